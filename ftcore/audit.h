@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Audit: proof that no write escapes ft_edit. The region is kept read-only; the first write to a page in a
+ * burst faults, its content is put aside and the page opened. At the burst's end every opened page is
+ * compared with what was put aside: a line that changed without an edit aborts with the NF's name and
+ * the offset in its arena. For tests and debugging; costs a fault per page and burst.
+ */
+#ifndef FTCORE_AUDIT_H
+#define FTCORE_AUDIT_H
+
+#include "ftcore/region.h"
+
+int ft_audit_open(struct ft_region *region, struct ft_fault *fault); /* called by ft_region_open */
+void ft_audit_close(struct ft_region *region);
+void ft_audit_note(struct ft_region *region, uint64_t line, uint64_t count); /* called by ft_edit_track */
+
+/* Bracket everything that may write: base lines being applied, the chain being made, wiping. Nothing is compared. */
+void ft_audit_suspend(struct ft_region *region);
+void ft_audit_resume(struct ft_region *region);
+
+/* At a burst's end, lane of the caller. No effect when the region has no audit. Aborts on an unmarked write. */
+void ft_audit_check(struct ft_region *region, unsigned lane);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Held outputs of one lane, in order. Written and read by that lane alone: the chain's outputs go in with
+ * their burst, and come out when the lane finds the burst stable. Full: the lane stops receiving; nothing
+ * leaves early.
+ */
+#ifndef FTCORE_HOLD_H
+#define FTCORE_HOLD_H
+
+#include <stdint.h>
+
+struct ft_held {
+    uint64_t burst;
+    void *packet; /* the owner's, opaque here */
+    uint64_t time; /* chain time of the burst, ns */
+    uint16_t port;
+};
+
+struct ft_hold {
+    struct ft_held *slots;
+    uint32_t capacity; /* power of two */
+    uint64_t in, out;  /* ever put, ever released */
+};
+
+int ft_hold_init(struct ft_hold *hold, uint32_t capacity); /* rounded up to a power of two; FT_ENOMEM */
+void ft_hold_free(struct ft_hold *hold);
+uint32_t ft_hold_room(const struct ft_hold *hold);
+uint32_t ft_hold_count(const struct ft_hold *hold);
+/* Bursts must not decrease; room must be there (a broken invariant otherwise). */
+void ft_hold_put(struct ft_hold *hold, uint64_t burst, uint16_t port, void *packet, uint64_t time);
+/*
+ * The oldest outputs whose burst is at most `stable`, that are in a row for one port: at most `max` of them into
+ * out[]. They stay held: what the port accepted is then removed with ft_hold_drop, the rest stays, in order.
+ */
+uint32_t ft_hold_peek(const struct ft_hold *hold, uint64_t stable, uint32_t max, struct ft_held *out);
+void ft_hold_drop(struct ft_hold *hold, uint32_t count);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sets of lines: one bit per 64-byte line of the region with a summary bit per 64 of those, so that
+ * finding what is set costs in proportion to what is set. Bits are set by lanes (each in its own
+ * arenas, any of them in the shared arena) and taken by one reader at a time.
+ * Setting is atomic (relaxed) and skips the write when the bit is already there.
+ */
+#ifndef FTCORE_LINES_H
+#define FTCORE_LINES_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FT_LINE       64u
+#define FT_LINE_SHIFT 6u
+
+struct ft_lines {
+    _Atomic uint64_t *bits;    /* one bit per line */
+    _Atomic uint64_t *summary; /* one bit per word of `bits` */
+    uint64_t lines;            /* how many lines there are */
+};
+
+struct ft_run {
+    uint64_t line;  /* first line */
+    uint64_t count; /* lines in a row; 0: nothing found */
+};
+
+/* Room for `lines` bits, all clear; zero pages are not touched until used. FT_ENOMEM. */
+int ft_lines_init(struct ft_lines *set, uint64_t lines);
+void ft_lines_free(struct ft_lines *set);
+
+/* Adds [line, line+count). count may be 0. Out of range is a broken invariant. */
+void ft_lines_add(struct ft_lines *set, uint64_t line, uint64_t count);
+bool ft_lines_has(const struct ft_lines *set, uint64_t line);
+
+/* Atomically removes one line; true if this caller was the one who removed it. Acquire/release. */
+bool ft_lines_claim(struct ft_lines *set, uint64_t line);
+
+/* First run of set lines in [from, to), at most `max` long; does not change the set. */
+struct ft_run ft_lines_find(const struct ft_lines *set, uint64_t from, uint64_t to, uint64_t max);
+
+/* As find, and removes the run. One taker at a time for a range. */
+struct ft_run ft_lines_take(struct ft_lines *set, uint64_t from, uint64_t to, uint64_t max);
+
+uint64_t ft_lines_count(const struct ft_lines *set, uint64_t from, uint64_t to);
+void ft_lines_clear(struct ft_lines *set);
+
+#endif

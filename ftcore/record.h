@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The log record: one burst of one lane. Two forms.
+ *
+ * In memory (struct ft_record and what follows it, native, 8-byte aligned, in a ring): written by the lane's
+ * capture on the primary and by the receiver on the standby, the same bytes; read by the sender and by
+ * the lane's replay. The parts lie in this order, each starting at a multiple of 8:
+ *
+ *     struct ft_record | ft_input[inputs] | captured bytes | ft_edge[edges] | values, each u32 length + bytes
+ *
+ * Inputs come first because they are known before the chain runs, determinants while it runs.
+ *
+ * On the wire: a msgpack array (head) followed by the body bytes, see record.c, which holds encode and decode side
+ * by side. Decoding checks everything: counts, lengths, ranges, order, checksum.
+ */
+#ifndef FTCORE_RECORD_H
+#define FTCORE_RECORD_H
+
+#include "ftcore/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define FT_BURST_MAX     32u          /* packets in a burst */
+#define FT_FRAME_MAX     9216u        /* bytes of a frame */
+#define FT_EDGES_MAX     1024u        /* edges in a record; a lane closes its burst before more */
+#define FT_VALUES_MAX    65536u       /* bytes of outside values in a record */
+#define FT_RECORD_MAX    (512u << 10) /* bytes of a record in memory */
+
+enum ft_record_flags {
+    FT_REC_BY_CLOCK = 1, /* a gate keeps the inputs: `inputs` counts them, no ft_input and no bytes follow */
+    FT_REC_DIGEST = 2,   /* `digest` is the digest of the lane's arenas after this burst */
+    FT_REC_STAMPED = 4,  /* `time` was stamped by the gate */
+};
+
+enum ft_input_flags {
+    FT_IN_OUTSIDE = 1, /* arrived on a port of the chain's outer side */
+};
+
+struct ft_input {
+    uint32_t wire;  /* bytes of the frame on the wire, 14 … FT_FRAME_MAX */
+    uint16_t taken; /* bytes of it captured, <= wire */
+    uint8_t port;
+    uint8_t flags;
+};
+
+/* Order between lanes: before access `own`, `lane` had published access `access`. */
+struct ft_edge {
+    uint64_t own;
+    uint64_t access;
+    uint16_t lane;
+    uint16_t reserved[3];
+};
+
+struct ft_record {
+    uint32_t size; /* bytes of the record in memory, multiple of 8 */
+    uint16_t lane;
+    uint16_t flags;
+    uint64_t burst;    /* number of the burst in its lane, from 1, no gaps */
+    uint64_t clock;    /* logical clock of the first input; inputs have clock, clock+1, … */
+    uint64_t time;     /* chain time of the burst, ns */
+    uint64_t released; /* outputs this lane has released so far, since the lane began */
+    uint64_t access;   /* number of the lane's first access to a shared variable in this burst */
+    uint64_t digest;   /* with FT_REC_DIGEST */
+    uint32_t accesses; /* how many accesses in this burst */
+    uint32_t bytes;    /* captured bytes, without padding */
+    uint32_t values;   /* bytes of outside values, without padding */
+    uint16_t inputs;
+    uint16_t edges;
+};
+
+#define FT_ALIGN8(n) (((n) + 7u) & ~(size_t)7u)
+
+static inline const struct ft_input *ft_record_inputs(const struct ft_record *r)
+{
+    return (const struct ft_input *)(r + 1);
+}
+static inline size_t ft_record_bytes_at(const struct ft_record *r)
+{
+    return sizeof(*r) + (r->flags & FT_REC_BY_CLOCK ? 0 : r->inputs * sizeof(struct ft_input));
+}
+static inline size_t ft_record_edges_at(const struct ft_record *r)
+{
+    return ft_record_bytes_at(r) + FT_ALIGN8(r->bytes);
+}
+static inline size_t ft_record_values_at(const struct ft_record *r)
+{
+    return ft_record_edges_at(r) + r->edges * sizeof(struct ft_edge);
+}
+static inline size_t ft_record_size(const struct ft_record *r)
+{
+    return ft_record_values_at(r) + FT_ALIGN8(r->values);
+}
+
+/* Bytes that encoding `r` can need at most. */
+size_t ft_record_bound(const struct ft_record *r);
+
+/* Writes the wire form to out[0..cap). Returns its length; FT_EFULL when it does not fit. `r` must be whole. */
+long ft_record_encode(const struct ft_record *r, uint8_t *out, size_t cap);
+
+/*
+ * Reads one record from in[0..len) into out[0..cap) (8-byte aligned). Returns the bytes of `in` consumed. `fault` names what
+ * is wrong at which offset. FT_ETRUNC, FT_EMALFORMED, FT_ECHECKSUM, FT_EFULL (cap too small). On failure
+ * `out` holds nothing meaningful.
+ */
+long ft_record_decode(const uint8_t *in, size_t len, struct ft_record *out, size_t cap, struct ft_fault *fault);
+
+/* The same checks for a record in memory that came from elsewhere (a file, another process): 0 or FT_EMALFORMED. */
+int ft_record_check(const struct ft_record *r, size_t size, struct ft_fault *fault);
+
+#endif

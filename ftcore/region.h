@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The region: the shared memory that holds all replicated state of the chain, mapped at the same
+ * address on every node. It owns the mapping, the arenas in it, and the sets of lines that say what
+ * changed (dirty) or must be copied before it changes (owed).
+ *
+ * Written by lanes, through ft_edit only; read by everybody. Layout: for every lane one arena per NF
+ * (index 0 is the lane's own state), then the shared arena. Arenas start at multiples of
+ * FT_ARENA_ALIGN, so two lanes never share a word of the line sets.
+ *
+ * Allocation happens while the chain is made, in the same order on every node, so pointers agree.
+ */
+#ifndef FTCORE_REGION_H
+#define FTCORE_REGION_H
+
+#include "ftcore/check.h"
+#include "ftcore/error.h"
+#include "ftcore/lines.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FT_REGION_BASE    0x200000000000ull
+#define FT_REGION_MAX     (64ull << 30)
+#define FT_ARENA_MIN      (64ull << 10)
+#define FT_ARENA_ALIGN    (256ull << 10)
+#define FT_SHARED_DEFAULT (64ull << 20)
+#define FT_LANES_MAX      16u
+#define FT_NFS_MAX        32u
+
+/* What edits have to do at present; bits of ft_region.tracking. 0: an edit is one branch. */
+enum ft_tracking {
+    FT_TRACK_DIRTY = 1, /* mark edited lines for the next delta */
+    FT_TRACK_OWED = 2,  /* a resync runs: copy an owed line out before it changes */
+    FT_TRACK_AUDIT = 4, /* note edits of this burst, to compare against what really changed */
+};
+
+struct ft_arena {
+    uint64_t offset; /* bytes from the region's base, multiple of FT_ARENA_ALIGN */
+    uint64_t size;   /* bytes, at least FT_ARENA_MIN, rounded up to 4 KiB */
+    uint64_t used;   /* bytes handed out; what lies above is zero and is nobody's state */
+    uint16_t lane;   /* FT_LANES_MAX for the shared arena */
+    uint16_t nf;     /* index in the chain, 0: the lane's own state; FT_NFS_MAX for the shared arena */
+    struct ft_region *region;
+};
+
+struct ft_region_config {
+    const char *name;           /* of the memory, for /proc/PID/maps */
+    uint16_t lanes;             /* 1 … FT_LANES_MAX */
+    uint16_t nfs;               /* 1 … FT_NFS_MAX, index 0 (lane state) included */
+    const uint64_t *arena_size; /* [nfs] bytes wanted per lane; raised to FT_ARENA_MIN */
+    const char *const *nf_name; /* [nfs] names for audit messages; borrowed for the region's life */
+    uint64_t shared_size;       /* bytes of the shared arena; 0 for FT_SHARED_DEFAULT */
+    bool audit;                 /* check at each burst's end that every change went through an edit */
+    bool huge;                  /* try huge pages, fall back silently to 4 KiB pages */
+};
+
+struct ft_audit; /* ftcore/audit.h */
+
+struct ft_region {
+    uint8_t *base; /* FT_REGION_BASE */
+    uint64_t size; /* bytes mapped */
+    int fd;        /* memfd; -1 when closed */
+    bool huge;     /* huge pages were had */
+    uint16_t lanes, nfs;
+    const char *const *nf_name;
+    struct ft_arena *arenas; /* [lanes * nfs + 1], the last one is the shared arena */
+    _Atomic uint32_t tracking;
+    struct ft_lines dirty;
+    struct ft_lines owed;   /* to be copied; claimed by whoever copies */
+    struct ft_lines copied; /* copy in `shadow` is whole */
+    uint8_t *shadow;        /* where owed lines are copied to: same offsets, one reservation of `size` bytes */
+    struct ft_audit *audit; /* NULL unless configured */
+};
+
+/*
+ * Maps a region at FT_REGION_BASE, zeroed. Fails by name when it does not fit (FT_ENOMEM: more than
+ * FT_REGION_MAX or than the system gives; FT_EBUSY: the address range is taken). `*out` is NULL then.
+ */
+int ft_region_open(struct ft_region **out, const struct ft_region_config *config, struct ft_fault *fault);
+void ft_region_close(struct ft_region *region);
+
+/* Several regions in one process (simulation): unmaps this one from / maps it back at the address. */
+void ft_region_hide(struct ft_region *region);
+int ft_region_show(struct ft_region *region);
+
+/* lane < lanes, nf < nfs. */
+struct ft_arena *ft_region_arena(struct ft_region *region, unsigned lane, unsigned nf);
+struct ft_arena *ft_region_shared(struct ft_region *region);
+
+/*
+ * `size` zeroed bytes, aligned to a line, the next free ones of the arena. NULL when the arena has no
+ * room. Never freed. Only while the chain is made.
+ */
+void *ft_arena_alloc(struct ft_arena *arena, uint64_t size);
+
+/* Zeroes everything (all pages given back); `used` of every arena goes to 0. No lane may run. */
+void ft_region_wipe(struct ft_region *region);
+
+/* XXH3 over the used part of all arenas of a lane / of the shared arena / of all of them in order. */
+uint64_t ft_region_digest_lane(const struct ft_region *region, unsigned lane);
+uint64_t ft_region_digest(const struct ft_region *region);
+uint64_t ft_region_used(const struct ft_region *region);
+
+void ft_edit_track(struct ft_region *region, const void *p, size_t n);
+
+/*
+ * The only way to a writable pointer into the region. Call it before the change, for exactly the bytes
+ * about to change: [p, p+n) within one arena.
+ */
+static inline void *ft_edit(struct ft_region *region, const void *p, size_t n)
+{
+    if (ft_unlikely(atomic_load_explicit(&region->tracking, memory_order_relaxed)))
+        ft_edit_track(region, p, n);
+    return (void *)(uintptr_t)p;
+}
+
+/*
+ * Resync, the copying side (design §4). `begin` at a cut, with every lane parked: each used line becomes
+ * owed. Lanes call `copy` between bursts for their own arenas (lane 0 also the shared arena): copies at
+ * most `max` owed lines to the shadow, returns how many it copied, 0 when none of its lines is owed
+ * any more. `next` (one reader) finds the next run of copied lines at or after `from`, at most `max`.
+ * `end` gives the shadow back; also right after an abandoned resync.
+ */
+int ft_owe_begin(struct ft_region *region);
+uint64_t ft_owe_copy(struct ft_region *region, unsigned lane, uint64_t max);
+struct ft_run ft_owe_next(struct ft_region *region, uint64_t from, uint64_t max);
+uint64_t ft_owe_left(struct ft_region *region); /* used lines not yet copied */
+void ft_owe_end(struct ft_region *region);
+
+#endif
