@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The chain runner: one chain instance per lane, made the same way live, in replay and in tests.
+ * Packets from the inner side pass NF 1 … n, packets from the outer side n … 1, so that what translates
+ * addresses always stands at the inner end and every NF behind it sees one and the same flow both ways.
+ */
+#ifndef NFLIB_CHAIN_H
+#define NFLIB_CHAIN_H
+
+#include "nflib/l3.h"
+#include "nflib/nf.h"
+
+#define NF_EMIT_MAX 64u /* packets made by NFs in a burst */
+
+/* One entry of the configuration: a module and its config struct. */
+struct nf_choice {
+    const struct nf_module *module;
+    void *config;
+};
+
+struct nf_chain_config {
+    const char *name;
+    uint16_t lanes;
+    uint16_t count;
+    struct nf_choice nfs[FT_NFS_MAX - 1];
+    struct nf_l3_config *l3; /* NULL: a wire between two ports, no addresses */
+    uint64_t shared_size;    /* 0: FT_SHARED_DEFAULT */
+};
+
+/* The lane's own state, in arena (lane, 0). Read by anybody at a cut. */
+struct nf_lane_state {
+    uint64_t burst;   /* last closed burst */
+    uint64_t clock;   /* next logical clock, from 1 */
+    uint64_t time;    /* chain time of the last burst, ns */
+    uint64_t access;  /* next access number */
+    uint64_t outputs; /* outputs ever made */
+    uint64_t random[4];
+    uint64_t wake[FT_NFS_MAX];
+};
+
+/* A packet made by an NF in this burst. `frame` stays valid until the next burst. */
+struct nf_emitted {
+    uint8_t port;
+    uint32_t len;
+    const uint8_t *frame;
+};
+
+struct nf_chain;
+
+/* Arena bytes per lane and NF (index 0: lane state and L3) into sizes[count+1], names into names[count+1]. */
+void nf_chain_arenas(const struct nf_chain_config *config, uint64_t sizes[], const char *names[]);
+
+/*
+ * Makes lane `lane` of the chain in `region`. `seed`: of the lane's generator and so of all hash seeds;
+ * random on a node, fixed in replay and tests.
+ */
+int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, struct ft_region *region,
+                  unsigned lane, uint64_t seed, struct ft_fault *fault);
+void nf_chain_free(struct nf_chain *chain);
+
+const struct nf_lane_state *nf_chain_state(const struct nf_chain *chain);
+/* True when some NF (or L3) wants its timers at `now`: the lane closes a burst even without packets. */
+bool nf_chain_due(const struct nf_chain *chain, uint64_t now);
+uint64_t nf_chain_wake(const struct nf_chain *chain); /* earliest of them */
+
+/*
+ * Runs one burst: timers that are due, then the packets (parsed here), L3 first and last. Advances burst,
+ * clock and time of the lane state: burst must be the next one, time not before the last one (broken
+ * invariants). Afterwards packets[i]->drop tells which pass, their frames are rewritten, out_port set;
+ * nf_chain_emitted has what NFs made.
+ */
+void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets,
+                  uint32_t n);
+uint32_t nf_chain_emitted(const struct nf_chain *chain, const struct nf_emitted **list);
+
+/*
+ * An operator's change as it is recorded: "set NF KEY=VALUE" or "clear NF [KEY]", applied inside a burst
+ * (before its timers and packets). At most one call before nf_chain_run of the same burst. 0 or an error of
+ * the NF.
+ */
+int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uint64_t now,
+                     struct ft_fault *fault);
+
+/* Instances by name, for show. Index 0 is "l3". NULL: no such NF in the chain. */
+struct nf *nf_chain_find(const struct nf_chain *chain, const char *name);
+struct nf *nf_chain_nf(const struct nf_chain *chain, unsigned index); /* 1 … count */
+struct nf_l3 *nf_chain_l3(const struct nf_chain *chain);              /* NULL without addresses */
+bool nf_chain_reads_payload(const struct nf_chain_config *config);
+
+/*
+ * What makes two nodes' chains the same, one line per item ("nf 2: firewall max_flows=100000"), for the
+ * hello: returns the length written to out[0..cap).
+ */
+uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint32_t cap);
+
+/* Rows as a JSON array in text; see nf.h. */
+struct nf_show *nf_show_begin(char *out, uint32_t cap);
+/* Closes the array, returns its length. */
+uint32_t nf_show_end(struct nf_show *show);
+
+#endif

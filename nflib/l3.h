@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The chain's own addresses, routes and neighbour table. It stands at both ends of the chain: takes in ARP
+ * and what is addressed to the virtual MAC, sends out with the next hop's address. The neighbour table is
+ * state (design §8, hazard 10): it lives in the lane's arena and a takeover keeps it.
+ */
+#ifndef NFLIB_L3_H
+#define NFLIB_L3_H
+
+#include "nflib/nf.h"
+
+#define NF_PORTS_MAX      8u
+#define NF_ROUTES_MAX     64u
+#define NF_NEXT_HOPS_MAX  64u
+#define NF_NEIGHBOURS_MAX 4096u
+
+struct nf_interface {
+    char name[32];
+    uint8_t side;   /* enum nf_side */
+    uint8_t mac[6]; /* virtual, shared by both nodes */
+    uint32_t addr;  /* network order, 0: none */
+    uint32_t mask;
+    uint32_t extra[8]; /* further own addresses (a NAT's outside address): ARP is answered for them too */
+    uint8_t extras;
+};
+
+struct nf_route {
+    uint32_t addr, mask, via; /* via 0: on link */
+    uint8_t port;
+};
+
+struct nf_l3_config {
+    uint16_t ports;
+    struct nf_interface port[NF_PORTS_MAX];
+    uint16_t routes;
+    struct nf_route route[NF_ROUTES_MAX]; /* longest prefix wins; connected networks are implied */
+    uint16_t next_hops;
+    uint32_t next_hop[NF_NEXT_HOPS_MAX]; /* asked for at start and kept fresh */
+};
+
+struct nf_l3;
+
+uint64_t nf_l3_bytes(const struct nf_l3_config *config);
+int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *config, struct ft_fault *fault);
+
+/* ARP is answered, learned from and dropped; frames not for us dropped (counted). Sets nothing else. */
+void nf_l3_in(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now);
+/*
+ * Route, TTL (ICMP time exceeded is sent when it runs out; unreachable when there is no route), MAC
+ * addresses, out_port. A packet whose next hop is unknown is dropped and counted, and the hop asked for, at
+ * most once a second each. Echo requests to our own addresses are answered.
+ */
+void nf_l3_out(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now);
+void nf_l3_timers(struct nf_l3 *l3, uint64_t now);
+
+/* Gratuitous ARP (a request for itself, broadcast) for address number `index` of all own addresses: frame
+ * into out[42]. False: no such index. Not state: used at promotion. */
+bool nf_l3_announce(const struct nf_l3_config *config, unsigned index, uint8_t out[42], uint8_t *port);
+bool nf_l3_show(const struct nf_l3 *l3, struct nf_show *out, uint64_t *cursor);
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A packet as NFs see it: a frame of which `have` bytes can be read and written, and where its headers are.
+ * The lane fills data, len, have, in_port and side; nf_packet_parse fills the rest and is safe on any bytes.
+ * In replay only the captured bytes are there (have < len): an NF that declares NF_READS_HEADERS never
+ * notices.
+ */
+#ifndef NFLIB_PACKET_H
+#define NFLIB_PACKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum nf_side { NF_INSIDE = 0, NF_OUTSIDE = 1 };
+
+/* What the frame is; set by parse. */
+enum nf_packet_flags {
+    NF_P_IPV4 =
+        1 << 0, /* a well-formed IPv4 header: version, IHL >= 5, total length fits, header checksum right */
+    NF_P_IPV6 = 1 << 1,     /* ethertype says IPv6; not looked into */
+    NF_P_ARP = 1 << 2,      /* Ethernet/IPv4 ARP, whole */
+    NF_P_VLAN = 1 << 3,     /* one or two VLAN tags (802.1Q, 802.1ad, QinQ) before the ethertype */
+    NF_P_FRAGMENT = 1 << 4, /* more-fragments or an offset */
+    NF_P_LATER = 1 << 5,    /* a fragment that does not carry the L4 header (offset > 0) */
+    NF_P_OPTIONS = 1 << 6,  /* IPv4 options present */
+    NF_P_L4 = 1 << 7,       /* TCP (20 bytes, data offset sane), UDP (8) or ICMP (8) header readable at l4 */
+    NF_P_ICMP_ERROR =
+        1 << 8, /* ICMP error with a readable inner IPv4 header and 8 bytes of inner L4; see nf_inner */
+    NF_P_BAD = 1 << 9,      /* claims a format and breaks it; `bad` says how */
+    NF_P_EMITTED = 1 << 10, /* made by an NF (nf_emit), no input */
+};
+
+enum nf_bad {
+    NF_BAD_NONE,
+    NF_BAD_SHORT,    /* ends inside a header */
+    NF_BAD_VERSION,  /* IP version or header length */
+    NF_BAD_LENGTH,   /* lengths contradict each other */
+    NF_BAD_CHECKSUM, /* IPv4 header checksum */
+    NF_BAD_TCP,      /* data offset */
+    NF_BAD_COUNT
+};
+
+struct nf_packet {
+    uint8_t *data;    /* the frame, from the Ethernet header */
+    uint32_t len;     /* bytes of the frame on the wire */
+    uint32_t have;    /* bytes there from data, <= len */
+    uint8_t in_port;  /* index of the chain's interface */
+    uint8_t out_port; /* set by the chain's L3 or an NF; default the other port */
+    uint8_t side;     /* enum nf_side of the port it came in on */
+    uint8_t drop;     /* set with nf_drop: reason counter of the NF + 1; 0 passes */
+    uint8_t drop_nf;  /* index of the NF that dropped it */
+    uint8_t proto;    /* IPv4 protocol */
+    uint8_t bad;      /* enum nf_bad */
+    uint8_t tcp_flags;
+    uint16_t flags;   /* enum nf_packet_flags */
+    uint16_t l3;      /* offset of the IPv4 or ARP header */
+    uint16_t l4;      /* offset of the L4 header (with NF_P_L4) */
+    uint16_t payload; /* offset behind the L4 header */
+    uint16_t l4_len;  /* bytes from l4 to the end of the IPv4 packet, by its total length */
+    uint16_t frag_id; /* host order */
+    uint32_t saddr,
+        daddr; /* as they stand now in the frame, network order; kept up to date by the rewriting calls */
+    uint16_t sport, dport; /* network order; ICMP echo: identifier in both; else 0 */
+    uint8_t icmp_type, icmp_code;
+    void *owner; /* the lane's: mbuf or replay slot */
+};
+
+/* The packet inside an ICMP error. */
+struct nf_inner {
+    uint32_t saddr, daddr; /* network order */
+    uint16_t sport, dport; /* network order; ICMP echo: identifier in both */
+    uint8_t proto;
+    uint16_t l3, l4; /* offsets in the frame */
+};
+
+/* Fills everything from flags on, from data/len/have. Never reads beyond `have`. */
+void nf_packet_parse(struct nf_packet *p);
+
+/* Valid with NF_P_ICMP_ERROR. */
+void nf_packet_inner(const struct nf_packet *p, struct nf_inner *inner);
+
+/*
+ * How many bytes of the frame a chain of header-only NFs can look at: all headers up to and including L4's
+ * (whole TCP header with options), the whole frame for ARP, ICMP up to 128 bytes, and at least 64 or the
+ * frame for everything else.
+ */
+uint32_t nf_packet_header_bytes(const struct nf_packet *p);
+
+/* Rewriting, all with incremental checksums (RFC 1624), the frame and the parsed fields together. Network
+ * order. */
+void nf_packet_set_saddr(struct nf_packet *p, uint32_t addr);
+void nf_packet_set_daddr(struct nf_packet *p, uint32_t addr);
+void nf_packet_set_sport(struct nf_packet *p, uint16_t port); /* TCP, UDP; ICMP echo: the identifier */
+void nf_packet_set_dport(struct nf_packet *p, uint16_t port); /* the same */
+void nf_packet_dec_ttl(struct nf_packet *p);
+/* Inner packet of an ICMP error: address and port on its source (or destination) side, all checksums that
+ * cover it. */
+void nf_packet_set_inner_src(struct nf_packet *p, uint32_t addr, uint16_t port);
+void nf_packet_set_inner_dst(struct nf_packet *p, uint32_t addr, uint16_t port);
+
+/* Internet checksum of n bytes, folded and complemented, network order as stored in a header. */
+uint16_t nf_checksum(const void *data, uint32_t n);
+/* checksum after 16- or 32-bit words changed (RFC 1624, eqn. 3); all in network order */
+uint16_t nf_checksum_adjust16(uint16_t sum, uint16_t from, uint16_t to);
+uint16_t nf_checksum_adjust32(uint16_t sum, uint32_t from, uint32_t to);
+
+#endif

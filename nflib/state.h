@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * State types. All live in an NF's arena, have a fixed capacity, use 32-bit indices inside, and mark what
+ * they change. They belong to one lane and take no lock. Lookups return const pointers; a writable one comes
+ * from nf_edit. Each has `_bytes` (arena bytes for a capacity, for module->arena) and `_make` (NULL when the
+ * arena is full).
+ */
+#ifndef NFLIB_STATE_H
+#define NFLIB_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct nf;
+
+#define NF_NONE UINT32_MAX
+
+/*
+ * map: keys of fixed size to slots 0 … capacity-1, each with a value of fixed size. Buckets of one line hold
+ * 16-bit tags and indices; entries lie in an array of their own. The hash is XXH3 with a random seed made
+ * once (design §6, hazard 5).
+ */
+struct nf_map;
+uint64_t nf_map_bytes(uint32_t capacity, uint32_t key_size, uint32_t value_size);
+struct nf_map *nf_map_make(struct nf *nf, uint32_t capacity, uint32_t key_size, uint32_t value_size);
+uint64_t nf_map_hash(const struct nf_map *map, const void *key);
+void nf_map_prefetch(const struct nf_map *map, uint64_t hash);
+uint32_t nf_map_find(const struct nf_map *map, const void *key); /* slot or NF_NONE */
+uint32_t nf_map_find_hashed(const struct nf_map *map, const void *key, uint64_t hash);
+uint32_t nf_map_add(const struct nf *nf, struct nf_map *map,
+                    const void *key); /* new slot, value zeroed; NF_NONE: full. The key must not be there. */
+void nf_map_remove(const struct nf *nf, struct nf_map *map, uint32_t slot);
+const void *nf_map_key(const struct nf_map *map, uint32_t slot);
+const void *nf_map_value(const struct nf_map *map, uint32_t slot);
+uint32_t nf_map_count(const struct nf_map *map);
+uint32_t nf_map_capacity(const struct nf_map *map);
+uint32_t nf_map_next(const struct nf_map *map,
+                     uint32_t slot); /* first used slot >= slot, NF_NONE at the end */
+
+/* set: a map without values. */
+struct nf_set;
+uint64_t nf_set_bytes(uint32_t capacity, uint32_t key_size);
+struct nf_set *nf_set_make(struct nf *nf, uint32_t capacity, uint32_t key_size);
+bool nf_set_has(const struct nf_set *set, const void *key);
+int nf_set_add(const struct nf *nf, struct nf_set *set,
+               const void *key); /* 0, FT_EBUSY: there already, FT_EFULL */
+int nf_set_remove(const struct nf *nf, struct nf_set *set, const void *key); /* 0 or FT_ENOENT */
+uint32_t nf_set_count(const struct nf_set *set);
+
+/* countermap: packets and bytes per key. */
+struct nf_countermap;
+struct nf_counts {
+    uint64_t packets, bytes, first, last; /* first and last: chain time */
+};
+uint64_t nf_countermap_bytes(uint32_t capacity, uint32_t key_size);
+struct nf_countermap *nf_countermap_make(struct nf *nf, uint32_t capacity, uint32_t key_size);
+/* Adds one packet of `bytes`; makes the key when it is new. Slot, or NF_NONE when there is no room for a new
+ * key. */
+uint32_t nf_countermap_add(const struct nf *nf, struct nf_countermap *map, const void *key, uint64_t bytes,
+                           uint64_t now);
+const struct nf_counts *nf_countermap_get(const struct nf_countermap *map, uint32_t slot);
+struct nf_map *nf_countermap_map(struct nf_countermap *map);
+
+/* counter: one number with a line of its own. */
+struct nf_counter;
+uint64_t nf_counter_bytes(void);
+struct nf_counter *nf_counter_make(struct nf *nf);
+void nf_counter_add(const struct nf *nf, struct nf_counter *counter, uint64_t n);
+uint64_t nf_counter_get(const struct nf_counter *counter);
+
+/* pool: numbers 0 … count-1, each free or taken; given out oldest-freed first, so a number rests before it is
+ * used again. */
+struct nf_pool;
+uint64_t nf_pool_bytes(uint32_t count);
+struct nf_pool *nf_pool_make(struct nf *nf, uint32_t count);
+uint32_t nf_pool_take(const struct nf *nf, struct nf_pool *pool);                  /* NF_NONE: exhausted */
+int nf_pool_take_this(const struct nf *nf, struct nf_pool *pool, uint32_t number); /* 0 or FT_EBUSY */
+void nf_pool_give(const struct nf *nf, struct nf_pool *pool,
+                  uint32_t number); /* giving a free one is a broken invariant */
+bool nf_pool_taken(const struct nf_pool *pool, uint32_t number);
+uint32_t nf_pool_free(const struct nf_pool *pool);
+
+/* list: order over numbers 0 … count-1, each in the list or not; for "least recently used" and queues. */
+struct nf_list;
+uint64_t nf_list_bytes(uint32_t count);
+struct nf_list *nf_list_make(struct nf *nf, uint32_t count);
+void nf_list_push(const struct nf *nf, struct nf_list *list,
+                  uint32_t number); /* to the end; moves it when it is in already */
+void nf_list_remove(const struct nf *nf, struct nf_list *list,
+                    uint32_t number);               /* no effect when it is not in */
+uint32_t nf_list_first(const struct nf_list *list); /* NF_NONE when empty */
+uint32_t nf_list_after(const struct nf_list *list, uint32_t number);
+bool nf_list_has(const struct nf_list *list, uint32_t number);
+
+/*
+ * wheel: one timer per number 0 … count-1, resolution `tick` ns, any delay. Lazy use is cheap: keep the
+ * last-seen time in the value and set the timer again when it fires early. nf_wheel_due must be called from
+ * `timers`, with room for `max` numbers; returns how many came due (in due order, ties by time they were
+ * set); when it returns `max` there may be more and the wake time is at once. Keeps nf_wake up to date.
+ */
+struct nf_wheel;
+uint64_t nf_wheel_bytes(uint32_t count);
+struct nf_wheel *nf_wheel_make(struct nf *nf, uint32_t count, uint64_t tick);
+void nf_wheel_set(const struct nf *nf, struct nf_wheel *wheel, uint32_t number,
+                  uint64_t at); /* sets or moves */
+void nf_wheel_cancel(const struct nf *nf, struct nf_wheel *wheel, uint32_t number);
+uint32_t nf_wheel_due(const struct nf *nf, struct nf_wheel *wheel, uint64_t now, uint32_t out[],
+                      uint32_t max);
+uint64_t nf_wheel_next(const struct nf_wheel *wheel); /* no timer is due before; UINT64_MAX: none set */
+
+#endif
