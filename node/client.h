@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The asking side of the control socket: one JSON object a line, one JSON object back. Used by every subcommand but run.
+ */
+#ifndef NODE_CLIENT_H
+#define NODE_CLIENT_H
+
+#include "ftcore/error.h"
+
+#include <jansson.h>
+
+/* Exit codes of all commands (design §10). */
+enum nd_exit {
+    ND_DONE = 0,
+    ND_NOT_EQUAL = 1, /* also: drill failed, degraded, syncing */
+    ND_UNPROTECTED = 2,
+    ND_USAGE = 64,
+    ND_DATA = 65,
+    ND_NO_ANSWER = 69,
+    ND_SOFTWARE = 70,
+    ND_NO_PERMISSION = 77,
+};
+
+/*
+ * Sends `request` (borrowed) to the node listening at `path` and waits at most `timeout_ms` for the answer (a new reference).
+ * FT_ENOENT: nobody listens, FT_EPERM, FT_EIO: no answer in time, FT_EMALFORMED.
+ */
+int nd_ask(const char *path, const json_t *request, int timeout_ms, json_t **answer, struct ft_fault *fault);
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a chain file or a pair file says, read against a schema, every value checked, with defaults filled in.
+ * Made once by nd_config_read; read by everybody; never changed.
+ */
+#ifndef NODE_CONFIG_H
+#define NODE_CONFIG_H
+
+#include "ftcore/error.h"
+#include "nflib/chain.h"
+
+#define ND_NODES    2u
+#define ND_EAL_MAX  32u
+#define ND_HOST_MAX 64u
+
+enum nd_mode { ND_MODE_OFF, ND_MODE_LOG, ND_MODE_DELTA, ND_MODE_AUTO };
+enum nd_standby { ND_STANDBY_HOT, ND_STANDBY_WARM };
+enum nd_capture { ND_CAPTURE_AUTO, ND_CAPTURE_FULL };
+enum nd_tail { ND_TAIL_EMIT, ND_TAIL_SUPPRESS };
+enum nd_role { ND_ROLE_PRIMARY, ND_ROLE_STANDBY };
+
+struct nd_protect {
+    uint32_t mode, standby, capture, tail; /* the enums above */
+    uint32_t recovery_budget_ms;           /* 1 … 10000 */
+    bool strict;                           /* never release without a standby (G1) */
+    bool audit;                            /* region audit: for tests, slow */
+    uint32_t log_mb;                       /* per-lane ring between lane and replicator, 1 … 1024 */
+    uint32_t pending_mb;                   /* per-lane records the standby keeps for replay, 1 … 4096 */
+    uint32_t hold_packets;                 /* per-lane outputs held, 64 … 1048576 */
+};
+
+struct nd_timing { /* all ms; lease < detect < promote_within < solo_after (design §8) */
+    uint32_t heartbeat_ms, lease_ms, detect_ms, promote_within_ms, solo_after_ms;
+    uint32_t resync_deadline_ms; /* a resync that takes longer has failed */
+    uint32_t resync_mbps;        /* rate limit of base lines, megabyte per second */
+    uint32_t start_alone_ms;     /* a configured primary at view 0 that meets nobody starts alone after this; 0: never */
+};
+
+struct nd_node {
+    char name[32];
+    uint32_t role; /* enum nd_role: counts only when both nodes are at view 0 */
+    char port[NF_PORTS_MAX][128]; /* vdev string ("net_af_packet0,iface=in0") or PCI address, by the chain's interface */
+    char host[ND_HOST_MAX];       /* replication address, numeric IPv4 */
+    uint16_t tcp_port;
+    char control[108]; /* unix socket path */
+    char state[192];   /* directory for the view file; default: the control path's directory */
+    char eal[ND_EAL_MAX][64]; /* further EAL arguments */
+    uint32_t eals;
+    uint32_t mbufs;     /* of the packet pool */
+    uint32_t memory_mb; /* -m, without huge pages */
+    bool hugepages;
+    bool realtime; /* try a real-time priority for the replicator */
+};
+
+struct nd_probe { /* for drills: an echo probe across the chain, both ends in network namespaces of this machine */
+    char from[64], to[64]; /* namespaces; "" for none */
+    char address[48];
+    uint16_t port;
+};
+
+struct nd_config {
+    char file[256];
+    struct nf_chain_config chain;
+    struct nf_l3_config l3; /* chain.l3 points here when the file has interfaces */
+    struct nd_protect protect;
+    struct nd_timing timing;
+    struct nd_node node[ND_NODES];
+    uint32_t nodes; /* 0: a chain file; else 2 */
+    char modules[8][192]; /* shared objects with NFs from outside the tree, loaded before the chain is read */
+    uint32_t module_count;
+    bool drill_permit; /* a peer may ask this pair's nodes to kill themselves */
+    struct nd_probe probe;
+    void *arena; /* owned memory of strings and NF configs */
+};
+
+/*
+ * Reads and checks FILE. On failure: a fault text "FILE:LINE: what, what was expected", nothing allocated.
+ * FT_ENOENT / FT_EPERM / FT_EINVAL / FT_EMALFORMED. `need_nodes`: a chain file alone will not do.
+ */
+int nd_config_read(struct nd_config **out, const char *file, bool need_nodes, struct ft_fault *fault);
+void nd_config_free(struct nd_config *config);
+
+/* Index of the node called `name`, or -1. */
+int nd_config_node(const struct nd_config *config, const char *name);
+
+#endif
