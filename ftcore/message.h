@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Messages between the two nodes of a pair: their struct form and their wire form (message.c holds encode and
+ * decode side by side).
+ *
+ * A frame on the connection: u32 length of what follows | u32 low half of XXH3-64 of what follows | content,
+ * little endian. Content: a msgpack array [version, type, view, sent, echo, state, …fields of the type]. Bulk
+ * (log records, lines) is a msgpack bin inside it, LZ4-compressed where that pays.
+ */
+#ifndef FTCORE_MESSAGE_H
+#define FTCORE_MESSAGE_H
+
+#include "ftcore/error.h"
+#include "ftcore/region.h"
+
+#define FT_STREAM_VERSION 1u
+#define FT_MESSAGE_MAX    (4u << 20) /* bytes of a frame's content */
+#define FT_BULK_MAX       (2u << 20) /* bytes of bulk before compression */
+#define FT_IDENTITY_MAX   8192u
+#define FT_NAME_MAX       32u
+#define FT_REASON_MAX     128u
+
+enum ft_state { /* design §7 */
+                FT_JOINING = 1,
+                FT_SYNCING,
+                FT_READY,
+                FT_SOLO,
+                FT_PROTECTED,
+                FT_DEGRADED,
+                FT_FENCED,
+};
+const char *ft_state_name(enum ft_state state); /* "JOINING" … */
+
+enum ft_message_type {
+    FT_MSG_HELLO = 1,  /* first on a connection, both ways */
+    FT_MSG_BEAT,       /* nothing but the head */
+    FT_MSG_BASE_BEGIN, /* primary: a base follows, cut at `burst`; forget what you hold */
+    FT_MSG_BASE,       /* bulk: lines, see ft_lines_pack */
+    FT_MSG_BASE_END,   /* primary: that was the last line */
+    FT_MSG_LOG,        /* bulk: encoded log records */
+    FT_MSG_ACK,        /* standby: `burst` closed set, `replayed`, `taken` */
+    FT_MSG_HOLDING,    /* primary: holds everything after `burst` */
+    FT_MSG_STEER,   /* primary, planned handover: announce the addresses, keep frames unread. `number` 0: take
+                       it back */
+    FT_MSG_STEERED, /* standby: done */
+    FT_MSG_HANDOVER,  /* primary: released nothing after `burst`, and never will in this view */
+    FT_MSG_ASK,       /* standby: hand over to me, please */
+    FT_MSG_ABANDON,   /* primary: I must close because of `text`; I hold */
+    FT_MSG_ABANDONED, /* standby: understood, I have no right any more */
+    FT_MSG_REFUSE,    /* we do not fit together: `text` */
+    FT_MSG_VERDICT, /* standby: digest of lane `lane` after `burst[0]`: `number` recorded, `number2` computed
+                     */
+    FT_MSG_DRILL,   /* kill yourself the way `text` says, if your file permits it */
+    FT_MSG_TYPES
+};
+
+struct ft_message {
+    uint8_t type;  /* enum ft_message_type */
+    uint8_t state; /* sender's, enum ft_state */
+    uint64_t view; /* sender's */
+    uint64_t sent; /* sender's monotonic clock, ns */
+    uint64_t echo; /* newest `sent` it has had from us; 0: none */
+
+    /* HELLO */
+    uint64_t incarnation;   /* random, of this process */
+    char name[FT_NAME_MAX]; /* of the node */
+    uint8_t role;           /* the file's: 0 primary, 1 standby */
+    uint8_t strict;
+    uint16_t lanes;
+    uint32_t lease_ms, detect_ms, promote_within_ms, solo_after_ms;
+    uint32_t identity_len; /* of `bulk`: the chain's identity, lines of text */
+
+    /* vectors, [lanes] */
+    uint64_t burst[FT_LANES_MAX], replayed[FT_LANES_MAX], taken[FT_LANES_MAX];
+
+    uint64_t number, number2;
+    uint16_t lane;
+    char text[FT_REASON_MAX];
+
+    /* bulk: LOG, BASE, HELLO's identity. Borrowed when encoding; points into the caller's buffer after
+     * decoding. */
+    const uint8_t *bulk;
+    uint32_t bulk_len;
+};
+
+/* Measures whether compression pays, per kind of bulk. Zero it to begin with. One per direction, one thread.
+ */
+struct ft_packer {
+    uint32_t skip;        /* bulks left to send raw before trying again */
+    uint64_t raw, packed; /* bytes in, bytes out, ever */
+    uint64_t tried, kept;
+};
+
+/* Bytes an encoded frame can need at most. */
+size_t ft_message_bound(const struct ft_message *m);
+
+/* Whole frame into out[0..cap). Returns its length, FT_EFULL. `packer` NULL: no compression. */
+long ft_message_encode(const struct ft_message *m, unsigned lanes, struct ft_packer *packer, uint8_t *out,
+                       size_t cap);
+
+/*
+ * Reads a frame from in[0..len). Returns the bytes consumed, 0 when more bytes are needed, or a named error:
+ * FT_EMALFORMED, FT_ECHECKSUM, FT_EVERSION. `bulk` (cap FT_BULK_MAX bytes) takes decompressed bulk; m->bulk
+ * points there or into `in`. Checks all ranges; `lanes` as agreed (0 before the hello: any up to
+ * FT_LANES_MAX).
+ */
+long ft_message_decode(const uint8_t *in, size_t len, unsigned lanes, struct ft_message *m, uint8_t *bulk,
+                       struct ft_fault *fault);
+
+/*
+ * Lines of a base as bulk: runs [u64 first line | u32 count | u32 flags], a run of zero lines (flag 1) has no
+ * bytes behind it. Append returns false when `cap` would be exceeded. Next walks a received bulk, checked
+ * against the region's `lines`.
+ */
+struct ft_line_run {
+    uint64_t line;
+    uint32_t count;
+    bool zero;
+    const uint8_t *bytes; /* NULL for zero */
+};
+bool ft_run_append(uint8_t *out, uint32_t *len, uint32_t cap, const struct ft_line_run *run);
+/* 1: a run, 0: the end, FT_EMALFORMED. */
+int ft_run_next(const uint8_t *in, uint32_t len, uint32_t *at, uint64_t lines, struct ft_line_run *run);
+
+/* ---- the guardian's word: one datagram ---- */
+#define FT_WORD_BYTES 40u
+struct ft_word {
+    uint64_t incarnation; /* of the dead process */
+    uint64_t view;
+};
+void ft_word_encode(const struct ft_word *word, uint8_t out[FT_WORD_BYTES]);
+int ft_word_decode(const uint8_t *in, size_t len, struct ft_word *word); /* 0, FT_EMALFORMED, FT_ECHECKSUM */
+
+#endif

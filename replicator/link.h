@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The link: one TCP connection to the peer and the datagram socket on which guardians speak. Non-blocking;
+ * owned and used by the replicator's thread alone. The node whose name sorts first listens, the other
+ * connects; a connection that breaks is made again. Frames are ftcore/message.h's.
+ *
+ * Capacity: what cannot be written waits in a buffer of RP_LINK_OUT bytes; rp_link_room tells what fits. The
+ * rule when it is full: the caller stops producing bulk (its own rings then fill); heads (beats,
+ * acknowledgements) have RP_LINK_RESERVE kept for them.
+ */
+#ifndef REPLICATOR_LINK_H
+#define REPLICATOR_LINK_H
+
+#include "ftcore/message.h"
+
+#define RP_LINK_OUT     (8u << 20)
+#define RP_LINK_RESERVE (256u << 10)
+
+enum rp_lost {
+    RP_LOST_NONE,
+    RP_LOST_EOF,       /* the peer's kernel says: closed */
+    RP_LOST_RESET,     /* the peer's kernel says: nobody there */
+    RP_LOST_ERROR,     /* our side cannot tell (timeout, unreachable) */
+    RP_LOST_MALFORMED, /* we could not read what it sent; fault says what. The connection is still up */
+};
+
+struct rp_link_config {
+    const char *local_host, *peer_host; /* numeric IPv4 */
+    uint16_t local_port, peer_port;
+    bool listens; /* else connects, again every 20 ms while there is no connection */
+};
+
+struct rp_link_stats {
+    uint64_t bytes_out, bytes_in, frames_out, frames_in, connects;
+    uint64_t refused[16]; /* malformed input by -enum ft_error */
+};
+
+struct rp_link;
+
+/* FT_EBUSY (address taken), FT_EPERM, FT_EINVAL … with a one-line fault; nothing stays open. */
+int rp_link_open(struct rp_link **out, const struct rp_link_config *config, struct ft_fault *fault);
+void rp_link_close(struct rp_link *link);
+
+/* Accepts or connects, reads what is there (bounded per call). True when a new connection was made since the
+ * last call. */
+bool rp_link_poll(struct rp_link *link, uint64_t now_ns);
+bool rp_link_up(const struct rp_link *link);
+/* After data has been read to the end: why the connection ended. Frames read before the end come first. */
+enum rp_lost rp_link_lost(struct rp_link *link, struct ft_fault *fault);
+
+/*
+ * Next message read: 1, 0 when none is whole yet, or FT_EMALFORMED etc. (counted; call rp_link_drop when done
+ * with it). m->bulk is valid until the next call.
+ */
+int rp_link_next(struct rp_link *link, unsigned lanes, struct ft_message *m, struct ft_fault *fault);
+/* A checked guardian's datagram from the peer's address: 1 or 0. */
+int rp_link_word(struct rp_link *link, struct ft_word *word);
+
+/* Bytes of content that can be sent as bulk now. */
+size_t rp_link_room(const struct rp_link *link);
+/* Queues a message; FT_EFULL when not even the reserve has room (then the connection is as good as dead). */
+int rp_link_send(struct rp_link *link, const struct ft_message *m, unsigned lanes, struct ft_packer *packer);
+/* Writes what it can. */
+void rp_link_flush(struct rp_link *link);
+/* Closes the connection (not the listener). */
+void rp_link_drop(struct rp_link *link);
+/* Sleeps at most timeout_ns until something can be read (or written, when output waits). */
+void rp_link_wait(struct rp_link *link, uint64_t timeout_ns);
+const struct rp_link_stats *rp_link_stats(const struct rp_link *link);
+
+#endif
