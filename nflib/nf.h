@@ -56,9 +56,10 @@ struct nf_param {
     enum nf_param_kind kind;
     size_t offset; /* in the module's config struct */
     uint64_t min, max;
-    const char *preset;         /* as written in YAML ("a, b" for lists); NULL: required */
+    const char *preset;         /* as written in YAML ("a, b" for lists, "" for none); NULL: required */
     const char *const *choices; /* NULL-terminated, for NF_CHOICE */
     const char *help;
+    bool own; /* NF_IPV4: the chain answers for this address on its outside interfaces (a NAT's outside address) */
 };
 
 /* ---- modules ----------------------------------------------------------------------------------- */

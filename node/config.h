@@ -22,6 +22,8 @@ enum nd_role { ND_ROLE_PRIMARY, ND_ROLE_STANDBY };
 struct nd_protect {
     uint32_t mode, standby, capture, tail; /* the enums above */
     uint32_t recovery_budget_ms;           /* 1 … 10000 */
+    uint32_t commit_interval_us;           /* between cuts in mode delta, 10 … 1000000 */
+    uint32_t checkpoint_ms;                /* between deltas to a warm standby, 1 … 60000 */
     bool strict;                           /* never release without a standby (G1) */
     bool audit;                            /* region audit: for tests, slow */
     uint32_t log_mb;                       /* per-lane ring between lane and replicator, 1 … 1024 */
