@@ -10,7 +10,9 @@
 #include "nflib/l3.h"
 #include "nflib/nf.h"
 
-#define NF_EMIT_MAX 64u /* packets made by NFs in a burst */
+#define NF_EMIT_MAX  64u   /* packets made by NFs in a burst */
+#define NF_EMIT_LEN  1514u /* bytes of such a packet at most */
+#define NF_EMIT_SLOT 1536u
 
 /* One entry of the configuration: a module and its config struct. */
 struct nf_choice {
@@ -36,6 +38,7 @@ struct nf_lane_state {
     uint64_t outputs; /* outputs ever made */
     uint64_t random[4];
     uint64_t wake[FT_NFS_MAX];
+    uint64_t unmade; /* packets NFs wanted to make when the burst had no room for more */
 };
 
 /* A packet made by an NF in this burst. `frame` stays valid until the next burst. */
@@ -43,6 +46,14 @@ struct nf_emitted {
     uint8_t port;
     uint32_t len;
     const uint8_t *frame;
+};
+
+/* Behind nf->env: what nf_random, nf_wake and nf_emit work on. One per lane, shared by its NFs. */
+struct nf_env {
+    const struct nf_lane_state *state;
+    uint32_t emitted;          /* packets made in this burst so far */
+    struct nf_packet *packets; /* [NF_EMIT_MAX] */
+    uint8_t *frames;           /* NF_EMIT_MAX buffers of NF_EMIT_SLOT bytes, of the process, not the region */
 };
 
 struct nf_chain;
@@ -93,7 +104,7 @@ bool nf_chain_reads_payload(const struct nf_chain_config *config);
  */
 uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint32_t cap);
 
-/* Rows as a JSON array in text; see nf.h. */
+/* Rows as a JSON array in text; see nf.h. NULL: no memory, or cap < 4. */
 struct nf_show *nf_show_begin(char *out, uint32_t cap);
 /* Closes the array, returns its length. */
 uint32_t nf_show_end(struct nf_show *show);

@@ -42,6 +42,7 @@ struct nf_l3;
 
 uint64_t nf_l3_bytes(const struct nf_l3_config *config);
 int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *config, struct ft_fault *fault);
+void nf_l3_free(struct nf_l3 *l3); /* NULL is fine */
 
 /* ARP is answered, learned from and dropped; frames not for us dropped (counted). Sets nothing else. */
 void nf_l3_in(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now);

@@ -28,6 +28,7 @@ enum nf_packet_flags {
         1 << 8, /* ICMP error with a readable inner IPv4 header and 8 bytes of inner L4; see nf_inner */
     NF_P_BAD = 1 << 9,      /* claims a format and breaks it; `bad` says how */
     NF_P_EMITTED = 1 << 10, /* made by an NF (nf_emit), no input */
+    NF_P_LOCAL = 1 << 11,   /* turned round by the chain's L3 (echo reply): passes no NF */
 };
 
 enum nf_bad {

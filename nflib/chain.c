@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the running of a chain: order of NFs, timers, packets made by NFs, and the lane's own state in arena
+ * (lane, 0). Run by one thread, the lane's, live and in replay alike. Everything that outlives a burst is in
+ * the region; what is here (instances, buffers of made packets) is rebuilt from the configuration.
+ */
+#include "nflib/chain.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ARENA_SLACK 8192u /* counters' and root's rounding to lines */
+#define AHEAD       4u    /* packets between prefetch and parse */
+
+struct nf_chain {
+    const struct nf_chain_config *config;
+    struct ft_region *region;
+    const struct nf_lane_state *state;
+    struct nf_l3 *l3;
+    struct nf nfs[FT_NFS_MAX]; /* 0: L3 */
+    uint32_t count;
+    bool open; /* a command began the coming burst */
+    struct nf_env env;
+    struct nf_packet made[NF_EMIT_MAX];
+    struct nf_emitted list[NF_EMIT_MAX];
+    uint32_t listed;
+    uint8_t frames[NF_EMIT_MAX * NF_EMIT_SLOT];
+};
+
+/* ---- what NFs call -------------------------------------------------------------------------------- */
+
+static uint64_t rotl(uint64_t x, int k)
+{
+    return (x << k) | (x >> (64 - k));
+}
+
+/* xoshiro256** by Blackman and Vigna */
+uint64_t nf_random(const struct nf *nf)
+{
+    uint64_t *s = ft_edit(nf->region, nf->env->state->random, sizeof(nf->env->state->random));
+    uint64_t result = rotl(s[1] * 5, 7) * 9, t = s[1] << 17;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= t;
+    s[3] = rotl(s[3], 45);
+    return result;
+}
+
+/* The earliest of what was asked for since the timers last ran: an NF with several wheels needs no care. */
+void nf_wake(const struct nf *nf, uint64_t at)
+{
+    const uint64_t *wake = &nf->env->state->wake[nf->index];
+    if (at < *wake)
+        *(uint64_t *)ft_edit(nf->region, wake, sizeof(*wake)) = at;
+}
+
+int nf_emit(const struct nf *nf, uint8_t port, const void *frame, uint32_t len)
+{
+    struct nf_env *env = nf->env;
+    if (len < 14 || len > NF_EMIT_LEN)
+        return FT_EINVAL;
+    if (env->emitted == NF_EMIT_MAX) {
+        ++*(uint64_t *)ft_edit(nf->region, &env->state->unmade, sizeof(env->state->unmade));
+        return FT_EFULL;
+    }
+    struct nf_packet *p = &env->packets[env->emitted];
+    memset(p, 0, sizeof(*p));
+    p->data = env->frames + (size_t)env->emitted * NF_EMIT_SLOT;
+    p->len = p->have = len;
+    p->in_port = p->out_port = port;
+    memcpy(p->data, frame, len);
+    nf_packet_parse(p);
+    p->flags |= NF_P_EMITTED;
+    env->emitted++;
+    return FT_OK;
+}
+
+/* ---- making --------------------------------------------------------------------------------------- */
+
+static uint32_t counter_count(const struct nf_module *module)
+{
+    uint32_t n = 0;
+    while (module->counters && module->counters[n])
+        n++;
+    return n;
+}
+
+void nf_chain_arenas(const struct nf_chain_config *config, uint64_t sizes[], const char *names[])
+{
+    sizes[0] = sizeof(struct nf_lane_state) + (config->l3 ? nf_l3_bytes(config->l3) : 0) + ARENA_SLACK;
+    names[0] = "lane";
+    for (unsigned i = 0; i < config->count; i++) {
+        const struct nf_choice *nf = &config->nfs[i];
+        sizes[i + 1] = (nf->module->arena ? nf->module->arena(nf->config) : 0) +
+                       counter_count(nf->module) * sizeof(uint64_t) + ARENA_SLACK;
+        names[i + 1] = nf->module->name;
+    }
+}
+
+static uint64_t splitmix(uint64_t *x)
+{
+    uint64_t z = (*x += 0x9e3779b97f4a7c15ull);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+}
+
+static int make_lane_state(struct nf_chain *chain, unsigned lane, uint64_t seed, struct ft_fault *fault)
+{
+    struct nf_lane_state *state = ft_arena_alloc(chain->nfs[0].arena, sizeof(*state));
+    if (!state)
+        return ft_fail(fault, FT_EFULL, "lane %u: no room for the lane's state", lane);
+    state = ft_edit(chain->region, state, sizeof(*state));
+    state->clock = 1;
+    state->access = 1;
+    seed ^= rotl((lane + 1) * 0x9e3779b97f4a7c15ull, 17); /* lanes given one seed still differ */
+    for (unsigned i = 0; i < 4; i++)
+        state->random[i] = splitmix(&seed);
+    for (unsigned i = 0; i < FT_NFS_MAX; i++)
+        state->wake[i] = UINT64_MAX;
+    chain->state = chain->env.state = state;
+    return FT_OK;
+}
+
+static int make_nf(struct nf *nf, const struct nf_choice *choice, struct ft_fault *fault)
+{
+    struct ft_fault why = {""};
+    nf->module = choice->module;
+    nf->config = choice->config;
+    uint32_t counters = counter_count(nf->module);
+    nf->counters = ft_arena_alloc(nf->arena, (counters ? counters : 1) * sizeof(uint64_t));
+    if (!nf->counters)
+        return ft_fail(fault, FT_EFULL, "nf %u: %s: arena has no room for its counters", nf->index,
+                       nf->module->name);
+    int error = nf->module->make ? nf->module->make(nf, &why) : FT_OK;
+    if (error < 0)
+        return ft_fail(fault, error, "nf %u: %s: %.180s", nf->index, nf->module->name,
+                       why.text[0] ? why.text : ft_error_name(error));
+    return FT_OK;
+}
+
+static int make_all(struct nf_chain *chain, unsigned lane, uint64_t seed, struct ft_fault *fault)
+{
+    const struct nf_chain_config *config = chain->config;
+    for (unsigned i = 0; i <= config->count; i++)
+        chain->nfs[i] = (struct nf){.region = chain->region,
+                                    .arena = ft_region_arena(chain->region, lane, i),
+                                    .env = &chain->env,
+                                    .lane = (uint16_t)lane,
+                                    .lanes = config->lanes,
+                                    .index = (uint16_t)i};
+    int error = make_lane_state(chain, lane, seed, fault);
+    if (error == FT_OK && config->l3)
+        error = nf_l3_make(&chain->l3, &chain->nfs[0], config->l3, fault);
+    for (unsigned i = 0; error == FT_OK && i < config->count; i++)
+        error = make_nf(&chain->nfs[i + 1], &config->nfs[i], fault);
+    return error;
+}
+
+int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, struct ft_region *region,
+                  unsigned lane, uint64_t seed, struct ft_fault *fault)
+{
+    *out = NULL;
+    if (config->count > FT_NFS_MAX - 1 || region->nfs < config->count + 1u || lane >= region->lanes)
+        return ft_fail(fault, FT_EINVAL, "chain %s: region is made for another chain", config->name);
+    struct nf_chain *chain = calloc(1, sizeof(*chain));
+    if (!chain)
+        return ft_fail(fault, FT_ENOMEM, "chain %s: no memory", config->name);
+    chain->config = config;
+    chain->region = region;
+    chain->count = config->count;
+    chain->env.packets = chain->made;
+    chain->env.frames = chain->frames;
+    int error = make_all(chain, lane, seed, fault);
+    if (error < 0) {
+        nf_chain_free(chain);
+        return error;
+    }
+    *out = chain;
+    return FT_OK;
+}
+
+void nf_chain_free(struct nf_chain *chain)
+{
+    if (!chain)
+        return;
+    nf_l3_free(chain->l3);
+    free(chain);
+}
+
+/* ---- looking -------------------------------------------------------------------------------------- */
+
+const struct nf_lane_state *nf_chain_state(const struct nf_chain *chain)
+{
+    return chain->state;
+}
+
+uint64_t nf_chain_wake(const struct nf_chain *chain)
+{
+    uint64_t first = UINT64_MAX;
+    for (uint32_t i = 0; i <= chain->count; i++)
+        if (chain->state->wake[i] < first)
+            first = chain->state->wake[i];
+    return first;
+}
+
+bool nf_chain_due(const struct nf_chain *chain, uint64_t now)
+{
+    uint64_t wake = nf_chain_wake(chain);
+    return wake != UINT64_MAX && wake <= now;
+}
+
+struct nf *nf_chain_nf(const struct nf_chain *chain, unsigned index)
+{
+    return index >= 1 && index <= chain->count ? (struct nf *)(uintptr_t)&chain->nfs[index] : NULL;
+}
+
+struct nf *nf_chain_find(const struct nf_chain *chain, const char *name)
+{
+    for (uint32_t i = 0; i <= chain->count; i++)
+        if (chain->nfs[i].module && strcmp(chain->nfs[i].module->name, name) == 0)
+            return (struct nf *)(uintptr_t)&chain->nfs[i];
+    return NULL;
+}
+
+struct nf_l3 *nf_chain_l3(const struct nf_chain *chain)
+{
+    return chain->l3;
+}
+
+bool nf_chain_reads_payload(const struct nf_chain_config *config)
+{
+    for (unsigned i = 0; i < config->count; i++)
+        if (config->nfs[i].module->reads == NF_READS_PAYLOAD)
+            return true;
+    return false;
+}
+
+uint32_t nf_chain_emitted(const struct nf_chain *chain, const struct nf_emitted **list)
+{
+    *list = chain->list;
+    return chain->listed;
+}
+
+/* ---- running -------------------------------------------------------------------------------------- */
+
+static void begin(struct nf_chain *chain)
+{
+    if (!chain->open)
+        chain->env.emitted = 0;
+    chain->open = true;
+    chain->listed = 0;
+}
+
+/* The wake time goes first, so that what the timers ask for is what stands afterwards. */
+static void run_timers(struct nf_chain *chain, uint64_t now)
+{
+    for (uint32_t i = 0; i <= chain->count; i++) {
+        const uint64_t *wake = &chain->state->wake[i];
+        if (*wake == UINT64_MAX || *wake > now)
+            continue;
+        *(uint64_t *)ft_edit(chain->region, wake, sizeof(*wake)) = UINT64_MAX;
+        if (i == 0)
+            nf_l3_timers(chain->l3, now);
+        else if (chain->nfs[i].module->timers)
+            chain->nfs[i].module->timers(&chain->nfs[i], now);
+    }
+}
+
+static void parse_all(struct nf_packet *packets, uint32_t n)
+{
+    for (uint32_t i = 0; i < n && i < AHEAD; i++)
+        __builtin_prefetch(packets[i].data);
+    for (uint32_t i = 0; i < n; i++) {
+        if (i + AHEAD < n)
+            __builtin_prefetch(packets[i + AHEAD].data);
+        struct nf_packet *p = &packets[i];
+        p->out_port = p->in_port ^ 1;
+        p->drop = p->drop_nf = 0;
+        nf_packet_parse(p);
+    }
+}
+
+static uint32_t keep_passing(struct nf_packet *list[], uint32_t n)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (!list[i]->drop)
+            list[kept++] = list[i];
+    return kept;
+}
+
+static void run_side(struct nf_chain *chain, struct nf_packet *packets, uint32_t n, uint8_t side,
+                     uint64_t now)
+{
+    struct nf_packet *list[NF_BURST_MAX];
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (packets[i].side == side && !packets[i].drop && !(packets[i].flags & NF_P_LOCAL))
+            list[left++] = &packets[i];
+    for (uint32_t step = 1; step <= chain->count && left; step++) {
+        struct nf *nf = &chain->nfs[side == NF_INSIDE ? step : chain->count + 1 - step];
+        nf->module->process(nf, list, left, now);
+        left = keep_passing(list, left);
+    }
+}
+
+/* Packets made while these leave (ARP requests) join the end and leave too. */
+static void send_made(struct nf_chain *chain, uint64_t now)
+{
+    for (uint32_t i = 0; i < chain->env.emitted; i++) {
+        struct nf_packet *p = &chain->made[i];
+        if (chain->l3)
+            nf_l3_out(chain->l3, &p, 1, now);
+        if (!p->drop)
+            chain->list[chain->listed++] =
+                (struct nf_emitted){.port = p->out_port, .len = p->len, .frame = p->data};
+    }
+}
+
+static uint32_t run_packets(struct nf_chain *chain, struct nf_packet *packets, uint32_t n, uint64_t now)
+{
+    struct nf_packet *all[NF_BURST_MAX];
+    parse_all(packets, n);
+    for (uint32_t i = 0; i < n; i++)
+        all[i] = &packets[i];
+    if (chain->l3)
+        nf_l3_in(chain->l3, all, n, now);
+    run_side(chain, packets, n, NF_INSIDE, now);
+    run_side(chain, packets, n, NF_OUTSIDE, now);
+    uint32_t left = keep_passing(all, n);
+    if (chain->l3 && left) {
+        nf_l3_out(chain->l3, all, left, now);
+        left = keep_passing(all, left);
+    }
+    return left;
+}
+
+void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets, uint32_t n)
+{
+    const struct nf_lane_state *state = chain->state;
+    FT_CHECK(n <= NF_BURST_MAX, "%u packets in a burst", n);
+    FT_CHECK(burst == state->burst + 1, "burst %llu after %llu", (unsigned long long)burst,
+             (unsigned long long)state->burst);
+    FT_CHECK(now >= state->time, "time %llu after %llu", (unsigned long long)now,
+             (unsigned long long)state->time);
+    begin(chain);
+    run_timers(chain, now);
+    uint32_t passed = n ? run_packets(chain, packets, n, now) : 0;
+    send_made(chain, now);
+    struct nf_lane_state *edit = ft_edit(chain->region, state, offsetof(struct nf_lane_state, random));
+    edit->burst = burst;
+    edit->clock += n;
+    edit->time = now;
+    edit->outputs += passed + chain->listed;
+    chain->open = false;
+}
+
+/* ---- an operator's change ------------------------------------------------------------------------- */
+
+/* Cuts the next word (up to a blank) off *rest. */
+static char *word(char **rest)
+{
+    char *start = *rest + strspn(*rest, " ");
+    char *end = start + strcspn(start, " ");
+    *rest = *end ? end + 1 : end;
+    *end = 0;
+    return start;
+}
+
+static int set_nf(struct nf *nf, char *rest, uint64_t now, struct ft_fault *fault)
+{
+    rest += strspn(rest, " ");
+    char *equals = strchr(rest, '=');
+    if (!equals || equals == rest)
+        return ft_fail(fault, FT_EINVAL, "set %s: expected KEY=VALUE", nf->module->name);
+    *equals = 0;
+    if (!nf->module->set)
+        return ft_fail(fault, FT_ENOENT, "%s: nothing can be set", nf->module->name);
+    return nf->module->set(nf, rest, equals + 1, now, fault);
+}
+
+static int clear_nf(struct nf *nf, char *rest, uint64_t now, struct ft_fault *fault)
+{
+    char *key = word(&rest);
+    if (rest[strspn(rest, " ")])
+        return ft_fail(fault, FT_EINVAL, "clear %s: expected at most one KEY", nf->module->name);
+    if (!nf->module->clear)
+        return ft_fail(fault, FT_ENOENT, "%s: nothing can be cleared", nf->module->name);
+    return nf->module->clear(nf, *key ? key : NULL, now, fault);
+}
+
+int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uint64_t now,
+                     struct ft_fault *fault)
+{
+    char copy[1024];
+    if (len >= sizeof(copy) || memchr(text, 0, len))
+        return ft_fail(fault, FT_EINVAL, "command too long, or not text");
+    memcpy(copy, text, len);
+    copy[len] = 0;
+    FT_CHECK(!chain->open, "two commands in one burst");
+    begin(chain);
+    char *rest = copy, *verb = word(&rest), *name = word(&rest);
+    bool set = strcmp(verb, "set") == 0;
+    if (!set && strcmp(verb, "clear") != 0)
+        return ft_fail(fault, FT_EINVAL, "\"%.40s\": expected set or clear", verb);
+    struct nf *nf = nf_chain_find(chain, name);
+    if (!nf)
+        return ft_fail(fault, FT_ENOENT, "no NF \"%.40s\" in this chain", name);
+    return set ? set_nf(nf, rest, now, fault) : clear_nf(nf, rest, now, fault);
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the text that says what makes two nodes' chains the same (design §8, hazard 7): NFs with their
+ * settings, lanes, addresses and routes. Written once at start; compared line by line in the hello. Files
+ * count by their content, not by their path.
+ */
+#include "nflib/chain.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+
+struct text {
+    char *out;
+    uint32_t cap, len;
+};
+
+static void __attribute__((format(printf, 2, 3))) say(struct text *t, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(t->out + t->len, t->cap - t->len, fmt, args);
+    va_end(args);
+    if (n > 0)
+        t->len = (uint32_t)n < t->cap - t->len ? t->len + (uint32_t)n : t->cap - 1;
+}
+
+static void say_ipv4(struct text *t, uint32_t addr)
+{
+    char name[INET_ADDRSTRLEN];
+    struct in_addr in = {.s_addr = addr};
+    say(t, "%s", inet_ntop(AF_INET, &in, name, sizeof(name)));
+}
+
+static void say_prefix(struct text *t, uint32_t addr, uint32_t mask)
+{
+    say_ipv4(t, addr);
+    say(t, "/%d", __builtin_popcount(mask));
+}
+
+static void say_file(struct text *t, const char *path)
+{
+    FILE *f = path ? fopen(path, "rb") : NULL;
+    if (!f) {
+        say(t, "%s", path ? "unreadable" : "none");
+        return;
+    }
+    char block[4096];
+    XXH64_hash_t hash = 0;
+    size_t n;
+    while ((n = fread(block, 1, sizeof(block), f)) > 0)
+        hash = XXH3_64bits_withSeed(block, n, hash);
+    fclose(f);
+    say(t, "%016" PRIx64, (uint64_t)hash);
+}
+
+static void say_prefixes(struct text *t, const struct nf_prefixes *set)
+{
+    for (uint32_t i = 0; i < set->count; i++) {
+        say(t, "%s", i ? "," : "");
+        say_prefix(t, set->list[i].addr, set->list[i].mask);
+    }
+}
+
+static void say_param(struct text *t, const struct nf_param *param, const void *config)
+{
+    const void *at = (const char *)config + param->offset;
+    say(t, " %s=", param->name);
+    switch (param->kind) {
+    case NF_U32:
+    case NF_SECONDS:
+        say(t, "%u", *(const uint32_t *)at);
+        break;
+    case NF_U64:
+        say(t, "%" PRIu64, *(const uint64_t *)at);
+        break;
+    case NF_BOOL:
+        say(t, "%s", *(const bool *)at ? "true" : "false");
+        break;
+    case NF_CHOICE:
+        say(t, "%s", param->choices[*(const uint32_t *)at]);
+        break;
+    case NF_IPV4:
+        say_ipv4(t, *(const uint32_t *)at);
+        break;
+    case NF_PREFIXES:
+        say_prefixes(t, at);
+        break;
+    case NF_RANGE:
+        say(t, "%u-%u", ((const struct nf_range *)at)->first, ((const struct nf_range *)at)->last);
+        break;
+    case NF_STRING:
+        say(t, "%s", *(const char *const *)at ? *(const char *const *)at : "");
+        break;
+    case NF_FILE:
+        say_file(t, *(const char *const *)at);
+        break;
+    }
+}
+
+static void say_l3(struct text *t, const struct nf_l3_config *l3)
+{
+    for (unsigned i = 0; i < l3->ports; i++) {
+        const struct nf_interface *port = &l3->port[i];
+        const uint8_t *m = port->mac;
+        say(t, "port %u: %s %s %02x:%02x:%02x:%02x:%02x:%02x ", i, port->name,
+            port->side == NF_OUTSIDE ? "outside" : "inside", m[0], m[1], m[2], m[3], m[4], m[5]);
+        say_prefix(t, port->addr, port->mask);
+        for (unsigned e = 0; e < port->extras; e++) {
+            say(t, " ");
+            say_ipv4(t, port->extra[e]);
+        }
+        say(t, "\n");
+    }
+    for (unsigned i = 0; i < l3->routes; i++) {
+        say(t, "route %u: ", i);
+        say_prefix(t, l3->route[i].addr, l3->route[i].mask);
+        say(t, " via ");
+        say_ipv4(t, l3->route[i].via);
+        say(t, " port %u\n", l3->route[i].port);
+    }
+}
+
+uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint32_t cap)
+{
+    struct text t = {.out = out, .cap = cap};
+    if (cap == 0)
+        return 0;
+    out[0] = 0;
+    say(&t, "lanes %u\nburst %u\n", config->lanes, NF_BURST_MAX);
+    for (unsigned i = 0; i < config->count; i++) {
+        const struct nf_choice *choice = &config->nfs[i];
+        say(&t, "nf %u: %s", i + 1, choice->module->name);
+        for (const struct nf_param *p = choice->module->params; p && p->name; p++)
+            say_param(&t, p, choice->config);
+        say(&t, " arena=%" PRIu64 "\n", choice->module->arena ? choice->module->arena(choice->config) : 0);
+    }
+    if (config->l3)
+        say_l3(&t, config->l3);
+    return t.len;
+}

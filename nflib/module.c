@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the registry of NF modules: a table of pointers sorted by name. Written by constructors before main
+ * and while shared objects are loaded (one thread); read by the configuration and by `show`.
+ */
+#include "nflib/nf.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define MODULES_MAX 64u
+
+static const struct nf_module *modules[MODULES_MAX];
+static unsigned module_count;
+
+/* Runs before main: the complaint goes to stderr, the module is left out and the configuration names it. */
+void nf_module_register(const struct nf_module *module)
+{
+    unsigned at = 0;
+    while (at < module_count && strcmp(modules[at]->name, module->name) < 0)
+        at++;
+    if (at < module_count && modules[at] == module)
+        return;
+    if (module_count == MODULES_MAX || (at < module_count && strcmp(modules[at]->name, module->name) == 0)) {
+        fprintf(stderr, "nf %s: left out: %s\n", module->name,
+                module_count == MODULES_MAX ? "too many modules" : "another module has this name");
+        return;
+    }
+    memmove(&modules[at + 1], &modules[at], (module_count - at) * sizeof(modules[0]));
+    modules[at] = module;
+    module_count++;
+}
+
+const struct nf_module *nf_module_find(const char *name)
+{
+    for (unsigned i = 0; i < module_count; i++)
+        if (strcmp(modules[i]->name, name) == 0)
+            return modules[i];
+    return NULL;
+}
+
+const struct nf_module *nf_module_at(unsigned index)
+{
+    return index < module_count ? modules[index] : NULL;
+}
+
+bool nf_prefixes_has(const struct nf_prefixes *set, uint32_t addr)
+{
+    for (uint32_t i = 0; i < set->count; i++)
+        if (((addr ^ set->list[i].addr) & set->list[i].mask) == 0)
+            return true;
+    return false;
+}
