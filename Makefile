@@ -33,7 +33,8 @@ DPDK_LIBS   = $(shell pkg-config --libs libdpdk)
 PARTS  := ftcore nflib nfs logger replicator
 SRC    := $(foreach p,$(PARTS),$(wildcard $(p)/*.c))
 # The parts of node/ that know no DPDK: linked into tests like everything below node/.
-NODE_PLAIN := $(wildcard node/arena.c node/yaml.c node/schema*.c node/config*.c node/client.c node/options.c)
+NODE_PLAIN := $(wildcard node/arena.c node/yaml.c node/schema*.c node/config*.c node/client.c node/options.c \
+    node/probe*.c node/process.c)
 SRC    += $(NODE_PLAIN)
 NODE   := $(filter-out $(NODE_PLAIN),$(wildcard node/*.c))
 OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
@@ -48,13 +49,17 @@ LAB    := $(wildcard tests/lab/*.t)
 LABLONG := $(wildcard tests/lab/long/*.t)
 
 .PHONY: all deps lint check check-long check-unit check-lab demo clean format
-all: $(BUILD)/understudy $(NFLIB) $(HEADERS:%=$(BUILD)/include/%)
+all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(HEADERS:%=$(BUILD)/include/%)
 
 deps:
 	@scripts/deps
 
 $(BUILD)/understudy: $(NODEOBJ) $(OBJ)
 	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
+
+# The lab's prober.
+$(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard node/probe*.c) ftcore/error.c)
+	$(CC) $(SANFLAGS) -pthread -o $@ $^ $(shell pkg-config --libs jansson)
 
 # Everything below node/: what the tests link, and what an NF outside the tree is built against.
 $(CORE): $(OBJ)
@@ -116,4 +121,4 @@ clean:
 	rm -rf build build-san
 
 -include $(OBJ:.o=.d) $(NODEOBJ:.o=.d)
--include $(patsubst tests/%.c,$(BUILD)/obj/tests/%.d,$(wildcard tests/unit/*.c tests/nf/*.c))
+-include $(patsubst tests/%.c,$(BUILD)/obj/tests/%.d,$(wildcard tests/unit/*.c tests/nf/*.c tests/lab/*.c))

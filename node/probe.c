@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The prober's parent: makes the shared table, forks the children into their namespaces, and reads figures
+ * out of the table. See node/probe.h.
+ */
+#define _GNU_SOURCE
+#include "node/probe.h"
+#include "node/probe_table.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+uint64_t nd_probe_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+void nd_probe_hurry(void)
+{
+    struct sched_param p = {.sched_priority = 20};
+    sched_setscheduler(0, SCHED_FIFO, &p); /* without permission it stays as it is: late_ms tells */
+}
+
+static void nap(unsigned ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}, NULL);
+}
+
+static int enter_space(const char *name, struct ft_fault *fault)
+{
+    char path[128];
+    if (name == NULL || name[0] == 0)
+        return FT_OK;
+    snprintf(path, sizeof path, "/run/netns/%s", name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return ft_fail(fault, errno == EACCES ? FT_EPERM : FT_ENOENT, "namespace %s: %s", name,
+                       strerror(errno));
+    int bad = setns(fd, CLONE_NEWNET), error = errno;
+    close(fd);
+    if (bad)
+        return ft_fail(fault, error == EPERM ? FT_EPERM : FT_EIO, "namespace %s: %s", name, strerror(error));
+    return FT_OK;
+}
+
+int nd_probe_serve(const char *address, uint16_t port, struct ft_fault *fault)
+{
+    int sockets[2];
+    int error = nd_probe_listen(address, port, sockets, fault);
+    if (error < 0)
+        return error;
+    nd_probe_echo(sockets);
+    return FT_OK;
+}
+
+static void serve(struct nd_prober *p)
+{
+    struct ft_fault fault = {""};
+    int sockets[2];
+    if (enter_space(p->options.to, &fault) < 0 ||
+        nd_probe_listen(p->address, p->options.port, sockets, &fault) < 0) {
+        memcpy(p->table->fault, fault.text, sizeof p->table->fault);
+        _exit(1);
+    }
+    atomic_store(&p->table->serving, true);
+    nd_probe_echo(sockets);
+}
+
+static void send_all(struct nd_prober *p)
+{
+    struct ft_fault fault = {""};
+    if (enter_space(p->options.from, &fault) < 0 ||
+        (p->options.flows > 0 && nd_probe_send_flows(p, &fault) < 0) ||
+        nd_probe_send_datagrams(p, &fault) < 0) {
+        memcpy(p->table->fault, fault.text, sizeof p->table->fault);
+        _exit(1);
+    }
+}
+
+/* A child that ends with its parent, whatever ends the parent. */
+static pid_t start_child(struct nd_prober *p, void (*work)(struct nd_prober *))
+{
+    pid_t parent = getpid(), child = fork();
+    if (child != 0)
+        return child;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    work(p);
+    _exit(0);
+}
+
+static void end_child(pid_t *child)
+{
+    if (*child > 0) {
+        kill(*child, SIGKILL);
+        waitpid(*child, NULL, 0);
+    }
+    *child = 0;
+}
+
+static int wait_flag(struct nd_prober *p, pid_t child, _Atomic bool *flag, struct ft_fault *fault)
+{
+    for (int i = 0; i < 3000 && !atomic_load(flag); i++) {
+        if (waitpid(child, NULL, WNOHANG) == child) {
+            *(child == p->sender ? &p->sender : &p->server) = 0;
+            return ft_fail(fault, FT_EIO, "probe: %s",
+                           p->table->fault[0] ? p->table->fault : "its child ended at once");
+        }
+        nap(1);
+    }
+    return atomic_load(flag) ? FT_OK : ft_fail(fault, FT_EIO, "probe: did not begin within 3 s");
+}
+
+static int make_table(struct nd_prober *p, struct ft_fault *fault)
+{
+    const struct nd_probe_options *o = &p->options;
+    uint64_t slots = (uint64_t)o->seconds * 1000000u / o->interval_us + 1000;
+    uint64_t flow = (uint64_t)o->seconds * 1000000u / 1000u + 1000; /* at most one arrival noted each ms */
+    p->size = sizeof *p->table + slots * sizeof *p->slots + 2 * slots * 8 + o->flows * flow * 8;
+    p->table = mmap(NULL, p->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p->table == MAP_FAILED) {
+        p->table = NULL;
+        return ft_fail(fault, FT_ENOMEM, "probe: %zu bytes: %s", p->size, strerror(errno));
+    }
+    p->slots = (struct nd_probe_slot *)(p->table + 1);
+    p->arrivals = (_Atomic uint64_t *)(p->slots + slots);
+    p->flow_arrivals = p->arrivals + 2 * slots;
+    p->table->capacity = (uint32_t)slots;
+    p->table->arrivals_capacity = (uint32_t)(2 * slots);
+    p->table->flow_capacity = (uint32_t)flow;
+    if (getrandom(&p->table->run, sizeof p->table->run, 0) != sizeof p->table->run)
+        p->table->run = nd_probe_now();
+    return FT_OK;
+}
+
+static int check_options(const struct nd_probe_options *o, struct ft_fault *fault)
+{
+    if (o->interval_us < 100 || o->interval_us > 1000000 || o->seconds < 1 || o->seconds > 7200 ||
+        o->port == 0 || o->flows > ND_PROBE_FLOWS_MAX ||
+        (o->flows > 0 && (o->flow_interval_us < 1000 || o->flow_interval_us > 1000000)) ||
+        strlen(o->address) >= sizeof((struct nd_prober *)0)->address)
+        return ft_fail(fault, FT_EINVAL, "probe: interval, seconds, flows, address or port out of range");
+    return FT_OK;
+}
+
+int nd_probe_start(struct nd_prober **out, const struct nd_probe_options *options, struct ft_fault *fault)
+{
+    int error = check_options(options, fault);
+    if (error < 0)
+        return error;
+    struct nd_prober *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return ft_fail(fault, FT_ENOMEM, "probe: no memory");
+    p->options = *options;
+    strcpy(p->address, options->address);
+    error = make_table(p, fault);
+    if (error == FT_OK && options->to != NULL) {
+        p->server = start_child(p, serve);
+        error = p->server < 0 ? ft_fail(fault, FT_EIO, "probe: fork: %s", strerror(errno))
+                              : wait_flag(p, p->server, &p->table->serving, fault);
+    }
+    if (error == FT_OK) {
+        p->sender = start_child(p, send_all);
+        error = p->sender < 0 ? ft_fail(fault, FT_EIO, "probe: fork: %s", strerror(errno))
+                              : wait_flag(p, p->sender, &p->table->sending, fault);
+    }
+    if (error < 0) {
+        nd_probe_free(p);
+        return error;
+    }
+    *out = p;
+    return FT_OK;
+}
+
+void nd_probe_stop(struct nd_prober *p, uint32_t settle_ms)
+{
+    if (p->sender > 0) {
+        atomic_store(&p->table->stop, true);
+        nap(settle_ms);
+    }
+    end_child(&p->sender);
+    end_child(&p->server);
+}
+
+void nd_probe_free(struct nd_prober *p)
+{
+    if (p == NULL)
+        return;
+    nd_probe_stop(p, 0);
+    if (p->table != NULL)
+        munmap(p->table, p->size);
+    free(p);
+}
+
+/* The longest gap among `n` arrivals that touches [t0, t1]; the time since the last one counts up to t1. */
+static uint64_t longest(const _Atomic uint64_t *arrivals, uint64_t n, uint64_t t0, uint64_t t1,
+                        uint64_t *begin)
+{
+    uint64_t best = 0, last = 0;
+    *begin = 0;
+    for (uint64_t i = 0; i < n && last <= t1; i++) {
+        uint64_t t = arrivals[i];
+        if (last != 0 && t >= t0 && t > last && t - last > best) {
+            best = t - last;
+            *begin = last;
+        }
+        last = t;
+    }
+    if (last != 0 && last < t1 && t1 - last > best) {
+        best = t1 - last;
+        *begin = last;
+    }
+    return best;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void flow_figures(const struct nd_prober *p, uint64_t t0, uint64_t t1, struct nd_probe_figures *out)
+{
+    double silence[ND_PROBE_FLOWS_MAX];
+    uint64_t begin;
+    out->flows = p->options.flows;
+    for (uint32_t f = 0; f < out->flows; f++) {
+        const struct nd_probe_flow *flow = &p->table->flow[f];
+        out->flows_broken += atomic_load(&flow->broken);
+        silence[f] = (double)longest(p->flow_arrivals + (uint64_t)f * p->table->flow_capacity,
+                                     atomic_load(&flow->count), t0, t1, &begin) /
+                     1e6;
+    }
+    if (out->flows == 0)
+        return;
+    qsort(silence, out->flows, sizeof silence[0], by_size);
+    out->flow_silence_ms = silence[out->flows / 2];
+    out->flow_worst_ms = silence[out->flows - 1];
+}
+
+void nd_probe_figures(const struct nd_prober *p, uint64_t t0, uint64_t t1, struct nd_probe_figures *out)
+{
+    const struct nd_probe_table *t = p->table;
+    memset(out, 0, sizeof *out);
+    uint64_t n = atomic_load(&t->next);
+    for (uint64_t i = 0; i < n; i++) {
+        const struct nd_probe_slot *s = &p->slots[i];
+        uint64_t sent = s->sent;
+        if (sent < t0 || sent > t1)
+            continue;
+        uint32_t copies = s->copies, odd = s->odd;
+        out->sent++;
+        out->received += copies > 0;
+        out->lost += copies == 0;
+        out->duplicated += copies > 1 ? copies - 1 : 0;
+        out->reordered += odd & 1;
+        out->contradicted += odd >> 1 & 1;
+    }
+    out->contradicted += atomic_load(&t->strange);
+    out->refused = atomic_load(&t->refused);
+    out->late_ms = (double)atomic_load(&t->late_ns) / 1e6;
+    out->silence_ms = (double)longest(p->arrivals, atomic_load(&t->arrivals), t0, t1, &out->silence_ns) / 1e6;
+    flow_figures(p, t0, t1, out);
+}
+
+void nd_probe_gaps(const struct nd_prober *p, uint64_t least_ns,
+                   void (*each)(void *ctx, uint64_t begin_ns, uint64_t length_ns), void *ctx)
+{
+    uint64_t n = atomic_load(&p->table->arrivals), last = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t t = p->arrivals[i];
+        if (last != 0 && t > last && t - last >= least_ns)
+            each(ctx, last, t - last);
+        last = t;
+    }
+}

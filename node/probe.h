@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The prober: what a client on one side of the chain sees of a takeover. A forked child sends numbered
+ * 64-byte datagrams on an absolute schedule to an echo server in another child, and keeps some TCP flows busy
+ * beside them; each child may live in a network namespace of its own. Arrivals are noted in memory shared
+ * with the parent, which can ask for the figures of any span of time, also while the probe runs. Times are
+ * CLOCK_MONOTONIC in ns. Started by `understudy drill` and by the lab's `probe` program. Knows no DPDK.
+ */
+#ifndef NODE_PROBE_H
+#define NODE_PROBE_H
+
+#include "ftcore/error.h"
+
+#include <stdint.h>
+
+#define ND_PROBE_FLOWS_MAX 64u
+
+struct nd_probe_options {
+    const char *from, *to; /* namespaces by name; "": stay. `to` NULL: no echo server of our own */
+    const char *address;   /* of the echo server, numeric IPv4 */
+    uint16_t port;
+    uint32_t interval_us;      /* between datagrams, 100 … 1000000 */
+    uint32_t flows;            /* TCP flows, 0 … ND_PROBE_FLOWS_MAX, one message each flow_interval_us */
+    uint32_t flow_interval_us; /* 1000 … 1000000 */
+    uint32_t seconds;          /* room for so many seconds, 1 … 7200; sending ends there */
+};
+
+struct nd_probe_figures {
+    uint64_t sent, received, lost;         /* lost: sent in the span and not answered up to now */
+    uint64_t duplicated, reordered;        /* answers that came again; that came after a later one */
+    uint64_t contradicted;                 /* answers whose bytes are not the ones sent */
+    uint64_t refused;                      /* ICMP errors instead of an answer */
+    double silence_ms;                     /* longest time without any arrival that touches the span */
+    uint64_t silence_ns;                   /* when that began */
+    double late_ms;                        /* how late the prober itself was at worst (whole run) */
+    uint32_t flows, flows_broken;          /* TCP flows; reset or ended by the other side (whole run) */
+    double flow_silence_ms, flow_worst_ms; /* longest silence of the median flow, of the worst flow */
+};
+
+struct nd_prober;
+
+/* Starts the children and returns when the echo server listens and the sender is about to send. */
+int nd_probe_start(struct nd_prober **out, const struct nd_probe_options *options, struct ft_fault *fault);
+
+/* Figures of the span [t0, t1]. Ask for a span that has ended at least some 100 ms ago, or `lost` counts what
+ * is under way. */
+void nd_probe_figures(const struct nd_prober *prober, uint64_t t0, uint64_t t1, struct nd_probe_figures *out);
+
+/* Calls `each` for every silence of at least `least_ns` between two datagrams' arrivals, in order. */
+void nd_probe_gaps(const struct nd_prober *prober, uint64_t least_ns,
+                   void (*each)(void *ctx, uint64_t begin_ns, uint64_t length_ns), void *ctx);
+
+/* Stops sending, waits `settle_ms` for answers under way, ends the children. Figures stay readable. */
+void nd_probe_stop(struct nd_prober *prober, uint32_t settle_ms);
+void nd_probe_free(struct nd_prober *prober); /* NULL is fine; stops first */
+
+/* Serves UDP and TCP echo in this process and returns only on failure. */
+int nd_probe_serve(const char *address, uint16_t port, struct ft_fault *fault);
+
+uint64_t nd_probe_now(void);
+
+#endif

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The prober's sending child: datagrams on an absolute schedule from one thread, their answers in another,
+ * and TCP flows in a third. What a flow carries at a position follows from the position alone, so either end
+ * can check it.
+ */
+#define _GNU_SOURCE
+#include "node/probe.h"
+#include "node/probe_table.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FLOW_CHUNK   64u
+#define FLOW_WINDOW  65536u          /* bytes under way at most: a flow that is cut off does not pile up */
+#define CONNECT_WAIT 2000            /* ms */
+#define NOTE_EACH    (1000u * 1000u) /* ns between two noted arrivals of a flow */
+
+struct datagram {
+    uint64_t run, number, sent;
+    uint64_t fill[5];
+};
+_Static_assert(sizeof(struct datagram) == ND_PROBE_BYTES, "a probe is 64 bytes");
+
+static void make_datagram(struct datagram *d, uint64_t run, uint64_t number, uint64_t sent)
+{
+    d->run = run;
+    d->number = number;
+    d->sent = sent;
+    for (unsigned i = 0; i < 5; i++)
+        d->fill[i] = (run ^ number * 0x9e3779b97f4a7c15u) + i * sent;
+}
+
+static struct sockaddr_in target(const struct nd_prober *p)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(p->options.port)};
+    inet_pton(AF_INET, p->address, &a.sin_addr);
+    return a;
+}
+
+static void sleep_until(uint64_t t)
+{
+    struct timespec at = {.tv_sec = (time_t)(t / 1000000000u), .tv_nsec = (long)(t % 1000000000u)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
+        ;
+}
+
+/* ── datagrams ── */
+
+struct receiver {
+    struct nd_prober *prober;
+    int socket;
+};
+
+static void note_answer(struct nd_prober *p, const struct datagram *d, ssize_t length, uint64_t now,
+                        uint64_t *highest)
+{
+    struct nd_probe_table *t = p->table;
+    if (length != sizeof *d || d->run != t->run || d->number >= atomic_load(&t->next)) {
+        atomic_fetch_add(&t->strange, 1);
+        return;
+    }
+    struct nd_probe_slot *s = &p->slots[d->number];
+    struct datagram expected;
+    make_datagram(&expected, t->run, d->number, s->sent);
+    if (memcmp(&expected, d, sizeof expected) != 0)
+        atomic_fetch_or(&s->odd, 2);
+    if (d->number < *highest && s->copies == 0)
+        atomic_fetch_or(&s->odd, 1);
+    if (d->number > *highest)
+        *highest = d->number;
+    if (atomic_fetch_add(&s->copies, 1) == 0)
+        s->first = now;
+    uint64_t n = atomic_load(&t->arrivals);
+    if (n < t->arrivals_capacity) {
+        p->arrivals[n] = now;
+        atomic_store(&t->arrivals, n + 1);
+    }
+}
+
+static void *receive(void *arg)
+{
+    struct receiver *r = arg;
+    uint64_t highest = 0;
+    struct datagram d[2]; /* room to see that an answer is too long */
+    nd_probe_hurry();
+    for (;;) {
+        ssize_t n = recv(r->socket, d, sizeof d, 0);
+        uint64_t now = nd_probe_now();
+        if (n >= 0)
+            note_answer(r->prober, d, n, now, &highest);
+        else if (errno != EINTR)
+            atomic_fetch_add(&r->prober->table->refused, 1);
+    }
+    return NULL;
+}
+
+static void send_scheduled(struct nd_prober *p, int socket)
+{
+    struct nd_probe_table *t = p->table;
+    uint64_t interval = p->options.interval_us * 1000u, at = nd_probe_now() + interval;
+    struct datagram d;
+    for (uint64_t i = 0; i < t->capacity && !atomic_load(&t->stop); i++, at += interval) {
+        sleep_until(at);
+        uint64_t now = nd_probe_now();
+        if (now - at > atomic_load(&t->late_ns))
+            atomic_store(&t->late_ns, now - at);
+        make_datagram(&d, t->run, i, now);
+        p->slots[i].sent = now;
+        atomic_store(&t->next, i + 1);
+        /* Refused: an ICMP error to an earlier one, delivered here instead of to the receiver. */
+        if (send(socket, &d, sizeof d, MSG_DONTWAIT) < 0)
+            atomic_fetch_add(&t->refused, 1);
+    }
+}
+
+int nd_probe_send_datagrams(struct nd_prober *p, struct ft_fault *fault)
+{
+    struct sockaddr_in to = target(p);
+    int room = 1 << 20, s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct receiver r = {p, s};
+    pthread_t thread;
+    if (s < 0 || connect(s, (struct sockaddr *)&to, sizeof to) < 0)
+        return ft_fail(fault, FT_EIO, "%s: %s", p->address, strerror(errno));
+    setsockopt(s, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+    if (pthread_create(&thread, NULL, receive, &r) != 0)
+        return ft_fail(fault, FT_ENOMEM, "no thread");
+    nd_probe_hurry();
+    atomic_store(&p->table->sending, true);
+    send_scheduled(p, s);
+    for (;;)
+        pause(); /* the receiver goes on until the parent ends us */
+}
+
+/* ── TCP flows ── */
+
+struct flow {
+    int socket;
+    uint64_t sent, received; /* bytes */
+    uint64_t noted;
+};
+
+struct flows {
+    struct nd_prober *prober;
+    struct flow flow[ND_PROBE_FLOWS_MAX];
+};
+
+static uint8_t flow_byte(uint32_t flow, uint64_t position)
+{
+    return (uint8_t)((position * 0x9e3779b97f4a7c15u) >> 32 ^ flow * 37u);
+}
+
+static void flow_broke(struct flows *all, uint32_t i)
+{
+    close(all->flow[i].socket);
+    all->flow[i].socket = -1;
+    atomic_store(&all->prober->table->flow[i].broken, true);
+}
+
+static void flow_send(struct flows *all, uint32_t i)
+{
+    struct flow *f = &all->flow[i];
+    uint8_t chunk[FLOW_CHUNK];
+    if (f->socket < 0 || f->sent - f->received > FLOW_WINDOW)
+        return;
+    for (unsigned k = 0; k < FLOW_CHUNK; k++)
+        chunk[k] = flow_byte(i, f->sent + k);
+    ssize_t n = send(f->socket, chunk, sizeof chunk, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n > 0)
+        f->sent += (uint64_t)n;
+    else if (n < 0 && errno != EAGAIN && errno != EINTR)
+        flow_broke(all, i);
+}
+
+static void flow_receive(struct flows *all, uint32_t i)
+{
+    struct nd_prober *p = all->prober;
+    struct flow *f = &all->flow[i];
+    uint8_t bytes[4096];
+    ssize_t n = recv(f->socket, bytes, sizeof bytes, MSG_DONTWAIT);
+    uint64_t now = nd_probe_now();
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        flow_broke(all, i);
+        return;
+    }
+    for (ssize_t k = 0; k < n; k++)
+        if (bytes[k] != flow_byte(i, f->received + (uint64_t)k)) {
+            atomic_fetch_add(&p->table->strange, 1);
+            break;
+        }
+    f->received += (uint64_t)n;
+    uint64_t count = atomic_load(&p->table->flow[i].count);
+    if (now - f->noted < NOTE_EACH || count >= p->table->flow_capacity)
+        return;
+    f->noted = now;
+    p->flow_arrivals[(uint64_t)i * p->table->flow_capacity + count] = now;
+    atomic_store(&p->table->flow[i].count, count + 1);
+}
+
+static void *run_flows(void *arg)
+{
+    struct flows *all = arg;
+    struct nd_prober *p = all->prober;
+    struct pollfd polls[ND_PROBE_FLOWS_MAX];
+    uint64_t interval = p->options.flow_interval_us * 1000u, at = nd_probe_now() + interval;
+    nd_probe_hurry();
+    for (;;) {
+        uint64_t now = nd_probe_now();
+        if (now >= at) {
+            for (uint32_t i = 0; i < p->options.flows && !atomic_load(&p->table->stop); i++)
+                flow_send(all, i);
+            at += interval;
+            continue;
+        }
+        for (uint32_t i = 0; i < p->options.flows; i++)
+            polls[i] = (struct pollfd){.fd = all->flow[i].socket, .events = POLLIN};
+        struct timespec wait = {.tv_sec = (time_t)((at - now) / 1000000000u),
+                                .tv_nsec = (long)((at - now) % 1000000000u)};
+        if (ppoll(polls, p->options.flows, &wait, NULL) <= 0)
+            continue;
+        for (uint32_t i = 0; i < p->options.flows; i++)
+            if (polls[i].fd >= 0 && polls[i].revents)
+                flow_receive(all, i);
+    }
+    return NULL;
+}
+
+static int connect_flow(struct flow *f, const struct sockaddr_in *to)
+{
+    int one = 1, error = 0;
+    socklen_t length = sizeof error;
+    f->socket = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (f->socket < 0)
+        return FT_EIO;
+    setsockopt(f->socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (connect(f->socket, (const struct sockaddr *)to, sizeof *to) == 0)
+        return FT_OK;
+    struct pollfd poll_out = {.fd = f->socket, .events = POLLOUT};
+    if (errno != EINPROGRESS)
+        return FT_EIO;
+    if (poll(&poll_out, 1, CONNECT_WAIT) <= 0) {
+        errno = ETIMEDOUT;
+        return FT_EIO;
+    }
+    getsockopt(f->socket, SOL_SOCKET, SO_ERROR, &error, &length);
+    errno = error;
+    return error ? FT_EIO : FT_OK;
+}
+
+int nd_probe_send_flows(struct nd_prober *p, struct ft_fault *fault)
+{
+    static struct flows all; /* of this child; lives as long as its thread */
+    struct sockaddr_in to = target(p);
+    pthread_t thread;
+    all.prober = p;
+    for (uint32_t i = 0; i < p->options.flows; i++)
+        if (connect_flow(&all.flow[i], &to) < 0)
+            return ft_fail(fault, FT_EIO, "TCP to %s port %u: %s", p->address, p->options.port,
+                           strerror(errno));
+    if (pthread_create(&thread, NULL, run_flows, &all) != 0)
+        return ft_fail(fault, FT_ENOMEM, "no thread");
+    return FT_OK;
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The prober as a program of its own, for the lab and the demo:
+ *
+ *   probe serve ADDRESS PORT
+ *   probe run ADDRESS PORT --seconds N [--interval-us N] [--flows N] [--from SPACE] [--to SPACE] [-o json]
+ *   probe bytes SEED COUNT                COUNT bytes that follow from SEED, to stdout
+ *
+ * `run` ends after N seconds or on SIGTERM or SIGINT, and then tells what it saw. With --to it serves, too.
+ */
+#include "node/probe.h"
+
+#include <getopt.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define GAP_LEAST_NS 3000000u /* shorter silences are not listed */
+
+static volatile sig_atomic_t ended;
+
+static void on_end(int signal_number)
+{
+    (void)signal_number;
+    ended = 1;
+}
+
+static int usage(void)
+{
+    fputs(
+        "usage: probe serve ADDRESS PORT\n"
+        "       probe run ADDRESS PORT --seconds N [--interval-us N] [--flows N] [--from SPACE] [--to SPACE] "
+        "[-o json]\n"
+        "       probe bytes SEED COUNT\n",
+        stderr);
+    return 64;
+}
+
+static void add_gap(void *ctx, uint64_t begin_ns, uint64_t length_ns)
+{
+    json_array_append_new(
+        ctx, json_pack("{s:I,s:f}", "at_ns", (json_int_t)begin_ns, "ms", (double)length_ns / 1e6));
+}
+
+static int report(const struct nd_prober *p, uint64_t begin, uint64_t end, bool json)
+{
+    struct nd_probe_figures f;
+    nd_probe_figures(p, begin, end, &f);
+    if (!json) {
+        printf(
+            "sent %lu, received %lu, lost %lu, duplicated %lu, reordered %lu, contradicted %lu, refused %lu; "
+            "longest silence %.1f ms; worst lateness of the prober %.1f ms\n",
+            f.sent, f.received, f.lost, f.duplicated, f.reordered, f.contradicted, f.refused, f.silence_ms,
+            f.late_ms);
+        if (f.flows)
+            printf(
+                "%u TCP flows, %u broken; longest silence of the median flow %.1f ms, of the worst %.1f ms\n",
+                f.flows, f.flows_broken, f.flow_silence_ms, f.flow_worst_ms);
+        return 0;
+    }
+    json_t *gaps = json_array();
+    nd_probe_gaps(p, GAP_LEAST_NS, add_gap, gaps);
+    json_t *o =
+        json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:i,s:i,s:f,s:f,s:I,s:I,s:o}", "sent",
+                  (json_int_t)f.sent, "received", (json_int_t)f.received, "lost", (json_int_t)f.lost,
+                  "duplicated", (json_int_t)f.duplicated, "reordered", (json_int_t)f.reordered,
+                  "contradicted", (json_int_t)f.contradicted, "refused", (json_int_t)f.refused, "silence_ms",
+                  f.silence_ms, "late_ms", f.late_ms, "flows", (int)f.flows, "flows_broken",
+                  (int)f.flows_broken, "flow_silence_ms", f.flow_silence_ms, "flow_worst_ms", f.flow_worst_ms,
+                  "begin_ns", (json_int_t)begin, "end_ns", (json_int_t)end, "gaps", gaps);
+    int bad = json_dumpf(o, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    putchar('\n');
+    json_decref(o);
+    return bad ? 70 : 0;
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct option longs[] = {{"seconds", 1, NULL, 's'}, {"interval-us", 1, NULL, 'i'},
+                                          {"flows", 1, NULL, 'n'},   {"from", 1, NULL, 'f'},
+                                          {"to", 1, NULL, 't'},      {"output", 1, NULL, 'o'},
+                                          {NULL, 0, NULL, 0}};
+    struct nd_probe_options o = {.address = argv[2],
+                                 .port = (uint16_t)atoi(argv[3]),
+                                 .interval_us = 1000,
+                                 .flow_interval_us = 5000,
+                                 .seconds = 10};
+    bool json = false;
+    int c;
+    optind = 4;
+    while ((c = getopt_long(argc, argv, "o:", longs, NULL)) != -1)
+        switch (c) {
+        case 's':
+            o.seconds = (uint32_t)atoi(optarg);
+            break;
+        case 'i':
+            o.interval_us = (uint32_t)atoi(optarg);
+            break;
+        case 'n':
+            o.flows = (uint32_t)atoi(optarg);
+            break;
+        case 'f':
+            o.from = optarg;
+            break;
+        case 't':
+            o.to = optarg;
+            break;
+        case 'o':
+            json = strcmp(optarg, "json") == 0;
+            break;
+        default:
+            return usage();
+        }
+    struct ft_fault fault;
+    struct nd_prober *p;
+    signal(SIGTERM, on_end);
+    signal(SIGINT, on_end);
+    if (nd_probe_start(&p, &o, &fault) < 0) {
+        fprintf(stderr, "probe: %s\n", fault.text);
+        return 1;
+    }
+    uint64_t begin = nd_probe_now();
+    while (!ended && nd_probe_now() - begin < (uint64_t)o.seconds * 1000000000u)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    uint64_t end = nd_probe_now() - 1000000u;
+    nd_probe_stop(p, 300);
+    int exit_code = report(p, begin, end, json);
+    nd_probe_free(p);
+    return exit_code;
+}
+
+static int bytes(uint64_t seed, uint64_t count)
+{
+    uint64_t block[1024], x = seed * 0x9e3779b97f4a7c15u + 1;
+    while (count > 0) {
+        for (unsigned i = 0; i < 1024; i++) { /* xorshift64* */
+            x ^= x >> 12;
+            x ^= x << 25;
+            x ^= x >> 27;
+            block[i] = x * 0x2545f4914f6cdd1du;
+        }
+        size_t n = count < sizeof block ? (size_t)count : sizeof block;
+        if (fwrite(block, 1, n, stdout) != n)
+            return 1;
+        count -= n;
+    }
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    struct ft_fault fault;
+    if (argc == 4 && strcmp(argv[1], "bytes") == 0)
+        return bytes(strtoull(argv[2], NULL, 0), strtoull(argv[3], NULL, 0));
+    if (argc == 4 && strcmp(argv[1], "serve") == 0) {
+        nd_probe_serve(argv[2], (uint16_t)atoi(argv[3]), &fault);
+        fprintf(stderr, "probe: %s\n", fault.text);
+        return 1;
+    }
+    if (argc >= 4 && strcmp(argv[1], "run") == 0)
+        return run(argc, argv);
+    return usage();
+}
