@@ -4,6 +4,11 @@
  * burst faults, its content is put aside and the page opened. At the burst's end every opened page is
  * compared with what was put aside: a line that changed without an edit aborts with the NF's name and
  * the offset in its arena. For tests and debugging; costs a fault per page and burst.
+ *
+ * Exact for private arenas, and for the shared arena of a single lane. With several lanes any lane's check
+ * may find the change of another in the shared arena, so it names the lane that saw it; and an edit there is
+ * remembered until every lane has ended a burst after it, so a line's unmarked change right behind a marked
+ * one passes.
  */
 #ifndef FTCORE_AUDIT_H
 #define FTCORE_AUDIT_H
@@ -14,11 +19,16 @@ int ft_audit_open(struct ft_region *region, struct ft_fault *fault); /* called b
 void ft_audit_close(struct ft_region *region);
 void ft_audit_note(struct ft_region *region, uint64_t line, uint64_t count); /* called by ft_edit_track */
 
-/* Bracket everything that may write: base lines being applied, the chain being made, wiping. Nothing is compared. */
+void ft_audit_hidden(struct ft_region *region); /* called by ft_region_hide, before the region is unmapped */
+void ft_audit_shown(struct ft_region *region);  /* called by ft_region_show, after it is mapped */
+
+/* Bracket everything that may write: base lines being applied, the chain being made, wiping. Nests. What a
+ * lane has changed before it in the same burst is not compared. */
 void ft_audit_suspend(struct ft_region *region);
 void ft_audit_resume(struct ft_region *region);
 
-/* At a burst's end, lane of the caller. No effect when the region has no audit. Aborts on an unmarked write. */
+/* At a burst's end, lane of the caller. No effect when the region has no audit. Aborts on an unmarked write.
+ */
 void ft_audit_check(struct ft_region *region, unsigned lane);
 
 #endif

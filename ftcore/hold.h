@@ -11,7 +11,7 @@
 
 struct ft_held {
     uint64_t burst;
-    void *packet; /* the owner's, opaque here */
+    void *packet;  /* the owner's, opaque here */
     uint64_t time; /* chain time of the burst, ns */
     uint16_t port;
 };
@@ -29,8 +29,9 @@ uint32_t ft_hold_count(const struct ft_hold *hold);
 /* Bursts must not decrease; room must be there (a broken invariant otherwise). */
 void ft_hold_put(struct ft_hold *hold, uint64_t burst, uint16_t port, void *packet, uint64_t time);
 /*
- * The oldest outputs whose burst is at most `stable`, that are in a row for one port: at most `max` of them into
- * out[]. They stay held: what the port accepted is then removed with ft_hold_drop, the rest stays, in order.
+ * The oldest outputs whose burst is at most `stable`, that are in a row for one port: at most `max` of them
+ * into out[]. They stay held: what the port accepted is then removed with ft_hold_drop, the rest stays, in
+ * order.
  */
 uint32_t ft_hold_peek(const struct ft_hold *hold, uint64_t stable, uint32_t max, struct ft_held *out);
 void ft_hold_drop(struct ft_hold *hold, uint32_t count);

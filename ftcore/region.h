@@ -60,7 +60,7 @@ struct ft_region_config {
 struct ft_audit; /* ftcore/audit.h */
 
 struct ft_region {
-    uint8_t *base; /* FT_REGION_BASE */
+    uint8_t *base; /* FT_REGION_BASE; NULL while hidden */
     uint64_t size; /* bytes mapped */
     int fd;        /* memfd; -1 when closed */
     bool huge;     /* huge pages were had */
@@ -71,7 +71,7 @@ struct ft_region {
     struct ft_lines dirty;
     struct ft_lines owed;   /* to be copied; claimed by whoever copies */
     struct ft_lines copied; /* copy in `shadow` is whole */
-    uint8_t *shadow;        /* where owed lines are copied to: same offsets, one reservation of `size` bytes */
+    uint8_t *shadow; /* where owed lines are copied to: same offsets, one reservation of `size` bytes */
     struct ft_audit *audit; /* NULL unless configured */
 };
 
@@ -89,6 +89,8 @@ int ft_region_show(struct ft_region *region);
 /* lane < lanes, nf < nfs. */
 struct ft_arena *ft_region_arena(struct ft_region *region, unsigned lane, unsigned nf);
 struct ft_arena *ft_region_shared(struct ft_region *region);
+/* The arena whose bytes hold this offset from the base; NULL between arenas and behind the last. */
+struct ft_arena *ft_region_arena_at(const struct ft_region *region, uint64_t offset);
 
 /*
  * `size` zeroed bytes, aligned to a line, the next free ones of the arena. NULL when the arena has no
@@ -121,8 +123,10 @@ static inline void *ft_edit(struct ft_region *region, const void *p, size_t n)
  * Resync, the copying side (design §4). `begin` at a cut, with every lane parked: each used line becomes
  * owed. Lanes call `copy` between bursts for their own arenas (lane 0 also the shared arena): copies at
  * most `max` owed lines to the shadow, returns how many it copied, 0 when none of its lines is owed
- * any more. `next` (one reader) finds the next run of copied lines at or after `from`, at most `max`.
- * `end` gives the shadow back; also right after an abandoned resync.
+ * any more. `next` (one reader) finds the next run of copied lines at or after `from`, at most `max`: the set
+ * only grows, so a reader that starts early looks again from 0 and remembers what it has. `left` is 0 when
+ * all is there. `end` gives the shadow back; also right after an abandoned resync. Lanes may run; the reader
+ * has stopped. `begin` fails with FT_ENOMEM, or FT_EBUSY when a resync is under way; nothing is owed then.
  */
 int ft_owe_begin(struct ft_region *region);
 uint64_t ft_owe_copy(struct ft_region *region, unsigned lane, uint64_t max);

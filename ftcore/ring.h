@@ -12,7 +12,7 @@
 
 struct ft_ring {
     uint8_t *data;
-    uint64_t capacity; /* bytes, a power of two, at least 4096 */
+    uint64_t capacity;                  /* bytes, a power of two, at least 4096 */
     _Alignas(64) _Atomic uint64_t head; /* bytes ever published; written by the writer */
     uint64_t tail_seen;                 /* writer's copy of `tail` */
     _Alignas(64) _Atomic uint64_t tail; /* bytes ever consumed; written by the reader */
@@ -31,7 +31,8 @@ void *ft_ring_reserve(struct ft_ring *ring, uint64_t size);
 /* Publishes what was last reserved, shortened to `size` (rounded up to 8). */
 void ft_ring_publish(struct ft_ring *ring, uint64_t size);
 
-/* Reader. The next unread bytes and in `*size` how many are there in one piece; NULL when none. Does not move. */
+/* Reader. The next unread bytes and in `*size` how many are there in one piece; NULL when none. Does not
+ * move. */
 const void *ft_ring_peek(struct ft_ring *ring, uint64_t *size);
 /* Moves the reading position without freeing: bytes stay readable until consumed. */
 void ft_ring_advance(struct ft_ring *ring, uint64_t size);

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Audit. Owns the region's page protection, the copies put aside, and the notes of what was edited. Written
+ * by lanes: in the fault handler (a page opens), in ft_edit_track (a note), at a burst's end (pages close).
+ *
+ * A lock keeps a page from being opened by one lane while another compares it; the handler may take it
+ * because whoever holds it writes nothing in the region, so cannot fault there. Notes need no lock: each lane
+ * makes its own before its write. Notes of the shared arena are dropped one turn late, see turn_notes.
+ */
+#include "ftcore/audit.h"
+
+#include <errno.h>
+#include <immintrin.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define PAGE_SHIFT 12u
+#define PAGE       (1u << PAGE_SHIFT)
+#define PAGE_LINES (PAGE / FT_LINE)
+
+struct ft_audit {
+    atomic_flag lock;
+    _Atomic unsigned suspended; /* how many brackets are open */
+    uint8_t *aside;             /* opened pages as they were, at the offsets they have in the region */
+    struct ft_lines open;       /* pages, not lines */
+    struct ft_lines noted[2];   /* lines; notes go to noted[now] */
+    _Atomic unsigned now;
+    uint32_t passed; /* lanes that ended a burst since the notes turned */
+};
+
+/* Regions share one address: at most one audited region is mapped at a time, and it is the one that faults.
+ */
+static struct ft_region *_Atomic mapped;
+static struct sigaction previous; /* whom faults elsewhere are passed on to */
+static unsigned users;            /* audits that need the handler */
+
+static void lock(struct ft_audit *audit)
+{
+    while (atomic_flag_test_and_set_explicit(&audit->lock, memory_order_acquire))
+        _mm_pause();
+}
+
+static void unlock(struct ft_audit *audit)
+{
+    atomic_flag_clear_explicit(&audit->lock, memory_order_release);
+}
+
+static void protect(struct ft_region *region, uint64_t offset, uint64_t size, int how)
+{
+    FT_CHECK(mprotect(region->base + offset, size, how) == 0, "audit: mprotect at offset 0x%llx: %s",
+             (unsigned long long)offset, strerror(errno));
+}
+
+/* True if the fault is the first write to a page of an arena, which may now go on. */
+static bool open_page(struct ft_region *region, uintptr_t address)
+{
+    struct ft_audit *audit = region->audit;
+    uint64_t offset = (address - (uintptr_t)region->base) & ~(uint64_t)(PAGE - 1);
+
+    if (offset >= region->size || !ft_region_arena_at(region, offset))
+        return false;
+    lock(audit);
+    if (!atomic_load(&audit->suspended)) {
+        /* Open already: another lane was first, or the region was hidden in between. */
+        if (!ft_lines_has(&audit->open, offset >> PAGE_SHIFT)) {
+            memcpy(audit->aside + offset, region->base + offset, PAGE);
+            ft_lines_add(&audit->open, offset >> PAGE_SHIFT, 1);
+        }
+        protect(region, offset, PAGE, PROT_READ | PROT_WRITE);
+    }
+    unlock(audit);
+    return true;
+}
+
+static void pass_on(int number, siginfo_t *info, void *context)
+{
+    if (previous.sa_flags & SA_SIGINFO) {
+        previous.sa_sigaction(number, info, context);
+    } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
+        previous.sa_handler(number);
+    } else {
+        signal(number, SIG_DFL);
+        if (info->si_code <= 0) /* sent by somebody; a fault comes again by itself */
+            raise(number);
+    }
+}
+
+static void on_fault(int number, siginfo_t *info, void *context)
+{
+    struct ft_region *region = atomic_load(&mapped);
+    int saved = errno;
+
+    if (!region || info->si_code != SEGV_ACCERR || !open_page(region, (uintptr_t)info->si_addr))
+        pass_on(number, info, context);
+    errno = saved;
+}
+
+/* Also when somebody else has put a handler in front of ours since. */
+static void watch_faults(void)
+{
+    struct sigaction present, ours = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
+
+    sigemptyset(&ours.sa_mask);
+    FT_CHECK(sigaction(SIGSEGV, NULL, &present) == 0, "audit: sigaction: %s", strerror(errno));
+    if (!(present.sa_flags & SA_SIGINFO) || present.sa_sigaction != on_fault) {
+        previous = present;
+        FT_CHECK(sigaction(SIGSEGV, &ours, NULL) == 0, "audit: sigaction: %s", strerror(errno));
+    }
+}
+
+static void leave_faults(void)
+{
+    struct sigaction present;
+
+    if (sigaction(SIGSEGV, NULL, &present) == 0 && present.sa_flags & SA_SIGINFO &&
+        present.sa_sigaction == on_fault)
+        sigaction(SIGSEGV, &previous, NULL);
+}
+
+static void free_audit(struct ft_audit *audit, uint64_t size)
+{
+    if (audit->aside)
+        munmap(audit->aside, size);
+    ft_lines_free(&audit->open);
+    ft_lines_free(&audit->noted[0]);
+    ft_lines_free(&audit->noted[1]);
+    free(audit);
+}
+
+int ft_audit_open(struct ft_region *region, struct ft_fault *fault)
+{
+    struct ft_audit *audit = calloc(1, sizeof(*audit));
+    uint64_t lines = region->size >> FT_LINE_SHIFT;
+    void *aside;
+
+    if (!audit)
+        return ft_fail(fault, FT_ENOMEM, "audit: no memory");
+    aside =
+        mmap(NULL, region->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    audit->aside = aside == MAP_FAILED ? NULL : aside;
+    if (!audit->aside || ft_lines_init(&audit->open, region->size >> PAGE_SHIFT) ||
+        ft_lines_init(&audit->noted[0], lines) || ft_lines_init(&audit->noted[1], lines)) {
+        free_audit(audit, region->size);
+        return ft_fail(fault, FT_ENOMEM, "audit: no memory for a second copy of %llu MiB",
+                       (unsigned long long)(region->size >> 20));
+    }
+    region->audit = audit;
+    users++;
+    ft_audit_shown(region);
+    atomic_fetch_or(&region->tracking, FT_TRACK_AUDIT);
+    return FT_OK;
+}
+
+void ft_audit_close(struct ft_region *region)
+{
+    if (!region->audit)
+        return;
+    atomic_fetch_and(&region->tracking, ~(uint32_t)FT_TRACK_AUDIT);
+    ft_audit_hidden(region);
+    if (region->base)
+        protect(region, 0, region->size, PROT_READ | PROT_WRITE);
+    if (--users == 0)
+        leave_faults();
+    free_audit(region->audit, region->size);
+    region->audit = NULL;
+}
+
+void ft_audit_hidden(struct ft_region *region)
+{
+    struct ft_region *expected = region;
+
+    atomic_compare_exchange_strong(&mapped, &expected, NULL);
+}
+
+void ft_audit_shown(struct ft_region *region)
+{
+    watch_faults();
+    atomic_store(&mapped, region);
+    if (!atomic_load(&region->audit->suspended))
+        protect(region, 0, region->size, PROT_READ);
+}
+
+void ft_audit_suspend(struct ft_region *region)
+{
+    struct ft_audit *audit = region->audit;
+
+    if (!audit)
+        return;
+    lock(audit);
+    if (atomic_fetch_add(&audit->suspended, 1) == 0) {
+        if (region->base)
+            protect(region, 0, region->size, PROT_READ | PROT_WRITE);
+        ft_lines_clear(&audit->open);
+    }
+    unlock(audit);
+}
+
+void ft_audit_resume(struct ft_region *region)
+{
+    struct ft_audit *audit = region->audit;
+
+    if (!audit)
+        return;
+    lock(audit);
+    FT_CHECK(atomic_load(&audit->suspended) > 0, "audit resumed, but not suspended");
+    if (atomic_fetch_sub(&audit->suspended, 1) == 1) {
+        ft_lines_clear(&audit->noted[0]);
+        ft_lines_clear(&audit->noted[1]);
+        if (region->base) {
+            watch_faults();
+            protect(region, 0, region->size, PROT_READ);
+        }
+    }
+    unlock(audit);
+}
+
+void ft_audit_note(struct ft_region *region, uint64_t line, uint64_t count)
+{
+    struct ft_audit *audit = region->audit;
+    uint64_t offset = line << FT_LINE_SHIFT, end = (line + count) << FT_LINE_SHIFT;
+    const struct ft_arena *arena = ft_region_arena_at(region, offset);
+
+    if (atomic_load_explicit(&audit->suspended, memory_order_relaxed))
+        return;
+    FT_CHECK(arena && end <= arena->offset + arena->used,
+             "edit of region offsets 0x%llx to 0x%llx, which is not inside what one arena has handed out",
+             (unsigned long long)offset, (unsigned long long)end);
+    ft_lines_add(&audit->noted[atomic_load(&audit->now)], line, count);
+}
+
+static _Noreturn void accuse(const struct ft_region *region, const struct ft_arena *arena, uint64_t offset,
+                             unsigned lane)
+{
+    bool shared = arena->nf == FT_NFS_MAX;
+
+    fprintf(stderr, "audit: NF '%s' (lane %u) changed offset 0x%llx of its arena without an edit\n",
+            shared            ? "shared"
+            : region->nf_name ? region->nf_name[arena->nf]
+                              : "?",
+            lane, (unsigned long long)(offset - arena->offset));
+    abort();
+}
+
+static void compare_page(const struct ft_region *region, const struct ft_arena *arena, uint64_t page,
+                         unsigned lane)
+{
+    const struct ft_audit *audit = region->audit;
+
+    for (uint64_t line = page * PAGE_LINES; line < (page + 1) * PAGE_LINES; line++) {
+        const uint8_t *is = region->base + (line << FT_LINE_SHIFT),
+                      *was = audit->aside + (line << FT_LINE_SHIFT);
+        unsigned at = 0;
+
+        if (memcmp(is, was, FT_LINE) == 0 || ft_lines_has(&audit->noted[0], line) ||
+            ft_lines_has(&audit->noted[1], line))
+            continue;
+        while (is[at] == was[at])
+            at++;
+        accuse(region, arena, (line << FT_LINE_SHIFT) + at, lane);
+    }
+}
+
+/* Closes the arena's opened pages, so that they stand still, and compares them. */
+static void check_arena(struct ft_region *region, const struct ft_arena *arena, unsigned lane)
+{
+    uint64_t from = arena->offset >> PAGE_SHIFT, to = from + (arena->size >> PAGE_SHIFT);
+    struct ft_run run;
+
+    while ((run = ft_lines_take(&region->audit->open, from, to, UINT64_MAX)).count) {
+        protect(region, run.line << PAGE_SHIFT, run.count << PAGE_SHIFT, PROT_READ);
+        for (uint64_t i = 0; i < run.count; i++)
+            compare_page(region, arena, run.line + i, lane);
+    }
+}
+
+static void forget(struct ft_lines *noted, const struct ft_arena *arena)
+{
+    uint64_t from = arena->offset >> FT_LINE_SHIFT, to = from + (arena->size >> FT_LINE_SHIFT);
+
+    while (ft_lines_take(noted, from, to, UINT64_MAX).count)
+        ;
+}
+
+/*
+ * The shared arena's notes of several lanes: who made one is not known, so a note must live until every lane
+ * has ended the burst it was in. Once all have passed, the present set becomes the former one, and the
+ * former, whose notes were all made before everybody passed, is emptied and used again.
+ */
+static void turn_notes(struct ft_region *region, unsigned lane)
+{
+    struct ft_audit *audit = region->audit;
+    unsigned former = 1 - atomic_load(&audit->now);
+
+    audit->passed |= 1u << lane;
+    if (audit->passed != (1u << region->lanes) - 1)
+        return;
+    audit->passed = 0;
+    forget(&audit->noted[former], ft_region_shared(region));
+    if (region->lanes == 1)
+        forget(&audit->noted[1 - former], ft_region_shared(region));
+    else
+        atomic_store(&audit->now, former);
+}
+
+void ft_audit_check(struct ft_region *region, unsigned lane)
+{
+    struct ft_audit *audit = region->audit;
+
+    if (!audit || atomic_load(&audit->suspended))
+        return;
+    FT_CHECK(region->base, "audit of a hidden region");
+    lock(audit);
+    for (unsigned nf = 0; nf < region->nfs; nf++) {
+        const struct ft_arena *arena = ft_region_arena(region, lane, nf);
+
+        check_arena(region, arena, lane);
+        forget(&audit->noted[0], arena);
+        forget(&audit->noted[1], arena);
+    }
+    check_arena(region, ft_region_shared(region), lane);
+    turn_notes(region, lane);
+    unlock(audit);
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an edit does first, and the copies that a resync is owed. A line's way: owed → claimed by exactly one
+ * (no set has it, its copy is being made) → copied. Lanes move lines along it, by editing or by copying; the
+ * sender reads the shadow of lines that are copied, and no others.
+ *
+ * Adding to `copied` comes after the copy, and whoever finds the line there may read the copy or change the
+ * line: ft_lines_add releases, ft_lines_has and ft_lines_find acquire.
+ */
+#include "ftcore/audit.h"
+#include "ftcore/region.h"
+
+#include <immintrin.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define BATCH 64u /* lines claimed before they are copied; others wait no longer than that */
+
+static bool owing(struct ft_region *region)
+{
+    return atomic_load_explicit(&region->tracking, memory_order_acquire) & FT_TRACK_OWED;
+}
+
+/* Copies [line, line+count), which the caller has claimed. */
+static void copy_claimed(struct ft_region *region, uint64_t line, uint64_t count)
+{
+    uint64_t offset = line << FT_LINE_SHIFT;
+
+    memcpy(region->shadow + offset, region->base + offset, count << FT_LINE_SHIFT);
+    ft_lines_add(&region->copied, line, count);
+}
+
+/* Lines in nobody's state are not owed and are never copied: waiting for one would not end. */
+static void check_used(const struct ft_region *region, uint64_t line)
+{
+    uint64_t offset = line << FT_LINE_SHIFT;
+    const struct ft_arena *arena = ft_region_arena_at(region, offset);
+
+    FT_CHECK(arena && offset - arena->offset < arena->used,
+             "edit at offset 0x%llx of the region, which is not handed out", (unsigned long long)offset);
+}
+
+static void copy_before_edit(struct ft_region *region, uint64_t line)
+{
+    if (ft_lines_has(&region->copied, line))
+        return;
+    if (ft_lines_claim(&region->owed, line)) {
+        copy_claimed(region, line, 1);
+        return;
+    }
+    check_used(region, line);
+    /* Another lane copies it at this moment; or the resync has ended, and nobody will. */
+    while (!ft_lines_has(&region->copied, line) && owing(region))
+        _mm_pause();
+}
+
+void ft_edit_track(struct ft_region *region, const void *p, size_t n)
+{
+    uint64_t offset = (uintptr_t)p - (uintptr_t)region->base, first, count;
+    uint32_t tracking = atomic_load_explicit(&region->tracking, memory_order_relaxed);
+
+    if (n == 0)
+        return;
+    FT_CHECK(region->base && offset < region->size && n <= region->size - offset,
+             "edit of %zu bytes at %p, outside the region", n, p);
+    first = offset >> FT_LINE_SHIFT;
+    count = ((offset + n - 1) >> FT_LINE_SHIFT) - first + 1;
+    if (tracking & FT_TRACK_OWED)
+        for (uint64_t line = first; line < first + count; line++)
+            copy_before_edit(region, line);
+    if (tracking & FT_TRACK_DIRTY)
+        ft_lines_add(&region->dirty, first, count);
+    if (tracking & FT_TRACK_AUDIT)
+        ft_audit_note(region, first, count);
+}
+
+int ft_owe_begin(struct ft_region *region)
+{
+    void *shadow;
+
+    if (region->shadow)
+        return FT_EBUSY;
+    shadow =
+        mmap(NULL, region->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (shadow == MAP_FAILED)
+        return FT_ENOMEM;
+    region->shadow = shadow;
+    ft_lines_clear(&region->copied);
+    for (unsigned i = 0; i <= (unsigned)region->lanes * region->nfs; i++)
+        ft_lines_add(&region->owed, region->arenas[i].offset >> FT_LINE_SHIFT,
+                     region->arenas[i].used >> FT_LINE_SHIFT);
+    atomic_fetch_or(&region->tracking, FT_TRACK_OWED);
+    return FT_OK;
+}
+
+/* Claims and copies what is still owed of a run, which editing lanes may be thinning out. Returns how much.
+ */
+static uint64_t copy_run(struct ft_region *region, struct ft_run run)
+{
+    uint64_t end = run.line + run.count, done = 0;
+
+    for (uint64_t line = run.line; line < end; line++) {
+        uint64_t first = line;
+
+        while (line < end && ft_lines_claim(&region->owed, line))
+            line++;
+        if (line > first)
+            copy_claimed(region, first, line - first);
+        done += line - first;
+    }
+    return done;
+}
+
+static uint64_t copy_arena(struct ft_region *region, const struct ft_arena *arena, uint64_t max)
+{
+    uint64_t from = arena->offset >> FT_LINE_SHIFT, to = from + (arena->used >> FT_LINE_SHIFT), done = 0;
+
+    while (done < max) {
+        uint64_t most = max - done < BATCH ? max - done : BATCH;
+        struct ft_run run = ft_lines_find(&region->owed, from, to, most);
+
+        if (run.count == 0)
+            break;
+        done += copy_run(region, run);
+        from = run.line + run.count;
+    }
+    return done;
+}
+
+uint64_t ft_owe_copy(struct ft_region *region, unsigned lane, uint64_t max)
+{
+    uint64_t done = 0;
+
+    if (!owing(region))
+        return 0;
+    for (unsigned nf = 0; nf < region->nfs; nf++)
+        done += copy_arena(region, ft_region_arena(region, lane, nf), max - done);
+    if (lane == 0)
+        done += copy_arena(region, ft_region_shared(region), max - done);
+    return done;
+}
+
+struct ft_run ft_owe_next(struct ft_region *region, uint64_t from, uint64_t max)
+{
+    return ft_lines_find(&region->copied, from, region->copied.lines, max);
+}
+
+uint64_t ft_owe_left(struct ft_region *region)
+{
+    if (!region->shadow)
+        return 0;
+    return (ft_region_used(region) >> FT_LINE_SHIFT) -
+           ft_lines_count(&region->copied, 0, region->copied.lines);
+}
+
+void ft_owe_end(struct ft_region *region)
+{
+    uint64_t taken = 0;
+    struct ft_run run = {0};
+
+    if (!region->shadow)
+        return;
+    /* No edit begins to copy or waits from here on; then nobody else can claim; then who has claimed has
+     * finished. */
+    atomic_fetch_and(&region->tracking, ~(uint32_t)FT_TRACK_OWED);
+    while ((run = ft_lines_find(&region->owed, run.line, region->owed.lines, BATCH)).count)
+        for (uint64_t i = 0; i < run.count; i++)
+            taken += ft_lines_claim(&region->owed, run.line + i);
+    while (ft_owe_left(region) > taken)
+        _mm_pause();
+    munmap(region->shadow, region->size);
+    region->shadow = NULL;
+    ft_lines_clear(&region->copied);
+}

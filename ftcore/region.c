@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The region: its memory, mapping, arenas and digest. Owned by the node, which opens and closes it; arenas
+ * are handed out while the chain is made, by one thread; what lies in them is written by lanes through
+ * ft_edit (owed.c).
+ */
+#define _GNU_SOURCE             /* memfd_create, fallocate */
+#define XXH_STATIC_LINKING_ONLY /* the digest's state on the stack */
+#include "ftcore/region.h"
+#include "ftcore/audit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#define PAGE 4096ull
+#define HUGE_PAGE                                                                                            \
+    (2ull << 20) /* the region's size is a multiple, so that it is the same with and without                 \
+                  */
+#define MIB(n) ((unsigned long long)((n) >> 20))
+
+static uint64_t round_up(uint64_t size, uint64_t step)
+{
+    return (size + step - 1) / step * step;
+}
+
+static unsigned arena_count(const struct ft_region *region)
+{
+    return region->lanes * region->nfs + 1u;
+}
+
+static int too_large(struct ft_fault *fault)
+{
+    return ft_fail(fault, FT_ENOMEM, "region: the arenas need more than %llu MiB, the most a region can have",
+                   MIB(FT_REGION_MAX));
+}
+
+/* Appends an arena at the region's present end. */
+static int place(struct ft_region *region, unsigned lane, unsigned nf, uint64_t wanted,
+                 struct ft_fault *fault)
+{
+    struct ft_arena *arena;
+
+    if (wanted > FT_REGION_MAX || round_up(wanted, FT_ARENA_ALIGN) > FT_REGION_MAX - region->size)
+        return too_large(fault);
+    arena = &region->arenas[nf == FT_NFS_MAX ? arena_count(region) - 1 : lane * region->nfs + nf];
+    *arena = (struct ft_arena){
+        .offset = region->size,
+        .size = round_up(wanted < FT_ARENA_MIN ? FT_ARENA_MIN : wanted, PAGE),
+        .lane = (uint16_t)lane,
+        .nf = (uint16_t)nf,
+        .region = region,
+    };
+    region->size = round_up(arena->offset + arena->size, FT_ARENA_ALIGN);
+    return FT_OK;
+}
+
+static int lay_out(struct ft_region *region, const struct ft_region_config *config, struct ft_fault *fault)
+{
+    int error = FT_OK;
+
+    region->arenas = calloc(arena_count(region), sizeof(*region->arenas));
+    if (!region->arenas)
+        return ft_fail(fault, FT_ENOMEM, "region: no memory for %u arenas", arena_count(region));
+    for (unsigned lane = 0; lane < region->lanes; lane++)
+        for (unsigned nf = 0; nf < region->nfs && !error; nf++)
+            error = place(region, lane, nf, config->arena_size[nf], fault);
+    if (!error)
+        error = place(region, FT_LANES_MAX, FT_NFS_MAX,
+                      config->shared_size ? config->shared_size : FT_SHARED_DEFAULT, fault);
+    region->size = round_up(region->size, HUGE_PAGE);
+    if (!error && region->size > FT_REGION_MAX)
+        error = too_large(fault);
+    return error;
+}
+
+static int map_region(struct ft_region *region, struct ft_fault *fault)
+{
+    void *want = (void *)(uintptr_t)FT_REGION_BASE;
+    void *got =
+        mmap(want, region->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, region->fd, 0);
+
+    if (got == MAP_FAILED && errno != EEXIST)
+        return ft_fail(fault, FT_ENOMEM, "region: the system refuses %llu MiB: %s", MIB(region->size),
+                       strerror(errno));
+    if (got != want) { /* a kernel that does not know NOREPLACE puts it elsewhere */
+        if (got != MAP_FAILED)
+            munmap(got, region->size);
+        return ft_fail(fault, FT_EBUSY, "region: %llu MiB at address 0x%llx are not free in this process",
+                       MIB(region->size), FT_REGION_BASE);
+    }
+    region->base = got;
+    return FT_OK;
+}
+
+static int make_memory(struct ft_region *region, const char *name, unsigned flags, struct ft_fault *fault)
+{
+    int error;
+
+    region->fd = memfd_create(name ? name : "understudy", MFD_CLOEXEC | flags);
+    if (region->fd < 0)
+        return ft_fail(fault, FT_ENOMEM, "region: the system gives no memory file: %s", strerror(errno));
+    if (ftruncate(region->fd, (off_t)region->size) != 0)
+        error = ft_fail(fault, FT_ENOMEM, "region: the system refuses %llu MiB: %s", MIB(region->size),
+                        strerror(errno));
+    else
+        error = map_region(region, fault);
+    if (error) {
+        close(region->fd);
+        region->fd = -1;
+    }
+    return error;
+}
+
+static int make_sets(struct ft_region *region, struct ft_fault *fault)
+{
+    uint64_t lines = region->size >> FT_LINE_SHIFT;
+
+    if (ft_lines_init(&region->dirty, lines) || ft_lines_init(&region->owed, lines) ||
+        ft_lines_init(&region->copied, lines))
+        return ft_fail(fault, FT_ENOMEM, "region: no memory for sets of %llu lines",
+                       (unsigned long long)lines);
+    return FT_OK;
+}
+
+static int fill(struct ft_region *region, const struct ft_region_config *config, struct ft_fault *fault)
+{
+    int error = lay_out(region, config, fault);
+
+    if (error)
+        return error;
+    /* Audit protects single 4 KiB pages, which huge ones cannot. */
+    region->huge =
+        config->huge && !config->audit && make_memory(region, config->name, MFD_HUGETLB, NULL) == 0;
+    if (!region->huge)
+        error = make_memory(region, config->name, 0, fault);
+    if (!error)
+        error = make_sets(region, fault);
+    if (!error && config->audit)
+        error = ft_audit_open(region, fault);
+    return error;
+}
+
+int ft_region_open(struct ft_region **out, const struct ft_region_config *config, struct ft_fault *fault)
+{
+    struct ft_region *region;
+    int error;
+
+    *out = NULL;
+    if (config->lanes < 1 || config->lanes > FT_LANES_MAX)
+        return ft_fail(fault, FT_EINVAL, "region: %u lanes, expected 1 to %u", config->lanes, FT_LANES_MAX);
+    if (config->nfs < 1 || config->nfs > FT_NFS_MAX || !config->arena_size)
+        return ft_fail(fault, FT_EINVAL, "region: %u arenas a lane, expected 1 to %u", config->nfs,
+                       FT_NFS_MAX);
+    region = calloc(1, sizeof(*region));
+    if (!region)
+        return ft_fail(fault, FT_ENOMEM, "region: no memory");
+    region->fd = -1;
+    region->lanes = config->lanes;
+    region->nfs = config->nfs;
+    region->nf_name = config->nf_name;
+    error = fill(region, config, fault);
+    if (error)
+        ft_region_close(region);
+    else
+        *out = region;
+    return error;
+}
+
+void ft_region_close(struct ft_region *region)
+{
+    if (!region)
+        return;
+    if (region->audit)
+        ft_audit_close(region);
+    if (region->shadow)
+        munmap(region->shadow, region->size);
+    ft_lines_free(&region->dirty);
+    ft_lines_free(&region->owed);
+    ft_lines_free(&region->copied);
+    if (region->base)
+        munmap(region->base, region->size);
+    if (region->fd >= 0)
+        close(region->fd);
+    free(region->arenas);
+    free(region);
+}
+
+void ft_region_hide(struct ft_region *region)
+{
+    if (!region->base)
+        return;
+    if (region->audit)
+        ft_audit_hidden(region);
+    munmap(region->base, region->size);
+    region->base = NULL; /* a use while another region is there must not go unseen */
+}
+
+int ft_region_show(struct ft_region *region)
+{
+    int error = region->base ? FT_OK : map_region(region, NULL);
+
+    if (!error && region->audit)
+        ft_audit_shown(region);
+    return error;
+}
+
+struct ft_arena *ft_region_arena(struct ft_region *region, unsigned lane, unsigned nf)
+{
+    FT_CHECK(lane < region->lanes && nf < region->nfs, "arena of lane %u, NF %u", lane, nf);
+    return &region->arenas[lane * region->nfs + nf];
+}
+
+struct ft_arena *ft_region_shared(struct ft_region *region)
+{
+    return &region->arenas[arena_count(region) - 1];
+}
+
+struct ft_arena *ft_region_arena_at(const struct ft_region *region, uint64_t offset)
+{
+    unsigned low = 0, high = arena_count(region);
+
+    /* The last arena that begins at or before the offset; the first begins at 0. */
+    while (high - low > 1) {
+        unsigned middle = (low + high) / 2;
+
+        if (region->arenas[middle].offset <= offset)
+            low = middle;
+        else
+            high = middle;
+    }
+    return offset - region->arenas[low].offset < region->arenas[low].size ? &region->arenas[low] : NULL;
+}
+
+void *ft_arena_alloc(struct ft_arena *arena, uint64_t size)
+{
+    uint64_t left = arena->size - arena->used;
+    uint8_t *p;
+
+    FT_CHECK(arena->region->base, "allocation from a hidden region");
+    if (size > left)
+        return NULL;
+    /* An empty one takes a line too, so that no two allocations are at the same place. */
+    size = size ? round_up(size, FT_LINE) : FT_LINE;
+    if (size > left)
+        return NULL;
+    p = arena->region->base + arena->offset + arena->used;
+    arena->used += size;
+    return p;
+}
+
+void ft_region_wipe(struct ft_region *region)
+{
+    ft_owe_end(region);
+    if (region->audit)
+        ft_audit_suspend(region);
+    FT_CHECK(fallocate(region->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)region->size) == 0,
+             "the region's memory cannot be given back: %s", strerror(errno));
+    if (region->audit)
+        ft_audit_resume(region);
+    ft_lines_clear(&region->dirty);
+    for (unsigned i = 0; i < arena_count(region); i++)
+        region->arenas[i].used = 0;
+}
+
+/* Capacity stays out of it: what lies above `used` is nobody's state. */
+static void digest_arena(XXH3_state_t *state, const struct ft_arena *arena)
+{
+    XXH3_64bits_update(state, &arena->used, sizeof(arena->used));
+    XXH3_64bits_update(state, arena->region->base + arena->offset, arena->used);
+}
+
+static uint64_t digest_arenas(const struct ft_region *region, unsigned first, unsigned count)
+{
+    XXH3_state_t state;
+
+    FT_CHECK(region->base, "digest of a hidden region");
+    XXH3_64bits_reset(&state);
+    for (unsigned i = first; i < first + count; i++)
+        digest_arena(&state, &region->arenas[i]);
+    return XXH3_64bits_digest(&state);
+}
+
+uint64_t ft_region_digest_lane(const struct ft_region *region, unsigned lane)
+{
+    FT_CHECK(lane < region->lanes, "digest of lane %u", lane);
+    return digest_arenas(region, lane * region->nfs, region->nfs);
+}
+
+uint64_t ft_region_digest(const struct ft_region *region)
+{
+    return digest_arenas(region, 0, arena_count(region));
+}
+
+uint64_t ft_region_used(const struct ft_region *region)
+{
+    uint64_t used = 0;
+
+    for (unsigned i = 0; i < arena_count(region); i++)
+        used += region->arenas[i].used;
+    return used;
+}

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Audit: a write that went past ft_edit ends the process with a name and a place; everything else goes on. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "ftcore/audit.h"
+#include "tests/unit/help_death.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define USED 20000u
+
+static const char *const names[] = {"lane", "nat", "firewall"};
+
+/* Not a setup of cmocka's: its own handlers come after those. */
+static struct ft_region *open_region(unsigned lanes)
+{
+    const uint64_t sizes[] = {0, 100000, 0};
+    struct ft_region_config config = {.lanes = (uint16_t)lanes,
+                                      .nfs = 3,
+                                      .arena_size = sizes,
+                                      .nf_name = names,
+                                      .shared_size = 1 << 20,
+                                      .audit = true,
+                                      .huge = true};
+    struct ft_region *region;
+
+    assert_int_equal(ft_region_open(&region, &config, NULL), 0);
+    for (unsigned i = 0; i <= lanes * 3; i++)
+        assert_non_null(ft_arena_alloc(&region->arenas[i], USED));
+    return region;
+}
+
+static uint8_t *at(const struct ft_arena *arena, uint64_t byte)
+{
+    return arena->region->base + arena->offset + byte;
+}
+
+static uint8_t *nat(struct ft_region *region, unsigned lane, uint64_t byte)
+{
+    return at(ft_region_arena(region, lane, 1), byte);
+}
+
+static uint8_t *shared(struct ft_region *region, uint64_t byte)
+{
+    return at(ft_region_shared(region), byte);
+}
+
+static void set(struct ft_region *region, uint8_t *p, size_t n, int value)
+{
+    memset(ft_edit(region, p, n), value, n);
+}
+
+static void edits_pass(void **unused)
+{
+    struct ft_region *region = open_region(2);
+
+    (void)unused;
+    assert_false(region->huge); /* single pages are protected */
+    for (unsigned burst = 1; burst <= 300; burst++) {
+        unsigned lane = burst % 2;
+
+        set(region, nat(region, lane, burst * 17), 150, (int)burst);
+        set(region, nat(region, lane, 0), USED, (int)burst); /* over many pages */
+        set(region, shared(region, burst * 31), 1, (int)burst);
+        ft_edit(region, nat(region, lane, 5), 1); /* announced, not made */
+        ft_audit_check(region, lane);
+        ft_audit_check(region, lane); /* an empty burst */
+    }
+    assert_int_equal(*nat(region, 0, 19999), 300 % 256);
+    assert_int_equal(*nat(region, 1, 0), 299 % 256);
+    ft_region_close(region);
+}
+
+static void write_unmarked(void *arg)
+{
+    struct ft_region *region = arg;
+
+    set(region, nat(region, 1, 64), 64, 1);
+    *nat(region, 1, 0x1085) = 1; /* a page that also holds edits, */
+    set(region, nat(region, 1, 0x1040), 64, 1);
+    set(region, nat(region, 1, 0x10c0), 64, 1); /* between two of them */
+    ft_audit_check(region, 0);                  /* not this lane's */
+    fputs("lane 0 passes\n", stderr);
+    ft_audit_check(region, 1);
+}
+
+static void an_unmarked_write_is_named(void **unused)
+{
+    struct ft_region *region = open_region(2);
+
+    (void)unused;
+    assert_dies(write_unmarked, region,
+                "lane 0 passes\n"
+                "audit: NF 'nat' (lane 1) changed offset 0x1085 of its arena without an edit\n");
+    ft_region_close(region);
+}
+
+static void write_a_burst_later(void *arg)
+{
+    struct ft_region *region = arg;
+    struct ft_arena *arena = ft_region_arena(region, 0, 2);
+
+    set(region, at(arena, 128), 64, 1);
+    ft_audit_check(region, 0);
+    fputs("marked passes\n", stderr);
+    *at(arena, 130) = 2;
+    ft_audit_check(region, 0);
+}
+
+static void a_mark_lasts_one_burst(void **unused)
+{
+    struct ft_region *region = open_region(1);
+
+    (void)unused;
+    assert_dies(write_a_burst_later, region,
+                "marked passes\n"
+                "audit: NF 'firewall' (lane 0) changed offset 0x82 of its arena without an edit\n");
+    ft_region_close(region);
+}
+
+static void write_shared_unmarked(void *arg)
+{
+    struct ft_region *region = arg;
+
+    set(region, shared(region, 0), 64, 1);
+    ft_audit_check(region, 0);
+    *shared(region, 0) = 2;
+    ft_audit_check(region, 0);
+}
+
+static void one_lane_has_no_grace_in_the_shared_arena(void **unused)
+{
+    struct ft_region *region = open_region(1);
+
+    (void)unused;
+    assert_dies(write_shared_unmarked, region,
+                "audit: NF 'shared' (lane 0) changed offset 0x0 of its arena without an edit");
+    ft_region_close(region);
+}
+
+static void write_shared_after_all_passed(void *arg)
+{
+    struct ft_region *region = arg;
+
+    set(region, shared(region, 4096), 64, 1);
+    for (unsigned i = 0; i < 4; i++)
+        ft_audit_check(region, i % 2);
+    *shared(region, 4096) = 2;
+    ft_audit_check(region, 1);
+}
+
+/* Another lane ends bursts between a lane's edit and its write. */
+static void a_mark_in_the_shared_arena_outlives_others_bursts(void **unused)
+{
+    struct ft_region *region = open_region(2);
+    uint8_t *p = ft_edit(region, shared(region, 4096), 64);
+
+    (void)unused;
+    ft_audit_check(region, 1); /* lane 0 is now the last to pass, and others go on */
+    for (unsigned i = 0; i < 10; i++) {
+        *p = (uint8_t)(i + 1);
+        ft_audit_check(region, 1);
+    }
+    ft_audit_check(region, 0);
+    p = ft_edit(region, shared(region, 4096 + 64), 64);
+    ft_audit_check(region, 1);
+    *p = 1;
+    ft_audit_check(region, 1);
+    ft_audit_check(region, 0);
+    assert_dies(write_shared_after_all_passed, region,
+                "audit: NF 'shared' (lane 1) changed offset 0x1000 of its arena without an edit");
+    ft_region_close(region);
+}
+
+static void suspended_writes_pass(void **unused)
+{
+    struct ft_region *region = open_region(1);
+
+    (void)unused;
+    ft_audit_suspend(region);
+    ft_audit_suspend(region);
+    *nat(region, 0, 1) = 1;
+    ft_audit_resume(region);
+    ft_audit_check(region, 0);
+    *nat(region, 0, 2) = 1;
+    ft_audit_resume(region);
+    ft_audit_check(region, 0);
+    set(region, nat(region, 0, 64), 64, 1);
+    ft_audit_check(region, 0);
+    ft_region_wipe(region);
+    assert_int_equal(*nat(region, 0, 1), 0);
+    ft_audit_check(region, 0);
+    ft_region_close(region);
+}
+
+static void write_after_suspension(void *arg)
+{
+    struct ft_region *region = arg;
+
+    ft_audit_suspend(region);
+    *nat(region, 0, 1) = 1;
+    ft_audit_resume(region);
+    *nat(region, 0, 2) = 1;
+    ft_audit_check(region, 0);
+}
+
+static void write_after_showing(void *arg)
+{
+    struct ft_region *region = arg;
+
+    ft_region_hide(region);
+    ft_region_show(region);
+    *nat(region, 0, 3) = 1;
+    ft_audit_check(region, 0);
+}
+
+static void resumed_writes_do_not(void **unused)
+{
+    struct ft_region *region = open_region(1);
+
+    (void)unused;
+    assert_dies(write_after_suspension, region, "audit: NF 'nat' (lane 0) changed offset 0x2 of its arena");
+    assert_dies(write_after_showing, region, "audit: NF 'nat' (lane 0) changed offset 0x3 of its arena");
+    ft_region_close(region);
+}
+
+static void hidden_in_the_middle(void *arg)
+{
+    struct ft_region *one = arg, *two;
+
+    *nat(one, 0, 70) = 9; /* in a page that is then edited, too */
+    ft_region_hide(one);
+    two = open_region(1);
+    set(two, nat(two, 0, 0), 100, 2);
+    ft_audit_check(two, 0);
+    ft_region_hide(two);
+    ft_region_show(one);
+    set(one, nat(one, 0, 0), 10, 1);
+    ft_audit_check(one, 0);
+}
+
+/* As the simulation does: another node has its turn in the middle of a burst. What was put aside stays. */
+static void a_burst_goes_on_after_hiding(void **unused)
+{
+    struct ft_region *region = open_region(1);
+
+    (void)unused;
+    assert_dies(hidden_in_the_middle, region, "audit: NF 'nat' (lane 0) changed offset 0x46 of its arena");
+    ft_region_close(region);
+}
+
+static void edit_across(void *arg)
+{
+    struct ft_region *region = arg;
+
+    ft_edit(region, nat(region, 0, USED), 64); /* its last line, and one more */
+}
+
+static void write_between_arenas(void *arg)
+{
+    struct ft_region *region = arg;
+
+    region->base[ft_region_arena(region, 0, 0)->size] = 1;
+}
+
+static void earlier_handler(int number)
+{
+    _exit(number);
+}
+
+static void write_elsewhere(void *arg)
+{
+    (void)arg;
+    *(volatile char *)mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) = 1;
+}
+
+/* The region opens over the default action: a fault elsewhere is a plain death. */
+static void default_then_elsewhere(void *arg)
+{
+    signal(SIGSEGV, SIG_DFL);
+    open_region(1);
+    write_elsewhere(arg);
+}
+
+static void default_then_between_arenas(void *arg)
+{
+    (void)arg;
+    signal(SIGSEGV, SIG_DFL);
+    write_between_arenas(open_region(1));
+}
+
+static void say(int number)
+{
+    (void)number;
+    if (write(STDERR_FILENO, "the earlier handler\n", 20) == 20)
+        abort();
+}
+
+static void handler_then_elsewhere(void *arg)
+{
+    signal(SIGSEGV, say);
+    open_region(1);
+    write_elsewhere(arg);
+}
+
+static void other_faults_are_passed_on(void **unused)
+{
+    struct ft_region *region;
+
+    (void)unused;
+    assert_dies_by(SIGSEGV, default_then_elsewhere, NULL, NULL);
+    assert_dies_by(SIGSEGV, default_then_between_arenas, NULL, NULL);
+    assert_dies(handler_then_elsewhere, NULL, "the earlier handler");
+    region = open_region(1);
+    assert_dies(edit_across, region, "not inside what one arena has handed out");
+    ft_region_close(region);
+}
+
+static void closing_gives_the_handler_back(void **unused)
+{
+    struct sigaction old = {.sa_handler = earlier_handler}, now;
+    struct sigaction saved;
+
+    (void)unused;
+    sigaction(SIGSEGV, &old, &saved);
+    ft_region_close(open_region(1));
+    sigaction(SIGSEGV, NULL, &now);
+    assert_ptr_equal(now.sa_handler, earlier_handler);
+    sigaction(SIGSEGV, &saved, NULL);
+}
+
+static void *busy_lane(void *arg)
+{
+    struct ft_region *region = arg;
+
+    for (unsigned burst = 0; burst < 3000; burst++) {
+        set(region, nat(region, 1, burst % 100 * 100), 200, (int)burst);
+        set(region, shared(region, burst % 64 * 128 + 64), 64, (int)burst);
+        ft_audit_check(region, 1);
+    }
+    return NULL;
+}
+
+/* Two lanes, their lines side by side in the same pages of the shared arena. */
+static void lanes_check_at_the_same_time(void **unused)
+{
+    struct ft_region *region = open_region(2);
+    pthread_t thread;
+
+    (void)unused;
+    assert_int_equal(pthread_create(&thread, NULL, busy_lane, region), 0);
+    for (unsigned burst = 0; burst < 3000; burst++) {
+        set(region, nat(region, 0, burst % 100 * 100), 200, (int)burst);
+        set(region, shared(region, burst % 64 * 128), 64, (int)burst);
+        ft_audit_check(region, 0);
+    }
+    pthread_join(thread, NULL);
+    ft_region_close(region);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(edits_pass),
+        cmocka_unit_test(an_unmarked_write_is_named),
+        cmocka_unit_test(a_mark_lasts_one_burst),
+        cmocka_unit_test(one_lane_has_no_grace_in_the_shared_arena),
+        cmocka_unit_test(a_mark_in_the_shared_arena_outlives_others_bursts),
+        cmocka_unit_test(suspended_writes_pass),
+        cmocka_unit_test(resumed_writes_do_not),
+        cmocka_unit_test(a_burst_goes_on_after_hiding),
+        cmocka_unit_test(other_faults_are_passed_on),
+        cmocka_unit_test(closing_gives_the_handler_back),
+        cmocka_unit_test(lanes_check_at_the_same_time),
+    };
+
+    return cmocka_run_group_tests_name("audit", tests, NULL, NULL);
+}

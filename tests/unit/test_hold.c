@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Held outputs: nothing leaves before its burst is stable, and everything leaves in order. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "ftcore/error.h"
+#include "ftcore/hold.h"
+#include "tests/unit/help_death.h"
+
+static char packets[64]; /* only their addresses matter */
+
+static void capacity_is_rounded_up(void **unused)
+{
+    struct ft_hold hold;
+
+    (void)unused;
+    assert_int_equal(ft_hold_init(&hold, 5), 0);
+    assert_int_equal(hold.capacity, 8);
+    assert_int_equal(ft_hold_room(&hold), 8);
+    assert_int_equal(ft_hold_count(&hold), 0);
+    ft_hold_free(&hold);
+    assert_int_equal(ft_hold_init(&hold, 0), 0);
+    assert_int_equal(hold.capacity, 1);
+    ft_hold_free(&hold);
+    assert_int_equal(ft_hold_init(&hold, UINT32_MAX), FT_ENOMEM);
+    ft_hold_free(&hold);
+}
+
+static void nothing_leaves_before_it_is_stable(void **unused)
+{
+    struct ft_hold hold;
+    struct ft_held out[8];
+
+    (void)unused;
+    assert_int_equal(ft_hold_init(&hold, 8), 0);
+    ft_hold_put(&hold, 7, 0, &packets[0], 700);
+    ft_hold_put(&hold, 7, 0, &packets[1], 700);
+    ft_hold_put(&hold, 9, 0, &packets[2], 900);
+    assert_int_equal(ft_hold_peek(&hold, 6, 8, out), 0);
+    assert_int_equal(ft_hold_peek(&hold, 7, 8, out), 2);
+    assert_ptr_equal(out[0].packet, &packets[0]);
+    assert_ptr_equal(out[1].packet, &packets[1]);
+    assert_int_equal(out[1].burst, 7);
+    assert_int_equal(out[1].time, 700);
+    assert_int_equal(ft_hold_peek(&hold, 8, 8, out), 2);
+    assert_int_equal(ft_hold_peek(&hold, 9, 8, out), 3);
+    assert_int_equal(ft_hold_peek(&hold, 9, 1, out), 1);
+    assert_int_equal(ft_hold_peek(&hold, 9, 0, out), 0);
+    assert_int_equal(ft_hold_count(&hold), 3); /* looking removes nothing */
+    ft_hold_free(&hold);
+}
+
+/* A port that accepts fewer than offered: the rest stays, in order. */
+static void the_rest_stays_in_order(void **unused)
+{
+    struct ft_hold hold;
+    struct ft_held out[8];
+
+    (void)unused;
+    assert_int_equal(ft_hold_init(&hold, 8), 0);
+    for (unsigned i = 0; i < 6; i++)
+        ft_hold_put(&hold, 1, i < 4 ? 3 : 2, &packets[i], 0);
+    assert_int_equal(ft_hold_peek(&hold, 1, 8, out), 4);
+    assert_int_equal(out[0].port, 3);
+    ft_hold_drop(&hold, 1);
+    assert_int_equal(ft_hold_peek(&hold, 1, 8, out), 3);
+    assert_ptr_equal(out[0].packet, &packets[1]);
+    ft_hold_drop(&hold, 3);
+    assert_int_equal(ft_hold_peek(&hold, 1, 8, out), 2);
+    assert_int_equal(out[1].port, 2);
+    assert_ptr_equal(out[1].packet, &packets[5]);
+    ft_hold_drop(&hold, 2);
+    assert_int_equal(ft_hold_peek(&hold, 1, 8, out), 0);
+    ft_hold_free(&hold);
+}
+
+/* Many times around, at all fillings: packets come out as they went in, never from an unstable burst. */
+static void goes_around(void **unused)
+{
+    struct ft_hold hold;
+    struct ft_held out[5];
+    uint64_t in = 0, released = 0;
+
+    (void)unused;
+    assert_int_equal(ft_hold_init(&hold, 16), 0);
+    for (unsigned round = 0; round < 10000; round++) {
+        uint64_t stable = in / 3 - (in > 6 ? 2 : 0); /* output i is of burst i / 3 */
+        uint32_t count;
+
+        for (unsigned i = 0; i < round % 7 && ft_hold_room(&hold); i++, in++)
+            ft_hold_put(&hold, in / 3, (uint16_t)(in / 5 % 2), &packets[in % 64], in);
+        assert_int_equal(ft_hold_room(&hold), 16 - (in - released));
+        count = ft_hold_peek(&hold, stable, 5, out);
+        for (uint32_t i = 0; i < count; i++) {
+            assert_int_equal(out[i].time, released + i);
+            assert_int_equal(out[i].port, out[0].port);
+            assert_true(out[i].burst <= stable);
+        }
+        if (count == 0 && released < in)
+            assert_true(released / 3 > stable);
+        ft_hold_drop(&hold, count);
+        released += count;
+    }
+    assert_true(released > 10000);
+    ft_hold_free(&hold);
+}
+
+static void put_one(void *hold)
+{
+    ft_hold_put(hold, 4, 0, packets, 0);
+}
+
+static void drop_three(void *hold)
+{
+    ft_hold_drop(hold, 3);
+}
+
+static void misuse_is_a_broken_invariant(void **unused)
+{
+    struct ft_hold hold;
+
+    (void)unused;
+    assert_int_equal(ft_hold_init(&hold, 2), 0);
+    ft_hold_put(&hold, 5, 0, packets, 0);
+    assert_dies(put_one, &hold, "an output of burst 4 after one of burst 5");
+    ft_hold_put(&hold, 5, 0, packets, 0);
+    assert_dies(put_one, &hold, "all 2 held outputs are in use");
+    assert_dies(drop_three, &hold, "3 outputs dropped, 2 held");
+    ft_hold_drop(&hold, 2);
+    ft_hold_put(&hold, 4, 0, packets, 0); /* emptied: a new view may count from lower */
+    ft_hold_free(&hold);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(capacity_is_rounded_up),       cmocka_unit_test(nothing_leaves_before_it_is_stable),
+        cmocka_unit_test(the_rest_stays_in_order),      cmocka_unit_test(goes_around),
+        cmocka_unit_test(misuse_is_a_broken_invariant),
+    };
+
+    return cmocka_run_group_tests_name("hold", tests, NULL, NULL);
+}

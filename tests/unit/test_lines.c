@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sets of lines, against an array of bytes that nobody can get wrong; and an adder against a taker. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "ftcore/error.h"
+#include "ftcore/lines.h"
+#include "tests/unit/help_death.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define LINES 20011u /* a few summary words, and a last word that is not full */
+
+static uint64_t state = 0x9e3779b97f4a7c15u;
+
+static uint64_t draw(uint64_t below)
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state % below;
+}
+
+static struct ft_run find_in(const uint8_t *model, uint64_t from, uint64_t to, uint64_t max)
+{
+    struct ft_run run = {0};
+
+    while (from < to && !model[from])
+        from++;
+    while (from + run.count < to && run.count < max && model[from + run.count])
+        run.count++;
+    if (run.count)
+        run.line = from;
+    return run;
+}
+
+static uint64_t count_in(const uint8_t *model, uint64_t from, uint64_t to)
+{
+    uint64_t count = 0;
+
+    for (; from < to; from++)
+        count += model[from];
+    return count;
+}
+
+static void same_run(struct ft_run got, struct ft_run want)
+{
+    assert_int_equal(got.count, want.count);
+    if (want.count)
+        assert_int_equal(got.line, want.line);
+}
+
+/* One random operation on both; sizes from single lines to thousands. */
+static void step(struct ft_lines *set, uint8_t *model)
+{
+    uint64_t from = draw(LINES), length = draw(1ull << draw(14)), max = draw(4) ? 1 + draw(300) : UINT64_MAX;
+    uint64_t to = from + length < LINES ? from + length : LINES;
+    struct ft_run run;
+
+    switch (draw(6)) {
+    case 0:
+        ft_lines_add(set, from, to - from);
+        memset(model + from, 1, to - from);
+        break;
+    case 1:
+        assert_int_equal(ft_lines_claim(set, from), model[from]);
+        model[from] = 0;
+        break;
+    case 2:
+        assert_int_equal(ft_lines_has(set, from), model[from]);
+        break;
+    case 3:
+        same_run(ft_lines_find(set, from, to, max), find_in(model, from, to, max));
+        break;
+    case 4:
+        run = ft_lines_take(set, from, to, max);
+        same_run(run, find_in(model, from, to, max));
+        memset(model + run.line, 0, run.count);
+        break;
+    case 5:
+        assert_int_equal(ft_lines_count(set, from, to), count_in(model, from, to));
+        break;
+    }
+}
+
+static void behaves_like_an_array(void **unused)
+{
+    static uint8_t model[LINES];
+    struct ft_lines set;
+
+    (void)unused;
+    assert_int_equal(ft_lines_init(&set, LINES), 0);
+    for (unsigned i = 0; i < 60000; i++) {
+        step(&set, model);
+        if (i % 20000 == 19999) {
+            assert_int_equal(ft_lines_count(&set, 0, LINES), count_in(model, 0, LINES));
+            ft_lines_clear(&set);
+            memset(model, 0, sizeof(model));
+            assert_int_equal(ft_lines_count(&set, 0, LINES), 0);
+        }
+    }
+    ft_lines_free(&set);
+}
+
+static void runs_cross_words(void **unused)
+{
+    struct ft_lines set;
+
+    (void)unused;
+    assert_int_equal(ft_lines_init(&set, 1000), 0);
+    same_run(ft_lines_find(&set, 0, 1000, UINT64_MAX), (struct ft_run){0});
+    ft_lines_add(&set, 60, 200);
+    ft_lines_add(&set, 999, 1);
+    ft_lines_add(&set, 1000, 0);
+    same_run(ft_lines_find(&set, 0, 1000, UINT64_MAX), (struct ft_run){60, 200});
+    same_run(ft_lines_find(&set, 100, 1000, 64), (struct ft_run){100, 64});
+    same_run(ft_lines_find(&set, 0, 61, 64), (struct ft_run){60, 1});
+    same_run(ft_lines_find(&set, 0, 60, 64), (struct ft_run){0});
+    same_run(ft_lines_take(&set, 0, 1000, 100), (struct ft_run){60, 100});
+    same_run(ft_lines_take(&set, 0, 1000, UINT64_MAX), (struct ft_run){160, 100});
+    same_run(ft_lines_take(&set, 0, 1000, UINT64_MAX), (struct ft_run){999, 1});
+    same_run(ft_lines_take(&set, 0, 1000, UINT64_MAX), (struct ft_run){0});
+    ft_lines_free(&set);
+}
+
+static void a_claimed_line_is_claimed_once(void **unused)
+{
+    struct ft_lines set;
+
+    (void)unused;
+    assert_int_equal(ft_lines_init(&set, 64), 0);
+    ft_lines_add(&set, 63, 1);
+    assert_true(ft_lines_claim(&set, 63));
+    assert_false(ft_lines_claim(&set, 63));
+    assert_int_equal(atomic_load(set.summary), 0); /* nobody will look into the empty word */
+    ft_lines_free(&set);
+}
+
+/* 64 GiB worth of lines: 128 MiB of bits, of which a page and its summary are used. */
+static void what_is_not_used_is_not_there(void **unused)
+{
+    uint64_t lines = 1ull << 30, resident = 0, pages = (lines / 8) >> 12;
+    unsigned char *in = malloc(pages);
+    struct ft_lines set;
+
+    (void)unused;
+    assert_non_null(in);
+    assert_int_equal(ft_lines_init(&set, lines), 0);
+    ft_lines_add(&set, lines - 1, 1);
+    same_run(ft_lines_find(&set, 0, lines, 2), (struct ft_run){lines - 1, 1});
+    assert_int_equal(ft_lines_count(&set, 0, lines), 1);
+    ft_lines_clear(&set);
+    assert_int_equal(mincore((void *)set.bits, pages << 12, in), 0);
+    for (uint64_t i = 0; i < pages; i++)
+        resident += in[i] & 1;
+    assert_true(resident <= 512); /* one page, or one huge page where the system makes them unasked */
+    ft_lines_free(&set);
+    free(in);
+}
+
+static void too_many_lines_are_refused(void **unused)
+{
+    struct ft_lines set;
+
+    (void)unused;
+    assert_int_equal(ft_lines_init(&set, 1ull << 60), FT_ENOMEM);
+    assert_null(set.bits);
+    assert_int_equal(ft_lines_init(&set, UINT64_MAX), FT_ENOMEM);
+    ft_lines_free(&set);
+}
+
+static void add_beyond(void *set)
+{
+    ft_lines_add(set, 99, 2);
+}
+
+static void find_beyond(void *set)
+{
+    ft_lines_find(set, 0, 101, 1);
+}
+
+static void out_of_range_is_a_broken_invariant(void **unused)
+{
+    struct ft_lines set;
+
+    (void)unused;
+    assert_int_equal(ft_lines_init(&set, 100), 0);
+    assert_dies(add_beyond, &set, "adding 2 lines at 99 to a set of 100");
+    assert_dies(find_beyond, &set, "lines 0 to 101 of a set of 100");
+    ft_lines_free(&set);
+}
+
+#define SHARED 300u
+#define ROUNDS 400000u
+
+static struct ft_lines shared;
+static _Atomic uint32_t written[SHARED]; /* how often the line was changed, by the adder */
+static uint32_t seen[SHARED];            /* what the taker found last */
+static _Atomic bool done;
+
+static void *adder(void *unused)
+{
+    uint64_t at = 12345;
+
+    (void)unused;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        at = at * 6364136223846793005u + 1442695040888963407u;
+        /* Sparse, so that words keep falling empty and filling again. */
+        unsigned line = (unsigned)(at >> 33) % SHARED;
+
+        atomic_fetch_add(&written[line], 1);
+        ft_lines_add(&shared, line, 1);
+    }
+    atomic_store(&done, true);
+    return NULL;
+}
+
+static uint64_t take_some(void)
+{
+    struct ft_run run = ft_lines_take(&shared, 0, SHARED, 5);
+
+    for (uint64_t i = run.line; i < run.line + run.count; i++)
+        seen[i] = atomic_load(&written[i]);
+    return run.count;
+}
+
+static void nothing_added_is_lost(void **unused)
+{
+    pthread_t thread;
+    bool last;
+
+    (void)unused;
+    assert_int_equal(ft_lines_init(&shared, SHARED), 0);
+    assert_int_equal(pthread_create(&thread, NULL, adder, NULL), 0);
+    do {
+        last = atomic_load(&done);
+        while (take_some())
+            ;
+    } while (!last);
+    pthread_join(thread, NULL);
+    for (unsigned i = 0; i < SHARED; i++)
+        assert_int_equal(seen[i], atomic_load(&written[i]));
+    assert_int_equal(ft_lines_count(&shared, 0, SHARED), 0);
+    for (unsigned i = 0; i < (SHARED + 63) / 64; i++)
+        assert_int_equal(atomic_load(&shared.bits[i]), 0);
+    ft_lines_free(&shared);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(behaves_like_an_array),
+        cmocka_unit_test(runs_cross_words),
+        cmocka_unit_test(a_claimed_line_is_claimed_once),
+        cmocka_unit_test(what_is_not_used_is_not_there),
+        cmocka_unit_test(too_many_lines_are_refused),
+        cmocka_unit_test(out_of_range_is_a_broken_invariant),
+        cmocka_unit_test(nothing_added_is_lost),
+    };
+
+    return cmocka_run_group_tests_name("lines", tests, NULL, NULL);
+}

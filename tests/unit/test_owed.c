@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A resync's base is the region as it was at the cut, whatever the lanes change while it is copied. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "ftcore/region.h"
+#include "tests/unit/help_death.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PRIVATE 50000u /* bytes of each lane's NF; not a multiple of anything */
+#define SHARED  (1u << 20)
+
+static uint64_t draw(uint64_t *state, uint64_t below)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state % below;
+}
+
+static struct ft_region *open_region(void)
+{
+    static const char *const names[] = {"lane", "nat"};
+    const uint64_t sizes[] = {0, 100000};
+    struct ft_region_config config = {
+        .lanes = 2, .nfs = 2, .arena_size = sizes, .nf_name = names, .shared_size = SHARED + 4096};
+    struct ft_region *region;
+    uint64_t state = 42;
+
+    assert_int_equal(ft_region_open(&region, &config, NULL), 0);
+    for (unsigned lane = 0; lane < 2; lane++) {
+        uint8_t *p = ft_arena_alloc(ft_region_arena(region, lane, 1), PRIVATE);
+
+        for (unsigned i = 0; i < PRIVATE; i++)
+            p[i] = (uint8_t)draw(&state, 256);
+    }
+    for (uint32_t *p = ft_arena_alloc(ft_region_shared(region), SHARED), *end = p + SHARED / 4; p < end; p++)
+        *p = (uint32_t)draw(&state, 1ull << 32);
+    return region;
+}
+
+static uint8_t *at(struct ft_arena *arena, uint64_t byte)
+{
+    return arena->region->base + arena->offset + byte;
+}
+
+static uint8_t *snapshot(struct ft_region *region)
+{
+    uint8_t *copy = malloc(region->size);
+
+    assert_non_null(copy);
+    memcpy(copy, region->base, region->size);
+    return copy;
+}
+
+/* The receiving side: every copied line not had before. Returns how many were new. */
+static uint64_t gather(struct ft_region *region, uint8_t *base, struct ft_lines *had, uint64_t max)
+{
+    uint64_t fresh = 0;
+    struct ft_run run = {0};
+
+    while ((run = ft_owe_next(region, run.line + run.count, max)).count) {
+        assert_true(run.count <= max);
+        for (uint64_t line = run.line; line < run.line + run.count; line++) {
+            if (ft_lines_has(had, line))
+                continue;
+            memcpy(base + line * 64, region->shadow + line * 64, 64);
+            ft_lines_add(had, line, 1);
+            fresh++;
+        }
+    }
+    return fresh;
+}
+
+static uint64_t used_lines(void)
+{
+    return 2 * ((PRIVATE + 63) / 64) + SHARED / 64;
+}
+
+/* One thread does everything in turn: edits of all sizes, copying in bits, reading. */
+static void the_base_is_the_cut(void **unused)
+{
+    struct ft_region *region = open_region();
+    uint8_t *cut = snapshot(region), *base = calloc(1, region->size);
+    uint64_t state = 7, fresh = 0, copied = 0;
+    struct ft_lines had;
+
+    (void)unused;
+    assert_int_equal(ft_lines_init(&had, region->size / 64), 0);
+    assert_int_equal(ft_owe_begin(region), 0);
+    assert_int_equal(ft_owe_begin(region), FT_EBUSY);
+    assert_int_equal(ft_owe_left(region), used_lines());
+    assert_int_equal(ft_owe_next(region, 0, 10).count, 0);
+    while (ft_owe_left(region)) {
+        for (unsigned i = 0; i < 20; i++) {
+            struct ft_arena *arena = &region->arenas[1 + 2 * draw(&state, 2)];
+            uint64_t from, n = 1 + draw(&state, 200);
+
+            arena = draw(&state, 2) ? arena : ft_region_shared(region);
+            from = draw(&state, arena->used - n);
+            memset(ft_edit(region, at(arena, from), n), (int)i, n);
+        }
+        copied += ft_owe_copy(region, (unsigned)draw(&state, 2), 100);
+        fresh += gather(region, base, &had, 1 + draw(&state, 1000));
+    }
+    fresh += gather(region, base, &had, UINT64_MAX);
+    assert_int_equal(ft_owe_copy(region, 0, 100), 0);
+    assert_int_equal(ft_owe_copy(region, 1, 100), 0);
+    assert_int_equal(fresh, used_lines());
+    assert_true(copied > 0 && copied < fresh); /* some by copying, some by editing */
+    assert_memory_equal(base, cut, region->size);
+    ft_owe_end(region);
+    assert_int_equal(atomic_load(&region->tracking), 0);
+    ft_lines_free(&had);
+    free(base);
+    free(cut);
+    ft_region_close(region);
+}
+
+static void copying_keeps_to_its_lane_and_limit(void **unused)
+{
+    struct ft_region *region = open_region();
+    uint64_t private = (PRIVATE + 63) / 64;
+
+    (void)unused;
+    assert_int_equal(ft_owe_copy(region, 0, 10), 0); /* nothing owed */
+    assert_int_equal(ft_owe_begin(region), 0);
+    assert_int_equal(ft_owe_copy(region, 1, 0), 0);
+    assert_int_equal(ft_owe_copy(region, 1, 100), 100);
+    assert_int_equal(ft_owe_copy(region, 1, UINT64_MAX), private - 100);
+    assert_int_equal(ft_owe_copy(region, 1, UINT64_MAX), 0);
+    assert_int_equal(ft_owe_left(region), used_lines() - private);
+    assert_int_equal(ft_owe_copy(region, 0, UINT64_MAX), private + SHARED / 64);
+    assert_int_equal(ft_owe_left(region), 0);
+    ft_owe_end(region);
+    ft_region_close(region);
+}
+
+static void an_abandoned_resync_leaves_nothing(void **unused)
+{
+    struct ft_region *region = open_region();
+    struct ft_arena *arena = ft_region_shared(region);
+
+    (void)unused;
+    ft_owe_end(region); /* none runs */
+    assert_int_equal(ft_owe_begin(region), 0);
+    memset(ft_edit(region, at(arena, 0), 64), 1, 64);
+    ft_owe_end(region);
+    assert_null(region->shadow);
+    assert_int_equal(ft_lines_count(&region->owed, 0, region->owed.lines), 0);
+    assert_int_equal(ft_lines_count(&region->copied, 0, region->copied.lines), 0);
+    /* The next one begins from the line as it is now. */
+    assert_int_equal(ft_owe_begin(region), 0);
+    memset(ft_edit(region, at(arena, 0), 64), 2, 64);
+    assert_int_equal(region->shadow[arena->offset], 1);
+    ft_owe_end(region);
+    ft_region_close(region);
+}
+
+static void edit_unused(void *region)
+{
+    ft_edit(region, at(ft_region_shared(region), SHARED), 1);
+}
+
+static void an_edit_of_what_nobody_has_does_not_hang(void **unused)
+{
+    struct ft_region *region = open_region();
+
+    (void)unused;
+    assert_int_equal(ft_owe_begin(region), 0);
+    assert_dies(edit_unused, region, "which is not handed out");
+    ft_owe_end(region);
+    ft_region_close(region);
+}
+
+/* Lanes as threads. Both edit the shared arena, in lines of their own, while lane 0 copies it. */
+struct lane {
+    struct ft_region *region;
+    unsigned number;
+    pthread_t thread;
+};
+
+static _Atomic bool stop;
+
+static void edit_somewhere(struct lane *lane, uint64_t *state)
+{
+    struct ft_arena *own = ft_region_arena(lane->region, lane->number, 1);
+    uint64_t from = draw(state, PRIVATE - 300), n = 1 + draw(state, 300);
+    uint64_t line = draw(state, SHARED / 64 / 2) * 2 + lane->number;
+
+    memset(ft_edit(lane->region, at(own, from), n), (int)n, n);
+    memset(ft_edit(lane->region, at(ft_region_shared(lane->region), line * 64), 64), (int)n, 64);
+}
+
+/* Edits that race for the very same lines; what is in them does not change. */
+static void touch_anywhere(struct lane *lane, uint64_t *state)
+{
+    uint64_t from = draw(state, SHARED - 2000);
+
+    ft_edit(lane->region, at(ft_region_shared(lane->region), from), 2000);
+}
+
+static void *run_lane(void *arg)
+{
+    struct lane *lane = arg;
+    uint64_t state = 1000 + lane->number;
+
+    while (!atomic_load(&stop)) {
+        for (unsigned i = 0; i < 4; i++)
+            edit_somewhere(lane, &state);
+        touch_anywhere(lane, &state);
+        ft_owe_copy(lane->region, lane->number, 1 + draw(&state, 100));
+    }
+    return NULL;
+}
+
+static void start_lanes(struct lane lanes[2], struct ft_region *region)
+{
+    atomic_store(&stop, false);
+    for (unsigned i = 0; i < 2; i++) {
+        lanes[i] = (struct lane){.region = region, .number = i};
+        assert_int_equal(pthread_create(&lanes[i].thread, NULL, run_lane, &lanes[i]), 0);
+    }
+}
+
+static void stop_lanes(struct lane lanes[2])
+{
+    atomic_store(&stop, true);
+    for (unsigned i = 0; i < 2; i++)
+        pthread_join(lanes[i].thread, NULL);
+}
+
+static void the_base_is_the_cut_under_load(void **unused)
+{
+    struct ft_region *region = open_region();
+    uint8_t *base = malloc(region->size);
+    struct lane lanes[2];
+
+    (void)unused;
+    for (unsigned round = 0; round < 20; round++) {
+        uint8_t *cut = snapshot(region);
+        uint64_t fresh = 0, left;
+        struct ft_lines had;
+
+        memset(base, 0, region->size);
+        assert_int_equal(ft_lines_init(&had, region->size / 64), 0);
+        assert_int_equal(ft_owe_begin(region), 0);
+        start_lanes(lanes, region);
+        do {
+            left = ft_owe_left(region);
+            fresh += gather(region, base, &had, 64);
+        } while (left);
+        assert_int_equal(fresh, used_lines());
+        assert_memory_equal(base, cut, region->size);
+        stop_lanes(lanes);
+        ft_owe_end(region);
+        ft_lines_free(&had);
+        free(cut);
+    }
+    free(base);
+    ft_region_close(region);
+}
+
+/* The shadow goes away under running lanes: none may be caught in it, none may wait for ever. */
+static void a_resync_ends_under_load(void **unused)
+{
+    struct ft_region *region = open_region();
+    struct lane lanes[2];
+
+    (void)unused;
+    for (unsigned round = 0; round < 50; round++) {
+        assert_int_equal(ft_owe_begin(region), 0);
+        start_lanes(lanes, region);
+        while (ft_owe_left(region) > used_lines() - 100 * round)
+            ;
+        ft_owe_end(region);
+        stop_lanes(lanes);
+        assert_int_equal(ft_lines_count(&region->owed, 0, region->owed.lines), 0);
+    }
+    ft_region_close(region);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_base_is_the_cut),
+        cmocka_unit_test(copying_keeps_to_its_lane_and_limit),
+        cmocka_unit_test(an_abandoned_resync_leaves_nothing),
+        cmocka_unit_test(an_edit_of_what_nobody_has_does_not_hang),
+        cmocka_unit_test(the_base_is_the_cut_under_load),
+        cmocka_unit_test(a_resync_ends_under_load),
+    };
+
+    return cmocka_run_group_tests_name("owed", tests, NULL, NULL);
+}
