@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The file as a whole: top-level keys, protection, timing, and what this build does not do. */
+#include "node/config_parts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const modes[] = {"off", "log", "delta", "auto", NULL};
+static const char *const standbys[] = {"hot", "warm", NULL};
+static const char *const captures[] = {"auto", "full", NULL};
+static const char *const tails[] = {"emit", "suppress", NULL};
+
+#define AT(member) offsetof(struct nd_sections, member)
+static const struct nf_param sections[] = {
+    {"chain", ND_KIND(ND_MAP), AT(chain), 0, 0, NULL, NULL, "the NFs", false},
+    {"protect", ND_KIND(ND_MAP), AT(protect), 0, 0, "", NULL, "how state is protected", false},
+    {"timing", ND_KIND(ND_MAP), AT(timing), 0, 0, "", NULL, "detection and takeover", false},
+    {"interfaces", ND_KIND(ND_LIST), AT(interfaces), 0, NF_PORTS_MAX, "", NULL, "the chain's addresses",
+     false},
+    {"routes", ND_KIND(ND_LIST), AT(routes), 0, NF_ROUTES_MAX, "", NULL, "static routes", false},
+    {"next_hops", ND_KIND(ND_LIST), AT(next_hops), 0, NF_NEXT_HOPS_MAX, "", NULL, "neighbours kept fresh",
+     false},
+    {"nodes", ND_KIND(ND_MAP), AT(nodes), 0, 0, "", NULL, "the two nodes", false},
+    {"drill", ND_KIND(ND_MAP), AT(drill), 0, 0, "", NULL, "failover drills", false},
+    {0},
+};
+#undef AT
+
+#define AT(member) offsetof(struct nd_protect, member)
+static const struct nf_param protect[] = {
+    {"mode", NF_CHOICE, AT(mode), 0, 0, "auto", modes, "how changes are recorded", false},
+    {"standby", NF_CHOICE, AT(standby), 0, 0, "hot", standbys, "replays as records come, or keeps them",
+     false},
+    {"capture", NF_CHOICE, AT(capture), 0, 0, "auto", captures, "bytes of each input recorded", false},
+    {"tail", NF_CHOICE, AT(tail), 0, 0, "emit", tails, "outputs whose release is unknown", false},
+    {"recovery_budget_ms", NF_U32, AT(recovery_budget_ms), 1, 10000, "2", NULL, "replay after a kill", false},
+    {"commit_interval_us", NF_U32, AT(commit_interval_us), 10, 1000000, "1000", NULL, "between cuts", false},
+    {"checkpoint_ms", NF_U32, AT(checkpoint_ms), 1, 60000, "100", NULL, "between deltas to a warm standby",
+     false},
+    {"strict", NF_BOOL, AT(strict), 0, 0, "false", NULL, "never release without a standby", false},
+    {"audit", NF_BOOL, AT(audit), 0, 0, "false", NULL, "check each edit of the region: slow", false},
+    {"log_mb", NF_U32, AT(log_mb), 1, 1024, "16", NULL, "ring of records, per lane", false},
+    {"pending_mb", NF_U32, AT(pending_mb), 1, 4096, "64", NULL, "records the standby keeps, per lane", false},
+    {"hold_packets", NF_U32, AT(hold_packets), 64, 1048576, "16384", NULL, "outputs held, per lane", false},
+    {0},
+};
+#undef AT
+
+/* Times whose default depends on others are 0 when absent; read_timing fills them in. */
+#define AT(member) offsetof(struct nd_timing, member)
+static const struct nf_param timing[] = {
+    {"heartbeat_ms", NF_U32, AT(heartbeat_ms), 1, 10000, "", NULL, "between heartbeats", false},
+    {"lease_ms", NF_U32, AT(lease_ms), 1, 60000, "", NULL, "right to release after an answer", false},
+    {"detect_ms", NF_U32, AT(detect_ms), 3, 60000, "50", NULL, "silence that counts as failure", false},
+    {"promote_within_ms", NF_U32, AT(promote_within_ms), 1, 600000, "", NULL, "end of the right to promote",
+     false},
+    {"solo_after_ms", NF_U32, AT(solo_after_ms), 1, 600000, "", NULL, "silence before going alone", false},
+    {"resync_deadline_ms", NF_U32, AT(resync_deadline_ms), 100, 3600000, "30000", NULL, "for a resync",
+     false},
+    {"resync_mbps", NF_U32, AT(resync_mbps), 1, 100000, "400", NULL, "megabyte per second of base", false},
+    {"start_alone_ms", NF_U32, AT(start_alone_ms), 0, 3600000, "3000", NULL, "0: never start alone", false},
+    {0},
+};
+#undef AT
+
+/* A section that may be absent: then all its presets. */
+static int read_section(struct nd_reading *r, const struct nd_yaml *at, const char *what,
+                        const struct nf_param *table, void *out)
+{
+    struct nd_yaml none = {.kind = ND_YAML_MAP, .line = 1, .file = r->root->file};
+
+    return nd_schema_read(r->arena, at ? at : &none, what, table, out, r->fault);
+}
+
+static const struct nd_yaml *key_at(const struct nd_yaml *map, const char *key,
+                                    const struct nd_yaml *otherwise)
+{
+    const struct nd_yaml *at = nd_yaml_get(map, key);
+
+    return at ? at : map ? map : otherwise;
+}
+
+/* Each time must be above the one before it (design §8): a right ends before another's can begin. */
+static int check_order(struct nd_reading *r)
+{
+    const struct nd_timing *t = &r->config->timing;
+    const struct {
+        const char *name;
+        uint32_t ms;
+    } order[] = {{"lease_ms", t->lease_ms},
+                 {"detect_ms", t->detect_ms},
+                 {"promote_within_ms", t->promote_within_ms},
+                 {"solo_after_ms", t->solo_after_ms}};
+
+    for (int i = 1; i < 4; i++) {
+        const struct nd_yaml *at = nd_yaml_get(r->at.timing, order[i].name);
+
+        if (order[i - 1].ms < order[i].ms)
+            continue;
+        if (!at)
+            at = key_at(r->at.timing, order[i - 1].name, r->root);
+        return nd_yaml_fail(r->fault, at, "timing %s is %u, expected more than %s, which is %u",
+                            order[i].name, order[i].ms, order[i - 1].name, order[i - 1].ms);
+    }
+    if (t->heartbeat_ms >= t->detect_ms)
+        return nd_yaml_fail(r->fault, key_at(r->at.timing, "heartbeat_ms", r->root),
+                            "timing heartbeat_ms is %u, expected less than detect_ms, which is %u",
+                            t->heartbeat_ms, t->detect_ms);
+    return 0;
+}
+
+static int read_timing(struct nd_reading *r)
+{
+    struct nd_timing *t = &r->config->timing;
+    int error = read_section(r, r->at.timing, "timing", timing, t);
+
+    if (error)
+        return error;
+    if (!t->heartbeat_ms)
+        t->heartbeat_ms = t->detect_ms >= 40 ? 5 : t->detect_ms >= 8 ? t->detect_ms / 8 : 1;
+    if (!t->lease_ms)
+        t->lease_ms = t->detect_ms * 6 / 10;
+    if (!t->promote_within_ms)
+        t->promote_within_ms = 2 * t->detect_ms;
+    if (!t->solo_after_ms)
+        t->solo_after_ms = 4 * t->detect_ms;
+    return check_order(r);
+}
+
+int nd_config_supported(const struct nd_reading *r)
+{
+    const struct nd_config *c = r->config;
+
+    if (c->chain.lanes > 1)
+        return nd_yaml_fail(r->fault, key_at(r->at.chain, "lanes", r->root),
+                            "chain lanes is %u, this build runs one lane, expected 1", c->chain.lanes);
+    if (c->protect.mode == ND_MODE_DELTA)
+        return nd_yaml_fail(
+            r->fault, key_at(r->at.protect, "mode", r->root),
+            "protect mode is delta, this build does not record deltas, expected auto, log or off");
+    if (c->protect.standby == ND_STANDBY_WARM)
+        return nd_yaml_fail(r->fault, key_at(r->at.protect, "standby", r->root),
+                            "protect standby is warm, this build has hot standbys only, expected hot");
+    return 0;
+}
+
+static int read_all(struct nd_reading *r, bool need_nodes)
+{
+    int error = nd_schema_read(r->arena, r->root, "the file", sections, &r->at, r->fault);
+
+    if (!error && need_nodes && !r->at.nodes)
+        error = nd_yaml_fail(r->fault, r->root, "no nodes in this file, expected a pair file with nodes");
+    if (!error)
+        error = nd_read_chain(r);
+    if (!error)
+        error = read_section(r, r->at.protect, "protect", protect, &r->config->protect);
+    if (!error)
+        error = read_timing(r);
+    if (!error)
+        error = nd_read_network(r);
+    if (!error)
+        error = nd_read_nodes(r);
+    return error ? error : nd_config_supported(r);
+}
+
+int nd_config_read(struct nd_config **out, const char *file, bool need_nodes, struct ft_fault *fault)
+{
+    struct nd_reading r = {.fault = fault};
+    int error;
+
+    *out = NULL;
+    r.config = calloc(1, sizeof(*r.config));
+    r.arena = nd_arena_new();
+    if (!r.config || !r.arena) {
+        free(r.config);
+        nd_arena_free(r.arena);
+        return ft_fail(fault, FT_ENOMEM, "no memory for the configuration");
+    }
+    r.config->arena = r.arena;
+    snprintf(r.config->file, sizeof(r.config->file), "%s", file);
+    error = strlen(file) >= sizeof(r.config->file)
+                ? ft_fail(fault, FT_EINVAL, "%.60s...: path too long, expected less than 256 bytes", file)
+                : nd_yaml_read(&r.root, r.arena, file, fault);
+    if (!error)
+        error = read_all(&r, need_nodes);
+    if (error)
+        nd_config_free(r.config);
+    else
+        *out = r.config;
+    return error;
+}
+
+void nd_config_free(struct nd_config *config)
+{
+    if (!config)
+        return;
+    for (unsigned i = 0; i < config->chain.count; i++)
+        if (config->chain.nfs[i].module->release)
+            config->chain.nfs[i].module->release(config->chain.nfs[i].config);
+    nd_arena_free(config->arena);
+    free(config);
+}
+
+int nd_config_node(const struct nd_config *config, const char *name)
+{
+    for (unsigned i = 0; i < config->nodes; i++)
+        if (strcmp(config->node[i].name, name) == 0)
+            return (int)i;
+    return -1;
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The chain: its name, the NFs and their settings, modules from outside the tree. `chain: {file: other.yaml}`
+ * takes chain (and protect, when this file has none) from another file, whose lines its messages then name.
+ */
+#include "node/config_parts.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MODULES_MAX 8
+
+struct raw_chain {
+    char name[32];
+    uint32_t lanes, shared_mb;
+    const struct nd_yaml *modules, *nfs;
+};
+
+#define AT(member) offsetof(struct raw_chain, member)
+static const struct nf_param keys[] = {
+    {"name", ND_KIND(ND_NAME), AT(name), 0, 32, NULL, NULL, "of the chain", false},
+    {"lanes", NF_U32, AT(lanes), 1, FT_LANES_MAX, "1", NULL, "worker threads", false},
+    {"shared_mb", NF_U32, AT(shared_mb), 1, 16384, "", NULL, "shared arena", false},
+    {"modules", ND_KIND(ND_LIST), AT(modules), 0, MODULES_MAX, "", NULL, "shared objects with NFs", false},
+    {"nfs", ND_KIND(ND_LIST), AT(nfs), 0, FT_NFS_MAX - 1, NULL, NULL, "the NFs, from the inside out", false},
+    {0},
+};
+#undef AT
+
+static const struct nf_param reference[] = {
+    {"file", NF_FILE, 0, 0, 0, NULL, NULL, "a chain file", false},
+    {0},
+};
+
+static const struct nf_param no_settings[] = {{0}};
+
+/* Follows `file:` to the other file's sections. */
+static int follow(struct nd_reading *r)
+{
+    const struct nd_yaml *other, *entry;
+    const char *path = NULL;
+    int error = nd_schema_read(r->arena, r->at.chain, "chain", reference, &path, r->fault);
+
+    if (!error)
+        error = nd_yaml_read(&other, r->arena, path, r->fault);
+    if (error)
+        return error;
+    if (other->kind != ND_YAML_MAP)
+        return nd_yaml_fail(r->fault, other, "no settings, expected a chain file");
+    for (entry = other->first; entry; entry = entry->next)
+        if (strcmp(entry->key, "chain") != 0 && strcmp(entry->key, "protect") != 0)
+            return nd_yaml_fail(
+                r->fault, entry,
+                "key \"%.40s\" in a chain file that is referred to, expected chain or protect", entry->key);
+    r->at.chain = nd_yaml_get(other, "chain");
+    if (!r->at.chain)
+        return nd_yaml_fail(r->fault, other, "chain is missing, expected a map of settings");
+    entry = nd_yaml_get(r->at.chain, "file");
+    if (entry)
+        return nd_yaml_fail(r->fault, entry, "a second reference to a chain file, expected the chain itself");
+    if (!r->at.protect)
+        r->at.protect = nd_yaml_get(other, "protect");
+    return 0;
+}
+
+static int load_module(const struct nd_yaml *at, const char *path, struct ft_fault *fault)
+{
+    const char *why;
+    char line[160];
+
+    if (dlopen(path, RTLD_NOW | RTLD_LOCAL)) /* stays: its NFs are registered for good */
+        return 0;
+    why = dlerror();
+    snprintf(line, sizeof(line), "%s", why ? why : "unknown reason");
+    line[strcspn(line, "\n")] = 0;
+    return nd_yaml_fail(fault, at, "cannot load the module (%s), expected a shared object with NFs", line);
+}
+
+static int load_modules(struct nd_reading *r, const struct nd_yaml *list)
+{
+    static const struct nf_param kind = {.kind = NF_FILE};
+    struct nd_config *c = r->config;
+
+    for (const struct nd_yaml *e = list ? list->first : NULL; e; e = e->next) {
+        char *to = c->modules[c->module_count];
+        const char *path;
+        int error = nd_schema_value(r->arena, e, "chain modules entry", &kind, &path, r->fault);
+
+        if (error)
+            return error;
+        if (!strchr(path, '/')) /* else the loader would search its own directories */
+            path = nd_arena_format(r->arena, "./%s", path);
+        if (!path)
+            return ft_fail(r->fault, FT_ENOMEM, "no memory for the configuration");
+        if (strlen(path) >= sizeof(c->modules[0]))
+            return nd_yaml_fail(r->fault, e, "path of a module too long, expected less than %zu bytes",
+                                sizeof(c->modules[0]));
+        memcpy(to, path, strlen(path) + 1);
+        error = load_module(e, to, r->fault);
+        if (error)
+            return error;
+        c->module_count++;
+    }
+    return 0;
+}
+
+static int unknown_nf(struct nd_reading *r, const struct nd_yaml *at, const char *name)
+{
+    const char *names[65], *near;
+    unsigned n = 0;
+
+    while (n < 64 && nf_module_at(n)) {
+        names[n] = nf_module_at(n)->name;
+        n++;
+    }
+    names[n] = NULL;
+    near = nd_schema_nearest(name, names);
+    return nd_yaml_fail(r->fault, at, "no NF called \"%.40s\", expected %s%s", name,
+                        near ? near : "the name of an NF", near ? "?" : "");
+}
+
+/* The NF's own checks. A message about a file that a setting names has its own position: it stays as it is.
+ */
+static int check_nf(struct nd_reading *r, const struct nd_yaml *at, const struct nf_module *module,
+                    void *config)
+{
+    struct ft_fault why = {""};
+    int error = module->check ? module->check(config, &why) : 0;
+
+    if (!error)
+        return 0;
+    why.text[strcspn(why.text, "\n")] = 0;
+    for (const struct nf_param *p = module->params; p && p->name; p++) {
+        const char *path = p->kind == NF_FILE ? *(const char **)((char *)config + p->offset) : "";
+        size_t len = strlen(path);
+
+        if (len && strncmp(why.text, path, len) == 0 && why.text[len] == ':')
+            return ft_fail(r->fault, FT_EMALFORMED, "%s", why.text);
+    }
+    return nd_yaml_fail(r->fault, at, "%s: %s", module->name, *why.text ? why.text : ft_error_name(error));
+}
+
+/* `- NAME: {settings}`, `- NAME:` or `- NAME`. */
+static int read_nf(struct nd_reading *r, const struct nd_yaml *entry)
+{
+    struct nf_chain_config *chain = &r->config->chain;
+    struct nd_yaml none = {.kind = ND_YAML_MAP, .line = entry->line, .file = entry->file};
+    const struct nd_yaml *settings = entry->kind == ND_YAML_MAP && entry->count == 1 ? entry->first : NULL;
+    const struct nf_module *module;
+    const char *name = settings ? settings->key : entry->text;
+    void *config;
+    int error;
+
+    if (!settings && (entry->kind != ND_YAML_TEXT || !*entry->text))
+        return nd_yaml_fail(r->fault, entry, "not an NF, expected \"- NAME: {settings}\"");
+    if (!settings || (settings->kind == ND_YAML_TEXT && !*settings->text))
+        settings = &none;
+    module = nf_module_find(name);
+    if (!module)
+        return unknown_nf(r, entry, name);
+    for (unsigned i = 0; i < chain->count; i++)
+        if (chain->nfs[i].module == module)
+            return nd_yaml_fail(r->fault, entry, "NF %s again, expected each once (first on line %u)", name,
+                                r->nf_at[i]->line);
+    config = nd_arena_alloc(r->arena, module->config_size + 1);
+    if (!config)
+        return ft_fail(r->fault, FT_ENOMEM, "no memory for the configuration");
+    error = nd_schema_read(r->arena, settings, name, module->params ? module->params : no_settings, config,
+                           r->fault);
+    if (!error)
+        error = check_nf(r, entry, module, config);
+    if (error)
+        return error; /* a failed check keeps nothing: release is not for it */
+    r->nf_at[chain->count] = entry;
+    for (const struct nf_param *p = module->params; p && p->name; p++)
+        if (p->own && p->kind == NF_IPV4)
+            r->own[chain->count] = p;
+    chain->nfs[chain->count++] = (struct nf_choice){.module = module, .config = config};
+    return 0;
+}
+
+int nd_read_chain(struct nd_reading *r)
+{
+    struct raw_chain raw = {.lanes = 0};
+    int error = 0;
+
+    if (nd_yaml_get(r->at.chain, "file"))
+        error = follow(r);
+    if (!error)
+        error = nd_schema_read(r->arena, r->at.chain, "chain", keys, &raw, r->fault);
+    if (error)
+        return error;
+    r->config->chain.name = nd_arena_text(r->arena, raw.name, strlen(raw.name));
+    if (!r->config->chain.name)
+        return ft_fail(r->fault, FT_ENOMEM, "no memory for the configuration");
+    r->config->chain.lanes = (uint16_t)raw.lanes;
+    r->config->chain.shared_size = (uint64_t)raw.shared_mb << 20;
+    if (!raw.nfs->count)
+        return nd_yaml_fail(r->fault, raw.nfs, "chain nfs is an empty list, expected at least one NF");
+    error = load_modules(r, raw.modules);
+    for (const struct nd_yaml *e = raw.nfs->first; e && !error; e = e->next)
+        error = read_nf(r, e);
+    return error;
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The chain's interfaces, routes and next hops, checked against each other. Without interfaces the chain is a
+ * wire. */
+#include "node/config_parts.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const sides[] = {"inside", "outside", NULL};
+
+struct raw_interface {
+    char name[32];
+    uint32_t side;
+    struct nf_prefix address;
+    uint8_t mac[6];
+    const struct nd_yaml *extra;
+};
+
+#define AT(member) offsetof(struct raw_interface, member)
+static const struct nf_param interface_keys[] = {
+    {"name", ND_KIND(ND_NAME), AT(name), 0, 32, NULL, NULL, "as in the nodes' ports", false},
+    {"side", NF_CHOICE, AT(side), 0, 0, NULL, sides, "of the chain", false},
+    {"address", ND_KIND(ND_INTERFACE), AT(address), 0, 0, NULL, NULL, "of both nodes, in turn", false},
+    {"extra", ND_KIND(ND_LIST), AT(extra), 0, 8, "", NULL, "further own addresses", false},
+    {"mac", ND_KIND(ND_MAC), AT(mac), 0, 0, "", NULL, "virtual, of both nodes", false},
+    {0},
+};
+#undef AT
+
+static const struct nf_param route_keys[] = {
+    {"to", ND_KIND(ND_NETWORK), 0, 0, 0, NULL, NULL, "network", false},
+    {"via", NF_IPV4, sizeof(struct nf_prefix), 0, 0, NULL, NULL, "next hop", false},
+    {0},
+};
+
+static const struct nf_param address_kind = {.kind = NF_IPV4};
+
+struct shown_addr {
+    char text[INET_ADDRSTRLEN];
+};
+
+static struct shown_addr show_addr(uint32_t addr)
+{
+    struct shown_addr shown;
+
+    inet_ntop(AF_INET, &addr, shown.text, sizeof(shown.text));
+    return shown;
+}
+
+/* Neither this host, nor loopback, nor multicast or above. */
+static bool host_address(uint32_t addr)
+{
+    uint32_t first = ntohl(addr) >> 24;
+
+    return first && first != 127 && first < 224;
+}
+
+/* A network's own or its broadcast address, in networks that have them. */
+static bool network_or_broadcast(uint32_t addr, uint32_t mask)
+{
+    uint32_t host = ntohl(addr & ~mask), all = ntohl(~mask);
+
+    return all > 1 && (host == 0 || host == all);
+}
+
+static bool own_address(const struct nf_interface *port, uint32_t addr)
+{
+    for (unsigned i = 0; i < port->extras; i++)
+        if (port->extra[i] == addr)
+            return true;
+    return port->addr == addr;
+}
+
+/* Locally administered, the same on both nodes and after each start: a hash of the chain's name, then the
+ * index. */
+static void derive_mac(const char *chain, unsigned index, uint8_t mac[6])
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+
+    for (; *chain; chain++)
+        hash = (hash ^ (uint8_t)*chain) * 16777619u;
+    mac[0] = 0x02;
+    for (int i = 0; i < 4; i++)
+        mac[1 + i] = (uint8_t)(hash >> (24 - 8 * i));
+    mac[5] = (uint8_t)(index + 1);
+}
+
+static int add_extra(struct nd_reading *r, const struct nd_yaml *at, struct nf_interface *port, uint32_t addr)
+{
+    if (!host_address(addr))
+        return nd_yaml_fail(r->fault, at, "%s is no host's address, expected an address of this chain",
+                            show_addr(addr).text);
+    if (own_address(port, addr))
+        return 0;
+    if (port->extras == sizeof(port->extra) / sizeof(port->extra[0]))
+        return nd_yaml_fail(r->fault, at, "too many own addresses on interface %s, expected at most 8",
+                            port->name);
+    port->extra[port->extras++] = addr;
+    return 0;
+}
+
+static int check_interface(struct nd_reading *r, const struct nd_yaml *at, const struct nf_interface *port)
+{
+    const struct nf_l3_config *l3 = &r->config->l3;
+
+    if (!host_address(port->addr) || network_or_broadcast(port->addr, port->mask))
+        return nd_yaml_fail(r->fault, nd_yaml_get(at, "address"),
+                            "interface %s address is %s, expected an address of a host", port->name,
+                            show_addr(port->addr).text);
+    for (unsigned i = 0; i < l3->ports; i++) {
+        const struct nf_interface *o = &l3->port[i];
+
+        if (strcmp(o->name, port->name) == 0)
+            return nd_yaml_fail(r->fault, nd_yaml_get(at, "name"),
+                                "interface %s again, expected another name", port->name);
+        if (((o->addr ^ port->addr) & o->mask & port->mask) == 0)
+            return nd_yaml_fail(r->fault, nd_yaml_get(at, "address"),
+                                "interface %s is in the network of %s, expected another network", port->name,
+                                o->name);
+        if (memcmp(o->mac, port->mac, 6) == 0)
+            return nd_yaml_fail(r->fault, at, "interface %s has the mac of %s, expected another mac",
+                                port->name, o->name);
+    }
+    return 0;
+}
+
+static int read_interface(struct nd_reading *r, const struct nd_yaml *at)
+{
+    static const uint8_t none[6];
+    struct nf_l3_config *l3 = &r->config->l3;
+    struct nf_interface *port = &l3->port[l3->ports];
+    struct raw_interface raw = {.side = 0};
+    int error = nd_schema_read(r->arena, at, "interface", interface_keys, &raw, r->fault);
+
+    if (error)
+        return error;
+    memcpy(port->name, raw.name, sizeof(port->name));
+    port->side = (uint8_t)raw.side;
+    port->addr = raw.address.addr;
+    port->mask = raw.address.mask;
+    memcpy(port->mac, raw.mac, 6);
+    if (memcmp(raw.mac, none, 6) == 0)
+        derive_mac(r->config->chain.name, l3->ports, port->mac);
+    error = check_interface(r, at, port);
+    for (const struct nd_yaml *e = raw.extra ? raw.extra->first : NULL; e && !error; e = e->next) {
+        uint32_t addr;
+
+        error = nd_schema_value(r->arena, e, "interface extra entry", &address_kind, &addr, r->fault);
+        if (!error)
+            error = add_extra(r, e, port, addr);
+    }
+    if (!error)
+        l3->ports++;
+    return error;
+}
+
+/* Both sides must be there: a chain lies between them. */
+static int check_sides(struct nd_reading *r)
+{
+    unsigned count[2] = {0, 0};
+
+    for (unsigned i = 0; i < r->config->l3.ports; i++)
+        count[r->config->l3.port[i].side]++;
+    if (count[NF_INSIDE] && count[NF_OUTSIDE])
+        return 0;
+    return nd_yaml_fail(r->fault, r->at.interfaces, "no interface on the %s, expected at least one each side",
+                        count[NF_INSIDE] ? "outside" : "inside");
+}
+
+/* Addresses that NFs speak for (a NAT's outside address) are answered for where they are asked: outside. */
+static int add_nf_addresses(struct nd_reading *r)
+{
+    struct nf_l3_config *l3 = &r->config->l3;
+
+    for (unsigned i = 0; i < r->config->chain.count; i++) {
+        const struct nf_param *p = r->own[i];
+        uint32_t addr;
+
+        if (!p)
+            continue;
+        memcpy(&addr, (const char *)r->config->chain.nfs[i].config + p->offset, sizeof(addr));
+        for (unsigned k = 0; k < l3->ports; k++) {
+            int error =
+                addr && l3->port[k].side == NF_OUTSIDE ? add_extra(r, r->nf_at[i], &l3->port[k], addr) : 0;
+
+            if (error)
+                return error;
+        }
+    }
+    return 0;
+}
+
+/* The interface whose network `hop` is in, for a neighbour: not the chain itself. */
+static int port_of(struct nd_reading *r, const struct nd_yaml *at, const char *what, uint32_t hop)
+{
+    const struct nf_l3_config *l3 = &r->config->l3;
+
+    for (unsigned i = 0; i < l3->ports; i++) {
+        const struct nf_interface *port = &l3->port[i];
+
+        if (((hop ^ port->addr) & port->mask) != 0)
+            continue;
+        if (own_address(port, hop) || network_or_broadcast(hop, port->mask))
+            return nd_yaml_fail(r->fault, at, "%s is %s, expected a neighbour in the network of %s", what,
+                                show_addr(hop).text, port->name);
+        return (int)i;
+    }
+    return nd_yaml_fail(r->fault, at, "%s is %s, expected an address in the network of an interface", what,
+                        show_addr(hop).text);
+}
+
+static int read_route(struct nd_reading *r, const struct nd_yaml *at)
+{
+    struct nf_l3_config *l3 = &r->config->l3;
+    struct {
+        struct nf_prefix to;
+        uint32_t via;
+    } raw;
+    int port;
+
+    memset(&raw, 0, sizeof(raw));
+    port = nd_schema_read(r->arena, at, "route", route_keys, &raw, r->fault);
+    if (port < 0)
+        return port;
+    port = port_of(r, nd_yaml_get(at, "via"), "route via", raw.via);
+    if (port < 0)
+        return port;
+    for (unsigned i = 0; i < l3->routes; i++)
+        if (l3->route[i].addr == raw.to.addr && l3->route[i].mask == raw.to.mask)
+            return nd_yaml_fail(r->fault, at, "a second route to one network, expected one");
+    l3->route[l3->routes++] =
+        (struct nf_route){.addr = raw.to.addr, .mask = raw.to.mask, .via = raw.via, .port = (uint8_t)port};
+    return 0;
+}
+
+static int read_next_hop(struct nd_reading *r, const struct nd_yaml *at)
+{
+    struct nf_l3_config *l3 = &r->config->l3;
+    uint32_t hop;
+    int error = nd_schema_value(r->arena, at, "next_hops entry", &address_kind, &hop, r->fault);
+
+    if (!error)
+        error = port_of(r, at, "next hop", hop);
+    if (error < 0)
+        return error;
+    l3->next_hop[l3->next_hops++] = hop;
+    return 0;
+}
+
+int nd_read_network(struct nd_reading *r)
+{
+    const struct nd_yaml *orphan = r->at.routes ? r->at.routes : r->at.next_hops;
+    int error = 0;
+
+    if (!r->at.interfaces)
+        return orphan
+                   ? nd_yaml_fail(r->fault, orphan, "%s without interfaces, expected interfaces", orphan->key)
+                   : 0;
+    for (const struct nd_yaml *e = r->at.interfaces->first; e && !error; e = e->next)
+        error = read_interface(r, e);
+    if (!error)
+        error = check_sides(r);
+    if (!error)
+        error = add_nf_addresses(r);
+    for (const struct nd_yaml *e = r->at.routes ? r->at.routes->first : NULL; e && !error; e = e->next)
+        error = read_route(r, e);
+    for (const struct nd_yaml *e = r->at.next_hops ? r->at.next_hops->first : NULL; e && !error; e = e->next)
+        error = read_next_hop(r, e);
+    if (!error)
+        r->config->chain.l3 = &r->config->l3;
+    return error;
+}

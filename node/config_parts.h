@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between the files of the configuration reader: what is known while a file is read. Each part reads its own
+ * top-level keys, in the order chain, network, nodes. Not for others: they include node/config.h.
+ */
+#ifndef NODE_CONFIG_PARTS_H
+#define NODE_CONFIG_PARTS_H
+
+#include "node/config.h"
+#include "node/schema.h"
+
+/* The top-level keys as they stand in the file; NULL: absent. */
+struct nd_sections {
+    const struct nd_yaml *chain, *protect, *timing, *interfaces, *routes, *next_hops, *nodes, *drill;
+};
+
+struct nd_reading {
+    struct nd_config *config; /* being filled */
+    struct nd_arena *arena;
+    const struct nd_yaml *root;
+    struct nd_sections at;
+    const struct nf_param
+        *own[FT_NFS_MAX - 1]; /* [chain.count] the NF's address that the chain answers for, or NULL */
+    const struct nd_yaml *nf_at[FT_NFS_MAX - 1]; /* where each NF stands */
+    struct ft_fault *fault;
+};
+
+/* Each: 0 or a negative ft_error with the fault filled. */
+int nd_read_chain(struct nd_reading *r);   /* chain, and protect of a chain file that is referred to */
+int nd_read_network(struct nd_reading *r); /* interfaces, routes, next_hops; needs the chain */
+int nd_read_nodes(struct nd_reading *r);   /* nodes, drill; needs the network */
+
+/* Refuses what the format knows and this build does not do. */
+int nd_config_supported(const struct nd_reading *r);
+
+#endif

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table engine of schema.h. Values are read by kind; presets go the same way as what stands in the file.
+ */
+#include "node/schema.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ENTRIES_MAX 64u /* names considered in a suggestion */
+
+static unsigned min3(unsigned a, unsigned b, unsigned c)
+{
+    unsigned m = a < b ? a : b;
+
+    return m < c ? m : c;
+}
+
+/* Edit distance of two short words; more than their lengths' bound counts as far. */
+static unsigned distance(const char *a, const char *b)
+{
+    size_t n = strlen(a), m = strlen(b);
+    unsigned row[33];
+
+    if (n > 32 || m > 32)
+        return 99;
+    for (size_t j = 0; j <= m; j++)
+        row[j] = (unsigned)j;
+    for (size_t i = 1; i <= n; i++) {
+        unsigned corner = row[0];
+
+        row[0] = (unsigned)i;
+        for (size_t j = 1; j <= m; j++) {
+            unsigned above = row[j];
+
+            row[j] = min3(above + 1, row[j - 1] + 1, corner + (a[i - 1] != b[j - 1]));
+            corner = above;
+        }
+    }
+    return row[m];
+}
+
+const char *nd_schema_nearest(const char *text, const char *const *names)
+{
+    unsigned limit = (unsigned)strlen(text) < 6 ? 2 : 3, best = limit + 1;
+    const char *nearest = NULL;
+
+    for (; *names; names++) {
+        unsigned d = distance(text, *names);
+
+        if (d < best && d < strlen(*names)) {
+            best = d;
+            nearest = *names;
+        }
+    }
+    return nearest;
+}
+
+static void join(char *buf, size_t cap, const char *const *names, const char *between)
+{
+    size_t used = 0;
+
+    buf[0] = 0;
+    for (; *names && used < cap; names++)
+        used += (size_t)snprintf(buf + used, cap - used, "%s%s", used ? between : "", *names);
+}
+
+static uint64_t top_of(const struct nf_param *p)
+{
+    if (p->max)
+        return p->max;
+    return p->kind == NF_U64 ? UINT64_MAX : UINT32_MAX;
+}
+
+const char *nd_schema_expected(const struct nf_param *p, char *buf, size_t cap)
+{
+    char names[120];
+
+    switch ((int)p->kind) {
+    case NF_U32:
+    case NF_U64:
+        snprintf(buf, cap, "a number from %llu to %llu", (unsigned long long)p->min,
+                 (unsigned long long)top_of(p));
+        return buf;
+    case NF_SECONDS:
+        snprintf(buf, cap, "seconds, from %llu to %llu", (unsigned long long)p->min,
+                 (unsigned long long)top_of(p));
+        return buf;
+    case NF_RANGE:
+        snprintf(buf, cap, "a range like %llu-%llu within these", (unsigned long long)p->min,
+                 (unsigned long long)top_of(p));
+        return buf;
+    case NF_CHOICE:
+        join(names, sizeof(names), p->choices, " or ");
+        snprintf(buf, cap, "%s", names);
+        return buf;
+    case NF_PREFIXES:
+        snprintf(buf, cap, "a list of at most %u networks A.B.C.D/N", NF_PREFIXES_MAX);
+        return buf;
+    case ND_TEXT:
+        snprintf(buf, cap, "text of 1 to %llu characters", (unsigned long long)p->max - 1);
+        return buf;
+    case ND_NAME:
+        snprintf(buf, cap, "a name of at most %llu letters, digits, - and _", (unsigned long long)p->max - 1);
+        return buf;
+    case ND_LIST:
+        snprintf(buf, cap, "a list of at most %llu entries", (unsigned long long)p->max);
+        return buf;
+    }
+    return p->kind == NF_BOOL                 ? "true or false"
+           : p->kind == NF_IPV4               ? "an address A.B.C.D"
+           : p->kind == NF_FILE               ? "a readable file"
+           : p->kind == NF_STRING             ? "text"
+           : p->kind == ND_KIND(ND_NETWORK)   ? "a network A.B.C.D/N without host bits"
+           : p->kind == ND_KIND(ND_INTERFACE) ? "an address with prefix A.B.C.D/N, N from 1 to 32"
+           : p->kind == ND_KIND(ND_MAC)       ? "a unicast MAC address like 02:00:00:00:00:01"
+           : p->kind == ND_KIND(ND_ENDPOINT)  ? "A.B.C.D:PORT"
+           : p->kind == ND_KIND(ND_MAP)       ? "a map of settings"
+                                              : "a value";
+}
+
+static const char *shape(const struct nd_yaml *v)
+{
+    return v->kind == ND_YAML_MAP    ? "a map"
+           : v->kind == ND_YAML_LIST ? "a list"
+           : *v->text                ? "text"
+                                     : "empty";
+}
+
+static int refuse(struct ft_fault *fault, const struct nd_yaml *v, const char *what, const struct nf_param *p)
+{
+    char expected[160];
+
+    nd_schema_expected(p, expected, sizeof(expected));
+    if (v->kind == ND_YAML_TEXT && (*v->text || v->quoted))
+        return nd_yaml_fail(fault, v, "%s is %s%.60s%s, expected %s", what, v->quoted ? "\"" : "", v->text,
+                            v->quoted ? "\"" : "", expected);
+    return nd_yaml_fail(fault, v, "%s is %s, expected %s", what, shape(v), expected);
+}
+
+static bool read_number(const char *text, const struct nf_param *p, void *out)
+{
+    uint64_t value;
+
+    if (!nd_parse_u64(text, &value) || value < p->min || value > top_of(p))
+        return false;
+    if (p->kind == NF_U64)
+        *(uint64_t *)out = value;
+    else if (value <= UINT32_MAX)
+        *(uint32_t *)out = (uint32_t)value;
+    return p->kind == NF_U64 || value <= UINT32_MAX;
+}
+
+static bool read_bool(const char *text, bool *out)
+{
+    *out = strcmp(text, "true") == 0;
+    return *out || strcmp(text, "false") == 0;
+}
+
+static bool read_choice(const char *text, const struct nf_param *p, uint32_t *out)
+{
+    for (uint32_t i = 0; p->choices[i]; i++)
+        if (strcmp(text, p->choices[i]) == 0) {
+            *out = i;
+            return true;
+        }
+    return false;
+}
+
+static bool read_range(const char *text, const struct nf_param *p, struct nf_range *out)
+{
+    return nd_parse_range(text, out) && out->first >= p->min && out->last <= top_of(p);
+}
+
+static bool read_network(const char *text, struct nf_prefix *out)
+{
+    return nd_parse_prefix(text, out) && (out->addr & ~out->mask) == 0;
+}
+
+static bool read_buffer(const char *text, const struct nf_param *p, char *out)
+{
+    size_t len = strlen(text);
+
+    if (!len || len >= p->max || (p->kind == ND_KIND(ND_NAME) && !nd_parse_name(text)))
+        return false;
+    memcpy(out, text, len + 1);
+    return true;
+}
+
+/* Kinds that are one text and whose value needs no memory. */
+static bool read_plain(const struct nd_yaml *v, const struct nf_param *p, void *out)
+{
+    bool unquoted = !v->quoted;
+
+    switch ((int)p->kind) {
+    case NF_U32:
+    case NF_U64:
+    case NF_SECONDS:
+        return unquoted && read_number(v->text, p, out);
+    case NF_BOOL:
+        return unquoted && read_bool(v->text, out);
+    case NF_CHOICE:
+        return read_choice(v->text, p, out);
+    case NF_IPV4:
+        return nd_parse_ipv4(v->text, out);
+    case NF_RANGE:
+        return read_range(v->text, p, out);
+    case ND_TEXT:
+    case ND_NAME:
+        return read_buffer(v->text, p, out);
+    case ND_NETWORK:
+        return read_network(v->text, out);
+    case ND_INTERFACE:
+        return nd_parse_prefix(v->text, out) && ((struct nf_prefix *)out)->mask;
+    case ND_MAC:
+        return nd_parse_mac(v->text, out);
+    case ND_ENDPOINT:
+        return nd_parse_endpoint(v->text, out);
+    }
+    return false;
+}
+
+/* NF_STRING and NF_FILE: a copy in the arena, a file's path seen from where the configuration lies. */
+static int read_string(struct nd_arena *arena, const struct nd_yaml *v, const char *what,
+                       const struct nf_param *p, const char **out, struct ft_fault *fault)
+{
+    if (!*v->text && (!v->quoted || p->kind == NF_FILE))
+        return refuse(fault, v, what, p);
+    *out = p->kind == NF_FILE ? nd_path_join(arena, v->file->dir, v->text)
+                              : nd_arena_text(arena, v->text, strlen(v->text));
+    if (!*out)
+        return ft_fail(fault, FT_ENOMEM, "no memory for the configuration");
+    if (p->kind == NF_FILE && access(*out, R_OK) != 0)
+        return nd_yaml_fail(fault, v, "%s is %.80s (%s), expected a readable file", what, v->text,
+                            strerror(errno));
+    return 0;
+}
+
+static int read_prefixes(const struct nd_yaml *v, const char *what, const struct nf_param *p,
+                         struct nf_prefixes *out, struct ft_fault *fault)
+{
+    static const struct nf_param entry = {.kind = ND_KIND(ND_NETWORK)};
+
+    if (v->kind != ND_YAML_LIST || v->count > NF_PREFIXES_MAX)
+        return refuse(fault, v, what, p);
+    for (const struct nd_yaml *e = v->first; e; e = e->next) {
+        if (e->kind != ND_YAML_TEXT || !read_network(e->text, &out->list[out->count]))
+            return refuse(fault, e, what, &entry);
+        out->count++;
+    }
+    return 0;
+}
+
+int nd_schema_value(struct nd_arena *arena, const struct nd_yaml *v, const char *what,
+                    const struct nf_param *p, void *out, struct ft_fault *fault)
+{
+    switch ((int)p->kind) {
+    case ND_MAP:
+    case ND_LIST:
+        if (v->kind != (p->kind == ND_KIND(ND_MAP) ? ND_YAML_MAP : ND_YAML_LIST) ||
+            (p->kind == ND_KIND(ND_LIST) && v->count > p->max))
+            return refuse(fault, v, what, p);
+        *(const struct nd_yaml **)out = v;
+        return 0;
+    case ND_ANY:
+        *(const struct nd_yaml **)out = v;
+        return 0;
+    case NF_PREFIXES:
+        return read_prefixes(v, what, p, out, fault);
+    }
+    if (v->kind != ND_YAML_TEXT)
+        return refuse(fault, v, what, p);
+    if (p->kind == NF_STRING || p->kind == NF_FILE)
+        return read_string(arena, v, what, p, out, fault);
+    return read_plain(v, p, out) ? 0 : refuse(fault, v, what, p);
+}
+
+/* "a, b" as a list of texts: presets of lists are written so. */
+static int preset_list(struct nd_arena *arena, struct nd_yaml *list, const char *text)
+{
+    struct nd_yaml **tail = &list->first;
+
+    list->kind = ND_YAML_LIST;
+    while (*text) {
+        size_t len = strcspn(text, ",");
+        size_t blank = strspn(text, " ");
+        struct nd_yaml *entry = nd_arena_alloc(arena, sizeof(*entry));
+
+        if (!entry)
+            return FT_ENOMEM;
+        *entry = *list;
+        entry->kind = ND_YAML_TEXT;
+        entry->first = NULL;
+        entry->text = blank < len ? nd_arena_text(arena, text + blank, len - blank) : "";
+        if (!entry->text)
+            return FT_ENOMEM;
+        *tail = entry;
+        tail = &entry->next;
+        list->count++;
+        text += text[len] ? len + 1 : len;
+    }
+    return 0;
+}
+
+/* A key that is absent: its preset, in the name of the map's line. */
+static int read_preset(struct nd_arena *arena, const struct nd_yaml *map, const char *what,
+                       const struct nf_param *p, void *out, struct ft_fault *fault)
+{
+    struct nd_yaml value = {.kind = ND_YAML_TEXT,
+                            .line = map->line,
+                            .key_line = map->key_line,
+                            .file = map->file,
+                            .text = p->preset};
+    char expected[160];
+
+    if (!p->preset)
+        return nd_yaml_fail(fault, map, "%s is missing, expected %s", what,
+                            nd_schema_expected(p, expected, sizeof(expected)));
+    if (!*p->preset) {
+        if (p->kind == NF_STRING || p->kind == NF_FILE)
+            *(const char **)out = p->preset;
+        return 0; /* zeros already */
+    }
+    if (p->kind == NF_PREFIXES && preset_list(arena, &value, p->preset))
+        return ft_fail(fault, FT_ENOMEM, "no memory for the configuration");
+    if (p->kind == NF_FILE) { /* where it would lie if it were written there */
+        value.text = p->preset;
+        value.quoted = true;
+    }
+    return nd_schema_value(arena, &value, what, p, out, fault);
+}
+
+static int unknown_key(const struct nd_yaml *key, const char *what, const struct nf_param *table,
+                       struct ft_fault *fault)
+{
+    const char *names[ENTRIES_MAX + 1];
+    const char *near;
+    char all[140];
+    unsigned n = 0;
+
+    for (; table[n].name && n < ENTRIES_MAX; n++)
+        names[n] = table[n].name;
+    names[n] = NULL;
+    near = nd_schema_nearest(key->key, names);
+    if (near)
+        return nd_yaml_fail(fault, key, "unknown key \"%.40s\" in %s, expected \"%s\"?", key->key, what,
+                            near);
+    if (!n)
+        return nd_yaml_fail(fault, key, "unknown key \"%.40s\" in %s, expected no settings", key->key, what);
+    join(all, sizeof(all), names, ", ");
+    return nd_yaml_fail(fault, key, "unknown key \"%.40s\" in %s, expected one of %s", key->key, what, all);
+}
+
+static int check_keys(const struct nd_yaml *map, const char *what, const struct nf_param *table,
+                      struct ft_fault *fault)
+{
+    for (const struct nd_yaml *e = map->first; e; e = e->next) {
+        const struct nf_param *p = table;
+
+        while (p->name && strcmp(p->name, e->key) != 0)
+            p++;
+        if (!p->name)
+            return unknown_key(e, what, table, fault);
+    }
+    return 0;
+}
+
+int nd_schema_read(struct nd_arena *arena, const struct nd_yaml *map, const char *what,
+                   const struct nf_param *table, void *out, struct ft_fault *fault)
+{
+    int error;
+
+    if (map->kind != ND_YAML_MAP)
+        return nd_yaml_fail(fault, map, "%s is %s, expected a map of settings", what, shape(map));
+    error = check_keys(map, what, table, fault);
+    for (const struct nf_param *p = table; p->name && !error; p++) {
+        const struct nd_yaml *value = nd_yaml_get(map, p->name);
+        void *to = (char *)out + p->offset;
+        char name[80];
+
+        snprintf(name, sizeof(name), "%.48s %.30s", what, p->name);
+        error = value ? nd_schema_value(arena, value, name, p, to, fault)
+                      : read_preset(arena, map, name, p, to, fault);
+    }
+    return error;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Checks a map of a YAML file against a table and fills a struct. The same engine and the same tables (struct
+ * nf_param) serve the file's own sections and the parameters of NFs, those from outside the tree included.
+ * Every refusal is one line, "FILE:LINE: what, what was expected".
+ */
+#ifndef NODE_SCHEMA_H
+#define NODE_SCHEMA_H
+
+#include "nflib/nf.h"
+#include "node/yaml.h"
+
+/* Kinds for the file's own sections, beside those of enum nf_param_kind. Preset "" means the key may be
+ * absent. */
+enum nd_kind {
+    ND_TEXT = 64, /* char[max]: the text with its terminator fits */
+    ND_NAME,      /* char[max]: letters, digits, - and _ */
+    ND_NETWORK,   /* struct nf_prefix: A.B.C.D/N, host bits refused */
+    ND_INTERFACE, /* struct nf_prefix with all bits of the address: A.B.C.D/N, N 1 … 32 */
+    ND_MAC,       /* uint8_t[6], unicast; absent: zeros */
+    ND_ENDPOINT,  /* struct nd_endpoint: A.B.C.D:PORT */
+    ND_ANY,       /* const struct nd_yaml *, for the caller to read; absent: NULL */
+    ND_MAP,       /* the same, but must be a map */
+    ND_LIST,      /* the same, but must be a list of at most max entries */
+};
+#define ND_KIND(kind) ((enum nf_param_kind)(kind))
+
+struct nd_endpoint {
+    uint32_t addr; /* network order */
+    uint16_t port;
+};
+
+/*
+ * Reads `map` into `out`, which must be zeroed; texts go to `arena`. `what` names the section in messages.
+ * 0, FT_EMALFORMED with position, or FT_ENOMEM. After a failure `out` holds nothing that needs freeing.
+ */
+int nd_schema_read(struct nd_arena *arena, const struct nd_yaml *map, const char *what,
+                   const struct nf_param *table, void *out, struct ft_fault *fault);
+
+/* One value, outside a map (an entry of a list), as `param` says; `out` is where it goes. */
+int nd_schema_value(struct nd_arena *arena, const struct nd_yaml *value, const char *what,
+                    const struct nf_param *param, void *out, struct ft_fault *fault);
+
+/* What a person has to write for `param`: "a number from 1 to 16". Returns buf. */
+const char *nd_schema_expected(const struct nf_param *param, char *buf, size_t cap);
+
+/* The name in `names` (NULL-terminated) that `text` was likely meant to be; NULL: none is near. */
+const char *nd_schema_nearest(const char *text, const char *const *names);
+
+/* schema_value.c: parsers of single values, whole texts only. False: not of that form. */
+bool nd_parse_u64(const char *text, uint64_t *value);
+bool nd_parse_ipv4(const char *text, uint32_t *addr);
+bool nd_parse_prefix(const char *text, struct nf_prefix *prefix); /* addr keeps its host bits */
+bool nd_parse_range(const char *text, struct nf_range *range);
+bool nd_parse_mac(const char *text, uint8_t mac[6]);
+bool nd_parse_endpoint(const char *text, struct nd_endpoint *endpoint);
+bool nd_parse_name(const char *text);
+
+#endif

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From libyaml's events to the tree of yaml.h. libyaml's state never outlives nd_yaml_read. */
+#include "node/yaml.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <yaml.h>
+
+#define SHOWN_MAX 100u /* of a path in a message, so that the reason fits behind it */
+
+struct reading {
+    yaml_parser_t parser;
+    struct nd_arena *arena;
+    const struct nd_yaml_file *file;
+    const char *bytes;
+    size_t size;
+    struct ft_fault *fault;
+};
+
+uint32_t nd_yaml_line(const struct nd_yaml *yaml)
+{
+    return yaml->key_line ? yaml->key_line : yaml->line;
+}
+
+int nd_yaml_fail(struct ft_fault *fault, const struct nd_yaml *yaml, const char *fmt, ...)
+{
+    char text[sizeof(fault->text)];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    return ft_fail(fault, FT_EMALFORMED, "%s:%u: %s", yaml->file->shown, nd_yaml_line(yaml), text);
+}
+
+const struct nd_yaml *nd_yaml_get(const struct nd_yaml *map, const char *key)
+{
+    if (!map || map->kind != ND_YAML_MAP)
+        return NULL;
+    for (const struct nd_yaml *entry = map->first; entry; entry = entry->next)
+        if (strcmp(entry->key, key) == 0)
+            return entry;
+    return NULL;
+}
+
+const char *nd_path_join(struct nd_arena *arena, const char *dir, const char *path)
+{
+    if (path[0] == '/' || strcmp(dir, ".") == 0)
+        return nd_arena_text(arena, path, strlen(path));
+    return nd_arena_format(arena, "%s%s%s", dir, dir[strlen(dir) - 1] == '/' ? "" : "/", path);
+}
+
+static int no_memory(struct ft_fault *fault)
+{
+    return ft_fail(fault, FT_ENOMEM, "no memory for the configuration");
+}
+
+static const struct nd_yaml_file *file_of(struct nd_arena *arena, const char *path)
+{
+    struct nd_yaml_file *file = nd_arena_alloc(arena, sizeof(*file));
+    const char *slash = strrchr(path, '/');
+    size_t len = strlen(path);
+    char *shown;
+
+    shown = len > SHOWN_MAX ? nd_arena_format(arena, "...%s", path + len - SHOWN_MAX)
+                            : nd_arena_text(arena, path, len);
+    if (!file || !shown)
+        return NULL;
+    for (char *c = shown; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = '?';
+    file->shown = shown;
+    file->dir = !slash ? "." : slash == path ? "/" : nd_arena_text(arena, path, (size_t)(slash - path));
+    return file->dir ? file : NULL;
+}
+
+static uint32_t line_at(const struct reading *r, size_t offset)
+{
+    uint32_t line = 1;
+
+    for (size_t i = 0; i < offset && i < r->size; i++)
+        line += r->bytes[i] == '\n';
+    return line;
+}
+
+static int fail_at(struct reading *r, uint32_t line, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static int fail_at(struct reading *r, uint32_t line, const char *fmt, ...)
+{
+    char text[sizeof(r->fault->text)];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    return ft_fail(r->fault, FT_EMALFORMED, "%s:%u: %s", r->file->shown, line, text);
+}
+
+/* What libyaml objects to. Problems of encoding come with an offset, the others with a line. */
+static int fail_libyaml(struct reading *r)
+{
+    const yaml_parser_t *p = &r->parser;
+
+    if (p->error == YAML_MEMORY_ERROR)
+        return no_memory(r->fault);
+    if (p->error == YAML_READER_ERROR)
+        return fail_at(r, line_at(r, p->problem_offset), "not YAML: %s, expected UTF-8 text",
+                       p->problem ? p->problem : "unreadable");
+    return fail_at(r, (uint32_t)p->problem_mark.line + 1, "not YAML: %s%s%s%s",
+                   p->problem ? p->problem : "unreadable", p->context ? " (" : "",
+                   p->context ? p->context : "", p->context ? ")" : "");
+}
+
+static uint32_t event_line(const yaml_event_t *event)
+{
+    return (uint32_t)event->start_mark.line + 1;
+}
+
+static bool event_decorated(const yaml_event_t *event)
+{
+    switch (event->type) {
+    case YAML_SCALAR_EVENT:
+        return event->data.scalar.anchor || event->data.scalar.tag;
+    case YAML_SEQUENCE_START_EVENT:
+        return event->data.sequence_start.anchor || event->data.sequence_start.tag;
+    case YAML_MAPPING_START_EVENT:
+        return event->data.mapping_start.anchor || event->data.mapping_start.tag;
+    default:
+        return event->type == YAML_ALIAS_EVENT;
+    }
+}
+
+/* The next event, to be deleted by the caller when 0 is returned. */
+static int next_event(struct reading *r, yaml_event_t *event)
+{
+    int error = 0;
+
+    if (!yaml_parser_parse(&r->parser, event))
+        return fail_libyaml(r);
+    if (event_decorated(event)) {
+        error = fail_at(r, event_line(event), "an anchor, alias or tag, expected a plain value");
+        yaml_event_delete(event);
+    }
+    return error;
+}
+
+static int text_node(struct reading *r, const yaml_event_t *event, struct nd_yaml *node)
+{
+    const char *value = (const char *)event->data.scalar.value;
+    size_t len = event->data.scalar.length;
+    yaml_scalar_style_t style = event->data.scalar.style;
+
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)value[i] < ' ' || value[i] == 0x7f)
+            return fail_at(r, node->line, "text with a line end or control character, expected one line");
+    node->kind = ND_YAML_TEXT;
+    node->quoted = style != YAML_PLAIN_SCALAR_STYLE;
+    if (!node->quoted && (strcmp(value, "~") == 0 || strcmp(value, "null") == 0))
+        len = 0;
+    node->text = nd_arena_text(r->arena, value, len);
+    return node->text ? 0 : no_memory(r->fault);
+}
+
+static int build(struct reading *r, const yaml_event_t *event, unsigned depth, struct nd_yaml **out);
+
+static int build_children(struct reading *r, struct nd_yaml *node, unsigned depth);
+
+/* The value behind a key; `event` is the key's. */
+static int build_entry(struct reading *r, const struct nd_yaml *map, const yaml_event_t *event,
+                       unsigned depth, struct nd_yaml **out)
+{
+    struct nd_yaml key = {.line = event_line(event), .file = r->file};
+    const struct nd_yaml *before;
+    yaml_event_t value;
+    int error;
+
+    if (event->type != YAML_SCALAR_EVENT)
+        return fail_at(r, key.line, "a list or map as a key, expected a name");
+    error = text_node(r, event, &key);
+    if (error)
+        return error;
+    before = nd_yaml_get(map, key.text);
+    if (before)
+        return fail_at(r, key.line, "duplicate key \"%.60s\", expected once (first on line %u)", key.text,
+                       before->key_line);
+    error = next_event(r, &value);
+    if (error)
+        return error;
+    error = build(r, &value, depth, out);
+    yaml_event_delete(&value);
+    if (!error) {
+        (*out)->key = key.text;
+        (*out)->key_line = key.line;
+    }
+    return error;
+}
+
+static int build_children(struct reading *r, struct nd_yaml *node, unsigned depth)
+{
+    struct nd_yaml **tail = &node->first;
+
+    if (depth >= ND_YAML_DEPTH)
+        return fail_at(r, node->line, "nested more than %u deep, expected less", ND_YAML_DEPTH);
+    for (;;) {
+        yaml_event_t event;
+        bool end;
+        int error = next_event(r, &event);
+
+        if (error)
+            return error;
+        end = event.type == YAML_SEQUENCE_END_EVENT || event.type == YAML_MAPPING_END_EVENT;
+        if (!end && node->count == ND_YAML_CHILDREN)
+            error = fail_at(r, event_line(&event), "more than %u entries, expected fewer", ND_YAML_CHILDREN);
+        else if (!end)
+            error = node->kind == ND_YAML_MAP ? build_entry(r, node, &event, depth + 1, tail)
+                                              : build(r, &event, depth + 1, tail);
+        yaml_event_delete(&event);
+        if (error || end)
+            return error;
+        tail = &(*tail)->next;
+        node->count++;
+    }
+}
+
+/* The node that starts with `event`, children included. Linked into *out only when whole. */
+static int build(struct reading *r, const yaml_event_t *event, unsigned depth, struct nd_yaml **out)
+{
+    struct nd_yaml *node = nd_arena_alloc(r->arena, sizeof(*node));
+    int error;
+
+    if (!node)
+        return no_memory(r->fault);
+    node->file = r->file;
+    node->line = event_line(event);
+    node->text = "";
+    if (event->type == YAML_SCALAR_EVENT) {
+        error = text_node(r, event, node);
+    } else {
+        node->kind = event->type == YAML_MAPPING_START_EVENT ? ND_YAML_MAP : ND_YAML_LIST;
+        error = build_children(r, node, depth);
+    }
+    if (!error)
+        *out = node;
+    return error;
+}
+
+static int expect(struct reading *r, yaml_event_type_t type, const char *found)
+{
+    yaml_event_t event;
+    int error = next_event(r, &event);
+
+    if (error)
+        return error;
+    if (event.type != type)
+        error = fail_at(r, event_line(&event), "%s", found);
+    yaml_event_delete(&event);
+    return error;
+}
+
+static int build_document(struct reading *r, struct nd_yaml **root)
+{
+    yaml_event_t event;
+    int error = expect(r, YAML_STREAM_START_EVENT, "not a stream, expected YAML");
+
+    if (!error)
+        error = expect(r, YAML_DOCUMENT_START_EVENT, "empty file, expected a configuration");
+    if (!error)
+        error = next_event(r, &event);
+    if (!error) {
+        error = build(r, &event, 0, root);
+        yaml_event_delete(&event);
+    }
+    if (!error)
+        error = expect(r, YAML_DOCUMENT_END_EVENT, "more than one value, expected one");
+    if (!error)
+        error = expect(r, YAML_STREAM_END_EVENT, "a second document, expected one");
+    return error;
+}
+
+/* The whole file, at most ND_YAML_BYTES, into `bytes` (ND_YAML_BYTES + 1 large). Its size or an error. */
+static int64_t slurp(const char *path, const struct nd_yaml_file *file, char *bytes, struct ft_fault *fault)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    size_t size = 0;
+    ssize_t got = 0;
+
+    if (fd < 0)
+        return ft_fail(fault,
+                       errno == EACCES                       ? FT_EPERM
+                       : errno == ENOENT || errno == ENOTDIR ? FT_ENOENT
+                                                             : FT_EIO,
+                       "%s: cannot be opened (%s), expected a readable file", file->shown, strerror(errno));
+    while (size <= ND_YAML_BYTES) {
+        got = read(fd, bytes + size, ND_YAML_BYTES + 1 - size);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        size += (size_t)got;
+    }
+    if (got < 0)
+        ft_fail(fault, FT_EIO, "%s: cannot be read (%s), expected a file", file->shown, strerror(errno));
+    close(fd);
+    if (got < 0)
+        return FT_EIO;
+    if (size > ND_YAML_BYTES)
+        return ft_fail(fault, FT_EMALFORMED, "%s: larger than 1 MiB, expected a configuration", file->shown);
+    return (int64_t)size;
+}
+
+static int parse(struct reading *r, struct nd_yaml **root)
+{
+    int error;
+
+    if (!yaml_parser_initialize(&r->parser))
+        return no_memory(r->fault);
+    yaml_parser_set_input_string(&r->parser, (const unsigned char *)r->bytes, r->size);
+    error = build_document(r, root);
+    yaml_parser_delete(&r->parser);
+    return error;
+}
+
+int nd_yaml_read(const struct nd_yaml **root, struct nd_arena *arena, const char *path,
+                 struct ft_fault *fault)
+{
+    struct reading r = {.arena = arena, .file = file_of(arena, path), .fault = fault};
+    struct nd_yaml *tree = NULL;
+    char *bytes;
+    int64_t size;
+    int error;
+
+    *root = NULL;
+    bytes = malloc(ND_YAML_BYTES + 1);
+    if (!r.file || !bytes) {
+        free(bytes);
+        return no_memory(fault);
+    }
+    size = slurp(path, r.file, bytes, fault);
+    error = size < 0 ? (int)size : 0;
+    if (!error) {
+        r.bytes = bytes;
+        r.size = (size_t)size;
+        error = parse(&r, &tree);
+    }
+    free(bytes);
+    if (!error)
+        *root = tree;
+    return error;
+}

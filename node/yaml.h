@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A YAML file as a tree in which everything knows its line. Only what a configuration needs: text, lists and
+ * maps, one document. Anchors, aliases and tags are refused, so the tree is no larger than the file; file,
+ * depth and list lengths are bounded. Made by nd_yaml_read; read by the schema and the configuration.
+ */
+#ifndef NODE_YAML_H
+#define NODE_YAML_H
+
+#include "ftcore/error.h"
+#include "node/arena.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define ND_YAML_BYTES    (1u << 20)
+#define ND_YAML_DEPTH    16u
+#define ND_YAML_CHILDREN 4096u
+
+enum nd_yaml_kind { ND_YAML_TEXT, ND_YAML_LIST, ND_YAML_MAP };
+
+struct nd_yaml_file {
+    const char *shown; /* the path as in messages: shortened if long, no control characters */
+    const char *dir;   /* the directory that paths in this file are relative to */
+};
+
+struct nd_yaml {
+    enum nd_yaml_kind kind;
+    bool quoted;   /* text in quotes: never a number, boolean or nothing */
+    uint32_t line; /* from 1 */
+    const struct nd_yaml_file *file;
+    const char *text; /* ND_YAML_TEXT: no control characters; "" for nothing */
+    const char *key;  /* of an entry of a map, else NULL */
+    uint32_t key_line;
+    uint32_t count; /* of children */
+    struct nd_yaml *first, *next;
+};
+
+/* Reads `path`; the tree is in `arena`. FT_ENOENT, FT_EPERM, FT_EIO, FT_ENOMEM, FT_EMALFORMED with position.
+ */
+int nd_yaml_read(const struct nd_yaml **root, struct nd_arena *arena, const char *path,
+                 struct ft_fault *fault);
+
+/* The entry `key` of a map; NULL: none, or `map` is NULL or no map. */
+const struct nd_yaml *nd_yaml_get(const struct nd_yaml *map, const char *key);
+
+/* The line to complain about: where the key stands, else the value. */
+uint32_t nd_yaml_line(const struct nd_yaml *yaml);
+
+/* Fails with FT_EMALFORMED and "FILE:LINE: …" at `yaml`. */
+int nd_yaml_fail(struct ft_fault *fault, const struct nd_yaml *yaml, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* `path` as seen from `dir` (absolute paths stay); in `arena`. NULL: no memory. */
+const char *nd_path_join(struct nd_arena *arena, const char *dir, const char *path);
+
+#endif
