@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Flow keys, timeouts and their text; see flow.h. No state of its own. */
+#include "nflib/flow.h"
+
+#include "nflib/tcp.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+bool nf_flow_key_make(struct nf_flow_key *key, uint8_t proto, uint32_t saddr, uint16_t sport, uint32_t daddr,
+                      uint16_t dport)
+{
+    bool swap = saddr > daddr || (saddr == daddr && sport > dport);
+    key->addr[swap] = saddr;
+    key->addr[!swap] = daddr;
+    key->port[swap] = sport;
+    key->port[!swap] = dport;
+    key->proto = proto;
+    memset(key->zero, 0, sizeof(key->zero));
+    return swap;
+}
+
+uint8_t nf_timeout_class(uint8_t proto, uint8_t tcp_state)
+{
+    switch (proto) {
+    case NF_PROTO_TCP:
+        return nf_tcp_is_open(tcp_state) ? NF_TIMEOUT_TCP_ESTABLISHED : NF_TIMEOUT_TCP_TRANSITORY;
+    case NF_PROTO_UDP:
+        return NF_TIMEOUT_UDP;
+    case NF_PROTO_ICMP:
+        return NF_TIMEOUT_ICMP;
+    default:
+        return NF_TIMEOUT_OTHER;
+    }
+}
+
+int nf_timeout_set(const struct nf *nf, const uint32_t timeouts[NF_TIMEOUT_COUNT], const char *key,
+                   const char *value, struct ft_fault *fault)
+{
+    static const char *const names[NF_TIMEOUT_COUNT] = {"tcp_established", "tcp_transitory", "udp", "icmp",
+                                                        "other"};
+    for (int class = 0; class < NF_TIMEOUT_COUNT; class ++) {
+        uint32_t seconds;
+        if (strcmp(key, names[class]) != 0 || timeouts[class] == 0)
+            continue;
+        if (!nf_number_parse(value, 1, NF_TIMEOUT_MAX, &seconds))
+            return ft_fail(fault, FT_EINVAL, "%s=%s: expected seconds from 1 to %u", key, value,
+                           NF_TIMEOUT_MAX);
+        *(uint32_t *)nf_edit(nf, &timeouts[class], sizeof(seconds)) = seconds;
+        return class;
+    }
+    return ft_fail(fault, FT_ENOENT, "%s: no such setting", key);
+}
+
+bool nf_number_parse(const char *text, uint32_t min, uint32_t max, uint32_t *out)
+{
+    uint64_t n = 0;
+    if (!*text)
+        return false;
+    for (; *text; text++) {
+        if (*text < '0' || *text > '9')
+            return false;
+        n = n * 10 + (uint64_t)(*text - '0');
+        if (n > max)
+            return false;
+    }
+    if (n < min)
+        return false;
+    *out = (uint32_t)n;
+    return true;
+}
+
+const char *nf_proto_name(uint8_t proto)
+{
+    switch (proto) {
+    case NF_PROTO_TCP:
+        return "tcp";
+    case NF_PROTO_UDP:
+        return "udp";
+    case NF_PROTO_ICMP:
+        return "icmp";
+    default:
+        return NULL;
+    }
+}
+
+int nf_proto_parse(const char *text)
+{
+    static const uint8_t named[] = {NF_PROTO_TCP, NF_PROTO_UDP, NF_PROTO_ICMP};
+    uint32_t n;
+    for (unsigned i = 0; i < sizeof(named); i++)
+        if (strcmp(text, nf_proto_name(named[i])) == 0)
+            return named[i];
+    return nf_number_parse(text, 0, 255, &n) ? (int)n : -1;
+}
+
+void nf_row_proto(struct nf_show *out, uint8_t proto)
+{
+    const char *name = nf_proto_name(proto);
+    if (name)
+        nf_row_text(out, "proto", "%s", name);
+    else
+        nf_row_text(out, "proto", "%u", proto);
+}
+
+void nf_row_end(struct nf_show *out, const char *name, uint32_t addr, uint16_t port)
+{
+    uint32_t a = ntohl(addr);
+    nf_row_text(out, name, "%u.%u.%u.%u:%u", a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255, ntohs(port));
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What NFs that keep flows share: the key that both directions of a flow have in common, the classes of
+ * timeouts with their live settings, and how flows are written for people.
+ */
+#ifndef NFLIB_FLOW_H
+#define NFLIB_FLOW_H
+
+#include "nflib/nf.h"
+
+#define NF_PROTO_ICMP 1u
+#define NF_PROTO_TCP  6u
+#define NF_PROTO_UDP  17u
+
+#define NF_ICMP_ECHO_REPLY   0u
+#define NF_ICMP_ECHO_REQUEST 8u
+
+/* Both ends of a flow, the lesser one (by address, then port, as stored) first. Network order; 16 bytes. */
+struct nf_flow_key {
+    uint32_t addr[2];
+    uint16_t port[2]; /* ICMP echo: the identifier in both; protocols without ports: 0 */
+    uint8_t proto;
+    uint8_t zero[3];
+};
+
+/* Fills `key`; true when the ends were exchanged, that is, when the packet goes from end 1 to end 0. */
+bool nf_flow_key_make(struct nf_flow_key *key, uint8_t proto, uint32_t saddr, uint16_t sport, uint32_t daddr,
+                      uint16_t dport);
+
+/* ---- timeouts ---------------------------------------------------------------------------------- */
+
+enum nf_timeout {
+    NF_TIMEOUT_TCP_ESTABLISHED,
+    NF_TIMEOUT_TCP_TRANSITORY, /* being opened, finished by both sides, or reset */
+    NF_TIMEOUT_UDP,
+    NF_TIMEOUT_ICMP,
+    NF_TIMEOUT_OTHER,
+    NF_TIMEOUT_COUNT
+};
+#define NF_TIMEOUT_MAX 604800u /* seconds: a week */
+
+/* A module's parameter for one class, in a config struct that has `uint32_t timeouts[NF_TIMEOUT_COUNT]`. */
+#define NF_TIMEOUT_PARAM(type, key, class, seconds)                                                          \
+    {                                                                                                        \
+        .name = (key), .kind = NF_SECONDS, .offset = offsetof(type, timeouts[class]), .min = 1,              \
+        .max = NF_TIMEOUT_MAX, .preset = (seconds), .help = "idle seconds until a flow of this class goes"   \
+    }
+
+/* Class of a flow; tcp_state is looked at for TCP alone. */
+uint8_t nf_timeout_class(uint8_t proto, uint8_t tcp_state);
+
+/*
+ * One change, "udp" = "120", of the seconds in a region's `timeouts`. Returns the class changed, FT_ENOENT
+ * for a key that is no timeout, FT_EINVAL for a value outside 1 … NF_TIMEOUT_MAX.
+ */
+int nf_timeout_set(const struct nf *nf, const uint32_t timeouts[NF_TIMEOUT_COUNT], const char *key,
+                   const char *value, struct ft_fault *fault);
+
+/* ---- for people -------------------------------------------------------------------------------- */
+
+/* "tcp", "udp", "icmp", or NULL. */
+const char *nf_proto_name(uint8_t proto);
+/* Reads one of those or a number 0 … 255; -1 otherwise. */
+int nf_proto_parse(const char *text);
+void nf_row_proto(struct nf_show *out, uint8_t proto);
+/* "A.B.C.D:PORT", both in network order. */
+void nf_row_end(struct nf_show *out, const char *name, uint32_t addr, uint16_t port);
+/* A whole decimal number in min … max and nothing else; false otherwise. */
+bool nf_number_parse(const char *text, uint32_t min, uint32_t max, uint32_t *out);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* TCP states from flags and direction; see tcp.h. Pure functions, no state of their own. */
+#include "nflib/tcp.h"
+
+bool nf_tcp_is_impossible(uint8_t flags)
+{
+    uint8_t f = flags & (NF_TCP_SYN | NF_TCP_FIN | NF_TCP_RST);
+    if ((f & (f - 1)) != 0)
+        return true;
+    return (flags & (NF_TCP_SYN | NF_TCP_FIN | NF_TCP_RST | NF_TCP_ACK)) == 0;
+}
+
+uint8_t nf_tcp_first(uint8_t flags)
+{
+    if (flags & NF_TCP_RST)
+        return NF_TCP_CLOSED;
+    if (flags & NF_TCP_SYN)
+        return flags & NF_TCP_ACK ? NF_TCP_SYN_RECV : NF_TCP_SYN_SENT;
+    return flags & NF_TCP_FIN ? NF_TCP_FIN_WAIT : NF_TCP_ESTABLISHED;
+}
+
+/* Connections being opened. A SYN from both sides is a simultaneous open: the first ACK completes it. */
+static uint8_t next_opening(uint8_t state, uint8_t flags, bool reply)
+{
+    if (state == NF_TCP_SYN_SENT)
+        return reply && (flags & NF_TCP_SYN) ? NF_TCP_SYN_RECV : state;
+    if (flags & NF_TCP_FIN)
+        return reply ? NF_TCP_CLOSE_WAIT : NF_TCP_FIN_WAIT;
+    /* A pick-up at the SYN+ACK has the responder as originator: the ACK then comes from the other side. */
+    if ((flags & NF_TCP_ACK) && (!reply || !(flags & NF_TCP_SYN)))
+        return NF_TCP_ESTABLISHED;
+    return state;
+}
+
+uint8_t nf_tcp_next(uint8_t state, uint8_t flags, bool reply)
+{
+    if (flags & NF_TCP_RST)
+        return NF_TCP_CLOSED;
+    if (nf_tcp_is_over(state) && !reply && nf_tcp_is_request(flags))
+        return NF_TCP_SYN_SENT;
+    switch (state) {
+    case NF_TCP_SYN_SENT:
+    case NF_TCP_SYN_RECV:
+        return next_opening(state, flags, reply);
+    case NF_TCP_ESTABLISHED:
+        if (flags & NF_TCP_FIN)
+            return reply ? NF_TCP_CLOSE_WAIT : NF_TCP_FIN_WAIT;
+        return state;
+    case NF_TCP_FIN_WAIT:
+        return reply && (flags & NF_TCP_FIN) ? NF_TCP_LAST_ACK : state;
+    case NF_TCP_CLOSE_WAIT:
+        return !reply && (flags & NF_TCP_FIN) ? NF_TCP_LAST_ACK : state;
+    case NF_TCP_LAST_ACK:
+        return !(flags & (NF_TCP_FIN | NF_TCP_SYN)) && (flags & NF_TCP_ACK) ? NF_TCP_TIME_WAIT : state;
+    default:
+        return state;
+    }
+}
+
+const char *nf_tcp_state_name(uint8_t state)
+{
+    static const char *const names[NF_TCP_STATES] = {
+        "none",       "syn-sent", "syn-recv",  "established", "fin-wait",
+        "close-wait", "last-ack", "time-wait", "closed",
+    };
+    return state < NF_TCP_STATES ? names[state] : names[NF_TCP_NONE];
+}

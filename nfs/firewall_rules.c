@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading and matching the firewall's rules; see firewall_rules.h. Reading happens while a configuration is
+ * checked, never on the packet path. */
+#include "nfs/firewall_rules.h"
+
+#include "nflib/flow.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LINE_MAX_BYTES 1024u
+
+/* A line's words, one at a time, and where it stands. */
+struct fw_words {
+    const char *path;
+    unsigned line;
+    char *word; /* NULL: no more */
+    char *rest;
+    struct ft_fault *fault;
+};
+
+static void next_word(struct fw_words *w)
+{
+    w->word = strtok_r(NULL, " \t\r\n", &w->rest);
+}
+
+static bool take(struct fw_words *w, const char *word)
+{
+    if (!w->word || strcmp(w->word, word) != 0)
+        return false;
+    next_word(w);
+    return true;
+}
+
+static int expected(const struct fw_words *w, const char *what)
+{
+    return w->word
+               ? ft_fail(w->fault, FT_EINVAL, "%s:%u: '%.40s', expected %s", w->path, w->line, w->word, what)
+               : ft_fail(w->fault, FT_EINVAL, "%s:%u: the line ends, expected %s", w->path, w->line, what);
+}
+
+static int read_host(struct fw_words *w, uint32_t *addr, uint32_t *mask)
+{
+    static const char what[] = "any, A.B.C.D or A.B.C.D/0-32 without host bits";
+    char text[16];
+    uint32_t bits = 32;
+    if (take(w, "any")) {
+        *addr = *mask = 0;
+        return FT_OK;
+    }
+    if (!w->word)
+        return expected(w, what);
+    size_t n = strcspn(w->word, "/");
+    if (n >= sizeof(text))
+        return expected(w, what);
+    memcpy(text, w->word, n);
+    text[n] = 0;
+    if (inet_pton(AF_INET, text, addr) != 1 ||
+        (w->word[n] && !nf_number_parse(w->word + n + 1, 0, 32, &bits)))
+        return expected(w, what);
+    *mask = htonl(bits ? ~0u << (32 - bits) : 0);
+    if (*addr & ~*mask)
+        return expected(w, what);
+    next_word(w);
+    return FT_OK;
+}
+
+/* "80,443,8000-8999" behind what the rule has already; how many in *count. */
+static int read_ports(struct fw_words *w, struct fw_rule *rule, uint8_t *count)
+{
+    static const char what[] = "ports such as 80,443,8000-8999, at most 8 in a rule";
+    unsigned at = rule->sports, begin = at;
+    char text[256], *rest = text;
+    if (!w->word || strlen(w->word) >= sizeof(text))
+        return expected(w, what);
+    strcpy(text, w->word);
+    while (rest) {
+        uint32_t first, last;
+        char *one = strsep(&rest, ","), *dash = strchr(one, '-');
+        if (dash)
+            *dash = 0;
+        if (at == FW_RANGES_MAX || !nf_number_parse(one, 0, 65535, &first))
+            return expected(w, what);
+        last = first;
+        if (dash && !nf_number_parse(dash + 1, first, 65535, &last))
+            return expected(w, what);
+        rule->first[at] = (uint16_t)first;
+        rule->last[at++] = (uint16_t)last;
+    }
+    *count = (uint8_t)(at - begin);
+    next_word(w);
+    return FT_OK;
+}
+
+static void read_direction(struct fw_words *w, struct fw_rule *rule)
+{
+    rule->sides = 1 << NF_INSIDE | 1 << NF_OUTSIDE;
+    if (take(w, "in"))
+        rule->sides = 1 << NF_OUTSIDE;
+    else if (take(w, "out"))
+        rule->sides = 1 << NF_INSIDE;
+}
+
+static int read_action(struct fw_words *w, struct fw_rule *rule)
+{
+    if (take(w, "allow"))
+        rule->action = FW_ALLOW;
+    else if (take(w, "deny"))
+        rule->action = FW_DENY;
+    else
+        return expected(w, "allow or deny");
+    read_direction(w, rule);
+    return FT_OK;
+}
+
+/* One end: "from HOST [port PORTS]" or the same with "to". */
+static int read_end(struct fw_words *w, struct fw_rule *rule, bool source)
+{
+    uint8_t ports = 0;
+    int rc = read_host(w, source ? &rule->saddr : &rule->daddr, source ? &rule->smask : &rule->dmask);
+    if (rc != FT_OK || !w->word || strcmp(w->word, "port") != 0)
+        return rc;
+    if (rule->proto != NF_PROTO_TCP && rule->proto != NF_PROTO_UDP)
+        return expected(w, "no ports: the rule is not for tcp or udp");
+    next_word(w);
+    rc = read_ports(w, rule, &ports);
+    if (source)
+        rule->sports = ports & 15;
+    else
+        rule->dports = ports & 15;
+    return rc;
+}
+
+static int read_rule(struct fw_words *w, struct fw_rule *rule)
+{
+    int rc = read_action(w, rule);
+    if (rc != FT_OK)
+        return rc;
+    rule->proto = FW_ANY;
+    if (!take(w, "any") && w->word && strcmp(w->word, "from") != 0 && strcmp(w->word, "to") != 0) {
+        int proto = nf_proto_parse(w->word);
+        if (proto < 0)
+            return expected(w, "in, out, tcp, udp, icmp, any, a protocol number, from or to");
+        rule->proto = (uint16_t)proto;
+        next_word(w);
+    }
+    if (take(w, "from") && (rc = read_end(w, rule, true)) != FT_OK)
+        return rc;
+    if (take(w, "to") && (rc = read_end(w, rule, false)) != FT_OK)
+        return rc;
+    if (rule->proto == NF_PROTO_ICMP && take(w, "type")) {
+        uint32_t type;
+        if (!w->word || !nf_number_parse(w->word, 0, 255, &type))
+            return expected(w, "an ICMP type, 0 to 255");
+        rule->first[0] = (uint16_t)type;
+        rule->typed = 1;
+        next_word(w);
+    }
+    return w->word ? expected(w, "from, to, port or the end of the line") : FT_OK;
+}
+
+static int read_default(struct fw_words *w, struct fw_rule defaults[2])
+{
+    struct fw_rule rule = {0};
+    int rc = read_action(w, &rule);
+    if (rc != FT_OK)
+        return rc;
+    if (w->word)
+        return expected(w, "in, out or the end of the line");
+    for (unsigned i = 0; i < 2; i++)
+        if (rule.sides & defaults[i].sides) {
+            defaults[i].action = rule.action;
+            defaults[i].line = (uint16_t)w->line;
+        }
+    return FT_OK;
+}
+
+static int read_line(struct fw_words *w, struct fw_rules *rules, struct fw_rule defaults[2], char *text)
+{
+    text[strcspn(text, "#")] = 0;
+    w->word = strtok_r(text, " \t\r\n", &w->rest);
+    if (!w->word)
+        return FT_OK;
+    if (take(w, "default"))
+        return read_default(w, defaults);
+    if (rules->count == FW_RULES_MAX)
+        return ft_fail(w->fault, FT_EINVAL, "%s:%u: one rule too many, expected at most %u", w->path, w->line,
+                       FW_RULES_MAX);
+    struct fw_rule rule = {.line = (uint16_t)w->line};
+    int rc = read_rule(w, &rule);
+    if (rc == FT_OK)
+        rules->list[rules->count++] = rule;
+    return rc;
+}
+
+int fw_rules_read(struct fw_rules *rules, const char *path, struct ft_fault *fault)
+{
+    struct fw_words w = {.path = path, .fault = fault};
+    struct fw_rule defaults[2] = {{.proto = FW_ANY, .sides = 1 << NF_OUTSIDE},
+                                  {.proto = FW_ANY, .sides = 1 << NF_INSIDE}};
+    char text[LINE_MAX_BYTES];
+    int rc = FT_OK;
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
+    rules->count = 0;
+    while (rc == FT_OK && fgets(text, sizeof(text), f)) {
+        w.line++;
+        if (strlen(text) == sizeof(text) - 1 || w.line > UINT16_MAX)
+            rc = ft_fail(fault, FT_EINVAL,
+                         "%s:%u: too long, expected lines under %u bytes, at most %u of them", path, w.line,
+                         LINE_MAX_BYTES, UINT16_MAX);
+        else
+            rc = read_line(&w, rules, defaults, text);
+    }
+    if (rc == FT_OK && ferror(f))
+        rc = ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
+    fclose(f);
+    memcpy(&rules->list[rules->count], defaults, sizeof(defaults));
+    return rc;
+}
+
+static bool has_port(const struct fw_rule *rule, unsigned at, unsigned count, uint16_t port)
+{
+    for (unsigned i = at; i < at + count; i++)
+        if (port >= rule->first[i] && port <= rule->last[i])
+            return true;
+    return count == 0;
+}
+
+static bool matches(const struct fw_rule *rule, const struct nf_packet *p, uint16_t sport, uint16_t dport)
+{
+    return (rule->sides >> p->side & 1) && (rule->proto == FW_ANY || rule->proto == p->proto) &&
+           (p->saddr & rule->smask) == rule->saddr && (p->daddr & rule->dmask) == rule->daddr &&
+           has_port(rule, 0, rule->sports, sport) && has_port(rule, rule->sports, rule->dports, dport) &&
+           (!rule->typed || rule->first[0] == p->icmp_type);
+}
+
+uint32_t fw_rules_match(const struct fw_rule list[], uint32_t count, const struct nf_packet *p)
+{
+    uint16_t sport = ntohs(p->sport), dport = ntohs(p->dport);
+    uint32_t i = 0;
+    while (i < count && !matches(&list[i], p, sport, dport))
+        i++;
+    return i < count ? i : count + (p->side == NF_INSIDE);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The firewall's rules: reading them from a file, and matching. One rule a line, the first that matches
+ * decides, `#` begins a comment:
+ *
+ *     allow|deny [in|out] [tcp|udp|icmp|any|NUMBER] [from HOST [port PORTS]] [to HOST [port PORTS]] [type N]
+ *     default allow|deny [in|out]
+ *
+ * `in` comes from the outer side, `out` from the inner, neither means both. HOST: any, A.B.C.D or A.B.C.D/N;
+ * PORTS: 80,443,8000-8999, at most 8 entries in a rule; type: of ICMP. What no rule matches follows the
+ * default of its direction, which is deny where the file says nothing.
+ */
+#ifndef NFS_FIREWALL_RULES_H
+#define NFS_FIREWALL_RULES_H
+
+#include "nflib/nf.h"
+
+#define FW_RULES_MAX  4096u
+#define FW_RANGES_MAX 8u
+#define FW_ANY        0xffffu
+
+enum fw_action { FW_DENY, FW_ALLOW };
+
+/* One line of the region each; the last two of a list are the defaults, for in and for out. */
+struct fw_rule {
+    uint64_t hits;                       /* packets it decided on */
+    uint32_t saddr, smask, daddr, dmask; /* network order */
+    uint16_t first[FW_RANGES_MAX];       /* host order; source ports before destination ports */
+    uint16_t last[FW_RANGES_MAX];
+    uint16_t proto;                 /* or FW_ANY */
+    uint16_t line;                  /* in the file; 0: a default it does not mention */
+    uint8_t action;                 /* enum fw_action */
+    uint8_t sides;                  /* bits 1 << enum nf_side: where packets come from */
+    uint8_t sports : 4, dports : 4; /* entries of first[], last[]; 0: any */
+    uint8_t typed : 1;              /* ICMP type in first[0] */
+};
+_Static_assert(sizeof(struct fw_rule) == 64, "a rule is one line");
+
+struct fw_rules {
+    uint32_t count; /* without the defaults, which lie at list[count] (in) and list[count + 1] (out) */
+    struct fw_rule list[FW_RULES_MAX + 2];
+};
+
+/* Reads the file. FT_EINVAL with "FILE:LINE: what, what was expected", FT_EIO when it cannot be read. */
+int fw_rules_read(struct fw_rules *rules, const char *path, struct ft_fault *fault);
+
+/* The rule that decides on a packet with its ports known; always one. */
+uint32_t fw_rules_match(const struct fw_rule list[], uint32_t count, const struct nf_packet *p);
+
+#endif

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * nat: source NAT to one outside address (RFC 4787, 5382, 5508, 7857). One mapping per flow: (protocol,
+ * inside end, remote end) to an outside port, or ICMP identifier, from a pool per protocol. The way back is a
+ * direct index by outside port, then a check of the remote end: filtering is address- and port-dependent.
+ */
+#include "nfs/nat_table.h"
+
+#define NAT_ROWS 256u
+
+static const char *const nat_counters[] = {
+    "mappings_created",
+    "mappings_expired",
+    "translated_outward",
+    "translated_inward",
+    "icmp_errors_translated",
+    "not_inside",       /* from inside, source not in `inside`: as `unsupported` says */
+    "not_ours",         /* from outside, not to the outside address: passed as it is */
+    "own_echo",         /* echo request to the outside address: passed, the chain answers it */
+    "unsupported",      /* no IPv4, or a protocol without ports: as `unsupported` says */
+    "malformed",        /* dropped, as all that follow */
+    "no_mapping",       /* nothing known that it could belong to */
+    "wrong_remote",     /* to a mapped port, from somebody else */
+    "hairpin",          /* from inside to the outside address */
+    "fragment_unknown", /* later fragment, first one not seen */
+    "fragments_full",   /* not dropped: a first fragment that later ones will not be matched with */
+    "table_full",
+    "ports_exhausted",
+    NULL,
+};
+
+/* What a packet is to this NF. */
+enum nat_kind { NAT_K_ARP, NAT_K_BAD, NAT_K_OTHER, NAT_K_LATER, NAT_K_ERROR, NAT_K_FLOW };
+
+struct nat_look {
+    enum nat_kind kind;
+    struct nat_key key; /* NAT_K_FLOW from inside */
+    uint64_t hash;
+};
+
+static enum nat_kind nat_kind(const struct nf_packet *p)
+{
+    if (p->flags & NF_P_BAD)
+        return NAT_K_BAD;
+    if (!(p->flags & NF_P_IPV4))
+        return p->flags & NF_P_ARP ? NAT_K_ARP : NAT_K_OTHER;
+    if (p->proto != NF_PROTO_TCP && p->proto != NF_PROTO_UDP && p->proto != NF_PROTO_ICMP)
+        return NAT_K_OTHER;
+    if (p->flags & NF_P_LATER)
+        return NAT_K_LATER;
+    if (p->flags & NF_P_ICMP_ERROR)
+        return NAT_K_ERROR;
+    if (!(p->flags & NF_P_L4))
+        return NAT_K_BAD;
+    if (p->proto == NF_PROTO_ICMP && p->icmp_type != NF_ICMP_ECHO_REQUEST &&
+        p->icmp_type != NF_ICMP_ECHO_REPLY)
+        return NAT_K_OTHER;
+    return NAT_K_FLOW;
+}
+
+static bool nat_is_echo_request(const struct nf_packet *p, enum nat_kind kind)
+{
+    return kind == NAT_K_FLOW && p->proto == NF_PROTO_ICMP && p->icmp_type == NF_ICMP_ECHO_REQUEST;
+}
+
+static void nat_policy(const struct nf *nf, struct nf_packet *p, unsigned counter)
+{
+    const struct nat_config *config = nf->config;
+    if (config->unsupported == NAT_DROP)
+        nf_drop(nf, p, counter);
+    else
+        nf_count(nf, counter, 1);
+}
+
+/* ---- packets ----------------------------------------------------------------------------------- */
+
+static void nat_note(const struct nf *nf, const struct nf_packet *p, uint32_t addr, uint64_t now)
+{
+    struct nat *nat = nf->state;
+    if (!(p->flags & NF_P_FRAGMENT))
+        return;
+    struct nf_fragment_key key = nf_fragment_key(p);
+    if (!nf_fragments_note(nf, nat->fragments, &key, addr, now))
+        nf_count(nf, NAT_FRAGMENTS_FULL, 1);
+}
+
+/* An error from inside about a packet that came in: the inner destination is ours to translate (RFC
+ * 5508, 4.2). */
+static void nat_error_outward(const struct nf *nf, struct nf_packet *p)
+{
+    const struct nat_config *config = nf->config;
+    const struct nat *nat = nf->state;
+    struct nf_inner in;
+    nf_packet_inner(p, &in);
+    struct nat_key key = nat_key(in.proto, in.daddr, in.dport, in.saddr, in.sport);
+    uint32_t slot = nf_map_find(nat->flows, &key);
+    if (slot == NF_NONE) {
+        nf_drop(nf, p, NAT_NO_MAPPING);
+        return;
+    }
+    nf_packet_set_inner_dst(p, config->outside, nat_flow_of(nat, slot)->port);
+    nf_packet_set_saddr(p, config->outside);
+    nf_count(nf, NAT_ERRORS, 1);
+}
+
+static void nat_error_inward(const struct nf *nf, struct nf_packet *p)
+{
+    const struct nat_config *config = nf->config;
+    const struct nat *nat = nf->state;
+    struct nf_inner in;
+    nf_packet_inner(p, &in);
+    bool known = in.proto == NF_PROTO_TCP || in.proto == NF_PROTO_UDP || in.proto == NF_PROTO_ICMP;
+    uint32_t slot = known && in.saddr == config->outside ? nat_by_port(nf, in.proto, in.sport) : NF_NONE;
+    if (slot == NF_NONE) {
+        nf_drop(nf, p, NAT_NO_MAPPING);
+        return;
+    }
+    const struct nat_key *key = nat_key_of(nat, slot);
+    if (key->remote != in.daddr || (in.proto != NF_PROTO_ICMP && key->rport != in.dport)) {
+        nf_drop(nf, p, NAT_WRONG_REMOTE);
+        return;
+    }
+    nf_packet_set_inner_src(p, key->inside, key->iport);
+    nf_packet_set_daddr(p, key->inside);
+    nf_count(nf, NAT_ERRORS, 1);
+}
+
+static void nat_outward(const struct nf *nf, struct nf_packet *p, const struct nat_look *look, uint64_t now)
+{
+    const struct nat_config *config = nf->config;
+    struct nat *nat = nf->state;
+    uint32_t word;
+
+    if (look->kind == NAT_K_ERROR) {
+        nat_error_outward(nf, p);
+        return;
+    }
+    if (!nf_prefixes_has(&config->inside, p->saddr)) {
+        nat_policy(nf, p, NAT_NOT_INSIDE);
+        return;
+    }
+    if (p->daddr == config->outside) {
+        if (nat_is_echo_request(p, look->kind))
+            nf_count(nf, NAT_OWN_ECHO, 1);
+        else
+            nf_drop(nf, p, NAT_HAIRPIN);
+        return;
+    }
+    if (look->kind == NAT_K_LATER) {
+        if (!nf_fragments_find(nat->fragments, p, &word)) {
+            nf_drop(nf, p, NAT_FRAGMENT_UNKNOWN);
+            return;
+        }
+    } else {
+        uint32_t slot = nf_map_find_hashed(nat->flows, &look->key, look->hash);
+        if (slot != NF_NONE)
+            nat_touch(nf, p, slot, now);
+        else if ((slot = nat_create(nf, p, &look->key, now)) == NF_NONE)
+            return;
+        nat_note(nf, p, config->outside, now);
+        nf_packet_set_sport(p, nat_flow_of(nat, slot)->port);
+    }
+    nf_packet_set_saddr(p, config->outside);
+    nf_count(nf, NAT_OUTWARD, 1);
+}
+
+static void nat_inward(const struct nf *nf, struct nf_packet *p, const struct nat_look *look, uint64_t now)
+{
+    const struct nat *nat = nf->state;
+    uint32_t addr;
+
+    if (look->kind == NAT_K_ERROR) {
+        nat_error_inward(nf, p);
+        return;
+    }
+    if (nat_is_echo_request(p, look->kind)) {
+        nf_count(nf, NAT_OWN_ECHO, 1);
+        return;
+    }
+    if (look->kind == NAT_K_LATER) {
+        if (!nf_fragments_find(nat->fragments, p, &addr)) {
+            nf_drop(nf, p, NAT_FRAGMENT_UNKNOWN);
+            return;
+        }
+    } else {
+        uint32_t slot = nat_by_port(nf, p->proto, p->dport);
+        if (slot == NF_NONE) {
+            nf_drop(nf, p, NAT_NO_MAPPING);
+            return;
+        }
+        const struct nat_key *key = nat_key_of(nat, slot);
+        if (key->remote != p->saddr || (p->proto != NF_PROTO_ICMP && key->rport != p->sport)) {
+            nf_drop(nf, p, NAT_WRONG_REMOTE);
+            return;
+        }
+        addr = key->inside;
+        nat_touch(nf, p, slot, now);
+        nat_note(nf, p, addr, now);
+        nf_packet_set_dport(p, key->iport);
+    }
+    nf_packet_set_daddr(p, addr);
+    nf_count(nf, NAT_INWARD, 1);
+}
+
+static void nat_one(const struct nf *nf, struct nf_packet *p, const struct nat_look *look, uint64_t now)
+{
+    const struct nat_config *config = nf->config;
+    if (look->kind == NAT_K_ARP)
+        return;
+    if (look->kind == NAT_K_BAD) {
+        nf_drop(nf, p, NAT_MALFORMED);
+        return;
+    }
+    if (p->side == NF_OUTSIDE && (p->flags & NF_P_IPV4) && p->daddr != config->outside)
+        nf_count(nf, NAT_NOT_OURS, 1);
+    else if (look->kind == NAT_K_OTHER)
+        nat_policy(nf, p, NAT_UNSUPPORTED);
+    else if (p->side == NF_INSIDE)
+        nat_outward(nf, p, look, now);
+    else
+        nat_inward(nf, p, look, now);
+}
+
+/* Cache misses first: buckets or indices of the whole burst are under way before the first one is needed. */
+static void nat_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    const struct nat_config *config = nf->config;
+    const struct nat *nat = nf->state;
+    struct nat_look look[NF_BURST_MAX];
+
+    for (uint32_t i = 0; i < n; i++) {
+        const struct nf_packet *p = packets[i];
+        look[i].kind = nat_kind(p);
+        if (look[i].kind != NAT_K_FLOW)
+            continue;
+        if (p->side == NF_INSIDE) {
+            look[i].key = nat_key(p->proto, p->saddr, p->sport, p->daddr, p->dport);
+            look[i].hash = nf_map_hash(nat->flows, &look[i].key);
+            nf_map_prefetch(nat->flows, look[i].hash);
+        } else if (ntohs(p->dport) >= config->ports.first && ntohs(p->dport) <= config->ports.last)
+            __builtin_prefetch(&nat->index[nat_proto(p->proto)][ntohs(p->dport) - config->ports.first]);
+    }
+    for (uint32_t i = 0; i < n && packets[0]->side == NF_OUTSIDE; i++)
+        if (look[i].kind == NAT_K_FLOW) {
+            uint32_t slot = nat_by_port(nf, packets[i]->proto, packets[i]->dport);
+            if (slot != NF_NONE)
+                __builtin_prefetch(nat_key_of(nat, slot));
+        }
+    for (uint32_t i = 0; i < n; i++)
+        nat_one(nf, packets[i], &look[i], now);
+}
+
+/* ---- making, showing, changing ----------------------------------------------------------------- */
+
+static bool nat_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
+{
+    const struct nat *nat = nf->state;
+    unsigned rows = 0;
+    uint32_t slot = nf_map_next(nat->flows, (uint32_t)*cursor);
+    for (; slot != NF_NONE; slot = nf_map_next(nat->flows, slot + 1)) {
+        *cursor = slot;
+        if (rows++ == NAT_ROWS || nf_show_full(out))
+            return true;
+        const struct nat_key *key = nat_key_of(nat, slot);
+        const struct nat_flow *flow = nat_flow_of(nat, slot);
+        nf_row(out);
+        nf_row_proto(out, key->proto);
+        nf_row_end(out, "inside", key->inside, key->iport);
+        nf_row_u64(out, "outside_port", ntohs(flow->port));
+        nf_row_end(out, "remote", key->remote, key->rport);
+        nf_row_text(out, "state", "%s", key->proto == NF_PROTO_TCP ? nf_tcp_state_name(flow->tcp) : "mapped");
+        nf_row_u64(out, "packets", flow->packets);
+        nf_row_u64(out, "last_ns", flow->seen);
+    }
+    return false;
+}
+
+#define NAT_AT(field) offsetof(struct nat_config, field)
+static const char *const nat_unsupported[] = {"drop", "pass", NULL};
+static const struct nf_param nat_params[] = {
+    {.name = "inside",
+     .kind = NF_PREFIXES,
+     .offset = NAT_AT(inside),
+     .preset = "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16",
+     .help = "sources that are translated"},
+    {.name = "outside",
+     .kind = NF_IPV4,
+     .offset = NAT_AT(outside),
+     .own = true,
+     .help = "the address they get"},
+    {.name = "ports",
+     .kind = NF_RANGE,
+     .offset = NAT_AT(ports),
+     .min = 1,
+     .max = 65535,
+     .preset = "1024-65535",
+     .help = "outside ports and ICMP identifiers"},
+    {.name = "max_flows",
+     .kind = NF_U32,
+     .offset = NAT_AT(max_flows),
+     .min = 1,
+     .max = 16u << 20,
+     .preset = "100000",
+     .help = "mappings at most"},
+    {.name = "max_fragments",
+     .kind = NF_U32,
+     .offset = NAT_AT(max_fragments),
+     .min = 1,
+     .max = 1u << 20,
+     .preset = "4096",
+     .help = "fragmented datagrams under way at most"},
+    NF_TIMEOUT_PARAM(struct nat_config, "tcp_established", NF_TIMEOUT_TCP_ESTABLISHED, "7440"),
+    NF_TIMEOUT_PARAM(struct nat_config, "tcp_transitory", NF_TIMEOUT_TCP_TRANSITORY, "240"),
+    NF_TIMEOUT_PARAM(struct nat_config, "udp", NF_TIMEOUT_UDP, "300"),
+    NF_TIMEOUT_PARAM(struct nat_config, "icmp", NF_TIMEOUT_ICMP, "60"),
+    {.name = "unsupported",
+     .kind = NF_CHOICE,
+     .offset = NAT_AT(unsupported),
+     .preset = "drop",
+     .choices = nat_unsupported,
+     .help = "what is done with what cannot be translated"},
+    {0},
+};
+
+static const struct nf_module nat_module = {
+    .name = "nat",
+    .summary = "source NAT of TCP, UDP and ICMP to one address",
+    .reads = NF_READS_HEADERS,
+    .params = nat_params,
+    .config_size = sizeof(struct nat_config),
+    .counters = nat_counters,
+    .arena = nat_arena,
+    .make = nat_make,
+    .process = nat_process,
+    .timers = nat_timers,
+    .show = nat_show,
+    .set = nat_set,
+    .clear = nat_clear,
+};
+NF_MODULE(nat_module)
