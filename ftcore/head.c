@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads the msgpack array that is a record on the wire. msgpack's own reading loop is instantiated with
+ * callbacks that put numbers straight into `struct ft_head` and refuse everything else, first of all
+ * containers within the array: no zone, no allocation, no recursion, whatever the bytes are. Called by
+ * decode.
+ */
+#include "ftcore/head.h"
+
+#include <msgpack/unpack.h>
+#include <msgpack/unpack_define.h>
+#include <xxhash.h>
+
+static int head_refuse(struct ft_head *h, const char *what)
+{
+    if (h->size == 0)
+        h->error = ft_fail(&h->why, FT_EMALFORMED, "%s, expected an array of %d", what, FT_FIELDS);
+    else
+        h->error = ft_fail(&h->why, FT_EMALFORMED, "%s, expected %s as %s", what, ft_fields[h->seen].name,
+                           h->seen == FT_F_BODY ? "bin" : "an unsigned number");
+    return -1;
+}
+
+static int head_number(struct ft_head *h, uint64_t n)
+{
+    if (h->size == 0 || h->seen == FT_F_BODY)
+        return head_refuse(h, "a number");
+    /* The size says nothing before the version is known. */
+    if (h->seen == FT_F_VERSION && n != FT_RECORD_VERSION) {
+        h->error = ft_fail(&h->why, FT_EVERSION, "version is %llu, expected %u", (unsigned long long)n,
+                           FT_RECORD_VERSION);
+        return -1;
+    }
+    if (h->seen == FT_F_VERSION && h->size != FT_FIELDS) {
+        h->error = ft_fail(&h->why, FT_EMALFORMED, "array of %u, expected %d", h->size, FT_FIELDS);
+        return -1;
+    }
+    h->number[h->seen++] = n;
+    return 0;
+}
+
+static int head_array(struct ft_head *h, uint32_t size)
+{
+    if (h->size || !size)
+        return head_refuse(h, size ? "an array" : "an empty array");
+    h->size = size;
+    return 0;
+}
+
+static int head_bin(struct ft_head *h, const char *bytes, uint32_t len)
+{
+    if (h->seen != FT_F_BODY)
+        return head_refuse(h, "bin");
+    h->body = (const uint8_t *)bytes;
+    h->body_len = len;
+    h->seen++;
+    return 0;
+}
+
+/* The callbacks, by the names the loop calls them. An element's object is not used. */
+#define TAKE(name, type)                                                                                     \
+    static int take##name(struct ft_head **h, type n, int *o)                                                \
+    {                                                                                                        \
+        *o = 0;                                                                                              \
+        return head_number(*h, n);                                                                           \
+    }
+#define REFUSE(name, what)                                                                                   \
+    static int take##name(struct ft_head **h, int *o)                                                        \
+    {                                                                                                        \
+        *o = 0;                                                                                              \
+        return head_refuse(*h, what);                                                                        \
+    }
+#define REFUSE_VALUE(name, type, what)                                                                       \
+    static int take##name(struct ft_head **h, type n, int *o)                                                \
+    {                                                                                                        \
+        (void)n;                                                                                             \
+        *o = 0;                                                                                              \
+        return head_refuse(*h, what);                                                                        \
+    }
+#define REFUSE_BYTES(name, what)                                                                             \
+    static int take##name(struct ft_head **h, const char *base, const char *bytes, uint32_t n, int *o)       \
+    {                                                                                                        \
+        (void)base, (void)bytes, (void)n;                                                                    \
+        *o = 0;                                                                                              \
+        return head_refuse(*h, what);                                                                        \
+    }
+
+TAKE(_uint8, uint8_t)
+TAKE(_uint16, uint16_t)
+TAKE(_uint32, uint32_t)
+TAKE(_uint64, uint64_t)
+REFUSE_VALUE(_int8, int8_t, "a signed number")
+REFUSE_VALUE(_int16, int16_t, "a signed number")
+REFUSE_VALUE(_int32, int32_t, "a signed number")
+REFUSE_VALUE(_int64, int64_t, "a signed number")
+REFUSE_VALUE(_float, float, "a float")
+REFUSE_VALUE(_double, double, "a float")
+REFUSE_VALUE(_map, uint32_t, "a map")
+REFUSE(_nil, "nil")
+REFUSE(_true, "true")
+REFUSE(_false, "false")
+REFUSE_BYTES(_str, "a string")
+REFUSE_BYTES(_ext, "an extension")
+
+static int take_root(struct ft_head **h)
+{
+    (void)h;
+    return 0;
+}
+
+static int take_array(struct ft_head **h, uint32_t size, int *o)
+{
+    *o = 0;
+    return head_array(*h, size);
+}
+
+static int take_array_item(struct ft_head **h, int *array, int item)
+{
+    (void)h, (void)array, (void)item;
+    return 0;
+}
+
+static int take_map_item(struct ft_head **h, int *map, int key, int value)
+{
+    (void)map, (void)key, (void)value;
+    return head_refuse(*h, "a map");
+}
+
+static int take_bin(struct ft_head **h, const char *base, const char *bytes, uint32_t len, int *o)
+{
+    (void)base;
+    *o = 0;
+    return head_bin(*h, bytes, len);
+}
+
+#define msgpack_unpack_struct(name)    struct unpack##name
+#define msgpack_unpack_func(ret, name) static __attribute__((unused)) ret unpack##name
+#define msgpack_unpack_callback(name)  take##name
+#define msgpack_unpack_object          int
+#define msgpack_unpack_user            struct ft_head *
+#include <msgpack/unpack_template.h>
+
+/* Elements before the body are numbers, or reading would have stopped. */
+size_t ft_head_offset(const uint8_t *in, unsigned index)
+{
+    size_t at = in[0] == 0xdc ? 3 : in[0] == 0xdd ? 5 : 1;
+
+    for (; index; index--)
+        at += in[at] < 0x80 ? 1 : 1 + ((size_t)1 << (in[at] & 3)); /* cc, cd, ce, cf: 1, 2, 4, 8 bytes */
+    return at;
+}
+
+/* What remains once the array is read: its end and its checksum. */
+static long head_verify(struct ft_head *h, const uint8_t *in, size_t end, struct ft_fault *fault)
+{
+    /* Nine bytes, or it would not be known where the checksummed part ends. An empty body has no address. */
+    size_t sum_at = end - FT_CHECKSUM_LEN;
+    if (h->body_len == 0)
+        h->body = in + sum_at;
+    if (h->body + h->body_len != in + sum_at || in[sum_at] != 0xcf)
+        return ft_fail(fault, FT_EMALFORMED, "offset %zu: short checksum, expected cf and 8 bytes",
+                       (size_t)(h->body + h->body_len - in));
+    uint64_t hash = XXH3_64bits(in, sum_at);
+    if (hash != h->number[FT_F_CHECKSUM])
+        return ft_fail(fault, FT_ECHECKSUM, "offset %zu: checksum is %016llx, expected %016llx", sum_at,
+                       (unsigned long long)h->number[FT_F_CHECKSUM], (unsigned long long)hash);
+    return (long)end;
+}
+
+long ft_head_read(struct ft_head *h, const uint8_t *in, size_t len, struct ft_fault *fault)
+{
+    struct unpack_context ctx;
+    size_t end = 0;
+
+    h->seen = h->size = 0;
+    h->error = 0;
+    ctx.user = h;
+    unpack_init(&ctx);
+    int got = unpack_execute(&ctx, (const char *)in, len, &end);
+    if (got == 0)
+        return ft_fail(fault, FT_ETRUNC, "offset %zu: input ends, expected %s", len, ft_fields[h->seen].name);
+    if (got < 0 && !h->error)
+        return ft_fail(fault, FT_EMALFORMED, "offset %zu: byte %02x, expected msgpack", end, in[end]);
+    if (got < 0)
+        return ft_fail_at(fault, h->error, h->size ? ft_head_offset(in, h->seen) : 0, &h->why);
+    return head_verify(h, in, end, fault);
+}

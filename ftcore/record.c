@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The wire form of the log record: encode and decode. Written by the replicator thread that drains the
+ * rings and by the logger's files; read by the standby's receiver and by whatever opens such a file.
+ *
+ * One record is one msgpack array of 16 elements, `dc 00 10` first. Numbers are unsigned: in msgpack's
+ * shortest form when written, in any unsigned form when read.
+ *
+ *      0  version    1. First, so that a reader of another version stops before it misreads the rest.
+ *      1  lane       0 to 15 (below FT_LANES_MAX).
+ *      2  flags      enum ft_record_flags. An unknown bit may change what the body means: refused.
+ *      3  burst      1 to 2^64-1. 0 means "before the first burst" everywhere else.
+ *      4  clock      of the first input; clock + inputs must not wrap.
+ *      5  time       chain time, ns.
+ *      6  released   outputs released by this lane since it began.
+ *      7  access     number of the burst's first access; access + accesses must not wrap.
+ *      8  accesses   0 to 2^32-1.
+ *      9  digest     any with FT_REC_DIGEST, else 0, so that a record has one shortest form.
+ *     10  inputs     0 to 32 (FT_BURST_MAX).
+ *     11  bytes      0 to 32 * 9216: the sum of what the inputs have taken; 0 with FT_REC_BY_CLOCK.
+ *     12  edges      0 to 1024 (FT_EDGES_MAX).
+ *     13  values     0 to 65536 (FT_VALUES_MAX), the lengths in front of them included.
+ *     14  body       bin, see below. Its length is there so that any msgpack reader can skip it.
+ *     15  checksum   XXH3-64, no seed, of all bytes of the record before this element: from `dc` to the
+ *                    body's last byte. Always nine bytes, `cf` and the value in big-endian order, so that
+ *                    where the bytes it covers end is known.
+ *
+ * The body is four parts without padding, and nothing after them. A varint has seven bits in a byte, the low
+ * ones first, and the top bit set in all bytes but its last.
+ *
+ *     inputs   Absent with FT_REC_BY_CLOCK. Each input is
+ *                  varint (wire - 14) * 2 + other
+ *                  and when other is 1:  varint taken, byte port, byte flags.
+ *              When other is 0, port and flags are those of the input before, and so is the cut: whole
+ *              frames, or the first so many bytes of them. Before the first: port 0, outside, whole. A
+ *              64-byte frame like the one before costs one byte; no input costs more than seven.
+ *     bytes    What was captured of the inputs, one after the other.
+ *     edges    Each is
+ *                  varint (own - least) * 16 + lane
+ *                  varint zigzag(access - last access in an edge to that lane)
+ *              where least is the head's access, and after an edge one more than its own. The head's
+ *              access stands for the last one before a lane's first edge: lanes run about alike.
+ *     values   As in memory: each a u32 length, little-endian, and so many bytes.
+ *
+ * Nothing is compressed here. The message layer compresses whole batches and finds more repetition there.
+ */
+#include "ftcore/record.h"
+
+#include "ftcore/check.h"
+#include "ftcore/head.h"
+#include "ftcore/rules.h"
+
+#include <msgpack/pack.h>
+#include <stdbool.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define INPUT_BOUND 7u  /* 3 wire, 2 taken, port, flags */
+#define EDGE_BOUND  16u /* 36 bits of own and lane, 64 of access */
+#define HEAD_BOUND  (3u + 14u * 9u + 5u)
+
+_Static_assert(FT_LANES_MAX <= 16, "an edge gives its lane four bits");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "values are little-endian in memory too");
+
+/* What inputs and edges are written relative to; both directions move it alike. */
+
+struct input_base {
+    uint16_t cut; /* captured at most */
+    uint8_t port, flags;
+};
+
+static const struct input_base first_input = {FT_FRAME_MAX, 0, FT_IN_OUTSIDE};
+
+static uint16_t usual_taken(const struct input_base *base, uint32_t wire)
+{
+    return wire < base->cut ? (uint16_t)wire : base->cut;
+}
+
+static struct input_base next_input(const struct ft_input *in)
+{
+    return (struct input_base){in->taken < in->wire ? in->taken : FT_FRAME_MAX, in->port, in->flags};
+}
+
+struct edge_base {
+    uint64_t own;
+    uint64_t access[FT_LANES_MAX];
+};
+
+static void first_edge(struct edge_base *base, const struct ft_record *r)
+{
+    base->own = r->access;
+    for (unsigned i = 0; i < FT_LANES_MAX; i++)
+        base->access[i] = r->access;
+}
+
+static void next_edge(struct edge_base *base, const struct ft_edge *edge)
+{
+    base->own = edge->own + 1;
+    base->access[edge->lane] = edge->access;
+}
+
+/* Encode. */
+
+struct out {
+    uint8_t *at, *end;
+    bool full;
+};
+
+static int out_write(void *data, const char *bytes, size_t len)
+{
+    struct out *out = data;
+
+    if (out->full || len > (size_t)(out->end - out->at)) {
+        out->full = true;
+        return -1;
+    }
+    memcpy(out->at, bytes, len);
+    out->at += len;
+    return 0;
+}
+
+static uint8_t *put_varint(uint8_t *p, uint64_t v)
+{
+    for (; v >= 0x80; v >>= 7)
+        *p++ = (uint8_t)(v | 0x80);
+    *p++ = (uint8_t)v;
+    return p;
+}
+
+/* The writer checks what it codes as differences: an impossible part could come out as another, possible one.
+ */
+static uint8_t *put_inputs(uint8_t *p, const struct ft_record *r)
+{
+    const struct ft_input *in = ft_record_inputs(r);
+    struct input_base base = first_input;
+    struct ft_fault why;
+
+    for (unsigned i = 0; i < r->inputs; i++, in++) {
+        FT_CHECK(!ft_rule_input(in, i, &why), "%s", why.text);
+        bool other =
+            in->port != base.port || in->flags != base.flags || in->taken != usual_taken(&base, in->wire);
+
+        p = put_varint(p, (uint64_t)(in->wire - FT_FRAME_MIN) << 1 | other);
+        if (other) {
+            p = put_varint(p, in->taken);
+            *p++ = in->port;
+            *p++ = in->flags;
+            base = next_input(in);
+        }
+    }
+    return p;
+}
+
+static uint8_t *put_edges(uint8_t *p, const struct ft_record *r)
+{
+    const struct ft_edge *edge = (const void *)((const uint8_t *)r + ft_record_edges_at(r));
+    struct edge_base base;
+    struct ft_fault why;
+
+    first_edge(&base, r);
+    for (unsigned i = 0; i < r->edges; i++, edge++) {
+        FT_CHECK(!ft_rule_edge(r, edge, i, base.own, &why), "%s", why.text);
+        uint64_t step = edge->access - base.access[edge->lane];
+
+        p = put_varint(p, (edge->own - base.own) << 4 | edge->lane);
+        p = put_varint(p, step << 1 ^ (uint64_t)((int64_t)step >> 63));
+        next_edge(&base, edge);
+    }
+    return p;
+}
+
+static void put_head(msgpack_packer *pk, const struct ft_record *r)
+{
+    msgpack_pack_array(pk, FT_FIELDS);
+    msgpack_pack_uint64(pk, FT_RECORD_VERSION);
+    msgpack_pack_uint64(pk, r->lane);
+    msgpack_pack_uint64(pk, r->flags);
+    msgpack_pack_uint64(pk, r->burst);
+    msgpack_pack_uint64(pk, r->clock);
+    msgpack_pack_uint64(pk, r->time);
+    msgpack_pack_uint64(pk, r->released);
+    msgpack_pack_uint64(pk, r->access);
+    msgpack_pack_uint64(pk, r->accesses);
+    msgpack_pack_uint64(pk, r->flags & FT_REC_DIGEST ? r->digest : 0);
+    msgpack_pack_uint64(pk, r->inputs);
+    msgpack_pack_uint64(pk, r->bytes);
+    msgpack_pack_uint64(pk, r->edges);
+    msgpack_pack_uint64(pk, r->values);
+}
+
+size_t ft_record_bound(const struct ft_record *r)
+{
+    return HEAD_BOUND + r->inputs * INPUT_BOUND + r->bytes + r->edges * EDGE_BOUND + r->values +
+           FT_CHECKSUM_LEN;
+}
+
+long ft_record_encode(const struct ft_record *r, uint8_t *out, size_t cap)
+{
+    uint8_t inputs[FT_BURST_MAX * INPUT_BOUND], edges[FT_EDGES_MAX * EDGE_BOUND];
+    struct out to = {out, out + cap, false};
+    msgpack_packer pk;
+    uint8_t sum[FT_CHECKSUM_LEN] = {0xcf};
+
+    FT_CHECK(r->inputs <= FT_BURST_MAX && r->edges <= FT_EDGES_MAX, "%u inputs, %u edges", r->inputs,
+             r->edges);
+    /* The small parts first, aside: the body's length goes in front of it. */
+    size_t inputs_len = r->flags & FT_REC_BY_CLOCK ? 0 : (size_t)(put_inputs(inputs, r) - inputs);
+    size_t edges_len = (size_t)(put_edges(edges, r) - edges);
+    size_t body_len = inputs_len + r->bytes + edges_len + r->values;
+
+    msgpack_packer_init(&pk, &to, out_write);
+    put_head(&pk, r);
+    msgpack_pack_bin(&pk, body_len);
+    out_write(&to, (const char *)inputs, inputs_len);
+    out_write(&to, (const char *)r + ft_record_bytes_at(r), r->bytes);
+    out_write(&to, (const char *)edges, edges_len);
+    out_write(&to, (const char *)r + ft_record_values_at(r), r->values);
+    if (to.full)
+        return FT_EFULL;
+    uint64_t hash = __builtin_bswap64(XXH3_64bits(out, (size_t)(to.at - out)));
+    memcpy(sum + 1, &hash, sizeof(hash));
+    out_write(&to, (const char *)sum, sizeof(sum));
+    return to.full ? FT_EFULL : to.at - out;
+}
+
+/* Decode. */
+
+static void set_head(struct ft_record *r, const uint64_t n[])
+{
+    *r = (struct ft_record){
+        .lane = (uint16_t)n[FT_F_LANE],
+        .flags = (uint16_t)n[FT_F_FLAGS],
+        .burst = n[FT_F_BURST],
+        .clock = n[FT_F_CLOCK],
+        .time = n[FT_F_TIME],
+        .released = n[FT_F_RELEASED],
+        .access = n[FT_F_ACCESS],
+        .digest = n[FT_F_DIGEST],
+        .accesses = (uint32_t)n[FT_F_ACCESSES],
+        .bytes = (uint32_t)n[FT_F_BYTES],
+        .values = (uint32_t)n[FT_F_VALUES],
+        .inputs = (uint16_t)n[FT_F_INPUTS],
+        .edges = (uint16_t)n[FT_F_EDGES],
+    };
+    r->size = (uint32_t)ft_record_size(r);
+}
+
+/* The body, read from front to back. `at` stays where the part at fault begins. */
+struct body {
+    const uint8_t *at, *end;
+};
+
+static int body_ends(struct ft_fault *why, const char *part)
+{
+    return ft_fail(why, FT_EMALFORMED, "body ends or a number in it is too long, expected %s", part);
+}
+
+static bool get_varint(struct body *b, uint64_t *v)
+{
+    *v = 0;
+    for (unsigned shift = 0; b->at < b->end && shift < 64; shift += 7) {
+        uint8_t byte = *b->at++;
+
+        if (shift == 63 && byte > 1)
+            return false;
+        *v |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80)
+            return true;
+    }
+    return false;
+}
+
+static bool get_input(struct body *b, struct input_base *base, struct ft_input *in)
+{
+    uint64_t wire, taken;
+
+    if (!get_varint(b, &wire) || wire >> 1 > UINT32_MAX - FT_FRAME_MIN)
+        return false;
+    in->wire = (uint32_t)(wire >> 1) + FT_FRAME_MIN;
+    in->taken = usual_taken(base, in->wire);
+    in->port = base->port;
+    in->flags = base->flags;
+    if (!(wire & 1))
+        return true;
+    if (!get_varint(b, &taken) || taken > UINT16_MAX || b->end - b->at < 2)
+        return false;
+    in->taken = (uint16_t)taken;
+    in->port = *b->at++;
+    in->flags = *b->at++;
+    *base = next_input(in);
+    return true;
+}
+
+static int get_inputs(struct body *b, struct ft_record *r, struct ft_fault *why)
+{
+    struct ft_input *in = (struct ft_input *)(r + 1);
+    struct input_base base = first_input;
+    struct body next = *b;
+    uint64_t taken = 0;
+
+    for (unsigned i = 0; i < r->inputs; i++, in++) {
+        if (!get_input(&next, &base, in))
+            return body_ends(why, "an input");
+        if (ft_rule_input(in, i, why))
+            return FT_EMALFORMED;
+        taken += in->taken;
+        b->at = next.at;
+    }
+    return ft_rule_taken(r, taken, why);
+}
+
+static int get_edges(struct body *b, struct ft_record *r, struct ft_fault *why)
+{
+    struct ft_edge *edge = (void *)((uint8_t *)r + ft_record_edges_at(r));
+    struct edge_base base;
+    struct body next = *b;
+    uint64_t own, step;
+
+    first_edge(&base, r);
+    for (unsigned i = 0; i < r->edges; i++, edge++) {
+        if (!get_varint(&next, &own) || !get_varint(&next, &step))
+            return body_ends(why, "an edge");
+        *edge = (struct ft_edge){.own = base.own + (own >> 4), .lane = own & 15};
+        edge->access = base.access[edge->lane] + (step >> 1 ^ -(step & 1));
+        if (ft_rule_edge(r, edge, i, base.own, why))
+            return FT_EMALFORMED;
+        next_edge(&base, edge);
+        b->at = next.at;
+    }
+    return 0;
+}
+
+/* Copies a part and zeroes it up to the next multiple of 8: both nodes hold the same bytes. */
+static int get_bytes(struct body *b, struct ft_record *r, size_t to, size_t len, struct ft_fault *why)
+{
+    if ((size_t)(b->end - b->at) < len)
+        return ft_fail(why, FT_EMALFORMED, "%td bytes left in the body, expected %zu", b->end - b->at, len);
+    memcpy((uint8_t *)r + to, b->at, len);
+    memset((uint8_t *)r + to + len, 0, FT_ALIGN8(len) - len);
+    b->at += len;
+    return 0;
+}
+
+static int get_body(struct body *b, struct ft_record *r, struct ft_fault *why)
+{
+    size_t at;
+
+    if (!(r->flags & FT_REC_BY_CLOCK) && get_inputs(b, r, why))
+        return FT_EMALFORMED;
+    if (get_bytes(b, r, ft_record_bytes_at(r), r->bytes, why) || get_edges(b, r, why))
+        return FT_EMALFORMED;
+    const uint8_t *values = b->at;
+    if (get_bytes(b, r, ft_record_values_at(r), r->values, why))
+        return FT_EMALFORMED;
+    if (ft_rule_values(values, r->values, &at, why)) {
+        b->at = values + at;
+        return FT_EMALFORMED;
+    }
+    if (b->at < b->end)
+        return ft_fail(why, FT_EMALFORMED, "%td bytes more, expected the body's end", b->end - b->at);
+    return 0;
+}
+
+long ft_record_decode(const uint8_t *in, size_t len, struct ft_record *out, size_t cap,
+                      struct ft_fault *fault)
+{
+    struct ft_head head;
+    struct ft_record r;
+    struct ft_fault why;
+    unsigned field;
+
+    long used = ft_head_read(&head, in, len, fault);
+    if (used < 0)
+        return used;
+    if (ft_rule_head(head.number, &field, &why))
+        return ft_fail_at(fault, FT_EMALFORMED, ft_head_offset(in, field), &why);
+    set_head(&r, head.number);
+    if (r.size > cap)
+        return ft_fail(fault, FT_EFULL, "offset 0: record of %u bytes, expected at most %zu", r.size, cap);
+    *out = r;
+    struct body body = {head.body, head.body + head.body_len};
+    if (get_body(&body, out, &why))
+        return ft_fail_at(fault, FT_EMALFORMED, (size_t)(body.at - in), &why);
+    return used;
+}

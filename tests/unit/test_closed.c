@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The closed set against a model that tries all vectors of prefixes and knows nothing of how it is computed:
+ * over histories that ran (order between accesses, cycles between bursts) and over arbitrary ones.
+ */
+#include "ftcore/closed.h"
+#include "tests/unit/help_record.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define LANES   4
+#define BURSTS  6 /* in a lane's history */
+#define EDGES   4
+#define PENDING 8
+
+/* The model: bursts as they were drawn, and how many of each lane are held. */
+
+struct model_edge {
+    unsigned lane;
+    uint64_t access;
+};
+
+struct model_burst {
+    uint64_t access; /* number of its first */
+    uint32_t accesses;
+    unsigned edges;
+    struct model_edge edge[EDGES];
+};
+
+struct model {
+    unsigned lanes;
+    uint64_t first[LANES]; /* burst and access number before the history */
+    uint64_t access[LANES];
+    struct model_burst burst[LANES][BURSTS];
+    unsigned held[LANES];
+};
+
+static struct model m;
+
+static bool inside(const unsigned end[], unsigned lane, uint64_t access)
+{
+    if (access <= m.access[lane])
+        return true;
+    for (unsigned b = 0; b < end[lane]; b++)
+        if (access >= m.burst[lane][b].access && access < m.burst[lane][b].access + m.burst[lane][b].accesses)
+            return true;
+    return false;
+}
+
+static bool closed(const unsigned end[])
+{
+    for (unsigned l = 0; l < m.lanes; l++)
+        for (unsigned b = 0; b < end[l]; b++)
+            for (unsigned e = 0; e < m.burst[l][b].edges; e++)
+                if (!inside(end, m.burst[l][b].edge[e].lane, m.burst[l][b].edge[e].access))
+                    return false;
+    return true;
+}
+
+/* All vectors up to what is held, counted through like digits; the largest closed one holds all the others.
+ */
+static void greatest(unsigned best[])
+{
+    unsigned end[LANES] = {0}, l;
+
+    memset(best, 0, sizeof(unsigned) * LANES);
+    do {
+        if (closed(end))
+            for (l = 0; l < m.lanes; l++)
+                best[l] = end[l] > best[l] ? end[l] : best[l];
+        for (l = 0; l < m.lanes && ++end[l] > m.held[l]; l++)
+            end[l] = 0;
+    } while (l < m.lanes);
+    assert_true(closed(best));
+}
+
+static void draw_model(void)
+{
+    memset(&m, 0, sizeof(m));
+    m.lanes = 1 + (unsigned)draw_below(LANES);
+    for (unsigned l = 0; l < m.lanes; l++) {
+        m.first[l] = draw_below(2) ? 0 : draw() >> 8;
+        m.access[l] = draw_below(2) ? 0 : draw() >> 8;
+    }
+}
+
+/* Any edges whatever, most of them to accesses near what the other lane's history has. */
+static void draw_arbitrary(void)
+{
+    draw_model();
+    for (unsigned l = 0; l < m.lanes; l++) {
+        uint64_t access = m.access[l] + 1;
+
+        for (unsigned b = 0; b < BURSTS; b++) {
+            struct model_burst *burst = &m.burst[l][b];
+
+            burst->access = access;
+            burst->accesses = (uint32_t)draw_below(4);
+            access += burst->accesses;
+            for (unsigned e = 0; m.lanes > 1 && e < burst->accesses; e++) {
+                unsigned lane = (l + 1 + (unsigned)draw_below(m.lanes - 1)) % m.lanes;
+                uint64_t near = m.access[lane] + b * 2 + draw_below(4);
+
+                if (draw_below(3) == 0)
+                    burst->edge[burst->edges++] = (struct model_edge){lane, draw_below(8)   ? near
+                                                                            : draw_below(2) ? 0
+                                                                                            : draw()};
+            }
+        }
+    }
+}
+
+/*
+ * A run: lanes take turns at entering shared objects, and end their bursts when they like. So bursts depend
+ * on each other in circles, as they do when two lanes hand an object to and fro.
+ */
+static void draw_run(void)
+{
+    struct {
+        unsigned lane;
+        uint64_t access;
+    } object[3];
+    unsigned burst[LANES] = {0};
+    uint64_t access[LANES];
+
+    draw_model();
+    for (unsigned i = 0; i < 3; i++)
+        object[i].lane = LANES;
+    for (unsigned l = 0; l < m.lanes; l++) {
+        access[l] = m.access[l];
+        m.burst[l][0].access = access[l] + 1;
+    }
+    for (unsigned steps = 0; steps < 60; steps++) {
+        unsigned l = (unsigned)draw_below(m.lanes), o = (unsigned)draw_below(3);
+        struct model_burst *b = &m.burst[l][burst[l]];
+
+        if (burst[l] == BURSTS - 1)
+            continue;
+        if (draw_below(3) == 0 || b->edges == EDGES) {
+            m.burst[l][++burst[l]].access = access[l] + 1;
+            continue;
+        }
+        access[l]++;
+        b->accesses++;
+        if (object[o].lane != l && object[o].lane != LANES)
+            b->edge[b->edges++] = (struct model_edge){object[o].lane, object[o].access};
+        object[o].lane = l;
+        object[o].access = access[l];
+    }
+    for (unsigned l = 0; l < m.lanes; l++)
+        while (burst[l] < BURSTS - 1)
+            m.burst[l][++burst[l]].access = access[l] + 1;
+}
+
+static void build(unsigned lane, unsigned index)
+{
+    const struct model_burst *b = &m.burst[lane][index];
+
+    record_begin((uint16_t)lane, 0, m.first[lane] + index + 1);
+    rec->access = b->access;
+    rec->accesses = b->accesses;
+    record_add_bytes();
+    for (unsigned e = 0; e < b->edges; e++)
+        record_add_edge(b->access + e, (uint16_t)b->edge[e].lane, b->edge[e].access);
+    record_finish();
+}
+
+static uint64_t partial; /* times that something held was not inside */
+
+static bool compare(struct ft_closed *set, unsigned last[])
+{
+    uint64_t burst[LANES];
+    unsigned best[LANES];
+    bool moved = false;
+
+    greatest(best);
+    bool said = ft_closed_compute(set, burst);
+    for (unsigned l = 0; l < m.lanes; l++) {
+        assert_int_equal(burst[l], m.first[l] + best[l]);
+        moved |= best[l] != last[l];
+        partial += best[l] < m.held[l];
+        last[l] = best[l];
+    }
+    assert_int_equal(said, moved);
+    assert_false(ft_closed_compute(set, burst));
+    return moved;
+}
+
+/* Bursts of a history arrive in any relation of the lanes; computed after some of them. */
+static void play(struct ft_closed *set)
+{
+    unsigned last[LANES] = {0};
+
+    ft_closed_reset(set, m.first, m.access);
+    for (unsigned added = 0; added < m.lanes * BURSTS;) {
+        unsigned lane = (unsigned)draw_below(m.lanes);
+
+        if (m.held[lane] == BURSTS)
+            continue;
+        build(lane, m.held[lane]);
+        assert_int_equal(ft_closed_add(set, rec), 0);
+        m.held[lane]++;
+        added++;
+        if (draw_below(3) == 0)
+            compare(set, last);
+    }
+    compare(set, last);
+}
+
+static void play_many(void (*draw_history)(void), uint64_t runs)
+{
+    struct ft_closed *set[LANES];
+
+    for (unsigned l = 0; l < LANES; l++)
+        assert_non_null(set[l] = ft_closed_new(l + 1, PENDING));
+    partial = 0;
+    for (uint64_t run = 1; run <= runs; run++) {
+        draw_seed = run << 32;
+        draw_history();
+        play(set[m.lanes - 1]);
+    }
+    assert_true(partial > runs);
+    for (unsigned l = 0; l < LANES; l++)
+        ft_closed_free(set[l]);
+}
+
+static void test_arbitrary(void **state)
+{
+    (void)state;
+    play_many(draw_arbitrary, 4000);
+}
+
+static void test_runs(void **state)
+{
+    (void)state;
+    play_many(draw_run, 4000);
+}
+
+/* By hand. */
+
+static int add(struct ft_closed *set, uint16_t lane, uint64_t burst, uint64_t access, uint32_t accesses,
+               int to, uint64_t needs)
+{
+    record_begin(lane, 0, burst);
+    rec->access = access;
+    rec->accesses = accesses;
+    record_add_bytes();
+    if (to >= 0)
+        record_add_edge(access, (uint16_t)to, needs);
+    record_finish();
+    return ft_closed_add(set, rec);
+}
+
+static void computed(struct ft_closed *set, bool moved, uint64_t first, uint64_t second)
+{
+    uint64_t burst[2];
+
+    assert_int_equal(ft_closed_compute(set, burst), moved);
+    assert_int_equal(burst[0], first);
+    assert_int_equal(burst[1], second);
+}
+
+/* Two bursts that need each other are inside together or not at all. */
+static void test_circle(void **state)
+{
+    (void)state;
+    struct ft_closed *set = ft_closed_new(2, PENDING);
+
+    computed(set, false, 0, 0);
+    assert_int_equal(add(set, 0, 1, 1, 2, 1, 1), 0);
+    computed(set, false, 0, 0);
+    assert_int_equal(add(set, 1, 1, 1, 2, 0, 2), 0);
+    computed(set, true, 1, 1);
+    computed(set, false, 1, 1);
+    ft_closed_free(set);
+}
+
+/* A dependency on an access two bursts ahead of what is held. */
+static void test_ahead(void **state)
+{
+    (void)state;
+    struct ft_closed *set = ft_closed_new(2, PENDING);
+
+    assert_int_equal(add(set, 0, 1, 1, 1, 1, 25), 0);
+    assert_int_equal(add(set, 0, 2, 2, 0, -1, 0), 0);
+    assert_int_equal(add(set, 1, 1, 1, 10, -1, 0), 0);
+    computed(set, true, 0, 1);
+    assert_int_equal(add(set, 1, 2, 11, 14, -1, 0), 0);
+    computed(set, true, 0, 2);
+    assert_int_equal(add(set, 1, 3, 25, 1, -1, 0), 0);
+    computed(set, true, 2, 3);
+    ft_closed_free(set);
+}
+
+static void test_full(void **state)
+{
+    (void)state;
+    struct ft_closed *set = ft_closed_new(2, PENDING);
+
+    for (uint64_t b = 1; b <= PENDING; b++)
+        assert_int_equal(add(set, 0, b, b, 1, b == 5 ? 1 : -1, 1), 0);
+    assert_int_equal(add(set, 0, PENDING + 1, PENDING + 1, 1, -1, 0), FT_EFULL);
+    /* What is inside makes room, the other lane was never full, and the order goes on where it was. */
+    computed(set, true, 4, 0);
+    for (uint64_t b = PENDING + 1; b <= PENDING + 4; b++)
+        assert_int_equal(add(set, 0, b, b, 1, -1, 0), 0);
+    assert_int_equal(add(set, 0, PENDING + 5, PENDING + 5, 1, -1, 0), FT_EFULL);
+    assert_int_equal(add(set, 1, 1, 1, 1, -1, 0), 0);
+    computed(set, true, PENDING + 4, 1);
+    ft_closed_free(set);
+}
+
+static void test_order(void **state)
+{
+    (void)state;
+    static const uint64_t burst[] = {10, 20}, access[] = {100, 200};
+    struct ft_closed *set = ft_closed_new(2, PENDING);
+
+    assert_int_equal(add(set, 0, 2, 1, 0, -1, 0), FT_EORDER);
+    assert_int_equal(add(set, 0, 1, 1, 0, -1, 0), 0);
+    assert_int_equal(add(set, 0, 1, 1, 0, -1, 0), FT_EORDER);
+    ft_closed_reset(set, burst, access);
+    computed(set, false, 10, 20);
+    assert_int_equal(add(set, 0, 10, 101, 0, -1, 0), FT_EORDER);
+    assert_int_equal(add(set, 0, 12, 101, 0, -1, 0), FT_EORDER);
+    assert_int_equal(add(set, 0, 11, 102, 1, -1, 0), FT_EORDER);
+    assert_int_equal(add(set, 0, 11, 100, 1, -1, 0), FT_EORDER);
+    assert_int_equal(add(set, 0, 11, 101, 1, 1, 200), 0);
+    assert_int_equal(add(set, 0, 12, 103, 1, -1, 0), FT_EORDER);
+    assert_int_equal(add(set, 0, 12, 102, 1, 1, 201), 0);
+    computed(set, true, 11, 20);
+    /* After what was forgotten, numbers go on too. */
+    assert_int_equal(add(set, 0, 12, 102, 1, -1, 0), FT_EORDER);
+    assert_int_equal(add(set, 0, 13, 103, 1, -1, 0), 0);
+    ft_closed_free(set);
+}
+
+static void test_impossible_lanes(void **state)
+{
+    (void)state;
+    struct ft_closed *set = ft_closed_new(2, PENDING);
+
+    assert_int_equal(add(set, 2, 1, 1, 1, -1, 0), FT_EMALFORMED);
+    assert_int_equal(add(set, FT_LANES_MAX, 1, 1, 1, -1, 0), FT_EMALFORMED);
+    assert_int_equal(add(set, 0, 1, 1, 1, 2, 1), FT_EMALFORMED);
+    assert_int_equal(add(set, 0, 1, 1, 1, 0, 1), FT_EMALFORMED);
+    /* Nothing of what was refused remains. */
+    assert_int_equal(add(set, 0, 1, 1, 1, -1, 0), 0);
+    computed(set, true, 1, 0);
+    ft_closed_free(set);
+}
+
+/* A long tail that waits for one access, cut in the middle again and again. */
+static void test_long_tail(void **state)
+{
+    (void)state;
+    struct ft_closed *set = ft_closed_new(2, 50000);
+
+    for (uint64_t b = 1; b <= 50000; b++)
+        assert_int_equal(add(set, 0, b, b, 1, 1, b), 0);
+    for (uint64_t b = 1; b <= 500; b++) {
+        assert_int_equal(add(set, 1, b, (b - 1) * 100 + 1, 100, -1, 0), 0);
+        computed(set, true, b * 100, b);
+    }
+    ft_closed_free(set);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_arbitrary), cmocka_unit_test(test_runs),
+        cmocka_unit_test(test_circle),    cmocka_unit_test(test_ahead),
+        cmocka_unit_test(test_full),      cmocka_unit_test(test_order),
+        cmocka_unit_test(test_long_tail), cmocka_unit_test(test_impossible_lanes),
+    };
+
+    return cmocka_run_group_tests_name("closed", tests, NULL, NULL);
+}

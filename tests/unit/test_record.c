@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The log record: round trips, a golden record, damage of every kind. With RECORD_GOLDEN_WRITE=1 the golden
+ * file is written anew instead of compared; with RECORD_MEASURE=1 sizes and times are printed.
+ */
+#include "tests/unit/help_record.h"
+#include "ftcore/region.h"
+
+#include <msgpack.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <xxhash.h>
+
+#include <cmocka.h>
+
+#define GOLDEN "tests/golden/record-v1.bin"
+
+static uint8_t wire[FT_RECORD_MAX + 4096];
+
+/* A number of any magnitude. */
+static uint64_t any(void)
+{
+    return draw() >> draw_below(64);
+}
+
+static void random_record(void)
+{
+    static uint8_t value[64];
+    static const uint16_t lens[] = {14, 54, 60, 64, 128, 1500, FT_FRAME_MAX};
+    uint16_t cut = draw_below(2) ? FT_FRAME_MAX : (uint16_t)draw_below(200);
+
+    record_begin((uint16_t)draw_below(FT_LANES_MAX), (uint16_t)draw_below(8), any() | 1);
+    rec->clock = any() >> 1;
+    rec->time = any();
+    rec->released = any();
+    rec->access = any() >> 1;
+    rec->accesses = (uint32_t)any();
+    rec->digest = rec->flags & FT_REC_DIGEST ? draw() : 0;
+    if (rec->flags & FT_REC_BY_CLOCK)
+        rec->inputs = (uint16_t)draw_below(FT_BURST_MAX + 1);
+    else
+        for (uint64_t n = draw_below(FT_BURST_MAX + 1); n; n--) {
+            uint32_t len = draw_below(2) ? lens[draw_below(7)] : 14 + (uint32_t)draw_below(FT_FRAME_MAX - 13);
+            uint16_t taken = (uint16_t)(draw_below(8) == 0 ? draw_below(len + 1) : len < cut ? len : cut);
+
+            record_add_input(len, taken, draw_below(4) == 0 ? (uint8_t)draw() : 0,
+                             (uint8_t)(draw_below(4) != 0));
+        }
+    record_add_bytes();
+    uint64_t own = rec->access, left = rec->accesses;
+    for (uint64_t n = draw_below(4) == 0 ? draw_below(FT_EDGES_MAX + 1) : draw_below(4); n; n--) {
+        uint64_t step = draw_below(2) ? 0 : any() >> 8;
+        uint16_t lane = (uint16_t)draw_below(FT_LANES_MAX);
+
+        if (step >= left || lane == rec->lane)
+            continue;
+        record_add_edge(own + step, lane, draw_below(2) ? draw() : own + draw_below(100));
+        own += step + 1;
+        left -= step + 1;
+    }
+    for (uint64_t n = draw_below(4); n; n--) {
+        for (size_t i = 0; i < sizeof(value); i++)
+            value[i] = (uint8_t)draw();
+        record_add_value(value, (uint32_t)draw_below(sizeof(value) + 1));
+    }
+    record_finish();
+}
+
+static long encode(void)
+{
+    struct ft_fault fault = {""};
+
+    if (ft_record_check(rec, rec->size, &fault))
+        fail_msg("a good record: %s", fault.text);
+    long len = ft_record_encode(rec, wire, sizeof(wire));
+    assert_true(len > 0);
+    assert_true((size_t)len <= ft_record_bound(rec));
+    return len;
+}
+
+static void same_after_decode(long len)
+{
+    struct ft_fault fault = {""};
+
+    memset(back, 0xee, rec->size + 64);
+    long used = ft_record_decode(wire, (size_t)len, back, FT_RECORD_MAX, &fault);
+    if (used != len)
+        fail_msg("used %ld of %ld: %s", used, len, fault.text);
+    assert_memory_equal(rec, back, rec->size);
+    assert_int_equal(((uint8_t *)back)[rec->size], 0xee);
+}
+
+static void test_round_trip(void **state)
+{
+    (void)state;
+    for (uint64_t run = 1; run <= 3000; run++) {
+        draw_seed = run << 32;
+        random_record();
+        same_after_decode(encode());
+    }
+}
+
+/* Extremes: the largest record there is fits, and so do all numbers at their ends. */
+static void test_largest(void **state)
+{
+    (void)state;
+    static uint8_t value[FT_VALUES_MAX - 4];
+
+    record_begin(FT_LANES_MAX - 1, FT_REC_DIGEST, UINT64_MAX);
+    rec->clock = UINT64_MAX - FT_BURST_MAX;
+    rec->time = rec->released = rec->digest = UINT64_MAX;
+    rec->accesses = UINT32_MAX;
+    rec->access = UINT64_MAX - UINT32_MAX;
+    for (unsigned i = 0; i < FT_BURST_MAX; i++)
+        record_add_input(FT_FRAME_MAX, FT_FRAME_MAX, (uint8_t)(255 * (i & 1)), 0);
+    record_add_bytes();
+    for (unsigned i = 0; i < FT_EDGES_MAX; i++)
+        record_add_edge(UINT64_MAX - FT_EDGES_MAX + i, (uint16_t)(i % 15), i & 1 ? 0 : 1ull << 63);
+    record_add_value(value, sizeof(value));
+    record_finish();
+    same_after_decode(encode());
+}
+
+static void test_smallest(void **state)
+{
+    (void)state;
+    record_begin(0, 0, 1);
+    record_finish();
+    assert_int_equal(rec->size, sizeof(struct ft_record));
+    same_after_decode(encode());
+}
+
+/* Records in a row are found one after the other. */
+static void test_in_a_row(void **state)
+{
+    (void)state;
+    record_sample();
+    long one = encode();
+    memcpy(wire + one, wire, (size_t)one);
+    assert_int_equal(ft_record_decode(wire, (size_t)one * 2, back, FT_RECORD_MAX, NULL), one);
+    assert_int_equal(ft_record_decode(wire + one, (size_t)one, back, FT_RECORD_MAX, NULL), one);
+}
+
+static void test_small_room(void **state)
+{
+    (void)state;
+    record_sample();
+    long len = encode();
+    uint8_t *out = malloc((size_t)len);
+    for (long cap = 0; cap < len; cap++)
+        assert_int_equal(ft_record_encode(rec, out, (size_t)cap), FT_EFULL);
+    assert_int_equal(ft_record_encode(rec, out, (size_t)len), len);
+    assert_memory_equal(out, wire, (size_t)len);
+    free(out);
+
+    struct ft_record *tight = malloc(rec->size);
+    struct ft_fault fault;
+    for (size_t cap = 0; cap < rec->size; cap += 8)
+        assert_int_equal(ft_record_decode(wire, (size_t)len, tight, cap, &fault), FT_EFULL);
+    assert_int_equal(ft_record_decode(wire, (size_t)len, tight, rec->size, &fault), len);
+    free(tight);
+}
+
+/* One byte an input like the one before it, four for the first of another port. */
+static long encoded(unsigned inputs, uint8_t port)
+{
+    record_begin(0, 0, 100000);
+    for (unsigned i = 0; i < inputs; i++)
+        record_add_input(64, 64, port, FT_IN_OUTSIDE);
+    record_add_bytes();
+    record_finish();
+    return encode();
+}
+
+/* Frames of all sizes captured up to 54 bytes: only the first says so. */
+static long encoded_headers(unsigned inputs)
+{
+    static const uint32_t lens[] = {70, 60, 54, 50, 40, 14, 77};
+
+    record_begin(0, 0, 100000);
+    for (unsigned i = 0; i < inputs; i++)
+        record_add_input(lens[i % 7], (uint16_t)(lens[i % 7] < 54 ? lens[i % 7] : 54), 0, FT_IN_OUTSIDE);
+    record_add_bytes();
+    record_finish();
+    return encode() - rec->bytes;
+}
+
+static void test_cost_of_inputs(void **state)
+{
+    (void)state;
+    assert_int_equal(encoded(32, 0) - encoded(16, 0), 16 * (64 + 1));
+    assert_int_equal(encoded(1, 1) - encoded(1, 0), 3);
+    assert_int_equal(encoded_headers(28) - encoded_headers(14), 14);
+}
+
+static void test_golden(void **state)
+{
+    (void)state;
+    static uint8_t golden[4096];
+
+    record_sample();
+    long len = encode();
+    bool write = getenv("RECORD_GOLDEN_WRITE") != NULL;
+    FILE *file = fopen(GOLDEN, write ? "wb" : "rb");
+    assert_non_null(file);
+    if (write)
+        assert_int_equal(fwrite(wire, 1, (size_t)len, file), len);
+    else
+        assert_int_equal(fread(golden, 1, sizeof(golden), file), len);
+    fclose(file);
+    if (write)
+        return;
+    assert_memory_equal(golden, wire, (size_t)len);
+    assert_int_equal(ft_record_decode(golden, (size_t)len, back, FT_RECORD_MAX, NULL), len);
+    assert_memory_equal(rec, back, rec->size);
+}
+
+static void put64(uint8_t *p, uint64_t v)
+{
+    for (int i = 0; i < 8; i++)
+        p[i] = (uint8_t)(v >> (56 - 8 * i));
+}
+
+/* The golden record by any msgpack reader: the format is what the essay says, not merely what decode accepts.
+ */
+static void test_plain_msgpack(void **state)
+{
+    (void)state;
+    static const uint64_t numbers[] = {1,     3,
+                                       6,     1000,
+                                       32000, 1700000000123456789ull,
+                                       31990, 500,
+                                       20,    0x0123456789abcdefull,
+                                       4,     64 + 64 + 54 + 54,
+                                       3,     4 + 7 + 4};
+    static const uint8_t inputs[] = {100, 100, 0x9d, 0x17, 54, 1, 0, 0xd4, 0x15};
+    static const uint8_t edges[] = {1, 19, 0x60, 0xd5, 0x07, 0xb1, 0x01, 0xa4, 0x03};
+    msgpack_unpacked un;
+
+    record_sample();
+    long len = encode();
+    msgpack_unpacked_init(&un);
+    assert_int_equal(msgpack_unpack_next(&un, (char *)wire, (size_t)len, NULL), MSGPACK_UNPACK_SUCCESS);
+    assert_int_equal(un.data.type, MSGPACK_OBJECT_ARRAY);
+    assert_int_equal(un.data.via.array.size, 16);
+    const msgpack_object *o = un.data.via.array.ptr;
+    for (int i = 0; i < 14; i++)
+        assert_int_equal(o[i].via.u64, numbers[i]);
+    assert_int_equal(o[14].type, MSGPACK_OBJECT_BIN);
+    assert_int_equal(o[14].via.bin.size, sizeof(inputs) + rec->bytes + sizeof(edges) + rec->values);
+    assert_memory_equal(o[14].via.bin.ptr, inputs, sizeof(inputs));
+    assert_memory_equal(o[14].via.bin.ptr + sizeof(inputs) + rec->bytes, edges, sizeof(edges));
+    assert_int_equal(o[15].via.u64, XXH3_64bits(wire, (size_t)len - 9));
+    msgpack_unpacked_destroy(&un);
+}
+
+/* Damage. */
+
+static void test_truncation(void **state)
+{
+    (void)state;
+    struct ft_fault fault;
+
+    record_sample();
+    long len = encode();
+    for (long n = 0; n < len; n++)
+        assert_int_equal(record_decode_exact(wire, (size_t)n, &fault), FT_ETRUNC);
+    assert_non_null(strstr(fault.text, "input ends, expected checksum"));
+}
+
+static void test_bit_flips(void **state)
+{
+    (void)state;
+    struct ft_fault fault;
+
+    record_sample();
+    long len = encode();
+    for (long bit = 0; bit < len * 8; bit++) {
+        wire[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        if (record_decode_exact(wire, (size_t)len, &fault) >= 0)
+            fail_msg("bit %ld flipped and not noticed", bit);
+        wire[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+}
+
+/* Bytes at random places of good records, the checksum made to fit: only the rules stand in the way. */
+static void test_forged(void **state)
+{
+    (void)state;
+    struct ft_fault fault;
+    unsigned bad = 0;
+
+    draw_seed = 99;
+    for (unsigned i = 0; i < 20000; i++) {
+        record_sample();
+        long len = encode();
+        for (uint64_t n = 1 + draw_below(3); n; n--)
+            wire[draw_below((uint64_t)len - 9)] = (uint8_t)draw();
+        put64(wire + len - 8, XXH3_64bits(wire, (size_t)len - 9));
+        long used = record_decode_exact(wire, (size_t)len, &fault);
+        bad += used < 0;
+        if (used >= 0 && ft_record_check(back, back->size, &fault))
+            fail_msg("decoded, yet %s", fault.text);
+    }
+    assert_true(bad > 2000);
+}
+
+static void test_noise(void **state)
+{
+    (void)state;
+    static uint8_t noise[300];
+    struct ft_fault fault;
+
+    draw_seed = 7;
+    for (unsigned i = 0; i < 20000; i++) {
+        for (size_t k = 0; k < sizeof(noise); k++)
+            noise[k] = (uint8_t)draw();
+        if (i & 1)
+            memcpy(noise, "\xdc\x00\x10\x01", 4);
+        assert_true(record_decode_exact(noise, draw_below(sizeof(noise)), &fault) < 0);
+    }
+}
+
+/* In memory. */
+
+static void check_refuses(size_t size, const char *text)
+{
+    struct ft_fault fault = {""};
+
+    assert_int_equal(ft_record_check(rec, size, &fault), FT_EMALFORMED);
+    if (!strstr(fault.text, text))
+        fail_msg("got '%s', expected '%s'", fault.text, text);
+    record_sample();
+    assert_int_equal(ft_record_check(rec, rec->size, &fault), 0);
+}
+
+static void test_check(void **state)
+{
+    (void)state;
+    record_sample();
+    struct ft_input *in = (struct ft_input *)((uint8_t *)rec + sizeof(*rec));
+    struct ft_edge *edge = (struct ft_edge *)((uint8_t *)rec + ft_record_edges_at(rec));
+    uint8_t *values = (uint8_t *)rec + ft_record_values_at(rec);
+    const uint32_t size = rec->size;
+    char text[64];
+
+    check_refuses(sizeof(*rec) - 8, "offset 0: 64 bytes, expected a record of at least 72");
+    check_refuses(size - 8, "size is");
+    rec->size -= 8;
+    check_refuses(size, "offset 0: size is");
+    rec->size += 8;
+    check_refuses(size + 8, "offset 0: size is");
+    rec->lane = FT_LANES_MAX;
+    check_refuses(size, "offset 4: lane is 16");
+    rec->flags = 8;
+    check_refuses(size, "offset 6: flags is 8");
+    rec->burst = 0;
+    check_refuses(size, "offset 8: burst is 0");
+    rec->inputs = 33;
+    check_refuses(size, "inputs is 33");
+    rec->edges = 1025;
+    check_refuses(size, "edges is 1025");
+    rec->values = UINT32_MAX;
+    check_refuses(size, "values is 4294967295");
+    rec->bytes = UINT32_MAX;
+    check_refuses(size, "bytes is 4294967295");
+    rec->access = UINT64_MAX - 19;
+    check_refuses(size, "access wraps");
+    rec->clock = UINT64_MAX - 3;
+    check_refuses(size, "clock wraps");
+    rec->flags |= FT_REC_BY_CLOCK;
+    check_refuses(size, "in a burst by clock");
+    in[2].wire = 13;
+    check_refuses(size, "offset 88: input 2 is 13 bytes on the wire");
+    in[2].wire = 53;
+    check_refuses(size, "input 2 has 54 bytes taken, expected at most its 53");
+    in[3].taken = 53;
+    check_refuses(size, "inputs have 235 bytes taken, expected 236");
+    in[0].flags = 0x80;
+    check_refuses(size, "input 0 has flags 128");
+    edge[1].own = 500;
+    snprintf(text, sizeof(text), "offset %zu: edge 1 is at access 500, expected 501",
+             ft_record_edges_at(rec) + 24);
+    check_refuses(size, text);
+    edge[0].own = 499;
+    check_refuses(size, "edge 0 is at access 499");
+    edge[2].own = 520;
+    check_refuses(size, "edge 2 is at access 520");
+    edge[2].lane = 3;
+    check_refuses(size, "edge 2 names lane 3");
+    edge[2].lane = FT_LANES_MAX;
+    check_refuses(size, "edge 2 names lane 16");
+    values[0] = 12;
+    check_refuses(size, "value of 12 bytes, expected at most the 11 left");
+    values[0] = 8;
+    check_refuses(size, "3 bytes left for a value");
+}
+
+static double measure(bool decoding, long len, unsigned rounds)
+{
+    struct timespec a, b;
+
+    clock_gettime(CLOCK_MONOTONIC, &a);
+    for (unsigned i = 0; i < rounds; i++)
+        if (decoding)
+            assert_int_equal(ft_record_decode(wire, (size_t)len, back, FT_RECORD_MAX, NULL), len);
+        else
+            assert_int_equal(ft_record_encode(rec, wire, sizeof(wire)), len);
+    clock_gettime(CLOCK_MONOTONIC, &b);
+    return ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / rounds;
+}
+
+static void test_measure(void **state)
+{
+    (void)state;
+    if (!getenv("RECORD_MEASURE"))
+        return;
+    for (unsigned inputs = 1; inputs <= 32; inputs *= 2) {
+        encoded(inputs, 0);
+        rec->clock = rec->released = 123456789;
+        rec->time = 1700000000123456789ull;
+        rec->access = 4000000;
+        long len = encode();
+        print_message(
+            "# %2u inputs of 64: %ld bytes, %.2f an input beyond its 64; encode %.0f ns, decode %.0f ns\n",
+            inputs, len, (double)len / inputs - 64, measure(false, len, 200000), measure(true, len, 200000));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_largest),
+        cmocka_unit_test(test_smallest),   cmocka_unit_test(test_in_a_row),
+        cmocka_unit_test(test_small_room), cmocka_unit_test(test_cost_of_inputs),
+        cmocka_unit_test(test_golden),     cmocka_unit_test(test_plain_msgpack),
+        cmocka_unit_test(test_truncation), cmocka_unit_test(test_bit_flips),
+        cmocka_unit_test(test_forged),     cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_check),      cmocka_unit_test(test_measure),
+    };
+
+    return cmocka_run_group_tests_name("record", tests, NULL, NULL);
+}

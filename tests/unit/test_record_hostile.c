@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Records built by hand with msgpack, so that the encoder has no say: what decoding must refuse, and how. */
+#include "ftcore/region.h"
+#include "tests/unit/help_record.h"
+
+#include <msgpack.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include <cmocka.h>
+
+enum {
+    VERSION,
+    LANE,
+    FLAGS,
+    BURST,
+    CLOCK,
+    TIME,
+    RELEASED,
+    ACCESS,
+    ACCESSES,
+    DIGEST,
+    INPUTS,
+    BYTES,
+    EDGES,
+    VALUES
+};
+
+static uint64_t head[14];
+static uint8_t body[FT_RECORD_MAX];
+static size_t body_len;
+
+static void plain_head(void)
+{
+    static const uint64_t plain[14] = {
+        [VERSION] = 1, [LANE] = 2, [BURST] = 7, [ACCESS] = 100, [ACCESSES] = 10};
+
+    memcpy(head, plain, sizeof(head));
+    body_len = 0;
+}
+
+static void put(const void *bytes, size_t len)
+{
+    memcpy(body + body_len, bytes, len);
+    body_len += len;
+}
+
+#define PUT(...) put((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+
+static long forge(struct ft_fault *fault)
+{
+    msgpack_sbuffer sb;
+    msgpack_packer pk;
+
+    msgpack_sbuffer_init(&sb);
+    msgpack_packer_init(&pk, &sb, msgpack_sbuffer_write);
+    msgpack_pack_array(&pk, 16);
+    for (int i = 0; i < 14; i++)
+        msgpack_pack_uint64(&pk, head[i]);
+    msgpack_pack_bin(&pk, body_len);
+    msgpack_pack_bin_body(&pk, body, body_len);
+    uint64_t sum = XXH3_64bits(sb.data, sb.size);
+    msgpack_pack_fix_uint64(&pk, sum);
+    long used = record_decode_exact((uint8_t *)sb.data, sb.size, fault);
+    if (used >= 0)
+        assert_int_equal(used, sb.size);
+    msgpack_sbuffer_destroy(&sb);
+    return used;
+}
+
+static void refused(int error, const char *text)
+{
+    struct ft_fault fault;
+    long used = forge(&fault);
+
+    if (used != error)
+        fail_msg("got %ld (%s), expected %d: %s", used, fault.text, error, text);
+    if (!strstr(fault.text, text))
+        fail_msg("got '%s', expected '%s'", fault.text, text);
+}
+
+static void good(void)
+{
+    struct ft_fault fault;
+
+    if (forge(&fault) < 0)
+        fail_msg("refused: %s", fault.text);
+    assert_int_equal(ft_record_check(back, back->size, &fault), 0);
+}
+
+static void hostile_number(int field, uint64_t value, int error, const char *text)
+{
+    plain_head();
+    head[field] = value;
+    refused(error, text);
+}
+
+static void test_hostile_heads(void **state)
+{
+    (void)state;
+    plain_head();
+    good();
+    hostile_number(VERSION, 2, FT_EVERSION, "offset 3: version is 2, expected 1");
+    hostile_number(VERSION, 0, FT_EVERSION, "version is 0");
+    hostile_number(LANE, FT_LANES_MAX, FT_EMALFORMED, "offset 4: lane is 16, expected 0 to 15");
+    hostile_number(LANE, 65536 + 2, FT_EMALFORMED, "lane is 65538");
+    hostile_number(FLAGS, 8, FT_EMALFORMED, "flags is 8, expected 0 to 7");
+    hostile_number(FLAGS, 1u << 16, FT_EMALFORMED, "flags is 65536");
+    hostile_number(BURST, 0, FT_EMALFORMED, "burst is 0, expected 1");
+    hostile_number(ACCESSES, 1ull << 32, FT_EMALFORMED, "accesses is 4294967296");
+    hostile_number(ACCESS, UINT64_MAX, FT_EMALFORMED, "access wraps");
+    hostile_number(DIGEST, 5, FT_EMALFORMED, "digest without its flag");
+    hostile_number(INPUTS, FT_BURST_MAX + 1, FT_EMALFORMED, "inputs is 33, expected 0 to 32");
+    hostile_number(INPUTS, 65536, FT_EMALFORMED, "inputs is 65536");
+    hostile_number(BYTES, FT_BURST_MAX * FT_FRAME_MAX + 1, FT_EMALFORMED, "bytes is 294913");
+    hostile_number(BYTES, UINT64_MAX, FT_EMALFORMED, "bytes is 18446744073709551615");
+    hostile_number(EDGES, FT_EDGES_MAX + 1, FT_EMALFORMED, "edges is 1025, expected 0 to 1024");
+    hostile_number(EDGES, 65536, FT_EMALFORMED, "edges is 65536");
+    hostile_number(VALUES, FT_VALUES_MAX + 1, FT_EMALFORMED, "values is 65537, expected 0 to 65536");
+    hostile_number(VALUES, 1ull << 32, FT_EMALFORMED, "values is 4294967296");
+
+    /* Offsets count numbers of all lengths. */
+    plain_head();
+    head[CLOCK] = 1ull << 40;
+    head[TIME] = 70000;
+    head[RELEASED] = 300;
+    head[DIGEST] = 200;
+    refused(FT_EMALFORMED, "offset 26: digest without its flag");
+    head[DIGEST] = 0;
+    head[EDGES] = FT_EDGES_MAX + 1;
+    refused(FT_EMALFORMED, "offset 29: edges is 1025");
+    plain_head();
+    head[CLOCK] = UINT64_MAX;
+    head[INPUTS] = 1;
+    PUT(0);
+    refused(FT_EMALFORMED, "clock wraps");
+    plain_head();
+    head[FLAGS] = FT_REC_BY_CLOCK;
+    head[INPUTS] = 32;
+    good();
+    head[BYTES] = 1;
+    PUT(0);
+    refused(FT_EMALFORMED, "bytes is 1 in a burst by clock, expected 0");
+    plain_head();
+    head[FLAGS] = FT_REC_DIGEST;
+    head[DIGEST] = UINT64_MAX;
+    good();
+}
+
+static void test_hostile_inputs(void **state)
+{
+    (void)state;
+    static uint8_t frame[64];
+
+    plain_head();
+    head[INPUTS] = 1;
+    head[BYTES] = 64;
+    PUT(100);
+    put(frame, 64);
+    good();
+    assert_int_equal(ft_record_inputs(back)->flags, FT_IN_OUTSIDE);
+    head[BYTES] = 63;
+    refused(FT_EMALFORMED, "inputs have 64 bytes taken, expected 63");
+    head[BYTES] = 65;
+    refused(FT_EMALFORMED, "inputs have 64 bytes taken, expected 65");
+    head[BYTES] = 64;
+    body_len--;
+    refused(FT_EMALFORMED, "63 bytes left in the body, expected 64");
+    body_len += 2;
+    refused(FT_EMALFORMED, "1 bytes more, expected the body's end");
+    head[INPUTS] = 2;
+    body_len = 1;
+    refused(FT_EMALFORMED, "body ends");
+
+    plain_head();
+    head[INPUTS] = 1;
+    head[BYTES] = 64;
+    PUT(101, 64, 3, 1);
+    put(frame, 64);
+    good();
+    assert_int_equal(ft_record_inputs(back)->port, 3);
+    body[1] = 65;
+    refused(FT_EMALFORMED, "offset 19: input 0 has 65 bytes taken, expected at most its 64");
+    body[1] = 64;
+    body[3] = 2;
+    refused(FT_EMALFORMED, "input 0 has flags 2");
+    body_len = 3;
+    refused(FT_EMALFORMED, "body ends");
+
+    /* wire 9216 is (9216 - 14) * 2 = 18404: e4 8f 01; one byte more is e6 8f 01 */
+    plain_head();
+    head[INPUTS] = 1;
+    PUT(0xe5, 0x8f, 0x01, 0, 0, 0);
+    good();
+    body[0] = 0xe7;
+    refused(FT_EMALFORMED, "input 0 is 9217 bytes on the wire, expected 14 to 9216");
+    /* as much as 64 bits of it, and more than that */
+    plain_head();
+    head[INPUTS] = 1;
+    PUT(0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01);
+    refused(FT_EMALFORMED, "expected an input");
+    PUT(0x01);
+    body[9] = 0x81;
+    refused(FT_EMALFORMED, "expected an input");
+    plain_head();
+    head[INPUTS] = 1;
+    PUT(0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x02);
+    refused(FT_EMALFORMED, "expected an input");
+}
+
+static void test_hostile_edges(void **state)
+{
+    (void)state;
+    plain_head();
+    head[EDGES] = 2;
+    PUT(0x03, 0, 0x13, 0x09); /* own 100 then 102, lane 3, access 100 then 95 */
+    good();
+    const struct ft_edge *edge = (const void *)((uint8_t *)back + ft_record_edges_at(back));
+    assert_int_equal(edge[0].own, 100);
+    assert_int_equal(edge[1].own, 102);
+    assert_int_equal(edge[1].access, 95);
+    body[0] = 0x02;
+    refused(FT_EMALFORMED, "offset 19: edge 0 names lane 2, expected another than 2");
+    plain_head();
+    head[EDGES] = 1;
+    PUT(0x93, 0x01, 0); /* 100 + 9 is the last access */
+    good();
+    body[0] = 0xa3;
+    refused(FT_EMALFORMED, "edge 0 is at access 110, expected 100 or later, before 110");
+    head[ACCESSES] = 0;
+    refused(FT_EMALFORMED, "edge 0 is at access 110");
+    body_len--;
+    refused(FT_EMALFORMED, "expected an edge");
+
+    /* Order cannot go back but by wrapping around. */
+    plain_head();
+    head[ACCESS] = UINT64_MAX - 10;
+    head[EDGES] = 2;
+    PUT(0x03, 0, 0xf3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0);
+    refused(FT_EMALFORMED, "edge 1 is at access");
+}
+
+static void test_hostile_values(void **state)
+{
+    (void)state;
+    plain_head();
+    head[VALUES] = 9;
+    PUT(1, 0, 0, 0, 'x', 0, 0, 0, 0);
+    good();
+    body[5] = 1;
+    refused(FT_EMALFORMED, "offset 24: value of 1 bytes, expected at most the 0 left");
+    body[0] = body[1] = body[2] = body[3] = 0xff;
+    refused(FT_EMALFORMED, "offset 19: value of 4294967295 bytes, expected at most the 5 left");
+    plain_head();
+    head[VALUES] = 3;
+    PUT(0, 0, 0);
+    refused(FT_EMALFORMED, "3 bytes left for a value, expected a length of 4");
+    head[VALUES] = 4;
+    refused(FT_EMALFORMED, "3 bytes left in the body, expected 4");
+}
+
+static void test_hostile_msgpack(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t len;
+        int error;
+        const char *text;
+    } cases[] = {
+#define BYTES(literal) literal, sizeof(literal) - 1
+        {BYTES(""), FT_ETRUNC, "offset 0: input ends, expected version"},
+        {BYTES("\x01"), FT_EMALFORMED, "offset 0: a number, expected an array of 16"},
+        {BYTES("\x90"), FT_EMALFORMED, "an empty array"},
+        {BYTES("\xc1"), FT_EMALFORMED, "offset 0: byte c1, expected msgpack"},
+        {BYTES("\xc4\x01x"), FT_EMALFORMED, "bin, expected an array"},
+        {BYTES("\xdf\xff\xff\xff\xff"), FT_EMALFORMED, "a map, expected an array"},
+        {BYTES("\x91\x01"), FT_EMALFORMED, "array of 1, expected 16"},
+        {BYTES("\x91\x05"), FT_EVERSION, "version is 5, expected 1"},
+        {BYTES("\xdd\xff\xff\xff\xff\x01"), FT_EMALFORMED, "offset 5: array of 4294967295, expected 16"},
+        {BYTES("\xdc\x00\x11\x01"), FT_EMALFORMED, "array of 17, expected 16"},
+        {BYTES("\xdc\x00\x10\x01\xdd\xff\xff\xff\xff"), FT_EMALFORMED, "offset 4: an array, expected lane"},
+        {BYTES("\xdc\x00\x10\x01\xdf\xff\xff\xff\xff"), FT_EMALFORMED, "offset 4: a map, expected lane"},
+        {BYTES("\xdc\x00\x10\x01\x90"), FT_EMALFORMED, "an empty array, expected lane"},
+        {BYTES("\xdc\x00\x10\x01\xff"), FT_EMALFORMED,
+         "a signed number, expected lane as an unsigned number"},
+        {BYTES("\xdc\x00\x10\x01\xcc\x01\xc0"), FT_EMALFORMED, "offset 6: nil, expected flags"},
+        {BYTES("\xdc\x00\x10\x01\xa1x"), FT_EMALFORMED, "a string, expected lane"},
+        {BYTES("\xdc\x00\x10\x01\xd4\x01x"), FT_EMALFORMED, "an extension, expected lane"},
+        {BYTES("\xdc\x00\x10\x01\xc9\xff\xff\xff\xff\x00"), FT_EMALFORMED, "an extension, expected lane"},
+        {BYTES("\xdc\x00\x10\x01\xc4\x01x"), FT_EMALFORMED, "bin, expected lane"},
+        {BYTES("\xdc\x00\x10\x01\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x05"), FT_EMALFORMED,
+         "offset 17: a number, expected body as bin"},
+        {BYTES("\xdc\x00\x10\x01\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc6\xff\xff\xff\xff"),
+         FT_ETRUNC, "offset 22: input ends, expected body"},
+        {BYTES("\xdc\x00\x10\x01\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc4\x00\x05"),
+         FT_EMALFORMED, "short checksum, expected cf and 8 bytes"},
+        {BYTES("\xdc\x00\x10\x01\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc4\x01x\x05"),
+         FT_EMALFORMED, "short checksum, expected cf and 8 bytes"},
+        {BYTES("\xdc\x00\x10\x01\x02\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc4\x00\xcf\1\1\1\1\1\1"
+               "\1\1"),
+         FT_ECHECKSUM, "offset 19: checksum is 0101010101010101, expected "},
+#undef BYTES
+    };
+    struct ft_fault fault;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        long used = record_decode_exact((const uint8_t *)cases[i].bytes, cases[i].len, &fault);
+
+        if (used != cases[i].error || !strstr(fault.text, cases[i].text))
+            fail_msg("case %zu: %ld '%s', expected %d '%s'", i, used, fault.text, cases[i].error,
+                     cases[i].text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hostile_heads),   cmocka_unit_test(test_hostile_inputs),
+        cmocka_unit_test(test_hostile_edges),   cmocka_unit_test(test_hostile_values),
+        cmocka_unit_test(test_hostile_msgpack),
+    };
+
+    return cmocka_run_group_tests_name("record_hostile", tests, NULL, NULL);
+}
