@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the arithmetic of the Internet checksum. One's complement sums do not depend on byte order, so words
+ * are taken as they lie in memory.
+ */
+#include "nflib/packet.h"
+
+#include <string.h>
+
+static uint16_t fold(uint64_t sum)
+{
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)sum;
+}
+
+uint16_t nf_checksum(const void *data, uint32_t n)
+{
+    const uint8_t *at = data;
+    uint64_t sum = 0;
+    for (; n >= 4; at += 4, n -= 4) {
+        uint32_t w;
+        memcpy(&w, at, 4);
+        sum += w;
+    }
+    if (n >= 2) {
+        uint16_t w;
+        memcpy(&w, at, 2);
+        sum += w;
+        at += 2;
+        n -= 2;
+    }
+    if (n)
+        sum += *at;
+    return (uint16_t)~fold(sum);
+}
+
+uint16_t nf_checksum_adjust16(uint16_t sum, uint16_t from, uint16_t to)
+{
+    return (uint16_t)~fold((uint64_t)(uint16_t)~sum + (uint16_t)~from + to);
+}
+
+uint16_t nf_checksum_adjust32(uint16_t sum, uint32_t from, uint32_t to)
+{
+    uint32_t not_from = ~from;
+    return (uint16_t)~fold((uint64_t)(uint16_t)~sum + not_from + to);
+}

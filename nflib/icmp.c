@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the ICMP messages that the chain's L3 sends. An error quotes the IPv4 header and eight bytes: what is
+ * captured of every packet, so that a replay makes the same bytes.
+ */
+#include "nflib/icmp.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#define OWN_TTL 64u
+
+bool nf_addr_many(uint32_t addr)
+{
+    uint32_t a = ntohl(addr);
+    return a >> 28 == 14 || a == 0xffffffffu;
+}
+
+bool nf_addr_martian(uint32_t addr)
+{
+    uint32_t a = ntohl(addr);
+    return a >> 24 == 0 || a >> 24 == 127 || (a >> 28 == 15 && a != 0xffffffffu);
+}
+
+bool nf_icmp_may_complain(const struct nf_packet *p)
+{
+    if (!(p->flags & NF_P_IPV4) || p->flags & (NF_P_LATER | NF_P_EMITTED | NF_P_LOCAL))
+        return false;
+    if (nf_addr_martian(p->saddr) || nf_addr_many(p->saddr))
+        return false;
+    if (p->proto != IPPROTO_ICMP)
+        return true;
+    return p->flags & NF_P_L4 && (p->icmp_type == 0 || p->icmp_type == 8 ||
+                                  (p->icmp_type >= 13 && p->icmp_type <= 18)); /* queries and their answers */
+}
+
+uint32_t nf_icmp_error(const struct nf_packet *p, uint8_t type, uint8_t code, uint32_t saddr,
+                       uint8_t out[NF_ICMP_ERROR_MAX])
+{
+    uint32_t header = (uint32_t)p->l4 - p->l3, quoted = header + (p->l4_len < 8 ? p->l4_len : 8u);
+    if (p->l3 + quoted > p->have)
+        quoted = p->have - p->l3;
+    uint8_t *ip = out + 14, *icmp = ip + 20;
+    memset(out, 0, 14 + 20 + 8);
+    out[12] = 0x08;
+    memcpy(icmp + 8, p->data + p->l3, quoted);
+    icmp[0] = type;
+    icmp[1] = code;
+    uint16_t sum = nf_checksum(icmp, 8 + quoted);
+    memcpy(icmp + 2, &sum, 2);
+    uint16_t total = htons((uint16_t)(20 + 8 + quoted));
+    ip[0] = 0x45;
+    ip[1] = 0xc0; /* internetwork control */
+    memcpy(ip + 2, &total, 2);
+    ip[6] = 0x40; /* never fragmented, so it needs no identification */
+    ip[8] = OWN_TTL;
+    ip[9] = IPPROTO_ICMP;
+    memcpy(ip + 12, &saddr, 4);
+    memcpy(ip + 16, &p->saddr, 4);
+    sum = nf_checksum(ip, 20);
+    memcpy(ip + 10, &sum, 2);
+    return 14 + 20 + 8 + quoted;
+}
+
+static void change_byte(uint8_t *at, uint32_t word_at, uint32_t sum_at, uint32_t byte_at, uint8_t value)
+{
+    uint16_t from, to, sum;
+    memcpy(&from, at + word_at, 2);
+    at[byte_at] = value;
+    memcpy(&to, at + word_at, 2);
+    memcpy(&sum, at + sum_at, 2);
+    sum = nf_checksum_adjust16(sum, from, to);
+    memcpy(at + sum_at, &sum, 2);
+}
+
+bool nf_icmp_turn_round(struct nf_packet *p)
+{
+    if (!(p->flags & NF_P_L4) || p->proto != IPPROTO_ICMP || p->icmp_type != 8 || p->icmp_code != 0 ||
+        p->flags & (NF_P_FRAGMENT | NF_P_OPTIONS | NF_P_EMITTED))
+        return false;
+    uint32_t from = p->saddr, to = p->daddr;
+    nf_packet_set_saddr(p, to);
+    nf_packet_set_daddr(p, from);
+    change_byte(p->data + p->l3, 8, 10, 8, OWN_TTL);
+    change_byte(p->data + p->l4, 0, 2, 0, 0);
+    p->icmp_type = 0;
+    p->flags |= NF_P_LOCAL;
+    return true;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ICMP messages of the chain's own: errors about a packet, and echo replies made from the request in place.
+ */
+#ifndef NFLIB_ICMP_H
+#define NFLIB_ICMP_H
+
+#include "nflib/packet.h"
+
+#define NF_ICMP_ERROR_MAX (14u + 20 + 8 + 60 + 8)
+
+/* May an error about this packet be sent at all (RFC 1122, 3.2.2): not about errors, later fragments, or a
+ * source that is no station. */
+bool nf_icmp_may_complain(const struct nf_packet *p);
+/* An error about `p` from `saddr` to its source, MAC addresses left zero. Returns the frame's length. */
+uint32_t nf_icmp_error(const struct nf_packet *p, uint8_t type, uint8_t code, uint32_t saddr,
+                       uint8_t out[NF_ICMP_ERROR_MAX]);
+/* Makes an echo request its own reply; the payload need not be there. False: it is none. */
+bool nf_icmp_turn_round(struct nf_packet *p);
+
+/* An address that can be neither source nor destination of what a router forwards: 0/8, 127/8, class E. */
+bool nf_addr_martian(uint32_t addr);
+bool nf_addr_many(uint32_t addr); /* multicast or 255.255.255.255 */
+
+#endif

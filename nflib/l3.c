@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns both ends of the chain: what is taken in and what leaves, by the configured addresses and routes.
+ * State in arena (lane, 0): counters, the neighbour table, and when the next ICMP error may be sent. The
+ * route table here is the configuration's, sorted; it is no state.
+ */
+#include "nflib/l3.h"
+
+#include "nflib/icmp.h"
+#include "nflib/neighbour.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROUTES_ALL   (NF_ROUTES_MAX + NF_PORTS_MAX)
+#define OWN_MAX      (NF_PORTS_MAX * 9u)
+#define ERROR_EVERY  (10 * NF_MS)  /* 100 ICMP errors a second … */
+#define ERRORS_AHEAD (500 * NF_MS) /* … 50 of them in a row */
+
+struct l3_state {
+    uint64_t errors_paid; /* chain time up to which the sent errors are paid for */
+};
+
+struct own {
+    uint32_t addr;
+    uint8_t port;
+};
+
+struct nf_l3 {
+    struct nf *nf;
+    const struct nf_l3_config *config;
+    const struct l3_state *state;
+    struct nf_neighbours neighbours;
+    struct own own[OWN_MAX];
+    struct nf_route route[ROUTES_ALL]; /* longest prefix first */
+    uint32_t owns, routes;
+};
+
+static const char *const counter_names[] = {
+    [NF_L3_ARP] = "l3_arp",
+    [NF_L3_VLAN] = "l3_vlan",
+    [NF_L3_OTHER_MAC] = "l3_other_mac",
+    [NF_L3_BROADCAST] = "l3_broadcast",
+    [NF_L3_NOT_IPV4] = "l3_not_ipv4",
+    [NF_L3_MALFORMED] = "l3_malformed",
+    [NF_L3_MARTIAN] = "l3_martian",
+    [NF_L3_LOCAL] = "l3_local",
+    [NF_L3_TTL] = "l3_ttl",
+    [NF_L3_NO_ROUTE] = "l3_no_route",
+    [NF_L3_NO_NEIGHBOUR] = "l3_no_neighbour",
+    [NF_L3_ARP_CONFLICT] = "l3_arp_conflict",
+    [NF_L3_ARP_ASKED] = "l3_arp_asked",
+    [NF_L3_ARP_ANSWERED] = "l3_arp_answered",
+    [NF_L3_ECHO_ANSWERED] = "l3_echo_answered",
+    [NF_L3_ICMP_SENT] = "l3_icmp_sent",
+    [NF_L3_ICMP_LIMITED] = "l3_icmp_limited",
+    [NF_L3_NEIGHBOURS_FULL] = "l3_neighbours_full",
+    [NF_L3_COUNTERS] = NULL,
+};
+
+static bool show_module(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
+{
+    return nf_l3_show(nf->state, out, cursor);
+}
+
+static const struct nf_module l3_module = {
+    .name = "l3",
+    .summary = "addresses, routes and neighbours of the chain",
+    .counters = counter_names,
+    .show = show_module,
+};
+
+/* ---- making --------------------------------------------------------------------------------------- */
+
+uint64_t nf_l3_bytes(const struct nf_l3_config *config)
+{
+    (void)config;
+    return sizeof(struct l3_state) + NF_L3_COUNTERS * sizeof(uint64_t) + nf_neighbours_bytes() + 4096;
+}
+
+static void add_route(struct nf_l3 *l3, struct nf_route route)
+{
+    uint32_t at = l3->routes++;
+    route.addr &= route.mask;
+    for (; at > 0 && ntohl(l3->route[at - 1].mask) < ntohl(route.mask); at--)
+        l3->route[at] = l3->route[at - 1];
+    l3->route[at] = route;
+}
+
+static void read_config(struct nf_l3 *l3, const struct nf_l3_config *config)
+{
+    for (uint8_t i = 0; i < config->ports; i++) {
+        const struct nf_interface *port = &config->port[i];
+        if (port->addr) {
+            l3->own[l3->owns++] = (struct own){port->addr, i};
+            add_route(l3, (struct nf_route){.addr = port->addr, .mask = port->mask, .port = i});
+        }
+        for (unsigned e = 0; e < port->extras; e++)
+            l3->own[l3->owns++] = (struct own){port->extra[e], i};
+    }
+    for (unsigned i = 0; i < config->routes; i++)
+        add_route(l3, config->route[i]);
+}
+
+static const struct nf_route *find_route(const struct nf_l3 *l3, uint32_t addr)
+{
+    for (uint32_t i = 0; i < l3->routes; i++)
+        if (((addr ^ l3->route[i].addr) & l3->route[i].mask) == 0)
+            return &l3->route[i];
+    return NULL;
+}
+
+static int add_hops(struct nf_l3 *l3, struct ft_fault *fault)
+{
+    int error = FT_OK;
+    for (uint32_t i = 0; i < l3->routes && !error; i++)
+        if (l3->route[i].via)
+            error = nf_neighbours_add_hop(&l3->neighbours, l3->route[i].via, l3->route[i].port);
+    for (unsigned i = 0; i < l3->config->next_hops && !error; i++) {
+        const struct nf_route *route = find_route(l3, l3->config->next_hop[i]);
+        if (!route)
+            return ft_fail(fault, FT_EINVAL, "l3: next hop %u is on no link of the chain", i + 1);
+        error = nf_neighbours_add_hop(&l3->neighbours, l3->config->next_hop[i], route->port);
+    }
+    return error ? ft_fail(fault, error, "l3: no room for the next hops") : FT_OK;
+}
+
+static int check_config(const struct nf_l3_config *config, struct ft_fault *fault)
+{
+    if (config->ports < 1 || config->ports > NF_PORTS_MAX || config->routes > NF_ROUTES_MAX ||
+        config->next_hops > NF_NEXT_HOPS_MAX)
+        return ft_fail(fault, FT_EINVAL, "l3: too many ports, routes or next hops, or no port");
+    for (unsigned i = 0; i < config->ports; i++)
+        if (config->port[i].extras > 8)
+            return ft_fail(fault, FT_EINVAL, "l3: port %u: more than 8 further addresses", i);
+    for (unsigned i = 0; i < config->routes; i++)
+        if (config->route[i].port >= config->ports)
+            return ft_fail(fault, FT_EINVAL, "l3: route %u: no port %u", i + 1, config->route[i].port);
+    return FT_OK;
+}
+
+int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *config, struct ft_fault *fault)
+{
+    *out = NULL;
+    int error = check_config(config, fault);
+    if (error)
+        return error;
+    struct nf_l3 *l3 = calloc(1, sizeof(*l3));
+    if (!l3)
+        return ft_fail(fault, FT_ENOMEM, "l3: no memory");
+    nf->module = &l3_module;
+    nf->config = config;
+    nf->state = l3;
+    nf->counters = ft_arena_alloc(nf->arena, NF_L3_COUNTERS * sizeof(uint64_t));
+    l3->nf = nf;
+    l3->config = config;
+    l3->state = ft_arena_alloc(nf->arena, sizeof(*l3->state));
+    read_config(l3, config);
+    if (!nf->counters || !l3->state || nf_neighbours_make(&l3->neighbours, nf, config))
+        error = ft_fail(fault, FT_EFULL, "l3: the lane's arena is too small");
+    else
+        error = add_hops(l3, fault);
+    if (error) {
+        free(l3);
+        return error;
+    }
+    nf_wake(nf, 0); /* ask for the next hops in the first burst */
+    *out = l3;
+    return FT_OK;
+}
+
+void nf_l3_free(struct nf_l3 *l3)
+{
+    free(l3);
+}
+
+/* ---- own addresses -------------------------------------------------------------------------------- */
+
+static bool is_own(const struct nf_l3 *l3, uint32_t addr)
+{
+    for (uint32_t i = 0; i < l3->owns; i++)
+        if (l3->own[i].addr == addr)
+            return true;
+    return false;
+}
+
+static bool is_own_of(const struct nf_l3 *l3, uint32_t addr, uint8_t port)
+{
+    for (uint32_t i = 0; i < l3->owns; i++)
+        if (l3->own[i].addr == addr && l3->own[i].port == port)
+            return true;
+    return false;
+}
+
+/* An echo request becomes its reply; anything else to an own address ends. */
+static bool answer(struct nf_l3 *l3, struct nf_packet *p)
+{
+    if (!is_own(l3, p->saddr) && nf_icmp_turn_round(p)) {
+        nf_count(l3->nf, NF_L3_ECHO_ANSWERED, 1);
+        return true;
+    }
+    nf_drop(l3->nf, p, NF_L3_LOCAL);
+    return false;
+}
+
+/* ICMP errors of all kinds share one allowance per lane. */
+static bool may_send_error(struct nf_l3 *l3, uint64_t now)
+{
+    uint64_t paid = (l3->state->errors_paid > now ? l3->state->errors_paid : now) + ERROR_EVERY;
+    if (paid > now + ERRORS_AHEAD) {
+        nf_count(l3->nf, NF_L3_ICMP_LIMITED, 1);
+        return false;
+    }
+    NF_EDIT(l3->nf, l3->state)->errors_paid = paid;
+    return true;
+}
+
+static void complain(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type, uint64_t now)
+{
+    uint8_t frame[NF_ICMP_ERROR_MAX];
+    uint32_t addr = l3->config->port[p->in_port].addr;
+    if (!addr || is_own(l3, p->saddr) || !nf_icmp_may_complain(p) || !may_send_error(l3, now))
+        return;
+    uint32_t len = nf_icmp_error(p, type, 0, addr, frame);
+    if (nf_emit(l3->nf, p->in_port, frame, len) == FT_OK)
+        nf_count(l3->nf, NF_L3_ICMP_SENT, 1);
+}
+
+/* ---- in ------------------------------------------------------------------------------------------- */
+
+static bool on_link(const struct nf_interface *port, uint32_t addr)
+{
+    return port->addr && ((addr ^ port->addr) & port->mask) == 0;
+}
+
+/* Senders are believed when we asked, or when they ask us: their next packet will want an answer. */
+static void take_arp(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
+{
+    const uint8_t *arp = p->data + p->l3, *mac = arp + 8;
+    const struct nf_interface *port = &l3->config->port[p->in_port];
+    uint32_t sender, target;
+    memcpy(&sender, arp + 14, 4);
+    memcpy(&target, arp + 24, 4);
+    nf_drop(l3->nf, p, NF_L3_ARP);
+    if (is_own(l3, sender)) {
+        nf_count(l3->nf, NF_L3_ARP_CONFLICT, 1);
+        return;
+    }
+    bool for_us = is_own_of(l3, target, p->in_port);
+    if (sender && !nf_addr_martian(sender) && !nf_addr_many(sender) && !(mac[0] & 1))
+        nf_neighbours_learn(&l3->neighbours, sender, p->in_port, mac, for_us && on_link(port, sender), now);
+    if (!for_us || arp[6] != 0 || arp[7] != 1)
+        return;
+    uint8_t frame[NF_ARP_LEN];
+    nf_arp_frame(frame, 2, mac, port->mac, target, mac, sender);
+    if (nf_emit(l3->nf, p->in_port, frame, sizeof(frame)) == FT_OK)
+        nf_count(l3->nf, NF_L3_ARP_ANSWERED, 1);
+}
+
+/* Why a frame cannot be routed, NF_L3_DROPS if it can. */
+static enum nf_l3_counter refuse(const struct nf_l3 *l3, const struct nf_packet *p)
+{
+    if (p->have < 14)
+        return NF_L3_MALFORMED;
+    if (p->flags & NF_P_VLAN)
+        return NF_L3_VLAN;
+    bool many = p->data[0] & 1;
+    if (p->in_port >= l3->config->ports ||
+        (!many && memcmp(p->data, l3->config->port[p->in_port].mac, 6) != 0))
+        return NF_L3_OTHER_MAC;
+    if (p->flags & NF_P_ARP)
+        return NF_L3_ARP;
+    if (!(p->flags & NF_P_IPV4))
+        return p->flags & NF_P_BAD ? NF_L3_MALFORMED : NF_L3_NOT_IPV4;
+    if (many || nf_addr_many(p->daddr))
+        return NF_L3_BROADCAST;
+    if (nf_addr_martian(p->saddr) || nf_addr_martian(p->daddr) || nf_addr_many(p->saddr))
+        return NF_L3_MARTIAN;
+    return NF_L3_DROPS;
+}
+
+static void take(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
+{
+    enum nf_l3_counter why = refuse(l3, p);
+    if (why == NF_L3_ARP) {
+        take_arp(l3, p, now);
+    } else if (why != NF_L3_DROPS) {
+        nf_drop(l3->nf, p, why);
+    } else if (p->side == NF_INSIDE && is_own_of(l3, p->daddr, p->in_port)) {
+        answer(l3, p);
+    } else if (p->data[p->l3 + 8] <= 1 && !is_own(l3, p->daddr)) {
+        complain(l3, p, 11, now);
+        nf_drop(l3->nf, p, NF_L3_TTL);
+    }
+}
+
+void nf_l3_in(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    for (uint32_t i = 0; i < n; i++)
+        take(l3, packets[i], now);
+}
+
+/* ---- out ------------------------------------------------------------------------------------------ */
+
+/* The last next hop found: packets in a row mostly share it. */
+struct hop {
+    uint32_t addr;
+    uint8_t port;
+    const struct nf_neighbour *entry; /* NULL: nothing kept */
+};
+
+/* A network's own or broadcast address: a destination on the link that is no station. */
+static bool link_broadcast(const struct nf_l3 *l3, const struct nf_route *route, uint32_t addr)
+{
+    const struct nf_interface *port = &l3->config->port[route->port];
+    return !route->via && on_link(port, addr) && ntohl(port->mask) < 0xfffffffeu &&
+           ((addr & ~port->mask) == 0 || (addr | port->mask) == 0xffffffffu);
+}
+
+static bool find_hop(struct nf_l3 *l3, struct hop *hop, const struct nf_route *route, uint32_t daddr,
+                     uint64_t now)
+{
+    uint32_t addr = route->via ? route->via : daddr;
+    if (!hop->entry || hop->addr != addr || hop->port != route->port) {
+        hop->addr = addr;
+        hop->port = route->port;
+        hop->entry = nf_neighbours_find(&l3->neighbours, addr, route->port);
+    }
+    if (hop->entry)
+        nf_neighbours_use(&l3->neighbours, hop->entry, now);
+    else
+        nf_neighbours_want(&l3->neighbours, addr, route->port, now);
+    return hop->entry;
+}
+
+static void forward(struct nf_l3 *l3, struct nf_packet *p, struct hop *hop, uint64_t now)
+{
+    bool local = p->flags & (NF_P_EMITTED | NF_P_LOCAL);
+    const struct nf_route *route = find_route(l3, p->daddr);
+    if (!local && p->data[p->l3 + 8] <= 1) { /* translated on its way in: its sender would not know it */
+        nf_drop(l3->nf, p, NF_L3_TTL);
+    } else if (!route) {
+        complain(l3, p, 3, now);
+        nf_drop(l3->nf, p, NF_L3_NO_ROUTE);
+    } else if (nf_addr_many(p->daddr) || link_broadcast(l3, route, p->daddr)) {
+        nf_drop(l3->nf, p, NF_L3_BROADCAST);
+    } else if (!find_hop(l3, hop, route, p->daddr, now)) {
+        nf_drop(l3->nf, p, NF_L3_NO_NEIGHBOUR);
+    } else {
+        memcpy(p->data, hop->entry->mac, 6);
+        memcpy(p->data + 6, l3->config->port[route->port].mac, 6);
+        p->out_port = route->port;
+        if (!local)
+            nf_packet_dec_ttl(p);
+    }
+}
+
+void nf_l3_out(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    struct hop hop = {.entry = NULL};
+    for (uint32_t i = 0; i < n; i++) {
+        struct nf_packet *p = packets[i];
+        if (p->flags & NF_P_EMITTED && p->flags & NF_P_ARP)
+            continue;
+        if (!(p->flags & NF_P_IPV4))
+            nf_drop(l3->nf, p, NF_L3_NOT_IPV4);
+        else if (!is_own(l3, p->daddr) || answer(l3, p))
+            forward(l3, p, &hop, now);
+    }
+}
+
+/* ---- the rest ------------------------------------------------------------------------------------- */
+
+void nf_l3_timers(struct nf_l3 *l3, uint64_t now)
+{
+    nf_neighbours_timers(&l3->neighbours, now);
+}
+
+static void announcement(const struct nf_interface *port, uint32_t addr, uint8_t out[42])
+{
+    static const uint8_t everybody[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, nobody[6];
+    nf_arp_frame(out, 1, everybody, port->mac, addr, nobody, addr);
+}
+
+bool nf_l3_announce(const struct nf_l3_config *config, unsigned index, uint8_t out[42], uint8_t *port)
+{
+    for (uint8_t i = 0; i < config->ports; i++) {
+        const struct nf_interface *face = &config->port[i];
+        unsigned first = face->addr ? 1 : 0;
+        if (index < first + face->extras) {
+            announcement(face, index < first ? face->addr : face->extra[index - first], out);
+            *port = i;
+            return true;
+        }
+        index -= first + face->extras;
+    }
+    return false;
+}
+
+bool nf_l3_show(const struct nf_l3 *l3, struct nf_show *out, uint64_t *cursor)
+{
+    if (*cursor == 0) {
+        nf_row(out);
+        for (unsigned i = 0; i < NF_L3_COUNTERS; i++)
+            nf_row_u64(out, counter_names[i], l3->nf->counters[i]);
+        *cursor = 1;
+    }
+    uint64_t slot = *cursor - 1;
+    bool more = nf_neighbours_show(&l3->neighbours, out, &slot);
+    *cursor = slot + 1;
+    return more;
+}

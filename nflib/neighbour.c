@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the neighbour table. Written by the lane's L3: from ARP it takes in, from packets that want a next
+ * hop, from timers. Read for every packet that leaves; its `used` time moves at most every five seconds, so
+ * that a packet on its way changes no line.
+ */
+#include "nflib/neighbour.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#define ASK_EVERY     (1 * NF_SECOND)
+#define REFRESH_AFTER (20 * NF_SECOND)
+#define FORGET_AFTER  (180 * NF_SECOND)
+#define GIVE_UP_AFTER (3 * NF_SECOND) /* on an address that never answered */
+#define USED_EVERY    (5 * NF_SECOND)
+#define ASKS_A_ROUND  32u /* leaves room for what NFs make */
+#define ROUND_EVERY   (NF_SECOND / 10)
+
+uint64_t nf_neighbours_bytes(void)
+{
+    return nf_map_bytes(NF_NEIGHBOURS_MAX, sizeof(uint32_t), sizeof(struct nf_neighbour)) + 4096;
+}
+
+int nf_neighbours_make(struct nf_neighbours *table, struct nf *nf, const struct nf_l3_config *config)
+{
+    table->nf = nf;
+    table->config = config;
+    table->map = nf_map_make(nf, NF_NEIGHBOURS_MAX, sizeof(uint32_t), sizeof(struct nf_neighbour));
+    return table->map ? FT_OK : FT_EFULL;
+}
+
+static const struct nf_neighbour *at(const struct nf_neighbours *table, uint32_t slot)
+{
+    return nf_map_value(table->map, slot);
+}
+
+static uint32_t addr_of(const struct nf_neighbours *table, uint32_t slot)
+{
+    uint32_t addr;
+    memcpy(&addr, nf_map_key(table->map, slot), sizeof(addr));
+    return addr;
+}
+
+int nf_neighbours_add_hop(struct nf_neighbours *table, uint32_t addr, uint8_t port)
+{
+    uint32_t slot = nf_map_find(table->map, &addr);
+    if (slot == NF_NONE)
+        slot = nf_map_add(table->nf, table->map, &addr);
+    if (slot == NF_NONE)
+        return FT_EFULL;
+    struct nf_neighbour *entry = NF_EDIT(table->nf, at(table, slot));
+    entry->port = port;
+    entry->flags |= NF_NEIGHBOUR_HOP;
+    return FT_OK;
+}
+
+const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table, uint32_t addr, uint8_t port)
+{
+    uint32_t slot = nf_map_find(table->map, &addr);
+    if (slot == NF_NONE)
+        return NULL;
+    const struct nf_neighbour *entry = at(table, slot);
+    return entry->flags & NF_NEIGHBOUR_KNOWN && entry->port == port ? entry : NULL;
+}
+
+static uint64_t refresh_at(const struct nf_neighbour *entry)
+{
+    return (entry->confirmed > entry->asked ? entry->confirmed : entry->asked) + REFRESH_AFTER;
+}
+
+void nf_neighbours_use(const struct nf_neighbours *table, const struct nf_neighbour *entry, uint64_t now)
+{
+    if (now - entry->used < USED_EVERY || entry->flags & NF_NEIGHBOUR_HOP)
+        return;
+    NF_EDIT(table->nf, entry)->used = now;
+    nf_wake(table->nf, refresh_at(entry));
+}
+
+void nf_arp_frame(uint8_t out[NF_ARP_LEN], uint16_t operation, const uint8_t to[6], const uint8_t mac[6],
+                  uint32_t addr, const uint8_t target_mac[6], uint32_t target)
+{
+    static const uint8_t head[9] = {0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0};
+    memcpy(out, to, 6);
+    memcpy(out + 6, mac, 6);
+    memcpy(out + 12, head, sizeof(head));
+    out[21] = (uint8_t)operation;
+    memcpy(out + 22, mac, 6);
+    memcpy(out + 28, &addr, 4);
+    memcpy(out + 32, target_mac, 6);
+    memcpy(out + 38, &target, 4);
+}
+
+/* False: the burst has no room for the request; it is due again at once. */
+static bool ask(const struct nf_neighbours *table, uint32_t slot, uint64_t now)
+{
+    static const uint8_t everybody[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, nobody[6];
+    const struct nf_neighbour *entry = at(table, slot);
+    const struct nf_interface *port = &table->config->port[entry->port];
+    uint8_t frame[NF_ARP_LEN];
+    nf_arp_frame(frame, 1, everybody, port->mac, port->addr, nobody, addr_of(table, slot));
+    if (nf_emit(table->nf, entry->port, frame, sizeof(frame)) < 0)
+        return false;
+    NF_EDIT(table->nf, entry)->asked = now;
+    nf_count(table->nf, NF_L3_ARP_ASKED, 1);
+    return true;
+}
+
+void nf_neighbours_want(struct nf_neighbours *table, uint32_t addr, uint8_t port, uint64_t now)
+{
+    uint32_t slot = nf_map_find(table->map, &addr);
+    if (slot == NF_NONE) {
+        slot = nf_map_add(table->nf, table->map, &addr);
+        if (slot == NF_NONE) {
+            nf_count(table->nf, NF_L3_NEIGHBOURS_FULL, 1);
+            return;
+        }
+    }
+    const struct nf_neighbour *entry = at(table, slot);
+    if (entry->port != port) { /* it moved to another link */
+        struct nf_neighbour *edit = NF_EDIT(table->nf, entry);
+        edit->port = port;
+        edit->flags &= (uint8_t)~NF_NEIGHBOUR_KNOWN;
+    }
+    if (!entry->asked || now - entry->asked >= ASK_EVERY)
+        ask(table, slot, now);
+    nf_wake(table->nf, now + ASK_EVERY);
+}
+
+void nf_neighbours_learn(struct nf_neighbours *table, uint32_t addr, uint8_t port, const uint8_t mac[6],
+                         bool add, uint64_t now)
+{
+    uint32_t slot = nf_map_find(table->map, &addr);
+    if (slot == NF_NONE) {
+        slot = add ? nf_map_add(table->nf, table->map, &addr) : NF_NONE;
+        if (slot == NF_NONE) {
+            nf_count(table->nf, NF_L3_NEIGHBOURS_FULL, add);
+            return;
+        }
+        NF_EDIT(table->nf, at(table, slot))->port = port;
+    }
+    const struct nf_neighbour *entry = at(table, slot);
+    if (entry->port != port)
+        return;
+    struct nf_neighbour *edit = NF_EDIT(table->nf, entry);
+    memcpy(edit->mac, mac, 6);
+    edit->confirmed = now;
+    edit->flags |= NF_NEIGHBOUR_KNOWN;
+    nf_wake(table->nf, entry->flags & NF_NEIGHBOUR_HOP ? refresh_at(entry) : now + FORGET_AFTER);
+}
+
+static bool removable(const struct nf_neighbour *entry, uint64_t now)
+{
+    if (entry->flags & NF_NEIGHBOUR_KNOWN)
+        return now - entry->confirmed >= FORGET_AFTER;
+    return !(entry->flags & NF_NEIGHBOUR_HOP) && now - entry->asked >= GIVE_UP_AFTER;
+}
+
+/* Forgets what is too old. A next hop stays, unknown. True: the slot is free now. */
+static bool forget(struct nf_neighbours *table, uint32_t slot, uint64_t now)
+{
+    const struct nf_neighbour *entry = at(table, slot);
+    if (!removable(entry, now))
+        return false;
+    if (entry->flags & NF_NEIGHBOUR_HOP) {
+        NF_EDIT(table->nf, entry)->flags = NF_NEIGHBOUR_HOP;
+        return false;
+    }
+    nf_map_remove(table->nf, table->map, slot);
+    return true;
+}
+
+/* When the entry is to be asked for; UINT64_MAX: not unless somebody uses it. */
+static uint64_t ask_at(const struct nf_neighbour *entry)
+{
+    if (!(entry->flags & NF_NEIGHBOUR_KNOWN)) {
+        if (!(entry->flags & NF_NEIGHBOUR_HOP))
+            return UINT64_MAX;
+        return entry->asked ? entry->asked + ASK_EVERY : 0;
+    }
+    uint64_t last = entry->confirmed > entry->asked ? entry->confirmed : entry->asked;
+    return entry->flags & NF_NEIGHBOUR_HOP || entry->used > last ? refresh_at(entry) : UINT64_MAX;
+}
+
+static uint64_t forget_at(const struct nf_neighbour *entry)
+{
+    if (entry->flags & NF_NEIGHBOUR_KNOWN)
+        return entry->confirmed + FORGET_AFTER;
+    return entry->flags & NF_NEIGHBOUR_HOP ? UINT64_MAX : entry->asked + GIVE_UP_AFTER;
+}
+
+void nf_neighbours_timers(struct nf_neighbours *table, uint64_t now)
+{
+    uint64_t next = UINT64_MAX;
+    uint32_t asks = 0;
+    for (uint32_t s = nf_map_next(table->map, 0); s != NF_NONE; s = nf_map_next(table->map, s + 1)) {
+        if (forget(table, s, now))
+            continue;
+        const struct nf_neighbour *entry = at(table, s);
+        if (ask_at(entry) <= now && asks < ASKS_A_ROUND && ask(table, s, now))
+            asks++;
+        uint64_t due = ask_at(entry) < forget_at(entry) ? ask_at(entry) : forget_at(entry);
+        next = due < next ? due : next;
+    }
+    if (next != UINT64_MAX)
+        nf_wake(table->nf, next > now + ROUND_EVERY ? next : now + ROUND_EVERY);
+}
+
+bool nf_neighbours_show(const struct nf_neighbours *table, struct nf_show *out, uint64_t *cursor)
+{
+    uint32_t slot = nf_map_next(table->map, (uint32_t)*cursor);
+    for (; slot != NF_NONE; slot = nf_map_next(table->map, slot + 1)) {
+        *cursor = slot;
+        if (nf_show_full(out))
+            return true;
+        const struct nf_neighbour *entry = at(table, slot);
+        const uint8_t *m = entry->mac;
+        bool known = entry->flags & NF_NEIGHBOUR_KNOWN;
+        nf_row(out);
+        nf_row_ipv4(out, "addr", addr_of(table, slot));
+        nf_row_text(out, "state", "%s", known ? "known" : "asked");
+        if (known)
+            nf_row_text(out, "mac", "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+        nf_row_text(out, "port", "%s", table->config->port[entry->port].name);
+        nf_row_u64(out, "confirmed_ns", entry->confirmed);
+    }
+    return false;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Neighbours of the chain's L3: MAC addresses by IPv4 address, learned by ARP. State in the lane's arena.
+ * Entries are asked for at most once a second; known ones are asked again 20 s after they were last confirmed
+ * or asked, if they are next hops or in use, and forgotten 180 s after they were last confirmed.
+ */
+#ifndef NFLIB_NEIGHBOUR_H
+#define NFLIB_NEIGHBOUR_H
+
+#include "nflib/l3.h"
+
+enum nf_neighbour_flags {
+    NF_NEIGHBOUR_KNOWN = 1,
+    NF_NEIGHBOUR_HOP = 2, /* a configured next hop: never removed, kept fresh */
+};
+
+struct nf_neighbour {
+    uint64_t confirmed, asked, used; /* chain time; 0: never. `used` is coarse. */
+    uint8_t mac[6];
+    uint8_t port;
+    uint8_t flags;
+};
+
+struct nf_neighbours {
+    const struct nf *nf;
+    const struct nf_l3_config *config;
+    struct nf_map *map; /* IPv4 address, network order → struct nf_neighbour */
+};
+
+uint64_t nf_neighbours_bytes(void);
+int nf_neighbours_make(struct nf_neighbours *table, struct nf *nf, const struct nf_l3_config *config);
+/* A next hop to be kept fresh; FT_EFULL. While the chain is made. */
+int nf_neighbours_add_hop(struct nf_neighbours *table, uint32_t addr, uint8_t port);
+
+/* Known on `port` now, or NULL. */
+const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table, uint32_t addr, uint8_t port);
+/* A packet is sent there: keeps the entry from growing old. */
+void nf_neighbours_use(const struct nf_neighbours *table, const struct nf_neighbour *entry, uint64_t now);
+/* Asks for an address that was not found, unless it was asked for within the last second. */
+void nf_neighbours_want(struct nf_neighbours *table, uint32_t addr, uint8_t port, uint64_t now);
+/* A station said that it has `addr`. `add`: also when nobody asked for it. */
+void nf_neighbours_learn(struct nf_neighbours *table, uint32_t addr, uint8_t port, const uint8_t mac[6],
+                         bool add, uint64_t now);
+void nf_neighbours_timers(struct nf_neighbours *table, uint64_t now);
+bool nf_neighbours_show(const struct nf_neighbours *table, struct nf_show *out, uint64_t *cursor);
+
+#define NF_ARP_LEN 42u
+/* An Ethernet frame with an ARP message (operation 1: request, 2: reply). */
+void nf_arp_frame(uint8_t out[NF_ARP_LEN], uint16_t operation, const uint8_t to[6], const uint8_t mac[6],
+                  uint32_t addr, const uint8_t target_mac[6], uint32_t target);
+
+#endif

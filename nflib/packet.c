@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the reading of frames: where headers are, and what is wrong with them. Run by the lane on every
+ * packet; what it finds is read by the chain.
+ *
+ * A replay has only the captured bytes, so what is found must depend on nothing but the frame's length and
+ * its first nf_packet_header_bytes(). Every read below lies within those: at most two tags, 60 bytes of IPv4
+ * header, 60 of TCP, and for ICMP 8 + 60 + 20 bytes. Checks of lengths go by the wire's length, and reads ask
+ * for `have` as well.
+ */
+#include "nflib/packet.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <string.h>
+
+#define ETH_LEN     14u
+#define TAGS_MAX    2u
+#define ARP_LEN     28u
+#define HEADERS_MIN 64u
+#define HEADERS_BAD (ETH_LEN + 4 * TAGS_MAX + 60 + 60) /* the furthest that any check looks */
+#define ICMP_TAKEN  128u
+
+static uint16_t get16(const uint8_t *at)
+{
+    uint16_t v;
+    memcpy(&v, at, 2);
+    return v;
+}
+static uint32_t get32(const uint8_t *at)
+{
+    uint32_t v;
+    memcpy(&v, at, 4);
+    return v;
+}
+static uint32_t at_most(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static void bad(struct nf_packet *p, enum nf_bad how)
+{
+    p->flags |= NF_P_BAD;
+    p->bad = (uint8_t)how;
+}
+
+static bool there(const struct nf_packet *p, uint32_t offset, uint32_t n)
+{
+    return offset + n <= p->have;
+}
+
+/* ---- L4 ------------------------------------------------------------------------------------------- */
+
+static bool is_icmp_error(uint8_t type)
+{
+    return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
+}
+
+/* Offset behind the bytes that are both in the IPv4 packet and here. */
+static uint32_t l4_end(const struct nf_packet *p)
+{
+    return at_most(p->have, (uint32_t)p->l4 + p->l4_len);
+}
+
+/* 0: the error does not carry a packet whose ports can be read. */
+static uint32_t inner_l4(const struct nf_packet *p)
+{
+    uint32_t l3 = p->l4 + 8u, end = l4_end(p);
+    if (l3 + 20 > end)
+        return 0;
+    const uint8_t *ip = p->data + l3;
+    uint32_t header = (ip[0] & 15u) * 4;
+    if (ip[0] >> 4 != 4 || header < 20 || l3 + header + 8 > end || ntohs(get16(ip + 6)) & 0x1fff)
+        return 0;
+    return l3 + header;
+}
+
+static void parse_icmp(struct nf_packet *p)
+{
+    const uint8_t *icmp = p->data + p->l4;
+    if (p->l4_len < 8 || !there(p, p->l4, 8)) {
+        bad(p, NF_BAD_SHORT);
+        return;
+    }
+    p->flags |= NF_P_L4;
+    p->payload = (uint16_t)(p->l4 + 8);
+    p->icmp_type = icmp[0];
+    p->icmp_code = icmp[1];
+    if (icmp[0] == 0 || icmp[0] == 8)
+        p->sport = p->dport = get16(icmp + 4);
+    else if (is_icmp_error(icmp[0]) && inner_l4(p))
+        p->flags |= NF_P_ICMP_ERROR;
+}
+
+static void parse_udp(struct nf_packet *p)
+{
+    const uint8_t *udp = p->data + p->l4;
+    if (p->l4_len < 8 || !there(p, p->l4, 8)) {
+        bad(p, NF_BAD_SHORT);
+        return;
+    }
+    uint16_t length = ntohs(get16(udp + 4));
+    if (length < 8 || (length > p->l4_len && !(p->flags & NF_P_FRAGMENT))) {
+        bad(p, NF_BAD_LENGTH);
+        return;
+    }
+    p->flags |= NF_P_L4;
+    p->payload = (uint16_t)(p->l4 + 8);
+    p->sport = get16(udp);
+    p->dport = get16(udp + 2);
+}
+
+static void parse_tcp(struct nf_packet *p)
+{
+    const uint8_t *tcp = p->data + p->l4;
+    if (p->l4_len < 20 || !there(p, p->l4, 20)) {
+        bad(p, NF_BAD_SHORT);
+        return;
+    }
+    uint32_t header = (tcp[12] >> 4) * 4u;
+    if (header < 20 || header > p->l4_len) {
+        bad(p, NF_BAD_TCP);
+        return;
+    }
+    if (!there(p, p->l4, header)) {
+        bad(p, NF_BAD_SHORT);
+        return;
+    }
+    p->flags |= NF_P_L4;
+    p->payload = (uint16_t)(p->l4 + header);
+    p->sport = get16(tcp);
+    p->dport = get16(tcp + 2);
+    p->tcp_flags = tcp[13];
+}
+
+/* ---- L3 ------------------------------------------------------------------------------------------- */
+
+/* How the header at l3 breaks its format, NF_BAD_NONE if it does not; its length in *header. */
+static enum nf_bad check_ipv4(const struct nf_packet *p, uint32_t *header)
+{
+    const uint8_t *ip = p->data + p->l3;
+    if (!there(p, p->l3, 20))
+        return NF_BAD_SHORT;
+    *header = (ip[0] & 15u) * 4;
+    if (ip[0] >> 4 != 4 || *header < 20)
+        return NF_BAD_VERSION;
+    uint32_t total = ntohs(get16(ip + 2));
+    if (total < *header || total > p->len - p->l3)
+        return NF_BAD_LENGTH;
+    if (!there(p, p->l3, *header))
+        return NF_BAD_SHORT;
+    return nf_checksum(ip, *header) ? NF_BAD_CHECKSUM : NF_BAD_NONE;
+}
+
+static void parse_ipv4(struct nf_packet *p)
+{
+    const uint8_t *ip = p->data + p->l3;
+    uint32_t header = 0;
+    enum nf_bad how = check_ipv4(p, &header);
+    if (how) {
+        bad(p, how);
+        return;
+    }
+    uint16_t fragment = ntohs(get16(ip + 6));
+    p->flags |= NF_P_IPV4;
+    if (header > 20)
+        p->flags |= NF_P_OPTIONS;
+    if (fragment & 0x3fff)
+        p->flags |= NF_P_FRAGMENT;
+    p->proto = ip[9];
+    p->frag_id = ntohs(get16(ip + 4));
+    p->saddr = get32(ip + 12);
+    p->daddr = get32(ip + 16);
+    p->l4 = p->payload = (uint16_t)(p->l3 + header);
+    p->l4_len = (uint16_t)(ntohs(get16(ip + 2)) - header);
+    if (fragment & 0x1fff)
+        p->flags |= NF_P_LATER;
+    else if (p->proto == IPPROTO_TCP)
+        parse_tcp(p);
+    else if (p->proto == IPPROTO_UDP)
+        parse_udp(p);
+    else if (p->proto == IPPROTO_ICMP)
+        parse_icmp(p);
+}
+
+static void parse_arp(struct nf_packet *p)
+{
+    static const uint8_t ethernet_ipv4[6] = {0, 1, 8, 0, 6, 4};
+    if (!there(p, p->l3, ARP_LEN))
+        bad(p, NF_BAD_SHORT);
+    else if (memcmp(p->data + p->l3, ethernet_ipv4, sizeof(ethernet_ipv4)) == 0)
+        p->flags |= NF_P_ARP;
+}
+
+void nf_packet_parse(struct nf_packet *p)
+{
+    p->proto = p->bad = p->tcp_flags = 0;
+    memset(&p->flags, 0, offsetof(struct nf_packet, owner) - offsetof(struct nf_packet, flags));
+    if (!there(p, 0, ETH_LEN)) {
+        bad(p, NF_BAD_SHORT);
+        return;
+    }
+    uint32_t at = ETH_LEN;
+    uint16_t type = ntohs(get16(p->data + 12));
+    for (unsigned tags = 0; tags < TAGS_MAX && (type == 0x8100 || type == 0x88a8); tags++) {
+        p->flags |= NF_P_VLAN;
+        if (!there(p, at, 4)) {
+            bad(p, NF_BAD_SHORT);
+            return;
+        }
+        type = ntohs(get16(p->data + at + 2));
+        at += 4;
+    }
+    p->l3 = (uint16_t)at;
+    if (type == 0x0800)
+        parse_ipv4(p);
+    else if (type == 0x0806)
+        parse_arp(p);
+    else if (type == 0x86dd)
+        p->flags |= NF_P_IPV6;
+}
+
+uint32_t nf_packet_header_bytes(const struct nf_packet *p)
+{
+    uint32_t want = HEADERS_MIN;
+    if (p->flags & NF_P_BAD)
+        want = HEADERS_BAD;
+    else if (p->flags & NF_P_ARP)
+        want = p->have;
+    else if (p->flags & NF_P_L4 && p->proto == IPPROTO_ICMP)
+        want = p->l4 + ICMP_TAKEN;
+    else if (p->flags & NF_P_IPV4) /* eight bytes that an ICMP error quotes, where no header is known */
+        want = p->flags & NF_P_L4 ? p->payload : p->l4 + 8u;
+    return at_most(want > HEADERS_MIN ? want : HEADERS_MIN, p->have);
+}
+
+/* Called where NF_P_ICMP_ERROR stands, so inner_l4 finds what parse found. */
+void nf_packet_inner(const struct nf_packet *p, struct nf_inner *inner)
+{
+    memset(inner, 0, sizeof(*inner));
+    uint32_t l4 = p->flags & NF_P_ICMP_ERROR ? inner_l4(p) : 0;
+    if (!l4)
+        return;
+    const uint8_t *ip = p->data + p->l4 + 8, *at = p->data + l4;
+    inner->l3 = (uint16_t)(p->l4 + 8);
+    inner->l4 = (uint16_t)l4;
+    inner->proto = ip[9];
+    inner->saddr = get32(ip + 12);
+    inner->daddr = get32(ip + 16);
+    if (inner->proto == IPPROTO_TCP || inner->proto == IPPROTO_UDP) {
+        inner->sport = get16(at);
+        inner->dport = get16(at + 2);
+    } else if (inner->proto == IPPROTO_ICMP && (at[0] == 0 || at[0] == 8)) {
+        inner->sport = inner->dport = get16(at + 4);
+    }
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the changing of frames: addresses, ports and TTL, with every checksum that covers them adjusted (RFC
+ * 1624), so that the payload need not be there. Called by NFs and the chain's L3 on parsed packets; keeps the
+ * parsed fields in step.
+ */
+#include "nflib/packet.h"
+
+#include <netinet/in.h>
+#include <stddef.h>
+#include <string.h>
+
+static uint16_t get16(const uint8_t *at)
+{
+    uint16_t v;
+    memcpy(&v, at, 2);
+    return v;
+}
+static uint32_t get32(const uint8_t *at)
+{
+    uint32_t v;
+    memcpy(&v, at, 4);
+    return v;
+}
+static void put16(uint8_t *at, uint16_t v)
+{
+    memcpy(at, &v, 2);
+}
+static void put32(uint8_t *at, uint32_t v)
+{
+    memcpy(at, &v, 4);
+}
+
+static bool has_echo_id(uint8_t icmp_type)
+{
+    return icmp_type == 0 || icmp_type == 8;
+}
+
+/* A checksum field of UDP: zero means none was made, and a sum of zero is sent as its other form. */
+static uint16_t udp_form(uint16_t sum)
+{
+    return sum ? sum : 0xffff;
+}
+
+/* The field that covers ports and (with a pseudo header) addresses; NULL when there is none to adjust. */
+static uint8_t *l4_sum(const struct nf_packet *p)
+{
+    if (!(p->flags & NF_P_L4))
+        return NULL;
+    if (p->proto == IPPROTO_TCP)
+        return p->data + p->l4 + 16;
+    if (p->proto == IPPROTO_UDP && get16(p->data + p->l4 + 6))
+        return p->data + p->l4 + 6;
+    return NULL;
+}
+
+static void set_addr(struct nf_packet *p, uint32_t at, uint32_t addr)
+{
+    uint8_t *ip = p->data + p->l3, *sum = l4_sum(p);
+    uint32_t old = get32(ip + at);
+    put32(ip + at, addr);
+    put16(ip + 10, nf_checksum_adjust32(get16(ip + 10), old, addr));
+    if (sum) {
+        uint16_t now = nf_checksum_adjust32(get16(sum), old, addr);
+        put16(sum, p->proto == IPPROTO_UDP ? udp_form(now) : now);
+    }
+}
+
+void nf_packet_set_saddr(struct nf_packet *p, uint32_t addr)
+{
+    if (!(p->flags & NF_P_IPV4))
+        return;
+    set_addr(p, 12, addr);
+    p->saddr = addr;
+}
+
+void nf_packet_set_daddr(struct nf_packet *p, uint32_t addr)
+{
+    if (!(p->flags & NF_P_IPV4))
+        return;
+    set_addr(p, 16, addr);
+    p->daddr = addr;
+}
+
+static void set_echo_id(struct nf_packet *p, uint16_t id)
+{
+    uint8_t *icmp = p->data + p->l4;
+    put16(icmp + 2, nf_checksum_adjust16(get16(icmp + 2), get16(icmp + 4), id));
+    put16(icmp + 4, id);
+    p->sport = p->dport = id;
+}
+
+static void set_port(struct nf_packet *p, uint32_t at, uint16_t port)
+{
+    uint8_t *l4 = p->data + p->l4, *sum = l4_sum(p);
+    if (sum) {
+        uint16_t now = nf_checksum_adjust16(get16(sum), get16(l4 + at), port);
+        put16(sum, p->proto == IPPROTO_UDP ? udp_form(now) : now);
+    }
+    put16(l4 + at, port);
+}
+
+void nf_packet_set_sport(struct nf_packet *p, uint16_t port)
+{
+    if (!(p->flags & NF_P_L4))
+        return;
+    if (p->proto == IPPROTO_ICMP) {
+        if (has_echo_id(p->icmp_type))
+            set_echo_id(p, port);
+        return;
+    }
+    set_port(p, 0, port);
+    p->sport = port;
+}
+
+void nf_packet_set_dport(struct nf_packet *p, uint16_t port)
+{
+    if (!(p->flags & NF_P_L4))
+        return;
+    if (p->proto == IPPROTO_ICMP) {
+        if (has_echo_id(p->icmp_type))
+            set_echo_id(p, port);
+        return;
+    }
+    set_port(p, 2, port);
+    p->dport = port;
+}
+
+void nf_packet_dec_ttl(struct nf_packet *p)
+{
+    uint8_t *ip = p->data + p->l3;
+    if (!(p->flags & NF_P_IPV4) || ip[8] == 0)
+        return;
+    uint16_t old = get16(ip + 8);
+    ip[8]--;
+    put16(ip + 10, nf_checksum_adjust16(get16(ip + 10), old, get16(ip + 8)));
+}
+
+/* ---- the packet inside an ICMP error ----------------------------------------------------------------- */
+
+/* Writes a word of the inner packet and adjusts the outer ICMP checksum, which covers every one of them. */
+static void put_inner16(struct nf_packet *p, uint8_t *at, uint16_t v)
+{
+    uint8_t *outer = p->data + p->l4 + 2;
+    put16(outer, nf_checksum_adjust16(get16(outer), get16(at), v));
+    put16(at, v);
+}
+
+static void put_inner32(struct nf_packet *p, uint8_t *at, uint32_t v)
+{
+    uint8_t *outer = p->data + p->l4 + 2;
+    put16(outer, nf_checksum_adjust32(get16(outer), get32(at), v));
+    put32(at, v);
+}
+
+/* The inner L4 checksum field, NULL when it is not among the quoted bytes, or is none. */
+static uint8_t *inner_sum(const struct nf_packet *p, const struct nf_inner *inner)
+{
+    uint8_t *l4 = p->data + inner->l4;
+    uint32_t end = (uint32_t)p->l4 + p->l4_len;
+    if (inner->proto == IPPROTO_UDP)
+        return get16(l4 + 6) ? l4 + 6 : NULL;
+    if (inner->proto == IPPROTO_TCP)
+        return inner->l4 + 18u <= end && inner->l4 + 18u <= p->have ? l4 + 16 : NULL;
+    return NULL;
+}
+
+/* `addr_at`, `port_at`: offsets of the side's fields in the inner IPv4 and L4 headers. */
+static void set_inner(struct nf_packet *p, uint32_t addr_at, uint32_t port_at, uint32_t addr, uint16_t port)
+{
+    struct nf_inner inner;
+    if (!(p->flags & NF_P_ICMP_ERROR))
+        return;
+    nf_packet_inner(p, &inner);
+    uint8_t *ip = p->data + inner.l3, *l4 = p->data + inner.l4, *sum = inner_sum(p, &inner);
+    uint32_t old_addr = get32(ip + addr_at);
+    put_inner32(p, ip + addr_at, addr);
+    put_inner16(p, ip + 10, nf_checksum_adjust32(get16(ip + 10), old_addr, addr));
+    if (inner.proto == IPPROTO_TCP || inner.proto == IPPROTO_UDP) {
+        if (sum) {
+            uint16_t now = nf_checksum_adjust32(get16(sum), old_addr, addr);
+            now = nf_checksum_adjust16(now, get16(l4 + port_at), port);
+            put_inner16(p, sum, inner.proto == IPPROTO_UDP ? udp_form(now) : now);
+        }
+        put_inner16(p, l4 + port_at, port);
+    } else if (inner.proto == IPPROTO_ICMP && has_echo_id(l4[0])) {
+        put_inner16(p, l4 + 2, nf_checksum_adjust16(get16(l4 + 2), get16(l4 + 4), port));
+        put_inner16(p, l4 + 4, port);
+    }
+}
+
+void nf_packet_set_inner_src(struct nf_packet *p, uint32_t addr, uint16_t port)
+{
+    set_inner(p, 12, 0, addr, port);
+}
+
+void nf_packet_set_inner_dst(struct nf_packet *p, uint32_t addr, uint16_t port)
+{
+    set_inner(p, 16, 2, addr, port);
+}
