@@ -138,7 +138,8 @@ static inline void *nf_edit(const struct nf *nf, const void *p, size_t n)
 {
     return ft_edit(nf->region, p, n);
 }
-#define NF_EDIT(nf, p) ((__typeof__(*(p)) *)nf_edit((nf), (p), sizeof(*(p))))
+/* The same for one object, of the type `p` points to without its const (which the comma takes off). */
+#define NF_EDIT(nf, p) ((__typeof__((void)0, *(p)) *)nf_edit((nf), (p), sizeof(*(p))))
 
 static inline void nf_count(const struct nf *nf, unsigned counter, uint64_t add)
 {
@@ -156,7 +157,10 @@ static inline void nf_drop(const struct nf *nf, struct nf_packet *p, unsigned re
 /* 64 random bits from the lane's generator, whose state is in the region. */
 uint64_t nf_random(const struct nf *nf);
 
-/* Earliest chain time at which `timers` must run; UINT64_MAX for none. Lives in the region. */
+/*
+ * Asks for `timers` to run when chain time reaches `at`. Only ever brings the wake time forward, so that wheels
+ * and the NF itself can share it; the runner puts it to "none" before it calls `timers`. Lives in the region.
+ */
 void nf_wake(const struct nf *nf, uint64_t at);
 
 /*

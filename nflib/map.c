@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * map: keys of fixed size to slots with values, the table behind every NF that knows flows. Owns the one
+ * object it allocates in the NF's arena; the NF's lane writes and reads it, show reads it at a cut.
+ *
+ *     struct nf_map        line 0: shape and seed, constant; line 1: counts, change with every add
+ *     struct bucket[]      one line each: 8 tags, 8 slots, how many entries passed over it
+ *     used[]               one bit per slot, for walking the slots in order
+ *     entries              stride bytes each: key, padding, value. A free one holds the next free slot
+ *
+ * A lookup reads one bucket and one entry. An entry whose home bucket is full goes to the next one with room,
+ * and every full bucket on its way counts it in `passed`; a lookup goes on only over buckets that were
+ * passed, and a removal takes its counts back, so there are no tombstones and nothing ever moves.
+ *
+ * Positions are offsets and indices, never pointers. Slots come from a free list, last freed first, then from
+ * those never used: the order depends on the operations alone, so every node gives the same slots. Free slots
+ * are not linked up beforehand, so that a large empty table costs no memory.
+ */
+#include "nflib/nf.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define SLOTS        8u /* in a bucket */
+#define SLOTS_FILLED 6u /* of them at capacity, on average: 75 % */
+
+struct bucket {
+    uint16_t tag[SLOTS]; /* 0: empty */
+    uint32_t slot[SLOTS];
+    uint32_t passed; /* entries that wanted this bucket or an earlier one and lie behind it */
+    uint32_t unused[3];
+};
+_Static_assert(sizeof(struct bucket) == FT_LINE, "a bucket is one line");
+
+struct nf_map {
+    uint64_t seed;
+    uint64_t used_at, entries_at; /* bytes from the map's start */
+    uint32_t capacity, buckets;
+    uint32_t key_size, value_size;
+    uint32_t value_at, stride;
+    _Alignas(FT_LINE) uint32_t count;
+    uint32_t fresh; /* slots from here on were never used */
+    uint32_t free;  /* slot last freed + 1; 0: none */
+};
+_Static_assert(sizeof(struct nf_map) == 2 * FT_LINE, "buckets follow at a line's start");
+
+static inline const struct bucket *bucket_at(const struct nf_map *map, uint32_t b)
+{
+    return (const struct bucket *)(map + 1) + b;
+}
+
+static inline const uint8_t *entry_at(const struct nf_map *map, uint32_t slot)
+{
+    return (const uint8_t *)map + map->entries_at + (uint64_t)slot * map->stride;
+}
+
+static inline const uint64_t *used_words(const struct nf_map *map)
+{
+    return (const uint64_t *)((const uint8_t *)map + map->used_at);
+}
+
+static inline bool is_used(const struct nf_map *map, uint32_t slot)
+{
+    return slot < map->capacity && used_words(map)[slot / 64] >> slot % 64 & 1;
+}
+
+/* Low half of the hash: the bucket, scaled instead of masked so that tables need not be powers of two. */
+static inline uint32_t home_of(const struct nf_map *map, uint64_t hash)
+{
+    return (uint32_t)((uint64_t)(uint32_t)hash * map->buckets >> 32);
+}
+
+/* Top of the hash: the tag, never 0. */
+static inline uint16_t tag_of(uint64_t hash)
+{
+    uint16_t tag = (uint16_t)(hash >> 48);
+
+    return tag ? tag : 1;
+}
+
+static inline uint32_t after(const struct nf_map *map, uint32_t b)
+{
+    return b + 1 < map->buckets ? b + 1 : 0;
+}
+
+/* Bit 2i: tag i equals `tag`. */
+static inline uint32_t match(const struct bucket *bucket, uint16_t tag)
+{
+    __m128i tags = _mm_load_si128((const __m128i *)(const void *)bucket->tag);
+
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi16(tags, _mm_set1_epi16((short)tag))) & 0x5555u;
+}
+
+static inline uint64_t load64(const uint8_t *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, sizeof(v));
+    return v;
+}
+
+static inline uint32_t load32(const uint8_t *p)
+{
+    uint32_t v;
+
+    memcpy(&v, p, sizeof(v));
+    return v;
+}
+
+/* Keys are short: whole words and an overlapping last one are quicker than a call. */
+static inline bool equal(const uint8_t *a, const uint8_t *b, uint32_t n)
+{
+    if (n >= 8) {
+        uint64_t differ = load64(a + n - 8) ^ load64(b + n - 8);
+
+        for (uint32_t i = 0; i + 8 < n; i += 8)
+            differ |= load64(a + i) ^ load64(b + i);
+        return !differ;
+    }
+    if (n >= 4)
+        return !((load32(a) ^ load32(b)) | (load32(a + n - 4) ^ load32(b + n - 4)));
+    for (uint32_t i = 0; i < n; i++)
+        if (a[i] != b[i])
+            return false;
+    return true;
+}
+
+static uint64_t lines_up(uint64_t bytes)
+{
+    return (bytes + FT_LINE - 1) & ~(uint64_t)(FT_LINE - 1);
+}
+
+/*
+ * Values are aligned as their size allows (a struct with a 64-bit member has a multiple of 8). Entries up to
+ * a line take the next power of two, so that none lies in two lines; larger ones take whole lines.
+ */
+static void shape_entry(struct nf_map *map)
+{
+    uint32_t align = map->value_size & -map->value_size;
+    uint32_t end, stride = 8;
+
+    align = align == 0 ? 1 : align > 8 ? 8 : align;
+    map->value_at = (map->key_size + align - 1) & -align;
+    end = map->value_at + map->value_size;
+    while (stride < end && stride < FT_LINE)
+        stride *= 2;
+    map->stride = end <= stride ? stride : (uint32_t)lines_up(end);
+}
+
+/* Fills the constant part but for the seed; returns the bytes of the whole. */
+static uint64_t shape(struct nf_map *map, uint32_t capacity, uint32_t key_size, uint32_t value_size)
+{
+    FT_CHECK(capacity > 0 && capacity < NF_NONE, "a map of %u entries", capacity);
+    FT_CHECK(key_size > 0 && key_size <= 4096 && value_size <= 1u << 20, "a map of key %u, value %u bytes",
+             key_size, value_size);
+    *map = (struct nf_map){.capacity = capacity, .key_size = key_size, .value_size = value_size};
+    shape_entry(map);
+    map->buckets = (uint32_t)(((uint64_t)capacity + SLOTS_FILLED - 1) / SLOTS_FILLED);
+    map->used_at = sizeof(*map) + (uint64_t)map->buckets * sizeof(struct bucket);
+    map->entries_at = map->used_at + lines_up(((uint64_t)capacity + 63) / 64 * 8);
+    return lines_up(map->entries_at + (uint64_t)capacity * map->stride);
+}
+
+uint64_t nf_map_bytes(uint32_t capacity, uint32_t key_size, uint32_t value_size)
+{
+    struct nf_map map;
+
+    return shape(&map, capacity, key_size, value_size);
+}
+
+struct nf_map *nf_map_make(struct nf *nf, uint32_t capacity, uint32_t key_size, uint32_t value_size)
+{
+    struct nf_map start;
+    uint64_t bytes = shape(&start, capacity, key_size, value_size);
+    struct nf_map *map = ft_arena_alloc(nf->arena, bytes);
+
+    if (!map)
+        return NULL;
+    start.seed = nf_random(nf);
+    *NF_EDIT(nf, map) = start;
+    return map;
+}
+
+uint64_t nf_map_hash(const struct nf_map *map, const void *key)
+{
+    /* The usual sizes as constants: the compiler drops what the other lengths need. */
+    switch (map->key_size) {
+    case 4:
+        return XXH3_64bits_withSeed(key, 4, map->seed);
+    case 8:
+        return XXH3_64bits_withSeed(key, 8, map->seed);
+    case 12:
+        return XXH3_64bits_withSeed(key, 12, map->seed);
+    case 13:
+        return XXH3_64bits_withSeed(key, 13, map->seed);
+    case 16:
+        return XXH3_64bits_withSeed(key, 16, map->seed);
+    default:
+        return XXH3_64bits_withSeed(key, map->key_size, map->seed);
+    }
+}
+
+void nf_map_prefetch(const struct nf_map *map, uint64_t hash)
+{
+    __builtin_prefetch(bucket_at(map, home_of(map, hash)));
+}
+
+uint32_t nf_map_find_hashed(const struct nf_map *map, const void *key, uint64_t hash)
+{
+    const uint32_t home = home_of(map, hash);
+    const uint16_t tag = tag_of(hash);
+    uint32_t b = home;
+
+    do {
+        const struct bucket *bucket = bucket_at(map, b);
+
+        for (uint32_t hits = match(bucket, tag); hits; hits &= hits - 1) {
+            uint32_t slot = bucket->slot[__builtin_ctz(hits) / 2];
+
+            if (ft_likely(equal(entry_at(map, slot), key, map->key_size)))
+                return slot;
+        }
+        if (ft_likely(!bucket->passed))
+            return NF_NONE;
+        b = after(map, b);
+    } while (b != home); /* even a sparse table can have had every bucket passed */
+    return NF_NONE;
+}
+
+uint32_t nf_map_find(const struct nf_map *map, const void *key)
+{
+    return nf_map_find_hashed(map, key, nf_map_hash(map, key));
+}
+
+static uint32_t take_slot(const struct nf *nf, struct nf_map *map)
+{
+    uint32_t slot = map->free - 1;
+
+    if (map->free)
+        *NF_EDIT(nf, &map->free) = load32(entry_at(map, slot));
+    else
+        slot = (*NF_EDIT(nf, &map->fresh))++;
+    (*NF_EDIT(nf, &map->count))++;
+    *NF_EDIT(nf, &used_words(map)[slot / 64]) |= 1ull << slot % 64;
+    return slot;
+}
+
+static void give_slot(const struct nf *nf, struct nf_map *map, uint32_t slot)
+{
+    memcpy(nf_edit(nf, entry_at(map, slot), sizeof(uint32_t)), &map->free, sizeof(uint32_t));
+    *NF_EDIT(nf, &map->free) = slot + 1;
+    (*NF_EDIT(nf, &map->count))--;
+    *NF_EDIT(nf, &used_words(map)[slot / 64]) &= ~(1ull << slot % 64);
+}
+
+/* Enters `slot` in the first bucket with room: there is one, 8 places being there for 6 entries. */
+static void enter(const struct nf *nf, struct nf_map *map, uint64_t hash, uint32_t slot)
+{
+    uint32_t b = home_of(map, hash), empty, i;
+
+    while (!(empty = match(bucket_at(map, b), 0))) {
+        (*NF_EDIT(nf, &bucket_at(map, b)->passed))++;
+        b = after(map, b);
+    }
+    i = (uint32_t)__builtin_ctz(empty) / 2;
+    *NF_EDIT(nf, &bucket_at(map, b)->tag[i]) = tag_of(hash);
+    *NF_EDIT(nf, &bucket_at(map, b)->slot[i]) = slot;
+}
+
+uint32_t nf_map_add(const struct nf *nf, struct nf_map *map, const void *key)
+{
+    uint64_t hash = nf_map_hash(map, key);
+    uint8_t *entry;
+    uint32_t slot;
+
+    FT_CHECK(nf_map_find_hashed(map, key, hash) == NF_NONE, "the key is in the map already");
+    if (map->count == map->capacity)
+        return NF_NONE;
+    slot = take_slot(nf, map);
+    entry = nf_edit(nf, entry_at(map, slot), map->value_at + map->value_size);
+    memcpy(entry, key, map->key_size);
+    memset(entry + map->key_size, 0, map->value_at + map->value_size - map->key_size);
+    enter(nf, map, hash, slot);
+    return slot;
+}
+
+void nf_map_remove(const struct nf *nf, struct nf_map *map, uint32_t slot)
+{
+    uint64_t hash;
+    uint32_t home, b;
+
+    FT_CHECK(is_used(map, slot), "slot %u of %u is not used", slot, map->capacity);
+    hash = nf_map_hash(map, entry_at(map, slot));
+    home = b = home_of(map, hash);
+    do {
+        const struct bucket *bucket = bucket_at(map, b);
+
+        for (uint32_t hits = match(bucket, tag_of(hash)); hits; hits &= hits - 1) {
+            uint32_t i = (uint32_t)__builtin_ctz(hits) / 2;
+
+            if (bucket->slot[i] != slot)
+                continue;
+            *NF_EDIT(nf, &bucket->tag[i]) = 0;
+            give_slot(nf, map, slot);
+            return;
+        }
+        (*NF_EDIT(nf, &bucket->passed))--;
+        b = after(map, b);
+    } while (b != home);
+    FT_CHECK(false, "slot %u is in no bucket: its key was changed", slot);
+}
+
+const void *nf_map_key(const struct nf_map *map, uint32_t slot)
+{
+    return entry_at(map, slot);
+}
+
+const void *nf_map_value(const struct nf_map *map, uint32_t slot)
+{
+    return entry_at(map, slot) + map->value_at;
+}
+
+uint32_t nf_map_count(const struct nf_map *map)
+{
+    return map->count;
+}
+
+uint32_t nf_map_capacity(const struct nf_map *map)
+{
+    return map->capacity;
+}
+
+uint32_t nf_map_next(const struct nf_map *map, uint32_t slot)
+{
+    const uint64_t *words = used_words(map);
+    uint32_t last = (map->capacity - 1) / 64;
+
+    if (slot >= map->capacity)
+        return NF_NONE;
+    for (uint32_t w = slot / 64; w <= last; w++) {
+        uint64_t word = words[w];
+
+        if (w == slot / 64)
+            word &= ~0ull << slot % 64;
+        if (word)
+            return w * 64 + (uint32_t)__builtin_ctzll(word);
+    }
+    return NF_NONE;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* For tests of state types: a region with a chain of one NF that makes nothing by itself. */
+#ifndef TESTS_UNIT_HELP_NF_H
+#define TESTS_UNIT_HELP_NF_H
+
+#include "nflib/chain.h"
+
+struct help_nf {
+    struct ft_region *region;
+    struct nf_chain *chain;
+    struct nf *nf;
+    const char *names[2];
+};
+
+/* The NF's `timers` goes here, when it is set. */
+extern void (*help_nf_timers)(struct nf *nf, uint64_t now);
+
+/* Opens a region with audit on and makes the chain. `arena`: bytes the NF may allocate. Fails the test. */
+void help_nf_open(struct help_nf *h, uint64_t arena, uint64_t seed);
+void help_nf_close(struct help_nf *h);
+/* Aborts when anything was changed without an edit since the last call. */
+void help_nf_audit(const struct help_nf *h);
+/* The NF's wake time, and what the runner does to it before `timers`. */
+uint64_t help_nf_wake(const struct help_nf *h);
+void help_nf_wake_none(const struct help_nf *h);
+
+/* A sequence of its own for a test's operations: the next 64 bits, or a number below n. */
+uint64_t help_nf_draw(uint64_t *sequence);
+uint32_t help_nf_below(uint64_t *sequence, uint32_t n);
+
+#endif
