@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* understudy check: reads a configuration, says what it found, starts nothing. */
+#include "node/commands.h"
+#include "node/config.h"
+#include "node/options.h"
+
+#include <stdio.h>
+
+static int print_json(const struct nd_config *config, const char *file, const struct ft_fault *fault)
+{
+    json_t *nfs = json_array(), *nodes = json_array(), *object;
+    int failed;
+
+    for (unsigned i = 0; config && i < config->chain.count; i++)
+        json_array_append_new(nfs, json_string(config->chain.nfs[i].module->name));
+    for (unsigned i = 0; config && i < config->nodes; i++)
+        json_array_append_new(nodes, json_string(config->node[i].name));
+    if (config)
+        object = json_pack("{s:s, s:b, s:s, s:i, s:o, s:o}", "file", file, "ok", 1, "chain",
+                           config->chain.name, "lanes", (int)config->chain.lanes, "nfs", nfs, "nodes", nodes);
+    else
+        object = json_pack("{s:s, s:b, s:s, s:n, s:o, s:o}", "file", file, "ok", 0, "error", fault->text,
+                           "chain", "nfs", nfs, "nodes", nodes);
+    failed = !object || json_dumpf(object, stdout, JSON_COMPACT);
+    printf("\n");
+    json_decref(object);
+    return failed ? ND_SOFTWARE : ND_DONE;
+}
+
+static void print_text(const struct nd_config *config, const char *file)
+{
+    printf("%s: ok: chain %s (", file, config->chain.name);
+    for (unsigned i = 0; i < config->chain.count; i++)
+        printf("%s%s", i ? ", " : "", config->chain.nfs[i].module->name);
+    printf("), %u lane%s", config->chain.lanes, config->chain.lanes == 1 ? "" : "s");
+    if (config->nodes)
+        printf(", nodes %s, %s", config->node[0].name, config->node[1].name);
+    printf("\n");
+}
+
+int nd_cmd_check(int argc, char **argv)
+{
+    struct nd_options options;
+    struct nd_config *config;
+    struct ft_fault fault = {""};
+    int error = nd_options_read(&options, argc, argv, ND_OPT_FILE | ND_OPT_JSON, 0, 0, "");
+    int code = ND_DONE;
+
+    if (error)
+        return error;
+    error = nd_config_read(&config, options.file, false, &fault);
+    if (error)
+        fprintf(stderr, "%s\n", fault.text);
+    else if (config->timing.detect_ms < 20)
+        fprintf(stderr, "%s: warning: detect_ms below 20 takes ordinary scheduling delays for failures\n",
+                options.file);
+    if (options.json)
+        code = print_json(config, options.file, &fault);
+    else if (!error)
+        print_text(config, options.file);
+    nd_config_free(config);
+    if (error)
+        return error == FT_EPERM ? ND_NO_PERMISSION : error == FT_ENOMEM ? ND_SOFTWARE : ND_DATA;
+    return code;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The subcommands. Each gets argv with its own name first, reads its options with nd_options_read, prints its
+ * result on stdout, one line on stderr when it fails, and returns the exit code (enum nd_exit).
+ */
+#ifndef NODE_COMMANDS_H
+#define NODE_COMMANDS_H
+
+int nd_cmd_run(int argc, char **argv);
+int nd_cmd_drill(int argc, char **argv);
+int nd_cmd_check(int argc, char **argv);
+int nd_cmd_status(int argc, char **argv);
+int nd_cmd_verify(int argc, char **argv);
+int nd_cmd_promote(int argc, char **argv);
+int nd_cmd_drain(int argc, char **argv);
+int nd_cmd_resync(int argc, char **argv);
+int nd_cmd_failback(int argc, char **argv);
+int nd_cmd_show(int argc, char **argv);
+int nd_cmd_set(int argc, char **argv);
+int nd_cmd_clear(int argc, char **argv);
+int nd_cmd_top(int argc, char **argv);
+
+#endif

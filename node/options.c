@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* getopt_long for all subcommands; see options.h. */
+#include "node/options.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LONG_REPEAT = 256 };
+
+static const struct option longs[] = {
+    {"config", required_argument, NULL, 'c'},
+    {"node", required_argument, NULL, 'n'},
+    {"output", required_argument, NULL, 'o'},
+    {"repeat", required_argument, NULL, LONG_REPEAT},
+    {NULL, 0, NULL, 0},
+};
+
+int nd_usage(const char *command, const char *fmt, ...)
+{
+    char text[256];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = '?';
+    fprintf(stderr, "understudy%s%s: %s (see understudy --help)\n", command ? " " : "",
+            command ? command : "", text);
+    return ND_USAGE;
+}
+
+int nd_exit_of(int error)
+{
+    switch (error) {
+    case FT_OK:
+        return ND_DONE;
+    case FT_EINVAL:
+    case FT_EMALFORMED:
+    case FT_ETRUNC:
+    case FT_ECHECKSUM:
+    case FT_EVERSION:
+        return ND_DATA;
+    case FT_EPERM:
+        return ND_NO_PERMISSION;
+    case FT_EPEER:
+        return ND_NO_ANSWER;
+    default:
+        return ND_SOFTWARE;
+    }
+}
+
+static unsigned option_bit(int c)
+{
+    return c == 'c'           ? ND_OPT_FILE
+           : c == 'n'         ? ND_OPT_NODE
+           : c == 'o'         ? ND_OPT_JSON
+           : c == LONG_REPEAT ? ND_OPT_REPEAT
+                              : 0;
+}
+
+static const char *option_name(int c)
+{
+    return c == 'c' ? "-c" : c == 'n' ? "-n" : c == 'o' ? "-o" : "--repeat";
+}
+
+static int take(struct nd_options *o, const char *command, int c, char *value)
+{
+    unsigned long repeat;
+    char *end;
+
+    switch (c) {
+    case 'c':
+        o->file = value;
+        break;
+    case 'n':
+        o->node = value;
+        break;
+    case 'o':
+        o->json = true;
+        if (strcmp(value, "json") != 0)
+            return nd_usage(command, "-o %.40s, expected -o json", value);
+        break;
+    case LONG_REPEAT:
+        repeat = strtoul(value, &end, 10);
+        if (*value < '0' || *value > '9' || *end || repeat < 1 || repeat > 100000)
+            return nd_usage(command, "--repeat %.40s, expected a number from 1 to 100000", value);
+        o->repeat = (uint32_t)repeat;
+        break;
+    }
+    return 0;
+}
+
+static int check(const struct nd_options *o, const char *command, unsigned takes, int min, int max,
+                 const char *names)
+{
+    if ((takes & ND_OPT_FILE) && !o->file)
+        return nd_usage(command, "no configuration, expected -c FILE");
+    if ((takes & ND_OPT_NEED_NODE) && !o->node)
+        return nd_usage(command, "no node, expected -n NAME");
+    if (o->argc > max)
+        return nd_usage(command, "unexpected argument \"%.40s\", expected %s", o->argv[max],
+                        max ? names : "none");
+    if (o->argc < min)
+        return nd_usage(command, "too few arguments, expected %s", names);
+    return 0;
+}
+
+int nd_options_read(struct nd_options *o, int argc, char **argv, unsigned takes, int min, int max,
+                    const char *names)
+{
+    const char *command = argv[0];
+    unsigned seen = 0;
+    int c;
+
+    *o = (struct nd_options){.repeat = 1};
+    optind = 0;
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, ":c:n:o:", longs, NULL)) != -1) {
+        unsigned bit = option_bit(c);
+        int error;
+
+        if (c == ':')
+            return nd_usage(command, "option %.40s without a value", argv[optind - 1]);
+        if (!bit || !(takes & bit))
+            return nd_usage(command, "unknown option %.40s", bit ? option_name(c) : argv[optind - 1]);
+        if (seen & bit)
+            return nd_usage(command, "option %s twice, expected once", option_name(c));
+        seen |= bit;
+        error = take(o, command, c, optarg);
+        if (error)
+            return error;
+    }
+    o->argc = argc - optind;
+    o->argv = argv + optind;
+    return check(o, command, takes, min, max, names);
+}

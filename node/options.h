@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options of all subcommands, read in one place so that they mean the same everywhere. */
+#ifndef NODE_OPTIONS_H
+#define NODE_OPTIONS_H
+
+#include "node/client.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Which options a subcommand takes; those marked are needed. */
+enum nd_option {
+    ND_OPT_FILE = 1,       /* -c FILE, --config, needed */
+    ND_OPT_NODE = 2,       /* -n NAME, --node */
+    ND_OPT_JSON = 4,       /* -o json, --output */
+    ND_OPT_REPEAT = 8,     /* --repeat N, 1 … 100000 */
+    ND_OPT_NEED_NODE = 16, /* with ND_OPT_NODE: needed */
+};
+
+struct nd_options {
+    const char *file, *node; /* NULL: not given; borrowed from argv */
+    bool json;
+    uint32_t repeat; /* 1 unless given */
+    int argc;        /* what is not an option, in order */
+    char **argv;
+};
+
+/*
+ * Reads argv (argv[0] is the subcommand's name), of which `takes` says what is allowed, with min … max
+ * further arguments, called `names` in messages. 0, or ND_USAGE with one line on stderr.
+ */
+int nd_options_read(struct nd_options *options, int argc, char **argv, unsigned takes, int min, int max,
+                    const char *names);
+
+/* One line on stderr with a hint where help is; returns ND_USAGE. */
+int nd_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The exit code for a failed call. */
+int nd_exit_of(int error);
+
+#endif
