@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The protocol core: dispatch of events, heads of messages, and the invariants that hold after every step.
+ * Owns struct ft_core; nobody else writes to it. The three other core_*.c files hold the parts: joining,
+ * being primary, being standby.
+ */
+#include "ftcore/core_parts.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+uint64_t ft_ms(uint32_t ms)
+{
+    return ms * FT_MS;
+}
+
+struct ft_action *ft_act(struct ft_actions *actions, enum ft_action_kind kind)
+{
+    FT_CHECK(actions->count < FT_ACTIONS_MAX, "a step wants more than %u actions", FT_ACTIONS_MAX);
+    struct ft_action *action = &actions->list[actions->count++];
+
+    memset(action, 0, sizeof(*action));
+    action->kind = kind;
+    return action;
+}
+
+void ft_core_head(struct ft_core *core, enum ft_message_type type, uint64_t now, struct ft_message *m)
+{
+    memset(m, 0, sizeof(*m));
+    m->type = type;
+    m->state = core->state;
+    m->view = core->view;
+    m->sent = now;
+    m->echo = core->peer.newest;
+    /* An answer is a message that echoes something new: from here the other side's lease can run on. */
+    if (core->peer.newest > core->echoed) {
+        core->echoed = core->peer.newest;
+        core->answered = now;
+    }
+}
+
+struct ft_message *ft_say(struct ft_core *core, struct ft_actions *actions, enum ft_message_type type)
+{
+    struct ft_action *action = ft_act(actions, FT_ACT_SEND);
+
+    ft_core_head(core, type, core->now, &action->send);
+    core->beat_due = core->now + ft_ms(core->config.heartbeat_ms);
+    return &action->send;
+}
+
+void ft_become(struct ft_core *core, struct ft_actions *actions, enum ft_state state, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (core->state != state)
+        core->since = core->now;
+    core->state = state;
+    va_start(ap, fmt);
+    vsnprintf(core->why, sizeof(core->why), fmt, ap);
+    va_end(ap);
+
+    struct ft_action *action = ft_act(actions, FT_ACT_STATE);
+
+    action->view = core->view;
+    action->send.state = state;
+    memcpy(action->send.text, core->why, sizeof(action->send.text));
+}
+
+void ft_order(struct ft_core *core, struct ft_actions *actions, enum ft_order order)
+{
+    struct ft_action *action = ft_act(actions, FT_ACT_ORDER);
+
+    action->order = order;
+    memcpy(action->vector, core->closed, sizeof(action->vector));
+}
+
+bool ft_reached(const struct ft_core *core, const uint64_t have[], const uint64_t want[])
+{
+    for (unsigned l = 0; l < core->config.lanes; l++)
+        if (have[l] < want[l])
+            return false;
+    return true;
+}
+
+static void check_invariants(const struct ft_core *core)
+{
+    bool primary = ft_core_primary(core);
+
+    FT_CHECK(!(core->solo && core->guarded), "the gate is both guarded and SOLO");
+    FT_CHECK(!core->solo || (core->state == FT_SOLO && !core->config.strict), "SOLO gate in state %s",
+             ft_state_name(core->state));
+    FT_CHECK(core->state != FT_SOLO || core->solo, "state SOLO with a shut gate");
+    FT_CHECK(primary || !core->guarded, "state %s with an open gate", ft_state_name(core->state));
+    FT_CHECK(core->state != FT_PROTECTED || (core->guarded && core->peer.known), "PROTECTED by nobody");
+    FT_CHECK(core->state != FT_READY || core->base_whole, "READY without a whole base");
+    FT_CHECK(!primary || core->view > 0, "primary of view 0");
+    FT_CHECK(core->resync == FT_RESYNC_NONE || primary, "a resync without a primary");
+    FT_CHECK(!core->peer.known || core->peer.up, "a peer known without a connection");
+}
+
+void ft_core_init(struct ft_core *core, const struct ft_core_config *config, uint64_t now,
+                  struct ft_actions *actions)
+{
+    memset(core, 0, sizeof(*core));
+    actions->count = 0;
+    core->config = *config;
+    core->view = config->view;
+    core->now = core->started = core->awake = core->alone = now;
+    core->beat_due = now;
+    ft_become(core, actions, FT_JOINING, "started");
+    ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
+    check_invariants(core);
+}
+
+static void connected(struct ft_core *core, struct ft_actions *actions)
+{
+    memset(&core->peer, 0, sizeof(core->peer));
+    core->peer.up = true;
+    core->peer.heard = core->now;
+    core->own_echoed = core->ready_echo = core->echoed = 0;
+
+    struct ft_message *m = ft_say(core, actions, FT_MSG_HELLO);
+
+    m->incarnation = core->config.incarnation;
+    memcpy(m->name, core->config.name, sizeof(m->name));
+    m->role = core->config.role;
+    m->strict = core->config.strict;
+    m->lanes = core->config.lanes;
+    m->lease_ms = core->config.lease_ms;
+    m->detect_ms = core->config.detect_ms;
+    m->promote_within_ms = core->config.promote_within_ms;
+    m->solo_after_ms = core->config.solo_after_ms;
+    m->bulk = (const uint8_t *)core->config.identity;
+    m->bulk_len = m->identity_len = core->config.identity_len;
+}
+
+/* The connection is gone, by the peer's doing or ours. */
+static void lost(struct ft_core *core, enum ft_lost how, struct ft_actions *actions)
+{
+    static const char *const text[] = {"", "the peer closed the connection",
+                                       "the peer's kernel reset the connection", "the connection broke"};
+
+    core->peer.up = core->peer.known = false;
+    core->alone = core->now;
+    if (ft_core_primary(core) || core->hand == FT_HAND_GIVEN)
+        ft_primary_lost(core, text[how], how != FT_LOST_ERROR, actions);
+    else
+        ft_standby_lost(core, how, actions);
+}
+
+static void malformed(struct ft_core *core, const char *text, struct ft_actions *actions)
+{
+    if (ft_core_primary(core)) {
+        ft_primary_malformed(core, text, actions);
+        return;
+    }
+    /* Rights first, then the connection: a primary that sees it closed may believe we are gone. */
+    core->peer.up = core->peer.known = false;
+    core->alone = core->now;
+    ft_join_again(core, actions, text);
+    ft_act(actions, FT_ACT_CLOSE);
+}
+
+/* What every message means, whatever its type. False: it ends here. */
+static bool take_head(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+{
+    bool reigns = m->state == FT_SOLO || m->state == FT_PROTECTED || m->state == FT_DEGRADED;
+
+    core->peer.heard = core->now;
+    core->peer.state = m->state;
+    core->peer.view = m->view;
+    if (m->sent > core->peer.newest)
+        core->peer.newest = m->sent;
+    if (m->echo > core->own_echoed)
+        core->own_echoed = m->echo;
+    if (!reigns)
+        return true;
+    if (m->view > core->view && (ft_core_primary(core) || core->state == FT_FENCED)) {
+        ft_join_fence(core, m->view, actions);
+        return true;
+    }
+    if (m->view < core->view && m->type != FT_MSG_HELLO) {
+        /* A primary of the past. Our view in any message tells it. */
+        ft_say(core, actions, FT_MSG_BEAT);
+        return false;
+    }
+    if (m->view > core->view) {
+        core->view = m->view;
+        ft_act(actions, FT_ACT_VIEW)->view = core->view;
+    }
+    return true;
+}
+
+static void message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+{
+    if (!core->peer.known && m->type != FT_MSG_HELLO && m->type != FT_MSG_REFUSE) {
+        if (!core->refused)
+            malformed(core, "a message before the hello", actions);
+        return;
+    }
+    if (m->type == FT_MSG_HELLO || m->type == FT_MSG_REFUSE) {
+        ft_join_hello(core, m, actions);
+        return;
+    }
+    if (!take_head(core, m, actions))
+        return;
+    if (ft_core_primary(core) || core->hand == FT_HAND_GIVEN)
+        ft_primary_message(core, m, actions);
+    else
+        ft_standby_message(core, m, actions);
+}
+
+static void told(struct ft_core *core, enum ft_told what, struct ft_actions *actions)
+{
+    if (what == FT_TOLD_HANDOVER && ft_core_primary(core)) {
+        ft_primary_handover(core, actions);
+    } else if (what == FT_TOLD_RESYNC && ft_core_primary(core) && core->peer.known && !core->hand) {
+        if (core->resync)
+            ft_act(actions, FT_ACT_NO_BASE);
+        core->resync = FT_RESYNC_NONE;
+        core->resync_again = 0;
+        ft_primary_alone(core, actions, "resync asked for");
+    } else if (what == FT_TOLD_PROMOTE && core->state == FT_READY) {
+        if (core->peer.known)
+            ft_say(core, actions, FT_MSG_ASK);
+        else if (ft_standby_right(core) && core->now - core->answered >= ft_ms(core->config.detect_ms))
+            ft_standby_promote(core, "told to", actions);
+    } else if (what == FT_TOLD_PROMOTE && core->state == FT_JOINING && !core->peer.known &&
+               core->now - core->alone >= ft_ms(core->config.solo_after_ms)) {
+        /* Nobody has answered for longer than any lease runs. The state is lost; the person has decided. */
+        ft_join_reign(core, actions, "told to, with an empty state");
+    }
+}
+
+static void passed_time(struct ft_core *core, struct ft_actions *actions)
+{
+    if (ft_core_primary(core) || core->hand == FT_HAND_GIVEN)
+        ft_primary_time(core, actions);
+    else
+        ft_standby_time(core, actions);
+    if (core->state == FT_JOINING)
+        ft_join_consider(core, actions);
+    if (core->peer.up && core->now >= core->beat_due)
+        ft_say(core, actions, FT_MSG_BEAT);
+}
+
+void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
+{
+    FT_CHECK(event->now >= core->now, "time goes back from %lu to %lu", core->now, event->now);
+    actions->count = 0;
+    /* We slept (SIGSTOP, a paused machine). What we have not heard meanwhile says nothing about the peer. */
+    if (event->now - core->now > ft_ms(core->config.lease_ms))
+        core->awake = event->now;
+    core->now = event->now;
+    switch (event->kind) {
+    case FT_EV_TIME:
+        passed_time(core, actions);
+        break;
+    case FT_EV_CONNECTED:
+        connected(core, actions);
+        break;
+    case FT_EV_LOST:
+        lost(core, event->how, actions);
+        break;
+    case FT_EV_MESSAGE:
+        message(core, event->message, actions);
+        break;
+    case FT_EV_MALFORMED:
+        malformed(core, event->text, actions);
+        break;
+    case FT_EV_PORT_BEAT:
+        core->peer.port_beat = core->now;
+        break;
+    case FT_EV_TOLD:
+        told(core, event->told, actions);
+        break;
+    default:
+        if (ft_core_primary(core))
+            ft_primary_event(core, event, actions);
+        else
+            ft_standby_event(core, event, actions);
+    }
+    if (core->state == FT_JOINING)
+        ft_join_consider(core, actions);
+    if (ft_core_primary(core))
+        ft_primary_consider_resync(core, actions);
+    check_invariants(core);
+}
+
+bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m)
+{
+    if (m->view != core->view || (core->state != FT_SYNCING && core->state != FT_READY))
+        return false;
+    return m->type != FT_MSG_BASE || !core->base_whole;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t ft_core_due(const struct ft_core *core)
+{
+    uint64_t due = core->now + ft_ms(core->config.heartbeat_ms);
+
+    if (core->peer.up)
+        due = earlier(due, core->beat_due);
+    if (core->state == FT_READY)
+        due = earlier(due, core->answered + ft_ms(core->config.detect_ms));
+    if (core->state == FT_PROTECTED)
+        due = earlier(due, core->ready_echo + ft_ms(core->config.lease_ms));
+    return due > core->now ? due : core->now;
+}

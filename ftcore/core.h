@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The protocol core: who is primary, who may release, who may promote itself. A state machine with no socket,
+ * clock, thread, allocation or callback (design §7, §8). One event in, a list of actions out, to be carried
+ * out in order. Called once per batch, never per packet. The node and the simulation drive the same code; its
+ * invariants are asserted after every step.
+ *
+ * Two rules of use, on which safety rests:
+ *  - Everything the peer sent that can be read is stepped before FT_EV_TIME with a later time. So a node that
+ * slept hears what happened before it acts on the silence.
+ *  - Actions are carried out in order, before the next step.
+ */
+#ifndef FTCORE_CORE_H
+#define FTCORE_CORE_H
+
+#include "ftcore/lane.h"
+#include "ftcore/message.h"
+
+#define FT_MS 1000000ull
+
+struct ft_core_config {
+    char name[FT_NAME_MAX];
+    uint16_t lanes;
+    uint8_t role; /* the file's: 0 primary, 1 standby */
+    bool strict;  /* never release without a standby */
+    uint64_t incarnation;
+    uint64_t view; /* from the view file, 0: never served */
+    uint32_t heartbeat_ms, lease_ms, detect_ms, promote_within_ms, solo_after_ms;
+    uint32_t resync_deadline_ms;
+    uint32_t start_alone_ms; /* 0: never */
+    uint32_t drain_ms;       /* a planned handover that takes longer is called off */
+    const char *identity;    /* of the chain, lines of text */
+    uint32_t identity_len;
+};
+
+enum ft_event_kind {
+    FT_EV_TIME,      /* time passed */
+    FT_EV_CONNECTED, /* a connection to the peer stands */
+    FT_EV_LOST,      /* it ended; `how` */
+    FT_EV_MESSAGE,   /* `message`, checked by its decoder; LOG and BASE too, after their bulk was taken in */
+    FT_EV_MALFORMED, /* the peer sent what cannot be read, or what contradicts itself: `text` */
+    FT_EV_PORT_BEAT, /* the peer's heartbeat on a data port */
+    FT_EV_WORD,      /* the guardian's word: `word` */
+    FT_EV_LANES,     /* what lanes reached: closed[], and the fields below it */
+    FT_EV_CUT,       /* the cut asked for was made after closed[]; the base can be read */
+    FT_EV_BASE_SENT, /* primary: every line of the base is on its way */
+    FT_EV_HELD,      /* primary: the gate is guarded; nothing after closed[] left unguarded */
+    FT_EV_DRAINED,   /* primary: ports empty, all outputs released, last burst closed[] */
+    FT_EV_STEERED,   /* standby: announced, frames are left unread */
+    FT_EV_DIVERGED,  /* standby: replay did not reproduce the recording: `text` */
+    FT_EV_TOLD,      /* an operator: `told` */
+};
+
+enum ft_lost { FT_LOST_EOF = 1, FT_LOST_RESET, FT_LOST_ERROR };
+enum ft_told { FT_TOLD_PROMOTE = 1, FT_TOLD_HANDOVER, FT_TOLD_RESYNC };
+
+struct ft_event {
+    enum ft_event_kind kind;
+    uint64_t now; /* local monotonic clock, ns; never decreases from step to step */
+    union {
+        enum ft_lost how;
+        enum ft_told told;
+    };
+    const struct ft_message *message;
+    const char *text;
+    struct ft_word word;
+    uint64_t closed[FT_LANES_MAX];   /* primary: bursts closed. Standby: the closed set held */
+    uint64_t replayed[FT_LANES_MAX]; /* standby */
+    uint64_t taken[FT_LANES_MAX];    /* standby: bytes of records replayed, ever */
+};
+
+enum ft_action_kind {
+    FT_ACT_SEND,     /* `send`: a message without bulk (HELLO: the identity is its bulk) */
+    FT_ACT_CLOSE,    /* close the connection */
+    FT_ACT_GATE,     /* `gate` */
+    FT_ACT_ORDER,    /* `order`: lanes; LIVE with `vector`: replay up to it first */
+    FT_ACT_CUT,      /* make a cut, begin a base and the log after it */
+    FT_ACT_NO_BASE,  /* forget the base and stop logging */
+    FT_ACT_VIEW,     /* remember `view` in the file, before anything that follows */
+    FT_ACT_CLEAR,    /* stop the lanes, wait until they stand; what is held of log and base is void */
+    FT_ACT_STEER,    /* `flag`: announce and leave frames unread / read again */
+    FT_ACT_ANNOUNCE, /* gratuitous ARP for all addresses */
+    FT_ACT_STATE,    /* tell: the state is now send.state, because of send.text */
+};
+
+enum ft_gate { FT_GATE_SHUT, FT_GATE_GUARDED, FT_GATE_SOLO };
+
+struct ft_action {
+    enum ft_action_kind kind;
+    struct ft_message send;
+    enum ft_gate gate;
+    uint64_t lease_until; /* with FT_GATE_GUARDED */
+    uint64_t vector[FT_LANES_MAX];
+    enum ft_order order;
+    uint64_t view;
+    bool flag;
+};
+
+#define FT_ACTIONS_MAX 24u
+struct ft_actions {
+    uint32_t count;
+    struct ft_action list[FT_ACTIONS_MAX];
+};
+
+enum ft_resync {
+    FT_RESYNC_NONE,
+    FT_RESYNC_CUT,     /* cut asked for */
+    FT_RESYNC_BASE,    /* lines are on their way, and the log behind them */
+    FT_RESYNC_CATCHUP, /* base is whole there; the standby replays faster than we go */
+    FT_RESYNC_SWITCH,  /* the gate is being guarded: H is about to be known */
+    FT_RESYNC_HOLD,    /* holding after H until the standby has replayed to H */
+};
+
+enum ft_handover {
+    FT_HAND_NONE,
+    FT_HAND_STEER,  /* standby is asked to draw the frames to itself */
+    FT_HAND_DRAIN,  /* what still lies in our ports is worked off */
+    FT_HAND_GIVEN,  /* said HANDOVER; waiting for the new view */
+    FT_HAND_TAKING, /* standby: HANDOVER heard, replaying to its vector */
+};
+
+struct ft_core {
+    struct ft_core_config config;
+    enum ft_state state;
+    uint64_t since; /* monotonic ns */
+    char why[FT_REASON_MAX];
+    uint64_t view;
+    uint64_t now, started,
+        awake;      /* awake: since when we have been stepping without a gap longer than the lease */
+    uint64_t alone; /* since when no peer answers at all, for solo_after and start_alone */
+
+    struct {
+        bool up, known; /* connection, hello */
+        char name[FT_NAME_MAX];
+        uint8_t role;
+        enum ft_state state;
+        uint64_t incarnation, view;
+        uint64_t heard;  /* last message, our clock */
+        uint64_t newest; /* its `sent`: what we echo */
+        uint64_t port_beat;
+    } peer;
+
+    uint64_t answered;   /* standby: when we last sent an answer that echoed something new */
+    uint64_t echoed;     /* … and what it echoed */
+    uint64_t own_echoed; /* newest of our own `sent` times that the peer has answered */
+    uint64_t ready_echo; /* primary: … answered by a READY standby: the lease runs from here */
+    uint64_t beat_due;
+    bool guarded; /* primary: gate is FT_GATE_GUARDED */
+    bool solo;    /* primary: gate is FT_GATE_SOLO */
+
+    uint64_t closed[FT_LANES_MAX], replayed[FT_LANES_MAX], taken[FT_LANES_MAX]; /* ours */
+    uint64_t peer_closed[FT_LANES_MAX], peer_replayed[FT_LANES_MAX], peer_taken[FT_LANES_MAX];
+    uint64_t hold[FT_LANES_MAX];                             /* H */
+    bool base_whole, hold_known;                             /* standby */
+    uint64_t acked[FT_LANES_MAX], acked_taken[FT_LANES_MAX]; /* standby: what the last ACK said */
+
+    enum ft_resync resync;
+    uint64_t resync_began, switch_began, resync_again; /* again: not before this time */
+    uint64_t resyncs, resyncs_failed;
+    char resync_outcome[FT_REASON_MAX];
+
+    enum ft_handover hand;
+    uint64_t hand_began;
+    uint64_t final[FT_LANES_MAX];
+
+    bool abandoning; /* primary: wants to close, waits for the answer */
+    uint64_t abandon_began;
+    bool refused; /* the peer's hello does not fit ours; why says in what */
+
+    /* For status and drills. */
+    struct {
+        uint64_t view, suspected, decided; /* ns */
+        char reason[FT_REASON_MAX];
+    } takeover;
+    struct {
+        uint64_t at, view, count;
+    } fenced;
+    uint64_t solos, degradations, false_alarms;
+};
+
+void ft_core_init(struct ft_core *core, const struct ft_core_config *config, uint64_t now,
+                  struct ft_actions *actions);
+
+/* Fills `actions` (emptied first). */
+void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
+
+/*
+ * Fills the head of a bulk message (LOG, BASE) that the caller makes, as the core would: state, view, times.
+ * Every message to the peer carries a head from here or from FT_ACT_SEND.
+ */
+void ft_core_head(struct ft_core *core, enum ft_message_type type, uint64_t now, struct ft_message *m);
+
+/* True when bulk of this head may be taken in: from the primary we follow, in its view. BASE only before the
+ * base is whole. */
+bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m);
+
+/* When FT_EV_TIME is wanted next at the latest, local monotonic ns. */
+uint64_t ft_core_due(const struct ft_core *core);
+
+static inline bool ft_core_primary(const struct ft_core *core)
+{
+    return core->state == FT_SOLO || core->state == FT_PROTECTED || core->state == FT_DEGRADED;
+}
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside the protocol core only: what its parts (core.c, core_join.c, core_primary.c, core_standby.c) share.
+ */
+#ifndef FTCORE_CORE_PARTS_H
+#define FTCORE_CORE_PARTS_H
+
+#include "ftcore/core.h"
+
+struct ft_action *ft_act(struct ft_actions *actions, enum ft_action_kind kind);
+struct ft_message *ft_say(struct ft_core *core, struct ft_actions *actions, enum ft_message_type type);
+void ft_become(struct ft_core *core, struct ft_actions *actions, enum ft_state state, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+void ft_order(struct ft_core *core, struct ft_actions *actions, enum ft_order order);
+bool ft_reached(const struct ft_core *core, const uint64_t have[], const uint64_t want[]);
+uint64_t ft_ms(uint32_t ms);
+
+/* core_join.c: hello, who is primary, fencing, giving up what we hold. */
+void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
+void ft_join_consider(struct ft_core *core, struct ft_actions *actions); /* JOINING: is it on us to reign? */
+void ft_join_again(struct ft_core *core, struct ft_actions *actions,
+                   const char *why); /* drop state and rights */
+void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actions);
+void ft_join_reign(struct ft_core *core, struct ft_actions *actions,
+                   const char *why); /* with an empty state */
+
+/* core_primary.c */
+void ft_primary_alone(struct ft_core *core, struct ft_actions *actions,
+                      const char *why); /* SOLO, or hold if strict */
+void ft_primary_lost(struct ft_core *core, const char *why, bool certain, struct ft_actions *actions);
+void ft_primary_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
+void ft_primary_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
+void ft_primary_time(struct ft_core *core, struct ft_actions *actions);
+void ft_primary_malformed(struct ft_core *core, const char *text, struct ft_actions *actions);
+void ft_primary_consider_resync(struct ft_core *core, struct ft_actions *actions);
+int ft_primary_handover(struct ft_core *core, struct ft_actions *actions);
+
+/* core_standby.c */
+void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
+void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
+void ft_standby_time(struct ft_core *core, struct ft_actions *actions);
+void ft_standby_promote(struct ft_core *core, const char *why, struct ft_actions *actions);
+void ft_standby_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *actions);
+bool ft_standby_right(const struct ft_core *core);
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Being standby: taking in a base and the log, acknowledging the closed set, and the right to promote itself.
+ *
+ * The right comes from the primary's own answers: it ends promote_within_ms after we sent the last message
+ * that the primary answered. A standby that slept, or only lost its link, finds its right gone and joins
+ * again; it never promotes a stale state.
+ */
+#include "ftcore/core_parts.h"
+
+#include <string.h>
+
+#define ACK_TAKEN                                                                                            \
+    (256u << 10) /* bytes replayed that are worth an ACK of their own: they are the primary's credit */
+
+bool ft_standby_right(const struct ft_core *core)
+{
+    return core->own_echoed && core->now < core->own_echoed + ft_ms(core->config.promote_within_ms);
+}
+
+static void acknowledge(struct ft_core *core, struct ft_actions *actions)
+{
+    struct ft_message *m = ft_say(core, actions, FT_MSG_ACK);
+
+    memcpy(m->burst, core->closed, sizeof(m->burst));
+    memcpy(m->replayed, core->replayed, sizeof(m->replayed));
+    memcpy(m->taken, core->taken, sizeof(m->taken));
+    memcpy(core->acked, core->closed, sizeof(core->acked));
+    memcpy(core->acked_taken, core->taken, sizeof(core->acked_taken));
+}
+
+void ft_standby_promote(struct ft_core *core, const char *why, struct ft_actions *actions)
+{
+    core->takeover.decided = core->now;
+    strncpy(core->takeover.reason, why, sizeof(core->takeover.reason) - 1);
+    core->view = (core->peer.view > core->view ? core->peer.view : core->view) + 1;
+    core->takeover.view = core->view;
+    core->hand = FT_HAND_NONE;
+    core->resync = FT_RESYNC_NONE;
+    core->resync_again = 0;
+    ft_act(actions, FT_ACT_VIEW)->view = core->view;
+    ft_primary_alone(core, actions, why);
+    /* The gate opens for lanes that replay first; the new view is on its way before anything leaves. */
+    if (core->peer.up)
+        ft_say(core, actions, FT_MSG_BEAT);
+    ft_order(core, actions, FT_LANE_LIVE);
+    ft_act(actions, FT_ACT_ANNOUNCE);
+}
+
+void ft_standby_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *actions)
+{
+    if (core->state == FT_READY && how != FT_LOST_ERROR && ft_standby_right(core)) {
+        core->takeover.suspected = core->now;
+        ft_standby_promote(core,
+                           how == FT_LOST_EOF ? "the peer's kernel closed its connection"
+                                              : "the peer's kernel reset its connection",
+                           actions);
+        return;
+    }
+    if (core->state == FT_READY && ft_standby_right(core))
+        return; /* we cannot tell; silence will */
+    if (core->state != FT_JOINING || core->base_whole)
+        ft_join_again(core, actions, "lost the primary before being ready");
+}
+
+static void consider_ready(struct ft_core *core, struct ft_actions *actions)
+{
+    if (core->state == FT_SYNCING && core->base_whole && core->hold_known &&
+        ft_reached(core, core->replayed, core->hold) && ft_reached(core, core->closed, core->hold)) {
+        ft_become(core, actions, FT_READY, "replayed all that the primary holds from");
+        acknowledge(core, actions);
+    }
+}
+
+static void consider_taking(struct ft_core *core, struct ft_actions *actions)
+{
+    if (core->hand == FT_HAND_TAKING && core->state == FT_READY &&
+        ft_reached(core, core->replayed, core->final)) {
+        core->takeover.suspected = core->now;
+        ft_standby_promote(core, "planned", actions);
+    }
+}
+
+static void begin_base(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+{
+    ft_join_again(core, actions, "a base begins");
+    memcpy(core->closed, m->burst, sizeof(core->closed));
+    memcpy(core->replayed, m->burst, sizeof(core->replayed));
+    memset(core->taken, 0, sizeof(core->taken));
+    ft_become(core, actions, FT_SYNCING, "a base arrives from view %lu", m->view);
+}
+
+void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+{
+    switch (m->type) {
+    case FT_MSG_BASE_BEGIN:
+        begin_base(core, m, actions);
+        break;
+    case FT_MSG_BASE_END:
+        if (core->state != FT_SYNCING || core->base_whole)
+            break;
+        core->base_whole = true;
+        ft_order(core, actions, FT_LANE_REPLAY);
+        acknowledge(core, actions);
+        break;
+    case FT_MSG_HOLDING:
+        if (core->state != FT_SYNCING)
+            break;
+        memcpy(core->hold, m->burst, sizeof(core->hold));
+        core->hold_known = true;
+        consider_ready(core, actions);
+        break;
+    case FT_MSG_BEAT:
+        if (core->state == FT_READY || core->state == FT_SYNCING)
+            ft_say(core, actions, FT_MSG_BEAT);
+        break;
+    case FT_MSG_STEER:
+        ft_act(actions, FT_ACT_STEER)->flag = m->number != 0;
+        break;
+    case FT_MSG_HANDOVER:
+        if (core->state != FT_READY)
+            break;
+        memcpy(core->final, m->burst, sizeof(core->final));
+        core->hand = FT_HAND_TAKING;
+        consider_taking(core, actions);
+        break;
+    case FT_MSG_ABANDON:
+        ft_join_again(core, actions, m->text);
+        ft_say(core, actions, FT_MSG_ABANDONED);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Lanes moved: tell the primary what is stable now, and pass credit back in good time. */
+static void take_lanes(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
+{
+    bool tell = false;
+
+    if (core->state != FT_SYNCING && core->state != FT_READY)
+        return;
+    memcpy(core->closed, event->closed, sizeof(core->closed));
+    memcpy(core->replayed, event->replayed, sizeof(core->replayed));
+    memcpy(core->taken, event->taken, sizeof(core->taken));
+    if (!core->base_whole)
+        return;
+    for (unsigned l = 0; l < core->config.lanes; l++)
+        tell |= core->closed[l] != core->acked[l] || core->taken[l] - core->acked_taken[l] >= ACK_TAKEN;
+    /* While catching up every step counts: the primary waits to see us close. */
+    if (tell || core->state == FT_SYNCING)
+        acknowledge(core, actions);
+    consider_ready(core, actions);
+    consider_taking(core, actions);
+}
+
+void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
+{
+    switch (event->kind) {
+    case FT_EV_LANES:
+        take_lanes(core, event, actions);
+        break;
+    case FT_EV_STEERED:
+        if (core->state == FT_READY && core->peer.known)
+            ft_say(core, actions, FT_MSG_STEERED);
+        break;
+    case FT_EV_WORD:
+        if (core->state == FT_READY && event->word.incarnation == core->peer.incarnation &&
+            ft_standby_right(core)) {
+            core->takeover.suspected = core->now;
+            core->peer.up = core->peer.known = false;
+            core->alone = core->now;
+            ft_act(actions, FT_ACT_CLOSE);
+            ft_standby_promote(core, "the guardian's word", actions);
+        }
+        break;
+    case FT_EV_DIVERGED:
+        if (core->state == FT_READY || core->state == FT_SYNCING) {
+            ft_join_again(core, actions, event->text);
+            if (core->peer.up)
+                ft_say(core, actions, FT_MSG_BEAT);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+void ft_standby_time(struct ft_core *core, struct ft_actions *actions)
+{
+    uint64_t detect = ft_ms(core->config.detect_ms);
+
+    if (core->state != FT_READY)
+        return;
+    if (!ft_standby_right(core)) {
+        ft_join_again(core, actions, "the right to promote has ended: the primary did not answer");
+        if (core->peer.up)
+            ft_say(core, actions, FT_MSG_BEAT);
+        return;
+    }
+    if (core->now - core->answered >= detect && core->now - core->peer.heard >= detect &&
+        core->now - core->peer.port_beat >= detect) {
+        core->takeover.suspected = core->now;
+        ft_standby_promote(core, "silence", actions);
+    }
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What passes between a lane and the replicator: two rings and some words, each written by one side. No calls
+ * go across, so neither waits for the other.
+ *
+ *   replicator → lane: order (what to do), gate (stable, lease), replay ring and how far it may be replayed
+ *   lane → replicator: log ring, report (what it does, how far it is)
+ */
+#ifndef FTCORE_LANE_H
+#define FTCORE_LANE_H
+
+#include "ftcore/record.h"
+#include "ftcore/ring.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#define FT_ALL UINT64_MAX
+
+/* What a lane is to do. An order is a kind and a serial number in one word, so a repeated kind is a new
+ * order. */
+enum ft_order {
+    FT_LANE_WAIT,   /* touch nothing: the region belongs to the replicator (a base is applied, or nothing is
+                       known) */
+    FT_LANE_REPLAY, /* replay records up to `closed_to`, receive nothing */
+    FT_LANE_LIVE,   /* replay what is left up to `closed_to`, emit the tail, announce, then take packets */
+    FT_LANE_DRAIN,  /* live, answering from the node's own MAC, until the ports have been empty for a while */
+    FT_LANE_FENCED, /* drop what is held, send nothing */
+};
+
+static inline uint64_t ft_order_make(enum ft_order kind, uint64_t serial)
+{
+    return serial << 8 | (uint64_t)kind;
+}
+static inline enum ft_order ft_order_kind(uint64_t order)
+{
+    return (enum ft_order)(order & 0xff);
+}
+
+struct ft_lane {
+    /* Written by the replicator. */
+    _Alignas(64) _Atomic uint64_t order;
+    _Atomic uint64_t stable;      /* outputs of bursts up to here may leave; FT_ALL in SOLO */
+    _Atomic uint64_t lease_until; /* … while the local monotonic clock, ns, is below this; FT_ALL in SOLO; 0
+                                     shuts the gate */
+    _Atomic uint64_t gate;        /* serial number of the last change between SOLO and guarded */
+    _Atomic uint64_t closed_to;   /* last burst that may be replayed */
+    _Atomic uint64_t cut;         /* serial number of the cut wanted: begin a base and log from there */
+    _Atomic bool logging;         /* records wanted; switched on by a cut, off by the replicator */
+    _Atomic bool steer;           /* standby: announce once and leave frames unread from now on */
+    _Atomic uint64_t digest;      /* serial number of the digest wanted */
+    _Atomic uint32_t
+        copy_budget; /* owed lines the lane may still copy; refilled by the replicator at the resync's rate */
+
+    /* Written by the lane. */
+    _Alignas(
+        64) _Atomic uint64_t done; /* last order reached: LIVE once packets are taken, DRAIN once drained */
+    _Atomic uint64_t closed;       /* last burst closed, live or replayed */
+    _Atomic uint64_t gate_seen;    /* gate serial at the last burst boundary … */
+    _Atomic uint64_t hold_from;    /* … and the last burst that may have left under the gate before */
+    _Atomic uint64_t cut_seen, cut_burst; /* the cut was made after this burst */
+    _Atomic uint64_t released;            /* outputs released, ever; part of what records carry */
+    _Atomic uint64_t owed_left;           /* this lane's owed lines not copied yet, at least */
+    _Atomic uint64_t diverged;            /* burst whose replay did not reproduce the record; 0: none */
+    _Atomic uint64_t expected, got;       /* digests there */
+
+    struct ft_ring log;    /* struct ft_record, lane → replicator */
+    struct ft_ring replay; /* struct ft_record, replicator → lane */
+
+    /* Counters, written by the lane, read by status. Plain relaxed stores. */
+    struct {
+        _Atomic uint64_t received, dropped, emitted, held, tx_refused, ring_full, hold_full, no_buffer;
+        _Atomic uint64_t replayed_packets, tail_emitted, tail_suppressed, kept_overflow, steered,
+            fenced_dropped;
+        _Atomic uint64_t lease_held; /* times a stable output had to wait for the lease */
+        _Atomic uint64_t bursts, empty_bursts, log_bytes;
+        _Atomic uint64_t replay_done_ns, live_ns, first_release_ns,
+            last_release_ns; /* monotonic; of the last takeover */
+    } count;
+};
+
+#define FT_COUNT(lane, field, n)                                                                             \
+    atomic_store_explicit(&(lane)->count.field,                                                              \
+                          atomic_load_explicit(&(lane)->count.field, memory_order_relaxed) + (n),            \
+                          memory_order_relaxed)
+
+/* Rings of the given capacities, bytes. FT_ENOMEM. */
+int ft_lane_init(struct ft_lane *lane, uint64_t log_bytes, uint64_t replay_bytes);
+void ft_lane_free(struct ft_lane *lane);
+
+#endif
