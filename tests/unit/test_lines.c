@@ -11,6 +11,7 @@
 #include "tests/unit/help_death.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -252,6 +253,50 @@ static void nothing_added_is_lost(void **unused)
     ft_lines_free(&shared);
 }
 
+#define PAIRS 300000u
+
+static _Atomic uint32_t put, got;
+static _Atomic bool lost;
+
+/* The second line comes while the first is taken out of the same word. Then both must be found. */
+static void *add_pairs(void *unused)
+{
+    (void)unused;
+    for (unsigned i = 1; i <= PAIRS && !atomic_load(&lost); i++) {
+        ft_lines_add(&shared, 0, 1);
+        for (volatile unsigned delay = i % 256; delay > 0; delay--)
+            ;
+        ft_lines_add(&shared, 63, 1);
+        atomic_store(&put, 2 * i);
+        for (unsigned spins = 1; atomic_load(&got) < 2 * i && !atomic_load(&lost); spins++)
+            if (spins % 1000 == 0)
+                sched_yield();
+    }
+    return NULL;
+}
+
+static void a_word_emptied_and_filled_at_once_is_found(void **unused)
+{
+    pthread_t thread;
+
+    (void)unused;
+    assert_int_equal(ft_lines_init(&shared, 4096), 0); /* the summary lies in another cache line */
+    assert_int_equal(pthread_create(&thread, NULL, add_pairs, NULL), 0);
+    for (unsigned looks = 1; atomic_load(&got) < 2 * PAIRS && !atomic_load(&lost); looks++) {
+        uint32_t there = atomic_load(&put);
+        uint64_t count = ft_lines_take(&shared, 0, 64, 1).count;
+
+        atomic_fetch_add(&got, (uint32_t)count);
+        if (count == 0 && atomic_load(&got) < there)
+            atomic_store(&lost, true);
+        if (looks % 1000 == 0)
+            sched_yield();
+    }
+    pthread_join(thread, NULL);
+    assert_false(atomic_load(&lost));
+    ft_lines_free(&shared);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +307,7 @@ int main(void)
         cmocka_unit_test(too_many_lines_are_refused),
         cmocka_unit_test(out_of_range_is_a_broken_invariant),
         cmocka_unit_test(nothing_added_is_lost),
+        cmocka_unit_test(a_word_emptied_and_filled_at_once_is_found),
     };
 
     return cmocka_run_group_tests_name("lines", tests, NULL, NULL);

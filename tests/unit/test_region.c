@@ -213,6 +213,12 @@ static void the_digest_covers_what_is_used(void **unused)
     region = with_state(100000, 9);
     ft_arena_alloc(ft_region_arena(region, 1, 0), 1); /* zeros, but handed out */
     assert_int_not_equal(ft_region_digest(region), all);
+    all = ft_region_digest(region);
+    ft_region_close(region);
+
+    region = with_state(100000, 9);
+    ft_arena_alloc(ft_region_arena(region, 1, 1), 1); /* the same bytes in a row, in another arena */
+    assert_int_not_equal(ft_region_digest(region), all);
     ft_region_close(region);
 }
 
