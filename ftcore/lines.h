@@ -3,7 +3,8 @@
  * Sets of lines: one bit per 64-byte line of the region with a summary bit per 64 of those, so that
  * finding what is set costs in proportion to what is set. Bits are set by lanes (each in its own
  * arenas, any of them in the shared arena) and taken by one reader at a time.
- * Setting is atomic (relaxed) and skips the write when the bit is already there.
+ * Setting is atomic and skips the write when the bit is already there. Setting a bit releases what was
+ * written before; finding it acquires.
  */
 #ifndef FTCORE_LINES_H
 #define FTCORE_LINES_H
