@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* wheel: against a plain array of ticks, sorted when timers come due. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tests/unit/help_death.h"
+#include "tests/unit/help_nf.h"
+
+#define COUNT_MAX 6000u
+
+/* A timer that is set: its tick, and a number that grows with every setting. */
+struct timer {
+    uint64_t tick, order;
+    uint32_t number;
+    bool set;
+};
+
+struct model {
+    struct timer timers[COUNT_MAX];
+    uint32_t count;
+    uint64_t tick;    /* ns */
+    uint64_t current; /* what is set for earlier ticks counts as set for this one */
+    uint64_t orders;
+};
+
+static struct model m;
+
+static void begin(uint32_t count, uint64_t tick)
+{
+    memset(&m, 0, sizeof(m));
+    m.count = count;
+    m.tick = tick;
+}
+
+static uint64_t tick_of(uint64_t at)
+{
+    uint64_t tick = at / m.tick;
+
+    return at % m.tick ? tick + 1 : tick;
+}
+
+static void set(const struct help_nf *h, struct nf_wheel *wheel, uint32_t number, uint64_t at)
+{
+    struct timer *timer = &m.timers[number];
+    uint64_t tick = tick_of(at) < m.current ? m.current : tick_of(at);
+
+    nf_wheel_set(h->nf, wheel, number, at);
+    if (!timer->set || timer->tick != tick)
+        *timer = (struct timer){.tick = tick, .order = m.orders++, .number = number, .set = true};
+}
+
+static void cancel(const struct help_nf *h, struct nf_wheel *wheel, uint32_t number)
+{
+    nf_wheel_cancel(h->nf, wheel, number);
+    m.timers[number].set = false;
+}
+
+static int by_tick(const void *a, const void *b)
+{
+    const struct timer *x = a, *y = b;
+
+    if (x->tick != y->tick)
+        return x->tick < y->tick ? -1 : 1;
+    return x->order < y->order ? -1 : 1;
+}
+
+/* All that is due at `now`, in order. */
+static uint32_t expect(uint64_t now, struct timer list[])
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < m.count; i++)
+        if (m.timers[i].set && m.timers[i].tick <= now / m.tick)
+            list[n++] = m.timers[i];
+    qsort(list, n, sizeof(list[0]), by_tick);
+    return n;
+}
+
+/* The wheel promises nothing before `next`, and the NF is woken in time. */
+static void compare_next(const struct help_nf *h, const struct nf_wheel *wheel, uint64_t now)
+{
+    uint64_t first = UINT64_MAX, at;
+
+    for (uint32_t i = 0; i < m.count; i++)
+        if (m.timers[i].set && m.timers[i].tick < first)
+            first = m.timers[i].tick;
+    if (first == UINT64_MAX) {
+        assert_true(nf_wheel_next(wheel) == UINT64_MAX);
+        return;
+    }
+    if (__builtin_mul_overflow(first, m.tick, &at))
+        at = UINT64_MAX;
+    assert_true(nf_wheel_next(wheel) <= at);
+    assert_true(help_nf_wake(h) <= (at > now ? at : now));
+    if (first >> 8 == m.current >> 8) /* near: to the tick */
+        assert_true(nf_wheel_next(wheel) == at);
+}
+
+/* One call; what it gives is the beginning of what is expected. Returns how many. */
+static uint32_t due(const struct help_nf *h, struct nf_wheel *wheel, uint64_t now, uint32_t max)
+{
+    static struct timer list[COUNT_MAX];
+    static uint32_t out[COUNT_MAX];
+    uint32_t expected = expect(now, list), n;
+
+    help_nf_wake_none(h);
+    n = nf_wheel_due(h->nf, wheel, now, out, max);
+    assert_true(n <= max && n <= expected);
+    for (uint32_t i = 0; i < n; i++) {
+        assert_int_equal(out[i], list[i].number);
+        m.timers[out[i]].set = false;
+        m.current = list[i].tick;
+    }
+    if (n < expected || n == max)
+        assert_true(help_nf_wake(h) <= now);
+    else
+        m.current = now / m.tick > m.current ? now / m.tick : m.current;
+    return n;
+}
+
+static uint64_t delay(uint64_t *sequence)
+{
+    uint32_t bits = help_nf_below(sequence, 44);
+
+    return help_nf_draw(sequence) & ((1ull << bits) - 1);
+}
+
+/* Up to 100 timers: every call is complete unless `max` ends it. */
+static uint64_t churn(uint32_t count, uint64_t tick, uint64_t start, uint32_t steps, uint64_t seed)
+{
+    struct help_nf h;
+    struct nf_wheel *wheel;
+    uint64_t sequence = seed, now = start, digest;
+
+    help_nf_open(&h, nf_wheel_bytes(count), seed);
+    wheel = nf_wheel_make(h.nf, count, tick);
+    assert_non_null(wheel);
+    begin(count, tick);
+    for (uint32_t i = 0; i < steps; i++) {
+        uint32_t number = help_nf_below(&sequence, count), kind = help_nf_below(&sequence, 10);
+
+        if (kind < 5) {
+            set(&h, wheel, number, now + delay(&sequence));
+        } else if (kind == 5) {
+            set(&h, wheel, number,
+                help_nf_below(&sequence, 2) ? now - delay(&sequence) % (now + 1)
+                                            : m.timers[number].tick * tick);
+        } else if (kind == 6) {
+            cancel(&h, wheel, number);
+        } else {
+            uint32_t max = 1 + help_nf_below(&sequence, count);
+
+            now += delay(&sequence) >> help_nf_below(&sequence, 20);
+            if (due(&h, wheel, now, max) < max)
+                assert_true(help_nf_wake(&h) > now); /* nothing left */
+        }
+        compare_next(&h, wheel, now);
+        help_nf_audit(&h);
+    }
+    digest = ft_region_digest(h.region);
+    help_nf_close(&h);
+    return digest;
+}
+
+static void agrees_with_the_model(void **unused)
+{
+    (void)unused;
+    churn(100, 1000000, 0, 20000, 1);
+    churn(100, 10000000, 1700000000000000000ull, 20000, 2); /* time of day, 10 ms */
+    churn(60, 1, 123456789, 20000, 3);
+    churn(7, 3333, 77, 10000, 4);
+    churn(1, 1000000000, 0, 5000, 5);
+}
+
+static void one_seed_one_content(void **unused)
+{
+    (void)unused;
+    assert_true(churn(50, 1000, 5000, 5000, 7) == churn(50, 1000, 5000, 5000, 7));
+    assert_true(churn(50, 1000, 5000, 5000, 7) != churn(50, 1000, 5000, 5000, 8));
+}
+
+/* More timers in one far slot than one call spreads; new ones are set in its range meanwhile. */
+static void a_full_slot_is_spread_in_parts(void **unused)
+{
+    struct help_nf h;
+    struct nf_wheel *wheel;
+    uint64_t sequence = 11, now = 1000, start = 1ull << 24;
+    uint32_t calls = 0, left = COUNT_MAX - 500;
+
+    (void)unused;
+    help_nf_open(&h, nf_wheel_bytes(COUNT_MAX), 1);
+    wheel = nf_wheel_make(h.nf, COUNT_MAX, 1);
+    begin(COUNT_MAX, 1);
+    assert_int_equal(due(&h, wheel, now, 10), 0);
+    for (uint32_t i = 0; i < left; i++)
+        set(&h, wheel, i, start + help_nf_below(&sequence, 300));
+    now = start + 100;
+    for (uint32_t i = 0; help_nf_wake(&h) <= now && calls < 200; calls++) {
+        left -= due(&h, wheel, now, COUNT_MAX);
+        help_nf_audit(&h);
+        for (uint32_t j = 0; j < 100 && i < 500; j++, i++) {
+            set(&h, wheel, COUNT_MAX - 500 + i, now + help_nf_below(&sequence, 200)), left++;
+            cancel(&h, wheel, COUNT_MAX - 500 + help_nf_below(&sequence, 500));
+        }
+        compare_next(&h, wheel, now);
+    }
+    assert_in_range(calls, 6, 40);
+    assert_true(nf_wheel_next(wheel) > now);
+    while (help_nf_wake(&h) != UINT64_MAX) { /* the rest, at its own times */
+        now = help_nf_wake(&h) > now ? help_nf_wake(&h) : now;
+        due(&h, wheel, now, 64);
+        help_nf_audit(&h);
+    }
+    for (uint32_t i = 0; i < COUNT_MAX; i++)
+        assert_false(m.timers[i].set);
+    help_nf_close(&h);
+}
+
+/* A slot half spread is emptied by cancelling: what was set after it still comes in its time. */
+static void a_slot_half_spread_is_cancelled(void **unused)
+{
+    struct help_nf h;
+    struct nf_wheel *wheel;
+    uint64_t start = 1ull << 16;
+
+    (void)unused;
+    help_nf_open(&h, nf_wheel_bytes(3000), 1);
+    wheel = nf_wheel_make(h.nf, 3000, 1);
+    begin(3000, 1);
+    for (uint32_t i = 0; i < 2000; i++)
+        set(&h, wheel, i, start + 1000);
+    assert_int_equal(due(&h, wheel, start, 10), 0);
+    for (uint32_t i = 0; i < 2000; i++)
+        cancel(&h, wheel, i);
+    compare_next(&h, wheel, start);
+    set(&h, wheel, 2500, start + 30);
+    set(&h, wheel, 2501, start + 20);
+    set(&h, wheel, 2502, start + 256);
+    assert_int_equal(due(&h, wheel, start + 20, 10), 1);
+    set(&h, wheel, 2503, start + 20);
+    assert_int_equal(due(&h, wheel, start + 300, 10), 3);
+    help_nf_audit(&h);
+    help_nf_close(&h);
+}
+
+static void rounding_and_ends_of_time(void **unused)
+{
+    struct help_nf h;
+    struct nf_wheel *wheel, *fine;
+
+    (void)unused;
+    help_nf_open(&h, nf_wheel_bytes(10) * 2, 1);
+    wheel = nf_wheel_make(h.nf, 10, 1000);
+    fine = nf_wheel_make(h.nf, 10, 1);
+    begin(10, 1000);
+    set(&h, wheel, 0, 5000);
+    set(&h, wheel, 1, 5001);
+    set(&h, wheel, 2, UINT64_MAX);
+    set(&h, wheel, 3, 0);
+    assert_int_equal(due(&h, wheel, 0, 10), 1);
+    assert_true(nf_wheel_next(wheel) == 5000);
+    assert_int_equal(due(&h, wheel, 4999, 10), 0);
+    assert_int_equal(due(&h, wheel, 5000, 10), 1);
+    assert_int_equal(due(&h, wheel, 5999, 10), 0);
+    assert_int_equal(due(&h, wheel, 6000, 10), 1);
+    assert_int_equal(due(&h, wheel, UINT64_MAX, 10), 0); /* its tick begins after the end of time */
+    begin(10, 1);
+    set(&h, fine, 0, UINT64_MAX);
+    assert_int_equal(due(&h, fine, UINT64_MAX - 1, 10), 0);
+    assert_int_equal(due(&h, fine, UINT64_MAX, 10), 1);
+    assert_true(nf_wheel_next(fine) == UINT64_MAX);
+    help_nf_audit(&h);
+    help_nf_close(&h);
+}
+
+/* ---- two wheels, run by the chain's own wake times alone ----------------------------------------- */
+
+static struct nf_wheel *pair[2];
+static uint64_t set_for[2][100]; /* 0: not set */
+static uint32_t left;
+
+static void both(struct nf *nf, uint64_t now)
+{
+    static const uint64_t ticks[2] = {1000, 1500};
+
+    for (uint32_t w = 0; w < 2; w++) {
+        uint32_t out[4], n = nf_wheel_due(nf, pair[w], now, out, 4);
+
+        for (uint32_t i = 0; i < n; i++) {
+            uint64_t *at = &set_for[w][out[i]];
+
+            assert_true(*at && now >= *at);
+            assert_true(now - *at < ticks[w]); /* less than a tick late, on a chain that wakes in time */
+            *at = 0;
+            left--;
+        }
+    }
+}
+
+static void the_earliest_of_several_wheels_wakes(void **unused)
+{
+    struct help_nf h;
+    uint64_t sequence = 3, now = 1000000, burst = 0;
+
+    (void)unused;
+    help_nf_open(&h, nf_wheel_bytes(100) * 2, 1);
+    pair[0] = nf_wheel_make(h.nf, 100, 1000);
+    pair[1] = nf_wheel_make(h.nf, 100, 1500);
+    help_nf_timers = both;
+    for (left = 0; left < 200; left++) {
+        uint64_t at = now + 1 + delay(&sequence);
+
+        set_for[left % 2][left / 2] = at;
+        nf_wheel_set(h.nf, pair[left % 2], left / 2, at);
+    }
+    while (nf_chain_wake(h.chain) != UINT64_MAX) {
+        if (nf_chain_wake(h.chain) > now)
+            now = nf_chain_wake(h.chain);
+        assert_true(nf_chain_due(h.chain, now));
+        nf_chain_run(h.chain, ++burst, now, NULL, 0);
+        help_nf_audit(&h);
+    }
+    assert_int_equal(left, 0);
+    assert_in_range(burst, 100, 1500);
+    help_nf_close(&h);
+}
+
+/* ---- misuse -------------------------------------------------------------------------------------- */
+
+static void set_beyond(void *arg)
+{
+    struct help_nf *h = arg;
+
+    nf_wheel_set(h->nf, nf_wheel_make(h->nf, 4, 1), 4, 100);
+}
+
+static void misuse_aborts(void **unused)
+{
+    struct help_nf h;
+    uint64_t used;
+
+    (void)unused;
+    help_nf_open(&h, 1 << 18, 1);
+    assert_dies(set_beyond, &h, "timer 4 of 4");
+    used = h.nf->arena->used;
+    assert_null(nf_wheel_make(h.nf, 1000000, 1));
+    assert_non_null(nf_wheel_make(h.nf, 1000, 1));
+    assert_int_equal(h.nf->arena->used - used, nf_wheel_bytes(1000));
+    help_nf_close(&h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(agrees_with_the_model),
+        cmocka_unit_test(one_seed_one_content),
+        cmocka_unit_test(a_full_slot_is_spread_in_parts),
+        cmocka_unit_test(a_slot_half_spread_is_cancelled),
+        cmocka_unit_test(rounding_and_ends_of_time),
+        cmocka_unit_test(the_earliest_of_several_wheels_wakes),
+        cmocka_unit_test(misuse_aborts),
+    };
+
+    return cmocka_run_group_tests_name("wheel", tests, NULL, NULL);
+}
