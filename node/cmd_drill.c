@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * understudy drill: runs a drill so many times, and tells what came of it as a table or as JSON.
+ */
+#include "node/commands.h"
+#include "node/drill.h"
+#include "node/options.h"
+#include "node/probe.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WAIT_MS 30000 /* for the pair to be PROTECTED */
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+/* What only this subcommand takes; removed from argv. */
+struct own {
+    bool quiet_probe, verbose;
+    unsigned flows;
+};
+
+static int own_options(int *argc, char **argv, struct own *own)
+{
+    int kept = 0;
+    *own = (struct own){.flows = 8};
+    for (int i = 0; i < *argc; i++) {
+        if (strcmp(argv[i], "--no-probe") == 0)
+            own->quiet_probe = true;
+        else if (strcmp(argv[i], "-v") == 0 || strcmp(argv[i], "--verbose") == 0)
+            own->verbose = true;
+        else if (strcmp(argv[i], "--flows") == 0) {
+            char *end;
+            unsigned long n = i + 1 < *argc ? strtoul(argv[++i], &end, 10) : ~0ul;
+            if (n > ND_PROBE_FLOWS_MAX || *end != 0)
+                return nd_usage("drill", "--flows: 0 to %u expected", ND_PROBE_FLOWS_MAX);
+            own->flows = (unsigned)n;
+        } else
+            argv[kept++] = argv[i];
+    }
+    argv[kept] = NULL;
+    *argc = kept;
+    return 0;
+}
+
+static void print_progress(const char *line, void *ctx)
+{
+    uint64_t begin = *(const uint64_t *)ctx;
+    fprintf(stderr, "%8.3f s  %s\n", (double)(nd_probe_now() - begin) / 1e9, line);
+}
+
+/* ── figures ── */
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Of the known values of one field; -1 when none is known. */
+static double median(const struct nd_drill_run *runs, unsigned count, size_t offset)
+{
+    double *known = malloc((count + 1) * sizeof *known), m = -1;
+    unsigned n = 0;
+    for (unsigned i = 0; known != NULL && i < count; i++) {
+        double v = *(const double *)((const char *)&runs[i] + offset);
+        if (v >= 0)
+            known[n++] = v;
+    }
+    if (n > 0) {
+        qsort(known, n, sizeof *known, by_size);
+        m = n % 2 ? known[n / 2] : (known[n / 2 - 1] + known[n / 2]) / 2;
+    }
+    free(known);
+    return m;
+}
+
+static const struct column {
+    const char *key, *title;
+    size_t offset;
+} columns[] = {
+    {"detect_ms", "detect", offsetof(struct nd_drill_run, detect_ms)},
+    {"replay_ms", "replay", offsetof(struct nd_drill_run, replay_ms)},
+    {"first_packet_ms", "first", offsetof(struct nd_drill_run, first_packet_ms)},
+    {"outage_ms", "outage", offsetof(struct nd_drill_run, outage_ms)},
+    {"flow_silence_ms", "flow", offsetof(struct nd_drill_run, flow_silence_ms)},
+    {"flow_worst_ms", "worst", offsetof(struct nd_drill_run, flow_worst_ms)},
+    {"protected_ms", "again", offsetof(struct nd_drill_run, protected_ms)},
+};
+#define COLUMNS (sizeof columns / sizeof columns[0])
+
+/* ── for people ── */
+
+static void print_ms(double v)
+{
+    if (v < 0)
+        printf(" %8s", "-");
+    else
+        printf(" %8.1f", v);
+}
+
+static void print_table(const struct nd_drill_run *runs, unsigned count, double baseline, double seconds)
+{
+    printf("%-4s %-12s", "run", "victim");
+    for (unsigned c = 0; c < COLUMNS; c++)
+        printf(" %8s", columns[c].title);
+    printf(" %7s %7s %7s %7s  %s\n", "held", "lost", "dup", "tail", "digests");
+    for (unsigned i = 0; i < count; i++) {
+        const struct nd_drill_run *r = &runs[i];
+        printf("%-4u %-12s", i + 1, r->victim);
+        for (unsigned c = 0; c < COLUMNS; c++)
+            print_ms(*(const double *)((const char *)r + columns[c].offset));
+        printf(" %7llu %7llu %7llu %7llu  %s", (unsigned long long)r->held, (unsigned long long)r->lost,
+               (unsigned long long)r->duplicated, (unsigned long long)r->tail_emitted,
+               r->digests_equal ? "equal" : "DIFFERENT");
+        if (r->was_fenced)
+            printf("; fenced, released %lld after", (long long)r->released_after);
+        if (r->false_takeovers)
+            printf("; %llu false takeovers", (unsigned long long)r->false_takeovers);
+        printf("%s%s\n", r->failure[0] ? "; FAILED: " : "", r->failure);
+    }
+    if (count > 1) {
+        printf("%-17s", "median");
+        for (unsigned c = 0; c < COLUMNS; c++)
+            print_ms(median(runs, count, columns[c].offset));
+        printf("\n");
+    }
+    printf("all times in ms; detect: hurt to suspected; replay: of the log; first: suspected to first packet "
+           "released;\n"
+           "outage: longest silence of the probe; flow, worst: of the median and the worst TCP flow; again: "
+           "hurt to "
+           "PROTECTED\n");
+    if (baseline >= 0)
+        printf("longest silence without a failure: %.1f ms in %.1f s\n", baseline, seconds);
+}
+
+/* ── for programs ── */
+
+static json_t *known(double v)
+{
+    return v < 0 ? json_null() : json_real(v);
+}
+
+static json_t *whole(uint64_t v)
+{
+    return json_integer((json_int_t)v);
+}
+
+static json_t *run_object(const struct nd_drill_run *r)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "victim", json_string(r->victim));
+    json_object_set_new(o, "survivor", json_string(r->survivor));
+    json_object_set_new(o, "at_ns", whole(r->at_ns));
+    for (unsigned c = 0; c < COLUMNS; c++)
+        json_object_set_new(o, columns[c].key, known(*(const double *)((const char *)r + columns[c].offset)));
+    const struct {
+        const char *key;
+        uint64_t value;
+    } counts[] = {
+        {"held", r->held},
+        {"sent", r->sent},
+        {"lost", r->lost},
+        {"duplicated", r->duplicated},
+        {"reordered", r->reordered},
+        {"contradicted", r->contradicted},
+        {"flows_broken", r->flows_broken},
+        {"view_before", r->view_before},
+        {"view_after", r->view_after},
+        {"false_takeovers", r->false_takeovers},
+        {"replayed_bursts", r->replayed_bursts},
+        {"tail_emitted", r->tail_emitted},
+        {"tail_suppressed", r->tail_suppressed},
+        {"discarded", r->discarded},
+    };
+    for (unsigned i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        json_object_set_new(o, counts[i].key, whole(counts[i].value));
+    json_object_set_new(o, "digests_equal", json_boolean(r->digests_equal));
+    json_object_set_new(o, "fenced",
+                        r->was_fenced ? json_pack("{s:I}", "released_after", (json_int_t)r->released_after)
+                                      : json_null());
+    json_object_set_new(o, "reason", json_string(r->reason));
+    json_object_set_new(o, "failure", r->failure[0] ? json_string(r->failure) : json_null());
+    return o;
+}
+
+static int print_json(enum nd_drill_kind kind, const struct nd_drill_run *runs, unsigned count,
+                      double baseline, double seconds)
+{
+    json_t *o = json_object(), *list = json_array(), *middle = json_object();
+    for (unsigned i = 0; i < count; i++)
+        json_array_append_new(list, run_object(&runs[i]));
+    for (unsigned c = 0; c < COLUMNS; c++)
+        json_object_set_new(middle, columns[c].key, known(median(runs, count, columns[c].offset)));
+    json_object_set_new(o, "kind", json_string(nd_drill_name(kind)));
+    json_object_set_new(o, "runs", list);
+    json_object_set_new(o, "median", middle);
+    json_object_set_new(o, "baseline_gap_ms", known(baseline));
+    json_object_set_new(o, "baseline_s", json_real(seconds));
+    int bad = json_dumpf(o, stdout, JSON_COMPACT | JSON_REAL_PRECISION(7));
+    printf("\n");
+    json_decref(o);
+    return bad ? ND_SOFTWARE : ND_DONE;
+}
+
+/* ── the command ── */
+
+static int repeat(struct nd_drill *drill, const struct nd_options *options, enum nd_drill_kind kind)
+{
+    struct nd_drill_run *runs = calloc(options->repeat, sizeof *runs);
+    struct ft_fault fault = {""};
+    unsigned count = 0, bad = 0;
+    int error = runs == NULL ? ft_fail(&fault, FT_ENOMEM, "no memory") : FT_OK;
+    while (error == FT_OK && count < options->repeat && !interrupted) {
+        error = nd_drill_once(drill, &runs[count], &fault);
+        if (error == FT_OK)
+            bad += runs[count++].failure[0] != 0;
+    }
+    if (error < 0)
+        fprintf(stderr, "understudy: %s\n", fault.text);
+    double seconds = 0, baseline = nd_drill_baseline(drill, &seconds);
+    int code = ND_DONE;
+    if (options->json)
+        code = print_json(kind, runs, count, baseline, seconds);
+    else if (count > 0)
+        print_table(runs, count, baseline, seconds);
+    free(runs);
+    if (error == FT_ENOENT || error == FT_EPERM)
+        return nd_exit_of(error);
+    return code != ND_DONE ? code : error < 0 || bad > 0 || count < options->repeat ? ND_NOT_EQUAL : ND_DONE;
+}
+
+int nd_cmd_drill(int argc, char **argv)
+{
+    struct own own;
+    struct nd_options options;
+    struct nd_config *config;
+    struct nd_drill *drill;
+    struct ft_fault fault = {""};
+    uint64_t begin = nd_probe_now();
+    if (own_options(&argc, argv, &own) != 0 ||
+        nd_options_read(&options, argc, argv, ND_OPT_FILE | ND_OPT_JSON | ND_OPT_REPEAT, 1, 1, "KIND") != 0)
+        return ND_USAGE;
+    int kind = nd_drill_kind(options.argv[0]);
+    if (kind < 0)
+        return nd_usage("drill",
+                        "unknown kind \"%.40s\": kill, server-loss, hang, standby-kill or planned expected",
+                        options.argv[0]);
+    int error = nd_config_read(&config, options.file, true, &fault);
+    if (error < 0) {
+        fprintf(stderr, "%s\n", fault.text);
+        return nd_exit_of(error);
+    }
+    signal(SIGINT, on_interrupt); /* a node that was hurt is brought back first */
+    signal(SIGPIPE, SIG_IGN);
+    struct nd_drill_options o = {.config = config,
+                                 .kind = (enum nd_drill_kind)kind,
+                                 .probe = !own.quiet_probe,
+                                 .flows = own.flows,
+                                 .wait_ms = WAIT_MS,
+                                 .say = own.verbose ? print_progress : NULL,
+                                 .ctx = &begin};
+    int code;
+    if ((error = nd_drill_open(&drill, &o, &fault)) < 0) {
+        fprintf(stderr, "understudy: %s\n", fault.text);
+        code = error == FT_ENOENT || error == FT_EPERM ? nd_exit_of(error) : ND_NOT_EQUAL;
+    } else {
+        code = repeat(drill, &options, (enum nd_drill_kind)kind);
+        nd_drill_close(drill);
+    }
+    nd_config_free(config);
+    return code;
+}

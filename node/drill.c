@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One drill, step by step. See node/drill.h.
+ *
+ *   settle ─▶ baseline ─▶ hurt ─▶ takeover seen ─▶ restart (or wake) ─▶ settle ─▶ compare digests ─▶ figures
+ */
+#include "node/drill_parts.h"
+#include "node/process.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define VERIFY_MS     10000 /* digests of large regions */
+#define BASELINE_MS   1000
+#define SUPERVISOR_MS 300 /* somebody else may start the node again, so long we wait */
+#define AFTER_MS      500 /* silence is looked for so long after the first packet */
+
+static const char *const names[ND_DRILL_KINDS] = {"kill", "server-loss", "hang", "standby-kill", "planned"};
+
+const char *nd_drill_name(enum nd_drill_kind kind)
+{
+    return names[kind];
+}
+
+int nd_drill_kind(const char *name)
+{
+    for (int k = 0; k < ND_DRILL_KINDS; k++)
+        if (strcmp(name, names[k]) == 0)
+            return k;
+    return -1;
+}
+
+/* ── hurting and healing ── */
+
+/* A victim on another server does it to itself, when its file permits. */
+static int pass_on(struct nd_drill *d, unsigned through, struct nd_drill_run *r, struct ft_fault *fault)
+{
+    json_t *answer = NULL,
+           *request = json_pack("{s:s,s:s}", "cmd", "drill", "kind", nd_drill_name(d->options.kind));
+    r->at_ns = nd_probe_now();
+    int error = nd_ask(d->config->node[through].control, request, ND_ASK_MS, &answer, fault);
+    json_decref(request);
+    if (error == FT_OK && json_object_get(answer, "error") != NULL)
+        error =
+            ft_fail(fault, FT_EPERM, "%s: %s", d->config->node[through].name, nd_drill_text(answer, "error"));
+    json_decref(answer);
+    return error;
+}
+
+static int hurt(struct nd_drill *d, const struct nd_process *victim, pid_t guardian, struct nd_drill_run *r,
+                struct ft_fault *fault)
+{
+    struct nd_process helper;
+    bool loss = d->options.kind == ND_DRILL_SERVER_LOSS;
+    bool guarded = loss && guardian > 0 && nd_process_read(&helper, guardian, NULL) == FT_OK;
+    int error = loss ? nd_process_links(victim, false, fault) : FT_OK;
+    if (error == FT_OK) {
+        r->at_ns = nd_probe_now();
+        error = nd_process_signal(victim, d->options.kind == ND_DRILL_HANG ? SIGSTOP : SIGKILL, fault);
+        if (loss && error < 0)
+            nd_process_links(victim, true, NULL);
+    }
+    if (guarded) {
+        if (error == FT_OK)
+            nd_process_signal(&helper, SIGKILL, NULL);
+        nd_process_close(&helper);
+    }
+    return error;
+}
+
+/* Starts it again, unless somebody else does. */
+static void bring_back(struct nd_drill *d, const struct nd_process *victim, unsigned node,
+                       struct nd_drill_run *r)
+{
+    struct ft_fault fault;
+    if (d->options.kind == ND_DRILL_SERVER_LOSS && nd_process_links(victim, true, &fault) < 0)
+        nd_drill_failed(r, "%s", fault.text);
+    for (int waited = 0; waited < SUPERVISOR_MS; waited += 20) {
+        json_t *answer = nd_drill_ask(d, node, "status", ND_ASK_MS, NULL);
+        bool there = answer != NULL && (pid_t)nd_drill_number(answer, "pid") != victim->pid;
+        json_decref(answer);
+        if (there)
+            return;
+        nd_drill_nap(20000);
+    }
+    nd_drill_say(d, "%s is started again", r->victim);
+    if (nd_process_start(victim, &fault) < 0)
+        nd_drill_failed(r, "%s", fault.text);
+}
+
+static void wake(struct nd_drill *d, const struct nd_process *victim, unsigned node, struct nd_drill_run *r)
+{
+    struct ft_fault fault;
+    nd_drill_nap(AFTER_MS * 1000); /* long enough that it believes nothing happened */
+    nd_drill_say(d, "%s is woken", r->victim);
+    if (nd_process_signal(victim, SIGCONT, &fault) < 0)
+        nd_drill_failed(r, "%s", fault.text);
+    else
+        nd_drill_await_fenced(d, node, r);
+}
+
+static int ask_handover(struct nd_drill *d, unsigned primary, struct nd_drill_run *r, struct ft_fault *fault)
+{
+    int error;
+    r->at_ns = nd_probe_now();
+    json_t *answer = nd_drill_ask(d, primary, "drain", ND_TAKEOVER_MS, &error);
+    if (answer == NULL)
+        return ft_fail(fault, error, "%s: drain: %s", r->victim, ft_error_name(error));
+    if (json_object_get(answer, "error") != NULL)
+        nd_drill_failed(r, "%s refuses: %.100s", r->victim, nd_drill_text(answer, "error"));
+    json_decref(answer);
+    return FT_OK;
+}
+
+/* ── one run ── */
+
+static void compare_digests(struct nd_drill *d, unsigned primary, struct nd_drill_run *r)
+{
+    json_t *answer = nd_drill_ask(d, primary, "verify", VERIFY_MS, NULL);
+    r->digests_equal = json_is_true(json_object_get(answer, "equal"));
+    if (!r->digests_equal)
+        nd_drill_failed(r, answer == NULL ? "verify: no answer" : "the digests of the two regions differ");
+    json_decref(answer);
+}
+
+static void ask_prober(struct nd_drill *d, struct nd_drill_run *r, uint64_t over, uint64_t end)
+{
+    struct nd_probe_figures f;
+    if (d->prober == NULL)
+        return;
+    nd_drill_nap(300000); /* answers under way */
+    nd_probe_figures(d->prober, r->at_ns - 50000000u, end, &f);
+    r->sent = f.sent;
+    r->lost = f.lost;
+    r->duplicated = f.duplicated;
+    r->reordered = f.reordered;
+    r->contradicted = f.contradicted;
+    r->flows_broken = f.flows_broken;
+    nd_probe_figures(d->prober, r->at_ns, over + AFTER_MS * 1000000ull, &f);
+    r->outage_ms = f.silence_ms;
+    r->flow_silence_ms = f.flow_silence_ms;
+    r->flow_worst_ms = f.flow_worst_ms;
+    if (r->contradicted > 0)
+        nd_drill_failed(r, "%llu answers contradict what was sent", (unsigned long long)r->contradicted);
+    else if (r->flows_broken > 0)
+        nd_drill_failed(r, "%u TCP flows broke", r->flows_broken);
+    else if (d->options.kind == ND_DRILL_PLANNED && r->lost > 0)
+        nd_drill_failed(r, "%llu probes were lost in a planned handover", (unsigned long long)r->lost);
+}
+
+static void add_baseline(struct nd_drill *d, uint64_t until)
+{
+    struct nd_probe_figures f;
+    if (d->prober == NULL || until <= d->quiet_since)
+        return;
+    nd_probe_figures(d->prober, d->quiet_since, until, &f);
+    d->baseline_s += (double)(until - d->quiet_since) / 1e9;
+    if (f.silence_ms > d->baseline_ms)
+        d->baseline_ms = f.silence_ms;
+}
+
+static void begin_run(struct nd_drill *d, const struct nd_sight *s, unsigned victim, struct nd_drill_run *r)
+{
+    memset(r, 0, sizeof *r);
+    r->detect_ms = r->replay_ms = r->first_packet_ms = r->outage_ms = r->protected_ms = -1;
+    r->flow_silence_ms = r->flow_worst_ms = -1;
+    r->released_after = -1;
+    r->view_before = r->view_after = s->view;
+    snprintf(r->victim, sizeof r->victim, "%s", d->config->node[victim].name);
+    snprintf(r->survivor, sizeof r->survivor, "%s", d->config->node[1 - victim].name);
+}
+
+/* What is common to all drills once the victim was hurt: it comes back, the pair settles, digests, figures.
+ */
+static void end_run(struct nd_drill *d, uint64_t over, struct nd_drill_run *r)
+{
+    struct ft_fault fault;
+    struct nd_sight s;
+    if (nd_drill_settle(d, &s, &fault) < 0) {
+        nd_drill_failed(r, "%.150s", fault.text);
+    } else {
+        r->protected_ms = nd_drill_ms(r->at_ns, nd_probe_now());
+        nd_drill_say(d, "PROTECTED again, %s is primary, view %llu", d->config->node[s.primary].name,
+                     (unsigned long long)s.view);
+        uint64_t expected = r->view_before + (d->options.kind != ND_DRILL_STANDBY_KILL);
+        r->false_takeovers = s.view > expected ? s.view - expected : 0;
+        r->view_after = s.view;
+        compare_digests(d, s.primary, r);
+    }
+    ask_prober(d, r, over, nd_probe_now());
+    d->quiet_since = nd_probe_now();
+}
+
+static int strike(struct nd_drill *d, const struct nd_sight *s, unsigned victim, struct nd_process *process,
+                  struct nd_drill_run *r, struct ft_fault *fault)
+{
+    enum nd_drill_kind kind = d->options.kind;
+    int error;
+    if (kind == ND_DRILL_PLANNED)
+        error = ask_handover(d, victim, r, fault);
+    else if (!s->seen[victim])
+        error = pass_on(d, 1 - victim, r, fault);
+    else
+        error = hurt(d, process, s->guardian[victim], r, fault);
+    if (error == FT_OK)
+        nd_drill_say(d, "%s: %s (pid %d), view %llu, %llu packets held", nd_drill_name(kind), r->victim,
+                     (int)s->pid[victim], (unsigned long long)s->view, (unsigned long long)s->held);
+    return error;
+}
+
+int nd_drill_once(struct nd_drill *d, struct nd_drill_run *r, struct ft_fault *fault)
+{
+    enum nd_drill_kind kind = d->options.kind;
+    struct nd_process process = {.net = -1, .mount = -1};
+    struct nd_sight s;
+    int error = nd_drill_settle(d, &s, fault);
+    if (error < 0)
+        return error;
+    if (d->prober != NULL)
+        nd_drill_nap(BASELINE_MS * 1000);
+    if (!nd_drill_look(d, &s, &error))
+        return ft_fail(fault, FT_EIO, "%s: the pair did not stay PROTECTED", d->config->file);
+    unsigned victim = kind == ND_DRILL_STANDBY_KILL ? s.standby : s.primary;
+    bool here = s.seen[victim] && kind != ND_DRILL_PLANNED;
+    begin_run(d, &s, victim, r);
+    r->held = s.held;
+    if (here && (error = nd_process_read(&process, s.pid[victim], fault)) < 0)
+        return error;
+    add_baseline(d, nd_probe_now());
+    error = strike(d, &s, victim, &process, r, fault);
+    if (error == FT_OK) {
+        uint64_t over = kind == ND_DRILL_STANDBY_KILL ? nd_drill_await_alone(d, 1 - victim, r)
+                                                      : nd_drill_await_takeover(d, 1 - victim, r);
+        nd_drill_say(d, "%s %s after %.1f ms", r->survivor,
+                     kind == ND_DRILL_STANDBY_KILL ? "goes on alone" : "released",
+                     nd_drill_ms(r->at_ns, over));
+        if (kind == ND_DRILL_HANG)
+            wake(d, &process, victim, r);
+        else if (here)
+            bring_back(d, &process, victim, r);
+        end_run(d, over ? over : nd_probe_now(), r);
+    }
+    nd_process_close(&process);
+    return error;
+}
+
+int nd_drill_open(struct nd_drill **out, const struct nd_drill_options *options, struct ft_fault *fault)
+{
+    const struct nd_config *config = options->config;
+    struct nd_drill *d = calloc(1, sizeof *d);
+    struct nd_sight s;
+    if (d == NULL)
+        return ft_fail(fault, FT_ENOMEM, "no memory");
+    d->options = *options;
+    d->config = config;
+    int error = nd_drill_settle(d, &s, fault);
+    if (error == FT_OK && options->probe && config->probe.port != 0) {
+        struct nd_probe_options p = {.from = config->probe.from,
+                                     .to = config->probe.to[0] ? config->probe.to : NULL,
+                                     .address = config->probe.address,
+                                     .port = config->probe.port,
+                                     .interval_us = 1000,
+                                     .flows = options->flows,
+                                     .flow_interval_us = 5000,
+                                     .seconds = 3600};
+        error = nd_probe_start(&d->prober, &p, fault);
+    }
+    if (error < 0) {
+        nd_drill_close(d);
+        return error;
+    }
+    d->quiet_since = nd_probe_now();
+    *out = d;
+    return FT_OK;
+}
+
+double nd_drill_baseline(const struct nd_drill *d, double *seconds)
+{
+    *seconds = d->baseline_s;
+    return d->prober != NULL ? d->baseline_ms : -1;
+}
+
+void nd_drill_close(struct nd_drill *d)
+{
+    nd_probe_free(d->prober);
+    free(d);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Failover drills on a running pair: hurts a node, watches the other one go on, brings the first one back,
+ * compares the digests. Looks only at what an outsider can see: both control sockets and, where the pair file
+ * configures one, the prober across the chain. Started by `understudy drill`. Times are CLOCK_MONOTONIC of
+ * this machine.
+ */
+#ifndef NODE_DRILL_H
+#define NODE_DRILL_H
+
+#include "node/config.h"
+
+#include <stdbool.h>
+
+enum nd_drill_kind {
+    ND_DRILL_KILL,         /* SIGKILL the primary */
+    ND_DRILL_SERVER_LOSS,  /* its links first, then the primary and its guardian */
+    ND_DRILL_HANG,         /* SIGSTOP the primary, SIGCONT it later */
+    ND_DRILL_STANDBY_KILL, /* SIGKILL the standby */
+    ND_DRILL_PLANNED,      /* ask for a handover */
+    ND_DRILL_KINDS,
+};
+
+struct nd_drill_options {
+    const struct nd_config *config;
+    enum nd_drill_kind kind;
+    bool probe;                               /* use the configured prober */
+    uint32_t flows;                           /* TCP flows of the prober */
+    uint32_t wait_ms;                         /* for the pair to be PROTECTED, before and after */
+    void (*say)(const char *line, void *ctx); /* progress; may be NULL */
+    void *ctx;
+};
+
+/* One run. Times in ms, negative: not known. */
+struct nd_drill_run {
+    char victim[32], survivor[32], reason[64];
+    char failure[160]; /* "": all was as it should be */
+    uint64_t at_ns;    /* when the victim was hurt */
+    double detect_ms, replay_ms, first_packet_ms, outage_ms, protected_ms;
+    uint64_t sent, lost, duplicated, reordered, contradicted, held; /* packets; held: when it was hurt */
+    double flow_silence_ms, flow_worst_ms;
+    uint32_t flows_broken;
+    uint64_t view_before, view_after, false_takeovers;
+    uint64_t replayed_bursts, tail_emitted, tail_suppressed, discarded;
+    bool digests_equal;
+    bool was_fenced;        /* hang: the woken node said so */
+    int64_t released_after; /* hang: packets it released in the other's view, -1: not told */
+};
+
+struct nd_drill;
+
+/* Starts the prober. FT_ENOENT: no node answers, FT_EPERM, FT_EIO. `options->config` stays borrowed. */
+int nd_drill_open(struct nd_drill **out, const struct nd_drill_options *options, struct ft_fault *fault);
+/* One run; a drill that did not end well is FT_OK with out->failure. FT_ENOENT, FT_EPERM, FT_EIO: it could
+ * not begin. */
+int nd_drill_once(struct nd_drill *drill, struct nd_drill_run *out, struct ft_fault *fault);
+/* Longest silence of the prober outside of all runs so far, ms, and for how long that was looked at; -1
+ * without. */
+double nd_drill_baseline(const struct nd_drill *drill, double *seconds);
+void nd_drill_close(struct nd_drill *drill);
+
+const char *nd_drill_name(enum nd_drill_kind kind);
+int nd_drill_kind(const char *name); /* -1: none of that name */
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the halves of a drill share: node/drill.c does, node/drill_watch.c looks. Nobody else includes this.
+ */
+#ifndef NODE_DRILL_PARTS_H
+#define NODE_DRILL_PARTS_H
+
+#include "node/client.h"
+#include "node/drill.h"
+#include "node/probe.h"
+
+#include <sys/types.h>
+
+#define ND_ASK_MS      500 /* a status answer */
+#define ND_TAKEOVER_MS 5000
+
+struct nd_drill {
+    struct nd_drill_options options;
+    const struct nd_config *config;
+    struct nd_prober *prober;
+    uint64_t quiet_since; /* no drill since */
+    double baseline_ms, baseline_s;
+};
+
+struct nd_sight { /* of both nodes, in a settled pair */
+    unsigned primary, standby;
+    pid_t pid[ND_NODES], guardian[ND_NODES];
+    uint64_t view, held;
+    bool seen[ND_NODES];
+};
+
+/* The first thing that went wrong is the one that is told. */
+void nd_drill_failed(struct nd_drill_run *run, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void nd_drill_say(struct nd_drill *drill, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void nd_drill_nap(long us);
+double nd_drill_ms(uint64_t from_ns, uint64_t to_ns); /* -1 when either is unknown (0) */
+
+/* The answer (a new reference) or NULL, then *error, which may be NULL, says why. */
+json_t *nd_drill_ask(struct nd_drill *drill, unsigned node, const char *command, int timeout_ms, int *error);
+const char *nd_drill_text(const json_t *object, const char *key); /* "" when it is not there */
+uint64_t nd_drill_number(const json_t *object, const char *key);  /* 0 when it is not there */
+
+/* True when one node is a PROTECTED primary, and the other, if it can be asked from here, its READY standby.
+ */
+bool nd_drill_look(struct nd_drill *drill, struct nd_sight *out, int *error);
+/* Waits for that. */
+int nd_drill_settle(struct nd_drill *drill, struct nd_sight *out, struct ft_fault *fault);
+
+/* Polls `node` until it is primary in a later view and has released something. Returns when that was, 0:
+ * never. */
+uint64_t nd_drill_await_takeover(struct nd_drill *drill, unsigned node, struct nd_drill_run *run);
+/* The primary without its standby: until it goes SOLO, or long enough to see that a strict one stays
+ * DEGRADED. */
+uint64_t nd_drill_await_alone(struct nd_drill *drill, unsigned node, struct nd_drill_run *run);
+/* The woken node has to find itself fenced, and to have released nothing in the other's view. */
+void nd_drill_await_fenced(struct nd_drill *drill, unsigned node, struct nd_drill_run *run);
+
+#endif
