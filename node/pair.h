@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The running pair as a subcommand sees it: the configuration, what each node says of itself, and whom to
+ * ask. Made and used within one subcommand.
+ */
+#ifndef NODE_PAIR_H
+#define NODE_PAIR_H
+
+#include "node/client.h"
+#include "node/config.h"
+#include "node/options.h"
+
+#include <stdio.h>
+
+#define ND_STATUS_MS 2000  /* a status is quick, or the node is not well */
+#define ND_ACTION_MS 60000 /* a drain or a resync may take its time */
+
+struct nd_pair {
+    struct nd_config *config;
+    struct nd_options options;
+    int only;                 /* index of the node that -n names, or -1 */
+    json_t *status[ND_NODES]; /* owned; NULL: no answer, and why says so */
+    struct ft_fault why[ND_NODES];
+    int error[ND_NODES];
+};
+
+/* Reads options and configuration. 0, or an exit code with the line printed; then nothing is to be closed. */
+int nd_pair_open(struct nd_pair *pair, int argc, char **argv, unsigned takes, int min, int max,
+                 const char *names);
+void nd_pair_close(struct nd_pair *pair);
+
+/* Asks both nodes (or the one of -n) for their status, replacing what was known. */
+void nd_pair_ask_status(struct nd_pair *pair);
+
+/* The node in `role` ("primary"), by what they said; of two, that of the higher view. -1: none. */
+int nd_pair_in_role(const struct nd_pair *pair, const char *role);
+
+/*
+ * Sends `request` (a reference that is taken) to the node of -n, else to the one in `role`. 0 and *answer
+ * (new), or an exit code with a line on stderr: nobody in that role, no answer, or the node's own refusal.
+ */
+int nd_pair_request(struct nd_pair *pair, const char *role, json_t *request, int timeout_ms, json_t **answer);
+
+/* The exit code that status has for what is known, see design §10. */
+int nd_pair_exit(const struct nd_pair *pair);
+
+/* Status for people; begins with PROTECTED or NOT PROTECTED. */
+void nd_pair_print(const struct nd_pair *pair, FILE *out);
+
+/* A member as text, or `otherwise`. Borrowed. */
+const char *nd_text(const json_t *object, const char *key, const char *otherwise);
+
+/* One JSON object and a line end on stdout: 0 or ND_SOFTWARE. */
+int nd_print_json(const json_t *object);
+
+#endif
