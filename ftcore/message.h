@@ -14,6 +14,7 @@
 #include "ftcore/region.h"
 
 #define FT_STREAM_VERSION 1u
+#define FT_FRAME_HEAD     8u         /* bytes before a frame's content */
 #define FT_MESSAGE_MAX    (4u << 20) /* bytes of a frame's content */
 #define FT_BULK_MAX       (2u << 20) /* bytes of bulk before compression */
 #define FT_IDENTITY_MAX   8192u

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The wire form of messages: what each type carries, encode and decode. Written and read by the replicator
+ * thread of either node, through the link.
+ *
+ * A connection carries frames, one after the other, nothing between them:
+ *
+ *     u32 length     of the content, 1 to FT_MESSAGE_MAX, little-endian like the next
+ *     u32 checksum   low half of XXH3-64, no seed, of the content
+ *     content        one msgpack array, nothing behind it
+ *
+ * A changed length selects other bytes, which the checksum then refuses; a length out of range is refused as
+ * soon as it is seen, so a reader never waits for more than one frame's bytes. TCP's own checksum misses one
+ * error in 65536; this one is there for those, and for our own mistakes.
+ *
+ * The array begins with six numbers, the head: version, type, view, sent, echo, state. Version is first and
+ * is looked at before anything else, the array's length included: another version may have another head. Then
+ * come the fields of the type, in the order of shape.c. A field is
+ *
+ *     number     unsigned, shortest form when written, any unsigned form when read
+ *     name,text  str without control characters; shorter than its array in struct ft_message
+ *     vector     array of one number per lane: exactly as many as the hello agreed on
+ *     identity   bin: text, so without NUL
+ *     bulk       two elements. A number: 0, the bin is the bulk; else the bin is one LZ4 block (no frame, no
+ *                dictionary) and this is the bulk's size, more than the block's. Then the bin.
+ *
+ * A compressed bulk always has ten bytes in front of it, `ce`, size, `c6`, length, shortest form or not: the
+ * block is made in place in the output, before its length is known.
+ *
+ * Whether LZ4 pays depends on the traffic: headers of log records shrink to a third, encrypted payloads not
+ * at all. It is measured, not configured: a bulk that did not shrink below 85 % is sent as it is, and so are
+ * the next 63; then one is tried again. A bulk under 64 bytes is neither compressed nor measured.
+ *
+ * Reading walks the bytes once and allocates nothing. What is out of range is refused where it stands, with
+ * its offset in the frame. Vectors are not compared with each other, nor numbers with earlier messages: that
+ * takes knowledge of the protocol's state, and is the core's.
+ */
+#include "ftcore/message.h"
+
+#include "ftcore/check.h"
+#include "ftcore/reader.h"
+#include "ftcore/shape.h"
+
+#include <lz4.h>
+#include <msgpack/pack.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define PACK_MIN    64u
+#define PACK_SKIP   63u
+#define PACK_AHEAD  10u
+#define SMALL_BOUND 1024u /* of everything but bulk: a hello needs 200 bytes, an ACK of 16 lanes 510 */
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "frames are little-endian in memory too");
+_Static_assert(FT_BULK_MAX + SMALL_BOUND <= FT_MESSAGE_MAX, "any message fits a frame");
+
+const char *ft_state_name(enum ft_state state)
+{
+    static const char *const names[] = {"?",    "JOINING",   "SYNCING",  "READY",
+                                        "SOLO", "PROTECTED", "DEGRADED", "FENCED"};
+
+    return state >= FT_JOINING && state <= FT_FENCED ? names[state] : names[0];
+}
+
+/* Encode. */
+
+struct out {
+    uint8_t *at, *end;
+    bool full;
+};
+
+static int out_write(void *data, const char *bytes, size_t len)
+{
+    struct out *out = data;
+
+    if (out->full || len > (size_t)(out->end - out->at)) {
+        out->full = true;
+        return -1;
+    }
+    if (len)
+        memcpy(out->at, bytes, len);
+    out->at += len;
+    return 0;
+}
+
+/* What the other side would refuse is a broken invariant here. */
+static void put_number(msgpack_packer *pk, const struct ft_field *f, const uint8_t *m, unsigned lanes,
+                       uint64_t *last)
+{
+    uint64_t v = 0, lo, hi;
+
+    memcpy(&v, m + f->at, f->width);
+    ft_field_range(f, lanes, *last, &lo, &hi);
+    FT_CHECK(v >= lo && v <= hi, "%s is %llu, expected %llu to %llu", f->name, (unsigned long long)v,
+             (unsigned long long)lo, (unsigned long long)hi);
+    msgpack_pack_uint64(pk, v);
+    *last = v;
+}
+
+/* Texts may quote files and the peer, so they are cleaned rather than trusted. */
+static void put_text(msgpack_packer *pk, const struct ft_field *f, const uint8_t *m)
+{
+    char clean[FT_REASON_MAX];
+    const char *text = (const char *)m + f->at;
+    size_t len = strnlen(text, f->width - 1u);
+
+    FT_CHECK(len >= f->min, "%s is empty", f->name);
+    for (size_t i = 0; i < len; i++)
+        clean[i] = (uint8_t)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i];
+    msgpack_pack_str(pk, len);
+    msgpack_pack_str_body(pk, clean, len);
+}
+
+static void put_vector(msgpack_packer *pk, const struct ft_field *f, const uint8_t *m, unsigned lanes)
+{
+    uint64_t v[FT_LANES_MAX];
+
+    FT_CHECK(lanes >= 1 && lanes <= FT_LANES_MAX, "%s of %u lanes", f->name, lanes);
+    memcpy(v, m + f->at, sizeof(v));
+    msgpack_pack_array(pk, lanes);
+    for (unsigned i = 0; i < lanes; i++)
+        msgpack_pack_uint64(pk, v[i]);
+}
+
+/* Compresses to where the block belongs. False: it does not pay, nothing is written. */
+static bool put_packed(struct out *out, const struct ft_message *m)
+{
+    size_t most = (uint64_t)m->bulk_len * 85 / 100;
+    uint8_t ahead[PACK_AHEAD] = {0xce, [5] = 0xc6};
+
+    if (out->full || (size_t)(out->end - out->at) < PACK_AHEAD + most)
+        return false;
+    int len = LZ4_compress_default((const char *)m->bulk, (char *)out->at + PACK_AHEAD, (int)m->bulk_len,
+                                   (int)most);
+    if (len <= 0)
+        return false;
+    uint32_t size = __builtin_bswap32(m->bulk_len), block = __builtin_bswap32((uint32_t)len);
+    memcpy(ahead + 1, &size, sizeof(size));
+    memcpy(ahead + 6, &block, sizeof(block));
+    out_write(out, (const char *)ahead, sizeof(ahead));
+    out->at += len;
+    return true;
+}
+
+static void put_bulk(msgpack_packer *pk, struct out *out, const struct ft_message *m, struct ft_packer *p)
+{
+    uint8_t *before = out->at;
+    bool kept = false;
+
+    if (p && m->bulk_len >= PACK_MIN && p->skip) {
+        p->skip--;
+    } else if (p && m->bulk_len >= PACK_MIN) {
+        kept = put_packed(out, m);
+        p->tried++;
+        p->kept += kept;
+        p->skip = kept ? 0 : PACK_SKIP;
+    }
+    if (!kept) {
+        msgpack_pack_uint64(pk, 0);
+        msgpack_pack_bin(pk, m->bulk_len);
+        out_write(out, (const char *)m->bulk, m->bulk_len);
+    }
+    if (p) {
+        p->raw += m->bulk_len;
+        p->packed += kept ? (size_t)(out->at - before) - PACK_AHEAD : m->bulk_len;
+    }
+}
+
+static void put_field(msgpack_packer *pk, struct out *out, const struct ft_field *f,
+                      const struct ft_message *m, unsigned lanes, struct ft_packer *packer, uint64_t *last)
+{
+    const uint8_t *bytes = (const uint8_t *)m;
+
+    switch (f->kind) {
+    case FT_K_TEXT:
+        put_text(pk, f, bytes);
+        break;
+    case FT_K_VECTOR:
+        put_vector(pk, f, bytes, lanes);
+        break;
+    case FT_K_IDENTITY:
+        FT_CHECK(m->identity_len == m->bulk_len && m->bulk_len <= FT_IDENTITY_MAX, "identity of %u, %u bytes",
+                 m->identity_len, m->bulk_len);
+        msgpack_pack_bin(pk, m->bulk_len);
+        out_write(out, (const char *)m->bulk, m->bulk_len);
+        break;
+    case FT_K_BULK:
+        FT_CHECK(m->bulk_len <= FT_BULK_MAX, "bulk of %u bytes", m->bulk_len);
+        put_bulk(pk, out, m, packer);
+        break;
+    default:
+        put_number(pk, f, bytes, lanes, last);
+    }
+}
+
+size_t ft_message_bound(const struct ft_message *m)
+{
+    return SMALL_BOUND + m->bulk_len;
+}
+
+long ft_message_encode(const struct ft_message *m, unsigned lanes, struct ft_packer *packer, uint8_t *out,
+                       size_t cap)
+{
+    msgpack_packer pk;
+    uint64_t last = 0;
+
+    FT_CHECK(m->type && m->type < FT_MSG_TYPES, "type %u", m->type);
+    if (cap < FT_FRAME_HEAD)
+        return FT_EFULL;
+    const struct ft_shape *s = &ft_shapes[m->type];
+    struct out to = {out + FT_FRAME_HEAD, out + cap, false};
+    msgpack_packer_init(&pk, &to, out_write);
+    msgpack_pack_array(&pk, ft_shape_elements(s));
+    msgpack_pack_uint64(&pk, FT_STREAM_VERSION);
+    msgpack_pack_uint64(&pk, m->type);
+    for (unsigned i = 0; i < FT_HEAD_FIELDS; i++)
+        put_field(&pk, &to, &ft_head_fields[i], m, lanes, packer, &last);
+    for (unsigned i = 0; i < ft_shape_fields(s); i++)
+        put_field(&pk, &to, &s->fields[i], m, lanes, packer, &last);
+    if (to.full)
+        return FT_EFULL;
+    uint32_t len = (uint32_t)(to.at - out - FT_FRAME_HEAD);
+    uint32_t sum = (uint32_t)XXH3_64bits(out + FT_FRAME_HEAD, len);
+    memcpy(out, &len, sizeof(len));
+    memcpy(out + 4, &sum, sizeof(sum));
+    return to.at - out;
+}
+
+/* Decode. */
+
+static int get_ranged(struct ft_reader *in, const struct ft_field *f, uint8_t *m, unsigned lanes,
+                      uint64_t *last)
+{
+    const uint8_t *start = in->at;
+    uint64_t v, lo, hi;
+
+    int rc = ft_read_number(in, f->name, &v);
+    if (rc)
+        return rc;
+    ft_field_range(f, lanes, *last, &lo, &hi);
+    if (v < lo || v > hi)
+        return FT_READ_REFUSE(in, start, "%s is %llu, expected %llu to %llu", f->name, (unsigned long long)v,
+                              (unsigned long long)lo, (unsigned long long)hi);
+    memcpy(m + f->at, &v, f->width);
+    *last = v;
+    return 0;
+}
+
+static int get_text(struct ft_reader *in, const struct ft_field *f, uint8_t *m)
+{
+    const uint8_t *text;
+    uint32_t len;
+
+    int rc = ft_read_bytes(in, f->name, &ft_str_form, f->min, f->max, &text, &len);
+    if (rc)
+        return rc;
+    for (uint32_t i = 0; i < len; i++)
+        if (text[i] < 0x20 || text[i] == 0x7f)
+            return FT_READ_REFUSE(in, text + i, "%s has byte %02x, expected no control character", f->name,
+                                  text[i]);
+    memcpy(m + f->at, text, len);
+    return 0;
+}
+
+static int get_vector(struct ft_reader *in, const struct ft_field *f, uint8_t *m, unsigned lanes)
+{
+    const uint8_t *start = in->at;
+    uint64_t n, v[FT_LANES_MAX] = {0};
+
+    int rc = ft_read_length(in, f->name, &ft_array_form, &n);
+    if (rc)
+        return rc;
+    if (lanes ? n != lanes : n < 1 || n > FT_LANES_MAX)
+        return FT_READ_REFUSE(in, start, "%s has %llu numbers, expected %u", f->name, (unsigned long long)n,
+                              lanes ? lanes : FT_LANES_MAX);
+    for (unsigned i = 0; i < n; i++)
+        if ((rc = ft_read_number(in, f->name, &v[i])))
+            return rc;
+    memcpy(m + f->at, v, sizeof(v));
+    return 0;
+}
+
+static int get_identity(struct ft_reader *in, const struct ft_field *f, struct ft_message *m)
+{
+    int rc = ft_read_bytes(in, f->name, &ft_bin_form, 0, FT_IDENTITY_MAX, &m->bulk, &m->bulk_len);
+    if (rc)
+        return rc;
+    const uint8_t *nul = m->bulk_len ? memchr(m->bulk, 0, m->bulk_len) : NULL;
+    if (nul)
+        return FT_READ_REFUSE(in, nul, "%s has byte 00, expected text", f->name);
+    m->identity_len = m->bulk_len;
+    return 0;
+}
+
+static int get_bulk(struct ft_reader *in, const struct ft_field *f, struct ft_message *m, uint8_t *bulk)
+{
+    const uint8_t *start = in->at, *block;
+    uint64_t size;
+    uint32_t len;
+
+    int rc = ft_read_number(in, "size of bulk", &size);
+    if (rc)
+        return rc;
+    if (size > FT_BULK_MAX)
+        return FT_READ_REFUSE(in, start, "size of bulk is %llu, expected at most %u",
+                              (unsigned long long)size, FT_BULK_MAX);
+    if ((rc = ft_read_bytes(in, f->name, &ft_bin_form, 0, size ? size - 1 : FT_BULK_MAX, &block, &len)))
+        return rc;
+    m->bulk = block;
+    m->bulk_len = len;
+    if (!size)
+        return 0;
+    FT_CHECK(bulk, "no buffer for bulk");
+    int got = LZ4_decompress_safe((const char *)block, (char *)bulk, (int)len, (int)size);
+    if (got != (int)size)
+        return FT_READ_REFUSE(in, block, "block gives %d bytes, expected %llu", got,
+                              (unsigned long long)size);
+    m->bulk = bulk;
+    m->bulk_len = (uint32_t)size;
+    return 0;
+}
+
+static int get_field(struct ft_reader *in, const struct ft_field *f, struct ft_message *m, unsigned lanes,
+                     uint8_t *bulk, uint64_t *last)
+{
+    switch (f->kind) {
+    case FT_K_TEXT:
+        return get_text(in, f, (uint8_t *)m);
+    case FT_K_VECTOR:
+        return get_vector(in, f, (uint8_t *)m, lanes);
+    case FT_K_IDENTITY:
+        return get_identity(in, f, m);
+    case FT_K_BULK:
+        return get_bulk(in, f, m, bulk);
+    default:
+        return get_ranged(in, f, (uint8_t *)m, lanes, last);
+    }
+}
+
+/* The array's length, version and type: what says how to read the rest. */
+static int get_shape(struct ft_reader *in, const struct ft_shape **s, struct ft_message *m)
+{
+    const uint8_t *start = in->at, *at;
+    uint64_t n, v;
+
+    int rc = ft_read_length(in, "content", &ft_array_form, &n);
+    if (rc)
+        return rc;
+    at = in->at;
+    if ((rc = ft_read_number(in, "version", &v)))
+        return rc;
+    if (v != FT_STREAM_VERSION)
+        return ft_fail(in->fault, FT_EVERSION, "offset %td: version is %llu, expected %u", at - in->frame,
+                       (unsigned long long)v, FT_STREAM_VERSION);
+    at = in->at;
+    if ((rc = ft_read_number(in, "type", &v)))
+        return rc;
+    if (v < 1 || v >= FT_MSG_TYPES)
+        return FT_READ_REFUSE(in, at, "type is %llu, expected 1 to %d", (unsigned long long)v,
+                              FT_MSG_TYPES - 1);
+    m->type = (uint8_t)v;
+    *s = &ft_shapes[v];
+    in->type = (*s)->name;
+    if (n != ft_shape_elements(*s))
+        return FT_READ_REFUSE(in, start, "is an array of %llu, expected %u", (unsigned long long)n,
+                              ft_shape_elements(*s));
+    return 0;
+}
+
+static int get_content(struct ft_reader *in, unsigned lanes, struct ft_message *m, uint8_t *bulk)
+{
+    const struct ft_shape *s = &ft_shapes[0];
+    uint64_t last = 0;
+
+    int rc = get_shape(in, &s, m);
+    for (unsigned i = 0; !rc && i < FT_HEAD_FIELDS; i++)
+        rc = get_field(in, &ft_head_fields[i], m, lanes, bulk, &last);
+    for (unsigned i = 0; !rc && i < ft_shape_fields(s); i++)
+        rc = get_field(in, &s->fields[i], m, lanes, bulk, &last);
+    if (!rc && in->at != in->end)
+        return FT_READ_REFUSE(in, in->at, "goes on for %td bytes, expected its end", in->end - in->at);
+    return rc;
+}
+
+long ft_message_decode(const uint8_t *in, size_t len, unsigned lanes, struct ft_message *m, uint8_t *bulk,
+                       struct ft_fault *fault)
+{
+    uint32_t size, sum;
+
+    FT_CHECK(lanes <= FT_LANES_MAX, "%u lanes", lanes);
+    *m = (struct ft_message){0};
+    if (len < sizeof(size))
+        return 0;
+    memcpy(&size, in, sizeof(size));
+    if (size < 1 || size > FT_MESSAGE_MAX)
+        return ft_fail(fault, FT_EMALFORMED, "offset 0: frame of %u bytes, expected 1 to %u", size,
+                       FT_MESSAGE_MAX);
+    if (len - sizeof(size) < sizeof(sum) + size)
+        return 0;
+    memcpy(&sum, in + sizeof(size), sizeof(sum));
+    uint32_t own = (uint32_t)XXH3_64bits(in + FT_FRAME_HEAD, size);
+    if (sum != own)
+        return ft_fail(fault, FT_ECHECKSUM, "offset 4: checksum is %08x, expected %08x", sum, own);
+    struct ft_reader from = {in, in + FT_FRAME_HEAD, in + FT_FRAME_HEAD + size, fault, "message"};
+    int rc = get_content(&from, lanes, m, bulk);
+    if (!rc)
+        return (long)FT_FRAME_HEAD + size;
+    *m = (struct ft_message){0};
+    return rc;
+}

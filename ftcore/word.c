@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Two small formats beside the messages: runs of lines, the bulk of a base (written by the primary's resync,
+ * read by the standby's), and the guardian's word (written by a guardian, read by the peer's link).
+ *
+ * A run is u64 first line | u32 count | u32 flags, little-endian, then count * 64 bytes unless flags is 1:
+ * all zero. The order of runs means nothing.
+ *
+ * A word is 40 bytes: "understu" | u32 version | u32 zero | u64 incarnation | u64 view | u64 XXH3-64 of what
+ * is before. The incarnation is what a stranger cannot know; the receiver compares it with the peer's.
+ */
+#include "ftcore/message.h"
+
+#include "ftcore/check.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+#define RUN_HEAD 16u
+#define RUN_ZERO 1u
+#define WORD_SUM (FT_WORD_BYTES - 8u)
+
+static const uint8_t word_magic[16] = {'u', 'n', 'd', 'e', 'r', 's', 't', 'u', FT_STREAM_VERSION};
+
+bool ft_run_append(uint8_t *out, uint32_t *len, uint32_t cap, const struct ft_line_run *run)
+{
+    uint64_t bytes = run->zero ? 0 : (uint64_t)run->count * FT_LINE;
+    uint32_t flags = run->zero ? RUN_ZERO : 0;
+
+    FT_CHECK(run->count && *len <= cap, "run of %u lines at %u of %u", run->count, *len, cap);
+    if (cap - *len < RUN_HEAD + bytes)
+        return false;
+    out += *len;
+    memcpy(out, &run->line, 8);
+    memcpy(out + 8, &run->count, 4);
+    memcpy(out + 12, &flags, 4);
+    if (bytes)
+        memcpy(out + RUN_HEAD, run->bytes, bytes);
+    *len += RUN_HEAD + (uint32_t)bytes;
+    return true;
+}
+
+int ft_run_next(const uint8_t *in, uint32_t len, uint32_t *at, uint64_t lines, struct ft_line_run *run)
+{
+    uint32_t flags;
+
+    if (*at == len)
+        return 0;
+    if (*at > len || len - *at < RUN_HEAD)
+        return FT_EMALFORMED;
+    in += *at;
+    memcpy(&run->line, in, 8);
+    memcpy(&run->count, in + 8, 4);
+    memcpy(&flags, in + 12, 4);
+    run->zero = flags == RUN_ZERO;
+    run->bytes = run->zero ? NULL : in + RUN_HEAD;
+    if (flags > RUN_ZERO || run->count == 0 || run->count > lines || run->line > lines - run->count)
+        return FT_EMALFORMED;
+    uint64_t bytes = run->zero ? 0 : (uint64_t)run->count * FT_LINE;
+    if (len - *at - RUN_HEAD < bytes)
+        return FT_EMALFORMED;
+    *at += RUN_HEAD + (uint32_t)bytes;
+    return 1;
+}
+
+void ft_word_encode(const struct ft_word *word, uint8_t out[FT_WORD_BYTES])
+{
+    memcpy(out, word_magic, 16);
+    memcpy(out + 16, &word->incarnation, 8);
+    memcpy(out + 24, &word->view, 8);
+    uint64_t sum = XXH3_64bits(out, WORD_SUM);
+    memcpy(out + WORD_SUM, &sum, 8);
+}
+
+int ft_word_decode(const uint8_t *in, size_t len, struct ft_word *word)
+{
+    uint64_t sum;
+
+    if (len != FT_WORD_BYTES || memcmp(in, word_magic, 16))
+        return FT_EMALFORMED;
+    memcpy(&sum, in + WORD_SUM, 8);
+    if (sum != XXH3_64bits(in, WORD_SUM))
+        return FT_ECHECKSUM;
+    memcpy(&word->incarnation, in + 16, 8);
+    memcpy(&word->view, in + 24, 8);
+    return 0;
+}
