@@ -59,7 +59,5 @@ int nd_cmd_check(int argc, char **argv)
     else if (!error)
         print_text(config, options.file);
     nd_config_free(config);
-    if (error)
-        return error == FT_EPERM ? ND_NO_PERMISSION : error == FT_ENOMEM ? ND_SOFTWARE : ND_DATA;
-    return code;
+    return error ? nd_exit_of_file(error) : code;
 }

@@ -48,10 +48,17 @@ int nd_exit_of(int error)
     case FT_EPERM:
         return ND_NO_PERMISSION;
     case FT_EPEER:
+    case FT_ENOENT:
+    case FT_EIO:
         return ND_NO_ANSWER;
     default:
         return ND_SOFTWARE;
     }
+}
+
+int nd_exit_of_file(int error)
+{
+    return error == FT_ENOENT || error == FT_EIO ? ND_DATA : nd_exit_of(error);
 }
 
 static unsigned option_bit(int c)

@@ -35,7 +35,9 @@ int nd_options_read(struct nd_options *options, int argc, char **argv, unsigned 
 /* One line on stderr with a hint where help is; returns ND_USAGE. */
 int nd_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* The exit code for a failed call. */
+/* The exit code for a node that could not be asked (FT_ENOENT: nobody listens), or a call that failed. */
 int nd_exit_of(int error);
+/* The same for a file that could not be read: nd_config_read. */
+int nd_exit_of_file(int error);
 
 #endif

@@ -32,7 +32,7 @@ int nd_pair_open(struct nd_pair *pair, int argc, char **argv, unsigned takes, in
     error = nd_config_read(&pair->config, pair->options.file, true, &fault);
     if (error) {
         fprintf(stderr, "%s\n", fault.text);
-        return error == FT_EPERM ? ND_NO_PERMISSION : error == FT_ENOMEM ? ND_SOFTWARE : ND_DATA;
+        return nd_exit_of_file(error);
     }
     if (!pair->options.node)
         return 0;
@@ -148,7 +148,7 @@ int nd_pair_request(struct nd_pair *pair, const char *role, json_t *request, int
     json_decref(request);
     if (error) {
         fprintf(stderr, "understudy: node %s: %s\n", pair->config->node[node].name, fault.text);
-        return error == FT_EPERM ? ND_NO_PERMISSION : error == FT_ENOMEM ? ND_SOFTWARE : ND_NO_ANSWER;
+        return nd_exit_of(error);
     }
     refusal = json_object_get(*answer, "error");
     if (!refusal)
