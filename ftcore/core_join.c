@@ -123,7 +123,7 @@ void ft_join_reign(struct ft_core *core, struct ft_actions *actions, const char 
     memset(core->closed, 0, sizeof(core->closed));
     ft_act(actions, FT_ACT_VIEW)->view = core->view;
     ft_primary_alone(core, actions, why);
-    ft_order(core, actions, FT_LANE_LIVE);
+    ft_order(core, actions, FT_LANE_FRESH);
     if (core->peer.up)
         ft_say(core, actions, FT_MSG_BEAT);
 }

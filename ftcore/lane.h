@@ -23,6 +23,7 @@ enum ft_order {
     FT_LANE_WAIT,   /* touch nothing: the region belongs to the replicator (a base is applied, or nothing is
                        known) */
     FT_LANE_REPLAY, /* replay records up to `closed_to`, receive nothing */
+    FT_LANE_FRESH,  /* as LIVE, but make the chain's state anew first: nobody has any */
     FT_LANE_LIVE,   /* replay what is left up to `closed_to`, emit the tail, announce, then take packets */
     FT_LANE_DRAIN,  /* live, answering from the node's own MAC, until the ports have been empty for a while */
     FT_LANE_FENCED, /* drop what is held, send nothing */
@@ -47,8 +48,10 @@ struct ft_lane {
     _Atomic uint64_t closed_to;   /* last burst that may be replayed */
     _Atomic uint64_t cut;         /* serial number of the cut wanted: begin a base and log from there */
     _Atomic bool logging;         /* records wanted; switched on by a cut, off by the replicator */
+    _Atomic uint64_t uncut;       /* serial number: give the base's copies back, nobody reads them any more */
+    _Atomic uint64_t announce;    /* serial number: claim the addresses by gratuitous ARP */
     _Atomic bool steer;           /* standby: announce once and leave frames unread from now on */
-    _Atomic uint64_t digest;      /* serial number of the digest wanted */
+    _Atomic uint64_t digest;      /* serial number of the digest wanted: close a burst that carries it */
     _Atomic uint32_t
         copy_budget; /* owed lines the lane may still copy; refilled by the replicator at the resync's rate */
 
@@ -60,9 +63,12 @@ struct ft_lane {
     _Atomic uint64_t hold_from;    /* … and the last burst that may have left under the gate before */
     _Atomic uint64_t cut_seen, cut_burst; /* the cut was made after this burst */
     _Atomic uint64_t released;            /* outputs released, ever; part of what records carry */
-    _Atomic uint64_t owed_left;           /* this lane's owed lines not copied yet, at least */
-    _Atomic uint64_t diverged;            /* burst whose replay did not reproduce the record; 0: none */
-    _Atomic uint64_t expected, got;       /* digests there */
+    _Atomic bool steered;                 /* `steer` is done */
+    _Atomic uint64_t digest_seen;         /* digest serial served last, in burst digest_burst */
+    _Atomic uint64_t digest_burst, expected,
+        got;               /* standby: burst checked last, digest recorded and computed */
+    _Atomic bool diverged; /* they differ: replay has stopped */
+    _Atomic uint64_t beat_ns, beat_incarnation; /* the peer's last heartbeat on a data port */
 
     struct ft_ring log;    /* struct ft_record, lane → replicator */
     struct ft_ring replay; /* struct ft_record, replicator → lane */

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Writes log records in the lane's ring. The parts of a record lie in the order in which they become known,
+ * so nothing is moved: inputs, their bytes, (edges,) values.
+ */
+#include "logger/capture.h"
+#include "ftcore/check.h"
+
+#include <string.h>
+
+_Static_assert(sizeof(struct ft_record) + FT_BURST_MAX * (sizeof(struct ft_input) + FT_FRAME_MAX) +
+                       FT_EDGES_MAX * sizeof(struct ft_edge) + FT_VALUES_MAX + 32 <=
+                   FT_RECORD_MAX,
+               "a largest record fits");
+
+bool lg_capture_room(struct ft_lane *lane)
+{
+    return ft_ring_reserve(&lane->log, FT_RECORD_MAX) != NULL;
+}
+
+void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst, uint64_t clock,
+                      uint64_t time, unsigned inputs)
+{
+    struct ft_record *r = ft_ring_reserve(&capture->lane->log, FT_RECORD_MAX);
+
+    FT_CHECK(r && !capture->record && inputs <= FT_BURST_MAX, "burst %lu begins without room", burst);
+    memset(r, 0, sizeof(*r));
+    r->lane = (uint16_t)index;
+    r->burst = burst;
+    r->clock = clock;
+    r->time = time;
+    r->access = 1;
+    /* lg_capture_input counts up to this again; until then it says where the bytes begin. */
+    r->inputs = (uint16_t)inputs;
+    capture->record = r;
+    capture->next = 0;
+}
+
+void lg_capture_input(struct lg_capture *capture, const void *frame, uint32_t wire, uint32_t take,
+                      unsigned port, bool outside)
+{
+    struct ft_record *r = capture->record;
+    struct ft_input *in = (struct ft_input *)(r + 1) + capture->next++;
+
+    FT_CHECK(capture->next <= r->inputs && take <= wire && wire <= FT_FRAME_MAX, "input %u of %u",
+             capture->next, r->inputs);
+    in->wire = wire;
+    in->taken = (uint16_t)take;
+    in->port = (uint8_t)port;
+    in->flags = outside ? FT_IN_OUTSIDE : 0;
+    memcpy((uint8_t *)r + ft_record_bytes_at(r) + r->bytes, frame, take);
+    r->bytes += take;
+}
+
+/* Zeroes the padding behind the bytes, so that equal records are equal to the byte. */
+static void pad(struct ft_record *r, size_t from)
+{
+    memset((uint8_t *)r + from, 0, FT_ALIGN8(from) - from);
+}
+
+int lg_capture_value(struct lg_capture *capture, const void *value, uint32_t len)
+{
+    struct ft_record *r = capture->record;
+    uint8_t *at = (uint8_t *)r + ft_record_values_at(r) + r->values;
+
+    if (r->values + sizeof(len) + len > FT_VALUES_MAX)
+        return FT_EFULL;
+    memcpy(at, &len, sizeof(len));
+    memcpy(at + sizeof(len), value, len);
+    r->values += (uint32_t)sizeof(len) + len;
+    return 0;
+}
+
+void lg_capture_digest(struct lg_capture *capture, uint64_t digest)
+{
+    capture->record->flags |= FT_REC_DIGEST;
+    capture->record->digest = digest;
+}
+
+void lg_capture_end(struct lg_capture *capture, uint64_t released)
+{
+    struct ft_record *r = capture->record;
+
+    FT_CHECK(capture->next == r->inputs, "%u of %u inputs captured", capture->next, r->inputs);
+    r->released = released;
+    pad(r, ft_record_bytes_at(r) + r->bytes);
+    pad(r, ft_record_values_at(r) + r->values);
+    r->size = (uint32_t)ft_record_size(r);
+    FT_COUNT(capture->lane, log_bytes, r->size);
+    ft_ring_publish(&capture->lane->log, r->size);
+    capture->record = NULL;
+}

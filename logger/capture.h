@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Capture: writes a lane's log records, in place in its log ring, while the burst runs: inputs before NFs
+ * change them, then determinants as they happen. Owned by the lane. A record is visible to the replicator
+ * when it is ended, whole.
+ *
+ * The ring is the queue. When it has no room for a largest record, lg_capture_room says so and the lane stops
+ * receiving.
+ */
+#ifndef LOGGER_CAPTURE_H
+#define LOGGER_CAPTURE_H
+
+#include "ftcore/lane.h"
+
+#include <stdbool.h>
+
+struct lg_capture {
+    struct ft_lane *lane;
+    struct ft_record *record; /* reserved in the ring; NULL between bursts */
+    unsigned next;            /* input to be captured next */
+};
+
+bool lg_capture_room(struct ft_lane *lane);
+
+/* Room must be there. `inputs` at most FT_BURST_MAX, and exactly as many lg_capture_input calls follow. */
+void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst, uint64_t clock,
+                      uint64_t time, unsigned inputs);
+/* `take` bytes of the frame's `wire` are kept. */
+void lg_capture_input(struct lg_capture *capture, const void *frame, uint32_t wire, uint32_t take,
+                      unsigned port, bool outside);
+/* After the inputs. FT_EFULL when the record's values would exceed FT_VALUES_MAX. */
+int lg_capture_value(struct lg_capture *capture, const void *value, uint32_t len);
+void lg_capture_digest(struct lg_capture *capture, uint64_t digest);
+void lg_capture_end(struct lg_capture *capture, uint64_t released);
+
+#endif

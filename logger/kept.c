@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Outputs of replay, oldest first, in a ring that the lane both fills and empties. */
+#include "logger/kept.h"
+#include "ftcore/check.h"
+#include "ftcore/error.h"
+
+#include <string.h>
+
+int lg_kept_init(struct lg_kept *kept, uint64_t bytes)
+{
+    memset(kept, 0, sizeof(*kept));
+    return ft_ring_init(&kept->ring, bytes);
+}
+
+void lg_kept_free(struct lg_kept *kept)
+{
+    ft_ring_free(&kept->ring);
+}
+
+void lg_kept_clear(struct lg_kept *kept)
+{
+    ft_ring_reset(&kept->ring);
+    kept->count = 0;
+}
+
+static const struct lg_output *oldest(struct lg_kept *kept)
+{
+    uint64_t there;
+
+    return ft_ring_peek(&kept->ring, &there);
+}
+
+static void drop_oldest(struct lg_kept *kept, const struct lg_output *output)
+{
+    ft_ring_advance(&kept->ring, output->size);
+    ft_ring_consume(&kept->ring);
+    kept->count--;
+}
+
+void lg_kept_put(struct lg_kept *kept, uint64_t number, uint8_t port, const void *frame, uint32_t len,
+                 bool whole)
+{
+    uint32_t size = (uint32_t)(sizeof(struct lg_output) + (whole ? (len + 7u) & ~7u : 0));
+    struct lg_output *out;
+
+    FT_CHECK(size <= kept->ring.capacity, "an output of %u bytes cannot be kept at all", len);
+    while (!(out = ft_ring_reserve(&kept->ring, size))) {
+        drop_oldest(kept, oldest(kept));
+        kept->forgotten++;
+    }
+    *out = (struct lg_output){.number = number, .len = len, .size = size, .port = port, .whole = whole};
+    if (whole)
+        memcpy(out + 1, frame, len);
+    ft_ring_publish(&kept->ring, size);
+    kept->count++;
+}
+
+void lg_kept_released(struct lg_kept *kept, uint64_t released)
+{
+    const struct lg_output *output;
+
+    while ((output = oldest(kept)) && output->number <= released)
+        drop_oldest(kept, output);
+}
+
+const struct lg_output *lg_kept_take(struct lg_kept *kept)
+{
+    const struct lg_output *output;
+
+    /* The one given last time is freed now: its bytes stayed readable until this call. */
+    ft_ring_consume(&kept->ring);
+    output = oldest(kept);
+    if (output) {
+        ft_ring_advance(&kept->ring, output->size);
+        kept->count--;
+    }
+    return output;
+}

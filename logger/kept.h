@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Kept outputs: what replay produced and the primary has not yet said it released. At takeover they are the
+ * tail. Owned by the standby's lane. Bounded by a ring of bytes; when it is full the oldest are forgotten and
+ * counted as suppressed (without a gate a packet that was inside the primary may be lost, G3).
+ */
+#ifndef LOGGER_KEPT_H
+#define LOGGER_KEPT_H
+
+#include "ftcore/ring.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct lg_output {
+    uint64_t number; /* of the lane's outputs, from 1 */
+    uint32_t len;    /* bytes of the frame */
+    uint32_t size;   /* of this entry in the ring, multiple of 8 */
+    uint8_t port;
+    bool whole; /* captured whole: the bytes follow */
+    uint8_t reserved[6];
+};
+
+struct lg_kept {
+    struct ft_ring ring; /* both ends are the lane's */
+    uint64_t count, forgotten;
+};
+
+int lg_kept_init(struct lg_kept *kept, uint64_t bytes); /* FT_ENOMEM */
+void lg_kept_free(struct lg_kept *kept);
+void lg_kept_clear(struct lg_kept *kept);
+/* `whole`: frame[0..len) is all of it. */
+void lg_kept_put(struct lg_kept *kept, uint64_t number, uint8_t port, const void *frame, uint32_t len,
+                 bool whole);
+/* Forgets outputs up to number `released`. */
+void lg_kept_released(struct lg_kept *kept, uint64_t released);
+/* Takes the oldest out; NULL when there is none. Valid until the next call. The frame is at output + 1. */
+const struct lg_output *lg_kept_take(struct lg_kept *kept);
+
+#endif
