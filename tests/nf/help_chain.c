@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Chains and captures for tests of NFs; see help_chain.h. */
+#include "tests/nf/help_chain.h"
+
+#include "node/config.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <pcap/pcap.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void must(int error, const struct ft_fault *fault)
+{
+    if (error < 0)
+        fail_msg("%s: %s", ft_error_name(error), fault->text);
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* A chain file and its rules in a directory of their own. */
+static void write_chain(char dir[64], char path[96], const char *nfs, const char *rules)
+{
+    char text[8192], side[96];
+    snprintf(dir, 64, "/tmp/test-nf-XXXXXX");
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, 96, "%s/chain.yaml", dir);
+    snprintf(side, sizeof(side), "%s/firewall.rules", dir);
+    snprintf(text, sizeof(text), "chain:\n  name: test\n  lanes: 1\n  nfs:\n%s", nfs);
+    write_file(path, text);
+    if (rules)
+        write_file(side, rules);
+}
+
+static void remove_chain(const char *dir)
+{
+    static const char *const names[] = {"chain.yaml", "firewall.rules"};
+    char path[96];
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+        unlink(path);
+    }
+    rmdir(dir);
+}
+
+int help_chain_refused(const char *nfs, const char *rules, struct ft_fault *fault)
+{
+    struct nd_config *config = NULL;
+    char dir[64], path[96];
+    write_chain(dir, path, nfs, rules);
+    int rc = nd_config_read(&config, path, false, fault);
+    if (rc == FT_OK)
+        nd_config_free(config);
+    remove_chain(dir);
+    return rc;
+}
+
+static void make_chain(struct help_chain *h)
+{
+    struct ft_fault fault = {""};
+    ft_audit_suspend(h->region);
+    must(nf_chain_make(&h->chain, &h->config->chain, h->region, 0, h->seed, &fault), &fault);
+    ft_audit_resume(h->region);
+    h->burst = h->now = 0;
+}
+
+void help_chain_open_file(struct help_chain *h, const char *file, uint64_t seed)
+{
+    struct ft_fault fault = {""};
+    uint64_t sizes[FT_NFS_MAX];
+    must(nd_config_read(&h->config, file, false, &fault), &fault);
+    h->seed = seed;
+    nf_chain_arenas(&h->config->chain, sizes, h->names);
+    struct ft_region_config region = {.name = "test",
+                                      .lanes = 1,
+                                      .nfs = (uint16_t)(h->config->chain.count + 1),
+                                      .arena_size = sizes,
+                                      .nf_name = h->names,
+                                      .shared_size = 1 << 20,
+                                      .audit = true};
+    must(ft_region_open(&h->region, &region, &fault), &fault);
+    make_chain(h);
+}
+
+void help_chain_open(struct help_chain *h, const char *nfs, const char *rules, uint64_t seed)
+{
+    char path[96];
+    memset(h, 0, sizeof(*h));
+    write_chain(h->dir, path, nfs, rules);
+    help_chain_open_file(h, path, seed);
+}
+
+void help_chain_again(struct help_chain *h)
+{
+    nf_chain_free(h->chain);
+    ft_audit_suspend(h->region);
+    ft_region_wipe(h->region);
+    ft_audit_resume(h->region);
+    make_chain(h);
+}
+
+void help_chain_close(struct help_chain *h)
+{
+    nf_chain_free(h->chain);
+    if (h->region)
+        ft_region_close(h->region);
+    if (h->config)
+        nd_config_free(h->config);
+    if (h->dir[0])
+        remove_chain(h->dir);
+    memset(h, 0, sizeof(*h));
+}
+
+void help_chain_run(struct help_chain *h, uint64_t now, struct nf_packet packets[], uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        packets[i].in_port = packets[i].side;
+    h->now = now;
+    nf_chain_run(h->chain, ++h->burst, now, packets, n);
+    ft_audit_check(h->region, 0);
+}
+
+void help_chain_idle(struct help_chain *h, uint64_t now)
+{
+    struct nf_packet none;
+    help_chain_run(h, now, &none, 0);
+}
+
+struct nf_packet help_chain_send(struct help_chain *h, uint8_t side, uint8_t *frame, uint32_t len)
+{
+    struct nf_packet p = {.data = frame, .len = len, .have = len, .side = side};
+    help_chain_run(h, h->now, &p, 1);
+    return p;
+}
+
+bool help_chain_spec(struct help_chain *h, uint8_t side, const struct help_spec *spec, struct help_seen *out)
+{
+    uint8_t frame[HELP_FRAME_MAX];
+    uint32_t len = help_frame(spec, frame);
+    struct nf_packet p = help_chain_send(h, side, frame, len);
+    if (!p.drop && help_checksums(frame, len))
+        fail_msg("%s checksum is wrong", help_checksums(frame, len));
+    if (out)
+        help_see(frame, len, out);
+    return !p.drop;
+}
+
+int help_chain_command(struct help_chain *h, const char *text)
+{
+    struct ft_fault fault = {""};
+    int rc = nf_chain_command(h->chain, text, (uint32_t)strlen(text), h->now, &fault);
+    help_chain_idle(h, h->now);
+    return rc;
+}
+
+uint64_t help_chain_counter(const struct help_chain *h, const char *name, const char *counter)
+{
+    const struct nf *nf = nf_chain_find(h->chain, name);
+    assert_non_null(nf);
+    for (unsigned i = 0; nf->module->counters[i]; i++)
+        if (strcmp(nf->module->counters[i], counter) == 0)
+            return nf->counters[i];
+    fail_msg("%s has no counter %s", name, counter);
+    return 0;
+}
+
+uint32_t help_chain_show(const struct help_chain *h, const char *name, char *out, uint32_t cap)
+{
+    const struct nf *nf = nf_chain_find(h->chain, name);
+    uint64_t cursor = 0;
+    uint32_t at = 0, rows = 0;
+    bool more = true;
+    assert_non_null(nf);
+    for (unsigned page = 0; more; page++) {
+        assert_true(page < 100000 && at + 8192 < cap);
+        struct nf_show *show = nf_show_begin(out + at, 8192);
+        more = nf->module->show(nf, show, &cursor);
+        uint32_t len = nf_show_end(show);
+        for (uint32_t i = at; i < at + len; i++)
+            rows += out[i] == '{';
+        at += len;
+    }
+    out[at] = 0;
+    return rows;
+}
+
+uint64_t help_chain_digest(const struct help_chain *h)
+{
+    return ft_region_digest(h->region);
+}
+
+/* ---- captures ---------------------------------------------------------------------------------- */
+
+static bool is_private(uint32_t a)
+{
+    return a >> 24 == 10 || a >> 20 == 0xac1 || a >> 16 == 0xc0a8;
+}
+
+static uint8_t side_of(const uint8_t *data, uint32_t len)
+{
+    struct help_seen s;
+    if (!help_see(data, len, &s))
+        return NF_INSIDE;
+    if (is_private(s.src) != is_private(s.dst))
+        return is_private(s.src) ? NF_INSIDE : NF_OUTSIDE;
+    return s.src <= s.dst ? NF_INSIDE : NF_OUTSIDE;
+}
+
+static void read_all(struct help_capture *capture, pcap_t *pcap)
+{
+    struct pcap_pkthdr *head;
+    const uint8_t *data;
+    uint64_t first = 0, last = 0;
+    uint32_t room = 0;
+    while (pcap_next_ex(pcap, &head, &data) == 1) {
+        uint64_t time = (uint64_t)head->ts.tv_sec * HELP_SECOND + (uint64_t)head->ts.tv_usec;
+        if (capture->count == room) {
+            room = room ? 2 * room : 1024;
+            capture->list = realloc(capture->list, room * sizeof(*capture->list));
+            assert_non_null(capture->list);
+        }
+        if (capture->count == 0)
+            first = last = time;
+        last = time > last ? time : last; /* captures of several interfaces step back now and then */
+        struct help_captured *c = &capture->list[capture->count++];
+        *c = (struct help_captured){.time = last - first, .len = head->len, .have = head->caplen};
+        c->data = malloc(c->have ? c->have : 1);
+        assert_non_null(c->data);
+        memcpy(c->data, data, c->have);
+        c->side = side_of(c->data, c->have);
+    }
+}
+
+bool help_capture_read(struct help_capture *capture, const char *name)
+{
+    char path[256], command[320], error[PCAP_ERRBUF_SIZE];
+    size_t n = strlen(name);
+    memset(capture, 0, sizeof(*capture));
+    snprintf(path, sizeof(path), "../shared/pcaps/%s", name);
+    if (access(path, R_OK) != 0) {
+        printf("# no capture %s here, left out\n", path);
+        return false;
+    }
+    bool packed = n > 3 && strcmp(name + n - 3, ".gz") == 0;
+    snprintf(command, sizeof(command), "gunzip -c %s", path);
+    FILE *f = packed ? popen(command, "r") : fopen(path, "r");
+    assert_non_null(f);
+    pcap_t *pcap = pcap_fopen_offline_with_tstamp_precision(f, PCAP_TSTAMP_PRECISION_NANO, error);
+    if (!pcap)
+        fail_msg("%s: %s", path, error);
+    read_all(capture, pcap);
+    pcap_close(pcap); /* and the file */
+    return true;
+}
+
+void help_capture_free(struct help_capture *capture)
+{
+    for (uint32_t i = 0; i < capture->count; i++)
+        free(capture->list[i].data);
+    free(capture->list);
+}
+
+uint64_t help_draw(uint64_t *sequence)
+{
+    uint64_t z = (*sequence += 0x9e3779b97f4a7c15ull);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+}
+
+uint32_t help_below(uint64_t *sequence, uint32_t n)
+{
+    return (uint32_t)(help_draw(sequence) % n);
+}

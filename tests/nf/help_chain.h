@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For tests of NFs: a chain made from the lines of a chain file in a region with audit on, driven burst by
+ * burst, and captures to drive it with. Everything here fails the test when it cannot do its work.
+ */
+#ifndef TESTS_NF_HELP_CHAIN_H
+#define TESTS_NF_HELP_CHAIN_H
+
+#include "ftcore/audit.h"
+#include "nflib/chain.h"
+#include "tests/nf/help_frames.h"
+
+#define HELP_SECOND 1000000000ull
+
+struct nd_config;
+
+struct help_chain {
+    struct nd_config *config;
+    struct ft_region *region;
+    struct nf_chain *chain;
+    const char *names[FT_NFS_MAX];
+    uint64_t seed, burst, now;
+    char dir[64];
+};
+
+/*
+ * `nfs`: the items of the list, "- nat: { … }" each on a line. `rules`: content of the file "firewall.rules"
+ * beside it, or NULL. Or `file`: a chain file instead.
+ */
+void help_chain_open(struct help_chain *h, const char *nfs, const char *rules, uint64_t seed);
+void help_chain_open_file(struct help_chain *h, const char *file, uint64_t seed);
+/* The same chain again in the same region, wiped. */
+void help_chain_again(struct help_chain *h);
+void help_chain_close(struct help_chain *h);
+
+/* What nd_config_read says about such a chain: 0 or an error, its text in `fault`. */
+int help_chain_refused(const char *nfs, const char *rules, struct ft_fault *fault);
+
+/* One burst at `now` (not before the last one) and the audit's check. The packets need data, len, have, side.
+ */
+void help_chain_run(struct help_chain *h, uint64_t now, struct nf_packet packets[], uint32_t n);
+/* An empty burst: timers. */
+void help_chain_idle(struct help_chain *h, uint64_t now);
+/* A burst of one frame of its own buffer; rewritten in place. The packet as it came out. */
+struct nf_packet help_chain_send(struct help_chain *h, uint8_t side, uint8_t *frame, uint32_t len);
+/* Builds and sends; true: it passed. The frame as it came out is in *out, when that is not NULL. */
+bool help_chain_spec(struct help_chain *h, uint8_t side, const struct help_spec *spec, struct help_seen *out);
+
+/* "set nat udp=5": 0 or an error; takes effect in a burst of its own. */
+int help_chain_command(struct help_chain *h, const char *text);
+uint64_t help_chain_counter(const struct help_chain *h, const char *nf, const char *name);
+/* Text of show, all pages, into a buffer of `cap` bytes; how many rows. */
+uint32_t help_chain_show(const struct help_chain *h, const char *nf, char *out, uint32_t cap);
+uint64_t help_chain_digest(const struct help_chain *h);
+
+/* ---- captures ---------------------------------------------------------------------------------- */
+
+struct help_captured {
+    uint64_t time; /* ns since the first packet */
+    uint32_t len, have;
+    uint8_t side; /* inside: from a private address to a public one, or from the lesser address */
+    uint8_t *data;
+};
+struct help_capture {
+    struct help_captured *list;
+    uint32_t count;
+};
+
+/* Of ../shared/pcaps, *.gz as well. False, and a line that says so, when it is not there. */
+bool help_capture_read(struct help_capture *capture, const char *name);
+void help_capture_free(struct help_capture *capture);
+
+uint64_t help_draw(uint64_t *sequence);
+uint32_t help_below(uint64_t *sequence, uint32_t n);
+
+#endif

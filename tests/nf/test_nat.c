@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The NAT, case by case: filtering, TCP's life, ICMP errors, fragments, tags, options, limits, settings. */
+#include "tests/nf/help_chain.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#define OUTSIDE   HELP_IP(203, 0, 113, 1)
+#define HOST      HELP_IP(10, 1, 2, 3)
+#define REMOTE    HELP_IP(198, 51, 100, 7)
+#define OTHER     HELP_IP(198, 51, 100, 8)
+#define NAT(more) "    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1" more " }\n"
+
+static struct help_chain h;
+
+static uint64_t counter(const char *name)
+{
+    return help_chain_counter(&h, "nat", name);
+}
+static void wait_tenths(unsigned tenths)
+{
+    help_chain_idle(&h, h.now + tenths * (HELP_SECOND / 10));
+}
+static uint64_t live(void)
+{
+    return counter("mappings_created") - counter("mappings_expired");
+}
+
+/* HOST:sport to REMOTE:80 and back; the outside port comes from the first packet. */
+static bool out_tcp(uint16_t sport, uint8_t flags, uint16_t *port)
+{
+    struct help_seen s;
+    struct help_spec spec = {
+        .src = HOST, .dst = REMOTE, .sport = sport, .dport = 80, .proto = 6, .tcp = flags, .payload = 3};
+    bool passed = help_chain_spec(&h, NF_INSIDE, &spec, &s);
+    if (port)
+        *port = s.sport;
+    return passed;
+}
+static bool in_tcp(uint16_t port, uint8_t flags)
+{
+    struct help_spec spec = {
+        .src = REMOTE, .dst = OUTSIDE, .sport = 80, .dport = port, .proto = 6, .tcp = flags, .payload = 5};
+    return help_chain_spec(&h, NF_OUTSIDE, &spec, NULL);
+}
+static bool out_udp(uint16_t sport, uint16_t *port)
+{
+    struct help_seen s;
+    struct help_spec spec = {
+        .src = HOST, .dst = REMOTE, .sport = sport, .dport = 53, .proto = 17, .payload = 9};
+    bool passed = help_chain_spec(&h, NF_INSIDE, &spec, &s);
+    if (port)
+        *port = s.sport;
+    return passed;
+}
+
+static uint16_t open_tcp(uint16_t sport)
+{
+    uint16_t port;
+    assert_true(out_tcp(sport, HELP_SYN, &port));
+    assert_true(in_tcp(port, HELP_SYN | HELP_ACK));
+    assert_true(out_tcp(sport, HELP_ACK, NULL));
+    return port;
+}
+
+/* RFC 5382 REQ-5: 4 minutes while opening, 2 h 4 min once open. */
+static void test_tcp_timeouts(void)
+{
+    out_tcp(1, HELP_SYN, NULL);
+    wait_tenths(2399);
+    assert_int_equal(live(), 1);
+    wait_tenths(1);
+    assert_int_equal(live(), 0);
+    uint16_t port = open_tcp(2);
+    wait_tenths(74399);
+    assert_int_equal(live(), 1);
+    assert_true(in_tcp(port, HELP_ACK)); /* keeps it */
+    wait_tenths(74399);
+    assert_int_equal(live(), 1);
+    wait_tenths(1);
+    assert_int_equal(live(), 0);
+    assert_false(in_tcp(port, HELP_ACK));
+    assert_int_equal(counter("no_mapping"), 1);
+}
+
+/* One FIN leaves the long timeout, both bring the short one, at once; a new SYN brings the mapping back. */
+static void test_tcp_closing(void)
+{
+    uint16_t port = open_tcp(1), again;
+    assert_true(out_tcp(1, HELP_FIN | HELP_ACK, NULL));
+    wait_tenths(2500);
+    assert_int_equal(live(), 1);
+    assert_true(in_tcp(port, HELP_FIN | HELP_ACK));
+    assert_true(out_tcp(1, HELP_ACK, NULL));
+    wait_tenths(2399);
+    assert_int_equal(live(), 1);
+    assert_true(out_tcp(1, HELP_SYN, &again)); /* RFC 7857 */
+    assert_int_equal(again, port);
+    assert_true(in_tcp(port, HELP_SYN | HELP_ACK));
+    assert_true(out_tcp(1, HELP_ACK, NULL));
+    wait_tenths(74399);
+    assert_int_equal(live(), 1);
+    wait_tenths(1);
+    assert_int_equal(live(), 0);
+}
+
+static void test_tcp_reset(void)
+{
+    uint16_t port = open_tcp(1);
+    assert_true(in_tcp(port, HELP_RST | HELP_ACK));
+    wait_tenths(2400);
+    assert_int_equal(live(), 0);
+    assert_false(out_tcp(1, HELP_RST, NULL)); /* nothing to reset: no mapping for it */
+    assert_int_equal(live(), 0);
+    assert_true(out_tcp(1, HELP_ACK, NULL)); /* picked up in the middle */
+    assert_int_equal(live(), 1);
+}
+
+/* Ten ports: the eleventh flow is refused, those before go on, and a port comes back after its flow. */
+static void test_ports_exhausted(void)
+{
+    uint16_t port[10];
+    for (uint16_t i = 0; i < 10; i++) {
+        assert_true(out_udp(100 + i, &port[i]));
+        for (unsigned j = 0; j < i; j++)
+            assert_int_not_equal(port[i], port[j]);
+    }
+    assert_false(out_udp(200, NULL));
+    assert_int_equal(counter("ports_exhausted"), 1);
+    wait_tenths(2000);
+    assert_true(out_udp(105, NULL));
+    assert_true(out_tcp(200, HELP_SYN, NULL)); /* pools are apart */
+    wait_tenths(1000);
+    assert_int_equal(live(), 2); /* 105 and the SYN */
+    assert_int_equal(counter("mappings_expired"), 9);
+    for (uint16_t i = 0; i < 9; i++)
+        assert_true(out_udp(300 + i, NULL));
+    assert_false(out_udp(400, NULL));
+}
+
+static void test_table_full(void)
+{
+    for (uint16_t i = 0; i < 10; i++)
+        assert_true(out_udp(100 + i, NULL));
+    for (uint16_t i = 0; i < 6; i++)
+        assert_true(out_tcp(100 + i, HELP_SYN, NULL));
+    assert_false(out_tcp(106, HELP_SYN, NULL));
+    assert_int_equal(counter("table_full"), 1);
+    assert_true(out_tcp(103, HELP_SYN, NULL));
+    assert_true(out_udp(103, NULL));
+    wait_tenths(2999);
+    for (uint16_t i = 0; i < 4; i++) /* ports given back when the table was full are not lost */
+        assert_true(out_tcp(200 + i, HELP_SYN, NULL));
+}
+
+static void test_ping(void)
+{
+    struct help_seen s;
+    struct help_spec ping = {.src = HOST, .dst = REMOTE, .sport = 77, .proto = 1, .type = 8, .payload = 56};
+    struct help_spec pong = {.src = REMOTE, .dst = OUTSIDE, .proto = 1, .type = 0, .payload = 56};
+    assert_true(help_chain_spec(&h, NF_INSIDE, &ping, &s));
+    assert_int_equal(s.src, OUTSIDE);
+    pong.sport = s.sport;
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &pong, &s));
+    assert_int_equal(s.dst, HOST);
+    assert_int_equal(s.sport, 77);
+    pong.src = OTHER;
+    assert_false(help_chain_spec(&h, NF_OUTSIDE, &pong, &s));
+    /* A ping of the outside address is the chain's own to answer, mapped identifier or not. */
+    pong.type = 8;
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &pong, &s));
+    assert_int_equal(s.dst, OUTSIDE);
+    assert_int_equal(counter("own_echo"), 1);
+    wait_tenths(600);
+    assert_int_equal(live(), 0);
+}
+
+/* Host unreachable from a router on the way, quoting what left here: for the host it quotes its own packet.
+ */
+static void test_error_inward(void)
+{
+    uint8_t sent[HELP_FRAME_MAX], error[HELP_FRAME_MAX];
+    struct help_seen s;
+    static const uint8_t protos[] = {6, 17, 1};
+    for (unsigned i = 0; i < 3; i++) {
+        struct help_spec spec = {.src = HOST,
+                                 .dst = REMOTE,
+                                 .sport = 500,
+                                 .dport = 80,
+                                 .proto = protos[i],
+                                 .tcp = HELP_SYN,
+                                 .type = 8,
+                                 .payload = 30};
+        uint32_t len = help_frame(&spec, sent);
+        assert_false(help_chain_send(&h, NF_INSIDE, sent, len).drop);
+        help_see(sent, len, &s);
+        for (unsigned whole = 0; whole < 2; whole++) {
+            struct help_spec e = {.src = OTHER,
+                                  .dst = OUTSIDE,
+                                  .proto = 1,
+                                  .type = 3,
+                                  .code = 1,
+                                  .inner = sent + s.l3,
+                                  .inner_len = (uint16_t)(whole ? s.end - s.l3 : 28)};
+            uint32_t elen = help_frame(&e, error);
+            assert_false(help_chain_send(&h, NF_OUTSIDE, error, elen).drop);
+            assert_null(help_checksums(error, elen));
+            struct help_seen outer, quoted;
+            help_see(error, elen, &outer);
+            assert_int_equal(outer.dst, HOST);
+            assert_int_equal(outer.src, OTHER);
+            /* The quoted packet, put behind an Ethernet header, is the one the host sent. */
+            uint8_t inner[HELP_FRAME_MAX] = {[12] = 8};
+            memcpy(inner + 14, error + outer.l4 + 8, elen - outer.l4 - 8);
+            help_see(inner, 14 + elen - outer.l4 - 8, &quoted);
+            assert_int_equal(quoted.src, HOST);
+            assert_int_equal(quoted.dst, REMOTE);
+            assert_int_equal(quoted.sport, 500);
+        }
+    }
+    assert_int_equal(counter("icmp_errors_translated"), 6);
+}
+
+/* Errors that quote what never left, or came from another remote end, do not come in. */
+static void test_error_refused(void)
+{
+    uint8_t inner[HELP_FRAME_MAX];
+    uint16_t port;
+    assert_true(out_udp(500, &port));
+    struct help_spec quoted = {.src = OUTSIDE, .dst = OTHER, .sport = port, .dport = 53, .proto = 17};
+    struct help_spec error = {.src = OTHER, .dst = OUTSIDE, .proto = 1, .type = 3, .code = 3};
+    help_frame(&quoted, inner);
+    error.inner = inner + 14;
+    error.inner_len = 28;
+    assert_false(help_chain_spec(&h, NF_OUTSIDE, &error, NULL));
+    assert_int_equal(counter("wrong_remote"), 1);
+    quoted.dst = REMOTE;
+    quoted.sport = (uint16_t)(port + 1);
+    help_frame(&quoted, inner);
+    assert_false(help_chain_spec(&h, NF_OUTSIDE, &error, NULL));
+    assert_int_equal(counter("no_mapping"), 1);
+    error.src = HOST;
+    error.dst = REMOTE;
+    assert_false(help_chain_spec(&h, NF_INSIDE, &error, NULL));
+    assert_int_equal(counter("no_mapping"), 2);
+}
+
+/* Port unreachable from the host about a reply that came in: outside it must quote the outside address. */
+static void test_error_outward(void)
+{
+    uint8_t reply[HELP_FRAME_MAX], error[HELP_FRAME_MAX];
+    uint16_t port;
+    struct help_seen s, outer, quoted;
+    assert_true(out_udp(500, &port));
+    struct help_spec spec = {
+        .src = REMOTE, .dst = OUTSIDE, .sport = 53, .dport = port, .proto = 17, .payload = 40};
+    uint32_t len = help_frame(&spec, reply);
+    assert_false(help_chain_send(&h, NF_OUTSIDE, reply, len).drop);
+    help_see(reply, len, &s);
+    assert_int_equal(s.dst, HOST);
+    struct help_spec e = {.src = HOST,
+                          .dst = REMOTE,
+                          .proto = 1,
+                          .type = 3,
+                          .code = 3,
+                          .inner = reply + s.l3,
+                          .inner_len = (uint16_t)(s.end - s.l3)};
+    uint32_t elen = help_frame(&e, error);
+    assert_false(help_chain_send(&h, NF_INSIDE, error, elen).drop);
+    assert_null(help_checksums(error, elen));
+    help_see(error, elen, &outer);
+    assert_int_equal(outer.src, OUTSIDE);
+    assert_int_equal(outer.dst, REMOTE);
+    uint8_t inner[HELP_FRAME_MAX] = {[12] = 8};
+    memcpy(inner + 14, error + outer.l4 + 8, elen - outer.l4 - 8);
+    help_see(inner, 14 + elen - outer.l4 - 8, &quoted);
+    assert_int_equal(quoted.dst, OUTSIDE);
+    assert_int_equal(quoted.dport, port);
+    assert_int_equal(quoted.src, REMOTE);
+    assert_int_equal(quoted.sport, 53);
+}
+
+static void test_fragments(void)
+{
+    struct help_seen s;
+    struct help_spec first = {.src = HOST,
+                              .dst = REMOTE,
+                              .sport = 9,
+                              .dport = 53,
+                              .proto = 17,
+                              .ip_id = 77,
+                              .fragment = HELP_MORE,
+                              .payload = 40};
+    struct help_spec later = first;
+    later.fragment = 6;
+    assert_false(help_chain_spec(&h, NF_INSIDE, &later, NULL)); /* overtook its first one */
+    assert_int_equal(counter("fragment_unknown"), 1);
+    assert_true(help_chain_spec(&h, NF_INSIDE, &first, &s));
+    uint16_t port = s.sport;
+    assert_true(help_chain_spec(&h, NF_INSIDE, &later, &s));
+    assert_int_equal(s.src, OUTSIDE);
+    assert_int_equal(s.fragment, 6);
+    /* The answer comes in fragments too, in the same way and with an identification of its own. */
+    struct help_spec back = {.src = REMOTE,
+                             .dst = OUTSIDE,
+                             .sport = 53,
+                             .dport = port,
+                             .proto = 17,
+                             .ip_id = 78,
+                             .fragment = HELP_MORE,
+                             .payload = 40};
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
+    assert_int_equal(s.dport, 9);
+    back.fragment = HELP_MORE | 6;
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
+    assert_int_equal(s.dst, HOST);
+    back.ip_id = 79;
+    assert_false(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
+    wait_tenths(299);
+    back.ip_id = 78;
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
+    wait_tenths(1); /* 30 s after the first one */
+    assert_false(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
+    assert_false(help_chain_spec(&h, NF_INSIDE, &later, &s));
+}
+
+static void test_tags_and_options(void)
+{
+    for (uint8_t tags = 0; tags <= 2; tags++)
+        for (uint8_t options = 0; options <= 10; options += 5) {
+            struct help_seen s;
+            struct help_spec spec = {.src = HOST,
+                                     .dst = REMOTE,
+                                     .sport = 9,
+                                     .dport = 80,
+                                     .proto = 6,
+                                     .tcp = HELP_SYN,
+                                     .tags = tags,
+                                     .options = options,
+                                     .payload = 11};
+            assert_true(help_chain_spec(&h, NF_INSIDE, &spec, &s));
+            assert_int_equal(s.src, OUTSIDE);
+            assert_int_equal(s.l3, 14 + 4 * tags);
+        }
+    assert_int_equal(live(), 1);
+}
+
+static void test_others(void)
+{
+    struct help_seen s;
+    struct help_spec gre = {.src = HOST, .dst = REMOTE, .proto = 47, .payload = 40};
+    struct help_spec stranger = {.src = OTHER, .dst = REMOTE, .sport = 5, .dport = 6, .proto = 17};
+    struct help_spec passing = {.src = REMOTE, .dst = OTHER, .sport = 5, .dport = 6, .proto = 17};
+    struct help_spec hairpin = {.src = HOST, .dst = OUTSIDE, .sport = 5, .dport = 6, .proto = 17};
+    uint8_t frame[HELP_FRAME_MAX] = {[12] = 0x86, [13] = 0xdd},
+            arp[42] = {[12] = 8, [13] = 6, 0, 1, 8, 0, 6, 4};
+    assert_false(help_chain_spec(&h, NF_INSIDE, &gre, NULL));
+    assert_true(help_chain_send(&h, NF_INSIDE, frame, 64).drop);
+    assert_int_equal(counter("unsupported"), 2);
+    assert_false(help_chain_send(&h, NF_INSIDE, arp, sizeof(arp)).drop);
+    assert_false(help_chain_spec(&h, NF_INSIDE, &stranger, NULL));
+    assert_int_equal(counter("not_inside"), 1);
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &passing, &s));
+    assert_int_equal(s.dst, OTHER);
+    assert_int_equal(counter("not_ours"), 1);
+    assert_false(help_chain_spec(&h, NF_INSIDE, &hairpin, NULL));
+    assert_int_equal(counter("hairpin"), 1);
+    uint32_t len = help_frame(&hairpin, frame);
+    frame[14 + 10] ^= 1;
+    assert_true(help_chain_send(&h, NF_INSIDE, frame, len).drop);
+    assert_int_equal(counter("malformed"), 1);
+    help_chain_close(&h);
+    help_chain_open(&h, NAT(", unsupported: pass"), NULL, 1);
+    assert_true(help_chain_spec(&h, NF_INSIDE, &gre, &s));
+    assert_int_equal(s.src, HOST);
+    assert_true(help_chain_spec(&h, NF_INSIDE, &stranger, &s));
+    assert_int_equal(s.src, OTHER);
+    assert_int_equal(counter("not_inside"), 1);
+}
+
+static void test_commands(void)
+{
+    char text[16384], command[64];
+    uint16_t port;
+    assert_true(out_udp(1, &port));
+    assert_true(out_udp(2, NULL));
+    assert_true(out_tcp(3, HELP_SYN, NULL));
+    assert_int_equal(help_chain_show(&h, "nat", text, sizeof(text)), 3);
+    assert_non_null(strstr(text, "\"inside\":\"10.1.2.3:1\""));
+    assert_non_null(strstr(text, "\"remote\":\"198.51.100.7:80\",\"state\":\"syn-sent\""));
+    snprintf(command, sizeof(command), "clear nat udp/%u", port);
+    assert_int_equal(help_chain_command(&h, command), FT_OK);
+    assert_int_equal(help_chain_command(&h, command), FT_ENOENT);
+    assert_int_equal(help_chain_command(&h, "clear nat sctp/1024"), FT_ENOENT);
+    assert_int_equal(help_chain_command(&h, "clear nat udp/99999"), FT_ENOENT);
+    assert_int_equal(help_chain_show(&h, "nat", text, sizeof(text)), 2);
+    assert_int_equal(help_chain_command(&h, "set nat udp=2"), FT_OK); /* for mappings that are there, too */
+    assert_int_equal(help_chain_command(&h, "set nat udp=0"), FT_EINVAL);
+    assert_int_equal(help_chain_command(&h, "set nat udp=2x"), FT_EINVAL);
+    assert_int_equal(help_chain_command(&h, "set nat other=2"), FT_ENOENT);
+    wait_tenths(19);
+    assert_int_equal(counter("mappings_expired"), 0);
+    wait_tenths(1);
+    assert_int_equal(counter("mappings_expired"), 1);
+    assert_int_equal(help_chain_command(&h, "clear nat"), FT_OK);
+    assert_int_equal(help_chain_show(&h, "nat", text, sizeof(text)), 0);
+    for (uint16_t i = 0; i < 10; i++) /* every port is free again */
+        assert_true(out_udp(100 + i, NULL));
+}
+
+/* The audit's handler must be set inside the test: cmocka sets its own before each. */
+static void in_nat(void **test)
+{
+    help_chain_open(&h, NAT(", ports: 1024-1033, max_flows: 16"), NULL, 1);
+    h.now = HELP_SECOND;
+    ((void (*)(void)) * test)();
+}
+
+static int close_nat(void **test)
+{
+    (void)test;
+    help_chain_close(&h);
+    return 0;
+}
+
+/* clang-format off */
+#define CASE(f) {#f, in_nat, NULL, close_nat, (void *)f}
+/* clang-format on */
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_tcp_timeouts),    CASE(test_tcp_closing),      CASE(test_tcp_reset),
+        CASE(test_ports_exhausted), CASE(test_table_full),       CASE(test_ping),
+        CASE(test_error_inward),    CASE(test_error_refused),    CASE(test_error_outward),
+        CASE(test_fragments),       CASE(test_tags_and_options), CASE(test_others),
+        CASE(test_commands),
+    };
+    return cmocka_run_group_tests_name("nat", tests, NULL, NULL);
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The NAT against a model: a plain array of flows with the timeouts of the configuration, driven by thousands
+ * of random packets. After each one the model knows what must have come out; all checksums are summed up
+ * anew.
+ */
+#include "tests/nf/help_chain.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <string.h>
+
+#define OUTSIDE HELP_IP(203, 0, 113, 1)
+#define FIRST   2000u
+#define PORTS   150u
+#define FLOWS   2048u
+#define UNIT    (HELP_SECOND / 10) /* times are multiples of what timers resolve */
+#define PACKETS 30000u
+
+#define NAT                                                                                                  \
+    "    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 2000-2149, max_flows: 1000,"            \
+    " tcp_established: 20, tcp_transitory: 6, udp: 5, icmp: 3 }\n"
+
+/* A flow as a host inside sees it, from the first packet to its expiry. */
+struct flow {
+    bool live;
+    uint8_t proto;
+    uint32_t host, remote;
+    uint16_t hport, rport, port;
+    unsigned phase; /* TCP: 0 SYN sent, 1 SYN+ACK came, 2 established */
+    uint64_t seen;
+};
+
+struct model {
+    struct help_chain h;
+    struct flow flow[FLOWS];
+    int owner[3][PORTS]; /* flow of a port, -1: free */
+    uint64_t created, expired, exhausted, unknown, foreign;
+    uint64_t draw;
+};
+
+static unsigned pool_of(uint8_t proto)
+{
+    return proto == 6 ? 0 : proto == 17 ? 1 : 2;
+}
+
+static uint64_t life(const struct flow *f)
+{
+    unsigned seconds = f->proto == 17 ? 5 : f->proto == 1 ? 3 : f->phase == 2 ? 20 : 6;
+    return seconds * HELP_SECOND;
+}
+
+static void expire(struct model *m, uint64_t now)
+{
+    for (unsigned i = 0; i < FLOWS; i++) {
+        struct flow *f = &m->flow[i];
+        if (!f->live || f->seen + life(f) > now)
+            continue;
+        f->live = false;
+        m->owner[pool_of(f->proto)][f->port - FIRST] = -1;
+        m->expired++;
+    }
+}
+
+static bool has_free_port(const struct model *m, uint8_t proto)
+{
+    for (unsigned i = 0; i < PORTS; i++)
+        if (m->owner[pool_of(proto)][i] < 0)
+            return true;
+    return false;
+}
+
+/* Who the flow of number i is between, the same every time it comes back. */
+static void name_flow(struct flow *f, unsigned i)
+{
+    f->proto = i % 3 == 0 ? 6 : i % 3 == 1 ? 17 : 1;
+    f->host = HELP_IP(10, 0, 0, 1 + i % 40);
+    f->remote = HELP_IP(198, 51, 100, 1 + i % 7);
+    f->hport = (uint16_t)(1000 + i);
+    f->rport = f->proto == 1 ? 0 : (uint16_t)(80 + i % 5);
+}
+
+static void outward(struct model *m, unsigned i)
+{
+    struct flow *f = &m->flow[i];
+    struct help_seen out;
+    if (!f->live)
+        f->phase = 0;
+    else if (f->phase == 1)
+        f->phase = 2;
+    struct help_spec spec = {.src = f->host,
+                             .dst = f->remote,
+                             .sport = f->hport,
+                             .dport = f->rport,
+                             .proto = f->proto,
+                             .tcp = f->phase ? HELP_ACK : HELP_SYN,
+                             .type = 8,
+                             .payload = (uint16_t)help_below(&m->draw, 90),
+                             .no_udp_sum = help_below(&m->draw, 8) == 0 && f->proto == 17};
+    bool room = f->live || has_free_port(m, f->proto);
+    bool passed = help_chain_spec(&m->h, NF_INSIDE, &spec, &out);
+    assert_int_equal(passed, room);
+    if (!room) {
+        m->exhausted++;
+        return;
+    }
+    if (!f->live) {
+        int *owner = &m->owner[pool_of(f->proto)][out.sport - FIRST];
+        assert_in_range(out.sport, FIRST, FIRST + PORTS - 1);
+        assert_int_equal(*owner, -1);
+        *owner = (int)i;
+        f->port = out.sport;
+        f->live = true;
+        m->created++;
+    }
+    f->seen = m->h.now;
+    assert_int_equal(out.src, OUTSIDE);
+    assert_int_equal(out.sport, f->port);
+    assert_int_equal(out.dst, f->remote);
+    if (f->proto != 1)
+        assert_int_equal(out.dport, f->rport);
+}
+
+/* Something from outside to a port, by the right remote end or by another one. */
+static void inward(struct model *m, uint8_t proto, unsigned port, bool right)
+{
+    int owner = m->owner[pool_of(proto)][port];
+    struct flow none = {.remote = HELP_IP(198, 51, 100, 1), .rport = 80}, *f;
+    struct help_seen out;
+    f = owner < 0 ? &none : &m->flow[owner];
+    unsigned way = help_below(&m->draw, 2);
+    struct help_spec spec = {.src = right || way ? f->remote : f->remote + 100,
+                             .dst = OUTSIDE,
+                             .sport = proto == 1          ? (uint16_t)(FIRST + port)
+                                      : right || way == 0 ? f->rport
+                                                          : (uint16_t)(f->rport + 1),
+                             .dport = (uint16_t)(FIRST + port),
+                             .proto = proto,
+                             .tcp = f->phase < 2 ? HELP_SYN | HELP_ACK : HELP_ACK,
+                             .type = 0,
+                             .payload = (uint16_t)help_below(&m->draw, 90)};
+    if (proto == 1 && !right)
+        spec.src = f->remote + 100;
+    bool passed = help_chain_spec(&m->h, NF_OUTSIDE, &spec, &out);
+    assert_int_equal(passed, owner >= 0 && right);
+    if (owner < 0) {
+        m->unknown++;
+    } else if (!right) {
+        m->foreign++;
+    } else {
+        assert_int_equal(out.dst, f->host);
+        assert_int_equal(out.dport, f->hport);
+        assert_int_equal(out.src, f->remote);
+        if (f->proto != 1)
+            assert_int_equal(out.sport, f->rport);
+        if (f->phase == 0)
+            f->phase = 1;
+        f->seen = m->h.now;
+    }
+}
+
+static void check_counts(const struct model *m)
+{
+    assert_int_equal(help_chain_counter(&m->h, "nat", "mappings_created"), m->created);
+    assert_int_equal(help_chain_counter(&m->h, "nat", "mappings_expired"), m->expired);
+    assert_int_equal(help_chain_counter(&m->h, "nat", "ports_exhausted"), m->exhausted);
+    assert_int_equal(help_chain_counter(&m->h, "nat", "no_mapping"), m->unknown);
+    assert_int_equal(help_chain_counter(&m->h, "nat", "wrong_remote"), m->foreign);
+}
+
+/* Quiet and busy times take turns, so that the pools run dry and drain again. */
+static void test_model(void **state)
+{
+    static struct model m;
+    static char text[1 << 20];
+    (void)state;
+    memset(&m, 0, sizeof(m));
+    memset(m.owner, -1, sizeof(m.owner));
+    m.draw = 42;
+    for (unsigned i = 0; i < FLOWS; i++)
+        name_flow(&m.flow[i], i);
+    help_chain_open(&m.h, NAT, NULL, 7);
+    m.h.now = 5 * HELP_SECOND;
+    for (unsigned n = 0; n < PACKETS; n++) {
+        unsigned busy = n / 3000 % 2 ? 60 : 3;
+        m.h.now += help_below(&m.draw, busy) == 0 ? help_below(&m.draw, 12) * UNIT : 0;
+        expire(&m, m.h.now);
+        unsigned i = help_below(&m.draw, FLOWS), what = help_below(&m.draw, 10);
+        if (what < 6)
+            outward(&m, i);
+        else
+            inward(&m, m.flow[i].proto, help_below(&m.draw, PORTS), what < 9);
+        check_counts(&m);
+    }
+    assert_int_equal(help_chain_show(&m.h, "nat", text, sizeof(text)), m.created - m.expired);
+    assert_in_range(m.exhausted, 100, PACKETS); /* the run did reach the corners */
+    assert_in_range(m.expired, 1000, PACKETS);
+    assert_in_range(m.foreign, 100, PACKETS);
+    m.h.now += 20 * HELP_SECOND;
+    expire(&m, m.h.now);
+    help_chain_idle(&m.h, m.h.now);
+    check_counts(&m);
+    assert_int_equal(m.created, m.expired);
+    help_chain_close(&m.h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_model)};
+    return cmocka_run_group_tests_name("nat model", tests, NULL, NULL);
+}
