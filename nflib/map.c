@@ -208,6 +208,15 @@ void nf_map_prefetch(const struct nf_map *map, uint64_t hash)
     __builtin_prefetch(bucket_at(map, home_of(map, hash)));
 }
 
+/* A miss or an overflow fetches a line in vain; telling them apart here would cost more. */
+void nf_map_prefetch_entry(const struct nf_map *map, uint64_t hash)
+{
+    const struct bucket *bucket = bucket_at(map, home_of(map, hash));
+    uint32_t hits = match(bucket, tag_of(hash)) | 1u << 2 * (SLOTS - 1);
+
+    __builtin_prefetch(entry_at(map, bucket->slot[__builtin_ctz(hits) / 2]));
+}
+
 uint32_t nf_map_find_hashed(const struct nf_map *map, const void *key, uint64_t hash)
 {
     const uint32_t home = home_of(map, hash);

@@ -158,8 +158,9 @@ static inline void nf_drop(const struct nf *nf, struct nf_packet *p, unsigned re
 uint64_t nf_random(const struct nf *nf);
 
 /*
- * Asks for `timers` to run when chain time reaches `at`. Only ever brings the wake time forward, so that wheels
- * and the NF itself can share it; the runner puts it to "none" before it calls `timers`. Lives in the region.
+ * Asks for `timers` to run when chain time reaches `at`. Only ever brings the wake time forward, so that
+ * wheels and the NF itself can share it; the runner puts it to "none" before it calls `timers`. Lives in the
+ * region.
  */
 void nf_wake(const struct nf *nf, uint64_t at);
 

@@ -25,7 +25,10 @@ struct nf_map;
 uint64_t nf_map_bytes(uint32_t capacity, uint32_t key_size, uint32_t value_size);
 struct nf_map *nf_map_make(struct nf *nf, uint32_t capacity, uint32_t key_size, uint32_t value_size);
 uint64_t nf_map_hash(const struct nf_map *map, const void *key);
+/* For a burst: hash and prefetch all, then find all. With tables too large for the cache (100 k entries and
+ * up) prefetch the entries of all in between. */
 void nf_map_prefetch(const struct nf_map *map, uint64_t hash);
+void nf_map_prefetch_entry(const struct nf_map *map, uint64_t hash);
 uint32_t nf_map_find(const struct nf_map *map, const void *key); /* slot or NF_NONE */
 uint32_t nf_map_find_hashed(const struct nf_map *map, const void *key, uint64_t hash);
 uint32_t nf_map_add(const struct nf *nf, struct nf_map *map,
@@ -96,8 +99,10 @@ bool nf_list_has(const struct nf_list *list, uint32_t number);
 /*
  * wheel: one timer per number 0 … count-1, resolution `tick` ns, any delay. Lazy use is cheap: keep the
  * last-seen time in the value and set the timer again when it fires early. nf_wheel_due must be called from
- * `timers`, with room for `max` numbers; returns how many came due (in due order, ties by time they were
- * set); when it returns `max` there may be more and the wake time is at once. Keeps nf_wake up to date.
+ * `timers`, for every wheel of the NF, with room for `max` numbers; returns how many came due (in due order,
+ * ties by time they were set; their timers are then not set); when it returns `max` there may be more and the
+ * wake time is at once. A call moves a bounded number of far timers nearer: with thousands of them it may
+ * return fewer and ask to be called again at once. Keeps nf_wake up to date, which several wheels share.
  */
 struct nf_wheel;
 uint64_t nf_wheel_bytes(uint32_t count);

@@ -222,30 +222,44 @@ static void a_full_slot_is_spread_in_parts(void **unused)
 }
 
 /* A slot half spread is emptied by cancelling: what was set after it still comes in its time. */
-static void a_slot_half_spread_is_cancelled(void **unused)
+static void half_spread(bool call_between)
 {
     struct help_nf h;
     struct nf_wheel *wheel;
     uint64_t start = 1ull << 16;
 
-    (void)unused;
     help_nf_open(&h, nf_wheel_bytes(3000), 1);
     wheel = nf_wheel_make(h.nf, 3000, 1);
     begin(3000, 1);
     for (uint32_t i = 0; i < 2000; i++)
         set(&h, wheel, i, start + 1000);
     assert_int_equal(due(&h, wheel, start, 10), 0);
-    for (uint32_t i = 0; i < 2000; i++)
+    for (uint32_t i = 2000; i-- > 0;) { /* from the end: those not yet spread go first */
         cancel(&h, wheel, i);
-    compare_next(&h, wheel, start);
+        compare_next(&h, wheel, start);
+    }
+    if (call_between)
+        assert_int_equal(due(&h, wheel, start, 10), 0);
     set(&h, wheel, 2500, start + 30);
+    if (call_between)
+        compare_next(&h, wheel, start); /* to the tick */
     set(&h, wheel, 2501, start + 20);
     set(&h, wheel, 2502, start + 256);
     assert_int_equal(due(&h, wheel, start + 20, 10), 1);
     set(&h, wheel, 2503, start + 20);
+    assert_int_equal(due(&h, wheel, start + 20, 10), 1);
+    set(&h, wheel, 2504, start + 25);
+    compare_next(&h, wheel, start + 20);
     assert_int_equal(due(&h, wheel, start + 300, 10), 3);
     help_nf_audit(&h);
     help_nf_close(&h);
+}
+
+static void a_slot_half_spread_is_cancelled(void **unused)
+{
+    (void)unused;
+    half_spread(false);
+    half_spread(true);
 }
 
 static void rounding_and_ends_of_time(void **unused)
