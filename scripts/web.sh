@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# Downloads through a lab, for the demo and the lab tests; sourced. A directory of files that follow from a seed,
+# nginx in front of them inside the server's namespace, and curl in the client's with every answer checked by sha256.
+#
+#   web_files DIR SIZE…            DIR/files/0 … and their sums
+#   web_serve DIR                  nginx; its pid in DIR/nginx.pid
+#   web_fetch DIR OUT COUNT AT_A_TIME
+#                                  COUNT downloads; a line for each in DIR/results: "intact|broken INDEX HTTP CURL"
+#   web_count DIR [WORD]           lines so far, or those with that word
+#
+# Needs $root, $lab (scripts/lab) and $probe. OUT holds what is not checked yet: better in memory than on a disk.
+
+web_files() {
+    local dir=$1 i=0 size
+    shift
+    mkdir -p "$dir/files"
+    for size in "$@"; do
+        "$probe" bytes $((i + 1)) "$size" >"$dir/files/$i" || return 1
+        i=$((i + 1))
+    done
+    (cd "$dir/files" && sha256sum -- *) | awk '{ print $2, $1 }' >"$dir/sums"
+}
+
+web_serve() {
+    local dir=$1 i
+    mkdir -p "$dir/nginx"
+    cat >"$dir/nginx/nginx.conf" <<END
+user root;
+daemon off;
+worker_processes 1;
+pid $dir/nginx.pid;
+error_log $dir/nginx/error.log;
+events { worker_connections 1024; }
+http {
+    access_log off;
+    sendfile on;
+    keepalive_timeout 0; # each download is a connection of its own
+    client_body_temp_path $dir/nginx/body;
+    proxy_temp_path $dir/nginx/proxy;
+    fastcgi_temp_path $dir/nginx/fastcgi;
+    uwsgi_temp_path $dir/nginx/uwsgi;
+    scgi_temp_path $dir/nginx/scgi;
+    server { listen 203.0.113.100:80; root $dir/files; }
+}
+END
+    "$lab" exec server nginx -p "$dir/nginx" -c "$dir/nginx/nginx.conf" -e "$dir/nginx/error.log" \
+        </dev/null >>"$dir/nginx/out.log" 2>&1 &
+    for ((i = 0; i < 50; i++)); do
+        [ -z "$("$lab" exec server ss -Hltn 'sport = :80')" ] || return 0
+        sleep 0.1
+    done
+    cat "$dir/nginx/out.log" "$dir/nginx/error.log" >&2
+    return 1
+}
+
+# One configuration for one curl: it starts the next download when one ends. No retries.
+web_list() { # DIR OUT COUNT
+    local i n
+    n=$(wc -l <"$1/sums")
+    for ((i = 0; i < $3; i++)); do
+        echo "url = http://203.0.113.100/$((i * 7 % n))"
+        echo "output = $2/$i.$((i * 7 % n))"
+    done
+}
+
+web_check() { # DIR: reads "done INDEX.FILE HTTP CURL" lines
+    local dir=$1 mark path http code name want got
+    while read -r mark path http code; do
+        [ "$mark" = "done" ] || continue
+        name=${path##*/}
+        want=$(awk -v f="${name#*.}" '$1 == f { print $2 }' "$dir/sums")
+        got=$(nice -n 10 sha256sum <"$path" 2>/dev/null)
+        if [ "$code" = 0 ] && [ "$http" = 200 ] && [ "${got%% *}" = "$want" ]; then
+            echo "intact ${name%.*} $http $code"
+        else
+            echo "broken ${name%.*} $http $code"
+        fi >>"$dir/results"
+        rm -f -- "$path"
+    done
+}
+
+web_fetch() {
+    local dir=$1 out=$2
+    mkdir -p "$out"
+    : >"$dir/results"
+    web_list "$dir" "$out" "$3" >"$dir/curl.conf"
+    # What curl writes out goes to its standard error, which is not buffered.
+    "$lab" exec client curl -q --silent --no-progress-meter --parallel --parallel-max "$4" --parallel-immediate --config "$dir/curl.conf" \
+        --write-out '%{stderr}done %{filename_effective} %{http_code} %{exitcode}\n' 2>&1 >/dev/null </dev/null |
+        web_check "$dir"
+}
+
+web_count() { grep -c "^${2:-}" "$1/results" 2>/dev/null || true; }

@@ -1,0 +1,46 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The lab makes what it says and removes exactly that, also after a crash half-way.
+. "$(dirname "$0")/lib.sh"
+need_lab
+plan 13
+
+before=$(ip netns list | sort)
+was_there() { [ -d "$LAB_DIR" ] && echo yes || echo no; }
+dir_before=$(was_there)
+
+ok "the network comes up without nodes" "$lab" up --no-nodes
+ok "client and fabric are there" ip netns exec "${LAB_PREFIX}client" true
+ok "a pair file that check accepts" "$UNDERSTUDY" check -c "$pair"
+"$lab" status >"$work/status"
+is "status names the missing nodes, and only them" "$(grep -c missing "$work/status")" 2
+is "no offload is left that would put unfinished packets on the wire" \
+    "$(for s in client a b server fabric; do
+        ip -n "$LAB_PREFIX$s" -o link show type veth | sed 's/^[0-9]*: \([^@:]*\).*/\1/' | while read -r dev; do
+            "$lab" exec $s ethtool -k "$dev" |
+                grep -E '^(tx-checksumming|scatter-gather|tcp-segmentation-offload|generic-segmentation-offload|generic-receive-offload): on'
+        done
+    done)" ""
+"$lab" exec a ip address add 10.0.0.1/24 dev a-in
+"$probe" run 10.0.0.1 7007 --seconds 1 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}a" -o json >"$work/probe.json"
+ok "client and a's inner port are one wire" jq -e '.received > 0 and .lost == 0' "$work/probe.json"
+"$lab" up --no-nodes >"$work/again" 2>&1
+is "a second up refuses" $? 1
+ok "and says how to remove the first" grep -q "down" "$work/again"
+
+"$lab" exec b sleep 1000 &
+ok "down with a process inside" "$lab" down
+is "nothing is left of it" "$(ip netns list | sort) $(was_there)" "$before $dir_before"
+
+# A crash: killed half-way through up.
+"$lab" up --no-nodes &
+up=$!
+for ((i = 0; i < 200; i++)); do
+    [ -e "/run/netns/${LAB_PREFIX}b" ] && break
+    sleep 0.005
+done
+kill -KILL $up 2>/dev/null
+wait $up 2>/dev/null
+ok "down after a crash" "$lab" down
+is "nothing is left after that either" "$(ip netns list | sort) $(was_there)" "$before $dir_before"
+ok "down again is no error" "$lab" down

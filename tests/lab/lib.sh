@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# What lab tests share; sourced. Each test has a lab of its own, named after itself, and removes it however it ends.
+# TAP on stdout, as prove reads it.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+BUILD=${BUILD:-build}
+case $BUILD in /*) ;; *) BUILD=$root/$BUILD ;; esac
+export UNDERSTUDY=${UNDERSTUDY:-$BUILD/understudy}
+case $UNDERSTUDY in /*) ;; *) UNDERSTUDY=$root/$UNDERSTUDY ;; esac
+test_name=$(basename "$0" .t)
+export LAB_PREFIX=ut-$test_name- LAB_DIR=$BUILD/lab-$test_name
+lab=$root/scripts/lab
+probe=$BUILD/probe
+pair=$LAB_DIR/pair.yaml
+work=$BUILD/lab-$test_name.work
+tests=0 bad=0
+
+# shellcheck source=scripts/web.sh
+. "$root/scripts/web.sh"
+
+plan() { echo "1..$1"; }
+diag() { sed 's/^/# /' <<<"$*"; }
+skip_all() { echo "1..0 # SKIP $*"; trap - EXIT; exit 0; }
+
+ok() { # DESCRIPTION COMMAND…
+    local what=$1 out
+    shift
+    tests=$((tests + 1))
+    if out=$("$@" 2>&1); then
+        echo "ok $tests - $what"
+    else
+        echo "not ok $tests - $what"
+        bad=$((bad + 1))
+        diag "$out"
+        return 1
+    fi
+}
+
+is() { # DESCRIPTION GOT WANTED
+    tests=$((tests + 1))
+    if [ "$2" = "$3" ]; then
+        echo "ok $tests - $1"
+    else
+        echo "not ok $tests - $1"
+        bad=$((bad + 1))
+        diag "got:      $2"
+        diag "expected: $3"
+        return 1
+    fi
+}
+
+us() { timeout 60 "$UNDERSTUDY" "$1" -c "$pair" "${@:2}"; }
+field() { us status -n "$1" -o json 2>/dev/null | jq -r ".$2"; } # NODE PATH
+
+# Waits up to SECONDS for a node's field to have a value.
+await() { # SECONDS NODE PATH VALUE
+    local end=$((SECONDS + $1))
+    until [ "$(field "$2" "$3")" = "$4" ]; do
+        [ $SECONDS -lt $end ] || { echo "$2 .$3 is $(field "$2" "$3") after $1 s"; return 1; }
+        sleep 0.05
+    done
+}
+
+is_protected() {
+    local end=$((SECONDS + ${1:-30}))
+    until us status >/dev/null 2>&1; do
+        [ $SECONDS -lt $end ] || { us status; return 1; }
+        sleep 0.1
+    done
+}
+
+cleanup() {
+    if [ $bad -gt 0 ] && [ -e "$LAB_DIR/a.log" ]; then
+        diag "a.log: $(tail -n 15 "$LAB_DIR/a.log")"
+        diag "b.log: $(tail -n 15 "$LAB_DIR/b.log")"
+    fi
+    "$lab" down 2>/dev/null
+    rm -rf "$work"
+}
+
+# Root and namespaces are needed; a lab left by a test that was killed goes first.
+need_lab() {
+    local tool
+    [ "$(id -u)" = 0 ] || skip_all "needs root for network namespaces"
+    for tool in ip ethtool curl nginx jq; do
+        command -v $tool >/dev/null || skip_all "$tool is not installed"
+    done
+    ip netns add "ut-$test_name-try" 2>/dev/null || skip_all "no network namespaces here"
+    ip netns del "ut-$test_name-try"
+    trap cleanup EXIT
+    trap 'exit 1' INT TERM
+    "$lab" down 2>/dev/null
+    mkdir -p "$work"
+}
+
+# A drill as JSON in $work/drill.json; a description of what failed on failure.
+drill() { # KIND [OPTION…]
+    local code
+    timeout 120 "$UNDERSTUDY" drill -c "$pair" "$@" -o json >"$work/drill.json" 2>"$work/drill.err"
+    code=$?
+    [ $code = 0 ] || { echo "exit $code"; cat "$work/drill.err" "$work/drill.json"; }
+    return $code
+}
+drilled() { jq -r "$1" "$work/drill.json"; }

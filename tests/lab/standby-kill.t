@@ -1,0 +1,30 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The standby is killed: the primary goes SOLO and on; with `strict` it holds, and not one packet leaves.
+. "$(dirname "$0")/lib.sh"
+need_lab
+plan 12
+
+ok "the pair is PROTECTED" env LAB_TIMING="solo_after_ms: 400" "$lab" up || exit 1
+ok "the standby is killed" drill standby-kill
+is "no flow broken, nothing contradicted" "$(drilled '.runs[0] | .contradicted + .flows_broken')" 0
+is "the primary stayed the primary" "$(field a role)" primary
+diag "longest silence $(drilled '.runs[0].outage_ms') ms"
+ok "down" "$lab" down
+
+export LAB_PROTECT="mode: log, strict: true" LAB_TIMING="solo_after_ms: 400"
+ok "a strict pair is PROTECTED" "$lab" up || exit 1
+kill -KILL "$(field b pid)"
+ok "it holds" await 5 a state DEGRADED
+sleep 0.5
+"$probe" run 203.0.113.100 7007 --seconds 1 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" -o json \
+    >"$work/probe.json"
+is "no probe gets through" "$(jq '.sent > 0 and .received == 0' "$work/probe.json")" true
+is "it stays DEGRADED" "$(field a state)" DEGRADED
+us status >/dev/null 2>&1
+is "status says so by its exit code" $? 1
+"$lab" start b
+ok "with a standby it is PROTECTED again" is_protected
+"$probe" run 203.0.113.100 7007 --seconds 1 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" -o json \
+    >"$work/probe.json"
+ok "and probes get through" jq -e '.received > .sent * 0.9' "$work/probe.json"
