@@ -16,11 +16,6 @@
 
 #define BATCH 64u /* lines claimed before they are copied; others wait no longer than that */
 
-static bool owing(struct ft_region *region)
-{
-    return atomic_load_explicit(&region->tracking, memory_order_acquire) & FT_TRACK_OWED;
-}
-
 /* Copies [line, line+count), which the caller has claimed. */
 static void copy_claimed(struct ft_region *region, uint64_t line, uint64_t count)
 {
@@ -49,15 +44,15 @@ static void copy_before_edit(struct ft_region *region, uint64_t line)
         return;
     }
     check_used(region, line);
-    /* Another lane copies it at this moment; or the resync has ended, and nobody will. */
-    while (!ft_lines_has(&region->copied, line) && owing(region))
+    /* Another lane copies it at this moment. */
+    while (!ft_lines_has(&region->copied, line))
         _mm_pause();
 }
 
 void ft_edit_track(struct ft_region *region, const void *p, size_t n)
 {
     uint64_t offset = (uintptr_t)p - (uintptr_t)region->base, first, count;
-    uint32_t tracking = atomic_load_explicit(&region->tracking, memory_order_relaxed);
+    uint32_t tracking = atomic_load_explicit(&region->tracking, memory_order_acquire);
 
     if (n == 0)
         return;
@@ -131,7 +126,7 @@ uint64_t ft_owe_copy(struct ft_region *region, unsigned lane, uint64_t max)
 {
     uint64_t done = 0;
 
-    if (!owing(region))
+    if (!(atomic_load_explicit(&region->tracking, memory_order_acquire) & FT_TRACK_OWED))
         return 0;
     for (unsigned nf = 0; nf < region->nfs; nf++)
         done += copy_arena(region, ft_region_arena(region, lane, nf), max - done);
@@ -142,7 +137,8 @@ uint64_t ft_owe_copy(struct ft_region *region, unsigned lane, uint64_t max)
 
 struct ft_run ft_owe_next(struct ft_region *region, uint64_t from, uint64_t max)
 {
-    return ft_lines_find(&region->copied, from, region->copied.lines, max);
+    return region->shadow ? ft_lines_find(&region->copied, from, region->copied.lines, max)
+                          : (struct ft_run){0};
 }
 
 uint64_t ft_owe_left(struct ft_region *region)
@@ -155,20 +151,22 @@ uint64_t ft_owe_left(struct ft_region *region)
 
 void ft_owe_end(struct ft_region *region)
 {
-    uint64_t taken = 0;
     struct ft_run run = {0};
 
     if (!region->shadow)
         return;
-    /* No edit begins to copy or waits from here on; then nobody else can claim; then who has claimed has
-     * finished. */
-    atomic_fetch_and(&region->tracking, ~(uint32_t)FT_TRACK_OWED);
+    /*
+     * Lanes may be in the middle of edits. What nobody has claimed counts as copied, so that no lane begins
+     * to copy or waits in vain; then whoever had claimed finishes; only then may edits go ahead without
+     * looking. `copied` stays as it is until the next begin, for lanes that have yet to look.
+     */
     while ((run = ft_lines_find(&region->owed, run.line, region->owed.lines, BATCH)).count)
-        for (uint64_t i = 0; i < run.count; i++)
-            taken += ft_lines_claim(&region->owed, run.line + i);
-    while (ft_owe_left(region) > taken)
+        for (uint64_t line = run.line; line < run.line + run.count; line++)
+            if (ft_lines_claim(&region->owed, line))
+                ft_lines_add(&region->copied, line, 1);
+    while (ft_owe_left(region))
         _mm_pause();
+    atomic_fetch_and(&region->tracking, ~(uint32_t)FT_TRACK_OWED);
     munmap(region->shadow, region->size);
     region->shadow = NULL;
-    ft_lines_clear(&region->copied);
 }

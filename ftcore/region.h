@@ -114,7 +114,7 @@ void ft_edit_track(struct ft_region *region, const void *p, size_t n);
  */
 static inline void *ft_edit(struct ft_region *region, const void *p, size_t n)
 {
-    if (ft_unlikely(atomic_load_explicit(&region->tracking, memory_order_relaxed)))
+    if (ft_unlikely(atomic_load_explicit(&region->tracking, memory_order_acquire)))
         ft_edit_track(region, p, n);
     return (void *)(uintptr_t)p;
 }

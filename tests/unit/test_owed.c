@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PRIVATE 50000u /* bytes of each lane's NF; not a multiple of anything */
 #define SHARED  (1u << 20)
@@ -154,7 +155,8 @@ static void an_abandoned_resync_leaves_nothing(void **unused)
     ft_owe_end(region);
     assert_null(region->shadow);
     assert_int_equal(ft_lines_count(&region->owed, 0, region->owed.lines), 0);
-    assert_int_equal(ft_lines_count(&region->copied, 0, region->copied.lines), 0);
+    assert_int_equal(ft_owe_next(region, 0, 1).count, 0);
+    assert_int_equal(ft_owe_left(region), 0);
     /* The next one begins from the line as it is now. */
     assert_int_equal(ft_owe_begin(region), 0);
     memset(ft_edit(region, at(arena, 0), 64), 2, 64);
@@ -177,6 +179,56 @@ static void an_edit_of_what_nobody_has_does_not_hang(void **unused)
     assert_dies(edit_unused, region, "which is not handed out");
     ft_owe_end(region);
     ft_region_close(region);
+}
+
+static _Atomic bool returned;
+
+static void *edit_first_line(void *arg)
+{
+    struct ft_region *region = arg;
+
+    ft_edit(region, at(ft_region_shared(region), 0), 1);
+    atomic_store(&returned, true);
+    return NULL;
+}
+
+static void *end_resync(void *region)
+{
+    ft_owe_end(region);
+    atomic_store(&returned, true);
+    return NULL;
+}
+
+/* Whoever needs a line that another lane has claimed gets it when that one has copied it, and not before. */
+static void waits_for_the_claimed_line(void *(*needy)(void *))
+{
+    struct ft_region *region = open_region();
+    uint64_t line = ft_region_shared(region)->offset / 64;
+    pthread_t thread;
+
+    assert_int_equal(ft_owe_begin(region), 0);
+    assert_true(ft_lines_claim(&region->owed, line)); /* the other lane, in the middle of its copy */
+    atomic_store(&returned, false);
+    assert_int_equal(pthread_create(&thread, NULL, needy, region), 0);
+    usleep(30000);
+    assert_false(atomic_load(&returned));
+    memcpy(region->shadow + line * 64, region->base + line * 64, 64);
+    ft_lines_add(&region->copied, line, 1);
+    pthread_join(thread, NULL);
+    ft_owe_end(region);
+    ft_region_close(region);
+}
+
+static void an_edit_waits_for_anothers_copy(void **unused)
+{
+    (void)unused;
+    waits_for_the_claimed_line(edit_first_line);
+}
+
+static void the_end_waits_for_a_lanes_copy(void **unused)
+{
+    (void)unused;
+    waits_for_the_claimed_line(end_resync);
 }
 
 /* Lanes as threads. Both edit the shared arena, in lines of their own, while lane 0 copies it. */
@@ -243,7 +295,7 @@ static void the_base_is_the_cut_under_load(void **unused)
     struct lane lanes[2];
 
     (void)unused;
-    for (unsigned round = 0; round < 20; round++) {
+    for (unsigned round = 0; round < 60; round++) {
         uint8_t *cut = snapshot(region);
         uint64_t fresh = 0, left;
         struct ft_lines had;
@@ -278,7 +330,7 @@ static void a_resync_ends_under_load(void **unused)
         assert_int_equal(ft_owe_begin(region), 0);
         start_lanes(lanes, region);
         /* Mostly near its end, where least stands between the lanes and the unmapping. */
-        while (ft_owe_left(region) > used_lines() >> round % 15)
+        while (ft_owe_left(region) > used_lines() >> (round % 10 ? 5 + round % 10 : 0))
             ;
         ft_owe_end(region);
         stop_lanes(lanes);
@@ -294,6 +346,8 @@ int main(void)
         cmocka_unit_test(copying_keeps_to_its_lane_and_limit),
         cmocka_unit_test(an_abandoned_resync_leaves_nothing),
         cmocka_unit_test(an_edit_of_what_nobody_has_does_not_hang),
+        cmocka_unit_test(an_edit_waits_for_anothers_copy),
+        cmocka_unit_test(the_end_waits_for_a_lanes_copy),
         cmocka_unit_test(the_base_is_the_cut_under_load),
         cmocka_unit_test(a_resync_ends_under_load),
     };
