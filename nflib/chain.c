@@ -28,57 +28,7 @@ struct nf_chain {
     uint8_t frames[NF_EMIT_MAX * NF_EMIT_SLOT];
 };
 
-/* ---- what NFs call -------------------------------------------------------------------------------- */
-
-static uint64_t rotl(uint64_t x, int k)
-{
-    return (x << k) | (x >> (64 - k));
-}
-
-/* xoshiro256** by Blackman and Vigna */
-uint64_t nf_random(const struct nf *nf)
-{
-    uint64_t *s = ft_edit(nf->region, nf->env->state->random, sizeof(nf->env->state->random));
-    uint64_t result = rotl(s[1] * 5, 7) * 9, t = s[1] << 17;
-    s[2] ^= s[0];
-    s[3] ^= s[1];
-    s[1] ^= s[2];
-    s[0] ^= s[3];
-    s[2] ^= t;
-    s[3] = rotl(s[3], 45);
-    return result;
-}
-
-/* The earliest of what was asked for since the timers last ran: an NF with several wheels needs no care. */
-void nf_wake(const struct nf *nf, uint64_t at)
-{
-    const uint64_t *wake = &nf->env->state->wake[nf->index];
-    if (at < *wake)
-        *(uint64_t *)ft_edit(nf->region, wake, sizeof(*wake)) = at;
-}
-
-int nf_emit(const struct nf *nf, uint8_t port, const void *frame, uint32_t len)
-{
-    struct nf_env *env = nf->env;
-    if (len < 14 || len > NF_EMIT_LEN)
-        return FT_EINVAL;
-    if (env->emitted == NF_EMIT_MAX) {
-        ++*(uint64_t *)ft_edit(nf->region, &env->state->unmade, sizeof(env->state->unmade));
-        return FT_EFULL;
-    }
-    struct nf_packet *p = &env->packets[env->emitted];
-    memset(p, 0, sizeof(*p));
-    p->data = env->frames + (size_t)env->emitted * NF_EMIT_SLOT;
-    p->len = p->have = len;
-    p->in_port = p->out_port = port;
-    memcpy(p->data, frame, len);
-    nf_packet_parse(p);
-    p->flags |= NF_P_EMITTED;
-    env->emitted++;
-    return FT_OK;
-}
-
-/* ---- making --------------------------------------------------------------------------------------- */
+/* ---- making ---- */
 
 static uint32_t counter_count(const struct nf_module *module)
 {
@@ -116,7 +66,7 @@ static int make_lane_state(struct nf_chain *chain, unsigned lane, uint64_t seed,
     state = ft_edit(chain->region, state, sizeof(*state));
     state->clock = 1;
     state->access = 1;
-    seed ^= rotl((lane + 1) * 0x9e3779b97f4a7c15ull, 17); /* lanes given one seed still differ */
+    seed ^= (lane + 1) * 0xd1342543de82ef95ull; /* lanes given one seed still differ */
     for (unsigned i = 0; i < 4; i++)
         state->random[i] = splitmix(&seed);
     for (unsigned i = 0; i < FT_NFS_MAX; i++)
@@ -191,7 +141,7 @@ void nf_chain_free(struct nf_chain *chain)
     free(chain);
 }
 
-/* ---- looking -------------------------------------------------------------------------------------- */
+/* ---- looking ---- */
 
 const struct nf_lane_state *nf_chain_state(const struct nf_chain *chain)
 {
@@ -245,7 +195,7 @@ uint32_t nf_chain_emitted(const struct nf_chain *chain, const struct nf_emitted 
     return chain->listed;
 }
 
-/* ---- running -------------------------------------------------------------------------------------- */
+/* ---- running ---- */
 
 static void begin(struct nf_chain *chain)
 {
@@ -359,7 +309,7 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
     chain->open = false;
 }
 
-/* ---- an operator's change ------------------------------------------------------------------------- */
+/* ---- an operator's change ---- */
 
 /* Cuts the next word (up to a blank) off *rest. */
 static char *word(char **rest)

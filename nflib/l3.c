@@ -71,7 +71,7 @@ static const struct nf_module l3_module = {
     .show = show_module,
 };
 
-/* ---- making --------------------------------------------------------------------------------------- */
+/* ---- making ---- */
 
 uint64_t nf_l3_bytes(const struct nf_l3_config *config)
 {
@@ -175,7 +175,7 @@ void nf_l3_free(struct nf_l3 *l3)
     free(l3);
 }
 
-/* ---- own addresses -------------------------------------------------------------------------------- */
+/* ---- own addresses ---- */
 
 static bool is_own(const struct nf_l3 *l3, uint32_t addr)
 {
@@ -227,7 +227,7 @@ static void complain(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type, 
         nf_count(l3->nf, NF_L3_ICMP_SENT, 1);
 }
 
-/* ---- in ------------------------------------------------------------------------------------------- */
+/* ---- in ---- */
 
 static bool on_link(const struct nf_interface *port, uint32_t addr)
 {
@@ -301,7 +301,7 @@ void nf_l3_in(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, u
         take(l3, packets[i], now);
 }
 
-/* ---- out ------------------------------------------------------------------------------------------ */
+/* ---- out ---- */
 
 /* The last next hop found: packets in a row mostly share it. */
 struct hop {
@@ -370,32 +370,11 @@ void nf_l3_out(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, 
     }
 }
 
-/* ---- the rest ------------------------------------------------------------------------------------- */
+/* ---- the rest ---- */
 
 void nf_l3_timers(struct nf_l3 *l3, uint64_t now)
 {
     nf_neighbours_timers(&l3->neighbours, now);
-}
-
-static void announcement(const struct nf_interface *port, uint32_t addr, uint8_t out[42])
-{
-    static const uint8_t everybody[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, nobody[6];
-    nf_arp_frame(out, 1, everybody, port->mac, addr, nobody, addr);
-}
-
-bool nf_l3_announce(const struct nf_l3_config *config, unsigned index, uint8_t out[42], uint8_t *port)
-{
-    for (uint8_t i = 0; i < config->ports; i++) {
-        const struct nf_interface *face = &config->port[i];
-        unsigned first = face->addr ? 1 : 0;
-        if (index < first + face->extras) {
-            announcement(face, index < first ? face->addr : face->extra[index - first], out);
-            *port = i;
-            return true;
-        }
-        index -= first + face->extras;
-    }
-    return false;
 }
 
 bool nf_l3_show(const struct nf_l3 *l3, struct nf_show *out, uint64_t *cursor)

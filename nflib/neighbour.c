@@ -17,6 +17,8 @@
 #define ASKS_A_ROUND  32u /* leaves room for what NFs make */
 #define ROUND_EVERY   (NF_SECOND / 10)
 
+static const uint8_t everybody[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, nobody[6];
+
 uint64_t nf_neighbours_bytes(void)
 {
     return nf_map_bytes(NF_NEIGHBOURS_MAX, sizeof(uint32_t), sizeof(struct nf_neighbour)) + 4096;
@@ -91,10 +93,29 @@ void nf_arp_frame(uint8_t out[NF_ARP_LEN], uint16_t operation, const uint8_t to[
     memcpy(out + 38, &target, 4);
 }
 
+static void announcement(const struct nf_interface *port, uint32_t addr, uint8_t out[42])
+{
+    nf_arp_frame(out, 1, everybody, port->mac, addr, nobody, addr);
+}
+
+bool nf_l3_announce(const struct nf_l3_config *config, unsigned index, uint8_t out[42], uint8_t *port)
+{
+    for (uint8_t i = 0; i < config->ports; i++) {
+        const struct nf_interface *face = &config->port[i];
+        unsigned first = face->addr ? 1 : 0;
+        if (index < first + face->extras) {
+            announcement(face, index < first ? face->addr : face->extra[index - first], out);
+            *port = i;
+            return true;
+        }
+        index -= first + face->extras;
+    }
+    return false;
+}
+
 /* False: the burst has no room for the request; it is due again at once. */
 static bool ask(const struct nf_neighbours *table, uint32_t slot, uint64_t now)
 {
-    static const uint8_t everybody[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, nobody[6];
     const struct nf_neighbour *entry = at(table, slot);
     const struct nf_interface *port = &table->config->port[entry->port];
     uint8_t frame[NF_ARP_LEN];
