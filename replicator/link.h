@@ -32,7 +32,7 @@ struct rp_link_config {
 
 struct rp_link_stats {
     uint64_t bytes_out, bytes_in, frames_out, frames_in, connects;
-    uint64_t refused[16]; /* malformed input by -enum ft_error */
+    uint64_t refused[16]; /* malformed input by -enum ft_error; FT_EPERM: from an address not the peer's */
 };
 
 struct rp_link;
@@ -45,12 +45,15 @@ void rp_link_close(struct rp_link *link);
  * last call. */
 bool rp_link_poll(struct rp_link *link, uint64_t now_ns);
 bool rp_link_up(const struct rp_link *link);
-/* After data has been read to the end: why the connection ended. Frames read before the end come first. */
+/*
+ * After data has been read to the end: why the connection ended. Frames read before the end come first. Told
+ * once; the next connection begins only then, or after a drop (which is not told).
+ */
 enum rp_lost rp_link_lost(struct rp_link *link, struct ft_fault *fault);
 
 /*
  * Next message read: 1, 0 when none is whole yet, or FT_EMALFORMED etc. (counted; call rp_link_drop when done
- * with it). m->bulk is valid until the next call.
+ * with it; until then what comes is thrown away). m->bulk is valid until the next call of next, poll or drop.
  */
 int rp_link_next(struct rp_link *link, unsigned lanes, struct ft_message *m, struct ft_fault *fault);
 /* A checked guardian's datagram from the peer's address: 1 or 0. */
@@ -58,7 +61,8 @@ int rp_link_word(struct rp_link *link, struct ft_word *word);
 
 /* Bytes of content that can be sent as bulk now. */
 size_t rp_link_room(const struct rp_link *link);
-/* Queues a message; FT_EFULL when not even the reserve has room (then the connection is as good as dead). */
+/* Queues a message; FT_EFULL when not even the reserve has room (then the connection is as good as dead),
+ * FT_ENOENT without a connection. */
 int rp_link_send(struct rp_link *link, const struct ft_message *m, unsigned lanes, struct ft_packer *packer);
 /* Writes what it can. */
 void rp_link_flush(struct rp_link *link);

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Carries out what the protocol core decided, in order: words to the lanes, messages, the view file. */
+#include "ftcore/audit.h"
+#include "replicator/parts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define STAND_NS 2000000000ull /* a lane that does not reach a burst boundary within this is broken */
+
+static void each(struct rp_replicator *rp, size_t offset, uint64_t value)
+{
+    for (unsigned l = 0; l < rp->lanes; l++)
+        atomic_store_explicit((_Atomic uint64_t *)((char *)rp_lane(rp, l) + offset), value,
+                              memory_order_release);
+}
+
+static void set_gate(struct rp_replicator *rp, const struct ft_action *a)
+{
+    bool change = a->gate != rp->gate_kind;
+
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        struct ft_lane *lane = rp_lane(rp, l);
+        uint64_t stable = a->gate == FT_GATE_SOLO ? FT_ALL : a->gate == FT_GATE_SHUT ? 0 : a->vector[l];
+        uint64_t lease = a->gate == FT_GATE_SOLO ? FT_ALL : a->gate == FT_GATE_SHUT ? 0 : a->lease_until;
+
+        /* Closing: lease first. Opening: what is stable first. Either way no output sees both open by
+         * accident. */
+        if (a->gate != FT_GATE_SOLO)
+            atomic_store_explicit(&lane->lease_until, lease, memory_order_release);
+        atomic_store_explicit(&lane->stable, stable, memory_order_release);
+        atomic_store_explicit(&lane->lease_until, lease, memory_order_release);
+    }
+    rp->gate_kind = a->gate;
+    if (change) {
+        rp->held_told = false;
+        each(rp, offsetof(struct ft_lane, gate), ++rp->gate);
+    }
+}
+
+static void give_order(struct rp_replicator *rp, enum ft_order kind, const uint64_t vector[])
+{
+    rp->order++;
+    rp->ordered = kind;
+    rp->drained_told = false;
+    if (rp->audit_off && kind != FT_LANE_WAIT && kind != FT_LANE_FENCED) {
+        ft_audit_resume(rp->config.region);
+        rp->audit_off = false;
+    }
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        if (kind == FT_LANE_LIVE && vector)
+            atomic_store_explicit(&rp_lane(rp, l)->closed_to, vector[l], memory_order_release);
+        if (kind == FT_LANE_FRESH || kind == FT_LANE_LIVE)
+            atomic_store_explicit(&rp_lane(rp, l)->steer, false, memory_order_relaxed);
+        atomic_store_explicit(&rp_lane(rp, l)->order, ft_order_make(kind, rp->order), memory_order_release);
+    }
+}
+
+static bool standing(struct rp_replicator *rp)
+{
+    for (unsigned l = 0; l < rp->lanes; l++)
+        if (atomic_load_explicit(&rp_lane(rp, l)->done, memory_order_acquire) !=
+            ft_order_make(rp->ordered, rp->order))
+            return false;
+    return true;
+}
+
+/* Lanes come by a burst boundary within microseconds, sleeping ones within a millisecond. */
+static void stop_lanes(struct rp_replicator *rp)
+{
+    struct timespec step = {0, 20000};
+    uint64_t waited = 0;
+
+    give_order(rp, FT_LANE_WAIT, NULL);
+    while (!standing(rp) && !atomic_load(&rp->stop)) {
+        nanosleep(&step, NULL);
+        waited += 20000;
+        FT_CHECK(waited < STAND_NS, "a lane has not reached a burst boundary for seconds");
+    }
+}
+
+static void stop_sending(struct rp_replicator *rp)
+{
+    rp_base_forget(rp);
+    rp->sender.on = false;
+    for (unsigned l = 0; l < rp->lanes; l++)
+        atomic_store_explicit(&rp_lane(rp, l)->logging, false, memory_order_release);
+}
+
+static void clear(struct rp_replicator *rp)
+{
+    stop_lanes(rp);
+    stop_sending(rp);
+    ft_owe_end(rp->config.region);
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        struct ft_lane *lane = rp_lane(rp, l);
+
+        ft_ring_reset(&lane->replay);
+        ft_ring_reset(&lane->log);
+        atomic_store_explicit(&lane->diverged, false, memory_order_relaxed);
+        atomic_store_explicit(&lane->steer, false, memory_order_relaxed);
+    }
+    rp_receiver_reset(rp, NULL);
+    if (!rp->audit_off)
+        ft_audit_suspend(rp->config.region); /* base lines are written from here on */
+    rp->audit_off = true;
+}
+
+static void remember_view(struct rp_replicator *rp, uint64_t view)
+{
+    struct ft_fault fault;
+
+    if (rp->config.protect && rp_view_store(rp->config.view_file, view, &fault) != 0)
+        fprintf(stderr, "understudy: %s\n",
+                fault.text); /* taking over without a file beats not taking over */
+    if (rp->config.view)
+        rp->config.view(rp->config.arg, view);
+}
+
+static void send(struct rp_replicator *rp, const struct ft_message *m)
+{
+    if (rp->link && rp_link_send(rp->link, m, rp->lanes, NULL) == FT_EFULL)
+        rp->stuck = true; /* not even a heartbeat fits: the connection is as good as dead */
+}
+
+static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
+{
+    switch (a->kind) {
+    case FT_ACT_SEND:
+        send(rp, &a->send);
+        break;
+    case FT_ACT_CLOSE:
+        if (rp->link) {
+            rp_link_flush(rp->link);
+            rp_link_drop(rp->link);
+        }
+        break;
+    case FT_ACT_GATE:
+        set_gate(rp, a);
+        break;
+    case FT_ACT_ORDER:
+        give_order(rp, a->order, a->vector);
+        break;
+    case FT_ACT_CUT:
+        rp_base_ask(rp);
+        break;
+    case FT_ACT_NO_BASE:
+        stop_sending(rp);
+        break;
+    case FT_ACT_VIEW:
+        remember_view(rp, a->view);
+        break;
+    case FT_ACT_CLEAR:
+        clear(rp);
+        break;
+    case FT_ACT_STEER:
+        rp->steered_told = false;
+        for (unsigned l = 0; l < rp->lanes; l++) {
+            atomic_store_explicit(&rp_lane(rp, l)->steered, false, memory_order_relaxed);
+            atomic_store_explicit(&rp_lane(rp, l)->steer, a->flag, memory_order_release);
+        }
+        break;
+    case FT_ACT_ANNOUNCE:
+        each(rp, offsetof(struct ft_lane, announce), ++rp->announced);
+        break;
+    case FT_ACT_STATE:
+        rp->shown_at = 0; /* show it at once */
+        if (rp->config.told)
+            rp->config.told(rp->config.arg, a->send.state, a->view, a->send.text);
+        break;
+    }
+}
+
+void rp_carry_out(struct rp_replicator *rp)
+{
+    for (uint32_t i = 0; i < rp->actions.count; i++)
+        carry_out(rp, &rp->actions.list[i]);
+    /* What a takeover or a fence has to say must be on its way before the lanes act on it. */
+    if (rp->link)
+        rp_link_flush(rp->link);
+}
+
+void rp_step(struct rp_replicator *rp, const struct ft_event *event)
+{
+    ft_step(&rp->core, event, &rp->actions);
+    rp_carry_out(rp);
+}

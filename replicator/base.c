@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Both ends of a base. Primary: asks the lanes for a cut, lets them copy owed lines to the shadow at a
+ * limited rate, sends each copied line once. Standby: writes the lines into its region, whose lanes stand
+ * still.
+ *
+ * Capacity: the shadow has the region's size, so an edit never waits for this end. What limits the rate is
+ * the budget given to the lanes and the link's room.
+ */
+#include "ftcore/audit.h"
+#include "replicator/parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define RUN_MAX 2048u /* lines in a run: 128 KiB */
+
+static const uint8_t zero_line[FT_LINE];
+
+int rp_base_init(struct rp_replicator *rp)
+{
+    struct rp_base *b = &rp->base;
+
+    b->lines = rp->config.region->size >> FT_LINE_SHIFT;
+    b->bulk = malloc(FT_BULK_MAX);
+    return b->bulk && ft_lines_init(&b->unsent, b->lines) == 0 ? 0 : FT_ENOMEM;
+}
+
+void rp_base_free(struct rp_replicator *rp)
+{
+    free(rp->base.bulk);
+    ft_lines_free(&rp->base.unsent);
+}
+
+/* ---- primary ----------------------------------------------------------------------------------- */
+
+void rp_base_ask(struct rp_replicator *rp)
+{
+    rp->base.cutting = true;
+    rp->base.reading = false;
+    rp->base.cut++;
+    for (unsigned l = 0; l < rp->lanes; l++)
+        atomic_store_explicit(&rp_lane(rp, l)->cut, rp->base.cut, memory_order_release);
+}
+
+bool rp_base_cut(struct rp_replicator *rp, uint64_t burst[])
+{
+    struct ft_region *region = rp->config.region;
+    struct rp_base *b = &rp->base;
+
+    if (!b->cutting)
+        return false;
+    for (unsigned l = 0; l < rp->lanes; l++)
+        if (atomic_load_explicit(&rp_lane(rp, l)->cut_seen, memory_order_acquire) != b->cut)
+            return false;
+    ft_lines_clear(&b->unsent);
+    b->left = b->at = 0;
+    for (unsigned i = 0; i <= (unsigned)region->lanes * region->nfs; i++) {
+        uint64_t lines = region->arenas[i].used >> FT_LINE_SHIFT;
+
+        ft_lines_add(&b->unsent, region->arenas[i].offset >> FT_LINE_SHIFT, lines);
+        b->left += lines;
+    }
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        burst[l] = atomic_load_explicit(&rp_lane(rp, l)->cut_burst, memory_order_relaxed);
+        rp->sender.from[l] = burst[l];
+        rp->sender.sent[l] = rp->sender.clock[l] = 0;
+        memset(rp->sender.clocks[l], 0, sizeof(rp->sender.clocks[l]));
+    }
+    b->cutting = false;
+    b->reading = rp->sender.on = true;
+    b->filled = rp->now;
+    return true;
+}
+
+/* Gives the lanes leave to copy what the rate allows for the time passed. */
+static void fill_budget(struct rp_replicator *rp)
+{
+    struct rp_base *b = &rp->base;
+    uint64_t lines = (rp->now - b->filled) * rp->config.resync_mbps / 1000 / FT_LINE;
+
+    if (lines == 0)
+        return;
+    b->filled = rp->now;
+    /* A long pause must not turn into a burst that stalls the lane. */
+    lines = lines / rp->lanes < 65536 ? lines / rp->lanes : 65536;
+    for (unsigned l = 0; l < rp->lanes; l++)
+        atomic_store_explicit(&rp_lane(rp, l)->copy_budget, (uint32_t)lines + 1, memory_order_relaxed);
+}
+
+/* How many lines of the run are copied, from its start. */
+static uint64_t copied(struct rp_replicator *rp, struct ft_run run)
+{
+    uint64_t n = 0;
+
+    while (n < run.count && ft_lines_has(&rp->config.region->copied, run.line + n))
+        n++;
+    return n;
+}
+
+/* Splits into zero and other runs. Returns the lines appended. */
+static uint64_t append(struct rp_replicator *rp, uint64_t line, uint64_t count, uint32_t *len, uint32_t most)
+{
+    const uint8_t *shadow = rp->config.region->shadow;
+    uint64_t done = 0;
+
+    while (done < count) {
+        const uint8_t *at = shadow + ((line + done) << FT_LINE_SHIFT);
+        bool zero = memcmp(at, zero_line, FT_LINE) == 0;
+        uint64_t n = 1;
+
+        while (done + n < count && (memcmp(at + n * FT_LINE, zero_line, FT_LINE) == 0) == zero)
+            n++;
+        struct ft_line_run run = {
+            .line = line + done, .count = (uint32_t)n, .zero = zero, .bytes = zero ? NULL : at};
+
+        if (!ft_run_append(rp->base.bulk, len, most, &run))
+            break;
+        done += n;
+    }
+    return done;
+}
+
+static uint32_t gather(struct rp_replicator *rp, uint32_t most)
+{
+    struct rp_base *b = &rp->base;
+    uint32_t len = 0;
+
+    while (b->left) {
+        struct ft_run run = ft_lines_find(&b->unsent, b->at, b->lines, RUN_MAX);
+
+        if (run.count == 0 && b->at == 0)
+            break;
+        if (run.count == 0) {
+            b->at = 0;
+            continue;
+        }
+        uint64_t n = copied(rp, run);
+
+        if (n == 0) { /* lanes copy in order: what comes behind is not there yet either, but for edits */
+            b->at = 0;
+            break;
+        }
+        uint64_t done = append(rp, run.line, n, &len, most);
+
+        if (done)
+            ft_lines_take(&b->unsent, run.line, run.line + done, done);
+        b->left -= done;
+        b->at = run.line + done;
+        if (done < n)
+            break;
+    }
+    return len;
+}
+
+bool rp_base_turn(struct rp_replicator *rp, bool *whole)
+{
+    struct rp_base *b = &rp->base;
+    size_t room = rp_link_room(rp->link);
+    struct ft_message m;
+    uint32_t len;
+
+    *whole = false;
+    if (!b->reading)
+        return false;
+    if (room < RP_BATCH + RUN_MAX * FT_LINE)
+        return false;
+    fill_budget(rp);
+    len = gather(rp, RP_BATCH + RUN_MAX * FT_LINE);
+    if (len) {
+        ft_core_head(&rp->core, FT_MSG_BASE, rp->now, &m);
+        m.bulk = b->bulk;
+        m.bulk_len = len;
+        FT_CHECK(rp_link_send(rp->link, &m, rp->lanes, &b->packer) == 0, "the link has no room for %u bytes",
+                 len);
+        rp->shown.base_bytes += len;
+    }
+    if (b->left == 0) {
+        rp_base_forget(rp);
+        *whole = true;
+    }
+    return len > 0 || *whole;
+}
+
+void rp_base_forget(struct rp_replicator *rp)
+{
+    struct rp_base *b = &rp->base;
+
+    if (!b->reading && !b->cutting)
+        return;
+    b->reading = b->cutting = false;
+    for (unsigned l = 0; l < rp->lanes; l++)
+        atomic_store_explicit(&rp_lane(rp, l)->uncut, b->cut, memory_order_release);
+}
+
+/* ---- standby ----------------------------------------------------------------------------------- */
+
+/* The run lies in what is handed out of one arena. */
+static bool in_use(const struct ft_region *region, const struct ft_line_run *run)
+{
+    uint64_t from = run->line << FT_LINE_SHIFT, to = from + ((uint64_t)run->count << FT_LINE_SHIFT);
+
+    for (unsigned i = 0; i <= (unsigned)region->lanes * region->nfs; i++)
+        if (from >= region->arenas[i].offset && to <= region->arenas[i].offset + region->arenas[i].used)
+            return true;
+    return false;
+}
+
+/* All runs are looked at before the first is written: a message is taken whole or not at all. */
+int rp_base_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault)
+{
+    struct ft_region *region = rp->config.region;
+    struct ft_line_run run;
+    uint32_t at = 0;
+    int error;
+
+    while ((error = ft_run_next(m->bulk, m->bulk_len, &at, rp->base.lines, &run)) > 0)
+        if (!in_use(region, &run))
+            return ft_fail(fault, FT_EMALFORMED, "base: lines %llu+%u lie outside every arena",
+                           (unsigned long long)run.line, run.count);
+    if (error)
+        return ft_fail(fault, error, "base: runs end inside a run");
+    at = 0;
+    while (ft_run_next(m->bulk, m->bulk_len, &at, rp->base.lines, &run) > 0) {
+        uint8_t *to = region->base + (run.line << FT_LINE_SHIFT);
+
+        if (run.zero)
+            memset(to, 0, (size_t)run.count << FT_LINE_SHIFT);
+        else
+            memcpy(to, run.bytes, (size_t)run.count << FT_LINE_SHIFT);
+    }
+    return 0;
+}

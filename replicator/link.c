@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The link: the connection to the peer, what waits to be written to it and what was read from it, and the
+ * guardians' datagrams. Used by the replicator's thread alone.
+ *
+ * Both buffers are straight, twice as large as what they may hold, and moved to the front only when half of
+ * them is behind: a byte is moved at most once, and a frame is always in one piece.
+ *
+ * A connection ends in this order: data read to the end, its frames handed out, the loss told once, and only
+ * then the next connection begins. So what the old connection said is never mixed with the new one's, also
+ * when the peer's new process connects before its old one's end was seen. Then the newest connection wins:
+ * the peer makes a second one only when it knows nothing of the first.
+ */
+#define _GNU_SOURCE /* ppoll */
+#include "replicator/link.h"
+
+#include "ftcore/check.h"
+#include "replicator/socket.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RETRY_NS 20000000ull
+#define GIVE_UP_NS                                                                                           \
+    1000000000ull /* an unanswered attempt; the kernel would next ask again after 1 s, 2 s …               \
+                   */
+#define IN_CAP      (2u * (FT_MESSAGE_MAX + FT_FRAME_HEAD))
+#define OUT_CAP     (2u * RP_LINK_OUT)
+#define READ_BUDGET (1u << 20) /* bytes per poll */
+#define WORDS_MAX   64         /* datagrams per call */
+
+struct rp_link {
+    struct sockaddr_in local, peer;
+    bool listens;
+    int listener, datagrams; /* listener -1: we connect */
+    int fd;                  /* the connection, -1: none */
+    int trying;              /* an attempt to connect, -1: none */
+    int next;                /* accepted, begins when the end of the one before was told; -1: none */
+    uint64_t tried_at;
+    bool tried;
+    bool fresh;         /* not yet told by poll */
+    bool malformed;     /* what comes is read and thrown away */
+    bool malformed_new; /* not yet told by lost */
+    enum rp_lost lost;  /* not yet told by lost; fd is -1 then */
+    int broken;         /* errno of a write; reading goes on to the end first */
+    struct ft_fault fault;
+    uint8_t *in, *out, *bulk;
+    size_t in_at, in_end, out_at, out_end;
+    struct rp_link_stats stats;
+};
+
+static void close_one(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+void rp_link_close(struct rp_link *link)
+{
+    if (!link)
+        return;
+    close_one(&link->listener);
+    close_one(&link->datagrams);
+    close_one(&link->fd);
+    close_one(&link->trying);
+    close_one(&link->next);
+    free(link->in);
+    free(link->out);
+    free(link->bulk);
+    free(link);
+}
+
+static int open_sockets(struct rp_link *link, const struct rp_link_config *config, struct ft_fault *fault)
+{
+    int rc;
+
+    if ((rc = rp_address(&link->local, config->local_host, config->local_port, fault)) ||
+        (rc = rp_address(&link->peer, config->peer_host, config->peer_port, fault)))
+        return rc;
+    if ((link->datagrams = rp_datagrams(&link->local, fault)) < 0)
+        return link->datagrams;
+    if (link->listens && (link->listener = rp_listen(&link->local, fault)) < 0)
+        return link->listener;
+    return 0;
+}
+
+int rp_link_open(struct rp_link **out, const struct rp_link_config *config, struct ft_fault *fault)
+{
+    struct rp_link *link = calloc(1, sizeof(*link));
+    int rc;
+
+    *out = NULL;
+    if (!link)
+        return ft_fail(fault, FT_ENOMEM, "no memory for the link");
+    link->listens = config->listens;
+    link->listener = link->datagrams = link->fd = link->trying = link->next = -1;
+    link->in = malloc(IN_CAP);
+    link->out = malloc(OUT_CAP);
+    link->bulk = malloc(FT_BULK_MAX);
+    if (!link->in || !link->out || !link->bulk)
+        rc = ft_fail(fault, FT_ENOMEM, "no memory for the link's buffers");
+    else
+        rc = open_sockets(link, config, fault);
+    if (rc) {
+        rp_link_close(link);
+        return rc;
+    }
+    *out = link;
+    return 0;
+}
+
+/* ---- the connection's life ---- */
+
+static void forget(struct rp_link *link)
+{
+    link->in_at = link->in_end = link->out_at = link->out_end = 0;
+    link->malformed = link->malformed_new = false;
+    link->lost = RP_LOST_NONE;
+    link->broken = 0;
+}
+
+static void begin(struct rp_link *link, int *fd)
+{
+    forget(link);
+    link->fd = *fd;
+    *fd = -1;
+    link->fresh = true;
+    link->stats.connects++;
+}
+
+static void end(struct rp_link *link, enum rp_lost why, const char *text)
+{
+    close_one(&link->fd);
+    link->out_at = link->out_end = 0;
+    link->fresh = false;
+    link->lost = why;
+    ft_fail(&link->fault, FT_EIO, "%s", text);
+}
+
+static void end_by_errno(struct rp_link *link, int error)
+{
+    /* EPIPE: an earlier reset was already reported to somebody. */
+    end(link, error == ECONNRESET || error == EPIPE ? RP_LOST_RESET : RP_LOST_ERROR, strerror(error));
+}
+
+void rp_link_drop(struct rp_link *link)
+{
+    close_one(&link->fd);
+    link->fresh = false;
+    forget(link);
+}
+
+bool rp_link_up(const struct rp_link *link)
+{
+    return link->fd >= 0;
+}
+
+/* ---- reading ---- */
+
+/* Room behind what was read; 0 when the caller must take a frame first (there is a whole one then). */
+static size_t in_room(struct rp_link *link)
+{
+    if (link->in_at == link->in_end)
+        link->in_at = link->in_end = 0;
+    if (link->in_at >= IN_CAP / 2) {
+        memmove(link->in, link->in + link->in_at, link->in_end - link->in_at);
+        link->in_end -= link->in_at;
+        link->in_at = 0;
+    }
+    return IN_CAP - link->in_end;
+}
+
+/* Reads until nothing is there, the connection ends, the buffer or the budget is used up. */
+static void read_some(struct rp_link *link, size_t budget)
+{
+    size_t room;
+
+    while (link->fd >= 0 && budget && (room = in_room(link))) {
+        ssize_t n = recv(link->fd, link->in + link->in_end, room < budget ? room : budget, 0);
+
+        if (n > 0) {
+            link->stats.bytes_in += (size_t)n;
+            link->in_end += link->malformed ? 0 : (size_t)n;
+            budget -= (size_t)n;
+        } else if (n == 0 && !link->broken) {
+            end(link, RP_LOST_EOF, "the peer closed the connection");
+        } else if (n == 0 || ((errno == EAGAIN || errno == EWOULDBLOCK) && link->broken)) {
+            end_by_errno(link, link->broken);
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            return;
+        } else if (errno != EINTR) {
+            end_by_errno(link, errno);
+        }
+    }
+}
+
+static void accept_newest(struct rp_link *link)
+{
+    int fd = rp_accept(link->listener, &link->peer, &link->stats.refused[-FT_EPERM]);
+
+    for (; fd >= 0; fd = rp_accept(link->listener, &link->peer, &link->stats.refused[-FT_EPERM])) {
+        close_one(&link->next);
+        link->next = fd;
+    }
+    if (link->next < 0 || link->fd < 0)
+        return;
+    read_some(link, IN_CAP);
+    if (link->fd >= 0)
+        end(link, RP_LOST_ERROR, "the peer made a new connection");
+}
+
+static void try_to_connect(struct rp_link *link, uint64_t now)
+{
+    int done = link->trying >= 0 ? rp_connected(link->trying) : -1;
+
+    if (done > 0) {
+        begin(link, &link->trying);
+        return;
+    }
+    if (done == 0 && now - link->tried_at < GIVE_UP_NS)
+        return;
+    close_one(&link->trying);
+    if (link->tried && now - link->tried_at < RETRY_NS)
+        return;
+    link->tried = true;
+    link->tried_at = now;
+    link->trying = rp_connect(&link->local, &link->peer);
+}
+
+bool rp_link_poll(struct rp_link *link, uint64_t now_ns)
+{
+    if (link->listens)
+        accept_newest(link);
+    read_some(link, READ_BUDGET);
+    if (link->fd < 0 && link->lost == RP_LOST_NONE) {
+        if (link->next >= 0)
+            begin(link, &link->next);
+        else if (!link->listens)
+            try_to_connect(link, now_ns);
+        read_some(link, READ_BUDGET);
+    }
+    bool fresh = link->fresh;
+    link->fresh = false;
+    return fresh;
+}
+
+/* True when next has something to say: a whole frame, or one that can be refused already. */
+static bool has_frame(const struct rp_link *link)
+{
+    size_t have = link->in_end - link->in_at;
+    uint32_t size;
+
+    if (have < sizeof(size))
+        return false;
+    memcpy(&size, link->in + link->in_at, sizeof(size));
+    return size < 1 || size > FT_MESSAGE_MAX || have >= FT_FRAME_HEAD + size;
+}
+
+enum rp_lost rp_link_lost(struct rp_link *link, struct ft_fault *fault)
+{
+    if (has_frame(link))
+        return RP_LOST_NONE;
+    bool malformed = link->malformed_new && link->fd >= 0;
+    enum rp_lost why = malformed ? RP_LOST_MALFORMED : link->lost;
+
+    if (why != RP_LOST_NONE && fault)
+        *fault = link->fault;
+    if (malformed)
+        link->malformed_new = false;
+    else if (why != RP_LOST_NONE)
+        forget(link);
+    return why;
+}
+
+int rp_link_next(struct rp_link *link, unsigned lanes, struct ft_message *m, struct ft_fault *fault)
+{
+    struct ft_fault why = {""};
+
+    if (link->malformed)
+        return 0;
+    long used =
+        ft_message_decode(link->in + link->in_at, link->in_end - link->in_at, lanes, m, link->bulk, &why);
+    if (used > 0) {
+        link->in_at += (size_t)used;
+        link->stats.frames_in++;
+        return 1;
+    }
+    if (used == 0)
+        return 0;
+    link->stats.refused[-used]++;
+    link->malformed = link->malformed_new = true;
+    link->in_at = link->in_end = 0;
+    if (link->fd >= 0)
+        link->fault = why;
+    if (fault)
+        *fault = why;
+    return (int)used;
+}
+
+int rp_link_word(struct rp_link *link, struct ft_word *word)
+{
+    for (int i = 0; i < WORDS_MAX; i++) {
+        uint8_t bytes[FT_WORD_BYTES + 1];
+        struct sockaddr_in from;
+        socklen_t len = sizeof(from);
+
+        ssize_t n = recvfrom(link->datagrams, bytes, sizeof(bytes), 0, (struct sockaddr *)&from, &len);
+        if (n < 0)
+            return 0;
+        int rc = from.sin_addr.s_addr == link->peer.sin_addr.s_addr ? ft_word_decode(bytes, (size_t)n, word)
+                                                                    : FT_EPERM;
+        if (rc == 0)
+            return 1;
+        link->stats.refused[-rc]++;
+    }
+    return 0;
+}
+
+/* ---- writing ---- */
+
+/* What may wait when `bulk` is added; the rest is for heads. */
+static size_t out_limit(bool bulk)
+{
+    return bulk ? RP_LINK_OUT - RP_LINK_RESERVE : RP_LINK_OUT;
+}
+
+size_t rp_link_room(const struct rp_link *link)
+{
+    size_t used = link->out_end - link->out_at + ft_message_bound(&(struct ft_message){0});
+
+    if (link->fd < 0 || used >= out_limit(true))
+        return 0;
+    return out_limit(true) - used < FT_BULK_MAX ? out_limit(true) - used : FT_BULK_MAX;
+}
+
+int rp_link_send(struct rp_link *link, const struct ft_message *m, unsigned lanes, struct ft_packer *packer)
+{
+    size_t bound = ft_message_bound(m);
+    bool bulk = m->type == FT_MSG_LOG || m->type == FT_MSG_BASE;
+
+    if (link->fd < 0)
+        return FT_ENOENT;
+    if (link->out_end - link->out_at + bound > out_limit(bulk))
+        return FT_EFULL;
+    if (OUT_CAP - link->out_end < bound) {
+        memmove(link->out, link->out + link->out_at, link->out_end - link->out_at);
+        link->out_end -= link->out_at;
+        link->out_at = 0;
+    }
+    long len = ft_message_encode(m, lanes, packer, link->out + link->out_end, bound);
+    FT_CHECK(len > 0, "a message of type %u needs more than %zu bytes", m->type, bound);
+    link->out_end += (size_t)len;
+    link->stats.frames_out++;
+    return 0;
+}
+
+void rp_link_flush(struct rp_link *link)
+{
+    while (link->fd >= 0 && !link->broken && link->out_at < link->out_end) {
+        ssize_t n = send(link->fd, link->out + link->out_at, link->out_end - link->out_at, MSG_NOSIGNAL);
+
+        if (n >= 0) {
+            link->out_at += (size_t)n;
+            link->stats.bytes_out += (size_t)n;
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            return;
+        } else if (errno != EINTR) {
+            link->broken = errno;
+        }
+    }
+    if (link->out_at == link->out_end || link->broken)
+        link->out_at = link->out_end = 0;
+}
+
+void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
+{
+    bool in = link->malformed || link->in_end < IN_CAP || link->in_at >= IN_CAP / 2;
+    short events = (short)((in ? POLLIN : 0) | (link->out_at < link->out_end ? POLLOUT : 0));
+    struct pollfd p[] = {
+        /* Without an event asked for, errors would still wake us, again and again. */
+        {events ? link->fd : -1, events, 0},
+        {link->trying, POLLOUT, 0},
+        {link->listener, POLLIN, 0},
+        {link->datagrams, POLLIN, 0},
+    };
+
+    if (link->lost != RP_LOST_NONE || link->broken || (link->fd < 0 && link->next >= 0))
+        return;
+    if (link->fd < 0 && !link->listens && timeout_ns > RETRY_NS)
+        timeout_ns = RETRY_NS;
+    struct timespec t = {(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
+    ppoll(p, sizeof(p) / sizeof(p[0]), &t, NULL);
+}
+
+const struct rp_link_stats *rp_link_stats(const struct rp_link *link)
+{
+    return &link->stats;
+}

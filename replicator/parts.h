@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside the replicator only: what its parts (sender, receiver, base, replicator) share. One thread uses all
+ * of it. */
+#ifndef REPLICATOR_PARTS_H
+#define REPLICATOR_PARTS_H
+
+#include "ftcore/closed.h"
+#include "replicator/replicator.h"
+
+#define RP_BATCH   (128u << 10) /* bytes of bulk a message aims at */
+#define RP_CLOCKS  65536u       /* bursts whose last clock is remembered, for the lag in packets */
+#define RP_PENDING 65536u       /* bursts per lane that the receiver keeps outside the closed set */
+
+struct rp_sender {
+    bool on;                       /* a base has begun: records go out */
+    uint64_t from[FT_LANES_MAX];   /* records up to this burst are in the base already */
+    uint64_t sent[FT_LANES_MAX];   /* bytes of records sent since the base, in memory form: against the peer's
+                                      `taken` */
+    uint64_t clock[FT_LANES_MAX];  /* clock after the last record sent */
+    uint64_t (*clocks)[RP_CLOCKS]; /* [lanes] clock after burst b, at b % RP_CLOCKS */
+    struct ft_packer packer;
+    uint8_t *bulk;
+};
+
+struct rp_base {
+    bool cutting, reading; /* asked for; shadow is there */
+    uint64_t cut;          /* serial */
+    struct ft_lines unsent;
+    uint64_t left, at, lines;
+    uint64_t filled; /* when the lanes' budgets were last filled */
+    struct ft_packer packer;
+    uint8_t *bulk;
+};
+
+struct rp_receiver {
+    struct ft_closed *closed;
+    uint64_t held[FT_LANES_MAX]; /* closed set, last computed */
+    struct ft_record *scratch;
+};
+
+struct rp_replicator {
+    struct rp_config config;
+    unsigned lanes;
+    struct ft_core core;
+    struct ft_actions actions;
+    struct rp_link *link;
+    struct rp_sender sender;
+    struct rp_base base;
+    struct rp_receiver receiver;
+    uint64_t now;
+    uint64_t order, gate, announced; /* serial numbers */
+    enum ft_order ordered;
+    enum ft_gate gate_kind;
+    bool audit_off;
+    bool stored; /* records came in: acknowledge */
+    bool stuck;  /* a message found no room at all */
+    bool held_told, drained_told, steered_told, diverged_told;
+    uint64_t beat_seen[FT_LANES_MAX], closed_told[FT_LANES_MAX], digest_told[FT_LANES_MAX];
+    uint64_t time_due;
+    struct rp_status shown;
+    _Atomic uint64_t shown_seq;
+    uint64_t shown_at;
+    _Atomic int told;
+    _Atomic bool stop;
+    _Atomic uint64_t verdict_seq, verdict_burst, verdict_expected, verdict_got;
+    char drill_ask[32], drill_got[32];
+    _Atomic bool drill_asked, drill_come;
+};
+
+static inline struct ft_lane *rp_lane(struct rp_replicator *rp, unsigned lane)
+{
+    return &rp->config.lanes[lane];
+}
+
+/* actions.c: one step of the core and all it wants done. */
+void rp_step(struct rp_replicator *rp, const struct ft_event *event);
+void rp_carry_out(struct rp_replicator *rp);
+
+/* sender.c: log rings → LOG messages. True if anything was sent. */
+int rp_sender_init(struct rp_replicator *rp);
+void rp_sender_free(struct rp_replicator *rp);
+bool rp_sender_turn(struct rp_replicator *rp);
+uint64_t rp_sender_lag(const struct rp_replicator *rp);
+
+/* base.c: both ends of a base. */
+int rp_base_init(struct rp_replicator *rp);
+void rp_base_free(struct rp_replicator *rp);
+void rp_base_ask(struct rp_replicator *rp);                   /* cut, please */
+bool rp_base_cut(struct rp_replicator *rp, uint64_t burst[]); /* true once, when all lanes made the cut */
+bool rp_base_turn(struct rp_replicator *rp, bool *whole);     /* `whole`: every line is on its way, once */
+void rp_base_forget(struct rp_replicator *rp);
+int rp_base_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault);
+
+/* receiver.c: LOG messages → closed set → replay rings. */
+int rp_receiver_init(struct rp_replicator *rp);
+void rp_receiver_free(struct rp_replicator *rp);
+void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin); /* NULL: nothing is held */
+int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault);
+
+#endif

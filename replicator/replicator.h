@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The replicator: one thread that drains the lanes' log rings, sends, receives, stores, acknowledges, and
+ * carries out what the protocol core decides. It owns the core, the link and the closed set; it reaches lanes
+ * only through struct ft_lane and the region only while lanes stand still (base lines) or through the shadow
+ * of a base.
+ *
+ *   lanes' log rings ─▶ sender ─▶ link ─▶ receiver ─▶ lanes' replay rings
+ *   region's shadow  ─▶ base   ─▶ link ─▶ base     ─▶ region
+ */
+#ifndef REPLICATOR_REPLICATOR_H
+#define REPLICATOR_REPLICATOR_H
+
+#include "ftcore/core.h"
+#include "replicator/link.h"
+
+struct rp_config {
+    struct ft_core_config core;
+    struct rp_link_config link;
+    struct ft_region *region;
+    struct ft_lane *lanes;  /* [core.lanes] */
+    uint64_t pending_bytes; /* records, in memory form, that the standby may hold unreplayed, per lane */
+    uint32_t resync_mbps;   /* megabyte of base lines per second */
+    bool protect;           /* false: mode off, no peer, SOLO at once */
+    const char *view_file;
+    /* A line for the log when the state changes; called by the replicator's thread. */
+    void (*told)(void *arg, enum ft_state state, uint64_t view, const char *why);
+    void (*view)(void *arg, uint64_t view); /* the view changed: the guardian's word must say it */
+    void *arg;
+};
+
+/* What status shows; a copy, taken whole. Times are monotonic ns. */
+struct rp_status {
+    struct ft_core core; /* state, peer, vectors, takeover, resync */
+    bool link_up;
+    struct rp_link_stats link;
+    uint64_t log_bytes_raw, log_bytes_wire, base_bytes, records_sent, records_stored;
+    uint64_t credit_waits; /* batches that waited for the standby's credit */
+    uint64_t lag_packets;  /* primary: packets recorded and not yet known to be replayed */
+    uint64_t base_left;    /* lines not sent yet */
+    uint64_t refused;      /* malformed input, all kinds */
+    char last_refused[FT_REASON_MAX];
+};
+
+struct rp_replicator;
+
+/*
+ * Reads the view file, opens the link. Fails by name (address taken, no permission, view file unreadable or
+ * not writable) with nothing left open. The thread is the caller's: it calls rp_run.
+ */
+int rp_open(struct rp_replicator **out, const struct rp_config *config, struct ft_fault *fault);
+void rp_close(struct rp_replicator *rp);
+
+/* Runs until rp_stop. */
+void rp_run(struct rp_replicator *rp);
+void rp_stop(struct rp_replicator *rp);
+
+/* One turn without waiting: drains input, lanes and timers, sends. True if anything was done. rp_run is this
+ * and a wait. */
+bool rp_turn(struct rp_replicator *rp, uint64_t now);
+
+/* Any thread. */
+void rp_status(struct rp_replicator *rp, struct rp_status *out);
+void rp_tell(struct rp_replicator *rp, enum ft_told what);
+/* Asks the peer to kill itself (drill), if its file permits. */
+void rp_drill(struct rp_replicator *rp, const char *kind);
+/* True once when the peer asked us to: its word in kind[0..cap). */
+bool rp_drilled(struct rp_replicator *rp, char *kind, size_t cap);
+/* The last verdict of the standby on a digest: burst, both digests. False: none since start. */
+bool rp_verdict(struct rp_replicator *rp, uint64_t *burst, uint64_t *expected, uint64_t *got);
+
+/* ---- view file: one line "understudy view N"; replaced as a whole ---- */
+int rp_view_load(const char *path, uint64_t *view, struct ft_fault *fault); /* a missing file is view 0 */
+int rp_view_store(const char *path, uint64_t view, struct ft_fault *fault);
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Making and accepting the link's sockets. Called by the link, on the replicator's thread. */
+#define _GNU_SOURCE /* accept4 */
+#include "replicator/socket.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BACKLOG     16
+#define ACCEPTS_MAX 16 /* per call: a flood of connections must not hold up the node */
+
+int rp_address(struct sockaddr_in *out, const char *host, uint16_t port, struct ft_fault *fault)
+{
+    *out = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
+    if (!host || inet_pton(AF_INET, host, &out->sin_addr) != 1)
+        return ft_fail(fault, FT_EINVAL, "replication address %s, expected a numeric IPv4 address",
+                       host ? host : "(none)");
+    return 0;
+}
+
+static int refused(int fd, const struct sockaddr_in *at, struct ft_fault *fault)
+{
+    int why = errno, port = ntohs(at->sin_port);
+    char host[INET_ADDRSTRLEN];
+
+    if (fd >= 0)
+        close(fd);
+    inet_ntop(AF_INET, &at->sin_addr, host, sizeof(host));
+    switch (why) {
+    case EADDRINUSE:
+        return ft_fail(fault, FT_EBUSY, "replication address %s:%d is taken", host, port);
+    case EADDRNOTAVAIL:
+        return ft_fail(fault, FT_EINVAL, "replication address %s is not one of this host", host);
+    case EACCES:
+    case EPERM:
+        return ft_fail(fault, FT_EPERM, "no permission for replication address %s:%d", host, port);
+    default:
+        return ft_fail(fault, FT_EIO, "replication address %s:%d: %s", host, port, strerror(why));
+    }
+}
+
+int rp_listen(const struct sockaddr_in *at, struct ft_fault *fault)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+
+    /* Reuse lets a restarted node listen beside its old connections, not beside another listener. */
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
+        bind(fd, (const struct sockaddr *)at, sizeof(*at)) || listen(fd, BACKLOG))
+        return refused(fd, at, fault);
+    return fd;
+}
+
+/* No reuse here: with it, two processes could share the port and one of them would miss the word. */
+int rp_datagrams(const struct sockaddr_in *at, struct ft_fault *fault)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || bind(fd, (const struct sockaddr *)at, sizeof(*at)))
+        return refused(fd, at, fault);
+    return fd;
+}
+
+static void no_delay(int fd)
+{
+    int on = 1;
+
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+int rp_accept(int listener, const struct sockaddr_in *peer, uint64_t *strangers)
+{
+    for (int i = 0; i < ACCEPTS_MAX; i++) {
+        struct sockaddr_in from;
+        socklen_t len = sizeof(from);
+
+        int fd = accept4(listener, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0 && (errno == ECONNABORTED || errno == EINTR))
+            continue;
+        if (fd < 0)
+            return -1;
+        if (from.sin_addr.s_addr == peer->sin_addr.s_addr) {
+            no_delay(fd);
+            return fd;
+        }
+        close(fd);
+        ++*strangers;
+    }
+    return -1;
+}
+
+int rp_connect(const struct sockaddr_in *local, const struct sockaddr_in *peer)
+{
+    struct sockaddr_in from = *local;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+
+    if (fd < 0)
+        return -1;
+    from.sin_port = 0;
+    no_delay(fd);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    /* The port is chosen by connect, which can reuse one that bind would have to keep apart. */
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+    if (bind(fd, (struct sockaddr *)&from, sizeof(from)) == 0 &&
+        (connect(fd, (const struct sockaddr *)peer, sizeof(*peer)) == 0 || errno == EINPROGRESS))
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* On one host, a socket that connects to a port nobody listens on may be given that port, and meet itself. */
+static int meets_itself(int fd)
+{
+    struct sockaddr_in here = {0}, there = {0};
+    socklen_t len = sizeof(here), len2 = sizeof(there);
+
+    return getsockname(fd, (struct sockaddr *)&here, &len) == 0 &&
+           getpeername(fd, (struct sockaddr *)&there, &len2) == 0 && here.sin_port == there.sin_port &&
+           here.sin_addr.s_addr == there.sin_addr.s_addr;
+}
+
+int rp_connected(int fd)
+{
+    struct pollfd p = {fd, POLLOUT, 0};
+    int error = 0;
+    socklen_t len = sizeof(error);
+
+    if (poll(&p, 1, 0) == 0)
+        return 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) || error || meets_itself(fd))
+        return -1;
+    return 1;
+}

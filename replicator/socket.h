@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sockets as the link needs them: IPv4, non-blocking, closed on exec, without delay. Private to the link; no
+ * state of its own.
+ */
+#ifndef REPLICATOR_SOCKET_H
+#define REPLICATOR_SOCKET_H
+
+#include "ftcore/error.h"
+
+#include <netinet/in.h>
+#include <stdint.h>
+
+/* `host` numeric IPv4: 0 or FT_EINVAL. */
+int rp_address(struct sockaddr_in *out, const char *host, uint16_t port, struct ft_fault *fault);
+/* A descriptor, or FT_EBUSY (taken), FT_EINVAL (not of this host), FT_EPERM, FT_EIO. */
+int rp_listen(const struct sockaddr_in *at, struct ft_fault *fault);
+int rp_datagrams(const struct sockaddr_in *at, struct ft_fault *fault);
+
+/* The next connection waiting that comes from `peer`'s address; others are closed and counted. -1: none. */
+int rp_accept(int listener, const struct sockaddr_in *peer, uint64_t *strangers);
+/* Begins to connect from `local`'s address, any port. -1: not now. */
+int rp_connect(const struct sockaddr_in *local, const struct sockaddr_in *peer);
+/* 1 connected, 0 not yet, -1 failed. */
+int rp_connected(int fd);
+
+#endif
