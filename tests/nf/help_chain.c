@@ -219,7 +219,7 @@ static void read_all(struct help_capture *capture, pcap_t *pcap)
 {
     struct pcap_pkthdr *head;
     const uint8_t *data;
-    uint64_t first = 0, last = 0;
+    uint64_t last = 0, at = 0;
     uint32_t room = 0;
     while (pcap_next_ex(pcap, &head, &data) == 1) {
         uint64_t time = (uint64_t)head->ts.tv_sec * HELP_SECOND + (uint64_t)head->ts.tv_usec;
@@ -228,11 +228,12 @@ static void read_all(struct help_capture *capture, pcap_t *pcap)
             capture->list = realloc(capture->list, room * sizeof(*capture->list));
             assert_non_null(capture->list);
         }
-        if (capture->count == 0)
-            first = last = time;
-        last = time > last ? time : last; /* captures of several interfaces step back now and then */
+        /* Captures of several interfaces step back now and then; some are joined from parts years apart. */
+        if (capture->count && time > last)
+            at += time - last < 3600 * HELP_SECOND ? time - last : HELP_SECOND;
+        last = capture->count && time < last ? last : time;
         struct help_captured *c = &capture->list[capture->count++];
-        *c = (struct help_captured){.time = last - first, .len = head->len, .have = head->caplen};
+        *c = (struct help_captured){.time = at, .len = head->len, .have = head->caplen};
         c->data = malloc(c->have ? c->have : 1);
         assert_non_null(c->data);
         memcpy(c->data, data, c->have);

@@ -56,7 +56,7 @@ uint64_t help_chain_digest(const struct help_chain *h);
 /* ---- captures ---------------------------------------------------------------------------------- */
 
 struct help_captured {
-    uint64_t time; /* ns since the first packet */
+    uint64_t time; /* ns since the first packet; gaps of an hour and more are a second */
     uint32_t len, have;
     uint8_t side; /* inside: from a private address to a public one, or from the lesser address */
     uint8_t *data;

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The firewall: its rules as written, connections and their states, what belongs to one, limits, settings. */
+#include "tests/nf/help_chain.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SITE       HELP_IP(203, 0, 113, 1)
+#define REMOTE     HELP_IP(198, 51, 100, 7)
+#define BAD        HELP_IP(192, 0, 2, 66)
+#define WALL(more) "    - firewall: { rules: firewall.rules" more " }\n"
+#define OUT        NF_INSIDE
+#define IN         NF_OUTSIDE
+
+static const char rules[] = "# a comment\n"
+                            "deny from 192.0.2.0/24   # whoever it is\n"
+                            "\n"
+                            "allow out tcp from any to any port 80,443,8000-8010\n"
+                            "allow out udp to any port 53\n"
+                            "allow in tcp from 198.51.100.0/24 port 1024-65535 to 203.0.113.1 port 22\n"
+                            "deny out tcp\n"
+                            "allow in icmp type 8\n"
+                            "allow out icmp\n"
+                            "allow 47\n"
+                            "default deny in\n"
+                            "default allow out\n";
+
+static struct help_chain h;
+
+static uint64_t counter(const char *name)
+{
+    return help_chain_counter(&h, "firewall", name);
+}
+static void wait_tenths(unsigned tenths)
+{
+    help_chain_idle(&h, h.now + tenths * (HELP_SECOND / 10));
+}
+static uint64_t live(void)
+{
+    return counter("connections_created") - counter("connections_expired");
+}
+
+static bool pass(uint8_t side, uint8_t proto, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport,
+                 uint8_t flags)
+{
+    struct help_spec spec = {.src = src,
+                             .dst = dst,
+                             .sport = sport,
+                             .dport = dport,
+                             .proto = proto,
+                             .tcp = flags,
+                             .type = flags, /* of ICMP */
+                             .payload = 12};
+    return help_chain_spec(&h, side, &spec, NULL);
+}
+/* The connection that most tests use, and its way back. */
+static bool web(uint16_t sport, uint8_t flags)
+{
+    return pass(OUT, 6, SITE, sport, REMOTE, 80, flags);
+}
+static bool back(uint16_t sport, uint8_t flags)
+{
+    return pass(IN, 6, REMOTE, 80, SITE, sport, flags);
+}
+
+static const char *state_of(const char *from)
+{
+    static char text[65536], found[32];
+    char key[64];
+    help_chain_show(&h, "firewall", text, sizeof(text));
+    snprintf(key, sizeof(key), "\"from\":\"%s\"", from);
+    const char *at = strstr(text, key);
+    if (!at || sscanf(strstr(at, "\"state\":"), "\"state\":\"%31[^\"]", found) != 1)
+        return "absent";
+    return found;
+}
+
+static void test_rules(void)
+{
+    assert_true(web(1, HELP_SYN));
+    assert_true(pass(OUT, 6, SITE, 2, REMOTE, 8010, HELP_SYN));
+    assert_false(pass(OUT, 6, SITE, 2, REMOTE, 8011, HELP_SYN));
+    assert_false(pass(OUT, 6, SITE, 2, REMOTE, 7999, HELP_SYN));
+    assert_false(pass(IN, 6, REMOTE, 2000, SITE, 80, HELP_SYN)); /* an `out` rule */
+    assert_true(pass(IN, 6, REMOTE, 1024, SITE, 22, HELP_SYN));
+    assert_false(pass(IN, 6, REMOTE, 1023, SITE, 22, HELP_SYN));
+    assert_false(pass(IN, 6, HELP_IP(198, 51, 101, 0), 1024, SITE, 22, HELP_SYN));
+    assert_false(pass(IN, 6, BAD, 1024, SITE, 22, HELP_SYN));
+    assert_false(pass(OUT, 6, HELP_IP(192, 0, 2, 255), 1024, REMOTE, 80, HELP_SYN));
+    assert_true(pass(OUT, 17, SITE, 9, REMOTE, 9, 0)); /* default out */
+    assert_false(pass(IN, 17, REMOTE, 8, SITE, 9, 0)); /* default in */
+    assert_true(pass(IN, 17, REMOTE, 9, SITE, 9, 0));  /* return traffic */
+    assert_true(pass(IN, 1, REMOTE, 5, SITE, 0, 8));   /* echo request */
+    assert_false(pass(IN, 1, REMOTE, 6, SITE, 0, 0));  /* a reply nobody asked for */
+    assert_false(pass(IN, 1, REMOTE, 6, SITE, 0, 13)); /* timestamp */
+    assert_true(pass(OUT, 1, SITE, 6, REMOTE, 0, 13));
+    assert_true(pass(IN, 47, REMOTE, 0, SITE, 0, 0));
+    assert_false(pass(IN, 50, REMOTE, 0, SITE, 0, 0));
+    assert_int_equal(counter("denied"), 11);
+    assert_int_equal(counter("known"), 1);
+    /* Rules and defaults with what they decided on, then six connections. */
+    char text[16384];
+    assert_int_equal(help_chain_show(&h, "firewall", text, sizeof(text)), 8 + 2 + 6);
+    assert_non_null(strstr(text, "{\"rule\":\"1\",\"line\":2,\"action\":\"deny\",\"hits\":2}"));
+    assert_non_null(strstr(text, "{\"rule\":\"2\",\"line\":4,\"action\":\"allow\",\"hits\":2}"));
+    assert_non_null(strstr(text, "{\"rule\":\"default.in\",\"line\":11,\"action\":\"deny\",\"hits\":7}"));
+    assert_non_null(strstr(text, "{\"rule\":\"default.out\",\"line\":12,\"action\":\"allow\",\"hits\":1}"));
+}
+
+static void refused(const char *text, const char *expected)
+{
+    struct ft_fault fault = {""};
+    assert_true(help_chain_refused(WALL(""), text, &fault) < 0);
+    if (!strstr(fault.text, expected))
+        fail_msg("\"%s\" is not in \"%s\"", expected, fault.text);
+}
+
+static void test_bad_rules(void)
+{
+    static char many[5000 * 6];
+    refused("allow\npermit in\n", "firewall.rules:2: 'permit', expected allow or deny");
+    refused("\n\nallow in tpc\n", "firewall.rules:3: 'tpc', expected in, out, tcp");
+    refused("allow from 10.0.0.0/33\n", "firewall.rules:1: '10.0.0.0/33', expected any, A.B.C.D");
+    refused("allow from 10.0.0.1/24\n", "without host bits");
+    refused("allow from 10.0.0\n", "firewall.rules:1: '10.0.0'");
+    refused("allow from\n", "firewall.rules:1: the line ends, expected any, A.B.C.D");
+    refused("allow tcp to any port\n", "the line ends, expected ports such as");
+    refused("allow tcp to any port 80,\n", "'80,', expected ports such as");
+    refused("allow tcp to any port 90-80\n", "'90-80'");
+    refused("allow tcp to any port 65536\n", "'65536'");
+    refused("allow tcp to any port 1,2,3,4,5,6,7,8,9\n", "at most 8 in a rule");
+    refused("allow tcp from any port 1,2,3,4,5 to any port 6,7,8,9\n", "at most 8 in a rule");
+    refused("allow icmp to any port 80\n", "expected no ports");
+    refused("allow to any port 80\n", "expected no ports");
+    refused("allow icmp type 256\n", "'256', expected an ICMP type");
+    refused("allow tcp type 8\n", "'type', expected from, to, port or the end");
+    refused("default permit\n", "'permit', expected allow or deny");
+    refused("default allow both\n", "'both', expected in, out or the end of the line");
+    for (unsigned i = 0; i < 4097; i++)
+        memcpy(many + i * 6, "allow\n", 7);
+    refused(many, "firewall.rules:4097: one rule too many");
+    many[4096 * 6] = 0;
+    struct ft_fault fault = {""};
+    assert_int_equal(help_chain_refused(WALL(""), many, &fault), FT_OK);
+    assert_int_equal(help_chain_refused(WALL(""), "", &fault), FT_OK);
+    memset(many, 'x', 2000);
+    many[2000] = 0;
+    refused(many, "firewall.rules:1: too long");
+}
+
+/* The states of a connection's life, as RFC 9293's figure 5 names them. */
+static void test_states(void)
+{
+    static const char from[] = "203.0.113.1:1";
+    assert_true(web(1, HELP_SYN));
+    assert_string_equal(state_of(from), "syn-sent");
+    assert_true(web(1, HELP_SYN));
+    assert_string_equal(state_of(from), "syn-sent");
+    assert_true(back(1, HELP_SYN | HELP_ACK));
+    assert_string_equal(state_of(from), "syn-recv");
+    assert_true(web(1, HELP_ACK));
+    assert_string_equal(state_of(from), "established");
+    assert_true(web(1, HELP_SYN)); /* old duplicate */
+    assert_true(back(1, HELP_ACK | HELP_PSH));
+    assert_string_equal(state_of(from), "established");
+    assert_true(back(1, HELP_FIN | HELP_ACK));
+    assert_string_equal(state_of(from), "close-wait");
+    assert_true(web(1, HELP_ACK));
+    assert_string_equal(state_of(from), "close-wait");
+    wait_tenths(3000); /* half closed is open: 7440 s */
+    assert_true(web(1, HELP_FIN | HELP_ACK));
+    assert_string_equal(state_of(from), "last-ack");
+    assert_true(back(1, HELP_ACK));
+    assert_string_equal(state_of(from), "time-wait");
+    wait_tenths(2399);
+    assert_int_equal(live(), 1);
+    wait_tenths(1);
+    assert_int_equal(live(), 0);
+    web(2, HELP_SYN), back(2, HELP_SYN | HELP_ACK), web(2, HELP_ACK);
+    assert_true(web(2, HELP_FIN | HELP_ACK));
+    assert_string_equal(state_of("203.0.113.1:2"), "fin-wait");
+    assert_true(back(2, HELP_RST));
+    assert_string_equal(state_of("203.0.113.1:2"), "closed");
+    assert_true(web(2, HELP_SYN)); /* the same ports again */
+    assert_string_equal(state_of("203.0.113.1:2"), "syn-sent");
+    assert_true(web(3, HELP_SYN));
+    assert_true(back(3, HELP_SYN)); /* simultaneous open */
+    assert_string_equal(state_of("203.0.113.1:3"), "syn-recv");
+    assert_true(web(3, HELP_SYN | HELP_ACK));
+    assert_string_equal(state_of("203.0.113.1:3"), "established");
+}
+
+/* A finished connection's ports give no licence to the other side. */
+static void test_reuse_is_judged(void)
+{
+    web(1, HELP_SYN), back(1, HELP_SYN | HELP_ACK), web(1, HELP_ACK);
+    assert_true(back(1, HELP_ACK));
+    assert_true(web(1, HELP_RST));
+    assert_false(back(1, HELP_SYN));
+    assert_int_equal(counter("denied"), 1);
+    assert_string_equal(state_of("203.0.113.1:1"), "absent");
+}
+
+static void test_impossible_flags(void)
+{
+    web(1, HELP_SYN);
+    assert_false(back(1, HELP_SYN | HELP_FIN));
+    assert_false(back(1, HELP_SYN | HELP_RST));
+    assert_false(web(1, 0));
+    assert_false(web(2, HELP_FIN | HELP_RST | HELP_ACK));
+    assert_int_equal(counter("invalid"), 4);
+    assert_string_equal(state_of("203.0.113.1:1"), "syn-sent");
+}
+
+static void test_loose(void)
+{
+    assert_true(web(1, HELP_ACK));
+    assert_string_equal(state_of("203.0.113.1:1"), "established");
+    assert_true(back(1, HELP_ACK));
+    assert_false(back(2, HELP_ACK)); /* by the rules, not by itself */
+    assert_true(web(3, HELP_RST));
+    assert_string_equal(state_of("203.0.113.1:3"), "absent");
+    help_chain_close(&h);
+    help_chain_open(&h, WALL(", loose: false"), rules, 1);
+    assert_false(web(1, HELP_ACK));
+    assert_false(web(1, HELP_SYN | HELP_ACK));
+    assert_false(web(1, HELP_RST));
+    assert_false(pass(OUT, 1, SITE, 5, REMOTE, 0, 0));
+    assert_int_equal(counter("invalid"), 4);
+    assert_true(web(1, HELP_SYN));
+    assert_true(back(1, HELP_SYN | HELP_ACK));
+    assert_true(pass(OUT, 17, SITE, 5, REMOTE, 53, 0));
+}
+
+static void test_table_full(void)
+{
+    help_chain_close(&h);
+    help_chain_open(&h, WALL(", max_flows: 8"), rules, 1);
+    for (uint16_t i = 0; i < 8; i++)
+        assert_true(pass(OUT, 17, SITE, i, REMOTE, 53, 0));
+    assert_false(pass(OUT, 17, SITE, 9, REMOTE, 53, 0));
+    assert_int_equal(counter("table_full"), 1);
+    assert_true(pass(OUT, 17, SITE, 3, REMOTE, 53, 0));
+    assert_true(pass(IN, 17, REMOTE, 53, SITE, 3, 0));
+    wait_tenths(2999);
+    assert_true(pass(IN, 17, REMOTE, 53, SITE, 3, 0));
+    assert_false(pass(OUT, 17, SITE, 9, REMOTE, 53, 0));
+    wait_tenths(1);
+    assert_int_equal(live(), 1);
+    assert_true(pass(OUT, 17, SITE, 9, REMOTE, 53, 0));
+}
+
+/* Errors pass when they quote a connection's packet, whichever way it went. */
+static void test_related(void)
+{
+    uint8_t inner[HELP_FRAME_MAX];
+    struct help_spec quoted = {
+        .src = SITE, .dst = REMOTE, .sport = 7, .dport = 53, .proto = 17, .payload = 9};
+    struct help_spec error = {.src = HELP_IP(198, 51, 9, 9), .dst = SITE, .proto = 1, .type = 11};
+    help_frame(&quoted, inner);
+    error.inner = inner + 14;
+    error.inner_len = 28;
+    assert_false(help_chain_spec(&h, IN, &error, NULL));
+    assert_true(help_chain_spec(&h, OUT, &quoted, NULL));
+    assert_true(help_chain_spec(&h, IN, &error, NULL));
+    assert_int_equal(counter("related"), 1);
+    struct help_spec reply = {.src = REMOTE, .dst = SITE, .sport = 53, .dport = 7, .proto = 17, .payload = 9};
+    struct help_spec answer = {.src = SITE, .dst = REMOTE, .proto = 1, .type = 3, .code = 3};
+    assert_true(help_chain_spec(&h, IN, &reply, NULL));
+    help_frame(&reply, inner);
+    answer.inner = inner + 14;
+    answer.inner_len = 28;
+    assert_true(help_chain_spec(&h, OUT, &answer, NULL));
+    assert_int_equal(counter("related"), 2);
+    quoted.sport = 8;
+    help_frame(&quoted, inner);
+    assert_false(help_chain_spec(&h, IN, &error, NULL));
+}
+
+static void test_fragments(void)
+{
+    struct help_spec first = {.src = SITE,
+                              .dst = REMOTE,
+                              .sport = 7,
+                              .dport = 53,
+                              .proto = 17,
+                              .ip_id = 5,
+                              .fragment = HELP_MORE,
+                              .payload = 32};
+    struct help_spec later = first;
+    later.fragment = 5;
+    assert_false(help_chain_spec(&h, OUT, &later, NULL));
+    assert_int_equal(counter("fragment_unknown"), 1);
+    assert_true(help_chain_spec(&h, OUT, &first, NULL));
+    assert_true(help_chain_spec(&h, OUT, &later, NULL));
+    later.src = first.src = BAD;
+    assert_false(help_chain_spec(&h, OUT, &first, NULL)); /* denied, so the others are */
+    assert_false(help_chain_spec(&h, OUT, &later, NULL));
+    later.src = SITE;
+    wait_tenths(299);
+    assert_true(help_chain_spec(&h, OUT, &later, NULL));
+    wait_tenths(1);
+    assert_false(help_chain_spec(&h, OUT, &later, NULL));
+}
+
+static void test_others(void)
+{
+    uint8_t ipv6[64] = {[12] = 0x86, [13] = 0xdd}, arp[42] = {[12] = 8, [13] = 6, 0, 1, 8, 0, 6, 4};
+    uint8_t frame[HELP_FRAME_MAX];
+    struct help_spec spec = {.src = SITE, .dst = REMOTE, .sport = 7, .dport = 53, .proto = 17};
+    assert_false(help_chain_send(&h, OUT, arp, sizeof(arp)).drop);
+    assert_int_equal(counter("arp"), 1);
+    assert_true(help_chain_send(&h, OUT, ipv6, sizeof(ipv6)).drop);
+    uint32_t len = help_frame(&spec, frame);
+    frame[14 + 10] ^= 1;
+    assert_true(help_chain_send(&h, OUT, frame, len).drop);
+    assert_int_equal(counter("malformed"), 1);
+    for (uint8_t tags = 1; tags <= 2; tags++) {
+        spec.tags = tags;
+        spec.options = 4;
+        assert_true(help_chain_spec(&h, OUT, &spec, NULL));
+    }
+    assert_int_equal(live(), 1);
+    help_chain_close(&h);
+    help_chain_open(&h, WALL(", unsupported: pass"), rules, 1);
+    assert_false(help_chain_send(&h, OUT, ipv6, sizeof(ipv6)).drop);
+    assert_int_equal(counter("unsupported"), 1);
+}
+
+static void test_commands(void)
+{
+    assert_true(web(1, HELP_SYN));
+    assert_int_equal(help_chain_command(&h, "set firewall rule.2=deny"), FT_OK);
+    assert_false(web(2, HELP_SYN));
+    assert_true(back(1, HELP_SYN | HELP_ACK)); /* what was let in stays */
+    assert_int_equal(help_chain_command(&h, "clear firewall"), FT_OK);
+    assert_false(back(1, HELP_SYN | HELP_ACK));
+    assert_int_equal(help_chain_command(&h, "set firewall default.in=allow"), FT_OK);
+    assert_true(back(1, HELP_SYN | HELP_ACK));
+    assert_int_equal(help_chain_command(&h, "set firewall default.in=maybe"), FT_EINVAL);
+    assert_int_equal(help_chain_command(&h, "set firewall rule.0=deny"), FT_ENOENT);
+    assert_int_equal(help_chain_command(&h, "set firewall rule.9=deny"), FT_ENOENT);
+    assert_int_equal(help_chain_command(&h, "set firewall tcp_transitory=604801"), FT_EINVAL);
+    assert_int_equal(help_chain_command(&h, "clear firewall 1"), FT_ENOENT);
+    assert_int_equal(help_chain_command(&h, "set firewall tcp_transitory=1"), FT_OK);
+    assert_string_equal(state_of("198.51.100.7:80"), "syn-recv");
+    wait_tenths(10);
+    assert_string_equal(state_of("198.51.100.7:80"), "absent");
+}
+
+/* The audit's handler must be set inside the test: cmocka sets its own before each. */
+static void in_wall(void **test)
+{
+    help_chain_open(&h, WALL(""), rules, 1);
+    h.now = HELP_SECOND;
+    ((void (*)(void)) * test)();
+}
+static int close_wall(void **test)
+{
+    (void)test;
+    help_chain_close(&h);
+    return 0;
+}
+
+/* clang-format off */
+#define CASE(f) {#f, in_wall, NULL, close_wall, (void *)f}
+/* clang-format on */
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_rules),           CASE(test_bad_rules),        CASE(test_states),
+        CASE(test_reuse_is_judged), CASE(test_impossible_flags), CASE(test_loose),
+        CASE(test_table_full),      CASE(test_related),          CASE(test_fragments),
+        CASE(test_others),          CASE(test_commands),
+    };
+    return cmocka_run_group_tests_name("firewall", tests, NULL, NULL);
+}

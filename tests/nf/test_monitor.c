@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The monitor: what it counts, how flows end, and real captures, whose flows, packets and bytes were counted
+ * by tshark (-T fields with reassembly off: frame.len, ip.proto, addresses, ports, ip.frag_offset).
+ */
+#include "tests/nf/help_chain.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define A             HELP_IP(10, 0, 0, 1)
+#define B             HELP_IP(198, 51, 100, 7)
+#define MONITOR(more) "    - monitor: { " more " }\n"
+
+static struct help_chain h;
+
+static uint64_t counter(const char *name)
+{
+    return help_chain_counter(&h, "monitor", name);
+}
+static void wait_tenths(unsigned tenths)
+{
+    help_chain_idle(&h, h.now + tenths * (HELP_SECOND / 10));
+}
+static void open_monitor(const char *nfs)
+{
+    help_chain_open(&h, nfs, NULL, 1);
+    h.now = HELP_SECOND;
+}
+
+static void udp(uint8_t side, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport, uint16_t payload)
+{
+    struct help_spec spec = {
+        .src = src, .dst = dst, .sport = sport, .dport = dport, .proto = 17, .payload = payload};
+    assert_true(help_chain_spec(&h, side, &spec, NULL));
+}
+
+static void has(const char *text)
+{
+    char all[65536];
+    help_chain_show(&h, "monitor", all, sizeof(all));
+    if (!strstr(all, text))
+        fail_msg("no %s in %s", text, all);
+}
+
+static void test_directions(void)
+{
+    open_monitor(MONITOR("max_flows: 10"));
+    udp(NF_OUTSIDE, B, 53, A, 9, 100);
+    udp(NF_INSIDE, A, 9, B, 53, 200);
+    udp(NF_OUTSIDE, B, 53, A, 9, 10); /* 60 bytes, the least an Ethernet frame has here */
+    has("{\"proto\":\"udp\",\"from\":\"198.51.100.7:53\",\"to\":\"10.0.0.1:9\",\"packets\":2,\"bytes\":202,"
+        "\"back_packets\":1,\"back_bytes\":242,\"first_ns\":1000000000,\"last_ns\":1000000000}");
+    assert_int_equal(counter("packets"), 3);
+    assert_int_equal(counter("bytes"), 444);
+    assert_int_equal(counter("flows_created"), 1);
+}
+
+static void test_classes(void)
+{
+    uint8_t ipv6[64] = {[12] = 0x86, [13] = 0xdd}, arp[42] = {[12] = 8, [13] = 6, 0, 1, 8, 0, 6, 4};
+    uint8_t other[64] = {[12] = 0x88, [13] = 0x47}, frame[HELP_FRAME_MAX];
+    struct help_spec spec = {.src = A, .dst = B, .proto = 47, .payload = 100};
+    struct help_spec ping = {
+        .src = A, .dst = B, .proto = 1, .type = 8, .sport = 300, .payload = 56, .tags = 2};
+    struct help_spec later = {.src = A, .dst = B, .proto = 17, .fragment = 9, .payload = 100, .options = 3};
+    struct help_spec tcp = {.src = A, .dst = B, .proto = 6, .sport = 1, .dport = 2, .payload = 60};
+    open_monitor(MONITOR("max_flows: 10"));
+    assert_false(help_chain_send(&h, NF_INSIDE, ipv6, sizeof(ipv6)).drop);
+    assert_false(help_chain_send(&h, NF_INSIDE, arp, sizeof(arp)).drop);
+    assert_false(help_chain_send(&h, NF_INSIDE, other, sizeof(other)).drop);
+    assert_true(help_chain_spec(&h, NF_INSIDE, &spec, NULL));
+    assert_true(help_chain_spec(&h, NF_INSIDE, &ping, NULL));
+    assert_true(help_chain_spec(&h, NF_INSIDE, &later, NULL));
+    assert_true(help_chain_spec(&h, NF_INSIDE, &tcp, NULL));
+    uint32_t len = help_frame(&tcp, frame);
+    frame[14 + 10] ^= 1;
+    assert_false(help_chain_send(&h, NF_INSIDE, frame, len).drop);
+    assert_int_equal(counter("ipv6"), 1);
+    assert_int_equal(counter("arp"), 1);
+    assert_int_equal(counter("other"), 1);
+    assert_int_equal(counter("malformed"), 1);
+    assert_int_equal(counter("other_ip_bytes"), 14 + 20 + 100);
+    assert_int_equal(counter("icmp_bytes"), 14 + 8 + 20 + 8 + 56);
+    assert_int_equal(counter("udp_bytes"), 14 + 20 + 12 + 100);
+    assert_int_equal(counter("tcp_bytes"), 14 + 20 + 20 + 60);
+    assert_int_equal(counter("fragments"), 1);
+    has("\"proto\":\"47\",\"from\":\"10.0.0.1:0\"");
+    has("\"proto\":\"icmp\",\"from\":\"10.0.0.1:300\",\"to\":\"198.51.100.7:300\"");
+    has("\"proto\":\"udp\",\"from\":\"10.0.0.1:0\"");
+    has("[{\"flows\":4,\"packets\":8,");
+}
+
+static void test_full_and_idle(void)
+{
+    open_monitor(MONITOR("max_flows: 4, timeout: 10"));
+    for (uint16_t i = 0; i < 6; i++)
+        udp(NF_INSIDE, A, i, B, 53, 50);
+    assert_int_equal(counter("flows_full"), 2);
+    wait_tenths(50);
+    udp(NF_INSIDE, A, 2, B, 53, 50);
+    assert_int_equal(counter("packets"), 7);
+    wait_tenths(49);
+    assert_int_equal(counter("flows_expired"), 0);
+    wait_tenths(1);
+    assert_int_equal(counter("flows_expired"), 3);
+    udp(NF_INSIDE, A, 5, B, 53, 50);
+    assert_int_equal(counter("flows_full"), 2);
+    wait_tenths(49);
+    assert_int_equal(counter("flows_expired"), 3);
+    wait_tenths(1);
+    assert_int_equal(counter("flows_expired"), 4);
+}
+
+static void test_commands(void)
+{
+    open_monitor(MONITOR("max_flows: 4"));
+    udp(NF_INSIDE, A, 1, B, 53, 50);
+    assert_int_equal(help_chain_command(&h, "set monitor timeout=0"), FT_EINVAL);
+    assert_int_equal(help_chain_command(&h, "set monitor size=1"), FT_ENOENT);
+    assert_int_equal(help_chain_command(&h, "set monitor timeout=1"), FT_OK);
+    wait_tenths(9);
+    assert_int_equal(counter("flows_expired"), 0);
+    wait_tenths(1);
+    assert_int_equal(counter("flows_expired"), 1);
+    for (uint16_t i = 0; i < 4; i++)
+        udp(NF_INSIDE, A, i, B, 53, 50);
+    assert_int_equal(help_chain_command(&h, "clear monitor x"), FT_ENOENT);
+    assert_int_equal(help_chain_command(&h, "clear monitor"), FT_OK);
+    has("[{\"flows\":0,\"packets\":5,");
+    wait_tenths(20);
+    assert_int_equal(counter("flows_expired"), 1); /* no timer is left of what was cleared */
+}
+
+struct fact {
+    const char *file;
+    uint64_t packets, bytes;
+    uint64_t tcp_flows, tcp_packets, tcp_bytes;
+    uint64_t udp_flows, udp_packets, udp_bytes;
+    uint64_t ipv6, arp;
+};
+static const struct fact facts[] = {
+    {"http-methods.pcap", 655, 228325, 49, 655, 228325, 0, 0, 0, 0, 0},
+    {"ftp-bruteforce.pcap", 606, 45447, 30, 606, 45447, 0, 0, 0, 0, 0},
+    {"synscan.pcap", 2011, 116672, 1994, 2011, 116672, 0, 0, 0, 0, 0},
+    {"WebattackRCE.pcap", 797, 191003, 797, 797, 191003, 0, 0, 0, 0, 0},
+    {"bot.pcap", 402, 431124, 1, 402, 431124, 0, 0, 0, 0, 0},
+    {"http-qinq.pcap", 14, 6199, 1, 14, 6199, 0, 0, 0, 0, 0},
+    {"gnutella.pcap", 3905, 578474, 137, 2149, 294868, 605, 1645, 255916, 68, 22},
+    {"1kxun.pcap", 1723, 2527774, 98, 1381, 2462796, 74, 278, 50265, 64, 0},
+    {"dnscrypt-v1-and-resolver-pings.pcap", 608, 320842, 0, 0, 0, 283, 608, 320842, 0, 0},
+    {"echo-connections.pcap.gz", 82582, 5512362, 500, 82582, 5512362, 0, 0, 0, 0, 0},
+};
+
+static uint64_t count_text(const char *all, const char *text)
+{
+    uint64_t n = 0;
+    while ((all = strstr(all, text))) {
+        n++;
+        all++;
+    }
+    return n;
+}
+
+static void run_capture(const struct help_capture *capture)
+{
+    struct nf_packet burst[NF_BURST_MAX];
+    for (uint32_t at = 0; at < capture->count;) {
+        uint32_t n = 0;
+        for (; n < NF_BURST_MAX && at < capture->count; n++, at++) {
+            const struct help_captured *c = &capture->list[at];
+            burst[n] = (struct nf_packet){.data = c->data, .len = c->len, .have = c->have, .side = c->side};
+        }
+        help_chain_run(&h, capture->list[at - 1].time, burst, n);
+    }
+}
+
+static void test_captures(void)
+{
+    uint32_t cap = 8u << 20;
+    char *text = malloc(cap);
+    assert_non_null(text);
+    for (unsigned i = 0; i < sizeof(facts) / sizeof(facts[0]); i++) {
+        const struct fact *f = &facts[i];
+        struct help_capture capture;
+        if (!help_capture_read(&capture, f->file))
+            continue;
+        help_chain_open(&h, MONITOR("max_flows: 100000, timeout: 604800"), NULL, i);
+        run_capture(&capture);
+        help_chain_show(&h, "monitor", text, cap);
+        print_message("# %s\n", f->file);
+        assert_int_equal(counter("packets"), f->packets);
+        assert_int_equal(counter("bytes"), f->bytes);
+        assert_int_equal(counter("tcp_packets"), f->tcp_packets);
+        assert_int_equal(counter("tcp_bytes"), f->tcp_bytes);
+        assert_int_equal(counter("udp_packets"), f->udp_packets);
+        assert_int_equal(counter("udp_bytes"), f->udp_bytes);
+        assert_int_equal(counter("ipv6"), f->ipv6);
+        assert_int_equal(counter("arp"), f->arp);
+        assert_int_equal(count_text(text, "\"proto\":\"tcp\""), f->tcp_flows);
+        assert_int_equal(count_text(text, "\"proto\":\"udp\""), f->udp_flows);
+        if (i == 0) /* one flow in detail */
+            assert_int_equal(count_text(text, "\"from\":\"128.2.6.136:46571\",\"to\":\"173.194.75.103:80\","
+                                              "\"packets\":32,\"bytes\":2157,\"back_packets\":35,"
+                                              "\"back_bytes\":47016"),
+                             1);
+        help_chain_close(&h);
+        help_capture_free(&capture);
+    }
+    free(text);
+}
+
+/* The audit's handler must be set inside the test: cmocka sets its own before each. */
+static void in_monitor(void **test)
+{
+    ((void (*)(void)) * test)();
+}
+static int close_monitor(void **test)
+{
+    (void)test;
+    help_chain_close(&h);
+    return 0;
+}
+
+/* clang-format off */
+#define CASE(f) {#f, in_monitor, NULL, close_monitor, (void *)f}
+/* clang-format on */
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_directions), CASE(test_classes),  CASE(test_full_and_idle),
+        CASE(test_commands),   CASE(test_captures),
+    };
+    return cmocka_run_group_tests_name("monitor", tests, NULL, NULL);
+}
