@@ -147,7 +147,7 @@ int nd_config_supported(const struct nd_reading *r)
 
 static int read_all(struct nd_reading *r, bool need_nodes)
 {
-    int error = nd_schema_read(r->arena, r->root, "the file", sections, &r->at, r->fault);
+    int error = nd_schema_read(r->arena, r->root, NULL, sections, &r->at, r->fault);
 
     if (!error && need_nodes && !r->at.nodes)
         error = nd_yaml_fail(r->fault, r->root, "no nodes in this file, expected a pair file with nodes");

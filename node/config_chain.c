@@ -130,7 +130,8 @@ static int check_nf(struct nd_reading *r, const struct nd_yaml *at, const struct
 
     if (!error)
         return 0;
-    why.text[strcspn(why.text, "\n")] = 0;
+    for (char *c = strchr(why.text, '\n'); c; c = strchr(c, '\n'))
+        *c = ' ';
     for (const struct nf_param *p = module->params; p && p->name; p++) {
         const char *path = p->kind == NF_FILE ? *(const char **)((char *)config + p->offset) : "";
         size_t len = strlen(path);

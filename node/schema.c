@@ -130,9 +130,9 @@ static const char *shape(const struct nd_yaml *v)
 
 static int refuse(struct ft_fault *fault, const struct nd_yaml *v, const char *what, const struct nf_param *p)
 {
-    char expected[160];
+    char buf[160];
+    const char *expected = nd_schema_expected(p, buf, sizeof(buf));
 
-    nd_schema_expected(p, expected, sizeof(expected));
     if (v->kind == ND_YAML_TEXT && (*v->text || v->quoted))
         return nd_yaml_fail(fault, v, "%s is %s%.60s%s, expected %s", what, v->quoted ? "\"" : "", v->text,
                             v->quoted ? "\"" : "", expected);
@@ -369,17 +369,18 @@ static int check_keys(const struct nd_yaml *map, const char *what, const struct 
 int nd_schema_read(struct nd_arena *arena, const struct nd_yaml *map, const char *what,
                    const struct nf_param *table, void *out, struct ft_fault *fault)
 {
+    const char *whole = what ? what : "the file";
     int error;
 
     if (map->kind != ND_YAML_MAP)
-        return nd_yaml_fail(fault, map, "%s is %s, expected a map of settings", what, shape(map));
-    error = check_keys(map, what, table, fault);
+        return nd_yaml_fail(fault, map, "%s is %s, expected a map of settings", whole, shape(map));
+    error = check_keys(map, whole, table, fault);
     for (const struct nf_param *p = table; p->name && !error; p++) {
         const struct nd_yaml *value = nd_yaml_get(map, p->name);
         void *to = (char *)out + p->offset;
         char name[80];
 
-        snprintf(name, sizeof(name), "%.48s %.30s", what, p->name);
+        snprintf(name, sizeof(name), "%.48s%s%.30s", what ? what : "", what ? " " : "", p->name);
         error = value ? nd_schema_value(arena, value, name, p, to, fault)
                       : read_preset(arena, map, name, p, to, fault);
     }

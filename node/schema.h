@@ -31,7 +31,8 @@ struct nd_endpoint {
 };
 
 /*
- * Reads `map` into `out`, which must be zeroed; texts go to `arena`. `what` names the section in messages.
+ * Reads `map` into `out`, which must be zeroed; texts go to `arena`. `what` names the section in messages,
+ * NULL for the file as a whole.
  * 0, FT_EMALFORMED with position, or FT_ENOMEM. After a failure `out` holds nothing that needs freeing.
  */
 int nd_schema_read(struct nd_arena *arena, const struct nd_yaml *map, const char *what,
@@ -41,7 +42,7 @@ int nd_schema_read(struct nd_arena *arena, const struct nd_yaml *map, const char
 int nd_schema_value(struct nd_arena *arena, const struct nd_yaml *value, const char *what,
                     const struct nf_param *param, void *out, struct ft_fault *fault);
 
-/* What a person has to write for `param`: "a number from 1 to 16". Returns buf. */
+/* What a person has to write for `param`: "a number from 1 to 16". In buf, or a literal. */
 const char *nd_schema_expected(const struct nf_param *param, char *buf, size_t cap);
 
 /* The name in `names` (NULL-terminated) that `text` was likely meant to be; NULL: none is near. */

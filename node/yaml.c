@@ -93,11 +93,14 @@ static int fail_at(struct reading *r, uint32_t line, const char *fmt, ...)
 static int fail_at(struct reading *r, uint32_t line, const char *fmt, ...)
 {
     char text[sizeof(r->fault->text)];
+    uint32_t last = line_at(r, r->size ? r->size - 1 : 0);
     va_list ap;
 
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
+    if (line > last) /* libyaml sees the end on a line of its own */
+        line = last;
     return ft_fail(r->fault, FT_EMALFORMED, "%s:%u: %s", r->file->shown, line, text);
 }
 

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* For tests of the configuration: files made on the spot, and an NF with a parameter of each kind. */
+#ifndef HELP_CONFIG_H
+#define HELP_CONFIG_H
+
+#include "node/config.h"
+
+/* Config of the NF "probe" that help_config.c registers. */
+struct help_probe {
+    uint32_t number, seconds, choice, outside;
+    uint64_t large;
+    bool flag;
+    struct nf_prefixes inside;
+    struct nf_range ports;
+    const char *text, *rules;
+    void *checked; /* made by its check, freed by its release */
+};
+
+extern int help_probe_live; /* configs checked and not yet released */
+
+/* Writes `text` to a file NAME in this program's own directory; returns its path (static, per call
+ * overwritten). */
+const char *help_config_file(const char *name, const char *text, size_t len);
+/* The directory, made at first use; removed with all its files by help_config_clean. */
+const char *help_config_dir(void);
+void help_config_clean(void);
+
+/* Reads a file; the text after "DIR/" of the fault, or "" when it was read. The configuration is freed. */
+const char *help_config_refusal(const char *path, bool need_nodes);
+
+/* The whole file, terminated; the caller frees it. */
+char *help_config_slurp(const char *path);
+/* A copy of `text` with the one place where `find` stands replaced; the caller frees it. */
+char *help_config_replace(const char *text, const char *find, const char *replace);
+
+#endif

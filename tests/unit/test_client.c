@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One question, one answer, a deadline: against a node that behaves, and against several that do not. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "node/client.h"
+#include "node/options.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A node for one connection: reads a line, sends `pieces` with a pause between them, hangs up. */
+struct node {
+    char path[64];
+    int fd;
+    const char *const *pieces;
+    size_t padding; /* blanks sent first */
+    bool silent;    /* says nothing until the client is gone */
+    char heard[256];
+    pthread_t thread;
+};
+
+static void say(int fd, const char *bytes, size_t len)
+{
+    while (len) {
+        ssize_t sent = send(fd, bytes, len, MSG_NOSIGNAL);
+
+        if (sent <= 0)
+            return;
+        bytes += sent;
+        len -= (size_t)sent;
+    }
+}
+
+static void *serve(void *arg)
+{
+    struct node *node = arg;
+    int fd = accept(node->fd, NULL, NULL);
+    size_t used = 0;
+    char *blanks = malloc(1 << 20), end;
+
+    while (used < sizeof(node->heard) - 1 && read(fd, node->heard + used, 1) == 1 &&
+           node->heard[used] != '\n')
+        used++;
+    node->heard[used] = 0;
+    memset(blanks, ' ', 1 << 20);
+    for (size_t left = node->padding; left; left -= left < (1 << 20) ? left : 1 << 20)
+        say(fd, blanks, left < (1 << 20) ? left : 1 << 20);
+    for (const char *const *piece = node->pieces; piece && *piece; piece++) {
+        say(fd, *piece, strlen(*piece));
+        usleep(2000);
+    }
+    if (node->silent && read(fd, &end, 1) < 0)
+        used = 0;
+    free(blanks);
+    close(fd);
+    return NULL;
+}
+
+static void start(struct node *node)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+
+    snprintf(node->path, sizeof(node->path), "/tmp/client.%d", (int)getpid());
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s", node->path);
+    unlink(node->path);
+    node->fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(node->fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(listen(node->fd, 1), 0);
+    assert_int_equal(pthread_create(&node->thread, NULL, serve, node), 0);
+}
+
+static void stop(struct node *node)
+{
+    pthread_join(node->thread, NULL);
+    close(node->fd);
+    unlink(node->path);
+}
+
+static int ask(struct node *node, int timeout_ms, json_t **answer, struct ft_fault *fault)
+{
+    json_t *request = json_pack("{s:s}", "cmd", "status");
+    int error;
+
+    start(node);
+    error = nd_ask(node->path, request, timeout_ms, answer, fault);
+    stop(node);
+    json_decref(request);
+    return error;
+}
+
+static void answer_in_pieces(void **state)
+{
+    static const char *const pieces[] = {"{\"state\":", "\"PROTECTED\"", "}\n", NULL};
+    struct node node = {.pieces = pieces};
+    struct ft_fault fault = {""};
+    json_t *answer;
+
+    (void)state;
+    if (ask(&node, 2000, &answer, &fault))
+        fail_msg("%s", fault.text);
+    assert_string_equal(node.heard, "{\"cmd\":\"status\"}");
+    assert_string_equal(json_string_value(json_object_get(answer, "state")), "PROTECTED");
+    json_decref(answer);
+}
+
+static void large_answer(void **state)
+{
+    static const char *const pieces[] = {"{}\n", NULL};
+    struct node node = {.pieces = pieces, .padding = 5u << 20};
+    struct ft_fault fault = {""};
+    json_t *answer;
+
+    (void)state;
+    assert_int_equal(ask(&node, 5000, &answer, &fault), 0);
+    json_decref(answer);
+    node.padding = 65u << 20;
+    assert_int_equal(ask(&node, 20000, &answer, &fault), FT_EMALFORMED);
+    assert_non_null(strstr(fault.text, "more than 64 MiB"));
+}
+
+static void broken_answers(void **state)
+{
+    static const struct {
+        const char *piece;
+        int error;
+        const char *why;
+    } cases[] = {
+        {"[1]\n", FT_EMALFORMED, "no JSON object"},   {"{\"a\":\n", FT_EMALFORMED, "no JSON object"},
+        {"\n", FT_EMALFORMED, "no JSON object"},      {"{\"a\":1}", FT_EIO, "hung up before the end"},
+        {"{} {}\n", FT_EMALFORMED, "no JSON object"}, {"", FT_EIO, "hung up before the end"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *const pieces[] = {cases[i].piece, NULL};
+        struct node node = {.pieces = pieces};
+        struct ft_fault fault = {""};
+        json_t *answer;
+
+        assert_int_equal(ask(&node, 2000, &answer, &fault), cases[i].error);
+        assert_null(answer);
+        assert_non_null(strstr(fault.text, cases[i].why));
+    }
+}
+
+static void silence_ends_at_the_deadline(void **state)
+{
+    struct node node = {.silent = true};
+    struct ft_fault fault = {""};
+    struct timespec before, after;
+    json_t *answer;
+    double ms;
+
+    (void)state;
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    assert_int_equal(ask(&node, 100, &answer, &fault), FT_EIO);
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    ms = (double)(after.tv_sec - before.tv_sec) * 1e3 + (double)(after.tv_nsec - before.tv_nsec) / 1e6;
+    assert_true(ms >= 99 && ms < 1500);
+    assert_non_null(strstr(fault.text, "no answer in time"));
+}
+
+static void nobody_there(void **state)
+{
+    json_t *request = json_object(), *answer;
+    struct ft_fault fault = {""};
+    char path[200];
+
+    (void)state;
+    assert_int_equal(nd_ask("/nonexistent/x", request, 100, &answer, &fault), FT_ENOENT);
+    assert_string_equal(fault.text, "/nonexistent/x: no node listens (No such file or directory)");
+    memset(path, 'x', sizeof(path) - 1);
+    path[sizeof(path) - 1] = 0;
+    assert_int_equal(nd_ask(path, request, 100, &answer, &fault), FT_EINVAL);
+    json_decref(request);
+}
+
+static void options_in_any_order(void **state)
+{
+    char *argv[] = {"show", "nat", "-o", "json", "--config", "f.yaml", "-nb", NULL};
+    struct nd_options options;
+
+    (void)state;
+    assert_int_equal(nd_options_read(&options, 7, argv, ND_OPT_FILE | ND_OPT_NODE | ND_OPT_JSON, 1, 1, "NF"),
+                     0);
+    assert_string_equal(options.file, "f.yaml");
+    assert_string_equal(options.node, "b");
+    assert_true(options.json);
+    assert_int_equal(options.repeat, 1);
+    assert_int_equal(options.argc, 1);
+    assert_string_equal(options.argv[0], "nat");
+}
+
+static void exit_codes(void **state)
+{
+    (void)state;
+    assert_int_equal(nd_exit_of(FT_ENOENT), 69);
+    assert_int_equal(nd_exit_of(FT_EIO), 69);
+    assert_int_equal(nd_exit_of(FT_EPERM), 77);
+    assert_int_equal(nd_exit_of(FT_ENOMEM), 70);
+    assert_int_equal(nd_exit_of_file(FT_ENOENT), 65);
+    assert_int_equal(nd_exit_of_file(FT_EMALFORMED), 65);
+    assert_int_equal(nd_exit_of_file(FT_EPERM), 77);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(answer_in_pieces), cmocka_unit_test(large_answer),
+        cmocka_unit_test(broken_answers),   cmocka_unit_test(silence_ends_at_the_deadline),
+        cmocka_unit_test(nobody_there),     cmocka_unit_test(options_in_any_order),
+        cmocka_unit_test(exit_codes),
+    };
+
+    return cmocka_run_group_tests_name("client", tests, NULL, NULL);
+}

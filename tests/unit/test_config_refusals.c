@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is wrong in a file is refused in one line with its position, whatever it is, and nothing is kept. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "tests/unit/help_config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SAMPLE "tests/unit/data/pair.yaml"
+#define CHAIN  "chain: {name: x, nfs: [bare]}\n"
+
+struct refusal {
+    const char *text, *expected;
+};
+
+static void refuse_all(const struct refusal *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *path = help_config_file("t.yaml", cases[i].text, strlen(cases[i].text));
+
+        assert_string_equal(help_config_refusal(path, false), cases[i].expected);
+        assert_int_equal(help_probe_live, 0);
+    }
+}
+#define REFUSE_ALL(cases) refuse_all(cases, sizeof(cases) / sizeof((cases)[0]))
+
+static void keys(void **state)
+{
+    static const struct refusal cases[] = {
+        {"", "t.yaml:1: empty file, expected a configuration"},
+        {"# only a comment\n", "t.yaml:1: empty file, expected a configuration"},
+        {"- a\n", "t.yaml:1: the file is a list, expected a map of settings"},
+        {"hello\n", "t.yaml:1: the file is text, expected a map of settings"},
+        {"protect: {}\n", "t.yaml:1: chain is missing, expected a map of settings"},
+        {"chian: {}\n", "t.yaml:1: unknown key \"chian\" in the file, expected \"chain\"?"},
+        {CHAIN "\n\nprotect:\n  mod: log\n", "t.yaml:5: unknown key \"mod\" in protect, expected \"mode\"?"},
+        {CHAIN "drill:\n  zzzzzz: 1\n",
+         "t.yaml:3: unknown key \"zzzzzz\" in drill, expected one of permit, probe"},
+        {"chain:\n  name: x\n  nfs: [bare: {speed: 1}]\n",
+         "t.yaml:3: unknown key \"speed\" in bare, expected no settings"},
+        {"chain:\n  name: x\n  nfs: [bare]\n  name: y\n",
+         "t.yaml:4: duplicate key \"name\", expected once (first on line 2)"},
+        {"chain:\n  nfs: [bare]\n",
+         "t.yaml:1: chain name is missing, expected a name of at most 31 letters, digits, - and _"},
+        {"chain:\n  name: x\n", "t.yaml:1: chain nfs is missing, expected a list of at most 31 entries"},
+        {"chain: {name: x, nfs: []}\n", "t.yaml:1: chain nfs is an empty list, expected at least one NF"},
+        {"chain:\n  name: x\n  nfs:\n  - bare\n  - probes: {}\n",
+         "t.yaml:5: no NF called \"probes\", expected probe?"},
+        {"chain:\n  name: x\n  nfs:\n  - bare\n  - bare\n",
+         "t.yaml:5: NF bare again, expected each once (first on line 4)"},
+        {"chain:\n  name: x\n  nfs:\n  - {bare: {}, probe: {}}\n",
+         "t.yaml:4: not an NF, expected \"- NAME: {settings}\""},
+        {"? [a]\n: 1\n", "t.yaml:1: a list or map as a key, expected a name"},
+    };
+
+    (void)state;
+    REFUSE_ALL(cases);
+}
+
+static void values(void **state)
+{
+#define NF(settings) "chain:\n  name: x\n  nfs:\n  - probe:\n      " settings "\n"
+    static const struct refusal cases[] = {
+        {"chain: [a]\n", "t.yaml:1: chain is a list, expected a map of settings"},
+        {"chain:\n  name: a/b\n  nfs: [bare]\n",
+         "t.yaml:2: chain name is a/b, expected a name of at most 31 letters, digits, - and _"},
+        {"chain:\n  name: x\n  lanes: 17\n  nfs: [bare]\n",
+         "t.yaml:3: chain lanes is 17, expected a number from 1 to 16"},
+        {"chain:\n  name: x\n  lanes: two\n  nfs: [bare]\n",
+         "t.yaml:3: chain lanes is two, expected a number from 1 to 16"},
+        {"chain:\n  name: x\n  lanes: \"1\"\n  nfs: [bare]\n",
+         "t.yaml:3: chain lanes is \"1\", expected a number from 1 to 16"},
+        {"chain:\n  name: x\n  lanes:\n  nfs: [bare]\n",
+         "t.yaml:3: chain lanes is empty, expected a number from 1 to 16"},
+        {"chain:\n  name: x\n  lanes: [1]\n  nfs: [bare]\n",
+         "t.yaml:3: chain lanes is a list, expected a number from 1 to 16"},
+        {CHAIN "protect: {mode: fast}\n",
+         "t.yaml:2: protect mode is fast, expected off or log or delta or auto"},
+        {CHAIN "protect: {strict: yes}\n", "t.yaml:2: protect strict is yes, expected true or false"},
+        {CHAIN "protect: {hold_packets: 63}\n",
+         "t.yaml:2: protect hold_packets is 63, expected a number from 64 to 1048576"},
+        {CHAIN "interfaces: 5\n", "t.yaml:2: interfaces is 5, expected a list of at most 8 entries"},
+        {NF("number: 1"), "t.yaml:5: probe number is 1, expected a number from 2 to 20"},
+        {NF("number: -1"), "t.yaml:5: probe number is -1, expected a number from 2 to 20"},
+        {NF("number: 99999999999999999999999"),
+         "t.yaml:5: probe number is 99999999999999999999999, expected a number from 2 to 20"},
+        {NF("large: 18446744073709551616"),
+         "t.yaml:5: probe large is 18446744073709551616, expected a number from 0 to 18446744073709551615"},
+        {NF("seconds: 601"), "t.yaml:5: probe seconds is 601, expected seconds, from 1 to 600"},
+        {NF("flag: 1"), "t.yaml:5: probe flag is 1, expected true or false"},
+        {NF("choice: {}"), "t.yaml:5: probe choice is a map, expected drop or pass"},
+        {NF("outside: 1.2.3"), "t.yaml:5: probe outside is 1.2.3, expected an address A.B.C.D"},
+        {NF("outside: 1.2.3.256"), "t.yaml:5: probe outside is 1.2.3.256, expected an address A.B.C.D"},
+        {NF("inside: 10.0.0.0/8"),
+         "t.yaml:5: probe inside is 10.0.0.0/8, expected a list of at most 16 networks A.B.C.D/N"},
+        {NF("inside:\n        - 10.0.0.0/8\n        - 10.0.0.1/8"),
+         "t.yaml:7: probe inside is 10.0.0.1/8, expected a network A.B.C.D/N without host bits"},
+        {NF("inside: [10.0.0.0/33]"),
+         "t.yaml:5: probe inside is 10.0.0.0/33, expected a network A.B.C.D/N without host bits"},
+        {NF("ports: 0-5"), "t.yaml:5: probe ports is 0-5, expected a range like 1-65535 within these"},
+        {NF("ports: 9-5"), "t.yaml:5: probe ports is 9-5, expected a range like 1-65535 within these"},
+        {NF("text:"), "t.yaml:5: probe text is empty, expected text"},
+        {NF("rules: none.rules"),
+         "t.yaml:5: probe rules is none.rules (No such file or directory), expected a readable file"},
+        {NF("number: 13"), "t.yaml:4: probe: number is 13, expected a lucky one"},
+    };
+
+    (void)state;
+    REFUSE_ALL(cases);
+}
+
+static void order_of_times(void **state)
+{
+    static const struct refusal cases[] = {
+        {CHAIN "timing:\n  detect_ms: 2\n",
+         "t.yaml:3: timing detect_ms is 2, expected a number from 3 to 60000"},
+        {CHAIN "timing:\n  lease_ms: 50\n",
+         "t.yaml:3: timing detect_ms is 50, expected more than lease_ms, which is 50"},
+        {CHAIN "timing:\n  detect_ms: 40\n  lease_ms: 41\n",
+         "t.yaml:3: timing detect_ms is 40, expected more than lease_ms, which is 41"},
+        {CHAIN "timing:\n  promote_within_ms: 50\n",
+         "t.yaml:3: timing promote_within_ms is 50, expected more than detect_ms, which is 50"},
+        {CHAIN "timing:\n  solo_after_ms: 100\n",
+         "t.yaml:3: timing solo_after_ms is 100, expected more than promote_within_ms, which is 100"},
+        {CHAIN "timing:\n  heartbeat_ms: 50\n",
+         "t.yaml:3: timing heartbeat_ms is 50, expected less than detect_ms, which is 50"},
+    };
+
+    (void)state;
+    REFUSE_ALL(cases);
+}
+
+static void unsupported(void **state)
+{
+    static const struct refusal cases[] = {
+        {"chain:\n  name: x\n  nfs: [bare]\n  lanes: 2\n",
+         "t.yaml:4: chain lanes is 2, this build runs one lane, expected 1"},
+        {CHAIN "protect:\n  mode: delta\n",
+         "t.yaml:3: protect mode is delta, this build does not record deltas, expected auto, log or off"},
+        {CHAIN "protect:\n  standby: warm\n",
+         "t.yaml:3: protect standby is warm, this build has hot standbys only, expected hot"},
+        {CHAIN "protect: {capture: full, mode: auto}\n", ""},
+        {CHAIN "protect: {tail: suppress, mode: off}\n", ""},
+    };
+
+    (void)state;
+    REFUSE_ALL(cases);
+}
+
+/* One change to the sample pair each. */
+static void pairs(void **state)
+{
+    static const struct {
+        const char *find, *replace, *expected;
+    } cases[] = {
+        {"side: inside", "side: left", "t.yaml:14: interface side is left, expected inside or outside"},
+        {"side: inside", "side: outside",
+         "t.yaml:12: no interface on the inside, expected at least one each side"},
+        {"10.0.0.1/24", "10.0.0.0/24",
+         "t.yaml:15: interface in address is 10.0.0.0, expected an address of a host"},
+        {"10.0.0.1/24", "127.0.0.1/8",
+         "t.yaml:15: interface in address is 127.0.0.1, expected an address of a host"},
+        {"10.0.0.1/24", "10.0.0.1/0",
+         "t.yaml:15: interface address is 10.0.0.1/0, expected an address with prefix A.B.C.D/N, N from 1 to "
+         "32"},
+        {"198.51.100.2/24", "10.0.0.2/16",
+         "t.yaml:18: interface out is in the network of in, expected another network"},
+        {"name: out", "name: in", "t.yaml:16: interface in again, expected another name"},
+        {"02:00:00:00:00:07", "03:00:00:00:00:07",
+         "t.yaml:20: interface mac is 03:00:00:00:00:07, expected a unicast MAC address like "
+         "02:00:00:00:00:01"},
+        {"[198.51.100.3]", "[224.0.0.1]",
+         "t.yaml:19: 224.0.0.1 is no host's address, expected an address of this chain"},
+        {"via: 10.0.0.254", "via: 10.0.9.1",
+         "t.yaml:23: route via is 10.0.9.1, expected an address in the network of an interface"},
+        {"via: 10.0.0.254", "via: 10.0.0.1",
+         "t.yaml:23: route via is 10.0.0.1, expected a neighbour in the network of in"},
+        {"to: 10.1.0.0/16", "to: 0.0.0.0/0", "t.yaml:23: a second route to one network, expected one"},
+        {"10.0.0.254]", "10.0.0.255]",
+         "t.yaml:24: next hop is 10.0.0.255, expected a neighbour in the network of in"},
+        {"role: standby", "role: primary",
+         "t.yaml:34: nodes a and b are both primary, expected one primary and one standby"},
+        {"out: \"net_af_packet1,iface=b-out\"", "ouf: x",
+         "t.yaml:35: unknown key \"ouf\" in node b ports, expected \"out\"?"},
+        {", out: \"net_af_packet1,iface=a-out\"", "",
+         "t.yaml:28: node a ports out is missing, expected text of 1 to 127 characters"},
+        {"127.0.0.1:7002", "127.0.0.1:7001",
+         "t.yaml:36: nodes a and b have one replication address, expected two"},
+        {"127.0.0.1:7002", "127.0.0.1", "t.yaml:36: node b replication is 127.0.0.1, expected A.B.C.D:PORT"},
+        {"127.0.0.1:7002", "127.0.0.1:65536",
+         "t.yaml:36: node b replication is 127.0.0.1:65536, expected A.B.C.D:PORT"},
+        {"run/a/control", "/run/understudy/b.sock",
+         "t.yaml:37: nodes a and b have one control socket, expected two"},
+        {"  b:\n", "  b.c:\n", "t.yaml:33: node name \"b.c\", expected at most 31 letters, digits, - and _"},
+        {"drill:\n", "  c: {}\ndrill:\n", "t.yaml:25: nodes has 3 entries, expected 2"},
+        {"port: 7 }", "port: 0 }", "t.yaml:42: drill probe port is 0, expected a number from 1 to 65535"},
+        {"interfaces:\n", "intrefaces:\n",
+         "t.yaml:12: unknown key \"intrefaces\" in the file, expected \"interfaces\"?"},
+    };
+    char *sample = help_config_slurp(SAMPLE);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char *text = help_config_replace(sample, cases[i].find, cases[i].replace);
+
+        assert_string_equal(help_config_refusal(help_config_file("t.yaml", text, strlen(text)), true),
+                            cases[i].expected);
+        assert_int_equal(help_probe_live, 0);
+        free(text);
+    }
+    free(sample);
+    assert_string_equal(help_config_refusal(help_config_file("t.yaml", CHAIN, strlen(CHAIN)), true),
+                        "t.yaml:1: no nodes in this file, expected a pair file with nodes");
+}
+
+/* A mistake in a file that is referred to is named there. */
+static void other_files(void **state)
+{
+    static const struct refusal cases[] = {
+        {"chain: {file: other.yaml}\n", "other.yaml:3: chain lanes is 0, expected a number from 1 to 16"},
+        {"chain:\n  file: none.yaml\n",
+         "t.yaml:2: chain file is none.yaml (No such file or directory), expected a readable file"},
+        {"chain:\n  file: other.yaml\n  name: x\n",
+         "t.yaml:3: unknown key \"name\" in chain, expected one of file"},
+        {"chain: {file: circle.yaml}\n",
+         "circle.yaml:2: a second reference to a chain file, expected the chain itself"},
+        {"chain: {file: rules.yaml}\n", "the.rules:7: no rule, expected one"},
+    };
+    static const char other[] = "chain:\n  name: x\n  lanes: 0\n  nfs: [bare]\n";
+    static const char circle[] = "chain:\n  file: circle.yaml\n";
+    static const char rules[] = "chain: {name: x, nfs: [probe: {number: 14, rules: the.rules}]}\n";
+    char text[300];
+
+    (void)state;
+    help_config_file("other.yaml", other, strlen(other));
+    help_config_file("circle.yaml", circle, strlen(circle));
+    help_config_file("rules.yaml", rules, strlen(rules));
+    help_config_file("the.rules", "x", 1);
+    REFUSE_ALL(cases);
+    snprintf(text, sizeof(text), "chain:\n  name: x\n  nfs: [bare]\n  modules:\n  - the.rules\n");
+    assert_non_null(strstr(help_config_refusal(help_config_file("t.yaml", text, strlen(text)), false),
+                           "t.yaml:5: cannot load the module ("));
+}
+
+static void not_yaml(void **state)
+{
+    static const struct refusal cases[] = {
+        {"chain:\n\tname: x\n",
+         "t.yaml:2: not YAML: found character that cannot start any token (while scanning for "
+         "the next token)"},
+        {"a: [1, 2\nb: 3\n",
+         "t.yaml:2: not YAML: did not find expected ',' or ']' (while parsing a flow sequence)"},
+        {"a: &x 1\n", "t.yaml:1: an anchor, alias or tag, expected a plain value"},
+        {"a: 1\nb: *x\n", "t.yaml:2: an anchor, alias or tag, expected a plain value"},
+        {"a: !!str 1\n", "t.yaml:1: an anchor, alias or tag, expected a plain value"},
+        {CHAIN "---\n" CHAIN, "t.yaml:2: a second document, expected one"},
+        {"a: \"x\\ny\"\n", "t.yaml:1: text with a line end or control character, expected one line"},
+        {"a: \"x\\0y\"\n", "t.yaml:1: text with a line end or control character, expected one line"},
+        {"a: 1\nb: \xff\n", "t.yaml:2: not YAML: invalid leading UTF-8 octet, expected UTF-8 text"},
+        {"a:\n [[[[[[[[[[[[[[[[[[[[[[[[", "t.yaml:2: nested more than 16 deep, expected less"},
+    };
+    const char *dir = help_config_dir();
+    char *large = malloc((1u << 20) + 1);
+
+    (void)state;
+    REFUSE_ALL(cases);
+    assert_non_null(large);
+    memset(large, '#', (1u << 20) + 1);
+    assert_string_equal(help_config_refusal(help_config_file("t.yaml", large, (1u << 20) + 1), false),
+                        "t.yaml: larger than 1 MiB, expected a configuration");
+    assert_string_equal(help_config_refusal(help_config_file("t.yaml", large, 1u << 20), false),
+                        "t.yaml:1: empty file, expected a configuration");
+    free(large);
+    assert_string_equal(
+        help_config_refusal("/nonexistent/x.yaml", false),
+        "/nonexistent/x.yaml: cannot be opened (No such file or directory), expected a readable file");
+    assert_non_null(
+        strstr(help_config_refusal(dir, false), "cannot be read (Is a directory), expected a file"));
+}
+
+static void wide(void **state)
+{
+    size_t size = 5000 * 3 + 16, used = 0;
+    char *text = malloc(size);
+
+    (void)state;
+    assert_non_null(text);
+    used += (size_t)snprintf(text, size, "a: [");
+    for (int i = 0; i < 5000; i++)
+        used += (size_t)snprintf(text + used, size - used, "1, ");
+    snprintf(text + used, size - used, "]\n");
+    assert_string_equal(help_config_refusal(help_config_file("t.yaml", text, strlen(text)), false),
+                        "t.yaml:1: more than 4096 entries, expected fewer");
+    free(text);
+}
+
+/* A refusal has a position and a reason: "t.yaml:LINE: what", LINE within the file. */
+static unsigned check_mutant(const char *text, size_t len, unsigned lines)
+{
+    const char *said = help_config_refusal(help_config_file("t.yaml", text, len), true);
+    unsigned line = 0;
+
+    assert_int_equal(help_probe_live, 0);
+    if (!*said)
+        return 0;
+    if (sscanf(said, "t.yaml:%u: ", &line) != 1 || line < 1 || line > lines)
+        fail_msg("no position: %s", said);
+    return 1;
+}
+
+/* Every prefix of the sample, and the sample without any one of its bytes. */
+static void mutants(void **state)
+{
+    char *sample = help_config_slurp(SAMPLE), *text;
+    size_t len = strlen(sample);
+    unsigned lines = 0, refused = 0;
+
+    (void)state;
+    text = malloc(len);
+    assert_non_null(text);
+    for (size_t i = 0; i < len; i++)
+        lines += sample[i] == '\n';
+    for (size_t cut = 0; cut < len; cut++)
+        refused += check_mutant(sample, cut, lines);
+    assert_true(refused > len * 9 / 10); /* the last section may be missing */
+    for (size_t out = 0; out < len; out++) {
+        memcpy(text, sample, out);
+        memcpy(text + out, sample + out + 1, len - out - 1);
+        refused += check_mutant(text, len - 1, lines);
+    }
+    free(text);
+    free(sample);
+}
+
+static int clean(void **state)
+{
+    (void)state;
+    help_config_clean();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keys),        cmocka_unit_test(values), cmocka_unit_test(order_of_times),
+        cmocka_unit_test(unsupported), cmocka_unit_test(pairs),  cmocka_unit_test(other_files),
+        cmocka_unit_test(not_yaml),    cmocka_unit_test(wide),   cmocka_unit_test(mutants),
+    };
+
+    return cmocka_run_group_tests_name("config refusals", tests, NULL, clean);
+}
