@@ -212,7 +212,9 @@ static uint8_t side_of(const uint8_t *data, uint32_t len)
         return NF_INSIDE;
     if (is_private(s.src) != is_private(s.dst))
         return is_private(s.src) ? NF_INSIDE : NF_OUTSIDE;
-    return s.src <= s.dst ? NF_INSIDE : NF_OUTSIDE;
+    if (s.src == s.dst) /* a loopback: the client has the greater port */
+        return s.sport >= s.dport ? NF_INSIDE : NF_OUTSIDE;
+    return s.src < s.dst ? NF_INSIDE : NF_OUTSIDE;
 }
 
 static void read_all(struct help_capture *capture, pcap_t *pcap)
@@ -261,6 +263,12 @@ bool help_capture_read(struct help_capture *capture, const char *name)
     read_all(capture, pcap);
     pcap_close(pcap); /* and the file */
     return true;
+}
+
+void help_capture_mend(struct help_capture *capture)
+{
+    for (uint32_t i = 0; i < capture->count; i++)
+        help_ip_checksum(capture->list[i].data, capture->list[i].have);
 }
 
 void help_capture_free(struct help_capture *capture)

@@ -58,7 +58,7 @@ uint64_t help_chain_digest(const struct help_chain *h);
 struct help_captured {
     uint64_t time; /* ns since the first packet; gaps of an hour and more are a second */
     uint32_t len, have;
-    uint8_t side; /* inside: from a private address to a public one, or from the lesser address */
+    uint8_t side; /* inside: from a private address to a public one, or from the lesser end */
     uint8_t *data;
 };
 struct help_capture {
@@ -68,6 +68,8 @@ struct help_capture {
 
 /* Of ../shared/pcaps, *.gz as well. False, and a line that says so, when it is not there. */
 bool help_capture_read(struct help_capture *capture, const char *name);
+/* Makes IPv4 header checksums right: some captures were given other addresses and kept their checksums. */
+void help_capture_mend(struct help_capture *capture);
 void help_capture_free(struct help_capture *capture);
 
 uint64_t help_draw(uint64_t *sequence);

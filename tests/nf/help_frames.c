@@ -199,3 +199,10 @@ void help_readdress(uint8_t *frame, uint32_t len, uint32_t src, uint16_t sport, 
     if (summed && s.end <= len)
         fill_l4_sum(ip, s.proto, l4, s.end - s.l4);
 }
+
+void help_ip_checksum(uint8_t *frame, uint32_t len)
+{
+    struct help_seen s;
+    if (help_see(frame, len, &s) && s.l4 <= len)
+        fill_ip_sum(frame + s.l3);
+}

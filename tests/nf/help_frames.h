@@ -51,4 +51,7 @@ const char *help_checksums(const uint8_t *frame, uint32_t len);
 /* Puts other addresses and ports in, and sums up every checksum anew (not of fragments). */
 void help_readdress(uint8_t *frame, uint32_t len, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport);
 
+/* Sums up the IPv4 header anew, if there is one. */
+void help_ip_checksum(uint8_t *frame, uint32_t len);
+
 #endif

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Chains over real captures, with audit. What the NAT does to each packet is compared with the packet
+ * readdressed by the test itself, outward and, by the mapping seen then, back inward. Every run is repeated
+ * as it was, and once more from captured header bytes alone, as replay does: outputs and region must be
+ * equal.
+ */
+#include "tests/nf/help_chain.h"
+
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OUTSIDE HELP_IP(198, 18, 0, 1) /* in none of the captures */
+#define NAT     "    - nat: { inside: [0.0.0.0/0], outside: 198.18.0.1, unsupported: pass }\n"
+#define LONG                                                                                                 \
+    "    - nat: { inside: [0.0.0.0/0], outside: 198.18.0.1, unsupported: pass, tcp_established: 604800,"     \
+    " tcp_transitory: 604800, udp: 604800, icmp: 604800 }\n"
+#define WALL    "    - firewall: { rules: firewall.rules, unsupported: pass }\n"
+#define MONITOR "    - monitor: { timeout: 20 }\n"
+#define FLOWS   16384u
+
+static struct help_chain h;
+
+/* ---- a run: what went in, burst by burst, and what came out --------------------------------------- */
+
+struct input {
+    uint8_t *data; /* exactly what was there, so that reading further is seen by the sanitizer */
+    uint32_t len, have, headers;
+    uint32_t burst;
+    uint64_t time;
+    uint8_t side;
+};
+struct output {
+    uint8_t drop, drop_nf, out_port;
+    uint64_t all, headers; /* sums over the bytes there and over the headers */
+};
+struct run {
+    uint32_t count;
+    struct input *in;
+    struct output *out;
+    uint64_t digest;
+};
+
+static uint64_t sum_of(const uint8_t *data, uint32_t n)
+{
+    uint64_t sum = 0xcbf29ce484222325ull;
+    for (uint32_t i = 0; i < n; i++)
+        sum = (sum ^ data[i]) * 0x100000001b3ull;
+    return sum;
+}
+
+static uint8_t *copy_of(const uint8_t *data, uint32_t n)
+{
+    uint8_t *copy = malloc(n ? n : 1);
+    assert_non_null(copy);
+    memcpy(copy, data, n);
+    return copy;
+}
+
+static uint32_t header_bytes(const struct input *in)
+{
+    struct nf_packet p = {.data = in->data, .len = in->len, .have = in->have, .side = in->side};
+    nf_packet_parse(&p);
+    uint32_t n = nf_packet_header_bytes(&p);
+    return n < in->have ? n : in->have;
+}
+
+/* Timers first in bursts of their own, as an idle lane does. */
+static void run_burst(struct nf_packet *burst, uint32_t n, uint64_t time)
+{
+    if (nf_chain_due(h.chain, time))
+        help_chain_idle(&h, time);
+    help_chain_run(&h, time, burst, n);
+}
+
+static struct output output_of(const struct nf_packet *p, uint32_t headers)
+{
+    return (struct output){p->drop, p->drop_nf, p->out_port, sum_of(p->data, p->have),
+                           sum_of(p->data, headers)};
+}
+
+/* Once more; `cut`: from header bytes alone. */
+static void repeat(const struct run *run, bool cut)
+{
+    help_chain_again(&h);
+    for (uint32_t at = 0; at < run->count;) {
+        struct nf_packet burst[NF_BURST_MAX];
+        const struct input *in = &run->in[at];
+        uint32_t n = 0;
+        for (; at + n < run->count && in[n].burst == in[0].burst; n++) {
+            uint32_t have = cut ? in[n].headers : in[n].have;
+            burst[n] = (struct nf_packet){
+                .data = copy_of(in[n].data, have), .len = in[n].len, .have = have, .side = in[n].side};
+        }
+        run_burst(burst, n, in->time);
+        for (uint32_t i = 0; i < n; i++) {
+            struct output now = output_of(&burst[i], in[i].headers), was = run->out[at + i];
+            if (now.drop != was.drop || now.drop_nf != was.drop_nf || now.out_port != was.out_port ||
+                now.headers != was.headers || (!cut && now.all != was.all))
+                fail_msg("packet %u comes out otherwise%s", at + i, cut ? " from header bytes" : "");
+            free(burst[i].data);
+        }
+        at += n;
+    }
+    assert_int_equal(help_chain_digest(&h), run->digest);
+}
+
+static void forget(struct run *run)
+{
+    for (uint32_t i = 0; i < run->count; i++)
+        free(run->in[i].data);
+    free(run->in);
+    free(run->out);
+}
+
+/* ---- what the NAT should do ------------------------------------------------------------------------ */
+
+struct mapping {
+    uint32_t inside, remote;
+    uint16_t iport, rport, port;
+    uint8_t proto;
+};
+static struct mapping mappings[FLOWS];
+static unsigned mapping_count;
+static uint8_t port_used[3][65536];
+
+static struct mapping *mapping_find(uint8_t proto, uint32_t inside, uint16_t iport, uint32_t remote,
+                                    uint16_t rport)
+{
+    rport = proto == 1 ? 0 : rport;
+    for (unsigned i = 0; i < mapping_count; i++) {
+        struct mapping *m = &mappings[i];
+        if (m->proto == proto && m->inside == inside && m->remote == remote && m->iport == iport &&
+            m->rport == rport)
+            return m;
+    }
+    return NULL;
+}
+
+/* True for what is whole and has ports: its checksums were made right before it went in. */
+static bool is_plain(const uint8_t *data, uint32_t have, uint32_t len, struct help_seen *s)
+{
+    struct nf_packet p = {.data = (uint8_t *)(uintptr_t)data, .len = len, .have = have};
+    nf_packet_parse(&p);
+    if (!help_see(data, have, s) || s->end > have || s->fragment || p.flags & NF_P_BAD)
+        return false;
+    return s->proto == 6 || s->proto == 17 || (s->proto == 1 && (s->type == 0 || s->type == 8));
+}
+
+/* From outside to a flow that was seen: to the outside address and port, as the remote end would send it. */
+static void aim(struct input *in)
+{
+    struct help_seen s;
+    if (!is_plain(in->data, in->have, in->len, &s))
+        return;
+    const struct mapping *m =
+        in->side == NF_OUTSIDE ? mapping_find(s.proto, s.dst, s.dport, s.src, s.sport) : NULL;
+    bool ping = s.proto == 1 && s.type == 8;
+    if (m && !ping)
+        help_readdress(in->data, in->have, s.src, s.proto == 1 ? m->port : s.sport, OUTSIDE, m->port);
+    else
+        help_readdress(in->data, in->have, s.src, s.sport, s.dst, s.dport);
+}
+
+static void expect_equal(const uint8_t *frame, const uint8_t *expected, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (frame[i] != expected[i])
+            fail_msg("byte %u of %u is %02x, expected %02x", i, n, frame[i], expected[i]);
+}
+
+static void check_outward(const struct input *in, const struct nf_packet *p)
+{
+    struct help_seen was, is;
+    if (!is_plain(in->data, in->have, in->len, &was))
+        return;
+    help_see(p->data, p->have, &is);
+    struct mapping *m = mapping_find(was.proto, was.src, was.sport, was.dst, was.dport);
+    uint8_t pool = was.proto == 6 ? 0 : was.proto == 17 ? 1 : 2;
+    if (!m) {
+        assert_true(mapping_count < FLOWS);
+        assert_int_equal(port_used[pool][is.sport], 0);
+        assert_in_range(is.sport, 1024, 65535);
+        port_used[pool][is.sport] = 1;
+        m = &mappings[mapping_count++];
+        *m = (struct mapping){was.src,  was.dst,  was.sport, was.proto == 1 ? 0 : was.dport,
+                              is.sport, was.proto};
+    }
+    uint8_t *expected = copy_of(in->data, in->have);
+    help_readdress(expected, in->have, OUTSIDE, m->port, was.dst, was.dport);
+    expect_equal(p->data, expected, in->have);
+    free(expected);
+}
+
+/* `original`: as captured, addressed to the inside host. */
+static void check_inward(const struct help_captured *original, const struct input *in,
+                         const struct nf_packet *p)
+{
+    struct help_seen s;
+    if (!is_plain(original->data, original->have, original->len, &s))
+        return;
+    uint8_t *expected = copy_of(original->data, in->have);
+    help_readdress(expected, in->have, s.src, s.sport, s.dst, s.dport);
+    expect_equal(p->data, expected, in->have);
+    free(expected);
+}
+
+/* ---- driving ------------------------------------------------------------------------------------------ */
+
+/* The first run. With `translated`, what passes is compared with the model. */
+static void first_run(struct run *run, const struct help_capture *capture, uint64_t seed, bool translated)
+{
+    run->count = capture->count;
+    run->in = calloc(capture->count, sizeof(*run->in));
+    run->out = calloc(capture->count, sizeof(*run->out));
+    assert_true(run->in && run->out);
+    for (uint32_t at = 0, number = 0; at < capture->count; number++) {
+        struct nf_packet burst[NF_BURST_MAX];
+        uint32_t n = 1 + help_below(&seed, NF_BURST_MAX);
+        n = n > capture->count - at ? capture->count - at : n;
+        uint64_t time = capture->list[at + n - 1].time;
+        for (uint32_t i = 0; i < n; i++) {
+            const struct help_captured *c = &capture->list[at + i];
+            struct input *in = &run->in[at + i];
+            *in = (struct input){copy_of(c->data, c->have), c->len, c->have, 0, number, time, c->side};
+            if (translated)
+                aim(in);
+            in->headers = header_bytes(in);
+            burst[i] = (struct nf_packet){
+                .data = copy_of(in->data, in->have), .len = in->len, .have = in->have, .side = in->side};
+        }
+        run_burst(burst, n, time);
+        for (uint32_t i = 0; i < n; i++) {
+            const struct input *in = &run->in[at + i];
+            run->out[at + i] = output_of(&burst[i], in->headers);
+            if (translated && !burst[i].drop && in->side == NF_INSIDE)
+                check_outward(in, &burst[i]);
+            else if (translated && !burst[i].drop)
+                check_inward(&capture->list[at + i], in, &burst[i]);
+            free(burst[i].data);
+        }
+        at += n;
+    }
+    run->digest = help_chain_digest(&h);
+}
+
+static const char *const captures[] = {
+    "http-methods.pcap",
+    "ftp-bruteforce.pcap",
+    "synscan.pcap",
+    "gnutella.pcap",
+    "1kxun.pcap",
+    "WebattackRCE.pcap",
+    "bot.pcap",
+    "http-qinq.pcap",
+    "dnscrypt-v1-and-resolver-pings.pcap",
+    "mixed.pcap",
+    "badpackets.pcap",
+    "ip_fragmented_garbage.pcap",
+    "tcp-truncated-header.pcap",
+};
+#define CAPTURES (sizeof(captures) / sizeof(captures[0]))
+
+static void over_captures(const char *nfs, const char *rules, const char *file)
+{
+    for (unsigned i = 0; i < CAPTURES; i++) {
+        struct help_capture capture;
+        struct run run;
+        if (!help_capture_read(&capture, captures[i]))
+            continue;
+        if (strncmp(captures[i], "dnscrypt", 8) == 0)
+            help_capture_mend(&capture);
+        if (file)
+            help_chain_open_file(&h, file, i);
+        else
+            help_chain_open(&h, nfs, rules, i);
+        first_run(&run, &capture, i, false);
+        repeat(&run, false);
+        repeat(&run, true);
+        help_chain_close(&h);
+        forget(&run);
+        help_capture_free(&capture);
+    }
+}
+
+static void test_nat(void **state)
+{
+    (void)state;
+    over_captures(NAT, NULL, NULL);
+}
+static void test_firewall(void **state)
+{
+    (void)state;
+    over_captures(WALL, "allow out\nallow in tcp to any port 80\ndefault deny in\n", NULL);
+}
+static void test_monitor(void **state)
+{
+    (void)state;
+    over_captures(MONITOR, NULL, NULL);
+}
+static void test_edge_file(void **state)
+{
+    (void)state;
+    over_captures(NULL, NULL, "nfs/chains/edge.yaml");
+}
+
+/* Mappings: flows in the capture, all begun from the lesser or private address (tshark -z conv). 0: not told.
+ */
+static void translate(const char *file, unsigned flows)
+{
+    struct help_capture capture;
+    struct run run;
+    if (!help_capture_read(&capture, file))
+        return;
+    print_message("# %s\n", file);
+    mapping_count = 0;
+    memset(port_used, 0, sizeof(port_used));
+    help_chain_open(&h, LONG WALL MONITOR, "default allow\n", 9);
+    first_run(&run, &capture, 9, true);
+    assert_int_equal(help_chain_counter(&h, "nat", "mappings_created"), mapping_count);
+    assert_int_equal(help_chain_counter(&h, "nat", "wrong_remote"), 0);
+    assert_int_equal(help_chain_counter(&h, "nat", "ports_exhausted"), 0);
+    if (flows)
+        assert_int_equal(mapping_count, flows);
+    repeat(&run, false);
+    repeat(&run, true);
+    help_chain_close(&h);
+    forget(&run);
+    help_capture_free(&capture);
+}
+
+static void test_translation(void **state)
+{
+    (void)state;
+    translate("http-methods.pcap", 49);
+    translate("ftp-bruteforce.pcap", 30);
+    translate("WebattackRCE.pcap", 797);
+    translate("bot.pcap", 1);
+    translate("http-qinq.pcap", 1);
+    translate("synscan.pcap", 0);
+    translate("gnutella.pcap", 0);
+    translate("1kxun.pcap", 0);
+    translate("mixed.pcap", 0);
+    translate("echo-connections.pcap.gz", 500);
+}
+
+static int close_chain(void **state)
+{
+    (void)state;
+    help_chain_close(&h);
+    return 0;
+}
+
+#define CASE(f) cmocka_unit_test_teardown(f, close_chain)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_nat), CASE(test_firewall), CASE(test_monitor), CASE(test_edge_file), CASE(test_translation),
+    };
+    return cmocka_run_group_tests_name("edge", tests, NULL, NULL);
+}
