@@ -122,7 +122,9 @@ static bool ask(const struct nf_neighbours *table, uint32_t slot, uint64_t now)
     nf_arp_frame(frame, 1, everybody, port->mac, port->addr, nobody, addr_of(table, slot));
     if (nf_emit(table->nf, entry->port, frame, sizeof(frame)) < 0)
         return false;
-    NF_EDIT(table->nf, entry)->asked = now;
+    struct nf_neighbour *edit = NF_EDIT(table->nf, entry);
+    edit->asked = now;
+    edit->flags |= NF_NEIGHBOUR_ASKED;
     nf_count(table->nf, NF_L3_ARP_ASKED, 1);
     return true;
 }
@@ -143,7 +145,7 @@ void nf_neighbours_want(struct nf_neighbours *table, uint32_t addr, uint8_t port
         edit->port = port;
         edit->flags &= (uint8_t)~NF_NEIGHBOUR_KNOWN;
     }
-    if (!entry->asked || now - entry->asked >= ASK_EVERY)
+    if (!(entry->flags & NF_NEIGHBOUR_ASKED) || now - entry->asked >= ASK_EVERY)
         ask(table, slot, now);
     nf_wake(table->nf, now + ASK_EVERY);
 }
@@ -184,7 +186,7 @@ static bool forget(struct nf_neighbours *table, uint32_t slot, uint64_t now)
     if (!removable(entry, now))
         return false;
     if (entry->flags & NF_NEIGHBOUR_HOP) {
-        NF_EDIT(table->nf, entry)->flags = NF_NEIGHBOUR_HOP;
+        NF_EDIT(table->nf, entry)->flags &= (uint8_t)~NF_NEIGHBOUR_KNOWN;
         return false;
     }
     nf_map_remove(table->nf, table->map, slot);
@@ -197,7 +199,7 @@ static uint64_t ask_at(const struct nf_neighbour *entry)
     if (!(entry->flags & NF_NEIGHBOUR_KNOWN)) {
         if (!(entry->flags & NF_NEIGHBOUR_HOP))
             return UINT64_MAX;
-        return entry->asked ? entry->asked + ASK_EVERY : 0;
+        return entry->flags & NF_NEIGHBOUR_ASKED ? entry->asked + ASK_EVERY : 0;
     }
     uint64_t last = entry->confirmed > entry->asked ? entry->confirmed : entry->asked;
     return entry->flags & NF_NEIGHBOUR_HOP || entry->used > last ? refresh_at(entry) : UINT64_MAX;

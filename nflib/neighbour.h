@@ -12,10 +12,11 @@
 enum nf_neighbour_flags {
     NF_NEIGHBOUR_KNOWN = 1,
     NF_NEIGHBOUR_HOP = 2, /* a configured next hop: never removed, kept fresh */
+    NF_NEIGHBOUR_ASKED = 4,
 };
 
 struct nf_neighbour {
-    uint64_t confirmed, asked, used; /* chain time; 0: never. `used` is coarse. */
+    uint64_t confirmed, asked, used; /* chain time. `used` is coarse. */
     uint8_t mac[6];
     uint8_t port;
     uint8_t flags;

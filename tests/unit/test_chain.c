@@ -171,22 +171,26 @@ static void open_region(const struct nf_chain_config *config)
         fail_msg("%s", fault.text);
 }
 
+static void end(void)
+{
+    nf_chain_free(chain);
+    chain = NULL;
+    ft_region_close(region);
+    region = NULL;
+}
+
 /* Called inside the tests: audit and cmocka both want SIGSEGV, and the later one has it. */
 static void begin(void)
 {
     struct ft_fault fault = {""};
+    if (region) /* left by a test that failed */
+        end();
     trace[0] = 0;
     make_error = 0;
     open_region(&three);
     if (nf_chain_make(&chain, &three, region, 0, 99, &fault))
         fail_msg("%s", fault.text);
     ft_audit_check(region, 0);
-}
-
-static void end(void)
-{
-    nf_chain_free(chain);
-    ft_region_close(region);
 }
 
 static uint8_t frames[NF_BURST_MAX][FRAME];
