@@ -3,70 +3,10 @@
  * firewall: stateful packet filter. What begins a connection is judged by the rules; what belongs to one that
  * was allowed passes without them, both ways, and so do ICMP errors about it. A connection is its 5-tuple,
  * the same for both directions.
- *
- * State, written by this instance alone: the connection map with everything a packet touches in one entry,
- * the fragment table, one wheel for both (connections first), the rules with their hits, the timeouts.
  */
-#include "nflib/flow.h"
-#include "nflib/fragment.h"
-#include "nflib/nf.h"
-#include "nflib/tcp.h"
-#include "nfs/firewall_rules.h"
+#include "nfs/firewall_table.h"
 
-#include <arpa/inet.h>
-#include <string.h>
-
-#define FW_TICK   (NF_SECOND / 10)
-#define FW_DUE    64u
-#define FW_ROUNDS 16u /* of FW_DUE timers in one burst; the rest in the next */
-#define FW_ROWS   256u
-
-struct fw_config {
-    const char *path;
-    uint32_t max_flows, max_fragments;
-    uint32_t timeouts[NF_TIMEOUT_COUNT];
-    bool loose;
-    uint32_t unsupported;
-    struct fw_rules rules; /* made by check from the file */
-};
-
-enum { FW_U_DROP, FW_U_PASS }; /* choices of `unsupported` */
-
-struct fw_conn {
-    uint64_t seen;       /* chain time of the last packet */
-    uint64_t packets[2]; /* from the originator, to it */
-    uint16_t rule;       /* that let it in; number of rules and one more: the defaults */
-    uint8_t tcp;         /* enum nf_tcp_state */
-    uint8_t class;       /* enum nf_timeout that the timer was last set for */
-    uint8_t swapped;     /* the originator is end 1 of the key */
-    uint8_t side;        /* enum nf_side of the originator */
-    uint16_t zero;
-};
-
-struct fw {
-    struct nf_map *conns;
-    struct nf_wheel *wheel;
-    struct nf_fragments *fragments;
-    struct fw_rule *rules; /* [count + 2] */
-    uint32_t count;
-    uint32_t timeouts[NF_TIMEOUT_COUNT];
-};
-
-enum fw_counter {
-    FW_CREATED,
-    FW_EXPIRED,
-    FW_KNOWN,
-    FW_ALLOWED,
-    FW_RELATED,
-    FW_ARP,
-    FW_UNSUPPORTED,
-    FW_DENIED,
-    FW_INVALID,
-    FW_MALFORMED,
-    FW_FRAGMENT_UNKNOWN,
-    FW_FRAGMENTS_FULL,
-    FW_TABLE_FULL,
-};
+#define FW_ROWS 256u
 
 static const char *const fw_counters[] = {
     "connections_created",
@@ -85,24 +25,6 @@ static const char *const fw_counters[] = {
     NULL,
 };
 
-struct fw_look {
-    struct nf_flow_key key;
-    uint64_t hash;
-    bool keyed, swapped;
-};
-
-static const struct nf_flow_key *fw_key_of(const struct fw *fw, uint32_t slot)
-{
-    return nf_map_key(fw->conns, slot);
-}
-static const struct fw_conn *fw_conn_of(const struct fw *fw, uint32_t slot)
-{
-    return nf_map_value(fw->conns, slot);
-}
-static uint64_t fw_life(const struct fw *fw, uint8_t class)
-{
-    return fw->timeouts[class] * NF_SECOND;
-}
 static bool fw_has_ports(uint8_t proto)
 {
     return proto == NF_PROTO_TCP || proto == NF_PROTO_UDP || proto == NF_PROTO_ICMP;
@@ -110,55 +32,6 @@ static bool fw_has_ports(uint8_t proto)
 static bool fw_is_echo(const struct nf_packet *p)
 {
     return p->icmp_type == NF_ICMP_ECHO_REQUEST || p->icmp_type == NF_ICMP_ECHO_REPLY;
-}
-
-/* ---- connections ------------------------------------------------------------------------------- */
-
-static void fw_remove(const struct nf *nf, uint32_t slot)
-{
-    struct fw *fw = nf->state;
-    nf_wheel_cancel(nf, fw->wheel, slot);
-    nf_map_remove(nf, fw->conns, slot);
-}
-
-/* False: the table is full. */
-static bool fw_create(const struct nf *nf, const struct nf_packet *p, const struct fw_look *look,
-                      uint32_t rule, uint64_t now)
-{
-    struct fw *fw = nf->state;
-    uint32_t slot = nf_map_add(nf, fw->conns, &look->key);
-    if (slot == NF_NONE)
-        return false;
-    struct fw_conn *conn = NF_EDIT(nf, fw_conn_of(fw, slot));
-    conn->seen = now;
-    conn->packets[0] = 1;
-    conn->rule = (uint16_t)rule;
-    conn->tcp = p->proto == NF_PROTO_TCP ? nf_tcp_first(p->tcp_flags) : NF_TCP_NONE;
-    conn->class = nf_timeout_class(p->proto, conn->tcp);
-    conn->swapped = look->swapped;
-    conn->side = p->side;
-    nf_wheel_set(nf, fw->wheel, slot, now + fw_life(fw, conn->class));
-    nf_count(nf, FW_CREATED, 1);
-    return true;
-}
-
-/* One more packet. The timer is moved only when it would fire too late; early is harmless. */
-static void fw_touch(const struct nf *nf, const struct nf_packet *p, bool swapped, uint32_t slot,
-                     uint64_t now)
-{
-    struct fw *fw = nf->state;
-    struct fw_conn *conn = NF_EDIT(nf, fw_conn_of(fw, slot));
-    bool reply = swapped != conn->swapped;
-    conn->seen = now;
-    conn->packets[reply]++;
-    if (p->proto != NF_PROTO_TCP)
-        return;
-    conn->tcp = nf_tcp_next(conn->tcp, p->tcp_flags, reply);
-    uint8_t class = nf_timeout_class(NF_PROTO_TCP, conn->tcp);
-    if (class != conn->class) {
-        conn->class = class;
-        nf_wheel_set(nf, fw->wheel, slot, now + fw_life(fw, class));
-    }
 }
 
 /* ---- packets ----------------------------------------------------------------------------------- */
@@ -297,69 +170,12 @@ static void fw_process(struct nf *nf, struct nf_packet *const packets[], uint32_
         fw_one(nf, packets[i], &look[i], now);
 }
 
-static void fw_timers(struct nf *nf, uint64_t now)
-{
-    const struct fw_config *config = nf->config;
-    struct fw *fw = nf->state;
-    uint32_t due[FW_DUE];
-
-    for (unsigned round = 0; round < FW_ROUNDS; round++) {
-        uint32_t n = nf_wheel_due(nf, fw->wheel, now, due, FW_DUE);
-        for (uint32_t i = 0; i < n; i++) {
-            if (due[i] >= config->max_flows) {
-                nf_fragments_due(nf, fw->fragments, due[i]);
-                continue;
-            }
-            const struct fw_conn *conn = fw_conn_of(fw, due[i]);
-            uint64_t end = conn->seen + fw_life(fw, conn->class);
-            if (end > now) {
-                nf_wheel_set(nf, fw->wheel, due[i], end);
-            } else {
-                nf_map_remove(nf, fw->conns, due[i]);
-                nf_count(nf, FW_EXPIRED, 1);
-            }
-        }
-        if (n < FW_DUE)
-            break;
-    }
-}
-
 /* ---- making, showing, changing ----------------------------------------------------------------- */
 
 static int fw_check(void *c, struct ft_fault *fault)
 {
     struct fw_config *config = c;
     return fw_rules_read(&config->rules, config->path, fault);
-}
-
-static uint64_t fw_arena(const void *c)
-{
-    const struct fw_config *config = c;
-    return sizeof(struct fw) + FT_LINE + (config->rules.count + 2) * sizeof(struct fw_rule) +
-           nf_map_bytes(config->max_flows, sizeof(struct nf_flow_key), sizeof(struct fw_conn)) +
-           nf_wheel_bytes(config->max_flows + config->max_fragments) +
-           nf_fragments_bytes(config->max_fragments);
-}
-
-static int fw_make(struct nf *nf, struct ft_fault *fault)
-{
-    const struct fw_config *config = nf->config;
-    uint64_t bytes = (config->rules.count + 2) * sizeof(struct fw_rule);
-    struct fw *fw = ft_arena_alloc(nf->arena, sizeof(*fw));
-    if (!fw)
-        return ft_fail(fault, FT_EFULL, "firewall: arena full");
-    fw = NF_EDIT(nf, fw);
-    fw->conns = nf_map_make(nf, config->max_flows, sizeof(struct nf_flow_key), sizeof(struct fw_conn));
-    fw->wheel = nf_wheel_make(nf, config->max_flows + config->max_fragments, FW_TICK);
-    fw->fragments = nf_fragments_make(nf, config->max_fragments, fw->wheel, config->max_flows);
-    fw->rules = ft_arena_alloc(nf->arena, bytes);
-    if (!fw->conns || !fw->wheel || !fw->fragments || !fw->rules)
-        return ft_fail(fault, FT_EFULL, "firewall: arena full");
-    memcpy(nf_edit(nf, fw->rules, bytes), config->rules.list, bytes);
-    fw->count = config->rules.count;
-    memcpy(fw->timeouts, config->timeouts, sizeof(fw->timeouts));
-    nf->state = fw;
-    return FT_OK;
 }
 
 static void fw_show_rule(const struct fw *fw, struct nf_show *out, uint32_t i)
@@ -415,55 +231,6 @@ static bool fw_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
             fw_show_conn(fw, out, slot);
         *cursor += 1;
     }
-}
-
-/* "rule.3", "default.in", "default.out"; NF_NONE for anything else. */
-static uint32_t fw_named(const struct fw *fw, const char *key)
-{
-    uint32_t n;
-    if (strcmp(key, "default.in") == 0)
-        return fw->count;
-    if (strcmp(key, "default.out") == 0)
-        return fw->count + 1;
-    if (strncmp(key, "rule.", 5) == 0 && nf_number_parse(key + 5, 1, fw->count, &n))
-        return n - 1;
-    return NF_NONE;
-}
-
-static int fw_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
-{
-    struct fw *fw = nf->state;
-    uint32_t rule = fw_named(fw, key);
-    if (rule != NF_NONE) {
-        bool allow = strcmp(value, "allow") == 0;
-        if (!allow && strcmp(value, "deny") != 0)
-            return ft_fail(fault, FT_EINVAL, "%s=%s: expected allow or deny", key, value);
-        *NF_EDIT(nf, &fw->rules[rule].action) = allow ? FW_ALLOW : FW_DENY;
-        return FT_OK;
-    }
-    int class = nf_timeout_set(nf, fw->timeouts, key, value, fault);
-    if (class < 0)
-        return class;
-    /* It holds for all connections from now on, so their timers are set anew. */
-    for (uint32_t slot = 0; (slot = nf_map_next(fw->conns, slot)) != NF_NONE; slot++) {
-        const struct fw_conn *conn = fw_conn_of(fw, slot);
-        uint64_t end = conn->seen + fw_life(fw, conn->class);
-        if (conn->class == class)
-            nf_wheel_set(nf, fw->wheel, slot, end > now ? end : now);
-    }
-    return FT_OK;
-}
-
-static int fw_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
-{
-    struct fw *fw = nf->state;
-    (void)now;
-    if (key)
-        return ft_fail(fault, FT_ENOENT, "%s: expected no key: all connections are cleared", key);
-    for (uint32_t slot = 0; (slot = nf_map_next(fw->conns, slot)) != NF_NONE; slot++)
-        fw_remove(nf, slot);
-    nf_fragments_clear(nf, fw->fragments);
-    return FT_OK;
 }
 
 #define FW_AT(field) offsetof(struct fw_config, field)
