@@ -210,6 +210,21 @@ static int strike(struct nd_drill *d, const struct nd_sight *s, unsigned victim,
     return error;
 }
 
+/* Returns when the survivor went on, 0: it did not. */
+static uint64_t watch(struct nd_drill *d, unsigned survivor, struct nd_drill_run *r)
+{
+    bool alone = d->options.kind == ND_DRILL_STANDBY_KILL;
+    uint64_t over = 0;
+    if (r->failure[0] == 0)
+        over = alone ? nd_drill_await_alone(d, survivor, r) : nd_drill_await_takeover(d, survivor, r);
+    if (r->failure[0] != 0)
+        nd_drill_say(d, "%s", r->failure);
+    else
+        nd_drill_say(d, "%s %s after %.1f ms", r->survivor,
+                     alone ? "goes on alone" : "released its first packet", nd_drill_ms(r->at_ns, over));
+    return over;
+}
+
 int nd_drill_once(struct nd_drill *d, struct nd_drill_run *r, struct ft_fault *fault)
 {
     enum nd_drill_kind kind = d->options.kind;
@@ -231,11 +246,7 @@ int nd_drill_once(struct nd_drill *d, struct nd_drill_run *r, struct ft_fault *f
     add_baseline(d, nd_probe_now());
     error = strike(d, &s, victim, &process, r, fault);
     if (error == FT_OK) {
-        uint64_t over = kind == ND_DRILL_STANDBY_KILL ? nd_drill_await_alone(d, 1 - victim, r)
-                                                      : nd_drill_await_takeover(d, 1 - victim, r);
-        nd_drill_say(d, "%s %s after %.1f ms", r->survivor,
-                     kind == ND_DRILL_STANDBY_KILL ? "goes on alone" : "released",
-                     nd_drill_ms(r->at_ns, over));
+        uint64_t over = watch(d, 1 - victim, r);
         if (kind == ND_DRILL_HANG)
             wake(d, &process, victim, r);
         else if (here)

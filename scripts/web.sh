@@ -7,8 +7,10 @@
 #   web_files DIR SIZE…            DIR/files/0 … and their sums
 #   web_serve DIR                  nginx; its pid in DIR/nginx.pid
 #   web_fetch DIR OUT COUNT AT_A_TIME
-#                                  COUNT downloads; a line for each in DIR/results: "intact|broken INDEX HTTP CURL"
-#   web_count DIR [WORD]           lines so far, or those with that word
+#                                  COUNT downloads; a line for each in DIR/ended, and once it is checked in
+#                                  DIR/results: "intact|broken INDEX HTTP CURL"
+#   web_ended DIR                  how many have ended so far
+#   web_count DIR [WORD]           how many are checked so far, or those with that word
 #
 # Needs $root, $lab (scripts/lab) and $probe. OUT holds what is not checked yet: better in memory than on a disk.
 
@@ -85,11 +87,14 @@ web_fetch() {
     local dir=$1 out=$2
     mkdir -p "$out"
     : >"$dir/results"
+    : >"$dir/ended"
     web_list "$dir" "$out" "$3" >"$dir/curl.conf"
     # What curl writes out goes to its standard error, which is not buffered.
     "$lab" exec client curl -q --silent --no-progress-meter --parallel --parallel-max "$4" --parallel-immediate --config "$dir/curl.conf" \
         --write-out '%{stderr}done %{filename_effective} %{http_code} %{exitcode}\n' 2>&1 >/dev/null </dev/null |
-        web_check "$dir"
+        tee -a "$dir/ended" | web_check "$dir"
 }
 
-web_count() { grep -c "^${2:-}" "$1/results" 2>/dev/null || true; }
+web_lines() { [ -e "$1" ] && grep -c "^$2" "$1" || true; }
+web_ended() { web_lines "$1/ended" "done "; }
+web_count() { web_lines "$1/results" "${2:-}"; }
