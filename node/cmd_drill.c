@@ -218,7 +218,11 @@ static int repeat(struct nd_drill *drill, const struct nd_options *options, enum
     struct nd_drill_run *runs = calloc(options->repeat, sizeof *runs);
     struct ft_fault fault = {""};
     unsigned count = 0, bad = 0;
-    int error = runs == NULL ? ft_fail(&fault, FT_ENOMEM, "no memory") : FT_OK;
+    int error = FT_OK;
+    if (runs == NULL) {
+        fprintf(stderr, "understudy: no memory\n");
+        return ND_SOFTWARE;
+    }
     while (error == FT_OK && count < options->repeat && !interrupted) {
         error = nd_drill_once(drill, &runs[count], &fault);
         if (error == FT_OK)

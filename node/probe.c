@@ -136,7 +136,8 @@ static int make_table(struct nd_prober *p, struct ft_fault *fault)
     p->table = mmap(NULL, p->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p->table == MAP_FAILED) {
         p->table = NULL;
-        return ft_fail(fault, FT_ENOMEM, "probe: %zu bytes: %s", p->size, strerror(errno));
+        ft_fail(fault, FT_ENOMEM, "probe: %zu bytes: %s", p->size, strerror(errno));
+        return FT_ENOMEM;
     }
     p->slots = (struct nd_probe_slot *)(p->table + 1);
     p->arrivals = (_Atomic uint64_t *)(p->slots + slots);
@@ -168,7 +169,7 @@ int nd_probe_start(struct nd_prober **out, const struct nd_probe_options *option
     if (p == NULL)
         return ft_fail(fault, FT_ENOMEM, "probe: no memory");
     p->options = *options;
-    strcpy(p->address, options->address);
+    memcpy(p->address, options->address, strlen(options->address) + 1);
     error = make_table(p, fault);
     if (error == FT_OK && options->to != NULL) {
         p->server = start_child(p, serve);
