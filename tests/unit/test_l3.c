@@ -680,6 +680,17 @@ static struct nf_packet anything(uint64_t *x)
     case 1:
         p = echo(port, from, to, draw(x) % 4);
         break;
+    case 2: { /* a long header, and a protocol that nobody looks into */
+        uint8_t rest[60];
+        for (unsigned i = 0; i < sizeof(rest); i++)
+            rest[i] = (uint8_t)draw(x);
+        p = ipv4(port, from, to, draw(x) % 4, 47, rest, sizeof(rest));
+        frame[14] = 0x4f;
+        frame[24] = frame[25] = 0;
+        uint16_t sum = nf_checksum(frame + 14, 60);
+        memcpy(frame + 24, &sum, 2);
+        break;
+    }
     default:
         p = udp(port, from, to, draw(x) % 4);
     }
