@@ -156,13 +156,12 @@ static void fw_process(struct nf *nf, struct nf_packet *const packets[], uint32_
 
     for (uint32_t i = 0; i < n; i++) {
         const struct nf_packet *p = packets[i];
-        bool ports = fw_has_ports(p->proto);
         look[i].keyed = (p->flags & NF_P_IPV4) && !(p->flags & (NF_P_BAD | NF_P_LATER | NF_P_ICMP_ERROR)) &&
-                        (!ports || (p->flags & NF_P_L4)) && (p->proto != NF_PROTO_ICMP || fw_is_echo(p));
+                        (!fw_has_ports(p->proto) || (p->flags & NF_P_L4)) &&
+                        (p->proto != NF_PROTO_ICMP || fw_is_echo(p));
         if (!look[i].keyed)
             continue;
-        look[i].swapped = nf_flow_key_make(&look[i].key, p->proto, p->saddr, ports ? p->sport : 0, p->daddr,
-                                           ports ? p->dport : 0);
+        look[i].swapped = nf_flow_key_make(&look[i].key, p->proto, p->saddr, p->sport, p->daddr, p->dport);
         look[i].hash = nf_map_hash(fw->conns, &look[i].key);
         nf_map_prefetch(fw->conns, look[i].hash);
     }

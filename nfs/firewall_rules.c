@@ -75,7 +75,7 @@ static int read_ports(struct fw_words *w, struct fw_rule *rule, uint8_t *count)
     char text[256], *rest = text;
     if (!w->word || strlen(w->word) >= sizeof(text))
         return expected(w, what);
-    strcpy(text, w->word);
+    memcpy(text, w->word, strlen(w->word) + 1);
     while (rest) {
         uint32_t first, last;
         char *one = strsep(&rest, ","), *dash = strchr(one, '-');

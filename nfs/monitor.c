@@ -149,12 +149,10 @@ static void mon_process(struct nf *nf, struct nf_packet *const packets[], uint32
 
     for (uint32_t i = 0; i < n; i++) {
         const struct nf_packet *p = packets[i];
-        bool ports = (p->flags & NF_P_L4) && !(p->flags & NF_P_LATER);
         look[i].keyed = mon_classify(p, sums);
         if (!look[i].keyed)
             continue;
-        look[i].swapped = nf_flow_key_make(&look[i].key, p->proto, p->saddr, ports ? p->sport : 0, p->daddr,
-                                           ports ? p->dport : 0);
+        look[i].swapped = nf_flow_key_make(&look[i].key, p->proto, p->saddr, p->sport, p->daddr, p->dport);
         look[i].hash = nf_map_hash(mon->flows, &look[i].key);
         nf_map_prefetch(mon->flows, look[i].hash);
     }

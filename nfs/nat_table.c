@@ -68,17 +68,18 @@ uint32_t nat_create(const struct nf *nf, struct nf_packet *p, const struct nat_k
         nf_drop(nf, p, NAT_NO_MAPPING);
         return NF_NONE;
     }
+    if (nf_map_count(nat->flows) == config->max_flows) {
+        nf_drop(nf, p, NAT_TABLE_FULL);
+        return NF_NONE;
+    }
     uint32_t number = nf_pool_take(nf, nat->pool[proto]);
     if (number == NF_NONE) {
         nf_drop(nf, p, NAT_PORTS_EXHAUSTED);
         return NF_NONE;
     }
     uint32_t slot = nf_map_add(nf, nat->flows, key);
-    if (slot == NF_NONE) {
-        nf_pool_give(nf, nat->pool[proto], number);
-        nf_drop(nf, p, NAT_TABLE_FULL);
-        return NF_NONE;
-    }
+    FT_CHECK(slot != NF_NONE, "nat: no slot with %u of %u mappings", nf_map_count(nat->flows),
+             config->max_flows);
     struct nat_flow *flow = nat_edit(nf, slot);
     flow->seen = now;
     flow->packets = 1;

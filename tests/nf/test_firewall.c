@@ -89,6 +89,7 @@ static void test_rules(void)
     assert_false(pass(IN, 6, REMOTE, 1023, SITE, 22, HELP_SYN));
     assert_false(pass(IN, 6, HELP_IP(198, 51, 101, 0), 1024, SITE, 22, HELP_SYN));
     assert_false(pass(IN, 6, BAD, 1024, SITE, 22, HELP_SYN));
+    assert_false(pass(IN, 6, REMOTE, 1024, SITE + 1, 22, HELP_SYN));
     assert_false(pass(OUT, 6, HELP_IP(192, 0, 2, 255), 1024, REMOTE, 80, HELP_SYN));
     assert_true(pass(OUT, 17, SITE, 9, REMOTE, 9, 0)); /* default out */
     assert_false(pass(IN, 17, REMOTE, 8, SITE, 9, 0)); /* default in */
@@ -99,14 +100,14 @@ static void test_rules(void)
     assert_true(pass(OUT, 1, SITE, 6, REMOTE, 0, 13));
     assert_true(pass(IN, 47, REMOTE, 0, SITE, 0, 0));
     assert_false(pass(IN, 50, REMOTE, 0, SITE, 0, 0));
-    assert_int_equal(counter("denied"), 11);
+    assert_int_equal(counter("denied"), 12);
     assert_int_equal(counter("known"), 1);
     /* Rules and defaults with what they decided on, then six connections. */
     char text[16384];
     assert_int_equal(help_chain_show(&h, "firewall", text, sizeof(text)), 8 + 2 + 6);
     assert_non_null(strstr(text, "{\"rule\":\"1\",\"line\":2,\"action\":\"deny\",\"hits\":2}"));
     assert_non_null(strstr(text, "{\"rule\":\"2\",\"line\":4,\"action\":\"allow\",\"hits\":2}"));
-    assert_non_null(strstr(text, "{\"rule\":\"default.in\",\"line\":11,\"action\":\"deny\",\"hits\":7}"));
+    assert_non_null(strstr(text, "{\"rule\":\"default.in\",\"line\":11,\"action\":\"deny\",\"hits\":8}"));
     assert_non_null(strstr(text, "{\"rule\":\"default.out\",\"line\":12,\"action\":\"allow\",\"hits\":1}"));
 }
 
