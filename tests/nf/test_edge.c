@@ -349,6 +349,39 @@ static void test_translation(void **state)
     translate("echo-connections.pcap.gz", 500);
 }
 
+/* Without any capture: what the chain file says, and that firewall and monitor see the outside address alone.
+ */
+static void test_edge_by_hand(void **state)
+{
+    static char text[65536];
+    uint32_t site = HELP_IP(203, 0, 113, 1), host = HELP_IP(192, 168, 7, 8), web = HELP_IP(192, 0, 2, 80);
+    struct help_spec out = {.src = host, .dst = web, .sport = 999, .dport = 80, .proto = 6, .tcp = HELP_SYN};
+    struct help_spec back = {.src = web, .dst = site, .sport = 80, .proto = 6, .tcp = HELP_SYN | HELP_ACK};
+    struct help_spec ping = {.src = web, .dst = site, .sport = 5, .proto = 1, .type = 8};
+    struct help_seen seen;
+    (void)state;
+    help_chain_open_file(&h, "nfs/chains/edge.yaml", 1);
+    h.now = HELP_SECOND;
+    assert_true(help_chain_spec(&h, NF_INSIDE, &out, &seen));
+    assert_int_equal(seen.src, site);
+    back.dport = seen.sport;
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &back, &seen));
+    assert_int_equal(seen.dst, host);
+    assert_int_equal(seen.dport, 999);
+    back.sport = 81;
+    assert_false(help_chain_spec(&h, NF_OUTSIDE, &back, NULL));
+    assert_int_equal(help_chain_counter(&h, "firewall", "denied"), 1);
+    out.dport = 25;
+    assert_false(help_chain_spec(&h, NF_INSIDE, &out, NULL));
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &ping, NULL));
+    help_chain_show(&h, "firewall", text, sizeof(text));
+    assert_non_null(strstr(text, "\"from\":\"203.0.113.1:"));
+    assert_null(strstr(text, "192.168."));
+    help_chain_show(&h, "monitor", text, sizeof(text));
+    assert_non_null(strstr(text, "\"from\":\"203.0.113.1:"));
+    assert_null(strstr(text, "192.168."));
+}
+
 static int close_chain(void **state)
 {
     (void)state;
@@ -360,7 +393,8 @@ static int close_chain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_nat), CASE(test_firewall), CASE(test_monitor), CASE(test_edge_file), CASE(test_translation),
+        CASE(test_nat),       CASE(test_firewall),     CASE(test_monitor),
+        CASE(test_edge_file), CASE(test_edge_by_hand), CASE(test_translation),
     };
     return cmocka_run_group_tests_name("edge", tests, NULL, NULL);
 }
