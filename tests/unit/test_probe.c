@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The prober against an echo server that loses, repeats, changes and delays exactly what this file says; in a
+ * network namespace of the test's own.
+ */
+#define _GNU_SOURCE
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "node/probe.h"
+
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PORT 7107
+
+static void nap_ms(long ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
+
+static int own_network(void)
+{
+    struct ifreq r = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+    if (unshare(CLONE_NEWNET) < 0)
+        return -1;
+    int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), bad = ioctl(s, SIOCSIFFLAGS, &r);
+    close(s);
+    return bad;
+}
+
+/* The datagram's number as the server counts: it sees each once and in order, on lo. */
+static void answer(int s, unsigned number, uint8_t *bytes, size_t length, const struct sockaddr_in *to)
+{
+    unsigned times = 1;
+    static uint8_t late[2048];
+    if (number >= 100 && number < 110)
+        return; /* 10 lost */
+    if (number == 50)
+        times = 3; /* 2 duplicated */
+    if (number == 60)
+        bytes[40] ^= 1; /* 1 contradicted */
+    if (number == 70) {
+        memcpy(late, bytes, length); /* 1 reordered: it goes after the next */
+        return;
+    }
+    if (number == 250)
+        nap_ms(200); /* silence; then the socket's queue is answered */
+    for (unsigned i = 0; i < times; i++)
+        sendto(s, bytes, length, 0, (const struct sockaddr *)to, sizeof *to);
+    if (number == 71)
+        sendto(s, late, length, 0, (const struct sockaddr *)to, sizeof *to);
+}
+
+static pid_t start_server(void)
+{
+    pid_t child = fork();
+    if (child != 0)
+        return child;
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons(PORT), .sin_addr.s_addr = htonl(0x7f000001)};
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (bind(s, (struct sockaddr *)&at, sizeof at) < 0)
+        _exit(1);
+    for (unsigned number = 0;; number++) {
+        uint8_t bytes[2048];
+        struct sockaddr_in from;
+        socklen_t length = sizeof from;
+        ssize_t n = recvfrom(s, bytes, sizeof bytes, 0, (struct sockaddr *)&from, &length);
+        if (n == 64)
+            answer(s, number, bytes, (size_t)n, &from);
+    }
+}
+
+static void counts_what_the_server_did(void **unused)
+{
+    struct nd_probe_options o = {.address = "127.0.0.1", .port = PORT, .interval_us = 1000, .seconds = 5};
+    struct nd_prober *p;
+    struct ft_fault fault;
+    struct nd_probe_figures f;
+    (void)unused;
+    pid_t server = start_server();
+    nap_ms(50);
+    assert_int_equal(nd_probe_start(&p, &o, &fault), FT_OK);
+    uint64_t begin = nd_probe_now();
+    nap_ms(700);
+    nd_probe_stop(p, 300);
+    nd_probe_figures(p, 0, nd_probe_now(), &f);
+    assert_true(f.sent >= 500 && f.sent <= 720);
+    assert_int_equal(f.lost, 10);
+    assert_int_equal(f.received, f.sent - 10);
+    assert_int_equal(f.duplicated, 2);
+    assert_int_equal(f.contradicted, 1);
+    assert_int_equal(f.reordered, 1);
+    assert_int_equal(f.refused, 0);
+    nd_probe_figures(p, begin, begin + 600000000u, &f);
+    assert_true(f.silence_ms >= 199);
+    nd_probe_figures(p, begin, begin + 150000000u, &f);
+    assert_true(f.silence_ms < 199);
+    nd_probe_free(p);
+    kill(server, SIGKILL);
+    waitpid(server, NULL, 0);
+}
+
+static void serves_and_keeps_flows_busy(void **unused)
+{
+    struct nd_probe_options o = {.to = "",
+                                 .address = "127.0.0.1",
+                                 .port = PORT + 1,
+                                 .interval_us = 2000,
+                                 .flows = 5,
+                                 .flow_interval_us = 5000,
+                                 .seconds = 5};
+    struct nd_prober *p;
+    struct ft_fault fault;
+    struct nd_probe_figures f;
+    (void)unused;
+    assert_int_equal(nd_probe_start(&p, &o, &fault), FT_OK);
+    nap_ms(300);
+    nd_probe_stop(p, 100);
+    nd_probe_figures(p, 0, nd_probe_now() - 150000000u, &f);
+    assert_true(f.sent >= 50);
+    assert_int_equal(f.received, f.sent);
+    assert_int_equal(f.contradicted, 0);
+    assert_int_equal(f.flows, 5);
+    assert_int_equal(f.flows_broken, 0);
+    assert_true(f.flow_silence_ms >= 4 && f.flow_silence_ms < 100);
+    assert_true(f.flow_worst_ms >= f.flow_silence_ms);
+    nd_probe_free(p);
+}
+
+static void says_why_it_cannot_begin(void **unused)
+{
+    struct nd_probe_options good = {
+        .to = "", .address = "127.0.0.1", .port = 7109, .interval_us = 1000, .seconds = 1};
+    struct nd_probe_options o = good;
+    struct nd_prober *p;
+    struct ft_fault fault;
+    (void)unused;
+    o.from = "no-such-space";
+    assert_int_equal(nd_probe_start(&p, &o, &fault), FT_EIO);
+    assert_non_null(strstr(fault.text, "no-such-space"));
+    o = good;
+    o.address = "10.9.8.7"; /* of nobody here */
+    assert_int_equal(nd_probe_start(&p, &o, &fault), FT_EIO);
+    assert_non_null(strstr(fault.text, "10.9.8.7"));
+    o = good;
+    o.interval_us = 5;
+    assert_int_equal(nd_probe_start(&p, &o, &fault), FT_EINVAL);
+    o = good;
+    o.to = NULL; /* nobody listens: refused, not silently lost */
+    assert_int_equal(nd_probe_start(&p, &o, &fault), FT_OK);
+    nap_ms(50);
+    nd_probe_stop(p, 50);
+    struct nd_probe_figures f;
+    nd_probe_figures(p, 0, nd_probe_now(), &f);
+    assert_int_equal(f.received, 0);
+    assert_true(f.refused > 0);
+    nd_probe_free(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counts_what_the_server_did),
+        cmocka_unit_test(serves_and_keeps_flows_busy),
+        cmocka_unit_test(says_why_it_cannot_begin),
+    };
+    if (own_network() < 0) {
+        printf("1..0 # SKIP no permission for a network namespace\n");
+        return 0;
+    }
+    return cmocka_run_group_tests_name("probe", tests, NULL, NULL);
+}
