@@ -59,7 +59,8 @@ struct nf_param {
     const char *preset;         /* as written in YAML ("a, b" for lists, "" for none); NULL: required */
     const char *const *choices; /* NULL-terminated, for NF_CHOICE */
     const char *help;
-    bool own; /* NF_IPV4: the chain answers for this address on its outside interfaces (a NAT's outside address) */
+    bool own; /* NF_IPV4: the chain answers for this address on its outside interfaces (a NAT's outside
+                 address) */
 };
 
 /* ---- modules ----------------------------------------------------------------------------------- */

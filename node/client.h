@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The asking side of the control socket: one JSON object a line, one JSON object back. Used by every subcommand but run.
+ * The asking side of the control socket: one JSON object a line, one JSON object back. Used by every
+ * subcommand but run.
  */
 #ifndef NODE_CLIENT_H
 #define NODE_CLIENT_H
@@ -22,8 +23,8 @@ enum nd_exit {
 };
 
 /*
- * Sends `request` (borrowed) to the node listening at `path` and waits at most `timeout_ms` for the answer (a new reference).
- * FT_ENOENT: nobody listens, FT_EPERM, FT_EIO: no answer in time, FT_EMALFORMED.
+ * Sends `request` (borrowed) to the node listening at `path` and waits at most `timeout_ms` for the answer (a
+ * new reference). FT_ENOENT: nobody listens, FT_EPERM, FT_EIO: no answer in time, FT_EMALFORMED.
  */
 int nd_ask(const char *path, const json_t *request, int timeout_ms, json_t **answer, struct ft_fault *fault);
 

@@ -22,6 +22,11 @@ static int print_json(struct nd_pair *pair)
 
 static void print_silence(const struct nd_pair *pair)
 {
+    if (pair->error[0] && pair->error[1]) {
+        fprintf(stderr, "understudy: no node answers: node %s: %s; node %s: %s\n", pair->config->node[0].name,
+                pair->why[0].text, pair->config->node[1].name, pair->why[1].text);
+        return;
+    }
     for (unsigned i = 0; i < ND_NODES; i++)
         if (pair->error[i])
             fprintf(stderr, "understudy: node %s: %s\n", pair->config->node[i].name, pair->why[i].text);

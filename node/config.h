@@ -35,17 +35,19 @@ struct nd_timing { /* all ms; lease < detect < promote_within < solo_after (desi
     uint32_t heartbeat_ms, lease_ms, detect_ms, promote_within_ms, solo_after_ms;
     uint32_t resync_deadline_ms; /* a resync that takes longer has failed */
     uint32_t resync_mbps;        /* rate limit of base lines, megabyte per second */
-    uint32_t start_alone_ms;     /* a configured primary at view 0 that meets nobody starts alone after this; 0: never */
+    uint32_t start_alone_ms; /* a configured primary at view 0 that meets nobody starts alone after this; 0:
+                                never */
 };
 
 struct nd_node {
     char name[32];
     uint32_t role; /* enum nd_role: counts only when both nodes are at view 0 */
-    char port[NF_PORTS_MAX][128]; /* vdev string ("net_af_packet0,iface=in0") or PCI address, by the chain's interface */
-    char host[ND_HOST_MAX];       /* replication address, numeric IPv4 */
+    char port[NF_PORTS_MAX]
+             [128]; /* vdev string ("net_af_packet0,iface=in0") or PCI address, by the chain's interface */
+    char host[ND_HOST_MAX]; /* replication address, numeric IPv4 */
     uint16_t tcp_port;
-    char control[108]; /* unix socket path */
-    char state[192];   /* directory for the view file; default: the control path's directory */
+    char control[108];        /* unix socket path */
+    char state[192];          /* directory for the view file; default: the control path's directory */
     char eal[ND_EAL_MAX][64]; /* further EAL arguments */
     uint32_t eals;
     uint32_t mbufs;     /* of the packet pool */
@@ -54,7 +56,8 @@ struct nd_node {
     bool realtime; /* try a real-time priority for the replicator */
 };
 
-struct nd_probe { /* for drills: an echo probe across the chain, both ends in network namespaces of this machine */
+struct nd_probe { /* for drills: an echo probe across the chain, both ends in network namespaces of this
+                     machine */
     char from[64], to[64]; /* namespaces; "" for none */
     char address[48];
     uint16_t port;
@@ -67,7 +70,7 @@ struct nd_config {
     struct nd_protect protect;
     struct nd_timing timing;
     struct nd_node node[ND_NODES];
-    uint32_t nodes; /* 0: a chain file; else 2 */
+    uint32_t nodes;       /* 0: a chain file; else 2 */
     char modules[8][192]; /* shared objects with NFs from outside the tree, loaded before the chain is read */
     uint32_t module_count;
     bool drill_permit; /* a peer may ask this pair's nodes to kill themselves */

@@ -1,0 +1,99 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The command line without a running pair: usage, check, exit codes, one line for each mistake. As TAP.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+understudy=${UNDERSTUDY:-build/understudy}
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+
+number=0
+# t NAME CODE OUT ERR ARGUMENTS...: the exit code, and patterns (grep -E) for stdout and stderr. "" is: nothing at all.
+t() {
+    local name=$1 code=$2 out=$3 err=$4 got problem=
+    shift 4
+    "$understudy" "$@" >"$dir/out" 2>"$dir/err" </dev/null
+    got=$?
+    [ "$got" = "$code" ] || problem="exit code $got, expected $code"
+    match out "$out" || problem="$problem; stdout does not match $out"
+    match err "$err" || problem="$problem; stderr does not match $err"
+    if [ "$code" -ge 64 ] && [ "$(wc -l <"$dir/err")" != 1 ]; then
+        problem="$problem; not one line on stderr"
+    fi
+    number=$((number + 1))
+    if [ -z "$problem" ]; then
+        echo "ok $number - $name"
+    else
+        echo "not ok $number - $name"
+        echo "# $problem"
+        sed 's/^/# stdout: /' "$dir/out" | head -n 5
+        sed 's/^/# stderr: /' "$dir/err" | head -n 5
+    fi
+}
+match() {
+    if [ -z "$2" ]; then
+        [ ! -s "$dir/$1" ]
+    else
+        grep -qE -- "$2" "$dir/$1"
+    fi
+}
+
+[ -x "$understudy" ] || { echo "1..0 # SKIP no $understudy: make"; exit 0; }
+
+cp nfs/chains/edge.yaml nfs/chains/*.rules "$dir/" 2>/dev/null
+cat >"$dir/pair.yaml" <<END
+chain: {name: edge, nfs: [monitor]}
+interfaces:
+  - {name: in, side: inside, address: 10.0.0.1/24}
+  - {name: out, side: outside, address: 198.51.100.2/24}
+nodes:
+  a: {role: primary, ports: {in: net_null0, out: net_null1}, replication: "127.0.0.1:7001", control: a.sock}
+  b: {role: standby, ports: {in: net_null0, out: net_null1}, replication: "127.0.0.1:7002", control: b.sock}
+END
+sed 's/role: standby/role: standbye/' "$dir/pair.yaml" >"$dir/bad.yaml"
+pair=$dir/pair.yaml
+
+hint='see understudy --help\)$'
+t "no subcommand" 64 "" "^understudy: no subcommand \($hint"
+t "unknown subcommand" 64 "" "unknown subcommand \"frobnicate\" \($hint" frobnicate
+t "a subcommand of another version" 64 "" 'unknown subcommand "replay"' replay -c "$pair"
+t "help" 0 '^usage: understudy SUBCOMMAND' "" --help
+t "help of a subcommand" 0 '^usage: understudy status -c FILE' "" status --help
+t "version" 0 '^understudy [0-9]+\.[0-9]+\.[0-9]+$' "" --version
+
+t "check without a file" 64 "" "^understudy check: no configuration, expected -c FILE \($hint" check
+t "option without its value" 64 "" 'option -c without a value' check -c
+t "unknown option" 64 "" 'unknown option --colour' check -c "$pair" --colour
+t "option of another subcommand" 64 "" 'unknown option -n' check -c "$pair" -n a
+t "option twice" 64 "" 'option -c twice' check -c "$pair" -c "$pair"
+t "another output" 64 "" '-o xml, expected -o json' check -c "$pair" -o xml
+t "argument too many" 64 "" 'unexpected argument "more"' check -c "$pair" more
+t "show without NF" 64 "" 'too few arguments, expected NF' show -c "$pair"
+t "set without a value" 64 "" 'packets, expected KEY=VALUE' set -c "$pair" monitor packets
+t "set without a key" 64 "" 'expected KEY=VALUE' set -c "$pair" monitor =1
+t "a node that is not in the file" 64 "" 'no node "c" in this file, expected a or b' status -c "$pair" -n c
+
+t "check a pair" 0 "^$dir/pair.yaml: ok: chain edge \(monitor\), 1 lane, nodes a, b$" "" check -c "$pair"
+t "check a pair, JSON" 0 '"ok":true,"chain":"edge".*"nodes":\["a","b"\]' "" check -c "$pair" -o json
+t "check the edge chain" 0 "ok: chain edge \(nat, firewall, monitor\), 1 lane$" "" check -c "$dir/edge.yaml"
+t "check what is not there" 65 "" "^$dir/none.yaml: cannot be opened" check -c "$dir/none.yaml"
+t "check a mistake" 65 "" "^$dir/bad.yaml:7: node b role is standbye, expected primary or standby$" check -c "$dir/bad.yaml"
+t "check a mistake, JSON" 65 '"ok":false,"error":".*bad.yaml:7: ' "^$dir/bad.yaml:7: " check -c "$dir/bad.yaml" -o json
+t "status with a mistake in the file" 65 "" "^$dir/bad.yaml:7: " status -c "$dir/bad.yaml"
+t "status of a chain file" 65 "" 'no nodes in this file, expected a pair file' status -c "$dir/edge.yaml"
+
+t "status of one node, nobody answers" 69 "" "node a: $dir/a.sock: no node listens" status -c "$pair" -n a
+t "status, nobody answers" 69 "" "^understudy: no node answers: node a: .*; node b: .*no node listens" status -c "$pair"
+for command in verify promote drain resync failback; do
+    t "$command, nobody answers" 69 "" 'no node listens' $command -c "$pair"
+done
+t "show, nobody answers" 69 "" 'no node listens' show -c "$pair" monitor
+t "set, nobody answers" 69 "" 'no node listens' set -c "$pair" monitor a=b
+t "clear, nobody answers" 69 "" 'no node listens' clear -c "$pair" monitor
+t "clear at one node, nobody answers" 69 "" 'node b: .*no node listens' clear -c "$pair" -n b monitor key
+
+"$understudy" --help >/dev/full 2>"$dir/err"
+code=$?
+number=$((number + 1))
+if [ "$code" = 70 ] && grep -q 'cannot write' "$dir/err"; then echo "ok $number - a full disk is noticed"; else echo "not ok $number - a full disk is noticed"; fi
+echo "1..$number"
