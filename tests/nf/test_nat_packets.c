@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the NAT does to packets that are not plain: ICMP echo and errors, fragments, tags, options, strangers.
+ */
+#include "tests/nf/help_chain.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <string.h>
+
+#define OUTSIDE   HELP_IP(203, 0, 113, 1)
+#define HOST      HELP_IP(10, 1, 2, 3)
+#define REMOTE    HELP_IP(198, 51, 100, 7)
+#define OTHER     HELP_IP(198, 51, 100, 8)
+#define NAT(more) "    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1" more " }\n"
+
+static struct help_chain h;
+
+static uint64_t counter(const char *name)
+{
+    return help_chain_counter(&h, "nat", name);
+}
+static void wait_tenths(unsigned tenths)
+{
+    help_chain_idle(&h, h.now + tenths * (HELP_SECOND / 10));
+}
+static uint64_t live(void)
+{
+    return counter("mappings_created") - counter("mappings_expired");
+}
+
+static bool out_udp(uint16_t sport, uint16_t *port)
+{
+    struct help_seen s;
+    struct help_spec spec = {
+        .src = HOST, .dst = REMOTE, .sport = sport, .dport = 53, .proto = 17, .payload = 9};
+    bool passed = help_chain_spec(&h, NF_INSIDE, &spec, &s);
+    if (port)
+        *port = s.sport;
+    return passed;
+}
+
+static void test_ping(void)
+{
+    struct help_seen s;
+    struct help_spec ping = {.src = HOST, .dst = REMOTE, .sport = 77, .proto = 1, .type = 8, .payload = 56};
+    struct help_spec pong = {.src = REMOTE, .dst = OUTSIDE, .proto = 1, .type = 0, .payload = 56};
+    assert_true(help_chain_spec(&h, NF_INSIDE, &ping, &s));
+    assert_int_equal(s.src, OUTSIDE);
+    pong.sport = s.sport;
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &pong, &s));
+    assert_int_equal(s.dst, HOST);
+    assert_int_equal(s.sport, 77);
+    pong.src = OTHER;
+    assert_false(help_chain_spec(&h, NF_OUTSIDE, &pong, &s));
+    /* A ping of the outside address is the chain's own to answer, mapped identifier or not. */
+    pong.type = 8;
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &pong, &s));
+    assert_int_equal(s.dst, OUTSIDE);
+    assert_int_equal(counter("own_echo"), 1);
+    wait_tenths(600);
+    assert_int_equal(live(), 0);
+}
+
+/* Host unreachable from a router on the way, quoting what left here: for the host it quotes its own packet.
+ */
+static void test_error_inward(void)
+{
+    uint8_t sent[HELP_FRAME_MAX], error[HELP_FRAME_MAX];
+    struct help_seen s;
+    static const uint8_t protos[] = {6, 17, 1};
+    for (unsigned i = 0; i < 3; i++) {
+        struct help_spec spec = {.src = HOST,
+                                 .dst = REMOTE,
+                                 .sport = 500,
+                                 .dport = 80,
+                                 .proto = protos[i],
+                                 .tcp = HELP_SYN,
+                                 .type = 8,
+                                 .payload = 30};
+        uint32_t len = help_frame(&spec, sent);
+        assert_false(help_chain_send(&h, NF_INSIDE, sent, len).drop);
+        help_see(sent, len, &s);
+        for (unsigned whole = 0; whole < 2; whole++) {
+            struct help_spec e = {.src = OTHER,
+                                  .dst = OUTSIDE,
+                                  .proto = 1,
+                                  .type = 3,
+                                  .code = 1,
+                                  .inner = sent + s.l3,
+                                  .inner_len = (uint16_t)(whole ? s.end - s.l3 : 28)};
+            uint32_t elen = help_frame(&e, error);
+            assert_false(help_chain_send(&h, NF_OUTSIDE, error, elen).drop);
+            assert_null(help_checksums(error, elen));
+            struct help_seen outer, quoted;
+            help_see(error, elen, &outer);
+            assert_int_equal(outer.dst, HOST);
+            assert_int_equal(outer.src, OTHER);
+            /* The quoted packet, put behind an Ethernet header, is the one the host sent. */
+            uint8_t inner[HELP_FRAME_MAX] = {[12] = 8};
+            memcpy(inner + 14, error + outer.l4 + 8, elen - outer.l4 - 8);
+            help_see(inner, 14 + elen - outer.l4 - 8, &quoted);
+            assert_int_equal(quoted.src, HOST);
+            assert_int_equal(quoted.dst, REMOTE);
+            assert_int_equal(quoted.sport, 500);
+        }
+    }
+    assert_int_equal(counter("icmp_errors_translated"), 6);
+}
+
+/* Errors that quote what never left, or came from another remote end, do not come in. */
+static void test_error_refused(void)
+{
+    uint8_t inner[HELP_FRAME_MAX];
+    uint16_t port;
+    assert_true(out_udp(500, &port));
+    struct help_spec quoted = {.src = OUTSIDE, .dst = OTHER, .sport = port, .dport = 53, .proto = 17};
+    struct help_spec error = {.src = OTHER, .dst = OUTSIDE, .proto = 1, .type = 3, .code = 3};
+    help_frame(&quoted, inner);
+    error.inner = inner + 14;
+    error.inner_len = 28;
+    assert_false(help_chain_spec(&h, NF_OUTSIDE, &error, NULL));
+    assert_int_equal(counter("wrong_remote"), 1);
+    quoted.dst = REMOTE;
+    quoted.sport = (uint16_t)(port + 1);
+    help_frame(&quoted, inner);
+    assert_false(help_chain_spec(&h, NF_OUTSIDE, &error, NULL));
+    assert_int_equal(counter("no_mapping"), 1);
+    error.src = HOST;
+    error.dst = REMOTE;
+    assert_false(help_chain_spec(&h, NF_INSIDE, &error, NULL));
+    assert_int_equal(counter("no_mapping"), 2);
+}
+
+/* Port unreachable from the host about a reply that came in: outside it must quote the outside address. */
+static void test_error_outward(void)
+{
+    uint8_t reply[HELP_FRAME_MAX], error[HELP_FRAME_MAX];
+    uint16_t port;
+    struct help_seen s, outer, quoted;
+    assert_true(out_udp(500, &port));
+    struct help_spec spec = {
+        .src = REMOTE, .dst = OUTSIDE, .sport = 53, .dport = port, .proto = 17, .payload = 40};
+    uint32_t len = help_frame(&spec, reply);
+    assert_false(help_chain_send(&h, NF_OUTSIDE, reply, len).drop);
+    help_see(reply, len, &s);
+    assert_int_equal(s.dst, HOST);
+    struct help_spec e = {.src = HOST,
+                          .dst = REMOTE,
+                          .proto = 1,
+                          .type = 3,
+                          .code = 3,
+                          .inner = reply + s.l3,
+                          .inner_len = (uint16_t)(s.end - s.l3)};
+    uint32_t elen = help_frame(&e, error);
+    assert_false(help_chain_send(&h, NF_INSIDE, error, elen).drop);
+    assert_null(help_checksums(error, elen));
+    help_see(error, elen, &outer);
+    assert_int_equal(outer.src, OUTSIDE);
+    assert_int_equal(outer.dst, REMOTE);
+    uint8_t inner[HELP_FRAME_MAX] = {[12] = 8};
+    memcpy(inner + 14, error + outer.l4 + 8, elen - outer.l4 - 8);
+    help_see(inner, 14 + elen - outer.l4 - 8, &quoted);
+    assert_int_equal(quoted.dst, OUTSIDE);
+    assert_int_equal(quoted.dport, port);
+    assert_int_equal(quoted.src, REMOTE);
+    assert_int_equal(quoted.sport, 53);
+}
+
+static void test_fragments(void)
+{
+    struct help_seen s;
+    struct help_spec first = {.src = HOST,
+                              .dst = REMOTE,
+                              .sport = 9,
+                              .dport = 53,
+                              .proto = 17,
+                              .ip_id = 77,
+                              .fragment = HELP_MORE,
+                              .payload = 40};
+    struct help_spec later = first;
+    later.fragment = 6;
+    assert_false(help_chain_spec(&h, NF_INSIDE, &later, NULL)); /* overtook its first one */
+    assert_int_equal(counter("fragment_unknown"), 1);
+    assert_true(help_chain_spec(&h, NF_INSIDE, &first, &s));
+    uint16_t port = s.sport;
+    assert_true(help_chain_spec(&h, NF_INSIDE, &later, &s));
+    assert_int_equal(s.src, OUTSIDE);
+    assert_int_equal(s.fragment, 6);
+    /* The answer comes in fragments too, in the same way and with an identification of its own. */
+    struct help_spec back = {.src = REMOTE,
+                             .dst = OUTSIDE,
+                             .sport = 53,
+                             .dport = port,
+                             .proto = 17,
+                             .ip_id = 78,
+                             .fragment = HELP_MORE,
+                             .payload = 40};
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
+    assert_int_equal(s.dport, 9);
+    back.fragment = HELP_MORE | 6;
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
+    assert_int_equal(s.dst, HOST);
+    back.ip_id = 79;
+    assert_false(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
+    wait_tenths(299);
+    back.ip_id = 78;
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
+    wait_tenths(1); /* 30 s after the first one */
+    assert_false(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
+    assert_false(help_chain_spec(&h, NF_INSIDE, &later, &s));
+}
+
+static void test_tags_and_options(void)
+{
+    for (uint8_t tags = 0; tags <= 2; tags++)
+        for (uint8_t options = 0; options <= 10; options += 5) {
+            struct help_seen s;
+            struct help_spec spec = {.src = HOST,
+                                     .dst = REMOTE,
+                                     .sport = 9,
+                                     .dport = 80,
+                                     .proto = 6,
+                                     .tcp = HELP_SYN,
+                                     .tags = tags,
+                                     .options = options,
+                                     .payload = 11};
+            assert_true(help_chain_spec(&h, NF_INSIDE, &spec, &s));
+            assert_int_equal(s.src, OUTSIDE);
+            assert_int_equal(s.l3, 14 + 4 * tags);
+        }
+    assert_int_equal(live(), 1);
+}
+
+static void test_others(void)
+{
+    struct help_seen s;
+    struct help_spec gre = {.src = HOST, .dst = REMOTE, .proto = 47, .payload = 40};
+    struct help_spec stranger = {.src = OTHER, .dst = REMOTE, .sport = 5, .dport = 6, .proto = 17};
+    struct help_spec passing = {.src = REMOTE, .dst = OTHER, .sport = 5, .dport = 6, .proto = 17};
+    struct help_spec hairpin = {.src = HOST, .dst = OUTSIDE, .sport = 5, .dport = 6, .proto = 17};
+    uint8_t frame[HELP_FRAME_MAX] = {[12] = 0x86, [13] = 0xdd},
+            arp[42] = {[12] = 8, [13] = 6, 0, 1, 8, 0, 6, 4};
+    assert_false(help_chain_spec(&h, NF_INSIDE, &gre, NULL));
+    assert_true(help_chain_send(&h, NF_INSIDE, frame, 64).drop);
+    assert_int_equal(counter("unsupported"), 2);
+    assert_false(help_chain_send(&h, NF_INSIDE, arp, sizeof(arp)).drop);
+    assert_false(help_chain_spec(&h, NF_INSIDE, &stranger, NULL));
+    assert_int_equal(counter("not_inside"), 1);
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &passing, &s));
+    assert_int_equal(s.dst, OTHER);
+    assert_int_equal(counter("not_ours"), 1);
+    assert_false(help_chain_spec(&h, NF_INSIDE, &hairpin, NULL));
+    assert_int_equal(counter("hairpin"), 1);
+    uint32_t len = help_frame(&hairpin, frame);
+    frame[14 + 10] ^= 1;
+    assert_true(help_chain_send(&h, NF_INSIDE, frame, len).drop);
+    assert_int_equal(counter("malformed"), 1);
+    help_chain_close(&h);
+    help_chain_open(&h, NAT(", unsupported: pass"), NULL, 1);
+    assert_true(help_chain_spec(&h, NF_INSIDE, &gre, &s));
+    assert_int_equal(s.src, HOST);
+    assert_true(help_chain_spec(&h, NF_INSIDE, &stranger, &s));
+    assert_int_equal(s.src, OTHER);
+    assert_int_equal(counter("not_inside"), 1);
+}
+
+/* The audit's handler must be set inside the test: cmocka sets its own before each. */
+static void in_nat(void **test)
+{
+    help_chain_open(&h, NAT(", ports: 1024-1033, max_flows: 16"), NULL, 1);
+    h.now = HELP_SECOND;
+    ((void (*)(void)) * test)();
+}
+
+static int close_nat(void **test)
+{
+    (void)test;
+    help_chain_close(&h);
+    return 0;
+}
+
+/* clang-format off */
+#define CASE(f) {#f, in_nat, NULL, close_nat, (void *)f}
+/* clang-format on */
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_ping),      CASE(test_error_inward),     CASE(test_error_refused), CASE(test_error_outward),
+        CASE(test_fragments), CASE(test_tags_and_options), CASE(test_others),
+    };
+    return cmocka_run_group_tests_name("nat packets", tests, NULL, NULL);
+}
