@@ -26,7 +26,8 @@ void nf_module_register(const struct nf_module *module)
                 module_count == MODULES_MAX ? "too many modules" : "another module has this name");
         return;
     }
-    memmove(&modules[at + 1], &modules[at], (module_count - at) * sizeof(modules[0]));
+    for (unsigned i = module_count; i > at; i--)
+        modules[i] = modules[i - 1];
     modules[at] = module;
     module_count++;
 }
