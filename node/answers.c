@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the control socket answers. Runs on the node's main thread; asks lanes through their question, the
+ * replicator through its words, and waits a bounded while where the answer is an effect.
+ */
+#include "nflib/chain.h"
+#include "node/running.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define ROWS_CAP    (256u << 10)
+#define LANE_MS     2000
+#define HANDOVER_MS 5000
+#define VERIFY_MS   10000
+
+static json_t *fail(const char *code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static json_t *fail(const char *code, const char *fmt, ...)
+{
+    char text[300];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    return json_pack("{s:{s:s,s:s}}", "error", "code", code, "text", text);
+}
+
+static void nap(void)
+{
+    nanosleep(&(struct timespec){0, 200000}, NULL);
+}
+
+static enum ft_state state_of(struct nd_running *r, struct rp_status *s)
+{
+    rp_status(r->replicator, s);
+    return s->core.state;
+}
+
+static const char *text_of(const json_t *request, const char *key)
+{
+    return json_string_value(json_object_get(request, key));
+}
+
+/* ---- lanes ------------------------------------------------------------------------------------- */
+
+static json_t *ask_lane(struct nd_running *r, enum nd_ask_kind kind)
+{
+    atomic_store_explicit(&r->question.asked, kind, memory_order_release);
+    for (int i = 0; i < LANE_MS * 5; i++) {
+        if (atomic_load_explicit(&r->question.asked, memory_order_acquire) == ND_ASK_NONE)
+            return r->question.error ? fail(ft_error_name(r->question.error), "%s", r->question.fault.text)
+                                     : NULL;
+        nap();
+    }
+    /* Take it back, unless the lane is at it just now. */
+    int expected = kind;
+
+    if (!atomic_compare_exchange_strong(&r->question.asked, &expected, ND_ASK_NONE))
+        return r->question.error ? fail(ft_error_name(r->question.error), "%s", r->question.fault.text)
+                                 : NULL;
+    return fail("busy", "the lane does not answer: it has no room to run a burst");
+}
+
+static json_t *show(struct nd_running *r, const json_t *request)
+{
+    const char *nf = text_of(request, "nf");
+    struct nd_question *q = &r->question;
+    json_t *error, *rows;
+
+    if (!nf || strlen(nf) >= sizeof(q->text))
+        return fail("invalid", "show needs the name of an NF");
+    snprintf(q->text, sizeof(q->text), "%s", nf);
+    q->cursor = (uint64_t)json_integer_value(json_object_get(request, "cursor"));
+    q->fault.text[0] = '\0';
+    error = ask_lane(r, ND_ASK_SHOW);
+    if (error)
+        return error;
+    rows = json_loadb(q->out, q->len, 0, NULL);
+    if (!rows)
+        return fail("malformed", "'%s' shows what is no JSON", nf);
+    return json_pack("{s:o,s:o}", "rows", rows, "next",
+                     q->more ? json_integer((json_int_t)q->cursor) : json_null());
+}
+
+static json_t *change(struct nd_running *r, const json_t *request, bool set)
+{
+    const char *nf = text_of(request, "nf"), *key = text_of(request, "key"),
+               *value = text_of(request, "value");
+    struct nd_question *q = &r->question;
+    json_t *error;
+    int n;
+
+    if (!nf || (set && (!key || !value)))
+        return fail("invalid", set ? "set needs nf, key and value" : "clear needs nf");
+    if (set)
+        n = snprintf(q->text, sizeof(q->text), "set %s %s=%s", nf, key, value);
+    else
+        n = snprintf(q->text, sizeof(q->text), key ? "clear %s %s" : "clear %s", nf, key);
+    if (n >= (int)sizeof(q->text) || strpbrk(q->text, "\n\r"))
+        return fail("invalid", "the change is too long for one line of %zu bytes", sizeof(q->text) - 1);
+    q->fault.text[0] = '\0';
+    error = ask_lane(r, ND_ASK_COMMAND);
+    return error ? error : json_pack("{s:b,s:s}", "done", 1, "change", q->text);
+}
+
+/* ---- the pair ---------------------------------------------------------------------------------- */
+
+static json_t *verify(struct nd_running *r)
+{
+    struct rp_status *s = malloc(sizeof(*s));
+    uint64_t burst, expected, got, before = 0, floor = atomic_load(&r->shared[0].closed);
+    char here[24], there[24];
+    bool any = rp_verdict(r->replicator, &before, &expected, &got);
+
+    if (!s || state_of(r, s) != FT_PROTECTED) {
+        json_t *error = fail("busy", "not protected (%s): there is nothing to compare with",
+                             s ? ft_state_name(s->core.state) : "?");
+
+        free(s);
+        return error;
+    }
+    atomic_fetch_add(&r->shared[0].digest, 1);
+    for (int i = 0; i < VERIFY_MS * 5; i++, nap()) {
+        if (!rp_verdict(r->replicator, &burst, &expected, &got) || (any && burst == before) || burst <= floor)
+            continue;
+        snprintf(here, sizeof(here), "%016lx", expected);
+        snprintf(there, sizeof(there), "%016lx", got);
+        json_t *o =
+            json_pack("{s:b,s:{s:s,s:s},s:I}", "equal", expected == got, "digests",
+                      r->config->node[r->self].name, here, s->core.peer.name, there, "at", (json_int_t)burst);
+        free(s);
+        return o;
+    }
+    free(s);
+    return fail("input/output", "the standby gave no digest within %d s", VERIFY_MS / 1000);
+}
+
+static bool primary(enum ft_state state)
+{
+    return state == FT_SOLO || state == FT_PROTECTED || state == FT_DEGRADED;
+}
+
+/* Waits until this node is (or is no longer) primary. */
+static bool becomes(struct nd_running *r, struct rp_status *s, bool wanted)
+{
+    for (int i = 0; i < HANDOVER_MS * 5; i++, nap())
+        if (primary(state_of(r, s)) == wanted && s->core.hand == FT_HAND_NONE)
+            return true;
+    return false;
+}
+
+static json_t *hand_over(struct nd_running *r, bool back)
+{
+    struct rp_status s;
+
+    if (state_of(r, &s) != FT_PROTECTED)
+        return fail("busy", "%s: only a PROTECTED primary can hand over", ft_state_name(s.core.state));
+    if (back && r->config->node[r->self].role == ND_ROLE_PRIMARY)
+        return fail("busy", "node %s is the file's primary already", r->config->node[r->self].name);
+    rp_tell(r->replicator, FT_TOLD_HANDOVER);
+    if (!becomes(r, &s, false))
+        return fail("busy", "the handover did not happen: %s", s.core.why);
+    return json_pack("{s:b,s:I}", "done", 1, "view", (json_int_t)s.core.view);
+}
+
+static json_t *promote(struct nd_running *r)
+{
+    struct rp_status s;
+
+    if (primary(state_of(r, &s)))
+        return fail("busy", "node %s is primary already", r->config->node[r->self].name);
+    if (s.core.state != FT_READY && (s.core.state != FT_JOINING || s.core.peer.known))
+        return fail("busy", "%s: only a READY standby, or a JOINING node that meets nobody, can be promoted",
+                    ft_state_name(s.core.state));
+    for (int i = 0; i < HANDOVER_MS * 5; i++, nap()) {
+        if (i % 250 == 0) /* the lease may have to run out first */
+            rp_tell(r->replicator, FT_TOLD_PROMOTE);
+        if (primary(state_of(r, &s)))
+            return json_pack("{s:b,s:I}", "done", 1, "view", (json_int_t)s.core.view);
+    }
+    return fail("busy", "not promoted: %s", s.core.why);
+}
+
+static json_t *resync(struct nd_running *r)
+{
+    struct rp_status s;
+
+    if (!primary(state_of(r, &s)) || !s.core.peer.known)
+        return fail("busy", "%s: only a primary with a connected peer can resync it",
+                    ft_state_name(s.core.state));
+    rp_tell(r->replicator, FT_TOLD_RESYNC);
+    return json_pack("{s:b}", "done", 1);
+}
+
+static json_t *drill(struct nd_running *r, const json_t *request)
+{
+    const char *kind = text_of(request, "kind");
+    struct rp_status s;
+
+    state_of(r, &s);
+    if (!kind || (strcmp(kind, "kill") != 0 && strcmp(kind, "hang") != 0))
+        return fail("invalid", "drill kind: expected kill or hang");
+    if (!s.core.peer.known)
+        return fail("busy", "no peer to pass the drill on to");
+    rp_drill(r->replicator, kind);
+    return json_pack("{s:b}", "done", 1);
+}
+
+json_t *nd_answer(void *running, const json_t *request)
+{
+    struct nd_running *r = running;
+    const char *cmd = text_of(request, "cmd");
+
+    if (!cmd)
+        return fail("invalid", "the request names no cmd");
+    if (strcmp(cmd, "status") == 0)
+        return nd_answer_status(r);
+    if (strcmp(cmd, "verify") == 0)
+        return verify(r);
+    if (strcmp(cmd, "show") == 0)
+        return show(r, request);
+    if (strcmp(cmd, "set") == 0)
+        return change(r, request, true);
+    if (strcmp(cmd, "clear") == 0)
+        return change(r, request, false);
+    if (strcmp(cmd, "promote") == 0)
+        return promote(r);
+    if (strcmp(cmd, "drain") == 0)
+        return hand_over(r, false);
+    if (strcmp(cmd, "failback") == 0)
+        return hand_over(r, true);
+    if (strcmp(cmd, "resync") == 0)
+        return resync(r);
+    if (strcmp(cmd, "drill") == 0)
+        return drill(r, request);
+    return fail("not found", "unknown cmd '%.40s'", cmd);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a lane does when there is nothing to do: answers questions, and backs off. Two nodes may share two
+ * cores, so an idle lane must not burn one; a lane that holds outputs spins a bounded while first, since what
+ * it waits for is near.
+ */
+#include "node/lane.h"
+#include "nflib/chain.h"
+
+#include <rte_pause.h>
+
+#include <string.h>
+#include <time.h>
+
+#define SPIN_HELD  400u /* turns: some tens of microseconds */
+#define SPIN_IDLE  50u
+#define NAP_HELD   10000u /* ns */
+#define NAP_FIRST  20000u
+#define NAP_LAST   250000u
+#define NAP_DOUBLE 200u /* turns until a nap doubles */
+
+void nd_lane_wait(struct nd_lane *lane, bool worked)
+{
+    bool held = ft_hold_count(&lane->hold) > 0;
+    struct timespec nap = {0, NAP_HELD};
+
+    if (worked) {
+        lane->idle = 0;
+        return;
+    }
+    lane->idle++;
+    if (lane->idle < (held ? SPIN_HELD : SPIN_IDLE)) {
+        rte_pause();
+        return;
+    }
+    if (!held) {
+        unsigned doubled = lane->idle / NAP_DOUBLE;
+        uint64_t ns = (uint64_t)NAP_FIRST << (doubled < 4 ? doubled : 4);
+
+        nap.tv_nsec = ns < NAP_LAST ? (long)ns : (long)NAP_LAST;
+    }
+    nanosleep(&nap, NULL);
+}
+
+static void show_rows(struct nd_lane *lane, struct nd_question *q)
+{
+    struct nf *nf = nf_chain_find(lane->chain, q->text);
+    struct nf_l3 *l3 = nf_chain_l3(lane->chain);
+    bool about_l3 = strcmp(q->text, "l3") == 0;
+    struct nf_show *out;
+
+    if (about_l3 ? !l3 : !nf || !nf->module || !nf->module->show) {
+        q->error = ft_fail(&q->fault, FT_ENOENT, "no NF called '%s' in this chain", q->text);
+        return;
+    }
+    out = nf_show_begin(q->out, q->cap);
+    if (!out) {
+        q->error = ft_fail(&q->fault, FT_ENOMEM, "no memory to show '%s'", q->text);
+        return;
+    }
+    q->more = about_l3 ? nf_l3_show(l3, out, &q->cursor) : nf->module->show(nf, out, &q->cursor);
+    q->len = nf_show_end(out);
+    q->error = 0;
+}
+
+void nd_lane_answer(struct nd_lane *lane)
+{
+    struct nd_question *q = lane->question;
+    int asked = atomic_load_explicit(&q->asked, memory_order_acquire);
+    bool live = lane->doing == FT_LANE_LIVE || lane->doing == FT_LANE_DRAIN;
+
+    if (asked == ND_ASK_NONE || (asked == ND_ASK_COMMAND && live))
+        return; /* a command becomes part of the next burst */
+    if (asked == ND_ASK_COMMAND)
+        q->error = ft_fail(&q->fault, FT_EBUSY, "only the primary changes state");
+    else if (live || lane->doing == FT_LANE_REPLAY)
+        show_rows(lane, q);
+    else
+        q->error = ft_fail(&q->fault, FT_EBUSY, "this node holds no state yet");
+    atomic_store_explicit(&q->asked, ND_ASK_NONE, memory_order_release);
+}

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A lane while its node is primary: receive, capture, run the chain, hold, release. The two readings of the
+ * clock in a burst: its time (taken by the turn), and the lease before outputs leave.
+ */
+#include "node/lane.h"
+#include "nflib/chain.h"
+#include "node/beat.h"
+
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include <string.h>
+#include <time.h>
+
+#define TX_BURST    32u
+#define DRAIN_QUIET 3000000ull /* ns without a frame until the ports count as empty */
+
+static uint64_t monotonic(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
+/* ---- release ----------------------------------------------------------------------------------- */
+
+static void note_release(struct nd_lane *lane, uint64_t at)
+{
+    struct ft_lane *shared = lane->shared;
+
+    if (atomic_load_explicit(&shared->count.first_release_ns, memory_order_relaxed) == 0)
+        atomic_store_explicit(&shared->count.first_release_ns, monotonic(), memory_order_relaxed);
+    atomic_store_explicit(&shared->count.last_release_ns, at, memory_order_relaxed);
+}
+
+/* Outputs in a row for one port. Returns how many the port took. */
+static uint32_t transmit(struct nd_lane *lane, const struct ft_held *held, uint32_t n)
+{
+    struct rte_mbuf *out[TX_BURST];
+    unsigned port = held[0].port;
+
+    for (uint32_t i = 0; i < n; i++) {
+        out[i] = held[i].packet;
+        /* While we hand over, bridges must not learn the virtual MAC on this side again. */
+        if (ft_unlikely(lane->draining))
+            memcpy(rte_pktmbuf_mtod_offset(out[i], uint8_t *, 6), lane->ports->own[port].addr_bytes, 6);
+    }
+    return rte_eth_tx_burst(lane->ports->id[port], (uint16_t)lane->index, out, (uint16_t)n);
+}
+
+bool nd_lane_release(struct nd_lane *lane)
+{
+    struct ft_lane *shared = lane->shared;
+    struct ft_held held[TX_BURST];
+    bool any = false;
+    uint32_t n, sent;
+
+    while ((n = ft_hold_peek(&lane->hold, atomic_load_explicit(&shared->stable, memory_order_acquire),
+                             TX_BURST, held))) {
+        uint64_t lease = atomic_load_explicit(&shared->lease_until, memory_order_acquire);
+        uint64_t at = lease == FT_ALL ? lane->now : monotonic();
+
+        if (at >= lease) {
+            FT_COUNT(shared, lease_held, 1);
+            break;
+        }
+        sent = transmit(lane, held, n);
+        if (sent == 0) {
+            FT_COUNT(shared, tx_refused, 1);
+            break;
+        }
+        ft_hold_drop(&lane->hold, sent);
+        note_release(lane, at);
+        any = true;
+    }
+    if (any)
+        atomic_store_explicit(&shared->released,
+                              nf_chain_state(lane->chain)->outputs - ft_hold_count(&lane->hold),
+                              memory_order_relaxed);
+    atomic_store_explicit(&shared->count.held, ft_hold_count(&lane->hold), memory_order_relaxed);
+    return any;
+}
+
+void nd_lane_drop_held(struct nd_lane *lane)
+{
+    struct ft_held held;
+
+    while (ft_hold_peek(&lane->hold, FT_ALL, 1, &held)) {
+        rte_pktmbuf_free(held.packet);
+        ft_hold_drop(&lane->hold, 1);
+        FT_COUNT(lane->shared, fenced_dropped, 1);
+    }
+    atomic_store_explicit(&lane->shared->count.held, 0, memory_order_relaxed);
+}
+
+static struct rte_mbuf *make_mbuf(struct nd_lane *lane, const void *frame, uint32_t len)
+{
+    struct rte_mbuf *m = rte_pktmbuf_alloc(lane->ports->pool);
+    char *room = m ? rte_pktmbuf_append(m, (uint16_t)len) : NULL;
+
+    if (!room) {
+        rte_pktmbuf_free(m);
+        FT_COUNT(lane->shared, no_buffer, 1);
+        return NULL;
+    }
+    memcpy(room, frame, len);
+    return m;
+}
+
+void nd_lane_send_own(struct nd_lane *lane, unsigned port, const void *frame, uint32_t len)
+{
+    struct rte_mbuf *m = make_mbuf(lane, frame, len);
+
+    if (m && rte_eth_tx_burst(lane->ports->id[port], (uint16_t)lane->index, &m, 1) == 0)
+        rte_pktmbuf_free(m);
+}
+
+void nd_lane_announce(struct nd_lane *lane)
+{
+    static const uint64_t later[3] = {10000000, 100000000, 1000000000};
+    uint8_t frame[42], port;
+
+    if (!lane->config->chain.l3 || lane->index != 0)
+        return;
+    for (unsigned i = 0; nf_l3_announce(lane->config->chain.l3, i, frame, &port); i++)
+        nd_lane_send_own(lane, port, frame, sizeof(frame));
+    for (unsigned i = 0; i < 3; i++)
+        lane->announce_at[i] = lane->now + later[i];
+}
+
+/* What was stable and perhaps not released (G4). It passes the gate like everything else. */
+void nd_lane_emit_tail(struct nd_lane *lane)
+{
+    const struct lg_output *output;
+    uint64_t burst = nf_chain_state(lane->chain)->burst;
+
+    FT_COUNT(lane->shared, tail_suppressed, lane->kept.forgotten);
+    lane->kept.forgotten = 0;
+    while ((output = lg_kept_take(&lane->kept))) {
+        struct rte_mbuf *m = NULL;
+
+        if (output->whole && lane->config->protect.tail == ND_TAIL_EMIT && ft_hold_room(&lane->hold))
+            m = make_mbuf(lane, output + 1, output->len);
+        if (!m) {
+            FT_COUNT(lane->shared, tail_suppressed, 1);
+            continue;
+        }
+        ft_hold_put(&lane->hold, burst, output->port, m, nf_chain_state(lane->chain)->time);
+        FT_COUNT(lane->shared, tail_emitted, 1);
+    }
+    nd_lane_release(lane);
+}
+
+/* ---- receive ----------------------------------------------------------------------------------- */
+
+/* True when the frame was the peer's or our own heartbeat, and no input. */
+static bool take_beat(struct nd_lane *lane, const struct rte_mbuf *m)
+{
+    uint64_t incarnation, view;
+
+    if (!nd_beat_read(rte_pktmbuf_mtod(m, const uint8_t *), rte_pktmbuf_data_len(m), &incarnation, &view))
+        return false;
+    if (incarnation != lane->incarnation) {
+        atomic_store_explicit(&lane->shared->beat_incarnation, incarnation, memory_order_relaxed);
+        atomic_store_explicit(&lane->shared->beat_ns, lane->now, memory_order_release);
+    }
+    return true;
+}
+
+bool nd_lane_listen(struct nd_lane *lane)
+{
+    bool any = false;
+
+    for (unsigned port = 0; port < lane->ports->count; port++) {
+        uint16_t n =
+            rte_eth_rx_burst(lane->ports->id[port], (uint16_t)lane->index, lane->mbufs, NF_BURST_MAX);
+
+        for (uint16_t i = 0; i < n; i++) {
+            take_beat(lane, lane->mbufs[i]);
+            rte_pktmbuf_free(lane->mbufs[i]);
+        }
+        any |= n > 0;
+    }
+    return any;
+}
+
+static void add_packet(struct nd_lane *lane, struct rte_mbuf *m, unsigned port)
+{
+    uint32_t len = rte_pktmbuf_pkt_len(m);
+
+    if (take_beat(lane, m) || m->nb_segs != 1 || len < 14 || len > FT_FRAME_MAX) {
+        rte_pktmbuf_free(m);
+        return;
+    }
+    lane->packets[lane->n] = (struct nf_packet){.data = rte_pktmbuf_mtod(m, uint8_t *),
+                                                .len = len,
+                                                .have = len,
+                                                .in_port = (uint8_t)port,
+                                                .side = lane->ports->side[port],
+                                                .owner = m};
+    lane->n++;
+}
+
+static void receive(struct nd_lane *lane)
+{
+    struct rte_mbuf *in[NF_BURST_MAX];
+
+    lane->n = 0;
+    for (unsigned k = 0; k < lane->ports->count && lane->n < NF_BURST_MAX; k++) {
+        unsigned port = (lane->next_port + k) % lane->ports->count;
+        uint16_t want = (uint16_t)(NF_BURST_MAX - lane->n);
+        /* The first port may not starve the second when both are busy. */
+        uint16_t most = k == 0 && want > NF_BURST_MAX / 2 ? NF_BURST_MAX / 2 : want;
+        uint16_t n = rte_eth_rx_burst(lane->ports->id[port], (uint16_t)lane->index, in, most);
+
+        for (uint16_t i = 0; i < n; i++)
+            add_packet(lane, in[i], port);
+    }
+    lane->next_port++;
+    FT_COUNT(lane->shared, received, lane->n);
+}
+
+/* ---- burst ------------------------------------------------------------------------------------- */
+
+static void capture(struct nd_lane *lane, uint64_t burst, uint64_t time)
+{
+    lg_capture_begin(&lane->capture, lane->index, burst, nf_chain_state(lane->chain)->clock, time, lane->n);
+    for (uint32_t i = 0; i < lane->n; i++) {
+        struct nf_packet *p = &lane->packets[i];
+        uint32_t take = p->len;
+
+        if (!lane->whole_capture) {
+            nf_packet_parse(p);
+            take = nf_packet_header_bytes(p);
+        }
+        lg_capture_input(&lane->capture, p->data, p->len, take, p->in_port, p->side == NF_OUTSIDE);
+    }
+}
+
+static void hold_outputs(struct nd_lane *lane, uint64_t burst, uint64_t time)
+{
+    const struct nf_emitted *made;
+    uint32_t count = nf_chain_emitted(lane->chain, &made), dropped = 0;
+
+    for (uint32_t i = 0; i < lane->n; i++) {
+        struct nf_packet *p = &lane->packets[i];
+
+        if (p->drop || p->out_port >= lane->ports->count) {
+            rte_pktmbuf_free(p->owner);
+            dropped++;
+        } else {
+            ft_hold_put(&lane->hold, burst, p->out_port, p->owner, time);
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct rte_mbuf *m =
+            made[i].port < lane->ports->count ? make_mbuf(lane, made[i].frame, made[i].len) : NULL;
+
+        if (m)
+            ft_hold_put(&lane->hold, burst, made[i].port, m, time);
+    }
+    FT_COUNT(lane->shared, dropped, dropped);
+    FT_COUNT(lane->shared, emitted, count);
+}
+
+static void run_burst(struct nd_lane *lane, const char *command)
+{
+    const struct nf_lane_state *state = nf_chain_state(lane->chain);
+    struct nd_question *q = lane->question;
+    uint64_t time = lane->now + lane->time_offset, burst = state->burst + 1;
+    bool logged = atomic_load_explicit(&lane->shared->logging, memory_order_relaxed);
+
+    if ((int64_t)(time - state->time) < 0)
+        time = state->time;
+    if (logged)
+        capture(lane, burst, time);
+    if (command) { /* a value from outside: recorded, and on replay taken from the record */
+        if (logged)
+            lg_capture_value(&lane->capture, command, (uint32_t)strlen(command));
+        q->error = nf_chain_command(lane->chain, command, (uint32_t)strlen(command), time, &q->fault);
+    }
+    nf_chain_run(lane->chain, burst, time, lane->packets, lane->n);
+    uint64_t digest = atomic_load_explicit(&lane->shared->digest, memory_order_acquire);
+
+    if (logged) {
+        if (ft_unlikely(digest != lane->digest)) {
+            lg_capture_digest(&lane->capture, ft_region_digest_lane(lane->region, lane->index));
+            lane->digest = digest;
+            atomic_store_explicit(&lane->shared->digest_seen, digest, memory_order_release);
+        }
+        lg_capture_end(&lane->capture, atomic_load_explicit(&lane->shared->released, memory_order_relaxed));
+    }
+    hold_outputs(lane, burst, time);
+    atomic_store_explicit(&lane->shared->closed, burst, memory_order_release);
+    FT_COUNT(lane->shared, bursts, 1);
+    FT_COUNT(lane->shared, empty_bursts, lane->n == 0);
+}
+
+/* Room for whatever a burst may make; without it the ports' own queues have to wait. */
+static bool has_room(struct nd_lane *lane)
+{
+    if (ft_hold_room(&lane->hold) < NF_BURST_MAX + NF_EMIT_MAX) {
+        FT_COUNT(lane->shared, hold_full, 1);
+        return false;
+    }
+    if (atomic_load_explicit(&lane->shared->logging, memory_order_relaxed) &&
+        !lg_capture_room(lane->shared)) {
+        FT_COUNT(lane->shared, ring_full, 1);
+        return false;
+    }
+    return true;
+}
+
+static const char *command_asked(struct nd_lane *lane)
+{
+    if (atomic_load_explicit(&lane->question->asked, memory_order_acquire) != ND_ASK_COMMAND)
+        return NULL;
+    return lane->question->text;
+}
+
+/* While draining: the ports have given nothing for a while, and all that was made has left. */
+static void consider_drained(struct nd_lane *lane)
+{
+    if (lane->n)
+        lane->quiet_since = lane->now;
+    if (lane->now - lane->quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0)
+        atomic_store_explicit(&lane->shared->done, lane->order, memory_order_release);
+}
+
+bool nd_lane_live(struct nd_lane *lane)
+{
+    const char *command = command_asked(lane);
+    bool wanted, worked = false;
+
+    lane->n = 0;
+    if (lane->draining && atomic_load_explicit(&lane->shared->done, memory_order_relaxed) == lane->order)
+        return false; /* drained: what comes now is the other node's */
+    if (has_room(lane)) {
+        receive(lane);
+        wanted = lane->n || command || nf_chain_due(lane->chain, lane->now + lane->time_offset) ||
+                 (atomic_load_explicit(&lane->shared->digest, memory_order_relaxed) != lane->digest &&
+                  atomic_load_explicit(&lane->shared->logging, memory_order_relaxed));
+        if (wanted) {
+            run_burst(lane, command);
+            if (command)
+                atomic_store_explicit(&lane->question->asked, ND_ASK_NONE, memory_order_release);
+            worked = true;
+        }
+    }
+    worked |= nd_lane_release(lane);
+    if (lane->draining)
+        consider_drained(lane);
+    return worked;
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opens DPDK and the node's ports. DPDK tells its story on a log stream in many lines; it goes to memory
+ * while we open, and the last line that looks like a reason becomes ours.
+ */
+#include "node/ports.h"
+
+#include <rte_bus.h>
+#include <rte_dev.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_log.h>
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RX_RING    1024
+#define TX_RING    1024
+#define ARGS_MAX   (24 + ND_EAL_MAX)
+#define FRAME_ROOM 2048 /* bytes of a frame a buffer holds */
+
+struct log {
+    char *text;
+    size_t size;
+    FILE *stream;
+};
+
+static void log_begin(struct log *log)
+{
+    log->text = NULL;
+    log->stream = open_memstream(&log->text, &log->size);
+    if (log->stream)
+        rte_openlog_stream(log->stream);
+}
+
+/* The last line DPDK wrote, without its prefix, into out. */
+static void log_end(struct log *log, char *out, size_t cap)
+{
+    rte_openlog_stream(NULL);
+    out[0] = '\0';
+    if (!log->stream)
+        return;
+    fclose(log->stream);
+    for (char *line = strtok(log->text, "\n"); line; line = strtok(NULL, "\n"))
+        if (strlen(line) > 3)
+            snprintf(out, cap, "%.120s", line);
+    free(log->text);
+}
+
+static void lcores(char *out, size_t cap, unsigned lanes)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t n = 0;
+
+    /* Floating over all CPUs: pinning is the operator's, through eal: ["--lcores", …]. */
+    for (unsigned i = 0; i <= lanes; i++)
+        n += (size_t)snprintf(out + n, cap - n, "%s%u@(0-%ld)", i ? "," : "", i, cpus - 1);
+}
+
+static bool given(const struct nd_node *node, const char *option)
+{
+    for (uint32_t i = 0; i < node->eals; i++)
+        if (strncmp(node->eal[i], option, strlen(option)) == 0)
+            return true;
+    return false;
+}
+
+static bool is_pci(const char *devargs)
+{
+    unsigned a, b, c, d;
+
+    return sscanf(devargs, "%x:%x:%x.%x", &a, &b, &c, &d) == 4 ||
+           sscanf(devargs, "%x:%x.%x", &a, &b, &c) == 3;
+}
+
+static int open_eal(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault)
+{
+    static char memory[16], prefix[48], cores[1024];
+    static char *args[ARGS_MAX];
+    struct log log;
+    char why[160];
+    int n = 0;
+    bool pci = false;
+
+    snprintf(memory, sizeof(memory), "%u", node->memory_mb);
+    snprintf(prefix, sizeof(prefix), "us_%s_%d", node->name, getpid());
+    lcores(cores, sizeof(cores), config->chain.lanes);
+    for (unsigned i = 0; i < NF_PORTS_MAX; i++)
+        pci |= is_pci(node->port[i]);
+    args[n++] = (char *)(uintptr_t) "understudy";
+    args[n++] = (char *)(uintptr_t) "--file-prefix";
+    args[n++] = prefix;
+    args[n++] = (char *)(uintptr_t) "--no-telemetry";
+    if (!given(node, "--lcores") && !given(node, "-l")) {
+        args[n++] = (char *)(uintptr_t) "--lcores";
+        args[n++] = cores;
+    }
+    if (!node->hugepages)
+        args[n++] = (char *)(uintptr_t) "--no-huge";
+    if (!given(node, "-m")) {
+        args[n++] = (char *)(uintptr_t) "-m";
+        args[n++] = memory;
+    }
+    if (!pci)
+        args[n++] = (char *)(uintptr_t) "--no-pci";
+    for (uint32_t i = 0; i < node->eals; i++)
+        args[n++] = (char *)(uintptr_t)node->eal[i];
+    log_begin(&log);
+    int result = rte_eal_init(n, args);
+
+    log_end(&log, why, sizeof(why));
+    if (result < 0)
+        return ft_fail(fault, rte_errno == EACCES || rte_errno == EPERM ? FT_EPERM : FT_EINVAL,
+                       "node %s: DPDK does not start: %s", node->name,
+                       why[0] ? why : rte_strerror(rte_errno));
+    return 0;
+}
+
+/* "net_af_packet0,iface=x" → bus vdev, name, arguments; or a PCI address. */
+static int attach(const char *devargs, uint16_t *id)
+{
+    char name[RTE_DEV_NAME_MAX_LEN];
+    const char *comma = strchr(devargs, ',');
+
+    snprintf(name, sizeof(name), "%.*s", (int)(comma ? comma - devargs : (long)strlen(devargs)), devargs);
+    if (!is_pci(devargs)) {
+        int error = rte_eal_hotplug_add("vdev", name, comma ? comma + 1 : "");
+
+        if (error)
+            return error;
+    }
+    return rte_eth_dev_get_port_by_name(name, id);
+}
+
+static int start(struct nd_ports *ports, unsigned port, unsigned lanes)
+{
+    struct rte_eth_conf conf = {0};
+    struct rte_eth_dev_info info;
+    uint16_t id = ports->id[port], rx = RX_RING, tx = TX_RING;
+    int error = rte_eth_dev_info_get(id, &info);
+
+    if (!error)
+        error = rte_eth_dev_configure(id, (uint16_t)lanes, (uint16_t)lanes, &conf);
+    if (!error)
+        error = rte_eth_dev_adjust_nb_rx_tx_desc(id, &rx, &tx);
+    for (unsigned q = 0; !error && q < lanes; q++) {
+        error = rte_eth_rx_queue_setup(id, (uint16_t)q, rx, SOCKET_ID_ANY, NULL, ports->pool);
+        if (!error)
+            error = rte_eth_tx_queue_setup(id, (uint16_t)q, tx, SOCKET_ID_ANY, NULL);
+    }
+    if (!error)
+        error = rte_eth_dev_start(id);
+    if (!error)
+        rte_eth_promiscuous_enable(
+            id); /* the virtual MAC is not the port's own; not every port can or needs to */
+    return error;
+}
+
+/* Locally administered, from the node's name and the port: both nodes' differ, a restart keeps it. */
+static void own_mac(const char *name, unsigned port, struct rte_ether_addr *mac)
+{
+    uint32_t hash = 2166136261u;
+
+    for (const char *c = name; *c; c++)
+        hash = (hash ^ (uint8_t)*c) * 16777619u;
+    *mac = (struct rte_ether_addr){
+        {0x06, 0x75, (uint8_t)(hash >> 16), (uint8_t)(hash >> 8), (uint8_t)hash, (uint8_t)port}};
+}
+
+static int open_ports(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
+                      struct ft_fault *fault)
+{
+    for (unsigned i = 0; i < NF_PORTS_MAX && node->port[i][0]; i++) {
+        struct log log;
+        char why[160];
+        const char *name = config->chain.l3 ? config->l3.port[i].name : i ? "outside" : "inside";
+
+        log_begin(&log);
+        int error = attach(node->port[i], &ports->id[i]);
+
+        if (!error)
+            error = start(ports, i, config->chain.lanes);
+        log_end(&log, why, sizeof(why));
+        if (error)
+            return ft_fail(fault,
+                           error == -EPERM || error == -EACCES ? FT_EPERM
+                           : error == -EBUSY                   ? FT_EBUSY
+                                                               : FT_EINVAL,
+                           "node %s: port %s: '%s' cannot be opened: %s", node->name, name, node->port[i],
+                           why[0] ? why : strerror(-error));
+        ports->side[i] = config->chain.l3 ? config->l3.port[i].side : i == 0 ? NF_INSIDE : NF_OUTSIDE;
+        own_mac(node->name, i, &ports->own[i]);
+        ports->count = (uint16_t)(i + 1);
+    }
+    if (ports->count < 2)
+        return ft_fail(fault, FT_EINVAL, "node %s: a chain needs two ports, there %s %u", node->name,
+                       ports->count == 1 ? "is" : "are", ports->count);
+    return 0;
+}
+
+int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsigned n, struct ft_fault *fault)
+{
+    const struct nd_node *node = &config->node[n];
+    int error = open_eal(config, node, fault);
+
+    memset(ports, 0, sizeof(*ports));
+    if (error)
+        return error;
+    rte_log_set_global_level(RTE_LOG_WARNING);
+    ports->buffers = node->mbufs;
+    ports->pool = rte_pktmbuf_pool_create("packets", node->mbufs, 256, 0, FRAME_ROOM + RTE_PKTMBUF_HEADROOM,
+                                          SOCKET_ID_ANY);
+    if (!ports->pool)
+        error = ft_fail(fault, FT_ENOMEM,
+                        "node %s: no memory for %u packet buffers in %u MB; lower mbufs or raise memory_mb",
+                        node->name, node->mbufs, node->memory_mb);
+    if (!error)
+        error = open_ports(ports, config, node, fault);
+    if (error)
+        nd_ports_close(ports);
+    return error;
+}
+
+void nd_ports_close(struct nd_ports *ports)
+{
+    for (unsigned i = 0; i < ports->count; i++) {
+        rte_eth_dev_stop(ports->id[i]);
+        rte_eth_dev_close(ports->id[i]);
+    }
+    ports->count = 0;
+    rte_eal_cleanup();
+}

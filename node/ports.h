@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The node's DPDK side: the environment layer, the packet pool, the ports. Opened once by run, before
+ * threads; used by lanes. Ports are numbered as the chain's interfaces are.
+ */
+#ifndef NODE_PORTS_H
+#define NODE_PORTS_H
+
+#include "node/config.h"
+
+#include <rte_ethdev.h>
+#include <rte_mempool.h>
+
+struct nd_ports {
+    uint16_t count;
+    uint16_t id[NF_PORTS_MAX];               /* DPDK's numbers */
+    uint8_t side[NF_PORTS_MAX];              /* enum nf_side */
+    struct rte_ether_addr own[NF_PORTS_MAX]; /* this node's own, never the chain's: heartbeats, draining */
+    struct rte_mempool *pool;
+    uint32_t buffers; /* in the pool */
+};
+
+/* One clear line in `fault` for what DPDK says in many. FT_EINVAL (devargs), FT_EPERM, FT_ENOMEM, FT_EBUSY.
+ */
+int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsigned node,
+                  struct ft_fault *fault);
+void nd_ports_close(struct nd_ports *ports);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A running node: what `understudy run` puts together, and what the control socket's answers look at. */
+#ifndef NODE_RUNNING_H
+#define NODE_RUNNING_H
+
+#include "node/lane.h"
+#include "node/server.h"
+#include "replicator/replicator.h"
+
+struct nd_running {
+    struct nd_config *config;
+    unsigned self; /* index of this node in the file */
+    uint64_t incarnation;
+    struct ft_region *region;
+    struct nd_ports ports;
+    struct ft_lane *shared; /* [lanes] */
+    struct nd_lane *lanes;
+    struct nd_question question;
+    struct rp_replicator *replicator;
+    struct nd_guardian *guardian;
+    struct nd_server *server;
+    _Atomic uint64_t view;
+    _Atomic bool stop;
+    bool realtime;        /* the replicator got its priority */
+    uint64_t fenced_base; /* outputs dropped by fencing, when it was last counted */
+};
+
+/* answers.c: one request, one answer (a new reference). */
+json_t *nd_answer(void *running, const json_t *request);
+
+/* answer_status.c */
+json_t *nd_answer_status(struct nd_running *r);
+
+#endif
