@@ -31,7 +31,7 @@ static const char *role_of(enum ft_state state)
 
 static json_t *lane_status(const struct ft_lane *l, unsigned index)
 {
-    static const char *const doing[] = {"wait", "replay", "fresh", "live", "drain", "fenced"};
+    static const char *const doing[] = {"wait", "replay", "live", "live", "drain", "fenced"};
     enum ft_order order = ft_order_kind(atomic_load(&l->done));
     json_t *o = json_object();
 

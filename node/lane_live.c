@@ -4,6 +4,7 @@
  * clock in a burst: its time (taken by the turn), and the lease before outputs leave.
  */
 #include "node/lane.h"
+#include "ftcore/audit.h"
 #include "nflib/chain.h"
 #include "node/beat.h"
 
@@ -282,6 +283,7 @@ static void run_burst(struct nd_lane *lane, const char *command)
         q->error = nf_chain_command(lane->chain, command, (uint32_t)strlen(command), time, &q->fault);
     }
     nf_chain_run(lane->chain, burst, time, lane->packets, lane->n);
+    ft_audit_check(lane->region, lane->index);
     uint64_t digest = atomic_load_explicit(&lane->shared->digest, memory_order_acquire);
 
     if (logged) {

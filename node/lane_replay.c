@@ -97,6 +97,7 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     while ((value = lg_cursor_value(&cursor, &len)))
         nf_chain_command(lane->chain, value, len, r->time, &fault); /* refused then, refused now */
     nf_chain_run(lane->chain, r->burst, r->time, lane->packets, n);
+    ft_audit_check(lane->region, lane->index);
     keep_outputs(lane, outputs, n);
     lg_kept_released(&lane->kept, r->released);
     FT_COUNT(lane->shared, replayed_packets, n);

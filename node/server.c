@@ -3,6 +3,7 @@
  * Serves the control socket. Capacity: CLIENTS connections, REQUEST_MAX bytes a request; when all places are
  * taken the next client waits in the kernel's queue, and a silent one loses its place after SILENT_MS.
  */
+#define _GNU_SOURCE
 #include "node/server.h"
 
 #include <errno.h>

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guardian process and what it shares with its node: a page with one robust mutex per lane and the text
+ * of the word. Lanes lock, the node's replicator writes the identity, the guardian reads; nothing else.
+ *
+ * The guardian is told of each lane through a socket pair, a byte each. Until all lanes hold their mutex, the
+ * pair's end is the node's end, and nothing is said. From then on the guardian locks one mutex after the
+ * other. It gets each only when its lane's thread has ended, and it gets the last one when all have, in
+ * whatever order: then no lane can send anything. A mutex, because the kernel gives up a dying thread's
+ * robust mutexes before it takes its memory and its sockets apart, which may take a hundred milliseconds
+ * later.
+ *
+ * Orderly end: the node kills the guardian before it ends its lanes, so there is no moment at which a lane's
+ * end could be taken for death. The guardian is out of reach of what kills the node's group or session, and
+ * of a terminal's interrupt, which is the node's to handle.
+ */
+#define _GNU_SOURCE /* close_range */
+#include "node/guardian.h"
+
+#include "ftcore/check.h"
+#include "ftcore/message.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PRIORITY 60 /* real-time, above a lane's: it runs for microseconds, once */
+
+/* When the datagrams leave, ms after the first: a burst of losses does not take all of them. */
+static const unsigned word_at[] = {0, 0, 1, 2, 5, 10, 20};
+
+struct shared {
+    pthread_mutex_t lane[FT_LANES_MAX];
+    /* Two texts, `current` says which is whole: the node may die while it writes the other. */
+    struct ft_word word[2];
+    _Atomic uint32_t current;
+    _Atomic bool stopped;
+};
+
+struct nd_guardian {
+    struct shared *shared;
+    unsigned lanes;
+    pid_t pid;
+    int pair;                 /* the node's end; closed on exec */
+    pthread_mutex_t identity; /* writers of the word */
+    _Atomic bool dead;        /* known to have ended and waited for */
+};
+
+/* One per process, and never given back: the kernel looks at the mutexes when the lanes' threads end. */
+static struct nd_guardian the_guardian = {.identity = PTHREAD_MUTEX_INITIALIZER};
+
+/* ---- in the guardian ---- */
+
+static void detach(int *told, int *datagrams)
+{
+    int null = open("/dev/null", O_RDWR);
+    struct sched_param priority = {PRIORITY};
+
+    setsid();
+    prctl(PR_SET_NAME, "us-guardian");
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    sched_setscheduler(0, SCHED_FIFO, &priority); /* where permitted */
+    /* Whoever reads the node's output must see its end; 0 to 2 stay taken, 3 and 4 are ours. */
+    for (int fd = 0; null >= 0 && fd < 3; fd++)
+        dup2(null, fd);
+    int a = fcntl(*told, F_DUPFD, 5), b = fcntl(*datagrams, F_DUPFD, 5);
+    *told = dup2(a, 3);
+    *datagrams = dup2(b, 4);
+    close_range(5, ~0u, 0);
+}
+
+/* False: the node ended, in order or not, before all lanes held. */
+static bool all_hold(int told, unsigned lanes)
+{
+    for (unsigned held = 0; held < lanes;) {
+        char c;
+        ssize_t n = read(told, &c, 1);
+
+        if (n == 1)
+            held++;
+        else if (n == 0 || errno != EINTR)
+            return false;
+    }
+    return true;
+}
+
+static void speak(struct shared *shared, int datagrams, const struct sockaddr_in *peer)
+{
+    unsigned said = 0;
+
+    for (size_t i = 0; i < sizeof(word_at) / sizeof(word_at[0]); i++) {
+        struct ft_word word = shared->word[atomic_load(&shared->current) & 1];
+        struct timespec t = {0, (long)(word_at[i] - said) * 1000000};
+        uint8_t bytes[FT_WORD_BYTES];
+
+        if (word_at[i] > said)
+            nanosleep(&t, NULL);
+        said = word_at[i];
+        ft_word_encode(&word, bytes);
+        if (word.incarnation)
+            sendto(datagrams, bytes, sizeof(bytes), 0, (const struct sockaddr *)peer, sizeof(*peer));
+    }
+}
+
+static _Noreturn void guard(struct shared *shared, unsigned lanes, int told, int datagrams,
+                            const struct sockaddr_in *peer)
+{
+    detach(&told, &datagrams);
+    if (!all_hold(told, lanes))
+        _exit(0);
+    for (unsigned lane = 0; lane < lanes; lane++)
+        if (pthread_mutex_lock(&shared->lane[lane]) != EOWNERDEAD)
+            _exit(1); /* not as it should be: then silence and the sockets speak */
+    if (!atomic_load(&shared->stopped))
+        speak(shared, datagrams, peer);
+    _exit(0);
+}
+
+/* ---- in the node ---- */
+
+static int make_shared(struct shared **out, struct ft_fault *fault)
+{
+    pthread_mutexattr_t attr;
+    struct shared *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (s == MAP_FAILED)
+        return ft_fail(fault, FT_ENOMEM, "no memory for the guardian: %s", strerror(errno));
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK);
+    for (unsigned i = 0; i < FT_LANES_MAX; i++)
+        pthread_mutex_init(&s->lane[i], &attr);
+    pthread_mutexattr_destroy(&attr);
+    *out = s;
+    return 0;
+}
+
+/* A datagram socket at the address the peer believes. */
+static int make_socket(const char *local_host, const char *peer_host, uint16_t peer_port,
+                       struct sockaddr_in *peer, struct ft_fault *fault)
+{
+    struct sockaddr_in local = {.sin_family = AF_INET};
+
+    *peer = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(peer_port)};
+    if (inet_pton(AF_INET, local_host, &local.sin_addr) != 1 ||
+        inet_pton(AF_INET, peer_host, &peer->sin_addr) != 1)
+        return ft_fail(fault, FT_EINVAL, "guardian from %s to %s, expected numeric IPv4 addresses",
+                       local_host, peer_host);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&local, sizeof(local)) == 0)
+        return fd;
+    int why = errno;
+    if (fd >= 0)
+        close(fd);
+    return ft_fail(fault, why == EADDRNOTAVAIL ? FT_EINVAL : FT_EIO, "guardian's address %s: %s", local_host,
+                   strerror(why));
+}
+
+static int fork_guardian(struct nd_guardian *g, int datagrams, const struct sockaddr_in *peer,
+                         struct ft_fault *fault)
+{
+    int ends[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+        return ft_fail(fault, FT_EIO, "no socket pair to the guardian: %s", strerror(errno));
+    g->pid = fork();
+    if (g->pid == 0) {
+        close(ends[1]); /* or it would never see the pair's end */
+        guard(g->shared, g->lanes, ends[0], datagrams, peer);
+    }
+    int why = errno;
+    close(ends[0]);
+    if (g->pid < 0) {
+        close(ends[1]);
+        return ft_fail(fault, FT_EIO, "no guardian process: %s", strerror(why));
+    }
+    g->pair = ends[1];
+    return 0;
+}
+
+int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *local_host, const char *peer_host,
+                      uint16_t peer_port, struct ft_fault *fault)
+{
+    struct sockaddr_in peer;
+
+    FT_CHECK(lanes >= 1 && lanes <= FT_LANES_MAX, "%u lanes", lanes);
+    *out = NULL;
+    int datagrams = make_socket(local_host, peer_host, peer_port, &peer, fault);
+    if (datagrams < 0)
+        return datagrams;
+    struct nd_guardian *g = &the_guardian;
+    g->lanes = lanes;
+    atomic_store(&g->dead, false);
+    int rc = make_shared(&g->shared, fault);
+    if (!rc)
+        rc = fork_guardian(g, datagrams, &peer, fault);
+    close(datagrams);
+    if (!rc)
+        *out = g;
+    return rc;
+}
+
+pid_t nd_guardian_pid(const struct nd_guardian *g)
+{
+    return g->pid;
+}
+
+void nd_guardian_identity(struct nd_guardian *g, uint64_t incarnation, uint64_t view)
+{
+    pthread_mutex_lock(&g->identity);
+    uint32_t other = !atomic_load(&g->shared->current);
+    g->shared->word[other] = (struct ft_word){incarnation, view};
+    atomic_store(&g->shared->current, other);
+    pthread_mutex_unlock(&g->identity);
+}
+
+void nd_guardian_hold(struct nd_guardian *g, unsigned lane)
+{
+    FT_CHECK(lane < g->lanes, "lane %u of %u", lane, g->lanes);
+    int rc = pthread_mutex_lock(&g->shared->lane[lane]);
+    FT_CHECK(rc == 0, "lane %u: %s", lane, strerror(rc));
+    /* The guardian may be dead; that is found by nd_guardian_alive. */
+    while (send(g->pair, "h", 1, MSG_NOSIGNAL) < 0 && errno == EINTR)
+        continue;
+}
+
+bool nd_guardian_alive(struct nd_guardian *g)
+{
+    if (!atomic_load(&g->dead) && waitpid(g->pid, NULL, WNOHANG) != 0)
+        atomic_store(&g->dead, true);
+    return !atomic_load(&g->dead);
+}
+
+void nd_guardian_stop(struct nd_guardian *g)
+{
+    if (!g)
+        return;
+    atomic_store(&g->shared->stopped, true);
+    /* Not yet waited for, so the number is still its own. */
+    if (nd_guardian_alive(g)) {
+        kill(g->pid, SIGKILL);
+        while (waitpid(g->pid, NULL, 0) < 0 && errno == EINTR)
+            continue;
+    }
+    atomic_store(&g->dead, true);
+}
