@@ -121,6 +121,7 @@ static _Noreturn void guard(struct shared *shared, unsigned lanes, int told, int
                             const struct sockaddr_in *peer)
 {
     detach(&told, &datagrams);
+    send(told, "r", 1, MSG_NOSIGNAL); /* ready: out of reach of signals */
     if (!all_hold(told, lanes))
         _exit(0);
     for (unsigned lane = 0; lane < lanes; lane++)
@@ -189,6 +190,15 @@ static int fork_guardian(struct nd_guardian *g, int datagrams, const struct sock
     if (g->pid < 0) {
         close(ends[1]);
         return ft_fail(fault, FT_EIO, "no guardian process: %s", strerror(why));
+    }
+    char ready;
+    ssize_t n;
+    while ((n = recv(ends[1], &ready, 1, 0)) < 0 && errno == EINTR)
+        continue;
+    if (n != 1) {
+        close(ends[1]);
+        waitpid(g->pid, NULL, 0);
+        return ft_fail(fault, FT_EIO, "the guardian ended at once");
     }
     g->pair = ends[1];
     return 0;

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guardian, with a forked process as the node: it starts a guardian, lane threads that hold their
+ * mutexes, connects to us and tells its guardian's number. We are the peer: a datagram socket, a listener,
+ * and (as subreaper) the one who sees the guardian end.
+ */
+#define _GNU_SOURCE
+#include "node/guardian.h"
+
+#include "ftcore/message.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NODE  "127.0.0.1"
+#define PEER  "127.0.0.2"
+#define LANES 3u
+#define WORDS 7 /* datagrams that make the word */
+
+static int datagrams = -1, listener = -1;
+static struct sockaddr_in here;
+
+/* What the forked process does. */
+struct plan {
+    unsigned hold;   /* lanes that hold */
+    size_t memory;   /* bytes to touch */
+    bool identified; /* the word was given */
+    bool own_group;
+    void (*then)(struct nd_guardian *g, int fd); /* NULL: wait to be killed */
+};
+
+struct node {
+    pid_t pid, guardian;
+    int fd;
+};
+
+/* ---- the node's side ---- */
+
+static pthread_barrier_t holding;
+static _Atomic bool first_may_end;
+static struct nd_guardian *the_guardian;
+
+static void *lane_main(void *arg)
+{
+    unsigned lane = (unsigned)(uintptr_t)arg;
+
+    nd_guardian_hold(the_guardian, lane);
+    pthread_barrier_wait(&holding);
+    while (lane || !atomic_load(&first_may_end))
+        usleep(1000);
+    return NULL;
+}
+
+static _Noreturn void node_main(const struct plan *plan)
+{
+    pthread_t thread;
+    struct ft_fault why;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when a test fails */
+    if (plan->own_group)
+        setpgid(0, 0);
+    if (nd_guardian_start(&the_guardian, LANES, NODE, PEER, ntohs(here.sin_port), &why)) {
+        fprintf(stderr, "%s\n", why.text);
+        _exit(90);
+    }
+    pthread_barrier_init(&holding, NULL, plan->hold + 1);
+    for (uintptr_t lane = 0; lane < plan->hold; lane++)
+        if (pthread_create(&thread, NULL, lane_main, (void *)lane))
+            _exit(91);
+    if (plan->identified) {
+        nd_guardian_identity(the_guardian, 1, 1);
+        nd_guardian_identity(the_guardian, 0xfeedface, 6);
+        nd_guardian_identity(the_guardian, 0xfeedface, 7);
+    }
+    if (plan->memory) {
+        char *p = mmap(NULL, plan->memory, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p == MAP_FAILED)
+            _exit(92);
+        madvise(p, plan->memory, MADV_NOHUGEPAGE);
+        memset(p, 1, plan->memory);
+    }
+    pthread_barrier_wait(&holding);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    pid_t guardian = nd_guardian_pid(the_guardian);
+    if (connect(fd, (struct sockaddr *)&here, sizeof(here)) || send(fd, &guardian, sizeof(guardian), 0) < 0)
+        _exit(93);
+    if (plan->then)
+        plan->then(the_guardian, fd);
+    for (;;)
+        pause();
+}
+
+/* ---- the peer's side ---- */
+
+static double now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1000 + (double)t.tv_nsec / 1e6;
+}
+
+static struct node start(const struct plan *plan)
+{
+    struct node node = {.pid = fork()};
+
+    assert_true(node.pid >= 0);
+    if (node.pid == 0)
+        node_main(plan);
+    struct pollfd p = {listener, POLLIN, 0};
+    assert_int_equal(poll(&p, 1, 30000), 1);
+    node.fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(node.fd >= 0);
+    assert_int_equal(recv(node.fd, &node.guardian, sizeof(node.guardian), MSG_WAITALL),
+                     sizeof(node.guardian));
+    return node;
+}
+
+/* A datagram within so many ms, checked to be the word from the node's address. */
+static bool word_within(int ms)
+{
+    struct pollfd p = {datagrams, POLLIN, 0};
+    struct ft_word word;
+    struct sockaddr_in from;
+    socklen_t len = sizeof(from);
+    uint8_t bytes[100];
+    char host[INET_ADDRSTRLEN];
+
+    if (poll(&p, 1, ms) != 1)
+        return false;
+    ssize_t n = recvfrom(datagrams, bytes, sizeof(bytes), 0, (struct sockaddr *)&from, &len);
+    assert_int_equal(ft_word_decode(bytes, (size_t)n, &word), 0);
+    assert_int_equal(word.incarnation, 0xfeedface);
+    assert_int_equal(word.view, 7);
+    assert_string_equal(inet_ntop(AF_INET, &from.sin_addr, host, sizeof(host)), NODE);
+    return true;
+}
+
+static void whole_word(void)
+{
+    for (unsigned i = 0; i < WORDS; i++)
+        assert_true(word_within(5000));
+    assert_false(word_within(60));
+}
+
+/* Ended within 5 s, with status 0. A guardian whose node has ended is ours to wait for. */
+static void ended(pid_t pid, int status)
+{
+    int got = -1;
+    pid_t rc = 0;
+
+    for (unsigned i = 0; i < 5000 && (rc = waitpid(pid, &got, WNOHANG)) == 0; i++)
+        usleep(1000);
+    assert_int_equal(rc, pid);
+    assert_int_equal(got, status);
+}
+
+static void kill_node(struct node *node)
+{
+    kill(node->pid, SIGKILL);
+    ended(node->pid, SIGKILL);
+    close(node->fd);
+}
+
+static int setup(void **state)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t len = sizeof(here);
+
+    (void)state;
+    inet_pton(AF_INET, PEER, &at.sin_addr);
+    listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    datagrams = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (bind(listener, (struct sockaddr *)&at, sizeof(at)) || listen(listener, 5) ||
+        getsockname(listener, (struct sockaddr *)&here, &len) ||
+        bind(datagrams, (struct sockaddr *)&here, sizeof(here)))
+        return -1;
+    return prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    close(listener);
+    close(datagrams);
+    return 0;
+}
+
+/* ---- tests ---- */
+
+static void a_killed_node_is_spoken_for_before_its_socket_ends(void **state)
+{
+    struct plan plan = {.hold = LANES, .memory = 1u << 30, .identified = true};
+    struct node node = start(&plan);
+    double word = 0, eof = 0;
+
+    (void)state;
+    assert_false(word_within(50));
+    double killed = now_ms();
+    kill(node.pid, SIGKILL);
+    while (!word || !eof) {
+        struct pollfd p[] = {{word ? -1 : datagrams, POLLIN, 0}, {eof ? -1 : node.fd, POLLIN, 0}};
+
+        assert_true(poll(p, 2, 10000) > 0);
+        if (p[0].revents)
+            word = now_ms() - killed;
+        if (p[1].revents)
+            eof = now_ms() - killed;
+    }
+    printf("# word after %.2f ms, socket EOF after %.2f ms\n", word, eof);
+    whole_word();
+    ended(node.guardian, 0);
+    kill_node(&node);
+}
+
+static void stop_and_exit(struct nd_guardian *g, int fd)
+{
+    (void)fd;
+    nd_guardian_stop(g);
+    /* The lanes end only now; nobody may take that for death. */
+    _exit(nd_guardian_alive(g) || kill(nd_guardian_pid(g), 0) == 0 ? 1 : 0);
+}
+
+static void an_orderly_end_is_silent(void **state)
+{
+    struct plan plan = {.hold = LANES, .identified = true, .then = stop_and_exit};
+
+    (void)state;
+    for (unsigned i = 0; i < 20; i++) {
+        struct node node = start(&plan);
+        ended(node.pid, 0);
+        close(node.fd);
+    }
+    assert_false(word_within(100));
+}
+
+static void no_word_before_all_lanes_held(void **state)
+{
+    struct plan plan = {.hold = LANES - 1, .identified = true};
+    struct node node = start(&plan);
+
+    (void)state;
+    kill_node(&node);
+    ended(node.guardian, 0);
+    assert_false(word_within(50));
+}
+
+static void no_word_without_an_identity(void **state)
+{
+    struct plan plan = {.hold = LANES};
+    struct node node = start(&plan);
+
+    (void)state;
+    kill_node(&node);
+    ended(node.guardian, 0);
+    assert_false(word_within(50));
+}
+
+static void lose_the_guardian(struct nd_guardian *g, int fd)
+{
+    pid_t pid = nd_guardian_pid(g);
+
+    (void)fd;
+    if (!nd_guardian_alive(g))
+        _exit(2);
+    kill(pid, SIGKILL);
+    for (unsigned i = 0; i < 5000 && nd_guardian_alive(g); i++)
+        usleep(1000);
+    if (nd_guardian_alive(g))
+        _exit(3);
+    nd_guardian_hold(g, LANES - 1); /* no SIGPIPE, no waiting */
+    nd_guardian_identity(g, 1, 2);
+    nd_guardian_stop(g);
+    _exit(0);
+}
+
+static void a_dead_guardian_is_noticed(void **state)
+{
+    struct plan plan = {.hold = LANES - 1, .identified = true, .then = lose_the_guardian};
+    struct node node = start(&plan);
+
+    (void)state;
+    ended(node.pid, 0);
+    close(node.fd);
+    assert_false(word_within(50));
+}
+
+static void signals_to_the_group_do_not_reach_it(void **state)
+{
+    struct plan plan = {.hold = LANES, .identified = true, .own_group = true};
+    struct node node = start(&plan);
+
+    (void)state;
+    kill(node.guardian, SIGINT);
+    kill(node.guardian, SIGTERM);
+    kill(node.guardian, SIGHUP);
+    assert_false(word_within(50));
+    kill(-node.pid, SIGKILL);
+    whole_word();
+    ended(node.guardian, 0);
+    kill_node(&node);
+}
+
+static void end_first_lane(struct nd_guardian *g, int fd)
+{
+    char c;
+
+    (void)g;
+    recv(fd, &c, 1, 0);
+    atomic_store(&first_may_end, true);
+}
+
+static void one_lane_is_not_the_node(void **state)
+{
+    struct plan plan = {.hold = LANES, .identified = true, .then = end_first_lane};
+    struct node node = start(&plan);
+
+    (void)state;
+    send(node.fd, "x", 1, MSG_NOSIGNAL);
+    assert_false(word_within(100));
+    kill(node.pid, SIGKILL);
+    whole_word();
+    ended(node.guardian, 0);
+    kill_node(&node);
+}
+
+static void it_keeps_nothing_of_the_nodes(void **state)
+{
+    struct plan plan = {.hold = LANES, .identified = true};
+    struct node node = start(&plan);
+    char path[64], name[32] = "";
+    unsigned open_fds = 0;
+
+    (void)state;
+    snprintf(path, sizeof(path), "/proc/%d/comm", node.guardian);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    assert_non_null(fgets(name, sizeof(name), f));
+    fclose(f);
+    assert_string_equal(name, "us-guardian\n");
+    snprintf(path, sizeof(path), "/proc/%d/fd", node.guardian);
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    for (struct dirent *e = readdir(dir); e; e = readdir(dir)) {
+        char link[320], to[64] = "";
+
+        if (e->d_name[0] == '.')
+            continue;
+        snprintf(link, sizeof(link), "%s/%s", path, e->d_name);
+        assert_true(readlink(link, to, sizeof(to) - 1) > 0);
+        assert_true(atoi(e->d_name) < 5);
+        if (atoi(e->d_name) < 3)
+            assert_string_equal(to, "/dev/null");
+        open_fds++;
+    }
+    closedir(dir);
+    assert_int_equal(open_fds, 5);
+    assert_int_equal(getsid(node.guardian), node.guardian);
+    kill_node(&node);
+    whole_word();
+    ended(node.guardian, 0);
+}
+
+static void addresses_are_checked(void **state)
+{
+    struct nd_guardian *g;
+    struct ft_fault why;
+
+    (void)state;
+    assert_int_equal(nd_guardian_start(&g, 1, "localhost", PEER, 1, &why), FT_EINVAL);
+    assert_string_equal(why.text, "guardian from localhost to 127.0.0.2, expected numeric IPv4 addresses");
+    assert_int_equal(nd_guardian_start(&g, 1, "192.0.2.1", PEER, 1, &why), FT_EINVAL);
+    assert_null(g);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_killed_node_is_spoken_for_before_its_socket_ends),
+        TEST(an_orderly_end_is_silent),
+        TEST(no_word_before_all_lanes_held),
+        TEST(no_word_without_an_identity),
+        TEST(a_dead_guardian_is_noticed),
+        TEST(signals_to_the_group_do_not_reach_it),
+        TEST(one_lane_is_not_the_node),
+        TEST(it_keeps_nothing_of_the_nodes),
+        TEST(addresses_are_checked),
+    };
+
+    return cmocka_run_group_tests_name("guardian", tests, NULL, NULL);
+}
