@@ -1,0 +1,98 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# An NF from outside the tree: the code of docs/writing-an-nf.md is the code of examples/hello, it builds against
+# build/include alone, loads, refuses bad settings, limits real packets, and can be looked at and changed.
+# No root: a node without protection on capture files, with the audit on.
+. "$(dirname "$0")/lib.sh"
+plan 14
+
+doc=$root/docs/writing-an-nf.md hello=$root/examples/hello
+mkdir -p "$work" || exit 1
+node=
+finish() {
+    [ -z "$node" ] || kill -KILL "$node" 2>/dev/null
+    rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 1' INT TERM
+
+# The fences of one language in the doc, a blank line between them, against a file.
+same() { # LANGUAGE FILE
+    awk -v open="^\`\`\`$1\$" '$0 ~ open { on = 1; if (n++) print ""; next } /^```/ { on = 0 } on' "$doc" |
+        diff -u "$2" - && [ -s "$2" ]
+}
+ok "the doc shows limiter.c, all of it" same c "$hello/limiter.c"
+ok "and its Makefile" same make "$hello/Makefile"
+ok "and its chain file" same yaml "$hello/chain.yaml"
+
+ok "it builds against build/include" make -C "$hello" BUILD="$BUILD" OUT="$work"
+cp "$hello/chain.yaml" "$work/"
+ok "check accepts a chain with it" "$UNDERSTUDY" check -c "$work/chain.yaml"
+sed 's/packets: 5/packets: 0/' "$hello/chain.yaml" >"$work/bad.yaml"
+is "check refuses a bad setting of it, by line" "$("$UNDERSTUDY" check -c "$work/bad.yaml" 2>&1)" \
+    "$work/bad.yaml:7: limiter packets is 0, expected a number from 1 to 1000000"
+sed 's/limiter.so/limited.so/' "$hello/chain.yaml" >"$work/none.yaml"
+is "and a module that is not there" "$("$UNDERSTUDY" check -c "$work/none.yaml" 2>&1 | grep -c "none.yaml:5: .*limited.so")" 1
+
+# Ten packets of one source and three of another, over and over.
+perl -e 'print pack("LSSlLLL", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1);
+    for my $i (1 .. 13) {
+        my $ip = pack("CCnnnCCnC8", 0x45, 0, 46, $i, 0, 64, 17, 0, 10, 0, 0, $i > 10 ? 2 : 1, 192, 0, 2, 1);
+        my $sum = 0;
+        $sum += $_ for unpack("n*", $ip);
+        $sum = ($sum & 0xffff) + ($sum >> 16) while $sum >> 16;
+        substr($ip, 10, 2) = pack("n", ~$sum & 0xffff);
+        my $frame = pack("H*", "0200000000aa0200000000bb0800") . $ip . pack("nnnn", 1000, 7, 26, 0) . "x" x 18;
+        print pack("LLLL", $i, 0, length $frame, length $frame) . $frame;
+    }' >"$work/in.pcap"
+head -c 24 "$work/in.pcap" >"$work/none.pcap"
+cat >"$work/pair.yaml" <<END
+chain: { file: chain.yaml }
+protect: { mode: off, audit: true }
+nodes:
+  one:
+    role: primary
+    ports:
+      inside: "net_pcap0,rx_pcap=in.pcap,infinite_rx=1,tx_pcap=inside.pcap"
+      outside: "net_pcap1,rx_pcap=none.pcap,tx_pcap=outside.pcap"
+    replication: 127.0.0.1:4701
+    control: one.sock
+    mbufs: 2048
+    memory_mb: 128
+  two:
+    role: standby
+    ports: { inside: net_null0, outside: net_null1 }
+    replication: 127.0.0.1:4702
+    control: two.sock
+END
+pair=$work/pair.yaml
+(cd "$work" && exec "$UNDERSTUDY" run -c "$pair" -n one 2>log) & # a device is at most 127 bytes: short paths
+node=$!
+rows() { us show limiter -o json 2>/dev/null | jq -r "$1"; }
+seen() { # JQ-EXPRESSION VALUE: waits for it
+    local end=$((SECONDS + 10))
+    until [ "$(rows "$1")" = "$2" ]; do
+        [ $SECONDS -lt $end ] || { echo "$1 is $(rows "$1"), expected $2"; cat "$work/log"; return 1; }
+        sleep 0.05
+    done
+}
+ok "the node runs it, and each source gets its five" seen '[.rows[] | select(.source) | .packets] | join(" ")' "5 5"
+ok "the rest is dropped and counted" seen '.rows[0] | .passed == 10 and .limited > 100' true
+ok "set raises the limit" us set limiter packets=7
+ok "and more packets pass" seen '.rows[0] | "\(.limit) \(.passed)"' "7 14"
+us set limiter packets=none >/dev/null 2>&1
+is "a bad value is bad data" $? 65
+ok "clear ends the windows" us clear limiter
+passed=$(seen '.rows[0] | "\(.passed) \(.windows)"' "28 4" && rows '.rows[0].passed')
+kill -TERM $node
+wait $node
+node=
+# Released frames are in the capture of the outer port, heartbeats beside them.
+frames=$(perl -0777 -ne 'my $at = 24;
+    while ($at < length) {
+        my $n = unpack("L", substr($_, $at + 8, 4));
+        $ip++ if substr($_, $at + 28, 2) eq "\x08\x00";
+        $at += 16 + $n;
+    }
+    print $ip + 0' "$work/outside.pcap")
+is "what left is what the NF says it passed" "$frames" "$passed"
