@@ -22,7 +22,7 @@ LIBS    := liblz4 msgpack libxxhash yaml-0.1 jansson libpcap
 TESTLIB := cmocka
 
 WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
-CFLAGS := -std=gnu11 -D_GNU_SOURCE $(OPT) -g $(WARN) $(SANFLAGS) -fPIC -pthread -I. -DUNDERSTUDY_VERSION='"$(VERSION)"' -MMD -MP
+CFLAGS := -std=gnu11 $(OPT) -g $(WARN) $(SANFLAGS) -fPIC -pthread -I. -DUNDERSTUDY_VERSION='"$(VERSION)"' -MMD -MP
 ARCH   := -march=x86-64-v3
 LDLIBS  = $(shell pkg-config --libs $(LIBS)) -lm -ldl
 

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define VERIFY_MS     10000 /* digests of large regions */
+#define HANDOVER_MS   10000
 #define BASELINE_MS   1000
 #define SUPERVISOR_MS 300 /* somebody else may start the node again, so long we wait */
 #define AFTER_MS      500 /* silence is looked for so long after the first packet */
@@ -78,7 +79,7 @@ static void bring_back(struct nd_drill *d, const struct nd_process *victim, unsi
     if (d->options.kind == ND_DRILL_SERVER_LOSS && nd_process_links(victim, true, &fault) < 0)
         nd_drill_failed(r, "%s", fault.text);
     for (int waited = 0; waited < SUPERVISOR_MS; waited += 20) {
-        json_t *answer = nd_drill_ask(d, node, "status", ND_ASK_MS, NULL);
+        json_t *answer = nd_drill_ask(d, node, "status", ND_ASK_MS, NULL, NULL);
         bool there = answer != NULL && (pid_t)nd_drill_number(answer, "pid") != victim->pid;
         json_decref(answer);
         if (there)
@@ -105,9 +106,9 @@ static int ask_handover(struct nd_drill *d, unsigned primary, struct nd_drill_ru
 {
     int error;
     r->at_ns = nd_probe_now();
-    json_t *answer = nd_drill_ask(d, primary, "drain", ND_TAKEOVER_MS, &error);
+    json_t *answer = nd_drill_ask(d, primary, "drain", HANDOVER_MS, &error, fault);
     if (answer == NULL)
-        return ft_fail(fault, error, "%s: drain: %s", r->victim, ft_error_name(error));
+        return error;
     if (json_object_get(answer, "error") != NULL)
         nd_drill_failed(r, "%s refuses: %.100s", r->victim, nd_drill_text(answer, "error"));
     json_decref(answer);
@@ -118,7 +119,7 @@ static int ask_handover(struct nd_drill *d, unsigned primary, struct nd_drill_ru
 
 static void compare_digests(struct nd_drill *d, unsigned primary, struct nd_drill_run *r)
 {
-    json_t *answer = nd_drill_ask(d, primary, "verify", VERIFY_MS, NULL);
+    json_t *answer = nd_drill_ask(d, primary, "verify", VERIFY_MS, NULL, NULL);
     r->digests_equal = json_is_true(json_object_get(answer, "equal"));
     if (!r->digests_equal)
         nd_drill_failed(r, answer == NULL ? "verify: no answer" : "the digests of the two regions differ");

@@ -35,8 +35,9 @@ void nd_drill_say(struct nd_drill *drill, const char *fmt, ...) __attribute__((f
 void nd_drill_nap(long us);
 double nd_drill_ms(uint64_t from_ns, uint64_t to_ns); /* -1 when either is unknown (0) */
 
-/* The answer (a new reference) or NULL, then *error, which may be NULL, says why. */
-json_t *nd_drill_ask(struct nd_drill *drill, unsigned node, const char *command, int timeout_ms, int *error);
+/* The answer (a new reference) or NULL, then `fault` says why; *error, which may be NULL, is always set. */
+json_t *nd_drill_ask(struct nd_drill *drill, unsigned node, const char *command, int timeout_ms, int *error,
+                     struct ft_fault *fault);
 const char *nd_drill_text(const json_t *object, const char *key); /* "" when it is not there */
 uint64_t nd_drill_number(const json_t *object, const char *key);  /* 0 when it is not there */
 

@@ -49,11 +49,11 @@ void nd_drill_failed(struct nd_drill_run *r, const char *fmt, ...)
 
 /* ── asking ── */
 
-json_t *nd_drill_ask(struct nd_drill *d, unsigned node, const char *command, int timeout_ms, int *error)
+json_t *nd_drill_ask(struct nd_drill *d, unsigned node, const char *command, int timeout_ms, int *error,
+                     struct ft_fault *fault)
 {
-    struct ft_fault fault;
     json_t *answer = NULL, *request = json_pack("{s:s}", "cmd", command);
-    int e = nd_ask(d->config->node[node].control, request, timeout_ms, &answer, &fault);
+    int e = nd_ask(d->config->node[node].control, request, timeout_ms, &answer, fault);
     json_decref(request);
     if (error != NULL)
         *error = e;
@@ -82,7 +82,7 @@ bool nd_drill_look(struct nd_drill *d, struct nd_sight *s, int *error)
     *error = FT_OK;
     for (unsigned i = 0; i < ND_NODES; i++) {
         int e;
-        json_t *answer = nd_drill_ask(d, i, "status", ND_ASK_MS, &e);
+        json_t *answer = nd_drill_ask(d, i, "status", ND_ASK_MS, &e, NULL);
         if (answer == NULL) {
             *error = *error == FT_OK || e == FT_EPERM ? e : *error;
             continue;
@@ -147,7 +147,7 @@ uint64_t nd_drill_await_takeover(struct nd_drill *d, unsigned node, struct nd_dr
     uint64_t end = r->at_ns + ND_TAKEOVER_MS * 1000000ull, released = 0;
     bool primary = false;
     while (released == 0 && nd_probe_now() < end) {
-        json_t *answer = nd_drill_ask(d, node, "status", ND_ASK_MS, NULL);
+        json_t *answer = nd_drill_ask(d, node, "status", ND_ASK_MS, NULL, NULL);
         const json_t *t = json_object_get(answer, "takeover");
         if (strcmp(nd_drill_text(answer, "role"), "primary") == 0 &&
             nd_drill_number(answer, "view") > r->view_before) {
@@ -176,7 +176,7 @@ uint64_t nd_drill_await_alone(struct nd_drill *d, unsigned node, struct nd_drill
     uint64_t end = r->at_ns + (d->config->timing.solo_after_ms + LONE_MS) * 1000000ull, when = 0;
     char state[32] = "";
     do {
-        json_t *answer = nd_drill_ask(d, node, "status", ND_ASK_MS, NULL);
+        json_t *answer = nd_drill_ask(d, node, "status", ND_ASK_MS, NULL, NULL);
         snprintf(state, sizeof state, "%s", nd_drill_text(answer, "state"));
         json_decref(answer);
         if (when == 0 && strcmp(state, wanted) == 0)
@@ -195,7 +195,7 @@ void nd_drill_await_fenced(struct nd_drill *d, unsigned node, struct nd_drill_ru
     uint64_t end = nd_probe_now() + ND_TAKEOVER_MS * 1000000ull;
     r->released_after = -1;
     while (!r->was_fenced && nd_probe_now() < end) {
-        json_t *answer = nd_drill_ask(d, node, "status", ND_ASK_MS, NULL);
+        json_t *answer = nd_drill_ask(d, node, "status", ND_ASK_MS, NULL, NULL);
         const json_t *fenced = json_object_get(answer, "fenced");
         if (json_is_object(fenced)) {
             r->was_fenced = true;

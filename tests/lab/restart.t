@@ -11,7 +11,9 @@ ok "the pair is PROTECTED" "$lab" up || exit 1
 prober=$!
 sleep 0.5
 view=$(field a view)
-kill -KILL "$(field a pid)"
+pid=$(field a pid)
+kill -KILL "$pid"
+while kill -0 "$pid" 2>/dev/null; do :; done # as a supervisor does, which waits for its child
 "$lab" start a
 ok "b takes over" await 5 b role primary
 ok "the pair is PROTECTED again" is_protected
