@@ -169,8 +169,10 @@ static void own_mac(const char *name, unsigned port, uint8_t mac[6])
 
     for (const char *c = name; *c; c++)
         hash = (hash ^ (uint8_t)*c) * 16777619u;
-    *mac = (struct rte_ether_addr){
-        {0x06, 0x75, (uint8_t)(hash >> 16), (uint8_t)(hash >> 8), (uint8_t)hash, (uint8_t)port}};
+    memcpy(
+        mac,
+        (uint8_t[6]){0x06, 0x75, (uint8_t)(hash >> 16), (uint8_t)(hash >> 8), (uint8_t)hash, (uint8_t)port},
+        6);
 }
 
 static int open_ports(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
@@ -228,7 +230,7 @@ static uint32_t receive(void *ctx, unsigned lane, unsigned port, struct nd_frame
     return kept;
 }
 
-static uint32_t send(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)
+static uint32_t transmit(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)
 {
     struct nd_ports *ports = ctx;
     struct rte_mbuf *out[NF_BURST_MAX];
@@ -276,7 +278,7 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
     ports->io = (struct nd_io){.ctx = ports,
                                .buffers = node->mbufs,
                                .receive = receive,
-                               .send = send,
+                               .send = transmit,
                                .make = make,
                                .data = data,
                                .drop = drop};
