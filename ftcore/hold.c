@@ -48,14 +48,14 @@ uint32_t ft_hold_room(const struct ft_hold *hold)
     return hold->capacity - ft_hold_count(hold);
 }
 
-void ft_hold_put(struct ft_hold *hold, uint64_t burst, uint16_t port, void *packet, uint64_t time)
+void ft_hold_put(struct ft_hold *hold, const struct ft_held *output)
 {
     FT_CHECK(ft_hold_room(hold) > 0, "all %u held outputs are in use", hold->capacity);
     /* Only against what is still held: an emptied queue may begin again with the numbers of a new view. */
-    FT_CHECK(ft_hold_count(hold) == 0 || slot(hold, hold->in - 1)->burst <= burst,
-             "an output of burst %llu after one of burst %llu", (unsigned long long)burst,
+    FT_CHECK(ft_hold_count(hold) == 0 || slot(hold, hold->in - 1)->burst <= output->burst,
+             "an output of burst %llu after one of burst %llu", (unsigned long long)output->burst,
              (unsigned long long)slot(hold, hold->in - 1)->burst);
-    *slot(hold, hold->in) = (struct ft_held){.burst = burst, .packet = packet, .time = time, .port = port};
+    *slot(hold, hold->in) = *output;
     hold->in++;
 }
 

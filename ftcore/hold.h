@@ -11,8 +11,9 @@
 
 struct ft_held {
     uint64_t burst;
-    void *packet;  /* the owner's, opaque here */
-    uint64_t time; /* chain time of the burst, ns */
+    uint64_t number; /* of the lane's outputs, from 1 */
+    uint64_t clock;  /* of the input it came from; 0: made by an NF */
+    void *packet;    /* the owner's, opaque here */
     uint16_t port;
 };
 
@@ -27,7 +28,7 @@ void ft_hold_free(struct ft_hold *hold);
 uint32_t ft_hold_room(const struct ft_hold *hold);
 uint32_t ft_hold_count(const struct ft_hold *hold);
 /* Bursts must not decrease; room must be there (a broken invariant otherwise). */
-void ft_hold_put(struct ft_hold *hold, uint64_t burst, uint16_t port, void *packet, uint64_t time);
+void ft_hold_put(struct ft_hold *hold, const struct ft_held *output);
 /*
  * The oldest outputs whose burst is at most `stable`, that are in a row for one port: at most `max` of them
  * into out[]. They stay held: what the port accepted is then removed with ft_hold_drop, the rest stays, in

@@ -8,8 +8,6 @@
 #include "nflib/chain.h"
 #include "node/beat.h"
 
-#include <rte_lcore.h>
-
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -41,8 +39,8 @@ int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
     uint32_t hold = lane->config->protect.hold_packets;
 
     /* Half the buffers stay for the ports, or a full hold would starve reception for good. */
-    if (hold > lane->ports->buffers / 2)
-        hold = lane->ports->buffers / 2;
+    if (hold > lane->io->buffers / 2)
+        hold = lane->io->buffers / 2;
     lane->whole_capture =
         lane->config->protect.capture == ND_CAPTURE_FULL || nf_chain_reads_payload(&lane->config->chain);
     lane->capture.lane = lane->shared;
@@ -223,8 +221,8 @@ static void beat(struct nd_lane *lane)
     if (lane->index != 0 || lane->now < lane->beat_at)
         return;
     lane->beat_at = lane->now + lane->config->timing.heartbeat_ms * 1000000ull;
-    for (unsigned port = 0; port < lane->ports->count; port++) {
-        nd_beat_write(frame, lane->ports->own[port].addr_bytes, lane->incarnation, atomic_load(lane->view));
+    for (unsigned port = 0; port < lane->io->ports; port++) {
+        nd_beat_write(frame, lane->io->own[port], lane->incarnation, atomic_load(lane->view));
         nd_lane_send_own(lane, port, frame, sizeof(frame));
     }
 }

@@ -14,8 +14,9 @@
 #include "logger/capture.h"
 #include "logger/cursor.h"
 #include "logger/kept.h"
+#include "node/config.h"
 #include "node/guardian.h"
-#include "node/ports.h"
+#include "node/io.h"
 
 /*
  * A question of the control thread to a lane, answered between bursts. One at a time: the asker fills it and
@@ -36,7 +37,7 @@ struct nd_question {
 struct nd_lane {
     unsigned index;
     const struct nd_config *config;
-    const struct nd_ports *ports;
+    const struct nd_io *io;
     struct ft_region *region;
     struct ft_lane *shared;
     struct nf_chain *chain;
@@ -63,7 +64,6 @@ struct nd_lane {
     uint16_t next_port;
 
     struct nf_packet packets[NF_BURST_MAX];
-    struct rte_mbuf *mbufs[NF_BURST_MAX];
     uint32_t n; /* of the burst being collected */
 };
 

@@ -7,7 +7,7 @@
 #include "node/lane.h"
 #include "nflib/chain.h"
 
-#include <rte_pause.h>
+#include <immintrin.h>
 
 #include <string.h>
 #include <time.h>
@@ -30,7 +30,7 @@ void nd_lane_wait(struct nd_lane *lane, bool worked)
     }
     lane->idle++;
     if (lane->idle < (held ? SPIN_HELD : SPIN_IDLE)) {
-        rte_pause();
+        _mm_pause();
         return;
     }
     if (!held) {

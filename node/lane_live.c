@@ -8,9 +8,6 @@
 #include "nflib/chain.h"
 #include "node/beat.h"
 
-#include <rte_ethdev.h>
-#include <rte_mbuf.h>
-
 #include <string.h>
 #include <time.h>
 
@@ -39,16 +36,12 @@ static void note_release(struct nd_lane *lane, uint64_t at)
 /* Outputs in a row for one port. Returns how many the port took. */
 static uint32_t transmit(struct nd_lane *lane, const struct ft_held *held, uint32_t n)
 {
-    struct rte_mbuf *out[TX_BURST];
     unsigned port = held[0].port;
 
-    for (uint32_t i = 0; i < n; i++) {
-        out[i] = held[i].packet;
-        /* While we hand over, bridges must not learn the virtual MAC on this side again. */
-        if (ft_unlikely(lane->draining))
-            memcpy(rte_pktmbuf_mtod_offset(out[i], uint8_t *, 6), lane->ports->own[port].addr_bytes, 6);
-    }
-    return rte_eth_tx_burst(lane->ports->id[port], (uint16_t)lane->index, out, (uint16_t)n);
+    /* While we hand over, bridges must not learn the virtual MAC on this side again. */
+    for (uint32_t i = 0; ft_unlikely(lane->draining) && i < n; i++)
+        memcpy(lane->io->data(held[i].packet) + 6, lane->io->own[port], 6);
+    return lane->io->send(lane->io->ctx, lane->index, port, held, n);
 }
 
 bool nd_lane_release(struct nd_lane *lane)
@@ -89,33 +82,28 @@ void nd_lane_drop_held(struct nd_lane *lane)
     struct ft_held held;
 
     while (ft_hold_peek(&lane->hold, FT_ALL, 1, &held)) {
-        rte_pktmbuf_free(held.packet);
+        lane->io->drop(lane->io->ctx, held.packet);
         ft_hold_drop(&lane->hold, 1);
         FT_COUNT(lane->shared, fenced_dropped, 1);
     }
     atomic_store_explicit(&lane->shared->count.held, 0, memory_order_relaxed);
 }
 
-static struct rte_mbuf *make_mbuf(struct nd_lane *lane, const void *frame, uint32_t len)
+static void *make_packet(struct nd_lane *lane, const void *frame, uint32_t len)
 {
-    struct rte_mbuf *m = rte_pktmbuf_alloc(lane->ports->pool);
-    char *room = m ? rte_pktmbuf_append(m, (uint16_t)len) : NULL;
+    void *packet = lane->io->make(lane->io->ctx, frame, len);
 
-    if (!room) {
-        rte_pktmbuf_free(m);
+    if (!packet)
         FT_COUNT(lane->shared, no_buffer, 1);
-        return NULL;
-    }
-    memcpy(room, frame, len);
-    return m;
+    return packet;
 }
 
 void nd_lane_send_own(struct nd_lane *lane, unsigned port, const void *frame, uint32_t len)
 {
-    struct rte_mbuf *m = make_mbuf(lane, frame, len);
+    struct ft_held own = {.packet = make_packet(lane, frame, len), .port = (uint16_t)port};
 
-    if (m && rte_eth_tx_burst(lane->ports->id[port], (uint16_t)lane->index, &m, 1) == 0)
-        rte_pktmbuf_free(m);
+    if (own.packet && lane->io->send(lane->io->ctx, lane->index, port, &own, 1) == 0)
+        lane->io->drop(lane->io->ctx, own.packet);
 }
 
 void nd_lane_announce(struct nd_lane *lane)
@@ -140,15 +128,15 @@ void nd_lane_emit_tail(struct nd_lane *lane)
     FT_COUNT(lane->shared, tail_suppressed, lane->kept.forgotten);
     lane->kept.forgotten = 0;
     while ((output = lg_kept_take(&lane->kept))) {
-        struct rte_mbuf *m = NULL;
+        struct ft_held held = {.burst = burst, .number = output->number, .port = output->port};
 
         if (output->whole && lane->config->protect.tail == ND_TAIL_EMIT && ft_hold_room(&lane->hold))
-            m = make_mbuf(lane, output + 1, output->len);
-        if (!m) {
+            held.packet = make_packet(lane, output + 1, output->len);
+        if (!held.packet) {
             FT_COUNT(lane->shared, tail_suppressed, 1);
             continue;
         }
-        ft_hold_put(&lane->hold, burst, output->port, m, nf_chain_state(lane->chain)->time);
+        ft_hold_put(&lane->hold, &held);
         FT_COUNT(lane->shared, tail_emitted, 1);
     }
     nd_lane_release(lane);
@@ -157,11 +145,11 @@ void nd_lane_emit_tail(struct nd_lane *lane)
 /* ---- receive ----------------------------------------------------------------------------------- */
 
 /* True when the frame was the peer's or our own heartbeat, and no input. */
-static bool take_beat(struct nd_lane *lane, const struct rte_mbuf *m)
+static bool take_beat(struct nd_lane *lane, const struct nd_frame *f)
 {
     uint64_t incarnation, view;
 
-    if (!nd_beat_read(rte_pktmbuf_mtod(m, const uint8_t *), rte_pktmbuf_data_len(m), &incarnation, &view))
+    if (!nd_beat_read(f->data, f->len, &incarnation, &view))
         return false;
     if (incarnation != lane->incarnation) {
         atomic_store_explicit(&lane->shared->beat_incarnation, incarnation, memory_order_relaxed);
@@ -172,55 +160,64 @@ static bool take_beat(struct nd_lane *lane, const struct rte_mbuf *m)
 
 bool nd_lane_listen(struct nd_lane *lane)
 {
+    struct nd_frame in[NF_BURST_MAX];
     bool any = false;
 
-    for (unsigned port = 0; port < lane->ports->count; port++) {
-        uint16_t n =
-            rte_eth_rx_burst(lane->ports->id[port], (uint16_t)lane->index, lane->mbufs, NF_BURST_MAX);
+    for (unsigned port = 0; lane->io->receive && port < lane->io->ports; port++) {
+        uint32_t n = lane->io->receive(lane->io->ctx, lane->index, port, in, NF_BURST_MAX);
 
-        for (uint16_t i = 0; i < n; i++) {
-            take_beat(lane, lane->mbufs[i]);
-            rte_pktmbuf_free(lane->mbufs[i]);
+        for (uint32_t i = 0; i < n; i++) {
+            take_beat(lane, &in[i]);
+            lane->io->drop(lane->io->ctx, in[i].owner);
         }
         any |= n > 0;
     }
     return any;
 }
 
-static void add_packet(struct nd_lane *lane, struct rte_mbuf *m, unsigned port)
+static void add_packet(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
 {
-    uint32_t len = rte_pktmbuf_pkt_len(m);
-
-    if (take_beat(lane, m) || m->nb_segs != 1 || len < 14 || len > FT_FRAME_MAX) {
-        rte_pktmbuf_free(m);
-        return;
-    }
-    lane->packets[lane->n] = (struct nf_packet){.data = rte_pktmbuf_mtod(m, uint8_t *),
-                                                .len = len,
-                                                .have = len,
-                                                .in_port = (uint8_t)port,
-                                                .side = lane->ports->side[port],
-                                                .owner = m};
-    lane->n++;
+    lane->packets[lane->n++] = (struct nf_packet){.data = f->data,
+                                                  .len = f->len,
+                                                  .have = f->len,
+                                                  .in_port = (uint8_t)port,
+                                                  .side = lane->io->side[port],
+                                                  .owner = f->owner};
 }
 
 static void receive(struct nd_lane *lane)
 {
-    struct rte_mbuf *in[NF_BURST_MAX];
+    struct nd_frame in[NF_BURST_MAX];
 
-    lane->n = 0;
-    for (unsigned k = 0; k < lane->ports->count && lane->n < NF_BURST_MAX; k++) {
-        unsigned port = (lane->next_port + k) % lane->ports->count;
-        uint16_t want = (uint16_t)(NF_BURST_MAX - lane->n);
+    for (unsigned k = 0; k < lane->io->ports && lane->n < NF_BURST_MAX; k++) {
+        unsigned port = (lane->next_port + k) % lane->io->ports;
+        uint32_t want = NF_BURST_MAX - lane->n;
         /* The first port may not starve the second when both are busy. */
-        uint16_t most = k == 0 && want > NF_BURST_MAX / 2 ? NF_BURST_MAX / 2 : want;
-        uint16_t n = rte_eth_rx_burst(lane->ports->id[port], (uint16_t)lane->index, in, most);
+        uint32_t most = k == 0 && want > NF_BURST_MAX / 2 ? NF_BURST_MAX / 2 : want;
+        uint32_t n = lane->io->receive(lane->io->ctx, lane->index, port, in, most);
 
-        for (uint16_t i = 0; i < n; i++)
-            add_packet(lane, in[i], port);
+        for (uint32_t i = 0; i < n; i++) {
+            if (take_beat(lane, &in[i]))
+                lane->io->drop(lane->io->ctx, in[i].owner);
+            else
+                add_packet(lane, &in[i], port);
+        }
     }
     lane->next_port++;
-    FT_COUNT(lane->shared, received, lane->n);
+}
+
+/* From a gate: whole bursts, with their time. False: none is there. */
+static bool receive_burst(struct nd_lane *lane, uint64_t *time)
+{
+    struct nd_frame in[NF_BURST_MAX];
+    uint8_t ports[NF_BURST_MAX];
+    uint32_t n = 0;
+
+    if (!lane->io->burst(lane->io->ctx, lane->index, nf_chain_state(lane->chain)->burst, in, ports, &n, time))
+        return false;
+    for (uint32_t i = 0; i < n; i++)
+        add_packet(lane, &in[i], ports[i]);
+    return true;
 }
 
 /* ---- burst ------------------------------------------------------------------------------------- */
@@ -240,41 +237,54 @@ static void capture(struct nd_lane *lane, uint64_t burst, uint64_t time)
     }
 }
 
-static void hold_outputs(struct nd_lane *lane, uint64_t burst, uint64_t time)
+/* The burst's outputs in order: inputs that pass, then what NFs made. */
+static void hold_outputs(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t number)
 {
     const struct nf_emitted *made;
     uint32_t count = nf_chain_emitted(lane->chain, &made), dropped = 0;
 
     for (uint32_t i = 0; i < lane->n; i++) {
         struct nf_packet *p = &lane->packets[i];
+        struct ft_held held = {.burst = burst,
+                               .number = number + 1,
+                               .clock = clock + i,
+                               .packet = p->owner,
+                               .port = p->out_port};
 
-        if (p->drop || p->out_port >= lane->ports->count) {
-            rte_pktmbuf_free(p->owner);
+        if (p->drop || p->out_port >= lane->io->ports) {
+            lane->io->drop(lane->io->ctx, p->owner);
             dropped++;
         } else {
-            ft_hold_put(&lane->hold, burst, p->out_port, p->owner, time);
+            ft_hold_put(&lane->hold, &held);
+            number++;
         }
     }
     for (uint32_t i = 0; i < count; i++) {
-        struct rte_mbuf *m =
-            made[i].port < lane->ports->count ? make_mbuf(lane, made[i].frame, made[i].len) : NULL;
+        struct ft_held held = {.burst = burst, .number = ++number, .port = made[i].port};
 
-        if (m)
-            ft_hold_put(&lane->hold, burst, made[i].port, m, time);
+        if (made[i].port < lane->io->ports && (held.packet = make_packet(lane, made[i].frame, made[i].len)))
+            ft_hold_put(&lane->hold, &held);
     }
     FT_COUNT(lane->shared, dropped, dropped);
     FT_COUNT(lane->shared, emitted, count);
 }
 
-static void run_burst(struct nd_lane *lane, const char *command)
+/* Chain time of a burst that no gate stamps: goes on from where it stood, never back. */
+static uint64_t burst_time(struct nd_lane *lane)
+{
+    uint64_t last = nf_chain_state(lane->chain)->time, time = lane->now + lane->time_offset;
+
+    return (int64_t)(time - last) < 0 ? last : time;
+}
+
+static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
     struct nd_question *q = lane->question;
-    uint64_t time = lane->now + lane->time_offset, burst = state->burst + 1;
+    uint64_t burst = state->burst + 1, clock = state->clock, number = state->outputs;
+    uint64_t digest = atomic_load_explicit(&lane->shared->digest, memory_order_acquire);
     bool logged = atomic_load_explicit(&lane->shared->logging, memory_order_relaxed);
 
-    if ((int64_t)(time - state->time) < 0)
-        time = state->time;
     if (logged)
         capture(lane, burst, time);
     if (command) { /* a value from outside: recorded, and on replay taken from the record */
@@ -284,8 +294,6 @@ static void run_burst(struct nd_lane *lane, const char *command)
     }
     nf_chain_run(lane->chain, burst, time, lane->packets, lane->n);
     ft_audit_check(lane->region, lane->index);
-    uint64_t digest = atomic_load_explicit(&lane->shared->digest, memory_order_acquire);
-
     if (logged) {
         if (ft_unlikely(digest != lane->digest)) {
             lg_capture_digest(&lane->capture, ft_region_digest_lane(lane->region, lane->index));
@@ -294,10 +302,11 @@ static void run_burst(struct nd_lane *lane, const char *command)
         }
         lg_capture_end(&lane->capture, atomic_load_explicit(&lane->shared->released, memory_order_relaxed));
     }
-    hold_outputs(lane, burst, time);
+    hold_outputs(lane, burst, clock, number);
     atomic_store_explicit(&lane->shared->closed, burst, memory_order_release);
     FT_COUNT(lane->shared, bursts, 1);
     FT_COUNT(lane->shared, empty_bursts, lane->n == 0);
+    FT_COUNT(lane->shared, received, lane->n);
 }
 
 /* Room for whatever a burst may make; without it the ports' own queues have to wait. */
@@ -331,26 +340,45 @@ static void consider_drained(struct nd_lane *lane)
         atomic_store_explicit(&lane->shared->done, lane->order, memory_order_release);
 }
 
+/* A burst is due without packets: timers, or a digest that somebody waits for. */
+static bool due(struct nd_lane *lane)
+{
+    return nf_chain_due(lane->chain, lane->now + lane->time_offset) ||
+           (atomic_load_explicit(&lane->shared->digest, memory_order_relaxed) != lane->digest &&
+            atomic_load_explicit(&lane->shared->logging, memory_order_relaxed));
+}
+
+static bool collect_and_run(struct nd_lane *lane)
+{
+    const char *command;
+    uint64_t time;
+
+    if (lane->io->burst) {
+        if (!receive_burst(lane, &time))
+            return false;
+        command = command_asked(lane);
+    } else {
+        receive(lane);
+        time = burst_time(lane);
+        command = command_asked(lane);
+        if (!lane->n && !command && !due(lane))
+            return false;
+    }
+    run_burst(lane, time, command);
+    if (command)
+        atomic_store_explicit(&lane->question->asked, ND_ASK_NONE, memory_order_release);
+    return true;
+}
+
 bool nd_lane_live(struct nd_lane *lane)
 {
-    const char *command = command_asked(lane);
-    bool wanted, worked = false;
+    bool worked = false;
 
     lane->n = 0;
     if (lane->draining && atomic_load_explicit(&lane->shared->done, memory_order_relaxed) == lane->order)
         return false; /* drained: what comes now is the other node's */
-    if (has_room(lane)) {
-        receive(lane);
-        wanted = lane->n || command || nf_chain_due(lane->chain, lane->now + lane->time_offset) ||
-                 (atomic_load_explicit(&lane->shared->digest, memory_order_relaxed) != lane->digest &&
-                  atomic_load_explicit(&lane->shared->logging, memory_order_relaxed));
-        if (wanted) {
-            run_burst(lane, command);
-            if (command)
-                atomic_store_explicit(&lane->question->asked, ND_ASK_NONE, memory_order_release);
-            worked = true;
-        }
-    }
+    if (has_room(lane))
+        worked = collect_and_run(lane);
     worked |= nd_lane_release(lane);
     if (lane->draining)
         consider_drained(lane);

@@ -36,7 +36,7 @@ static void keep_outputs(struct nd_lane *lane, uint64_t number, uint32_t n)
     for (uint32_t i = 0; i < n; i++) {
         const struct nf_packet *p = &lane->packets[i];
 
-        if (!p->drop && p->out_port < lane->ports->count)
+        if (!p->drop && p->out_port < lane->io->ports)
             lg_kept_put(&lane->kept, ++number, p->out_port, p->data, p->len, p->have == p->len);
     }
     for (uint32_t i = 0; i < count; i++)

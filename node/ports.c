@@ -4,12 +4,14 @@
  * while we open, and the last line that looks like a reason becomes ours.
  */
 #include "node/ports.h"
+#include "ftcore/record.h"
 
 #include <rte_bus.h>
 #include <rte_dev.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_log.h>
+#include <rte_mbuf.h>
 
 #include <errno.h>
 #include <sched.h>
@@ -161,14 +163,16 @@ static int start(struct nd_ports *ports, unsigned port, unsigned lanes)
 }
 
 /* Locally administered, from the node's name and the port: both nodes' differ, a restart keeps it. */
-static void own_mac(const char *name, unsigned port, struct rte_ether_addr *mac)
+static void own_mac(const char *name, unsigned port, uint8_t mac[6])
 {
     uint32_t hash = 2166136261u;
 
     for (const char *c = name; *c; c++)
         hash = (hash ^ (uint8_t)*c) * 16777619u;
-    *mac = (struct rte_ether_addr){
-        {0x06, 0x75, (uint8_t)(hash >> 16), (uint8_t)(hash >> 8), (uint8_t)hash, (uint8_t)port}};
+    memcpy(
+        mac,
+        (uint8_t[6]){0x06, 0x75, (uint8_t)(hash >> 16), (uint8_t)(hash >> 8), (uint8_t)hash, (uint8_t)port},
+        6);
 }
 
 static int open_ports(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
@@ -192,14 +196,74 @@ static int open_ports(struct nd_ports *ports, const struct nd_config *config, co
                                                                : FT_EINVAL,
                            "node %s: port %s: '%s' cannot be opened: %s", node->name, name, node->port[i],
                            why[0] ? why : strerror(-error));
-        ports->side[i] = config->chain.l3 ? config->l3.port[i].side : i == 0 ? NF_INSIDE : NF_OUTSIDE;
-        own_mac(node->name, i, &ports->own[i]);
-        ports->count = (uint16_t)(i + 1);
+        ports->io.side[i] = config->chain.l3 ? config->l3.port[i].side : i == 0 ? NF_INSIDE : NF_OUTSIDE;
+        own_mac(node->name, i, ports->io.own[i]);
+        ports->io.ports = ports->count = (uint16_t)(i + 1);
     }
     if (ports->count < 2)
         return ft_fail(fault, FT_EINVAL, "node %s: a chain needs two ports, there %s %u", node->name,
                        ports->count == 1 ? "is" : "are", ports->count);
     return 0;
+}
+
+/* ---- what lanes call ----------------------------------------------------------------------------- */
+
+static uint32_t receive(void *ctx, unsigned lane, unsigned port, struct nd_frame frames[], uint32_t max)
+{
+    struct nd_ports *ports = ctx;
+    struct rte_mbuf *in[NF_BURST_MAX];
+    uint32_t n = rte_eth_rx_burst(ports->id[port], (uint16_t)lane, in, (uint16_t)max), kept = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t len = rte_pktmbuf_pkt_len(in[i]);
+
+        /* A buffer holds FRAME_ROOM bytes, so scattered frames are larger than any interface here was set to.
+         */
+        if (in[i]->nb_segs != 1 || len < 14 || len > FT_FRAME_MAX) {
+            rte_pktmbuf_free(in[i]);
+            ports->refused++;
+            continue;
+        }
+        frames[kept++] =
+            (struct nd_frame){.data = rte_pktmbuf_mtod(in[i], uint8_t *), .len = len, .owner = in[i]};
+    }
+    return kept;
+}
+
+static uint32_t transmit(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)
+{
+    struct nd_ports *ports = ctx;
+    struct rte_mbuf *out[NF_BURST_MAX];
+
+    n = n < NF_BURST_MAX ? n : NF_BURST_MAX;
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = held[i].packet;
+    return rte_eth_tx_burst(ports->id[port], (uint16_t)lane, out, (uint16_t)n);
+}
+
+static void *make(void *ctx, const void *frame, uint32_t len)
+{
+    struct nd_ports *ports = ctx;
+    struct rte_mbuf *m = rte_pktmbuf_alloc(ports->pool);
+    char *room = m ? rte_pktmbuf_append(m, (uint16_t)len) : NULL;
+
+    if (!room) {
+        rte_pktmbuf_free(m);
+        return NULL;
+    }
+    memcpy(room, frame, len);
+    return m;
+}
+
+static uint8_t *data(void *owner)
+{
+    return rte_pktmbuf_mtod((struct rte_mbuf *)owner, uint8_t *);
+}
+
+static void drop(void *ctx, void *owner)
+{
+    (void)ctx;
+    rte_pktmbuf_free(owner);
 }
 
 int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsigned n, struct ft_fault *fault)
@@ -211,7 +275,13 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
     if (error)
         return error;
     rte_log_set_global_level(RTE_LOG_WARNING);
-    ports->buffers = node->mbufs;
+    ports->io = (struct nd_io){.ctx = ports,
+                               .buffers = node->mbufs,
+                               .receive = receive,
+                               .send = transmit,
+                               .make = make,
+                               .data = data,
+                               .drop = drop};
     ports->pool = rte_pktmbuf_pool_create("packets", node->mbufs, 256, 0, FRAME_ROOM + RTE_PKTMBUF_HEADROOM,
                                           SOCKET_ID_ANY);
     if (!ports->pool)

@@ -7,17 +7,18 @@
 #define NODE_PORTS_H
 
 #include "node/config.h"
+#include "node/io.h"
 
 #include <rte_ethdev.h>
 #include <rte_mempool.h>
 
 struct nd_ports {
+    struct nd_io io; /* what lanes see of it */
     uint16_t count;
-    uint16_t id[NF_PORTS_MAX];               /* DPDK's numbers */
-    uint8_t side[NF_PORTS_MAX];              /* enum nf_side */
-    struct rte_ether_addr own[NF_PORTS_MAX]; /* this node's own, never the chain's: heartbeats, draining */
+    uint16_t id[NF_PORTS_MAX]; /* DPDK's numbers */
     struct rte_mempool *pool;
-    uint32_t buffers; /* in the pool */
+    uint64_t
+        refused; /* frames too short, too long or scattered; written by lanes, roughly right with several */
 };
 
 /* One clear line in `fault` for what DPDK says in many. FT_EINVAL (devargs), FT_EPERM, FT_ENOMEM, FT_EBUSY.

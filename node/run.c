@@ -112,7 +112,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
             return ft_fail(fault, FT_ENOMEM, "no memory for rings of %u + %u MB", p->log_mb, p->pending_mb);
         *lane = (struct nd_lane){.index = l,
                                  .config = r->config,
-                                 .ports = &r->ports,
+                                 .io = &r->ports.io,
                                  .region = r->region,
                                  .shared = &r->shared[l],
                                  .guardian = r->guardian,

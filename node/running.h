@@ -4,6 +4,7 @@
 #define NODE_RUNNING_H
 
 #include "node/lane.h"
+#include "node/ports.h"
 #include "node/server.h"
 #include "replicator/replicator.h"
 

@@ -36,15 +36,15 @@ static void nothing_leaves_before_it_is_stable(void **unused)
 
     (void)unused;
     assert_int_equal(ft_hold_init(&hold, 8), 0);
-    ft_hold_put(&hold, 7, 0, &packets[0], 700);
-    ft_hold_put(&hold, 7, 0, &packets[1], 700);
-    ft_hold_put(&hold, 9, 0, &packets[2], 900);
+    ft_hold_put(&hold, &(struct ft_held){.burst = 7, .port = 0, .packet = &packets[0]});
+    ft_hold_put(&hold, &(struct ft_held){.burst = 7, .port = 0, .packet = &packets[1], .clock = 700});
+    ft_hold_put(&hold, &(struct ft_held){.burst = 9, .port = 0, .packet = &packets[2]});
     assert_int_equal(ft_hold_peek(&hold, 6, 8, out), 0);
     assert_int_equal(ft_hold_peek(&hold, 7, 8, out), 2);
     assert_ptr_equal(out[0].packet, &packets[0]);
     assert_ptr_equal(out[1].packet, &packets[1]);
     assert_int_equal(out[1].burst, 7);
-    assert_int_equal(out[1].time, 700);
+    assert_int_equal(out[1].clock, 700);
     assert_int_equal(ft_hold_peek(&hold, 8, 8, out), 2);
     assert_int_equal(ft_hold_peek(&hold, 9, 8, out), 3);
     assert_int_equal(ft_hold_peek(&hold, 9, 1, out), 1);
@@ -62,7 +62,7 @@ static void the_rest_stays_in_order(void **unused)
     (void)unused;
     assert_int_equal(ft_hold_init(&hold, 8), 0);
     for (unsigned i = 0; i < 6; i++)
-        ft_hold_put(&hold, 1, i < 4 ? 3 : 2, &packets[i], 0);
+        ft_hold_put(&hold, &(struct ft_held){.burst = 1, .port = i < 4 ? 3 : 2, .packet = &packets[i]});
     assert_int_equal(ft_hold_peek(&hold, 1, 8, out), 4);
     assert_int_equal(out[0].port, 3);
     ft_hold_drop(&hold, 1);
@@ -91,11 +91,14 @@ static void goes_around(void **unused)
         uint32_t count;
 
         for (unsigned i = 0; i < round % 7 && ft_hold_room(&hold); i++, in++)
-            ft_hold_put(&hold, in / 3, (uint16_t)(in / 5 % 2), &packets[in % 64], in);
+            ft_hold_put(&hold, &(struct ft_held){.burst = in / 3,
+                                                 .port = (uint16_t)(in / 5 % 2),
+                                                 .packet = &packets[in % 64],
+                                                 .number = in});
         assert_int_equal(ft_hold_room(&hold), 16 - (in - released));
         count = ft_hold_peek(&hold, stable, 5, out);
         for (uint32_t i = 0; i < count; i++) {
-            assert_int_equal(out[i].time, released + i);
+            assert_int_equal(out[i].number, released + i);
             assert_int_equal(out[i].port, out[0].port);
             assert_true(out[i].burst <= stable);
         }
@@ -110,7 +113,7 @@ static void goes_around(void **unused)
 
 static void put_one(void *hold)
 {
-    ft_hold_put(hold, 4, 0, packets, 0);
+    ft_hold_put(hold, &(struct ft_held){.burst = 4, .port = 0, .packet = packets});
 }
 
 static void drop_three(void *hold)
@@ -124,13 +127,15 @@ static void misuse_is_a_broken_invariant(void **unused)
 
     (void)unused;
     assert_int_equal(ft_hold_init(&hold, 2), 0);
-    ft_hold_put(&hold, 5, 0, packets, 0);
+    ft_hold_put(&hold, &(struct ft_held){.burst = 5, .port = 0, .packet = packets});
     assert_dies(put_one, &hold, "an output of burst 4 after one of burst 5");
-    ft_hold_put(&hold, 5, 0, packets, 0);
+    ft_hold_put(&hold, &(struct ft_held){.burst = 5, .port = 0, .packet = packets});
     assert_dies(put_one, &hold, "all 2 held outputs are in use");
     assert_dies(drop_three, &hold, "3 outputs dropped, 2 held");
     ft_hold_drop(&hold, 2);
-    ft_hold_put(&hold, 4, 0, packets, 0); /* emptied: a new view may count from lower */
+    ft_hold_put(&hold, &(struct ft_held){.burst = 4,
+                                         .port = 0,
+                                         .packet = packets}); /* emptied: a new view may count from lower */
     ft_hold_free(&hold);
 }
 

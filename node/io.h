@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where a lane's packets come from and go to: DPDK ports in a node (ports.c), memory in the replay tool. One
+ * call per burst and port. Owned by who made it; used by lanes, each with its own number.
+ */
+#ifndef NODE_IO_H
+#define NODE_IO_H
+
+#include "ftcore/hold.h"
+#include "nflib/l3.h"
+
+struct nd_frame {
+    uint8_t *data;
+    uint32_t len;
+    void *owner; /* the buffer, for send and drop */
+};
+
+struct nd_io {
+    void *ctx;
+    uint16_t ports;
+    uint8_t side[NF_PORTS_MAX];   /* enum nf_side */
+    uint8_t own[NF_PORTS_MAX][6]; /* this node's own MAC, never the chain's: heartbeats, draining */
+    uint32_t buffers;             /* packets that can be in flight */
+
+    /* At most `max` frames of a port, in one piece each; `bad` counts those passed over (runts, scattered).
+     */
+    uint32_t (*receive)(void *ctx, unsigned lane, unsigned port, struct nd_frame frames[], uint32_t max);
+    /* Offers outputs in order; how many the port took (a prefix), which are gone then. */
+    uint32_t (*send)(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n);
+    void *(*make)(void *ctx, const void *frame, uint32_t len); /* NULL: no buffer */
+    uint8_t *(*data)(void *owner);
+    void (*drop)(void *ctx, void *owner);
+
+    /*
+     * A gate in front: whole bursts, cut and stamped there, instead of receive. The burst after number
+     * `last`: true, its frames, their ports and its chain time; false: none yet. NULL: no gate.
+     */
+    bool (*burst)(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint8_t ports[],
+                  uint32_t *n, uint64_t *time);
+};
+
+#endif
