@@ -31,7 +31,7 @@ void ft_core_head(struct ft_core *core, enum ft_message_type type, uint64_t now,
     m->type = type;
     m->state = core->state;
     m->view = core->view;
-    m->sent = now;
+    m->sent = core->sent = now > core->sent ? now : core->sent + 1;
     m->echo = core->peer.newest;
     /* An answer is a message that echoes something new: from here the other side's lease can run on. */
     if (core->peer.newest > core->echoed) {
@@ -92,7 +92,13 @@ static void check_invariants(const struct ft_core *core)
              ft_state_name(core->state));
     FT_CHECK(core->state != FT_SOLO || core->solo, "state SOLO with a shut gate");
     FT_CHECK(primary || !core->guarded, "state %s with an open gate", ft_state_name(core->state));
-    FT_CHECK(core->state != FT_PROTECTED || (core->guarded && core->peer.known), "PROTECTED by nobody");
+    FT_CHECK(core->state != FT_PROTECTED || (core->guarded && core->peer.known && !core->cut_off),
+             "PROTECTED by nobody");
+    FT_CHECK(core->state != FT_PROTECTED || !core->resync, "PROTECTED while a base is on its way");
+    FT_CHECK(core->guarded || !core->cut_off, "cut off from a standby that guards nothing");
+    FT_CHECK(core->hand != FT_HAND_GIVEN || core->state == FT_FENCED, "handed over in state %s",
+             ft_state_name(core->state));
+    FT_CHECK(core->state != FT_FENCED || core->hand == FT_HAND_GIVEN, "FENCED for longer than a step");
     FT_CHECK(core->state != FT_READY || core->base_whole, "READY without a whole base");
     FT_CHECK(!primary || core->view > 0, "primary of view 0");
     FT_CHECK(core->resync == FT_RESYNC_NONE || primary, "a resync without a primary");
@@ -113,12 +119,25 @@ void ft_core_init(struct ft_core *core, const struct ft_core_config *config, uin
     check_invariants(core);
 }
 
+static void lost(struct ft_core *core, enum ft_lost how, struct ft_actions *actions);
+
+/*
+ * The right of a standby (own_echoed) and its promise (answered) run on: they were given by a node, not by a
+ * connection. So do the times of what we heard, or a reconnect would look like silence.
+ */
 static void connected(struct ft_core *core, struct ft_actions *actions)
 {
+    if (core->peer.up)
+        lost(core, FT_LOST_ERROR, actions);
+
+    uint64_t heard = core->peer.heard, port_beat = core->peer.port_beat, was = core->peer.incarnation;
+
     memset(&core->peer, 0, sizeof(core->peer));
     core->peer.up = true;
-    core->peer.heard = core->now;
-    core->own_echoed = core->ready_echo = core->echoed = 0;
+    core->peer.heard = heard;
+    core->peer.port_beat = port_beat;
+    core->peer.incarnation = was;
+    core->ready_echo = core->echoed = 0;
 
     struct ft_message *m = ft_say(core, actions, FT_MSG_HELLO);
 
@@ -141,9 +160,13 @@ static void lost(struct ft_core *core, enum ft_lost how, struct ft_actions *acti
     static const char *const text[] = {"", "the peer closed the connection",
                                        "the peer's kernel reset the connection", "the connection broke"};
 
+    if (!core->peer.up)
+        return; /* we closed it ourselves */
     core->peer.up = core->peer.known = false;
     core->alone = core->now;
-    if (ft_core_primary(core) || core->hand == FT_HAND_GIVEN)
+    if (core->hand == FT_HAND_GIVEN)
+        ft_handover_unknown(core, text[how], actions);
+    else if (ft_core_primary(core))
         ft_primary_lost(core, text[how], how != FT_LOST_ERROR, actions);
     else
         ft_standby_lost(core, how, actions);
@@ -174,21 +197,27 @@ static bool take_head(struct ft_core *core, const struct ft_message *m, struct f
         core->peer.newest = m->sent;
     if (m->echo > core->own_echoed)
         core->own_echoed = m->echo;
-    if (!reigns)
-        return true;
-    if (m->view > core->view && (ft_core_primary(core) || core->state == FT_FENCED)) {
+    if (m->view > core->view && (ft_core_primary(core) || core->hand == FT_HAND_GIVEN)) {
         ft_join_fence(core, m->view, actions);
         return true;
     }
-    if (m->view < core->view && m->type != FT_MSG_HELLO) {
+    if (!reigns) {
+        ft_standby_hears(core, m, actions);
+        return true;
+    }
+    if (m->view < core->view) {
         /* A primary of the past. Our view in any message tells it. */
         ft_say(core, actions, FT_MSG_BEAT);
         return false;
     }
     if (m->view > core->view) {
+        if (core->state == FT_READY || core->state == FT_SYNCING)
+            ft_join_again(core, actions, "another view has begun");
         core->view = m->view;
         ft_act(actions, FT_ACT_VIEW)->view = core->view;
     }
+    if (m->type != FT_MSG_BASE_BEGIN)
+        ft_standby_hears(core, m, actions);
     return true;
 }
 
@@ -205,7 +234,9 @@ static void message(struct ft_core *core, const struct ft_message *m, struct ft_
     }
     if (!take_head(core, m, actions))
         return;
-    if (ft_core_primary(core) || core->hand == FT_HAND_GIVEN)
+    if (core->hand == FT_HAND_GIVEN)
+        ft_handover_message(core, m, actions);
+    else if (ft_core_primary(core))
         ft_primary_message(core, m, actions);
     else
         ft_standby_message(core, m, actions);
@@ -214,13 +245,11 @@ static void message(struct ft_core *core, const struct ft_message *m, struct ft_
 static void told(struct ft_core *core, enum ft_told what, struct ft_actions *actions)
 {
     if (what == FT_TOLD_HANDOVER && ft_core_primary(core)) {
-        ft_primary_handover(core, actions);
-    } else if (what == FT_TOLD_RESYNC && ft_core_primary(core) && core->peer.known && !core->hand) {
-        if (core->resync)
-            ft_act(actions, FT_ACT_NO_BASE);
-        core->resync = FT_RESYNC_NONE;
-        core->resync_again = 0;
-        ft_primary_alone(core, actions, "resync asked for");
+        ft_handover_begin(core, actions);
+    } else if (what == FT_TOLD_RESYNC && ft_core_primary(core)) {
+        ft_resync_asked(core, actions);
+    } else if (what == FT_TOLD_PROMOTE && core->hand == FT_HAND_GIVEN) {
+        ft_handover_told(core, actions);
     } else if (what == FT_TOLD_PROMOTE && core->state == FT_READY) {
         if (core->peer.known)
             ft_say(core, actions, FT_MSG_ASK);
@@ -235,9 +264,9 @@ static void told(struct ft_core *core, enum ft_told what, struct ft_actions *act
 
 static void passed_time(struct ft_core *core, struct ft_actions *actions)
 {
-    if (ft_core_primary(core) || core->hand == FT_HAND_GIVEN)
+    if (ft_core_primary(core))
         ft_primary_time(core, actions);
-    else
+    else if (core->hand != FT_HAND_GIVEN)
         ft_standby_time(core, actions);
     if (core->state == FT_JOINING)
         ft_join_consider(core, actions);
@@ -284,7 +313,7 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
     if (core->state == FT_JOINING)
         ft_join_consider(core, actions);
     if (ft_core_primary(core))
-        ft_primary_consider_resync(core, actions);
+        ft_resync_consider(core, actions);
     check_invariants(core);
 }
 
@@ -307,7 +336,7 @@ uint64_t ft_core_due(const struct ft_core *core)
     if (core->peer.up)
         due = earlier(due, core->beat_due);
     if (core->state == FT_READY)
-        due = earlier(due, core->answered + ft_ms(core->config.detect_ms));
+        due = earlier(due, ft_standby_patience(core));
     if (core->state == FT_PROTECTED)
         due = earlier(due, core->ready_echo + ft_ms(core->config.lease_ms));
     return due > core->now ? due : core->now;

@@ -8,7 +8,8 @@
  * Two rules of use, on which safety rests:
  *  - Everything the peer sent that can be read is stepped before FT_EV_TIME with a later time. So a node that
  * slept hears what happened before it acts on the silence.
- *  - Actions are carried out in order, before the next step.
+ *  - Actions are carried out in order, before the next step. Messages leave in the order in which their heads
+ * were made.
  */
 #ifndef FTCORE_CORE_H
 #define FTCORE_CORE_H
@@ -135,10 +136,12 @@ struct ft_core {
         uint8_t role;
         enum ft_state state;
         uint64_t incarnation, view;
-        uint64_t heard;  /* last message, our clock */
+        uint64_t heard; /* last message, our clock; outlives the connection, like port_beat and incarnation */
         uint64_t newest; /* its `sent`: what we echo */
         uint64_t port_beat;
     } peer;
+
+    uint64_t sent; /* the last `sent` given: no two messages share one, so an echo names a message */
 
     uint64_t answered;   /* standby: when we last sent an answer that echoed something new */
     uint64_t echoed;     /* … and what it echoed */
@@ -147,6 +150,9 @@ struct ft_core {
     uint64_t beat_due;
     bool guarded; /* primary: gate is FT_GATE_GUARDED */
     bool solo;    /* primary: gate is FT_GATE_SOLO */
+    bool cut_off; /* primary: guarded, but the log no longer reaches the standby, which may still hold rights:
+                     no lease until a new base took them away */
+    bool steered; /* standby: was asked to draw the frames to itself */
 
     uint64_t closed[FT_LANES_MAX], replayed[FT_LANES_MAX], taken[FT_LANES_MAX]; /* ours */
     uint64_t peer_closed[FT_LANES_MAX], peer_replayed[FT_LANES_MAX], peer_taken[FT_LANES_MAX];
@@ -156,6 +162,7 @@ struct ft_core {
 
     enum ft_resync resync;
     uint64_t resync_began, switch_began, resync_again; /* again: not before this time */
+    uint64_t begun; /* `sent` of BASE_BEGIN: who echoes it has forgotten what it held */
     uint64_t resyncs, resyncs_failed;
     char resync_outcome[FT_REASON_MAX];
 

@@ -50,7 +50,8 @@ static int fits(const struct ft_core *core, const struct ft_message *m, char *te
                         m->lease_ms, c->detect_ms, m->detect_ms);
     if (c->promote_within_ms >= m->solo_after_ms || m->promote_within_ms >= c->solo_after_ms)
         return snprintf(text, cap, "promote_within_ms must be below the other node's solo_after_ms");
-    if (m->bulk_len != c->identity_len || memcmp(m->bulk, c->identity, c->identity_len) != 0) {
+    if (m->bulk_len != c->identity_len ||
+        (m->bulk_len && memcmp(m->bulk, c->identity, c->identity_len) != 0)) {
         uint32_t len = m->bulk_len < FT_IDENTITY_MAX ? m->bulk_len : FT_IDENTITY_MAX;
         uint32_t own = c->identity_len < FT_IDENTITY_MAX ? c->identity_len : FT_IDENTITY_MAX;
 
@@ -77,6 +78,8 @@ void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_a
 {
     char text[FT_REASON_MAX];
 
+    bool same = m->incarnation == core->peer.incarnation;
+
     if (m->type == FT_MSG_REFUSE) {
         refuse(core, m->text, actions, false);
         return;
@@ -97,13 +100,31 @@ void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_a
     core->peer.state = m->state;
     core->peer.view = m->view;
 
-    if (!ft_core_primary(core))
+    if (core->state == FT_READY && !same) {
+        /* What we followed has died, or there would be no second process. */
+        if (ft_standby_right(core)) {
+            core->takeover.suspected = core->now;
+            ft_standby_promote(core, "the peer has started anew", actions);
+        } else {
+            ft_join_again(core, actions, "the peer has started anew, and the right to promote had ended");
+        }
+        return;
+    }
+    if (core->hand == FT_HAND_GIVEN) {
+        ft_handover_hello(core, m, same, actions);
+        return;
+    }
+    if (!ft_core_primary(core)) {
+        ft_standby_hears(core, m, actions);
         return; /* ft_step asks ft_join_consider next */
+    }
     if (!reigning(m->state)) {
         /* The peer has reigned after us and lost everything; what it released, we do not know. Nor may we go
          * on. */
         if (m->view > core->view)
             ft_join_fence(core, m->view, actions);
+        else
+            ft_primary_powerless(core, m, actions);
         return;
     }
     bool yields = m->view > core->view ||
@@ -152,7 +173,7 @@ void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
 
 void ft_join_again(struct ft_core *core, struct ft_actions *actions, const char *why)
 {
-    core->guarded = core->solo = false;
+    core->guarded = core->solo = core->cut_off = false;
     core->base_whole = core->hold_known = false;
     core->hand = FT_HAND_NONE;
     core->abandoning = false;
@@ -160,6 +181,9 @@ void ft_join_again(struct ft_core *core, struct ft_actions *actions, const char 
     memset(core->closed, 0, sizeof(core->closed));
     memset(core->replayed, 0, sizeof(core->replayed));
     ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
+    if (core->steered)
+        ft_act(actions, FT_ACT_STEER)->flag = false;
+    core->steered = false;
     ft_act(actions, FT_ACT_CLEAR);
     ft_become(core, actions, FT_JOINING, "%s", why);
 }
@@ -174,7 +198,9 @@ void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actio
         core->fenced.view = view;
         core->fenced.count++;
     }
-    core->guarded = core->solo = false;
+    core->guarded = core->solo = core->cut_off = false;
+    core->hand = FT_HAND_NONE;
+    ft_act(actions, FT_ACT_NO_BASE);
     core->resync = FT_RESYNC_NONE;
     ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
     ft_order(core, actions, FT_LANE_FENCED);

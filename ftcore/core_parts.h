@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the protocol core only: what its parts (core.c, core_join.c, core_primary.c, core_standby.c) share.
- */
+/* Inside the protocol core only: what its parts, core.c and core_*.c, share. */
 #ifndef FTCORE_CORE_PARTS_H
 #define FTCORE_CORE_PARTS_H
 
@@ -31,8 +30,31 @@ void ft_primary_message(struct ft_core *core, const struct ft_message *m, struct
 void ft_primary_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
 void ft_primary_time(struct ft_core *core, struct ft_actions *actions);
 void ft_primary_malformed(struct ft_core *core, const char *text, struct ft_actions *actions);
-void ft_primary_consider_resync(struct ft_core *core, struct ft_actions *actions);
-int ft_primary_handover(struct ft_core *core, struct ft_actions *actions);
+void ft_primary_guard(struct ft_core *core, struct ft_actions *actions);
+uint64_t ft_primary_lease(const struct ft_core *core);                  /* its end, 0: none */
+uint64_t ft_primary_silent(const struct ft_core *core, uint64_t since); /* … that long, awake, ns */
+void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
+
+/* core_resync.c */
+void ft_resync_consider(struct ft_core *core, struct ft_actions *actions);
+void ft_resync_end(struct ft_core *core, struct ft_actions *actions, const char *outcome);
+void ft_resync_cut_off(struct ft_core *core, struct ft_actions *actions, const char *why);
+void ft_resync_asked(struct ft_core *core, struct ft_actions *actions);
+void ft_resync_ack(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
+void ft_resync_ready(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
+void ft_resync_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
+void ft_resync_time(struct ft_core *core, struct ft_actions *actions);
+
+/* core_handover.c */
+int ft_handover_begin(struct ft_core *core, struct ft_actions *actions);
+void ft_handover_off(struct ft_core *core, struct ft_actions *actions, const char *why);
+void ft_handover_give(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
+void ft_handover_hello(struct ft_core *core, const struct ft_message *m, bool same,
+                       struct ft_actions *actions);
+void ft_handover_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
+void ft_handover_unknown(struct ft_core *core, const char *why, struct ft_actions *actions);
+void ft_handover_told(struct ft_core *core, struct ft_actions *actions);
+void ft_handover_time(struct ft_core *core, struct ft_actions *actions);
 
 /* core_standby.c */
 void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
@@ -41,5 +63,7 @@ void ft_standby_time(struct ft_core *core, struct ft_actions *actions);
 void ft_standby_promote(struct ft_core *core, const char *why, struct ft_actions *actions);
 void ft_standby_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *actions);
 bool ft_standby_right(const struct ft_core *core);
+void ft_standby_hears(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
+uint64_t ft_standby_patience(const struct ft_core *core); /* when silence becomes suspicion */
 
 #endif

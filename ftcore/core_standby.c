@@ -13,6 +13,19 @@
 #define ACK_TAKEN                                                                                            \
     (256u << 10) /* bytes replayed that are worth an ACK of their own: they are the primary's credit */
 
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Silence counts from our own last answer, since the primary's lease may run on from there; and not while we
+ * slept. */
+uint64_t ft_standby_patience(const struct ft_core *core)
+{
+    return later(later(core->answered, core->peer.heard), later(core->peer.port_beat, core->awake)) +
+           ft_ms(core->config.detect_ms);
+}
+
 bool ft_standby_right(const struct ft_core *core)
 {
     return core->own_echoed && core->now < core->own_echoed + ft_ms(core->config.promote_within_ms);
@@ -36,7 +49,6 @@ void ft_standby_promote(struct ft_core *core, const char *why, struct ft_actions
     core->view = (core->peer.view > core->view ? core->peer.view : core->view) + 1;
     core->takeover.view = core->view;
     core->hand = FT_HAND_NONE;
-    core->resync = FT_RESYNC_NONE;
     core->resync_again = 0;
     ft_act(actions, FT_ACT_VIEW)->view = core->view;
     ft_primary_alone(core, actions, why);
@@ -45,6 +57,7 @@ void ft_standby_promote(struct ft_core *core, const char *why, struct ft_actions
         ft_say(core, actions, FT_MSG_BEAT);
     ft_order(core, actions, FT_LANE_LIVE);
     ft_act(actions, FT_ACT_ANNOUNCE);
+    core->steered = false; /* live lanes read */
 }
 
 void ft_standby_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *actions)
@@ -74,7 +87,8 @@ static void consider_ready(struct ft_core *core, struct ft_actions *actions)
 
 static void consider_taking(struct ft_core *core, struct ft_actions *actions)
 {
-    if (core->hand == FT_HAND_TAKING && core->state == FT_READY &&
+    /* Without the right: we slept, and the primary may have stopped waiting for us. */
+    if (core->hand == FT_HAND_TAKING && core->state == FT_READY && ft_standby_right(core) &&
         ft_reached(core, core->replayed, core->final)) {
         core->takeover.suspected = core->now;
         ft_standby_promote(core, "planned", actions);
@@ -88,13 +102,32 @@ static void begin_base(struct ft_core *core, const struct ft_message *m, struct 
     memcpy(core->replayed, m->burst, sizeof(core->replayed));
     memset(core->taken, 0, sizeof(core->taken));
     ft_become(core, actions, FT_SYNCING, "a base arrives from view %lu", m->view);
+    ft_say(core, actions, FT_MSG_BEAT); /* the primary may be waiting for us to forget */
+}
+
+/*
+ * What the state of the primary says about our rights. One that releases without a standby does not count on
+ * us: what it released since, we may not hold. One that has dropped its state leaves ours as the only one.
+ */
+void ft_standby_hears(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+{
+    bool ready = core->state == FT_READY;
+
+    if (m->state == FT_SOLO && (ready || (core->state == FT_SYNCING && core->hold_known))) {
+        ft_join_again(core, actions, "the primary goes on alone");
+        ft_say(core, actions, FT_MSG_BEAT);
+    } else if (m->state == FT_JOINING && ready && ft_standby_right(core)) {
+        core->takeover.suspected = core->now;
+        ft_standby_promote(core, "the primary has dropped its state", actions);
+    }
 }
 
 void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
     switch (m->type) {
     case FT_MSG_BASE_BEGIN:
-        begin_base(core, m, actions);
+        if (m->state == FT_SOLO || m->state == FT_DEGRADED)
+            begin_base(core, m, actions);
         break;
     case FT_MSG_BASE_END:
         if (core->state != FT_SYNCING || core->base_whole)
@@ -115,7 +148,10 @@ void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct
             ft_say(core, actions, FT_MSG_BEAT);
         break;
     case FT_MSG_STEER:
-        ft_act(actions, FT_ACT_STEER)->flag = m->number != 0;
+        if (core->state != FT_READY && m->number)
+            break;
+        core->steered = m->number != 0;
+        ft_act(actions, FT_ACT_STEER)->flag = core->steered;
         break;
     case FT_MSG_HANDOVER:
         if (core->state != FT_READY)
@@ -168,9 +204,11 @@ void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct
         if (core->state == FT_READY && event->word.incarnation == core->peer.incarnation &&
             ft_standby_right(core)) {
             core->takeover.suspected = core->now;
+            if (core->peer.up)
+                ft_act(actions, FT_ACT_CLOSE);
             core->peer.up = core->peer.known = false;
+            core->peer.incarnation = 0; /* the word comes more than once */
             core->alone = core->now;
-            ft_act(actions, FT_ACT_CLOSE);
             ft_standby_promote(core, "the guardian's word", actions);
         }
         break;
@@ -188,8 +226,6 @@ void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct
 
 void ft_standby_time(struct ft_core *core, struct ft_actions *actions)
 {
-    uint64_t detect = ft_ms(core->config.detect_ms);
-
     if (core->state != FT_READY)
         return;
     if (!ft_standby_right(core)) {
@@ -198,8 +234,7 @@ void ft_standby_time(struct ft_core *core, struct ft_actions *actions)
             ft_say(core, actions, FT_MSG_BEAT);
         return;
     }
-    if (core->now - core->answered >= detect && core->now - core->peer.heard >= detect &&
-        core->now - core->peer.port_beat >= detect) {
+    if (core->now >= ft_standby_patience(core)) {
         core->takeover.suspected = core->now;
         ft_standby_promote(core, "silence", actions);
     }

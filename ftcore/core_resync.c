@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bringing a standby up to date, from the cut to its being READY, and taking its acknowledgements.
+ *
+ * A resync begins beside a gate that is SOLO (or shut, with strict); or beside a guarded one whose standby
+ * was cut off from the log. That standby may still hold rights, so the gate stays as it is until the standby
+ * has answered BASE_BEGIN. From HOLDING on it may hold rights again: a resync that fails there leaves the
+ * primary holding, and only the next base, or solo_after_ms of silence, lets it go on alone.
+ */
+#include "ftcore/core_parts.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define CATCHUP_BURSTS                                                                                       \
+    64u /* the standby is close enough to switch: replay of these takes far less than a lease */
+#define RESYNC_PAUSE_MS 200u
+
+void ft_resync_end(struct ft_core *core, struct ft_actions *actions, const char *outcome)
+{
+    if (core->resync == FT_RESYNC_NONE)
+        return;
+    snprintf(core->resync_outcome, sizeof(core->resync_outcome), "%s", outcome);
+    core->resync = FT_RESYNC_NONE;
+    core->resyncs_failed++;
+    core->resync_again = core->now + ft_ms(RESYNC_PAUSE_MS);
+    ft_act(actions, FT_ACT_NO_BASE);
+}
+
+void ft_resync_consider(struct ft_core *core, struct ft_actions *actions)
+{
+    if (core->resync || (core->guarded && !core->cut_off) || core->hand || core->abandoning ||
+        !core->peer.known || core->now < core->resync_again)
+        return;
+    if (core->peer.state != FT_JOINING && core->peer.state != FT_SYNCING && core->peer.state != FT_READY)
+        return;
+    /* A base for one that does not answer would only fill buffers. */
+    if (core->now - core->peer.heard >= ft_ms(core->config.detect_ms))
+        return;
+    core->resync = FT_RESYNC_CUT;
+    core->resync_began = core->now;
+    snprintf(core->resync_outcome, sizeof(core->resync_outcome), "under way");
+    ft_act(actions, FT_ACT_CUT);
+}
+
+/* Guarded, and from now on without a lease: the standby is to forget what it holds. */
+void ft_resync_cut_off(struct ft_core *core, struct ft_actions *actions, const char *why)
+{
+    core->cut_off = true;
+    core->ready_echo = 0;
+    ft_primary_guard(core, actions);
+    if (core->state == FT_PROTECTED)
+        core->degradations++;
+    ft_become(core, actions, FT_DEGRADED, "%s", why);
+}
+
+void ft_resync_asked(struct ft_core *core, struct ft_actions *actions)
+{
+    bool told_holding = core->resync == FT_RESYNC_NONE || core->resync == FT_RESYNC_HOLD || core->cut_off;
+
+    if (!core->peer.known || core->hand || core->abandoning)
+        return;
+    if (core->resync)
+        ft_resync_end(core, actions, "another was asked for");
+    else if (core->guarded)
+        ft_act(actions, FT_ACT_NO_BASE);
+    core->resync_again = 0;
+    if (core->guarded && told_holding)
+        ft_resync_cut_off(core, actions, "resync asked for");
+    else if (core->guarded)
+        ft_primary_alone(core, actions, "resync asked for");
+}
+
+static void begin_switch(struct ft_core *core, struct ft_actions *actions)
+{
+    core->resync = FT_RESYNC_SWITCH;
+    core->switch_began = core->now;
+    core->ready_echo = 0;
+    core->cut_off = false;
+    ft_primary_guard(core, actions);
+    ft_become(core, actions, FT_DEGRADED, "holding until the standby is ready");
+}
+
+void ft_resync_ack(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+{
+    uint64_t lag = 0;
+    bool early = core->resync == FT_RESYNC_CUT || core->resync == FT_RESYNC_BASE;
+    bool first = core->resync == FT_RESYNC_CATCHUP || core->resync == FT_RESYNC_SWITCH;
+
+    /* What is left in the connection of an earlier resync must not count: its `taken` ran on another scale,
+     * and its sender has forgotten since what it acknowledged. */
+    if (early || m->echo < core->begun || (first && m->state != FT_SYNCING) || core->cut_off ||
+        (!core->resync && !core->guarded))
+        return;
+    for (unsigned l = 0; l < core->config.lanes; l++) {
+        if (m->burst[l] > core->peer_closed[l])
+            core->peer_closed[l] = m->burst[l];
+        if (m->replayed[l] > core->peer_replayed[l])
+            core->peer_replayed[l] = m->replayed[l];
+        if (m->taken[l] > core->peer_taken[l])
+            core->peer_taken[l] = m->taken[l];
+        lag += core->closed[l] > core->peer_replayed[l] ? core->closed[l] - core->peer_replayed[l] : 0;
+    }
+    if (core->resync == FT_RESYNC_CATCHUP && lag <= CATCHUP_BURSTS)
+        begin_switch(core, actions);
+}
+
+/* The standby says READY: it holds everything up to H and has replayed it. */
+void ft_resync_ready(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+{
+    uint64_t old = core->ready_echo;
+
+    if (core->resync == FT_RESYNC_HOLD) {
+        if (!ft_reached(core, core->peer_replayed, core->hold))
+            return;
+        core->resync = FT_RESYNC_NONE;
+        core->resyncs++;
+        snprintf(core->resync_outcome, sizeof(core->resync_outcome), "done in %llu ms",
+                 (core->now - core->resync_began) / FT_MS);
+    }
+    if (!core->guarded || core->cut_off || core->resync)
+        return;
+    if (m->echo > core->ready_echo)
+        core->ready_echo = m->echo;
+    if (core->now < ft_primary_lease(core) && core->state != FT_PROTECTED) {
+        if (old)
+            core->false_alarms++;
+        ft_become(core, actions, FT_PROTECTED, old ? "the standby answers again" : "the standby is ready");
+    }
+    ft_primary_guard(core, actions);
+}
+
+void ft_resync_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
+{
+    struct ft_message *m;
+
+    if (event->kind == FT_EV_CUT && core->resync == FT_RESYNC_CUT) {
+        core->resync = FT_RESYNC_BASE;
+        memset(core->peer_closed, 0, sizeof(core->peer_closed));
+        memset(core->peer_replayed, 0, sizeof(core->peer_replayed));
+        memset(core->peer_taken, 0, sizeof(core->peer_taken));
+        /* Told to forget, it protects nothing more: what is left of a lease ends here. */
+        if (core->guarded)
+            ft_resync_cut_off(core, actions, "the standby gets a new base");
+        m = ft_say(core, actions, FT_MSG_BASE_BEGIN);
+        memcpy(m->burst, event->closed, sizeof(event->closed));
+        core->begun = m->sent;
+    } else if (event->kind == FT_EV_BASE_SENT && core->resync == FT_RESYNC_BASE) {
+        core->resync = FT_RESYNC_CATCHUP;
+        ft_say(core, actions, FT_MSG_BASE_END);
+    } else if (event->kind == FT_EV_HELD && core->resync == FT_RESYNC_SWITCH) {
+        core->resync = FT_RESYNC_HOLD;
+        memcpy(core->hold, event->closed, sizeof(core->hold));
+        memcpy(ft_say(core, actions, FT_MSG_HOLDING)->burst, core->hold, sizeof(core->hold));
+    }
+}
+
+/* Too late. Has it heard HOLDING? Then it may be READY by now, and has to forget first. */
+static void give_up(struct ft_core *core, struct ft_actions *actions, const char *outcome)
+{
+    bool told_holding = core->resync == FT_RESYNC_HOLD || core->cut_off;
+
+    ft_resync_end(core, actions, outcome);
+    if (core->guarded && told_holding) {
+        core->resync_again = core->now;
+        ft_resync_cut_off(core, actions, outcome);
+    } else if (core->guarded) {
+        ft_primary_alone(core, actions, "the resync failed");
+    }
+}
+
+void ft_resync_time(struct ft_core *core, struct ft_actions *actions)
+{
+    if (core->resync && core->now - core->resync_began > ft_ms(core->config.resync_deadline_ms))
+        give_up(core, actions,
+                core->resync == FT_RESYNC_CATCHUP ? "deadline: the standby replays too slowly"
+                : core->resync < FT_RESYNC_SWITCH ? "deadline: the base took too long"
+                                                  : "deadline: the standby was not ready in time");
+    else if (core->resync >= FT_RESYNC_SWITCH && !core->config.strict &&
+             core->now - core->switch_began >= ft_ms(core->config.solo_after_ms))
+        give_up(core, actions, "the standby was not ready in time after the switch");
+}

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The world around two cores: time, connections, processes. See help_pair.h. */
+#include "tests/unit/help_pair.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+uint64_t pair_draw(struct pair *p, uint64_t below)
+{
+    uint64_t z = p->random += 0x9e3779b97f4a7c15ull;
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return (z ^ (z >> 31)) % below;
+}
+
+bool pair_chance(struct pair *p, unsigned percent)
+{
+    return pair_draw(p, 100) < percent;
+}
+
+uint64_t pair_clock(const struct pair *p, unsigned i)
+{
+    return p->now + p->node[i].offset;
+}
+
+bool pair_runs(const struct pair *p, unsigned i)
+{
+    return p->node[i].alive && p->now >= p->node[i].paused_until;
+}
+
+void pair_note(struct pair *p, unsigned i, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (!p->tell)
+        return;
+    fprintf(p->tell, "# %6.1f %s ", (double)p->now / 1e6, i ? "          b" : "a");
+    va_start(ap, fmt);
+    vfprintf(p->tell, fmt, ap);
+    va_end(ap);
+    fputc('\n', p->tell);
+}
+
+void pair_fail(struct pair *p, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (p->failed[0])
+        return;
+    va_start(ap, fmt);
+    vsnprintf(p->failed, sizeof(p->failed), fmt, ap);
+    va_end(ap);
+}
+
+bool pair_protected(const struct pair *p)
+{
+    for (unsigned i = 0; i < 2; i++)
+        if (pair_runs(p, 0) && pair_runs(p, 1) && p->node[i].core.state == FT_PROTECTED &&
+            p->node[!i].core.state == FT_READY && p->node[i].core.view == p->node[!i].core.view)
+            return true;
+    return false;
+}
+
+static void start(struct pair *p, unsigned i)
+{
+    static struct ft_actions actions;
+    struct pair_node *n = &p->node[i];
+    struct ft_core_config c = {.lanes = 1,
+                               .role = (uint8_t)i,
+                               .strict = p->strict,
+                               .view = n->view_file,
+                               .heartbeat_ms = 2,
+                               .lease_ms = 10,
+                               .detect_ms = 20,
+                               .promote_within_ms = 40,
+                               .solo_after_ms = 80,
+                               .resync_deadline_ms = 300,
+                               .start_alone_ms = 100,
+                               .drain_ms = 60,
+                               .identity = "chain x\n",
+                               .identity_len = 8};
+
+    c.name[0] = (char)('a' + i);
+    n->incarnation = c.incarnation = p->random ^ (uint64_t)(i + 1);
+    n->alive = n->machine_up = true;
+    n->conn = 0;
+    n->tip = NO_STATE;
+    n->held = NO_STATE;
+    n->order = FT_LANE_WAIT;
+    n->gate = FT_GATE_SHUT;
+    n->gate_at = n->steered_at = n->cut_at = n->base_sent_at = n->restart_at = n->paused_until = 0;
+    n->logging = n->whole = n->stale = false;
+    n->stalled_until = 0;
+    ft_core_init(&n->core, &c, pair_clock(p, i), &actions);
+    pair_note(p, i, "starts, view %lu", n->view_file);
+    for (uint32_t k = 0; k < actions.count; k++)
+        pair_act(p, i, &actions.list[k]);
+}
+
+void pair_begin(struct pair *p, uint64_t seed, bool strict, FILE *tell)
+{
+    memset(p, 0, sizeof(*p));
+    p->seed = seed;
+    p->random = seed * 0x2545f4914f6cdd1dull;
+    p->strict = strict;
+    p->tell = tell;
+    p->line = NO_STATE;
+    for (unsigned i = 0; i < 2; i++) {
+        p->node[i].acked = NO_STATE;
+        p->node[i].offset = pair_chance(p, 30) ? 0 : pair_draw(p, 1000 * FT_MS);
+        start(p, i);
+    }
+    p->connect_at = pair_draw(p, 20 * FT_MS) + 1;
+}
+
+/* ---- connections ------------------------------------------------------------------------------- */
+
+static struct pair_envelope *post(struct pair *p, unsigned to)
+{
+    struct pair_pipe *pipe = &p->pipe[to];
+    struct pair_envelope *e = &pipe->list[pipe->tail % PAIR_PIPE];
+    uint64_t delay = pair_draw(p, 1500000) + (pair_chance(p, 2) ? pair_draw(p, 4 * FT_MS) : 0);
+
+    if (pipe->tail - pipe->head == PAIR_PIPE) {
+        pipe->tail--; /* socket buffers are full: nobody reads, and this is not what we test */
+        e = &pipe->list[pipe->tail % PAIR_PIPE];
+    }
+    pipe->tail++;
+    memset(e, 0, offsetof(struct pair_envelope, m));
+    if (p->now + delay > pipe->last)
+        pipe->last = p->now + delay;
+    e->at = pipe->last;
+    return e;
+}
+
+void pair_send(struct pair *p, unsigned from, const struct ft_message *m, uint32_t tip, uint32_t after)
+{
+    if (!p->node[from].conn)
+        return;
+
+    struct pair_envelope *e = post(p, !from);
+
+    e->kind = PAIR_MESSAGE;
+    e->conn = p->node[from].conn;
+    e->m = *m;
+    e->tip = tip;
+    e->after = after;
+}
+
+static void post_lost(struct pair *p, unsigned to, uint32_t conn, enum ft_lost how)
+{
+    struct pair_envelope *e = post(p, to);
+
+    e->kind = PAIR_LOST;
+    e->conn = conn;
+    e->how = how;
+}
+
+/* What `to` has not had yet of a connection is lost. */
+static void drop(struct pair *p, unsigned to, uint32_t conn)
+{
+    struct pair_pipe *pipe = &p->pipe[to];
+
+    for (uint32_t k = pipe->head; k != pipe->tail; k++)
+        if (pipe->list[k % PAIR_PIPE].conn == conn && pipe->list[k % PAIR_PIPE].kind == PAIR_MESSAGE)
+            pipe->list[k % PAIR_PIPE].conn = 0;
+}
+
+static void close_by(struct pair *p, unsigned i)
+{
+    struct pair_node *n = &p->node[i];
+
+    if (!n->conn)
+        return;
+    if (pair_chance(p, 40)) {
+        drop(p, !i, n->conn);
+        post_lost(p, !i, n->conn, FT_LOST_RESET);
+    } else {
+        post_lost(p, !i, n->conn, FT_LOST_EOF);
+    }
+    n->conn = 0;
+}
+
+void pair_break(struct pair *p)
+{
+    for (unsigned i = 0; i < 2; i++)
+        if (p->node[i].conn) {
+            drop(p, i, p->node[i].conn);
+            post_lost(p, i, p->node[i].conn, FT_LOST_ERROR);
+        }
+}
+
+static void connect_nodes(struct pair *p)
+{
+    if ((p->node[0].conn && p->node[1].conn) || !p->node[0].alive || !p->node[1].alive) {
+        p->connect_at = 0;
+        return;
+    }
+    if (!p->connect_at)
+        p->connect_at = p->now + pair_draw(p, 8 * FT_MS);
+    if (p->now < p->connect_at || p->now < p->link_blocked[0] || p->now < p->link_blocked[1])
+        return;
+    p->conns++;
+    p->connect_at = p->now + 30 * FT_MS;
+    for (unsigned i = 0; i < 2; i++) {
+        struct pair_envelope *e = post(p, i);
+
+        e->kind = PAIR_CONNECTED;
+        e->conn = p->conns;
+    }
+}
+
+/* ---- processes --------------------------------------------------------------------------------- */
+
+void pair_kill(struct pair *p, unsigned i, bool machine, bool word, uint64_t back_ns)
+{
+    struct pair_node *n = &p->node[i];
+
+    if (!n->alive)
+        return;
+    pair_note(p, i, machine ? "loses power" : "is killed");
+    n->alive = false;
+    n->machine_up = !machine;
+    n->restart_at = p->now + back_ns;
+    if (!machine)
+        close_by(p, i);
+    if (word && !machine) {
+        p->node[!i].dead_word = n->incarnation;
+        p->node[!i].word_at = p->now + pair_draw(p, FT_MS);
+    }
+}
+
+static void come_back(struct pair *p, unsigned i)
+{
+    if (p->node[i].alive || p->now < p->node[i].restart_at)
+        return;
+    close_by(p, i); /* a machine that is up again resets what it does not know */
+    p->pipe[i].head = p->pipe[i].tail;
+    start(p, i);
+}
+
+/* ---- time -------------------------------------------------------------------------------------- */
+
+void pair_step(struct pair *p, unsigned i, struct ft_event *event)
+{
+    static struct ft_actions actions;
+    struct pair_node *n = &p->node[i];
+    enum ft_state before = n->core.state;
+
+    event->now = pair_clock(p, i);
+    ft_step(&n->core, event, &actions);
+    for (uint32_t k = 0; k < actions.count; k++) {
+        if (actions.list[k].kind == FT_ACT_CLOSE)
+            close_by(p, i);
+        pair_act(p, i, &actions.list[k]);
+    }
+    if (n->core.state == FT_PROTECTED && before != FT_PROTECTED)
+        p->protections++;
+}
+
+static void receive(struct pair *p, unsigned i)
+{
+    struct pair_node *n = &p->node[i];
+    struct pair_pipe *pipe = &p->pipe[i];
+
+    while (pipe->head != pipe->tail && p->now >= p->link_blocked[i]) {
+        struct pair_envelope *e = &pipe->list[pipe->head % PAIR_PIPE];
+        struct ft_event event = {0};
+
+        if (e->at > p->now)
+            break;
+        pipe->head++;
+        if (e->kind == PAIR_CONNECTED) {
+            if (n->conn && pair_chance(p, 50)) { /* or the core has to see it by itself */
+                event.kind = FT_EV_LOST;
+                event.how = FT_LOST_ERROR;
+                pair_step(p, i, &event);
+            }
+            n->conn = e->conn;
+            event.kind = FT_EV_CONNECTED;
+            pair_note(p, i, "connected");
+            pair_step(p, i, &event);
+        } else if (e->conn && e->conn == n->conn && e->kind == PAIR_LOST) {
+            n->conn = 0;
+            event.kind = FT_EV_LOST;
+            event.how = e->how;
+            pair_note(p, i, "lost the connection, %u", e->how);
+            pair_step(p, i, &event);
+        } else if (e->conn && e->conn == n->conn) {
+            pair_take(p, i, e);
+        }
+    }
+    if (n->dead_word && p->now >= n->word_at) {
+        struct ft_event event = {.kind = FT_EV_WORD, .word = {.incarnation = n->dead_word}};
+
+        n->dead_word = 0;
+        if (p->now >= p->link_blocked[i])
+            pair_step(p, i, &event);
+    }
+}
+
+static void turn(struct pair *p, unsigned i)
+{
+    struct ft_event beat = {.kind = FT_EV_PORT_BEAT}, passed = {.kind = FT_EV_TIME};
+
+    /* The lane wakes first, and acts on what it was told last. */
+    pair_release(p, i);
+    receive(p, i);
+    if (pair_runs(p, !i) && p->now >= p->port_blocked[i] && pair_chance(p, 60))
+        pair_step(p, i, &beat);
+    pair_lane(p, i);
+    pair_step(p, i, &passed);
+    pair_release(p, i);
+}
+
+void pair_tick(struct pair *p)
+{
+    unsigned first = (unsigned)pair_draw(p, 2);
+
+    p->now += FT_MS;
+    connect_nodes(p);
+    for (unsigned k = 0; k < 2; k++) {
+        unsigned i = k ^ first;
+
+        come_back(p, i);
+        if (pair_runs(p, i))
+            turn(p, i);
+        pair_watch(p);
+    }
+}

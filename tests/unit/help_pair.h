@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A small deterministic world of two protocol cores, for tests: a simulated clock, a connection that keeps
+ * order and may fall silent, processes that die, sleep and come back, one lane on each node.
+ *
+ * State is modelled as a place in the tree of bursts: every burst has a parent. Of two states one contains
+ * the other, or they contradict each other. The world watches what leaves (pair_release) and what is gone on
+ * from, and puts the first breach into `failed`.
+ */
+#ifndef TESTS_UNIT_HELP_PAIR_H
+#define TESTS_UNIT_HELP_PAIR_H
+
+#include "ftcore/core.h"
+
+#include <stdio.h>
+
+#define PAIR_BURSTS 16384u
+#define PAIR_PIPE   512u
+#define NO_STATE    UINT32_MAX
+
+struct pair_envelope {
+    uint64_t at; /* world time, ns */
+    uint32_t conn;
+    enum { PAIR_MESSAGE, PAIR_CONNECTED, PAIR_LOST } kind;
+    enum ft_lost how;
+    struct ft_message m;
+    uint32_t tip, after; /* BASE_BEGIN: the cut; LOG: bursts behind `after` up to `tip` */
+};
+
+struct pair_pipe { /* towards a node */
+    struct pair_envelope list[PAIR_PIPE];
+    uint32_t head, tail;
+    uint64_t last; /* at of the newest: order is kept */
+};
+
+struct pair_node {
+    struct ft_core core;
+    uint64_t offset; /* of its clock */
+    uint64_t view_file, incarnation;
+    bool alive, machine_up;
+    uint64_t paused_until, restart_at, stalled_until;
+    uint64_t overslept; /* when it last woke from a sleep that outlasted detect_ms */
+    uint32_t conn;
+    uint64_t dead_word; /* incarnation in a word under way, 0: none */
+    uint64_t word_at;
+
+    /* the lane */
+    enum ft_order order;
+    enum ft_gate gate, next_gate;
+    uint64_t gate_at, lease_until, stable; /* gate_at: when next_gate is seen, 0: none */
+    uint32_t tip;                          /* state, NO_STATE */
+    uint32_t released;                     /* depth */
+    uint32_t chain[PAIR_BURSTS];           /* chain[d]: ancestor of tip at depth d */
+    uint64_t drained_at, steered_at;
+
+    /* primary's replicator */
+    bool logging;
+    uint32_t logged;
+    uint64_t cut_at, base_sent_at;
+
+    /* standby's replicator */
+    uint32_t held, closed, replayed; /* burst, depth, depth */
+    bool whole, stale;               /* base is whole; a base was begun over state that was not cleared */
+    uint32_t acked; /* burst last acknowledged; what a process did that died counts until its peer hears */
+};
+
+struct pair {
+    uint64_t seed, random, now;
+    bool strict;
+    struct pair_node node[2];
+    struct pair_pipe pipe[2];
+    uint32_t conns;
+    uint64_t connect_at;
+    uint64_t link_blocked[2], port_blocked[2]; /* towards node i, until */
+    bool long_partition;                       /* one that outlasts detect_ms */
+
+    uint32_t bursts;
+    uint32_t parent[PAIR_BURSTS], depth[PAIR_BURSTS];
+    uint32_t line; /* deepest burst ever released, of the line that is gone on with */
+    uint64_t reign;
+    uint64_t releases, takeovers, protections, resumed, emptied;
+    bool split; /* SOLO beside, or after, a promoted standby that it could not hear of: counted apart */
+    char failed[256];
+    FILE *tell; /* transcript, NULL: none */
+};
+
+uint64_t pair_draw(struct pair *p, uint64_t below);
+bool pair_chance(struct pair *p, unsigned percent);
+void pair_begin(struct pair *p, uint64_t seed, bool strict, FILE *tell);
+void pair_tick(struct pair *p); /* one millisecond */
+void pair_step(struct pair *p, unsigned i, struct ft_event *event);
+void pair_kill(struct pair *p, unsigned i, bool machine, bool word, uint64_t back_ns);
+void pair_break(struct pair *p); /* the connection ends by an error, in its own time at both ends */
+bool pair_runs(const struct pair *p, unsigned i);
+bool pair_protected(const struct pair *p);
+uint64_t pair_clock(const struct pair *p, unsigned i);
+void pair_note(struct pair *p, unsigned i, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void pair_fail(struct pair *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* help_lane.c: what a node does with the core's actions, and its lane. */
+void pair_act(struct pair *p, unsigned i, const struct ft_action *action);
+void pair_lane(struct pair *p, unsigned i);    /* close bursts, cut, log, replay: what steps the core */
+void pair_release(struct pair *p, unsigned i); /* what may leave, leaves */
+void pair_take(struct pair *p, unsigned i, const struct pair_envelope *e);
+void pair_send(struct pair *p, unsigned from, const struct ft_message *m, uint32_t tip, uint32_t after);
+void pair_watch(struct pair *p); /* oracles that hold between any two steps */
+
+#endif
