@@ -62,8 +62,8 @@ web_list() { # DIR OUT COUNT
     local i n
     n=$(wc -l <"$1/sums")
     for ((i = 0; i < $3; i++)); do
-        echo "url = http://203.0.113.100/$((i * 7 % n))"
-        echo "output = $2/$i.$((i * 7 % n))"
+        echo "url = http://203.0.113.100/$((i % n))"
+        echo "output = $2/$i.$((i % n))"
     done
 }
 
