@@ -20,7 +20,7 @@ void lg_kept_free(struct lg_kept *kept)
 void lg_kept_clear(struct lg_kept *kept)
 {
     ft_ring_reset(&kept->ring);
-    kept->count = 0;
+    kept->count = kept->forgotten = 0;
 }
 
 static const struct lg_output *oldest(struct lg_kept *kept)
@@ -44,9 +44,13 @@ void lg_kept_put(struct lg_kept *kept, uint64_t number, uint8_t port, const void
     struct lg_output *out;
 
     FT_CHECK(size <= kept->ring.capacity, "an output of %u bytes cannot be kept at all", len);
+    ft_ring_consume(&kept->ring); /* what was taken last is done with */
     while (!(out = ft_ring_reserve(&kept->ring, size))) {
-        drop_oldest(kept, oldest(kept));
+        const struct lg_output *gone = oldest(kept);
+
+        kept->forgotten_to = gone->number;
         kept->forgotten++;
+        drop_oldest(kept, gone);
     }
     *out = (struct lg_output){.number = number, .len = len, .size = size, .port = port, .whole = whole};
     if (whole)
@@ -58,9 +62,13 @@ void lg_kept_put(struct lg_kept *kept, uint64_t number, uint8_t port, const void
 void lg_kept_released(struct lg_kept *kept, uint64_t released)
 {
     const struct lg_output *output;
+    uint64_t left = kept->forgotten_to > released ? kept->forgotten_to - released : 0;
 
     while ((output = oldest(kept)) && output->number <= released)
         drop_oldest(kept, output);
+    /* What left the primary was not suppressed, whether we still had it or not. */
+    if (kept->forgotten > left)
+        kept->forgotten = left;
 }
 
 const struct lg_output *lg_kept_take(struct lg_kept *kept)

@@ -23,7 +23,8 @@ struct lg_output {
 
 struct lg_kept {
     struct ft_ring ring; /* both ends are the lane's */
-    uint64_t count, forgotten;
+    uint64_t count;
+    uint64_t forgotten, forgotten_to; /* not known to be released; the last one's number */
 };
 
 int lg_kept_init(struct lg_kept *kept, uint64_t bytes); /* FT_ENOMEM */

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Capture, cursor and kept outputs against a model that stores what was given, part by part, in arrays of its
+ * own. The ring is filled with ff bytes first, so that what capture leaves unwritten shows.
+ */
+#include "ftcore/error.h"
+#include "logger/capture.h"
+#include "logger/cursor.h"
+#include "logger/kept.h"
+#include "tests/unit/help_record.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define VALUES 8u
+
+struct input {
+    uint32_t wire, take;
+    unsigned port;
+    bool outside;
+    uint8_t bytes[FT_FRAME_MAX];
+};
+
+/* What one burst was given. */
+struct burst {
+    uint64_t number, clock, time, released, digest;
+    bool digested;
+    unsigned inputs, values;
+    struct input input[FT_BURST_MAX];
+    uint32_t value_len[VALUES];
+    uint8_t value[VALUES][300];
+};
+
+static struct ft_lane lane;
+static struct lg_capture capture;
+static struct burst *model;
+
+static int setup(void **state)
+{
+    (void)state;
+    model = calloc(1, sizeof(*model));
+    assert_non_null(model);
+    assert_int_equal(ft_lane_init(&lane, 1u << 20, 4096), 0);
+    memset(lane.log.data, 0xff, lane.log.capacity);
+    capture = (struct lg_capture){.lane = &lane};
+    draw_seed = 1;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    ft_lane_free(&lane);
+    free(model);
+    return 0;
+}
+
+static void fill(uint8_t *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        bytes[i] = (uint8_t)draw();
+}
+
+static void invent(struct burst *b, uint64_t number, uint64_t clock, unsigned inputs, uint32_t most)
+{
+    b->number = number;
+    b->clock = clock;
+    b->time = number * 1000 + draw_below(1000);
+    b->released = draw_below(1u << 30);
+    b->digested = draw_below(4) == 0;
+    b->digest = draw();
+    b->inputs = inputs;
+    b->values = (unsigned)draw_below(VALUES + 1);
+    for (unsigned i = 0; i < inputs; i++) {
+        struct input *in = &b->input[i];
+
+        in->wire = 14 + (uint32_t)draw_below(most - 13);
+        in->take = draw_below(3) ? (uint32_t)draw_below(in->wire + 1) : in->wire;
+        in->port = (unsigned)draw_below(2);
+        in->outside = draw_below(2);
+        fill(in->bytes, in->wire);
+    }
+    for (unsigned i = 0; i < b->values; i++) {
+        b->value_len[i] = (uint32_t)draw_below(sizeof(b->value[0]));
+        fill(b->value[i], b->value_len[i]);
+    }
+}
+
+static void record(const struct burst *b)
+{
+    lg_capture_begin(&capture, 3, b->number, b->clock, b->time, b->inputs);
+    for (unsigned i = 0; i < b->inputs; i++)
+        lg_capture_input(&capture, b->input[i].bytes, b->input[i].wire, b->input[i].take, b->input[i].port,
+                         b->input[i].outside);
+    for (unsigned i = 0; i < b->values; i++)
+        assert_int_equal(lg_capture_value(&capture, b->value[i], b->value_len[i]), 0);
+    if (b->digested)
+        lg_capture_digest(&capture, b->digest);
+    lg_capture_end(&capture, b->released);
+}
+
+static const struct ft_record *next_record(void)
+{
+    uint64_t there;
+
+    return ft_ring_peek(&lane.log, &there);
+}
+
+static void drop_record(const struct ft_record *r)
+{
+    ft_ring_advance(&lane.log, r->size);
+    ft_ring_consume(&lane.log);
+}
+
+static void compare_inputs(struct lg_cursor *cursor, const struct burst *b)
+{
+    const struct ft_input *in;
+    uint8_t *bytes;
+
+    for (unsigned i = 0; i < b->inputs; i++) {
+        assert_false(lg_cursor_done(cursor));
+        in = lg_cursor_input(cursor, &bytes);
+        assert_non_null(in);
+        assert_int_equal(in->wire, b->input[i].wire);
+        assert_int_equal(in->taken, b->input[i].take);
+        assert_int_equal(in->port, b->input[i].port);
+        assert_int_equal(in->flags, b->input[i].outside ? FT_IN_OUTSIDE : 0);
+        assert_memory_equal(bytes, b->input[i].bytes, b->input[i].take);
+    }
+    assert_null(lg_cursor_input(cursor, &bytes));
+}
+
+static void compare(const struct ft_record *r, const struct burst *b)
+{
+    struct lg_cursor cursor;
+    const void *value;
+    uint32_t len;
+
+    assert_int_equal(r->lane, 3);
+    assert_int_equal(r->burst, b->number);
+    assert_int_equal(r->clock, b->clock);
+    assert_int_equal(r->time, b->time);
+    assert_int_equal(r->released, b->released);
+    assert_int_equal(r->flags, b->digested ? FT_REC_DIGEST : 0);
+    assert_int_equal(r->digest, b->digested ? b->digest : 0);
+    lg_cursor_begin(&cursor, r);
+    compare_inputs(&cursor, b);
+    for (unsigned i = 0; i < b->values; i++) {
+        assert_false(lg_cursor_done(&cursor));
+        value = lg_cursor_value(&cursor, &len);
+        assert_non_null(value);
+        assert_int_equal(len, b->value_len[i]);
+        assert_memory_equal(value, b->value[i], len);
+    }
+    assert_null(lg_cursor_value(&cursor, &len));
+    assert_true(lg_cursor_done(&cursor));
+}
+
+/* Every byte between the parts is zero: two equal bursts are two equal records. */
+static void padding_is_zero(const struct ft_record *r)
+{
+    const uint8_t *bytes = (const uint8_t *)r;
+    size_t after_bytes = ft_record_bytes_at(r) + r->bytes, after_values = ft_record_values_at(r) + r->values;
+
+    for (size_t i = after_bytes; i < ft_record_edges_at(r); i++)
+        assert_int_equal(bytes[i], 0);
+    for (size_t i = after_values; i < r->size; i++)
+        assert_int_equal(bytes[i], 0);
+}
+
+static void crosses_the_wire(const struct ft_record *r)
+{
+    size_t cap = ft_record_bound(r);
+    uint8_t *wire = malloc(cap);
+    struct ft_fault fault;
+    long n = ft_record_encode(r, wire, cap);
+
+    assert_true(n > 0);
+    memset(back, 0xee, FT_RECORD_MAX);
+    if (ft_record_decode(wire, (size_t)n, back, FT_RECORD_MAX, &fault) != n)
+        fail_msg("%s", fault.text);
+    assert_memory_equal(back, r, r->size);
+    free(wire);
+}
+
+static void captured_is_what_was_given(void **state)
+{
+    uint64_t clock = 1;
+
+    (void)state;
+    for (uint64_t burst = 1; burst <= 400; burst++) {
+        struct ft_fault fault = {""};
+        const struct ft_record *r;
+
+        invent(model, burst, clock, (unsigned)draw_below(FT_BURST_MAX + 1), 300);
+        assert_null(next_record());
+        record(model);
+        r = next_record();
+        assert_non_null(r);
+        if (ft_record_check(r, r->size, &fault))
+            fail_msg("burst %lu: %s", burst, fault.text);
+        compare(r, model);
+        padding_is_zero(r);
+        crosses_the_wire(r);
+        clock += model->inputs;
+        drop_record(r);
+    }
+}
+
+static void largest_burst_fits(void **state)
+{
+    static uint8_t value[FT_VALUES_MAX];
+    const struct ft_record *r;
+    struct ft_fault fault;
+
+    (void)state;
+    fill(value, sizeof(value));
+    lg_capture_begin(&capture, 3, 1, 1, 7, FT_BURST_MAX);
+    for (unsigned i = 0; i < FT_BURST_MAX; i++)
+        lg_capture_input(&capture, value + i, FT_FRAME_MAX, FT_FRAME_MAX, 0, false);
+    assert_int_equal(lg_capture_value(&capture, value, FT_VALUES_MAX - 3), FT_EFULL);
+    assert_int_equal(lg_capture_value(&capture, value, FT_VALUES_MAX - 100), 0);
+    assert_int_equal(lg_capture_value(&capture, value, 93), FT_EFULL); /* refused, and nothing of it kept */
+    assert_int_equal(lg_capture_value(&capture, value, 92), 0);
+    lg_capture_end(&capture, 0);
+    r = next_record();
+    assert_int_equal(r->values, FT_VALUES_MAX);
+    assert_int_equal(r->bytes, FT_BURST_MAX * FT_FRAME_MAX);
+    assert_int_equal(ft_record_check(r, r->size, &fault), 0);
+    padding_is_zero(r);
+    crosses_the_wire(r);
+}
+
+static void nothing_is_seen_before_the_end(void **state)
+{
+    (void)state;
+    lg_capture_begin(&capture, 0, 1, 1, 7, 1);
+    assert_null(next_record());
+    lg_capture_input(&capture, "fourteen bytes", 14, 14, 0, false);
+    assert_null(next_record());
+    lg_capture_end(&capture, 0);
+    assert_non_null(next_record());
+    assert_int_equal(atomic_load(&lane.count.log_bytes), next_record()->size);
+}
+
+/* Full: the lane is told to wait, what is there stays, and after reading it goes on. */
+static void full_ring_loses_nothing(void **state)
+{
+    struct burst *sent = calloc(256, sizeof(*sent));
+    uint64_t written = 0, read = 0, clock = 1, read_clock = 1;
+    unsigned fulls = 0;
+
+    (void)state;
+    assert_non_null(sent);
+    while (fulls < 20) {
+        while (lg_capture_room(&lane)) {
+            struct burst *b = &sent[written % 256];
+
+            assert_true(written - read < 256);
+            invent(b, ++written, clock, FT_BURST_MAX, 1500);
+            clock += FT_BURST_MAX;
+            record(b);
+            assert_true(ft_ring_used(&lane.log) <= lane.log.capacity);
+        }
+        fulls++;
+        assert_true(ft_ring_used(&lane.log) > lane.log.capacity - FT_RECORD_MAX);
+        assert_false(lg_capture_room(&lane));
+        for (uint64_t some = 1 + draw_below(written - read); some; some--) {
+            const struct ft_record *r = next_record();
+
+            assert_non_null(r);
+            assert_int_equal(r->clock, read_clock);
+            compare(r, &sent[read++ % 256]);
+            read_clock += r->inputs;
+            drop_record(r);
+        }
+    }
+    assert_true(written > 256);
+    free(sent);
+}
+
+/* ---- kept outputs ------------------------------------------------------------------------------ */
+
+#define KEPT_RING 16384u
+
+struct kept_model {
+    uint64_t number;
+    uint32_t len, size;
+    uint8_t port;
+    bool whole;
+    uint8_t bytes[2000];
+};
+
+static struct kept_model *queue; /* [4096], from `first`, `queued` of them */
+static uint64_t first, queued, bytes_kept;
+
+static void forget_oldest(void)
+{
+    bytes_kept -= queue[first % 4096].size;
+    first++;
+    queued--;
+}
+
+/* Returns how many had to be forgotten. */
+static uint64_t queue_put(const struct kept_model *m)
+{
+    uint64_t gone = 0;
+
+    for (; bytes_kept + m->size > KEPT_RING; gone++)
+        forget_oldest();
+    queue[(first + queued++) % 4096] = *m;
+    bytes_kept += m->size;
+    return gone;
+}
+
+static void taken_is_the_oldest(struct lg_kept *kept)
+{
+    const struct lg_output *out = lg_kept_take(kept);
+    const struct kept_model *m = &queue[first % 4096];
+
+    if (!queued) {
+        assert_null(out);
+        return;
+    }
+    assert_non_null(out);
+    assert_int_equal(out->number, m->number);
+    assert_int_equal(out->port, m->port);
+    assert_int_equal(out->len, m->len);
+    assert_int_equal(out->whole, m->whole);
+    if (m->whole)
+        assert_memory_equal(out + 1, m->bytes, m->len);
+    forget_oldest();
+}
+
+static void kept_like_the_model(void **state)
+{
+    struct kept_model m;
+    struct lg_kept kept;
+    uint64_t number = 0, overflows = 0;
+
+    (void)state;
+    queue = calloc(4096, sizeof(*queue));
+    first = queued = bytes_kept = 0;
+    assert_int_equal(lg_kept_init(&kept, KEPT_RING), 0);
+    for (unsigned step = 0; step < 60000; step++) {
+        unsigned what = (unsigned)draw_below(100);
+
+        if (what < (step / 5000 % 2 ? 80 : 40)) {
+            m = (struct kept_model){.number = ++number,
+                                    .len = 14 + (uint32_t)draw_below(1500),
+                                    .port = (uint8_t)draw_below(4),
+                                    .whole = draw_below(3) == 0};
+            m.size = (uint32_t)sizeof(struct lg_output) + (m.whole ? (m.len + 7) / 8 * 8 : 0);
+            fill(m.bytes, m.len);
+            overflows += queue_put(&m);
+            lg_kept_put(&kept, m.number, m.port, m.bytes, m.len, m.whole);
+        } else if (what < 97) {
+            taken_is_the_oldest(&kept);
+        } else if (number) {
+            uint64_t released = number - draw_below(number < 20 ? number : 20);
+
+            while (queued && queue[first % 4096].number <= released)
+                forget_oldest();
+            lg_kept_released(&kept, released);
+        }
+        assert_int_equal(kept.count, queued);
+    }
+    assert_true(overflows > 100);
+    while (queued)
+        taken_is_the_oldest(&kept);
+    assert_null(lg_kept_take(&kept));
+    lg_kept_free(&kept);
+    free(queue);
+}
+
+/* What was forgotten counts as suppressed only while the primary may not have released it. */
+static void forgotten_are_counted(void **state)
+{
+    static const uint8_t frame[1000];
+    struct lg_kept kept;
+
+    (void)state;
+    assert_int_equal(lg_kept_init(&kept, 4096), 0);
+    for (uint64_t n = 1; n <= 10; n++)
+        lg_kept_put(&kept, n, 0, frame, sizeof(frame), true); /* 1024 bytes each: four fit */
+    assert_int_equal(kept.count, 4);
+    assert_int_equal(kept.forgotten, 6);
+    lg_kept_released(&kept, 2);
+    assert_int_equal(kept.forgotten, 4); /* 3, 4, 5, 6 */
+    assert_int_equal(kept.count, 4);
+    lg_kept_released(&kept, 7);
+    assert_int_equal(kept.forgotten, 0);
+    assert_int_equal(lg_kept_take(&kept)->number, 8);
+    for (uint64_t n = 11; n <= 20; n++)
+        lg_kept_put(&kept, n, 0, frame, sizeof(frame), true);
+    assert_true(kept.forgotten > 0);
+    lg_kept_clear(&kept);
+    assert_int_equal(kept.count + kept.forgotten, 0);
+    assert_null(lg_kept_take(&kept));
+    lg_kept_free(&kept);
+}
+
+/* One output fills the ring; it is out, and the next needs its room. */
+static void room_of_what_was_taken(void **state)
+{
+    static const uint8_t frame[4000];
+    struct lg_kept kept;
+
+    (void)state;
+    assert_int_equal(lg_kept_init(&kept, 4096), 0);
+    lg_kept_put(&kept, 1, 0, frame, sizeof(frame), true);
+    assert_int_equal(lg_kept_take(&kept)->number, 1);
+    lg_kept_put(&kept, 2, 0, frame, sizeof(frame), true);
+    assert_int_equal(kept.forgotten, 0);
+    assert_int_equal(lg_kept_take(&kept)->number, 2);
+    assert_null(lg_kept_take(&kept));
+    lg_kept_free(&kept);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(captured_is_what_was_given, setup, teardown),
+        cmocka_unit_test_setup_teardown(largest_burst_fits, setup, teardown),
+        cmocka_unit_test_setup_teardown(nothing_is_seen_before_the_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(full_ring_loses_nothing, setup, teardown),
+        cmocka_unit_test(kept_like_the_model),
+        cmocka_unit_test(forgotten_are_counted),
+        cmocka_unit_test(room_of_what_was_taken),
+    };
+
+    return cmocka_run_group_tests_name("logger", tests, NULL, NULL);
+}
