@@ -3,17 +3,22 @@
  * view. */
 #include "replicator/replicator.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#define RP_VIEW_MAX (1ull << 62) /* one view a nanosecond for a century; beyond, it is damage */
+
 int rp_view_load(const char *path, uint64_t *view, struct ft_fault *fault)
 {
-    char text[64], rest;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    static const char head[] = "understudy view ";
+    char text[64], *end;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe put there must not hold us up */
     ssize_t n;
 
     *view = 0;
@@ -24,11 +29,15 @@ int rp_view_load(const char *path, uint64_t *view, struct ft_fault *fault)
     n = read(fd, text, sizeof(text) - 1);
     close(fd);
     text[n > 0 ? n : 0] = '\0';
-    if (sscanf(text, "understudy view %" SCNu64 "%c", view, &rest) != 2 || rest != '\n')
-        return ft_fail(fault, FT_EMALFORMED,
-                       "%s:1: expected 'understudy view N'; remove it only if its peer holds the state",
-                       path);
-    return 0;
+    if (strncmp(text, head, sizeof(head) - 1) == 0 && isdigit((unsigned char)text[sizeof(head) - 1])) {
+        errno = 0;
+        *view = strtoull(text + sizeof(head) - 1, &end, 10);
+        if (errno == 0 && *view <= RP_VIEW_MAX && *end == '\n' && end + 1 == text + n)
+            return 0;
+    }
+    *view = 0;
+    return ft_fail(fault, FT_EMALFORMED,
+                   "%s:1: expected 'understudy view N'; remove it only if its peer holds the state", path);
 }
 
 int rp_view_store(const char *path, uint64_t view, struct ft_fault *fault)
@@ -36,7 +45,8 @@ int rp_view_store(const char *path, uint64_t view, struct ft_fault *fault)
     char text[64], temporary[300];
     int n = snprintf(text, sizeof(text), "understudy view %" PRIu64 "\n", view), fd;
 
-    snprintf(temporary, sizeof(temporary), "%s.new", path);
+    if (snprintf(temporary, sizeof(temporary), "%s.new", path) >= (int)sizeof(temporary))
+        return ft_fail(fault, FT_EINVAL, "%.100s…: the path is too long", path);
     fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
         return ft_fail(fault, errno == EACCES ? FT_EPERM : FT_EIO, "%s: %s", temporary, strerror(errno));

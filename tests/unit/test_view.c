@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The view file: what is read back, what is refused by name, what is left behind when writing fails. */
+#define _GNU_SOURCE /* nftw */
+#include "replicator/replicator.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <ftw.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char directory[64], path[128];
+
+static int setup(void **state)
+{
+    (void)state;
+    snprintf(directory, sizeof(directory), "/tmp/view.XXXXXX");
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, sizeof(path), "%s/a.view", directory);
+    return 0;
+}
+
+static int forget(const char *name, const struct stat *s, int kind, struct FTW *where)
+{
+    (void)s, (void)kind, (void)where;
+    return remove(name);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    return nftw(directory, forget, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static void put(const char *text, size_t len)
+{
+    FILE *f = fopen(path, "w");
+
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, len, f), len);
+    fclose(f);
+}
+
+static void missing_is_zero(void **state)
+{
+    struct ft_fault fault = {""};
+    uint64_t view = 7;
+
+    (void)state;
+    assert_int_equal(rp_view_load(path, &view, &fault), 0);
+    assert_int_equal(view, 0);
+    assert_int_not_equal(access(path, F_OK), 0); /* looking does not make one */
+}
+
+static void stored_is_loaded(void **state)
+{
+    static const uint64_t views[] = {0, 1, 9, 10, 4711, 1ull << 40, 1ull << 62};
+    struct ft_fault fault = {""};
+    uint64_t view;
+    char text[64] = "";
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
+        assert_int_equal(rp_view_store(path, views[i], &fault), 0);
+        assert_int_equal(rp_view_load(path, &view, &fault), 0);
+        assert_int_equal(view, views[i]);
+    }
+    rp_view_store(path, 12, &fault);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    assert_non_null(fgets(text, sizeof(text), f));
+    fclose(f);
+    assert_string_equal(text, "understudy view 12\n");
+    strcat(path, ".new");
+    assert_int_not_equal(access(path, F_OK), 0); /* nothing beside it */
+}
+
+static void damage_is_refused(void **state)
+{
+    static const char *const texts[] = {
+        "",                       /* created, never written */
+        "understudy",             /* torn */
+        "understudy view ",       /* torn before the number */
+        "understudy view 12",     /* torn after it, perhaps inside */
+        "understudy view 1\n2\n", /* more than one line */
+        "understudy view 1 \n",
+        "understudy view 0x10\n",
+        "understudy view -1\n",
+        "understudy view +1\n",
+        "understudy view  1\n",
+        "understudy view\n",
+        "understudy view 4611686018427387905\n",      /* 2^62 + 1 */
+        "understudy view 18446744073709551615\n",     /* the next one would be 0 */
+        "understudy view 18446744073709551616\n",     /* 2^64 */
+        "understudy view 99999999999999999999999999", /* and no end */
+        "overstudy view 1\n",
+        "[keepalived]\nstate MASTER\n",
+    };
+    char large[5000];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct ft_fault fault = {""};
+        uint64_t view = 7;
+
+        put(texts[i], strlen(texts[i]));
+        if (rp_view_load(path, &view, &fault) != FT_EMALFORMED)
+            fail_msg("accepted '%s' as %lu", texts[i], view);
+        assert_int_equal(view, 0);
+        assert_non_null(strstr(fault.text, path));
+        assert_non_null(strstr(fault.text, "expected 'understudy view N'"));
+    }
+    memset(large, '1', sizeof(large));
+    memcpy(large, "understudy view ", 16);
+    put(large, sizeof(large));
+    assert_int_equal(rp_view_load(path, &(uint64_t){0}, NULL), FT_EMALFORMED);
+    put("understudy view 3\n\0\0", 20);
+    assert_int_equal(rp_view_load(path, &(uint64_t){0}, NULL), FT_EMALFORMED);
+}
+
+/* Whatever lies there, loading ends. */
+static void no_file_at_all(void **state)
+{
+    struct ft_fault fault = {""};
+    uint64_t view = 7;
+
+    (void)state;
+    assert_int_equal(mkdir(path, 0755), 0);
+    assert_true(rp_view_load(path, &view, &fault) < 0);
+    assert_int_equal(rp_view_store(path, 1, &fault), FT_EIO);
+    assert_non_null(strstr(fault.text, path));
+    rmdir(path);
+    assert_int_equal(mkfifo(path, 0644), 0);
+    alarm(10);
+    assert_int_equal(rp_view_load(path, &view, &fault), FT_EMALFORMED);
+    alarm(0);
+}
+
+static void unwritable(void **state)
+{
+    struct ft_fault fault = {""};
+    char deep[200], longest[400];
+    uint64_t view;
+
+    (void)state;
+    assert_int_equal(rp_view_store(path, 5, &fault), 0);
+    snprintf(deep, sizeof(deep), "%s/none/a.view", directory);
+    assert_int_equal(rp_view_store(deep, 6, &fault), FT_EIO);
+    assert_non_null(strstr(fault.text, deep));
+    memset(longest, 'x', sizeof(longest));
+    longest[sizeof(longest) - 1] = '\0';
+    assert_int_equal(rp_view_store(longest, 6, &fault), FT_EINVAL);
+    snprintf(deep, sizeof(deep), "%s.new", path); /* where the new one would be written */
+    assert_int_equal(mkdir(deep, 0755), 0);
+    assert_int_equal(rp_view_store(path, 6, &fault), FT_EIO);
+    assert_int_equal(rp_view_load(path, &view, &fault), 0);
+    assert_int_equal(view, 5); /* the old one is whole */
+}
+
+/* Permission means nothing to root, so a child without rights tries. */
+static void forbidden(void **state)
+{
+    struct ft_fault fault = {""};
+    int status;
+
+    (void)state;
+    assert_int_equal(rp_view_store(path, 5, &fault), 0);
+    chmod(path, 0600);
+    chmod(directory, 0755);
+    pid_t pid = fork();
+    if (pid == 0) {
+        uint64_t view;
+
+        if (getuid() == 0 && setuid(65534) != 0)
+            _exit(3);
+        if (getuid() == 65534 && rp_view_load(path, &view, &fault) != FT_EPERM)
+            _exit(1);
+        if (getuid() == 65534 && rp_view_store(path, 6, &fault) != FT_EPERM)
+            _exit(2);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* Stored over and over while another process reads: never anything but a whole one. */
+static void never_torn_for_a_reader(void **state)
+{
+    struct ft_fault fault = {""};
+    uint64_t view, last = 0;
+    int status;
+
+    (void)state;
+    assert_int_equal(rp_view_store(path, 1, &fault), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (uint64_t v = 2; v <= 3000; v++)
+            if (rp_view_store(path, v, &fault) != 0)
+                _exit(1);
+        _exit(0);
+    }
+    do {
+        if (rp_view_load(path, &view, &fault) != 0 || view < last) {
+            kill(pid, SIGKILL);
+            fail_msg("%lu after %lu: %s", view, last, fault.text);
+        }
+        last = view;
+    } while (waitpid(pid, &status, WNOHANG) == 0);
+    assert_int_equal(status, 0);
+    assert_int_equal(rp_view_load(path, &view, &fault), 0);
+    assert_int_equal(view, 3000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(missing_is_zero, setup, teardown),
+        cmocka_unit_test_setup_teardown(stored_is_loaded, setup, teardown),
+        cmocka_unit_test_setup_teardown(damage_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_file_at_all, setup, teardown),
+        cmocka_unit_test_setup_teardown(unwritable, setup, teardown),
+        cmocka_unit_test_setup_teardown(forbidden, setup, teardown),
+        cmocka_unit_test_setup_teardown(never_torn_for_a_reader, setup, teardown),
+    };
+
+    return cmocka_run_group_tests_name("view", tests, NULL, NULL);
+}
