@@ -25,6 +25,15 @@ static json_t *fail(const char *code, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
+
+    json_t *o = json_pack("{s:{s:s,s:s}}", "error", "code", code, "text", text);
+
+    if (o)
+        return o;
+    /* What was quoted has been cut inside a character; JSON would have none of it. */
+    for (char *c = text; *c; c++)
+        if (*c & 0x80)
+            *c = '?';
     return json_pack("{s:{s:s,s:s}}", "error", "code", code, "text", text);
 }
 
