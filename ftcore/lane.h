@@ -61,7 +61,7 @@ struct ft_lane {
     _Atomic uint64_t closed;       /* last burst closed, live or replayed */
     _Atomic uint64_t gate_seen;    /* gate serial at the last burst boundary … */
     _Atomic uint64_t hold_from;    /* … and the last burst that may have left under the gate before */
-    _Atomic uint64_t cut_seen, cut_burst; /* the cut was made after this burst */
+    _Atomic uint64_t cut_seen, cut_burst, cut_access; /* the cut was made after this burst and access */
     _Atomic uint64_t released;            /* outputs released, ever; part of what records carry */
     _Atomic bool steered;                 /* `steer` is done */
     _Atomic uint64_t digest_seen;         /* digest serial served last, in burst digest_burst */

@@ -15,6 +15,7 @@
 #include "logger/cursor.h"
 #include "logger/kept.h"
 #include "node/config.h"
+#include "node/group.h"
 #include "node/guardian.h"
 #include "node/io.h"
 
@@ -40,6 +41,7 @@ struct nd_lane {
     const struct nd_io *io;
     struct ft_region *region;
     struct ft_lane *shared;
+    struct nd_group *group; /* the node's lanes */
     struct nf_chain *chain;
     struct nd_guardian *guardian; /* NULL: none */
     struct nd_question *question;

@@ -102,6 +102,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
     r->lanes = calloc(lanes, sizeof(*r->lanes));
     r->question.cap = 256u << 10;
     r->question.out = malloc(r->question.cap);
+    nd_group_init(&r->group, r->lanes, lanes);
     if (!r->shared || !r->lanes || !r->question.out)
         return ft_fail(fault, FT_ENOMEM, "no memory for %u lanes", lanes);
     for (unsigned l = 0; l < lanes && !error; l++) {
@@ -115,6 +116,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
                                  .io = &r->ports.io,
                                  .region = r->region,
                                  .shared = &r->shared[l],
+                                 .group = &r->group,
                                  .guardian = r->guardian,
                                  .question = &r->question,
                                  .incarnation = r->incarnation,

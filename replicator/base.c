@@ -43,7 +43,7 @@ void rp_base_ask(struct rp_replicator *rp)
         atomic_store_explicit(&rp_lane(rp, l)->cut, rp->base.cut, memory_order_release);
 }
 
-bool rp_base_cut(struct rp_replicator *rp, uint64_t burst[])
+bool rp_base_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access[])
 {
     struct ft_region *region = rp->config.region;
     struct rp_base *b = &rp->base;
@@ -63,6 +63,7 @@ bool rp_base_cut(struct rp_replicator *rp, uint64_t burst[])
     }
     for (unsigned l = 0; l < rp->lanes; l++) {
         burst[l] = atomic_load_explicit(&rp_lane(rp, l)->cut_burst, memory_order_relaxed);
+        access[l] = atomic_load_explicit(&rp_lane(rp, l)->cut_access, memory_order_relaxed);
         rp->sender.from[l] = burst[l];
         rp->sender.sent[l] = rp->sender.clock[l] = 0;
         memset(rp->sender.clocks[l], 0, sizeof(rp->sender.clocks[l]));

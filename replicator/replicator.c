@@ -165,7 +165,7 @@ static void primary_reports(struct rp_replicator *rp)
     bool held = rp->core.resync == FT_RESYNC_SWITCH && !rp->held_told;
 
     event.kind = FT_EV_CUT;
-    if (rp_base_cut(rp, event.closed))
+    if (rp_base_cut(rp, event.closed, event.access))
         rp_step(rp, &event);
     for (unsigned l = 0; held && l < rp->lanes; l++) {
         held = atomic_load_explicit(&rp_lane(rp, l)->gate_seen, memory_order_acquire) == rp->gate;
