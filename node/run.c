@@ -168,7 +168,15 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
     config.core.identity_len = nf_chain_identity(&c->chain, identity, sizeof(identity));
     snprintf(config.core.name, sizeof(config.core.name), "%s", self->name);
     snprintf(view_file, sizeof(view_file), "%s/%s.view", self->state, self->name);
-    return rp_open(&r->replicator, &config, fault);
+    int error = rp_open(&r->replicator, &config, fault);
+    struct rp_status s;
+
+    if (error)
+        return error;
+    /* From the start, not from the next view on: a restarted standby may die in the view it finds. */
+    rp_status(r->replicator, &s);
+    new_view(r, s.core.view);
+    return 0;
 }
 
 /* In the order in which a mistake is cheapest to find; on failure the caller takes apart what stands. */
