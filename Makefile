@@ -40,7 +40,7 @@ NODE   := $(filter-out $(NODE_PLAIN),$(wildcard node/*.c))
 OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
 NODEOBJ := $(NODE:%.c=$(BUILD)/obj/%.o)
 NFLIB  := $(BUILD)/lib/libunderstudy-nf.a
-HEADERS := $(wildcard ftcore/*.h) $(wildcard nflib/*.h)
+HEADERS := $(wildcard nflib/*.h) $(addprefix ftcore/,check.h error.h lines.h region.h record.h section.h)
 CORE   := $(BUILD)/lib/libcore.a
 
 UNIT   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/nf/test_*.c))

@@ -181,9 +181,13 @@ static json_t *promote(struct nd_running *r)
 
     if (primary(state_of(r, &s)))
         return fail("busy", "node %s is primary already", r->config->node[r->self].name);
-    if (s.core.state != FT_READY && (s.core.state != FT_JOINING || s.core.peer.known))
-        return fail("busy", "%s: only a READY standby, or a JOINING node that meets nobody, can be promoted",
-                    ft_state_name(s.core.state));
+    bool alone = !s.core.peer.known && (s.core.state == FT_JOINING || s.core.state == FT_FENCED);
+
+    if (s.core.state != FT_READY && !alone)
+        return fail(
+            "busy",
+            "%s: only a READY standby, or a JOINING or FENCED node that meets nobody, can be promoted",
+            ft_state_name(s.core.state));
     for (int i = 0; i < HANDOVER_MS * 5; i++, nap()) {
         if (i % 250 == 0) /* the lease may have to run out first */
             rp_tell(r->replicator, FT_TOLD_PROMOTE);

@@ -261,7 +261,7 @@ int nd_cmd_drill(int argc, char **argv)
     int error = nd_config_read(&config, options.file, true, &fault);
     if (error < 0) {
         fprintf(stderr, "%s\n", fault.text);
-        return nd_exit_of(error);
+        return nd_exit_of_file(error);
     }
     signal(SIGINT, on_interrupt); /* a node that was hurt is brought back first */
     signal(SIGPIPE, SIG_IGN);

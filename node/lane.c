@@ -14,7 +14,8 @@
 #include <time.h>
 
 #define KEPT_BYTES (4u << 20)
-#define COPY_TURN  256u /* owed lines copied between two bursts: 16 KiB, some microseconds */
+#define STEER_NS   1000000u /* between two claims while steering */
+#define COPY_TURN  256u     /* owed lines copied between two bursts: 16 KiB, some microseconds */
 
 static uint64_t monotonic(void)
 {
@@ -136,7 +137,9 @@ static void follow(struct nd_lane *lane, uint64_t order)
 
     lane->order = order;
     lane->doing = ft_order_kind(order);
+    lane->aside = lane->doing == FT_LANE_ASIDE || lane->doing == FT_LANE_DRAIN;
     lane->draining = lane->doing == FT_LANE_DRAIN;
+    lane->steer_at = 0;
     switch (lane->doing) {
     case FT_LANE_WAIT:
     case FT_LANE_FENCED:
@@ -152,6 +155,8 @@ static void follow(struct nd_lane *lane, uint64_t order)
     case FT_LANE_LIVE:
         if (!go_live(lane, before))
             return;
+        break;
+    case FT_LANE_ASIDE:
         break;
     case FT_LANE_DRAIN: /* reached when the ports have been empty for a while */
         lane->quiet_since = lane->now;
@@ -257,23 +262,28 @@ static void beat(struct nd_lane *lane)
 {
     uint8_t frame[ND_BEAT_LEN];
 
-    if (lane->index != 0 || lane->now < lane->beat_at)
+    if (lane->index != 0 || lane->now < lane->beat_at || lane->config->protect.mode == ND_MODE_OFF)
         return;
     lane->beat_at = lane->now + lane->config->timing.heartbeat_ms * 1000000ull;
     for (unsigned port = 0; port < lane->io->ports; port++) {
-        nd_beat_write(frame, lane->io->own[port], lane->incarnation, atomic_load(lane->view));
+        nd_beat_write(frame, lane->io->own[port], (uint32_t)(lane->incarnation >> 32),
+                      atomic_load(lane->view));
         nd_lane_send_own(lane, port, frame, sizeof(frame));
     }
 }
 
-/* Standby of a planned handover: draw the frames to our ports, and leave them there until we are primary. */
+/*
+ * Standby of a planned handover: draw the frames to our ports, and leave them there until we are primary.
+ * Again and again: what the primary had on its way from the virtual MAC makes bridges learn its side anew.
+ */
 static bool steering(struct nd_lane *lane)
 {
     if (!atomic_load_explicit(&lane->shared->steer, memory_order_acquire))
         return false;
-    if (!atomic_load_explicit(&lane->shared->steered, memory_order_relaxed)) {
+    if (lane->now >= lane->steer_at) {
         nd_lane_announce(lane);
         memset(lane->announce_at, 0, sizeof(lane->announce_at));
+        lane->steer_at = lane->now + STEER_NS;
         atomic_store_explicit(&lane->shared->steered, true, memory_order_release);
     }
     return true;
@@ -289,6 +299,7 @@ static bool turn(struct nd_lane *lane)
     look_at_gate(lane);
     switch (lane->doing) {
     case FT_LANE_LIVE:
+    case FT_LANE_ASIDE:
     case FT_LANE_DRAIN:
         look_at_base(lane);
         look_at_announce(lane);

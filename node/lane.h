@@ -57,10 +57,12 @@ struct nd_lane {
 
     uint64_t order, gate, cut, uncut, announce, digest; /* serial numbers acted on */
     enum ft_order doing;
+    bool aside; /* what leaves bears the node's own MAC */
     bool draining;
-    uint64_t now;         /* monotonic ns, read once a turn */
-    uint64_t time_offset; /* chain time = monotonic + this, modulo 2^64 */
-    uint64_t busy_at, quiet_since, beat_at;
+    uint64_t now;           /* monotonic ns, read once a turn */
+    uint64_t time_offset;   /* chain time = monotonic + this, modulo 2^64 */
+    uint64_t told_released; /* what the last record said */
+    uint64_t busy_at, quiet_since, beat_at, steer_at, claimed_at;
     uint64_t announce_at[3];
     uint32_t idle; /* turns without work */
     uint16_t next_port;

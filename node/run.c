@@ -28,6 +28,7 @@
 #define SERVE_MS    20
 #define SPARE_BYTES (2u * FT_RECORD_MAX) /* of a replay ring, above the credit */
 #define DRAIN_MS    1000u
+#define TAKEN_MS    2000
 
 static struct nd_running *the_node; /* for the signal handler alone */
 
@@ -179,6 +180,24 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
     return 0;
 }
 
+static int open_server(struct nd_running *r, struct ft_fault *fault)
+{
+    return nd_server_open(&r->server, r->config->node[r->self].control, fault);
+}
+
+/* A killed process holds its sockets until its memory is gone; its successor may be back before that. */
+static int patiently(struct nd_running *r, int (*open)(struct nd_running *, struct ft_fault *),
+                     struct ft_fault *fault)
+{
+    int error = open(r, fault);
+
+    for (int i = 0; error == FT_EBUSY && i < TAKEN_MS / 10 && !atomic_load(&r->stop); i++) {
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
+        error = open(r, fault);
+    }
+    return error;
+}
+
 /* In the order in which a mistake is cheapest to find; on failure the caller takes apart what stands. */
 static int put_together(struct nd_running *r, struct ft_fault *fault)
 {
@@ -187,13 +206,15 @@ static int put_together(struct nd_running *r, struct ft_fault *fault)
     int error;
 
     snprintf(directory, sizeof(directory), "%s", self->control);
-    *strrchr(directory, '/') = '\0';
+    char *slash = strrchr(directory, '/');
+
+    directory[slash ? slash - directory : 0] = '\0'; /* a bare name lies in the working directory */
     if (getrandom(&r->incarnation, sizeof(r->incarnation), 0) != sizeof(r->incarnation))
         return ft_fail(fault, FT_EIO, "the system gives no random numbers");
     if ((directory[0] && (error = make_directory(directory, fault))) ||
         (error = make_directory(self->state, fault)))
         return error;
-    if ((error = nd_server_open(&r->server, self->control, fault)))
+    if ((error = patiently(r, open_server, fault)))
         return error;
     if (r->config->protect.mode != ND_MODE_OFF &&
         (error = nd_guardian_start(&r->guardian, r->config->chain.lanes, self->host, peer->host,
@@ -202,7 +223,7 @@ static int put_together(struct nd_running *r, struct ft_fault *fault)
     if ((error = open_region(r, fault)) || (error = nd_ports_open(&r->ports, r->config, r->self, fault)) ||
         (error = make_lanes(r, fault)))
         return error;
-    return open_replicator(r, fault);
+    return patiently(r, open_replicator, fault);
 }
 
 static void take_apart(struct nd_running *r)

@@ -32,7 +32,9 @@
 #define IN_CAP      (2u * (FT_MESSAGE_MAX + FT_FRAME_HEAD))
 #define OUT_CAP     (2u * RP_LINK_OUT)
 #define READ_BUDGET (1u << 20) /* bytes per poll */
-#define WORDS_MAX   64         /* datagrams per call */
+#define LOOK_NS     200000u /* between looks at the sockets that hardly ever speak, unless a wait saw something \
+                             */
+#define WORDS_MAX 64        /* datagrams per call */
 
 struct rp_link {
     struct sockaddr_in local, peer;
@@ -43,11 +45,13 @@ struct rp_link {
     int next;                /* accepted, begins when the end of the one before was told; -1: none */
     uint64_t tried_at;
     bool tried;
-    bool fresh;         /* not yet told by poll */
-    bool malformed;     /* what comes is read and thrown away */
-    bool malformed_new; /* not yet told by lost */
-    enum rp_lost lost;  /* not yet told by lost; fd is -1 then */
-    int broken;         /* errno of a write; reading goes on to the end first */
+    bool fresh;           /* not yet told by poll */
+    bool malformed;       /* what comes is read and thrown away */
+    bool malformed_new;   /* not yet told by lost */
+    enum rp_lost lost;    /* not yet told by lost; fd is -1 then */
+    int broken;           /* errno of a write; reading goes on to the end first */
+    bool knocked, spoken; /* the listener, the datagram socket may have something */
+    uint64_t looked;
     struct ft_fault fault;
     uint8_t *in, *out, *bulk;
     size_t in_at, in_end, out_at, out_end;
@@ -235,8 +239,13 @@ static void try_to_connect(struct rp_link *link, uint64_t now)
 
 bool rp_link_poll(struct rp_link *link, uint64_t now_ns)
 {
-    if (link->listens)
-        accept_newest(link);
+    if (now_ns - link->looked >= LOOK_NS || link->knocked) {
+        link->looked = now_ns;
+        link->knocked = false;
+        link->spoken = true;
+        if (link->listens)
+            accept_newest(link);
+    }
     read_some(link, READ_BUDGET);
     if (link->fd < 0 && link->lost == RP_LOST_NONE) {
         if (link->next >= 0)
@@ -305,14 +314,18 @@ int rp_link_next(struct rp_link *link, unsigned lanes, struct ft_message *m, str
 
 int rp_link_word(struct rp_link *link, struct ft_word *word)
 {
+    if (!link->spoken)
+        return 0;
     for (int i = 0; i < WORDS_MAX; i++) {
         uint8_t bytes[FT_WORD_BYTES + 1];
         struct sockaddr_in from;
         socklen_t len = sizeof(from);
 
         ssize_t n = recvfrom(link->datagrams, bytes, sizeof(bytes), 0, (struct sockaddr *)&from, &len);
-        if (n < 0)
+        if (n < 0) {
+            link->spoken = false;
             return 0;
+        }
         int rc = from.sin_addr.s_addr == link->peer.sin_addr.s_addr ? ft_word_decode(bytes, (size_t)n, word)
                                                                     : FT_EPERM;
         if (rc == 0)
@@ -395,7 +408,11 @@ void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
     if (link->fd < 0 && !link->listens && timeout_ns > RETRY_NS)
         timeout_ns = RETRY_NS;
     struct timespec t = {(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
-    ppoll(p, sizeof(p) / sizeof(p[0]), &t, NULL);
+    /* A call each per turn for sockets that hardly ever speak would cost more than the connection does. */
+    if (ppoll(p, sizeof(p) / sizeof(p[0]), &t, NULL) > 0) {
+        link->knocked |= p[2].revents != 0;
+        link->spoken |= p[3].revents != 0;
+    }
 }
 
 const struct rp_link_stats *rp_link_stats(const struct rp_link *link)
