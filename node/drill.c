@@ -36,6 +36,13 @@ int nd_drill_kind(const char *name)
 
 /* ── hurting and healing ── */
 
+/* What a node answers when it does not do what it is asked. NULL: it did. */
+static const char *refusal(const json_t *answer)
+{
+    const json_t *error = json_object_get(answer, "error");
+    return error ? nd_drill_text(error, "text") : NULL;
+}
+
 /* A victim on another server does it to itself, when its file permits. */
 static int pass_on(struct nd_drill *d, unsigned through, struct nd_drill_run *r, struct ft_fault *fault)
 {
@@ -44,9 +51,8 @@ static int pass_on(struct nd_drill *d, unsigned through, struct nd_drill_run *r,
     r->at_ns = nd_probe_now();
     int error = nd_ask(d->config->node[through].control, request, ND_ASK_MS, &answer, fault);
     json_decref(request);
-    if (error == FT_OK && json_object_get(answer, "error") != NULL)
-        error =
-            ft_fail(fault, FT_EPERM, "%s: %s", d->config->node[through].name, nd_drill_text(answer, "error"));
+    if (error == FT_OK && refusal(answer) != NULL)
+        error = ft_fail(fault, FT_EPERM, "%s: %s", d->config->node[through].name, refusal(answer));
     json_decref(answer);
     return error;
 }
@@ -110,8 +116,8 @@ static int ask_handover(struct nd_drill *d, unsigned primary, struct nd_drill_ru
     json_t *answer = nd_drill_ask(d, primary, "drain", HANDOVER_MS, &error, fault);
     if (answer == NULL)
         return error;
-    if (json_object_get(answer, "error") != NULL)
-        nd_drill_failed(r, "%s refuses: %.100s", r->victim, nd_drill_text(answer, "error"));
+    if (refusal(answer) != NULL)
+        nd_drill_failed(r, "%s refuses: %.100s", r->victim, refusal(answer));
     json_decref(answer);
     return FT_OK;
 }
