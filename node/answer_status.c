@@ -137,13 +137,19 @@ static json_t *resync_status(const struct rp_status *s)
 
 static json_t *link_status(const struct rp_status *s)
 {
-    json_t *o = json_object();
+    json_t *o = json_object(), *turned_away = json_object();
+
+    /* Frames that broke their format; datagrams and connections that are not the peer's. */
+    for (int i = 1; i < 16; i++)
+        if (s->link.refused[i])
+            number(turned_away, ft_error_name(-i), s->link.refused[i]);
 
     number(o, "bytes_out", s->link.bytes_out);
     number(o, "bytes_in", s->link.bytes_in);
     number(o, "connects", s->link.connects);
     number(o, "refused", s->refused);
     json_object_set_new(o, "last_refused", s->last_refused[0] ? json_string(s->last_refused) : json_null());
+    json_object_set_new(o, "turned_away", turned_away);
     number(o, "credit_waits", s->credit_waits);
     return o;
 }

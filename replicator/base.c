@@ -220,7 +220,7 @@ int rp_base_take(struct rp_replicator *rp, const struct ft_message *m, struct ft
             return ft_fail(fault, FT_EMALFORMED, "base: lines %llu+%u lie outside every arena",
                            (unsigned long long)run.line, run.count);
     if (error)
-        return ft_fail(fault, error, "base: runs end inside a run");
+        return ft_fail(fault, error, "base: a run is cut short, or lies outside the region");
     at = 0;
     while (ft_run_next(m->bulk, m->bulk_len, &at, rp->base.lines, &run) > 0) {
         uint8_t *to = region->base + (run.line << FT_LINE_SHIFT);

@@ -8,8 +8,10 @@
  *
  * A connection ends in this order: data read to the end, its frames handed out, the loss told once, and only
  * then the next connection begins. So what the old connection said is never mixed with the new one's, also
- * when the peer's new process connects before its old one's end was seen. Then the newest connection wins:
- * the peer makes a second one only when it knows nothing of the first.
+ * when the peer's new process connects before its old one's end was seen. Then the newest connection wins, as
+ * soon as it has said a whole hello: the peer makes a second one only when it knows nothing of the first, and
+ * says hello at once. Whoever else is on the peer's host (a port scan, a health check) must not end a
+ * connection that lives, since that would look like our death.
  */
 #define _GNU_SOURCE /* ppoll */
 #include "replicator/link.h"
@@ -32,9 +34,11 @@
 #define IN_CAP      (2u * (FT_MESSAGE_MAX + FT_FRAME_HEAD))
 #define OUT_CAP     (2u * RP_LINK_OUT)
 #define READ_BUDGET (1u << 20) /* bytes per poll */
-#define LOOK_NS     200000u /* between looks at the sockets that hardly ever speak, unless a wait saw something \
-                             */
-#define WORDS_MAX 64        /* datagrams per call */
+#define WORDS_MAX   64         /* datagrams per call */
+#define HELLO_MAX   (FT_FRAME_HEAD + FT_IDENTITY_MAX + 1024u)
+#define HELLO_NS    1000000000ull /* for a hello, while another connection lives */
+/* Between looks at the sockets that hardly ever speak, unless a wait saw something. */
+#define LOOK_NS 200000u
 
 struct rp_link {
     struct sockaddr_in local, peer;
@@ -43,6 +47,7 @@ struct rp_link {
     int fd;                  /* the connection, -1: none */
     int trying;              /* an attempt to connect, -1: none */
     int next;                /* accepted, begins when the end of the one before was told; -1: none */
+    uint64_t next_at;        /* when it came */
     uint64_t tried_at;
     bool tried;
     bool fresh;           /* not yet told by poll */
@@ -204,15 +209,35 @@ static void read_some(struct rp_link *link, size_t budget)
     }
 }
 
-static void accept_newest(struct rp_link *link)
+/* Looks at what the next connection has said, and leaves it there. */
+static bool next_says_hello(struct rp_link *link, uint64_t now)
+{
+    uint8_t said[HELLO_MAX];
+    struct ft_message m;
+    ssize_t n = recv(link->next, said, sizeof(said), MSG_PEEK);
+    long rc = n > 0 ? ft_message_decode(said, (size_t)n, 0, &m, link->bulk, NULL) : 0;
+
+    if (rc > 0 && m.type == FT_MSG_HELLO)
+        return true;
+    bool wait = rc == 0 && (n > 0 ? (size_t)n < sizeof(said) : n < 0 && errno == EAGAIN);
+
+    if (!wait || now - link->next_at > HELLO_NS) {
+        link->stats.refused[rc < 0 ? -rc : -FT_EMALFORMED]++;
+        close_one(&link->next);
+    }
+    return false;
+}
+
+static void accept_newest(struct rp_link *link, uint64_t now)
 {
     int fd = rp_accept(link->listener, &link->peer, &link->stats.refused[-FT_EPERM]);
 
     for (; fd >= 0; fd = rp_accept(link->listener, &link->peer, &link->stats.refused[-FT_EPERM])) {
         close_one(&link->next);
         link->next = fd;
+        link->next_at = now;
     }
-    if (link->next < 0 || link->fd < 0)
+    if (link->next < 0 || link->fd < 0 || !next_says_hello(link, now))
         return;
     read_some(link, IN_CAP);
     if (link->fd >= 0)
@@ -244,7 +269,7 @@ bool rp_link_poll(struct rp_link *link, uint64_t now_ns)
         link->knocked = false;
         link->spoken = true;
         if (link->listens)
-            accept_newest(link);
+            accept_newest(link, now_ns);
     }
     read_some(link, READ_BUDGET);
     if (link->fd < 0 && link->lost == RP_LOST_NONE) {
