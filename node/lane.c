@@ -11,11 +11,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #define KEPT_BYTES (4u << 20)
 #define STEER_NS   1000000u /* between two claims while steering */
-#define COPY_TURN  256u     /* owed lines copied between two bursts: 16 KiB, some microseconds */
+#define LANE_NICE  -10
+#define COPY_TURN  256u /* owed lines copied between two bursts: 16 KiB, some microseconds */
 
 static uint64_t monotonic(void)
 {
@@ -322,6 +324,9 @@ int nd_lane_run(void *arg)
     struct nd_lane *lane = arg;
 
     prctl(PR_SET_TIMERSLACK, 1000ul);
+    /* Before ordinary work, where permitted; a lane with a core to itself does not notice. */
+    if (lane->urgent)
+        setpriority(PRIO_PROCESS, 0, LANE_NICE);
     if (lane->guardian)
         nd_guardian_hold(lane->guardian, lane->index);
     lane->order = FT_ALL; /* unlike any order, so that the first one is followed */

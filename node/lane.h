@@ -53,6 +53,7 @@ struct nd_lane {
     struct ft_hold hold;
     struct lg_capture capture;
     struct lg_kept kept;
+    bool urgent;        /* the file permits to ask for priority */
     bool whole_capture; /* take packets whole: some NF reads payload, or capture: full */
 
     uint64_t order, gate, cut, uncut, announce, digest; /* serial numbers acted on */

@@ -119,6 +119,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
                                  .shared = &r->shared[l],
                                  .group = &r->group,
                                  .guardian = r->guardian,
+                                 .urgent = r->config->node[r->self].realtime,
                                  .question = &r->question,
                                  .incarnation = r->incarnation,
                                  .view = &r->view,
