@@ -24,7 +24,7 @@
 
 #define RX_RING    1024
 #define TX_RING    1024
-#define ARGS_MAX   (24 + ND_EAL_MAX)
+#define ARGS_MAX   (25 + ND_EAL_MAX)
 #define FRAME_ROOM 2048 /* bytes of a frame a buffer holds */
 
 /* DPDK and its drivers write to a log stream, stdout and stderr alike: all three go to memory for a while. */
@@ -50,8 +50,8 @@ static void log_begin(struct log *log)
 
 static bool tells(const char *line)
 {
-    static const char *const signs[] = {"annot",   "ailed",  "nvalid",      "rror",
-                                        "No such", "o free", "nrecognized", "nknown"};
+    static const char *const signs[] = {"annot",   "ould not",       "ailed",  "nvalid",      "rror",
+                                        "No such", "not compatible", "o free", "nrecognized", "nknown"};
 
     for (unsigned i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
         if (strstr(line, signs[i]))
@@ -75,7 +75,8 @@ static void log_end(struct log *log, char *out, size_t cap)
     close(log->out);
     close(log->err);
     rewind(log->file);
-    while (!told && fgets(line, sizeof(line), log->file)) {
+    /* A mistake in EAL's own options is followed by the whole of its usage text. */
+    while (!told && fgets(line, sizeof(line), log->file) && strncmp(line, "Usage:", 6) != 0) {
         line[strcspn(line, "\n")] = '\0';
         if (strlen(line) > 3)
             snprintf(out, cap, "%.120s", line);
@@ -134,6 +135,7 @@ static int open_eal(const struct nd_config *config, const struct nd_node *node, 
     args[n++] = (char *)(uintptr_t) "--file-prefix";
     args[n++] = prefix;
     args[n++] = (char *)(uintptr_t) "--no-telemetry";
+    args[n++] = (char *)(uintptr_t) "--no-shconf"; /* a killed node leaves no files behind */
     if (!given(node, "--lcores") && !given(node, "-l")) {
         args[n++] = (char *)(uintptr_t) "--lcores";
         args[n++] = cores;
@@ -156,6 +158,7 @@ static int open_eal(const struct nd_config *config, const struct nd_node *node, 
         return ft_fail(fault, permission(-rte_errno) ? FT_EPERM : FT_EINVAL,
                        "node %s: DPDK does not start: %s", node->name,
                        why[0] ? why : rte_strerror(rte_errno));
+    rmdir(rte_eal_get_runtime_dir());
     return 0;
 }
 
