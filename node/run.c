@@ -362,7 +362,8 @@ static int exit_of(int error)
 {
     if (error == FT_EPERM)
         return ND_NO_PERMISSION;
-    return error == FT_ENOMEM || error == FT_EIO ? ND_SOFTWARE : ND_DATA;
+    /* No memory: the file asks for more than this machine has. */
+    return error == FT_EIO ? ND_SOFTWARE : ND_DATA;
 }
 
 int nd_cmd_run(int argc, char **argv)
