@@ -73,7 +73,8 @@ uint32_t nf_shared_map_shards(const struct nf_shared_map *map);
 uint32_t nf_shared_map_shard(const struct nf_shared_map *map, const void *key);
 struct nf_map *nf_shared_map_enter(const struct nf *nf, struct nf_shared_map *map, uint32_t shard);
 void nf_shared_map_leave(const struct nf *nf, struct nf_shared_map *map, uint32_t shard);
-const struct nf_map *nf_shared_map_peek(const struct nf_shared_map *map, uint32_t shard);
+/* Without a section: to look at for show, to fill while the chain is made. */
+struct nf_map *nf_shared_map_part(const struct nf_shared_map *map, uint32_t shard);
 
 /* ---- pool: numbers that are given out ---------------------------------------------------------- */
 

@@ -82,7 +82,7 @@ void nf_shared_map_leave(const struct nf *nf, struct nf_shared_map *map, uint32_
     ft_section_leave(nf->env->sections, &map->shard[shard].head);
 }
 
-const struct nf_map *nf_shared_map_peek(const struct nf_shared_map *map, uint32_t shard)
+struct nf_map *nf_shared_map_part(const struct nf_shared_map *map, uint32_t shard)
 {
     return map->shard[shard].map;
 }
