@@ -164,8 +164,10 @@ static void *run(void *arg)
     atomic_fetch_sub(me->ready, 1);
     while (atomic_load(me->ready))
         sched_yield();
-    for (uint32_t b = 0; b < me->race->bursts; b++)
+    for (uint32_t b = 0; b < me->race->bursts; b++) {
+        help_race_pause();
         one_burst(me, b);
+    }
     return NULL;
 }
 
