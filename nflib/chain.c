@@ -263,6 +263,17 @@ static void parse_all(struct nf_packet *packets, uint32_t n)
     }
 }
 
+bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned *lane)
+{
+    nf_packet_parse(p);
+    for (uint32_t step = 1; step <= chain->count; step++) {
+        const struct nf *nf = &chain->nfs[p->side == NF_INSIDE ? step : chain->count + 1 - step];
+        if (nf->module->owner && nf->module->owner(nf, p, lane))
+            return true;
+    }
+    return false;
+}
+
 static uint32_t keep_passing(struct nf_packet *list[], uint32_t n)
 {
     uint32_t kept = 0;

@@ -116,6 +116,12 @@ uint32_t nf_chain_emitted(const struct nf_chain *chain, const struct nf_emitted 
 int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uint64_t now,
                      struct ft_fault *fault);
 
+/*
+ * The lane a packet must go to (module->owner): the first NF on its way, from its side on, that has a say.
+ * The packet is parsed here. False: its flow's hash decides. By any thread, with the chain of any lane.
+ */
+bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned *lane);
+
 /* Instances by name, for show. Index 0 is "l3". NULL: no such NF in the chain. */
 struct nf *nf_chain_find(const struct nf_chain *chain, const char *name);
 struct nf *nf_chain_nf(const struct nf_chain *chain, unsigned index); /* 1 … count */

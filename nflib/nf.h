@@ -108,6 +108,14 @@ struct nf_module {
      */
     int (*set)(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault);
     int (*clear)(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault); /* key NULL: all */
+
+    /*
+     * For dispatch in software: the lane that a packet as it came in (parsed) must go to because state that
+     * belongs to its flow is there. False: any, by its hash. NULL: always any. Called by any thread, with the
+     * instance of any lane, while lanes run: reads shared state only, of the kind that may be read without a
+     * section. A wrong answer costs the packet, never state.
+     */
+    bool (*owner)(const struct nf *nf, const struct nf_packet *p, unsigned *lane);
 };
 
 /* Registers `module` before main (or when the shared object is loaded). */

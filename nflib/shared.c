@@ -70,5 +70,7 @@ uint32_t nf_shared_left(const struct nf *nf)
 {
     uint64_t used = nf->env->sections->next - nf->env->state->access;
 
+    if (nf->lanes == 1) /* nobody to have an edge to */
+        return FT_EDGES_MAX;
     return used < FT_EDGES_MAX ? FT_EDGES_MAX - (uint32_t)used : 0;
 }
