@@ -315,12 +315,58 @@ static void another_sum_is_seen(void **state)
     help_race_close(&r);
 }
 
+/* What a reader of a merged count depends on: the access under which the other lane published. */
+static void a_read_depends_on_the_burst_read(void **state)
+{
+    struct toy_config config = {.numbers = 200};
+    struct help_race r = {
+        .config = {.name = "race", .lanes = 3, .count = 1, .nfs = {{&module, &config}}, .shared_size = 1},
+        .bursts = 1,
+        .seed = 5,
+    };
+    struct nf_packet none;
+    const void *block;
+    uint64_t sum;
+
+    (void)state;
+    help_race_open(&r);
+    struct nf *writer = nf_chain_nf(r.chains[2], 1), *reader = nf_chain_nf(r.chains[0], 1);
+    struct ft_sections *order = nf_chain_sections(r.chains[0]);
+
+    for (uint64_t b = 1; b <= 3; b++) {
+        nf_merged_add(writer, ((struct toy *)writer->state)->merged, 5);
+        nf_chain_run(r.chains[2], b, 10 * b, &none, 0);
+        assert_int_equal(nf_chain_state(r.chains[2])->access, b + 1); /* one access a burst */
+    }
+    nf_chain_run(r.chains[2], 4, 40, &none, 0);
+    assert_int_equal(nf_chain_state(r.chains[2])->access, 4);          /* nothing new, nothing published */
+    nf_merged_add(writer, ((struct toy *)writer->state)->merged, 100); /* of a burst that goes on */
+    ft_sections_begin(order, 1);
+    nf_values_begin(nf_chain_values(r.chains[0]), false);
+    for (unsigned i = 0; i < 3; i++) {
+        nf_merged_add(reader, ((struct toy *)reader->state)->merged, 1);
+        assert_int_equal(nf_merged_read(reader, ((struct toy *)reader->state)->merged), 15 + i + 1);
+    }
+    assert_int_equal(order->count, 1); /* lane 1 has published nothing; reads after the first cost nothing */
+    assert_int_equal(order->edges[0].lane, 2);
+    assert_int_equal(order->edges[0].access, 3);
+    assert_int_equal(nf_values_noted(nf_chain_values(r.chains[0]), &block), 1 + 2 + 8);
+    memcpy(&sum, (const uint8_t *)block + 3, sizeof(sum));
+    assert_int_equal(sum, 15);
+    assert_int_equal(nf_merged_peek(reader, ((struct toy *)reader->state)->merged), 18);
+    help_race_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(two_lanes),         cmocka_unit_test(three_lanes),
-        cmocka_unit_test(four_lanes),        cmocka_unit_test(with_audit),
-        cmocka_unit_test(pool_meets_seldom), cmocka_unit_test(another_sum_is_seen),
+        cmocka_unit_test(two_lanes),
+        cmocka_unit_test(three_lanes),
+        cmocka_unit_test(four_lanes),
+        cmocka_unit_test(with_audit),
+        cmocka_unit_test(pool_meets_seldom),
+        cmocka_unit_test(another_sum_is_seen),
+        cmocka_unit_test(a_read_depends_on_the_burst_read),
     };
 
     return cmocka_run_group_tests_name("shared-lanes", tests, NULL, NULL);
