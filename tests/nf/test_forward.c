@@ -44,6 +44,17 @@ static void test_switches(void)
     has("\"packets\":1,\"bytes\":142,\"shared\":0,\"merged\":0,");
 }
 
+/* The last merged number has its line to itself when nothing else is noted: audit sees a write that is not
+ * marked. */
+static void test_reads(void)
+{
+    struct help_spec spec = {.src = 1, .dst = 2, .proto = 17, .payload = 100};
+    help_chain_open(&h, "    - forward: { shared: false, read: true }\n", NULL, 1);
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(help_chain_spec(&h, NF_INSIDE, &spec, NULL));
+    has("\"shared\":0,\"merged\":3,\"last_shared\":0,\"last_merged\":3}");
+}
+
 static void test_captures(void)
 {
     help_chain_open_file(&h, "nfs/chains/forward.yaml", 3);
@@ -69,6 +80,7 @@ static int close_forward(void **test)
 /* clang-format on */
 int main(void)
 {
-    const struct CMUnitTest tests[] = {CASE(test_counts), CASE(test_switches), CASE(test_captures)};
+    const struct CMUnitTest tests[] = {CASE(test_counts), CASE(test_switches), CASE(test_reads),
+                                       CASE(test_captures)};
     return cmocka_run_group_tests_name("forward", tests, NULL, NULL);
 }

@@ -275,6 +275,9 @@ static void test_fragments(void)
     assert_int_equal(counter("flows_expired"), 1);
     assert_true(help_chain_spec(&h, NF_INSIDE, &later, &s));
     assert_int_equal(s.src, B(1));
+    ask(CLIENT + 1, 9, HELP_SYN); /* nor when another flow has its place */
+    assert_true(help_chain_spec(&h, NF_INSIDE, &later, &s));
+    assert_int_equal(s.src, B(1));
 }
 
 static uint32_t quote(const struct help_spec *spec, uint8_t out[HELP_FRAME_MAX], struct help_seen *s)

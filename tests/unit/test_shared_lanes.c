@@ -283,6 +283,40 @@ static void pool_meets_seldom(void **state)
     assert_true(growth > 0 && flood > 3);
 }
 
+/* A lane that finds nothing asks seldom, and finds what another gave back. */
+static void an_empty_pool_is_left_alone(void **state)
+{
+    struct toy_config config = {.numbers = 640};
+    struct help_race r = {
+        .config = {.name = "race", .lanes = 2, .count = 1, .nfs = {{&module, &config}}, .shared_size = 1},
+        .bursts = 1,
+        .seed = 5,
+    };
+    uint32_t had[640], n = 0, tries = 0;
+
+    (void)state;
+    help_race_open(&r);
+    struct nf *one = nf_chain_nf(r.chains[0], 1), *two = nf_chain_nf(r.chains[1], 1);
+    struct nf_shared_pool *ones = ((struct toy *)one->state)->pool, *twos = ((struct toy *)two->state)->pool;
+
+    while (n < 640 && (had[n] = nf_shared_pool_take(one, ones)) != NF_NONE)
+        n++;
+    assert_int_equal(n, 640);
+    for (unsigned i = 0; i < 210; i++) { /* batches of 20: one look in 21 */
+        assert_int_equal(nf_shared_pool_take(two, twos), NF_NONE);
+        assert_int_equal(nf_shared_pool_take(one, ones), NF_NONE);
+    }
+    assert_true(nf_chain_sections(r.chains[1])->noted <= 11);
+    while (n)
+        nf_shared_pool_give(one, ones, had[--n]);
+    while (nf_shared_pool_take(two, twos) == NF_NONE)
+        assert_true(++tries <= 20);
+    while (nf_shared_pool_take(two, twos) != NF_NONE)
+        n++;
+    assert_true(n + 1 >= 640 - 640 / 8);
+    help_race_close(&r);
+}
+
 /* Planted: a merged sum that comes back otherwise, in each burst that read one. */
 static void another_sum_is_seen(void **state)
 {
@@ -360,13 +394,10 @@ static void a_read_depends_on_the_burst_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(two_lanes),
-        cmocka_unit_test(three_lanes),
-        cmocka_unit_test(four_lanes),
-        cmocka_unit_test(with_audit),
-        cmocka_unit_test(pool_meets_seldom),
-        cmocka_unit_test(another_sum_is_seen),
-        cmocka_unit_test(a_read_depends_on_the_burst_read),
+        cmocka_unit_test(two_lanes),           cmocka_unit_test(three_lanes),
+        cmocka_unit_test(four_lanes),          cmocka_unit_test(with_audit),
+        cmocka_unit_test(pool_meets_seldom),   cmocka_unit_test(an_empty_pool_is_left_alone),
+        cmocka_unit_test(another_sum_is_seen), cmocka_unit_test(a_read_depends_on_the_burst_read),
     };
 
     return cmocka_run_group_tests_name("shared-lanes", tests, NULL, NULL);
