@@ -7,7 +7,6 @@
 #include "nflib/chain.h"
 
 #include "ftcore/audit.h"
-#include "nflib/shared.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,15 +54,6 @@ void nf_chain_arenas(const struct nf_chain_config *config, uint64_t sizes[], con
                        counter_count(nf->module) * sizeof(uint64_t) + ARENA_SLACK;
         names[i + 1] = nf->module->name;
     }
-}
-
-uint64_t nf_chain_shared(const struct nf_chain_config *config, uint64_t floor)
-{
-    uint64_t bytes = nf_shared_directory_bytes() + FT_LINE;
-    for (unsigned i = 0; i < config->count; i++)
-        if (config->nfs[i].module->shared)
-            bytes += config->nfs[i].module->shared(config->nfs[i].config, config->lanes) + ARENA_SLACK;
-    return bytes > floor ? bytes : floor;
 }
 
 static uint64_t splitmix(uint64_t *x)
@@ -261,17 +251,6 @@ static void parse_all(struct nf_packet *packets, uint32_t n)
         p->drop = p->drop_nf = 0;
         nf_packet_parse(p);
     }
-}
-
-bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned *lane)
-{
-    nf_packet_parse(p);
-    for (uint32_t step = 1; step <= chain->count; step++) {
-        const struct nf *nf = &chain->nfs[p->side == NF_INSIDE ? step : chain->count + 1 - step];
-        if (nf->module->owner && nf->module->owner(nf, p, lane))
-            return true;
-    }
-    return false;
 }
 
 static uint32_t keep_passing(struct nf_packet *list[], uint32_t n)

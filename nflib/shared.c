@@ -21,9 +21,16 @@ struct directory {
     struct entry entries[FT_NFS_MAX][NF_SHARED_MAX];
 };
 
-uint64_t nf_shared_directory_bytes(void)
+/* Objects begin at a line's start. */
+#define SHARED_SLACK (NF_SHARED_MAX * 4u * FT_LINE)
+
+uint64_t nf_chain_shared(const struct nf_chain_config *config, uint64_t floor)
 {
-    return sizeof(struct directory);
+    uint64_t bytes = sizeof(struct directory) + FT_LINE;
+    for (unsigned i = 0; i < config->count; i++)
+        if (config->nfs[i].module->shared)
+            bytes += config->nfs[i].module->shared(config->nfs[i].config, config->lanes) + SHARED_SLACK;
+    return bytes > floor ? bytes : floor;
 }
 
 static struct directory *directory_of(struct nf *nf)

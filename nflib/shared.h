@@ -158,7 +158,6 @@ uint64_t nf_merged_peek(const struct nf *nf, const struct nf_merged *merged);
  * full.
  */
 void *nf_shared_object(struct nf *nf, uint32_t kind, uint64_t size, struct nf *home, bool *created);
-uint64_t nf_shared_directory_bytes(void);
 enum nf_shared_kind {
     NF_SHARED_WORD = 1,
     NF_SHARED_MAP,
