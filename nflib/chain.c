@@ -26,6 +26,7 @@ struct nf_chain {
     bool follow; /* the coming burst is replayed */
     struct ft_sections sections;
     struct ft_published alone[FT_LANES_MAX];
+    struct nf_values values;
     struct nf_env env;
     struct nf_packet made[NF_EMIT_MAX];
     struct nf_emitted list[NF_EMIT_MAX];
@@ -132,6 +133,7 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
     chain->env.packets = chain->made;
     chain->env.frames = chain->frames;
     chain->env.sections = &chain->sections;
+    chain->env.values = &chain->values;
     ft_sections_init(&chain->sections, region, chain->alone, lane, region->lanes);
     ft_audit_suspend(region); /* what is made here is nobody's change */
     int error = make_all(chain, lane, seed, fault);
@@ -214,8 +216,10 @@ static void begin(struct nf_chain *chain)
     if (chain->open)
         return;
     chain->env.emitted = 0;
-    if (!chain->follow)
+    if (!chain->follow) {
         ft_sections_begin(&chain->sections, chain->state->access);
+        nf_values_begin(&chain->values, false);
+    }
     chain->follow = false;
     chain->open = true;
 }
@@ -316,6 +320,7 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
     run_timers(chain, now);
     uint32_t passed = n ? run_packets(chain, packets, n, now) : 0;
     send_made(chain, now);
+    nf_merged_publish(&chain->env);
     struct nf_lane_state *edit = ft_edit(chain->region, state, offsetof(struct nf_lane_state, random));
     edit->burst = burst;
     edit->clock += n;
@@ -330,6 +335,11 @@ struct ft_sections *nf_chain_sections(struct nf_chain *chain)
     return &chain->sections;
 }
 
+struct nf_values *nf_chain_values(struct nf_chain *chain)
+{
+    return &chain->values;
+}
+
 void nf_chain_share(struct nf_chain *chain, struct ft_published *published)
 {
     chain->sections.published = published;
@@ -338,6 +348,7 @@ void nf_chain_share(struct nf_chain *chain, struct ft_published *published)
 void nf_chain_follow(struct nf_chain *chain, const struct ft_edge edges[], uint32_t count)
 {
     ft_sections_begin_replay(&chain->sections, chain->state->access, edges, count);
+    nf_values_begin(&chain->values, true);
     chain->follow = true;
 }
 

@@ -10,6 +10,7 @@
 #include "ftcore/section.h"
 #include "nflib/l3.h"
 #include "nflib/nf.h"
+#include "nflib/values.h"
 
 #define NF_EMIT_MAX  64u   /* packets made by NFs in a burst */
 #define NF_EMIT_LEN  1514u /* bytes of such a packet at most */
@@ -27,7 +28,7 @@ struct nf_chain_config {
     uint16_t count;
     struct nf_choice nfs[FT_NFS_MAX - 1];
     struct nf_l3_config *l3; /* NULL: a wire between two ports, no addresses */
-    uint64_t shared_size;    /* 0: FT_SHARED_DEFAULT */
+    uint64_t shared_size;    /* at least; 0: FT_SHARED_DEFAULT */
 };
 
 /* The lane's own state, in arena (lane, 0). Read by anybody at a cut. */
@@ -55,13 +56,20 @@ struct nf_env {
     uint32_t emitted;             /* packets made in this burst so far */
     struct nf_packet *packets;    /* [NF_EMIT_MAX] */
     struct ft_sections *sections; /* the lane's order with others; what shared state types enter through */
+    struct nf_values *values;     /* outside values of the burst */
+    struct nf_merged *merged;     /* the lane's merged counts, a chain through all NFs */
     uint8_t *frames; /* NF_EMIT_MAX buffers of NF_EMIT_SLOT bytes, of the process, not the region */
 };
+
+/* The end of a burst, for merged counts (nflib/merged.c): publishes those that changed. */
+void nf_merged_publish(struct nf_env *env);
 
 struct nf_chain;
 
 /* Arena bytes per lane and NF (index 0: lane state and L3) into sizes[count+1], names into names[count+1]. */
 void nf_chain_arenas(const struct nf_chain_config *config, uint64_t sizes[], const char *names[]);
+/* Bytes of the shared arena: what the NFs need, or `floor` when that is more. */
+uint64_t nf_chain_shared(const struct nf_chain_config *config, uint64_t floor);
 
 /*
  * Makes lane `lane` of the chain in `region`. `seed`: of the lane's generator and so of all hash seeds;
@@ -80,6 +88,11 @@ struct ft_sections *nf_chain_sections(struct nf_chain *chain);
 void nf_chain_share(struct nf_chain *chain, struct ft_published *published);
 /* The coming burst is replayed: it follows these edges. Before nf_chain_command and nf_chain_run. */
 void nf_chain_follow(struct nf_chain *chain, const struct ft_edge edges[], uint32_t count);
+/*
+ * Outside values of NFs. Live, after nf_chain_run: nf_values_noted is to be recorded. Replay: after
+ * nf_chain_follow, nf_values_supply what was; after nf_chain_run, nf_values_used.
+ */
+struct nf_values *nf_chain_values(struct nf_chain *chain);
 
 /* True when some NF (or L3) wants its timers at `now`: the lane closes a burst even without packets. */
 bool nf_chain_due(const struct nf_chain *chain, uint64_t now);
@@ -102,6 +115,12 @@ uint32_t nf_chain_emitted(const struct nf_chain *chain, const struct nf_emitted 
  */
 int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uint64_t now,
                      struct ft_fault *fault);
+
+/*
+ * The lane a packet must go to (module->owner): the first NF on its way, from its side on, that has a say.
+ * The packet is parsed here. False: its flow's hash decides. By any thread, with the chain of any lane.
+ */
+bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned *lane);
 
 /* Instances by name, for show. Index 0 is "l3". NULL: no such NF in the chain. */
 struct nf *nf_chain_find(const struct nf_chain *chain, const char *name);

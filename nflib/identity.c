@@ -136,7 +136,10 @@ uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint
         say(&t, "nf %u: %s", i + 1, choice->module->name);
         for (const struct nf_param *p = choice->module->params; p && p->name; p++)
             say_param(&t, p, choice->config);
-        say(&t, " arena=%" PRIu64 "\n", choice->module->arena ? choice->module->arena(choice->config) : 0);
+        say(&t, " arena=%" PRIu64, choice->module->arena ? choice->module->arena(choice->config) : 0);
+        if (choice->module->shared)
+            say(&t, " shared=%" PRIu64, choice->module->shared(choice->config, config->lanes));
+        say(&t, "\n");
     }
     if (config->l3)
         say_l3(&t, config->l3);

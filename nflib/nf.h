@@ -85,6 +85,8 @@ struct nf_module {
 
     /* Bytes of arena an instance needs; a generous bound. */
     uint64_t (*arena)(const void *config);
+    /* Bytes of the shared arena that all lanes together need (nflib/shared.h). NULL: none. */
+    uint64_t (*shared)(const void *config, unsigned lanes);
 
     /*
      * Creates the instance's state: allocates from nf->arena and sets nf->state. Runs on every node before
@@ -106,6 +108,14 @@ struct nf_module {
      */
     int (*set)(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault);
     int (*clear)(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault); /* key NULL: all */
+
+    /*
+     * For dispatch in software: the lane that a packet as it came in (parsed) must go to because state that
+     * belongs to its flow is there. False: any, by its hash. NULL: always any. Called by any thread, with the
+     * instance of any lane, while lanes run: reads shared state only, of the kind that may be read without a
+     * section. A wrong answer costs the packet, never state.
+     */
+    bool (*owner)(const struct nf *nf, const struct nf_packet *p, unsigned *lane);
 };
 
 /* Registers `module` before main (or when the shared object is loaded). */
@@ -132,6 +142,7 @@ struct nf {
     uint64_t *counters;   /* [number of names], in the arena */
     uint16_t lane, index; /* index in the chain from 1; 0 is the lane's own state */
     uint16_t lanes;
+    uint16_t shared; /* shared objects made so far */
 };
 
 /* A writable pointer to exactly the bytes about to change. */
@@ -157,6 +168,13 @@ static inline void nf_drop(const struct nf *nf, struct nf_packet *p, unsigned re
 
 /* 64 random bits from the lane's generator, whose state is in the region. */
 uint64_t nf_random(const struct nf *nf);
+
+/*
+ * An outside value: what NF code learned of something that is no input, no state and no time. Live, the bytes
+ * are recorded; in replay they are replaced by the recorded ones. Call it once for each value, before its
+ * first use.
+ */
+void nf_value(const struct nf *nf, void *value, uint16_t size);
 
 /*
  * Asks for `timers` to run when chain time reaches `at`. Only ever brings the wake time forward, so that

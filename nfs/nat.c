@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * nat: source NAT to one outside address (RFC 4787, 5382, 5508, 7857). One mapping per flow: (protocol,
- * inside end, remote end) to an outside port, or ICMP identifier, from a pool per protocol. The way back is a
- * direct index by outside port, then a check of the remote end: filtering is address- and port-dependent.
+ * inside end, remote end) to an outside port, or ICMP identifier, from a pool per protocol that lanes share.
+ * The way back is a direct index by outside port, then a check of the remote end: filtering is address- and
+ * port-dependent.
  */
 #include "nfs/nat_table.h"
 
@@ -202,6 +203,33 @@ static void nat_inward(const struct nf *nf, struct nf_packet *p, const struct na
     nf_count(nf, NAT_INWARD, 1);
 }
 
+/*
+ * What comes back belongs to the lane that gave out the port; what goes out has no owner yet, so it goes
+ * where its hash says. Later fragments have no port to tell by.
+ */
+static bool nat_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane)
+{
+    const struct nat_config *config = nf->config;
+    const struct nat *nat = nf->state;
+    enum nat_kind kind = nat_kind(p);
+    uint8_t proto = p->proto;
+    uint16_t port = p->dport;
+
+    if (p->side != NF_OUTSIDE || (kind != NAT_K_FLOW && kind != NAT_K_ERROR) || p->daddr != config->outside ||
+        nat_is_echo_request(p, kind))
+        return false;
+    if (kind == NAT_K_ERROR) {
+        struct nf_inner in;
+        nf_packet_inner(p, &in);
+        proto = in.proto;
+        port = in.sport;
+    }
+    uint32_t number = ntohs(port) - config->ports.first; /* below `first`: more than there are */
+    uint32_t owner = nf_shared_pool_owner(nat->pool[nat_proto(proto)], number);
+    *lane = owner;
+    return owner != NF_NONE;
+}
+
 static void nat_one(const struct nf *nf, struct nf_packet *p, const struct nat_look *look, uint64_t now)
 {
     const struct nat_config *config = nf->config;
@@ -330,11 +358,13 @@ static const struct nf_module nat_module = {
     .config_size = sizeof(struct nat_config),
     .counters = nat_counters,
     .arena = nat_arena,
+    .shared = nat_shared,
     .make = nat_make,
     .process = nat_process,
     .timers = nat_timers,
     .show = nat_show,
     .set = nat_set,
     .clear = nat_clear,
+    .owner = nat_owner,
 };
 NF_MODULE(nat_module)

@@ -30,7 +30,13 @@ uint64_t nat_arena(const void *c)
            nf_map_bytes(config->max_flows, sizeof(struct nat_key), sizeof(struct nat_flow)) +
            nf_wheel_bytes(config->max_flows + config->max_fragments) +
            nf_fragments_bytes(config->max_fragments) +
-           NAT_PROTOS * (nf_pool_bytes((uint32_t)ports) + ports * sizeof(uint32_t) + FT_LINE);
+           NAT_PROTOS * (nf_shared_pool_lane_bytes((uint32_t)ports) + ports * sizeof(uint32_t) + FT_LINE);
+}
+
+uint64_t nat_shared(const void *config, unsigned lanes)
+{
+    (void)lanes;
+    return NAT_PROTOS * nf_shared_pool_bytes(nat_ports(config));
 }
 
 int nat_make(struct nf *nf, struct ft_fault *fault)
@@ -45,7 +51,7 @@ int nat_make(struct nf *nf, struct ft_fault *fault)
     nat->fragments = nf_fragments_make(nf, config->max_fragments, nat->wheel, config->max_flows);
     bool whole = nat->flows && nat->wheel && nat->fragments;
     for (unsigned i = 0; i < NAT_PROTOS; i++) {
-        nat->pool[i] = nf_pool_make(nf, nat_ports(config));
+        nat->pool[i] = nf_shared_pool_make(nf, nat_ports(config));
         nat->index[i] = ft_arena_alloc(nf->arena, nat_ports(config) * sizeof(uint32_t));
         whole = whole && nat->pool[i] && nat->index[i];
     }
@@ -72,7 +78,7 @@ uint32_t nat_create(const struct nf *nf, struct nf_packet *p, const struct nat_k
         nf_drop(nf, p, NAT_TABLE_FULL);
         return NF_NONE;
     }
-    uint32_t number = nf_pool_take(nf, nat->pool[proto]);
+    uint32_t number = nf_shared_pool_take(nf, nat->pool[proto]);
     if (number == NF_NONE) {
         nf_drop(nf, p, NAT_PORTS_EXHAUSTED);
         return NF_NONE;
@@ -100,7 +106,7 @@ static void nat_remove(const struct nf *nf, uint32_t slot)
     uint32_t number = ntohs(nat_flow_of(nat, slot)->port) - config->ports.first;
 
     *NF_EDIT(nf, &nat->index[proto][number]) = 0;
-    nf_pool_give(nf, nat->pool[proto], number);
+    nf_shared_pool_give(nf, nat->pool[proto], number);
     nf_map_remove(nf, nat->flows, slot);
 }
 
@@ -128,6 +134,10 @@ void nat_timers(struct nf *nf, uint64_t now)
     uint32_t due[NAT_DUE];
 
     for (unsigned round = 0; round < NAT_ROUNDS; round++) {
+        if (nf_shared_left(nf) < NAT_DUE + NF_SHARED_RESERVE) {
+            nf_wake(nf, now);
+            break;
+        }
         uint32_t n = nf_wheel_due(nf, nat->wheel, now, due, NAT_DUE);
         for (uint32_t i = 0; i < n; i++) {
             if (due[i] >= config->max_flows) {

@@ -12,6 +12,7 @@
 #include "nflib/flow.h"
 #include "nflib/fragment.h"
 #include "nflib/nf.h"
+#include "nflib/shared.h"
 #include "nflib/tcp.h"
 
 #include <arpa/inet.h>
@@ -50,8 +51,8 @@ struct nat {
     struct nf_map *flows;
     struct nf_wheel *wheel;
     struct nf_fragments *fragments;
-    struct nf_pool *pool[NAT_PROTOS];
-    uint32_t *index[NAT_PROTOS]; /* [port - first]: slot + 1, 0: no mapping */
+    struct nf_shared_pool *pool[NAT_PROTOS]; /* of all lanes, with a cache of this one */
+    uint32_t *index[NAT_PROTOS];             /* [port - first]: slot + 1, 0: no mapping */
     uint32_t timeouts[NF_TIMEOUT_COUNT];
 };
 
@@ -106,6 +107,7 @@ static inline uint32_t nat_by_port(const struct nf *nf, uint8_t proto, uint16_t 
 }
 
 uint64_t nat_arena(const void *config);
+uint64_t nat_shared(const void *config, unsigned lanes);
 int nat_make(struct nf *nf, struct ft_fault *fault);
 
 /* A mapping for a packet from inside, its first packet counted, or the packet dropped and NF_NONE. */

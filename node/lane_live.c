@@ -299,11 +299,22 @@ static uint64_t burst_time(struct nd_lane *lane)
     return (int64_t)(time - last) < 0 ? last : time;
 }
 
+/* What NFs learned from outside in the burst, and the order it had with other lanes. */
+static void capture_determinants(struct nd_lane *lane, uint64_t access)
+{
+    const struct ft_sections *order = nf_chain_sections(lane->chain);
+    const void *values;
+    uint32_t len = nf_values_noted(nf_chain_values(lane->chain), &values);
+
+    if (len)
+        lg_capture_value(&lane->capture, values, len);
+    lg_capture_order(&lane->capture, access, (uint32_t)(order->next - access), order->edges, order->count);
+}
+
 static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
     struct nd_question *q = lane->question;
-    const struct ft_sections *order = nf_chain_sections(lane->chain);
     uint64_t burst = state->burst + 1, clock = state->clock, number = state->outputs, access = state->access;
     uint64_t digest = atomic_load_explicit(&lane->shared->digest, memory_order_acquire);
     bool logged = atomic_load_explicit(&lane->shared->logging, memory_order_relaxed);
@@ -318,8 +329,7 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
     nf_chain_run(lane->chain, burst, time, lane->packets, lane->n);
     ft_audit_check(lane->region, lane->index);
     if (logged) {
-        lg_capture_order(&lane->capture, access, (uint32_t)(order->next - access), order->edges,
-                         order->count);
+        capture_determinants(lane, access);
         if (ft_unlikely(digest != lane->digest)) {
             lg_capture_digest(&lane->capture, ft_region_digest_lane(lane->region, lane->index));
             lane->digest = digest;

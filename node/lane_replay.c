@@ -91,6 +91,7 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     const void *value;
     uint32_t n, len;
     uint64_t outputs = state->outputs;
+    bool whole = true;
 
     if (!follows(lane, r))
         return false;
@@ -99,13 +100,20 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
                     r->edges);
     n = load_inputs(lane, &cursor);
     while ((value = lg_cursor_value(&cursor, &len)))
-        nf_chain_command(lane->chain, value, len, r->time, &fault); /* refused then, refused now */
+        if (nf_values_is(value, len))
+            whole &= nf_values_supply(nf_chain_values(lane->chain), value, len) == FT_OK;
+        else
+            nf_chain_command(lane->chain, value, len, r->time, &fault); /* refused then, refused now */
+    if (!whole) {
+        diverged(lane, r, "outside values", 1, 0);
+        return false;
+    }
     nf_chain_run(lane->chain, r->burst, r->time, lane->packets, n);
     ft_audit_check(lane->region, lane->index);
     keep_outputs(lane, outputs, n);
     lg_kept_released(&lane->kept, r->released);
     FT_COUNT(lane->shared, replayed_packets, n);
-    if (!lg_cursor_done(&cursor) ||
+    if (!lg_cursor_done(&cursor) || !nf_values_used(nf_chain_values(lane->chain)) ||
         !ft_sections_used(nf_chain_sections(lane->chain), r->access, r->accesses)) {
         diverged(lane, r, "determinants left", 0, 1);
         return false;

@@ -80,14 +80,15 @@ static int open_region(struct nd_running *r, struct ft_fault *fault)
     static uint64_t sizes[FT_NFS_MAX];
     static const char *names[FT_NFS_MAX];
     const struct nf_chain_config *chain = &r->config->chain;
-    struct ft_region_config c = {.name = "understudy region",
-                                 .lanes = chain->lanes,
-                                 .nfs = (uint16_t)(chain->count + 1),
-                                 .arena_size = sizes,
-                                 .nf_name = names,
-                                 .shared_size = chain->shared_size,
-                                 .audit = r->config->protect.audit,
-                                 .huge = r->config->node[r->self].hugepages};
+    struct ft_region_config c = {
+        .name = "understudy region",
+        .lanes = chain->lanes,
+        .nfs = (uint16_t)(chain->count + 1),
+        .arena_size = sizes,
+        .nf_name = names,
+        .shared_size = nf_chain_shared(chain, chain->shared_size ? chain->shared_size : FT_SHARED_DEFAULT),
+        .audit = r->config->protect.audit,
+        .huge = r->config->node[r->self].hugepages};
 
     nf_chain_arenas(chain, sizes, names);
     return ft_region_open(&r->region, &c, fault);

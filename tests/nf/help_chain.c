@@ -85,7 +85,7 @@ void help_chain_open_file(struct help_chain *h, const char *file, uint64_t seed)
                                       .nfs = (uint16_t)(h->config->chain.count + 1),
                                       .arena_size = sizes,
                                       .nf_name = h->names,
-                                      .shared_size = 1 << 20,
+                                      .shared_size = nf_chain_shared(&h->config->chain, 1 << 20),
                                       .audit = true};
     must(ft_region_open(&h->region, &region, &fault), &fault);
     make_chain(h);

@@ -72,6 +72,16 @@ bool help_capture_read(struct help_capture *capture, const char *name);
 void help_capture_mend(struct help_capture *capture);
 void help_capture_free(struct help_capture *capture);
 
+/*
+ * The capture from the chain's beginning, in bursts of 32, then half an hour of timers; `headers`: from the
+ * bytes alone that are captured for a chain that reads headers. *sum: over what became of each packet, its
+ * ports and headers. The region's digest.
+ */
+uint64_t help_chain_capture(struct help_chain *h, const struct help_capture *capture, bool headers,
+                            uint64_t *sum);
+/* Once more, and from header bytes: the same outputs, the same region. Fails the test. */
+void help_chain_same(struct help_chain *h, const char *name, bool mend);
+
 uint64_t help_draw(uint64_t *sequence);
 uint32_t help_below(uint64_t *sequence, uint32_t n);
 

@@ -48,7 +48,7 @@ void help_nf_open(struct help_nf *h, uint64_t bytes, uint64_t seed)
     static struct config config;
     static struct nf_chain_config chain;
     struct ft_region_config region = {
-        .name = "test", .lanes = 1, .nfs = 2, .shared_size = 65536, .audit = true};
+        .name = "test", .lanes = 1, .nfs = 2, .shared_size = 4 << 20, .audit = true};
     struct ft_fault fault = {""};
     uint64_t sizes[2];
 

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The directory of shared objects: it lies first in the shared arena and says for each NF where its objects
+ * are, in the order it makes them. Written while chains are made, one lane after the other; read then alone.
+ * Whichever lane comes first creates, so nodes agree as long as they make their lanes in one order.
+ */
+#include "nflib/shared.h"
+
+#include "nflib/chain.h"
+
+#define DIRECTORY 0x4465726168734655ull
+
+struct entry {
+    uint32_t line; /* where it begins, in lines of the arena; 0: not made */
+    uint32_t kind;
+};
+
+struct directory {
+    uint64_t magic;
+    uint64_t unused[7];
+    struct entry entries[FT_NFS_MAX][NF_SHARED_MAX];
+};
+
+/* Objects begin at a line's start. */
+#define SHARED_SLACK (NF_SHARED_MAX * 4u * FT_LINE)
+
+uint64_t nf_chain_shared(const struct nf_chain_config *config, uint64_t floor)
+{
+    uint64_t bytes = sizeof(struct directory) + FT_LINE;
+    for (unsigned i = 0; i < config->count; i++)
+        if (config->nfs[i].module->shared)
+            bytes += config->nfs[i].module->shared(config->nfs[i].config, config->lanes) + SHARED_SLACK;
+    return bytes > floor ? bytes : floor;
+}
+
+static struct directory *directory_of(struct nf *nf)
+{
+    struct ft_arena *arena = ft_region_shared(nf->region);
+    struct directory *directory = (struct directory *)(void *)(nf->region->base + arena->offset);
+
+    if (arena->used) {
+        FT_CHECK(directory->magic == DIRECTORY, "the shared arena begins with something else");
+        return directory;
+    }
+    directory = ft_arena_alloc(arena, sizeof(*directory));
+    if (directory)
+        *NF_EDIT(nf, &directory->magic) = DIRECTORY;
+    return directory;
+}
+
+void *nf_shared_object(struct nf *nf, uint32_t kind, uint64_t size, struct nf *home, bool *created)
+{
+    struct ft_arena *arena = ft_region_shared(nf->region);
+    struct directory *directory = directory_of(nf);
+    uint8_t *start = nf->region->base + arena->offset, *object;
+    struct entry *entry;
+
+    if (!directory)
+        return NULL;
+    FT_CHECK(nf->shared < NF_SHARED_MAX, "nf %u: more than %u shared objects", nf->index, NF_SHARED_MAX);
+    entry = &directory->entries[nf->index][nf->shared++];
+    *home = *nf;
+    home->arena = arena;
+    *created = !entry->line;
+    if (entry->line) {
+        FT_CHECK(entry->kind == kind, "nf %u: lanes make different shared objects", nf->index);
+        return start + ((uint64_t)entry->line << FT_LINE_SHIFT);
+    }
+    object = ft_arena_alloc(arena, size);
+    if (object)
+        *NF_EDIT(nf, entry) =
+            (struct entry){.line = (uint32_t)((uint64_t)(object - start) >> FT_LINE_SHIFT), .kind = kind};
+    return object;
+}
+
+uint32_t nf_shared_left(const struct nf *nf)
+{
+    uint64_t used = nf->env->sections->next - nf->env->state->access;
+
+    if (nf->lanes == 1) /* nobody to have an edge to */
+        return FT_EDGES_MAX;
+    return used < FT_EDGES_MAX ? FT_EDGES_MAX - (uint32_t)used : 0;
+}

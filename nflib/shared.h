@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Shared state types: one object for all lanes of a chain, in the shared arena. Each operation enters the
+ * object's section, marks what it changes and leaves, so what lanes do to it in any order is done again in
+ * the same order by replay (ftcore/section.h). An object used by another lane before costs one edge in the
+ * record; used by the same lane again, nothing.
+ *
+ * Every lane's `make` makes the same objects in the same order; the first one creates, the others find it.
+ * Each type has `_bytes`, what it needs of the shared arena, for module->shared; a `_lane_bytes`, where there
+ * is one, for module->arena. `_make` returns NULL when an arena is full.
+ *
+ * Operations are called from process, timers, set and clear alone. `_peek` reads without a section, for show:
+ * what it says is of no moment in particular and must not reach the chain.
+ */
+#ifndef NFLIB_SHARED_H
+#define NFLIB_SHARED_H
+
+#include "nflib/nf.h"
+
+#define NF_SHARED_MAX 32u /* objects an NF may make */
+
+/*
+ * How many more sections this burst may enter: a record has a bounded number of edges, and going over it is a
+ * broken invariant. Whoever works through a long list (timers) stops in time and goes on in the next burst.
+ * The same live and in replay.
+ */
+uint32_t nf_shared_left(const struct nf *nf);
+#define NF_SHARED_RESERVE 256u /* what timers leave to packets: enough for 32 packets in several NFs */
+
+/* ---- word: one number -------------------------------------------------------------------------- */
+
+struct nf_shared_word;
+uint64_t nf_shared_word_bytes(void);
+struct nf_shared_word *nf_shared_word_make(struct nf *nf);
+uint64_t nf_shared_word_get(const struct nf *nf, struct nf_shared_word *word);
+void nf_shared_word_set(const struct nf *nf, struct nf_shared_word *word, uint64_t value);
+uint64_t nf_shared_word_add(const struct nf *nf, struct nf_shared_word *word, uint64_t n); /* the sum */
+/* Compare and update: true, or what is there in *expected. */
+bool nf_shared_word_cas(const struct nf *nf, struct nf_shared_word *word, uint64_t *expected, uint64_t value);
+uint64_t nf_shared_word_peek(const struct nf_shared_word *word);
+
+/* ---- map: keys to values of fixed sizes -------------------------------------------------------- */
+
+/*
+ * Kept in shards by hash, each with a section of its own, so that lanes meet only where their keys do. With
+ * one shard `capacity` is exact. With more a shard takes an eighth more than its part: a table is full when
+ * the key's shard is.
+ */
+struct nf_shared_map;
+uint64_t nf_shared_map_bytes(uint32_t capacity, uint32_t key_size, uint32_t value_size, uint32_t shards);
+struct nf_shared_map *nf_shared_map_make(struct nf *nf, uint32_t capacity, uint32_t key_size,
+                                         uint32_t value_size, uint32_t shards);
+/* Copies the value out; false: no such key. `value` may be NULL. */
+bool nf_shared_map_get(const struct nf *nf, struct nf_shared_map *map, const void *key, void *value);
+/* 0, FT_EBUSY: the key is there, FT_EFULL. */
+int nf_shared_map_add(const struct nf *nf, struct nf_shared_map *map, const void *key, const void *value);
+int nf_shared_map_remove(const struct nf *nf, struct nf_shared_map *map, const void *key); /* 0, FT_ENOENT */
+/* Compare and update: 0; FT_EBUSY: another value, which is now in `expected`; FT_ENOENT. */
+int nf_shared_map_cas(const struct nf *nf, struct nf_shared_map *map, const void *key, void *expected,
+                      const void *value);
+/*
+ * Adds `n` (in two's complement: subtracts) to the 64-bit number at byte `at` of the value, which the result
+ * must not take above `most`. A new key begins with a value of zeroes. 0 and the result in *sum (may be
+ * NULL); FT_EBUSY: it would go above `most` or below 0, nothing changed; FT_EFULL.
+ */
+int nf_shared_map_add_to(const struct nf *nf, struct nf_shared_map *map, const void *key, uint32_t at,
+                         int64_t n, uint64_t most, uint64_t *sum);
+/*
+ * A longer stay in one shard: until it is left, the map of the shard may be used like one of the NF's own
+ * (nflib/state.h). Sections do not nest: nothing else that is shared may be touched in between.
+ */
+uint32_t nf_shared_map_shards(const struct nf_shared_map *map);
+uint32_t nf_shared_map_shard(const struct nf_shared_map *map, const void *key);
+struct nf_map *nf_shared_map_enter(const struct nf *nf, struct nf_shared_map *map, uint32_t shard);
+void nf_shared_map_leave(const struct nf *nf, struct nf_shared_map *map, uint32_t shard);
+/* Without a section: to look at for show, to fill while the chain is made. */
+struct nf_map *nf_shared_map_part(const struct nf_shared_map *map, uint32_t shard);
+
+/* ---- pool: numbers that are given out ---------------------------------------------------------- */
+
+/*
+ * Numbers 0 … count-1. A lane takes from and gives to a cache of its own, which is refilled from and returns
+ * to the shared part in batches, so lanes meet once a batch. One lane alone has no cache: numbers then rest
+ * as long as they can (nf_pool). With several, up to an eighth of all numbers can lie in the caches of lanes
+ * that do not need them.
+ */
+struct nf_shared_pool;
+uint64_t nf_shared_pool_bytes(uint32_t count);
+uint64_t nf_shared_pool_lane_bytes(uint32_t count);
+struct nf_shared_pool *nf_shared_pool_make(struct nf *nf, uint32_t count);
+uint32_t nf_shared_pool_take(const struct nf *nf, struct nf_shared_pool *pool); /* NF_NONE: exhausted */
+/* Only the lane that took it gives it back; another's, or a free one, is a broken invariant. */
+void nf_shared_pool_give(const struct nf *nf, struct nf_shared_pool *pool, uint32_t number);
+/*
+ * The lane in whose hands the number is, or NF_NONE. Without a section and by any thread: right for as long
+ * as the number is taken.
+ */
+uint32_t nf_shared_pool_owner(const struct nf_shared_pool *pool, uint32_t number);
+
+/* ---- bucket: a rate ---------------------------------------------------------------------------- */
+
+struct nf_rate {
+    uint64_t rate;  /* tokens a second */
+    uint64_t burst; /* tokens at most */
+};
+/* The arithmetic alone, for values of maps: whole numbers, nothing is lost to rounding. */
+struct nf_bucket {
+    uint64_t level; /* tokens */
+    uint64_t at;    /* chain time it was last filled up to */
+    uint64_t rest;  /* of the last token, in billionths */
+};
+void nf_bucket_full(struct nf_bucket *bucket, const struct nf_rate *rate, uint64_t now);
+/* Lets in what has come until `now` and returns the level. Time that goes back (another lane's) adds nothing.
+ */
+uint64_t nf_bucket_fill(struct nf_bucket *bucket, const struct nf_rate *rate, uint64_t now);
+bool nf_bucket_take(struct nf_bucket *bucket, const struct nf_rate *rate, uint64_t n, uint64_t now);
+
+struct nf_shared_bucket;
+uint64_t nf_shared_bucket_bytes(void);
+/* Full at chain time 0. */
+struct nf_shared_bucket *nf_shared_bucket_make(struct nf *nf, const struct nf_rate *rate);
+/* All n or none. */
+bool nf_shared_bucket_take(const struct nf *nf, struct nf_shared_bucket *bucket, uint64_t n, uint64_t now);
+void nf_shared_bucket_set(const struct nf *nf, struct nf_shared_bucket *bucket, const struct nf_rate *rate,
+                          uint64_t now);
+
+/* ---- list: first in, first out ----------------------------------------------------------------- */
+
+struct nf_shared_list;
+uint64_t nf_shared_list_bytes(uint32_t capacity, uint32_t size);
+struct nf_shared_list *nf_shared_list_make(struct nf *nf, uint32_t capacity, uint32_t size);
+int nf_shared_list_push(const struct nf *nf, struct nf_shared_list *list, const void *item); /* 0, FT_EFULL */
+int nf_shared_list_pop(const struct nf *nf, struct nf_shared_list *list, void *item); /* 0, FT_ENOENT */
+uint32_t nf_shared_list_peek(const struct nf_shared_list *list);                      /* how many are in it */
+
+/* ---- merged: a count kept per lane ------------------------------------------------------------- */
+
+/*
+ * Adding needs no order and enters nothing. At the end of a burst in which it added, a lane publishes its
+ * count, under one access number for all its merged counts. A read takes the lane's own count as it stands
+ * and of every other lane what it published last; once a burst, so later reads of the burst see the same of
+ * the others. What it saw of them is a determinant: the sum goes into the record, with one edge for each
+ * lane, so that no burst is stable before those it has read from. In replay the recorded sum is used.
+ */
+struct nf_merged;
+uint64_t nf_merged_bytes(void);
+uint64_t nf_merged_lane_bytes(void);
+struct nf_merged *nf_merged_make(struct nf *nf);
+void nf_merged_add(const struct nf *nf, struct nf_merged *merged, uint64_t n);
+uint64_t nf_merged_read(const struct nf *nf, struct nf_merged *merged);
+uint64_t nf_merged_peek(const struct nf *nf, const struct nf_merged *merged);
+
+/* ---- of the library ---------------------------------------------------------------------------- */
+
+/*
+ * The NF's next shared object: `size` zeroed bytes of the shared arena, or the ones that another lane's make
+ * got. `home`: the NF as it would be if the shared arena were its own, for making private types in it. NULL:
+ * full.
+ */
+void *nf_shared_object(struct nf *nf, uint32_t kind, uint64_t size, struct nf *home, bool *created);
+enum nf_shared_kind {
+    NF_SHARED_WORD = 1,
+    NF_SHARED_MAP,
+    NF_SHARED_POOL,
+    NF_SHARED_BUCKET,
+    NF_SHARED_LIST,
+    NF_SHARED_MERGED,
+};
+
+#endif

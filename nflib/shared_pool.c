@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A shared pool: the free numbers that no lane has (nflib/pool.c, in the shared arena, behind a section), the
+ * lane that has each of the others, and in each lane's own arena a cache, a ring, first in, first out.
+ *
+ * Lanes that take as many as they give never meet. One that grows meets the others once for `batch` numbers
+ * taken: with 256, some four edges in a thousand packets if every packet takes a number and none is given
+ * back.
+ */
+#include "nflib/chain.h"
+#include "nflib/shared.h"
+
+#define BATCH_MAX  256u
+#define CACHE_PART 16u /* a batch is at most this part of what a lane would get by equal division */
+#define CACHE_ROOM (2 * BATCH_MAX)
+
+/* In the shared arena. */
+struct core {
+    struct ft_shared head;
+    _Alignas(FT_LINE) struct nf_pool *pool; /* constant */
+    uint8_t *owner;                         /* [count]: lane + 1, 0: nobody's */
+    uint32_t count;
+    uint32_t batch; /* 0: no caches */
+};
+
+/* In the lane's. */
+struct nf_shared_pool {
+    struct core *core;
+    uint64_t *out; /* [count] bits: taken, by this lane */
+    _Alignas(FT_LINE) uint32_t first;
+    uint32_t cached;
+    uint32_t skip; /* takes that fail without a look at the shared part, which was found empty */
+    _Alignas(FT_LINE) uint32_t ring[CACHE_ROOM];
+};
+
+static uint64_t words(uint32_t count)
+{
+    return ((uint64_t)count + 63) / 64;
+}
+
+uint64_t nf_shared_pool_bytes(uint32_t count)
+{
+    return sizeof(struct core) + nf_pool_bytes(count) + count + 4 * FT_LINE;
+}
+
+uint64_t nf_shared_pool_lane_bytes(uint32_t count)
+{
+    return sizeof(struct nf_shared_pool) + words(count) * sizeof(uint64_t) + 2 * FT_LINE;
+}
+
+static uint32_t batch_of(uint32_t count, unsigned lanes)
+{
+    uint32_t batch = count / (lanes * CACHE_PART);
+
+    return lanes == 1 ? 0 : batch < 1 ? 1 : batch > BATCH_MAX ? BATCH_MAX : batch;
+}
+
+static struct core *make_core(struct nf *nf, uint32_t count)
+{
+    struct core *core;
+    struct nf home;
+    bool created;
+
+    core = nf_shared_object(nf, NF_SHARED_POOL, sizeof(*core), &home, &created);
+    if (!core || !created)
+        return core;
+    core = NF_EDIT(nf, core);
+    core->pool = nf_pool_make(&home, count);
+    core->owner = ft_arena_alloc(home.arena, count);
+    core->count = count;
+    core->batch = batch_of(count, nf->lanes);
+    return core->pool && core->owner ? core : NULL;
+}
+
+struct nf_shared_pool *nf_shared_pool_make(struct nf *nf, uint32_t count)
+{
+    struct core *core = make_core(nf, count);
+    struct nf_shared_pool *pool = core ? ft_arena_alloc(nf->arena, sizeof(*pool)) : NULL;
+
+    if (!pool)
+        return NULL;
+    pool = NF_EDIT(nf, pool);
+    pool->core = core;
+    pool->out = ft_arena_alloc(nf->arena, words(count) * sizeof(uint64_t));
+    return pool->out ? pool : NULL;
+}
+
+/* ---- the shared part, inside its section ---- */
+
+static uint32_t take_shared(const struct nf *nf, struct core *core)
+{
+    uint32_t number = nf_pool_take(nf, core->pool);
+
+    /* By the byte and atomically: dispatchers look without a section. */
+    if (number != NF_NONE)
+        __atomic_store_n(NF_EDIT(nf, &core->owner[number]), (uint8_t)(nf->lane + 1), __ATOMIC_RELAXED);
+    return number;
+}
+
+static void give_shared(const struct nf *nf, struct core *core, uint32_t number)
+{
+    __atomic_store_n(NF_EDIT(nf, &core->owner[number]), 0, __ATOMIC_RELAXED);
+    nf_pool_give(nf, core->pool, number);
+}
+
+/* ---- the cache ---- */
+
+static void put(const struct nf *nf, struct nf_shared_pool *pool, uint32_t number)
+{
+    uint32_t at = (pool->first + pool->cached) % CACHE_ROOM;
+
+    *NF_EDIT(nf, &pool->ring[at]) = number;
+    (*NF_EDIT(nf, &pool->cached))++;
+}
+
+static uint32_t get(const struct nf *nf, struct nf_shared_pool *pool)
+{
+    uint32_t number = pool->ring[pool->first];
+
+    *NF_EDIT(nf, &pool->first) = (pool->first + 1) % CACHE_ROOM;
+    (*NF_EDIT(nf, &pool->cached))--;
+    return number;
+}
+
+static void refill(const struct nf *nf, struct nf_shared_pool *pool)
+{
+    struct core *core = pool->core;
+    uint32_t number = 0;
+
+    if (pool->skip) {
+        (*NF_EDIT(nf, &pool->skip))--;
+        return;
+    }
+    ft_section_enter(nf->env->sections, &core->head);
+    while (pool->cached < core->batch && (number = take_shared(nf, core)) != NF_NONE)
+        put(nf, pool, number);
+    ft_section_leave(nf->env->sections, &core->head);
+    /* Many that ask in vain would each be a change of hands. */
+    if (number == NF_NONE)
+        *NF_EDIT(nf, &pool->skip) = core->batch;
+}
+
+static uint32_t take_alone(const struct nf *nf, struct core *core)
+{
+    uint32_t number;
+
+    ft_section_enter(nf->env->sections, &core->head);
+    number = take_shared(nf, core);
+    ft_section_leave(nf->env->sections, &core->head);
+    return number;
+}
+
+uint32_t nf_shared_pool_take(const struct nf *nf, struct nf_shared_pool *pool)
+{
+    uint32_t number;
+
+    if (!pool->core->batch) {
+        number = take_alone(nf, pool->core);
+    } else {
+        if (!pool->cached)
+            refill(nf, pool);
+        number = pool->cached ? get(nf, pool) : NF_NONE;
+    }
+    if (number != NF_NONE)
+        *NF_EDIT(nf, &pool->out[number / 64]) |= 1ull << number % 64;
+    return number;
+}
+
+void nf_shared_pool_give(const struct nf *nf, struct nf_shared_pool *pool, uint32_t number)
+{
+    struct core *core = pool->core;
+
+    FT_CHECK(number < core->count && pool->out[number / 64] >> number % 64 & 1,
+             "lane %u gives back number %u, which it has not", nf->lane, number);
+    *NF_EDIT(nf, &pool->out[number / 64]) &= ~(1ull << number % 64);
+    if (core->batch) {
+        put(nf, pool, number);
+        if (pool->cached < 2 * core->batch)
+            return;
+    }
+    ft_section_enter(nf->env->sections, &core->head);
+    if (!core->batch)
+        give_shared(nf, core, number);
+    else
+        while (pool->cached > core->batch)
+            give_shared(nf, core, get(nf, pool));
+    ft_section_leave(nf->env->sections, &core->head);
+}
+
+uint32_t nf_shared_pool_owner(const struct nf_shared_pool *pool, uint32_t number)
+{
+    if (number >= pool->core->count)
+        return NF_NONE;
+    return __atomic_load_n(&pool->core->owner[number], __ATOMIC_RELAXED) - 1u;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A shared word: one number, its section before it. Written by every lane, inside the section. */
+#include "nflib/chain.h"
+#include "nflib/shared.h"
+
+struct nf_shared_word {
+    struct ft_shared head;
+    _Alignas(FT_LINE) uint64_t value;
+};
+
+uint64_t nf_shared_word_bytes(void)
+{
+    return sizeof(struct nf_shared_word);
+}
+
+struct nf_shared_word *nf_shared_word_make(struct nf *nf)
+{
+    struct nf home;
+    bool created;
+
+    return nf_shared_object(nf, NF_SHARED_WORD, sizeof(struct nf_shared_word), &home, &created);
+}
+
+uint64_t nf_shared_word_get(const struct nf *nf, struct nf_shared_word *word)
+{
+    uint64_t value;
+
+    ft_section_enter(nf->env->sections, &word->head);
+    value = word->value;
+    ft_section_leave(nf->env->sections, &word->head);
+    return value;
+}
+
+void nf_shared_word_set(const struct nf *nf, struct nf_shared_word *word, uint64_t value)
+{
+    ft_section_enter(nf->env->sections, &word->head);
+    *NF_EDIT(nf, &word->value) = value;
+    ft_section_leave(nf->env->sections, &word->head);
+}
+
+uint64_t nf_shared_word_add(const struct nf *nf, struct nf_shared_word *word, uint64_t n)
+{
+    uint64_t sum;
+
+    ft_section_enter(nf->env->sections, &word->head);
+    sum = *NF_EDIT(nf, &word->value) += n;
+    ft_section_leave(nf->env->sections, &word->head);
+    return sum;
+}
+
+bool nf_shared_word_cas(const struct nf *nf, struct nf_shared_word *word, uint64_t *expected, uint64_t value)
+{
+    bool same;
+
+    ft_section_enter(nf->env->sections, &word->head);
+    same = word->value == *expected;
+    if (same)
+        *NF_EDIT(nf, &word->value) = value;
+    else
+        *expected = word->value;
+    ft_section_leave(nf->env->sections, &word->head);
+    return same;
+}
+
+uint64_t nf_shared_word_peek(const struct nf_shared_word *word)
+{
+    return __atomic_load_n(&word->value, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * load_balancer: TCP and UDP to one service address go to one of several backends, by least connections,
+ * consistent hashing or at random; answers come back from the service address. A connection stays with its
+ * backend. With `vip: 0.0.0.0` every address is the service (a transparent balancer, in front of proxies or
+ * caches), and answers get back the address that was asked for.
+ *
+ * What is not for the service passes as it is. The choice is made by flows in this lane and by backends that
+ * all lanes share; see load_balancer_table.h.
+ */
+#include "nfs/load_balancer_table.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#define LB_ROWS 256u
+
+static const char *const lb_counters[] = {
+    "forwarded",
+    "returned",
+    "icmp_errors_translated",
+    "flows_created",
+    "flows_expired",
+    "flows_cut",      /* their backend went down */
+    "other",          /* passed as it is: nothing of the service's */
+    "fragments_full", /* not dropped: a first fragment that later ones will not be matched with */
+    "malformed",      /* dropped, as all that follow */
+    "no_backend",     /* none is up */
+    "no_flow",        /* a reset, or an error, about nothing known */
+    "conflict",       /* the client has the same port in use to every backend that is up */
+    "table_full",
+    "fragment_unknown", /* later fragment to the service, first one not seen */
+    NULL,
+};
+
+static bool lb_is_client(const struct lb_config *config, const struct nf_packet *p)
+{
+    return config->clients == LB_BOTH || (config->clients == LB_INSIDE) == (p->side == NF_INSIDE);
+}
+static bool lb_may_answer(const struct lb_config *config, const struct nf_packet *p)
+{
+    return config->clients == LB_BOTH || !lb_is_client(config, p);
+}
+
+/* By address alone: later fragments and errors have no ports of their own. */
+static bool lb_is_vip(const struct lb_config *config, uint32_t addr)
+{
+    return !config->vip || addr == config->vip;
+}
+
+static bool lb_is_service(const struct lb_config *config, const struct nf_packet *p)
+{
+    bool proto = (p->proto == NF_PROTO_TCP && config->proto != LB_UDP) ||
+                 (p->proto == NF_PROTO_UDP && config->proto != LB_TCP);
+    return proto && lb_is_vip(config, p->daddr) && (!config->port || ntohs(p->dport) == config->port);
+}
+
+/* Later fragments of the datagram belong to the flow, in the same direction. */
+static void lb_note(const struct nf *nf, const struct nf_packet *p, uint32_t slot, bool reply, uint64_t now)
+{
+    struct lb *lb = nf->state;
+    if (!(p->flags & NF_P_FRAGMENT))
+        return;
+    struct nf_fragment_key key = nf_fragment_key(p);
+    if (!nf_fragments_note(nf, lb->fragments, &key, slot << 1 | reply, now))
+        nf_count(nf, LB_FRAGMENTS_FULL, 1);
+}
+
+/* ---- packets ----------------------------------------------------------------------------------- */
+
+static void lb_to_backend(const struct nf *nf, struct nf_packet *p, uint32_t slot, uint64_t now)
+{
+    const struct lb_flow *flow = lb_flow_of(nf->state, slot);
+    lb_note(nf, p, slot, false, now);
+    nf_packet_set_daddr(p, flow->backend.addr);
+    nf_packet_set_dport(p, flow->backend.port);
+    nf_count(nf, LB_FORWARD, 1);
+}
+
+static void lb_to_client(const struct nf *nf, struct nf_packet *p, uint32_t slot, uint64_t now)
+{
+    const struct lb_key *key = lb_key_of(nf->state, slot);
+    lb_touch(nf, p, slot, true, now);
+    lb_note(nf, p, slot, true, now);
+    nf_packet_set_saddr(p, key->near);
+    nf_packet_set_sport(p, key->nport);
+    nf_count(nf, LB_RETURNED, 1);
+}
+
+static void lb_flow_packet(const struct nf *nf, struct nf_packet *p, uint64_t now)
+{
+    const struct lb_config *config = nf->config;
+    const struct lb *lb = nf->state;
+    uint32_t slot = NF_NONE;
+
+    if (lb_may_answer(config, p)) {
+        struct lb_key back = lb_key(p->proto, p->daddr, p->dport, p->saddr, p->sport);
+        slot = lb_find_back(lb, &back);
+        if (slot != NF_NONE) {
+            lb_to_client(nf, p, slot, now);
+            return;
+        }
+    }
+    if (!lb_is_client(config, p) || !lb_is_service(config, p)) {
+        nf_count(nf, LB_OTHER, 1);
+        return;
+    }
+    struct lb_key key = lb_key(p->proto, p->saddr, p->sport, p->daddr, p->dport);
+    slot = nf_map_find(lb->flows, &key);
+    if (slot != NF_NONE)
+        lb_touch(nf, p, slot, false, now);
+    else if ((slot = lb_create(nf, p, &key, now)) == NF_NONE)
+        return;
+    lb_to_backend(nf, p, slot, now);
+}
+
+/* The flow may have ended meanwhile, and its slot be another's. */
+static bool lb_later_of(const struct lb *lb, const struct nf_packet *p, uint32_t slot, bool reply)
+{
+    if (nf_map_next(lb->flows, slot) != slot)
+        return false;
+    const struct lb_key *key = lb_key_of(lb, slot);
+    if (reply)
+        return p->daddr == key->far && p->saddr == lb_flow_of(lb, slot)->backend.addr;
+    return p->saddr == key->far && p->daddr == key->near;
+}
+
+static void lb_later(const struct nf *nf, struct nf_packet *p)
+{
+    const struct lb_config *config = nf->config;
+    const struct lb *lb = nf->state;
+    uint32_t word;
+
+    if (!nf_fragments_find(lb->fragments, p, &word) || !lb_later_of(lb, p, word >> 1, word & 1)) {
+        if (config->vip && lb_is_client(config, p) && p->daddr == config->vip)
+            nf_drop(nf, p, LB_FRAGMENT_UNKNOWN);
+        else
+            nf_count(nf, LB_OTHER, 1);
+    } else if (word & 1) {
+        nf_packet_set_saddr(p, lb_key_of(lb, word >> 1)->near);
+        nf_count(nf, LB_RETURNED, 1);
+    } else {
+        nf_packet_set_daddr(p, lb_flow_of(lb, word >> 1)->backend.addr);
+        nf_count(nf, LB_FORWARD, 1);
+    }
+}
+
+/* About a packet that went to a client: it is the backend that must hear of it. */
+static bool lb_error_inward(const struct nf *nf, struct nf_packet *p, const struct nf_inner *in)
+{
+    const struct lb *lb = nf->state;
+    struct lb_key key = lb_key(in->proto, in->daddr, in->dport, in->saddr, in->sport);
+    uint32_t slot = nf_map_find(lb->flows, &key);
+    if (slot == NF_NONE)
+        return false;
+    const struct lb_end *backend = &lb_flow_of(lb, slot)->backend;
+    nf_packet_set_inner_src(p, backend->addr, backend->port);
+    if (p->daddr == key.near)
+        nf_packet_set_daddr(p, backend->addr);
+    return true;
+}
+
+/* About a packet that went to a backend, from it or from a router before it: the client asked the service. */
+static bool lb_error_outward(const struct nf *nf, struct nf_packet *p, const struct nf_inner *in)
+{
+    const struct lb *lb = nf->state;
+    struct lb_key back = lb_key(in->proto, in->saddr, in->sport, in->daddr, in->dport);
+    uint32_t slot = lb_find_back(lb, &back);
+    if (slot == NF_NONE)
+        return false;
+    const struct lb_key *key = lb_key_of(lb, slot);
+    nf_packet_set_inner_dst(p, key->near, key->nport);
+    if (p->saddr == back.near)
+        nf_packet_set_saddr(p, key->near);
+    return true;
+}
+
+static void lb_error(const struct nf *nf, struct nf_packet *p)
+{
+    const struct lb_config *config = nf->config;
+    bool client = lb_is_client(config, p), known = false;
+    struct nf_inner in;
+
+    nf_packet_inner(p, &in);
+    if (in.proto == NF_PROTO_TCP || in.proto == NF_PROTO_UDP)
+        known = (lb_may_answer(config, p) && lb_error_outward(nf, p, &in)) ||
+                (client && lb_error_inward(nf, p, &in));
+    if (known)
+        nf_count(nf, LB_ERRORS, 1);
+    else if (client && config->vip && p->daddr == config->vip)
+        nf_drop(nf, p, LB_NO_FLOW);
+    else
+        nf_count(nf, LB_OTHER, 1);
+}
+
+static void lb_one(const struct nf *nf, struct nf_packet *p, uint64_t now)
+{
+    if (p->flags & NF_P_BAD)
+        nf_drop(nf, p, LB_MALFORMED);
+    else if (!(p->flags & NF_P_IPV4))
+        nf_count(nf, LB_OTHER, 1);
+    else if (p->flags & NF_P_LATER)
+        lb_later(nf, p);
+    else if (p->flags & NF_P_ICMP_ERROR)
+        lb_error(nf, p);
+    else if (p->flags & NF_P_L4 && (p->proto == NF_PROTO_TCP || p->proto == NF_PROTO_UDP))
+        lb_flow_packet(nf, p, now);
+    else
+        nf_count(nf, LB_OTHER, 1);
+}
+
+static void lb_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    for (uint32_t i = 0; i < n; i++)
+        lb_one(nf, packets[i], now);
+}
+
+/* ---- showing ----------------------------------------------------------------------------------- */
+
+static void lb_show_backends(const struct nf *nf, struct nf_show *out)
+{
+    const struct lb *lb = nf->state;
+    const struct nf_map *part = nf_shared_map_part(lb->backends, 0);
+    for (uint32_t number = 0; (number = nf_map_next(part, number)) != NF_NONE; number++) {
+        const struct lb_backend *backend = nf_map_value(part, number);
+        struct lb_end end;
+        memcpy(&end, nf_map_key(part, number), sizeof(end));
+        nf_row(out);
+        nf_row_end(out, "backend", end.addr, end.port);
+        nf_row_text(out, "state", "%s", lb_state_names[backend->state % (LB_GONE + 1)]);
+        nf_row_u64(out, "connections", backend->connections);
+        nf_row_u64(out, "total", backend->total);
+    }
+}
+
+static void lb_show_flow(const struct lb *lb, struct nf_show *out, uint32_t slot)
+{
+    const struct lb_key *key = lb_key_of(lb, slot);
+    const struct lb_flow *flow = lb_flow_of(lb, slot);
+    nf_row(out);
+    nf_row_proto(out, key->proto);
+    nf_row_end(out, "client", key->far, key->fport);
+    nf_row_end(out, "service", key->near, key->nport);
+    nf_row_end(out, "to", flow->backend.addr, flow->backend.port);
+    nf_row_text(out, "state", "%s", key->proto == NF_PROTO_TCP ? nf_tcp_state_name(flow->tcp) : "open");
+    nf_row_u64(out, "packets", flow->packets);
+    nf_row_u64(out, "last_ns", flow->seen);
+}
+
+/* Backends, then the flows of this lane. */
+static bool lb_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
+{
+    const struct lb *lb = nf->state;
+    if (*cursor == 0) {
+        lb_show_backends(nf, out);
+        *cursor = 1;
+    }
+    for (unsigned rows = 0;; rows++) {
+        uint32_t slot = nf_map_next(lb->flows, (uint32_t)(*cursor - 1));
+        if (slot == NF_NONE)
+            return false;
+        *cursor = (uint64_t)slot + 1;
+        if (rows == LB_ROWS || nf_show_full(out))
+            return true;
+        lb_show_flow(lb, out, slot);
+        *cursor += 1;
+    }
+}
+
+/* ---- the module -------------------------------------------------------------------------------- */
+
+#define LB_AT(field) offsetof(struct lb_config, field)
+#define LB_CHOICE(field, value, list, text)                                                                  \
+    {                                                                                                        \
+        .name = #field, .kind = NF_CHOICE, .offset = LB_AT(field), .preset = (value), .choices = (list),     \
+        .help = (text)                                                                                       \
+    }
+#define LB_U32(field, least, most, value, text)                                                              \
+    {                                                                                                        \
+        .name = #field, .kind = NF_U32, .offset = LB_AT(field), .min = (least), .max = (most),               \
+        .preset = (value), .help = (text)                                                                    \
+    }
+static const char *const lb_policies[] = {"least_connections", "consistent", "random", NULL};
+static const char *const lb_sides[] = {"outside", "inside", "both", NULL};
+static const char *const lb_protos[] = {"tcp", "udp", "both", NULL};
+static const struct nf_param lb_params[] = {
+    {.name = "vip",
+     .kind = NF_IPV4,
+     .offset = LB_AT(vip),
+     .own = true,
+     .help = "the service's address; 0.0.0.0: any"},
+    LB_U32(port, 0, 65535, "0", "its port; 0: any"),
+    LB_CHOICE(proto, "tcp", lb_protos, "its protocol"),
+    {.name = "backends",
+     .kind = NF_STRING,
+     .offset = LB_AT(backends),
+     .preset = "",
+     .help = "ADDRESS or ADDRESS:PORT, with blanks or commas between them"},
+    LB_CHOICE(policy, "least_connections", lb_policies, "who gets a new flow"),
+    LB_CHOICE(clients, "outside", lb_sides, "where clients are"),
+    LB_U32(max_flows, 1, 16u << 20, "100000", "flows at most"),
+    LB_U32(max_fragments, 1, 1u << 20, "4096", "fragmented datagrams under way at most"),
+    NF_TIMEOUT_PARAM(struct lb_config, "tcp_established", NF_TIMEOUT_TCP_ESTABLISHED, "7440"),
+    NF_TIMEOUT_PARAM(struct lb_config, "tcp_transitory", NF_TIMEOUT_TCP_TRANSITORY, "240"),
+    NF_TIMEOUT_PARAM(struct lb_config, "udp", NF_TIMEOUT_UDP, "300"),
+    {0},
+};
+
+static const struct nf_module lb_module = {
+    .name = "load_balancer",
+    .summary = "one service address, several backends",
+    .reads = NF_READS_HEADERS,
+    .params = lb_params,
+    .config_size = sizeof(struct lb_config),
+    .counters = lb_counters,
+    .check = lb_check,
+    .arena = lb_arena,
+    .shared = lb_shared,
+    .make = lb_make,
+    .process = lb_process,
+    .timers = lb_timers,
+    .show = lb_show,
+    .set = lb_set,
+    .clear = lb_clear,
+};
+NF_MODULE(lb_module)

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The load balancer's backends and flows.
+ *
+ * State: the backends, shared by all lanes behind one section: how each stands, how many connections it has.
+ * Of this instance: the flows whose packets come to this lane, by the client's side and by the backend's,
+ * fragments, one wheel for both (flows first, then fragments).
+ */
+#ifndef NFS_LOAD_BALANCER_TABLE_H
+#define NFS_LOAD_BALANCER_TABLE_H
+
+#include "nflib/flow.h"
+#include "nflib/fragment.h"
+#include "nflib/nf.h"
+#include "nflib/shared.h"
+#include "nflib/tcp.h"
+
+#define LB_BACKENDS 64u
+
+struct lb_end {
+    uint32_t addr; /* network order */
+    uint16_t port; /* network order; 0: the one that the packet has */
+    uint16_t zero;
+};
+
+struct lb_config {
+    uint32_t vip;                    /* 0: any address */
+    uint32_t port;                   /* 0: any */
+    uint32_t proto, policy, clients; /* enum lb_proto, lb_policy, lb_side */
+    const char *backends;
+    uint32_t max_flows, max_fragments;
+    uint32_t timeouts[NF_TIMEOUT_COUNT];
+    struct lb_end list[LB_BACKENDS]; /* read from `backends` */
+    uint32_t count;
+};
+
+enum lb_proto { LB_TCP, LB_UDP, LB_BOTH_PROTOS };
+enum lb_policy { LB_LEAST, LB_CONSISTENT, LB_RANDOM };
+enum lb_side { LB_OUTSIDE, LB_INSIDE, LB_BOTH };
+
+/* `down` and `gone` lose their flows, `drain` only gets no new ones. What is gone is there as long as it has
+ * flows, and until its place is needed. */
+enum lb_state { LB_UP, LB_DRAIN, LB_DOWN, LB_GONE };
+
+struct lb_backend {
+    uint64_t connections, total;
+    uint64_t state; /* enum lb_state */
+};
+
+/* As the flow looks to the client; and, the same struct, to the backend: `near` is the balanced end. Network
+ * order; 16 bytes without padding. */
+struct lb_key {
+    uint32_t far, near;
+    uint16_t fport, nport;
+    uint8_t proto;
+    uint8_t zero[3];
+};
+
+struct lb_flow {
+    uint64_t seen, packets;
+    struct lb_end backend; /* port: as the packets to it have */
+    uint32_t number;       /* of the backend */
+    uint8_t tcp;           /* enum nf_tcp_state */
+    uint8_t class;         /* enum nf_timeout that the timer was last set for */
+    uint8_t zero[2];
+};
+
+struct lb {
+    struct nf_shared_map *backends;
+    struct nf_map *flows; /* lb_key as the client sees it: lb_flow */
+    struct nf_map *back;  /* lb_key as the backend sees it: slot in `flows` */
+    struct nf_wheel *wheel;
+    struct nf_fragments *fragments;
+    uint32_t timeouts[NF_TIMEOUT_COUNT];
+    uint32_t sweep; /* next slot to look at for flows of dead backends */
+    uint64_t look;  /* when to look at the backends again; UINT64_MAX: no flows */
+};
+
+enum lb_counter {
+    LB_FORWARD,
+    LB_RETURNED,
+    LB_ERRORS,
+    LB_CREATED,
+    LB_EXPIRED,
+    LB_CUT,
+    LB_OTHER,
+    LB_FRAGMENTS_FULL,
+    LB_MALFORMED,
+    LB_NO_BACKEND,
+    LB_NO_FLOW,
+    LB_CONFLICT,
+    LB_TABLE_FULL,
+    LB_FRAGMENT_UNKNOWN,
+};
+
+static inline const struct lb_key *lb_key_of(const struct lb *lb, uint32_t slot)
+{
+    return nf_map_key(lb->flows, slot);
+}
+static inline const struct lb_flow *lb_flow_of(const struct lb *lb, uint32_t slot)
+{
+    return nf_map_value(lb->flows, slot);
+}
+static inline struct lb_key lb_key(uint8_t proto, uint32_t far, uint16_t fport, uint32_t near, uint16_t nport)
+{
+    return (struct lb_key){far, near, fport, nport, proto, {0}};
+}
+
+int lb_check(void *config, struct ft_fault *fault);
+uint64_t lb_arena(const void *config);
+uint64_t lb_shared(const void *config, unsigned lanes);
+int lb_make(struct nf *nf, struct ft_fault *fault);
+
+/* Slot of the flow that a packet of these ends belongs to, seen from the backend's side; or NF_NONE. */
+uint32_t lb_find_back(const struct lb *lb, const struct lb_key *key);
+/* A flow for a client's packet, its first packet counted; or the packet dropped and NF_NONE. */
+uint32_t lb_create(const struct nf *nf, struct nf_packet *p, const struct lb_key *key, uint64_t now);
+/* One more packet; `reply`: from the backend. */
+void lb_touch(const struct nf *nf, const struct nf_packet *p, uint32_t slot, bool reply, uint64_t now);
+
+/* Of the module. */
+void lb_timers(struct nf *nf, uint64_t now);
+int lb_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault);
+int lb_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault);
+
+/* load_balancer_backends.c */
+extern const char *const lb_state_names[];
+/* "A.B.C.D" or "A.B.C.D:PORT". */
+bool lb_end_parse(const char *text, struct lb_end *end);
+/* Gives one of them one more connection, by the policy: its number and address; or what stands against it. */
+enum lb_counter lb_choose(const struct nf *nf, const struct lb_key *key, struct lb_end *end,
+                          uint32_t *number);
+/* So many connections of each ended. */
+void lb_ended(const struct nf *nf, const uint32_t count[LB_BACKENDS]);
+/* Bit i: number i is down or gone and still has flows, in some lane. */
+uint64_t lb_dead(const struct nf *nf);
+/* "+A.B.C.D:PORT" or "-…", and "up", "drain", "down" for all of an address. Said again, they change nothing:
+ * every lane is told. */
+int lb_change(const struct nf *nf, const char *value, struct ft_fault *fault);
+int lb_state_set(const struct nf *nf, const char *name, const char *value, struct ft_fault *fault);
+
+#endif

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rate limiter's clients and connections: making, charging, ageing; see rate_limiter_table.h. */
+#include "nfs/rate_limiter_table.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RL_TICK   (NF_SECOND / 10)
+#define RL_DUE    64u
+#define RL_ROUNDS 8u    /* of RL_DUE timers in one burst; the rest in the next */
+#define RL_FEW    1024u /* clients up to which one shard is enough, and the limit exact */
+#define RL_SHARDS 64u
+
+static uint32_t rl_shards(const struct rl_config *config)
+{
+    return config->max_clients <= RL_FEW ? 1 : RL_SHARDS;
+}
+
+/* Clients that there is room for: a shard of a map takes a little more than its part. */
+static uint32_t rl_room(const struct rl_config *config)
+{
+    uint32_t part = (config->max_clients + rl_shards(config) - 1) / rl_shards(config);
+    return rl_shards(config) * (part + part / 8 + 8);
+}
+
+uint64_t rl_arena(const void *c)
+{
+    const struct rl_config *config = c;
+    return sizeof(struct rl) + FT_LINE +
+           nf_map_bytes(config->max_flows, sizeof(struct nf_flow_key), sizeof(struct rl_conn)) +
+           nf_wheel_bytes(config->max_flows + rl_room(config));
+}
+
+uint64_t rl_shared(const void *c, unsigned lanes)
+{
+    const struct rl_config *config = c;
+    (void)lanes;
+    return nf_shared_map_bytes(config->max_clients, sizeof(uint32_t), sizeof(struct rl_client),
+                               rl_shards(config));
+}
+
+int rl_make(struct nf *nf, struct ft_fault *fault)
+{
+    const struct rl_config *config = nf->config;
+    struct rl *rl = ft_arena_alloc(nf->arena, sizeof(*rl));
+    if (!rl)
+        return ft_fail(fault, FT_EFULL, "rate_limiter: arena full");
+    rl = NF_EDIT(nf, rl);
+    rl->clients = nf_shared_map_make(nf, config->max_clients, sizeof(uint32_t), sizeof(struct rl_client),
+                                     rl_shards(config));
+    rl->conns = nf_map_make(nf, config->max_flows, sizeof(struct nf_flow_key), sizeof(struct rl_conn));
+    rl->wheel = nf_wheel_make(nf, config->max_flows + rl_room(config), RL_TICK);
+    if (!rl->clients || !rl->conns || !rl->wheel)
+        return ft_fail(fault, FT_EFULL, "rate_limiter: arena full");
+    rl->part = nf_map_capacity(nf_shared_map_part(rl->clients, 0));
+    rl->timeout = config->timeout;
+    memcpy(rl->timeouts, config->timeouts, sizeof(rl->timeouts));
+    rl->packets = (struct nf_rate){config->pps, config->burst_packets};
+    rl->bits = (struct nf_rate){config->bps, config->burst_bits};
+    rl->max_connections = config->max_connections;
+    nf->state = rl;
+    return FT_OK;
+}
+
+/* ---- clients, inside the section of a shard ---------------------------------------------------- */
+
+static uint32_t rl_client_add(const struct nf *nf, struct nf_map *part, uint32_t shard, const uint32_t *addr,
+                              uint64_t now)
+{
+    const struct rl_config *config = nf->config;
+    const struct rl *rl = nf->state;
+    uint32_t slot = nf_map_add(nf, part, addr);
+    if (slot == NF_NONE)
+        return NF_NONE;
+    struct rl_client *client = nf_edit(nf, nf_map_value(part, slot), sizeof(*client));
+    nf_bucket_full(&client->packets, &rl->packets, now);
+    nf_bucket_full(&client->bits, &rl->bits, now);
+    nf_wheel_set(nf, rl->wheel, config->max_flows + shard * rl->part + slot, now + rl->timeout * NF_SECOND);
+    nf_count(nf, RL_CLIENTS_NEW, 1);
+    return slot;
+}
+
+static enum rl_counter rl_charge(const struct nf *nf, struct rl_client *client, uint64_t bits, bool opens,
+                                 uint64_t now)
+{
+    const struct rl *rl = nf->state;
+    client->seen = client->seen > now ? client->seen : now; /* another lane may be ahead */
+    if (rl->packets.rate && nf_bucket_fill(&client->packets, &rl->packets, now) < 1)
+        return RL_OVER_PACKETS;
+    if (rl->bits.rate && nf_bucket_fill(&client->bits, &rl->bits, now) < bits)
+        return RL_OVER_BITS;
+    if (opens && client->connections >= rl->max_connections)
+        return RL_OVER_CONNECTIONS;
+    client->packets.level -= rl->packets.rate != 0;
+    client->bits.level -= rl->bits.rate ? bits : 0;
+    client->connections += opens;
+    return RL_PASSED;
+}
+
+enum rl_counter rl_admit(const struct nf *nf, const struct nf_packet *p, bool opens, uint64_t now)
+{
+    const struct rl *rl = nf->state;
+    uint32_t shard = nf_shared_map_shard(rl->clients, &p->saddr);
+    struct nf_map *part = nf_shared_map_enter(nf, rl->clients, shard);
+    uint32_t slot = nf_map_find(part, &p->saddr);
+    enum rl_counter against = RL_CLIENTS_FULL;
+
+    if (slot == NF_NONE)
+        slot = rl_client_add(nf, part, shard, &p->saddr, now);
+    if (slot != NF_NONE)
+        against = rl_charge(nf, nf_edit(nf, nf_map_value(part, slot), sizeof(struct rl_client)),
+                            (uint64_t)p->len * 8, opens, now);
+    nf_shared_map_leave(nf, rl->clients, shard);
+    return against;
+}
+
+static void rl_connection_ended(const struct nf *nf, uint32_t addr, uint64_t now)
+{
+    const struct rl *rl = nf->state;
+    uint32_t shard = nf_shared_map_shard(rl->clients, &addr);
+    struct nf_map *part = nf_shared_map_enter(nf, rl->clients, shard);
+    uint32_t slot = nf_map_find(part, &addr);
+
+    /* Not there, or none: an operator has cleared it. */
+    if (slot != NF_NONE) {
+        struct rl_client *client = nf_edit(nf, nf_map_value(part, slot), sizeof(*client));
+        client->connections -= client->connections > 0;
+        client->seen = client->seen > now ? client->seen : now;
+    }
+    nf_shared_map_leave(nf, rl->clients, shard);
+}
+
+/* Whoever saw the client first looks after it; another lane's packets have kept it young meanwhile. */
+static void rl_client_due(const struct nf *nf, uint32_t number, uint64_t now)
+{
+    const struct rl_config *config = nf->config;
+    struct rl *rl = nf->state;
+    uint32_t shard = (number - config->max_flows) / rl->part, slot = (number - config->max_flows) % rl->part;
+    struct nf_map *part = nf_shared_map_enter(nf, rl->clients, shard);
+
+    if (nf_map_next(part, slot) == slot) {
+        const struct rl_client *client = nf_map_value(part, slot);
+        uint64_t life = rl->timeout * NF_SECOND, end = client->seen + life;
+        if (client->connections || end > now) {
+            nf_wheel_set(nf, rl->wheel, number, end > now ? end : now + life);
+        } else {
+            nf_map_remove(nf, part, slot);
+            nf_count(nf, RL_CLIENTS_EXPIRED, 1);
+        }
+    }
+    nf_shared_map_leave(nf, rl->clients, shard);
+}
+
+/* ---- connections ------------------------------------------------------------------------------- */
+
+static uint64_t rl_life(const struct rl *rl, uint8_t class)
+{
+    return rl->timeouts[class] * NF_SECOND;
+}
+
+void rl_conn_open(const struct nf *nf, const struct nf_packet *p, const struct rl_look *look, uint64_t now)
+{
+    struct rl *rl = nf->state;
+    uint32_t slot = nf_map_add(nf, rl->conns, &look->key);
+    FT_CHECK(slot != NF_NONE, "rate_limiter: no room for a connection that was let in");
+    struct rl_conn *conn = NF_EDIT(nf, rl_conn_of(rl, slot));
+    conn->seen = now;
+    conn->client = p->saddr;
+    conn->tcp = p->proto == NF_PROTO_TCP ? nf_tcp_first(p->tcp_flags) : NF_TCP_NONE;
+    conn->class = nf_timeout_class(p->proto, conn->tcp);
+    conn->swapped = look->swapped;
+    nf_wheel_set(nf, rl->wheel, slot, now + rl_life(rl, conn->class));
+    nf_count(nf, RL_CONNECTIONS_NEW, 1);
+}
+
+void rl_conn_touch(const struct nf *nf, const struct nf_packet *p, bool swapped, uint32_t slot, uint64_t now)
+{
+    struct rl *rl = nf->state;
+    struct rl_conn *conn = NF_EDIT(nf, rl_conn_of(rl, slot));
+    conn->seen = now;
+    if (p->proto != NF_PROTO_TCP)
+        return;
+    conn->tcp = nf_tcp_next(conn->tcp, p->tcp_flags, swapped != conn->swapped);
+    uint8_t class = nf_timeout_class(NF_PROTO_TCP, conn->tcp);
+    if (class != conn->class) {
+        conn->class = class;
+        nf_wheel_set(nf, rl->wheel, slot, now + rl_life(rl, class));
+    }
+}
+
+static void rl_conn_due(const struct nf *nf, uint32_t slot, uint64_t now)
+{
+    struct rl *rl = nf->state;
+    const struct rl_conn *conn = rl_conn_of(rl, slot);
+    uint64_t end = conn->seen + rl_life(rl, conn->class);
+    if (end > now) {
+        nf_wheel_set(nf, rl->wheel, slot, end);
+        return;
+    }
+    uint32_t client = conn->client;
+    nf_map_remove(nf, rl->conns, slot);
+    nf_count(nf, RL_CONNECTIONS_EXPIRED, 1);
+    rl_connection_ended(nf, client, now);
+}
+
+void rl_timers(struct nf *nf, uint64_t now)
+{
+    const struct rl_config *config = nf->config;
+    struct rl *rl = nf->state;
+    uint32_t due[RL_DUE];
+
+    for (unsigned round = 0; round < RL_ROUNDS; round++) {
+        if (nf_shared_left(nf) < RL_DUE + NF_SHARED_RESERVE) {
+            nf_wake(nf, now);
+            break;
+        }
+        uint32_t n = nf_wheel_due(nf, rl->wheel, now, due, RL_DUE);
+        for (uint32_t i = 0; i < n; i++)
+            if (due[i] < config->max_flows)
+                rl_conn_due(nf, due[i], now);
+            else
+                rl_client_due(nf, due[i], now);
+        if (n < RL_DUE)
+            break;
+    }
+}
+
+/* ---- an operator's changes --------------------------------------------------------------------- */
+
+static bool rl_number(const char *text, uint64_t *out)
+{
+    char *end;
+    if (*text < '0' || *text > '9' || strlen(text) > 13)
+        return false;
+    *out = strtoull(text, &end, 10);
+    return !*end;
+}
+
+int rl_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
+{
+    struct rl *rl = nf->state;
+    uint64_t n = 0, *field = strcmp(key, "pps") == 0               ? &rl->packets.rate
+                             : strcmp(key, "bps") == 0             ? &rl->bits.rate
+                             : strcmp(key, "burst_packets") == 0   ? &rl->packets.burst
+                             : strcmp(key, "burst_bits") == 0      ? &rl->bits.burst
+                             : strcmp(key, "max_connections") == 0 ? &rl->max_connections
+                                                                   : NULL;
+    (void)now;
+    if (!field) { /* timers that are set look at the new timeout when they come due */
+        int class = nf_timeout_set(nf, rl->timeouts, key, value, fault);
+        return class < 0 ? class : FT_OK;
+    }
+    if (!rl_number(value, &n))
+        return ft_fail(fault, FT_EINVAL, "%s=%s: expected a number", key, value);
+    if (field == &rl->bits.burst && n < RL_FRAME_BITS)
+        return ft_fail(fault, FT_EINVAL, "%s=%s: expected at least %u, one frame", key, value, RL_FRAME_BITS);
+    if (field == &rl->packets.burst && n < 1)
+        return ft_fail(fault, FT_EINVAL, "%s=%s: expected at least 1", key, value);
+    *NF_EDIT(nf, field) = n;
+    return FT_OK;
+}
+
+/* Rates alone: connections that there are stay, and count. */
+int rl_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
+{
+    const struct rl *rl = nf->state;
+    uint32_t addr = 0;
+    if (key && inet_pton(AF_INET, key, &addr) != 1)
+        return ft_fail(fault, FT_EINVAL, "%s: expected the address of a client", key);
+    for (uint32_t shard = 0; shard < nf_shared_map_shards(rl->clients); shard++) {
+        if (key && shard != nf_shared_map_shard(rl->clients, &addr))
+            continue;
+        struct nf_map *part = nf_shared_map_enter(nf, rl->clients, shard);
+        for (uint32_t slot = 0; (slot = nf_map_next(part, slot)) != NF_NONE; slot++) {
+            struct rl_client *client = nf_edit(nf, nf_map_value(part, slot), sizeof(*client));
+            if (key && memcmp(nf_map_key(part, slot), &addr, sizeof(addr)) != 0)
+                continue;
+            nf_bucket_full(&client->packets, &rl->packets, now);
+            nf_bucket_full(&client->bits, &rl->bits, now);
+        }
+        nf_shared_map_leave(nf, rl->clients, shard);
+    }
+    return FT_OK;
+}

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The load balancer: who gets a flow, that it stays and comes back as it went, and an operator's changes. */
+#include "tests/nf/help_chain.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#define VIP           HELP_IP(203, 0, 113, 10)
+#define CLIENT        HELP_IP(198, 51, 100, 7)
+#define B(n)          HELP_IP(10, 1, 0, n)
+#define BALANCE(more) "    - load_balancer: { vip: 203.0.113.10, port: 80" more " }\n"
+#define THREE         ", backends: \"10.1.0.1, 10.1.0.2 10.1.0.3:8080\""
+
+static struct help_chain h;
+
+static uint64_t counter(const char *name)
+{
+    return help_chain_counter(&h, "load_balancer", name);
+}
+static void wait_tenths(uint64_t tenths)
+{
+    help_chain_idle(&h, h.now + tenths * (HELP_SECOND / 10));
+}
+static void open_balancer(const char *nfs)
+{
+    help_chain_open(&h, nfs, NULL, 1);
+    h.now = HELP_SECOND;
+}
+static int set(const char *what)
+{
+    char text[128];
+    snprintf(text, sizeof(text), "set load_balancer %s", what);
+    return help_chain_command(&h, text);
+}
+
+/* From a client to the service: last byte of the backend's address, or 0: dropped. */
+static unsigned ask(uint32_t client, uint16_t port, uint8_t flags)
+{
+    struct help_seen s;
+    struct help_spec spec = {
+        .src = client, .dst = VIP, .sport = port, .dport = 80, .proto = 6, .tcp = flags, .payload = 20};
+    if (!help_chain_spec(&h, NF_OUTSIDE, &spec, &s))
+        return 0;
+    assert_int_equal(s.src, client);
+    assert_int_equal(s.sport, port);
+    assert_int_equal(s.dst >> 8, B(0) >> 8);
+    assert_int_equal(s.dport, s.dst == B(3) ? 8080 : 80);
+    return s.dst & 255;
+}
+/* The answer; true: it came from the service. */
+static bool answer(uint32_t client, uint16_t port, unsigned backend, uint8_t flags)
+{
+    struct help_seen s;
+    struct help_spec spec = {.src = B(backend),
+                             .dst = client,
+                             .sport = backend == 3 ? 8080 : 80,
+                             .dport = port,
+                             .proto = 6,
+                             .tcp = flags};
+    assert_true(help_chain_spec(&h, NF_INSIDE, &spec, &s));
+    assert_int_equal(s.dst, client);
+    return s.src == VIP && s.sport == 80;
+}
+
+static void has(const char *text)
+{
+    static char all[65536];
+    help_chain_show(&h, "load_balancer", all, sizeof(all));
+    if (!strstr(all, text))
+        fail_msg("no %s in %s", text, all);
+}
+
+static void test_there_and_back(void)
+{
+    struct help_spec other = {
+        .src = CLIENT, .dst = VIP, .sport = 5, .dport = 81, .proto = 6, .tcp = HELP_SYN};
+    struct help_seen s;
+    open_balancer(BALANCE(THREE));
+    unsigned first = ask(CLIENT, 1000, HELP_SYN);
+    assert_int_equal(first, 1);
+    assert_true(answer(CLIENT, 1000, first, HELP_SYN | HELP_ACK));
+    assert_int_equal(ask(CLIENT, 1001, HELP_SYN), 2);
+    assert_int_equal(ask(CLIENT, 1002, HELP_SYN), 3);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(ask(CLIENT, 1000, HELP_ACK), first);
+    assert_true(answer(CLIENT, 1002, 3, HELP_SYN | HELP_ACK));
+    assert_false(answer(CLIENT, 1000, 2, HELP_ACK)); /* not its flow */
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &other, &s));
+    assert_int_equal(s.dst, VIP);
+    assert_int_equal(counter("forwarded"), 6);
+    assert_int_equal(counter("returned"), 2);
+    assert_int_equal(counter("other"), 2);
+    assert_int_equal(ask(CLIENT, 7, HELP_RST), 0);
+    assert_int_equal(counter("no_flow"), 1);
+    has("{\"backend\":\"10.1.0.3:8080\",\"state\":\"up\",\"connections\":1,\"total\":1}");
+    has("{\"proto\":\"tcp\",\"client\":\"198.51.100.7:1000\",\"service\":\"203.0.113.10:80\",\"to\":\"10.1.0."
+        "1:80\","
+        "\"state\":\"established\",\"packets\":5,");
+}
+
+static void test_least(void)
+{
+    unsigned got[4] = {0};
+    open_balancer(BALANCE(THREE ", tcp_transitory: 5"));
+    for (uint16_t i = 0; i < 30; i++)
+        got[ask(CLIENT, i, HELP_SYN)]++;
+    assert_int_equal(got[1], 10);
+    assert_int_equal(got[2], 10);
+    assert_int_equal(got[3], 10);
+    /* Those of the second are reset and go first: it gets the next ten. */
+    for (uint16_t i = 0; i < 30; i++)
+        if (i % 3 != 1)
+            assert_int_equal(ask(CLIENT, i, HELP_ACK), i % 3 + 1);
+    for (uint16_t i = 0; i < 30; i++)
+        if (i % 3 != 1)
+            answer(CLIENT, i, i % 3 + 1, HELP_SYN | HELP_ACK);
+    for (uint16_t i = 0; i < 30; i++)
+        if (i % 3 != 1)
+            ask(CLIENT, i, HELP_ACK);
+    wait_tenths(51);
+    assert_int_equal(counter("flows_expired"), 10);
+    for (uint16_t i = 100; i < 110; i++)
+        assert_int_equal(ask(CLIENT, i, HELP_SYN), 2);
+    assert_int_not_equal(ask(CLIENT, 200, HELP_SYN), 2);
+}
+
+static void test_consistent(void)
+{
+    unsigned was[200], now[200], moved = 0, on_second = 0, got[4] = {0};
+    open_balancer(BALANCE(THREE ", policy: consistent"));
+    for (uint16_t i = 0; i < 200; i++)
+        got[was[i] = ask(CLIENT, i, HELP_SYN)]++;
+    assert_true(got[1] > 40 && got[2] > 40 && got[3] > 40);
+    assert_int_equal(help_chain_command(&h, "clear load_balancer"), FT_OK);
+    has("\"connections\":0");
+    for (uint16_t i = 0; i < 200; i++)
+        assert_int_equal(ask(CLIENT, i, HELP_SYN), was[i]);
+    assert_int_equal(help_chain_command(&h, "clear load_balancer"), FT_OK);
+    assert_int_equal(set("backend.10.1.0.2=down"), FT_OK);
+    for (uint16_t i = 0; i < 200; i++) {
+        now[i] = ask(CLIENT, i, HELP_SYN);
+        moved += was[i] != now[i];
+        on_second += was[i] == 2;
+        assert_int_not_equal(now[i], 2);
+    }
+    assert_int_equal(moved, on_second); /* nobody else's */
+}
+
+static void test_random(void)
+{
+    unsigned got[4] = {0};
+    open_balancer(BALANCE(THREE ", policy: random"));
+    for (uint16_t i = 0; i < 300; i++)
+        got[ask(CLIENT, i, HELP_SYN)]++;
+    assert_true(got[1] > 70 && got[2] > 70 && got[3] > 70);
+    assert_int_equal(got[1] + got[2] + got[3], 300);
+}
+
+static void test_changes(void)
+{
+    static const char *const wrong[] = {
+        "backends=10.1.0.1",     "backends=+10.1.0",  "backends=+10.1.0.1:0", "backends=+",
+        "backend.10.1.0.1=gone", "backend.10.1.0.1=", "backend.10.1=up",      "udp=0"};
+    open_balancer(BALANCE(", backends: 10.1.0.1"));
+    for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        assert_int_equal(set(wrong[i]), FT_EINVAL);
+    assert_int_equal(set("policy=random"), FT_ENOENT);
+    assert_int_equal(set("backend.10.1.0.9=up"), FT_ENOENT);
+    assert_int_equal(set("backends=-10.1.0.9"), FT_ENOENT);
+    assert_int_equal(ask(CLIENT, 1, HELP_SYN), 1);
+    assert_int_equal(set("backend.10.1.0.1=drain"), FT_OK);
+    assert_int_equal(ask(CLIENT, 2, HELP_SYN), 0);
+    assert_int_equal(counter("no_backend"), 1);
+    assert_int_equal(ask(CLIENT, 1, HELP_ACK), 1); /* those that are there go on */
+    assert_int_equal(set("backends=+10.1.0.3:8080"), FT_OK);
+    assert_int_equal(set("backends=+10.1.0.3:8080"), FT_OK); /* every lane is told */
+    assert_int_equal(ask(CLIENT, 2, HELP_SYN), 3);
+    assert_int_equal(ask(CLIENT, 1, HELP_ACK), 1);
+    assert_int_equal(counter("flows_cut"), 0);
+    assert_int_equal(set("backend.10.1.0.1=down"), FT_OK);
+    assert_int_equal(counter("flows_cut"), 1);
+    assert_int_equal(ask(CLIENT, 1, HELP_ACK), 3);
+    assert_int_equal(set("backends=-10.1.0.3:8080"), FT_OK);
+    assert_int_equal(set("backends=-10.1.0.3:8080"), FT_OK);
+    assert_int_equal(counter("flows_cut"), 3);
+    has("{\"backend\":\"10.1.0.3:8080\",\"state\":\"gone\",\"connections\":0,\"total\":2}");
+    assert_int_equal(ask(CLIENT, 1, HELP_ACK), 0);
+    assert_int_equal(set("backend.10.1.0.1=up"), FT_OK);
+    assert_int_equal(ask(CLIENT, 1, HELP_ACK), 1);
+}
+
+/* Places of backends that are gone are used again, those in use are not. */
+static void test_many_changes(void)
+{
+    char text[64];
+    open_balancer(BALANCE(", backends: 10.1.0.1"));
+    assert_int_equal(ask(CLIENT, 1, HELP_SYN), 1);
+    for (unsigned i = 2; i < 250; i++) {
+        snprintf(text, sizeof(text), "backends=+10.1.0.%u:80", i);
+        assert_int_equal(set(text), FT_OK);
+        *strchr(text, '+') = '-';
+        assert_int_equal(set(text), FT_OK);
+    }
+    for (unsigned i = 2; i < 65; i++) {
+        snprintf(text, sizeof(text), "backends=+10.1.0.%u:80", i);
+        assert_int_equal(set(text), FT_OK);
+    }
+    assert_int_equal(set("backends=+10.1.0.66"), FT_EFULL);
+    assert_int_equal(ask(CLIENT, 1, HELP_ACK), 1);
+}
+
+static void test_full(void)
+{
+    open_balancer(BALANCE(THREE ", max_flows: 2, tcp_transitory: 10"));
+    assert_int_equal(ask(CLIENT, 1, HELP_SYN), 1);
+    assert_int_equal(ask(CLIENT, 2, HELP_SYN), 2);
+    assert_int_equal(ask(CLIENT, 3, HELP_SYN), 0);
+    assert_int_equal(counter("table_full"), 1);
+    assert_int_equal(ask(CLIENT, 1, HELP_SYN), 1);
+    assert_true(answer(CLIENT, 2, 2, HELP_SYN | HELP_ACK));
+    wait_tenths(101);
+    assert_int_equal(counter("flows_expired"), 2);
+    assert_int_equal(ask(CLIENT, 3, HELP_SYN), 3);
+    assert_false(answer(CLIENT, 2, 2, HELP_ACK));
+}
+
+static void test_fragments(void)
+{
+    struct help_seen s;
+    struct help_spec first = {.src = CLIENT,
+                              .dst = VIP,
+                              .sport = 9,
+                              .dport = 80,
+                              .proto = 6,
+                              .tcp = HELP_ACK,
+                              .ip_id = 77,
+                              .fragment = HELP_MORE,
+                              .payload = 100,
+                              .tags = 1};
+    struct help_spec later = {
+        .src = CLIENT, .dst = VIP, .proto = 6, .ip_id = 77, .fragment = 15, .payload = 50};
+    open_balancer(BALANCE(THREE));
+    assert_false(help_chain_spec(&h, NF_OUTSIDE, &later, NULL));
+    assert_int_equal(counter("fragment_unknown"), 1);
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &first, &s));
+    assert_int_equal(s.dst, B(1));
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &later, &s));
+    assert_int_equal(s.dst, B(1));
+    /* The answer's. */
+    first = (struct help_spec){.src = B(1),
+                               .dst = CLIENT,
+                               .sport = 80,
+                               .dport = 9,
+                               .proto = 6,
+                               .tcp = HELP_ACK,
+                               .ip_id = 78,
+                               .fragment = HELP_MORE,
+                               .payload = 100,
+                               .options = 2};
+    later = (struct help_spec){
+        .src = B(1), .dst = CLIENT, .proto = 6, .ip_id = 78, .fragment = 15, .payload = 50, .tags = 2};
+    assert_true(help_chain_spec(&h, NF_INSIDE, &later, &s));
+    assert_int_equal(s.src, B(1));
+    assert_true(help_chain_spec(&h, NF_INSIDE, &first, &s));
+    assert_int_equal(s.src, VIP);
+    assert_true(help_chain_spec(&h, NF_INSIDE, &later, &s));
+    assert_int_equal(s.src, VIP);
+    /* The flow has ended: what was noted is of no use. */
+    assert_int_equal(help_chain_command(&h, "set load_balancer tcp_established=1"), FT_OK);
+    assert_int_equal(help_chain_command(&h, "set load_balancer tcp_transitory=1"), FT_OK);
+    wait_tenths(20);
+    assert_int_equal(counter("flows_expired"), 1);
+    assert_true(help_chain_spec(&h, NF_INSIDE, &later, &s));
+    assert_int_equal(s.src, B(1));
+    ask(CLIENT + 1, 9, HELP_SYN); /* nor when another flow has its place */
+    assert_true(help_chain_spec(&h, NF_INSIDE, &later, &s));
+    assert_int_equal(s.src, B(1));
+}
+
+static uint32_t quote(const struct help_spec *spec, uint8_t out[HELP_FRAME_MAX], struct help_seen *s)
+{
+    uint32_t len = help_frame(spec, out);
+    assert_true(help_see(out, len, s));
+    return s->end - s->l3;
+}
+
+static void test_errors(void)
+{
+    uint8_t frame[HELP_FRAME_MAX], error[HELP_FRAME_MAX];
+    struct help_seen s, in;
+    struct help_spec sent = {
+        .src = VIP, .dst = CLIENT, .sport = 80, .dport = 9, .proto = 6, .tcp = HELP_ACK, .payload = 30};
+    struct help_spec about = {.src = HELP_IP(192, 0, 2, 1), .dst = VIP, .proto = 1, .type = 3, .code = 1};
+    open_balancer(BALANCE(THREE));
+    ask(CLIENT, 1, HELP_SYN);
+    ask(CLIENT, 2, HELP_SYN);
+    assert_int_equal(ask(CLIENT, 9, HELP_SYN), 3);
+    /* From a router, about what the service sent: the backend hears of its own packet. */
+    about.inner_len = (uint16_t)quote(&sent, frame, &s);
+    about.inner = frame + s.l3;
+    uint32_t len = help_frame(&about, error);
+    assert_false(help_chain_send(&h, NF_OUTSIDE, error, len).drop);
+    assert_null(help_checksums(error, len));
+    assert_true(help_see(error, len, &s));
+    assert_int_equal(s.dst, B(3));
+    memmove(error + 14, error + s.l4 + 8, len - s.l4 - 8);
+    assert_true(help_see(error, len - s.l4 - 8 + 14, &in));
+    assert_int_equal(in.src, B(3));
+    assert_int_equal(in.sport, 8080);
+    /* From the backend, about what it was sent: to the client it is the service that complains. */
+    sent = (struct help_spec){
+        .src = CLIENT, .dst = B(3), .sport = 9, .dport = 8080, .proto = 6, .tcp = HELP_ACK, .payload = 30};
+    about = (struct help_spec){.src = B(3), .dst = CLIENT, .proto = 1, .type = 3, .code = 3, .tags = 1};
+    about.inner_len = (uint16_t)quote(&sent, frame, &s);
+    about.inner = frame + s.l3;
+    len = help_frame(&about, error);
+    assert_false(help_chain_send(&h, NF_INSIDE, error, len).drop);
+    assert_null(help_checksums(error, len));
+    assert_true(help_see(error, len, &s));
+    assert_int_equal(s.src, VIP);
+    memmove(error + 14 + 4, error + s.l4 + 8, len - s.l4 - 8);
+    assert_true(help_see(error, len - s.l4 - 8 + 18, &in));
+    assert_int_equal(in.dst, VIP);
+    assert_int_equal(in.dport, 80);
+    assert_int_equal(counter("icmp_errors_translated"), 2);
+    /* About nothing known. */
+    sent = (struct help_spec){.src = VIP, .dst = CLIENT, .sport = 80, .dport = 10, .proto = 6};
+    about = (struct help_spec){.src = CLIENT, .dst = VIP, .proto = 1, .type = 3};
+    about.inner_len = (uint16_t)quote(&sent, frame, &s);
+    about.inner = frame + s.l3;
+    len = help_frame(&about, error);
+    assert_true(help_chain_send(&h, NF_OUTSIDE, error, len).drop);
+    assert_int_equal(counter("no_flow"), 1);
+}
+
+/* Any address is the service: answers get back the one that was asked for. */
+static void test_transparent(void)
+{
+    struct help_spec spec = {.src = B(200), .sport = 7, .dport = 53, .proto = 17, .payload = 9};
+    struct help_seen s;
+    help_chain_open(
+        &h, "    - load_balancer: { vip: 0.0.0.0, proto: both, clients: inside, backends: 10.1.0.1 }\n", NULL,
+        1);
+    spec.dst = HELP_IP(8, 8, 8, 8);
+    assert_true(help_chain_spec(&h, NF_INSIDE, &spec, &s));
+    assert_int_equal(s.dst, B(1));
+    spec.dst = HELP_IP(9, 9, 9, 9); /* the way back could not tell it from the first */
+    assert_false(help_chain_spec(&h, NF_INSIDE, &spec, &s));
+    assert_int_equal(counter("conflict"), 1);
+    spec.sport = 8;
+    assert_true(help_chain_spec(&h, NF_INSIDE, &spec, &s));
+    spec = (struct help_spec){.src = B(1), .dst = B(200), .sport = 53, .dport = 8, .proto = 17};
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &spec, &s));
+    assert_int_equal(s.src, HELP_IP(9, 9, 9, 9));
+    spec.dport = 7;
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &spec, &s));
+    assert_int_equal(s.src, HELP_IP(8, 8, 8, 8));
+}
+
+static void test_refused(void)
+{
+    struct ft_fault fault = {""};
+    assert_true(help_chain_refused(BALANCE(", backends: \"10.1.0.1 10.1.0\""), NULL, &fault) < 0);
+    assert_non_null(strstr(fault.text, "backend \"10.1.0\""));
+    assert_true(help_chain_refused(BALANCE(", backends: \"10.1.0.1 10.1.0.1\""), NULL, &fault) < 0);
+    assert_true(help_chain_refused(BALANCE(", backends: 10.1.0.1:99999"), NULL, &fault) < 0);
+}
+
+static void test_captures(void)
+{
+    static const char *const chains[] = {"nfs/chains/balanced.yaml", "nfs/chains/race.yaml"};
+    static const char *const files[] = {"mixed.pcap",        "badpackets.pcap", "ip_fragmented_garbage.pcap",
+                                        "http-qinq.pcap",    "synscan.pcap",    "tcp-truncated-header.pcap",
+                                        "http-methods.pcap", "gnutella.pcap"};
+    for (unsigned c = 0; c < 2; c++) {
+        help_chain_open_file(&h, chains[c], c + 1);
+        for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+            help_chain_same(&h, files[i], false);
+        if (c == 1)
+            assert_true(counter("flows_created") > 100);
+        help_chain_close(&h);
+    }
+}
+
+/* The audit's handler must be set inside the test: cmocka sets its own before each. */
+static void in_balancer(void **test)
+{
+    ((void (*)(void)) * test)();
+}
+static int close_balancer(void **test)
+{
+    (void)test;
+    help_chain_close(&h);
+    return 0;
+}
+
+/* clang-format off */
+#define CASE(f) {#f, in_balancer, NULL, close_balancer, (void *)f}
+/* clang-format on */
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_there_and_back), CASE(test_least),        CASE(test_consistent), CASE(test_random),
+        CASE(test_changes),        CASE(test_many_changes), CASE(test_full),       CASE(test_fragments),
+        CASE(test_errors),         CASE(test_transparent),  CASE(test_refused),    CASE(test_captures),
+    };
+    return cmocka_run_group_tests_name("load_balancer", tests, NULL, NULL);
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rate limiter: what is let in at a rate, connections at once, full tables, what ages, an operator's
+ * changes, and captures that come out the same each time. */
+#include "tests/nf/help_chain.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <string.h>
+
+#define CLIENT      HELP_IP(198, 51, 100, 7)
+#define SECOND_ONE  HELP_IP(198, 51, 100, 8)
+#define THIRD       HELP_IP(198, 51, 100, 9)
+#define HOST        HELP_IP(10, 1, 2, 3)
+#define LIMIT(more) "    - rate_limiter: { " more " }\n"
+
+static struct help_chain h;
+
+static uint64_t counter(const char *name)
+{
+    return help_chain_counter(&h, "rate_limiter", name);
+}
+static void wait_ms(uint64_t ms)
+{
+    help_chain_idle(&h, h.now + ms * (HELP_SECOND / 1000));
+}
+static void open_limiter(const char *nfs)
+{
+    help_chain_open(&h, nfs, NULL, 1);
+    h.now = HELP_SECOND;
+}
+
+/* `size`: of the frame. */
+static bool udp(uint32_t src, uint16_t sport, uint32_t size)
+{
+    struct help_spec spec = {
+        .src = src, .dst = HOST, .sport = sport, .dport = 53, .proto = 17, .payload = (uint16_t)(size - 42)};
+    return help_chain_spec(&h, NF_OUTSIDE, &spec, NULL);
+}
+static bool tcp(uint8_t side, uint32_t client, uint16_t port, uint8_t flags)
+{
+    struct help_spec in = {.src = client, .dst = HOST, .sport = port, .dport = 80, .proto = 6, .tcp = flags};
+    struct help_spec out = {.src = HOST, .dst = client, .sport = 80, .dport = port, .proto = 6, .tcp = flags};
+    return help_chain_spec(&h, side, side == NF_OUTSIDE ? &in : &out, NULL);
+}
+
+static void has(const char *text)
+{
+    char all[16384];
+    help_chain_show(&h, "rate_limiter", all, sizeof(all));
+    if (!strstr(all, text))
+        fail_msg("no %s in %s", text, all);
+}
+
+static void test_packets(void)
+{
+    open_limiter(LIMIT("pps: 10, burst_packets: 5"));
+    for (unsigned i = 0; i < 5; i++)
+        assert_true(udp(CLIENT, 9, 100));
+    assert_false(udp(CLIENT, 9, 100));
+    assert_false(udp(CLIENT, 10, 100)); /* it is the address that counts */
+    assert_true(udp(SECOND_ONE, 9, 100));
+    assert_true(tcp(NF_INSIDE, CLIENT, 9, HELP_SYN)); /* to the client */
+    wait_ms(99);
+    assert_false(udp(CLIENT, 9, 100));
+    wait_ms(1);
+    assert_true(udp(CLIENT, 9, 100));
+    assert_false(udp(CLIENT, 9, 100));
+    wait_ms(10000);
+    for (unsigned i = 0; i < 5; i++)
+        assert_true(udp(CLIENT, 9, 100));
+    assert_false(udp(CLIENT, 9, 100));
+    assert_int_equal(counter("over_packets"), 5);
+    assert_int_equal(counter("clients_new"), 2);
+    assert_int_equal(counter("passed"), 12);
+    has("{\"client\":\"198.51.100.7\",\"packets_left\":0,");
+}
+
+static void test_bits(void)
+{
+    open_limiter(LIMIT("bps: 8000, burst_bits: 73728")); /* 9216 bytes at once, 1000 a second */
+    for (unsigned i = 0; i < 9; i++)
+        assert_true(udp(CLIENT, 9, 1024));
+    assert_false(udp(CLIENT, 9, 60));
+    wait_ms(60);
+    assert_false(udp(CLIENT, 9, 61));
+    assert_true(udp(CLIENT, 9, 60)); /* what is refused takes nothing */
+    wait_ms(1023);
+    assert_false(udp(CLIENT, 9, 1024));
+    wait_ms(1);
+    assert_true(udp(CLIENT, 9, 1024));
+    assert_int_equal(counter("over_bits"), 3);
+    assert_int_equal(counter("over_packets"), 0);
+}
+
+static void test_connections(void)
+{
+    open_limiter(LIMIT("max_connections: 2, tcp_transitory: 10, tcp_established: 100"));
+    assert_true(tcp(NF_OUTSIDE, CLIENT, 1, HELP_SYN));
+    assert_true(tcp(NF_OUTSIDE, CLIENT, 2, HELP_SYN));
+    assert_false(tcp(NF_OUTSIDE, CLIENT, 3, HELP_SYN));
+    assert_false(udp(CLIENT, 3, 100));
+    assert_true(tcp(NF_OUTSIDE, SECOND_ONE, 3, HELP_SYN));
+    assert_true(tcp(NF_OUTSIDE, CLIENT, 3, HELP_RST)); /* opens nothing */
+    assert_int_equal(counter("over_connections"), 2);
+    /* The first is opened in full and stays; the second is not, and ends. */
+    assert_true(tcp(NF_INSIDE, CLIENT, 1, HELP_SYN | HELP_ACK));
+    assert_true(tcp(NF_OUTSIDE, CLIENT, 1, HELP_ACK));
+    wait_ms(9900);
+    assert_false(tcp(NF_OUTSIDE, CLIENT, 3, HELP_SYN));
+    wait_ms(200);
+    assert_int_equal(counter("connections_expired"), 2);
+    assert_true(tcp(NF_OUTSIDE, CLIENT, 3, HELP_SYN));
+    assert_false(tcp(NF_OUTSIDE, CLIENT, 4, HELP_SYN));
+    has("\"client\":\"198.51.100.7\",\"packets_left\":100,\"bits_left\":1000000,\"connections\":2,");
+    assert_true(tcp(NF_INSIDE, CLIENT, 1, HELP_RST)); /* reset: the short timeout */
+    wait_ms(10100);
+    assert_int_equal(counter("connections_expired"), 4);
+    has("\"connections\":0");
+    assert_true(tcp(NF_OUTSIDE, CLIENT, 4, HELP_SYN));
+}
+
+static void test_full(void)
+{
+    open_limiter(LIMIT("pps: 100, max_connections: 5, max_clients: 2, max_flows: 3, timeout: 10, udp: 30"));
+    assert_true(udp(CLIENT, 1, 100));
+    assert_true(udp(CLIENT, 2, 100));
+    assert_true(udp(SECOND_ONE, 1, 100));
+    assert_false(udp(SECOND_ONE, 2, 100)); /* no room for another connection */
+    assert_int_equal(counter("flows_full"), 1);
+    assert_true(udp(CLIENT, 1, 100)); /* the old ones go on */
+    assert_false(tcp(NF_OUTSIDE, THIRD, 1, HELP_RST));
+    assert_int_equal(counter("clients_full"), 1);
+    wait_ms(29900); /* clients live as long as their connections */
+    assert_int_equal(counter("clients_expired"), 0);
+    wait_ms(200);
+    assert_int_equal(counter("connections_expired"), 3);
+    wait_ms(20000);
+    assert_int_equal(counter("clients_expired"), 2);
+    assert_true(udp(THIRD, 1, 100));
+    assert_true(udp(THIRD, 2, 100));
+    assert_true(udp(THIRD, 3, 100));
+}
+
+static void test_odd_packets(void)
+{
+    uint8_t arp[42] = {[12] = 8, [13] = 6, 0, 1, 8, 0, 6, 4}, frame[HELP_FRAME_MAX];
+    struct help_spec first = {
+        .src = CLIENT, .dst = HOST, .proto = 17, .fragment = HELP_MORE, .payload = 96, .tags = 2};
+    struct help_spec later = {
+        .src = CLIENT, .dst = HOST, .proto = 17, .fragment = 13, .payload = 100, .options = 3};
+    struct help_spec other = {.src = CLIENT, .dst = HOST, .proto = 47, .payload = 100, .tags = 1};
+    open_limiter(LIMIT("pps: 1, burst_packets: 4, max_connections: 1"));
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &first, NULL));
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &later, NULL));
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &other, NULL));
+    has("\"packets_left\":1,\"bits_left\":1000000,\"connections\":1,");
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &other, NULL));
+    assert_false(help_chain_spec(&h, NF_OUTSIDE, &later, NULL));
+    assert_false(help_chain_spec(&h, NF_OUTSIDE, &other, NULL));
+    for (unsigned i = 0; i < 3; i++)
+        assert_false(help_chain_send(&h, NF_OUTSIDE, arp, sizeof(arp)).drop);
+    uint32_t len = help_frame(&other, frame);
+    frame[14 + 4 + 10] ^= 1;
+    assert_true(help_chain_send(&h, NF_OUTSIDE, frame, len).drop);
+    assert_int_equal(counter("malformed"), 1);
+}
+
+static void test_commands(void)
+{
+    static const char *const wrong[] = {"set rate_limiter pps=",
+                                        "set rate_limiter pps=-1",
+                                        "set rate_limiter pps=1x",
+                                        "set rate_limiter burst_packets=0",
+                                        "set rate_limiter burst_bits=1000",
+                                        "set rate_limiter pps=99999999999999",
+                                        "set rate_limiter udp=0",
+                                        "clear rate_limiter 10.0.0"};
+    open_limiter(LIMIT("pps: 1, burst_packets: 2"));
+    for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        assert_int_equal(help_chain_command(&h, wrong[i]), FT_EINVAL);
+    assert_int_equal(help_chain_command(&h, "set rate_limiter rate=1"), FT_ENOENT);
+    assert_true(udp(CLIENT, 1, 100) && udp(CLIENT, 1, 100));
+    assert_true(udp(SECOND_ONE, 1, 100) && udp(SECOND_ONE, 1, 100));
+    assert_false(udp(CLIENT, 1, 100) || udp(SECOND_ONE, 1, 100));
+    assert_int_equal(help_chain_command(&h, "clear rate_limiter 198.51.100.7"), FT_OK);
+    assert_true(udp(CLIENT, 1, 100) && udp(CLIENT, 1, 100));
+    assert_false(udp(CLIENT, 1, 100) || udp(SECOND_ONE, 1, 100));
+    assert_int_equal(help_chain_command(&h, "clear rate_limiter"), FT_OK);
+    assert_true(udp(SECOND_ONE, 1, 100));
+    assert_int_equal(help_chain_command(&h, "set rate_limiter pps=1000"), FT_OK);
+    assert_int_equal(help_chain_command(&h, "set rate_limiter max_connections=1"), FT_OK);
+    wait_ms(1);
+    assert_true(udp(SECOND_ONE, 1, 100));
+    assert_false(udp(SECOND_ONE, 2, 100));
+    assert_int_equal(help_chain_command(&h, "set rate_limiter pps=0"), FT_OK);
+    for (unsigned i = 0; i < 20; i++)
+        assert_true(udp(SECOND_ONE, 1, 100));
+}
+
+static void test_refused(void)
+{
+    struct ft_fault fault = {""};
+    assert_true(help_chain_refused(LIMIT("burst_packets: 3"), NULL, &fault) < 0);
+    assert_non_null(strstr(fault.text, "nothing is limited"));
+    assert_true(help_chain_refused(LIMIT("bps: 3, burst_bits: 3"), NULL, &fault) < 0);
+}
+
+static void test_captures(void)
+{
+    help_chain_open(&h,
+                    LIMIT("clients: both, pps: 50, burst_packets: 20, bps: 500000, max_connections: 8, "
+                          "max_clients: 5000, max_flows: 1000"),
+                    NULL, 3);
+    help_chain_same(&h, "mixed.pcap", false);
+    assert_true(counter("over_packets") > 0 && counter("passed") > 0);
+    help_chain_same(&h, "gnutella.pcap", false);
+    assert_true(counter("over_connections") > 0);
+    help_chain_same(&h, "badpackets.pcap", false);
+    help_chain_same(&h, "http-qinq.pcap", false);
+    help_chain_same(&h, "synscan.pcap", false);
+}
+
+/* The audit's handler must be set inside the test: cmocka sets its own before each. */
+static void in_limiter(void **test)
+{
+    ((void (*)(void)) * test)();
+}
+static int close_limiter(void **test)
+{
+    (void)test;
+    help_chain_close(&h);
+    return 0;
+}
+
+/* clang-format off */
+#define CASE(f) {#f, in_limiter, NULL, close_limiter, (void *)f}
+/* clang-format on */
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_packets),     CASE(test_bits),     CASE(test_connections), CASE(test_full),
+        CASE(test_odd_packets), CASE(test_commands), CASE(test_refused),     CASE(test_captures),
+    };
+    return cmocka_run_group_tests_name("rate_limiter", tests, NULL, NULL);
+}

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared state types in one lane, each against a plain model of its own, with audit on. */
+#include "nflib/shared.h"
+#include "nflib/values.h"
+#include "tests/unit/help_death.h"
+#include "tests/unit/help_nf.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#define SECOND 1000000000ull
+
+static struct help_nf h;
+
+/* A burst's end as the chain makes it: audit, sections begin anew. */
+static void burst(void)
+{
+    static uint64_t now;
+    struct nf_packet none;
+
+    nf_chain_run(h.chain, nf_chain_state(h.chain)->burst + 1, ++now, &none, 0);
+    help_nf_audit(&h);
+}
+
+static void open_nf(void)
+{
+    help_nf_open(&h, 1 << 20, 7);
+}
+
+static void word_is_a_number(void **state)
+{
+    (void)state;
+    open_nf();
+    struct nf_shared_word *word = nf_shared_word_make(h.nf);
+    uint64_t expected = 5;
+
+    assert_int_equal(nf_shared_word_get(h.nf, word), 0);
+    burst(); /* between changes: audit looks at lines, a burst at a time */
+    assert_int_equal(nf_shared_word_add(h.nf, word, 7), 7);
+    burst();
+    assert_false(nf_shared_word_cas(h.nf, word, &expected, 9));
+    assert_int_equal(expected, 7);
+    assert_true(nf_shared_word_cas(h.nf, word, &expected, 9));
+    burst();
+    nf_shared_word_set(h.nf, word, nf_shared_word_get(h.nf, word) + 1);
+    assert_int_equal(nf_shared_word_peek(word), 10);
+    burst();
+    help_nf_close(&h);
+}
+
+#define KEYS 200u
+
+struct value {
+    uint64_t a, b;
+};
+
+struct model {
+    bool there[KEYS];
+    struct value value[KEYS];
+    uint32_t count;
+};
+
+static void map_step(struct nf_shared_map *map, struct model *m, uint64_t *sequence, uint32_t capacity)
+{
+    uint32_t key = help_nf_below(sequence, KEYS), n = help_nf_below(sequence, 50);
+    struct value v = {n, help_nf_draw(sequence)}, was = m->value[key];
+    uint64_t sum = 0;
+    bool full = !m->there[key] && m->count == capacity;
+
+    switch (help_nf_below(sequence, 5)) {
+    case 0:
+        assert_int_equal(nf_shared_map_add(h.nf, map, &key, &v), m->there[key] ? FT_EBUSY
+                                                                 : full        ? FT_EFULL
+                                                                               : 0);
+        if (!m->there[key] && !full) {
+            m->there[key] = true;
+            m->value[key] = v;
+            m->count++;
+        }
+        break;
+    case 1:
+        assert_int_equal(nf_shared_map_remove(h.nf, map, &key), m->there[key] ? 0 : FT_ENOENT);
+        m->count -= m->there[key];
+        m->there[key] = false;
+        break;
+    case 2: {
+        int64_t add = (int64_t)n - 25;
+        uint64_t base = m->there[key] ? was.a : 0;
+        bool out = add < 0 ? base < (uint64_t)-add : base + (uint64_t)add > 60;
+
+        assert_int_equal(nf_shared_map_add_to(h.nf, map, &key, 0, add, 60, &sum), out    ? FT_EBUSY
+                                                                                  : full ? FT_EFULL
+                                                                                         : 0);
+        if (out || full)
+            break;
+        assert_int_equal(sum, base + (uint64_t)add);
+        m->value[key] = (struct value){sum, m->there[key] ? was.b : 0};
+        m->count += !m->there[key];
+        m->there[key] = true;
+        break;
+    }
+    case 3: {
+        bool right = n % 2;
+
+        was.a += !right;
+        assert_int_equal(nf_shared_map_cas(h.nf, map, &key, &was, &v), !m->there[key] ? FT_ENOENT
+                                                                       : right        ? 0
+                                                                                      : FT_EBUSY);
+        if (m->there[key])
+            assert_memory_equal(&was, &m->value[key], sizeof(was));
+        if (m->there[key] && right)
+            m->value[key] = v;
+        break;
+    }
+    default:
+        assert_int_equal(nf_shared_map_get(h.nf, map, &key, &v), m->there[key]);
+        if (m->there[key])
+            assert_memory_equal(&v, &m->value[key], sizeof(v));
+    }
+}
+
+static void map_is_a_map(void **state)
+{
+    (void)state;
+    open_nf();
+    struct nf_shared_map *one = nf_shared_map_make(h.nf, 100, 4, sizeof(struct value), 1);
+    struct nf_shared_map *many = nf_shared_map_make(h.nf, 1000, 4, sizeof(struct value), 16);
+    struct model first = {.count = 0}, second = {.count = 0};
+    uint64_t sequence = 3;
+    uint32_t there = 0;
+
+    for (unsigned i = 0; i < 30000; i++) {
+        map_step(one, &first, &sequence, 100);
+        map_step(many, &second, &sequence, UINT32_MAX);
+        if (i % 100 == 99)
+            burst();
+    }
+    assert_true(first.count > 60 && second.count > 60);
+    for (uint32_t s = 0; s < nf_shared_map_shards(many); s++) {
+        const struct nf_map *part = nf_shared_map_enter(h.nf, many, s);
+
+        there += nf_map_count(part);
+        for (uint32_t slot = 0; (slot = nf_map_next(part, slot)) != NF_NONE; slot++)
+            assert_int_equal(nf_shared_map_shard(many, nf_map_key(part, slot)), s);
+        nf_shared_map_leave(h.nf, many, s);
+    }
+    assert_int_equal(there, second.count);
+    burst();
+    help_nf_close(&h);
+}
+
+static void pool_gives_the_longest_free(void **state)
+{
+    (void)state;
+    open_nf();
+    struct nf_shared_pool *pool = nf_shared_pool_make(h.nf, 1000);
+
+    for (uint32_t i = 0; i < 1000; i++) {
+        assert_int_equal(nf_shared_pool_take(h.nf, pool), i);
+        if (i % 100 == 99)
+            burst();
+    }
+    assert_int_equal(nf_shared_pool_take(h.nf, pool), NF_NONE);
+    nf_shared_pool_give(h.nf, pool, 700);
+    nf_shared_pool_give(h.nf, pool, 3);
+    assert_int_equal(nf_shared_pool_owner(pool, 3), NF_NONE);
+    assert_int_equal(nf_shared_pool_owner(pool, 4), 0);
+    assert_int_equal(nf_shared_pool_owner(pool, 1000), NF_NONE);
+    assert_int_equal(nf_shared_pool_take(h.nf, pool), 700);
+    assert_int_equal(nf_shared_pool_take(h.nf, pool), 3);
+    burst();
+    help_nf_close(&h);
+}
+
+/* However time is cut, what comes in is rate * time, and never more than the burst at once. */
+static void bucket_lets_in_its_rate(void **state)
+{
+    const struct nf_rate rate = {.rate = 1234567, .burst = 1000};
+
+    (void)state;
+    open_nf();
+    struct nf_shared_bucket *bucket = nf_shared_bucket_make(h.nf, &rate);
+    uint64_t sequence = 5, now = 0, taken = 0;
+
+    assert_true(nf_shared_bucket_take(h.nf, bucket, 1000, 0));
+    assert_false(nf_shared_bucket_take(h.nf, bucket, 1, 0));
+    while (now < SECOND) {
+        now += help_nf_below(&sequence, 200000);
+        now = now < SECOND ? now : SECOND;
+        while (nf_shared_bucket_take(h.nf, bucket, 1, now))
+            taken++;
+        burst();
+    }
+    assert_int_equal(taken, 1234567);
+    assert_false(nf_shared_bucket_take(h.nf, bucket, 1, SECOND - 500000)); /* a lane that is behind */
+    assert_false(nf_shared_bucket_take(h.nf, bucket, 1001, 100 * SECOND));
+    assert_true(nf_shared_bucket_take(h.nf, bucket, 1000, 100 * SECOND));
+    nf_shared_bucket_set(h.nf, bucket, &(struct nf_rate){.rate = 1, .burst = 5}, 200 * SECOND);
+    assert_false(nf_shared_bucket_take(h.nf, bucket, 6, 200 * SECOND));
+    assert_true(nf_shared_bucket_take(h.nf, bucket, 5, 200 * SECOND));
+    assert_false(nf_shared_bucket_take(h.nf, bucket, 1, 201 * SECOND - 1));
+    assert_true(nf_shared_bucket_take(h.nf, bucket, 1, 201 * SECOND));
+    burst();
+    help_nf_close(&h);
+}
+
+/* Rates and times as large as they come do not overflow. */
+static void bucket_arithmetic_is_wide(void **state)
+{
+    const struct nf_rate rate = {.rate = 400000000000ull, .burst = 1ull << 40};
+    struct nf_bucket b;
+
+    (void)state;
+    nf_bucket_full(&b, &rate, 0);
+    assert_true(nf_bucket_take(&b, &rate, 1ull << 40, 0));
+    assert_int_equal(nf_bucket_fill(&b, &rate, SECOND), 400000000000ull);
+    assert_int_equal(nf_bucket_fill(&b, &rate, UINT64_MAX), 1ull << 40);
+}
+
+static void list_is_first_in_first_out(void **state)
+{
+    (void)state;
+    open_nf();
+    struct nf_shared_list *list = nf_shared_list_make(h.nf, 10, 12);
+    uint64_t sequence = 1, in = 0, out = 0;
+    uint8_t item[12], expected[12];
+
+    for (unsigned i = 0; i < 5000; i++) {
+        if (help_nf_below(&sequence, 2)) {
+            memset(item, (int)(in * 7), sizeof(item));
+            int error = nf_shared_list_push(h.nf, list, item);
+            assert_int_equal(error, in - out == 10 ? FT_EFULL : 0);
+            in += error == 0;
+        } else {
+            memset(expected, (int)(out * 7), sizeof(expected));
+            int error = nf_shared_list_pop(h.nf, list, item);
+            assert_int_equal(error, in == out ? FT_ENOENT : 0);
+            if (!error)
+                assert_memory_equal(item, expected, sizeof(item));
+            out += error == 0;
+        }
+        assert_int_equal(nf_shared_list_peek(list), in - out);
+        if (i % 100 == 0)
+            burst();
+    }
+    assert_true(out > 1000);
+    help_nf_close(&h);
+}
+
+static void merged_alone_is_a_count(void **state)
+{
+    const void *block;
+
+    (void)state;
+    open_nf();
+    struct nf_merged *merged = nf_merged_make(h.nf);
+
+    nf_merged_add(h.nf, merged, 3);
+    assert_int_equal(nf_merged_read(h.nf, merged), 3);
+    burst();
+    nf_merged_add(h.nf, merged, 4);
+    assert_int_equal(nf_merged_read(h.nf, merged), 7);
+    assert_int_equal(nf_merged_peek(h.nf, merged), 7);
+    /* Nothing that could have gone otherwise: nothing to record. */
+    assert_int_equal(nf_values_noted(nf_chain_values(h.chain), &block), 0);
+    burst();
+    help_nf_close(&h);
+}
+
+static void values_come_back_as_noted(void **state)
+{
+    struct nf_values *v;
+    const void *block;
+    uint8_t copy[64];
+    uint64_t a = 11;
+    uint16_t b = 22;
+
+    (void)state;
+    open_nf();
+    v = nf_chain_values(h.chain);
+    nf_values_begin(v, false);
+    nf_value(h.nf, &a, sizeof(a));
+    nf_value(h.nf, &b, sizeof(b));
+    uint32_t len = nf_values_noted(v, &block);
+    assert_int_equal(len, 1 + 2 + 8 + 2 + 2);
+    memcpy(copy, block, len);
+    assert_true(nf_values_is(copy, len));
+    assert_false(nf_values_is("set nat udp=5", 13));
+
+    nf_values_begin(v, true);
+    assert_int_equal(nf_values_supply(v, copy, len), 0);
+    assert_int_equal(nf_values_supply(v, copy, len), FT_EMALFORMED);
+    a = b = 0;
+    nf_value(h.nf, &a, sizeof(a));
+    assert_false(nf_values_used(v)); /* one is left */
+    nf_value(h.nf, &b, sizeof(b));
+    assert_int_equal(a, 11);
+    assert_int_equal(b, 22);
+    assert_true(nf_values_used(v));
+    nf_value(h.nf, &b, sizeof(b));
+    assert_false(nf_values_used(v)); /* one too many */
+
+    nf_values_begin(v, true);
+    assert_true(nf_values_used(v));
+    for (uint32_t cut = 0; cut < len; cut++) {
+        nf_values_begin(v, true);
+        bool whole = cut == 1 || cut == 1 + 2 + 8;
+        assert_int_equal(nf_values_supply(v, copy, cut), whole ? 0 : FT_EMALFORMED);
+    }
+    help_nf_close(&h);
+}
+
+static void give_a_stranger(void *arg)
+{
+    (void)arg;
+    open_nf();
+    struct nf_shared_pool *pool = nf_shared_pool_make(h.nf, 10);
+
+    nf_shared_pool_give(h.nf, pool, nf_shared_pool_take(h.nf, pool));
+    nf_shared_pool_give(h.nf, pool, 0);
+}
+
+static void pool_refuses_what_it_did_not_give(void **state)
+{
+    (void)state;
+    assert_dies(give_a_stranger, NULL, "gives back number 0, which it has not");
+}
+
+static void sections_left_are_counted(void **state)
+{
+    (void)state;
+    open_nf();
+    struct nf_shared_word *word = nf_shared_word_make(h.nf);
+    struct nf one_of_two = *h.nf;
+
+    burst();
+    one_of_two.lanes = 2;
+    assert_int_equal(nf_shared_left(&one_of_two), FT_EDGES_MAX);
+    for (unsigned i = 0; i < 24; i++)
+        nf_shared_word_add(h.nf, word, 1);
+    assert_int_equal(nf_shared_left(&one_of_two), FT_EDGES_MAX - 24);
+    assert_int_equal(nf_shared_left(h.nf), FT_EDGES_MAX);
+    help_nf_close(&h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(word_is_a_number),
+        cmocka_unit_test(map_is_a_map),
+        cmocka_unit_test(pool_gives_the_longest_free),
+        cmocka_unit_test(bucket_lets_in_its_rate),
+        cmocka_unit_test(bucket_arithmetic_is_wide),
+        cmocka_unit_test(list_is_first_in_first_out),
+        cmocka_unit_test(merged_alone_is_a_count),
+        cmocka_unit_test(values_come_back_as_noted),
+        cmocka_unit_test(pool_refuses_what_it_did_not_give),
+        cmocka_unit_test(sections_left_are_counted),
+    };
+
+    return cmocka_run_group_tests_name("shared", tests, NULL, NULL);
+}
