@@ -44,7 +44,8 @@ int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
     lane->whole_capture =
         lane->config->protect.capture == ND_CAPTURE_FULL || nf_chain_reads_payload(&lane->config->chain);
     lane->capture.lane = lane->shared;
-    if (ft_hold_init(&lane->hold, hold) != 0 || lg_kept_init(&lane->kept, KEPT_BYTES) != 0)
+    if (ft_hold_init(&lane->hold, hold) != 0 ||
+        lg_kept_init(&lane->kept, lane->kept_bytes ? lane->kept_bytes : KEPT_BYTES) != 0)
         return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for %u held packets", lane->index, hold);
     return make_chain(lane, fault);
 }
