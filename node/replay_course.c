@@ -4,8 +4,9 @@
  * released, kills when it is time, and after a takeover feeds the successor from the first burst that did not
  * survive (without a gate: from the first that the dead primary had not taken).
  *
- * A kill waits at its packet until the pair is protected; the feeding waits there with it. Between kills it
- * goes on, also while a new standby is brought up to date.
+ * A kill waits until the pair is protected. While a new standby is brought up to date the feeding goes on,
+ * but not further than a seeded part of the way to the next kill: so a kill finds some of its bursts in the
+ * base and some in the log.
  */
 #include "node/replay.h"
 
@@ -97,24 +98,21 @@ static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), co
 
 /* ---- kills ------------------------------------------------------------------------------------- */
 
-static void set_fits(struct nd_replay *r)
+/* The link delivers in batches from now on, or no longer. */
+static void set_fits(struct nd_replay *r, bool fits)
 {
     for (unsigned n = 0; n < ND_NODES; n++)
-        atomic_store(&r->node[n].slot->fits, r->next_kill < r->options->kill_count);
+        atomic_store(&r->node[n].slot->fits, fits);
 }
 
-/* Of the present primary, as it numbers bursts: how far it is fed. */
-static void feed(struct nd_replay *r)
+/* The primary may take bursts up to this one of the tape. */
+static void feed(struct nd_replay *r, uint64_t to)
 {
-    const struct nd_replay_options *o = r->options;
     struct nd_slot_lane *lane = &primary(r)->lanes[0];
-    uint64_t to = r->tape.burst_count;
 
-    if (r->next_kill < o->kill_count)
-        to = nd_tape_burst_of(&r->tape, o->kills[r->next_kill].at - 1);
     /* Without a gate the successor may begin behind the next kill's packet. */
     to = to > r->gate.shift ? nd_gate_number(&r->gate, to) : 0;
-    nd_gate_know(&r->gate, to > r->gate.known ? to : r->gate.known);
+    nd_gate_know(&r->gate, to);
     lane->shift = r->gate.shift;
     if (to > atomic_load_explicit(&lane->fed, memory_order_relaxed))
         atomic_store_explicit(&lane->fed, to, memory_order_release);
@@ -168,23 +166,20 @@ static int kill_primary(struct nd_replay *r, struct ft_fault *fault)
 
 static int kill_one(struct nd_replay *r, struct ft_fault *fault)
 {
-    const struct nd_kill *kill = &r->options->kills[r->next_kill];
+    const struct nd_kill *kill = &r->options->kills[r->next_kill++];
     unsigned standby = !r->primary;
-    int error = wait_until(r, took_all, "taking packets", fault);
+    int error;
 
-    if (!error)
-        error = wait_until(r, protected_by_both, "protection", fault);
+    dawdle(r);
+    error = wait_until(r, protected_by_both, "protection", fault);
     if (error)
         return error;
-    dawdle(r);
     if (kill->primary) {
         error = kill_primary(r, fault);
     } else {
         nd_nodes_kill(r, standby);
         error = nd_nodes_start(r, standby, fault);
     }
-    r->next_kill++;
-    set_fits(r);
     return error;
 }
 
@@ -232,14 +227,14 @@ static void bar(struct nd_replay *r, uint64_t now, uint64_t *shown, bool end)
             "########################################", done * 100 / all, r->tape.bursts[done - 1].first);
 }
 
-/* Feeds to the end, or to the next kill's packet. */
-static int feed_on(struct nd_replay *r, bool (*until)(struct nd_replay *r), struct ft_fault *fault)
+static int feed_on(struct nd_replay *r, uint64_t to, bool (*until)(struct nd_replay *r),
+                   struct ft_fault *fault)
 {
     uint64_t shown = 0, moved = monotonic(), last = 0;
     unsigned round = 0;
     int error = 0;
 
-    feed(r);
+    feed(r, to);
     while (!error && !until(r)) {
         uint64_t now = monotonic(), asked = atomic_load(&primary(r)->lanes[0].asked);
 
@@ -268,9 +263,24 @@ static int start(struct nd_replay *r, struct ft_fault *fault)
 
     if (!error && !r->alone)
         error = nd_nodes_start(r, 1, fault);
-    if (!error)
-        set_fits(r);
     return error ? error : wait_until(r, has_begun, "the first protection", fault);
+}
+
+/* Up to the packet of the next kill, the last part of the way protected and with a link that hesitates. */
+static int approach(struct nd_replay *r, struct ft_fault *fault)
+{
+    uint64_t to = nd_tape_burst_of(&r->tape, r->options->kills[r->next_kill].at - 1);
+    uint64_t from = atomic_load(&primary(r)->lanes[0].asked) - 1 + r->gate.shift, half = from;
+    int error;
+
+    if (to > from)
+        half += draw(&r->random) % ((to - from) / 2 + 1);
+    set_fits(r, false);
+    error = feed_on(r, half, protected_by_both, fault);
+    if (!error)
+        error = feed_on(r, half, took_all, fault);
+    set_fits(r, true);
+    return error ? error : feed_on(r, to, took_all, fault);
 }
 
 int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
@@ -287,12 +297,13 @@ int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
         error = start(r, fault);
     r->began = monotonic();
     while (!error && r->next_kill < r->options->kill_count) {
-        error = feed_on(r, took_all, fault);
+        error = approach(r, fault);
         if (!error)
             error = kill_one(r, fault);
     }
+    set_fits(r, false);
     if (!error)
-        error = feed_on(r, is_done, fault);
+        error = feed_on(r, r->tape.burst_count, is_done, fault);
     r->ended = monotonic();
     if (!error) {
         bool rested;
