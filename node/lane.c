@@ -5,6 +5,7 @@
  */
 #include "node/lane.h"
 #include "ftcore/audit.h"
+#include "ftcore/plant.h"
 #include "nflib/chain.h"
 #include "node/beat.h"
 
@@ -95,6 +96,11 @@ static void take_over(struct nd_lane *lane)
         ft_ring_peek(&lane->shared->replay, &there)) /* outside the closed set: nothing of it was released */
         ft_ring_advance(&lane->shared->replay, there);
     ft_ring_consume(&lane->shared->replay);
+    if (FT_PLANTED("reuse-clock")) {
+        const uint64_t *clock = &nf_chain_state(lane->chain)->clock;
+
+        *(uint64_t *)ft_edit(lane->region, clock, sizeof(*clock)) -= 1;
+    }
     lane->now = monotonic();
     lane->time_offset = nf_chain_state(lane->chain)->time - lane->now;
     atomic_store_explicit(&lane->shared->count.replay_done_ns, lane->now, memory_order_relaxed);

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define PATIENCE   60000000000ull /* ns without any progress: something is broken */
-#define NAP        30000l
+#define NAP        100000l
 #define LAST_DOUBT 2000000u /* ns: most that a kill comes after its packet */
 #define BAR_AFTER  1000000000ull
 #define BAR_EVERY  200000000ull
@@ -138,7 +138,7 @@ static void dawdle(struct nd_replay *r)
 
     while (monotonic() < until)
         if (drain(r) == 0)
-            nap(NAP / 3);
+            nap(NAP / 10);
 }
 
 static int kill_primary(struct nd_replay *r, struct ft_fault *fault)

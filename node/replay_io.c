@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 
 #define OUT_BYTES (4u << 20)
-#define BUFFERS   16384u /* half of which the hold may have */
+#define BUFFERS   65536u /* half of which the hold may have */
 
 /* ---- the memory between ------------------------------------------------------------------------ */
 

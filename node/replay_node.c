@@ -21,7 +21,7 @@
 #define SPARE_BYTES  (2u * FT_RECORD_MAX) /* of a replay ring, above the credit */
 #define RESYNC_MBPS  4000u
 #define IDLE_SHORT   500u /* turns without work */
-#define NAP_SHORT    20000l
+#define NAP_SHORT    50000l
 #define NAP_LONG     200000l
 #define FIT_MAX      1500000u /* ns: a pause of a link that delivers by fits and starts */
 #define STATUS_EVERY 1000000ull

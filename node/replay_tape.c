@@ -17,6 +17,8 @@
 #define FRAME_MIN   14u
 #define SECONDS_MAX 10000000000ll /* year 2286: what is beyond is damage */
 #define LINK_TYPE   20u           /* where a pcap file names it */
+#define PCAP_HEAD   24u           /* of a pcap file … */
+#define PCAP_RECORD 16u           /* … and of each of its packets */
 
 /* Room for one more of a growing list. */
 static void *grow(void *list, uint64_t count, uint64_t *room, size_t size)
@@ -133,19 +135,31 @@ static int check_record(const struct pcap_pkthdr *head, const char *file, long o
     return 0;
 }
 
-static int read_records(struct nd_tape *tape, pcap_t *pcap, const char *file, struct ft_fault *fault)
+/* pcapng, and what else libpcap knows: only the file itself tells where we are. */
+static bool is_plain(FILE *f)
+{
+    uint32_t magic = 0;
+    bool plain = fread(&magic, sizeof(magic), 1, f) == 1 &&
+                 (magic == 0xa1b2c3d4 || magic == 0xd4c3b2a1 || magic == 0xa1b23c4d || magic == 0x4d3cb2a1);
+
+    rewind(f);
+    return plain;
+}
+
+static int read_records(struct nd_tape *tape, pcap_t *pcap, bool plain, const char *file,
+                        struct ft_fault *fault)
 {
     uint64_t last = 0, time = 0;
     struct pcap_pkthdr *head;
     const uint8_t *data;
     bool began = false;
+    long offset = PCAP_HEAD; /* where the next record begins */
     int rc, error = 0;
-    long offset = ftell(pcap_file(pcap));
 
-    for (; !error && (rc = pcap_next_ex(pcap, &head, &data)) == 1; offset = ftell(pcap_file(pcap))) {
+    for (; !error && (rc = pcap_next_ex(pcap, &head, &data)) == 1; offset += PCAP_RECORD + head->caplen) {
         uint64_t stamp = (uint64_t)head->ts.tv_sec * SECOND + (uint64_t)head->ts.tv_usec;
 
-        error = check_record(head, file, offset, fault);
+        error = check_record(head, file, plain ? offset : -1, fault);
         if (error)
             break;
         if (!began)
@@ -161,7 +175,8 @@ static int read_records(struct nd_tape *tape, pcap_t *pcap, const char *file, st
             error = ft_fail(fault, FT_ENOMEM, "%.100s: no memory for the capture", file);
     }
     if (!error && rc != PCAP_ERROR_BREAK)
-        error = damaged(fault, file, offset, pcap_geterr(pcap), "a whole record");
+        error = damaged(fault, file, plain ? offset : ftell(pcap_file(pcap)), pcap_geterr(pcap),
+                        "a whole record");
     return error;
 }
 
@@ -183,12 +198,14 @@ int nd_tape_read(struct nd_tape *tape, const char *file, const struct nf_chain_c
     char why[PCAP_ERRBUF_SIZE] = "";
     FILE *f;
     pcap_t *pcap;
+    bool plain;
     int error;
 
     memset(tape, 0, sizeof(*tape));
     error = open_file(&f, file, fault);
     if (error)
         return error;
+    plain = is_plain(f);
     pcap = pcap_fopen_offline_with_tstamp_precision(f, PCAP_TSTAMP_PRECISION_NANO, why);
     if (!pcap) {
         error = damaged(fault, file, 0, why, "a capture in pcap or pcapng format");
@@ -202,7 +219,7 @@ int nd_tape_read(struct nd_tape *tape, const char *file, const struct nf_chain_c
         error = damaged(fault, file, LINK_TYPE, why, "Ethernet");
     }
     if (!error)
-        error = read_records(tape, pcap, file, fault);
+        error = read_records(tape, pcap, plain, file, fault);
     pcap_close(pcap); /* and the file */
     if (!error)
         error = nd_tape_sides(tape, chain, fault);
