@@ -131,10 +131,10 @@ static bool is_live(struct nd_replay *r)
     return atomic_load(&primary(r)->lanes[0].asked) != 0;
 }
 
-/* A seeded moment later, so that a kill finds bursts in every stage; outputs go on leaving. */
+/* At once, or a seeded moment later, so that a kill finds bursts in every stage; outputs go on leaving. */
 static void dawdle(struct nd_replay *r)
 {
-    uint64_t until = monotonic() + draw(&r->random) % LAST_DOUBT;
+    uint64_t late = draw(&r->random) % 2 ? draw(&r->random) % LAST_DOUBT : 0, until = monotonic() + late;
 
     while (monotonic() < until)
         if (drain(r) == 0)

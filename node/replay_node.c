@@ -23,7 +23,7 @@
 #define IDLE_SHORT   500u /* turns without work */
 #define NAP_SHORT    50000l
 #define NAP_LONG     200000l
-#define FIT_MAX      1500000u /* ns: a pause of a link that delivers by fits and starts */
+#define FIT_MAX      3000000u /* ns: a pause of a link that delivers by fits and starts */
 #define STATUS_EVERY 1000000ull
 
 struct running {
@@ -205,7 +205,7 @@ static void turn(struct running *r, unsigned *idle)
 
     *idle = rp_turn(r->replicator, now) ? 0 : *idle + 1;
     show(r, now);
-    if (atomic_load_explicit(&r->node->slot->fits, memory_order_relaxed) && draw(&r->random) % 4 == 0)
+    if (atomic_load_explicit(&r->node->slot->fits, memory_order_relaxed) && draw(&r->random) % 2 == 0)
         nap((long)(draw(&r->random) % FIT_MAX));
     else if (*idle)
         nap(*idle < IDLE_SHORT ? NAP_SHORT : NAP_LONG);
