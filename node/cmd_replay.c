@@ -81,7 +81,7 @@ static bool equivalent(const struct nd_replay *r)
     const struct nd_gate *g = &r->gate;
     bool may_lose = !g->keeps && r->failovers > 0;
 
-    return r->primary_digest == r->reference.digest &&
+    return !r->broken && r->primary_digest == r->reference.digest &&
            (!r->standby_rested || r->standby_digest == r->reference.digest) && altered(r) == 0 &&
            g->reordered == 0 && g->early == 0 && r->divergences == 0 &&
            (may_lose || (lost(r) == 0 && g->duplicated == 0));
@@ -94,7 +94,7 @@ static void explain(const struct nd_replay *r)
         fprintf(stderr, "lost: … %lu in all\n", lost(r));
     if (r->divergences)
         fprintf(stderr, "understudy replay: a standby's replay diverged %lu times\n", r->divergences);
-    if (r->primary_digest != r->reference.digest)
+    if (!r->broken && r->primary_digest != r->reference.digest)
         fprintf(stderr, "understudy replay: digest of the primary: expected %016lx, got %016lx\n",
                 r->reference.digest, r->primary_digest);
     if (r->standby_rested && r->standby_digest != r->reference.digest)

@@ -51,6 +51,7 @@ struct nd_replay {
     uint64_t failovers, log_bytes, divergences;
     uint64_t primary_digest, standby_digest;
     bool standby_rested;   /* standby_digest counts */
+    bool broken;           /* a kill found a standby that could not take over: the run ended there */
     uint64_t began, ended; /* ns: of the feeding */
 };
 

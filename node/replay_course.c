@@ -131,6 +131,12 @@ static bool is_live(struct nd_replay *r)
     return atomic_load(&primary(r)->lanes[0].asked) != 0;
 }
 
+/* The standby has taken over, or has dropped what it knew and never will. */
+static bool has_answered(struct nd_replay *r)
+{
+    return is_live(r) || atomic_load(&primary(r)->state) == FT_JOINING;
+}
+
 /* At once, or a seeded moment later, so that a kill finds bursts in every stage; outputs go on leaving. */
 static void dawdle(struct nd_replay *r)
 {
@@ -156,9 +162,12 @@ static int kill_primary(struct nd_replay *r, struct ft_fault *fault)
     if (asked > taken + 1) /* it never took any: it took over and had nothing to do */
         taken = asked - 1;
     r->primary = !dead;
-    error = wait_until(r, is_live, "takeover", fault);
+    error = wait_until(r, has_answered, "takeover", fault);
     if (error)
         return error;
+    if (!is_live(r))
+        return ft_fail(fault, FT_EDIVERGED, "nobody took over from node %c: node %c is JOINING: %.100s",
+                       'a' + (int)dead, 'a' + (int)r->primary, primary(r)->why);
     nd_gate_takeover(&r->gate, atomic_load(&primary(r)->lanes[0].asked) - 1, taken);
     r->failovers++;
     return nd_nodes_start(r, dead, fault);
@@ -305,7 +314,11 @@ int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
     if (!error)
         error = feed_on(r, r->tape.burst_count, is_done, fault);
     r->ended = monotonic();
-    if (!error) {
+    if (error == FT_EDIVERGED) {
+        fprintf(stderr, "understudy replay: %s\n", fault->text);
+        r->broken = true;
+        error = 0;
+    } else if (!error) {
         bool rested;
 
         /* The standby first: it would take over from a primary that ends. */
