@@ -51,7 +51,7 @@ struct nd_replay {
     uint64_t failovers, log_bytes, divergences;
     uint64_t primary_digest, standby_digest;
     bool standby_rested;   /* standby_digest counts */
-    bool broken;           /* a kill found a standby that could not take over: the run ended there */
+    bool broken;           /* nobody took over, or a node ended by itself: so did the run */
     uint64_t began, ended; /* ns: of the feeding */
 };
 
@@ -62,8 +62,9 @@ int nd_replay_run(struct nd_replay *r, struct ft_fault *fault);
 
 int nd_nodes_open(struct nd_replay *r, struct ft_fault *fault);
 int nd_nodes_start(struct nd_replay *r, unsigned n, struct ft_fault *fault);
-void nd_nodes_kill(struct nd_replay *r, unsigned n);                   /* and waits for its end */
-int nd_nodes_check(struct nd_replay *r, struct ft_fault *fault);       /* have they all lived on? */
+void nd_nodes_kill(struct nd_replay *r, unsigned n); /* and waits for its end */
+/* FT_EDIVERGED: one has ended by itself. */
+int nd_nodes_check(struct nd_replay *r, struct ft_fault *fault);
 uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested); /* stops it in order; its digest */
 void nd_nodes_close(struct nd_replay *r);
 

@@ -136,9 +136,10 @@ int nd_nodes_check(struct nd_replay *r, struct ft_fault *fault)
         if (waitpid(r->node[n].pid, &status, WNOHANG) != r->node[n].pid)
             continue;
         r->node[n].pid = 0;
+        gather(r, n);
         if (atomic_load(&slot->failed))
             return ft_fail(fault, FT_EIO, "node %c: %.200s", 'a' + (int)n, slot->fault.text);
-        return ft_fail(fault, FT_EIO, "node %c ended by itself%s%s at burst %lu", 'a' + (int)n,
+        return ft_fail(fault, FT_EDIVERGED, "node %c ended by itself%s%s at burst %lu", 'a' + (int)n,
                        WIFSIGNALED(status) ? ": " : "",
                        WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "",
                        atomic_load(&slot->shared[0].closed) + 1);
