@@ -139,8 +139,18 @@ static void follow(struct nd_lane *lane, uint64_t order)
         lg_kept_clear(&lane->kept);
         report(lane);
         break;
-    case FT_LANE_FRESH:
     case FT_LANE_LIVE:
+        /*
+         * REPLAY came and went while we slept: with nothing to replay yet the standby is READY without us,
+         * and what it has acknowledged since is ours to replay now.
+         */
+        if (before == FT_LANE_WAIT) {
+            lg_kept_clear(&lane->kept);
+            before = FT_LANE_REPLAY;
+        }
+        go_live(lane, before);
+        break;
+    case FT_LANE_FRESH:
         go_live(lane, before);
         break;
     case FT_LANE_DRAIN: /* reached when the ports have been empty for a while */
