@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2001
 #
 # What the tests of the replay tool share; sourced. No root, no lab: everything happens in a directory of the test's
 # own, which goes with it.
