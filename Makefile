@@ -34,13 +34,13 @@ PARTS  := ftcore nflib nfs logger replicator
 SRC    := $(foreach p,$(PARTS),$(wildcard $(p)/*.c))
 # The parts of node/ that know no DPDK: linked into tests like everything below node/.
 NODE_PLAIN := $(wildcard node/arena.c node/yaml.c node/schema*.c node/config*.c node/client.c node/options.c node/guardian.c \
-    node/probe*.c node/process.c node/drill*.c node/cmd_drill.c)
+    node/server.c node/probe*.c node/process.c node/drill*.c node/cmd_drill.c)
 SRC    += $(NODE_PLAIN)
 NODE   := $(filter-out $(NODE_PLAIN),$(wildcard node/*.c))
 OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
 NODEOBJ := $(NODE:%.c=$(BUILD)/obj/%.o)
 NFLIB  := $(BUILD)/lib/libunderstudy-nf.a
-HEADERS := $(wildcard ftcore/*.h) $(wildcard nflib/*.h)
+HEADERS := $(wildcard nflib/*.h) $(addprefix ftcore/,check.h error.h lines.h region.h record.h section.h)
 CORE   := $(BUILD)/lib/libcore.a
 
 UNIT   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/nf/test_*.c))

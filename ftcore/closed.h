@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The closed set (design §4): the greatest set of per-lane burst prefixes that the standby holds such that no burst in
- * it depends on an access outside it. A greatest fixed point: start from everything held, and cut a lane back to
- * before the first burst with an unmet edge until nothing changes. Owned by the receiver.
- * Bursts are added in order per lane; those already inside the acknowledged set are forgotten.
+ * The closed set (design §4): the greatest set of per-lane burst prefixes that the standby holds such that no
+ * burst in it depends on an access outside it. A greatest fixed point: start from everything held, and cut a
+ * lane back to before the first burst with an unmet edge until nothing changes. Owned by the receiver. Bursts
+ * are added in order per lane; those already inside the acknowledged set are forgotten.
  */
 #ifndef FTCORE_CLOSED_H
 #define FTCORE_CLOSED_H
@@ -13,14 +13,16 @@
 
 struct ft_closed;
 
-/* `pending` bounds bursts held per lane but not yet closed; adding more fails with FT_EFULL. NULL: no memory. */
+/* `pending` bounds bursts held per lane but not yet closed; adding more fails with FT_EFULL. NULL: no memory.
+ */
 struct ft_closed *ft_closed_new(unsigned lanes, uint32_t pending);
 void ft_closed_free(struct ft_closed *set);
 
 /* Start over: per lane, burst and access number up to which everything is inside already. */
 void ft_closed_reset(struct ft_closed *set, const uint64_t burst[], const uint64_t access[]);
 
-/* A burst now held. FT_EORDER unless it is its lane's next; FT_EMALFORMED for an edge that names an impossible lane. */
+/* A burst now held. FT_EORDER unless it is its lane's next; FT_EMALFORMED for an edge that names an
+ * impossible lane. */
 int ft_closed_add(struct ft_closed *set, const struct ft_record *record);
 
 /* Computes; writes per lane the last burst inside. True if any lane moved since last time. */

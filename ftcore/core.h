@@ -68,6 +68,7 @@ struct ft_event {
     uint64_t closed[FT_LANES_MAX];   /* primary: bursts closed. Standby: the closed set held */
     uint64_t replayed[FT_LANES_MAX]; /* standby */
     uint64_t taken[FT_LANES_MAX];    /* standby: bytes of records replayed, ever */
+    uint64_t access[FT_LANES_MAX];   /* FT_EV_CUT: access numbers given so far */
 };
 
 enum ft_action_kind {

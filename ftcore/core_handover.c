@@ -19,6 +19,8 @@ int ft_handover_begin(struct ft_core *core, struct ft_actions *actions)
         return FT_EBUSY;
     core->hand = FT_HAND_STEER;
     core->hand_began = core->now;
+    /* First, so that nothing from the chain's MAC leaves here once the standby claims it. */
+    ft_order(core, actions, FT_LANE_ASIDE);
     ft_say(core, actions, FT_MSG_STEER)->number = 1;
     return 0;
 }

@@ -144,6 +144,7 @@ void ft_resync_event(struct ft_core *core, const struct ft_event *event, struct 
             ft_resync_cut_off(core, actions, "the standby gets a new base");
         m = ft_say(core, actions, FT_MSG_BASE_BEGIN);
         memcpy(m->burst, event->closed, sizeof(event->closed));
+        memcpy(m->access, event->access, sizeof(event->access));
         core->begun = m->sent;
     } else if (event->kind == FT_EV_BASE_SENT && core->resync == FT_RESYNC_BASE) {
         core->resync = FT_RESYNC_CATCHUP;

@@ -25,6 +25,7 @@ enum ft_order {
     FT_LANE_REPLAY, /* replay records up to `closed_to`, receive nothing */
     FT_LANE_FRESH,  /* as LIVE, but make the chain's state anew first: nobody has any */
     FT_LANE_LIVE,   /* replay what is left up to `closed_to`, emit the tail, announce, then take packets */
+    FT_LANE_ASIDE,  /* live, answering from the node's own MAC: the peer is about to claim the chain's */
     FT_LANE_DRAIN,  /* live, answering from the node's own MAC, until the ports have been empty for a while */
     FT_LANE_FENCED, /* drop what is held, send nothing */
 };
@@ -61,14 +62,15 @@ struct ft_lane {
     _Atomic uint64_t closed;       /* last burst closed, live or replayed */
     _Atomic uint64_t gate_seen;    /* gate serial at the last burst boundary … */
     _Atomic uint64_t hold_from;    /* … and the last burst that may have left under the gate before */
-    _Atomic uint64_t cut_seen, cut_burst; /* the cut was made after this burst */
-    _Atomic uint64_t released;            /* outputs released, ever; part of what records carry */
-    _Atomic bool steered;                 /* `steer` is done */
-    _Atomic uint64_t digest_seen;         /* digest serial served last, in burst digest_burst */
+    _Atomic uint64_t cut_seen, cut_burst, cut_access; /* the cut was made after this burst and access */
+    _Atomic uint64_t released;                        /* outputs released, ever; part of what records carry */
+    _Atomic bool steered;                             /* `steer` is done */
+    _Atomic uint64_t digest_seen;                     /* digest serial served last, in burst digest_burst */
     _Atomic uint64_t digest_burst, expected,
-        got;               /* standby: burst checked last, digest recorded and computed */
-    _Atomic bool diverged; /* they differ: replay has stopped */
-    _Atomic uint64_t beat_ns, beat_incarnation; /* the peer's last heartbeat on a data port */
+        got;                    /* standby: burst checked last, digest recorded and computed */
+    _Atomic bool diverged;      /* they differ: replay has stopped */
+    _Atomic uint64_t beat_ns;   /* the peer's last heartbeat on a data port */
+    _Atomic uint32_t beat_half; /* … and the upper half of the incarnation it told */
 
     struct ft_ring log;    /* struct ft_record, lane → replicator */
     struct ft_ring replay; /* struct ft_record, replicator → lane */
@@ -76,8 +78,8 @@ struct ft_lane {
     /* Counters, written by the lane, read by status. Plain relaxed stores. */
     struct {
         _Atomic uint64_t received, dropped, emitted, held, tx_refused, ring_full, hold_full, no_buffer;
-        _Atomic uint64_t replayed_packets, tail_emitted, tail_suppressed, kept_overflow, steered,
-            fenced_dropped;
+        _Atomic uint64_t replayed_packets, tail_emitted, tail_suppressed, fenced_dropped;
+        _Atomic uint64_t claims; /* frames from the chain's own MAC: the other node claims the addresses */
         _Atomic uint64_t lease_held; /* times a stable output had to wait for the lease */
         _Atomic uint64_t bursts, empty_bursts, log_bytes;
         _Atomic uint64_t divergences; /* times replay did not reproduce the recording */

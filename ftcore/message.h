@@ -73,6 +73,7 @@ struct ft_message {
 
     /* vectors, [lanes] */
     uint64_t burst[FT_LANES_MAX], replayed[FT_LANES_MAX], taken[FT_LANES_MAX];
+    uint64_t access[FT_LANES_MAX]; /* numbers given so far */
 
     uint64_t number, number2;
     uint16_t lane;

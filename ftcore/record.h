@@ -10,8 +10,8 @@
  *
  * Inputs come first because they are known before the chain runs, determinants while it runs.
  *
- * On the wire: a msgpack array (head) followed by the body bytes, see record.c, which holds encode and decode side
- * by side. Decoding checks everything: counts, lengths, ranges, order, checksum.
+ * On the wire: a msgpack array (head) followed by the body bytes, see record.c, which holds encode and decode
+ * side by side. Decoding checks everything: counts, lengths, ranges, order, checksum.
  */
 #ifndef FTCORE_RECORD_H
 #define FTCORE_RECORD_H
@@ -21,11 +21,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FT_BURST_MAX     32u          /* packets in a burst */
-#define FT_FRAME_MAX     9216u        /* bytes of a frame */
-#define FT_EDGES_MAX     1024u        /* edges in a record; a lane closes its burst before more */
-#define FT_VALUES_MAX    65536u       /* bytes of outside values in a record */
-#define FT_RECORD_MAX    (512u << 10) /* bytes of a record in memory */
+#define FT_BURST_MAX  32u          /* packets in a burst */
+#define FT_FRAME_MAX  9216u        /* bytes of a frame */
+#define FT_EDGES_MAX  1024u        /* edges in a record; a lane closes its burst before more */
+#define FT_VALUES_MAX 65536u       /* bytes of outside values in a record */
+#define FT_RECORD_MAX (512u << 10) /* bytes of a record in memory */
 
 enum ft_record_flags {
     FT_REC_BY_CLOCK = 1, /* a gate keeps the inputs: `inputs` counts them, no ft_input and no bytes follow */
@@ -95,17 +95,20 @@ static inline size_t ft_record_size(const struct ft_record *r)
 /* Bytes that encoding `r` can need at most. */
 size_t ft_record_bound(const struct ft_record *r);
 
-/* Writes the wire form to out[0..cap). Returns its length; FT_EFULL when it does not fit. `r` must be whole. */
+/* Writes the wire form to out[0..cap). Returns its length; FT_EFULL when it does not fit. `r` must be whole.
+ */
 long ft_record_encode(const struct ft_record *r, uint8_t *out, size_t cap);
 
 /*
- * Reads one record from in[0..len) into out[0..cap) (8-byte aligned). Returns the bytes of `in` consumed. `fault` names what
- * is wrong at which offset. FT_ETRUNC, FT_EMALFORMED, FT_ECHECKSUM, FT_EFULL (cap too small). On failure
- * `out` holds nothing meaningful.
+ * Reads one record from in[0..len) into out[0..cap) (8-byte aligned). Returns the bytes of `in` consumed.
+ * `fault` names what is wrong at which offset. FT_ETRUNC, FT_EMALFORMED, FT_ECHECKSUM, FT_EFULL (cap too
+ * small). On failure `out` holds nothing meaningful.
  */
-long ft_record_decode(const uint8_t *in, size_t len, struct ft_record *out, size_t cap, struct ft_fault *fault);
+long ft_record_decode(const uint8_t *in, size_t len, struct ft_record *out, size_t cap,
+                      struct ft_fault *fault);
 
-/* The same checks for a record in memory that came from elsewhere (a file, another process): 0 or FT_EMALFORMED. */
+/* The same checks for a record in memory that came from elsewhere (a file, another process): 0 or
+ * FT_EMALFORMED. */
 int ft_record_check(const struct ft_record *r, size_t size, struct ft_fault *fault);
 
 #endif

@@ -36,7 +36,7 @@ const struct ft_shape ft_shapes[FT_MSG_TYPES] = {
             },
         },
     [FT_MSG_BEAT] = {"BEAT", {{0}}},
-    [FT_MSG_BASE_BEGIN] = {"BASE_BEGIN", {{PER_LANE(burst)}}},
+    [FT_MSG_BASE_BEGIN] = {"BASE_BEGIN", {{PER_LANE(burst)}, {PER_LANE(access)}}},
     [FT_MSG_BASE] = {"BASE", {{PLAIN("bulk", FT_K_BULK)}}},
     [FT_MSG_BASE_END] = {"BASE_END", {{0}}},
     [FT_MSG_LOG] = {"LOG", {{PLAIN("bulk", FT_K_BULK)}}},

@@ -18,6 +18,12 @@ bool lg_capture_room(struct ft_lane *lane)
     return ft_ring_reserve(&lane->log, FT_RECORD_MAX) != NULL;
 }
 
+/* Zeroes the padding behind the bytes, so that equal records are equal to the byte. */
+static void pad(struct ft_record *r, size_t from)
+{
+    memset((uint8_t *)r + from, 0, FT_ALIGN8(from) - from);
+}
+
 void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst, uint64_t clock,
                       uint64_t time, unsigned inputs)
 {
@@ -52,12 +58,6 @@ void lg_capture_input(struct lg_capture *capture, const void *frame, uint32_t wi
     r->bytes += take;
 }
 
-/* Zeroes the padding behind the bytes, so that equal records are equal to the byte. */
-static void pad(struct ft_record *r, size_t from)
-{
-    memset((uint8_t *)r + from, 0, FT_ALIGN8(from) - from);
-}
-
 int lg_capture_value(struct lg_capture *capture, const void *value, uint32_t len)
 {
     struct ft_record *r = capture->record;
@@ -69,6 +69,23 @@ int lg_capture_value(struct lg_capture *capture, const void *value, uint32_t len
     memcpy(at + sizeof(len), value, len);
     r->values += (uint32_t)sizeof(len) + len;
     return 0;
+}
+
+void lg_capture_order(struct lg_capture *capture, uint64_t access, uint32_t accesses,
+                      const struct ft_edge edges[], unsigned count)
+{
+    struct ft_record *r = capture->record;
+    uint8_t *at = (uint8_t *)r + ft_record_edges_at(r);
+
+    FT_CHECK(r->edges == 0 && count <= FT_EDGES_MAX, "%u edges", count);
+    r->access = access;
+    r->accesses = accesses;
+    if (count == 0)
+        return;
+    pad(r, ft_record_bytes_at(r) + r->bytes);
+    memmove(at + count * sizeof(edges[0]), at, r->values); /* a value may have come before the chain ran */
+    memcpy(at, edges, count * sizeof(edges[0]));
+    r->edges = (uint16_t)count;
 }
 
 void lg_capture_digest(struct lg_capture *capture, uint64_t digest)

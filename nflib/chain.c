@@ -22,7 +22,10 @@ struct nf_chain {
     struct nf_l3 *l3;
     struct nf nfs[FT_NFS_MAX]; /* 0: L3 */
     uint32_t count;
-    bool open; /* a command began the coming burst */
+    bool open;   /* a command began the coming burst */
+    bool follow; /* the coming burst is replayed */
+    struct ft_sections sections;
+    struct ft_published alone[FT_LANES_MAX];
     struct nf_env env;
     struct nf_packet made[NF_EMIT_MAX];
     struct nf_emitted list[NF_EMIT_MAX];
@@ -118,14 +121,18 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
     *out = NULL;
     if (config->count > FT_NFS_MAX - 1 || region->nfs < config->count + 1u || lane >= region->lanes)
         return ft_fail(fault, FT_EINVAL, "chain %s: region is made for another chain", config->name);
-    struct nf_chain *chain = calloc(1, sizeof(*chain));
+    struct nf_chain *chain =
+        aligned_alloc(64, sizeof(*chain)); /* published numbers have lines of their own */
     if (!chain)
         return ft_fail(fault, FT_ENOMEM, "chain %s: no memory", config->name);
+    memset(chain, 0, sizeof(*chain));
     chain->config = config;
     chain->region = region;
     chain->count = config->count;
     chain->env.packets = chain->made;
     chain->env.frames = chain->frames;
+    chain->env.sections = &chain->sections;
+    ft_sections_init(&chain->sections, region, chain->alone, lane, region->lanes);
     ft_audit_suspend(region); /* what is made here is nobody's change */
     int error = make_all(chain, lane, seed, fault);
     ft_audit_resume(region);
@@ -203,10 +210,14 @@ uint32_t nf_chain_emitted(const struct nf_chain *chain, const struct nf_emitted 
 
 static void begin(struct nf_chain *chain)
 {
-    if (!chain->open)
-        chain->env.emitted = 0;
-    chain->open = true;
     chain->listed = 0;
+    if (chain->open)
+        return;
+    chain->env.emitted = 0;
+    if (!chain->follow)
+        ft_sections_begin(&chain->sections, chain->state->access);
+    chain->follow = false;
+    chain->open = true;
 }
 
 /* The wake time goes first, so that what the timers ask for is what stands afterwards. */
@@ -309,8 +320,25 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
     edit->burst = burst;
     edit->clock += n;
     edit->time = now;
+    edit->access = chain->sections.next;
     edit->outputs += passed + chain->listed;
     chain->open = false;
+}
+
+struct ft_sections *nf_chain_sections(struct nf_chain *chain)
+{
+    return &chain->sections;
+}
+
+void nf_chain_share(struct nf_chain *chain, struct ft_published *published)
+{
+    chain->sections.published = published;
+}
+
+void nf_chain_follow(struct nf_chain *chain, const struct ft_edge edges[], uint32_t count)
+{
+    ft_sections_begin_replay(&chain->sections, chain->state->access, edges, count);
+    chain->follow = true;
 }
 
 /* ---- an operator's change ---- */

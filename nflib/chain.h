@@ -7,6 +7,7 @@
 #ifndef NFLIB_CHAIN_H
 #define NFLIB_CHAIN_H
 
+#include "ftcore/section.h"
 #include "nflib/l3.h"
 #include "nflib/nf.h"
 
@@ -51,9 +52,10 @@ struct nf_emitted {
 /* Behind nf->env: what nf_random, nf_wake and nf_emit work on. One per lane, shared by its NFs. */
 struct nf_env {
     const struct nf_lane_state *state;
-    uint32_t emitted;          /* packets made in this burst so far */
-    struct nf_packet *packets; /* [NF_EMIT_MAX] */
-    uint8_t *frames;           /* NF_EMIT_MAX buffers of NF_EMIT_SLOT bytes, of the process, not the region */
+    uint32_t emitted;             /* packets made in this burst so far */
+    struct nf_packet *packets;    /* [NF_EMIT_MAX] */
+    struct ft_sections *sections; /* the lane's order with others; what shared state types enter through */
+    uint8_t *frames; /* NF_EMIT_MAX buffers of NF_EMIT_SLOT bytes, of the process, not the region */
 };
 
 struct nf_chain;
@@ -70,6 +72,15 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
 void nf_chain_free(struct nf_chain *chain);
 
 const struct nf_lane_state *nf_chain_state(const struct nf_chain *chain);
+/*
+ * The lane's sections. Live, after nf_chain_run: the edges noted in the burst. Lanes of one node must share
+ * `published`, [lanes], before the first burst; alone, a chain has its own.
+ */
+struct ft_sections *nf_chain_sections(struct nf_chain *chain);
+void nf_chain_share(struct nf_chain *chain, struct ft_published *published);
+/* The coming burst is replayed: it follows these edges. Before nf_chain_command and nf_chain_run. */
+void nf_chain_follow(struct nf_chain *chain, const struct ft_edge edges[], uint32_t count);
+
 /* True when some NF (or L3) wants its timers at `now`: the lane closes a burst even without packets. */
 bool nf_chain_due(const struct nf_chain *chain, uint64_t now);
 uint64_t nf_chain_wake(const struct nf_chain *chain); /* earliest of them */

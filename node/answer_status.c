@@ -31,12 +31,12 @@ static const char *role_of(enum ft_state state)
 
 static json_t *lane_status(const struct ft_lane *l, unsigned index)
 {
-    static const char *const doing[] = {"wait", "replay", "live", "live", "drain", "fenced"};
+    static const char *const doing[] = {"wait", "replay", "live", "live", "aside", "drain", "fenced"};
     enum ft_order order = ft_order_kind(atomic_load(&l->done));
     json_t *o = json_object();
 
     number(o, "lane", index);
-    json_object_set_new(o, "doing", json_string(order < 6 ? doing[order] : "start"));
+    json_object_set_new(o, "doing", json_string(order < 7 ? doing[order] : "start"));
     number(o, "burst", (uint64_t)READ(l, closed));
     number(o, "received", (uint64_t)READ(l, count.received));
     number(o, "dropped", (uint64_t)READ(l, count.dropped));
@@ -49,6 +49,7 @@ static json_t *lane_status(const struct ft_lane *l, unsigned index)
     number(o, "tx_refused", (uint64_t)READ(l, count.tx_refused));
     number(o, "no_buffer", (uint64_t)READ(l, count.no_buffer));
     number(o, "lease_held", (uint64_t)READ(l, count.lease_held));
+    number(o, "claims", (uint64_t)READ(l, count.claims));
     number(o, "empty_bursts", (uint64_t)READ(l, count.empty_bursts));
     return o;
 }
@@ -136,13 +137,19 @@ static json_t *resync_status(const struct rp_status *s)
 
 static json_t *link_status(const struct rp_status *s)
 {
-    json_t *o = json_object();
+    json_t *o = json_object(), *turned_away = json_object();
+
+    /* Frames that broke their format; datagrams and connections that are not the peer's. */
+    for (int i = 1; i < 16; i++)
+        if (s->link.refused[i])
+            number(turned_away, ft_error_name(-i), s->link.refused[i]);
 
     number(o, "bytes_out", s->link.bytes_out);
     number(o, "bytes_in", s->link.bytes_in);
     number(o, "connects", s->link.connects);
     number(o, "refused", s->refused);
     json_object_set_new(o, "last_refused", s->last_refused[0] ? json_string(s->last_refused) : json_null());
+    json_object_set_new(o, "turned_away", turned_away);
     number(o, "credit_waits", s->credit_waits);
     return o;
 }
@@ -185,8 +192,9 @@ json_t *nd_answer_status(struct nd_running *r)
     number(o, "pid", (uint64_t)getpid());
     number(o, "guardian_pid",
            r->guardian && nd_guardian_alive(r->guardian) ? (uint64_t)nd_guardian_pid(r->guardian) : 0);
-    number(o, "incarnation", r->incarnation >> 1);
+    number(o, "incarnation", r->incarnation >> 32); /* the half that is no secret */
     json_object_set_new(o, "realtime", json_boolean(r->realtime));
+    number(o, "frames_refused", r->ports.refused);
     number(o, "region_bytes", ft_region_used(r->region));
     free(s);
     return o;

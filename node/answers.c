@@ -25,6 +25,15 @@ static json_t *fail(const char *code, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
+
+    json_t *o = json_pack("{s:{s:s,s:s}}", "error", "code", code, "text", text);
+
+    if (o)
+        return o;
+    /* What was quoted has been cut inside a character; JSON would have none of it. */
+    for (char *c = text; *c; c++)
+        if (*c & 0x80)
+            *c = '?';
     return json_pack("{s:{s:s,s:s}}", "error", "code", code, "text", text);
 }
 
@@ -172,9 +181,13 @@ static json_t *promote(struct nd_running *r)
 
     if (primary(state_of(r, &s)))
         return fail("busy", "node %s is primary already", r->config->node[r->self].name);
-    if (s.core.state != FT_READY && (s.core.state != FT_JOINING || s.core.peer.known))
-        return fail("busy", "%s: only a READY standby, or a JOINING node that meets nobody, can be promoted",
-                    ft_state_name(s.core.state));
+    bool alone = !s.core.peer.known && (s.core.state == FT_JOINING || s.core.state == FT_FENCED);
+
+    if (s.core.state != FT_READY && !alone)
+        return fail(
+            "busy",
+            "%s: only a READY standby, or a JOINING or FENCED node that meets nobody, can be promoted",
+            ft_state_name(s.core.state));
     for (int i = 0; i < HANDOVER_MS * 5; i++, nap()) {
         if (i % 250 == 0) /* the lease may have to run out first */
             rp_tell(r->replicator, FT_TOLD_PROMOTE);

@@ -8,7 +8,7 @@
 static const uint8_t everybody[6] = {0x07, 0x75, 0x73, 0x62, 0x65, 0x61};
 static const uint8_t magic[4] = {'U', 'S', 'B', 'T'};
 
-void nd_beat_write(uint8_t frame[ND_BEAT_LEN], const uint8_t own[6], uint64_t incarnation, uint64_t view)
+void nd_beat_write(uint8_t frame[ND_BEAT_LEN], const uint8_t own[6], uint32_t half, uint64_t view)
 {
     uint16_t type = htobe16(ND_BEAT_TYPE);
 
@@ -17,20 +17,20 @@ void nd_beat_write(uint8_t frame[ND_BEAT_LEN], const uint8_t own[6], uint64_t in
     memcpy(frame + 6, own, 6);
     memcpy(frame + 12, &type, 2);
     memcpy(frame + 14, magic, 4);
-    incarnation = htobe64(incarnation);
+    half = htobe32(half);
     view = htobe64(view);
-    memcpy(frame + 18, &incarnation, 8);
-    memcpy(frame + 26, &view, 8);
+    memcpy(frame + 18, &half, 4);
+    memcpy(frame + 22, &view, 8);
 }
 
-bool nd_beat_read(const uint8_t *frame, uint32_t len, uint64_t *incarnation, uint64_t *view)
+bool nd_beat_read(const uint8_t *frame, uint32_t len, uint32_t *half, uint64_t *view)
 {
-    if (len < 34 || frame[12] != ND_BEAT_TYPE >> 8 || frame[13] != (ND_BEAT_TYPE & 0xff) ||
+    if (len < 30 || frame[12] != ND_BEAT_TYPE >> 8 || frame[13] != (ND_BEAT_TYPE & 0xff) ||
         memcmp(frame + 14, magic, 4))
         return false;
-    memcpy(incarnation, frame + 18, 8);
-    memcpy(view, frame + 26, 8);
-    *incarnation = be64toh(*incarnation);
+    memcpy(half, frame + 18, 4);
+    memcpy(view, frame + 22, 8);
+    *half = be32toh(*half);
     *view = be64toh(*view);
     return true;
 }

@@ -4,7 +4,8 @@
  * addresses. They are no input and no output of the chain: not logged, not held.
  *
  * A heartbeat: to a multicast address that bridges pass on, from the node's own MAC, ethertype 0x88B5 (IEEE
- * local experimental), then "USBT", incarnation and view, big endian.
+ * local experimental), then "USBT", the upper half of the incarnation, and the view, big endian. Only half:
+ * who can listen on a data port must not learn the number that makes a guardian's word believed.
  */
 #ifndef NODE_BEAT_H
 #define NODE_BEAT_H
@@ -15,8 +16,8 @@
 #define ND_BEAT_LEN  60u
 #define ND_BEAT_TYPE 0x88b5
 
-void nd_beat_write(uint8_t frame[ND_BEAT_LEN], const uint8_t own[6], uint64_t incarnation, uint64_t view);
+void nd_beat_write(uint8_t frame[ND_BEAT_LEN], const uint8_t own[6], uint32_t half, uint64_t view);
 /* True for a heartbeat; whose it is, then. */
-bool nd_beat_read(const uint8_t *frame, uint32_t len, uint64_t *incarnation, uint64_t *view);
+bool nd_beat_read(const uint8_t *frame, uint32_t len, uint32_t *half, uint64_t *view);
 
 #endif

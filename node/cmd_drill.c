@@ -93,6 +93,7 @@ static const struct column {
     {"outage_ms", "outage", offsetof(struct nd_drill_run, outage_ms)},
     {"flow_silence_ms", "flow", offsetof(struct nd_drill_run, flow_silence_ms)},
     {"flow_worst_ms", "worst", offsetof(struct nd_drill_run, flow_worst_ms)},
+    {"resync_silence_ms", "resync", offsetof(struct nd_drill_run, resync_silence_ms)},
     {"protected_ms", "again", offsetof(struct nd_drill_run, protected_ms)},
 };
 #define COLUMNS (sizeof columns / sizeof columns[0])
@@ -133,11 +134,10 @@ static void print_table(const struct nd_drill_run *runs, unsigned count, double 
             print_ms(median(runs, count, columns[c].offset));
         printf("\n");
     }
-    printf("all times in ms; detect: hurt to suspected; replay: of the log; first: suspected to first packet "
-           "released;\n"
-           "outage: longest silence of the probe; flow, worst: of the median and the worst TCP flow; again: "
-           "hurt to "
-           "PROTECTED\n");
+    printf(
+        "all times in ms; detect: hurt to suspected; replay: of the log; first: suspected to first release;\n"
+        "outage, flow, worst: longest silence around it of the probe, the median and the worst TCP flow;\n"
+        "resync: of the probe from then on; again: hurt to PROTECTED\n");
     if (baseline >= 0)
         printf("longest silence without a failure: %.1f ms in %.1f s\n", baseline, seconds);
 }
@@ -261,7 +261,7 @@ int nd_cmd_drill(int argc, char **argv)
     int error = nd_config_read(&config, options.file, true, &fault);
     if (error < 0) {
         fprintf(stderr, "%s\n", fault.text);
-        return nd_exit_of(error);
+        return nd_exit_of_file(error);
     }
     signal(SIGINT, on_interrupt); /* a node that was hurt is brought back first */
     signal(SIGPIPE, SIG_IGN);

@@ -43,12 +43,12 @@ struct nd_node {
     char name[32];
     uint32_t role; /* enum nd_role: counts only when both nodes are at view 0 */
     char port[NF_PORTS_MAX]
-             [128]; /* vdev string ("net_af_packet0,iface=in0") or PCI address, by the chain's interface */
+             [512]; /* vdev string ("net_af_packet0,iface=in0") or PCI address, by the chain's interface */
     char host[ND_HOST_MAX]; /* replication address, numeric IPv4 */
     uint16_t tcp_port;
-    char control[108];        /* unix socket path */
-    char state[192];          /* directory for the view file; default: the control path's directory */
-    char eal[ND_EAL_MAX][64]; /* further EAL arguments */
+    char control[108];         /* unix socket path */
+    char state[192];           /* directory for the view file; default: the control path's directory */
+    char eal[ND_EAL_MAX][256]; /* further EAL arguments */
     uint32_t eals;
     uint32_t mbufs;     /* of the packet pool */
     uint32_t memory_mb; /* -m, without huge pages */

@@ -16,7 +16,8 @@
 #define HANDOVER_MS   10000
 #define BASELINE_MS   1000
 #define SUPERVISOR_MS 300 /* somebody else may start the node again, so long we wait */
-#define AFTER_MS      500 /* silence is looked for so long after the first packet */
+#define AFTER_MS      100 /* a silence that begins later is not the takeover's */
+#define ASLEEP_MS     500 /* a stopped node sleeps on after it was replaced */
 
 static const char *const names[ND_DRILL_KINDS] = {"kill", "server-loss", "hang", "standby-kill", "planned"};
 
@@ -35,6 +36,13 @@ int nd_drill_kind(const char *name)
 
 /* ── hurting and healing ── */
 
+/* What a node answers when it does not do what it is asked. NULL: it did. */
+static const char *refusal(const json_t *answer)
+{
+    const json_t *error = json_object_get(answer, "error");
+    return error ? nd_drill_text(error, "text") : NULL;
+}
+
 /* A victim on another server does it to itself, when its file permits. */
 static int pass_on(struct nd_drill *d, unsigned through, struct nd_drill_run *r, struct ft_fault *fault)
 {
@@ -43,9 +51,8 @@ static int pass_on(struct nd_drill *d, unsigned through, struct nd_drill_run *r,
     r->at_ns = nd_probe_now();
     int error = nd_ask(d->config->node[through].control, request, ND_ASK_MS, &answer, fault);
     json_decref(request);
-    if (error == FT_OK && json_object_get(answer, "error") != NULL)
-        error =
-            ft_fail(fault, FT_EPERM, "%s: %s", d->config->node[through].name, nd_drill_text(answer, "error"));
+    if (error == FT_OK && refusal(answer) != NULL)
+        error = ft_fail(fault, FT_EPERM, "%s: %s", d->config->node[through].name, refusal(answer));
     json_decref(answer);
     return error;
 }
@@ -94,7 +101,7 @@ static void bring_back(struct nd_drill *d, const struct nd_process *victim, unsi
 static void wake(struct nd_drill *d, const struct nd_process *victim, unsigned node, struct nd_drill_run *r)
 {
     struct ft_fault fault;
-    nd_drill_nap(AFTER_MS * 1000); /* long enough that it believes nothing happened */
+    nd_drill_nap(ASLEEP_MS * 1000); /* long enough that it believes nothing happened */
     nd_drill_say(d, "%s is woken", r->victim);
     if (nd_process_signal(victim, SIGCONT, &fault) < 0)
         nd_drill_failed(r, "%s", fault.text);
@@ -109,8 +116,8 @@ static int ask_handover(struct nd_drill *d, unsigned primary, struct nd_drill_ru
     json_t *answer = nd_drill_ask(d, primary, "drain", HANDOVER_MS, &error, fault);
     if (answer == NULL)
         return error;
-    if (json_object_get(answer, "error") != NULL)
-        nd_drill_failed(r, "%s refuses: %.100s", r->victim, nd_drill_text(answer, "error"));
+    if (refusal(answer) != NULL)
+        nd_drill_failed(r, "%s refuses: %.100s", r->victim, refusal(answer));
     json_decref(answer);
     return FT_OK;
 }
@@ -143,6 +150,8 @@ static void ask_prober(struct nd_drill *d, struct nd_drill_run *r, uint64_t over
     r->outage_ms = f.silence_ms;
     r->flow_silence_ms = f.flow_silence_ms;
     r->flow_worst_ms = f.flow_worst_ms;
+    nd_probe_figures(d->prober, over + AFTER_MS * 1000000ull, end, &f);
+    r->resync_silence_ms = f.silence_ms;
     if (r->contradicted > 0)
         nd_drill_failed(r, "%llu answers contradict what was sent", (unsigned long long)r->contradicted);
     else if (r->flows_broken > 0)
@@ -166,7 +175,7 @@ static void begin_run(struct nd_drill *d, const struct nd_sight *s, unsigned vic
 {
     memset(r, 0, sizeof *r);
     r->detect_ms = r->replay_ms = r->first_packet_ms = r->outage_ms = r->protected_ms = -1;
-    r->flow_silence_ms = r->flow_worst_ms = -1;
+    r->flow_silence_ms = r->flow_worst_ms = r->resync_silence_ms = -1;
     r->released_after = -1;
     r->view_before = r->view_after = s->view;
     snprintf(r->victim, sizeof r->victim, "%s", d->config->node[victim].name);

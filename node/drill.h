@@ -38,7 +38,8 @@ struct nd_drill_run {
     uint64_t at_ns;    /* when the victim was hurt */
     double detect_ms, replay_ms, first_packet_ms, outage_ms, protected_ms;
     uint64_t sent, lost, duplicated, reordered, contradicted, held; /* packets; held: when it was hurt */
-    double flow_silence_ms, flow_worst_ms;
+    double flow_silence_ms, flow_worst_ms;                          /* TCP flows, around the takeover */
+    double resync_silence_ms; /* of the probe, from then until PROTECTED */
     uint32_t flows_broken;
     uint64_t view_before, view_after, false_takeovers;
     uint64_t replayed_bursts, tail_emitted, tail_suppressed, discarded;

@@ -12,9 +12,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #define KEPT_BYTES (4u << 20)
+#define STEER_NS   1000000u /* between two claims while steering */
+#define LANE_NICE  -10
 #define COPY_TURN  256u /* owed lines copied between two bursts: 16 KiB, some microseconds */
 
 static uint64_t monotonic(void)
@@ -31,6 +34,8 @@ static int make_chain(struct nd_lane *lane, struct ft_fault *fault)
 
     ft_audit_suspend(lane->region);
     error = nf_chain_make(&lane->chain, &lane->config->chain, lane->region, lane->index, lane->seed, fault);
+    if (error == 0)
+        nf_chain_share(lane->chain, lane->group->published);
     ft_audit_resume(lane->region);
     return error;
 }
@@ -60,6 +65,11 @@ void nd_lane_free(struct nd_lane *lane)
 
 /* ---- orders ------------------------------------------------------------------------------------ */
 
+static bool meet(struct nd_lane *lane, void (*work)(struct nd_group *group))
+{
+    return nd_group_meet(lane->group, work, &lane->shared->order, lane->order, lane->stop);
+}
+
 static void report(struct nd_lane *lane)
 {
     atomic_store_explicit(&lane->shared->closed, nf_chain_state(lane->chain)->burst, memory_order_release);
@@ -70,17 +80,22 @@ static void reached(struct nd_lane *lane)
     atomic_store_explicit(&lane->shared->done, lane->order, memory_order_release);
 }
 
-/* Nobody has any state: make the chain's anew, whatever a base may have left in the region. */
-static void make_fresh(struct nd_lane *lane)
+/* Nobody has any state: make every lane's anew, in order, whatever a base may have left in the region. */
+static void make_fresh(struct nd_group *group)
 {
+    struct ft_region *region = group->lane[0].region;
     struct ft_fault fault;
 
-    ft_audit_suspend(lane->region);
-    nf_chain_free(lane->chain);
-    ft_region_wipe(lane->region);
-    ft_audit_resume(lane->region);
-    FT_CHECK(make_chain(lane, &fault) == 0, "the chain could be made before: %s", fault.text);
-    lane->time_offset = 0;
+    ft_audit_suspend(region);
+    for (unsigned l = 0; l < group->lanes; l++)
+        nf_chain_free(group->lane[l].chain);
+    ft_region_wipe(region);
+    ft_audit_resume(region);
+    for (unsigned l = 0; l < group->lanes; l++) {
+        FT_CHECK(make_chain(&group->lane[l], &fault) == 0, "the chain could be made before: %s", fault.text);
+        group->lane[l].time_offset = 0;
+        atomic_store_explicit(&group->published[l].access, 0, memory_order_relaxed);
+    }
 }
 
 /* Takeover: what is left of the closed set is replayed; chain time goes on from where it stood (hazard 1). */
@@ -106,12 +121,13 @@ static void take_over(struct nd_lane *lane)
     atomic_store_explicit(&lane->shared->count.replay_done_ns, lane->now, memory_order_relaxed);
 }
 
-static void go_live(struct nd_lane *lane, enum ft_order before)
+/* False: the order was taken back while lanes met. */
+static bool go_live(struct nd_lane *lane, enum ft_order before)
 {
     atomic_store_explicit(&lane->shared->count.first_release_ns, 0, memory_order_relaxed);
-    if (lane->doing == FT_LANE_FRESH)
-        make_fresh(lane);
-    else if (before == FT_LANE_REPLAY)
+    if (lane->doing == FT_LANE_FRESH && !meet(lane, make_fresh))
+        return false;
+    if (before == FT_LANE_REPLAY)
         take_over(lane);
     report(lane);
     lane->doing = FT_LANE_LIVE;
@@ -121,6 +137,16 @@ static void go_live(struct nd_lane *lane, enum ft_order before)
     }
     lane->now = monotonic();
     atomic_store_explicit(&lane->shared->count.live_ns, lane->now, memory_order_relaxed);
+    return true;
+}
+
+/* From a base: others may depend on what it already holds. */
+static void begin_replay(struct nd_lane *lane)
+{
+    atomic_store_explicit(&lane->group->published[lane->index].access,
+                          nf_chain_state(lane->chain)->access - 1, memory_order_release);
+    lg_kept_clear(&lane->kept);
+    report(lane);
 }
 
 static void follow(struct nd_lane *lane, uint64_t order)
@@ -129,15 +155,16 @@ static void follow(struct nd_lane *lane, uint64_t order)
 
     lane->order = order;
     lane->doing = ft_order_kind(order);
+    lane->aside = lane->doing == FT_LANE_ASIDE || lane->doing == FT_LANE_DRAIN;
     lane->draining = lane->doing == FT_LANE_DRAIN;
+    lane->steer_at = 0;
     switch (lane->doing) {
     case FT_LANE_WAIT:
     case FT_LANE_FENCED:
         nd_lane_drop_held(lane);
         break;
     case FT_LANE_REPLAY:
-        lg_kept_clear(&lane->kept);
-        report(lane);
+        begin_replay(lane);
         break;
     case FT_LANE_LIVE:
         /*
@@ -145,13 +172,17 @@ static void follow(struct nd_lane *lane, uint64_t order)
          * and what it has acknowledged since is ours to replay now.
          */
         if (before == FT_LANE_WAIT) {
-            lg_kept_clear(&lane->kept);
+            begin_replay(lane);
             before = FT_LANE_REPLAY;
         }
-        go_live(lane, before);
+        if (!go_live(lane, before))
+            return;
         break;
     case FT_LANE_FRESH:
-        go_live(lane, before);
+        if (!go_live(lane, before))
+            return;
+        break;
+    case FT_LANE_ASIDE:
         break;
     case FT_LANE_DRAIN: /* reached when the ports have been empty for a while */
         lane->quiet_since = lane->now;
@@ -174,27 +205,49 @@ static void look_at_gate(struct nd_lane *lane)
     atomic_store_explicit(&lane->shared->gate_seen, gate, memory_order_release);
 }
 
+/* The cut: all lanes stand between bursts (design §1). What is asked for newest counts, for all. */
+static void make_cut(struct nd_group *group)
+{
+    struct ft_region *region = group->lane[0].region;
+    uint64_t cut = 0, uncut;
+    bool begun;
+
+    for (unsigned l = 0; l < group->lanes; l++) {
+        uint64_t asked = atomic_load_explicit(&group->lane[l].shared->cut, memory_order_acquire);
+
+        cut = asked > cut ? asked : cut;
+    }
+    uncut = atomic_load_explicit(&group->lane[0].shared->uncut, memory_order_acquire);
+    ft_owe_end(region);
+    begun = uncut < cut && ft_owe_begin(region) ==
+                               0; /* else: taken back, or no memory, which the resync's deadline will tell */
+    for (unsigned l = 0; l < group->lanes; l++) {
+        struct nd_lane *lane = &group->lane[l];
+
+        lane->cut = cut;
+        if (!begun)
+            continue;
+        atomic_store_explicit(&lane->shared->logging, true, memory_order_relaxed);
+        atomic_store_explicit(&lane->shared->cut_burst, nf_chain_state(lane->chain)->burst,
+                              memory_order_relaxed);
+        atomic_store_explicit(&lane->shared->cut_access, nf_chain_state(lane->chain)->access - 1,
+                              memory_order_relaxed);
+        atomic_store_explicit(&lane->shared->cut_seen, cut, memory_order_release);
+    }
+}
+
 static void look_at_base(struct nd_lane *lane)
 {
     struct ft_lane *shared = lane->shared;
-    uint64_t cut = atomic_load_explicit(&shared->cut, memory_order_acquire);
     uint64_t uncut = atomic_load_explicit(&shared->uncut, memory_order_acquire);
 
     if (uncut != lane->uncut) {
         lane->uncut = uncut;
-        ft_owe_end(lane->region);
+        if (lane->index == 0 && uncut >= lane->cut)
+            ft_owe_end(lane->region);
     }
-    if (cut == lane->cut)
-        return;
-    lane->cut = cut;
-    if (uncut >= cut) /* taken back before we saw it */
-        return;
-    ft_owe_end(lane->region);
-    if (ft_owe_begin(lane->region) != 0)
-        return; /* no memory for the copies; the resync's deadline will tell */
-    atomic_store_explicit(&shared->logging, true, memory_order_relaxed);
-    atomic_store_explicit(&shared->cut_burst, nf_chain_state(lane->chain)->burst, memory_order_relaxed);
-    atomic_store_explicit(&shared->cut_seen, cut, memory_order_release);
+    if (atomic_load_explicit(&shared->cut, memory_order_acquire) != lane->cut)
+        meet(lane, make_cut);
 }
 
 static bool copy_owed(struct nd_lane *lane)
@@ -235,23 +288,28 @@ static void beat(struct nd_lane *lane)
 {
     uint8_t frame[ND_BEAT_LEN];
 
-    if (lane->index != 0 || lane->now < lane->beat_at)
+    if (lane->index != 0 || lane->now < lane->beat_at || lane->config->protect.mode == ND_MODE_OFF)
         return;
     lane->beat_at = lane->now + lane->config->timing.heartbeat_ms * 1000000ull;
     for (unsigned port = 0; port < lane->io->ports; port++) {
-        nd_beat_write(frame, lane->io->own[port], lane->incarnation, atomic_load(lane->view));
+        nd_beat_write(frame, lane->io->own[port], (uint32_t)(lane->incarnation >> 32),
+                      atomic_load(lane->view));
         nd_lane_send_own(lane, port, frame, sizeof(frame));
     }
 }
 
-/* Standby of a planned handover: draw the frames to our ports, and leave them there until we are primary. */
+/*
+ * Standby of a planned handover: draw the frames to our ports, and leave them there until we are primary.
+ * Again and again: what the primary had on its way from the virtual MAC makes bridges learn its side anew.
+ */
 static bool steering(struct nd_lane *lane)
 {
     if (!atomic_load_explicit(&lane->shared->steer, memory_order_acquire))
         return false;
-    if (!atomic_load_explicit(&lane->shared->steered, memory_order_relaxed)) {
+    if (lane->now >= lane->steer_at) {
         nd_lane_announce(lane);
         memset(lane->announce_at, 0, sizeof(lane->announce_at));
+        lane->steer_at = lane->now + STEER_NS;
         atomic_store_explicit(&lane->shared->steered, true, memory_order_release);
     }
     return true;
@@ -267,6 +325,7 @@ static bool turn(struct nd_lane *lane)
     look_at_gate(lane);
     switch (lane->doing) {
     case FT_LANE_LIVE:
+    case FT_LANE_ASIDE:
     case FT_LANE_DRAIN:
         look_at_base(lane);
         look_at_announce(lane);
@@ -289,6 +348,9 @@ int nd_lane_run(void *arg)
     struct nd_lane *lane = arg;
 
     prctl(PR_SET_TIMERSLACK, 1000ul);
+    /* Before ordinary work, where permitted; a lane with a core to itself does not notice. */
+    if (lane->urgent)
+        setpriority(PRIO_PROCESS, 0, LANE_NICE);
     if (lane->guardian)
         nd_guardian_hold(lane->guardian, lane->index);
     lane->order = FT_ALL; /* unlike any order, so that the first one is followed */

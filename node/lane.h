@@ -15,6 +15,7 @@
 #include "logger/cursor.h"
 #include "logger/kept.h"
 #include "node/config.h"
+#include "node/group.h"
 #include "node/guardian.h"
 #include "node/io.h"
 
@@ -40,6 +41,7 @@ struct nd_lane {
     const struct nd_io *io;
     struct ft_region *region;
     struct ft_lane *shared;
+    struct nd_group *group; /* the node's lanes */
     struct nf_chain *chain;
     struct nd_guardian *guardian; /* NULL: none */
     struct nd_question *question;
@@ -52,14 +54,17 @@ struct nd_lane {
     struct ft_hold hold;
     struct lg_capture capture;
     struct lg_kept kept;
+    bool urgent;        /* the file permits to ask for priority */
     bool whole_capture; /* take packets whole: some NF reads payload, or capture: full */
 
     uint64_t order, gate, cut, uncut, announce, digest; /* serial numbers acted on */
     enum ft_order doing;
+    bool aside; /* what leaves bears the node's own MAC */
     bool draining;
-    uint64_t now;         /* monotonic ns, read once a turn */
-    uint64_t time_offset; /* chain time = monotonic + this, modulo 2^64 */
-    uint64_t busy_at, quiet_since, beat_at;
+    uint64_t now;           /* monotonic ns, read once a turn */
+    uint64_t time_offset;   /* chain time = monotonic + this, modulo 2^64 */
+    uint64_t told_released; /* what the last record said */
+    uint64_t busy_at, quiet_since, beat_at, steer_at, claimed_at;
     uint64_t announce_at[3];
     uint32_t idle; /* turns without work */
     uint16_t next_port;

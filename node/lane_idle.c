@@ -67,7 +67,7 @@ void nd_lane_answer(struct nd_lane *lane)
 {
     struct nd_question *q = lane->question;
     int asked = atomic_load_explicit(&q->asked, memory_order_acquire);
-    bool live = lane->doing == FT_LANE_LIVE || lane->doing == FT_LANE_DRAIN;
+    bool live = lane->doing == FT_LANE_LIVE || lane->doing == FT_LANE_ASIDE || lane->doing == FT_LANE_DRAIN;
 
     if (asked == ND_ASK_NONE || (asked == ND_ASK_COMMAND && live))
         return; /* a command becomes part of the next burst */

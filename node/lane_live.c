@@ -13,6 +13,8 @@
 #include <time.h>
 
 #define TX_BURST    32u
+#define CLAIM_NS    10000000ull /* between two answers to another's claim */
+#define QUIET_NS    2000000ull
 #define DRAIN_QUIET 3000000ull /* ns without a frame until the ports count as empty */
 
 static uint64_t monotonic(void)
@@ -40,7 +42,7 @@ static uint32_t transmit(struct nd_lane *lane, const struct ft_held *held, uint3
     unsigned port = held[0].port;
 
     /* While we hand over, bridges must not learn the virtual MAC on this side again. */
-    for (uint32_t i = 0; ft_unlikely(lane->draining) && i < n; i++)
+    for (uint32_t i = 0; ft_unlikely(lane->aside) && i < n; i++)
         memcpy(lane->io->data(held[i].packet) + 6, lane->io->own[port], 6);
     return lane->io->send(lane->io->ctx, lane->index, port, held, n);
 }
@@ -167,13 +169,33 @@ void nd_lane_emit_tail(struct nd_lane *lane)
 /* True when the frame was the peer's or our own heartbeat, and no input. */
 static bool take_beat(struct nd_lane *lane, const struct nd_frame *f)
 {
-    uint64_t incarnation, view;
+    uint64_t view;
+    uint32_t half;
 
-    if (!nd_beat_read(f->data, f->len, &incarnation, &view))
+    if (!nd_beat_read(f->data, f->len, &half, &view))
         return false;
-    if (incarnation != lane->incarnation) {
-        atomic_store_explicit(&lane->shared->beat_incarnation, incarnation, memory_order_relaxed);
+    if (half != (uint32_t)(lane->incarnation >> 32)) {
+        atomic_store_explicit(&lane->shared->beat_half, half, memory_order_relaxed);
         atomic_store_explicit(&lane->shared->beat_ns, lane->now, memory_order_release);
+    }
+    return true;
+}
+
+/*
+ * True for a frame from the chain's own MAC, and no input: the other node claims the addresses. While we
+ * reign that is a stale primary, and we claim them again (hazard 10); while we hand over it is what we asked
+ * for.
+ */
+static bool take_claim(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
+{
+    const struct nf_l3_config *l3 = lane->config->chain.l3;
+
+    if (!l3 || memcmp(f->data + 6, l3->port[port].mac, 6) != 0)
+        return false;
+    FT_COUNT(lane->shared, claims, 1);
+    if (lane->doing == FT_LANE_LIVE && lane->now - lane->claimed_at > CLAIM_NS) {
+        lane->claimed_at = lane->now;
+        nd_lane_announce(lane);
     }
     return true;
 }
@@ -217,7 +239,7 @@ static void receive(struct nd_lane *lane)
         uint32_t n = lane->io->receive(lane->io->ctx, lane->index, port, in, most);
 
         for (uint32_t i = 0; i < n; i++) {
-            if (take_beat(lane, &in[i]))
+            if (take_beat(lane, &in[i]) || take_claim(lane, &in[i], port))
                 lane->io->drop(lane->io->ctx, in[i].owner);
             else
                 add_packet(lane, &in[i], port);
@@ -303,7 +325,8 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
     struct nd_question *q = lane->question;
-    uint64_t burst = state->burst + 1, clock = state->clock, number = state->outputs;
+    const struct ft_sections *order = nf_chain_sections(lane->chain);
+    uint64_t burst = state->burst + 1, clock = state->clock, number = state->outputs, access = state->access;
     uint64_t digest = atomic_load_explicit(&lane->shared->digest, memory_order_acquire);
     bool logged = atomic_load_explicit(&lane->shared->logging, memory_order_relaxed);
 
@@ -317,12 +340,16 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
     nf_chain_run(lane->chain, burst, time, lane->packets, lane->n);
     ft_audit_check(lane->region, lane->index);
     if (logged) {
+        lg_capture_order(&lane->capture, access, (uint32_t)(order->next - access), order->edges,
+                         order->count);
         if (ft_unlikely(digest != lane->digest)) {
             lg_capture_digest(&lane->capture, ft_region_digest_lane(lane->region, lane->index));
             lane->digest = digest;
             atomic_store_explicit(&lane->shared->digest_seen, digest, memory_order_release);
         }
-        lg_capture_end(&lane->capture, atomic_load_explicit(&lane->shared->released, memory_order_relaxed));
+        lane->told_released = atomic_load_explicit(&lane->shared->released, memory_order_relaxed);
+        lane->busy_at = lane->now;
+        lg_capture_end(&lane->capture, lane->told_released);
     }
     hold_outputs(lane, burst, clock, number);
     atomic_store_explicit(&lane->shared->closed, burst, memory_order_release);
@@ -362,10 +389,19 @@ static void consider_drained(struct nd_lane *lane)
         atomic_store_explicit(&lane->shared->done, lane->order, memory_order_release);
 }
 
-/* A burst is due without packets: timers, or a digest that somebody waits for. */
+/* The standby keeps what we released after the last record. Once it is quiet, one more record ends that. */
+static bool owes_word(const struct nd_lane *lane)
+{
+    return lane->now - lane->busy_at > QUIET_NS &&
+           atomic_load_explicit(&lane->shared->released, memory_order_relaxed) != lane->told_released;
+}
+
+/* A burst is due without packets: timers, a digest that somebody waits for, a word on what has left. */
 static bool due(struct nd_lane *lane)
 {
-    return nf_chain_due(lane->chain, lane->now + lane->time_offset) ||
+    bool logged = atomic_load_explicit(&lane->shared->logging, memory_order_relaxed);
+
+    return nf_chain_due(lane->chain, lane->now + lane->time_offset) || (logged && owes_word(lane)) ||
            (atomic_load_explicit(&lane->shared->digest, memory_order_relaxed) != lane->digest &&
             atomic_load_explicit(&lane->shared->logging, memory_order_relaxed));
 }

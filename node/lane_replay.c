@@ -74,6 +74,8 @@ static bool follows(struct nd_lane *lane, const struct ft_record *r)
         diverged(lane, r, "burst", r->burst, state->burst + 1);
     else if (r->clock != state->clock)
         diverged(lane, r, "clock", r->clock, state->clock);
+    else if (r->access != state->access)
+        diverged(lane, r, "access", r->access, state->access);
     else if (r->time < state->time)
         diverged(lane, r, "time not before", r->time, state->time);
     else
@@ -108,6 +110,8 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     if (!follows(lane, r))
         return false;
     lg_cursor_begin(&cursor, r);
+    nf_chain_follow(lane->chain, (const struct ft_edge *)((const uint8_t *)r + ft_record_edges_at(r)),
+                    r->edges);
     n = load_inputs(lane, &cursor);
     while ((value = lg_cursor_value(&cursor, &len)))
         nf_chain_command(lane->chain, value, len, r->time, &fault); /* refused then, refused now */
@@ -116,7 +120,8 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     keep_outputs(lane, r, outputs, n);
     lg_kept_released(&lane->kept, r->released);
     FT_COUNT(lane->shared, replayed_packets, n);
-    if (!lg_cursor_done(&cursor)) {
+    if (!lg_cursor_done(&cursor) ||
+        !ft_sections_used(nf_chain_sections(lane->chain), r->access, r->accesses)) {
         diverged(lane, r, "determinants left", 0, 1);
         return false;
     }

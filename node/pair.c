@@ -176,6 +176,10 @@ int nd_pair_exit(const struct nd_pair *pair)
 
     if (node >= 0 && pair->status[node])
         return state_exit(nd_text(pair->status[node], "state", ""), pair->only >= 0);
+    /* The primary is on another server: its standby knows. */
+    for (unsigned i = 0; i < ND_NODES; i++)
+        if (strcmp(nd_text(pair->status[i], "state", ""), "READY") == 0)
+            return state_exit(nd_text(json_object_get(pair->status[i], "peer"), "state", ""), false);
     if (pair->status[0] || pair->status[1])
         return ND_UNPROTECTED;
     return pair->error[0] == FT_EPERM || pair->error[1] == FT_EPERM ? ND_NO_PERMISSION : ND_NO_ANSWER;

@@ -3,6 +3,7 @@
  * Opens DPDK and the node's ports. DPDK tells its story on a log stream in many lines; it goes to memory
  * while we open, and the last line that looks like a reason becomes ours.
  */
+#define _GNU_SOURCE /* memfd_create */
 #include "node/ports.h"
 #include "ftcore/record.h"
 
@@ -18,39 +19,70 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define RX_RING    1024
 #define TX_RING    1024
-#define ARGS_MAX   (24 + ND_EAL_MAX)
+#define ARGS_MAX   (25 + ND_EAL_MAX)
 #define FRAME_ROOM 2048 /* bytes of a frame a buffer holds */
 
+/* DPDK and its drivers write to a log stream, stdout and stderr alike: all three go to memory for a while. */
 struct log {
-    char *text;
-    size_t size;
-    FILE *stream;
+    FILE *file;
+    int out, err;
 };
 
 static void log_begin(struct log *log)
 {
-    log->text = NULL;
-    log->stream = open_memstream(&log->text, &log->size);
-    if (log->stream)
-        rte_openlog_stream(log->stream);
+    int fd = memfd_create("log", MFD_CLOEXEC);
+
+    fflush(NULL);
+    log->file = fd < 0 ? NULL : fdopen(fd, "w+");
+    if (!log->file)
+        return;
+    log->out = dup(STDOUT_FILENO);
+    log->err = dup(STDERR_FILENO);
+    dup2(fd, STDOUT_FILENO);
+    dup2(fd, STDERR_FILENO);
+    rte_openlog_stream(log->file);
 }
 
-/* The last line DPDK wrote, without its prefix, into out. */
+static bool tells(const char *line)
+{
+    static const char *const signs[] = {"annot",   "ould not",       "ailed",  "nvalid",      "rror",
+                                        "No such", "not compatible", "o free", "nrecognized", "nknown"};
+
+    for (unsigned i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
+        if (strstr(line, signs[i]))
+            return true;
+    return false;
+}
+
+/* The first line that says what is wrong, or else the last line, into out. */
 static void log_end(struct log *log, char *out, size_t cap)
 {
-    rte_openlog_stream(NULL);
+    char line[512];
+    bool told = false;
+
     out[0] = '\0';
-    if (!log->stream)
+    if (!log->file)
         return;
-    fclose(log->stream);
-    for (char *line = strtok(log->text, "\n"); line; line = strtok(NULL, "\n"))
+    fflush(NULL);
+    rte_openlog_stream(NULL);
+    dup2(log->out, STDOUT_FILENO);
+    dup2(log->err, STDERR_FILENO);
+    close(log->out);
+    close(log->err);
+    rewind(log->file);
+    /* A mistake in EAL's own options is followed by the whole of its usage text. */
+    while (!told && fgets(line, sizeof(line), log->file) && strncmp(line, "Usage:", 6) != 0) {
+        line[strcspn(line, "\n")] = '\0';
         if (strlen(line) > 3)
             snprintf(out, cap, "%.120s", line);
-    free(log->text);
+        told = tells(line);
+    }
+    fclose(log->file);
 }
 
 static void lcores(char *out, size_t cap, unsigned lanes)
@@ -79,6 +111,12 @@ static bool is_pci(const char *devargs)
            sscanf(devargs, "%x:%x.%x", &a, &b, &c) == 3;
 }
 
+/* Drivers say -1 for anything; it means permission only to those who may lack it. */
+static bool permission(int error)
+{
+    return error == -EACCES || (error == -EPERM && geteuid() != 0);
+}
+
 static int open_eal(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault)
 {
     static char memory[16], prefix[48], cores[1024];
@@ -97,6 +135,7 @@ static int open_eal(const struct nd_config *config, const struct nd_node *node, 
     args[n++] = (char *)(uintptr_t) "--file-prefix";
     args[n++] = prefix;
     args[n++] = (char *)(uintptr_t) "--no-telemetry";
+    args[n++] = (char *)(uintptr_t) "--no-shconf"; /* a killed node leaves no files behind */
     if (!given(node, "--lcores") && !given(node, "-l")) {
         args[n++] = (char *)(uintptr_t) "--lcores";
         args[n++] = cores;
@@ -116,9 +155,10 @@ static int open_eal(const struct nd_config *config, const struct nd_node *node, 
 
     log_end(&log, why, sizeof(why));
     if (result < 0)
-        return ft_fail(fault, rte_errno == EACCES || rte_errno == EPERM ? FT_EPERM : FT_EINVAL,
+        return ft_fail(fault, permission(-rte_errno) ? FT_EPERM : FT_EINVAL,
                        "node %s: DPDK does not start: %s", node->name,
                        why[0] ? why : rte_strerror(rte_errno));
+    rmdir(rte_eal_get_runtime_dir());
     return 0;
 }
 
@@ -190,10 +230,7 @@ static int open_ports(struct nd_ports *ports, const struct nd_config *config, co
             error = start(ports, i, config->chain.lanes);
         log_end(&log, why, sizeof(why));
         if (error)
-            return ft_fail(fault,
-                           error == -EPERM || error == -EACCES ? FT_EPERM
-                           : error == -EBUSY                   ? FT_EBUSY
-                                                               : FT_EINVAL,
+            return ft_fail(fault, permission(error) ? FT_EPERM : FT_EINVAL,
                            "node %s: port %s: '%s' cannot be opened: %s", node->name, name, node->port[i],
                            why[0] ? why : strerror(-error));
         ports->io.side[i] = config->chain.l3 ? config->l3.port[i].side : i == 0 ? NF_INSIDE : NF_OUTSIDE;

@@ -236,6 +236,11 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static const _Atomic uint64_t *flow_list(const struct nd_prober *p, uint32_t flow)
+{
+    return p->flow_arrivals + (uint64_t)flow * p->table->flow_capacity;
+}
+
 static void flow_figures(const struct nd_prober *p, uint64_t t0, uint64_t t1, struct nd_probe_figures *out)
 {
     double silence[ND_PROBE_FLOWS_MAX];
@@ -244,9 +249,7 @@ static void flow_figures(const struct nd_prober *p, uint64_t t0, uint64_t t1, st
     for (uint32_t f = 0; f < out->flows; f++) {
         const struct nd_probe_flow *flow = &p->table->flow[f];
         out->flows_broken += atomic_load(&flow->broken);
-        silence[f] = (double)longest(p->flow_arrivals + (uint64_t)f * p->table->flow_capacity,
-                                     atomic_load(&flow->count), t0, t1, &begin) /
-                     1e6;
+        silence[f] = (double)longest(flow_list(p, f), atomic_load(&flow->count), t0, t1, &begin) / 1e6;
     }
     if (out->flows == 0)
         return;
@@ -280,12 +283,13 @@ void nd_probe_figures(const struct nd_prober *p, uint64_t t0, uint64_t t1, struc
     flow_figures(p, t0, t1, out);
 }
 
-void nd_probe_gaps(const struct nd_prober *p, uint64_t least_ns,
+void nd_probe_gaps(const struct nd_prober *p, int flow, uint64_t least_ns,
                    void (*each)(void *ctx, uint64_t begin_ns, uint64_t length_ns), void *ctx)
 {
-    uint64_t n = atomic_load(&p->table->arrivals), last = 0;
+    const _Atomic uint64_t *arrivals = flow < 0 ? p->arrivals : flow_list(p, (uint32_t)flow);
+    uint64_t n = atomic_load(flow < 0 ? &p->table->arrivals : &p->table->flow[flow].count), last = 0;
     for (uint64_t i = 0; i < n; i++) {
-        uint64_t t = p->arrivals[i];
+        uint64_t t = arrivals[i];
         if (last != 0 && t > last && t - last >= least_ns)
             each(ctx, last, t - last);
         last = t;

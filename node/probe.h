@@ -46,8 +46,9 @@ int nd_probe_start(struct nd_prober **out, const struct nd_probe_options *option
  * is under way. */
 void nd_probe_figures(const struct nd_prober *prober, uint64_t t0, uint64_t t1, struct nd_probe_figures *out);
 
-/* Calls `each` for every silence of at least `least_ns` between two datagrams' arrivals, in order. */
-void nd_probe_gaps(const struct nd_prober *prober, uint64_t least_ns,
+/* Calls `each` for every silence of at least `least_ns`, in order: flow -1: between datagrams, else of that
+ * TCP flow. */
+void nd_probe_gaps(const struct nd_prober *prober, int flow, uint64_t least_ns,
                    void (*each)(void *ctx, uint64_t begin_ns, uint64_t length_ns), void *ctx);
 
 /* Stops sending, waits `settle_ms` for answers under way, ends the children. Figures stay readable. */

@@ -31,6 +31,7 @@ struct running {
     struct nd_slot_io io;
     struct ft_region *region;
     struct nd_lane *lanes;
+    struct nd_group group;
     pthread_t *threads;
     struct rp_replicator *replicator;
     struct nd_question question;
@@ -107,6 +108,7 @@ static int make_lane(struct running *r, unsigned l, struct ft_fault *fault)
                                    .io = &r->io.io,
                                    .region = r->region,
                                    .shared = shared,
+                                   .group = &r->group,
                                    .question = &r->question,
                                    .seed = r->node->seed,
                                    .kept_bytes = kept_bytes(r),
@@ -163,6 +165,7 @@ static int put_together(struct running *r, struct ft_fault *fault)
     r->threads = calloc(lanes, sizeof(*r->threads));
     if (!r->lanes || !r->threads)
         return ft_fail(fault, FT_ENOMEM, "no memory for %u lanes", lanes);
+    nd_group_init(&r->group, r->lanes, lanes);
     if (!error)
         error = open_region(r, fault);
     for (unsigned l = 0; l < lanes && !error; l++)

@@ -28,6 +28,7 @@
 #define SERVE_MS    20
 #define SPARE_BYTES (2u * FT_RECORD_MAX) /* of a replay ring, above the credit */
 #define DRAIN_MS    1000u
+#define TAKEN_MS    2000
 
 static struct nd_running *the_node; /* for the signal handler alone */
 
@@ -102,6 +103,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
     r->lanes = calloc(lanes, sizeof(*r->lanes));
     r->question.cap = 256u << 10;
     r->question.out = malloc(r->question.cap);
+    nd_group_init(&r->group, r->lanes, lanes);
     if (!r->shared || !r->lanes || !r->question.out)
         return ft_fail(fault, FT_ENOMEM, "no memory for %u lanes", lanes);
     for (unsigned l = 0; l < lanes && !error; l++) {
@@ -115,7 +117,9 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
                                  .io = &r->ports.io,
                                  .region = r->region,
                                  .shared = &r->shared[l],
+                                 .group = &r->group,
                                  .guardian = r->guardian,
+                                 .urgent = r->config->node[r->self].realtime,
                                  .question = &r->question,
                                  .incarnation = r->incarnation,
                                  .view = &r->view,
@@ -166,7 +170,33 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
     config.core.identity_len = nf_chain_identity(&c->chain, identity, sizeof(identity));
     snprintf(config.core.name, sizeof(config.core.name), "%s", self->name);
     snprintf(view_file, sizeof(view_file), "%s/%s.view", self->state, self->name);
-    return rp_open(&r->replicator, &config, fault);
+    int error = rp_open(&r->replicator, &config, fault);
+    struct rp_status s;
+
+    if (error)
+        return error;
+    /* From the start, not from the next view on: a restarted standby may die in the view it finds. */
+    rp_status(r->replicator, &s);
+    new_view(r, s.core.view);
+    return 0;
+}
+
+static int open_server(struct nd_running *r, struct ft_fault *fault)
+{
+    return nd_server_open(&r->server, r->config->node[r->self].control, fault);
+}
+
+/* A killed process holds its sockets until its memory is gone; its successor may be back before that. */
+static int patiently(struct nd_running *r, int (*open)(struct nd_running *, struct ft_fault *),
+                     struct ft_fault *fault)
+{
+    int error = open(r, fault);
+
+    for (int i = 0; error == FT_EBUSY && i < TAKEN_MS / 10 && !atomic_load(&r->stop); i++) {
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
+        error = open(r, fault);
+    }
+    return error;
 }
 
 /* In the order in which a mistake is cheapest to find; on failure the caller takes apart what stands. */
@@ -177,13 +207,15 @@ static int put_together(struct nd_running *r, struct ft_fault *fault)
     int error;
 
     snprintf(directory, sizeof(directory), "%s", self->control);
-    *strrchr(directory, '/') = '\0';
+    char *slash = strrchr(directory, '/');
+
+    directory[slash ? slash - directory : 0] = '\0'; /* a bare name lies in the working directory */
     if (getrandom(&r->incarnation, sizeof(r->incarnation), 0) != sizeof(r->incarnation))
         return ft_fail(fault, FT_EIO, "the system gives no random numbers");
     if ((directory[0] && (error = make_directory(directory, fault))) ||
         (error = make_directory(self->state, fault)))
         return error;
-    if ((error = nd_server_open(&r->server, self->control, fault)))
+    if ((error = patiently(r, open_server, fault)))
         return error;
     if (r->config->protect.mode != ND_MODE_OFF &&
         (error = nd_guardian_start(&r->guardian, r->config->chain.lanes, self->host, peer->host,
@@ -192,7 +224,7 @@ static int put_together(struct nd_running *r, struct ft_fault *fault)
     if ((error = open_region(r, fault)) || (error = nd_ports_open(&r->ports, r->config, r->self, fault)) ||
         (error = make_lanes(r, fault)))
         return error;
-    return open_replicator(r, fault);
+    return patiently(r, open_replicator, fault);
 }
 
 static void take_apart(struct nd_running *r)
@@ -330,7 +362,8 @@ static int exit_of(int error)
 {
     if (error == FT_EPERM)
         return ND_NO_PERMISSION;
-    return error == FT_ENOMEM || error == FT_EIO ? ND_SOFTWARE : ND_DATA;
+    /* No memory: the file asks for more than this machine has. */
+    return error == FT_EIO ? ND_SOFTWARE : ND_DATA;
 }
 
 int nd_cmd_run(int argc, char **argv)

@@ -16,6 +16,7 @@ struct nd_running {
     struct nd_ports ports;
     struct ft_lane *shared; /* [lanes] */
     struct nd_lane *lanes;
+    struct nd_group group;
     struct nd_question question;
     struct rp_replicator *replicator;
     struct nd_guardian *guardian;

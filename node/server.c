@@ -54,10 +54,29 @@ static int stream(void)
 static bool somebody_listens(const struct sockaddr_un *address)
 {
     int fd = stream();
-    bool yes = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0;
+    bool yes = fd >= 0 && (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
+                           errno == EAGAIN); /* it listens, and many wait */
 
     close(fd);
     return yes;
+}
+
+/* Removes what a node left that is gone; never anything but a socket. */
+static int take_place(const struct sockaddr_un *address, const char *path, struct ft_fault *fault)
+{
+    struct stat there;
+
+    if (strlen(path) >= sizeof(address->sun_path))
+        return ft_fail(fault, FT_EINVAL, "control socket %s: a path of more than %zu bytes", path,
+                       sizeof(address->sun_path) - 1);
+    if (lstat(path, &there) != 0)
+        return 0;
+    if (!S_ISSOCK(there.st_mode))
+        return ft_fail(fault, FT_EINVAL, "control socket %s: a file is there that is no socket", path);
+    if (somebody_listens(address))
+        return ft_fail(fault, FT_EBUSY, "control socket %s: a node already listens there", path);
+    unlink(path);
+    return 0;
 }
 
 int nd_server_open(struct nd_server **out, const char *path, struct ft_fault *fault)
@@ -71,19 +90,19 @@ int nd_server_open(struct nd_server **out, const char *path, struct ft_fault *fa
         s->clients[i].fd = -1;
     s->address.sun_family = AF_UNIX;
     snprintf(s->address.sun_path, sizeof(s->address.sun_path), "%s", path);
-    if (somebody_listens(&s->address)) {
+    int error = take_place(&s->address, path, fault);
+
+    if (error) {
         free(s);
-        return ft_fail(fault, FT_EBUSY, "control socket %s: a node already listens there", path);
+        return error;
     }
-    unlink(path);
     s->fd = stream();
     mode_t old = umask(0117); /* owner and group */
     int bound = s->fd < 0 ? -1 : bind(s->fd, (struct sockaddr *)&s->address, sizeof(s->address));
 
     umask(old);
     if (bound != 0 || listen(s->fd, CLIENTS) != 0) {
-        int error = errno;
-
+        error = errno;
         close(s->fd);
         free(s);
         return ft_fail(fault, error == EACCES || error == EPERM ? FT_EPERM : FT_EIO, "control socket %s: %s",
@@ -189,6 +208,7 @@ static bool listen_to(struct client *c, json_t *(*answer)(void *, const json_t *
 
         if (!reply(c, c->in, used - 1, answer, arg))
             return false;
+        c->since = now_ms(); /* the time an answer took is not the client's silence */
         memmove(c->in, c->in + used, c->len - used);
         c->len -= used;
     }
@@ -198,10 +218,13 @@ static bool listen_to(struct client *c, json_t *(*answer)(void *, const json_t *
 void nd_server_serve(struct nd_server *s, int timeout_ms, json_t *(*answer)(void *, const json_t *),
                      void *arg)
 {
-    struct pollfd p[CLIENTS + 1] = {{.fd = s->fd, .events = POLLIN}};
+    struct pollfd p[CLIENTS + 1] = {{.fd = -1, .events = POLLIN}};
 
-    for (int i = 0; i < CLIENTS; i++)
+    for (int i = 0; i < CLIENTS; i++) {
         p[i + 1] = (struct pollfd){.fd = s->clients[i].fd, .events = POLLIN};
+        if (s->clients[i].fd < 0)
+            p[0].fd = s->fd; /* with no place free, one who waits for it must not keep us awake */
+    }
     if (poll(p, CLIENTS + 1, timeout_ms) <= 0)
         p[0].revents = 0;
     for (int i = 0; i < CLIENTS; i++) {
@@ -212,6 +235,6 @@ void nd_server_serve(struct nd_server *s, int timeout_ms, json_t *(*answer)(void
         if (p[i + 1].revents ? !listen_to(c, answer, arg) : now_ms() - c->since > SILENT_MS)
             hang_up(c);
     }
-    if (p[0].revents)
+    if (p[0].fd >= 0 && p[0].revents)
         welcome(s);
 }

@@ -44,7 +44,7 @@ void rp_base_ask(struct rp_replicator *rp)
         atomic_store_explicit(&rp_lane(rp, l)->cut, rp->base.cut, memory_order_release);
 }
 
-bool rp_base_cut(struct rp_replicator *rp, uint64_t burst[])
+bool rp_base_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access[])
 {
     struct ft_region *region = rp->config.region;
     struct rp_base *b = &rp->base;
@@ -64,6 +64,7 @@ bool rp_base_cut(struct rp_replicator *rp, uint64_t burst[])
     }
     for (unsigned l = 0; l < rp->lanes; l++) {
         burst[l] = atomic_load_explicit(&rp_lane(rp, l)->cut_burst, memory_order_relaxed);
+        access[l] = atomic_load_explicit(&rp_lane(rp, l)->cut_access, memory_order_relaxed);
         rp->sender.from[l] = burst[l];
         rp->sender.sent[l] = rp->sender.clock[l] = 0;
         memset(rp->sender.clocks[l], 0, sizeof(rp->sender.clocks[l]));
@@ -220,7 +221,7 @@ int rp_base_take(struct rp_replicator *rp, const struct ft_message *m, struct ft
             return ft_fail(fault, FT_EMALFORMED, "base: lines %llu+%u lie outside every arena",
                            (unsigned long long)run.line, run.count);
     if (error)
-        return ft_fail(fault, error, "base: runs end inside a run");
+        return ft_fail(fault, error, "base: a run is cut short, or lies outside the region");
     at = 0;
     while (ft_run_next(m->bulk, m->bulk_len, &at, rp->base.lines, &run) > 0) {
         uint8_t *to = region->base + (run.line << FT_LINE_SHIFT);

@@ -8,8 +8,10 @@
  *
  * A connection ends in this order: data read to the end, its frames handed out, the loss told once, and only
  * then the next connection begins. So what the old connection said is never mixed with the new one's, also
- * when the peer's new process connects before its old one's end was seen. Then the newest connection wins:
- * the peer makes a second one only when it knows nothing of the first.
+ * when the peer's new process connects before its old one's end was seen. Then the newest connection wins, as
+ * soon as it has said a whole hello: the peer makes a second one only when it knows nothing of the first, and
+ * says hello at once. Whoever else is on the peer's host (a port scan, a health check) must not end a
+ * connection that lives, since that would look like our death.
  */
 #define _GNU_SOURCE /* ppoll */
 #include "replicator/link.h"
@@ -33,6 +35,10 @@
 #define OUT_CAP     (2u * RP_LINK_OUT)
 #define READ_BUDGET (1u << 20) /* bytes per poll */
 #define WORDS_MAX   64         /* datagrams per call */
+#define HELLO_MAX   (FT_FRAME_HEAD + FT_IDENTITY_MAX + 1024u)
+#define HELLO_NS    1000000000ull /* for a hello, while another connection lives */
+/* Between looks at the sockets that hardly ever speak, unless a wait saw something. */
+#define LOOK_NS 200000u
 
 struct rp_link {
     struct sockaddr_in local, peer;
@@ -41,13 +47,16 @@ struct rp_link {
     int fd;                  /* the connection, -1: none */
     int trying;              /* an attempt to connect, -1: none */
     int next;                /* accepted, begins when the end of the one before was told; -1: none */
+    uint64_t next_at;        /* when it came */
     uint64_t tried_at;
     bool tried;
-    bool fresh;         /* not yet told by poll */
-    bool malformed;     /* what comes is read and thrown away */
-    bool malformed_new; /* not yet told by lost */
-    enum rp_lost lost;  /* not yet told by lost; fd is -1 then */
-    int broken;         /* errno of a write; reading goes on to the end first */
+    bool fresh;           /* not yet told by poll */
+    bool malformed;       /* what comes is read and thrown away */
+    bool malformed_new;   /* not yet told by lost */
+    enum rp_lost lost;    /* not yet told by lost; fd is -1 then */
+    int broken;           /* errno of a write; reading goes on to the end first */
+    bool knocked, spoken; /* the listener, the datagram socket may have something */
+    uint64_t looked;
     struct ft_fault fault;
     uint8_t *in, *out, *bulk;
     size_t in_at, in_end, out_at, out_end;
@@ -200,15 +209,35 @@ static void read_some(struct rp_link *link, size_t budget)
     }
 }
 
-static void accept_newest(struct rp_link *link)
+/* Looks at what the next connection has said, and leaves it there. */
+static bool next_says_hello(struct rp_link *link, uint64_t now)
+{
+    uint8_t said[HELLO_MAX];
+    struct ft_message m;
+    ssize_t n = recv(link->next, said, sizeof(said), MSG_PEEK);
+    long rc = n > 0 ? ft_message_decode(said, (size_t)n, 0, &m, link->bulk, NULL) : 0;
+
+    if (rc > 0 && m.type == FT_MSG_HELLO)
+        return true;
+    bool wait = rc == 0 && (n > 0 ? (size_t)n < sizeof(said) : n < 0 && errno == EAGAIN);
+
+    if (!wait || now - link->next_at > HELLO_NS) {
+        link->stats.refused[rc < 0 ? -rc : -FT_EMALFORMED]++;
+        close_one(&link->next);
+    }
+    return false;
+}
+
+static void accept_newest(struct rp_link *link, uint64_t now)
 {
     int fd = rp_accept(link->listener, &link->peer, &link->stats.refused[-FT_EPERM]);
 
     for (; fd >= 0; fd = rp_accept(link->listener, &link->peer, &link->stats.refused[-FT_EPERM])) {
         close_one(&link->next);
         link->next = fd;
+        link->next_at = now;
     }
-    if (link->next < 0 || link->fd < 0)
+    if (link->next < 0 || link->fd < 0 || !next_says_hello(link, now))
         return;
     read_some(link, IN_CAP);
     if (link->fd >= 0)
@@ -235,8 +264,13 @@ static void try_to_connect(struct rp_link *link, uint64_t now)
 
 bool rp_link_poll(struct rp_link *link, uint64_t now_ns)
 {
-    if (link->listens)
-        accept_newest(link);
+    if (now_ns - link->looked >= LOOK_NS || link->knocked) {
+        link->looked = now_ns;
+        link->knocked = false;
+        link->spoken = true;
+        if (link->listens)
+            accept_newest(link, now_ns);
+    }
     read_some(link, READ_BUDGET);
     if (link->fd < 0 && link->lost == RP_LOST_NONE) {
         if (link->next >= 0)
@@ -305,14 +339,18 @@ int rp_link_next(struct rp_link *link, unsigned lanes, struct ft_message *m, str
 
 int rp_link_word(struct rp_link *link, struct ft_word *word)
 {
+    if (!link->spoken)
+        return 0;
     for (int i = 0; i < WORDS_MAX; i++) {
         uint8_t bytes[FT_WORD_BYTES + 1];
         struct sockaddr_in from;
         socklen_t len = sizeof(from);
 
         ssize_t n = recvfrom(link->datagrams, bytes, sizeof(bytes), 0, (struct sockaddr *)&from, &len);
-        if (n < 0)
+        if (n < 0) {
+            link->spoken = false;
             return 0;
+        }
         int rc = from.sin_addr.s_addr == link->peer.sin_addr.s_addr ? ft_word_decode(bytes, (size_t)n, word)
                                                                     : FT_EPERM;
         if (rc == 0)
@@ -395,7 +433,11 @@ void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
     if (link->fd < 0 && !link->listens && timeout_ns > RETRY_NS)
         timeout_ns = RETRY_NS;
     struct timespec t = {(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
-    ppoll(p, sizeof(p) / sizeof(p[0]), &t, NULL);
+    /* A call each per turn for sockets that hardly ever speak would cost more than the connection does. */
+    if (ppoll(p, sizeof(p) / sizeof(p[0]), &t, NULL) > 0) {
+        link->knocked |= p[2].revents != 0;
+        link->spoken |= p[3].revents != 0;
+    }
 }
 
 const struct rp_link_stats *rp_link_stats(const struct rp_link *link)

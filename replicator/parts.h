@@ -85,9 +85,10 @@ uint64_t rp_sender_lag(const struct rp_replicator *rp);
 /* base.c: both ends of a base. */
 int rp_base_init(struct rp_replicator *rp);
 void rp_base_free(struct rp_replicator *rp);
-void rp_base_ask(struct rp_replicator *rp);                   /* cut, please */
-bool rp_base_cut(struct rp_replicator *rp, uint64_t burst[]); /* true once, when all lanes made the cut */
-bool rp_base_turn(struct rp_replicator *rp, bool *whole);     /* `whole`: every line is on its way, once */
+void rp_base_ask(struct rp_replicator *rp); /* cut, please */
+bool rp_base_cut(struct rp_replicator *rp, uint64_t burst[],
+                 uint64_t access[]);                      /* true once, when all lanes made the cut */
+bool rp_base_turn(struct rp_replicator *rp, bool *whole); /* `whole`: every line is on its way, once */
 void rp_base_forget(struct rp_replicator *rp);
 int rp_base_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault);
 

@@ -30,7 +30,7 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
     static const uint64_t none[FT_LANES_MAX];
     const uint64_t *burst = begin ? begin->burst : none;
 
-    ft_closed_reset(rp->receiver.closed, burst, none);
+    ft_closed_reset(rp->receiver.closed, burst, begin ? begin->access : none);
     memcpy(rp->receiver.held, burst, sizeof(rp->receiver.held));
     for (unsigned l = 0; l < rp->lanes; l++)
         atomic_store_explicit(&rp_lane(rp, l)->closed_to, burst[l], memory_order_release);

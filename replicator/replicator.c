@@ -13,7 +13,8 @@
 
 #define SHOW_NS       1000000ull
 #define DRAIN_ROUNDS  64u /* reads of up to 1 MiB before the time is looked at again */
-#define WAIT_BUSY_NS  20000u
+#define WAIT_BUSY_NS  50000u
+#define BUSY_TURNS    40u /* after the last record */
 #define WAIT_IDLE_NS  200000u
 #define WAIT_STILL_NS 1000000u
 
@@ -170,8 +171,8 @@ static void port_beats(struct rp_replicator *rp)
         if (beat == rp->beat_seen[l])
             continue;
         rp->beat_seen[l] = beat;
-        if (atomic_load_explicit(&rp_lane(rp, l)->beat_incarnation, memory_order_relaxed) ==
-            rp->core.peer.incarnation)
+        if (atomic_load_explicit(&rp_lane(rp, l)->beat_half, memory_order_relaxed) ==
+            (uint32_t)(rp->core.peer.incarnation >> 32))
             rp_step(rp, &event);
     }
 }
@@ -200,7 +201,7 @@ static void primary_reports(struct rp_replicator *rp)
     bool held = rp->core.resync == FT_RESYNC_SWITCH && !rp->held_told;
 
     event.kind = FT_EV_CUT;
-    if (rp_base_cut(rp, event.closed))
+    if (rp_base_cut(rp, event.closed, event.access))
         rp_step(rp, &event);
     for (unsigned l = 0; held && l < rp->lanes; l++) {
         held = atomic_load_explicit(&rp_lane(rp, l)->gate_seen, memory_order_acquire) == rp->gate;
@@ -340,19 +341,22 @@ static uint64_t patience(const struct rp_replicator *rp, unsigned idle)
 
     if (!watches)
         return rp->core.state == FT_READY ? WAIT_IDLE_NS : WAIT_STILL_NS;
-    return idle < 500 ? WAIT_BUSY_NS : WAIT_IDLE_NS;
+    return idle < BUSY_TURNS ? WAIT_BUSY_NS : WAIT_IDLE_NS;
 }
 
 void rp_run(struct rp_replicator *rp)
 {
+    uint64_t records = 0;
     unsigned idle = 0;
 
     while (!atomic_load_explicit(&rp->stop, memory_order_relaxed)) {
-        idle = rp_turn(rp, monotonic()) ? 0 : idle + 1;
-        if (idle == 0)
-            continue;
+        bool busy = rp_turn(rp, monotonic());
+
+        /* Heartbeats come and go without making us impatient; records do. */
+        idle = rp->shown.records_sent + rp->shown.records_stored != records ? 0 : idle + 1;
+        records = rp->shown.records_sent + rp->shown.records_stored;
         if (rp->link) {
-            rp_link_wait(rp->link, patience(rp, idle));
+            rp_link_wait(rp->link, busy ? 0 : patience(rp, idle));
         } else {
             struct timespec still = {0, WAIT_STILL_NS};
 

@@ -320,7 +320,10 @@ void pair_release(struct pair *p, unsigned i)
     }
 }
 
-/* A primary that releases alone, and a standby that still may promote itself, must not be. */
+/*
+ * A lease ends within lease_ms of the answer it rests on, by any clock. A primary that releases alone, and a
+ * standby that still may promote itself, must not be.
+ */
 void pair_watch(struct pair *p)
 {
     for (unsigned i = 0; i < 2; i++) {
@@ -328,7 +331,12 @@ void pair_watch(struct pair *p)
         const struct ft_core *core = &other->core;
         uint64_t right = core->own_echoed + core->config.promote_within_ms * FT_MS;
 
-        if (p->split || !n->alive || !other->alive || n->gate != FT_GATE_SOLO || n->gate_at)
+        if (p->split || !n->alive || !other->alive)
+            continue;
+        if (n->core.state == FT_PROTECTED && core->state == FT_READY &&
+            n->lease_until - n->offset > core->answered - other->offset + core->config.lease_ms * FT_MS)
+            pair_fail(p, "the lease of %c outlasts the answer of %c", 'a' + (int)i, 'a' + (int)!i);
+        if (n->gate != FT_GATE_SOLO || n->gate_at)
             continue;
         if (core->state == FT_READY && core->own_echoed && pair_clock(p, !i) < right)
             pair_fail(p, "%c releases alone while %c may promote itself", 'a' + (int)i, 'a' + (int)!i);

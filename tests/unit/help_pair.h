@@ -15,7 +15,7 @@
 #include <stdio.h>
 
 #define PAIR_BURSTS 16384u
-#define PAIR_PIPE   512u
+#define PAIR_PIPE   4096u
 #define NO_STATE    UINT32_MAX
 
 struct pair_envelope {

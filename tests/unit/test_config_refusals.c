@@ -189,7 +189,7 @@ static void pairs(void **state)
         {"out: \"net_af_packet1,iface=b-out\"", "ouf: x",
          "t.yaml:35: unknown key \"ouf\" in node b ports, expected \"out\"?"},
         {", out: \"net_af_packet1,iface=a-out\"", "",
-         "t.yaml:28: node a ports out is missing, expected text of 1 to 127 characters"},
+         "t.yaml:28: node a ports out is missing, expected text of 1 to 511 characters"},
         {"127.0.0.1:7002", "127.0.0.1:7001",
          "t.yaml:36: nodes a and b have one replication address, expected two"},
         {"127.0.0.1:7002", "127.0.0.1", "t.yaml:36: node b replication is 127.0.0.1, expected A.B.C.D:PORT"},

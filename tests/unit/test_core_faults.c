@@ -134,6 +134,16 @@ static void heal(struct pair *p)
     }
 }
 
+/* The short moments in which rights change hands. */
+static bool delicate(const struct pair *p)
+{
+    for (unsigned i = 0; i < 2; i++)
+        if (p->node[i].alive && (p->node[i].core.resync >= FT_RESYNC_SWITCH || p->node[i].core.hand ||
+                                 p->node[i].core.abandoning))
+            return true;
+    return false;
+}
+
 static void live(struct pair *p, uint64_t seed, FILE *transcript)
 {
     uint64_t next, protected_since = 0;
@@ -143,7 +153,7 @@ static void live(struct pair *p, uint64_t seed, FILE *transcript)
     next = pair_draw(p, 300 * FT_MS);
     while (p->now < FAULTS_END && !p->failed[0]) {
         pair_tick(p);
-        if (p->now < next)
+        if (p->now < next && !(delicate(p) && pair_chance(p, 4)))
             continue;
         fault(p, wild);
         /* Faults come alone or in flocks: the second one often hits the handling of the first. */

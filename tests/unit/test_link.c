@@ -198,6 +198,22 @@ static void plain_beat(int fd, uint64_t sent)
     plain_send(fd, out, (size_t)len);
 }
 
+static void plain_hello(int fd)
+{
+    struct ft_message m = {.type = FT_MSG_HELLO,
+                           .state = FT_JOINING,
+                           .name = "b",
+                           .lanes = 1,
+                           .lease_ms = 1,
+                           .detect_ms = 2,
+                           .promote_within_ms = 3,
+                           .solo_after_ms = 4};
+    uint8_t out[2048];
+
+    long len = ft_message_encode(&m, 1, NULL, out, sizeof(out));
+    plain_send(fd, out, (size_t)len);
+}
+
 static void plain_reset(int fd)
 {
     struct linger hard = {1, 0};
@@ -577,6 +593,7 @@ static void the_newest_connection_wins(void **state)
     UNTIL(rp_link_up(a) || (poll_one(a), false));
     plain_beat(first, 2);
     int second = plain_connect(B), third = plain_connect(B);
+    plain_hello(third);
     plain_beat(third, 3);
     UNTIL(!rp_link_up(a) || (poll_one(a), false));
     assert_int_equal(rp_link_lost(a, NULL), RP_LOST_NONE);
@@ -586,6 +603,7 @@ static void the_newest_connection_wins(void **state)
     assert_int_equal(rp_link_lost(a, &why), RP_LOST_ERROR);
     assert_string_equal(why.text, "the peer made a new connection");
     assert_true(poll_one(a));
+    assert_int_equal(take(a).type, FT_MSG_HELLO);
     assert_int_equal(take(a).sent, 3);
     UNTIL(plain_closed(first) && plain_closed(second));
     assert_int_equal(rp_link_stats(a)->connects, 2);
@@ -598,6 +616,35 @@ static void the_newest_connection_wins(void **state)
     int fifth = plain_connect(B);
     assert_int_equal(wait_lost(a), RP_LOST_RESET);
     close(first), close(second), close(fifth);
+}
+
+/* Whoever says no hello does not end a connection that lives, whatever else it says, or nothing. */
+static void no_hello_no_connection(void **state)
+{
+    static const uint8_t noise[20000] = {0x10, 0, 0, 0, 1};
+
+    (void)state;
+    open_a();
+    int first = plain_connect(B);
+    plain_beat(first, 1);
+    UNTIL(rp_link_up(a) || (poll_one(a), false));
+    assert_int_equal(take(a).sent, 1);
+    int beats = plain_connect(B);
+    plain_beat(beats, 2);
+    UNTIL(plain_closed(beats) || (poll_one(a), false));
+    int noisy = plain_connect(B);
+    plain_send(noisy, noise, sizeof(noise));
+    UNTIL(plain_closed(noisy) || (poll_one(a), false));
+    int gone = plain_connect(B);
+    close(gone);
+    int silent = plain_connect(B);
+    UNTIL(plain_closed(silent) || (poll_one(a), false)); /* in its own time */
+    plain_beat(first, 3);
+    assert_int_equal(take(a).sent, 3);
+    assert_int_equal(rp_link_stats(a)->connects, 1);
+    assert_in_range(rp_link_stats(a)->refused[-FT_EMALFORMED] + rp_link_stats(a)->refused[-FT_ECHECKSUM], 3,
+                    4);
+    close(first), close(beats), close(noisy), close(silent);
 }
 
 static void the_guardians_word(void **state)
@@ -697,6 +744,7 @@ int main(void)
         TEST(addresses_that_cannot_be_had),
         TEST(a_broken_connection_is_made_again),
         TEST(the_newest_connection_wins),
+        TEST(no_hello_no_connection),
         TEST(the_guardians_word),
         TEST(waiting_ends_when_something_comes),
         TEST(nothing_is_inherited),

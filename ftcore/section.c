@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sections: the lock live, the recorded order in replay. Written by lanes; what they note is taken by capture
+ * when the burst ends.
+ *
+ * Why replay is right: the accesses to one object form a chain, since each enters after the one before left.
+ * Neighbours in that chain are of one lane (ordered by its numbers) or have an edge. So waiting where an edge
+ * says so gives every object the order it had, and nothing more: objects that were never shared between two
+ * accesses order nothing.
+ *
+ * Why it ends: every edge points to an access that had been left when its own was entered, so edges and
+ * lanes' own orders are both consistent with the time of the recording, and there is no circle.
+ */
+#include "ftcore/section.h"
+
+#include <immintrin.h>
+#include <sched.h>
+#include <string.h>
+
+#define SPINS 256u /* until a waiting lane lets others run: there may be fewer cores than lanes */
+
+static void pause_a_little(uint32_t *spins)
+{
+    if (++*spins % SPINS == 0)
+        sched_yield();
+    else
+        _mm_pause();
+}
+
+void ft_sections_init(struct ft_sections *s, struct ft_region *region, struct ft_published *published,
+                      unsigned lane, unsigned lanes)
+{
+    memset(s, 0, sizeof(*s));
+    s->region = region;
+    s->published = published;
+    s->lane = (uint16_t)lane;
+    s->lanes = (uint16_t)lanes;
+    s->next = 1;
+}
+
+void ft_sections_begin(struct ft_sections *s, uint64_t access)
+{
+    FT_CHECK(!s->inside, "a burst begins inside a section");
+    s->replaying = false;
+    s->next = access;
+    s->count = s->at = 0;
+}
+
+void ft_sections_begin_replay(struct ft_sections *s, uint64_t access, const struct ft_edge edges[],
+                              uint32_t count)
+{
+    FT_CHECK(!s->inside && count <= FT_EDGES_MAX, "%u edges to follow", count);
+    s->replaying = true;
+    s->next = access;
+    memcpy(s->edges, edges, count * sizeof(edges[0]));
+    s->count = count;
+    s->at = 0;
+}
+
+bool ft_sections_used(const struct ft_sections *s, uint64_t access, uint32_t accesses)
+{
+    return s->at == s->count && s->next == access + accesses;
+}
+
+void ft_sections_publish(struct ft_published *published, const uint64_t next[], unsigned lanes)
+{
+    for (unsigned l = 0; l < lanes; l++)
+        atomic_store_explicit(&published[l].access, next[l] - 1, memory_order_release);
+}
+
+static void note(struct ft_sections *s, unsigned lane, uint64_t access)
+{
+    FT_CHECK(s->count < FT_EDGES_MAX, "lane %u: more than %u edges in a burst", s->lane, FT_EDGES_MAX);
+    s->edges[s->count++] = (struct ft_edge){.own = s->next, .access = access, .lane = (uint16_t)lane};
+    s->noted++;
+}
+
+/* Replay: if this access has an edge, wait for what it names. */
+static void follow(struct ft_sections *s)
+{
+    const struct ft_edge *edge = &s->edges[s->at];
+    uint32_t spins = 0;
+
+    if (s->at == s->count || edge->own != s->next)
+        return;
+    while (atomic_load_explicit(&s->published[edge->lane].access, memory_order_acquire) < edge->access) {
+        s->waits += spins == 0;
+        pause_a_little(&spins);
+    }
+    s->at++;
+}
+
+/* Gives the access its number. Release: what was done inside is there for whoever sees the number. */
+static uint64_t number(struct ft_sections *s)
+{
+    uint64_t access = s->next++;
+
+    atomic_store_explicit(&s->published[s->lane].access, access, memory_order_release);
+    return access;
+}
+
+static void lock(struct ft_shared *object)
+{
+    uint32_t spins = 0, free = 0;
+
+    while (!atomic_compare_exchange_weak_explicit(&object->lock, &free, 1, memory_order_acquire,
+                                                  memory_order_relaxed)) {
+        free = 0;
+        pause_a_little(&spins);
+    }
+}
+
+void ft_section_enter(struct ft_sections *s, const struct ft_shared *constant)
+{
+    struct ft_shared *object;
+
+    FT_CHECK(!s->inside, "lane %u: sections do not nest", s->lane);
+    s->inside = true;
+    /* Before the lock: what a resync copies out must be the unlocked word of the cut. */
+    object = ft_edit(s->region, constant, sizeof(*object));
+    if (s->replaying) {
+        follow(s);
+        return;
+    }
+    lock(object);
+    if (object->last && object->last != s->lane + 1u)
+        note(s, object->last - 1, object->access);
+}
+
+void ft_section_leave(struct ft_sections *s, const struct ft_shared *constant)
+{
+    struct ft_shared *object = (struct ft_shared *)(uintptr_t)constant;
+
+    FT_CHECK(s->inside, "lane %u: left a section it is not in", s->lane);
+    /* The word in the object and the number in the record are the same by construction: both come from
+     * s->next. */
+    object->last = s->lane + 1u;
+    object->access = s->next;
+    number(s);
+    s->inside = false;
+    if (!s->replaying)
+        atomic_store_explicit(&object->lock, 0, memory_order_release);
+}
+
+void ft_section_depend(struct ft_sections *s, unsigned lane, uint64_t access)
+{
+    FT_CHECK(!s->inside && lane != s->lane && lane < s->lanes, "lane %u depends on lane %u", s->lane, lane);
+    if (s->replaying)
+        follow(s);
+    else if (access)
+        note(s, lane, access);
+    number(s);
+}
+
+uint64_t ft_section_mark(struct ft_sections *s)
+{
+    FT_CHECK(!s->inside, "lane %u: a mark inside a section", s->lane);
+    return number(s);
+}

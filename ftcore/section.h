@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sections: a lane's stay inside a shared variable, and the order between lanes that they leave behind
+ * (design §5).
+ *
+ * Live, a section is a short lock. Each lane numbers its accesses; the number is given and published at
+ * leave, and the object remembers its last lane and that lane's number. Entering an object last used by
+ * another lane notes one edge: (own number, other lane, its number). Entering one's own notes nothing. Replay
+ * takes no lock and no idea of its own: at an access that has an edge it waits until the other lane has
+ * published that number. A partial order, so lanes replay in parallel.
+ *
+ * Owned by the lane (struct ft_sections) and the region (struct ft_shared, in the shared arena). Sections do
+ * not nest.
+ */
+#ifndef FTCORE_SECTION_H
+#define FTCORE_SECTION_H
+
+#include "ftcore/record.h"
+#include "ftcore/region.h"
+
+/* The head of a shared object; what it guards lies behind it, in lines of its own. One line, at a multiple of
+ * FT_LINE. */
+struct ft_shared {
+    _Atomic uint32_t lock; /* 0 between bursts: part of the digest, and always 0 there */
+    uint32_t last;         /* lane that left last, plus 1; 0: nobody yet */
+    uint64_t access;       /* its number */
+    uint64_t unused[6];
+};
+
+/* Access numbers that lanes have published, one line each; all lanes of a node share the array. */
+struct ft_published {
+    _Alignas(64) _Atomic uint64_t access;
+};
+
+struct ft_sections {
+    struct ft_region *region;
+    struct ft_published *published; /* [lanes] */
+    uint16_t lane, lanes;
+    bool replaying;
+    bool inside;
+    uint64_t next; /* number of the next access, from 1 */
+
+    /* Live: noted in this burst. Replay: those of the record, followed in order. */
+    struct ft_edge edges[FT_EDGES_MAX];
+    uint32_t count, at;
+
+    uint64_t noted, waits; /* ever; waits: times replay had to wait */
+};
+
+void ft_sections_init(struct ft_sections *s, struct ft_region *region, struct ft_published *published,
+                      unsigned lane, unsigned lanes);
+
+/* `access`: the number the burst's first access will get. Live notes edges anew; replay follows those given
+ * (at most FT_EDGES_MAX). */
+void ft_sections_begin(struct ft_sections *s, uint64_t access);
+void ft_sections_begin_replay(struct ft_sections *s, uint64_t access, const struct ft_edge edges[],
+                              uint32_t count);
+/* Whether the burst used up exactly what was recorded: its edges, and `accesses` accesses. Replay only. */
+bool ft_sections_used(const struct ft_sections *s, uint64_t access, uint32_t accesses);
+/* A cut was applied: the numbers of all lanes before the next access. */
+void ft_sections_publish(struct ft_published *published, const uint64_t next[], unsigned lanes);
+
+/* The object's own state may be read and edited in between. Entering while inside aborts. */
+void ft_section_enter(struct ft_sections *s, const struct ft_shared *object);
+void ft_section_leave(struct ft_sections *s, const struct ft_shared *object);
+
+/*
+ * An access that depends on another lane's without an object: reading what `lane` had published as `access`
+ * (a merged counter). Notes an edge live, waits in replay. Takes a number of its own.
+ */
+void ft_section_depend(struct ft_sections *s, unsigned lane, uint64_t access);
+/* An access that others may depend on; returns its number. */
+uint64_t ft_section_mark(struct ft_sections *s);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the lanes of a node share among themselves: published access numbers, and a place to meet. Written by
+ * lanes; the last to come to a meeting does the work for all while the others stand.
+ */
+#ifndef NODE_GROUP_H
+#define NODE_GROUP_H
+
+#include "ftcore/section.h"
+
+#include <stdbool.h>
+
+struct nd_group {
+    unsigned lanes;
+    struct nd_lane *lane; /* [lanes] */
+    struct ft_published published[FT_LANES_MAX];
+    _Alignas(64) _Atomic unsigned came;
+    _Atomic uint64_t met; /* meetings held */
+};
+
+void nd_group_init(struct nd_group *group, struct nd_lane *lanes, unsigned count);
+
+/*
+ * Waits until all lanes have come, then `work` runs once, then all go on. They come between bursts; a
+ * sleeping lane comes when it wakes. False: the lane left again, because its order is no longer `order` or
+ * *stop was set, and it has not been part of it.
+ */
+bool nd_group_meet(struct nd_group *group, void (*work)(struct nd_group *group),
+                   const _Atomic uint64_t *now_ordered, uint64_t order, const _Atomic bool *stop);
+
+#endif

@@ -1,0 +1,102 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What the docs say about the configuration is what the program takes: every number of docs/operating.md's tables at
+# both ends of its range and one beyond, every default that is a number, the example pair; and no doc names a file
+# that is not there. No root, no network.
+. "$(dirname "$0")/lib.sh"
+
+doc=$root/docs/operating.md
+mkdir -p "$work" || exit 1
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+plan 7
+
+takes() { "$UNDERSTUDY" check -c "$1" >"$work/out" 2>"$work/err"; }
+
+ok "the example pair is accepted" takes "$root/examples/pair.yaml"
+ok "without a warning" test ! -s "$work/err"
+
+# A pair file with one key set. The times of `timing` depend on each other: the others are put out of the way.
+pair_with() { # SECTION KEY VALUE
+    local detect=4 section key=$2 value=$3 timing=
+    case $1 in
+    timing)
+        case $key in
+        heartbeat_ms) detect=$((value + 2)) ;;
+        lease_ms) detect=$((value + 1)) ;;
+        detect_ms) detect= ;;
+        promote_within_ms) detect=$((value > 4 ? 4 : 3)) ;;
+        esac
+        # At the ends of a range the order of the times may be broken: that is another complaint.
+        timing="${detect:+detect_ms: $detect, }$key: $value"
+        ;;
+    esac
+    section() { [ "$1" = "$2" ] && echo "$key: $value"; }
+    cat <<END
+chain: { name: x, $([ "$1" = chain ] && echo "$key: $value, ") nfs: [ monitor ] }
+protect: { $(section protect "$1") }
+timing: { $timing }
+nodes:
+  a: { role: primary, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:1", control: a $([ "$1" = nodes ] && echo ", $key: $value") }
+  b: { role: standby, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:2", control: b }
+END
+}
+
+# SECTION KEY MIN MAX DEFAULT, for each row whose range is MIN … MAX
+numbers() {
+    sed -n 's/^| `\([a-z]*\)\(\.\*\)\{0,1\}\.\([a-z_]*\)` | \([0-9]*\) … \([0-9]*\) | \([^|]*\) |.*/\1 \3 \4 \5 \6/p' "$doc"
+}
+check_ranges() {
+    local section key min max preset bad=0
+    while read -r section key min max preset; do
+        # In range: any complaint is about another rule (the order of times, what this version does), not the range.
+        for value in "$min" "$max"; do
+            pair_with "$section" "$key" "$value" >"$work/pair.yaml"
+            takes "$work/pair.yaml" || ! grep -q "$key is $value, expected a number from" "$work/err" ||
+                { echo "$section.$key: $value is refused: $(cat "$work/err")"; bad=1; }
+            ! grep -q 'unknown' "$work/err" || { echo "$section.$key: $(cat "$work/err")"; bad=1; }
+        done
+        for value in $((min - 1)) $((max + 1)); do
+            [ "$value" -ge 0 ] || continue
+            pair_with "$section" "$key" "$value" >"$work/pair.yaml"
+            if takes "$work/pair.yaml" || ! grep -q "$key is $value, expected a number from $min to $max" "$work/err"; then
+                echo "$section.$key: $value is not refused as out of $min to $max: $(cat "$work/err")"
+                bad=1
+            fi
+        done
+    done < <(numbers)
+    return $bad
+}
+ok "the tables have their numbers" test "$(numbers | wc -l)" -ge 18
+ok "every range is the program's" check_ranges
+
+check_defaults() {
+    local section key min max preset bad=0
+    while read -r section key min max preset; do
+        case $preset in '' | *[!0-9]*) continue ;; esac
+        grep -qE "^    \{\"$key\", NF_U32, .* \"$preset\"," "$root"/node/config*.c ||
+            { echo "$section.$key: the program's default is not $preset"; bad=1; }
+    done < <(numbers)
+    return $bad
+}
+ok "every default that is a number is the program's" check_defaults
+
+# The program's keys, from the tables it reads by, are all in the doc.
+all_keys() {
+    local key bad=0
+    while read -r key; do
+        grep -qE "(\.|]|\`)$key\`" "$doc" || { echo "$key is not in the doc"; bad=1; }
+    done < <(sed -n 's/^    {"\([a-z_]*\)", .*/\1/p' "$root"/node/config*.c | grep -vE '^(chain|protect|timing|interfaces|routes|next_hops|nodes|drill|probe)$')
+    return $bad
+}
+ok "every key of the program is in the doc" all_keys
+
+names() {
+    local file bad=0
+    while read -r file; do
+        [ -e "$root/$file" ] || { echo "$file is named and not there"; bad=1; }
+    done < <(cat "$root"/docs/*.md "$root/README.md" |
+        grep -oE '`(ftcore|nflib|nfs|logger|replicator|node|tests|scripts|examples)/[A-Za-z0-9_./-]+[a-z0-9]`' | tr -d '`' | sort -u)
+    return $bad
+}
+ok "every file that a doc names is there" names

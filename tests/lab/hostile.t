@@ -1,0 +1,82 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A running pair against strangers and liars: on the replication port, as guardians, and on the data ports. Nodes
+# stay up, the pair stays or becomes PROTECTED, its regions are equal, and what was refused is counted.
+. "$(dirname "$0")/lib.sh"
+need_lab
+command -v python3 >/dev/null || skip_all "python3 is not installed"
+plan 21
+
+tool=$root/tests/lab/hostile.py
+captures=$root/../shared/pcaps
+here() { timeout 20 "$lab" exec "$1" python3 "$tool" "${@:2}"; } # NAMESPACE WHAT…
+refusals() { field a "link.turned_away | add // 0"; }
+as_before() { # what a stranger may not change
+    [ "$(field a state) $(field a view) $(field a link.connects) $(field b state)" = "PROTECTED $view $connects READY" ] ||
+        { echo "a $(field a state) ($(field a why)), view $(field a view) of $view, b $(field b state)"; return 1; }
+}
+same_processes() { [ "$(field a pid) $(field b pid)" = "$pids" ] || { echo "$(field a pid) $(field b pid), not $pids"; return 1; }; }
+verified() { [ "$(us verify -o json 2>/dev/null | jq .equal)" = true ] || us verify; }
+strangers() { here b connect 10.98.0.9 10.99.0.1 4700 garbage truncated huge replay port-scan; }
+liars() { # from the peer's own host
+    here b connect 10.99.0.2 10.99.0.1 4700 port-scan silent truncated large garbage huge && as_before
+}
+hello_of_old() { # it is a hello: the pair cannot know, and must get over it
+    here b connect 10.99.0.2 10.99.0.1 4700 replay
+    is_protected 15
+}
+words() { # ADDRESS KIND…
+    here b word "$1" 10.99.0.1 4700 "$incarnation" "$view" "${@:2}"
+    sleep 0.2
+}
+
+ok "a network" "$lab" up --no-nodes || exit 1
+here a sniff a-repl hello 15 >"$work/hello" &
+sniffer=$!
+for ((i = 0; i < 200; i++)); do [ ! -s "$work/hello" ] || break; sleep 0.05; done
+"$lab" start a
+"$lab" start b
+ok "the pair is PROTECTED" is_protected || exit 1
+wait $sniffer
+HELLO=$(tail -n 1 "$work/hello")
+export HELLO
+ok "b's hello was overheard" test ${#HELLO} -gt 100
+ip -n "${LAB_PREFIX}b" address add 10.98.0.9/32 dev b-repl
+ip -n "${LAB_PREFIX}a" route add 10.98.0.9 dev a-repl
+"$probe" run 203.0.113.100 7007 --seconds 100 --flows 8 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" \
+    -o json >"$work/probe.json" &
+prober=$!
+sleep 1
+CHAIN_MAC=$(ip -n "${LAB_PREFIX}client" neigh show 10.0.0.1 | sed -n 's/.*lladdr \([0-9a-f:]*\).*/\1/p' | tr -d :)
+export CHAIN_MAC
+ok "the chain has a MAC" test ${#CHAIN_MAC} = 12
+pids="$(field a pid) $(field b pid)" view=$(field a view) connects=$(field a link.connects)
+incarnation=$(here client sniff eth0 beats 10 | tail -n 1)
+ok "heartbeats were overheard" grep -qx "[0-9]*" <<<"${incarnation:-none}"
+
+before=$(refusals)
+ok "strangers on the replication port" strangers
+ok "change nothing" as_before
+ok "and are counted" test "$(refusals)" -ge $((before + 5))
+before=$(refusals)
+ok "guardians' words that are wrong" words 10.99.0.2 wrong checksum random short
+ok "and right ones from elsewhere" words 10.98.0.9 right
+ok "change nothing" as_before
+ok "and are counted" test "$(refusals)" -ge $((before + 200)) # the wrong incarnations are well-formed
+ok "malformed frames" here client made eth0
+if [ -e "$captures/badpackets.pcap" ]; then
+    ok "malformed captures" here client frames eth0 "$captures"/{badpackets,ip_fragmented_garbage,tcp-truncated-header,http-qinq,bot}.pcap
+else
+    ok "no captures here" true
+fi
+ok "change nothing" as_before
+ok "digests equal" verified
+ok "liars at the peer's address change nothing" liars
+ok "a hello of old: PROTECTED again" hello_of_old
+ok "the same processes all the time" same_processes
+ok "digests equal" verified
+kill -TERM $prober 2>/dev/null
+wait $prober
+is "no flow broken, nothing contradicted" "$(jq '.flows_broken + .contradicted' "$work/probe.json")" 0
+diag "view $view, at the end $(field a view); refused $(field a link.refused): $(field a link.last_refused); $(field a link.turned_away | tr -d '\n')"
+diag "longest silence $(jq .silence_ms "$work/probe.json") ms"

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The lane of help_twin.h: follows orders from burst to burst as node/lane.c does, without ports. */
+#include "ftcore/hold.h"
+#include "ftcore/region.h"
+#include "logger/capture.h"
+#include "logger/cursor.h"
+#include "tests/unit/help_twin.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define COPY_TURN 256u
+#define HOLD      32768u /* more outputs than the log ring has room for: the ring is what fills */
+
+struct life {
+    struct twin_worker *w;
+    struct twin_box *box;
+    struct ft_lane *shared;
+    struct ft_region *region;
+    struct twin_lane_state *state; /* in the region, as are words */
+    uint64_t *words;
+    struct ft_hold hold;
+    struct lg_capture capture;
+    uint64_t order, gate, cut, uncut, digest, quiet_since, burst_at, now;
+    enum ft_order doing;
+};
+
+static uint64_t *table; /* of the process, made by twin_lane_make */
+static struct twin_lane_state *lane_state;
+
+static uint64_t monotonic(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- the chain --------------------------------------------------------------------------------- */
+
+/* In both nodes in the same order: pointers agree. */
+static void make(struct ft_region *region, uint64_t salt)
+{
+    lane_state = ft_arena_alloc(ft_region_arena(region, 0, 0), sizeof(*lane_state));
+    table = ft_arena_alloc(ft_region_arena(region, 0, 1), TWIN_WORDS * sizeof(*table));
+    FT_CHECK(lane_state && table, "no room for the chain");
+    twin_first_words(table, salt);
+    lane_state->burst = salt; /* a base has to overwrite it */
+}
+
+void twin_lane_make(struct twin_worker *w)
+{
+    make(w->region, w->salt);
+}
+
+static void apply(struct life *life, const uint8_t *bytes, uint32_t len, uint64_t time)
+{
+    uint64_t add, *word = life->words + twin_pick(bytes, len, time, &add);
+
+    *(uint64_t *)ft_edit(life->region, word, sizeof(*word)) += add;
+}
+
+static void end_burst(struct life *life, uint64_t time, unsigned n)
+{
+    struct twin_lane_state *s = ft_edit(life->region, life->state, sizeof(*life->state));
+
+    if (atomic_exchange(&life->box->spoil, false))
+        life->words[life->words[0] % TWIN_WORDS]++; /* no edit */
+    s->burst++;
+    s->time = time;
+    s->clock += n;
+    s->outputs += n;
+}
+
+static void closed(struct life *life)
+{
+    atomic_store_explicit(&life->shared->closed, life->state->burst, memory_order_release);
+    atomic_store(&life->box->closed, life->state->burst);
+}
+
+/* ---- live -------------------------------------------------------------------------------------- */
+
+static void release(struct life *life)
+{
+    struct ft_held held;
+    uint64_t stable;
+
+    while (stable = atomic_load_explicit(&life->shared->stable, memory_order_acquire),
+           ft_hold_peek(&life->hold, stable, 1, &held)) {
+        uint64_t lease = atomic_load_explicit(&life->shared->lease_until, memory_order_acquire);
+
+        if (lease != FT_ALL && monotonic() >= lease)
+            return;
+        ft_hold_drop(&life->hold, 1);
+        atomic_store(&life->box->out_burst, held.burst);
+        atomic_fetch_add(&life->box->outputs, 1);
+        atomic_store_explicit(&life->shared->released, life->state->outputs - ft_hold_count(&life->hold),
+                              memory_order_relaxed);
+    }
+}
+
+static void most(_Atomic uint64_t *word, uint64_t value)
+{
+    if (value > atomic_load(word))
+        atomic_store(word, value);
+}
+
+static bool has_room(struct life *life)
+{
+    most(&life->box->log_most, ft_ring_used(&life->shared->log));
+    if (ft_hold_room(&life->hold) < FT_BURST_MAX) {
+        atomic_fetch_add(&life->box->hold_full, 1);
+        return false;
+    }
+    if (atomic_load_explicit(&life->shared->logging, memory_order_relaxed) &&
+        !lg_capture_room(life->shared)) {
+        atomic_fetch_add(&life->box->ring_full, 1);
+        return false;
+    }
+    return true;
+}
+
+static void run_burst(struct life *life)
+{
+    static struct twin_burst b;
+    uint64_t burst = life->state->burst + 1, digest = atomic_load(&life->shared->digest);
+    bool logged = atomic_load_explicit(&life->shared->logging, memory_order_relaxed);
+
+    twin_make(&b, atomic_load(&life->box->seed), burst);
+    if (logged) {
+        lg_capture_begin(&life->capture, 0, burst, life->state->clock, b.time, b.n);
+        for (unsigned i = 0; i < b.n; i++)
+            lg_capture_input(&life->capture, b.bytes[i], b.len[i], b.len[i], 0, false);
+    }
+    if (atomic_load(&life->region->tracking) & FT_TRACK_OWED)
+        atomic_fetch_add(&life->box->beside_base, 1);
+    for (unsigned i = 0; i < b.n; i++)
+        apply(life, b.bytes[i], b.len[i], b.time);
+    end_burst(life, b.time, b.n);
+    if (logged) {
+        if (digest != life->digest)
+            lg_capture_digest(&life->capture, ft_region_digest_lane(life->region, 0));
+        life->digest = digest;
+        lg_capture_end(&life->capture, atomic_load_explicit(&life->shared->released, memory_order_relaxed));
+    }
+    for (unsigned i = 0; i < b.n; i++)
+        ft_hold_put(&life->hold, &(struct ft_held){.burst = burst, .packet = &b});
+    closed(life);
+}
+
+static bool live(struct life *life)
+{
+    bool wanted = life->state->burst < atomic_load(&life->box->target), worked = false;
+
+    if (life->doing == FT_LANE_DRAIN && atomic_load(&life->shared->done) == life->order)
+        return false;
+    if (wanted && life->now >= life->burst_at && has_room(life)) {
+        life->burst_at = life->now + atomic_load(&life->box->pause_us) * 1000ull;
+        run_burst(life);
+        worked = true;
+    }
+    release(life);
+    if (worked)
+        life->quiet_since = life->now;
+    if (life->doing == FT_LANE_DRAIN && life->now - life->quiet_since > 3000000 &&
+        ft_hold_count(&life->hold) == 0)
+        atomic_store_explicit(&life->shared->done, life->order, memory_order_release);
+    return worked;
+}
+
+/* ---- replay ------------------------------------------------------------------------------------ */
+
+static bool replay_record(struct life *life, const struct ft_record *r)
+{
+    const struct ft_input *in;
+    struct lg_cursor cursor;
+    uint8_t *bytes;
+
+    if (r->burst != life->state->burst + 1 || r->clock != life->state->clock || r->time < life->state->time) {
+        atomic_store_explicit(&life->shared->diverged, true, memory_order_release);
+        return false;
+    }
+    lg_cursor_begin(&cursor, r);
+    while ((in = lg_cursor_input(&cursor, &bytes)))
+        apply(life, bytes, in->taken, r->time);
+    end_burst(life, r->time, r->inputs);
+    if (!(r->flags & FT_REC_DIGEST))
+        return true;
+    uint64_t got = ft_region_digest_lane(life->region, 0);
+
+    atomic_store_explicit(&life->shared->expected, r->digest, memory_order_relaxed);
+    atomic_store_explicit(&life->shared->got, got, memory_order_relaxed);
+    atomic_store_explicit(&life->shared->digest_burst, r->burst, memory_order_release);
+    if (got != r->digest)
+        atomic_store_explicit(&life->shared->diverged, true, memory_order_release);
+    return got == r->digest;
+}
+
+static bool replay(struct life *life, uint64_t upto, uint32_t most_records)
+{
+    struct ft_ring *ring = &life->shared->replay;
+    const struct ft_record *r;
+    uint64_t there;
+    unsigned n = 0;
+
+    most(&life->box->replay_most, ft_ring_used(ring));
+    if (atomic_load(&life->shared->diverged))
+        return false;
+    for (; n < most_records && (r = ft_ring_peek(ring, &there)) && r->burst <= upto; n++) {
+        uint32_t size = r->size;
+
+        if (!replay_record(life, r))
+            return false;
+        ft_ring_advance(ring, size);
+        ft_ring_consume(ring);
+        closed(life);
+    }
+    return n > 0;
+}
+
+static void take_over(struct life *life)
+{
+    uint64_t upto = atomic_load_explicit(&life->shared->closed_to, memory_order_acquire), there;
+
+    while (life->state->burst < upto && replay(life, upto, 64))
+        ;
+    FT_CHECK(life->state->burst == upto, "replay ends at burst %lu of %lu", life->state->burst, upto);
+    while (ft_ring_peek(&life->shared->replay, &there))
+        ft_ring_advance(&life->shared->replay, there);
+    ft_ring_consume(&life->shared->replay);
+    atomic_store(&life->box->live_from, upto);
+}
+
+/* ---- orders ------------------------------------------------------------------------------------ */
+
+static void drop_held(struct life *life)
+{
+    struct ft_held held;
+
+    while (ft_hold_peek(&life->hold, FT_ALL, 1, &held))
+        ft_hold_drop(&life->hold, 1);
+}
+
+static void go_live(struct life *life, enum ft_order before)
+{
+    if (life->doing == FT_LANE_FRESH) {
+        ft_region_wipe(life->region);
+        make(life->region, 0);
+        life->state = lane_state;
+        life->words = table;
+    } else if (before == FT_LANE_REPLAY) {
+        take_over(life);
+    }
+    closed(life);
+    life->doing = FT_LANE_LIVE;
+}
+
+static void follow(struct life *life, uint64_t order)
+{
+    enum ft_order before = life->doing;
+
+    life->order = order;
+    life->doing = ft_order_kind(order);
+    atomic_store(&life->box->doing, life->doing);
+    switch (life->doing) {
+    case FT_LANE_WAIT:
+    case FT_LANE_FENCED:
+        drop_held(life);
+        break;
+    case FT_LANE_REPLAY:
+        closed(life);
+        break;
+    case FT_LANE_FRESH:
+    case FT_LANE_LIVE:
+        go_live(life, before);
+        break;
+    case FT_LANE_ASIDE:
+        break;
+    case FT_LANE_DRAIN:
+        life->quiet_since = life->now;
+        return;
+    }
+    atomic_store_explicit(&life->shared->done, order, memory_order_release);
+}
+
+static void look_at_gate(struct life *life)
+{
+    uint64_t gate = atomic_load_explicit(&life->shared->gate, memory_order_acquire);
+
+    if (gate == life->gate)
+        return;
+    life->gate = gate;
+    atomic_store_explicit(&life->shared->hold_from, life->state->burst, memory_order_relaxed);
+    atomic_store_explicit(&life->shared->gate_seen, gate, memory_order_release);
+}
+
+static void look_at_base(struct life *life)
+{
+    uint64_t cut = atomic_load_explicit(&life->shared->cut, memory_order_acquire);
+    uint64_t uncut = atomic_load_explicit(&life->shared->uncut, memory_order_acquire);
+    uint32_t budget = atomic_load_explicit(&life->shared->copy_budget, memory_order_relaxed);
+
+    if (uncut != life->uncut) {
+        life->uncut = uncut;
+        ft_owe_end(life->region);
+    }
+    if (cut != life->cut) {
+        life->cut = cut;
+        if (uncut >= cut)
+            return;
+        ft_owe_end(life->region);
+        FT_CHECK(ft_owe_begin(life->region) == 0, "no memory for copies");
+        atomic_store_explicit(&life->shared->logging, true, memory_order_relaxed);
+        atomic_store_explicit(&life->shared->cut_burst, life->state->burst, memory_order_relaxed);
+        atomic_store_explicit(&life->shared->cut_seen, cut, memory_order_release);
+    }
+    if (atomic_load(&life->region->tracking) & FT_TRACK_OWED && budget) {
+        uint64_t n = ft_owe_copy(life->region, 0, budget < COPY_TURN ? budget : COPY_TURN);
+
+        atomic_fetch_sub(&life->shared->copy_budget, (uint32_t)n);
+    }
+}
+
+static void answer(struct life *life)
+{
+    uint64_t ask = atomic_load(&life->box->ask);
+
+    if (ask == atomic_load(&life->box->answered))
+        return;
+    atomic_store(&life->box->at, life->state->burst);
+    atomic_store(&life->box->region_digest, ft_region_digest(life->region));
+    atomic_store(&life->box->state_hash, twin_state_hash(life->state, life->words));
+    atomic_store(&life->box->answered, ask);
+}
+
+static bool turn(struct life *life)
+{
+    uint64_t order = atomic_load_explicit(&life->shared->order, memory_order_acquire);
+    bool worked = false;
+
+    life->now = monotonic();
+    if (order != life->order)
+        follow(life, order);
+    look_at_gate(life);
+    if (life->doing == FT_LANE_LIVE || life->doing == FT_LANE_DRAIN) {
+        look_at_base(life);
+        worked = live(life);
+    } else if (life->doing == FT_LANE_REPLAY) {
+        worked = replay(life, atomic_load_explicit(&life->shared->closed_to, memory_order_acquire),
+                        atomic_load(&life->box->per_turn));
+        if (atomic_load_explicit(&life->shared->steer, memory_order_acquire))
+            atomic_store_explicit(&life->shared->steered, true, memory_order_release);
+    }
+    answer(life);
+    return worked;
+}
+
+void *twin_lane_run(void *arg)
+{
+    struct timespec nap = {0, 100000};
+    struct twin_worker *w = arg;
+    struct life life = {.w = w,
+                        .box = w->box,
+                        .shared = w->shared,
+                        .region = w->region,
+                        .state = lane_state,
+                        .words = table,
+                        .capture = {.lane = w->shared},
+                        .order = FT_ALL};
+
+    FT_CHECK(ft_hold_init(&life.hold, HOLD) == 0, "no memory");
+    while (!atomic_load(w->stop))
+        if (!turn(&life))
+            nanosleep(&nap, NULL);
+    ft_hold_free(&life.hold);
+    return NULL;
+}

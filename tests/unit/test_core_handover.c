@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The protocol core, told as stories: closing a connection, and handing over. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "tests/unit/help_core.h"
+
+static struct tale b;
+
+static unsigned position(enum ft_action_kind kind)
+{
+    for (uint32_t i = 0; i < b.did.count; i++)
+        if (b.did.list[i].kind == kind)
+            return i;
+    fail_msg("action %d was not done", kind);
+    return 0;
+}
+
+/* ---- closing ----------------------------------------------------------------------------------- */
+
+static void a_primary_closes_only_when_the_right_is_gone(void **unused)
+{
+    (void)unused;
+    told_to_protected(&b, false);
+    malformed(&b);
+    is(&b, FT_DEGRADED);
+    gate_is(&b, FT_GATE_SHUT);
+    said(&b, FT_MSG_ABANDON);
+    did(&b, FT_ACT_NO_BASE);
+    did_not(&b, FT_ACT_CLOSE);
+    hears(&b, FT_MSG_BEAT, FT_READY);
+    is(&b, FT_DEGRADED);
+    hears(&b, FT_MSG_ABANDONED, FT_JOINING);
+    did(&b, FT_ACT_CLOSE);
+    is(&b, FT_SOLO);
+    malformed(&b); /* nobody has rights beside a SOLO primary */
+    did(&b, FT_ACT_CLOSE);
+
+    told_to_protected(&b, false);
+    malformed(&b);
+    waits(&b, 199);
+    is(&b, FT_DEGRADED);
+    waits(&b, 1);
+    did(&b, FT_ACT_CLOSE);
+    is(&b, FT_SOLO);
+}
+
+static void a_standby_gives_up_before_the_connection_ends(void **unused)
+{
+    (void)unused;
+    told_to_ready(&b, false);
+    hears(&b, FT_MSG_ABANDON, FT_DEGRADED);
+    is(&b, FT_JOINING);
+    assert_int_equal(said(&b, FT_MSG_ABANDONED)->state, FT_JOINING);
+    loses(&b, FT_LOST_EOF);
+    is(&b, FT_JOINING);
+
+    told_to_ready(&b, false);
+    malformed(&b);
+    is(&b, FT_JOINING);
+    assert_true(position(FT_ACT_STATE) < position(FT_ACT_CLOSE));
+    assert_true(position(FT_ACT_CLEAR) < position(FT_ACT_CLOSE));
+}
+
+/* ---- handing over ------------------------------------------------------------------------------ */
+
+static void drains(void)
+{
+    told_to_protected(&b, false);
+    told(&b, FT_TOLD_HANDOVER);
+    assert_int_equal(said(&b, FT_MSG_STEER)->number, 1);
+    hears(&b, FT_MSG_STEERED, FT_READY);
+    ordered(&b, FT_LANE_DRAIN);
+}
+
+static void gives(void)
+{
+    drains();
+    reaches(&b, FT_EV_DRAINED, 12);
+    is(&b, FT_FENCED);
+    gate_is(&b, FT_GATE_SHUT);
+    ordered(&b, FT_LANE_FENCED);
+    assert_int_equal(said(&b, FT_MSG_HANDOVER)->burst[0], 12);
+}
+
+static void a_planned_handover(void **unused)
+{
+    (void)unused;
+    gives();
+    waits(&b, 100);
+    is(&b, FT_FENCED);
+    hears_view(&b, FT_SOLO, 2);
+    is(&b, FT_JOINING);
+    because(&b, "handed over to view 2");
+    assert_int_equal(b.core.fenced.count, 0);
+
+    told_to_ready(&b, false);
+    told(&b, FT_TOLD_PROMOTE);
+    said(&b, FT_MSG_ASK);
+    hears(&b, FT_MSG_STEER, FT_PROTECTED);
+    b.did.count = 0;
+    happens(&b, FT_EV_STEERED);
+    said(&b, FT_MSG_STEERED);
+    hears_at(&b, FT_MSG_HANDOVER, FT_FENCED, 12, b.core.sent);
+    is(&b, FT_READY); /* it holds more than we have replayed */
+    reaches(&b, FT_EV_LANES, 12);
+    is(&b, FT_SOLO);
+    because(&b, "planned");
+    assert_int_equal(b.core.view, 2);
+}
+
+static void a_handover_that_takes_too_long_is_called_off(void **unused)
+{
+    (void)unused;
+    drains();
+    for (unsigned i = 0; i < 51; i++) {
+        waits(&b, 10);
+        hears(&b, FT_MSG_BEAT, FT_READY);
+    }
+    is(&b, FT_PROTECTED);
+    because(&b, "called off: it took too long");
+    assert_int_equal(b.core.hand, FT_HAND_NONE);
+}
+
+static void a_standby_lost_before_handover_is_a_standby_lost(void **unused)
+{
+    (void)unused;
+    told_to_protected(&b, false);
+    told(&b, FT_TOLD_HANDOVER);
+    loses(&b, FT_LOST_EOF);
+    is(&b, FT_SOLO);
+    ordered(&b, FT_LANE_LIVE);
+
+    drains();
+    loses(&b, FT_LOST_ERROR);
+    is(&b, FT_DEGRADED);
+    ordered(&b, FT_LANE_LIVE);
+    reaches(&b, FT_EV_DRAINED, 12); /* too late */
+    is(&b, FT_DEGRADED);
+
+    drains();
+    waits(&b, 21);
+    is(&b, FT_DEGRADED);
+    reaches(&b, FT_EV_DRAINED, 12); /* to one that does not answer */
+    is(&b, FT_DEGRADED);
+    assert_int_equal(b.core.hand, FT_HAND_NONE);
+}
+
+/* It may have reigned and released before it died. Its view file knows. */
+static void a_standby_lost_after_handover_is_waited_for(void **unused)
+{
+    (void)unused;
+    gives();
+    loses(&b, FT_LOST_EOF);
+    word_of(&b, 200);
+    waits(&b, 3000);
+    is(&b, FT_FENCED);
+    connects(&b);
+    b.hello.incarnation = 201;
+    hello_from(&b, FT_JOINING, 1); /* it never reigned */
+    is(&b, FT_SOLO);
+    assert_int_equal(b.core.view, 3);
+    ordered(&b, FT_LANE_LIVE);
+    assert_int_equal(did(&b, FT_ACT_ORDER)->vector[0], 12);
+
+    gives();
+    loses(&b, FT_LOST_RESET);
+    connects(&b);
+    b.hello.incarnation = 201;
+    hello_from(&b, FT_JOINING, 2); /* it did */
+    assert_int_equal(b.core.view, 3);
+    ordered(&b, FT_LANE_FRESH);
+
+    gives();
+    hears(&b, FT_MSG_BEAT, FT_JOINING); /* it gave up, and says so */
+    is(&b, FT_SOLO);
+    assert_int_equal(b.core.view, 3);
+
+    gives();
+    loses(&b, FT_LOST_ERROR);
+    told(&b, FT_TOLD_PROMOTE);
+    is(&b, FT_FENCED);
+    waits(&b, 200);
+    told(&b, FT_TOLD_PROMOTE); /* a person knows that it is gone */
+    is(&b, FT_SOLO);
+}
+
+static void a_handover_cut_in_two_is_taken_back(void **unused)
+{
+    (void)unused;
+    gives();
+    loses(&b, FT_LOST_ERROR);
+    connects(&b);
+    hello_from(&b, FT_READY, 1);
+    said(&b, FT_MSG_ABANDON);
+    is(&b, FT_FENCED);
+    hears(&b, FT_MSG_ABANDONED, FT_JOINING);
+    is(&b, FT_SOLO);
+    assert_int_equal(b.core.view, 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_primary_closes_only_when_the_right_is_gone),
+        cmocka_unit_test(a_standby_gives_up_before_the_connection_ends),
+        cmocka_unit_test(a_planned_handover),
+        cmocka_unit_test(a_handover_that_takes_too_long_is_called_off),
+        cmocka_unit_test(a_standby_lost_before_handover_is_a_standby_lost),
+        cmocka_unit_test(a_standby_lost_after_handover_is_waited_for),
+        cmocka_unit_test(a_handover_cut_in_two_is_taken_back),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("core_handover", tests, NULL, NULL);
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The protocol core, told as stories: a standby's rights and taking over. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "tests/unit/help_core.h"
+
+#include <string.h>
+
+static struct tale b;
+
+/* ---- taking over ------------------------------------------------------------------------------- */
+
+static unsigned position(enum ft_action_kind kind)
+{
+    for (uint32_t i = 0; i < b.did.count; i++)
+        if (b.did.list[i].kind == kind)
+            return i;
+    fail_msg("action %d was not done", kind);
+    return 0;
+}
+
+static void reigns(uint64_t view, const char *why)
+{
+    is(&b, FT_SOLO);
+    because(&b, why);
+    assert_int_equal(did(&b, FT_ACT_VIEW)->view, view);
+    ordered(&b, FT_LANE_LIVE);
+    assert_int_equal(did(&b, FT_ACT_ORDER)->vector[0], 10);
+    assert_true(position(FT_ACT_VIEW) < position(FT_ACT_ORDER));
+    assert_true(position(FT_ACT_ORDER) < position(FT_ACT_ANNOUNCE));
+}
+
+static void silence_of_link_and_ports_is_death(void **unused)
+{
+    (void)unused;
+    told_to_ready(&b, false);
+    waits(&b, 49);
+    is(&b, FT_READY);
+    waits(&b, 1);
+    reigns(2, "silence");
+    assert_int_equal(said(&b, FT_MSG_BEAT)->view, 2); /* on its way before anything leaves */
+}
+
+static void a_port_that_beats_is_no_silence(void **unused)
+{
+    (void)unused;
+    told_to_ready(&b, false);
+    for (unsigned i = 0; i < 10; i++) {
+        is(&b, FT_READY);
+        waits(&b, 10);
+        happens(&b, FT_EV_PORT_BEAT);
+    }
+    is(&b, FT_READY);
+    waits(&b, 1); /* but nobody answered */
+    is(&b, FT_JOINING);
+    because(&b, "right to promote has ended");
+}
+
+static void a_link_that_speaks_is_no_silence(void **unused)
+{
+    (void)unused;
+    told_to_ready(&b, false);
+    for (unsigned i = 0; i < 50; i++) {
+        waits(&b, 10);
+        hears(&b, FT_MSG_BEAT, FT_PROTECTED);
+        assert_int_equal(said(&b, FT_MSG_BEAT)->state, FT_READY); /* what the lease lives on */
+        assert_true(ft_core_due(&b.core) > b.now);
+    }
+    is(&b, FT_READY);
+}
+
+static void the_kernels_and_the_guardians_word_are_death_at_once(void **unused)
+{
+    (void)unused;
+    told_to_ready(&b, false);
+    loses(&b, FT_LOST_EOF);
+    reigns(2, "closed its connection");
+    told_to_ready(&b, false);
+    loses(&b, FT_LOST_RESET);
+    reigns(2, "reset its connection");
+    told_to_ready(&b, false);
+    word_of(&b, 999);
+    is(&b, FT_READY);
+    word_of(&b, 200);
+    reigns(2, "guardian's word");
+    word_of(&b, 200); /* they come in threes */
+    because(&b, "guardian's word");
+    assert_int_equal(b.did.count, 0);
+}
+
+static void a_broken_connection_alone_is_no_death(void **unused)
+{
+    (void)unused;
+    told_to_ready(&b, false);
+    loses(&b, FT_LOST_ERROR);
+    is(&b, FT_READY);
+    word_of(&b, 200);
+    reigns(2, "guardian's word");
+
+    told_to_ready(&b, false);
+    loses(&b, FT_LOST_ERROR);
+    waits(&b, 49);
+    is(&b, FT_READY);
+    waits(&b, 1);
+    reigns(2, "silence");
+}
+
+static void the_right_survives_a_reconnect_and_so_does_a_port_beat(void **unused)
+{
+    (void)unused;
+    told_to_ready(&b, false);
+    loses(&b, FT_LOST_ERROR);
+    waits(&b, 40);
+    happens(&b, FT_EV_PORT_BEAT);
+    waits(&b, 15);
+    connects(&b);
+    ticks(&b);
+    is(&b, FT_READY);
+    hello_from(&b, FT_DEGRADED, 1);
+    is(&b, FT_READY);
+    loses(&b, FT_LOST_EOF);
+    reigns(2, "closed its connection");
+}
+
+static void without_the_right_it_joins(void **unused)
+{
+    (void)unused;
+    told_to_ready(&b, false);
+    sleeps(&b, 101);
+    loses(&b, FT_LOST_EOF);
+    is(&b, FT_JOINING);
+    did(&b, FT_ACT_CLEAR);
+
+    told_to_ready(&b, false);
+    sleeps(&b, 101);
+    word_of(&b, 200);
+    is(&b, FT_READY);
+    told(&b, FT_TOLD_PROMOTE);
+    is(&b, FT_READY);
+    hears_at(&b, FT_MSG_HANDOVER, FT_FENCED, 10, 0);
+    is(&b, FT_READY);
+    ticks(&b);
+    is(&b, FT_JOINING);
+}
+
+static void a_standby_that_slept_does_not_act_on_the_silence(void **unused)
+{
+    (void)unused;
+    told_to_ready(&b, false);
+    sleeps(&b, 45);
+    ticks(&b);
+    waits(&b, 49);
+    is(&b, FT_READY);
+    waits(&b, 1);
+    reigns(2, "silence");
+}
+
+static void a_primary_that_goes_on_alone_ends_the_right(void **unused)
+{
+    (void)unused;
+    told_to_ready(&b, false);
+    hears(&b, FT_MSG_BEAT, FT_SOLO);
+    is(&b, FT_JOINING);
+    loses(&b, FT_LOST_EOF);
+    is(&b, FT_JOINING);
+}
+
+static void a_primary_that_came_back_empty_has_died(void **unused)
+{
+    (void)unused;
+    told_to_ready(&b, false);
+    loses(&b, FT_LOST_ERROR);
+    connects(&b);
+    b.hello.incarnation = 201;
+    hello_from(&b, FT_JOINING, 1);
+    reigns(2, "started anew");
+    did(&b, FT_ACT_CUT); /* and is the standby now */
+
+    tale_begin(&b, 0, 1, false);
+    connects(&b);
+    hello_from(&b, FT_READY, 1); /* not yet decided over there */
+    waits(&b, 100);
+    is(&b, FT_JOINING);
+    hears_view(&b, FT_SOLO, 2);
+    assert_int_equal(did(&b, FT_ACT_VIEW)->view, 2);
+    hears(&b, FT_MSG_BASE_BEGIN, FT_SOLO);
+    is(&b, FT_SYNCING);
+}
+
+static void the_next_takeover_works_like_the_first(void **unused)
+{
+    (void)unused;
+    told_to_ready(&b, false);
+    loses(&b, FT_LOST_EOF);
+    connects(&b);
+    b.hello.incarnation = 201;
+    hello_from(&b, FT_JOINING, 1);
+    reaches(&b, FT_EV_CUT, 20);
+    hears(&b, FT_MSG_BEAT, FT_SYNCING);
+    happens(&b, FT_EV_BASE_SENT);
+    hears_at(&b, FT_MSG_ACK, FT_SYNCING, 20, b.core.sent);
+    reaches(&b, FT_EV_HELD, 22);
+    hears_at(&b, FT_MSG_ACK, FT_READY, 22, b.core.sent);
+    is(&b, FT_PROTECTED);
+    hears_view(&b, FT_SOLO, 3);
+    is(&b, FT_JOINING);
+    hears(&b, FT_MSG_BASE_BEGIN, FT_SOLO);
+    is(&b, FT_SYNCING);
+    assert_int_equal(b.core.view, 3);
+    loses(&b, FT_LOST_EOF); /* half a base is no state */
+    is(&b, FT_JOINING);
+}
+
+static void a_replay_that_diverged_gives_up(void **unused)
+{
+    (void)unused;
+    told_to_ready(&b, false);
+    happens(&b, FT_EV_DIVERGED);
+    is(&b, FT_JOINING);
+    because(&b, "replay differs at burst 7");
+    assert_int_equal(said(&b, FT_MSG_BEAT)->state, FT_JOINING);
+
+    told_to_protected(&b, false);
+    hears(&b, FT_MSG_BEAT, FT_JOINING);
+    is(&b, FT_SOLO);
+    did(&b, FT_ACT_CUT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(silence_of_link_and_ports_is_death),
+        cmocka_unit_test(a_port_that_beats_is_no_silence),
+        cmocka_unit_test(a_link_that_speaks_is_no_silence),
+        cmocka_unit_test(the_kernels_and_the_guardians_word_are_death_at_once),
+        cmocka_unit_test(a_broken_connection_alone_is_no_death),
+        cmocka_unit_test(the_right_survives_a_reconnect_and_so_does_a_port_beat),
+        cmocka_unit_test(without_the_right_it_joins),
+        cmocka_unit_test(a_standby_that_slept_does_not_act_on_the_silence),
+        cmocka_unit_test(a_primary_that_goes_on_alone_ends_the_right),
+        cmocka_unit_test(a_primary_that_came_back_empty_has_died),
+        cmocka_unit_test(the_next_takeover_works_like_the_first),
+        cmocka_unit_test(a_replay_that_diverged_gives_up),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("core_takeover", tests, NULL, NULL);
+}

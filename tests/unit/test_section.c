@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sections: what lanes did to shared objects in any order is done again in the same order by following the
+ * recorded edges, whatever threads do meanwhile. The history of each object is its own witness: a list of who
+ * was inside.
+ */
+#include "ftcore/section.h"
+#include "tests/unit/help_death.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LANES   3u
+#define OBJECTS 4u
+#define BURSTS  300u
+#define VISITS  8u /* a burst */
+#define HISTORY (LANES * BURSTS * VISITS)
+
+struct object {
+    struct ft_shared head;
+    uint64_t count;
+    uint64_t pad[7];
+    uint16_t who[HISTORY];
+};
+
+struct burst {
+    uint64_t access;
+    uint32_t count;
+    struct ft_edge edges[VISITS];
+};
+
+struct lane {
+    struct ft_sections sections;
+    struct object *const *objects;
+    uint64_t seed;
+    uint32_t yields; /* one in how many visits lets others run */
+    unsigned index;
+    struct burst *bursts;
+    bool replay;
+};
+
+static uint64_t draw(uint64_t *x)
+{
+    *x ^= *x << 13;
+    *x ^= *x >> 7;
+    *x ^= *x << 17;
+    return *x;
+}
+
+static void visit(struct lane *lane, uint64_t *path, uint64_t *pace)
+{
+    struct object *o = lane->objects[draw(path) % OBJECTS];
+
+    ft_section_enter(&lane->sections, &o->head);
+    uint64_t at = o->count;
+
+    if (draw(pace) % lane->yields == 0)
+        sched_yield();
+    o->who[at] = (uint16_t)(lane->index + 1);
+    o->count = at + 1;
+    ft_section_leave(&lane->sections, &o->head);
+}
+
+static void *run(void *arg)
+{
+    struct lane *lane = arg;
+    uint64_t path = 77 + lane->index, pace = lane->seed;
+
+    for (unsigned b = 0; b < BURSTS; b++) {
+        struct burst *burst = &lane->bursts[b];
+
+        if (lane->replay)
+            ft_sections_begin_replay(&lane->sections, burst->access, burst->edges, burst->count);
+        else
+            ft_sections_begin(&lane->sections, lane->sections.next);
+        uint64_t first = lane->sections.next;
+
+        for (unsigned v = 0; v < VISITS; v++)
+            visit(lane, &path, &pace);
+        if (lane->replay) {
+            if (!ft_sections_used(&lane->sections, burst->access, VISITS))
+                abort();
+            continue;
+        }
+        burst->access = first;
+        burst->count = lane->sections.count;
+        if (burst->count > VISITS)
+            abort();
+        memcpy(burst->edges, lane->sections.edges, burst->count * sizeof(struct ft_edge));
+    }
+    return NULL;
+}
+
+static struct ft_region *open_region(void)
+{
+    static const uint64_t size[1] = {FT_ARENA_MIN};
+    static const char *const name[1] = {"lane"};
+    struct ft_region_config config = {.name = "test",
+                                      .lanes = LANES,
+                                      .nfs = 1,
+                                      .arena_size = size,
+                                      .nf_name = name,
+                                      .shared_size = 1 << 20};
+    struct ft_region *region;
+
+    assert_int_equal(ft_region_open(&region, &config, NULL), 0);
+    return region;
+}
+
+static void run_all(struct ft_region *region, struct object *objects[], struct burst *bursts[], bool replay,
+                    uint64_t seed)
+{
+    struct ft_published published[LANES] = {{0}};
+    struct lane *lanes = calloc(LANES, sizeof(*lanes));
+    pthread_t threads[LANES];
+
+    assert_non_null(lanes);
+    for (unsigned l = 0; l < LANES; l++) {
+        ft_sections_init(&lanes[l].sections, region, published, l, LANES);
+        lanes[l].objects = objects;
+        lanes[l].seed = seed * 31 + l + 1;
+        lanes[l].yields = replay ? 3 : 2;
+        lanes[l].index = l;
+        lanes[l].bursts = bursts[l];
+        lanes[l].replay = replay;
+        assert_int_equal(pthread_create(&threads[l], NULL, run, &lanes[l]), 0);
+    }
+    for (unsigned l = 0; l < LANES; l++)
+        pthread_join(threads[l], NULL);
+    free(lanes);
+}
+
+static void replay_gives_each_object_its_history(void **state)
+{
+    struct ft_region *region = open_region();
+    struct object *objects[OBJECTS];
+    struct object *before = calloc(OBJECTS, sizeof(*before));
+    struct burst *bursts[LANES];
+    uint64_t switches = 0, edges = 0;
+
+    (void)state;
+    for (unsigned l = 0; l < LANES; l++)
+        bursts[l] = calloc(BURSTS, sizeof(struct burst));
+    for (unsigned round = 1; round <= 5; round++) {
+        ft_region_wipe(region);
+        for (unsigned i = 0; i < OBJECTS; i++)
+            objects[i] = ft_arena_alloc(ft_region_shared(region), sizeof(struct object));
+        run_all(region, objects, bursts, false, round);
+        uint64_t digest = ft_region_digest(region);
+
+        for (unsigned i = 0; i < OBJECTS; i++) {
+            before[i] = *objects[i];
+            for (uint64_t k = 1; k < before[i].count; k++)
+                switches += before[i].who[k] != before[i].who[k - 1];
+        }
+        for (unsigned l = 0; l < LANES; l++)
+            for (unsigned b = 0; b < BURSTS; b++)
+                edges += bursts[l][b].count;
+        ft_region_wipe(region);
+        for (unsigned i = 0; i < OBJECTS; i++)
+            objects[i] = ft_arena_alloc(ft_region_shared(region), sizeof(struct object));
+        run_all(region, objects, bursts, true, round + 1000);
+        for (unsigned i = 0; i < OBJECTS; i++)
+            assert_memory_equal(objects[i]->who, before[i].who, sizeof(before[i].who));
+        assert_true(ft_region_digest(region) == digest);
+    }
+    /* One edge for each time an object changed hands, and none else. */
+    assert_int_equal(edges, switches);
+    assert_true(switches > 100);
+    for (unsigned l = 0; l < LANES; l++)
+        free(bursts[l]);
+    free(before);
+    ft_region_close(region);
+}
+
+static void one_lane_notes_nothing(void **state)
+{
+    struct ft_region *region = open_region();
+    struct ft_published published[LANES] = {{0}};
+    struct ft_shared *o = ft_arena_alloc(ft_region_shared(region), sizeof(*o));
+    static struct ft_sections a, b;
+
+    (void)state;
+    ft_sections_init(&a, region, published, 0, LANES);
+    ft_sections_init(&b, region, published, 2, LANES);
+    ft_sections_begin(&a, 1);
+    for (unsigned i = 0; i < 5; i++) {
+        ft_section_enter(&a, o);
+        ft_section_leave(&a, o);
+    }
+    assert_int_equal(a.count, 0);
+    assert_int_equal(published[0].access, 5);
+    ft_sections_begin(&b, 1);
+    ft_section_enter(&b, o);
+    ft_section_leave(&b, o);
+    assert_int_equal(b.count, 1);
+    assert_int_equal(b.edges[0].own, 1);
+    assert_int_equal(b.edges[0].lane, 0);
+    assert_int_equal(b.edges[0].access, 5);
+    assert_int_equal(o->lock, 0);
+    ft_region_close(region);
+}
+
+static void enter_twice(void *arg)
+{
+    struct ft_region *region = open_region();
+    struct ft_published published[LANES] = {{0}};
+    struct ft_shared *o = ft_arena_alloc(ft_region_shared(region), sizeof(*o));
+    static struct ft_sections a;
+
+    (void)arg;
+    ft_sections_init(&a, region, published, 0, LANES);
+    ft_section_enter(&a, o);
+    ft_section_enter(&a, o);
+}
+
+static void sections_do_not_nest(void **state)
+{
+    (void)state;
+    assert_dies(enter_twice, NULL, "do not nest");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(replay_gives_each_object_its_history),
+        cmocka_unit_test(one_lane_notes_nothing),
+        cmocka_unit_test(sections_do_not_nest),
+    };
+
+    return cmocka_run_group_tests_name("section", tests, NULL, NULL);
+}
