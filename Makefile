@@ -57,6 +57,15 @@ deps:
 $(BUILD)/understudy: $(NODEOBJ) $(OBJ)
 	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
 
+# The same with bugs to be found, of which the environment chooses one: what the replay tool's oracle is worth.
+PLANTED := node/lane.c node/lane_live.c node/lane_replay.c replicator/base.c
+$(BUILD)/understudy-planted: $(PLANTED:%.c=$(BUILD)/planted/%.o) \
+    $(filter-out $(PLANTED:%.c=$(BUILD)/obj/%.o),$(NODEOBJ) $(OBJ))
+	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
+$(BUILD)/planted/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -DUNDERSTUDY_PLANT $(ARCH) -c -o $@ $<
+
 # The lab's prober.
 $(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard node/probe*.c) ftcore/error.c)
 	$(CC) $(SANFLAGS) -pthread -o $@ $^ $(shell pkg-config --libs jansson)
@@ -97,7 +106,7 @@ lint:
 check-unit: $(UNIT)
 	@CMOCKA_MESSAGE_OUTPUT=TAP prove --timer --failures --exec '' $(UNIT)
 
-check-lab: all
+check-lab: all $(BUILD)/understudy-planted
 	@if [ -n "$(LAB)" ]; then UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) prove --timer --failures --exec bash $(LAB); fi
 
 check: deps
@@ -120,5 +129,5 @@ format:
 clean:
 	rm -rf build build-san
 
--include $(OBJ:.o=.d) $(NODEOBJ:.o=.d)
+-include $(OBJ:.o=.d) $(NODEOBJ:.o=.d) $(PLANTED:%.c=$(BUILD)/planted/%.d)
 -include $(patsubst tests/%.c,$(BUILD)/obj/tests/%.d,$(wildcard tests/unit/*.c tests/nf/*.c tests/lab/*.c))

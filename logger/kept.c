@@ -37,13 +37,12 @@ static void drop_oldest(struct lg_kept *kept, const struct lg_output *output)
     kept->count--;
 }
 
-void lg_kept_put(struct lg_kept *kept, uint64_t number, uint8_t port, const void *frame, uint32_t len,
-                 bool whole)
+void lg_kept_put(struct lg_kept *kept, const struct lg_output *output, const void *frame)
 {
-    uint32_t size = (uint32_t)(sizeof(struct lg_output) + (whole ? (len + 7u) & ~7u : 0));
+    uint32_t size = (uint32_t)(sizeof(struct lg_output) + ((output->have + 7u) & ~7u));
     struct lg_output *out;
 
-    FT_CHECK(size <= kept->ring.capacity, "an output of %u bytes cannot be kept at all", len);
+    FT_CHECK(size <= kept->ring.capacity, "an output of %u bytes cannot be kept at all", output->have);
     ft_ring_consume(&kept->ring); /* what was taken last is done with */
     while (!(out = ft_ring_reserve(&kept->ring, size))) {
         const struct lg_output *gone = oldest(kept);
@@ -52,9 +51,10 @@ void lg_kept_put(struct lg_kept *kept, uint64_t number, uint8_t port, const void
         kept->forgotten++;
         drop_oldest(kept, gone);
     }
-    *out = (struct lg_output){.number = number, .len = len, .size = size, .port = port, .whole = whole};
-    if (whole)
-        memcpy(out + 1, frame, len);
+    *out = *output;
+    out->size = size;
+    if (output->have)
+        memcpy(out + 1, frame, output->have);
     ft_ring_publish(&kept->ring, size);
     kept->count++;
 }

@@ -14,11 +14,13 @@
 
 struct lg_output {
     uint64_t number; /* of the lane's outputs, from 1 */
-    uint32_t len;    /* bytes of the frame */
-    uint32_t size;   /* of this entry in the ring, multiple of 8 */
+    uint64_t burst;
+    uint64_t clock; /* of the input it came from; 0: made by an NF */
+    uint32_t len;   /* bytes of the frame */
+    uint32_t have;  /* bytes of it that follow; len: all */
+    uint32_t size;  /* of this entry in the ring, multiple of 8; lg_kept_put's to fill in */
     uint8_t port;
-    bool whole; /* captured whole: the bytes follow */
-    uint8_t reserved[6];
+    uint8_t reserved[3];
 };
 
 struct lg_kept {
@@ -30,9 +32,8 @@ struct lg_kept {
 int lg_kept_init(struct lg_kept *kept, uint64_t bytes); /* FT_ENOMEM */
 void lg_kept_free(struct lg_kept *kept);
 void lg_kept_clear(struct lg_kept *kept);
-/* `whole`: frame[0..len) is all of it. */
-void lg_kept_put(struct lg_kept *kept, uint64_t number, uint8_t port, const void *frame, uint32_t len,
-                 bool whole);
+/* Copies output->have bytes of the frame. */
+void lg_kept_put(struct lg_kept *kept, const struct lg_output *output, const void *frame);
 /* Forgets outputs up to number `released`. */
 void lg_kept_released(struct lg_kept *kept, uint64_t released);
 /* Takes the oldest out; NULL when there is none. Valid until the next call. The frame is at output + 1. */

@@ -37,6 +37,12 @@ struct nd_io {
      */
     bool (*burst)(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint8_t ports[],
                   uint32_t *n, uint64_t *time);
+
+    /*
+     * A gate that keeps the inputs: writes what a record did not take, bytes [have, len) of the frame that
+     * came in with `clock`. False: it has no such frame. NULL: nobody keeps them.
+     */
+    bool (*complete)(void *ctx, unsigned lane, uint64_t clock, uint8_t *frame, uint32_t have, uint32_t len);
 };
 
 #endif

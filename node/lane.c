@@ -5,6 +5,7 @@
  */
 #include "node/lane.h"
 #include "ftcore/audit.h"
+#include "ftcore/plant.h"
 #include "nflib/chain.h"
 #include "node/beat.h"
 
@@ -49,7 +50,8 @@ int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
     lane->whole_capture =
         lane->config->protect.capture == ND_CAPTURE_FULL || nf_chain_reads_payload(&lane->config->chain);
     lane->capture.lane = lane->shared;
-    if (ft_hold_init(&lane->hold, hold) != 0 || lg_kept_init(&lane->kept, KEPT_BYTES) != 0)
+    if (ft_hold_init(&lane->hold, hold) != 0 ||
+        lg_kept_init(&lane->kept, lane->kept_bytes ? lane->kept_bytes : KEPT_BYTES) != 0)
         return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for %u held packets", lane->index, hold);
     return make_chain(lane, fault);
 }
@@ -109,6 +111,11 @@ static void take_over(struct nd_lane *lane)
         ft_ring_peek(&lane->shared->replay, &there)) /* outside the closed set: nothing of it was released */
         ft_ring_advance(&lane->shared->replay, there);
     ft_ring_consume(&lane->shared->replay);
+    if (FT_PLANTED("reuse-clock")) {
+        const uint64_t *clock = &nf_chain_state(lane->chain)->clock;
+
+        *(uint64_t *)ft_edit(lane->region, clock, sizeof(*clock)) -= 1;
+    }
     lane->now = monotonic();
     lane->time_offset = nf_chain_state(lane->chain)->time - lane->now;
     atomic_store_explicit(&lane->shared->count.replay_done_ns, lane->now, memory_order_relaxed);
@@ -133,6 +140,15 @@ static bool go_live(struct nd_lane *lane, enum ft_order before)
     return true;
 }
 
+/* From a base: others may depend on what it already holds. */
+static void begin_replay(struct nd_lane *lane)
+{
+    atomic_store_explicit(&lane->group->published[lane->index].access,
+                          nf_chain_state(lane->chain)->access - 1, memory_order_release);
+    lg_kept_clear(&lane->kept);
+    report(lane);
+}
+
 static void follow(struct nd_lane *lane, uint64_t order)
 {
     enum ft_order before = lane->doing;
@@ -147,14 +163,22 @@ static void follow(struct nd_lane *lane, uint64_t order)
     case FT_LANE_FENCED:
         nd_lane_drop_held(lane);
         break;
-    case FT_LANE_REPLAY: /* from a base: others may depend on what it already holds */
-        atomic_store_explicit(&lane->group->published[lane->index].access,
-                              nf_chain_state(lane->chain)->access - 1, memory_order_release);
-        lg_kept_clear(&lane->kept);
-        report(lane);
+    case FT_LANE_REPLAY:
+        begin_replay(lane);
+        break;
+    case FT_LANE_LIVE:
+        /*
+         * REPLAY came and went while we slept: with nothing to replay yet the standby is READY without us,
+         * and what it has acknowledged since is ours to replay now.
+         */
+        if (before == FT_LANE_WAIT) {
+            begin_replay(lane);
+            before = FT_LANE_REPLAY;
+        }
+        if (!go_live(lane, before))
+            return;
         break;
     case FT_LANE_FRESH:
-    case FT_LANE_LIVE:
         if (!go_live(lane, before))
             return;
         break;

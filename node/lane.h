@@ -46,6 +46,7 @@ struct nd_lane {
     struct nd_guardian *guardian; /* NULL: none */
     struct nd_question *question;
     uint64_t seed;        /* of a fresh state */
+    uint64_t kept_bytes;  /* for outputs of replay; 0: the usual */
     uint64_t incarnation; /* for heartbeats */
     _Atomic uint64_t *view;
     _Atomic bool *stop;

@@ -5,6 +5,7 @@
  */
 #include "node/lane.h"
 #include "ftcore/audit.h"
+#include "ftcore/plant.h"
 #include "nflib/chain.h"
 #include "node/beat.h"
 
@@ -53,7 +54,10 @@ bool nd_lane_release(struct nd_lane *lane)
     bool any = false;
     uint32_t n, sent;
 
-    while ((n = ft_hold_peek(&lane->hold, atomic_load_explicit(&shared->stable, memory_order_acquire),
+    while ((n = ft_hold_peek(&lane->hold,
+                             FT_PLANTED("early-release")
+                                 ? FT_ALL
+                                 : atomic_load_explicit(&shared->stable, memory_order_acquire),
                              TX_BURST, held))) {
         uint64_t lease = atomic_load_explicit(&shared->lease_until, memory_order_acquire);
         uint64_t at = lease == FT_ALL ? lane->now : monotonic();
@@ -121,19 +125,35 @@ void nd_lane_announce(struct nd_lane *lane)
         lane->announce_at[i] = lane->now + later[i];
 }
 
+/* A packet with all of a kept output's bytes, the gate's among them. NULL: they are not to be had. */
+static void *make_whole(struct nd_lane *lane, const struct lg_output *output)
+{
+    const struct nd_io *io = lane->io;
+    uint8_t frame[FT_FRAME_MAX];
+
+    if (output->have == output->len)
+        return make_packet(lane, output + 1, output->len);
+    if (!io->complete || output->len > sizeof(frame))
+        return NULL;
+    memcpy(frame, output + 1, output->have);
+    if (!io->complete(io->ctx, lane->index, output->clock, frame, output->have, output->len))
+        return NULL;
+    return make_packet(lane, frame, output->len);
+}
+
 /* What was stable and perhaps not released (G4). It passes the gate like everything else. */
 void nd_lane_emit_tail(struct nd_lane *lane)
 {
     const struct lg_output *output;
-    uint64_t burst = nf_chain_state(lane->chain)->burst;
 
     FT_COUNT(lane->shared, tail_suppressed, lane->kept.forgotten);
     lane->kept.forgotten = 0;
     while ((output = lg_kept_take(&lane->kept))) {
-        struct ft_held held = {.burst = burst, .number = output->number, .port = output->port};
+        struct ft_held held = {
+            .burst = output->burst, .number = output->number, .clock = output->clock, .port = output->port};
 
-        if (output->whole && lane->config->protect.tail == ND_TAIL_EMIT && ft_hold_room(&lane->hold))
-            held.packet = make_packet(lane, output + 1, output->len);
+        if (lane->config->protect.tail == ND_TAIL_EMIT && ft_hold_room(&lane->hold))
+            held.packet = make_whole(lane, output);
         if (!held.packet) {
             FT_COUNT(lane->shared, tail_suppressed, 1);
             continue;
@@ -247,6 +267,8 @@ static bool receive_burst(struct nd_lane *lane, uint64_t *time)
 static void capture(struct nd_lane *lane, uint64_t burst, uint64_t time)
 {
     lg_capture_begin(&lane->capture, lane->index, burst, nf_chain_state(lane->chain)->clock, time, lane->n);
+    if (lane->io->burst)
+        lane->capture.record->flags |= FT_REC_STAMPED;
     for (uint32_t i = 0; i < lane->n; i++) {
         struct nf_packet *p = &lane->packets[i];
         uint32_t take = p->len;

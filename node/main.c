@@ -12,6 +12,9 @@ static const struct command {
 } commands[] = {
     {"run", "-c FILE -n NAME", "run a node", nd_cmd_run},
     {"check", "-c FILE [-o json]", "validate a configuration, start nothing", nd_cmd_check},
+    {"replay",
+     "-c FILE IN.pcap [-w OUT.pcap] [--kill primary@K | standby@K]... [--no-gate] [--mode M] [-o json]",
+     "a capture through a pair, with kills, and the verdict", nd_cmd_replay},
     {"status", "-c FILE [-n NAME] [-o json]", "is the chain protected, and if not, why", nd_cmd_status},
     {"verify", "-c FILE [-n NAME] [-o json]", "compare the state of both nodes", nd_cmd_verify},
     {"promote", "-c FILE [-n NAME] [-o json]", "make the standby the primary", nd_cmd_promote},

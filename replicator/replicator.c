@@ -28,6 +28,37 @@ static uint64_t monotonic(void)
 
 /* ---- input ------------------------------------------------------------------------------------- */
 
+/* How far lanes are, to the core; on the standby this is what acknowledges. */
+static bool progress(struct rp_replicator *rp)
+{
+    struct ft_event event = {.kind = FT_EV_LANES, .now = rp->now};
+    bool primary = ft_core_primary(&rp->core), moved = rp->stored;
+
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        uint64_t closed = atomic_load_explicit(&rp_lane(rp, l)->closed, memory_order_acquire);
+
+        event.closed[l] = primary ? closed : rp->receiver.held[l];
+        event.replayed[l] = closed;
+        event.taken[l] = atomic_load_explicit(&rp_lane(rp, l)->replay.tail, memory_order_acquire);
+        moved |= event.taken[l] != rp->core.taken[l] || closed != rp->closed_told[l];
+        rp->closed_told[l] = closed;
+    }
+    rp->stored = false;
+    if (moved)
+        rp_step(rp, &event);
+    return moved && !primary;
+}
+
+/*
+ * What was stored counts before anything that may make us take over: the end of a connection can be read in
+ * the same turn as the last records, and lanes may have replayed those by then.
+ */
+static void settle(struct rp_replicator *rp)
+{
+    if (rp->stored)
+        progress(rp);
+}
+
 static void refused(struct rp_replicator *rp, const char *text)
 {
     struct ft_event event = {.kind = FT_EV_MALFORMED, .now = rp->now, .text = text};
@@ -51,6 +82,8 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
     struct ft_fault fault;
     int error = 0;
 
+    if (m->type != FT_MSG_LOG)
+        settle(rp);
     if ((m->type == FT_MSG_LOG || m->type == FT_MSG_BASE) && ft_core_accepts(&rp->core, m)) {
         error = m->type == FT_MSG_LOG ? rp_receiver_take(rp, m, &fault) : rp_base_take(rp, m, &fault);
         rp->stored |= m->type == FT_MSG_LOG;
@@ -85,6 +118,7 @@ static void take_loss(struct rp_replicator *rp)
     rp->stuck = false;
     if (lost == RP_LOST_NONE)
         return;
+    settle(rp);
     if (lost == RP_LOST_MALFORMED) {
         refused(rp, fault.text);
         return;
@@ -118,6 +152,7 @@ static bool take_input(struct rp_replicator *rp)
     }
     event.kind = FT_EV_WORD;
     while (rp_link_word(rp->link, &event.word)) {
+        settle(rp);
         rp_step(rp, &event);
         any = true;
     }
@@ -218,27 +253,6 @@ static void standby_reports(struct rp_replicator *rp)
         rp_step(rp, &event);
     }
     rp->diverged_told = diverged;
-}
-
-/* How far lanes are, to the core; on the standby this is what acknowledges. */
-static bool progress(struct rp_replicator *rp)
-{
-    struct ft_event event = {.kind = FT_EV_LANES, .now = rp->now};
-    bool primary = ft_core_primary(&rp->core), moved = rp->stored;
-
-    for (unsigned l = 0; l < rp->lanes; l++) {
-        uint64_t closed = atomic_load_explicit(&rp_lane(rp, l)->closed, memory_order_acquire);
-
-        event.closed[l] = primary ? closed : rp->receiver.held[l];
-        event.replayed[l] = closed;
-        event.taken[l] = atomic_load_explicit(&rp_lane(rp, l)->replay.tail, memory_order_acquire);
-        moved |= event.taken[l] != rp->core.taken[l] || closed != rp->closed_told[l];
-        rp->closed_told[l] = closed;
-    }
-    rp->stored = false;
-    if (moved)
-        rp_step(rp, &event);
-    return moved && !primary;
 }
 
 static void requests(struct rp_replicator *rp)

@@ -330,9 +330,10 @@ static void taken_is_the_oldest(struct lg_kept *kept)
     assert_int_equal(out->number, m->number);
     assert_int_equal(out->port, m->port);
     assert_int_equal(out->len, m->len);
-    assert_int_equal(out->whole, m->whole);
-    if (m->whole)
-        assert_memory_equal(out + 1, m->bytes, m->len);
+    assert_int_equal(out->burst, m->number / 3);
+    assert_int_equal(out->clock, m->number * 2);
+    assert_int_equal(out->have, m->whole ? m->len : m->len / 4);
+    assert_memory_equal(out + 1, m->bytes, out->have);
     forget_oldest();
 }
 
@@ -354,10 +355,17 @@ static void kept_like_the_model(void **state)
                                     .len = 14 + (uint32_t)draw_below(1500),
                                     .port = (uint8_t)draw_below(4),
                                     .whole = draw_below(3) == 0};
-            m.size = (uint32_t)sizeof(struct lg_output) + (m.whole ? (m.len + 7) / 8 * 8 : 0);
+            m.size = (uint32_t)sizeof(struct lg_output) + ((m.whole ? m.len : m.len / 4) + 7) / 8 * 8;
             fill(m.bytes, m.len);
             overflows += queue_put(&m);
-            lg_kept_put(&kept, m.number, m.port, m.bytes, m.len, m.whole);
+            lg_kept_put(&kept,
+                        &(struct lg_output){.number = m.number,
+                                            .burst = m.number / 3,
+                                            .clock = m.number * 2,
+                                            .len = m.len,
+                                            .have = m.whole ? m.len : m.len / 4,
+                                            .port = m.port},
+                        m.bytes);
         } else if (what < 97) {
             taken_is_the_oldest(&kept);
         } else if (number) {
@@ -377,16 +385,23 @@ static void kept_like_the_model(void **state)
     free(queue);
 }
 
+static void put_whole(struct lg_kept *kept, uint64_t number, const uint8_t *frame, uint32_t len)
+{
+    struct lg_output output = {.number = number, .len = len, .have = len};
+
+    lg_kept_put(kept, &output, frame);
+}
+
 /* What was forgotten counts as suppressed only while the primary may not have released it. */
 static void forgotten_are_counted(void **state)
 {
-    static const uint8_t frame[1000];
+    static const uint8_t frame[984];
     struct lg_kept kept;
 
     (void)state;
     assert_int_equal(lg_kept_init(&kept, 4096), 0);
     for (uint64_t n = 1; n <= 10; n++)
-        lg_kept_put(&kept, n, 0, frame, sizeof(frame), true); /* 1024 bytes each: four fit */
+        put_whole(&kept, n, frame, sizeof(frame)); /* 1024 bytes each: four fit */
     assert_int_equal(kept.count, 4);
     assert_int_equal(kept.forgotten, 6);
     lg_kept_released(&kept, 2);
@@ -396,7 +411,7 @@ static void forgotten_are_counted(void **state)
     assert_int_equal(kept.forgotten, 0);
     assert_int_equal(lg_kept_take(&kept)->number, 8);
     for (uint64_t n = 11; n <= 20; n++)
-        lg_kept_put(&kept, n, 0, frame, sizeof(frame), true);
+        put_whole(&kept, n, frame, sizeof(frame));
     assert_true(kept.forgotten > 0);
     lg_kept_clear(&kept);
     assert_int_equal(kept.count + kept.forgotten, 0);
@@ -412,9 +427,9 @@ static void room_of_what_was_taken(void **state)
 
     (void)state;
     assert_int_equal(lg_kept_init(&kept, 4096), 0);
-    lg_kept_put(&kept, 1, 0, frame, sizeof(frame), true);
+    put_whole(&kept, 1, frame, sizeof(frame));
     assert_int_equal(lg_kept_take(&kept)->number, 1);
-    lg_kept_put(&kept, 2, 0, frame, sizeof(frame), true);
+    put_whole(&kept, 2, frame, sizeof(frame));
     assert_int_equal(kept.forgotten, 0);
     assert_int_equal(lg_kept_take(&kept)->number, 2);
     assert_null(lg_kept_take(&kept));

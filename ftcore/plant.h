@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Planted bugs: mistakes that a test's own build makes on purpose (environment UNDERSTUDY_PLANT=name), to see
+ * that the replay tool's oracle catches each. In every other build FT_PLANTED is 0 and leaves no code.
+ */
+#ifndef FTCORE_PLANT_H
+#define FTCORE_PLANT_H
+
+#ifdef UNDERSTUDY_PLANT
+
+#include <stdlib.h>
+#include <string.h>
+
+static inline int ft_planted(const char *name)
+{
+    const char *plant = getenv("UNDERSTUDY_PLANT");
+
+    return plant && strcmp(plant, name) == 0;
+}
+#define FT_PLANTED(name) ft_planted(name)
+
+#else
+#define FT_PLANTED(name) 0
+#endif
+
+#endif

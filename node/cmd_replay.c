@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * understudy replay: a capture through a pair, with kills, and the verdict. The tool plays the gate: it cuts
+ * and stamps bursts at the same places in every run. Interfaces of the file are not used: the chain is a wire
+ * between two ports.
+ */
+#include "node/commands.h"
+#include "node/options.h"
+#include "node/pair.h"
+#include "node/replay.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What the options ask for, against the file and the capture. */
+static int check_kills(const struct nd_replay *r)
+{
+    const struct nd_replay_options *o = r->options;
+
+    if (o->kill_count && r->config->protect.mode == ND_MODE_OFF)
+        return nd_usage("replay", "--kill with mode off: there is nobody to go on, expected log or auto");
+    for (unsigned i = 0; i < o->kill_count; i++)
+        if (o->kills[i].at > r->tape.count)
+            return nd_usage("replay", "--kill %s@%lu: the capture has %lu packets",
+                            o->kills[i].primary ? "primary" : "standby", o->kills[i].at, r->tape.count);
+    return 0;
+}
+
+static void adapt(struct nd_config *config, const struct nd_replay_options *o)
+{
+    config->chain.l3 = NULL;
+    if (o->mode >= 0)
+        config->protect.mode = (uint32_t)o->mode;
+    if (!o->no_gate) /* a gate drops what has left already, and loses nothing */
+        config->protect.tail = ND_TAIL_EMIT;
+}
+
+/* 0, or an exit code with its line printed. */
+static int prepare(struct nd_replay *r)
+{
+    const struct nd_replay_options *o = r->options;
+    struct ft_fault fault = {""};
+    int error = nd_config_read(&r->config, o->config, false, &fault);
+
+    if (error) {
+        fprintf(stderr, "%s\n", fault.text);
+        return nd_exit_of_file(error);
+    }
+    adapt(r->config, o);
+    error = nd_tape_read(&r->tape, o->input, &r->config->chain, &fault);
+    if (error) {
+        fprintf(stderr, "%s\n", fault.text);
+        return nd_exit_of_file(error);
+    }
+    if (r->tape.passed_over)
+        fprintf(stderr, "%s: %lu frames of no bytes, under 14 or over %u bytes were left out\n", o->input,
+                r->tape.passed_over, FT_FRAME_MAX);
+    error = check_kills(r);
+    if (error)
+        return error;
+    error = nd_gate_open(&r->gate, &r->tape, !o->no_gate, &fault);
+    if (!error && o->output)
+        error = nd_gate_write(&r->gate, o->output, &fault);
+    if (error)
+        fprintf(stderr, "understudy replay: %s\n", fault.text);
+    return !error ? 0 : error == FT_EIO ? ND_DATA : ND_SOFTWARE;
+}
+
+static uint64_t lost(const struct nd_replay *r)
+{
+    return r->gate.lost_inputs + r->reference.missing;
+}
+
+static uint64_t altered(const struct nd_replay *r)
+{
+    return r->gate.altered + r->reference.altered;
+}
+
+static bool equivalent(const struct nd_replay *r)
+{
+    const struct nd_gate *g = &r->gate;
+    bool may_lose = !g->keeps && r->failovers > 0;
+
+    return !r->broken && r->primary_digest == r->reference.digest &&
+           (!r->standby_rested || r->standby_digest == r->reference.digest) && altered(r) == 0 &&
+           g->reordered == 0 && g->early == 0 && r->divergences == 0 &&
+           (may_lose || (lost(r) == 0 && g->duplicated == 0));
+}
+
+/* What a column of the table cannot say. */
+static void explain(const struct nd_replay *r)
+{
+    if (r->gate.told > ND_GATE_TOLD)
+        fprintf(stderr, "lost: … %lu in all\n", lost(r));
+    if (r->divergences)
+        fprintf(stderr, "understudy replay: a standby's replay diverged %lu times\n", r->divergences);
+    if (!r->broken && r->primary_digest != r->reference.digest)
+        fprintf(stderr, "understudy replay: digest of the primary: expected %016lx, got %016lx\n",
+                r->reference.digest, r->primary_digest);
+    if (r->standby_rested && r->standby_digest != r->reference.digest)
+        fprintf(stderr, "understudy replay: digest of the standby: expected %016lx, got %016lx\n",
+                r->reference.digest, r->standby_digest);
+}
+
+static int print_json(const struct nd_replay *r)
+{
+    const struct nd_gate *g = &r->gate;
+    char reference[24], run[24];
+    json_t *o;
+    int code;
+
+    snprintf(reference, sizeof(reference), "%016lx", r->reference.digest);
+    snprintf(run, sizeof(run), "%016lx", r->primary_digest);
+    o = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:b}", "input",
+                  (json_int_t)r->tape.count, "released", (json_int_t)g->released, "lost", (json_int_t)lost(r),
+                  "duplicated", (json_int_t)g->duplicated, "reordered", (json_int_t)g->reordered, "altered",
+                  (json_int_t)altered(r), "suppressed", (json_int_t)g->suppressed, "failovers",
+                  (json_int_t)r->failovers, "edges", (json_int_t)0, "log_bytes", (json_int_t)r->log_bytes,
+                  "delta_bytes", (json_int_t)0, "reference_digest", reference, "run_digest", run,
+                  "equivalent", equivalent(r));
+    code = o ? nd_print_json(o) : ND_SOFTWARE;
+    json_decref(o);
+    return code;
+}
+
+static void print_text(const struct nd_replay *r, FILE *out)
+{
+    const struct nd_gate *g = &r->gate;
+    double seconds = (double)(r->ended - r->began) / 1e9;
+
+    fprintf(out, "%s: %s\n", r->options->input, equivalent(r) ? "EQUIVALENT" : "NOT EQUIVALENT");
+    fprintf(out, "  %-18s %10lu in %lu bursts\n", "input", r->tape.count, r->tape.burst_count);
+    fprintf(out, "  %-18s %10lu of %lu made\n", "released", g->released, r->reference.outputs);
+    fprintf(out, "  %-18s %10lu\n", "lost", lost(r));
+    fprintf(out, "  %-18s %10lu\n", "duplicated", g->duplicated);
+    fprintf(out, "  %-18s %10lu\n", "reordered", g->reordered);
+    fprintf(out, "  %-18s %10lu\n", "altered", altered(r));
+    fprintf(out, "  %-18s %10lu\n", "suppressed", g->suppressed);
+    fprintf(out, "  %-18s %10lu\n", "failovers", r->failovers);
+    fprintf(out, "  %-18s %10lu\n", "log bytes", r->log_bytes);
+    fprintf(out, "  %-18s %s\n", "digest", r->primary_digest == r->reference.digest ? "equal" : "different");
+    fprintf(out, "  %-18s %10.3f s, %.2f Mpps\n", "took", seconds,
+            seconds > 0 ? (double)r->tape.count / seconds / 1e6 : 0);
+}
+
+static int judge(struct nd_replay *r)
+{
+    struct ft_fault fault = {""};
+    int error = nd_replay_run(r, &fault), code = ND_DONE;
+
+    if (!error)
+        error = nd_gate_written(&r->gate, r->options->output, &fault);
+    if (!error)
+        error = nd_reference_run(&r->reference, &r->gate, r->config, r->options->seed, &fault);
+    if (error) {
+        fprintf(stderr, "understudy replay: %s\n", fault.text);
+        return error == FT_EPERM ? ND_NO_PERMISSION : ND_SOFTWARE;
+    }
+    explain(r);
+    print_text(r, r->options->json ? stderr : stdout);
+    if (r->options->json)
+        code = print_json(r);
+    return code ? code : equivalent(r) ? ND_DONE : ND_NOT_EQUAL;
+}
+
+int nd_cmd_replay(int argc, char **argv)
+{
+    struct nd_replay_options options;
+    struct nd_replay r = {.options = &options};
+    int code = nd_replay_options_read(&options, argc, argv);
+
+    if (code)
+        return code;
+    code = prepare(&r);
+    if (!code)
+        code = judge(&r);
+    nd_gate_close(&r.gate);
+    nd_tape_free(&r.tape);
+    nd_config_free(r.config);
+    return code;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The replay tool: a capture through a pair of nodes, with kills, and the verdict. Its options (one reader,
+ * replay_options.c), the course of a run (replay_course.c), what came of it (cmd_replay.c prints it).
+ */
+#ifndef NODE_REPLAY_H
+#define NODE_REPLAY_H
+
+#include "node/replay_reference.h"
+
+#include <sys/types.h>
+
+#define ND_KILLS_MAX 64u
+
+struct nd_kill {
+    bool primary; /* else the standby */
+    uint64_t at;  /* when the primary has taken this packet, counted from 1 */
+};
+
+struct nd_replay_options {
+    const char *config, *input, *output; /* output NULL: none */
+    int mode;                            /* enum nd_mode; -1: the file's */
+    struct nd_kill kills[ND_KILLS_MAX];  /* in order of `at` */
+    unsigned kill_count;
+    bool no_gate, json;
+    uint64_t seed;
+};
+
+/* 0, or ND_USAGE with one line on stderr. */
+int nd_replay_options_read(struct nd_replay_options *o, int argc, char **argv);
+
+struct nd_replay {
+    const struct nd_replay_options *options;
+    struct nd_config *config;
+    struct nd_tape tape;
+    struct nd_gate gate;
+    struct nd_reference reference;
+
+    struct {
+        struct nd_slot *slot;
+        pid_t pid; /* 0: none */
+        uint64_t deaths;
+    } node[ND_NODES];
+    unsigned primary;
+    unsigned next_kill;
+    bool alone; /* mode off: no standby */
+    uint16_t port[ND_NODES];
+    char directory[64], host[16];
+    uint64_t random;
+
+    uint64_t failovers, log_bytes, divergences;
+    uint64_t primary_digest, standby_digest;
+    bool standby_rested;   /* standby_digest counts */
+    bool broken;           /* nobody took over, or a node ended by itself: so did the run */
+    uint64_t began, ended; /* ns: of the feeding */
+};
+
+/* Feeds the whole tape, with the kills. FT_EIO, FT_ENOMEM … with one line; nothing is left running. */
+int nd_replay_run(struct nd_replay *r, struct ft_fault *fault);
+
+/* ---- replay_nodes.c: node processes ---- */
+
+int nd_nodes_open(struct nd_replay *r, struct ft_fault *fault);
+int nd_nodes_start(struct nd_replay *r, unsigned n, struct ft_fault *fault);
+void nd_nodes_kill(struct nd_replay *r, unsigned n); /* and waits for its end */
+/* FT_EDIVERGED: one has ended by itself. */
+int nd_nodes_check(struct nd_replay *r, struct ft_fault *fault);
+uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested); /* stops it in order; its digest */
+void nd_nodes_close(struct nd_replay *r);
+
+#endif

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The course of a replay run, in the tool's own process, which is the gate: feeds bursts, takes what is
+ * released, kills when it is time, and after a takeover feeds the successor from the first burst that did not
+ * survive (without a gate: from the first that the dead primary had not taken).
+ *
+ * A kill waits until the pair is protected. While a new standby is brought up to date the feeding goes on,
+ * but not further than a seeded part of the way to the next kill: so a kill finds some of its bursts in the
+ * base and some in the log.
+ */
+#include "node/replay.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PATIENCE   60000000000ull /* ns without any progress: something is broken */
+#define NAP        100000l
+#define LAST_DOUBT 2000000u /* ns: most that a kill comes after its packet */
+#define BAR_AFTER  1000000000ull
+#define BAR_EVERY  200000000ull
+#define CHECK_EACH 64u /* rounds between two looks at the processes */
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+static uint64_t monotonic(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
+static void nap(long ns)
+{
+    struct timespec t = {0, ns};
+
+    nanosleep(&t, NULL);
+}
+
+static uint64_t draw(uint64_t *sequence)
+{
+    uint64_t z = (*sequence += 0x9e3779b97f4a7c15ull);
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+}
+
+static struct nd_slot *primary(struct nd_replay *r)
+{
+    return r->node[r->primary].slot;
+}
+
+static uint64_t drain(struct nd_replay *r)
+{
+    return nd_gate_drain(&r->gate, &primary(r)->lanes[0].out);
+}
+
+static bool protected_by_both(struct nd_replay *r)
+{
+    return atomic_load(&primary(r)->state) == FT_PROTECTED &&
+           atomic_load(&r->node[!r->primary].slot->state) == FT_READY;
+}
+
+/* Turns until `when`: takes outputs, looks after the processes. */
+static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), const char *what,
+                      struct ft_fault *fault)
+{
+    uint64_t began = monotonic();
+    unsigned round = 0;
+    int error = 0;
+
+    while (!when(r)) {
+        if (drain(r) == 0)
+            nap(NAP);
+        if (round++ % CHECK_EACH == 0)
+            error = nd_nodes_check(r, fault);
+        if (interrupted)
+            error = ft_fail(fault, FT_EIO, "interrupted");
+        if (!error && monotonic() - began > PATIENCE)
+            error =
+                ft_fail(fault, FT_EIO, "%s: no progress; node %c is %s: %.100s", what, 'a' + (int)r->primary,
+                        ft_state_name((enum ft_state)atomic_load(&primary(r)->state)), primary(r)->why);
+        if (error)
+            return error;
+    }
+    return 0;
+}
+
+/* ---- kills ------------------------------------------------------------------------------------- */
+
+/* The link delivers in batches from now on, or no longer. */
+static void set_fits(struct nd_replay *r, bool fits)
+{
+    for (unsigned n = 0; n < ND_NODES; n++)
+        atomic_store(&r->node[n].slot->fits, fits);
+}
+
+/* The primary may take bursts up to this one of the tape. */
+static void feed(struct nd_replay *r, uint64_t to)
+{
+    struct nd_slot_lane *lane = &primary(r)->lanes[0];
+
+    /* Without a gate the successor may begin behind the next kill's packet. */
+    to = to > r->gate.shift ? nd_gate_number(&r->gate, to) : 0;
+    nd_gate_know(&r->gate, to);
+    lane->shift = r->gate.shift;
+    if (to > atomic_load_explicit(&lane->fed, memory_order_relaxed))
+        atomic_store_explicit(&lane->fed, to, memory_order_release);
+}
+
+static bool took_all(struct nd_replay *r)
+{
+    struct nd_slot_lane *lane = &primary(r)->lanes[0];
+
+    return atomic_load(&lane->asked) > atomic_load(&lane->fed) || /* has closed it, too */
+           atomic_load(&lane->taken) >= atomic_load(&lane->fed);
+}
+
+static bool is_live(struct nd_replay *r)
+{
+    return atomic_load(&primary(r)->lanes[0].asked) != 0;
+}
+
+/* The standby has taken over, or has dropped what it knew and never will. */
+static bool has_answered(struct nd_replay *r)
+{
+    return is_live(r) || atomic_load(&primary(r)->state) == FT_JOINING;
+}
+
+/* At once, or a seeded moment later, so that a kill finds bursts in every stage; outputs go on leaving. */
+static void dawdle(struct nd_replay *r)
+{
+    uint64_t late = draw(&r->random) % 2 ? draw(&r->random) % LAST_DOUBT : 0, until = monotonic() + late;
+
+    while (monotonic() < until)
+        if (drain(r) == 0)
+            nap(NAP / 10);
+}
+
+static int kill_primary(struct nd_replay *r, struct ft_fault *fault)
+{
+    struct nd_slot_lane *lane = &primary(r)->lanes[0];
+    unsigned dead = r->primary;
+    uint64_t taken, asked;
+    int error;
+
+    nd_nodes_kill(r, dead);
+    while (drain(r)) /* what it had released has left */
+        ;
+    taken = atomic_load(&lane->taken);
+    asked = atomic_load(&lane->asked);
+    if (asked > taken + 1) /* it never took any: it took over and had nothing to do */
+        taken = asked - 1;
+    r->primary = !dead;
+    error = wait_until(r, has_answered, "takeover", fault);
+    if (error)
+        return error;
+    if (!is_live(r))
+        return ft_fail(fault, FT_EDIVERGED, "nobody took over from node %c: node %c is JOINING: %.100s",
+                       'a' + (int)dead, 'a' + (int)r->primary, primary(r)->why);
+    nd_gate_takeover(&r->gate, atomic_load(&primary(r)->lanes[0].asked) - 1, taken);
+    r->failovers++;
+    return nd_nodes_start(r, dead, fault);
+}
+
+static int kill_one(struct nd_replay *r, struct ft_fault *fault)
+{
+    const struct nd_kill *kill = &r->options->kills[r->next_kill++];
+    unsigned standby = !r->primary;
+    int error;
+
+    dawdle(r);
+    error = wait_until(r, protected_by_both, "protection", fault);
+    if (error)
+        return error;
+    if (kill->primary) {
+        error = kill_primary(r, fault);
+    } else {
+        nd_nodes_kill(r, standby);
+        error = nd_nodes_start(r, standby, fault);
+    }
+    return error;
+}
+
+/* ---- the whole --------------------------------------------------------------------------------- */
+
+static bool is_alone(struct nd_replay *r)
+{
+    return atomic_load(&primary(r)->state) == FT_SOLO;
+}
+
+static bool has_begun(struct nd_replay *r)
+{
+    return r->alone ? is_alone(r) : protected_by_both(r);
+}
+
+/* All bursts closed, all outputs out of the hold and out of the ring; the standby knows it all. */
+static bool is_done(struct nd_replay *r)
+{
+    struct nd_slot *p = primary(r);
+    uint64_t last = r->gate.known;
+
+    if (atomic_load(&p->lanes[0].asked) <= last || atomic_load(&p->shared[0].count.held) != 0 ||
+        ft_ring_used(&p->lanes[0].out) != 0)
+        return false;
+    return r->alone ||
+           (protected_by_both(r) && atomic_load(&r->node[!r->primary].slot->shared[0].closed) >= last);
+}
+
+static void bar(struct nd_replay *r, uint64_t now, uint64_t *shown, bool end)
+{
+    uint64_t done, all = r->tape.burst_count;
+
+    if (!end && (now - r->began < BAR_AFTER || now - *shown < BAR_EVERY || !isatty(STDERR_FILENO)))
+        return;
+    if (end) {
+        if (*shown)
+            fprintf(stderr, "\r%60s\r", "");
+        return;
+    }
+    *shown = now;
+    done = atomic_load(&primary(r)->lanes[0].taken) + r->gate.shift;
+    if (done == 0 || done > all)
+        return;
+    fprintf(stderr, "\r[%-40.*s] %3lu %%  %lu packets", (int)(done * 40 / all),
+            "########################################", done * 100 / all, r->tape.bursts[done - 1].first);
+}
+
+static int feed_on(struct nd_replay *r, uint64_t to, bool (*until)(struct nd_replay *r),
+                   struct ft_fault *fault)
+{
+    uint64_t shown = 0, moved = monotonic(), last = 0;
+    unsigned round = 0;
+    int error = 0;
+
+    feed(r, to);
+    while (!error && !until(r)) {
+        uint64_t now = monotonic(), asked = atomic_load(&primary(r)->lanes[0].asked);
+
+        if (drain(r) == 0)
+            nap(NAP);
+        if (round++ % CHECK_EACH == 0)
+            error = nd_nodes_check(r, fault);
+        if (asked != last)
+            moved = now;
+        last = asked;
+        if (interrupted)
+            error = ft_fail(fault, FT_EIO, "interrupted");
+        if (!error && now - moved > PATIENCE)
+            error = ft_fail(fault, FT_EIO, "no progress at burst %lu; node %c is %s: %.100s", asked,
+                            'a' + (int)r->primary,
+                            ft_state_name((enum ft_state)atomic_load(&primary(r)->state)), primary(r)->why);
+        bar(r, now, &shown, false);
+    }
+    bar(r, 0, &shown, true);
+    return error;
+}
+
+static int start(struct nd_replay *r, struct ft_fault *fault)
+{
+    int error = nd_nodes_start(r, 0, fault);
+
+    if (!error && !r->alone)
+        error = nd_nodes_start(r, 1, fault);
+    return error ? error : wait_until(r, has_begun, "the first protection", fault);
+}
+
+/* Up to the packet of the next kill, the last part of the way protected and with a link that hesitates. */
+static int approach(struct nd_replay *r, struct ft_fault *fault)
+{
+    uint64_t to = nd_tape_burst_of(&r->tape, r->options->kills[r->next_kill].at - 1);
+    uint64_t from = atomic_load(&primary(r)->lanes[0].asked) - 1 + r->gate.shift, half = from;
+    int error;
+
+    if (to > from)
+        half += draw(&r->random) % ((to - from) / 2 + 1);
+    set_fits(r, false);
+    error = feed_on(r, half, protected_by_both, fault);
+    if (!error)
+        error = feed_on(r, half, took_all, fault);
+    set_fits(r, true);
+    return error ? error : feed_on(r, to, took_all, fault);
+}
+
+int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
+{
+    struct sigaction action = {.sa_handler = interrupt};
+    int error;
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    r->random = r->options->seed;
+    r->alone = r->config->protect.mode == ND_MODE_OFF;
+    error = nd_nodes_open(r, fault);
+    if (!error)
+        error = start(r, fault);
+    r->began = monotonic();
+    while (!error && r->next_kill < r->options->kill_count) {
+        error = approach(r, fault);
+        if (!error)
+            error = kill_one(r, fault);
+    }
+    set_fits(r, false);
+    if (!error)
+        error = feed_on(r, r->tape.burst_count, is_done, fault);
+    r->ended = monotonic();
+    if (error == FT_EDIVERGED) {
+        fprintf(stderr, "understudy replay: %s\n", fault->text);
+        r->broken = true;
+        error = 0;
+    } else if (!error) {
+        bool rested;
+
+        /* The standby first: it would take over from a primary that ends. */
+        if (!r->alone)
+            r->standby_digest = nd_nodes_rest(r, !r->primary, &r->standby_rested);
+        r->primary_digest = nd_nodes_rest(r, r->primary, &rested);
+        if (!rested || (!r->alone && !r->standby_rested))
+            error = ft_fail(fault, FT_EIO, "a node did not come to rest");
+    }
+    nd_nodes_close(r);
+    return error;
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What leaves, once and in order, and what it came from; see replay_gate.h. */
+#include "node/replay_gate.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <xxhash.h>
+
+#define SNAP_MAX 262144
+#define SECOND   1000000000ull
+
+int nd_gate_open(struct nd_gate *gate, const struct nd_tape *tape, bool keeps, struct ft_fault *fault)
+{
+    *gate = (struct nd_gate){.tape = tape, .keeps = keeps};
+    /* Address space, not memory: most chains make no packets of their own. */
+    gate->numbers = tape->count + tape->burst_count * NF_EMIT_MAX + 1;
+    gate->left = mmap(NULL, gate->numbers * sizeof(*gate->left), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (gate->left == MAP_FAILED)
+        gate->left = NULL;
+    gate->source = calloc(tape->burst_count + 2, sizeof(*gate->source));
+    gate->clock = calloc(tape->burst_count + 2, sizeof(*gate->clock));
+    if (!gate->left || !gate->source || !gate->clock)
+        return ft_fail(fault, FT_ENOMEM, "no memory for what leaves the chain");
+    gate->clock[1] = 1;
+    return 0;
+}
+
+void nd_gate_close(struct nd_gate *gate)
+{
+    if (gate->left)
+        munmap(gate->left, gate->numbers * sizeof(*gate->left));
+    free(gate->source);
+    free(gate->clock);
+    if (gate->dump)
+        pcap_dump_close(gate->dump);
+    memset(gate, 0, sizeof(*gate));
+}
+
+/* ---- the file ---------------------------------------------------------------------------------- */
+
+int nd_gate_write(struct nd_gate *gate, const char *file, struct ft_fault *fault)
+{
+    pcap_t *pcap = pcap_open_dead_with_tstamp_precision(DLT_EN10MB, SNAP_MAX, PCAP_TSTAMP_PRECISION_NANO);
+
+    if (pcap)
+        gate->dump = pcap_dump_open(pcap, file);
+    if (!gate->dump)
+        ft_fail(fault, FT_EIO, "%.200s, expected a file to write to", pcap ? pcap_geterr(pcap) : "no memory");
+    if (pcap)
+        pcap_close(pcap);
+    return gate->dump ? 0 : FT_EIO;
+}
+
+int nd_gate_written(struct nd_gate *gate, const char *file, struct ft_fault *fault)
+{
+    bool failed;
+
+    if (!gate->dump)
+        return 0;
+    failed = pcap_dump_flush(gate->dump) != 0 || ferror(pcap_dump_file(gate->dump));
+    pcap_dump_close(gate->dump);
+    gate->dump = NULL;
+    return failed ? ft_fail(fault, FT_EIO, "%.150s: cannot be written: %s", file, strerror(errno)) : 0;
+}
+
+/* Stamped as the input it came from; an NF's own packet with the time of its burst. */
+static void write_packet(struct nd_gate *gate, const struct nd_slot_output *out)
+{
+    const struct nd_tape_burst *b = NULL;
+    struct pcap_pkthdr head = {.caplen = out->len, .len = out->len};
+    uint64_t stamp = 0, index;
+
+    if (out->burst >= 1 && out->burst <= gate->known)
+        b = &gate->tape->bursts[gate->source[out->burst] - 1];
+    if (b)
+        stamp = b->time;
+    if (b && out->clock) {
+        index = b->first + (out->clock - gate->clock[out->burst]);
+        if (index < gate->tape->count) {
+            stamp = gate->tape->inputs[index].stamp;
+            if (gate->tape->inputs[index].have < head.caplen)
+                head.caplen = gate->tape->inputs[index].have;
+        }
+    }
+    head.ts.tv_sec = (time_t)(stamp / SECOND);
+    head.ts.tv_usec = (suseconds_t)(stamp % SECOND);
+    pcap_dump((u_char *)gate->dump, &head, (const u_char *)(out + 1));
+}
+
+/* ---- outputs ----------------------------------------------------------------------------------- */
+
+uint64_t nd_gate_digest(const void *frame, uint32_t len, uint64_t port)
+{
+    uint64_t digest = XXH3_64bits_withSeed(frame, len, port);
+
+    return digest ? digest : 1;
+}
+
+/* True when it is to leave. */
+static bool admit(struct nd_gate *gate, const struct nd_slot_output *out)
+{
+    uint64_t digest = nd_gate_digest(out + 1, out->len, out->port), *left;
+
+    if (out->number == 0 || out->number >= gate->numbers) {
+        gate->altered++;
+        return true;
+    }
+    left = &gate->left[out->number];
+    if (*left) {
+        gate->altered += *left != digest;
+        if (gate->keeps)
+            gate->suppressed++;
+        else
+            gate->duplicated++;
+        return !gate->keeps;
+    }
+    *left = digest;
+    if (out->number < gate->highest)
+        gate->reordered++;
+    else
+        gate->highest = out->number;
+    return true;
+}
+
+uint64_t nd_gate_drain(struct nd_gate *gate, struct ft_ring *ring)
+{
+    const struct nd_slot_output *out;
+    uint64_t there, n = 0;
+
+    while (n < 4096 && (out = ft_ring_peek(ring, &there))) {
+        if (admit(gate, out)) {
+            gate->released++;
+            if (out->burst > gate->last_burst)
+                gate->last_burst = out->burst;
+            if (gate->dump)
+                write_packet(gate, out);
+        }
+        ft_ring_advance(ring, out->size);
+        if (++n % 64 == 0)
+            ft_ring_consume(ring);
+    }
+    ft_ring_consume(ring);
+    return n;
+}
+
+/* ---- bursts ------------------------------------------------------------------------------------ */
+
+uint64_t nd_gate_number(const struct nd_gate *gate, uint64_t tape_burst)
+{
+    return tape_burst - gate->shift;
+}
+
+void nd_gate_know(struct nd_gate *gate, uint64_t burst)
+{
+    for (; gate->known < burst; gate->known++) {
+        uint64_t b = gate->known + 1;
+
+        gate->source[b] = b + gate->shift;
+        gate->clock[b + 1] = gate->clock[b] + gate->tape->bursts[gate->source[b] - 1].n;
+    }
+}
+
+void nd_gate_tell(struct nd_gate *gate, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (gate->told++ >= ND_GATE_TOLD)
+        return;
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+}
+
+static void count_lost(struct nd_gate *gate, uint64_t burst)
+{
+    const struct nd_tape_burst *b = &gate->tape->bursts[gate->source[burst] - 1];
+
+    for (uint32_t i = 0; i < b->n; i++) {
+        gate->lost_inputs++;
+        nd_gate_tell(gate, "lost: packet %lu (clock %lu): taken by the primary, not recovered\n",
+                     b->first + i + 1, gate->clock[burst] + i);
+    }
+}
+
+void nd_gate_takeover(struct nd_gate *gate, uint64_t survived, uint64_t taken)
+{
+    if (gate->last_burst > survived) {
+        fprintf(stderr,
+                "understudy replay: an output of burst %lu left, the successor knows bursts up to %lu\n",
+                gate->last_burst, survived);
+        gate->early++;
+    }
+    nd_gate_know(gate, taken);
+    for (uint64_t b = survived + 1; !gate->keeps && b <= taken; b++)
+        count_lost(gate, b);
+    if (survived < gate->known)
+        gate->known = survived;
+    if (!gate->keeps && taken > survived)
+        gate->shift += taken - survived;
+    if (gate->last_burst > survived)
+        gate->last_burst = survived;
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The two node processes of a replay run: started, watched, killed, and put to rest. */
+#include "node/replay.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define REST_NS 30000000000ull
+
+static uint64_t monotonic(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
+/*
+ * Ports that are free for both kinds of socket. The address is the run's own (127.0.0.0/8 is all loopback),
+ * so no other program takes them between this look and the nodes' start.
+ */
+static int free_port(const char *host, uint16_t *port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t len = sizeof(at);
+    int tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+        udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int error = FT_EIO;
+
+    inet_pton(AF_INET, host, &at.sin_addr);
+    if (tcp >= 0 && udp >= 0 && bind(tcp, (struct sockaddr *)&at, sizeof(at)) == 0 &&
+        getsockname(tcp, (struct sockaddr *)&at, &len) == 0 &&
+        bind(udp, (struct sockaddr *)&at, sizeof(at)) == 0) {
+        *port = ntohs(at.sin_port);
+        error = 0;
+    }
+    if (tcp >= 0)
+        close(tcp);
+    if (udp >= 0)
+        close(udp);
+    return error;
+}
+
+int nd_nodes_open(struct nd_replay *r, struct ft_fault *fault)
+{
+    const char *base = getenv("TMPDIR");
+    unsigned id = (unsigned)getpid();
+
+    snprintf(r->directory, sizeof(r->directory), "%.40s/understudy-XXXXXX", base && *base ? base : "/tmp");
+    if (!mkdtemp(r->directory)) {
+        ft_fail(fault, FT_EIO, "%s: %s, expected a directory to write in", r->directory, strerror(errno));
+        r->directory[0] = '\0';
+        return FT_EIO;
+    }
+    snprintf(r->host, sizeof(r->host), "127.%u.%u.%u", 64 + (id >> 16 & 63), id >> 8 & 255, id & 255);
+    for (unsigned n = 0; n < ND_NODES; n++) {
+        r->node[n].slot = nd_slot_new(r->config->chain.lanes);
+        if (!r->node[n].slot)
+            return ft_fail(fault, FT_ENOMEM, "no memory between the nodes");
+        for (unsigned i = 0; i < 8 && (r->port[n] == 0 || r->port[n] == r->port[!n]); i++)
+            if (free_port(r->host, &r->port[n]) != 0)
+                return ft_fail(fault, FT_EIO, "no port is free on the loopback");
+    }
+    return 0;
+}
+
+int nd_nodes_start(struct nd_replay *r, unsigned n, struct ft_fault *fault)
+{
+    struct nd_replay_node node = {.config = r->config,
+                                  .tape = &r->tape,
+                                  .slot = r->node[n].slot,
+                                  .name = {(char)('a' + n), '\0'},
+                                  .standby = n == 1,
+                                  .keeps = !r->options->no_gate,
+                                  .port = r->port[n],
+                                  .peer = r->port[!n],
+                                  .host = r->host,
+                                  .directory = r->directory,
+                                  .seed = r->options->seed,
+                                  .incarnation = monotonic() ^ (uint64_t)n << 63};
+
+    nd_slot_reset(node.slot, r->config->chain.lanes);
+    r->node[n].pid = fork();
+    if (r->node[n].pid == 0)
+        nd_replay_node(&node);
+    if (r->node[n].pid < 0) {
+        r->node[n].pid = 0;
+        return ft_fail(fault, FT_ENOMEM, "no process for node %s: %s", node.name, strerror(errno));
+    }
+    return 0;
+}
+
+/* What a node has counted, before its slot is used again. */
+static void gather(struct nd_replay *r, unsigned n)
+{
+    struct nd_slot *slot = r->node[n].slot;
+
+    for (unsigned l = 0; l < r->config->chain.lanes; l++) {
+        r->divergences += atomic_load(&slot->shared[l].count.divergences);
+        r->gate.suppressed += atomic_load(&slot->shared[l].count.tail_suppressed);
+    }
+    r->log_bytes += atomic_load(&slot->log_bytes);
+}
+
+static void wait_end(struct nd_replay *r, unsigned n)
+{
+    while (waitpid(r->node[n].pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    r->node[n].pid = 0;
+    gather(r, n);
+}
+
+void nd_nodes_kill(struct nd_replay *r, unsigned n)
+{
+    kill(r->node[n].pid, SIGKILL);
+    wait_end(r, n);
+    r->node[n].deaths++;
+}
+
+int nd_nodes_check(struct nd_replay *r, struct ft_fault *fault)
+{
+    for (unsigned n = 0; n < ND_NODES; n++) {
+        struct nd_slot *slot = r->node[n].slot;
+        int status;
+
+        if (!r->node[n].pid)
+            continue;
+        if (waitpid(r->node[n].pid, &status, WNOHANG) != r->node[n].pid)
+            continue;
+        r->node[n].pid = 0;
+        gather(r, n);
+        if (atomic_load(&slot->failed))
+            return ft_fail(fault, FT_EIO, "node %c: %.200s", 'a' + (int)n, slot->fault.text);
+        return ft_fail(fault, FT_EDIVERGED, "node %c ended by itself%s%s at burst %lu", 'a' + (int)n,
+                       WIFSIGNALED(status) ? ": " : "",
+                       WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "",
+                       atomic_load(&slot->shared[0].closed) + 1);
+    }
+    return 0;
+}
+
+uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested)
+{
+    struct nd_slot *slot = r->node[n].slot;
+    struct timespec step = {0, 100000};
+    uint64_t began = monotonic();
+    int status;
+
+    *rested = false;
+    if (!r->node[n].pid)
+        return 0;
+    atomic_store(&slot->wish, ND_SLOT_REST);
+    while (!(*rested = atomic_load(&slot->rested)) && monotonic() - began < REST_NS &&
+           waitpid(r->node[n].pid, &status, WNOHANG) == 0)
+        nanosleep(&step, NULL);
+    atomic_store(&slot->wish, ND_SLOT_END);
+    if (!*rested)
+        kill(r->node[n].pid, SIGKILL);
+    wait_end(r, n);
+    return atomic_load(&slot->digest);
+}
+
+void nd_nodes_close(struct nd_replay *r)
+{
+    char path[96];
+
+    for (unsigned n = 0; n < ND_NODES; n++) {
+        if (r->node[n].pid) {
+            kill(r->node[n].pid, SIGKILL);
+            waitpid(r->node[n].pid, NULL, 0);
+            r->node[n].pid = 0;
+        }
+        nd_slot_free(r->node[n].slot, r->config->chain.lanes);
+        r->node[n].slot = NULL;
+        for (unsigned i = 0; r->directory[0] && i < 2; i++) {
+            snprintf(path, sizeof(path), "%s/%c.view%s", r->directory, 'a' + (int)n, i ? ".new" : "");
+            unlink(path);
+        }
+    }
+    if (r->directory[0])
+        rmdir(r->directory);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options of replay. They are no other subcommand's, so they are not in options.c. */
+#include "node/options.h"
+#include "node/replay.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COMMAND      "replay"
+#define SEED_DEFAULT 1u
+
+enum { LONG_LANES = 256, LONG_MODE, LONG_STANDBY, LONG_KILL, LONG_NO_GATE, LONG_SEED };
+
+static const struct option longs[] = {
+    {"config", required_argument, NULL, 'c'},     {"output", required_argument, NULL, 'o'},
+    {"write", required_argument, NULL, 'w'},      {"lanes", required_argument, NULL, LONG_LANES},
+    {"mode", required_argument, NULL, LONG_MODE}, {"standby", required_argument, NULL, LONG_STANDBY},
+    {"kill", required_argument, NULL, LONG_KILL}, {"no-gate", no_argument, NULL, LONG_NO_GATE},
+    {"seed", required_argument, NULL, LONG_SEED}, {NULL, 0, NULL, 0},
+};
+
+/* A whole decimal number and nothing else. */
+static bool number(const char *text, uint64_t *out)
+{
+    char *end;
+    unsigned long long n;
+
+    if (*text < '0' || *text > '9' || strlen(text) > 19)
+        return false;
+    n = strtoull(text, &end, 10);
+    *out = n;
+    return *end == '\0';
+}
+
+static int take_lanes(const char *value)
+{
+    uint64_t n;
+
+    if (!number(value, &n) || n < 1 || n > FT_LANES_MAX)
+        return nd_usage(COMMAND, "--lanes %.40s, expected a number from 1 to %u", value, FT_LANES_MAX);
+    if (n > 1)
+        return nd_usage(COMMAND, "--lanes %lu, this build runs one lane, expected 1", n);
+    return 0;
+}
+
+static int take_mode(struct nd_replay_options *o, const char *value)
+{
+    static const char *const modes[] = {"off", "log", "delta", "auto"};
+
+    for (int i = 0; i < 4; i++)
+        if (strcmp(value, modes[i]) == 0)
+            o->mode = i;
+    if (o->mode < 0)
+        return nd_usage(COMMAND, "--mode %.40s, expected log, auto or off", value);
+    if (o->mode == ND_MODE_DELTA)
+        return nd_usage(COMMAND,
+                        "--mode delta, this build does not record deltas, expected log, auto or off");
+    return 0;
+}
+
+static int take_standby(const char *value)
+{
+    if (strcmp(value, "hot") == 0)
+        return 0;
+    if (strcmp(value, "warm") == 0)
+        return nd_usage(COMMAND, "--standby warm, this build has hot standbys only, expected hot");
+    return nd_usage(COMMAND, "--standby %.40s, expected hot", value);
+}
+
+static int take_kill(struct nd_replay_options *o, const char *value)
+{
+    struct nd_kill kill = {.primary = strncmp(value, "primary@", 8) == 0};
+    unsigned i;
+
+    if ((!kill.primary && strncmp(value, "standby@", 8) != 0) || !number(value + 8, &kill.at) || kill.at == 0)
+        return nd_usage(COMMAND, "--kill %.40s, expected primary@PACKET or standby@PACKET, counted from 1",
+                        value);
+    if (o->kill_count == ND_KILLS_MAX)
+        return nd_usage(COMMAND, "more than %u kills, expected no more", ND_KILLS_MAX);
+    for (i = o->kill_count++; i > 0 && o->kills[i - 1].at > kill.at; i--)
+        o->kills[i] = o->kills[i - 1];
+    o->kills[i] = kill;
+    return 0;
+}
+
+static int take(struct nd_replay_options *o, int c, char *value)
+{
+    switch (c) {
+    case 'c':
+        o->config = value;
+        return 0;
+    case 'w':
+        o->output = value;
+        return 0;
+    case 'o':
+        o->json = true;
+        return strcmp(value, "json") == 0 ? 0 : nd_usage(COMMAND, "-o %.40s, expected -o json", value);
+    case LONG_LANES:
+        return take_lanes(value);
+    case LONG_MODE:
+        return take_mode(o, value);
+    case LONG_STANDBY:
+        return take_standby(value);
+    case LONG_KILL:
+        return take_kill(o, value);
+    case LONG_NO_GATE:
+        o->no_gate = true;
+        return 0;
+    default:
+        return number(value, &o->seed) ? 0 : nd_usage(COMMAND, "--seed %.40s, expected a number", value);
+    }
+}
+
+int nd_replay_options_read(struct nd_replay_options *o, int argc, char **argv)
+{
+    int c, error;
+
+    *o = (struct nd_replay_options){.mode = -1, .seed = SEED_DEFAULT};
+    optind = 0;
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, ":c:o:w:", longs, NULL)) != -1) {
+        if (c == ':')
+            return nd_usage(COMMAND, "option %.40s without a value", argv[optind - 1]);
+        if (c == '?')
+            return nd_usage(COMMAND, "unknown option %.40s", argv[optind - 1]);
+        error = take(o, c, optarg);
+        if (error)
+            return error;
+    }
+    if (!o->config)
+        return nd_usage(COMMAND, "no chain, expected -c FILE");
+    if (argc - optind != 1)
+        return nd_usage(COMMAND, argc == optind ? "no capture, expected IN.pcap"
+                                                : "more than one capture, expected one IN.pcap");
+    o->input = argv[optind];
+    return 0;
+}

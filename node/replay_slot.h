@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What passes between the replay tool, which plays the gate, and a node process: memory that both map, made
+ * before the fork. It outlives the process: what a killed node had released can be read to the end.
+ *
+ *   gate → node: how far it may take bursts, and whether to rest     node → gate: outputs, progress, state
+ */
+#ifndef NODE_REPLAY_SLOT_H
+#define NODE_REPLAY_SLOT_H
+
+#include "ftcore/core.h"
+#include "ftcore/lane.h"
+#include "ftcore/record.h"
+#include "node/config.h"
+#include "node/io.h"
+#include "node/replay_tape.h"
+
+#define ND_SLOT_PORTS 2u /* a wire: inside and outside */
+
+/* An output on its way to the gate, in the ring; the frame follows. */
+struct nd_slot_output {
+    uint32_t size; /* of the entry, multiple of 8 */
+    uint32_t len;
+    uint64_t number, clock, burst;
+    uint64_t port;
+};
+
+struct nd_slot_lane {
+    struct ft_ring out; /* struct nd_slot_output, lane → gate */
+    /* Written by the gate. */
+    _Alignas(64) _Atomic uint64_t fed; /* last burst that may be taken */
+    uint64_t shift; /* burst b of the node is b + shift of the tape; written before `fed` */
+    /* Written by the lane. */
+    _Alignas(64) _Atomic uint64_t asked; /* burst it wants next: not 0 once it is live */
+    _Atomic uint64_t taken;              /* last burst given */
+};
+
+enum nd_slot_wish { ND_SLOT_WORK, ND_SLOT_REST, ND_SLOT_END };
+
+struct nd_slot {
+    /* Written by the gate. */
+    _Atomic int wish;  /* enum nd_slot_wish. REST: lanes stop, the digest is taken */
+    _Atomic bool fits; /* the link delivers by fits and starts: a kill is near */
+    /* Written by the node. */
+    _Atomic int state; /* enum ft_state */
+    _Atomic bool failed, rested;
+    _Atomic uint64_t digest;    /* with `rested` */
+    _Atomic uint64_t log_bytes; /* of records sent, as status counts them */
+    char why[FT_REASON_MAX];    /* of the state; for people only: may be read half written */
+    struct ft_fault fault;      /* with `failed` */
+    struct ft_lane shared[FT_LANES_MAX];
+    struct nd_slot_lane lanes[FT_LANES_MAX];
+};
+
+/* NULL: no memory. Rings are for outputs of `lanes` lanes. */
+struct nd_slot *nd_slot_new(unsigned lanes);
+void nd_slot_free(struct nd_slot *slot, unsigned lanes);
+/* As new, for another process; nobody may be using it. */
+void nd_slot_reset(struct nd_slot *slot, unsigned lanes);
+
+/* ---- replay_io.c: the node's side of the gate ---- */
+
+struct nd_slot_io {
+    struct nd_io io; /* what lanes see of it */
+    struct nd_slot *slot;
+    const struct nd_tape *tape;
+    bool keeps; /* the gate keeps inputs */
+    uint8_t *pool;
+    void **free; /* buffers not in use; one lane's so far */
+    uint32_t frees;
+    uint32_t frame_max;
+};
+
+int nd_slot_io_open(struct nd_slot_io *io, struct nd_slot *slot, const struct nd_tape *tape, bool keeps,
+                    struct ft_fault *fault);
+void nd_slot_io_close(struct nd_slot_io *io);
+
+/* ---- replay_node.c ---- */
+
+struct nd_replay_node {
+    const struct nd_config *config;
+    const struct nd_tape *tape;
+    struct nd_slot *slot;
+    char name[2];          /* "a" or "b" */
+    bool standby;          /* role at the first start */
+    bool keeps;            /* the gate keeps inputs */
+    uint16_t port, peer;   /* of the link, on the loopback */
+    const char *host;      /* its address */
+    const char *directory; /* for the view file */
+    uint64_t seed, incarnation;
+};
+
+/* A node's process, from its first moment to its last. */
+_Noreturn void nd_replay_node(const struct nd_replay_node *node);
+
+#endif

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading a capture and cutting it into bursts; see replay_tape.h. */
+#include "node/replay_tape.h"
+#include "ftcore/record.h"
+
+#include <errno.h>
+#include <pcap/pcap.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND      1000000000ull
+#define TOGETHER    1000000ull         /* ns: packets of one burst */
+#define PAUSE_MAX   (3600ull * SECOND) /* longer ones are a second */
+#define TIMER_STEP  100000000ull       /* ns between empty bursts … */
+#define TIMER_MAX   256u               /* … of which a pause has no more than this */
+#define FRAME_MIN   14u
+#define SECONDS_MAX 10000000000ll /* year 2286: what is beyond is damage */
+#define LINK_TYPE   20u           /* where a pcap file names it */
+#define PCAP_HEAD   24u           /* of a pcap file … */
+#define PCAP_RECORD 16u           /* … and of each of its packets */
+
+/* Room for one more of a growing list. */
+static void *grow(void *list, uint64_t count, uint64_t *room, size_t size)
+{
+    void *more = list;
+
+    if (count == *room) {
+        uint64_t wanted = *room ? *room * 2 : 4096;
+
+        more = realloc(list, wanted * size);
+        if (more)
+            *room = wanted;
+    }
+    return more;
+}
+
+/* ---- bursts ------------------------------------------------------------------------------------ */
+
+static struct nd_tape_burst *add_burst(struct nd_tape *tape, uint64_t time)
+{
+    void *more = grow(tape->bursts, tape->burst_count, &tape->burst_room, sizeof(*tape->bursts));
+
+    if (!more)
+        return NULL;
+    tape->bursts = more;
+    tape->bursts[tape->burst_count] = (struct nd_tape_burst){.time = time, .first = tape->count};
+    return &tape->bursts[tape->burst_count++];
+}
+
+/* Puts the input that is about to be counted into a burst. */
+static int place(struct nd_tape *tape, uint64_t time)
+{
+    struct nd_tape_burst *last = tape->burst_count ? &tape->bursts[tape->burst_count - 1] : NULL;
+    uint64_t step, from = last ? last->time : time;
+
+    if (!last || last->n == FT_BURST_MAX || time - last->time > TOGETHER) {
+        step = (time - from) / TIMER_MAX;
+        step = step > TIMER_STEP ? step : TIMER_STEP;
+        for (uint64_t t = from + step; t < time; t += step)
+            if (!add_burst(tape, t))
+                return FT_ENOMEM;
+        last = add_burst(tape, time);
+        if (!last)
+            return FT_ENOMEM;
+    }
+    last->n++;
+    return 0;
+}
+
+uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t index)
+{
+    uint64_t low = 0, high = tape->burst_count;
+
+    /* The last burst that begins at or before it; empty ones stand before the one that has it. */
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+
+        if (tape->bursts[middle].first <= index)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low + 1;
+}
+
+/* ---- packets ----------------------------------------------------------------------------------- */
+
+static int add_input(struct nd_tape *tape, const struct pcap_pkthdr *head, const uint8_t *data,
+                     uint64_t stamp, uint64_t time)
+{
+    void *more = grow(tape->inputs, tape->count, &tape->input_room, sizeof(*tape->inputs));
+
+    if (more)
+        tape->inputs = more;
+    while (more && tape->used + head->caplen > tape->byte_room) {
+        uint64_t wanted = tape->byte_room ? tape->byte_room * 2 : 1u << 20;
+
+        more = realloc(tape->bytes, wanted);
+        if (more) {
+            tape->bytes = more;
+            tape->byte_room = wanted;
+        }
+    }
+    if (!more || place(tape, time))
+        return FT_ENOMEM;
+    memcpy(tape->bytes + tape->used, data, head->caplen);
+    tape->inputs[tape->count++] =
+        (struct nd_tape_input){.stamp = stamp, .at = tape->used, .wire = head->len, .have = head->caplen};
+    tape->used += head->caplen;
+    if (head->len > tape->longest)
+        tape->longest = head->len;
+    return 0;
+}
+
+static int damaged(struct ft_fault *fault, const char *file, long offset, const char *what,
+                   const char *expected)
+{
+    return ft_fail(fault, FT_EMALFORMED, "%.100s:offset %ld: %.100s, expected %s", file,
+                   offset < 0 ? 0 : offset, what, expected);
+}
+
+/* One record's claims. */
+static int check_record(const struct pcap_pkthdr *head, const char *file, long offset, struct ft_fault *fault)
+{
+    char what[100];
+
+    if (head->caplen > head->len) {
+        snprintf(what, sizeof(what), "%u bytes captured of a frame of %u", head->caplen, head->len);
+        return damaged(fault, file, offset, what, "no more than the frame has");
+    }
+    if (head->ts.tv_sec < 0 || head->ts.tv_sec > SECONDS_MAX || head->ts.tv_usec < 0 ||
+        head->ts.tv_usec >= (long)SECOND)
+        return damaged(fault, file, offset, "a time stamp beyond the year 2286", "a time since 1970");
+    return 0;
+}
+
+/* pcapng, and what else libpcap knows: only the file itself tells where we are. */
+static bool is_plain(FILE *f)
+{
+    uint32_t magic = 0;
+    bool plain = fread(&magic, sizeof(magic), 1, f) == 1 &&
+                 (magic == 0xa1b2c3d4 || magic == 0xd4c3b2a1 || magic == 0xa1b23c4d || magic == 0x4d3cb2a1);
+
+    rewind(f);
+    return plain;
+}
+
+static int read_records(struct nd_tape *tape, pcap_t *pcap, bool plain, const char *file,
+                        struct ft_fault *fault)
+{
+    uint64_t last = 0, time = 0;
+    struct pcap_pkthdr *head;
+    const uint8_t *data;
+    bool began = false;
+    long offset = PCAP_HEAD; /* where the next record begins */
+    int rc, error = 0;
+
+    for (; !error && (rc = pcap_next_ex(pcap, &head, &data)) == 1; offset += PCAP_RECORD + head->caplen) {
+        uint64_t stamp = (uint64_t)head->ts.tv_sec * SECOND + (uint64_t)head->ts.tv_usec;
+
+        error = check_record(head, file, plain ? offset : -1, fault);
+        if (error)
+            break;
+        if (!began)
+            time = last = stamp;
+        began = true;
+        /* Captures of several interfaces step back now and then. */
+        if (stamp > last)
+            time += stamp - last < PAUSE_MAX ? stamp - last : SECOND;
+        last = stamp > last ? stamp : last;
+        if (head->len < FRAME_MIN || head->caplen == 0 || head->len > FT_FRAME_MAX)
+            tape->passed_over++;
+        else if (add_input(tape, head, data, stamp, time))
+            error = ft_fail(fault, FT_ENOMEM, "%.100s: no memory for the capture", file);
+    }
+    if (!error && rc != PCAP_ERROR_BREAK)
+        error = damaged(fault, file, plain ? offset : ftell(pcap_file(pcap)), pcap_geterr(pcap),
+                        "a whole record");
+    return error;
+}
+
+static int open_file(FILE **out, const char *file, struct ft_fault *fault)
+{
+    *out = fopen(file, "rbe");
+    if (*out)
+        return 0;
+    return ft_fail(fault,
+                   errno == ENOENT                     ? FT_ENOENT
+                   : errno == EACCES || errno == EPERM ? FT_EPERM
+                                                       : FT_EIO,
+                   "%.150s: %s, expected a capture", file, strerror(errno));
+}
+
+int nd_tape_read(struct nd_tape *tape, const char *file, const struct nf_chain_config *chain,
+                 struct ft_fault *fault)
+{
+    char why[PCAP_ERRBUF_SIZE] = "";
+    FILE *f;
+    pcap_t *pcap;
+    bool plain;
+    int error;
+
+    memset(tape, 0, sizeof(*tape));
+    error = open_file(&f, file, fault);
+    if (error)
+        return error;
+    plain = is_plain(f);
+    pcap = pcap_fopen_offline_with_tstamp_precision(f, PCAP_TSTAMP_PRECISION_NANO, why);
+    if (!pcap) {
+        error = damaged(fault, file, 0, why, "a capture in pcap or pcapng format");
+        fclose(f);
+        return error;
+    }
+    if (pcap_datalink(pcap) != DLT_EN10MB) {
+        const char *name = pcap_datalink_val_to_name(pcap_datalink(pcap));
+
+        snprintf(why, sizeof(why), "link type %d (%s)", pcap_datalink(pcap), name ? name : "unknown");
+        error = damaged(fault, file, LINK_TYPE, why, "Ethernet");
+    }
+    if (!error)
+        error = read_records(tape, pcap, plain, file, fault);
+    pcap_close(pcap); /* and the file */
+    if (!error)
+        error = nd_tape_sides(tape, chain, fault);
+    if (error)
+        nd_tape_free(tape);
+    return error;
+}
+
+void nd_tape_free(struct nd_tape *tape)
+{
+    free(tape->inputs);
+    free(tape->bursts);
+    free(tape->bytes);
+    memset(tape, 0, sizeof(*tape));
+}
+
+void nd_tape_frame(const struct nd_tape *tape, uint64_t index, uint8_t *out)
+{
+    const struct nd_tape_input *in = &tape->inputs[index];
+
+    memcpy(out, tape->bytes + in->at, in->have);
+    if (in->have < in->wire)
+        memset(out + in->have, 0, in->wire - in->have);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A capture as the gate feeds it: its packets, and the bursts into which they are cut, once and for all, so
+ * that every run over the same capture sees the same bursts at the same times. Made by the replay tool before
+ * any node starts; node processes inherit it; never changed.
+ *
+ * A burst holds up to 32 packets that came within a millisecond; its time is that of its first packet, made
+ * monotone. In a longer pause empty bursts let timers run. Pauses of an hour and more are a second: some
+ * captures are joined from parts years apart.
+ */
+#ifndef NODE_REPLAY_TAPE_H
+#define NODE_REPLAY_TAPE_H
+
+#include "ftcore/error.h"
+#include "nflib/chain.h"
+
+struct nd_tape_input {
+    uint64_t stamp; /* ns since 1970, as captured */
+    uint64_t at;    /* of its bytes */
+    uint32_t wire;  /* bytes of the frame */
+    uint32_t have;  /* of which captured; the rest counts as zeros */
+    uint8_t side;   /* enum nf_side */
+};
+
+struct nd_tape_burst {
+    uint64_t time;  /* chain time, ns */
+    uint64_t first; /* index of its first input */
+    uint32_t n;     /* 0: timers only */
+};
+
+struct nd_tape {
+    struct nd_tape_input *inputs;
+    struct nd_tape_burst *bursts; /* burst number b is bursts[b - 1] */
+    uint8_t *bytes;
+    uint64_t count, burst_count, used;
+    uint64_t input_room, burst_room, byte_room;
+    uint64_t passed_over; /* shorter or longer than any port takes: no inputs */
+    uint32_t longest;     /* wire bytes of the longest input */
+};
+
+/*
+ * Reads a capture of Ethernet frames (pcap or pcapng). "FILE:offset N: what, what was expected" in `fault`:
+ * FT_EMALFORMED (foreign, corrupt, truncated), FT_ENOENT, FT_EPERM, FT_ENOMEM.
+ */
+int nd_tape_read(struct nd_tape *tape, const char *file, const struct nf_chain_config *chain,
+                 struct ft_fault *fault);
+void nd_tape_free(struct nd_tape *tape);
+
+/* Copies an input's frame, all `wire` bytes of it, to `out`. */
+void nd_tape_frame(const struct nd_tape *tape, uint64_t index, uint8_t *out);
+
+/* Number of the burst that input `index` is in. */
+uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t index);
+
+/* ---- replay_side.c ---- */
+
+/*
+ * On which side each input arrives, into inputs[].side. With a NAT in the chain: a source among its inside
+ * prefixes is inside; a destination among them, or the outside address, is outside. Where that does not tell:
+ * who sent the first packet of a flow is inside, its other end outside. (A flow here is the addresses and
+ * ports of TCP and UDP; the addresses alone for fragments and other protocols; the MACs for all else.)
+ */
+int nd_tape_sides(struct nd_tape *tape, const struct nf_chain_config *chain, struct ft_fault *fault);
+
+#endif

@@ -1,0 +1,154 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# understudy replay: captures through a pair, with kills on both sides; the verdict, and what it is worth: bugs planted
+# in a build of their own must each be caught. As TAP.
+set -u
+# shellcheck source=tests/lab/replay.sh
+. "$(dirname "$0")/replay.sh"
+chains
+
+# ---- what the tool says ---------------------------------------------------------------------------------------------
+
+python3 tests/lab/mkpcap.py "$dir/made.pcap" 12000 1500
+keys="altered delta_bytes duplicated edges equivalent failovers input log_bytes lost reference_digest released"
+keys="$keys reordered run_digest suppressed"
+run -c "$dir/chain/nat.yaml" "$dir/made.pcap"
+ok "a capture of our own through nat, firewall, monitor" $? "$(cat "$dir/json")"
+[ "$(fact 'keys | join(" ")')" = "$keys" ]
+ok "JSON has exactly the keys of the contract" $? "$(fact 'keys | join(" ")')"
+[ "$(fact .input)" = 12000 ] && [ "$(fact '.reference_digest == .run_digest')" = true ]
+ok "all packets of the capture, equal digests" $?
+"$understudy" replay -c "$dir/chain/nat.yaml" "$dir/made.pcap" >"$dir/out" 2>"$dir/err" && grep -q EQUIVALENT "$dir/out" &&
+    [ ! -s "$dir/err" ]
+ok "for people: a table on stdout" $?
+run -c "$dir/chain/nat.yaml" -w "$dir/a.pcap" "$dir/made.pcap"
+run -c "$dir/chain/nat.yaml" -w "$dir/b.pcap" --mode off "$dir/made.pcap" && [ "$(fact .log_bytes)" = 0 ] &&
+    cmp -s "$dir/a.pcap" "$dir/b.pcap"
+ok "mode off: the same file, nothing logged" $? "$(cat "$dir/json")"
+run -c "$dir/chain/nat.yaml" --seed 7 "$dir/made.pcap"
+other=$(fact .run_digest)
+run -c "$dir/chain/nat.yaml" --seed 7 "$dir/made.pcap"
+[ "$other" = "$(fact .run_digest)" ]
+ok "the same seed gives the same state" $?
+run -c "$dir/chain/nat.yaml" --seed 8 "$dir/made.pcap"
+[ "$other" != "$(fact .run_digest)" ]
+ok "another seed gives another" $?
+
+# ---- the file that is written: stamps and bytes, by another program's eyes --------------------------------------------
+
+if command -v tcpdump >/dev/null; then
+    run -c "$dir/chain/monitor.yaml" -w "$dir/a.pcap" "$dir/made.pcap"
+    cmp -s <(tcpdump -nr "$dir/a.pcap" --nano -tt -xx 2>/dev/null) <(tcpdump -nr "$dir/made.pcap" --nano -tt -xx 2>/dev/null)
+    ok "the monitor changes nothing: every packet leaves as it came, with its time" $?
+    run -c "$dir/chain/nat.yaml" -w "$dir/a.pcap" "$dir/made.pcap"
+    n=$(tcpdump -nr "$dir/a.pcap" src host 203.0.113.1 2>/dev/null | wc -l)
+    m=$(tcpdump -nr "$dir/made.pcap" src net 10.0.0.0/16 2>/dev/null | wc -l)
+    [ "$n" = "$m" ] && [ "$n" -gt 1000 ]
+    ok "all $m packets from inside leave with the outside address" $? "got $n"
+fi
+
+# ---- kills ------------------------------------------------------------------------------------------------------------
+
+for seed in 1 2 3; do
+    capture nat "$dir/made.pcap" "$seed"
+done
+run -c "$dir/chain/nat.yaml" -w "$dir/a.pcap" "$dir/made.pcap"
+for kills in "primary@1" "primary@12000" "standby@1" "primary@6000 primary@6000" "standby@6000 standby@6000 primary@6001" \
+    "primary@1000 primary@2000 primary@3000 standby@3500 primary@4000 primary@9000"; do
+    list=()
+    for kill in $kills; do list+=(--kill "$kill"); done
+    run -c "$dir/chain/nat.yaml" -w "$dir/b.pcap" "${list[@]}" "$dir/made.pcap" && cmp -s "$dir/a.pcap" "$dir/b.pcap" &&
+        [ "$(fact .failovers)" = "$(grep -o primary <<<"$kills" | wc -l)" ]
+    ok "kills $kills: the same file" $? "$(cat "$dir/json")"
+done
+run -c "$dir/chain/monitor.yaml" --no-gate --kill primary@3000 --kill primary@6000 --kill primary@9000 "$dir/made.pcap"
+code=$?
+lost=$(fact .lost)
+told=$(grep -c '^lost: .*clock [0-9]' "$dir/err")
+[ "$code" = 0 ] && [ "$told" = $((lost < 20 ? lost : 20)) ]
+ok "without a gate: the $lost lost are listed with their clocks, 20 of them at most" $? "$told listed"
+
+# ---- captures of others -----------------------------------------------------------------------------------------------
+
+for file in "$pcaps"/*.pcap; do
+    [ -r "$file" ] || continue
+    capture monitor "$file" 1
+done
+[ ! -r "$pcaps/gnutella.pcap" ] || capture nat "$pcaps/gnutella.pcap" 2
+if [ -r "$pcaps/echo-connections.pcap.gz" ]; then
+    gunzip -c "$pcaps/echo-connections.pcap.gz" >"$dir/echo-connections.pcap"
+    capture monitor "$dir/echo-connections.pcap" 3
+    [ "$(fact .input)" = 82582 ]
+    ok "echo-connections: 82582 packets, as others count" $?
+fi
+
+# ---- what it refuses --------------------------------------------------------------------------------------------------
+
+refused() { # NAME CODE PATTERN ARGUMENTS...
+    local name=$1 code=$2 pattern=$3 got
+    shift 3
+    timeout 20 "$understudy" replay "$@" >"$dir/out" 2>"$dir/err"
+    got=$?
+    [ "$got" = "$code" ] && [ ! -s "$dir/out" ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -qE -- "$pattern" "$dir/err"
+    ok "refused: $name" $? "exit $got, expected $code and $pattern"
+}
+chain=$dir/chain/nat.yaml
+made=$dir/made.pcap
+head -c 1234 "$made" >"$dir/short.pcap"
+{ head -c 24 "$made"; head -c 300 /dev/urandom | tr '\0-\377' '\377'; } >"$dir/bad.pcap"
+head -c 10 "$made" >"$dir/stub.pcap"
+: >"$dir/empty.pcap"
+{ head -c 20 "$made"; printf '\145\0\0\0'; tail -c +25 "$made"; } >"$dir/raw.pcap"
+head -c 24 "$made" >"$dir/none.pcap"
+refused "a capture cut off" 65 "short.pcap:offset [1-9][0-9]*: truncated.*, expected a whole record" -c "$chain" "$dir/short.pcap"
+refused "a corrupt record" 65 "bad.pcap:offset 24: .*, expected" -c "$chain" "$dir/bad.pcap"
+refused "half a header" 65 "stub.pcap:offset 0: .*, expected a capture" -c "$chain" "$dir/stub.pcap"
+refused "an empty file" 65 "empty.pcap:offset 0: .*, expected a capture" -c "$chain" "$dir/empty.pcap"
+refused "another format" 65 "nat.yaml:offset 0: .*, expected a capture" -c "$chain" "$chain"
+refused "another link type" 65 "raw.pcap:offset 20: link type .*, expected Ethernet" -c "$chain" "$dir/raw.pcap"
+refused "a directory" 65 "expected a capture" -c "$chain" "$dir"
+refused "a capture that is not there" 65 "nowhere.pcap: No such file" -c "$chain" "$dir/nowhere.pcap"
+refused "a chain that is not there" 65 "nowhere.yaml" -c "$dir/nowhere.yaml" "$made"
+refused "no chain" 64 "expected -c FILE" "$made"
+refused "no capture" 64 "expected IN.pcap" -c "$chain"
+refused "two captures" 64 "expected one" -c "$chain" "$made" "$made"
+refused "an output that cannot be written" 65 "expected a file" -c "$chain" -w "$dir/no/such.pcap" "$made"
+for kill in primary master@1 primary@ primary@x primary@0 primary@-1 primary@1x @1 primary@99999999999999999999; do
+    refused "--kill $kill" 64 "expected primary@PACKET or standby@PACKET" -c "$chain" --kill "$kill" "$made"
+done
+refused "a kill beyond the capture" 64 "the capture has 12000 packets" -c "$chain" --kill primary@12001 "$made"
+refused "a kill with mode off" 64 "nobody to go on" -c "$chain" --mode off --kill primary@1 "$made"
+refused "several lanes" 64 "this build runs one lane" -c "$chain" --lanes 2 "$made"
+refused "mode delta" 64 "this build does not record deltas" -c "$chain" --mode delta "$made"
+refused "a warm standby" 64 "this build has hot standbys only" -c "$chain" --standby warm "$made"
+refused "an unknown option" 64 "unknown option" -c "$chain" --frobnicate "$made"
+run -c "$chain" "$dir/none.pcap" && [ "$(fact '"\(.input) \(.released) \(.equivalent)"')" = "0 0 true" ]
+ok "a capture without packets is none wrong" $?
+
+# ---- what the verdict is worth ----------------------------------------------------------------------------------------
+
+if [ -x "$planted" ]; then
+    caught() { # NAME ARGUMENTS...
+        local name=$1 code
+        shift
+        UNDERSTUDY_PLANT=$name timeout 120 "$planted" replay -o json -c "$chain" --kill primary@3000 --kill primary@6000 \
+            --kill primary@9000 --kill primary@11000 "$@" "$made" >"$dir/json" 2>"$dir/err"
+        code=$?
+        if [ "$name" = none ]; then
+            [ "$code" = 0 ]
+            ok "no bug planted: equivalent ($*)" $? "exit $code"
+        else
+            [ "$code" = 1 ] && [ "$(fact .equivalent)" = false ]
+            ok "caught: $name ($*)" $? "exit $code, $(cat "$dir/json")"
+        fi
+    }
+    for bug in none early-release skip-record reuse-clock wrong-time skip-line; do
+        caught "$bug" --seed 1
+        caught "$bug" --seed 2 --no-gate
+    done
+fi
+
+left=$(find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'understudy-*' -user "$(id -un)" -newer "$dir/chain/nat.yaml" 2>/dev/null)
+[ -z "$left" ]
+ok "no directory is left behind" $? "$left"
+echo "1..$tests"
