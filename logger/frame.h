@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A file of the flight recorder. Written by recorder.c, read by recording.c, both through what stands here.
+ *
+ *     "UNDSTREC" | u32 version | u32 0 | frame | frame | …            little endian, no padding
+ *     frame: u32 length | u32 type | u64 XXH3 of the content | u64 XXH3 of these 16 bytes | content
+ *
+ * The head's checksum is seeded with the frame's offset in the file, so a frame that was moved is found, and
+ * so that a wrong length is told from a file that ends too early: a file is torn when a good head promises
+ * more than is there, or when less than a head is left, or nothing but zeros (a machine lost power). Whatever
+ * else is wrong is damage, and refused.
+ *
+ *     HEADER      struct lg_file_header, then the chain's identity, lines of text: once, first
+ *     LINES       lines of the base, as runs (ftcore/message.h)
+ *     BASE_END    the base is whole
+ *     RECORD      one log record in its wire form (ftcore/record.h)
+ *     END         the recorder closed the file
+ *
+ * The base is the state after burst header.at.burst; the file's records are the bursts from the next one on,
+ * without gaps. A base is copied while replay goes on, so records stand between its LINES, and a reader takes
+ * all LINES first. A file whose predecessor ends where its own base begins continues it: the predecessor's
+ * state, replayed, is that base, which is checked.
+ */
+#ifndef LOGGER_FRAME_H
+#define LOGGER_FRAME_H
+
+#include "ftcore/error.h"
+
+#include <stdint.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define LG_MAGIC       "UNDSTREC"
+#define LG_VERSION     1u
+#define LG_PREFACE     16u
+#define LG_FRAME_HEAD  24u
+#define LG_CONTENT_MAX (1u << 20)
+#define LG_NODE_MAX    32u
+#define LG_SUFFIX      ".rec"
+
+enum lg_frame_type { LG_HEADER = 1, LG_LINES, LG_BASE_END, LG_RECORD, LG_END, LG_TYPES };
+
+/* Where a lane stands between two bursts: as in its state. */
+struct lg_position {
+    uint64_t burst, clock; /* last burst closed, clock of the next input */
+    uint64_t time, access, outputs;
+};
+
+struct lg_file_header {
+    uint64_t serial; /* of the file in its directory, its name */
+    uint64_t wall;   /* when the base was begun: ns since 1970 */
+    uint64_t view;
+    uint64_t region_size, region_used; /* bytes */
+    struct lg_position at;
+    uint32_t lanes;
+    uint32_t identity; /* bytes of it that follow */
+    char node[LG_NODE_MAX];
+};
+
+_Static_assert(sizeof(struct lg_file_header) == 5 * 8 + sizeof(struct lg_position) + 8 + LG_NODE_MAX,
+               "no padding in the file");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little-endian in memory too");
+
+/* The head of a frame that begins at `offset` of its file. */
+static inline void lg_frame_head(uint8_t out[LG_FRAME_HEAD], uint64_t offset, uint32_t type,
+                                 const void *content, uint32_t len)
+{
+    uint64_t sum = XXH3_64bits(content, len), own;
+
+    memcpy(out, &len, sizeof(len));
+    memcpy(out + 4, &type, sizeof(type));
+    memcpy(out + 8, &sum, sizeof(sum));
+    own = XXH3_64bits_withSeed(out, 16, offset);
+    memcpy(out + 16, &own, sizeof(own));
+}
+
+#endif

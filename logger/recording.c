@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reads and checks a file of the flight recorder. */
+#include "logger/recording.h"
+#include "ftcore/message.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define REFUSE(r, offset, error, fmt, ...)                                                                   \
+    ft_fail(fault, error, "%.120s:offset %lu: " fmt, (r)->file, (uint64_t)(offset), __VA_ARGS__)
+
+static int map(struct lg_recording *r, struct ft_fault *fault)
+{
+    int fd = open(r->file, O_RDONLY | O_CLOEXEC), error = 0;
+    struct stat s;
+
+    if (fd < 0)
+        return ft_fail(fault,
+                       errno == ENOENT   ? FT_ENOENT
+                       : errno == EACCES ? FT_EPERM
+                                         : FT_EIO,
+                       "%.120s: %s", r->file, strerror(errno));
+    if (fstat(fd, &s) != 0 || !S_ISREG(s.st_mode))
+        error = ft_fail(fault, FT_EMALFORMED, "%.120s:offset 0: no file, expected a recording", r->file);
+    else if (s.st_size < (off_t)LG_PREFACE)
+        error = REFUSE(r, 0, FT_EMALFORMED, "%ld bytes, expected a recording", (long)s.st_size);
+    if (!error) {
+        void *data = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+
+        r->size = (uint64_t)s.st_size;
+        r->data = data == MAP_FAILED ? NULL : data;
+        if (!r->data)
+            error = ft_fail(fault, FT_ENOMEM, "%.120s: no memory to map it", r->file);
+    }
+    close(fd);
+    return error;
+}
+
+static int check_preface(const struct lg_recording *r, struct ft_fault *fault)
+{
+    uint32_t version, zero;
+
+    memcpy(&version, r->data + 8, sizeof(version));
+    memcpy(&zero, r->data + 12, sizeof(zero));
+    if (memcmp(r->data, LG_MAGIC, 8) != 0)
+        return REFUSE(r, 0, FT_EMALFORMED, "other bytes than '%s', expected a recording", LG_MAGIC);
+    if (version != LG_VERSION)
+        return REFUSE(r, 8, FT_EVERSION, "version %u, expected %u", version, LG_VERSION);
+    if (zero != 0)
+        return REFUSE(r, 12, FT_EMALFORMED, "%08x, expected 0", zero);
+    return 0;
+}
+
+static bool zeros(const uint8_t *at, uint64_t n)
+{
+    return n == 0 || (at[0] == 0 && memcmp(at, at + 1, n - 1) == 0);
+}
+
+/* 1: a whole frame at *at; 0: the end, torn or not; or an error. */
+static int frame_at(const struct lg_recording *r, uint64_t at, struct lg_frame *f, struct ft_fault *fault)
+{
+    uint8_t head[LG_FRAME_HEAD];
+    uint64_t left = r->size - at, sum, own;
+
+    if (left < LG_FRAME_HEAD)
+        return 0;
+    memcpy(&sum, r->data + at + 16, sizeof(sum));
+    own = XXH3_64bits_withSeed(r->data + at, 16, at);
+    memcpy(&f->len, r->data + at, sizeof(f->len));
+    memcpy(&f->type, r->data + at + 4, sizeof(f->type));
+    f->content = r->data + at + LG_FRAME_HEAD;
+    if (sum != own && zeros(r->data + at, left))
+        return 0;
+    if (sum != own)
+        return REFUSE(r, at, FT_ECHECKSUM, "head of a frame with checksum %016lx, expected %016lx", sum, own);
+    if (f->len > LG_CONTENT_MAX || f->type < LG_HEADER || f->type >= LG_TYPES)
+        return REFUSE(r, at, FT_EMALFORMED, "frame of type %u, %u bytes, expected a type below %u", f->type,
+                      f->len, LG_TYPES);
+    if (f->len > left - LG_FRAME_HEAD)
+        return 0;
+    lg_frame_head(head, at, f->type, f->content, f->len);
+    if (memcmp(head, r->data + at, sizeof(head)) != 0)
+        return REFUSE(r, at, FT_ECHECKSUM,
+                      "content of a frame of type %u with a wrong checksum, expected %016lx", f->type,
+                      (uint64_t)XXH3_64bits(f->content, f->len));
+    return 1;
+}
+
+/* ---- what frames say --------------------------------------------------------------------------- */
+
+static int take_header(struct lg_recording *r, uint64_t at, const struct lg_frame *f, struct ft_fault *fault)
+{
+    struct lg_file_header *h = &r->head;
+
+    if (f->type != LG_HEADER || f->len < sizeof(*h))
+        return REFUSE(r, at, FT_EMALFORMED, "frame of type %u, %u bytes, expected a header", f->type, f->len);
+    memcpy(h, f->content, sizeof(*h));
+    r->identity = (const char *)f->content + sizeof(*h);
+    if (h->lanes != 1)
+        return REFUSE(r, at, FT_EMALFORMED, "header of %u lanes, expected 1", h->lanes);
+    if (h->identity != f->len - sizeof(*h) || h->identity > FT_IDENTITY_MAX ||
+        memchr(r->identity, 0, h->identity) || !memchr(h->node, 0, sizeof(h->node)))
+        return REFUSE(r, at, FT_EMALFORMED, "header with %u bytes of identity, expected %lu of text",
+                      h->identity, f->len - sizeof(*h));
+    if (h->region_size > FT_REGION_MAX || h->region_used > h->region_size || h->at.clock == 0)
+        return REFUSE(r, at, FT_EMALFORMED, "header with a region of %lu bytes, expected at most %llu",
+                      h->region_size, FT_REGION_MAX);
+    r->burst = h->at.burst;
+    r->clock = h->at.clock;
+    return 0;
+}
+
+static int take_record(struct lg_recording *r, uint64_t at, const struct lg_frame *f, struct ft_record *room,
+                       struct ft_fault *fault)
+{
+    struct ft_fault why = {""};
+    long n = ft_record_decode(f->content, f->len, room, FT_RECORD_MAX, &why);
+
+    if (n < 0)
+        return REFUSE(r, at + LG_FRAME_HEAD, (int)n, "record: %.100s", why.text);
+    if ((uint32_t)n != f->len || room->lane != 0)
+        return REFUSE(r, at, FT_EMALFORMED,
+                      "record of lane %u in %ld of %u bytes, expected lane 0, all of them", room->lane, n,
+                      f->len);
+    if (room->burst != r->burst + 1 || room->clock != r->clock)
+        return REFUSE(r, at, FT_EORDER, "burst %lu from clock %lu, expected burst %lu from clock %lu",
+                      room->burst, room->clock, r->burst + 1, r->clock);
+    r->burst = room->burst;
+    r->clock = room->clock + room->inputs;
+    r->inputs += room->inputs;
+    r->digests += (room->flags & FT_REC_DIGEST) != 0;
+    r->records++;
+    return 0;
+}
+
+static int take_lines(struct lg_recording *r, uint64_t at, const struct lg_frame *f, struct ft_fault *fault)
+{
+    struct ft_line_run run;
+    uint32_t in = 0;
+    int error;
+
+    while ((error = ft_run_next(f->content, f->len, &in, r->head.region_size / 64, &run)) > 0)
+        ;
+    if (error || r->based)
+        return REFUSE(r, at, FT_EMALFORMED, "%s, expected lines of the base",
+                      error ? "a run of lines cut short or outside the region"
+                            : "lines behind the base's end");
+    return 0;
+}
+
+static int take_frame(struct lg_recording *r, uint64_t at, const struct lg_frame *f, struct ft_record *room,
+                      struct ft_fault *fault)
+{
+    if (at == LG_PREFACE)
+        return take_header(r, at, f, fault);
+    if (r->ended || f->type == LG_HEADER || ((f->type == LG_BASE_END || f->type == LG_END) && f->len) ||
+        (f->type == LG_BASE_END && r->based))
+        return REFUSE(r, at, FT_EMALFORMED, "frame of type %u, %u bytes, expected %s", f->type, f->len,
+                      r->ended ? "the file's end" : "one that has its place here");
+    switch (f->type) {
+    case LG_LINES:
+        return take_lines(r, at, f, fault);
+    case LG_RECORD:
+        return take_record(r, at, f, room, fault);
+    case LG_BASE_END:
+        r->based = true;
+        return 0;
+    default:
+        r->ended = true;
+        return 0;
+    }
+}
+
+static int check_frames(struct lg_recording *r, struct ft_fault *fault)
+{
+    struct ft_record *room = aligned_alloc(64, FT_RECORD_MAX);
+    struct lg_frame f;
+    int got, error = 0;
+
+    if (!room)
+        return ft_fail(fault, FT_ENOMEM, "no memory for a record");
+    r->whole = LG_PREFACE;
+    while (!error && (got = frame_at(r, r->whole, &f, fault)) != 0) {
+        error = got < 0 ? got : take_frame(r, r->whole, &f, room, fault);
+        if (!error)
+            r->whole += LG_FRAME_HEAD + f.len;
+    }
+    free(room);
+    if (!error && r->whole == LG_PREFACE)
+        error = REFUSE(r, LG_PREFACE, FT_ETRUNC, "%lu bytes, expected a whole header", r->size - LG_PREFACE);
+    return error;
+}
+
+int lg_recording_open(struct lg_recording *r, const char *file, struct ft_fault *fault)
+{
+    int error;
+
+    *r = (struct lg_recording){.size = 0};
+    if (strlen(file) >= sizeof(r->file))
+        return ft_fail(fault, FT_EINVAL, "%.60s...: path too long, expected less than %zu bytes", file,
+                       sizeof(r->file));
+    snprintf(r->file, sizeof(r->file), "%s", file);
+    error = map(r, fault);
+    if (!error)
+        error = check_preface(r, fault);
+    if (!error)
+        error = check_frames(r, fault);
+    if (error)
+        lg_recording_close(r);
+    return error;
+}
+
+void lg_recording_close(struct lg_recording *r)
+{
+    if (r->data)
+        munmap((void *)(uintptr_t)r->data, r->size);
+    r->data = NULL;
+}
+
+bool lg_recording_next(const struct lg_recording *r, uint64_t *at, struct lg_frame *f)
+{
+    if (*at == 0)
+        *at = LG_PREFACE;
+    if (*at >= r->whole)
+        return false;
+    memcpy(&f->len, r->data + *at, sizeof(f->len));
+    memcpy(&f->type, r->data + *at + 4, sizeof(f->type));
+    f->content = r->data + *at + LG_FRAME_HEAD;
+    *at += LG_FRAME_HEAD + f->len;
+    return true;
+}
+
+bool lg_recording_follows(const struct lg_recording *before, const struct lg_recording *next)
+{
+    return before->burst == next->head.at.burst && before->clock == next->head.at.clock &&
+           before->head.serial < next->head.serial && before->head.view == next->head.view &&
+           strncmp(before->head.node, next->head.node, LG_NODE_MAX) == 0 &&
+           before->head.identity == next->head.identity &&
+           memcmp(before->identity, next->identity, next->head.identity) == 0;
+}

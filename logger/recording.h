@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A file of the flight recorder, read. Opening checks all of it, so that nothing is executed of a file that
+ * is damaged; walking it then cannot fail. Format: logger/frame.h.
+ */
+#ifndef LOGGER_RECORDING_H
+#define LOGGER_RECORDING_H
+
+#include "ftcore/record.h"
+#include "logger/frame.h"
+
+#include <stdbool.h>
+
+struct lg_recording {
+    char file[256];
+    const uint8_t *data; /* mapped */
+    uint64_t size;       /* bytes of the file */
+    uint64_t whole;      /* bytes up to the end of the last whole frame; less than `size`: torn */
+    struct lg_file_header head;
+    const char *identity; /* head.identity bytes */
+    bool based;           /* the base is whole */
+    bool ended;           /* the recorder closed it */
+    uint64_t records, inputs, digests;
+    uint64_t burst, clock; /* of the last record; clock of the input after it */
+};
+
+/* 0, or "FILE:offset N: what, expected what": FT_EMALFORMED, FT_ECHECKSUM, FT_EVERSION, FT_ETRUNC (not even
+ * its header is whole); FT_ENOENT, FT_EPERM, FT_EIO, FT_ENOMEM. */
+int lg_recording_open(struct lg_recording *recording, const char *file, struct ft_fault *fault);
+void lg_recording_close(struct lg_recording *recording);
+
+/* Walks the frames; *at is 0 to begin with. False: no more. */
+struct lg_frame {
+    uint32_t type, len;
+    const uint8_t *content;
+};
+bool lg_recording_next(const struct lg_recording *recording, uint64_t *at, struct lg_frame *frame);
+
+/* `next` goes on exactly where `before` ends: the same node, state and numbers. */
+bool lg_recording_follows(const struct lg_recording *before, const struct lg_recording *next);
+
+#endif
