@@ -16,6 +16,7 @@ static const struct nf_param sections[] = {
     {"chain", ND_KIND(ND_MAP), AT(chain), 0, 0, NULL, NULL, "the NFs", false},
     {"protect", ND_KIND(ND_MAP), AT(protect), 0, 0, "", NULL, "how state is protected", false},
     {"timing", ND_KIND(ND_MAP), AT(timing), 0, 0, "", NULL, "detection and takeover", false},
+    {"record", ND_KIND(ND_ANY), AT(record), 0, 0, "", NULL, "what is kept on disk", false},
     {"interfaces", ND_KIND(ND_LIST), AT(interfaces), 0, NF_PORTS_MAX, "", NULL, "the chain's addresses",
      false},
     {"routes", ND_KIND(ND_LIST), AT(routes), 0, NF_ROUTES_MAX, "", NULL, "static routes", false},
@@ -60,6 +61,15 @@ static const struct nf_param timing[] = {
      false},
     {"resync_mbps", NF_U32, AT(resync_mbps), 1, 100000, "400", NULL, "megabyte per second of base", false},
     {"start_alone_ms", NF_U32, AT(start_alone_ms), 0, 3600000, "3000", NULL, "0: never start alone", false},
+    {0},
+};
+#undef AT
+
+#define AT(member) offsetof(struct nd_record, member)
+static const struct nf_param record[] = {
+    {"dir", ND_KIND(ND_TEXT), AT(dir), 0, 192, NULL, NULL, "directory of recordings", false},
+    {"file_mb", NF_U32, AT(file_mb), 1, 65536, "64", NULL, "of records per file", false},
+    {"files", NF_U32, AT(files), 2, 100000, "8", NULL, "files kept", false},
     {0},
 };
 #undef AT
@@ -128,6 +138,40 @@ static int read_timing(struct nd_reading *r)
     return check_order(r);
 }
 
+/* A directory alone, or a map; relative to the file. */
+static int read_record(struct nd_reading *r)
+{
+    const struct nd_yaml *at = r->at.record;
+    struct nd_record *out = &r->config->record;
+    struct nd_yaml dir, map;
+    const char *path;
+    int error;
+
+    if (!at)
+        return 0;
+    if (at->kind == ND_YAML_TEXT) {
+        dir = *at;
+        dir.key = "dir";
+        dir.next = NULL;
+        map = *at;
+        map.kind = ND_YAML_MAP;
+        map.count = 1;
+        map.first = &dir;
+        at = &map;
+    }
+    error = nd_schema_read(r->arena, at, "record", record, out, r->fault);
+    if (error)
+        return error;
+    path = nd_path_join(r->arena, at->file->dir, out->dir);
+    if (!path)
+        return ft_fail(r->fault, FT_ENOMEM, "no memory for the configuration");
+    if (!*out->dir || strlen(path) >= sizeof(out->dir))
+        return nd_yaml_fail(r->fault, at, "record dir is a path of %zu bytes, expected 1 to %zu",
+                            *out->dir ? strlen(path) : 0, sizeof(out->dir) - 1);
+    snprintf(out->dir, sizeof(out->dir), "%s", path);
+    return 0;
+}
+
 int nd_config_supported(const struct nd_reading *r)
 {
     const struct nd_config *c = r->config;
@@ -135,6 +179,10 @@ int nd_config_supported(const struct nd_reading *r)
     if (c->chain.lanes > 1)
         return nd_yaml_fail(r->fault, key_at(r->at.chain, "lanes", r->root),
                             "chain lanes is %u, this build runs one lane, expected 1", c->chain.lanes);
+    if (c->record.dir[0] && c->chain.lanes > 1)
+        return nd_yaml_fail(r->fault, r->at.record,
+                            "record with %u lanes, this build records one lane, expected none",
+                            c->chain.lanes);
     if (c->protect.mode == ND_MODE_DELTA)
         return nd_yaml_fail(
             r->fault, key_at(r->at.protect, "mode", r->root),
@@ -157,6 +205,8 @@ static int read_all(struct nd_reading *r, bool need_nodes)
         error = read_section(r, r->at.protect, "protect", protect, &r->config->protect);
     if (!error)
         error = read_timing(r);
+    if (!error)
+        error = read_record(r);
     if (!error)
         error = nd_read_network(r);
     if (!error)

@@ -31,6 +31,12 @@ struct nd_protect {
     uint32_t hold_packets;                 /* per-lane outputs held, 64 … 1048576 */
 };
 
+struct nd_record {    /* the flight recorder */
+    char dir[192];    /* "": nothing is recorded */
+    uint32_t file_mb; /* of records per file, 1 … 65536 */
+    uint32_t files;   /* kept, 2 … 100000 */
+};
+
 struct nd_timing { /* all ms; lease < detect < promote_within < solo_after (design §8) */
     uint32_t heartbeat_ms, lease_ms, detect_ms, promote_within_ms, solo_after_ms;
     uint32_t resync_deadline_ms; /* a resync that takes longer has failed */
@@ -69,6 +75,7 @@ struct nd_config {
     struct nf_l3_config l3; /* chain.l3 points here when the file has interfaces */
     struct nd_protect protect;
     struct nd_timing timing;
+    struct nd_record record;
     struct nd_node node[ND_NODES];
     uint32_t nodes;       /* 0: a chain file; else 2 */
     char modules[8][192]; /* shared objects with NFs from outside the tree, loaded before the chain is read */

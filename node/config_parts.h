@@ -11,7 +11,7 @@
 
 /* The top-level keys as they stand in the file; NULL: absent. */
 struct nd_sections {
-    const struct nd_yaml *chain, *protect, *timing, *interfaces, *routes, *next_hops, *nodes, *drill;
+    const struct nd_yaml *chain, *protect, *timing, *record, *interfaces, *routes, *next_hops, *nodes, *drill;
 };
 
 struct nd_reading {

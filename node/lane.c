@@ -116,6 +116,8 @@ static void take_over(struct nd_lane *lane)
 
         *(uint64_t *)ft_edit(lane->region, clock, sizeof(*clock)) -= 1;
     }
+    if (lane->recorder)
+        lg_recorder_stop(lane->recorder);
     lane->now = monotonic();
     lane->time_offset = nf_chain_state(lane->chain)->time - lane->now;
     atomic_store_explicit(&lane->shared->count.replay_done_ns, lane->now, memory_order_relaxed);
@@ -146,6 +148,9 @@ static void begin_replay(struct nd_lane *lane)
     atomic_store_explicit(&lane->group->published[lane->index].access,
                           nf_chain_state(lane->chain)->access - 1, memory_order_release);
     lg_kept_clear(&lane->kept);
+    if (lane->recorder)
+        lg_recorder_stop(lane->recorder);
+    nd_lane_record(lane); /* from the first record on, if any is to come */
     report(lane);
 }
 
@@ -162,6 +167,8 @@ static void follow(struct nd_lane *lane, uint64_t order)
     case FT_LANE_WAIT:
     case FT_LANE_FENCED:
         nd_lane_drop_held(lane);
+        if (lane->recorder)
+            lg_recorder_stop(lane->recorder);
         break;
     case FT_LANE_REPLAY:
         begin_replay(lane);
@@ -333,6 +340,7 @@ static bool turn(struct nd_lane *lane)
         break;
     case FT_LANE_REPLAY:
         worked = nd_lane_replay(lane, atomic_load_explicit(&lane->shared->closed_to, memory_order_acquire));
+        worked |= nd_lane_record(lane);
         if (!steering(lane))
             nd_lane_listen(lane);
         break;

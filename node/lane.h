@@ -14,6 +14,7 @@
 #include "logger/capture.h"
 #include "logger/cursor.h"
 #include "logger/kept.h"
+#include "logger/recorder.h"
 #include "node/config.h"
 #include "node/group.h"
 #include "node/guardian.h"
@@ -45,9 +46,10 @@ struct nd_lane {
     struct nf_chain *chain;
     struct nd_guardian *guardian; /* NULL: none */
     struct nd_question *question;
-    uint64_t seed;        /* of a fresh state */
-    uint64_t kept_bytes;  /* for outputs of replay; 0: the usual */
-    uint64_t incarnation; /* for heartbeats */
+    struct lg_recorder *recorder; /* of what is replayed; NULL: none */
+    uint64_t seed;                /* of a fresh state */
+    uint64_t kept_bytes;          /* for outputs of replay; 0: the usual */
+    uint64_t incarnation;         /* for heartbeats */
     _Atomic uint64_t *view;
     _Atomic bool *stop;
 
@@ -95,5 +97,6 @@ void nd_lane_answer(struct nd_lane *lane);
 
 /* ---- lane_replay.c ---- */
 bool nd_lane_replay(struct nd_lane *lane, uint64_t upto); /* some records; true if there was work */
+bool nd_lane_record(struct nd_lane *lane);                /* the flight recorder's turn between bursts */
 
 #endif

@@ -136,6 +136,21 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     return check_digest(lane, r);
 }
 
+bool nd_lane_record(struct nd_lane *lane)
+{
+    const struct nf_lane_state *state = nf_chain_state(lane->chain);
+    struct lg_position at = {.burst = state->burst,
+                             .clock = state->clock,
+                             .time = state->time,
+                             .access = state->access,
+                             .outputs = state->outputs};
+
+    /* After a divergence the state is that of no burst. */
+    if (!lane->recorder || atomic_load_explicit(&lane->shared->diverged, memory_order_relaxed))
+        return false;
+    return lg_recorder_turn(lane->recorder, &at, atomic_load(lane->view), lane->now);
+}
+
 bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
 {
     struct ft_ring *ring = &lane->shared->replay;
@@ -149,6 +164,8 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
         uint64_t burst = r->burst;
         uint32_t size = r->size;
 
+        if (lane->recorder)
+            lg_recorder_record(lane->recorder, r); /* before packets are worked on where they lie */
         if (!(FT_PLANTED("skip-record") && burst % 64 == 33) && !replay_record(lane, r))
             return false;
         ft_ring_advance(ring, size);

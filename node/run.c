@@ -28,6 +28,7 @@
 #define SERVE_MS    20
 #define SPARE_BYTES (2u * FT_RECORD_MAX) /* of a replay ring, above the credit */
 #define DRAIN_MS    1000u
+#define QUEUE_BYTES (16u << 20) /* between the lane and the flight recorder */
 #define TAKEN_MS    2000
 
 static struct nd_running *the_node; /* for the signal handler alone */
@@ -94,6 +95,31 @@ static int open_region(struct nd_running *r, struct ft_fault *fault)
     return ft_region_open(&r->region, &c, fault);
 }
 
+/* DIR/NODE/ of this file: two nodes may share a machine and its file. */
+static int open_recorder(struct nd_running *r, struct ft_fault *fault)
+{
+    static char identity[FT_IDENTITY_MAX], dir[256];
+    const struct nd_config *c = r->config;
+    const char *node = c->node[r->self].name;
+    struct lg_recorder_config config = {.directory = dir,
+                                        .node = node,
+                                        .identity = identity,
+                                        .region = r->region,
+                                        .file_bytes = (uint64_t)c->record.file_mb << 20,
+                                        .files = c->record.files,
+                                        .queue_bytes = QUEUE_BYTES};
+    int error;
+
+    if (!c->record.dir[0] || c->protect.mode == ND_MODE_OFF)
+        return 0;
+    snprintf(dir, sizeof(dir), "%s/%s", c->record.dir, node);
+    error = make_directory(dir, fault);
+    if (error)
+        return error;
+    config.identity_len = nf_chain_identity(&c->chain, identity, sizeof(identity));
+    return lg_recorder_open(&r->recorder, &config, fault);
+}
+
 static int make_lanes(struct nd_running *r, struct ft_fault *fault)
 {
     const struct nd_protect *p = &r->config->protect;
@@ -122,6 +148,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
                                  .guardian = r->guardian,
                                  .urgent = r->config->node[r->self].realtime,
                                  .question = &r->question,
+                                 .recorder = r->recorder,
                                  .incarnation = r->incarnation,
                                  .view = &r->view,
                                  .stop = &r->stop};
@@ -223,7 +250,7 @@ static int put_together(struct nd_running *r, struct ft_fault *fault)
                                    peer->tcp_port, fault)))
         return error;
     if ((error = open_region(r, fault)) || (error = nd_ports_open(&r->ports, r->config, r->self, fault)) ||
-        (error = make_lanes(r, fault)))
+        (error = open_recorder(r, fault)) || (error = make_lanes(r, fault)))
         return error;
     return patiently(r, open_replicator, fault);
 }
@@ -236,6 +263,7 @@ static void take_apart(struct nd_running *r)
     nd_server_close(r->server);
     if (r->ports.count)
         nd_ports_close(&r->ports);
+    lg_recorder_close(r->recorder);
     for (unsigned l = 0; r->lanes && l < r->config->chain.lanes; l++)
         nd_lane_free(&r->lanes[l]);
     for (unsigned l = 0; r->shared && l < r->config->chain.lanes; l++)
