@@ -7,7 +7,7 @@
 #include "node/commands.h"
 #include "node/options.h"
 #include "node/pair.h"
-#include "node/replay.h"
+#include "node/replay_log.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -169,8 +169,8 @@ int nd_cmd_replay(int argc, char **argv)
     struct nd_replay r = {.options = &options};
     int code = nd_replay_options_read(&options, argc, argv);
 
-    if (code)
-        return code;
+    if (code || options.log)
+        return code ? code : nd_replay_log(&options);
     code = prepare(&r);
     if (!code)
         code = judge(&r);

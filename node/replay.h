@@ -24,6 +24,9 @@ struct nd_replay_options {
     unsigned kill_count;
     bool no_gate, json;
     uint64_t seed;
+    const char *log; /* --log: execute what was recorded there, in place of a capture */
+    bool until;      /* … up to this clock of this lane */
+    uint64_t until_lane, until_clock;
 };
 
 /* 0, or ND_USAGE with one line on stderr. */

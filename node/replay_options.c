@@ -10,14 +10,15 @@
 #define COMMAND      "replay"
 #define SEED_DEFAULT 1u
 
-enum { LONG_LANES = 256, LONG_MODE, LONG_STANDBY, LONG_KILL, LONG_NO_GATE, LONG_SEED };
+enum { LONG_LANES = 256, LONG_MODE, LONG_STANDBY, LONG_KILL, LONG_NO_GATE, LONG_SEED, LONG_LOG, LONG_UNTIL };
 
 static const struct option longs[] = {
-    {"config", required_argument, NULL, 'c'},     {"output", required_argument, NULL, 'o'},
-    {"write", required_argument, NULL, 'w'},      {"lanes", required_argument, NULL, LONG_LANES},
-    {"mode", required_argument, NULL, LONG_MODE}, {"standby", required_argument, NULL, LONG_STANDBY},
-    {"kill", required_argument, NULL, LONG_KILL}, {"no-gate", no_argument, NULL, LONG_NO_GATE},
-    {"seed", required_argument, NULL, LONG_SEED}, {NULL, 0, NULL, 0},
+    {"config", required_argument, NULL, 'c'},       {"output", required_argument, NULL, 'o'},
+    {"write", required_argument, NULL, 'w'},        {"lanes", required_argument, NULL, LONG_LANES},
+    {"mode", required_argument, NULL, LONG_MODE},   {"standby", required_argument, NULL, LONG_STANDBY},
+    {"kill", required_argument, NULL, LONG_KILL},   {"no-gate", no_argument, NULL, LONG_NO_GATE},
+    {"seed", required_argument, NULL, LONG_SEED},   {"log", required_argument, NULL, LONG_LOG},
+    {"until", required_argument, NULL, LONG_UNTIL}, {NULL, 0, NULL, 0},
 };
 
 /* A whole decimal number and nothing else. */
@@ -84,6 +85,30 @@ static int take_kill(struct nd_replay_options *o, const char *value)
     return 0;
 }
 
+static int take_until(struct nd_replay_options *o, char *value)
+{
+    char *colon = strchr(value, ':');
+
+    o->until = colon != NULL;
+    if (colon)
+        *colon = '\0';
+    if (!colon || !number(value, &o->until_lane) || !number(colon + 1, &o->until_clock))
+        return nd_usage(COMMAND, "--until %.40s, expected LANE:CLOCK", value);
+    return 0;
+}
+
+/* What only a capture needs has no sense with a log, and the other way round. */
+static int check_log(const struct nd_replay_options *o, int arguments)
+{
+    if (!o->log)
+        return o->until ? nd_usage(COMMAND, "--until without --log, expected both") : 0;
+    if (arguments)
+        return nd_usage(COMMAND, "a capture and --log, expected one of them");
+    if (o->kill_count || o->no_gate || o->mode >= 0)
+        return nd_usage(COMMAND, "--kill, --mode or --no-gate with --log, expected a capture with them");
+    return 0;
+}
+
 static int take(struct nd_replay_options *o, int c, char *value)
 {
     switch (c) {
@@ -104,6 +129,11 @@ static int take(struct nd_replay_options *o, int c, char *value)
         return take_standby(value);
     case LONG_KILL:
         return take_kill(o, value);
+    case LONG_LOG:
+        o->log = value;
+        return 0;
+    case LONG_UNTIL:
+        return take_until(o, value);
     case LONG_NO_GATE:
         o->no_gate = true;
         return 0;
@@ -130,6 +160,9 @@ int nd_replay_options_read(struct nd_replay_options *o, int argc, char **argv)
     }
     if (!o->config)
         return nd_usage(COMMAND, "no chain, expected -c FILE");
+    error = check_log(o, argc - optind);
+    if (error || o->log)
+        return error;
     if (argc - optind != 1)
         return nd_usage(COMMAND, argc == optind ? "no capture, expected IN.pcap"
                                                 : "more than one capture, expected one IN.pcap");

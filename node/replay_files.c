@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which files of a directory are executed: the newest that go on from each other and have a base. */
+#include "node/replay_log.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static int is_recording(const struct dirent *d)
+{
+    size_t len = strlen(d->d_name);
+
+    return len > strlen(LG_SUFFIX) && strcmp(d->d_name + len - strlen(LG_SUFFIX), LG_SUFFIX) == 0;
+}
+
+static void tell_end(const struct lg_recording *r)
+{
+    if (r->whole < r->size)
+        fprintf(stderr, "%s: torn at offset %lu of %lu: read up to burst %lu\n", r->file, r->whole, r->size,
+                r->burst);
+}
+
+/* A file without a whole header was begun when its node died: nothing is in it. */
+static int add(struct nd_log_files *files, const char *file, bool only, struct ft_fault *fault)
+{
+    struct lg_recording *r = &files->list[files->count];
+    int error = lg_recording_open(r, file, fault);
+
+    if (error == FT_ETRUNC && !only) {
+        fprintf(stderr, "%s, passed over\n", fault->text);
+        return 0;
+    }
+    if (!error)
+        files->count++;
+    return error;
+}
+
+static int add_directory(struct nd_log_files *files, const char *path, struct ft_fault *fault)
+{
+    struct dirent **found = NULL;
+    int n = scandir(path, &found, is_recording, alphasort), error = 0;
+    char name[512];
+
+    files->list = calloc(n > 0 ? (size_t)n : 1, sizeof(*files->list));
+    if (!files->list)
+        error = ft_fail(fault, FT_ENOMEM, "no memory for %d files", n);
+    else if (n <= 0)
+        error = ft_fail(fault, n < 0 ? FT_EIO : FT_EMALFORMED, "%.120s: %s, expected files *%s", path,
+                        n < 0 ? strerror(errno) : "no recording", LG_SUFFIX);
+    for (int i = 0; i < n; i++) {
+        snprintf(name, sizeof(name), "%s/%s", path, found[i]->d_name);
+        error = error ? error : add(files, name, false, fault);
+        free(found[i]);
+    }
+    free(found);
+    return error;
+}
+
+/* From the newest backwards: where the files that go on from each other begin, and which of them has a base.
+ */
+static bool choose(struct nd_log_files *files)
+{
+    struct lg_recording *list = files->list;
+
+    for (unsigned end = files->count; end > 0;) {
+        unsigned begin = end - 1;
+
+        while (begin > 0 && lg_recording_follows(&list[begin - 1], &list[begin]))
+            begin--;
+        for (unsigned i = begin; i < end; i++)
+            if (list[i].based) {
+                files->first = i;
+                files->count = end;
+                return true;
+            }
+        fprintf(stderr, "%s: its base is not whole, passed over\n", list[begin].file);
+        end = begin;
+    }
+    return false;
+}
+
+int nd_log_files_open(struct nd_log_files *files, const char *path, struct ft_fault *fault)
+{
+    unsigned all;
+    struct stat s;
+    int error;
+
+    *files = (struct nd_log_files){.count = 0};
+    if (stat(path, &s) != 0)
+        return ft_fail(fault,
+                       errno == ENOENT   ? FT_ENOENT
+                       : errno == EACCES ? FT_EPERM
+                                         : FT_EIO,
+                       "%.120s: %s", path, strerror(errno));
+    if (S_ISDIR(s.st_mode)) {
+        error = add_directory(files, path, fault);
+    } else {
+        files->list = calloc(1, sizeof(*files->list));
+        error = files->list ? add(files, path, true, fault) : ft_fail(fault, FT_ENOMEM, "no memory");
+    }
+    if (error)
+        return error;
+    all = files->count;
+    if (!choose(files))
+        return ft_fail(fault, FT_EMALFORMED, "%.120s: no whole base, expected one to begin from", path);
+    if (files->first > 0 && !lg_recording_follows(&files->list[files->first - 1], &files->list[files->first]))
+        fprintf(stderr, "%s: %u older files are of other recordings, passed over\n", path, files->first);
+    for (unsigned i = files->count; i < all; i++)
+        lg_recording_close(&files->list[i]);
+    tell_end(&files->list[files->count - 1]);
+    return 0;
+}
+
+void nd_log_files_close(struct nd_log_files *files)
+{
+    for (unsigned i = 0; i < files->count; i++)
+        lg_recording_close(&files->list[i]);
+    free(files->list);
+    files->list = NULL;
+    files->count = 0;
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What replay --log tells: what was executed, the last inputs and what became of them, the chain's counters.
+ */
+#include "nflib/chain.h"
+#include "node/options.h"
+#include "node/pair.h"
+#include "node/replay_log.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SECOND 1000000000ul
+
+static const struct nf *nf_at(const struct nd_log *log, unsigned index)
+{
+    return index ? nf_chain_nf(log->lane.chain, index) : nf_chain_find(log->lane.chain, "l3");
+}
+
+static const char *port_name(const struct nd_log *log, unsigned port)
+{
+    const struct nf_l3_config *l3 = log->config->chain.l3;
+
+    return l3 && port < l3->ports ? l3->port[port].name : port == 0 ? "inside" : "outside";
+}
+
+/* "tcp 10.0.0.1:80 > 10.0.0.2:1234", or what the frame is. */
+static const char *tuple(const struct nf_packet *p, char out[96])
+{
+    char from[INET_ADDRSTRLEN], to[INET_ADDRSTRLEN], proto[16];
+
+    if (!(p->flags & NF_P_IPV4)) {
+        snprintf(out, 96, "%s", p->flags & NF_P_ARP ? "arp" : p->flags & NF_P_IPV6 ? "ipv6" : "other");
+        return out;
+    }
+    inet_ntop(AF_INET, &p->saddr, from, sizeof(from));
+    inet_ntop(AF_INET, &p->daddr, to, sizeof(to));
+    snprintf(proto, sizeof(proto),
+             p->proto == 6    ? "tcp"
+             : p->proto == 17 ? "udp"
+             : p->proto == 1  ? "icmp"
+                              : "ip %u",
+             p->proto);
+    if (p->flags & NF_P_L4)
+        snprintf(out, 96, "%s %s:%u > %s:%u", proto, from, ntohs(p->sport), to, ntohs(p->dport));
+    else
+        snprintf(out, 96, "%s %s > %s", proto, from, to);
+    return out;
+}
+
+/* "dropped by firewall: denied", or the port it left by. */
+static const char *verdict(const struct nd_log *log, const struct nf_packet *p, char out[96])
+{
+    const struct nf *nf = nf_at(log, p->drop_nf);
+
+    if (p->drop)
+        snprintf(out, 96, "dropped by %s: %s", nf && nf->module ? nf->module->name : "?",
+                 nf && nf->module && nf->module->counters ? nf->module->counters[p->drop - 1] : "?");
+    else
+        snprintf(out, 96, "%s", port_name(log, p->out_port));
+    return out;
+}
+
+static uint64_t first_shown(const struct nd_log *log)
+{
+    return log->inputs > ND_LOG_LAST ? log->inputs - ND_LOG_LAST : 0;
+}
+
+static json_t *inputs_json(const struct nd_log *log)
+{
+    json_t *list = json_array();
+    char in[96], out[96], what[96];
+
+    for (uint64_t i = first_shown(log); i < log->inputs; i++) {
+        const struct nd_log_input *p = &log->last[i % ND_LOG_LAST];
+
+        json_array_append_new(
+            list, json_pack("{s:I, s:I, s:s, s:s, s:I, s:s, s:s}", "clock", (json_int_t)p->clock, "time_ns",
+                            (json_int_t)p->time, "port", port_name(log, p->in.in_port), "input",
+                            tuple(&p->in, in), "bytes", (json_int_t)p->in.len, "verdict",
+                            verdict(log, &p->out, what), "output", p->out.drop ? "" : tuple(&p->out, out)));
+    }
+    return list;
+}
+
+static json_t *state_json(const struct nd_log *log)
+{
+    json_t *all = json_object();
+
+    for (unsigned i = 0; i <= log->config->chain.count; i++) {
+        const struct nf *nf = nf_at(log, i);
+        json_t *one = nf && nf->module ? json_object() : NULL;
+
+        for (unsigned c = 0; one && nf->module->counters && nf->module->counters[c]; c++)
+            json_object_set_new(one, nf->module->counters[c], json_integer((json_int_t)nf->counters[c]));
+        if (one)
+            json_object_set_new(all, nf->module->name, one);
+    }
+    return all;
+}
+
+static int print_json(const struct nd_log *log)
+{
+    const struct nf_lane_state *state = nf_chain_state(log->lane.chain);
+    char digest[24];
+    json_t *o;
+    int code;
+
+    snprintf(digest, sizeof(digest), "%016lx", ft_region_digest(log->region));
+    o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:o, s:o}", "log",
+                  log->options->log, "files", (json_int_t)(log->files.count - log->files.first), "bursts",
+                  (json_int_t)log->bursts, "inputs", (json_int_t)log->inputs, "dropped",
+                  (json_int_t)log->dropped, "outputs", (json_int_t)log->outputs, "digests",
+                  (json_int_t)log->digests, "bases", (json_int_t)log->bases, "burst",
+                  (json_int_t)state->burst, "clock", (json_int_t)state->clock - 1, "time_ns",
+                  (json_int_t)state->time, "digest", digest, "stopped", log->stopped, "equal", !log->diverged,
+                  "last", inputs_json(log), "state", state_json(log));
+    code = o ? nd_print_json(o) : ND_SOFTWARE;
+    json_decref(o);
+    return code;
+}
+
+static void print_inputs(const struct nd_log *log, FILE *out)
+{
+    char in[96], gone[96], what[96];
+
+    for (uint64_t i = first_shown(log); i < log->inputs; i++) {
+        const struct nd_log_input *p = &log->last[i % ND_LOG_LAST];
+
+        fprintf(out, "  %10lu  %lu.%09lu  %s  %s  %u bytes  ->  %s%s%s\n", p->clock, p->time / SECOND,
+                p->time % SECOND, port_name(log, p->in.in_port), tuple(&p->in, in), p->in.len,
+                verdict(log, &p->out, what), p->out.drop ? "" : "  ",
+                p->out.drop ? "" : tuple(&p->out, gone));
+    }
+}
+
+static void print_state(const struct nd_log *log, FILE *out)
+{
+    for (unsigned i = 0; i <= log->config->chain.count; i++) {
+        const struct nf *nf = nf_at(log, i);
+
+        if (!nf || !nf->module)
+            continue;
+        fprintf(out, "  %-14s", nf->module->name);
+        for (unsigned c = 0; nf->module->counters && nf->module->counters[c]; c++)
+            if (nf->counters[c])
+                fprintf(out, " %s %lu", nf->module->counters[c], nf->counters[c]);
+        fprintf(out, "\n");
+    }
+}
+
+static void print_text(const struct nd_log *log, FILE *out)
+{
+    const struct nf_lane_state *state = nf_chain_state(log->lane.chain);
+
+    fprintf(out, "%s: %s\n", log->options->log,
+            log->diverged  ? "DIVERGED"
+            : log->stopped ? "stopped, equal so far"
+                           : "EQUAL to its end");
+    fprintf(out, "  executed       %lu bursts, %lu inputs from %u files\n", log->bursts, log->inputs,
+            log->files.count - log->files.first);
+    fprintf(out, "  came to        lane 0 burst %lu clock %lu, chain time %lu.%09lu\n", state->burst,
+            state->clock - 1, state->time / SECOND, state->time % SECOND);
+    fprintf(out, "  outputs        %lu, dropped %lu\n", log->outputs, log->dropped);
+    fprintf(out, "  checked        %lu records, %lu digests in them, %lu bases\n", log->bursts, log->digests,
+            log->bases);
+    fprintf(out, "  digest         %016lx\n", ft_region_digest(log->region));
+    fprintf(out, "last inputs: clock, time, port, flow  ->  verdict, flow\n");
+    print_inputs(log, out);
+    fprintf(out, "counters\n");
+    print_state(log, out);
+}
+
+int nd_log_print(const struct nd_log *log)
+{
+    print_text(log, log->options->json ? stderr : stdout);
+    return log->options->json ? print_json(log) : ND_DONE;
+}

@@ -1,0 +1,59 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The flight recorder of a pair with downloads under way and its primary killed: what the survivor kept as a standby is
+# executed again to the same state, stops where it is told, and is refused when it is damaged.
+. "$(dirname "$0")/lib.sh"
+need_lab
+plan 18
+
+export LAB_RECORD="dir: $work/rec, file_mb: 1, files: 4"
+ok "the pair is PROTECTED" "$lab" up || exit 1
+web_files "$work" 10 4000 300000 2000000 8000000 3000000
+ok "a web server behind the chain" web_serve "$work"
+web_fetch "$work" "$work/out" 60 10 &
+sleep 1
+ok "digests equal while it records" us verify
+wait %?web_fetch 2>/dev/null || wait
+ok "once more, behind the last download" us verify
+state=$(us show nat -o json | jq -S .)
+"$lab" exec a true
+kill -KILL "$(field a pid)"
+is_protected 1 >/dev/null
+ok "b is primary" await 10 b state SOLO
+
+log=$work/rec/b
+replay() { timeout 60 "$UNDERSTUDY" replay -c "$pair" --log "$@" >"$work/out.txt" 2>"$work/err.txt"; }
+json() { jq -r "$1" "$work/out.txt"; }
+
+kept=$(find "$log" -name '*.rec' | wc -l)
+ok "files are rotated and bounded: $kept" test "$kept" -gt 1 -a "$kept" -le 4
+ok "the log is executed to the same state" replay "$log" -o json
+diag "$(cat "$work/err.txt")"
+is "nothing differs" "$(json .equal)" true
+ok "bases are held against what was replayed: $(json .bases)" test "$(json .bases)" -ge 1
+burst=$(us status -n b -o json | jq .takeover.view)
+diag "view $burst, $(json .bursts) bursts, $(json .inputs) inputs, $(json .digests) digests"
+ok "a digest of the primary's is among what was checked" test "$(json .digests)" -ge 1
+to=$(json .clock)
+middle=$((to - 100))
+ok "it stops where it is told" replay "$log" --until "0:$middle" -w "$work/out.pcap" -o json
+is "the last input shown is that one" "$(json '.last[-1].clock') $(json '.last | length')" "$middle 8"
+ok "outputs are a capture" test "$(stat -c %s "$work/out.pcap")" -gt 1000
+ok "for people too" replay "$log"
+diag "$(head -n 20 "$work/out.txt")"
+
+newest=$(find "$log" -name '*.rec' | sort | tail -n 1)
+oldest=$(find "$log" -name '*.rec' | sort | head -n 1)
+head -c -5 "$newest" >"$work/torn.rec"
+cp "$oldest" "$work/bad.rec"
+printf '\377' | dd of="$work/bad.rec" bs=1 seek=5000 conv=notrunc status=none
+refused() { # CODE PATTERN ARGUMENT…
+    local code=$1 pattern=$2
+    shift 2
+    replay "$@"
+    is "exit $code: $pattern" "$? $(grep -cE -- "$pattern" "$work/err.txt") $(wc -l <"$work/err.txt")" "$code 1 1" || diag "$(cat "$work/err.txt")"
+}
+ok "a torn file is read as far as it goes" replay "$work/torn.rec"
+refused 65 'bad.rec:offset [0-9]+: .*, expected' "$work/bad.rec"
+refused 65 'pair.yaml:offset 0: .*, expected a recording' "$pair"
+refused 64 'the log has clocks' "$log" --until "0:$((to + 1))"
