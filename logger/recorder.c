@@ -49,6 +49,7 @@ struct lg_recorder {
     uint64_t line;  /* … from this line of it on */
     uint64_t taken; /* bytes of records in this file */
     uint64_t retry_at;
+    uint64_t failures_seen;
 
     /* The writer's. */
     int fd; /* -1: nothing is written */
@@ -58,8 +59,8 @@ struct lg_recorder {
     uint32_t out_len;
     pthread_t thread;
 
-    _Atomic uint64_t files, records, bytes, gaps, failures;
-    _Atomic bool broken; /* the disk refused; until the next BEGIN all is thrown away */
+    _Atomic uint64_t files, records, bytes, gaps;
+    _Atomic uint64_t failures; /* times the disk refused; until the next BEGIN all is thrown away */
     _Atomic bool stop;
 };
 
@@ -195,8 +196,12 @@ static bool send_base(struct lg_recorder *rec)
 
 bool lg_recorder_turn(struct lg_recorder *rec, const struct lg_position *at, uint64_t view, uint64_t now)
 {
-    if (atomic_load_explicit(&rec->broken, memory_order_acquire) && rec->phase != IDLE)
+    uint64_t failures = atomic_load_explicit(&rec->failures, memory_order_acquire);
+
+    if (failures != rec->failures_seen) {
+        rec->failures_seen = failures;
         give_up(rec, now + RETRY_NS);
+    }
     switch (rec->phase) {
     case ON:
         if (rec->taken < rec->config.file_bytes)
@@ -238,11 +243,12 @@ static void failed(struct lg_recorder *rec, const char *what)
 
     name_of(rec, rec->serial, name);
     fprintf(stderr, "understudy: recorder: %s: %s: %s\n", name, what, strerror(errno));
-    atomic_fetch_add_explicit(&rec->failures, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&rec->failures, 1, memory_order_release);
+    if (rec->fd >= 0 && !rec->whole)
+        unlink(name); /* it must not drive out one that can be read */
     if (rec->fd >= 0)
         close(rec->fd);
     rec->fd = -1;
-    atomic_store_explicit(&rec->broken, true, memory_order_release);
 }
 
 static void flush(struct lg_recorder *rec)
@@ -376,7 +382,6 @@ static void begin_writing(struct lg_recorder *rec, const struct begin *b)
     rec->serial++;
     rec->out_len = 0;
     rec->whole = false;
-    atomic_store_explicit(&rec->broken, false, memory_order_release);
     name_of(rec, rec->serial, name);
     rec->fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
     if (rec->fd < 0) {

@@ -154,6 +154,23 @@ static json_t *link_status(const struct rp_status *s)
     return o;
 }
 
+static json_t *recorder_status(struct lg_recorder *recorder)
+{
+    struct lg_recorder_counts counts;
+    json_t *o;
+
+    if (!recorder)
+        return json_null();
+    lg_recorder_counts(recorder, &counts);
+    o = json_object();
+    number(o, "files", counts.files);
+    number(o, "records", counts.records);
+    number(o, "bytes", counts.bytes);
+    number(o, "gaps", counts.gaps);
+    number(o, "failures", counts.failures);
+    return o;
+}
+
 json_t *nd_answer_status(struct nd_running *r)
 {
     struct rp_status *s = malloc(sizeof(*s));
@@ -186,6 +203,7 @@ json_t *nd_answer_status(struct nd_running *r)
     json_object_set_new(o, "takeover", takeover_status(r, s));
     json_object_set_new(o, "fenced", fenced_status(r, s));
     json_object_set_new(o, "link", link_status(s));
+    json_object_set_new(o, "recorder", recorder_status(r->recorder));
     number(o, "degradations", s->core.degradations);
     number(o, "solos", s->core.solos);
     number(o, "false_alarms", s->core.false_alarms);

@@ -35,6 +35,7 @@ pair_with() { # SECTION KEY VALUE
     cat <<END
 chain: { name: x, $([ "$1" = chain ] && echo "$key: $value, ") nfs: [ monitor ] }
 protect: { $(section protect "$1") }
+$([ "$1" != record ] || echo "record: { dir: r, $key: $value }")
 timing: { $timing }
 nodes:
   a: { role: primary, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:1", control: a $([ "$1" = nodes ] && echo ", $key: $value") }
