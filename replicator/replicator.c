@@ -40,6 +40,7 @@ static void refused(struct rp_replicator *rp, const char *text)
 static void take_verdict(struct rp_replicator *rp, const struct ft_message *m)
 {
     atomic_store(&rp->verdict_burst, m->burst[0]);
+    atomic_fetch_add(&rp->verdict_seq, 1); /* odd: being written */
     atomic_store(&rp->verdict_expected, m->number);
     atomic_store(&rp->verdict_got, m->number2);
     atomic_fetch_add(&rp->verdict_seq, 1);
@@ -427,10 +428,15 @@ bool rp_drilled(struct rp_replicator *rp, char *kind, size_t cap)
 
 bool rp_verdict(struct rp_replicator *rp, uint64_t *burst, uint64_t *expected, uint64_t *got)
 {
-    if (atomic_load(&rp->verdict_seq) == 0)
-        return false;
-    *burst = atomic_load(&rp->verdict_burst);
-    *expected = atomic_load(&rp->verdict_expected);
-    *got = atomic_load(&rp->verdict_got);
+    uint64_t before;
+
+    /* Whole, or the digests of one burst would be told as another's. */
+    do {
+        if ((before = atomic_load(&rp->verdict_seq)) == 0)
+            return false;
+        *burst = atomic_load(&rp->verdict_burst);
+        *expected = atomic_load(&rp->verdict_expected);
+        *got = atomic_load(&rp->verdict_got);
+    } while (before & 1 || before != atomic_load(&rp->verdict_seq));
     return true;
 }
