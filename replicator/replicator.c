@@ -32,8 +32,9 @@ static void refused(struct rp_replicator *rp, const char *text)
 {
     struct ft_event event = {.kind = FT_EV_MALFORMED, .now = rp->now, .text = text};
 
-    rp->shown.refused++;
-    snprintf(rp->shown.last_refused, sizeof(rp->shown.last_refused), "%.127s", text);
+    rp->refused++;
+    snprintf(rp->last_refused, sizeof(rp->last_refused), "%.127s", text);
+    rp->shown_at = 0; /* show it at once */
     rp_step(rp, &event);
 }
 
@@ -289,6 +290,8 @@ void rp_status(struct rp_replicator *rp, struct rp_status *out)
 
 /* ---- turn -------------------------------------------------------------------------------------- */
 
+    rp->shown.refused = rp->refused;
+    memcpy(rp->shown.last_refused, rp->last_refused, sizeof(rp->shown.last_refused));
 bool rp_turn(struct rp_replicator *rp, uint64_t now)
 {
     struct ft_event time = {.kind = FT_EV_TIME, .now = now};
