@@ -157,9 +157,11 @@ struct ft_core {
 
     uint64_t closed[FT_LANES_MAX], replayed[FT_LANES_MAX], taken[FT_LANES_MAX]; /* ours */
     uint64_t peer_closed[FT_LANES_MAX], peer_replayed[FT_LANES_MAX], peer_taken[FT_LANES_MAX];
-    uint64_t hold[FT_LANES_MAX];                             /* H */
-    bool base_whole, hold_known;                             /* standby */
-    uint64_t acked[FT_LANES_MAX], acked_taken[FT_LANES_MAX]; /* standby: what the last ACK said */
+    uint64_t hold[FT_LANES_MAX]; /* H */
+    bool base_whole, hold_known; /* standby */
+    /* Standby: what the last ACK said. */
+    uint64_t acked[FT_LANES_MAX], acked_replayed[FT_LANES_MAX], acked_taken[FT_LANES_MAX];
+    uint64_t bases; /* standby: bases begun, ever; whoever keeps their log begins anew with each */
 
     enum ft_resync resync;
     uint64_t resync_began, switch_began, resync_again; /* again: not before this time */
@@ -173,7 +175,8 @@ struct ft_core {
 
     bool abandoning; /* primary: wants to close, waits for the answer */
     uint64_t abandon_began;
-    bool refused; /* the peer's hello does not fit ours; why says in what */
+    uint64_t abandon_lease; /* until then the standby cannot have promoted itself */
+    bool refused;           /* the peer's hello does not fit ours; why says in what */
 
     /* For status and drills. */
     struct {

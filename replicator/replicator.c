@@ -51,7 +51,8 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
 {
     struct ft_event event = {.kind = FT_EV_MESSAGE, .now = rp->now, .message = m};
     struct ft_fault fault;
-    int error = 0;
+    uint64_t bases = rp->core.bases;
+    int error = ft_core_doubts(&rp->core, m, &fault);
 
     if ((m->type == FT_MSG_LOG || m->type == FT_MSG_BASE) && ft_core_accepts(&rp->core, m)) {
         error = m->type == FT_MSG_LOG ? rp_receiver_take(rp, m, &fault) : rp_base_take(rp, m, &fault);
@@ -62,7 +63,7 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
         return;
     }
     rp_step(rp, &event);
-    if (m->type == FT_MSG_BASE_BEGIN && rp->core.state == FT_SYNCING)
+    if (rp->core.bases != bases)
         rp_receiver_reset(rp, m);
     if (m->type == FT_MSG_VERDICT)
         take_verdict(rp, m);

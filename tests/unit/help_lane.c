@@ -165,13 +165,14 @@ void pair_take(struct pair *p, unsigned i, const struct pair_envelope *e)
     struct ft_event event = {.kind = FT_EV_MESSAGE, .message = &e->m};
 
     if (e->m.type == FT_MSG_LOG && ft_core_accepts(&n->core, &e->m)) {
+    uint64_t bases = n->core.bases;
         if (n->held != e->after)
             pair_fail(p, "a hole in the log that %c takes in", 'a' + (int)i);
         n->held = e->tip;
         set_chain(p, n, e->tip);
     }
     pair_step(p, i, &event);
-    if (e->m.type == FT_MSG_BASE_BEGIN && n->core.state == FT_SYNCING) {
+    if (n->core.bases != bases) {
         n->stale = n->whole || n->held != NO_STATE; /* CLEAR would have seen to it */
         n->held = e->tip;
         set_chain(p, n, e->tip);
@@ -198,7 +199,7 @@ static void work_live(struct pair *p, unsigned i)
 {
     struct pair_node *n = &p->node[i];
 
-    if (n->order == FT_LANE_LIVE && pair_chance(p, 80)) {
+    if ((n->order == FT_LANE_LIVE || n->order == FT_LANE_ASIDE) && pair_chance(p, 80)) {
         n->tip = grow(p, n->tip);
         n->chain[p->depth[n->tip]] = n->tip;
     }
@@ -266,7 +267,7 @@ static bool may_leave(const struct pair *p, unsigned i, uint32_t depth)
 {
     const struct pair_node *n = &p->node[i];
 
-    if (n->order != FT_LANE_LIVE && n->order != FT_LANE_DRAIN)
+    if (n->order != FT_LANE_LIVE && n->order != FT_LANE_ASIDE && n->order != FT_LANE_DRAIN)
         return false;
     return n->gate == FT_GATE_SOLO ||
            (n->gate == FT_GATE_GUARDED && depth <= n->stable && pair_clock(p, i) < n->lease_until);
@@ -318,6 +319,7 @@ void pair_release(struct pair *p, unsigned i)
         n->released++;
         leave(p, i, n->chain[n->released]);
     }
+        p->aside += n->order == FT_LANE_ASIDE;
 }
 
 /*

@@ -78,7 +78,7 @@ struct pair {
     uint32_t parent[PAIR_BURSTS], depth[PAIR_BURSTS];
     uint32_t line; /* deepest burst ever released, of the line that is gone on with */
     uint64_t reign;
-    uint64_t releases, takeovers, protections, resumed, emptied;
+    uint64_t releases, takeovers, protections, resumed, emptied, aside; /* aside: released while so ordered */
     bool split; /* SOLO beside, or after, a promoted standby that it could not hear of: counted apart */
     char failed[256];
     FILE *tell; /* transcript, NULL: none */

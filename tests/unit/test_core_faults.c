@@ -191,7 +191,7 @@ static void no_fault_breaks_a_promise(void **unused)
     uint64_t first = one ? strtoull(one, NULL, 0) : 1, last = one    ? first
                                                               : many ? strtoull(many, NULL, 0)
                                                                      : SEEDS;
-    uint64_t splits = 0, takeovers = 0, protections = 0, emptied = 0, resumed = 0;
+    uint64_t splits = 0, takeovers = 0, protections = 0, emptied = 0, resumed = 0, aside = 0;
 
     (void)unused;
     signal(SIGABRT, on_abort);
@@ -216,6 +216,7 @@ static void no_fault_breaks_a_promise(void **unused)
         assert_true(resumed > 0);
         assert_true(splits > 0 && splits < (last - first) / 10);
     }
+        aside += world.aside;
 }
 
 int main(void)
@@ -223,5 +224,6 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(no_fault_breaks_a_promise)};
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
+        assert_true(aside > 0);
     return cmocka_run_group_tests_name("core_faults", tests, NULL, NULL);
 }
