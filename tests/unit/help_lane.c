@@ -120,6 +120,8 @@ void pair_act(struct pair *p, unsigned i, const struct ft_action *a)
         }
         if (a->send.type != FT_MSG_BEAT && a->send.type != FT_MSG_ACK)
             pair_note(p, i, "says %u [%lu]", a->send.type, a->send.burst[0]);
+        if (a->send.type == FT_MSG_HELLO)
+            n->hello = a->send;
         pair_send(p, i, &a->send, n->tip, NO_STATE);
         break;
     case FT_ACT_GATE:
@@ -163,9 +165,9 @@ void pair_take(struct pair *p, unsigned i, const struct pair_envelope *e)
 {
     struct pair_node *n = &p->node[i];
     struct ft_event event = {.kind = FT_EV_MESSAGE, .message = &e->m};
+    uint64_t bases = n->core.bases;
 
     if (e->m.type == FT_MSG_LOG && ft_core_accepts(&n->core, &e->m)) {
-    uint64_t bases = n->core.bases;
         if (n->held != e->after)
             pair_fail(p, "a hole in the log that %c takes in", 'a' + (int)i);
         n->held = e->tip;
@@ -317,9 +319,9 @@ void pair_release(struct pair *p, unsigned i)
         return;
     while (n->released < p->depth[n->tip] && may_leave(p, i, n->released + 1)) {
         n->released++;
+        p->aside += n->order == FT_LANE_ASIDE;
         leave(p, i, n->chain[n->released]);
     }
-        p->aside += n->order == FT_LANE_ASIDE;
 }
 
 /*
