@@ -65,7 +65,8 @@ struct ft_lane {
     _Atomic uint64_t cut_seen, cut_burst, cut_access; /* the cut was made after this burst and access */
     _Atomic uint64_t released;                        /* outputs released, ever; part of what records carry */
     _Atomic bool steered;                             /* `steer` is done */
-    _Atomic uint64_t digest_seen;                     /* digest serial served last, in burst digest_burst */
+    _Atomic uint64_t digest_at;   /* live: burst that carries the digest served last … */
+    _Atomic uint64_t digest_seen; /* … and its serial */
     _Atomic uint64_t digest_burst, expected,
         got;                    /* standby: burst checked last, digest recorded and computed */
     _Atomic bool diverged;      /* they differ: replay has stopped */

@@ -120,9 +120,8 @@ static json_t *change(struct nd_running *r, const json_t *request, bool set)
 static json_t *verify(struct nd_running *r)
 {
     struct rp_status *s = malloc(sizeof(*s));
-    uint64_t burst, expected, got, before = 0, floor = atomic_load(&r->shared[0].closed);
+    uint64_t burst, expected, got, asked;
     char here[24], there[24];
-    bool any = rp_verdict(r->replicator, &before, &expected, &got);
 
     if (!s || state_of(r, s) != FT_PROTECTED) {
         json_t *error = fail("busy", "not protected (%s): there is nothing to compare with",
@@ -131,9 +130,12 @@ static json_t *verify(struct nd_running *r)
         free(s);
         return error;
     }
-    atomic_fetch_add(&r->shared[0].digest, 1);
+    asked = atomic_fetch_add(&r->shared[0].digest, 1) + 1;
     for (int i = 0; i < VERIFY_MS * 5; i++, nap()) {
-        if (!rp_verdict(r->replicator, &burst, &expected, &got) || (any && burst == before) || burst <= floor)
+        /* Of the burst that carries the digest asked for, and of no other. */
+        if (atomic_load(&r->shared[0].digest_seen) < asked ||
+            !rp_verdict(r->replicator, &burst, &expected, &got) ||
+            burst != atomic_load(&r->shared[0].digest_at))
             continue;
         snprintf(here, sizeof(here), "%016lx", expected);
         snprintf(there, sizeof(there), "%016lx", got);

@@ -60,6 +60,8 @@ struct rp_replicator {
     struct rp_status shown;
     _Atomic uint64_t shown_seq;
     uint64_t shown_at;
+    uint64_t refused; /* for `shown`, which is written in one place only */
+    char last_refused[FT_REASON_MAX];
     _Atomic int told;
     _Atomic bool stop;
     _Atomic uint64_t verdict_seq, verdict_burst, verdict_expected, verdict_got;
