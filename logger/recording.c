@@ -28,7 +28,7 @@ static int map(struct lg_recording *r, struct ft_fault *fault)
     if (fstat(fd, &s) != 0 || !S_ISREG(s.st_mode))
         error = ft_fail(fault, FT_EMALFORMED, "%.120s:offset 0: no file, expected a recording", r->file);
     else if (s.st_size < (off_t)LG_PREFACE)
-        error = REFUSE(r, 0, FT_EMALFORMED, "%ld bytes, expected a recording", (long)s.st_size);
+        error = REFUSE(r, 0, FT_ETRUNC, "%ld bytes, expected a recording", (long)s.st_size);
     if (!error) {
         void *data = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 
@@ -41,12 +41,19 @@ static int map(struct lg_recording *r, struct ft_fault *fault)
     return error;
 }
 
+static bool zeros(const uint8_t *at, uint64_t n)
+{
+    return n == 0 || (at[0] == 0 && memcmp(at, at + 1, n - 1) == 0);
+}
+
 static int check_preface(const struct lg_recording *r, struct ft_fault *fault)
 {
     uint32_t version, zero;
 
     memcpy(&version, r->data + 8, sizeof(version));
     memcpy(&zero, r->data + 12, sizeof(zero));
+    if (zeros(r->data, r->size)) /* a machine lost power */
+        return REFUSE(r, 0, FT_ETRUNC, "%lu zeros, expected a recording", r->size);
     if (memcmp(r->data, LG_MAGIC, 8) != 0)
         return REFUSE(r, 0, FT_EMALFORMED, "other bytes than '%s', expected a recording", LG_MAGIC);
     if (version != LG_VERSION)
@@ -54,11 +61,6 @@ static int check_preface(const struct lg_recording *r, struct ft_fault *fault)
     if (zero != 0)
         return REFUSE(r, 12, FT_EMALFORMED, "%08x, expected 0", zero);
     return 0;
-}
-
-static bool zeros(const uint8_t *at, uint64_t n)
-{
-    return n == 0 || (at[0] == 0 && memcmp(at, at + 1, n - 1) == 0);
 }
 
 /* 1: a whole frame at *at; 0: the end, torn or not; or an error. */

@@ -5,7 +5,7 @@
 # planted in it comes to something else, and says where.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 22
+plan 24
 
 export LAB_RECORD="dir: $work/rec, file_mb: 1, files: 4"
 ok "the pair is PROTECTED" "$lab" up || exit 1
@@ -59,6 +59,10 @@ refused() { # CODE PATTERN ARGUMENT…
     replay "$@"
     is "exit $code: $pattern" "$? $(grep -cE -- "$pattern" "$work/err.txt") $(wc -l <"$work/err.txt")" "$code 1 1" || diag "$(cat "$work/err.txt")"
 }
+: >"$log/99999999.rec" # begun when its node died
+ok "a file with nothing in it is passed over" replay "$log"
+is "and said so" "$(grep -c '99999999.rec:offset 0: .*, passed over$' "$work/err.txt")" 1
+rm "$log/99999999.rec"
 ok "a torn file is read as far as it goes" replay "$work/torn.rec"
 refused 65 'bad.rec:offset [0-9]+: .*, expected' "$work/bad.rec"
 refused 65 'pair.yaml:offset 0: .*, expected a recording' "$pair"

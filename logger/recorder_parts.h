@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside the recorder only: the queue's entries and what the lane's side and the writer's side share. */
+#ifndef LOGGER_RECORDER_PARTS_H
+#define LOGGER_RECORDER_PARTS_H
+
+#include "ftcore/message.h"
+#include "ftcore/ring.h"
+#include "logger/recorder.h"
+
+#include <pthread.h>
+
+#define LG_OUT_BYTES (2u << 20)
+
+/* What an entry of the queue is. */
+enum lg_kind { BEGIN = 1, LINES, BASE_END, RECORD, STOP };
+enum lg_phase { IDLE, COPY, SEND, ON };
+
+struct lg_entry {
+    uint32_t size, kind;
+};
+
+/* Of BEGIN. */
+struct lg_begin {
+    struct lg_entry entry;
+    struct lg_position at;
+    uint64_t view, used; /* bytes of the region in use */
+};
+
+struct lg_recorder {
+    struct lg_recorder_config config;
+    char directory[256], identity[FT_IDENTITY_MAX], node[LG_NODE_MAX];
+    struct ft_ring queue; /* lane → writer */
+
+    /* The lane's. */
+    enum lg_phase phase;
+    unsigned arena; /* SEND: being read from the shadow … */
+    uint64_t line;  /* … from this line of it on */
+    uint64_t taken; /* bytes of records in this file */
+    uint64_t retry_at;
+    uint64_t failures_seen;
+
+    /* The writer's. */
+    int fd; /* -1: nothing is written */
+    uint64_t serial, offset;
+    bool whole; /* the file's base */
+    uint8_t *out;
+    uint32_t out_len;
+    pthread_t thread;
+
+    _Atomic uint64_t files, records, bytes, gaps;
+    _Atomic uint64_t failures; /* times the disk refused; until the next BEGIN all is thrown away */
+    _Atomic bool stop;
+};
+
+/* recorder_writer.c: the thread's main function, until `stop` and the queue is empty. */
+void *lg_recorder_write(void *recorder);
+/* Highest number of a file in the directory, 0: none. */
+uint64_t lg_recorder_highest(const struct lg_recorder *recorder);
+
+#endif

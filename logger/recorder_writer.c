@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The writer of the flight recorder: takes entries from the queue, makes frames and files of them, keeps to
+ * the number of files. */
+#include "ftcore/check.h"
+#include "logger/recorder_parts.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NAP_NS     1000000
+#define NAME_BYTES 320u
+
+static void name_of(const struct lg_recorder *rec, uint64_t serial, char out[NAME_BYTES])
+{
+    snprintf(out, NAME_BYTES, "%s/%08lu" LG_SUFFIX, rec->directory, serial);
+}
+
+/* The file is given up; the lane hears of it and begins another later. */
+static void failed(struct lg_recorder *rec, const char *what)
+{
+    char name[NAME_BYTES];
+
+    name_of(rec, rec->serial, name);
+    fprintf(stderr, "understudy: recorder: %s: %s: %s\n", name, what, strerror(errno));
+    atomic_fetch_add_explicit(&rec->failures, 1, memory_order_release);
+    if (rec->fd >= 0 && !rec->whole)
+        unlink(name); /* it must not drive out one that can be read */
+    if (rec->fd >= 0)
+        close(rec->fd);
+    rec->fd = -1;
+}
+
+static void flush(struct lg_recorder *rec)
+{
+    uint32_t done = 0;
+    ssize_t n;
+
+    while (rec->fd >= 0 && done < rec->out_len) {
+        n = write(rec->fd, rec->out + done, rec->out_len - done);
+        if (n < 0 && errno != EINTR) {
+            failed(rec, "cannot be written");
+            break;
+        }
+        done += n > 0 ? (uint32_t)n : 0;
+    }
+    atomic_fetch_add_explicit(&rec->bytes, done, memory_order_relaxed);
+    rec->out_len = 0;
+}
+
+/* Room for a frame's content; the content is written there, then frame_end. */
+static uint8_t *frame_begin(struct lg_recorder *rec)
+{
+    if (rec->out_len + LG_FRAME_HEAD + LG_CONTENT_MAX > LG_OUT_BYTES)
+        flush(rec);
+    return rec->out + rec->out_len + LG_FRAME_HEAD;
+}
+
+static void frame_end(struct lg_recorder *rec, enum lg_frame_type type, uint32_t len)
+{
+    lg_frame_head(rec->out + rec->out_len, rec->offset, type, rec->out + rec->out_len + LG_FRAME_HEAD, len);
+    rec->out_len += LG_FRAME_HEAD + len;
+    rec->offset += LG_FRAME_HEAD + len;
+}
+
+static void end_file(struct lg_recorder *rec)
+{
+    if (rec->fd < 0)
+        return;
+    frame_begin(rec);
+    frame_end(rec, LG_END, 0);
+    flush(rec);
+    if (rec->fd < 0)
+        return;
+    fdatasync(rec->fd);
+    close(rec->fd);
+    rec->fd = -1;
+}
+
+/* The numbers of the files there are: how many, the lowest and the highest. */
+static uint64_t look_around(const struct lg_recorder *rec, uint64_t *lowest, uint64_t *highest)
+{
+    DIR *dir = opendir(rec->directory);
+    const struct dirent *d;
+    uint64_t count = 0;
+
+    *lowest = UINT64_MAX;
+    *highest = 0;
+    while (dir && (d = readdir(dir))) {
+        char *end;
+        uint64_t n = strtoull(d->d_name, &end, 10);
+
+        if (strlen(d->d_name) != 8 + strlen(LG_SUFFIX) || end != d->d_name + 8 || strcmp(end, LG_SUFFIX) != 0)
+            continue;
+        count++;
+        *lowest = n < *lowest ? n : *lowest;
+        *highest = n > *highest ? n : *highest;
+    }
+    if (dir)
+        closedir(dir);
+    return count;
+}
+
+static void purge(const struct lg_recorder *rec, uint64_t keep)
+{
+    uint64_t lowest, highest;
+    char name[NAME_BYTES];
+
+    while (look_around(rec, &lowest, &highest) > keep) {
+        name_of(rec, lowest, name);
+        if (unlink(name) != 0)
+            return;
+    }
+}
+
+static void put_header(struct lg_recorder *rec, const struct lg_begin *b)
+{
+    struct lg_file_header h = {.serial = rec->serial,
+                               .view = b->view,
+                               .region_size = rec->config.region->size,
+                               .region_used = b->used,
+                               .at = b->at,
+                               .lanes = 1,
+                               .identity = rec->config.identity_len};
+    uint32_t version[2] = {LG_VERSION, 0};
+    struct timespec t;
+    uint8_t *content;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    h.wall = (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+    memcpy(h.node, rec->node, sizeof(h.node));
+    memcpy(rec->out, LG_MAGIC, 8);
+    memcpy(rec->out + 8, version, sizeof(version));
+    rec->out_len = LG_PREFACE;
+    rec->offset = LG_PREFACE;
+    content = frame_begin(rec);
+    memcpy(content, &h, sizeof(h));
+    memcpy(content + sizeof(h), rec->identity, h.identity);
+    frame_end(rec, LG_HEADER, (uint32_t)sizeof(h) + h.identity);
+}
+
+/* Under overload files without a base must not drive out those that have one. */
+static void drop_baseless(struct lg_recorder *rec)
+{
+    char name[NAME_BYTES];
+
+    if (rec->fd < 0 || rec->whole)
+        return;
+    close(rec->fd);
+    rec->fd = -1;
+    name_of(rec, rec->serial, name);
+    unlink(name);
+}
+
+static void begin_writing(struct lg_recorder *rec, const struct lg_begin *b)
+{
+    char name[NAME_BYTES];
+
+    drop_baseless(rec);
+    end_file(rec);
+    purge(rec, rec->config.files - 1);
+    rec->serial++;
+    rec->out_len = 0;
+    rec->whole = false;
+    name_of(rec, rec->serial, name);
+    rec->fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    if (rec->fd < 0) {
+        failed(rec, "cannot be made");
+        return;
+    }
+    atomic_fetch_add_explicit(&rec->files, 1, memory_order_relaxed);
+    put_header(rec, b);
+}
+
+static void put_record(struct lg_recorder *rec, const struct ft_record *r)
+{
+    uint8_t *content = frame_begin(rec);
+    long n;
+
+    if (rec->fd < 0)
+        return;
+    n = ft_record_encode(r, content, LG_CONTENT_MAX);
+    FT_CHECK(n > 0, "the record of burst %lu cannot be encoded", r->burst);
+    frame_end(rec, LG_RECORD, (uint32_t)n);
+    atomic_fetch_add_explicit(&rec->records, 1, memory_order_relaxed);
+}
+
+static void write_entry(struct lg_recorder *rec, const struct lg_entry *e)
+{
+    uint32_t len;
+
+    if (e->kind != BEGIN && rec->fd < 0)
+        return;
+    switch (e->kind) {
+    case BEGIN:
+        begin_writing(rec, (const struct lg_begin *)e);
+        break;
+    case LINES:
+        memcpy(&len, e + 1, sizeof(len));
+        memcpy(frame_begin(rec), e + 2, len);
+        if (rec->fd >= 0)
+            frame_end(rec, LG_LINES, len);
+        break;
+    case BASE_END:
+        frame_begin(rec);
+        frame_end(rec, LG_BASE_END, 0);
+        rec->whole = true;
+        break;
+    case RECORD:
+        put_record(rec, (const struct ft_record *)(e + 1));
+        break;
+    default:
+        end_file(rec);
+    }
+}
+
+void *lg_recorder_write(void *arg)
+{
+    struct lg_recorder *rec = arg;
+    const struct lg_entry *e;
+    struct timespec nap = {0, NAP_NS};
+    uint64_t there;
+
+    prctl(PR_SET_NAME, "us-recorder");
+    for (;;) {
+        bool stop = atomic_load_explicit(&rec->stop, memory_order_acquire);
+
+        while ((e = ft_ring_peek(&rec->queue, &there))) {
+            write_entry(rec, e);
+            ft_ring_advance(&rec->queue, e->size);
+            ft_ring_consume(&rec->queue);
+        }
+        flush(rec);
+        if (stop)
+            break;
+        nanosleep(&nap, NULL);
+    }
+    end_file(rec);
+    return NULL;
+}
+
+uint64_t lg_recorder_highest(const struct lg_recorder *rec)
+{
+    uint64_t lowest, highest;
+
+    look_around(rec, &lowest, &highest);
+    return highest;
+}
