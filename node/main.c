@@ -13,8 +13,10 @@ static const struct command {
     {"run", "-c FILE -n NAME", "run a node", nd_cmd_run},
     {"check", "-c FILE [-o json]", "validate a configuration, start nothing", nd_cmd_check},
     {"replay",
-     "-c FILE IN.pcap [-w OUT.pcap] [--kill primary@K | standby@K]... [--no-gate] [--mode M] [-o json]",
-     "a capture through a pair, with kills, and the verdict", nd_cmd_replay},
+     "-c FILE IN.pcap | --log DIR [-w OUT.pcap] [--until LANE:CLOCK] [--kill primary@K | standby@K]... "
+     "[--no-gate] "
+     "[--mode M] [-o json]",
+     "a capture through a pair, with kills, and the verdict; or what a recorder kept", nd_cmd_replay},
     {"status", "-c FILE [-n NAME] [-o json]", "is the chain protected, and if not, why", nd_cmd_status},
     {"verify", "-c FILE [-n NAME] [-o json]", "compare the state of both nodes", nd_cmd_verify},
     {"promote", "-c FILE [-n NAME] [-o json]", "make the standby the primary", nd_cmd_promote},
