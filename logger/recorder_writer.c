@@ -13,7 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NAP_NS     1000000
+#define NAP_FIRST  1000000
+#define NAP_LAST   16000000 /* an idle node sleeps; the queue holds far more than comes in this time */
 #define NAME_BYTES 320u
 
 static void name_of(const struct lg_recorder *rec, uint64_t serial, char out[NAME_BYTES])
@@ -223,14 +224,15 @@ void *lg_recorder_write(void *arg)
 {
     struct lg_recorder *rec = arg;
     const struct lg_entry *e;
-    struct timespec nap = {0, NAP_NS};
+    struct timespec nap = {0, NAP_FIRST};
     uint64_t there;
 
     prctl(PR_SET_NAME, "us-recorder");
     for (;;) {
-        bool stop = atomic_load_explicit(&rec->stop, memory_order_acquire);
+        bool stop = atomic_load_explicit(&rec->stop, memory_order_acquire), any = false;
 
         while ((e = ft_ring_peek(&rec->queue, &there))) {
+            any = true;
             write_entry(rec, e);
             ft_ring_advance(&rec->queue, e->size);
             ft_ring_consume(&rec->queue);
@@ -239,6 +241,7 @@ void *lg_recorder_write(void *arg)
         if (stop)
             break;
         nanosleep(&nap, NULL);
+        nap.tv_nsec = any ? NAP_FIRST : nap.tv_nsec < NAP_LAST ? nap.tv_nsec * 2 : NAP_LAST;
     }
     end_file(rec);
     return NULL;

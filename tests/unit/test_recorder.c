@@ -297,7 +297,7 @@ static void a_slow_disk_costs_a_gap_and_a_new_base(void **state)
     (void)state;
     open_recorder(1u << 30, 3);
     lg_recorder_turn(recorder, &now, 7, 0);
-    for (int i = 0; i < 200000 && counts.gaps < 3; i++) {
+    for (int i = 0; i < 30000 && counts.gaps < 3; i++) {
         burst(9000, 0);
         lg_recorder_counts(recorder, &counts);
     }
