@@ -20,7 +20,7 @@ static const struct lg_recording *first_of(const struct nd_log *log)
     return &log->files.list[log->files.first];
 }
 
-/* The line in which two identities differ. */
+/* Where two identities differ, and some of the line before it. */
 static int refuse_chain(const struct lg_recording *r, const char *ours, uint32_t len, struct ft_fault *fault)
 {
     const char *theirs = r->identity;
@@ -31,6 +31,7 @@ static int refuse_chain(const struct lg_recording *r, const char *ours, uint32_t
             line = at + 1;
         at++;
     }
+    line = at > line + 24 ? at - 24 : line;
     left = r->head.identity - line;
     left_ours = len - line;
     for (uint32_t i = 0; i < left; i++)
@@ -39,10 +40,10 @@ static int refuse_chain(const struct lg_recording *r, const char *ours, uint32_t
     for (uint32_t i = 0; i < left_ours; i++)
         if (ours[line + i] == '\n')
             left_ours = i;
-    return ft_fail(fault, FT_EPEER,
+    return ft_fail(fault, FT_EMALFORMED,
                    "%.90s:offset %u: chain with '%.*s', expected '%.*s' of the configuration", r->file,
-                   LG_PREFACE, left > 40 ? 40 : (int)left, theirs + line,
-                   left_ours > 40 ? 40 : (int)left_ours, ours + line);
+                   LG_PREFACE, left > 50 ? 50 : (int)left, theirs + line,
+                   left_ours > 50 ? 50 : (int)left_ours, ours + line);
 }
 
 static int check_chain(const struct nd_log *log, struct ft_fault *fault)
@@ -100,7 +101,7 @@ static int make_lane(struct nd_log *log, struct ft_fault *fault)
     if (!error && (ft_region_used(log->region) != first_of(log)->head.region_used ||
                    log->region->size != first_of(log)->head.region_size))
         return ft_fail(
-            fault, FT_EPEER, "%.120s:offset %u: region of %lu bytes, expected %lu as this program has",
+            fault, FT_EMALFORMED, "%.120s:offset %u: region of %lu bytes, expected %lu as this program has",
             first_of(log)->file, LG_PREFACE, first_of(log)->head.region_used, ft_region_used(log->region));
     return error;
 }

@@ -5,7 +5,7 @@
 # planted in it comes to something else, and says where.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 24
+plan 28
 
 export LAB_RECORD="dir: $work/rec, file_mb: 1, files: 4"
 ok "the pair is PROTECTED" "$lab" up || exit 1
@@ -66,4 +66,11 @@ rm "$log/99999999.rec"
 ok "a torn file is read as far as it goes" replay "$work/torn.rec"
 refused 65 'bad.rec:offset [0-9]+: .*, expected' "$work/bad.rec"
 refused 65 'pair.yaml:offset 0: .*, expected a recording' "$pair"
+refused 64 'expected LANE:CLOCK' "$log" --until 5
+refused 64 'the log has clocks' "$log" --until 1:$to
+refused 65 'no recording, expected files' "$work/rec"
+sed 's/max_flows: 20000/max_flows: 20001/' "$pair" >"$work/other.yaml"
+cp "$LAB_DIR/firewall.rules" "$work/"
+timeout 60 "$UNDERSTUDY" replay -c "$work/other.yaml" --log "$log" >"$work/out.txt" 2>"$work/err.txt"
+is "another chain is refused by name" "$? $(grep -cE 'rec:offset 16: chain with .*20000.*, expected .*20001' "$work/err.txt")" "65 1"
 refused 64 'the log has clocks' "$log" --until "0:$((to + 1))"

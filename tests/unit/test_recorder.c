@@ -450,6 +450,68 @@ static void every_bit_that_is_turned_over_is_found(void **state)
     free(bytes);
 }
 
+/* The frames in another order, each signed for its new place. Index -1 ends the list. */
+static int open_in_order(const int order[], struct ft_fault *fault)
+{
+    struct lg_recording r;
+    struct lg_frame f[32];
+    uint64_t at = 0;
+    uint8_t *was = bytes;
+    size_t len = LG_PREFACE;
+    int n = 0, error;
+
+    assert_int_equal(open_bytes(size, &r, fault), 0);
+    while (n < 32 && lg_recording_next(&r, &at, &f[n]))
+        n++;
+    bytes = calloc(1, 2 * size);
+    memcpy(bytes, was, LG_PREFACE);
+    for (int i = 0; order[i] >= 0; i++) {
+        const struct lg_frame *from = &f[order[i] >= 100 ? n - 1 - (order[i] - 100) : order[i]];
+
+        lg_frame_head(bytes + len, len, from->type, from->content, from->len);
+        memcpy(bytes + len + LG_FRAME_HEAD, from->content, from->len);
+        len += LG_FRAME_HEAD + from->len;
+    }
+    lg_recording_close(&r);
+    error = open_bytes(len, &r, fault);
+    if (!error)
+        lg_recording_close(&r);
+    free(bytes);
+    bytes = was;
+    return error;
+}
+
+/* Counted from the end: 100 END, 101 and 102 the records, 103 BASE_END, 104 lines. */
+static void frames_out_of_place_are_refused(void **state)
+{
+    static const struct {
+        int order[8], error;
+        const char *text;
+    } cases[] = {
+        {{0, 1, 103, 102, 101, 100, -1}, 0, ""},
+        {{0, 102, 1, 103, 101, -1}, 0, ""}, /* a base is copied while replay goes on */
+        {{0, -1}, 0, ""},
+        {{1, 0, -1}, FT_EMALFORMED, ":offset 16: frame of type 2"},
+        {{0, 0, -1}, FT_EMALFORMED, "expected one that has its place here"},
+        {{0, 103, 1, -1}, FT_EMALFORMED, "lines behind the base's end, expected"},
+        {{0, 103, 103, -1}, FT_EMALFORMED, "expected one that has its place here"},
+        {{0, 101, 102, -1}, FT_EORDER, "burst 2 from clock 5, expected burst 1 from clock 1"},
+        {{0, 102, 102, -1}, FT_EORDER, "burst 1 from clock 1, expected burst 2 from clock 5"},
+        {{0, 100, 102, -1}, FT_EMALFORMED, "expected the file's end"},
+    };
+    struct ft_fault fault;
+
+    (void)state;
+    small_file();
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int error = open_in_order(cases[i].order, &fault);
+
+        if (error != cases[i].error || !strstr(fault.text, cases[i].text))
+            fail_msg("case %u: %d '%s'", i, error, fault.text);
+    }
+    free(bytes);
+}
+
 static void foreign_files_are_refused_by_name(void **state)
 {
     struct lg_recording r;
@@ -477,6 +539,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_disk_that_refuses_is_tried_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_torn_file_is_read_to_its_last_whole_frame, setup, teardown),
         cmocka_unit_test_setup_teardown(every_bit_that_is_turned_over_is_found, setup, teardown),
+        cmocka_unit_test_setup_teardown(frames_out_of_place_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(foreign_files_are_refused_by_name, setup, teardown),
     };
 
