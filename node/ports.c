@@ -278,12 +278,13 @@ static uint32_t transmit(void *ctx, unsigned lane, unsigned port, const struct f
     return rte_eth_tx_burst(ports->id[port], (uint16_t)lane, out, (uint16_t)n);
 }
 
-static void *make(void *ctx, const void *frame, uint32_t len)
+static void *make(void *ctx, unsigned lane, const void *frame, uint32_t len)
 {
     struct nd_ports *ports = ctx;
     struct rte_mbuf *m = rte_pktmbuf_alloc(ports->pool);
     char *room = m ? rte_pktmbuf_append(m, (uint16_t)len) : NULL;
 
+    (void)lane;
     if (!room) {
         rte_pktmbuf_free(m);
         return NULL;

@@ -159,6 +159,7 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
                  .listens = strcmp(self->name, peer->name) < 0},
         .region = r->region,
         .lanes = r->shared,
+        .published = r->group.published,
         .pending_bytes = (uint64_t)c->protect.pending_mb << 20,
         .resync_mbps = t->resync_mbps,
         .protect = c->protect.mode != ND_MODE_OFF,

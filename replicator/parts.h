@@ -17,6 +17,7 @@ struct rp_sender {
     uint64_t sent[FT_LANES_MAX];   /* bytes of records sent since the base, in memory form: against the peer's
                                       `taken` */
     uint64_t clock[FT_LANES_MAX];  /* clock after the last record sent */
+    unsigned first;                /* lane that may send first this time */
     uint64_t (*clocks)[RP_CLOCKS]; /* [lanes] clock after burst b, at b % RP_CLOCKS */
     struct ft_packer packer;
     uint8_t *bulk;

@@ -12,13 +12,15 @@
 #define REPLICATOR_REPLICATOR_H
 
 #include "ftcore/core.h"
+#include "ftcore/section.h"
 #include "replicator/link.h"
 
 struct rp_config {
     struct ft_core_config core;
     struct rp_link_config link;
     struct ft_region *region;
-    struct ft_lane *lanes;  /* [core.lanes] */
+    struct ft_lane *lanes;          /* [core.lanes] */
+    struct ft_published *published; /* [core.lanes]; set when a base begins. NULL: one lane */
     uint64_t pending_bytes; /* records, in memory form, that the standby may hold unreplayed, per lane */
     uint32_t resync_mbps;   /* megabyte of base lines per second */
     bool protect;           /* false: mode off, no peer, SOLO at once */
