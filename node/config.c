@@ -132,9 +132,6 @@ int nd_config_supported(const struct nd_reading *r)
 {
     const struct nd_config *c = r->config;
 
-    if (c->chain.lanes > 1 && c->nodes) /* the replay tool runs several */
-        return nd_yaml_fail(r->fault, key_at(r->at.chain, "lanes", r->root),
-                            "chain lanes is %u, this build runs one lane, expected 1", c->chain.lanes);
     if (c->protect.mode == ND_MODE_DELTA)
         return nd_yaml_fail(
             r->fault, key_at(r->at.protect, "mode", r->root),

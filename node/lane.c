@@ -384,6 +384,8 @@ int nd_lane_run(void *arg)
         beat(lane);
         nd_lane_wait(lane, turn(lane));
     }
+    if (lane->doing == FT_LANE_REPLAY) /* others may be waiting for us */
+        finish_replay(lane);
     nd_lane_drop_held(lane);
     return 0;
 }

@@ -401,9 +401,19 @@ static bool has_room(struct nd_lane *lane)
 
 static const char *command_asked(struct nd_lane *lane)
 {
-    if (atomic_load_explicit(&lane->question->asked, memory_order_acquire) != ND_ASK_COMMAND)
+    if (atomic_load_explicit(&lane->question->asked, memory_order_acquire) != ND_ASK_COMMAND ||
+        lane->question->lane != lane->index)
         return NULL;
     return lane->question->text;
+}
+
+/* Frames that one lane polls may be another's, so none stops before all are quiet. */
+static bool all_drained(const struct nd_lane *lane)
+{
+    for (unsigned l = 0; l < lane->group->lanes; l++)
+        if (atomic_load_explicit(&lane->group->lane[l].shared->done, memory_order_relaxed) != lane->order)
+            return false;
+    return true;
 }
 
 /* While draining: the ports have given nothing for a while, and all that was made has left. */
@@ -459,7 +469,7 @@ bool nd_lane_live(struct nd_lane *lane)
     bool worked = false;
 
     lane->n = 0;
-    if (lane->draining && atomic_load_explicit(&lane->shared->done, memory_order_relaxed) == lane->order)
+    if (lane->draining && all_drained(lane))
         return false; /* drained: what comes now is the other node's */
     if (has_room(lane))
         worked = collect_and_run(lane);

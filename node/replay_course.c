@@ -164,7 +164,7 @@ static void dawdle(struct nd_replay *r)
 
 static int kill_primary(struct nd_replay *r, struct ft_fault *fault)
 {
-    uint64_t taken[FT_LANES_MAX];
+    uint64_t taken[FT_LANES_MAX] = {0};
     unsigned dead = r->primary;
     int error;
 
@@ -320,7 +320,7 @@ static int start(struct nd_replay *r, struct ft_fault *fault)
 /* Up to the packet of the next kill, the last part of the way protected and with a link that hesitates. */
 static int approach(struct nd_replay *r, struct ft_fault *fault)
 {
-    uint64_t to[FT_LANES_MAX], half[FT_LANES_MAX];
+    uint64_t to[FT_LANES_MAX] = {0}, half[FT_LANES_MAX] = {0};
     int error;
 
     for (unsigned l = 0; l < r->lanes; l++) {
@@ -342,7 +342,7 @@ static int approach(struct nd_replay *r, struct ft_fault *fault)
 int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
 {
     struct sigaction action = {.sa_handler = interrupt};
-    uint64_t all[FT_LANES_MAX];
+    uint64_t all[FT_LANES_MAX] = {0};
     int error;
 
     for (unsigned l = 0; l < r->lanes; l++)

@@ -129,6 +129,8 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
             return ft_fail(fault, FT_EIO, "the system gives no random numbers");
         error = nd_lane_make(lane, fault);
     }
+    if (!error)
+        r->ports.deal.lane = r->lanes;
     return error;
 }
 

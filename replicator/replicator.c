@@ -70,10 +70,12 @@ static void refused(struct rp_replicator *rp, const char *text)
 
 static void take_verdict(struct rp_replicator *rp, const struct ft_message *m)
 {
-    atomic_store(&rp->verdict_burst, m->burst[0]);
-    atomic_store(&rp->verdict_expected, m->number);
-    atomic_store(&rp->verdict_got, m->number2);
-    atomic_fetch_add(&rp->verdict_seq, 1);
+    if (m->lane >= rp->lanes)
+        return;
+    atomic_store(&rp->verdict[m->lane].burst, m->burst[0]);
+    atomic_store(&rp->verdict[m->lane].expected, m->number);
+    atomic_store(&rp->verdict[m->lane].got, m->number2);
+    atomic_fetch_add(&rp->verdict[m->lane].seq, 1);
 }
 
 static void take_message(struct rp_replicator *rp, const struct ft_message *m)
@@ -439,12 +441,12 @@ bool rp_drilled(struct rp_replicator *rp, char *kind, size_t cap)
     return true;
 }
 
-bool rp_verdict(struct rp_replicator *rp, uint64_t *burst, uint64_t *expected, uint64_t *got)
+bool rp_verdict(struct rp_replicator *rp, unsigned lane, uint64_t *burst, uint64_t *expected, uint64_t *got)
 {
-    if (atomic_load(&rp->verdict_seq) == 0)
+    if (atomic_load(&rp->verdict[lane].seq) == 0)
         return false;
-    *burst = atomic_load(&rp->verdict_burst);
-    *expected = atomic_load(&rp->verdict_expected);
-    *got = atomic_load(&rp->verdict_got);
+    *burst = atomic_load(&rp->verdict[lane].burst);
+    *expected = atomic_load(&rp->verdict[lane].expected);
+    *got = atomic_load(&rp->verdict[lane].got);
     return true;
 }
