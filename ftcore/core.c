@@ -125,7 +125,7 @@ static void lost(struct ft_core *core, enum ft_lost how, struct ft_actions *acti
  * The right of a standby (own_echoed) and its promise (answered) run on: they were given by a node, not by a
  * connection. So do the times of what we heard, or a reconnect would look like silence.
  */
-static void connected(struct ft_core *core, struct ft_actions *actions)
+static void connected(struct ft_core *core, uint64_t greeted, struct ft_actions *actions)
 {
     if (core->peer.up)
         lost(core, FT_LOST_ERROR, actions);
@@ -139,8 +139,24 @@ static void connected(struct ft_core *core, struct ft_actions *actions)
     core->peer.incarnation = was;
     core->ready_echo = core->echoed = 0;
 
-    struct ft_message *m = ft_say(core, actions, FT_MSG_HELLO);
+    core->peer.asked = greeted;
+    if (greeted)
+        return;
+    struct ft_message *m = &ft_act(actions, FT_ACT_SEND)->send;
 
+    ft_core_hello(core, core->now, m);
+    core->beat_due = core->now + ft_ms(core->config.heartbeat_ms);
+    core->peer.asked = m->sent;
+}
+
+/* It answers nothing, so it is no answer that a lease could rest on. */
+void ft_core_hello(struct ft_core *core, uint64_t now, struct ft_message *m)
+{
+    memset(m, 0, sizeof(*m));
+    m->type = FT_MSG_HELLO;
+    m->state = core->state;
+    m->view = core->view;
+    m->sent = core->sent = now > core->sent ? now : core->sent + 1;
     m->incarnation = core->config.incarnation;
     memcpy(m->name, core->config.name, sizeof(m->name));
     m->role = core->config.role;
@@ -162,6 +178,9 @@ static void lost(struct ft_core *core, enum ft_lost how, struct ft_actions *acti
 
     if (!core->peer.up)
         return; /* we closed it ourselves */
+    /* One that never proved who it is: its end says nothing about the peer. */
+    if (!core->peer.known)
+        how = FT_LOST_ERROR;
     core->peer.up = core->peer.known = false;
     core->alone = core->now;
     if (core->hand == FT_HAND_GIVEN)
@@ -221,10 +240,28 @@ static bool take_head(struct ft_core *core, const struct ft_message *m, struct f
     return true;
 }
 
+int ft_core_doubts(const struct ft_core *core, const struct ft_message *m, struct ft_fault *fault)
+{
+    if (m->view > FT_VIEW_MAX)
+        return ft_fail(fault, FT_EMALFORMED, "view %lu is beyond any that a pair reaches", m->view);
+    if (m->echo > core->sent)
+        return ft_fail(fault, FT_EMALFORMED, "it echoes %lu, and the last we said is %lu", m->echo,
+                       core->sent);
+    return 0;
+}
+
 static void message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
+    struct ft_fault fault;
+
+    if (ft_core_doubts(core, m, &fault)) {
+        malformed(core, fault.text, actions);
+        return;
+    }
     if (!core->peer.known && m->type != FT_MSG_HELLO && m->type != FT_MSG_REFUSE) {
-        if (!core->refused)
+        if (core->peer.greeted)
+            ft_join_prove(core, m, actions);
+        else if (!core->refused)
             malformed(core, "a message before the hello", actions);
         return;
     }
@@ -287,7 +324,7 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
         passed_time(core, actions);
         break;
     case FT_EV_CONNECTED:
-        connected(core, actions);
+        connected(core, event->greeted, actions);
         break;
     case FT_EV_LOST:
         lost(core, event->how, actions);

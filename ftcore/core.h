@@ -36,7 +36,7 @@ struct ft_core_config {
 
 enum ft_event_kind {
     FT_EV_TIME,      /* time passed */
-    FT_EV_CONNECTED, /* a connection to the peer stands */
+    FT_EV_CONNECTED, /* a connection to the peer stands; `greeted`: our hello has been said on it already */
     FT_EV_LOST,      /* it ended; `how` */
     FT_EV_MESSAGE,   /* `message`, checked by its decoder; LOG and BASE too, after their bulk was taken in */
     FT_EV_MALFORMED, /* the peer sent what cannot be read, or what contradicts itself: `text` */
@@ -61,6 +61,7 @@ struct ft_event {
     union {
         enum ft_lost how;
         enum ft_told told;
+        uint64_t greeted; /* FT_EV_CONNECTED: `sent` of the ft_core_hello said there, 0: none */
     };
     const struct ft_message *message;
     const char *text;
@@ -132,7 +133,10 @@ struct ft_core {
     uint64_t alone; /* since when no peer answers at all, for solo_after and start_alone */
 
     struct {
-        bool up, known; /* connection, hello */
+        bool up, known;          /* connection; its hello, and the proof that it is no replay */
+        uint64_t asked;          /* `sent` of our hello on this connection: only who hears it can echo it */
+        bool greeted;            /* it said a hello that fits … */
+        struct ft_message hello; /* … this one, without its bulk; believed once `asked` is echoed */
         char name[FT_NAME_MAX];
         uint8_t role;
         enum ft_state state;
@@ -157,9 +161,11 @@ struct ft_core {
 
     uint64_t closed[FT_LANES_MAX], replayed[FT_LANES_MAX], taken[FT_LANES_MAX]; /* ours */
     uint64_t peer_closed[FT_LANES_MAX], peer_replayed[FT_LANES_MAX], peer_taken[FT_LANES_MAX];
-    uint64_t hold[FT_LANES_MAX];                             /* H */
-    bool base_whole, hold_known;                             /* standby */
-    uint64_t acked[FT_LANES_MAX], acked_taken[FT_LANES_MAX]; /* standby: what the last ACK said */
+    uint64_t hold[FT_LANES_MAX]; /* H */
+    bool base_whole, hold_known; /* standby */
+    /* Standby: what the last ACK said. */
+    uint64_t acked[FT_LANES_MAX], acked_replayed[FT_LANES_MAX], acked_taken[FT_LANES_MAX];
+    uint64_t bases; /* standby: bases begun, ever; whoever keeps their log begins anew with each */
 
     enum ft_resync resync;
     uint64_t resync_began, switch_began, resync_again; /* again: not before this time */
@@ -169,11 +175,13 @@ struct ft_core {
 
     enum ft_handover hand;
     uint64_t hand_began;
+    char hand_outcome[FT_REASON_MAX]; /* why the last one was called off; "" when it was not */
     uint64_t final[FT_LANES_MAX];
 
     bool abandoning; /* primary: wants to close, waits for the answer */
     uint64_t abandon_began;
-    bool refused; /* the peer's hello does not fit ours; why says in what */
+    uint64_t abandon_lease; /* until then the standby cannot have promoted itself */
+    bool refused;           /* the peer's hello does not fit ours; why says in what */
 
     /* For status and drills. */
     struct {
@@ -193,10 +201,21 @@ void ft_core_init(struct ft_core *core, const struct ft_core_config *config, uin
 void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
 
 /*
+ * Fills our hello. For a connection on which the peer has said one while an older connection lives: the new
+ * one is to take over only when the peer has echoed this hello's `sent` there (then FT_EV_CONNECTED tells it
+ * as `greeted`). An overheard hello cannot do that.
+ */
+void ft_core_hello(struct ft_core *core, uint64_t now, struct ft_message *m);
+
+/*
  * Fills the head of a bulk message (LOG, BASE) that the caller makes, as the core would: state, view, times.
  * Every message to the peer carries a head from here or from FT_ACT_SEND.
  */
 void ft_core_head(struct ft_core *core, enum ft_message_type type, uint64_t now, struct ft_message *m);
+
+/* FT_EMALFORMED and why, when what the head says cannot be: a view that no pair reaches, an echo of what we
+ * have not said yet. The core takes it as FT_EV_MALFORMED; who counts such things asks first. */
+int ft_core_doubts(const struct ft_core *core, const struct ft_message *m, struct ft_fault *fault);
 
 /* True when bulk of this head may be taken in: from the primary we follow, in its view. BASE only before the
  * base is whole. */

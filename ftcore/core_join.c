@@ -65,6 +65,14 @@ static int fits(const struct ft_core *core, const struct ft_message *m, char *te
     return 0;
 }
 
+/* It quotes the peer's identity, and status shows it. */
+static void clean(char *text)
+{
+    for (; *text; text++)
+        if ((uint8_t)*text < 0x20 || (uint8_t)*text >= 0x7f)
+            *text = '?';
+}
+
 static void refuse(struct ft_core *core, const char *text, struct ft_actions *actions, bool tell)
 {
     core->refused = true;
@@ -78,25 +86,42 @@ void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_a
 {
     char text[FT_REASON_MAX];
 
-    bool same = m->incarnation == core->peer.incarnation;
-
     if (m->type == FT_MSG_REFUSE) {
         refuse(core, m->text, actions, false);
         return;
     }
     if (fits(core, m, text, sizeof(text)) != 0) {
         core->peer.state = m->state;
+        clean(text);
         refuse(core, text, actions, true);
         return;
     }
     core->refused = false;
+    if (m->sent > core->peer.newest)
+        core->peer.newest = m->sent;
+    /* Our answer is what proves us there. Who is known already says nothing new. */
+    ft_say(core, actions, FT_MSG_BEAT);
+    if (core->peer.known)
+        return;
+    core->peer.greeted = true;
+    core->peer.hello = *m;
+    core->peer.hello.bulk = NULL;
+    core->peer.hello.bulk_len = 0;
+    ft_join_prove(core, m, actions);
+}
+
+static void believe(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+{
+    bool same = m->incarnation == core->peer.incarnation;
+
     core->peer.known = true;
     core->peer.incarnation = m->incarnation;
     memcpy(core->peer.name, m->name, sizeof(core->peer.name));
     core->peer.name[FT_NAME_MAX - 1] = '\0';
     core->peer.role = m->role;
     core->peer.heard = core->now;
-    core->peer.newest = m->sent;
+    if (m->sent > core->peer.newest)
+        core->peer.newest = m->sent;
     core->peer.state = m->state;
     core->peer.view = m->view;
 
@@ -136,6 +161,24 @@ void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_a
         ft_join_fence(core, m->view, actions);
     else /* hazard 10: the other may have claimed the addresses */
         ft_act(actions, FT_ACT_ANNOUNCE);
+}
+
+/*
+ * A hello may be an old one, overheard and said again from the peer's address. So it is not acted on,
+ * whatever it says, before a message of the same connection echoes the hello that we said there. That
+ * message's head is news, the hello's may have aged.
+ */
+void ft_join_prove(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+{
+    struct ft_message hello = core->peer.hello;
+
+    if (m->echo < core->peer.asked)
+        return;
+    hello.state = m->state;
+    hello.view = m->view;
+    hello.sent = m->sent;
+    hello.echo = m->echo;
+    believe(core, &hello, actions);
 }
 
 void ft_join_reign(struct ft_core *core, struct ft_actions *actions, const char *why)

@@ -15,6 +15,7 @@ uint64_t ft_ms(uint32_t ms);
 
 /* core_join.c: hello, who is primary, fencing, giving up what we hold. */
 void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
+void ft_join_prove(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_join_consider(struct ft_core *core, struct ft_actions *actions); /* JOINING: is it on us to reign? */
 void ft_join_again(struct ft_core *core, struct ft_actions *actions,
                    const char *why); /* drop state and rights */

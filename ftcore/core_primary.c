@@ -89,7 +89,15 @@ void ft_primary_lost(struct ft_core *core, const char *why, bool certain, struct
     bool leased = core->guarded && core->now < ft_primary_lease(core);
     bool never = core->resync == FT_RESYNC_SWITCH;
 
-    core->abandoning = false;
+    if (core->abandoning) {
+        core->abandoning = false;
+        /* A standby that is told so joins before it closes. Had the lease run out, it might have promoted
+         * itself meanwhile, unheard; then it has to come back and say what it is, or solo_after_ms has to
+         * pass. */
+        if (certain && core->now < core->abandon_lease)
+            ft_primary_alone(core, actions, why);
+        return;
+    }
     if (core->hand)
         ft_handover_off(core, actions, why);
     if (core->resync)
@@ -112,6 +120,7 @@ static void say_abandon(struct ft_core *core, const char *text, struct ft_action
 {
     core->abandoning = true;
     core->abandon_began = core->now;
+    core->abandon_lease = ft_primary_lease(core);
     ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
     core->guarded = core->cut_off = false;
     core->ready_echo = 0;

@@ -39,7 +39,16 @@ static void acknowledge(struct ft_core *core, struct ft_actions *actions)
     memcpy(m->replayed, core->replayed, sizeof(m->replayed));
     memcpy(m->taken, core->taken, sizeof(m->taken));
     memcpy(core->acked, core->closed, sizeof(core->acked));
+    memcpy(core->acked_replayed, core->replayed, sizeof(core->acked_replayed));
     memcpy(core->acked_taken, core->taken, sizeof(core->acked_taken));
+}
+
+static bool untold(const struct ft_core *core)
+{
+    for (unsigned l = 0; l < core->config.lanes; l++)
+        if (core->replayed[l] != core->acked_replayed[l] || core->taken[l] != core->acked_taken[l])
+            return true;
+    return false;
 }
 
 void ft_standby_promote(struct ft_core *core, const char *why, struct ft_actions *actions)
@@ -98,6 +107,7 @@ static void consider_taking(struct ft_core *core, struct ft_actions *actions)
 static void begin_base(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
     ft_join_again(core, actions, "a base begins");
+    core->bases++;
     memcpy(core->closed, m->burst, sizeof(core->closed));
     memcpy(core->replayed, m->burst, sizeof(core->replayed));
     memset(core->taken, 0, sizeof(core->taken));
@@ -144,7 +154,10 @@ void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct
         consider_ready(core, actions);
         break;
     case FT_MSG_BEAT:
-        if (core->state == FT_READY || core->state == FT_SYNCING)
+        /* The last of the replay is worth no message of its own, and must not stay untold. */
+        if (core->base_whole && untold(core))
+            acknowledge(core, actions);
+        else if (core->state == FT_READY || core->state == FT_SYNCING)
             ft_say(core, actions, FT_MSG_BEAT);
         break;
     case FT_MSG_STEER:
@@ -163,6 +176,10 @@ void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct
     case FT_MSG_ABANDON:
         ft_join_again(core, actions, m->text);
         ft_say(core, actions, FT_MSG_ABANDONED);
+        /* It reads nothing of ours any more, so this, too, may go unheard. Our closing will not. */
+        core->peer.up = core->peer.known = false;
+        core->alone = core->now;
+        ft_act(actions, FT_ACT_CLOSE);
         break;
     default:
         break;

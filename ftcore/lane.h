@@ -53,8 +53,7 @@ struct ft_lane {
     _Atomic uint64_t announce;    /* serial number: claim the addresses by gratuitous ARP */
     _Atomic bool steer;           /* standby: announce once and leave frames unread from now on */
     _Atomic uint64_t digest;      /* serial number of the digest wanted: close a burst that carries it */
-    _Atomic uint32_t
-        copy_budget; /* owed lines the lane may still copy; refilled by the replicator at the resync's rate */
+    _Atomic uint64_t copy_granted; /* owed lines the lane may have copied since the cut; grows with time */
 
     /* Written by the lane. */
     _Alignas(
@@ -65,7 +64,8 @@ struct ft_lane {
     _Atomic uint64_t cut_seen, cut_burst, cut_access; /* the cut was made after this burst and access */
     _Atomic uint64_t released;                        /* outputs released, ever; part of what records carry */
     _Atomic bool steered;                             /* `steer` is done */
-    _Atomic uint64_t digest_seen;                     /* digest serial served last, in burst digest_burst */
+    _Atomic uint64_t digest_at;   /* live: burst that carries the digest served last … */
+    _Atomic uint64_t digest_seen; /* … and its serial */
     _Atomic uint64_t digest_burst, expected,
         got;                    /* standby: burst checked last, digest recorded and computed */
     _Atomic bool diverged;      /* they differ: replay has stopped */

@@ -258,7 +258,9 @@ static int get_text(struct ft_reader *in, const struct ft_field *f, uint8_t *m)
         if (text[i] < 0x20 || text[i] == 0x7f)
             return FT_READ_REFUSE(in, text + i, "%s has byte %02x, expected no control character", f->name,
                                   text[i]);
-    memcpy(m + f->at, text, len);
+    /* It ends in logs and in status, whose readers want UTF-8: what may not be that is cleaned. */
+    for (uint32_t i = 0; i < len; i++)
+        m[f->at + i] = text[i] < 0x80 ? text[i] : '?';
     return 0;
 }
 

@@ -20,6 +20,7 @@
 #define FT_IDENTITY_MAX   8192u
 #define FT_NAME_MAX       32u
 #define FT_REASON_MAX     128u
+#define FT_VIEW_MAX       (1ull << 61) /* one view a nanosecond for decades; beyond, it is a lie */
 
 enum ft_state { /* design §7 */
                 FT_JOINING = 1,

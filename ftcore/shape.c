@@ -12,7 +12,7 @@
 #define PLAIN(name, kind)  name, kind, 0, 0, 0, 0
 
 const struct ft_field ft_head_fields[FT_HEAD_FIELDS] = {
-    {ANY(view)},
+    {N(view, 0, INT64_MAX)},
     {ANY(sent)},
     {ANY(echo)},
     {N(state, FT_JOINING, FT_FENCED)},

@@ -61,7 +61,7 @@ static json_t *ask_lane(struct nd_running *r, unsigned lane, enum nd_ask_kind ki
 {
     r->question.lane = lane;
     atomic_store_explicit(&r->question.asked, kind, memory_order_release);
-    for (int i = 0; i < LANE_MS * 5; i++) {
+    for (int i = 0; i < LANE_MS * 5 && !atomic_load(&r->stop); i++) {
         if (atomic_load_explicit(&r->question.asked, memory_order_acquire) == ND_ASK_NONE)
             return r->question.error ? fail(ft_error_name(r->question.error), "%s", r->question.fault.text)
                                      : NULL;
@@ -129,16 +129,17 @@ static json_t *change(struct nd_running *r, const json_t *request, bool set)
 
 /* ---- the pair ---------------------------------------------------------------------------------- */
 
-/* What the standby said of each lane, newer than what it had said before. */
-struct verdicts {
-    bool any;
-    uint64_t before, floor, burst, expected, got;
+/* What the standby said of the digest that a lane was asked for. */
+struct verdict {
+    uint64_t asked, burst, expected, got;
 };
 
-static bool is_told(struct nd_running *r, unsigned lane, struct verdicts *v)
+/* Of the burst that carries the digest asked for, and of no other. */
+static bool is_told(struct nd_running *r, unsigned lane, struct verdict *v)
 {
-    return rp_verdict(r->replicator, lane, &v->burst, &v->expected, &v->got) &&
-           !(v->any && v->burst == v->before) && v->burst > v->floor;
+    return atomic_load(&r->shared[lane].digest_seen) >= v->asked &&
+           rp_verdict(r->replicator, lane, &v->burst, &v->expected, &v->got) &&
+           v->burst == atomic_load(&r->shared[lane].digest_at);
 }
 
 /* Digests of all lanes in one number; of one lane, its own. */
@@ -150,10 +151,11 @@ static uint64_t fold(uint64_t sum, uint64_t digest)
 static json_t *verify(struct nd_running *r)
 {
     struct rp_status *s = malloc(sizeof(*s));
-    struct verdicts v[FT_LANES_MAX] = {0};
+    struct verdict v[FT_LANES_MAX] = {0};
     unsigned lanes = r->config->chain.lanes, told = 0;
     uint64_t expected = 0, got = 0;
     char here[24], there[24];
+    bool equal = true;
     json_t *o = NULL;
 
     if (!s || state_of(r, s) != FT_PROTECTED) {
@@ -162,23 +164,19 @@ static json_t *verify(struct nd_running *r)
         free(s);
         return o;
     }
-    for (unsigned l = 0; l < lanes; l++) {
-        v[l].floor = atomic_load(&r->shared[l].closed);
-        v[l].any = rp_verdict(r->replicator, l, &v[l].before, &v[l].expected, &v[l].got);
-        atomic_fetch_add(&r->shared[l].digest, 1);
-    }
-    for (int i = 0; i < VERIFY_MS * 5 && told < lanes; i++, nap())
-        while (told < lanes && is_told(r, told, &v[told])) {
+    for (unsigned l = 0; l < lanes; l++)
+        v[l].asked = atomic_fetch_add(&r->shared[l].digest, 1) + 1;
+    for (int i = 0; i < VERIFY_MS * 5 && told < lanes && !atomic_load(&r->stop); i++, nap())
+        for (; told < lanes && is_told(r, told, &v[told]); told++) {
+            equal &= v[told].expected == v[told].got;
             expected = fold(expected, v[told].expected);
             got = fold(got, v[told].got);
-            told++;
         }
     if (told == lanes) {
         snprintf(here, sizeof(here), "%016lx", expected);
         snprintf(there, sizeof(there), "%016lx", got);
-        o = json_pack("{s:b,s:{s:s,s:s},s:I}", "equal", expected == got, "digests",
-                      r->config->node[r->self].name, here, s->core.peer.name, there, "at",
-                      (json_int_t)v[0].burst);
+        o = json_pack("{s:b,s:{s:s,s:s},s:I}", "equal", equal, "digests", r->config->node[r->self].name, here,
+                      s->core.peer.name, there, "at", (json_int_t)v[0].burst);
     }
     free(s);
     return o ? o : fail("input/output", "the standby gave no digest within %d s", VERIFY_MS / 1000);
@@ -189,12 +187,20 @@ static bool primary(enum ft_state state)
     return state == FT_SOLO || state == FT_PROTECTED || state == FT_DEGRADED;
 }
 
-/* Waits until this node is (or is no longer) primary. */
-static bool becomes(struct nd_running *r, struct rp_status *s, bool wanted)
+/* Waits until this node reigns no more; false when it was called off, or nothing came of it at all. */
+static bool hands_over(struct nd_running *r, struct rp_status *s)
 {
-    for (int i = 0; i < HANDOVER_MS * 5; i++, nap())
-        if (primary(state_of(r, s)) == wanted && s->core.hand == FT_HAND_NONE)
+    bool under_way = false;
+
+    for (int i = 0; i < HANDOVER_MS * 5 && !atomic_load(&r->stop); i++, nap()) {
+        bool reigns = primary(state_of(r, s));
+
+        if (!reigns && s->core.hand == FT_HAND_NONE)
             return true;
+        under_way |= s->core.hand != FT_HAND_NONE;
+        if (reigns && s->core.hand == FT_HAND_NONE && (under_way || i > 1000))
+            return false;
+    }
     return false;
 }
 
@@ -207,8 +213,9 @@ static json_t *hand_over(struct nd_running *r, bool back)
     if (back && r->config->node[r->self].role == ND_ROLE_PRIMARY)
         return fail("busy", "node %s is the file's primary already", r->config->node[r->self].name);
     rp_tell(r->replicator, FT_TOLD_HANDOVER);
-    if (!becomes(r, &s, false))
-        return fail("busy", "the handover did not happen: %s", s.core.why);
+    if (!hands_over(r, &s))
+        return fail("busy", "the handover did not happen: %s",
+                    s.core.hand_outcome[0] ? s.core.hand_outcome : s.core.why);
     return json_pack("{s:b,s:I}", "done", 1, "view", (json_int_t)s.core.view);
 }
 
@@ -225,7 +232,7 @@ static json_t *promote(struct nd_running *r)
             "busy",
             "%s: only a READY standby, or a JOINING or FENCED node that meets nobody, can be promoted",
             ft_state_name(s.core.state));
-    for (int i = 0; i < HANDOVER_MS * 5; i++, nap()) {
+    for (int i = 0; i < HANDOVER_MS * 5 && !atomic_load(&r->stop); i++, nap()) {
         if (i % 250 == 0) /* the lease may have to run out first */
             rp_tell(r->replicator, FT_TOLD_PROMOTE);
         if (primary(state_of(r, &s)))

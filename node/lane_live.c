@@ -368,6 +368,7 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
         if (ft_unlikely(digest != lane->digest)) {
             lg_capture_digest(&lane->capture, ft_region_digest_lane(lane->region, lane->index));
             lane->digest = digest;
+            atomic_store_explicit(&lane->shared->digest_at, burst, memory_order_relaxed);
             atomic_store_explicit(&lane->shared->digest_seen, digest, memory_order_release);
         }
         lane->told_released = atomic_load_explicit(&lane->shared->released, memory_order_relaxed);

@@ -9,9 +9,10 @@
  * A connection ends in this order: data read to the end, its frames handed out, the loss told once, and only
  * then the next connection begins. So what the old connection said is never mixed with the new one's, also
  * when the peer's new process connects before its old one's end was seen. Then the newest connection wins, as
- * soon as it has said a whole hello: the peer makes a second one only when it knows nothing of the first, and
- * says hello at once. Whoever else is on the peer's host (a port scan, a health check) must not end a
- * connection that lives, since that would look like our death.
+ * soon as it has said a whole hello and echoed ours: the peer makes a second one only when it knows nothing
+ * of the first, says hello at once, and answers one. Whoever else is on the peer's host (a port scan, a
+ * health check, a recording of an old hello) must not end a connection that lives, since that would look like
+ * our death.
  */
 #define _GNU_SOURCE /* ppoll */
 #include "replicator/link.h"
@@ -36,7 +37,8 @@
 #define READ_BUDGET (1u << 20) /* bytes per poll */
 #define WORDS_MAX   64         /* datagrams per call */
 #define HELLO_MAX   (FT_FRAME_HEAD + FT_IDENTITY_MAX + 1024u)
-#define HELLO_NS    1000000000ull /* for a hello, while another connection lives */
+#define PEEK_MAX    (HELLO_MAX + 4096u) /* and the beats behind it */
+#define HELLO_NS    1000000000ull       /* for a hello and its proof, while another connection lives */
 /* Between looks at the sockets that hardly ever speak, unless a wait saw something. */
 #define LOOK_NS 200000u
 
@@ -48,6 +50,9 @@ struct rp_link {
     int trying;              /* an attempt to connect, -1: none */
     int next;                /* accepted, begins when the end of the one before was told; -1: none */
     uint64_t next_at;        /* when it came */
+    uint64_t next_said;      /* `sent` of its hello, 0: not yet */
+    uint64_t next_greeted;   /* … and of ours there */
+    uint64_t greeted;        /* of ours on the connection, said before it began */
     uint64_t tried_at;
     bool tried;
     bool fresh;           /* not yet told by poll */
@@ -137,6 +142,7 @@ static void forget(struct rp_link *link)
 static void begin(struct rp_link *link, int *fd)
 {
     forget(link);
+    link->greeted = fd == &link->next ? link->next_greeted : 0;
     link->fd = *fd;
     *fd = -1;
     link->fresh = true;
@@ -209,15 +215,37 @@ static void read_some(struct rp_link *link, size_t budget)
     }
 }
 
-/* Looks at what the next connection has said, and leaves it there. */
-static bool next_says_hello(struct rp_link *link, uint64_t now)
+/*
+ * What the next connection has said: a hello, and behind it something that echoes ours. 1: both; 0: not yet;
+ * or what is wrong with it.
+ */
+static long next_says(struct rp_link *link, const uint8_t *said, size_t len)
 {
-    uint8_t said[HELLO_MAX];
     struct ft_message m;
-    ssize_t n = recv(link->next, said, sizeof(said), MSG_PEEK);
-    long rc = n > 0 ? ft_message_decode(said, (size_t)n, 0, &m, link->bulk, NULL) : 0;
+    long n = ft_message_decode(said, len, 0, &m, link->bulk, NULL);
 
-    if (rc > 0 && m.type == FT_MSG_HELLO)
+    if (n <= 0)
+        return n;
+    if (m.type != FT_MSG_HELLO)
+        return FT_EMALFORMED;
+    link->next_said = m.sent;
+    for (size_t at = (size_t)n; link->next_greeted; at += (size_t)n) {
+        if ((n = ft_message_decode(said + at, len - at, 0, &m, link->bulk, NULL)) <= 0)
+            return n;
+        if (m.echo == link->next_greeted)
+            return 1;
+    }
+    return 0;
+}
+
+/* Looks at it, and leaves it there. */
+static bool next_is_proven(struct rp_link *link, uint64_t now)
+{
+    uint8_t said[PEEK_MAX];
+    ssize_t n = recv(link->next, said, sizeof(said), MSG_PEEK);
+    long rc = n > 0 ? next_says(link, said, (size_t)n) : 0;
+
+    if (rc > 0)
         return true;
     bool wait = rc == 0 && (n > 0 ? (size_t)n < sizeof(said) : n < 0 && errno == EAGAIN);
 
@@ -228,6 +256,30 @@ static bool next_says_hello(struct rp_link *link, uint64_t now)
     return false;
 }
 
+bool rp_link_asks(const struct rp_link *link, uint64_t *sent)
+{
+    *sent = link->next_said;
+    return link->fd >= 0 && link->next >= 0 && link->next_said && !link->next_greeted;
+}
+
+void rp_link_greet(struct rp_link *link, const struct ft_message *m)
+{
+    uint8_t frame[HELLO_MAX];
+    long len = ft_message_encode(m, 0, NULL, frame, sizeof(frame));
+
+    FT_CHECK(len > 0, "a hello needs more than %zu bytes", sizeof(frame));
+    /* Nothing was written there before, so it fits; else the connection is of no use. */
+    if (send(link->next, frame, (size_t)len, MSG_NOSIGNAL) == len)
+        link->next_greeted = m->sent;
+    else
+        close_one(&link->next);
+}
+
+uint64_t rp_link_greeted(const struct rp_link *link)
+{
+    return link->greeted;
+}
+
 static void accept_newest(struct rp_link *link, uint64_t now)
 {
     int fd = rp_accept(link->listener, &link->peer, &link->stats.refused[-FT_EPERM]);
@@ -236,8 +288,9 @@ static void accept_newest(struct rp_link *link, uint64_t now)
         close_one(&link->next);
         link->next = fd;
         link->next_at = now;
+        link->next_said = link->next_greeted = 0;
     }
-    if (link->next < 0 || link->fd < 0 || !next_says_hello(link, now))
+    if (link->next < 0 || link->fd < 0 || !next_is_proven(link, now))
         return;
     read_some(link, IN_CAP);
     if (link->fd >= 0)

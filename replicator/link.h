@@ -46,6 +46,15 @@ void rp_link_close(struct rp_link *link);
 bool rp_link_poll(struct rp_link *link, uint64_t now_ns);
 bool rp_link_up(const struct rp_link *link);
 /*
+ * While one connection lives, another one said a hello, whose `sent` is *sent: true until rp_link_greet. The
+ * caller says its own hello there (`m`, not queued behind anything). The new connection takes over when the
+ * peer has echoed m->sent on it; a recording of an old hello cannot.
+ */
+bool rp_link_asks(const struct rp_link *link, uint64_t *sent);
+void rp_link_greet(struct rp_link *link, const struct ft_message *m);
+/* `sent` of the hello said so on the connection that stands now; 0: none. */
+uint64_t rp_link_greeted(const struct rp_link *link);
+/*
  * After data has been read to the end: why the connection ended. Frames read before the end come first. Told
  * once; the next connection begins only then, or after a drop (which is not told).
  */

@@ -28,7 +28,7 @@ struct rp_base {
     uint64_t cut;          /* serial */
     struct ft_lines unsent;
     uint64_t left, at, lines;
-    uint64_t filled; /* when the lanes' budgets were last filled */
+    uint64_t began; /* when all lanes had made the cut */
     struct ft_packer packer;
     uint8_t *bulk;
 };
@@ -61,6 +61,8 @@ struct rp_replicator {
     struct rp_status shown;
     _Atomic uint64_t shown_seq;
     uint64_t shown_at;
+    uint64_t refused; /* for `shown`, which is written in one place only */
+    char last_refused[FT_REASON_MAX];
     _Atomic int told;
     _Atomic bool stop;
     struct {

@@ -15,6 +15,7 @@
 #define DRAIN_ROUNDS  64u /* reads of up to 1 MiB before the time is looked at again */
 #define WAIT_BUSY_NS  50000u
 #define BUSY_TURNS    40u /* after the last record */
+#define QUIET_TURNS   1000u
 #define WAIT_IDLE_NS  200000u
 #define WAIT_STILL_NS 1000000u
 
@@ -63,15 +64,15 @@ static void refused(struct rp_replicator *rp, const char *text)
 {
     struct ft_event event = {.kind = FT_EV_MALFORMED, .now = rp->now, .text = text};
 
-    rp->shown.refused++;
-    snprintf(rp->shown.last_refused, sizeof(rp->shown.last_refused), "%.127s", text);
+    rp->refused++;
+    snprintf(rp->last_refused, sizeof(rp->last_refused), "%.127s", text);
+    rp->shown_at = 0; /* show it at once */
     rp_step(rp, &event);
 }
 
 static void take_verdict(struct rp_replicator *rp, const struct ft_message *m)
 {
-    if (m->lane >= rp->lanes)
-        return;
+    atomic_fetch_add(&rp->verdict[m->lane].seq, 1); /* odd: being written */
     atomic_store(&rp->verdict[m->lane].burst, m->burst[0]);
     atomic_store(&rp->verdict[m->lane].expected, m->number);
     atomic_store(&rp->verdict[m->lane].got, m->number2);
@@ -82,11 +83,12 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
 {
     struct ft_event event = {.kind = FT_EV_MESSAGE, .now = rp->now, .message = m};
     struct ft_fault fault;
-    int error = 0;
+    uint64_t bases = rp->core.bases;
+    int error = ft_core_doubts(&rp->core, m, &fault);
 
     if (m->type != FT_MSG_LOG)
         settle(rp);
-    if ((m->type == FT_MSG_LOG || m->type == FT_MSG_BASE) && ft_core_accepts(&rp->core, m)) {
+    if (!error && (m->type == FT_MSG_LOG || m->type == FT_MSG_BASE) && ft_core_accepts(&rp->core, m)) {
         error = m->type == FT_MSG_LOG ? rp_receiver_take(rp, m, &fault) : rp_base_take(rp, m, &fault);
         rp->stored |= m->type == FT_MSG_LOG;
     }
@@ -95,9 +97,12 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
         return;
     }
     rp_step(rp, &event);
-    if (m->type == FT_MSG_BASE_BEGIN && rp->core.state == FT_SYNCING)
+    if (rp->core.bases != bases)
         rp_receiver_reset(rp, m);
-    if (m->type == FT_MSG_VERDICT)
+    if (!rp->core.peer.known)
+        return;
+    if (m->type == FT_MSG_VERDICT && ft_core_primary(&rp->core) && m->view == rp->core.view &&
+        m->lane < rp->lanes)
         take_verdict(rp, m);
     if (m->type == FT_MSG_DRILL && !atomic_load(&rp->drill_come)) {
         snprintf(rp->drill_got, sizeof(rp->drill_got), "%.31s", m->text);
@@ -129,6 +134,19 @@ static void take_loss(struct rp_replicator *rp)
     rp_step(rp, &event);
 }
 
+/* A second connection says hello. Is it the peer, and new, or somebody who says again what it once said? */
+static void greet_another(struct rp_replicator *rp)
+{
+    struct ft_message m;
+    uint64_t sent;
+
+    if (!rp_link_asks(rp->link, &sent))
+        return;
+    ft_core_hello(&rp->core, rp->now, &m);
+    m.echo = sent; /* and so we prove who we are */
+    rp_link_greet(rp->link, &m);
+}
+
 static bool take_input(struct rp_replicator *rp)
 {
     struct ft_event event = {.now = rp->now};
@@ -141,9 +159,11 @@ static bool take_input(struct rp_replicator *rp)
         before = rp_link_stats(rp->link)->bytes_in;
         if (rp_link_poll(rp->link, rp->now)) {
             event.kind = FT_EV_CONNECTED;
+            event.greeted = rp_link_greeted(rp->link);
             rp_step(rp, &event);
             any = true;
         }
+        greet_another(rp);
         while (rp_link_next(rp->link, rp->core.peer.known ? rp->lanes : 0, &m, &fault) > 0) {
             take_message(rp, &m);
             any = true;
@@ -286,6 +306,8 @@ static void show(struct rp_replicator *rp)
     if (rp->link)
         rp->shown.link = *rp_link_stats(rp->link);
     rp->shown.lag_packets = rp_sender_lag(rp);
+    rp->shown.refused = rp->refused;
+    memcpy(rp->shown.last_refused, rp->last_refused, sizeof(rp->shown.last_refused));
     rp->shown.base_left = rp->base.reading ? rp->base.left : 0;
     atomic_fetch_add_explicit(&rp->shown_seq, 1, memory_order_release);
 }
@@ -336,14 +358,18 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now)
     return busy;
 }
 
-/* Lanes cannot wake us (that would be a system call in the packet path), so a primary looks often. */
+/*
+ * Lanes cannot wake us (that would be a system call in the packet path), so while records come we look often,
+ * a while after the last one still, and then rarely: the first packet after a pause may wait a millisecond.
+ * What the peer says wakes us at once.
+ */
 static uint64_t patience(const struct rp_replicator *rp, unsigned idle)
 {
-    bool watches = rp->sender.on || rp->core.resync || rp->core.hand || rp->core.state == FT_SYNCING;
+    bool pressing = rp->core.resync || rp->core.hand || rp->core.state == FT_SYNCING;
 
-    if (!watches)
-        return rp->core.state == FT_READY ? WAIT_IDLE_NS : WAIT_STILL_NS;
-    return idle < BUSY_TURNS ? WAIT_BUSY_NS : WAIT_IDLE_NS;
+    if (pressing || (idle < BUSY_TURNS && rp->sender.on))
+        return WAIT_BUSY_NS;
+    return idle < QUIET_TURNS ? WAIT_IDLE_NS : WAIT_STILL_NS;
 }
 
 void rp_run(struct rp_replicator *rp)
@@ -443,10 +469,15 @@ bool rp_drilled(struct rp_replicator *rp, char *kind, size_t cap)
 
 bool rp_verdict(struct rp_replicator *rp, unsigned lane, uint64_t *burst, uint64_t *expected, uint64_t *got)
 {
-    if (atomic_load(&rp->verdict[lane].seq) == 0)
-        return false;
-    *burst = atomic_load(&rp->verdict[lane].burst);
-    *expected = atomic_load(&rp->verdict[lane].expected);
-    *got = atomic_load(&rp->verdict[lane].got);
+    uint64_t before;
+
+    /* Whole, or the digests of one burst would be told as another's. */
+    do {
+        if ((before = atomic_load(&rp->verdict[lane].seq)) == 0)
+            return false;
+        *burst = atomic_load(&rp->verdict[lane].burst);
+        *expected = atomic_load(&rp->verdict[lane].expected);
+        *got = atomic_load(&rp->verdict[lane].got);
+    } while (before & 1 || before != atomic_load(&rp->verdict[lane].seq));
     return true;
 }

@@ -68,7 +68,8 @@ void rp_tell(struct rp_replicator *rp, enum ft_told what);
 void rp_drill(struct rp_replicator *rp, const char *kind);
 /* True once when the peer asked us to: its word in kind[0..cap). */
 bool rp_drilled(struct rp_replicator *rp, char *kind, size_t cap);
-/* The last verdict of the standby on a lane's digest: burst, both digests. False: none since start. */
+/* The last verdict of the standby on a lane's digest, in the view that is: burst, both digests. False: none
+ * since start. */
 bool rp_verdict(struct rp_replicator *rp, unsigned lane, uint64_t *burst, uint64_t *expected, uint64_t *got);
 
 /* ---- view file: one line "understudy view N"; replaced as a whole ---- */

@@ -74,7 +74,19 @@ void hello_from(struct tale *t, enum ft_state state, uint64_t view)
 
     m.state = state;
     m.view = view;
+    m.echo = t->core.sent;
     hear(t, &m);
+}
+
+void hello_of_old(struct tale *t, enum ft_state state, uint64_t view)
+{
+    struct ft_message m = t->hello;
+    struct ft_event event = {.kind = FT_EV_MESSAGE, .message = &m};
+
+    m.state = state;
+    m.view = view;
+    m.sent = 77;
+    step(t, &event);
 }
 
 void hears_at(struct tale *t, enum ft_message_type type, enum ft_state state, uint64_t burst, uint64_t echo)

@@ -21,9 +21,11 @@ struct tale {
 /* A node with the file's role and the view of its view file. The clock begins at 0. */
 void tale_begin(struct tale *t, unsigned role, uint64_t view, bool strict);
 
-/* What happens. `hears` is a message of the peer in our view that echoes our newest one. */
+/* What happens. `hears` is a message of the peer in our view that echoes our newest one; so is its hello,
+ * which comes after it has had ours. `hello_of_old` echoes nothing. */
 void connects(struct tale *t);
 void hello_from(struct tale *t, enum ft_state state, uint64_t view);
+void hello_of_old(struct tale *t, enum ft_state state, uint64_t view);
 void hears(struct tale *t, enum ft_message_type type, enum ft_state state);
 void hears_at(struct tale *t, enum ft_message_type type, enum ft_state state, uint64_t burst, uint64_t echo);
 void hears_view(struct tale *t, enum ft_state state, uint64_t view);

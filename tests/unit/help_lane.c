@@ -120,6 +120,8 @@ void pair_act(struct pair *p, unsigned i, const struct ft_action *a)
         }
         if (a->send.type != FT_MSG_BEAT && a->send.type != FT_MSG_ACK)
             pair_note(p, i, "says %u [%lu]", a->send.type, a->send.burst[0]);
+        if (a->send.type == FT_MSG_HELLO)
+            n->hello = a->send;
         pair_send(p, i, &a->send, n->tip, NO_STATE);
         break;
     case FT_ACT_GATE:
@@ -163,6 +165,7 @@ void pair_take(struct pair *p, unsigned i, const struct pair_envelope *e)
 {
     struct pair_node *n = &p->node[i];
     struct ft_event event = {.kind = FT_EV_MESSAGE, .message = &e->m};
+    uint64_t bases = n->core.bases;
 
     if (e->m.type == FT_MSG_LOG && ft_core_accepts(&n->core, &e->m)) {
         if (n->held != e->after)
@@ -171,7 +174,7 @@ void pair_take(struct pair *p, unsigned i, const struct pair_envelope *e)
         set_chain(p, n, e->tip);
     }
     pair_step(p, i, &event);
-    if (e->m.type == FT_MSG_BASE_BEGIN && n->core.state == FT_SYNCING) {
+    if (n->core.bases != bases) {
         n->stale = n->whole || n->held != NO_STATE; /* CLEAR would have seen to it */
         n->held = e->tip;
         set_chain(p, n, e->tip);
@@ -198,7 +201,7 @@ static void work_live(struct pair *p, unsigned i)
 {
     struct pair_node *n = &p->node[i];
 
-    if (n->order == FT_LANE_LIVE && pair_chance(p, 80)) {
+    if ((n->order == FT_LANE_LIVE || n->order == FT_LANE_ASIDE) && pair_chance(p, 80)) {
         n->tip = grow(p, n->tip);
         n->chain[p->depth[n->tip]] = n->tip;
     }
@@ -266,7 +269,7 @@ static bool may_leave(const struct pair *p, unsigned i, uint32_t depth)
 {
     const struct pair_node *n = &p->node[i];
 
-    if (n->order != FT_LANE_LIVE && n->order != FT_LANE_DRAIN)
+    if (n->order != FT_LANE_LIVE && n->order != FT_LANE_ASIDE && n->order != FT_LANE_DRAIN)
         return false;
     return n->gate == FT_GATE_SOLO ||
            (n->gate == FT_GATE_GUARDED && depth <= n->stable && pair_clock(p, i) < n->lease_until);
@@ -316,6 +319,7 @@ void pair_release(struct pair *p, unsigned i)
         return;
     while (n->released < p->depth[n->tip] && may_leave(p, i, n->released + 1)) {
         n->released++;
+        p->aside += n->order == FT_LANE_ASIDE;
         leave(p, i, n->chain[n->released]);
     }
 }

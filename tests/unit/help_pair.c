@@ -84,14 +84,14 @@ static void start(struct pair *p, unsigned i)
     c.name[0] = (char)('a' + i);
     n->incarnation = c.incarnation = p->random ^ (uint64_t)(i + 1);
     n->alive = n->machine_up = true;
-    n->conn = 0;
+    n->conn = n->deaf = 0;
     n->tip = NO_STATE;
     n->held = NO_STATE;
     n->order = FT_LANE_WAIT;
     n->gate = FT_GATE_SHUT;
     n->gate_at = n->steered_at = n->cut_at = n->base_sent_at = n->restart_at = n->paused_until = 0;
     n->logging = n->whole = n->stale = false;
-    n->stalled_until = 0;
+    n->stalled_until = n->replay_at = 0;
     ft_core_init(&n->core, &c, pair_clock(p, i), &actions);
     pair_note(p, i, "starts, view %lu", n->view_file);
     for (uint32_t k = 0; k < actions.count; k++)
@@ -186,6 +186,22 @@ void pair_break(struct pair *p)
             drop(p, i, p->node[i].conn);
             post_lost(p, i, p->node[i].conn, FT_LOST_ERROR);
         }
+}
+
+void pair_replay(struct pair *p, unsigned i)
+{
+    struct pair_node *n = &p->node[i];
+    struct ft_event event = {.kind = FT_EV_CONNECTED};
+
+    /* Beside a connection that lives, the link asks for the proof before the core hears of it. */
+    if (n->conn || !p->node[!i].hello.type)
+        return;
+    n->conn = ++p->conns;
+    pair_step(p, i, &event);
+    event.kind = FT_EV_MESSAGE;
+    event.message = &p->node[!i].hello;
+    pair_step(p, i, &event);
+    post_lost(p, i, n->conn, FT_LOST_EOF);
 }
 
 static void connect_nodes(struct pair *p)
@@ -284,9 +300,13 @@ static void receive(struct pair *p, unsigned i)
             event.how = e->how;
             pair_note(p, i, "lost the connection, %u", e->how);
             pair_step(p, i, &event);
-        } else if (e->conn && e->conn == n->conn) {
+        } else if (e->conn && e->conn == n->conn && e->conn != n->deaf) {
             pair_take(p, i, e);
         }
+    }
+    if (n->replay_at && p->now >= n->replay_at && !n->conn) {
+        n->replay_at = 0;
+        pair_replay(p, i);
     }
     if (n->dead_word && p->now >= n->word_at) {
         struct ft_event event = {.kind = FT_EV_WORD, .word = {.incarnation = n->dead_word}};

@@ -39,9 +39,11 @@ struct pair_node {
     uint64_t view_file, incarnation;
     bool alive, machine_up;
     uint64_t paused_until, restart_at, stalled_until;
-    uint64_t overslept; /* when it last woke from a sleep that outlasted detect_ms */
-    uint32_t conn;
-    uint64_t dead_word; /* incarnation in a word under way, 0: none */
+    uint64_t overslept;      /* when it last woke from a sleep that outlasted detect_ms */
+    uint32_t conn, deaf;     /* deaf: the connection of which it throws away what comes */
+    struct ft_message hello; /* its last one, as anybody could overhear it */
+    uint64_t replay_at;      /* when somebody connects to it, 0: nobody */
+    uint64_t dead_word;      /* incarnation in a word under way, 0: none */
     uint64_t word_at;
 
     /* the lane */
@@ -78,7 +80,7 @@ struct pair {
     uint32_t parent[PAIR_BURSTS], depth[PAIR_BURSTS];
     uint32_t line; /* deepest burst ever released, of the line that is gone on with */
     uint64_t reign;
-    uint64_t releases, takeovers, protections, resumed, emptied;
+    uint64_t releases, takeovers, protections, resumed, emptied, aside; /* aside: released while so ordered */
     bool split; /* SOLO beside, or after, a promoted standby that it could not hear of: counted apart */
     char failed[256];
     FILE *tell; /* transcript, NULL: none */
@@ -90,6 +92,8 @@ void pair_begin(struct pair *p, uint64_t seed, bool strict, FILE *tell);
 void pair_tick(struct pair *p); /* one millisecond */
 void pair_step(struct pair *p, unsigned i, struct ft_event *event);
 void pair_kill(struct pair *p, unsigned i, bool machine, bool word, uint64_t back_ns);
+/* Somebody connects to i, says the peer's old hello, and closes. */
+void pair_replay(struct pair *p, unsigned i);
 void pair_break(struct pair *p); /* the connection ends by an error, in its own time at both ends */
 bool pair_runs(const struct pair *p, unsigned i);
 bool pair_protected(const struct pair *p);

@@ -54,6 +54,8 @@ static void upset(struct pair *p)
     if (!pair_runs(p, i) || (event.kind == FT_EV_MALFORMED && !p->node[i].conn))
         return;
     pair_note(p, i, event.kind == FT_EV_MALFORMED ? "gets garbage" : "diverges");
+    if (event.kind == FT_EV_MALFORMED)
+        p->node[i].deaf = p->node[i].conn; /* as the link is, from there to the connection's end */
     pair_step(p, i, &event);
 }
 
@@ -91,7 +93,7 @@ static void fault(struct pair *p, enum wildness wild)
     unsigned i = (unsigned)pair_draw(p, 2);
     uint64_t some = pair_draw(p, pair_chance(p, 50) ? 5 * FT_MS : 200 * FT_MS);
 
-    switch (pair_draw(p, 9)) {
+    switch (pair_draw(p, 10)) {
     case 0:
         pair_kill(p, i, false, pair_chance(p, 60), some);
         break;
@@ -116,6 +118,13 @@ static void fault(struct pair *p, enum wildness wild)
         break;
     case 7:
         p->node[i].stalled_until = p->now + 2 * some;
+        break;
+    case 8:
+        pair_note(p, i, "hears a hello of old");
+        if (pair_runs(p, i)) {
+            pair_break(p);
+            p->node[i].replay_at = p->now + pair_draw(p, 12 * FT_MS);
+        }
         break;
     default:
         tell(p);
@@ -191,7 +200,7 @@ static void no_fault_breaks_a_promise(void **unused)
     uint64_t first = one ? strtoull(one, NULL, 0) : 1, last = one    ? first
                                                               : many ? strtoull(many, NULL, 0)
                                                                      : SEEDS;
-    uint64_t splits = 0, takeovers = 0, protections = 0, emptied = 0, resumed = 0;
+    uint64_t splits = 0, takeovers = 0, protections = 0, emptied = 0, resumed = 0, aside = 0;
 
     (void)unused;
     signal(SIGABRT, on_abort);
@@ -207,6 +216,7 @@ static void no_fault_breaks_a_promise(void **unused)
         protections += world.protections;
         emptied += world.emptied;
         resumed += world.resumed;
+        aside += world.aside;
     }
     print_message("# %lu takeovers, %lu times protected, %lu empty beginnings, %lu resumed, %lu splits\n",
                   takeovers, protections, emptied, resumed, splits);
@@ -214,6 +224,7 @@ static void no_fault_breaks_a_promise(void **unused)
         assert_true(takeovers > (last - first) / 2);
         assert_true(protections > 2 * (last - first));
         assert_true(resumed > 0);
+        assert_true(aside > 0);
         assert_true(splits > 0 && splits < (last - first) / 10);
     }
 }

@@ -48,6 +48,38 @@ static void a_primary_closes_only_when_the_right_is_gone(void **unused)
     is(&b, FT_SOLO);
 }
 
+/* The link throws away what comes after garbage, the answer too; but not the end of the connection. */
+static void the_end_of_an_abandoned_connection_is_the_answer(void **unused)
+{
+    (void)unused;
+    told_to_protected(&b, false);
+    malformed(&b);
+    waits(&b, 2);
+    loses(&b, FT_LOST_EOF);
+    is(&b, FT_SOLO);
+    gate_is(&b, FT_GATE_SOLO);
+
+    told_to_protected(&b, false);
+    malformed(&b);
+    waits(&b, 2);
+    loses(&b, FT_LOST_ERROR); /* says nothing */
+    is(&b, FT_DEGRADED);
+
+    told_to_protected(&b, false);
+    malformed(&b);
+    sleeps(&b, 21); /* it may have reigned, unheard, and died */
+    loses(&b, FT_LOST_RESET);
+    is(&b, FT_DEGRADED);
+    connects(&b);
+    hello_from(&b, FT_JOINING, 1);
+    is(&b, FT_SOLO);
+
+    told_to_protected(&b, true);
+    malformed(&b);
+    loses(&b, FT_LOST_EOF);
+    is(&b, FT_DEGRADED);
+}
+
 static void a_standby_gives_up_before_the_connection_ends(void **unused)
 {
     (void)unused;
@@ -55,6 +87,7 @@ static void a_standby_gives_up_before_the_connection_ends(void **unused)
     hears(&b, FT_MSG_ABANDON, FT_DEGRADED);
     is(&b, FT_JOINING);
     assert_int_equal(said(&b, FT_MSG_ABANDONED)->state, FT_JOINING);
+    assert_true(position(FT_ACT_CLEAR) < position(FT_ACT_CLOSE));
     loses(&b, FT_LOST_EOF);
     is(&b, FT_JOINING);
 
@@ -89,6 +122,10 @@ static void gives(void)
 static void a_planned_handover(void **unused)
 {
     (void)unused;
+    told_to_protected(&b, false);
+    told(&b, FT_TOLD_HANDOVER);
+    ordered(&b, FT_LANE_ASIDE); /* before the standby claims the chain's MAC */
+    assert_true(position(FT_ACT_ORDER) < position(FT_ACT_SEND));
     gives();
     waits(&b, 100);
     is(&b, FT_FENCED);
@@ -207,6 +244,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_primary_closes_only_when_the_right_is_gone),
         cmocka_unit_test(a_standby_gives_up_before_the_connection_ends),
+        cmocka_unit_test(the_end_of_an_abandoned_connection_is_the_answer),
         cmocka_unit_test(a_planned_handover),
         cmocka_unit_test(a_handover_that_takes_too_long_is_called_off),
         cmocka_unit_test(a_standby_lost_before_handover_is_a_standby_lost),

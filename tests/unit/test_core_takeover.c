@@ -191,6 +191,96 @@ static void a_primary_that_came_back_empty_has_died(void **unused)
     is(&b, FT_SYNCING);
 }
 
+/* Whoever stands at the peer's address and says its old hello is nobody until it answers ours. */
+static void a_hello_of_old_means_nothing(void **unused)
+{
+    (void)unused;
+    told_to_ready(&b, false);
+    loses(&b, FT_LOST_ERROR);
+    connects(&b);
+    b.hello.incarnation = 201;
+    hello_of_old(&b, FT_JOINING, 1);
+    is(&b, FT_READY);
+    assert_int_equal(b.core.peer.incarnation, 200);
+    hears_at(&b, FT_MSG_BEAT, FT_JOINING, 0, b.core.peer.asked - 1);
+    is(&b, FT_READY);
+    loses(&b, FT_LOST_EOF); /* nor is its going the peer's death */
+    is(&b, FT_READY);
+    connects(&b);
+    b.hello.incarnation = 200;
+    hello_from(&b, FT_DEGRADED, 1);
+    is(&b, FT_READY);
+
+    told_to_protected(&b, false);
+    loses(&b, FT_LOST_ERROR);
+    is(&b, FT_DEGRADED);
+    connects(&b);
+    hello_of_old(&b, FT_JOINING, 0);
+    said(&b, FT_MSG_BEAT); /* what the true one would answer to, had it not had our hello */
+    is(&b, FT_DEGRADED);
+    loses(&b, FT_LOST_RESET);
+    is(&b, FT_DEGRADED);
+    connects(&b);
+    hello_of_old(&b, FT_JOINING, 0);
+    hears_at(&b, FT_MSG_BEAT, FT_JOINING, 0, b.core.peer.asked);
+    is(&b, FT_SOLO);
+}
+
+/* Another process's hello beside a connection that stands was answered there already. */
+static void a_hello_said_ahead_is_not_said_again(void **unused)
+{
+    struct ft_message m;
+    struct ft_event event = {.kind = FT_EV_CONNECTED, .now = 5 * FT_MS};
+
+    (void)unused;
+    told_to_ready(&b, false);
+    ft_core_hello(&b.core, b.now, &m);
+    assert_int_equal(m.incarnation, b.config.incarnation);
+    loses(&b, FT_LOST_ERROR);
+    b.now = 5 * FT_MS;
+    event.greeted = m.sent;
+    ft_step(&b.core, &event, &b.did);
+    did_not(&b, FT_ACT_SEND);
+    b.hello.incarnation = 201;
+    hello_of_old(&b, FT_JOINING, 1);
+    is(&b, FT_READY);
+    hears_at(&b, FT_MSG_BEAT, FT_JOINING, 0, m.sent);
+    reigns(2, "started anew");
+}
+
+static void what_cannot_be_is_malformed(void **unused)
+{
+    (void)unused;
+    told_to_ready(&b, false);
+    hears_at(&b, FT_MSG_BEAT, FT_PROTECTED, 0, b.core.sent + 1);
+    is(&b, FT_JOINING);
+    because(&b, "it echoes");
+    did(&b, FT_ACT_CLOSE);
+    told_to_ready(&b, false);
+    hears_view(&b, FT_SOLO, FT_VIEW_MAX);
+    assert_int_equal(b.core.view, FT_VIEW_MAX);
+    hears_view(&b, FT_SOLO, FT_VIEW_MAX + 1);
+    because(&b, "is beyond any that a pair reaches");
+    assert_int_equal(b.core.view, FT_VIEW_MAX);
+}
+
+/* The last of the replay is told with the next answer, or an idle pair would show a lag for ever. */
+static void what_was_replayed_last_is_told_with_the_next_answer(void **unused)
+{
+    (void)unused;
+    told_to_ready(&b, false);
+    b.closed = 12;
+    happens(&b, FT_EV_LANES);
+    assert_int_equal(said(&b, FT_MSG_ACK)->burst[0], 12);
+    b.replayed = 12;
+    happens(&b, FT_EV_LANES);
+    assert_int_equal(b.did.count, 0);
+    hears(&b, FT_MSG_BEAT, FT_PROTECTED);
+    assert_int_equal(said(&b, FT_MSG_ACK)->replayed[0], 12);
+    hears(&b, FT_MSG_BEAT, FT_PROTECTED);
+    said(&b, FT_MSG_BEAT);
+}
+
 static void the_next_takeover_works_like_the_first(void **unused)
 {
     (void)unused;
@@ -243,6 +333,10 @@ int main(void)
         cmocka_unit_test(a_standby_that_slept_does_not_act_on_the_silence),
         cmocka_unit_test(a_primary_that_goes_on_alone_ends_the_right),
         cmocka_unit_test(a_primary_that_came_back_empty_has_died),
+        cmocka_unit_test(a_hello_of_old_means_nothing),
+        cmocka_unit_test(a_hello_said_ahead_is_not_said_again),
+        cmocka_unit_test(what_cannot_be_is_malformed),
+        cmocka_unit_test(what_was_replayed_last_is_told_with_the_next_answer),
         cmocka_unit_test(the_next_takeover_works_like_the_first),
         cmocka_unit_test(a_replay_that_diverged_gives_up),
     };

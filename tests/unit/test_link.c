@@ -201,6 +201,7 @@ static void plain_beat(int fd, uint64_t sent)
 static void plain_hello(int fd)
 {
     struct ft_message m = {.type = FT_MSG_HELLO,
+                           .sent = 900,
                            .state = FT_JOINING,
                            .name = "b",
                            .lanes = 1,
@@ -212,6 +213,35 @@ static void plain_hello(int fd)
 
     long len = ft_message_encode(&m, 1, NULL, out, sizeof(out));
     plain_send(fd, out, (size_t)len);
+}
+
+static void plain_answer(int fd, uint64_t sent, uint64_t echo)
+{
+    struct ft_message m = beat(sent);
+    uint8_t out[2000];
+
+    m.echo = echo;
+    plain_send(fd, out, (size_t)ft_message_encode(&m, 1, NULL, out, sizeof(out)));
+}
+
+/* The hello we ask a second connection with. */
+static void greet(struct rp_link *l, uint64_t sent)
+{
+    static const char identity[] = "chain x\n";
+    struct ft_message m = {.type = FT_MSG_HELLO,
+                           .sent = sent,
+                           .state = FT_READY,
+                           .name = "a",
+                           .lanes = 1,
+                           .lease_ms = 1,
+                           .detect_ms = 2,
+                           .promote_within_ms = 3,
+                           .solo_after_ms = 4,
+                           .identity_len = sizeof(identity) - 1,
+                           .bulk = (const uint8_t *)identity,
+                           .bulk_len = sizeof(identity) - 1};
+
+    rp_link_greet(l, &m);
 }
 
 static void plain_reset(int fd)
@@ -593,8 +623,20 @@ static void the_newest_connection_wins(void **state)
     UNTIL(rp_link_up(a) || (poll_one(a), false));
     plain_beat(first, 2);
     int second = plain_connect(B), third = plain_connect(B);
+    uint64_t said = 0;
+
+    assert_false(rp_link_asks(a, &said));
     plain_hello(third);
-    plain_beat(third, 3);
+    plain_beat(third, 3); /* of old: it answers nothing */
+    UNTIL(rp_link_asks(a, &said) || (poll_one(a), false));
+    assert_int_equal(said, 900);
+    greet(a, 5000);
+    assert_false(rp_link_asks(a, &said)); /* once */
+    for (unsigned i = 0; i < 20; i++)
+        poll_one(a);
+    assert_true(rp_link_up(a));
+    assert_int_equal(rp_link_stats(a)->connects, 1);
+    plain_answer(third, 4, 5000);
     UNTIL(!rp_link_up(a) || (poll_one(a), false));
     assert_int_equal(rp_link_lost(a, NULL), RP_LOST_NONE);
     assert_false(poll_one(a)); /* not before the old one's end was told */
@@ -603,15 +645,21 @@ static void the_newest_connection_wins(void **state)
     assert_int_equal(rp_link_lost(a, &why), RP_LOST_ERROR);
     assert_string_equal(why.text, "the peer made a new connection");
     assert_true(poll_one(a));
+    assert_int_equal(rp_link_greeted(a), 5000);
     assert_int_equal(take(a).type, FT_MSG_HELLO);
     assert_int_equal(take(a).sent, 3);
+    assert_int_equal(take(a).echo, 5000);
     UNTIL(plain_closed(first) && plain_closed(second));
     assert_int_equal(rp_link_stats(a)->connects, 2);
     /* When the old one's end is there already, that is what is told. */
+    char hello[2048];
+
+    assert_true(recv(third, hello, sizeof(hello), 0) > 0); /* what is left unread would make it a reset */
     close(third);
     int fourth = plain_connect(B);
     assert_int_equal(wait_lost(a), RP_LOST_EOF);
     UNTIL(rp_link_up(a) || (poll_one(a), false));
+    assert_int_equal(rp_link_greeted(a), 0);
     plain_reset(fourth);
     int fifth = plain_connect(B);
     assert_int_equal(wait_lost(a), RP_LOST_RESET);
@@ -637,6 +685,17 @@ static void no_hello_no_connection(void **state)
     UNTIL(plain_closed(noisy) || (poll_one(a), false));
     int gone = plain_connect(B);
     close(gone);
+    int old = plain_connect(B); /* a recording */
+    uint64_t said;
+    plain_hello(old);
+    plain_beat(old, 901);
+    UNTIL(rp_link_asks(a, &said) || (poll_one(a), false));
+    greet(a, 5000);
+    plain_answer(old, 902, 4999);
+    plain_answer(old, 903, 5001);
+    for (unsigned i = 0; i < 300; i++)
+        poll_one(a);
+    assert_true(rp_link_up(a));
     int silent = plain_connect(B);
     UNTIL(plain_closed(silent) || (poll_one(a), false)); /* in its own time */
     plain_beat(first, 3);
@@ -644,7 +703,7 @@ static void no_hello_no_connection(void **state)
     assert_int_equal(rp_link_stats(a)->connects, 1);
     assert_in_range(rp_link_stats(a)->refused[-FT_EMALFORMED] + rp_link_stats(a)->refused[-FT_ECHECKSUM], 3,
                     4);
-    close(first), close(beats), close(noisy), close(silent);
+    close(first), close(beats), close(noisy), close(old), close(silent);
 }
 
 static void the_guardians_word(void **state)

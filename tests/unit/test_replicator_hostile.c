@@ -38,7 +38,7 @@ static uint64_t view;             /* that we speak in */
 static enum ft_state we;
 static unsigned seen[FT_MSG_TYPES];
 static struct ft_message last[FT_MSG_TYPES];
-static bool ended;
+static bool ended, mute; /* mute: answers no hello, as a recording */
 
 static int setup(void **state)
 {
@@ -125,6 +125,14 @@ static void say(struct ft_message m)
     free(frame);
 }
 
+static void prove(void)
+{
+    struct ft_message m = head(FT_MSG_BEAT);
+
+    m.view = we == FT_JOINING ? 0 : view;
+    say(m);
+}
+
 /* Reads what is there. */
 static void hear(void)
 {
@@ -144,6 +152,8 @@ static void hear(void)
             seen[m.type]++;
             last[m.type] = m;
             heard = m.sent;
+            if (m.type == FT_MSG_HELLO && !mute)
+                prove();
         }
     }
 }
@@ -440,6 +450,62 @@ static void out_of_season(void **state)
     twin_end(b);
 }
 
+/* A base that the core does not begin does not touch the log that is coming in. */
+static void a_base_begun_by_nobody(void **state)
+{
+    struct ft_message m;
+
+    (void)state;
+    start_standby();
+    synchronise(true);
+    record(0, 1);
+    record(0, 2);
+    say_content(FT_MSG_LOG);
+    UNTIL(last[FT_MSG_ACK].burst[0] == 2);
+    we = FT_PROTECTED; /* which sends no base */
+    m = head(FT_MSG_BASE_BEGIN);
+    m.burst[0] = 40;
+    say(m);
+    we = FT_SOLO;
+    record(0, 3);
+    say_content(FT_MSG_LOG);
+    UNTIL(last[FT_MSG_ACK].burst[0] == 3 && atomic_load(&b->box->closed) == 3);
+    assert_int_equal(twin_status(b).refused, 0);
+    twin_end(b);
+}
+
+/* What is claimed in a head is bounded, and what is told in words can be shown. */
+static void heads_that_lie(void **state)
+{
+    struct ft_message m;
+
+    (void)state;
+    start_standby();
+    synchronise(true);
+    m = head(FT_MSG_BEAT);
+    m.echo = now() + 3600000000000ull;
+    say(m);
+    UNTIL(ended);
+    TWIN_UNTIL(b, twin_state(b) == FT_JOINING && strstr(twin_status(b).core.why, "it echoes"));
+    assert_non_null(strstr(twin_status(b).last_refused, "it echoes"));
+
+    synchronise(true);
+    m = head(FT_MSG_BEAT);
+    m.view = FT_VIEW_MAX + 1;
+    say(m);
+    UNTIL(ended);
+    TWIN_UNTIL(b, twin_state(b) == FT_JOINING && strstr(twin_status(b).core.why, "is beyond any"));
+    assert_int_equal(twin_status(b).core.view, VIEW);
+
+    synchronise(true);
+    m = head(FT_MSG_ABANDON);
+    strcpy(m.text, "so \xff\xc3 be it");
+    say(m);
+    UNTIL(ended); /* it joins, and then closes */
+    TWIN_UNTIL(b, !strcmp(twin_status(b).core.why, "so ?? be it"));
+    twin_end(b);
+}
+
 static void no_hello(void **state)
 {
     (void)state;
@@ -524,14 +590,67 @@ static void primary_waits_out_the_right(void **state)
     twin_end(a);
 }
 
+/* An old hello of ours from our address, beside our connection and alone. */
+static void a_hello_of_old(void **state)
+{
+    struct ft_message beat;
+    int true_one;
+
+    (void)state;
+    node = a;
+    twin_start(a, NULL);
+    make_protected();
+    true_one = fd;
+    fd = -1;
+    mute = true;
+    we = FT_JOINING;
+    new_connection();
+    hello(1);
+    UNTIL(seen[FT_MSG_HELLO]); /* it asks */
+    usleep(5000);
+    hang_up();
+    mute = false;
+    fd = true_one;
+    ended = false;
+    in_len = 0;
+    we = FT_READY;
+    seen[FT_MSG_BEAT] = 0;
+    for (unsigned i = 0; i < 20; i++) {
+        UNTIL(seen[FT_MSG_BEAT]);
+        seen[FT_MSG_BEAT] = 0;
+        say(head(FT_MSG_BEAT));
+    }
+    beat = last[FT_MSG_BEAT];
+    assert_int_equal(beat.state, FT_PROTECTED);
+    assert_false(ended);
+    assert_int_equal(twin_status(a).link.connects, 1);
+
+    /* A process that is new, and says so. */
+    fd = -1;
+    we = FT_JOINING;
+    new_connection();
+    hello(1);
+    UNTIL(seen[FT_MSG_BASE_BEGIN]);
+    TWIN_UNTIL(a, twin_status(a).link.connects == 2);
+    close(true_one);
+    twin_end(a);
+}
+
 int main(void)
 {
 #define WITH_WORLD(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        WITH_WORLD(bases_that_lie),   WITH_WORLD(logs_that_lie),
-        WITH_WORLD(edge_to_nowhere),  WITH_WORLD(flood),
-        WITH_WORLD(out_of_season),    WITH_WORLD(no_hello),
-        WITH_WORLD(primary_abandons), WITH_WORLD(primary_waits_out_the_right),
+        WITH_WORLD(bases_that_lie),
+        WITH_WORLD(logs_that_lie),
+        WITH_WORLD(edge_to_nowhere),
+        WITH_WORLD(flood),
+        WITH_WORLD(out_of_season),
+        WITH_WORLD(no_hello),
+        WITH_WORLD(a_base_begun_by_nobody),
+        WITH_WORLD(heads_that_lie),
+        WITH_WORLD(a_hello_of_old),
+        WITH_WORLD(primary_abandons),
+        WITH_WORLD(primary_waits_out_the_right),
     };
 
     return cmocka_run_group_tests_name("replicator, hostile", tests, NULL, NULL);
