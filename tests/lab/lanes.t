@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 export LAB_LANES=${LAB_LANES:-2}
 need_lab
-plan 16
+plan 18
 
 moved() { # every lane of the primary has had packets
     local name
@@ -37,5 +37,7 @@ diag "$(drilled '.median | to_entries | map("\(.key) \(.value)") | join(", ")'),
 ok "the pair is PROTECTED again" is_protected
 ok "a planned handover" us drain
 ok "the pair is PROTECTED once more" is_protected
+ok "a change reaches every lane" us set nat udp=200
+ok "and the standby goes along" equal
 ok "show goes through every lane" us show nat -o json
 ok "the lanes' digests are equal at the end" equal
