@@ -94,7 +94,7 @@ void lg_capture_digest(struct lg_capture *capture, uint64_t digest)
     capture->record->digest = digest;
 }
 
-void lg_capture_end(struct lg_capture *capture, uint64_t released)
+const struct ft_record *lg_capture_whole(struct lg_capture *capture, uint64_t released)
 {
     struct ft_record *r = capture->record;
 
@@ -103,7 +103,19 @@ void lg_capture_end(struct lg_capture *capture, uint64_t released)
     pad(r, ft_record_bytes_at(r) + r->bytes);
     pad(r, ft_record_values_at(r) + r->values);
     r->size = (uint32_t)ft_record_size(r);
+    return r;
+}
+
+void lg_capture_end(struct lg_capture *capture, uint64_t released)
+{
+    const struct ft_record *r = lg_capture_whole(capture, released);
+
     FT_COUNT(capture->lane, log_bytes, r->size);
     ft_ring_publish(&capture->lane->log, r->size);
+    capture->record = NULL;
+}
+
+void lg_capture_forget(struct lg_capture *capture)
+{
     capture->record = NULL;
 }

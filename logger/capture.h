@@ -35,6 +35,9 @@ int lg_capture_value(struct lg_capture *capture, const void *value, uint32_t len
 void lg_capture_order(struct lg_capture *capture, uint64_t access, uint32_t accesses,
                       const struct ft_edge edges[], unsigned count);
 void lg_capture_digest(struct lg_capture *capture, uint64_t digest);
-void lg_capture_end(struct lg_capture *capture, uint64_t released);
+/* The record as it will be; still only the lane's. */
+const struct ft_record *lg_capture_whole(struct lg_capture *capture, uint64_t released);
+void lg_capture_end(struct lg_capture *capture, uint64_t released); /* the replicator may have it */
+void lg_capture_forget(struct lg_capture *capture);                 /* nobody gets it */
 
 #endif

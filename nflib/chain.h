@@ -122,6 +122,12 @@ int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uin
  */
 bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned *lane);
 
+/*
+ * Lane 0 … lanes-1 by the flow's hash, the same for both directions: addresses and ports of TCP and UDP,
+ * addresses alone for fragments and other protocols. What is not IPv4 goes to lane 0. The packet is parsed.
+ */
+unsigned nf_flow_lane(const struct nf_packet *p, unsigned lanes);
+
 /* Instances by name, for show. Index 0 is "l3". NULL: no such NF in the chain. */
 struct nf *nf_chain_find(const struct nf_chain *chain, const char *name);
 struct nf *nf_chain_nf(const struct nf_chain *chain, unsigned index); /* 1 … count */

@@ -4,6 +4,10 @@
  * threads that deal packets out; owns nothing, and reads of lanes only what each module's `owner` may.
  */
 #include "nflib/chain.h"
+#include "nflib/flow.h"
+
+#include <string.h>
+#include <xxhash.h>
 
 bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned *lane)
 {
@@ -18,4 +22,16 @@ bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned 
             return true;
     }
     return false;
+}
+
+unsigned nf_flow_lane(const struct nf_packet *p, unsigned lanes)
+{
+    struct nf_flow_key key;
+    bool ports = (p->flags & NF_P_L4) && !(p->flags & NF_P_FRAGMENT) &&
+                 (p->proto == NF_PROTO_TCP || p->proto == NF_PROTO_UDP);
+    if (lanes == 1 || !(p->flags & NF_P_IPV4))
+        return 0;
+    memset(&key, 0, sizeof(key));
+    nf_flow_key_make(&key, p->proto, p->saddr, ports ? p->sport : 0, p->daddr, ports ? p->dport : 0);
+    return (unsigned)(XXH3_64bits(&key, sizeof(key)) % lanes);
 }

@@ -213,6 +213,7 @@ json_t *nd_answer_status(struct nd_running *r)
     number(o, "incarnation", r->incarnation >> 32); /* the half that is no secret */
     json_object_set_new(o, "realtime", json_boolean(r->realtime));
     number(o, "frames_refused", r->ports.refused);
+    number(o, "frames_not_dealt", atomic_load(&r->ports.deal.full));
     number(o, "region_bytes", ft_region_used(r->region));
     free(s);
     return o;

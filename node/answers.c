@@ -15,6 +15,8 @@
 #define LANE_MS     2000
 #define HANDOVER_MS 5000
 #define VERIFY_MS   10000
+#define LANE_SHIFT  56 /* of a cursor: below it is the lane's own part */
+#define CURSOR_MASK ((1ull << LANE_SHIFT) - 1)
 
 static json_t *fail(const char *code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static json_t *fail(const char *code, const char *fmt, ...)
@@ -55,8 +57,9 @@ static const char *text_of(const json_t *request, const char *key)
 
 /* ---- lanes ------------------------------------------------------------------------------------- */
 
-static json_t *ask_lane(struct nd_running *r, enum nd_ask_kind kind)
+static json_t *ask_lane(struct nd_running *r, unsigned lane, enum nd_ask_kind kind)
 {
+    r->question.lane = lane;
     atomic_store_explicit(&r->question.asked, kind, memory_order_release);
     for (int i = 0; i < LANE_MS * 5 && !atomic_load(&r->stop); i++) {
         if (atomic_load_explicit(&r->question.asked, memory_order_acquire) == ND_ASK_NONE)
@@ -76,22 +79,29 @@ static json_t *ask_lane(struct nd_running *r, enum nd_ask_kind kind)
 static json_t *show(struct nd_running *r, const json_t *request)
 {
     const char *nf = text_of(request, "nf");
+    unsigned lane = (unsigned)(json_integer_value(json_object_get(request, "cursor")) >> LANE_SHIFT);
     struct nd_question *q = &r->question;
     json_t *error, *rows;
+    uint64_t next;
 
     if (!nf || strlen(nf) >= sizeof(q->text))
         return fail("invalid", "show needs the name of an NF");
     snprintf(q->text, sizeof(q->text), "%s", nf);
-    q->cursor = (uint64_t)json_integer_value(json_object_get(request, "cursor"));
+    if (lane >= r->config->chain.lanes)
+        return fail("invalid", "the cursor is of no lane");
+    q->cursor = (uint64_t)json_integer_value(json_object_get(request, "cursor")) & CURSOR_MASK;
     q->fault.text[0] = '\0';
-    error = ask_lane(r, ND_ASK_SHOW);
+    error = ask_lane(r, lane, ND_ASK_SHOW);
     if (error)
         return error;
     rows = json_loadb(q->out, q->len, 0, NULL);
     if (!rows)
         return fail("malformed", "'%s' shows what is no JSON", nf);
+    /* One lane after the other: the cursor says whose turn it is. */
+    next = q->more ? (uint64_t)lane << LANE_SHIFT | q->cursor : (uint64_t)(lane + 1) << LANE_SHIFT;
     return json_pack("{s:o,s:o}", "rows", rows, "next",
-                     q->more ? json_integer((json_int_t)q->cursor) : json_null());
+                     q->more || lane + 1u < r->config->chain.lanes ? json_integer((json_int_t)next)
+                                                                   : json_null());
 }
 
 static json_t *change(struct nd_running *r, const json_t *request, bool set)
@@ -111,42 +121,65 @@ static json_t *change(struct nd_running *r, const json_t *request, bool set)
     if (n >= (int)sizeof(q->text) || strpbrk(q->text, "\n\r"))
         return fail("invalid", "the change is too long for one line of %zu bytes", sizeof(q->text) - 1);
     q->fault.text[0] = '\0';
-    error = ask_lane(r, ND_ASK_COMMAND);
+    error = NULL;
+    for (unsigned l = 0; l < r->config->chain.lanes && !error; l++) /* each records it in its own burst */
+        error = ask_lane(r, l, ND_ASK_COMMAND);
     return error ? error : json_pack("{s:b,s:s}", "done", 1, "change", q->text);
 }
 
 /* ---- the pair ---------------------------------------------------------------------------------- */
 
+/* What the standby said of the digest that a lane was asked for. */
+struct verdict {
+    uint64_t asked, burst, expected, got;
+};
+
+/* Of the burst that carries the digest asked for, and of no other. */
+static bool is_told(struct nd_running *r, unsigned lane, struct verdict *v)
+{
+    return atomic_load(&r->shared[lane].digest_seen) >= v->asked &&
+           rp_verdict(r->replicator, lane, &v->burst, &v->expected, &v->got) &&
+           v->burst == atomic_load(&r->shared[lane].digest_at);
+}
+
+/* Digests of all lanes in one number; of one lane, its own. */
+static uint64_t fold(uint64_t sum, uint64_t digest)
+{
+    return (sum << 7 | sum >> 57) ^ digest;
+}
+
 static json_t *verify(struct nd_running *r)
 {
     struct rp_status *s = malloc(sizeof(*s));
-    uint64_t burst, expected, got, asked;
+    struct verdict v[FT_LANES_MAX] = {0};
+    unsigned lanes = r->config->chain.lanes, told = 0;
+    uint64_t expected = 0, got = 0;
     char here[24], there[24];
+    bool equal = true;
+    json_t *o = NULL;
 
     if (!s || state_of(r, s) != FT_PROTECTED) {
-        json_t *error = fail("busy", "not protected (%s): there is nothing to compare with",
-                             s ? ft_state_name(s->core.state) : "?");
-
-        free(s);
-        return error;
-    }
-    asked = atomic_fetch_add(&r->shared[0].digest, 1) + 1;
-    for (int i = 0; i < VERIFY_MS * 5 && !atomic_load(&r->stop); i++, nap()) {
-        /* Of the burst that carries the digest asked for, and of no other. */
-        if (atomic_load(&r->shared[0].digest_seen) < asked ||
-            !rp_verdict(r->replicator, &burst, &expected, &got) ||
-            burst != atomic_load(&r->shared[0].digest_at))
-            continue;
-        snprintf(here, sizeof(here), "%016lx", expected);
-        snprintf(there, sizeof(there), "%016lx", got);
-        json_t *o =
-            json_pack("{s:b,s:{s:s,s:s},s:I}", "equal", expected == got, "digests",
-                      r->config->node[r->self].name, here, s->core.peer.name, there, "at", (json_int_t)burst);
+        o = fail("busy", "not protected (%s): there is nothing to compare with",
+                 s ? ft_state_name(s->core.state) : "?");
         free(s);
         return o;
     }
+    for (unsigned l = 0; l < lanes; l++)
+        v[l].asked = atomic_fetch_add(&r->shared[l].digest, 1) + 1;
+    for (int i = 0; i < VERIFY_MS * 5 && told < lanes && !atomic_load(&r->stop); i++, nap())
+        for (; told < lanes && is_told(r, told, &v[told]); told++) {
+            equal &= v[told].expected == v[told].got;
+            expected = fold(expected, v[told].expected);
+            got = fold(got, v[told].got);
+        }
+    if (told == lanes) {
+        snprintf(here, sizeof(here), "%016lx", expected);
+        snprintf(there, sizeof(there), "%016lx", got);
+        o = json_pack("{s:b,s:{s:s,s:s},s:I}", "equal", equal, "digests", r->config->node[r->self].name, here,
+                      s->core.peer.name, there, "at", (json_int_t)v[0].burst);
+    }
     free(s);
-    return fail("input/output", "the standby gave no digest within %d s", VERIFY_MS / 1000);
+    return o ? o : fail("input/output", "the standby gave no digest within %d s", VERIFY_MS / 1000);
 }
 
 static bool primary(enum ft_state state)

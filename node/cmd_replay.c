@@ -10,6 +10,7 @@
 #include "node/replay_log.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What the options ask for, against the file and the capture. */
@@ -29,10 +30,68 @@ static int check_kills(const struct nd_replay *r)
 static void adapt(struct nd_config *config, const struct nd_replay_options *o)
 {
     config->chain.l3 = NULL;
+    if (o->lanes)
+        config->chain.lanes = (uint16_t)o->lanes;
     if (o->mode >= 0)
         config->protect.mode = (uint32_t)o->mode;
     if (!o->no_gate) /* a gate drops what has left already, and loses nothing */
         config->protect.tail = ND_TAIL_EMIT;
+}
+
+/* Each lane has a tape and a gate; the file is one, in the order in which outputs leave. */
+static int open_lanes(struct nd_replay *r, struct ft_fault *fault)
+{
+    const struct nd_replay_options *o = r->options;
+    int error = 0;
+
+    r->lanes = r->config->chain.lanes;
+    r->tapes = r->lanes == 1 ? &r->tape : calloc(r->lanes, sizeof(*r->tapes));
+    if (!r->tapes)
+        return ft_fail(fault, FT_ENOMEM, "no memory for %u lanes", r->lanes);
+    if (r->lanes > 1)
+        error = nd_tape_deal(&r->tape, r->lanes, r->tapes, fault);
+    for (unsigned l = 0; l < r->lanes && !error; l++)
+        error = nd_gate_open(&r->gate[l], &r->tapes[l], !o->no_gate, fault);
+    if (!error && o->output)
+        error = nd_gate_write(&r->gate[0], o->output, fault);
+    for (unsigned l = 1; l < r->lanes; l++)
+        r->gate[l].dump = r->gate[0].dump;
+    return error;
+}
+
+static void close_lanes(struct nd_replay *r)
+{
+    for (unsigned l = 0; l < FT_LANES_MAX; l++) {
+        if (l)
+            r->gate[l].dump = NULL; /* the first one's */
+        nd_gate_close(&r->gate[l]);
+        nd_ledger_free(&r->ledger[l]);
+    }
+    for (unsigned l = 0; r->lanes > 1 && r->tapes && l < r->lanes; l++)
+        nd_tape_free(&r->tapes[l]);
+    if (r->lanes > 1)
+        free(r->tapes);
+    nd_tape_free(&r->tape);
+}
+
+/* What all gates counted together. */
+static struct nd_gate totals(const struct nd_replay *r)
+{
+    struct nd_gate sum = {.keeps = r->gate[0].keeps};
+
+    for (unsigned l = 0; l < r->lanes; l++) {
+        const struct nd_gate *g = &r->gate[l];
+
+        sum.released += g->released;
+        sum.duplicated += g->duplicated;
+        sum.reordered += g->reordered;
+        sum.altered += g->altered;
+        sum.suppressed += g->suppressed;
+        sum.early += g->early;
+        sum.lost_inputs += g->lost_inputs;
+        sum.told += g->told;
+    }
+    return sum;
 }
 
 /* 0, or an exit code with its line printed. */
@@ -58,9 +117,7 @@ static int prepare(struct nd_replay *r)
     error = check_kills(r);
     if (error)
         return error;
-    error = nd_gate_open(&r->gate, &r->tape, !o->no_gate, &fault);
-    if (!error && o->output)
-        error = nd_gate_write(&r->gate, o->output, &fault);
+    error = open_lanes(r, &fault);
     if (error)
         fprintf(stderr, "understudy replay: %s\n", fault.text);
     return !error ? 0 : error == FT_EIO ? ND_DATA : ND_SOFTWARE;
@@ -68,30 +125,32 @@ static int prepare(struct nd_replay *r)
 
 static uint64_t lost(const struct nd_replay *r)
 {
-    return r->gate.lost_inputs + r->reference.missing;
+    return totals(r).lost_inputs + r->reference.missing;
 }
 
 static uint64_t altered(const struct nd_replay *r)
 {
-    return r->gate.altered + r->reference.altered;
+    return totals(r).altered + r->reference.altered;
 }
 
 static bool equivalent(const struct nd_replay *r)
 {
-    const struct nd_gate *g = &r->gate;
+    const struct nd_gate sum = totals(r), *g = &sum;
     bool may_lose = !g->keeps && r->failovers > 0;
 
     return !r->broken && r->primary_digest == r->reference.digest &&
            (!r->standby_rested || r->standby_digest == r->reference.digest) && altered(r) == 0 &&
-           g->reordered == 0 && g->early == 0 && r->divergences == 0 &&
+           g->reordered == 0 && g->early == 0 && r->divergences == 0 && r->reference.diverged == 0 &&
            (may_lose || (lost(r) == 0 && g->duplicated == 0));
 }
 
 /* What a column of the table cannot say. */
 static void explain(const struct nd_replay *r)
 {
-    if (r->gate.told > ND_GATE_TOLD)
+    if (totals(r).told > ND_GATE_TOLD)
         fprintf(stderr, "lost: … %lu in all\n", lost(r));
+    if (r->reference.diverged)
+        fprintf(stderr, "understudy replay: the surviving log could not be executed again\n");
     if (r->divergences)
         fprintf(stderr, "understudy replay: a standby's replay diverged %lu times\n", r->divergences);
     if (!r->broken && r->primary_digest != r->reference.digest)
@@ -104,7 +163,7 @@ static void explain(const struct nd_replay *r)
 
 static int print_json(const struct nd_replay *r)
 {
-    const struct nd_gate *g = &r->gate;
+    const struct nd_gate sum = totals(r), *g = &sum;
     char reference[24], run[24];
     json_t *o;
     int code;
@@ -115,21 +174,30 @@ static int print_json(const struct nd_replay *r)
                   (json_int_t)r->tape.count, "released", (json_int_t)g->released, "lost", (json_int_t)lost(r),
                   "duplicated", (json_int_t)g->duplicated, "reordered", (json_int_t)g->reordered, "altered",
                   (json_int_t)altered(r), "suppressed", (json_int_t)g->suppressed, "failovers",
-                  (json_int_t)r->failovers, "edges", (json_int_t)0, "log_bytes", (json_int_t)r->log_bytes,
-                  "delta_bytes", (json_int_t)0, "reference_digest", reference, "run_digest", run,
-                  "equivalent", equivalent(r));
+                  (json_int_t)r->failovers, "edges", (json_int_t)r->reference.edges, "log_bytes",
+                  (json_int_t)r->log_bytes, "delta_bytes", (json_int_t)0, "reference_digest", reference,
+                  "run_digest", run, "equivalent", equivalent(r));
     code = o ? nd_print_json(o) : ND_SOFTWARE;
     json_decref(o);
     return code;
 }
 
+static uint64_t all_bursts(const struct nd_replay *r)
+{
+    uint64_t n = 0;
+
+    for (unsigned l = 0; l < r->lanes; l++)
+        n += r->tapes[l].burst_count;
+    return n;
+}
+
 static void print_text(const struct nd_replay *r, FILE *out)
 {
-    const struct nd_gate *g = &r->gate;
+    const struct nd_gate sum = totals(r), *g = &sum;
     double seconds = (double)(r->ended - r->began) / 1e9;
 
     fprintf(out, "%s: %s\n", r->options->input, equivalent(r) ? "EQUIVALENT" : "NOT EQUIVALENT");
-    fprintf(out, "  %-18s %10lu in %lu bursts\n", "input", r->tape.count, r->tape.burst_count);
+    fprintf(out, "  %-18s %10lu in %lu bursts\n", "input", r->tape.count, all_bursts(r));
     fprintf(out, "  %-18s %10lu of %lu made\n", "released", g->released, r->reference.outputs);
     fprintf(out, "  %-18s %10lu\n", "lost", lost(r));
     fprintf(out, "  %-18s %10lu\n", "duplicated", g->duplicated);
@@ -137,6 +205,9 @@ static void print_text(const struct nd_replay *r, FILE *out)
     fprintf(out, "  %-18s %10lu\n", "altered", altered(r));
     fprintf(out, "  %-18s %10lu\n", "suppressed", g->suppressed);
     fprintf(out, "  %-18s %10lu\n", "failovers", r->failovers);
+    if (r->lanes > 1)
+        fprintf(out, "  %-18s %10lu, %.1f a thousand packets\n", "edges", r->reference.edges,
+                r->tape.count ? (double)r->reference.edges * 1000 / (double)r->tape.count : 0);
     fprintf(out, "  %-18s %10lu\n", "log bytes", r->log_bytes);
     fprintf(out, "  %-18s %s\n", "digest", r->primary_digest == r->reference.digest ? "equal" : "different");
     fprintf(out, "  %-18s %10.3f s, %.2f Mpps\n", "took", seconds,
@@ -149,9 +220,10 @@ static int judge(struct nd_replay *r)
     int error = nd_replay_run(r, &fault), code = ND_DONE;
 
     if (!error)
-        error = nd_gate_written(&r->gate, r->options->output, &fault);
+        error = nd_gate_written(&r->gate[0], r->options->output, &fault);
     if (!error)
-        error = nd_reference_run(&r->reference, &r->gate, r->config, r->options->seed, &fault);
+        error = nd_reference_run(&r->reference, r->gate, r->lanes > 1 ? r->ledger : NULL, r->config,
+                                 r->options->seed, &fault);
     if (error) {
         fprintf(stderr, "understudy replay: %s\n", fault.text);
         return error == FT_EPERM ? ND_NO_PERMISSION : ND_SOFTWARE;
@@ -166,16 +238,16 @@ static int judge(struct nd_replay *r)
 int nd_cmd_replay(int argc, char **argv)
 {
     struct nd_replay_options options;
-    struct nd_replay r = {.options = &options};
+    static struct nd_replay r;
     int code = nd_replay_options_read(&options, argc, argv);
 
     if (code || options.log)
         return code ? code : nd_replay_log(&options);
+    r.options = &options;
     code = prepare(&r);
     if (!code)
         code = judge(&r);
-    nd_gate_close(&r.gate);
-    nd_tape_free(&r.tape);
+    close_lanes(&r);
     nd_config_free(r.config);
     return code;
 }

@@ -7,6 +7,7 @@
 #define NODE_IO_H
 
 #include "ftcore/hold.h"
+#include "ftcore/record.h"
 #include "nflib/l3.h"
 
 struct nd_frame {
@@ -27,7 +28,7 @@ struct nd_io {
     uint32_t (*receive)(void *ctx, unsigned lane, unsigned port, struct nd_frame frames[], uint32_t max);
     /* Offers outputs in order; how many the port took (a prefix), which are gone then. */
     uint32_t (*send)(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n);
-    void *(*make)(void *ctx, const void *frame, uint32_t len); /* NULL: no buffer */
+    void *(*make)(void *ctx, unsigned lane, const void *frame, uint32_t len); /* NULL: no buffer */
     uint8_t *(*data)(void *owner);
     void (*drop)(void *ctx, void *owner);
 
@@ -43,6 +44,13 @@ struct nd_io {
      * came in with `clock`. False: it has no such frame. NULL: nobody keeps them.
      */
     bool (*complete)(void *ctx, unsigned lane, uint64_t clock, uint8_t *frame, uint32_t have, uint32_t len);
+
+    /*
+     * A gate that keeps the log: every record of a live lane is given to it, whole, before anybody else sees
+     * it. `room`: whether it takes another. Both or neither; NULL: nobody keeps it.
+     */
+    bool (*room)(void *ctx, unsigned lane);
+    void (*record)(void *ctx, unsigned lane, const struct ft_record *record);
 };
 
 #endif

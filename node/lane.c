@@ -123,14 +123,27 @@ static void take_over(struct nd_lane *lane)
     atomic_store_explicit(&lane->shared->count.replay_done_ns, lane->now, memory_order_relaxed);
 }
 
-/* False: the order was taken back while lanes met. */
+static void nothing(struct nd_group *group)
+{
+    (void)group;
+}
+
+/*
+ * False: the order was taken back while lanes met. A lane that is live takes locks, one that replays does
+ * not: none may go live before all have replayed.
+ */
 static bool go_live(struct nd_lane *lane, enum ft_order before)
 {
     atomic_store_explicit(&lane->shared->count.first_release_ns, 0, memory_order_relaxed);
     if (lane->doing == FT_LANE_FRESH && !meet(lane, make_fresh))
         return false;
-    if (before == FT_LANE_REPLAY)
+    if (before == FT_LANE_REPLAY) {
         take_over(lane);
+        if (!meet(lane, nothing)) {
+            lane->doing = before;
+            return false;
+        }
+    }
     report(lane);
     lane->doing = FT_LANE_LIVE;
     if (before == FT_LANE_REPLAY || before == FT_LANE_WAIT) {
@@ -140,6 +153,15 @@ static bool go_live(struct nd_lane *lane, enum ft_order before)
     lane->now = monotonic();
     atomic_store_explicit(&lane->shared->count.live_ns, lane->now, memory_order_relaxed);
     return true;
+}
+
+/* Another lane may be waiting for what this one was to replay; all of the closed set can be. */
+static void finish_replay(struct nd_lane *lane)
+{
+    uint64_t upto = atomic_load_explicit(&lane->shared->closed_to, memory_order_acquire);
+
+    while (lane->group->lanes > 1 && nf_chain_state(lane->chain)->burst < upto && nd_lane_replay(lane, upto))
+        ;
 }
 
 /* From a base: others may depend on what it already holds. */
@@ -166,6 +188,8 @@ static void follow(struct nd_lane *lane, uint64_t order)
     switch (lane->doing) {
     case FT_LANE_WAIT:
     case FT_LANE_FENCED:
+        if (before == FT_LANE_REPLAY)
+            finish_replay(lane);
         nd_lane_drop_held(lane);
         if (lane->recorder)
             lg_recorder_stop(lane->recorder);
@@ -254,7 +278,8 @@ static void look_at_base(struct nd_lane *lane)
         if (lane->index == 0 && uncut >= lane->cut)
             ft_owe_end(lane->region);
     }
-    if (atomic_load_explicit(&shared->cut, memory_order_acquire) != lane->cut)
+    /* More than, not unlike: a cut that others met for first may be asked of this lane a moment later. */
+    if (atomic_load_explicit(&shared->cut, memory_order_acquire) > lane->cut)
         meet(lane, make_cut);
 }
 
@@ -366,6 +391,8 @@ int nd_lane_run(void *arg)
         beat(lane);
         nd_lane_wait(lane, turn(lane));
     }
+    if (lane->doing == FT_LANE_REPLAY) /* others may be waiting for us */
+        finish_replay(lane);
     nd_lane_drop_held(lane);
     return 0;
 }

@@ -27,6 +27,7 @@
 enum nd_ask_kind { ND_ASK_NONE, ND_ASK_SHOW, ND_ASK_COMMAND };
 struct nd_question {
     _Atomic int asked; /* enum nd_ask_kind */
+    unsigned lane;     /* who is asked */
     char text[256];    /* SHOW: NF's name; COMMAND: as nf_chain_command takes it */
     uint64_t cursor;   /* SHOW: where to go on; set to where it stopped */
     bool more;

@@ -69,7 +69,7 @@ void nd_lane_answer(struct nd_lane *lane)
     int asked = atomic_load_explicit(&q->asked, memory_order_acquire);
     bool live = lane->doing == FT_LANE_LIVE || lane->doing == FT_LANE_ASIDE || lane->doing == FT_LANE_DRAIN;
 
-    if (asked == ND_ASK_NONE || (asked == ND_ASK_COMMAND && live))
+    if (asked == ND_ASK_NONE || q->lane != lane->index || (asked == ND_ASK_COMMAND && live))
         return; /* a command becomes part of the next burst */
     if (asked == ND_ASK_COMMAND)
         q->error = ft_fail(&q->fault, FT_EBUSY, "only the primary changes state");

@@ -97,7 +97,7 @@ void nd_lane_drop_held(struct nd_lane *lane)
 
 static void *make_packet(struct nd_lane *lane, const void *frame, uint32_t len)
 {
-    void *packet = lane->io->make(lane->io->ctx, frame, len);
+    void *packet = lane->io->make(lane->io->ctx, lane->index, frame, len);
 
     if (!packet)
         FT_COUNT(lane->shared, no_buffer, 1);
@@ -333,6 +333,17 @@ static void capture_determinants(struct nd_lane *lane, uint64_t access)
     lg_capture_order(&lane->capture, access, (uint32_t)(order->next - access), order->edges, order->count);
 }
 
+/* The record is whole: to who keeps the log, then to the replicator. */
+static void hand_over(struct nd_lane *lane, bool logged)
+{
+    if (lane->io->record)
+        lane->io->record(lane->io->ctx, lane->index, lg_capture_whole(&lane->capture, lane->told_released));
+    if (logged)
+        lg_capture_end(&lane->capture, lane->told_released);
+    else
+        lg_capture_forget(&lane->capture);
+}
+
 static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
@@ -340,18 +351,20 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
     uint64_t burst = state->burst + 1, clock = state->clock, number = state->outputs, access = state->access;
     uint64_t digest = atomic_load_explicit(&lane->shared->digest, memory_order_acquire);
     bool logged = atomic_load_explicit(&lane->shared->logging, memory_order_relaxed);
+    bool captured = logged || lane->io->record;
 
-    if (logged)
+    if (captured)
         capture(lane, burst, time);
     if (command) { /* a value from outside: recorded, and on replay taken from the record */
-        if (logged)
+        if (captured)
             lg_capture_value(&lane->capture, command, (uint32_t)strlen(command));
         q->error = nf_chain_command(lane->chain, command, (uint32_t)strlen(command), time, &q->fault);
     }
     nf_chain_run(lane->chain, burst, time, lane->packets, lane->n);
     ft_audit_check(lane->region, lane->index);
-    if (logged) {
+    if (captured)
         capture_determinants(lane, access);
+    if (logged) {
         if (ft_unlikely(digest != lane->digest)) {
             lg_capture_digest(&lane->capture, ft_region_digest_lane(lane->region, lane->index));
             lane->digest = digest;
@@ -360,8 +373,9 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
         }
         lane->told_released = atomic_load_explicit(&lane->shared->released, memory_order_relaxed);
         lane->busy_at = lane->now;
-        lg_capture_end(&lane->capture, lane->told_released);
     }
+    if (captured)
+        hand_over(lane, logged);
     hold_outputs(lane, burst, clock, number);
     atomic_store_explicit(&lane->shared->closed, burst, memory_order_release);
     FT_COUNT(lane->shared, bursts, 1);
@@ -376,7 +390,9 @@ static bool has_room(struct nd_lane *lane)
         FT_COUNT(lane->shared, hold_full, 1);
         return false;
     }
-    if (atomic_load_explicit(&lane->shared->logging, memory_order_relaxed) &&
+    if (lane->io->room && !lane->io->room(lane->io->ctx, lane->index))
+        return false;
+    if ((lane->io->record || atomic_load_explicit(&lane->shared->logging, memory_order_relaxed)) &&
         !lg_capture_room(lane->shared)) {
         FT_COUNT(lane->shared, ring_full, 1);
         return false;
@@ -386,9 +402,19 @@ static bool has_room(struct nd_lane *lane)
 
 static const char *command_asked(struct nd_lane *lane)
 {
-    if (atomic_load_explicit(&lane->question->asked, memory_order_acquire) != ND_ASK_COMMAND)
+    if (atomic_load_explicit(&lane->question->asked, memory_order_acquire) != ND_ASK_COMMAND ||
+        lane->question->lane != lane->index)
         return NULL;
     return lane->question->text;
+}
+
+/* Frames that one lane polls may be another's, so none stops before all are quiet. */
+static bool all_drained(const struct nd_lane *lane)
+{
+    for (unsigned l = 0; l < lane->group->lanes; l++)
+        if (atomic_load_explicit(&lane->group->lane[l].shared->done, memory_order_relaxed) != lane->order)
+            return false;
+    return true;
 }
 
 /* While draining: the ports have given nothing for a while, and all that was made has left. */
@@ -444,7 +470,7 @@ bool nd_lane_live(struct nd_lane *lane)
     bool worked = false;
 
     lane->n = 0;
-    if (lane->draining && atomic_load_explicit(&lane->shared->done, memory_order_relaxed) == lane->order)
+    if (lane->draining && all_drained(lane))
         return false; /* drained: what comes now is the other node's */
     if (has_room(lane))
         worked = collect_and_run(lane);

@@ -178,22 +178,23 @@ static int attach(const char *devargs, uint16_t *id)
     return rte_eth_dev_get_port_by_name(name, id);
 }
 
-static int start(struct nd_ports *ports, unsigned port, unsigned lanes)
+/* Several lanes share one receive queue, from which frames are dealt out (ports_lanes.c). */
+static int start(struct nd_ports *ports, unsigned port, unsigned lanes, uint16_t *queues)
 {
     struct rte_eth_conf conf = {0};
     struct rte_eth_dev_info info;
     uint16_t id = ports->id[port], rx = RX_RING, tx = TX_RING;
     int error = rte_eth_dev_info_get(id, &info);
 
+    *queues = !error && info.max_tx_queues >= lanes ? (uint16_t)lanes : 1;
     if (!error)
-        error = rte_eth_dev_configure(id, (uint16_t)lanes, (uint16_t)lanes, &conf);
+        error = rte_eth_dev_configure(id, 1, *queues, &conf);
     if (!error)
         error = rte_eth_dev_adjust_nb_rx_tx_desc(id, &rx, &tx);
-    for (unsigned q = 0; !error && q < lanes; q++) {
-        error = rte_eth_rx_queue_setup(id, (uint16_t)q, rx, SOCKET_ID_ANY, NULL, ports->pool);
-        if (!error)
-            error = rte_eth_tx_queue_setup(id, (uint16_t)q, tx, SOCKET_ID_ANY, NULL);
-    }
+    if (!error)
+        error = rte_eth_rx_queue_setup(id, 0, rx, SOCKET_ID_ANY, NULL, ports->pool);
+    for (unsigned q = 0; !error && q < *queues; q++)
+        error = rte_eth_tx_queue_setup(id, (uint16_t)q, tx, SOCKET_ID_ANY, NULL);
     if (!error)
         error = rte_eth_dev_start(id);
     if (!error)
@@ -221,13 +222,14 @@ static int open_ports(struct nd_ports *ports, const struct nd_config *config, co
     for (unsigned i = 0; i < NF_PORTS_MAX && node->port[i][0]; i++) {
         struct log log;
         char why[160];
+        uint16_t queues = 1;
         const char *name = config->chain.l3 ? config->l3.port[i].name : i ? "outside" : "inside";
 
         log_begin(&log);
         int error = attach(node->port[i], &ports->id[i]);
 
         if (!error)
-            error = start(ports, i, config->chain.lanes);
+            error = start(ports, i, config->chain.lanes, &queues);
         log_end(&log, why, sizeof(why));
         if (error)
             return ft_fail(fault, permission(error) ? FT_EPERM : FT_EINVAL,
@@ -235,6 +237,10 @@ static int open_ports(struct nd_ports *ports, const struct nd_config *config, co
                            why[0] ? why : strerror(-error));
         ports->io.side[i] = config->chain.l3 ? config->l3.port[i].side : i == 0 ? NF_INSIDE : NF_OUTSIDE;
         own_mac(node->name, i, ports->io.own[i]);
+        if (config->chain.lanes > 1)
+            error = nd_deal_port(&ports->deal, i, ports->id[i], queues, ports->io.side[i], fault);
+        if (error)
+            return error;
         ports->io.ports = ports->count = (uint16_t)(i + 1);
     }
     if (ports->count < 2)
@@ -249,7 +255,12 @@ static uint32_t receive(void *ctx, unsigned lane, unsigned port, struct nd_frame
 {
     struct nd_ports *ports = ctx;
     struct rte_mbuf *in[NF_BURST_MAX];
-    uint32_t n = rte_eth_rx_burst(ports->id[port], (uint16_t)lane, in, (uint16_t)max), kept = 0;
+    uint32_t kept = 0, n;
+
+    if (ports->deal.lanes > 1)
+        n = nd_deal_receive(&ports->deal, lane, port, in, max);
+    else
+        n = rte_eth_rx_burst(ports->id[port], 0, in, (uint16_t)max);
 
     for (uint32_t i = 0; i < n; i++) {
         uint32_t len = rte_pktmbuf_pkt_len(in[i]);
@@ -275,15 +286,18 @@ static uint32_t transmit(void *ctx, unsigned lane, unsigned port, const struct f
     n = n < NF_BURST_MAX ? n : NF_BURST_MAX;
     for (uint32_t i = 0; i < n; i++)
         out[i] = held[i].packet;
-    return rte_eth_tx_burst(ports->id[port], (uint16_t)lane, out, (uint16_t)n);
+    if (ports->deal.lanes > 1)
+        return nd_deal_send(&ports->deal, lane, port, out, n);
+    return rte_eth_tx_burst(ports->id[port], 0, out, (uint16_t)n);
 }
 
-static void *make(void *ctx, const void *frame, uint32_t len)
+static void *make(void *ctx, unsigned lane, const void *frame, uint32_t len)
 {
     struct nd_ports *ports = ctx;
     struct rte_mbuf *m = rte_pktmbuf_alloc(ports->pool);
     char *room = m ? rte_pktmbuf_append(m, (uint16_t)len) : NULL;
 
+    (void)lane;
     if (!room) {
         rte_pktmbuf_free(m);
         return NULL;
@@ -313,7 +327,7 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
         return error;
     rte_log_set_global_level(RTE_LOG_WARNING);
     ports->io = (struct nd_io){.ctx = ports,
-                               .buffers = node->mbufs,
+                               .buffers = node->mbufs / config->chain.lanes,
                                .receive = receive,
                                .send = transmit,
                                .make = make,
@@ -325,6 +339,7 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
         error = ft_fail(fault, FT_ENOMEM,
                         "node %s: no memory for %u packet buffers in %u MB; lower mbufs or raise memory_mb",
                         node->name, node->mbufs, node->memory_mb);
+    nd_deal_open(&ports->deal, config->chain.lanes, config->chain.l3, ports->pool);
     if (!error)
         error = open_ports(ports, config, node, fault);
     if (error)
@@ -339,5 +354,6 @@ void nd_ports_close(struct nd_ports *ports)
         rte_eth_dev_close(ports->id[i]);
     }
     ports->count = 0;
+    nd_deal_close(&ports->deal);
     rte_eal_cleanup();
 }

@@ -8,6 +8,7 @@
 
 #include "node/config.h"
 #include "node/io.h"
+#include "node/ports_lanes.h"
 
 #include <rte_ethdev.h>
 #include <rte_mempool.h>
@@ -17,6 +18,7 @@ struct nd_ports {
     uint16_t count;
     uint16_t id[NF_PORTS_MAX]; /* DPDK's numbers */
     struct rte_mempool *pool;
+    struct nd_deal deal; /* with several lanes */
     uint64_t
         refused; /* frames too short, too long or scattered; written by lanes, roughly right with several */
 };

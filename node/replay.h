@@ -22,6 +22,7 @@ struct nd_replay_options {
     int mode;                            /* enum nd_mode; -1: the file's */
     struct nd_kill kills[ND_KILLS_MAX];  /* in order of `at` */
     unsigned kill_count;
+    unsigned lanes; /* 0: the file's */
     bool no_gate, json;
     uint64_t seed;
     const char *log; /* --log: execute what was recorded there, in place of a capture */
@@ -36,7 +37,10 @@ struct nd_replay {
     const struct nd_replay_options *options;
     struct nd_config *config;
     struct nd_tape tape;
-    struct nd_gate gate;
+    unsigned lanes;
+    struct nd_tape *tapes; /* [lanes] of each lane; of one lane: the tape itself */
+    struct nd_gate gate[FT_LANES_MAX];
+    struct nd_ledger ledger[FT_LANES_MAX]; /* with several lanes alone */
     struct nd_reference reference;
 
     struct {

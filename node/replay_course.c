@@ -62,7 +62,14 @@ static struct nd_slot *primary(struct nd_replay *r)
 
 static uint64_t drain(struct nd_replay *r)
 {
-    return nd_gate_drain(&r->gate, &primary(r)->lanes[0].out);
+    uint64_t n = 0;
+
+    for (unsigned l = 0; l < r->lanes; l++) {
+        n += nd_gate_drain(&r->gate[l], &primary(r)->lanes[l].out);
+        if (r->lanes > 1)
+            n += nd_ledger_drain(&r->ledger[l], &primary(r)->lanes[l].records);
+    }
+    return n;
 }
 
 static bool protected_by_both(struct nd_replay *r)
@@ -105,30 +112,38 @@ static void set_fits(struct nd_replay *r, bool fits)
         atomic_store(&r->node[n].slot->fits, fits);
 }
 
-/* The primary may take bursts up to this one of the tape. */
-static void feed(struct nd_replay *r, uint64_t to)
+/* The primary's lane may take bursts up to this one of its tape. */
+static void feed(struct nd_replay *r, unsigned l, uint64_t to)
 {
-    struct nd_slot_lane *lane = &primary(r)->lanes[0];
+    struct nd_slot_lane *lane = &primary(r)->lanes[l];
+    struct nd_gate *gate = &r->gate[l];
 
     /* Without a gate the successor may begin behind the next kill's packet. */
-    to = to > r->gate.shift ? nd_gate_number(&r->gate, to) : 0;
-    nd_gate_know(&r->gate, to);
-    lane->shift = r->gate.shift;
+    to = to > gate->shift ? nd_gate_number(gate, to) : 0;
+    nd_gate_know(gate, to);
+    lane->shift = gate->shift;
     if (to > atomic_load_explicit(&lane->fed, memory_order_relaxed))
         atomic_store_explicit(&lane->fed, to, memory_order_release);
 }
 
 static bool took_all(struct nd_replay *r)
 {
-    struct nd_slot_lane *lane = &primary(r)->lanes[0];
+    for (unsigned l = 0; l < r->lanes; l++) {
+        struct nd_slot_lane *lane = &primary(r)->lanes[l];
 
-    return atomic_load(&lane->asked) > atomic_load(&lane->fed) || /* has closed it, too */
-           atomic_load(&lane->taken) >= atomic_load(&lane->fed);
+        if (atomic_load(&lane->asked) <= atomic_load(&lane->fed) && /* has not closed it */
+            atomic_load(&lane->taken) < atomic_load(&lane->fed))
+            return false;
+    }
+    return true;
 }
 
 static bool is_live(struct nd_replay *r)
 {
-    return atomic_load(&primary(r)->lanes[0].asked) != 0;
+    for (unsigned l = 0; l < r->lanes; l++)
+        if (atomic_load(&primary(r)->lanes[l].asked) == 0)
+            return false;
+    return true;
 }
 
 /* The standby has taken over, or has dropped what it knew and never will. */
@@ -149,26 +164,34 @@ static void dawdle(struct nd_replay *r)
 
 static int kill_primary(struct nd_replay *r, struct ft_fault *fault)
 {
-    struct nd_slot_lane *lane = &primary(r)->lanes[0];
+    uint64_t taken[FT_LANES_MAX] = {0};
     unsigned dead = r->primary;
-    uint64_t taken, asked;
     int error;
 
     nd_nodes_kill(r, dead);
     while (drain(r)) /* what it had released has left */
         ;
-    taken = atomic_load(&lane->taken);
-    asked = atomic_load(&lane->asked);
-    if (asked > taken + 1) /* it never took any: it took over and had nothing to do */
-        taken = asked - 1;
+    for (unsigned l = 0; l < r->lanes; l++) {
+        uint64_t asked = atomic_load(&primary(r)->lanes[l].asked);
+
+        taken[l] = atomic_load(&primary(r)->lanes[l].taken);
+        if (asked > taken[l] + 1) /* it never took any: it took over and had nothing to do */
+            taken[l] = asked - 1;
+    }
     r->primary = !dead;
+    /* Outputs and records come after the first burst is asked for: the successor's bursts are not fed yet. */
     error = wait_until(r, has_answered, "takeover", fault);
     if (error)
         return error;
     if (!is_live(r))
         return ft_fail(fault, FT_EDIVERGED, "nobody took over from node %c: node %c is JOINING: %.100s",
                        'a' + (int)dead, 'a' + (int)r->primary, primary(r)->why);
-    nd_gate_takeover(&r->gate, atomic_load(&primary(r)->lanes[0].asked) - 1, taken);
+    for (unsigned l = 0; l < r->lanes; l++) {
+        uint64_t survived = atomic_load(&primary(r)->lanes[l].asked) - 1;
+
+        nd_gate_takeover(&r->gate[l], survived, taken[l]);
+        nd_ledger_cut(&r->ledger[l], survived);
+    }
     r->failovers++;
     return nd_nodes_start(r, dead, fault);
 }
@@ -207,19 +230,37 @@ static bool has_begun(struct nd_replay *r)
 /* All bursts closed, all outputs out of the hold and out of the ring; the standby knows it all. */
 static bool is_done(struct nd_replay *r)
 {
-    struct nd_slot *p = primary(r);
-    uint64_t last = r->gate.known;
+    struct nd_slot *p = primary(r), *s = r->node[!r->primary].slot;
 
-    if (atomic_load(&p->lanes[0].asked) <= last || atomic_load(&p->shared[0].count.held) != 0 ||
-        ft_ring_used(&p->lanes[0].out) != 0)
-        return false;
-    return r->alone ||
-           (protected_by_both(r) && atomic_load(&r->node[!r->primary].slot->shared[0].closed) >= last);
+    for (unsigned l = 0; l < r->lanes; l++) {
+        uint64_t last = r->gate[l].known;
+
+        if (atomic_load(&p->lanes[l].asked) <= last || atomic_load(&p->shared[l].count.held) != 0 ||
+            ft_ring_used(&p->lanes[l].out) != 0 || (r->lanes > 1 && r->ledger[l].count < last) ||
+            (!r->alone && atomic_load(&s->shared[l].closed) < last))
+            return false;
+    }
+    return r->alone || protected_by_both(r);
+}
+
+/* Bursts of all lanes' tapes, and how many of them were taken. */
+static uint64_t asked_of(struct nd_replay *r, uint64_t *all)
+{
+    uint64_t n = 0;
+
+    *all = 0;
+    for (unsigned l = 0; l < r->lanes; l++) {
+        uint64_t asked = atomic_load(&primary(r)->lanes[l].asked);
+
+        *all += r->tapes[l].burst_count;
+        n += (asked ? asked - 1 : 0) + r->gate[l].shift;
+    }
+    return n;
 }
 
 static void bar(struct nd_replay *r, uint64_t now, uint64_t *shown, bool end)
 {
-    uint64_t done, all = r->tape.burst_count;
+    uint64_t done, all;
 
     if (!end && (now - r->began < BAR_AFTER || now - *shown < BAR_EVERY || !isatty(STDERR_FILENO)))
         return;
@@ -229,23 +270,24 @@ static void bar(struct nd_replay *r, uint64_t now, uint64_t *shown, bool end)
         return;
     }
     *shown = now;
-    done = atomic_load(&primary(r)->lanes[0].taken) + r->gate.shift;
+    done = asked_of(r, &all);
     if (done == 0 || done > all)
         return;
-    fprintf(stderr, "\r[%-40.*s] %3lu %%  %lu packets", (int)(done * 40 / all),
-            "########################################", done * 100 / all, r->tape.bursts[done - 1].first);
+    fprintf(stderr, "\r[%-40.*s] %3lu %%  burst %lu", (int)(done * 40 / all),
+            "########################################", done * 100 / all, done);
 }
 
-static int feed_on(struct nd_replay *r, uint64_t to, bool (*until)(struct nd_replay *r),
+static int feed_on(struct nd_replay *r, const uint64_t to[], bool (*until)(struct nd_replay *r),
                    struct ft_fault *fault)
 {
-    uint64_t shown = 0, moved = monotonic(), last = 0;
+    uint64_t shown = 0, moved = monotonic(), last = 0, all;
     unsigned round = 0;
     int error = 0;
 
-    feed(r, to);
+    for (unsigned l = 0; l < r->lanes; l++)
+        feed(r, l, to[l]);
     while (!error && !until(r)) {
-        uint64_t now = monotonic(), asked = atomic_load(&primary(r)->lanes[0].asked);
+        uint64_t now = monotonic(), asked = asked_of(r, &all);
 
         if (drain(r) == 0)
             nap(NAP);
@@ -278,12 +320,17 @@ static int start(struct nd_replay *r, struct ft_fault *fault)
 /* Up to the packet of the next kill, the last part of the way protected and with a link that hesitates. */
 static int approach(struct nd_replay *r, struct ft_fault *fault)
 {
-    uint64_t to = nd_tape_burst_of(&r->tape, r->options->kills[r->next_kill].at - 1);
-    uint64_t from = atomic_load(&primary(r)->lanes[0].asked) - 1 + r->gate.shift, half = from;
+    uint64_t to[FT_LANES_MAX] = {0}, half[FT_LANES_MAX] = {0};
     int error;
 
-    if (to > from)
-        half += draw(&r->random) % ((to - from) / 2 + 1);
+    for (unsigned l = 0; l < r->lanes; l++) {
+        uint64_t from = atomic_load(&primary(r)->lanes[l].asked) - 1 + r->gate[l].shift;
+
+        to[l] = nd_tape_burst_of(&r->tapes[l], r->options->kills[r->next_kill].at - 1);
+        half[l] = from;
+        if (to[l] > from)
+            half[l] += draw(&r->random) % ((to[l] - from) / 2 + 1);
+    }
     set_fits(r, false);
     error = feed_on(r, half, protected_by_both, fault);
     if (!error)
@@ -295,8 +342,11 @@ static int approach(struct nd_replay *r, struct ft_fault *fault)
 int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
 {
     struct sigaction action = {.sa_handler = interrupt};
+    uint64_t all[FT_LANES_MAX] = {0};
     int error;
 
+    for (unsigned l = 0; l < r->lanes; l++)
+        all[l] = r->tapes[l].burst_count;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     r->random = r->options->seed;
@@ -312,7 +362,7 @@ int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
     }
     set_fits(r, false);
     if (!error)
-        error = feed_on(r, r->tape.burst_count, is_done, fault);
+        error = feed_on(r, all, is_done, fault);
     r->ended = monotonic();
     if (error == FT_EDIVERGED) {
         fprintf(stderr, "understudy replay: %s\n", fault->text);

@@ -183,7 +183,7 @@ static void count_lost(struct nd_gate *gate, uint64_t burst)
     for (uint32_t i = 0; i < b->n; i++) {
         gate->lost_inputs++;
         nd_gate_tell(gate, "lost: packet %lu (clock %lu): taken by the primary, not recovered\n",
-                     b->first + i + 1, gate->clock[burst] + i);
+                     gate->tape->inputs[b->first + i].number + 1, gate->clock[burst] + i);
     }
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gate of the replay tool, for one lane: what has left, in order; what would leave again; which burst of
- * the tape each surviving burst of the lane was. Used by the tool's own process alone.
+ * The gate of the replay tool, for one lane (there is one for each): what has left, in order; what would
+ * leave again; which burst of the tape each surviving burst of the lane was. Used by the tool's own process
+ * alone.
  *
  * Numbers, clocks and bursts are the lane's. With `keeps` (a gate that keeps the inputs) nothing is ever lost
  * and they run as the tape does. Without, each takeover skips what the dead primary had taken and the

@@ -5,14 +5,16 @@
  * the lane takes no more bursts.
  */
 #include "ftcore/check.h"
+#include "node/replay_ledger.h"
 #include "node/replay_slot.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#define OUT_BYTES (4u << 20)
-#define BUFFERS   65536u /* half of which the hold may have */
+#define OUT_BYTES    (4u << 20)
+#define RECORD_BYTES (1u << 20)
+#define BUFFERS      65536u /* of all lanes; half of them the holds may have */
 
 /* ---- the memory between ------------------------------------------------------------------------ */
 
@@ -24,7 +26,8 @@ struct nd_slot *nd_slot_new(unsigned lanes)
     if (slot == MAP_FAILED)
         return NULL;
     for (unsigned l = 0; l < lanes; l++)
-        if (ft_ring_init(&slot->lanes[l].out, OUT_BYTES) != 0) {
+        if (ft_ring_init(&slot->lanes[l].out, OUT_BYTES) != 0 ||
+            (lanes > 1 && ft_ring_init(&slot->lanes[l].records, RECORD_BYTES) != 0)) {
             nd_slot_free(slot, lanes);
             return NULL;
         }
@@ -35,21 +38,28 @@ void nd_slot_free(struct nd_slot *slot, unsigned lanes)
 {
     if (!slot)
         return;
-    for (unsigned l = 0; l < lanes; l++)
+    for (unsigned l = 0; l < lanes; l++) {
         ft_ring_free(&slot->lanes[l].out);
+        if (slot->lanes[l].records.data)
+            ft_ring_free(&slot->lanes[l].records);
+    }
     munmap(slot, sizeof(*slot));
 }
 
 void nd_slot_reset(struct nd_slot *slot, unsigned lanes)
 {
-    struct ft_ring out[FT_LANES_MAX];
+    struct ft_ring out[FT_LANES_MAX], records[FT_LANES_MAX];
 
-    for (unsigned l = 0; l < lanes; l++)
+    for (unsigned l = 0; l < lanes; l++) {
         out[l] = slot->lanes[l].out;
+        records[l] = slot->lanes[l].records;
+    }
     memset(slot, 0, sizeof(*slot));
     for (unsigned l = 0; l < lanes; l++) {
         slot->lanes[l].out = out[l];
+        slot->lanes[l].records = records[l];
         ft_ring_reset(&slot->lanes[l].out);
+        ft_ring_reset(&slot->lanes[l].records);
     }
 }
 
@@ -57,26 +67,28 @@ void nd_slot_reset(struct nd_slot *slot, unsigned lanes)
 
 struct buffer {
     uint32_t len;
-    uint32_t reserved;
+    uint32_t lane; /* whose it is */
     uint8_t frame[];
 };
 
-static struct buffer *take(struct nd_slot_io *io, uint32_t len)
+static struct buffer *take(struct nd_slot_io *io, unsigned lane, uint32_t len)
 {
     struct buffer *b;
 
-    if (io->frees == 0 || len > io->frame_max)
+    if (io->lane[lane].frees == 0 || len > io->frame_max)
         return NULL;
-    b = io->free[--io->frees];
+    b = io->lane[lane].free[--io->lane[lane].frees];
     b->len = len;
+    b->lane = lane;
     return b;
 }
 
 static void drop(void *ctx, void *owner)
 {
     struct nd_slot_io *io = ctx;
+    unsigned lane = ((struct buffer *)owner)->lane;
 
-    io->free[io->frees++] = owner;
+    io->lane[lane].free[io->lane[lane].frees++] = owner;
 }
 
 static bool burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint8_t ports[],
@@ -84,19 +96,20 @@ static bool burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame frame
 {
     struct nd_slot_io *io = ctx;
     struct nd_slot_lane *from = &io->slot->lanes[lane];
+    const struct nd_tape *tape = &io->tapes[lane];
     const struct nd_tape_burst *b;
 
     atomic_store_explicit(&from->asked, last + 1, memory_order_release);
     if (last >= atomic_load_explicit(&from->fed, memory_order_acquire))
         return false;
-    b = &io->tape->bursts[last + from->shift];
-    if (io->frees < b->n)
+    b = &tape->bursts[last + from->shift];
+    if (io->lane[lane].frees < b->n)
         return false;
     for (uint32_t i = 0; i < b->n; i++) {
-        const struct nd_tape_input *in = &io->tape->inputs[b->first + i];
-        struct buffer *to = take(io, in->wire);
+        const struct nd_tape_input *in = &tape->inputs[b->first + i];
+        struct buffer *to = take(io, lane, in->wire);
 
-        nd_tape_frame(io->tape, b->first + i, to->frame);
+        nd_tape_frame(tape, b->first + i, to->frame);
         frames[i] = (struct nd_frame){.data = to->frame, .len = in->wire, .owner = to};
         ports[i] = in->side == NF_OUTSIDE;
     }
@@ -137,9 +150,9 @@ static uint32_t transmit(void *ctx, unsigned lane, unsigned port, const struct f
     return sent;
 }
 
-static void *make(void *ctx, const void *frame, uint32_t len)
+static void *make(void *ctx, unsigned lane, const void *frame, uint32_t len)
 {
-    struct buffer *b = take(ctx, len);
+    struct buffer *b = take(ctx, lane, len);
 
     if (b)
         memcpy(b->frame, frame, len);
@@ -154,49 +167,73 @@ static uint8_t *data(void *owner)
 /* With a gate that keeps inputs none is ever lost, so clocks count the tape's packets. */
 static bool complete(void *ctx, unsigned lane, uint64_t clock, uint8_t *frame, uint32_t have, uint32_t len)
 {
-    struct nd_slot_io *io = ctx;
+    const struct nd_tape *tape = &((struct nd_slot_io *)ctx)->tapes[lane];
     uint8_t whole[FT_FRAME_MAX];
 
-    (void)lane;
-    if (clock == 0 || clock > io->tape->count || io->tape->inputs[clock - 1].wire != len || have > len)
+    if (clock == 0 || clock > tape->count || tape->inputs[clock - 1].wire != len || have > len)
         return false;
-    nd_tape_frame(io->tape, clock - 1, whole);
+    nd_tape_frame(tape, clock - 1, whole);
     memcpy(frame + have, whole + have, len - have);
     return true;
 }
 
+static bool room(void *ctx, unsigned lane)
+{
+    return ft_ring_room(&((struct nd_slot_io *)ctx)->slot->lanes[lane].records) >= ND_LEDGER_RECORD;
+}
+
+static void record(void *ctx, unsigned lane, const struct ft_record *r)
+{
+    nd_ledger_put(&((struct nd_slot_io *)ctx)->slot->lanes[lane].records, r);
+}
+
 /* ---- making ------------------------------------------------------------------------------------ */
 
-int nd_slot_io_open(struct nd_slot_io *io, struct nd_slot *slot, const struct nd_tape *tape, bool keeps,
-                    struct ft_fault *fault)
+static void deal_buffers(struct nd_slot_io *io, uint32_t size, uint32_t each)
 {
-    uint32_t size;
+    for (unsigned l = 0; l < io->lanes; l++)
+        for (uint32_t i = each; i-- > 0;)
+            io->lane[l].free[io->lane[l].frees++] = io->pool + ((size_t)l * each + i) * size;
+}
 
-    *io = (struct nd_slot_io){.slot = slot, .tape = tape, .keeps = keeps};
-    io->frame_max = tape->longest > NF_EMIT_SLOT ? tape->longest : NF_EMIT_SLOT;
+int nd_slot_io_open(struct nd_slot_io *io, struct nd_slot *slot, const struct nd_tape tapes[], unsigned lanes,
+                    bool keeps, struct ft_fault *fault)
+{
+    uint32_t size, each = BUFFERS / lanes;
+    bool enough;
+
+    *io = (struct nd_slot_io){.slot = slot, .tapes = tapes, .lanes = lanes};
+    io->frame_max = tapes->longest > NF_EMIT_SLOT ? tapes->longest : NF_EMIT_SLOT;
     size = ((uint32_t)sizeof(struct buffer) + io->frame_max + 63u) & ~63u;
     io->pool = mmap(NULL, (size_t)size * BUFFERS, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    io->free = malloc(BUFFERS * sizeof(*io->free));
-    if (io->pool == MAP_FAILED || !io->free)
+    enough = io->pool != MAP_FAILED;
+    for (unsigned l = 0; l < lanes; l++) {
+        io->lane[l].free = malloc(each * sizeof(*io->lane[l].free));
+        enough &= io->lane[l].free != NULL;
+    }
+    if (!enough)
         return ft_fail(fault, FT_ENOMEM, "no memory for %u packet buffers", BUFFERS);
-    for (uint32_t i = BUFFERS; i-- > 0;)
-        io->free[io->frees++] = io->pool + (size_t)i * size;
+    deal_buffers(io, size, each);
     io->io = (struct nd_io){.ctx = io,
                             .ports = ND_SLOT_PORTS,
                             .side = {NF_INSIDE, NF_OUTSIDE},
-                            .buffers = BUFFERS,
+                            .buffers = each,
                             .send = transmit,
                             .make = make,
                             .data = data,
                             .drop = drop,
                             .burst = burst,
-                            .complete = keeps ? complete : NULL};
+                            .complete = keeps ? complete : NULL,
+                            .room = lanes > 1 ? room : NULL,
+                            .record = lanes > 1 ? record : NULL};
     return 0;
 }
 
 void nd_slot_io_close(struct nd_slot_io *io)
 {
-    free(io->free);
-    io->free = NULL;
+    for (unsigned l = 0; l < io->lanes; l++) {
+        free(io->lane[l].free);
+        io->lane[l].free = NULL;
+    }
 }

@@ -78,7 +78,7 @@ static int open_region(struct running *r, struct ft_fault *fault)
                                  .nfs = (uint16_t)(chain->count + 1),
                                  .arena_size = sizes,
                                  .nf_name = names,
-                                 .shared_size = chain->shared_size,
+                                 .shared_size = nd_replay_shared(chain),
                                  .audit = r->node->config->protect.audit};
 
     nf_chain_arenas(chain, sizes, names);
@@ -142,6 +142,7 @@ static int open_replicator(struct running *r, struct ft_fault *fault)
                  .listens = n->name[0] == 'a'},
         .region = r->region,
         .lanes = n->slot->shared,
+        .published = r->group.published,
         .pending_bytes = (uint64_t)c->protect.pending_mb << 20,
         .resync_mbps = RESYNC_MBPS,
         .protect = c->protect.mode != ND_MODE_OFF,
@@ -159,7 +160,7 @@ static int open_replicator(struct running *r, struct ft_fault *fault)
 static int put_together(struct running *r, struct ft_fault *fault)
 {
     unsigned lanes = r->node->config->chain.lanes;
-    int error = nd_slot_io_open(&r->io, r->node->slot, r->node->tape, r->node->keeps, fault);
+    int error = nd_slot_io_open(&r->io, r->node->slot, r->node->tapes, lanes, r->node->keeps, fault);
 
     r->lanes = calloc(lanes, sizeof(*r->lanes));
     r->threads = calloc(lanes, sizeof(*r->threads));

@@ -75,7 +75,7 @@ int nd_nodes_open(struct nd_replay *r, struct ft_fault *fault)
 int nd_nodes_start(struct nd_replay *r, unsigned n, struct ft_fault *fault)
 {
     struct nd_replay_node node = {.config = r->config,
-                                  .tape = &r->tape,
+                                  .tapes = r->tapes,
                                   .slot = r->node[n].slot,
                                   .name = {(char)('a' + n), '\0'},
                                   .standby = n == 1,
@@ -105,7 +105,7 @@ static void gather(struct nd_replay *r, unsigned n)
 
     for (unsigned l = 0; l < r->config->chain.lanes; l++) {
         r->divergences += atomic_load(&slot->shared[l].count.divergences);
-        r->gate.suppressed += atomic_load(&slot->shared[l].count.tail_suppressed);
+        r->gate[l].suppressed += atomic_load(&slot->shared[l].count.tail_suppressed);
     }
     r->log_bytes += atomic_load(&slot->log_bytes);
 }
@@ -139,10 +139,10 @@ int nd_nodes_check(struct nd_replay *r, struct ft_fault *fault)
         gather(r, n);
         if (atomic_load(&slot->failed))
             return ft_fail(fault, FT_EIO, "node %c: %.200s", 'a' + (int)n, slot->fault.text);
-        return ft_fail(fault, FT_EDIVERGED, "node %c ended by itself%s%s at burst %lu", 'a' + (int)n,
-                       WIFSIGNALED(status) ? ": " : "",
-                       WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "",
-                       atomic_load(&slot->shared[0].closed) + 1);
+        return ft_fail(
+            fault, FT_EDIVERGED, "node %c ended by itself%s%s%s%lu", 'a' + (int)n,
+            WIFSIGNALED(status) ? ": " : "", WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "",
+            r->lanes == 1 ? " at burst " : ", lane 0 at burst ", atomic_load(&slot->shared[0].closed) + 1);
     }
     return 0;
 }

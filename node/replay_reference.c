@@ -2,7 +2,11 @@
 /* Executes the surviving bursts again and compares; see replay_reference.h. */
 #include "node/replay_reference.h"
 
+#include "ftcore/section.h"
+#include "logger/cursor.h"
+
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,20 +14,31 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define WATCH_EACH 1024u /* bursts */
+#define PATIENCE_S 60u   /* until a reference in which nothing moves is ended */
+
 struct answer {
     struct nd_reference result;
-    unsigned told;
+    unsigned told[FT_LANES_MAX];
     bool done;
     struct ft_fault fault;
 };
 
+/* One lane of it. */
 struct run {
     struct nd_gate *gate;
-    struct nd_reference *result;
+    const struct nd_ledger *ledger; /* NULL: alone */
+    struct nd_reference result;     /* the lane's part */
     struct nf_chain *chain;
-    struct ft_region *region;
     uint8_t *frames;
     uint32_t frame_size;
+    pthread_t thread;
+};
+
+struct reference {
+    struct run run[FT_LANES_MAX];
+    struct ft_published published[FT_LANES_MAX];
+    struct ft_region *region;
 };
 
 static void compare(struct run *r, uint64_t number, uint64_t clock, const struct nd_tape_burst *b,
@@ -33,21 +48,56 @@ static void compare(struct run *r, uint64_t number, uint64_t clock, const struct
     uint64_t left = number < gate->numbers ? gate->left[number] : 0;
 
     if (left == 0) {
-        r->result->missing++;
+        r->result.missing++;
         if (clock)
-            nd_gate_tell(gate, "lost: output %lu (clock %lu, packet %lu): never left the chain\n", number,
-                         clock, b->first + (clock - nf_chain_state(r->chain)->clock) + b->n + 1);
+            nd_gate_tell(
+                gate, "lost: output %lu (clock %lu, packet %lu): never left the chain\n", number, clock,
+                gate->tape->inputs[b->first + (clock - nf_chain_state(r->chain)->clock) + b->n].number + 1);
         else
             nd_gate_tell(gate, "lost: output %lu (made by an NF): never left the chain\n", number);
     } else if (left != nd_gate_digest(frame, len, port)) {
-        if (r->result->altered++ == 0)
+        if (r->result.altered++ == 0)
             fprintf(stderr,
                     "understudy replay: output %lu (clock %lu) left with other bytes than the reference's\n",
                     number, clock);
     }
 }
 
-static void run_burst(struct run *r, uint64_t burst)
+/* What the log says of the burst's order and outside values. False: it is no such burst. */
+static bool follow(struct run *r, uint64_t burst, const struct nd_tape_burst *b)
+{
+    const struct nf_lane_state *state = nf_chain_state(r->chain);
+    const struct ft_record *record;
+    struct lg_cursor cursor;
+    const void *value;
+    uint32_t len;
+
+    if (burst > r->ledger->count)
+        return false;
+    record = nd_ledger_record(r->ledger, burst);
+    if (record->burst != burst || record->time != b->time || record->inputs != b->n ||
+        record->clock != state->clock || record->access != state->access)
+        return false;
+    nf_chain_follow(r->chain, (const struct ft_edge *)((const uint8_t *)record + ft_record_edges_at(record)),
+                    record->edges);
+    r->result.edges += record->edges;
+    lg_cursor_begin(&cursor, record);
+    while ((value = lg_cursor_value(&cursor, &len)))
+        if (nf_values_supply(nf_chain_values(r->chain), value, len) != FT_OK)
+            return false;
+    return true;
+}
+
+/* All that was recorded was wanted. */
+static bool used_up(struct run *r, uint64_t burst)
+{
+    const struct ft_record *record = nd_ledger_record(r->ledger, burst);
+
+    return nf_values_used(nf_chain_values(r->chain)) &&
+           ft_sections_used(nf_chain_sections(r->chain), record->access, record->accesses);
+}
+
+static bool run_burst(struct run *r, uint64_t burst)
 {
     const struct nd_tape *tape = r->gate->tape;
     const struct nd_tape_burst *b = &tape->bursts[r->gate->source[burst] - 1];
@@ -56,6 +106,8 @@ static void run_burst(struct run *r, uint64_t burst)
     uint64_t clock = nf_chain_state(r->chain)->clock;
     uint32_t count;
 
+    if (r->ledger && !follow(r, burst, b))
+        return false;
     for (uint32_t i = 0; i < b->n; i++) {
         const struct nd_tape_input *in = &tape->inputs[b->first + i];
 
@@ -69,14 +121,60 @@ static void run_burst(struct run *r, uint64_t burst)
     nf_chain_run(r->chain, burst, b->time, packets, b->n);
     for (uint32_t i = 0; i < b->n; i++)
         if (!packets[i].drop && packets[i].out_port < ND_SLOT_PORTS)
-            compare(r, ++r->result->outputs, clock + i, b, packets[i].data, packets[i].len,
+            compare(r, ++r->result.outputs, clock + i, b, packets[i].data, packets[i].len,
                     packets[i].out_port);
     count = nf_chain_emitted(r->chain, &made);
     for (uint32_t i = 0; i < count; i++)
-        compare(r, ++r->result->outputs, 0, b, made[i].frame, made[i].len, made[i].port);
+        compare(r, ++r->result.outputs, 0, b, made[i].frame, made[i].len, made[i].port);
+    return !r->ledger || used_up(r, burst);
 }
 
-static int execute(struct run *r, const struct nd_config *config, uint64_t seed, struct ft_fault *fault)
+static void *run_lane(void *arg)
+{
+    struct run *r = arg;
+
+    for (uint64_t burst = 1; burst <= r->gate->known; burst++) {
+        if (burst % WATCH_EACH == 0)
+            alarm(PATIENCE_S);
+        if (run_burst(r, burst))
+            continue;
+        fprintf(stderr, "understudy replay: the reference cannot execute burst %lu of a lane\n", burst);
+        r->result.diverged++;
+        break;
+    }
+    /* What left beyond the reference's last output cannot be right. */
+    for (uint64_t n = r->result.outputs + 1; n <= r->gate->highest; n++)
+        r->result.altered += r->gate->left[n] != 0;
+    return NULL;
+}
+
+/* No edge points out of the log: or its lane would wait for good. */
+static bool is_closed(const struct nd_gate gates[], const struct nd_ledger ledgers[], unsigned lanes)
+{
+    uint64_t accesses[FT_LANES_MAX] = {0};
+
+    for (unsigned l = 0; l < lanes; l++) {
+        const struct nd_ledger *g = &ledgers[l];
+
+        if (g->broken || g->count < gates[l].known)
+            return false;
+        if (g->count)
+            accesses[l] = nd_ledger_record(g, g->count)->access + nd_ledger_record(g, g->count)->accesses - 1;
+    }
+    for (unsigned l = 0; l < lanes; l++)
+        for (uint64_t burst = 1; burst <= ledgers[l].count; burst++) {
+            const struct ft_record *r = nd_ledger_record(&ledgers[l], burst);
+            const struct ft_edge *edge = (const void *)((const uint8_t *)r + ft_record_edges_at(r));
+
+            for (unsigned i = 0; i < r->edges; i++)
+                if (edge[i].lane >= lanes || edge[i].access > accesses[edge[i].lane])
+                    return false;
+        }
+    return true;
+}
+
+static int make_runs(struct reference *all, const struct nd_config *config, uint64_t seed,
+                     struct ft_fault *fault)
 {
     uint64_t sizes[FT_NFS_MAX];
     const char *names[FT_NFS_MAX];
@@ -85,30 +183,75 @@ static int execute(struct run *r, const struct nd_config *config, uint64_t seed,
                                  .nfs = (uint16_t)(config->chain.count + 1),
                                  .arena_size = sizes,
                                  .nf_name = names,
-                                 .shared_size = config->chain.shared_size};
+                                 .shared_size = nd_replay_shared(&config->chain)};
     int error;
 
     nf_chain_arenas(&config->chain, sizes, names);
-    r->frame_size = r->gate->tape->longest;
-    r->frames = malloc((size_t)r->frame_size * NF_BURST_MAX + 1);
-    if (!r->frames)
-        return ft_fail(fault, FT_ENOMEM, "no memory for the reference");
-    error = ft_region_open(&r->region, &c, fault);
-    if (!error)
-        error = nf_chain_make(&r->chain, &config->chain, r->region, 0, seed, fault);
-    if (error)
-        return error;
-    for (uint64_t burst = 1; burst <= r->gate->known; burst++)
-        run_burst(r, burst);
-    /* What left beyond the reference's last output cannot be right. */
-    for (uint64_t n = r->result->outputs + 1; n <= r->gate->highest; n++)
-        r->result->altered += r->gate->left[n] != 0;
-    r->result->digest = ft_region_digest(r->region);
+    error = ft_region_open(&all->region, &c, fault);
+    for (unsigned l = 0; l < config->chain.lanes && !error; l++) {
+        struct run *r = &all->run[l];
+
+        r->frame_size = r->gate->tape->longest;
+        r->frames = malloc((size_t)r->frame_size * NF_BURST_MAX + 1);
+        if (!r->frames)
+            return ft_fail(fault, FT_ENOMEM, "no memory for the reference");
+        error = nf_chain_make(&r->chain, &config->chain, all->region, l, seed, fault);
+        if (!error)
+            nf_chain_share(r->chain, all->published);
+    }
+    return error;
+}
+
+static int run_all(struct reference *all, unsigned lanes, struct ft_fault *fault)
+{
+    alarm(PATIENCE_S);
+    for (unsigned l = 1; l < lanes; l++)
+        if (pthread_create(&all->run[l].thread, NULL, run_lane, &all->run[l]) != 0)
+            return ft_fail(fault, FT_ENOMEM, "no thread for lane %u of the reference", l);
+    run_lane(&all->run[0]);
+    for (unsigned l = 1; l < lanes; l++)
+        pthread_join(all->run[l].thread, NULL);
+    alarm(0);
     return 0;
 }
 
-int nd_reference_run(struct nd_reference *out, struct nd_gate *gate, const struct nd_config *config,
-                     uint64_t seed, struct ft_fault *fault)
+static int execute(struct answer *answer, struct nd_gate gates[], const struct nd_ledger ledgers[],
+                   const struct nd_config *config, uint64_t seed)
+{
+    static struct reference all;
+    struct nd_reference *sum = &answer->result;
+    unsigned lanes = config->chain.lanes;
+    int error;
+
+    if (ledgers && !is_closed(gates, ledgers, lanes)) {
+        sum->diverged = 1;
+        return 0;
+    }
+    for (unsigned l = 0; l < lanes; l++) {
+        all.run[l].gate = &gates[l];
+        all.run[l].ledger = ledgers ? &ledgers[l] : NULL;
+    }
+    error = make_runs(&all, config, seed, &answer->fault);
+    if (!error)
+        error = run_all(&all, lanes, &answer->fault);
+    if (error)
+        return error;
+    for (unsigned l = 0; l < lanes; l++) {
+        const struct nd_reference *part = &all.run[l].result;
+
+        sum->outputs += part->outputs;
+        sum->altered += part->altered;
+        sum->missing += part->missing;
+        sum->edges += part->edges;
+        sum->diverged += part->diverged;
+        answer->told[l] = gates[l].told;
+    }
+    sum->digest = ft_region_digest(all.region);
+    return 0;
+}
+
+int nd_reference_run(struct nd_reference *out, struct nd_gate gates[], const struct nd_ledger ledgers[],
+                     const struct nd_config *config, uint64_t seed, struct ft_fault *fault)
 {
     struct answer *answer =
         mmap(NULL, sizeof(*answer), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -120,16 +263,14 @@ int nd_reference_run(struct nd_reference *out, struct nd_gate *gate, const struc
     fflush(NULL);
     pid = fork();
     if (pid == 0) {
-        struct run r = {.gate = gate, .result = &answer->result};
-
-        answer->done = execute(&r, config, seed, &answer->fault) == 0;
-        answer->told = gate->told;
+        answer->done = execute(answer, gates, ledgers, config, seed) == 0;
         _exit(0);
     }
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     *out = answer->result;
-    gate->told = answer->told;
+    for (unsigned l = 0; l < config->chain.lanes; l++)
+        gates[l].told = answer->told[l] > gates[l].told ? answer->told[l] : gates[l].told;
     if (pid < 0 || !answer->done)
         error = ft_fail(fault, FT_EIO, "the reference failed: %s",
                         pid < 0               ? strerror(errno)

@@ -1,22 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reference: the surviving bursts executed once, in order, by the chain alone, on a fresh region in a
- * process of its own; no replication, no lanes. What a run released is held against it.
+ * The reference: the surviving bursts executed once, by the chain alone, on a fresh region in a process of
+ * its own; no replication. Several lanes are threads that follow the surviving log's edges and outside
+ * values; inputs come from the tape all the same. What a run released is held against it.
  */
 #ifndef NODE_REPLAY_REFERENCE_H
 #define NODE_REPLAY_REFERENCE_H
 
 #include "node/replay_gate.h"
+#include "node/replay_ledger.h"
 
 struct nd_reference {
-    uint64_t digest;  /* of the region after the last burst */
-    uint64_t outputs; /* made */
-    uint64_t altered; /* outputs that left and are not the reference's */
-    uint64_t missing; /* outputs of the reference that never left */
+    uint64_t digest;   /* of the region after the last burst */
+    uint64_t outputs;  /* made */
+    uint64_t altered;  /* outputs that left and are not the reference's */
+    uint64_t missing;  /* outputs of the reference that never left */
+    uint64_t edges;    /* followed */
+    uint64_t diverged; /* lanes whose log could not be executed: not closed, or not used up exactly */
 };
 
-/* FT_ENOMEM, FT_EIO (its process died). Losses are told on stderr. */
-int nd_reference_run(struct nd_reference *out, struct nd_gate *gate, const struct nd_config *config,
-                     uint64_t seed, struct ft_fault *fault);
+/* One gate and ledger a lane; ledgers NULL: one lane, without. FT_ENOMEM, FT_EIO (its process died). Losses
+ * are told on stderr. */
+int nd_reference_run(struct nd_reference *out, struct nd_gate gates[], const struct nd_ledger ledgers[],
+                     const struct nd_config *config, uint64_t seed, struct ft_fault *fault);
 
 #endif

@@ -26,7 +26,8 @@ struct nd_slot_output {
 };
 
 struct nd_slot_lane {
-    struct ft_ring out; /* struct nd_slot_output, lane → gate */
+    struct ft_ring out;     /* struct nd_slot_output, lane → gate */
+    struct ft_ring records; /* struct ft_record, lane → gate; with several lanes alone */
     /* Written by the gate. */
     _Alignas(64) _Atomic uint64_t fed; /* last burst that may be taken */
     uint64_t shift; /* burst b of the node is b + shift of the tape; written before `fed` */
@@ -63,23 +64,32 @@ void nd_slot_reset(struct nd_slot *slot, unsigned lanes);
 struct nd_slot_io {
     struct nd_io io; /* what lanes see of it */
     struct nd_slot *slot;
-    const struct nd_tape *tape;
-    bool keeps; /* the gate keeps inputs */
+    const struct nd_tape *tapes; /* [lanes] */
+    unsigned lanes;
     uint8_t *pool;
-    void **free; /* buffers not in use; one lane's so far */
-    uint32_t frees;
+    struct {
+        _Alignas(64) void **free; /* buffers of the lane's not in use */
+        uint32_t frees;
+    } lane[FT_LANES_MAX];
     uint32_t frame_max;
 };
 
-int nd_slot_io_open(struct nd_slot_io *io, struct nd_slot *slot, const struct nd_tape *tape, bool keeps,
-                    struct ft_fault *fault);
+/* keeps: the gate keeps inputs. */
+int nd_slot_io_open(struct nd_slot_io *io, struct nd_slot *slot, const struct nd_tape tapes[], unsigned lanes,
+                    bool keeps, struct ft_fault *fault);
 void nd_slot_io_close(struct nd_slot_io *io);
 
 /* ---- replay_node.c ---- */
 
+/* Bytes of the shared arena, of nodes and of the reference. */
+static inline uint64_t nd_replay_shared(const struct nf_chain_config *chain)
+{
+    return nf_chain_shared(chain, chain->shared_size ? chain->shared_size : FT_SHARED_DEFAULT);
+}
+
 struct nd_replay_node {
     const struct nd_config *config;
-    const struct nd_tape *tape;
+    const struct nd_tape *tapes; /* [lanes] */
     struct nd_slot *slot;
     char name[2];          /* "a" or "b" */
     bool standby;          /* role at the first start */

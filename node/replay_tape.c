@@ -68,9 +68,28 @@ static int place(struct nd_tape *tape, uint64_t time)
     return 0;
 }
 
-uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t index)
+/* How many inputs are of packets up to `number`. */
+static uint64_t inputs_to(const struct nd_tape *tape, uint64_t number)
 {
-    uint64_t low = 0, high = tape->burst_count;
+    uint64_t low = 0, high = tape->count;
+
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+
+        if (tape->inputs[middle].number <= number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t number)
+{
+    uint64_t low = 0, high = tape->burst_count, index = inputs_to(tape, number);
+
+    if (index-- == 0)
+        return 0;
 
     /* The last burst that begins at or before it; empty ones stand before the one that has it. */
     while (high - low > 1) {
@@ -86,13 +105,31 @@ uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t index)
 
 /* ---- packets ----------------------------------------------------------------------------------- */
 
-static int add_input(struct nd_tape *tape, const struct pcap_pkthdr *head, const uint8_t *data,
-                     uint64_t stamp, uint64_t time)
+int nd_tape_add(struct nd_tape *tape, const struct nd_tape_input *input)
 {
     void *more = grow(tape->inputs, tape->count, &tape->input_room, sizeof(*tape->inputs));
 
     if (more)
         tape->inputs = more;
+    if (!more || place(tape, input->time))
+        return FT_ENOMEM;
+    tape->inputs[tape->count++] = *input;
+    if (input->wire > tape->longest)
+        tape->longest = input->wire;
+    return 0;
+}
+
+static int add_input(struct nd_tape *tape, const struct pcap_pkthdr *head, const uint8_t *data,
+                     uint64_t stamp, uint64_t time)
+{
+    struct nd_tape_input in = {.stamp = stamp,
+                               .time = time,
+                               .number = tape->count,
+                               .at = tape->used,
+                               .wire = head->len,
+                               .have = head->caplen};
+    void *more = tape;
+
     while (more && tape->used + head->caplen > tape->byte_room) {
         uint64_t wanted = tape->byte_room ? tape->byte_room * 2 : 1u << 20;
 
@@ -102,15 +139,11 @@ static int add_input(struct nd_tape *tape, const struct pcap_pkthdr *head, const
             tape->byte_room = wanted;
         }
     }
-    if (!more || place(tape, time))
+    if (!more)
         return FT_ENOMEM;
     memcpy(tape->bytes + tape->used, data, head->caplen);
-    tape->inputs[tape->count++] =
-        (struct nd_tape_input){.stamp = stamp, .at = tape->used, .wire = head->len, .have = head->caplen};
     tape->used += head->caplen;
-    if (head->len > tape->longest)
-        tape->longest = head->len;
-    return 0;
+    return nd_tape_add(tape, &in);
 }
 
 static int damaged(struct ft_fault *fault, const char *file, long offset, const char *what,
@@ -232,7 +265,8 @@ void nd_tape_free(struct nd_tape *tape)
 {
     free(tape->inputs);
     free(tape->bursts);
-    free(tape->bytes);
+    if (!tape->borrowed)
+        free(tape->bytes);
     memset(tape, 0, sizeof(*tape));
 }
 

@@ -15,11 +15,13 @@
 #include "nflib/chain.h"
 
 struct nd_tape_input {
-    uint64_t stamp; /* ns since 1970, as captured */
-    uint64_t at;    /* of its bytes */
-    uint32_t wire;  /* bytes of the frame */
-    uint32_t have;  /* of which captured; the rest counts as zeros */
-    uint8_t side;   /* enum nf_side */
+    uint64_t stamp;  /* ns since 1970, as captured */
+    uint64_t time;   /* chain time it came at, ns */
+    uint64_t number; /* of the capture's packet, from 0 */
+    uint64_t at;     /* of its bytes */
+    uint32_t wire;   /* bytes of the frame */
+    uint32_t have;   /* of which captured; the rest counts as zeros */
+    uint8_t side;    /* enum nf_side */
 };
 
 struct nd_tape_burst {
@@ -36,6 +38,7 @@ struct nd_tape {
     uint64_t input_room, burst_room, byte_room;
     uint64_t passed_over; /* shorter or longer than any port takes: no inputs */
     uint32_t longest;     /* wire bytes of the longest input */
+    bool borrowed;        /* the bytes are another tape's */
 };
 
 /*
@@ -49,8 +52,19 @@ void nd_tape_free(struct nd_tape *tape);
 /* Copies an input's frame, all `wire` bytes of it, to `out`. */
 void nd_tape_frame(const struct nd_tape *tape, uint64_t index, uint8_t *out);
 
-/* Number of the burst that input `index` is in. */
-uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t index);
+/* Number of the burst with the last input up to packet `number` of the capture, from 0. 0: there is none. */
+uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t number);
+
+/* ---- replay_deal.c ---- */
+
+/*
+ * Deals the tape out to lanes, each with bursts of its own, into out[lanes]; they borrow the tape's bytes. A
+ * lane is what the symmetric flow hash says: nothing in a capture was translated by this chain, so both
+ * directions of a flow bear the same addresses. FT_ENOMEM: nothing is left to free.
+ */
+int nd_tape_deal(const struct nd_tape *tape, unsigned lanes, struct nd_tape out[], struct ft_fault *fault);
+/* Puts an input with its `time` at the end of the tape. FT_ENOMEM. */
+int nd_tape_add(struct nd_tape *tape, const struct nd_tape_input *input);
 
 /* ---- replay_side.c ---- */
 

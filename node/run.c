@@ -156,6 +156,8 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
             return ft_fail(fault, FT_EIO, "the system gives no random numbers");
         error = nd_lane_make(lane, fault);
     }
+    if (!error)
+        r->ports.deal.lane = r->lanes;
     return error;
 }
 
@@ -186,6 +188,7 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
                  .listens = strcmp(self->name, peer->name) < 0},
         .region = r->region,
         .lanes = r->shared,
+        .published = r->group.published,
         .pending_bytes = (uint64_t)c->protect.pending_mb << 20,
         .resync_mbps = t->resync_mbps,
         .protect = c->protect.mode != ND_MODE_OFF,

@@ -17,6 +17,7 @@ struct rp_sender {
     uint64_t sent[FT_LANES_MAX];   /* bytes of records sent since the base, in memory form: against the peer's
                                       `taken` */
     uint64_t clock[FT_LANES_MAX];  /* clock after the last record sent */
+    unsigned first;                /* lane that may send first this time */
     uint64_t (*clocks)[RP_CLOCKS]; /* [lanes] clock after burst b, at b % RP_CLOCKS */
     struct ft_packer packer;
     uint8_t *bulk;
@@ -64,7 +65,9 @@ struct rp_replicator {
     char last_refused[FT_REASON_MAX];
     _Atomic int told;
     _Atomic bool stop;
-    _Atomic uint64_t verdict_seq, verdict_burst, verdict_expected, verdict_got;
+    struct {
+        _Atomic uint64_t seq, burst, expected, got;
+    } verdict[FT_LANES_MAX];
     char drill_ask[32], drill_got[32];
     _Atomic bool drill_asked, drill_come;
 };

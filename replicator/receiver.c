@@ -34,6 +34,10 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
     memcpy(rp->receiver.held, burst, sizeof(rp->receiver.held));
     for (unsigned l = 0; l < rp->lanes; l++)
         atomic_store_explicit(&rp_lane(rp, l)->closed_to, burst[l], memory_order_release);
+    /* Lanes stand. What they had published in another life must satisfy nobody in this one. */
+    for (unsigned l = 0; rp->config.published && l < rp->lanes; l++)
+        atomic_store_explicit(&rp->config.published[l].access, begin ? begin->access[l] : 0,
+                              memory_order_release);
 }
 
 static int store(struct rp_replicator *rp, const struct ft_record *r, struct ft_fault *fault)

@@ -72,11 +72,11 @@ static void refused(struct rp_replicator *rp, const char *text)
 
 static void take_verdict(struct rp_replicator *rp, const struct ft_message *m)
 {
-    atomic_fetch_add(&rp->verdict_seq, 1); /* odd: being written */
-    atomic_store(&rp->verdict_burst, m->burst[0]);
-    atomic_store(&rp->verdict_expected, m->number);
-    atomic_store(&rp->verdict_got, m->number2);
-    atomic_fetch_add(&rp->verdict_seq, 1);
+    atomic_fetch_add(&rp->verdict[m->lane].seq, 1); /* odd: being written */
+    atomic_store(&rp->verdict[m->lane].burst, m->burst[0]);
+    atomic_store(&rp->verdict[m->lane].expected, m->number);
+    atomic_store(&rp->verdict[m->lane].got, m->number2);
+    atomic_fetch_add(&rp->verdict[m->lane].seq, 1);
 }
 
 static void take_message(struct rp_replicator *rp, const struct ft_message *m)
@@ -101,7 +101,8 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
         rp_receiver_reset(rp, m);
     if (!rp->core.peer.known)
         return;
-    if (m->type == FT_MSG_VERDICT && ft_core_primary(&rp->core) && m->view == rp->core.view && m->lane == 0)
+    if (m->type == FT_MSG_VERDICT && ft_core_primary(&rp->core) && m->view == rp->core.view &&
+        m->lane < rp->lanes)
         take_verdict(rp, m);
     if (m->type == FT_MSG_DRILL && !atomic_load(&rp->drill_come)) {
         snprintf(rp->drill_got, sizeof(rp->drill_got), "%.31s", m->text);
@@ -466,17 +467,17 @@ bool rp_drilled(struct rp_replicator *rp, char *kind, size_t cap)
     return true;
 }
 
-bool rp_verdict(struct rp_replicator *rp, uint64_t *burst, uint64_t *expected, uint64_t *got)
+bool rp_verdict(struct rp_replicator *rp, unsigned lane, uint64_t *burst, uint64_t *expected, uint64_t *got)
 {
     uint64_t before;
 
     /* Whole, or the digests of one burst would be told as another's. */
     do {
-        if ((before = atomic_load(&rp->verdict_seq)) == 0)
+        if ((before = atomic_load(&rp->verdict[lane].seq)) == 0)
             return false;
-        *burst = atomic_load(&rp->verdict_burst);
-        *expected = atomic_load(&rp->verdict_expected);
-        *got = atomic_load(&rp->verdict_got);
-    } while (before & 1 || before != atomic_load(&rp->verdict_seq));
+        *burst = atomic_load(&rp->verdict[lane].burst);
+        *expected = atomic_load(&rp->verdict[lane].expected);
+        *got = atomic_load(&rp->verdict[lane].got);
+    } while (before & 1 || before != atomic_load(&rp->verdict[lane].seq));
     return true;
 }

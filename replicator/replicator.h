@@ -12,13 +12,15 @@
 #define REPLICATOR_REPLICATOR_H
 
 #include "ftcore/core.h"
+#include "ftcore/section.h"
 #include "replicator/link.h"
 
 struct rp_config {
     struct ft_core_config core;
     struct rp_link_config link;
     struct ft_region *region;
-    struct ft_lane *lanes;  /* [core.lanes] */
+    struct ft_lane *lanes;          /* [core.lanes] */
+    struct ft_published *published; /* [core.lanes]; set when a base begins. NULL: one lane */
     uint64_t pending_bytes; /* records, in memory form, that the standby may hold unreplayed, per lane */
     uint32_t resync_mbps;   /* megabyte of base lines per second */
     bool protect;           /* false: mode off, no peer, SOLO at once */
@@ -66,9 +68,9 @@ void rp_tell(struct rp_replicator *rp, enum ft_told what);
 void rp_drill(struct rp_replicator *rp, const char *kind);
 /* True once when the peer asked us to: its word in kind[0..cap). */
 bool rp_drilled(struct rp_replicator *rp, char *kind, size_t cap);
-/* The last verdict of the standby on a digest of lane 0, in the view that is: burst, both digests. False:
- * none since start. */
-bool rp_verdict(struct rp_replicator *rp, uint64_t *burst, uint64_t *expected, uint64_t *got);
+/* The last verdict of the standby on a lane's digest, in the view that is: burst, both digests. False: none
+ * since start. */
+bool rp_verdict(struct rp_replicator *rp, unsigned lane, uint64_t *burst, uint64_t *expected, uint64_t *got);
 
 /* ---- view file: one line "understudy view N"; replaced as a whole ---- */
 int rp_view_load(const char *path, uint64_t *view, struct ft_fault *fault); /* a missing file is view 0 */

@@ -74,8 +74,10 @@ bool rp_sender_turn(struct rp_replicator *rp)
 
     if (rp->sender.on && room < FT_RECORD_MAX)
         return false;
-    for (unsigned l = 0; l < rp->lanes; l++)
-        len = gather(rp, l, len, most);
+    /* A busy lane that comes first each time would leave nothing to the others. */
+    rp->sender.first = (rp->sender.first + 1) % rp->lanes;
+    for (unsigned i = 0; i < rp->lanes; i++)
+        len = gather(rp, (rp->sender.first + i) % rp->lanes, len, most);
     if (len) {
         ft_core_head(&rp->core, FT_MSG_LOG, rp->now, &m);
         m.bulk = rp->sender.bulk;

@@ -118,7 +118,7 @@ for kill in primary master@1 primary@ primary@x primary@0 primary@-1 primary@1x 
 done
 refused "a kill beyond the capture" 64 "the capture has 12000 packets" -c "$chain" --kill primary@12001 "$made"
 refused "a kill with mode off" 64 "nobody to go on" -c "$chain" --mode off --kill primary@1 "$made"
-refused "several lanes" 64 "this build runs one lane" -c "$chain" --lanes 2 "$made"
+refused "17 lanes" 64 "expected a number from 1 to 16" -c "$chain" --lanes 17 "$made"
 refused "mode delta" 64 "this build does not record deltas" -c "$chain" --mode delta "$made"
 refused "a warm standby" 64 "this build has hot standbys only" -c "$chain" --standby warm "$made"
 refused "an unknown option" 64 "unknown option" -c "$chain" --frobnicate "$made"

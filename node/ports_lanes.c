@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Dealing frames out to lanes; see ports_lanes.h. */
+#include "node/ports_lanes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define POLL 32u /* frames a turn */
+
+void nd_deal_open(struct nd_deal *deal, unsigned lanes, const struct nf_l3_config *l3,
+                  struct rte_mempool *pool)
+{
+    memset(deal, 0, sizeof(*deal));
+    deal->lanes = lanes;
+    deal->l3 = l3;
+    deal->pool = pool;
+}
+
+void nd_deal_close(struct nd_deal *deal)
+{
+    for (unsigned p = 0; p < NF_PORTS_MAX; p++)
+        for (unsigned l = 0; l < FT_LANES_MAX; l++)
+            rte_ring_free(deal->port[p].ring[l]);
+    memset(deal->port, 0, sizeof(deal->port));
+}
+
+int nd_deal_port(struct nd_deal *deal, unsigned port, uint16_t id, uint16_t queues, enum nf_side side,
+                 struct ft_fault *fault)
+{
+    deal->port[port].id = id;
+    deal->port[port].queues = queues >= deal->lanes;
+    deal->port[port].side = side;
+    rte_spinlock_init(&deal->port[port].receiving);
+    rte_spinlock_init(&deal->port[port].sending);
+    for (unsigned l = 0; l < deal->lanes; l++) {
+        char name[32];
+
+        snprintf(name, sizeof(name), "deal_%u_%u", port, l);
+        deal->port[port].ring[l] =
+            rte_ring_create(name, ND_DEAL_RING, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+        if (!deal->port[port].ring[l])
+            return ft_fail(fault, FT_ENOMEM, "no memory for the rings of %u lanes", deal->lanes);
+    }
+    return 0;
+}
+
+/* ---- receiving --------------------------------------------------------------------------------- */
+
+static bool is_arp_reply(const uint8_t *frame, uint32_t len)
+{
+    return len >= 42 && frame[12] == 0x08 && frame[13] == 0x06 && frame[20] == 0 && frame[21] == 2;
+}
+
+/*
+ * Only a live lane's chain may be asked who owns a packet: on a standby the region is being replayed, or
+ * written.
+ */
+static bool may_ask(const struct nd_deal *deal, unsigned poller)
+{
+    enum ft_order doing = deal->lane ? deal->lane[poller].doing : FT_LANE_WAIT;
+
+    return doing == FT_LANE_LIVE || doing == FT_LANE_ASIDE || doing == FT_LANE_DRAIN;
+}
+
+static unsigned lane_of(const struct nd_deal *deal, unsigned poller, unsigned port, const uint8_t *frame,
+                        uint32_t len)
+{
+    struct nf_packet p = {.data = (uint8_t *)(uintptr_t)frame,
+                          .len = len,
+                          .have = len,
+                          .in_port = (uint8_t)port,
+                          .side = (uint8_t)deal->port[port].side};
+    unsigned lane;
+
+    /* Claims of the chain's addresses are lane 0's to answer. */
+    if (deal->l3 && len >= 14 && memcmp(frame + 6, deal->l3->port[port].mac, 6) == 0)
+        return 0;
+    if (may_ask(deal, poller) && nf_chain_owner(deal->lane[poller].chain, &p, &lane) && lane < deal->lanes)
+        return lane;
+    nf_packet_parse(&p);
+    return nf_flow_lane(&p, deal->lanes);
+}
+
+static void give(struct nd_deal *deal, unsigned port, unsigned lane, struct rte_mbuf *m)
+{
+    if (rte_ring_sp_enqueue(deal->port[port].ring[lane], m) == 0)
+        return;
+    rte_pktmbuf_free(m);
+    atomic_fetch_add_explicit(&deal->full, 1, memory_order_relaxed);
+}
+
+/* Every lane keeps neighbours of its own, so each needs what they answer. */
+static void give_all(struct nd_deal *deal, unsigned port, struct rte_mbuf *m)
+{
+    for (unsigned l = 1; l < deal->lanes; l++) {
+        struct rte_mbuf *copy = rte_pktmbuf_copy(m, deal->pool, 0, UINT32_MAX);
+
+        if (copy)
+            give(deal, port, l, copy);
+    }
+    give(deal, port, 0, m);
+}
+
+static void poll_port(struct nd_deal *deal, unsigned poller, unsigned port)
+{
+    struct rte_mbuf *in[POLL];
+    uint32_t n = rte_eth_rx_burst(deal->port[port].id, 0, in, POLL);
+
+    for (uint32_t i = 0; i < n; i++) {
+        const uint8_t *frame = rte_pktmbuf_mtod(in[i], const uint8_t *);
+        uint32_t len = rte_pktmbuf_data_len(in[i]);
+
+        if (is_arp_reply(frame, len))
+            give_all(deal, port, in[i]);
+        else
+            give(deal, port, lane_of(deal, poller, port, frame, len), in[i]);
+    }
+}
+
+uint32_t nd_deal_receive(struct nd_deal *deal, unsigned lane, unsigned port, struct rte_mbuf *out[],
+                         uint32_t max)
+{
+    /* Polling and dealing under one lock: a flow's frames stay in order. */
+    if (rte_spinlock_trylock(&deal->port[port].receiving)) {
+        poll_port(deal, lane, port);
+        rte_spinlock_unlock(&deal->port[port].receiving);
+    }
+    return rte_ring_sc_dequeue_burst(deal->port[port].ring[lane], (void **)out, max, NULL);
+}
+
+/* ---- sending ----------------------------------------------------------------------------------- */
+
+uint32_t nd_deal_send(struct nd_deal *deal, unsigned lane, unsigned port, struct rte_mbuf *out[], uint32_t n)
+{
+    uint32_t sent;
+
+    if (deal->port[port].queues)
+        return rte_eth_tx_burst(deal->port[port].id, (uint16_t)lane, out, (uint16_t)n);
+    rte_spinlock_lock(&deal->port[port].sending);
+    sent = rte_eth_tx_burst(deal->port[port].id, 0, out, (uint16_t)n);
+    rte_spinlock_unlock(&deal->port[port].sending);
+    return sent;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Several lanes behind ports without a queue for each: whichever lane finds a port free polls it and deals
+ * the frames out to rings, one a lane and port. Owned by the ports; the polling lane writes under the port's
+ * lock, each lane reads its own ring.
+ *
+ * Capacity: a ring holds ND_DEAL_RING frames; what finds it full is dropped and counted.
+ */
+#ifndef NODE_PORTS_LANES_H
+#define NODE_PORTS_LANES_H
+
+#include "node/lane.h"
+
+#include <rte_ethdev.h>
+#include <rte_mempool.h>
+#include <rte_ring.h>
+#include <rte_spinlock.h>
+
+#define ND_DEAL_RING 1024u
+
+struct nd_deal {
+    unsigned lanes;
+    const struct nd_lane *lane; /* [lanes]; NULL until they are made: then frames are dealt by hash */
+    const struct nf_l3_config *l3;
+    struct rte_mempool *pool;
+    struct {
+        rte_spinlock_t receiving, sending;
+        uint16_t id; /* DPDK's */
+        bool queues; /* a transmit queue for every lane */
+        enum nf_side side;
+        struct rte_ring *ring[FT_LANES_MAX];
+    } port[NF_PORTS_MAX];
+    _Atomic uint64_t full; /* frames that found a ring full */
+};
+
+void nd_deal_open(struct nd_deal *deal, unsigned lanes, const struct nf_l3_config *l3,
+                  struct rte_mempool *pool);
+void nd_deal_close(struct nd_deal *deal);
+/* Once the device is started: `queues` transmit queues it has. FT_ENOMEM. */
+int nd_deal_port(struct nd_deal *deal, unsigned port, uint16_t id, uint16_t queues, enum nf_side side,
+                 struct ft_fault *fault);
+
+/* The lane's next frames, at most `max`. */
+uint32_t nd_deal_receive(struct nd_deal *deal, unsigned lane, unsigned port, struct rte_mbuf *out[],
+                         uint32_t max);
+uint32_t nd_deal_send(struct nd_deal *deal, unsigned lane, unsigned port, struct rte_mbuf *out[], uint32_t n);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Keeps what survives of a lane's log; see replay_ledger.h. */
+#include "node/replay_ledger.h"
+
+#include "ftcore/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void nd_ledger_free(struct nd_ledger *ledger)
+{
+    free(ledger->bytes);
+    free(ledger->at);
+    memset(ledger, 0, sizeof(*ledger));
+}
+
+void nd_ledger_put(struct ft_ring *ring, const struct ft_record *record)
+{
+    struct ft_record brief = *record, *out;
+    size_t edges = record->edges * sizeof(struct ft_edge);
+
+    brief.flags |= FT_REC_BY_CLOCK;
+    brief.bytes = 0;
+    brief.size = (uint32_t)ft_record_size(&brief);
+    out = ft_ring_reserve(ring, brief.size);
+    FT_CHECK(out, "burst %lu was run without room for its record", record->burst);
+    *out = brief;
+    memcpy((uint8_t *)out + ft_record_edges_at(out), (const uint8_t *)record + ft_record_edges_at(record),
+           edges);
+    memcpy((uint8_t *)out + ft_record_values_at(out), (const uint8_t *)record + ft_record_values_at(record),
+           FT_ALIGN8(record->values));
+    ft_ring_publish(ring, brief.size);
+}
+
+static bool make_room(struct nd_ledger *ledger, uint32_t size)
+{
+    void *more;
+
+    if (ledger->count == ledger->room) {
+        uint64_t wanted = ledger->room ? ledger->room * 2 : 4096;
+
+        more = realloc(ledger->at, wanted * sizeof(*ledger->at));
+        if (!more)
+            return false;
+        ledger->at = more;
+        ledger->room = wanted;
+    }
+    while (ledger->used + size > ledger->byte_room) {
+        uint64_t wanted = ledger->byte_room ? ledger->byte_room * 2 : 1u << 20;
+
+        more = realloc(ledger->bytes, wanted);
+        if (!more)
+            return false;
+        ledger->bytes = more;
+        ledger->byte_room = wanted;
+    }
+    return true;
+}
+
+uint64_t nd_ledger_drain(struct nd_ledger *ledger, struct ft_ring *ring)
+{
+    const struct ft_record *r;
+    uint64_t there, n = 0;
+
+    for (; (r = ft_ring_peek(ring, &there)); n++) {
+        ledger->broken |= r->burst != ledger->count + 1 || !make_room(ledger, r->size);
+        if (!ledger->broken) {
+            ledger->at[ledger->count++] = ledger->used;
+            memcpy(ledger->bytes + ledger->used, r, r->size);
+            ledger->used += r->size;
+            ledger->edges += r->edges;
+        }
+        ft_ring_advance(ring, r->size);
+        ft_ring_consume(ring);
+    }
+    return n;
+}
+
+void nd_ledger_cut(struct nd_ledger *ledger, uint64_t burst)
+{
+    for (; ledger->count > burst; ledger->count--) {
+        const struct ft_record *r = nd_ledger_record(ledger, ledger->count);
+
+        ledger->edges -= r->edges;
+        ledger->used -= r->size;
+    }
+}
+
+const struct ft_record *nd_ledger_record(const struct nd_ledger *ledger, uint64_t burst)
+{
+    return (const struct ft_record *)(const void *)(ledger->bytes + ledger->at[burst - 1]);
+}

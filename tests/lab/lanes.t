@@ -1,0 +1,43 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A pair with two lanes behind ports with one queue: frames are dealt out in software, answers find the lane whose NAT
+# gave out the port; primaries killed with downloads under way; a planned handover; what operators ask for.
+. "$(dirname "$0")/lib.sh"
+export LAB_LANES=${LAB_LANES:-2}
+need_lab
+plan 18
+
+moved() { # every lane of the primary has had packets
+    local name
+    name=$(us status -o json 2>/dev/null | jq -r '.. | objects | select(.state? == "PROTECTED") | .node' | head -n 1)
+    [ "$(field "$name" 'lanes | map(select(.received > 20)) | length')" = "$LAB_LANES" ] || {
+        field "$name" lanes
+        return 1
+    }
+}
+equal() { us verify -o json | jq -e .equal; }
+
+ok "the pair of $LAB_LANES lanes is PROTECTED" "$lab" up || exit 1
+web_files "$work" 10 4000 300000 2000000 8000000 3000000
+ok "a web server behind the chain" web_serve "$work"
+web_fetch "$work" "$work/first" 40 10
+is "downloads through all lanes are intact" "$(web_count "$work" intact)" 40
+ok "all lanes of the primary took part" moved
+ok "the lanes' digests are equal" equal
+web_fetch "$work" "$work/out" 120 30 &
+sleep 0.7
+ok "two kills in a row" drill kill --repeat 2
+wait
+is "all downloads intact" "$(web_count "$work" intact)" 120
+is "another node each time" "$(drilled '[.runs[].victim] | join(" ")')" "a b"
+is "digests equal after each" "$(drilled '[.runs[].digests_equal] | all')" true
+is "nothing contradicted, no flow broken" "$(drilled '[.runs[] | .contradicted + .flows_broken] | add')" 0
+is "no takeover that nobody asked for" "$(drilled '[.runs[].false_takeovers] | add')" 0
+diag "$(drilled '.median | to_entries | map("\(.key) \(.value)") | join(", ")'), baseline $(drilled .baseline_gap_ms) ms"
+ok "the pair is PROTECTED again" is_protected
+ok "a planned handover" us drain
+ok "the pair is PROTECTED once more" is_protected
+ok "a change reaches every lane" us set nat udp=200
+ok "and the standby goes along" equal
+ok "show goes through every lane" us show nat -o json
+ok "the lanes' digests are equal at the end" equal
