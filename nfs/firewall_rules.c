@@ -7,8 +7,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define LINE_MAX_BYTES 1024u
 
@@ -195,6 +198,21 @@ static int read_line(struct fw_words *w, struct fw_rules *rules, struct fw_rule 
     return rc;
 }
 
+/* Regular files only: anything else may keep a reader waiting. */
+static int open_rules(FILE **f, const char *path, struct ft_fault *fault)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat is;
+    if (fd < 0)
+        return ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
+    bool regular = fstat(fd, &is) == 0 && S_ISREG(is.st_mode);
+    *f = regular ? fdopen(fd, "r") : NULL;
+    if (*f)
+        return FT_OK;
+    close(fd);
+    return ft_fail(fault, FT_EIO, "%s: not a regular file, expected rules", path);
+}
+
 int fw_rules_read(struct fw_rules *rules, const char *path, struct ft_fault *fault)
 {
     struct fw_words w = {.path = path, .fault = fault};
@@ -202,9 +220,10 @@ int fw_rules_read(struct fw_rules *rules, const char *path, struct ft_fault *fau
                                   {.proto = FW_ANY, .sides = 1 << NF_INSIDE}};
     char text[LINE_MAX_BYTES];
     int rc = FT_OK;
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
+    FILE *f = NULL;
+    rc = open_rules(&f, path, fault);
+    if (rc != FT_OK)
+        return rc;
     rules->count = 0;
     while (rc == FT_OK && fgets(text, sizeof(text), f)) {
         w.line++;

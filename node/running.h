@@ -21,6 +21,7 @@ struct nd_running {
     struct rp_replicator *replicator;
     struct nd_guardian *guardian;
     struct nd_server *server;
+    char view_file[256];
     _Atomic uint64_t view;
     _Atomic bool stop;
     bool realtime;        /* the replicator got its priority */
