@@ -7,11 +7,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define LINE_MAX_BYTES 1024u
 
@@ -201,16 +199,11 @@ static int read_line(struct fw_words *w, struct fw_rules *rules, struct fw_rule 
 /* Regular files only: anything else may keep a reader waiting. */
 static int open_rules(FILE **f, const char *path, struct ft_fault *fault)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat is;
-    if (fd < 0)
-        return ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
-    bool regular = fstat(fd, &is) == 0 && S_ISREG(is.st_mode);
-    *f = regular ? fdopen(fd, "r") : NULL;
-    if (*f)
-        return FT_OK;
-    close(fd);
-    return ft_fail(fault, FT_EIO, "%s: not a regular file, expected rules", path);
+    if (stat(path, &is) == 0 && !S_ISREG(is.st_mode))
+        return ft_fail(fault, FT_EIO, "%s: not a regular file, expected rules", path);
+    *f = fopen(path, "re");
+    return *f ? FT_OK : ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
 }
 
 int fw_rules_read(struct fw_rules *rules, const char *path, struct ft_fault *fault)

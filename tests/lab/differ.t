@@ -38,7 +38,6 @@ pair a.yaml "" "timeout: 200"
 (run a.yaml alpha) &
 alpha=$!
 nodes=$alpha
-logged alpha.log "JOINING: started" || true
 
 pair b.yaml "pending_mb: 32" "timeout: 200"
 (run b.yaml beta)
