@@ -14,42 +14,120 @@ static bool reigning(enum ft_state state)
     return state == FT_SOLO || state == FT_PROTECTED || state == FT_DEGRADED;
 }
 
-/* First line in which two texts differ, for a refusal by name. */
-static void first_difference(const char *ours, uint32_t ours_len, const char *theirs, uint32_t theirs_len,
-                             char *out, size_t cap)
+/* The word of a text that differs from the other text's, and its line. Not terminated. */
+struct word {
+    const char *line, *at;
+    int head, key, len; /* of the line what names its subject; of the word its "key=" or 0; all of the word */
+};
+
+static bool ends_word(char c)
 {
-    uint32_t at = 0, start = 0;
+    return c == ' ' || c == '\n' || c == '\0';
+}
 
-    while (at < ours_len && at < theirs_len && ours[at] == theirs[at]) {
-        if (ours[at] == '\n')
-            start = at + 1;
+/* `after`: the words before are alike, this one is one text's alone. */
+static struct word word_at(const char *text, uint32_t at, bool after)
+{
+    struct word w = {.line = text + at, .at = text + at + (after && text[at] == ' ')};
+
+    while (w.line > text && w.line[-1] != '\n')
+        w.line--;
+    while (!after && w.at > w.line && w.at[-1] != ' ')
+        w.at--;
+    w.len = (int)strcspn(w.at, " \n");
+    const char *equals = memchr(w.at, '=', (size_t)w.len);
+
+    w.key = equals ? (int)(equals - w.at) + 1 : 0;
+    w.head = (int)(w.at - w.line);
+    /* "nf 1: nat" in a line of settings, "port 0:" in others. */
+    const char *first = memchr(w.line, equals ? '=' : ':', (size_t)w.head);
+
+    while (first && equals && first > w.line && *first != ' ')
+        first--;
+    if (first)
+        w.head = (int)(first - w.line) + !equals;
+    while (w.head && w.line[w.head - 1] == ' ')
+        w.head--;
+    return w;
+}
+
+/* The value from `from` on: what stands before is the same on both nodes. */
+static void show_value(char *out, size_t cap, const struct word *w, int from)
+{
+    int most = (int)cap - (from ? 3 : 1), len = w->len > from ? w->len - from : 0;
+
+    if (w->len == 0)
+        snprintf(out, cap, "nothing");
+    else
+        snprintf(out, cap, "%s%.*s", from ? ".." : "", len < most ? len : most, w->at + w->len - len);
+}
+
+static void skip_key(struct word *w)
+{
+    w->at += w->key;
+    w->len -= w->key;
+}
+
+/* The first setting in which two texts differ, and its two values: for a refusal by name. */
+static int first_difference(const char *name, const char *ours, const char *peer, const char *theirs,
+                            char *out, size_t cap)
+{
+    char value[2][64];
+    uint32_t at = 0;
+
+    while (ours[at] && ours[at] == theirs[at])
         at++;
-    }
-    int a = (int)strcspn(ours_len > start ? ours + start : "", "\n");
-    int b = (int)strcspn(theirs_len > start ? theirs + start : "", "\n");
+    bool after = ends_word(ours[at]) && ends_word(theirs[at]) && at && ours[at - 1] != '\n';
+    struct word a = word_at(ours, at, after), b = word_at(theirs, at, after);
+    const struct word *longer = a.len ? &a : &b;
+    bool keyed = a.key && a.key == b.key && memcmp(a.at, b.at, (size_t)a.key) == 0;
+    int head = longer->head < 20 ? longer->head : 20, key = keyed ? a.key - 1 < 20 ? a.key - 1 : 20 : 0;
+    int room = (int)cap - 1 - head - key - (int)(strlen(name) + strlen(peer) + sizeof(" :  ,  "));
+    size_t each = room < 12 ? 6 : room < 126 ? (size_t)room / 2 : 63;
 
-    snprintf(out, cap, "here '%.*s', there '%.*s'", a > 45 ? 45 : a, ours_len > start ? ours + start : "",
-             b > 45 ? 45 : b, theirs_len > start ? theirs + start : "");
+    if (!a.len && a.at == a.line) /* the whole line is one text's alone */
+        b.len = (int)strcspn(b.at, "\n");
+    if (!b.len && b.at == b.line)
+        a.len = (int)strcspn(a.at, "\n");
+    if (keyed) {
+        skip_key(&a);
+        skip_key(&b);
+    }
+    int same = (int)(ours + at - a.at), back = (int)each / 3, from = 0;
+
+    if ((a.len > (int)each || b.len > (int)each) && same > back)
+        from = same - back;
+    show_value(value[0], each + 1, &a, from);
+    show_value(value[1], each + 1, &b, from);
+    bool colon = !key && (head == 0 || longer->line[head - 1] == ':');
+
+    return snprintf(out, cap, "%.*s%s%.*s%s%s%s %s, %s %s", head, longer->line, key && head ? " " : "", key,
+                    keyed ? a.at - a.key : "", colon ? "" : ":", head || key ? " " : "", name, value[0], peer,
+                    value[1]);
 }
 
 /* 0, or the reason in `text`. */
 static int fits(const struct ft_core *core, const struct ft_message *m, char *text, size_t cap)
 {
     const struct ft_core_config *c = &core->config;
-    char theirs[FT_IDENTITY_MAX + 1], ours[FT_IDENTITY_MAX + 1];
+    char theirs[FT_IDENTITY_MAX + 1], ours[FT_IDENTITY_MAX + 1], peer[FT_NAME_MAX];
 
+    snprintf(peer, sizeof(peer), "%.*s", (int)sizeof(peer) - 1, m->name);
     if (m->lanes != c->lanes)
-        return snprintf(text, cap, "lanes: here %u, there %u", c->lanes, m->lanes);
+        return snprintf(text, cap, "lanes: %s %u, %s %u", c->name, c->lanes, peer, m->lanes);
     if (strncmp(m->name, c->name, FT_NAME_MAX) == 0)
         return snprintf(text, cap, "both nodes are called '%s'", c->name);
     if (m->strict != c->strict)
-        return snprintf(text, cap, "strict: here %s, there %s", c->strict ? "true" : "false",
+        return snprintf(text, cap, "strict: %s %s, %s %s", c->name, c->strict ? "true" : "false", peer,
                         m->strict ? "true" : "false");
     if (c->lease_ms >= m->detect_ms || m->lease_ms >= c->detect_ms)
-        return snprintf(text, cap, "lease_ms %u and %u must be below detect_ms %u and %u", c->lease_ms,
-                        m->lease_ms, c->detect_ms, m->detect_ms);
+        return snprintf(text, cap, "lease_ms must be below the other's detect_ms: %s %u and %u, %s %u and %u",
+                        c->name, c->lease_ms, c->detect_ms, peer, m->lease_ms, m->detect_ms);
     if (c->promote_within_ms >= m->solo_after_ms || m->promote_within_ms >= c->solo_after_ms)
-        return snprintf(text, cap, "promote_within_ms must be below the other node's solo_after_ms");
+        return snprintf(
+            text, cap,
+            "promote_within_ms must be below the other's solo_after_ms: %s %u and %u, %s %u and %u", c->name,
+            c->promote_within_ms, c->solo_after_ms, peer, m->promote_within_ms, m->solo_after_ms);
     if (m->bulk_len != c->identity_len ||
         (m->bulk_len && memcmp(m->bulk, c->identity, c->identity_len) != 0)) {
         uint32_t len = m->bulk_len < FT_IDENTITY_MAX ? m->bulk_len : FT_IDENTITY_MAX;
@@ -59,13 +137,12 @@ static int fits(const struct ft_core *core, const struct ft_message *m, char *te
         theirs[len] = '\0';
         memcpy(ours, c->identity, own);
         ours[own] = '\0';
-        first_difference(ours, own, theirs, len, text, cap);
-        return 1;
+        return first_difference(c->name, ours, peer, theirs, text, cap);
     }
     return 0;
 }
 
-/* It quotes the peer's identity, and status shows it. */
+/* It quotes the peer's identity and goes to both nodes: names, not here and there. Status shows it. */
 static void clean(char *text)
 {
     for (; *text; text++)

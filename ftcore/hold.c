@@ -16,6 +16,15 @@ static struct ft_held *slot(const struct ft_hold *hold, uint64_t number)
     return &hold->slots[number & (hold->capacity - 1)];
 }
 
+uint32_t ft_hold_fit(uint32_t wanted, uint32_t most)
+{
+    uint32_t fit = most ? 1 : 0;
+
+    while (fit && fit < wanted && fit <= most / 2)
+        fit <<= 1;
+    return fit;
+}
+
 int ft_hold_init(struct ft_hold *hold, uint32_t capacity)
 {
     uint32_t rounded = 1;

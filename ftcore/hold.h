@@ -23,6 +23,8 @@ struct ft_hold {
     uint64_t in, out;  /* ever put, ever released */
 };
 
+/* The capacity for `wanted` outputs: a power of two, at most `most` (0 if that is 0). */
+uint32_t ft_hold_fit(uint32_t wanted, uint32_t most);
 int ft_hold_init(struct ft_hold *hold, uint32_t capacity); /* rounded up to a power of two; FT_ENOMEM */
 void ft_hold_free(struct ft_hold *hold);
 uint32_t ft_hold_room(const struct ft_hold *hold);

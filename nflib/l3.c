@@ -234,7 +234,11 @@ static bool on_link(const struct nf_interface *port, uint32_t addr)
     return port->addr && ((addr ^ port->addr) & port->mask) == 0;
 }
 
-/* Senders are believed when we asked, or when they ask us: their next packet will want an answer. */
+/*
+ * Senders are believed when they speak to us: they answer, or they ask, and their next packet will want an
+ * answer. Of what is said to everybody only a configured next hop's announcement of itself is: a gateway
+ * that failed over.
+ */
 static void take_arp(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
 {
     const uint8_t *arp = p->data + p->l3, *mac = arp + 8;
@@ -248,8 +252,9 @@ static void take_arp(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
         return;
     }
     bool for_us = is_own_of(l3, target, p->in_port);
-    if (sender && !nf_addr_martian(sender) && !nf_addr_many(sender) && !(mac[0] & 1))
-        nf_neighbours_learn(&l3->neighbours, sender, p->in_port, mac, for_us && on_link(port, sender), now);
+    bool announced = sender == target && nf_neighbours_is_hop(&l3->neighbours, sender);
+    if ((for_us || announced) && sender && !nf_addr_martian(sender) && !nf_addr_many(sender) && !(mac[0] & 1))
+        nf_neighbours_learn(&l3->neighbours, sender, p->in_port, mac, on_link(port, sender), now);
     if (!for_us || arp[6] != 0 || arp[7] != 1)
         return;
     uint8_t frame[NF_ARP_LEN];

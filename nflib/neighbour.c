@@ -66,6 +66,12 @@ const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table,
     return entry->flags & NF_NEIGHBOUR_KNOWN && entry->port == port ? entry : NULL;
 }
 
+bool nf_neighbours_is_hop(const struct nf_neighbours *table, uint32_t addr)
+{
+    uint32_t slot = nf_map_find(table->map, &addr);
+    return slot != NF_NONE && at(table, slot)->flags & NF_NEIGHBOUR_HOP;
+}
+
 static uint64_t refresh_at(const struct nf_neighbour *entry)
 {
     return (entry->confirmed > entry->asked ? entry->confirmed : entry->asked) + REFRESH_AFTER;

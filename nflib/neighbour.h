@@ -39,7 +39,8 @@ const struct nf_neighbour *nf_neighbours_find(const struct nf_neighbours *table,
 void nf_neighbours_use(const struct nf_neighbours *table, const struct nf_neighbour *entry, uint64_t now);
 /* Asks for an address that was not found, unless it was asked for within the last second. */
 void nf_neighbours_want(struct nf_neighbours *table, uint32_t addr, uint8_t port, uint64_t now);
-/* A station said that it has `addr`. `add`: also when nobody asked for it. */
+bool nf_neighbours_is_hop(const struct nf_neighbours *table, uint32_t addr);
+/* A station that is to be believed said that it has `addr`. `add`: also when nobody asked for it. */
 void nf_neighbours_learn(struct nf_neighbours *table, uint32_t addr, uint8_t port, const uint8_t mac[6],
                          bool add, uint64_t now);
 void nf_neighbours_timers(struct nf_neighbours *table, uint64_t now);

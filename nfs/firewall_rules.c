@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define LINE_MAX_BYTES 1024u
 
@@ -195,6 +196,16 @@ static int read_line(struct fw_words *w, struct fw_rules *rules, struct fw_rule 
     return rc;
 }
 
+/* Regular files only: anything else may keep a reader waiting. */
+static int open_rules(FILE **f, const char *path, struct ft_fault *fault)
+{
+    struct stat is;
+    if (stat(path, &is) == 0 && !S_ISREG(is.st_mode))
+        return ft_fail(fault, FT_EIO, "%s: not a regular file, expected rules", path);
+    *f = fopen(path, "re");
+    return *f ? FT_OK : ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
+}
+
 int fw_rules_read(struct fw_rules *rules, const char *path, struct ft_fault *fault)
 {
     struct fw_words w = {.path = path, .fault = fault};
@@ -202,9 +213,10 @@ int fw_rules_read(struct fw_rules *rules, const char *path, struct ft_fault *fau
                                   {.proto = FW_ANY, .sides = 1 << NF_INSIDE}};
     char text[LINE_MAX_BYTES];
     int rc = FT_OK;
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
+    FILE *f = NULL;
+    rc = open_rules(&f, path, fault);
+    if (rc != FT_OK)
+        return rc;
     rules->count = 0;
     while (rc == FT_OK && fgets(text, sizeof(text), f)) {
         w.line++;

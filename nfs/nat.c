@@ -5,6 +5,7 @@
  * The way back is a direct index by outside port, then a check of the remote end: filtering is address- and
  * port-dependent.
  */
+#include "nflib/icmp.h"
 #include "nfs/nat_table.h"
 
 #define NAT_ROWS 256u
@@ -303,6 +304,16 @@ static bool nat_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
     return false;
 }
 
+static int nat_check(void *config, struct ft_fault *fault)
+{
+    const struct nat_config *c = config;
+    if (c->inside.count == 0)
+        return ft_fail(fault, FT_EINVAL, "inside is an empty list, expected at least one network");
+    if (nf_addr_martian(c->outside) || nf_addr_many(c->outside))
+        return ft_fail(fault, FT_EINVAL, "outside is no host's address, expected an address of this chain");
+    return FT_OK;
+}
+
 #define NAT_AT(field) offsetof(struct nat_config, field)
 static const char *const nat_unsupported[] = {"drop", "pass", NULL};
 static const struct nf_param nat_params[] = {
@@ -356,6 +367,7 @@ static const struct nf_module nat_module = {
     .reads = NF_READS_HEADERS,
     .params = nat_params,
     .config_size = sizeof(struct nat_config),
+    .check = nat_check,
     .counters = nat_counters,
     .arena = nat_arena,
     .shared = nat_shared,

@@ -51,7 +51,10 @@ int nd_cmd_check(int argc, char **argv)
     error = nd_config_read(&config, options.file, false, &fault);
     if (error)
         fprintf(stderr, "%s\n", fault.text);
-    else if (config->timing.detect_ms < 20)
+    else if (config->nodes && config->protect.mode == ND_MODE_OFF)
+        fprintf(stderr, "%s: warning: protect mode is off: nothing is protected, node %s alone can run\n",
+                options.file, config->node[config->node[0].role == ND_ROLE_STANDBY].name);
+    if (!error && config->timing.detect_ms < 20)
         fprintf(stderr, "%s: warning: detect_ms below 20 takes ordinary scheduling delays for failures\n",
                 options.file);
     if (options.json)

@@ -43,7 +43,7 @@ static const struct nf_param protect[] = {
     {"audit", NF_BOOL, AT(audit), 0, 0, "false", NULL, "check each edit of the region: slow", false},
     {"log_mb", NF_U32, AT(log_mb), 1, 1024, "16", NULL, "ring of records, per lane", false},
     {"pending_mb", NF_U32, AT(pending_mb), 1, 4096, "64", NULL, "records the standby keeps, per lane", false},
-    {"hold_packets", NF_U32, AT(hold_packets), 64, 1048576, "16384", NULL, "outputs held, per lane", false},
+    {"hold_packets", NF_U32, AT(hold_packets), 128, 1048576, "16384", NULL, "outputs held, per lane", false},
     {0},
 };
 #undef AT
@@ -52,7 +52,7 @@ static const struct nf_param protect[] = {
 #define AT(member) offsetof(struct nd_timing, member)
 static const struct nf_param timing[] = {
     {"heartbeat_ms", NF_U32, AT(heartbeat_ms), 1, 10000, "", NULL, "between heartbeats", false},
-    {"lease_ms", NF_U32, AT(lease_ms), 1, 60000, "", NULL, "right to release after an answer", false},
+    {"lease_ms", NF_U32, AT(lease_ms), 2, 60000, "", NULL, "right to release after an answer", false},
     {"detect_ms", NF_U32, AT(detect_ms), 3, 60000, "50", NULL, "silence that counts as failure", false},
     {"promote_within_ms", NF_U32, AT(promote_within_ms), 1, 600000, "", NULL, "end of the right to promote",
      false},
@@ -113,10 +113,11 @@ static int check_order(struct nd_reading *r)
         return nd_yaml_fail(r->fault, at, "timing %s is %u, expected more than %s, which is %u",
                             order[i].name, order[i].ms, order[i - 1].name, order[i - 1].ms);
     }
-    if (t->heartbeat_ms >= t->detect_ms)
+    /* An answer must come before the lease it renews runs out, even if one heartbeat is late. */
+    if (t->heartbeat_ms > t->lease_ms / 2)
         return nd_yaml_fail(r->fault, key_at(r->at.timing, "heartbeat_ms", r->root),
-                            "timing heartbeat_ms is %u, expected less than detect_ms, which is %u",
-                            t->heartbeat_ms, t->detect_ms);
+                            "timing heartbeat_ms is %u, expected at most half of lease_ms, which is %u",
+                            t->heartbeat_ms, t->lease_ms);
     return 0;
 }
 
@@ -127,10 +128,13 @@ static int read_timing(struct nd_reading *r)
 
     if (error)
         return error;
-    if (!t->heartbeat_ms)
-        t->heartbeat_ms = t->detect_ms >= 40 ? 5 : t->detect_ms >= 8 ? t->detect_ms / 8 : 1;
     if (!t->lease_ms)
-        t->lease_ms = t->detect_ms * 6 / 10;
+        t->lease_ms = t->detect_ms > 3 ? t->detect_ms * 6 / 10 : 2;
+    if (!t->heartbeat_ms) {
+        t->heartbeat_ms = t->detect_ms >= 40 ? 5 : t->detect_ms >= 8 ? t->detect_ms / 8 : 1;
+        if (t->heartbeat_ms > t->lease_ms / 2)
+            t->heartbeat_ms = t->lease_ms / 2;
+    }
     if (!t->promote_within_ms)
         t->promote_within_ms = 2 * t->detect_ms;
     if (!t->solo_after_ms)

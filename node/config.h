@@ -28,7 +28,7 @@ struct nd_protect {
     bool audit;                            /* region audit: for tests, slow */
     uint32_t log_mb;                       /* per-lane ring between lane and replicator, 1 … 1024 */
     uint32_t pending_mb;                   /* per-lane records the standby keeps for replay, 1 … 4096 */
-    uint32_t hold_packets;                 /* per-lane outputs held, 64 … 1048576 */
+    uint32_t hold_packets;                 /* per-lane outputs held, 128 … 1048576 */
 };
 
 struct nd_record {    /* the flight recorder */
@@ -37,7 +37,7 @@ struct nd_record {    /* the flight recorder */
     uint32_t files;   /* kept, 2 … 100000 */
 };
 
-struct nd_timing { /* all ms; lease < detect < promote_within < solo_after (design §8) */
+struct nd_timing { /* all ms; 2 heartbeat <= lease < detect < promote_within < solo_after (design §8) */
     uint32_t heartbeat_ms, lease_ms, detect_ms, promote_within_ms, solo_after_ms;
     uint32_t resync_deadline_ms; /* a resync that takes longer has failed */
     uint32_t resync_mbps;        /* rate limit of base lines, megabyte per second */

@@ -169,7 +169,7 @@ static int make_socket(const char *local_host, const char *peer_host, uint16_t p
     int why = errno;
     if (fd >= 0)
         close(fd);
-    return ft_fail(fault, why == EADDRNOTAVAIL ? FT_EINVAL : FT_EIO, "guardian's address %s: %s", local_host,
+    return ft_fail(fault, why == EADDRNOTAVAIL ? FT_ENOENT : FT_EIO, "guardian's address %s: %s", local_host,
                    strerror(why));
 }
 

@@ -42,11 +42,12 @@ static int make_chain(struct nd_lane *lane, struct ft_fault *fault)
 
 int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
 {
-    uint32_t hold = lane->config->protect.hold_packets;
-
     /* Half the buffers stay for the ports, or a full hold would starve reception for good. */
-    if (hold > lane->io->buffers / 2)
-        hold = lane->io->buffers / 2;
+    uint32_t hold = ft_hold_fit(lane->config->protect.hold_packets, lane->io->buffers / 2);
+
+    if (hold < NF_BURST_MAX + NF_EMIT_MAX)
+        return ft_fail(fault, FT_EINVAL, "lane %u: %u packet buffers are too few to hold a burst's outputs",
+                       lane->index, lane->io->buffers);
     lane->whole_capture =
         lane->config->protect.capture == ND_CAPTURE_FULL || nf_chain_reads_payload(&lane->config->chain);
     lane->capture.lane = lane->shared;

@@ -163,7 +163,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
 
 static int open_replicator(struct nd_running *r, struct ft_fault *fault)
 {
-    static char identity[FT_IDENTITY_MAX], view_file[256];
+    static char identity[FT_IDENTITY_MAX];
     const struct nd_config *c = r->config;
     const struct nd_node *self = &c->node[r->self], *peer = &c->node[!r->self];
     const struct nd_timing *t = &c->timing;
@@ -192,15 +192,19 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
         .pending_bytes = (uint64_t)c->protect.pending_mb << 20,
         .resync_mbps = t->resync_mbps,
         .protect = c->protect.mode != ND_MODE_OFF,
-        .view_file = view_file,
+        .view_file = r->view_file,
         .told = told,
         .view = new_view,
         .arg = r,
     };
 
-    config.core.identity_len = nf_chain_identity(&c->chain, identity, sizeof(identity));
+    /* The primary's credit is its own file's, the ring is the standby's. */
+    int own = snprintf(identity, sizeof(identity), "pending_mb=%u\n", c->protect.pending_mb);
+
+    config.core.identity_len =
+        (uint32_t)own + nf_chain_identity(&c->chain, identity + own, sizeof(identity) - (uint32_t)own);
     snprintf(config.core.name, sizeof(config.core.name), "%s", self->name);
-    snprintf(view_file, sizeof(view_file), "%s/%s.view", self->state, self->name);
+    snprintf(r->view_file, sizeof(r->view_file), "%s/%s.view", self->state, self->name);
     int error = rp_open(&r->replicator, &config, fault);
     struct rp_status s;
 
@@ -340,6 +344,19 @@ static void obey_drill(struct nd_running *r)
     raise(strcmp(kind, "hang") == 0 ? SIGSTOP : SIGKILL);
 }
 
+/* The replicator stores a view without waiting for the disk: here is time for it. */
+static void sync_view(struct nd_running *r, uint64_t *synced)
+{
+    uint64_t view = atomic_load(&r->view);
+    struct ft_fault fault;
+
+    if (view == *synced || r->config->protect.mode == ND_MODE_OFF)
+        return;
+    if (rp_view_sync(r->view_file, &fault) != 0)
+        fprintf(stderr, "understudy: %s\n", fault.text);
+    *synced = view;
+}
+
 /* A node that does not fit its peer has nothing to do here; one that serves goes on serving. */
 static bool turned_away(struct nd_running *r)
 {
@@ -360,6 +377,7 @@ static bool turned_away(struct nd_running *r)
 static int keep_going(struct nd_running *r)
 {
     pthread_t replicator;
+    uint64_t synced = 0;
     int code = ND_DONE;
 
     if (launch_lanes(r) != 0) {
@@ -377,6 +395,7 @@ static int keep_going(struct nd_running *r)
     while (!atomic_load(&r->stop)) {
         nd_server_serve(r->server, SERVE_MS, nd_answer, r);
         obey_drill(r);
+        sync_view(r, &synced);
         if (turned_away(r)) {
             code = ND_DATA;
             break;
@@ -394,6 +413,9 @@ static int exit_of(int error)
 {
     if (error == FT_EPERM)
         return ND_NO_PERMISSION;
+    /* An address that somebody else has, or that this host does not have: yet, or still. */
+    if (error == FT_EBUSY || error == FT_ENOENT)
+        return ND_NO_ANSWER;
     /* No memory: the file asks for more than this machine has. */
     return error == FT_EIO ? ND_SOFTWARE : ND_DATA;
 }
@@ -421,6 +443,13 @@ int nd_cmd_run(int argc, char **argv)
                 r.config->node[0].name, r.config->node[1].name);
         nd_config_free(r.config);
         return ND_USAGE;
+    }
+    if (r.config->protect.mode == ND_MODE_OFF && r.config->node[self].role == ND_ROLE_STANDBY) {
+        fprintf(stderr,
+                "understudy: node %s: protect mode is off, expected node %s, the primary, to run alone\n",
+                r.config->node[self].name, r.config->node[!self].name);
+        nd_config_free(r.config);
+        return ND_DATA;
     }
     r.self = (unsigned)self;
     the_node = &r;

@@ -22,6 +22,7 @@ struct nd_running {
     struct rp_replicator *replicator;
     struct nd_guardian *guardian;
     struct nd_server *server;
+    char view_file[256];
     _Atomic uint64_t view;
     _Atomic bool stop;       /* somebody wants the node to end */
     _Atomic bool lanes_stop; /* it ends now: lanes work until then, whatever keeps this thread busy */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define ENTRIES_MAX 64u /* names considered in a suggestion */
@@ -234,6 +235,11 @@ static int read_string(struct nd_arena *arena, const struct nd_yaml *v, const ch
     if (p->kind == NF_FILE && access(*out, R_OK) != 0)
         return nd_yaml_fail(fault, v, "%s is %.80s (%s), expected a readable file", what, v->text,
                             strerror(errno));
+    struct stat is;
+
+    if (p->kind == NF_FILE && (stat(*out, &is) != 0 || !S_ISREG(is.st_mode)))
+        return nd_yaml_fail(fault, v, "%s is %.80s (not a regular file), expected a readable file", what,
+                            v->text);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <yaml.h>
 
@@ -288,7 +289,8 @@ static int build_document(struct reading *r, struct nd_yaml **root)
 /* The whole file, at most ND_YAML_BYTES, into `bytes` (ND_YAML_BYTES + 1 large). Its size or an error. */
 static int64_t slurp(const char *path, const struct nd_yaml_file *file, char *bytes, struct ft_fault *fault)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hold us up */
+    struct stat is;
     size_t size = 0;
     ssize_t got = 0;
 
@@ -298,6 +300,11 @@ static int64_t slurp(const char *path, const struct nd_yaml_file *file, char *by
                        : errno == ENOENT || errno == ENOTDIR ? FT_ENOENT
                                                              : FT_EIO,
                        "%s: cannot be opened (%s), expected a readable file", file->shown, strerror(errno));
+    if (fstat(fd, &is) != 0 ||
+        (!S_ISREG(is.st_mode) && !S_ISDIR(is.st_mode))) { /* read refuses directories */
+        close(fd);
+        return ft_fail(fault, FT_EIO, "%s: not a regular file, expected a configuration", file->shown);
+    }
     while (size <= ND_YAML_BYTES) {
         got = read(fd, bytes + size, ND_YAML_BYTES + 1 - size);
         if (got < 0 && errno == EINTR)

@@ -75,5 +75,7 @@ bool rp_verdict(struct rp_replicator *rp, unsigned lane, uint64_t *burst, uint64
 /* ---- view file: one line "understudy view N"; replaced as a whole ---- */
 int rp_view_load(const char *path, uint64_t *view, struct ft_fault *fault); /* a missing file is view 0 */
 int rp_view_store(const char *path, uint64_t view, struct ft_fault *fault);
+/* Waits until what was stored survives a power loss. For a thread that may wait for a disk. FT_EIO. */
+int rp_view_sync(const char *path, struct ft_fault *fault);
 
 #endif

@@ -35,7 +35,7 @@ static int refused(int fd, const struct sockaddr_in *at, struct ft_fault *fault)
     case EADDRINUSE:
         return ft_fail(fault, FT_EBUSY, "replication address %s:%d is taken", host, port);
     case EADDRNOTAVAIL:
-        return ft_fail(fault, FT_EINVAL, "replication address %s is not one of this host", host);
+        return ft_fail(fault, FT_ENOENT, "replication address %s is not one of this host", host);
     case EACCES:
     case EPERM:
         return ft_fail(fault, FT_EPERM, "no permission for replication address %s:%d", host, port);

@@ -28,6 +28,12 @@ int rp_view_load(const char *path, uint64_t *view, struct ft_fault *fault)
         return ft_fail(fault, errno == EACCES ? FT_EPERM : FT_EIO, "%s: %s", path, strerror(errno));
     n = read(fd, text, sizeof(text) - 1);
     close(fd);
+    if (n == 0)
+        return ft_fail(
+            fault, FT_EMALFORMED,
+            "%s: empty, expected 'understudy view N'; remove it if the peer serves, else write the "
+            "line of the peer's file into it",
+            path);
     text[n > 0 ? n : 0] = '\0';
     if (strncmp(text, head, sizeof(head) - 1) == 0 && isdigit((unsigned char)text[sizeof(head) - 1])) {
         errno = 0;
@@ -52,8 +58,35 @@ int rp_view_store(const char *path, uint64_t view, struct ft_fault *fault)
         return ft_fail(fault, errno == EACCES ? FT_EPERM : FT_EIO, "%s: %s", temporary, strerror(errno));
     bool written = write(fd, text, (size_t)n) == n;
 
-    /* No fsync: a takeover cannot wait for a disk. A machine that lost power is empty, and asks its peer. */
-    if (close(fd) != 0 || !written || rename(temporary, path) != 0)
-        return ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
+    /* No fsync: a takeover cannot wait for a disk. rp_view_sync follows, from a thread that can. */
+    if (close(fd) != 0 || !written || rename(temporary, path) != 0) {
+        ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
+        unlink(temporary);
+        return FT_EIO;
+    }
+    return 0;
+}
+
+static bool sync_one(const char *path, int flags)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags);
+    bool done = fd >= 0 && fsync(fd) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    return done;
+}
+
+int rp_view_sync(const char *path, struct ft_fault *fault)
+{
+    char directory[300];
+
+    snprintf(directory, sizeof(directory), "%s", path);
+    char *slash = strrchr(directory, '/');
+
+    if (slash)
+        slash[slash == directory] = '\0';
+    if (!sync_one(path, 0) || !sync_one(slash ? directory : ".", O_DIRECTORY))
+        return ft_fail(fault, FT_EIO, "%s: cannot be put on the disk: %s", path, strerror(errno));
     return 0;
 }

@@ -79,6 +79,13 @@ t "check the edge chain" 0 "ok: chain edge \(nat, firewall, monitor\), 1 lane$" 
 t "check what is not there" 65 "" "^$dir/none.yaml: cannot be opened" check -c "$dir/none.yaml"
 t "check a mistake" 65 "" "^$dir/bad.yaml:7: node b role is standbye, expected primary or standby$" check -c "$dir/bad.yaml"
 t "check a mistake, JSON" 65 '"ok":false,"error":".*bad.yaml:7: ' "^$dir/bad.yaml:7: " check -c "$dir/bad.yaml" -o json
+mkfifo "$dir/pipe"
+t "check a pipe" 65 "" "^$dir/pipe: not a regular file" check -c "$dir/pipe"
+sed 's/^interfaces:/protect: {mode: off}\n&/' "$dir/pair.yaml" >"$dir/off.yaml"
+t "check a pair without protection" 0 "off.yaml: ok" "warning: protect mode is off: .*node a alone can run$" check -c "$dir/off.yaml"
+t "run the standby without protection" 65 "" "^understudy: node b: protect mode is off, expected node a" run -c "$dir/off.yaml" -n b
+sed 's/127.0.0.1:7001/192.0.2.1:7001/' "$dir/pair.yaml" >"$dir/far.yaml"
+t "run with an address of another host" 69 "" "192.0.2.1" run -c "$dir/far.yaml" -n a
 t "status with a mistake in the file" 65 "" "^$dir/bad.yaml:7: " status -c "$dir/bad.yaml"
 t "status of a chain file" 65 "" 'no nodes in this file, expected a pair file' status -c "$dir/edge.yaml"
 

@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # What the docs say about the configuration is what the program takes: every number of docs/operating.md's tables at
-# both ends of its range and one beyond, every default that is a number, the example pair; and no doc names a file
-# that is not there. No root, no network.
+# both ends of its range and one beyond, every default that is a number, the example pair; and no doc names
+# or links to a file that is not there. No root, no network.
 . "$(dirname "$0")/lib.sh"
 
 doc=$root/docs/operating.md
 mkdir -p "$work" || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-plan 7
+plan 8
 
 takes() { "$UNDERSTUDY" check -c "$1" >"$work/out" 2>"$work/err"; }
 
@@ -101,3 +101,14 @@ names() {
     return $bad
 }
 ok "every file that a doc names is there" names
+
+links() {
+    local doc link bad=0
+    for doc in "$root"/*.md "$root"/docs/*.md; do
+        while read -r link; do
+            [ -e "$(dirname "$doc")/$link" ] || { echo "$(basename "$doc"): $link is linked and not there"; bad=1; }
+        done < <(grep -oE '\]\([^)]+\)' "$doc" | sed 's/^](//; s/)$//; s/#.*//' | grep -vE '^$|^[a-z]+:')
+    done
+    return $bad
+}
+ok "every file that a doc links to is there" links

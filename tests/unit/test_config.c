@@ -166,8 +166,9 @@ static void times_follow_from_detect(void **state)
         uint32_t heartbeat, lease, detect, promote, solo;
     } cases[] = {
         {"", 5, 30, 50, 100, 200},
-        {"timing: {detect_ms: 3}\n", 1, 1, 3, 6, 12},
+        {"timing: {detect_ms: 3}\n", 1, 2, 3, 6, 12},
         {"timing: {detect_ms: 20}\n", 2, 12, 20, 40, 80},
+        {"timing: {lease_ms: 4}\n", 2, 4, 50, 100, 200},
         {"timing: {detect_ms: 100, lease_ms: 99}\n", 5, 99, 100, 200, 400},
         {"timing: {promote_within_ms: 60, heartbeat_ms: 7}\n", 7, 30, 50, 60, 200},
     };

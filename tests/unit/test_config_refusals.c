@@ -6,11 +6,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "nfs/firewall_rules.h"
 #include "tests/unit/help_config.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define SAMPLE "tests/unit/data/pair.yaml"
 #define CHAIN  "chain: {name: x, nfs: [bare]}\n"
@@ -89,8 +92,8 @@ static void values(void **state)
         {CHAIN "protect: {mode: fast}\n",
          "t.yaml:2: protect mode is fast, expected off or log or delta or auto"},
         {CHAIN "protect: {strict: yes}\n", "t.yaml:2: protect strict is yes, expected true or false"},
-        {CHAIN "protect: {hold_packets: 63}\n",
-         "t.yaml:2: protect hold_packets is 63, expected a number from 64 to 1048576"},
+        {CHAIN "protect: {hold_packets: 127}\n",
+         "t.yaml:2: protect hold_packets is 127, expected a number from 128 to 1048576"},
         {CHAIN "interfaces: 5\n", "t.yaml:2: interfaces is 5, expected a list of at most 8 entries"},
         {NF("number: 1"), "t.yaml:5: probe number is 1, expected a number from 2 to 20"},
         {NF("number: -1"), "t.yaml:5: probe number is -1, expected a number from 2 to 20"},
@@ -135,7 +138,14 @@ static void order_of_times(void **state)
         {CHAIN "timing:\n  solo_after_ms: 100\n",
          "t.yaml:3: timing solo_after_ms is 100, expected more than promote_within_ms, which is 100"},
         {CHAIN "timing:\n  heartbeat_ms: 50\n",
-         "t.yaml:3: timing heartbeat_ms is 50, expected less than detect_ms, which is 50"},
+         "t.yaml:3: timing heartbeat_ms is 50, expected at most half of lease_ms, which is 30"},
+        {CHAIN "timing:\n  heartbeat_ms: 16\n",
+         "t.yaml:3: timing heartbeat_ms is 16, expected at most half of lease_ms, which is 30"},
+        {CHAIN "timing:\n  heartbeat_ms: 15\n", ""},
+        {CHAIN "timing:\n  lease_ms: 1\n",
+         "t.yaml:3: timing lease_ms is 1, expected a number from 2 to 60000"},
+        {CHAIN "timing:\n  lease_ms: 2\n", ""},
+        {CHAIN "timing:\n  detect_ms: 3\n", ""},
     };
 
     (void)state;
@@ -289,6 +299,54 @@ static void not_yaml(void **state)
         strstr(help_config_refusal(dir, false), "cannot be read (Is a directory), expected a file"));
 }
 
+/* A pipe without a writer, wherever a file is named. */
+static void no_regular_file(void **state)
+{
+    static const struct refusal cases[] = {
+        {"chain: {name: x, nfs: [probe: {rules: pipe}]}\n",
+         "t.yaml:1: probe rules is pipe (not a regular file), expected a readable file"},
+        {"chain: {name: x, nfs: [probe: {rules: .}]}\n",
+         "t.yaml:1: probe rules is . (not a regular file), expected a readable file"},
+        {"chain: {file: pipe}\n",
+         "t.yaml:1: chain file is pipe (not a regular file), expected a readable file"},
+    };
+    struct ft_fault fault = {""};
+    struct fw_rules *rules = calloc(1, sizeof(*rules));
+    char path[300];
+
+    (void)state;
+    assert_non_null(rules);
+    snprintf(path, sizeof(path), "%s/pipe", help_config_dir());
+    assert_int_equal(mkfifo(path, 0600), 0);
+    alarm(10);
+    assert_string_equal(help_config_refusal(path, false),
+                        "pipe: not a regular file, expected a configuration");
+    REFUSE_ALL(cases);
+    assert_int_equal(fw_rules_read(rules, path, &fault), FT_EIO);
+    assert_non_null(strstr(fault.text, "/pipe: not a regular file, expected rules"));
+    alarm(0);
+    free(rules);
+}
+
+static void nat_addresses(void **state)
+{
+#define NAT(settings) "chain:\n  name: x\n  nfs:\n  - nat: {" settings "}\n"
+#define NO_HOST       "t.yaml:4: nat: outside is no host's address, expected an address of this chain"
+    static const struct refusal cases[] = {
+        {NAT("outside: 0.0.0.0"), NO_HOST},
+        {NAT("outside: 127.0.0.1"), NO_HOST},
+        {NAT("outside: 224.0.0.1"), NO_HOST},
+        {NAT("outside: 255.255.255.255"), NO_HOST},
+        {NAT("outside: 203.0.113.1, inside: []"),
+         "t.yaml:4: nat: inside is an empty list, expected at least one network"},
+        {NAT("outside: 203.0.113.1"), ""},
+        {NAT("outside: 203.0.113.1, inside: [0.0.0.0/0]"), ""},
+    };
+
+    (void)state;
+    REFUSE_ALL(cases);
+}
+
 static void wide(void **state)
 {
     size_t size = 5000 * 3 + 16, used = 0;
@@ -353,9 +411,10 @@ static int clean(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(keys),        cmocka_unit_test(values), cmocka_unit_test(order_of_times),
-        cmocka_unit_test(unsupported), cmocka_unit_test(pairs),  cmocka_unit_test(other_files),
-        cmocka_unit_test(not_yaml),    cmocka_unit_test(wide),   cmocka_unit_test(mutants),
+        cmocka_unit_test(keys),        cmocka_unit_test(values),          cmocka_unit_test(order_of_times),
+        cmocka_unit_test(unsupported), cmocka_unit_test(pairs),           cmocka_unit_test(other_files),
+        cmocka_unit_test(not_yaml),    cmocka_unit_test(no_regular_file), cmocka_unit_test(nat_addresses),
+        cmocka_unit_test(wide),        cmocka_unit_test(mutants),
     };
 
     return cmocka_run_group_tests_name("config refusals", tests, NULL, clean);

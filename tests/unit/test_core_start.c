@@ -8,6 +8,7 @@
 
 #include "tests/unit/help_core.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static struct tale a;
@@ -103,23 +104,91 @@ static void a_peer_that_differs_is_refused_by_name(void **unused)
     (void)unused;
     tale_begin(&a, 0, 0, false);
     a.hello.lanes = 2;
-    refused("lanes: here 1, there 2");
+    refused("lanes: left 1, right 2");
     a.hello.bulk = (const uint8_t *)other;
-    refused("here 'nat 203.0.113.1', there 'nat 203.0.113.2'");
+    refused("nat: left 203.0.113.1, right 203.0.113.2");
     a.hello.bulk_len = 11;
-    refused("here 'nat 203.0.113.1', there ''");
+    refused("left nat 203.0.113.1, right nothing");
     a.hello.strict = true;
-    refused("strict: here false, there true");
+    refused("strict: left false, right true");
     strcpy(a.hello.name, "left");
     refused("both nodes are called 'left'");
     a.hello.detect_ms = 20; /* our lease would outlast its patience */
-    refused("lease_ms 20 and 20 must be below detect_ms 50 and 20");
+    refused("lease_ms must be below the other's detect_ms: left 20 and 50, right 20 and 20");
     a.hello.lease_ms = 50;
-    refused("lease_ms 20 and 50");
+    refused("left 20 and 50, right 50 and 50");
     a.hello.promote_within_ms = 200; /* it could promote itself when we go on alone */
     refused("promote_within_ms");
     a.hello.solo_after_ms = 100;
     refused("promote_within_ms");
+}
+
+static void differ(const char *name, const char *ours, const char *peer, const char *theirs,
+                   const char *expected)
+{
+    tale_begin(&a, 0, 0, false);
+    strcpy(a.core.config.name, name);
+    a.core.config.identity = ours;
+    a.core.config.identity_len = (uint32_t)strlen(ours);
+    strcpy(a.hello.name, peer);
+    a.hello.bulk = (const uint8_t *)theirs;
+    a.hello.bulk_len = a.hello.identity_len = (uint32_t)strlen(theirs);
+    connects(&a);
+    hello_from(&a, FT_JOINING, 0);
+    assert_string_equal(said(&a, FT_MSG_REFUSE)->text, expected);
+}
+
+#define NAT  "lanes 1\nburst 32\nnf 1: nat inside=10.0.0.0/8,172.16.0.0/12,192.168.0.0/16 outside=203.0.113.1 "
+#define PORT "port 0: in inside 02:00:00:00:00:07 10.0.0.1/24"
+#define LONG "a-name-as-long-as-names-may-be-"
+
+/* A setting is found wherever it stands in its line, and both nodes read the same text. */
+static void the_refusal_shows_what_differs(void **unused)
+{
+    (void)unused;
+    differ("a", NAT "max_flows=20000 udp=300\n", "b", NAT "max_flows=30000 udp=300\n",
+           "nf 1: nat max_flows: a 20000, b 30000");
+    differ("a", "nf 1: nat\nnf 2: monitor timeout=3\n", "b", "nf 1: nat\nnf 2: firewall udp=3\n",
+           "nf 2: a monitor, b firewall");
+    differ("a", "nf 1: nat udp=3\n", "b", "nf 1: nat icmp=3\n", "nf 1: nat: a udp=3, b icmp=3");
+    differ("a", "nf 1: nat\n", "b", "nf 1: nat udp=3\n", "nf 1: nat: a nothing, b udp=3");
+    differ("a", "nf 1: nat\n", "b", "nf 1: nat\nnf 2: monitor timeout=3\n",
+           "a nothing, b nf 2: monitor timeout=3");
+    differ("a", PORT "\n", "b", PORT " 10.0.0.9\n", "port 0: a nothing, b 10.0.0.9");
+    differ("a", PORT "\n", "b", "port 0: in inside 02:00:00:00:00:08 10.0.0.1/24\n",
+           "port 0: a 02:00:00:00:00:07, b 02:00:00:00:00:08");
+    differ("a", "nf 1: x s=one\n", "b", "nf 1: x s=\n", "nf 1: x s: a one, b nothing");
+    differ("a", "", "b", "lanes 1\n", "a nothing, b lanes 1");
+    differ("a", "lanes 1\n", "b", "lanes 2\n", "lanes: a 1, b 2");
+    differ("a", "pending_mb=64\nlanes 1\n", "b", "pending_mb=32\nlanes 1\n", "pending_mb: a 64, b 32");
+}
+
+/* Names may be long, and values: what differs stays in sight. */
+static void the_refusal_fits(void **unused)
+{
+    char ours[600], theirs[600], text[FT_REASON_MAX];
+
+    (void)unused;
+    snprintf(ours, sizeof(ours), "nf 3: load_balancer tcp_established=%0200u vip=1\n", 1u);
+    snprintf(theirs, sizeof(theirs), "nf 3: load_balancer tcp_established=%0200u vip=1\n", 2u);
+    for (int names = 0; names < 2; names++) {
+        tale_begin(&a, 0, 0, false);
+        strcpy(a.core.config.name, names ? LONG : "a");
+        strcpy(a.hello.name, names ? LONG : "b");
+        if (names)
+            a.hello.name[0] = 'b';
+        a.core.config.identity = ours;
+        a.core.config.identity_len = (uint32_t)strlen(ours);
+        a.hello.bulk = (const uint8_t *)theirs;
+        a.hello.bulk_len = a.hello.identity_len = (uint32_t)strlen(theirs);
+        connects(&a);
+        hello_from(&a, FT_JOINING, 0);
+        snprintf(text, sizeof(text), "%s", said(&a, FT_MSG_REFUSE)->text);
+        assert_non_null(strstr(text, "nf 3: load_balancer tcp_established: a"));
+        assert_non_null(strstr(text, "01, b"));
+        assert_string_equal(text + strlen(text) - 2, "02");
+        assert_true(strlen(text) < FT_REASON_MAX - 1);
+    }
 }
 
 int main(void)
@@ -130,6 +199,8 @@ int main(void)
         cmocka_unit_test(both_are_empty_after_a_power_loss),
         cmocka_unit_test(a_first_node_starts_alone),
         cmocka_unit_test(a_peer_that_differs_is_refused_by_name),
+        cmocka_unit_test(the_refusal_shows_what_differs),
+        cmocka_unit_test(the_refusal_fits),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -139,12 +139,26 @@ static void misuse_is_a_broken_invariant(void **unused)
     ft_hold_free(&hold);
 }
 
+static void fits_what_there_is(void **unused)
+{
+    (void)unused;
+    assert_int_equal(ft_hold_fit(128, 512), 128);
+    assert_int_equal(ft_hold_fit(129, 512), 256);
+    assert_int_equal(ft_hold_fit(16384, 16384), 16384);
+    assert_int_equal(ft_hold_fit(16384, 8192), 8192);
+    assert_int_equal(ft_hold_fit(16384, 10000), 8192); /* down: the other half stays for the ports */
+    assert_int_equal(ft_hold_fit(10000, 10000), 8192);
+    assert_int_equal(ft_hold_fit(1048576, UINT32_MAX), 1048576);
+    assert_int_equal(ft_hold_fit(1, 1), 1);
+    assert_int_equal(ft_hold_fit(5, 0), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(capacity_is_rounded_up),       cmocka_unit_test(nothing_leaves_before_it_is_stable),
         cmocka_unit_test(the_rest_stays_in_order),      cmocka_unit_test(goes_around),
-        cmocka_unit_test(misuse_is_a_broken_invariant),
+        cmocka_unit_test(misuse_is_a_broken_invariant), cmocka_unit_test(fits_what_there_is),
     };
 
     return cmocka_run_group_tests_name("hold", tests, NULL, NULL);

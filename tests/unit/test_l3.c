@@ -343,6 +343,48 @@ static void test_unknown_neighbours_are_asked_for_once_a_second(void **state)
     end();
 }
 
+/* Where packets to `to` go: the last byte of the MAC. */
+static int mac_of(double at, uint8_t from, const char *to)
+{
+    struct nf_packet p = udp(from, from ? "198.51.100.7" : "10.0.0.5", to, 64);
+    run(at, &p);
+    assert_int_equal(p.drop, 0);
+    return frame[5];
+}
+
+/* 203.0.113.254 is a next hop, 10.0.0.5 is not. */
+static void test_who_may_change_a_known_neighbour(void **state)
+{
+    (void)state;
+    static const uint8_t other[6] = {2, 2, 2, 2, 2, 2};
+    struct nf_packet p;
+    begin();
+    know_both(0);
+    assert_int_equal(mac_of(0.1, 1, "10.0.0.5"), host_mac[5]);
+    p = arp(0, 2, everybody, other, "10.0.0.5", "10.0.0.99"); /* said to another */
+    run(0.2, &p);
+    p = arp(0, 1, everybody, other, "10.0.0.5", "10.0.0.99");
+    run(0.2, &p);
+    p = arp(0, 1, everybody, other, "10.0.0.5", "10.0.0.5"); /* to everybody */
+    run(0.2, &p);
+    p = arp(0, 2, everybody, other, "10.0.0.5", "10.0.0.5");
+    run(0.2, &p);
+    assert_int_equal(mac_of(0.3, 1, "10.0.0.5"), host_mac[5]);
+    p = arp(0, 1, everybody, other, "10.0.0.5", "10.0.0.1"); /* asks us */
+    run(0.4, &p);
+    assert_int_equal(mac_of(0.5, 1, "10.0.0.5"), 2);
+    p = arp(1, 2, everybody, other, "203.0.113.254", "203.0.113.77");
+    run(0.6, &p);
+    assert_int_equal(mac_of(0.7, 0, "198.51.100.7"), gate_mac[5]);
+    p = arp(1, 1, everybody, other, "203.0.113.254", "203.0.113.254"); /* it has failed over */
+    run(0.8, &p);
+    assert_int_equal(mac_of(0.9, 0, "198.51.100.7"), 2);
+    p = arp(1, 2, everybody, gate_mac, "203.0.113.254", "203.0.113.254");
+    run(1.0, &p);
+    assert_int_equal(mac_of(1.1, 0, "198.51.100.7"), gate_mac[5]);
+    end();
+}
+
 /* Nobody asked for 10.0.0.78, and what it says is not for us. */
 static void test_unasked_senders_are_not_learned(void **state)
 {
@@ -825,6 +867,7 @@ int main(void)
         cmocka_unit_test(test_longest_prefix_wins),
         cmocka_unit_test(test_unknown_neighbours_are_asked_for_once_a_second),
         cmocka_unit_test(test_unasked_senders_are_not_learned),
+        cmocka_unit_test(test_who_may_change_a_known_neighbour),
         cmocka_unit_test(test_ages),
         cmocka_unit_test(test_neighbours_in_use_are_kept),
         cmocka_unit_test(test_echo_from_inside),

@@ -585,7 +585,7 @@ static void addresses_that_cannot_be_had(void **state)
     assert_string_equal(why.text, expected);
     close(listener);
     c.local_host = "192.0.2.1";
-    assert_int_equal(rp_link_open(&l, &c, &why), FT_EINVAL);
+    assert_int_equal(rp_link_open(&l, &c, &why), FT_ENOENT);
     assert_string_equal(why.text, "replication address 192.0.2.1 is not one of this host");
     c.local_host = "localhost";
     assert_int_equal(rp_link_open(&l, &c, &why), FT_EINVAL);

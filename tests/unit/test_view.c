@@ -85,7 +85,6 @@ static void stored_is_loaded(void **state)
 static void damage_is_refused(void **state)
 {
     static const char *const texts[] = {
-        "",                       /* created, never written */
         "understudy",             /* torn */
         "understudy view ",       /* torn before the number */
         "understudy view 12",     /* torn after it, perhaps inside */
@@ -125,11 +124,44 @@ static void damage_is_refused(void **state)
     assert_int_equal(rp_view_load(path, &(uint64_t){0}, NULL), FT_EMALFORMED);
 }
 
+/* A machine that lost power after a rename: it has been in some view, so not in view 0. */
+static void empty_is_refused_and_says_what_to_do(void **state)
+{
+    struct ft_fault fault = {""};
+    uint64_t view = 7;
+
+    (void)state;
+    put("", 0);
+    assert_int_equal(rp_view_load(path, &view, &fault), FT_EMALFORMED);
+    assert_int_equal(view, 0);
+    assert_non_null(strstr(fault.text, path));
+    assert_non_null(strstr(fault.text, "empty, expected 'understudy view N'; remove it if the peer serves, "
+                                       "else write the line of the peer's file into it"));
+}
+
+/* The caller sees only that it works: what the disk has, nobody here can tell. */
+static void what_is_there_can_be_synced(void **state)
+{
+    struct ft_fault fault = {""};
+    char here[512];
+
+    (void)state;
+    assert_int_equal(rp_view_sync(path, &fault), FT_EIO);
+    assert_non_null(strstr(fault.text, path));
+    assert_int_equal(rp_view_store(path, 5, &fault), 0);
+    assert_int_equal(rp_view_sync(path, &fault), 0);
+    assert_non_null(getcwd(here, sizeof(here)));
+    assert_int_equal(chdir(directory), 0);
+    assert_int_equal(rp_view_sync("a.view", &fault), 0);
+    assert_int_equal(chdir(here), 0);
+}
+
 /* Whatever lies there, loading ends. */
 static void no_file_at_all(void **state)
 {
     struct ft_fault fault = {""};
     uint64_t view = 7;
+    char new[200];
 
     (void)state;
     assert_int_equal(mkdir(path, 0755), 0);
@@ -137,6 +169,8 @@ static void no_file_at_all(void **state)
     assert_int_equal(rp_view_store(path, 1, &fault), FT_EIO);
     assert_non_null(strstr(fault.text, path));
     rmdir(path);
+    snprintf(new, sizeof(new), "%s.new", path);
+    assert_int_not_equal(access(new, F_OK), 0); /* nothing left behind */
     assert_int_equal(mkfifo(path, 0644), 0);
     alarm(10);
     assert_int_equal(rp_view_load(path, &view, &fault), FT_EMALFORMED);
@@ -225,6 +259,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(missing_is_zero, setup, teardown),
         cmocka_unit_test_setup_teardown(stored_is_loaded, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(empty_is_refused_and_says_what_to_do, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_there_can_be_synced, setup, teardown),
         cmocka_unit_test_setup_teardown(no_file_at_all, setup, teardown),
         cmocka_unit_test_setup_teardown(unwritable, setup, teardown),
         cmocka_unit_test_setup_teardown(forbidden, setup, teardown),
