@@ -175,6 +175,7 @@ struct ft_core {
 
     enum ft_handover hand;
     uint64_t hand_began;
+    char hand_outcome[FT_REASON_MAX]; /* why the last one was called off; "" when it was not */
     uint64_t final[FT_LANES_MAX];
 
     bool abandoning; /* primary: wants to close, waits for the answer */

@@ -19,6 +19,7 @@ int ft_handover_begin(struct ft_core *core, struct ft_actions *actions)
         return FT_EBUSY;
     core->hand = FT_HAND_STEER;
     core->hand_began = core->now;
+    core->hand_outcome[0] = '\0';
     /* First, so that nothing from the chain's MAC leaves here once the standby claims it. */
     ft_order(core, actions, FT_LANE_ASIDE);
     ft_say(core, actions, FT_MSG_STEER)->number = 1;
@@ -32,6 +33,7 @@ void ft_handover_off(struct ft_core *core, struct ft_actions *actions, const cha
         ft_say(core, actions, FT_MSG_STEER)->number = 0;
     ft_order(core, actions, FT_LANE_LIVE);
     ft_act(actions, FT_ACT_ANNOUNCE);
+    snprintf(core->hand_outcome, sizeof(core->hand_outcome), "called off: %s", why);
     ft_become(core, actions, core->state, "handover called off: %s", why);
 }
 

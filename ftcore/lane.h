@@ -53,8 +53,7 @@ struct ft_lane {
     _Atomic uint64_t announce;    /* serial number: claim the addresses by gratuitous ARP */
     _Atomic bool steer;           /* standby: announce once and leave frames unread from now on */
     _Atomic uint64_t digest;      /* serial number of the digest wanted: close a burst that carries it */
-    _Atomic uint32_t
-        copy_budget; /* owed lines the lane may still copy; refilled by the replicator at the resync's rate */
+    _Atomic uint64_t copy_granted; /* owed lines the lane may have copied since the cut; grows with time */
 
     /* Written by the lane. */
     _Alignas(

@@ -58,7 +58,7 @@ static const char *text_of(const json_t *request, const char *key)
 static json_t *ask_lane(struct nd_running *r, enum nd_ask_kind kind)
 {
     atomic_store_explicit(&r->question.asked, kind, memory_order_release);
-    for (int i = 0; i < LANE_MS * 5; i++) {
+    for (int i = 0; i < LANE_MS * 5 && !atomic_load(&r->stop); i++) {
         if (atomic_load_explicit(&r->question.asked, memory_order_acquire) == ND_ASK_NONE)
             return r->question.error ? fail(ft_error_name(r->question.error), "%s", r->question.fault.text)
                                      : NULL;
@@ -131,7 +131,7 @@ static json_t *verify(struct nd_running *r)
         return error;
     }
     asked = atomic_fetch_add(&r->shared[0].digest, 1) + 1;
-    for (int i = 0; i < VERIFY_MS * 5; i++, nap()) {
+    for (int i = 0; i < VERIFY_MS * 5 && !atomic_load(&r->stop); i++, nap()) {
         /* Of the burst that carries the digest asked for, and of no other. */
         if (atomic_load(&r->shared[0].digest_seen) < asked ||
             !rp_verdict(r->replicator, &burst, &expected, &got) ||
@@ -154,12 +154,20 @@ static bool primary(enum ft_state state)
     return state == FT_SOLO || state == FT_PROTECTED || state == FT_DEGRADED;
 }
 
-/* Waits until this node is (or is no longer) primary. */
-static bool becomes(struct nd_running *r, struct rp_status *s, bool wanted)
+/* Waits until this node reigns no more; false when it was called off, or nothing came of it at all. */
+static bool hands_over(struct nd_running *r, struct rp_status *s)
 {
-    for (int i = 0; i < HANDOVER_MS * 5; i++, nap())
-        if (primary(state_of(r, s)) == wanted && s->core.hand == FT_HAND_NONE)
+    bool under_way = false;
+
+    for (int i = 0; i < HANDOVER_MS * 5 && !atomic_load(&r->stop); i++, nap()) {
+        bool reigns = primary(state_of(r, s));
+
+        if (!reigns && s->core.hand == FT_HAND_NONE)
             return true;
+        under_way |= s->core.hand != FT_HAND_NONE;
+        if (reigns && s->core.hand == FT_HAND_NONE && (under_way || i > 1000))
+            return false;
+    }
     return false;
 }
 
@@ -172,8 +180,9 @@ static json_t *hand_over(struct nd_running *r, bool back)
     if (back && r->config->node[r->self].role == ND_ROLE_PRIMARY)
         return fail("busy", "node %s is the file's primary already", r->config->node[r->self].name);
     rp_tell(r->replicator, FT_TOLD_HANDOVER);
-    if (!becomes(r, &s, false))
-        return fail("busy", "the handover did not happen: %s", s.core.why);
+    if (!hands_over(r, &s))
+        return fail("busy", "the handover did not happen: %s",
+                    s.core.hand_outcome[0] ? s.core.hand_outcome : s.core.why);
     return json_pack("{s:b,s:I}", "done", 1, "view", (json_int_t)s.core.view);
 }
 
@@ -190,7 +199,7 @@ static json_t *promote(struct nd_running *r)
             "busy",
             "%s: only a READY standby, or a JOINING or FENCED node that meets nobody, can be promoted",
             ft_state_name(s.core.state));
-    for (int i = 0; i < HANDOVER_MS * 5; i++, nap()) {
+    for (int i = 0; i < HANDOVER_MS * 5 && !atomic_load(&r->stop); i++, nap()) {
         if (i % 250 == 0) /* the lease may have to run out first */
             rp_tell(r->replicator, FT_TOLD_PROMOTE);
         if (primary(state_of(r, &s)))

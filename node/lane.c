@@ -225,6 +225,7 @@ static void make_cut(struct nd_group *group)
         struct nd_lane *lane = &group->lane[l];
 
         lane->cut = cut;
+        lane->copied = 0;
         if (!begun)
             continue;
         atomic_store_explicit(&lane->shared->logging, true, memory_order_relaxed);
@@ -252,15 +253,13 @@ static void look_at_base(struct nd_lane *lane)
 
 static bool copy_owed(struct nd_lane *lane)
 {
-    uint32_t budget = atomic_load_explicit(&lane->shared->copy_budget, memory_order_relaxed);
-    uint64_t n;
+    uint64_t granted = atomic_load_explicit(&lane->shared->copy_granted, memory_order_relaxed);
+    uint64_t left = granted > lane->copied ? granted - lane->copied : 0, n;
 
-    if (!(atomic_load_explicit(&lane->region->tracking, memory_order_relaxed) & FT_TRACK_OWED) || budget == 0)
+    if (!(atomic_load_explicit(&lane->region->tracking, memory_order_relaxed) & FT_TRACK_OWED) || left == 0)
         return false;
-    n = ft_owe_copy(lane->region, lane->index, budget < COPY_TURN ? budget : COPY_TURN);
-    /* The replicator may refill in between; then a few lines come early. */
-    atomic_fetch_sub_explicit(&lane->shared->copy_budget, n < budget ? (uint32_t)n : budget,
-                              memory_order_relaxed);
+    n = ft_owe_copy(lane->region, lane->index, left < COPY_TURN ? left : COPY_TURN);
+    lane->copied += n;
     return n > 0;
 }
 

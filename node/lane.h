@@ -63,6 +63,7 @@ struct nd_lane {
     bool draining;
     uint64_t now;           /* monotonic ns, read once a turn */
     uint64_t time_offset;   /* chain time = monotonic + this, modulo 2^64 */
+    uint64_t copied;        /* owed lines, since the cut */
     uint64_t told_released; /* what the last record said */
     uint64_t busy_at, quiet_since, beat_at, steer_at, claimed_at;
     uint64_t announce_at[3];

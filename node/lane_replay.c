@@ -107,6 +107,7 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     uint32_t n, len;
     uint64_t outputs = state->outputs;
     bool whole = true;
+    uint32_t commands = 0;
 
     if (!follows(lane, r))
         return false;
@@ -117,10 +118,10 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     while ((value = lg_cursor_value(&cursor, &len)))
         if (nf_values_is(value, len))
             whole &= nf_values_supply(nf_chain_values(lane->chain), value, len) == FT_OK;
-        else
+        else if (commands++ == 0)
             nf_chain_command(lane->chain, value, len, r->time, &fault); /* refused then, refused now */
-    if (!whole) {
-        diverged(lane, r, "outside values", 1, 0);
+    if (!whole || commands > 1) { /* no lane of ours records two commands in a burst */
+        diverged(lane, r, "outside values", 1, commands);
         return false;
     }
     nf_chain_run(lane->chain, r->burst, r->time + (FT_PLANTED("wrong-time") ? 1 : 0), lane->packets, n);

@@ -124,7 +124,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
                                  .question = &r->question,
                                  .incarnation = r->incarnation,
                                  .view = &r->view,
-                                 .stop = &r->stop};
+                                 .stop = &r->lanes_stop};
         if (getrandom(&lane->seed, sizeof(lane->seed), 0) != sizeof(lane->seed))
             return ft_fail(fault, FT_EIO, "the system gives no random numbers");
         error = nd_lane_make(lane, fault);
@@ -333,13 +333,13 @@ static int keep_going(struct nd_running *r)
 
     if (launch_lanes(r) != 0) {
         fprintf(stderr, "understudy: node %s: fewer lcores than lanes\n", r->config->node[r->self].name);
-        atomic_store(&r->stop, true);
+        atomic_store(&r->lanes_stop, true);
         rte_eal_mp_wait_lcore();
         return ND_DATA;
     }
     if (start_replicator(r, &replicator) != 0) {
         fprintf(stderr, "understudy: no thread for the replicator\n");
-        atomic_store(&r->stop, true);
+        atomic_store(&r->lanes_stop, true);
         rte_eal_mp_wait_lcore();
         return ND_SOFTWARE;
     }
@@ -352,7 +352,7 @@ static int keep_going(struct nd_running *r)
         }
     }
     /* Lanes first: once they stand nothing can leave, and the closing connection tells the truth. */
-    atomic_store(&r->stop, true);
+    atomic_store(&r->lanes_stop, true);
     rp_stop(r->replicator);
     rte_eal_mp_wait_lcore();
     pthread_join(replicator, NULL);

@@ -22,9 +22,10 @@ struct nd_running {
     struct nd_guardian *guardian;
     struct nd_server *server;
     _Atomic uint64_t view;
-    _Atomic bool stop;
-    bool realtime;        /* the replicator got its priority */
-    uint64_t fenced_base; /* outputs dropped by fencing, when it was last counted */
+    _Atomic bool stop;       /* somebody wants the node to end */
+    _Atomic bool lanes_stop; /* it ends now: lanes work until then, whatever keeps this thread busy */
+    bool realtime;           /* the replicator got its priority */
+    uint64_t fenced_base;    /* outputs dropped by fencing, when it was last counted */
 };
 
 /* answers.c: one request, one answer (a new reference). */

@@ -41,6 +41,8 @@ void rp_base_ask(struct rp_replicator *rp)
     rp->base.reading = false;
     rp->base.cut++;
     for (unsigned l = 0; l < rp->lanes; l++)
+        atomic_store_explicit(&rp_lane(rp, l)->copy_granted, 0, memory_order_relaxed);
+    for (unsigned l = 0; l < rp->lanes; l++)
         atomic_store_explicit(&rp_lane(rp, l)->cut, rp->base.cut, memory_order_release);
 }
 
@@ -71,23 +73,18 @@ bool rp_base_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access[])
     }
     b->cutting = false;
     b->reading = rp->sender.on = true;
-    b->filled = rp->now;
+    b->began = rp->now;
     return true;
 }
 
 /* Gives the lanes leave to copy what the rate allows for the time passed. */
-static void fill_budget(struct rp_replicator *rp)
+static void grant(struct rp_replicator *rp)
 {
     struct rp_base *b = &rp->base;
-    uint64_t lines = (rp->now - b->filled) * rp->config.resync_mbps / 1000 / FT_LINE;
+    uint64_t us = (rp->now - b->began) / 1000, lines = us * rp->config.resync_mbps / FT_LINE;
 
-    if (lines == 0)
-        return;
-    b->filled = rp->now;
-    /* A long pause must not turn into a burst that stalls the lane. */
-    lines = lines / rp->lanes < 65536 ? lines / rp->lanes : 65536;
     for (unsigned l = 0; l < rp->lanes; l++)
-        atomic_store_explicit(&rp_lane(rp, l)->copy_budget, (uint32_t)lines + 1, memory_order_relaxed);
+        atomic_store_explicit(&rp_lane(rp, l)->copy_granted, lines / rp->lanes, memory_order_relaxed);
 }
 
 /* How many lines of the run are copied, from its start. */
@@ -167,7 +164,7 @@ bool rp_base_turn(struct rp_replicator *rp, bool *whole)
         return false;
     if (room < RP_BATCH + RUN_MAX * FT_LINE)
         return false;
-    fill_budget(rp);
+    grant(rp);
     len = gather(rp, RP_BATCH + RUN_MAX * FT_LINE);
     if (len) {
         ft_core_head(&rp->core, FT_MSG_BASE, rp->now, &m);

@@ -27,7 +27,7 @@ struct rp_base {
     uint64_t cut;          /* serial */
     struct ft_lines unsent;
     uint64_t left, at, lines;
-    uint64_t filled; /* when the lanes' budgets were last filled */
+    uint64_t began; /* when all lanes had made the cut */
     struct ft_packer packer;
     uint8_t *bulk;
 };

@@ -15,6 +15,7 @@
 #define DRAIN_ROUNDS  64u /* reads of up to 1 MiB before the time is looked at again */
 #define WAIT_BUSY_NS  50000u
 #define BUSY_TURNS    40u /* after the last record */
+#define QUIET_TURNS   1000u
 #define WAIT_IDLE_NS  200000u
 #define WAIT_STILL_NS 1000000u
 
@@ -356,14 +357,18 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now)
     return busy;
 }
 
-/* Lanes cannot wake us (that would be a system call in the packet path), so a primary looks often. */
+/*
+ * Lanes cannot wake us (that would be a system call in the packet path), so while records come we look often,
+ * a while after the last one still, and then rarely: the first packet after a pause may wait a millisecond.
+ * What the peer says wakes us at once.
+ */
 static uint64_t patience(const struct rp_replicator *rp, unsigned idle)
 {
-    bool watches = rp->sender.on || rp->core.resync || rp->core.hand || rp->core.state == FT_SYNCING;
+    bool pressing = rp->core.resync || rp->core.hand || rp->core.state == FT_SYNCING;
 
-    if (!watches)
-        return rp->core.state == FT_READY ? WAIT_IDLE_NS : WAIT_STILL_NS;
-    return idle < BUSY_TURNS ? WAIT_BUSY_NS : WAIT_IDLE_NS;
+    if (pressing || (idle < BUSY_TURNS && rp->sender.on))
+        return WAIT_BUSY_NS;
+    return idle < QUIET_TURNS ? WAIT_IDLE_NS : WAIT_STILL_NS;
 }
 
 void rp_run(struct rp_replicator *rp)

@@ -63,12 +63,12 @@ uint64_t help_chain_capture(struct help_chain *h, const struct help_capture *cap
     return help_chain_digest(h);
 }
 
-void help_chain_same(struct help_chain *h, const char *name, bool mend)
+bool help_chain_same(struct help_chain *h, const char *name, bool mend)
 {
     struct help_capture capture;
     uint64_t first, sum;
     if (!help_capture_read(&capture, name))
-        return;
+        return false;
     if (mend)
         help_capture_mend(&capture);
     uint64_t digest = help_chain_capture(h, &capture, false, &first);
@@ -77,4 +77,5 @@ void help_chain_same(struct help_chain *h, const char *name, bool mend)
     if (help_chain_capture(h, &capture, true, &sum) != digest || sum != first)
         fail_msg("%s: header bytes give something else", name);
     help_capture_free(&capture);
+    return true;
 }

@@ -80,7 +80,7 @@ void help_capture_free(struct help_capture *capture);
 uint64_t help_chain_capture(struct help_chain *h, const struct help_capture *capture, bool headers,
                             uint64_t *sum);
 /* Once more, and from header bytes: the same outputs, the same region. Fails the test. */
-void help_chain_same(struct help_chain *h, const char *name, bool mend);
+bool help_chain_same(struct help_chain *h, const char *name, bool mend);
 
 uint64_t help_draw(uint64_t *sequence);
 uint32_t help_below(uint64_t *sequence, uint32_t n);

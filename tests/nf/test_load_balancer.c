@@ -376,10 +376,12 @@ static void test_captures(void)
                                         "http-qinq.pcap",    "synscan.pcap",    "tcp-truncated-header.pcap",
                                         "http-methods.pcap", "gnutella.pcap"};
     for (unsigned c = 0; c < 2; c++) {
+        bool there = true;
+
         help_chain_open_file(&h, chains[c], c + 1);
         for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++)
-            help_chain_same(&h, files[i], false);
-        if (c == 1)
+            there &= help_chain_same(&h, files[i], false);
+        if (c == 1 && there)
             assert_true(counter("flows_created") > 100);
         help_chain_close(&h);
     }

@@ -212,10 +212,10 @@ static void test_captures(void)
                     LIMIT("clients: both, pps: 50, burst_packets: 20, bps: 500000, max_connections: 8, "
                           "max_clients: 5000, max_flows: 1000"),
                     NULL, 3);
-    help_chain_same(&h, "mixed.pcap", false);
-    assert_true(counter("over_packets") > 0 && counter("passed") > 0);
-    help_chain_same(&h, "gnutella.pcap", false);
-    assert_true(counter("over_connections") > 0);
+    if (help_chain_same(&h, "mixed.pcap", false))
+        assert_true(counter("over_packets") > 0 && counter("passed") > 0);
+    if (help_chain_same(&h, "gnutella.pcap", false))
+        assert_true(counter("over_connections") > 0);
     help_chain_same(&h, "badpackets.pcap", false);
     help_chain_same(&h, "http-qinq.pcap", false);
     help_chain_same(&h, "synscan.pcap", false);

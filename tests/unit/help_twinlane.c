@@ -22,7 +22,7 @@ struct life {
     uint64_t *words;
     struct ft_hold hold;
     struct lg_capture capture;
-    uint64_t order, gate, cut, uncut, digest, quiet_since, burst_at, now;
+    uint64_t order, gate, cut, uncut, digest, quiet_since, burst_at, now, copied;
     enum ft_order doing;
 };
 
@@ -299,7 +299,7 @@ static void look_at_base(struct life *life)
 {
     uint64_t cut = atomic_load_explicit(&life->shared->cut, memory_order_acquire);
     uint64_t uncut = atomic_load_explicit(&life->shared->uncut, memory_order_acquire);
-    uint32_t budget = atomic_load_explicit(&life->shared->copy_budget, memory_order_relaxed);
+    uint64_t granted = atomic_load_explicit(&life->shared->copy_granted, memory_order_relaxed);
 
     if (uncut != life->uncut) {
         life->uncut = uncut;
@@ -307,6 +307,7 @@ static void look_at_base(struct life *life)
     }
     if (cut != life->cut) {
         life->cut = cut;
+        life->copied = 0;
         if (uncut >= cut)
             return;
         ft_owe_end(life->region);
@@ -315,10 +316,11 @@ static void look_at_base(struct life *life)
         atomic_store_explicit(&life->shared->cut_burst, life->state->burst, memory_order_relaxed);
         atomic_store_explicit(&life->shared->cut_seen, cut, memory_order_release);
     }
-    if (atomic_load(&life->region->tracking) & FT_TRACK_OWED && budget) {
-        uint64_t n = ft_owe_copy(life->region, 0, budget < COPY_TURN ? budget : COPY_TURN);
+    if (atomic_load(&life->region->tracking) & FT_TRACK_OWED && granted > life->copied) {
+        uint64_t left = granted - life->copied;
+        uint64_t n = ft_owe_copy(life->region, 0, left < COPY_TURN ? left : COPY_TURN);
 
-        atomic_fetch_sub(&life->shared->copy_budget, (uint32_t)n);
+        life->copied += n;
     }
 }
 
