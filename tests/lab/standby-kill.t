@@ -31,7 +31,7 @@ ok "with a standby it is PROTECTED again" is_protected
 ok "and probes get through" jq -e '.received > .sent * 0.9' "$work/probe.json"
 
 ok "the primary of a strict pair is killed" drill kill
-is "digests equal, the successor goes on" "$(drilled '.runs[0].digests_equal') $(field b role)" "true primary"
+is "digests equal, the successor goes on" "$(drilled '.runs[0].digests_equal') $(field "$(drilled '.runs[0].survivor')" role)" "true primary"
 ok "its first packet left once the pair was PROTECTED again" \
     jq -e '.runs[0] | .first_packet_ms != null and .first_packet_ms + .detect_ms > .protected_ms * 0.5' "$work/drill.json"
 ok "the outage is that of the resync" jq -e '.runs[0] | .outage_ms >= .first_packet_ms' "$work/drill.json"
