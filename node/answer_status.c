@@ -101,16 +101,18 @@ static json_t *takeover_status(struct nd_running *r, const struct rp_status *s)
 
 static json_t *fenced_status(struct nd_running *r, const struct rp_status *s)
 {
-    uint64_t dropped = 0, last = 0;
+    uint64_t dropped = 0, last = 0, gone = 0;
     json_t *o;
 
     if (s->core.fenced.count == 0)
         return json_null();
     for (unsigned l = 0; l < r->config->chain.lanes; l++) {
         uint64_t at = (uint64_t)READ(&r->shared[l], count.last_release_ns);
+        uint64_t sent = (uint64_t)READ(&r->shared[l], count.last_sent_ns);
 
         dropped += (uint64_t)READ(&r->shared[l], count.fenced_dropped);
         last = at > last ? at : last;
+        gone = sent > gone ? sent : gone;
     }
     o = json_object();
     number(o, "count", s->core.fenced.count);
@@ -118,6 +120,7 @@ static json_t *fenced_status(struct nd_running *r, const struct rp_status *s)
     number(o, "at_ns", s->core.fenced.at);
     number(o, "dropped", dropped);
     number(o, "last_release_ns", last);
+    number(o, "last_sent_ns", gone);
     return o;
 }
 

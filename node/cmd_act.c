@@ -3,16 +3,21 @@
 #include "node/commands.h"
 #include "node/pair.h"
 
-#include <stdlib.h>
+#include <string.h>
 
-/* What a node said beyond done: its text, or all of it. */
-static void print_answer(const char *command, const json_t *answer)
+/* One line, of the node that was asked. */
+static void print_answer(const struct nd_pair *pair, const char *command, const json_t *answer)
 {
-    const char *text = nd_text(answer, "text", NULL);
-    char *all = text || !json_object_size(answer) ? NULL : json_dumps(answer, JSON_COMPACT);
+    const char *node = pair->config->node[pair->only].name, *other = pair->config->node[!pair->only].name;
+    json_int_t view = json_integer_value(json_object_get(answer, "view"));
 
-    printf("%s: %s\n", command, text ? text : all ? all : "done");
-    free(all);
+    if (strcmp(command, "resync") == 0)
+        printf("resync: node %s sends node %s the whole state again\n", node, other);
+    else if (strcmp(command, "promote") == 0)
+        printf("promote: node %s is primary, view %" JSON_INTEGER_FORMAT "\n", node, view);
+    else
+        printf("%s: node %s has handed over to node %s, view %" JSON_INTEGER_FORMAT "\n", command, node,
+               other, view);
 }
 
 static int act(int argc, char **argv, const char *role, int timeout_ms)
@@ -28,7 +33,7 @@ static int act(int argc, char **argv, const char *role, int timeout_ms)
         if (pair.options.json)
             code = nd_print_json(answer);
         else
-            print_answer(argv[0], answer);
+            print_answer(&pair, argv[0], answer);
         json_decref(answer);
     }
     nd_pair_close(&pair);
@@ -57,19 +62,17 @@ int nd_cmd_failback(int argc, char **argv)
 
 static void print_verdict(const json_t *answer, bool equal)
 {
-    const json_t *at = json_object_get(answer, "at");
-    char *where = json_dumps(at, JSON_COMPACT | JSON_ENCODE_ANY);
-    char *digests =
-        equal ? NULL : json_dumps(json_object_get(answer, "digests"), JSON_COMPACT | JSON_ENCODE_ANY);
+    json_t *digests = json_object_get(answer, "digests"), *digest;
+    const char *node;
 
-    printf("%s", equal ? "EQUAL" : "DIFFERENT");
-    if (where)
-        printf("  at %s", where);
-    if (digests)
-        printf("  digests %s", digests);
+    printf("%s  after burst %" JSON_INTEGER_FORMAT, equal ? "EQUAL" : "DIFFERENT",
+           json_integer_value(json_object_get(answer, "at")));
+    json_object_foreach(digests, node, digest)
+    {
+        if (!equal)
+            printf(", node %s %s", node, json_is_string(digest) ? json_string_value(digest) : "-");
+    }
     printf("\n");
-    free(where);
-    free(digests);
 }
 
 int nd_cmd_verify(int argc, char **argv)

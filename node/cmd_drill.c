@@ -22,6 +22,17 @@ static void on_interrupt(int number)
     interrupted = 1;
 }
 
+/* A node that was hurt is brought back first. What the caller ignores (nohup) stays ignored. */
+static void catch_ends(void)
+{
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+    const struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
+    struct sigaction before;
+    for (unsigned i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        if (sigaction(ends[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            sigaction(ends[i], &action, NULL);
+}
+
 /* What only this subcommand takes; removed from argv. */
 struct own {
     bool quiet_probe, verbose;
@@ -123,7 +134,9 @@ static void print_table(const struct nd_drill_run *runs, unsigned count, double 
                (unsigned long long)r->duplicated, (unsigned long long)r->tail_emitted,
                r->digests_equal ? "equal" : "DIFFERENT");
         if (r->was_fenced)
-            printf("; fenced, released %lld after", (long long)r->released_after);
+            printf("; fenced, released %s", r->released_after    ? "AFTER IT"
+                                            : r->burst_in_flight ? "nothing after it but one burst in flight"
+                                                                 : "nothing after it");
         if (r->false_takeovers)
             printf("; %llu false takeovers", (unsigned long long)r->false_takeovers);
         printf("%s%s\n", r->failure[0] ? "; FAILED: " : "", r->failure);
@@ -176,17 +189,18 @@ static json_t *run_object(const struct nd_drill_run *r)
         {"view_before", r->view_before},
         {"view_after", r->view_after},
         {"false_takeovers", r->false_takeovers},
-        {"replayed_bursts", r->replayed_bursts},
         {"tail_emitted", r->tail_emitted},
         {"tail_suppressed", r->tail_suppressed},
-        {"discarded", r->discarded},
     };
     for (unsigned i = 0; i < sizeof counts / sizeof counts[0]; i++)
         json_object_set_new(o, counts[i].key, whole(counts[i].value));
     json_object_set_new(o, "digests_equal", json_boolean(r->digests_equal));
     json_object_set_new(o, "fenced",
-                        r->was_fenced ? json_pack("{s:I}", "released_after", (json_int_t)r->released_after)
-                                      : json_null());
+                        r->was_fenced
+                            ? json_pack("{s:b,s:b,s:o,s:I}", "released_after", r->released_after,
+                                        "burst_in_flight", r->burst_in_flight, "before_ms",
+                                        known(r->fenced_before_ms), "dropped", (json_int_t)r->fenced_dropped)
+                            : json_null());
     json_object_set_new(o, "reason", json_string(r->reason));
     json_object_set_new(o, "failure", r->failure[0] ? json_string(r->failure) : json_null());
     return o;
@@ -263,7 +277,7 @@ int nd_cmd_drill(int argc, char **argv)
         fprintf(stderr, "%s\n", fault.text);
         return nd_exit_of_file(error);
     }
-    signal(SIGINT, on_interrupt); /* a node that was hurt is brought back first */
+    catch_ends();
     signal(SIGPIPE, SIG_IGN);
     struct nd_drill_options o = {.config = config,
                                  .kind = (enum nd_drill_kind)kind,

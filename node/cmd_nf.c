@@ -10,14 +10,15 @@
 #define TAKES       (ND_OPT_FILE | ND_OPT_NODE | ND_OPT_JSON)
 
 struct column {
-    char name[32];
+    const char *name; /* of the table's row */
     int width;
 };
 
-/* Columns of the first page; later rows are printed in them. */
+/* The columns of the table printed last: rows that have just these go on in it, others begin a new one. */
 struct table {
     struct column column[COLUMNS_MAX];
     int count;
+    json_t *like; /* a row with these columns; owned, NULL: no table yet */
 };
 
 static const char *cell(const json_t *row, const char *name, char *buf, size_t cap)
@@ -35,55 +36,82 @@ static const char *cell(const json_t *row, const char *name, char *buf, size_t c
     return buf;
 }
 
-static void add_columns(struct table *table, json_t *row)
+static bool fits(const struct table *table, const json_t *row)
 {
     const char *key;
     json_t *value;
 
-    json_object_foreach(row, key, value)
+    if (!table->like || json_object_size(row) != json_object_size(table->like))
+        return false;
+    json_object_foreach(table->like, key, value)
     {
-        int i = 0;
-
-        while (i < table->count &&
-               strncmp(table->column[i].name, key, sizeof(table->column[i].name) - 1) != 0)
-            i++;
-        if (i < table->count || i == COLUMNS_MAX)
-            continue;
-        snprintf(table->column[i].name, sizeof(table->column[i].name), "%s", key);
-        table->column[i].width = (int)strlen(table->column[i].name);
-        table->count++;
+        if (!json_object_get(row, key))
+            return false;
     }
+    return true;
 }
 
-static void measure(struct table *table, const json_t *rows)
+/* A new table, with the columns of `row`, wide enough for all rows of the page that fit it. */
+static void begin_table(struct table *table, json_t *row, const json_t *rows)
 {
+    bool first = !table->like;
+    const char *key;
+    json_t *value, *other;
     char buf[64];
+    size_t r;
 
-    for (size_t r = 0; r < json_array_size(rows); r++)
-        add_columns(table, json_array_get(rows, r));
-    for (size_t r = 0; r < json_array_size(rows); r++)
-        for (int i = 0; i < table->count; i++) {
-            int len = (int)strlen(cell(json_array_get(rows, r), table->column[i].name, buf, sizeof(buf)));
+    json_decref(table->like);
+    table->like = json_incref(row);
+    table->count = 0;
+    json_object_foreach(row, key, value)
+    {
+        if (table->count == COLUMNS_MAX)
+            break;
+        table->column[table->count].name = key;
+        table->column[table->count++].width = (int)strlen(key);
+    }
+    json_array_foreach(rows, r, other)
+    {
+        for (int i = 0; i < table->count && fits(table, other); i++) {
+            int len = (int)strlen(cell(other, table->column[i].name, buf, sizeof(buf)));
 
             if (len > table->column[i].width)
                 table->column[i].width = len;
         }
+    }
+    if (!first)
+        printf("\n");
     for (int i = 0; i < table->count; i++)
         printf("%-*s%s", i + 1 < table->count ? table->column[i].width + 2 : 0, table->column[i].name,
                i + 1 < table->count ? "" : "\n");
 }
 
-static void print_rows(struct table *table, const json_t *rows)
+static void print_row(const struct table *table, const json_t *row)
 {
     char buf[64];
 
-    if (!table->count)
-        measure(table, rows);
-    for (size_t r = 0; r < json_array_size(rows); r++)
-        for (int i = 0; i < table->count; i++)
-            printf("%-*s%s", i + 1 < table->count ? table->column[i].width + 2 : 0,
-                   cell(json_array_get(rows, r), table->column[i].name, buf, sizeof(buf)),
-                   i + 1 < table->count ? "" : "\n");
+    for (int i = 0; i < table->count; i++)
+        printf("%-*s%s", i + 1 < table->count ? table->column[i].width + 2 : 0,
+               cell(row, table->column[i].name, buf, sizeof(buf)), i + 1 < table->count ? "" : "\n");
+}
+
+/* Rows with the same columns together, table after table in the order of their first rows. */
+static void print_rows(struct table *table, json_t *rows)
+{
+    while (json_array_size(rows)) {
+        json_t *row;
+
+        if (!fits(table, json_array_get(rows, 0)))
+            begin_table(table, json_array_get(rows, 0), rows);
+        for (size_t r = 0; (row = json_array_get(rows, r));) {
+            if (fits(table, row)) {
+                print_row(table, row);
+                json_array_remove(rows, r);
+            } else {
+                r++;
+            }
+        }
+    }
 }
 
 /* Page after page, each for people at once or, for JSON, into `all`. */
@@ -91,16 +119,17 @@ static int show_pages(struct nd_pair *pair, const char *nf, json_t *all)
 {
     struct table table = {.count = 0};
     json_int_t cursor = 0;
+    int code;
 
     for (;;) {
         json_t *answer, *rows, *next;
         bool last, stuck;
-        int code = nd_pair_request(pair, "primary",
-                                   json_pack("{s:s, s:s, s:I}", "cmd", "show", "nf", nf, "cursor", cursor),
-                                   ND_ACTION_MS, &answer);
 
+        code = nd_pair_request(pair, "primary",
+                               json_pack("{s:s, s:s, s:I}", "cmd", "show", "nf", nf, "cursor", cursor),
+                               ND_ACTION_MS, &answer);
         if (code)
-            return code;
+            break;
         rows = json_object_get(answer, "rows");
         next = json_object_get(answer, "next");
         if (all)
@@ -113,11 +142,13 @@ static int show_pages(struct nd_pair *pair, const char *nf, json_t *all)
         json_decref(answer);
         if (stuck) {
             fprintf(stderr, "understudy: the node sends the same page again, expected the next\n");
-            return ND_SOFTWARE;
+            code = ND_SOFTWARE;
         }
-        if (last)
-            return ND_DONE;
+        if (last || stuck)
+            break;
     }
+    json_decref(table.like);
+    return code;
 }
 
 int nd_cmd_show(int argc, char **argv)
@@ -153,7 +184,7 @@ static int change(struct nd_pair *pair, json_t *request)
     if (!code && pair->options.json)
         code = nd_print_json(answer);
     else if (!code)
-        printf("done\n");
+        printf("%s: done\n", nd_text(answer, "change", "change"));
     json_decref(answer);
     return code;
 }

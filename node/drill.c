@@ -46,6 +46,9 @@ static const char *refusal(const json_t *answer)
 /* A victim on another server does it to itself, when its file permits. */
 static int pass_on(struct nd_drill *d, unsigned through, struct nd_drill_run *r, struct ft_fault *fault)
 {
+    if (d->options.kind == ND_DRILL_HANG)
+        return ft_fail(fault, FT_EINVAL, "%s is on another server: nobody here could wake it",
+                       d->config->node[1 - through].name);
     json_t *answer = NULL,
            *request = json_pack("{s:s,s:s}", "cmd", "drill", "kind", nd_drill_name(d->options.kind));
     r->at_ns = nd_probe_now();
@@ -176,16 +179,17 @@ static void begin_run(struct nd_drill *d, const struct nd_sight *s, unsigned vic
     memset(r, 0, sizeof *r);
     r->detect_ms = r->replay_ms = r->first_packet_ms = r->outage_ms = r->protected_ms = -1;
     r->flow_silence_ms = r->flow_worst_ms = r->resync_silence_ms = -1;
-    r->released_after = -1;
+    r->fenced_before_ms = -1;
     r->view_before = r->view_after = s->view;
     snprintf(r->victim, sizeof r->victim, "%s", d->config->node[victim].name);
     snprintf(r->survivor, sizeof r->survivor, "%s", d->config->node[1 - victim].name);
 }
 
 /* What is common to all drills once the victim was hurt: it comes back, the pair settles, digests, figures.
- */
-static void end_run(struct nd_drill *d, uint64_t over, struct nd_drill_run *r)
+ * `over`: when the survivor went on, 0: it did not. */
+static void end_run(struct nd_drill *d, unsigned victim, uint64_t over, struct nd_drill_run *r)
 {
+    bool took = over != 0 && d->options.kind != ND_DRILL_STANDBY_KILL;
     struct ft_fault fault;
     struct nd_sight s;
     if (nd_drill_settle(d, &s, &fault) < 0) {
@@ -197,9 +201,15 @@ static void end_run(struct nd_drill *d, uint64_t over, struct nd_drill_run *r)
         uint64_t expected = r->view_before + (d->options.kind != ND_DRILL_STANDBY_KILL);
         r->false_takeovers = s.view > expected ? s.view - expected : 0;
         r->view_after = s.view;
+        if (took && d->config->protect.strict && s.view == expected) {
+            uint64_t released = nd_drill_await_release(d, 1 - victim, r);
+            over = released ? released : nd_probe_now();
+        }
+        if (r->was_fenced)
+            nd_drill_judge_fenced(d, victim, r);
         compare_digests(d, s.primary, r);
     }
-    ask_prober(d, r, over, nd_probe_now());
+    ask_prober(d, r, over ? over : nd_probe_now(), nd_probe_now());
     d->quiet_since = nd_probe_now();
 }
 
@@ -231,7 +241,10 @@ static uint64_t watch(struct nd_drill *d, unsigned survivor, struct nd_drill_run
         nd_drill_say(d, "%s", r->failure);
     else
         nd_drill_say(d, "%s %s after %.1f ms", r->survivor,
-                     alone ? "goes on alone" : "released its first packet", nd_drill_ms(r->at_ns, over));
+                     alone                       ? "goes on alone"
+                     : d->config->protect.strict ? "is primary and holds"
+                                                 : "released its first packet",
+                     nd_drill_ms(r->at_ns, over));
     return over;
 }
 
@@ -257,11 +270,11 @@ int nd_drill_once(struct nd_drill *d, struct nd_drill_run *r, struct ft_fault *f
     error = strike(d, &s, victim, &process, r, fault);
     if (error == FT_OK) {
         uint64_t over = watch(d, 1 - victim, r);
-        if (kind == ND_DRILL_HANG)
+        if (kind == ND_DRILL_HANG && here)
             wake(d, &process, victim, r);
         else if (here)
             bring_back(d, &process, victim, r);
-        end_run(d, over ? over : nd_probe_now(), r);
+        end_run(d, victim, over, r);
     }
     nd_process_close(&process);
     return error;

@@ -42,10 +42,13 @@ struct nd_drill_run {
     double resync_silence_ms; /* of the probe, from then until PROTECTED */
     uint32_t flows_broken;
     uint64_t view_before, view_after, false_takeovers;
-    uint64_t replayed_bursts, tail_emitted, tail_suppressed, discarded;
+    uint64_t decided_ns, tail_emitted, tail_suppressed;
     bool digests_equal;
-    bool was_fenced;        /* hang: the woken node said so */
-    int64_t released_after; /* hang: packets it released in the other's view, -1: not told */
+    /* hang: what the woken node says of its fencing, all against the survivor's decision (G5) */
+    bool was_fenced, released_after; /* released_after: a lease check passed later than that */
+    bool burst_in_flight;            /* checked before, the send returned after: the one burst that may be */
+    double fenced_before_ms;         /* the last check that passed came so long before; -1: it sent nothing */
+    uint64_t fenced_dropped;
 };
 
 struct nd_drill;

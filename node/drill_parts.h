@@ -40,6 +40,8 @@ json_t *nd_drill_ask(struct nd_drill *drill, unsigned node, const char *command,
                      struct ft_fault *fault);
 const char *nd_drill_text(const json_t *object, const char *key); /* "" when it is not there */
 uint64_t nd_drill_number(const json_t *object, const char *key);  /* 0 when it is not there */
+/* One that has to be there: without it the run has failed, and this is false. */
+bool nd_drill_field(struct nd_drill_run *run, const json_t *object, const char *key, uint64_t *out);
 
 /* True when one node is a PROTECTED primary, and the other, if it can be asked from here, its READY standby.
  */
@@ -47,13 +49,17 @@ bool nd_drill_look(struct nd_drill *drill, struct nd_sight *out, int *error);
 /* Waits for that. */
 int nd_drill_settle(struct nd_drill *drill, struct nd_sight *out, struct ft_fault *fault);
 
-/* Polls `node` until it is primary in a later view and has released something. Returns when that was, 0:
- * never. */
+/* Polls `node` until it is primary in a later view and, unless it is strict, has released something. Returns
+ * when that was, 0: never. */
 uint64_t nd_drill_await_takeover(struct nd_drill *drill, unsigned node, struct nd_drill_run *run);
 /* The primary without its standby: until it goes SOLO, or long enough to see that a strict one stays
  * DEGRADED. */
 uint64_t nd_drill_await_alone(struct nd_drill *drill, unsigned node, struct nd_drill_run *run);
-/* The woken node has to find itself fenced, and to have released nothing in the other's view. */
+/* Until the first packet of the takeover has left, or for a while. Returns when that was, 0: none has. */
+uint64_t nd_drill_await_release(struct nd_drill *drill, unsigned node, struct nd_drill_run *run);
+/* The woken node has to find itself fenced by a view after the one it was stopped in. */
 void nd_drill_await_fenced(struct nd_drill *drill, unsigned node, struct nd_drill_run *run);
+/* Once it can release no more: did it, after it was replaced? Both clocks are this machine's. */
+void nd_drill_judge_fenced(struct nd_drill *drill, unsigned node, struct nd_drill_run *run);
 
 #endif

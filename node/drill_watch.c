@@ -12,7 +12,6 @@
 
 #define RELEASE_MS 2000 /* from the takeover to its first packet; without traffic there is none */
 #define LONE_MS    500  /* how long a strict primary is watched without its standby, beyond solo_after_ms */
-#define STALE_MAX  32   /* G5: at most one burst that was already stable */
 
 void nd_drill_nap(long us)
 {
@@ -73,6 +72,26 @@ uint64_t nd_drill_number(const json_t *o, const char *key)
     return json_is_integer(v) ? (uint64_t)json_integer_value(v) : x > 0 ? (uint64_t)x : 0;
 }
 
+bool nd_drill_field(struct nd_drill_run *r, const json_t *o, const char *key, uint64_t *out)
+{
+    const json_t *v = json_object_get(o, key);
+    *out = json_is_integer(v) ? (uint64_t)json_integer_value(v) : 0;
+    if (!json_is_integer(v))
+        nd_drill_failed(r, "a node's status has no number \"%s\"", key);
+    return json_is_integer(v);
+}
+
+/* All that is read of it while the pair settles. */
+static bool complete(const json_t *status)
+{
+    return json_is_integer(json_object_get(status, "pid")) &&
+           json_is_integer(json_object_get(status, "guardian_pid")) &&
+           json_is_integer(json_object_get(status, "view")) &&
+           json_is_integer(json_object_get(status, "held_packets")) &&
+           json_is_string(json_object_get(status, "role")) &&
+           json_is_string(json_object_get(status, "state"));
+}
+
 /* True when one node is a PROTECTED primary, and the other, if it can be asked from here, its READY standby.
  */
 bool nd_drill_look(struct nd_drill *d, struct nd_sight *s, int *error)
@@ -86,6 +105,11 @@ bool nd_drill_look(struct nd_drill *d, struct nd_sight *s, int *error)
         if (answer == NULL) {
             *error = *error == FT_OK || e == FT_EPERM ? e : *error;
             continue;
+        }
+        if (!complete(answer)) {
+            *error = FT_EMALFORMED;
+            json_decref(answer);
+            return false;
         }
         s->seen[i] = true;
         s->pid[i] = (pid_t)nd_drill_number(answer, "pid");
@@ -116,6 +140,8 @@ int nd_drill_settle(struct nd_drill *d, struct nd_sight *s, struct ft_fault *fau
     } while (nd_probe_now() < end);
     if (error == FT_EPERM)
         return ft_fail(fault, FT_EPERM, "%s: no permission for the control socket", d->config->file);
+    if (error == FT_EMALFORMED)
+        return ft_fail(fault, error, "%s: a node's status lacks what a drill reads", d->config->file);
     if (!s->seen[0] && !s->seen[1])
         return ft_fail(fault, FT_ENOENT, "%s: no node answers", d->config->file);
     return ft_fail(fault, FT_EIO, "%s: the pair is not PROTECTED within %u ms", d->config->file,
@@ -124,48 +150,75 @@ int nd_drill_settle(struct nd_drill *d, struct nd_sight *s, struct ft_fault *fau
 
 /* ── watching ── */
 
-static void note_takeover(struct nd_drill_run *r, const json_t *t)
+static bool note_takeover(struct nd_drill_run *r, const json_t *t)
 {
-    uint64_t suspected = nd_drill_number(t, "suspected_ns"), decided = nd_drill_number(t, "decided_ns");
-    if (suspected == 0)
-        suspected = decided;
-    r->detect_ms = nd_drill_ms(r->at_ns, suspected);
-    r->replay_ms = nd_drill_ms(decided, nd_drill_number(t, "replay_done_ns"));
-    r->first_packet_ms = nd_drill_ms(suspected, nd_drill_number(t, "first_release_ns"));
-    r->outage_ms = nd_drill_ms(r->at_ns, nd_drill_number(t, "first_release_ns"));
-    r->replayed_bursts = nd_drill_number(t, "replayed_bursts");
-    r->tail_emitted = nd_drill_number(t, "tail_emitted");
-    r->tail_suppressed = nd_drill_number(t, "tail_suppressed");
-    r->discarded = nd_drill_number(t, "discarded");
+    uint64_t suspected, replayed, released;
+    if (!nd_drill_field(r, t, "suspected_ns", &suspected) ||
+        !nd_drill_field(r, t, "decided_ns", &r->decided_ns) ||
+        !nd_drill_field(r, t, "replay_done_ns", &replayed) ||
+        !nd_drill_field(r, t, "first_release_ns", &released) ||
+        !nd_drill_field(r, t, "tail_emitted", &r->tail_emitted) ||
+        !nd_drill_field(r, t, "tail_suppressed", &r->tail_suppressed))
+        return false;
     snprintf(r->reason, sizeof r->reason, "%s", nd_drill_text(t, "reason"));
+    if (r->reason[0] == 0)
+        nd_drill_failed(r, "a node's takeover has no \"reason\"");
+    if (suspected == 0)
+        suspected = r->decided_ns;
+    r->detect_ms = nd_drill_ms(r->at_ns, suspected);
+    r->replay_ms = nd_drill_ms(r->decided_ns, replayed);
+    r->first_packet_ms = nd_drill_ms(suspected, released);
+    r->outage_ms = nd_drill_ms(r->at_ns, released);
+    return r->reason[0] != 0;
 }
 
-/* Polls `node` until it is primary in a later view and has released something. Returns when that was, 0:
- * never. */
+/* One look: primary in a later view? *released: when its first packet left, 0: not yet. */
+static bool see_takeover(struct nd_drill *d, unsigned node, struct nd_drill_run *r, uint64_t *released)
+{
+    json_t *answer = nd_drill_ask(d, node, "status", ND_ASK_MS, NULL, NULL);
+    bool primary = strcmp(nd_drill_text(answer, "role"), "primary") == 0 &&
+                   nd_drill_number(answer, "view") > r->view_before;
+    *released = 0;
+    if (primary) {
+        const json_t *t = json_object_get(answer, "takeover");
+        r->view_after = nd_drill_number(answer, "view");
+        if (note_takeover(r, t))
+            *released = nd_drill_number(t, "first_release_ns");
+    }
+    json_decref(answer);
+    return primary;
+}
+
+uint64_t nd_drill_await_release(struct nd_drill *d, unsigned node, struct nd_drill_run *r)
+{
+    uint64_t end = nd_probe_now() + RELEASE_MS * 1000000ull, released = 0;
+    bool failed = r->failure[0] != 0;
+    do {
+        see_takeover(d, node, r, &released);
+        nd_drill_nap(1000);
+    } while (released == 0 && (failed || r->failure[0] == 0) && nd_probe_now() < end);
+    if (released == 0 && d->prober != NULL)
+        nd_drill_failed(r, "%s took over but released nothing within %d ms", r->survivor, RELEASE_MS);
+    return released;
+}
+
 uint64_t nd_drill_await_takeover(struct nd_drill *d, unsigned node, struct nd_drill_run *r)
 {
     uint64_t end = r->at_ns + ND_TAKEOVER_MS * 1000000ull, released = 0;
     bool primary = false;
-    while (released == 0 && nd_probe_now() < end) {
-        json_t *answer = nd_drill_ask(d, node, "status", ND_ASK_MS, NULL, NULL);
-        const json_t *t = json_object_get(answer, "takeover");
-        if (strcmp(nd_drill_text(answer, "role"), "primary") == 0 &&
-            nd_drill_number(answer, "view") > r->view_before) {
-            if (!primary)
-                end = nd_probe_now() + RELEASE_MS * 1000000ull;
-            primary = true;
-            r->view_after = nd_drill_number(answer, "view");
-            note_takeover(r, t);
-            released = nd_drill_number(t, "first_release_ns");
-        }
-        json_decref(answer);
-        nd_drill_nap(1000);
+    while (!primary && nd_probe_now() < end) {
+        primary = see_takeover(d, node, r, &released);
+        if (!primary)
+            nd_drill_nap(1000);
     }
-    if (!primary)
+    if (!primary) {
         nd_drill_failed(r, "%s did not take over within %d ms", r->survivor, ND_TAKEOVER_MS);
-    else if (released == 0 && d->prober != NULL)
-        nd_drill_failed(r, "%s took over but released nothing within %d ms", r->survivor, RELEASE_MS);
-    return primary ? released ? released : nd_probe_now() : 0;
+        return 0;
+    }
+    /* A strict one holds until its peer is back. */
+    if (released == 0 && !d->config->protect.strict)
+        released = nd_drill_await_release(d, node, r);
+    return released ? released : nd_probe_now();
 }
 
 /* The primary without its standby: as long as it takes to go SOLO, or to see that a strict one stays
@@ -189,24 +242,38 @@ uint64_t nd_drill_await_alone(struct nd_drill *d, unsigned node, struct nd_drill
     return when ? when : nd_probe_now();
 }
 
-/* The woken node has to find itself fenced, and to have released nothing in the other's view. */
 void nd_drill_await_fenced(struct nd_drill *d, unsigned node, struct nd_drill_run *r)
 {
     uint64_t end = nd_probe_now() + ND_TAKEOVER_MS * 1000000ull;
-    r->released_after = -1;
     while (!r->was_fenced && nd_probe_now() < end) {
         json_t *answer = nd_drill_ask(d, node, "status", ND_ASK_MS, NULL, NULL);
-        const json_t *fenced = json_object_get(answer, "fenced");
-        if (json_is_object(fenced)) {
-            r->was_fenced = true;
-            r->released_after = (int64_t)nd_drill_number(fenced, "released_after");
-        }
+        /* It may have been fenced before: in this run, by a later view. */
+        r->was_fenced = nd_drill_number(json_object_get(answer, "fenced"), "view") > r->view_before;
         json_decref(answer);
         nd_drill_nap(1000);
     }
     if (!r->was_fenced)
         nd_drill_failed(r, "%s was woken and did not say that it is fenced", r->victim);
-    else if (r->released_after > STALE_MAX)
-        nd_drill_failed(r, "%s released %lld packets after it was replaced", r->victim,
-                        (long long)r->released_after);
+}
+
+void nd_drill_judge_fenced(struct nd_drill *d, unsigned node, struct nd_drill_run *r)
+{
+    json_t *answer = nd_drill_ask(d, node, "status", ND_ASK_MS, NULL, NULL);
+    const json_t *fenced = json_object_get(answer, "fenced");
+    uint64_t checked, sent;
+    if (answer == NULL) {
+        nd_drill_failed(r, "%s does not answer after it was fenced", r->victim);
+    } else if (r->decided_ns == 0) {
+        nd_drill_failed(r, "it is not known when %s took over", r->survivor);
+    } else if (nd_drill_field(r, fenced, "last_release_ns", &checked) &&
+               nd_drill_field(r, fenced, "last_sent_ns", &sent) &&
+               nd_drill_field(r, fenced, "dropped", &r->fenced_dropped)) {
+        r->fenced_before_ms = checked ? nd_drill_ms(checked, r->decided_ns) : -1;
+        r->released_after = checked > r->decided_ns;
+        r->burst_in_flight = !r->released_after && sent > r->decided_ns;
+        if (r->released_after)
+            nd_drill_failed(r, "%s released outputs %.3f ms after %s had taken over", r->victim,
+                            nd_drill_ms(r->decided_ns, checked), r->survivor);
+    }
+    json_decref(answer);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A lane while its node is primary: receive, capture, run the chain, hold, release. The two readings of the
- * clock in a burst: its time (taken by the turn), and the lease before outputs leave.
+ * A lane while its node is primary: receive, capture, run the chain, hold, release. The readings of the clock
+ * in a burst: its time (taken by the turn), the lease before outputs leave, and for status when they had
+ * left.
  */
 #include "node/lane.h"
 #include "ftcore/audit.h"
@@ -30,9 +31,11 @@ static uint64_t monotonic(void)
 static void note_release(struct nd_lane *lane, uint64_t at)
 {
     struct ft_lane *shared = lane->shared;
+    uint64_t sent = monotonic();
 
     if (atomic_load_explicit(&shared->count.first_release_ns, memory_order_relaxed) == 0)
-        atomic_store_explicit(&shared->count.first_release_ns, monotonic(), memory_order_relaxed);
+        atomic_store_explicit(&shared->count.first_release_ns, sent, memory_order_relaxed);
+    atomic_store_explicit(&shared->count.last_sent_ns, sent, memory_order_relaxed);
     atomic_store_explicit(&shared->count.last_release_ns, at, memory_order_relaxed);
 }
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pair's status for people: one verdict, one line a node, one line a lane. */
+/* The pair's status for people: one verdict, one line a node, one line a lane with what it has counted. */
 #include "node/pair.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 static void print_number(FILE *out, const json_t *value, int width)
@@ -31,42 +30,107 @@ static void print_node(const struct nd_pair *pair, unsigned i, FILE *out)
     fprintf(out, "  %s\n", nd_text(s, "why", ""));
 }
 
-static void print_lanes(const json_t *status, FILE *out)
+/* ---- lanes ------------------------------------------------------------------------------------- */
+
+#define COUNTERS_MAX 32
+
+/* The counters that are not zero on some lane, in the node's order. */
+struct counters {
+    const char *name[COUNTERS_MAX];
+    unsigned count;
+};
+
+static bool has(const struct counters *counters, const char *name)
 {
-    const json_t *lanes = json_object_get(status, "lanes");
+    for (unsigned i = 0; i < counters->count; i++)
+        if (strcmp(counters->name[i], name) == 0)
+            return true;
+    return false;
+}
 
-    for (size_t i = 0; i < json_array_size(lanes); i++) {
-        json_t *lane = json_array_get(lanes, i), *value;
-        const char *key;
+static void add_counters(struct counters *counters, json_t *lane)
+{
+    const char *key;
+    json_t *value;
 
-        fprintf(out, "  lane %zu:", i);
-        json_object_foreach(lane, key, value)
-        {
-            if (json_is_string(value))
-                fprintf(out, " %s %s", key, json_string_value(value));
-            else if (json_is_integer(value))
-                fprintf(out, " %s %" JSON_INTEGER_FORMAT, key, json_integer_value(value));
-            else if (json_is_real(value))
-                fprintf(out, " %s %.3f", key, json_real_value(value));
-            else if (json_is_boolean(value))
-                fprintf(out, " %s %s", key, json_is_true(value) ? "yes" : "no");
-        }
-        fputc('\n', out);
+    json_object_foreach(lane, key, value)
+    {
+        if (strcmp(key, "lane") != 0 && json_is_number(value) && json_number_value(value) != 0 &&
+            !has(counters, key) && counters->count < COUNTERS_MAX)
+            counters->name[counters->count++] = key;
     }
+}
+
+static int width(const char *name)
+{
+    return strlen(name) > 9 ? (int)strlen(name) : 9;
+}
+
+static void print_lane(const char *node, const json_t *lane, const struct counters *counters, FILE *out)
+{
+    fprintf(out, "%-10s", node);
+    print_number(out, json_object_get(lane, "lane"), 4);
+    fprintf(out, "  %-7s", nd_text(lane, "doing", "-"));
+    for (unsigned i = 0; i < counters->count; i++)
+        print_number(out, json_object_get(lane, counters->name[i]), width(counters->name[i]));
+    fputc('\n', out);
+}
+
+static void print_lanes(const struct nd_pair *pair, FILE *out)
+{
+    struct counters counters = {.count = 0};
+    const json_t *lanes[ND_NODES];
+    size_t total = 0;
+
+    for (unsigned i = 0; i < ND_NODES; i++) {
+        lanes[i] = json_object_get(pair->status[i], "lanes");
+        total += json_array_size(lanes[i]);
+        for (size_t l = 0; l < json_array_size(lanes[i]); l++)
+            add_counters(&counters, json_array_get(lanes[i], l));
+    }
+    if (!total)
+        return;
+    fprintf(out, "\n%-10s  lane  %-7s", "node", "doing");
+    for (unsigned i = 0; i < counters.count; i++)
+        fprintf(out, "  %*s", width(counters.name[i]), counters.name[i]);
+    fputc('\n', out);
+    for (unsigned i = 0; i < ND_NODES; i++)
+        for (size_t l = 0; l < json_array_size(lanes[i]); l++)
+            print_lane(pair->config->node[i].name, json_array_get(lanes[i], l), &counters, out);
+}
+
+/* ---- nodes ------------------------------------------------------------------------------------- */
+
+/* The node that does not answer and is primary, by the word of its peer that does; -1: none. */
+static int primary_elsewhere(const struct nd_pair *pair)
+{
+    for (int i = 0; i < (int)ND_NODES; i++) {
+        const json_t *peer = json_object_get(pair->status[i], "peer");
+        const char *state = nd_text(peer, "state", "");
+
+        if (pair->status[!i] || !json_is_true(json_object_get(peer, "connected")))
+            continue;
+        if (strcmp(state, "PROTECTED") == 0 || strcmp(state, "SOLO") == 0 || strcmp(state, "DEGRADED") == 0)
+            return !i;
+    }
+    return -1;
 }
 
 static void print_verdict(const struct nd_pair *pair, FILE *out)
 {
     int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
     const json_t *status = node >= 0 ? pair->status[node] : NULL;
+    int elsewhere = status ? -1 : primary_elsewhere(pair);
 
-    fprintf(out, "%s  chain %s", nd_pair_exit(pair) == ND_DONE ? "PROTECTED" : "NOT PROTECTED",
+    fprintf(out, "%s  chain %s, ", nd_pair_exit(pair) == ND_DONE ? "PROTECTED" : "NOT PROTECTED",
             pair->config->chain.name);
     if (status)
-        fprintf(out, ", node %s is %s\n", pair->config->node[node].name,
+        fprintf(out, "node %s is %s\n", pair->config->node[node].name,
                 nd_text(status, "state", "in no known state"));
+    else if (elsewhere >= 0)
+        fprintf(out, "node %s (elsewhere) is primary\n", pair->config->node[elsewhere].name);
     else
-        fprintf(out, ", %s\n", pair->status[0] || pair->status[1] ? "no node is primary" : "no node answers");
+        fprintf(out, "%s\n", pair->status[0] || pair->status[1] ? "no node is primary" : "no node answers");
 }
 
 void nd_pair_print(const struct nd_pair *pair, FILE *out)
@@ -78,6 +142,6 @@ void nd_pair_print(const struct nd_pair *pair, FILE *out)
         if (pair->only >= 0 && pair->only != (int)i)
             continue;
         print_node(pair, i, out);
-        print_lanes(pair->status[i], out);
     }
+    print_lanes(pair, out);
 }

@@ -99,7 +99,9 @@ static pid_t start_child(struct nd_prober *p, void (*work)(struct nd_prober *))
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(1);
-    signal(SIGINT, SIG_IGN);
+    signal(SIGINT, SIG_IGN); /* the parent ends us */
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     work(p);
     _exit(0);

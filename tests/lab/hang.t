@@ -1,13 +1,48 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# A primary that is stopped and wakes up later: replaced, fenced, standby again, and it released nothing meanwhile.
+# A primary that is stopped and wakes up later: replaced, fenced, standby again, and it released nothing meanwhile. A
+# drill that is ended in the middle leaves no node stopped and no link down.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 6
+plan 14
 
 ok "the pair is PROTECTED" "$lab" up || exit 1
 ok "hang" drill hang
 is "the woken node found itself fenced" "$(drilled '.runs[0].fenced != null')" true
-is "and released nothing in the other's view" "$(drilled '.runs[0].fenced.released_after')" 0
+is "and released nothing after it was replaced" "$(drilled '.runs[0].fenced.released_after')" false
+ok "its last release was before that" test "$(drilled '.runs[0].fenced.before_ms // 0 | floor')" -ge 1
+diag "$(drilled '.runs[0].fenced | tojson')"
 is "digests equal" "$(drilled '.runs[0].digests_equal')" true
 is "the roles have changed" "$(field a role) $(field b role)" "standby primary"
+
+process_state() { sed 's/.*) //; s/ .*//' "/proc/$1/stat" 2>/dev/null; }
+
+# Ends a drill once a condition holds; the victim may not stay hurt.
+end_drill() { # SIGNAL KIND CONDITION…
+    local signal=$1 kind=$2 tries=0 pid
+    shift 2
+    "$UNDERSTUDY" drill "$kind" -c "$pair" --no-probe -o json >"$work/ended.json" 2>"$work/ended.err" &
+    pid=$!
+    until "$@"; do
+        tries=$((tries + 1))
+        [ $tries -lt 1000 ] || { echo "$kind: nothing was hurt"; kill -KILL $pid; return 1; }
+        sleep 0.005
+    done
+    kill "-$signal" $pid
+    wait $pid
+    [ $? -lt 128 ] || { echo "$kind: ended by the signal"; return 1; }
+}
+is_stopped() { [ "$(process_state "$victim")" = T ]; }
+links_down() { for s in a b; do "$lab" exec $s ip -o link show "$s-in" | grep -q 'state DOWN' && return 0; done; return 1; }
+
+for signal in TERM HUP; do
+    victim=$(field b pid)
+    [ "$(field b role)" = primary ] || victim=$(field a pid)
+    ok "SIG$signal in the middle of hang" end_drill $signal hang is_stopped
+    if is_stopped; then kill -CONT "$victim"; false; fi
+    is "nobody is stopped, the pair is PROTECTED" "$? $(is_protected && echo yes)" "0 yes"
+done
+ok "SIGTERM in the middle of server-loss" end_drill TERM server-loss links_down
+links_down
+is "no link is down" $? 1
+ok "the pair is PROTECTED again" is_protected

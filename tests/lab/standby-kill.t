@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The standby is killed: the primary goes SOLO and on; with `strict` it holds, and not one packet leaves.
+# The standby is killed: the primary goes SOLO and on; with `strict` it holds, and not one packet leaves. With `strict`
+# a successor of the primary holds too, until the other node is back.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 12
+plan 17
 
 ok "the pair is PROTECTED" env LAB_TIMING="solo_after_ms: 400" "$lab" up || exit 1
 ok "the standby is killed" drill standby-kill
@@ -28,3 +29,11 @@ ok "with a standby it is PROTECTED again" is_protected
 "$probe" run 203.0.113.100 7007 --seconds 1 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" -o json \
     >"$work/probe.json"
 ok "and probes get through" jq -e '.received > .sent * 0.9' "$work/probe.json"
+
+ok "the primary of a strict pair is killed" drill kill
+is "digests equal, the successor goes on" "$(drilled '.runs[0].digests_equal') $(field "$(drilled '.runs[0].survivor')" role)" "true primary"
+ok "its first packet left once the pair was PROTECTED again" \
+    jq -e '.runs[0] | .first_packet_ms != null and .first_packet_ms + .detect_ms > .protected_ms * 0.5' "$work/drill.json"
+ok "the outage is that of the resync" jq -e '.runs[0] | .outage_ms >= .first_packet_ms' "$work/drill.json"
+is "no flow broken, nothing contradicted" "$(drilled '.runs[0] | .contradicted + .flows_broken')" 0
+diag "$(drilled '.runs[0] | {detect_ms, first_packet_ms, outage_ms, protected_ms} | tojson')"

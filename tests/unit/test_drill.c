@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a drill makes of what a woken node says: against nodes that tell of a release too late, or tell
+ * nothing. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "node/drill_parts.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* Node 0: whatever is asked, it says `line` and hangs up. */
+static struct {
+    char path[64];
+    int fd;
+    const char *line;
+    pthread_t thread;
+} node;
+
+static struct nd_config config;
+static struct nd_drill drill = {.config = &config};
+static struct nd_drill_run run;
+
+static void *serve(void *arg)
+{
+    char request[256];
+    ssize_t n;
+    int fd;
+
+    while ((fd = accept(node.fd, NULL, NULL)) >= 0) {
+        do
+            n = read(fd, request, sizeof(request));
+        while (n > 0 && request[n - 1] != '\n');
+        if (n > 0)
+            (void)!send(fd, node.line, strlen(node.line), MSG_NOSIGNAL);
+        close(fd);
+    }
+    return arg;
+}
+
+static int start(void **state)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+
+    (void)state;
+    snprintf(node.path, sizeof(node.path), "/tmp/drill.%d", (int)getpid());
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s", node.path);
+    unlink(node.path);
+    node.fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    snprintf(config.file, sizeof(config.file), "pair.yaml");
+    snprintf(config.node[0].name, sizeof(config.node[0].name), "a");
+    snprintf(config.node[0].control, sizeof(config.node[0].control), "%s", node.path);
+    snprintf(config.node[1].control, sizeof(config.node[1].control), "%s.none", node.path);
+    return bind(node.fd, (struct sockaddr *)&at, sizeof(at)) || listen(node.fd, 8) ||
+           pthread_create(&node.thread, NULL, serve, NULL);
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    shutdown(node.fd, SHUT_RDWR);
+    pthread_join(node.thread, NULL);
+    close(node.fd);
+    return unlink(node.path);
+}
+
+/* A run whose victim was replaced at 5 s, by view 4. */
+static void begin(const char *line)
+{
+    node.line = line;
+    memset(&run, 0, sizeof(run));
+    snprintf(run.victim, sizeof(run.victim), "a");
+    snprintf(run.survivor, sizeof(run.survivor), "b");
+    run.view_before = 3;
+    run.decided_ns = 5000000000ull;
+}
+
+static void judge(const char *line)
+{
+    begin(line);
+    nd_drill_judge_fenced(&drill, 0, &run);
+}
+
+static void released_before(void **state)
+{
+    (void)state;
+    judge("{\"fenced\":{\"view\":4,\"last_release_ns\":4960000000,\"last_sent_ns\":4960010000,\"dropped\":7}}"
+          "\n");
+    assert_string_equal(run.failure, "");
+    assert_false(run.released_after);
+    assert_false(run.burst_in_flight);
+    assert_float_equal(run.fenced_before_ms, 40, 0.001);
+    assert_int_equal(run.fenced_dropped, 7);
+}
+
+static void released_after(void **state)
+{
+    (void)state;
+    judge("{\"fenced\":{\"view\":4,\"last_release_ns\":5002500000,\"last_sent_ns\":5002510000,\"dropped\":0}}"
+          "\n");
+    assert_true(run.released_after);
+    assert_string_equal(run.failure, "a released outputs 2.500 ms after b had taken over");
+}
+
+/* Checked before it was stopped, the send returned when it was woken: allowed, and told. */
+static void one_burst_in_flight(void **state)
+{
+    (void)state;
+    judge("{\"fenced\":{\"view\":4,\"last_release_ns\":4960000000,\"last_sent_ns\":5500000000,\"dropped\":0}}"
+          "\n");
+    assert_string_equal(run.failure, "");
+    assert_false(run.released_after);
+    assert_true(run.burst_in_flight);
+}
+
+static void released_nothing(void **state)
+{
+    (void)state;
+    judge("{\"fenced\":{\"view\":4,\"last_release_ns\":0,\"last_sent_ns\":0,\"dropped\":0}}\n");
+    assert_string_equal(run.failure, "");
+    assert_true(run.fenced_before_ms < 0);
+}
+
+static void fields_missing(void **state)
+{
+    (void)state;
+    judge("{\"fenced\":{\"view\":4,\"last_sent_ns\":0,\"dropped\":0}}\n");
+    assert_string_equal(run.failure, "a node's status has no number \"last_release_ns\"");
+    judge("{\"fenced\":{\"view\":4,\"last_release_ns\":0,\"dropped\":0}}\n");
+    assert_string_equal(run.failure, "a node's status has no number \"last_sent_ns\"");
+    judge("{\"fenced\":null}\n");
+    assert_string_equal(run.failure, "a node's status has no number \"last_release_ns\"");
+    judge("no status\n");
+    assert_string_equal(run.failure, "a does not answer after it was fenced");
+}
+
+static void takeover_unknown(void **state)
+{
+    (void)state;
+    begin("{\"fenced\":{\"view\":4,\"last_release_ns\":1,\"last_sent_ns\":1,\"dropped\":0}}\n");
+    run.decided_ns = 0;
+    nd_drill_judge_fenced(&drill, 0, &run);
+    assert_string_equal(run.failure, "it is not known when b took over");
+}
+
+/* A fencing of an earlier run is not this one's. */
+static void fenced_by_which_view(void **state)
+{
+    (void)state;
+    begin("{\"fenced\":{\"count\":1,\"view\":4}}\n");
+    nd_drill_await_fenced(&drill, 0, &run);
+    assert_true(run.was_fenced);
+    begin("{\"fenced\":{\"count\":1,\"view\":3}}\n");
+    nd_drill_await_fenced(&drill, 0, &run);
+    assert_false(run.was_fenced);
+    assert_string_equal(run.failure, "a was woken and did not say that it is fenced");
+}
+
+#define TAKEOVER(fields) "{\"role\":\"primary\",\"view\":4,\"takeover\":{" fields "}}\n"
+
+static void takeover_fields(void **state)
+{
+    (void)state;
+    begin(TAKEOVER("\"reason\":\"silence\",\"suspected_ns\":4999000000,\"decided_ns\":5000000000,"
+                   "\"replay_done_ns\":5000500000,\"first_release_ns\":5001000000,\"tail_emitted\":1,"
+                   "\"tail_suppressed\":2"));
+    run.at_ns = nd_probe_now();
+    assert_int_equal(nd_drill_await_takeover(&drill, 0, &run), 5001000000);
+    assert_string_equal(run.failure, "");
+    assert_string_equal(run.reason, "silence");
+    assert_float_equal(run.first_packet_ms, 2, 0.001);
+    begin(TAKEOVER("\"reason\":\"silence\",\"suspected_ns\":4999000000,\"decided_ns\":5000000000,"
+                   "\"replay_done_ns\":5000500000,\"first_release_ns\":5001000000,\"tail_emitted\":1"));
+    run.at_ns = nd_probe_now();
+    nd_drill_await_takeover(&drill, 0, &run);
+    assert_string_equal(run.failure, "a node's status has no number \"tail_suppressed\"");
+}
+
+/* A strict successor holds: its role is all that is waited for. */
+static void strict_takeover(void **state)
+{
+    uint64_t now = nd_probe_now();
+
+    (void)state;
+    begin(TAKEOVER("\"reason\":\"silence\",\"suspected_ns\":1,\"decided_ns\":2,\"replay_done_ns\":3,"
+                   "\"first_release_ns\":0,\"tail_emitted\":0,\"tail_suppressed\":0"));
+    run.at_ns = now;
+    config.protect.strict = true;
+    assert_true(nd_drill_await_takeover(&drill, 0, &run) >= now);
+    config.protect.strict = false;
+    assert_string_equal(run.failure, "");
+    assert_true(nd_probe_now() - now < 1000000000ull);
+}
+
+static void status_missing(void **state)
+{
+    struct ft_fault fault = {""};
+    struct nd_sight sight;
+
+    (void)state;
+    begin("{\"role\":\"primary\",\"state\":\"PROTECTED\",\"pid\":1,\"guardian_pid\":2,\"held_packets\":0}\n");
+    config.drill_permit = true;
+    drill.options.wait_ms = 100;
+    assert_int_equal(nd_drill_settle(&drill, &sight, &fault), FT_EMALFORMED);
+    assert_string_equal(fault.text, "pair.yaml: a node's status lacks what a drill reads");
+    node.line =
+        "{\"role\":\"primary\",\"state\":\"PROTECTED\",\"pid\":1,\"guardian_pid\":2,\"held_packets\":0,"
+        "\"view\":3}\n";
+    assert_int_equal(nd_drill_settle(&drill, &sight, &fault), FT_OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(released_before),     cmocka_unit_test(released_after),
+        cmocka_unit_test(one_burst_in_flight), cmocka_unit_test(released_nothing),
+        cmocka_unit_test(fields_missing),      cmocka_unit_test(takeover_unknown),
+        cmocka_unit_test(takeover_fields),     cmocka_unit_test(strict_takeover),
+        cmocka_unit_test(status_missing),      cmocka_unit_test(fenced_by_which_view),
+    };
+
+    return cmocka_run_group_tests(tests, start, stop);
+}
