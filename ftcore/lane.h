@@ -85,7 +85,7 @@ struct ft_lane {
         _Atomic uint64_t divergences; /* times replay did not reproduce the recording */
         _Atomic uint64_t replay_done_ns, live_ns, first_release_ns; /* monotonic; of the last takeover */
         _Atomic uint64_t last_release_ns; /* when outputs were last found fit to leave … */
-        _Atomic uint64_t last_sent_ns;    /* … and when the port had taken them */
+        _Atomic uint64_t last_sent_ns;    /* … and when the port had taken them, at the latest */
     } count;
 };
 

@@ -376,6 +376,15 @@ static bool turn(struct nd_lane *lane)
     return worked;
 }
 
+/* Outputs of the turn before had left by now. */
+static void note_sent(struct nd_lane *lane)
+{
+    if (!lane->sent)
+        return;
+    lane->sent = false;
+    atomic_store_explicit(&lane->shared->count.last_sent_ns, lane->now, memory_order_relaxed);
+}
+
 int nd_lane_run(void *arg)
 {
     struct nd_lane *lane = arg;
@@ -389,6 +398,7 @@ int nd_lane_run(void *arg)
     lane->order = FT_ALL; /* unlike any order, so that the first one is followed */
     while (!atomic_load_explicit(lane->stop, memory_order_relaxed)) {
         lane->now = monotonic();
+        note_sent(lane);
         beat(lane);
         nd_lane_wait(lane, turn(lane));
     }

@@ -57,6 +57,7 @@ struct nd_lane {
     struct ft_hold hold;
     struct lg_capture capture;
     struct lg_kept kept;
+    bool sent;          /* outputs left in this turn */
     bool urgent;        /* the file permits to ask for priority */
     bool whole_capture; /* take packets whole: some NF reads payload, or capture: full */
 

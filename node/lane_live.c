@@ -31,11 +31,10 @@ static uint64_t monotonic(void)
 static void note_release(struct nd_lane *lane, uint64_t at)
 {
     struct ft_lane *shared = lane->shared;
-    uint64_t sent = monotonic();
 
     if (atomic_load_explicit(&shared->count.first_release_ns, memory_order_relaxed) == 0)
-        atomic_store_explicit(&shared->count.first_release_ns, sent, memory_order_relaxed);
-    atomic_store_explicit(&shared->count.last_sent_ns, sent, memory_order_relaxed);
+        atomic_store_explicit(&shared->count.first_release_ns, monotonic(), memory_order_relaxed);
+    lane->sent = true; /* the next turn's clock will say until when at the latest */
     atomic_store_explicit(&shared->count.last_release_ns, at, memory_order_relaxed);
 }
 
