@@ -57,23 +57,33 @@ static const char *text_of(const json_t *request, const char *key)
 
 /* ---- lanes ------------------------------------------------------------------------------------- */
 
-static json_t *ask_lane(struct nd_running *r, unsigned lane, enum nd_ask_kind kind)
+static json_t *answered(const struct nd_question *q)
 {
-    r->question.lane = lane;
-    atomic_store_explicit(&r->question.asked, kind, memory_order_release);
-    for (int i = 0; i < LANE_MS * 5 && !atomic_load(&r->stop); i++) {
+    return q->error ? fail(ft_error_name(q->error), "%s", q->fault.text) : NULL;
+}
+
+static bool free_within(struct nd_running *r, int ms)
+{
+    for (int i = 0; i < ms * 5 && !atomic_load(&r->stop); i++) {
         if (atomic_load_explicit(&r->question.asked, memory_order_acquire) == ND_ASK_NONE)
-            return r->question.error ? fail(ft_error_name(r->question.error), "%s", r->question.fault.text)
-                                     : NULL;
+            return true;
         nap();
     }
-    /* Take it back, unless the lane is at it just now. */
-    int expected = kind;
+    return false;
+}
 
-    if (!atomic_compare_exchange_strong(&r->question.asked, &expected, ND_ASK_NONE))
-        return r->question.error ? fail(ft_error_name(r->question.error), "%s", r->question.fault.text)
-                                 : NULL;
-    return fail("busy", "the lane does not answer: it has no room to run a burst");
+static json_t *ask_lane(struct nd_running *r, unsigned lane, enum nd_ask_kind kind)
+{
+    int expected = (int)kind;
+
+    r->question.lane = lane;
+    atomic_store_explicit(&r->question.asked, (int)kind, memory_order_release);
+    if (free_within(r, LANE_MS))
+        return answered(&r->question);
+    if (atomic_compare_exchange_strong(&r->question.asked, &expected, ND_ASK_NONE))
+        return fail("busy", "the lane does not answer: it has no room to run a burst");
+    /* It is at it just now, or was. */
+    return free_within(r, LANE_MS) ? answered(&r->question) : fail("busy", "the lane takes long to answer");
 }
 
 static json_t *show(struct nd_running *r, const json_t *request)
@@ -266,6 +276,12 @@ static json_t *drill(struct nd_running *r, const json_t *request)
     return json_pack("{s:b}", "done", 1);
 }
 
+/* A lane may still be at a question that its asker gave up. */
+static bool asks_lanes(const char *cmd)
+{
+    return strcmp(cmd, "show") == 0 || strcmp(cmd, "set") == 0 || strcmp(cmd, "clear") == 0;
+}
+
 json_t *nd_answer(void *running, const json_t *request)
 {
     struct nd_running *r = running;
@@ -273,6 +289,8 @@ json_t *nd_answer(void *running, const json_t *request)
 
     if (!cmd)
         return fail("invalid", "the request names no cmd");
+    if (asks_lanes(cmd) && atomic_load(&r->question.asked) != ND_ASK_NONE)
+        return fail("busy", "a lane is still at an earlier question");
     if (strcmp(cmd, "status") == 0)
         return nd_answer_status(r);
     if (strcmp(cmd, "verify") == 0)

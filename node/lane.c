@@ -66,6 +66,12 @@ void nd_lane_free(struct nd_lane *lane)
 
 /* ---- orders ------------------------------------------------------------------------------------ */
 
+uint64_t nd_lane_digest(const struct nd_lane *lane)
+{
+    return lane->group->lanes == 1 ? ft_region_digest(lane->region)
+                                   : ft_region_digest_lane(lane->region, lane->index);
+}
+
 static bool meet(struct nd_lane *lane, void (*work)(struct nd_group *group))
 {
     return nd_group_meet(lane->group, work, &lane->shared->order, lane->order, lane->stop);

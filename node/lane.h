@@ -24,7 +24,7 @@
  * A question of the control thread to a lane, answered between bursts. One at a time: the asker fills it and
  * sets `asked`, the lane answers and sets `asked` back.
  */
-enum nd_ask_kind { ND_ASK_NONE, ND_ASK_SHOW, ND_ASK_COMMAND };
+enum nd_ask_kind { ND_ASK_NONE, ND_ASK_SHOW, ND_ASK_COMMAND, ND_ASK_TAKEN /* the lane is at it */ };
 struct nd_question {
     _Atomic int asked; /* enum nd_ask_kind */
     unsigned lane;     /* who is asked */
@@ -94,9 +94,15 @@ void nd_lane_announce(struct nd_lane *lane);
 void nd_lane_send_own(struct nd_lane *lane, unsigned port, const void *frame, uint32_t len);
 bool nd_lane_listen(struct nd_lane *lane); /* reads ports for heartbeats only */
 
+/* The digest that records carry: of the lane's own arenas; of the whole region where no other lane may be at
+ * work in it. */
+uint64_t nd_lane_digest(const struct nd_lane *lane);
+
 /* ---- lane_idle.c: waiting and what is asked between bursts ---- */
 void nd_lane_wait(struct nd_lane *lane, bool worked);
 void nd_lane_answer(struct nd_lane *lane);
+/* Claims the question, so that the asker cannot take it back any more. False: it just did. */
+bool nd_lane_take(struct nd_question *question, enum nd_ask_kind kind);
 
 /* ---- lane_replay.c ---- */
 bool nd_lane_replay(struct nd_lane *lane, uint64_t upto); /* some records; true if there was work */

@@ -368,7 +368,7 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
         capture_determinants(lane, access);
     if (logged) {
         if (ft_unlikely(digest != lane->digest)) {
-            lg_capture_digest(&lane->capture, ft_region_digest_lane(lane->region, lane->index));
+            lg_capture_digest(&lane->capture, nd_lane_digest(lane));
             lane->digest = digest;
             atomic_store_explicit(&lane->shared->digest_at, burst, memory_order_relaxed);
             atomic_store_explicit(&lane->shared->digest_seen, digest, memory_order_release);
@@ -407,7 +407,7 @@ static const char *command_asked(struct nd_lane *lane)
     if (atomic_load_explicit(&lane->question->asked, memory_order_acquire) != ND_ASK_COMMAND ||
         lane->question->lane != lane->index)
         return NULL;
-    return lane->question->text;
+    return nd_lane_take(lane->question, ND_ASK_COMMAND) ? lane->question->text : NULL;
 }
 
 /* Frames that one lane polls may be another's, so none stops before all are quiet. */

@@ -89,7 +89,7 @@ static bool check_digest(struct nd_lane *lane, const struct ft_record *r)
 
     if (!(r->flags & FT_REC_DIGEST))
         return true;
-    got = ft_region_digest_lane(lane->region, lane->index);
+    got = nd_lane_digest(lane);
     atomic_store_explicit(&lane->shared->expected, r->digest, memory_order_relaxed);
     atomic_store_explicit(&lane->shared->got, got, memory_order_relaxed);
     atomic_store_explicit(&lane->shared->digest_burst, r->burst, memory_order_release);
