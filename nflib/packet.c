@@ -9,6 +9,7 @@
  * for `have` as well.
  */
 #include "nflib/packet.h"
+#include "nflib/bytes.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -22,18 +23,6 @@
 #define HEADERS_BAD (ETH_LEN + 4 * TAGS_MAX + 60 + 60) /* the furthest that any check looks */
 #define ICMP_TAKEN  128u
 
-static uint16_t get16(const uint8_t *at)
-{
-    uint16_t v;
-    memcpy(&v, at, 2);
-    return v;
-}
-static uint32_t get32(const uint8_t *at)
-{
-    uint32_t v;
-    memcpy(&v, at, 4);
-    return v;
-}
 static uint32_t at_most(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;
@@ -71,7 +60,7 @@ static uint32_t inner_l4(const struct nf_packet *p)
         return 0;
     const uint8_t *ip = p->data + l3;
     uint32_t header = (ip[0] & 15u) * 4;
-    if (ip[0] >> 4 != 4 || header < 20 || l3 + header + 8 > end || ntohs(get16(ip + 6)) & 0x1fff)
+    if (ip[0] >> 4 != 4 || header < 20 || l3 + header + 8 > end || ntohs(nf_get16(ip + 6)) & 0x1fff)
         return 0;
     return l3 + header;
 }
@@ -88,7 +77,7 @@ static void parse_icmp(struct nf_packet *p)
     p->icmp_type = icmp[0];
     p->icmp_code = icmp[1];
     if (icmp[0] == 0 || icmp[0] == 8)
-        p->sport = p->dport = get16(icmp + 4);
+        p->sport = p->dport = nf_get16(icmp + 4);
     else if (is_icmp_error(icmp[0]) && inner_l4(p))
         p->flags |= NF_P_ICMP_ERROR;
 }
@@ -100,15 +89,15 @@ static void parse_udp(struct nf_packet *p)
         bad(p, NF_BAD_SHORT);
         return;
     }
-    uint16_t length = ntohs(get16(udp + 4));
+    uint16_t length = ntohs(nf_get16(udp + 4));
     if (length < 8 || (length > p->l4_len && !(p->flags & NF_P_FRAGMENT))) {
         bad(p, NF_BAD_LENGTH);
         return;
     }
     p->flags |= NF_P_L4;
     p->payload = (uint16_t)(p->l4 + 8);
-    p->sport = get16(udp);
-    p->dport = get16(udp + 2);
+    p->sport = nf_get16(udp);
+    p->dport = nf_get16(udp + 2);
 }
 
 static void parse_tcp(struct nf_packet *p)
@@ -129,8 +118,8 @@ static void parse_tcp(struct nf_packet *p)
     }
     p->flags |= NF_P_L4;
     p->payload = (uint16_t)(p->l4 + header);
-    p->sport = get16(tcp);
-    p->dport = get16(tcp + 2);
+    p->sport = nf_get16(tcp);
+    p->dport = nf_get16(tcp + 2);
     p->tcp_flags = tcp[13];
 }
 
@@ -145,7 +134,7 @@ static enum nf_bad check_ipv4(const struct nf_packet *p, uint32_t *header)
     *header = (ip[0] & 15u) * 4;
     if (ip[0] >> 4 != 4 || *header < 20)
         return NF_BAD_VERSION;
-    uint32_t total = ntohs(get16(ip + 2));
+    uint32_t total = ntohs(nf_get16(ip + 2));
     if (total < *header || total > p->len - p->l3)
         return NF_BAD_LENGTH;
     if (!there(p, p->l3, *header))
@@ -162,18 +151,18 @@ static void parse_ipv4(struct nf_packet *p)
         bad(p, how);
         return;
     }
-    uint16_t fragment = ntohs(get16(ip + 6));
+    uint16_t fragment = ntohs(nf_get16(ip + 6));
     p->flags |= NF_P_IPV4;
     if (header > 20)
         p->flags |= NF_P_OPTIONS;
     if (fragment & 0x3fff)
         p->flags |= NF_P_FRAGMENT;
     p->proto = ip[9];
-    p->frag_id = ntohs(get16(ip + 4));
-    p->saddr = get32(ip + 12);
-    p->daddr = get32(ip + 16);
+    p->frag_id = ntohs(nf_get16(ip + 4));
+    p->saddr = nf_get32(ip + 12);
+    p->daddr = nf_get32(ip + 16);
     p->l4 = p->payload = (uint16_t)(p->l3 + header);
-    p->l4_len = (uint16_t)(ntohs(get16(ip + 2)) - header);
+    p->l4_len = (uint16_t)(ntohs(nf_get16(ip + 2)) - header);
     if (fragment & 0x1fff)
         p->flags |= NF_P_LATER;
     else if (p->proto == IPPROTO_TCP)
@@ -202,14 +191,14 @@ void nf_packet_parse(struct nf_packet *p)
         return;
     }
     uint32_t at = ETH_LEN;
-    uint16_t type = ntohs(get16(p->data + 12));
+    uint16_t type = ntohs(nf_get16(p->data + 12));
     for (unsigned tags = 0; tags < TAGS_MAX && (type == 0x8100 || type == 0x88a8); tags++) {
         p->flags |= NF_P_VLAN;
         if (!there(p, at, 4)) {
             bad(p, NF_BAD_SHORT);
             return;
         }
-        type = ntohs(get16(p->data + at + 2));
+        type = ntohs(nf_get16(p->data + at + 2));
         at += 4;
     }
     p->l3 = (uint16_t)at;
@@ -246,12 +235,12 @@ void nf_packet_inner(const struct nf_packet *p, struct nf_inner *inner)
     inner->l3 = (uint16_t)(p->l4 + 8);
     inner->l4 = (uint16_t)l4;
     inner->proto = ip[9];
-    inner->saddr = get32(ip + 12);
-    inner->daddr = get32(ip + 16);
+    inner->saddr = nf_get32(ip + 12);
+    inner->daddr = nf_get32(ip + 16);
     if (inner->proto == IPPROTO_TCP || inner->proto == IPPROTO_UDP) {
-        inner->sport = get16(at);
-        inner->dport = get16(at + 2);
+        inner->sport = nf_get16(at);
+        inner->dport = nf_get16(at + 2);
     } else if (inner->proto == IPPROTO_ICMP && (at[0] == 0 || at[0] == 8)) {
-        inner->sport = inner->dport = get16(at + 4);
+        inner->sport = inner->dport = nf_get16(at + 4);
     }
 }

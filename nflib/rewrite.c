@@ -5,23 +5,12 @@
  * parsed fields in step.
  */
 #include "nflib/packet.h"
+#include "nflib/bytes.h"
 
 #include <netinet/in.h>
 #include <stddef.h>
 #include <string.h>
 
-static uint16_t get16(const uint8_t *at)
-{
-    uint16_t v;
-    memcpy(&v, at, 2);
-    return v;
-}
-static uint32_t get32(const uint8_t *at)
-{
-    uint32_t v;
-    memcpy(&v, at, 4);
-    return v;
-}
 static void put16(uint8_t *at, uint16_t v)
 {
     memcpy(at, &v, 2);
@@ -49,7 +38,7 @@ static uint8_t *l4_sum(const struct nf_packet *p)
         return NULL;
     if (p->proto == IPPROTO_TCP)
         return p->data + p->l4 + 16;
-    if (p->proto == IPPROTO_UDP && get16(p->data + p->l4 + 6))
+    if (p->proto == IPPROTO_UDP && nf_get16(p->data + p->l4 + 6))
         return p->data + p->l4 + 6;
     return NULL;
 }
@@ -57,11 +46,11 @@ static uint8_t *l4_sum(const struct nf_packet *p)
 static void set_addr(struct nf_packet *p, uint32_t at, uint32_t addr)
 {
     uint8_t *ip = p->data + p->l3, *sum = l4_sum(p);
-    uint32_t old = get32(ip + at);
+    uint32_t old = nf_get32(ip + at);
     put32(ip + at, addr);
-    put16(ip + 10, nf_checksum_adjust32(get16(ip + 10), old, addr));
+    put16(ip + 10, nf_checksum_adjust32(nf_get16(ip + 10), old, addr));
     if (sum) {
-        uint16_t now = nf_checksum_adjust32(get16(sum), old, addr);
+        uint16_t now = nf_checksum_adjust32(nf_get16(sum), old, addr);
         put16(sum, p->proto == IPPROTO_UDP ? udp_form(now) : now);
     }
 }
@@ -85,7 +74,7 @@ void nf_packet_set_daddr(struct nf_packet *p, uint32_t addr)
 static void set_echo_id(struct nf_packet *p, uint16_t id)
 {
     uint8_t *icmp = p->data + p->l4;
-    put16(icmp + 2, nf_checksum_adjust16(get16(icmp + 2), get16(icmp + 4), id));
+    put16(icmp + 2, nf_checksum_adjust16(nf_get16(icmp + 2), nf_get16(icmp + 4), id));
     put16(icmp + 4, id);
     p->sport = p->dport = id;
 }
@@ -94,7 +83,7 @@ static void set_port(struct nf_packet *p, uint32_t at, uint16_t port)
 {
     uint8_t *l4 = p->data + p->l4, *sum = l4_sum(p);
     if (sum) {
-        uint16_t now = nf_checksum_adjust16(get16(sum), get16(l4 + at), port);
+        uint16_t now = nf_checksum_adjust16(nf_get16(sum), nf_get16(l4 + at), port);
         put16(sum, p->proto == IPPROTO_UDP ? udp_form(now) : now);
     }
     put16(l4 + at, port);
@@ -131,9 +120,9 @@ void nf_packet_dec_ttl(struct nf_packet *p)
     uint8_t *ip = p->data + p->l3;
     if (!(p->flags & NF_P_IPV4) || ip[8] == 0)
         return;
-    uint16_t old = get16(ip + 8);
+    uint16_t old = nf_get16(ip + 8);
     ip[8]--;
-    put16(ip + 10, nf_checksum_adjust16(get16(ip + 10), old, get16(ip + 8)));
+    put16(ip + 10, nf_checksum_adjust16(nf_get16(ip + 10), old, nf_get16(ip + 8)));
 }
 
 /* ---- the packet inside an ICMP error ----------------------------------------------------------------- */
@@ -142,14 +131,14 @@ void nf_packet_dec_ttl(struct nf_packet *p)
 static void put_inner16(struct nf_packet *p, uint8_t *at, uint16_t v)
 {
     uint8_t *outer = p->data + p->l4 + 2;
-    put16(outer, nf_checksum_adjust16(get16(outer), get16(at), v));
+    put16(outer, nf_checksum_adjust16(nf_get16(outer), nf_get16(at), v));
     put16(at, v);
 }
 
 static void put_inner32(struct nf_packet *p, uint8_t *at, uint32_t v)
 {
     uint8_t *outer = p->data + p->l4 + 2;
-    put16(outer, nf_checksum_adjust32(get16(outer), get32(at), v));
+    put16(outer, nf_checksum_adjust32(nf_get16(outer), nf_get32(at), v));
     put32(at, v);
 }
 
@@ -159,7 +148,7 @@ static uint8_t *inner_sum(const struct nf_packet *p, const struct nf_inner *inne
     uint8_t *l4 = p->data + inner->l4;
     uint32_t end = (uint32_t)p->l4 + p->l4_len;
     if (inner->proto == IPPROTO_UDP)
-        return get16(l4 + 6) ? l4 + 6 : NULL;
+        return nf_get16(l4 + 6) ? l4 + 6 : NULL;
     if (inner->proto == IPPROTO_TCP)
         return inner->l4 + 18u <= end && inner->l4 + 18u <= p->have ? l4 + 16 : NULL;
     return NULL;
@@ -173,18 +162,18 @@ static void set_inner(struct nf_packet *p, uint32_t addr_at, uint32_t port_at, u
         return;
     nf_packet_inner(p, &inner);
     uint8_t *ip = p->data + inner.l3, *l4 = p->data + inner.l4, *sum = inner_sum(p, &inner);
-    uint32_t old_addr = get32(ip + addr_at);
+    uint32_t old_addr = nf_get32(ip + addr_at);
     put_inner32(p, ip + addr_at, addr);
-    put_inner16(p, ip + 10, nf_checksum_adjust32(get16(ip + 10), old_addr, addr));
+    put_inner16(p, ip + 10, nf_checksum_adjust32(nf_get16(ip + 10), old_addr, addr));
     if (inner.proto == IPPROTO_TCP || inner.proto == IPPROTO_UDP) {
         if (sum) {
-            uint16_t now = nf_checksum_adjust32(get16(sum), old_addr, addr);
-            now = nf_checksum_adjust16(now, get16(l4 + port_at), port);
+            uint16_t now = nf_checksum_adjust32(nf_get16(sum), old_addr, addr);
+            now = nf_checksum_adjust16(now, nf_get16(l4 + port_at), port);
             put_inner16(p, sum, inner.proto == IPPROTO_UDP ? udp_form(now) : now);
         }
         put_inner16(p, l4 + port_at, port);
     } else if (inner.proto == IPPROTO_ICMP && has_echo_id(l4[0])) {
-        put_inner16(p, l4 + 2, nf_checksum_adjust16(get16(l4 + 2), get16(l4 + 4), port));
+        put_inner16(p, l4 + 2, nf_checksum_adjust16(nf_get16(l4 + 2), nf_get16(l4 + 4), port));
         put_inner16(p, l4 + 4, port);
     }
 }

@@ -3,19 +3,12 @@
  * clock, ns. */
 #include "nflib/chain.h"
 #include "node/running.h"
+#include "node/clock.h"
 
 #include <time.h>
 #include <unistd.h>
 
 #define READ(lane, field) ((json_int_t)atomic_load_explicit(&(lane)->field, memory_order_relaxed))
-
-static uint64_t monotonic(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
 
 static void number(json_t *o, const char *name, uint64_t value)
 {
@@ -178,7 +171,7 @@ json_t *nd_answer_status(struct nd_running *r)
 {
     struct rp_status *s = malloc(sizeof(*s));
     json_t *o = json_object(), *lanes = json_array();
-    uint64_t now = monotonic(), held = 0;
+    uint64_t now = nd_now(), held = 0;
 
     if (!s)
         return o;

@@ -4,6 +4,7 @@
  * lane_live.c and lane_replay.c. Everything here runs on the lane's own thread.
  */
 #include "node/lane.h"
+#include "node/clock.h"
 #include "ftcore/audit.h"
 #include "ftcore/plant.h"
 #include "nflib/chain.h"
@@ -19,14 +20,6 @@
 #define STEER_NS   1000000u /* between two claims while steering */
 #define LANE_NICE  -10
 #define COPY_TURN  256u /* owed lines copied between two bursts: 16 KiB, some microseconds */
-
-static uint64_t monotonic(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t); /* no system call: the kernel maps the clock into every process */
-    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
 
 static int make_chain(struct nd_lane *lane, struct ft_fault *fault)
 {
@@ -125,7 +118,7 @@ static void take_over(struct nd_lane *lane)
     }
     if (lane->recorder)
         lg_recorder_stop(lane->recorder);
-    lane->now = monotonic();
+    lane->now = nd_now();
     lane->time_offset = nf_chain_state(lane->chain)->time - lane->now;
     atomic_store_explicit(&lane->shared->count.replay_done_ns, lane->now, memory_order_relaxed);
 }
@@ -157,7 +150,7 @@ static bool go_live(struct nd_lane *lane, enum ft_order before)
         nd_lane_announce(lane);
         nd_lane_emit_tail(lane);
     }
-    lane->now = monotonic();
+    lane->now = nd_now();
     atomic_store_explicit(&lane->shared->count.live_ns, lane->now, memory_order_relaxed);
     return true;
 }
@@ -403,7 +396,7 @@ int nd_lane_run(void *arg)
         nd_guardian_hold(lane->guardian, lane->index);
     lane->order = FT_ALL; /* unlike any order, so that the first one is followed */
     while (!atomic_load_explicit(lane->stop, memory_order_relaxed)) {
-        lane->now = monotonic();
+        lane->now = nd_now();
         note_sent(lane);
         beat(lane);
         nd_lane_wait(lane, turn(lane));

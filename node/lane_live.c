@@ -5,6 +5,7 @@
  * left.
  */
 #include "node/lane.h"
+#include "node/clock.h"
 #include "ftcore/audit.h"
 #include "ftcore/plant.h"
 #include "nflib/chain.h"
@@ -18,14 +19,6 @@
 #define QUIET_NS    2000000ull
 #define DRAIN_QUIET 3000000ull /* ns without a frame until the ports count as empty */
 
-static uint64_t monotonic(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
-
 /* ---- release ----------------------------------------------------------------------------------- */
 
 static void note_release(struct nd_lane *lane, uint64_t at)
@@ -33,7 +26,7 @@ static void note_release(struct nd_lane *lane, uint64_t at)
     struct ft_lane *shared = lane->shared;
 
     if (atomic_load_explicit(&shared->count.first_release_ns, memory_order_relaxed) == 0)
-        atomic_store_explicit(&shared->count.first_release_ns, monotonic(), memory_order_relaxed);
+        atomic_store_explicit(&shared->count.first_release_ns, nd_now(), memory_order_relaxed);
     lane->sent = true; /* the next turn's clock will say until when at the latest */
     atomic_store_explicit(&shared->count.last_release_ns, at, memory_order_relaxed);
 }
@@ -62,7 +55,7 @@ bool nd_lane_release(struct nd_lane *lane)
                                  : atomic_load_explicit(&shared->stable, memory_order_acquire),
                              TX_BURST, held))) {
         uint64_t lease = atomic_load_explicit(&shared->lease_until, memory_order_acquire);
-        uint64_t at = lease == FT_ALL ? lane->now : monotonic();
+        uint64_t at = lease == FT_ALL ? lane->now : nd_now();
 
         if (at >= lease) {
             FT_COUNT(shared, lease_held, 1);

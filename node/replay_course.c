@@ -9,6 +9,7 @@
  * base and some in the log.
  */
 #include "node/replay.h"
+#include "node/clock.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -29,14 +30,6 @@ static void interrupt(int number)
 {
     (void)number;
     interrupted = 1;
-}
-
-static uint64_t monotonic(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
 static void nap(long ns)
@@ -82,7 +75,7 @@ static bool protected_by_both(struct nd_replay *r)
 static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), const char *what,
                       struct ft_fault *fault)
 {
-    uint64_t began = monotonic();
+    uint64_t began = nd_now();
     unsigned round = 0;
     int error = 0;
 
@@ -93,7 +86,7 @@ static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), co
             error = nd_nodes_check(r, fault);
         if (interrupted)
             error = ft_fail(fault, FT_EIO, "interrupted");
-        if (!error && monotonic() - began > PATIENCE)
+        if (!error && nd_now() - began > PATIENCE)
             error =
                 ft_fail(fault, FT_EIO, "%s: no progress; node %c is %s: %.100s", what, 'a' + (int)r->primary,
                         ft_state_name((enum ft_state)atomic_load(&primary(r)->state)), primary(r)->why);
@@ -155,9 +148,9 @@ static bool has_answered(struct nd_replay *r)
 /* At once, or a seeded moment later, so that a kill finds bursts in every stage; outputs go on leaving. */
 static void dawdle(struct nd_replay *r)
 {
-    uint64_t late = draw(&r->random) % 2 ? draw(&r->random) % LAST_DOUBT : 0, until = monotonic() + late;
+    uint64_t late = draw(&r->random) % 2 ? draw(&r->random) % LAST_DOUBT : 0, until = nd_now() + late;
 
-    while (monotonic() < until)
+    while (nd_now() < until)
         if (drain(r) == 0)
             nap(NAP / 10);
 }
@@ -280,14 +273,14 @@ static void bar(struct nd_replay *r, uint64_t now, uint64_t *shown, bool end)
 static int feed_on(struct nd_replay *r, const uint64_t to[], bool (*until)(struct nd_replay *r),
                    struct ft_fault *fault)
 {
-    uint64_t shown = 0, moved = monotonic(), last = 0, all;
+    uint64_t shown = 0, moved = nd_now(), last = 0, all;
     unsigned round = 0;
     int error = 0;
 
     for (unsigned l = 0; l < r->lanes; l++)
         feed(r, l, to[l]);
     while (!error && !until(r)) {
-        uint64_t now = monotonic(), asked = asked_of(r, &all);
+        uint64_t now = nd_now(), asked = asked_of(r, &all);
 
         if (drain(r) == 0)
             nap(NAP);
@@ -354,7 +347,7 @@ int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
     error = nd_nodes_open(r, fault);
     if (!error)
         error = start(r, fault);
-    r->began = monotonic();
+    r->began = nd_now();
     while (!error && r->next_kill < r->options->kill_count) {
         error = approach(r, fault);
         if (!error)
@@ -363,7 +356,7 @@ int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
     set_fits(r, false);
     if (!error)
         error = feed_on(r, all, is_done, fault);
-    r->ended = monotonic();
+    r->ended = nd_now();
     if (error == FT_EDIVERGED) {
         fprintf(stderr, "understudy replay: %s\n", fault->text);
         r->broken = true;

@@ -6,6 +6,7 @@
  * how soon something happens, never what.
  */
 #include "node/lane.h"
+#include "node/clock.h"
 #include "node/replay_slot.h"
 #include "replicator/replicator.h"
 
@@ -39,14 +40,6 @@ struct running {
     _Atomic uint64_t view;
     _Atomic bool stop;
 };
-
-static uint64_t monotonic(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
 
 static uint64_t draw(uint64_t *sequence)
 {
@@ -205,7 +198,7 @@ static void show(struct running *r, uint64_t now)
 /* One turn of the replicator and a wait. Near a kill, pauses gather records and answers into batches. */
 static void turn(struct running *r, unsigned *idle)
 {
-    uint64_t now = monotonic();
+    uint64_t now = nd_now();
 
     *idle = rp_turn(r->replicator, now) ? 0 : *idle + 1;
     show(r, now);

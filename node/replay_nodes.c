@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The two node processes of a replay run: started, watched, killed, and put to rest. */
 #include "node/replay.h"
+#include "node/clock.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,14 +15,6 @@
 #include <unistd.h>
 
 #define REST_NS 30000000000ull
-
-static uint64_t monotonic(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
 
 /*
  * Ports that are free for both kinds of socket. The address is the run's own (127.0.0.0/8 is all loopback),
@@ -85,7 +78,7 @@ int nd_nodes_start(struct nd_replay *r, unsigned n, struct ft_fault *fault)
                                   .host = r->host,
                                   .directory = r->directory,
                                   .seed = r->options->seed,
-                                  .incarnation = monotonic() ^ (uint64_t)n << 63};
+                                  .incarnation = nd_now() ^ (uint64_t)n << 63};
 
     nd_slot_reset(node.slot, r->config->chain.lanes);
     r->node[n].pid = fork();
@@ -151,14 +144,14 @@ uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested)
 {
     struct nd_slot *slot = r->node[n].slot;
     struct timespec step = {0, 100000};
-    uint64_t began = monotonic();
+    uint64_t began = nd_now();
     int status;
 
     *rested = false;
     if (!r->node[n].pid)
         return 0;
     atomic_store(&slot->wish, ND_SLOT_REST);
-    while (!(*rested = atomic_load(&slot->rested)) && monotonic() - began < REST_NS &&
+    while (!(*rested = atomic_load(&slot->rested)) && nd_now() - began < REST_NS &&
            waitpid(r->node[n].pid, &status, WNOHANG) == 0)
         nanosleep(&step, NULL);
     atomic_store(&slot->wish, ND_SLOT_END);

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Words of a frame, wherever they lie: no alignment is assumed, no byte order changed. */
+#ifndef NFLIB_BYTES_H
+#define NFLIB_BYTES_H
+
+#include <stdint.h>
+#include <string.h>
+
+static inline uint16_t nf_get16(const uint8_t *at)
+{
+    uint16_t v;
+
+    memcpy(&v, at, sizeof(v));
+    return v;
+}
+
+static inline uint32_t nf_get32(const uint8_t *at)
+{
+    uint32_t v;
+
+    memcpy(&v, at, sizeof(v));
+    return v;
+}
+
+#endif
