@@ -40,6 +40,7 @@
 #include "ftcore/check.h"
 #include "ftcore/reader.h"
 #include "ftcore/shape.h"
+#include "ftcore/out.h"
 
 #include <lz4.h>
 #include <msgpack/pack.h>
@@ -63,25 +64,6 @@ const char *ft_state_name(enum ft_state state)
 }
 
 /* Encode. */
-
-struct out {
-    uint8_t *at, *end;
-    bool full;
-};
-
-static int out_write(void *data, const char *bytes, size_t len)
-{
-    struct out *out = data;
-
-    if (out->full || len > (size_t)(out->end - out->at)) {
-        out->full = true;
-        return -1;
-    }
-    if (len)
-        memcpy(out->at, bytes, len);
-    out->at += len;
-    return 0;
-}
 
 /* What the other side would refuse is a broken invariant here. */
 static void put_number(msgpack_packer *pk, const struct ft_field *f, const uint8_t *m, unsigned lanes,
@@ -123,7 +105,7 @@ static void put_vector(msgpack_packer *pk, const struct ft_field *f, const uint8
 }
 
 /* Compresses to where the block belongs. False: it does not pay, nothing is written. */
-static bool put_packed(struct out *out, const struct ft_message *m)
+static bool put_packed(struct ft_out *out, const struct ft_message *m)
 {
     size_t most = (uint64_t)m->bulk_len * 85 / 100;
     uint8_t ahead[PACK_AHEAD] = {0xce, [5] = 0xc6};
@@ -137,12 +119,12 @@ static bool put_packed(struct out *out, const struct ft_message *m)
     uint32_t size = __builtin_bswap32(m->bulk_len), block = __builtin_bswap32((uint32_t)len);
     memcpy(ahead + 1, &size, sizeof(size));
     memcpy(ahead + 6, &block, sizeof(block));
-    out_write(out, (const char *)ahead, sizeof(ahead));
+    ft_out_write(out, (const char *)ahead, sizeof(ahead));
     out->at += len;
     return true;
 }
 
-static void put_bulk(msgpack_packer *pk, struct out *out, const struct ft_message *m, struct ft_packer *p)
+static void put_bulk(msgpack_packer *pk, struct ft_out *out, const struct ft_message *m, struct ft_packer *p)
 {
     uint8_t *before = out->at;
     bool kept = false;
@@ -158,7 +140,7 @@ static void put_bulk(msgpack_packer *pk, struct out *out, const struct ft_messag
     if (!kept) {
         msgpack_pack_uint64(pk, 0);
         msgpack_pack_bin(pk, m->bulk_len);
-        out_write(out, (const char *)m->bulk, m->bulk_len);
+        ft_out_write(out, (const char *)m->bulk, m->bulk_len);
     }
     if (p) {
         p->raw += m->bulk_len;
@@ -166,7 +148,7 @@ static void put_bulk(msgpack_packer *pk, struct out *out, const struct ft_messag
     }
 }
 
-static void put_field(msgpack_packer *pk, struct out *out, const struct ft_field *f,
+static void put_field(msgpack_packer *pk, struct ft_out *out, const struct ft_field *f,
                       const struct ft_message *m, unsigned lanes, struct ft_packer *packer, uint64_t *last)
 {
     const uint8_t *bytes = (const uint8_t *)m;
@@ -182,7 +164,7 @@ static void put_field(msgpack_packer *pk, struct out *out, const struct ft_field
         FT_CHECK(m->identity_len == m->bulk_len && m->bulk_len <= FT_IDENTITY_MAX, "identity of %u, %u bytes",
                  m->identity_len, m->bulk_len);
         msgpack_pack_bin(pk, m->bulk_len);
-        out_write(out, (const char *)m->bulk, m->bulk_len);
+        ft_out_write(out, (const char *)m->bulk, m->bulk_len);
         break;
     case FT_K_BULK:
         FT_CHECK(m->bulk_len <= FT_BULK_MAX, "bulk of %u bytes", m->bulk_len);
@@ -208,8 +190,8 @@ long ft_message_encode(const struct ft_message *m, unsigned lanes, struct ft_pac
     if (cap < FT_FRAME_HEAD)
         return FT_EFULL;
     const struct ft_shape *s = &ft_shapes[m->type];
-    struct out to = {out + FT_FRAME_HEAD, out + cap, false};
-    msgpack_packer_init(&pk, &to, out_write);
+    struct ft_out to = {out + FT_FRAME_HEAD, out + cap, false};
+    msgpack_packer_init(&pk, &to, ft_out_write);
     msgpack_pack_array(&pk, ft_shape_elements(s));
     msgpack_pack_uint64(&pk, FT_STREAM_VERSION);
     msgpack_pack_uint64(&pk, m->type);

@@ -49,6 +49,7 @@
 #include "ftcore/check.h"
 #include "ftcore/head.h"
 #include "ftcore/rules.h"
+#include "ftcore/out.h"
 
 #include <msgpack/pack.h>
 #include <stdbool.h>
@@ -100,24 +101,6 @@ static void next_edge(struct edge_base *base, const struct ft_edge *edge)
 }
 
 /* Encode. */
-
-struct out {
-    uint8_t *at, *end;
-    bool full;
-};
-
-static int out_write(void *data, const char *bytes, size_t len)
-{
-    struct out *out = data;
-
-    if (out->full || len > (size_t)(out->end - out->at)) {
-        out->full = true;
-        return -1;
-    }
-    memcpy(out->at, bytes, len);
-    out->at += len;
-    return 0;
-}
 
 static uint8_t *put_varint(uint8_t *p, uint64_t v)
 {
@@ -197,7 +180,7 @@ size_t ft_record_bound(const struct ft_record *r)
 long ft_record_encode(const struct ft_record *r, uint8_t *out, size_t cap)
 {
     uint8_t inputs[FT_BURST_MAX * INPUT_BOUND], edges[FT_EDGES_MAX * EDGE_BOUND];
-    struct out to = {out, out + cap, false};
+    struct ft_out to = {out, out + cap, false};
     msgpack_packer pk;
     uint8_t sum[FT_CHECKSUM_LEN] = {0xcf};
 
@@ -208,18 +191,18 @@ long ft_record_encode(const struct ft_record *r, uint8_t *out, size_t cap)
     size_t edges_len = (size_t)(put_edges(edges, r) - edges);
     size_t body_len = inputs_len + r->bytes + edges_len + r->values;
 
-    msgpack_packer_init(&pk, &to, out_write);
+    msgpack_packer_init(&pk, &to, ft_out_write);
     put_head(&pk, r);
     msgpack_pack_bin(&pk, body_len);
-    out_write(&to, (const char *)inputs, inputs_len);
-    out_write(&to, (const char *)r + ft_record_bytes_at(r), r->bytes);
-    out_write(&to, (const char *)edges, edges_len);
-    out_write(&to, (const char *)r + ft_record_values_at(r), r->values);
+    ft_out_write(&to, (const char *)inputs, inputs_len);
+    ft_out_write(&to, (const char *)r + ft_record_bytes_at(r), r->bytes);
+    ft_out_write(&to, (const char *)edges, edges_len);
+    ft_out_write(&to, (const char *)r + ft_record_values_at(r), r->values);
     if (to.full)
         return FT_EFULL;
     uint64_t hash = __builtin_bswap64(XXH3_64bits(out, (size_t)(to.at - out)));
     memcpy(sum + 1, &hash, sizeof(hash));
-    out_write(&to, (const char *)sum, sizeof(sum));
+    ft_out_write(&to, (const char *)sum, sizeof(sum));
     return to.full ? FT_EFULL : to.at - out;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Words of a frame, wherever they lie: no alignment is assumed, no byte order changed. */
+/* Words of a frame or a key, wherever they lie: no alignment is assumed, no byte order changed. */
 #ifndef NFLIB_BYTES_H
 #define NFLIB_BYTES_H
 
@@ -17,6 +17,14 @@ static inline uint16_t nf_get16(const uint8_t *at)
 static inline uint32_t nf_get32(const uint8_t *at)
 {
     uint32_t v;
+
+    memcpy(&v, at, sizeof(v));
+    return v;
+}
+
+static inline uint64_t nf_get64(const uint8_t *at)
+{
+    uint64_t v;
 
     memcpy(&v, at, sizeof(v));
     return v;

@@ -17,6 +17,7 @@
  * are not linked up beforehand, so that a large empty table costs no memory.
  */
 #include "nflib/nf.h"
+#include "nflib/bytes.h"
 
 #include <immintrin.h>
 #include <string.h>
@@ -94,34 +95,18 @@ static inline uint32_t match(const struct bucket *bucket, uint16_t tag)
     return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi16(tags, _mm_set1_epi16((short)tag))) & 0x5555u;
 }
 
-static inline uint64_t load64(const uint8_t *p)
-{
-    uint64_t v;
-
-    memcpy(&v, p, sizeof(v));
-    return v;
-}
-
-static inline uint32_t load32(const uint8_t *p)
-{
-    uint32_t v;
-
-    memcpy(&v, p, sizeof(v));
-    return v;
-}
-
 /* Keys are short: whole words and an overlapping last one are quicker than a call. */
 static inline bool equal(const uint8_t *a, const uint8_t *b, uint32_t n)
 {
     if (n >= 8) {
-        uint64_t differ = load64(a + n - 8) ^ load64(b + n - 8);
+        uint64_t differ = nf_get64(a + n - 8) ^ nf_get64(b + n - 8);
 
         for (uint32_t i = 0; i + 8 < n; i += 8)
-            differ |= load64(a + i) ^ load64(b + i);
+            differ |= nf_get64(a + i) ^ nf_get64(b + i);
         return !differ;
     }
     if (n >= 4)
-        return !((load32(a) ^ load32(b)) | (load32(a + n - 4) ^ load32(b + n - 4)));
+        return !((nf_get32(a) ^ nf_get32(b)) | (nf_get32(a + n - 4) ^ nf_get32(b + n - 4)));
     for (uint32_t i = 0; i < n; i++)
         if (a[i] != b[i])
             return false;
@@ -249,7 +234,7 @@ static uint32_t take_slot(const struct nf *nf, struct nf_map *map)
     uint32_t slot = map->free - 1;
 
     if (map->free)
-        *NF_EDIT(nf, &map->free) = load32(entry_at(map, slot));
+        *NF_EDIT(nf, &map->free) = nf_get32(entry_at(map, slot));
     else
         slot = (*NF_EDIT(nf, &map->fresh))++;
     (*NF_EDIT(nf, &map->count))++;

@@ -89,7 +89,8 @@ static void set_port(struct nf_packet *p, uint32_t at, uint16_t port)
     put16(l4 + at, port);
 }
 
-void nf_packet_set_sport(struct nf_packet *p, uint16_t port)
+/* The port at `at` of the L4 header, noted in *noted; of an ICMP echo the identifier, which is both. */
+static void rewrite_port(struct nf_packet *p, uint32_t at, uint16_t port, uint16_t *noted)
 {
     if (!(p->flags & NF_P_L4))
         return;
@@ -98,21 +99,18 @@ void nf_packet_set_sport(struct nf_packet *p, uint16_t port)
             set_echo_id(p, port);
         return;
     }
-    set_port(p, 0, port);
-    p->sport = port;
+    set_port(p, at, port);
+    *noted = port;
+}
+
+void nf_packet_set_sport(struct nf_packet *p, uint16_t port)
+{
+    rewrite_port(p, 0, port, &p->sport);
 }
 
 void nf_packet_set_dport(struct nf_packet *p, uint16_t port)
 {
-    if (!(p->flags & NF_P_L4))
-        return;
-    if (p->proto == IPPROTO_ICMP) {
-        if (has_echo_id(p->icmp_type))
-            set_echo_id(p, port);
-        return;
-    }
-    set_port(p, 2, port);
-    p->dport = port;
+    rewrite_port(p, 2, port, &p->dport);
 }
 
 void nf_packet_dec_ttl(struct nf_packet *p)

@@ -27,7 +27,6 @@ struct nd_running {
     _Atomic bool stop;       /* somebody wants the node to end */
     _Atomic bool lanes_stop; /* it ends now: lanes work until then, whatever keeps this thread busy */
     bool realtime;           /* the replicator got its priority */
-    uint64_t fenced_base;    /* outputs dropped by fencing, when it was last counted */
 };
 
 /* answers.c: one request, one answer (a new reference). */
