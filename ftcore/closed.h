@@ -8,6 +8,7 @@
 #ifndef FTCORE_CLOSED_H
 #define FTCORE_CLOSED_H
 
+#include "ftcore/delta.h"
 #include "ftcore/record.h"
 #include "ftcore/region.h"
 
@@ -24,6 +25,17 @@ void ft_closed_reset(struct ft_closed *set, const uint64_t burst[], const uint64
 /* A burst now held. FT_EORDER unless it is its lane's next; FT_EMALFORMED for an edge that names an
  * impossible lane. */
 int ft_closed_add(struct ft_closed *set, const struct ft_record *record);
+
+/*
+ * A lane's share of a delta is now held whole; `last` is its last part. `cut` must be the one after the
+ * lane's last share (FT_EORDER), and so must `from` fit: the burst that the share before it, or the base,
+ * ended at. `burst` is the last burst held, or, when none is held after `from`, any from there on
+ * (FT_EORDER). The share is inside only together with those of all lanes with the same cut.
+ */
+int ft_closed_add_share(struct ft_closed *set, const struct ft_part *last);
+
+/* Number of the last delta inside, 0: none since the reset; and per lane the burst it ends at. */
+uint64_t ft_closed_cut(const struct ft_closed *set, uint64_t burst[]);
 
 /* Computes; writes per lane the last burst inside. True if any lane moved since last time. */
 bool ft_closed_compute(struct ft_closed *set, uint64_t burst[]);

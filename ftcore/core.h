@@ -24,6 +24,7 @@ struct ft_core_config {
     uint16_t lanes;
     uint8_t role; /* the file's: 0 primary, 1 standby */
     bool strict;  /* never release without a standby */
+    bool warm;    /* a standby stores and replays only at takeover: what it holds counts as replayed */
     uint64_t incarnation;
     uint64_t view; /* from the view file, 0: never served */
     uint32_t heartbeat_ms, lease_ms, detect_ms, promote_within_ms, solo_after_ms;

@@ -39,6 +39,9 @@ static inline enum ft_order ft_order_kind(uint64_t order)
     return (enum ft_order)(order & 0xff);
 }
 
+/* The kind of a segment of the stream (design §4). */
+enum ft_segment { FT_SEGMENT_LOG, FT_SEGMENT_DELTA };
+
 struct ft_lane {
     /* Written by the replicator. */
     _Alignas(64) _Atomic uint64_t order;
@@ -53,14 +56,24 @@ struct ft_lane {
     _Atomic uint64_t announce;    /* serial number: claim the addresses by gratuitous ARP */
     _Atomic bool steer;           /* standby: announce once and leave frames unread from now on */
     _Atomic uint64_t digest;      /* serial number of the digest wanted: close a burst that carries it */
+    _Atomic uint64_t
+        covered; /* standby: last burst that a whole delta covers: records up to it need no replay … */
+    _Atomic uint64_t cut_to; /* … and that delta's cut; parts of later ones may not be applied. Written before
+                                closed_to */
+    _Atomic uint64_t pack_log, pack_delta; /* bytes on the wire per 1024 in memory, as measured; 0: not yet */
+    _Atomic uint64_t unreplayed;   /* primary: bytes of records sent that the standby has not replayed yet */
     _Atomic uint64_t copy_granted; /* owed lines the lane may have copied since the cut; grows with time */
 
     /* Written by the lane. */
     _Alignas(
         64) _Atomic uint64_t done; /* last order reached: LIVE once packets are taken, DRAIN once drained */
     _Atomic uint64_t closed;       /* last burst closed, live or replayed */
-    _Atomic uint64_t gate_seen;    /* gate serial at the last burst boundary … */
-    _Atomic uint64_t hold_from;    /* … and the last burst that may have left under the gate before */
+    _Atomic uint64_t recorded; /* live: last burst that the stream in `log` accounts for: `closed` in a log
+                                  segment, the last cut in a delta segment */
+    _Atomic int segment;       /* enum ft_segment: what the stream is at present */
+    _Atomic bool overrun; /* the next delta would be larger than the standby has room for: a base is needed */
+    _Atomic uint64_t gate_seen; /* gate serial at the last burst boundary … */
+    _Atomic uint64_t hold_from; /* … and the last burst that may have left under the gate before */
     _Atomic uint64_t cut_seen, cut_burst, cut_access; /* the cut was made after this burst and access */
     _Atomic uint64_t released;                        /* outputs released, ever; part of what records carry */
     _Atomic bool steered;                             /* `steer` is done */
@@ -82,7 +95,10 @@ struct ft_lane {
         _Atomic uint64_t claims; /* frames from the chain's own MAC: the other node claims the addresses */
         _Atomic uint64_t lease_held; /* times a stable output had to wait for the lease */
         _Atomic uint64_t bursts, empty_bursts, log_bytes;
-        _Atomic uint64_t divergences; /* times replay did not reproduce the recording */
+        _Atomic uint64_t cuts, delta_bytes,
+            delta_lines; /* live: deltas begun; their bytes in memory; lines */
+        _Atomic uint64_t deltas_applied, records_covered; /* standby; records that a delta made needless */
+        _Atomic uint64_t divergences;                     /* times replay did not reproduce the recording */
         _Atomic uint64_t replay_done_ns, live_ns, first_release_ns; /* monotonic; of the last takeover */
         _Atomic uint64_t last_release_ns; /* when outputs were last found fit to leave … */
         _Atomic uint64_t last_sent_ns;    /* … and when the port had taken them, at the latest */
