@@ -87,3 +87,10 @@ void ft_hold_drop(struct ft_hold *hold, uint32_t count)
     FT_CHECK(count <= ft_hold_count(hold), "%u outputs dropped, %u held", count, ft_hold_count(hold));
     hold->out += count;
 }
+
+const struct ft_held *ft_hold_at(const struct ft_hold *hold, uint64_t index)
+{
+    FT_CHECK(index >= hold->out && index < hold->in, "output %llu of %llu … %llu", (unsigned long long)index,
+             (unsigned long long)hold->out, (unsigned long long)hold->in);
+    return slot(hold, index);
+}

@@ -14,6 +14,7 @@ struct ft_held {
     uint64_t number; /* of the lane's outputs, from 1 */
     uint64_t clock;  /* of the input it came from; 0: made by an NF */
     void *packet;    /* the owner's, opaque here */
+    uint32_t len;    /* bytes of the frame */
     uint16_t port;
 };
 
@@ -38,5 +39,7 @@ void ft_hold_put(struct ft_hold *hold, const struct ft_held *output);
  */
 uint32_t ft_hold_peek(const struct ft_hold *hold, uint64_t stable, uint32_t max, struct ft_held *out);
 void ft_hold_drop(struct ft_hold *hold, uint32_t count);
+/* The output put as number `index` since the queue began, from 0: hold->out <= index < hold->in. */
+const struct ft_held *ft_hold_at(const struct ft_hold *hold, uint64_t index);
 
 #endif

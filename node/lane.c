@@ -44,6 +44,7 @@ int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
     lane->whole_capture =
         lane->config->protect.capture == ND_CAPTURE_FULL || nf_chain_reads_payload(&lane->config->chain);
     lane->capture.lane = lane->shared;
+    nd_lane_cut_init(lane);
     if (ft_hold_init(&lane->hold, hold) != 0 ||
         lg_kept_init(&lane->kept, lane->kept_bytes ? lane->kept_bytes : KEPT_BYTES) != 0)
         return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for %u held packets", lane->index, hold);
@@ -73,6 +74,7 @@ static bool meet(struct nd_lane *lane, void (*work)(struct nd_group *group))
 static void report(struct nd_lane *lane)
 {
     atomic_store_explicit(&lane->shared->closed, nf_chain_state(lane->chain)->burst, memory_order_release);
+    atomic_store_explicit(&lane->shared->recorded, nf_chain_state(lane->chain)->burst, memory_order_release);
 }
 
 static void reached(struct nd_lane *lane)
@@ -103,7 +105,7 @@ static void take_over(struct nd_lane *lane)
 {
     uint64_t upto = atomic_load_explicit(&lane->shared->closed_to, memory_order_acquire), there;
 
-    while (nf_chain_state(lane->chain)->burst < upto && nd_lane_replay(lane, upto))
+    while (nd_lane_behind(lane, upto) && nd_lane_replay(lane, upto))
         ;
     FT_CHECK(nf_chain_state(lane->chain)->burst == upto, "replay ends at burst %lu of %lu",
              nf_chain_state(lane->chain)->burst, upto);
@@ -160,7 +162,7 @@ static void finish_replay(struct nd_lane *lane)
 {
     uint64_t upto = atomic_load_explicit(&lane->shared->closed_to, memory_order_acquire);
 
-    while (lane->group->lanes > 1 && nf_chain_state(lane->chain)->burst < upto && nd_lane_replay(lane, upto))
+    while (lane->group->lanes > 1 && nd_lane_behind(lane, upto) && nd_lane_replay(lane, upto))
         ;
 }
 
@@ -170,6 +172,10 @@ static void begin_replay(struct nd_lane *lane)
     atomic_store_explicit(&lane->group->published[lane->index].access,
                           nf_chain_state(lane->chain)->access - 1, memory_order_release);
     lg_kept_clear(&lane->kept);
+    lane->applied = 0;
+    lane->after_delta = false;
+    if (lane->index == 0)
+        atomic_store_explicit(&lane->group->applied, 0, memory_order_release);
     if (lane->recorder)
         lg_recorder_stop(lane->recorder);
     nd_lane_record(lane); /* from the first record on, if any is to come */
@@ -264,8 +270,37 @@ static void make_cut(struct nd_group *group)
                               memory_order_relaxed);
         atomic_store_explicit(&lane->shared->cut_access, nf_chain_state(lane->chain)->access - 1,
                               memory_order_relaxed);
+        atomic_store_explicit(&lane->shared->cut_at,
+                              atomic_load_explicit(&lane->shared->log.head, memory_order_relaxed),
+                              memory_order_relaxed);
         atomic_store_explicit(&lane->shared->cut_seen, cut, memory_order_release);
     }
+    if (begun)
+        nd_stream_begin(group);
+}
+
+static bool cut_asked(const struct nd_lane *lane)
+{
+    /* More than, not unlike: a cut that others met for first may be asked of this lane a moment later. */
+    return atomic_load_explicit(&lane->shared->cut, memory_order_acquire) > lane->cut;
+}
+
+/* What lanes that are live meet for. A base comes first: it makes a delta of the old stream needless. */
+static void stand(struct nd_group *group)
+{
+    bool asked = false;
+
+    for (unsigned l = 0; l < group->lanes; l++)
+        asked |= cut_asked(&group->lane[l]);
+    if (asked)
+        make_cut(group);
+    else
+        nd_stream_decide(group);
+}
+
+bool nd_lane_stand(struct nd_lane *lane)
+{
+    return meet(lane, stand);
 }
 
 static void look_at_base(struct nd_lane *lane)
@@ -278,9 +313,8 @@ static void look_at_base(struct nd_lane *lane)
         if (lane->index == 0 && uncut >= lane->cut)
             ft_owe_end(lane->region);
     }
-    /* More than, not unlike: a cut that others met for first may be asked of this lane a moment later. */
-    if (atomic_load_explicit(&shared->cut, memory_order_acquire) > lane->cut)
-        meet(lane, make_cut);
+    if (cut_asked(lane))
+        nd_lane_stand(lane);
 }
 
 static bool copy_owed(struct nd_lane *lane)
@@ -364,7 +398,8 @@ static bool turn(struct nd_lane *lane)
         break;
     case FT_LANE_REPLAY:
         worked = nd_lane_replay(lane, atomic_load_explicit(&lane->shared->closed_to, memory_order_acquire));
-        worked |= nd_lane_record(lane);
+        if (!lane->after_delta) /* its inputs are not known: nothing to begin a recording from */
+            worked |= nd_lane_record(lane);
         if (!steering(lane))
             nd_lane_listen(lane);
         break;
@@ -387,6 +422,7 @@ static void note_sent(struct nd_lane *lane)
 int nd_lane_run(void *arg)
 {
     struct nd_lane *lane = arg;
+    bool worked = false;
 
     prctl(PR_SET_TIMERSLACK, 1000ul);
     /* Before ordinary work, where permitted; a lane with a core to itself does not notice. */
@@ -396,10 +432,15 @@ int nd_lane_run(void *arg)
         nd_guardian_hold(lane->guardian, lane->index);
     lane->order = FT_ALL; /* unlike any order, so that the first one is followed */
     while (!atomic_load_explicit(lane->stop, memory_order_relaxed)) {
+        uint64_t before = lane->now;
+
         lane->now = nd_now();
+        if (worked)
+            lane->tally.busy_ns += lane->now - before;
         note_sent(lane);
         beat(lane);
-        nd_lane_wait(lane, turn(lane));
+        worked = turn(lane);
+        nd_lane_wait(lane, worked);
     }
     if (lane->doing == FT_LANE_REPLAY) /* others may be waiting for us */
         finish_replay(lane);

@@ -15,6 +15,7 @@
 #include "logger/cursor.h"
 #include "logger/kept.h"
 #include "logger/recorder.h"
+#include "logger/share.h"
 #include "node/config.h"
 #include "node/group.h"
 #include "node/guardian.h"
@@ -37,6 +38,14 @@ struct nd_question {
     uint32_t cap, len;
 };
 
+/* What the present stretch of the stream took in this lane; read and cleared while all lanes stand. */
+struct nd_tally {
+    uint64_t packets;
+    uint64_t log_bytes; /* of records in memory: made, or in a delta segment what they would have been */
+    uint64_t out_bytes; /* of outputs in memory that a delta would carry; while somebody asks */
+    uint64_t busy_ns;   /* of turns with work */
+};
+
 struct nd_lane {
     unsigned index;
     const struct nd_config *config;
@@ -57,8 +66,22 @@ struct nd_lane {
     struct ft_hold hold;
     struct lg_capture capture;
     struct lg_kept kept;
+    struct lg_share share;
+    uint64_t cut_from;   /* burst at the cut that the next delta is based on … */
+    uint64_t hold_from;  /* … and the hold's first output after it */
+    uint64_t cut_clock;  /* nd_cut_clock at the last cut, or look at the policy */
+    uint64_t base_clock; /* … at the last cut with a delta */
+    uint64_t met;        /* meetings of the stream this lane knows of */
+    struct nd_tally tally;
+    uint64_t busy_ns, busy_bytes;     /* since the base: how long bytes of the log take */
+    uint64_t applied;                 /* standby: number of the last delta applied */
+    uint64_t outputs_before, carried; /* standby, while a delta is applied: made before it; kept of it */
+    bool after_delta;                 /* standby: the last of the stream was no record */
+
     bool sent;          /* outputs left in this turn */
     bool urgent;        /* the file permits to ask for priority */
+    bool by_clock;      /* inputs are recorded by their clocks: a gate keeps them */
+    bool short_of_room; /* the last burst could not be begun: hold or port is full */
     bool whole_capture; /* take packets whole: some NF reads payload, or capture: full */
 
     uint64_t order, gate, cut, uncut, announce, digest; /* serial numbers acted on */
@@ -85,6 +108,9 @@ void nd_lane_free(struct nd_lane *lane);
 /* The lane's life, an lcore's main function: until *lane->stop. */
 int nd_lane_run(void *lane);
 
+/* Meets the others between bursts, for whatever any of them is there for. False: the order was taken back. */
+bool nd_lane_stand(struct nd_lane *lane);
+
 /* ---- lane_live.c ---- */
 bool nd_lane_live(struct nd_lane *lane);    /* a turn; true if there was work */
 bool nd_lane_release(struct nd_lane *lane); /* what the gate lets go */
@@ -104,8 +130,33 @@ void nd_lane_answer(struct nd_lane *lane);
 /* Claims the question, so that the asker cannot take it back any more. False: it just did. */
 bool nd_lane_take(struct nd_question *question, enum nd_ask_kind kind);
 
+/* ---- lane_cut.c: the stream's segments ---- */
+/* Joins meetings, makes what a cut needs of this lane. False: it may run no burst in this turn. */
+bool nd_lane_cut(struct nd_lane *lane);
+void nd_lane_cut_init(struct nd_lane *lane);
+/* All lanes stand: the stream begins anew with the base that is cut here. */
+void nd_stream_begin(struct nd_group *group);
+/* All lanes stand: a cut, or a look at which kind the next segment shall have. */
+void nd_stream_decide(struct nd_group *group);
+/* Live: the burst to come is logged / is part of a delta segment. */
+bool nd_lane_logs(const struct nd_lane *lane);
+bool nd_lane_deltas(const struct nd_lane *lane);
+void nd_lane_tally(struct nd_lane *lane, const struct ft_record *record); /* after a burst; NULL: no record */
+void nd_lane_weigh(struct nd_lane *lane, const struct ft_held *held);     /* an output that is held */
+bool nd_lane_uncut(const struct nd_lane *lane); /* bursts that no record or delta tells of yet */
+
+/* ---- lane_apply.c ---- */
+/* A part of a delta, in order. False: not now, or it does not fit what is here (then the lane has diverged).
+ */
+bool nd_lane_apply(struct nd_lane *lane, const struct ft_part *part);
+
 /* ---- lane_replay.c ---- */
-bool nd_lane_replay(struct nd_lane *lane, uint64_t upto); /* some records; true if there was work */
-bool nd_lane_record(struct nd_lane *lane);                /* the flight recorder's turn between bursts */
+void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t clock, const char *what,
+                      uint64_t expected, uint64_t got);
+bool nd_lane_check_digest(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t digest);
+bool nd_lane_replay(struct nd_lane *lane, uint64_t upto); /* some of the stream; true if there was work */
+/* Something up to burst `upto`, or of a whole delta, is still to be replayed or applied. */
+bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto);
+bool nd_lane_record(struct nd_lane *lane); /* the flight recorder's turn between bursts */
 
 #endif

@@ -144,8 +144,11 @@ void nd_lane_emit_tail(struct nd_lane *lane)
     FT_COUNT(lane->shared, tail_suppressed, lane->kept.forgotten);
     lane->kept.forgotten = 0;
     while ((output = lg_kept_take(&lane->kept))) {
-        struct ft_held held = {
-            .burst = output->burst, .number = output->number, .clock = output->clock, .port = output->port};
+        struct ft_held held = {.burst = output->burst,
+                               .number = output->number,
+                               .clock = output->clock,
+                               .len = output->len,
+                               .port = output->port};
 
         if (lane->config->protect.tail == ND_TAIL_EMIT && ft_hold_room(&lane->hold))
             held.packet = make_whole(lane, output);
@@ -288,6 +291,7 @@ static void hold_outputs(struct nd_lane *lane, uint64_t burst, uint64_t clock, u
                                .number = number + 1,
                                .clock = clock + i,
                                .packet = p->owner,
+                               .len = p->len,
                                .port = p->out_port};
 
         if (p->drop || p->out_port >= lane->io->ports) {
@@ -295,14 +299,17 @@ static void hold_outputs(struct nd_lane *lane, uint64_t burst, uint64_t clock, u
             dropped++;
         } else {
             ft_hold_put(&lane->hold, &held);
+            nd_lane_weigh(lane, &held);
             number++;
         }
     }
     for (uint32_t i = 0; i < count; i++) {
-        struct ft_held held = {.burst = burst, .number = ++number, .port = made[i].port};
+        struct ft_held held = {.burst = burst, .number = ++number, .len = made[i].len, .port = made[i].port};
 
-        if (made[i].port < lane->io->ports && (held.packet = make_packet(lane, made[i].frame, made[i].len)))
+        if (made[i].port < lane->io->ports && (held.packet = make_packet(lane, made[i].frame, made[i].len))) {
             ft_hold_put(&lane->hold, &held);
+            nd_lane_weigh(lane, &held);
+        }
     }
     FT_COUNT(lane->shared, dropped, dropped);
     FT_COUNT(lane->shared, emitted, count);
@@ -333,10 +340,12 @@ static void hand_over(struct nd_lane *lane, bool logged)
 {
     if (lane->io->record)
         lane->io->record(lane->io->ctx, lane->index, lg_capture_whole(&lane->capture, lane->told_released));
-    if (logged)
+    if (logged) {
+        nd_lane_tally(lane, lg_capture_whole(&lane->capture, lane->told_released));
         lg_capture_end(&lane->capture, lane->told_released);
-    else
+    } else {
         lg_capture_forget(&lane->capture);
+    }
 }
 
 static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
@@ -345,7 +354,7 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
     struct nd_question *q = lane->question;
     uint64_t burst = state->burst + 1, clock = state->clock, number = state->outputs, access = state->access;
     uint64_t digest = atomic_load_explicit(&lane->shared->digest, memory_order_acquire);
-    bool logged = atomic_load_explicit(&lane->shared->logging, memory_order_relaxed);
+    bool logged = nd_lane_logs(lane), deltas = nd_lane_deltas(lane);
     bool captured = logged || lane->io->record;
 
     if (captured)
@@ -367,12 +376,17 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
             atomic_store_explicit(&lane->shared->digest_seen, digest, memory_order_release);
         }
         lane->told_released = atomic_load_explicit(&lane->shared->released, memory_order_relaxed);
-        lane->busy_at = lane->now;
     }
+    if (logged || deltas)
+        lane->busy_at = lane->now;
     if (captured)
         hand_over(lane, logged);
+    if (deltas)
+        nd_lane_tally(lane, NULL);
     hold_outputs(lane, burst, clock, number);
     atomic_store_explicit(&lane->shared->closed, burst, memory_order_release);
+    if (!deltas)
+        atomic_store_explicit(&lane->shared->recorded, burst, memory_order_release);
     FT_COUNT(lane->shared, bursts, 1);
     FT_COUNT(lane->shared, empty_bursts, lane->n == 0);
     FT_COUNT(lane->shared, received, lane->n);
@@ -417,7 +431,8 @@ static void consider_drained(struct nd_lane *lane)
 {
     if (lane->n)
         lane->quiet_since = lane->now;
-    if (lane->now - lane->quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0)
+    if (lane->now - lane->quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
+        !nd_lane_uncut(lane))
         atomic_store_explicit(&lane->shared->done, lane->order, memory_order_release);
 }
 
@@ -433,9 +448,12 @@ static bool due(struct nd_lane *lane)
 {
     bool logged = atomic_load_explicit(&lane->shared->logging, memory_order_relaxed);
 
-    return nf_chain_due(lane->chain, lane->now + lane->time_offset) || (logged && owes_word(lane)) ||
-           (atomic_load_explicit(&lane->shared->digest, memory_order_relaxed) != lane->digest &&
-            atomic_load_explicit(&lane->shared->logging, memory_order_relaxed));
+    if (nf_chain_due(lane->chain, lane->now + lane->time_offset))
+        return true;
+    /* In a delta segment the next cut says both; it needs a burst to be made for. */
+    return logged && !(nd_lane_deltas(lane) && nd_lane_uncut(lane)) &&
+           (owes_word(lane) ||
+            atomic_load_explicit(&lane->shared->digest, memory_order_relaxed) != lane->digest);
 }
 
 static bool collect_and_run(struct nd_lane *lane)
@@ -467,8 +485,11 @@ bool nd_lane_live(struct nd_lane *lane)
     lane->n = 0;
     if (lane->draining && all_drained(lane))
         return false; /* drained: what comes now is the other node's */
-    if (has_room(lane))
-        worked = collect_and_run(lane);
+    if (nd_lane_cut(lane)) {
+        lane->short_of_room = !has_room(lane);
+        if (!lane->short_of_room)
+            worked = collect_and_run(lane);
+    }
     worked |= nd_lane_release(lane);
     if (lane->draining)
         consider_drained(lane);

@@ -57,13 +57,19 @@ static void keep_outputs(struct nd_lane *lane, const struct ft_record *r, uint64
     }
 }
 
+void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t clock, const char *what,
+                      uint64_t expected, uint64_t got)
+{
+    fprintf(stderr, "understudy: replay diverged: lane %u burst %lu clock %lu: %s: expected %lu, got %lu\n",
+            lane->index, burst, clock, what, expected, got);
+    FT_COUNT(lane->shared, divergences, 1);
+    atomic_store_explicit(&lane->shared->diverged, true, memory_order_release);
+}
+
 static void diverged(struct nd_lane *lane, const struct ft_record *r, const char *what, uint64_t expected,
                      uint64_t got)
 {
-    fprintf(stderr, "understudy: replay diverged: lane %u burst %lu clock %lu: %s: expected %lu, got %lu\n",
-            r->lane, r->burst, r->clock, what, expected, got);
-    FT_COUNT(lane->shared, divergences, 1);
-    atomic_store_explicit(&lane->shared->diverged, true, memory_order_release);
+    nd_lane_diverged(lane, r->burst, r->clock, what, expected, got);
 }
 
 static bool follows(struct nd_lane *lane, const struct ft_record *r)
@@ -83,19 +89,16 @@ static bool follows(struct nd_lane *lane, const struct ft_record *r)
     return false;
 }
 
-static bool check_digest(struct nd_lane *lane, const struct ft_record *r)
+bool nd_lane_check_digest(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t digest)
 {
-    uint64_t got;
+    uint64_t got = nd_lane_digest(lane);
 
-    if (!(r->flags & FT_REC_DIGEST))
-        return true;
-    got = nd_lane_digest(lane);
-    atomic_store_explicit(&lane->shared->expected, r->digest, memory_order_relaxed);
+    atomic_store_explicit(&lane->shared->expected, digest, memory_order_relaxed);
     atomic_store_explicit(&lane->shared->got, got, memory_order_relaxed);
-    atomic_store_explicit(&lane->shared->digest_burst, r->burst, memory_order_release);
-    if (got != r->digest)
-        diverged(lane, r, "digest", r->digest, got);
-    return got == r->digest;
+    atomic_store_explicit(&lane->shared->digest_burst, burst, memory_order_release);
+    if (got != digest)
+        nd_lane_diverged(lane, burst, clock, "digest", digest, got);
+    return got == digest;
 }
 
 static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
@@ -134,7 +137,7 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
         diverged(lane, r, "determinants left", 0, 1);
         return false;
     }
-    return check_digest(lane, r);
+    return !(r->flags & FT_REC_DIGEST) || nd_lane_check_digest(lane, r->burst, r->clock, r->digest);
 }
 
 bool nd_lane_record(struct nd_lane *lane)
@@ -152,6 +155,50 @@ bool nd_lane_record(struct nd_lane *lane)
     return lg_recorder_turn(lane->recorder, &at, atomic_load(lane->view), lane->now);
 }
 
+bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto)
+{
+    return nf_chain_state(lane->chain)->burst < upto ||
+           lane->applied < atomic_load_explicit(&lane->shared->cut_to, memory_order_acquire);
+}
+
+/* A warm standby leaves records alone until it takes over; what a delta covers nobody needs to replay. */
+static bool take_record(struct nd_lane *lane, const struct ft_record *r)
+{
+    uint64_t burst = r->burst;
+
+    if (burst <= atomic_load_explicit(&lane->shared->covered, memory_order_acquire)) {
+        FT_COUNT(lane->shared, records_covered, 1);
+        return true;
+    }
+    if (lane->recorder)
+        lg_recorder_record(lane->recorder, r); /* before packets are worked on where they lie */
+    if (!(FT_PLANTED("skip-record") && burst % 64 == 33) && !replay_record(lane, r))
+        return false;
+    lane->after_delta = false;
+    atomic_store_explicit(&lane->shared->closed, burst, memory_order_release);
+    return true;
+}
+
+/* What the recorder has so far ends here: what was done in a delta is not known. */
+static bool take_part(struct nd_lane *lane, const struct ft_part *part)
+{
+    if (lane->recorder && !lane->after_delta)
+        lg_recorder_stop(lane->recorder);
+    lane->after_delta = true;
+    return nd_lane_apply(lane, part);
+}
+
+/* True when the entry may be taken now. */
+static bool is_ripe(const struct nd_lane *lane, const struct ft_record *r, uint64_t upto)
+{
+    if (ft_is_part(r))
+        return ft_part_of(r)->cut <= atomic_load_explicit(&lane->shared->cut_to, memory_order_acquire);
+    if (r->burst <= atomic_load_explicit(&lane->shared->covered, memory_order_acquire))
+        return true;
+    return r->burst <= upto &&
+           (lane->doing != FT_LANE_REPLAY || lane->config->protect.standby != ND_STANDBY_WARM);
+}
+
 bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
 {
     struct ft_ring *ring = &lane->shared->replay;
@@ -161,17 +208,13 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
 
     if (atomic_load_explicit(&lane->shared->diverged, memory_order_relaxed))
         return false;
-    for (; n < RECORDS_TURN && (r = ft_ring_peek(ring, &there)) && r->burst <= upto; n++) {
-        uint64_t burst = r->burst;
+    for (; n < RECORDS_TURN && (r = ft_ring_peek(ring, &there)) && is_ripe(lane, r, upto); n++) {
         uint32_t size = r->size;
 
-        if (lane->recorder)
-            lg_recorder_record(lane->recorder, r); /* before packets are worked on where they lie */
-        if (!(FT_PLANTED("skip-record") && burst % 64 == 33) && !replay_record(lane, r))
+        if (!(ft_is_part(r) ? take_part(lane, ft_part_of(r)) : take_record(lane, r)))
             return false;
         ft_ring_advance(ring, size);
         ft_ring_consume(ring);
-        atomic_store_explicit(&lane->shared->closed, burst, memory_order_release);
     }
     return n > 0;
 }
