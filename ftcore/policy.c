@@ -29,15 +29,31 @@ void ft_policy_begin(struct ft_policy *policy, const struct ft_policy_config *co
     policy->presses = presses;
 }
 
+static void add(struct ft_stretch *to, const struct ft_stretch *last)
+{
+    to->packets += last->packets;
+    to->log_bytes += last->log_bytes;
+    to->delta_bytes += last->delta_bytes;
+}
+
 static void learn(struct ft_policy *p, const struct ft_stretch *last)
 {
-    if (last->packets < PACKETS)
-        return;
-    smooth(&p->log_rate, last->log_bytes, last->packets);
+    add(&p->sum, last);
+    if (p->sum.packets >= PACKETS) {
+        smooth(&p->log_rate, p->sum.log_bytes, p->sum.packets);
+        memset(&p->sum, 0, sizeof(p->sum));
+    }
+    p->covering += last->packets;
+    if (last->checkpoint_bytes && p->covering >= PACKETS) {
+        smooth(&p->checkpoint_rate, last->checkpoint_bytes, p->covering);
+        p->covering = 0;
+    }
     if (last->sampled)
-        smooth(&p->delta_rate, last->delta_bytes, last->packets);
-    if (last->checkpoint_bytes)
-        smooth(&p->checkpoint_rate, last->checkpoint_bytes, last->packets);
+        add(&p->samples, last);
+    if (p->samples.packets >= PACKETS) {
+        smooth(&p->delta_rate, p->samples.delta_bytes, p->samples.packets);
+        memset(&p->samples, 0, sizeof(p->samples));
+    }
 }
 
 /* A standby that lags gets nothing more to replay until it has caught up. */

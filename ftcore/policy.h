@@ -45,6 +45,9 @@ struct ft_policy {
     bool pressed; /* deltas because of the budget, until the standby has caught up */
     /* bytes per 1024 packets, smoothed; 0: not measured yet */
     uint64_t log_rate, delta_rate, checkpoint_rate;
+    /* Stretches too short to say anything, until they are enough together: all of them, and those sampled. */
+    struct ft_stretch sum, samples;
+    uint64_t covering;         /* packets since the last checkpoint */
     uint64_t changes, presses; /* of the kind, ever; because of the budget */
 };
 

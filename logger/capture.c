@@ -58,6 +58,12 @@ void lg_capture_input(struct lg_capture *capture, const void *frame, uint32_t wi
     r->bytes += take;
 }
 
+void lg_capture_by_clock(struct lg_capture *capture)
+{
+    capture->record->flags |= FT_REC_BY_CLOCK;
+    capture->next = capture->record->inputs;
+}
+
 int lg_capture_value(struct lg_capture *capture, const void *value, uint32_t len)
 {
     struct ft_record *r = capture->record;

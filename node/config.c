@@ -184,13 +184,6 @@ int nd_config_supported(const struct nd_reading *r)
         return nd_yaml_fail(r->fault, r->at.record,
                             "record with %u lanes, this build records one lane, expected none",
                             c->chain.lanes);
-    if (c->protect.mode == ND_MODE_DELTA)
-        return nd_yaml_fail(
-            r->fault, key_at(r->at.protect, "mode", r->root),
-            "protect mode is delta, this build does not record deltas, expected auto, log or off");
-    if (c->protect.standby == ND_STANDBY_WARM)
-        return nd_yaml_fail(r->fault, key_at(r->at.protect, "standby", r->root),
-                            "protect standby is warm, this build has hot standbys only, expected hot");
     return 0;
 }
 

@@ -11,6 +11,7 @@
 #include "node/beat.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -43,6 +44,10 @@ int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
                        lane->index, lane->io->buffers);
     lane->whole_capture =
         lane->config->protect.capture == ND_CAPTURE_FULL || nf_chain_reads_payload(&lane->config->chain);
+    lane->by_clock = lane->io->input && lane->config->protect.capture == ND_CAPTURE_AUTO;
+    lane->frames = lane->by_clock ? aligned_alloc(64, (size_t)NF_BURST_MAX * lane->io->frame_max) : NULL;
+    if (lane->by_clock && !lane->frames)
+        return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for a burst's frames", lane->index);
     lane->capture.lane = lane->shared;
     nd_lane_cut_init(lane);
     if (ft_hold_init(&lane->hold, hold) != 0 ||
@@ -56,6 +61,7 @@ void nd_lane_free(struct nd_lane *lane)
     nf_chain_free(lane->chain);
     ft_hold_free(&lane->hold);
     lg_kept_free(&lane->kept);
+    free(lane->frames);
 }
 
 /* ---- orders ------------------------------------------------------------------------------------ */
@@ -162,7 +168,8 @@ static void finish_replay(struct nd_lane *lane)
 {
     uint64_t upto = atomic_load_explicit(&lane->shared->closed_to, memory_order_acquire);
 
-    while (lane->group->lanes > 1 && nd_lane_behind(lane, upto) && nd_lane_replay(lane, upto))
+    while (lane->group->lanes > 1 && lane->config->protect.standby == ND_STANDBY_HOT &&
+           nd_lane_behind(lane, upto) && nd_lane_replay(lane, upto))
         ;
 }
 

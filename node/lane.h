@@ -97,6 +97,7 @@ struct nd_lane {
     uint32_t idle; /* turns without work */
     uint16_t next_port;
 
+    uint8_t *frames; /* standby, inputs by clock: NF_BURST_MAX of io->frame_max bytes; else NULL */
     struct nf_packet packets[NF_BURST_MAX];
     uint32_t n; /* of the burst being collected */
 };

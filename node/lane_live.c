@@ -267,6 +267,10 @@ static void capture(struct nd_lane *lane, uint64_t burst, uint64_t time)
     lg_capture_begin(&lane->capture, lane->index, burst, nf_chain_state(lane->chain)->clock, time, lane->n);
     if (lane->io->burst)
         lane->capture.record->flags |= FT_REC_STAMPED;
+    if (lane->by_clock) {
+        lg_capture_by_clock(&lane->capture);
+        return;
+    }
     for (uint32_t i = 0; i < lane->n; i++) {
         struct nf_packet *p = &lane->packets[i];
         uint32_t take = p->len;

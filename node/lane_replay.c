@@ -14,6 +14,23 @@
 
 #define RECORDS_TURN 64u /* between two looks at the orders */
 
+/* The gate has the burst's inputs, as they came in. False: it does not, and nobody else. */
+static bool fetch_inputs(struct nd_lane *lane, const struct ft_record *r)
+{
+    const struct nd_io *io = lane->io;
+
+    for (uint32_t i = 0; i < r->inputs; i++) {
+        uint8_t *frame = lane->frames + (size_t)i * io->frame_max, port = 0;
+        uint32_t len = 0;
+
+        if (!lane->frames || !io->input(io->ctx, lane->index, r->clock + i, frame, &len, &port))
+            return false;
+        lane->packets[i] = (struct nf_packet){
+            .data = frame, .len = len, .have = len, .in_port = port, .side = io->side[port]};
+    }
+    return true;
+}
+
 static uint32_t load_inputs(struct nd_lane *lane, struct lg_cursor *cursor)
 {
     const struct ft_input *in;
@@ -45,6 +62,8 @@ static void keep_outputs(struct nd_lane *lane, const struct ft_record *r, uint64
         out.clock = r->clock + i;
         out.len = p->len;
         out.have = p->have == p->len || lane->io->complete ? p->have : 0;
+        if (lane->by_clock && !lane->whole_capture) /* the gate has the rest */
+            out.have = nf_packet_header_bytes(p);
         out.port = p->out_port;
         lg_kept_put(&lane->kept, &out, p->data);
     }
@@ -117,7 +136,11 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     lg_cursor_begin(&cursor, r);
     nf_chain_follow(lane->chain, (const struct ft_edge *)((const uint8_t *)r + ft_record_edges_at(r)),
                     FT_PLANTED("drop-edge") ? 0 : r->edges);
-    n = load_inputs(lane, &cursor);
+    if (r->flags & FT_REC_BY_CLOCK && !fetch_inputs(lane, r)) {
+        diverged(lane, r, "inputs that the gate keeps", r->inputs, 0);
+        return false;
+    }
+    n = r->flags & FT_REC_BY_CLOCK ? r->inputs : load_inputs(lane, &cursor);
     while ((value = lg_cursor_value(&cursor, &len)))
         if (nf_values_is(value, len))
             whole &= nf_values_supply(nf_chain_values(lane->chain), value, len) == FT_OK;

@@ -20,6 +20,7 @@ struct nd_kill {
 struct nd_replay_options {
     const char *config, *input, *output; /* output NULL: none */
     int mode;                            /* enum nd_mode; -1: the file's */
+    int standby;                         /* enum nd_standby; -1: the file's */
     struct nd_kill kills[ND_KILLS_MAX];  /* in order of `at` */
     unsigned kill_count;
     unsigned lanes; /* 0: the file's */
@@ -55,7 +56,8 @@ struct nd_replay {
     char directory[64], host[16];
     uint64_t random;
 
-    uint64_t failovers, log_bytes, divergences;
+    uint64_t failovers, log_bytes, delta_bytes, divergences;
+    uint64_t deltas; /* made, of all nodes */
     uint64_t primary_digest, standby_digest;
     bool standby_rested;   /* standby_digest counts */
     bool broken;           /* nobody took over, or a node ended by itself: so did the run */

@@ -120,6 +120,7 @@ static int open_replicator(struct running *r, struct ft_fault *fault)
         .core = {.lanes = c->chain.lanes,
                  .role = n->standby,
                  .strict = c->protect.strict,
+                 .warm = c->protect.standby == ND_STANDBY_WARM,
                  .incarnation = n->incarnation,
                  .heartbeat_ms = 20,
                  .lease_ms = 3000,
@@ -193,6 +194,7 @@ static void show(struct running *r, uint64_t now)
     r->status_at = now;
     rp_status(r->replicator, &s);
     atomic_store(&r->node->slot->log_bytes, s.log_bytes_wire);
+    atomic_store(&r->node->slot->delta_bytes, 0);
 }
 
 /* One turn of the replicator and a wait. Near a kill, pauses gather records and answers into batches. */

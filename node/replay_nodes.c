@@ -101,6 +101,8 @@ static void gather(struct nd_replay *r, unsigned n)
         r->gate[l].suppressed += atomic_load(&slot->shared[l].count.tail_suppressed);
     }
     r->log_bytes += atomic_load(&slot->log_bytes);
+    r->delta_bytes += atomic_load(&slot->delta_bytes);
+    r->deltas += atomic_load(&slot->shared[0].count.cuts);
 }
 
 static void wait_end(struct nd_replay *r, unsigned n)

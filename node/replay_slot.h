@@ -45,10 +45,10 @@ struct nd_slot {
     /* Written by the node. */
     _Atomic int state; /* enum ft_state */
     _Atomic bool failed, rested;
-    _Atomic uint64_t digest;    /* with `rested` */
-    _Atomic uint64_t log_bytes; /* of records sent, as status counts them */
-    char why[FT_REASON_MAX];    /* of the state; for people only: may be read half written */
-    struct ft_fault fault;      /* with `failed` */
+    _Atomic uint64_t digest;                 /* with `rested` */
+    _Atomic uint64_t log_bytes, delta_bytes; /* of records and of deltas sent, as status counts them */
+    char why[FT_REASON_MAX];                 /* of the state; for people only: may be read half written */
+    struct ft_fault fault;                   /* with `failed` */
     struct ft_lane shared[FT_LANES_MAX];
     struct nd_slot_lane lanes[FT_LANES_MAX];
 };

@@ -171,6 +171,7 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
         .core = {.lanes = c->chain.lanes,
                  .role = self->role == ND_ROLE_STANDBY,
                  .strict = c->protect.strict,
+                 .warm = c->protect.standby == ND_STANDBY_WARM,
                  .incarnation = r->incarnation,
                  .heartbeat_ms = t->heartbeat_ms,
                  .lease_ms = t->lease_ms,

@@ -119,8 +119,8 @@ done
 refused "a kill beyond the capture" 64 "the capture has 12000 packets" -c "$chain" --kill primary@12001 "$made"
 refused "a kill with mode off" 64 "nobody to go on" -c "$chain" --mode off --kill primary@1 "$made"
 refused "17 lanes" 64 "expected a number from 1 to 16" -c "$chain" --lanes 17 "$made"
-refused "mode delta" 64 "this build does not record deltas" -c "$chain" --mode delta "$made"
-refused "a warm standby" 64 "this build has hot standbys only" -c "$chain" --standby warm "$made"
+refused "mode fast" 64 "expected log, delta, auto or off" -c "$chain" --mode fast "$made"
+refused "a cold standby" 64 "expected hot or warm" -c "$chain" --standby cold "$made"
 refused "an unknown option" 64 "unknown option" -c "$chain" --frobnicate "$made"
 run -c "$chain" "$dir/none.pcap" && [ "$(fact '"\(.input) \(.released) \(.equivalent)"')" = "0 0 true" ]
 ok "a capture without packets is none wrong" $?
