@@ -179,7 +179,7 @@ json_t *nd_answer_status(struct nd_running *r)
 {
     struct rp_status *s = malloc(sizeof(*s));
     json_t *o = json_object(), *lanes = json_array();
-    uint64_t now = nd_now(), held = 0;
+    uint64_t now = nd_now(), held = 0, scaled = 0;
 
     if (!s)
         return o;
@@ -221,6 +221,9 @@ json_t *nd_answer_status(struct nd_running *r)
     number(o, "incarnation", r->incarnation >> 32); /* the half that is no secret */
     json_object_set_new(o, "realtime", json_boolean(r->realtime));
     number(o, "frames_refused", r->ports.refused);
+    for (unsigned i = 0; i < r->ports.count; i++)
+        scaled += r->ports.deal.port[i].scaled;
+    number(o, "ports_scaled", scaled);
     number(o, "frames_not_dealt", atomic_load(&r->ports.deal.full));
     number(o, "region_bytes", ft_region_used(r->region));
     free(s);

@@ -37,6 +37,7 @@ struct rp_status {
     bool link_up;
     struct rp_link_stats link;
     uint64_t log_bytes_raw, log_bytes_wire, base_bytes, records_sent, records_stored;
+    uint64_t delta_bytes_wire;
     uint64_t credit_waits; /* batches that waited for the standby's credit */
     uint64_t lag_packets;  /* primary: packets recorded and not yet known to be replayed */
     uint64_t base_left;    /* lines not sent yet */
