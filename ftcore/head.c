@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads the msgpack array that is a record or a part of a delta on the wire. msgpack's own reading loop is instantiated with
- * callbacks that put numbers straight into `struct ft_head` and refuse everything else, first of all
- * containers within the array: no zone, no allocation, no recursion, whatever the bytes are. Called by
- * decode.
+ * Reads the msgpack array that is a record or a part of a delta on the wire. msgpack's own reading loop is
+ * instantiated with callbacks that put numbers straight into `struct ft_head` and refuse everything else,
+ * first of all containers within the array: no zone, no allocation, no recursion, whatever the bytes are.
+ * Called by decode.
  */
 #include "ftcore/head.h"
 
@@ -23,8 +23,9 @@ static int head_refuse(struct ft_head *h, const char *what)
     if (h->size == 0)
         h->error = ft_fail(&h->why, FT_EMALFORMED, "%s, expected an array of %u", what, h->layout->count);
     else
-        h->error = ft_fail(&h->why, FT_EMALFORMED, "%s, expected %s as %s", what, h->layout->fields[h->seen].name,
-                           h->seen == body_at(h) ? "bin" : "an unsigned number");
+        h->error =
+            ft_fail(&h->why, FT_EMALFORMED, "%s, expected %s as %s", what, h->layout->fields[h->seen].name,
+                    h->seen == body_at(h) ? "bin" : "an unsigned number");
     return -1;
 }
 
@@ -188,7 +189,8 @@ long ft_head_read(struct ft_head *h, const struct ft_layout *layout, const uint8
     unpack_init(&ctx);
     int got = unpack_execute(&ctx, (const char *)in, len, &end);
     if (got == 0)
-        return ft_fail(fault, FT_ETRUNC, "offset %zu: input ends, expected %s", len, layout->fields[h->seen].name);
+        return ft_fail(fault, FT_ETRUNC, "offset %zu: input ends, expected %s", len,
+                       layout->fields[h->seen].name);
     if (got < 0 && !h->error)
         return ft_fail(fault, FT_EMALFORMED, "offset %zu: byte %02x, expected msgpack", end, in[end]);
     if (got < 0)

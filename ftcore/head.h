@@ -15,7 +15,7 @@
 struct ft_head {
     const struct ft_layout *layout;
     uint64_t number[FT_LAYOUT_MAX]; /* but the body's */
-    const uint8_t *body;        /* in the input */
+    const uint8_t *body;            /* in the input */
     size_t body_len;
     unsigned seen; /* elements read */
     uint32_t size; /* of the array; 0 before it */
