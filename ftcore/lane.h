@@ -74,7 +74,6 @@ struct ft_lane {
     _Atomic bool overrun; /* the next delta would be larger than the standby has room for: a base is needed */
     _Atomic uint64_t gate_seen; /* gate serial at the last burst boundary … */
     _Atomic uint64_t hold_from; /* … and the last burst that may have left under the gate before */
-    _Atomic uint64_t cut_at;    /* bytes ever published in `log` before the cut */
     _Atomic uint64_t cut_seen, cut_burst, cut_access; /* the cut was made after this burst and access */
     _Atomic uint64_t cut_at;   /* … with so many bytes ever published in `log`: what comes behind is the new
                                   stream */
