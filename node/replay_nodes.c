@@ -102,6 +102,10 @@ static void gather(struct nd_replay *r, unsigned n)
     }
     r->log_bytes += atomic_load(&slot->log_bytes);
     r->delta_bytes += atomic_load(&slot->delta_bytes);
+    if (atomic_load(&slot->refused)) {
+        r->refused += atomic_load(&slot->refused);
+        memcpy(r->refusal, slot->refusal, sizeof(r->refusal));
+    }
     r->deltas += atomic_load(&slot->shared[0].count.cuts);
 }
 
