@@ -429,7 +429,6 @@ static void note_sent(struct nd_lane *lane)
 int nd_lane_run(void *arg)
 {
     struct nd_lane *lane = arg;
-    bool worked = false;
 
     prctl(PR_SET_TIMERSLACK, 1000ul);
     /* Before ordinary work, where permitted; a lane with a core to itself does not notice. */
@@ -442,12 +441,14 @@ int nd_lane_run(void *arg)
         uint64_t before = lane->now;
 
         lane->now = nd_now();
-        if (worked)
+        /* What a burst takes, for the time that its replay may take; not what a base takes beside it. */
+        if (lane->ran &&
+            !(atomic_load_explicit(&lane->region->tracking, memory_order_relaxed) & FT_TRACK_OWED))
             lane->tally.busy_ns += lane->now - before;
+        lane->ran = false;
         note_sent(lane);
         beat(lane);
-        worked = turn(lane);
-        nd_lane_wait(lane, worked);
+        nd_lane_wait(lane, turn(lane));
     }
     if (lane->doing == FT_LANE_REPLAY) /* others may be waiting for us */
         finish_replay(lane);

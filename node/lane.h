@@ -43,7 +43,7 @@ struct nd_tally {
     uint64_t packets;
     uint64_t log_bytes; /* of records in memory: made, or in a delta segment what they would have been */
     uint64_t out_bytes; /* of outputs in memory that a delta would carry; while somebody asks */
-    uint64_t busy_ns;   /* of turns with work */
+    uint64_t busy_ns;   /* of turns with a burst */
 };
 
 struct nd_lane {
@@ -83,6 +83,7 @@ struct nd_lane {
     bool sent;          /* outputs left in this turn */
     bool urgent;        /* the file permits to ask for priority */
     bool by_clock;      /* inputs are recorded by their clocks: a gate keeps them */
+    bool ran;           /* a burst, in this turn */
     bool short_of_room; /* the last burst could not be begun: hold or port is full */
     bool whole_capture; /* take packets whole: some NF reads payload, or capture: full */
 

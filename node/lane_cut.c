@@ -182,7 +182,7 @@ static struct ft_stretch measure(struct nd_group *group, bool sampled)
         sum.log_bytes += packed(lane->tally.log_bytes, &lane->shared->pack_log);
         sum.delta_bytes += packed(delta, &lane->shared->pack_delta);
         lane->busy_ns += lane->tally.busy_ns;
-        lane->busy_bytes += lane->tally.log_bytes;
+        lane->busy_bytes += lane->tally.busy_ns ? lane->tally.log_bytes : 0;
         ns = replay_ns(lane, atomic_load_explicit(&lane->shared->unreplayed, memory_order_relaxed));
         sum.replay_ns = ns > sum.replay_ns ? ns : sum.replay_ns;
         lane->tally = (struct nd_tally){0};

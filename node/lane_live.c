@@ -381,8 +381,10 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
         }
         lane->told_released = atomic_load_explicit(&lane->shared->released, memory_order_relaxed);
     }
-    if (logged || deltas)
+    if (logged || deltas) {
         lane->busy_at = lane->now;
+        lane->ran = true;
+    }
     if (captured)
         hand_over(lane, logged);
     if (deltas)
