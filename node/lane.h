@@ -40,7 +40,7 @@ struct nd_question {
 
 /* What the present stretch of the stream took in this lane; read and cleared while all lanes stand. */
 struct nd_tally {
-    uint64_t packets;
+    uint64_t bursts;
     uint64_t log_bytes; /* of records in memory: made, or in a delta segment what they would have been */
     uint64_t out_bytes; /* of outputs in memory that a delta would carry; while somebody asks */
     uint64_t busy_ns;   /* of turns with a burst */
@@ -78,6 +78,7 @@ struct nd_lane {
     uint64_t busy_ns, busy_bytes;     /* since the base: how long bytes of the log take */
     uint64_t applied;                 /* standby: number of the last delta applied */
     uint64_t outputs_before, carried; /* standby, while a delta is applied: made before it; kept of it */
+    bool amid;                        /* standby: a share is begun and not whole */
     bool after_delta;                 /* standby: the last of the stream was no record */
 
     bool sent;          /* outputs left in this turn */

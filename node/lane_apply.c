@@ -128,6 +128,7 @@ bool nd_lane_apply(struct nd_lane *lane, const struct ft_part *part)
         lane->outputs_before = nf_chain_state(lane->chain)->outputs;
         lane->carried = 0;
     }
+    lane->amid = !(part->flags & FT_PART_LAST);
     write_lines(lane, part);
     keep_outputs(lane, part);
     return !(part->flags & FT_PART_LAST) || arrive(lane, part);

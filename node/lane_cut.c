@@ -109,7 +109,7 @@ void nd_lane_tally(struct nd_lane *lane, const struct ft_record *record)
 {
     size_t bytes = 0;
 
-    lane->tally.packets += lane->n;
+    lane->tally.bursts++;
     if (record) {
         lane->tally.log_bytes += record->size;
         lane->uncovered += record->size;
@@ -178,7 +178,7 @@ static struct ft_stretch measure(struct nd_group *group, bool sampled)
         struct nd_lane *lane = &group->lane[l];
         uint64_t delta = sampled ? lg_share_lines(lane->region, l) + lane->tally.out_bytes : 0, ns;
 
-        sum.packets += lane->tally.packets;
+        sum.bursts += lane->tally.bursts;
         sum.log_bytes += packed(lane->tally.log_bytes, &lane->shared->pack_log);
         sum.delta_bytes += packed(delta, &lane->shared->pack_delta);
         lane->busy_ns += lane->tally.busy_ns;
@@ -368,7 +368,7 @@ static bool due(const struct nd_lane *lane)
                (passed >= interval(lane) || idle || lane->draining || lane->short_of_room);
     if (lane->cut_from != nf_chain_state(lane->chain)->burst && checkpoint_due(lane))
         return true;
-    return chooses(lane) && lane->tally.packets && passed >= interval(lane) * (s->sampling ? 1 : LOOK_EVERY);
+    return chooses(lane) && lane->tally.bursts && passed >= interval(lane) * (s->sampling ? 1 : LOOK_EVERY);
 }
 
 void nd_stream_decide(struct nd_group *group)

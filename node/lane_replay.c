@@ -232,7 +232,9 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
 
     if (atomic_load_explicit(&lane->shared->diverged, memory_order_relaxed))
         return false;
-    for (; n < RECORDS_TURN && (r = ft_ring_peek(ring, &there)) && is_ripe(lane, r, upto); n++) {
+    /* A share is applied in one go: in the middle of it the region is at no cut. */
+    for (; (n < RECORDS_TURN || lane->amid) && (r = ft_ring_peek(ring, &there)) && is_ripe(lane, r, upto);
+         n++) {
         uint32_t size = r->size;
 
         if (!(ft_is_part(r) ? take_part(lane, ft_part_of(r)) : take_record(lane, r)))
