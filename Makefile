@@ -58,7 +58,7 @@ $(BUILD)/understudy: $(NODEOBJ) $(OBJ)
 	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
 
 # The same with bugs to be found, of which the environment chooses one: what the replay tool's oracle is worth.
-PLANTED := node/lane.c node/lane_live.c node/lane_replay.c replicator/base.c
+PLANTED := node/lane.c node/lane_live.c node/lane_replay.c node/lane_together.c replicator/base.c
 $(BUILD)/understudy-planted: $(PLANTED:%.c=$(BUILD)/planted/%.o) \
     $(filter-out $(PLANTED:%.c=$(BUILD)/obj/%.o),$(NODEOBJ) $(OBJ))
 	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)

@@ -16,6 +16,12 @@ struct nd_group {
     struct ft_published published[FT_LANES_MAX];
     _Alignas(64) _Atomic unsigned came;
     _Atomic uint64_t met; /* meetings held */
+
+    /* lane_together.c */
+    _Alignas(64) _Atomic uint64_t off; /* the last order whose replay was called off */
+    _Atomic unsigned stand;            /* lanes that stand still in replay … */
+    _Atomic uint64_t stood;            /* … and times they did so together */
+    uint64_t digest_met, digest; /* live: serial of the digest taken last, and it; written at a meeting */
 };
 
 void nd_group_init(struct nd_group *group, struct nd_lane *lanes, unsigned count);

@@ -27,8 +27,10 @@ static int make_chain(struct nd_lane *lane, struct ft_fault *fault)
 
     ft_audit_suspend(lane->region);
     error = nf_chain_make(&lane->chain, &lane->config->chain, lane->region, lane->index, lane->seed, fault);
-    if (error == 0)
+    if (error == 0) {
         nf_chain_share(lane->chain, lane->group->published);
+        nf_chain_sections(lane->chain)->off = &lane->group->off;
+    }
     ft_audit_resume(lane->region);
     return error;
 }
@@ -58,12 +60,6 @@ void nd_lane_free(struct nd_lane *lane)
 }
 
 /* ---- orders ------------------------------------------------------------------------------------ */
-
-uint64_t nd_lane_digest(const struct nd_lane *lane)
-{
-    return lane->group->lanes == 1 ? ft_region_digest(lane->region)
-                                   : ft_region_digest_lane(lane->region, lane->index);
-}
 
 static bool meet(struct nd_lane *lane, void (*work)(struct nd_group *group))
 {
@@ -180,6 +176,9 @@ static void follow(struct nd_lane *lane, uint64_t order)
 {
     enum ft_order before = lane->doing;
 
+    bool off = nd_lane_called_off(lane);
+
+    nd_lane_leave(lane);
     lane->order = order;
     lane->doing = ft_order_kind(order);
     lane->aside = lane->doing == FT_LANE_ASIDE || lane->doing == FT_LANE_DRAIN;
@@ -188,7 +187,9 @@ static void follow(struct nd_lane *lane, uint64_t order)
     switch (lane->doing) {
     case FT_LANE_WAIT:
     case FT_LANE_FENCED:
-        if (before == FT_LANE_REPLAY)
+        if (before == FT_LANE_REPLAY && off)
+            nd_lane_call_off(lane); /* for those who are at this order already, too */
+        else if (before == FT_LANE_REPLAY)
             finish_replay(lane);
         nd_lane_drop_held(lane);
         if (lane->recorder)
@@ -249,6 +250,7 @@ static void make_cut(struct nd_group *group)
         cut = asked > cut ? asked : cut;
     }
     uncut = atomic_load_explicit(&group->lane[0].shared->uncut, memory_order_acquire);
+    nd_lane_forget_digests(group);
     ft_owe_end(region);
     begun = uncut < cut && ft_owe_begin(region) ==
                                0; /* else: taken back, or no memory, which the resync's deadline will tell */
@@ -359,6 +361,7 @@ static bool turn(struct nd_lane *lane)
     case FT_LANE_ASIDE:
     case FT_LANE_DRAIN:
         look_at_base(lane);
+        nd_lane_look_at_digest(lane);
         look_at_announce(lane);
         worked = nd_lane_live(lane) | copy_owed(lane);
         break;
@@ -401,6 +404,7 @@ int nd_lane_run(void *arg)
         beat(lane);
         nd_lane_wait(lane, turn(lane));
     }
+    nd_lane_leave(lane);
     if (lane->doing == FT_LANE_REPLAY) /* others may be waiting for us */
         finish_replay(lane);
     nd_lane_drop_held(lane);

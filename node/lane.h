@@ -72,6 +72,13 @@ struct nd_lane {
     uint64_t busy_at, quiet_since, beat_at, steer_at, claimed_at;
     uint64_t announce_at[3];
     uint32_t idle; /* turns without work */
+
+    /* In replay, several lanes (lane_together.c). */
+    bool standing;                     /* between bursts, until all lanes do … */
+    uint64_t stood;                    /* … and this has been counted on from here */
+    const struct ft_record *at_digest; /* standing: the record that carries it; NULL: none */
+    uint64_t compared;                 /* burst of the last such record */
+
     uint16_t next_port;
 
     struct nf_packet packets[NF_BURST_MAX];
@@ -94,10 +101,6 @@ void nd_lane_announce(struct nd_lane *lane);
 void nd_lane_send_own(struct nd_lane *lane, unsigned port, const void *frame, uint32_t len);
 bool nd_lane_listen(struct nd_lane *lane); /* reads ports for heartbeats only */
 
-/* The digest that records carry: of the lane's own arenas; of the whole region where no other lane may be at
- * work in it. */
-uint64_t nd_lane_digest(const struct nd_lane *lane);
-
 /* ---- lane_idle.c: waiting and what is asked between bursts ---- */
 void nd_lane_wait(struct nd_lane *lane, bool worked);
 void nd_lane_answer(struct nd_lane *lane);
@@ -107,5 +110,23 @@ bool nd_lane_take(struct nd_question *question, enum nd_ask_kind kind);
 /* ---- lane_replay.c ---- */
 bool nd_lane_replay(struct nd_lane *lane, uint64_t upto); /* some records; true if there was work */
 bool nd_lane_record(struct nd_lane *lane);                /* the flight recorder's turn between bursts */
+/* Says so, stops this lane's replay and calls off that of the others. */
+void nd_lane_diverged(struct nd_lane *lane, const struct ft_record *r, const char *what, uint64_t expected,
+                      uint64_t got);
+
+/* ---- lane_together.c: several lanes ---- */
+void nd_lane_call_off(struct nd_lane *lane);
+bool nd_lane_called_off(const struct nd_lane *lane); /* some lane has diverged under this order */
+/* Replay, before `next` (NULL: nothing more may be replayed at present). True: the lane has to stand still.
+ */
+bool nd_lane_stands(struct nd_lane *lane, const struct ft_record *next);
+void nd_lane_leave(struct nd_lane *lane); /* stands no more: another order */
+/* Live, between bursts: takes a digest with all lanes when one is asked for. */
+void nd_lane_look_at_digest(struct nd_lane *lane);
+void nd_lane_begin_base(struct nd_group *group);                    /* of a recording; all lanes stand */
+bool nd_lane_owes_digest(const struct nd_lane *lane);               /* the next record is to carry one */
+uint64_t nd_lane_tell_digest(struct nd_lane *lane, uint64_t burst); /* after the burst that carries it */
+/* At a cut: records before it and after it have different readers. Who asked has to ask again. */
+void nd_lane_forget_digests(struct nd_group *group);
 
 #endif

@@ -344,7 +344,6 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
     struct nd_question *q = lane->question;
     uint64_t burst = state->burst + 1, clock = state->clock, number = state->outputs, access = state->access;
-    uint64_t digest = atomic_load_explicit(&lane->shared->digest, memory_order_acquire);
     bool logged = atomic_load_explicit(&lane->shared->logging, memory_order_relaxed);
     bool captured = logged || lane->io->record;
 
@@ -360,12 +359,8 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
     if (captured)
         capture_determinants(lane, access);
     if (logged) {
-        if (ft_unlikely(digest != lane->digest)) {
-            lg_capture_digest(&lane->capture, nd_lane_digest(lane));
-            lane->digest = digest;
-            atomic_store_explicit(&lane->shared->digest_at, burst, memory_order_relaxed);
-            atomic_store_explicit(&lane->shared->digest_seen, digest, memory_order_release);
-        }
+        if (ft_unlikely(nd_lane_owes_digest(lane)))
+            lg_capture_digest(&lane->capture, nd_lane_tell_digest(lane, burst));
         lane->told_released = atomic_load_explicit(&lane->shared->released, memory_order_relaxed);
         lane->busy_at = lane->now;
     }
@@ -433,9 +428,8 @@ static bool due(struct nd_lane *lane)
 {
     bool logged = atomic_load_explicit(&lane->shared->logging, memory_order_relaxed);
 
-    return nf_chain_due(lane->chain, lane->now + lane->time_offset) || (logged && owes_word(lane)) ||
-           (atomic_load_explicit(&lane->shared->digest, memory_order_relaxed) != lane->digest &&
-            atomic_load_explicit(&lane->shared->logging, memory_order_relaxed));
+    return nf_chain_due(lane->chain, lane->now + lane->time_offset) ||
+           (logged && (owes_word(lane) || nd_lane_owes_digest(lane)));
 }
 
 static bool collect_and_run(struct nd_lane *lane)

@@ -57,13 +57,14 @@ static void keep_outputs(struct nd_lane *lane, const struct ft_record *r, uint64
     }
 }
 
-static void diverged(struct nd_lane *lane, const struct ft_record *r, const char *what, uint64_t expected,
-                     uint64_t got)
+void nd_lane_diverged(struct nd_lane *lane, const struct ft_record *r, const char *what, uint64_t expected,
+                      uint64_t got)
 {
     fprintf(stderr, "understudy: replay diverged: lane %u burst %lu clock %lu: %s: expected %lu, got %lu\n",
             r->lane, r->burst, r->clock, what, expected, got);
     FT_COUNT(lane->shared, divergences, 1);
     atomic_store_explicit(&lane->shared->diverged, true, memory_order_release);
+    nd_lane_call_off(lane);
 }
 
 static bool follows(struct nd_lane *lane, const struct ft_record *r)
@@ -71,13 +72,13 @@ static bool follows(struct nd_lane *lane, const struct ft_record *r)
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
     if (r->burst != state->burst + 1)
-        diverged(lane, r, "burst", r->burst, state->burst + 1);
+        nd_lane_diverged(lane, r, "burst", r->burst, state->burst + 1);
     else if (r->clock != state->clock)
-        diverged(lane, r, "clock", r->clock, state->clock);
+        nd_lane_diverged(lane, r, "clock", r->clock, state->clock);
     else if (r->access != state->access)
-        diverged(lane, r, "access", r->access, state->access);
+        nd_lane_diverged(lane, r, "access", r->access, state->access);
     else if (r->time < state->time)
-        diverged(lane, r, "time not before", r->time, state->time);
+        nd_lane_diverged(lane, r, "time not before", r->time, state->time);
     else
         return true;
     return false;
@@ -87,14 +88,14 @@ static bool check_digest(struct nd_lane *lane, const struct ft_record *r)
 {
     uint64_t got;
 
-    if (!(r->flags & FT_REC_DIGEST))
+    if (!(r->flags & FT_REC_DIGEST) || lane->group->lanes > 1) /* several: compared before the burst */
         return true;
-    got = nd_lane_digest(lane);
+    got = ft_region_digest(lane->region);
     atomic_store_explicit(&lane->shared->expected, r->digest, memory_order_relaxed);
     atomic_store_explicit(&lane->shared->got, got, memory_order_relaxed);
     atomic_store_explicit(&lane->shared->digest_burst, r->burst, memory_order_release);
     if (got != r->digest)
-        diverged(lane, r, "digest", r->digest, got);
+        nd_lane_diverged(lane, r, "digest", r->digest, got);
     return got == r->digest;
 }
 
@@ -121,7 +122,7 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
         else if (commands++ == 0)
             nf_chain_command(lane->chain, value, len, r->time, &fault); /* refused then, refused now */
     if (!whole || commands > 1) { /* no lane of ours records two commands in a burst */
-        diverged(lane, r, "outside values", 1, commands);
+        nd_lane_diverged(lane, r, "outside values", 1, commands);
         return false;
     }
     nf_chain_run(lane->chain, r->burst, r->time + (FT_PLANTED("wrong-time") ? 1 : 0), lane->packets, n);
@@ -131,10 +132,30 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     FT_COUNT(lane->shared, replayed_packets, n);
     if (!lg_cursor_done(&cursor) || !nf_values_used(nf_chain_values(lane->chain)) ||
         !ft_sections_used(nf_chain_sections(lane->chain), r->access, r->accesses)) {
-        diverged(lane, r, "determinants left", 0, 1);
+        nd_lane_diverged(lane, r, "determinants left", 0, 1);
         return false;
     }
     return check_digest(lane, r);
+}
+
+/* Apart, so that no local lives across the jump. */
+static __attribute__((noinline)) bool replay_or_abandon(struct nd_lane *lane, const struct ft_record *r)
+{
+    struct ft_sections *order = nf_chain_sections(lane->chain);
+    jmp_buf escape;
+    bool whole;
+
+    if (lane->group->lanes == 1)
+        return replay_record(lane, r);
+    if (setjmp(escape) != 0) { /* another lane has diverged, while we waited for it */
+        nf_chain_abandon(lane->chain);
+        return false;
+    }
+    order->life = lane->order;
+    order->escape = &escape;
+    whole = replay_record(lane, r);
+    order->escape = NULL;
+    return whole;
 }
 
 bool nd_lane_record(struct nd_lane *lane)
@@ -159,15 +180,21 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
     uint64_t there;
     unsigned n = 0;
 
-    if (atomic_load_explicit(&lane->shared->diverged, memory_order_relaxed))
+    if (nd_lane_called_off(lane))
         return false;
-    for (; n < RECORDS_TURN && (r = ft_ring_peek(ring, &there)) && r->burst <= upto; n++) {
+    for (; n < RECORDS_TURN; n++) {
+        r = ft_ring_peek(ring, &there);
+        if (r && r->burst > upto)
+            r = NULL;
+        if (nd_lane_stands(lane, r) || !r)
+            break;
         uint64_t burst = r->burst;
         uint32_t size = r->size;
 
         if (lane->recorder)
             lg_recorder_record(lane->recorder, r); /* before packets are worked on where they lie */
-        if (!(FT_PLANTED("skip-record") && burst % 64 == 33) && !replay_record(lane, r))
+        if (!(FT_PLANTED("skip-record") && burst % 64 == 33) &&
+            !(burst % 64 == 33 && FT_PLANTED_ONCE("skip-once")) && !replay_or_abandon(lane, r))
             return false;
         ft_ring_advance(ring, size);
         ft_ring_consume(ring);

@@ -59,6 +59,20 @@ static int store(struct rp_replicator *rp, const struct ft_record *r, struct ft_
     return 0;
 }
 
+/*
+ * Lets lanes replay what is closed. Not while they want to stand still together: then closed_to stays as it
+ * is in all of them, a closed set that every lane can reach.
+ */
+void rp_receiver_publish(struct rp_replicator *rp)
+{
+    struct ft_lane *first = rp_lane(rp, 0);
+    uint64_t still = atomic_load_explicit(&first->still, memory_order_acquire);
+
+    atomic_store_explicit(&first->still_seen, still, memory_order_release);
+    for (unsigned l = 0; !still && l < rp->lanes; l++)
+        atomic_store_explicit(&rp_lane(rp, l)->closed_to, rp->receiver.held[l], memory_order_release);
+}
+
 int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault)
 {
     uint32_t at = 0;
@@ -75,7 +89,6 @@ int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struc
         at += (uint32_t)n;
     }
     ft_closed_compute(rp->receiver.closed, rp->receiver.held);
-    for (unsigned l = 0; l < rp->lanes; l++)
-        atomic_store_explicit(&rp_lane(rp, l)->closed_to, rp->receiver.held[l], memory_order_release);
+    rp_receiver_publish(rp);
     return 0;
 }
