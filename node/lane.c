@@ -112,16 +112,15 @@ static void take_over(struct nd_lane *lane)
 
         *(uint64_t *)ft_edit(lane->region, clock, sizeof(*clock)) -= 1;
     }
-    if (lane->recorder)
-        lg_recorder_stop(lane->recorder);
     lane->now = nd_now();
     lane->time_offset = nf_chain_state(lane->chain)->time - lane->now;
     atomic_store_explicit(&lane->shared->count.replay_done_ns, lane->now, memory_order_relaxed);
 }
 
-static void nothing(struct nd_group *group)
+/* All lanes have replayed. What they do next goes on from there, in a new file soon. */
+static void end_replay(struct nd_group *group)
 {
-    (void)group;
+    nd_lane_rotate(group);
 }
 
 /*
@@ -135,7 +134,7 @@ static bool go_live(struct nd_lane *lane, enum ft_order before)
         return false;
     if (before == FT_LANE_REPLAY) {
         take_over(lane);
-        if (!meet(lane, nothing)) {
+        if (!meet(lane, end_replay)) {
             lane->doing = before;
             return false;
         }
@@ -167,8 +166,9 @@ static void begin_replay(struct nd_lane *lane)
                           nf_chain_state(lane->chain)->access - 1, memory_order_release);
     lg_kept_clear(&lane->kept);
     if (lane->recorder)
-        lg_recorder_stop(lane->recorder);
-    nd_lane_record(lane); /* from the first record on, if any is to come */
+        lg_recorder_stop(lane->recorder, lane->index);
+    if (lane->doing == FT_LANE_REPLAY)
+        nd_lane_record(lane); /* one lane: from the first record on, if any is to come */
     report(lane);
 }
 
@@ -193,7 +193,7 @@ static void follow(struct nd_lane *lane, uint64_t order)
             finish_replay(lane);
         nd_lane_drop_held(lane);
         if (lane->recorder)
-            lg_recorder_stop(lane->recorder);
+            lg_recorder_stop(lane->recorder, lane->index);
         break;
     case FT_LANE_REPLAY:
         begin_replay(lane);
@@ -251,6 +251,8 @@ static void make_cut(struct nd_group *group)
     }
     uncut = atomic_load_explicit(&group->lane[0].shared->uncut, memory_order_acquire);
     nd_lane_forget_digests(group);
+    if (group->lane[0].recorder)
+        lg_recorder_yield(group->lane[0].recorder); /* a standby matters more than a recording */
     ft_owe_end(region);
     begun = uncut < cut && ft_owe_begin(region) ==
                                0; /* else: taken back, or no memory, which the resync's deadline will tell */
@@ -277,7 +279,7 @@ static void look_at_base(struct nd_lane *lane)
 
     if (uncut != lane->uncut) {
         lane->uncut = uncut;
-        if (lane->index == 0 && uncut >= lane->cut)
+        if (lane->index == 0 && uncut >= lane->cut && !(lane->recorder && lg_recorder_owes(lane->recorder)))
             ft_owe_end(lane->region);
     }
     /* More than, not unlike: a cut that others met for first may be asked of this lane a moment later. */
@@ -363,7 +365,7 @@ static bool turn(struct nd_lane *lane)
         look_at_base(lane);
         nd_lane_look_at_digest(lane);
         look_at_announce(lane);
-        worked = nd_lane_live(lane) | copy_owed(lane);
+        worked = nd_lane_live(lane) | copy_owed(lane) | nd_lane_record(lane);
         break;
     case FT_LANE_REPLAY:
         worked = nd_lane_replay(lane, atomic_load_explicit(&lane->shared->closed_to, memory_order_acquire));

@@ -47,7 +47,7 @@ struct nd_lane {
     struct nf_chain *chain;
     struct nd_guardian *guardian; /* NULL: none */
     struct nd_question *question;
-    struct lg_recorder *recorder; /* of what is replayed; NULL: none */
+    struct lg_recorder *recorder; /* of what is executed; NULL: none */
     uint64_t seed;                /* of a fresh state */
     uint64_t kept_bytes;          /* for outputs of replay; 0: the usual */
     uint64_t incarnation;         /* for heartbeats */
@@ -78,6 +78,7 @@ struct nd_lane {
     uint64_t stood;                    /* … and this has been counted on from here */
     const struct ft_record *at_digest; /* standing: the record that carries it; NULL: none */
     uint64_t compared;                 /* burst of the last such record */
+    uint64_t stills;                   /* lane 0: times it asked all to stand still */
 
     uint16_t next_port;
 
@@ -109,10 +110,15 @@ bool nd_lane_take(struct nd_question *question, enum nd_ask_kind kind);
 
 /* ---- lane_replay.c ---- */
 bool nd_lane_replay(struct nd_lane *lane, uint64_t upto); /* some records; true if there was work */
-bool nd_lane_record(struct nd_lane *lane);                /* the flight recorder's turn between bursts */
 /* Says so, stops this lane's replay and calls off that of the others. */
 void nd_lane_diverged(struct nd_lane *lane, const struct ft_record *r, const char *what, uint64_t expected,
                       uint64_t got);
+
+/* ---- lane_record.c: the flight recorder's part between bursts ---- */
+bool nd_lane_record(struct nd_lane *lane); /* live or in replay; true if there was work */
+/* All lanes stand. */
+void nd_lane_begin_base(struct nd_group *group);
+void nd_lane_rotate(struct nd_group *group);
 
 /* ---- lane_together.c: several lanes ---- */
 void nd_lane_call_off(struct nd_lane *lane);
@@ -123,7 +129,6 @@ bool nd_lane_stands(struct nd_lane *lane, const struct ft_record *next);
 void nd_lane_leave(struct nd_lane *lane); /* stands no more: another order */
 /* Live, between bursts: takes a digest with all lanes when one is asked for. */
 void nd_lane_look_at_digest(struct nd_lane *lane);
-void nd_lane_begin_base(struct nd_group *group);                    /* of a recording; all lanes stand */
 bool nd_lane_owes_digest(const struct nd_lane *lane);               /* the next record is to carry one */
 uint64_t nd_lane_tell_digest(struct nd_lane *lane, uint64_t burst); /* after the burst that carries it */
 /* At a cut: records before it and after it have different readers. Who asked has to ask again. */

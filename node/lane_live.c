@@ -328,15 +328,25 @@ static void capture_determinants(struct nd_lane *lane, uint64_t access)
     lg_capture_order(&lane->capture, access, (uint32_t)(order->next - access), order->edges, order->count);
 }
 
-/* The record is whole: to who keeps the log, then to the replicator. */
+/* The record is whole: to who keeps the log, to the flight recorder, then to the replicator. */
 static void hand_over(struct nd_lane *lane, bool logged)
 {
+    const struct ft_record *r = lg_capture_whole(&lane->capture, lane->told_released);
+
     if (lane->io->record)
-        lane->io->record(lane->io->ctx, lane->index, lg_capture_whole(&lane->capture, lane->told_released));
+        lane->io->record(lane->io->ctx, lane->index, r);
+    if (lane->recorder)
+        lg_recorder_record(lane->recorder, lane->index, r);
     if (logged)
         lg_capture_end(&lane->capture, lane->told_released);
     else
         lg_capture_forget(&lane->capture);
+}
+
+/* Somebody besides the replicator. */
+static bool wants_record(const struct nd_lane *lane)
+{
+    return lane->io->record || (lane->recorder && lg_recorder_listens(lane->recorder));
 }
 
 static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
@@ -345,7 +355,7 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
     struct nd_question *q = lane->question;
     uint64_t burst = state->burst + 1, clock = state->clock, number = state->outputs, access = state->access;
     bool logged = atomic_load_explicit(&lane->shared->logging, memory_order_relaxed);
-    bool captured = logged || lane->io->record;
+    bool captured = logged || wants_record(lane);
 
     if (captured)
         capture(lane, burst, time);
@@ -382,7 +392,9 @@ static bool has_room(struct nd_lane *lane)
     }
     if (lane->io->room && !lane->io->room(lane->io->ctx, lane->index))
         return false;
-    if ((lane->io->record || atomic_load_explicit(&lane->shared->logging, memory_order_relaxed)) &&
+    /* Logging may begin, but a recording only between bursts, by this lane: what wants_record said still
+     * holds. */
+    if ((wants_record(lane) || atomic_load_explicit(&lane->shared->logging, memory_order_relaxed)) &&
         !lg_capture_room(lane->shared)) {
         FT_COUNT(lane->shared, ring_full, 1);
         return false;

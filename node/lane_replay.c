@@ -158,21 +158,6 @@ static __attribute__((noinline)) bool replay_or_abandon(struct nd_lane *lane, co
     return whole;
 }
 
-bool nd_lane_record(struct nd_lane *lane)
-{
-    const struct nf_lane_state *state = nf_chain_state(lane->chain);
-    struct lg_position at = {.burst = state->burst,
-                             .clock = state->clock,
-                             .time = state->time,
-                             .access = state->access,
-                             .outputs = state->outputs};
-
-    /* After a divergence the state is that of no burst. */
-    if (!lane->recorder || atomic_load_explicit(&lane->shared->diverged, memory_order_relaxed))
-        return false;
-    return lg_recorder_turn(lane->recorder, &at, atomic_load(lane->view), lane->now);
-}
-
 bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
 {
     struct ft_ring *ring = &lane->shared->replay;
@@ -192,7 +177,8 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
         uint32_t size = r->size;
 
         if (lane->recorder)
-            lg_recorder_record(lane->recorder, r); /* before packets are worked on where they lie */
+            lg_recorder_record(lane->recorder, lane->index,
+                               r); /* before packets are worked on where they lie */
         if (!(FT_PLANTED("skip-record") && burst % 64 == 33) &&
             !(burst % 64 == 33 && FT_PLANTED_ONCE("skip-once")) && !replay_or_abandon(lane, r))
             return false;

@@ -199,7 +199,3 @@ void nd_lane_forget_digests(struct nd_group *group)
     for (unsigned l = 0; group->lanes > 1 && l < group->lanes; l++)
         group->lane[l].digest = group->digest_met;
 }
-void nd_lane_begin_base(struct nd_group *group)
-{
-    (void)group;
-}
