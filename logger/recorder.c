@@ -13,6 +13,7 @@
 
 #define TURN_LINES 256u           /* of a base, between two bursts: 16 KiB */
 #define RETRY_NS   10000000000ull /* after the disk refused */
+#define TURN_SENDS 2u             /* times that many lines are read from the copy, between two bursts */
 #define SOON_NS    1000000ull     /* after a queue had too little room */
 
 /* ---- the lanes --------------------------------------------------------------------------------- */
@@ -186,7 +187,7 @@ static bool send_base(struct lg_recorder *rec)
     const struct ft_arena *arena;
     bool any = false;
 
-    for (uint64_t sent = 0; sent < 8 && half_free(rec, 0); sent++) {
+    for (uint64_t sent = 0; sent < TURN_SENDS && half_free(rec, 0); sent++) {
         while ((arena = arena_of(rec)) && rec->line == arena->used >> FT_LINE_SHIFT) {
             rec->arena++;
             rec->line = 0;

@@ -75,6 +75,7 @@ struct nd_lane {
 
     /* In replay, several lanes (lane_together.c). */
     bool standing;                     /* between bursts, until all lanes do … */
+    uint64_t stands_from;              /* … since then, ns; */
     uint64_t stood;                    /* … and this has been counted on from here */
     const struct ft_record *at_digest; /* standing: the record that carries it; NULL: none */
     uint64_t compared;                 /* burst of the last such record */

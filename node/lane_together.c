@@ -24,12 +24,16 @@
  * access all that was before it. So the last one to come can take a digest or begin a base wherever the
  * others are. A lane that stands does not replay and otherwise goes on with its turns: it must hear of
  * orders, and lane 0 sends heartbeats. Before it follows a new order it leaves (nd_lane_leave).
+ * A digest that other lanes' records still lack after DIGEST_NS is not compared: replay must not depend on
+ * somebody's asking.
  */
 #include "node/lane.h"
 #include "ftcore/plant.h"
 #include "nflib/chain.h"
 
 #include <immintrin.h>
+
+#define DIGEST_NS 300000000u /* a lane stands before a digest: less than a handover may take */
 
 /* ---- replay that has diverged ------------------------------------------------------------------ */
 
@@ -146,6 +150,14 @@ bool nd_lane_stands(struct nd_lane *lane, const struct ft_record *next)
         if (!digest && (next || !at_standstill(lane)))
             return false;
         lane->at_digest = digest ? next : NULL;
+        lane->stands_from = lane->now;
+    }
+    if (lane->at_digest && lane->now - lane->stands_from > DIGEST_NS) {
+        uint64_t burst = lane->at_digest->burst;
+
+        nd_lane_leave(lane);
+        lane->compared = burst;
+        return false;
     }
     return !come(lane) || nd_lane_called_off(lane);
 }
