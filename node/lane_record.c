@@ -5,6 +5,7 @@
  */
 #include "node/lane.h"
 #include "nflib/chain.h"
+#include "node/clock.h"
 
 /* All lanes stand between bursts. */
 void nd_lane_begin_base(struct nd_group *group)
@@ -23,7 +24,7 @@ void nd_lane_begin_base(struct nd_group *group)
                                      .access = state->access,
                                      .outputs = state->outputs};
     }
-    lg_recorder_begin(first->recorder, at, atomic_load(first->view), first->now);
+    lg_recorder_begin(first->recorder, at, atomic_load(first->view), nd_now());
 }
 
 static void begin_live(struct nd_group *group)

@@ -62,9 +62,9 @@ void nd_lane_leave(struct nd_lane *lane)
 
     if (lane->index == 0)
         atomic_store_explicit(&lane->shared->still, 0, memory_order_release);
-    /* Not while the last one to come works for all. */
+    /* Not while the last one to come works for all, nor when it is just done: 0, and `stood` will say so. */
     while (lane->standing && atomic_load_explicit(&group->stood, memory_order_acquire) == lane->stood) {
-        if (came != group->lanes &&
+        if (came != group->lanes && came != 0 &&
             atomic_compare_exchange_weak_explicit(&group->stand, &came, came - 1, memory_order_acq_rel,
                                                   memory_order_acquire))
             break;
