@@ -19,8 +19,7 @@ struct nd_group {
 
     /* lane_together.c */
     _Alignas(64) _Atomic uint64_t off; /* the last order whose replay was called off */
-    _Atomic unsigned stand;            /* lanes that stand still in replay … */
-    _Atomic uint64_t stood;            /* … and times they did so together */
+    _Atomic uint64_t stand;            /* lanes that stand still in replay, and times they all did */
     _Atomic bool base_due;       /* live: a recording needs all to stand between bursts (lane_record.c) */
     uint64_t digest_met, digest; /* live: serial of the digest taken last, and it; written at a meeting */
 };

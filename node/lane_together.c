@@ -55,21 +55,29 @@ bool nd_lane_called_off(const struct nd_lane *lane)
 
 /* ---- standing still in replay ------------------------------------------------------------------ */
 
+#define COUNT 0xffu /* of struct nd_group.stand: lanes; above it, times all have stood */
+#define TIMES 8
+
+static uint64_t times_stood(const struct nd_group *group)
+{
+    return atomic_load_explicit(&group->stand, memory_order_acquire) >> TIMES;
+}
+
 void nd_lane_leave(struct nd_lane *lane)
 {
     struct nd_group *group = lane->group;
-    unsigned came = atomic_load_explicit(&group->stand, memory_order_acquire);
+    uint64_t now = atomic_load_explicit(&group->stand, memory_order_acquire);
 
     if (lane->index == 0)
         atomic_store_explicit(&lane->shared->still, 0, memory_order_release);
-    /* Not while the last one to come works for all, nor when it is just done: 0, and `stood` will say so. */
-    while (lane->standing && atomic_load_explicit(&group->stood, memory_order_acquire) == lane->stood) {
-        if (came != group->lanes && came != 0 &&
-            atomic_compare_exchange_weak_explicit(&group->stand, &came, came - 1, memory_order_acq_rel,
-                                                  memory_order_acquire))
+    while (lane->standing && now >> TIMES == lane->stood) {
+        if ((now & COUNT) == group->lanes) { /* the last one to come is at work for all */
+            _mm_pause();
+            now = atomic_load_explicit(&group->stand, memory_order_acquire);
+        } else if (atomic_compare_exchange_weak_explicit(&group->stand, &now, now - 1, memory_order_acq_rel,
+                                                         memory_order_acquire)) {
             break;
-        _mm_pause();
-        came = atomic_load_explicit(&group->stand, memory_order_acquire);
+        }
     }
     lane->standing = false;
     lane->compared = 0;
@@ -115,15 +123,16 @@ static bool come(struct nd_lane *lane)
     struct nd_group *group = lane->group;
 
     if (!lane->standing) {
+        uint64_t before = atomic_fetch_add_explicit(&group->stand, 1, memory_order_acq_rel);
+
         lane->standing = true;
-        lane->stood = atomic_load_explicit(&group->stood, memory_order_acquire);
-        if (atomic_fetch_add_explicit(&group->stand, 1, memory_order_acq_rel) + 1 == group->lanes) {
+        lane->stood = before >> TIMES;
+        if ((before & COUNT) + 1 == group->lanes) {
             all_stand(group);
-            atomic_store_explicit(&group->stand, 0, memory_order_relaxed);
-            atomic_store_explicit(&group->stood, lane->stood + 1, memory_order_release);
+            atomic_store_explicit(&group->stand, (lane->stood + 1) << TIMES, memory_order_release);
         }
     }
-    if (atomic_load_explicit(&group->stood, memory_order_acquire) == lane->stood)
+    if (times_stood(group) == lane->stood)
         return false;
     lane->standing = false;
     return true;
