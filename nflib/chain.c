@@ -352,6 +352,13 @@ void nf_chain_follow(struct nf_chain *chain, const struct ft_edge edges[], uint3
     chain->follow = true;
 }
 
+void nf_chain_abandon(struct nf_chain *chain)
+{
+    ft_sections_abandon(&chain->sections);
+    chain->open = chain->follow = false;
+    chain->listed = 0;
+}
+
 /* ---- an operator's change ---- */
 
 /* Cuts the next word (up to a blank) off *rest. */

@@ -180,10 +180,6 @@ int nd_config_supported(const struct nd_reading *r)
 {
     const struct nd_config *c = r->config;
 
-    if (c->record.dir[0] && c->chain.lanes > 1)
-        return nd_yaml_fail(r->fault, r->at.record,
-                            "record with %u lanes, this build records one lane, expected none",
-                            c->chain.lanes);
     return 0;
 }
 

@@ -28,7 +28,7 @@
 #define SERVE_MS    20
 #define SPARE_BYTES (2u * FT_RECORD_MAX) /* of a replay ring, above the credit */
 #define DRAIN_MS    1000u
-#define QUEUE_BYTES (16u << 20) /* between the lane and the flight recorder */
+#define QUEUE_BYTES (16u << 20) /* between each lane and the flight recorder */
 #define TAKEN_MS    2000
 
 static struct nd_running *the_node; /* for the signal handler alone */
@@ -110,7 +110,7 @@ static int open_recorder(struct nd_running *r, struct ft_fault *fault)
                                         .queue_bytes = QUEUE_BYTES};
     int error;
 
-    if (!c->record.dir[0] || c->protect.mode == ND_MODE_OFF)
+    if (!c->record.dir[0])
         return 0;
     snprintf(dir, sizeof(dir), "%s/%s", c->record.dir, node);
     error = make_directory(dir, fault);
