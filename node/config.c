@@ -176,13 +176,6 @@ static int read_record(struct nd_reading *r)
     return 0;
 }
 
-int nd_config_supported(const struct nd_reading *r)
-{
-    const struct nd_config *c = r->config;
-
-    return 0;
-}
-
 static int read_all(struct nd_reading *r, bool need_nodes)
 {
     int error = nd_schema_read(r->arena, r->root, NULL, sections, &r->at, r->fault);
@@ -201,7 +194,7 @@ static int read_all(struct nd_reading *r, bool need_nodes)
         error = nd_read_network(r);
     if (!error)
         error = nd_read_nodes(r);
-    return error ? error : nd_config_supported(r);
+    return error;
 }
 
 int nd_config_read(struct nd_config **out, const char *file, bool need_nodes, struct ft_fault *fault)

@@ -30,7 +30,5 @@ int nd_read_chain(struct nd_reading *r);   /* chain, and protect of a chain file
 int nd_read_network(struct nd_reading *r); /* interfaces, routes, next_hops; needs the chain */
 int nd_read_nodes(struct nd_reading *r);   /* nodes, drill; needs the network */
 
-/* Refuses what the format knows and this build does not do. */
-int nd_config_supported(const struct nd_reading *r);
 
 #endif

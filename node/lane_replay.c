@@ -85,7 +85,6 @@ void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t clock, cons
     atomic_store_explicit(&lane->shared->diverged, true, memory_order_release);
     nd_lane_call_off(lane);
 }
-}
 
 static bool follows(struct nd_lane *lane, const struct ft_record *r)
 {
