@@ -129,6 +129,9 @@ static int take_record(struct lg_recording *r, uint64_t at, const struct lg_fram
         return REFUSE(r, at, FT_EMALFORMED,
                       "record of lane %u in %ld of %u bytes, expected lane 0, all of them", room->lane, n,
                       f->len);
+    if (room->edges) /* replay would wait for a lane that is not there */
+        return REFUSE(r, at, FT_EMALFORMED, "record with %u edges to other lanes, expected none of one lane",
+                      room->edges);
     if (room->burst != r->burst + 1 || room->clock != r->clock)
         return REFUSE(r, at, FT_EORDER, "burst %lu from clock %lu, expected burst %lu from clock %lu",
                       room->burst, room->clock, r->burst + 1, r->clock);
