@@ -352,6 +352,11 @@ void nf_chain_follow(struct nf_chain *chain, const struct ft_edge edges[], uint3
     chain->follow = true;
 }
 
+void nf_chain_give_up(struct nf_chain *chain)
+{
+    chain->open = chain->follow = false;
+}
+
 /* ---- an operator's change ---- */
 
 /* Cuts the next word (up to a blank) off *rest. */
