@@ -131,7 +131,7 @@ static void run(const uint8_t *data, size_t size)
     bool right = well_formed(frame, have, &seen) && !help_checksums(frame, have);
 
     rewrite(&p, what, addr, port);
-    if (right && p.flags & NF_P_IPV4 && well_formed(frame, have, &seen))
+    if (right && p.flags & NF_P_L4 && well_formed(frame, have, &seen))
         FUZZ_MUST(!help_checksums(frame, have), "the %s checksum is wrong", help_checksums(frame, have));
     parse(&after, frame, (uint32_t)len, have, how & 1);
     after.out_port = p.out_port;
