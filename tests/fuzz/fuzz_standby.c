@@ -14,7 +14,7 @@
 static const char *const commands[] = {"set nat udp=5",      "clear nat", "clear l3",
                                        "set firewall udp=7", "x",         NULL};
 static const struct stream_chain chain = {
-    .nfs = "    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, max_flows: 8, max_fragments: 4 }\n"
+    .nfs = "    - nat: { outside: 203.0.113.1, ports: 2000-2031, max_flows: 8, max_fragments: 4 }\n"
            "    - firewall: { rules: firewall.rules, max_flows: 8, max_fragments: 4 }\n"
            "    - forward: { read: true }\n",
     .rules = "allow out from any to any\nallow in icmp from any to any\ndefault deny\n",
@@ -224,4 +224,4 @@ static void seeds(void)
     fuzz_seed("values", values, sizeof(values));
 }
 
-FUZZ_TARGET(standby, "records that no lane made, to a standby's lane", 1024)
+FUZZ_TARGET(standby, "records that no lane made, to a standby's lane", 256)
