@@ -166,10 +166,12 @@ static void run(const uint8_t *data, size_t size)
 static void seeds(void)
 {
     static const uint8_t runs[] = {1, 0, 0x55, 0, 1, 0, 0x10, 2, 0xaa, 0x40};
+    static const uint8_t beyond[] = {1, 0, 0x55, 0x1f}; /* in an arena, and not handed out */
     static const uint8_t outside[] = {1, 0x80, 0x55, 0, 1, 2, 3, 4, 5, 6, 7, 8};
     static const uint8_t raw[17 + 64] = {0, [9] = 1};
 
     fuzz_seed("runs", runs, sizeof(runs));
+    fuzz_seed("beyond", beyond, sizeof(beyond));
     fuzz_seed("outside", outside, sizeof(outside));
     fuzz_seed("raw", raw, sizeof(raw));
 }

@@ -49,6 +49,7 @@ static void both_ways(const struct ft_part *p, uint64_t lines)
     long n, m;
 
     FUZZ_MUST(wire, "no memory");
+    memset(second, 0x5a, sizeof(second)); /* what is not written shows */
     n = ft_part_encode(p, wire, bound);
     FUZZ_MUST(n > 0, "what was decoded cannot be encoded in %zu bytes", bound);
     m = ft_part_decode(wire, (size_t)n, lines, again, sizeof(second), &fault);
@@ -78,6 +79,7 @@ static void run(const uint8_t *data, size_t size)
     uint8_t *exact = fuzz_copy(in, len);
 
     free(in);
+    memset(first, 0xa5, sizeof(first));
     long n = ft_part_decode(exact, len, lines, p, sizeof(first), &fault);
 
     if (n < 0) {

@@ -109,6 +109,15 @@ static void seed(const char *name, struct ft_message *m, unsigned lanes, bool pa
     fuzz_seed(name, frame + FT_FRAME_HEAD - 1, (size_t)n - FT_FRAME_HEAD + 1);
 }
 
+/* A block that says it is larger than any bulk may be. */
+static void seed_too_large(void)
+{
+    static const uint8_t bytes[] = {1,    0x98, 1, FT_MSG_BASE, 1,    9, 8,    FT_SOLO, 0xce,
+                                    0x7f, 0,    0, 0,           0xc4, 2, 0x10, 0};
+
+    fuzz_seed("too-large", bytes, sizeof(bytes));
+}
+
 static void seeds(void)
 {
     static const char *const names[] = {"",    "hello",   "beat",      "base-begin", "base",    "base-end",
@@ -117,6 +126,7 @@ static void seeds(void)
     static const char identity[] = "chain edge\nnf 1: nat outside=203.0.113.1\n";
     static uint8_t lines[600];
 
+    seed_too_large();
     for (unsigned type = 1; type < FT_MSG_TYPES && type < sizeof(names) / sizeof(names[0]); type++) {
         struct ft_message m = {.type = (uint8_t)type, .number = 7, .number2 = 8, .lane = 1};
         unsigned lanes = type % 3 + 1;

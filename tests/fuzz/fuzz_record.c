@@ -14,6 +14,12 @@
 
 static _Alignas(8) uint8_t first[FT_RECORD_MAX], second[FT_RECORD_MAX];
 
+/* What is not written shows. */
+static void dirty(uint8_t *room, uint8_t with)
+{
+    memset(room, with, 64u << 10);
+}
+
 static void both_ways(const struct ft_record *r)
 {
     struct ft_fault fault = {""};
@@ -27,6 +33,7 @@ static void both_ways(const struct ft_record *r)
     n = ft_record_encode(r, wire, bound);
     FUZZ_MUST(n > 0, "what was decoded cannot be encoded in %zu bytes", bound);
     FUZZ_MUST(ft_record_encode(r, once_more, (size_t)n - 1) == FT_EFULL, "encoded in less than %ld bytes", n);
+    dirty(second, 0x5a);
     m = ft_record_decode(wire, (size_t)n, again, FT_RECORD_MAX, &fault);
     FUZZ_MUST(m == n, "what was encoded in %ld bytes decodes as %ld: %s", n, m, fault.text);
     FUZZ_MUST(again->size == r->size && memcmp(again, r, r->size) == 0, "another record came back");
@@ -57,6 +64,7 @@ static void run(const uint8_t *data, size_t size)
     uint8_t *exact = fuzz_copy(in, len);
 
     free(in);
+    dirty(first, 0xa5);
     n = ft_record_decode(exact, len, r, FT_RECORD_MAX, &fault);
     if (n < 0) {
         FUZZ_MUST(strncmp(fault.text, "offset ", 7) == 0, "no offset in '%s'", fault.text);

@@ -13,7 +13,7 @@
 #define REFERENCES 8u
 #define RECORDS    (8u << 20)
 #define OUTPUTS    8192u
-#define LAST_IDLE  13u /* empty bursts at the end, later and later: everything runs out */
+#define LAST_IDLE  7u /* empty bursts at the end, later and later: everything runs out */
 
 struct buffer {
     uint32_t len;
