@@ -88,8 +88,12 @@ static const char balancer_text[] = "\0chain:\n  name: race\n  nfs:\n    - rate_
                                     "\"172.16.0.11 172.16.0.13:8080\", policy: random }\n"
                                     "    - forward: { read: true }\n";
 
+static const char times_text[] =
+    "\0chain:\n  name: t\n  nfs:\n    - forward\ntiming: { heartbeat_ms: 5, lease_ms: 60, detect_ms: 50 }\n";
+
 static void seeds(void)
 {
+    fuzz_seed("times", times_text, sizeof(times_text) - 1);
     fuzz_seed("chain", chain_text, sizeof(chain_text) - 1);
     fuzz_seed("pair", pair_text, sizeof(pair_text) - 1);
     fuzz_seed("balancer", balancer_text, sizeof(balancer_text) - 1);

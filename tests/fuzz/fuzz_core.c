@@ -96,6 +96,8 @@ static void look(void)
               ft_state_name(c->state));
     FUZZ_MUST((c->state == FT_SOLO) == (n.gate == FT_GATE_SOLO), "gate %d in state %s", n.gate,
               ft_state_name(c->state));
+    FUZZ_MUST(c->guarded == (n.gate == FT_GATE_GUARDED), "gate %d, the core believes it %sguarded", n.gate,
+              c->guarded ? "" : "un");
     FUZZ_MUST(!c->config.strict || n.gate != FT_GATE_SOLO, "strict, and alone");
     FUZZ_MUST(c->state != FT_PROTECTED || n.gate == FT_GATE_GUARDED, "PROTECTED behind gate %d", n.gate);
     FUZZ_MUST(c->view <= FT_VIEW_MAX + 1000 && c->view == n.view, "view %lu, remembered is %lu", c->view,
