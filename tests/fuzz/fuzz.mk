@@ -46,7 +46,7 @@ fuzz: deps
 	+@$(MAKE) --no-print-directory -j2 $(FUZZ_BUILD)/fuzz $(FUZZ_BUILD)/replay
 	@T=$(T) FUZZ="$(FUZZ)" BUILD=$(FUZZ_BUILD) scripts/fuzz
 fuzz-seeds: $(FUZZ_BUILD)/replay
-	@rm -f tests/fuzz/corpus/*/seed-*
+	@for target in $$($(FUZZ_BUILD)/replay --list | cut -d' ' -f1); do rm -f tests/fuzz/corpus/$$target/seed-*; done
 	@$(FUZZ_BUILD)/replay --seeds tests/fuzz/corpus
 check-fuzz: $(FUZZ_BUILD)/replay
 	@prove --timer --failures --exec '' $(FUZZ_BUILD)/replay
