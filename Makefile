@@ -3,6 +3,7 @@
 #   make         build build/understudy, the NF library and its headers (installs nothing)
 #   make deps    install the Debian packages needed, skipping what is there
 #   make check   deps, build, lint, unit tests, NF tests, lab tests (TAP, through prove)
+#   make fuzz    libFuzzer on everything that reads bytes from outside, T=60 seconds for each target (tests/fuzz/fuzz.mk)
 #   make demo    deps, build, then 500 downloads through a pair whose primaries are killed
 #   SAN=1        any of these with address and undefined-behaviour sanitizers, in build-san/
 
@@ -112,8 +113,10 @@ check-lab: all $(BUILD)/understudy-planted
 check: deps
 	+@$(MAKE) --no-print-directory -j2 all
 	+@$(MAKE) --no-print-directory -j2 $(UNIT)
+	+@$(MAKE) --no-print-directory -j2 build-fuzz/replay
 	+@$(MAKE) --no-print-directory lint
 	+@$(MAKE) --no-print-directory check-unit
+	+@$(MAKE) --no-print-directory check-fuzz
 	+@$(MAKE) --no-print-directory check-lab
 
 check-long: check
@@ -127,7 +130,9 @@ format:
 	clang-format -i $(wildcard */*.c */*.h tests/*/*.c tests/*/*.h)
 
 clean:
-	rm -rf build build-san
+	rm -rf build build-san build-fuzz
+
+include tests/fuzz/fuzz.mk
 
 -include $(OBJ:.o=.d) $(NODEOBJ:.o=.d) $(PLANTED:%.c=$(BUILD)/planted/%.d)
 -include $(patsubst tests/%.c,$(BUILD)/obj/tests/%.d,$(wildcard tests/unit/*.c tests/nf/*.c tests/lab/*.c))

@@ -141,7 +141,8 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
             whole &= nf_values_supply(nf_chain_values(lane->chain), value, len) == FT_OK;
         else if (commands++ == 0)
             nf_chain_command(lane->chain, value, len, r->time, &fault); /* refused then, refused now */
-    if (!whole || commands > 1) { /* no lane of ours records two commands in a burst */
+    if (!whole || commands > 1) {      /* no lane of ours records two commands in a burst */
+        nf_chain_abandon(lane->chain); /* a base may come, and go on with this chain */
         nd_lane_diverged(lane, r->burst, r->clock, "outside values", 1, commands);
         return false;
     }
