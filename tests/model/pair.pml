@@ -21,8 +21,11 @@
 #ifndef FAULTS
 #define FAULTS 2 /* of any kind: death, pause, broken connection, silence, garbage, divergence, deadline, operator */
 #endif
+#ifndef HANDOVERS
+#define HANDOVERS 0
+#endif
 #ifndef ROOM
-#define ROOM 2 /* messages under way, each direction; at most 2 */
+#define ROOM 1 /* messages under way, each direction; at most 2 */
 #endif
 
 #ifdef BUG_LEASE
@@ -132,7 +135,7 @@ typedef Pipe { int m[2]; unsigned size : 2; };
 
 Node n[2];
 Pipe q[2]; /* towards that node */
-byte faults;
+byte faults, handovers;
 bit silent; /* what is said may take long */
 bit over; /* a view beyond the bound: no further */
 
@@ -144,7 +147,7 @@ unsigned left1 : 3;   /* … once, */
 unsigned left2 : 3;   /* … twice */
 unsigned tails : 3;   /* bursts that were in the tail of a takeover: kept, and not known to have left */
 unsigned acked : 6;   /* what a READY standby held when it last said so */
-bit late;             /* a paused primary has sent after a new view began */
+unsigned late : 4;    /* views whose primary, paused, has sent after a new one began */
 
 hidden int m, taken;
 hidden byte go, same, k, id, num, ids, next;
@@ -371,7 +374,11 @@ inline take_ready() {
     fi;
     if
     :: n[i].gate == GUARDED && !n[i].cut && n[i].res == NONE ->
+#ifdef BUG_HEARD
+        n[i].lease = 0;
+#else
         n[i].lease = MIN(n[i].lease, M_ECHO(taken));
+#endif
         if
         :: n[i].lease <= LEASE -> n[i].st = PROTECTED
         :: else
@@ -534,13 +541,22 @@ inline gone() {
         same = (n[i].res == SWITCH);
         if
         :: n[i].res != NONE -> resync_end()
-        :: n[i].res == NONE && n[i].gate == GUARDED -> no_base()
+        :: n[i].res == NONE && n[i].gate == GUARDED ->
+#ifndef BUG_GAP
+            no_base()
+#else
+            skip
+#endif
         :: else
         fi;
         if
         :: n[i].gate == OPEN
         :: n[i].gate != OPEN && ((n[i].gate == GUARDED && n[i].lease <= LEASE && go) || same) -> alone()
-        :: n[i].gate == GUARDED && !((n[i].lease <= LEASE && go) || same) -> n[i].cut = 1; n[i].st = DEGRADED
+        :: n[i].gate == GUARDED && !((n[i].lease <= LEASE && go) || same) ->
+#ifndef BUG_GAP
+            n[i].cut = 1;
+#endif
+            n[i].st = DEGRADED
         :: else
         fi
     :: n[i].st == READY && RIGHT ->
@@ -707,7 +723,7 @@ proctype node(bit i)
         if
         :: n[i].armed ->
             if
-            :: n[i].view < reign -> assert(!late); late = 1 /* G5: one burst at most */
+            :: n[i].view < reign -> assert(!(late & (1 << n[i].view))); late = late | (1 << n[i].view) /* G5: one burst at most */
             :: else
             fi;
             k = n[i].armed; id = n[i].armid; emit()
@@ -724,12 +740,13 @@ proctype node(bit i)
         settle() }
     /* ---- planned handover: STEER and DRAIN are behind it */
     :: d_step { RUNS && n[i].st == PROTECTED && n[i].lease <= LEASE && n[i].rel == n[i].closed && n[i].res == NONE &&
-        n[i].known && n[i].lsent == n[i].closed && ROOMY && faults < FAULTS ->
-        faults++;
+        n[i].known && n[i].lsent == n[i].closed && ROOMY && handovers < HANDOVERS ->
+        handovers++;
         n[i].lease = NEVER; n[i].gate = SHUT; n[i].st = FENCED; n[i].pc = 0;
         num = n[i].closed; say(HANDOVER); settle() }
     /* ---- upsets */
-    :: d_step { RUNS && faults < FAULTS && n[i].conn && n[i].st != FENCED && !n[i].aband -> /* garbage */
+    :: d_step { RUNS && faults < FAULTS && n[i].conn && n[i].st != FENCED && !n[i].aband &&
+        (ROOMY || n[i].gate == OPEN) -> /* garbage */
         faults++;
         if
         :: PRIMARY(n[i].st) && n[i].gate != OPEN ->
@@ -768,7 +785,8 @@ proctype node(bit i)
 #if !defined(STRICT) && !defined(PARTITION)
 #define HEARD(x)                                                                                                      \
     (!(n[x].st == READY && AWAKE(x) && n[x].quiet + 1 >= DETECT && AWAKE(1 - (x)) && PRIMARY(n[1 - (x)].st)) &&       \
-     !(n[x].st == DEGRADED && AWAKE(x) && n[x].quiet + 1 >= ALONE && PRIMARY(n[1 - (x)].st)))
+     !((n[x].st == DEGRADED || n[x].st == PROTECTED) && AWAKE(x) && n[x].quiet + 1 >= ALONE && PRIMARY(n[1 - (x)].st) && \
+       n[x].pv != n[1 - (x)].view))
 #else
 #define HEARD(x) true
 #endif
@@ -815,8 +833,10 @@ active proctype world()
     };
     do
     :: d_step { !over && HEARD(0) && HEARD(1) && (silent || (PROMPT(0) && PROMPT(1))) -> tick(0); tick(1) }
+#ifdef SILENCE
     :: d_step { !over && !silent && faults < FAULTS -> silent = 1; faults++ }
     :: d_step { !over && silent -> silent = 0 }
+#endif
     /* a connection */
     :: d_step { !over && AWAKE(0) && AWAKE(1) && !n[0].conn && !n[1].conn -> joined(0); joined(1) }
     /* it breaks; of what is under way each side still gets all or nothing */
