@@ -6,6 +6,7 @@
  *   -DSTRICT     strict: true; silences as long as they like
  *   (without)    strict: false; ticks wait where the other would be thought dead for silence alone
  *   -DPARTITION  strict: false without that promise: spin must find the split
+ *   -DPORTS_ONLY … with it for the heartbeats on data ports alone, which carry no view: the same
  *   -DBUG_...    a mistake that spin must find
  *   -DSEE_...    a thing that must be able to happen; spin must find it
  *
@@ -188,8 +189,10 @@ inline say(type) {
     if
     :: n[i].fresh ->
         n[i].fresh = 0;
-#ifndef BUG_ANSWER
+#ifndef HEARD_ONLY
         n[i].quiet = 0 /* `answered` */
+#else
+        skip
 #endif
     :: else
     fi
@@ -783,10 +786,16 @@ proctype node(bit i)
  */
 #define AWAKE(x) (n[x].alive && !n[x].paused)
 #if !defined(STRICT) && !defined(PARTITION)
+#define NOT_THOUGHT_DEAD(x)                                                                                           \
+    !(n[x].st == READY && AWAKE(x) && n[x].quiet + 1 >= DETECT && AWAKE(1 - (x)) && PRIMARY(n[1 - (x)].st))
+#ifdef PORTS_ONLY
+#define HEARD(x) NOT_THOUGHT_DEAD(x)
+#else
 #define HEARD(x)                                                                                                      \
-    (!(n[x].st == READY && AWAKE(x) && n[x].quiet + 1 >= DETECT && AWAKE(1 - (x)) && PRIMARY(n[1 - (x)].st)) &&       \
-     !((n[x].st == DEGRADED || n[x].st == PROTECTED) && AWAKE(x) && n[x].quiet + 1 >= ALONE && PRIMARY(n[1 - (x)].st) && \
-       n[x].pv != n[1 - (x)].view))
+    (NOT_THOUGHT_DEAD(x) &&                                                                                           \
+     !((n[x].st == DEGRADED || n[x].st == PROTECTED) && AWAKE(x) && n[x].quiet + 1 >= ALONE &&                        \
+       PRIMARY(n[1 - (x)].st) && n[x].pv != n[1 - (x)].view))
+#endif
 #else
 #define HEARD(x) true
 #endif
