@@ -90,7 +90,8 @@ unsigned aview : 3;
 bit aholder, aready;
 unsigned asilent : 2; /* since when it has not heard the holder */
 #ifdef GATE
-unsigned clock : 2;  /* the last stamped */
+unsigned clock : 2;  /* the last that was stamped, as the gate believes … */
+unsigned stamped : 2; /* … and in truth */
 unsigned passed : 3; /* clocks whose output has passed */
 #endif
 
@@ -290,7 +291,7 @@ proctype node(bit i)
         grant();
         seen = 0; seenmask = 0; left1 = 0; left2 = 0; tails = 0; acked = 0;
 #ifdef GATE
-        clock = 0; passed = 0
+        clock = 0; stamped = 0; passed = 0
 #endif
         }
 #ifndef GATE
@@ -314,8 +315,9 @@ proctype node(bit i)
 #ifdef GATE
         if
         :: n[i].closed > clock -> /* a new packet gets the next clock */
-            assert(clock < 3 && !(passed & (1 << clock))); /* G3: one that never named another packet */
-            clock++
+            assert(clock == stamped); /* G3: one that names no other packet, which would be lost */
+            clock++;
+            stamped = clock
         :: else /* it kept this one */
         fi
 #endif

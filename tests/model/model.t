@@ -24,7 +24,7 @@ search() {
     shift
     rm -f "$dir"/*
     (cd "$dir" && spin "$@" -a "$OLDPWD/tests/model/$model.pml" >spin.out 2>&1 && [ ! -s spin.out ] &&
-        gcc -O2 -w -DSAFETY -DNOCLAIM -DNOREDUCE -DVECTORSZ=1024 -DMEMLIM="${MEMORY:-3800}" -o pan pan.c 2>gcc.out &&
+        gcc $optimise -w -DSAFETY -DNOCLAIM -DNOREDUCE -DVECTORSZ=1024 -DMEMLIM="${MEMORY:-3800}" -o pan pan.c 2>gcc.out &&
         ./pan -E -m1000000 -w22 >report 2>&1)
     [ -s "$dir/report" ] || cat "$dir"/spin.out "$dir"/gcc.out >"$dir/report" 2>/dev/null
 }
@@ -39,6 +39,7 @@ said() { # what the search was
 holds() {
     local name=$1 ok=0
     shift
+    optimise=-O2
     search "$@"
     grep -q 'errors: 0$' "$dir/report" || ok=1
     grep -q '^Full statespace search for:' "$dir/report" || ok=1
@@ -52,14 +53,15 @@ holds() {
 found() {
     local name=$1 where=$2 ok=0
     shift 2
+    optimise=-O0 # found soon; the compiler is what takes long
     search "$@"
-    grep -q 'errors: 1$' "$dir/report" && grep -qE "assertion violated.*$where" "$dir/report" || ok=1
+    grep -q 'errors: 1$' "$dir/report" && grep -qE "assertion violated.*($where)" "$dir/report" || ok=1
     result $ok "$name" "$(said)"
 }
 
 STABLE='acked'               # G1: what is stable
 ALONE='gate==2|gate!=2|st!=3' # G1: SOLO, and only when the other has no right
-TWICE='tails|left2|\(0\)|false' # G4
+TWICE='tails|left2| 0 ' # G4
 VIEW='reign|aview|late'      # G5
 SEEN='seen'                  # nothing that the world has seen is contradicted
 ANY='.'
@@ -70,7 +72,7 @@ holds "no arbiter, strict: one fault, silences of any length among them" pair -D
 holds "no arbiter, strict: a planned handover" pair -DSTRICT -DFAULTS=0 -DHANDOVERS=1
 holds "no arbiter, not strict: one fault" pair -DFAULTS=1
 holds "no arbiter, not strict: a planned handover" pair -DFAULTS=0 -DHANDOVERS=1
-holds "the gate decides: one fault" arbiter -DGATE -DFAULTS=1 -DBURSTS=1
+holds "the gate decides: one fault" arbiter -DGATE -DFAULTS=1
 holds "an arbiter elsewhere: one fault" arbiter -DFAULTS=1 -DBURSTS=1
 if [ "${MODEL_LONG:-0}" = 1 ]; then
     MEMORY=16000
@@ -78,7 +80,7 @@ if [ "${MODEL_LONG:-0}" = 1 ]; then
     holds "long: strict, a handover and one fault" pair -DSTRICT -DFAULTS=1 -DHANDOVERS=1
     holds "long: strict, silences, two bursts" pair -DSTRICT -DSILENCE -DFAULTS=1
     holds "long: not strict, a handover and one fault" pair -DFAULTS=1 -DHANDOVERS=1
-    holds "long: the gate, two bursts" arbiter -DGATE -DFAULTS=1
+    holds "long: the gate, two faults" arbiter -DGATE -DFAULTS=2
     holds "long: an arbiter elsewhere, two bursts" arbiter -DFAULTS=1
 fi
 
@@ -90,6 +92,7 @@ found "acknowledged before it is in the closed set" "$STABLE" pair -DBUG_ACK -DS
 found "after a break the log goes on without a new base" closed pair -DBUG_GAP -DSTRICT -DFAULTS=1
 found "a lease as long as detect_ms" "$VIEW" pair -DBUG_LEASE -DSTRICT -DSILENCE -DFAULTS=1
 found "a lease that runs from the answer's arrival" "$VIEW" pair -DBUG_HEARD -DSTRICT -DSILENCE -DFAULTS=1
+found "a right to promote that outlasts solo_after_ms" "$ALONE" pair -DBUG_RIGHT -DFAULTS=1
 found "time slept counted as silence" "$VIEW" pair -DBUG_AWAKE -DFAULTS=1
 found "a higher view that does not fence" "$VIEW" pair -DBUG_FENCE -DFAULTS=1
 found "SOLO that is not announced" "$ALONE" pair -DBUG_UNANNOUNCED -DFAULTS=0
@@ -99,7 +102,7 @@ found "arbiter: a lease as long as its patience" "$VIEW" arbiter -DBUG_LEASE -DF
 found "arbiter: a lease that runs from the answer's arrival" "$VIEW" arbiter -DBUG_HEARD -DFAULTS=1
 found "arbiter: acknowledged before it is held" "$STABLE" arbiter -DBUG_ACK -DFAULTS=1
 found "arbiter: SOLO that it was not told of" aready arbiter -DBUG_UNANNOUNCED -DFAULTS=1
-found "gate: one clock for two packets" passed arbiter -DGATE -DBUG_CLOCK -DFAULTS=1
+found "gate: one clock for two packets" stamped arbiter -DGATE -DBUG_CLOCK -DFAULTS=1
 found "gate: what left already passes again" "$TWICE" arbiter -DGATE -DBUG_TWICE -DFAULTS=1
 found "gate: outputs of an older view pass" "$VIEW" arbiter -DGATE -DBUG_VIEW -DFAULTS=1
 found "gate: sent is taken for left" passed arbiter -DGATE -DBUG_TOLD -DFAULTS=1
