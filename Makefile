@@ -4,6 +4,7 @@
 #   make deps    install the Debian packages needed, skipping what is there
 #   make check   deps, build, lint, unit tests, NF tests, lab tests (TAP, through prove)
 #   make fuzz    libFuzzer on everything that reads bytes from outside, T=60 seconds for each target (tests/fuzz/fuzz.mk)
+#   make model  the protocol's models, searched by spin (part of check)
 #   make demo    deps, build, then 500 downloads through a pair whose primaries are killed
 #   SAN=1        any of these with address and undefined-behaviour sanitizers, in build-san/
 
@@ -49,7 +50,7 @@ HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/unit/help
 LAB    := $(wildcard tests/lab/*.t)
 LABLONG := $(wildcard tests/lab/long/*.t)
 
-.PHONY: all deps lint check check-long check-unit check-lab demo clean format
+.PHONY: all deps lint check check-long check-unit check-lab model demo clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(HEADERS:%=$(BUILD)/include/%)
 
 deps:
@@ -110,6 +111,10 @@ check-unit: $(UNIT)
 check-lab: all $(BUILD)/understudy-planted
 	@if [ -n "$(LAB)" ]; then UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) prove --timer --failures --exec bash $(LAB); fi
 
+# Both models, every variant within bounds, and the mistakes that they must find: tests/model/model.t says which.
+model:
+	@prove --timer --failures --exec bash tests/model/model.t
+
 check: deps
 	+@$(MAKE) --no-print-directory -j2 all
 	+@$(MAKE) --no-print-directory -j2 $(UNIT)
@@ -117,9 +122,11 @@ check: deps
 	+@$(MAKE) --no-print-directory lint
 	+@$(MAKE) --no-print-directory check-unit
 	+@$(MAKE) --no-print-directory check-fuzz
+	+@$(MAKE) --no-print-directory model
 	+@$(MAKE) --no-print-directory check-lab
 
 check-long: check
+	@MODEL_LONG=1 prove --timer --failures --exec bash tests/model/model.t
 	@if [ -n "$(LABLONG)" ]; then UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) prove --timer --failures --exec bash $(LABLONG); fi
 
 demo: deps
