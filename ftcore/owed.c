@@ -67,6 +67,8 @@ void ft_edit_track(struct ft_region *region, const void *p, size_t n)
         ft_lines_add(&region->dirty, first, count);
     if (tracking & FT_TRACK_AUDIT)
         ft_audit_note(region, first, count);
+    if (tracking & FT_TRACK_WATCH)
+        region->watch(region->watch_arg, p, n);
 }
 
 int ft_owe_begin(struct ft_region *region)
