@@ -52,6 +52,7 @@ static void become_server(uint16_t port, pid_t parent)
     sigset_t none;
 
     snprintf(text, sizeof(text), "%u", port);
+    setpgid(0, 0); /* a terminal's interrupt is ours, not the server's */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent || null < 0 || dup2(null, 0) < 0 ||
         dup2(null, 1) < 0 || dup2(null, 2) < 0 || chdir("/") != 0)
         _exit(126);
