@@ -97,10 +97,10 @@ struct nd_redis_access {
     struct nd_redis_times remote_add;                /* INCRBY */
 };
 /*
- * `entries` keys of 16 bytes with values of 24, in random order, `samples` times each. Server as in
- * nd_redis_options (port 0: our own). No region may be open in this process, no backend attached.
+ * `entries` keys of 16 bytes with values of 24, in random order, `samples` times each; Redis is a server of
+ * our own. No region may be open in this process, no backend attached. FT_EINVAL: a number is 0; FT_ENOMEM;
+ * FT_ENOENT, FT_EIO: no server.
  */
-int nd_redis_access(struct nd_redis_access *out, const char *host, uint16_t port, uint32_t entries,
-                    uint32_t samples, struct ft_fault *fault);
+int nd_redis_access(struct nd_redis_access *out, uint32_t entries, uint32_t samples, struct ft_fault *fault);
 
 #endif
