@@ -42,6 +42,7 @@ static uint64_t draw(struct bench *b)
 
 static struct key draw_key(struct bench *b)
 {
+    FT_CHECK(b->entries > 0, "no entries to draw from");
     return (struct key){.number = draw(b) % b->entries};
 }
 
@@ -122,7 +123,8 @@ static void fill_map(const struct bench *b, const struct nf *nf)
 
 static int measure_local(struct nd_redis_access *out, struct bench *b, struct ft_fault *fault)
 {
-    struct nf_chain_config chain = {.name = "access", .lanes = 1, .count = 1, .nfs = {{&bare, &b->entries}}};
+    uint32_t capacity = b->entries;
+    struct nf_chain_config chain = {.name = "access", .lanes = 1, .count = 1, .nfs = {{&bare, &capacity}}};
     uint64_t sizes[2];
     const char *names[2];
     struct ft_region_config config = {
