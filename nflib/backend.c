@@ -214,13 +214,24 @@ static void touch_lines(struct nf_backend *b, uintptr_t p, size_t n)
 
 /* ---- the region's watch ------------------------------------------------------------------------ */
 
+/* Most edits are of lines touched before in the burst: statistics. */
+static bool touched_line(const struct nf_backend *b, uintptr_t p, size_t n)
+{
+    uintptr_t line = p & ~(uintptr_t)(FT_LINE - 1);
+
+    return b->lines[line >> FT_LINE_SHIFT & 63] == line && p + n <= line + FT_LINE;
+}
+
 void nf_backend_watch(void *arg, const void *p, size_t n)
 {
     struct nf_backend *b = arg;
-    const struct nf_backend_object *object = nf_backend_object_at(b, (uintptr_t)p);
+    const struct nf_backend_object *object;
     const struct nf_map *map;
     uint32_t slot;
 
+    if (touched_line(b, (uintptr_t)p, n))
+        return;
+    object = nf_backend_object_at(b, (uintptr_t)p);
     if (!object) {
         touch_lines(b, (uintptr_t)p, n);
         return;

@@ -180,7 +180,18 @@ static void put_number(struct nd_wire *w, char kind, uint32_t n)
 {
     char digits[12];
     uint32_t at = sizeof(digits);
+    uint8_t *to = w->out + w->out_len;
 
+    if (n < 100) { /* nearly all of them */
+        uint32_t two = n >= 10;
+
+        to[0] = (uint8_t)kind;
+        to[1] = (uint8_t)('0' + n / 10);
+        to[1 + two] = (uint8_t)('0' + n % 10);
+        memcpy(to + 2 + two, "\r\n", 2);
+        w->out_len += 4 + two;
+        return;
+    }
     do {
         digits[--at] = (char)('0' + n % 10);
         n /= 10;
