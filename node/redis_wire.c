@@ -188,7 +188,8 @@ static void put_number(struct nd_wire *w, char kind, uint32_t n)
         to[0] = (uint8_t)kind;
         to[1] = (uint8_t)('0' + n / 10);
         to[1 + two] = (uint8_t)('0' + n % 10);
-        memcpy(to + 2 + two, "\r\n", 2);
+        to[2 + two] = '\r';
+        to[3 + two] = '\n';
         w->out_len += 4 + two;
         return;
     }
