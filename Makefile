@@ -20,7 +20,7 @@ endif
 
 CC      := gcc
 VERSION := 0.1.0
-LIBS    := liblz4 msgpack libxxhash yaml-0.1 jansson libpcap
+LIBS    := liblz4 msgpack libxxhash yaml-0.1 jansson libpcap hiredis
 TESTLIB := cmocka
 
 WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
@@ -36,7 +36,7 @@ PARTS  := ftcore nflib nfs logger replicator
 SRC    := $(foreach p,$(PARTS),$(wildcard $(p)/*.c))
 # The parts of node/ that know no DPDK: linked into tests like everything below node/.
 NODE_PLAIN := $(wildcard node/arena.c node/yaml.c node/schema*.c node/config*.c node/client.c node/options.c node/guardian.c \
-    node/server.c node/replay_index.c node/probe*.c node/process.c node/drill*.c node/cmd_drill.c)
+    node/server.c node/replay_index.c node/probe*.c node/process.c node/drill*.c node/cmd_drill.c node/redis*.c)
 SRC    += $(NODE_PLAIN)
 NODE   := $(filter-out $(NODE_PLAIN),$(wildcard node/*.c))
 OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)

@@ -7,6 +7,7 @@
 #include "nflib/chain.h"
 
 #include "ftcore/audit.h"
+#include "nflib/backend.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,6 +123,9 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
     *out = NULL;
     if (config->count > FT_NFS_MAX - 1 || region->nfs < config->count + 1u || lane >= region->lanes)
         return ft_fail(fault, FT_EINVAL, "chain %s: region is made for another chain", config->name);
+    if (nf_backend && config->lanes > 1)
+        return ft_fail(fault, FT_EINVAL, "chain %s: %u lanes, a state backend serves one", config->name,
+                       config->lanes);
     struct nf_chain *chain =
         aligned_alloc(64, sizeof(*chain)); /* published numbers have lines of their own */
     if (!chain)
@@ -136,12 +140,15 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
     chain->env.values = &chain->values;
     ft_sections_init(&chain->sections, region, chain->alone, lane, region->lanes);
     ft_audit_suspend(region); /* what is made here is nobody's change */
+    nf_backend_forget();
     int error = make_all(chain, lane, seed, fault);
     ft_audit_resume(region);
     if (error < 0) {
         nf_chain_free(chain);
         return error;
     }
+    if (nf_backend)
+        nf_backend_start(region);
     *out = chain;
     return FT_OK;
 }
@@ -328,6 +335,8 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
     edit->access = chain->sections.next;
     edit->outputs += passed + chain->listed;
     chain->open = false;
+    if (ft_unlikely(nf_backend != NULL))
+        nf_backend_burst(burst);
 }
 
 struct ft_sections *nf_chain_sections(struct nf_chain *chain)

@@ -56,6 +56,7 @@ struct nd_lane {
     struct nf_chain *chain;
     struct nd_guardian *guardian; /* NULL: none */
     struct nd_question *question;
+    struct nd_redis *redis;       /* where the chain keeps its state; NULL: here */
     struct lg_recorder *recorder; /* of what is executed; NULL: none */
     uint64_t seed;                /* of a fresh state */
     uint64_t kept_bytes;          /* for outputs of replay; 0: the usual */

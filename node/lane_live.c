@@ -319,6 +319,14 @@ static void hold_outputs(struct nd_lane *lane, uint64_t burst, uint64_t clock, u
     FT_COUNT(lane->shared, emitted, count);
 }
 
+/* Its state is not where it should be: the node is about to end. */
+static void drop_burst(struct nd_lane *lane)
+{
+    for (uint32_t i = 0; i < lane->n; i++)
+        lane->io->drop(lane->io->ctx, lane->packets[i].owner);
+    FT_COUNT(lane->shared, dropped, lane->n);
+}
+
 /* Chain time of a burst that no gate stamps: goes on from where it stood, never back. */
 static uint64_t burst_time(struct nd_lane *lane)
 {
@@ -394,7 +402,10 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
         hand_over(lane, logged);
     if (deltas)
         nd_lane_tally(lane, NULL);
-    hold_outputs(lane, burst, clock, number);
+    if (ft_likely(!lane->redis || nd_redis_confirmed(lane->redis) >= burst))
+        hold_outputs(lane, burst, clock, number);
+    else
+        drop_burst(lane);
     atomic_store_explicit(&lane->shared->closed, burst, memory_order_release);
     if (!deltas)
         atomic_store_explicit(&lane->shared->recorded, burst, memory_order_release);
@@ -505,6 +516,8 @@ bool nd_lane_live(struct nd_lane *lane)
             worked = collect_and_run(lane);
     }
     worked |= nd_lane_release(lane);
+    if (ft_unlikely(lane->redis != NULL) && !worked)
+        nd_redis_settle(lane->redis);
     if (lane->draining)
         consider_drained(lane);
     return worked;
