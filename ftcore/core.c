@@ -131,11 +131,13 @@ static void connected(struct ft_core *core, uint64_t greeted, struct ft_actions 
         lost(core, FT_LOST_ERROR, actions);
 
     uint64_t heard = core->peer.heard, port_beat = core->peer.port_beat, was = core->peer.incarnation;
+    uint64_t beat_view = core->peer.beat_view;
 
     memset(&core->peer, 0, sizeof(core->peer));
     core->peer.up = true;
     core->peer.heard = heard;
     core->peer.port_beat = port_beat;
+    core->peer.beat_view = beat_view;
     core->peer.incarnation = was;
     core->ready_echo = core->echoed = 0;
 
@@ -340,6 +342,7 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
         break;
     case FT_EV_PORT_BEAT:
         core->peer.port_beat = core->now;
+        core->peer.beat_view = event->view;
         break;
     case FT_EV_TOLD:
         told(core, event, actions);

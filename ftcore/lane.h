@@ -87,6 +87,7 @@ struct ft_lane {
         got;                    /* standby: burst checked last, digest recorded and computed */
     _Atomic bool diverged;      /* they differ: replay has stopped */
     _Atomic uint64_t beat_ns;   /* the peer's last heartbeat on a data port */
+    _Atomic uint64_t beat_view; /* … the view it told */
     _Atomic uint32_t beat_half; /* … and the upper half of the incarnation it told */
 
     struct ft_ring log;    /* struct ft_record and struct ft_part, lane → replicator */

@@ -196,6 +196,7 @@ static void port_beats(struct rp_replicator *rp)
         if (beat == rp->beat_seen[l])
             continue;
         rp->beat_seen[l] = beat;
+        event.view = atomic_load_explicit(&rp_lane(rp, l)->beat_view, memory_order_relaxed);
         if (atomic_load_explicit(&rp_lane(rp, l)->beat_half, memory_order_relaxed) ==
             (uint32_t)(rp->core.peer.incarnation >> 32))
             rp_step(rp, &event);
