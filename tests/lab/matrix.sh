@@ -91,10 +91,10 @@ undisturbed() { # CHAIN FILE; sets $plain (a file beside which .released and .in
 
 # One cell. Equivalent always. With the gate nothing is lost, twice, altered or out of order, as much leaves as from
 # the undisturbed run, and with one lane its very bytes, in every policy. Without: what came in has left, or is told.
-cell() { # FILE POLICY:STANDBY LANES GATE CHAIN POINTS
+cell() { # FILE POLICY:STANDBY LANES GATE CHAIN POINTS [ROUND]
     local file=$1 policy=${2%:*} standby=${2#*:} lanes=$3 gate=$4 chain=$5 points=$6
-    local name args code what primaries n why=""
-    name="$(basename "$file" .pcap), $policy, $standby, $lanes lanes, $gate, $chain"
+    local name code what primaries n why="" args kills
+    name="$(basename "$file" .pcap), $policy, $standby, $lanes lanes, $gate, $chain${7:+, round $7}"
     undisturbed "$chain" "$file" || { ok "$name: undisturbed" 1 "$(cat "$dir/json")"; return; }
     n=$(cat "$plain.input")
     mapfile -t kills < <(kills_at "$seed $name" "$n" "$points")
@@ -113,7 +113,7 @@ cell() { # FILE POLICY:STANDBY LANES GATE CHAIN POINTS
         [ "$chain" = race ] && [ "$lanes" != 1 ] || [ "$(fact .released)" = "$(cat "$plain.released")" ] ||
             why="$why; $(cat "$plain.released") leave undisturbed"
         [ "$lanes" != 1 ] || cmp -s "$dir/run.pcap" "$plain.pcap" || why="$why; other bytes than undisturbed"
-    elif [ "$chain" = forward ]; then # every packet is one output
+    elif [ "$chain" = forward ] || [ "$chain" = fight ]; then # every packet is one output
         [ "$(fact '.released - .duplicated + .lost')" = "$n" ] || why="$why; packets unaccounted for"
     fi
     [ -z "$why" ]
