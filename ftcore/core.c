@@ -161,6 +161,7 @@ void ft_core_hello(struct ft_core *core, uint64_t now, struct ft_message *m)
     memcpy(m->name, core->config.name, sizeof(m->name));
     m->role = core->config.role;
     m->strict = core->config.strict;
+    m->warm = core->config.warm;
     m->lanes = core->config.lanes;
     m->lease_ms = core->config.lease_ms;
     m->detect_ms = core->config.detect_ms;
@@ -279,12 +280,14 @@ static void message(struct ft_core *core, const struct ft_message *m, struct ft_
         ft_standby_message(core, m, actions);
 }
 
-static void told(struct ft_core *core, enum ft_told what, struct ft_actions *actions)
+static void told(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
 {
+    enum ft_told what = event->told;
+
     if (what == FT_TOLD_HANDOVER && ft_core_primary(core)) {
         ft_handover_begin(core, actions);
     } else if (what == FT_TOLD_RESYNC && ft_core_primary(core)) {
-        ft_resync_asked(core, actions);
+        ft_resync_asked(core, event->text ? event->text : "resync asked for", actions);
     } else if (what == FT_TOLD_PROMOTE && core->hand == FT_HAND_GIVEN) {
         ft_handover_told(core, actions);
     } else if (what == FT_TOLD_PROMOTE && core->state == FT_READY) {
@@ -339,7 +342,7 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
         core->peer.port_beat = core->now;
         break;
     case FT_EV_TOLD:
-        told(core, event->told, actions);
+        told(core, event, actions);
         break;
     default:
         if (ft_core_primary(core))

@@ -74,10 +74,11 @@ struct ft_lane {
     _Atomic bool overrun; /* the next delta would be larger than the standby has room for: a base is needed */
     _Atomic uint64_t gate_seen; /* gate serial at the last burst boundary … */
     _Atomic uint64_t hold_from; /* … and the last burst that may have left under the gate before */
-    _Atomic uint64_t cut_at;    /* bytes ever published in `log` before the cut */
     _Atomic uint64_t cut_seen, cut_burst, cut_access; /* the cut was made after this burst and access */
-    _Atomic uint64_t released;                        /* outputs released, ever; part of what records carry */
-    _Atomic bool steered;                             /* `steer` is done */
+    _Atomic uint64_t cut_at;   /* … with so many bytes ever published in `log`: what comes behind is the new
+                                  stream */
+    _Atomic uint64_t released; /* outputs released, ever; part of what records carry */
+    _Atomic bool steered;      /* `steer` is done */
     _Atomic uint64_t digest_at;   /* live: burst that carries the digest served last … */
     _Atomic uint64_t digest_seen; /* … and its serial */
     _Atomic uint64_t digest_burst, expected,
@@ -86,8 +87,8 @@ struct ft_lane {
     _Atomic uint64_t beat_ns;   /* the peer's last heartbeat on a data port */
     _Atomic uint32_t beat_half; /* … and the upper half of the incarnation it told */
 
-    struct ft_ring log;    /* struct ft_record, lane → replicator */
-    struct ft_ring replay; /* struct ft_record, replicator → lane */
+    struct ft_ring log;    /* struct ft_record and struct ft_part, lane → replicator */
+    struct ft_ring replay; /* the same, replicator → lane */
 
     /* Counters, written by the lane, read by status. Plain relaxed stores. */
     struct {

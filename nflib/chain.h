@@ -122,10 +122,15 @@ int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uin
  */
 bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned *lane);
 
+#define NF_FLOW_KEY    0x6d5au /* the hash's key, as often as a port wants it */
+#define NF_FLOW_SPREAD 128u    /* values of the hash that are told apart */
+
 /*
- * Lane 0 … lanes-1 by the flow's hash, the same for both directions: addresses and ports of TCP and UDP,
- * addresses alone for fragments and other protocols. What is not IPv4 goes to lane 0. The packet is parsed.
+ * The flow's hash, the same for both directions: addresses and ports of TCP and UDP, addresses alone for
+ * fragments and other protocols. IPv4, parsed. Ports that can, compute the same.
  */
+uint32_t nf_flow_hash(const struct nf_packet *p);
+/* Lane 0 … lanes-1 by the flow's hash. What is not IPv4 goes to lane 0. The packet is parsed. */
 unsigned nf_flow_lane(const struct nf_packet *p, unsigned lanes);
 
 /* Instances by name, for show. Index 0 is "l3". NULL: no such NF in the chain. */

@@ -194,7 +194,7 @@ static void show(struct running *r, uint64_t now)
     r->status_at = now;
     rp_status(r->replicator, &s);
     atomic_store(&r->node->slot->log_bytes, s.log_bytes_wire);
-    atomic_store(&r->node->slot->delta_bytes, 0);
+    atomic_store(&r->node->slot->delta_bytes, s.delta_bytes_wire);
 }
 
 /* One turn of the replicator and a wait. Near a kill, pauses gather records and answers into batches. */
