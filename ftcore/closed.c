@@ -23,6 +23,7 @@
 struct end {
     uint64_t burst, access;
     uint64_t cut, cut_burst; /* its last share, and the burst that it ends at; 0 and the base's: none */
+    uint64_t covered;        /* up to here shares, each based on the one before, tell everything */
 };
 
 struct lane {
@@ -77,7 +78,8 @@ void ft_closed_reset(struct ft_closed *set, const uint64_t burst[], const uint64
     for (unsigned i = 0; i < set->lanes; i++) {
         struct lane *lane = &set->lane[i];
 
-        lane->inside = (struct end){.burst = burst[i], .access = access[i], .cut_burst = burst[i]};
+        lane->inside =
+            (struct end){.burst = burst[i], .access = access[i], .cut_burst = burst[i], .covered = burst[i]};
         lane->first = lane->count = 0;
     }
 }
@@ -166,14 +168,13 @@ int ft_closed_fits(const struct ft_closed *set, const struct ft_part *part)
     if (part->lane >= set->lanes)
         return FT_EMALFORMED;
     const struct end *end = held(set, &set->lane[part->lane]);
-    bool logged = end->burst != end->cut_burst; /* a checkpoint: its bursts are held as records */
+    /* Of a segment: it goes on from what is held. A checkpoint tells again what is held since the last share.
+     */
+    bool segment = part->from == end->burst && part->burst >= end->burst && part->access >= end->access;
+    bool checkpoint =
+        part->from == end->cut_burst && part->burst == end->burst && part->access == end->access;
 
-    if (part->cut != end->cut + 1 || part->from != end->cut_burst)
-        return FT_EORDER;
-    if (logged ? part->burst != end->burst || part->access != end->access
-               : part->burst < end->burst || part->access < end->access)
-        return FT_EORDER;
-    return 0;
+    return part->cut == end->cut + 1 && (segment || checkpoint) ? 0 : FT_EORDER;
 }
 
 int ft_closed_add_share(struct ft_closed *set, const struct ft_part *last)
@@ -186,16 +187,21 @@ int ft_closed_add_share(struct ft_closed *set, const struct ft_part *last)
 
     if (lane->count == set->pending)
         return FT_EFULL;
+    uint64_t covered = held(set, lane)->covered;
+
     append(set, lane,
-           &(struct end){
-               .burst = last->burst, .access = last->access, .cut = last->cut, .cut_burst = last->burst});
+           &(struct end){.burst = last->burst,
+                         .access = last->access,
+                         .cut = last->cut,
+                         .cut_burst = last->burst,
+                         .covered = last->from <= covered ? last->burst : covered});
     return 0;
 }
 
 uint64_t ft_closed_cut(const struct ft_closed *set, uint64_t burst[])
 {
     for (unsigned i = 0; i < set->lanes; i++)
-        burst[i] = set->lane[i].inside.cut_burst;
+        burst[i] = set->lane[i].inside.covered;
     return set->lane[0].inside.cut;
 }
 

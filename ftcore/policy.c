@@ -56,9 +56,11 @@ static void learn(struct ft_policy *p, const struct ft_stretch *last)
     }
 }
 
-/* A standby that lags gets nothing more to replay until it has caught up. */
+/* A hot standby that lags gets nothing more to replay until it has caught up. */
 static bool pressed(struct ft_policy *p, const struct ft_stretch *last)
 {
+    if (p->config.warm) /* its checkpoints keep the budget */
+        return false;
     if (last->replay_ns > p->config.budget_ns && !p->pressed) {
         p->pressed = true;
         p->presses++;

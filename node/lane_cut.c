@@ -102,6 +102,7 @@ void nd_lane_tally(struct nd_lane *lane, const struct ft_record *record)
     lane->tally.packets += lane->n;
     if (record) {
         lane->tally.log_bytes += record->size;
+        lane->uncovered += record->size;
         return;
     }
     if (!chooses(lane))
@@ -150,11 +151,9 @@ static uint64_t packed(uint64_t bytes, const _Atomic uint64_t *ratio)
     return bytes * (by ? by : PACK_GUESS) / PACK;
 }
 
-/* What replaying all that the standby lacks would take: at most what it took here. */
-static uint64_t replay_ns(const struct nd_lane *lane)
+/* What replaying so many bytes of records would take: at most what they took here. */
+static uint64_t replay_ns(const struct nd_lane *lane, uint64_t bytes)
 {
-    uint64_t bytes = atomic_load_explicit(&lane->shared->unreplayed, memory_order_relaxed);
-
     if (lane->busy_bytes == 0)
         return 0;
     return (uint64_t)((double)bytes * (double)lane->busy_ns / (double)lane->busy_bytes);
@@ -174,7 +173,7 @@ static struct ft_stretch measure(struct nd_group *group, bool sampled)
         sum.delta_bytes += packed(delta, &lane->shared->pack_delta);
         lane->busy_ns += lane->tally.busy_ns;
         lane->busy_bytes += lane->tally.log_bytes;
-        ns = replay_ns(lane);
+        ns = replay_ns(lane, atomic_load_explicit(&lane->shared->unreplayed, memory_order_relaxed));
         sum.replay_ns = ns > sum.replay_ns ? ns : sum.replay_ns;
         lane->tally = (struct nd_tally){0};
     }
@@ -189,12 +188,19 @@ void nd_lane_cut_init(struct nd_lane *lane)
 
 /* ---- meetings ---------------------------------------------------------------------------------- */
 
-/* A log segment to a warm standby has gone on for long enough, or fills what the standby may keep. */
+/*
+ * A log segment to a warm standby has gone on for long enough: by the clock, by what a takeover would have to
+ * replay, or by what the standby may keep.
+ */
 static bool checkpoint_due(const struct nd_lane *lane)
 {
-    return warm(lane) &&
-           (cut_clock(lane) - lane->base_clock >= lane->config->protect.checkpoint_ms * 1000000ull ||
-            atomic_load_explicit(&lane->shared->unreplayed, memory_order_relaxed) > pending_bytes(lane) / 2);
+    const struct nd_protect *p = &lane->config->protect;
+
+    if (!warm(lane))
+        return false;
+    return cut_clock(lane) - lane->base_clock >= p->checkpoint_ms * 1000000ull ||
+           lane->uncovered > pending_bytes(lane) / 4 ||
+           (chooses(lane) && replay_ns(lane, lane->uncovered) > p->recovery_budget_ms * 1000000ull / 2);
 }
 
 static void begin_share(struct nd_lane *lane)
@@ -231,6 +237,7 @@ static void base_here(struct nd_group *group)
 
         lane->cut_from = nf_chain_state(lane->chain)->burst;
         lane->hold_from = lane->hold.in;
+        lane->uncovered = 0;
     }
 }
 

@@ -56,6 +56,7 @@ static void told(void *arg, enum ft_state state, uint64_t view, const char *why)
 
     (void)view;
     snprintf(slot->why, sizeof(slot->why), "%s", why);
+    if (getenv("DBG")) fprintf(stderr, "%s %lu %s %s\n", ((struct running *)arg)->node->name, nd_now()/1000, ft_state_name(state), why);
     atomic_store(&slot->state, (int)state);
 }
 
