@@ -143,8 +143,8 @@ static bool equivalent(const struct nd_replay *r)
 
     return !r->broken && r->primary_digest == r->reference.digest &&
            (!r->standby_rested || r->standby_digest == r->reference.digest) && altered(r) == 0 &&
-           g->reordered == 0 && g->early == 0 && r->divergences == 0 && r->reference.diverged == 0 &&
-           (may_lose || (lost(r) == 0 && g->duplicated == 0));
+           g->reordered == 0 && g->early == 0 && r->divergences == 0 && r->refused == 0 &&
+           r->reference.diverged == 0 && (may_lose || (lost(r) == 0 && g->duplicated == 0));
 }
 
 /* What a column of the table cannot say. */

@@ -57,6 +57,7 @@ struct nd_replay {
     uint64_t random;
 
     uint64_t failovers, log_bytes, delta_bytes, divergences;
+    uint64_t refused; /* times a node refused what its peer sent */
     uint64_t deltas; /* made, of all nodes */
     uint64_t primary_digest, standby_digest;
     bool standby_rested;   /* standby_digest counts */

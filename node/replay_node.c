@@ -56,7 +56,9 @@ static void told(void *arg, enum ft_state state, uint64_t view, const char *why)
 
     (void)view;
     snprintf(slot->why, sizeof(slot->why), "%s", why);
-    if (getenv("DBG")) fprintf(stderr, "%s %lu %s %s\n", ((struct running *)arg)->node->name, nd_now()/1000, ft_state_name(state), why);
+    if (getenv("DBG"))
+        fprintf(stderr, "%s %lu %s %s\n", ((struct running *)arg)->node->name, nd_now() / 1000,
+                ft_state_name(state), why);
     atomic_store(&slot->state, (int)state);
 }
 
@@ -195,6 +197,10 @@ static void show(struct running *r, uint64_t now)
     r->status_at = now;
     rp_status(r->replicator, &s);
     atomic_store(&r->node->slot->log_bytes, s.log_bytes_wire);
+    if (s.refused > atomic_load(&r->node->slot->refused)) {
+        snprintf(r->node->slot->refusal, sizeof(r->node->slot->refusal), "%s", s.last_refused);
+        atomic_store(&r->node->slot->refused, s.refused);
+    }
     atomic_store(&r->node->slot->delta_bytes, s.delta_bytes_wire);
 }
 
