@@ -156,6 +156,9 @@ static void explain(const struct nd_replay *r)
         fprintf(stderr, "understudy replay: the surviving log could not be executed again\n");
     if (r->divergences)
         fprintf(stderr, "understudy replay: a standby's replay diverged %lu times\n", r->divergences);
+    if (r->refused)
+        fprintf(stderr, "understudy replay: what one node said the other refused %lu times, last: %s\n",
+                r->refused, r->refusal);
     if (!r->broken && r->primary_digest != r->reference.digest)
         fprintf(stderr, "understudy replay: digest of the primary: expected %016lx, got %016lx\n",
                 r->reference.digest, r->primary_digest);

@@ -220,6 +220,13 @@ static bool has_begun(struct nd_replay *r)
     return r->alone ? is_alone(r) : protected_by_both(r);
 }
 
+/* The last burst of a lane that the standby has got to, or holds when it is warm. */
+static uint64_t known_to(const struct nd_replay *r, struct nd_slot *standby, unsigned l)
+{
+    return atomic_load(r->config->protect.standby == ND_STANDBY_WARM ? &standby->shared[l].closed_to
+                                                                     : &standby->shared[l].closed);
+}
+
 /* All bursts closed, all outputs out of the hold and out of the ring; the standby knows it all. */
 static bool is_done(struct nd_replay *r)
 {
@@ -230,7 +237,7 @@ static bool is_done(struct nd_replay *r)
 
         if (atomic_load(&p->lanes[l].asked) <= last || atomic_load(&p->shared[l].count.held) != 0 ||
             ft_ring_used(&p->lanes[l].out) != 0 || (r->lanes > 1 && r->ledger[l].count < last) ||
-            (!r->alone && atomic_load(&s->shared[l].closed) < last))
+            (!r->alone && known_to(r, s, l) < last))
             return false;
     }
     return r->alone || protected_by_both(r);

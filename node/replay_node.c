@@ -38,7 +38,7 @@ struct running {
     struct nd_question question;
     uint64_t random, status_at;
     _Atomic uint64_t view;
-    _Atomic bool stop;
+    _Atomic bool stop, eager;
 };
 
 static uint64_t draw(uint64_t *sequence)
@@ -56,9 +56,6 @@ static void told(void *arg, enum ft_state state, uint64_t view, const char *why)
 
     (void)view;
     snprintf(slot->why, sizeof(slot->why), "%s", why);
-    if (getenv("DBG"))
-        fprintf(stderr, "%s %lu %s %s\n", ((struct running *)arg)->node->name, nd_now() / 1000,
-                ft_state_name(state), why);
     atomic_store(&slot->state, (int)state);
 }
 
@@ -109,6 +106,7 @@ static int make_lane(struct running *r, unsigned l, struct ft_fault *fault)
                                    .seed = r->node->seed,
                                    .kept_bytes = kept_bytes(r),
                                    .incarnation = r->node->incarnation,
+                                   .eager = &r->eager,
                                    .view = &r->view,
                                    .stop = &r->stop};
     return nd_lane_make(&r->lanes[l], fault);
@@ -197,11 +195,10 @@ static void show(struct running *r, uint64_t now)
     r->status_at = now;
     rp_status(r->replicator, &s);
     atomic_store(&r->node->slot->log_bytes, s.log_bytes_wire);
-    if (s.refused > atomic_load(&r->node->slot->refused)) {
-        snprintf(r->node->slot->refusal, sizeof(r->node->slot->refusal), "%s", s.last_refused);
-        atomic_store(&r->node->slot->refused, s.refused);
-    }
     atomic_store(&r->node->slot->delta_bytes, s.delta_bytes_wire);
+    atomic_store(&r->node->slot->refused, s.refused);
+    if (s.refused)
+        memcpy(r->node->slot->refusal, s.last_refused, sizeof(s.last_refused));
 }
 
 /* One turn of the replicator and a wait. Near a kill, pauses gather records and answers into batches. */
@@ -217,8 +214,19 @@ static void turn(struct running *r, unsigned *idle)
         nap(*idle < IDLE_SHORT ? NAP_SHORT : NAP_LONG);
 }
 
+/* A warm standby stands where its last checkpoint left it: what it holds is replayed now, to be compared. */
+static void catch_up(struct running *r)
+{
+    atomic_store(&r->eager, true);
+    for (unsigned l = 0; l < r->node->config->chain.lanes; l++)
+        while (r->lanes[l].doing == FT_LANE_REPLAY && !atomic_load(&r->lanes[l].shared->diverged) &&
+               atomic_load(&r->lanes[l].shared->closed) < atomic_load(&r->lanes[l].shared->closed_to))
+            nap(NAP_SHORT);
+}
+
 static void rest(struct running *r)
 {
+    catch_up(r);
     atomic_store(&r->stop, true);
     for (unsigned l = 0; l < r->node->config->chain.lanes; l++)
         pthread_join(r->threads[l], NULL);

@@ -101,11 +101,11 @@ static void gather(struct nd_replay *r, unsigned n)
         r->gate[l].suppressed += atomic_load(&slot->shared[l].count.tail_suppressed);
     }
     r->log_bytes += atomic_load(&slot->log_bytes);
-    if (atomic_load(&slot->refused))
-        fprintf(stderr, "understudy replay: node %c refused what its peer sent: %.200s\n", 'a' + (int)n,
-                slot->refusal);
-    r->refused += atomic_load(&slot->refused);
     r->delta_bytes += atomic_load(&slot->delta_bytes);
+    if (atomic_load(&slot->refused)) {
+        r->refused += atomic_load(&slot->refused);
+        memcpy(r->refusal, slot->refusal, sizeof(r->refusal));
+    }
     r->deltas += atomic_load(&slot->shared[0].count.cuts);
 }
 

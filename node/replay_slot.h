@@ -47,8 +47,8 @@ struct nd_slot {
     _Atomic bool failed, rested;
     _Atomic uint64_t digest;                 /* with `rested` */
     _Atomic uint64_t log_bytes, delta_bytes; /* of records and of deltas sent, as status counts them */
-    _Atomic uint64_t refused;                /* times it refused what its peer sent as malformed … */
-    char refusal[FT_REASON_MAX];             /* … and what it said of the last; written before */
+    _Atomic uint64_t refused;                /* things that the other said and this one could not believe */
+    char refusal[FT_REASON_MAX];             /* … the last of them */
     char why[FT_REASON_MAX];                 /* of the state; for people only: may be read half written */
     struct ft_fault fault;                   /* with `failed` */
     struct ft_lane shared[FT_LANES_MAX];

@@ -151,9 +151,9 @@ static void send_batch(struct rp_replicator *rp, const struct batch *b)
     FT_CHECK(error == 0, "the link has no room for %u bytes though it said so", b->len);
     publish_cost(rp, cost, b->parts, b->raw, cost->packer.packed - before);
     if (b->parts)
-        rp->shown.delta_bytes_wire += b->len;
+        rp->shown.delta_bytes_wire += cost->packer.packed - before;
     else
-        rp->shown.log_bytes_wire += b->len;
+        rp->shown.log_bytes_wire += cost->packer.packed - before;
 }
 
 static void publish_unreplayed(struct rp_replicator *rp)
