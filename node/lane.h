@@ -144,6 +144,10 @@ void nd_stream_decide(struct nd_group *group);
 /* Live: the burst to come is logged / is part of a delta segment. */
 bool nd_lane_logs(const struct nd_lane *lane);
 bool nd_lane_deltas(const struct nd_lane *lane);
+/* Somebody waits for a digest; and it is a delta that carries it, since the standby does not replay every
+ * record. */
+bool nd_lane_digest_wanted(const struct nd_lane *lane);
+bool nd_lane_digest_by_delta(const struct nd_lane *lane);
 void nd_lane_tally(struct nd_lane *lane, const struct ft_record *record); /* after a burst; NULL: no record */
 void nd_lane_weigh(struct nd_lane *lane, const struct ft_held *held);     /* an output that is held */
 bool nd_lane_uncut(const struct nd_lane *lane); /* bursts that no record or delta tells of yet */

@@ -59,6 +59,16 @@ bool nd_lane_deltas(const struct nd_lane *lane)
     return logging(lane) && lane->group->stream.segment == FT_SEGMENT_DELTA;
 }
 
+bool nd_lane_digest_wanted(const struct nd_lane *lane)
+{
+    return atomic_load_explicit(&lane->shared->digest, memory_order_acquire) != lane->digest;
+}
+
+bool nd_lane_digest_by_delta(const struct nd_lane *lane)
+{
+    return warm(lane) || nd_lane_deltas(lane);
+}
+
 static uint64_t cut_clock(const struct nd_lane *lane)
 {
     return lane->io->burst ? nf_chain_state(lane->chain)->time : lane->now;
@@ -198,7 +208,8 @@ static bool checkpoint_due(const struct nd_lane *lane)
 
     if (!warm(lane))
         return false;
-    return cut_clock(lane) - lane->base_clock >= p->checkpoint_ms * 1000000ull ||
+    return nd_lane_digest_wanted(lane) ||
+           cut_clock(lane) - lane->base_clock >= p->checkpoint_ms * 1000000ull ||
            lane->uncovered > pending_bytes(lane) / 4 ||
            (chooses(lane) && replay_ns(lane, lane->uncovered) > p->recovery_budget_ms * 1000000ull / 2);
 }

@@ -373,7 +373,7 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
     if (captured)
         capture_determinants(lane, access);
     if (logged) {
-        if (ft_unlikely(digest != lane->digest)) {
+        if (ft_unlikely(digest != lane->digest) && !nd_lane_digest_by_delta(lane)) {
             lg_capture_digest(&lane->capture, nd_lane_digest(lane));
             lane->digest = digest;
             atomic_store_explicit(&lane->shared->digest_at, burst, memory_order_relaxed);
@@ -454,10 +454,11 @@ static bool due(struct nd_lane *lane)
 
     if (nf_chain_due(lane->chain, lane->now + lane->time_offset))
         return true;
-    /* In a delta segment the next cut says both; it needs a burst to be made for. */
-    return logged && !(nd_lane_deltas(lane) && nd_lane_uncut(lane)) &&
-           (owes_word(lane) ||
-            atomic_load_explicit(&lane->shared->digest, memory_order_relaxed) != lane->digest);
+    /* What the next delta says needs a burst to be cut behind, and no more than one. */
+    return logged &&
+           ((owes_word(lane) && !(nd_lane_deltas(lane) && nd_lane_uncut(lane))) ||
+            (nd_lane_digest_wanted(lane) &&
+             (!nd_lane_digest_by_delta(lane) || nf_chain_state(lane->chain)->burst == lane->cut_from)));
 }
 
 static bool collect_and_run(struct nd_lane *lane)
