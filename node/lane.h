@@ -73,6 +73,7 @@ struct nd_lane {
     uint64_t cut_clock;  /* nd_cut_clock at the last cut, or look at the policy */
     uint64_t base_clock; /* … at the last cut with a delta */
     uint64_t uncovered;  /* bytes of records since then, in memory */
+    uint64_t weighed;    /* bytes that a delta would carry of the outputs made since the base cut */
     uint64_t met;        /* meetings of the stream this lane knows of */
     struct nd_tally tally;
     uint64_t busy_ns, busy_bytes;     /* since the base: how long bytes of the log take */

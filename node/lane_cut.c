@@ -151,7 +151,9 @@ void nd_lane_weigh(struct nd_lane *lane, const struct ft_held *held)
     if (!chooses(lane) || !needs_marks(lane))
         return;
     have = carry(lane, held, &frame);
-    lane->tally.out_bytes += have ? sizeof(struct ft_part_output) + FT_ALIGN8(have) : 0;
+    have = have ? (uint32_t)(sizeof(struct ft_part_output) + FT_ALIGN8(have)) : 0;
+    lane->tally.out_bytes += have;
+    lane->weighed += have;
 }
 
 static uint64_t packed(uint64_t bytes, const _Atomic uint64_t *ratio)
@@ -214,6 +216,17 @@ static bool checkpoint_due(const struct nd_lane *lane)
            (chooses(lane) && replay_ns(lane, lane->uncovered) > p->recovery_budget_ms * 1000000ull / 2);
 }
 
+/* Memory that a checkpoint would take now: its lines, and what it carries of the outputs still held. */
+static uint64_t checkpoint_bytes(const struct nd_lane *lane)
+{
+    uint64_t made = lane->hold.in - lane->hold_from, from = lane->hold_from;
+
+    if (from < lane->hold.out)
+        from = lane->hold.out;
+    return lg_share_lines(lane->region, lane->index) +
+           (made ? lane->weighed * (lane->hold.in - from) / made : 0);
+}
+
 static void begin_share(struct nd_lane *lane)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
@@ -248,7 +261,7 @@ static void base_here(struct nd_group *group)
 
         lane->cut_from = nf_chain_state(lane->chain)->burst;
         lane->hold_from = lane->hold.in;
-        lane->uncovered = 0;
+        lane->uncovered = lane->weighed = 0;
     }
 }
 
@@ -299,7 +312,7 @@ static void decide(struct nd_group *group)
     last = measure(group, was == FT_SEGMENT_DELTA || s->sampling);
     for (unsigned l = 0; checkpoint && l < group->lanes; l++)
         last.checkpoint_bytes +=
-            packed(lg_share_lines(group->lane[l].region, l), &group->lane[l].shared->pack_delta);
+            packed(checkpoint_bytes(&group->lane[l]), &group->lane[l].shared->pack_delta);
     s->segment = ft_policy_next(&s->policy, &last);
     /* What the log told of must be covered before a delta segment begins, or a warm standby would lack it. */
     checkpoint |= was == FT_SEGMENT_LOG && s->segment == FT_SEGMENT_DELTA && warm(&group->lane[0]);
