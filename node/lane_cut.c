@@ -109,6 +109,8 @@ void nd_lane_tally(struct nd_lane *lane, const struct ft_record *record)
 {
     size_t bytes = 0;
 
+    if (lane->tally.packets == 0)
+        lane->tally_clock = cut_clock(lane);
     lane->tally.packets += lane->n;
     if (record) {
         lane->tally.log_bytes += record->size;
@@ -381,7 +383,10 @@ static bool due(const struct nd_lane *lane)
                (passed >= interval(lane) || idle || lane->draining || lane->short_of_room);
     if (lane->cut_from != nf_chain_state(lane->chain)->burst && checkpoint_due(lane))
         return true;
-    return chooses(lane) && lane->tally.packets && passed >= interval(lane) * (s->sampling ? 1 : LOOK_EVERY);
+    /* From its first packet on: a pause before it would make a sample of one burst, and no delta is that
+     * small. */
+    return chooses(lane) && lane->tally.packets &&
+           cut_clock(lane) - lane->tally_clock >= interval(lane) * (s->sampling ? 1 : LOOK_EVERY);
 }
 
 void nd_stream_decide(struct nd_group *group)

@@ -78,13 +78,14 @@ for i in range(int(sys.argv[3])):
     print("--kill", ("primary" if draw.random() < 0.5 else "standby") + "@" + str(1 + int(draw.random() * n)))' "$@"
 }
 
-# The run nothing happens to and nobody protects: what leaves, counted and written. Once for each chain and capture.
-undisturbed() { # CHAIN FILE; sets $plain (a file beside which .released and .input lie)
-    plain=$dir/plain/$1-$(basename "$2" .pcap)
+# The run nothing happens to and nobody protects: what leaves, counted and written. Once for each chain, capture and
+# number of lanes: what crosses lanes (a later fragment, an error about another lane's flow) may be dropped with several.
+undisturbed() { # CHAIN FILE LANES; sets $plain (a name beside which .pcap, .released and .input lie)
+    plain=$dir/plain/$1-$3-$(basename "$2" .pcap)
     [ ! -r "$plain.input" ] || return 0
     mkdir -p "$dir/plain"
-    rm -f "$dir/plain/$1-"* # one at a time: they are as large as the captures
-    run -c "$dir/chain/$1.yaml" --mode off --lanes 1 --seed "$seed" -w "$plain.pcap" "$2" || return
+    rm -f "$dir/plain/$1-$3-"* # one at a time: they are as large as the captures
+    run -c "$dir/chain/$1.yaml" --mode off --lanes "$3" --seed "$seed" -w "$plain.pcap" "$2" || return
     fact .released >"$plain.released"
     fact .input >"$plain.input"
 }
@@ -95,7 +96,7 @@ cell() { # FILE POLICY:STANDBY LANES GATE CHAIN POINTS [ROUND]
     local file=$1 policy=${2%:*} standby=${2#*:} lanes=$3 gate=$4 chain=$5 points=$6
     local name code what primaries n why="" args kills
     name="$(basename "$file" .pcap), $policy, $standby, $lanes lanes, $gate, $chain${7:+, round $7}"
-    undisturbed "$chain" "$file" || { ok "$name: undisturbed" 1 "$(cat "$dir/json")"; return; }
+    undisturbed "$chain" "$file" "$lanes" || { ok "$name: undisturbed" 1 "$(cat "$dir/json")"; return; }
     n=$(cat "$plain.input")
     mapfile -t kills < <(kills_at "$seed $name" "$n" "$points")
     args=(-c "$dir/chain/$chain.yaml" --mode "$policy" --standby "$standby" --lanes "$lanes" --seed "$seed")
