@@ -229,6 +229,17 @@ static uint64_t checkpoint_bytes(const struct nd_lane *lane)
            (made ? lane->weighed * (lane->hold.in - from) / made : 0);
 }
 
+/* A warm standby's first checkpoint will tell how deltas pack. A hot one's are seen only when they are
+ * chosen. */
+static bool guesses(const struct nd_group *group)
+{
+    bool unknown = false;
+
+    for (unsigned l = 0; l < group->lanes; l++)
+        unknown |= atomic_load_explicit(&group->lane[l].shared->pack_delta, memory_order_relaxed) == 0;
+    return unknown && warm(&group->lane[0]);
+}
+
 static void begin_share(struct nd_lane *lane)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
@@ -311,8 +322,8 @@ static void decide(struct nd_group *group)
         checkpoint |= was == FT_SEGMENT_LOG && checkpoint_due(&group->lane[l]);
     if ((was == FT_SEGMENT_DELTA || checkpoint) && too_large(group))
         return;
-    last = measure(group, was == FT_SEGMENT_DELTA || s->sampling);
-    for (unsigned l = 0; checkpoint && l < group->lanes; l++)
+    last = measure(group, was == FT_SEGMENT_DELTA || (s->sampling && !guesses(group)));
+    for (unsigned l = 0; checkpoint && !guesses(group) && l < group->lanes; l++)
         last.checkpoint_bytes +=
             packed(checkpoint_bytes(&group->lane[l]), &group->lane[l].shared->pack_delta);
     s->segment = ft_policy_next(&s->policy, &last);
