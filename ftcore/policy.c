@@ -6,7 +6,7 @@
 
 #define PER      1024u
 #define PACKETS  64u /* fewer say nothing about bytes a packet */
-#define MARGIN   10u /* deltas must be smaller by one part in so many … */
+#define MARGIN   20u /* deltas must be smaller by one part in so many … */
 #define RELIEF   4u  /* … and a pressed standby must be this far below the budget */
 #define RATE_MAX (UINT64_MAX / 64)
 

@@ -7,8 +7,8 @@
  * what the standby still lacks would take longer than the budget. What the kind not in use would have sent is
  * measured, not guessed: a delta segment counts what records would have taken; in a log segment dirty lines
  * are marked for one commit interval now and then (a sample), since marking costs every edit. Deltas hold
- * outputs back for an interval, so they have to be smaller by a tenth to be chosen; the log only has to be no
- * larger.
+ * outputs back for an interval, so they have to be smaller by a twentieth to be chosen; the log only has to
+ * be no larger.
  *
  * The idea of letting measured replay time bound the checkpoint's distance: Elnozahy, Alvisi, Wang, Johnson,
  * A survey of rollback-recovery protocols, 2002. That no kind is best for all traffic: the papers' own
