@@ -3,6 +3,8 @@
 #   make         build build/understudy, the NF library and its headers (installs nothing)
 #   make deps    install the Debian packages needed, skipping what is there
 #   make check   deps, build, lint, unit tests, NF tests, lab tests (TAP, through prove)
+#   make fuzz    libFuzzer on everything that reads bytes from outside, T=60 seconds for each target (tests/fuzz/fuzz.mk)
+#   make model  the protocol's models, searched by spin (part of check)
 #   make demo    deps, build, then 500 downloads through a pair whose primaries are killed
 #   SAN=1        any of these with address and undefined-behaviour sanitizers, in build-san/
 
@@ -18,7 +20,7 @@ endif
 
 CC      := gcc
 VERSION := 0.1.0
-LIBS    := liblz4 msgpack libxxhash yaml-0.1 jansson libpcap
+LIBS    := liblz4 msgpack libxxhash yaml-0.1 jansson libpcap hiredis
 TESTLIB := cmocka
 
 WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
@@ -34,7 +36,7 @@ PARTS  := ftcore nflib nfs logger replicator
 SRC    := $(foreach p,$(PARTS),$(wildcard $(p)/*.c))
 # The parts of node/ that know no DPDK: linked into tests like everything below node/.
 NODE_PLAIN := $(wildcard node/arena.c node/yaml.c node/schema*.c node/config*.c node/client.c node/options.c node/guardian.c \
-    node/server.c node/probe*.c node/process.c node/drill*.c node/cmd_drill.c)
+    node/server.c node/replay_index.c node/probe*.c node/process.c node/drill*.c node/cmd_drill.c node/redis*.c)
 SRC    += $(NODE_PLAIN)
 NODE   := $(filter-out $(NODE_PLAIN),$(wildcard node/*.c))
 OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
@@ -48,7 +50,7 @@ HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/unit/help
 LAB    := $(wildcard tests/lab/*.t)
 LABLONG := $(wildcard tests/lab/long/*.t)
 
-.PHONY: all deps lint check check-long check-unit check-lab demo clean format
+.PHONY: all deps lint check check-long check-unit check-lab model demo clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(HEADERS:%=$(BUILD)/include/%)
 
 deps:
@@ -58,8 +60,8 @@ $(BUILD)/understudy: $(NODEOBJ) $(OBJ)
 	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
 
 # The same with bugs to be found, of which the environment chooses one: what the replay tool's oracle is worth.
-PLANTED := node/lane.c node/lane_live.c node/lane_replay.c node/lane_apply.c replicator/base.c ftcore/closed.c \
-    ftcore/owed.c node/replay_course.c
+PLANTED := node/lane.c node/lane_live.c node/lane_replay.c node/lane_apply.c node/lane_together.c \
+    node/replay_course.c replicator/base.c ftcore/closed.c ftcore/owed.c
 $(BUILD)/understudy-planted: $(PLANTED:%.c=$(BUILD)/planted/%.o) \
     $(filter-out $(PLANTED:%.c=$(BUILD)/obj/%.o),$(NODEOBJ) $(OBJ))
 	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
@@ -110,14 +112,22 @@ check-unit: $(UNIT)
 check-lab: all $(BUILD)/understudy-planted
 	@if [ -n "$(LAB)" ]; then UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) prove --timer --failures --exec bash $(LAB); fi
 
+# Both models, every variant within bounds, and the mistakes that they must find: tests/model/model.t says which.
+model:
+	@prove --timer --failures --exec bash tests/model/model.t
+
 check: deps
 	+@$(MAKE) --no-print-directory -j2 all
 	+@$(MAKE) --no-print-directory -j2 $(UNIT)
+	+@$(MAKE) --no-print-directory -j2 build-fuzz/replay
 	+@$(MAKE) --no-print-directory lint
 	+@$(MAKE) --no-print-directory check-unit
+	+@$(MAKE) --no-print-directory check-fuzz
+	+@$(MAKE) --no-print-directory model
 	+@$(MAKE) --no-print-directory check-lab
 
 check-long: check
+	@MODEL_LONG=1 prove --timer --failures --exec bash tests/model/model.t
 	@if [ -n "$(LABLONG)" ]; then UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) prove --timer --failures --exec bash $(LABLONG); fi
 
 demo: deps
@@ -128,7 +138,9 @@ format:
 	clang-format -i $(wildcard */*.c */*.h tests/*/*.c tests/*/*.h)
 
 clean:
-	rm -rf build build-san
+	rm -rf build build-san build-fuzz
+
+include tests/fuzz/fuzz.mk
 
 -include $(OBJ:.o=.d) $(NODEOBJ:.o=.d) $(PLANTED:%.c=$(BUILD)/planted/%.d)
 -include $(patsubst tests/%.c,$(BUILD)/obj/tests/%.d,$(wildcard tests/unit/*.c tests/nf/*.c tests/lab/*.c))

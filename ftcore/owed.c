@@ -59,6 +59,8 @@ void ft_edit_track(struct ft_region *region, const void *p, size_t n)
         return;
     FT_CHECK(region->base && offset < region->size && n <= region->size - offset,
              "edit of %zu bytes at %p, outside the region", n, p);
+    if (ft_unlikely(tracking & FT_TRACK_WATCH))
+        region->watch(region->watch_arg, p, n);
     first = offset >> FT_LINE_SHIFT;
     count = ((offset + n - 1) >> FT_LINE_SHIFT) - first + 1;
     if (tracking & FT_TRACK_OWED)

@@ -4,19 +4,11 @@
 
 #include <string.h>
 
-#define PER      1024u
-#define PACKETS  64u /* fewer say nothing about bytes a packet */
-#define MARGIN   20u /* deltas must be smaller by one part in so many … */
-#define RELIEF   4u  /* … and a pressed standby must be this far below the budget */
-#define RATE_MAX (UINT64_MAX / 64)
-
-static void smooth(uint64_t *rate, uint64_t bytes, uint64_t packets)
-{
-    uint64_t now = bytes < RATE_MAX / PER ? bytes * PER / packets : RATE_MAX;
-
-    now = now ? now : 1;
-    *rate = *rate ? (*rate * 3 + now + 3) / 4 : now;
-}
+#define PER    1024u
+#define ENOUGH 64u   /* bursts; fewer say nothing */
+#define WINDOW 2048u /* bursts after which older ones count half */
+#define MARGIN 10u   /* deltas must be smaller by one part in so many … */
+#define RELIEF 4u    /* … and a pressed standby must be this far below the budget */
 
 void ft_policy_begin(struct ft_policy *policy, const struct ft_policy_config *config)
 {
@@ -29,30 +21,26 @@ void ft_policy_begin(struct ft_policy *policy, const struct ft_policy_config *co
     policy->presses = presses;
 }
 
-static void add(struct ft_stretch *to, const struct ft_stretch *last)
-{
-    to->packets += last->packets;
-    to->log_bytes += last->log_bytes;
-    to->delta_bytes += last->delta_bytes;
-}
-
 static void learn(struct ft_policy *p, const struct ft_stretch *last)
 {
-    add(&p->sum, last);
-    if (p->sum.packets >= PACKETS) {
-        smooth(&p->log_rate, p->sum.log_bytes, p->sum.packets);
-        memset(&p->sum, 0, sizeof(p->sum));
+    if (!last->sampled && !p->sample.bursts) /* what deltas would have taken is not known yet */
+        return;
+    p->bursts += last->bursts;
+    p->log += last->log_bytes;
+    p->checkpoints += last->checkpoint_bytes;
+    if (last->sampled) {
+        p->delta += last->delta_bytes;
+        p->sample = *last;
+    } else if (p->sample.bursts) {
+        p->delta += p->sample.delta_bytes * last->bursts / p->sample.bursts;
     }
-    p->covering += last->packets;
-    if (last->checkpoint_bytes && p->covering >= PACKETS) {
-        smooth(&p->checkpoint_rate, last->checkpoint_bytes, p->covering);
-        p->covering = 0;
-    }
-    if (last->sampled)
-        add(&p->samples, last);
-    if (p->samples.packets >= PACKETS) {
-        smooth(&p->delta_rate, p->samples.delta_bytes, p->samples.packets);
-        memset(&p->samples, 0, sizeof(p->samples));
+    if (p->segment == FT_SEGMENT_LOG && p->log)
+        p->beside = p->checkpoints * PER / p->log;
+    if (p->bursts >= WINDOW) {
+        p->bursts /= 2;
+        p->log /= 2;
+        p->delta /= 2;
+        p->checkpoints /= 2;
     }
 }
 
@@ -72,13 +60,13 @@ static bool pressed(struct ft_policy *p, const struct ft_stretch *last)
 
 static enum ft_segment smaller(const struct ft_policy *p)
 {
-    uint64_t log = p->log_rate + p->checkpoint_rate, delta = p->delta_rate;
+    uint64_t log = p->log + p->log * p->beside / PER;
 
-    if (!p->log_rate || !delta)
+    if (p->bursts < ENOUGH || !p->sample.bursts)
         return p->segment;
     if (p->segment == FT_SEGMENT_LOG)
-        return delta < log - log / MARGIN ? FT_SEGMENT_DELTA : FT_SEGMENT_LOG;
-    return log <= delta ? FT_SEGMENT_LOG : FT_SEGMENT_DELTA;
+        return p->delta < log - log / MARGIN ? FT_SEGMENT_DELTA : FT_SEGMENT_LOG;
+    return log <= p->delta ? FT_SEGMENT_LOG : FT_SEGMENT_DELTA;
 }
 
 enum ft_segment ft_policy_next(struct ft_policy *p, const struct ft_stretch *last)

@@ -7,8 +7,8 @@
  * what the standby still lacks would take longer than the budget. What the kind not in use would have sent is
  * measured, not guessed: a delta segment counts what records would have taken; in a log segment dirty lines
  * are marked for one commit interval now and then (a sample), since marking costs every edit. Deltas hold
- * outputs back for an interval, so they have to be smaller by a twentieth to be chosen; the log only has to
- * be no larger.
+ * outputs back for an interval, so they have to be smaller by a tenth to be chosen; the log only has to be no
+ * larger.
  *
  * The idea of letting measured replay time bound the checkpoint's distance: Elnozahy, Alvisi, Wang, Johnson,
  * A survey of rollback-recovery protocols, 2002. That no kind is best for all traffic: the papers' own
@@ -31,23 +31,23 @@ struct ft_policy_config {
 /* What one stretch of the stream took, sums over lanes. A stretch is a segment, or a part of a log segment.
  */
 struct ft_stretch {
-    uint64_t packets;
+    uint64_t bursts;
     uint64_t log_bytes;   /* of its records on the wire; in a delta segment what they would have been */
     uint64_t delta_bytes; /* of a delta over it; meaningful with `sampled` */
     bool sampled;
     uint64_t checkpoint_bytes; /* warm, log segment: of the checkpoint that ended it */
-    uint64_t replay_ns;        /* what a takeover now would have to replay, greatest of the lanes */
+    uint64_t replay_ns;        /* hot: what a takeover now would have to replay, greatest of the lanes */
 };
 
 struct ft_policy {
     struct ft_policy_config config;
     enum ft_segment segment;
     bool pressed; /* deltas because of the budget, until the standby has caught up */
-    /* bytes per 1024 packets, smoothed; 0: not measured yet */
-    uint64_t log_rate, delta_rate, checkpoint_rate;
-    /* Stretches too short to say anything, until they are enough together: all of them, and those sampled. */
-    struct ft_stretch sum, samples;
-    uint64_t covering;         /* packets since the last checkpoint */
+    /* Bytes that each kind took or would have taken over the same bursts; older ones count less and less. A
+     * sample stands for the stretch after it too, burst for burst. */
+    uint64_t bursts, log, delta, checkpoints;
+    uint64_t beside;           /* checkpoints' bytes per 1024 of the log's; kept while deltas are sent */
+    struct ft_stretch sample;  /* the last one */
     uint64_t changes, presses; /* of the kind, ever; because of the budget */
 };
 

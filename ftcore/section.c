@@ -75,6 +75,19 @@ static void note(struct ft_sections *s, unsigned lane, uint64_t access)
     s->noted++;
 }
 
+/* Another lane has stopped for good. The region is void by then, so that nothing needs to be put in order. */
+static void leave_when_off(struct ft_sections *s)
+{
+    if (s->escape && s->off && atomic_load_explicit(s->off, memory_order_acquire) >= s->life)
+        longjmp(*s->escape, 1);
+}
+
+void ft_sections_abandon(struct ft_sections *s)
+{
+    s->inside = false;
+    s->count = s->at = 0;
+}
+
 /* Replay: if this access has an edge, wait for what it names. */
 static void follow(struct ft_sections *s)
 {
@@ -85,6 +98,7 @@ static void follow(struct ft_sections *s)
         return;
     while (atomic_load_explicit(&s->published[edge->lane].access, memory_order_acquire) < edge->access) {
         s->waits += spins == 0;
+        leave_when_off(s);
         pause_a_little(&spins);
     }
     s->at++;

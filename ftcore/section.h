@@ -18,6 +18,8 @@
 #include "ftcore/record.h"
 #include "ftcore/region.h"
 
+#include <setjmp.h>
+
 /* The head of a shared object; what it guards lies behind it, in lines of its own. One line, at a multiple of
  * FT_LINE. */
 struct ft_shared {
@@ -45,6 +47,15 @@ struct ft_sections {
     uint32_t count, at;
 
     uint64_t noted, waits; /* ever; waits: times replay had to wait */
+
+    /*
+     * Replay that is called off: when another lane has stopped for good, what it was to do never comes. A
+     * wait that finds *off at or above `life` jumps to `escape`, out of the middle of a burst: whoever set it
+     * gives up the lane's state, calls ft_sections_abandon, and nothing else. NULL: waits have no other end.
+     */
+    const _Atomic uint64_t *off;
+    uint64_t life;
+    jmp_buf *escape;
 };
 
 void ft_sections_init(struct ft_sections *s, struct ft_region *region, struct ft_published *published,
@@ -57,6 +68,8 @@ void ft_sections_begin_replay(struct ft_sections *s, uint64_t access, const stru
                               uint32_t count);
 /* Whether the burst used up exactly what was recorded: its edges, and `accesses` accesses. Replay only. */
 bool ft_sections_used(const struct ft_sections *s, uint64_t access, uint32_t accesses);
+/* After a jump to `escape`: the burst is over, inside or not. */
+void ft_sections_abandon(struct ft_sections *s);
 /* A cut was applied: the numbers of all lanes before the next access. */
 void ft_sections_publish(struct ft_published *published, const uint64_t next[], unsigned lanes);
 

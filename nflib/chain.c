@@ -7,6 +7,7 @@
 #include "nflib/chain.h"
 
 #include "ftcore/audit.h"
+#include "nflib/backend.h"
 #include "nflib/payload_guard.h"
 
 #include <stdio.h>
@@ -124,6 +125,9 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
     *out = NULL;
     if (config->count > FT_NFS_MAX - 1 || region->nfs < config->count + 1u || lane >= region->lanes)
         return ft_fail(fault, FT_EINVAL, "chain %s: region is made for another chain", config->name);
+    if (nf_backend && config->lanes > 1)
+        return ft_fail(fault, FT_EINVAL, "chain %s: %u lanes, a state backend serves one", config->name,
+                       config->lanes);
     struct nf_chain *chain =
         aligned_alloc(64, sizeof(*chain)); /* published numbers have lines of their own */
     if (!chain)
@@ -138,6 +142,7 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
     chain->env.values = &chain->values;
     ft_sections_init(&chain->sections, region, chain->alone, lane, region->lanes);
     ft_audit_suspend(region); /* what is made here is nobody's change */
+    nf_backend_forget();
     int error = make_all(chain, lane, seed, fault);
     ft_audit_resume(region);
     if (error == FT_OK && nf_payload_guard_make(&chain->guard, region) < 0)
@@ -146,6 +151,8 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
         nf_chain_free(chain);
         return error;
     }
+    if (nf_backend)
+        nf_backend_start(region);
     *out = chain;
     return FT_OK;
 }
@@ -337,6 +344,8 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
     edit->access = chain->sections.next;
     edit->outputs += passed + chain->listed;
     chain->open = false;
+    if (ft_unlikely(nf_backend != NULL))
+        nf_backend_burst(burst);
 }
 
 struct ft_sections *nf_chain_sections(struct nf_chain *chain)
@@ -359,6 +368,13 @@ void nf_chain_follow(struct nf_chain *chain, const struct ft_edge edges[], uint3
     ft_sections_begin_replay(&chain->sections, chain->state->access, edges, count);
     nf_values_begin(&chain->values, true);
     chain->follow = true;
+}
+
+void nf_chain_abandon(struct nf_chain *chain)
+{
+    ft_sections_abandon(&chain->sections);
+    chain->open = chain->follow = false;
+    chain->listed = 0;
 }
 
 /* ---- an operator's change ---- */

@@ -88,6 +88,9 @@ struct ft_sections *nf_chain_sections(struct nf_chain *chain);
 void nf_chain_share(struct nf_chain *chain, struct ft_published *published);
 /* The coming burst is replayed: it follows these edges. Before nf_chain_command and nf_chain_run. */
 void nf_chain_follow(struct nf_chain *chain, const struct ft_edge edges[], uint32_t count);
+/* A replayed burst was left in the middle, or cannot be run: the region holds no state any more, whatever
+ * comes next begins anew. */
+void nf_chain_abandon(struct nf_chain *chain);
 /*
  * Outside values of NFs. Live, after nf_chain_run: nf_values_noted is to be recorded. Replay: after
  * nf_chain_follow, nf_values_supply what was; after nf_chain_run, nf_values_used.

@@ -16,7 +16,7 @@
  * those never used: the order depends on the operations alone, so every node gives the same slots. Free slots
  * are not linked up beforehand, so that a large empty table costs no memory.
  */
-#include "nflib/nf.h"
+#include "nflib/backend.h"
 #include "nflib/bytes.h"
 
 #include <immintrin.h>
@@ -166,6 +166,7 @@ struct nf_map *nf_map_make(struct nf *nf, uint32_t capacity, uint32_t key_size, 
         return NULL;
     start.seed = nf_random(nf);
     *NF_EDIT(nf, map) = start;
+    nf_backend_made(nf, NF_BACKEND_MAP, map, bytes);
     return map;
 }
 
@@ -202,7 +203,8 @@ void nf_map_prefetch_entry(const struct nf_map *map, uint64_t hash)
     __builtin_prefetch(entry_at(map, bucket->slot[__builtin_ctz(hits) / 2]));
 }
 
-uint32_t nf_map_find_hashed(const struct nf_map *map, const void *key, uint64_t hash)
+static inline __attribute__((always_inline)) uint32_t lookup(const struct nf_map *map, const void *key,
+                                                             uint64_t hash)
 {
     const uint32_t home = home_of(map, hash);
     const uint16_t tag = tag_of(hash);
@@ -224,9 +226,41 @@ uint32_t nf_map_find_hashed(const struct nf_map *map, const void *key, uint64_t 
     return NF_NONE;
 }
 
+/* Out of line, so that without a backend a lookup is two instructions longer. */
+static __attribute__((noinline)) uint32_t told_lookup(const struct nf_map *map, const void *key,
+                                                      uint64_t hash)
+{
+    uint32_t slot = lookup(map, key, hash);
+
+    nf_backend_found(map, key, slot);
+    return slot;
+}
+
+uint32_t nf_map_find_hashed(const struct nf_map *map, const void *key, uint64_t hash)
+{
+    return ft_unlikely(nf_backend != NULL) ? told_lookup(map, key, hash) : lookup(map, key, hash);
+}
+
 uint32_t nf_map_find(const struct nf_map *map, const void *key)
 {
     return nf_map_find_hashed(map, key, nf_map_hash(map, key));
+}
+
+uint32_t nf_map_peek(const struct nf_map *map, const void *key)
+{
+    return lookup(map, key, nf_map_hash(map, key));
+}
+
+uint32_t nf_map_slot_of(const struct nf_map *map, const void *p)
+{
+    uint64_t offset = (uintptr_t)p - (uintptr_t)map, slot;
+
+    if (offset < map->entries_at)
+        return NF_NONE;
+    slot = (offset - map->entries_at) / map->stride;
+    if ((offset - map->entries_at) % map->stride < map->value_at || !is_used(map, (uint32_t)slot))
+        return NF_NONE;
+    return (uint32_t)slot;
 }
 
 static uint32_t take_slot(const struct nf *nf, struct nf_map *map)
@@ -270,7 +304,7 @@ uint32_t nf_map_add(const struct nf *nf, struct nf_map *map, const void *key)
     uint8_t *entry;
     uint32_t slot;
 
-    FT_CHECK(nf_map_find_hashed(map, key, hash) == NF_NONE, "the key is in the map already");
+    FT_CHECK(lookup(map, key, hash) == NF_NONE, "the key is in the map already");
     if (map->count == map->capacity)
         return NF_NONE;
     slot = take_slot(nf, map);
@@ -278,6 +312,8 @@ uint32_t nf_map_add(const struct nf *nf, struct nf_map *map, const void *key)
     memcpy(entry, key, map->key_size);
     memset(entry + map->key_size, 0, map->value_at + map->value_size - map->key_size);
     enter(nf, map, hash, slot);
+    if (ft_unlikely(nf_backend != NULL))
+        nf_backend_changed(map, key);
     return slot;
 }
 
@@ -287,6 +323,8 @@ void nf_map_remove(const struct nf *nf, struct nf_map *map, uint32_t slot)
     uint32_t home, b;
 
     FT_CHECK(is_used(map, slot), "slot %u of %u is not used", slot, map->capacity);
+    if (ft_unlikely(nf_backend != NULL))
+        nf_backend_changed(map, entry_at(map, slot));
     hash = nf_map_hash(map, entry_at(map, slot));
     home = b = home_of(map, hash);
     do {
@@ -325,6 +363,16 @@ uint32_t nf_map_count(const struct nf_map *map)
 uint32_t nf_map_capacity(const struct nf_map *map)
 {
     return map->capacity;
+}
+
+uint32_t nf_map_key_size(const struct nf_map *map)
+{
+    return map->key_size;
+}
+
+uint32_t nf_map_value_size(const struct nf_map *map)
+{
+    return map->value_size;
 }
 
 uint32_t nf_map_next(const struct nf_map *map, uint32_t slot)

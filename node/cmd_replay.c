@@ -108,6 +108,10 @@ static int prepare(struct nd_replay *r)
         fprintf(stderr, "%s\n", fault.text);
         return nd_exit_of_file(error);
     }
+    if (r->config->state != ND_STATE_LOCAL) {
+        fprintf(stderr, "%s: chain state is redis, replay takes local only\n", o->config);
+        return ND_DATA;
+    }
     adapt(r->config, o);
     error = nd_tape_read(&r->tape, o->input, &r->config->chain, &fault);
     if (error) {

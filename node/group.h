@@ -40,6 +40,12 @@ struct nd_group {
     struct nd_meeting base;    /* standby: at the base of a delta */
     struct nd_stream stream;
     _Atomic uint64_t applied; /* standby: delta whose lines of the shared arena are in place */
+
+    /* lane_together.c */
+    _Alignas(64) _Atomic uint64_t off; /* the last order whose replay was called off */
+    _Atomic uint64_t stand;            /* lanes that stand still in replay, and times they all did */
+    _Atomic bool base_due;       /* live: a recording needs all to stand between bursts (lane_record.c) */
+    uint64_t digest_met, digest; /* live: serial of the digest taken last, and it; written at a meeting */
 };
 
 void nd_group_init(struct nd_group *group, struct nd_lane *lanes, unsigned count);

@@ -28,8 +28,10 @@ static int make_chain(struct nd_lane *lane, struct ft_fault *fault)
 
     ft_audit_suspend(lane->region);
     error = nf_chain_make(&lane->chain, &lane->config->chain, lane->region, lane->index, lane->seed, fault);
-    if (error == 0)
+    if (error == 0) {
         nf_chain_share(lane->chain, lane->group->published);
+        nf_chain_sections(lane->chain)->off = &lane->group->off;
+    }
     ft_audit_resume(lane->region);
     return error;
 }
@@ -65,12 +67,6 @@ void nd_lane_free(struct nd_lane *lane)
 }
 
 /* ---- orders ------------------------------------------------------------------------------------ */
-
-uint64_t nd_lane_digest(const struct nd_lane *lane)
-{
-    return lane->group->lanes == 1 ? ft_region_digest(lane->region)
-                                   : ft_region_digest_lane(lane->region, lane->index);
-}
 
 static bool meet(struct nd_lane *lane, void (*work)(struct nd_group *group))
 {
@@ -124,16 +120,15 @@ static void take_over(struct nd_lane *lane)
 
         *(uint64_t *)ft_edit(lane->region, clock, sizeof(*clock)) -= 1;
     }
-    if (lane->recorder)
-        lg_recorder_stop(lane->recorder);
     lane->now = nd_now();
     lane->time_offset = nf_chain_state(lane->chain)->time - lane->now;
     atomic_store_explicit(&lane->shared->count.replay_done_ns, lane->now, memory_order_relaxed);
 }
 
-static void nothing(struct nd_group *group)
+/* All lanes have replayed. What they do next goes on from there, in a new file soon. */
+static void end_replay(struct nd_group *group)
 {
-    (void)group;
+    nd_lane_rotate(group);
 }
 
 /*
@@ -147,7 +142,7 @@ static bool go_live(struct nd_lane *lane, enum ft_order before)
         return false;
     if (before == FT_LANE_REPLAY) {
         take_over(lane);
-        if (!meet(lane, nothing)) {
+        if (!meet(lane, end_replay)) {
             lane->doing = before;
             return false;
         }
@@ -184,8 +179,9 @@ static void begin_replay(struct nd_lane *lane)
     if (lane->index == 0)
         atomic_store_explicit(&lane->group->applied, 0, memory_order_release);
     if (lane->recorder)
-        lg_recorder_stop(lane->recorder);
-    nd_lane_record(lane); /* from the first record on, if any is to come */
+        lg_recorder_stop(lane->recorder, lane->index);
+    if (lane->doing == FT_LANE_REPLAY)
+        nd_lane_record(lane); /* one lane: from the first record on, if any is to come */
     report(lane);
 }
 
@@ -193,6 +189,9 @@ static void follow(struct nd_lane *lane, uint64_t order)
 {
     enum ft_order before = lane->doing;
 
+    bool off = nd_lane_called_off(lane);
+
+    nd_lane_leave(lane);
     lane->order = order;
     lane->doing = ft_order_kind(order);
     lane->aside = lane->doing == FT_LANE_ASIDE || lane->doing == FT_LANE_DRAIN;
@@ -201,11 +200,13 @@ static void follow(struct nd_lane *lane, uint64_t order)
     switch (lane->doing) {
     case FT_LANE_WAIT:
     case FT_LANE_FENCED:
-        if (before == FT_LANE_REPLAY)
+        if (before == FT_LANE_REPLAY && off)
+            nd_lane_call_off(lane); /* for those who are at this order already, too */
+        else if (before == FT_LANE_REPLAY)
             finish_replay(lane);
         nd_lane_drop_held(lane);
         if (lane->recorder)
-            lg_recorder_stop(lane->recorder);
+            lg_recorder_stop(lane->recorder, lane->index);
         break;
     case FT_LANE_REPLAY:
         begin_replay(lane);
@@ -262,6 +263,9 @@ static void make_cut(struct nd_group *group)
         cut = asked > cut ? asked : cut;
     }
     uncut = atomic_load_explicit(&group->lane[0].shared->uncut, memory_order_acquire);
+    nd_lane_forget_digests(group);
+    if (group->lane[0].recorder)
+        lg_recorder_yield(group->lane[0].recorder); /* a standby matters more than a recording */
     ft_owe_end(region);
     begun = uncut < cut && ft_owe_begin(region) ==
                                0; /* else: taken back, or no memory, which the resync's deadline will tell */
@@ -292,17 +296,25 @@ static bool cut_asked(const struct nd_lane *lane)
     return atomic_load_explicit(&lane->shared->cut, memory_order_acquire) > lane->cut;
 }
 
-/* What lanes that are live meet for. A base comes first: it makes a delta of the old stream needless. */
+/*
+ * What lanes that are live meet for, whichever of it they came for: all of it that is wanted is done. A base
+ * comes first: it makes a delta of the old stream needless.
+ */
 static void stand(struct nd_group *group)
 {
-    bool asked = false;
+    bool cut = false, digest = false;
 
-    for (unsigned l = 0; l < group->lanes; l++)
-        asked |= cut_asked(&group->lane[l]);
-    if (asked)
+    for (unsigned l = 0; l < group->lanes; l++) {
+        cut |= cut_asked(&group->lane[l]);
+        digest |= nd_lane_digest_due(&group->lane[l]);
+    }
+    if (cut)
         make_cut(group);
-    else
+    else if (nd_stream_wanted(group))
         nd_stream_decide(group);
+    if (digest)
+        nd_group_take_digest(group);
+    nd_lane_begin_live_base(group);
 }
 
 bool nd_lane_stand(struct nd_lane *lane)
@@ -317,7 +329,7 @@ static void look_at_base(struct nd_lane *lane)
 
     if (uncut != lane->uncut) {
         lane->uncut = uncut;
-        if (lane->index == 0 && uncut >= lane->cut)
+        if (lane->index == 0 && uncut >= lane->cut && !(lane->recorder && lg_recorder_owes(lane->recorder)))
             ft_owe_end(lane->region);
     }
     if (cut_asked(lane))
@@ -400,8 +412,10 @@ static bool turn(struct nd_lane *lane)
     case FT_LANE_ASIDE:
     case FT_LANE_DRAIN:
         look_at_base(lane);
+        if (nd_lane_digest_due(lane))
+            nd_lane_stand(lane);
         look_at_announce(lane);
-        worked = nd_lane_live(lane) | copy_owed(lane);
+        worked = nd_lane_live(lane) | copy_owed(lane) | nd_lane_record(lane);
         break;
     case FT_LANE_REPLAY:
         worked = nd_lane_replay(lane, atomic_load_explicit(&lane->shared->closed_to, memory_order_acquire));
@@ -429,7 +443,6 @@ static void note_sent(struct nd_lane *lane)
 int nd_lane_run(void *arg)
 {
     struct nd_lane *lane = arg;
-    bool worked = false;
 
     prctl(PR_SET_TIMERSLACK, 1000ul);
     /* Before ordinary work, where permitted; a lane with a core to itself does not notice. */
@@ -442,13 +455,16 @@ int nd_lane_run(void *arg)
         uint64_t before = lane->now;
 
         lane->now = nd_now();
-        if (worked)
+        /* What a burst takes, for the time that its replay may take; not what a base takes beside it. */
+        if (lane->ran &&
+            !(atomic_load_explicit(&lane->region->tracking, memory_order_relaxed) & FT_TRACK_OWED))
             lane->tally.busy_ns += lane->now - before;
+        lane->ran = false;
         note_sent(lane);
         beat(lane);
-        worked = turn(lane);
-        nd_lane_wait(lane, worked);
+        nd_lane_wait(lane, turn(lane));
     }
+    nd_lane_leave(lane);
     if (lane->doing == FT_LANE_REPLAY) /* others may be waiting for us */
         finish_replay(lane);
     nd_lane_drop_held(lane);

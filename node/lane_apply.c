@@ -94,12 +94,37 @@ static void wait_for_shared(struct nd_lane *lane, uint64_t cut)
     struct timespec nap = {0, NAP_NS};
 
     for (unsigned spins = 0; atomic_load_explicit(&group->applied, memory_order_acquire) < cut; spins++) {
-        if (atomic_load_explicit(lane->stop, memory_order_relaxed) ||
-            atomic_load_explicit(&group->lane[0].shared->diverged, memory_order_relaxed))
+        if (atomic_load_explicit(lane->stop, memory_order_relaxed) || nd_lane_called_off(lane))
             return;
         if (spins >= SPINS)
             nanosleep(&nap, NULL);
     }
+}
+
+/* All lanes are at the end cut. Each tells its own verdict. */
+static void compare_digests(struct nd_group *group)
+{
+    uint64_t got = ft_region_digest(group->lane[0].region);
+
+    for (unsigned l = 0; l < group->lanes; l++) {
+        struct nd_lane *lane = &group->lane[l];
+        const struct nf_lane_state *state = nf_chain_state(lane->chain);
+
+        atomic_store_explicit(&lane->shared->expected, lane->part_digest, memory_order_relaxed);
+        atomic_store_explicit(&lane->shared->got, got, memory_order_relaxed);
+        atomic_store_explicit(&lane->shared->digest_burst, state->burst, memory_order_release);
+        if (got != lane->part_digest)
+            nd_lane_diverged(lane, state->burst, state->clock, "digest", lane->part_digest, got);
+    }
+}
+
+/* A meeting that was called off compares nothing: then the state is given up, or another order waits. */
+static bool check_digest(struct nd_lane *lane, const struct ft_part *part)
+{
+    lane->part_digest = part->digest;
+    nd_group_meet_at(lane->group, &lane->group->base, compare_digests, &lane->shared->order, lane->order,
+                     lane->stop);
+    return !nd_lane_called_off(lane);
 }
 
 /* The whole share is in place: the lane is at the end cut. */
@@ -124,7 +149,7 @@ static bool arrive(struct nd_lane *lane, const struct ft_part *part)
     lg_kept_released(&lane->kept, part->released);
     lane->applied = part->cut;
     FT_COUNT(lane->shared, deltas_applied, 1);
-    if (part->flags & FT_REC_DIGEST && !nd_lane_check_digest(lane, part->burst, part->clock, part->digest))
+    if (part->flags & FT_REC_DIGEST && !check_digest(lane, part))
         return false;
     atomic_store_explicit(&lane->shared->closed, part->burst, memory_order_release);
     return true;
@@ -138,6 +163,7 @@ bool nd_lane_apply(struct nd_lane *lane, const struct ft_part *part)
         lane->outputs_before = nf_chain_state(lane->chain)->outputs;
         lane->carried = 0;
     }
+    lane->amid = !(part->flags & FT_PART_LAST);
     write_lines(lane, part);
     keep_outputs(lane, part);
     return !(part->flags & FT_PART_LAST) || arrive(lane, part);

@@ -109,9 +109,7 @@ void nd_lane_tally(struct nd_lane *lane, const struct ft_record *record)
 {
     size_t bytes = 0;
 
-    if (lane->tally.packets == 0)
-        lane->tally_clock = cut_clock(lane);
-    lane->tally.packets += lane->n;
+    lane->tally.bursts++;
     if (record) {
         lane->tally.log_bytes += record->size;
         lane->uncovered += record->size;
@@ -182,11 +180,11 @@ static struct ft_stretch measure(struct nd_group *group, bool sampled)
         struct nd_lane *lane = &group->lane[l];
         uint64_t delta = sampled ? lg_share_lines(lane->region, l) + lane->tally.out_bytes : 0, ns;
 
-        sum.packets += lane->tally.packets;
+        sum.bursts += lane->tally.bursts;
         sum.log_bytes += packed(lane->tally.log_bytes, &lane->shared->pack_log);
         sum.delta_bytes += packed(delta, &lane->shared->pack_delta);
         lane->busy_ns += lane->tally.busy_ns;
-        lane->busy_bytes += lane->tally.log_bytes;
+        lane->busy_bytes += lane->tally.busy_ns ? lane->tally.log_bytes : 0;
         ns = replay_ns(lane, atomic_load_explicit(&lane->shared->unreplayed, memory_order_relaxed));
         sum.replay_ns = ns > sum.replay_ns ? ns : sum.replay_ns;
         lane->tally = (struct nd_tally){0};
@@ -243,7 +241,6 @@ static bool guesses(const struct nd_group *group)
 static void begin_share(struct nd_lane *lane)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
-    uint64_t digest = atomic_load_explicit(&lane->shared->digest, memory_order_acquire);
     struct ft_part head = {.lane = (uint16_t)lane->index,
                            .cut = lane->group->stream.number,
                            .from = lane->cut_from,
@@ -253,12 +250,12 @@ static void begin_share(struct nd_lane *lane)
                            .released = atomic_load_explicit(&lane->shared->released, memory_order_relaxed),
                            .outputs = state->outputs};
 
-    if (digest != lane->digest) {
+    if (lane->group->digest_met != lane->digest) {
         head.flags = FT_REC_DIGEST;
-        head.digest = nd_lane_digest(lane);
-        lane->digest = digest;
+        head.digest = lane->group->digest;
+        lane->digest = lane->group->digest_met;
         atomic_store_explicit(&lane->shared->digest_at, head.burst, memory_order_relaxed);
-        atomic_store_explicit(&lane->shared->digest_seen, digest, memory_order_release);
+        atomic_store_explicit(&lane->shared->digest_seen, lane->digest, memory_order_release);
     }
     lg_share_begin(&lane->share, &head, lane->hold_from);
     lane->told_released = head.released;
@@ -315,11 +312,13 @@ static void decide(struct nd_group *group)
 {
     struct nd_stream *s = &group->stream;
     enum ft_segment was = s->segment;
-    bool checkpoint = false;
+    bool checkpoint = false, digest = false;
     struct ft_stretch last;
 
-    for (unsigned l = 0; l < group->lanes; l++)
+    for (unsigned l = 0; l < group->lanes; l++) {
         checkpoint |= was == FT_SEGMENT_LOG && checkpoint_due(&group->lane[l]);
+        digest |= nd_lane_digest_wanted(&group->lane[l]);
+    }
     if ((was == FT_SEGMENT_DELTA || checkpoint) && too_large(group))
         return;
     last = measure(group, was == FT_SEGMENT_DELTA || (s->sampling && !guesses(group)));
@@ -331,6 +330,8 @@ static void decide(struct nd_group *group)
     checkpoint |= was == FT_SEGMENT_LOG && s->segment == FT_SEGMENT_DELTA && warm(&group->lane[0]);
     if (was == FT_SEGMENT_DELTA || checkpoint) {
         s->number++;
+        if (digest)
+            nd_group_take_digest(group);
         atomic_store_explicit(&s->copying, group->lanes, memory_order_relaxed);
         for (unsigned l = 0; l < group->lanes; l++)
             begin_share(&group->lane[l]);
@@ -394,10 +395,12 @@ static bool due(const struct nd_lane *lane)
                (passed >= interval(lane) || idle || lane->draining || lane->short_of_room);
     if (lane->cut_from != nf_chain_state(lane->chain)->burst && checkpoint_due(lane))
         return true;
-    /* From its first packet on: a pause before it would make a sample of one burst, and no delta is that
-     * small. */
-    return chooses(lane) && lane->tally.packets &&
-           cut_clock(lane) - lane->tally_clock >= interval(lane) * (s->sampling ? 1 : LOOK_EVERY);
+    return chooses(lane) && lane->tally.bursts && passed >= interval(lane) * (s->sampling ? 1 : LOOK_EVERY);
+}
+
+bool nd_stream_wanted(const struct nd_group *group)
+{
+    return atomic_load_explicit(&group->stream.wanted, memory_order_acquire) != group->stream.held;
 }
 
 void nd_stream_decide(struct nd_group *group)

@@ -319,6 +319,14 @@ static void hold_outputs(struct nd_lane *lane, uint64_t burst, uint64_t clock, u
     FT_COUNT(lane->shared, emitted, count);
 }
 
+/* Its state is not where it should be: the node is about to end. */
+static void drop_burst(struct nd_lane *lane)
+{
+    for (uint32_t i = 0; i < lane->n; i++)
+        lane->io->drop(lane->io->ctx, lane->packets[i].owner);
+    FT_COUNT(lane->shared, dropped, lane->n);
+}
+
 /* Chain time of a burst that no gate stamps: goes on from where it stood, never back. */
 static uint64_t burst_time(struct nd_lane *lane)
 {
@@ -339,17 +347,27 @@ static void capture_determinants(struct nd_lane *lane, uint64_t access)
     lg_capture_order(&lane->capture, access, (uint32_t)(order->next - access), order->edges, order->count);
 }
 
-/* The record is whole: to who keeps the log, then to the replicator. */
+/* The record is whole: to who keeps the log, to the flight recorder, then to the replicator. */
 static void hand_over(struct nd_lane *lane, bool logged)
 {
+    const struct ft_record *r = lg_capture_whole(&lane->capture, lane->told_released);
+
     if (lane->io->record)
-        lane->io->record(lane->io->ctx, lane->index, lg_capture_whole(&lane->capture, lane->told_released));
+        lane->io->record(lane->io->ctx, lane->index, r);
+    if (lane->recorder)
+        lg_recorder_record(lane->recorder, lane->index, r);
     if (logged) {
-        nd_lane_tally(lane, lg_capture_whole(&lane->capture, lane->told_released));
+        nd_lane_tally(lane, r);
         lg_capture_end(&lane->capture, lane->told_released);
     } else {
         lg_capture_forget(&lane->capture);
     }
+}
+
+/* Somebody besides the replicator. */
+static bool wants_record(const struct nd_lane *lane)
+{
+    return lane->io->record || (lane->recorder && lg_recorder_listens(lane->recorder));
 }
 
 static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
@@ -357,9 +375,8 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
     struct nd_question *q = lane->question;
     uint64_t burst = state->burst + 1, clock = state->clock, number = state->outputs, access = state->access;
-    uint64_t digest = atomic_load_explicit(&lane->shared->digest, memory_order_acquire);
     bool logged = nd_lane_logs(lane), deltas = nd_lane_deltas(lane);
-    bool captured = logged || lane->io->record;
+    bool captured = logged || wants_record(lane);
 
     if (captured)
         capture(lane, burst, time);
@@ -373,21 +390,22 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
     if (captured)
         capture_determinants(lane, access);
     if (logged) {
-        if (ft_unlikely(digest != lane->digest) && !nd_lane_digest_by_delta(lane)) {
-            lg_capture_digest(&lane->capture, nd_lane_digest(lane));
-            lane->digest = digest;
-            atomic_store_explicit(&lane->shared->digest_at, burst, memory_order_relaxed);
-            atomic_store_explicit(&lane->shared->digest_seen, digest, memory_order_release);
-        }
+        if (ft_unlikely(nd_lane_owes_digest(lane)))
+            lg_capture_digest(&lane->capture, nd_lane_tell_digest(lane, burst));
         lane->told_released = atomic_load_explicit(&lane->shared->released, memory_order_relaxed);
     }
-    if (logged || deltas)
+    if (logged || deltas) {
         lane->busy_at = lane->now;
+        lane->ran = true;
+    }
     if (captured)
         hand_over(lane, logged);
     if (deltas)
         nd_lane_tally(lane, NULL);
-    hold_outputs(lane, burst, clock, number);
+    if (ft_likely(!lane->redis || nd_redis_confirmed(lane->redis) >= burst))
+        hold_outputs(lane, burst, clock, number);
+    else
+        drop_burst(lane);
     atomic_store_explicit(&lane->shared->closed, burst, memory_order_release);
     if (!deltas)
         atomic_store_explicit(&lane->shared->recorded, burst, memory_order_release);
@@ -405,7 +423,9 @@ static bool has_room(struct nd_lane *lane)
     }
     if (lane->io->room && !lane->io->room(lane->io->ctx, lane->index))
         return false;
-    if ((lane->io->record || atomic_load_explicit(&lane->shared->logging, memory_order_relaxed)) &&
+    /* Logging may begin, but a recording only between bursts, by this lane: what wants_record said still
+     * holds. */
+    if ((wants_record(lane) || atomic_load_explicit(&lane->shared->logging, memory_order_relaxed)) &&
         !lg_capture_room(lane->shared)) {
         FT_COUNT(lane->shared, ring_full, 1);
         return false;
@@ -455,10 +475,10 @@ static bool due(struct nd_lane *lane)
     if (nf_chain_due(lane->chain, lane->now + lane->time_offset))
         return true;
     /* What the next delta says needs a burst to be cut behind, and no more than one. */
-    return logged &&
-           ((owes_word(lane) && !(nd_lane_deltas(lane) && nd_lane_uncut(lane))) ||
-            (nd_lane_digest_wanted(lane) &&
-             (!nd_lane_digest_by_delta(lane) || nf_chain_state(lane->chain)->burst == lane->cut_from)));
+    return logged && ((owes_word(lane) && !(nd_lane_deltas(lane) && nd_lane_uncut(lane))) ||
+                      nd_lane_owes_digest(lane) ||
+                      (nd_lane_digest_by_delta(lane) && nd_lane_digest_wanted(lane) &&
+                       nf_chain_state(lane->chain)->burst == lane->cut_from));
 }
 
 static bool collect_and_run(struct nd_lane *lane)
@@ -496,6 +516,8 @@ bool nd_lane_live(struct nd_lane *lane)
             worked = collect_and_run(lane);
     }
     worked |= nd_lane_release(lane);
+    if (ft_unlikely(lane->redis != NULL) && !worked)
+        nd_redis_settle(lane->redis);
     if (lane->draining)
         consider_drained(lane);
     return worked;

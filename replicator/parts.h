@@ -123,6 +123,7 @@ bool rp_lines_in_use(const struct ft_region *region, const struct ft_line_run *r
 int rp_receiver_init(struct rp_replicator *rp);
 void rp_receiver_free(struct rp_replicator *rp);
 void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin); /* NULL: nothing is held */
+void rp_receiver_publish(struct rp_replicator *rp);                               /* each turn of a standby */
 int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault);
 
 #endif

@@ -43,6 +43,20 @@ static void publish(struct rp_replicator *rp)
     }
 }
 
+/*
+ * Lets lanes replay and apply what is closed. Not while they want to stand still together: then closed_to
+ * stays as it is in all of them, a closed set that every lane can reach.
+ */
+void rp_receiver_publish(struct rp_replicator *rp)
+{
+    struct ft_lane *first = rp_lane(rp, 0);
+    uint64_t still = atomic_load_explicit(&first->still, memory_order_acquire);
+
+    atomic_store_explicit(&first->still_seen, still, memory_order_release);
+    if (!still)
+        publish(rp);
+}
+
 void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
 {
     static const uint64_t none[FT_LANES_MAX];
@@ -200,6 +214,6 @@ int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struc
         at += (uint32_t)n;
     }
     ft_closed_compute(rp->receiver.closed, rp->receiver.held);
-    publish(rp);
+    rp_receiver_publish(rp);
     return 0;
 }

@@ -371,6 +371,8 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now)
             primary_reports(rp);
         else
             standby_reports(rp);
+        if (!ft_core_primary(&rp->core))
+            rp_receiver_publish(rp);
     }
     busy |= progress(rp);
     requests(rp);

@@ -19,10 +19,10 @@ static struct ft_policy begin(bool log, bool delta, bool warm)
     return p;
 }
 
-static struct ft_stretch took(uint64_t packets, uint64_t log, uint64_t delta)
+static struct ft_stretch took(uint64_t bursts, uint64_t log, uint64_t delta)
 {
     return (struct ft_stretch){
-        .packets = packets, .log_bytes = log, .delta_bytes = delta, .sampled = delta != 0};
+        .bursts = bursts, .log_bytes = log, .delta_bytes = delta, .sampled = delta != 0};
 }
 
 static void test_fixed(void **state)
@@ -39,7 +39,7 @@ static void test_fixed(void **state)
     assert_int_equal(log.changes + delta.changes, 0);
 }
 
-/* auto begins with the log, and stays there until a delta is known to be a twentieth smaller. */
+/* auto begins with the log, and stays there until a delta is known to be a tenth smaller. */
 static void test_smaller(void **state)
 {
     struct ft_policy p = begin(true, true, false);
@@ -47,7 +47,7 @@ static void test_smaller(void **state)
     (void)state;
     assert_int_equal(p.segment, FT_SEGMENT_LOG);
     assert_int_equal(ft_policy_next(&p, &(struct ft_stretch){0}), FT_SEGMENT_LOG);
-    struct ft_stretch unknown = took(1000, 72000, 0), near = took(1000, 72000, 69000),
+    struct ft_stretch unknown = took(1000, 72000, 0), near = took(1000, 72000, 65500),
                       less = took(1000, 72000, 20000);
 
     assert_int_equal(ft_policy_next(&p, &unknown), FT_SEGMENT_LOG);
@@ -65,7 +65,7 @@ static void test_smaller(void **state)
     assert_int_equal(p.changes, 2);
 }
 
-static void test_few_packets_teach_nothing(void **state)
+static void test_few_bursts_teach_nothing(void **state)
 {
     struct ft_policy p = begin(true, true, false);
     struct ft_stretch ten = took(10, 100000, 1);
@@ -73,14 +73,30 @@ static void test_few_packets_teach_nothing(void **state)
     (void)state;
     for (unsigned i = 0; i < 6; i++)
         assert_int_equal(ft_policy_next(&p, &ten), FT_SEGMENT_LOG);
-    assert_int_equal(p.log_rate, 0);
-    assert_int_equal(p.delta_rate, 0);
     /* Together they are enough. */
     assert_int_equal(ft_policy_next(&p, &ten), FT_SEGMENT_DELTA);
-    assert_int_equal(p.log_rate, 100000u * 1024 / 10);
 }
 
-/* The log of a warm standby is the log and its checkpoints. */
+/* A sample of 10 bursts stands for the 490 after it: 1000 bytes become 50000, and 30000 are less. */
+static void test_a_sample_stands_for_more(void **state)
+{
+    struct ft_policy p = begin(true, true, false);
+    struct ft_stretch sample = took(10, 600, 1000), rest = took(490, 29400, 0);
+
+    (void)state;
+    for (unsigned i = 0; i < 20; i++) {
+        assert_int_equal(ft_policy_next(&p, &sample), FT_SEGMENT_LOG);
+        assert_int_equal(ft_policy_next(&p, &rest), FT_SEGMENT_LOG);
+    }
+    /* Idle in between: bursts of their own, that samples stand for alone. */
+    sample = took(1, 60, 20);
+    for (unsigned i = 0; i < 4000 && p.segment == FT_SEGMENT_LOG; i++)
+        ft_policy_next(&p, &sample);
+    assert_int_equal(p.segment, FT_SEGMENT_DELTA);
+}
+
+/* The log of a warm standby is the log and its checkpoints, and that is not forgotten while deltas are sent.
+ */
 static void test_checkpoints_count(void **state)
 {
     struct ft_policy hot = begin(true, true, false), cold = begin(true, true, true);
@@ -88,12 +104,16 @@ static void test_checkpoints_count(void **state)
 
     (void)state;
     assert_int_equal(ft_policy_next(&hot, &s), FT_SEGMENT_LOG);
-    /* One checkpoint covers all stretches since the one before: 40 bytes for each of 4000 packets. */
-    for (unsigned i = 0; i < 3; i++)
-        assert_int_equal(ft_policy_next(&cold, &s), FT_SEGMENT_LOG);
-    s.checkpoint_bytes = 160000;
+    assert_int_equal(ft_policy_next(&cold, &s), FT_SEGMENT_LOG);
+    s.checkpoint_bytes = 50000;
     assert_int_equal(ft_policy_next(&cold, &s), FT_SEGMENT_DELTA);
-    assert_int_equal(cold.checkpoint_rate, 40 * 1024);
+    s.checkpoint_bytes = 0;
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(ft_policy_next(&cold, &s), FT_SEGMENT_DELTA);
+    s.delta_bytes = 90000;
+    for (unsigned i = 0; i < 10; i++)
+        ft_policy_next(&cold, &s);
+    assert_int_equal(cold.segment, FT_SEGMENT_LOG);
 }
 
 /* A standby that lags gets deltas whatever they cost, until it is well below the budget again. */
@@ -125,7 +145,7 @@ static void test_a_base_begins_anew(void **state)
     assert_int_equal(p.segment, FT_SEGMENT_DELTA);
     ft_policy_begin(&p, &config);
     assert_int_equal(p.segment, FT_SEGMENT_LOG);
-    assert_int_equal(p.log_rate + p.delta_rate, 0);
+    assert_int_equal(p.log + p.delta + p.bursts, 0);
     assert_int_equal(p.changes, 1);
 }
 
@@ -134,7 +154,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fixed),
         cmocka_unit_test(test_smaller),
-        cmocka_unit_test(test_few_packets_teach_nothing),
+        cmocka_unit_test(test_few_bursts_teach_nothing),
+        cmocka_unit_test(test_a_sample_stands_for_more),
         cmocka_unit_test(test_checkpoints_count),
         cmocka_unit_test(test_budget),
         cmocka_unit_test(test_a_base_begins_anew),
