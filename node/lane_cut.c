@@ -109,7 +109,8 @@ void nd_lane_tally(struct nd_lane *lane, const struct ft_record *record)
 {
     size_t bytes = 0;
 
-    lane->tally.bursts++;
+    if (lane->n && lane->tally.bursts++ == 0)
+        lane->tally_clock = cut_clock(lane);
     if (record) {
         lane->tally.log_bytes += record->size;
         lane->uncovered += record->size;
@@ -395,7 +396,9 @@ static bool due(const struct nd_lane *lane)
                (passed >= interval(lane) || idle || lane->draining || lane->short_of_room);
     if (lane->cut_from != nf_chain_state(lane->chain)->burst && checkpoint_due(lane))
         return true;
-    return chooses(lane) && lane->tally.bursts && passed >= interval(lane) * (s->sampling ? 1 : LOOK_EVERY);
+    /* From the first packet on: with a pause before it a sample would be one burst, and stand for many. */
+    return chooses(lane) && lane->tally.bursts &&
+           cut_clock(lane) - lane->tally_clock >= interval(lane) * (s->sampling ? 1 : LOOK_EVERY);
 }
 
 bool nd_stream_wanted(const struct nd_group *group)
