@@ -8,6 +8,7 @@
  * line: ft_lines_add releases, ft_lines_has and ft_lines_find acquire.
  */
 #include "ftcore/audit.h"
+#include "ftcore/plant.h"
 #include "ftcore/region.h"
 
 #include <immintrin.h>
@@ -65,7 +66,7 @@ void ft_edit_track(struct ft_region *region, const void *p, size_t n)
     if (tracking & FT_TRACK_OWED)
         for (uint64_t line = first; line < first + count; line++)
             copy_before_edit(region, line);
-    if (tracking & FT_TRACK_DIRTY)
+    if (tracking & FT_TRACK_DIRTY && !(FT_PLANTED("unmarked") && first % 8 == 3))
         ft_lines_add(&region->dirty, first, count);
     if (tracking & FT_TRACK_AUDIT)
         ft_audit_note(region, first, count);

@@ -30,7 +30,8 @@ static void learn(struct ft_policy *p, const struct ft_stretch *last)
     p->checkpoints += last->checkpoint_bytes;
     if (last->sampled) {
         p->delta += last->delta_bytes;
-        p->sample = *last;
+        if (last->bursts)
+            p->sample = *last;
     } else if (p->sample.bursts) {
         p->delta += p->sample.delta_bytes * last->bursts / p->sample.bursts;
     }

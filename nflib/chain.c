@@ -8,6 +8,7 @@
 
 #include "ftcore/audit.h"
 #include "nflib/backend.h"
+#include "nflib/payload_guard.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,8 @@ struct nf_chain {
     struct ft_region *region;
     const struct nf_lane_state *state;
     struct nf_l3 *l3;
-    struct nf nfs[FT_NFS_MAX]; /* 0: L3 */
+    struct nf_payload_guard *guard; /* with audit */
+    struct nf nfs[FT_NFS_MAX];      /* 0: L3 */
     uint32_t count;
     bool open;   /* a command began the coming burst */
     bool follow; /* the coming burst is replayed */
@@ -143,6 +145,8 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
     nf_backend_forget();
     int error = make_all(chain, lane, seed, fault);
     ft_audit_resume(region);
+    if (error == FT_OK && nf_payload_guard_make(&chain->guard, region) < 0)
+        error = ft_fail(fault, FT_ENOMEM, "chain %s: no memory for the audit", config->name);
     if (error < 0) {
         nf_chain_free(chain);
         return error;
@@ -157,6 +161,7 @@ void nf_chain_free(struct nf_chain *chain)
 {
     if (!chain)
         return;
+    nf_payload_guard_free(chain->guard);
     nf_l3_free(chain->l3);
     free(chain);
 }
@@ -279,7 +284,11 @@ static void run_side(struct nf_chain *chain, struct nf_packet *packets, uint32_t
             list[left++] = &packets[i];
     for (uint32_t step = 1; step <= chain->count && left; step++) {
         struct nf *nf = &chain->nfs[side == NF_INSIDE ? step : chain->count + 1 - step];
+        if (ft_unlikely(chain->guard))
+            nf_payload_guard_begin(chain->guard, nf, list, left, packets, chain->state->clock);
         nf->module->process(nf, list, left, now);
+        if (ft_unlikely(chain->guard))
+            nf_payload_guard_end(chain->guard);
         left = keep_passing(list, left);
     }
 }

@@ -109,7 +109,8 @@ void nd_lane_tally(struct nd_lane *lane, const struct ft_record *record)
 {
     size_t bytes = 0;
 
-    lane->tally.bursts++;
+    if (lane->n && lane->tally.bursts++ == 0)
+        lane->tally_clock = cut_clock(lane);
     if (record) {
         lane->tally.log_bytes += record->size;
         lane->uncovered += record->size;
@@ -151,7 +152,9 @@ void nd_lane_weigh(struct nd_lane *lane, const struct ft_held *held)
     if (!chooses(lane) || !needs_marks(lane))
         return;
     have = carry(lane, held, &frame);
-    lane->tally.out_bytes += have ? sizeof(struct ft_part_output) + FT_ALIGN8(have) : 0;
+    have = have ? (uint32_t)(sizeof(struct ft_part_output) + FT_ALIGN8(have)) : 0;
+    lane->tally.out_bytes += have;
+    lane->weighed += have;
 }
 
 static uint64_t packed(uint64_t bytes, const _Atomic uint64_t *ratio)
@@ -214,6 +217,28 @@ static bool checkpoint_due(const struct nd_lane *lane)
            (chooses(lane) && replay_ns(lane, lane->uncovered) > p->recovery_budget_ms * 1000000ull / 2);
 }
 
+/* Memory that a checkpoint would take now: its lines, and what it carries of the outputs still held. */
+static uint64_t checkpoint_bytes(const struct nd_lane *lane)
+{
+    uint64_t made = lane->hold.in - lane->hold_from, from = lane->hold_from;
+
+    if (from < lane->hold.out)
+        from = lane->hold.out;
+    return lg_share_lines(lane->region, lane->index) +
+           (made ? lane->weighed * (lane->hold.in - from) / made : 0);
+}
+
+/* A warm standby's first checkpoint will tell how deltas pack. A hot one's are seen only when they are
+ * chosen. */
+static bool guesses(const struct nd_group *group)
+{
+    bool unknown = false;
+
+    for (unsigned l = 0; l < group->lanes; l++)
+        unknown |= atomic_load_explicit(&group->lane[l].shared->pack_delta, memory_order_relaxed) == 0;
+    return unknown && warm(&group->lane[0]);
+}
+
 static void begin_share(struct nd_lane *lane)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
@@ -247,7 +272,7 @@ static void base_here(struct nd_group *group)
 
         lane->cut_from = nf_chain_state(lane->chain)->burst;
         lane->hold_from = lane->hold.in;
-        lane->uncovered = 0;
+        lane->uncovered = lane->weighed = 0;
     }
 }
 
@@ -297,10 +322,10 @@ static void decide(struct nd_group *group)
     }
     if ((was == FT_SEGMENT_DELTA || checkpoint) && too_large(group))
         return;
-    last = measure(group, was == FT_SEGMENT_DELTA || s->sampling);
-    for (unsigned l = 0; checkpoint && l < group->lanes; l++)
+    last = measure(group, was == FT_SEGMENT_DELTA || (s->sampling && !guesses(group)));
+    for (unsigned l = 0; checkpoint && !guesses(group) && l < group->lanes; l++)
         last.checkpoint_bytes +=
-            packed(lg_share_lines(group->lane[l].region, l), &group->lane[l].shared->pack_delta);
+            packed(checkpoint_bytes(&group->lane[l]), &group->lane[l].shared->pack_delta);
     s->segment = ft_policy_next(&s->policy, &last);
     /* What the log told of must be covered before a delta segment begins, or a warm standby would lack it. */
     checkpoint |= was == FT_SEGMENT_LOG && s->segment == FT_SEGMENT_DELTA && warm(&group->lane[0]);
@@ -371,7 +396,9 @@ static bool due(const struct nd_lane *lane)
                (passed >= interval(lane) || idle || lane->draining || lane->short_of_room);
     if (lane->cut_from != nf_chain_state(lane->chain)->burst && checkpoint_due(lane))
         return true;
-    return chooses(lane) && lane->tally.bursts && passed >= interval(lane) * (s->sampling ? 1 : LOOK_EVERY);
+    /* From the first packet on: with a pause before it a sample would be one burst, and stand for many. */
+    return chooses(lane) && lane->tally.bursts &&
+           cut_clock(lane) - lane->tally_clock >= interval(lane) * (s->sampling ? 1 : LOOK_EVERY);
 }
 
 bool nd_stream_wanted(const struct nd_group *group)

@@ -198,7 +198,7 @@ static bool take_record(struct nd_lane *lane, const struct ft_record *r)
     }
     if (lane->recorder) /* before packets are worked on where they lie */
         lg_recorder_record(lane->recorder, lane->index, r);
-    if (!(FT_PLANTED("skip-record") && burst % 64 == 33) &&
+    if (!(FT_PLANTED("skip-record") && burst % 16 == 9) &&
         !(burst % 64 == 33 && FT_PLANTED_ONCE("skip-once")) && !replay_or_abandon(lane, r))
         return false;
     lane->after_delta = false;

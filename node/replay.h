@@ -62,7 +62,7 @@ struct nd_replay {
     char refusal[FT_REASON_MAX];
     uint64_t primary_digest, standby_digest;
     bool standby_rested;   /* standby_digest counts */
-    bool broken;           /* nobody took over, or a node ended by itself: so did the run */
+    bool broken;           /* nobody took over, nothing went on, or a node ended by itself: so did the run */
     uint64_t began, ended; /* ns: of the feeding */
 };
 

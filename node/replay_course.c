@@ -17,7 +17,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PATIENCE   60000000000ull /* ns without any progress: something is broken */
+#ifdef UNDERSTUDY_PLANT
+#define PATIENCE 10000000000ull /* a planted bug may stop all progress */
+#else
+#define PATIENCE 60000000000ull /* ns without any progress: something is broken */
+#endif
 #define NAP        100000l
 #define LAST_DOUBT 2000000u /* ns: most that a kill comes after its packet */
 #define BAR_AFTER  1000000000ull
@@ -87,9 +91,9 @@ static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), co
         if (interrupted)
             error = ft_fail(fault, FT_EIO, "interrupted");
         if (!error && nd_now() - began > PATIENCE)
-            error =
-                ft_fail(fault, FT_EIO, "%s: no progress; node %c is %s: %.100s", what, 'a' + (int)r->primary,
-                        ft_state_name((enum ft_state)atomic_load(&primary(r)->state)), primary(r)->why);
+            error = ft_fail(fault, FT_EDIVERGED, "%s: no progress; node %c is %s: %.100s", what,
+                            'a' + (int)r->primary,
+                            ft_state_name((enum ft_state)atomic_load(&primary(r)->state)), primary(r)->why);
         if (error)
             return error;
     }
@@ -299,7 +303,7 @@ static int feed_on(struct nd_replay *r, const uint64_t to[], bool (*until)(struc
         if (interrupted)
             error = ft_fail(fault, FT_EIO, "interrupted");
         if (!error && now - moved > PATIENCE)
-            error = ft_fail(fault, FT_EIO, "no progress at burst %lu; node %c is %s: %.100s", asked,
+            error = ft_fail(fault, FT_EDIVERGED, "no progress at burst %lu; node %c is %s: %.100s", asked,
                             'a' + (int)r->primary,
                             ft_state_name((enum ft_state)atomic_load(&primary(r)->state)), primary(r)->why);
         bar(r, now, &shown, false);

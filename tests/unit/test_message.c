@@ -230,6 +230,25 @@ static void packing_is_tried_every_64th_time_when_it_does_not_pay(void **state)
     assert_true(ft_message_encode(&m, 1, NULL, frame, sizeof(frame)) > 2000);
 }
 
+/* What did not pay is skipped by bytes: many small bulks that do not pack leave a large one its try. */
+static void small_ones_do_not_keep_a_large_one_from_being_packed(void **state)
+{
+    struct ft_packer packer = {0};
+    struct ft_message m = {.type = FT_MSG_DELTA, .state = FT_READY, .bulk = content, .bulk_len = 100};
+
+    (void)state;
+    seed = 7;
+    fill(content, 100, false);
+    memset(content + 100, 'a', 7900);
+    for (unsigned i = 0; i < 70; i++)
+        ft_message_encode(&m, 1, &packer, frame, sizeof(frame));
+    assert_int_equal(packer.tried, 2);
+    assert_int_equal(packer.kept, 0);
+    m.bulk_len = 8000;
+    assert_true(ft_message_encode(&m, 1, &packer, frame, sizeof(frame)) < 1000);
+    assert_int_equal(packer.kept, 1);
+}
+
 static void too_little_room_is_full(void **state)
 {
     struct ft_packer packer = {0};
@@ -855,6 +874,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(names),
         cmocka_unit_test(control_characters_are_cleaned),
         cmocka_unit_test(packing_is_tried_every_64th_time_when_it_does_not_pay),
+        cmocka_unit_test(small_ones_do_not_keep_a_large_one_from_being_packed),
         cmocka_unit_test(too_little_room_is_full),
         cmocka_unit_test(truncated_is_never_a_message),
         cmocka_unit_test(each_flipped_bit_is_refused),
