@@ -100,6 +100,29 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(HELP) $(CORE)
 	    $(LDLIBS) $(shell pkg-config --libs $(TESTLIB))
 .SECONDARY:
 
+# The simulation: the product's sources behind tests/sim/seam.h, in which the world answers in place of the system;
+# calls between files that the world looks at go through tests/sim/hooks.c.
+SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_meet nf_chain_run lg_capture_end ft_owe_begin \
+    ft_region_wipe ft_section_enter ft_section_leave ft_section_depend ft_section_mark rp_sender_turn rp_receiver_take \
+    rp_receiver_reset rp_base_take rp_base_turn rp_link_send rp_view_store ft_ring_init ft_ring_free
+SIM_PRODUCT := $(filter-out replicator/socket.c,$(foreach p,$(PARTS),$(wildcard $(p)/*.c))) \
+    $(wildcard node/arena.c node/yaml.c node/schema*.c node/config*.c node/beat.c node/group.c node/guardian.c \
+    node/lane*.c)
+SIM_OBJ   := $(SIM_PRODUCT:%.c=$(BUILD)/sim/%.o)
+SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) tests/nf/help_frames.c)
+SIM_SEAM   = -include tests/sim/seam.h
+$(BUILD)/sim/ftcore/region.o: SIM_SEAM += -DSIM_REGION
+$(BUILD)/sim/replicator/link.o: SIM_SEAM += -DSIM_SOCKETS
+$(BUILD)/sim/replicator/view.o: SIM_SEAM += -DSIM_FILES
+$(SIM_OBJ): $(BUILD)/sim/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(SIM_SEAM) $(ARCH) -c -o $@ $<
+$(SIM_TESTS): $(BUILD)/sim/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(ARCH) -c -o $@ $<
+$(BUILD)/simulate: $(SIM_OBJ) $(SIM_TESTS)
+	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
+
 lint:
 	@scripts/lint
 
@@ -129,5 +152,6 @@ format:
 clean:
 	rm -rf build build-san
 
+-include $(SIM_OBJ:.o=.d) $(SIM_TESTS:.o=.d)
 -include $(OBJ:.o=.d) $(NODEOBJ:.o=.d) $(PLANTED:%.c=$(BUILD)/planted/%.d)
 -include $(patsubst tests/%.c,$(BUILD)/obj/tests/%.d,$(wildcard tests/unit/*.c tests/nf/*.c tests/lab/*.c))
