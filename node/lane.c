@@ -94,6 +94,7 @@ static void make_fresh(struct nd_group *group)
     for (unsigned l = 0; l < group->lanes; l++) {
         FT_CHECK(make_chain(&group->lane[l], &fault) == 0, "the chain could be made before: %s", fault.text);
         group->lane[l].time_offset = 0;
+        lg_kept_clear(&group->lane[l].kept); /* of a state that was dropped */
         atomic_store_explicit(&group->published[l].access, 0, memory_order_relaxed);
     }
 }
