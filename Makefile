@@ -102,7 +102,7 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(HELP) $(CORE)
 
 # The simulation: the product's sources behind tests/sim/seam.h, in which the world answers in place of the system;
 # calls between files that the world looks at go through tests/sim/hooks.c.
-SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_meet nf_chain_run lg_capture_end ft_owe_begin \
+SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_meet nf_chain_run lg_capture_end ft_owe_begin ft_edit_track \
     ft_region_wipe ft_section_enter ft_section_leave ft_section_depend ft_section_mark rp_sender_turn rp_receiver_take \
     rp_receiver_reset rp_base_take rp_base_turn rp_link_send rp_view_store ft_ring_init ft_ring_free
 SIM_PRODUCT := $(filter-out replicator/socket.c,$(foreach p,$(PARTS),$(wildcard $(p)/*.c))) \

@@ -140,6 +140,13 @@ WRAP(int, ft_owe_begin, struct ft_region *region)
     return __real_ft_owe_begin(region);
 }
 
+WRAP(void, ft_edit_track, struct ft_region *region, const void *p, size_t n)
+{
+    if (n > 0 && sim_current())
+        sim_window_edited((uint64_t)((const uint8_t *)p - region->base), n);
+    __real_ft_edit_track(region, p, n);
+}
+
 WRAP(void, ft_region_wipe, struct ft_region *region)
 {
     __real_ft_region_wipe(region);
@@ -210,9 +217,13 @@ WRAP(void, rp_receiver_reset, struct rp_replicator *rp, const struct ft_message 
 
 WRAP(int, rp_base_take, struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault)
 {
+    struct ft_line_run run;
+    uint32_t at = 0;
     int error;
 
     sim_show(&sim_current()->window);
+    while (ft_run_next(m->bulk, m->bulk_len, &at, rp->base.lines, &run) > 0)
+        sim_window_edited(run.line * FT_LINE, (uint64_t)run.count * FT_LINE);
     error = __real_rp_base_take(rp, m, fault);
     sim_step(SIM_BASE_TAKEN);
     return error;

@@ -14,6 +14,7 @@
 
 #define SPARE_BYTES (2u * FT_RECORD_MAX)
 #define ASK_CAP     4096u
+#define SIM_TRACK   (1u << 31) /* a kind of tracking that only the world knows: edits call ft_edit_track */
 
 int sim_open(const char *path, int flags, ...);
 ssize_t sim_read(int fd, void *to, size_t size);
@@ -142,8 +143,10 @@ static void open_region(struct sim_node *n)
 
     nf_chain_arenas(chain, sizes, names);
     n->window.region = NULL;
+    n->window.of_node = true;
     sim_window_of(&n->window);
     FT_CHECK(ft_region_open(&n->window.region, &c, &fault) == 0, "%s", fault.text);
+    n->window.region->tracking |= SIM_TRACK;
 }
 
 static void make_lanes(struct sim_node *n)

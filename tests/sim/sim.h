@@ -127,6 +127,7 @@ struct sim_queue {
 struct sim_window { /* a region's content while another's is shown */
     struct ft_region *region;
     uint8_t *parked;
+    bool of_node; /* else of a reference */
 };
 
 struct sim_node {
@@ -185,6 +186,7 @@ struct sim_plan { /* of a seed; or of a scenario */
     unsigned chain, lanes;
     enum sim_wildness wild;
     bool strict, fast, full_capture, suppress_tail;
+    bool audit; /* of writes that go past edits */
     uint32_t hold_packets;
     uint64_t log_bytes, pending_bytes;
     uint32_t resync_mbps;
@@ -289,6 +291,8 @@ const struct ft_core *sim_core(const struct sim_node *node);
 void sim_window_begin(void);
 void sim_window_of(struct sim_window *window); /* whose region is being opened */
 void sim_show(struct sim_window *window);      /* NULL: nobody's */
+void sim_window_edited(uint64_t offset, uint64_t size); /* of what is shown, about to be */
+void sim_window_all(void);                              /* anything may change */
 
 /* ---- net.c ---- */
 void sim_net_begin(void);

@@ -92,6 +92,7 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed)
     p->lazy = (unsigned)sim_draw(&r, 200);
     p->delay = 40 * SIM_US + sim_draw(&r, 300 * SIM_US);
     p->fault_rate = 1000;
+    p->audit = sim_chance(&r, 60);
 }
 
 static void configure(void)
