@@ -46,10 +46,15 @@ int sim_nanosleep(const struct timespec *time, struct timespec *left)
     return 0;
 }
 
-/* In a loop that waits for another lane, or for a word of the replicator. */
+/* In a loop that waits for another lane; or an idle lane before it naps: then nothing comes before the next tick. */
 void sim_spin(void)
 {
-    sim_let_others();
+    struct sim_node *n = sim_current();
+
+    if (n && sim_running->number < SIM_LANES && n->resting[sim_running->number])
+        sim_sleep(1, false);
+    else
+        sim_let_others();
 }
 
 int sim_sched_yield(void)
