@@ -45,6 +45,7 @@ struct stream { /* towards one end */
 struct conn {
     bool used;
     bool open[2]; /* whose end still has a socket */
+    bool broken;  /* it timed out, and kernels say no more of it */
     unsigned node[2];
     struct stream to[2];
 };
@@ -124,6 +125,7 @@ static struct conn *new_conn(unsigned from, unsigned to)
         }
     FT_CHECK(c, "more than %u connections", CONNS);
     c->used = c->open[0] = c->open[1] = true;
+    c->broken = false;
     c->node[0] = from;
     c->node[1] = to;
     for (unsigned e = 0; e < 2; e++) {
@@ -235,7 +237,7 @@ ssize_t sim_send(int fd, const void *from, size_t size, int flags)
     }
     if (!c->open[!k->end]) {
         /* Its kernel knows no such connection, once there is a kernel and a way to it. */
-        if (sim.node[c->node[!k->end]].powered && !blocked(c->node[!k->end]) && back->error_at == SIM_NEVER) {
+        if (!c->broken && sim.node[c->node[!k->end]].powered && !blocked(c->node[!k->end]) && back->error_at == SIM_NEVER) {
             back->error = ECONNRESET;
             back->error_at = sim.now + delay() + delay();
         }
@@ -259,7 +261,7 @@ static void close_end(struct sock *k, uint64_t at, bool silently)
     struct stream *in = &c->to[k->end], *out = &c->to[!k->end];
 
     c->open[k->end] = false;
-    if (!silently && c->open[!k->end]) {
+    if (!silently && c->open[!k->end] && !c->broken) {
         uint64_t when = at + delay();
 
         when = when > out->newest ? when : out->newest;
@@ -309,6 +311,7 @@ void sim_net_break(void)
 
         if (!c->used)
             continue;
+        c->broken = true;
         for (unsigned e = 0; e < 2; e++) {
             struct stream *s = &c->to[e];
             uint64_t at = sim.now + sim_draw(&sim.net, 3 * SIM_MS);
