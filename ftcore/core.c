@@ -135,6 +135,7 @@ static void connected(struct ft_core *core, uint64_t greeted, struct ft_actions 
     memset(&core->peer, 0, sizeof(core->peer));
     core->peer.up = true;
     core->peer.heard = heard;
+    core->peer.met = core->now;
     core->peer.port_beat = port_beat;
     core->peer.incarnation = was;
     core->ready_echo = core->echoed = 0;
@@ -299,6 +300,22 @@ static void told(struct ft_core *core, enum ft_told what, struct ft_actions *act
     }
 }
 
+/*
+ * A connection on which nothing arrives any more though it stands: damage to a frame's length makes the
+ * link wait for bytes that nobody sends, and the peer may hear us all the time. By now neither side has
+ * rights that rest on it (promote_within_ms is shorter), so closing it tells nobody that we died.
+ */
+static void leave_deaf(struct ft_core *core, struct ft_actions *actions)
+{
+    uint64_t since = core->peer.heard > core->peer.met ? core->peer.heard : core->peer.met;
+
+    if (!core->peer.up || core->abandoning || core->hand == FT_HAND_GIVEN || core->state == FT_READY ||
+        ft_primary_silent(core, since) < ft_ms(core->config.solo_after_ms))
+        return;
+    lost(core, FT_LOST_ERROR, actions);
+    ft_act(actions, FT_ACT_CLOSE);
+}
+
 static void passed_time(struct ft_core *core, struct ft_actions *actions)
 {
     if (ft_core_primary(core))
@@ -307,6 +324,7 @@ static void passed_time(struct ft_core *core, struct ft_actions *actions)
         ft_standby_time(core, actions);
     if (core->state == FT_JOINING)
         ft_join_consider(core, actions);
+    leave_deaf(core, actions);
     if (core->peer.up && core->now >= core->beat_due)
         ft_say(core, actions, FT_MSG_BEAT);
 }

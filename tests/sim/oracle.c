@@ -244,7 +244,7 @@ static void count_left(const struct sim_history *h)
             sim.count.duplicates++;
             if (a->history == b->history)
                 sim_fail("G4: output %lu of lane %u left %s twice", a->number, a->lane, sim.node[a->node].name);
-            else if (a->burst > a->history->cut[a->lane])
+            else if (a->burst > a->history->cut[a->lane] && b->burst > b->history->cut[b->lane])
                 sim_fail("G4: output %lu of lane %u left twice, and was in no tail", a->number, a->lane);
         }
 }
