@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define DEAF 4u /* times solo_after_ms: a peer that only slept is to find the connection as it was */
+
 uint64_t ft_ms(uint32_t ms)
 {
     return ms * FT_MS;
@@ -310,7 +312,7 @@ static void leave_deaf(struct ft_core *core, struct ft_actions *actions)
     uint64_t since = core->peer.heard > core->peer.met ? core->peer.heard : core->peer.met;
 
     if (!core->peer.up || core->abandoning || core->hand == FT_HAND_GIVEN || core->state == FT_READY ||
-        ft_primary_silent(core, since) < ft_ms(core->config.solo_after_ms))
+        ft_primary_silent(core, since) < DEAF * ft_ms(core->config.solo_after_ms))
         return;
     lost(core, FT_LOST_ERROR, actions);
     ft_act(actions, FT_ACT_CLOSE);

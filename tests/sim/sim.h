@@ -94,6 +94,7 @@ struct sim_history {
     } lane[SIM_LANES];
     uint64_t stored[SIM_LANES]; /* held, ever, by a standby that follows it */
     uint64_t view;
+    bool trimmed;
     struct sim_history *next; /* all of the world */
 };
 
@@ -329,7 +330,8 @@ void sim_judge(void); /* at the end: both nodes rest */
 /* ---- history.c ---- */
 struct sim_history *sim_history_new(struct sim_history *parent, const uint64_t cut[]);
 void sim_history_put(struct sim_history *h, unsigned lane, const struct ft_record *record);
-/* Executes it from nothing and compares what left in its epoch. The digest, in *digest; failures are told. */
-void sim_history_execute(const struct sim_history *h, uint64_t *digest);
+/* Executes it from nothing and compares what left in its epoch. `died`: nobody holds that state any more. The
+ * digest, in *digest; failures are told. */
+void sim_history_execute(struct sim_history *h, bool died, uint64_t *digest);
 
 #endif
