@@ -177,9 +177,20 @@ static void begin_replay(struct nd_lane *lane)
     report(lane);
 }
 
+/*
+ * We stood still and slept, and an order came and went (a WAIT does not: the replicator waits for it). If it
+ * was to replay, others may have begun, and wait for what is ours.
+ */
+static bool overslept(const struct nd_lane *lane, uint64_t order)
+{
+    return lane->doing == FT_LANE_WAIT && lane->group->lanes > 1 && lane->order != FT_ALL &&
+           ft_order_serial(order) > ft_order_serial(lane->order) + 1;
+}
+
 static void follow(struct nd_lane *lane, uint64_t order)
 {
     enum ft_order before = lane->doing;
+    bool missed = overslept(lane, order);
 
     lane->order = order;
     lane->doing = ft_order_kind(order);
@@ -189,7 +200,9 @@ static void follow(struct nd_lane *lane, uint64_t order)
     switch (lane->doing) {
     case FT_LANE_WAIT:
     case FT_LANE_FENCED:
-        if (before == FT_LANE_REPLAY)
+        if (missed)
+            begin_replay(lane);
+        if (missed || before == FT_LANE_REPLAY)
             finish_replay(lane);
         nd_lane_drop_held(lane);
         if (lane->recorder)
@@ -401,6 +414,12 @@ int nd_lane_run(void *arg)
         note_sent(lane);
         beat(lane);
         nd_lane_wait(lane, turn(lane));
+    }
+    uint64_t order = atomic_load_explicit(&lane->shared->order, memory_order_acquire);
+
+    if (lane->doing == FT_LANE_WAIT && ft_order_kind(order) == FT_LANE_REPLAY) {
+        begin_replay(lane);
+        lane->doing = FT_LANE_REPLAY;
     }
     if (lane->doing == FT_LANE_REPLAY) /* others may be waiting for us */
         finish_replay(lane);
