@@ -174,7 +174,9 @@ static void one(void)
         sim.flips++;
         break;
     case 10:
-        n->stalled_until = sim.now + sim_draw(&sim.chance, 4 * detect);
+        /* A lane that stands reads no heartbeats either: with a broken link, a partition. */
+        n->stalled_until = sim.now + sim_draw(&sim.chance, sim.plan.wild == SIM_HEALS ? detect / 2 : 4 * detect);
+        sim.long_partition |= n->stalled_until > sim.now + detect / 2;
         sim_tell(n->index, "its replay is slow until %.3f ms", (double)n->stalled_until / 1e6);
         break;
     case 11:
@@ -240,6 +242,8 @@ void sim_faults_end(void)
         n->stalled_until = 0;
         if (n->paused_until > sim.now)
             n->paused_until = sim.now;
+        if (n->overslept > sim.now)
+            n->overslept = sim.now;
         if (n->restart_at != SIM_NEVER && n->restart_at > sim.now + SIM_MS)
             n->restart_at = sim.now + SIM_MS;
     }
