@@ -2,7 +2,8 @@
 #
 #   make         build build/understudy, the NF library and its headers (installs nothing)
 #   make deps    install the Debian packages needed, skipping what is there
-#   make check   deps, build, lint, unit tests, NF tests, lab tests (TAP, through prove)
+#   make check   deps, build, lint, unit tests, NF tests, the simulation, lab tests (TAP, through prove)
+#   make sim     SEEDS=N fresh seeds of the simulated pair on all cores (docs/testing.md)
 #   make demo    deps, build, then 500 downloads through a pair whose primaries are killed
 #   SAN=1        any of these with address and undefined-behaviour sanitizers, in build-san/
 
@@ -48,7 +49,7 @@ HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/unit/help
 LAB    := $(wildcard tests/lab/*.t)
 LABLONG := $(wildcard tests/lab/long/*.t)
 
-.PHONY: all deps lint check check-long check-unit check-lab demo clean format
+.PHONY: all deps lint sim check check-sim check-long check-unit check-lab demo clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(HEADERS:%=$(BUILD)/include/%)
 
 deps:
@@ -110,7 +111,7 @@ SIM_PRODUCT := $(filter-out replicator/socket.c,$(foreach p,$(PARTS),$(wildcard 
     node/lane*.c)
 SIM_OBJ   := $(SIM_PRODUCT:%.c=$(BUILD)/sim/%.o)
 SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) tests/nf/help_frames.c)
-SIM_SEAM   = -include tests/sim/seam.h
+SIM_SEAM   = -include tests/sim/seam.h -DRP_CLOCKS=1024u
 $(BUILD)/sim/ftcore/region.o: SIM_SEAM += -DSIM_REGION
 $(BUILD)/sim/replicator/link.o: SIM_SEAM += -DSIM_SOCKETS
 $(BUILD)/sim/replicator/view.o: SIM_SEAM += -DSIM_FILES
@@ -119,7 +120,17 @@ $(SIM_OBJ): $(BUILD)/sim/%.o: %.c
 	$(CC) $(CFLAGS) $(SIM_SEAM) $(ARCH) -c -o $@ $<
 $(SIM_TESTS): $(BUILD)/sim/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(ARCH) -c -o $@ $<
+	$(CC) $(CFLAGS) -DRP_CLOCKS=1024u $(ARCH) -c -o $@ $<
+# make sim SEEDS=N: N fresh seeds on all cores. make sim SEED=S VERBOSE=1: that one, with its transcript.
+SEEDS   ?= 1000
+SEED    ?=
+VERBOSE ?=
+sim: $(BUILD)/simulate
+	@$(BUILD)/simulate $(if $(SEED),-s $(SEED) $(if $(VERBOSE),-v),-r -n $(SEEDS) -j $(shell nproc))
+# Half of them always the same, beside every seed that ever failed; half fresh.
+check-sim: $(BUILD)/simulate
+	@$(BUILD)/simulate -q -f 1 -n 5000 -l tests/sim/failed-seeds -j $(shell nproc)
+	@$(BUILD)/simulate -q -r -n 5000 -j $(shell nproc)
 $(BUILD)/simulate: $(SIM_OBJ) $(SIM_TESTS)
 	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
 
@@ -137,6 +148,8 @@ check: deps
 	+@$(MAKE) --no-print-directory -j2 $(UNIT)
 	+@$(MAKE) --no-print-directory lint
 	+@$(MAKE) --no-print-directory check-unit
+	+@$(MAKE) --no-print-directory -j2 $(BUILD)/simulate
+	+@$(MAKE) --no-print-directory check-sim
 	+@$(MAKE) --no-print-directory check-lab
 
 check-long: check

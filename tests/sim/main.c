@@ -2,8 +2,9 @@
 /*
  * simulate: runs seeds in worker processes, so that a broken invariant ends one seed and not the rest.
  *
- *   simulate [-n SEEDS] [-f FIRST] [-j JOBS] [-l FILE-OF-SEEDS] [-q] [-s SEED [-v]]
+ *   simulate [-n SEEDS] [-f FIRST | -r] [-j JOBS] [-l FILE-OF-SEEDS] [-q] [-s SEED [-v]]
  *
+ * -r: fresh seeds, the first drawn at random and told.
  * -s runs one seed, twice: the second run must be the first, byte for byte. The last line is
  * 'N passed, M failed'; the exit code is 1 when M is not 0.
  */
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -164,6 +166,8 @@ static int many(void)
 {
     int status;
 
+    printf("seeds %lu to %lu%s%s, Understudy %s\n", options.first, options.first + options.count - 1,
+           options.list ? ", and those of " : "", options.list ? options.list : "", UNDERSTUDY_VERSION);
     for (unsigned j = 0; j < options.jobs; j++)
         start_worker();
     while (wait(&status) > 0)
@@ -208,18 +212,29 @@ static void read_list(const char *path)
     fclose(f);
 }
 
+static uint64_t fresh(void)
+{
+    uint64_t first;
+
+    FT_CHECK(getrandom(&first, sizeof(first), 0) == sizeof(first), "no random numbers");
+    return first >> 16;
+}
+
 int main(int argc, char **argv)
 {
     struct ft_fault fault;
     int c;
 
-    while ((c = getopt(argc, argv, "n:f:j:l:s:vq")) != -1)
+    while ((c = getopt(argc, argv, "n:f:j:l:s:rvq")) != -1)
         switch (c) {
         case 'n':
             options.count = strtoull(optarg, NULL, 0);
             break;
         case 'f':
             options.first = strtoull(optarg, NULL, 0);
+            break;
+        case 'r':
+            options.first = fresh();
             break;
         case 'j':
             options.jobs = (unsigned)strtoul(optarg, NULL, 0);
@@ -238,7 +253,7 @@ int main(int argc, char **argv)
             options.quiet = true;
             break;
         default:
-            fprintf(stderr, "usage: simulate [-n SEEDS] [-f FIRST] [-j JOBS] [-l FILE] [-q] [-s SEED [-v]]\n");
+            fprintf(stderr, "usage: simulate [-n SEEDS] [-f FIRST | -r] [-j JOBS] [-l FILE] [-q] [-s SEED [-v]]\n");
             return 64;
         }
     mallopt(M_MMAP_THRESHOLD, 128 << 10); /* fixed: large and hardly touched blocks come from the system, zeroed */
