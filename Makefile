@@ -128,10 +128,21 @@ VERBOSE ?=
 sim: $(BUILD)/simulate
 	@$(BUILD)/simulate $(if $(SEED),-s $(SEED) $(if $(VERBOSE),-v),-r -n $(SEEDS) -j $(shell nproc))
 # Half of them always the same, beside every seed that ever failed; half fresh.
-check-sim: $(BUILD)/simulate
+check-sim: $(BUILD)/simulate $(BUILD)/simulate-planted
+	@BUILD=$(BUILD) prove --timer --failures --exec bash $(wildcard tests/sim/*.t)
 	@$(BUILD)/simulate -q -f 1 -n 5000 -l tests/sim/failed-seeds -j $(shell nproc)
 	@$(BUILD)/simulate -q -r -n 5000 -j $(shell nproc)
 $(BUILD)/simulate: $(SIM_OBJ) $(SIM_TESTS)
+	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
+
+# The same with bugs to be found, of which the environment chooses one (ftcore/plant.h).
+$(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-planted/%): $(BUILD)/sim-planted/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(SIM_SEAM) -DUNDERSTUDY_PLANT $(ARCH) -c -o $@ $<
+$(BUILD)/sim-planted/ftcore/region.o: SIM_SEAM += -DSIM_REGION
+$(BUILD)/sim-planted/replicator/link.o: SIM_SEAM += -DSIM_SOCKETS
+$(BUILD)/sim-planted/replicator/view.o: SIM_SEAM += -DSIM_FILES
+$(BUILD)/simulate-planted: $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-planted/%) $(SIM_TESTS)
 	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
 
 lint:
@@ -148,7 +159,7 @@ check: deps
 	+@$(MAKE) --no-print-directory -j2 $(UNIT)
 	+@$(MAKE) --no-print-directory lint
 	+@$(MAKE) --no-print-directory check-unit
-	+@$(MAKE) --no-print-directory -j2 $(BUILD)/simulate
+	+@$(MAKE) --no-print-directory -j2 $(BUILD)/simulate $(BUILD)/simulate-planted
 	+@$(MAKE) --no-print-directory check-sim
 	+@$(MAKE) --no-print-directory check-lab
 
@@ -165,6 +176,6 @@ format:
 clean:
 	rm -rf build build-san
 
--include $(SIM_OBJ:.o=.d) $(SIM_TESTS:.o=.d)
+-include $(SIM_OBJ:.o=.d) $(SIM_OBJ:$(BUILD)/sim/%.o=$(BUILD)/sim-planted/%.d) $(SIM_TESTS:.o=.d)
 -include $(OBJ:.o=.d) $(NODEOBJ:.o=.d) $(PLANTED:%.c=$(BUILD)/planted/%.d)
 -include $(patsubst tests/%.c,$(BUILD)/obj/tests/%.d,$(wildcard tests/unit/*.c tests/nf/*.c tests/lab/*.c))

@@ -11,6 +11,7 @@
  * inside need not be looked at again: it is forgotten, and only how far it reached is kept.
  */
 #include "ftcore/closed.h"
+#include "ftcore/plant.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -140,7 +141,7 @@ static bool met(const struct ft_closed *set, const struct lane *lane, uint32_t n
 {
     const uint64_t *need = &lane->needs[(size_t)slot(set, lane, n - 1) * set->lanes];
 
-    for (unsigned i = 0; i < set->lanes; i++)
+    for (unsigned i = 0; i < set->lanes && !FT_PLANTED("open-set"); i++)
         if (need[i] > have[i])
             return false;
     return true;

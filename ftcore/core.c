@@ -5,6 +5,7 @@
  * being primary, being standby.
  */
 #include "ftcore/core_parts.h"
+#include "ftcore/plant.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -219,7 +220,8 @@ static bool take_head(struct ft_core *core, const struct ft_message *m, struct f
         core->peer.newest = m->sent;
     if (m->echo > core->own_echoed)
         core->own_echoed = m->echo;
-    if (m->view > core->view && (ft_core_primary(core) || core->hand == FT_HAND_GIVEN)) {
+    if (m->view > core->view && !FT_PLANTED("no-fence") &&
+        (ft_core_primary(core) || core->hand == FT_HAND_GIVEN)) {
         ft_join_fence(core, m->view, actions);
         return true;
     }
@@ -336,7 +338,7 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
     FT_CHECK(event->now >= core->now, "time goes back from %lu to %lu", core->now, event->now);
     actions->count = 0;
     /* We slept (SIGSTOP, a paused machine). What we have not heard meanwhile says nothing about the peer. */
-    if (event->now - core->now > ft_ms(core->config.lease_ms))
+    if (event->now - core->now > ft_ms(core->config.lease_ms) && !FT_PLANTED("never-slept"))
         core->awake = event->now;
     core->now = event->now;
     switch (event->kind) {

@@ -5,6 +5,7 @@
  */
 #include "replicator/replicator.h"
 #include "replicator/parts.h"
+#include "ftcore/plant.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,7 +120,7 @@ static void look_at_clock(struct rp_replicator *rp)
 {
     uint64_t now = monotonic();
 
-    if (now > rp->now)
+    if (now > rp->now && !FT_PLANTED("stale-clock"))
         rp->now = now;
 }
 
@@ -248,7 +249,7 @@ static void primary_reports(struct rp_replicator *rp)
     if (rp_base_cut(rp, event.closed, event.access))
         rp_step(rp, &event);
     for (unsigned l = 0; held && l < rp->lanes; l++) {
-        held = atomic_load_explicit(&rp_lane(rp, l)->gate_seen, memory_order_acquire) == rp->gate;
+        held = FT_PLANTED("gate-unseen") || atomic_load_explicit(&rp_lane(rp, l)->gate_seen, memory_order_acquire) == rp->gate;
         event.closed[l] = atomic_load_explicit(&rp_lane(rp, l)->hold_from, memory_order_relaxed);
     }
     if (held) {

@@ -80,7 +80,7 @@ static void catch_one(bool dies)
     c->step = c->step > SIM_STEPS ? SIM_STEPS : c->step;
     c->skip = sim_chance(&sim.chance, 500) ? 0 : (unsigned)sim_draw(&sim.chance, 12);
     c->until = sim.now + SIM_MS + sim_draw(&sim.chance, 30 * SIM_MS);
-    c->sleep = dies ? 0 : SIM_MS / 4 + sim_draw(&sim.chance, ms(sim.config->timing.detect_ms) * 5);
+    c->sleep = dies ? 0 : SIM_MS / 4 + sim_draw(&sim.chance, ms(sim.config->timing.detect_ms) * (sim_chance(&sim.chance, 300) ? 15 : 5));
     c->machine = dies && sim_chance(&sim.chance, 300);
 }
 

@@ -196,7 +196,7 @@ WRAP(bool, rp_sender_turn, struct rp_replicator *rp)
 
     if (!rp->sender.on)
         return __real_rp_sender_turn(rp);
-    sim_step(SIM_BEFORE_SEND);
+    sim_step(rp->core.resync == FT_RESYNC_HOLD ? SIM_HELD : SIM_BEFORE_SEND);
     sent = __real_rp_sender_turn(rp);
     if (sent)
         sim_step(SIM_AFTER_SEND);
@@ -255,6 +255,8 @@ WRAP(int, rp_link_send, struct rp_link *link, const struct ft_message *m, unsign
         sim_step(before[m->type]);
     if (m->type == FT_MSG_ACK)
         sim_saw_ack(sim_current(), m);
+    if (m->type == FT_MSG_HOLDING)
+        sim_saw_holding(sim_current(), m);
     if (m->type == FT_MSG_BASE_BEGIN)
         sim_saw_gift(sim_current(), m);
     error = __real_rp_link_send(link, m, lanes, packer);

@@ -2,9 +2,9 @@
 /*
  * simulate: runs seeds in worker processes, so that a broken invariant ends one seed and not the rest.
  *
- *   simulate [-n SEEDS] [-f FIRST | -r] [-j JOBS] [-l FILE-OF-SEEDS] [-q] [-s SEED [-v]]
+ *   simulate [-n SEEDS] [-f FIRST | -r] [-j JOBS] [-l FILE-OF-SEEDS] [-q] [-x] [-s SEED [-v]]
  *
- * -r: fresh seeds, the first drawn at random and told.
+ * -r: fresh seeds, the first drawn at random and told. -x: the first failure ends it.
  * -s runs one seed, twice: the second run must be the first, byte for byte. The last line is
  * 'N passed, M failed'; the exit code is 1 when M is not 0.
  */
@@ -32,7 +32,7 @@
 static struct options {
     uint64_t first, count, seed;
     unsigned jobs;
-    bool one, aloud, quiet;
+    bool one, aloud, quiet, first_ends;
     const char *list;
 } options = {.first = 1, .count = 100, .jobs = 1};
 
@@ -72,6 +72,8 @@ static void tell_failure(uint64_t seed, const char *what)
         full = !options.aloud;
     if (full)
         printf("%s", sim_story());
+    if (options.first_ends)
+        atomic_store(&shared->next, UINT64_MAX / 2);
     printf("seed %lu failed (Understudy %s): %s\n", seed, UNDERSTUDY_VERSION, what);
     print_noise();
     if (full)
@@ -225,7 +227,7 @@ int main(int argc, char **argv)
     struct ft_fault fault;
     int c;
 
-    while ((c = getopt(argc, argv, "n:f:j:l:s:rvq")) != -1)
+    while ((c = getopt(argc, argv, "n:f:j:l:s:rvqx")) != -1)
         switch (c) {
         case 'n':
             options.count = strtoull(optarg, NULL, 0);
@@ -249,11 +251,14 @@ int main(int argc, char **argv)
         case 'v':
             options.aloud = true;
             break;
+        case 'x':
+            options.first_ends = true;
+            break;
         case 'q':
             options.quiet = true;
             break;
         default:
-            fprintf(stderr, "usage: simulate [-n SEEDS] [-f FIRST | -r] [-j JOBS] [-l FILE] [-q] [-s SEED [-v]]\n");
+            fprintf(stderr, "usage: simulate [-n SEEDS] [-f FIRST | -r] [-j JOBS] [-l FILE] [-q] [-x] [-s SEED [-v]]\n");
             return 64;
         }
     mallopt(M_MMAP_THRESHOLD, 128 << 10); /* fixed: large and hardly touched blocks come from the system, zeroed */

@@ -46,8 +46,14 @@ void sim_saw_state(struct sim_node *n, enum ft_state state, uint64_t view, const
 {
     bool began = reigns(state) && !reigns(n->state);
 
-    if (n->state == FT_SOLO && state == FT_DEGRADED)
+    if (n->state == FT_SOLO && state == FT_DEGRADED) {
         n->leaving_solo = n->replicator->gate;
+        n->said_holding = false;
+    }
+    for (unsigned l = 0; state == FT_READY && n->state == FT_SYNCING && l < sim.plan.lanes; l++)
+        if (n->follows->hold[l] > n->replicator->receiver.held[l])
+            sim_fail("G1: %s is READY with burst %lu of lane %u, and burst %lu had left before its primary held",
+                     n->name, n->replicator->receiver.held[l], l, n->follows->hold[l]);
     if (began && n->replicator)
         begins_reign(n, view);
     if (state == FT_JOINING)
@@ -90,6 +96,17 @@ void sim_saw_base(struct sim_node *n, const struct ft_message *begin)
             sim_fail("%s gets a base of burst %lu, lane %u, of which its primary has made %lu", n->name,
                      begin->burst[l], l, n->follows->lane[l].count);
     sim.count.resyncs += begin != NULL;
+}
+
+void sim_saw_holding(struct sim_node *n, const struct ft_message *m)
+{
+    n->said_holding = true;
+    for (unsigned l = 0; n->history && l < sim.plan.lanes; l++)
+        if (n->history->alone[l] > m->burst[l])
+            sim_fail("G1: %s says that it holds after burst %lu of lane %u, and burst %lu has left", n->name,
+                     m->burst[l], l, n->history->alone[l]);
+    if (n->history)
+        memcpy(n->history->hold, n->history->alone, sizeof(n->history->hold));
 }
 
 void sim_saw_ack(struct sim_node *n, const struct ft_message *ack)
@@ -193,7 +210,8 @@ static bool alone(const struct sim_node *n, unsigned lane)
 {
     if (sim.plan.strict)
         return false;
-    return n->replicator->gate_kind == FT_GATE_SOLO || n->lane[lane].gate < n->leaving_solo;
+    return n->replicator->gate_kind == FT_GATE_SOLO ||
+           (n->lane[lane].gate < n->leaving_solo && !n->said_holding);
 }
 
 void sim_saw_release(struct sim_node *n, unsigned lane, unsigned port, const struct ft_held held[], uint32_t count)
@@ -208,6 +226,8 @@ void sim_saw_release(struct sim_node *n, unsigned lane, unsigned port, const str
     }
     if (view < sim.reign)
         after_newer_view(n, lane, view, last);
+    if (alone(n, lane) && last > n->history->alone[lane])
+        n->history->alone[lane] = last;
     if (!alone(n, lane) && last > n->history->stored[lane] && !sim.split)
         sim_fail("G1: %s releases burst %lu of lane %u, and the standby has acknowledged %lu", n->name, last, lane,
                  n->history->stored[lane]);

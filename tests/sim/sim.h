@@ -64,6 +64,7 @@ enum sim_step {
     SIM_BASE_TAKEN,
     SIM_BASE_ENDS,
     SIM_HOLDING,
+    SIM_HELD,
     SIM_STEER,
     SIM_STEERED,
     SIM_HANDOVER,
@@ -93,6 +94,8 @@ struct sim_history {
         uint64_t count, room;
     } lane[SIM_LANES];
     uint64_t stored[SIM_LANES]; /* held, ever, by a standby that follows it */
+    uint64_t alone[SIM_LANES];  /* last burst that left without one … */
+    uint64_t hold[SIM_LANES];   /* … when it was said from where its primary holds */
     uint64_t view;
     bool trimmed;
     struct sim_history *next; /* all of the world */
@@ -165,7 +168,8 @@ struct sim_node {
     struct sim_history *history; /* of the state that it makes or has taken over */
     struct sim_history *follows; /* standby: whose records it stores */
     uint64_t held[SIM_LANES];    /* … up to here */
-    uint64_t leaving_solo;       /* serial number of the gate that ended SOLO */
+    uint64_t leaving_solo;       /* serial number of the gate that ended SOLO … */
+    bool said_holding;           /* … and from where it holds is said: every lane has seen that gate */
     uint64_t after_view;         /* the newer view in which it has released … */
     unsigned after_lanes;        /* … one burst each of these lanes, a bit each */
     uint64_t last_number[SIM_LANES]; /* of the output that left last in this reign */
@@ -198,6 +202,7 @@ struct sim_plan { /* of a seed; or of a scenario */
     uint64_t tick;       /* mean */
     unsigned switchy;    /* per mille: a lane lets others run at a section call */
     unsigned lazy;       /* per mille: a task sleeps longer than asked */
+    unsigned preempted;  /* per 100000 steps: a task stands there for a while, and its node goes on */
     uint64_t delay;      /* of messages, at most, usually */
     unsigned fault_rate; /* per mille of the usual */
 };
@@ -207,6 +212,7 @@ struct sim_catch { /* a node is to be caught at a step */
     unsigned node;
     enum sim_step step; /* SIM_STEPS: any */
     unsigned skip;      /* times it passes there first */
+    uint64_t from;      /* not before */
     uint64_t until;     /* then anywhere */
     uint64_t sleep;     /* 0: it dies */
     bool machine;
@@ -320,6 +326,7 @@ void sim_pause(struct sim_node *node, uint64_t ns);
 void sim_saw_state(struct sim_node *node, enum ft_state state, uint64_t view, const char *why);
 void sim_saw_base(struct sim_node *node, const struct ft_message *begin);
 void sim_saw_gift(struct sim_node *node, const struct ft_message *begin); /* a base is said to begin */
+void sim_saw_holding(struct sim_node *node, const struct ft_message *holding);
 void sim_saw_ack(struct sim_node *node, const struct ft_message *ack);
 void sim_saw_fresh(struct sim_node *node);
 void sim_saw_record(struct sim_node *node, unsigned lane, const struct ft_record *record);

@@ -37,6 +37,7 @@ const char *const sim_step_text[SIM_STEPS] = {
     [SIM_BASE_TAKEN] = "while lines of the base come in",
     [SIM_BASE_ENDS] = "as it says that the base is whole",
     [SIM_HOLDING] = "as it says from where it holds",
+    [SIM_HELD] = "between saying from where it holds and the records before that",
     [SIM_STEER] = "as it asks the standby to draw the frames",
     [SIM_STEERED] = "as it says that it draws the frames",
     [SIM_HANDOVER] = "as it says that it has handed over",

@@ -90,6 +90,7 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed)
     p->tick = 100 * SIM_US + sim_draw(&r, 250 * SIM_US);
     p->switchy = sim_chance(&r, 300) ? 0 : (unsigned)sim_draw(&r, 500);
     p->lazy = (unsigned)sim_draw(&r, 200);
+    p->preempted = sim_chance(&r, 300) ? 0 : (unsigned)sim_draw(&r, 600);
     p->delay = 40 * SIM_US + sim_draw(&r, 300 * SIM_US);
     p->fault_rate = 1000;
     p->audit = sim_chance(&r, 60);
@@ -189,15 +190,29 @@ void sim_step(enum sim_step step)
     struct sim_node *n = sim_current();
 
     sim.count.steps[step]++;
-    if (!c->armed || !n || n->index != c->node)
+    if (!n)
         return;
-    if (sim.now < c->until && c->step != SIM_STEPS && (c->step != step || c->skip-- > 0))
+    if (step == SIM_AT_REST && n->state < FT_READY && sim_draw(&sim.order, 1000) < sim.plan.preempted / 60)
+        sim_sleep(sim_draw(&sim.order, 12 * SIM_MS), false);
+    if (sim.plan.preempted && sim_draw(&sim.order, 100000) < sim.plan.preempted)
+        sim_sleep(sim_draw(&sim.order, sim_chance(&sim.order, 800) ? SIM_MS : 5 * SIM_MS), false);
+    if (!c->armed || n->index != c->node || sim.now < c->from)
+        return;
+    if (sim.now < c->until && ((c->step != SIM_STEPS && c->step != step) || c->skip-- > 0))
         return;
     c->armed = false;
     sim.count.caught[step]++;
     if (c->sleep) {
         sim_tell(n->index, "sleeps for %.3f ms, %s", (double)c->sleep / 1e6, sim_step_text[step]);
         sim_pause(n, c->sleep);
+        /* What it finds when it wakes: the other one may have lived on alone for a while, and died. */
+        if (sim_chance(&sim.chance, 300))
+            *c = (struct sim_catch){.armed = true,
+                                    .node = !n->index,
+                                    .step = SIM_STEPS,
+                                    .skip = (unsigned)sim_draw(&sim.chance, 30),
+                                    .from = sim.now + c->sleep / 2 + sim_draw(&sim.chance, c->sleep / 2),
+                                    .until = SIM_NEVER};
         sim_let_others();
         return;
     }
