@@ -147,6 +147,7 @@ struct ft_core {
         enum ft_state state;
         uint64_t incarnation, view;
         uint64_t heard; /* last message, our clock; outlives the connection, like port_beat and incarnation */
+        uint64_t met;   /* when the connection began */
         uint64_t newest; /* its `sent`: what we echo */
         uint64_t port_beat;
         uint64_t beat_view; /* what the last heartbeat on a data port told */

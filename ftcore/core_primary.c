@@ -8,13 +8,18 @@
  * ends here before the standby, counting from its answer, may think us dead (design §8).
  */
 #include "ftcore/core_parts.h"
+#include "ftcore/plant.h"
 
 #include <stdio.h>
 #include <string.h>
 
 uint64_t ft_primary_lease(const struct ft_core *core)
 {
-    return core->ready_echo ? core->ready_echo + ft_ms(core->config.lease_ms) : 0;
+    uint32_t lease = core->config.lease_ms;
+
+    if (FT_PLANTED("long-lease"))
+        lease = core->config.solo_after_ms;
+    return core->ready_echo ? core->ready_echo + ft_ms(lease) : 0;
 }
 
 void ft_primary_guard(struct ft_core *core, struct ft_actions *actions)
@@ -236,7 +241,8 @@ static void check_silence(struct ft_core *core, struct ft_actions *actions)
         ft_become(core, actions, FT_DEGRADED, "no answer from the standby for %u ms", core->config.lease_ms);
     }
     if (core->state != FT_DEGRADED || core->config.strict ||
-        ft_primary_silent(core, core->peer.heard) < ft_ms(core->config.solo_after_ms) ||
+        ft_primary_silent(core, core->peer.heard) <
+            ft_ms(FT_PLANTED("solo-early") ? core->config.lease_ms : core->config.solo_after_ms) ||
         perhaps_replaced(core))
         return;
     if (core->hand)

@@ -39,6 +39,11 @@ static inline enum ft_order ft_order_kind(uint64_t order)
     return (enum ft_order)(order & 0xff);
 }
 
+static inline uint64_t ft_order_serial(uint64_t order)
+{
+    return order >> 8;
+}
+
 /* The kind of a segment of the stream (design §4). */
 enum ft_segment { FT_SEGMENT_LOG, FT_SEGMENT_DELTA };
 
