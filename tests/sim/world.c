@@ -206,7 +206,7 @@ void sim_step(enum sim_step step)
         sim_tell(n->index, "sleeps for %.3f ms, %s", (double)c->sleep / 1e6, sim_step_text[step]);
         sim_pause(n, c->sleep);
         /* What it finds when it wakes: the other one may have lived on alone for a while, and died. */
-        if (sim_chance(&sim.chance, 300))
+        if (!sim.script && sim_chance(&sim.chance, 300))
             *c = (struct sim_catch){.armed = true,
                                     .node = !n->index,
                                     .step = SIM_STEPS,
@@ -228,6 +228,10 @@ static void bury(struct sim_node *n)
 
     dies = false;
     sim_node_kill(n, machine);
+    if (sim.script) {
+        sim_script_buried(n);
+        return;
+    }
     n->restart_at = sim.now + back + (machine ? 10 * SIM_MS : 0);
     /* The guardian speaks at once, late, twice, or not at all. */
     if (machine)
