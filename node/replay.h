@@ -57,8 +57,9 @@ struct nd_replay {
     uint64_t random;
 
     uint64_t failovers, log_bytes, delta_bytes, divergences;
-    uint64_t deltas;  /* made, of all nodes */
-    uint64_t refused; /* things one node said and the other could not believe */
+    uint64_t deltas;             /* made, of all nodes */
+    const struct nd_slot *asked; /* primary that was asked for a last checkpoint */
+    uint64_t refused;            /* things one node said and the other could not believe */
     char refusal[FT_REASON_MAX];
     uint64_t primary_digest, standby_digest;
     bool standby_rested;   /* standby_digest counts */

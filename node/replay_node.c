@@ -38,7 +38,7 @@ struct running {
     struct nd_question question;
     uint64_t random, status_at;
     _Atomic uint64_t view;
-    _Atomic bool stop, eager;
+    _Atomic bool stop;
 };
 
 static uint64_t draw(uint64_t *sequence)
@@ -106,7 +106,6 @@ static int make_lane(struct running *r, unsigned l, struct ft_fault *fault)
                                    .seed = r->node->seed,
                                    .kept_bytes = kept_bytes(r),
                                    .incarnation = r->node->incarnation,
-                                   .eager = &r->eager,
                                    .view = &r->view,
                                    .stop = &r->stop};
     return nd_lane_make(&r->lanes[l], fault);
@@ -214,19 +213,8 @@ static void turn(struct running *r, unsigned *idle)
         nap(*idle < IDLE_SHORT ? NAP_SHORT : NAP_LONG);
 }
 
-/* A warm standby stands where its last checkpoint left it: what it holds is replayed now, to be compared. */
-static void catch_up(struct running *r)
-{
-    atomic_store(&r->eager, true);
-    for (unsigned l = 0; l < r->node->config->chain.lanes; l++)
-        while (r->lanes[l].doing == FT_LANE_REPLAY && !atomic_load(&r->lanes[l].shared->diverged) &&
-               atomic_load(&r->lanes[l].shared->closed) < atomic_load(&r->lanes[l].shared->closed_to))
-            nap(NAP_SHORT);
-}
-
 static void rest(struct running *r)
 {
-    catch_up(r);
     atomic_store(&r->stop, true);
     for (unsigned l = 0; l < r->node->config->chain.lanes; l++)
         pthread_join(r->threads[l], NULL);
