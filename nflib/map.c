@@ -199,7 +199,11 @@ void nf_map_prefetch_entry(const struct nf_map *map, uint64_t hash)
     const struct bucket *bucket = bucket_at(map, home_of(map, hash));
     uint32_t hits = match(bucket, tag_of(hash)) | 1u << 2 * (SLOTS - 1);
 
-    __builtin_prefetch(entry_at(map, bucket->slot[__builtin_ctz(hits) / 2]));
+    const uint8_t *entry = entry_at(map, bucket->slot[__builtin_ctz(hits) / 2]);
+
+    __builtin_prefetch(entry);
+    if (map->stride > FT_LINE)
+        __builtin_prefetch(entry + FT_LINE);
 }
 
 uint32_t nf_map_find_hashed(const struct nf_map *map, const void *key, uint64_t hash)

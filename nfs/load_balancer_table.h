@@ -111,8 +111,9 @@ uint64_t lb_arena(const void *config);
 uint64_t lb_shared(const void *config, unsigned lanes);
 int lb_make(struct nf *nf, struct ft_fault *fault);
 
-/* Slot of the flow that a packet of these ends belongs to, seen from the backend's side; or NF_NONE. */
-uint32_t lb_find_back(const struct lb *lb, const struct lb_key *key);
+/* Slot of the flow that a packet of these ends belongs to, seen from the backend's side; or NF_NONE. `hash`:
+ * of the key, in lb->back. */
+uint32_t lb_find_back(const struct lb *lb, const struct lb_key *key, uint64_t hash);
 /* A flow for a client's packet, its first packet counted; or the packet dropped and NF_NONE. */
 uint32_t lb_create(const struct nf *nf, struct nf_packet *p, const struct lb_key *key, uint64_t now);
 /* One more packet; `reply`: from the backend. */
