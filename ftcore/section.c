@@ -122,7 +122,8 @@ void ft_section_enter(struct ft_sections *s, const struct ft_shared *constant)
         follow(s);
         return;
     }
-    lock(object);
+    if (s->lanes > 1) /* alone there is nobody to lock out */
+        lock(object);
     if (object->last && object->last != s->lane + 1u)
         note(s, object->last - 1, object->access);
 }
@@ -138,7 +139,7 @@ void ft_section_leave(struct ft_sections *s, const struct ft_shared *constant)
     object->access = s->next;
     number(s);
     s->inside = false;
-    if (!s->replaying)
+    if (!s->replaying && s->lanes > 1)
         atomic_store_explicit(&object->lock, 0, memory_order_release);
 }
 

@@ -249,13 +249,20 @@ static void parse_all(struct nf_packet *packets, uint32_t n)
         struct nf_packet *p = &packets[i];
         p->out_port = p->in_port ^ 1;
         p->drop = p->drop_nf = 0;
-        nf_packet_parse(p);
+        if (!p->parsed) /* capture has looked at it already */
+            nf_packet_parse(p);
+        p->parsed = 0; /* NFs rewrite */
     }
 }
 
 static uint32_t keep_passing(struct nf_packet *list[], uint32_t n)
 {
     uint32_t kept = 0;
+    uint8_t dropped = 0;
+    for (uint32_t i = 0; i < n; i++)
+        dropped |= list[i]->drop;
+    if (ft_likely(!dropped))
+        return n;
     for (uint32_t i = 0; i < n; i++)
         if (!list[i]->drop)
             list[kept++] = list[i];

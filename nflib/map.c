@@ -98,6 +98,8 @@ static inline uint32_t match(const struct bucket *bucket, uint16_t tag)
 /* Keys are short: whole words and an overlapping last one are quicker than a call. */
 static inline bool equal(const uint8_t *a, const uint8_t *b, uint32_t n)
 {
+    if (ft_likely(n == 16)) /* flows */
+        return !((nf_get64(a) ^ nf_get64(b)) | (nf_get64(a + 8) ^ nf_get64(b + 8)));
     if (n >= 8) {
         uint64_t differ = nf_get64(a + n - 8) ^ nf_get64(b + n - 8);
 
@@ -172,6 +174,8 @@ struct nf_map *nf_map_make(struct nf *nf, uint32_t capacity, uint32_t key_size, 
 uint64_t nf_map_hash(const struct nf_map *map, const void *key)
 {
     /* The usual sizes as constants: the compiler drops what the other lengths need. */
+    if (ft_likely(map->key_size == 16))
+        return XXH3_64bits_withSeed(key, 16, map->seed);
     switch (map->key_size) {
     case 4:
         return XXH3_64bits_withSeed(key, 4, map->seed);
@@ -181,8 +185,6 @@ uint64_t nf_map_hash(const struct nf_map *map, const void *key)
         return XXH3_64bits_withSeed(key, 12, map->seed);
     case 13:
         return XXH3_64bits_withSeed(key, 13, map->seed);
-    case 16:
-        return XXH3_64bits_withSeed(key, 16, map->seed);
     default:
         return XXH3_64bits_withSeed(key, map->key_size, map->seed);
     }
