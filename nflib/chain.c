@@ -135,6 +135,7 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
     chain->env.sections = &chain->sections;
     chain->env.values = &chain->values;
     ft_sections_init(&chain->sections, region, chain->alone, lane, region->lanes);
+    chain->sections.unreduced = config->unreduced;
     ft_audit_suspend(region); /* what is made here is nobody's change */
     int error = make_all(chain, lane, seed, fault);
     ft_audit_resume(region);
@@ -315,6 +316,20 @@ static uint32_t run_packets(struct nf_chain *chain, struct nf_packet *packets, u
     return left;
 }
 
+/* As outside values, which replay must find to be its own. */
+static void note_accesses(struct nf_chain *chain)
+{
+    struct ft_access noted[FT_ACCESSES_MAX];
+    const struct ft_sections *s = &chain->sections;
+    uint16_t size = (uint16_t)(s->accesses * sizeof(noted[0]));
+    if (!size)
+        return;
+    memcpy(noted, s->access, size);
+    nf_value(&chain->nfs[0], noted, size);
+    if (memcmp(noted, s->access, size) != 0)
+        chain->values.wrong = true;
+}
+
 void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets, uint32_t n)
 {
     const struct nf_lane_state *state = chain->state;
@@ -328,6 +343,8 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
     uint32_t passed = n ? run_packets(chain, packets, n, now) : 0;
     send_made(chain, now);
     nf_merged_publish(&chain->env);
+    if (ft_unlikely(chain->sections.unreduced))
+        note_accesses(chain);
     struct nf_lane_state *edit = ft_edit(chain->region, state, offsetof(struct nf_lane_state, random));
     edit->burst = burst;
     edit->clock += n;

@@ -25,8 +25,8 @@ struct nd_bench_protection {
     char name[24];                              /* "log:warm" */
     int mode, standby;                          /* enum nd_mode, enum nd_standby */
     uint32_t commit_interval_us, checkpoint_ms; /* 0: the file's */
-    bool unreduced;                             /* the access log is not reduced: an edge at every access */
-    char settings[160];                         /* for people */
+    bool unreduced;     /* the access log is not reduced: every access is in the record */
+    char settings[160]; /* for people */
 };
 
 /* "log", "delta:warm" …: 0; FT_EINVAL with a line: unknown, or nothing this build does. */

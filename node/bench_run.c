@@ -19,8 +19,9 @@
 
 #define PATIENCE 30000000000ull /* ns until something is broken */
 #define NAP      200000l
-#define SAMPLES  20u /* of the lag, in a measurement */
-#define FAILED   1   /* how soon a kill's end is looked for, ns: see wait_release */
+#define SAMPLES  20u   /* of the lag, in a measurement */
+#define QUIET    0.01  /* s: whatever is under way to the hold is there */
+#define LEAST    1000u /* packets of a latency */
 #define SECOND   1e9
 
 const unsigned nd_bench_loads[ND_BENCH_LOADS] = {25, 50, 75, 90};
@@ -230,19 +231,47 @@ static int saturate(struct run *r, struct nd_bench_result *out, struct ft_fault 
 
 /* ---- latency ----------------------------------------------------------------------------------- */
 
+/* All that arrived has left, and a standby that replays has replayed it. */
+static bool is_quiet(struct run *r)
+{
+    bool replays = !r->alone && r->plan->config->protect.standby == ND_STANDBY_HOT;
+
+    return atomic_load(&r->slot[0]->shared[0].count.held) == 0 &&
+           (!replays ||
+            atomic_load(&r->slot[1]->shared[0].closed) == atomic_load(&r->slot[0]->shared[0].closed));
+}
+
+static int quieten(struct run *r, struct ft_fault *fault)
+{
+    atomic_store(&r->slot[0]->rate, 0);
+    nap(QUIET);
+    return wait_for(r, is_quiet, "coming to rest", fault);
+}
+
+static bool has_timed(struct run *r)
+{
+    struct nd_bench_slot *slot = r->slot[0];
+
+    return atomic_load(&slot->phase_seen) == atomic_load(&slot->phase) &&
+           atomic_load(&slot->times.count) >= LEAST;
+}
+
 static int measure_latency(struct run *r, struct nd_bench_latency *out, double mpps, struct ft_fault *fault)
 {
     struct nd_bench_slot *slot = r->slot[0];
+    int error = quieten(r, fault);
 
     atomic_store(&slot->rate, (uint64_t)(mpps * 1e6) + 1);
     nap(r->plan->rest);
     atomic_fetch_add(&slot->phase, 1);
     nap(r->plan->seconds);
+    if (!error)
+        error = wait_for(r, has_timed, "the latency's packets", fault);
     out->mpps = mpps;
     out->p50 = (double)nd_times_below(&slot->times, 0.5) / 1e3;
     out->p99 = (double)nd_times_below(&slot->times, 0.99) / 1e3;
     out->most = (double)atomic_load(&slot->times.most) / 1e3;
-    return check_nodes(r, fault);
+    return error;
 }
 
 /* ---- the end ----------------------------------------------------------------------------------- */
@@ -256,12 +285,13 @@ static bool has_released(struct run *r)
 static int take_over(struct run *r, struct nd_bench_result *out, double mpps, struct ft_fault *fault)
 {
     uint64_t rate = (uint64_t)(mpps * 1e6 / 2) + 1, at;
-    int error;
+    int error = quieten(r, fault);
 
     atomic_store(&r->slot[0]->rate, rate);
     atomic_store(&r->slot[1]->rate, rate);
     nap(r->plan->rest);
-    error = check_nodes(r, fault);
+    if (!error)
+        error = check_nodes(r, fault);
     if (error)
         return error;
     at = nd_now();
@@ -273,13 +303,6 @@ static int take_over(struct run *r, struct nd_bench_result *out, double mpps, st
     if (!error)
         out->takeover_ms = (double)(atomic_load(&r->slot[1]->shared[0].count.first_release_ns) - at) / 1e6;
     return error;
-}
-
-static bool is_quiet(struct run *r)
-{
-    return atomic_load(&r->slot[0]->shared[0].count.held) == 0 &&
-           (r->alone ||
-            atomic_load(&r->slot[1]->shared[0].closed) == atomic_load(&r->slot[0]->shared[0].closed));
 }
 
 static bool has_rested(struct run *r)
@@ -296,13 +319,10 @@ static int compare_state(struct run *r, struct nd_bench_result *out, struct ft_f
     bool replays = !r->alone && r->plan->config->protect.standby == ND_STANDBY_HOT;
     int error;
 
-    atomic_store(&r->slot[0]->rate, 0);
-    nap(r->plan->rest);
-    error = replays || r->alone ? wait_for(r, is_quiet, "coming to rest", fault) : 0;
+    error = quieten(r, fault);
     /* The standby first: it would take over from a primary that ends. */
-    for (unsigned n = r->alone ? 1 : 2; n-- > 0 && !error;) {
+    for (unsigned n = r->alone ? 1 : 2; n-- > 0 && !error;)
         atomic_store(&r->slot[n]->wish, ND_BENCH_REST);
-    }
     if (!error)
         error = wait_for(r, has_rested, "coming to rest", fault);
     out->region_mb = (double)atomic_load(&r->slot[0]->region_bytes) / 1e6;

@@ -9,9 +9,10 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define ND_TIMES_SUB     64u
-#define ND_TIMES_BUCKETS (ND_TIMES_SUB * 36u) /* up to 2^41 ns, half an hour; what is longer counts as that  \
-                                               */
+#define ND_TIMES_SUB 64u
+#define ND_TIMES_BUCKETS                                                                                     \
+    (ND_TIMES_SUB * 36u) /* up to 2^41 ns, half an hour; what is longer counts as that                       \
+                          */
 
 struct nd_times {
     _Atomic uint64_t bucket[ND_TIMES_BUCKETS];
