@@ -98,8 +98,6 @@ static inline uint32_t match(const struct bucket *bucket, uint16_t tag)
 /* Keys are short: whole words and an overlapping last one are quicker than a call. */
 static inline bool equal(const uint8_t *a, const uint8_t *b, uint32_t n)
 {
-    if (ft_likely(n == 16)) /* flows */
-        return !((nf_get64(a) ^ nf_get64(b)) | (nf_get64(a + 8) ^ nf_get64(b + 8)));
     if (n >= 8) {
         uint64_t differ = nf_get64(a + n - 8) ^ nf_get64(b + n - 8);
 
@@ -208,7 +206,8 @@ void nf_map_prefetch_entry(const struct nf_map *map, uint64_t hash)
         __builtin_prefetch(entry + FT_LINE);
 }
 
-uint32_t nf_map_find_hashed(const struct nf_map *map, const void *key, uint64_t hash)
+/* All of the way: other entries of the same tag, buckets that were passed, keys of any size. */
+static __attribute__((noinline)) uint32_t find_on(const struct nf_map *map, const void *key, uint64_t hash)
 {
     const uint32_t home = home_of(map, hash);
     const uint16_t tag = tag_of(hash);
@@ -228,6 +227,24 @@ uint32_t nf_map_find_hashed(const struct nf_map *map, const void *key, uint64_t 
         b = after(map, b);
     } while (b != home); /* even a sparse table can have had every bucket passed */
     return NF_NONE;
+}
+
+/* Nearly always a flow's key is where its tag is found first, or nothing was passed on. */
+uint32_t nf_map_find_hashed(const struct nf_map *map, const void *key, uint64_t hash)
+{
+    const struct bucket *bucket = bucket_at(map, home_of(map, hash));
+    uint32_t hits = match(bucket, tag_of(hash));
+
+    if (!hits && !bucket->passed)
+        return NF_NONE;
+    if (ft_likely(hits && map->key_size == 16)) {
+        uint32_t slot = bucket->slot[__builtin_ctz(hits) / 2];
+        const uint8_t *a = entry_at(map, slot), *b = key;
+
+        if (ft_likely(!((nf_get64(a) ^ nf_get64(b)) | (nf_get64(a + 8) ^ nf_get64(b + 8)))))
+            return slot;
+    }
+    return find_on(map, key, hash);
 }
 
 uint32_t nf_map_find(const struct nf_map *map, const void *key)
