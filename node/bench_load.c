@@ -187,7 +187,7 @@ static int order_open(struct order *o, uint64_t flows, double zipf, uint64_t see
     if (zipf > 0)
         o->below = malloc(flows * sizeof(*o->below));
     else
-        o->turn = malloc(flows * sizeof(*o->turn));
+        o->turn = calloc(flows, sizeof(*o->turn));
     if (!o->below && !o->turn)
         return FT_ENOMEM;
     for (uint64_t i = 0; i < flows; i++) {
