@@ -26,7 +26,7 @@
 #include <xxhash.h>
 
 #define SLOTS        8u /* in a bucket */
-#define SLOTS_FILLED 6u /* of them at capacity, on average: 75 % */
+#define SLOTS_FILLED 4u /* of them at capacity, on average: then one bucket in fifty is passed over */
 
 struct bucket {
     uint16_t tag[SLOTS]; /* 0: empty */
@@ -276,7 +276,7 @@ static void give_slot(const struct nf *nf, struct nf_map *map, uint32_t slot)
     *NF_EDIT(nf, &used_words(map)[slot / 64]) &= ~(1ull << slot % 64);
 }
 
-/* Enters `slot` in the first bucket with room: there is one, 8 places being there for 6 entries. */
+/* Enters `slot` in the first bucket with room: there is one, with twice as many places as entries. */
 static void enter(const struct nf *nf, struct nf_map *map, uint64_t hash, uint32_t slot)
 {
     uint32_t b = home_of(map, hash), empty, i;

@@ -103,7 +103,9 @@ static inline const struct lb_flow *lb_flow_of(const struct lb *lb, uint32_t slo
 }
 static inline struct lb_key lb_key(uint8_t proto, uint32_t far, uint16_t fport, uint32_t near, uint16_t nport)
 {
-    return (struct lb_key){far, near, fport, nport, proto, {0}};
+    struct lb_key key;
+    nf_flow_key_write(&key, far, near, fport, nport, proto);
+    return key;
 }
 
 int lb_check(void *config, struct ft_fault *fault);
