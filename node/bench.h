@@ -61,12 +61,13 @@ struct nd_bench_latency {
 
 /* What one run of a protection came to. */
 struct nd_bench_result {
-    double mpps, ns;            /* a packet on the lane, at saturation */
+    double lane_ns;  /* of processor time that the lane used for a packet, waiting by spinning included */
+    double mpps, ns; /* a packet on the lane, at saturation */
     double wire_bytes, records; /* a packet; a second. Of the link, heartbeats and all */
     double cpu_lane, cpu_replicator, cpu_standby_lane, cpu_standby_replicator; /* of a core, 0 … 1 */
     double region_mb, resident_mb, standby_resident_mb;
     double dropped;     /* share of what came */
-    uint64_t lag;       /* most packets that the standby was behind, as sampled */
+    uint64_t lag[2];    /* most packets that the standby was behind, as sampled, in each half of the time */
     uint64_t waits;     /* turns in which the lane could not receive: hold or log ring full */
     double takeover_ms; /* kill to the first released packet; negative: none */
     struct nd_bench_latency latency[ND_BENCH_LOADS];

@@ -54,6 +54,34 @@ static unsigned takeovers(const struct nd_bench_row *row, double *median, double
     return n;
 }
 
+/* Most packets that the standby was behind in a half of the time, over all pairs. */
+static uint64_t most_lag(const struct nd_bench_row *row, unsigned half)
+{
+    uint64_t most = 0;
+
+    for (unsigned i = 0; i < row->pairs; i++)
+        most = row->with[i].lag[half] > most ? row->with[i].lag[half] : most;
+    return most;
+}
+
+static uint64_t mean_waits(const struct nd_bench_row *row)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < row->pairs; i++)
+        sum += row->with[i].waits;
+    return row->pairs ? sum / row->pairs : 0;
+}
+
+/* Which core had more to do. */
+static const char *limit_of(const struct nd_bench_row *row)
+{
+    double rest =
+        MEDIAN(row, cpu_replicator) + MEDIAN(row, cpu_standby_lane) + MEDIAN(row, cpu_standby_replicator);
+
+    return MEDIAN(row, cpu_lane) >= rest ? "lane" : "second";
+}
+
 /* ---- for people -------------------------------------------------------------------------------- */
 
 static void print_traffic(FILE *out, const struct nd_bench_options *o, const struct nd_load *load)
@@ -116,8 +144,8 @@ static void print_ms(FILE *out, double v)
 
 static void print_costs(FILE *out, const struct nd_bench_row rows[], unsigned count)
 {
-    fprintf(out, "%-14s %8s %9s %7s %8s %7s %8s %9s %8s %8s\n", "protection", "Mpps", "overhead", "spread",
-            "ns/pkt", "+ns", "B/pkt", "records/s", "takeover", "worst");
+    fprintf(out, "%-14s %8s %9s %7s %8s %7s %8s %8s %9s %8s %8s\n", "protection", "Mpps", "overhead",
+            "spread", "ns/pkt", "+ns", "lane ns", "B/pkt", "records/s", "takeover", "worst");
     for (unsigned i = 0; i < count; i++) {
         const struct nd_bench_row *row = &rows[i];
         double percent, ns, spread, median, worst;
@@ -128,16 +156,17 @@ static void print_costs(FILE *out, const struct nd_bench_row rows[], unsigned co
         }
         nd_bench_overhead(row, &percent, &ns, &spread);
         takeovers(row, &median, &worst);
-        fprintf(out, "%-14s %8.3f %8.1f%% %6.1f%% %8.1f %7.1f %8.1f %9.0f", row->protection.name,
-                MEDIAN(row, mpps), percent, spread, MEDIAN(row, ns), ns, MEDIAN(row, wire_bytes),
-                MEDIAN(row, records));
+        fprintf(out, "%-14s %8.3f %8.1f%% %6.1f%% %8.1f %7.1f %8.1f %8.1f %9.0f", row->protection.name,
+                MEDIAN(row, mpps), percent, spread, MEDIAN(row, ns), ns, MEDIAN(row, lane_ns),
+                MEDIAN(row, wire_bytes), MEDIAN(row, records));
         print_ms(out, median);
         print_ms(out, worst);
         fprintf(out, "\n");
     }
     fprintf(out,
             "overhead, +ns: median of the pairs' ratios and differences; spread: half of the range between "
-            "their quartiles;\nB/pkt: on the link, heartbeats and all; takeover: ms from the kill to the "
+            "their quartiles; lane ns:\nprocessor time of the lane for a packet, spinning included; B/pkt: "
+            "on the link, heartbeats and all; takeover: ms from the kill to the "
             "successor's first released packet\n\n");
 }
 
@@ -162,27 +191,26 @@ static void print_latency(FILE *out, const struct nd_bench_row rows[], unsigned 
 
 static void print_resources(FILE *out, const struct nd_bench_row rows[], unsigned count)
 {
-    fprintf(out, "%-14s %8s %8s %8s %8s | %9s %8s %8s | %9s %9s %8s\n", "of a core", "lane", "replic.",
-            "sb lane", "sb repl.", "region MB", "primary", "standby", "lag, pkts", "waits/s", "dropped");
+    fprintf(out, "%-14s %7s %8s %8s %8s %7s | %9s %8s %8s | %9s %9s %8s %8s\n", "of a core", "lane",
+            "replic.", "sb lane", "sb repl.", "limit", "region MB", "primary", "standby", "lag, pkts", "then",
+            "waits", "dropped");
     for (unsigned i = 0; i < count; i++) {
         const struct nd_bench_row *row = &rows[i];
-        uint64_t lag = 0, waits = 0;
 
         if (row->refused[0])
             continue;
-        for (unsigned k = 0; k < row->pairs; k++) {
-            lag = row->with[k].lag > lag ? row->with[k].lag : lag;
-            waits += row->with[k].waits;
-        }
-        fprintf(out, "%-14s %7.0f%% %7.0f%% %7.0f%% %7.0f%% | %9.1f %8.1f %8.1f | %9lu %9lu %7.2f%%\n",
+        fprintf(out,
+                "%-14s %6.0f%% %7.0f%% %7.0f%% %7.0f%% %7s | %9.1f %8.1f %8.1f | %9lu %9lu %8lu %7.2f%%\n",
                 row->protection.name, MEDIAN(row, cpu_lane) * 100, MEDIAN(row, cpu_replicator) * 100,
-                MEDIAN(row, cpu_standby_lane) * 100, MEDIAN(row, cpu_standby_replicator) * 100,
-                row->with[0].region_mb, row->with[0].resident_mb, row->with[0].standby_resident_mb, lag,
-                row->pairs ? waits / row->pairs : 0, MEDIAN(row, dropped) * 100);
+                MEDIAN(row, cpu_standby_lane) * 100, MEDIAN(row, cpu_standby_replicator) * 100, limit_of(row),
+                row->with[0].region_mb, row->with[0].resident_mb, row->with[0].standby_resident_mb,
+                most_lag(row, 0), most_lag(row, 1), mean_waits(row), MEDIAN(row, dropped) * 100);
     }
-    fprintf(out,
-            "at saturation; MB: of state, and resident, ports included; lag: most packets sent and not yet "
-            "replayed;\nwaits: turns in which the lane did not receive, its hold or log ring being full\n\n");
+    fprintf(out, "at saturation; limit: the core with more to do; MB: of state, and resident, ports "
+                 "included; lag: most "
+                 "packets sent\nand not yet replayed, in the first half of the time and in the second; "
+                 "waits: turns in which "
+                 "the lane did not receive,\nits hold or log ring being full\n\n");
 }
 
 void nd_bench_print(FILE *out, const struct nd_bench_row rows[], unsigned count,
@@ -259,7 +287,6 @@ static json_t *run_object(const struct nd_bench_row *row, const struct nd_config
                           const struct nd_bench_options *o)
 {
     double percent, ns, spread, median, worst;
-    uint64_t lag = 0, waits = 0;
     unsigned n;
     json_t *run;
 
@@ -268,10 +295,6 @@ static json_t *run_object(const struct nd_bench_row *row, const struct nd_config
                          "refused", row->refused);
     nd_bench_overhead(row, &percent, &ns, &spread);
     n = takeovers(row, &median, &worst);
-    for (unsigned i = 0; i < row->pairs; i++) {
-        lag = row->with[i].lag > lag ? row->with[i].lag : lag;
-        waits += row->with[i].waits;
-    }
     run = json_pack(
         "{s:s, s:s, s:o, s:I, s:f, s:s, s:f, s:f, s:f, s:f, s:f, s:f}", "protection", row->protection.name,
         "chain", config->chain.name, "frame",
@@ -291,8 +314,11 @@ static json_t *run_object(const struct nd_bench_row *row, const struct nd_config
     json_object_set_new(run, "takeovers", json_integer(n));
     json_object_set_new(run, "cpu", cpu_of(row));
     json_object_set_new(run, "memory_mb", memory_of(row));
-    json_object_set_new(run, "lag_packets", json_integer((json_int_t)lag));
-    json_object_set_new(run, "waits", json_integer((json_int_t)waits));
+    json_object_set_new(run, "lane_ns", json_real(MEDIAN(row, lane_ns)));
+    json_object_set_new(run, "limit", json_string(limit_of(row)));
+    json_object_set_new(run, "lag_packets", json_integer((json_int_t)most_lag(row, 0)));
+    json_object_set_new(run, "lag_late_packets", json_integer((json_int_t)most_lag(row, 1)));
+    json_object_set_new(run, "waits", json_integer((json_int_t)mean_waits(row)));
     json_object_set_new(run, "dropped_share", json_real(MEDIAN(row, dropped)));
     json_object_set_new(run, "pairs_mpps", pairs_of(row));
     json_object_set_new(run, "settings", json_string(row->protection.settings));

@@ -197,6 +197,7 @@ static void conclude(struct nd_bench_result *out, const struct reading *a, const
     packets = packets > 0 ? packets : 1;
     out->mpps = packets / ns * 1e3;
     out->ns = ns / packets;
+    out->lane_ns = (double)(b->cpu[0] - a->cpu[0]) / packets;
     out->wire_bytes = (double)(b->link_bytes - a->link_bytes) / packets;
     out->records = (double)(b->records - a->records) / ns * SECOND;
     out->cpu_lane = (double)(b->cpu[0] - a->cpu[0]) / ns;
@@ -221,7 +222,7 @@ static int saturate(struct run *r, struct nd_bench_result *out, struct ft_fault 
 
         nap(r->plan->seconds / SAMPLES);
         lag = atomic_load(&r->slot[0]->lag);
-        out->lag = lag > out->lag ? lag : out->lag;
+        out->lag[i * 2 / SAMPLES] = lag > out->lag[i * 2 / SAMPLES] ? lag : out->lag[i * 2 / SAMPLES];
         error = check_nodes(r, fault);
     }
     take_reading(r, &b);
