@@ -84,6 +84,7 @@ static void show(struct running *r)
 
 static void *replicate(void *replicator)
 {
+    prctl(PR_SET_NAME, "us-replicator");
     prctl(PR_SET_TIMERSLACK, 1000ul);
     rp_run(replicator);
     return NULL;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #define SPARE_BYTES (2u * FT_RECORD_MAX) /* of a replay ring, above the credit */
 
@@ -134,6 +135,7 @@ int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct
 
 static void *run_lane(void *lane)
 {
+    prctl(PR_SET_NAME, "us-lane");
     nd_lane_run(lane);
     return NULL;
 }
