@@ -6,6 +6,7 @@
 #ifndef NODE_REPLAY_H
 #define NODE_REPLAY_H
 
+#include "node/loopback.h"
 #include "node/replay_reference.h"
 
 #include <sys/types.h>
@@ -52,8 +53,7 @@ struct nd_replay {
     unsigned primary;
     unsigned next_kill;
     bool alone; /* mode off: no standby */
-    uint16_t port[ND_NODES];
-    char directory[64], host[16];
+    struct nd_loopback place;
     uint64_t random;
 
     uint64_t failovers, log_bytes, delta_bytes, divergences;
