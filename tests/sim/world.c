@@ -82,7 +82,7 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed)
     p->hold_packets = sim_chance(&r, 300) ? 128 : 1024;
     p->log_bytes = sim_chance(&r, 200) ? FT_RECORD_MAX : 2u << 20;
     p->pending_bytes = sim_chance(&r, 250) ? (8u << 10) + sim_draw(&r, 64u << 10) : 1u << 20;
-    p->resync_mbps = sim_chance(&r, 400) ? 20 : 400;
+    p->resync_mbps = sim_chance(&r, 400) ? 40 : 400;
     p->faults_end = 40 * SIM_MS + sim_draw(&r, p->fast ? 300 * SIM_MS : 600 * SIM_MS);
     p->quiet_at = SIM_NEVER;
     p->flows = 4 + (unsigned)sim_draw(&r, 28);
@@ -129,6 +129,7 @@ static void configure(void)
 void sim_begin(uint64_t seed, const struct sim_plan *plan)
 {
     static const char *const names[2] = {"a", "b"};
+    static const char *const mode[] = {"off", "log", "delta", "auto"};
     uint8_t *parked[2] = {sim.node[0].window.parked, sim.node[1].window.parked};
 
     memset(&sim, 0, sizeof(sim));
@@ -155,7 +156,8 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
         sim_node_start(n);
     }
     sim.fault_at = sim_draw(&sim.chance, 15 * sim.config->timing.detect_ms * SIM_MS);
-    sim_tell(SIM_NOBODY, "seed %lu: chain %s, %u lane%s, %s, %s, detect_ms %u", seed, sim_chain_name[plan->chain],
+    sim_tell(SIM_NOBODY, "seed %lu: chain %s, %s, %s, %u lane%s, %s, %s, detect_ms %u", seed, sim_chain_name[plan->chain],
+             mode[plan->mode], plan->standby == ND_STANDBY_WARM ? "warm" : "hot",
              plan->lanes, plan->lanes == 1 ? "" : "s", plan->strict ? "strict" : "not strict",
              plan->wild == SIM_HEALS ? "partitions heal in time" : "partitions last", sim.config->timing.detect_ms);
 }
