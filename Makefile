@@ -2,9 +2,10 @@
 #
 #   make         build build/understudy, the NF library and its headers (installs nothing)
 #   make deps    install the Debian packages needed, skipping what is there
-#   make check   deps, build, lint, unit tests, NF tests, lab tests (TAP, through prove)
+#   make check   deps, build, lint, unit tests, NF tests, the simulation, lab tests (TAP, through prove)
 #   make fuzz    libFuzzer on everything that reads bytes from outside, T=60 seconds for each target (tests/fuzz/fuzz.mk)
 #   make model  the protocol's models, searched by spin (part of check)
+#   make sim     SEEDS=N fresh seeds of the simulated pair on all cores (docs/testing.md)
 #   make demo    deps, build, then 500 downloads through a pair whose primaries are killed
 #   SAN=1        any of these with address and undefined-behaviour sanitizers, in build-san/
 
@@ -50,7 +51,7 @@ HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/unit/help
 LAB    := $(wildcard tests/lab/*.t)
 LABLONG := $(wildcard tests/lab/long/*.t)
 
-.PHONY: all deps lint check check-long check-unit check-lab model demo clean format
+.PHONY: all deps lint sim check check-sim check-long check-unit check-lab model demo clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(HEADERS:%=$(BUILD)/include/%)
 
 deps:
@@ -103,6 +104,50 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(HELP) $(CORE)
 	    $(LDLIBS) $(shell pkg-config --libs $(TESTLIB))
 .SECONDARY:
 
+# The simulation: the product's sources behind tests/sim/seam.h, in which the world answers in place of the system;
+# calls between files that the world looks at go through tests/sim/hooks.c.
+SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_meet nf_chain_run lg_capture_end ft_owe_begin ft_edit_track \
+    ft_region_wipe ft_section_enter ft_section_leave ft_section_depend ft_section_mark rp_sender_turn rp_receiver_take \
+    rp_receiver_reset rp_base_take rp_base_turn rp_link_send rp_view_store ft_ring_init ft_ring_free
+SIM_PRODUCT := $(filter-out replicator/socket.c,$(foreach p,$(PARTS),$(wildcard $(p)/*.c))) \
+    $(wildcard node/arena.c node/yaml.c node/schema*.c node/config*.c node/beat.c node/group.c node/guardian.c \
+    node/lane*.c)
+SIM_OBJ   := $(SIM_PRODUCT:%.c=$(BUILD)/sim/%.o)
+SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) tests/nf/help_frames.c)
+SIM_SEAM   = -include tests/sim/seam.h -DRP_CLOCKS=1024u
+$(BUILD)/sim/ftcore/region.o: SIM_SEAM += -DSIM_REGION
+$(BUILD)/sim/replicator/link.o: SIM_SEAM += -DSIM_SOCKETS
+$(BUILD)/sim/replicator/view.o: SIM_SEAM += -DSIM_FILES
+$(SIM_OBJ): $(BUILD)/sim/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(SIM_SEAM) $(ARCH) -c -o $@ $<
+$(SIM_TESTS): $(BUILD)/sim/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -DRP_CLOCKS=1024u $(ARCH) -c -o $@ $<
+# make sim SEEDS=N: N fresh seeds on all cores. make sim SEED=S VERBOSE=1: that one, with its transcript.
+SEEDS   ?= 1000
+SEED    ?=
+VERBOSE ?=
+sim: $(BUILD)/simulate
+	@$(BUILD)/simulate $(if $(SEED),-s $(SEED) $(if $(VERBOSE),-v),-r -n $(SEEDS) -j $(shell nproc))
+# Half of them always the same, beside every seed that ever failed; half fresh.
+check-sim: $(BUILD)/simulate $(BUILD)/simulate-planted
+	@BUILD=$(BUILD) prove --timer --failures --exec bash $(wildcard tests/sim/*.t)
+	@$(BUILD)/simulate -q -f 1 -n 5000 -l tests/sim/failed-seeds -j $(shell nproc)
+	@$(BUILD)/simulate -q -r -n 5000 -j $(shell nproc)
+$(BUILD)/simulate: $(SIM_OBJ) $(SIM_TESTS)
+	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
+
+# The same with bugs to be found, of which the environment chooses one (ftcore/plant.h).
+$(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-planted/%): $(BUILD)/sim-planted/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(SIM_SEAM) -DUNDERSTUDY_PLANT $(ARCH) -c -o $@ $<
+$(BUILD)/sim-planted/ftcore/region.o: SIM_SEAM += -DSIM_REGION
+$(BUILD)/sim-planted/replicator/link.o: SIM_SEAM += -DSIM_SOCKETS
+$(BUILD)/sim-planted/replicator/view.o: SIM_SEAM += -DSIM_FILES
+$(BUILD)/simulate-planted: $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-planted/%) $(SIM_TESTS)
+	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
+
 lint:
 	@scripts/lint
 
@@ -124,6 +169,8 @@ check: deps
 	+@$(MAKE) --no-print-directory check-unit
 	+@$(MAKE) --no-print-directory check-fuzz
 	+@$(MAKE) --no-print-directory model
+	+@$(MAKE) --no-print-directory -j2 $(BUILD)/simulate $(BUILD)/simulate-planted
+	+@$(MAKE) --no-print-directory check-sim
 	+@$(MAKE) --no-print-directory check-lab
 
 check-long: check
@@ -142,5 +189,6 @@ clean:
 
 include tests/fuzz/fuzz.mk
 
+-include $(SIM_OBJ:.o=.d) $(SIM_OBJ:$(BUILD)/sim/%.o=$(BUILD)/sim-planted/%.d) $(SIM_TESTS:.o=.d)
 -include $(OBJ:.o=.d) $(NODEOBJ:.o=.d) $(PLANTED:%.c=$(BUILD)/planted/%.d)
 -include $(patsubst tests/%.c,$(BUILD)/obj/tests/%.d,$(wildcard tests/unit/*.c tests/nf/*.c tests/lab/*.c))

@@ -5,10 +5,13 @@
  * being primary, being standby.
  */
 #include "ftcore/core_parts.h"
+#include "ftcore/plant.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#define DEAF 4u /* times solo_after_ms: a peer that only slept is to find the connection as it was */
 
 uint64_t ft_ms(uint32_t ms)
 {
@@ -131,11 +134,14 @@ static void connected(struct ft_core *core, uint64_t greeted, struct ft_actions 
         lost(core, FT_LOST_ERROR, actions);
 
     uint64_t heard = core->peer.heard, port_beat = core->peer.port_beat, was = core->peer.incarnation;
+    uint64_t beat_view = core->peer.beat_view;
 
     memset(&core->peer, 0, sizeof(core->peer));
     core->peer.up = true;
     core->peer.heard = heard;
+    core->peer.met = core->now;
     core->peer.port_beat = port_beat;
+    core->peer.beat_view = beat_view;
     core->peer.incarnation = was;
     core->ready_echo = core->echoed = 0;
 
@@ -217,7 +223,8 @@ static bool take_head(struct ft_core *core, const struct ft_message *m, struct f
         core->peer.newest = m->sent;
     if (m->echo > core->own_echoed)
         core->own_echoed = m->echo;
-    if (m->view > core->view && (ft_core_primary(core) || core->hand == FT_HAND_GIVEN)) {
+    if (m->view > core->view && !FT_PLANTED("no-fence") &&
+        (ft_core_primary(core) || core->hand == FT_HAND_GIVEN)) {
         ft_join_fence(core, m->view, actions);
         return true;
     }
@@ -302,6 +309,22 @@ static void told(struct ft_core *core, const struct ft_event *event, struct ft_a
     }
 }
 
+/*
+ * A connection on which nothing arrives any more though it stands: damage to a frame's length makes the
+ * link wait for bytes that nobody sends, and the peer may hear us all the time. By now neither side has
+ * rights that rest on it (promote_within_ms is shorter), so closing it tells nobody that we died.
+ */
+static void leave_deaf(struct ft_core *core, struct ft_actions *actions)
+{
+    uint64_t since = core->peer.heard > core->peer.met ? core->peer.heard : core->peer.met;
+
+    if (!core->peer.up || core->abandoning || core->hand == FT_HAND_GIVEN || core->state == FT_READY ||
+        ft_primary_silent(core, since) < DEAF * ft_ms(core->config.solo_after_ms))
+        return;
+    lost(core, FT_LOST_ERROR, actions);
+    ft_act(actions, FT_ACT_CLOSE);
+}
+
 static void passed_time(struct ft_core *core, struct ft_actions *actions)
 {
     if (ft_core_primary(core))
@@ -310,6 +333,7 @@ static void passed_time(struct ft_core *core, struct ft_actions *actions)
         ft_standby_time(core, actions);
     if (core->state == FT_JOINING)
         ft_join_consider(core, actions);
+    leave_deaf(core, actions);
     if (core->peer.up && core->now >= core->beat_due)
         ft_say(core, actions, FT_MSG_BEAT);
 }
@@ -319,7 +343,7 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
     FT_CHECK(event->now >= core->now, "time goes back from %lu to %lu", core->now, event->now);
     actions->count = 0;
     /* We slept (SIGSTOP, a paused machine). What we have not heard meanwhile says nothing about the peer. */
-    if (event->now - core->now > ft_ms(core->config.lease_ms))
+    if (event->now - core->now > ft_ms(core->config.lease_ms) && !FT_PLANTED("never-slept"))
         core->awake = event->now;
     core->now = event->now;
     switch (event->kind) {
@@ -340,6 +364,7 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
         break;
     case FT_EV_PORT_BEAT:
         core->peer.port_beat = core->now;
+        core->peer.beat_view = event->view;
         break;
     case FT_EV_TOLD:
         told(core, event, actions);

@@ -42,7 +42,7 @@ enum ft_event_kind {
     FT_EV_MESSAGE,   /* `message`, checked by its decoder; LOG, DELTA and BASE too, after their bulk was taken
                         in */
     FT_EV_MALFORMED, /* the peer sent what cannot be read, or what contradicts itself: `text` */
-    FT_EV_PORT_BEAT, /* the peer's heartbeat on a data port */
+    FT_EV_PORT_BEAT, /* the peer's heartbeat on a data port: the `view` it tells */
     FT_EV_WORD,      /* the guardian's word: `word` */
     FT_EV_LANES,     /* what lanes reached: closed[], and the fields below it */
     FT_EV_CUT,       /* the cut asked for was made after closed[]; the base can be read */
@@ -63,6 +63,7 @@ struct ft_event {
     union {
         enum ft_lost how;
         enum ft_told told;
+        uint64_t view;    /* FT_EV_PORT_BEAT */
         uint64_t greeted; /* FT_EV_CONNECTED: `sent` of the ft_core_hello said there, 0: none */
     };
     const struct ft_message *message;
@@ -146,8 +147,10 @@ struct ft_core {
         enum ft_state state;
         uint64_t incarnation, view;
         uint64_t heard; /* last message, our clock; outlives the connection, like port_beat and incarnation */
+        uint64_t met;   /* when the connection began */
         uint64_t newest; /* its `sent`: what we echo */
         uint64_t port_beat;
+        uint64_t beat_view; /* what the last heartbeat on a data port told */
     } peer;
 
     uint64_t sent; /* the last `sent` given: no two messages share one, so an echo names a message */

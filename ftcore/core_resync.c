@@ -8,6 +8,7 @@
  * primary holding, and only the next base, or solo_after_ms of silence, lets it go on alone.
  */
 #include "ftcore/core_parts.h"
+#include "ftcore/plant.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -123,7 +124,7 @@ void ft_resync_ready(struct ft_core *core, const struct ft_message *m, struct ft
     if (!core->guarded || core->cut_off || core->resync)
         return;
     if (m->echo > core->ready_echo)
-        core->ready_echo = m->echo;
+        core->ready_echo = FT_PLANTED("lease-from-answer") ? core->now : m->echo;
     if (core->now < ft_primary_lease(core) && core->state != FT_PROTECTED) {
         if (old)
             core->false_alarms++;

@@ -7,6 +7,7 @@
  * again; it never promotes a stale state.
  */
 #include "ftcore/core_parts.h"
+#include "ftcore/plant.h"
 
 #include <string.h>
 
@@ -28,6 +29,8 @@ uint64_t ft_standby_patience(const struct ft_core *core)
 
 bool ft_standby_right(const struct ft_core *core)
 {
+    if (FT_PLANTED("endless-right"))
+        return core->own_echoed;
     return core->own_echoed && core->now < core->own_echoed + ft_ms(core->config.promote_within_ms);
 }
 
@@ -88,8 +91,9 @@ void ft_standby_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *
 static void consider_ready(struct ft_core *core, struct ft_actions *actions)
 {
     if (core->state == FT_SYNCING && core->base_whole && core->hold_known &&
-        ft_reached(core, ft_counts(core, core->closed, core->replayed), core->hold) &&
-        ft_reached(core, core->closed, core->hold)) {
+        (FT_PLANTED("ready-early") ||
+         (ft_reached(core, ft_counts(core, core->closed, core->replayed), core->hold) &&
+          ft_reached(core, core->closed, core->hold)))) {
         ft_become(core, actions, FT_READY, "%s all that the primary holds from",
                   core->config.warm ? "stored" : "replayed");
         acknowledge(core, actions);

@@ -39,6 +39,11 @@ static inline enum ft_order ft_order_kind(uint64_t order)
     return (enum ft_order)(order & 0xff);
 }
 
+static inline uint64_t ft_order_serial(uint64_t order)
+{
+    return order >> 8;
+}
+
 /* The kind of a segment of the stream (design §4). */
 enum ft_segment { FT_SEGMENT_LOG, FT_SEGMENT_DELTA };
 
@@ -87,6 +92,7 @@ struct ft_lane {
         got;                    /* standby: burst checked last, digest recorded and computed */
     _Atomic bool diverged;      /* they differ: replay has stopped */
     _Atomic uint64_t beat_ns;   /* the peer's last heartbeat on a data port */
+    _Atomic uint64_t beat_view; /* … the view it told */
     _Atomic uint32_t beat_half; /* … and the upper half of the incarnation it told */
 
     struct ft_ring log;    /* struct ft_record and struct ft_part, lane → replicator */

@@ -10,6 +10,7 @@
 #include "ftcore/audit.h"
 #include "ftcore/plant.h"
 #include "ftcore/region.h"
+#include "ftcore/plant.h"
 
 #include <immintrin.h>
 #include <string.h>
@@ -38,7 +39,7 @@ static void check_used(const struct ft_region *region, uint64_t line)
 
 static void copy_before_edit(struct ft_region *region, uint64_t line)
 {
-    if (ft_lines_has(&region->copied, line))
+    if (ft_lines_has(&region->copied, line) || FT_PLANTED("edit-before-copy"))
         return;
     if (ft_lines_claim(&region->owed, line)) {
         copy_claimed(region, line, 1);

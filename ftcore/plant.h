@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Planted bugs: mistakes that a test's own build makes on purpose (environment UNDERSTUDY_PLANT=name), to see
- * that the replay tool's oracle catches each. In every other build FT_PLANTED is 0 and leaves no code.
+ * that the replay tool's oracle and the simulation's catch each. In every other build FT_PLANTED is 0 and leaves no code.
  */
 #ifndef FTCORE_PLANT_H
 #define FTCORE_PLANT_H
@@ -14,7 +14,13 @@
 
 static inline int ft_planted(const char *name)
 {
-    const char *plant = getenv("UNDERSTUDY_PLANT");
+    static const char *plant;
+    static int asked;
+
+    if (!asked) {
+        plant = getenv("UNDERSTUDY_PLANT");
+        asked = 1;
+    }
 
     return plant && strcmp(plant, name) == 0;
 }

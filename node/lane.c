@@ -98,6 +98,8 @@ static void make_fresh(struct nd_group *group)
     for (unsigned l = 0; l < group->lanes; l++) {
         FT_CHECK(make_chain(&group->lane[l], &fault) == 0, "the chain could be made before: %s", fault.text);
         group->lane[l].time_offset = 0;
+        if (!FT_PLANTED("old-tail"))
+            lg_kept_clear(&group->lane[l].kept); /* of a state that was dropped */
         atomic_store_explicit(&group->published[l].access, 0, memory_order_relaxed);
     }
 }
@@ -185,9 +187,20 @@ static void begin_replay(struct nd_lane *lane)
     report(lane);
 }
 
+/*
+ * We stood still and slept, and an order came and went (a WAIT does not: the replicator waits for it). If it
+ * was to replay, others may have begun, and wait for what is ours.
+ */
+static bool overslept(const struct nd_lane *lane, uint64_t order)
+{
+    return !FT_PLANTED("overslept") && lane->doing == FT_LANE_WAIT && lane->group->lanes > 1 &&
+           lane->order != FT_ALL && ft_order_serial(order) > ft_order_serial(lane->order) + 1;
+}
+
 static void follow(struct nd_lane *lane, uint64_t order)
 {
     enum ft_order before = lane->doing;
+    bool missed = overslept(lane, order);
 
     bool off = nd_lane_called_off(lane);
 
@@ -200,9 +213,11 @@ static void follow(struct nd_lane *lane, uint64_t order)
     switch (lane->doing) {
     case FT_LANE_WAIT:
     case FT_LANE_FENCED:
+        if (missed)
+            begin_replay(lane);
         if (before == FT_LANE_REPLAY && off)
             nd_lane_call_off(lane); /* for those who are at this order already, too */
-        else if (before == FT_LANE_REPLAY)
+        else if (missed || before == FT_LANE_REPLAY)
             finish_replay(lane);
         nd_lane_drop_held(lane);
         if (lane->recorder)
@@ -465,6 +480,12 @@ int nd_lane_run(void *arg)
         nd_lane_wait(lane, turn(lane));
     }
     nd_lane_leave(lane);
+    uint64_t order = atomic_load_explicit(&lane->shared->order, memory_order_acquire);
+
+    if (lane->doing == FT_LANE_WAIT && ft_order_kind(order) == FT_LANE_REPLAY) {
+        begin_replay(lane);
+        lane->doing = FT_LANE_REPLAY;
+    }
     if (lane->doing == FT_LANE_REPLAY) /* others may be waiting for us */
         finish_replay(lane);
     nd_lane_drop_held(lane);

@@ -174,6 +174,7 @@ static bool take_beat(struct nd_lane *lane, const struct nd_frame *f)
         return false;
     if (half != (uint32_t)(lane->incarnation >> 32)) {
         atomic_store_explicit(&lane->shared->beat_half, half, memory_order_relaxed);
+        atomic_store_explicit(&lane->shared->beat_view, view, memory_order_relaxed);
         atomic_store_explicit(&lane->shared->beat_ns, lane->now, memory_order_release);
     }
     return true;

@@ -153,8 +153,7 @@ static void end(struct rp_link *link, enum rp_lost why, const char *text)
 {
     close_one(&link->fd);
     link->out_at = link->out_end = 0;
-    link->fresh = false;
-    link->lost = why;
+    link->lost = why; /* `fresh` stays: what it said before it ended is said on a connection that was told */
     ft_fail(&link->fault, FT_EIO, "%s", text);
 }
 

@@ -5,6 +5,7 @@
  */
 #include "replicator/replicator.h"
 #include "replicator/parts.h"
+#include "ftcore/plant.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,11 +114,24 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
     }
 }
 
+/*
+ * After reading, before acting on what was read: we may have slept since the turn began. A right that has
+ * ended meanwhile must not meet news that came later, like the end of the connection. Only when there was
+ * something to read: FT_EV_TIME must not be later than a look that found nothing.
+ */
+static void look_at_clock(struct rp_replicator *rp)
+{
+    uint64_t now = monotonic();
+
+    if (now > rp->now && !FT_PLANTED("stale-clock"))
+        rp->now = now;
+}
+
 static void take_loss(struct rp_replicator *rp)
 {
     static const enum ft_lost how[] = {
         [RP_LOST_EOF] = FT_LOST_EOF, [RP_LOST_RESET] = FT_LOST_RESET, [RP_LOST_ERROR] = FT_LOST_ERROR};
-    struct ft_event event = {.kind = FT_EV_LOST, .now = rp->now};
+    struct ft_event event = {.kind = FT_EV_LOST};
     struct ft_fault fault = {""};
     enum rp_lost lost = rp_link_lost(rp->link, &fault);
 
@@ -128,6 +142,8 @@ static void take_loss(struct rp_replicator *rp)
     rp->stuck = false;
     if (lost == RP_LOST_NONE)
         return;
+    look_at_clock(rp);
+    event.now = rp->now;
     settle(rp);
     if (lost == RP_LOST_MALFORMED) {
         refused(rp, fault.text);
@@ -152,7 +168,7 @@ static void greet_another(struct rp_replicator *rp)
 
 static bool take_input(struct rp_replicator *rp)
 {
-    struct ft_event event = {.now = rp->now};
+    struct ft_event event = {0};
     struct ft_fault fault;
     struct ft_message m;
     bool any = false;
@@ -160,8 +176,13 @@ static bool take_input(struct rp_replicator *rp)
 
     for (unsigned round = 0; round < DRAIN_ROUNDS; round++) {
         before = rp_link_stats(rp->link)->bytes_in;
-        if (rp_link_poll(rp->link, rp->now)) {
+        bool fresh = rp_link_poll(rp->link, rp->now);
+
+        if (fresh || rp_link_stats(rp->link)->bytes_in != before)
+            look_at_clock(rp);
+        if (fresh) {
             event.kind = FT_EV_CONNECTED;
+            event.now = rp->now;
             event.greeted = rp_link_greeted(rp->link);
             rp_step(rp, &event);
             any = true;
@@ -177,6 +198,8 @@ static bool take_input(struct rp_replicator *rp)
     }
     event.kind = FT_EV_WORD;
     while (rp_link_word(rp->link, &event.word)) {
+        look_at_clock(rp);
+        event.now = rp->now;
         settle(rp);
         rp_step(rp, &event);
         any = true;
@@ -196,6 +219,7 @@ static void port_beats(struct rp_replicator *rp)
         if (beat == rp->beat_seen[l])
             continue;
         rp->beat_seen[l] = beat;
+        event.view = atomic_load_explicit(&rp_lane(rp, l)->beat_view, memory_order_relaxed);
         if (atomic_load_explicit(&rp_lane(rp, l)->beat_half, memory_order_relaxed) ==
             (uint32_t)(rp->core.peer.incarnation >> 32))
             rp_step(rp, &event);
@@ -256,7 +280,7 @@ static void primary_reports(struct rp_replicator *rp)
     if (rp_base_cut(rp, event.closed, event.access))
         rp_step(rp, &event);
     for (unsigned l = 0; held && l < rp->lanes; l++) {
-        held = atomic_load_explicit(&rp_lane(rp, l)->gate_seen, memory_order_acquire) == rp->gate;
+        held = FT_PLANTED("gate-unseen") || atomic_load_explicit(&rp_lane(rp, l)->gate_seen, memory_order_acquire) == rp->gate;
         event.closed[l] = atomic_load_explicit(&rp_lane(rp, l)->hold_from, memory_order_relaxed);
     }
     if (held) {
@@ -366,6 +390,7 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now)
     rp->now = now;
     if (rp->link) {
         busy |= take_input(rp);
+        time.now = whole.now = now = rp->now;
         port_beats(rp);
         if (ft_core_primary(&rp->core))
             primary_reports(rp);

@@ -327,8 +327,10 @@ static void turn(struct pair *p, unsigned i)
     /* The lane wakes first, and acts on what it was told last. */
     pair_release(p, i);
     receive(p, i);
-    if (pair_runs(p, !i) && p->now >= p->port_blocked[i] && pair_chance(p, 60))
+    if (pair_runs(p, !i) && p->now >= p->port_blocked[i] && pair_chance(p, 60)) {
+        beat.view = p->node[!i].core.view;
         pair_step(p, i, &beat);
+    }
     pair_lane(p, i);
     pair_step(p, i, &passed);
     pair_release(p, i);

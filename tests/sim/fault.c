@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What goes wrong. Faults come alone or in flocks: the second one often hits the handling of the first. A
+ * node is caught at a step that the seed names, or where it happens to be.
+ */
+#include "tests/sim/sim.h"
+
+#include <string.h>
+
+static uint64_t ms(uint64_t n)
+{
+    return n * SIM_MS;
+}
+
+/* ---- kinds ---------------------------------------------------------------------------------------- */
+
+void sim_partition(unsigned links, unsigned ports, uint64_t until)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        if ((links >> i & 1) && until > sim.link_blocked[i])
+            sim.link_blocked[i] = until;
+        if ((ports >> i & 1) && until > sim.port_blocked[i])
+            sim.port_blocked[i] = until;
+    }
+    if (until > sim.now + ms(sim.config->timing.detect_ms) * 3 / 4)
+        sim.long_partition = true;
+    sim_tell(SIM_NOBODY, "nothing reaches %s over the link%s until %.3f ms",
+             links == 3   ? "either node"
+             : links == 1 ? "a"
+             : links == 2 ? "b"
+                          : "nobody",
+             ports == 3   ? ", nor over the ports"
+             : ports == 1 ? ", nor a over the ports"
+             : ports == 2 ? ", nor b over the ports"
+                          : "",
+             (double)until / 1e6);
+}
+
+void sim_pause(struct sim_node *n, uint64_t ns)
+{
+    if (n->paused_until < sim.now + ns)
+        n->paused_until = sim.now + ns;
+    if (ns > ms(sim.config->timing.detect_ms) / 2)
+        n->overslept = n->paused_until;
+}
+
+static void silence(void)
+{
+    uint64_t detect = ms(sim.config->timing.detect_ms), most = sim.plan.wild == SIM_HEALS ? detect * 6 / 10 : 10 * detect;
+    unsigned links = 1 + (unsigned)sim_draw(&sim.chance, 3), ports = (unsigned)sim_draw(&sim.chance, 4);
+
+    sim_partition(links, ports, sim.now + SIM_MS / 2 + sim_draw(&sim.chance, most));
+}
+
+/* To a primary that slept while it was replaced, a successor that sleeps in turn is a long partition. */
+static bool may_sleep(unsigned node)
+{
+    const struct sim_node *other = &sim.node[!node];
+    uint64_t near = 2 * ms(sim.config->timing.solo_after_ms);
+
+    if (!other->paused_until || sim.now > other->paused_until + near)
+        return true;
+    if (sim.plan.wild == SIM_HEALS)
+        return false;
+    sim.long_partition = true;
+    return true;
+}
+
+static void catch_one(bool dies)
+{
+    struct sim_catch *c = &sim.caught;
+
+    if (c->armed)
+        return;
+    c->node = (unsigned)sim_draw(&sim.chance, 2);
+    if (!dies && !may_sleep(c->node))
+        return;
+    c->armed = true;
+    c->step = (enum sim_step)sim_draw(&sim.chance, SIM_STEPS + SIM_STEPS / 4);
+    c->step = c->step > SIM_STEPS ? SIM_STEPS : c->step;
+    c->skip = sim_chance(&sim.chance, 500) ? 0 : (unsigned)sim_draw(&sim.chance, 12);
+    c->until = sim.now + SIM_MS + sim_draw(&sim.chance, 30 * SIM_MS);
+    c->sleep = dies ? 0 : SIM_MS / 4 + sim_draw(&sim.chance, ms(sim.config->timing.detect_ms) * (sim_chance(&sim.chance, 300) ? 15 : 5));
+    c->machine = dies && sim_chance(&sim.chance, 300);
+}
+
+static void tell_node(void)
+{
+    static const char *const text[] = {"", "promote", "hand over", "resync"};
+    struct sim_node *n = &sim.node[sim_draw(&sim.chance, 2)];
+    unsigned what = 1 + (unsigned)sim_draw(&sim.chance, 3);
+
+    /* A person who makes a node reign that is empty, or has handed over, knows what we cannot know. */
+    if (!sim_runs(n) || (what == FT_TOLD_PROMOTE && n->state != FT_READY))
+        return;
+    sim_tell(n->index, "is told to %s", text[what]);
+    sim.count.handovers += what != FT_TOLD_RESYNC;
+    rp_tell(n->replicator, (enum ft_told)what);
+}
+
+static void ask(void)
+{
+    static const char *const wishes[][3] = {
+        {"clear forward", "clear forward", "clear forward"},
+        {"clear nat", "set nat udp=2", "clear monitor"},
+        {"clear nat", "clear load_balancer", "clear firewall"},
+        {"clear rate_limiter", "set rate_limiter pps=700", "clear load_balancer"},
+    };
+    struct sim_node *n = &sim.node[sim_draw(&sim.chance, 2)];
+    const char *text = wishes[sim.plan.chain][sim_draw(&sim.chance, 3)];
+
+    if (!sim_runs(n) || atomic_load(&n->question.asked) != ND_ASK_NONE)
+        return;
+    n->question.lane = (unsigned)sim_draw(&sim.chance, sim.plan.lanes);
+    n->question.cursor = 0;
+    if (sim_chance(&sim.chance, 300)) {
+        strncpy(n->question.text, strchr(text, ' ') + 1, sizeof(n->question.text) - 1);
+        n->question.text[strcspn(n->question.text, " ")] = '\0';
+        atomic_store(&n->question.asked, ND_ASK_SHOW);
+        return;
+    }
+    sim_tell(n->index, "lane %u is asked to %s", n->question.lane, text);
+    strncpy(n->question.text, text, sizeof(n->question.text) - 1);
+    atomic_store(&n->question.asked, ND_ASK_COMMAND);
+}
+
+static void ask_digest(void)
+{
+    for (unsigned i = 0; i < 2; i++)
+        for (unsigned l = 0; sim.node[i].alive && l < sim.plan.lanes; l++)
+            atomic_fetch_add(&sim.node[i].shared[l].digest, 1);
+}
+
+static void clock_fault(struct sim_node *n)
+{
+    uint64_t jump = sim_chance(&sim.chance, 300) ? ms(1000) + sim_draw(&sim.chance, ms(5000))
+                                                 : sim_draw(&sim.chance, ms(sim.config->timing.lease_ms) / 4);
+
+    if (!n->alive || (jump > ms(100) && !may_sleep(n->index)))
+        return;
+    n->clock_base = sim_clock(n) + jump;
+    n->clock_at = sim.now;
+    n->drift_ppm = (int64_t)sim_draw(&sim.chance, 10000) - 5000;
+    if (jump > ms(100))
+        n->overslept = sim.now;
+    sim_tell(n->index, "its clock jumps by %.3f ms and drifts by %ld ppm", (double)jump / 1e6, (long)n->drift_ppm);
+}
+
+static void one(void)
+{
+    struct sim_node *n = &sim.node[sim_draw(&sim.chance, 2)];
+    uint64_t detect = ms(sim.config->timing.detect_ms);
+
+    switch (sim_draw(&sim.chance, 16)) {
+    case 0:
+    case 1:
+    case 2:
+    case 3:
+        catch_one(true);
+        break;
+    case 4:
+    case 5:
+        catch_one(false);
+        break;
+    case 6:
+    case 7:
+        silence();
+        break;
+    case 8:
+        sim_tell(SIM_NOBODY, "the connection breaks");
+        sim_net_break();
+        break;
+    case 9:
+        sim.flips++;
+        break;
+    case 10:
+        /* A lane that stands reads no heartbeats either: with a broken link, a partition. */
+        n->stalled_until = sim.now + sim_draw(&sim.chance, sim.plan.wild == SIM_HEALS ? detect / 2 : 4 * detect);
+        sim.long_partition |= n->stalled_until > sim.now + detect / 2;
+        sim_tell(n->index, "its replay is slow until %.3f ms", (double)n->stalled_until / 1e6);
+        break;
+    case 11:
+        clock_fault(n);
+        break;
+    case 12:
+        sim.slow_until = sim.now + sim_draw(&sim.chance, 4 * detect);
+        break;
+    case 13:
+        ask();
+        break;
+    case 14:
+        ask_digest();
+        break;
+    default:
+        tell_node();
+    }
+}
+
+/* ---- in time --------------------------------------------------------------------------------------- */
+
+/* The short moments in which rights change hands. */
+static bool delicate(void)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        const struct sim_node *n = &sim.node[i];
+
+        if (n->alive && (sim_core(n)->resync >= FT_RESYNC_SWITCH || sim_core(n)->hand || sim_core(n)->abandoning))
+            return true;
+    }
+    return false;
+}
+
+void sim_faults_tick(void)
+{
+    uint64_t detect = ms(sim.config->timing.detect_ms);
+
+    for (unsigned i = 0; i < 2; i++)
+        if (!sim.node[i].alive && sim.now >= sim.node[i].restart_at) {
+            sim.count.restarts++;
+            sim_node_start(&sim.node[i]);
+            sim_tell(i, "has started, after its %lu. life", sim.node[i].life - 1);
+        }
+    if (sim.faults_over || sim.plan.fault_rate == 0)
+        return;
+    if (sim.now < sim.fault_at && !(delicate() && sim_chance(&sim.chance, 40)))
+        return;
+    one();
+    sim.fault_at = sim.now + sim_draw(&sim.chance, sim_chance(&sim.chance, 600) ? detect : 12 * detect) * 1000 /
+                                 sim.plan.fault_rate;
+}
+
+void sim_faults_end(void)
+{
+    sim.faults_over = true;
+    sim.caught.armed = false;
+    sim.flips = 0;
+    sim.slow_until = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        struct sim_node *n = &sim.node[i];
+
+        sim.link_blocked[i] = sim.port_blocked[i] = 0;
+        n->stalled_until = 0;
+        if (n->paused_until > sim.now)
+            n->paused_until = sim.now;
+        if (n->overslept > sim.now)
+            n->overslept = sim.now;
+        if (n->restart_at != SIM_NEVER && n->restart_at > sim.now + SIM_MS)
+            n->restart_at = sim.now + SIM_MS;
+    }
+    sim_tell(SIM_NOBODY, "all faults have ended");
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Steps: the linker leads calls between the product's files through here (--wrap), so that the world can
+ * catch a node in the middle, let other lanes run at section calls, and see what the oracles judge.
+ */
+#include "tests/sim/sim.h"
+
+#include "ftcore/check.h"
+#include "logger/capture.h"
+#include "replicator/parts.h"
+
+#include <time.h>
+
+#define WRAP(type, name, ...)                                                                                \
+    type __real_##name(__VA_ARGS__);                                                                         \
+    type __wrap_##name(__VA_ARGS__);                                                                         \
+    type __wrap_##name(__VA_ARGS__)
+
+int sim_clock_gettime(clockid_t clock, struct timespec *out);
+int sim_nanosleep(const struct timespec *time, struct timespec *left);
+void sim_spin(void);
+int sim_sched_yield(void);
+
+/* ---- time and waiting ---------------------------------------------------------------------------- */
+
+int sim_clock_gettime(clockid_t clock, struct timespec *out)
+{
+    struct sim_node *n = sim.opening ? sim.opening : sim_current();
+    uint64_t now = sim.now;
+
+    (void)clock;
+    if (n) { /* a look at the clock takes some time itself; it never goes back */
+        now = sim_clock(n);
+        now = n->clock_last = now > n->clock_last ? now : n->clock_last + 40;
+    }
+    out->tv_sec = (time_t)(now / 1000000000u);
+    out->tv_nsec = (long)(now % 1000000000u);
+    return 0;
+}
+
+int sim_nanosleep(const struct timespec *time, struct timespec *left)
+{
+    (void)left;
+    if (sim_running)
+        sim_sleep((uint64_t)time->tv_sec * 1000000000u + (uint64_t)time->tv_nsec, false);
+    return 0;
+}
+
+/* In a loop that waits for another lane; or an idle lane before it naps: then nothing comes before the next tick. */
+void sim_spin(void)
+{
+    struct sim_node *n = sim_current();
+
+    if (n && sim_running->number < SIM_LANES && n->resting[sim_running->number])
+        sim_sleep(1, false);
+    else
+        sim_let_others();
+}
+
+int sim_sched_yield(void)
+{
+    sim_let_others();
+    return 0;
+}
+
+static struct nd_lane *lane_now(void)
+{
+    struct sim_node *n = sim_current();
+
+    return n && sim_running->number < SIM_LANES ? &n->lane[sim_running->number] : NULL;
+}
+
+static void maybe_switch(void)
+{
+    if (lane_now() && sim.plan.lanes > 1 && sim_chance(&sim.order, sim.plan.switchy))
+        sim_let_others();
+}
+
+/* ---- lanes --------------------------------------------------------------------------------------- */
+
+WRAP(void, nd_lane_wait, struct nd_lane *lane, bool worked)
+{
+    struct sim_node *n = sim_current();
+
+    n->resting[lane->index] = true;
+    sim_step(SIM_AT_REST);
+    if (worked && sim_chance(&sim.order, 300))
+        sim_let_others();
+    __real_nd_lane_wait(lane, worked);
+    n->resting[lane->index] = false;
+}
+
+WRAP(void, nf_chain_run, struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets, uint32_t n)
+{
+    struct nd_lane *lane = lane_now();
+    struct sim_node *node = sim_current();
+    bool live = lane && lane->capture.record;
+
+    if (lane) {
+        sim_step(live ? SIM_BEFORE_CHAIN : SIM_IN_REPLAY);
+        while (!live && node->stalled_until > sim.now && lane->doing == FT_LANE_REPLAY)
+            sim_sleep(500 * SIM_US, false);
+    }
+    __real_nf_chain_run(chain, burst, now, packets, n);
+    if (lane && !live)
+        sim_step(SIM_AFTER_REPLAY);
+}
+
+WRAP(void, lg_capture_end, struct lg_capture *capture, uint64_t released)
+{
+    sim_step(SIM_BEFORE_LOG);
+    __real_lg_capture_end(capture, released);
+    sim_step(SIM_AFTER_LOG);
+}
+
+WRAP(void, nd_lane_announce, struct nd_lane *lane)
+{
+    sim_step(SIM_BEFORE_ANNOUNCE);
+    __real_nd_lane_announce(lane);
+    if (lane_now() && lane->index == 0 && sim.owner != sim_running->node) {
+        sim.owner = sim_running->node;
+        sim_tell(sim_running->node, "claims the addresses");
+    }
+    sim_step(SIM_AFTER_ANNOUNCE);
+}
+
+WRAP(void, nd_lane_emit_tail, struct nd_lane *lane)
+{
+    sim_step(SIM_TAIL);
+    if (lane->kept.count)
+        sim_tell(sim_running->node, "lane %u emits its tail, %lu outputs", lane->index, lane->kept.count);
+    __real_nd_lane_emit_tail(lane);
+}
+
+WRAP(bool, nd_group_meet, struct nd_group *group, void (*work)(struct nd_group *group),
+     const _Atomic uint64_t *now_ordered, uint64_t order, const _Atomic bool *stop)
+{
+    sim_step(SIM_IN_MEETING);
+    return __real_nd_group_meet(group, work, now_ordered, order, stop);
+}
+
+WRAP(int, ft_owe_begin, struct ft_region *region)
+{
+    sim_step(SIM_AT_CUT);
+    return __real_ft_owe_begin(region);
+}
+
+WRAP(void, ft_edit_track, struct ft_region *region, const void *p, size_t n)
+{
+    if (n > 0 && sim_current())
+        sim_window_edited((uint64_t)((const uint8_t *)p - region->base), n);
+    __real_ft_edit_track(region, p, n);
+}
+
+WRAP(void, ft_region_wipe, struct ft_region *region)
+{
+    __real_ft_region_wipe(region);
+    if (sim_current())
+        sim_saw_fresh(sim_current());
+}
+
+/* ---- sections ------------------------------------------------------------------------------------ */
+
+WRAP(void, ft_section_enter, struct ft_sections *s, const struct ft_shared *object)
+{
+    maybe_switch();
+    __real_ft_section_enter(s, object);
+    maybe_switch();
+}
+
+WRAP(void, ft_section_leave, struct ft_sections *s, const struct ft_shared *object)
+{
+    if (lane_now() && sim.plan.lanes > 1)
+        sim_step(SIM_IN_SECTION);
+    __real_ft_section_leave(s, object);
+    maybe_switch();
+}
+
+WRAP(void, ft_section_depend, struct ft_sections *s, unsigned lane, uint64_t access)
+{
+    maybe_switch();
+    __real_ft_section_depend(s, lane, access);
+}
+
+WRAP(uint64_t, ft_section_mark, struct ft_sections *s)
+{
+    maybe_switch();
+    return __real_ft_section_mark(s);
+}
+
+/* ---- replicator ---------------------------------------------------------------------------------- */
+
+WRAP(bool, rp_sender_turn, struct rp_replicator *rp)
+{
+    bool sent;
+
+    if (!rp->sender.on)
+        return __real_rp_sender_turn(rp);
+    sim_step(rp->core.resync == FT_RESYNC_HOLD ? SIM_HELD : SIM_BEFORE_SEND);
+    sent = __real_rp_sender_turn(rp);
+    if (sent)
+        sim_step(SIM_AFTER_SEND);
+    return sent;
+}
+
+WRAP(int, rp_receiver_take, struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault)
+{
+    int error;
+
+    sim_step(SIM_BEFORE_STORE);
+    error = __real_rp_receiver_take(rp, m, fault);
+    sim_step(SIM_AFTER_STORE);
+    return error;
+}
+
+WRAP(void, rp_receiver_reset, struct rp_replicator *rp, const struct ft_message *begin)
+{
+    __real_rp_receiver_reset(rp, begin);
+    if (sim_current())
+        sim_saw_base(sim_current(), begin);
+}
+
+WRAP(int, rp_base_take, struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault)
+{
+    struct ft_line_run run;
+    uint32_t at = 0;
+    int error;
+
+    sim_show(&sim_current()->window);
+    while (ft_run_next(m->bulk, m->bulk_len, &at, rp->base.lines, &run) > 0)
+        sim_window_edited(run.line * FT_LINE, (uint64_t)run.count * FT_LINE);
+    error = __real_rp_base_take(rp, m, fault);
+    sim_step(SIM_BASE_TAKEN);
+    return error;
+}
+
+WRAP(bool, rp_base_turn, struct rp_replicator *rp, bool *whole)
+{
+    bool any = __real_rp_base_turn(rp, whole);
+
+    if (any)
+        sim_step(SIM_IN_BASE);
+    return any;
+}
+
+WRAP(int, rp_link_send, struct rp_link *link, const struct ft_message *m, unsigned lanes, struct ft_packer *packer)
+{
+    static const enum sim_step before[FT_MSG_TYPES] = {
+        [FT_MSG_ACK] = SIM_BEFORE_ACK,       [FT_MSG_BASE_BEGIN] = SIM_BASE_BEGINS, [FT_MSG_BASE_END] = SIM_BASE_ENDS,
+        [FT_MSG_HOLDING] = SIM_HOLDING,      [FT_MSG_STEER] = SIM_STEER,            [FT_MSG_STEERED] = SIM_STEERED,
+        [FT_MSG_HANDOVER] = SIM_HANDOVER,    [FT_MSG_ABANDON] = SIM_ABANDON,        [FT_MSG_ABANDONED] = SIM_ABANDON};
+    int error;
+
+    if (before[m->type])
+        sim_step(before[m->type]);
+    if (m->type == FT_MSG_ACK)
+        sim_saw_ack(sim_current(), m);
+    if (m->type == FT_MSG_HOLDING)
+        sim_saw_holding(sim_current(), m);
+    if (m->type == FT_MSG_BASE_BEGIN)
+        sim_saw_gift(sim_current(), m);
+    error = __real_rp_link_send(link, m, lanes, packer);
+    if (m->type == FT_MSG_ACK)
+        sim_step(SIM_AFTER_ACK);
+    sim_mix(m->type + m->sent);
+    return error;
+}
+
+WRAP(int, rp_view_store, const char *path, uint64_t view, struct ft_fault *fault)
+{
+    int error;
+
+    sim_step(SIM_BEFORE_VIEW);
+    error = __real_rp_view_store(path, view, fault);
+    sim_step(SIM_AFTER_VIEW);
+    return error;
+}
+
+/* ---- rings are kept for the next life ------------------------------------------------------------- */
+
+#define RINGS 64u
+
+static struct ft_ring kept[RINGS];
+static unsigned kept_count;
+
+WRAP(int, ft_ring_init, struct ft_ring *ring, uint64_t capacity)
+{
+    for (unsigned i = 0; i < kept_count; i++)
+        if (kept[i].capacity >= capacity && (kept[i].capacity < 2 * capacity || kept[i].capacity == 4096)) {
+            *ring = (struct ft_ring){.data = kept[i].data, .capacity = kept[i].capacity};
+            kept[i] = kept[--kept_count];
+            return 0;
+        }
+    return __real_ft_ring_init(ring, capacity);
+}
+
+WRAP(void, ft_ring_free, struct ft_ring *ring)
+{
+    if (!ring->data || kept_count == RINGS) {
+        __real_ft_ring_free(ring);
+        return;
+    }
+    kept[kept_count++] = *ring;
+    *ring = (struct ft_ring){0};
+}

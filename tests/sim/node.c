@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A node of the simulated pair: put together as node/run.c does it, with the world's ports, link and clock.
+ * What it owned is freed when it has died; its tasks are never resumed then.
+ */
+#include "tests/sim/sim.h"
+
+#include "ftcore/check.h"
+#include "replicator/parts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#define SPARE_BYTES (2u * FT_RECORD_MAX)
+#define ASK_CAP     4096u
+#define SIM_TRACK   (1u << 31) /* a kind of tracking that only the world knows: edits call ft_edit_track */
+
+int sim_open(const char *path, int flags, ...);
+ssize_t sim_read(int fd, void *to, size_t size);
+ssize_t sim_write(int fd, const void *from, size_t size);
+int sim_close_file(int fd);
+int sim_rename(const char *from, const char *to);
+int sim_unlink(const char *path);
+int sim_fsync(int fd);
+
+const struct ft_core *sim_core(const struct sim_node *n)
+{
+    return &n->replicator->core;
+}
+
+/* ---- its clock ---------------------------------------------------------------------------------- */
+
+uint64_t sim_clock(const struct sim_node *n)
+{
+    uint64_t passed = sim.now - n->clock_at;
+
+    return n->clock_base + passed + (uint64_t)((int64_t)passed * n->drift_ppm / 1000000);
+}
+
+/* ---- its view file: survives the process, and the machine ---------------------------------------- */
+
+enum { FD_VIEW = 3000, FD_NEW };
+
+static struct sim_node *owner(void)
+{
+    struct sim_node *n = sim.opening ? sim.opening : sim_current();
+
+    FT_CHECK(n, "a file is asked for by nobody");
+    return n;
+}
+
+int sim_open(const char *path, int flags, ...)
+{
+    struct sim_node *n = owner();
+    size_t len = strlen(path);
+
+    if (len > 4 && strcmp(path + len - 4, ".new") == 0) {
+        n->view_new[0] = '\0';
+        return FD_NEW;
+    }
+    if (!n->has_view_file && !(flags & O_CREAT)) {
+        errno = ENOENT;
+        return -1;
+    }
+    return FD_VIEW;
+}
+
+ssize_t sim_read(int fd, void *to, size_t size)
+{
+    struct sim_node *n = owner();
+    size_t len = strlen(n->view_file);
+
+    FT_CHECK(fd == FD_VIEW, "reads another file");
+    len = len < size ? len : size;
+    memcpy(to, n->view_file, len);
+    return (ssize_t)len;
+}
+
+ssize_t sim_write(int fd, const void *from, size_t size)
+{
+    struct sim_node *n = owner();
+
+    FT_CHECK(fd == FD_NEW && size < sizeof(n->view_new), "writes another file");
+    memcpy(n->view_new, from, size);
+    n->view_new[size] = '\0';
+    return (ssize_t)size;
+}
+
+int sim_close_file(int fd)
+{
+    (void)fd;
+    return 0;
+}
+
+int sim_rename(const char *from, const char *to)
+{
+    struct sim_node *n = owner();
+
+    (void)from;
+    (void)to;
+    memcpy(n->view_file, n->view_new, sizeof(n->view_file));
+    n->has_view_file = true;
+    return 0;
+}
+
+int sim_unlink(const char *path)
+{
+    (void)path;
+    return 0;
+}
+
+int sim_fsync(int fd)
+{
+    (void)fd;
+    return 0;
+}
+
+/* ---- putting together ---------------------------------------------------------------------------- */
+
+static void told(void *arg, enum ft_state state, uint64_t view, const char *why)
+{
+    sim_saw_state(arg, state, view, why);
+}
+
+static void new_view(void *arg, uint64_t view)
+{
+    atomic_store(&((struct sim_node *)arg)->view, view);
+}
+
+static void open_region(struct sim_node *n)
+{
+    static uint64_t sizes[FT_NFS_MAX];
+    static const char *names[FT_NFS_MAX];
+    const struct nf_chain_config *chain = &sim.config->chain;
+    struct ft_fault fault = {""};
+    struct ft_region_config c = {.name = "sim",
+                                 .lanes = chain->lanes,
+                                 .nfs = (uint16_t)(chain->count + 1),
+                                 .arena_size = sizes,
+                                 .nf_name = names,
+                                 .shared_size = nf_chain_shared(chain, 64u << 10)};
+
+    nf_chain_arenas(chain, sizes, names);
+    n->window.region = NULL;
+    n->window.of_node = true;
+    sim_window_of(&n->window);
+    FT_CHECK(ft_region_open(&n->window.region, &c, &fault) == 0, "%s", fault.text);
+    n->window.region->tracking |= SIM_TRACK;
+}
+
+static void make_lanes(struct sim_node *n)
+{
+    struct ft_fault fault = {""};
+
+    n->question = (struct nd_question){.cap = ASK_CAP, .out = sim_alloc(ASK_CAP)};
+    nd_group_init(&n->group, n->lane, sim.plan.lanes);
+    for (unsigned l = 0; l < sim.plan.lanes; l++) {
+        FT_CHECK(ft_lane_init(&n->shared[l], sim.plan.log_bytes, sim.plan.pending_bytes + SPARE_BYTES) == 0,
+                 "no memory for rings");
+        n->lane[l] = (struct nd_lane){.index = l,
+                                      .config = sim.config,
+                                      .io = &n->io,
+                                      .region = n->window.region,
+                                      .shared = &n->shared[l],
+                                      .group = &n->group,
+                                      .question = &n->question,
+                                      .seed = sim_draw(&sim.chance, UINT64_MAX),
+                                      .kept_bytes = 256u << 10,
+                                      .incarnation = n->incarnation,
+                                      .view = &n->view,
+                                      .stop = &n->stop};
+        FT_CHECK(nd_lane_make(&n->lane[l], &fault) == 0, "%s", fault.text);
+    }
+}
+
+static void open_replicator(struct sim_node *n)
+{
+    static char identity[FT_IDENTITY_MAX];
+    static const char *const host[2] = {"10.9.0.1", "10.9.0.2"};
+    const struct nd_timing *t = &sim.config->timing;
+    struct ft_fault fault = {""};
+    struct rp_status s;
+    struct rp_config config = {
+        .core = {.lanes = (uint16_t)sim.plan.lanes,
+                 .role = (uint8_t)n->index,
+                 .strict = sim.plan.strict,
+                 .incarnation = n->incarnation,
+                 .heartbeat_ms = t->heartbeat_ms,
+                 .lease_ms = t->lease_ms,
+                 .detect_ms = t->detect_ms,
+                 .promote_within_ms = t->promote_within_ms,
+                 .solo_after_ms = t->solo_after_ms,
+                 .resync_deadline_ms = t->resync_deadline_ms,
+                 .start_alone_ms = t->start_alone_ms,
+                 .drain_ms = t->detect_ms * 3,
+                 .identity = identity},
+        .link = {.local_host = host[n->index],
+                 .peer_host = host[!n->index],
+                 .local_port = 7000,
+                 .peer_port = 7000,
+                 .listens = n->index == 0},
+        .region = n->window.region,
+        .lanes = n->shared,
+        .published = n->group.published,
+        .pending_bytes = sim.plan.pending_bytes,
+        .resync_mbps = sim.plan.resync_mbps,
+        .protect = true,
+        .view_file = n->index ? "b.view" : "a.view",
+        .told = told,
+        .view = new_view,
+        .arg = n,
+    };
+
+    config.core.identity_len = nf_chain_identity(&sim.config->chain, identity, sizeof(identity));
+    config.core.name[0] = n->name[0];
+    sim.opening = n;
+    FT_CHECK(rp_open(&n->replicator, &config, &fault) == 0, "%s", fault.text);
+    sim.opening = NULL;
+    rp_status(n->replicator, &s);
+    new_view(n, s.core.view);
+}
+
+static void run_replicator(void *replicator)
+{
+    rp_run(replicator);
+}
+
+static void run_lane(void *lane)
+{
+    nd_lane_run(lane);
+}
+
+void sim_node_start(struct sim_node *n)
+{
+    n->life++;
+    n->restart_at = SIM_NEVER;
+    n->paused_until = n->stalled_until = 0;
+    n->clock_base = sim_clock(n);
+    n->clock_at = sim.now;
+    if (!n->powered || n->life == 1) { /* a machine's clock begins anew */
+        n->clock_base = SIM_MS + sim_draw(&sim.chance, 1000 * SIM_MS);
+        n->clock_last = 0;
+    }
+    n->powered = true;
+    n->incarnation = sim_draw(&sim.chance, UINT64_MAX) | 1;
+    n->history = n->follows = NULL;
+    n->state = FT_JOINING;
+    atomic_store(&n->stop, false);
+    sim_ports_io(n);
+    open_region(n);
+    make_lanes(n);
+    n->alive = true;
+    open_replicator(n);
+    for (unsigned l = 0; l < sim.plan.lanes; l++)
+        sim_task_begin(&n->task[l], run_lane, &n->lane[l]);
+    sim_task_begin(&n->task[SIM_REPLICATOR], run_replicator, n->replicator);
+    for (unsigned t = 0; t < SIM_TASKS; t++) {
+        n->task[t].node = n->index;
+        n->task[t].number = t;
+        n->task[t].wake = sim.now + sim_draw(&sim.order, SIM_MS);
+    }
+    sim_show(NULL);
+}
+
+void sim_node_free(struct sim_node *n)
+{
+    if (!n->replicator)
+        return;
+    sim_show(&n->window);
+    for (unsigned t = 0; t < SIM_TASKS; t++)
+        sim_task_free(&n->task[t]);
+    rp_close(n->replicator);
+    n->replicator = NULL;
+    for (unsigned l = 0; l < sim.plan.lanes; l++) {
+        nd_lane_free(&n->lane[l]);
+        ft_lane_free(&n->shared[l]);
+    }
+    sim_show(NULL);
+    ft_region_close(n->window.region);
+    n->window.region = NULL;
+}
+
+void sim_node_kill(struct sim_node *n, bool machine)
+{
+    FT_CHECK(!sim_running && n->alive, "killed by itself, or twice");
+    sim.count.kills++;
+    n->alive = false;
+    n->powered = !machine;
+    sim_net_gone(n->index, machine);
+    sim_ports_clear(n);
+    sim_node_free(n);
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What must never happen, looked at whenever something happens (G1 to G6 of docs/guarantees.md). The oracles
+ * know what each node stored, released and reigned over from the calls themselves, not from what the core
+ * believes.
+ */
+#include "tests/sim/sim.h"
+
+#include "ftcore/check.h"
+#include "replicator/parts.h"
+
+#include <string.h>
+
+static bool reigns(enum ft_state state)
+{
+    return state == FT_SOLO || state == FT_PROTECTED || state == FT_DEGRADED;
+}
+
+/* ---- states -------------------------------------------------------------------------------------- */
+
+static void begins_reign(struct sim_node *n, uint64_t view)
+{
+    const struct ft_core *core = sim_core(n);
+
+    if (n->state == FT_READY) {
+        sim.count.takeovers++;
+        FT_CHECK(n->follows, "%s takes over and followed nobody", n->name);
+        n->history = sim_history_new(n->follows, core->closed);
+        n->history->view = view;
+        for (unsigned l = 0; l < sim.plan.lanes; l++)
+            if (core->closed[l] > n->follows->lane[l].count)
+                sim_fail("%s takes over at burst %lu of lane %u, and its primary made %lu", n->name,
+                         core->closed[l], l, n->follows->lane[l].count);
+    }
+    memset(n->last_number, 0, sizeof(n->last_number));
+    if (view <= sim.reign && sim.reigns_node != n->index && n->state != FT_FENCED)
+        sim_fail("G5: %s begins to reign in view %lu, and %s has reigned in view %lu", n->name, view,
+                 sim.node[sim.reigns_node].name, sim.reign);
+    if (view > sim.reign) {
+        sim.reign = view;
+        sim.reigns_node = n->index;
+    }
+}
+
+void sim_saw_state(struct sim_node *n, enum ft_state state, uint64_t view, const char *why)
+{
+    bool began = reigns(state) && !reigns(n->state);
+
+    if (n->state == FT_SOLO && state == FT_DEGRADED) {
+        n->leaving_solo = n->replicator->gate;
+        n->said_holding = false;
+    }
+    for (unsigned l = 0; state == FT_READY && n->state == FT_SYNCING && l < sim.plan.lanes; l++)
+        if (n->follows->hold[l] > n->replicator->receiver.held[l])
+            sim_fail("G1: %s is READY with burst %lu of lane %u, and burst %lu had left before its primary held",
+                     n->name, n->replicator->receiver.held[l], l, n->follows->hold[l]);
+    if (began && n->replicator)
+        begins_reign(n, view);
+    if (state == FT_JOINING)
+        n->history = n->follows = NULL;
+    sim.count.protections += state == FT_PROTECTED && n->state != FT_PROTECTED;
+    if (n->alive)
+        sim_tell(n->index, "is now %s in view %lu: %s", ft_state_name(state), view, why);
+    n->state = state;
+    n->state_since = sim.now;
+    if (sim.plan.strict && state == FT_SOLO)
+        sim_fail("G1: %s is SOLO though the pair is strict", n->name);
+}
+
+void sim_saw_gift(struct sim_node *n, const struct ft_message *begin)
+{
+    struct sim_gift *gift = sim_alloc(sizeof(*gift));
+
+    *gift = (struct sim_gift){.history = n->history, .sent = begin->sent, .from = n->index, .next = sim.gifts};
+    sim.gifts = gift;
+    if (!n->history)
+        sim_fail("%s begins a base without a state", n->name);
+}
+
+static struct sim_history *given(const struct sim_node *n, const struct ft_message *begin)
+{
+    for (const struct sim_gift *gift = sim.gifts; gift; gift = gift->next)
+        if (gift->from != n->index && gift->sent == begin->sent)
+            return (struct sim_history *)(uintptr_t)gift->history;
+    return NULL;
+}
+
+/* A base begins: from here on the node follows what its peer makes; NULL: it holds nothing. */
+void sim_saw_base(struct sim_node *n, const struct ft_message *begin)
+{
+    n->follows = begin ? given(n, begin) : NULL;
+    if (begin && !n->follows)
+        sim_fail("%s gets a base that nobody began", n->name);
+    for (unsigned l = 0; n->follows && l < sim.plan.lanes; l++)
+        if (begin->burst[l] > n->follows->lane[l].count)
+            sim_fail("%s gets a base of burst %lu, lane %u, of which its primary has made %lu", n->name,
+                     begin->burst[l], l, n->follows->lane[l].count);
+    sim.count.resyncs += begin != NULL;
+}
+
+void sim_saw_holding(struct sim_node *n, const struct ft_message *m)
+{
+    n->said_holding = true;
+    for (unsigned l = 0; n->history && l < sim.plan.lanes; l++)
+        if (n->history->alone[l] > m->burst[l])
+            sim_fail("G1: %s says that it holds after burst %lu of lane %u, and burst %lu has left", n->name,
+                     m->burst[l], l, n->history->alone[l]);
+    if (n->history)
+        memcpy(n->history->hold, n->history->alone, sizeof(n->history->hold));
+}
+
+void sim_saw_ack(struct sim_node *n, const struct ft_message *ack)
+{
+    for (unsigned l = 0; n->follows && l < sim.plan.lanes; l++) {
+        if (ack->burst[l] > n->replicator->receiver.held[l])
+            sim_fail("G1: %s acknowledges burst %lu of lane %u and holds %lu", n->name, ack->burst[l], l,
+                     n->replicator->receiver.held[l]);
+        if (ack->burst[l] > n->follows->stored[l])
+            n->follows->stored[l] = ack->burst[l];
+    }
+}
+
+/* Nobody has any state: an epoch begins. */
+void sim_saw_fresh(struct sim_node *n)
+{
+    n->history = sim_history_new(NULL, NULL);
+    n->history->epoch = ++sim.epochs;
+    n->history->view = atomic_load(&n->view);
+    for (unsigned l = 0; l < sim.plan.lanes; l++)
+        n->history->seed[l] = n->lane[l].seed;
+    sim.count.epochs++;
+}
+
+void sim_saw_record(struct sim_node *n, unsigned lane, const struct ft_record *record)
+{
+    struct sim_history *h = n->history;
+
+    if (!h) {
+        sim_fail("%s makes burst %lu of lane %u without a state", n->name, record->burst, lane);
+        return;
+    }
+    if (record->burst != h->lane[lane].count + 1) {
+        sim_fail("%s makes burst %lu of lane %u after burst %lu", n->name, record->burst, lane,
+                 h->lane[lane].count);
+        return;
+    }
+    sim_history_put(h, lane, record);
+    sim.count.bursts++;
+    sim_mix(record->burst * 31 + record->inputs);
+}
+
+/* ---- what leaves ---------------------------------------------------------------------------------- */
+
+/*
+ * The price of two nodes: a primary was replaced while it was cut off or slept, hears nothing of that for
+ * solo_after_ms, and goes on alone. Announced, and never with strict.
+ */
+static bool may_split(const struct sim_node *n)
+{
+    uint64_t patience = sim.config->timing.solo_after_ms * SIM_MS;
+
+    return !sim.plan.strict && n->state == FT_SOLO &&
+           (sim.long_partition || (n->overslept && n->state_since + SIM_MS >= n->overslept + patience &&
+                                   n->state_since < n->overslept + 3 * patience));
+}
+
+/* G5: a newer view has begun. One burst whose lease was looked at before may still leave each lane. */
+static void after_newer_view(struct sim_node *n, unsigned lane, uint64_t view, uint64_t burst)
+{
+    if (!sim.split && may_split(n)) {
+        sim.split = true;
+        sim.count.splits++;
+        sim_tell(n->index, "has announced that it is alone, beside a promoted standby: the pair has split");
+    }
+    if (sim.split)
+        return;
+    if (n->after_view != sim.reign)
+        n->after_lanes = 0;
+    n->after_view = sim.reign;
+    if (n->after_lanes & 1u << lane || burst > n->history->stored[lane])
+        sim_fail("G5: %s releases burst %lu of lane %u in view %lu after view %lu has begun", n->name, burst, lane,
+                 view, sim.reign);
+    n->after_lanes |= 1u << lane;
+}
+
+static void keep(struct sim_node *n, unsigned lane, unsigned port, const struct ft_held *held, uint64_t view)
+{
+    const struct sim_packet *p = held->packet;
+    struct sim_left *left = sim_alloc(sizeof(*left) + p->len);
+
+    *left = (struct sim_left){.history = n->history,
+                              .number = held->number,
+                              .burst = held->burst,
+                              .at = sim.now,
+                              .view = view,
+                              .lane = (uint16_t)lane,
+                              .port = (uint16_t)port,
+                              .node = (uint8_t)n->index,
+                              .aside = n->lane[lane].aside,
+                              .apart = sim.split && view < sim.reign,
+                              .len = p->len,
+                              .frame = (uint8_t *)(left + 1)};
+    memcpy(left + 1, p->data, p->len);
+    *sim.left_last = left;
+    sim.left_last = &left->next;
+    sim.count.released++;
+}
+
+static bool alone(const struct sim_node *n, unsigned lane)
+{
+    if (sim.plan.strict)
+        return false;
+    return n->replicator->gate_kind == FT_GATE_SOLO ||
+           (n->lane[lane].gate < n->leaving_solo && !n->said_holding);
+}
+
+void sim_saw_release(struct sim_node *n, unsigned lane, unsigned port, const struct ft_held held[], uint32_t count)
+{
+    uint64_t view = sim_core(n)->view, last = count ? held[count - 1].burst : 0;
+
+    if (count == 0)
+        return;
+    if (!n->history) {
+        sim_fail("%s releases without a state", n->name);
+        return;
+    }
+    if (view < sim.reign)
+        after_newer_view(n, lane, view, last);
+    if (alone(n, lane) && last > n->history->alone[lane])
+        n->history->alone[lane] = last;
+    if (!alone(n, lane) && last > n->history->stored[lane] && !sim.split)
+        sim_fail("G1: %s releases burst %lu of lane %u, and the standby has acknowledged %lu", n->name, last, lane,
+                 n->history->stored[lane]);
+    for (uint32_t i = 0; i < count; i++) {
+        if (held[i].number <= n->last_number[lane])
+            sim_fail("%s releases output %lu of lane %u after output %lu", n->name, held[i].number, lane,
+                     n->last_number[lane]);
+        n->last_number[lane] = held[i].number;
+        keep(n, lane, port, &held[i], view);
+        sim_mix(held[i].number);
+    }
+}
+
+/* ---- between any two ticks ------------------------------------------------------------------------ */
+
+void sim_watch(void)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        struct sim_node *n = &sim.node[i];
+
+        for (unsigned l = 0; n->alive && l < sim.plan.lanes; l++)
+            if (atomic_load(&n->shared[l].diverged) && n->state != FT_JOINING)
+                sim_fail("G2: replay of lane %u diverged on %s", l, n->name);
+    }
+}
+
+/* ---- at the end ------------------------------------------------------------------------------------ */
+
+/* G3, G4: what the last reign made left once; what left twice was a tail. */
+static void count_left(const struct sim_history *h)
+{
+    for (const struct sim_left *a = sim.left; a; a = a->next)
+        for (const struct sim_left *b = a->same; b && a->history->epoch == h->epoch; b = b->same) {
+            sim.count.duplicates++;
+            if (a->history == b->history)
+                sim_fail("G4: output %lu of lane %u left %s twice", a->number, a->lane, sim.node[a->node].name);
+            else if (a->burst > a->history->cut[a->lane] && b->burst > b->history->cut[b->lane])
+                sim_fail("G4: output %lu of lane %u left twice, and was in no tail", a->number, a->lane);
+        }
+}
+
+static struct sim_history *last_of(uint64_t epoch)
+{
+    for (struct sim_history *h = sim.histories; h; h = h->next)
+        if (h->epoch == epoch)
+            return h; /* the newest first */
+    return NULL;
+}
+
+void sim_judge(void)
+{
+    struct sim_node *p = sim.node[0].state == FT_PROTECTED ? &sim.node[0] : &sim.node[1];
+    struct sim_node *s = &sim.node[!p->index];
+    struct sim_history *final = p->history;
+    uint64_t digest[3];
+
+    if (!sim_rests()) {
+        sim_fail("the pair does not come to rest");
+        return;
+    }
+    sim_show(&p->window);
+    digest[0] = ft_region_digest(p->window.region);
+    sim_show(&s->window);
+    digest[1] = ft_region_digest(s->window.region);
+    if (digest[0] != digest[1])
+        sim_fail("G2: at rest the standby's region differs from the primary's");
+    for (uint64_t epoch = 1; epoch <= sim.epochs && !sim.failed[0]; epoch++) {
+        struct sim_history *h = epoch == final->epoch ? final : last_of(epoch);
+
+        sim_history_execute(h, h != final, &digest[2]);
+        count_left(h);
+        if (h == final && digest[2] != digest[0])
+            sim_fail("G2: executing the surviving log ends in another state than the pair's");
+    }
+}

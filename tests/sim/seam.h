@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Put before every source of the product that the simulation compiles (-include): where the product asks the
+ * system for time, sleep, memory files or sockets, the simulated world answers. Nothing else differs from the
+ * program's own build, and the product knows nothing of this.
+ *
+ * Sockets and files only where SIM_SOCKETS, SIM_FILES say so: their names are words of other things elsewhere.
+ */
+#ifndef TESTS_SIM_SEAM_H
+#define TESTS_SIM_SEAM_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <fcntl.h>
+#include <immintrin.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+int sim_clock_gettime(clockid_t clock, struct timespec *out);
+int sim_nanosleep(const struct timespec *time, struct timespec *left);
+void sim_spin(void);
+int sim_sched_yield(void);
+
+#define clock_gettime  sim_clock_gettime
+#define nanosleep      sim_nanosleep
+#define sched_yield    sim_sched_yield
+#define prctl(...)     ((void)0)
+#undef _mm_pause
+#define _mm_pause sim_spin
+
+#ifdef SIM_REGION /* ftcore/region.c: one window that the nodes' regions take turns in */
+int sim_memfd_create(const char *name, unsigned flags);
+int sim_ftruncate(int fd, off_t size);
+void *sim_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset);
+int sim_munmap(void *at, size_t size);
+int sim_fallocate(int fd, int mode, off_t offset, off_t size);
+int sim_close_memory(int fd);
+#define memfd_create sim_memfd_create
+#define ftruncate    sim_ftruncate
+#define mmap         sim_mmap
+#define munmap       sim_munmap
+#define fallocate    sim_fallocate
+#define close        sim_close_memory
+#endif
+
+#ifdef SIM_SOCKETS /* replicator/link.c */
+#include <poll.h>
+#include <sys/socket.h>
+ssize_t sim_recv(int fd, void *to, size_t size, int flags);
+ssize_t sim_recvfrom(int fd, void *to, size_t size, int flags, struct sockaddr *from, socklen_t *len);
+ssize_t sim_send(int fd, const void *from, size_t size, int flags);
+int sim_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *time, const sigset_t *mask);
+int sim_close(int fd);
+#define recv     sim_recv
+#define recvfrom sim_recvfrom
+#define send     sim_send
+#define ppoll    sim_ppoll
+#define close    sim_close
+#endif
+
+#ifdef SIM_FILES /* replicator/view.c: a file for each node, which outlives it */
+int sim_open(const char *path, int flags, ...);
+ssize_t sim_read(int fd, void *to, size_t size);
+ssize_t sim_write(int fd, const void *from, size_t size);
+int sim_close_file(int fd);
+int sim_rename(const char *from, const char *to);
+int sim_unlink(const char *path);
+int sim_fsync(int fd);
+#define open   sim_open
+#define read   sim_read
+#define write  sim_write
+#define close  sim_close_file
+#define rename sim_rename
+#define unlink sim_unlink
+#define fsync  sim_fsync
+#endif
+
+#endif

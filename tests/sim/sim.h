@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A world of a pair, in one thread: clocks, ports, the link, the moments at which a node may die are
+ * simulated; lanes, logger, replicator, core, chain and NFs are the product's own (compiled behind seam.h).
+ * One 64-bit seed decides everything. The world is one and global, since the product's calls (clock_gettime)
+ * have no room for a pointer.
+ *
+ *   world.c   the course of a seed: ticks, who runs next     net.c     link's sockets
+ *   node.c    starting, killing, restarting a node           ports.c   ports, hosts and their packets
+ *   hooks.c   steps: where a node may be caught              window.c  one address for several regions
+ *   oracle.c  what must never happen                         history.c records kept, executed again
+ *   fault.c   what goes wrong, and when                      story.c   the transcript
+ */
+#ifndef TESTS_SIM_SIM_H
+#define TESTS_SIM_SIM_H
+
+#include "node/lane.h"
+#include "replicator/replicator.h"
+#include "tests/sim/task.h"
+
+#define SIM_LANES      4u
+#define SIM_REPLICATOR SIM_LANES /* number of that task */
+#define SIM_TASKS      (SIM_LANES + 1)
+#define SIM_PORTS      2u
+#define SIM_US         1000ull
+#define SIM_MS         1000000ull
+#define SIM_NEVER      UINT64_MAX
+#define SIM_NOBODY     2u /* no node */
+
+/* ---- chance ------------------------------------------------------------------------------------ */
+
+/* Independent sequences, so that the course of one does not change what another draws. */
+struct sim_random {
+    uint64_t at;
+};
+uint64_t sim_draw(struct sim_random *r, uint64_t below); /* 0 … below-1; below >= 1 */
+bool sim_chance(struct sim_random *r, unsigned per_mille);
+
+/* ---- steps ------------------------------------------------------------------------------------- */
+
+/* Where a node may be caught: killed, put to sleep. The texts are in story.c: "… is killed <text>". */
+enum sim_step {
+    SIM_AT_REST, /* between two turns of a lane */
+    SIM_BEFORE_CHAIN,
+    SIM_BEFORE_LOG,
+    SIM_AFTER_LOG,
+    SIM_BEFORE_RELEASE,
+    SIM_AFTER_RELEASE,
+    SIM_BEFORE_ANNOUNCE,
+    SIM_AFTER_ANNOUNCE,
+    SIM_IN_REPLAY,
+    SIM_AFTER_REPLAY,
+    SIM_IN_SECTION,
+    SIM_BEFORE_SEND,
+    SIM_AFTER_SEND,
+    SIM_BEFORE_STORE,
+    SIM_AFTER_STORE,
+    SIM_BEFORE_ACK,
+    SIM_AFTER_ACK,
+    SIM_BEFORE_VIEW,
+    SIM_AFTER_VIEW,
+    SIM_BASE_BEGINS,
+    SIM_IN_BASE,
+    SIM_BASE_TAKEN,
+    SIM_BASE_ENDS,
+    SIM_HOLDING,
+    SIM_HELD,
+    SIM_STEER,
+    SIM_STEERED,
+    SIM_HANDOVER,
+    SIM_ABANDON,
+    SIM_TAIL,
+    SIM_AT_CUT,
+    SIM_IN_MEETING,
+    SIM_STEPS
+};
+extern const char *const sim_step_text[SIM_STEPS];
+
+void sim_step(enum sim_step step); /* may not return */
+
+/* ---- histories --------------------------------------------------------------------------------- */
+
+/*
+ * What a state came to be from: the records of every lane, from a fresh start on. A takeover branches off;
+ * nothing is ever taken away from a branch.
+ */
+struct sim_history {
+    struct sim_history *parent;
+    uint64_t cut[SIM_LANES]; /* bursts taken over from the parent */
+    uint64_t epoch;          /* number of the fresh start */
+    uint64_t seed[SIM_LANES];
+    struct {
+        const struct ft_record **list; /* [count], burst b at b - 1 */
+        uint64_t count, room;
+    } lane[SIM_LANES];
+    uint64_t stored[SIM_LANES]; /* held, ever, by a standby that follows it */
+    uint64_t alone[SIM_LANES];  /* last burst that left without one … */
+    uint64_t hold[SIM_LANES];   /* … when it was said from where its primary holds */
+    uint64_t view;
+    bool trimmed;
+    struct sim_history *next; /* all of the world */
+};
+
+/* An output that left. */
+struct sim_left {
+    const struct sim_history *history;
+    uint64_t number, burst, at, view;
+    uint16_t lane, port;
+    uint8_t node;
+    bool aside, apart; /* with its own MAC; of a pair that had split */
+    uint32_t len;
+    const uint8_t *frame;
+    const struct sim_left *same; /* another time that the same one left */
+    struct sim_left *next;
+};
+
+/* ---- nodes ------------------------------------------------------------------------------------- */
+
+struct sim_packet { /* a frame; one lives in a host's, a port's or a lane's hands */
+    struct sim_packet *next;
+    uint64_t at; /* when it arrives */
+    uint32_t len;
+    uint8_t data[];
+};
+
+struct sim_queue {
+    struct sim_packet *first, **last;
+    uint32_t count;
+};
+
+struct sim_window { /* a region's content while another's is shown */
+    struct ft_region *region;
+    uint8_t *parked;
+    bool of_node; /* else of a reference */
+};
+
+struct sim_node {
+    unsigned index;
+    const char *name;
+    bool alive, powered;
+    uint64_t life; /* processes so far */
+    uint64_t restart_at, paused_until, stalled_until; /* stalled: its replay stands */
+    uint64_t overslept;                               /* when it last woke from a long sleep */
+    uint64_t incarnation;
+    char view_file[64], view_new[64]; /* content; "" none */
+    bool has_view_file;
+
+    /* its clock: ns since a start of its own */
+    uint64_t clock_base, clock_at, clock_last;
+    int64_t drift_ppm;
+
+    /* the process */
+    struct sim_window window;
+    struct ft_lane shared[SIM_LANES];
+    struct nd_lane lane[SIM_LANES];
+    struct nd_group group;
+    struct nd_question question;
+    struct nd_io io;
+    struct rp_replicator *replicator;
+    struct sim_task task[SIM_TASKS];
+    _Atomic uint64_t view;
+    _Atomic bool stop;
+    char asked[64]; /* the question under way */
+
+    /* what the oracles know of it */
+    enum ft_state state;
+    uint64_t state_since;
+    struct sim_history *history; /* of the state that it makes or has taken over */
+    struct sim_history *follows; /* standby: whose records it stores */
+    uint64_t held[SIM_LANES];    /* … up to here */
+    uint64_t leaving_solo;       /* serial number of the gate that ended SOLO … */
+    bool said_holding;           /* … and from where it holds is said: every lane has seen that gate */
+    uint64_t after_view;         /* the newer view in which it has released … */
+    unsigned after_lanes;        /* … one burst each of these lanes, a bit each */
+    uint64_t last_number[SIM_LANES]; /* of the output that left last in this reign */
+    bool resting[SIM_LANES];     /* the lane stands between two bursts */
+
+    struct sim_queue port[SIM_LANES][SIM_PORTS]; /* arrived, dealt to lanes */
+};
+
+/* ---- the world --------------------------------------------------------------------------------- */
+
+enum sim_wildness {
+    SIM_HEALS,  /* partitions end before detect_ms is over */
+    SIM_STRICT, /* partitions as long as they like; strict */
+    SIM_SPLITS, /* the same, not strict: the pair may split, which is counted apart */
+    SIM_WILDS
+};
+
+struct sim_plan { /* of a seed; or of a scenario */
+    unsigned chain, lanes;
+    enum sim_wildness wild;
+    bool strict, fast, full_capture, suppress_tail;
+    bool audit; /* of writes that go past edits */
+    uint32_t hold_packets;
+    uint64_t log_bytes, pending_bytes;
+    uint32_t resync_mbps;
+    uint64_t faults_end; /* world ns */
+    uint64_t quiet_at;   /* hosts stop */
+    unsigned flows;
+    uint64_t gap;        /* mean ns between packets of hosts */
+    uint64_t tick;       /* mean */
+    unsigned switchy;    /* per mille: a lane lets others run at a section call */
+    unsigned lazy;       /* per mille: a task sleeps longer than asked */
+    unsigned preempted;  /* per 100000 steps: a task stands there for a while, and its node goes on */
+    uint64_t delay;      /* of messages, at most, usually */
+    unsigned fault_rate; /* per mille of the usual */
+};
+
+struct sim_catch { /* a node is to be caught at a step */
+    bool armed;
+    unsigned node;
+    enum sim_step step; /* SIM_STEPS: any */
+    unsigned skip;      /* times it passes there first */
+    uint64_t from;      /* not before */
+    uint64_t until;     /* then anywhere */
+    uint64_t sleep;     /* 0: it dies */
+    bool machine;
+};
+
+struct sim_world {
+    uint64_t seed, now;
+    struct sim_plan plan;
+    const struct nd_config *config; /* of this seed */
+    struct sim_node node[2];
+    struct sim_node *opening; /* whose replicator is being opened, by no task */
+    struct sim_random chance, order, net, hosts; /* faults; scheduling; delays; packets */
+    struct sim_catch caught;
+    uint64_t fault_at;
+    bool faults_over;
+    uint64_t link_blocked[2], port_blocked[2]; /* towards node i, until */
+    uint64_t slow_until;                       /* messages take longer */
+    unsigned flips;                            /* sends that shall be damaged */
+    bool long_partition;
+    bool split;     /* SOLO beside a promoted standby: counted apart */
+    uint64_t reign; /* highest view in which a node became primary */
+    unsigned reigns_node;
+    uint64_t owner; /* node to which hosts' frames go; SIM_NOBODY: both */
+    struct sim_history *histories;
+    struct sim_gift { /* a base begun: whose history its receiver follows */
+        const struct sim_history *history;
+        uint64_t sent;
+        unsigned from;
+        struct sim_gift *next;
+    } *gifts;
+    struct sim_left *left, **left_last;
+    uint64_t epochs;
+
+    /* counted for reports */
+    struct sim_counts {
+        uint64_t released, bursts, takeovers, protections, kills, restarts, splits, handovers, resyncs, epochs,
+            duplicates, suppressed, edges, refused, steps[SIM_STEPS], caught[SIM_STEPS], replies, divergences;
+    } count;
+    uint64_t hash; /* of everything that was told */
+    char failed[512];
+};
+
+extern struct sim_world sim;
+
+/* ---- story.c ---- */
+void sim_story_begin(bool aloud);
+const char *sim_story(void);
+void sim_tell(unsigned node, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void sim_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void sim_mix(uint64_t value); /* into the hash */
+
+/* ---- memory of one seed (world.c) ---- */
+void *sim_alloc(size_t size); /* zeroed only when fresh; gone with the next seed */
+
+/* ---- world.c ---- */
+void sim_plan_make(struct sim_plan *plan, uint64_t seed);
+int sim_configs(const char *directory, struct ft_fault *fault); /* reads the chains; once */
+extern const char *const sim_chain_name[];
+void sim_begin(uint64_t seed, const struct sim_plan *plan);
+bool sim_tick(void);  /* false: the run has failed */
+void sim_end(void);   /* frees */
+bool sim_settled(void); /* PROTECTED beside READY, both awake */
+bool sim_rests(void);   /* … and nothing is under way: both hold the same */
+bool sim_run(void);     /* the whole course of a seed, judged. False: it has failed */
+/* From a task: at least so long. */
+void sim_sleep(uint64_t ns, bool polls);
+void sim_let_others(void);
+uint64_t sim_clock(const struct sim_node *node);
+bool sim_runs(const struct sim_node *node);
+static inline struct sim_node *sim_current(void)
+{
+    return sim_running && sim_running->node < 2 ? &sim.node[sim_running->node] : NULL;
+}
+
+/* ---- node.c ---- */
+void sim_node_start(struct sim_node *node);
+void sim_node_kill(struct sim_node *node, bool machine); /* not from one of its own tasks */
+void sim_node_free(struct sim_node *node);
+void sim_node_power(struct sim_node *node, uint64_t back);
+const struct ft_core *sim_core(const struct sim_node *node);
+
+/* ---- window.c ---- */
+void sim_window_begin(void);
+void sim_window_of(struct sim_window *window); /* whose region is being opened */
+void sim_show(struct sim_window *window);      /* NULL: nobody's */
+void sim_window_edited(uint64_t offset, uint64_t size); /* of what is shown, about to be */
+void sim_window_all(void);                              /* anything may change */
+
+/* ---- net.c ---- */
+void sim_net_begin(void);
+void sim_net_gone(unsigned node, bool silently); /* a process's sockets; silently: its machine lost power */
+bool sim_net_ready(unsigned node);               /* something can be read */
+void sim_net_break(void);                        /* the connection ends by an error, at both ends */
+void sim_net_word(unsigned to, uint64_t incarnation, uint64_t view, uint64_t at);
+void sim_net_forget(void); /* all that is under way */
+
+/* ---- ports.c ---- */
+void sim_ports_begin(void);
+void sim_ports_io(struct sim_node *node);
+void sim_ports_tick(void);
+void sim_ports_clear(struct sim_node *node);
+uint64_t sim_ports_waiting(const struct sim_node *node);
+
+/* ---- fault.c ---- */
+void sim_faults_tick(void);
+void sim_faults_end(void);
+void sim_partition(unsigned links, unsigned ports, uint64_t until); /* bits: towards a, towards b */
+void sim_pause(struct sim_node *node, uint64_t ns);
+
+/* ---- oracle.c ---- */
+void sim_saw_state(struct sim_node *node, enum ft_state state, uint64_t view, const char *why);
+void sim_saw_base(struct sim_node *node, const struct ft_message *begin);
+void sim_saw_gift(struct sim_node *node, const struct ft_message *begin); /* a base is said to begin */
+void sim_saw_holding(struct sim_node *node, const struct ft_message *holding);
+void sim_saw_ack(struct sim_node *node, const struct ft_message *ack);
+void sim_saw_fresh(struct sim_node *node);
+void sim_saw_record(struct sim_node *node, unsigned lane, const struct ft_record *record);
+void sim_saw_release(struct sim_node *node, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n);
+void sim_watch(void);
+void sim_judge(void); /* at the end: both nodes rest */
+
+/* ---- history.c ---- */
+struct sim_history *sim_history_new(struct sim_history *parent, const uint64_t cut[]);
+void sim_history_put(struct sim_history *h, unsigned lane, const struct ft_record *record);
+/* Executes it from nothing and compares what left in its epoch. `died`: nobody holds that state any more. The
+ * digest, in *digest; failures are told. */
+void sim_history_execute(struct sim_history *h, bool died, uint64_t *digest);
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The transcript: what happened, a line each, kept until it is known whether anybody wants to read it. Its
+ * hash says whether two runs were the same.
+ */
+#include "tests/sim/sim.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define STORY_BYTES (1u << 20)
+
+const char *const sim_step_text[SIM_STEPS] = {
+    [SIM_AT_REST] = "between two bursts",
+    [SIM_BEFORE_CHAIN] = "before the chain runs",
+    [SIM_BEFORE_LOG] = "before its record is in the log",
+    [SIM_AFTER_LOG] = "between log and hold",
+    [SIM_BEFORE_RELEASE] = "between the lease's check and the port",
+    [SIM_AFTER_RELEASE] = "after outputs have left",
+    [SIM_BEFORE_ANNOUNCE] = "before it claims the addresses",
+    [SIM_AFTER_ANNOUNCE] = "after it has claimed the addresses",
+    [SIM_IN_REPLAY] = "in replay, before the burst runs",
+    [SIM_AFTER_REPLAY] = "in replay, after the burst ran",
+    [SIM_IN_SECTION] = "inside a section",
+    [SIM_BEFORE_SEND] = "before records are sent",
+    [SIM_AFTER_SEND] = "after records are sent",
+    [SIM_BEFORE_STORE] = "before it stores records",
+    [SIM_AFTER_STORE] = "between store and acknowledge",
+    [SIM_BEFORE_ACK] = "before it says an acknowledgement",
+    [SIM_AFTER_ACK] = "after it said an acknowledgement",
+    [SIM_BEFORE_VIEW] = "before the view is in its file",
+    [SIM_AFTER_VIEW] = "after the view is in its file",
+    [SIM_BASE_BEGINS] = "as it says that a base begins",
+    [SIM_IN_BASE] = "while lines of the base go out",
+    [SIM_BASE_TAKEN] = "while lines of the base come in",
+    [SIM_BASE_ENDS] = "as it says that the base is whole",
+    [SIM_HOLDING] = "as it says from where it holds",
+    [SIM_HELD] = "between saying from where it holds and the records before that",
+    [SIM_STEER] = "as it asks the standby to draw the frames",
+    [SIM_STEERED] = "as it says that it draws the frames",
+    [SIM_HANDOVER] = "as it says that it has handed over",
+    [SIM_ABANDON] = "as it abandons the connection",
+    [SIM_TAIL] = "before it emits the tail",
+    [SIM_AT_CUT] = "at the cut",
+    [SIM_IN_MEETING] = "while its lanes meet",
+};
+
+static char story[STORY_BYTES];
+static size_t len;
+static bool loud;
+
+void sim_story_begin(bool aloud)
+{
+    len = 0;
+    story[0] = '\0';
+    loud = aloud;
+}
+
+const char *sim_story(void)
+{
+    return story;
+}
+
+void sim_mix(uint64_t value)
+{
+    sim.hash = XXH3_64bits_withSeed(&value, sizeof(value), sim.hash);
+}
+
+void sim_tell(unsigned node, const char *fmt, ...)
+{
+    char line[400];
+    va_list ap;
+    int n = snprintf(line, sizeof(line), "%10.3f ms  ", (double)sim.now / 1e6), m;
+
+    if (node < 2) {
+        const struct sim_node *who = &sim.node[node];
+
+        if (who->alive)
+            n += snprintf(line + n, sizeof(line) - (size_t)n, "%s (%s, view %lu) ", who->name,
+                          ft_state_name(who->state), atomic_load(&who->view));
+        else
+            n += snprintf(line + n, sizeof(line) - (size_t)n, "%s ", who->name);
+    }
+    va_start(ap, fmt);
+    m = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, fmt, ap);
+    va_end(ap);
+    n += m < (int)sizeof(line) - n - 2 ? m : (int)sizeof(line) - n - 2;
+    line[n++] = '\n';
+    line[n] = '\0';
+    sim.hash = XXH3_64bits_withSeed(line, (size_t)n, sim.hash);
+    if (loud)
+        fputs(line, stdout);
+    if (len + (size_t)n + 1 > sizeof(story)) { /* the latest half is what counts */
+        memmove(story, story + len / 2, len - len / 2);
+        len -= len / 2;
+    }
+    memcpy(story + len, line, (size_t)n + 1);
+    len += (size_t)n;
+}
+
+void sim_fail(const char *fmt, ...)
+{
+    va_list ap;
+
+    if (sim.failed[0])
+        return;
+    va_start(ap, fmt);
+    vsnprintf(sim.failed, sizeof(sim.failed), fmt, ap);
+    va_end(ap);
+    sim_tell(SIM_NOBODY, "FAILED: %s", sim.failed);
+}

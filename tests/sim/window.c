@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All regions lie at one address, so only one can be there at a time. Mapping another one each time whose
+ * turn it is costs 15 to 30 microseconds (measured: two mremap; mmap and the faults after it), copying all
+ * that is used about as much. But a pair's regions are nearly the same: only lines that one of them has
+ * edited and the other not yet have to be exchanged, and every edit says which lines it is about to change.
+ *
+ * That nothing is written past an edit is checked on the way: in some seeds the rest of the window is compared
+ * at every exchange. Outside of what is used, the window is always zero.
+ */
+#include "tests/sim/sim.h"
+
+#include "ftcore/check.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#define WINDOW_BYTES (64ull << 20)
+#define MEMORY_FD    1000000
+
+#define LINES        (WINDOW_BYTES / FT_LINE)
+
+static struct sim_window *shown, *opening;
+
+/* Lines in which the two nodes' regions may differ; all of them when a region was made or wiped. */
+static uint32_t differing[LINES];
+static uint64_t in_list[LINES / 64];
+static uint32_t count;
+static bool all = true;
+
+int sim_memfd_create(const char *name, unsigned flags);
+int sim_ftruncate(int fd, off_t size);
+void *sim_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset);
+int sim_munmap(void *at, size_t size);
+int sim_fallocate(int fd, int mode, off_t offset, off_t size);
+int sim_close_memory(int fd);
+
+static uint8_t *window(void)
+{
+    return (uint8_t *)(uintptr_t)FT_REGION_BASE;
+}
+
+static unsigned arenas(const struct ft_region *region)
+{
+    return (unsigned)region->lanes * region->nfs + 1;
+}
+
+void sim_window_begin(void)
+{
+    static bool mapped;
+
+    if (!mapped)
+        FT_CHECK(mmap(window(), WINDOW_BYTES, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE, -1, 0) == window(),
+                 "the region's address is taken");
+    mapped = true;
+    sim_show(NULL);
+}
+
+static void park(const struct sim_window *w)
+{
+    for (unsigned i = 0; i < arenas(w->region); i++) {
+        const struct ft_arena *a = &w->region->arenas[i];
+
+        memcpy(w->parked + a->offset, window() + a->offset, a->used);
+        memset(window() + a->offset, 0, a->used);
+    }
+}
+
+static void load(const struct sim_window *w)
+{
+    for (unsigned i = 0; i < arenas(w->region); i++) {
+        const struct ft_arena *a = &w->region->arenas[i];
+
+        memcpy(window() + a->offset, w->parked + a->offset, a->used);
+    }
+}
+
+static void differ(uint64_t line)
+{
+    if (in_list[line / 64] >> line % 64 & 1)
+        return;
+    in_list[line / 64] |= 1ull << line % 64;
+    differing[count++] = (uint32_t)line;
+}
+
+static void forget_list(void)
+{
+    for (uint32_t i = 0; i < count; i++)
+        in_list[differing[i] / 64] = 0;
+    count = 0;
+}
+
+void sim_window_edited(uint64_t offset, uint64_t size)
+{
+    if (!all)
+        for (uint64_t line = offset / FT_LINE; line <= (offset + size - 1) / FT_LINE; line++)
+            differ(line);
+}
+
+void sim_window_all(void)
+{
+    all = true;
+}
+
+/* What differs from now on, both being parked. */
+static void compare(const struct sim_window *a, const struct sim_window *b)
+{
+    forget_list();
+    all = false;
+    for (unsigned i = 0; i < arenas(a->region); i++) {
+        uint64_t used = a->region->arenas[i].used, from = a->region->arenas[i].offset;
+
+        if (b->region->arenas[i].used != used)
+            all = true;
+        for (uint64_t at = from; at < from + used; at += FT_LINE)
+            if (memcmp(a->parked + at, b->parked + at, FT_LINE) != 0)
+                differ(at / FT_LINE);
+    }
+}
+
+/* Nothing but the lines in the list has changed since the region was shown. */
+static void audit(const struct sim_window *w)
+{
+    for (unsigned i = 0; i < arenas(w->region); i++)
+        for (uint64_t at = w->region->arenas[i].offset, n = w->region->arenas[i].used; n >= FT_LINE;
+             at += FT_LINE, n -= FT_LINE)
+            FT_CHECK(memcmp(window() + at, w->parked + at, FT_LINE) == 0 ||
+                         (in_list[at / FT_LINE / 64] >> at / FT_LINE % 64 & 1),
+                     "a write went past every edit, at offset 0x%lx of the region", at);
+}
+
+static void exchange(struct sim_window *to)
+{
+    uint32_t left = 0;
+
+    if (sim.plan.audit)
+        audit(shown);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t line = differing[i], at = line * FT_LINE;
+
+        memcpy(shown->parked + at, window() + at, FT_LINE);
+        if (memcmp(shown->parked + at, to->parked + at, FT_LINE) == 0) {
+            in_list[line / 64] &= ~(1ull << line % 64);
+            continue;
+        }
+        memcpy(window() + at, to->parked + at, FT_LINE);
+        differing[left++] = differing[i];
+    }
+    count = left;
+}
+
+void sim_show(struct sim_window *w)
+{
+    bool pair = w && shown && w->region && shown->region && w->of_node && shown->of_node;
+
+    if (w == shown)
+        return;
+    if (pair && !all) {
+        exchange(w);
+        shown = w;
+        return;
+    }
+    if (shown && shown->region)
+        park(shown);
+    if (pair)
+        compare(shown, w);
+    else
+        all = true;
+    shown = w;
+    if (w && w->region)
+        load(w);
+}
+
+void sim_window_of(struct sim_window *w)
+{
+    sim_show(NULL);
+    opening = w;
+    if (!w->parked)
+        w->parked = mmap(NULL, WINDOW_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                         -1, 0);
+    FT_CHECK(w->parked != MAP_FAILED, "no memory for a region");
+}
+
+/* ---- what region.c asks for -------------------------------------------------------------------- */
+
+int sim_memfd_create(const char *name, unsigned flags)
+{
+    (void)name;
+    (void)flags;
+    return MEMORY_FD;
+}
+
+int sim_ftruncate(int fd, off_t size)
+{
+    FT_CHECK(fd == MEMORY_FD && (uint64_t)size <= WINDOW_BYTES, "a region of %ld bytes", (long)size);
+    return 0;
+}
+
+void *sim_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    (void)protection;
+    (void)flags;
+    FT_CHECK(at == window() && fd == MEMORY_FD && offset == 0 && size <= WINDOW_BYTES, "not the region");
+    shown = opening;
+    return at;
+}
+
+int sim_munmap(void *at, size_t size)
+{
+    if (at != window()) /* the shadow of a resync */
+        return munmap(at, size);
+    sim_show(NULL);
+    return 0;
+}
+
+/* All pages are given back: a wipe. */
+int sim_fallocate(int fd, int mode, off_t offset, off_t size)
+{
+    (void)fd;
+    (void)mode;
+    (void)offset;
+    (void)size;
+    FT_CHECK(shown && shown->region, "a hidden region is wiped");
+    all = true;
+    for (unsigned i = 0; i < arenas(shown->region); i++)
+        memset(window() + shown->region->arenas[i].offset, 0, shown->region->arenas[i].used);
+    return 0;
+}
+
+int sim_close_memory(int fd)
+{
+    (void)fd;
+    return 0;
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The course of a seed: what it plans, tick after tick, who runs next; and where a node is caught. */
+#include "tests/sim/sim.h"
+
+#include "ftcore/check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define CHAINS      4u
+#define MEMORY      (4ull << 30) /* of address space */
+#define ROUNDS_MAX  64u
+#define SETTLED_FOR (10 * SIM_MS)
+
+struct sim_world sim;
+
+const char *const sim_chain_name[] = {"forward", "edge", "balanced", "race"};
+
+static struct nd_config *configs[CHAINS];
+static struct nd_config this_config;
+
+/* ---- chance and memory ------------------------------------------------------------------------------ */
+
+uint64_t sim_draw(struct sim_random *r, uint64_t below)
+{
+    uint64_t z = r->at += 0x9e3779b97f4a7c15ull;
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return (z ^ (z >> 31)) % (below ? below : 1);
+}
+
+bool sim_chance(struct sim_random *r, unsigned per_mille)
+{
+    return sim_draw(r, 1000) < per_mille;
+}
+
+static uint8_t *memory;
+static size_t used;
+
+void *sim_alloc(size_t size)
+{
+    void *p;
+
+    size = (size + 63) & ~(size_t)63;
+    if (!memory)
+        memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    FT_CHECK(memory != MAP_FAILED && used + size <= MEMORY, "a seed needs more than %llu bytes", MEMORY);
+    p = memory + used;
+    used += size;
+    return p;
+}
+
+/* ---- plan -------------------------------------------------------------------------------------------- */
+
+int sim_configs(const char *directory, struct ft_fault *fault)
+{
+    char path[300];
+    int error = 0;
+
+    for (unsigned i = 0; i < CHAINS && !error; i++) {
+        snprintf(path, sizeof(path), "%s/%s.yaml", directory, sim_chain_name[i]);
+        error = nd_config_read(&configs[i], path, false, fault);
+    }
+    return error;
+}
+
+void sim_plan_make(struct sim_plan *p, uint64_t seed)
+{
+    struct sim_random r = {seed * 0x2545f4914f6cdd1dull + 1};
+
+    memset(p, 0, sizeof(*p));
+    p->chain = (unsigned)sim_draw(&r, CHAINS);
+    p->lanes = sim_chance(&r, 500) ? 1 : 2 + (unsigned)sim_draw(&r, SIM_LANES - 1);
+    p->wild = (enum sim_wildness)sim_draw(&r, SIM_WILDS);
+    p->strict = p->wild == SIM_STRICT || (p->wild == SIM_HEALS && sim_chance(&r, 300));
+    p->fast = sim_chance(&r, 600);
+    p->full_capture = sim_chance(&r, 400);
+    p->suppress_tail = sim_chance(&r, 200);
+    p->hold_packets = sim_chance(&r, 300) ? 128 : 1024;
+    p->log_bytes = sim_chance(&r, 200) ? FT_RECORD_MAX : 2u << 20;
+    p->pending_bytes = sim_chance(&r, 250) ? (8u << 10) + sim_draw(&r, 64u << 10) : 1u << 20;
+    p->resync_mbps = sim_chance(&r, 400) ? 20 : 400;
+    p->faults_end = 40 * SIM_MS + sim_draw(&r, p->fast ? 300 * SIM_MS : 600 * SIM_MS);
+    p->quiet_at = SIM_NEVER;
+    p->flows = 4 + (unsigned)sim_draw(&r, 28);
+    p->gap = 150 * SIM_US + sim_draw(&r, 800 * SIM_US);
+    p->tick = 100 * SIM_US + sim_draw(&r, 250 * SIM_US);
+    p->switchy = sim_chance(&r, 300) ? 0 : (unsigned)sim_draw(&r, 500);
+    p->lazy = (unsigned)sim_draw(&r, 200);
+    p->preempted = sim_chance(&r, 300) ? 0 : (unsigned)sim_draw(&r, 600);
+    p->delay = 40 * SIM_US + sim_draw(&r, 300 * SIM_US);
+    p->fault_rate = 1000;
+    p->audit = sim_chance(&r, 60);
+}
+
+static void configure(void)
+{
+    const struct sim_plan *p = &sim.plan;
+    struct nd_timing *t = &this_config.timing;
+
+    this_config = *configs[p->chain];
+    this_config.chain.lanes = (uint16_t)p->lanes;
+    this_config.protect.capture = p->full_capture ? ND_CAPTURE_FULL : ND_CAPTURE_AUTO;
+    this_config.protect.tail = p->suppress_tail ? ND_TAIL_SUPPRESS : ND_TAIL_EMIT;
+    this_config.protect.hold_packets = p->hold_packets;
+    this_config.protect.strict = p->strict;
+    *t = p->fast ? (struct nd_timing){1, 4, 8, 16, 32, 150, 0, 40} : (struct nd_timing){2, 10, 20, 40, 80, 300, 0, 100};
+    sim.config = &this_config;
+}
+
+/* ---- beginning and end ---------------------------------------------------------------------------------- */
+
+void sim_begin(uint64_t seed, const struct sim_plan *plan)
+{
+    static const char *const names[2] = {"a", "b"};
+    uint8_t *parked[2] = {sim.node[0].window.parked, sim.node[1].window.parked};
+
+    memset(&sim, 0, sizeof(sim));
+    used = 0;
+    sim.seed = seed;
+    sim.plan = *plan;
+    sim.chance.at = seed ^ 0x1111111111111111ull;
+    sim.order.at = seed * 3 ^ 0x2222222222222222ull;
+    sim.net.at = seed * 5 ^ 0x4444444444444444ull;
+    sim.hosts.at = seed * 7 ^ 0x8888888888888888ull;
+    sim.owner = SIM_NOBODY;
+    sim.left_last = &sim.left;
+    configure();
+    sim_window_begin();
+    sim_net_begin();
+    sim_ports_begin();
+    for (unsigned i = 0; i < 2; i++) {
+        struct sim_node *n = &sim.node[i];
+
+        n->index = i;
+        n->name = names[i];
+        n->window.parked = parked[i];
+        n->drift_ppm = (int64_t)sim_draw(&sim.chance, 1000) - 500;
+        sim_node_start(n);
+    }
+    sim.fault_at = sim_draw(&sim.chance, 15 * sim.config->timing.detect_ms * SIM_MS);
+    sim_tell(SIM_NOBODY, "seed %lu: chain %s, %u lane%s, %s, %s, detect_ms %u", seed, sim_chain_name[plan->chain],
+             plan->lanes, plan->lanes == 1 ? "" : "s", plan->strict ? "strict" : "not strict",
+             plan->wild == SIM_HEALS ? "partitions heal in time" : "partitions last", sim.config->timing.detect_ms);
+}
+
+void sim_end(void)
+{
+    for (unsigned i = 0; i < 2; i++)
+        sim_node_free(&sim.node[i]);
+}
+
+/* ---- tasks ------------------------------------------------------------------------------------------------ */
+
+void sim_sleep(uint64_t ns, bool polls)
+{
+    struct sim_task *t = sim_running;
+
+    if (sim_chance(&sim.order, sim.plan.lazy))
+        ns += sim_draw(&sim.order, SIM_MS);
+    t->wake = sim.now + ns;
+    t->polls = polls;
+    sim_task_leave();
+}
+
+void sim_let_others(void)
+{
+    if (!sim_running)
+        return;
+    sim_running->again = true;
+    sim_running->wake = sim.now;
+    sim_task_leave();
+}
+
+bool sim_runs(const struct sim_node *n)
+{
+    return n->alive && sim.now >= n->paused_until;
+}
+
+/* ---- catching --------------------------------------------------------------------------------------------- */
+
+static bool dies; /* the node of the task that left last is to die */
+
+void sim_step(enum sim_step step)
+{
+    struct sim_catch *c = &sim.caught;
+    struct sim_node *n = sim_current();
+
+    sim.count.steps[step]++;
+    if (!n)
+        return;
+    if (step == SIM_AT_REST && n->state < FT_READY && sim_draw(&sim.order, 1000) < sim.plan.preempted / 60)
+        sim_sleep(sim_draw(&sim.order, 12 * SIM_MS), false);
+    if (sim.plan.preempted && sim_draw(&sim.order, 100000) < sim.plan.preempted)
+        sim_sleep(sim_draw(&sim.order, sim_chance(&sim.order, 800) ? SIM_MS : 5 * SIM_MS), false);
+    if (!c->armed || n->index != c->node || sim.now < c->from)
+        return;
+    if (sim.now < c->until && ((c->step != SIM_STEPS && c->step != step) || c->skip-- > 0))
+        return;
+    c->armed = false;
+    sim.count.caught[step]++;
+    if (c->sleep) {
+        sim_tell(n->index, "sleeps for %.3f ms, %s", (double)c->sleep / 1e6, sim_step_text[step]);
+        sim_pause(n, c->sleep);
+        /* What it finds when it wakes: the other one may have lived on alone for a while, and died. */
+        if (sim_chance(&sim.chance, 300))
+            *c = (struct sim_catch){.armed = true,
+                                    .node = !n->index,
+                                    .step = SIM_STEPS,
+                                    .skip = (unsigned)sim_draw(&sim.chance, 30),
+                                    .from = sim.now + c->sleep / 2 + sim_draw(&sim.chance, c->sleep / 2),
+                                    .until = SIM_NEVER};
+        sim_let_others();
+        return;
+    }
+    dies = true;
+    sim_tell(n->index, "%s %s", c->machine ? "loses power" : "is killed", sim_step_text[step]);
+    sim_task_leave();
+}
+
+static void bury(struct sim_node *n)
+{
+    bool machine = sim.caught.machine;
+    uint64_t back = sim_draw(&sim.chance, sim_chance(&sim.chance, 500) ? 4 * SIM_MS : 200 * SIM_MS);
+
+    dies = false;
+    sim_node_kill(n, machine);
+    n->restart_at = sim.now + back + (machine ? 10 * SIM_MS : 0);
+    /* The guardian speaks at once, late, twice, or not at all. */
+    if (machine)
+        return;
+    for (unsigned k = (unsigned)sim_draw(&sim.chance, 3); k > 0; k--)
+        sim_net_word(!n->index, n->incarnation, atomic_load(&n->view),
+                     sim.now + sim_draw(&sim.chance, sim_chance(&sim.chance, 800) ? SIM_MS / 2 : 20 * SIM_MS));
+    if (sim_chance(&sim.chance, 150)) { /* and soon the other one, too */
+        sim.caught = (struct sim_catch){.armed = true, .node = !n->index, .step = SIM_STEPS, .until = sim.now};
+        sim.caught.skip = (unsigned)sim_draw(&sim.chance, 200);
+    }
+}
+
+/* ---- ticks ------------------------------------------------------------------------------------------------- */
+
+static bool due(const struct sim_node *n, const struct sim_task *t, bool ready)
+{
+    (void)n;
+    return t->stack && !t->ended && (t->wake <= sim.now || (t->polls && ready));
+}
+
+static void turn(struct sim_node *n)
+{
+    unsigned rounds = 2 + (unsigned)sim_draw(&sim.order, ROUNDS_MAX), lanes = sim.plan.lanes;
+    bool ready = sim_net_ready(n->index), any = true;
+
+    for (unsigned r = 0; r < rounds && any; r++) {
+        unsigned first = (unsigned)sim_draw(&sim.order, lanes + 1);
+
+        any = false;
+        for (unsigned k = 0; k <= lanes; k++) {
+            unsigned which = (first + k) % (lanes + 1);
+            struct sim_task *t = &n->task[which == lanes ? SIM_REPLICATOR : which];
+
+            if (r == 0 ? !due(n, t, ready) : !t->again)
+                continue;
+            if (which < lanes)
+                sim_show(&n->window);
+            sim_task_run(t);
+            any |= t->again;
+            if (dies)
+                bury(n);
+            if (!sim_runs(n) || sim.failed[0])
+                return;
+        }
+    }
+}
+
+bool sim_tick(void)
+{
+    unsigned first = (unsigned)sim_draw(&sim.order, 2);
+
+    sim.now += sim.plan.tick / 2 + sim_draw(&sim.order, sim.plan.tick);
+    sim_faults_tick();
+    sim_ports_tick();
+    for (unsigned k = 0; k < 2; k++)
+        if (sim_runs(&sim.node[k ^ first]))
+            turn(&sim.node[k ^ first]);
+    sim_watch();
+    return !sim.failed[0];
+}
+
+bool sim_settled(void)
+{
+    for (unsigned i = 0; i < 2; i++)
+        if (sim_runs(&sim.node[i]) && sim_runs(&sim.node[!i]) && sim.node[i].state == FT_PROTECTED &&
+            sim.node[!i].state == FT_READY && sim_core(&sim.node[i])->view == sim_core(&sim.node[!i])->view)
+            return true;
+    return false;
+}
+
+bool sim_rests(void)
+{
+    const struct sim_node *p = &sim.node[0], *s = &sim.node[1];
+
+    if (!sim_settled())
+        return false;
+    if (p->state != FT_PROTECTED) {
+        p = &sim.node[1];
+        s = &sim.node[0];
+    }
+    if (sim_ports_waiting(p))
+        return false;
+    for (unsigned l = 0; l < sim.plan.lanes; l++)
+        if (!p->resting[l] || !s->resting[l] || ft_hold_count(&p->lane[l].hold) ||
+            atomic_load(&p->shared[l].closed) != atomic_load(&s->shared[l].closed) ||
+            atomic_load(&p->shared[l].closed) != p->history->lane[l].count)
+            return false;
+    return true;
+}
+
+bool sim_run(void)
+{
+    uint64_t since = SIM_NEVER, limit;
+
+    while (sim.now < sim.plan.faults_end && sim_tick())
+        ;
+    sim_faults_end();
+    limit = sim.now + (sim.plan.fast ? 1500 : 2500) * SIM_MS;
+    while (!sim.failed[0] && sim.now < limit && (since == SIM_NEVER || sim.now - since < SETTLED_FOR)) {
+        sim_tick();
+        if (!sim_settled())
+            since = SIM_NEVER;
+        else if (since == SIM_NEVER)
+            since = sim.now;
+    }
+    if (!sim.failed[0] && !sim_settled())
+        sim_fail("liveness: not PROTECTED %llu ms after the last fault", (sim.now - sim.plan.faults_end) / SIM_MS);
+    sim.plan.quiet_at = sim.now;
+    limit = sim.now + 400 * SIM_MS;
+    while (!sim.failed[0] && sim.now < limit && !sim_rests())
+        sim_tick();
+    if (!sim.failed[0])
+        sim_judge();
+    sim_mix(sim.now);
+    return !sim.failed[0];
+}
