@@ -42,11 +42,9 @@ gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"${BUILD:-build}/include" -s
     2>"$dir/err"
 ok "the NF that is slow in replay builds" $?
 budget slow 10000 ", modules: [ slow.so ]" "slow: {},"
-run -c "$dir/chain/slow.yaml" --mode auto --no-gate "$dir/bulk.pcap"
-[ $? = 0 ] && [ "$(fact .delta_bytes)" = 0 ]
+run -c "$dir/chain/slow.yaml" --mode auto --no-gate "$dir/bulk.pcap" && [ "$(fact .delta_bytes)" = 0 ]
 ok "hot, a slow standby, a budget that does not press: all log" $? "$(cat "$dir/json")"
 budget slow 1 ", modules: [ slow.so ]" "slow: {},"
-run -c "$dir/chain/slow.yaml" --mode auto --no-gate "$dir/bulk.pcap"
-[ $? = 0 ] && [ "$(fact '.delta_bytes > 0')" = true ]
+run -c "$dir/chain/slow.yaml" --mode auto --no-gate "$dir/bulk.pcap" && [ "$(fact '.delta_bytes > 0')" = true ]
 ok "hot, a slow standby, a budget of 1 ms: deltas until it has caught up" $? "$(cat "$dir/json")"
 echo "1..$tests"
