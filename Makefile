@@ -14,10 +14,16 @@ ifeq ($(SAN),1)
 BUILD    := build-san
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 OPT      := -O1
+LTO      :=
+LTOLINK  :=
 else
 BUILD := build
 OPT   := -O2
+# The program is optimized as one: NFs call small functions of nflib for every packet. Libraries and tests are not.
+LTO     := -flto -ffat-lto-objects
+LTOLINK := -flto=2 $(OPT)
 endif
+PLAIN   = $(if $(LTO),@objcopy -R '.gnu.lto_*' -R '.gnu.debuglto_*' $@)
 
 CC      := gcc
 VERSION := 0.1.0
@@ -51,38 +57,44 @@ HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/unit/help
 LAB    := $(wildcard tests/lab/*.t)
 LABLONG := $(wildcard tests/lab/long/*.t)
 
+# Built a second time with bugs to be found, of which the environment chooses one.
+PLANTED := node/lane.c node/lane_live.c node/lane_replay.c node/lane_apply.c node/lane_together.c \
+    node/replay_course.c replicator/base.c ftcore/closed.c ftcore/owed.c
+
 .PHONY: all deps lint sim check check-sim check-long check-unit check-lab model demo clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(HEADERS:%=$(BUILD)/include/%)
 
 deps:
 	@scripts/deps
 
+$(OBJ) $(NODEOBJ) $(PLANTED:%.c=$(BUILD)/planted/%.o): CFLAGS += $(LTO)
+
 $(BUILD)/understudy: $(NODEOBJ) $(OBJ)
-	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
+	$(CC) $(SANFLAGS) $(LTOLINK) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
 
 # The same with bugs to be found, of which the environment chooses one: what the replay tool's oracle is worth.
-PLANTED := node/lane.c node/lane_live.c node/lane_replay.c node/lane_apply.c node/lane_together.c \
-    node/replay_course.c replicator/base.c ftcore/closed.c ftcore/owed.c
 $(BUILD)/understudy-planted: $(PLANTED:%.c=$(BUILD)/planted/%.o) \
     $(filter-out $(PLANTED:%.c=$(BUILD)/obj/%.o),$(NODEOBJ) $(OBJ))
-	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
+	$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
 $(BUILD)/planted/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -DUNDERSTUDY_PLANT $(ARCH) -c -o $@ $<
 
 # The lab's prober.
 $(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard node/probe*.c) ftcore/error.c)
-	$(CC) $(SANFLAGS) -pthread -o $@ $^ $(shell pkg-config --libs jansson)
+	$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -o $@ $^ $(shell pkg-config --libs jansson)
 
 # Everything below node/: what the tests link, and what an NF outside the tree is built against.
 $(CORE): $(OBJ)
 	@mkdir -p $(@D)
 	@rm -f $@
 	ar rcs $@ $^
+	$(PLAIN)
 $(NFLIB): $(filter $(BUILD)/obj/ftcore/% $(BUILD)/obj/nflib/%,$(OBJ))
 	@mkdir -p $(@D)
 	@rm -f $@
 	ar rcs $@ $^
+	$(PLAIN)
 $(BUILD)/include/%: %
 	@mkdir -p $(@D)
 	@cp $< $@

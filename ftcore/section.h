@@ -29,6 +29,8 @@ struct ft_shared {
     uint64_t unused[6];
 };
 
+#define FT_ACCESSES_MAX 512u /* kept of a burst, where all are; what is beyond is left out */
+
 /* Access numbers that lanes have published, one line each; all lanes of a node share the array. */
 struct ft_published {
     _Alignas(64) _Atomic uint64_t access;
@@ -56,6 +58,15 @@ struct ft_sections {
     const _Atomic uint64_t *off;
     uint64_t life;
     jmp_buf *escape;
+
+    /* For comparison alone: every access of the burst, as a log that is not reduced would have it. */
+    bool unreduced;
+    uint32_t accesses;
+    struct ft_access {
+        uint64_t object; /* its offset in the region */
+        uint64_t before; /* number of the access to it before this one … */
+        uint64_t own;    /* … and of this one */
+    } access[FT_ACCESSES_MAX];
 };
 
 void ft_sections_init(struct ft_sections *s, struct ft_region *region, struct ft_published *published,

@@ -141,6 +141,7 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
     chain->env.sections = &chain->sections;
     chain->env.values = &chain->values;
     ft_sections_init(&chain->sections, region, chain->alone, lane, region->lanes);
+    chain->sections.unreduced = config->unreduced;
     ft_audit_suspend(region); /* what is made here is nobody's change */
     nf_backend_forget();
     int error = make_all(chain, lane, seed, fault);
@@ -261,13 +262,20 @@ static void parse_all(struct nf_packet *packets, uint32_t n)
         struct nf_packet *p = &packets[i];
         p->out_port = p->in_port ^ 1;
         p->drop = p->drop_nf = 0;
-        nf_packet_parse(p);
+        if (!p->parsed) /* capture has looked at it already */
+            nf_packet_parse(p);
+        p->parsed = 0; /* NFs rewrite */
     }
 }
 
 static uint32_t keep_passing(struct nf_packet *list[], uint32_t n)
 {
     uint32_t kept = 0;
+    uint8_t dropped = 0;
+    for (uint32_t i = 0; i < n; i++)
+        dropped |= list[i]->drop;
+    if (ft_likely(!dropped))
+        return n;
     for (uint32_t i = 0; i < n; i++)
         if (!list[i]->drop)
             list[kept++] = list[i];
@@ -324,6 +332,20 @@ static uint32_t run_packets(struct nf_chain *chain, struct nf_packet *packets, u
     return left;
 }
 
+/* As outside values, which replay must find to be its own. */
+static void note_accesses(struct nf_chain *chain)
+{
+    struct ft_access noted[FT_ACCESSES_MAX];
+    const struct ft_sections *s = &chain->sections;
+    uint16_t size = (uint16_t)(s->accesses * sizeof(noted[0]));
+    if (!size)
+        return;
+    memcpy(noted, s->access, size);
+    nf_value(&chain->nfs[0], noted, size);
+    if (memcmp(noted, s->access, size) != 0)
+        chain->values.wrong = true;
+}
+
 void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets, uint32_t n)
 {
     const struct nf_lane_state *state = chain->state;
@@ -337,6 +359,8 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
     uint32_t passed = n ? run_packets(chain, packets, n, now) : 0;
     send_made(chain, now);
     nf_merged_publish(&chain->env);
+    if (ft_unlikely(chain->sections.unreduced))
+        note_accesses(chain);
     struct nf_lane_state *edit = ft_edit(chain->region, state, offsetof(struct nf_lane_state, random));
     edit->burst = burst;
     edit->clock += n;

@@ -29,6 +29,7 @@ struct nf_chain_config {
     struct nf_choice nfs[FT_NFS_MAX - 1];
     struct nf_l3_config *l3; /* NULL: a wire between two ports, no addresses */
     uint64_t shared_size;    /* at least; 0: FT_SHARED_DEFAULT */
+    bool unreduced; /* for comparison alone: every access to a shared variable goes into the record */
 };
 
 /* The lane's own state, in arena (lane, 0). Read by anybody at a cut. */

@@ -63,7 +63,6 @@ struct nd_lane {
     uint64_t incarnation;         /* for heartbeats */
     _Atomic uint64_t *view;
     _Atomic bool *stop;
-    _Atomic bool *eager; /* warm standby: replay all the same. NULL: never */
 
     struct ft_hold hold;
     struct lg_capture capture;

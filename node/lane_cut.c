@@ -239,7 +239,8 @@ static bool guesses(const struct nd_group *group)
     return unknown && warm(&group->lane[0]);
 }
 
-static void begin_share(struct nd_lane *lane)
+/* `digest`: one was taken here, and goes with the shares of all lanes. */
+static void begin_share(struct nd_lane *lane, bool digest)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
     struct ft_part head = {.lane = (uint16_t)lane->index,
@@ -251,7 +252,7 @@ static void begin_share(struct nd_lane *lane)
                            .released = atomic_load_explicit(&lane->shared->released, memory_order_relaxed),
                            .outputs = state->outputs};
 
-    if (lane->group->digest_met != lane->digest) {
+    if (digest) {
         head.flags = FT_REC_DIGEST;
         head.digest = lane->group->digest;
         lane->digest = lane->group->digest_met;
@@ -335,7 +336,7 @@ static void decide(struct nd_group *group)
             nd_group_take_digest(group);
         atomic_store_explicit(&s->copying, group->lanes, memory_order_relaxed);
         for (unsigned l = 0; l < group->lanes; l++)
-            begin_share(&group->lane[l]);
+            begin_share(&group->lane[l], digest);
     }
     if (was == FT_SEGMENT_DELTA || checkpoint || s->segment != was)
         base_here(group);

@@ -223,8 +223,7 @@ static bool is_ripe(const struct nd_lane *lane, const struct ft_record *r, uint6
     if (r->burst <= atomic_load_explicit(&lane->shared->covered, memory_order_acquire))
         return true;
     return r->burst <= upto &&
-           (lane->doing != FT_LANE_REPLAY || lane->config->protect.standby != ND_STANDBY_WARM ||
-            (lane->eager && atomic_load_explicit(lane->eager, memory_order_relaxed)));
+           (lane->doing != FT_LANE_REPLAY || lane->config->protect.standby != ND_STANDBY_WARM);
 }
 
 bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)

@@ -6,6 +6,7 @@
 #ifndef NODE_REPLAY_H
 #define NODE_REPLAY_H
 
+#include "node/loopback.h"
 #include "node/replay_reference.h"
 
 #include <sys/types.h>
@@ -52,13 +53,13 @@ struct nd_replay {
     unsigned primary;
     unsigned next_kill;
     bool alone; /* mode off: no standby */
-    uint16_t port[ND_NODES];
-    char directory[64], host[16];
+    struct nd_loopback place;
     uint64_t random;
 
     uint64_t failovers, log_bytes, delta_bytes, divergences;
-    uint64_t deltas;  /* made, of all nodes */
-    uint64_t refused; /* things one node said and the other could not believe */
+    uint64_t deltas;             /* made, of all nodes */
+    const struct nd_slot *asked; /* primary that was asked for a last checkpoint */
+    uint64_t refused;            /* things one node said and the other could not believe */
     char refusal[FT_REASON_MAX];
     uint64_t primary_digest, standby_digest;
     bool standby_rested;   /* standby_digest counts */

@@ -224,11 +224,17 @@ static bool has_begun(struct nd_replay *r)
     return r->alone ? is_alone(r) : protected_by_both(r);
 }
 
-/* The last burst of a lane that the standby has got to, or holds when it is warm. */
-static uint64_t known_to(const struct nd_replay *r, struct nd_slot *standby, unsigned l)
+/*
+ * A warm standby stands where its last checkpoint left it. Asked for a digest, the primary makes one more:
+ * then the standby has all there is, and the digests of both can be compared.
+ */
+static void ask_checkpoint(struct nd_replay *r)
 {
-    return atomic_load(r->config->protect.standby == ND_STANDBY_WARM ? &standby->shared[l].closed_to
-                                                                     : &standby->shared[l].closed);
+    if (r->config->protect.standby != ND_STANDBY_WARM || r->asked == primary(r))
+        return;
+    r->asked = primary(r);
+    for (unsigned l = 0; l < r->lanes; l++)
+        atomic_fetch_add(&primary(r)->shared[l].digest, 1);
 }
 
 /* All bursts closed, all outputs out of the hold and out of the ring; the standby knows it all. */
@@ -240,11 +246,18 @@ static bool is_done(struct nd_replay *r)
         uint64_t last = r->gate[l].known;
 
         if (atomic_load(&p->lanes[l].asked) <= last || atomic_load(&p->shared[l].count.held) != 0 ||
-            ft_ring_used(&p->lanes[l].out) != 0 || (r->lanes > 1 && r->ledger[l].count < last) ||
-            (!r->alone && known_to(r, s, l) < last))
+            ft_ring_used(&p->lanes[l].out) != 0 || (r->lanes > 1 && r->ledger[l].count < last))
             return false;
     }
-    return r->alone || protected_by_both(r);
+    if (r->alone)
+        return true;
+    if (!protected_by_both(r))
+        return false;
+    ask_checkpoint(r);
+    for (unsigned l = 0; l < r->lanes; l++)
+        if (atomic_load(&s->shared[l].closed) < r->gate[l].known)
+            return false;
+    return true;
 }
 
 /* Bursts of all lanes' tapes, and how many of them were taken. */

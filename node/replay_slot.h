@@ -83,12 +83,6 @@ void nd_slot_io_close(struct nd_slot_io *io);
 
 /* ---- replay_node.c ---- */
 
-/* Bytes of the shared arena, of nodes and of the reference. */
-static inline uint64_t nd_replay_shared(const struct nf_chain_config *chain)
-{
-    return nf_chain_shared(chain, chain->shared_size ? chain->shared_size : FT_SHARED_DEFAULT);
-}
-
 struct nd_replay_node {
     const struct nd_config *config;
     const struct nd_tape *tapes; /* [lanes] */

@@ -220,6 +220,8 @@ void sim_faults_tick(void)
             sim_node_start(&sim.node[i]);
             sim_tell(i, "has started, after its %lu. life", sim.node[i].life - 1);
         }
+    if (sim.script && !sim.faults_over)
+        sim_script_tick();
     if (sim.faults_over || sim.plan.fault_rate == 0)
         return;
     if (sim.now < sim.fault_at && !(delicate() && sim_chance(&sim.chance, 40)))
@@ -232,7 +234,8 @@ void sim_faults_tick(void)
 void sim_faults_end(void)
 {
     sim.faults_over = true;
-    sim.caught.armed = false;
+    if (!sim.script)
+        sim.caught.armed = false;
     sim.flips = 0;
     sim.slow_until = 0;
     for (unsigned i = 0; i < 2; i++) {
@@ -244,7 +247,7 @@ void sim_faults_end(void)
             n->paused_until = sim.now;
         if (n->overslept > sim.now)
             n->overslept = sim.now;
-        if (n->restart_at != SIM_NEVER && n->restart_at > sim.now + SIM_MS)
+        if (!n->alive && n->restart_at > sim.now + SIM_MS)
             n->restart_at = sim.now + SIM_MS;
     }
     sim_tell(SIM_NOBODY, "all faults have ended");

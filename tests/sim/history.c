@@ -276,6 +276,9 @@ void sim_history_execute(struct sim_history *h, bool died, uint64_t *digest)
         if (ref.run[l].highest > ref.run[l].outputs && !h->trimmed)
             sim_fail("G2: output %lu of lane %u left, and the surviving log ends with output %lu",
                      ref.run[l].highest, l, ref.run[l].outputs);
+    for (unsigned l = 0; !died && l < sim.plan.lanes; l++)
+        for (uint64_t number = 1; number <= ref.run[l].outputs; number++)
+            sim.count.never += number > ref.run[l].highest || !ref.run[l].left[number];
     *digest = ft_region_digest(ref.window.region);
     for (unsigned l = 0; l < sim.plan.lanes; l++) {
         nf_chain_free(ref.run[l].chain);

@@ -4,6 +4,8 @@
  *
  *   simulate [-n SEEDS] [-f FIRST | -r] [-j JOBS] [-l FILE-OF-SEEDS] [-q] [-x] [-s SEED [-v]]
  *
+ *   simulate [-v] SCENARIO...
+ *
  * -r: fresh seeds, the first drawn at random and told. -x: the first failure ends it.
  * -s runs one seed, twice: the second run must be the first, byte for byte. The last line is
  * 'N passed, M failed'; the exit code is 1 when M is not 0.
@@ -269,6 +271,21 @@ int main(int argc, char **argv)
     }
     if (options.list)
         read_list(options.list);
+    if (optind < argc) {
+        int failed = 0;
+
+        printf("1..%d\n", argc - optind);
+        for (int i = optind; i < argc; i++) {
+            int error = sim_scenario(argv[i], options.aloud);
+
+            if (error == 1 && !options.aloud)
+                printf("%s", sim_story());
+            printf("%sok %d - %s%s%s\n", error ? "not " : "", i - optind + 1, argv[i], error == 1 ? ": " : "",
+                   error == 1 ? sim.failed : "");
+            failed |= error;
+        }
+        return failed;
+    }
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     FT_CHECK(shared != MAP_FAILED && options.jobs >= 1 && options.jobs <= JOBS_MAX, "%u jobs", options.jobs);
     return options.one ? one() : many();

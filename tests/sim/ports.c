@@ -231,8 +231,10 @@ static void host_hears(unsigned port, const uint8_t *frame, uint32_t len)
 
 static void arrive(unsigned node, unsigned port, const struct sim_packet *p)
 {
-    if (!sim.node[node].alive || node_wire[node][port].count >= PORT_DEPTH)
+    if (!sim.node[node].alive || node_wire[node][port].count >= PORT_DEPTH) {
+        sim.count.lost++;
         return;
+    }
     push(&node_wire[node][port], new_packet(p->data, p->len));
 }
 
@@ -255,9 +257,12 @@ void sim_ports_tick(void)
 void sim_ports_clear(struct sim_node *n)
 {
     for (unsigned p = 0; p < SIM_PORTS; p++) {
+        sim.count.lost += node_wire[n->index][p].count;
         clear(&node_wire[n->index][p]);
-        for (unsigned l = 0; l < SIM_LANES; l++)
+        for (unsigned l = 0; l < SIM_LANES; l++) {
+            sim.count.lost += n->port[l][p].count;
             clear(&n->port[l][p]);
+        }
     }
 }
 

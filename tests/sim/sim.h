@@ -191,6 +191,8 @@ struct sim_plan { /* of a seed; or of a scenario */
     unsigned chain, lanes;
     enum sim_wildness wild;
     bool strict, fast, full_capture, suppress_tail;
+    uint32_t mode, standby; /* enum nd_mode, nd_standby */
+    uint32_t commit_us, checkpoint_ms, budget_ms;
     bool audit; /* of writes that go past edits */
     uint32_t hold_packets;
     uint64_t log_bytes, pending_bytes;
@@ -219,6 +221,7 @@ struct sim_catch { /* a node is to be caught at a step */
 };
 
 struct sim_world {
+    uint64_t asked; /* when the primary was asked for a digest last: a warm standby is brought up to date by it */
     uint64_t seed, now;
     struct sim_plan plan;
     const struct nd_config *config; /* of this seed */
@@ -228,6 +231,7 @@ struct sim_world {
     struct sim_catch caught;
     uint64_t fault_at;
     bool faults_over;
+    struct sim_script *script; /* a scenario in place of the seed's faults */
     uint64_t link_blocked[2], port_blocked[2]; /* towards node i, until */
     uint64_t slow_until;                       /* messages take longer */
     unsigned flips;                            /* sends that shall be damaged */
@@ -249,7 +253,7 @@ struct sim_world {
     /* counted for reports */
     struct sim_counts {
         uint64_t released, bursts, takeovers, protections, kills, restarts, splits, handovers, resyncs, epochs,
-            duplicates, suppressed, edges, refused, steps[SIM_STEPS], caught[SIM_STEPS], replies, divergences;
+            duplicates, never, lost, edges, steps[SIM_STEPS], caught[SIM_STEPS], replies, divergences;
     } count;
     uint64_t hash; /* of everything that was told */
     char failed[512];
@@ -260,6 +264,7 @@ extern struct sim_world sim;
 /* ---- story.c ---- */
 void sim_story_begin(bool aloud);
 const char *sim_story(void);
+bool sim_step_named(const char *text, enum sim_step *step);
 void sim_tell(unsigned node, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void sim_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void sim_mix(uint64_t value); /* into the hash */
@@ -315,6 +320,12 @@ void sim_ports_io(struct sim_node *node);
 void sim_ports_tick(void);
 void sim_ports_clear(struct sim_node *node);
 uint64_t sim_ports_waiting(const struct sim_node *node);
+
+/* ---- scenario.c ---- */
+/* Runs a scenario's file. 0, 1: it failed, 65: it cannot be read; what is wrong is printed. */
+int sim_scenario(const char *path, bool aloud);
+void sim_script_tick(void);
+void sim_script_buried(struct sim_node *node); /* it has died: who says so */
 
 /* ---- fault.c ---- */
 void sim_faults_tick(void);

@@ -63,6 +63,16 @@ const char *sim_story(void)
     return story;
 }
 
+bool sim_step_named(const char *text, enum sim_step *step)
+{
+    for (unsigned s = 0; s < SIM_STEPS; s++)
+        if (strcmp(sim_step_text[s], text) == 0) {
+            *step = (enum sim_step)s;
+            return true;
+        }
+    return false;
+}
+
 void sim_mix(uint64_t value)
 {
     sim.hash = XXH3_64bits_withSeed(&value, sizeof(value), sim.hash);

@@ -94,6 +94,13 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed)
     p->delay = 40 * SIM_US + sim_draw(&r, 300 * SIM_US);
     p->fault_rate = 1000;
     p->audit = sim_chance(&r, 60);
+    p->mode = sim_chance(&r, 400) ? ND_MODE_LOG : sim_chance(&r, 400) ? ND_MODE_DELTA : ND_MODE_AUTO;
+    p->standby = sim_chance(&r, 300) ? ND_STANDBY_WARM : ND_STANDBY_HOT;
+    p->commit_us = 200 + (uint32_t)sim_draw(&r, 2000);
+    p->checkpoint_ms = 2 + (uint32_t)sim_draw(&r, 30);
+    p->budget_ms = 1 + (uint32_t)sim_draw(&r, 20);
+    if (p->mode != ND_MODE_LOG || p->standby == ND_STANDBY_WARM) /* what lanes are told in whole megabytes */
+        p->pending_bytes = 1u << 20;
 }
 
 static void configure(void)
@@ -107,6 +114,12 @@ static void configure(void)
     this_config.protect.tail = p->suppress_tail ? ND_TAIL_SUPPRESS : ND_TAIL_EMIT;
     this_config.protect.hold_packets = p->hold_packets;
     this_config.protect.strict = p->strict;
+    this_config.protect.mode = p->mode;
+    this_config.protect.standby = p->standby;
+    this_config.protect.commit_interval_us = p->commit_us;
+    this_config.protect.checkpoint_ms = p->checkpoint_ms;
+    this_config.protect.recovery_budget_ms = p->budget_ms;
+    this_config.protect.pending_mb = 1;
     *t = p->fast ? (struct nd_timing){1, 4, 8, 16, 32, 150, 0, 40} : (struct nd_timing){2, 10, 20, 40, 80, 300, 0, 100};
     sim.config = &this_config;
 }
@@ -206,7 +219,7 @@ void sim_step(enum sim_step step)
         sim_tell(n->index, "sleeps for %.3f ms, %s", (double)c->sleep / 1e6, sim_step_text[step]);
         sim_pause(n, c->sleep);
         /* What it finds when it wakes: the other one may have lived on alone for a while, and died. */
-        if (sim_chance(&sim.chance, 300))
+        if (!sim.script && sim_chance(&sim.chance, 300))
             *c = (struct sim_catch){.armed = true,
                                     .node = !n->index,
                                     .step = SIM_STEPS,
@@ -228,6 +241,10 @@ static void bury(struct sim_node *n)
 
     dies = false;
     sim_node_kill(n, machine);
+    if (sim.script) {
+        sim_script_buried(n);
+        return;
+    }
     n->restart_at = sim.now + back + (machine ? 10 * SIM_MS : 0);
     /* The guardian speaks at once, late, twice, or not at all. */
     if (machine)
@@ -299,6 +316,16 @@ bool sim_settled(void)
     return false;
 }
 
+/* A warm standby stands where its last checkpoint left it; a digest that is asked for goes with another one. */
+static void ask_checkpoint(const struct sim_node *primary)
+{
+    if (sim.plan.standby != ND_STANDBY_WARM || sim.now < sim.asked + 5 * SIM_MS)
+        return;
+    sim.asked = sim.now;
+    for (unsigned l = 0; l < sim.plan.lanes; l++)
+        atomic_fetch_add((_Atomic uint64_t *)(uintptr_t)&primary->shared[l].digest, 1);
+}
+
 bool sim_rests(void)
 {
     const struct sim_node *p = &sim.node[0], *s = &sim.node[1];
@@ -311,6 +338,11 @@ bool sim_rests(void)
     }
     if (sim_ports_waiting(p))
         return false;
+    for (unsigned l = 0; l < sim.plan.lanes; l++)
+        if (atomic_load(&p->shared[l].closed) != atomic_load(&s->shared[l].closed)) {
+            ask_checkpoint(p);
+            return false;
+        }
     for (unsigned l = 0; l < sim.plan.lanes; l++)
         if (!p->resting[l] || !s->resting[l] || ft_hold_count(&p->lane[l].hold) ||
             atomic_load(&p->shared[l].closed) != atomic_load(&s->shared[l].closed) ||
