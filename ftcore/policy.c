@@ -7,7 +7,7 @@
 #define PER    1024u
 #define ENOUGH 64u   /* bursts; fewer say nothing */
 #define WINDOW 2048u /* bursts after which older ones count half */
-#define MARGIN 10u   /* deltas must be smaller by one part in so many … */
+#define MARGIN 20u   /* deltas must be smaller by one part in so many … */
 #define RELIEF 4u    /* … and a pressed standby must be this far below the budget */
 
 void ft_policy_begin(struct ft_policy *policy, const struct ft_policy_config *config)

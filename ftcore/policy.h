@@ -7,8 +7,8 @@
  * what the standby still lacks would take longer than the budget. What the kind not in use would have sent is
  * measured, not guessed: a delta segment counts what records would have taken; in a log segment dirty lines
  * are marked for one commit interval now and then (a sample), since marking costs every edit. Deltas hold
- * outputs back for an interval, so they have to be smaller by a tenth to be chosen; the log only has to be no
- * larger.
+ * outputs back for an interval, so they have to be smaller by a twentieth to be chosen; the log only has to
+ * be no larger.
  *
  * The idea of letting measured replay time bound the checkpoint's distance: Elnozahy, Alvisi, Wang, Johnson,
  * A survey of rollback-recovery protocols, 2002. That no kind is best for all traffic: the papers' own
@@ -31,7 +31,7 @@ struct ft_policy_config {
 /* What one stretch of the stream took, sums over lanes. A stretch is a segment, or a part of a log segment.
  */
 struct ft_stretch {
-    uint64_t bursts;
+    uint64_t bursts;      /* with packets: others cost next to nothing in either kind */
     uint64_t log_bytes;   /* of its records on the wire; in a delta segment what they would have been */
     uint64_t delta_bytes; /* of a delta over it; meaningful with `sampled` */
     bool sampled;

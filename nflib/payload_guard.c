@@ -53,15 +53,16 @@ int nf_payload_guard_make(struct nf_payload_guard **out, const struct ft_region 
     if (!region->audit)
         return FT_OK;
     guard = calloc(1, sizeof(*guard));
+    if (!guard)
+        return FT_ENOMEM;
     base = mmap(NULL, SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    guard = guard && base != MAP_FAILED ? guard : (free(guard), NULL);
-    for (uint32_t i = 0; guard && i < NF_BURST_MAX; i++)
-        FT_CHECK(mprotect((uint8_t *)base + i * STRIDE, PAGE, PROT_READ | PROT_WRITE) == 0, "no page %u", i);
-    if (!guard) {
-        if (base != MAP_FAILED)
-            munmap(base, SIZE);
+    if (base == MAP_FAILED) {
+        free(guard);
         return FT_ENOMEM;
     }
+    for (uint32_t i = 0; i < NF_BURST_MAX; i++)
+        FT_CHECK(mprotect((uint8_t *)base + (size_t)i * STRIDE, PAGE, PROT_READ | PROT_WRITE) == 0, "page %u",
+                 i);
     guard->base = base;
     ft_audit_forbid(base, SIZE, accuse, guard);
     *out = guard;

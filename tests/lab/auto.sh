@@ -30,7 +30,7 @@ bytes() { # CHAIN MODE ARGUMENT…
         run -c "$dir/chain/$chain.yaml" --mode "$mode" "$@" || { echo 0 0; return; }
         [ "$(fact .delta_bytes)" = 0 ] || deltas=1
         now=$(fact '.log_bytes + .delta_bytes')
-        [ $least != 0 ] && [ $least -lt "$now" ] || least=$now
+        [ "$least" != 0 ] && [ "$least" -lt "$now" ] || least=$now
     done
     echo "$least $deltas"
 }

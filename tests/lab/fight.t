@@ -18,8 +18,7 @@ ok "the NF builds against $built" $? || exit 1
 
 # ---- what it is worth: the order shows, and lanes do fight ----------------------------------------------------------
 
-run -c "$dir/chain/fight.yaml" --lanes 4 "$made"
-[ $? = 0 ] && [ "$(fact '"\(.equivalent) \(.edges > 600)"')" = "true true" ]
+run -c "$dir/chain/fight.yaml" --lanes 4 "$made" && [ "$(fact '"\(.equivalent) \(.edges > 600)"')" = "true true" ]
 ok "four lanes meet in more than one packet of ten" $? "$(cat "$dir/json")"
 if [ -x "$planted" ]; then
     UNDERSTUDY_PLANT=drop-edge timeout 120 "$planted" replay -o json -c "$dir/chain/fight.yaml" --mode log --lanes 4 \
@@ -30,14 +29,14 @@ fi
 
 # ---- kills --------------------------------------------------------------------------------------------------------
 
-kills=${FIGHT_KILLS:-10}
+points=${FIGHT_KILLS:-10}
 for policy in $policies; do
     for lanes in 1 2 4; do
         [ $lanes != 1 ] || [ "$policy" = auto:hot ] || continue
-        for ((left = kills; left > 0; left -= 50)); do
+        for ((left = points; left > 0; left -= 50)); do
             cell "$made" "$policy" "$lanes" gate fight $((left < 50 ? left : 50)) "$left"
         done
-        cell "$made" "$policy" "$lanes" no-gate fight "$(((kills + 4) / 5))"
+        cell "$made" "$policy" "$lanes" no-gate fight "$(((points + 4) / 5))"
     done
 done
 echo "1..$tests"

@@ -39,7 +39,7 @@ static void test_fixed(void **state)
     assert_int_equal(log.changes + delta.changes, 0);
 }
 
-/* auto begins with the log, and stays there until a delta is known to be a tenth smaller. */
+/* auto begins with the log, and stays there until a delta is known to be a twentieth smaller. */
 static void test_smaller(void **state)
 {
     struct ft_policy p = begin(true, true, false);
@@ -47,7 +47,7 @@ static void test_smaller(void **state)
     (void)state;
     assert_int_equal(p.segment, FT_SEGMENT_LOG);
     assert_int_equal(ft_policy_next(&p, &(struct ft_stretch){0}), FT_SEGMENT_LOG);
-    struct ft_stretch unknown = took(1000, 72000, 0), near = took(1000, 72000, 65500),
+    struct ft_stretch unknown = took(1000, 72000, 0), near = took(1000, 72000, 69000),
                       less = took(1000, 72000, 20000);
 
     assert_int_equal(ft_policy_next(&p, &unknown), FT_SEGMENT_LOG);
