@@ -49,7 +49,7 @@ HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/unit/help
 LAB    := $(wildcard tests/lab/*.t)
 LABLONG := $(wildcard tests/lab/long/*.t)
 
-.PHONY: all deps lint sim check check-sim check-long check-unit check-lab demo clean format
+.PHONY: all deps lint sim sim-coverage check check-sim check-long check-unit check-lab demo clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(HEADERS:%=$(BUILD)/include/%)
 
 deps:
@@ -144,6 +144,22 @@ $(BUILD)/sim-planted/replicator/link.o: SIM_SEAM += -DSIM_SOCKETS
 $(BUILD)/sim-planted/replicator/view.o: SIM_SEAM += -DSIM_FILES
 $(BUILD)/simulate-planted: $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-planted/%) $(SIM_TESTS)
 	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
+
+# What of ftcore/ and replicator/ the simulation reaches.
+COVERAGE_SEEDS ?= 3000
+$(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-coverage/%): $(BUILD)/sim-coverage/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(SIM_SEAM) -O0 $(if $(filter ftcore/% replicator/%,$<),--coverage) $(ARCH) -c -o $@ $<
+$(BUILD)/sim-coverage/ftcore/region.o: SIM_SEAM += -DSIM_REGION
+$(BUILD)/sim-coverage/replicator/link.o: SIM_SEAM += -DSIM_SOCKETS
+$(BUILD)/sim-coverage/replicator/view.o: SIM_SEAM += -DSIM_FILES
+$(BUILD)/simulate-coverage: $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-coverage/%) $(SIM_TESTS)
+	$(CC) $(SANFLAGS) --coverage -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
+sim-coverage: $(BUILD)/simulate-coverage
+	@find $(BUILD)/sim-coverage -name '*.gcda' -delete
+	@$(BUILD)/simulate-coverage -q tests/sim/scenarios/*.sim > /dev/null
+	@$(BUILD)/simulate-coverage -q -f 1 -n $(COVERAGE_SEEDS) -j $(shell nproc)
+	@tests/sim/coverage $(BUILD)/sim-coverage
 
 lint:
 	@scripts/lint
