@@ -154,7 +154,7 @@ $(BUILD)/sim-coverage/ftcore/region.o: SIM_SEAM += -DSIM_REGION
 $(BUILD)/sim-coverage/replicator/link.o: SIM_SEAM += -DSIM_SOCKETS
 $(BUILD)/sim-coverage/replicator/view.o: SIM_SEAM += -DSIM_FILES
 $(BUILD)/simulate-coverage: $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-coverage/%) $(SIM_TESTS)
-	$(CC) $(SANFLAGS) --coverage -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
+	$(CC) $(SANFLAGS) --coverage -Wl,-u,__gcov_dump -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
 sim-coverage: $(BUILD)/simulate-coverage
 	@find $(BUILD)/sim-coverage -name '*.gcda' -delete
 	@$(BUILD)/simulate-coverage -q tests/sim/scenarios/*.sim > /dev/null
