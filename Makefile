@@ -61,7 +61,7 @@ LABLONG := $(wildcard tests/lab/long/*.t)
 PLANTED := node/lane.c node/lane_live.c node/lane_replay.c node/lane_apply.c node/lane_together.c \
     node/replay_course.c replicator/base.c ftcore/closed.c ftcore/owed.c
 
-.PHONY: all deps lint sim check check-sim check-long check-unit check-lab model demo clean format
+.PHONY: all deps lint sim sim-coverage check check-sim check-long check-unit check-lab model demo clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(HEADERS:%=$(BUILD)/include/%)
 
 deps:
@@ -159,6 +159,22 @@ $(BUILD)/sim-planted/replicator/link.o: SIM_SEAM += -DSIM_SOCKETS
 $(BUILD)/sim-planted/replicator/view.o: SIM_SEAM += -DSIM_FILES
 $(BUILD)/simulate-planted: $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-planted/%) $(SIM_TESTS)
 	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
+
+# What of ftcore/ and replicator/ the simulation reaches.
+COVERAGE_SEEDS ?= 3000
+$(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-coverage/%): $(BUILD)/sim-coverage/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(SIM_SEAM) -O0 $(if $(filter ftcore/% replicator/%,$<),--coverage) $(ARCH) -c -o $@ $<
+$(BUILD)/sim-coverage/ftcore/region.o: SIM_SEAM += -DSIM_REGION
+$(BUILD)/sim-coverage/replicator/link.o: SIM_SEAM += -DSIM_SOCKETS
+$(BUILD)/sim-coverage/replicator/view.o: SIM_SEAM += -DSIM_FILES
+$(BUILD)/simulate-coverage: $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-coverage/%) $(SIM_TESTS)
+	$(CC) $(SANFLAGS) --coverage -Wl,-u,__gcov_dump -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
+sim-coverage: $(BUILD)/simulate-coverage
+	@find $(BUILD)/sim-coverage -name '*.gcda' -delete
+	@$(BUILD)/simulate-coverage -q tests/sim/scenarios/*.sim > /dev/null
+	@$(BUILD)/simulate-coverage -q -f 1 -n $(COVERAGE_SEEDS) -j $(shell nproc)
+	@tests/sim/coverage $(BUILD)/sim-coverage
 
 lint:
 	@scripts/lint

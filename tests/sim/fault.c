@@ -87,6 +87,8 @@ static void catch_one(bool dies)
 static void tell_node(void)
 {
     static const char *const text[] = {"", "promote", "hand over", "resync"};
+    static const enum sim_step steps[] = {SIM_STEER,       SIM_STEERED,    SIM_HANDOVER, SIM_BEFORE_VIEW,
+                                          SIM_AFTER_VIEW,  SIM_TAIL,       SIM_AT_REST,  SIM_AFTER_RELEASE};
     struct sim_node *n = &sim.node[sim_draw(&sim.chance, 2)];
     unsigned what = 1 + (unsigned)sim_draw(&sim.chance, 3);
 
@@ -96,6 +98,14 @@ static void tell_node(void)
     sim_tell(n->index, "is told to %s", text[what]);
     sim.count.handovers += what != FT_TOLD_RESYNC;
     rp_tell(n->replicator, (enum ft_told)what);
+    if (what == FT_TOLD_RESYNC || sim.caught.armed || !sim_chance(&sim.chance, 400))
+        return;
+    sim.caught = (struct sim_catch){.armed = true,
+                                    .node = (unsigned)sim_draw(&sim.chance, 2),
+                                    .step = steps[sim_draw(&sim.chance, sizeof(steps) / sizeof(steps[0]))],
+                                    .until = sim.now + 30 * SIM_MS};
+    if (sim_chance(&sim.chance, 300) && may_sleep(sim.caught.node))
+        sim.caught.sleep = SIM_MS + sim_draw(&sim.chance, ms(3 * sim.config->timing.detect_ms));
 }
 
 static void ask(void)
@@ -146,12 +156,33 @@ static void clock_fault(struct sim_node *n)
     sim_tell(n->index, "its clock jumps by %.3f ms and drifts by %ld ppm", (double)jump / 1e6, (long)n->drift_ppm);
 }
 
+/* A port scan, a health check, garbage, or an old hello said again, from the peer's host. */
+static void intrude(struct sim_node *n)
+{
+    static const uint8_t garbage[64] = "GET / HTTP/1.0";
+    const struct sim_node *peer = &sim.node[!n->index];
+    unsigned how = (unsigned)sim_draw(&sim.chance, 4);
+    bool closes = sim_chance(&sim.chance, 500);
+
+    sim_tell(n->index, "somebody connects from its peer's host, says %s%s",
+             how == 0   ? "nothing"
+             : how == 1 ? "garbage"
+                        : "an old hello",
+             closes ? ", and closes" : "");
+    if (how == 0)
+        sim_net_intrude(n->index, NULL, 0, closes);
+    else if (how == 1)
+        sim_net_intrude(n->index, garbage, sizeof(garbage), closes);
+    else
+        sim_net_intrude(n->index, peer->hello, peer->hello_len, closes);
+}
+
 static void one(void)
 {
     struct sim_node *n = &sim.node[sim_draw(&sim.chance, 2)];
     uint64_t detect = ms(sim.config->timing.detect_ms);
 
-    switch (sim_draw(&sim.chance, 16)) {
+    switch (sim_draw(&sim.chance, 19)) {
     case 0:
     case 1:
     case 2:
@@ -191,6 +222,9 @@ static void one(void)
     case 14:
         ask_digest();
         break;
+    case 15:
+        intrude(&sim.node[0]);
+        break;
     default:
         tell_node();
     }
@@ -216,9 +250,13 @@ void sim_faults_tick(void)
 
     for (unsigned i = 0; i < 2; i++)
         if (!sim.node[i].alive && sim.now >= sim.node[i].restart_at) {
+            bool fits = sim.script || sim.faults_over || !sim_chance(&sim.chance, 40);
+
             sim.count.restarts++;
+            sim.node[i].misfit = fits ? 0 : 1 + (unsigned)sim_draw(&sim.chance, 4);
             sim_node_start(&sim.node[i]);
-            sim_tell(i, "has started, after its %lu. life", sim.node[i].life - 1);
+            sim_tell(i, "has started, after its %lu. life%s", sim.node[i].life - 1,
+                     fits ? "" : ", with a file that differs from its peer's");
         }
     if (sim.script && !sim.faults_over)
         sim_script_tick();
@@ -250,5 +288,10 @@ void sim_faults_end(void)
         if (!n->alive && n->restart_at > sim.now + SIM_MS)
             n->restart_at = sim.now + SIM_MS;
     }
+    for (unsigned i = 0; i < 2; i++) /* a person corrects the file */
+        if (sim.node[i].alive && sim.node[i].misfit) {
+            sim_node_kill(&sim.node[i], false);
+            sim.node[i].restart_at = sim.now + SIM_MS;
+        }
     sim_tell(SIM_NOBODY, "all faults have ended");
 }

@@ -255,6 +255,12 @@ WRAP(int, rp_link_send, struct rp_link *link, const struct ft_message *m, unsign
         sim_step(before[m->type]);
     if (m->type == FT_MSG_ACK)
         sim_saw_ack(sim_current(), m);
+    if (m->type == FT_MSG_HELLO) {
+        struct sim_node *n = sim_current();
+        long len = ft_message_encode(m, 0, NULL, n->hello, sizeof(n->hello));
+
+        n->hello_len = len > 0 ? (size_t)len : 0;
+    }
     if (m->type == FT_MSG_HOLDING)
         sim_saw_holding(sim_current(), m);
     if (m->type == FT_MSG_BASE_BEGIN)

@@ -82,6 +82,14 @@ static uint64_t delay(void)
     return d;
 }
 
+static bool listens(unsigned node)
+{
+    for (unsigned i = 0; i < SOCKETS; i++)
+        if (socks[i].kind == LISTENER && socks[i].node == node)
+            return true;
+    return false;
+}
+
 static bool blocked(unsigned to)
 {
     return sim.now < sim.link_blocked[to];
@@ -304,6 +312,23 @@ void sim_net_gone(unsigned node, bool silently)
     pending_count[node] = word_count[node] = 0;
 }
 
+void sim_net_intrude(unsigned to, const uint8_t *said, size_t len, bool closes)
+{
+    struct conn *c;
+
+    if (!listens(to) || pending_count[to] == 16)
+        return;
+    c = new_conn(!to, to);
+    c->broken = true; /* nobody is behind its other end */
+    if (len)
+        put(&c->to[1], said, len);
+    if (closes)
+        c->to[1].fin_at = c->to[1].newest > sim.now ? c->to[1].newest : sim.now;
+    c->open[0] = false;
+    pending[to][pending_count[to]].conn = c;
+    pending[to][pending_count[to]++].at = sim.now;
+}
+
 void sim_net_break(void)
 {
     for (unsigned i = 0; i < conns_used; i++) {
@@ -383,14 +408,6 @@ int rp_connect(const struct sockaddr_in *local, const struct sockaddr_in *peer)
     sock_of(fd)->peer = node_of(peer);
     sock_of(fd)->at = sim.now + delay() + delay();
     return fd;
-}
-
-static bool listens(unsigned node)
-{
-    for (unsigned i = 0; i < SOCKETS; i++)
-        if (socks[i].kind == LISTENER && socks[i].node == node)
-            return true;
-    return false;
 }
 
 int rp_connected(int fd)

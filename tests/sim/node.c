@@ -213,7 +213,16 @@ static void open_replicator(struct sim_node *n)
         .arg = n,
     };
 
+    config.core.strict ^= n->misfit == 1;
+    if (n->misfit == 2) {
+        config.core.lease_ms *= 3;
+        config.core.detect_ms *= 3;
+        config.core.promote_within_ms *= 3;
+        config.core.solo_after_ms *= 3;
+    }
     config.core.identity_len = nf_chain_identity(&sim.config->chain, identity, sizeof(identity));
+    if (n->misfit >= 3 && config.core.identity_len > 8) /* another setting of its last NF */
+        identity[config.core.identity_len - (n->misfit == 3 ? 2 : 8)] ^= 1;
     config.core.name[0] = n->name[0];
     sim.opening = n;
     FT_CHECK(rp_open(&n->replicator, &config, &fault) == 0, "%s", fault.text);

@@ -160,7 +160,9 @@ struct sim_node {
     struct sim_task task[SIM_TASKS];
     _Atomic uint64_t view;
     _Atomic bool stop;
-    char asked[64]; /* the question under way */
+    uint8_t hello[FT_IDENTITY_MAX + 1024]; /* its last one, as anybody could overhear it */
+    size_t hello_len;
+    unsigned misfit; /* its file differs from its peer's: in what; 0: it does not */
 
     /* what the oracles know of it */
     enum ft_state state;
@@ -311,6 +313,8 @@ void sim_net_begin(void);
 void sim_net_gone(unsigned node, bool silently); /* a process's sockets; silently: its machine lost power */
 bool sim_net_ready(unsigned node);               /* something can be read */
 void sim_net_break(void);                        /* the connection ends by an error, at both ends */
+/* Somebody on the peer's host connects to node `to` and says `said` (may be NULL), and closes or not. */
+void sim_net_intrude(unsigned to, const uint8_t *said, size_t len, bool closes);
 void sim_net_word(unsigned to, uint64_t incarnation, uint64_t view, uint64_t at);
 void sim_net_forget(void); /* all that is under way */
 

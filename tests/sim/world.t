@@ -1,0 +1,36 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The simulation itself: the same seed is the same run, byte for byte; what it says when a seed fails; scenarios.
+cd "$(dirname "$0")/../.." || exit 1
+BUILD=${BUILD:-build}
+
+number=0
+is() { # what, expected, got
+    number=$((number + 1))
+    if [ "$2" = "$3" ]; then
+        echo "ok $number - $1"
+    else
+        echo "not ok $number - $1"
+        printf '# expected: %s\n# got:      %s\n' "$2" "$3"
+    fi
+}
+
+for seed in 7 42 99 4711 123456789; do
+    first=$("$BUILD/simulate" -s $seed -v | md5sum)
+    second=$("$BUILD/simulate" -s $seed -v | md5sum)
+    is "seed $seed twice" "$first" "$second"
+    is "seed $seed after another in the same process" "1 passed, 0 failed" "$("$BUILD/simulate" -s $seed | tail -1)"
+done
+
+said=$(UNDERSTUDY_PLANT=early-release "$BUILD/simulate-planted" -s 1)
+is "a failed seed exits with 1" 1 $?
+is "and names itself, the version and the guarantee" 1 "$(grep -c '^seed 1 failed (Understudy [0-9.]*): G1: ' <<<"$said")"
+is "and says how to see it again" 1 "$(grep -c 'make sim SEED=1 VERBOSE=1' <<<"$said")"
+is "and tells the story before" 1 "$(grep -c 'ms  .* is now PROTECTED in view 1' <<<"$said")"
+is "and ends with the count" "0 passed, 1 failed" "$(tail -1 <<<"$said")"
+
+for scenario in tests/sim/scenarios/*.sim; do
+    said=$("$BUILD/simulate" "$scenario" | tail -1)
+    is "$(basename "$scenario" .sim): $(sed -n '2{s/^# //;p}' "$scenario")" "ok 1 - $scenario" "$said"
+done
+echo "1..$number"
