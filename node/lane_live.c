@@ -45,15 +45,15 @@ static uint32_t transmit(struct nd_lane *lane, const struct ft_held *held, uint3
 bool nd_lane_release(struct nd_lane *lane)
 {
     struct ft_lane *shared = lane->shared;
-    struct ft_held held[TX_BURST];
+    const struct ft_held *held;
     bool any = false;
     uint32_t n, sent;
 
-    while ((n = ft_hold_peek(&lane->hold,
-                             FT_PLANTED("early-release")
-                                 ? FT_ALL
-                                 : atomic_load_explicit(&shared->stable, memory_order_acquire),
-                             TX_BURST, held))) {
+    while ((n = ft_hold_ready(&lane->hold,
+                              FT_PLANTED("early-release")
+                                  ? FT_ALL
+                                  : atomic_load_explicit(&shared->stable, memory_order_acquire),
+                              TX_BURST, &held))) {
         uint64_t lease = atomic_load_explicit(&shared->lease_until, memory_order_acquire);
         uint64_t at = lease == FT_ALL ? lane->now : nd_now();
 
