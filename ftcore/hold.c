@@ -9,6 +9,7 @@
 #include "ftcore/plant.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define CAPACITY_MAX (1u << 31)
 
@@ -43,19 +44,35 @@ void ft_hold_free(struct ft_hold *hold)
     *hold = (struct ft_hold){0};
 }
 
+uint32_t ft_hold_ready(const struct ft_hold *hold, uint64_t stable, uint32_t max, const struct ft_held **out)
+{
+    const struct ft_held *first = ft_hold_slot(hold, hold->out);
+    uint32_t held = ft_hold_count(hold), whole = (uint32_t)(hold->slots + hold->capacity - first), count = 0;
+
+    if (FT_PLANTED("one-too-many") && stable + 1 != 0)
+        stable++;
+    held = held < max ? held : max;
+    held = held < whole ? held : whole;
+    while (count < held && first[count].burst <= stable && first[count].port == first[0].port)
+        count++;
+    *out = first;
+    return count;
+}
+
 uint32_t ft_hold_peek(const struct ft_hold *hold, uint64_t stable, uint32_t max, struct ft_held *out)
 {
-    uint32_t held = ft_hold_count(hold), count = 0;
+    const struct ft_held *at;
+    uint32_t count = ft_hold_ready(hold, stable, max, &at), more = 0;
 
-    while (count < held && count < max) {
-        const struct ft_held *next = ft_hold_slot(hold, hold->out + count);
-
-        if (next->burst > stable + (FT_PLANTED("one-too-many") && stable + 1 != 0) ||
-            (count > 0 && next->port != out[0].port))
+    memcpy(out, at, count * sizeof(*at));
+    /* Those from the start of the slots on. */
+    while (count && count + more < ft_hold_count(hold) && count + more < max) {
+        at = ft_hold_slot(hold, hold->out + count + more);
+        if (at->burst > stable || at->port != out[0].port)
             break;
-        out[count++] = *next;
+        out[count + more++] = *at;
     }
-    return count;
+    return count + more;
 }
 
 const struct ft_held *ft_hold_at(const struct ft_hold *hold, uint64_t index)

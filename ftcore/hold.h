@@ -65,6 +65,9 @@ static inline void ft_hold_put(struct ft_hold *hold, const struct ft_held *outpu
  * order.
  */
 uint32_t ft_hold_peek(const struct ft_hold *hold, uint64_t stable, uint32_t max, struct ft_held *out);
+/* The same where they lie, *out being the first: perhaps fewer, those up to the end of the slots. At least
+ * one when there is one. Valid until the next put. */
+uint32_t ft_hold_ready(const struct ft_hold *hold, uint64_t stable, uint32_t max, const struct ft_held **out);
 static inline void ft_hold_drop(struct ft_hold *hold, uint32_t count)
 {
     FT_CHECK(count <= ft_hold_count(hold), "%u outputs dropped, %u held", count, ft_hold_count(hold));

@@ -45,15 +45,15 @@ static uint32_t transmit(struct nd_lane *lane, const struct ft_held *held, uint3
 bool nd_lane_release(struct nd_lane *lane)
 {
     struct ft_lane *shared = lane->shared;
-    struct ft_held held[TX_BURST];
+    const struct ft_held *held;
     bool any = false;
     uint32_t n, sent;
 
-    while ((n = ft_hold_peek(&lane->hold,
-                             FT_PLANTED("early-release")
-                                 ? FT_ALL
-                                 : atomic_load_explicit(&shared->stable, memory_order_acquire),
-                             TX_BURST, held))) {
+    while ((n = ft_hold_ready(&lane->hold,
+                              FT_PLANTED("early-release")
+                                  ? FT_ALL
+                                  : atomic_load_explicit(&shared->stable, memory_order_acquire),
+                              TX_BURST, &held))) {
         uint64_t lease = atomic_load_explicit(&shared->lease_until, memory_order_acquire);
         uint64_t at = lease == FT_ALL ? lane->now : nd_now();
 
@@ -229,11 +229,13 @@ static void add_packet(struct nd_lane *lane, const struct nd_frame *f, unsigned 
 static void receive(struct nd_lane *lane)
 {
     struct nd_frame in[NF_BURST_MAX];
+    bool more = true;
 
-    for (unsigned k = 0; k < lane->io->ports && lane->n < NF_BURST_MAX; k++) {
+    /* The first port may not starve the second when both are busy; when the others have little, it is asked
+     * once more. */
+    for (unsigned k = 0; k <= lane->io->ports && lane->n < NF_BURST_MAX; k++) {
         unsigned port = (lane->next_port + k) % lane->io->ports;
         uint32_t want = NF_BURST_MAX - lane->n;
-        /* The first port may not starve the second when both are busy. */
         uint32_t most = k == 0 && want > NF_BURST_MAX / 2 ? NF_BURST_MAX / 2 : want;
         uint32_t n = lane->io->receive(lane->io->ctx, lane->index, port, in, most);
 
@@ -243,6 +245,10 @@ static void receive(struct nd_lane *lane)
             else
                 add_packet(lane, &in[i], port);
         }
+        if (k == 0 && n < most) /* it has no more */
+            more = false;
+        if (k + 1 == lane->io->ports && !more)
+            break;
     }
     lane->next_port++;
 }
