@@ -46,7 +46,8 @@ void *sim_alloc(size_t size)
 
     size = (size + 63) & ~(size_t)63;
     if (!memory)
-        memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        memory =
+            mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     FT_CHECK(memory != MAP_FAILED && used + size <= MEMORY, "a seed needs more than %llu bytes", MEMORY);
     p = memory + used;
     used += size;
@@ -120,11 +121,13 @@ static void configure(void)
     this_config.protect.checkpoint_ms = p->checkpoint_ms;
     this_config.protect.recovery_budget_ms = p->budget_ms;
     this_config.protect.pending_mb = 1;
-    *t = p->fast ? (struct nd_timing){1, 4, 8, 16, 32, 150, 0, 40} : (struct nd_timing){2, 10, 20, 40, 80, 300, 0, 100};
+    *t = p->fast ? (struct nd_timing){1, 4, 8, 16, 32, 150, 0, 40}
+                 : (struct nd_timing){2, 10, 20, 40, 80, 300, 0, 100};
     sim.config = &this_config;
 }
 
-/* ---- beginning and end ---------------------------------------------------------------------------------- */
+/* ---- beginning and end ----------------------------------------------------------------------------------
+ */
 
 void sim_begin(uint64_t seed, const struct sim_plan *plan)
 {
@@ -156,10 +159,11 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
         sim_node_start(n);
     }
     sim.fault_at = sim_draw(&sim.chance, 15 * sim.config->timing.detect_ms * SIM_MS);
-    sim_tell(SIM_NOBODY, "seed %lu: chain %s, %s, %s, %u lane%s, %s, %s, detect_ms %u", seed, sim_chain_name[plan->chain],
-             mode[plan->mode], plan->standby == ND_STANDBY_WARM ? "warm" : "hot",
+    sim_tell(SIM_NOBODY, "seed %lu: chain %s, %s, %s, %u lane%s, %s, %s, detect_ms %u", seed,
+             sim_chain_name[plan->chain], mode[plan->mode], plan->standby == ND_STANDBY_WARM ? "warm" : "hot",
              plan->lanes, plan->lanes == 1 ? "" : "s", plan->strict ? "strict" : "not strict",
-             plan->wild == SIM_HEALS ? "partitions heal in time" : "partitions last", sim.config->timing.detect_ms);
+             plan->wild == SIM_HEALS ? "partitions heal in time" : "partitions last",
+             sim.config->timing.detect_ms);
 }
 
 void sim_end(void)
@@ -168,7 +172,8 @@ void sim_end(void)
         sim_node_free(&sim.node[i]);
 }
 
-/* ---- tasks ------------------------------------------------------------------------------------------------ */
+/* ---- tasks ------------------------------------------------------------------------------------------------
+ */
 
 void sim_sleep(uint64_t ns, bool polls)
 {
@@ -195,7 +200,8 @@ bool sim_runs(const struct sim_node *n)
     return n->alive && sim.now >= n->paused_until;
 }
 
-/* ---- catching --------------------------------------------------------------------------------------------- */
+/* ---- catching ---------------------------------------------------------------------------------------------
+ */
 
 static bool dies; /* the node of the task that left last is to die */
 
@@ -253,14 +259,17 @@ static void bury(struct sim_node *n)
         return;
     for (unsigned k = (unsigned)sim_draw(&sim.chance, 3); k > 0; k--)
         sim_net_word(!n->index, n->incarnation, atomic_load(&n->view),
-                     sim.now + sim_draw(&sim.chance, sim_chance(&sim.chance, 800) ? SIM_MS / 2 : 20 * SIM_MS));
+                     sim.now +
+                         sim_draw(&sim.chance, sim_chance(&sim.chance, 800) ? SIM_MS / 2 : 20 * SIM_MS));
     if (sim_chance(&sim.chance, 150)) { /* and soon the other one, too */
-        sim.caught = (struct sim_catch){.armed = true, .node = !n->index, .step = SIM_STEPS, .until = sim.now};
+        sim.caught =
+            (struct sim_catch){.armed = true, .node = !n->index, .step = SIM_STEPS, .until = sim.now};
         sim.caught.skip = (unsigned)sim_draw(&sim.chance, 200);
     }
 }
 
-/* ---- ticks ------------------------------------------------------------------------------------------------- */
+/* ---- ticks
+ * ------------------------------------------------------------------------------------------------- */
 
 static bool due(const struct sim_node *n, const struct sim_task *t, bool ready)
 {
@@ -318,7 +327,8 @@ bool sim_settled(void)
     return false;
 }
 
-/* A warm standby stands where its last checkpoint left it; a digest that is asked for goes with another one. */
+/* A warm standby stands where its last checkpoint left it; a digest that is asked for goes with another one.
+ */
 static void ask_checkpoint(const struct sim_node *primary)
 {
     if (sim.plan.standby != ND_STANDBY_WARM || sim.now < sim.asked + 5 * SIM_MS)
@@ -369,7 +379,8 @@ bool sim_run(void)
             since = sim.now;
     }
     if (!sim.failed[0] && !sim_settled())
-        sim_fail("liveness: not PROTECTED %llu ms after the last fault", (sim.now - sim.plan.faults_end) / SIM_MS);
+        sim_fail("liveness: not PROTECTED %llu ms after the last fault",
+                 (sim.now - sim.plan.faults_end) / SIM_MS);
     sim.plan.quiet_at = sim.now;
     limit = sim.now + 400 * SIM_MS;
     while (!sim.failed[0] && sim.now < limit && !sim_rests())
