@@ -76,7 +76,8 @@ uint32_t ft_hold_peek(const struct ft_hold *hold, uint64_t stable, uint32_t max,
     while (count < held && count < max) {
         const struct ft_held *next = slot(hold, hold->out + count);
 
-        if (next->burst > stable + (FT_PLANTED("one-too-many") && stable + 1 != 0) || (count > 0 && next->port != out[0].port))
+        if (next->burst > stable + (FT_PLANTED("one-too-many") && stable + 1 != 0) ||
+            (count > 0 && next->port != out[0].port))
             break;
         out[count++] = *next;
     }

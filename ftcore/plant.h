@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Planted bugs: mistakes that a test's own build makes on purpose (environment UNDERSTUDY_PLANT=name), to see
- * that the replay tool's oracle and the simulation's catch each. In every other build FT_PLANTED is 0 and leaves no code.
+ * that the replay tool's oracle and the simulation's catch each. In every other build FT_PLANTED is 0 and
+ * leaves no code.
  */
 #ifndef FTCORE_PLANT_H
 #define FTCORE_PLANT_H

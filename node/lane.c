@@ -184,8 +184,8 @@ static void begin_replay(struct nd_lane *lane)
  */
 static bool overslept(const struct nd_lane *lane, uint64_t order)
 {
-    return !FT_PLANTED("overslept") && lane->doing == FT_LANE_WAIT && lane->group->lanes > 1 && lane->order != FT_ALL &&
-           ft_order_serial(order) > ft_order_serial(lane->order) + 1;
+    return !FT_PLANTED("overslept") && lane->doing == FT_LANE_WAIT && lane->group->lanes > 1 &&
+           lane->order != FT_ALL && ft_order_serial(order) > ft_order_serial(lane->order) + 1;
 }
 
 static void follow(struct nd_lane *lane, uint64_t order)

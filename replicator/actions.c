@@ -115,7 +115,8 @@ static void remember_view(struct rp_replicator *rp, uint64_t view)
 {
     struct ft_fault fault;
 
-    if (rp->config.protect && !FT_PLANTED("view-forgotten") && rp_view_store(rp->config.view_file, view, &fault) != 0)
+    if (rp->config.protect && !FT_PLANTED("view-forgotten") &&
+        rp_view_store(rp->config.view_file, view, &fault) != 0)
         fprintf(stderr, "understudy: %s\n",
                 fault.text); /* taking over without a file beats not taking over */
     if (rp->config.view)

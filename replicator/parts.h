@@ -7,11 +7,11 @@
 #include "ftcore/closed.h"
 #include "replicator/replicator.h"
 
-#define RP_BATCH   (128u << 10) /* bytes of bulk a message aims at */
-#ifndef RP_CLOCKS               /* the simulation remembers fewer */
-#define RP_CLOCKS 65536u /* bursts whose last clock is remembered, for the lag in packets */
+#define RP_BATCH (128u << 10) /* bytes of bulk a message aims at */
+#ifndef RP_CLOCKS             /* the simulation remembers fewer */
+#define RP_CLOCKS 65536u      /* bursts whose last clock is remembered, for the lag in packets */
 #endif
-#define RP_PENDING 65536u       /* bursts per lane that the receiver keeps outside the closed set */
+#define RP_PENDING 65536u /* bursts per lane that the receiver keeps outside the closed set */
 
 struct rp_sender {
     bool on;                       /* a base has begun: records go out */

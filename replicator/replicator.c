@@ -249,7 +249,8 @@ static void primary_reports(struct rp_replicator *rp)
     if (rp_base_cut(rp, event.closed, event.access))
         rp_step(rp, &event);
     for (unsigned l = 0; held && l < rp->lanes; l++) {
-        held = FT_PLANTED("gate-unseen") || atomic_load_explicit(&rp_lane(rp, l)->gate_seen, memory_order_acquire) == rp->gate;
+        held = FT_PLANTED("gate-unseen") ||
+               atomic_load_explicit(&rp_lane(rp, l)->gate_seen, memory_order_acquire) == rp->gate;
         event.closed[l] = atomic_load_explicit(&rp_lane(rp, l)->hold_from, memory_order_relaxed);
     }
     if (held) {

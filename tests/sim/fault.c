@@ -46,7 +46,8 @@ void sim_pause(struct sim_node *n, uint64_t ns)
 
 static void silence(void)
 {
-    uint64_t detect = ms(sim.config->timing.detect_ms), most = sim.plan.wild == SIM_HEALS ? detect * 6 / 10 : 10 * detect;
+    uint64_t detect = ms(sim.config->timing.detect_ms),
+             most = sim.plan.wild == SIM_HEALS ? detect * 6 / 10 : 10 * detect;
     unsigned links = 1 + (unsigned)sim_draw(&sim.chance, 3), ports = (unsigned)sim_draw(&sim.chance, 4);
 
     sim_partition(links, ports, sim.now + SIM_MS / 2 + sim_draw(&sim.chance, most));
@@ -80,15 +81,17 @@ static void catch_one(bool dies)
     c->step = c->step > SIM_STEPS ? SIM_STEPS : c->step;
     c->skip = sim_chance(&sim.chance, 500) ? 0 : (unsigned)sim_draw(&sim.chance, 12);
     c->until = sim.now + SIM_MS + sim_draw(&sim.chance, 30 * SIM_MS);
-    c->sleep = dies ? 0 : SIM_MS / 4 + sim_draw(&sim.chance, ms(sim.config->timing.detect_ms) * (sim_chance(&sim.chance, 300) ? 15 : 5));
+    c->sleep = dies ? 0
+                    : SIM_MS / 4 + sim_draw(&sim.chance, ms(sim.config->timing.detect_ms) *
+                                                             (sim_chance(&sim.chance, 300) ? 15 : 5));
     c->machine = dies && sim_chance(&sim.chance, 300);
 }
 
 static void tell_node(void)
 {
     static const char *const text[] = {"", "promote", "hand over", "resync"};
-    static const enum sim_step steps[] = {SIM_STEER,       SIM_STEERED,    SIM_HANDOVER, SIM_BEFORE_VIEW,
-                                          SIM_AFTER_VIEW,  SIM_TAIL,       SIM_AT_REST,  SIM_AFTER_RELEASE};
+    static const enum sim_step steps[] = {SIM_STEER,      SIM_STEERED, SIM_HANDOVER, SIM_BEFORE_VIEW,
+                                          SIM_AFTER_VIEW, SIM_TAIL,    SIM_AT_REST,  SIM_AFTER_RELEASE};
     struct sim_node *n = &sim.node[sim_draw(&sim.chance, 2)];
     unsigned what = 1 + (unsigned)sim_draw(&sim.chance, 3);
 
@@ -153,7 +156,8 @@ static void clock_fault(struct sim_node *n)
     n->drift_ppm = (int64_t)sim_draw(&sim.chance, 10000) - 5000;
     if (jump > ms(100))
         n->overslept = sim.now;
-    sim_tell(n->index, "its clock jumps by %.3f ms and drifts by %ld ppm", (double)jump / 1e6, (long)n->drift_ppm);
+    sim_tell(n->index, "its clock jumps by %.3f ms and drifts by %ld ppm", (double)jump / 1e6,
+             (long)n->drift_ppm);
 }
 
 /* A port scan, a health check, garbage, or an old hello said again, from the peer's host. */
@@ -206,7 +210,8 @@ static void one(void)
         break;
     case 10:
         /* A lane that stands reads no heartbeats either: with a broken link, a partition. */
-        n->stalled_until = sim.now + sim_draw(&sim.chance, sim.plan.wild == SIM_HEALS ? detect / 2 : 4 * detect);
+        n->stalled_until =
+            sim.now + sim_draw(&sim.chance, sim.plan.wild == SIM_HEALS ? detect / 2 : 4 * detect);
         sim.long_partition |= n->stalled_until > sim.now + detect / 2;
         sim_tell(n->index, "its replay is slow until %.3f ms", (double)n->stalled_until / 1e6);
         break;
@@ -238,7 +243,8 @@ static bool delicate(void)
     for (unsigned i = 0; i < 2; i++) {
         const struct sim_node *n = &sim.node[i];
 
-        if (n->alive && (sim_core(n)->resync >= FT_RESYNC_SWITCH || sim_core(n)->hand || sim_core(n)->abandoning))
+        if (n->alive &&
+            (sim_core(n)->resync >= FT_RESYNC_SWITCH || sim_core(n)->hand || sim_core(n)->abandoning))
             return true;
     }
     return false;
@@ -265,8 +271,8 @@ void sim_faults_tick(void)
     if (sim.now < sim.fault_at && !(delicate() && sim_chance(&sim.chance, 40)))
         return;
     one();
-    sim.fault_at = sim.now + sim_draw(&sim.chance, sim_chance(&sim.chance, 600) ? detect : 12 * detect) * 1000 /
-                                 sim.plan.fault_rate;
+    sim.fault_at = sim.now + sim_draw(&sim.chance, sim_chance(&sim.chance, 600) ? detect : 12 * detect) *
+                                 1000 / sim.plan.fault_rate;
 }
 
 void sim_faults_end(void)

@@ -70,8 +70,8 @@ static struct {
     } run[SIM_LANES];
 } ref;
 
-static void compare(struct run *r, const struct ft_record *record, const uint8_t *frame, uint32_t have, uint32_t len,
-                    unsigned port)
+static void compare(struct run *r, const struct ft_record *record, const uint8_t *frame, uint32_t have,
+                    uint32_t len, unsigned port)
 {
     uint64_t number = ++r->outputs;
 
@@ -89,9 +89,10 @@ static void compare(struct run *r, const struct ft_record *record, const uint8_t
              memcmp(left->frame + 12, frame + 12, n - 12) != 0))
             what = "content";
         if (what)
-            sim_fail("G2: output %lu of lane %u (burst %lu) left %s at %.3f ms with another %s than the surviving "
-                     "log makes of it",
-                     number, r->lane, left->burst, sim.node[left->node].name, (double)left->at / 1e6, what);
+            sim_fail(
+                "G2: output %lu of lane %u (burst %lu) left %s at %.3f ms with another %s than the surviving "
+                "log makes of it",
+                number, r->lane, left->burst, sim.node[left->node].name, (double)left->at / 1e6, what);
     }
 }
 
@@ -102,7 +103,8 @@ static uint32_t load(struct run *r, struct lg_cursor *cursor, struct nf_packet p
     uint32_t n = 0;
 
     while ((in = lg_cursor_input(cursor, &bytes))) {
-        FT_CHECK((size_t)(to - r->bytes) + in->taken <= sizeof(r->bytes), "a burst of more bytes than hosts send");
+        FT_CHECK((size_t)(to - r->bytes) + in->taken <= sizeof(r->bytes),
+                 "a burst of more bytes than hosts send");
         memcpy(to, bytes, in->taken);
         packets[n++] = (struct nf_packet){.data = to,
                                           .len = in->wire,
@@ -236,7 +238,8 @@ static void make(const struct sim_history *h)
 
         r->lane = l;
         r->outputs = r->done = 0;
-        FT_CHECK(nf_chain_make(&r->chain, chain, ref.window.region, l, h->seed[l], &fault) == 0, "%s", fault.text);
+        FT_CHECK(nf_chain_make(&r->chain, chain, ref.window.region, l, h->seed[l], &fault) == 0, "%s",
+                 fault.text);
         nf_chain_share(r->chain, ref.published);
         sim_task_begin(&r->task, run_lane, r);
         r->task.node = SIM_NOBODY;
@@ -261,7 +264,8 @@ static void run_all(void)
         }
         idle = before == after ? idle : 0;
         if (idle > STUCK)
-            sim_fail("the surviving log cannot be executed: lanes wait for each other, or for what is not in it");
+            sim_fail(
+                "the surviving log cannot be executed: lanes wait for each other, or for what is not in it");
     }
 }
 

@@ -46,7 +46,8 @@ int sim_nanosleep(const struct timespec *time, struct timespec *left)
     return 0;
 }
 
-/* In a loop that waits for another lane; or an idle lane before it naps: then nothing comes before the next tick. */
+/* In a loop that waits for another lane; or an idle lane before it naps: then nothing comes before the next
+ * tick. */
 void sim_spin(void)
 {
     struct sim_node *n = sim_current();
@@ -90,7 +91,8 @@ WRAP(void, nd_lane_wait, struct nd_lane *lane, bool worked)
     n->resting[lane->index] = false;
 }
 
-WRAP(void, nf_chain_run, struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets, uint32_t n)
+WRAP(void, nf_chain_run, struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets,
+     uint32_t n)
 {
     struct nd_lane *lane = lane_now();
     struct sim_node *node = sim_current();
@@ -243,12 +245,15 @@ WRAP(bool, rp_base_turn, struct rp_replicator *rp, bool *whole)
     return any;
 }
 
-WRAP(int, rp_link_send, struct rp_link *link, const struct ft_message *m, unsigned lanes, struct ft_packer *packer)
+WRAP(int, rp_link_send, struct rp_link *link, const struct ft_message *m, unsigned lanes,
+     struct ft_packer *packer)
 {
     static const enum sim_step before[FT_MSG_TYPES] = {
-        [FT_MSG_ACK] = SIM_BEFORE_ACK,       [FT_MSG_BASE_BEGIN] = SIM_BASE_BEGINS, [FT_MSG_BASE_END] = SIM_BASE_ENDS,
-        [FT_MSG_HOLDING] = SIM_HOLDING,      [FT_MSG_STEER] = SIM_STEER,            [FT_MSG_STEERED] = SIM_STEERED,
-        [FT_MSG_HANDOVER] = SIM_HANDOVER,    [FT_MSG_ABANDON] = SIM_ABANDON,        [FT_MSG_ABANDONED] = SIM_ABANDON};
+        [FT_MSG_ACK] = SIM_BEFORE_ACK,     [FT_MSG_BASE_BEGIN] = SIM_BASE_BEGINS,
+        [FT_MSG_BASE_END] = SIM_BASE_ENDS, [FT_MSG_HOLDING] = SIM_HOLDING,
+        [FT_MSG_STEER] = SIM_STEER,        [FT_MSG_STEERED] = SIM_STEERED,
+        [FT_MSG_HANDOVER] = SIM_HANDOVER,  [FT_MSG_ABANDON] = SIM_ABANDON,
+        [FT_MSG_ABANDONED] = SIM_ABANDON};
     int error;
 
     if (before[m->type])

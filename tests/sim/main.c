@@ -46,7 +46,7 @@ static struct shared {
     _Atomic uint64_t next, passed, failed;
     struct sim_counts count;
     _Atomic int lock;
-} *shared;
+} * shared;
 
 static int noise = -1; /* what the product says on stderr in this seed */
 
@@ -55,7 +55,8 @@ static uint64_t seed_at(uint64_t i)
     return i < listed_count ? listed[i] : options.first + (i - listed_count);
 }
 
-/* ---- one seed --------------------------------------------------------------------------------------------- */
+/* ---- one seed ---------------------------------------------------------------------------------------------
+ */
 
 static void print_noise(void)
 {
@@ -144,7 +145,8 @@ static _Noreturn void work(void)
     _exit(0);
 }
 
-/* ---- many -------------------------------------------------------------------------------------------------- */
+/* ---- many
+ * -------------------------------------------------------------------------------------------------- */
 
 static void start_worker(void)
 {
@@ -162,10 +164,11 @@ static void report(void)
 
     if (options.quiet)
         return;
-    printf("%lu kills, %lu takeovers, %lu times protected, %lu bases, %lu splits, %lu released of %lu bursts, "
-           "%lu twice, %lu edges, %lu answers\n",
-           c->kills, c->takeovers, c->protections, c->resyncs, c->splits, c->released, c->bursts, c->duplicates,
-           c->edges, c->replies);
+    printf(
+        "%lu kills, %lu takeovers, %lu times protected, %lu bases, %lu splits, %lu released of %lu bursts, "
+        "%lu twice, %lu edges, %lu answers\n",
+        c->kills, c->takeovers, c->protections, c->resyncs, c->splits, c->released, c->bursts, c->duplicates,
+        c->edges, c->replies);
     for (unsigned s = 0; s < SIM_STEPS; s++)
         if (c->caught[s] == 0)
             printf("nobody was caught %s\n", sim_step_text[s]);
@@ -265,10 +268,13 @@ int main(int argc, char **argv)
             options.quiet = true;
             break;
         default:
-            fprintf(stderr, "usage: simulate [-n SEEDS] [-f FIRST | -r] [-j JOBS] [-l FILE] [-q] [-x] [-s SEED [-v]]\n");
+            fprintf(
+                stderr,
+                "usage: simulate [-n SEEDS] [-f FIRST | -r] [-j JOBS] [-l FILE] [-q] [-x] [-s SEED [-v]]\n");
             return 64;
         }
-    mallopt(M_MMAP_THRESHOLD, 128 << 10); /* fixed: large and hardly touched blocks come from the system, zeroed */
+    mallopt(M_MMAP_THRESHOLD,
+            128 << 10); /* fixed: large and hardly touched blocks come from the system, zeroed */
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
     if (sim_configs("tests/sim/chains", &fault)) {
         fprintf(stderr, "simulate: %s\n", fault.text);

@@ -245,7 +245,8 @@ ssize_t sim_send(int fd, const void *from, size_t size, int flags)
     }
     if (!c->open[!k->end]) {
         /* Its kernel knows no such connection, once there is a kernel and a way to it. */
-        if (!c->broken && sim.node[c->node[!k->end]].powered && !blocked(c->node[!k->end]) && back->error_at == SIM_NEVER) {
+        if (!c->broken && sim.node[c->node[!k->end]].powered && !blocked(c->node[!k->end]) &&
+            back->error_at == SIM_NEVER) {
             back->error = ECONNRESET;
             back->error_at = sim.now + delay() + delay();
         }
@@ -462,7 +463,8 @@ ssize_t sim_recvfrom(int fd, void *to, size_t size, int flags, struct sockaddr *
     }
     size = size < FT_WORD_BYTES ? size : FT_WORD_BYTES;
     memcpy(to, words[node][i].bytes, size);
-    memmove(&words[node][i], &words[node][i + 1], (--word_count[node] - (unsigned)i) * sizeof(words[node][0]));
+    memmove(&words[node][i], &words[node][i + 1],
+            (--word_count[node] - (unsigned)i) * sizeof(words[node][0]));
     *in = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a090000u + 1 + !node)};
     return (ssize_t)size;
 }

@@ -52,8 +52,9 @@ void sim_saw_state(struct sim_node *n, enum ft_state state, uint64_t view, const
     }
     for (unsigned l = 0; state == FT_READY && n->state == FT_SYNCING && l < sim.plan.lanes; l++)
         if (n->follows->hold[l] > n->replicator->receiver.held[l])
-            sim_fail("G1: %s is READY with burst %lu of lane %u, and burst %lu had left before its primary held",
-                     n->name, n->replicator->receiver.held[l], l, n->follows->hold[l]);
+            sim_fail(
+                "G1: %s is READY with burst %lu of lane %u, and burst %lu had left before its primary held",
+                n->name, n->replicator->receiver.held[l], l, n->follows->hold[l]);
     if (began && n->replicator)
         begins_reign(n, view);
     if (state == FT_JOINING)
@@ -71,7 +72,8 @@ void sim_saw_gift(struct sim_node *n, const struct ft_message *begin)
 {
     struct sim_gift *gift = sim_alloc(sizeof(*gift));
 
-    *gift = (struct sim_gift){.history = n->history, .sent = begin->sent, .from = n->index, .next = sim.gifts};
+    *gift =
+        (struct sim_gift){.history = n->history, .sent = begin->sent, .from = n->index, .next = sim.gifts};
     sim.gifts = gift;
     if (!n->history)
         sim_fail("%s begins a base without a state", n->name);
@@ -178,8 +180,8 @@ static void after_newer_view(struct sim_node *n, unsigned lane, uint64_t view, u
         n->after_lanes = 0;
     n->after_view = sim.reign;
     if (n->after_lanes & 1u << lane || burst > n->history->stored[lane])
-        sim_fail("G5: %s releases burst %lu of lane %u in view %lu after view %lu has begun", n->name, burst, lane,
-                 view, sim.reign);
+        sim_fail("G5: %s releases burst %lu of lane %u in view %lu after view %lu has begun", n->name, burst,
+                 lane, view, sim.reign);
     n->after_lanes |= 1u << lane;
 }
 
@@ -214,7 +216,8 @@ static bool alone(const struct sim_node *n, unsigned lane)
            (n->lane[lane].gate < n->leaving_solo && !n->said_holding);
 }
 
-void sim_saw_release(struct sim_node *n, unsigned lane, unsigned port, const struct ft_held held[], uint32_t count)
+void sim_saw_release(struct sim_node *n, unsigned lane, unsigned port, const struct ft_held held[],
+                     uint32_t count)
 {
     uint64_t view = sim_core(n)->view, last = count ? held[count - 1].burst : 0;
 
@@ -229,8 +232,8 @@ void sim_saw_release(struct sim_node *n, unsigned lane, unsigned port, const str
     if (alone(n, lane) && last > n->history->alone[lane])
         n->history->alone[lane] = last;
     if (!alone(n, lane) && last > n->history->stored[lane] && !sim.split)
-        sim_fail("G1: %s releases burst %lu of lane %u, and the standby has acknowledged %lu", n->name, last, lane,
-                 n->history->stored[lane]);
+        sim_fail("G1: %s releases burst %lu of lane %u, and the standby has acknowledged %lu", n->name, last,
+                 lane, n->history->stored[lane]);
     for (uint32_t i = 0; i < count; i++) {
         if (held[i].number <= n->last_number[lane])
             sim_fail("%s releases output %lu of lane %u after output %lu", n->name, held[i].number, lane,
@@ -263,7 +266,8 @@ static void count_left(const struct sim_history *h)
         for (const struct sim_left *b = a->same; b && a->history->epoch == h->epoch; b = b->same) {
             sim.count.duplicates++;
             if (a->history == b->history)
-                sim_fail("G4: output %lu of lane %u left %s twice", a->number, a->lane, sim.node[a->node].name);
+                sim_fail("G4: output %lu of lane %u left %s twice", a->number, a->lane,
+                         sim.node[a->node].name);
             else if (a->burst > a->history->cut[a->lane] && b->burst > b->history->cut[b->lane])
                 sim_fail("G4: output %lu of lane %u left twice, and was in no tail", a->number, a->lane);
         }
@@ -302,6 +306,8 @@ void sim_judge(void)
         if (h == final && digest[2] != digest[0])
             sim_fail("G2: executing the surviving log ends in another state than the pair's");
     }
-    sim_tell(SIM_NOBODY, "both nodes hold the same; %lu frames were lost in ports, %lu outputs never left, %lu left twice",
-             sim.count.lost, sim.count.never, sim.count.duplicates);
+    sim_tell(
+        SIM_NOBODY,
+        "both nodes hold the same; %lu frames were lost in ports, %lu outputs never left, %lu left twice",
+        sim.count.lost, sim.count.never, sim.count.duplicates);
 }

@@ -185,7 +185,8 @@ static void client_sends(struct flow *f, unsigned i)
     struct help_spec spec = f->spec;
     struct sim_packet *p;
 
-    spec.payload = (uint16_t)(sizeof(struct tag) + (sim_chance(&f->random, 50) ? 1300 : sim_draw(&f->random, 60)));
+    spec.payload =
+        (uint16_t)(sizeof(struct tag) + (sim_chance(&f->random, 50) ? 1300 : sim_draw(&f->random, 60)));
     spec.ip_id = (uint16_t)f->sent;
     spec.tcp = f->sent == 0 ? HELP_SYN : f->sent + 1 == f->packets ? HELP_FIN | HELP_ACK : HELP_ACK;
     p = build(&spec, i, f->sent, 0);
@@ -367,17 +368,18 @@ static void record(void *ctx, unsigned lane, const struct ft_record *r)
 
 void sim_ports_io(struct sim_node *n)
 {
-    n->io = (struct nd_io){.ctx = n,
-                           .ports = SIM_PORTS,
-                           .side = {NF_INSIDE, NF_OUTSIDE},
-                           .own = {{2, 0, 0, 0, 0, (uint8_t)(16 + n->index)}, {2, 0, 0, 0, 1, (uint8_t)(16 + n->index)}},
-                           .buffers = 4096,
-                           .receive = receive,
-                           .send = send,
-                           .make = make,
-                           .data = data,
-                           .drop = drop,
-                           .room = room,
-                           .record = record};
+    n->io = (struct nd_io){
+        .ctx = n,
+        .ports = SIM_PORTS,
+        .side = {NF_INSIDE, NF_OUTSIDE},
+        .own = {{2, 0, 0, 0, 0, (uint8_t)(16 + n->index)}, {2, 0, 0, 0, 1, (uint8_t)(16 + n->index)}},
+        .buffers = 4096,
+        .receive = receive,
+        .send = send,
+        .make = make,
+        .data = data,
+        .drop = drop,
+        .room = room,
+        .record = record};
     sim_ports_clear(n);
 }

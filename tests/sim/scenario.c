@@ -14,8 +14,8 @@
  *   10 jump a 500                      its clock, by 500 ms
  *   10 tell a promote|handover|resync
  *   10 ask a clear nat                 an operator's command
- *   40 end                             faults end; the pair must be PROTECTED again, and is judged as a seed is
- *   > text                             the next lines of the transcript that contain these texts, in order
+ *   40 end                             faults end; the pair must be PROTECTED again, and is judged as a seed
+ * is > text                             the next lines of the transcript that contain these texts, in order
  *   ! text                             no line does
  *
  * '>' and '!' look at the whole transcript, whatever the times beside them.
@@ -48,8 +48,8 @@ static struct sim_script script;
 static void wrong(const struct line *l, const char *expected)
 {
     if (!script.wrong[0])
-        snprintf(script.wrong, sizeof(script.wrong), "%s:%u: %s %.60s: expected %s", script.path, l->number, l->what,
-                 l->rest, expected);
+        snprintf(script.wrong, sizeof(script.wrong), "%s:%u: %s %.60s: expected %s", script.path, l->number,
+                 l->what, l->rest, expected);
 }
 
 /* ---- reading --------------------------------------------------------------------------------------- */
@@ -173,7 +173,8 @@ void sim_script_buried(struct sim_node *n)
 {
     n->restart_at = sim.faults_over ? sim.now + SIM_MS : SIM_NEVER;
     for (unsigned k = 0; k < script.words && n->powered; k++)
-        sim_net_word(!n->index, n->incarnation, atomic_load(&n->view), sim.now + script.word_delay + k * 200 * SIM_US);
+        sim_net_word(!n->index, n->incarnation, atomic_load(&n->view),
+                     sim.now + script.word_delay + k * 200 * SIM_US);
 }
 
 /* "a …": the node, and what follows. */
@@ -279,7 +280,8 @@ void sim_script_tick(void)
         struct line *l = &script.line[i];
         bool catches = l->what[0] == 'k' || strcmp(l->what, "power") == 0 || strcmp(l->what, "sleep") == 0;
 
-        if (l->done || l->what[0] == '>' || l->what[0] == '!' || l->at > sim.now || strcmp(l->what, "end") == 0)
+        if (l->done || l->what[0] == '>' || l->what[0] == '!' || l->at > sim.now ||
+            strcmp(l->what, "end") == 0)
             continue;
         if (catches && sim.caught.armed)
             return;
@@ -288,7 +290,8 @@ void sim_script_tick(void)
     }
 }
 
-/* ---- what was to be told -------------------------------------------------------------------------------- */
+/* ---- what was to be told --------------------------------------------------------------------------------
+ */
 
 static const char *find_line(const char *from, const char *text)
 {

@@ -4,7 +4,8 @@
  * system for time, sleep, memory files or sockets, the simulated world answers. Nothing else differs from the
  * program's own build, and the product knows nothing of this.
  *
- * Sockets and files only where SIM_SOCKETS, SIM_FILES say so: their names are words of other things elsewhere.
+ * Sockets and files only where SIM_SOCKETS, SIM_FILES say so: their names are words of other things
+ * elsewhere.
  */
 #ifndef TESTS_SIM_SEAM_H
 #define TESTS_SIM_SEAM_H
@@ -27,10 +28,10 @@ int sim_nanosleep(const struct timespec *time, struct timespec *left);
 void sim_spin(void);
 int sim_sched_yield(void);
 
-#define clock_gettime  sim_clock_gettime
-#define nanosleep      sim_nanosleep
-#define sched_yield    sim_sched_yield
-#define prctl(...)     ((void)0)
+#define clock_gettime sim_clock_gettime
+#define nanosleep     sim_nanosleep
+#define sched_yield   sim_sched_yield
+#define prctl(...)    ((void)0)
 #undef _mm_pause
 #define _mm_pause sim_spin
 

@@ -138,7 +138,7 @@ struct sim_node {
     unsigned index;
     const char *name;
     bool alive, powered;
-    uint64_t life; /* processes so far */
+    uint64_t life;                                    /* processes so far */
     uint64_t restart_at, paused_until, stalled_until; /* stalled: its replay stands */
     uint64_t overslept;                               /* when it last woke from a long sleep */
     uint64_t incarnation;
@@ -167,15 +167,15 @@ struct sim_node {
     /* what the oracles know of it */
     enum ft_state state;
     uint64_t state_since;
-    struct sim_history *history; /* of the state that it makes or has taken over */
-    struct sim_history *follows; /* standby: whose records it stores */
-    uint64_t held[SIM_LANES];    /* … up to here */
-    uint64_t leaving_solo;       /* serial number of the gate that ended SOLO … */
-    bool said_holding;           /* … and from where it holds is said: every lane has seen that gate */
-    uint64_t after_view;         /* the newer view in which it has released … */
-    unsigned after_lanes;        /* … one burst each of these lanes, a bit each */
+    struct sim_history *history;     /* of the state that it makes or has taken over */
+    struct sim_history *follows;     /* standby: whose records it stores */
+    uint64_t held[SIM_LANES];        /* … up to here */
+    uint64_t leaving_solo;           /* serial number of the gate that ended SOLO … */
+    bool said_holding;               /* … and from where it holds is said: every lane has seen that gate */
+    uint64_t after_view;             /* the newer view in which it has released … */
+    unsigned after_lanes;            /* … one burst each of these lanes, a bit each */
     uint64_t last_number[SIM_LANES]; /* of the output that left last in this reign */
-    bool resting[SIM_LANES];     /* the lane stands between two bursts */
+    bool resting[SIM_LANES];         /* the lane stands between two bursts */
 
     struct sim_queue port[SIM_LANES][SIM_PORTS]; /* arrived, dealt to lanes */
 };
@@ -225,12 +225,12 @@ struct sim_world {
     struct sim_plan plan;
     const struct nd_config *config; /* of this seed */
     struct sim_node node[2];
-    struct sim_node *opening; /* whose replicator is being opened, by no task */
+    struct sim_node *opening;                    /* whose replicator is being opened, by no task */
     struct sim_random chance, order, net, hosts; /* faults; scheduling; delays; packets */
     struct sim_catch caught;
     uint64_t fault_at;
     bool faults_over;
-    struct sim_script *script; /* a scenario in place of the seed's faults */
+    struct sim_script *script;                 /* a scenario in place of the seed's faults */
     uint64_t link_blocked[2], port_blocked[2]; /* towards node i, until */
     uint64_t slow_until;                       /* messages take longer */
     unsigned flips;                            /* sends that shall be damaged */
@@ -245,14 +245,14 @@ struct sim_world {
         uint64_t sent;
         unsigned from;
         struct sim_gift *next;
-    } *gifts;
+    } * gifts;
     struct sim_left *left, **left_last;
     uint64_t epochs;
 
     /* counted for reports */
     struct sim_counts {
-        uint64_t released, bursts, takeovers, protections, kills, restarts, splits, handovers, resyncs, epochs,
-            duplicates, never, lost, edges, steps[SIM_STEPS], caught[SIM_STEPS], replies, divergences;
+        uint64_t released, bursts, takeovers, protections, kills, restarts, splits, handovers, resyncs,
+            epochs, duplicates, never, lost, edges, steps[SIM_STEPS], caught[SIM_STEPS], replies, divergences;
     } count;
     uint64_t hash; /* of everything that was told */
     char failed[512];
@@ -276,8 +276,8 @@ void sim_plan_make(struct sim_plan *plan, uint64_t seed);
 int sim_configs(const char *directory, struct ft_fault *fault); /* reads the chains; once */
 extern const char *const sim_chain_name[];
 void sim_begin(uint64_t seed, const struct sim_plan *plan);
-bool sim_tick(void);  /* false: the run has failed */
-void sim_end(void);   /* frees */
+bool sim_tick(void);    /* false: the run has failed */
+void sim_end(void);     /* frees */
 bool sim_settled(void); /* PROTECTED beside READY, both awake */
 bool sim_rests(void);   /* … and nothing is under way: both hold the same */
 bool sim_run(void);     /* the whole course of a seed, judged. False: it has failed */
@@ -300,8 +300,8 @@ const struct ft_core *sim_core(const struct sim_node *node);
 
 /* ---- window.c ---- */
 void sim_window_begin(void);
-void sim_window_of(struct sim_window *window); /* whose region is being opened */
-void sim_show(struct sim_window *window);      /* NULL: nobody's */
+void sim_window_of(struct sim_window *window);          /* whose region is being opened */
+void sim_show(struct sim_window *window);               /* NULL: nobody's */
 void sim_window_edited(uint64_t offset, uint64_t size); /* of what is shown, about to be */
 void sim_window_all(void);                              /* anything may change */
 
@@ -342,7 +342,8 @@ void sim_saw_holding(struct sim_node *node, const struct ft_message *holding);
 void sim_saw_ack(struct sim_node *node, const struct ft_message *ack);
 void sim_saw_fresh(struct sim_node *node);
 void sim_saw_record(struct sim_node *node, unsigned lane, const struct ft_record *record);
-void sim_saw_release(struct sim_node *node, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n);
+void sim_saw_release(struct sim_node *node, unsigned lane, unsigned port, const struct ft_held held[],
+                     uint32_t n);
 void sim_watch(void);
 void sim_judge(void); /* at the end: both nodes rest */
 

@@ -5,8 +5,8 @@
  * that is used about as much. But a pair's regions are nearly the same: only lines that one of them has
  * edited and the other not yet have to be exchanged, and every edit says which lines it is about to change.
  *
- * That nothing is written past an edit is checked on the way: in some seeds the rest of the window is compared
- * at every exchange. Outside of what is used, the window is always zero.
+ * That nothing is written past an edit is checked on the way: in some seeds the rest of the window is
+ * compared at every exchange. Outside of what is used, the window is always zero.
  */
 #include "tests/sim/sim.h"
 
@@ -18,7 +18,7 @@
 #define WINDOW_BYTES (64ull << 20)
 #define MEMORY_FD    1000000
 
-#define LINES        (WINDOW_BYTES / FT_LINE)
+#define LINES (WINDOW_BYTES / FT_LINE)
 
 static struct sim_window *shown, *opening;
 
@@ -177,8 +177,8 @@ void sim_window_of(struct sim_window *w)
     sim_show(NULL);
     opening = w;
     if (!w->parked)
-        w->parked = mmap(NULL, WINDOW_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                         -1, 0);
+        w->parked = mmap(NULL, WINDOW_BYTES, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     FT_CHECK(w->parked != MAP_FAILED, "no memory for a region");
 }
 

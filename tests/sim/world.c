@@ -46,7 +46,8 @@ void *sim_alloc(size_t size)
 
     size = (size + 63) & ~(size_t)63;
     if (!memory)
-        memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        memory =
+            mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     FT_CHECK(memory != MAP_FAILED && used + size <= MEMORY, "a seed needs more than %llu bytes", MEMORY);
     p = memory + used;
     used += size;
@@ -81,7 +82,8 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed)
     p->suppress_tail = sim_chance(&r, 200);
     p->hold_packets = sim_chance(&r, 300) ? 128 : 1024;
     p->log_bytes = sim_chance(&r, 200) ? FT_RECORD_MAX : 2u << 20;
-    p->pending_bytes = sim_chance(&r, 250) ? (8u << 10) + sim_draw(&r, 64u << 10) : 1u << 20;
+    /* The least that holds a burst of 32 large packets; a file cannot say less than a megabyte. */
+    p->pending_bytes = sim_chance(&r, 250) ? (64u << 10) + sim_draw(&r, 64u << 10) : 1u << 20;
     p->resync_mbps = sim_chance(&r, 400) ? 20 : 400;
     p->faults_end = 40 * SIM_MS + sim_draw(&r, p->fast ? 300 * SIM_MS : 600 * SIM_MS);
     p->quiet_at = SIM_NEVER;
@@ -107,11 +109,13 @@ static void configure(void)
     this_config.protect.tail = p->suppress_tail ? ND_TAIL_SUPPRESS : ND_TAIL_EMIT;
     this_config.protect.hold_packets = p->hold_packets;
     this_config.protect.strict = p->strict;
-    *t = p->fast ? (struct nd_timing){1, 4, 8, 16, 32, 150, 0, 40} : (struct nd_timing){2, 10, 20, 40, 80, 300, 0, 100};
+    *t = p->fast ? (struct nd_timing){1, 4, 8, 16, 32, 150, 0, 40}
+                 : (struct nd_timing){2, 10, 20, 40, 80, 300, 0, 100};
     sim.config = &this_config;
 }
 
-/* ---- beginning and end ---------------------------------------------------------------------------------- */
+/* ---- beginning and end ----------------------------------------------------------------------------------
+ */
 
 void sim_begin(uint64_t seed, const struct sim_plan *plan)
 {
@@ -142,9 +146,11 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
         sim_node_start(n);
     }
     sim.fault_at = sim_draw(&sim.chance, 15 * sim.config->timing.detect_ms * SIM_MS);
-    sim_tell(SIM_NOBODY, "seed %lu: chain %s, %u lane%s, %s, %s, detect_ms %u", seed, sim_chain_name[plan->chain],
-             plan->lanes, plan->lanes == 1 ? "" : "s", plan->strict ? "strict" : "not strict",
-             plan->wild == SIM_HEALS ? "partitions heal in time" : "partitions last", sim.config->timing.detect_ms);
+    sim_tell(SIM_NOBODY, "seed %lu: chain %s, %u lane%s, %s, %s, detect_ms %u", seed,
+             sim_chain_name[plan->chain], plan->lanes, plan->lanes == 1 ? "" : "s",
+             plan->strict ? "strict" : "not strict",
+             plan->wild == SIM_HEALS ? "partitions heal in time" : "partitions last",
+             sim.config->timing.detect_ms);
 }
 
 void sim_end(void)
@@ -153,7 +159,8 @@ void sim_end(void)
         sim_node_free(&sim.node[i]);
 }
 
-/* ---- tasks ------------------------------------------------------------------------------------------------ */
+/* ---- tasks ------------------------------------------------------------------------------------------------
+ */
 
 void sim_sleep(uint64_t ns, bool polls)
 {
@@ -180,7 +187,8 @@ bool sim_runs(const struct sim_node *n)
     return n->alive && sim.now >= n->paused_until;
 }
 
-/* ---- catching --------------------------------------------------------------------------------------------- */
+/* ---- catching ---------------------------------------------------------------------------------------------
+ */
 
 static bool dies; /* the node of the task that left last is to die */
 
@@ -238,14 +246,17 @@ static void bury(struct sim_node *n)
         return;
     for (unsigned k = (unsigned)sim_draw(&sim.chance, 3); k > 0; k--)
         sim_net_word(!n->index, n->incarnation, atomic_load(&n->view),
-                     sim.now + sim_draw(&sim.chance, sim_chance(&sim.chance, 800) ? SIM_MS / 2 : 20 * SIM_MS));
+                     sim.now +
+                         sim_draw(&sim.chance, sim_chance(&sim.chance, 800) ? SIM_MS / 2 : 20 * SIM_MS));
     if (sim_chance(&sim.chance, 150)) { /* and soon the other one, too */
-        sim.caught = (struct sim_catch){.armed = true, .node = !n->index, .step = SIM_STEPS, .until = sim.now};
+        sim.caught =
+            (struct sim_catch){.armed = true, .node = !n->index, .step = SIM_STEPS, .until = sim.now};
         sim.caught.skip = (unsigned)sim_draw(&sim.chance, 200);
     }
 }
 
-/* ---- ticks ------------------------------------------------------------------------------------------------- */
+/* ---- ticks
+ * ------------------------------------------------------------------------------------------------- */
 
 static bool due(const struct sim_node *n, const struct sim_task *t, bool ready)
 {
@@ -339,7 +350,8 @@ bool sim_run(void)
             since = sim.now;
     }
     if (!sim.failed[0] && !sim_settled())
-        sim_fail("liveness: not PROTECTED %llu ms after the last fault", (sim.now - sim.plan.faults_end) / SIM_MS);
+        sim_fail("liveness: not PROTECTED %llu ms after the last fault",
+                 (sim.now - sim.plan.faults_end) / SIM_MS);
     sim.plan.quiet_at = sim.now;
     limit = sim.now + 400 * SIM_MS;
     while (!sim.failed[0] && sim.now < limit && !sim_rests())
