@@ -82,7 +82,8 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed)
     p->suppress_tail = sim_chance(&r, 200);
     p->hold_packets = sim_chance(&r, 300) ? 128 : 1024;
     p->log_bytes = sim_chance(&r, 200) ? FT_RECORD_MAX : 2u << 20;
-    p->pending_bytes = sim_chance(&r, 250) ? (8u << 10) + sim_draw(&r, 64u << 10) : 1u << 20;
+    /* The least that holds a burst of 32 large packets; a file cannot say less than a megabyte. */
+    p->pending_bytes = sim_chance(&r, 250) ? (64u << 10) + sim_draw(&r, 64u << 10) : 1u << 20;
     p->resync_mbps = sim_chance(&r, 400) ? 40 : 400;
     p->faults_end = 40 * SIM_MS + sim_draw(&r, p->fast ? 300 * SIM_MS : 600 * SIM_MS);
     p->quiet_at = SIM_NEVER;
