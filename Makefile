@@ -3,6 +3,8 @@
 #   make         build build/understudy, the NF library and its headers (installs nothing)
 #   make deps    install the Debian packages needed, skipping what is there
 #   make check   deps, build, lint, unit tests, NF tests, the simulation, lab tests (TAP, through prove)
+#   make fuzz    libFuzzer on everything that reads bytes from outside, T=60 seconds for each target (tests/fuzz/fuzz.mk)
+#   make model  the protocol's models, searched by spin (part of check)
 #   make sim     SEEDS=N fresh seeds of the simulated pair on all cores (docs/testing.md)
 #   make demo    deps, build, then 500 downloads through a pair whose primaries are killed
 #   SAN=1        any of these with address and undefined-behaviour sanitizers, in build-san/
@@ -12,14 +14,20 @@ ifeq ($(SAN),1)
 BUILD    := build-san
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 OPT      := -O1
+LTO      :=
+LTOLINK  :=
 else
 BUILD := build
 OPT   := -O2
+# The program is optimized as one: NFs call small functions of nflib for every packet. Libraries and tests are not.
+LTO     := -flto -ffat-lto-objects
+LTOLINK := -flto=2 $(OPT)
 endif
+PLAIN   = $(if $(LTO),@objcopy -R '.gnu.lto_*' -R '.gnu.debuglto_*' $@)
 
 CC      := gcc
 VERSION := 0.1.0
-LIBS    := liblz4 msgpack libxxhash yaml-0.1 jansson libpcap
+LIBS    := liblz4 msgpack libxxhash yaml-0.1 jansson libpcap hiredis
 TESTLIB := cmocka
 
 WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
@@ -35,7 +43,7 @@ PARTS  := ftcore nflib nfs logger replicator
 SRC    := $(foreach p,$(PARTS),$(wildcard $(p)/*.c))
 # The parts of node/ that know no DPDK: linked into tests like everything below node/.
 NODE_PLAIN := $(wildcard node/arena.c node/yaml.c node/schema*.c node/config*.c node/client.c node/options.c node/guardian.c \
-    node/server.c node/probe*.c node/process.c node/drill*.c node/cmd_drill.c)
+    node/server.c node/replay_index.c node/probe*.c node/process.c node/drill*.c node/cmd_drill.c node/redis*.c)
 SRC    += $(NODE_PLAIN)
 NODE   := $(filter-out $(NODE_PLAIN),$(wildcard node/*.c))
 OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
@@ -49,37 +57,44 @@ HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/unit/help
 LAB    := $(wildcard tests/lab/*.t)
 LABLONG := $(wildcard tests/lab/long/*.t)
 
-.PHONY: all deps lint sim sim-coverage check check-sim check-long check-unit check-lab demo clean format
+# Built a second time with bugs to be found, of which the environment chooses one.
+PLANTED := node/lane.c node/lane_live.c node/lane_replay.c node/lane_apply.c node/lane_together.c \
+    node/replay_course.c replicator/base.c ftcore/closed.c ftcore/owed.c
+
+.PHONY: all deps lint sim sim-coverage check check-sim check-long check-unit check-lab model demo clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(HEADERS:%=$(BUILD)/include/%)
 
 deps:
 	@scripts/deps
 
+$(OBJ) $(NODEOBJ) $(PLANTED:%.c=$(BUILD)/planted/%.o): CFLAGS += $(LTO)
+
 $(BUILD)/understudy: $(NODEOBJ) $(OBJ)
-	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
+	$(CC) $(SANFLAGS) $(LTOLINK) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
 
 # The same with bugs to be found, of which the environment chooses one: what the replay tool's oracle is worth.
-PLANTED := node/lane.c node/lane_live.c node/lane_replay.c replicator/base.c
 $(BUILD)/understudy-planted: $(PLANTED:%.c=$(BUILD)/planted/%.o) \
     $(filter-out $(PLANTED:%.c=$(BUILD)/obj/%.o),$(NODEOBJ) $(OBJ))
-	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
+	$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
 $(BUILD)/planted/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -DUNDERSTUDY_PLANT $(ARCH) -c -o $@ $<
 
 # The lab's prober.
 $(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard node/probe*.c) ftcore/error.c)
-	$(CC) $(SANFLAGS) -pthread -o $@ $^ $(shell pkg-config --libs jansson)
+	$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -o $@ $^ $(shell pkg-config --libs jansson)
 
 # Everything below node/: what the tests link, and what an NF outside the tree is built against.
 $(CORE): $(OBJ)
 	@mkdir -p $(@D)
 	@rm -f $@
 	ar rcs $@ $^
+	$(PLAIN)
 $(NFLIB): $(filter $(BUILD)/obj/ftcore/% $(BUILD)/obj/nflib/%,$(OBJ))
 	@mkdir -p $(@D)
 	@rm -f $@
 	ar rcs $@ $^
+	$(PLAIN)
 $(BUILD)/include/%: %
 	@mkdir -p $(@D)
 	@cp $< $@
@@ -170,16 +185,24 @@ check-unit: $(UNIT)
 check-lab: all $(BUILD)/understudy-planted
 	@if [ -n "$(LAB)" ]; then UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) prove --timer --failures --exec bash $(LAB); fi
 
+# Both models, every variant within bounds, and the mistakes that they must find: tests/model/model.t says which.
+model:
+	@prove --timer --failures --exec bash tests/model/model.t
+
 check: deps
 	+@$(MAKE) --no-print-directory -j2 all
 	+@$(MAKE) --no-print-directory -j2 $(UNIT)
+	+@$(MAKE) --no-print-directory -j2 build-fuzz/replay
 	+@$(MAKE) --no-print-directory lint
 	+@$(MAKE) --no-print-directory check-unit
+	+@$(MAKE) --no-print-directory check-fuzz
+	+@$(MAKE) --no-print-directory model
 	+@$(MAKE) --no-print-directory -j2 $(BUILD)/simulate $(BUILD)/simulate-planted
 	+@$(MAKE) --no-print-directory check-sim
 	+@$(MAKE) --no-print-directory check-lab
 
 check-long: check
+	@MODEL_LONG=1 prove --timer --failures --exec bash tests/model/model.t
 	@if [ -n "$(LABLONG)" ]; then UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) prove --timer --failures --exec bash $(LABLONG); fi
 
 demo: deps
@@ -190,7 +213,9 @@ format:
 	clang-format -i $(wildcard */*.c */*.h tests/*/*.c tests/*/*.h)
 
 clean:
-	rm -rf build build-san
+	rm -rf build build-san build-fuzz
+
+include tests/fuzz/fuzz.mk
 
 -include $(SIM_OBJ:.o=.d) $(SIM_OBJ:$(BUILD)/sim/%.o=$(BUILD)/sim-planted/%.d) $(SIM_TESTS:.o=.d)
 -include $(OBJ:.o=.d) $(NODEOBJ:.o=.d) $(PLANTED:%.c=$(BUILD)/planted/%.d)

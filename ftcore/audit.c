@@ -21,6 +21,8 @@
 #define PAGE       (1u << PAGE_SHIFT)
 #define PAGE_LINES (PAGE / FT_LINE)
 
+#define FORBIDDEN_MAX (4 * FT_LANES_MAX) /* tests have several nodes in a process */
+
 struct ft_audit {
     atomic_flag lock;
     _Atomic unsigned suspended; /* how many brackets are open */
@@ -36,6 +38,13 @@ struct ft_audit {
 static struct ft_region *_Atomic mapped;
 static struct sigaction previous; /* whom faults elsewhere are passed on to */
 static unsigned users;            /* audits that need the handler */
+
+static struct forbidden {
+    const uint8_t *_Atomic base; /* NULL: not in use; written last, and first when it ends */
+    uint64_t size;
+    void (*told)(void *arg, const void *at);
+    void *arg;
+} forbidden[FORBIDDEN_MAX];
 
 static void lock(struct ft_audit *audit)
 {
@@ -75,6 +84,36 @@ static bool open_page(struct ft_region *region, uintptr_t address)
     return true;
 }
 
+void ft_audit_forbid(const void *base, uint64_t size, void (*told)(void *arg, const void *at), void *arg)
+{
+    struct forbidden *f = forbidden;
+
+    while (f < forbidden + FORBIDDEN_MAX && atomic_load(&f->base))
+        f++;
+    FT_CHECK(f < forbidden + FORBIDDEN_MAX, "more than %u forbidden places", FORBIDDEN_MAX);
+    f->size = size;
+    f->told = told;
+    f->arg = arg;
+    atomic_store(&f->base, base);
+}
+
+void ft_audit_permit(const void *base)
+{
+    for (unsigned i = 0; i < FORBIDDEN_MAX; i++)
+        if (atomic_load(&forbidden[i].base) == base)
+            atomic_store(&forbidden[i].base, NULL);
+}
+
+static void tell(const uint8_t *at)
+{
+    for (unsigned i = 0; i < FT_LANES_MAX; i++) {
+        const uint8_t *base = atomic_load(&forbidden[i].base);
+
+        if (base && at >= base && (uint64_t)(at - base) < forbidden[i].size)
+            forbidden[i].told(forbidden[i].arg, at);
+    }
+}
+
 static void pass_on(int number, siginfo_t *info, void *context)
 {
     if (previous.sa_flags & SA_SIGINFO) {
@@ -93,6 +132,8 @@ static void on_fault(int number, siginfo_t *info, void *context)
     struct ft_region *region = atomic_load(&mapped);
     int saved = errno;
 
+    if (info->si_code == SEGV_ACCERR)
+        tell(info->si_addr);
     if (!region || info->si_code != SEGV_ACCERR || !open_page(region, (uintptr_t)info->si_addr))
         pass_on(number, info, context);
     errno = saved;

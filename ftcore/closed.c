@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The closed set: which of the bursts the standby holds are recoverable. Owned by the receiver's thread,
- * which adds bursts as records arrive and computes once per batch; nobody else reads or writes it.
+ * which adds bursts as records and shares arrive and computes once per batch; nobody else reads or writes it.
  *
  * A prefix of a lane contains all bursts before its end, so what a burst needs of another lane is kept as
  * what the whole prefix up to it needs: one access number per lane, never smaller than in the burst before.
  * So a burst takes the same room however many edges it had, and where to cut a lane is found by halving.
+ *
+ * A lane's share of a delta is one more item of its queue. What it needs is that every lane's prefix has the
+ * share of the same cut, so a prefix has, beside its last access, the number of its last cut; no lane's may
+ * be smaller than that of any other's. Inside, therefore, all lanes have passed the same cuts.
  *
  * The set only ever grows while bursts are added (the union of two closed sets is closed), so what was once
  * inside need not be looked at again: it is forgotten, and only how far it reached is kept.
@@ -16,13 +20,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Where a prefix of a lane ends. */
+struct end {
+    uint64_t burst, access;
+    uint64_t cut, cut_burst; /* its last share, and the burst that it ends at; 0 and the base's: none */
+    uint64_t covered;        /* up to here shares, each based on the one before, tell everything */
+};
+
 struct lane {
-    uint64_t burst;  /* last burst inside */
-    uint64_t access; /* last access of the bursts inside */
-    uint32_t first;  /* slot of the oldest burst not inside */
-    uint32_t count;  /* bursts held but not inside */
-    uint64_t *ends;  /* [pending] last access up to and in the burst */
-    uint64_t *needs; /* [pending][lanes] access that must be inside for the prefix ending here to be */
+    struct end inside;
+    uint32_t first;   /* slot of the oldest item not inside */
+    uint32_t count;   /* items held but not inside */
+    struct end *ends; /* [pending] of the prefix up to and with the item */
+    uint64_t *needs;  /* [pending][lanes] access that must be inside for that prefix to be */
 };
 
 struct ft_closed {
@@ -69,13 +79,13 @@ void ft_closed_reset(struct ft_closed *set, const uint64_t burst[], const uint64
     for (unsigned i = 0; i < set->lanes; i++) {
         struct lane *lane = &set->lane[i];
 
-        lane->burst = burst[i];
-        lane->access = access[i];
+        lane->inside =
+            (struct end){.burst = burst[i], .access = access[i], .cut_burst = burst[i], .covered = burst[i]};
         lane->first = lane->count = 0;
     }
 }
 
-/* Slot of the lane's n-th held burst, from 0. */
+/* Slot of the lane's n-th held item, from 0. */
 static uint32_t slot(const struct ft_closed *set, const struct lane *lane, uint32_t n)
 {
     uint64_t at = (uint64_t)lane->first + n;
@@ -83,10 +93,15 @@ static uint32_t slot(const struct ft_closed *set, const struct lane *lane, uint3
     return (uint32_t)(at < set->pending ? at : at - set->pending);
 }
 
-/* Last access of the lane when its first n held bursts are taken in. */
-static uint64_t reach(const struct ft_closed *set, const struct lane *lane, uint32_t n)
+/* Where the lane ends when its first n held items are taken in. */
+static const struct end *reach(const struct ft_closed *set, const struct lane *lane, uint32_t n)
 {
-    return n ? lane->ends[slot(set, lane, n - 1)] : lane->access;
+    return n ? &lane->ends[slot(set, lane, n - 1)] : &lane->inside;
+}
+
+static const struct end *held(const struct ft_closed *set, const struct lane *lane)
+{
+    return reach(set, lane, lane->count);
 }
 
 static const struct ft_edge *record_edges(const struct ft_record *r)
@@ -101,16 +116,33 @@ static int refuse(const struct ft_closed *set, const struct ft_record *r)
         return FT_EMALFORMED;
     const struct ft_edge *edge = record_edges(r);
     const struct lane *lane = &set->lane[r->lane];
+    const struct end *end = held(set, lane);
 
-    if (r->burst != lane->burst + lane->count + 1)
+    if (r->burst != end->burst + 1)
         return FT_EORDER;
     /* A gap in the access numbers would be bridged silently: edges to what is missing would count as met. */
-    if (r->accesses && r->access != reach(set, lane, lane->count) + 1)
+    if (r->accesses && r->access != end->access + 1)
         return FT_EORDER;
     for (unsigned i = 0; i < r->edges; i++)
         if (edge[i].lane >= set->lanes || edge[i].lane == r->lane)
             return FT_EMALFORMED;
     return lane->count < set->pending ? 0 : FT_EFULL;
+}
+
+/* One more item, which ends at `end` and needs what is before it; returns its needs. */
+static uint64_t *append(struct ft_closed *set, struct lane *lane, const struct end *end)
+{
+    uint32_t at = slot(set, lane, lane->count);
+    uint64_t *need = &lane->needs[(size_t)at * set->lanes];
+
+    if (lane->count)
+        memcpy(need, &lane->needs[(size_t)slot(set, lane, lane->count - 1) * set->lanes],
+               set->lanes * sizeof(*need));
+    else
+        memset(need, 0, set->lanes * sizeof(*need));
+    lane->ends[at] = *end;
+    lane->count++;
+    return need;
 }
 
 int ft_closed_add(struct ft_closed *set, const struct ft_record *record)
@@ -121,34 +153,92 @@ int ft_closed_add(struct ft_closed *set, const struct ft_record *record)
         return error;
     const struct ft_edge *edge = record_edges(record);
     struct lane *lane = &set->lane[record->lane];
-    uint32_t at = slot(set, lane, lane->count);
-    uint64_t *need = &lane->needs[(size_t)at * set->lanes];
+    struct end end = *held(set, lane);
 
-    if (lane->count)
-        memcpy(need, &lane->needs[(size_t)slot(set, lane, lane->count - 1) * set->lanes],
-               set->lanes * sizeof(*need));
-    else
-        memset(need, 0, set->lanes * sizeof(*need));
+    end.burst++;
+    end.access += record->accesses;
+    uint64_t *need = append(set, lane, &end);
     for (unsigned i = 0; i < record->edges; i++)
         if (edge[i].access > need[edge[i].lane])
             need[edge[i].lane] = edge[i].access;
-    lane->ends[at] = reach(set, lane, lane->count) + record->accesses;
-    lane->count++;
     return 0;
 }
 
-static bool met(const struct ft_closed *set, const struct lane *lane, uint32_t n, const uint64_t have[])
+int ft_closed_fits(const struct ft_closed *set, const struct ft_part *part)
 {
-    const uint64_t *need = &lane->needs[(size_t)slot(set, lane, n - 1) * set->lanes];
+    if (part->lane >= set->lanes)
+        return FT_EMALFORMED;
+    const struct end *end = held(set, &set->lane[part->lane]);
+    /* Of a segment: it goes on from what is held. A checkpoint tells again what is held since the last share.
+     */
+    bool segment = part->from == end->burst && part->burst >= end->burst && part->access >= end->access;
+    bool checkpoint =
+        part->from == end->cut_burst && part->burst == end->burst && part->access == end->access;
 
+    return part->cut == end->cut + 1 && (segment || checkpoint) ? 0 : FT_EORDER;
+}
+
+int ft_closed_add_share(struct ft_closed *set, const struct ft_part *last)
+{
+    int error = ft_closed_fits(set, last);
+
+    if (error)
+        return error;
+    struct lane *lane = &set->lane[last->lane];
+
+    if (lane->count == set->pending)
+        return FT_EFULL;
+    uint64_t covered = held(set, lane)->covered;
+
+    append(set, lane,
+           &(struct end){.burst = last->burst,
+                         .access = last->access,
+                         .cut = last->cut,
+                         .cut_burst = last->burst,
+                         .covered = last->from <= covered ? last->burst : covered});
+    return 0;
+}
+
+uint64_t ft_closed_cut(const struct ft_closed *set, uint64_t burst[])
+{
+    for (unsigned i = 0; i < set->lanes; i++)
+        burst[i] = set->lane[i].inside.covered;
+    return set->lane[0].inside.cut;
+}
+
+/* What all lanes have together: the access each has come to, and the cut that every one has passed. */
+struct have {
+    uint64_t access[FT_LANES_MAX], cut;
+};
+
+static void look(const struct ft_closed *set, const uint32_t count[], struct have *have)
+{
+    have->cut = UINT64_MAX;
+    for (unsigned i = 0; i < set->lanes; i++) {
+        const struct end *end = reach(set, &set->lane[i], count[i]);
+
+        have->access[i] = end->access;
+        have->cut = end->cut < have->cut ? end->cut : have->cut;
+    }
+}
+
+static bool met(const struct ft_closed *set, const struct lane *lane, uint32_t n, const struct have *have)
+{
+    uint32_t at = slot(set, lane, n - 1);
+    const uint64_t *need = &lane->needs[(size_t)at * set->lanes];
+
+    if (lane->ends[at].cut > have->cut && !FT_PLANTED("half-delta"))
+        return false;
+    if (FT_PLANTED("outside-closed"))
+        return true;
     for (unsigned i = 0; i < set->lanes && !FT_PLANTED("open-set"); i++)
-        if (need[i] > have[i])
+        if (need[i] > have->access[i])
             return false;
     return true;
 }
 
-/* The longest prefix of at most n held bursts whose needs are met. */
-static uint32_t cut(const struct ft_closed *set, const struct lane *lane, uint32_t n, const uint64_t have[])
+/* The longest prefix of at most n held items whose needs are met. */
+static uint32_t cut(const struct ft_closed *set, const struct lane *lane, uint32_t n, const struct have *have)
 {
     uint32_t low = 0;
 
@@ -167,35 +257,33 @@ static uint32_t cut(const struct ft_closed *set, const struct lane *lane, uint32
 
 bool ft_closed_compute(struct ft_closed *set, uint64_t burst[])
 {
-    uint64_t have[FT_LANES_MAX];
     uint32_t count[FT_LANES_MAX];
+    struct have have;
     bool moved = false;
 
-    for (unsigned i = 0; i < set->lanes; i++) {
+    for (unsigned i = 0; i < set->lanes; i++)
         count[i] = set->lane[i].count;
-        have[i] = reach(set, &set->lane[i], count[i]);
-    }
-    /* A round without a cut ends it; each cut takes at least one burst away, so it does end. */
+    look(set, count, &have);
+    /* A round without a cut ends it; each cut takes at least one item away, so it does end. */
     for (bool again = true; again;) {
         again = false;
         for (unsigned i = 0; i < set->lanes; i++) {
-            uint32_t n = cut(set, &set->lane[i], count[i], have);
+            uint32_t n = cut(set, &set->lane[i], count[i], &have);
 
             if (n == count[i])
                 continue;
             count[i] = n;
-            have[i] = reach(set, &set->lane[i], n);
+            look(set, count, &have);
             again = true;
         }
     }
     for (unsigned i = 0; i < set->lanes; i++) {
         struct lane *lane = &set->lane[i];
 
-        lane->burst += count[i];
-        lane->access = have[i];
+        lane->inside = *reach(set, lane, count[i]);
         lane->first = slot(set, lane, count[i]);
         lane->count -= count[i];
-        burst[i] = lane->burst;
+        burst[i] = lane->inside.burst;
         moved |= count[i] > 0;
     }
     return moved;

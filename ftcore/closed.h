@@ -14,7 +14,8 @@
 
 struct ft_closed;
 
-/* `pending` bounds bursts held per lane but not yet closed; adding more fails with FT_EFULL. NULL: no memory.
+/* `pending` bounds bursts and shares held per lane but not yet closed; adding more fails with FT_EFULL. NULL:
+ * no memory.
  */
 struct ft_closed *ft_closed_new(unsigned lanes, uint32_t pending);
 void ft_closed_free(struct ft_closed *set);
@@ -28,16 +29,24 @@ int ft_closed_add(struct ft_closed *set, const struct ft_record *record);
 
 /*
  * A lane's share of a delta is now held whole; `last` is its last part. `cut` must be the one after the
- * lane's last share (FT_EORDER), and so must `from` fit: the burst that the share before it, or the base,
- * ended at. `burst` is the last burst held, or, when none is held after `from`, any from there on
- * (FT_EORDER). The share is inside only together with those of all lanes with the same cut.
+ * lane's last share. Either it goes on from what is held (a delta segment: `from` is the last burst held,
+ * `burst` and `access` any from there on), or it tells again what is held since the share before it or the
+ * base (a checkpoint: `from` is where that ended, `burst` and `access` are the last ones held). Else
+ * FT_EORDER. FT_EMALFORMED for an impossible lane, FT_EFULL as for a burst. The share is inside only together
+ * with those of all lanes with the same cut.
  */
+int ft_closed_fits(const struct ft_closed *set, const struct ft_part *part); /* would it be taken? */
 int ft_closed_add_share(struct ft_closed *set, const struct ft_part *last);
 
-/* Number of the last delta inside, 0: none since the reset; and per lane the burst it ends at. */
+/*
+ * Number of the last delta inside, 0: none since the reset; and per lane the burst up to which deltas inside
+ * tell everything, so that no record is needed: where the last one ends, unless a log segment that none
+ * covers came between.
+ */
 uint64_t ft_closed_cut(const struct ft_closed *set, uint64_t burst[]);
 
-/* Computes; writes per lane the last burst inside. True if any lane moved since last time. */
+/* Computes; writes per lane the last burst inside. True if any lane moved since last time, be it by a share
+ * of no burst. */
 bool ft_closed_compute(struct ft_closed *set, uint64_t burst[]);
 
 #endif

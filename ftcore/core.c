@@ -134,12 +134,14 @@ static void connected(struct ft_core *core, uint64_t greeted, struct ft_actions 
         lost(core, FT_LOST_ERROR, actions);
 
     uint64_t heard = core->peer.heard, port_beat = core->peer.port_beat, was = core->peer.incarnation;
+    uint64_t beat_view = core->peer.beat_view;
 
     memset(&core->peer, 0, sizeof(core->peer));
     core->peer.up = true;
     core->peer.heard = heard;
     core->peer.met = core->now;
     core->peer.port_beat = port_beat;
+    core->peer.beat_view = beat_view;
     core->peer.incarnation = was;
     core->ready_echo = core->echoed = 0;
 
@@ -165,6 +167,7 @@ void ft_core_hello(struct ft_core *core, uint64_t now, struct ft_message *m)
     memcpy(m->name, core->config.name, sizeof(m->name));
     m->role = core->config.role;
     m->strict = core->config.strict;
+    m->warm = core->config.warm;
     m->lanes = core->config.lanes;
     m->lease_ms = core->config.lease_ms;
     m->detect_ms = core->config.detect_ms;
@@ -284,12 +287,14 @@ static void message(struct ft_core *core, const struct ft_message *m, struct ft_
         ft_standby_message(core, m, actions);
 }
 
-static void told(struct ft_core *core, enum ft_told what, struct ft_actions *actions)
+static void told(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
 {
+    enum ft_told what = event->told;
+
     if (what == FT_TOLD_HANDOVER && ft_core_primary(core)) {
         ft_handover_begin(core, actions);
     } else if (what == FT_TOLD_RESYNC && ft_core_primary(core)) {
-        ft_resync_asked(core, actions);
+        ft_resync_asked(core, event->text ? event->text : "resync asked for", actions);
     } else if (what == FT_TOLD_PROMOTE && core->hand == FT_HAND_GIVEN) {
         ft_handover_told(core, actions);
     } else if (what == FT_TOLD_PROMOTE && core->state == FT_READY) {
@@ -359,9 +364,10 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
         break;
     case FT_EV_PORT_BEAT:
         core->peer.port_beat = core->now;
+        core->peer.beat_view = event->view;
         break;
     case FT_EV_TOLD:
-        told(core, event->told, actions);
+        told(core, event, actions);
         break;
     default:
         if (ft_core_primary(core))

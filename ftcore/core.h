@@ -39,9 +39,10 @@ enum ft_event_kind {
     FT_EV_TIME,      /* time passed */
     FT_EV_CONNECTED, /* a connection to the peer stands; `greeted`: our hello has been said on it already */
     FT_EV_LOST,      /* it ended; `how` */
-    FT_EV_MESSAGE,   /* `message`, checked by its decoder; LOG and BASE too, after their bulk was taken in */
+    FT_EV_MESSAGE,   /* `message`, checked by its decoder; LOG, DELTA and BASE too, after their bulk was taken
+                        in */
     FT_EV_MALFORMED, /* the peer sent what cannot be read, or what contradicts itself: `text` */
-    FT_EV_PORT_BEAT, /* the peer's heartbeat on a data port */
+    FT_EV_PORT_BEAT, /* the peer's heartbeat on a data port: the `view` it tells */
     FT_EV_WORD,      /* the guardian's word: `word` */
     FT_EV_LANES,     /* what lanes reached: closed[], and the fields below it */
     FT_EV_CUT,       /* the cut asked for was made after closed[]; the base can be read */
@@ -50,7 +51,7 @@ enum ft_event_kind {
     FT_EV_DRAINED,   /* primary: ports empty, all outputs released, last burst closed[] */
     FT_EV_STEERED,   /* standby: announced, frames are left unread */
     FT_EV_DIVERGED,  /* standby: replay did not reproduce the recording: `text` */
-    FT_EV_TOLD,      /* an operator: `told` */
+    FT_EV_TOLD, /* an operator: `told`; or a RESYNC that something else asks for, for the reason in `text` */
 };
 
 enum ft_lost { FT_LOST_EOF = 1, FT_LOST_RESET, FT_LOST_ERROR };
@@ -62,12 +63,15 @@ struct ft_event {
     union {
         enum ft_lost how;
         enum ft_told told;
+        uint64_t view;    /* FT_EV_PORT_BEAT */
         uint64_t greeted; /* FT_EV_CONNECTED: `sent` of the ft_core_hello said there, 0: none */
     };
     const struct ft_message *message;
     const char *text;
     struct ft_word word;
-    uint64_t closed[FT_LANES_MAX];   /* primary: bursts closed. Standby: the closed set held */
+    /* Primary: bursts that the stream accounts for; with CUT, HELD and DRAINED, bursts closed. Standby: the
+     * closed set held. */
+    uint64_t closed[FT_LANES_MAX];
     uint64_t replayed[FT_LANES_MAX]; /* standby */
     uint64_t taken[FT_LANES_MAX];    /* standby: bytes of records replayed, ever */
     uint64_t access[FT_LANES_MAX];   /* FT_EV_CUT: access numbers given so far */
@@ -146,6 +150,7 @@ struct ft_core {
         uint64_t met;   /* when the connection began */
         uint64_t newest; /* its `sent`: what we echo */
         uint64_t port_beat;
+        uint64_t beat_view; /* what the last heartbeat on a data port told */
     } peer;
 
     uint64_t sent; /* the last `sent` given: no two messages share one, so an echo names a message */
@@ -210,8 +215,8 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
 void ft_core_hello(struct ft_core *core, uint64_t now, struct ft_message *m);
 
 /*
- * Fills the head of a bulk message (LOG, BASE) that the caller makes, as the core would: state, view, times.
- * Every message to the peer carries a head from here or from FT_ACT_SEND.
+ * Fills the head of a bulk message (LOG, DELTA, BASE) that the caller makes, as the core would: state, view,
+ * times. Every message to the peer carries a head from here or from FT_ACT_SEND.
  */
 void ft_core_head(struct ft_core *core, enum ft_message_type type, uint64_t now, struct ft_message *m);
 

@@ -120,6 +120,9 @@ static int fits(const struct ft_core *core, const struct ft_message *m, char *te
     if (m->strict != c->strict)
         return snprintf(text, cap, "strict: %s %s, %s %s", c->name, c->strict ? "true" : "false", peer,
                         m->strict ? "true" : "false");
+    if (m->warm != c->warm)
+        return snprintf(text, cap, "standby: %s %s, %s %s", c->name, c->warm ? "warm" : "hot", peer,
+                        m->warm ? "warm" : "hot");
     if (c->lease_ms >= m->detect_ms || m->lease_ms >= c->detect_ms)
         return snprintf(text, cap, "lease_ms must be below the other's detect_ms: %s %u and %u, %s %u and %u",
                         c->name, c->lease_ms, c->detect_ms, peer, m->lease_ms, m->detect_ms);

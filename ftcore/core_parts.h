@@ -10,6 +10,13 @@ struct ft_message *ft_say(struct ft_core *core, struct ft_actions *actions, enum
 void ft_become(struct ft_core *core, struct ft_actions *actions, enum ft_state state, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void ft_order(struct ft_core *core, struct ft_actions *actions, enum ft_order order);
+/* What of it counts towards being up to date: what is replayed; with a warm standby what is stored, for it
+ * replays only when it takes over. */
+static inline const uint64_t *ft_counts(const struct ft_core *core, const uint64_t closed[],
+                                        const uint64_t replayed[])
+{
+    return core->config.warm ? closed : replayed;
+}
 bool ft_reached(const struct ft_core *core, const uint64_t have[], const uint64_t want[]);
 uint64_t ft_ms(uint32_t ms);
 
@@ -40,7 +47,7 @@ void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, stru
 void ft_resync_consider(struct ft_core *core, struct ft_actions *actions);
 void ft_resync_end(struct ft_core *core, struct ft_actions *actions, const char *outcome);
 void ft_resync_cut_off(struct ft_core *core, struct ft_actions *actions, const char *why);
-void ft_resync_asked(struct ft_core *core, struct ft_actions *actions);
+void ft_resync_asked(struct ft_core *core, const char *why, struct ft_actions *actions);
 void ft_resync_ack(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_resync_ready(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_resync_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);

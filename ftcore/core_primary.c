@@ -140,6 +140,17 @@ static void say_abandon(struct ft_core *core, const char *text, struct ft_action
     snprintf(ft_say(core, actions, FT_MSG_ABANDON)->text, FT_REASON_MAX, "%s", text);
 }
 
+/*
+ * The link is silent, but a data port says that the peer reigns in a view after ours. We may have slept and
+ * been replaced. Heartbeats on data ports are nobody's word that could fence; enough to hold until the link
+ * tells.
+ */
+static bool perhaps_replaced(const struct ft_core *core)
+{
+    return core->peer.beat_view > core->view &&
+           core->now - core->peer.port_beat < ft_ms(core->config.solo_after_ms);
+}
+
 static void close_abandoned(struct ft_core *core, struct ft_actions *actions)
 {
     core->abandoning = false;
@@ -147,7 +158,10 @@ static void close_abandoned(struct ft_core *core, struct ft_actions *actions)
     core->alone = core->now;
     ft_act(actions, FT_ACT_NO_BASE);
     ft_act(actions, FT_ACT_CLOSE);
-    ft_primary_alone(core, actions, "closed the connection after a malformed message");
+    if (perhaps_replaced(core))
+        ft_become(core, actions, FT_DEGRADED, "closed the connection; a data port says that the peer reigns");
+    else
+        ft_primary_alone(core, actions, "closed the connection after a malformed message");
 }
 
 void ft_primary_malformed(struct ft_core *core, const char *text, struct ft_actions *actions)
@@ -228,7 +242,8 @@ static void check_silence(struct ft_core *core, struct ft_actions *actions)
     }
     if (core->state != FT_DEGRADED || core->config.strict ||
         ft_primary_silent(core, core->peer.heard) <
-            ft_ms(FT_PLANTED("solo-early") ? core->config.lease_ms : core->config.solo_after_ms))
+            ft_ms(FT_PLANTED("solo-early") ? core->config.lease_ms : core->config.solo_after_ms) ||
+        perhaps_replaced(core))
         return;
     if (core->hand)
         ft_handover_off(core, actions, "the standby fell silent");

@@ -55,7 +55,8 @@ void ft_resync_cut_off(struct ft_core *core, struct ft_actions *actions, const c
     ft_become(core, actions, FT_DEGRADED, "%s", why);
 }
 
-void ft_resync_asked(struct ft_core *core, struct ft_actions *actions)
+/* By an operator, or by lanes whose changes outgrew what a delta may be. */
+void ft_resync_asked(struct ft_core *core, const char *why, struct ft_actions *actions)
 {
     bool told_holding = core->resync == FT_RESYNC_NONE || core->resync == FT_RESYNC_HOLD || core->cut_off;
 
@@ -67,9 +68,9 @@ void ft_resync_asked(struct ft_core *core, struct ft_actions *actions)
         ft_act(actions, FT_ACT_NO_BASE);
     core->resync_again = 0;
     if (core->guarded && told_holding)
-        ft_resync_cut_off(core, actions, "resync asked for");
+        ft_resync_cut_off(core, actions, why);
     else if (core->guarded)
-        ft_primary_alone(core, actions, "resync asked for");
+        ft_primary_alone(core, actions, why);
 }
 
 static void begin_switch(struct ft_core *core, struct ft_actions *actions)
@@ -84,6 +85,7 @@ static void begin_switch(struct ft_core *core, struct ft_actions *actions)
 
 void ft_resync_ack(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
+    const uint64_t *counts = ft_counts(core, core->peer_closed, core->peer_replayed);
     uint64_t lag = 0;
     bool early = core->resync == FT_RESYNC_CUT || core->resync == FT_RESYNC_BASE;
     bool first = core->resync == FT_RESYNC_CATCHUP || core->resync == FT_RESYNC_SWITCH;
@@ -100,19 +102,19 @@ void ft_resync_ack(struct ft_core *core, const struct ft_message *m, struct ft_a
             core->peer_replayed[l] = m->replayed[l];
         if (m->taken[l] > core->peer_taken[l])
             core->peer_taken[l] = m->taken[l];
-        lag += core->closed[l] > core->peer_replayed[l] ? core->closed[l] - core->peer_replayed[l] : 0;
+        lag += core->closed[l] > counts[l] ? core->closed[l] - counts[l] : 0;
     }
     if (core->resync == FT_RESYNC_CATCHUP && lag <= CATCHUP_BURSTS)
         begin_switch(core, actions);
 }
 
-/* The standby says READY: it holds everything up to H and has replayed it. */
+/* The standby says READY: it holds everything up to H and, if it is hot, has replayed it. */
 void ft_resync_ready(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
     uint64_t old = core->ready_echo;
 
     if (core->resync == FT_RESYNC_HOLD) {
-        if (!ft_reached(core, core->peer_replayed, core->hold))
+        if (!ft_reached(core, ft_counts(core, core->peer_closed, core->peer_replayed), core->hold))
             return;
         core->resync = FT_RESYNC_NONE;
         core->resyncs++;

@@ -92,8 +92,10 @@ static void consider_ready(struct ft_core *core, struct ft_actions *actions)
 {
     if (core->state == FT_SYNCING && core->base_whole && core->hold_known &&
         (FT_PLANTED("ready-early") ||
-         (ft_reached(core, core->replayed, core->hold) && ft_reached(core, core->closed, core->hold)))) {
-        ft_become(core, actions, FT_READY, "replayed all that the primary holds from");
+         (ft_reached(core, ft_counts(core, core->closed, core->replayed), core->hold) &&
+          ft_reached(core, core->closed, core->hold)))) {
+        ft_become(core, actions, FT_READY, "%s all that the primary holds from",
+                  core->config.warm ? "stored" : "replayed");
         acknowledge(core, actions);
     }
 }
@@ -102,7 +104,7 @@ static void consider_taking(struct ft_core *core, struct ft_actions *actions)
 {
     /* Without the right: we slept, and the primary may have stopped waiting for us. */
     if (core->hand == FT_HAND_TAKING && core->state == FT_READY && ft_standby_right(core) &&
-        ft_reached(core, core->replayed, core->final)) {
+        ft_reached(core, ft_counts(core, core->closed, core->replayed), core->final)) {
         core->takeover.suspected = core->now;
         ft_standby_promote(core, "planned", actions);
     }

@@ -53,9 +53,9 @@ struct ft_part {
 /* An output that was held at the end cut. All parts of the head but the first repeat what the share says. */
 struct ft_part_output {
     uint64_t number; /* of the lane's outputs, from 1; rising within a share */
-    uint64_t burst;  /* in (from, burst] of the part */
+    uint64_t burst;  /* in (from, burst] of the part; never falling within a share */
     uint64_t clock;  /* of the input it came from; 0: made by an NF */
-    uint32_t len;    /* bytes of the frame */
+    uint32_t len;    /* bytes of the frame, 14 … FT_FRAME_MAX */
     uint32_t have;   /* bytes of it that follow, padded to 8; <= len */
     uint8_t port;
     uint8_t reserved[7];
@@ -89,8 +89,9 @@ size_t ft_part_bound(const struct ft_part *part);
 long ft_part_encode(const struct ft_part *part, uint8_t *out, size_t cap);
 /*
  * Reads one part from in[0..len) into `part`, a buffer of `cap` bytes (FT_PART_MAX is enough). Returns the
- * bytes consumed, or FT_EMALFORMED, FT_ECHECKSUM, FT_EVERSION with what and where. Everything is checked that
- * a part alone can show: counts, sizes, order of numbers, runs rising, within `lines` lines of the region.
+ * bytes consumed, or FT_ETRUNC, FT_EMALFORMED, FT_ECHECKSUM, FT_EVERSION, FT_EFULL (cap too small) with what
+ * and where; then `part` holds nothing meaningful. Everything is checked that a part alone can show: counts,
+ * sizes, order of numbers, runs rising, within `lines` lines of the region.
  */
 long ft_part_decode(const uint8_t *in, size_t len, uint64_t lines, struct ft_part *part, size_t cap,
                     struct ft_fault *fault);

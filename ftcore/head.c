@@ -1,38 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads the msgpack array that is a record on the wire. msgpack's own reading loop is instantiated with
- * callbacks that put numbers straight into `struct ft_head` and refuse everything else, first of all
- * containers within the array: no zone, no allocation, no recursion, whatever the bytes are. Called by
- * decode.
+ * Reads the msgpack array that is a record or a part of a delta on the wire. msgpack's own reading loop is
+ * instantiated with callbacks that put numbers straight into `struct ft_head` and refuse everything else,
+ * first of all containers within the array: no zone, no allocation, no recursion, whatever the bytes are.
+ * Called by decode.
  */
 #include "ftcore/head.h"
+
+#include "ftcore/check.h"
 
 #include <msgpack/unpack.h>
 #include <msgpack/unpack_define.h>
 #include <xxhash.h>
 
+static unsigned body_at(const struct ft_head *h)
+{
+    return h->layout->count - 2;
+}
+
 static int head_refuse(struct ft_head *h, const char *what)
 {
     if (h->size == 0)
-        h->error = ft_fail(&h->why, FT_EMALFORMED, "%s, expected an array of %d", what, FT_FIELDS);
+        h->error = ft_fail(&h->why, FT_EMALFORMED, "%s, expected an array of %u", what, h->layout->count);
     else
-        h->error = ft_fail(&h->why, FT_EMALFORMED, "%s, expected %s as %s", what, ft_fields[h->seen].name,
-                           h->seen == FT_F_BODY ? "bin" : "an unsigned number");
+        h->error =
+            ft_fail(&h->why, FT_EMALFORMED, "%s, expected %s as %s", what, h->layout->fields[h->seen].name,
+                    h->seen == body_at(h) ? "bin" : "an unsigned number");
     return -1;
 }
 
 static int head_number(struct ft_head *h, uint64_t n)
 {
-    if (h->size == 0 || h->seen == FT_F_BODY)
+    if (h->size == 0 || h->seen == body_at(h))
         return head_refuse(h, "a number");
     /* The size says nothing before the version is known. */
-    if (h->seen == FT_F_VERSION && n != FT_RECORD_VERSION) {
+    if (h->seen == FT_F_VERSION && n != h->layout->version) {
         h->error = ft_fail(&h->why, FT_EVERSION, "version is %llu, expected %u", (unsigned long long)n,
-                           FT_RECORD_VERSION);
+                           h->layout->version);
         return -1;
     }
-    if (h->seen == FT_F_VERSION && h->size != FT_FIELDS) {
-        h->error = ft_fail(&h->why, FT_EMALFORMED, "array of %u, expected %d", h->size, FT_FIELDS);
+    if (h->seen == FT_F_VERSION && h->size != h->layout->count) {
+        h->error = ft_fail(&h->why, FT_EMALFORMED, "array of %u, expected %u", h->size, h->layout->count);
         return -1;
     }
     h->number[h->seen++] = n;
@@ -49,7 +57,7 @@ static int head_array(struct ft_head *h, uint32_t size)
 
 static int head_bin(struct ft_head *h, const char *bytes, uint32_t len)
 {
-    if (h->seen != FT_F_BODY)
+    if (h->seen != body_at(h))
         return head_refuse(h, "bin");
     h->body = (const uint8_t *)bytes;
     h->body_len = len;
@@ -161,27 +169,43 @@ static long head_verify(struct ft_head *h, const uint8_t *in, size_t end, struct
         return ft_fail(fault, FT_EMALFORMED, "offset %zu: short checksum, expected cf and 8 bytes",
                        (size_t)(h->body + h->body_len - in));
     uint64_t hash = XXH3_64bits(in, sum_at);
-    if (hash != h->number[FT_F_CHECKSUM])
+    if (hash != h->number[h->layout->count - 1])
         return ft_fail(fault, FT_ECHECKSUM, "offset %zu: checksum is %016llx, expected %016llx", sum_at,
-                       (unsigned long long)h->number[FT_F_CHECKSUM], (unsigned long long)hash);
+                       (unsigned long long)h->number[h->layout->count - 1], (unsigned long long)hash);
     return (long)end;
 }
 
-long ft_head_read(struct ft_head *h, const uint8_t *in, size_t len, struct ft_fault *fault)
+long ft_head_read(struct ft_head *h, const struct ft_layout *layout, const uint8_t *in, size_t len,
+                  struct ft_fault *fault)
 {
     struct unpack_context ctx;
     size_t end = 0;
 
+    FT_CHECK(layout->count <= FT_LAYOUT_MAX, "an array of %u", layout->count);
+    h->layout = layout;
     h->seen = h->size = 0;
     h->error = 0;
     ctx.user = h;
     unpack_init(&ctx);
     int got = unpack_execute(&ctx, (const char *)in, len, &end);
     if (got == 0)
-        return ft_fail(fault, FT_ETRUNC, "offset %zu: input ends, expected %s", len, ft_fields[h->seen].name);
+        return ft_fail(fault, FT_ETRUNC, "offset %zu: input ends, expected %s", len,
+                       layout->fields[h->seen].name);
     if (got < 0 && !h->error)
         return ft_fail(fault, FT_EMALFORMED, "offset %zu: byte %02x, expected msgpack", end, in[end]);
     if (got < 0)
         return ft_fail_at(fault, h->error, h->size ? ft_head_offset(in, h->seen) : 0, &h->why);
     return head_verify(h, in, end, fault);
+}
+
+long ft_head_seal(struct ft_out *to, const uint8_t *start)
+{
+    uint8_t sum[FT_CHECKSUM_LEN] = {0xcf};
+
+    if (to->full)
+        return FT_EFULL;
+    uint64_t hash = __builtin_bswap64(XXH3_64bits(start, (size_t)(to->at - start)));
+    memcpy(sum + 1, &hash, sizeof(hash));
+    ft_out_write(to, (const char *)sum, sizeof(sum));
+    return to->full ? FT_EFULL : to->at - start;
 }

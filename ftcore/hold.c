@@ -9,13 +9,9 @@
 #include "ftcore/plant.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define CAPACITY_MAX (1u << 31)
-
-static struct ft_held *slot(const struct ft_hold *hold, uint64_t number)
-{
-    return &hold->slots[number & (hold->capacity - 1)];
-}
 
 uint32_t ft_hold_fit(uint32_t wanted, uint32_t most)
 {
@@ -48,44 +44,40 @@ void ft_hold_free(struct ft_hold *hold)
     *hold = (struct ft_hold){0};
 }
 
-uint32_t ft_hold_count(const struct ft_hold *hold)
+uint32_t ft_hold_ready(const struct ft_hold *hold, uint64_t stable, uint32_t max, const struct ft_held **out)
 {
-    return (uint32_t)(hold->in - hold->out);
-}
+    const struct ft_held *first = ft_hold_slot(hold, hold->out);
+    uint32_t held = ft_hold_count(hold), whole = (uint32_t)(hold->slots + hold->capacity - first), count = 0;
 
-uint32_t ft_hold_room(const struct ft_hold *hold)
-{
-    return hold->capacity - ft_hold_count(hold);
-}
-
-void ft_hold_put(struct ft_hold *hold, const struct ft_held *output)
-{
-    FT_CHECK(ft_hold_room(hold) > 0, "all %u held outputs are in use", hold->capacity);
-    /* Only against what is still held: an emptied queue may begin again with the numbers of a new view. */
-    FT_CHECK(ft_hold_count(hold) == 0 || slot(hold, hold->in - 1)->burst <= output->burst,
-             "an output of burst %llu after one of burst %llu", (unsigned long long)output->burst,
-             (unsigned long long)slot(hold, hold->in - 1)->burst);
-    *slot(hold, hold->in) = *output;
-    hold->in++;
+    if (FT_PLANTED("one-too-many") && stable + 1 != 0)
+        stable++;
+    held = held < max ? held : max;
+    held = held < whole ? held : whole;
+    while (count < held && first[count].burst <= stable && first[count].port == first[0].port)
+        count++;
+    *out = first;
+    return count;
 }
 
 uint32_t ft_hold_peek(const struct ft_hold *hold, uint64_t stable, uint32_t max, struct ft_held *out)
 {
-    uint32_t held = ft_hold_count(hold), count = 0;
+    const struct ft_held *at;
+    uint32_t count = ft_hold_ready(hold, stable, max, &at), more = 0;
 
-    while (count < held && count < max) {
-        const struct ft_held *next = slot(hold, hold->out + count);
-
-        if (next->burst > stable + (FT_PLANTED("one-too-many") && stable + 1 != 0) ||
-            (count > 0 && next->port != out[0].port))
+    memcpy(out, at, count * sizeof(*at));
+    /* Those from the start of the slots on. */
+    while (count && count + more < ft_hold_count(hold) && count + more < max) {
+        at = ft_hold_slot(hold, hold->out + count + more);
+        if (at->burst > stable || at->port != out[0].port)
             break;
-        out[count++] = *next;
+        out[count + more++] = *at;
     }
-    return count;
+    return count + more;
 }
 
-void ft_hold_drop(struct ft_hold *hold, uint32_t count)
+const struct ft_held *ft_hold_at(const struct ft_hold *hold, uint64_t index)
 {
-    FT_CHECK(count <= ft_hold_count(hold), "%u outputs dropped, %u held", count, ft_hold_count(hold));
-    hold->out += count;
+    FT_CHECK(index >= hold->out && index < hold->in, "output %llu of %llu … %llu", (unsigned long long)index,
+             (unsigned long long)hold->out, (unsigned long long)hold->in);
+    return ft_hold_slot(hold, index);
 }

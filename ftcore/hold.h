@@ -7,6 +7,8 @@
 #ifndef FTCORE_HOLD_H
 #define FTCORE_HOLD_H
 
+#include "ftcore/check.h"
+
 #include <stdint.h>
 
 struct ft_held {
@@ -14,6 +16,7 @@ struct ft_held {
     uint64_t number; /* of the lane's outputs, from 1 */
     uint64_t clock;  /* of the input it came from; 0: made by an NF */
     void *packet;    /* the owner's, opaque here */
+    uint32_t len;    /* bytes of the frame */
     uint16_t port;
 };
 
@@ -27,16 +30,50 @@ struct ft_hold {
 uint32_t ft_hold_fit(uint32_t wanted, uint32_t most);
 int ft_hold_init(struct ft_hold *hold, uint32_t capacity); /* rounded up to a power of two; FT_ENOMEM */
 void ft_hold_free(struct ft_hold *hold);
-uint32_t ft_hold_room(const struct ft_hold *hold);
-uint32_t ft_hold_count(const struct ft_hold *hold);
+
+/* Of output `number`, counted as `in` and `out` are. */
+static inline struct ft_held *ft_hold_slot(const struct ft_hold *hold, uint64_t number)
+{
+    return &hold->slots[number & (hold->capacity - 1)];
+}
+
+static inline uint32_t ft_hold_count(const struct ft_hold *hold)
+{
+    return (uint32_t)(hold->in - hold->out);
+}
+
+static inline uint32_t ft_hold_room(const struct ft_hold *hold)
+{
+    return hold->capacity - ft_hold_count(hold);
+}
+
 /* Bursts must not decrease; room must be there (a broken invariant otherwise). */
-void ft_hold_put(struct ft_hold *hold, const struct ft_held *output);
+static inline void ft_hold_put(struct ft_hold *hold, const struct ft_held *output)
+{
+    FT_CHECK(ft_hold_room(hold) > 0, "all %u held outputs are in use", hold->capacity);
+    /* Only against what is still held: an emptied queue may begin again with the numbers of a new view. */
+    FT_CHECK(ft_hold_count(hold) == 0 || ft_hold_slot(hold, hold->in - 1)->burst <= output->burst,
+             "an output of burst %llu after one of burst %llu", (unsigned long long)output->burst,
+             (unsigned long long)ft_hold_slot(hold, hold->in - 1)->burst);
+    *ft_hold_slot(hold, hold->in) = *output;
+    hold->in++;
+}
+
 /*
  * The oldest outputs whose burst is at most `stable`, that are in a row for one port: at most `max` of them
  * into out[]. They stay held: what the port accepted is then removed with ft_hold_drop, the rest stays, in
  * order.
  */
 uint32_t ft_hold_peek(const struct ft_hold *hold, uint64_t stable, uint32_t max, struct ft_held *out);
-void ft_hold_drop(struct ft_hold *hold, uint32_t count);
+/* The same where they lie, *out being the first: perhaps fewer, those up to the end of the slots. At least
+ * one when there is one. Valid until the next put. */
+uint32_t ft_hold_ready(const struct ft_hold *hold, uint64_t stable, uint32_t max, const struct ft_held **out);
+static inline void ft_hold_drop(struct ft_hold *hold, uint32_t count)
+{
+    FT_CHECK(count <= ft_hold_count(hold), "%u outputs dropped, %u held", count, ft_hold_count(hold));
+    hold->out += count;
+}
+/* The output put as number `index` since the queue began, from 0: hold->out <= index < hold->in. */
+const struct ft_held *ft_hold_at(const struct ft_hold *hold, uint64_t index);
 
 #endif

@@ -67,6 +67,7 @@ struct ft_lane {
                                 closed_to */
     _Atomic uint64_t pack_log, pack_delta; /* bytes on the wire per 1024 in memory, as measured; 0: not yet */
     _Atomic uint64_t unreplayed;   /* primary: bytes of records sent that the standby has not replayed yet */
+    _Atomic uint64_t still_seen;   /* of lane 0: closed_to of no lane moves while this equals `still` */
     _Atomic uint64_t copy_granted; /* owed lines the lane may have copied since the cut; grows with time */
 
     /* Written by the lane. */
@@ -80,18 +81,22 @@ struct ft_lane {
     _Atomic uint64_t gate_seen; /* gate serial at the last burst boundary … */
     _Atomic uint64_t hold_from; /* … and the last burst that may have left under the gate before */
     _Atomic uint64_t cut_seen, cut_burst, cut_access; /* the cut was made after this burst and access */
-    _Atomic uint64_t released;                        /* outputs released, ever; part of what records carry */
-    _Atomic bool steered;                             /* `steer` is done */
+    _Atomic uint64_t cut_at;   /* … with so many bytes ever published in `log`: what comes behind is the new
+                                  stream */
+    _Atomic uint64_t released; /* outputs released, ever; part of what records carry */
+    _Atomic uint64_t still;    /* standby, of lane 0: serial of a standstill that lanes want; 0: none */
+    _Atomic bool steered;      /* `steer` is done */
     _Atomic uint64_t digest_at;   /* live: burst that carries the digest served last … */
     _Atomic uint64_t digest_seen; /* … and its serial */
     _Atomic uint64_t digest_burst, expected,
         got;                    /* standby: burst checked last, digest recorded and computed */
     _Atomic bool diverged;      /* they differ: replay has stopped */
     _Atomic uint64_t beat_ns;   /* the peer's last heartbeat on a data port */
+    _Atomic uint64_t beat_view; /* … the view it told */
     _Atomic uint32_t beat_half; /* … and the upper half of the incarnation it told */
 
-    struct ft_ring log;    /* struct ft_record, lane → replicator */
-    struct ft_ring replay; /* struct ft_record, replicator → lane */
+    struct ft_ring log;    /* struct ft_record and struct ft_part, lane → replicator */
+    struct ft_ring replay; /* the same, replicator → lane */
 
     /* Counters, written by the lane, read by status. Plain relaxed stores. */
     struct {

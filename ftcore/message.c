@@ -129,13 +129,13 @@ static void put_bulk(msgpack_packer *pk, struct ft_out *out, const struct ft_mes
     uint8_t *before = out->at;
     bool kept = false;
 
-    if (p && m->bulk_len >= PACK_MIN && p->skip) {
-        p->skip--;
+    if (p && m->bulk_len >= PACK_MIN && p->skip >= m->bulk_len) {
+        p->skip -= m->bulk_len;
     } else if (p && m->bulk_len >= PACK_MIN) {
         kept = put_packed(out, m);
         p->tried++;
         p->kept += kept;
-        p->skip = kept ? 0 : PACK_SKIP;
+        p->skip = kept ? 0 : PACK_SKIP * (uint64_t)m->bulk_len;
     }
     if (!kept) {
         msgpack_pack_uint64(pk, 0);

@@ -5,7 +5,7 @@
  *
  * A frame on the connection: u32 length of what follows | u32 low half of XXH3-64 of what follows | content,
  * little endian. Content: a msgpack array [version, type, view, sent, echo, state, …fields of the type]. Bulk
- * (log records, lines) is a msgpack bin inside it, LZ4-compressed where that pays.
+ * (log records, parts of deltas, lines) is a msgpack bin inside it, LZ4-compressed where that pays.
  */
 #ifndef FTCORE_MESSAGE_H
 #define FTCORE_MESSAGE_H
@@ -53,6 +53,7 @@ enum ft_message_type {
     FT_MSG_VERDICT, /* standby: digest of lane `lane` after `burst[0]`: `number` recorded, `number2` computed
                      */
     FT_MSG_DRILL,   /* kill yourself the way `text` says, if your file permits it */
+    FT_MSG_DELTA,   /* bulk: encoded parts of deltas */
     FT_MSG_TYPES
 };
 
@@ -68,6 +69,7 @@ struct ft_message {
     char name[FT_NAME_MAX]; /* of the node */
     uint8_t role;           /* the file's: 0 primary, 1 standby */
     uint8_t strict;
+    uint8_t warm; /* the standby of this pair stores and replays only at takeover */
     uint16_t lanes;
     uint32_t lease_ms, detect_ms, promote_within_ms, solo_after_ms;
     uint32_t identity_len; /* of `bulk`: the chain's identity, lines of text */
@@ -80,7 +82,7 @@ struct ft_message {
     uint16_t lane;
     char text[FT_REASON_MAX];
 
-    /* bulk: LOG, BASE, HELLO's identity. Borrowed when encoding; points into the caller's buffer after
+    /* bulk: LOG, DELTA, BASE, HELLO's identity. Borrowed when encoding; points into the caller's buffer after
      * decoding. */
     const uint8_t *bulk;
     uint32_t bulk_len;
@@ -89,7 +91,7 @@ struct ft_message {
 /* Measures whether compression pays, per kind of bulk. Zero it to begin with. One per direction, one thread.
  */
 struct ft_packer {
-    uint32_t skip;        /* bulks left to send raw before trying again */
+    uint64_t skip;        /* bytes of bulk left to send raw before trying again; a larger bulk is tried */
     uint64_t raw, packed; /* bytes in, bytes out, ever */
     uint64_t tried, kept;
 };

@@ -8,6 +8,7 @@
  * line: ft_lines_add releases, ft_lines_has and ft_lines_find acquire.
  */
 #include "ftcore/audit.h"
+#include "ftcore/plant.h"
 #include "ftcore/region.h"
 #include "ftcore/plant.h"
 
@@ -59,12 +60,14 @@ void ft_edit_track(struct ft_region *region, const void *p, size_t n)
         return;
     FT_CHECK(region->base && offset < region->size && n <= region->size - offset,
              "edit of %zu bytes at %p, outside the region", n, p);
+    if (ft_unlikely(tracking & FT_TRACK_WATCH))
+        region->watch(region->watch_arg, p, n);
     first = offset >> FT_LINE_SHIFT;
     count = ((offset + n - 1) >> FT_LINE_SHIFT) - first + 1;
     if (tracking & FT_TRACK_OWED)
         for (uint64_t line = first; line < first + count; line++)
             copy_before_edit(region, line);
-    if (tracking & FT_TRACK_DIRTY)
+    if (tracking & FT_TRACK_DIRTY && !(FT_PLANTED("unmarked") && first % 8 == 3))
         ft_lines_add(&region->dirty, first, count);
     if (tracking & FT_TRACK_AUDIT)
         ft_audit_note(region, first, count);

@@ -9,6 +9,7 @@
 
 #ifdef UNDERSTUDY_PLANT
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,9 +26,16 @@ static inline int ft_planted(const char *name)
     return plant && strcmp(plant, name) == 0;
 }
 #define FT_PLANTED(name) ft_planted(name)
+/* At the first occasion in the life of the process only. */
+#define FT_PLANTED_ONCE(name)                                                                                \
+    ({                                                                                                       \
+        static _Atomic int planted_;                                                                         \
+        ft_planted(name) && !atomic_exchange(&planted_, 1);                                                  \
+    })
 
 #else
-#define FT_PLANTED(name) 0
+#define FT_PLANTED(name)      0
+#define FT_PLANTED_ONCE(name) 0
 #endif
 
 #endif

@@ -46,6 +46,7 @@
  */
 #include "ftcore/record.h"
 
+#include "ftcore/body.h"
 #include "ftcore/check.h"
 #include "ftcore/head.h"
 #include "ftcore/rules.h"
@@ -54,7 +55,6 @@
 #include <msgpack/pack.h>
 #include <stdbool.h>
 #include <string.h>
-#include <xxhash.h>
 
 #define INPUT_BOUND 7u  /* 3 wire, 2 taken, port, flags */
 #define EDGE_BOUND  16u /* 36 bits of own and lane, 64 of access */
@@ -102,14 +102,6 @@ static void next_edge(struct edge_base *base, const struct ft_edge *edge)
 
 /* Encode. */
 
-static uint8_t *put_varint(uint8_t *p, uint64_t v)
-{
-    for (; v >= 0x80; v >>= 7)
-        *p++ = (uint8_t)(v | 0x80);
-    *p++ = (uint8_t)v;
-    return p;
-}
-
 /* The writer checks what it codes as differences: an impossible part could come out as another, possible one.
  */
 static uint8_t *put_inputs(uint8_t *p, const struct ft_record *r)
@@ -123,9 +115,9 @@ static uint8_t *put_inputs(uint8_t *p, const struct ft_record *r)
         bool other =
             in->port != base.port || in->flags != base.flags || in->taken != usual_taken(&base, in->wire);
 
-        p = put_varint(p, (uint64_t)(in->wire - FT_FRAME_MIN) << 1 | other);
+        p = ft_put_varint(p, (uint64_t)(in->wire - FT_FRAME_MIN) << 1 | other);
         if (other) {
-            p = put_varint(p, in->taken);
+            p = ft_put_varint(p, in->taken);
             *p++ = in->port;
             *p++ = in->flags;
             base = next_input(in);
@@ -145,8 +137,8 @@ static uint8_t *put_edges(uint8_t *p, const struct ft_record *r)
         FT_CHECK(!ft_rule_edge(r, edge, i, base.own, &why), "%s", why.text);
         uint64_t step = edge->access - base.access[edge->lane];
 
-        p = put_varint(p, (edge->own - base.own) << 4 | edge->lane);
-        p = put_varint(p, step << 1 ^ (uint64_t)((int64_t)step >> 63));
+        p = ft_put_varint(p, (edge->own - base.own) << 4 | edge->lane);
+        p = ft_put_varint(p, ft_zigzag(step));
         next_edge(&base, edge);
     }
     return p;
@@ -182,8 +174,8 @@ long ft_record_encode(const struct ft_record *r, uint8_t *out, size_t cap)
     uint8_t inputs[FT_BURST_MAX * INPUT_BOUND], edges[FT_EDGES_MAX * EDGE_BOUND];
     struct ft_out to = {out, out + cap, false};
     msgpack_packer pk;
-    uint8_t sum[FT_CHECKSUM_LEN] = {0xcf};
 
+    FT_CHECK(!(r->flags & FT_REC_DELTA), "a part of a delta is no record");
     FT_CHECK(r->inputs <= FT_BURST_MAX && r->edges <= FT_EDGES_MAX, "%u inputs, %u edges", r->inputs,
              r->edges);
     /* The small parts first, aside: the body's length goes in front of it. */
@@ -198,12 +190,7 @@ long ft_record_encode(const struct ft_record *r, uint8_t *out, size_t cap)
     ft_out_write(&to, (const char *)r + ft_record_bytes_at(r), r->bytes);
     ft_out_write(&to, (const char *)edges, edges_len);
     ft_out_write(&to, (const char *)r + ft_record_values_at(r), r->values);
-    if (to.full)
-        return FT_EFULL;
-    uint64_t hash = __builtin_bswap64(XXH3_64bits(out, (size_t)(to.at - out)));
-    memcpy(sum + 1, &hash, sizeof(hash));
-    ft_out_write(&to, (const char *)sum, sizeof(sum));
-    return to.full ? FT_EFULL : to.at - out;
+    return ft_head_seal(&to, out);
 }
 
 /* Decode. */
@@ -228,36 +215,11 @@ static void set_head(struct ft_record *r, const uint64_t n[])
     r->size = (uint32_t)ft_record_size(r);
 }
 
-/* The body, read from front to back. `at` stays where the part at fault begins. */
-struct body {
-    const uint8_t *at, *end;
-};
-
-static int body_ends(struct ft_fault *why, const char *part)
-{
-    return ft_fail(why, FT_EMALFORMED, "body ends or a number in it is too long, expected %s", part);
-}
-
-static bool get_varint(struct body *b, uint64_t *v)
-{
-    *v = 0;
-    for (unsigned shift = 0; b->at < b->end && shift < 64; shift += 7) {
-        uint8_t byte = *b->at++;
-
-        if (shift == 63 && byte > 1)
-            return false;
-        *v |= (uint64_t)(byte & 0x7f) << shift;
-        if (byte < 0x80)
-            return true;
-    }
-    return false;
-}
-
-static bool get_input(struct body *b, struct input_base *base, struct ft_input *in)
+static bool get_input(struct ft_body *b, struct input_base *base, struct ft_input *in)
 {
     uint64_t wire, taken;
 
-    if (!get_varint(b, &wire) || wire >> 1 > UINT32_MAX - FT_FRAME_MIN)
+    if (!ft_get_varint(b, &wire) || wire >> 1 > UINT32_MAX - FT_FRAME_MIN)
         return false;
     in->wire = (uint32_t)(wire >> 1) + FT_FRAME_MIN;
     in->taken = usual_taken(base, in->wire);
@@ -265,7 +227,7 @@ static bool get_input(struct body *b, struct input_base *base, struct ft_input *
     in->flags = base->flags;
     if (!(wire & 1))
         return true;
-    if (!get_varint(b, &taken) || taken > UINT16_MAX || b->end - b->at < 2)
+    if (!ft_get_varint(b, &taken) || taken > UINT16_MAX || b->end - b->at < 2)
         return false;
     in->taken = (uint16_t)taken;
     in->port = *b->at++;
@@ -274,16 +236,16 @@ static bool get_input(struct body *b, struct input_base *base, struct ft_input *
     return true;
 }
 
-static int get_inputs(struct body *b, struct ft_record *r, struct ft_fault *why)
+static int get_inputs(struct ft_body *b, struct ft_record *r, struct ft_fault *why)
 {
     struct ft_input *in = (struct ft_input *)(r + 1);
     struct input_base base = first_input;
-    struct body next = *b;
+    struct ft_body next = *b;
     uint64_t taken = 0;
 
     for (unsigned i = 0; i < r->inputs; i++, in++) {
         if (!get_input(&next, &base, in))
-            return body_ends(why, "an input");
+            return ft_body_ends(why, "an input");
         if (ft_rule_input(in, i, why))
             return FT_EMALFORMED;
         taken += in->taken;
@@ -292,19 +254,19 @@ static int get_inputs(struct body *b, struct ft_record *r, struct ft_fault *why)
     return ft_rule_taken(r, taken, why);
 }
 
-static int get_edges(struct body *b, struct ft_record *r, struct ft_fault *why)
+static int get_edges(struct ft_body *b, struct ft_record *r, struct ft_fault *why)
 {
     struct ft_edge *edge = (void *)((uint8_t *)r + ft_record_edges_at(r));
     struct edge_base base;
-    struct body next = *b;
+    struct ft_body next = *b;
     uint64_t own, step;
 
     first_edge(&base, r);
     for (unsigned i = 0; i < r->edges; i++, edge++) {
-        if (!get_varint(&next, &own) || !get_varint(&next, &step))
-            return body_ends(why, "an edge");
+        if (!ft_get_varint(&next, &own) || !ft_get_varint(&next, &step))
+            return ft_body_ends(why, "an edge");
         *edge = (struct ft_edge){.own = base.own + (own >> 4), .lane = own & 15};
-        edge->access = base.access[edge->lane] + (step >> 1 ^ -(step & 1));
+        edge->access = base.access[edge->lane] + ft_unzigzag(step);
         if (ft_rule_edge(r, edge, i, base.own, why))
             return FT_EMALFORMED;
         next_edge(&base, edge);
@@ -313,27 +275,16 @@ static int get_edges(struct body *b, struct ft_record *r, struct ft_fault *why)
     return 0;
 }
 
-/* Copies a part and zeroes it up to the next multiple of 8: both nodes hold the same bytes. */
-static int get_bytes(struct body *b, struct ft_record *r, size_t to, size_t len, struct ft_fault *why)
-{
-    if ((size_t)(b->end - b->at) < len)
-        return ft_fail(why, FT_EMALFORMED, "%td bytes left in the body, expected %zu", b->end - b->at, len);
-    memcpy((uint8_t *)r + to, b->at, len);
-    memset((uint8_t *)r + to + len, 0, FT_ALIGN8(len) - len);
-    b->at += len;
-    return 0;
-}
-
-static int get_body(struct body *b, struct ft_record *r, struct ft_fault *why)
+static int get_body(struct ft_body *b, struct ft_record *r, struct ft_fault *why)
 {
     size_t at;
 
     if (!(r->flags & FT_REC_BY_CLOCK) && get_inputs(b, r, why))
         return FT_EMALFORMED;
-    if (get_bytes(b, r, ft_record_bytes_at(r), r->bytes, why) || get_edges(b, r, why))
+    if (ft_get_bytes(b, (uint8_t *)r + ft_record_bytes_at(r), r->bytes, why) || get_edges(b, r, why))
         return FT_EMALFORMED;
     const uint8_t *values = b->at;
-    if (get_bytes(b, r, ft_record_values_at(r), r->values, why))
+    if (ft_get_bytes(b, (uint8_t *)r + ft_record_values_at(r), r->values, why))
         return FT_EMALFORMED;
     if (ft_rule_values(values, r->values, &at, why)) {
         b->at = values + at;
@@ -352,7 +303,7 @@ long ft_record_decode(const uint8_t *in, size_t len, struct ft_record *out, size
     struct ft_fault why;
     unsigned field;
 
-    long used = ft_head_read(&head, in, len, fault);
+    long used = ft_head_read(&head, &ft_record_layout, in, len, fault);
     if (used < 0)
         return used;
     if (ft_rule_head(head.number, &field, &why))
@@ -361,7 +312,7 @@ long ft_record_decode(const uint8_t *in, size_t len, struct ft_record *out, size
     if (r.size > cap)
         return ft_fail(fault, FT_EFULL, "offset 0: record of %u bytes, expected at most %zu", r.size, cap);
     *out = r;
-    struct body body = {head.body, head.body + head.body_len};
+    struct ft_body body = {head.body, head.body + head.body_len};
     if (get_body(&body, out, &why))
         return ft_fail_at(fault, FT_EMALFORMED, (size_t)(body.at - in), &why);
     return used;

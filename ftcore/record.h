@@ -29,9 +29,10 @@
 
 enum ft_record_flags {
     FT_REC_BY_CLOCK = 1, /* a gate keeps the inputs: `inputs` counts them, no ft_input and no bytes follow */
-    FT_REC_DIGEST = 2,   /* `digest` is the digest of the lane's arenas after this burst */
-    FT_REC_STAMPED = 4,  /* `time` was stamped by the gate */
-    FT_REC_DELTA = 8,    /* in a ring: no record, a part of a delta (ftcore/delta.h). Never on the wire */
+    FT_REC_DIGEST = 2,  /* `digest` is the whole region's. One lane: after this burst. Several: before it, all
+                           lanes standing before their records that carry the same digest */
+    FT_REC_STAMPED = 4, /* `time` was stamped by the gate */
+    FT_REC_DELTA = 8,   /* in a ring: no record, a part of a delta (ftcore/delta.h). Never on the wire */
 };
 
 enum ft_input_flags {

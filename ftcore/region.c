@@ -209,6 +209,16 @@ int ft_region_show(struct ft_region *region)
     return error;
 }
 
+void ft_region_watch(struct ft_region *region, void (*watch)(void *arg, const void *p, size_t n), void *arg)
+{
+    region->watch = watch;
+    region->watch_arg = arg;
+    if (watch)
+        atomic_fetch_or(&region->tracking, FT_TRACK_WATCH);
+    else
+        atomic_fetch_and(&region->tracking, ~(uint32_t)FT_TRACK_WATCH);
+}
+
 struct ft_arena *ft_region_arena(struct ft_region *region, unsigned lane, unsigned nf)
 {
     FT_CHECK(lane < region->lanes && nf < region->nfs, "arena of lane %u, NF %u", lane, nf);

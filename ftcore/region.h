@@ -35,6 +35,7 @@ enum ft_tracking {
     FT_TRACK_DIRTY = 1, /* mark edited lines for the next delta */
     FT_TRACK_OWED = 2,  /* a resync runs: copy an owed line out before it changes */
     FT_TRACK_AUDIT = 4, /* note edits of this burst, to compare against what really changed */
+    FT_TRACK_WATCH = 8, /* somebody wants to know of each edit: a state backend (nflib/backend.h) */
 };
 
 struct ft_arena {
@@ -73,6 +74,9 @@ struct ft_region {
     struct ft_lines copied; /* copy in `shadow` is whole */
     uint8_t *shadow; /* where owed lines are copied to: same offsets, one reservation of `size` bytes */
     struct ft_audit *audit; /* NULL unless configured */
+    /* FT_TRACK_WATCH: called by the editing lane, before the change. Set while no lane runs. */
+    void (*watch)(void *arg, const void *p, size_t n);
+    void *watch_arg;
 };
 
 /*
@@ -107,6 +111,9 @@ uint64_t ft_region_digest(const struct ft_region *region);
 uint64_t ft_region_used(const struct ft_region *region);
 
 void ft_edit_track(struct ft_region *region, const void *p, size_t n);
+
+/* From now on `watch` hears of each edit; NULL: nobody. While no lane runs. */
+void ft_region_watch(struct ft_region *region, void (*watch)(void *arg, const void *p, size_t n), void *arg);
 
 /*
  * The only way to a writable pointer into the region. Call it before the change, for exactly the bytes

@@ -38,20 +38,29 @@ _Static_assert(sizeof(struct ft_record) + FT_BURST_MAX * sizeof(struct ft_input)
                    FT_RECORD_MAX,
                "counts within their ranges cannot make a record that is too large");
 
+const struct ft_layout ft_record_layout = {ft_fields, FT_FIELDS, FT_RECORD_VERSION};
+
 int ft_fail_at(struct ft_fault *fault, int error, size_t offset, const struct ft_fault *why)
 {
     return ft_fail(fault, error, "offset %zu: %s", offset, why->text);
 }
 
+int ft_rule_ranges(const struct ft_layout *layout, const uint64_t n[], unsigned *field, struct ft_fault *why)
+{
+    const struct ft_field *f = layout->fields;
+
+    for (*field = 0; *field < layout->count - 2; ++*field, f++)
+        if (n[*field] < f->min || n[*field] > f->max)
+            return ft_fail(why, FT_EMALFORMED, "%s is %llu, expected %llu to %llu", f->name,
+                           (unsigned long long)n[*field], (unsigned long long)f->min,
+                           (unsigned long long)f->max);
+    return 0;
+}
+
 int ft_rule_head(const uint64_t n[], unsigned *field, struct ft_fault *why)
 {
-    for (unsigned i = FT_F_VERSION; i <= FT_F_VALUES; i++) {
-        *field = i;
-        if (n[i] < ft_fields[i].min || n[i] > ft_fields[i].max)
-            return ft_fail(why, FT_EMALFORMED, "%s is %llu, expected %llu to %llu", ft_fields[i].name,
-                           (unsigned long long)n[i], (unsigned long long)ft_fields[i].min,
-                           (unsigned long long)ft_fields[i].max);
-    }
+    if (ft_rule_ranges(&ft_record_layout, n, field, why))
+        return FT_EMALFORMED;
     *field = FT_F_CLOCK;
     if (n[FT_F_CLOCK] + n[FT_F_INPUTS] < n[FT_F_CLOCK])
         return ft_fail(why, FT_EMALFORMED, "clock wraps within the burst, expected room for its inputs");

@@ -43,9 +43,19 @@ struct ft_field {
 };
 extern const struct ft_field ft_fields[FT_FIELDS];
 
+/* An array of such elements: version first, numbers, then body and checksum. A part of a delta is one too. */
+#define FT_LAYOUT_MAX 17u
+struct ft_layout {
+    const struct ft_field *fields; /* [count] */
+    unsigned count, version;
+};
+extern const struct ft_layout ft_record_layout;
+
 /* "offset N: WHY" into `fault`; returns `error`. */
 int ft_fail_at(struct ft_fault *fault, int error, size_t offset, const struct ft_fault *why);
 
+/* Are the numbers in front of the body within their ranges? `*field` is the one at fault. */
+int ft_rule_ranges(const struct ft_layout *layout, const uint64_t n[], unsigned *field, struct ft_fault *why);
 /* The head's numbers, n[FT_F_VERSION … FT_F_VALUES]. `*field` is the one at fault. */
 int ft_rule_head(const uint64_t n[], unsigned *field, struct ft_fault *why);
 int ft_rule_input(const struct ft_input *in, unsigned index, struct ft_fault *why);

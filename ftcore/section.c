@@ -44,7 +44,7 @@ void ft_sections_begin(struct ft_sections *s, uint64_t access)
     FT_CHECK(!s->inside, "a burst begins inside a section");
     s->replaying = false;
     s->next = access;
-    s->count = s->at = 0;
+    s->count = s->at = s->accesses = 0;
 }
 
 void ft_sections_begin_replay(struct ft_sections *s, uint64_t access, const struct ft_edge edges[],
@@ -55,7 +55,7 @@ void ft_sections_begin_replay(struct ft_sections *s, uint64_t access, const stru
     s->next = access;
     memcpy(s->edges, edges, count * sizeof(edges[0]));
     s->count = count;
-    s->at = 0;
+    s->at = s->accesses = 0;
 }
 
 bool ft_sections_used(const struct ft_sections *s, uint64_t access, uint32_t accesses)
@@ -78,6 +78,19 @@ static void note(struct ft_sections *s, unsigned lane, uint64_t access)
     s->noted++;
 }
 
+/* Another lane has stopped for good. The region is void by then, so that nothing needs to be put in order. */
+static void leave_when_off(struct ft_sections *s)
+{
+    if (s->escape && s->off && atomic_load_explicit(s->off, memory_order_acquire) >= s->life)
+        longjmp(*s->escape, 1);
+}
+
+void ft_sections_abandon(struct ft_sections *s)
+{
+    s->inside = false;
+    s->count = s->at = 0;
+}
+
 /* Replay: if this access has an edge, wait for what it names. */
 static void follow(struct ft_sections *s)
 {
@@ -88,6 +101,7 @@ static void follow(struct ft_sections *s)
         return;
     while (atomic_load_explicit(&s->published[edge->lane].access, memory_order_acquire) < edge->access) {
         s->waits += spins == 0;
+        leave_when_off(s);
         pause_a_little(&spins);
     }
     s->at++;
@@ -125,7 +139,8 @@ void ft_section_enter(struct ft_sections *s, const struct ft_shared *constant)
         follow(s);
         return;
     }
-    lock(object);
+    if (s->lanes > 1) /* alone there is nobody to lock out */
+        lock(object);
     if (object->last && object->last != s->lane + 1u)
         note(s, object->last - 1, object->access);
 }
@@ -135,13 +150,18 @@ void ft_section_leave(struct ft_sections *s, const struct ft_shared *constant)
     struct ft_shared *object = (struct ft_shared *)(uintptr_t)constant;
 
     FT_CHECK(s->inside, "lane %u: left a section it is not in", s->lane);
+    if (ft_unlikely(s->unreduced) && s->accesses < FT_ACCESSES_MAX)
+        s->access[s->accesses++] =
+            (struct ft_access){.object = (uint64_t)((const uint8_t *)object - s->region->base),
+                               .before = object->access,
+                               .own = s->next};
     /* The word in the object and the number in the record are the same by construction: both come from
      * s->next. */
     object->last = s->lane + 1u;
     object->access = s->next;
     number(s);
     s->inside = false;
-    if (!s->replaying)
+    if (!s->replaying && s->lanes > 1)
         atomic_store_explicit(&object->lock, 0, memory_order_release);
 }
 

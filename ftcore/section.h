@@ -18,6 +18,8 @@
 #include "ftcore/record.h"
 #include "ftcore/region.h"
 
+#include <setjmp.h>
+
 /* The head of a shared object; what it guards lies behind it, in lines of its own. One line, at a multiple of
  * FT_LINE. */
 struct ft_shared {
@@ -26,6 +28,8 @@ struct ft_shared {
     uint64_t access;       /* its number */
     uint64_t unused[6];
 };
+
+#define FT_ACCESSES_MAX 512u /* kept of a burst, where all are; what is beyond is left out */
 
 /* Access numbers that lanes have published, one line each; all lanes of a node share the array. */
 struct ft_published {
@@ -45,6 +49,24 @@ struct ft_sections {
     uint32_t count, at;
 
     uint64_t noted, waits; /* ever; waits: times replay had to wait */
+
+    /*
+     * Replay that is called off: when another lane has stopped for good, what it was to do never comes. A
+     * wait that finds *off at or above `life` jumps to `escape`, out of the middle of a burst: whoever set it
+     * gives up the lane's state, calls ft_sections_abandon, and nothing else. NULL: waits have no other end.
+     */
+    const _Atomic uint64_t *off;
+    uint64_t life;
+    jmp_buf *escape;
+
+    /* For comparison alone: every access of the burst, as a log that is not reduced would have it. */
+    bool unreduced;
+    uint32_t accesses;
+    struct ft_access {
+        uint64_t object; /* its offset in the region */
+        uint64_t before; /* number of the access to it before this one … */
+        uint64_t own;    /* … and of this one */
+    } access[FT_ACCESSES_MAX];
 };
 
 void ft_sections_init(struct ft_sections *s, struct ft_region *region, struct ft_published *published,
@@ -57,6 +79,8 @@ void ft_sections_begin_replay(struct ft_sections *s, uint64_t access, const stru
                               uint32_t count);
 /* Whether the burst used up exactly what was recorded: its edges, and `accesses` accesses. Replay only. */
 bool ft_sections_used(const struct ft_sections *s, uint64_t access, uint32_t accesses);
+/* After a jump to `escape`: the burst is over, inside or not. */
+void ft_sections_abandon(struct ft_sections *s);
 /* A cut was applied: the numbers of all lanes before the next access. */
 void ft_sections_publish(struct ft_published *published, const uint64_t next[], unsigned lanes);
 

@@ -27,6 +27,7 @@ const struct ft_shape ft_shapes[FT_MSG_TYPES] = {
                 {STRING(name, 1)},
                 {N(role, 0, 1)},
                 {N(strict, 0, 1)},
+                {N(warm, 0, 1)},
                 {N(lanes, 1, FT_LANES_MAX)},
                 {N(lease_ms, 1, UINT32_MAX)},
                 {MORE(detect_ms)},
@@ -60,6 +61,7 @@ const struct ft_shape ft_shapes[FT_MSG_TYPES] = {
             },
         },
     [FT_MSG_DRILL] = {"DRILL", {{STRING(text, 0)}}},
+    [FT_MSG_DELTA] = {"DELTA", {{PLAIN("bulk", FT_K_BULK)}}},
 };
 
 unsigned ft_shape_fields(const struct ft_shape *s)

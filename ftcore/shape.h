@@ -25,7 +25,7 @@ struct ft_field {
     uint64_t min, max;
 };
 
-#define FT_FIELDS_MAX 10u
+#define FT_FIELDS_MAX 11u
 
 struct ft_shape {
     const char *name;

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#define HEADERS 64u /* bytes that are taken of nearly every packet */
+
 _Static_assert(sizeof(struct ft_record) + FT_BURST_MAX * (sizeof(struct ft_input) + FT_FRAME_MAX) +
                        FT_EDGES_MAX * sizeof(struct ft_edge) + FT_VALUES_MAX + 32 <=
                    FT_RECORD_MAX,
@@ -47,6 +49,7 @@ void lg_capture_input(struct lg_capture *capture, const void *frame, uint32_t wi
 {
     struct ft_record *r = capture->record;
     struct ft_input *in = (struct ft_input *)(r + 1) + capture->next++;
+    uint8_t *to;
 
     FT_CHECK(capture->next <= r->inputs && take <= wire && wire <= FT_FRAME_MAX, "input %u of %u",
              capture->next, r->inputs);
@@ -54,8 +57,18 @@ void lg_capture_input(struct lg_capture *capture, const void *frame, uint32_t wi
     in->taken = (uint16_t)take;
     in->port = (uint8_t)port;
     in->flags = outside ? FT_IN_OUTSIDE : 0;
-    memcpy((uint8_t *)r + ft_record_bytes_at(r) + r->bytes, frame, take);
+    to = (uint8_t *)r + ft_record_bytes_at(r) + r->bytes;
+    if (ft_likely(take == HEADERS)) /* of a known length: no call */
+        memcpy(to, frame, HEADERS);
+    else
+        memcpy(to, frame, take);
     r->bytes += take;
+}
+
+void lg_capture_by_clock(struct lg_capture *capture)
+{
+    capture->record->flags |= FT_REC_BY_CLOCK;
+    capture->next = capture->record->inputs;
 }
 
 int lg_capture_value(struct lg_capture *capture, const void *value, uint32_t len)

@@ -22,9 +22,12 @@ struct lg_capture {
 
 bool lg_capture_room(struct ft_lane *lane);
 
-/* Room must be there. `inputs` at most FT_BURST_MAX, and exactly as many lg_capture_input calls follow. */
+/* Room must be there. `inputs` at most FT_BURST_MAX, and exactly as many lg_capture_input calls follow,
+ * or lg_capture_by_clock. */
 void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst, uint64_t clock,
                       uint64_t time, unsigned inputs);
+/* A gate keeps the inputs: their clocks are enough. In place of the calls of lg_capture_input. */
+void lg_capture_by_clock(struct lg_capture *capture);
 /* `take` bytes of the frame's `wire` are kept. */
 void lg_capture_input(struct lg_capture *capture, const void *frame, uint32_t wire, uint32_t take,
                       unsigned port, bool outside);

@@ -10,16 +10,20 @@
  * more than is there, or when less than a head is left, or nothing but zeros (a machine lost power). Whatever
  * else is wrong is damage, and refused.
  *
- *     HEADER      struct lg_file_header, then the chain's identity, lines of text: once, first
+ *     HEADER      struct lg_file_header, struct lg_position of lanes 1, 2, …, then the chain's identity,
+ *                 lines of text: once, first
  *     LINES       lines of the base, as runs (ftcore/message.h)
  *     BASE_END    the base is whole
  *     RECORD      one log record in its wire form (ftcore/record.h)
  *     END         the recorder closed the file
  *
- * The base is the state after burst header.at.burst; the file's records are the bursts from the next one on,
- * without gaps. A base is copied while replay goes on, so records stand between its LINES, and a reader takes
- * all LINES first. A file whose predecessor ends where its own base begins continues it: the predecessor's
- * state, replayed, is that base, which is checked.
+ * The base is the state in which all lanes stood after the bursts that the header names; the file's records
+ * are the bursts from the next ones on, for each lane without gaps, and in no order between lanes: edges say
+ * what there was. A base is copied while the lanes go on, so records stand between its LINES, and a reader
+ * takes all LINES first. What was recorded last may be less than a whole order: a lane's records then have
+ * edges to accesses that are not in the file, and the reader leaves out what cannot be executed. A file whose
+ * predecessor ends where its own base begins continues it: the predecessor's state, replayed, is that base,
+ * which is checked.
  */
 #ifndef LOGGER_FRAME_H
 #define LOGGER_FRAME_H
@@ -51,7 +55,7 @@ struct lg_file_header {
     uint64_t wall;   /* when the base was begun: ns since 1970 */
     uint64_t view;
     uint64_t region_size, region_used; /* bytes */
-    struct lg_position at;
+    struct lg_position at;             /* of lane 0 */
     uint32_t lanes;
     uint32_t identity; /* bytes of it that follow */
     char node[LG_NODE_MAX];

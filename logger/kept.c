@@ -59,6 +59,15 @@ void lg_kept_put(struct lg_kept *kept, const struct lg_output *output, const voi
     kept->count++;
 }
 
+void lg_kept_missed(struct lg_kept *kept, uint64_t count, uint64_t to)
+{
+    if (count == 0)
+        return;
+    kept->forgotten += count;
+    if (to > kept->forgotten_to)
+        kept->forgotten_to = to;
+}
+
 void lg_kept_released(struct lg_kept *kept, uint64_t released)
 {
     const struct lg_output *output;

@@ -34,6 +34,9 @@ void lg_kept_free(struct lg_kept *kept);
 void lg_kept_clear(struct lg_kept *kept);
 /* Copies output->have bytes of the frame. */
 void lg_kept_put(struct lg_kept *kept, const struct lg_output *output, const void *frame);
+/* `count` outputs, the last one's number `to`, were never to be had: suppressed unless they turn out
+ * released. */
+void lg_kept_missed(struct lg_kept *kept, uint64_t count, uint64_t to);
 /* Forgets outputs up to number `released`. */
 void lg_kept_released(struct lg_kept *kept, uint64_t released);
 /* Takes the oldest out; NULL when there is none. Valid until the next call. The frame is at output + 1. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Making of the flight recorder, and the lane's side of it: entries of a size, a kind and content into the
- * queue. It costs the lane a copy of each record and, while a base is copied, TURN_LINES twice.
+ * Making of the flight recorder, and the lanes' side of it: entries of a size, a kind and content into the
+ * queues. It costs a lane a copy of each record and, while a base is copied, TURN_LINES twice.
  */
 #include "ftcore/check.h"
 #include "logger/recorder_parts.h"
@@ -13,80 +13,139 @@
 
 #define TURN_LINES 256u           /* of a base, between two bursts: 16 KiB */
 #define RETRY_NS   10000000000ull /* after the disk refused */
+#define TURN_SENDS 2u             /* times that many lines are read from the copy, between two bursts */
+#define SOON_NS    1000000ull     /* after a queue had too little room */
 
-/* ---- the lane ---------------------------------------------------------------------------------- */
+/* ---- the lanes --------------------------------------------------------------------------------- */
 
-static void end_base(struct lg_recorder *rec)
+static enum lg_phase phase_of(struct lg_recorder *rec)
 {
-    if (rec->phase == COPY || rec->phase == SEND)
-        ft_owe_end(rec->config.region);
+    return (enum lg_phase)atomic_load_explicit(&rec->phase, memory_order_acquire);
 }
 
-static void *reserve(struct lg_recorder *rec, enum lg_kind kind, size_t size)
+/* Lane 0, or all stand. */
+static void end_base(struct lg_recorder *rec)
 {
-    struct lg_entry *e = ft_ring_reserve(&rec->queue, FT_ALIGN8(size));
+    if (rec->owing)
+        ft_owe_end(rec->config.region);
+    rec->owing = false;
+}
+
+static void *reserve(struct lg_recorder *rec, unsigned lane, enum lg_kind kind, size_t size)
+{
+    struct lg_entry *e = ft_ring_reserve(&rec->feed[lane].queue, FT_ALIGN8(size));
 
     if (e)
-        *e = (struct lg_entry){.size = (uint32_t)FT_ALIGN8(size), .kind = kind};
+        *e = (struct lg_entry){.size = (uint32_t)FT_ALIGN8(size), .kind = kind, .file = rec->file};
     return e;
 }
 
-static bool put(struct lg_recorder *rec, enum lg_kind kind)
+static bool put(struct lg_recorder *rec, unsigned lane, enum lg_kind kind)
 {
-    if (!reserve(rec, kind, sizeof(struct lg_entry)))
+    if (!reserve(rec, lane, kind, sizeof(struct lg_entry)))
         return false;
-    ft_ring_publish(&rec->queue, sizeof(struct lg_entry));
+    ft_ring_publish(&rec->feed[lane].queue, sizeof(struct lg_entry));
     return true;
 }
 
-/* What is queued is a file without its end, or without its base; the next one has all it needs. */
-static void give_up(struct lg_recorder *rec, uint64_t retry_at)
+/*
+ * What is queued is a file without its end, or without its base; the next one has all it needs. True: this
+ * was the lane that gave up. Owed lines are given back by lane 0, at once or in its next turn.
+ */
+static bool give_up(struct lg_recorder *rec, unsigned lane)
 {
-    end_base(rec);
-    rec->phase = IDLE;
-    rec->retry_at = retry_at;
+    bool first = atomic_exchange_explicit(&rec->phase, IDLE, memory_order_acq_rel) != IDLE;
+
+    if (lane == 0)
+        end_base(rec);
+    return first;
 }
 
-static bool half_free(struct lg_recorder *rec)
+static void gap(struct lg_recorder *rec, unsigned lane)
 {
-    return ft_ring_room(&rec->queue) >= rec->queue.capacity / 2;
+    if (give_up(rec, lane))
+        atomic_fetch_add_explicit(&rec->gaps, 1, memory_order_relaxed);
 }
 
-void lg_recorder_record(struct lg_recorder *rec, const struct ft_record *record)
+/* False: another lane has given up meanwhile. */
+static bool advance(struct lg_recorder *rec, enum lg_phase from, enum lg_phase to)
+{
+    int expected = (int)from;
+
+    return atomic_compare_exchange_strong(&rec->phase, &expected, (int)to);
+}
+
+static bool half_free(struct lg_recorder *rec, unsigned lane)
+{
+    return ft_ring_room(&rec->feed[lane].queue) >= rec->feed[lane].queue.capacity / 2;
+}
+
+bool lg_recorder_listens(struct lg_recorder *rec)
+{
+    return phase_of(rec) != IDLE;
+}
+
+void lg_recorder_record(struct lg_recorder *rec, unsigned lane, const struct ft_record *record)
 {
     struct lg_entry *e;
 
-    if (rec->phase == IDLE)
+    if (phase_of(rec) == IDLE)
         return;
-    e = reserve(rec, RECORD, sizeof(*e) + record->size);
+    e = reserve(rec, lane, RECORD, sizeof(*e) + record->size);
     if (!e) {
-        atomic_fetch_add_explicit(&rec->gaps, 1, memory_order_relaxed);
-        give_up(rec, 0);
+        gap(rec, lane);
         return;
     }
     memcpy(e + 1, record, record->size);
-    rec->taken += record->size;
-    ft_ring_publish(&rec->queue, e->size);
+    atomic_fetch_add_explicit(&rec->taken, record->size, memory_order_relaxed);
+    ft_ring_publish(&rec->feed[lane].queue, e->size);
 }
 
-static bool begin_file(struct lg_recorder *rec, const struct lg_position *at, uint64_t view, uint64_t now)
+bool lg_recorder_due(struct lg_recorder *rec, uint64_t now)
+{
+    uint64_t failures = atomic_load_explicit(&rec->failures, memory_order_acquire);
+    enum lg_phase phase;
+
+    if (failures != rec->failures_seen) {
+        rec->failures_seen = failures;
+        give_up(rec, 0);
+        rec->retry_at = now + RETRY_NS;
+    }
+    phase = phase_of(rec);
+    if (phase == COPY || phase == SEND || now < rec->retry_at)
+        return false;
+    if (phase == ON && atomic_load_explicit(&rec->taken, memory_order_relaxed) < rec->config.file_bytes)
+        return false;
+    end_base(rec);
+    return !rec->config.region->shadow && half_free(rec, 0); /* a resync has it: later */
+}
+
+void lg_recorder_begin(struct lg_recorder *rec, const struct lg_position at[], uint64_t view, uint64_t now)
 {
     struct lg_begin *b;
 
-    if (!half_free(rec))
-        return false;
+    if (!lg_recorder_due(rec, now))
+        return;
+    for (unsigned l = 0; l < rec->lanes; l++)
+        if (!half_free(rec, l)) {
+            rec->retry_at = now + SOON_NS;
+            return;
+        }
     if (ft_owe_begin(rec->config.region) != 0) { /* no memory for the copy: the old file goes on */
         rec->retry_at = now + RETRY_NS;
-        return false;
+        return;
     }
-    b = reserve(rec, BEGIN, sizeof(*b));
-    b->at = *at;
+    rec->owing = true;
+    rec->file++;
+    b = reserve(rec, 0, BEGIN, sizeof(*b) + rec->lanes * sizeof(at[0]));
     b->view = view;
     b->used = ft_region_used(rec->config.region);
-    ft_ring_publish(&rec->queue, b->entry.size);
-    rec->phase = COPY;
-    rec->taken = 0;
-    return true;
+    memcpy(b + 1, at, rec->lanes * sizeof(at[0]));
+    ft_ring_publish(&rec->feed[0].queue, b->entry.size);
+    for (unsigned l = 0; l < rec->lanes; l++)
+        atomic_store_explicit(&rec->feed[l].copied, false, memory_order_relaxed);
+    atomic_store_explicit(&rec->taken, 0, memory_order_relaxed);
+    atomic_store_explicit(&rec->phase, COPY, memory_order_release);
 }
 
 static const struct ft_arena *arena_of(struct lg_recorder *rec)
@@ -114,12 +173,12 @@ static void send_lines(struct lg_recorder *rec, const struct ft_arena *arena)
         n++;
     run.count = (uint32_t)n;
     run.bytes = run.zero ? NULL : at;
-    e = reserve(rec, LINES, sizeof(*e) + 8 + 64 + (run.zero ? 0 : n << FT_LINE_SHIFT));
+    e = reserve(rec, 0, LINES, sizeof(*e) + 64 + (run.zero ? 0 : n << FT_LINE_SHIFT));
     FT_CHECK(e, "half of the queue is free and has no room for %lu lines", n);
-    FT_CHECK(ft_run_append((uint8_t *)(e + 2), &len, (uint32_t)(e->size - 2 * sizeof(*e)), &run),
+    FT_CHECK(ft_run_append((uint8_t *)(e + 1), &len, (uint32_t)(e->size - sizeof(*e)), &run),
              "no room for %lu lines", n);
-    memcpy(e + 1, &len, sizeof(len));
-    ft_ring_publish(&rec->queue, e->size);
+    e->len = len;
+    ft_ring_publish(&rec->feed[0].queue, e->size);
     rec->line += n;
 }
 
@@ -128,15 +187,15 @@ static bool send_base(struct lg_recorder *rec)
     const struct ft_arena *arena;
     bool any = false;
 
-    for (uint64_t sent = 0; sent < 8 && half_free(rec); sent++) {
+    for (uint64_t sent = 0; sent < TURN_SENDS && half_free(rec, 0); sent++) {
         while ((arena = arena_of(rec)) && rec->line == arena->used >> FT_LINE_SHIFT) {
             rec->arena++;
             rec->line = 0;
         }
         if (!arena) {
-            put(rec, BASE_END);
+            put(rec, 0, BASE_END);
             end_base(rec);
-            rec->phase = ON;
+            advance(rec, SEND, ON);
             return true;
         }
         send_lines(rec, arena);
@@ -145,63 +204,99 @@ static bool send_base(struct lg_recorder *rec)
     return any;
 }
 
-bool lg_recorder_turn(struct lg_recorder *rec, const struct lg_position *at, uint64_t view, uint64_t now)
+static bool all_copied(struct lg_recorder *rec)
 {
-    uint64_t failures = atomic_load_explicit(&rec->failures, memory_order_acquire);
-
-    if (failures != rec->failures_seen) {
-        rec->failures_seen = failures;
-        give_up(rec, now + RETRY_NS);
-    }
-    switch (rec->phase) {
-    case ON:
-        if (rec->taken < rec->config.file_bytes)
+    for (unsigned l = 0; l < rec->lanes; l++)
+        if (!atomic_load_explicit(&rec->feed[l].copied, memory_order_acquire))
             return false;
-        return now >= rec->retry_at && begin_file(rec, at, view, now);
-    case IDLE:
-        return now >= rec->retry_at && begin_file(rec, at, view, now);
+    return ft_owe_left(rec->config.region) == 0; /* one may be in the middle of an edit */
+}
+
+bool lg_recorder_turn(struct lg_recorder *rec, unsigned lane)
+{
+    bool worked = false;
+
+    switch (phase_of(rec)) {
     case COPY:
-        if (ft_owe_copy(rec->config.region, 0, TURN_LINES) == 0) {
-            rec->phase = SEND;
+        if (!atomic_load_explicit(&rec->feed[lane].copied, memory_order_relaxed)) {
+            worked = ft_owe_copy(rec->config.region, lane, TURN_LINES) > 0;
+            atomic_store_explicit(&rec->feed[lane].copied, !worked, memory_order_release);
+        }
+        if (lane == 0 && all_copied(rec) && advance(rec, COPY, SEND)) {
             rec->arena = 0;
             rec->line = 0;
         }
-        return true;
+        return worked || lane == 0;
+    case SEND:
+        return lane == 0 && send_base(rec);
     default:
-        return send_base(rec);
+        if (lane == 0)
+            end_base(rec); /* another lane gave up */
+        return false;
     }
 }
 
-void lg_recorder_stop(struct lg_recorder *rec)
+void lg_recorder_rotate(struct lg_recorder *rec)
 {
-    if (rec->phase == IDLE)
-        return;
-    give_up(rec, 0);
-    put(rec, STOP); /* no room: the next BEGIN ends the file as well */
+    atomic_store_explicit(&rec->taken, rec->config.file_bytes, memory_order_relaxed);
+}
+
+void lg_recorder_stop(struct lg_recorder *rec, unsigned lane)
+{
+    if (give_up(rec, lane))
+        put(rec, lane, STOP); /* no room: the next BEGIN ends the file as well */
+}
+
+void lg_recorder_yield(struct lg_recorder *rec)
+{
+    if (rec->owing && phase_of(rec) != IDLE)
+        gap(rec, 0);
+    end_base(rec);
+}
+
+bool lg_recorder_owes(const struct lg_recorder *rec)
+{
+    return rec->owing;
 }
 
 /* ---- making ------------------------------------------------------------------------------------ */
 
 static void free_all(struct lg_recorder *rec)
 {
-    ft_ring_free(&rec->queue);
+    for (unsigned l = 0; l < rec->lanes; l++)
+        ft_ring_free(&rec->feed[l].queue);
     free(rec->out);
     free(rec);
+}
+
+static struct lg_recorder *make(const struct lg_recorder_config *config)
+{
+    struct lg_recorder *rec = aligned_alloc(64, sizeof(*rec));
+    bool whole = rec != NULL;
+
+    if (!rec)
+        return NULL;
+    memset(rec, 0, sizeof(*rec));
+    rec->lanes = config->region->lanes;
+    for (unsigned l = 0; l < rec->lanes; l++)
+        whole &= ft_ring_init(&rec->feed[l].queue, config->queue_bytes) == 0;
+    rec->out = malloc(LG_OUT_BYTES);
+    if (whole && rec->out)
+        return rec;
+    free_all(rec);
+    return NULL;
 }
 
 int lg_recorder_open(struct lg_recorder **out, const struct lg_recorder_config *config,
                      struct ft_fault *fault)
 {
-    struct lg_recorder *rec = calloc(1, sizeof(*rec));
+    struct lg_recorder *rec;
 
     *out = NULL;
-    FT_CHECK(config->region->lanes == 1 && config->identity_len <= FT_IDENTITY_MAX && config->files >= 2 &&
+    FT_CHECK(config->identity_len <= FT_IDENTITY_MAX && config->files >= 2 &&
                  config->queue_bytes >= 4u * FT_RECORD_MAX,
-             "a recorder of %u lanes, %u files", config->region->lanes, config->files);
-    if (rec && (ft_ring_init(&rec->queue, config->queue_bytes) != 0 || !(rec->out = malloc(LG_OUT_BYTES)))) {
-        free_all(rec);
-        rec = NULL;
-    }
+             "a recorder of %u files", config->files);
+    rec = make(config);
     if (!rec)
         return ft_fail(fault, FT_ENOMEM, "no memory for the recorder");
     rec->config = *config;

@@ -1,13 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The flight recorder: keeps what a standby's lane replays on disk, in files of bounded number and size
- * (logger/frame.h), each with a base of its own. The lane feeds a bounded queue at burst boundaries; a thread
- * of the recorder's own writes. Neither ever waits: when the disk is too slow the lane counts a gap, drops
- * what it had, and begins a new file with a new base as soon as half of the queue is free again.
+ * The flight recorder: keeps what the lanes of a node execute, live or replayed, on disk, in files of bounded
+ * number and size (logger/frame.h), each with a base of its own. Every lane feeds a bounded queue of its own
+ * at burst boundaries; a thread of the recorder's writes. Neither ever waits: when the disk is too slow the
+ * lane counts a gap, what was being recorded ends there in all lanes, and a new file with a new base is begun
+ * as soon as the queues are half free again.
  *
  * A base is copied as a resync copies one: lines are owed, whoever edits an owed line copies it first, the
- * lane copies the rest a little at a time between bursts. One lane: with several, the state between bursts of
- * one of them is no state of the chain.
+ * lanes copy the rest a little at a time between bursts, then lane 0 reads the copies into its queue. There
+ * is one set of owed lines. The resync's need goes first: it may take it away (lg_recorder_yield), and while
+ * it has it, no base is begun; the file that is being written goes on, whatever its size.
+ *
+ * Several lanes: a base is the state at one moment in which all of them stand between bursts, so that the
+ * records before it hold all that it holds and those behind it nothing of it. So lg_recorder_begin is for a
+ * moment in which they do; how they come to stand there, live or in replay, is theirs (node/lane_together.c).
+ * A scheme without it was thought of and not taken: a base whose lanes were copied at bursts of their own
+ * would have to hold shared objects as they were at accesses of different times, which no copy of lines can.
+ *
+ * The writer takes a record from the queue of its lane in no order with those of other lanes; edges say what
+ * order there was. Entries name their file, so what was queued before a base goes to the file before it.
  */
 #ifndef LOGGER_RECORDER_H
 #define LOGGER_RECORDER_H
@@ -24,12 +35,12 @@ struct lg_recorder_config {
     struct ft_region *region;
     uint64_t file_bytes;  /* of records, in memory form, until a new file is begun; its base comes on top */
     uint32_t files;       /* kept, the one being written included; at least 2 */
-    uint64_t queue_bytes; /* at least 4 × FT_RECORD_MAX */
+    uint64_t queue_bytes; /* a lane's; at least 4 × FT_RECORD_MAX */
 };
 
 struct lg_recorder_counts {
     uint64_t files, records, bytes; /* begun; written */
-    uint64_t gaps;                  /* times the queue was full */
+    uint64_t gaps;                  /* times a queue was full, or a base was given up for a resync */
     uint64_t failures;              /* times the disk refused */
 };
 
@@ -38,20 +49,32 @@ struct lg_recorder;
 /* Texts are copied. FT_ENOMEM; FT_EPERM or FT_EIO when the directory cannot be written. */
 int lg_recorder_open(struct lg_recorder **out, const struct lg_recorder_config *config,
                      struct ft_fault *fault);
-/* Writes what is queued, ends the file and the thread. The lane has stopped. NULL is nothing. */
+/* Writes what is queued, ends the file and the thread. The lanes have stopped. NULL is nothing. */
 void lg_recorder_close(struct lg_recorder *recorder);
 /* Any thread. */
 void lg_recorder_counts(struct lg_recorder *recorder, struct lg_recorder_counts *out);
 
-/* ---- the lane's, while it replays ---- */
+/* ---- the lanes' ---- */
 
-/* A record about to be replayed; its bytes are copied. Ignored until a base was begun. */
-void lg_recorder_record(struct lg_recorder *recorder, const struct ft_record *record);
-/* Between bursts: begins a file where one is due, copies some of its base. True if there was work. `now`:
- * monotonic ns. */
-bool lg_recorder_turn(struct lg_recorder *recorder, const struct lg_position *at, uint64_t view,
-                      uint64_t now);
-/* Nothing follows: the lane leaves replay, or its state is void. */
-void lg_recorder_stop(struct lg_recorder *recorder);
+/* Records are wanted: whoever executes live has to capture for it. */
+bool lg_recorder_listens(struct lg_recorder *recorder);
+/* A record about to be replayed, or of a burst that was executed; its bytes are copied. Ignored until a base
+ * was begun. */
+void lg_recorder_record(struct lg_recorder *recorder, unsigned lane, const struct ft_record *record);
+/* Lane 0, between bursts: a new file is due, and could be begun. `now`: monotonic ns. */
+bool lg_recorder_due(struct lg_recorder *recorder, uint64_t now);
+/* All lanes stand between bursts, at[lanes]. Begins a file, if one is still due. */
+void lg_recorder_begin(struct lg_recorder *recorder, const struct lg_position at[], uint64_t view,
+                       uint64_t now);
+/* Each lane, between bursts: copies some of a base. True if there was work. */
+bool lg_recorder_turn(struct lg_recorder *recorder, unsigned lane);
+/* All lanes stand: a new file, as soon as this one has its base. Records go on meanwhile. */
+void lg_recorder_rotate(struct lg_recorder *recorder);
+/* Nothing follows: the lane leaves what it did, or its state is void. */
+void lg_recorder_stop(struct lg_recorder *recorder, unsigned lane);
+/* All lanes stand, or lane 0 does: gives back owed lines, if it has them. */
+void lg_recorder_yield(struct lg_recorder *recorder);
+/* Lane 0: the lines owed at present are the recorder's. */
+bool lg_recorder_owes(const struct lg_recorder *recorder);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the recorder only: the queue's entries and what the lane's side and the writer's side share. */
+/* Inside the recorder only: the queue's entries and what the lanes' side and the writer's side share. */
 #ifndef LOGGER_RECORDER_PARTS_H
 #define LOGGER_RECORDER_PARTS_H
 
@@ -17,30 +17,42 @@ enum lg_phase { IDLE, COPY, SEND, ON };
 
 struct lg_entry {
     uint32_t size, kind;
+    uint32_t len;  /* LINES: bytes of runs */
+    uint32_t file; /* number of the BEGIN it belongs to, from 1; in every lane's queue they only rise */
 };
 
-/* Of BEGIN. */
+/* Of BEGIN, in the queue of lane 0; a position for each lane follows. */
 struct lg_begin {
     struct lg_entry entry;
-    struct lg_position at;
     uint64_t view, used; /* bytes of the region in use */
+};
+
+struct lg_feed {
+    struct ft_ring queue; /* lane → writer */
+    _Atomic bool copied;  /* COPY: nothing of the base is left for this lane to copy */
 };
 
 struct lg_recorder {
     struct lg_recorder_config config;
     char directory[256], identity[FT_IDENTITY_MAX], node[LG_NODE_MAX];
-    struct ft_ring queue; /* lane → writer */
+    unsigned lanes;
+    struct lg_feed feed[FT_LANES_MAX];
 
-    /* The lane's. */
-    enum lg_phase phase;
+    /* IDLE by any lane, the others by lane 0, or at a moment when all stand. */
+    _Atomic int phase;      /* enum lg_phase */
+    _Atomic uint64_t taken; /* bytes of records in this file */
+    uint32_t file;          /* begun so far; written when all stand */
+
+    /* Lane 0's. */
+    bool owing;     /* lines are owed to this recorder: the shadow is ours */
     unsigned arena; /* SEND: being read from the shadow … */
     uint64_t line;  /* … from this line of it on */
-    uint64_t taken; /* bytes of records in this file */
     uint64_t retry_at;
     uint64_t failures_seen;
 
     /* The writer's. */
-    int fd; /* -1: nothing is written */
+    int fd;           /* -1: nothing is written */
+    uint32_t writing; /* number of the last BEGIN */
     uint64_t serial, offset;
     bool whole; /* the file's base */
     uint8_t *out;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The writer of the flight recorder: takes entries from the queue, makes frames and files of them, keeps to
+/* The writer of the flight recorder: takes entries from the queues, makes frames and files of them, keeps to
  * the number of files. */
 #include "ftcore/check.h"
 #include "logger/recorder_parts.h"
@@ -13,9 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NAP_FIRST  1000000
-#define NAP_LAST   16000000 /* an idle node sleeps; the queue holds far more than comes in this time */
-#define NAME_BYTES 320u
+#define NAP_FIRST    1000000
+#define NAP_LAST     16000000 /* an idle node sleeps; the queue holds far more than comes in this time */
+#define NAME_BYTES   320u
+#define ENTRIES_TURN 64u /* of one lane, until the next one's turn */
 
 static void name_of(const struct lg_recorder *rec, uint64_t serial, char out[NAME_BYTES])
 {
@@ -121,12 +122,14 @@ static void purge(const struct lg_recorder *rec, uint64_t keep)
 
 static void put_header(struct lg_recorder *rec, const struct lg_begin *b)
 {
+    const struct lg_position *at = (const struct lg_position *)(b + 1);
+    uint32_t more = (rec->lanes - 1) * (uint32_t)sizeof(*at);
     struct lg_file_header h = {.serial = rec->serial,
                                .view = b->view,
                                .region_size = rec->config.region->size,
                                .region_used = b->used,
-                               .at = b->at,
-                               .lanes = 1,
+                               .at = at[0],
+                               .lanes = rec->lanes,
                                .identity = rec->config.identity_len};
     uint32_t version[2] = {LG_VERSION, 0};
     struct timespec t;
@@ -141,8 +144,9 @@ static void put_header(struct lg_recorder *rec, const struct lg_begin *b)
     rec->offset = LG_PREFACE;
     content = frame_begin(rec);
     memcpy(content, &h, sizeof(h));
-    memcpy(content + sizeof(h), rec->identity, h.identity);
-    frame_end(rec, LG_HEADER, (uint32_t)sizeof(h) + h.identity);
+    memcpy(content + sizeof(h), at + 1, more);
+    memcpy(content + sizeof(h) + more, rec->identity, h.identity);
+    frame_end(rec, LG_HEADER, (uint32_t)sizeof(h) + more + h.identity);
 }
 
 /* Under overload files without a base must not drive out those that have one. */
@@ -191,21 +195,39 @@ static void put_record(struct lg_recorder *rec, const struct ft_record *r)
     atomic_fetch_add_explicit(&rec->records, 1, memory_order_relaxed);
 }
 
-static void write_entry(struct lg_recorder *rec, const struct lg_entry *e)
-{
-    uint32_t len;
+static void write_entry(struct lg_recorder *rec, unsigned lane, const struct lg_entry *e);
 
-    if (e->kind != BEGIN && rec->fd < 0)
+/* What other lanes had queued for files up to this one, which ends. Lane 0 may be at its next BEGIN. */
+static void write_others(struct lg_recorder *rec, unsigned but, uint32_t file)
+{
+    const struct lg_entry *e;
+    uint64_t there;
+
+    for (unsigned l = 0; l < rec->lanes; l++)
+        while (l != but && (e = ft_ring_peek(&rec->feed[l].queue, &there)) && e->kind != BEGIN &&
+               e->file <= file) {
+            uint32_t size = e->size;
+
+            write_entry(rec, l, e);
+            ft_ring_advance(&rec->feed[l].queue, size);
+            ft_ring_consume(&rec->feed[l].queue);
+        }
+}
+
+static void write_entry(struct lg_recorder *rec, unsigned lane, const struct lg_entry *e)
+{
+    if (e->kind != BEGIN && (rec->fd < 0 || e->file != rec->writing))
         return;
     switch (e->kind) {
     case BEGIN:
+        write_others(rec, lane, e->file - 1);
         begin_writing(rec, (const struct lg_begin *)e);
+        rec->writing = e->file;
         break;
     case LINES:
-        memcpy(&len, e + 1, sizeof(len));
-        memcpy(frame_begin(rec), e + 2, len);
+        memcpy(frame_begin(rec), e + 1, e->len);
         if (rec->fd >= 0)
-            frame_end(rec, LG_LINES, len);
+            frame_end(rec, LG_LINES, e->len);
         break;
     case BASE_END:
         frame_begin(rec);
@@ -216,27 +238,47 @@ static void write_entry(struct lg_recorder *rec, const struct lg_entry *e)
         put_record(rec, (const struct ft_record *)(e + 1));
         break;
     default:
+        write_others(rec, lane, e->file);
         end_file(rec);
     }
+}
+
+/* Some of a lane's entries; those of a file that has yet to begin wait for the BEGIN, which is queued
+ * already. */
+static bool write_lane(struct lg_recorder *rec, unsigned lane)
+{
+    struct ft_ring *queue = &rec->feed[lane].queue;
+    const struct lg_entry *e;
+    uint64_t there;
+    unsigned n = 0;
+
+    for (; n < ENTRIES_TURN && (e = ft_ring_peek(queue, &there)); n++) {
+        uint32_t size = e->size;
+
+        if (e->kind != BEGIN && e->file > rec->writing)
+            break;
+        write_entry(rec, lane, e);
+        ft_ring_advance(queue, size);
+        ft_ring_consume(queue);
+    }
+    return n > 0;
 }
 
 void *lg_recorder_write(void *arg)
 {
     struct lg_recorder *rec = arg;
-    const struct lg_entry *e;
     struct timespec nap = {0, NAP_FIRST};
-    uint64_t there;
 
     prctl(PR_SET_NAME, "us-recorder");
     for (;;) {
-        bool stop = atomic_load_explicit(&rec->stop, memory_order_acquire), any = false;
+        bool stop = atomic_load_explicit(&rec->stop, memory_order_acquire), any = false, more;
 
-        while ((e = ft_ring_peek(&rec->queue, &there))) {
-            any = true;
-            write_entry(rec, e);
-            ft_ring_advance(&rec->queue, e->size);
-            ft_ring_consume(&rec->queue);
-        }
+        do {
+            more = false;
+            for (unsigned l = 0; l < rec->lanes; l++)
+                more |= write_lane(rec, l);
+            any |= more;
+        } while (more);
         flush(rec);
         if (stop)
             break;

@@ -98,23 +98,43 @@ static int frame_at(const struct lg_recording *r, uint64_t at, struct lg_frame *
 static int take_header(struct lg_recording *r, uint64_t at, const struct lg_frame *f, struct ft_fault *fault)
 {
     struct lg_file_header *h = &r->head;
+    size_t fixed;
 
     if (f->type != LG_HEADER || f->len < sizeof(*h))
         return REFUSE(r, at, FT_EMALFORMED, "frame of type %u, %u bytes, expected a header", f->type, f->len);
     memcpy(h, f->content, sizeof(*h));
-    r->identity = (const char *)f->content + sizeof(*h);
-    if (h->lanes != 1)
-        return REFUSE(r, at, FT_EMALFORMED, "header of %u lanes, expected 1", h->lanes);
-    if (h->identity != f->len - sizeof(*h) || h->identity > FT_IDENTITY_MAX ||
+    if (h->lanes == 0 || h->lanes > FT_LANES_MAX)
+        return REFUSE(r, at, FT_EMALFORMED, "header of %u lanes, expected 1 to %u", h->lanes, FT_LANES_MAX);
+    fixed = sizeof(*h) + (h->lanes - 1) * sizeof(r->at[0]);
+    r->identity = (const char *)f->content + fixed;
+    if (f->len < fixed || h->identity != f->len - fixed || h->identity > FT_IDENTITY_MAX ||
         memchr(r->identity, 0, h->identity) || !memchr(h->node, 0, sizeof(h->node)))
-        return REFUSE(r, at, FT_EMALFORMED, "header with %u bytes of identity, expected %lu of text",
-                      h->identity, f->len - sizeof(*h));
-    if (h->region_size > FT_REGION_MAX || h->region_used > h->region_size || h->at.clock == 0)
-        return REFUSE(r, at, FT_EMALFORMED, "header with a region of %lu bytes, expected at most %llu",
-                      h->region_size, FT_REGION_MAX);
-    r->burst = h->at.burst;
-    r->clock = h->at.clock;
+        return REFUSE(r, at, FT_EMALFORMED, "header with %u bytes of identity, expected %ld of text",
+                      h->identity, (long)f->len - (long)fixed);
+    r->at[0] = h->at;
+    memcpy(&r->at[1], f->content + sizeof(*h), fixed - sizeof(*h));
+    for (unsigned l = 0; l < h->lanes; l++) {
+        if (h->region_size > FT_REGION_MAX || h->region_used > h->region_size || r->at[l].clock == 0 ||
+            r->at[l].access == 0)
+            return REFUSE(r, at, FT_EMALFORMED, "header with a region of %lu bytes, expected at most %llu",
+                          h->region_size, FT_REGION_MAX);
+        r->burst[l] = r->at[l].burst;
+        r->clock[l] = r->at[l].clock;
+        r->time[l] = r->at[l].time;
+        r->access[l] = r->at[l].access;
+    }
     return 0;
+}
+
+/* An edge to the record's own lane or to one that there is not; NULL: none. */
+static const struct ft_edge *strange_edge(const struct ft_record *r, unsigned lanes)
+{
+    const struct ft_edge *edge = (const void *)((const uint8_t *)r + ft_record_edges_at(r));
+
+    for (unsigned i = 0; i < r->edges; i++)
+        if (edge[i].lane >= lanes || edge[i].lane == r->lane)
+            return &edge[i];
+    return NULL;
 }
 
 static int take_record(struct lg_recording *r, uint64_t at, const struct lg_frame *f, struct ft_record *room,
@@ -122,18 +142,26 @@ static int take_record(struct lg_recording *r, uint64_t at, const struct lg_fram
 {
     struct ft_fault why = {""};
     long n = ft_record_decode(f->content, f->len, room, FT_RECORD_MAX, &why);
+    uint64_t *burst, *clock;
 
     if (n < 0)
         return REFUSE(r, at + LG_FRAME_HEAD, (int)n, "record: %.100s", why.text);
-    if ((uint32_t)n != f->len || room->lane != 0)
+    if ((uint32_t)n != f->len || room->lane >= r->head.lanes)
         return REFUSE(r, at, FT_EMALFORMED,
-                      "record of lane %u in %ld of %u bytes, expected lane 0, all of them", room->lane, n,
-                      f->len);
-    if (room->burst != r->burst + 1 || room->clock != r->clock)
+                      "record of lane %u in %ld of %u bytes, expected a lane below %u, all of them",
+                      room->lane, n, f->len, r->head.lanes);
+    if (strange_edge(room, r->head.lanes)) /* replay would wait for a lane that is not there */
+        return REFUSE(r, at, FT_EMALFORMED, "record with an edge to lane %u, expected another one below %u",
+                      strange_edge(room, r->head.lanes)->lane, r->head.lanes);
+    burst = &r->burst[room->lane];
+    clock = &r->clock[room->lane];
+    if (room->burst != *burst + 1 || room->clock != *clock)
         return REFUSE(r, at, FT_EORDER, "burst %lu from clock %lu, expected burst %lu from clock %lu",
-                      room->burst, room->clock, r->burst + 1, r->clock);
-    r->burst = room->burst;
-    r->clock = room->clock + room->inputs;
+                      room->burst, room->clock, *burst + 1, *clock);
+    *burst = room->burst;
+    *clock = room->clock + room->inputs;
+    r->time[room->lane] = room->time;
+    r->access[room->lane] = room->access + room->accesses;
     r->inputs += room->inputs;
     r->digests += (room->flags & FT_REC_DIGEST) != 0;
     r->records++;
@@ -239,8 +267,20 @@ bool lg_recording_next(const struct lg_recording *r, uint64_t *at, struct lg_fra
 
 bool lg_recording_follows(const struct lg_recording *before, const struct lg_recording *next)
 {
-    return before->burst == next->head.at.burst && before->clock == next->head.at.clock &&
-           before->head.serial < next->head.serial && before->head.view == next->head.view &&
+    bool began = false; /* chain time tells one life from another, once there is any */
+
+    if (before->head.lanes != next->head.lanes)
+        return false;
+    for (unsigned l = 0; l < next->head.lanes; l++) {
+        const struct lg_position *at = &next->at[l];
+
+        if (before->burst[l] != at->burst || before->clock[l] != at->clock || before->time[l] != at->time ||
+            before->access[l] != at->access)
+            return false;
+        began |= at->time != 0;
+    }
+    return before->head.serial < next->head.serial &&
+           (before->head.view == next->head.view || (began && before->head.view < next->head.view)) &&
            strncmp(before->head.node, next->head.node, LG_NODE_MAX) == 0 &&
            before->head.identity == next->head.identity &&
            memcmp(before->identity, next->identity, next->head.identity) == 0;

@@ -7,6 +7,7 @@
 #define LOGGER_RECORDING_H
 
 #include "ftcore/record.h"
+#include "ftcore/region.h"
 #include "logger/frame.h"
 
 #include <stdbool.h>
@@ -17,11 +18,13 @@ struct lg_recording {
     uint64_t size;       /* bytes of the file */
     uint64_t whole;      /* bytes up to the end of the last whole frame; less than `size`: torn */
     struct lg_file_header head;
-    const char *identity; /* head.identity bytes */
-    bool based;           /* the base is whole */
-    bool ended;           /* the recorder closed it */
+    const char *identity;                /* head.identity bytes */
+    struct lg_position at[FT_LANES_MAX]; /* where the lanes stood at the base */
+    bool based;                          /* the base is whole */
+    bool ended;                          /* the recorder closed it */
     uint64_t records, inputs, digests;
-    uint64_t burst, clock; /* of the last record; clock of the input after it */
+    uint64_t burst[FT_LANES_MAX], clock[FT_LANES_MAX]; /* each lane's last record; clock of the input after */
+    uint64_t time[FT_LANES_MAX], access[FT_LANES_MAX]; /* … its chain time; the next access */
 };
 
 /* 0, or "FILE:offset N: what, expected what": FT_EMALFORMED, FT_ECHECKSUM, FT_EVERSION, FT_ETRUNC (not even
@@ -36,7 +39,8 @@ struct lg_frame {
 };
 bool lg_recording_next(const struct lg_recording *recording, uint64_t *at, struct lg_frame *frame);
 
-/* `next` goes on exactly where `before` ends: the same node, state and numbers. */
+/* `next` goes on exactly where `before` ends: the same node, state and numbers. The view may be a later one:
+ * a standby that takes over goes on. */
 bool lg_recording_follows(const struct lg_recording *before, const struct lg_recording *next);
 
 #endif

@@ -7,6 +7,8 @@
 #include "nflib/chain.h"
 
 #include "ftcore/audit.h"
+#include "nflib/backend.h"
+#include "nflib/payload_guard.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +22,8 @@ struct nf_chain {
     struct ft_region *region;
     const struct nf_lane_state *state;
     struct nf_l3 *l3;
-    struct nf nfs[FT_NFS_MAX]; /* 0: L3 */
+    struct nf_payload_guard *guard; /* with audit */
+    struct nf nfs[FT_NFS_MAX];      /* 0: L3 */
     uint32_t count;
     bool open;   /* a command began the coming burst */
     bool follow; /* the coming burst is replayed */
@@ -122,6 +125,9 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
     *out = NULL;
     if (config->count > FT_NFS_MAX - 1 || region->nfs < config->count + 1u || lane >= region->lanes)
         return ft_fail(fault, FT_EINVAL, "chain %s: region is made for another chain", config->name);
+    if (nf_backend && config->lanes > 1)
+        return ft_fail(fault, FT_EINVAL, "chain %s: %u lanes, a state backend serves one", config->name,
+                       config->lanes);
     struct nf_chain *chain =
         aligned_alloc(64, sizeof(*chain)); /* published numbers have lines of their own */
     if (!chain)
@@ -135,13 +141,19 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
     chain->env.sections = &chain->sections;
     chain->env.values = &chain->values;
     ft_sections_init(&chain->sections, region, chain->alone, lane, region->lanes);
+    chain->sections.unreduced = config->unreduced;
     ft_audit_suspend(region); /* what is made here is nobody's change */
+    nf_backend_forget();
     int error = make_all(chain, lane, seed, fault);
     ft_audit_resume(region);
+    if (error == FT_OK && nf_payload_guard_make(&chain->guard, region) < 0)
+        error = ft_fail(fault, FT_ENOMEM, "chain %s: no memory for the audit", config->name);
     if (error < 0) {
         nf_chain_free(chain);
         return error;
     }
+    if (nf_backend)
+        nf_backend_start(region);
     *out = chain;
     return FT_OK;
 }
@@ -150,6 +162,7 @@ void nf_chain_free(struct nf_chain *chain)
 {
     if (!chain)
         return;
+    nf_payload_guard_free(chain->guard);
     nf_l3_free(chain->l3);
     free(chain);
 }
@@ -249,13 +262,20 @@ static void parse_all(struct nf_packet *packets, uint32_t n)
         struct nf_packet *p = &packets[i];
         p->out_port = p->in_port ^ 1;
         p->drop = p->drop_nf = 0;
-        nf_packet_parse(p);
+        if (!p->parsed) /* capture has looked at it already */
+            nf_packet_parse(p);
+        p->parsed = 0; /* NFs rewrite */
     }
 }
 
 static uint32_t keep_passing(struct nf_packet *list[], uint32_t n)
 {
     uint32_t kept = 0;
+    uint8_t dropped = 0;
+    for (uint32_t i = 0; i < n; i++)
+        dropped |= list[i]->drop;
+    if (ft_likely(!dropped))
+        return n;
     for (uint32_t i = 0; i < n; i++)
         if (!list[i]->drop)
             list[kept++] = list[i];
@@ -272,7 +292,11 @@ static void run_side(struct nf_chain *chain, struct nf_packet *packets, uint32_t
             list[left++] = &packets[i];
     for (uint32_t step = 1; step <= chain->count && left; step++) {
         struct nf *nf = &chain->nfs[side == NF_INSIDE ? step : chain->count + 1 - step];
+        if (ft_unlikely(chain->guard))
+            nf_payload_guard_begin(chain->guard, nf, list, left, packets, chain->state->clock);
         nf->module->process(nf, list, left, now);
+        if (ft_unlikely(chain->guard))
+            nf_payload_guard_end(chain->guard);
         left = keep_passing(list, left);
     }
 }
@@ -308,6 +332,20 @@ static uint32_t run_packets(struct nf_chain *chain, struct nf_packet *packets, u
     return left;
 }
 
+/* As outside values, which replay must find to be its own. */
+static void note_accesses(struct nf_chain *chain)
+{
+    struct ft_access noted[FT_ACCESSES_MAX];
+    const struct ft_sections *s = &chain->sections;
+    uint16_t size = (uint16_t)(s->accesses * sizeof(noted[0]));
+    if (!size)
+        return;
+    memcpy(noted, s->access, size);
+    nf_value(&chain->nfs[0], noted, size);
+    if (memcmp(noted, s->access, size) != 0)
+        chain->values.wrong = true;
+}
+
 void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets, uint32_t n)
 {
     const struct nf_lane_state *state = chain->state;
@@ -321,6 +359,8 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
     uint32_t passed = n ? run_packets(chain, packets, n, now) : 0;
     send_made(chain, now);
     nf_merged_publish(&chain->env);
+    if (ft_unlikely(chain->sections.unreduced))
+        note_accesses(chain);
     struct nf_lane_state *edit = ft_edit(chain->region, state, offsetof(struct nf_lane_state, random));
     edit->burst = burst;
     edit->clock += n;
@@ -328,6 +368,8 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
     edit->access = chain->sections.next;
     edit->outputs += passed + chain->listed;
     chain->open = false;
+    if (ft_unlikely(nf_backend != NULL))
+        nf_backend_burst(burst);
 }
 
 struct ft_sections *nf_chain_sections(struct nf_chain *chain)
@@ -350,6 +392,13 @@ void nf_chain_follow(struct nf_chain *chain, const struct ft_edge edges[], uint3
     ft_sections_begin_replay(&chain->sections, chain->state->access, edges, count);
     nf_values_begin(&chain->values, true);
     chain->follow = true;
+}
+
+void nf_chain_abandon(struct nf_chain *chain)
+{
+    ft_sections_abandon(&chain->sections);
+    chain->open = chain->follow = false;
+    chain->listed = 0;
 }
 
 /* ---- an operator's change ---- */

@@ -29,6 +29,7 @@ struct nf_chain_config {
     struct nf_choice nfs[FT_NFS_MAX - 1];
     struct nf_l3_config *l3; /* NULL: a wire between two ports, no addresses */
     uint64_t shared_size;    /* at least; 0: FT_SHARED_DEFAULT */
+    bool unreduced; /* for comparison alone: every access to a shared variable goes into the record */
 };
 
 /* The lane's own state, in arena (lane, 0). Read by anybody at a cut. */
@@ -88,6 +89,9 @@ struct ft_sections *nf_chain_sections(struct nf_chain *chain);
 void nf_chain_share(struct nf_chain *chain, struct ft_published *published);
 /* The coming burst is replayed: it follows these edges. Before nf_chain_command and nf_chain_run. */
 void nf_chain_follow(struct nf_chain *chain, const struct ft_edge edges[], uint32_t count);
+/* A replayed burst was left in the middle, or cannot be run: the region holds no state any more, whatever
+ * comes next begins anew. */
+void nf_chain_abandon(struct nf_chain *chain);
 /*
  * Outside values of NFs. Live, after nf_chain_run: nf_values_noted is to be recorded. Replay: after
  * nf_chain_follow, nf_values_supply what was; after nf_chain_run, nf_values_used.
@@ -122,10 +126,15 @@ int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uin
  */
 bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned *lane);
 
+#define NF_FLOW_KEY    0x6d5au /* the hash's key, as often as a port wants it */
+#define NF_FLOW_SPREAD 128u    /* values of the hash that are told apart */
+
 /*
- * Lane 0 … lanes-1 by the flow's hash, the same for both directions: addresses and ports of TCP and UDP,
- * addresses alone for fragments and other protocols. What is not IPv4 goes to lane 0. The packet is parsed.
+ * The flow's hash, the same for both directions: addresses and ports of TCP and UDP, addresses alone for
+ * fragments and other protocols. IPv4, parsed. Ports that can, compute the same.
  */
+uint32_t nf_flow_hash(const struct nf_packet *p);
+/* Lane 0 … lanes-1 by the flow's hash. What is not IPv4 goes to lane 0. The packet is parsed. */
 unsigned nf_flow_lane(const struct nf_packet *p, unsigned lanes);
 
 /* Instances by name, for show. Index 0 is "l3". NULL: no such NF in the chain. */

@@ -34,14 +34,3 @@ uint16_t nf_checksum(const void *data, uint32_t n)
         sum += *at;
     return (uint16_t)~fold(sum);
 }
-
-uint16_t nf_checksum_adjust16(uint16_t sum, uint16_t from, uint16_t to)
-{
-    return (uint16_t)~fold((uint64_t)(uint16_t)~sum + (uint16_t)~from + to);
-}
-
-uint16_t nf_checksum_adjust32(uint16_t sum, uint32_t from, uint32_t to)
-{
-    uint32_t not_from = ~from;
-    return (uint16_t)~fold((uint64_t)(uint16_t)~sum + not_from + to);
-}

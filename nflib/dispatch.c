@@ -6,8 +6,7 @@
 #include "nflib/chain.h"
 #include "nflib/flow.h"
 
-#include <string.h>
-#include <xxhash.h>
+#include <arpa/inet.h>
 
 bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned *lane)
 {
@@ -24,14 +23,31 @@ bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned 
     return false;
 }
 
-unsigned nf_flow_lane(const struct nf_packet *p, unsigned lanes)
+/*
+ * Toeplitz, as ports compute it for receive-side scaling, with a key of one 16-bit word repeated: then both
+ * directions hash alike (Woo, Park: Scalable TCP session monitoring with symmetric receive-side scaling,
+ * KAIST 2012). Every 16-bit word of the input meets the same key bits, so the words can be folded first.
+ */
+uint32_t nf_flow_hash(const struct nf_packet *p)
 {
-    struct nf_flow_key key;
     bool ports = (p->flags & NF_P_L4) && !(p->flags & NF_P_FRAGMENT) &&
                  (p->proto == NF_PROTO_TCP || p->proto == NF_PROTO_UDP);
+    uint32_t pair = p->saddr ^ p->daddr, word = (pair >> 16 ^ pair) & 0xffff, hash = 0;
+    uint32_t key = NF_FLOW_KEY << 16 | NF_FLOW_KEY;
+
+    if (ports)
+        word ^= p->sport ^ p->dport;
+    word = ntohs((uint16_t)word); /* as on the wire until here */
+    for (uint32_t bit = 0x8000; bit; bit >>= 1) {
+        hash ^= word & bit ? key : 0;
+        key = key << 1 | key >> 31;
+    }
+    return hash;
+}
+
+unsigned nf_flow_lane(const struct nf_packet *p, unsigned lanes)
+{
     if (lanes == 1 || !(p->flags & NF_P_IPV4))
         return 0;
-    memset(&key, 0, sizeof(key));
-    nf_flow_key_make(&key, p->proto, p->saddr, ports ? p->sport : 0, p->daddr, ports ? p->dport : 0);
-    return (unsigned)(XXH3_64bits(&key, sizeof(key)) % lanes);
+    return nf_flow_hash(p) % NF_FLOW_SPREAD % lanes;
 }

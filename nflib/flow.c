@@ -11,12 +11,8 @@ bool nf_flow_key_make(struct nf_flow_key *key, uint8_t proto, uint32_t saddr, ui
                       uint16_t dport)
 {
     bool swap = saddr > daddr || (saddr == daddr && sport > dport);
-    key->addr[swap] = saddr;
-    key->addr[!swap] = daddr;
-    key->port[swap] = sport;
-    key->port[!swap] = dport;
-    key->proto = proto;
-    memset(key->zero, 0, sizeof(key->zero));
+    nf_flow_key_write(key, swap ? daddr : saddr, swap ? saddr : daddr, swap ? dport : sport,
+                      swap ? sport : dport, proto);
     return swap;
 }
 

@@ -8,6 +8,8 @@
 
 #include "nflib/nf.h"
 
+#include <string.h>
+
 #define NF_PROTO_ICMP 1u
 #define NF_PROTO_TCP  6u
 #define NF_PROTO_UDP  17u
@@ -22,6 +24,19 @@ struct nf_flow_key {
     uint8_t proto;
     uint8_t zero[3];
 };
+
+/*
+ * The 16 bytes of a key of two addresses, two ports and a protocol, as two words: written in the parts in
+ * which it will be read, or each read would wait until the smaller writes before it are done.
+ */
+static inline void nf_flow_key_write(void *key, uint32_t addr0, uint32_t addr1, uint16_t port0,
+                                     uint16_t port1, uint8_t proto)
+{
+    uint64_t words[2] = {addr0 | (uint64_t)addr1 << 32,
+                         port0 | (uint64_t)port1 << 16 | (uint64_t)proto << 32};
+
+    memcpy(key, words, sizeof(words));
+}
 
 /* Fills `key`; true when the ends were exchanged, that is, when the packet goes from end 1 to end 0. */
 bool nf_flow_key_make(struct nf_flow_key *key, uint8_t proto, uint32_t saddr, uint16_t sport, uint32_t daddr,

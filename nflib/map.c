@@ -16,7 +16,7 @@
  * those never used: the order depends on the operations alone, so every node gives the same slots. Free slots
  * are not linked up beforehand, so that a large empty table costs no memory.
  */
-#include "nflib/nf.h"
+#include "nflib/backend.h"
 #include "nflib/bytes.h"
 
 #include <immintrin.h>
@@ -26,7 +26,7 @@
 #include <xxhash.h>
 
 #define SLOTS        8u /* in a bucket */
-#define SLOTS_FILLED 6u /* of them at capacity, on average: 75 % */
+#define SLOTS_FILLED 4u /* of them at capacity, on average: then one bucket in fifty is passed over */
 
 struct bucket {
     uint16_t tag[SLOTS]; /* 0: empty */
@@ -166,12 +166,15 @@ struct nf_map *nf_map_make(struct nf *nf, uint32_t capacity, uint32_t key_size, 
         return NULL;
     start.seed = nf_random(nf);
     *NF_EDIT(nf, map) = start;
+    nf_backend_made(nf, NF_BACKEND_MAP, map, bytes);
     return map;
 }
 
 uint64_t nf_map_hash(const struct nf_map *map, const void *key)
 {
     /* The usual sizes as constants: the compiler drops what the other lengths need. */
+    if (ft_likely(map->key_size == 16))
+        return XXH3_64bits_withSeed(key, 16, map->seed);
     switch (map->key_size) {
     case 4:
         return XXH3_64bits_withSeed(key, 4, map->seed);
@@ -181,16 +184,21 @@ uint64_t nf_map_hash(const struct nf_map *map, const void *key)
         return XXH3_64bits_withSeed(key, 12, map->seed);
     case 13:
         return XXH3_64bits_withSeed(key, 13, map->seed);
-    case 16:
-        return XXH3_64bits_withSeed(key, 16, map->seed);
     default:
         return XXH3_64bits_withSeed(key, map->key_size, map->seed);
     }
 }
 
+/* Not __builtin_prefetch: the compiler takes a function that does nothing else for one without effect, and
+ * where it optimizes the program as one leaves out the calls. */
+static inline void prefetch(const void *line)
+{
+    __asm__ volatile("prefetcht0 %0" : : "m"(*(const uint8_t *)line));
+}
+
 void nf_map_prefetch(const struct nf_map *map, uint64_t hash)
 {
-    __builtin_prefetch(bucket_at(map, home_of(map, hash)));
+    prefetch(bucket_at(map, home_of(map, hash)));
 }
 
 /* A miss or an overflow fetches a line in vain; telling them apart here would cost more. */
@@ -199,10 +207,11 @@ void nf_map_prefetch_entry(const struct nf_map *map, uint64_t hash)
     const struct bucket *bucket = bucket_at(map, home_of(map, hash));
     uint32_t hits = match(bucket, tag_of(hash)) | 1u << 2 * (SLOTS - 1);
 
-    __builtin_prefetch(entry_at(map, bucket->slot[__builtin_ctz(hits) / 2]));
+    prefetch(entry_at(map, bucket->slot[__builtin_ctz(hits) / 2]));
 }
 
-uint32_t nf_map_find_hashed(const struct nf_map *map, const void *key, uint64_t hash)
+/* All of the way: other entries of the same tag, buckets that were passed, keys of any size. */
+static __attribute__((noinline)) uint32_t find_on(const struct nf_map *map, const void *key, uint64_t hash)
 {
     const uint32_t home = home_of(map, hash);
     const uint16_t tag = tag_of(hash);
@@ -224,9 +233,57 @@ uint32_t nf_map_find_hashed(const struct nf_map *map, const void *key, uint64_t 
     return NF_NONE;
 }
 
+/* Out of line, so that without a backend a lookup is two instructions longer. */
+static __attribute__((noinline)) uint32_t told_lookup(const struct nf_map *map, const void *key,
+                                                      uint64_t hash)
+{
+    uint32_t slot = find_on(map, key, hash);
+
+    nf_backend_found(map, key, slot);
+    return slot;
+}
+
+/* Nearly always a flow's key is where its tag is found first, or nothing was passed on. */
+uint32_t nf_map_find_hashed(const struct nf_map *map, const void *key, uint64_t hash)
+{
+    if (ft_unlikely(nf_backend != NULL))
+        return told_lookup(map, key, hash);
+
+    const struct bucket *bucket = bucket_at(map, home_of(map, hash));
+    uint32_t hits = match(bucket, tag_of(hash));
+
+    if (!hits && !bucket->passed)
+        return NF_NONE;
+    if (ft_likely(hits && map->key_size == 16)) {
+        uint32_t slot = bucket->slot[__builtin_ctz(hits) / 2];
+        const uint8_t *a = entry_at(map, slot), *b = key;
+
+        if (ft_likely(!((nf_get64(a) ^ nf_get64(b)) | (nf_get64(a + 8) ^ nf_get64(b + 8)))))
+            return slot;
+    }
+    return find_on(map, key, hash);
+}
+
 uint32_t nf_map_find(const struct nf_map *map, const void *key)
 {
     return nf_map_find_hashed(map, key, nf_map_hash(map, key));
+}
+
+uint32_t nf_map_peek(const struct nf_map *map, const void *key)
+{
+    return find_on(map, key, nf_map_hash(map, key));
+}
+
+uint32_t nf_map_slot_of(const struct nf_map *map, const void *p)
+{
+    uint64_t offset = (uintptr_t)p - (uintptr_t)map, slot;
+
+    if (offset < map->entries_at)
+        return NF_NONE;
+    slot = (offset - map->entries_at) / map->stride;
+    if ((offset - map->entries_at) % map->stride < map->value_at || !is_used(map, (uint32_t)slot))
+        return NF_NONE;
+    return (uint32_t)slot;
 }
 
 static uint32_t take_slot(const struct nf *nf, struct nf_map *map)
@@ -250,7 +307,7 @@ static void give_slot(const struct nf *nf, struct nf_map *map, uint32_t slot)
     *NF_EDIT(nf, &used_words(map)[slot / 64]) &= ~(1ull << slot % 64);
 }
 
-/* Enters `slot` in the first bucket with room: there is one, 8 places being there for 6 entries. */
+/* Enters `slot` in the first bucket with room: there is one, with twice as many places as entries. */
 static void enter(const struct nf *nf, struct nf_map *map, uint64_t hash, uint32_t slot)
 {
     uint32_t b = home_of(map, hash), empty, i;
@@ -270,7 +327,7 @@ uint32_t nf_map_add(const struct nf *nf, struct nf_map *map, const void *key)
     uint8_t *entry;
     uint32_t slot;
 
-    FT_CHECK(nf_map_find_hashed(map, key, hash) == NF_NONE, "the key is in the map already");
+    FT_CHECK(find_on(map, key, hash) == NF_NONE, "the key is in the map already");
     if (map->count == map->capacity)
         return NF_NONE;
     slot = take_slot(nf, map);
@@ -278,6 +335,8 @@ uint32_t nf_map_add(const struct nf *nf, struct nf_map *map, const void *key)
     memcpy(entry, key, map->key_size);
     memset(entry + map->key_size, 0, map->value_at + map->value_size - map->key_size);
     enter(nf, map, hash, slot);
+    if (ft_unlikely(nf_backend != NULL))
+        nf_backend_changed(map, key);
     return slot;
 }
 
@@ -287,6 +346,8 @@ void nf_map_remove(const struct nf *nf, struct nf_map *map, uint32_t slot)
     uint32_t home, b;
 
     FT_CHECK(is_used(map, slot), "slot %u of %u is not used", slot, map->capacity);
+    if (ft_unlikely(nf_backend != NULL))
+        nf_backend_changed(map, entry_at(map, slot));
     hash = nf_map_hash(map, entry_at(map, slot));
     home = b = home_of(map, hash);
     do {
@@ -325,6 +386,16 @@ uint32_t nf_map_count(const struct nf_map *map)
 uint32_t nf_map_capacity(const struct nf_map *map)
 {
     return map->capacity;
+}
+
+uint32_t nf_map_key_size(const struct nf_map *map)
+{
+    return map->key_size;
+}
+
+uint32_t nf_map_value_size(const struct nf_map *map)
+{
+    return map->value_size;
 }
 
 uint32_t nf_map_next(const struct nf_map *map, uint32_t slot)

@@ -9,6 +9,7 @@
  * for `have` as well.
  */
 #include "nflib/packet.h"
+#include "ftcore/check.h"
 #include "nflib/bytes.h"
 
 #include <arpa/inet.h>
@@ -18,6 +19,8 @@
 
 #define ETH_LEN     14u
 #define TAGS_MAX    2u
+#define USUAL_L4    (ETH_LEN + 20u)
+#define USUAL_MIN   (USUAL_L4 + 20u) /* bytes of a frame that parse_usual reads */
 #define ARP_LEN     28u
 #define HEADERS_MIN 64u
 #define HEADERS_BAD (ETH_LEN + 4 * TAGS_MAX + 60 + 60) /* the furthest that any check looks */
@@ -182,7 +185,79 @@ static void parse_arp(struct nf_packet *p)
         p->flags |= NF_P_ARP;
 }
 
+/* Of an IPv4 header without options, as nf_checksum(ip, 20) == 0. */
+static bool sum_is_right(const uint8_t *ip)
+{
+    uint64_t a = nf_get64(ip), b = nf_get64(ip + 8), sum = nf_get32(ip + 16);
+
+    sum += (a >> 32) + (uint32_t)a + (b >> 32) + (uint32_t)b;
+    sum = (sum >> 32) + (uint32_t)sum;
+    sum = (sum >> 16) + (sum & 0xffff);
+    sum = (sum >> 16) + (sum & 0xffff);
+    return (sum >> 16) + (sum & 0xffff) == 0xffff;
+}
+
+/* Where L4's header ends, in a whole packet that is as usual; 0: it is not. */
+static uint32_t usual_payload(const struct nf_packet *p, uint32_t l4_len)
+{
+    const uint8_t *l4 = p->data + USUAL_L4;
+
+    if (p->data[ETH_LEN + 9] == IPPROTO_TCP) {
+        uint32_t header = (l4[12] >> 4) * 4u;
+
+        return header < 20 || header > l4_len || USUAL_L4 + header > p->have ? 0 : USUAL_L4 + header;
+    }
+    if (p->data[ETH_LEN + 9] == IPPROTO_UDP) {
+        uint32_t length = ntohs(nf_get16(l4 + 4));
+
+        return length < 8 || length > l4_len ? 0 : USUAL_L4 + 8;
+    }
+    return 0;
+}
+
+/*
+ * What nearly every packet is: untagged IPv4 without options, no fragment, TCP or UDP, nothing wrong. Then it
+ * fills the same as nf_packet_parse_any does, with a fifth of the instructions. False: perhaps it is not.
+ */
+static bool parse_usual(struct nf_packet *p)
+{
+    const uint8_t *ip = p->data + ETH_LEN;
+    uint32_t total, payload;
+
+    if (p->have < USUAL_MIN || nf_get16(p->data + 12) != htons(0x0800) || ip[0] != 0x45 ||
+        nf_get16(ip + 6) & htons(0x3fff))
+        return false;
+    total = ntohs(nf_get16(ip + 2));
+    if (total < 20 + 8 || total > p->len - ETH_LEN || !sum_is_right(ip))
+        return false;
+    payload = usual_payload(p, total - 20);
+    if (!payload)
+        return false;
+    p->proto = ip[9];
+    p->bad = 0;
+    p->tcp_flags = ip[9] == IPPROTO_TCP ? ip[20 + 13] : 0;
+    p->flags = NF_P_IPV4 | NF_P_L4;
+    p->l3 = ETH_LEN;
+    p->l4 = USUAL_L4;
+    p->payload = (uint16_t)payload;
+    p->l4_len = (uint16_t)(total - 20);
+    p->frag_id = ntohs(nf_get16(ip + 4));
+    p->saddr = nf_get32(ip + 12);
+    p->daddr = nf_get32(ip + 16);
+    p->sport = nf_get16(ip + 20);
+    p->dport = nf_get16(ip + 22);
+    p->icmp_type = p->icmp_code = 0;
+    return true;
+}
+
 void nf_packet_parse(struct nf_packet *p)
+{
+    if (ft_unlikely(!parse_usual(p)))
+        nf_packet_parse_any(p);
+    p->parsed = 1;
+}
+
+void nf_packet_parse_any(struct nf_packet *p)
 {
     p->proto = p->bad = p->tcp_flags = 0;
     memset(&p->flags, 0, offsetof(struct nf_packet, owner) - offsetof(struct nf_packet, flags));

@@ -63,7 +63,8 @@ struct nf_packet {
         daddr; /* as they stand now in the frame, network order; kept up to date by the rewriting calls */
     uint16_t sport, dport; /* network order; ICMP echo: identifier in both; else 0 */
     uint8_t icmp_type, icmp_code;
-    void *owner; /* the lane's: mbuf or replay slot */
+    uint8_t parsed; /* what parse fills is of the bytes that are there; who changes them by hand clears it */
+    void *owner;    /* the lane's: mbuf or replay slot */
 };
 
 /* The packet inside an ICMP error. */
@@ -76,6 +77,9 @@ struct nf_inner {
 
 /* Fills everything from flags on, from data/len/have. Never reads beyond `have`. */
 void nf_packet_parse(struct nf_packet *p);
+/* The same without the short way for what packets usually are: for tests, which hold one against the other.
+ */
+void nf_packet_parse_any(struct nf_packet *p);
 
 /* Valid with NF_P_ICMP_ERROR. */
 void nf_packet_inner(const struct nf_packet *p, struct nf_inner *inner);
@@ -102,7 +106,19 @@ void nf_packet_set_inner_dst(struct nf_packet *p, uint32_t addr, uint16_t port);
 /* Internet checksum of n bytes, folded and complemented, network order as stored in a header. */
 uint16_t nf_checksum(const void *data, uint32_t n);
 /* checksum after 16- or 32-bit words changed (RFC 1624, eqn. 3); all in network order */
-uint16_t nf_checksum_adjust16(uint16_t sum, uint16_t from, uint16_t to);
-uint16_t nf_checksum_adjust32(uint16_t sum, uint32_t from, uint32_t to);
+static inline uint16_t nf_checksum_adjust32(uint16_t sum, uint32_t from, uint32_t to)
+{
+    uint64_t n = (uint64_t)(uint16_t)~sum + (uint32_t)~from + to;
+    n = (n >> 32) + (uint32_t)n;
+    n = (n >> 16) + (n & 0xffff);
+    n = (n >> 16) + (n & 0xffff);
+    return (uint16_t) ~((n >> 16) + n);
+}
+static inline uint16_t nf_checksum_adjust16(uint16_t sum, uint16_t from, uint16_t to)
+{
+    uint32_t n = (uint32_t)(uint16_t)~sum + (uint16_t)~from + to;
+    n = (n >> 16) + (n & 0xffff);
+    return (uint16_t) ~((n >> 16) + n);
+}
 
 #endif

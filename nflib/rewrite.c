@@ -25,8 +25,11 @@ static bool has_echo_id(uint8_t icmp_type)
     return icmp_type == 0 || icmp_type == 8;
 }
 
-/* A checksum field of UDP: zero means none was made, and a sum of zero is sent as its other form. */
-static uint16_t udp_form(uint16_t sum)
+/*
+ * A sum of zero in its other form. In UDP's field zero means that none was made. An ICMP message may be all
+ * zeros (an echo reply), and then this form alone is right; of every other message receivers take either.
+ */
+static uint16_t not_zero(uint16_t sum)
 {
     return sum ? sum : 0xffff;
 }
@@ -51,7 +54,7 @@ static void set_addr(struct nf_packet *p, uint32_t at, uint32_t addr)
     put16(ip + 10, nf_checksum_adjust32(nf_get16(ip + 10), old, addr));
     if (sum) {
         uint16_t now = nf_checksum_adjust32(nf_get16(sum), old, addr);
-        put16(sum, p->proto == IPPROTO_UDP ? udp_form(now) : now);
+        put16(sum, p->proto == IPPROTO_UDP ? not_zero(now) : now);
     }
 }
 
@@ -74,7 +77,7 @@ void nf_packet_set_daddr(struct nf_packet *p, uint32_t addr)
 static void set_echo_id(struct nf_packet *p, uint16_t id)
 {
     uint8_t *icmp = p->data + p->l4;
-    put16(icmp + 2, nf_checksum_adjust16(nf_get16(icmp + 2), nf_get16(icmp + 4), id));
+    put16(icmp + 2, not_zero(nf_checksum_adjust16(nf_get16(icmp + 2), nf_get16(icmp + 4), id)));
     put16(icmp + 4, id);
     p->sport = p->dport = id;
 }
@@ -84,7 +87,7 @@ static void set_port(struct nf_packet *p, uint32_t at, uint16_t port)
     uint8_t *l4 = p->data + p->l4, *sum = l4_sum(p);
     if (sum) {
         uint16_t now = nf_checksum_adjust16(nf_get16(sum), nf_get16(l4 + at), port);
-        put16(sum, p->proto == IPPROTO_UDP ? udp_form(now) : now);
+        put16(sum, p->proto == IPPROTO_UDP ? not_zero(now) : now);
     }
     put16(l4 + at, port);
 }
@@ -167,11 +170,11 @@ static void set_inner(struct nf_packet *p, uint32_t addr_at, uint32_t port_at, u
         if (sum) {
             uint16_t now = nf_checksum_adjust32(nf_get16(sum), old_addr, addr);
             now = nf_checksum_adjust16(now, nf_get16(l4 + port_at), port);
-            put_inner16(p, sum, inner.proto == IPPROTO_UDP ? udp_form(now) : now);
+            put_inner16(p, sum, inner.proto == IPPROTO_UDP ? not_zero(now) : now);
         }
         put_inner16(p, l4 + port_at, port);
     } else if (inner.proto == IPPROTO_ICMP && has_echo_id(l4[0])) {
-        put_inner16(p, l4 + 2, nf_checksum_adjust16(nf_get16(l4 + 2), nf_get16(l4 + 4), port));
+        put_inner16(p, l4 + 2, not_zero(nf_checksum_adjust16(nf_get16(l4 + 2), nf_get16(l4 + 4), port)));
         put_inner16(p, l4 + 4, port);
     }
 }

@@ -6,6 +6,7 @@
  */
 #include "nflib/shared.h"
 
+#include "nflib/backend.h"
 #include "nflib/chain.h"
 
 #define DIRECTORY 0x4465726168734655ull
@@ -48,6 +49,14 @@ static struct directory *directory_of(struct nf *nf)
     return directory;
 }
 
+/* Bytes of an object that only keep order among lanes, or are known otherwise. */
+static uint64_t told_from(uint32_t kind, uint64_t size)
+{
+    bool own = kind == NF_SHARED_WORD || kind == NF_SHARED_BUCKET || kind == NF_SHARED_LIST;
+
+    return own ? sizeof(struct ft_shared) : size;
+}
+
 void *nf_shared_object(struct nf *nf, uint32_t kind, uint64_t size, struct nf *home, bool *created)
 {
     struct ft_arena *arena = ft_region_shared(nf->region);
@@ -67,6 +76,8 @@ void *nf_shared_object(struct nf *nf, uint32_t kind, uint64_t size, struct nf *h
         return start + ((uint64_t)entry->line << FT_LINE_SHIFT);
     }
     object = ft_arena_alloc(arena, size);
+    if (object)
+        nf_backend_made(nf, NF_BACKEND_DERIVED, object, told_from(kind, size));
     if (object)
         *NF_EDIT(nf, entry) =
             (struct entry){.line = (uint32_t)((uint64_t)(object - start) >> FT_LINE_SHIFT), .kind = kind};

@@ -7,6 +7,7 @@
  * taken: with 256, some four edges in a thousand packets if every packet takes a number and none is given
  * back.
  */
+#include "nflib/backend.h"
 #include "nflib/chain.h"
 #include "nflib/shared.h"
 
@@ -69,7 +70,10 @@ static struct core *make_core(struct nf *nf, uint32_t count)
     core->owner = ft_arena_alloc(home.arena, count);
     core->count = count;
     core->batch = batch_of(count, nf->lanes);
-    return core->pool && core->owner ? core : NULL;
+    if (!core->pool || !core->owner)
+        return NULL;
+    nf_backend_made(nf, NF_BACKEND_DERIVED, core->owner, count);
+    return core;
 }
 
 struct nf_shared_pool *nf_shared_pool_make(struct nf *nf, uint32_t count)
@@ -82,7 +86,11 @@ struct nf_shared_pool *nf_shared_pool_make(struct nf *nf, uint32_t count)
     pool = NF_EDIT(nf, pool);
     pool->core = core;
     pool->out = ft_arena_alloc(nf->arena, words(count) * sizeof(uint64_t));
-    return pool->out ? pool : NULL;
+    if (!pool->out)
+        return NULL;
+    nf_backend_made(nf, NF_BACKEND_DERIVED, pool, sizeof(*pool));
+    nf_backend_made(nf, NF_BACKEND_DERIVED, pool->out, words(count) * sizeof(uint64_t));
+    return pool;
 }
 
 /* ---- the shared part, inside its section ---- */

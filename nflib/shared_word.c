@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A shared word: one number, its section before it. Written by every lane, inside the section. */
+#include "nflib/backend.h"
 #include "nflib/chain.h"
 #include "nflib/shared.h"
 
@@ -15,10 +16,14 @@ uint64_t nf_shared_word_bytes(void)
 
 struct nf_shared_word *nf_shared_word_make(struct nf *nf)
 {
+    struct nf_shared_word *word;
     struct nf home;
     bool created;
 
-    return nf_shared_object(nf, NF_SHARED_WORD, sizeof(struct nf_shared_word), &home, &created);
+    word = nf_shared_object(nf, NF_SHARED_WORD, sizeof(*word), &home, &created);
+    if (word && created)
+        nf_backend_made(nf, NF_BACKEND_WORD, &word->value, FT_LINE);
+    return word;
 }
 
 uint64_t nf_shared_word_get(const struct nf *nf, struct nf_shared_word *word)
@@ -27,6 +32,8 @@ uint64_t nf_shared_word_get(const struct nf *nf, struct nf_shared_word *word)
 
     ft_section_enter(nf->env->sections, &word->head);
     value = word->value;
+    if (ft_unlikely(nf_backend != NULL))
+        nf_backend_read(&word->value);
     ft_section_leave(nf->env->sections, &word->head);
     return value;
 }
@@ -58,6 +65,8 @@ bool nf_shared_word_cas(const struct nf *nf, struct nf_shared_word *word, uint64
         *NF_EDIT(nf, &word->value) = value;
     else
         *expected = word->value;
+    if (ft_unlikely(nf_backend != NULL) && !same)
+        nf_backend_read(&word->value);
     ft_section_leave(nf->env->sections, &word->head);
     return same;
 }

@@ -25,8 +25,8 @@ struct nf_map;
 uint64_t nf_map_bytes(uint32_t capacity, uint32_t key_size, uint32_t value_size);
 struct nf_map *nf_map_make(struct nf *nf, uint32_t capacity, uint32_t key_size, uint32_t value_size);
 uint64_t nf_map_hash(const struct nf_map *map, const void *key);
-/* For a burst: hash and prefetch all, then find all. With tables too large for the cache (hundreds of
- * thousands of entries) prefetch the entries of all in between. */
+/* For a burst: hash and prefetch all, then prefetch the entries of all, then find all. Each step reads what
+ * the one before has under way. */
 void nf_map_prefetch(const struct nf_map *map, uint64_t hash);
 void nf_map_prefetch_entry(const struct nf_map *map, uint64_t hash);
 uint32_t nf_map_find(const struct nf_map *map, const void *key); /* slot or NF_NONE */

@@ -148,7 +148,8 @@ static void fw_one(const struct nf *nf, struct nf_packet *p, const struct fw_loo
         fw_note(nf, p, now);
 }
 
-/* Cache misses first: the buckets of the whole burst are under way before the first one is needed. */
+/* Cache misses first: the buckets of the whole burst, then its entries, are under way before the first one is
+ * needed. */
 static void fw_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
     const struct fw *fw = nf->state;
@@ -165,6 +166,9 @@ static void fw_process(struct nf *nf, struct nf_packet *const packets[], uint32_
         look[i].hash = nf_map_hash(fw->conns, &look[i].key);
         nf_map_prefetch(fw->conns, look[i].hash);
     }
+    for (uint32_t i = 0; i < n; i++)
+        if (look[i].keyed)
+            nf_map_prefetch_entry(fw->conns, look[i].hash);
     for (uint32_t i = 0; i < n; i++)
         fw_one(nf, packets[i], &look[i], now);
 }

@@ -214,13 +214,17 @@ int fw_rules_read(struct fw_rules *rules, const char *path, struct ft_fault *fau
     char text[LINE_MAX_BYTES];
     int rc = FT_OK;
     FILE *f = NULL;
+    long end = 0; /* of what has been read */
     rc = open_rules(&f, path, fault);
     if (rc != FT_OK)
         return rc;
     rules->count = 0;
     while (rc == FT_OK && fgets(text, sizeof(text), f)) {
         w.line++;
-        if (strlen(text) == sizeof(text) - 1 || w.line > UINT16_MAX)
+        end += (long)strlen(text);
+        if (ftell(f) != end) /* what stands behind it would be passed over */
+            rc = ft_fail(fault, FT_EINVAL, "%s:%u: a byte 0 in the line, expected text", path, w.line);
+        else if (strlen(text) == sizeof(text) - 1 || w.line > UINT16_MAX)
             rc = ft_fail(fault, FT_EINVAL,
                          "%s:%u: too long, expected lines under %u bytes, at most %u of them", path, w.line,
                          LINE_MAX_BYTES, UINT16_MAX);

@@ -87,26 +87,31 @@ static void lb_to_client(const struct nf *nf, struct nf_packet *p, uint32_t slot
     nf_count(nf, LB_RETURNED, 1);
 }
 
-static void lb_flow_packet(const struct nf *nf, struct nf_packet *p, uint64_t now)
+/* Where a packet may belong to a flow: as an answer, and as a client's. Found out for a whole burst first. */
+struct lb_look {
+    bool answer, client;
+    struct lb_key back_key, key;
+    uint64_t back_hash, hash;
+};
+
+static void lb_flow_packet(const struct nf *nf, struct nf_packet *p, const struct lb_look *look, uint64_t now)
 {
-    const struct lb_config *config = nf->config;
     const struct lb *lb = nf->state;
     uint32_t slot = NF_NONE;
 
-    if (lb_may_answer(config, p)) {
-        struct lb_key back = lb_key(p->proto, p->daddr, p->dport, p->saddr, p->sport);
-        slot = lb_find_back(lb, &back);
+    if (look->answer) {
+        slot = lb_find_back(lb, &look->back_key, look->back_hash);
         if (slot != NF_NONE) {
             lb_to_client(nf, p, slot, now);
             return;
         }
     }
-    if (!lb_is_client(config, p) || !lb_is_service(config, p)) {
+    if (!look->client) {
         nf_count(nf, LB_OTHER, 1);
         return;
     }
-    struct lb_key key = lb_key(p->proto, p->saddr, p->sport, p->daddr, p->dport);
-    slot = nf_map_find(lb->flows, &key);
+    struct lb_key key = look->key;
+    slot = nf_map_find_hashed(lb->flows, &key, look->hash);
     if (slot != NF_NONE)
         lb_touch(nf, p, slot, false, now);
     else if ((slot = lb_create(nf, p, &key, now)) == NF_NONE)
@@ -165,7 +170,7 @@ static bool lb_error_outward(const struct nf *nf, struct nf_packet *p, const str
 {
     const struct lb *lb = nf->state;
     struct lb_key back = lb_key(in->proto, in->saddr, in->sport, in->daddr, in->dport);
-    uint32_t slot = lb_find_back(lb, &back);
+    uint32_t slot = lb_find_back(lb, &back, nf_map_hash(lb->back, &back));
     if (slot == NF_NONE)
         return false;
     const struct lb_key *key = lb_key_of(lb, slot);
@@ -193,7 +198,14 @@ static void lb_error(const struct nf *nf, struct nf_packet *p)
         nf_count(nf, LB_OTHER, 1);
 }
 
-static void lb_one(const struct nf *nf, struct nf_packet *p, uint64_t now)
+static bool lb_is_flow(const struct nf_packet *p)
+{
+    return (p->flags & (NF_P_BAD | NF_P_IPV4 | NF_P_LATER | NF_P_ICMP_ERROR | NF_P_L4)) ==
+               (NF_P_IPV4 | NF_P_L4) &&
+           (p->proto == NF_PROTO_TCP || p->proto == NF_PROTO_UDP);
+}
+
+static void lb_one(const struct nf *nf, struct nf_packet *p, const struct lb_look *look, uint64_t now)
 {
     if (p->flags & NF_P_BAD)
         nf_drop(nf, p, LB_MALFORMED);
@@ -203,16 +215,51 @@ static void lb_one(const struct nf *nf, struct nf_packet *p, uint64_t now)
         lb_later(nf, p);
     else if (p->flags & NF_P_ICMP_ERROR)
         lb_error(nf, p);
-    else if (p->flags & NF_P_L4 && (p->proto == NF_PROTO_TCP || p->proto == NF_PROTO_UDP))
-        lb_flow_packet(nf, p, now);
+    else if (lb_is_flow(p))
+        lb_flow_packet(nf, p, look, now);
     else
         nf_count(nf, LB_OTHER, 1);
 }
 
+static void lb_look_up(const struct nf *nf, const struct nf_packet *p, struct lb_look *look)
+{
+    const struct lb_config *config = nf->config;
+    const struct lb *lb = nf->state;
+
+    look->answer = lb_may_answer(config, p);
+    look->client = lb_is_client(config, p) && lb_is_service(config, p);
+    if (look->answer) {
+        look->back_key = lb_key(p->proto, p->daddr, p->dport, p->saddr, p->sport);
+        look->back_hash = nf_map_hash(lb->back, &look->back_key);
+        nf_map_prefetch(lb->back, look->back_hash);
+    }
+    if (look->client) {
+        look->key = lb_key(p->proto, p->saddr, p->sport, p->daddr, p->dport);
+        look->hash = nf_map_hash(lb->flows, &look->key);
+        nf_map_prefetch(lb->flows, look->hash);
+    }
+}
+
+/* Cache misses first: the buckets of the whole burst, then its entries, are under way before the first one is
+ * needed. */
 static void lb_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
+    const struct lb *lb = nf->state;
+    struct lb_look look[NF_BURST_MAX];
+
+    for (uint32_t i = 0; i < n; i++) {
+        look[i].answer = look[i].client = false;
+        if (lb_is_flow(packets[i]))
+            lb_look_up(nf, packets[i], &look[i]);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        if (look[i].answer)
+            nf_map_prefetch_entry(lb->back, look[i].back_hash);
+        if (look[i].client)
+            nf_map_prefetch_entry(lb->flows, look[i].hash);
+    }
     for (uint32_t i = 0; i < n; i++)
-        lb_one(nf, packets[i], now);
+        lb_one(nf, packets[i], &look[i], now);
 }
 
 /* ---- showing ----------------------------------------------------------------------------------- */

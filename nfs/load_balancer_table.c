@@ -97,9 +97,9 @@ static struct lb_key lb_back_key(const struct lb_key *key, const struct lb_end *
     return lb_key(key->proto, key->far, key->fport, backend->addr, backend->port);
 }
 
-uint32_t lb_find_back(const struct lb *lb, const struct lb_key *key)
+uint32_t lb_find_back(const struct lb *lb, const struct lb_key *key, uint64_t hash)
 {
-    uint32_t at = nf_map_find(lb->back, key), slot;
+    uint32_t at = nf_map_find_hashed(lb->back, key, hash), slot;
     if (at == NF_NONE)
         return NF_NONE;
     memcpy(&slot, nf_map_value(lb->back, at), sizeof(slot));

@@ -103,7 +103,9 @@ static inline const struct lb_flow *lb_flow_of(const struct lb *lb, uint32_t slo
 }
 static inline struct lb_key lb_key(uint8_t proto, uint32_t far, uint16_t fport, uint32_t near, uint16_t nport)
 {
-    return (struct lb_key){far, near, fport, nport, proto, {0}};
+    struct lb_key key;
+    nf_flow_key_write(&key, far, near, fport, nport, proto);
+    return key;
 }
 
 int lb_check(void *config, struct ft_fault *fault);
@@ -111,8 +113,9 @@ uint64_t lb_arena(const void *config);
 uint64_t lb_shared(const void *config, unsigned lanes);
 int lb_make(struct nf *nf, struct ft_fault *fault);
 
-/* Slot of the flow that a packet of these ends belongs to, seen from the backend's side; or NF_NONE. */
-uint32_t lb_find_back(const struct lb *lb, const struct lb_key *key);
+/* Slot of the flow that a packet of these ends belongs to, seen from the backend's side; or NF_NONE. `hash`:
+ * of the key, in lb->back. */
+uint32_t lb_find_back(const struct lb *lb, const struct lb_key *key, uint64_t hash);
 /* A flow for a client's packet, its first packet counted; or the packet dropped and NF_NONE. */
 uint32_t lb_create(const struct nf *nf, struct nf_packet *p, const struct lb_key *key, uint64_t now);
 /* One more packet; `reply`: from the backend. */

@@ -140,7 +140,8 @@ static void mon_flow(const struct nf *nf, const struct nf_packet *p, const struc
     flow->seen = now;
 }
 
-/* Cache misses first: the buckets of the whole burst are under way before the first one is needed. */
+/* Cache misses first: the buckets of the whole burst, then its entries, are under way before the first one is
+ * needed. */
 static void mon_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
     const struct mon *mon = nf->state;
@@ -156,6 +157,9 @@ static void mon_process(struct nf *nf, struct nf_packet *const packets[], uint32
         look[i].hash = nf_map_hash(mon->flows, &look[i].key);
         nf_map_prefetch(mon->flows, look[i].hash);
     }
+    for (uint32_t i = 0; i < n; i++)
+        if (look[i].keyed)
+            nf_map_prefetch_entry(mon->flows, look[i].hash);
     for (uint32_t i = 0; i < n; i++)
         if (look[i].keyed)
             mon_flow(nf, packets[i], &look[i], now, sums);

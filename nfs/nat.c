@@ -250,7 +250,8 @@ static void nat_one(const struct nf *nf, struct nf_packet *p, const struct nat_l
         nat_inward(nf, p, look, now);
 }
 
-/* Cache misses first: buckets or indices of the whole burst are under way before the first one is needed. */
+/* Cache misses first: buckets or indices of the whole burst, then entries, are under way before the first one
+ * is needed. */
 static void nat_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
     const struct nat_config *config = nf->config;
@@ -269,12 +270,17 @@ static void nat_process(struct nf *nf, struct nf_packet *const packets[], uint32
         } else if (ntohs(p->dport) >= config->ports.first && ntohs(p->dport) <= config->ports.last)
             __builtin_prefetch(&nat->index[nat_proto(p->proto)][ntohs(p->dport) - config->ports.first]);
     }
-    for (uint32_t i = 0; i < n && packets[0]->side == NF_OUTSIDE; i++)
-        if (look[i].kind == NAT_K_FLOW) {
+    for (uint32_t i = 0; i < n; i++) {
+        if (look[i].kind != NAT_K_FLOW)
+            continue;
+        if (packets[i]->side == NF_INSIDE) {
+            nf_map_prefetch_entry(nat->flows, look[i].hash);
+        } else {
             uint32_t slot = nat_by_port(nf, packets[i]->proto, packets[i]->dport);
             if (slot != NF_NONE)
                 __builtin_prefetch(nat_key_of(nat, slot));
         }
+    }
     for (uint32_t i = 0; i < n; i++)
         nat_one(nf, packets[i], &look[i], now);
 }

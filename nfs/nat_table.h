@@ -93,7 +93,9 @@ static inline struct nat_key nat_key(uint8_t proto, uint32_t inside, uint16_t ip
 {
     if (proto == NF_PROTO_ICMP)
         rport = 0;
-    return (struct nat_key){inside, remote, iport, rport, proto, {0}};
+    struct nat_key key;
+    nf_flow_key_write(&key, inside, remote, iport, rport, proto);
+    return key;
 }
 /* Slot of an outside port (network order), or NF_NONE. */
 static inline uint32_t nat_by_port(const struct nf *nf, uint8_t proto, uint16_t port)

@@ -167,11 +167,19 @@ static json_t *recorder_status(struct lg_recorder *recorder)
     return o;
 }
 
+/* What the stream is at present; null when there is none. */
+static json_t *segment_of(struct nd_running *r, const struct rp_status *s)
+{
+    if (!ft_core_primary(&s->core) || !READ(&r->shared[0], logging))
+        return json_null();
+    return json_string(READ(&r->shared[0], segment) == FT_SEGMENT_DELTA ? "delta" : "log");
+}
+
 json_t *nd_answer_status(struct nd_running *r)
 {
     struct rp_status *s = malloc(sizeof(*s));
     json_t *o = json_object(), *lanes = json_array();
-    uint64_t now = nd_now(), held = 0;
+    uint64_t now = nd_now(), held = 0, scaled = 0;
 
     if (!s)
         return o;
@@ -194,6 +202,10 @@ json_t *nd_answer_status(struct nd_running *r)
     number(o, "lag_packets", s->lag_packets);
     number(o, "held_packets", held);
     number(o, "log_bytes", s->log_bytes_wire);
+    number(o, "delta_bytes", s->delta_bytes_wire);
+    number(o, "deltas",
+           (uint64_t)READ(&r->shared[0], count.cuts) + (uint64_t)READ(&r->shared[0], count.deltas_applied));
+    json_object_set_new(o, "segment", segment_of(r, s));
     number(o, "records", s->records_sent + s->records_stored);
     json_object_set_new(o, "resync", resync_status(s));
     json_object_set_new(o, "takeover", takeover_status(r, s));
@@ -209,6 +221,9 @@ json_t *nd_answer_status(struct nd_running *r)
     number(o, "incarnation", r->incarnation >> 32); /* the half that is no secret */
     json_object_set_new(o, "realtime", json_boolean(r->realtime));
     number(o, "frames_refused", r->ports.refused);
+    for (unsigned i = 0; i < r->ports.count; i++)
+        scaled += r->ports.deal.port[i].scaled;
+    number(o, "ports_scaled", scaled);
     number(o, "frames_not_dealt", atomic_load(&r->ports.deal.full));
     number(o, "region_bytes", ft_region_used(r->region));
     free(s);

@@ -19,7 +19,8 @@ static int check_kills(const struct nd_replay *r)
     const struct nd_replay_options *o = r->options;
 
     if (o->kill_count && r->config->protect.mode == ND_MODE_OFF)
-        return nd_usage("replay", "--kill with mode off: there is nobody to go on, expected log or auto");
+        return nd_usage("replay",
+                        "--kill with mode off: there is nobody to go on, expected log, delta or auto");
     for (unsigned i = 0; i < o->kill_count; i++)
         if (o->kills[i].at > r->tape.count)
             return nd_usage("replay", "--kill %s@%lu: the capture has %lu packets",
@@ -34,6 +35,8 @@ static void adapt(struct nd_config *config, const struct nd_replay_options *o)
         config->chain.lanes = (uint16_t)o->lanes;
     if (o->mode >= 0)
         config->protect.mode = (uint32_t)o->mode;
+    if (o->standby >= 0)
+        config->protect.standby = (uint32_t)o->standby;
     if (!o->no_gate) /* a gate drops what has left already, and loses nothing */
         config->protect.tail = ND_TAIL_EMIT;
 }
@@ -105,6 +108,10 @@ static int prepare(struct nd_replay *r)
         fprintf(stderr, "%s\n", fault.text);
         return nd_exit_of_file(error);
     }
+    if (r->config->state != ND_STATE_LOCAL) {
+        fprintf(stderr, "%s: chain state is redis, replay takes local only\n", o->config);
+        return ND_DATA;
+    }
     adapt(r->config, o);
     error = nd_tape_read(&r->tape, o->input, &r->config->chain, &fault);
     if (error) {
@@ -140,8 +147,8 @@ static bool equivalent(const struct nd_replay *r)
 
     return !r->broken && r->primary_digest == r->reference.digest &&
            (!r->standby_rested || r->standby_digest == r->reference.digest) && altered(r) == 0 &&
-           g->reordered == 0 && g->early == 0 && r->divergences == 0 && r->reference.diverged == 0 &&
-           (may_lose || (lost(r) == 0 && g->duplicated == 0));
+           g->reordered == 0 && g->early == 0 && r->divergences == 0 && r->refused == 0 &&
+           r->reference.diverged == 0 && (may_lose || (lost(r) == 0 && g->duplicated == 0));
 }
 
 /* What a column of the table cannot say. */
@@ -153,6 +160,9 @@ static void explain(const struct nd_replay *r)
         fprintf(stderr, "understudy replay: the surviving log could not be executed again\n");
     if (r->divergences)
         fprintf(stderr, "understudy replay: a standby's replay diverged %lu times\n", r->divergences);
+    if (r->refused)
+        fprintf(stderr, "understudy replay: what one node said the other refused %lu times, last: %s\n",
+                r->refused, r->refusal);
     if (!r->broken && r->primary_digest != r->reference.digest)
         fprintf(stderr, "understudy replay: digest of the primary: expected %016lx, got %016lx\n",
                 r->reference.digest, r->primary_digest);
@@ -175,8 +185,8 @@ static int print_json(const struct nd_replay *r)
                   "duplicated", (json_int_t)g->duplicated, "reordered", (json_int_t)g->reordered, "altered",
                   (json_int_t)altered(r), "suppressed", (json_int_t)g->suppressed, "failovers",
                   (json_int_t)r->failovers, "edges", (json_int_t)r->reference.edges, "log_bytes",
-                  (json_int_t)r->log_bytes, "delta_bytes", (json_int_t)0, "reference_digest", reference,
-                  "run_digest", run, "equivalent", equivalent(r));
+                  (json_int_t)r->log_bytes, "delta_bytes", (json_int_t)r->delta_bytes, "reference_digest",
+                  reference, "run_digest", run, "equivalent", equivalent(r));
     code = o ? nd_print_json(o) : ND_SOFTWARE;
     json_decref(o);
     return code;
@@ -209,6 +219,7 @@ static void print_text(const struct nd_replay *r, FILE *out)
         fprintf(out, "  %-18s %10lu, %.1f a thousand packets\n", "edges", r->reference.edges,
                 r->tape.count ? (double)r->reference.edges * 1000 / (double)r->tape.count : 0);
     fprintf(out, "  %-18s %10lu\n", "log bytes", r->log_bytes);
+    fprintf(out, "  %-18s %10lu in %lu deltas\n", "delta bytes", r->delta_bytes, r->deltas);
     fprintf(out, "  %-18s %s\n", "digest", r->primary_digest == r->reference.digest ? "equal" : "different");
     fprintf(out, "  %-18s %10.3f s, %.2f Mpps\n", "took", seconds,
             seconds > 0 ? (double)r->tape.count / seconds / 1e6 : 0);

@@ -10,6 +10,7 @@ int nd_cmd_run(int argc, char **argv);
 int nd_cmd_drill(int argc, char **argv);
 int nd_cmd_check(int argc, char **argv);
 int nd_cmd_replay(int argc, char **argv);
+int nd_cmd_bench(int argc, char **argv);
 int nd_cmd_status(int argc, char **argv);
 int nd_cmd_verify(int argc, char **argv);
 int nd_cmd_promote(int argc, char **argv);

@@ -2,6 +2,7 @@
 /* The file as a whole: top-level keys, protection, timing, and what this build does not do. */
 #include "node/config_parts.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@ static const char *const tails[] = {"emit", "suppress", NULL};
 static const struct nf_param sections[] = {
     {"chain", ND_KIND(ND_MAP), AT(chain), 0, 0, NULL, NULL, "the NFs", false},
     {"protect", ND_KIND(ND_MAP), AT(protect), 0, 0, "", NULL, "how state is protected", false},
+    {"redis", ND_KIND(ND_MAP), AT(redis), 0, 0, "", NULL, "for chain state: redis", false},
     {"timing", ND_KIND(ND_MAP), AT(timing), 0, 0, "", NULL, "detection and takeover", false},
     {"record", ND_KIND(ND_ANY), AT(record), 0, 0, "", NULL, "what is kept on disk", false},
     {"interfaces", ND_KIND(ND_LIST), AT(interfaces), 0, NF_PORTS_MAX, "", NULL, "the chain's addresses",
@@ -44,6 +46,25 @@ static const struct nf_param protect[] = {
     {"log_mb", NF_U32, AT(log_mb), 1, 1024, "16", NULL, "ring of records, per lane", false},
     {"pending_mb", NF_U32, AT(pending_mb), 1, 4096, "64", NULL, "records the standby keeps, per lane", false},
     {"hold_packets", NF_U32, AT(hold_packets), 128, 1048576, "16384", NULL, "outputs held, per lane", false},
+    {0},
+};
+#undef AT
+
+struct raw_redis {
+    uint32_t mode, batch;
+    bool cache, offload;
+    struct nd_endpoint address;
+};
+
+static const char *const redis_modes[] = {"sync", "async", NULL};
+
+#define AT(member) offsetof(struct raw_redis, member)
+static const struct nf_param redis[] = {
+    {"mode", NF_CHOICE, AT(mode), 0, 0, "sync", redis_modes, "whether packets wait for writes", false},
+    {"cache", NF_BOOL, AT(cache), 0, 0, "false", NULL, "reads are local", false},
+    {"batch", NF_U32, AT(batch), 1, ND_REDIS_BATCH_MAX, "32", NULL, "commands in one write", false},
+    {"offload", NF_BOOL, AT(offload), 0, 0, "true", NULL, "counters by INCRBY", false},
+    {"address", ND_KIND(ND_ENDPOINT), AT(address), 0, 0, "", NULL, "of the server", false},
     {0},
 };
 #undef AT
@@ -142,6 +163,26 @@ static int read_timing(struct nd_reading *r)
     return check_order(r);
 }
 
+/* Without an address the server is one of our own. */
+static int read_redis(struct nd_reading *r)
+{
+    struct nd_redis_options *out = &r->config->redis;
+    struct raw_redis raw = {.mode = 0};
+    int error = read_section(r, r->at.redis, "redis", redis, &raw);
+
+    if (error)
+        return error;
+    *out = (struct nd_redis_options){.mode = raw.mode,
+                                     .cache = raw.cache,
+                                     .offload = raw.offload,
+                                     .batch = raw.batch,
+                                     .port = raw.address.port};
+    if (raw.address.port)
+        inet_ntop(AF_INET, &raw.address.addr, out->host, sizeof(out->host));
+    snprintf(out->marker, sizeof(out->marker), "%s", r->config->chain.name);
+    return 0;
+}
+
 /* A directory alone, or a map; relative to the file. */
 static int read_record(struct nd_reading *r)
 {
@@ -176,21 +217,18 @@ static int read_record(struct nd_reading *r)
     return 0;
 }
 
-int nd_config_supported(const struct nd_reading *r)
+/* What the keys allow one by one and not together. */
+static int check_state(const struct nd_reading *r)
 {
     const struct nd_config *c = r->config;
 
-    if (c->record.dir[0] && c->chain.lanes > 1)
-        return nd_yaml_fail(r->fault, r->at.record,
-                            "record with %u lanes, this build records one lane, expected none",
-                            c->chain.lanes);
-    if (c->protect.mode == ND_MODE_DELTA)
-        return nd_yaml_fail(
-            r->fault, key_at(r->at.protect, "mode", r->root),
-            "protect mode is delta, this build does not record deltas, expected auto, log or off");
-    if (c->protect.standby == ND_STANDBY_WARM)
-        return nd_yaml_fail(r->fault, key_at(r->at.protect, "standby", r->root),
-                            "protect standby is warm, this build has hot standbys only, expected hot");
+    if (c->state == ND_STATE_REDIS && c->protect.mode != ND_MODE_OFF)
+        return nd_yaml_fail(r->fault, key_at(r->at.protect, "mode", r->at.chain),
+                            "protect mode is %s with chain state redis, expected off",
+                            modes[c->protect.mode]);
+    if (c->state == ND_STATE_REDIS && c->chain.lanes > 1)
+        return nd_yaml_fail(r->fault, key_at(r->at.chain, "lanes", r->root),
+                            "chain lanes is %u with chain state redis, expected 1", c->chain.lanes);
     return 0;
 }
 
@@ -205,6 +243,8 @@ static int read_all(struct nd_reading *r, bool need_nodes)
     if (!error)
         error = read_section(r, r->at.protect, "protect", protect, &r->config->protect);
     if (!error)
+        error = read_redis(r);
+    if (!error)
         error = read_timing(r);
     if (!error)
         error = read_record(r);
@@ -212,7 +252,7 @@ static int read_all(struct nd_reading *r, bool need_nodes)
         error = nd_read_network(r);
     if (!error)
         error = nd_read_nodes(r);
-    return error ? error : nd_config_supported(r);
+    return error ? error : check_state(r);
 }
 
 int nd_config_read(struct nd_config **out, const char *file, bool need_nodes, struct ft_fault *fault)

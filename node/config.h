@@ -8,6 +8,7 @@
 
 #include "ftcore/error.h"
 #include "nflib/chain.h"
+#include "node/redis.h"
 
 #define ND_NODES    2u
 #define ND_EAL_MAX  32u
@@ -18,6 +19,7 @@ enum nd_standby { ND_STANDBY_HOT, ND_STANDBY_WARM };
 enum nd_capture { ND_CAPTURE_AUTO, ND_CAPTURE_FULL };
 enum nd_tail { ND_TAIL_EMIT, ND_TAIL_SUPPRESS };
 enum nd_role { ND_ROLE_PRIMARY, ND_ROLE_STANDBY };
+enum nd_state { ND_STATE_LOCAL, ND_STATE_REDIS };
 
 struct nd_protect {
     uint32_t mode, standby, capture, tail; /* the enums above */
@@ -72,7 +74,9 @@ struct nd_probe { /* for drills: an echo probe across the chain, both ends in ne
 struct nd_config {
     char file[256];
     struct nf_chain_config chain;
-    struct nf_l3_config l3; /* chain.l3 points here when the file has interfaces */
+    struct nf_l3_config l3;        /* chain.l3 points here when the file has interfaces */
+    uint32_t state;                /* enum nd_state: where the chain's state is */
+    struct nd_redis_options redis; /* for ND_STATE_REDIS; `across` is the caller's to set */
     struct nd_protect protect;
     struct nd_timing timing;
     struct nd_record record;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The chain: its name, the NFs and their settings, modules from outside the tree. `chain: {file: other.yaml}`
- * takes chain (and protect, when this file has none) from another file, whose lines its messages then name.
+ * takes chain (and protect and redis, when this file has none) from another file, whose lines its messages
+ * then name.
  */
 #include "node/config_parts.h"
 
@@ -13,15 +14,18 @@
 
 struct raw_chain {
     char name[32];
-    uint32_t lanes, shared_mb;
+    uint32_t lanes, shared_mb, state;
     const struct nd_yaml *modules, *nfs;
 };
+
+static const char *const states[] = {"local", "redis", NULL};
 
 #define AT(member) offsetof(struct raw_chain, member)
 static const struct nf_param keys[] = {
     {"name", ND_KIND(ND_NAME), AT(name), 0, 32, NULL, NULL, "of the chain", false},
     {"lanes", NF_U32, AT(lanes), 1, FT_LANES_MAX, "1", NULL, "worker threads", false},
     {"shared_mb", NF_U32, AT(shared_mb), 1, 16384, "", NULL, "shared arena", false},
+    {"state", NF_CHOICE, AT(state), 0, 0, "local", states, "where state is kept", false},
     {"modules", ND_KIND(ND_LIST), AT(modules), 0, MODULES_MAX, "", NULL, "shared objects with NFs", false},
     {"nfs", ND_KIND(ND_LIST), AT(nfs), 0, FT_NFS_MAX - 1, NULL, NULL, "the NFs, from the inside out", false},
     {0},
@@ -49,10 +53,12 @@ static int follow(struct nd_reading *r)
     if (other->kind != ND_YAML_MAP)
         return nd_yaml_fail(r->fault, other, "no settings, expected a chain file");
     for (entry = other->first; entry; entry = entry->next)
-        if (strcmp(entry->key, "chain") != 0 && strcmp(entry->key, "protect") != 0)
+        if (strcmp(entry->key, "chain") != 0 && strcmp(entry->key, "protect") != 0 &&
+            strcmp(entry->key, "redis") != 0)
             return nd_yaml_fail(
                 r->fault, entry,
-                "key \"%.40s\" in a chain file that is referred to, expected chain or protect", entry->key);
+                "key \"%.40s\" in a chain file that is referred to, expected chain, protect or redis",
+                entry->key);
     r->at.chain = nd_yaml_get(other, "chain");
     if (!r->at.chain)
         return nd_yaml_fail(r->fault, other, "chain is missing, expected a map of settings");
@@ -61,6 +67,8 @@ static int follow(struct nd_reading *r)
         return nd_yaml_fail(r->fault, entry, "a second reference to a chain file, expected the chain itself");
     if (!r->at.protect)
         r->at.protect = nd_yaml_get(other, "protect");
+    if (!r->at.redis)
+        r->at.redis = nd_yaml_get(other, "redis");
     return 0;
 }
 
@@ -196,6 +204,7 @@ int nd_read_chain(struct nd_reading *r)
     if (!r->config->chain.name)
         return ft_fail(r->fault, FT_ENOMEM, "no memory for the configuration");
     r->config->chain.lanes = (uint16_t)raw.lanes;
+    r->config->state = raw.state;
     r->config->chain.shared_size = (uint64_t)raw.shared_mb << 20;
     if (!raw.nfs->count)
         return nd_yaml_fail(r->fault, raw.nfs, "chain nfs is an empty list, expected at least one NF");

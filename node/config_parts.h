@@ -11,7 +11,8 @@
 
 /* The top-level keys as they stand in the file; NULL: absent. */
 struct nd_sections {
-    const struct nd_yaml *chain, *protect, *timing, *record, *interfaces, *routes, *next_hops, *nodes, *drill;
+    const struct nd_yaml *chain, *protect, *redis, *timing, *record, *interfaces, *routes, *next_hops, *nodes,
+        *drill;
 };
 
 struct nd_reading {
@@ -26,11 +27,9 @@ struct nd_reading {
 };
 
 /* Each: 0 or a negative ft_error with the fault filled. */
-int nd_read_chain(struct nd_reading *r);   /* chain, and protect of a chain file that is referred to */
+int nd_read_chain(
+    struct nd_reading *r); /* chain, and protect and redis of a chain file that is referred to */
 int nd_read_network(struct nd_reading *r); /* interfaces, routes, next_hops; needs the chain */
 int nd_read_nodes(struct nd_reading *r);   /* nodes, drill; needs the network */
-
-/* Refuses what the format knows and this build does not do. */
-int nd_config_supported(const struct nd_reading *r);
 
 #endif

@@ -6,16 +6,46 @@
 #ifndef NODE_GROUP_H
 #define NODE_GROUP_H
 
+#include "ftcore/policy.h"
 #include "ftcore/section.h"
 
 #include <stdbool.h>
+
+struct nd_meeting {
+    _Alignas(64) _Atomic unsigned came;
+    _Atomic uint64_t met; /* how often */
+};
+
+/*
+ * The stream of segments that live lanes make together (design §4; node/lane_cut.c). Written while all lanes
+ * stand in a meeting, but for the atomic words.
+ */
+struct nd_stream {
+    bool on;                        /* a base was cut and nobody has stopped the log since */
+    enum ft_segment segment;        /* of the bursts to come */
+    bool sampling;                  /* log segment: lines are marked, to learn what a delta would take */
+    uint64_t number;                /* of the last delta since the base */
+    uint64_t held;                  /* meetings held, of those … */
+    _Atomic uint64_t wanted;        /* … that were wanted: any lane may, then all come */
+    _Atomic unsigned copying;       /* lanes whose share of the last delta is not whole */
+    _Atomic uint64_t shared_copied; /* number of the delta that has its lines of the shared arena */
+    struct ft_policy policy;
+};
 
 struct nd_group {
     unsigned lanes;
     struct nd_lane *lane; /* [lanes] */
     struct ft_published published[FT_LANES_MAX];
-    _Alignas(64) _Atomic unsigned came;
-    _Atomic uint64_t met; /* meetings held */
+    struct nd_meeting between; /* live: between bursts. Also before lanes go live */
+    struct nd_meeting base;    /* standby: at the base of a delta */
+    struct nd_stream stream;
+    _Atomic uint64_t applied; /* standby: delta whose lines of the shared arena are in place */
+
+    /* lane_together.c */
+    _Alignas(64) _Atomic uint64_t off; /* the last order whose replay was called off */
+    _Atomic uint64_t stand;            /* lanes that stand still in replay, and times they all did */
+    _Atomic bool base_due;       /* live: a recording needs all to stand between bursts (lane_record.c) */
+    uint64_t digest_met, digest; /* live: serial of the digest taken last, and it; written at a meeting */
 };
 
 void nd_group_init(struct nd_group *group, struct nd_lane *lanes, unsigned count);
@@ -27,5 +57,8 @@ void nd_group_init(struct nd_group *group, struct nd_lane *lanes, unsigned count
  */
 bool nd_group_meet(struct nd_group *group, void (*work)(struct nd_group *group),
                    const _Atomic uint64_t *now_ordered, uint64_t order, const _Atomic bool *stop);
+/* The same at another place: who meets in different places does not count for each other. */
+bool nd_group_meet_at(struct nd_group *group, struct nd_meeting *place, void (*work)(struct nd_group *group),
+                      const _Atomic uint64_t *now_ordered, uint64_t order, const _Atomic bool *stop);
 
 #endif

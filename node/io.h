@@ -46,6 +46,13 @@ struct nd_io {
     bool (*complete)(void *ctx, unsigned lane, uint64_t clock, uint8_t *frame, uint32_t have, uint32_t len);
 
     /*
+     * The same gate: the frame that came in with `clock`, whole, into `frame` (frame_max bytes), its length
+     * and port. So records need not hold it (FT_REC_BY_CLOCK). Beside `complete`; both or neither.
+     */
+    bool (*input)(void *ctx, unsigned lane, uint64_t clock, uint8_t *frame, uint32_t *len, uint8_t *port);
+    uint32_t frame_max; /* with `input`: no frame is longer */
+
+    /*
      * A gate that keeps the log: every record of a live lane is given to it, whole, before anybody else sees
      * it. `room`: whether it takes another. Both or neither; NULL: nobody keeps it.
      */

@@ -11,6 +11,7 @@
 #include "node/beat.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -27,8 +28,10 @@ static int make_chain(struct nd_lane *lane, struct ft_fault *fault)
 
     ft_audit_suspend(lane->region);
     error = nf_chain_make(&lane->chain, &lane->config->chain, lane->region, lane->index, lane->seed, fault);
-    if (error == 0)
+    if (error == 0) {
         nf_chain_share(lane->chain, lane->group->published);
+        nf_chain_sections(lane->chain)->off = &lane->group->off;
+    }
     ft_audit_resume(lane->region);
     return error;
 }
@@ -43,7 +46,12 @@ int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
                        lane->index, lane->io->buffers);
     lane->whole_capture =
         lane->config->protect.capture == ND_CAPTURE_FULL || nf_chain_reads_payload(&lane->config->chain);
+    lane->by_clock = lane->io->input && lane->config->protect.capture == ND_CAPTURE_AUTO;
+    lane->frames = lane->by_clock ? aligned_alloc(64, (size_t)NF_BURST_MAX * lane->io->frame_max) : NULL;
+    if (lane->by_clock && !lane->frames)
+        return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for a burst's frames", lane->index);
     lane->capture.lane = lane->shared;
+    nd_lane_cut_init(lane);
     if (ft_hold_init(&lane->hold, hold) != 0 ||
         lg_kept_init(&lane->kept, lane->kept_bytes ? lane->kept_bytes : KEPT_BYTES) != 0)
         return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for %u held packets", lane->index, hold);
@@ -55,15 +63,10 @@ void nd_lane_free(struct nd_lane *lane)
     nf_chain_free(lane->chain);
     ft_hold_free(&lane->hold);
     lg_kept_free(&lane->kept);
+    free(lane->frames);
 }
 
 /* ---- orders ------------------------------------------------------------------------------------ */
-
-uint64_t nd_lane_digest(const struct nd_lane *lane)
-{
-    return lane->group->lanes == 1 ? ft_region_digest(lane->region)
-                                   : ft_region_digest_lane(lane->region, lane->index);
-}
 
 static bool meet(struct nd_lane *lane, void (*work)(struct nd_group *group))
 {
@@ -73,6 +76,7 @@ static bool meet(struct nd_lane *lane, void (*work)(struct nd_group *group))
 static void report(struct nd_lane *lane)
 {
     atomic_store_explicit(&lane->shared->closed, nf_chain_state(lane->chain)->burst, memory_order_release);
+    atomic_store_explicit(&lane->shared->recorded, nf_chain_state(lane->chain)->burst, memory_order_release);
 }
 
 static void reached(struct nd_lane *lane)
@@ -105,7 +109,7 @@ static void take_over(struct nd_lane *lane)
 {
     uint64_t upto = atomic_load_explicit(&lane->shared->closed_to, memory_order_acquire), there;
 
-    while (nf_chain_state(lane->chain)->burst < upto && nd_lane_replay(lane, upto))
+    while (nd_lane_behind(lane, upto) && nd_lane_replay(lane, upto))
         ;
     FT_CHECK(nf_chain_state(lane->chain)->burst == upto, "replay ends at burst %lu of %lu",
              nf_chain_state(lane->chain)->burst, upto);
@@ -118,16 +122,15 @@ static void take_over(struct nd_lane *lane)
 
         *(uint64_t *)ft_edit(lane->region, clock, sizeof(*clock)) -= 1;
     }
-    if (lane->recorder)
-        lg_recorder_stop(lane->recorder);
     lane->now = nd_now();
     lane->time_offset = nf_chain_state(lane->chain)->time - lane->now;
     atomic_store_explicit(&lane->shared->count.replay_done_ns, lane->now, memory_order_relaxed);
 }
 
-static void nothing(struct nd_group *group)
+/* All lanes have replayed. What they do next goes on from there, in a new file soon. */
+static void end_replay(struct nd_group *group)
 {
-    (void)group;
+    nd_lane_rotate(group);
 }
 
 /*
@@ -141,7 +144,7 @@ static bool go_live(struct nd_lane *lane, enum ft_order before)
         return false;
     if (before == FT_LANE_REPLAY) {
         take_over(lane);
-        if (!meet(lane, nothing)) {
+        if (!meet(lane, end_replay)) {
             lane->doing = before;
             return false;
         }
@@ -162,7 +165,8 @@ static void finish_replay(struct nd_lane *lane)
 {
     uint64_t upto = atomic_load_explicit(&lane->shared->closed_to, memory_order_acquire);
 
-    while (lane->group->lanes > 1 && nf_chain_state(lane->chain)->burst < upto && nd_lane_replay(lane, upto))
+    while (lane->group->lanes > 1 && lane->config->protect.standby == ND_STANDBY_HOT &&
+           nd_lane_behind(lane, upto) && nd_lane_replay(lane, upto))
         ;
 }
 
@@ -172,9 +176,14 @@ static void begin_replay(struct nd_lane *lane)
     atomic_store_explicit(&lane->group->published[lane->index].access,
                           nf_chain_state(lane->chain)->access - 1, memory_order_release);
     lg_kept_clear(&lane->kept);
+    lane->applied = 0;
+    lane->after_delta = false;
+    if (lane->index == 0)
+        atomic_store_explicit(&lane->group->applied, 0, memory_order_release);
     if (lane->recorder)
-        lg_recorder_stop(lane->recorder);
-    nd_lane_record(lane); /* from the first record on, if any is to come */
+        lg_recorder_stop(lane->recorder, lane->index);
+    if (lane->doing == FT_LANE_REPLAY)
+        nd_lane_record(lane); /* one lane: from the first record on, if any is to come */
     report(lane);
 }
 
@@ -193,6 +202,9 @@ static void follow(struct nd_lane *lane, uint64_t order)
     enum ft_order before = lane->doing;
     bool missed = overslept(lane, order);
 
+    bool off = nd_lane_called_off(lane);
+
+    nd_lane_leave(lane);
     lane->order = order;
     lane->doing = ft_order_kind(order);
     lane->aside = lane->doing == FT_LANE_ASIDE || lane->doing == FT_LANE_DRAIN;
@@ -203,11 +215,13 @@ static void follow(struct nd_lane *lane, uint64_t order)
     case FT_LANE_FENCED:
         if (missed)
             begin_replay(lane);
-        if (missed || before == FT_LANE_REPLAY)
+        if (before == FT_LANE_REPLAY && off)
+            nd_lane_call_off(lane); /* for those who are at this order already, too */
+        else if (missed || before == FT_LANE_REPLAY)
             finish_replay(lane);
         nd_lane_drop_held(lane);
         if (lane->recorder)
-            lg_recorder_stop(lane->recorder);
+            lg_recorder_stop(lane->recorder, lane->index);
         break;
     case FT_LANE_REPLAY:
         begin_replay(lane);
@@ -264,6 +278,9 @@ static void make_cut(struct nd_group *group)
         cut = asked > cut ? asked : cut;
     }
     uncut = atomic_load_explicit(&group->lane[0].shared->uncut, memory_order_acquire);
+    nd_lane_forget_digests(group);
+    if (group->lane[0].recorder)
+        lg_recorder_yield(group->lane[0].recorder); /* a standby matters more than a recording */
     ft_owe_end(region);
     begun = uncut < cut && ft_owe_begin(region) ==
                                0; /* else: taken back, or no memory, which the resync's deadline will tell */
@@ -279,8 +296,45 @@ static void make_cut(struct nd_group *group)
                               memory_order_relaxed);
         atomic_store_explicit(&lane->shared->cut_access, nf_chain_state(lane->chain)->access - 1,
                               memory_order_relaxed);
+        atomic_store_explicit(&lane->shared->cut_at,
+                              atomic_load_explicit(&lane->shared->log.head, memory_order_relaxed),
+                              memory_order_relaxed);
         atomic_store_explicit(&lane->shared->cut_seen, cut, memory_order_release);
     }
+    if (begun)
+        nd_stream_begin(group);
+}
+
+static bool cut_asked(const struct nd_lane *lane)
+{
+    /* More than, not unlike: a cut that others met for first may be asked of this lane a moment later. */
+    return atomic_load_explicit(&lane->shared->cut, memory_order_acquire) > lane->cut;
+}
+
+/*
+ * What lanes that are live meet for, whichever of it they came for: all of it that is wanted is done. A base
+ * comes first: it makes a delta of the old stream needless.
+ */
+static void stand(struct nd_group *group)
+{
+    bool cut = false, digest = false;
+
+    for (unsigned l = 0; l < group->lanes; l++) {
+        cut |= cut_asked(&group->lane[l]);
+        digest |= nd_lane_digest_due(&group->lane[l]);
+    }
+    if (cut)
+        make_cut(group);
+    else if (nd_stream_wanted(group))
+        nd_stream_decide(group);
+    if (digest)
+        nd_group_take_digest(group);
+    nd_lane_begin_live_base(group);
+}
+
+bool nd_lane_stand(struct nd_lane *lane)
+{
+    return meet(lane, stand);
 }
 
 static void look_at_base(struct nd_lane *lane)
@@ -290,12 +344,11 @@ static void look_at_base(struct nd_lane *lane)
 
     if (uncut != lane->uncut) {
         lane->uncut = uncut;
-        if (lane->index == 0 && uncut >= lane->cut)
+        if (lane->index == 0 && uncut >= lane->cut && !(lane->recorder && lg_recorder_owes(lane->recorder)))
             ft_owe_end(lane->region);
     }
-    /* More than, not unlike: a cut that others met for first may be asked of this lane a moment later. */
-    if (atomic_load_explicit(&shared->cut, memory_order_acquire) > lane->cut)
-        meet(lane, make_cut);
+    if (cut_asked(lane))
+        nd_lane_stand(lane);
 }
 
 static bool copy_owed(struct nd_lane *lane)
@@ -374,12 +427,15 @@ static bool turn(struct nd_lane *lane)
     case FT_LANE_ASIDE:
     case FT_LANE_DRAIN:
         look_at_base(lane);
+        if (nd_lane_digest_due(lane))
+            nd_lane_stand(lane);
         look_at_announce(lane);
-        worked = nd_lane_live(lane) | copy_owed(lane);
+        worked = nd_lane_live(lane) | copy_owed(lane) | nd_lane_record(lane);
         break;
     case FT_LANE_REPLAY:
         worked = nd_lane_replay(lane, atomic_load_explicit(&lane->shared->closed_to, memory_order_acquire));
-        worked |= nd_lane_record(lane);
+        if (!lane->after_delta) /* its inputs are not known: nothing to begin a recording from */
+            worked |= nd_lane_record(lane);
         if (!steering(lane))
             nd_lane_listen(lane);
         break;
@@ -411,11 +467,19 @@ int nd_lane_run(void *arg)
         nd_guardian_hold(lane->guardian, lane->index);
     lane->order = FT_ALL; /* unlike any order, so that the first one is followed */
     while (!atomic_load_explicit(lane->stop, memory_order_relaxed)) {
+        uint64_t before = lane->now;
+
         lane->now = nd_now();
+        /* What a burst takes, for the time that its replay may take; not what a base takes beside it. */
+        if (lane->ran &&
+            !(atomic_load_explicit(&lane->region->tracking, memory_order_relaxed) & FT_TRACK_OWED))
+            lane->tally.busy_ns += lane->now - before;
+        lane->ran = false;
         note_sent(lane);
         beat(lane);
         nd_lane_wait(lane, turn(lane));
     }
+    nd_lane_leave(lane);
     uint64_t order = atomic_load_explicit(&lane->shared->order, memory_order_acquire);
 
     if (lane->doing == FT_LANE_WAIT && ft_order_kind(order) == FT_LANE_REPLAY) {

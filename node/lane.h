@@ -15,6 +15,7 @@
 #include "logger/cursor.h"
 #include "logger/kept.h"
 #include "logger/recorder.h"
+#include "logger/share.h"
 #include "node/config.h"
 #include "node/group.h"
 #include "node/guardian.h"
@@ -37,6 +38,14 @@ struct nd_question {
     uint32_t cap, len;
 };
 
+/* What the present stretch of the stream took in this lane; read and cleared while all lanes stand. */
+struct nd_tally {
+    uint64_t bursts;
+    uint64_t log_bytes; /* of records in memory: made, or in a delta segment what they would have been */
+    uint64_t out_bytes; /* of outputs in memory that a delta would carry; while somebody asks */
+    uint64_t busy_ns;   /* of turns with a burst */
+};
+
 struct nd_lane {
     unsigned index;
     const struct nd_config *config;
@@ -47,7 +56,8 @@ struct nd_lane {
     struct nf_chain *chain;
     struct nd_guardian *guardian; /* NULL: none */
     struct nd_question *question;
-    struct lg_recorder *recorder; /* of what is replayed; NULL: none */
+    struct nd_redis *redis;       /* where the chain keeps its state; NULL: here */
+    struct lg_recorder *recorder; /* of what is executed; NULL: none */
     uint64_t seed;                /* of a fresh state */
     uint64_t kept_bytes;          /* for outputs of replay; 0: the usual */
     uint64_t incarnation;         /* for heartbeats */
@@ -57,8 +67,28 @@ struct nd_lane {
     struct ft_hold hold;
     struct lg_capture capture;
     struct lg_kept kept;
+    struct lg_share share;
+    uint64_t cut_from;    /* burst at the cut that the next delta is based on … */
+    uint64_t hold_from;   /* … and the hold's first output after it */
+    uint64_t cut_clock;   /* nd_cut_clock at the last cut, or look at the policy */
+    uint64_t tally_clock; /* … at the first packet of the stretch that is tallied */
+    uint64_t base_clock;  /* … at the last cut with a delta */
+    uint64_t uncovered;   /* bytes of records since then, in memory */
+    uint64_t weighed;     /* bytes that a delta would carry of the outputs made since the base cut */
+    uint64_t met;         /* meetings of the stream this lane knows of */
+    struct nd_tally tally;
+    uint64_t busy_ns, busy_bytes;     /* since the base: how long bytes of the log take */
+    uint64_t applied;                 /* standby: number of the last delta applied */
+    uint64_t outputs_before, carried; /* standby, while a delta is applied: made before it; kept of it */
+    uint64_t part_digest;             /* standby: what the delta just applied says that all should be */
+    bool amid;                        /* standby: a share is begun and not whole */
+    bool after_delta;                 /* standby: the last of the stream was no record */
+
     bool sent;          /* outputs left in this turn */
     bool urgent;        /* the file permits to ask for priority */
+    bool by_clock;      /* inputs are recorded by their clocks: a gate keeps them */
+    bool ran;           /* a burst, in this turn */
+    bool short_of_room; /* the last burst could not be begun: hold or port is full */
     bool whole_capture; /* take packets whole: some NF reads payload, or capture: full */
 
     uint64_t order, gate, cut, uncut, announce, digest; /* serial numbers acted on */
@@ -72,8 +102,18 @@ struct nd_lane {
     uint64_t busy_at, quiet_since, beat_at, steer_at, claimed_at;
     uint64_t announce_at[3];
     uint32_t idle; /* turns without work */
+
+    /* In replay, several lanes (lane_together.c). */
+    bool standing;                     /* between bursts, until all lanes do … */
+    uint64_t stands_from;              /* … since then, ns; */
+    uint64_t stood;                    /* … and this has been counted on from here */
+    const struct ft_record *at_digest; /* standing: the record that carries it; NULL: none */
+    uint64_t compared;                 /* burst of the last such record */
+    uint64_t stills;                   /* lane 0: times it asked all to stand still */
+
     uint16_t next_port;
 
+    uint8_t *frames; /* standby, inputs by clock: NF_BURST_MAX of io->frame_max bytes; else NULL */
     struct nf_packet packets[NF_BURST_MAX];
     uint32_t n; /* of the burst being collected */
 };
@@ -85,6 +125,9 @@ void nd_lane_free(struct nd_lane *lane);
 /* The lane's life, an lcore's main function: until *lane->stop. */
 int nd_lane_run(void *lane);
 
+/* Meets the others between bursts, for whatever any of them is there for. False: the order was taken back. */
+bool nd_lane_stand(struct nd_lane *lane);
+
 /* ---- lane_live.c ---- */
 bool nd_lane_live(struct nd_lane *lane);    /* a turn; true if there was work */
 bool nd_lane_release(struct nd_lane *lane); /* what the gate lets go */
@@ -94,18 +137,66 @@ void nd_lane_announce(struct nd_lane *lane);
 void nd_lane_send_own(struct nd_lane *lane, unsigned port, const void *frame, uint32_t len);
 bool nd_lane_listen(struct nd_lane *lane); /* reads ports for heartbeats only */
 
-/* The digest that records carry: of the lane's own arenas; of the whole region where no other lane may be at
- * work in it. */
-uint64_t nd_lane_digest(const struct nd_lane *lane);
-
 /* ---- lane_idle.c: waiting and what is asked between bursts ---- */
 void nd_lane_wait(struct nd_lane *lane, bool worked);
 void nd_lane_answer(struct nd_lane *lane);
 /* Claims the question, so that the asker cannot take it back any more. False: it just did. */
 bool nd_lane_take(struct nd_question *question, enum nd_ask_kind kind);
 
+/* ---- lane_cut.c: the stream's segments ---- */
+/* Joins meetings, makes what a cut needs of this lane. False: it may run no burst in this turn. */
+bool nd_lane_cut(struct nd_lane *lane);
+void nd_lane_cut_init(struct nd_lane *lane);
+/* All lanes stand: the stream begins anew with the base that is cut here. */
+void nd_stream_begin(struct nd_group *group);
+/* All lanes stand: a cut, or a look at which kind the next segment shall have. */
+void nd_stream_decide(struct nd_group *group);
+bool nd_stream_wanted(const struct nd_group *group); /* … one is wanted */
+/* Live: the burst to come is logged / is part of a delta segment. */
+bool nd_lane_logs(const struct nd_lane *lane);
+bool nd_lane_deltas(const struct nd_lane *lane);
+/* Somebody waits for a digest; and it is a delta that carries it, since the standby does not replay every
+ * record. */
+bool nd_lane_digest_wanted(const struct nd_lane *lane);
+bool nd_lane_digest_by_delta(const struct nd_lane *lane);
+void nd_lane_tally(struct nd_lane *lane, const struct ft_record *record); /* after a burst; NULL: no record */
+void nd_lane_weigh(struct nd_lane *lane, const struct ft_held *held);     /* an output that is held */
+bool nd_lane_uncut(const struct nd_lane *lane); /* bursts that no record or delta tells of yet */
+
+/* ---- lane_apply.c ---- */
+/* A part of a delta, in order. False: not now, or it does not fit what is here (then the lane has diverged).
+ */
+bool nd_lane_apply(struct nd_lane *lane, const struct ft_part *part);
+
 /* ---- lane_replay.c ---- */
-bool nd_lane_replay(struct nd_lane *lane, uint64_t upto); /* some records; true if there was work */
-bool nd_lane_record(struct nd_lane *lane);                /* the flight recorder's turn between bursts */
+/* Says so, stops this lane's replay and calls off that of the others. */
+void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t clock, const char *what,
+                      uint64_t expected, uint64_t got);
+bool nd_lane_check_digest(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t digest);
+bool nd_lane_replay(struct nd_lane *lane, uint64_t upto); /* some of the stream; true if there was work */
+/* Something up to burst `upto`, or of a whole delta, is still to be replayed or applied. */
+bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto);
+
+/* ---- lane_record.c: the flight recorder's part between bursts ---- */
+bool nd_lane_record(struct nd_lane *lane); /* live or in replay; true if there was work */
+/* All lanes stand. */
+void nd_lane_begin_base(struct nd_group *group);
+void nd_lane_begin_live_base(struct nd_group *group); /* … if one is wanted */
+void nd_lane_rotate(struct nd_group *group);
+
+/* ---- lane_together.c: several lanes ---- */
+void nd_lane_call_off(struct nd_lane *lane);
+bool nd_lane_called_off(const struct nd_lane *lane); /* some lane has diverged under this order */
+/* Replay, before `next` (NULL: nothing more may be replayed at present). True: the lane has to stand still.
+ */
+bool nd_lane_stands(struct nd_lane *lane, const struct ft_record *next);
+void nd_lane_leave(struct nd_lane *lane); /* stands no more: another order */
+/* Live: several lanes have to stand for a digest that is asked for. And, when they do: */
+bool nd_lane_digest_due(const struct nd_lane *lane);
+void nd_group_take_digest(struct nd_group *group);
+bool nd_lane_owes_digest(const struct nd_lane *lane);               /* the next record is to carry one */
+uint64_t nd_lane_tell_digest(struct nd_lane *lane, uint64_t burst); /* after the burst that carries it */
+/* At a cut: records before it and after it have different readers. Who asked has to ask again. */
+void nd_lane_forget_digests(struct nd_group *group);
 
 #endif

@@ -45,15 +45,15 @@ static uint32_t transmit(struct nd_lane *lane, const struct ft_held *held, uint3
 bool nd_lane_release(struct nd_lane *lane)
 {
     struct ft_lane *shared = lane->shared;
-    struct ft_held held[TX_BURST];
+    const struct ft_held *held;
     bool any = false;
     uint32_t n, sent;
 
-    while ((n = ft_hold_peek(&lane->hold,
-                             FT_PLANTED("early-release")
-                                 ? FT_ALL
-                                 : atomic_load_explicit(&shared->stable, memory_order_acquire),
-                             TX_BURST, held))) {
+    while ((n = ft_hold_ready(&lane->hold,
+                              FT_PLANTED("early-release")
+                                  ? FT_ALL
+                                  : atomic_load_explicit(&shared->stable, memory_order_acquire),
+                              TX_BURST, &held))) {
         uint64_t lease = atomic_load_explicit(&shared->lease_until, memory_order_acquire);
         uint64_t at = lease == FT_ALL ? lane->now : nd_now();
 
@@ -144,8 +144,11 @@ void nd_lane_emit_tail(struct nd_lane *lane)
     FT_COUNT(lane->shared, tail_suppressed, lane->kept.forgotten);
     lane->kept.forgotten = 0;
     while ((output = lg_kept_take(&lane->kept))) {
-        struct ft_held held = {
-            .burst = output->burst, .number = output->number, .clock = output->clock, .port = output->port};
+        struct ft_held held = {.burst = output->burst,
+                               .number = output->number,
+                               .clock = output->clock,
+                               .len = output->len,
+                               .port = output->port};
 
         if (lane->config->protect.tail == ND_TAIL_EMIT && ft_hold_room(&lane->hold))
             held.packet = make_whole(lane, output);
@@ -171,6 +174,7 @@ static bool take_beat(struct nd_lane *lane, const struct nd_frame *f)
         return false;
     if (half != (uint32_t)(lane->incarnation >> 32)) {
         atomic_store_explicit(&lane->shared->beat_half, half, memory_order_relaxed);
+        atomic_store_explicit(&lane->shared->beat_view, view, memory_order_relaxed);
         atomic_store_explicit(&lane->shared->beat_ns, lane->now, memory_order_release);
     }
     return true;
@@ -225,11 +229,13 @@ static void add_packet(struct nd_lane *lane, const struct nd_frame *f, unsigned 
 static void receive(struct nd_lane *lane)
 {
     struct nd_frame in[NF_BURST_MAX];
+    bool more = true;
 
-    for (unsigned k = 0; k < lane->io->ports && lane->n < NF_BURST_MAX; k++) {
+    /* The first port may not starve the second when both are busy; when the others have little, it is asked
+     * once more. */
+    for (unsigned k = 0; k <= lane->io->ports && lane->n < NF_BURST_MAX; k++) {
         unsigned port = (lane->next_port + k) % lane->io->ports;
         uint32_t want = NF_BURST_MAX - lane->n;
-        /* The first port may not starve the second when both are busy. */
         uint32_t most = k == 0 && want > NF_BURST_MAX / 2 ? NF_BURST_MAX / 2 : want;
         uint32_t n = lane->io->receive(lane->io->ctx, lane->index, port, in, most);
 
@@ -239,6 +245,10 @@ static void receive(struct nd_lane *lane)
             else
                 add_packet(lane, &in[i], port);
         }
+        if (k == 0 && n < most) /* it has no more */
+            more = false;
+        if (k + 1 == lane->io->ports && !more)
+            break;
     }
     lane->next_port++;
 }
@@ -264,6 +274,10 @@ static void capture(struct nd_lane *lane, uint64_t burst, uint64_t time)
     lg_capture_begin(&lane->capture, lane->index, burst, nf_chain_state(lane->chain)->clock, time, lane->n);
     if (lane->io->burst)
         lane->capture.record->flags |= FT_REC_STAMPED;
+    if (lane->by_clock) {
+        lg_capture_by_clock(&lane->capture);
+        return;
+    }
     for (uint32_t i = 0; i < lane->n; i++) {
         struct nf_packet *p = &lane->packets[i];
         uint32_t take = p->len;
@@ -288,6 +302,7 @@ static void hold_outputs(struct nd_lane *lane, uint64_t burst, uint64_t clock, u
                                .number = number + 1,
                                .clock = clock + i,
                                .packet = p->owner,
+                               .len = p->len,
                                .port = p->out_port};
 
         if (p->drop || p->out_port >= lane->io->ports) {
@@ -295,17 +310,28 @@ static void hold_outputs(struct nd_lane *lane, uint64_t burst, uint64_t clock, u
             dropped++;
         } else {
             ft_hold_put(&lane->hold, &held);
+            nd_lane_weigh(lane, &held);
             number++;
         }
     }
     for (uint32_t i = 0; i < count; i++) {
-        struct ft_held held = {.burst = burst, .number = ++number, .port = made[i].port};
+        struct ft_held held = {.burst = burst, .number = ++number, .len = made[i].len, .port = made[i].port};
 
-        if (made[i].port < lane->io->ports && (held.packet = make_packet(lane, made[i].frame, made[i].len)))
+        if (made[i].port < lane->io->ports && (held.packet = make_packet(lane, made[i].frame, made[i].len))) {
             ft_hold_put(&lane->hold, &held);
+            nd_lane_weigh(lane, &held);
+        }
     }
     FT_COUNT(lane->shared, dropped, dropped);
     FT_COUNT(lane->shared, emitted, count);
+}
+
+/* Its state is not where it should be: the node is about to end. */
+static void drop_burst(struct nd_lane *lane)
+{
+    for (uint32_t i = 0; i < lane->n; i++)
+        lane->io->drop(lane->io->ctx, lane->packets[i].owner);
+    FT_COUNT(lane->shared, dropped, lane->n);
 }
 
 /* Chain time of a burst that no gate stamps: goes on from where it stood, never back. */
@@ -328,15 +354,27 @@ static void capture_determinants(struct nd_lane *lane, uint64_t access)
     lg_capture_order(&lane->capture, access, (uint32_t)(order->next - access), order->edges, order->count);
 }
 
-/* The record is whole: to who keeps the log, then to the replicator. */
+/* The record is whole: to who keeps the log, to the flight recorder, then to the replicator. */
 static void hand_over(struct nd_lane *lane, bool logged)
 {
+    const struct ft_record *r = lg_capture_whole(&lane->capture, lane->told_released);
+
     if (lane->io->record)
-        lane->io->record(lane->io->ctx, lane->index, lg_capture_whole(&lane->capture, lane->told_released));
-    if (logged)
+        lane->io->record(lane->io->ctx, lane->index, r);
+    if (lane->recorder)
+        lg_recorder_record(lane->recorder, lane->index, r);
+    if (logged) {
+        nd_lane_tally(lane, r);
         lg_capture_end(&lane->capture, lane->told_released);
-    else
+    } else {
         lg_capture_forget(&lane->capture);
+    }
+}
+
+/* Somebody besides the replicator. */
+static bool wants_record(const struct nd_lane *lane)
+{
+    return lane->io->record || (lane->recorder && lg_recorder_listens(lane->recorder));
 }
 
 static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
@@ -344,9 +382,8 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
     struct nd_question *q = lane->question;
     uint64_t burst = state->burst + 1, clock = state->clock, number = state->outputs, access = state->access;
-    uint64_t digest = atomic_load_explicit(&lane->shared->digest, memory_order_acquire);
-    bool logged = atomic_load_explicit(&lane->shared->logging, memory_order_relaxed);
-    bool captured = logged || lane->io->record;
+    bool logged = nd_lane_logs(lane), deltas = nd_lane_deltas(lane);
+    bool captured = logged || wants_record(lane);
 
     if (captured)
         capture(lane, burst, time);
@@ -360,19 +397,25 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
     if (captured)
         capture_determinants(lane, access);
     if (logged) {
-        if (ft_unlikely(digest != lane->digest)) {
-            lg_capture_digest(&lane->capture, nd_lane_digest(lane));
-            lane->digest = digest;
-            atomic_store_explicit(&lane->shared->digest_at, burst, memory_order_relaxed);
-            atomic_store_explicit(&lane->shared->digest_seen, digest, memory_order_release);
-        }
+        if (ft_unlikely(nd_lane_owes_digest(lane)))
+            lg_capture_digest(&lane->capture, nd_lane_tell_digest(lane, burst));
         lane->told_released = atomic_load_explicit(&lane->shared->released, memory_order_relaxed);
+    }
+    if (logged || deltas) {
         lane->busy_at = lane->now;
+        lane->ran = true;
     }
     if (captured)
         hand_over(lane, logged);
-    hold_outputs(lane, burst, clock, number);
+    if (deltas)
+        nd_lane_tally(lane, NULL);
+    if (ft_likely(!lane->redis || nd_redis_confirmed(lane->redis) >= burst))
+        hold_outputs(lane, burst, clock, number);
+    else
+        drop_burst(lane);
     atomic_store_explicit(&lane->shared->closed, burst, memory_order_release);
+    if (!deltas)
+        atomic_store_explicit(&lane->shared->recorded, burst, memory_order_release);
     FT_COUNT(lane->shared, bursts, 1);
     FT_COUNT(lane->shared, empty_bursts, lane->n == 0);
     FT_COUNT(lane->shared, received, lane->n);
@@ -387,7 +430,9 @@ static bool has_room(struct nd_lane *lane)
     }
     if (lane->io->room && !lane->io->room(lane->io->ctx, lane->index))
         return false;
-    if ((lane->io->record || atomic_load_explicit(&lane->shared->logging, memory_order_relaxed)) &&
+    /* Logging may begin, but a recording only between bursts, by this lane: what wants_record said still
+     * holds. */
+    if ((wants_record(lane) || atomic_load_explicit(&lane->shared->logging, memory_order_relaxed)) &&
         !lg_capture_room(lane->shared)) {
         FT_COUNT(lane->shared, ring_full, 1);
         return false;
@@ -417,7 +462,8 @@ static void consider_drained(struct nd_lane *lane)
 {
     if (lane->n)
         lane->quiet_since = lane->now;
-    if (lane->now - lane->quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0)
+    if (lane->now - lane->quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
+        !nd_lane_uncut(lane))
         atomic_store_explicit(&lane->shared->done, lane->order, memory_order_release);
 }
 
@@ -433,9 +479,13 @@ static bool due(struct nd_lane *lane)
 {
     bool logged = atomic_load_explicit(&lane->shared->logging, memory_order_relaxed);
 
-    return nf_chain_due(lane->chain, lane->now + lane->time_offset) || (logged && owes_word(lane)) ||
-           (atomic_load_explicit(&lane->shared->digest, memory_order_relaxed) != lane->digest &&
-            atomic_load_explicit(&lane->shared->logging, memory_order_relaxed));
+    if (nf_chain_due(lane->chain, lane->now + lane->time_offset))
+        return true;
+    /* What the next delta says needs a burst to be cut behind, and no more than one. */
+    return logged && ((owes_word(lane) && !(nd_lane_deltas(lane) && nd_lane_uncut(lane))) ||
+                      nd_lane_owes_digest(lane) ||
+                      (nd_lane_digest_by_delta(lane) && nd_lane_digest_wanted(lane) &&
+                       nf_chain_state(lane->chain)->burst == lane->cut_from));
 }
 
 static bool collect_and_run(struct nd_lane *lane)
@@ -467,9 +517,14 @@ bool nd_lane_live(struct nd_lane *lane)
     lane->n = 0;
     if (lane->draining && all_drained(lane))
         return false; /* drained: what comes now is the other node's */
-    if (has_room(lane))
-        worked = collect_and_run(lane);
+    if (nd_lane_cut(lane)) {
+        lane->short_of_room = !has_room(lane);
+        if (!lane->short_of_room)
+            worked = collect_and_run(lane);
+    }
     worked |= nd_lane_release(lane);
+    if (ft_unlikely(lane->redis != NULL) && !worked)
+        nd_redis_settle(lane->redis);
     if (lane->draining)
         consider_drained(lane);
     return worked;

@@ -14,6 +14,23 @@
 
 #define RECORDS_TURN 64u /* between two looks at the orders */
 
+/* The gate has the burst's inputs, as they came in. False: it does not, and nobody else. */
+static bool fetch_inputs(struct nd_lane *lane, const struct ft_record *r)
+{
+    const struct nd_io *io = lane->io;
+
+    for (uint32_t i = 0; i < r->inputs; i++) {
+        uint8_t *frame = lane->frames + (size_t)i * io->frame_max, port = 0;
+        uint32_t len = 0;
+
+        if (!lane->frames || !io->input(io->ctx, lane->index, r->clock + i, frame, &len, &port))
+            return false;
+        lane->packets[i] = (struct nf_packet){
+            .data = frame, .len = len, .have = len, .in_port = port, .side = io->side[port]};
+    }
+    return true;
+}
+
 static uint32_t load_inputs(struct nd_lane *lane, struct lg_cursor *cursor)
 {
     const struct ft_input *in;
@@ -45,6 +62,8 @@ static void keep_outputs(struct nd_lane *lane, const struct ft_record *r, uint64
         out.clock = r->clock + i;
         out.len = p->len;
         out.have = p->have == p->len || lane->io->complete ? p->have : 0;
+        if (lane->by_clock && !lane->whole_capture) /* the gate has the rest */
+            out.have = nf_packet_header_bytes(p);
         out.port = p->out_port;
         lg_kept_put(&lane->kept, &out, p->data);
     }
@@ -57,13 +76,14 @@ static void keep_outputs(struct nd_lane *lane, const struct ft_record *r, uint64
     }
 }
 
-static void diverged(struct nd_lane *lane, const struct ft_record *r, const char *what, uint64_t expected,
-                     uint64_t got)
+void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t clock, const char *what,
+                      uint64_t expected, uint64_t got)
 {
     fprintf(stderr, "understudy: replay diverged: lane %u burst %lu clock %lu: %s: expected %lu, got %lu\n",
-            r->lane, r->burst, r->clock, what, expected, got);
+            lane->index, burst, clock, what, expected, got);
     FT_COUNT(lane->shared, divergences, 1);
     atomic_store_explicit(&lane->shared->diverged, true, memory_order_release);
+    nd_lane_call_off(lane);
 }
 
 static bool follows(struct nd_lane *lane, const struct ft_record *r)
@@ -71,31 +91,28 @@ static bool follows(struct nd_lane *lane, const struct ft_record *r)
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
     if (r->burst != state->burst + 1)
-        diverged(lane, r, "burst", r->burst, state->burst + 1);
+        nd_lane_diverged(lane, r->burst, r->clock, "burst", r->burst, state->burst + 1);
     else if (r->clock != state->clock)
-        diverged(lane, r, "clock", r->clock, state->clock);
+        nd_lane_diverged(lane, r->burst, r->clock, "clock", r->clock, state->clock);
     else if (r->access != state->access)
-        diverged(lane, r, "access", r->access, state->access);
+        nd_lane_diverged(lane, r->burst, r->clock, "access", r->access, state->access);
     else if (r->time < state->time)
-        diverged(lane, r, "time not before", r->time, state->time);
+        nd_lane_diverged(lane, r->burst, r->clock, "time not before", r->time, state->time);
     else
         return true;
     return false;
 }
 
-static bool check_digest(struct nd_lane *lane, const struct ft_record *r)
+bool nd_lane_check_digest(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t digest)
 {
-    uint64_t got;
+    uint64_t got = ft_region_digest(lane->region);
 
-    if (!(r->flags & FT_REC_DIGEST))
-        return true;
-    got = nd_lane_digest(lane);
-    atomic_store_explicit(&lane->shared->expected, r->digest, memory_order_relaxed);
+    atomic_store_explicit(&lane->shared->expected, digest, memory_order_relaxed);
     atomic_store_explicit(&lane->shared->got, got, memory_order_relaxed);
-    atomic_store_explicit(&lane->shared->digest_burst, r->burst, memory_order_release);
-    if (got != r->digest)
-        diverged(lane, r, "digest", r->digest, got);
-    return got == r->digest;
+    atomic_store_explicit(&lane->shared->digest_burst, burst, memory_order_release);
+    if (got != digest)
+        nd_lane_diverged(lane, burst, clock, "digest", digest, got);
+    return got == digest;
 }
 
 static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
@@ -114,14 +131,19 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     lg_cursor_begin(&cursor, r);
     nf_chain_follow(lane->chain, (const struct ft_edge *)((const uint8_t *)r + ft_record_edges_at(r)),
                     FT_PLANTED("drop-edge") ? 0 : r->edges);
-    n = load_inputs(lane, &cursor);
+    if (r->flags & FT_REC_BY_CLOCK && !fetch_inputs(lane, r)) {
+        nd_lane_diverged(lane, r->burst, r->clock, "inputs that the gate keeps", r->inputs, 0);
+        return false;
+    }
+    n = r->flags & FT_REC_BY_CLOCK ? r->inputs : load_inputs(lane, &cursor);
     while ((value = lg_cursor_value(&cursor, &len)))
         if (nf_values_is(value, len))
             whole &= nf_values_supply(nf_chain_values(lane->chain), value, len) == FT_OK;
         else if (commands++ == 0)
             nf_chain_command(lane->chain, value, len, r->time, &fault); /* refused then, refused now */
-    if (!whole || commands > 1) { /* no lane of ours records two commands in a burst */
-        diverged(lane, r, "outside values", 1, commands);
+    if (!whole || commands > 1) {      /* no lane of ours records two commands in a burst */
+        nf_chain_abandon(lane->chain); /* a base may come, and go on with this chain */
+        nd_lane_diverged(lane, r->burst, r->clock, "outside values", 1, commands);
         return false;
     }
     nf_chain_run(lane->chain, r->burst, r->time + (FT_PLANTED("wrong-time") ? 1 : 0), lane->packets, n);
@@ -131,25 +153,77 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     FT_COUNT(lane->shared, replayed_packets, n);
     if (!lg_cursor_done(&cursor) || !nf_values_used(nf_chain_values(lane->chain)) ||
         !ft_sections_used(nf_chain_sections(lane->chain), r->access, r->accesses)) {
-        diverged(lane, r, "determinants left", 0, 1);
+        nd_lane_diverged(lane, r->burst, r->clock, "determinants left", 0, 1);
         return false;
     }
-    return check_digest(lane, r);
+    if (!(r->flags & FT_REC_DIGEST) || lane->group->lanes > 1) /* several: compared before the burst */
+        return true;
+    return nd_lane_check_digest(lane, r->burst, r->clock, r->digest);
 }
 
-bool nd_lane_record(struct nd_lane *lane)
+/* Apart, so that no local lives across the jump. */
+static __attribute__((noinline)) bool replay_or_abandon(struct nd_lane *lane, const struct ft_record *r)
 {
-    const struct nf_lane_state *state = nf_chain_state(lane->chain);
-    struct lg_position at = {.burst = state->burst,
-                             .clock = state->clock,
-                             .time = state->time,
-                             .access = state->access,
-                             .outputs = state->outputs};
+    struct ft_sections *order = nf_chain_sections(lane->chain);
+    jmp_buf escape;
+    bool whole;
 
-    /* After a divergence the state is that of no burst. */
-    if (!lane->recorder || atomic_load_explicit(&lane->shared->diverged, memory_order_relaxed))
+    if (lane->group->lanes == 1)
+        return replay_record(lane, r);
+    if (setjmp(escape) != 0) { /* another lane has diverged, while we waited for it */
+        nf_chain_abandon(lane->chain);
         return false;
-    return lg_recorder_turn(lane->recorder, &at, atomic_load(lane->view), lane->now);
+    }
+    order->life = lane->order;
+    order->escape = &escape;
+    whole = replay_record(lane, r);
+    order->escape = NULL;
+    return whole;
+}
+
+bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto)
+{
+    return nf_chain_state(lane->chain)->burst < upto ||
+           lane->applied < atomic_load_explicit(&lane->shared->cut_to, memory_order_acquire);
+}
+
+/* A warm standby leaves records alone until it takes over; what a delta covers nobody needs to replay. */
+static bool take_record(struct nd_lane *lane, const struct ft_record *r)
+{
+    uint64_t burst = r->burst;
+
+    if (burst <= atomic_load_explicit(&lane->shared->covered, memory_order_acquire)) {
+        FT_COUNT(lane->shared, records_covered, 1);
+        return true;
+    }
+    if (lane->recorder) /* before packets are worked on where they lie */
+        lg_recorder_record(lane->recorder, lane->index, r);
+    if (!(FT_PLANTED("skip-record") && burst % 16 == 9) &&
+        !(burst % 64 == 33 && FT_PLANTED_ONCE("skip-once")) && !replay_or_abandon(lane, r))
+        return false;
+    lane->after_delta = false;
+    atomic_store_explicit(&lane->shared->closed, burst, memory_order_release);
+    return true;
+}
+
+/* What the recorder has so far ends here: what was done in a delta is not known. */
+static bool take_part(struct nd_lane *lane, const struct ft_part *part)
+{
+    if (lane->recorder && !lane->after_delta)
+        lg_recorder_stop(lane->recorder, lane->index);
+    lane->after_delta = true;
+    return nd_lane_apply(lane, part);
+}
+
+/* True when the entry may be taken now. */
+static bool is_ripe(const struct nd_lane *lane, const struct ft_record *r, uint64_t upto)
+{
+    if (ft_is_part(r))
+        return ft_part_of(r)->cut <= atomic_load_explicit(&lane->shared->cut_to, memory_order_acquire);
+    if (r->burst <= atomic_load_explicit(&lane->shared->covered, memory_order_acquire))
+        return true;
+    return r->burst <= upto &&
+           (lane->doing != FT_LANE_REPLAY || lane->config->protect.standby != ND_STANDBY_WARM);
 }
 
 bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
@@ -159,19 +233,21 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
     uint64_t there;
     unsigned n = 0;
 
-    if (atomic_load_explicit(&lane->shared->diverged, memory_order_relaxed))
+    if (nd_lane_called_off(lane))
         return false;
-    for (; n < RECORDS_TURN && (r = ft_ring_peek(ring, &there)) && r->burst <= upto; n++) {
-        uint64_t burst = r->burst;
+    /* A share is applied in one go: in the middle of it the region is at no cut. */
+    for (; n < RECORDS_TURN || lane->amid; n++) {
+        r = ft_ring_peek(ring, &there);
+        if (r && !is_ripe(lane, r, upto))
+            r = NULL;
+        if (nd_lane_stands(lane, r) || !r)
+            break;
         uint32_t size = r->size;
 
-        if (lane->recorder)
-            lg_recorder_record(lane->recorder, r); /* before packets are worked on where they lie */
-        if (!(FT_PLANTED("skip-record") && burst % 64 == 33) && !replay_record(lane, r))
+        if (!(ft_is_part(r) ? take_part(lane, ft_part_of(r)) : take_record(lane, r)))
             return false;
         ft_ring_advance(ring, size);
         ft_ring_consume(ring);
-        atomic_store_explicit(&lane->shared->closed, burst, memory_order_release);
     }
     return n > 0;
 }

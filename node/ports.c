@@ -26,6 +26,9 @@
 #define TX_RING    1024
 #define ARGS_MAX   (25 + ND_EAL_MAX)
 #define FRAME_ROOM 2048 /* bytes of a frame a buffer holds */
+#define RETA_MAX   RTE_ETH_RSS_RETA_SIZE_512
+
+static uint8_t flow_key[64]; /* borrowed by DPDK while a port is configured */
 
 /* DPDK and its drivers write to a log stream, stdout and stderr alike: all three go to memory for a while. */
 struct log {
@@ -178,25 +181,82 @@ static int attach(const char *devargs, uint16_t *id)
     return rte_eth_dev_get_port_by_name(name, id);
 }
 
-/* Several lanes share one receive queue, from which frames are dealt out (ports_lanes.c). */
-static int start(struct nd_ports *ports, unsigned port, unsigned lanes, uint16_t *queues)
+/*
+ * A receive queue for each lane, into which the port deals by the very hash that decides the lane
+ * (nflib/dispatch.c). False: this port cannot; then lanes share one queue and deal frames out themselves
+ * (ports_lanes.c).
+ */
+static bool can_scale(const struct rte_eth_dev_info *info, unsigned lanes)
 {
-    struct rte_eth_conf conf = {0};
+    const uint64_t kinds = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_TCP |
+                           RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV4_OTHER;
+
+    return lanes > 1 && info->max_rx_queues >= lanes && info->max_tx_queues >= lanes &&
+           (info->flow_type_rss_offloads & kinds) == kinds && info->reta_size >= NF_FLOW_SPREAD &&
+           info->reta_size % NF_FLOW_SPREAD == 0 && info->reta_size <= RETA_MAX &&
+           info->hash_key_size <= sizeof(flow_key);
+}
+
+static void scale(struct rte_eth_conf *conf, const struct rte_eth_dev_info *info)
+{
+    for (unsigned i = 0; i < sizeof(flow_key); i++)
+        flow_key[i] = (uint8_t)(i % 2 ? NF_FLOW_KEY : NF_FLOW_KEY >> 8);
+    conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+    conf->rx_adv_conf.rss_conf = (struct rte_eth_rss_conf){
+        .rss_key = flow_key,
+        .rss_key_len = info->hash_key_size ? info->hash_key_size : 40,
+        .rss_hf = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_TCP |
+                  RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV4_OTHER};
+}
+
+static int deal_queues(uint16_t id, uint16_t size, unsigned lanes)
+{
+    struct rte_eth_rss_reta_entry64 table[RETA_MAX / RTE_ETH_RETA_GROUP_SIZE] = {{0}};
+
+    for (unsigned i = 0; i < size; i++) {
+        table[i / RTE_ETH_RETA_GROUP_SIZE].mask = UINT64_MAX;
+        table[i / RTE_ETH_RETA_GROUP_SIZE].reta[i % RTE_ETH_RETA_GROUP_SIZE] =
+            (uint16_t)(i % NF_FLOW_SPREAD % lanes);
+    }
+    return rte_eth_dev_rss_reta_update(id, table, size);
+}
+
+/* `queues`: what the port has of each kind, 1 where lanes have to share. */
+static int configure(uint16_t id, const struct rte_eth_dev_info *info, unsigned lanes, uint16_t *rx,
+                     uint16_t *tx)
+{
+    struct rte_eth_conf conf = {0}, plain = {0};
+
+    *rx = 1;
+    *tx = info->max_tx_queues >= lanes ? (uint16_t)lanes : 1;
+    if (can_scale(info, lanes)) {
+        scale(&conf, info);
+        if (rte_eth_dev_configure(id, (uint16_t)lanes, *tx, &conf) == 0) {
+            *rx = (uint16_t)lanes;
+            return 0;
+        }
+    }
+    return rte_eth_dev_configure(id, 1, *tx, &plain);
+}
+
+static int start(struct nd_ports *ports, unsigned port, unsigned lanes, uint16_t *rxq, uint16_t *txq)
+{
     struct rte_eth_dev_info info;
     uint16_t id = ports->id[port], rx = RX_RING, tx = TX_RING;
     int error = rte_eth_dev_info_get(id, &info);
 
-    *queues = !error && info.max_tx_queues >= lanes ? (uint16_t)lanes : 1;
     if (!error)
-        error = rte_eth_dev_configure(id, 1, *queues, &conf);
+        error = configure(id, &info, lanes, rxq, txq);
     if (!error)
         error = rte_eth_dev_adjust_nb_rx_tx_desc(id, &rx, &tx);
-    if (!error)
-        error = rte_eth_rx_queue_setup(id, 0, rx, SOCKET_ID_ANY, NULL, ports->pool);
-    for (unsigned q = 0; !error && q < *queues; q++)
+    for (unsigned q = 0; !error && q < *rxq; q++)
+        error = rte_eth_rx_queue_setup(id, (uint16_t)q, rx, SOCKET_ID_ANY, NULL, ports->pool);
+    for (unsigned q = 0; !error && q < *txq; q++)
         error = rte_eth_tx_queue_setup(id, (uint16_t)q, tx, SOCKET_ID_ANY, NULL);
     if (!error)
         error = rte_eth_dev_start(id);
+    if (!error && *rxq > 1)
+        error = deal_queues(id, info.reta_size, lanes);
     if (!error)
         rte_eth_promiscuous_enable(
             id); /* the virtual MAC is not the port's own; not every port can or needs to */
@@ -222,14 +282,14 @@ static int open_ports(struct nd_ports *ports, const struct nd_config *config, co
     for (unsigned i = 0; i < NF_PORTS_MAX && node->port[i][0]; i++) {
         struct log log;
         char why[160];
-        uint16_t queues = 1;
+        uint16_t rxq = 1, txq = 1;
         const char *name = config->chain.l3 ? config->l3.port[i].name : i ? "outside" : "inside";
 
         log_begin(&log);
         int error = attach(node->port[i], &ports->id[i]);
 
         if (!error)
-            error = start(ports, i, config->chain.lanes, &queues);
+            error = start(ports, i, config->chain.lanes, &rxq, &txq);
         log_end(&log, why, sizeof(why));
         if (error)
             return ft_fail(fault, permission(error) ? FT_EPERM : FT_EINVAL,
@@ -238,7 +298,7 @@ static int open_ports(struct nd_ports *ports, const struct nd_config *config, co
         ports->io.side[i] = config->chain.l3 ? config->l3.port[i].side : i == 0 ? NF_INSIDE : NF_OUTSIDE;
         own_mac(node->name, i, ports->io.own[i]);
         if (config->chain.lanes > 1)
-            error = nd_deal_port(&ports->deal, i, ports->id[i], queues, ports->io.side[i], fault);
+            error = nd_deal_port(&ports->deal, i, ports->id[i], rxq, txq, ports->io.side[i], fault);
         if (error)
             return error;
         ports->io.ports = ports->count = (uint16_t)(i + 1);

@@ -24,11 +24,12 @@ void nd_deal_close(struct nd_deal *deal)
     memset(deal->port, 0, sizeof(deal->port));
 }
 
-int nd_deal_port(struct nd_deal *deal, unsigned port, uint16_t id, uint16_t queues, enum nf_side side,
-                 struct ft_fault *fault)
+int nd_deal_port(struct nd_deal *deal, unsigned port, uint16_t id, uint16_t rx, uint16_t tx,
+                 enum nf_side side, struct ft_fault *fault)
 {
     deal->port[port].id = id;
-    deal->port[port].queues = queues >= deal->lanes;
+    deal->port[port].scaled = rx >= deal->lanes;
+    deal->port[port].queues = tx >= deal->lanes;
     deal->port[port].side = side;
     rte_spinlock_init(&deal->port[port].receiving);
     rte_spinlock_init(&deal->port[port].sending);
@@ -36,8 +37,8 @@ int nd_deal_port(struct nd_deal *deal, unsigned port, uint16_t id, uint16_t queu
         char name[32];
 
         snprintf(name, sizeof(name), "deal_%u_%u", port, l);
-        deal->port[port].ring[l] =
-            rte_ring_create(name, ND_DEAL_RING, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+        deal->port[port].ring[l] = rte_ring_create(
+            name, ND_DEAL_RING, SOCKET_ID_ANY, (deal->port[port].scaled ? 0 : RING_F_SP_ENQ) | RING_F_SC_DEQ);
         if (!deal->port[port].ring[l])
             return ft_fail(fault, FT_ENOMEM, "no memory for the rings of %u lanes", deal->lanes);
     }
@@ -83,7 +84,7 @@ static unsigned lane_of(const struct nd_deal *deal, unsigned poller, unsigned po
 
 static void give(struct nd_deal *deal, unsigned port, unsigned lane, struct rte_mbuf *m)
 {
-    if (rte_ring_sp_enqueue(deal->port[port].ring[lane], m) == 0)
+    if (rte_ring_enqueue(deal->port[port].ring[lane], m) == 0)
         return;
     rte_pktmbuf_free(m);
     atomic_fetch_add_explicit(&deal->full, 1, memory_order_relaxed);
@@ -101,10 +102,10 @@ static void give_all(struct nd_deal *deal, unsigned port, struct rte_mbuf *m)
     give(deal, port, 0, m);
 }
 
-static void poll_port(struct nd_deal *deal, unsigned poller, unsigned port)
+static void poll_port(struct nd_deal *deal, unsigned poller, unsigned port, uint16_t queue)
 {
     struct rte_mbuf *in[POLL];
-    uint32_t n = rte_eth_rx_burst(deal->port[port].id, 0, in, POLL);
+    uint32_t n = rte_eth_rx_burst(deal->port[port].id, queue, in, POLL);
 
     for (uint32_t i = 0; i < n; i++) {
         const uint8_t *frame = rte_pktmbuf_mtod(in[i], const uint8_t *);
@@ -120,9 +121,15 @@ static void poll_port(struct nd_deal *deal, unsigned poller, unsigned port)
 uint32_t nd_deal_receive(struct nd_deal *deal, unsigned lane, unsigned port, struct rte_mbuf *out[],
                          uint32_t max)
 {
+    /* A queue of one's own: a flow's frames always come by here, and stay in order. What the port's hash
+     * cannot know, the lane whose NAT gave out a port, is dealt on. */
+    if (deal->port[port].scaled) {
+        poll_port(deal, lane, port, (uint16_t)lane);
+        return rte_ring_sc_dequeue_burst(deal->port[port].ring[lane], (void **)out, max, NULL);
+    }
     /* Polling and dealing under one lock: a flow's frames stay in order. */
     if (rte_spinlock_trylock(&deal->port[port].receiving)) {
-        poll_port(deal, lane, port);
+        poll_port(deal, lane, port, 0);
         rte_spinlock_unlock(&deal->port[port].receiving);
     }
     return rte_ring_sc_dequeue_burst(deal->port[port].ring[lane], (void **)out, max, NULL);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Several lanes behind ports without a queue for each: whichever lane finds a port free polls it and deals
- * the frames out to rings, one a lane and port. Owned by the ports; the polling lane writes under the port's
- * lock, each lane reads its own ring.
+ * Several lanes behind ports. Of a port that has a receive queue for each lane (RSS), each lane polls its
+ * own; else whichever lane finds the port free polls it. Either way frames are dealt out to rings, one a lane
+ * and port, since only an NF may know whose an answer is. Owned by the ports; the polling lane writes, under
+ * the port's lock where the queue is shared; each lane reads its own ring.
  *
  * Capacity: a ring holds ND_DEAL_RING frames; what finds it full is dropped and counted.
  */
@@ -26,6 +27,7 @@ struct nd_deal {
     struct {
         rte_spinlock_t receiving, sending;
         uint16_t id; /* DPDK's */
+        bool scaled; /* a receive queue for every lane, by the flow's hash */
         bool queues; /* a transmit queue for every lane */
         enum nf_side side;
         struct rte_ring *ring[FT_LANES_MAX];
@@ -36,9 +38,9 @@ struct nd_deal {
 void nd_deal_open(struct nd_deal *deal, unsigned lanes, const struct nf_l3_config *l3,
                   struct rte_mempool *pool);
 void nd_deal_close(struct nd_deal *deal);
-/* Once the device is started: `queues` transmit queues it has. FT_ENOMEM. */
-int nd_deal_port(struct nd_deal *deal, unsigned port, uint16_t id, uint16_t queues, enum nf_side side,
-                 struct ft_fault *fault);
+/* Once the device is started: receive and transmit queues it has. FT_ENOMEM. */
+int nd_deal_port(struct nd_deal *deal, unsigned port, uint16_t id, uint16_t rx, uint16_t tx,
+                 enum nf_side side, struct ft_fault *fault);
 
 /* The lane's next frames, at most `max`. */
 uint32_t nd_deal_receive(struct nd_deal *deal, unsigned lane, unsigned port, struct rte_mbuf *out[],

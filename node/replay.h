@@ -6,6 +6,7 @@
 #ifndef NODE_REPLAY_H
 #define NODE_REPLAY_H
 
+#include "node/loopback.h"
 #include "node/replay_reference.h"
 
 #include <sys/types.h>
@@ -20,6 +21,7 @@ struct nd_kill {
 struct nd_replay_options {
     const char *config, *input, *output; /* output NULL: none */
     int mode;                            /* enum nd_mode; -1: the file's */
+    int standby;                         /* enum nd_standby; -1: the file's */
     struct nd_kill kills[ND_KILLS_MAX];  /* in order of `at` */
     unsigned kill_count;
     unsigned lanes; /* 0: the file's */
@@ -51,14 +53,17 @@ struct nd_replay {
     unsigned primary;
     unsigned next_kill;
     bool alone; /* mode off: no standby */
-    uint16_t port[ND_NODES];
-    char directory[64], host[16];
+    struct nd_loopback place;
     uint64_t random;
 
-    uint64_t failovers, log_bytes, divergences;
+    uint64_t failovers, log_bytes, delta_bytes, divergences;
+    uint64_t deltas;             /* made, of all nodes */
+    const struct nd_slot *asked; /* primary that was asked for a last checkpoint */
+    uint64_t refused;            /* things one node said and the other could not believe */
+    char refusal[FT_REASON_MAX];
     uint64_t primary_digest, standby_digest;
     bool standby_rested;   /* standby_digest counts */
-    bool broken;           /* nobody took over, or a node ended by itself: so did the run */
+    bool broken;           /* nobody took over, nothing went on, or a node ended by itself: so did the run */
     uint64_t began, ended; /* ns: of the feeding */
 };
 

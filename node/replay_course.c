@@ -17,7 +17,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PATIENCE   60000000000ull /* ns without any progress: something is broken */
+#ifdef UNDERSTUDY_PLANT
+#define PATIENCE 10000000000ull /* a planted bug may stop all progress */
+#else
+#define PATIENCE 60000000000ull /* ns without any progress: something is broken */
+#endif
 #define NAP        100000l
 #define LAST_DOUBT 2000000u /* ns: most that a kill comes after its packet */
 #define BAR_AFTER  1000000000ull
@@ -87,9 +91,9 @@ static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), co
         if (interrupted)
             error = ft_fail(fault, FT_EIO, "interrupted");
         if (!error && nd_now() - began > PATIENCE)
-            error =
-                ft_fail(fault, FT_EIO, "%s: no progress; node %c is %s: %.100s", what, 'a' + (int)r->primary,
-                        ft_state_name((enum ft_state)atomic_load(&primary(r)->state)), primary(r)->why);
+            error = ft_fail(fault, FT_EDIVERGED, "%s: no progress; node %c is %s: %.100s", what,
+                            'a' + (int)r->primary,
+                            ft_state_name((enum ft_state)atomic_load(&primary(r)->state)), primary(r)->why);
         if (error)
             return error;
     }
@@ -220,6 +224,19 @@ static bool has_begun(struct nd_replay *r)
     return r->alone ? is_alone(r) : protected_by_both(r);
 }
 
+/*
+ * A warm standby stands where its last checkpoint left it. Asked for a digest, the primary makes one more:
+ * then the standby has all there is, and the digests of both can be compared.
+ */
+static void ask_checkpoint(struct nd_replay *r)
+{
+    if (r->config->protect.standby != ND_STANDBY_WARM || r->asked == primary(r))
+        return;
+    r->asked = primary(r);
+    for (unsigned l = 0; l < r->lanes; l++)
+        atomic_fetch_add(&primary(r)->shared[l].digest, 1);
+}
+
 /* All bursts closed, all outputs out of the hold and out of the ring; the standby knows it all. */
 static bool is_done(struct nd_replay *r)
 {
@@ -229,11 +246,18 @@ static bool is_done(struct nd_replay *r)
         uint64_t last = r->gate[l].known;
 
         if (atomic_load(&p->lanes[l].asked) <= last || atomic_load(&p->shared[l].count.held) != 0 ||
-            ft_ring_used(&p->lanes[l].out) != 0 || (r->lanes > 1 && r->ledger[l].count < last) ||
-            (!r->alone && atomic_load(&s->shared[l].closed) < last))
+            ft_ring_used(&p->lanes[l].out) != 0 || (r->lanes > 1 && r->ledger[l].count < last))
             return false;
     }
-    return r->alone || protected_by_both(r);
+    if (r->alone)
+        return true;
+    if (!protected_by_both(r))
+        return false;
+    ask_checkpoint(r);
+    for (unsigned l = 0; l < r->lanes; l++)
+        if (atomic_load(&s->shared[l].closed) < r->gate[l].known)
+            return false;
+    return true;
 }
 
 /* Bursts of all lanes' tapes, and how many of them were taken. */
@@ -292,7 +316,7 @@ static int feed_on(struct nd_replay *r, const uint64_t to[], bool (*until)(struc
         if (interrupted)
             error = ft_fail(fault, FT_EIO, "interrupted");
         if (!error && now - moved > PATIENCE)
-            error = ft_fail(fault, FT_EIO, "no progress at burst %lu; node %c is %s: %.100s", asked,
+            error = ft_fail(fault, FT_EDIVERGED, "no progress at burst %lu; node %c is %s: %.100s", asked,
                             'a' + (int)r->primary,
                             ft_state_name((enum ft_state)atomic_load(&primary(r)->state)), primary(r)->why);
         bar(r, now, &shown, false);

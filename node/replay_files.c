@@ -18,9 +18,12 @@ static int is_recording(const struct dirent *d)
 
 static void tell_end(const struct lg_recording *r)
 {
-    if (r->whole < r->size)
-        fprintf(stderr, "%s: torn at offset %lu of %lu: read up to burst %lu\n", r->file, r->whole, r->size,
-                r->burst);
+    if (r->whole == r->size)
+        return;
+    fprintf(stderr, "%s: torn at offset %lu of %lu: read up to burst", r->file, r->whole, r->size);
+    for (unsigned l = 0; l < r->head.lanes; l++)
+        fprintf(stderr, "%s%lu", l ? ", " : " ", r->burst[l]);
+    fprintf(stderr, "\n");
 }
 
 /* A file without a whole header was begun when its node died: nothing is in it. */

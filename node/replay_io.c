@@ -177,6 +177,18 @@ static bool complete(void *ctx, unsigned lane, uint64_t clock, uint8_t *frame, u
     return true;
 }
 
+static bool input(void *ctx, unsigned lane, uint64_t clock, uint8_t *frame, uint32_t *len, uint8_t *port)
+{
+    const struct nd_tape *tape = &((struct nd_slot_io *)ctx)->tapes[lane];
+
+    if (clock == 0 || clock > tape->count)
+        return false;
+    nd_tape_frame(tape, clock - 1, frame);
+    *len = tape->inputs[clock - 1].wire;
+    *port = tape->inputs[clock - 1].side == NF_OUTSIDE;
+    return true;
+}
+
 static bool room(void *ctx, unsigned lane)
 {
     return ft_ring_room(&((struct nd_slot_io *)ctx)->slot->lanes[lane].records) >= ND_LEDGER_RECORD;
@@ -225,6 +237,8 @@ int nd_slot_io_open(struct nd_slot_io *io, struct nd_slot *slot, const struct nd
                             .drop = drop,
                             .burst = burst,
                             .complete = keeps ? complete : NULL,
+                            .input = keeps ? input : NULL,
+                            .frame_max = (io->frame_max + 63u) & ~63u,
                             .room = lanes > 1 ? room : NULL,
                             .record = lanes > 1 ? record : NULL};
     return 0;

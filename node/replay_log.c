@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Executes recorded bursts again: a region, a base, and the lane's own replay, record by record. */
+/* Executes recorded bursts again: a region, a base, and lanes that replay, file by file. */
 #include "node/replay_log.h"
 #include "ftcore/message.h"
 #include "nflib/chain.h"
@@ -10,8 +10,6 @@
 #include <string.h>
 
 #define RING_BYTES (4u << 20)
-#define SNAP_MAX   262144
-#define SECOND     1000000000ul
 
 /* ---- making ------------------------------------------------------------------------------------ */
 
@@ -54,6 +52,9 @@ static int check_chain(const struct nd_log *log, struct ft_fault *fault)
 
     if (len != r->head.identity || memcmp(identity, r->identity, len) != 0)
         return refuse_chain(r, identity, len, fault);
+    if (r->head.lanes != log->config->chain.lanes)
+        return ft_fail(fault, FT_EMALFORMED, "%.120s:offset %u: %u lanes, expected %u of the configuration",
+                       r->file, LG_PREFACE, r->head.lanes, log->config->chain.lanes);
     return 0;
 }
 
@@ -74,53 +75,55 @@ static int open_region(struct nd_log *log, struct ft_fault *fault)
     return ft_region_open(&log->region, &c, fault);
 }
 
-static int make_lane(struct nd_log *log, struct ft_fault *fault)
+static int make_lane(struct nd_log *log, unsigned index, struct ft_fault *fault)
 {
-    const struct nf_l3_config *l3 = log->config->chain.l3;
-    struct nd_lane *lane = &log->lane;
-    int error;
+    struct nd_lane *lane = &log->lane[index];
+    struct nd_log_lane *l = &log->of_lane[index];
 
-    log->io = (struct nd_io){.ports = l3 ? l3->ports : 2, .buffers = 1024};
-    log->shared = aligned_alloc(64, sizeof(*log->shared));
-    log->record = aligned_alloc(64, FT_RECORD_MAX);
-    if (!log->shared || !log->record || ft_lane_init(log->shared, 4096, RING_BYTES) != 0) {
-        free(log->shared);
-        log->shared = NULL;
-        return ft_fail(fault, FT_ENOMEM, "no memory for a lane");
-    }
-    nd_group_init(&log->group, lane, 1);
-    *lane = (struct nd_lane){.config = log->config,
+    l->log = log;
+    l->lane = lane;
+    l->record = aligned_alloc(64, FT_RECORD_MAX);
+    if (!l->record || ft_lane_init(&log->shared[index], 4096, RING_BYTES) != 0)
+        return ft_fail(fault, FT_ENOMEM, "no memory for lane %u", index);
+    atomic_store(&log->shared[index].order, ft_order_make(FT_LANE_REPLAY, 1));
+    *lane = (struct nd_lane){.index = index,
+                             .config = log->config,
                              .io = &log->io,
                              .region = log->region,
-                             .shared = log->shared,
+                             .shared = &log->shared[index],
                              .group = &log->group,
                              .seed = 1,
                              .view = &log->view,
-                             .stop = &log->stop};
-    error = nd_lane_make(lane, fault);
+                             .stop = &log->stop,
+                             .order = ft_order_make(FT_LANE_REPLAY, 1),
+                             .doing = FT_LANE_REPLAY};
+    if (log->options->output && !(l->frames = tmpfile()))
+        return ft_fail(fault, FT_EIO, "no temporary file for outputs");
+    return nd_lane_make(lane, fault);
+}
+
+static int make_lanes(struct nd_log *log, struct ft_fault *fault)
+{
+    const struct nf_l3_config *l3 = log->config->chain.l3;
+    unsigned lanes = log->config->chain.lanes;
+    int error = 0;
+
+    log->io = (struct nd_io){.ports = l3 ? l3->ports : 2, .buffers = 1024};
+    log->shared = aligned_alloc(64, lanes * sizeof(*log->shared));
+    log->lane = calloc(lanes, sizeof(*log->lane));
+    log->of_lane = calloc(lanes, sizeof(*log->of_lane));
+    if (!log->shared || !log->lane || !log->of_lane)
+        return ft_fail(fault, FT_ENOMEM, "no memory for %u lanes", lanes);
+    memset(log->shared, 0, lanes * sizeof(*log->shared));
+    log->lanes = lanes;
+    nd_group_init(&log->group, log->lane, lanes);
+    for (unsigned l = 0; l < lanes && !error; l++)
+        error = make_lane(log, l, fault);
     if (!error && (ft_region_used(log->region) != first_of(log)->head.region_used ||
                    log->region->size != first_of(log)->head.region_size))
         return ft_fail(
             fault, FT_EMALFORMED, "%.120s:offset %u: region of %lu bytes, expected %lu as this program has",
             first_of(log)->file, LG_PREFACE, first_of(log)->head.region_used, ft_region_used(log->region));
-    return error;
-}
-
-static int open_dump(struct nd_log *log, struct ft_fault *fault)
-{
-    pcap_t *pcap;
-    int error = 0;
-
-    if (!log->options->output)
-        return 0;
-    pcap = pcap_open_dead_with_tstamp_precision(DLT_EN10MB, SNAP_MAX, PCAP_TSTAMP_PRECISION_NANO);
-    if (pcap)
-        log->dump = pcap_dump_open(pcap, log->options->output);
-    if (!log->dump)
-        error = ft_fail(fault, FT_EINVAL, "%.200s, expected a file to write to",
-                        pcap ? pcap_geterr(pcap) : "no memory");
-    if (pcap)
-        pcap_close(pcap);
     return error;
 }
 
@@ -153,10 +156,12 @@ static int take_base(struct nd_log *log, const struct lg_recording *r, bool comp
 
                 if (got == expected)
                     continue;
+                unsigned lane = arena->lane < log->lanes ? arena->lane : 0;
+
                 fprintf(stderr,
-                        "understudy: replay diverged: lane 0 burst %lu clock %lu: base of %s, %s at %lu: "
+                        "understudy: replay diverged: lane %u burst %lu clock %lu: base of %s, %s at %lu: "
                         "expected %02x, got %02x\n",
-                        r->head.at.burst, r->head.at.clock, r->file,
+                        lane, r->at[lane].burst, r->at[lane].clock, r->file,
                         arena->nf < region->nfs ? region->nf_name[arena->nf] : "shared",
                         run.line * FT_LINE + i - arena->offset, expected, got);
                 log->diverged = true;
@@ -170,144 +175,106 @@ static int take_base(struct nd_log *log, const struct lg_recording *r, bool comp
 
 static int apply_base(struct nd_log *log, struct ft_fault *fault)
 {
-    const struct nf_lane_state *state = nf_chain_state(log->lane.chain);
-    const struct lg_position *at = &first_of(log)->head.at;
-    int error = take_base(log, first_of(log), false, fault);
+    const struct lg_recording *first = first_of(log);
+    int error = take_base(log, first, false, fault);
 
-    if (error)
-        return error;
-    if (state->burst != at->burst || state->clock != at->clock || state->access != at->access)
-        return ft_fail(fault, FT_EMALFORMED, "%.120s: base of burst %lu, expected burst %lu",
-                       first_of(log)->file, state->burst, at->burst);
-    atomic_store(&log->group.published[0].access, state->access - 1);
-    return 0;
+    for (unsigned l = 0; l < log->lanes && !error; l++) {
+        const struct nf_lane_state *state = nf_chain_state(log->lane[l].chain);
+        const struct lg_position *at = &first->at[l];
+
+        if (state->burst != at->burst || state->clock != at->clock || state->access != at->access)
+            error = ft_fail(fault, FT_EMALFORMED, "%.120s: base of burst %lu of lane %u, expected burst %lu",
+                            first->file, state->burst, l, at->burst);
+        atomic_store(&log->group.published[l].access, state->access - 1);
+    }
+    return error;
 }
 
 /* ---- execution --------------------------------------------------------------------------------- */
 
-static void dump_frame(struct nd_log *log, uint64_t time, const uint8_t *frame, uint32_t have, uint32_t len)
+static int run_lanes(struct nd_log *log, struct ft_fault *fault)
 {
-    struct pcap_pkthdr head = {.caplen = have, .len = len};
+    unsigned started = 1;
+    int error = 0;
 
-    log->outputs++;
-    if (!log->dump)
-        return;
-    head.ts.tv_sec = (time_t)(time / SECOND);
-    head.ts.tv_usec = (suseconds_t)(time % SECOND);
-    pcap_dump((u_char *)log->dump, &head, frame);
+    for (unsigned l = 0; l < log->lanes; l++)
+        log->of_lane[l].index = &log->index.lane[l];
+    for (; started < log->lanes && !error; started++)
+        if (pthread_create(&log->of_lane[started].thread, NULL, nd_log_run, &log->of_lane[started]) != 0) {
+            error = ft_fail(fault, FT_ENOMEM, "no thread for lane %u", started--);
+            nd_lane_call_off(&log->lane[0]);
+        }
+    nd_log_run(&log->of_lane[0]);
+    for (unsigned l = 1; l < started; l++)
+        pthread_join(log->of_lane[l].thread, NULL);
+    log->diverged = nd_lane_called_off(&log->lane[0]);
+    return error;
 }
 
-/* What came in, before NFs change it where it lies. */
-static void note_inputs(struct nd_log *log, struct nd_log_input in[])
+/* Whether this file has what --until names. One line when it has not and is the last. */
+static int look_for_until(struct nd_log *log, bool last)
 {
-    const struct ft_record *r = log->record;
-    struct lg_cursor cursor;
-    const struct ft_input *i;
-    uint8_t *bytes;
-    uint32_t n = 0;
+    const struct nd_replay_options *o = log->options;
+    uint64_t to;
 
-    lg_cursor_begin(&cursor, r);
-    while ((i = lg_cursor_input(&cursor, &bytes))) {
-        in[n] = (struct nd_log_input){.clock = r->clock + n, .time = r->time};
-        in[n].in = (struct nf_packet){.data = bytes,
-                                      .len = i->wire,
-                                      .have = i->taken,
-                                      .in_port = i->port,
-                                      .side = i->flags & FT_IN_OUTSIDE};
-        nf_packet_parse(&in[n].in);
-        in[n++].in.data = NULL;
+    if (!o->until)
+        return 0;
+    to = nd_index_clock(&log->index, (unsigned)o->until_lane);
+    log->stopped = o->until_clock < to;
+    if (log->stopped)
+        nd_index_until(&log->index, (unsigned)o->until_lane, o->until_clock);
+    else if (last)
+        return nd_usage("replay", "--until %lu:%lu: the log has clocks %lu to %lu of lane %lu", o->until_lane,
+                        o->until_clock, first_of(log)->at[o->until_lane].clock, to - 1, o->until_lane);
+    return 0;
+}
+
+/* An exit code in *code when nothing was executed for it. */
+static int run_file(struct nd_log *log, unsigned file, int *code, struct ft_fault *fault)
+{
+    const struct lg_recording *r = &log->files.list[file];
+    int error = file > log->files.first && r->based ? take_base(log, r, true, fault) : 0;
+
+    if (error || log->diverged)
+        return error;
+    error = nd_index_make(&log->index, r, fault);
+    if (!error)
+        *code = look_for_until(log, file + 1 == log->files.count);
+    if (!error && !*code) {
+        nd_index_settle(&log->index);
+        error = run_lanes(log, fault);
     }
+    nd_index_free(&log->index);
+    return error;
 }
 
-static void note_outputs(struct nd_log *log, struct nd_log_input in[])
-{
-    const struct ft_record *r = log->record;
-    const struct nf_emitted *made;
-    uint32_t count = nf_chain_emitted(log->lane.chain, &made);
-
-    for (uint32_t i = 0; i < r->inputs; i++) {
-        const struct nf_packet *p = &log->lane.packets[i];
-
-        in[i].out = *p;
-        in[i].out.data = NULL;
-        if (p->drop || p->out_port >= log->io.ports)
-            log->dropped++;
-        else
-            dump_frame(log, r->time, p->data, p->have, p->len);
-        if (!log->options->until || in[i].clock <= log->options->until_clock)
-            log->last[log->inputs++ % ND_LOG_LAST] = in[i];
-    }
-    for (uint32_t i = 0; i < count; i++)
-        dump_frame(log, r->time, made[i].frame, made[i].len, made[i].len);
-}
-
-/* Through the very replay a standby does; it checks, and says what differs. */
-static bool execute(struct nd_log *log)
-{
-    struct nd_log_input in[FT_BURST_MAX];
-    const struct ft_record *r = log->record;
-    void *room = ft_ring_reserve(&log->shared->replay, r->size);
-
-    FT_CHECK(room, "an empty ring has no room for %u bytes", r->size);
-    memcpy(room, r, r->size);
-    ft_ring_publish(&log->shared->replay, r->size);
-    note_inputs(log, in);
-    if (!nd_lane_replay(&log->lane, r->burst))
-        return false;
-    note_outputs(log, in);
-    log->bursts++;
-    log->digests += (r->flags & FT_REC_DIGEST) != 0;
-    return true;
-}
-
-static bool past(const struct nd_log *log, uint64_t clock)
-{
-    return log->options->until && clock > log->options->until_clock;
-}
-
-static void run_file(struct nd_log *log, const struct lg_recording *r)
-{
-    struct ft_fault fault;
-    struct lg_frame f;
-    uint64_t at = 0;
-
-    while (!log->stopped && !log->diverged && lg_recording_next(r, &at, &f)) {
-        if (f.type != LG_RECORD)
-            continue;
-        FT_CHECK(ft_record_decode(f.content, f.len, log->record, FT_RECORD_MAX, &fault) > 0,
-                 "a record that was read before: %s", fault.text);
-        log->diverged = !execute(log);
-        log->stopped = past(log, log->record->clock + log->record->inputs);
-    }
-}
-
-static int run_files(struct nd_log *log, struct ft_fault *fault)
+static int run_files(struct nd_log *log, int *code, struct ft_fault *fault)
 {
     int error = apply_base(log, fault);
 
-    for (unsigned i = log->files.first; !error && i < log->files.count && !log->stopped && !log->diverged;
-         i++) {
-        const struct lg_recording *r = &log->files.list[i];
-
-        if (i > log->files.first && r->based)
-            error = take_base(log, r, true, fault);
-        if (!error && !log->diverged)
-            run_file(log, r);
-    }
+    for (unsigned i = log->files.first;
+         !error && !*code && i < log->files.count && !log->stopped && !log->diverged; i++)
+        error = run_file(log, i, code, fault);
     return error;
 }
 
 /* ---- the command ------------------------------------------------------------------------------- */
 
+/* Before anything is executed, as far as can be told without reading records. */
 static int check_until(const struct nd_log *log)
 {
     const struct nd_replay_options *o = log->options;
-    uint64_t from = first_of(log)->head.at.clock, to = log->files.list[log->files.count - 1].clock;
+    const struct lg_recording *first = first_of(log), *last = &log->files.list[log->files.count - 1];
 
-    if (!o->until || (o->until_lane == 0 && o->until_clock >= from && o->until_clock < to))
+    if (!o->until || (o->until_lane < log->lanes && o->until_clock >= first->at[o->until_lane].clock &&
+                      o->until_clock < last->clock[o->until_lane]))
         return 0;
-    return nd_usage("replay", "--until %lu:%lu: the log has clocks %lu to %lu of lane 0", o->until_lane,
-                    o->until_clock, from, to - 1);
+    if (o->until_lane >= log->lanes)
+        return nd_usage("replay", "--until %lu:%lu: the log has clocks of lanes 0 to %u", o->until_lane,
+                        o->until_clock, log->lanes - 1);
+    return nd_usage("replay", "--until %lu:%lu: the log has clocks %lu to %lu of lane %lu", o->until_lane,
+                    o->until_clock, first->at[o->until_lane].clock, last->clock[o->until_lane] - 1,
+                    o->until_lane);
 }
 
 static int prepare(struct nd_log *log, struct ft_fault *fault)
@@ -321,21 +288,26 @@ static int prepare(struct nd_log *log, struct ft_fault *fault)
     if (!error)
         error = open_region(log, fault);
     if (!error)
-        error = make_lane(log, fault);
-    if (!error)
-        error = open_dump(log, fault);
+        error = make_lanes(log, fault);
     return error;
 }
 
 static void close_all(struct nd_log *log)
 {
-    if (log->dump)
-        pcap_dump_close(log->dump);
-    nd_lane_free(&log->lane);
-    if (log->shared)
-        ft_lane_free(log->shared);
+    for (unsigned l = 0; l < log->lanes; l++) {
+        struct nd_log_lane *lane = &log->of_lane[l];
+
+        if (!lane->lane)
+            continue;
+        nd_lane_free(lane->lane);
+        ft_lane_free(&log->shared[l]);
+        free(lane->record);
+        if (lane->frames)
+            fclose(lane->frames);
+    }
     free(log->shared);
-    free(log->record);
+    free(log->lane);
+    free(log->of_lane);
     if (log->region)
         ft_region_close(log->region);
     nd_log_files_close(&log->files);
@@ -353,9 +325,9 @@ int nd_replay_log(const struct nd_replay_options *options)
     if (!error)
         code = check_until(&log);
     if (!error && !code)
-        error = run_files(&log, &fault);
-    if (!error && !code && log.dump && pcap_dump_flush(log.dump) != 0)
-        error = ft_fail(&fault, FT_EINVAL, "%.200s: cannot be written", options->output);
+        error = run_files(&log, &code, &fault);
+    if (!error && !code && options->output)
+        error = nd_log_dump(&log, &fault);
     if (error) {
         fprintf(stderr, "%s\n", fault.text);
         code = error == FT_ENOMEM ? ND_SOFTWARE : nd_exit_of_file(error);

@@ -1,7 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * replay --log: what the flight recorder kept, executed again by a lane of its own, on one thread. Its files
- * (replay_files.c), the execution (replay_log.c), what is told of it (replay_log_print.c).
+ * replay --log: what the flight recorder kept, executed again by lanes of its own. Its files
+ * (replay_files.c), what of them can be executed (replay_index.c), the whole (replay_log.c), one lane of it
+ * (replay_log_lane.c), what is told of it (replay_log_print.c).
+ *
+ * Every lane but the first is a thread: the first runs on the caller's, so one lane alone is one thread, for
+ * a debugger. One thread for all lanes would have to change lanes in the middle of bursts, since two bursts
+ * of two lanes may each wait for an access of the other; so it would need a stack for each lane, and a replay
+ * that no standby ever does. Threads follow the edges as a standby's lanes do, with the same code, and
+ * whatever order they run in beyond that makes no difference, which is what the edges are for.
+ *
+ * Where one file ends and the next begins all lanes stand: they are joined there, and the base is compared.
  */
 #ifndef NODE_REPLAY_LOG_H
 #define NODE_REPLAY_LOG_H
@@ -9,6 +18,10 @@
 #include "logger/recording.h"
 #include "node/lane.h"
 #include "node/replay.h"
+#include "node/replay_index.h"
+
+#include <pthread.h>
+#include <stdio.h>
 
 #define ND_LOG_LAST 8u
 
@@ -25,32 +38,56 @@ void nd_log_files_close(struct nd_log_files *files);
 
 /* An input, and what became of it. */
 struct nd_log_input {
+    unsigned lane;
     uint64_t clock, time;
     struct nf_packet in, out; /* data NULL */
+};
+
+struct nd_log;
+
+struct nd_log_lane {
+    struct nd_log *log;
+    struct nd_lane *lane;
+    struct ft_record *record;
+    const struct nd_index_lane *index; /* of the file that is executed */
+    FILE *frames;                      /* outputs for -w: struct nd_log_frame and bytes; NULL: not wanted */
+    pthread_t thread;
+    struct nd_log_input last[ND_LOG_LAST];
+    uint64_t inputs, dropped, outputs, bursts, digests;
+};
+
+struct nd_log_frame {
+    uint64_t time;
+    uint32_t have, len;
 };
 
 struct nd_log {
     const struct nd_replay_options *options;
     struct nd_config *config;
     struct nd_log_files files;
+    struct nd_index index; /* of the file that is executed */
     struct ft_region *region;
-    struct ft_lane *shared;
-    struct nd_lane lane;
+    unsigned lanes;
+    struct ft_lane *shared;      /* [lanes] */
+    struct nd_lane *lane;        /* [lanes] */
+    struct nd_log_lane *of_lane; /* [lanes] */
     struct nd_group group;
     struct nd_io io;
     _Atomic uint64_t view;
     _Atomic bool stop;
-    struct ft_record *record;
-    pcap_dumper_t *dump;
-
-    struct nd_log_input last[ND_LOG_LAST];
-    uint64_t inputs, dropped, outputs, bursts, digests, bases;
+    uint64_t bases;
     bool stopped;  /* at --until */
     bool diverged; /* told by then */
 };
 
 /* The whole command; an exit code. */
 int nd_replay_log(const struct nd_replay_options *options);
+
+/* ---- replay_log_lane.c ---- */
+/* Executes the lane's bursts of the present file, up to its `upto`. A thread's main function. */
+void *nd_log_run(void *log_lane);
+/* All outputs as a capture, by chain time, those of one time by lane. */
+int nd_log_dump(struct nd_log *log, struct ft_fault *fault);
 
 /* ---- replay_log_print.c ---- */
 int nd_log_print(const struct nd_log *log); /* an exit code: 0, or what printing came to */

@@ -14,7 +14,7 @@
 
 static const struct nf *nf_at(const struct nd_log *log, unsigned index)
 {
-    return index ? nf_chain_nf(log->lane.chain, index) : nf_chain_find(log->lane.chain, "l3");
+    return index ? nf_chain_nf(log->lane[0].chain, index) : nf_chain_find(log->lane[0].chain, "l3");
 }
 
 static const char *port_name(const struct nd_log *log, unsigned port)
@@ -61,24 +61,93 @@ static const char *verdict(const struct nd_log *log, const struct nf_packet *p, 
     return out;
 }
 
-static uint64_t first_shown(const struct nd_log *log)
+/* ---- of several lanes -------------------------------------------------------------------------- */
+
+static uint64_t counter(const struct nd_log *log, const char *name, unsigned index)
 {
-    return log->inputs > ND_LOG_LAST ? log->inputs - ND_LOG_LAST : 0;
+    uint64_t sum = 0;
+
+    for (unsigned l = 0; l < log->lanes; l++)
+        sum += nf_chain_find(log->lane[l].chain, name)->counters[index];
+    return sum;
 }
+
+static struct nd_log_lane sum_of(const struct nd_log *log)
+{
+    struct nd_log_lane sum = {.digests = log->of_lane[0].digests}; /* each of all lanes together */
+
+    for (unsigned l = 0; l < log->lanes; l++) {
+        sum.inputs += log->of_lane[l].inputs;
+        sum.dropped += log->of_lane[l].dropped;
+        sum.outputs += log->of_lane[l].outputs;
+        sum.bursts += log->of_lane[l].bursts;
+    }
+    return sum;
+}
+
+/* The lane that --until names, or the first. */
+static unsigned told_lane(const struct nd_log *log)
+{
+    return log->options->until ? (unsigned)log->options->until_lane : 0;
+}
+
+/*
+ * The last inputs, oldest first: of the lane that --until names, or of all, by time. How many; pointers in
+ * `out`.
+ */
+static unsigned last_inputs(const struct nd_log *log, const struct nd_log_input *out[ND_LOG_LAST])
+{
+    uint64_t left[FT_LANES_MAX], oldest;
+    unsigned n = 0, at;
+
+    for (unsigned l = 0; l < log->lanes; l++)
+        left[l] = log->options->until && l != told_lane(log) ? 0 : log->of_lane[l].inputs;
+    for (; n < ND_LOG_LAST; n++) {
+        const struct nd_log_input *newest = NULL;
+
+        for (unsigned l = at = 0; l < log->lanes; l++) {
+            oldest = log->of_lane[l].inputs > ND_LOG_LAST ? log->of_lane[l].inputs - ND_LOG_LAST : 0;
+            if (left[l] <= oldest)
+                continue;
+            const struct nd_log_input *one = &log->of_lane[l].last[(left[l] - 1) % ND_LOG_LAST];
+
+            if (!newest || one->time > newest->time) {
+                newest = one;
+                at = l;
+            }
+        }
+        if (!newest)
+            break;
+        left[at]--;
+        out[n] = newest;
+    }
+    for (unsigned i = 0; i < n / 2; i++) {
+        const struct nd_log_input *swap = out[i];
+
+        out[i] = out[n - 1 - i];
+        out[n - 1 - i] = swap;
+    }
+    return n;
+}
+
+/* ---- as JSON ----------------------------------------------------------------------------------- */
 
 static json_t *inputs_json(const struct nd_log *log)
 {
+    const struct nd_log_input *last[ND_LOG_LAST];
+    unsigned n = last_inputs(log, last);
     json_t *list = json_array();
     char in[96], out[96], what[96];
 
-    for (uint64_t i = first_shown(log); i < log->inputs; i++) {
-        const struct nd_log_input *p = &log->last[i % ND_LOG_LAST];
+    for (unsigned i = 0; i < n; i++) {
+        const struct nd_log_input *p = last[i];
 
-        json_array_append_new(
-            list, json_pack("{s:I, s:I, s:s, s:s, s:I, s:s, s:s}", "clock", (json_int_t)p->clock, "time_ns",
-                            (json_int_t)p->time, "port", port_name(log, p->in.in_port), "input",
-                            tuple(&p->in, in), "bytes", (json_int_t)p->in.len, "verdict",
-                            verdict(log, &p->out, what), "output", p->out.drop ? "" : tuple(&p->out, out)));
+        json_array_append_new(list,
+                              json_pack("{s:i, s:I, s:I, s:s, s:s, s:I, s:s, s:s}", "lane", (int)p->lane,
+                                        "clock", (json_int_t)p->clock, "time_ns", (json_int_t)p->time, "port",
+                                        port_name(log, p->in.in_port), "input", tuple(&p->in, in), "bytes",
+                                        (json_int_t)p->in.len, "verdict", verdict(log, &p->out, what),
+                                        "output", p->out.drop ? "" : tuple(&p->out, out)));
     }
     return list;
 }
@@ -92,41 +161,64 @@ static json_t *state_json(const struct nd_log *log)
         json_t *one = nf && nf->module ? json_object() : NULL;
 
         for (unsigned c = 0; one && nf->module->counters && nf->module->counters[c]; c++)
-            json_object_set_new(one, nf->module->counters[c], json_integer((json_int_t)nf->counters[c]));
+            json_object_set_new(one, nf->module->counters[c],
+                                json_integer((json_int_t)counter(log, nf->module->name, c)));
         if (one)
             json_object_set_new(all, nf->module->name, one);
     }
     return all;
 }
 
+static json_t *lanes_json(const struct nd_log *log)
+{
+    json_t *list = json_array();
+
+    for (unsigned l = 0; l < log->lanes; l++) {
+        const struct nf_lane_state *state = nf_chain_state(log->lane[l].chain);
+
+        json_array_append_new(list,
+                              json_pack("{s:I, s:I, s:I, s:I}", "burst", (json_int_t)state->burst, "clock",
+                                        (json_int_t)state->clock - 1, "time_ns", (json_int_t)state->time,
+                                        "inputs", (json_int_t)log->of_lane[l].inputs));
+    }
+    return list;
+}
+
 static int print_json(const struct nd_log *log)
 {
-    const struct nf_lane_state *state = nf_chain_state(log->lane.chain);
+    const struct nf_lane_state *state = nf_chain_state(log->lane[told_lane(log)].chain);
+    struct nd_log_lane sum = sum_of(log);
     char digest[24];
     json_t *o;
     int code;
 
     snprintf(digest, sizeof(digest), "%016lx", ft_region_digest(log->region));
-    o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:o, s:o}", "log",
-                  log->options->log, "files", (json_int_t)(log->files.count - log->files.first), "bursts",
-                  (json_int_t)log->bursts, "inputs", (json_int_t)log->inputs, "dropped",
-                  (json_int_t)log->dropped, "outputs", (json_int_t)log->outputs, "digests",
-                  (json_int_t)log->digests, "bases", (json_int_t)log->bases, "burst",
-                  (json_int_t)state->burst, "clock", (json_int_t)state->clock - 1, "time_ns",
-                  (json_int_t)state->time, "digest", digest, "stopped", log->stopped, "equal", !log->diverged,
-                  "last", inputs_json(log), "state", state_json(log));
+    o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:o, s:o, s:o}",
+                  "log", log->options->log, "files", (json_int_t)(log->files.count - log->files.first),
+                  "bursts", (json_int_t)sum.bursts, "inputs", (json_int_t)sum.inputs, "dropped",
+                  (json_int_t)sum.dropped, "outputs", (json_int_t)sum.outputs, "digests",
+                  (json_int_t)sum.digests, "bases", (json_int_t)log->bases, "burst", (json_int_t)state->burst,
+                  "clock", (json_int_t)state->clock - 1, "time_ns", (json_int_t)state->time, "digest", digest,
+                  "stopped", log->stopped, "equal", !log->diverged, "lanes", lanes_json(log), "last",
+                  inputs_json(log), "state", state_json(log));
     code = o ? nd_print_json(o) : ND_SOFTWARE;
     json_decref(o);
     return code;
 }
 
+/* ---- for people -------------------------------------------------------------------------------- */
+
 static void print_inputs(const struct nd_log *log, FILE *out)
 {
+    const struct nd_log_input *last[ND_LOG_LAST];
+    unsigned n = last_inputs(log, last);
     char in[96], gone[96], what[96];
 
-    for (uint64_t i = first_shown(log); i < log->inputs; i++) {
-        const struct nd_log_input *p = &log->last[i % ND_LOG_LAST];
+    for (unsigned i = 0; i < n; i++) {
+        const struct nd_log_input *p = last[i];
 
+        if (log->lanes > 1)
+            fprintf(out, "  %2u:", p->lane);
         fprintf(out, "  %10lu  %lu.%09lu  %s  %s  %u bytes  ->  %s%s%s\n", p->clock, p->time / SECOND,
                 p->time % SECOND, port_name(log, p->in.in_port), tuple(&p->in, in), p->in.len,
                 verdict(log, &p->out, what), p->out.drop ? "" : "  ",
@@ -143,26 +235,30 @@ static void print_state(const struct nd_log *log, FILE *out)
             continue;
         fprintf(out, "  %-14s", nf->module->name);
         for (unsigned c = 0; nf->module->counters && nf->module->counters[c]; c++)
-            if (nf->counters[c])
-                fprintf(out, " %s %lu", nf->module->counters[c], nf->counters[c]);
+            if (counter(log, nf->module->name, c))
+                fprintf(out, " %s %lu", nf->module->counters[c], counter(log, nf->module->name, c));
         fprintf(out, "\n");
     }
 }
 
 static void print_text(const struct nd_log *log, FILE *out)
 {
-    const struct nf_lane_state *state = nf_chain_state(log->lane.chain);
+    struct nd_log_lane sum = sum_of(log);
 
     fprintf(out, "%s: %s\n", log->options->log,
             log->diverged  ? "DIVERGED"
             : log->stopped ? "stopped, equal so far"
                            : "EQUAL to its end");
-    fprintf(out, "  executed       %lu bursts, %lu inputs from %u files\n", log->bursts, log->inputs,
+    fprintf(out, "  executed       %lu bursts, %lu inputs from %u files\n", sum.bursts, sum.inputs,
             log->files.count - log->files.first);
-    fprintf(out, "  came to        lane 0 burst %lu clock %lu, chain time %lu.%09lu\n", state->burst,
-            state->clock - 1, state->time / SECOND, state->time % SECOND);
-    fprintf(out, "  outputs        %lu, dropped %lu\n", log->outputs, log->dropped);
-    fprintf(out, "  checked        %lu records, %lu digests in them, %lu bases\n", log->bursts, log->digests,
+    for (unsigned l = 0; l < log->lanes; l++) {
+        const struct nf_lane_state *state = nf_chain_state(log->lane[l].chain);
+
+        fprintf(out, "  %-14s lane %u burst %lu clock %lu, chain time %lu.%09lu\n", l ? "" : "came to", l,
+                state->burst, state->clock - 1, state->time / SECOND, state->time % SECOND);
+    }
+    fprintf(out, "  outputs        %lu, dropped %lu\n", sum.outputs, sum.dropped);
+    fprintf(out, "  checked        %lu records, %lu digests in them, %lu bases\n", sum.bursts, sum.digests,
             log->bases);
     fprintf(out, "  digest         %016lx\n", ft_region_digest(log->region));
     fprintf(out, "last inputs: clock, time, port, flow  ->  verdict, flow\n");

@@ -3,66 +3,25 @@
 #include "node/replay.h"
 #include "node/clock.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define REST_NS 30000000000ull
 
-/*
- * Ports that are free for both kinds of socket. The address is the run's own (127.0.0.0/8 is all loopback),
- * so no other program takes them between this look and the nodes' start.
- */
-static int free_port(const char *host, uint16_t *port)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET};
-    socklen_t len = sizeof(at);
-    int tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
-        udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    int error = FT_EIO;
-
-    inet_pton(AF_INET, host, &at.sin_addr);
-    if (tcp >= 0 && udp >= 0 && bind(tcp, (struct sockaddr *)&at, sizeof(at)) == 0 &&
-        getsockname(tcp, (struct sockaddr *)&at, &len) == 0 &&
-        bind(udp, (struct sockaddr *)&at, sizeof(at)) == 0) {
-        *port = ntohs(at.sin_port);
-        error = 0;
-    }
-    if (tcp >= 0)
-        close(tcp);
-    if (udp >= 0)
-        close(udp);
-    return error;
-}
-
 int nd_nodes_open(struct nd_replay *r, struct ft_fault *fault)
 {
-    const char *base = getenv("TMPDIR");
-    unsigned id = (unsigned)getpid();
+    int error = nd_loopback_open(&r->place, fault);
 
-    snprintf(r->directory, sizeof(r->directory), "%.40s/understudy-XXXXXX", base && *base ? base : "/tmp");
-    if (!mkdtemp(r->directory)) {
-        ft_fail(fault, FT_EIO, "%s: %s, expected a directory to write in", r->directory, strerror(errno));
-        r->directory[0] = '\0';
-        return FT_EIO;
-    }
-    snprintf(r->host, sizeof(r->host), "127.%u.%u.%u", 64 + (id >> 16 & 63), id >> 8 & 255, id & 255);
-    for (unsigned n = 0; n < ND_NODES; n++) {
+    for (unsigned n = 0; n < ND_NODES && !error; n++) {
         r->node[n].slot = nd_slot_new(r->config->chain.lanes);
         if (!r->node[n].slot)
-            return ft_fail(fault, FT_ENOMEM, "no memory between the nodes");
-        for (unsigned i = 0; i < 8 && (r->port[n] == 0 || r->port[n] == r->port[!n]); i++)
-            if (free_port(r->host, &r->port[n]) != 0)
-                return ft_fail(fault, FT_EIO, "no port is free on the loopback");
+            error = ft_fail(fault, FT_ENOMEM, "no memory between the nodes");
     }
-    return 0;
+    return error;
 }
 
 int nd_nodes_start(struct nd_replay *r, unsigned n, struct ft_fault *fault)
@@ -73,10 +32,10 @@ int nd_nodes_start(struct nd_replay *r, unsigned n, struct ft_fault *fault)
                                   .name = {(char)('a' + n), '\0'},
                                   .standby = n == 1,
                                   .keeps = !r->options->no_gate,
-                                  .port = r->port[n],
-                                  .peer = r->port[!n],
-                                  .host = r->host,
-                                  .directory = r->directory,
+                                  .port = r->place.port[n],
+                                  .peer = r->place.port[!n],
+                                  .host = r->place.host,
+                                  .directory = r->place.directory,
                                   .seed = r->options->seed,
                                   .incarnation = nd_now() ^ (uint64_t)n << 63};
 
@@ -101,6 +60,12 @@ static void gather(struct nd_replay *r, unsigned n)
         r->gate[l].suppressed += atomic_load(&slot->shared[l].count.tail_suppressed);
     }
     r->log_bytes += atomic_load(&slot->log_bytes);
+    r->delta_bytes += atomic_load(&slot->delta_bytes);
+    if (atomic_load(&slot->refused)) {
+        r->refused += atomic_load(&slot->refused);
+        memcpy(r->refusal, slot->refusal, sizeof(r->refusal));
+    }
+    r->deltas += atomic_load(&slot->shared[0].count.cuts);
 }
 
 static void wait_end(struct nd_replay *r, unsigned n)
@@ -163,8 +128,6 @@ uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested)
 
 void nd_nodes_close(struct nd_replay *r)
 {
-    char path[96];
-
     for (unsigned n = 0; n < ND_NODES; n++) {
         if (r->node[n].pid) {
             kill(r->node[n].pid, SIGKILL);
@@ -173,11 +136,6 @@ void nd_nodes_close(struct nd_replay *r)
         }
         nd_slot_free(r->node[n].slot, r->config->chain.lanes);
         r->node[n].slot = NULL;
-        for (unsigned i = 0; r->directory[0] && i < 2; i++) {
-            snprintf(path, sizeof(path), "%s/%c.view%s", r->directory, 'a' + (int)n, i ? ".new" : "");
-            unlink(path);
-        }
     }
-    if (r->directory[0])
-        rmdir(r->directory);
+    nd_loopback_close(&r->place);
 }

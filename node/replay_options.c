@@ -52,20 +52,18 @@ static int take_mode(struct nd_replay_options *o, const char *value)
         if (strcmp(value, modes[i]) == 0)
             o->mode = i;
     if (o->mode < 0)
-        return nd_usage(COMMAND, "--mode %.40s, expected log, auto or off", value);
-    if (o->mode == ND_MODE_DELTA)
-        return nd_usage(COMMAND,
-                        "--mode delta, this build does not record deltas, expected log, auto or off");
+        return nd_usage(COMMAND, "--mode %.40s, expected log, delta, auto or off", value);
     return 0;
 }
 
-static int take_standby(const char *value)
+static int take_standby(struct nd_replay_options *o, const char *value)
 {
-    if (strcmp(value, "hot") == 0)
-        return 0;
-    if (strcmp(value, "warm") == 0)
-        return nd_usage(COMMAND, "--standby warm, this build has hot standbys only, expected hot");
-    return nd_usage(COMMAND, "--standby %.40s, expected hot", value);
+    o->standby = strcmp(value, "hot") == 0    ? ND_STANDBY_HOT
+                 : strcmp(value, "warm") == 0 ? ND_STANDBY_WARM
+                                              : -1;
+    if (o->standby < 0)
+        return nd_usage(COMMAND, "--standby %.40s, expected hot or warm", value);
+    return 0;
 }
 
 static int take_kill(struct nd_replay_options *o, const char *value)
@@ -125,7 +123,7 @@ static int take(struct nd_replay_options *o, int c, char *value)
     case LONG_MODE:
         return take_mode(o, value);
     case LONG_STANDBY:
-        return take_standby(value);
+        return take_standby(o, value);
     case LONG_KILL:
         return take_kill(o, value);
     case LONG_LOG:
@@ -145,7 +143,7 @@ int nd_replay_options_read(struct nd_replay_options *o, int argc, char **argv)
 {
     int c, error;
 
-    *o = (struct nd_replay_options){.mode = -1, .seed = SEED_DEFAULT};
+    *o = (struct nd_replay_options){.mode = -1, .standby = -1, .seed = SEED_DEFAULT};
     optind = 0;
     opterr = 0;
     while ((c = getopt_long(argc, argv, ":c:o:w:", longs, NULL)) != -1) {

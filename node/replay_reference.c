@@ -4,6 +4,7 @@
 
 #include "ftcore/section.h"
 #include "logger/cursor.h"
+#include "node/member.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -183,7 +184,7 @@ static int make_runs(struct reference *all, const struct nd_config *config, uint
                                  .nfs = (uint16_t)(config->chain.count + 1),
                                  .arena_size = sizes,
                                  .nf_name = names,
-                                 .shared_size = nd_replay_shared(&config->chain)};
+                                 .shared_size = nd_member_shared(&config->chain)};
     int error;
 
     nf_chain_arenas(&config->chain, sizes, names);

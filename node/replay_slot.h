@@ -45,10 +45,12 @@ struct nd_slot {
     /* Written by the node. */
     _Atomic int state; /* enum ft_state */
     _Atomic bool failed, rested;
-    _Atomic uint64_t digest;    /* with `rested` */
-    _Atomic uint64_t log_bytes; /* of records sent, as status counts them */
-    char why[FT_REASON_MAX];    /* of the state; for people only: may be read half written */
-    struct ft_fault fault;      /* with `failed` */
+    _Atomic uint64_t digest;                 /* with `rested` */
+    _Atomic uint64_t log_bytes, delta_bytes; /* of records and of deltas sent, as status counts them */
+    _Atomic uint64_t refused;                /* things that the other said and this one could not believe */
+    char refusal[FT_REASON_MAX];             /* … the last of them */
+    char why[FT_REASON_MAX];                 /* of the state; for people only: may be read half written */
+    struct ft_fault fault;                   /* with `failed` */
     struct ft_lane shared[FT_LANES_MAX];
     struct nd_slot_lane lanes[FT_LANES_MAX];
 };
@@ -80,12 +82,6 @@ int nd_slot_io_open(struct nd_slot_io *io, struct nd_slot *slot, const struct nd
 void nd_slot_io_close(struct nd_slot_io *io);
 
 /* ---- replay_node.c ---- */
-
-/* Bytes of the shared arena, of nodes and of the reference. */
-static inline uint64_t nd_replay_shared(const struct nf_chain_config *chain)
-{
-    return nf_chain_shared(chain, chain->shared_size ? chain->shared_size : FT_SHARED_DEFAULT);
-}
 
 struct nd_replay_node {
     const struct nd_config *config;

@@ -28,7 +28,7 @@
 #define SERVE_MS    20
 #define SPARE_BYTES (2u * FT_RECORD_MAX) /* of a replay ring, above the credit */
 #define DRAIN_MS    1000u
-#define QUEUE_BYTES (16u << 20) /* between the lane and the flight recorder */
+#define QUEUE_BYTES (16u << 20) /* between each lane and the flight recorder */
 #define TAKEN_MS    2000
 
 static struct nd_running *the_node; /* for the signal handler alone */
@@ -110,7 +110,7 @@ static int open_recorder(struct nd_running *r, struct ft_fault *fault)
                                         .queue_bytes = QUEUE_BYTES};
     int error;
 
-    if (!c->record.dir[0] || c->protect.mode == ND_MODE_OFF)
+    if (!c->record.dir[0])
         return 0;
     snprintf(dir, sizeof(dir), "%s/%s", c->record.dir, node);
     error = make_directory(dir, fault);
@@ -118,6 +118,20 @@ static int open_recorder(struct nd_running *r, struct ft_fault *fault)
         return error;
     config.identity_len = nf_chain_identity(&c->chain, identity, sizeof(identity));
     return lg_recorder_open(&r->recorder, &config, fault);
+}
+
+/* Before the chain is made, which then puts its state there. */
+static int open_redis(struct nd_running *r, struct ft_fault *fault)
+{
+    int error;
+
+    if (r->config->state != ND_STATE_REDIS)
+        return 0;
+    error = nd_redis_open(&r->redis, &r->config->redis, fault);
+    if (error == 0)
+        fprintf(stderr, "understudy %s: state in Redis: %s\n", r->config->node[r->self].name,
+                nd_redis_settings(r->redis));
+    return error;
 }
 
 static int make_lanes(struct nd_running *r, struct ft_fault *fault)
@@ -148,6 +162,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
                                  .guardian = r->guardian,
                                  .urgent = r->config->node[r->self].realtime,
                                  .question = &r->question,
+                                 .redis = r->redis,
                                  .recorder = r->recorder,
                                  .incarnation = r->incarnation,
                                  .view = &r->view,
@@ -171,6 +186,7 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
         .core = {.lanes = c->chain.lanes,
                  .role = self->role == ND_ROLE_STANDBY,
                  .strict = c->protect.strict,
+                 .warm = c->protect.standby == ND_STANDBY_WARM,
                  .incarnation = r->incarnation,
                  .heartbeat_ms = t->heartbeat_ms,
                  .lease_ms = t->lease_ms,
@@ -257,7 +273,7 @@ static int put_together(struct nd_running *r, struct ft_fault *fault)
                                    peer->tcp_port, fault)))
         return error;
     if ((error = open_region(r, fault)) || (error = nd_ports_open(&r->ports, r->config, r->self, fault)) ||
-        (error = open_recorder(r, fault)) || (error = make_lanes(r, fault)))
+        (error = open_recorder(r, fault)) || (error = open_redis(r, fault)) || (error = make_lanes(r, fault)))
         return error;
     return patiently(r, open_replicator, fault);
 }
@@ -275,6 +291,7 @@ static void take_apart(struct nd_running *r)
         nd_lane_free(&r->lanes[l]);
     for (unsigned l = 0; r->shared && l < r->config->chain.lanes; l++)
         ft_lane_free(&r->shared[l]);
+    nd_redis_close(r->redis);
     if (r->region)
         ft_region_close(r->region);
     free(r->shared);
@@ -374,6 +391,15 @@ static bool turned_away(struct nd_running *r)
     return true;
 }
 
+static bool lost_state(struct nd_running *r)
+{
+    const char *why = r->redis ? nd_redis_lost(r->redis) : NULL;
+
+    if (why)
+        fprintf(stderr, "understudy: node %s: %s\n", r->config->node[r->self].name, why);
+    return why != NULL;
+}
+
 static int keep_going(struct nd_running *r)
 {
     pthread_t replicator;
@@ -398,6 +424,10 @@ static int keep_going(struct nd_running *r)
         sync_view(r, &synced);
         if (turned_away(r)) {
             code = ND_DATA;
+            break;
+        }
+        if (lost_state(r)) {
+            code = ND_NO_ANSWER;
             break;
         }
     }

@@ -17,6 +17,7 @@ struct nd_running {
     struct ft_lane *shared; /* [lanes] */
     struct nd_lane *lanes;
     struct nd_group group;
+    struct nd_redis *redis;       /* the chain's state; NULL: local */
     struct lg_recorder *recorder; /* NULL: nothing is recorded */
     struct nd_question question;
     struct rp_replicator *replicator;

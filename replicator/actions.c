@@ -98,8 +98,10 @@ static void clear(struct rp_replicator *rp)
     for (unsigned l = 0; l < rp->lanes; l++) {
         struct ft_lane *lane = rp_lane(rp, l);
 
-        atomic_store_explicit(&lane->closed, 0,
-                              memory_order_relaxed); /* of another life; it stands, so it is ours to write */
+        /* Of another life; it stands, so they are ours to write. */
+        atomic_store_explicit(&lane->closed, 0, memory_order_relaxed);
+        atomic_store_explicit(&lane->recorded, 0, memory_order_relaxed);
+        atomic_store_explicit(&lane->overrun, false, memory_order_relaxed);
         ft_ring_reset(&lane->replay);
         ft_ring_reset(&lane->log);
         atomic_store_explicit(&lane->diverged, false, memory_order_relaxed);

@@ -67,12 +67,10 @@ bool rp_base_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access[])
     for (unsigned l = 0; l < rp->lanes; l++) {
         burst[l] = atomic_load_explicit(&rp_lane(rp, l)->cut_burst, memory_order_relaxed);
         access[l] = atomic_load_explicit(&rp_lane(rp, l)->cut_access, memory_order_relaxed);
-        rp->sender.from[l] = burst[l];
-        rp->sender.sent[l] = rp->sender.clock[l] = 0;
-        memset(rp->sender.clocks[l], 0, sizeof(rp->sender.clocks[l]));
     }
+    rp_sender_begin(rp);
     b->cutting = false;
-    b->reading = rp->sender.on = true;
+    b->reading = true;
     b->began = rp->now;
     return true;
 }
@@ -194,13 +192,18 @@ void rp_base_forget(struct rp_replicator *rp)
 
 /* ---- standby ----------------------------------------------------------------------------------- */
 
-/* The run lies in what is handed out of one arena. */
-static bool in_use(const struct ft_region *region, const struct ft_line_run *run)
+static bool carries(const struct ft_arena *arena, unsigned lane)
+{
+    return lane == RP_ANY || arena->lane == lane || (lane == 0 && arena->lane == FT_LANES_MAX);
+}
+
+bool rp_lines_in_use(const struct ft_region *region, const struct ft_line_run *run, unsigned lane)
 {
     uint64_t from = run->line << FT_LINE_SHIFT, to = from + ((uint64_t)run->count << FT_LINE_SHIFT);
 
     for (unsigned i = 0; i <= (unsigned)region->lanes * region->nfs; i++)
-        if (from >= region->arenas[i].offset && to <= region->arenas[i].offset + region->arenas[i].used)
+        if (carries(&region->arenas[i], lane) && from >= region->arenas[i].offset &&
+            to <= region->arenas[i].offset + region->arenas[i].used)
             return true;
     return false;
 }
@@ -214,7 +217,7 @@ int rp_base_take(struct rp_replicator *rp, const struct ft_message *m, struct ft
     int error;
 
     while ((error = ft_run_next(m->bulk, m->bulk_len, &at, rp->base.lines, &run)) > 0)
-        if (!in_use(region, &run))
+        if (!rp_lines_in_use(region, &run, RP_ANY))
             return ft_fail(fault, FT_EMALFORMED, "base: lines %llu+%u lie outside every arena",
                            (unsigned long long)run.line, run.count);
     if (error)

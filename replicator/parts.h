@@ -13,15 +13,22 @@
 #endif
 #define RP_PENDING 65536u /* bursts per lane that the receiver keeps outside the closed set */
 
+/* What a kind of entries has cost of late: bytes in memory and on the wire, older ones counting less. */
+struct rp_cost {
+    struct ft_packer packer;
+    uint64_t raw, wire;
+};
+
 struct rp_sender {
-    bool on;                       /* a base has begun: records go out */
-    uint64_t from[FT_LANES_MAX];   /* records up to this burst are in the base already */
-    uint64_t sent[FT_LANES_MAX];   /* bytes of records sent since the base, in memory form: against the peer's
+    bool on;                       /* a base has begun: records and parts go out */
+    uint64_t from[FT_LANES_MAX];   /* records up to this burst are in the base already … */
+    uint64_t start[FT_LANES_MAX];  /* … and all that begins before this position in the log ring */
+    uint64_t sent[FT_LANES_MAX];   /* bytes of entries sent since the base, in memory form: against the peer's
                                       `taken` */
-    uint64_t clock[FT_LANES_MAX];  /* clock after the last record sent */
+    uint64_t clock[FT_LANES_MAX];  /* clock after the last entry sent */
     unsigned first;                /* lane that may send first this time */
     uint64_t (*clocks)[RP_CLOCKS]; /* [lanes] clock after burst b, at b % RP_CLOCKS */
-    struct ft_packer packer;
+    struct rp_cost log, delta;
     uint8_t *bulk;
 };
 
@@ -35,10 +42,20 @@ struct rp_base {
     uint8_t *bulk;
 };
 
+/* A share of which parts have come, but not the last. */
+struct rp_share {
+    bool open;
+    struct ft_part head; /* of its last part */
+    uint64_t line;       /* end of the last run */
+    uint64_t output;     /* number of the last output … */
+    uint64_t burst;      /* … and its burst */
+};
+
 struct rp_receiver {
     struct ft_closed *closed;
     uint64_t held[FT_LANES_MAX]; /* closed set, last computed */
-    struct ft_record *scratch;
+    struct rp_share share[FT_LANES_MAX];
+    struct ft_record *scratch; /* or a part */
 };
 
 struct rp_replicator {
@@ -55,7 +72,7 @@ struct rp_replicator {
     enum ft_order ordered;
     enum ft_gate gate_kind;
     bool audit_off;
-    bool stored; /* records came in: acknowledge */
+    bool stored; /* records or parts came in: acknowledge */
     bool stuck;  /* a message found no room at all */
     bool held_told, drained_told, steered_told, diverged_told;
     uint64_t beat_seen[FT_LANES_MAX], closed_told[FT_LANES_MAX], digest_told[FT_LANES_MAX];
@@ -83,9 +100,10 @@ static inline struct ft_lane *rp_lane(struct rp_replicator *rp, unsigned lane)
 void rp_step(struct rp_replicator *rp, const struct ft_event *event);
 void rp_carry_out(struct rp_replicator *rp);
 
-/* sender.c: log rings → LOG messages. True if anything was sent. */
+/* sender.c: log rings → LOG and DELTA messages. True if anything was sent. */
 int rp_sender_init(struct rp_replicator *rp);
 void rp_sender_free(struct rp_replicator *rp);
+void rp_sender_begin(struct rp_replicator *rp); /* all lanes made the cut: what comes behind it goes out */
 bool rp_sender_turn(struct rp_replicator *rp);
 uint64_t rp_sender_lag(const struct rp_replicator *rp);
 
@@ -98,11 +116,16 @@ bool rp_base_cut(struct rp_replicator *rp, uint64_t burst[],
 bool rp_base_turn(struct rp_replicator *rp, bool *whole); /* `whole`: every line is on its way, once */
 void rp_base_forget(struct rp_replicator *rp);
 int rp_base_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault);
+/* The run lies in what is handed out of one arena; RP_ANY, or one that `lane`'s share of a delta may carry.
+ */
+#define RP_ANY FT_LANES_MAX
+bool rp_lines_in_use(const struct ft_region *region, const struct ft_line_run *run, unsigned lane);
 
-/* receiver.c: LOG messages → closed set → replay rings. */
+/* receiver.c: LOG and DELTA messages → closed set → replay rings. */
 int rp_receiver_init(struct rp_replicator *rp);
 void rp_receiver_free(struct rp_replicator *rp);
 void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin); /* NULL: nothing is held */
+void rp_receiver_publish(struct rp_replicator *rp);                               /* each turn of a standby */
 int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault);
 
 #endif

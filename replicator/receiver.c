@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LOG messages → closed set → the lanes' replay rings. Every record is checked by its decoder before anything
- * of it is kept. Lanes may replay up to the closed set, whose end this publishes; the core acknowledges the
- * same.
+ * LOG and DELTA messages → closed set → the lanes' replay rings. Every record and part is checked, by its
+ * decoder and against what came before, before anything of it is kept. Lanes may replay up to the closed set,
+ * whose end this publishes; the core acknowledges the same.
+ *
+ * Parts lie in the replay ring as they come. They count once their share is whole and the closed set has it,
+ * that is, once all lanes' shares of the same cut are there; until then `cut_to` keeps lanes from applying
+ * them, and after a takeover nothing of them is.
  *
  * Capacity: the primary never has more than pending_bytes of a lane outstanding, and the ring holds that and
  * one largest record; a peer that sends more breaks the protocol.
@@ -25,6 +29,34 @@ void rp_receiver_free(struct rp_replicator *rp)
     free(rp->receiver.scratch);
 }
 
+/* A lane that sees how far it may go sees, too, which deltas are whole. */
+static void publish(struct rp_replicator *rp)
+{
+    uint64_t covered[FT_LANES_MAX], cut = ft_closed_cut(rp->receiver.closed, covered);
+
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        struct ft_lane *lane = rp_lane(rp, l);
+
+        atomic_store_explicit(&lane->covered, covered[l], memory_order_release);
+        atomic_store_explicit(&lane->cut_to, cut, memory_order_release);
+        atomic_store_explicit(&lane->closed_to, rp->receiver.held[l], memory_order_release);
+    }
+}
+
+/*
+ * Lets lanes replay and apply what is closed. Not while they want to stand still together: then closed_to
+ * stays as it is in all of them, a closed set that every lane can reach.
+ */
+void rp_receiver_publish(struct rp_replicator *rp)
+{
+    struct ft_lane *first = rp_lane(rp, 0);
+    uint64_t still = atomic_load_explicit(&first->still, memory_order_acquire);
+
+    atomic_store_explicit(&first->still_seen, still, memory_order_release);
+    if (!still)
+        publish(rp);
+}
+
 void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
 {
     static const uint64_t none[FT_LANES_MAX];
@@ -32,50 +64,156 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
 
     ft_closed_reset(rp->receiver.closed, burst, begin ? begin->access : none);
     memcpy(rp->receiver.held, burst, sizeof(rp->receiver.held));
-    for (unsigned l = 0; l < rp->lanes; l++)
-        atomic_store_explicit(&rp_lane(rp, l)->closed_to, burst[l], memory_order_release);
+    memset(rp->receiver.share, 0, sizeof(rp->receiver.share));
+    publish(rp);
     /* Lanes stand. What they had published in another life must satisfy nobody in this one. */
     for (unsigned l = 0; rp->config.published && l < rp->lanes; l++)
         atomic_store_explicit(&rp->config.published[l].access, begin ? begin->access[l] : 0,
                               memory_order_release);
 }
 
-static int store(struct rp_replicator *rp, const struct ft_record *r, struct ft_fault *fault)
+/* A record or a part, into its lane's ring. */
+static int keep(struct rp_replicator *rp, const struct ft_record *r, struct ft_fault *fault)
+{
+    struct ft_ring *ring = &rp_lane(rp, r->lane)->replay;
+    void *room = ft_ring_reserve(ring, r->size);
+
+    if (!room)
+        return ft_fail(fault, FT_EFULL, "%s than this node said it could keep",
+                       ft_is_part(r) ? "delta: more parts" : "log: more records");
+    memcpy(room, r, r->size);
+    ft_ring_publish(ring, r->size);
+    return 0;
+}
+
+static int store_record(struct rp_replicator *rp, const struct ft_record *r, struct ft_fault *fault)
 {
     if (r->lane >= rp->lanes)
         return ft_fail(fault, FT_EMALFORMED, "log: a record of lane %u, there are %u", r->lane, rp->lanes);
+    if (rp->receiver.share[r->lane].open)
+        return ft_fail(fault, FT_EORDER, "log: burst %llu of lane %u between the parts of a delta",
+                       (unsigned long long)r->burst, r->lane);
     int error = ft_closed_add(rp->receiver.closed, r);
 
     if (error)
         return ft_fail(fault, error, "log: burst %llu of lane %u: %s", (unsigned long long)r->burst, r->lane,
                        ft_error_name(error));
-    void *room = ft_ring_reserve(&rp_lane(rp, r->lane)->replay, r->size);
-
-    if (!room)
-        return ft_fail(fault, FT_EFULL, "log: more records than this node said it could keep");
-    memcpy(room, r, r->size);
-    ft_ring_publish(&rp_lane(rp, r->lane)->replay, r->size);
     rp->shown.records_stored++;
+    return keep(rp, r, fault);
+}
+
+/* ---- parts ------------------------------------------------------------------------------------- */
+
+/* All but the first repeat what the share says; the first fits what the lane has so far. */
+static int check_head(const struct rp_replicator *rp, const struct rp_share *s, const struct ft_part *p,
+                      struct ft_fault *fault)
+{
+    uint32_t number = s->open ? s->head.number + 1 : 0;
+
+    if (p->number != number)
+        return ft_fail(fault, FT_EORDER, "delta: part %u of cut %llu of lane %u, expected part %u", p->number,
+                       (unsigned long long)p->cut, p->lane, number);
+    if (s->open &&
+        (p->cut != s->head.cut || p->from != s->head.from || p->burst != s->head.burst ||
+         p->clock != s->head.clock || p->access != s->head.access || p->outputs != s->head.outputs))
+        return ft_fail(fault, FT_EMALFORMED, "delta: part %u of cut %llu of lane %u is of another share",
+                       p->number, (unsigned long long)p->cut, p->lane);
+    int error = s->open ? 0 : ft_closed_fits(rp->receiver.closed, p);
+
+    return error ? ft_fail(fault, error, "delta: cut %llu of lane %u, from burst %llu to %llu: %s",
+                           (unsigned long long)p->cut, p->lane, (unsigned long long)p->from,
+                           (unsigned long long)p->burst, ft_error_name(error))
+                 : 0;
+}
+
+/* Runs rise within a share, and lie in what its lane may write. `next` is what is known after this part. */
+static int check_lines(const struct rp_replicator *rp, const struct ft_part *p, struct rp_share *next,
+                       struct ft_fault *fault)
+{
+    struct ft_line_run run;
+    uint32_t at = 0;
+
+    while (ft_run_next(ft_part_lines(p), p->lines, &at, rp->base.lines, &run) > 0) {
+        if (!rp_lines_in_use(rp->config.region, &run, p->lane))
+            return ft_fail(fault, FT_EMALFORMED, "delta: lines %llu+%u lie outside the arenas of lane %u",
+                           (unsigned long long)run.line, run.count, p->lane);
+        if (run.line < next->line)
+            return ft_fail(fault, FT_EMALFORMED, "delta: line %llu of lane %u after line %llu",
+                           (unsigned long long)run.line, p->lane, (unsigned long long)next->line - 1);
+        next->line = run.line + run.count;
+    }
     return 0;
+}
+
+static int check_outputs(const struct ft_part *p, struct rp_share *next, struct ft_fault *fault)
+{
+    uint32_t at = 0;
+
+    for (uint32_t i = 0; i < p->held; i++) {
+        const struct ft_part_output *o = (const void *)(ft_part_held(p) + at);
+
+        if (o->number <= next->output || o->burst < next->burst)
+            return ft_fail(fault, FT_EMALFORMED, "delta: output %llu of burst %llu of lane %u out of order",
+                           (unsigned long long)o->number, (unsigned long long)o->burst, p->lane);
+        next->output = o->number;
+        next->burst = o->burst;
+        at += (uint32_t)(sizeof(*o) + FT_ALIGN8(o->have));
+    }
+    return 0;
+}
+
+static int store_part(struct rp_replicator *rp, const struct ft_part *p, struct ft_fault *fault)
+{
+    struct rp_share *share, next;
+    int error;
+
+    if (p->lane >= rp->lanes)
+        return ft_fail(fault, FT_EMALFORMED, "delta: a part of lane %u, there are %u", p->lane, rp->lanes);
+    share = &rp->receiver.share[p->lane];
+    next = share->open ? *share : (struct rp_share){0};
+    if ((error = check_head(rp, share, p, fault)) || (error = check_lines(rp, p, &next, fault)) ||
+        (error = check_outputs(p, &next, fault)) || (error = keep(rp, (const void *)p, fault)))
+        return error;
+    rp->shown.parts_stored++;
+    next.open = !(p->flags & FT_PART_LAST);
+    next.head = *p;
+    *share = next;
+    error = next.open ? 0 : ft_closed_add_share(rp->receiver.closed, p);
+    return error ? ft_fail(fault, error, "delta: cut %llu of lane %u: %s", (unsigned long long)p->cut,
+                           p->lane, ft_error_name(error))
+                 : 0;
+}
+
+/* ---- messages ---------------------------------------------------------------------------------- */
+
+/* One entry of the bulk. Returns the bytes it took. */
+static long take_one(struct rp_replicator *rp, const struct ft_message *m, uint32_t at,
+                     struct ft_fault *fault)
+{
+    const uint8_t *in = m->bulk + at;
+    uint32_t left = m->bulk_len - at;
+    bool part = m->type == FT_MSG_DELTA;
+    struct ft_part *p = (void *)rp->receiver.scratch;
+    long n = part ? ft_part_decode(in, left, rp->base.lines, p, FT_RECORD_MAX, fault)
+                  : ft_record_decode(in, left, rp->receiver.scratch, FT_RECORD_MAX, fault);
+
+    if (n < 0)
+        return n;
+    int error = part ? store_part(rp, p, fault) : store_record(rp, rp->receiver.scratch, fault);
+
+    return error ? error : n;
 }
 
 int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault)
 {
-    uint32_t at = 0;
-
-    while (at < m->bulk_len) {
-        long n = ft_record_decode(m->bulk + at, m->bulk_len - at, rp->receiver.scratch, FT_RECORD_MAX, fault);
+    for (uint32_t at = 0; at < m->bulk_len;) {
+        long n = take_one(rp, m, at, fault);
 
         if (n < 0)
             return (int)n;
-        int error = store(rp, rp->receiver.scratch, fault);
-
-        if (error)
-            return error;
         at += (uint32_t)n;
     }
     ft_closed_compute(rp->receiver.closed, rp->receiver.held);
-    for (unsigned l = 0; l < rp->lanes; l++)
-        atomic_store_explicit(&rp_lane(rp, l)->closed_to, rp->receiver.held[l], memory_order_release);
+    rp_receiver_publish(rp);
     return 0;
 }

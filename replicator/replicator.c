@@ -37,11 +37,13 @@ static bool progress(struct rp_replicator *rp)
     bool primary = ft_core_primary(&rp->core), moved = rp->stored;
 
     for (unsigned l = 0; l < rp->lanes; l++) {
-        uint64_t closed = atomic_load_explicit(&rp_lane(rp, l)->closed, memory_order_acquire);
+        struct ft_lane *lane = rp_lane(rp, l);
+        uint64_t closed =
+            atomic_load_explicit(primary ? &lane->recorded : &lane->closed, memory_order_acquire);
 
         event.closed[l] = primary ? closed : rp->receiver.held[l];
         event.replayed[l] = closed;
-        event.taken[l] = atomic_load_explicit(&rp_lane(rp, l)->replay.tail, memory_order_acquire);
+        event.taken[l] = atomic_load_explicit(&lane->replay.tail, memory_order_acquire);
         moved |= event.taken[l] != rp->core.taken[l] || closed != rp->closed_told[l];
         rp->closed_told[l] = closed;
     }
@@ -86,12 +88,13 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
     struct ft_fault fault;
     uint64_t bases = rp->core.bases;
     int error = ft_core_doubts(&rp->core, m, &fault);
+    bool stream = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA;
 
-    if (m->type != FT_MSG_LOG)
+    if (!stream)
         settle(rp);
-    if (!error && (m->type == FT_MSG_LOG || m->type == FT_MSG_BASE) && ft_core_accepts(&rp->core, m)) {
-        error = m->type == FT_MSG_LOG ? rp_receiver_take(rp, m, &fault) : rp_base_take(rp, m, &fault);
-        rp->stored |= m->type == FT_MSG_LOG;
+    if (!error && (stream || m->type == FT_MSG_BASE) && ft_core_accepts(&rp->core, m)) {
+        error = stream ? rp_receiver_take(rp, m, &fault) : rp_base_take(rp, m, &fault);
+        rp->stored |= stream;
     }
     if (error) {
         refused(rp, fault.text);
@@ -216,6 +219,7 @@ static void port_beats(struct rp_replicator *rp)
         if (beat == rp->beat_seen[l])
             continue;
         rp->beat_seen[l] = beat;
+        event.view = atomic_load_explicit(&rp_lane(rp, l)->beat_view, memory_order_relaxed);
         if (atomic_load_explicit(&rp_lane(rp, l)->beat_half, memory_order_relaxed) ==
             (uint32_t)(rp->core.peer.incarnation >> 32))
             rp_step(rp, &event);
@@ -234,10 +238,37 @@ static bool ordered(struct rp_replicator *rp, enum ft_order kind)
     return true;
 }
 
-static void gather_closed(struct rp_replicator *rp, uint64_t closed[])
+/* False while the stream does not account for all: the standby would wait for the rest, and we do nothing
+ * more. */
+static bool gather_closed(struct rp_replicator *rp, uint64_t closed[])
 {
-    for (unsigned l = 0; l < rp->lanes; l++)
+    bool all = true;
+
+    for (unsigned l = 0; l < rp->lanes; l++) {
         closed[l] = atomic_load_explicit(&rp_lane(rp, l)->closed, memory_order_acquire);
+        all &= atomic_load_explicit(&rp_lane(rp, l)->recorded, memory_order_acquire) == closed[l];
+    }
+    return all;
+}
+
+/*
+ * A lane can send no delta that the standby has room for: a base takes its place. Until it is begun, nobody
+ * reads what lanes say about the stream before it.
+ */
+static void overrun(struct rp_replicator *rp)
+{
+    struct ft_event event = {.kind = FT_EV_TOLD,
+                             .now = rp->now,
+                             .told = FT_TOLD_RESYNC,
+                             .text = "the next delta is larger than half of pending_mb"};
+    bool over = false;
+
+    for (unsigned l = 0; l < rp->lanes; l++)
+        over |= atomic_load_explicit(&rp_lane(rp, l)->overrun, memory_order_acquire);
+    if (!over || !rp->sender.on)
+        return;
+    rp_step(rp, &event);
+    rp->shown.overruns += !rp->sender.on; /* it was not the moment, as in a handover */
 }
 
 static void primary_reports(struct rp_replicator *rp)
@@ -258,10 +289,11 @@ static void primary_reports(struct rp_replicator *rp)
         event.kind = FT_EV_HELD;
         rp_step(rp, &event);
     }
-    if (ordered(rp, FT_LANE_DRAIN) && !rp->drained_told && rp->core.hand == FT_HAND_DRAIN) {
+    overrun(rp);
+    if (ordered(rp, FT_LANE_DRAIN) && !rp->drained_told && rp->core.hand == FT_HAND_DRAIN &&
+        gather_closed(rp, event.closed)) {
         rp->drained_told = true;
         event.kind = FT_EV_DRAINED;
-        gather_closed(rp, event.closed);
         rp_step(rp, &event);
     }
 }
@@ -365,6 +397,8 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now)
             primary_reports(rp);
         else
             standby_reports(rp);
+        if (!ft_core_primary(&rp->core))
+            rp_receiver_publish(rp);
     }
     busy |= progress(rp);
     requests(rp);
@@ -399,15 +433,18 @@ static uint64_t patience(const struct rp_replicator *rp, unsigned idle)
 
 void rp_run(struct rp_replicator *rp)
 {
-    uint64_t records = 0;
+    uint64_t seen = 0;
     unsigned idle = 0;
 
     while (!atomic_load_explicit(&rp->stop, memory_order_relaxed)) {
         bool busy = rp_turn(rp, monotonic());
 
         /* Heartbeats come and go without making us impatient; records do. */
-        idle = rp->shown.records_sent + rp->shown.records_stored != records ? 0 : idle + 1;
-        records = rp->shown.records_sent + rp->shown.records_stored;
+        uint64_t entries =
+            rp->shown.records_sent + rp->shown.records_stored + rp->shown.parts_sent + rp->shown.parts_stored;
+
+        idle = entries != seen ? 0 : idle + 1;
+        seen = entries;
         if (rp->link) {
             rp_link_wait(rp->link, busy ? 0 : patience(rp, idle));
         } else {

@@ -21,7 +21,8 @@ struct rp_config {
     struct ft_region *region;
     struct ft_lane *lanes;          /* [core.lanes] */
     struct ft_published *published; /* [core.lanes]; set when a base begins. NULL: one lane */
-    uint64_t pending_bytes; /* records, in memory form, that the standby may hold unreplayed, per lane */
+    uint64_t pending_bytes; /* records and parts, in memory form, that the standby may hold unreplayed, per
+                               lane */
     uint32_t resync_mbps;   /* megabyte of base lines per second */
     bool protect;           /* false: mode off, no peer, SOLO at once */
     const char *view_file;
@@ -37,6 +38,8 @@ struct rp_status {
     bool link_up;
     struct rp_link_stats link;
     uint64_t log_bytes_raw, log_bytes_wire, base_bytes, records_sent, records_stored;
+    uint64_t delta_bytes_raw, delta_bytes_wire, parts_sent, parts_stored;
+    uint64_t overruns;     /* bases begun because a delta would have been too large */
     uint64_t credit_waits; /* batches that waited for the standby's credit */
     uint64_t lag_packets;  /* primary: packets recorded and not yet known to be replayed */
     uint64_t base_left;    /* lines not sent yet */

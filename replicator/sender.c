@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Log rings → LOG messages. Reads the lanes' rings; what it may send is bounded by the link's room and by the
- * standby's credit: bytes of records sent and not yet replayed there stay below pending_bytes. When either is
- * used up the records stay in the ring, the ring fills, and the lane stops receiving.
+ * Log rings → LOG and DELTA messages. Reads the lanes' rings, in which records and parts of deltas lie in the
+ * order of the lane's stream; a message has one kind, and ends where the kind changes, so the order is kept.
+ * What it may send is bounded by the link's room and by the standby's credit: bytes of entries sent and not
+ * yet taken there stay below pending_bytes. When either is used up the entries stay in the ring, the ring
+ * fills, and the lane stops receiving.
+ *
+ * What of the ring belongs to the stream that a base begins is known by its place: a lane tells with its cut
+ * how much it had ever published (`cut_at`). A part's numbers would not tell, for a lane that did nothing
+ * ends a share at the burst at which the base was cut.
  */
 #include "replicator/parts.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define COST_WINDOW (4ull << 20) /* bytes in memory after which older ones count half */
 
 int rp_sender_init(struct rp_replicator *rp)
 {
@@ -22,74 +30,161 @@ void rp_sender_free(struct rp_replicator *rp)
     free(rp->sender.clocks);
 }
 
-static bool has_credit(struct rp_replicator *rp, unsigned lane, const struct ft_record *r)
+void rp_sender_begin(struct rp_replicator *rp)
+{
+    struct rp_sender *s = &rp->sender;
+
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        s->from[l] = atomic_load_explicit(&rp_lane(rp, l)->cut_burst, memory_order_relaxed);
+        s->start[l] = atomic_load_explicit(&rp_lane(rp, l)->cut_at, memory_order_relaxed);
+        s->sent[l] = s->clock[l] = 0;
+        memset(s->clocks[l], 0, sizeof(s->clocks[l]));
+    }
+    s->on = true;
+}
+
+/* False for what nobody wants: there is no standby, or its base has it already. */
+static bool wanted(const struct rp_replicator *rp, unsigned l, const struct ft_record *r)
+{
+    const struct rp_sender *s = &rp->sender;
+
+    return s->on && rp->config.lanes[l].log.read >= s->start[l] && (ft_is_part(r) || r->burst > s->from[l]);
+}
+
+static bool has_credit(const struct rp_replicator *rp, unsigned lane, const struct ft_record *r)
 {
     return rp->sender.sent[lane] + r->size <= rp->core.peer_taken[lane] + rp->config.pending_bytes;
+}
+
+static size_t bound(const struct ft_record *r)
+{
+    return ft_is_part(r) ? ft_part_bound(ft_part_of(r)) : ft_record_bound(r);
+}
+
+static long encode(const struct ft_record *r, uint8_t *out, size_t cap)
+{
+    return ft_is_part(r) ? ft_part_encode(ft_part_of(r), out, cap) : ft_record_encode(r, out, cap);
 }
 
 static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
 {
     struct rp_sender *s = &rp->sender;
+    uint64_t burst = r->burst, clock = r->clock + r->inputs;
 
+    if (ft_is_part(r)) {
+        burst = ft_part_of(r)->burst;
+        clock = ft_part_of(r)->clock;
+        rp->shown.parts_sent++;
+        rp->shown.delta_bytes_raw += r->size;
+    } else {
+        rp->shown.records_sent++;
+        rp->shown.log_bytes_raw += r->size;
+    }
     s->sent[r->lane] += r->size;
-    s->clock[r->lane] = r->clock + r->inputs;
-    s->clocks[r->lane][r->burst % RP_CLOCKS] = s->clock[r->lane];
-    rp->shown.records_sent++;
-    rp->shown.log_bytes_raw += r->size;
+    s->clock[r->lane] = clock;
+    s->clocks[r->lane][burst % RP_CLOCKS] = clock;
 }
 
-/* Encodes what one lane's ring holds behind bulk[0..len). Returns the new length. */
-static uint32_t gather(struct rp_replicator *rp, unsigned l, uint32_t len, uint32_t most)
+/* What one turn sends: entries of one kind. */
+struct batch {
+    uint32_t len, most; /* bytes of bulk */
+    uint64_t raw;       /* … in memory */
+    bool any, parts;
+};
+
+/* Encodes what one lane's ring holds, up to where the kind changes. */
+static void gather(struct rp_replicator *rp, unsigned l, struct batch *b)
 {
     struct ft_lane *lane = rp_lane(rp, l);
     uint64_t there;
     const struct ft_record *r;
 
-    while ((r = ft_ring_peek(&lane->log, &there))) {
-        if (rp->sender.on && r->burst > rp->sender.from[l]) {
-            if (len >= most || len + ft_record_bound(r) > FT_BULK_MAX)
-                break;
-            if (!has_credit(rp, l, r)) {
-                rp->shown.credit_waits++;
-                break;
-            }
-            long n = ft_record_encode(r, rp->sender.bulk + len, FT_BULK_MAX - len);
-
-            FT_CHECK(n > 0, "lane %u's record of burst %llu cannot be encoded: %s", l,
-                     (unsigned long long)r->burst, ft_error_name((int)n));
-            len += (uint32_t)n;
-            note_sent(rp, r);
+    for (; (r = ft_ring_peek(&lane->log, &there)); ft_ring_advance(&lane->log, r->size)) {
+        if (!wanted(rp, l, r))
+            continue;
+        if ((b->any && b->parts != ft_is_part(r)) || b->len >= b->most || b->len + bound(r) > FT_BULK_MAX)
+            return;
+        if (!has_credit(rp, l, r)) {
+            rp->shown.credit_waits++;
+            return;
         }
-        /* Nobody wants it: there is no standby, or its base has it already. */
-        ft_ring_advance(&lane->log, r->size);
+        long n = encode(r, rp->sender.bulk + b->len, FT_BULK_MAX - b->len);
+
+        FT_CHECK(n > 0, "lane %u's %s cannot be encoded: %s", l, ft_is_part(r) ? "part" : "record",
+                 ft_error_name((int)n));
+        b->any = true;
+        b->parts = ft_is_part(r);
+        b->len += (uint32_t)n;
+        b->raw += r->size;
+        note_sent(rp, r);
     }
-    return len;
+}
+
+/* Bytes on the wire per 1024 in memory: lanes choose the kind of their next segment by it. */
+static void publish_cost(struct rp_replicator *rp, struct rp_cost *cost, bool parts, uint64_t raw,
+                         uint64_t wire)
+{
+    cost->raw += raw;
+    cost->wire += wire;
+    if (cost->raw > COST_WINDOW) {
+        cost->raw /= 2;
+        cost->wire /= 2;
+    }
+    uint64_t each = cost->wire * 1024 / cost->raw;
+
+    for (unsigned l = 0; l < rp->lanes; l++)
+        atomic_store_explicit(parts ? &rp_lane(rp, l)->pack_delta : &rp_lane(rp, l)->pack_log,
+                              each ? each : 1, memory_order_relaxed);
+}
+
+static void send_batch(struct rp_replicator *rp, const struct batch *b)
+{
+    struct rp_cost *cost = b->parts ? &rp->sender.delta : &rp->sender.log;
+    uint64_t before = cost->packer.packed;
+    struct ft_message m;
+
+    ft_core_head(&rp->core, b->parts ? FT_MSG_DELTA : FT_MSG_LOG, rp->now, &m);
+    m.bulk = rp->sender.bulk;
+    m.bulk_len = b->len;
+    int error = rp_link_send(rp->link, &m, rp->lanes, &cost->packer);
+
+    FT_CHECK(error == 0, "the link has no room for %u bytes though it said so", b->len);
+    publish_cost(rp, cost, b->parts, b->raw, cost->packer.packed - before);
+    if (b->parts)
+        rp->shown.delta_bytes_wire += cost->packer.packed - before;
+    else
+        rp->shown.log_bytes_wire += cost->packer.packed - before;
+}
+
+static void publish_unreplayed(struct rp_replicator *rp)
+{
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        uint64_t sent = rp->sender.on ? rp->sender.sent[l] : 0, taken = rp->core.peer_taken[l];
+
+        atomic_store_explicit(&rp_lane(rp, l)->unreplayed, sent > taken ? sent - taken : 0,
+                              memory_order_relaxed);
+    }
 }
 
 bool rp_sender_turn(struct rp_replicator *rp)
 {
     size_t room = rp_link_room(rp->link);
-    uint32_t most = room < RP_BATCH ? (uint32_t)room : RP_BATCH, len = 0;
-    struct ft_message m;
+    struct batch b = {.most = room < RP_BATCH ? (uint32_t)room : RP_BATCH};
 
-    if (rp->sender.on && room < FT_RECORD_MAX)
+    publish_unreplayed(rp);
+    /* A lane may have made the cut by now, and be at its new stream: what is behind the cut is not ours to
+     * drop before all of them have. */
+    if (rp->base.cutting || (rp->sender.on && room < FT_RECORD_MAX))
         return false;
     /* A busy lane that comes first each time would leave nothing to the others. */
     rp->sender.first = (rp->sender.first + 1) % rp->lanes;
     for (unsigned i = 0; i < rp->lanes; i++)
-        len = gather(rp, (rp->sender.first + i) % rp->lanes, len, most);
-    if (len) {
-        ft_core_head(&rp->core, FT_MSG_LOG, rp->now, &m);
-        m.bulk = rp->sender.bulk;
-        m.bulk_len = len;
-        int error = rp_link_send(rp->link, &m, rp->lanes, &rp->sender.packer);
-
-        FT_CHECK(error == 0, "the link has no room for %u bytes though it said so", len);
-        rp->shown.log_bytes_wire += len;
-    }
+        gather(rp, (rp->sender.first + i) % rp->lanes, &b);
+    if (b.any)
+        send_batch(rp, &b);
     for (unsigned l = 0; l < rp->lanes; l++)
         ft_ring_consume(&rp_lane(rp, l)->log);
-    return len > 0;
+    return b.any;
 }
 
 uint64_t rp_sender_lag(const struct rp_replicator *rp)

@@ -56,7 +56,7 @@ pair=$dir/pair.yaml
 hint='see understudy --help\)$'
 t "no subcommand" 64 "" "^understudy: no subcommand \($hint"
 t "unknown subcommand" 64 "" "unknown subcommand \"frobnicate\" \($hint" frobnicate
-t "a subcommand of another version" 64 "" 'unknown subcommand "bench"' bench -c "$pair"
+t "a subcommand of another version" 64 "" 'unknown subcommand "predict"' predict -c "$pair"
 t "help" 0 '^usage: understudy SUBCOMMAND' "" --help
 t "help of a subcommand" 0 '^usage: understudy status -c FILE' "" status --help
 t "version" 0 '^understudy [0-9]+\.[0-9]+\.[0-9]+$' "" --version

@@ -35,6 +35,7 @@ pair_with() { # SECTION KEY VALUE
     cat <<END
 chain: { name: x, $([ "$1" = chain ] && echo "$key: $value, ") nfs: [ monitor ] }
 protect: { $(section protect "$1") }
+$([ "$1" != redis ] || echo "redis: { $key: $value }")
 $([ "$1" != record ] || echo "record: { dir: r, $key: $value }")
 timing: { $timing }
 nodes:
@@ -87,7 +88,7 @@ all_keys() {
     local key bad=0
     while read -r key; do
         grep -qE "(\.|]|\`)$key\`" "$doc" || { echo "$key is not in the doc"; bad=1; }
-    done < <(sed -n 's/^    {"\([a-z_]*\)", .*/\1/p' "$root"/node/config*.c | grep -vE '^(chain|protect|timing|interfaces|routes|next_hops|nodes|drill|probe)$')
+    done < <(sed -n 's/^    {"\([a-z_]*\)", .*/\1/p' "$root"/node/config*.c | grep -vE '^(chain|protect|redis|timing|interfaces|routes|next_hops|nodes|drill|probe)$')
     return $bad
 }
 ok "every key of the program is in the doc" all_keys

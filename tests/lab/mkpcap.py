@@ -3,11 +3,11 @@
 #
 # Writes a capture of small packets for tests of the replay tool:
 #
-#   mkpcap.py OUT.pcap PACKETS FLOWS [SEED]
+#   mkpcap.py OUT.pcap PACKETS FLOWS [SEED [BULK]]
 #
 # Flows from 10.0.0.0/16 to 198.51.100.0/24, half TCP (SYN, data, FIN), half UDP, with answers to the inside
 # address one packet in eight; a pause of some seconds now and then, and one of years. Facts a test may rely on:
-# every packet has 64 bytes but one in sixteen, which has 1000; times never go back.
+# every packet has 64 bytes but one in BULK (16), which has 1000; times never go back.
 import random
 import struct
 import sys
@@ -52,6 +52,7 @@ def flow(i):
 def main():
     path, packets, flows = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     draw = random.Random(int(sys.argv[4]) if len(sys.argv) > 4 else 1)
+    bulk = int(sys.argv[5]) if len(sys.argv) > 5 else 16
     frames = [flow(i) for i in range(flows)]
     begun = [False] * flows
     time = 1600000000 * 10**9
@@ -61,7 +62,7 @@ def main():
             i = int(draw.random() * flows)
             if not begun[i]:
                 begun[i], kind = True, 0
-            elif n % 16 == 5:
+            elif n % bulk == 5 % bulk:
                 kind = 2
             else:
                 kind = 3 if n % 8 == 3 else 1

@@ -75,7 +75,7 @@ fi
 bad=0 done=0
 for seed in $(seq 1 "${LANES_KILLS:-15}"); do
     for lanes in 2 4; do
-        [ $SECONDS -lt $end ] || break 2
+        [ "$done" = 0 ] || [ $SECONDS -lt "$end" ] || break 2
         kills "$seed" 8000
         run -c nfs/chains/race.yaml --lanes "$lanes" "${kills[@]}" "$made" || {
             bad=$((bad + 1))

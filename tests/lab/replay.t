@@ -106,6 +106,26 @@ refused "half a header" 65 "stub.pcap:offset 0: .*, expected a capture" -c "$cha
 refused "an empty file" 65 "empty.pcap:offset 0: .*, expected a capture" -c "$chain" "$dir/empty.pcap"
 refused "another format" 65 "nat.yaml:offset 0: .*, expected a capture" -c "$chain" "$chain"
 refused "another link type" 65 "raw.pcap:offset 20: link type .*, expected Ethernet" -c "$chain" "$dir/raw.pcap"
+# A section, an interface, two packets: the whole of pcapng that is needed; then cut off, then with a length that cannot be.
+python3 -c '
+import struct, sys
+def block(kind, body):
+    return struct.pack("<II", kind, len(body) + 12) + body + struct.pack("<I", len(body) + 12)
+whole = block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)) + block(1, struct.pack("<HHI", 1, 0, 0))
+whole += block(6, struct.pack("<IIIII", 0, 0, 1000, 64, 64) + b"x" * 64) * 2
+open(sys.argv[1] + "/whole.pcapng", "wb").write(whole)
+open(sys.argv[1] + "/short.pcapng", "wb").write(whole[:-30])
+open(sys.argv[1] + "/bad.pcapng", "wb").write(whole[:52] + b"\3\0\0\0" + whole[56:])' "$dir"
+run -c "$chain" "$dir/whole.pcapng" && [ "$(fact .input)" = 2 ]
+ok "a capture in the newer format" $? "$(cat "$dir/json")"
+refused "the newer format, cut off" 65 "short.pcapng:offset [1-9][0-9]*: truncated.*, expected a whole record" -c "$chain" "$dir/short.pcapng"
+refused "the newer format, corrupt" 65 "bad.pcapng:offset [1-9][0-9]*: .*length of 3.*, expected" -c "$chain" "$dir/bad.pcapng"
+printf 'UNDSTREC%0200d' 0 >"$dir/foreign.rec"
+refused "a recording for a capture" 65 "foreign.rec:offset 0: .*, expected a capture" -c "$chain" "$dir/foreign.rec"
+refused "a capture for a recording" 65 "made.pcap:offset 0: .*, expected a recording" -c "$chain" --log "$made"
+refused "a recording of no kind known" 65 "foreign.rec:offset [0-9]+: .*, expected" -c "$chain" --log "$dir/foreign.rec"
+mkdir "$dir/none"
+refused "a directory without recordings" 65 "no recording, expected files" -c "$chain" --log "$dir/none"
 refused "a directory" 65 "expected a capture" -c "$chain" "$dir"
 refused "a capture that is not there" 65 "nowhere.pcap: No such file" -c "$chain" "$dir/nowhere.pcap"
 refused "a chain that is not there" 65 "nowhere.yaml" -c "$dir/nowhere.yaml" "$made"
@@ -119,8 +139,8 @@ done
 refused "a kill beyond the capture" 64 "the capture has 12000 packets" -c "$chain" --kill primary@12001 "$made"
 refused "a kill with mode off" 64 "nobody to go on" -c "$chain" --mode off --kill primary@1 "$made"
 refused "17 lanes" 64 "expected a number from 1 to 16" -c "$chain" --lanes 17 "$made"
-refused "mode delta" 64 "this build does not record deltas" -c "$chain" --mode delta "$made"
-refused "a warm standby" 64 "this build has hot standbys only" -c "$chain" --standby warm "$made"
+refused "mode fast" 64 "expected log, delta, auto or off" -c "$chain" --mode fast "$made"
+refused "a cold standby" 64 "expected hot or warm" -c "$chain" --standby cold "$made"
 refused "an unknown option" 64 "unknown option" -c "$chain" --frobnicate "$made"
 run -c "$chain" "$dir/none.pcap" && [ "$(fact '"\(.input) \(.released) \(.equivalent)"')" = "0 0 true" ]
 ok "a capture without packets is none wrong" $?

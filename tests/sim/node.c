@@ -185,6 +185,7 @@ static void open_replicator(struct sim_node *n)
         .core = {.lanes = (uint16_t)sim.plan.lanes,
                  .role = (uint8_t)n->index,
                  .strict = sim.plan.strict,
+                 .warm = sim.plan.standby == ND_STANDBY_WARM,
                  .incarnation = n->incarnation,
                  .heartbeat_ms = t->heartbeat_ms,
                  .lease_ms = t->lease_ms,

@@ -95,6 +95,10 @@ static void usual(struct sim_plan *p)
 {
     *p = (struct sim_plan){.chain = 1,
                            .lanes = 1,
+                           .mode = ND_MODE_LOG,
+                           .commit_us = 1000,
+                           .checkpoint_ms = 10,
+                           .budget_ms = 2,
                            .hold_packets = 1024,
                            .log_bytes = 2u << 20,
                            .pending_bytes = 1u << 20,

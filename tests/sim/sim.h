@@ -193,6 +193,8 @@ struct sim_plan { /* of a seed; or of a scenario */
     unsigned chain, lanes;
     enum sim_wildness wild;
     bool strict, fast, full_capture, suppress_tail;
+    uint32_t mode, standby; /* enum nd_mode, nd_standby */
+    uint32_t commit_us, checkpoint_ms, budget_ms;
     bool audit; /* of writes that go past edits */
     uint32_t hold_packets;
     uint64_t log_bytes, pending_bytes;
@@ -221,6 +223,8 @@ struct sim_catch { /* a node is to be caught at a step */
 };
 
 struct sim_world {
+    uint64_t
+        asked; /* when the primary was asked for a digest last: a warm standby is brought up to date by it */
     uint64_t seed, now;
     struct sim_plan plan;
     const struct nd_config *config; /* of this seed */

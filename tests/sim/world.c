@@ -84,7 +84,7 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed)
     p->log_bytes = sim_chance(&r, 200) ? FT_RECORD_MAX : 2u << 20;
     /* The least that holds a burst of 32 large packets; a file cannot say less than a megabyte. */
     p->pending_bytes = sim_chance(&r, 250) ? (64u << 10) + sim_draw(&r, 64u << 10) : 1u << 20;
-    p->resync_mbps = sim_chance(&r, 400) ? 20 : 400;
+    p->resync_mbps = sim_chance(&r, 400) ? 40 : 400;
     p->faults_end = 40 * SIM_MS + sim_draw(&r, p->fast ? 300 * SIM_MS : 600 * SIM_MS);
     p->quiet_at = SIM_NEVER;
     p->flows = 4 + (unsigned)sim_draw(&r, 28);
@@ -96,6 +96,13 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed)
     p->delay = 40 * SIM_US + sim_draw(&r, 300 * SIM_US);
     p->fault_rate = 1000;
     p->audit = sim_chance(&r, 60);
+    p->mode = sim_chance(&r, 400) ? ND_MODE_LOG : sim_chance(&r, 400) ? ND_MODE_DELTA : ND_MODE_AUTO;
+    p->standby = sim_chance(&r, 300) ? ND_STANDBY_WARM : ND_STANDBY_HOT;
+    p->commit_us = 200 + (uint32_t)sim_draw(&r, 2000);
+    p->checkpoint_ms = 2 + (uint32_t)sim_draw(&r, 30);
+    p->budget_ms = 1 + (uint32_t)sim_draw(&r, 20);
+    if (p->mode != ND_MODE_LOG || p->standby == ND_STANDBY_WARM) /* what lanes are told in whole megabytes */
+        p->pending_bytes = 1u << 20;
 }
 
 static void configure(void)
@@ -109,6 +116,12 @@ static void configure(void)
     this_config.protect.tail = p->suppress_tail ? ND_TAIL_SUPPRESS : ND_TAIL_EMIT;
     this_config.protect.hold_packets = p->hold_packets;
     this_config.protect.strict = p->strict;
+    this_config.protect.mode = p->mode;
+    this_config.protect.standby = p->standby;
+    this_config.protect.commit_interval_us = p->commit_us;
+    this_config.protect.checkpoint_ms = p->checkpoint_ms;
+    this_config.protect.recovery_budget_ms = p->budget_ms;
+    this_config.protect.pending_mb = 1;
     *t = p->fast ? (struct nd_timing){1, 4, 8, 16, 32, 150, 0, 40}
                  : (struct nd_timing){2, 10, 20, 40, 80, 300, 0, 100};
     sim.config = &this_config;
@@ -120,6 +133,7 @@ static void configure(void)
 void sim_begin(uint64_t seed, const struct sim_plan *plan)
 {
     static const char *const names[2] = {"a", "b"};
+    static const char *const mode[] = {"off", "log", "delta", "auto"};
     uint8_t *parked[2] = {sim.node[0].window.parked, sim.node[1].window.parked};
 
     memset(&sim, 0, sizeof(sim));
@@ -146,9 +160,9 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
         sim_node_start(n);
     }
     sim.fault_at = sim_draw(&sim.chance, 15 * sim.config->timing.detect_ms * SIM_MS);
-    sim_tell(SIM_NOBODY, "seed %lu: chain %s, %u lane%s, %s, %s, detect_ms %u", seed,
-             sim_chain_name[plan->chain], plan->lanes, plan->lanes == 1 ? "" : "s",
-             plan->strict ? "strict" : "not strict",
+    sim_tell(SIM_NOBODY, "seed %lu: chain %s, %s, %s, %u lane%s, %s, %s, detect_ms %u", seed,
+             sim_chain_name[plan->chain], mode[plan->mode], plan->standby == ND_STANDBY_WARM ? "warm" : "hot",
+             plan->lanes, plan->lanes == 1 ? "" : "s", plan->strict ? "strict" : "not strict",
              plan->wild == SIM_HEALS ? "partitions heal in time" : "partitions last",
              sim.config->timing.detect_ms);
 }
@@ -314,6 +328,17 @@ bool sim_settled(void)
     return false;
 }
 
+/* A warm standby stands where its last checkpoint left it; a digest that is asked for goes with another one.
+ */
+static void ask_checkpoint(const struct sim_node *primary)
+{
+    if (sim.plan.standby != ND_STANDBY_WARM || sim.now < sim.asked + 5 * SIM_MS)
+        return;
+    sim.asked = sim.now;
+    for (unsigned l = 0; l < sim.plan.lanes; l++)
+        atomic_fetch_add((_Atomic uint64_t *)(uintptr_t)&primary->shared[l].digest, 1);
+}
+
 bool sim_rests(void)
 {
     const struct sim_node *p = &sim.node[0], *s = &sim.node[1];
@@ -326,6 +351,11 @@ bool sim_rests(void)
     }
     if (sim_ports_waiting(p))
         return false;
+    for (unsigned l = 0; l < sim.plan.lanes; l++)
+        if (atomic_load(&p->shared[l].closed) != atomic_load(&s->shared[l].closed)) {
+            ask_checkpoint(p);
+            return false;
+        }
     for (unsigned l = 0; l < sim.plan.lanes; l++)
         if (!p->resting[l] || !s->resting[l] || ft_hold_count(&p->lane[l].hold) ||
             atomic_load(&p->shared[l].closed) != atomic_load(&s->shared[l].closed) ||

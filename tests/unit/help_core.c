@@ -125,6 +125,13 @@ void happens(struct tale *t, enum ft_event_kind kind)
     step(t, &event);
 }
 
+void beats(struct tale *t, uint64_t view)
+{
+    struct ft_event event = {.kind = FT_EV_PORT_BEAT, .view = view};
+
+    step(t, &event);
+}
+
 void reaches(struct tale *t, enum ft_event_kind kind, uint64_t closed)
 {
     t->closed = t->replayed = closed;

@@ -40,6 +40,8 @@ void sleeps(struct tale *t, unsigned ms); /* the clock goes on, no step */
 void ticks(struct tale *t);               /* one FT_EV_TIME, now */
 
 /* What was seen to come of the last step. Each fails the test if it was not so. */
+/* A heartbeat on a data port that tells this view. */
+void beats(struct tale *t, uint64_t view);
 void is(struct tale *t, enum ft_state state);
 void because(struct tale *t, const char *text); /* `why` contains it */
 const struct ft_action *did(struct tale *t, enum ft_action_kind kind);

@@ -192,6 +192,8 @@ static void step_lanes(struct pair *p, unsigned i, enum ft_event_kind kind)
     struct ft_event event = {.kind = kind};
 
     event.closed[0] = live ? p->depth[n->tip] : n->closed;
+    if (kind == FT_EV_LANES && live && p->delta && n->logging)
+        event.closed[0] = p->depth[n->logged];
     event.replayed[0] = live ? 0 : n->replayed;
     event.taken[0] = event.replayed[0] * 100;
     pair_step(p, i, &event);
@@ -217,7 +219,7 @@ static void work_live(struct pair *p, unsigned i)
         n->base_sent_at = p->now + FT_MS + pair_draw(p, pair_chance(p, 5) ? 400 * FT_MS : 25 * FT_MS);
         step_lanes(p, i, FT_EV_CUT);
     }
-    if (n->tip != NO_STATE && n->logging && n->logged != n->tip) {
+    if (n->tip != NO_STATE && n->logging && n->logged != n->tip && (!p->delta || pair_chance(p, 30))) {
         struct ft_message m;
 
         ft_core_head(&n->core, FT_MSG_LOG, pair_clock(p, i), &m);
@@ -229,7 +231,7 @@ static void work_live(struct pair *p, unsigned i)
         step_lanes(p, i, FT_EV_BASE_SENT);
     }
     if (n->tip != NO_STATE && n->order == FT_LANE_DRAIN && p->now >= n->drained_at &&
-        n->released == p->depth[n->tip])
+        n->released == p->depth[n->tip] && (!n->logging || n->logged == n->tip))
         step_lanes(p, i, FT_EV_DRAINED);
 }
 
@@ -245,7 +247,7 @@ static void work_standby(struct pair *p, unsigned i)
         return;
     if (pair_chance(p, 70))
         n->closed = p->depth[n->held];
-    if (n->whole && p->now >= n->stalled_until)
+    if (n->whole && p->now >= n->stalled_until && !p->warm)
         n->replayed += (uint32_t)pair_draw(p, 30);
     if (n->replayed > n->closed)
         n->replayed = n->closed;

@@ -69,6 +69,7 @@ static void start(struct pair *p, unsigned i)
     struct ft_core_config c = {.lanes = 1,
                                .role = (uint8_t)i,
                                .strict = p->strict,
+                               .warm = p->warm,
                                .view = n->view_file,
                                .heartbeat_ms = 2,
                                .lease_ms = 10,
@@ -98,12 +99,14 @@ static void start(struct pair *p, unsigned i)
         pair_act(p, i, &actions.list[k]);
 }
 
-void pair_begin(struct pair *p, uint64_t seed, bool strict, FILE *tell)
+void pair_begin(struct pair *p, uint64_t seed, struct pair_kind kind, FILE *tell)
 {
     memset(p, 0, sizeof(*p));
     p->seed = seed;
     p->random = seed * 0x2545f4914f6cdd1dull;
-    p->strict = strict;
+    p->strict = kind.strict;
+    p->warm = kind.warm;
+    p->delta = kind.delta;
     p->tell = tell;
     p->line = NO_STATE;
     for (unsigned i = 0; i < 2; i++) {
@@ -324,8 +327,10 @@ static void turn(struct pair *p, unsigned i)
     /* The lane wakes first, and acts on what it was told last. */
     pair_release(p, i);
     receive(p, i);
-    if (pair_runs(p, !i) && p->now >= p->port_blocked[i] && pair_chance(p, 60))
+    if (pair_runs(p, !i) && p->now >= p->port_blocked[i] && pair_chance(p, 60)) {
+        beat.view = p->node[!i].core.view;
         pair_step(p, i, &beat);
+    }
     pair_lane(p, i);
     pair_step(p, i, &passed);
     pair_release(p, i);

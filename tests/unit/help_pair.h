@@ -69,6 +69,8 @@ struct pair_node {
 struct pair {
     uint64_t seed, random, now;
     bool strict;
+    bool warm;  /* standbys store, and replay only when they take over */
+    bool delta; /* the stream accounts for bursts only at cuts */
     struct pair_node node[2];
     struct pair_pipe pipe[2];
     uint32_t conns;
@@ -88,7 +90,10 @@ struct pair {
 
 uint64_t pair_draw(struct pair *p, uint64_t below);
 bool pair_chance(struct pair *p, unsigned percent);
-void pair_begin(struct pair *p, uint64_t seed, bool strict, FILE *tell);
+struct pair_kind {
+    bool strict, warm, delta;
+};
+void pair_begin(struct pair *p, uint64_t seed, struct pair_kind kind, FILE *tell);
 void pair_tick(struct pair *p); /* one millisecond */
 void pair_step(struct pair *p, unsigned i, struct ft_event *event);
 void pair_kill(struct pair *p, unsigned i, bool machine, bool word, uint64_t back_ns);

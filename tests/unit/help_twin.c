@@ -133,7 +133,7 @@ static _Noreturn void node(const struct twin *twin, const struct twin_options *o
     struct ft_region_config rc = {
         .name = "twin", .lanes = 1, .nfs = 2, .arena_size = sizes, .nf_name = names, .shared_size = 65536};
     struct twin_worker worker = {
-        .box = twin->box, .shared = &lane, .salt = 1 + twin->self, .stop = &lane_stop};
+        .box = twin->box, .shared = &lane, .salt = 1 + twin->self, .warm = options->warm, .stop = &lane_stop};
     struct rp_replicator *rp;
     struct ft_fault fault = {"no memory"};
     pthread_t threads[2];
@@ -155,6 +155,7 @@ static _Noreturn void node(const struct twin *twin, const struct twin_options *o
     twin_core_config(&config.core, twin->self);
     config.core.start_alone_ms = options->start_alone_ms;
     config.core.strict = options->strict;
+    config.core.warm = options->warm;
     FT_CHECK(ft_region_open(&worker.region, &rc, &fault) == 0, "%s", fault.text);
     config.region = worker.region;
     FT_CHECK(ft_lane_init(&lane, LOG_RING, TWIN_PENDING + 2 * FT_RECORD_MAX) == 0, "no memory for rings");

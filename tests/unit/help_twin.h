@@ -2,7 +2,8 @@
 /*
  * For tests of the replicator: one node in a process of its own (the region has one address), with a real
  * replicator on loopback and a lane thread that obeys struct ft_lane as node/lane.c does. Its chain is a
- * table of numbers: every input adds to the one that its hash picks.
+ * table of numbers: every input adds to the one that its hash picks. Its stream is one of records, of deltas,
+ * or of records with checkpoints, as the box says.
  *
  * The test and the node share a box of words, which outlives the node. What a primary feeds itself follows
  * from a seed, so twin_model computes what the state must be after any burst, without lanes, logs or bases.
@@ -10,6 +11,7 @@
 #ifndef TESTS_UNIT_HELP_TWIN_H
 #define TESTS_UNIT_HELP_TWIN_H
 
+#include "ftcore/delta.h"
 #include "replicator/replicator.h"
 
 #include <sys/types.h>
@@ -21,13 +23,17 @@
 
 struct twin_box {
     /* Written by the test. */
-    _Atomic uint64_t target;   /* live: bursts are made until this many are closed */
-    _Atomic uint64_t seed;     /* of what this node feeds itself */
-    _Atomic uint32_t pause_us; /* between two bursts */
-    _Atomic uint32_t per_turn; /* records replayed at a time; 0: none at all */
-    _Atomic uint32_t told;     /* enum ft_told */
-    _Atomic uint64_t ask;      /* serial number: digests, please */
-    _Atomic bool stop, spoil;  /* spoil: write once without an edit (planted fault) */
+    _Atomic uint64_t target;     /* live: bursts are made until this many are closed */
+    _Atomic uint64_t seed;       /* of what this node feeds itself */
+    _Atomic uint32_t pause_us;   /* between two bursts */
+    _Atomic uint32_t per_turn;   /* records replayed at a time; 0: none at all */
+    _Atomic uint32_t told;       /* enum ft_told */
+    _Atomic uint64_t ask;        /* serial number: digests, please */
+    _Atomic bool stop, spoil;    /* spoil: write once without an edit (planted fault) */
+    _Atomic uint32_t every;      /* bursts from cut to cut of a delta segment; 0: log segments … */
+    _Atomic uint32_t checkpoint; /* … with a checkpoint after so many bursts; 0: none */
+    _Atomic bool idle_cuts;      /* delta segment: cuts go on when nothing is done */
+    _Atomic bool half;           /* the next share ends before its last part, and the lane with it */
 
     /* Written by the node. */
     _Atomic uint64_t answered, at, region_digest, state_hash; /* to `ask`, at a burst boundary */
@@ -36,14 +42,17 @@ struct twin_box {
     _Atomic uint64_t beside_base;                /* bursts made while lines were owed */
     _Atomic uint64_t ring_full, hold_full, log_most, replay_most; /* most: bytes ever waiting in the ring */
     _Atomic uint64_t doing;                                       /* enum ft_order reached */
-    _Atomic uint64_t shown;                                       /* sequence lock of status */
+    _Atomic uint64_t cuts, halves;                                /* shares published, whole and half, ever */
+    _Atomic uint64_t applied, covered, replayed, carried; /* shares; records passed over; records replayed;
+                                                             outputs in shares */
+    _Atomic uint64_t shown;                               /* sequence lock of status */
     struct rp_status status;
 };
 
 struct twin_options {
     uint32_t resync_mbps; /* 0: 1000 */
     uint32_t start_alone_ms;
-    bool strict;
+    bool strict, warm;
 };
 
 struct twin {
@@ -101,12 +110,35 @@ void twin_model_begin(struct twin_model *m);
 void twin_model_run(struct twin_model *m, uint64_t seed, uint64_t to);
 uint64_t twin_state_hash(const struct twin_lane_state *lane, const uint64_t words[TWIN_WORDS]);
 
+/* ---- deltas, both ends (help_twindelta.c) ---- */
+#define TWIN_OUTS 65536u
+struct twin_out {
+    uint64_t number, burst, clock;
+    uint32_t len;
+};
+struct twin_delta {
+    struct ft_lane *lane;
+    struct ft_region *region;
+    uint64_t cut, from; /* the last, and the burst it ended at */
+    unsigned outs;      /* made since */
+    struct twin_out *out;
+};
+/* At a base cut: what changes from here on is to be known. */
+void twin_delta_begin(struct twin_delta *d, uint64_t burst);
+void twin_delta_note(struct twin_delta *d, const struct twin_burst *b, const struct twin_lane_state *after);
+/* A share of all since the last cut, into the log ring. False: no room for it, or an overrun. `half`: without
+ * its last part. */
+bool twin_delta_cut(struct twin_delta *d, const struct twin_lane_state *state, bool half);
+/* Writes a part's lines; returns the outputs in it. */
+uint64_t twin_delta_apply(struct ft_region *region, const struct ft_part *part);
+
 /* ---- the lane (help_twinlane.c) ---- */
 struct twin_worker {
     struct twin_box *box;
     struct ft_region *region;
     struct ft_lane *shared;
     uint64_t salt; /* content of a table that no base has written */
+    bool warm;
     _Atomic bool *stop;
 };
 /* Makes the chain in the region; then the lane's life, until *stop. */

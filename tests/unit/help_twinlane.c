@@ -22,7 +22,10 @@ struct life {
     uint64_t *words;
     struct ft_hold hold;
     struct lg_capture capture;
-    uint64_t order, gate, cut, uncut, digest, quiet_since, burst_at, now, copied;
+    struct twin_delta delta;
+    enum ft_segment segment;
+    bool stalled; /* a share was left half: nothing more before the next base */
+    uint64_t order, gate, cut, uncut, digest, quiet_since, burst_at, cut_due, now, copied;
     enum ft_order doing;
 };
 
@@ -73,8 +76,17 @@ static void end_burst(struct life *life, uint64_t time, unsigned n)
     s->outputs += n;
 }
 
+static bool logging(const struct life *life)
+{
+    return atomic_load_explicit(&life->shared->logging, memory_order_relaxed);
+}
+
 static void closed(struct life *life)
 {
+    bool delta = logging(life) && life->segment == FT_SEGMENT_DELTA;
+
+    atomic_store_explicit(&life->shared->recorded, delta ? life->delta.from : life->state->burst,
+                          memory_order_release);
     atomic_store_explicit(&life->shared->closed, life->state->burst, memory_order_release);
     atomic_store(&life->box->closed, life->state->burst);
 }
@@ -113,8 +125,7 @@ static bool has_room(struct life *life)
         atomic_fetch_add(&life->box->hold_full, 1);
         return false;
     }
-    if (atomic_load_explicit(&life->shared->logging, memory_order_relaxed) &&
-        !lg_capture_room(life->shared)) {
+    if (logging(life) && life->segment == FT_SEGMENT_LOG && !lg_capture_room(life->shared)) {
         atomic_fetch_add(&life->box->ring_full, 1);
         return false;
     }
@@ -125,7 +136,7 @@ static void run_burst(struct life *life)
 {
     static struct twin_burst b;
     uint64_t burst = life->state->burst + 1, digest = atomic_load(&life->shared->digest);
-    bool logged = atomic_load_explicit(&life->shared->logging, memory_order_relaxed);
+    bool logged = logging(life) && life->segment == FT_SEGMENT_LOG;
 
     twin_make(&b, atomic_load(&life->box->seed), burst);
     if (logged) {
@@ -146,7 +157,45 @@ static void run_burst(struct life *life)
     }
     for (unsigned i = 0; i < b.n; i++)
         ft_hold_put(&life->hold, &(struct ft_held){.burst = burst, .packet = &b});
+    if (logging(life) && (life->segment == FT_SEGMENT_DELTA || atomic_load(&life->box->checkpoint)))
+        twin_delta_note(&life->delta, &b, life->state);
     closed(life);
+}
+
+/* A cut is due: nothing else is done before it is made. The kind of the next segment is chosen at it. */
+static bool cut_due(struct life *life, bool wanted)
+{
+    uint64_t every = atomic_load(&life->box->every), checkpoint = atomic_load(&life->box->checkpoint);
+    uint64_t passed = life->state->burst - life->delta.from;
+
+    if (!logging(life) || life->stalled)
+        return false;
+    if ((life->segment == FT_SEGMENT_DELTA) != (every != 0))
+        return true;
+    if (life->segment == FT_SEGMENT_LOG)
+        return checkpoint && passed >= checkpoint;
+    if (atomic_load(&life->box->idle_cuts) && life->now >= life->cut_due)
+        return true;
+    return passed >= every || (passed && (!wanted || life->doing == FT_LANE_DRAIN));
+}
+
+static bool make_cut(struct life *life)
+{
+    bool half = atomic_load(&life->box->half);
+
+    if (!twin_delta_cut(&life->delta, life->state, half))
+        return false;
+    life->cut_due = life->now + 2000000;
+    if (half) {
+        life->stalled = true;
+        atomic_fetch_add(&life->box->halves, 1);
+        return true;
+    }
+    atomic_fetch_add(&life->box->cuts, 1);
+    life->segment = atomic_load(&life->box->every) ? FT_SEGMENT_DELTA : FT_SEGMENT_LOG;
+    atomic_store(&life->shared->segment, life->segment);
+    closed(life);
+    return true;
 }
 
 static bool live(struct life *life)
@@ -155,7 +204,9 @@ static bool live(struct life *life)
 
     if (life->doing == FT_LANE_DRAIN && atomic_load(&life->shared->done) == life->order)
         return false;
-    if (wanted && life->now >= life->burst_at && has_room(life)) {
+    if (cut_due(life, wanted))
+        worked = make_cut(life);
+    else if (!life->stalled && wanted && life->now >= life->burst_at && has_room(life)) {
         life->burst_at = life->now + atomic_load(&life->box->pause_us) * 1000ull;
         run_burst(life);
         worked = true;
@@ -164,7 +215,7 @@ static bool live(struct life *life)
     if (worked)
         life->quiet_since = life->now;
     if (life->doing == FT_LANE_DRAIN && life->now - life->quiet_since > 3000000 &&
-        ft_hold_count(&life->hold) == 0)
+        ft_hold_count(&life->hold) == 0 && atomic_load(&life->shared->recorded) == life->state->burst)
         atomic_store_explicit(&life->shared->done, life->order, memory_order_release);
     return worked;
 }
@@ -197,6 +248,35 @@ static bool replay_record(struct life *life, const struct ft_record *r)
     return got == r->digest;
 }
 
+static bool take_part(struct life *life, const struct ft_part *p)
+{
+    if (p->cut > atomic_load_explicit(&life->shared->cut_to, memory_order_acquire))
+        return false;
+    atomic_fetch_add(&life->box->carried, twin_delta_apply(life->region, p));
+    if (p->flags & FT_PART_LAST) {
+        FT_CHECK(life->state->burst == p->burst && life->state->clock == p->clock &&
+                     life->state->outputs == p->outputs,
+                 "a delta up to burst %lu ends at %lu", p->burst, life->state->burst);
+        atomic_fetch_add(&life->box->applied, 1);
+    }
+    return true;
+}
+
+/* A whole delta covers it, or it is replayed; a warm lane leaves that to the takeover. */
+static bool take_record(struct life *life, const struct ft_record *r, uint64_t upto)
+{
+    if (r->burst > upto)
+        return false;
+    if (r->burst <= atomic_load_explicit(&life->shared->covered, memory_order_acquire)) {
+        atomic_fetch_add(&life->box->covered, 1);
+        return true;
+    }
+    if (life->w->warm && life->doing == FT_LANE_REPLAY)
+        return false;
+    atomic_fetch_add(&life->box->replayed, 1);
+    return replay_record(life, r);
+}
+
 static bool replay(struct life *life, uint64_t upto, uint32_t most_records)
 {
     struct ft_ring *ring = &life->shared->replay;
@@ -207,11 +287,11 @@ static bool replay(struct life *life, uint64_t upto, uint32_t most_records)
     most(&life->box->replay_most, ft_ring_used(ring));
     if (atomic_load(&life->shared->diverged))
         return false;
-    for (; n < most_records && (r = ft_ring_peek(ring, &there)) && r->burst <= upto; n++) {
+    for (; n < most_records && (r = ft_ring_peek(ring, &there)); n++) {
         uint32_t size = r->size;
 
-        if (!replay_record(life, r))
-            return false;
+        if (!(ft_is_part(r) ? take_part(life, ft_part_of(r)) : take_record(life, r, upto)))
+            break;
         ft_ring_advance(ring, size);
         ft_ring_consume(ring);
         closed(life);
@@ -223,7 +303,7 @@ static void take_over(struct life *life)
 {
     uint64_t upto = atomic_load_explicit(&life->shared->closed_to, memory_order_acquire), there;
 
-    while (life->state->burst < upto && replay(life, upto, 64))
+    while (replay(life, upto, 64)) /* to its end: a share of no burst may come last */
         ;
     FT_CHECK(life->state->burst == upto, "replay ends at burst %lu of %lu", life->state->burst, upto);
     while (ft_ring_peek(&life->shared->replay, &there))
@@ -311,9 +391,17 @@ static void look_at_base(struct life *life)
         if (uncut >= cut)
             return;
         ft_owe_end(life->region);
+        twin_delta_begin(&life->delta, life->state->burst);
+        life->stalled = false;
+        life->segment = atomic_load(&life->box->every) ? FT_SEGMENT_DELTA : FT_SEGMENT_LOG;
+        atomic_store(&life->shared->segment, life->segment);
+        atomic_store_explicit(&life->shared->overrun, false, memory_order_relaxed);
         FT_CHECK(ft_owe_begin(life->region) == 0, "no memory for copies");
         atomic_store_explicit(&life->shared->logging, true, memory_order_relaxed);
         atomic_store_explicit(&life->shared->cut_burst, life->state->burst, memory_order_relaxed);
+        atomic_store_explicit(&life->shared->cut_at, atomic_load(&life->shared->log.head),
+                              memory_order_relaxed);
+        atomic_store_explicit(&life->shared->recorded, life->state->burst, memory_order_relaxed);
         atomic_store_explicit(&life->shared->cut_seen, cut, memory_order_release);
     }
     if (atomic_load(&life->region->tracking) & FT_TRACK_OWED && granted > life->copied) {
@@ -369,12 +457,15 @@ void *twin_lane_run(void *arg)
                         .state = lane_state,
                         .words = table,
                         .capture = {.lane = w->shared},
+                        .delta = {.lane = w->shared, .region = w->region},
                         .order = FT_ALL};
 
-    FT_CHECK(ft_hold_init(&life.hold, HOLD) == 0, "no memory");
+    life.delta.out = calloc(TWIN_OUTS, sizeof(*life.delta.out));
+    FT_CHECK(life.delta.out && ft_hold_init(&life.hold, HOLD) == 0, "no memory");
     while (!atomic_load(w->stop))
         if (!turn(&life))
             nanosleep(&nap, NULL);
     ft_hold_free(&life.hold);
+    free(life.delta.out);
     return NULL;
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The closed set against a model that tries all vectors of prefixes and knows nothing of how it is computed:
- * over histories that ran (order between accesses, cycles between bursts) and over arbitrary ones.
+ * over histories that ran (order between accesses, cycles between bursts), over arbitrary ones, and over
+ * streams of segments, where shares of deltas stand for bursts or follow them.
  */
 #include "ftcore/closed.h"
+#include "tests/unit/help_part.h"
 #include "tests/unit/help_record.h"
 
 #include <setjmp.h>
@@ -16,7 +18,7 @@
 #include <cmocka.h>
 
 #define LANES   4
-#define BURSTS  6 /* in a lane's history */
+#define BURSTS  6 /* items in a lane's history at most */
 #define EDGES   4
 #define PENDING 8
 
@@ -32,6 +34,9 @@ struct model_burst {
     uint32_t accesses;
     unsigned edges;
     struct model_edge edge[EDGES];
+    bool segment;    /* a share that goes on from what is held, else it tells again what records told */
+    uint64_t cut;    /* 0: a burst. Else a share of that cut … */
+    uint64_t bursts; /* … which stands for so many that are not held themselves; of a burst 1 */
 };
 
 struct model {
@@ -39,7 +44,7 @@ struct model {
     uint64_t first[LANES]; /* burst and access number before the history */
     uint64_t access[LANES];
     struct model_burst burst[LANES][BURSTS];
-    unsigned held[LANES];
+    unsigned count[LANES], held[LANES];
 };
 
 static struct model m;
@@ -54,8 +59,21 @@ static bool inside(const unsigned end[], unsigned lane, uint64_t access)
     return false;
 }
 
+static bool has_cut(const unsigned end[], unsigned lane, uint64_t cut)
+{
+    for (unsigned b = 0; b < end[lane]; b++)
+        if (m.burst[lane][b].cut == cut)
+            return true;
+    return false;
+}
+
 static bool closed(const unsigned end[])
 {
+    for (unsigned l = 0; l < m.lanes; l++)
+        for (unsigned b = 0; b < end[l]; b++)
+            for (unsigned o = 0; o < m.lanes; o++)
+                if (m.burst[l][b].cut && !has_cut(end, o, m.burst[l][b].cut))
+                    return false;
     for (unsigned l = 0; l < m.lanes; l++)
         for (unsigned b = 0; b < end[l]; b++)
             for (unsigned e = 0; e < m.burst[l][b].edges; e++)
@@ -88,6 +106,9 @@ static void draw_model(void)
     for (unsigned l = 0; l < m.lanes; l++) {
         m.first[l] = draw_below(2) ? 0 : draw() >> 8;
         m.access[l] = draw_below(2) ? 0 : draw() >> 8;
+        m.count[l] = BURSTS;
+        for (unsigned b = 0; b < BURSTS; b++)
+            m.burst[l][b].bursts = 1;
     }
 }
 
@@ -159,11 +180,97 @@ static void draw_run(void)
             m.burst[l][++burst[l]].access = access[l] + 1;
 }
 
+/* Near what the other lane's history has, mostly. */
+static void draw_edges(unsigned lane, struct model_burst *burst, uint64_t steps)
+{
+    for (unsigned e = 0; m.lanes > 1 && e < burst->accesses; e++) {
+        unsigned to = (lane + 1 + (unsigned)draw_below(m.lanes - 1)) % m.lanes;
+
+        if (draw_below(3) == 0)
+            burst->edge[burst->edges++] =
+                (struct model_edge){to, m.access[to] + draw_below(steps + 3) + (draw_below(16) ? 0 : draw())};
+    }
+}
+
+/*
+ * A stream of segments, all lanes changing the kind at the same cuts: log segments, whose bursts a share may
+ * follow (a checkpoint), and delta segments, a share that stands for bursts of its own, or for none.
+ */
+static void draw_segments(void)
+{
+    uint64_t access[LANES], cut = 0, steps = 0;
+    bool room = true;
+
+    draw_model();
+    memcpy(access, m.access, sizeof(access));
+    memset(m.count, 0, sizeof(m.count));
+    memset(m.burst, 0, sizeof(m.burst));
+    while (room) {
+        bool log = draw_below(2), share = !log || draw_below(2);
+
+        cut += share;
+        for (unsigned l = 0; l < m.lanes; l++) {
+            unsigned bursts = log ? (unsigned)draw_below(3) : 0;
+
+            for (; bursts && m.count[l] < BURSTS - 1; bursts--) {
+                struct model_burst *b = &m.burst[l][m.count[l]++];
+
+                *b = (struct model_burst){
+                    .access = access[l] + 1, .accesses = (uint32_t)draw_below(4), .bursts = 1};
+                access[l] += b->accesses;
+                draw_edges(l, b, steps + b->accesses);
+            }
+            if (share) {
+                struct model_burst *b = &m.burst[l][m.count[l]++];
+
+                *b = (struct model_burst){.access = access[l] + 1, .cut = cut, .segment = !log};
+                b->bursts = log ? 0 : draw_below(4);
+                b->accesses = b->bursts ? (uint32_t)draw_below(4) : 0;
+                access[l] += b->accesses;
+            }
+        }
+        steps += 3;
+        for (unsigned l = 0; l < m.lanes; l++)
+            room &= m.count[l] < BURSTS - 1;
+        room &= draw_below(8) != 0;
+    }
+}
+
+/* Bursts up to and with the first `n` items of a lane. */
+static uint64_t bursts_to(unsigned lane, unsigned n)
+{
+    uint64_t burst = m.first[lane];
+
+    for (unsigned b = 0; b < n; b++)
+        burst += m.burst[lane][b].bursts;
+    return burst;
+}
+
+/* The last share among the first `n` items: how many items up to it, 0 when there is none. */
+static unsigned share_before(unsigned lane, unsigned n)
+{
+    while (n && !m.burst[lane][n - 1].cut)
+        n--;
+    return n;
+}
+
+static int add_share(struct ft_closed *set, unsigned lane, unsigned index)
+{
+    const struct model_burst *b = &m.burst[lane][index];
+
+    part_begin((uint16_t)lane, b->cut, bursts_to(lane, b->segment ? index : share_before(lane, index)),
+               bursts_to(lane, index + 1));
+    part->flags |= FT_PART_LAST;
+    part->access = b->access + b->accesses - 1;
+    part_finish();
+    return ft_closed_add_share(set, part);
+}
+
 static void build(unsigned lane, unsigned index)
 {
     const struct model_burst *b = &m.burst[lane][index];
 
-    record_begin((uint16_t)lane, 0, m.first[lane] + index + 1);
+    record_begin((uint16_t)lane, 0, bursts_to(lane, index) + 1);
     rec->access = b->access;
     rec->accesses = b->accesses;
     record_add_bytes();
@@ -172,7 +279,34 @@ static void build(unsigned lane, unsigned index)
     record_finish();
 }
 
+/* Up to which burst the shares among the first `n` items tell everything. */
+static uint64_t covered_by(unsigned lane, unsigned n)
+{
+    unsigned end = 0; /* items that shares tell everything of */
+
+    for (unsigned i = 0; i < n; i++) {
+        const struct model_burst *b = &m.burst[lane][i];
+        unsigned from = b->segment ? i : share_before(lane, i);
+
+        if (b->cut && bursts_to(lane, from) <= bursts_to(lane, end))
+            end = i + 1;
+    }
+    return bursts_to(lane, end);
+}
+
 static uint64_t partial; /* times that something held was not inside */
+
+static void compare_cuts(const struct ft_closed *set, const unsigned best[])
+{
+    uint64_t burst[LANES], cut = ft_closed_cut(set, burst);
+
+    for (unsigned l = 0; l < m.lanes; l++) {
+        unsigned share = share_before(l, best[l]);
+
+        assert_int_equal(cut, share ? m.burst[l][share - 1].cut : 0);
+        assert_int_equal(burst[l], covered_by(l, best[l]));
+    }
+}
 
 static bool compare(struct ft_closed *set, unsigned last[])
 {
@@ -183,14 +317,24 @@ static bool compare(struct ft_closed *set, unsigned last[])
     greatest(best);
     bool said = ft_closed_compute(set, burst);
     for (unsigned l = 0; l < m.lanes; l++) {
-        assert_int_equal(burst[l], m.first[l] + best[l]);
+        assert_int_equal(burst[l], bursts_to(l, best[l]));
         moved |= best[l] != last[l];
         partial += best[l] < m.held[l];
         last[l] = best[l];
     }
     assert_int_equal(said, moved);
     assert_false(ft_closed_compute(set, burst));
+    compare_cuts(set, best);
     return moved;
+}
+
+static unsigned left_of_all(void)
+{
+    unsigned left = 0;
+
+    for (unsigned l = 0; l < m.lanes; l++)
+        left += m.count[l] - m.held[l];
+    return left;
 }
 
 /* Bursts of a history arrive in any relation of the lanes; computed after some of them. */
@@ -199,15 +343,19 @@ static void play(struct ft_closed *set)
     unsigned last[LANES] = {0};
 
     ft_closed_reset(set, m.first, m.access);
-    for (unsigned added = 0; added < m.lanes * BURSTS;) {
+    for (unsigned left = left_of_all(); left;) {
         unsigned lane = (unsigned)draw_below(m.lanes);
 
-        if (m.held[lane] == BURSTS)
+        if (m.held[lane] == m.count[lane])
             continue;
-        build(lane, m.held[lane]);
-        assert_int_equal(ft_closed_add(set, rec), 0);
+        if (m.burst[lane][m.held[lane]].cut) {
+            assert_int_equal(add_share(set, lane, m.held[lane]), 0);
+        } else {
+            build(lane, m.held[lane]);
+            assert_int_equal(ft_closed_add(set, rec), 0);
+        }
         m.held[lane]++;
-        added++;
+        left--;
         if (draw_below(3) == 0)
             compare(set, last);
     }
@@ -241,6 +389,12 @@ static void test_runs(void **state)
 {
     (void)state;
     play_many(draw_run, 4000);
+}
+
+static void test_segments(void **state)
+{
+    (void)state;
+    play_many(draw_segments, 12000);
 }
 
 /* By hand. */
@@ -342,6 +496,81 @@ static void test_order(void **state)
     ft_closed_free(set);
 }
 
+static int share(struct ft_closed *set, uint16_t lane, uint64_t cut, uint64_t from, uint64_t burst,
+                 uint64_t access)
+{
+    part_begin(lane, cut, from, burst);
+    part->flags |= FT_PART_LAST;
+    part->access = access;
+    part_finish();
+    return ft_closed_add_share(set, part);
+}
+
+static void test_share_order(void **state)
+{
+    static const uint64_t burst[] = {10, 20}, access[] = {100, 200};
+    struct ft_closed *set = ft_closed_new(2, PENDING);
+    uint64_t at[2];
+
+    (void)state;
+    ft_closed_reset(set, burst, access);
+    assert_int_equal(ft_closed_cut(set, at), 0);
+    assert_int_equal(at[1], 20);
+    assert_int_equal(share(set, 2, 1, 10, 10, 100), FT_EMALFORMED);
+    assert_int_equal(share(set, 0, 0, 10, 15, 110), FT_EORDER); /* cuts begin with 1 */
+    assert_int_equal(share(set, 0, 2, 10, 15, 110), FT_EORDER);
+    assert_int_equal(share(set, 0, 1, 9, 15, 110), FT_EORDER); /* another base */
+    assert_int_equal(share(set, 0, 1, 11, 15, 110), FT_EORDER);
+    assert_int_equal(share(set, 0, 1, 10, 15, 99), FT_EORDER); /* accesses go back */
+    assert_int_equal(share(set, 0, 1, 10, 15, 110), 0);
+    computed(set, false, 10, 20); /* one lane's share alone is nothing */
+    assert_int_equal(share(set, 0, 1, 10, 15, 110), FT_EORDER);
+    assert_int_equal(add(set, 0, 17, 111, 1, -1, 0), FT_EORDER);
+    assert_int_equal(add(set, 0, 16, 112, 1, -1, 0), FT_EORDER);
+    assert_int_equal(add(set, 0, 16, 111, 1, 1, 207), 0);       /* a log segment follows */
+    assert_int_equal(share(set, 0, 2, 15, 15, 111), FT_EORDER); /* a checkpoint without its burst */
+    assert_int_equal(share(set, 0, 2, 15, 17, 111), FT_EORDER); /* … with one that is not held */
+    assert_int_equal(share(set, 0, 2, 15, 16, 112), FT_EORDER);
+    assert_int_equal(share(set, 0, 2, 16, 16, 110),
+                     FT_EORDER); /* a delta segment after it: accesses go back */
+    assert_int_equal(share(set, 0, 2, 15, 16, 111), 0);
+    assert_int_equal(share(set, 1, 1, 20, 25, 206), 0);
+    computed(set, true, 15, 25); /* burst 16 needs access 207 of the other lane */
+    assert_int_equal(ft_closed_cut(set, at), 1);
+    assert_int_equal(add(set, 1, 26, 207, 1, -1, 0), 0);
+    computed(set, true, 16, 26); /* and its checkpoint waits */
+    assert_int_equal(ft_closed_cut(set, at), 1);
+    assert_int_equal(share(set, 1, 2, 25, 26, 207), 0);
+    computed(set, true, 16, 26);
+    assert_int_equal(ft_closed_cut(set, at), 2);
+    assert_int_equal(at[0], 16);
+    assert_int_equal(at[1], 26);
+    /* Lanes that did nothing. */
+    assert_int_equal(share(set, 0, 3, 16, 16, 111), 0);
+    assert_int_equal(share(set, 1, 3, 26, 26, 207), 0);
+    computed(set, true, 16, 26);
+    assert_int_equal(ft_closed_cut(set, at), 3);
+    for (uint64_t c = 4; c < 4 + PENDING; c++)
+        assert_int_equal(share(set, 0, c, 16, 16, 111), 0);
+    assert_int_equal(share(set, 0, 4 + PENDING, 16, 16, 111), FT_EFULL);
+    /* A delta segment after a log segment that no checkpoint told of: its records are needed. */
+    ft_closed_reset(set, burst, access);
+    assert_int_equal(add(set, 0, 11, 101, 1, -1, 0), 0);
+    assert_int_equal(share(set, 0, 1, 11, 13, 110), 0);
+    assert_int_equal(share(set, 1, 1, 20, 22, 210), 0);
+    computed(set, true, 13, 22);
+    assert_int_equal(ft_closed_cut(set, at), 1);
+    assert_int_equal(at[0], 10);
+    assert_int_equal(at[1], 22);
+    /* A new base forgets all of it. */
+    ft_closed_reset(set, burst, access);
+    assert_int_equal(ft_closed_cut(set, at), 0);
+    assert_int_equal(share(set, 0, 1, 10, 12, 100), 0);
+    assert_int_equal(share(set, 1, 1, 20, 20, 200), 0);
+    computed(set, true, 12, 20);
+    ft_closed_free(set);
+}
+
 static void test_impossible_lanes(void **state)
 {
     (void)state;
@@ -379,6 +608,7 @@ int main(void)
         cmocka_unit_test(test_circle),    cmocka_unit_test(test_ahead),
         cmocka_unit_test(test_full),      cmocka_unit_test(test_order),
         cmocka_unit_test(test_long_tail), cmocka_unit_test(test_impossible_lanes),
+        cmocka_unit_test(test_segments),  cmocka_unit_test(test_share_order),
     };
 
     return cmocka_run_group_tests_name("closed", tests, NULL, NULL);

@@ -170,6 +170,23 @@ static void a_certain_loss_during_the_lease_is_solo_at_once(void **unused)
     because(&a, "guardian");
 }
 
+/* We slept, and the standby reigns: its heartbeats on the data ports say so while the link is silent. */
+static void a_later_view_on_the_ports_is_no_reason_to_go_on_alone(void **unused)
+{
+    (void)unused;
+    told_to_protected(&a, false);
+    for (unsigned i = 0; i < 40; i++) {
+        beats(&a, a.core.view + 1);
+        waits(&a, 10);
+    }
+    is(&a, FT_DEGRADED);
+    for (unsigned i = 0; i < 30; i++) { /* of our own view: it lives, and does not answer */
+        beats(&a, a.core.view);
+        waits(&a, 10);
+    }
+    is(&a, FT_SOLO);
+}
+
 static void any_other_loss_is_solo_only_when_the_standbys_right_has_ended(void **unused)
 {
     (void)unused;
@@ -316,6 +333,7 @@ int main(void)
         cmocka_unit_test(a_resync_that_fails_after_holding_takes_the_rights_away_first),
         cmocka_unit_test(a_resync_asked_for_takes_the_rights_away_first),
         cmocka_unit_test(a_certain_loss_during_the_lease_is_solo_at_once),
+        cmocka_unit_test(a_later_view_on_the_ports_is_no_reason_to_go_on_alone),
         cmocka_unit_test(any_other_loss_is_solo_only_when_the_standbys_right_has_ended),
         cmocka_unit_test(strict_never_releases_alone),
         cmocka_unit_test(a_standby_that_kept_its_rights_over_a_reconnect_loses_them_first),

@@ -2,8 +2,8 @@
 /*
  * The protocol core under faults: thousands of short lives of a pair, each from a seed. Processes die, sleep
  * and come back, machines lose power, the link and the ports fall silent or break, words of the guardian get
- * lost, operators interfere. The world (help_pair.c) watches every step; when the faults stop, the pair must
- * be PROTECTED again soon.
+ * lost, operators interfere. In some the standby is warm, in some the stream is one of deltas. The world
+ * (help_pair.c) watches every step; when the faults stop, the pair must be PROTECTED again soon.
  *
  * CORE_SEED=N runs one seed, with its transcript; CORE_SEEDS=N runs the first N.
  */
@@ -158,7 +158,11 @@ static void live(struct pair *p, uint64_t seed, FILE *transcript)
     uint64_t next, protected_since = 0;
     enum wildness wild = (enum wildness)(seed % 3);
 
-    pair_begin(p, seed, wild == STRICT || seed % 6 == 0, transcript);
+    pair_begin(p, seed,
+               (struct pair_kind){.strict = wild == STRICT || seed % 6 == 0,
+                                  .warm = seed / 6 % 3 == 1,
+                                  .delta = seed / 6 % 4 >= 2},
+               transcript);
     next = pair_draw(p, 300 * FT_MS);
     while (p->now < FAULTS_END && !p->failed[0]) {
         pair_tick(p);

@@ -111,6 +111,8 @@ static void a_peer_that_differs_is_refused_by_name(void **unused)
     refused("left nat 203.0.113.1, right nothing");
     a.hello.strict = true;
     refused("strict: left false, right true");
+    a.hello.warm = true;
+    refused("standby: left hot, right warm");
     strcpy(a.hello.name, "left");
     refused("both nodes are called 'left'");
     a.hello.detect_ms = 20; /* our lease would outlast its patience */

@@ -55,6 +55,42 @@ static void both_directions_meet(void **state)
         assert_true(seen[l] > 100);
 }
 
+/* Toeplitz as its definition has it: for every bit set in the input, the 32 bits of the key that begin there.
+ */
+static uint32_t toeplitz(const uint8_t *in, unsigned len)
+{
+    uint8_t key[40];
+    uint32_t hash = 0;
+
+    for (unsigned i = 0; i < sizeof(key); i++)
+        key[i] = i % 2 ? 0x5a : 0x6d;
+    for (unsigned bit = 0; bit < len * 8; bit++) {
+        uint32_t window = 0;
+
+        for (unsigned k = 0; k < 32; k++)
+            window = window << 1 | (key[(bit + k) / 8] >> (7 - (bit + k) % 8) & 1);
+        if (in[bit / 8] >> (7 - bit % 8) & 1)
+            hash ^= window;
+    }
+    return hash;
+}
+
+static void ports_compute_the_same(void **state)
+{
+    (void)state;
+    for (uint32_t i = 1; i < 5000; i++) {
+        uint32_t from = i * 2654435761u, to = i * 40503u * 65537u;
+        uint16_t sport = (uint16_t)(i * 7919), dport = (uint16_t)(i * 104729);
+        uint8_t in[12] = {(uint8_t)(from >> 24), (uint8_t)(from >> 16), (uint8_t)(from >> 8),
+                          (uint8_t)from,         (uint8_t)(to >> 24),   (uint8_t)(to >> 16),
+                          (uint8_t)(to >> 8),    (uint8_t)to,           (uint8_t)(sport >> 8),
+                          (uint8_t)sport,        (uint8_t)(dport >> 8), (uint8_t)dport};
+
+        assert_int_equal(lane_of(from, sport, to, dport, false, 7), toeplitz(in, 12) % 128 % 7);
+        assert_int_equal(lane_of(from, sport, to, dport, true, 16), toeplitz(in, 8) % 128 % 16);
+    }
+}
+
 static void fragments_go_by_addresses(void **state)
 {
     (void)state;
@@ -77,6 +113,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_directions_meet),
+        cmocka_unit_test(ports_compute_the_same),
         cmocka_unit_test(fragments_go_by_addresses),
         cmocka_unit_test(what_is_not_ipv4_is_lane_0s),
     };

@@ -88,7 +88,8 @@ static void goes_around(void **unused)
     assert_int_equal(ft_hold_init(&hold, 16), 0);
     for (unsigned round = 0; round < 10000; round++) {
         uint64_t stable = in / 3 - (in > 6 ? 2 : 0); /* output i is of burst i / 3 */
-        uint32_t count;
+        const struct ft_held *at;
+        uint32_t count, there;
 
         for (unsigned i = 0; i < round % 7 && ft_hold_room(&hold); i++, in++)
             ft_hold_put(&hold, &(struct ft_held){.burst = in / 3,
@@ -97,6 +98,11 @@ static void goes_around(void **unused)
                                                  .number = in});
         assert_int_equal(ft_hold_room(&hold), 16 - (in - released));
         count = ft_hold_peek(&hold, stable, 5, out);
+        there = ft_hold_ready(&hold, stable, 5, &at);
+        /* Where they lie: all of them, or those up to the end of the 16 slots. */
+        assert_int_equal(there, count < 16 - released % 16 ? count : 16 - released % 16);
+        for (uint32_t i = 0; i < there; i++)
+            assert_int_equal(at[i].number, released + i);
         for (uint32_t i = 0; i < count; i++) {
             assert_int_equal(out[i].number, released + i);
             assert_int_equal(out[i].port, out[0].port);

@@ -60,6 +60,7 @@ static void hello(struct ft_message *m)
     text(m->name, FT_NAME_MAX, 1);
     m->role = draw() & 1;
     m->strict = draw() & 1;
+    m->warm = draw() & 1;
     m->lanes = (uint16_t)(1 + draw() % FT_LANES_MAX);
     m->lease_ms = (uint32_t)(1 + draw() % 100);
     m->detect_ms = (uint32_t)(m->lease_ms + 1 + draw() % 100);
@@ -82,6 +83,7 @@ static struct ft_message any(unsigned type, unsigned lanes, uint32_t bulk_max)
         break;
     case FT_MSG_BASE:
     case FT_MSG_LOG:
+    case FT_MSG_DELTA:
         m.bulk_len = (uint32_t)(draw() % (bulk_max + 1));
         fill(content, m.bulk_len, draw() & 1);
         break;
@@ -226,6 +228,25 @@ static void packing_is_tried_every_64th_time_when_it_does_not_pay(void **state)
     assert_int_equal(packer.tried, 4); /* too small to measure */
     m.bulk_len = 2000;
     assert_true(ft_message_encode(&m, 1, NULL, frame, sizeof(frame)) > 2000);
+}
+
+/* What did not pay is skipped by bytes: many small bulks that do not pack leave a large one its try. */
+static void small_ones_do_not_keep_a_large_one_from_being_packed(void **state)
+{
+    struct ft_packer packer = {0};
+    struct ft_message m = {.type = FT_MSG_DELTA, .state = FT_READY, .bulk = content, .bulk_len = 100};
+
+    (void)state;
+    seed = 7;
+    fill(content, 100, false);
+    memset(content + 100, 'a', 7900);
+    for (unsigned i = 0; i < 70; i++)
+        ft_message_encode(&m, 1, &packer, frame, sizeof(frame));
+    assert_int_equal(packer.tried, 2);
+    assert_int_equal(packer.kept, 0);
+    m.bulk_len = 8000;
+    assert_true(ft_message_encode(&m, 1, &packer, frame, sizeof(frame)) < 1000);
+    assert_int_equal(packer.kept, 1);
 }
 
 static void too_little_room_is_full(void **state)
@@ -416,9 +437,9 @@ static void hostile_heads(void **state)
     assert_int_equal(judge(2, &m, &why), FT_EVERSION);
     assert_string_equal(why.text, "offset 11: version is 2, expected 1");
     begin(6, 1, 0, 3);
-    refused(2, "offset 10: message type is 0, expected 1 to 17");
+    refused(2, "offset 10: message type is 0, expected 1 to 18");
     begin(6, 1, FT_MSG_TYPES, 3);
-    refused(2, "offset 10: message type is 18, expected 1 to 17");
+    refused(2, "offset 10: message type is 19, expected 1 to 18");
     begin(6, 1, FT_MSG_BEAT, 0);
     refused(2, "offset 14: BEAT state is 0, expected 1 to 7");
     begin(6, 1, FT_MSG_BEAT, 8);
@@ -511,14 +532,14 @@ static void hostile_vectors(void **state)
 static void begin_hello(unsigned index, uint64_t with, const char *name, size_t name_len,
                         const char *identity, size_t identity_len)
 {
-    uint64_t v[] = {1, 0, 1, 0, 4, 25, 50, 100, 300};
+    uint64_t v[] = {1, 0, 1, 0, 1, 4, 25, 50, 100, 300};
 
     if (index)
         v[index] = with;
-    begin(16, 1, FT_MSG_HELLO, 1);
+    begin(17, 1, FT_MSG_HELLO, 1);
     u(v[0]);
     str(name, name_len);
-    for (unsigned i = 2; i < 9; i++)
+    for (unsigned i = 2; i < 10; i++)
         u(v[i]);
     bin(identity, identity_len);
 }
@@ -532,16 +553,17 @@ static void hostile_hellos(void **state)
     } bad[] = {
         {2, 2, "offset 22: HELLO role is 2, expected 0 to 1"},
         {3, 2, "offset 23: HELLO strict is 2, expected 0 to 1"},
-        {4, 0, "offset 24: HELLO lanes is 0, expected 1 to 16"},
-        {4, 17, "offset 24: HELLO lanes is 17, expected 1 to 16"},
-        {4, 65537, "offset 24: HELLO lanes is 65537, expected 1 to 16"},
-        {5, 0, "offset 25: HELLO lease_ms is 0, expected 1 to 4294967295"},
-        {5, 50, "offset 26: HELLO detect_ms is 50, expected 51 to 4294967295"},
-        {6, 25, "offset 26: HELLO detect_ms is 25, expected 26 to 4294967295"},
-        {7, 50, "offset 27: HELLO promote_within_ms is 50, expected 51 to 4294967295"},
-        {8, 100, "offset 28: HELLO solo_after_ms is 100, expected 101 to 4294967295"},
-        {5, 4294967295, "offset 30: HELLO detect_ms is 50, expected 4294967296 to 4294967295"},
-        {8, 1ull << 32, "offset 28: HELLO solo_after_ms is 4294967296, expected 101 to 4294967295"},
+        {4, 2, "offset 24: HELLO warm is 2, expected 0 to 1"},
+        {5, 0, "offset 25: HELLO lanes is 0, expected 1 to 16"},
+        {5, 17, "offset 25: HELLO lanes is 17, expected 1 to 16"},
+        {5, 65537, "offset 25: HELLO lanes is 65537, expected 1 to 16"},
+        {6, 0, "offset 26: HELLO lease_ms is 0, expected 1 to 4294967295"},
+        {6, 50, "offset 27: HELLO detect_ms is 50, expected 51 to 4294967295"},
+        {7, 25, "offset 27: HELLO detect_ms is 25, expected 26 to 4294967295"},
+        {8, 50, "offset 28: HELLO promote_within_ms is 50, expected 51 to 4294967295"},
+        {9, 100, "offset 29: HELLO solo_after_ms is 100, expected 101 to 4294967295"},
+        {6, 4294967295, "offset 31: HELLO detect_ms is 50, expected 4294967296 to 4294967295"},
+        {9, 1ull << 32, "offset 29: HELLO solo_after_ms is 4294967296, expected 101 to 4294967295"},
     };
     static char identity[FT_IDENTITY_MAX + 1];
     struct ft_message m;
@@ -551,6 +573,7 @@ static void hostile_hellos(void **state)
     accepted(0, &m);
     assert_string_equal(m.name, "ab");
     assert_int_equal(m.solo_after_ms, 300);
+    assert_int_equal(m.strict * 10 + m.warm, 1);
     assert_int_equal(m.identity_len, 4);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         begin_hello(bad[i].index, bad[i].with, "abc", 3, "nat\n", 4);
@@ -738,12 +761,13 @@ static struct ft_message golden_message(unsigned type)
     case FT_MSG_HELLO:
         m.incarnation = 0x1122334455667788ull;
         strcpy(m.name, "north");
-        m.strict = 1, m.lanes = 3, m.lease_ms = 25, m.detect_ms = 50, m.promote_within_ms = 200;
+        m.strict = 1, m.warm = 1, m.lanes = 3, m.lease_ms = 25, m.detect_ms = 50, m.promote_within_ms = 200;
         m.solo_after_ms = 70000;
         m.bulk_len = m.identity_len = 18;
         break;
     case FT_MSG_BASE:
     case FT_MSG_LOG:
+    case FT_MSG_DELTA:
         m.bulk_len = 18;
         break;
     case FT_MSG_STEER:
@@ -850,6 +874,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(names),
         cmocka_unit_test(control_characters_are_cleaned),
         cmocka_unit_test(packing_is_tried_every_64th_time_when_it_does_not_pay),
+        cmocka_unit_test(small_ones_do_not_keep_a_large_one_from_being_packed),
         cmocka_unit_test(too_little_room_is_full),
         cmocka_unit_test(truncated_is_never_a_message),
         cmocka_unit_test(each_flipped_bit_is_refused),

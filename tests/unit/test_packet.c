@@ -53,6 +53,32 @@ static uint8_t *place(const uint8_t *from, uint32_t n)
     return room_end - n;
 }
 
+/* The short way for usual packets and the way for any find the same. */
+static void check_short_way(const struct nf_packet *p)
+{
+    struct nf_packet q;
+    memset(&q, 0x5a, sizeof(q));
+    q.data = p->data;
+    q.len = p->len;
+    q.have = p->have;
+    nf_packet_parse_any(&q);
+    assert_int_equal(p->flags, q.flags);
+    assert_int_equal(p->bad, q.bad);
+    assert_int_equal(p->proto, q.proto);
+    assert_int_equal(p->tcp_flags, q.tcp_flags);
+    assert_int_equal(p->l3, q.l3);
+    assert_int_equal(p->l4, q.l4);
+    assert_int_equal(p->payload, q.payload);
+    assert_int_equal(p->l4_len, q.l4_len);
+    assert_int_equal(p->frag_id, q.frag_id);
+    assert_int_equal(p->saddr, q.saddr);
+    assert_int_equal(p->daddr, q.daddr);
+    assert_int_equal(p->sport, q.sport);
+    assert_int_equal(p->dport, q.dport);
+    assert_int_equal(p->icmp_type, q.icmp_type);
+    assert_int_equal(p->icmp_code, q.icmp_code);
+}
+
 static struct nf_packet parsed(uint8_t *data, uint32_t len, uint32_t have)
 {
     struct nf_packet p;
@@ -63,6 +89,7 @@ static struct nf_packet parsed(uint8_t *data, uint32_t len, uint32_t have)
     p.owner = &sequence;
     nf_packet_parse(&p);
     assert_ptr_equal(p.owner, &sequence);
+    check_short_way(&p);
     return p;
 }
 

@@ -227,12 +227,72 @@ static void sections_do_not_nest(void **state)
     assert_dies(enter_twice, NULL, "do not nest");
 }
 
+/* A lane in the middle of a burst, waiting for an access of a lane that has stopped. */
+struct waiting {
+    struct ft_sections sections;
+    struct ft_shared *object;
+    jmp_buf escape;
+    _Atomic bool jumped;
+};
+
+static void *wait_for_good(void *arg)
+{
+    struct waiting *w = arg;
+    struct ft_edge edge = {.own = 1, .access = 7, .lane = 1};
+
+    w->sections.escape = &w->escape;
+    if (setjmp(w->escape) != 0) {
+        ft_sections_abandon(&w->sections);
+        atomic_store(&w->jumped, true);
+        return NULL;
+    }
+    ft_sections_begin_replay(&w->sections, 1, &edge, 1);
+    ft_section_enter(&w->sections, w->object);
+    ft_section_leave(&w->sections, w->object);
+    return NULL;
+}
+
+static void start_waiting(struct waiting *w, pthread_t *thread)
+{
+    atomic_store(&w->jumped, false);
+    assert_int_equal(pthread_create(thread, NULL, wait_for_good, w), 0);
+}
+
+static void a_wait_is_called_off(void **state)
+{
+    struct ft_region *region = open_region();
+    static struct ft_published published[LANES];
+    static struct waiting w;
+    _Atomic uint64_t off = 0;
+    pthread_t thread;
+
+    (void)state;
+    w.object = ft_arena_alloc(ft_region_shared(region), sizeof(*w.object));
+    ft_sections_init(&w.sections, region, published, 0, LANES);
+    w.sections.off = &off;
+    w.sections.life = 5;
+    start_waiting(&w, &thread);
+    atomic_store(&off, 5);
+    pthread_join(thread, NULL); /* or the test hangs */
+    assert_true(atomic_load(&w.jumped));
+    assert_int_equal(published[0].access, 0);
+    /* An earlier life that was called off is not this one; and a burst may begin again. */
+    w.sections.life = 6;
+    atomic_store(&published[1].access, 7);
+    start_waiting(&w, &thread);
+    pthread_join(thread, NULL);
+    assert_false(atomic_load(&w.jumped));
+    assert_int_equal(published[0].access, 1);
+    ft_region_close(region);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replay_gives_each_object_its_history),
         cmocka_unit_test(one_lane_notes_nothing),
         cmocka_unit_test(sections_do_not_nest),
+        cmocka_unit_test(a_wait_is_called_off),
     };
 
     return cmocka_run_group_tests_name("section", tests, NULL, NULL);

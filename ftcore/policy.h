@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which kind the next segment of the stream shall have (design §4). Owned by the lanes of a node together:
+ * asked while all of them stand, at a cut or at a look between cuts, so the answer is the same for all.
+ *
+ * `log` and `delta` are fixed. `auto` sends what is smaller on the wire, and goes to deltas when replaying
+ * what the standby still lacks would take longer than the budget. What the kind not in use would have sent is
+ * measured, not guessed: a delta segment counts what records would have taken; in a log segment dirty lines
+ * are marked for one commit interval now and then (a sample), since marking costs every edit. Deltas hold
+ * outputs back for an interval, so they have to be smaller by a twentieth to be chosen; the log only has to
+ * be no larger.
+ *
+ * The idea of letting measured replay time bound the checkpoint's distance: Elnozahy, Alvisi, Wang, Johnson,
+ * A survey of rollback-recovery protocols, 2002. That no kind is best for all traffic: the papers' own
+ * measurements (FTMB, REINFORCE, Pico Replication) differ by traffic, each with its own extreme.
+ */
+#ifndef FTCORE_POLICY_H
+#define FTCORE_POLICY_H
+
+#include "ftcore/lane.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ft_policy_config {
+    bool log, delta;    /* which kinds may be chosen; both: auto */
+    bool warm;          /* the log needs checkpoints: deltas beside it */
+    uint64_t budget_ns; /* of a takeover's replay */
+};
+
+/* What one stretch of the stream took, sums over lanes. A stretch is a segment, or a part of a log segment.
+ */
+struct ft_stretch {
+    uint64_t bursts;      /* with packets: others cost next to nothing in either kind */
+    uint64_t log_bytes;   /* of its records on the wire; in a delta segment what they would have been */
+    uint64_t delta_bytes; /* of a delta over it; meaningful with `sampled` */
+    bool sampled;
+    uint64_t checkpoint_bytes; /* warm, log segment: of the checkpoint that ended it */
+    uint64_t replay_ns;        /* hot: what a takeover now would have to replay, greatest of the lanes */
+};
+
+struct ft_policy {
+    struct ft_policy_config config;
+    enum ft_segment segment;
+    bool pressed; /* deltas because of the budget, until the standby has caught up */
+    /* Bytes that each kind took or would have taken over the same bursts; older ones count less and less. A
+     * sample stands for the stretch after it too, burst for burst. */
+    uint64_t bursts, log, delta, checkpoints;
+    uint64_t beside;           /* checkpoints' bytes per 1024 of the log's; kept while deltas are sent */
+    struct ft_stretch sample;  /* the last one */
+    uint64_t changes, presses; /* of the kind, ever; because of the budget */
+};
+
+/* Before the first segment after a base. */
+void ft_policy_begin(struct ft_policy *policy, const struct ft_policy_config *config);
+/* The kind of the coming segment; differs from policy->segment before only at a cut, so the caller makes one.
+ */
+enum ft_segment ft_policy_next(struct ft_policy *policy, const struct ft_stretch *last);
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writes a lane's share of a delta; see share.h. Lines first, in rising order, then outputs. */
+#include "logger/share.h"
+#include "ftcore/check.h"
+#include "ftcore/message.h"
+
+#include <string.h>
+
+#define RUN_HEAD 16u  /* bytes that ft_run_append puts before a run */
+#define RUN_MAX  256u /* lines */
+
+static unsigned shared_index(const struct ft_region *region)
+{
+    return (unsigned)region->lanes * region->nfs;
+}
+
+void lg_share_begin(struct lg_share *share, const struct ft_part *head, uint64_t first)
+{
+    FT_CHECK(!share->active, "lane %u: a share begins while cut %lu's is not whole", head->lane,
+             share->head.cut);
+    share->active = true;
+    share->head = *head;
+    share->arena = head->lane * share->region->nfs;
+    share->line = 0;
+    share->lines_done = false;
+    share->next = first > share->hold->out ? first : share->hold->out;
+    share->end = share->hold->in;
+    share->bytes = 0;
+}
+
+void lg_share_drop(struct lg_share *share)
+{
+    share->active = false;
+}
+
+/* The arena after the lane's own NFs' is the shared one, for lane 0; then there is none. */
+static bool next_arena(struct lg_share *share)
+{
+    unsigned last = (share->head.lane + 1u) * share->region->nfs - 1u, shared = shared_index(share->region);
+
+    share->line = 0;
+    if (share->arena == shared || (share->arena == last && share->head.lane != 0))
+        return false;
+    share->arena = share->arena == last ? shared : share->arena + 1;
+    return true;
+}
+
+/* Takes dirty lines of the share's arenas into out[0..FT_PART_LINES). */
+static uint32_t copy_lines(struct lg_share *share, uint8_t *out)
+{
+    struct ft_region *region = share->region;
+    uint32_t len = 0;
+
+    while (!share->lines_done) {
+        const struct ft_arena *arena = &region->arenas[share->arena];
+        uint64_t first = arena->offset >> FT_LINE_SHIFT, end = first + (arena->used >> FT_LINE_SHIFT);
+        uint64_t room = FT_PART_LINES - len, most = room > RUN_HEAD ? (room - RUN_HEAD) / FT_LINE : 0;
+
+        if (most == 0)
+            break;
+        struct ft_run run =
+            ft_lines_take(&region->dirty, first + share->line, end, most < RUN_MAX ? most : RUN_MAX);
+
+        if (run.count == 0) {
+            share->lines_done = !next_arena(share);
+            continue;
+        }
+        struct ft_line_run lines = {.line = run.line,
+                                    .count = (uint32_t)run.count,
+                                    .bytes = region->base + (run.line << FT_LINE_SHIFT)};
+
+        FT_CHECK(ft_run_append(out, &len, FT_PART_LINES, &lines), "no room for %lu lines", run.count);
+        FT_COUNT(share->lane, delta_lines, run.count);
+        share->line = run.line + run.count - first;
+    }
+    return len;
+}
+
+static uint32_t copy_outputs(struct lg_share *share, uint8_t *out, uint32_t *count)
+{
+    uint32_t len = 0;
+
+    for (; share->next < share->end; share->next++) {
+        const struct ft_held *held;
+        struct ft_part_output *to = (struct ft_part_output *)(out + len);
+        const uint8_t *frame;
+        uint32_t have, size;
+
+        if (share->next < share->hold->out) /* it has left meanwhile: a gate was open */
+            continue;
+        held = ft_hold_at(share->hold, share->next);
+        have = share->carry(share->arg, held, &frame);
+        if (have == 0)
+            continue;
+        size = (uint32_t)(sizeof(*to) + FT_ALIGN8(have));
+        if (len + size > FT_PART_OUTPUTS)
+            break;
+        *to = (struct ft_part_output){.number = held->number,
+                                      .burst = held->burst,
+                                      .clock = held->clock,
+                                      .len = held->len,
+                                      .have = have,
+                                      .port = (uint8_t)held->port};
+        memset((uint8_t *)(to + 1) + (FT_ALIGN8(have) - 8), 0, 8);
+        memcpy(to + 1, frame, have);
+        len += size;
+        (*count)++;
+    }
+    return len;
+}
+
+bool lg_share_turn(struct lg_share *share)
+{
+    while (share->active) {
+        struct ft_part *part = ft_ring_reserve(&share->lane->log, FT_PART_MAX);
+
+        if (!part)
+            return false;
+        *part = share->head;
+        part->flags = FT_REC_DELTA;
+        part->lines = copy_lines(share, ft_part_lines(part));
+        memset(ft_part_lines(part) + part->lines, 0, FT_ALIGN8(part->lines) - part->lines);
+        part->held = 0;
+        part->bytes = share->lines_done ? copy_outputs(share, ft_part_held(part), &part->held) : 0;
+        if (share->lines_done && share->next >= share->end) {
+            part->flags |= FT_PART_LAST | (share->head.flags & FT_REC_DIGEST);
+            share->active = false;
+        } else {
+            part->digest = 0;
+        }
+        part->size = ft_part_size(part->lines, part->bytes);
+        share->bytes += part->size;
+        share->head.number++;
+        FT_COUNT(share->lane, delta_bytes, part->size);
+        ft_ring_publish(&share->lane->log, part->size);
+    }
+    return true;
+}
+
+uint64_t lg_share_lines(const struct ft_region *region, unsigned lane)
+{
+    uint64_t lines = 0;
+
+    for (unsigned nf = 0; nf < region->nfs; nf++) {
+        const struct ft_arena *a = &region->arenas[lane * region->nfs + nf];
+
+        lines += ft_lines_count(&region->dirty, a->offset >> FT_LINE_SHIFT,
+                                (a->offset + a->used) >> FT_LINE_SHIFT);
+    }
+    if (lane == 0) {
+        const struct ft_arena *a = &region->arenas[shared_index(region)];
+
+        lines += ft_lines_count(&region->dirty, a->offset >> FT_LINE_SHIFT,
+                                (a->offset + a->used) >> FT_LINE_SHIFT);
+    }
+    return lines * (FT_LINE + RUN_HEAD);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A lane's share of a delta: copies its dirty lines and the outputs it holds into parts, in place in the
+ * lane's log ring. Owned by the lane, which runs no burst from the cut until its share is whole, but goes on
+ * with everything else: when the ring is full the rest waits for the next turn.
+ */
+#ifndef LOGGER_SHARE_H
+#define LOGGER_SHARE_H
+
+#include "ftcore/delta.h"
+#include "ftcore/hold.h"
+#include "ftcore/lane.h"
+
+#include <stdbool.h>
+
+struct lg_share {
+    struct ft_lane *lane;
+    struct ft_region *region;
+    const struct ft_hold *hold;
+    /* How many bytes from the frame's start a successor needs of a held output; 0: it is not carried. */
+    uint32_t (*carry)(void *arg, const struct ft_held *held, const uint8_t **frame);
+    void *arg;
+
+    bool active;
+    struct ft_part head; /* what all parts of the share say */
+    unsigned arena;      /* index of the arena whose lines are copied; region's lanes * nfs: the shared one */
+    uint64_t line;       /* next line to look at */
+    bool lines_done;
+    uint64_t next, end; /* of the hold's outputs */
+    uint64_t bytes;     /* of the parts made so far, in memory */
+};
+
+/*
+ * At the cut, with this lane between bursts: `head` with lane, cut, from … outputs, digest filled in; outputs
+ * [first, hold->in) of the hold are the share's.
+ */
+void lg_share_begin(struct lg_share *share, const struct ft_part *head, uint64_t first);
+/* Makes parts while the ring has room. True when the last is published. */
+bool lg_share_turn(struct lg_share *share);
+void lg_share_drop(struct lg_share *share); /* nobody wants it any more */
+
+/* Bytes of memory that a share of the lane's arenas would take now, outputs not counted: an upper bound. */
+uint64_t lg_share_lines(const struct ft_region *region, unsigned lane);
+
+#endif

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What NFs do to their state, told to a store; see backend.h. Owns the list of the chain's objects and what
+ * the burst has touched; both are of the process, not of the region, and made anew with the chain.
+ *
+ * Edits come from the region's watch, before the change: so what is written is looked at when the burst ends.
+ * A word is the exception, since each of its changes is told: an edit tells the change before it.
+ *
+ * Keys: "NF.NUMBER:" and the map's key; the same alone for a pool or a word; "NF.raw:" and the number of the
+ * line in the NF's arena, "raw:" in the shared one, as four bytes.
+ */
+#include "nflib/backend_parts.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LINES UINT32_MAX /* in place of an object: lines of an arena */
+
+/* ---- keys -------------------------------------------------------------------------------------- */
+
+static uint32_t name_entry(struct nf_backend *b, const struct nf_backend_object *object, const void *key,
+                           uint32_t len)
+{
+    memcpy(b->key, object->prefix, object->prefix_len);
+    memcpy(b->key + object->prefix_len, key, len);
+    return object->prefix_len + len;
+}
+
+static uint32_t name_line(struct nf_backend *b, const struct nf_backend_space *space, uint32_t line)
+{
+    memcpy(b->key, space->prefix, space->prefix_len);
+    memcpy(b->key + space->prefix_len, &line, sizeof(line));
+    return space->prefix_len + (uint32_t)sizeof(line);
+}
+
+/* ---- objects ----------------------------------------------------------------------------------- */
+
+/* The object that holds `p`; NULL: none. */
+const struct nf_backend_object *nf_backend_object_at(const struct nf_backend *b, uintptr_t p)
+{
+    uint32_t low = 0, high = b->count;
+
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+
+        if (b->objects[middle].end <= p)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < b->count && b->objects[low].at <= p ? &b->objects[low] : NULL;
+}
+
+static const struct nf_backend_object *object_of(const struct nf_backend *b, const void *start,
+                                                 enum nf_backend_kind kind)
+{
+    const struct nf_backend_object *object = b->region ? nf_backend_object_at(b, (uintptr_t)start) : NULL;
+
+    return object && object->kind == kind && object->at == (uintptr_t)start ? object : NULL;
+}
+
+/* ---- what NFs do ------------------------------------------------------------------------------- */
+
+static void read_entry(struct nf_backend *b, const struct nf_backend_object *object, const struct nf_map *map,
+                       const void *key, uint32_t slot)
+{
+    uint32_t len = name_entry(b, object, key, nf_map_key_size(map));
+
+    b->store.get(b->store.ctx, b->key, len, slot == NF_NONE ? NULL : nf_map_value(map, slot),
+                 slot == NF_NONE ? 0 : nf_map_value_size(map));
+}
+
+/* An entry is looked at, or about to change: the first time in a burst it is read. */
+static void touch_entry(struct nf_backend *b, const struct nf_backend_object *object,
+                        const struct nf_map *map, const void *key, uint32_t slot, uint32_t flag)
+{
+    uint32_t *flags = nf_touched_at(&b->touched, (uint32_t)(object - b->objects), key, nf_map_key_size(map));
+    bool first = !*flags;
+
+    *flags |= flag;
+    if (first && !b->store.cache)
+        read_entry(b, object, map, key, slot);
+}
+
+void nf_backend_found(const struct nf_map *map, const void *key, uint32_t slot)
+{
+    struct nf_backend *b = nf_backend;
+    const struct nf_backend_object *object = b->store.cache ? NULL : object_of(b, map, NF_BACKEND_MAP);
+
+    if (object)
+        touch_entry(b, object, map, key, slot, NF_TOUCHED_READ);
+}
+
+void nf_backend_changed(const struct nf_map *map, const void *key)
+{
+    struct nf_backend *b = nf_backend;
+    const struct nf_backend_object *object = object_of(b, map, NF_BACKEND_MAP);
+
+    if (object)
+        *nf_touched_at(&b->touched, (uint32_t)(object - b->objects), key, nf_map_key_size(map)) |=
+            NF_TOUCHED_WRITTEN;
+}
+
+void nf_backend_taken(const struct nf_pool *pool, uint32_t number)
+{
+    struct nf_backend *b = nf_backend;
+    const struct nf_backend_object *object = object_of(b, pool, NF_BACKEND_POOL);
+
+    if (object)
+        b->store.take(b->store.ctx, object->prefix, object->prefix_len, number);
+}
+
+void nf_backend_picked(const struct nf_pool *pool, uint32_t number)
+{
+    struct nf_backend *b = nf_backend;
+    const struct nf_backend_object *object = object_of(b, pool, NF_BACKEND_POOL);
+
+    if (object)
+        b->store.pick(b->store.ctx, object->prefix, object->prefix_len, number);
+}
+
+void nf_backend_given(const struct nf_pool *pool, uint32_t number)
+{
+    struct nf_backend *b = nf_backend;
+    const struct nf_backend_object *object = object_of(b, pool, NF_BACKEND_POOL);
+
+    if (object)
+        b->store.give(b->store.ctx, object->prefix, object->prefix_len, number);
+}
+
+/* ---- words ------------------------------------------------------------------------------------- */
+
+const uint64_t *nf_backend_word(const struct nf_backend_object *object)
+{
+    return (const uint64_t *)object->at; // NOLINT(performance-no-int-to-ptr): an address of the region
+}
+
+uint32_t nf_backend_decimal(char text[24], uint64_t n)
+{
+    return (uint32_t)snprintf(text, 24, "%" PRId64, (int64_t)n);
+}
+
+static void read_word(struct nf_backend *b, const struct nf_backend_object *object, uint64_t value)
+{
+    char text[24];
+
+    b->store.get(b->store.ctx, object->prefix, object->prefix_len, text, nf_backend_decimal(text, value));
+}
+
+/* The last edit of a word has been made by now. */
+static void tell_word(struct nf_backend *b)
+{
+    const struct nf_backend_object *object = b->word;
+    uint64_t value = object ? *nf_backend_word(object) : 0;
+    char text[24];
+
+    b->word = NULL;
+    if (!object || value == b->word_was)
+        return;
+    if (b->store.offload)
+        b->store.add(b->store.ctx, object->prefix, object->prefix_len, (int64_t)(value - b->word_was), value);
+    else
+        b->store.set(b->store.ctx, object->prefix, object->prefix_len, text, nf_backend_decimal(text, value));
+}
+
+static void touch_word(struct nf_backend *b, const struct nf_backend_object *object)
+{
+    tell_word(b);
+    b->word = object;
+    b->word_was = *nf_backend_word(object);
+    if (!b->store.offload && !b->store.cache)
+        read_word(b, object, b->word_was);
+}
+
+void nf_backend_read(const uint64_t *word)
+{
+    struct nf_backend *b = nf_backend;
+    const struct nf_backend_object *object = b->store.cache ? NULL : object_of(b, word, NF_BACKEND_WORD);
+
+    if (!object)
+        return;
+    tell_word(b);
+    read_word(b, object, *word);
+}
+
+/* ---- lines ------------------------------------------------------------------------------------- */
+
+static const struct nf_backend_space *space_at(const struct nf_backend *b, uintptr_t p)
+{
+    for (uint32_t i = 0; i < b->space_count; i++)
+        if (p >= b->spaces[i].at && p < b->spaces[i].end)
+            return &b->spaces[i];
+    return NULL;
+}
+
+static void touch_lines(struct nf_backend *b, uintptr_t p, size_t n)
+{
+    uintptr_t first = p & ~(uintptr_t)(FT_LINE - 1);
+
+    for (uintptr_t line = first; line < p + n; line += FT_LINE) {
+        uintptr_t *last = &b->lines[line >> FT_LINE_SHIFT & 63];
+        const struct nf_backend_space *space;
+
+        if (*last == line)
+            continue;
+        space = space_at(b, line);
+        if (!space || !space->told)
+            continue;
+        *nf_touched_at(&b->touched, LINES, &line, sizeof(line)) = NF_TOUCHED_WRITTEN;
+        *last = line;
+    }
+}
+
+/* ---- the region's watch ------------------------------------------------------------------------ */
+
+/* Most edits are of lines touched before in the burst: statistics. */
+static bool touched_line(const struct nf_backend *b, uintptr_t p, size_t n)
+{
+    uintptr_t line = p & ~(uintptr_t)(FT_LINE - 1);
+
+    return b->lines[line >> FT_LINE_SHIFT & 63] == line && p + n <= line + FT_LINE;
+}
+
+void nf_backend_watch(void *arg, const void *p, size_t n)
+{
+    struct nf_backend *b = arg;
+    const struct nf_backend_object *object;
+    const struct nf_map *map;
+    uint32_t slot;
+
+    if (touched_line(b, (uintptr_t)p, n))
+        return;
+    object = nf_backend_object_at(b, (uintptr_t)p);
+    if (!object) {
+        touch_lines(b, (uintptr_t)p, n);
+        return;
+    }
+    switch (object->kind) {
+    case NF_BACKEND_MAP:                         /* adding and removing are told by the map itself */
+        map = (const struct nf_map *)object->at; // NOLINT(performance-no-int-to-ptr): of the region
+        slot = nf_map_slot_of(map, p);
+        if (slot != NF_NONE)
+            touch_entry(b, object, map, nf_map_key(map, slot), slot, NF_TOUCHED_WRITTEN);
+        break;
+    case NF_BACKEND_WORD:
+        touch_word(b, object);
+        break;
+    case NF_BACKEND_POOL:
+    case NF_BACKEND_DERIVED:
+        break;
+    }
+}
+
+/* ---- the burst's end --------------------------------------------------------------------------- */
+
+void nf_backend_write_entry(struct nf_backend *b, const struct nf_backend_object *object, const void *key)
+{
+    const struct nf_map *map = (const struct nf_map *)object->at; // NOLINT(performance-no-int-to-ptr)
+    uint32_t slot = nf_map_peek(map, key), len = name_entry(b, object, key, nf_map_key_size(map));
+
+    if (slot == NF_NONE)
+        b->store.del(b->store.ctx, b->key, len);
+    else
+        b->store.set(b->store.ctx, b->key, len, nf_map_value(map, slot), nf_map_value_size(map));
+}
+
+void nf_backend_write_line(struct nf_backend *b, uintptr_t line)
+{
+    const struct nf_backend_space *space = space_at(b, line);
+    uint32_t len = name_line(b, space, (uint32_t)((line - space->at) >> FT_LINE_SHIFT));
+
+    b->store.set(b->store.ctx, b->key, len, (const void *)line, // NOLINT(performance-no-int-to-ptr)
+                 FT_LINE);
+}
+
+void nf_backend_burst(uint64_t burst)
+{
+    struct nf_backend *b = nf_backend;
+    uintptr_t line;
+
+    if (!b->region)
+        return;
+    tell_word(b);
+    for (uint32_t i = 0; i < b->touched.count; i++) {
+        const struct nf_touch *touch = &b->touched.list[i];
+        const void *key = nf_touched_key(&b->touched, touch);
+
+        if (!(touch->flags & NF_TOUCHED_WRITTEN))
+            continue;
+        if (touch->object == LINES) {
+            memcpy(&line, key, sizeof(line));
+            nf_backend_write_line(b, line);
+            b->lines[line >> FT_LINE_SHIFT & 63] = 0;
+        } else {
+            nf_backend_write_entry(b, &b->objects[touch->object], key);
+        }
+    }
+    nf_touched_clear(&b->touched);
+    b->store.burst(b->store.ctx, burst);
+}

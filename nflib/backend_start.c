@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The state backend while a chain is made: what objects there are, and the state it begins with, which the
+ * store gets whole. Written by whoever makes the chain.
+ */
+#include "nflib/backend_parts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct nf_backend *nf_backend;
+
+void nf_backend_enter(const struct nf *nf, enum nf_backend_kind kind, const void *start, uint64_t bytes)
+{
+    struct nf_backend *b = nf_backend;
+    struct nf_backend_object *object;
+
+    if (nf->index == 0) /* the node's own: neighbours */
+        return;
+    if (b->count == b->room) {
+        b->room = b->room ? 2 * b->room : 32;
+        b->objects = realloc(b->objects, b->room * sizeof(*b->objects));
+        FT_CHECK(b->objects, "no memory for %u objects", b->room);
+    }
+    object = &b->objects[b->count++];
+    *object =
+        (struct nf_backend_object){.at = (uintptr_t)start, .end = (uintptr_t)start + bytes, .kind = kind};
+    if (kind != NF_BACKEND_DERIVED)
+        object->prefix_len = (uint32_t)snprintf(object->prefix, sizeof(object->prefix), "%u.%u:", nf->index,
+                                                b->numbers[nf->index]++);
+}
+
+void nf_backend_forget(void)
+{
+    struct nf_backend *b = nf_backend;
+
+    if (!b)
+        return;
+    if (b->region)
+        ft_region_watch(b->region, NULL, NULL);
+    b->region = NULL;
+    b->count = b->space_count = 0;
+    b->word = NULL;
+    memset(b->numbers, 0, sizeof(b->numbers));
+    memset(b->lines, 0, sizeof(b->lines));
+    nf_touched_clear(&b->touched);
+}
+
+static void load_object(struct nf_backend *b, const struct nf_backend_object *object)
+{
+    const void *start = (const void *)object->at; // NOLINT(performance-no-int-to-ptr): of the region
+    const struct nf_list *list;
+    char text[24];
+
+    switch (object->kind) {
+    case NF_BACKEND_MAP:
+        for (uint32_t slot = 0; (slot = nf_map_next(start, slot)) != NF_NONE; slot++)
+            nf_backend_write_entry(b, object, nf_map_key(start, slot));
+        break;
+    case NF_BACKEND_POOL:
+        list = nf_pool_list(start);
+        for (uint32_t n = nf_list_first(list); n != NF_NONE; n = nf_list_after(list, n))
+            b->store.give(b->store.ctx, object->prefix, object->prefix_len, n);
+        break;
+    case NF_BACKEND_WORD:
+        b->store.set(b->store.ctx, object->prefix, object->prefix_len, text,
+                     nf_backend_decimal(text, *nf_backend_word(object)));
+        break;
+    case NF_BACKEND_DERIVED:
+        break;
+    }
+}
+
+/* A line that is all zeros is as good as none. */
+static void load_lines(struct nf_backend *b, const struct nf_backend_space *space)
+{
+    static const uint8_t zeros[FT_LINE];
+
+    for (uintptr_t line = space->at; line < space->end; line += FT_LINE) {
+        const struct nf_backend_object *object = nf_backend_object_at(b, line);
+
+        if (object)
+            line = ((object->end + FT_LINE - 1) & ~(uintptr_t)(FT_LINE - 1)) - FT_LINE;
+        else if (memcmp((const void *)line, zeros, FT_LINE) != 0) // NOLINT(performance-no-int-to-ptr)
+            nf_backend_write_line(b, line);
+    }
+}
+
+static void enter_space(struct nf_backend *b, const struct ft_arena *arena)
+{
+    uintptr_t at = (uintptr_t)arena->region->base + arena->offset;
+    struct nf_backend_space *space = &b->spaces[b->space_count++];
+
+    *space = (struct nf_backend_space){.at = at, .end = at + arena->used, .told = arena->nf != 0};
+    space->prefix_len = arena->nf == FT_NFS_MAX
+                            ? (uint32_t)snprintf(space->prefix, sizeof(space->prefix), "raw:")
+                            : (uint32_t)snprintf(space->prefix, sizeof(space->prefix), "%u.raw:", arena->nf);
+}
+
+static int by_address(const void *a, const void *b)
+{
+    uintptr_t x = ((const struct nf_backend_object *)a)->at, y = ((const struct nf_backend_object *)b)->at;
+
+    return (x > y) - (x < y);
+}
+
+void nf_backend_start(struct ft_region *region)
+{
+    struct nf_backend *b = nf_backend;
+
+    qsort(b->objects, b->count, sizeof(*b->objects), by_address);
+    for (unsigned nf = 0; nf < region->nfs; nf++)
+        enter_space(b, ft_region_arena(region, 0, nf));
+    enter_space(b, ft_region_shared(region));
+    b->region = region;
+    b->store.clear(b->store.ctx);
+    for (uint32_t i = 0; i < b->count; i++)
+        load_object(b, &b->objects[i]);
+    for (uint32_t i = 0; i < b->space_count; i++)
+        if (b->spaces[i].told)
+            load_lines(b, &b->spaces[i]);
+    b->store.loaded(b->store.ctx);
+    ft_region_watch(region, nf_backend_watch, b);
+}
+
+int nf_backend_attach(struct nf_backend **out, const struct nf_store *store)
+{
+    struct nf_backend *b;
+
+    *out = NULL;
+    if (nf_backend)
+        return FT_EBUSY;
+    b = calloc(1, sizeof(*b));
+    if (!b)
+        return FT_ENOMEM;
+    b->store = *store;
+    if (nf_touched_init(&b->touched) != FT_OK) {
+        nf_touched_free(&b->touched);
+        free(b);
+        return FT_ENOMEM;
+    }
+    *out = nf_backend = b;
+    return FT_OK;
+}
+
+void nf_backend_detach(struct nf_backend *b)
+{
+    if (!b)
+        return;
+    nf_backend_forget();
+    nf_backend = NULL;
+    nf_touched_free(&b->touched);
+    free(b->objects);
+    free(b);
+}

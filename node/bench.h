@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The bench: what protection costs while nothing fails, and how soon a successor releases when something
+ * does. Options (bench_options.c), what is compared (bench_protection.c), one run of nodes (bench_run.c),
+ * runs in pairs with `off` (bench_pairs.c), tables and JSON (bench_print.c), one thread that is only counted
+ * (bench_count.c).
+ */
+#ifndef NODE_BENCH_H
+#define NODE_BENCH_H
+
+#include "node/bench_slot.h"
+
+#include <stdio.h>
+
+#define ND_BENCH_KINDS 16u /* protections in one comparison, and pairs for each … */
+#define ND_BENCH_PAIRS 99u /* … at most */
+#define ND_BENCH_LOADS 4u  /* of latency: 25, 50, 75, 90 % of saturation */
+#define ND_BENCH_PEER  100 /* from here on: systems of others that are started beside us; none yet */
+
+extern const unsigned nd_bench_loads[ND_BENCH_LOADS]; /* percent */
+
+/* ---- bench_protection.c ---- */
+
+struct nd_bench_protection {
+    char name[24];                              /* "log:warm" */
+    int mode, standby;                          /* enum nd_mode, enum nd_standby */
+    uint32_t commit_interval_us, checkpoint_ms; /* 0: the file's */
+    bool unreduced;     /* the access log is not reduced: every access is in the record */
+    char settings[160]; /* for people */
+};
+
+/* "log", "delta:warm" …: 0; FT_EINVAL with a line: unknown, or nothing this build does. */
+int nd_bench_protection(struct nd_bench_protection *out, const char *name, const struct nd_config *config,
+                        struct ft_fault *fault);
+/* A copy of `config` that protects so. Everything it points to stays the other's. */
+void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
+                    const struct nd_bench_protection *protection);
+
+/* ---- bench_options.c ---- */
+
+struct nd_bench_options {
+    const char *config, *capture, *save; /* capture NULL: synthetic; save NULL: nowhere */
+    const char *compare;                 /* "off,log" */
+    struct nd_load_wish wish;
+    unsigned pairs; /* 1 … ND_BENCH_PAIRS */
+    double seconds; /* of each measurement, 0.05 … 600 */
+    bool json, no_latency;
+    uint64_t count; /* --count: packets of a run without threads; 0: none */
+    bool encode;    /* … with the sender's encoding of records */
+};
+
+/* 0, or ND_USAGE with one line on stderr. */
+int nd_bench_options_read(struct nd_bench_options *o, int argc, char **argv);
+
+/* ---- bench_run.c ---- */
+
+struct nd_bench_latency {
+    double mpps;           /* offered */
+    double p50, p99, most; /* us */
+};
+
+/* What one run of a protection came to. */
+struct nd_bench_result {
+    double lane_ns;  /* of processor time that the lane used for a packet, waiting by spinning included */
+    double mpps, ns; /* a packet on the lane, at saturation */
+    double wire_bytes, records; /* a packet; a second. Of the link, heartbeats and all */
+    double cpu_lane, cpu_replicator, cpu_standby_lane, cpu_standby_replicator; /* of a core, 0 … 1 */
+    double region_mb, resident_mb, standby_resident_mb;
+    double dropped;     /* share of what came */
+    uint64_t lag[2];    /* most packets that the standby was behind, as sampled, in each half of the time */
+    uint64_t waits;     /* turns in which the lane could not receive: hold or log ring full */
+    double takeover_ms; /* kill to the first released packet; negative: none */
+    struct nd_bench_latency latency[ND_BENCH_LOADS];
+};
+
+struct nd_bench_plan {
+    const struct nd_config *config; /* adapted */
+    const struct nd_load *load;
+    double seconds, rest; /* rest: before each measurement */
+    double saturation;    /* Mpps that the latency's loads are of; 0: no latency */
+    bool kill;            /* the primary, at half of saturation, at the end */
+    uint64_t seed;
+};
+
+/* FT_EIO …: nodes that do not start or end by themselves, a sink that found a gap. Nothing is left running.
+ */
+int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, struct ft_fault *fault);
+/* Cores of lane and rest; -1: there is only one, nothing is pinned. */
+void nd_bench_cores(int *lane, int *rest);
+
+/* ---- bench_pairs.c ---- */
+
+struct nd_bench_row {
+    struct nd_bench_protection protection;
+    unsigned pairs;
+    struct nd_bench_result off[ND_BENCH_PAIRS], with[ND_BENCH_PAIRS];
+    struct nd_bench_result off_late, with_late; /* the runs with latencies */
+    bool late;
+    char refused[200]; /* "": it ran */
+};
+
+/* The median of one field over the runs. */
+double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size_t offset);
+/* Of the pairs' ratios: cost in percent, in ns a packet, and the spread: half of the range between the
+ * quartiles, in percent. */
+void nd_bench_overhead(const struct nd_bench_row *row, double *percent, double *ns, double *spread);
+
+int nd_bench_pairs(struct nd_bench_row *row, const struct nd_config *config, const struct nd_load *load,
+                   const struct nd_bench_options *o, struct ft_fault *fault);
+
+/* ---- bench_print.c ---- */
+
+void nd_bench_print(FILE *out, const struct nd_bench_row rows[], unsigned count,
+                    const struct nd_config *config, const struct nd_load *load,
+                    const struct nd_bench_options *o);
+/* 0 or ND_SOFTWARE. */
+int nd_bench_print_json(const struct nd_bench_row rows[], unsigned count, const struct nd_config *config,
+                        const struct nd_bench_options *o);
+
+/* ---- bench_count.c ---- */
+
+/* The lane alone, in this thread, for an instruction counter: prints the number of packets. An exit code. */
+int nd_bench_count(const struct nd_config *config, const struct nd_load *load,
+                   const struct nd_bench_options *o);
+
+#endif

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ports in memory for the bench. A frame's first bytes are copied from the load into a buffer of the lane's,
+ * as a network card would write them; outputs are counted, numbered and sampled, and their buffers given
+ * back, the last one first, as a cache of packet buffers would.
+ *
+ * Open loop: packet k of a port is due at a time that the rate alone decides; it counts as waiting from then
+ * on, whenever the lane comes to fetch it. The clock is read once a call. At full rate there is always a
+ * packet, and no clock is read.
+ */
+#include "node/bench_slot.h"
+#include "ftcore/check.h"
+#include "node/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define BUFFERS   32768u /* half of them the hold may have */
+#define AHEAD     8u     /* frames */
+#define SAMPLE    1024u  /* one output in so many is looked at; a power of two */
+#define SECOND    1000000000ull
+#define ETH_LEN   14u
+#define FRESH_LEN 64u /* bytes of a new flow's first frame */
+
+struct buffer {
+    uint64_t due; /* when its frame arrived, ns; 0: nobody asks */
+    uint32_t len;
+    uint32_t written; /* bytes that may not be zero */
+    _Alignas(ND_LOAD_LINE) uint8_t frame[];
+};
+
+/* ---- the memory between ------------------------------------------------------------------------ */
+
+struct nd_bench_slot *nd_bench_slot_new(void)
+{
+    void *slot =
+        mmap(NULL, sizeof(struct nd_bench_slot), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    return slot == MAP_FAILED ? NULL : slot;
+}
+
+void nd_bench_slot_free(struct nd_bench_slot *slot)
+{
+    if (slot)
+        munmap(slot, sizeof(*slot));
+}
+
+void nd_bench_slot_reset(struct nd_bench_slot *slot)
+{
+    memset(slot, 0, sizeof(*slot));
+}
+
+/* ---- arrival ----------------------------------------------------------------------------------- */
+
+static void count(_Atomic uint64_t *at, uint64_t n)
+{
+    atomic_store_explicit(at, atomic_load_explicit(at, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+static void set_rate(struct nd_bench_io *io, struct nd_bench_port *port, uint64_t rate, uint64_t now)
+{
+    uint64_t gap = (SECOND << 16) / rate * io->sides;
+
+    *port = (struct nd_bench_port){.next = port->next,
+                                   .rate = rate,
+                                   .began = now,
+                                   .gap = gap ? gap : 1,
+                                   .fresh = port->fresh,
+                                   .fresh_due = port->fresh_due};
+}
+
+/* How many of `max` packets of a port have arrived; their times go into due[]. */
+static uint32_t arrivals(struct nd_bench_io *io, struct nd_bench_port *port, uint64_t rate, uint32_t max,
+                         uint64_t due[])
+{
+    uint64_t now = nd_now();
+    uint32_t n = 0;
+
+    if (port->rate != rate)
+        set_rate(io, port, rate, now);
+    for (; n < max && port->began + (port->due >> 16) <= now; n++) {
+        due[n] = port->began + (port->due >> 16);
+        port->due += port->gap;
+    }
+    return n;
+}
+
+static struct buffer *take(struct nd_bench_io *io)
+{
+    return io->free[--io->frees];
+}
+
+static void give(struct nd_bench_io *io, struct buffer *b)
+{
+    io->free[io->frees++] = b;
+}
+
+static void fill(const struct nd_load *load, struct buffer *b, const struct nd_load_frame *f)
+{
+    const uint8_t *from = load->bytes + (uint64_t)f->line * ND_LOAD_LINE;
+
+    if (ft_likely(f->have == ND_LOAD_LINE))
+        memcpy(b->frame, from, ND_LOAD_LINE);
+    else
+        memcpy(b->frame, from, f->have);
+    if (ft_unlikely(b->written > f->have && f->wire > f->have))
+        memset(b->frame + f->have, 0, (b->written < f->wire ? b->written : f->wire) - f->have);
+    b->written = b->written > f->have ? b->written : f->have;
+    b->len = f->wire;
+}
+
+/* A packet of a flow that nobody has seen, when one is due. */
+static bool fill_fresh(struct nd_bench_io *io, unsigned side, struct buffer *b, uint64_t now)
+{
+    struct nd_bench_port *port = &io->port[side];
+    uint64_t gap = SECOND * io->sides / io->load->wish.new_flows;
+
+    if (now < port->fresh_due)
+        return false;
+    port->fresh_due = port->fresh_due ? port->fresh_due + gap : now + gap;
+    nd_load_opening(io->load, side, io->load->flows + port->fresh++, FRESH_LEN, b->frame);
+    b->written = b->written > FRESH_LEN ? b->written : FRESH_LEN;
+    b->len = FRESH_LEN;
+    return true;
+}
+
+static uint32_t receive(void *ctx, unsigned lane, unsigned number, struct nd_frame frames[], uint32_t max)
+{
+    struct nd_bench_io *io = ctx;
+    const struct nd_load_side *side = &io->load->side[number];
+    struct nd_bench_port *port = &io->port[number];
+    uint64_t rate = atomic_load_explicit(&io->slot->rate, memory_order_relaxed), due[FT_BURST_MAX], now = 0;
+    uint32_t n = max < io->frees ? max : io->frees;
+
+    (void)lane;
+    if (rate == 0 || side->count == 0 || n > FT_BURST_MAX)
+        return 0;
+    if (io->load->answers && number == NF_OUTSIDE &&
+        io->port[NF_INSIDE].next < io->load->side[NF_INSIDE].opening)
+        return 0; /* nothing to answer yet */
+    if (rate != ND_RATE_FULL)
+        n = arrivals(io, port, rate, n, due);
+    if (ft_unlikely(io->load->wish.new_flows && port->next >= side->opening))
+        now = nd_now();
+    for (uint32_t i = 0; i < n; i++) {
+        const struct nd_load_frame *f = &side->frames[port->next];
+        struct buffer *b = take(io);
+
+        b->due = rate != ND_RATE_FULL ? due[i] : 0;
+        if (ft_likely(!now) || !fill_fresh(io, number, b, now)) {
+            fill(io->load, b, f);
+            port->next = port->next + 1 < side->count ? port->next + 1 : side->opening;
+        }
+        __builtin_prefetch(io->load->bytes + ((uint64_t)f->line + AHEAD) * ND_LOAD_LINE, 0, 0);
+        frames[i] = (struct nd_frame){.data = b->frame, .len = b->len, .owner = b};
+    }
+    count(&io->slot->arrived[number], n);
+    return n;
+}
+
+/* ---- the sink ---------------------------------------------------------------------------------- */
+
+static uint32_t sum16(const uint8_t *at, uint32_t n)
+{
+    uint32_t sum = 0;
+
+    for (uint32_t i = 0; i + 1 < n; i += 2)
+        sum += (uint32_t)at[i] << 8 | at[i + 1];
+    return n & 1 ? sum + ((uint32_t)at[n - 1] << 8) : sum;
+}
+
+static bool sums_up(uint32_t sum)
+{
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return sum == 0xffff;
+}
+
+/* An IPv4 frame's lengths and checksums, as its receiver would look at them. What else there is passes. */
+static bool is_sound(const struct buffer *b)
+{
+    const uint8_t *ip = b->frame + ETH_LEN, *l4;
+    uint32_t head, total, len;
+
+    if (b->len < ETH_LEN + 20 || b->frame[12] != 8 || b->frame[13] != 0)
+        return true;
+    head = (ip[0] & 15) * 4u;
+    total = (uint32_t)ip[2] << 8 | ip[3];
+    if (ip[0] >> 4 != 4 || head < 20 || total < head || ETH_LEN + total > b->len || !sums_up(sum16(ip, head)))
+        return false;
+    l4 = ip + head;
+    len = total - head;
+    if ((ip[6] & 0x3f) || ip[7])
+        return true; /* a fragment */
+    if (ip[9] == 6 && len >= 20)
+        return sums_up(sum16(ip + 12, 8) + ip[9] + len + sum16(l4, len));
+    if (ip[9] == 17 && len >= 8 && (l4[6] || l4[7]))
+        return sums_up(sum16(ip + 12, 8) + ip[9] + len + sum16(l4, len));
+    return true;
+}
+
+/* Looks at what a capture had whole, or what was made: the rest has other checksums than zeros would. */
+static void sample(struct nd_bench_io *io, const struct buffer *b)
+{
+    if (io->load->wish.flows == 0)
+        return;
+    count(&io->slot->sampled, 1);
+    if (!is_sound(b))
+        count(&io->slot->bad, 1);
+}
+
+static void look_at_phase(struct nd_bench_slot *slot)
+{
+    uint64_t phase = atomic_load_explicit(&slot->phase, memory_order_relaxed);
+
+    if (ft_likely(phase == atomic_load_explicit(&slot->phase_seen, memory_order_relaxed)))
+        return;
+    nd_times_clear(&slot->times);
+    atomic_store_explicit(&slot->phase_seen, phase, memory_order_release);
+}
+
+static uint32_t transmit(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)
+{
+    struct nd_bench_io *io = ctx;
+    uint64_t now = 0, outputs = 0;
+
+    (void)lane;
+    (void)port;
+    look_at_phase(io->slot);
+    for (uint32_t i = 0; i < n; i++) {
+        struct buffer *b = held[i].packet;
+
+        if (ft_likely(held[i].number)) { /* else the node's own frame: no output of the chain */
+            if (ft_unlikely(held[i].number != io->number + 1))
+                count(&io->slot->gaps, 1);
+            io->number = held[i].number;
+            outputs++;
+            if (b->due) {
+                now = now ? now : nd_now();
+                nd_times_count(&io->slot->times, now - b->due);
+            }
+            if (ft_unlikely((held[i].number & (SAMPLE - 1)) == 0))
+                sample(io, b);
+        }
+        give(io, b);
+    }
+    count(&io->slot->released, outputs);
+    return n;
+}
+
+static void *make(void *ctx, unsigned lane, const void *frame, uint32_t len)
+{
+    struct nd_bench_io *io = ctx;
+    struct buffer *b;
+
+    (void)lane;
+    if (io->frees == 0 || len > NF_EMIT_SLOT)
+        return NULL;
+    b = take(io);
+    memcpy(b->frame, frame, len);
+    b->due = 0;
+    b->len = len;
+    b->written = b->written > len ? b->written : len;
+    return b;
+}
+
+static uint8_t *data(void *owner)
+{
+    return ((struct buffer *)owner)->frame;
+}
+
+static void drop(void *ctx, void *owner)
+{
+    give(ctx, owner);
+}
+
+/* ---- making ------------------------------------------------------------------------------------ */
+
+int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const struct nd_load *load,
+                     struct ft_fault *fault)
+{
+    uint32_t frame = load->longest > NF_EMIT_SLOT ? load->longest : NF_EMIT_SLOT,
+             size =
+                 ((uint32_t)sizeof(struct buffer) + frame + ND_LOAD_LINE - 1) / ND_LOAD_LINE * ND_LOAD_LINE;
+
+    *io = (struct nd_bench_io){.slot = slot, .load = load};
+    /* An odd number of lines, so that frames' first lines do not all fall into the same sets of a cache. */
+    size += size / ND_LOAD_LINE % 2 ? 0 : ND_LOAD_LINE;
+    io->pool = mmap(NULL, (size_t)size * BUFFERS, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    io->free = malloc(BUFFERS * sizeof(*io->free));
+    if (io->pool == MAP_FAILED || !io->free)
+        return ft_fail(fault, FT_ENOMEM, "no memory for %u packet buffers", BUFFERS);
+    for (uint32_t i = BUFFERS; i-- > 0;)
+        give(io, (struct buffer *)(io->pool + (size_t)i * size));
+    for (unsigned s = 0; s < ND_LOAD_SIDES; s++)
+        io->sides += load->side[s].count > 0;
+    io->io = (struct nd_io){.ctx = io,
+                            .ports = ND_LOAD_SIDES,
+                            .side = {NF_INSIDE, NF_OUTSIDE},
+                            .buffers = BUFFERS,
+                            .receive = receive,
+                            .send = transmit,
+                            .make = make,
+                            .data = data,
+                            .drop = drop};
+    return 0;
+}
+
+void nd_bench_io_close(struct nd_bench_io *io)
+{
+    free(io->free);
+    io->free = NULL;
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A node of the bench: a real one in a process of its own, with memory for ports. Threads as in a node: the
+ * lane, the replicator with its own waiting, this one, and the guardian's process. The lane of the node that
+ * begins as primary has a core to itself; all else shares the other one, so nothing is given a real-time
+ * priority there: two replicators and a lane must take turns.
+ */
+#define _GNU_SOURCE /* affinity, clocks of threads */
+#include "node/bench_slot.h"
+#include "node/clock.h"
+#include "node/member.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SHOW_NS 2000000l
+
+struct running {
+    const struct nd_bench_node *node;
+    struct nd_member_config config;
+    struct nd_member member;
+    struct nd_bench_io io;
+    pthread_t replicator;
+    clockid_t lane_clock, replicator_clock;
+};
+
+struct nd_timing nd_bench_timing(void)
+{
+    return (struct nd_timing){.heartbeat_ms = 20,
+                              .lease_ms = 1000,
+                              .detect_ms = 2000,
+                              .promote_within_ms = 4000,
+                              .solo_after_ms = 8000,
+                              .resync_deadline_ms = 60000,
+                              .resync_mbps = 4000};
+}
+
+static void told(void *arg, enum ft_state state, uint64_t view, const char *why)
+{
+    struct nd_bench_slot *slot = ((struct running *)arg)->node->slot;
+
+    (void)view;
+    snprintf(slot->why, sizeof(slot->why), "%s", why);
+    atomic_store(&slot->state, (int)state);
+}
+
+static uint64_t resident(void)
+{
+    unsigned long all = 0, pages = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+
+    if (f && fscanf(f, "%lu %lu", &all, &pages) != 2)
+        pages = 0;
+    if (f)
+        fclose(f);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static uint64_t used(clockid_t clock)
+{
+    struct timespec t = {0, 0};
+
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
+static void show(struct running *r)
+{
+    struct nd_bench_slot *slot = r->node->slot;
+    struct rp_status s;
+
+    rp_status(r->member.replicator, &s);
+    atomic_store(&slot->cpu_lane, used(r->lane_clock));
+    atomic_store(&slot->cpu_replicator, used(r->replicator_clock));
+    atomic_store(&slot->link_bytes, s.link.bytes_out);
+    atomic_store(&slot->records, s.records_sent);
+    atomic_store(&slot->lag, s.lag_packets);
+}
+
+static void *replicate(void *replicator)
+{
+    prctl(PR_SET_NAME, "us-replicator");
+    prctl(PR_SET_TIMERSLACK, 1000ul);
+    rp_run(replicator);
+    return NULL;
+}
+
+static int put_together(struct running *r, struct ft_fault *fault)
+{
+    const struct nd_bench_node *n = r->node;
+    int error = nd_bench_io_open(&r->io, n->slot, n->load, fault);
+
+    r->config = (struct nd_member_config){.config = n->config,
+                                          .io = &r->io.io,
+                                          .shared = n->slot->shared,
+                                          .name = n->number ? "b" : "a",
+                                          .standby = n->number == 1,
+                                          .host = n->place->host,
+                                          .port = n->place->port[n->number],
+                                          .peer = n->place->port[!n->number],
+                                          .directory = n->place->directory,
+                                          .region_name = "understudy bench",
+                                          .timing = nd_bench_timing(),
+                                          .seed = n->seed,
+                                          .incarnation = n->incarnation,
+                                          .guardian = n->config->protect.mode != ND_MODE_OFF,
+                                          .told = told,
+                                          .arg = r};
+    return error ? error : nd_member_open(&r->member, &r->config, fault);
+}
+
+static int start(struct running *r, struct ft_fault *fault)
+{
+    cpu_set_t cores;
+    int error, core = r->node->lane_core;
+
+    CPU_ZERO(&cores);
+    if (core >= 0)
+        CPU_SET((unsigned)core, &cores);
+    error = nd_member_start(&r->member, core >= 0 ? &cores : NULL, fault);
+    if (!error && pthread_create(&r->replicator, NULL, replicate, r->member.replicator) != 0)
+        error = ft_fail(fault, FT_ENOMEM, "no thread for the replicator");
+    if (!error && (pthread_getcpuclockid(r->member.threads[0], &r->lane_clock) != 0 ||
+                   pthread_getcpuclockid(r->replicator, &r->replicator_clock) != 0))
+        error = ft_fail(fault, FT_EIO, "threads without clocks");
+    return error;
+}
+
+static void rest(struct running *r)
+{
+    struct nd_bench_slot *slot = r->node->slot;
+
+    show(r);
+    atomic_store(&slot->region_bytes, ft_region_used(r->member.region));
+    atomic_store(&slot->resident_bytes, resident());
+    nd_member_stop(&r->member);
+    atomic_store(&slot->digest, ft_region_digest(r->member.region));
+    atomic_store(&slot->rested, true);
+}
+
+static int run(struct running *r, struct ft_fault *fault)
+{
+    struct nd_bench_slot *slot = r->node->slot;
+    struct timespec step = {0, SHOW_NS};
+    int wish, error = start(r, fault);
+
+    if (error)
+        return error;
+    while ((wish = atomic_load(&slot->wish)) != ND_BENCH_END) {
+        if (!atomic_load(&slot->rested))
+            show(r);
+        if (wish == ND_BENCH_REST && !atomic_load(&slot->rested))
+            rest(r);
+        nanosleep(&step, NULL);
+    }
+    return 0;
+}
+
+static void settle_on(int core)
+{
+    cpu_set_t cores;
+
+    if (core < 0)
+        return;
+    CPU_ZERO(&cores);
+    CPU_SET((unsigned)core, &cores);
+    sched_setaffinity(0, sizeof(cores), &cores);
+}
+
+_Noreturn void nd_bench_node(const struct nd_bench_node *node)
+{
+    static struct running r;
+    struct nd_bench_slot *slot = node->slot;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_TIMERSLACK, 1000ul);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, SIG_IGN); /* the bench's to act on */
+    settle_on(node->rest_core);
+    r.node = node;
+    if (put_together(&r, &slot->fault) != 0 || run(&r, &slot->fault) != 0)
+        atomic_store(&slot->failed, true);
+    _exit(0);
+}

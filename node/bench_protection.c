@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the bench compares, by name, and how each is set; see bench.h. */
+#include "node/bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct kind {
+    const char *name;
+    int mode;
+    int standby; /* -1: the one that is asked for */
+    uint32_t commit_interval_us, checkpoint_ms;
+    bool unreduced;
+    const char *settings;
+} kinds[] = {
+    {"off", ND_MODE_OFF, ND_STANDBY_HOT, 0, 0, false, "no replication; the chain on its region, untracked"},
+    {"log", ND_MODE_LOG, -1, 0, 0, false, "every burst recorded"},
+    {"delta", ND_MODE_DELTA, -1, 0, 0, false, "changed lines at every cut"},
+    {"auto", ND_MODE_AUTO, -1, 0, 0, false, "log or delta, the smaller one"},
+    {"checkpoint", ND_MODE_DELTA, ND_STANDBY_HOT, 1000, 0, false,
+     "as Pico Replication: deltas alone, one each millisecond, outputs held until they are stored"},
+    {"ftmb", ND_MODE_LOG, ND_STANDBY_WARM, 0, 200, true,
+     "as FTMB: every access to a shared variable logged, nothing reduced; a checkpoint each 200 ms, replay "
+     "after a failure only"},
+};
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+/* Asks the reader of configurations itself, with a file that says nothing else. */
+static int is_supported(const struct kind *k, int standby, struct ft_fault *fault)
+{
+    static const char *const modes[] = {"off", "log", "delta", "auto"}, *const standbys[] = {"hot", "warm"};
+    char path[64] = "/tmp/understudy-bench-XXXXXX";
+    struct nd_config *config = NULL;
+    int fd = mkstemp(path), error = FT_EIO;
+    struct ft_fault why = {""};
+
+    if (fd < 0)
+        return ft_fail(fault, FT_EIO, "%s: no file can be made", path);
+    if (dprintf(
+            fd,
+            "chain: { name: trial, lanes: 1, nfs: [ forward: {} ] }\nprotect: { mode: %s, standby: %s }\n",
+            modes[k->mode], standbys[standby]) > 0)
+        error = nd_config_read(&config, path, false, &why);
+    close(fd);
+    unlink(path);
+    nd_config_free(config);
+    if (error) {
+        const char *text = strstr(why.text, ": ");
+
+        ft_fail(fault, error, "%.160s", text ? text + 2 : why.text);
+    }
+    return error;
+}
+
+static void describe(struct nd_bench_protection *p, const struct kind *k, const struct nd_config *config)
+{
+    const struct nd_protect *protect = &config->protect;
+    uint32_t interval = k->commit_interval_us ? k->commit_interval_us : protect->commit_interval_us,
+             checkpoint = k->checkpoint_ms ? k->checkpoint_ms : protect->checkpoint_ms;
+    int n = snprintf(p->settings, sizeof(p->settings), "%s", k->settings);
+
+    if (p->mode == ND_MODE_DELTA && n > 0 && (size_t)n < sizeof(p->settings))
+        n += snprintf(p->settings + n, sizeof(p->settings) - (size_t)n, "; cut each %u us", interval);
+    if (p->mode != ND_MODE_OFF && p->standby == ND_STANDBY_WARM && n > 0 && (size_t)n < sizeof(p->settings))
+        snprintf(p->settings + n, sizeof(p->settings) - (size_t)n, "; checkpoint each %u ms", checkpoint);
+}
+
+int nd_bench_protection(struct nd_bench_protection *out, const char *name, const struct nd_config *config,
+                        struct ft_fault *fault)
+{
+    const char *colon = strchr(name, ':');
+    size_t length = colon ? (size_t)(colon - name) : strlen(name);
+    const struct kind *k = NULL;
+    int standby = ND_STANDBY_HOT;
+
+    for (size_t i = 0; i < KINDS; i++)
+        if (strlen(kinds[i].name) == length && strncmp(kinds[i].name, name, length) == 0)
+            k = &kinds[i];
+    if (!k)
+        return ft_fail(
+            fault, FT_EINVAL,
+            "--compare %.40s, expected off, log, delta, auto, checkpoint or ftmb, with :hot or :warm", name);
+    if (colon && strcmp(colon, ":warm") == 0)
+        standby = ND_STANDBY_WARM;
+    else if (colon && strcmp(colon, ":hot") != 0)
+        return ft_fail(fault, FT_EINVAL, "--compare %.40s, expected :hot or :warm", name);
+    if (k->standby >= 0 && colon && k->standby != standby)
+        return ft_fail(fault, FT_EINVAL, "--compare %.40s, %s has no such standby", name, k->name);
+    standby = k->standby >= 0 ? k->standby : standby;
+    *out = (struct nd_bench_protection){.mode = k->mode,
+                                        .standby = standby,
+                                        .commit_interval_us = k->commit_interval_us,
+                                        .checkpoint_ms = k->checkpoint_ms,
+                                        .unreduced = k->unreduced};
+    snprintf(out->name, sizeof(out->name), "%s%s", k->name,
+             k->standby >= 0              ? ""
+             : standby == ND_STANDBY_WARM ? ":warm"
+                                          : ":hot");
+    describe(out, k, config);
+    return is_supported(k, standby, fault);
+}
+
+void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
+                    const struct nd_bench_protection *p)
+{
+    *out = *config;
+    out->chain.l3 = NULL;
+    out->chain.unreduced = p->unreduced;
+    out->protect.mode = (uint32_t)p->mode;
+    out->protect.standby = (uint32_t)p->standby;
+    if (p->commit_interval_us)
+        out->protect.commit_interval_us = p->commit_interval_us;
+    if (p->checkpoint_ms)
+        out->protect.checkpoint_ms = p->checkpoint_ms;
+}

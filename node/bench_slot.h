@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What passes between the bench and a node process: memory that both map, made before the fork. And the
+ * node's ports, which are memory too: frames come from the load, outputs are counted and checked at a sink.
+ *
+ *   bench → node: how fast packets arrive, what to do     node → bench: what left and when, what it cost
+ */
+#ifndef NODE_BENCH_SLOT_H
+#define NODE_BENCH_SLOT_H
+
+#include "ftcore/core.h"
+#include "ftcore/lane.h"
+#include "node/bench_load.h"
+#include "node/bench_times.h"
+#include "node/config.h"
+#include "node/io.h"
+#include "node/loopback.h"
+
+#define ND_RATE_FULL UINT64_MAX /* there is always a packet */
+
+enum nd_bench_wish { ND_BENCH_WORK, ND_BENCH_REST, ND_BENCH_END };
+
+struct nd_bench_slot {
+    /* Written by the bench. */
+    _Atomic int wish;       /* enum nd_bench_wish. REST: the lane stops, the digest is taken */
+    _Atomic uint64_t rate;  /* packets a second that arrive, on both sides together; 0: none */
+    _Atomic uint64_t phase; /* serial number: forget the times, and count anew */
+
+    /* Written by the lane. */
+    _Alignas(64) _Atomic uint64_t phase_seen;
+    _Atomic uint64_t arrived[ND_LOAD_SIDES]; /* frames given to the lane */
+    _Atomic uint64_t released;               /* outputs */
+    _Atomic uint64_t gaps;                   /* outputs that were not the next after the one before */
+    _Atomic uint64_t sampled;                /* outputs whose bytes were looked at … */
+    _Atomic uint64_t bad;                    /* … and found with a wrong length or checksum */
+    struct nd_times times;                   /* from scheduled arrival to release, of this phase */
+
+    /* Written by the node's main thread, every few milliseconds. */
+    _Alignas(64) _Atomic int state; /* enum ft_state */
+    _Atomic bool failed, rested;
+    _Atomic uint64_t digest;                   /* with `rested` */
+    _Atomic uint64_t cpu_lane, cpu_replicator; /* ns */
+    _Atomic uint64_t link_bytes, records;      /* sent */
+    _Atomic uint64_t lag;                      /* packets recorded and not yet known to be replayed */
+    _Atomic uint64_t region_bytes, resident_bytes;
+    char why[FT_REASON_MAX]; /* of the state; for people only */
+    struct ft_fault fault;   /* with `failed` */
+
+    struct ft_lane shared[FT_LANES_MAX];
+};
+
+/* NULL: no memory. */
+struct nd_bench_slot *nd_bench_slot_new(void);
+void nd_bench_slot_free(struct nd_bench_slot *slot);
+/* As new, for another process; nobody may be using it. */
+void nd_bench_slot_reset(struct nd_bench_slot *slot);
+
+/* ---- bench_io.c: ports in memory, for one lane ---- */
+
+struct nd_bench_port {
+    uint64_t next;             /* frame of the load */
+    uint64_t rate;             /* that `began` and `gap` are of */
+    uint64_t began, gap, due;  /* ns; gap and due in 1/65536 ns, due since `began` */
+    uint64_t fresh, fresh_due; /* new flows so far; when the next one comes, ns */
+};
+
+struct nd_bench_io {
+    struct nd_io io; /* what the lane sees of it */
+    struct nd_bench_slot *slot;
+    const struct nd_load *load;
+    uint8_t *pool;
+    void **free; /* buffers not in use */
+    uint32_t frees, sides;
+    uint64_t number; /* of the last output */
+    struct nd_bench_port port[ND_LOAD_SIDES];
+};
+
+/* FT_ENOMEM. */
+int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const struct nd_load *load,
+                     struct ft_fault *fault);
+void nd_bench_io_close(struct nd_bench_io *io);
+
+/* ---- bench_node.c ---- */
+
+struct nd_bench_node {
+    const struct nd_config *config;
+    const struct nd_load *load;
+    struct nd_bench_slot *slot;
+    const struct nd_loopback *place;
+    unsigned number;          /* 0: "a", the primary; 1: "b", the standby */
+    int lane_core, rest_core; /* -1: nothing is pinned. The standby's lane counts as rest */
+    uint64_t seed, incarnation;
+};
+
+/* The times the bench gives its nodes: a loaded machine must raise no false alarm, and a death is told by the
+ * guardian. */
+struct nd_timing nd_bench_timing(void);
+
+/* A node's process, from its first moment to its last. */
+_Noreturn void nd_bench_node(const struct nd_bench_node *node);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A histogram of times; see bench_times.h. */
+#include "node/bench_times.h"
+
+void nd_times_clear(struct nd_times *t)
+{
+    for (uint32_t i = 0; i < ND_TIMES_BUCKETS; i++)
+        atomic_store_explicit(&t->bucket[i], 0, memory_order_relaxed);
+    atomic_store_explicit(&t->count, 0, memory_order_relaxed);
+    atomic_store_explicit(&t->most, 0, memory_order_relaxed);
+}
+
+static uint64_t middle(uint32_t bucket)
+{
+    uint32_t shift = bucket / ND_TIMES_SUB;
+
+    if (shift == 0)
+        return bucket;
+    shift--;
+    return ((uint64_t)(bucket % ND_TIMES_SUB + ND_TIMES_SUB) << shift) + ((1ull << shift) >> 1);
+}
+
+uint64_t nd_times_below(const struct nd_times *t, double share)
+{
+    uint64_t all = 0, seen = 0;
+
+    for (uint32_t i = 0; i < ND_TIMES_BUCKETS; i++)
+        all += atomic_load_explicit(&t->bucket[i], memory_order_relaxed);
+    for (uint32_t i = 0; i < ND_TIMES_BUCKETS && all; i++) {
+        seen += atomic_load_explicit(&t->bucket[i], memory_order_relaxed);
+        if ((double)seen >= share * (double)all)
+            return middle(i);
+    }
+    return 0;
+}

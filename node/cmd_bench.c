@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * understudy bench: what protection costs while nothing fails. Interfaces of the file are not used: the chain
+ * is a wire between two ports, as in the replay tool.
+ */
+#include "node/bench.h"
+#include "node/commands.h"
+#include "node/options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CHAIN_DEFAULT "nfs/chains/balanced.yaml"
+
+struct bench {
+    struct nd_bench_options options;
+    struct nd_config *config;
+    struct nd_load load;
+    struct nd_bench_row *rows;
+    unsigned count;
+};
+
+/* Rows for what --compare names. `off` is part of every pair, so its row is filled from theirs. */
+static int read_list(struct bench *b)
+{
+    char list[512], *rest = list, *name;
+    struct ft_fault fault;
+
+    if (strlen(b->options.compare) >= sizeof(list))
+        return nd_usage("bench", "--compare of %zu bytes, expected fewer than %zu",
+                        strlen(b->options.compare), sizeof(list));
+    snprintf(list, sizeof(list), "%s", b->options.compare);
+    while ((name = strsep(&rest, ","))) {
+        struct nd_bench_row *row = &b->rows[b->count];
+        int error;
+
+        if (b->count == ND_BENCH_KINDS)
+            return nd_usage("bench", "--compare with more than %u names, expected fewer", ND_BENCH_KINDS);
+        error = nd_bench_protection(&row->protection, name, b->config, &fault);
+        if (error && !row->protection.name[0])
+            return nd_usage("bench", "%s", fault.text);
+        if (error) /* this build does not do it: the others run all the same */
+            snprintf(row->refused, sizeof(row->refused), "%.199s", fault.text);
+        b->count++;
+    }
+    return 0;
+}
+
+static int prepare(struct bench *b)
+{
+    const struct nd_bench_options *o = &b->options;
+    struct ft_fault fault = {""};
+    int error = nd_config_read(&b->config, o->config ? o->config : CHAIN_DEFAULT, false, &fault);
+
+    if (!error && b->config->chain.lanes != 1)
+        error = ft_fail(&fault, FT_EINVAL, "%.150s: %u lanes, the bench runs one, expected lanes: 1",
+                        b->config->file, b->config->chain.lanes);
+    if (!error)
+        error = o->capture ? nd_load_read(&b->load, o->capture, &b->config->chain, &fault)
+                           : nd_load_make(&b->load, &o->wish, &b->config->chain, &fault);
+    if (error)
+        fprintf(stderr, "%s\n", fault.text);
+    return error ? nd_exit_of_file(error) : 0;
+}
+
+/* `off` beside others: its figures are those of their pairs. Alone it is run against itself: the noise. */
+static void fill_off(struct bench *b)
+{
+    const struct nd_bench_row *from = NULL;
+
+    for (unsigned i = 0; i < b->count; i++)
+        if (b->rows[i].protection.mode != ND_MODE_OFF && b->rows[i].pairs)
+            from = &b->rows[i];
+    for (unsigned i = 0; i < b->count && from; i++) {
+        struct nd_bench_row *row = &b->rows[i];
+
+        if (row->protection.mode != ND_MODE_OFF)
+            continue;
+        row->pairs = from->pairs;
+        memcpy(row->off, from->off, sizeof(row->off));
+        memcpy(row->with, from->off, sizeof(row->with));
+    }
+}
+
+static int run_all(struct bench *b)
+{
+    bool others = false;
+    struct ft_fault fault = {""};
+
+    for (unsigned i = 0; i < b->count; i++)
+        others |= b->rows[i].protection.mode != ND_MODE_OFF && !b->rows[i].refused[0];
+    for (unsigned i = 0; i < b->count; i++) {
+        struct nd_bench_row *row = &b->rows[i];
+        int error;
+
+        if (row->refused[0] || (others && row->protection.mode == ND_MODE_OFF))
+            continue;
+        fprintf(stderr, "%s ", row->protection.name);
+        error = nd_bench_pairs(row, b->config, &b->load, &b->options, &fault);
+        fprintf(stderr, "\n");
+        if (error) {
+            fprintf(stderr, "understudy bench: %s: %s\n", row->protection.name, fault.text);
+            return error == FT_EPERM ? ND_NO_PERMISSION : error == FT_EDIVERGED ? ND_NOT_EQUAL : ND_SOFTWARE;
+        }
+    }
+    fill_off(b);
+    return 0;
+}
+
+static int save(const struct bench *b)
+{
+    FILE *f = fopen(b->options.save, "we");
+    int error = f ? 0 : errno;
+
+    if (f) {
+        nd_bench_print(f, b->rows, b->count, b->config, &b->load, &b->options);
+        error = ferror(f) ? EIO : 0;
+        if (fclose(f) != 0)
+            error = errno;
+    }
+    if (error)
+        fprintf(stderr, "%s: %s, expected a file to write\n", b->options.save, strerror(error));
+    return error ? ND_DATA : 0;
+}
+
+static int report(const struct bench *b)
+{
+    const struct nd_bench_options *o = &b->options;
+    int code = o->save ? save(b) : 0;
+
+    nd_bench_print(o->json ? stderr : stdout, b->rows, b->count, b->config, &b->load, o);
+    if (o->json && !code)
+        code = nd_bench_print_json(b->rows, b->count, b->config, o);
+    return code;
+}
+
+int nd_cmd_bench(int argc, char **argv)
+{
+    static struct bench b;
+    int code = nd_bench_options_read(&b.options, argc, argv);
+
+    if (code)
+        return code;
+    b.rows = calloc(ND_BENCH_KINDS, sizeof(*b.rows));
+    code = b.rows ? prepare(&b) : ND_SOFTWARE;
+    if (!code)
+        code = read_list(&b);
+    if (!code && b.options.count)
+        code = nd_bench_count(b.config, &b.load, &b.options);
+    else if (!code && !(code = run_all(&b)))
+        code = report(&b);
+    nd_load_free(&b.load);
+    nd_config_free(b.config);
+    free(b.rows);
+    return code;
+}

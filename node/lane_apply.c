@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A standby's lane applies deltas: writes the lines of its share into its own arenas, lane 0 those of the
+ * shared arena as well, and keeps the outputs that the primary held. Parts come from the replay ring, in the
+ * lane's order; none is touched before the whole delta, with the shares of all lanes, is in the closed set.
+ *
+ * All lanes meet at the base of the delta, since the lines of the shared arena must not change under another
+ * lane that still replays; and none goes on before lane 0 has written them. Lines are written through ft_edit
+ * like any other change: whoever copies or audits the region sees them.
+ */
+#include "node/lane.h"
+#include "ftcore/audit.h"
+#include "ftcore/message.h"
+#include "ftcore/plant.h"
+#include "nflib/chain.h"
+
+#include <string.h>
+#include <time.h>
+
+#define SPINS  2000u
+#define NAP_NS 5000l
+
+static void nothing(struct nd_group *group)
+{
+    (void)group;
+}
+
+/* The lane stands where the delta begins. False: it does not, or the meeting was called off. */
+static bool at_base(struct nd_lane *lane, const struct ft_part *part)
+{
+    const struct nf_lane_state *state = nf_chain_state(lane->chain);
+
+    if (!FT_PLANTED("wrong-base") && (part->cut != lane->applied + 1 || state->burst != part->from)) {
+        nd_lane_diverged(lane, part->burst, part->clock, "base of the delta, burst", part->from,
+                         state->burst);
+        return false;
+    }
+    return nd_group_meet_at(lane->group, &lane->group->base, nothing, &lane->shared->order, lane->order,
+                            lane->stop);
+}
+
+/* Planted: a delta that is not applied, so that the next one finds another base than its own. */
+static bool left_out(const struct ft_part *part)
+{
+    (void)part;
+    return FT_PLANTED("wrong-base") && part->cut % 2 == 0;
+}
+
+static void write_lines(struct nd_lane *lane, const struct ft_part *part)
+{
+    struct ft_region *region = lane->region;
+    struct ft_line_run run;
+    uint32_t at = 0;
+
+    if (left_out(part))
+        return;
+    while (ft_run_next(ft_part_lines(part), part->lines, &at, region->size >> FT_LINE_SHIFT, &run) > 0) {
+        size_t bytes = (size_t)run.count << FT_LINE_SHIFT;
+        void *to = ft_edit(region, region->base + (run.line << FT_LINE_SHIFT), bytes);
+
+        if (FT_PLANTED("skip-dirty-line") && part->cut % 2 == 0 && /* another one than the lane's own */
+            run.line << FT_LINE_SHIFT >= ft_region_arena(region, lane->index, 1)->offset)
+            bytes -= FT_LINE;
+        if (run.zero)
+            memset(to, 0, bytes);
+        else
+            memcpy(to, run.bytes, bytes);
+    }
+}
+
+static void keep_outputs(struct nd_lane *lane, const struct ft_part *part)
+{
+    const uint8_t *at = ft_part_held(part);
+
+    for (uint32_t i = 0; i < part->held; i++) {
+        const struct ft_part_output *held = (const struct ft_part_output *)at;
+        struct lg_output out = {.number = held->number,
+                                .burst = held->burst,
+                                .clock = held->clock,
+                                .len = held->len,
+                                .have = held->have,
+                                .port = held->port};
+
+        lg_kept_put(&lane->kept, &out, held + 1);
+        at += sizeof(*held) + FT_ALIGN8(held->have);
+    }
+    lane->carried += part->held;
+}
+
+/* Lane 0 is past the meeting, so it gets there; unless it has stopped for good. */
+static void wait_for_shared(struct nd_lane *lane, uint64_t cut)
+{
+    struct nd_group *group = lane->group;
+    struct timespec nap = {0, NAP_NS};
+
+    for (unsigned spins = 0; atomic_load_explicit(&group->applied, memory_order_acquire) < cut; spins++) {
+        if (atomic_load_explicit(lane->stop, memory_order_relaxed) || nd_lane_called_off(lane))
+            return;
+        if (spins >= SPINS)
+            nanosleep(&nap, NULL);
+    }
+}
+
+/* All lanes are at the end cut. Each tells its own verdict. */
+static void compare_digests(struct nd_group *group)
+{
+    uint64_t got = ft_region_digest(group->lane[0].region);
+
+    for (unsigned l = 0; l < group->lanes; l++) {
+        struct nd_lane *lane = &group->lane[l];
+        const struct nf_lane_state *state = nf_chain_state(lane->chain);
+
+        atomic_store_explicit(&lane->shared->expected, lane->part_digest, memory_order_relaxed);
+        atomic_store_explicit(&lane->shared->got, got, memory_order_relaxed);
+        atomic_store_explicit(&lane->shared->digest_burst, state->burst, memory_order_release);
+        if (got != lane->part_digest)
+            nd_lane_diverged(lane, state->burst, state->clock, "digest", lane->part_digest, got);
+    }
+}
+
+/* A meeting that was called off compares nothing: then the state is given up, or another order waits. */
+static bool check_digest(struct nd_lane *lane, const struct ft_part *part)
+{
+    lane->part_digest = part->digest;
+    nd_group_meet_at(lane->group, &lane->group->base, compare_digests, &lane->shared->order, lane->order,
+                     lane->stop);
+    return !nd_lane_called_off(lane);
+}
+
+/* The whole share is in place: the lane is at the end cut. */
+static bool arrive(struct nd_lane *lane, const struct ft_part *part)
+{
+    const struct nf_lane_state *state = nf_chain_state(lane->chain);
+    uint64_t made = part->outputs - lane->outputs_before;
+
+    ft_audit_check(lane->region, lane->index);
+    if (lane->index == 0)
+        atomic_store_explicit(&lane->group->applied, part->cut, memory_order_release);
+    else
+        wait_for_shared(lane, part->cut);
+    if (!left_out(part) && (state->burst != part->burst || state->clock != part->clock ||
+                            state->access != part->access + 1 || state->outputs != part->outputs)) {
+        nd_lane_diverged(lane, part->burst, part->clock, "the lane's own line after a delta, burst",
+                         part->burst, state->burst);
+        return false;
+    }
+    atomic_store_explicit(&lane->group->published[lane->index].access, part->access, memory_order_release);
+    lg_kept_missed(&lane->kept, made > lane->carried ? made - lane->carried : 0, part->outputs);
+    lg_kept_released(&lane->kept, part->released);
+    lane->applied = part->cut;
+    FT_COUNT(lane->shared, deltas_applied, 1);
+    if (part->flags & FT_REC_DIGEST && !check_digest(lane, part))
+        return false;
+    atomic_store_explicit(&lane->shared->closed, part->burst, memory_order_release);
+    return true;
+}
+
+bool nd_lane_apply(struct nd_lane *lane, const struct ft_part *part)
+{
+    if (part->number == 0) {
+        if (!at_base(lane, part))
+            return false;
+        lane->outputs_before = nf_chain_state(lane->chain)->outputs;
+        lane->carried = 0;
+    }
+    lane->amid = !(part->flags & FT_PART_LAST);
+    write_lines(lane, part);
+    keep_outputs(lane, part);
+    return !(part->flags & FT_PART_LAST) || arrive(lane, part);
+}

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The stream of a live lane: which kind its segments have, and the cuts between them (design §4).
+ *
+ * When a cut is due in one lane, all meet between bursts; the last to come decides for all. What a cut then
+ * asks of a lane, its share of the delta, is done by the lane itself, in its own turns: it runs no burst
+ * before, but releases, listens and obeys orders. Lane 0 copies the shared arena, and nobody runs before
+ * that.
+ *
+ * Time of cuts is the chain's where a gate stamps it (so that a capture gives the same stream at any speed),
+ * else the clock's. Dirty marks are kept in delta segments, for a warm standby's checkpoints, and for a
+ * sample now and then; else an edit costs one branch.
+ */
+#include "node/lane.h"
+#include "nflib/chain.h"
+
+#include <string.h>
+
+#define LOOK_EVERY 50u /* commit intervals of a log segment between two samples */
+#define PACK       1024u
+#define PACK_GUESS 512u /* until it is measured: half */
+
+/* ---- what the configuration says --------------------------------------------------------------- */
+
+static uint64_t interval(const struct nd_lane *lane)
+{
+    return lane->config->protect.commit_interval_us * 1000ull;
+}
+
+static bool warm(const struct nd_lane *lane)
+{
+    return lane->config->protect.standby == ND_STANDBY_WARM;
+}
+
+static bool chooses(const struct nd_lane *lane)
+{
+    return lane->config->protect.mode == ND_MODE_AUTO;
+}
+
+static uint64_t pending_bytes(const struct nd_lane *lane)
+{
+    return (uint64_t)lane->config->protect.pending_mb << 20;
+}
+
+/* ---- state ------------------------------------------------------------------------------------- */
+
+static bool logging(const struct nd_lane *lane)
+{
+    return atomic_load_explicit(&lane->shared->logging, memory_order_relaxed) && lane->group->stream.on;
+}
+
+bool nd_lane_logs(const struct nd_lane *lane)
+{
+    return logging(lane) && lane->group->stream.segment == FT_SEGMENT_LOG;
+}
+
+bool nd_lane_deltas(const struct nd_lane *lane)
+{
+    return logging(lane) && lane->group->stream.segment == FT_SEGMENT_DELTA;
+}
+
+bool nd_lane_digest_wanted(const struct nd_lane *lane)
+{
+    return atomic_load_explicit(&lane->shared->digest, memory_order_acquire) != lane->digest;
+}
+
+bool nd_lane_digest_by_delta(const struct nd_lane *lane)
+{
+    return warm(lane) || nd_lane_deltas(lane);
+}
+
+static uint64_t cut_clock(const struct nd_lane *lane)
+{
+    return lane->io->burst ? nf_chain_state(lane->chain)->time : lane->now;
+}
+
+bool nd_lane_uncut(const struct nd_lane *lane)
+{
+    return logging(lane) && atomic_load_explicit(&lane->shared->recorded, memory_order_relaxed) !=
+                                nf_chain_state(lane->chain)->burst;
+}
+
+static void mark(struct ft_region *region, bool on)
+{
+    if (!on) {
+        atomic_fetch_and(&region->tracking, ~(uint32_t)FT_TRACK_DIRTY);
+        return;
+    }
+    ft_lines_clear(&region->dirty);
+    atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
+}
+
+static bool marking(const struct ft_region *region)
+{
+    return atomic_load_explicit(&region->tracking, memory_order_relaxed) & FT_TRACK_DIRTY;
+}
+
+/* Somebody needs marks while the segment lasts. */
+static bool needs_marks(const struct nd_lane *lane)
+{
+    const struct nd_stream *s = &lane->group->stream;
+
+    return s->on && (s->segment == FT_SEGMENT_DELTA || s->sampling || warm(lane));
+}
+
+/* ---- tally ------------------------------------------------------------------------------------- */
+
+void nd_lane_tally(struct nd_lane *lane, const struct ft_record *record)
+{
+    size_t bytes = 0;
+
+    if (lane->n && lane->tally.bursts++ == 0)
+        lane->tally_clock = cut_clock(lane);
+    if (record) {
+        lane->tally.log_bytes += record->size;
+        lane->uncovered += record->size;
+        return;
+    }
+    if (!chooses(lane))
+        return;
+    /* As capture would have: NFs rewrite headers, they do not change how long they are. */
+    for (uint32_t i = 0; i < lane->n && !lane->by_clock; i++)
+        bytes += lane->whole_capture ? lane->packets[i].len : nf_packet_header_bytes(&lane->packets[i]);
+    lane->tally.log_bytes += sizeof(struct ft_record) + FT_ALIGN8(bytes) +
+                             (lane->by_clock ? 0 : lane->n * sizeof(struct ft_input)) +
+                             nf_chain_sections(lane->chain)->count * sizeof(struct ft_edge);
+}
+
+/* How much of a held output a delta carries: what a log's capture would have had of it (G4), and where a gate
+ * has the rest, the headers that NFs may have changed. */
+static uint32_t carry(void *arg, const struct ft_held *held, const uint8_t **frame)
+{
+    struct nd_lane *lane = arg;
+    struct nf_packet p = {.data = lane->io->data(held->packet), .len = held->len, .have = held->len};
+    uint32_t headers;
+
+    *frame = p.data;
+    if (lane->config->protect.tail == ND_TAIL_SUPPRESS)
+        return 0;
+    if (held->clock == 0 || lane->whole_capture)
+        return held->len;
+    nf_packet_parse(&p);
+    headers = nf_packet_header_bytes(&p);
+    return headers == held->len || lane->io->complete ? headers : 0;
+}
+
+void nd_lane_weigh(struct nd_lane *lane, const struct ft_held *held)
+{
+    const uint8_t *frame;
+    uint32_t have;
+
+    if (!chooses(lane) || !needs_marks(lane))
+        return;
+    have = carry(lane, held, &frame);
+    have = have ? (uint32_t)(sizeof(struct ft_part_output) + FT_ALIGN8(have)) : 0;
+    lane->tally.out_bytes += have;
+    lane->weighed += have;
+}
+
+static uint64_t packed(uint64_t bytes, const _Atomic uint64_t *ratio)
+{
+    uint64_t by = atomic_load_explicit(ratio, memory_order_relaxed);
+
+    return bytes * (by ? by : PACK_GUESS) / PACK;
+}
+
+/* What replaying so many bytes of records would take: at most what they took here. */
+static uint64_t replay_ns(const struct nd_lane *lane, uint64_t bytes)
+{
+    if (lane->busy_bytes == 0)
+        return 0;
+    return (uint64_t)((double)bytes * (double)lane->busy_ns / (double)lane->busy_bytes);
+}
+
+/* Sums up and clears what lanes counted. */
+static struct ft_stretch measure(struct nd_group *group, bool sampled)
+{
+    struct ft_stretch sum = {.sampled = sampled};
+
+    for (unsigned l = 0; l < group->lanes; l++) {
+        struct nd_lane *lane = &group->lane[l];
+        uint64_t delta = sampled ? lg_share_lines(lane->region, l) + lane->tally.out_bytes : 0, ns;
+
+        sum.bursts += lane->tally.bursts;
+        sum.log_bytes += packed(lane->tally.log_bytes, &lane->shared->pack_log);
+        sum.delta_bytes += packed(delta, &lane->shared->pack_delta);
+        lane->busy_ns += lane->tally.busy_ns;
+        lane->busy_bytes += lane->tally.busy_ns ? lane->tally.log_bytes : 0;
+        ns = replay_ns(lane, atomic_load_explicit(&lane->shared->unreplayed, memory_order_relaxed));
+        sum.replay_ns = ns > sum.replay_ns ? ns : sum.replay_ns;
+        lane->tally = (struct nd_tally){0};
+    }
+    return sum;
+}
+
+void nd_lane_cut_init(struct nd_lane *lane)
+{
+    lane->share = (struct lg_share){
+        .lane = lane->shared, .region = lane->region, .hold = &lane->hold, .carry = carry, .arg = lane};
+}
+
+/* ---- meetings ---------------------------------------------------------------------------------- */
+
+/*
+ * A log segment to a warm standby has gone on for long enough: by the clock, by what a takeover would have to
+ * replay, or by what the standby may keep.
+ */
+static bool checkpoint_due(const struct nd_lane *lane)
+{
+    const struct nd_protect *p = &lane->config->protect;
+
+    if (!warm(lane))
+        return false;
+    return nd_lane_digest_wanted(lane) ||
+           cut_clock(lane) - lane->base_clock >= p->checkpoint_ms * 1000000ull ||
+           lane->uncovered > pending_bytes(lane) / 4 ||
+           (chooses(lane) && replay_ns(lane, lane->uncovered) > p->recovery_budget_ms * 1000000ull / 2);
+}
+
+/* Memory that a checkpoint would take now: its lines, and what it carries of the outputs still held. */
+static uint64_t checkpoint_bytes(const struct nd_lane *lane)
+{
+    uint64_t made = lane->hold.in - lane->hold_from, from = lane->hold_from;
+
+    if (from < lane->hold.out)
+        from = lane->hold.out;
+    return lg_share_lines(lane->region, lane->index) +
+           (made ? lane->weighed * (lane->hold.in - from) / made : 0);
+}
+
+/* A warm standby's first checkpoint will tell how deltas pack. A hot one's are seen only when they are
+ * chosen. */
+static bool guesses(const struct nd_group *group)
+{
+    bool unknown = false;
+
+    for (unsigned l = 0; l < group->lanes; l++)
+        unknown |= atomic_load_explicit(&group->lane[l].shared->pack_delta, memory_order_relaxed) == 0;
+    return unknown && warm(&group->lane[0]);
+}
+
+/* `digest`: one was taken here, and goes with the shares of all lanes. */
+static void begin_share(struct nd_lane *lane, bool digest)
+{
+    const struct nf_lane_state *state = nf_chain_state(lane->chain);
+    struct ft_part head = {.lane = (uint16_t)lane->index,
+                           .cut = lane->group->stream.number,
+                           .from = lane->cut_from,
+                           .burst = state->burst,
+                           .clock = state->clock,
+                           .access = state->access - 1,
+                           .released = atomic_load_explicit(&lane->shared->released, memory_order_relaxed),
+                           .outputs = state->outputs};
+
+    if (digest) {
+        head.flags = FT_REC_DIGEST;
+        head.digest = lane->group->digest;
+        lane->digest = lane->group->digest_met;
+        atomic_store_explicit(&lane->shared->digest_at, head.burst, memory_order_relaxed);
+        atomic_store_explicit(&lane->shared->digest_seen, lane->digest, memory_order_release);
+    }
+    lg_share_begin(&lane->share, &head, lane->hold_from);
+    lane->told_released = head.released;
+    lane->base_clock = cut_clock(lane);
+    FT_COUNT(lane->shared, cuts, 1);
+}
+
+/* A new segment is based on what all lanes have closed now. */
+static void base_here(struct nd_group *group)
+{
+    for (unsigned l = 0; l < group->lanes; l++) {
+        struct nd_lane *lane = &group->lane[l];
+
+        lane->cut_from = nf_chain_state(lane->chain)->burst;
+        lane->hold_from = lane->hold.in;
+        lane->uncovered = lane->weighed = 0;
+    }
+}
+
+static void show_segment(struct nd_group *group)
+{
+    for (unsigned l = 0; l < group->lanes; l++)
+        atomic_store_explicit(&group->lane[l].shared->segment, (int)group->stream.segment,
+                              memory_order_relaxed);
+}
+
+/* No standby could keep a delta as large as the next one: only a base helps, and until then all lanes stand.
+ */
+static bool too_large(struct nd_group *group)
+{
+    bool large = false;
+
+    for (unsigned l = 0; l < group->lanes; l++)
+        if (lg_share_lines(group->lane[l].region, l) > pending_bytes(&group->lane[l]) / 2) {
+            atomic_store_explicit(&group->lane[l].shared->overrun, true, memory_order_release);
+            large = true;
+        }
+    return large;
+}
+
+/* Marks for what comes; `on`: those of before still count, as far as no share has taken them. */
+static void remark(struct nd_lane *lane, bool on)
+{
+    bool copying = atomic_load_explicit(&lane->group->stream.copying, memory_order_relaxed) != 0;
+
+    if (needs_marks(lane) && !(on && marking(lane->region)))
+        mark(lane->region, true);
+    else if (!needs_marks(lane) && !copying && marking(lane->region))
+        mark(lane->region, false);
+}
+
+/* All stand. The present segment ends with a delta, or goes on, or the next kind begins. */
+static void decide(struct nd_group *group)
+{
+    struct nd_stream *s = &group->stream;
+    enum ft_segment was = s->segment;
+    bool checkpoint = false, digest = false;
+    struct ft_stretch last;
+
+    for (unsigned l = 0; l < group->lanes; l++) {
+        checkpoint |= was == FT_SEGMENT_LOG && checkpoint_due(&group->lane[l]);
+        digest |= nd_lane_digest_wanted(&group->lane[l]);
+    }
+    if ((was == FT_SEGMENT_DELTA || checkpoint) && too_large(group))
+        return;
+    last = measure(group, was == FT_SEGMENT_DELTA || (s->sampling && !guesses(group)));
+    for (unsigned l = 0; checkpoint && !guesses(group) && l < group->lanes; l++)
+        last.checkpoint_bytes +=
+            packed(checkpoint_bytes(&group->lane[l]), &group->lane[l].shared->pack_delta);
+    s->segment = ft_policy_next(&s->policy, &last);
+    /* What the log told of must be covered before a delta segment begins, or a warm standby would lack it. */
+    checkpoint |= was == FT_SEGMENT_LOG && s->segment == FT_SEGMENT_DELTA && warm(&group->lane[0]);
+    if (was == FT_SEGMENT_DELTA || checkpoint) {
+        s->number++;
+        if (digest)
+            nd_group_take_digest(group);
+        atomic_store_explicit(&s->copying, group->lanes, memory_order_relaxed);
+        for (unsigned l = 0; l < group->lanes; l++)
+            begin_share(&group->lane[l], digest);
+    }
+    if (was == FT_SEGMENT_DELTA || checkpoint || s->segment != was)
+        base_here(group);
+    /* A sample follows a stretch without; beside checkpoints, where marks are on anyway, a checkpoint. */
+    s->sampling = s->segment == FT_SEGMENT_LOG && chooses(&group->lane[0]) &&
+                  (warm(&group->lane[0]) ? checkpoint : !s->sampling && was == FT_SEGMENT_LOG);
+    remark(&group->lane[0], was == FT_SEGMENT_DELTA || warm(&group->lane[0]));
+    show_segment(group);
+}
+
+void nd_stream_begin(struct nd_group *group)
+{
+    struct nd_stream *s = &group->stream;
+    const struct nd_protect *p = &group->lane[0].config->protect;
+    struct ft_policy_config config = {.log = p->mode != ND_MODE_DELTA,
+                                      .delta = p->mode == ND_MODE_DELTA || p->mode == ND_MODE_AUTO,
+                                      .warm = p->standby == ND_STANDBY_WARM,
+                                      .budget_ns = p->recovery_budget_ms * 1000000ull};
+
+    ft_policy_begin(&s->policy, &config);
+    s->on = true;
+    s->segment = s->policy.segment;
+    s->sampling = p->mode == ND_MODE_AUTO;
+    s->number = 0;
+    s->held = atomic_load_explicit(&s->wanted, memory_order_acquire);
+    atomic_store_explicit(&s->copying, 0, memory_order_relaxed);
+    atomic_store_explicit(&s->shared_copied, 0, memory_order_release);
+    for (unsigned l = 0; l < group->lanes; l++) {
+        struct nd_lane *lane = &group->lane[l];
+
+        lg_share_drop(&lane->share);
+        lane->cut_clock = lane->base_clock = cut_clock(lane);
+        lane->tally = (struct nd_tally){0};
+        lane->busy_ns = lane->busy_bytes = 0;
+        atomic_store_explicit(&lane->shared->overrun, false, memory_order_release);
+        atomic_store_explicit(&lane->shared->recorded, nf_chain_state(lane->chain)->burst,
+                              memory_order_release);
+        lane->met = s->held;
+    }
+    base_here(group);
+    if (needs_marks(&group->lane[0]))
+        mark(group->lane[0].region, true);
+    show_segment(group);
+}
+
+/* ---- a lane's turn ----------------------------------------------------------------------------- */
+
+static bool due(const struct nd_lane *lane)
+{
+    const struct nd_stream *s = &lane->group->stream;
+    uint64_t passed = cut_clock(lane) - lane->cut_clock;
+    bool idle = lane->now - lane->busy_at >= interval(lane);
+
+    if (atomic_load_explicit(&s->copying, memory_order_acquire))
+        return false;
+    if (s->segment == FT_SEGMENT_DELTA)
+        return nd_lane_uncut(lane) &&
+               (passed >= interval(lane) || idle || lane->draining || lane->short_of_room);
+    if (lane->cut_from != nf_chain_state(lane->chain)->burst && checkpoint_due(lane))
+        return true;
+    /* From the first packet on: with a pause before it a sample would be one burst, and stand for many. */
+    return chooses(lane) && lane->tally.bursts &&
+           cut_clock(lane) - lane->tally_clock >= interval(lane) * (s->sampling ? 1 : LOOK_EVERY);
+}
+
+bool nd_stream_wanted(const struct nd_group *group)
+{
+    return atomic_load_explicit(&group->stream.wanted, memory_order_acquire) != group->stream.held;
+}
+
+void nd_stream_decide(struct nd_group *group)
+{
+    struct nd_stream *s = &group->stream;
+
+    s->held = atomic_load_explicit(&s->wanted, memory_order_acquire);
+    if (s->on && atomic_load_explicit(&s->copying, memory_order_acquire) == 0)
+        decide(group);
+    for (unsigned l = 0; l < group->lanes; l++) {
+        group->lane[l].cut_clock = cut_clock(&group->lane[l]);
+        group->lane[l].met = s->held;
+    }
+}
+
+/* Its share is whole: the stream accounts for what the lane did up to the cut. */
+static void share_done(struct nd_lane *lane)
+{
+    struct nd_stream *s = &lane->group->stream;
+
+    atomic_store_explicit(&lane->shared->recorded, lane->share.head.burst, memory_order_release);
+    if (lane->index == 0)
+        atomic_store_explicit(&s->shared_copied, s->number, memory_order_release);
+    if (atomic_fetch_sub_explicit(&s->copying, 1, memory_order_acq_rel) == 1 && !needs_marks(lane))
+        mark(lane->region, false);
+}
+
+bool nd_lane_cut(struct nd_lane *lane)
+{
+    struct nd_stream *s = &lane->group->stream;
+
+    if (!atomic_load_explicit(&lane->shared->logging, memory_order_relaxed)) {
+        lg_share_drop(&lane->share);
+        if (lane->index == 0 && marking(lane->region))
+            mark(lane->region, false);
+        return true;
+    }
+    if (due(lane)) { /* one of those who find so is enough */
+        uint64_t met = lane->met;
+
+        atomic_compare_exchange_strong_explicit(&s->wanted, &met, met + 1, memory_order_acq_rel,
+                                                memory_order_relaxed);
+    }
+    if (atomic_load_explicit(&s->wanted, memory_order_acquire) != lane->met && !nd_lane_stand(lane))
+        return false;
+    if (lane->share.active) {
+        if (!lg_share_turn(&lane->share))
+            return false;
+        share_done(lane);
+    }
+    return atomic_load_explicit(&s->shared_copied, memory_order_acquire) == s->number &&
+           !atomic_load_explicit(&lane->shared->overrun, memory_order_relaxed);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A lane and the flight recorder: asks between bursts whether a file is due, brings all lanes to stand for
+ * its base, copies some of it. Records are handed over where they come to be: lane_live.c, lane_replay.c.
+ */
+#include "node/lane.h"
+#include "nflib/chain.h"
+#include "node/clock.h"
+
+/* All lanes stand between bursts. */
+void nd_lane_begin_base(struct nd_group *group)
+{
+    struct nd_lane *first = &group->lane[0];
+    struct lg_position at[FT_LANES_MAX];
+
+    if (!first->recorder)
+        return;
+    for (unsigned l = 0; l < group->lanes; l++) {
+        const struct nf_lane_state *state = nf_chain_state(group->lane[l].chain);
+
+        at[l] = (struct lg_position){.burst = state->burst,
+                                     .clock = state->clock,
+                                     .time = state->time,
+                                     .access = state->access,
+                                     .outputs = state->outputs};
+    }
+    lg_recorder_begin(first->recorder, at, atomic_load(first->view), nd_now());
+}
+
+void nd_lane_begin_live_base(struct nd_group *group)
+{
+    if (atomic_exchange_explicit(&group->base_due, false, memory_order_relaxed))
+        nd_lane_begin_base(group);
+}
+
+void nd_lane_rotate(struct nd_group *group)
+{
+    if (group->lane[0].recorder)
+        lg_recorder_rotate(group->lane[0].recorder);
+}
+
+/* Lane 0: how lanes come to stand depends on what they do. */
+static void want_base(struct nd_lane *lane)
+{
+    struct nd_group *group = lane->group;
+
+    if (lane->doing != FT_LANE_REPLAY)
+        atomic_store_explicit(&group->base_due, true, memory_order_release);
+    else if (group->lanes == 1)
+        nd_lane_begin_base(group);
+    else if (atomic_load_explicit(&lane->shared->still, memory_order_relaxed) == 0)
+        atomic_store_explicit(&lane->shared->still, ++lane->stills, memory_order_release);
+}
+
+bool nd_lane_record(struct nd_lane *lane)
+{
+    struct nd_group *group = lane->group;
+
+    /* After a divergence the state is that of no burst; while others may have come to stand, it is theirs. */
+    if (!lane->recorder || lane->standing || nd_lane_called_off(lane))
+        return false;
+    /* What was done in a delta is not known; what a warm standby holds has not been done yet. */
+    if (lane->doing == FT_LANE_REPLAY &&
+        (lane->after_delta || lane->config->protect.standby == ND_STANDBY_WARM))
+        return false;
+    if (lane->index == 0 && lg_recorder_due(lane->recorder, lane->now))
+        want_base(lane);
+    if (lane->doing != FT_LANE_REPLAY && atomic_load_explicit(&group->base_due, memory_order_acquire))
+        nd_lane_stand(lane);
+    return lg_recorder_turn(lane->recorder, lane->index);
+}

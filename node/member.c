@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A node in a forked process; see member.h. */
+#define _GNU_SOURCE /* affinity of threads */
+#include "node/member.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#define SPARE_BYTES (2u * FT_RECORD_MAX) /* of a replay ring, above the credit */
+
+static void new_view(void *arg, uint64_t view)
+{
+    struct nd_member *m = arg;
+
+    atomic_store(&m->view, view);
+    if (m->guardian)
+        nd_guardian_identity(m->guardian, m->c->incarnation, view);
+}
+
+static void told(void *arg, enum ft_state state, uint64_t view, const char *why)
+{
+    struct nd_member *m = arg;
+
+    m->c->told(m->c->arg, state, view, why);
+}
+
+static int open_region(struct nd_member *m, struct ft_fault *fault)
+{
+    static uint64_t sizes[FT_NFS_MAX];
+    static const char *names[FT_NFS_MAX];
+    const struct nf_chain_config *chain = &m->c->config->chain;
+    struct ft_region_config c = {.name = m->c->region_name,
+                                 .lanes = chain->lanes,
+                                 .nfs = (uint16_t)(chain->count + 1),
+                                 .arena_size = sizes,
+                                 .nf_name = names,
+                                 .shared_size = nd_member_shared(chain),
+                                 .audit = m->c->config->protect.audit};
+
+    nf_chain_arenas(chain, sizes, names);
+    return ft_region_open(&m->region, &c, fault);
+}
+
+static int make_lane(struct nd_member *m, unsigned l, struct ft_fault *fault)
+{
+    const struct nd_protect *p = &m->c->config->protect;
+    struct ft_lane *shared = &m->c->shared[l];
+
+    if (ft_lane_init(shared, (uint64_t)p->log_mb << 20, ((uint64_t)p->pending_mb << 20) + SPARE_BYTES) != 0)
+        return ft_fail(fault, FT_ENOMEM, "no memory for rings of %u + %u MB", p->log_mb, p->pending_mb);
+    m->lanes[l] = (struct nd_lane){.index = l,
+                                   .config = m->c->config,
+                                   .io = m->c->io,
+                                   .region = m->region,
+                                   .shared = shared,
+                                   .group = &m->group,
+                                   .guardian = m->guardian,
+                                   .question = &m->question,
+                                   .seed = m->c->seed,
+                                   .kept_bytes = m->c->kept_bytes,
+                                   .incarnation = m->c->incarnation,
+                                   .view = &m->view,
+                                   .stop = &m->stop};
+    return nd_lane_make(&m->lanes[l], fault);
+}
+
+static int open_replicator(struct nd_member *m, struct ft_fault *fault)
+{
+    static char identity[FT_IDENTITY_MAX], view_file[300];
+    const struct nd_config *c = m->c->config;
+    const struct nd_timing *t = &m->c->timing;
+    struct rp_config config = {
+        .core = {.lanes = c->chain.lanes,
+                 .role = m->c->standby,
+                 .strict = c->protect.strict,
+                 .warm = c->protect.standby == ND_STANDBY_WARM,
+                 .incarnation = m->c->incarnation,
+                 .heartbeat_ms = t->heartbeat_ms,
+                 .lease_ms = t->lease_ms,
+                 .detect_ms = t->detect_ms,
+                 .promote_within_ms = t->promote_within_ms,
+                 .solo_after_ms = t->solo_after_ms,
+                 .resync_deadline_ms = t->resync_deadline_ms,
+                 .identity = identity},
+        .link = {.local_host = m->c->host,
+                 .peer_host = m->c->host,
+                 .local_port = m->c->port,
+                 .peer_port = m->c->peer,
+                 .listens = m->c->name[0] == 'a'},
+        .region = m->region,
+        .lanes = m->c->shared,
+        .published = m->group.published,
+        .pending_bytes = (uint64_t)c->protect.pending_mb << 20,
+        .resync_mbps = t->resync_mbps,
+        .protect = c->protect.mode != ND_MODE_OFF,
+        .view_file = view_file,
+        .told = told,
+        .view = new_view,
+        .arg = m,
+    };
+    struct rp_status s;
+    int error;
+
+    config.core.identity_len = nf_chain_identity(&c->chain, identity, sizeof(identity));
+    snprintf(config.core.name, sizeof(config.core.name), "%s", m->c->name);
+    snprintf(view_file, sizeof(view_file), "%s/%s.view", m->c->directory, m->c->name);
+    error = rp_open(&m->replicator, &config, fault);
+    if (error)
+        return error;
+    rp_status(m->replicator, &s);
+    new_view(m, s.core.view);
+    return 0;
+}
+
+int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct ft_fault *fault)
+{
+    unsigned lanes = c->config->chain.lanes;
+    int error = 0;
+
+    *m = (struct nd_member){.c = c};
+    m->lanes = calloc(lanes, sizeof(*m->lanes));
+    m->threads = calloc(lanes, sizeof(*m->threads));
+    if (!m->lanes || !m->threads)
+        return ft_fail(fault, FT_ENOMEM, "no memory for %u lanes", lanes);
+    nd_group_init(&m->group, m->lanes, lanes);
+    if (c->guardian)
+        error = nd_guardian_start(&m->guardian, lanes, c->host, c->host, c->peer, fault);
+    if (!error)
+        error = open_region(m, fault);
+    for (unsigned l = 0; l < lanes && !error; l++)
+        error = make_lane(m, l, fault);
+    return error ? error : open_replicator(m, fault);
+}
+
+static void *run_lane(void *lane)
+{
+    prctl(PR_SET_NAME, "us-lane");
+    nd_lane_run(lane);
+    return NULL;
+}
+
+int nd_member_start(struct nd_member *m, const cpu_set_t *cores, struct ft_fault *fault)
+{
+    for (unsigned l = 0; l < m->c->config->chain.lanes; l++) {
+        pthread_attr_t attr;
+        int error;
+
+        pthread_attr_init(&attr);
+        if (cores)
+            pthread_attr_setaffinity_np(&attr, sizeof(*cores), cores);
+        error = pthread_create(&m->threads[l], &attr, run_lane, &m->lanes[l]);
+        pthread_attr_destroy(&attr);
+        if (error)
+            return ft_fail(fault, FT_ENOMEM, "no thread for lane %u: %s", l, strerror(error));
+    }
+    return 0;
+}
+
+void nd_member_stop(struct nd_member *m)
+{
+    nd_guardian_stop(m->guardian);
+    atomic_store(&m->stop, true);
+    for (unsigned l = 0; l < m->c->config->chain.lanes; l++)
+        pthread_join(m->threads[l], NULL);
+}

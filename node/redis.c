@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Redis as a state backend; see redis.h. Turns what the backend tells into commands, and decides when they
+ * are written and waited for. Owns the connection and, when it is ours, the server.
+ */
+#include "node/redis.h"
+
+#include "nflib/backend.h"
+#include "node/redis_wire.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOAD_BATCH 2048u /* for the state that a chain begins with: no part of what is measured */
+#define MARKER     "understudy"
+
+struct nd_redis {
+    struct nd_redis_options options;
+    struct nd_redis_server server; /* pid 0: somebody else's */
+    struct nd_wire wire;
+    struct nf_backend *backend;
+    bool loading;
+    uint64_t awaited; /* last command whose answer packets wait for */
+    uint64_t ended;   /* last burst told … */
+    uint64_t confirmed;
+    uint64_t reads, writes;
+    char settings[400];
+};
+
+/* ---- when ---------------------------------------------------------------------------------------- */
+
+static bool is_lost(const struct nd_redis *r)
+{
+    return atomic_load_explicit(&r->wire.lost, memory_order_relaxed);
+}
+
+/* All bursts that have ended are told in what is written now. */
+static void flush(struct nd_redis *r)
+{
+    nd_wire_write(&r->wire);
+    if (r->awaited > r->wire.answered && !r->loading)
+        nd_wire_await(&r->wire, r->awaited);
+    else
+        nd_wire_take(&r->wire);
+    if (!is_lost(r))
+        r->confirmed = r->ended;
+}
+
+/* A command is whole. */
+static void told(struct nd_redis *r, enum nd_want want, uint64_t value, bool read)
+{
+    nd_wire_end(&r->wire, want, value);
+    if (read)
+        r->reads++;
+    else
+        r->writes++;
+    if (read || r->options.mode == ND_REDIS_SYNC)
+        r->awaited = r->wire.told;
+    if (r->wire.unsent >= (r->loading ? LOAD_BATCH : r->options.batch))
+        flush(r);
+}
+
+static void end_burst(void *ctx, uint64_t burst)
+{
+    struct nd_redis *r = ctx;
+
+    r->ended = burst;
+    if (is_lost(r))
+        return;
+    if (r->awaited <= r->wire.answered)
+        r->confirmed = burst;
+    else if (!r->options.across)
+        flush(r);
+}
+
+void nd_redis_settle(struct nd_redis *r)
+{
+    if (is_lost(r))
+        return;
+    nd_wire_write(&r->wire);
+    nd_wire_await(&r->wire, r->wire.told);
+    if (!is_lost(r))
+        r->confirmed = r->ended;
+}
+
+/* ---- what ---------------------------------------------------------------------------------------- */
+
+static void begin(struct nd_redis *r, uint32_t args, const char *verb, const void *key, uint32_t key_len,
+                  size_t more)
+{
+    nd_wire_begin(&r->wire, args, 8 + key_len + more);
+    nd_wire_arg(&r->wire, verb, (uint32_t)strlen(verb));
+    nd_wire_arg(&r->wire, key, key_len);
+}
+
+static void put_decimal(struct nd_redis *r, int64_t n)
+{
+    char text[24];
+
+    nd_wire_arg(&r->wire, text, (uint32_t)snprintf(text, sizeof(text), "%" PRId64, n));
+}
+
+static void get(void *ctx, const void *key, uint32_t key_len, const void *expected, uint32_t len)
+{
+    struct nd_redis *r = ctx;
+
+    if (is_lost(r))
+        return;
+    begin(r, 2, "GET", key, key_len, 0);
+    told(r, expected ? ND_WANT_BYTES : ND_WANT_NIL, expected ? nd_wire_hash(expected, len) : 0, true);
+}
+
+static void set(void *ctx, const void *key, uint32_t key_len, const void *value, uint32_t len)
+{
+    struct nd_redis *r = ctx;
+
+    if (is_lost(r))
+        return;
+    begin(r, 3, "SET", key, key_len, len);
+    nd_wire_arg(&r->wire, value, len);
+    told(r, ND_WANT_STATUS, 0, false);
+}
+
+static void del(void *ctx, const void *key, uint32_t key_len)
+{
+    struct nd_redis *r = ctx;
+
+    if (is_lost(r))
+        return;
+    begin(r, 2, "DEL", key, key_len, 0);
+    told(r, ND_WANT_NUMBER, 0, false);
+}
+
+static void add(void *ctx, const void *key, uint32_t key_len, int64_t n, uint64_t sum)
+{
+    struct nd_redis *r = ctx;
+
+    if (is_lost(r))
+        return;
+    begin(r, 3, "INCRBY", key, key_len, 24);
+    put_decimal(r, n);
+    told(r, ND_WANT_THIS_NUMBER, sum, false);
+}
+
+/* With a cache the number is known here: then it is a write like any other. */
+static void take(void *ctx, const void *key, uint32_t key_len, uint32_t number)
+{
+    struct nd_redis *r = ctx;
+    char text[24];
+    int len = snprintf(text, sizeof(text), "%u", number);
+
+    if (is_lost(r))
+        return;
+    begin(r, 2, "LPOP", key, key_len, 0);
+    told(r, number == NF_NONE ? ND_WANT_NIL : ND_WANT_BYTES, nd_wire_hash(text, (uint32_t)len),
+         !r->options.cache);
+}
+
+static void pick(void *ctx, const void *key, uint32_t key_len, uint32_t number)
+{
+    struct nd_redis *r = ctx;
+
+    if (is_lost(r))
+        return;
+    begin(r, 4, "LREM", key, key_len, 32);
+    nd_wire_arg(&r->wire, "1", 1);
+    put_decimal(r, number);
+    told(r, ND_WANT_THIS_NUMBER, 1, false);
+}
+
+static void give(void *ctx, const void *key, uint32_t key_len, uint32_t number)
+{
+    struct nd_redis *r = ctx;
+
+    if (is_lost(r))
+        return;
+    begin(r, 3, "RPUSH", key, key_len, 24);
+    put_decimal(r, number);
+    told(r, ND_WANT_NUMBER, 0, false);
+}
+
+static void clear(void *ctx)
+{
+    struct nd_redis *r = ctx;
+
+    nd_redis_settle(r);
+    if (is_lost(r))
+        return;
+    r->loading = true;
+    nd_wire_begin(&r->wire, 1, 8);
+    nd_wire_arg(&r->wire, "FLUSHDB", 7);
+    told(r, ND_WANT_STATUS, 0, false);
+    set(r, MARKER, sizeof(MARKER) - 1, r->options.marker, (uint32_t)strlen(r->options.marker));
+}
+
+static void loaded(void *ctx)
+{
+    struct nd_redis *r = ctx;
+    struct nd_wire *w = &r->wire;
+
+    nd_redis_settle(r);
+    r->loading = false;
+    r->ended = r->confirmed = 0;
+    r->reads = r->writes = w->batches = w->waits = w->bytes_out = w->bytes_in = 0;
+}
+
+/* ---- opening --------------------------------------------------------------------------------------- */
+
+static int refuse(struct nd_redis *r, struct ft_fault *fault, const char *what)
+{
+    return ft_fail(fault, FT_EIO, "redis %s: %s gives %.100s", r->wire.name, what,
+                   r->wire.context->err ? r->wire.context->errstr : "an answer of another kind");
+}
+
+/* Empty, or left by a chain of the same name. */
+static int check_ours(struct nd_redis *r, struct ft_fault *fault)
+{
+    redisReply *owner = redisCommand(r->wire.context, "GET %s", MARKER);
+    bool ours = owner && owner->type == REDIS_REPLY_STRING && strcmp(owner->str, r->options.marker) == 0;
+
+    if (!owner)
+        return refuse(r, fault, "GET");
+    freeReplyObject(owner);
+    if (ours)
+        return FT_OK;
+    redisReply *size = redisCommand(r->wire.context, "DBSIZE");
+    long long keys = size && size->type == REDIS_REPLY_INTEGER ? size->integer : -1;
+
+    if (size)
+        freeReplyObject(size);
+    if (keys < 0)
+        return refuse(r, fault, "DBSIZE");
+    if (keys > 0)
+        return ft_fail(fault, FT_EBUSY,
+                       "redis %s: the database holds %lld keys of somebody else, expected an empty one",
+                       r->wire.name, keys);
+    return FT_OK;
+}
+
+/* The server's version; "?" when it does not say. */
+static void version(struct nd_redis *r, char out[24])
+{
+    redisReply *info = redisCommand(r->wire.context, "INFO server");
+    const char *at = info && info->type == REDIS_REPLY_STRING ? strstr(info->str, "redis_version:") : NULL;
+
+    snprintf(out, 24, "?");
+    if (at)
+        snprintf(out, 24, "%.*s", (int)strcspn(at + 14, "\r\n"), at + 14);
+    if (info)
+        freeReplyObject(info);
+}
+
+static void describe(struct nd_redis *r)
+{
+    const struct nd_redis_options *o = &r->options;
+    char server[24];
+
+    version(r, server);
+    snprintf(r->settings, sizeof(r->settings),
+             "%s, cache %s, batch %u%s, counters by %s; Redis %s at %s by TCP, no delay, keep-alive, one "
+             "connection, hiredis %d.%d.%d; %s",
+             o->mode == ND_REDIS_SYNC ? "sync" : "async", o->cache ? "on" : "off", o->batch,
+             o->across ? " across bursts" : "",
+             o->offload ? "INCRBY"
+             : o->cache ? "SET"
+                        : "GET and SET",
+             server, r->wire.name, HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH,
+             r->server.pid ? r->server.settings : "a server that was there");
+}
+
+static int put_together(struct nd_redis *r, struct ft_fault *fault)
+{
+    const struct nf_store store = {.ctx = r,
+                                   .cache = r->options.cache,
+                                   .offload = r->options.offload,
+                                   .get = get,
+                                   .set = set,
+                                   .del = del,
+                                   .add = add,
+                                   .take = take,
+                                   .pick = pick,
+                                   .give = give,
+                                   .clear = clear,
+                                   .loaded = loaded,
+                                   .burst = end_burst};
+    int error = FT_OK;
+
+    if (!r->options.port) {
+        error = nd_redis_server_start(&r->server, fault);
+        snprintf(r->options.host, sizeof(r->options.host), "127.0.0.1");
+        r->options.port = r->server.port;
+    }
+    if (error == FT_OK)
+        error = nd_wire_open(&r->wire, r->options.host, r->options.port, fault);
+    if (error == FT_OK)
+        error = check_ours(r, fault);
+    if (error < 0)
+        return error;
+    describe(r);
+    error = nf_backend_attach(&r->backend, &store);
+    if (error < 0)
+        return ft_fail(fault, error, "redis %s: no backend: %s", r->wire.name, ft_error_name(error));
+    return FT_OK;
+}
+
+int nd_redis_open(struct nd_redis **out, const struct nd_redis_options *options, struct ft_fault *fault)
+{
+    struct nd_redis *r;
+    int error;
+
+    *out = NULL;
+    if (options->batch < 1 || options->batch > ND_REDIS_BATCH_MAX)
+        return ft_fail(fault, FT_EINVAL, "redis batch is %u, expected a number from 1 to %u", options->batch,
+                       ND_REDIS_BATCH_MAX);
+    r = calloc(1, sizeof(*r));
+    if (!r)
+        return ft_fail(fault, FT_ENOMEM, "no memory for redis");
+    r->options = *options;
+    if (!r->options.marker[0])
+        snprintf(r->options.marker, sizeof(r->options.marker), "-");
+    error = put_together(r, fault);
+    if (error < 0)
+        nd_redis_close(r);
+    else
+        *out = r;
+    return error;
+}
+
+void nd_redis_close(struct nd_redis *r)
+{
+    if (!r)
+        return;
+    if (r->backend)
+        nd_redis_settle(r);
+    nf_backend_detach(r->backend);
+    nd_wire_close(&r->wire);
+    nd_redis_server_stop(&r->server);
+    free(r);
+}
+
+/* ---- asking ---------------------------------------------------------------------------------------- */
+
+uint64_t nd_redis_confirmed(const struct nd_redis *r)
+{
+    return r->confirmed;
+}
+
+const char *nd_redis_lost(const struct nd_redis *r)
+{
+    return atomic_load_explicit(&r->wire.lost, memory_order_acquire) ? r->wire.why : NULL;
+}
+
+uint16_t nd_redis_port(const struct nd_redis *r)
+{
+    return r->options.port;
+}
+
+const char *nd_redis_settings(const struct nd_redis *r)
+{
+    return r->settings;
+}
+
+struct nd_redis_counts nd_redis_counts(const struct nd_redis *r)
+{
+    return (struct nd_redis_counts){.reads = r->reads,
+                                    .writes = r->writes,
+                                    .batches = r->wire.batches,
+                                    .waits = r->wire.waits,
+                                    .bytes_out = r->wire.bytes_out,
+                                    .bytes_in = r->wire.bytes_in};
+}

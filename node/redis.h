@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A Redis server as the state backend of a chain (nflib/backend.h), over TCP: what Understudy is compared
+ * with. One connection, owned by the lane once the chain is made.
+ *
+ * Commands are written in batches: when `batch` of them are waiting, and when answers are needed. Commands
+ * whose answers a packet has to wait for: in mode sync all of them, in mode async the reads (GET, and LPOP of
+ * a number). They are waited for whenever a batch has been written, and at the burst's end; with `across` a
+ * burst's end writes nothing, so a batch can span many bursts, and the caller keeps outputs until
+ * nd_redis_confirmed says that they may leave.
+ *
+ *                    a lookup             a change                        a packet leaves
+ *   sync             waits for its batch  waits for its batch             when all is answered
+ *   sync, cache      is local             waits for its batch             when all is answered
+ *   async            waits for its batch  is written with the next batch  when lookups are answered
+ *   async, cache     is local             is written with the next batch  at once
+ *
+ * With batch 1 each command is a packet and a wait of its own. Every answer is compared with what the region
+ * has; another one, an error, silence or a lost connection end it: nd_redis_lost says why.
+ */
+#ifndef NODE_REDIS_H
+#define NODE_REDIS_H
+
+#include "ftcore/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define ND_REDIS_BATCH_MAX 4096u
+
+enum nd_redis_mode { ND_REDIS_SYNC, ND_REDIS_ASYNC };
+
+struct nd_redis_options {
+    uint32_t mode;   /* enum nd_redis_mode */
+    bool cache;      /* reads are served from the region */
+    bool offload;    /* counters by INCRBY; else by GET (not with cache) and SET */
+    bool across;     /* batches may span bursts: see above */
+    uint32_t batch;  /* commands in one write at most, 1 … ND_REDIS_BATCH_MAX */
+    char host[64];   /* numeric IPv4 */
+    uint16_t port;   /* of the server; 0: one of our own, on a free port of the loopback */
+    char marker[32]; /* whose database it is, a chain's name: another's is not touched */
+};
+
+struct nd_redis;
+
+/*
+ * Connects and becomes the process's state backend: chains made from now on keep their state there, until it
+ * is closed. FT_EINVAL: bad options; FT_ENOENT: nobody there, or no redis-server here; FT_EBUSY: the database
+ * belongs to somebody else, or the process has a backend; FT_EIO.
+ */
+int nd_redis_open(struct nd_redis **out, const struct nd_redis_options *options, struct ft_fault *fault);
+/* Waits for outstanding answers (bounded), ends the server if it is ours. After the chain's last burst,
+ * before its region is closed. */
+void nd_redis_close(struct nd_redis *redis);
+
+/* Last burst whose outputs may leave; 0: none. */
+uint64_t nd_redis_confirmed(const struct nd_redis *redis);
+/* Writes what waits and takes all answers: when there is nothing else to do, and before the end. */
+void nd_redis_settle(struct nd_redis *redis);
+/* NULL, or why it is lost, one line: nothing more is confirmed then. By any thread. */
+const char *nd_redis_lost(const struct nd_redis *redis);
+
+uint16_t nd_redis_port(const struct nd_redis *redis);
+/* How client and server are set, for people: "sync, cache off, batch 32, …". */
+const char *nd_redis_settings(const struct nd_redis *redis);
+
+struct nd_redis_counts {
+    uint64_t reads, writes;       /* commands: GET and LPOP; all others */
+    uint64_t batches;             /* written */
+    uint64_t waits;               /* times answers had to be waited for */
+    uint64_t bytes_out, bytes_in; /* as sent and received on the connection */
+};
+/* Since the chain was made, what it began with left out. */
+struct nd_redis_counts nd_redis_counts(const struct nd_redis *redis);
+
+/* ---- redis_server.c ---------------------------------------------------------------------------- */
+
+struct nd_redis_server {
+    int pid;
+    uint16_t port;
+    char settings[160];
+};
+
+/* redis-server on a free port of 127.0.0.1, without persistence, ready when this returns. It dies with the
+ * thread that starts it. FT_ENOENT: not installed; FT_EIO: it ended, or was not ready in time. */
+int nd_redis_server_start(struct nd_redis_server *server, struct ft_fault *fault);
+void nd_redis_server_stop(struct nd_redis_server *server);
+
+/* ---- redis_access.c: times of one access to state ---------------------------------------------- */
+
+struct nd_redis_times {
+    double mean, p50, p99; /* ns */
+};
+struct nd_redis_access {
+    struct nd_redis_times local_read, local_write;   /* lookup; lookup and edit. Of the mean of 64 in a row */
+    struct nd_redis_times remote_read, remote_write; /* GET; SET. Each by itself, to its answer */
+    struct nd_redis_times remote_add;                /* INCRBY */
+};
+/*
+ * `entries` keys of 16 bytes with values of 24, in random order, `samples` times each; Redis is a server of
+ * our own. No region may be open in this process, no backend attached. FT_EINVAL: a number is 0; FT_ENOMEM;
+ * FT_ENOENT, FT_EIO: no server.
+ */
+int nd_redis_access(struct nd_redis_access *out, uint32_t entries, uint32_t samples, struct ft_fault *fault);
+
+#endif

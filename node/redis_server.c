@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A redis-server of our own: found a port, started, waited for, ended. It keeps nothing on disk and listens
+ * on the loopback alone; everything else is as Debian ships it.
+ */
+#include "node/clock.h"
+#include "node/redis.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define READY_NS 10000000000ull
+#define END_NS   5000000000ull
+#define NAP_NS   2000000
+
+static struct sockaddr_in loopback(uint16_t port)
+{
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+}
+
+/* A port that nobody has at this moment; 0: none. Should somebody take it before the server does, the server
+ * ends, and says so. */
+static uint16_t free_port(void)
+{
+    struct sockaddr_in at = loopback(0);
+    socklen_t len = sizeof(at);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool found = fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 &&
+                 getsockname(fd, (struct sockaddr *)&at, &len) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    return found ? ntohs(at.sin_port) : 0;
+}
+
+/* In the child. `parent`: it may be gone by now. */
+static void become_server(uint16_t port, pid_t parent)
+{
+    char text[8];
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    sigset_t none;
+
+    snprintf(text, sizeof(text), "%u", port);
+    setpgid(0, 0); /* a terminal's interrupt is ours, not the server's */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent || null < 0 || dup2(null, 0) < 0 ||
+        dup2(null, 1) < 0 || dup2(null, 2) < 0 || chdir("/") != 0)
+        _exit(126);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGPIPE, SIG_DFL);
+    execlp("redis-server", "redis-server", "--port", text, "--bind", "127.0.0.1", "--daemonize", "no",
+           "--save", "", "--appendonly", "no", "--logfile", "/dev/null", (char *)NULL);
+    _exit(errno == ENOENT ? 127 : 126);
+}
+
+/* Answers a PING; one that is still loading does not. */
+static bool answers(uint16_t port)
+{
+    struct sockaddr_in at = loopback(port);
+    struct timeval patience = {.tv_usec = 200000};
+    char reply[8] = "";
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool there = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0 &&
+                 connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0 &&
+                 send(fd, "PING\r\n", 6, MSG_NOSIGNAL) == 6 && recv(fd, reply, 7, 0) == 7 &&
+                 memcmp(reply, "+PONG\r\n", 7) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    return there;
+}
+
+static int why_ended(const struct nd_redis_server *server, int status, struct ft_fault *fault)
+{
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+        return ft_fail(fault, FT_ENOENT, "redis-server is not installed, expected Debian's redis-server");
+    return ft_fail(fault, FT_EIO, "redis-server on port %u ended at once (%s %d)", server->port,
+                   WIFEXITED(status) ? "exit" : "signal",
+                   WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+}
+
+static int wait_ready(struct nd_redis_server *server, struct ft_fault *fault)
+{
+    uint64_t until = nd_now() + READY_NS;
+    int status;
+
+    while (nd_now() < until) {
+        if (waitpid(server->pid, &status, WNOHANG) == server->pid) {
+            server->pid = 0;
+            return why_ended(server, status, fault);
+        }
+        if (answers(server->port))
+            return FT_OK;
+        nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
+    }
+    return ft_fail(fault, FT_EIO, "redis-server on port %u is not ready after %llu s", server->port,
+                   READY_NS / 1000000000ull);
+}
+
+int nd_redis_server_start(struct nd_redis_server *server, struct ft_fault *fault)
+{
+    pid_t parent = getpid(), child;
+
+    *server = (struct nd_redis_server){.port = free_port()};
+    if (!server->port)
+        return ft_fail(fault, FT_EIO, "no free port on 127.0.0.1: %s", strerror(errno));
+    child = fork();
+    if (child < 0)
+        return ft_fail(fault, FT_EIO, "fork: %s", strerror(errno));
+    if (child == 0)
+        become_server(server->port, parent);
+    server->pid = child;
+    snprintf(server->settings, sizeof(server->settings),
+             "redis-server --port %u --bind 127.0.0.1 --save \"\" --appendonly no, else as by default",
+             server->port);
+    int error = wait_ready(server, fault);
+    if (error < 0)
+        nd_redis_server_stop(server);
+    return error;
+}
+
+/* It has nothing to save: asked first, then killed. */
+void nd_redis_server_stop(struct nd_redis_server *server)
+{
+    uint64_t until = nd_now() + END_NS;
+    bool gone = server->pid <= 0 || kill(server->pid, SIGTERM) != 0;
+
+    while (!gone && nd_now() < until) {
+        gone = waitpid(server->pid, NULL, WNOHANG) != 0;
+        if (!gone)
+            nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
+    }
+    if (!gone) {
+        kill(server->pid, SIGKILL);
+        waitpid(server->pid, NULL, 0);
+    }
+    server->pid = 0;
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A connection to Redis; see redis_wire.h. */
+#include "node/redis_wire.h"
+
+#include "ftcore/check.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define OUT_ROOM  (4u << 20)
+#define IN_ROOM   (128u << 10)
+#define PATIENCE  5   /* seconds without an answer */
+#define SPINS     256 /* looks at the socket before sleeping on it: some tens of microseconds */
+#define HEAD_ROOM 32u /* of an argument, or of a command */
+
+void nd_wire_lose(struct nd_wire *w, const char *fmt, ...)
+{
+    va_list args;
+    int n;
+
+    if (atomic_load_explicit(&w->lost, memory_order_relaxed))
+        return;
+    n = snprintf(w->why, sizeof(w->why), "redis %s: ", w->name);
+    va_start(args, fmt);
+    vsnprintf(w->why + n, sizeof(w->why) - (size_t)n, fmt, args);
+    va_end(args);
+    atomic_store_explicit(&w->lost, true, memory_order_release);
+}
+
+uint64_t nd_wire_hash(const void *data, uint32_t len)
+{
+    return XXH3_64bits(data, len);
+}
+
+/* ---- answers: hiredis calls these for each ----------------------------------------------------- */
+
+static const char *const wanted[] = {"OK", "a number", "the number that the region has",
+                                     "what the region has", "no such key"};
+
+/* True when the next answer is to be of this kind; it is used up. */
+static bool expect(struct nd_wire *w, enum nd_want kind, uint64_t *value)
+{
+    const struct nd_wire_want *want = &w->wants[w->answered % ND_WIRE_WANTS];
+
+    if (w->answered == w->told) {
+        nd_wire_lose(w, "an answer to nothing");
+        return false;
+    }
+    w->answered++;
+    *value = want->value;
+    if (want->kind == kind || (kind == ND_WANT_NUMBER && want->kind == ND_WANT_THIS_NUMBER))
+        return true;
+    nd_wire_lose(w, "command %llu: expected %s, got %s", (unsigned long long)w->answered, wanted[want->kind],
+                 kind == ND_WANT_BYTES ? "other bytes" : wanted[kind]);
+    return false;
+}
+
+static void *on_string(const redisReadTask *task, char *text, size_t len)
+{
+    struct nd_wire *w = task->privdata;
+    uint64_t value;
+
+    if (task->type == REDIS_REPLY_ERROR)
+        nd_wire_lose(w, "%.*s", (int)(len < 150 ? len : 150), text);
+    else if (task->type == REDIS_REPLY_STATUS)
+        expect(w, ND_WANT_STATUS, &value);
+    else if (expect(w, ND_WANT_BYTES, &value) && XXH3_64bits(text, len) != value)
+        nd_wire_lose(w, "command %llu: expected what the region has, got other bytes",
+                     (unsigned long long)w->answered);
+    return w;
+}
+
+static void *on_number(const redisReadTask *task, long long number)
+{
+    struct nd_wire *w = task->privdata;
+    const struct nd_wire_want *want = &w->wants[w->answered % ND_WIRE_WANTS];
+    uint64_t value;
+
+    if (expect(w, ND_WANT_NUMBER, &value) && want->kind == ND_WANT_THIS_NUMBER && (uint64_t)number != value)
+        nd_wire_lose(w, "command %llu: expected %llu as the region has, got %llu",
+                     (unsigned long long)w->answered, (unsigned long long)value, (unsigned long long)number);
+    return w;
+}
+
+static void *on_nil(const redisReadTask *task)
+{
+    uint64_t value;
+
+    expect(task->privdata, ND_WANT_NIL, &value);
+    return task->privdata;
+}
+
+static redisReplyObjectFunctions on_answer = {
+    .createString = on_string, .createInteger = on_number, .createNil = on_nil};
+
+static void parse(struct nd_wire *w, const char *bytes, size_t len)
+{
+    void *answer;
+
+    w->bytes_in += len;
+    if (redisReaderFeed(w->reader, bytes, len) != REDIS_OK)
+        nd_wire_lose(w, "%s", w->reader->errstr);
+    do {
+        answer = NULL;
+        if (redisReaderGetReply(w->reader, &answer) != REDIS_OK)
+            nd_wire_lose(w, "%s", w->reader->errstr);
+    } while (answer && !atomic_load_explicit(&w->lost, memory_order_relaxed));
+}
+
+/* False: nothing was there. */
+static bool receive(struct nd_wire *w, int flags)
+{
+    static _Thread_local char in[IN_ROOM];
+    ssize_t n = recv(w->context->fd, in, sizeof(in), flags);
+
+    if (n > 0) {
+        parse(w, in, (size_t)n);
+        return true;
+    }
+    if (n == 0)
+        nd_wire_lose(w, "the server closed the connection");
+    else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+        nd_wire_lose(w, "%s", strerror(errno));
+    else if (!(flags & MSG_DONTWAIT) && errno != EINTR)
+        nd_wire_lose(w, "no answer for %d s", PATIENCE);
+    return false;
+}
+
+void nd_wire_take(struct nd_wire *w)
+{
+    while (w->answered < w->told && !atomic_load_explicit(&w->lost, memory_order_relaxed) &&
+           receive(w, MSG_DONTWAIT))
+        ;
+}
+
+void nd_wire_await(struct nd_wire *w, uint64_t count)
+{
+    unsigned looks = 0;
+
+    w->waits += w->answered < count;
+    while (w->answered < count && !atomic_load_explicit(&w->lost, memory_order_relaxed))
+        if (receive(w, looks < SPINS ? MSG_DONTWAIT : 0))
+            looks = 0;
+        else
+            looks++;
+}
+
+/* ---- commands ---------------------------------------------------------------------------------- */
+
+void nd_wire_write(struct nd_wire *w)
+{
+    uint32_t sent = 0;
+
+    if (!w->unsent)
+        return;
+    while (sent < w->out_len && !atomic_load_explicit(&w->lost, memory_order_relaxed)) {
+        ssize_t n = send(w->context->fd, w->out + sent, w->out_len - sent, MSG_NOSIGNAL);
+
+        if (n > 0)
+            sent += (uint32_t)n;
+        else if (n < 0 && errno != EINTR)
+            nd_wire_lose(w, errno == EAGAIN ? "takes no command for %d s" : "the connection is lost",
+                         PATIENCE);
+    }
+    w->bytes_out += sent;
+    w->batches++;
+    w->out_len = 0;
+    w->unsent = 0;
+}
+
+static void put_number(struct nd_wire *w, char kind, uint32_t n)
+{
+    char digits[12];
+    uint32_t at = sizeof(digits);
+    uint8_t *to = w->out + w->out_len;
+
+    if (n < 100) { /* nearly all of them */
+        uint32_t two = n >= 10;
+
+        to[0] = (uint8_t)kind;
+        to[1] = (uint8_t)('0' + n / 10);
+        to[1 + two] = (uint8_t)('0' + n % 10);
+        to[2 + two] = '\r';
+        to[3 + two] = '\n';
+        w->out_len += 4 + two;
+        return;
+    }
+    do {
+        digits[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n);
+    w->out[w->out_len++] = (uint8_t)kind;
+    memcpy(w->out + w->out_len, digits + at, sizeof(digits) - at);
+    w->out_len += (uint32_t)sizeof(digits) - at;
+    memcpy(w->out + w->out_len, "\r\n", 2);
+    w->out_len += 2;
+}
+
+void nd_wire_begin(struct nd_wire *w, uint32_t args, size_t bytes)
+{
+    size_t need = bytes + (args + 1) * HEAD_ROOM;
+
+    FT_CHECK(need <= OUT_ROOM, "a command of %zu bytes", bytes);
+    if (w->told - w->answered == ND_WIRE_WANTS) {
+        nd_wire_write(w);
+        nd_wire_await(w, w->told - ND_WIRE_WANTS / 2);
+    }
+    if (w->out_len + need > OUT_ROOM)
+        nd_wire_write(w);
+    put_number(w, '*', args);
+}
+
+void nd_wire_arg(struct nd_wire *w, const void *data, uint32_t len)
+{
+    put_number(w, '$', len);
+    memcpy(w->out + w->out_len, data, len);
+    memcpy(w->out + w->out_len + len, "\r\n", 2);
+    w->out_len += len + 2;
+}
+
+void nd_wire_end(struct nd_wire *w, enum nd_want kind, uint64_t value)
+{
+    w->wants[w->told++ % ND_WIRE_WANTS] = (struct nd_wire_want){.value = value, .kind = (uint8_t)kind};
+    w->unsent++;
+}
+
+/* ---- opening ----------------------------------------------------------------------------------- */
+
+int nd_wire_open(struct nd_wire *w, const char *host, uint16_t port, struct ft_fault *fault)
+{
+    struct timeval patience = {.tv_sec = PATIENCE};
+
+    memset(w, 0, sizeof(*w));
+    snprintf(w->name, sizeof(w->name), "%.20s:%u", host, port);
+    w->context = redisConnectWithTimeout(host, port, patience);
+    if (!w->context || w->context->err) {
+        int error = ft_fail(fault, FT_ENOENT, "redis %s: %s, expected a server there", w->name,
+                            w->context ? w->context->errstr : "no memory");
+        nd_wire_close(w);
+        return error;
+    }
+    if (redisSetTimeout(w->context, patience) != REDIS_OK || redisEnableKeepAlive(w->context) != REDIS_OK) {
+        int error = ft_fail(fault, FT_EIO, "redis %s: %s", w->name, w->context->errstr);
+        nd_wire_close(w);
+        return error;
+    }
+    w->reader = redisReaderCreateWithFunctions(&on_answer);
+    w->out = malloc(OUT_ROOM);
+    w->wants = calloc(ND_WIRE_WANTS, sizeof(*w->wants));
+    if (!w->reader || !w->out || !w->wants) {
+        nd_wire_close(w);
+        return ft_fail(fault, FT_ENOMEM, "redis %s: no memory for its buffers", w->name);
+    }
+    w->reader->privdata = w;
+    w->reader->maxbuf = 0; /* keeps its buffer, however large it was once */
+    return FT_OK;
+}
+
+void nd_wire_close(struct nd_wire *w)
+{
+    if (w->reader)
+        redisReaderFree(w->reader);
+    if (w->context)
+        redisFree(w->context);
+    free(w->out);
+    free(w->wants);
+    w->reader = NULL;
+    w->context = NULL;
+    w->out = NULL;
+    w->wants = NULL;
+}

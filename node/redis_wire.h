@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A connection to Redis with many commands under way: commands gather in a buffer, go out in one write, and
+ * their answers are compared, in order, with what is expected. Written and read by one thread; anybody may
+ * ask whether it is lost. hiredis connects and parses the answers, without making objects of them.
+ */
+#ifndef NODE_REDIS_WIRE_H
+#define NODE_REDIS_WIRE_H
+
+#include "ftcore/error.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <hiredis/hiredis.h>
+
+#define ND_WIRE_WANTS 65536u /* commands without answer at most: then the next one waits for half of them */
+
+enum nd_want { ND_WANT_STATUS, ND_WANT_NUMBER, ND_WANT_THIS_NUMBER, ND_WANT_BYTES, ND_WANT_NIL };
+
+struct nd_wire_want {
+    uint64_t value; /* THIS_NUMBER: it; BYTES: their XXH3 */
+    uint8_t kind;   /* enum nd_want */
+};
+
+struct nd_wire {
+    redisContext *context;
+    redisReader *reader;
+    char name[32]; /* "127.0.0.1:6379" */
+    uint8_t *out;
+    uint32_t out_len;
+    struct nd_wire_want *wants; /* [ND_WIRE_WANTS], ring */
+    uint64_t told, answered;    /* commands, ever */
+    uint32_t unsent;            /* commands in `out` */
+    uint64_t batches, waits, bytes_out, bytes_in;
+    _Atomic bool lost;
+    char why[200];
+};
+
+/* Connected, with keep-alive, without delay. FT_ENOENT: nobody there; FT_ENOMEM. */
+int nd_wire_open(struct nd_wire *wire, const char *host, uint16_t port, struct ft_fault *fault);
+void nd_wire_close(struct nd_wire *wire);
+
+/* A command: its number of arguments, each of them, what is expected. */
+void nd_wire_begin(struct nd_wire *wire, uint32_t args, size_t bytes);
+void nd_wire_arg(struct nd_wire *wire, const void *data, uint32_t len);
+void nd_wire_end(struct nd_wire *wire, enum nd_want want, uint64_t value);
+uint64_t nd_wire_hash(const void *data, uint32_t len);
+
+void nd_wire_write(struct nd_wire *wire);                 /* what has gathered */
+void nd_wire_take(struct nd_wire *wire);                  /* answers that are there */
+void nd_wire_await(struct nd_wire *wire, uint64_t count); /* until so many are answered; written they are */
+
+/* Remembers the first reason. */
+void nd_wire_lose(struct nd_wire *wire, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finds what can be executed of a recording: records by lane, and closed sets of them. */
+#include "node/replay_index.h"
+
+#include <stdlib.h>
+
+/* ---- reading ----------------------------------------------------------------------------------- */
+
+static bool grow(void **list, uint32_t *room, uint32_t count, uint32_t more, size_t size)
+{
+    uint32_t wanted = *room ? *room : 256;
+    void *larger;
+
+    while (wanted < count + more)
+        wanted *= 2;
+    if (wanted == *room)
+        return true;
+    larger = realloc(*list, wanted * size);
+    if (!larger)
+        return false;
+    *list = larger;
+    *room = wanted;
+    return true;
+}
+
+static bool add(struct nd_index_lane *lane, const struct lg_frame *f, const struct ft_record *r)
+{
+    const struct ft_edge *edges = (const void *)((const uint8_t *)r + ft_record_edges_at(r));
+
+    if (!grow((void **)&lane->burst, &lane->room, lane->count, 1, sizeof(lane->burst[0])) ||
+        !grow((void **)&lane->edges, &lane->edges_room, lane->edges_count, r->edges, sizeof(edges[0])))
+        return false;
+    lane->burst[lane->count++] = (struct nd_index_burst){.content = f->content,
+                                                         .len = f->len,
+                                                         .edge = lane->edges_count,
+                                                         .edges = r->edges,
+                                                         .clock = r->clock + r->inputs,
+                                                         .access = r->access + r->accesses,
+                                                         .digest = r->digest,
+                                                         .has_digest = (r->flags & FT_REC_DIGEST) != 0};
+    for (unsigned i = 0; i < r->edges; i++)
+        lane->edges[lane->edges_count++] = edges[i];
+    return true;
+}
+
+static int read_records(struct nd_index *index, struct ft_record *room, struct ft_fault *fault)
+{
+    struct lg_frame f;
+    uint64_t at = 0;
+
+    while (lg_recording_next(index->file, &at, &f)) {
+        if (f.type != LG_RECORD)
+            continue;
+        FT_CHECK(ft_record_decode(f.content, f.len, room, FT_RECORD_MAX, fault) > 0,
+                 "a record that was read before: %s", fault->text);
+        if (!add(&index->lane[room->lane], &f, room))
+            return ft_fail(fault, FT_ENOMEM, "no memory for the index of %.160s", index->file->file);
+    }
+    return 0;
+}
+
+/* ---- sets of bursts ---------------------------------------------------------------------------- */
+
+/* The lane's next access behind its first `count` bursts. */
+static uint64_t access_after(const struct nd_index *index, unsigned lane, uint32_t count)
+{
+    return count ? index->lane[lane].burst[count - 1].access : index->file->at[lane].access;
+}
+
+static bool inside(const struct nd_index *index, const struct nd_index_lane *lane, uint32_t burst)
+{
+    const struct nd_index_burst *b = &lane->burst[burst];
+
+    for (uint32_t i = 0; i < b->edges; i++) {
+        const struct ft_edge *e = &lane->edges[b->edge + i];
+
+        if (e->lane >= index->lanes || e->access >= access_after(index, e->lane, index->lane[e->lane].upto))
+            return false;
+    }
+    return true;
+}
+
+/* Takes away what has an edge out of the set, until nothing has. */
+static void close_set(struct nd_index *index)
+{
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (unsigned l = 0; l < index->lanes; l++) {
+            struct nd_index_lane *lane = &index->lane[l];
+            uint32_t n = 0;
+
+            while (n < lane->upto && inside(index, lane, n))
+                n++;
+            changed |= n < lane->upto;
+            lane->upto = n;
+        }
+    }
+}
+
+/* How many of the lane's bursts it takes until `access` has been made. */
+static uint32_t bursts_to(const struct nd_index *index, unsigned lane, uint64_t access)
+{
+    uint32_t low = 0, high = index->lane[lane].count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (access_after(index, lane, middle) > access)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+/* Adds what the set's edges name, until nothing is missing. `seen`: bursts whose edges were followed. */
+static void add_past(struct nd_index *index)
+{
+    uint32_t seen[FT_LANES_MAX] = {0};
+
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (unsigned l = 0; l < index->lanes; l++) {
+            const struct nd_index_lane *lane = &index->lane[l];
+
+            for (; seen[l] < lane->upto; seen[l]++)
+                for (uint32_t i = 0; i < lane->burst[seen[l]].edges; i++) {
+                    const struct ft_edge *e = &lane->edges[lane->burst[seen[l]].edge + i];
+                    uint32_t needed = bursts_to(index, e->lane, e->access);
+
+                    if (needed > index->lane[e->lane].upto)
+                        index->lane[e->lane].upto = needed;
+                    changed = true;
+                }
+        }
+    }
+}
+
+/* ---- digests ----------------------------------------------------------------------------------- */
+
+static struct nd_index_burst *with_digest(const struct nd_index_lane *lane, uint64_t digest)
+{
+    for (uint32_t i = 0; i < lane->upto; i++)
+        if (lane->burst[i].has_digest && lane->burst[i].digest == digest)
+            return &lane->burst[i];
+    return NULL;
+}
+
+void nd_index_settle(struct nd_index *index)
+{
+    for (uint32_t i = 0; i < index->lane[0].upto; i++) {
+        const struct nd_index_burst *b = &index->lane[0].burst[i];
+        bool all = b->has_digest;
+
+        for (unsigned l = 0; all && l < index->lanes; l++)
+            all = with_digest(&index->lane[l], b->digest) != NULL;
+        for (unsigned l = 0; all && l < index->lanes; l++)
+            with_digest(&index->lane[l], b->digest)->comparable = true;
+    }
+}
+
+/* ---- the whole --------------------------------------------------------------------------------- */
+
+int nd_index_make(struct nd_index *index, const struct lg_recording *file, struct ft_fault *fault)
+{
+    struct ft_record *room = aligned_alloc(64, FT_RECORD_MAX);
+    int error;
+
+    *index = (struct nd_index){.file = file, .lanes = file->head.lanes};
+    error = room ? read_records(index, room, fault) : ft_fail(fault, FT_ENOMEM, "no memory for a record");
+    free(room);
+    for (unsigned l = 0; l < index->lanes; l++)
+        index->lane[l].upto = index->lane[l].count;
+    if (error)
+        nd_index_free(index);
+    else
+        close_set(index);
+    return error;
+}
+
+void nd_index_free(struct nd_index *index)
+{
+    for (unsigned l = 0; l < index->lanes; l++) {
+        free(index->lane[l].burst);
+        free(index->lane[l].edges);
+    }
+    *index = (struct nd_index){.lanes = 0};
+}
+
+uint64_t nd_index_clock(const struct nd_index *index, unsigned lane)
+{
+    const struct nd_index_lane *l = &index->lane[lane];
+
+    return l->upto ? l->burst[l->upto - 1].clock : index->file->at[lane].clock;
+}
+
+void nd_index_until(struct nd_index *index, unsigned lane, uint64_t clock)
+{
+    uint32_t n = 0;
+
+    while (n < index->lane[lane].upto && index->lane[lane].burst[n].clock <= clock)
+        n++;
+    for (unsigned l = 0; l < index->lanes; l++)
+        index->lane[l].upto = 0;
+    index->lane[lane].upto = n + 1;
+    add_past(index);
+}

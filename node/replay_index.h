@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What can be executed of a recording, and what has to be for a certain input. Made anew for each file; the
+ * lanes of replay --log read it.
+ */
+#ifndef NODE_REPLAY_INDEX_H
+#define NODE_REPLAY_INDEX_H
+
+#include "logger/recording.h"
+
+struct nd_index_burst {
+    const uint8_t *content; /* the record in its wire form, in the mapped file */
+    uint32_t len;
+    uint32_t edge, edges; /* of struct nd_index_lane.edges */
+    uint64_t clock;       /* of the first input after this burst */
+    uint64_t access;      /* … and of the next access */
+    uint64_t digest;
+    bool has_digest, comparable; /* comparable: all lanes execute theirs of this digest */
+};
+
+struct nd_index_lane {
+    struct nd_index_burst *burst;
+    struct ft_edge *edges;
+    uint32_t count, room, edges_count, edges_room;
+    uint32_t upto; /* of `count`, how many are executed */
+};
+
+struct nd_index {
+    const struct lg_recording *file;
+    unsigned lanes;
+    struct nd_index_lane lane[FT_LANES_MAX];
+};
+
+/*
+ * Reads all records. `upto` of every lane: the largest set of bursts of which none has an edge to an access
+ * outside it. A recording that was cut off has some that do. FT_ENOMEM.
+ */
+int nd_index_make(struct nd_index *index, const struct lg_recording *file, struct ft_fault *fault);
+void nd_index_free(struct nd_index *index);
+
+/* Clock of the lane's next input behind what is executed. */
+uint64_t nd_index_clock(const struct nd_index *index, unsigned lane);
+/*
+ * Sets `upto` of every lane to what the burst with this input depends on, itself included: its past, and
+ * nothing beside it. So the state that one comes to is the same every time. The input must be within the set.
+ */
+void nd_index_until(struct nd_index *index, unsigned lane, uint64_t clock);
+/* Which digests can be compared: `upto` is final. */
+void nd_index_settle(struct nd_index *index);
+
+#endif

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One lane of replay --log: through the very replay a standby does; it checks, and says what differs. And the
+ * outputs of all of them as one capture. */
+#include "node/replay_log.h"
+#include "nflib/chain.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SNAP_MAX 262144
+#define SECOND   1000000000ul
+
+/* ---- execution --------------------------------------------------------------------------------- */
+
+static void keep_frame(struct nd_log_lane *l, uint64_t time, const uint8_t *frame, uint32_t have,
+                       uint32_t len)
+{
+    struct nd_log_frame head = {.time = time, .have = have, .len = len};
+
+    l->outputs++;
+    if (!l->frames)
+        return;
+    fwrite(&head, sizeof(head), 1, l->frames); /* ferror is asked at the end */
+    fwrite(frame, 1, have, l->frames);
+}
+
+/* What came in, before NFs change it where it lies. */
+static void note_inputs(const struct ft_record *r, struct nd_log_input in[])
+{
+    struct lg_cursor cursor;
+    const struct ft_input *i;
+    uint8_t *bytes;
+    uint32_t n = 0;
+
+    lg_cursor_begin(&cursor, r);
+    while ((i = lg_cursor_input(&cursor, &bytes))) {
+        in[n] = (struct nd_log_input){.lane = r->lane, .clock = r->clock + n, .time = r->time};
+        in[n].in = (struct nf_packet){.data = bytes,
+                                      .len = i->wire,
+                                      .have = i->taken,
+                                      .in_port = i->port,
+                                      .side = i->flags & FT_IN_OUTSIDE};
+        nf_packet_parse(&in[n].in);
+        in[n++].in.data = NULL;
+    }
+}
+
+/* Of the lane that --until names, what comes behind its clock in the same burst is not shown. */
+static bool shown(const struct nd_log_lane *l, uint64_t clock)
+{
+    const struct nd_replay_options *o = l->log->options;
+
+    return !o->until || l->lane->index != o->until_lane || clock <= o->until_clock;
+}
+
+static void note_outputs(struct nd_log_lane *l, struct nd_log_input in[])
+{
+    const struct ft_record *r = l->record;
+    const struct nf_emitted *made;
+    uint32_t count = nf_chain_emitted(l->lane->chain, &made);
+
+    for (uint32_t i = 0; i < r->inputs; i++) {
+        const struct nf_packet *p = &l->lane->packets[i];
+
+        in[i].out = *p;
+        in[i].out.data = NULL;
+        if (p->drop || p->out_port >= l->log->io.ports)
+            l->dropped++;
+        else
+            keep_frame(l, r->time, p->data, p->have, p->len);
+        if (shown(l, in[i].clock))
+            l->last[l->inputs++ % ND_LOG_LAST] = in[i];
+    }
+    for (uint32_t i = 0; i < count; i++)
+        keep_frame(l, r->time, made[i].frame, made[i].len, made[i].len);
+}
+
+static bool execute(struct nd_log_lane *l, const struct nd_index_burst *b)
+{
+    struct ft_ring *ring = &l->lane->shared->replay;
+    struct nd_log_input in[FT_BURST_MAX] = {{.lane = 0}};
+    struct ft_fault fault;
+    void *room;
+
+    FT_CHECK(ft_record_decode(b->content, b->len, l->record, FT_RECORD_MAX, &fault) > 0,
+             "a record that was read before: %s", fault.text);
+    if (!b->comparable) { /* other lanes' part of it is not executed */
+        l->record->flags &= (uint16_t)~FT_REC_DIGEST;
+        l->record->digest = 0;
+    }
+    room = ft_ring_reserve(ring, l->record->size);
+    FT_CHECK(room, "an empty ring has no room for %u bytes", l->record->size);
+    memcpy(room, l->record, l->record->size);
+    ft_ring_publish(ring, l->record->size);
+    note_inputs(l->record, in);
+    while (!nd_lane_replay(l->lane, l->record->burst)) { /* it may have to stand until all do */
+        if (nd_lane_called_off(l->lane))
+            return false;
+        sched_yield();
+    }
+    note_outputs(l, in);
+    l->bursts++;
+    l->digests += b->comparable;
+    return true;
+}
+
+void *nd_log_run(void *log_lane)
+{
+    struct nd_log_lane *l = log_lane;
+
+    for (uint32_t i = 0; i < l->index->upto; i++)
+        if (!execute(l, &l->index->burst[i]))
+            break;
+    return NULL;
+}
+
+/* ---- outputs ----------------------------------------------------------------------------------- */
+
+struct heads {
+    struct nd_log_frame frame[FT_LANES_MAX];
+    bool there[FT_LANES_MAX];
+};
+
+static void read_head(const struct nd_log *log, struct heads *h, unsigned lane)
+{
+    h->there[lane] = fread(&h->frame[lane], sizeof(h->frame[lane]), 1, log->of_lane[lane].frames) == 1;
+}
+
+/* The lane whose next frame is the earliest; `lanes`: none has any. */
+static unsigned earliest(const struct nd_log *log, const struct heads *h)
+{
+    unsigned first = log->lanes;
+
+    for (unsigned l = 0; l < log->lanes; l++)
+        if (h->there[l] && (first == log->lanes || h->frame[l].time < h->frame[first].time))
+            first = l;
+    return first;
+}
+
+static void merge(const struct nd_log *log, pcap_dumper_t *dump)
+{
+    uint8_t frame[FT_FRAME_MAX];
+    struct heads h;
+    unsigned l;
+
+    for (l = 0; l < log->lanes; l++) {
+        rewind(log->of_lane[l].frames);
+        read_head(log, &h, l);
+    }
+    while ((l = earliest(log, &h)) < log->lanes) {
+        const struct nd_log_frame *f = &h.frame[l];
+        struct pcap_pkthdr head = {.caplen = f->have, .len = f->len};
+
+        head.ts.tv_sec = (time_t)(f->time / SECOND);
+        head.ts.tv_usec = (suseconds_t)(f->time % SECOND);
+        if (f->have > sizeof(frame) || fread(frame, 1, f->have, log->of_lane[l].frames) != f->have)
+            return;
+        pcap_dump((u_char *)dump, &head, frame);
+        read_head(log, &h, l);
+    }
+}
+
+int nd_log_dump(struct nd_log *log, struct ft_fault *fault)
+{
+    const char *name = log->options->output;
+    pcap_t *pcap = pcap_open_dead_with_tstamp_precision(DLT_EN10MB, SNAP_MAX, PCAP_TSTAMP_PRECISION_NANO);
+    pcap_dumper_t *dump = pcap ? pcap_dump_open(pcap, name) : NULL;
+    bool whole = dump != NULL;
+    int error = 0;
+
+    if (!dump)
+        error = ft_fail(fault, FT_EINVAL, "%.200s, expected a file to write to",
+                        pcap ? pcap_geterr(pcap) : "no memory");
+    for (unsigned l = 0; whole && l < log->lanes; l++)
+        whole = fflush(log->of_lane[l].frames) == 0 && !ferror(log->of_lane[l].frames);
+    if (whole) {
+        merge(log, dump);
+        whole = pcap_dump_flush(dump) == 0;
+    }
+    if (dump && !whole)
+        error = ft_fail(fault, FT_EINVAL, "%.200s: cannot be written", name);
+    if (dump)
+        pcap_dump_close(dump);
+    if (pcap)
+        pcap_close(pcap);
+    return error;
+}

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+#   make fuzz          all targets in turn, T=60 seconds each; ends with a table. FUZZ="record nat": these alone
+#   make fuzz-seeds    writes the synthetic inputs to the corpus again
+#   make check-fuzz    the corpus through all targets, with sanitizers: part of make check
+#
+# Objects of their own in build-fuzz/, by clang: libFuzzer needs its instrumentation. Both programs are made of them.
+
+FUZZ_BUILD := build-fuzz
+FUZZ_CC    := clang
+FUZZ_SAN   := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+FUZZ_FLAGS := -std=gnu11 -O1 -gline-tables-only -Wall -Wextra -Werror -Wno-bitwise-instead-of-logical $(FUZZ_SAN) -fsanitize=fuzzer-no-link \
+    -fno-omit-frame-pointer -pthread -I. -DUNDERSTUDY_VERSION='"$(VERSION)"' -MMD -MP
+
+# Of node/ what reads bytes from outside, and the lane, none of which needs DPDK to run.
+FUZZ_NODE := $(filter-out node/ports% node/run.c node/main.c node/cmd_% node/probe% node/drill% node/pair% node/replay_%, \
+    $(wildcard node/*.c)) $(wildcard node/replay_tape.c node/replay_side.c node/replay_deal.c)
+FUZZ_SRC  := $(filter-out nfs/%,$(foreach p,$(PARTS),$(wildcard $(p)/*.c))) $(FUZZ_NODE)
+FUZZ_OWN  := $(filter-out tests/fuzz/main_%,$(wildcard tests/fuzz/*.c)) tests/nf/help_frames.c
+ifeq ($(wildcard ftcore/delta.c),)
+FUZZ_OWN  := $(filter-out tests/fuzz/fuzz_delta.c,$(FUZZ_OWN))
+endif
+FUZZ_OBJ  := $(patsubst %.c,$(FUZZ_BUILD)/obj/%.o,$(FUZZ_OWN) $(wildcard nfs/*.c)) # whole: they register themselves
+FUZZ_LIB  := $(FUZZ_BUILD)/lib/product.a
+
+$(FUZZ_BUILD)/obj/node/%.o: node/%.c
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_FLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API $(ARCH) -c -o $@ $<
+$(FUZZ_BUILD)/obj/tests/fuzz/fuzz_control.o: tests/fuzz/fuzz_control.c
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_FLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API $(ARCH) -c -o $@ $<
+$(FUZZ_BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_FLAGS) $(ARCH) -c -o $@ $<
+$(FUZZ_LIB): $(FUZZ_SRC:%.c=$(FUZZ_BUILD)/obj/%.o)
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar rcs $@ $^
+$(FUZZ_BUILD)/fuzz: $(FUZZ_BUILD)/obj/tests/fuzz/main_fuzz.o $(FUZZ_OBJ) $(FUZZ_LIB)
+	$(FUZZ_CC) $(FUZZ_SAN) -fsanitize=fuzzer -pthread -o $@ $^ $(LDLIBS)
+$(FUZZ_BUILD)/replay: $(FUZZ_BUILD)/obj/tests/fuzz/main_replay.o $(FUZZ_OBJ) $(FUZZ_LIB)
+	$(FUZZ_CC) $(FUZZ_SAN) -pthread -o $@ $^ $(LDLIBS)
+
+.PHONY: fuzz fuzz-seeds check-fuzz
+fuzz: deps
+	+@$(MAKE) --no-print-directory -j2 $(FUZZ_BUILD)/fuzz $(FUZZ_BUILD)/replay
+	@T=$(T) FUZZ="$(FUZZ)" BUILD=$(FUZZ_BUILD) scripts/fuzz
+fuzz-seeds: $(FUZZ_BUILD)/replay
+	@for target in $$($(FUZZ_BUILD)/replay --list | cut -d' ' -f1); do rm -f tests/fuzz/corpus/$$target/seed-*; done
+	@$(FUZZ_BUILD)/replay --seeds tests/fuzz/corpus
+check-fuzz: $(FUZZ_BUILD)/replay
+	@prove --timer --failures --exec '' $(FUZZ_BUILD)/replay
+
+-include $(patsubst %.c,$(FUZZ_BUILD)/obj/%.d,$(FUZZ_SRC) $(FUZZ_OWN) $(wildcard nfs/*.c tests/fuzz/main_*.c))

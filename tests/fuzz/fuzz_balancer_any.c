@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The load balancer for any service, backends by chance: randomness in the region. */
+#include "tests/fuzz/stream.h"
+
+static const char *const commands[] = {"clear", "set 172.16.0.12=up", "set 198.18.0.1=drain",
+                                       "set 198.18.0.2=down", NULL};
+static const struct stream_chain chain = {
+    .nfs = "    - load_balancer: { vip: 0.0.0.0, proto: both, clients: inside, backends: \"198.18.0.1 "
+           "198.18.0.2\", policy: random, max_flows: 8 }\n"
+           "    - forward: { read: true }\n",
+    .name = "load_balancer",
+    .commands = commands,
+};
+
+static void run(const uint8_t *data, size_t size)
+{
+    stream_run(&chain, data, size);
+}
+
+static void seeds(void)
+{
+    stream_seeds();
+}
+
+FUZZ_TARGET(balancer_any, "the load balancer for all, by chance", 1024)

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Heartbeats on data ports: any frame of 14 bytes and more may come where one is looked for. */
+#include "node/beat.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void run(const uint8_t *data, size_t size)
+{
+    uint8_t *in, back[ND_BEAT_LEN];
+    uint64_t view = 0;
+    uint32_t half = 0;
+
+    if (size < 14)
+        return;
+    in = fuzz_copy(data, size);
+    if (nd_beat_read(in, (uint32_t)size, &half, &view)) {
+        nd_beat_write(back, in + 6, half, view);
+        FUZZ_MUST(size >= 30 && memcmp(in + 12, back + 12, 18) == 0, "what it says is written otherwise");
+    }
+    free(in);
+}
+
+static void seeds(void)
+{
+    static const uint8_t own[6] = {2, 0, 0, 0, 0, 7};
+    uint8_t frame[ND_BEAT_LEN];
+
+    nd_beat_write(frame, own, 0x12345678, 77);
+    fuzz_seed("beat", frame, sizeof(frame));
+    fuzz_seed("cut", frame, 20);
+}
+
+FUZZ_TARGET(beat, "heartbeats on data ports", 128)

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The load balancer through the real lane: backends come, drain and go by command. */
+#include "tests/fuzz/stream.h"
+
+static const char *const commands[] = {"clear",
+                                       "set 172.16.0.12=up",
+                                       "set 172.16.0.11=drain",
+                                       "set 172.16.0.13:8080=down",
+                                       "clear 172.16.0.11",
+                                       "set 172.16.0.11=up",
+                                       NULL};
+static const struct stream_chain chain = {
+    .nfs = "    - load_balancer: { vip: 203.0.113.10, proto: both, backends: \"172.16.0.11 "
+           "172.16.0.13:8080\", policy: least_connections, max_flows: 8, max_fragments: 2 }\n",
+    .name = "load_balancer",
+    .commands = commands,
+};
+
+static void run(const uint8_t *data, size_t size)
+{
+    stream_run(&chain, data, size);
+}
+
+static void seeds(void)
+{
+    stream_seeds();
+}
+
+FUZZ_TARGET(load_balancer, "the load balancer", 1024)

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The monitor through the real lane. */
+#include "tests/fuzz/stream.h"
+
+static const char *const commands[] = {"clear", "set timeout=2", "clear 10.0.0.2", NULL};
+static const struct stream_chain chain = {
+    .nfs = "    - monitor: { max_flows: 8 }\n",
+    .name = "monitor",
+    .commands = commands,
+};
+
+static void run(const uint8_t *data, size_t size)
+{
+    stream_run(&chain, data, size);
+}
+
+static void seeds(void)
+{
+    stream_seeds();
+}
+
+FUZZ_TARGET(monitor, "the monitor", 1024)

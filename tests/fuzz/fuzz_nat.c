@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The NAT through the real lane: eight mappings and ten ports, so that both run out. */
+#include "tests/fuzz/stream.h"
+
+static const char *const commands[] = {"clear",          "set udp=5",       "set tcp_transitory=1",
+                                       "clear 10.0.0.2", "set max_flows=1", NULL};
+static const struct stream_chain chain = {
+    .nfs = "    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 2000-2009, max_flows: 8, "
+           "max_fragments: 2 }\n",
+    .name = "nat",
+    .commands = commands,
+};
+
+static void run(const uint8_t *data, size_t size)
+{
+    stream_run(&chain, data, size);
+}
+
+static void seeds(void)
+{
+    stream_seeds();
+}
+
+FUZZ_TARGET(nat, "the NAT", 1024)

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Replay of records that no lane of ours made: the standby's lane is given well-formed records with any
+ * inputs, ports, times and outside values, through the decoder. It replays or says that it diverged; nothing
+ * else. After a divergence a base comes, as in a resync, over the same chain. At the end of each input a base
+ * and one good record lead to the state that they always lead to, whatever was before.
+ */
+#include "ftcore/audit.h"
+#include "tests/fuzz/stream_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const commands[] = {"set nat udp=5",      "clear nat", "clear l3",
+                                       "set firewall udp=7", "x",         NULL};
+static const struct stream_chain chain = {
+    .nfs = "    - nat: { outside: 203.0.113.1, ports: 2000-2031, max_flows: 8, max_fragments: 4 }\n"
+           "    - firewall: { rules: firewall.rules, max_flows: 8, max_fragments: 4 }\n"
+           "    - forward: { read: true }\n",
+    .rules = "allow out from any to any\nallow in icmp from any to any\ndefault deny\n",
+    .network = "interfaces:\n"
+               "  - { name: inside, side: inside, address: 10.0.0.1/24, mac: \"02:00:00:00:00:01\" }\n"
+               "  - { name: outside, side: outside, address: 203.0.113.1/24, mac: \"02:00:00:00:00:11\" }\n"
+               "routes:\n  - { to: 0.0.0.0/0, via: 203.0.113.254 }\nnext_hops: [203.0.113.254]\n",
+    .name = "nat",
+    .commands = commands,
+};
+
+static _Alignas(64) uint8_t room[FT_RECORD_MAX];
+static uint8_t *base; /* of the region, as it is when it was made */
+static uint64_t good_end;
+
+/* ---- bases ------------------------------------------------------------------------------------- */
+
+static void copy_arenas(bool back)
+{
+    const struct ft_region *r = s.region;
+
+    for (unsigned i = 0; i <= (unsigned)r->lanes * r->nfs; i++) {
+        const struct ft_arena *a = &r->arenas[i];
+
+        memcpy(back ? r->base + a->offset : base + a->offset, back ? base + a->offset : r->base + a->offset,
+               a->used);
+    }
+}
+
+static void apply_base(void)
+{
+    ft_audit_suspend(s.region);
+    copy_arenas(true);
+    ft_audit_resume(s.region);
+    ft_ring_reset(&s.shared.replay);
+    lg_kept_clear(&s.lane.kept);
+    atomic_store(&s.shared.diverged, false);
+    atomic_store(&s.group.published[0].access, nf_chain_state(s.lane.chain)->access - 1);
+}
+
+/* ---- records ----------------------------------------------------------------------------------- */
+
+/* By the wire, as they come. False: it diverged. */
+static bool replay(struct ft_record *r)
+{
+    static uint8_t wire[FT_RECORD_MAX];
+    struct ft_record *to = ft_ring_reserve(&s.shared.replay, FT_RECORD_MAX);
+    struct ft_fault fault;
+    long n = ft_record_encode(r, wire, sizeof(wire));
+
+    FUZZ_MUST(to && n > 0, "no room for a record");
+    FUZZ_MUST(ft_record_decode(wire, (size_t)n, to, FT_RECORD_MAX, &fault) == n, "%s", fault.text);
+    ft_ring_publish(&s.shared.replay, to->size);
+    bool went = nd_lane_replay(&s.lane, r->burst);
+    bool diverged = atomic_load(&s.shared.diverged);
+
+    FUZZ_MUST(went != diverged, "it neither replayed nor diverged");
+    FUZZ_MUST(diverged || nf_chain_state(s.lane.chain)->burst == r->burst, "burst %lu is not what came of it",
+              r->burst);
+    return went;
+}
+
+static struct ft_record *next_record(void)
+{
+    const struct nf_lane_state *state = nf_chain_state(s.lane.chain);
+    struct ft_record *r = (struct ft_record *)room;
+
+    *r = (struct ft_record){
+        .burst = state->burst + 1, .clock = state->clock, .time = state->time, .access = state->access};
+    return r;
+}
+
+static void put_value(struct ft_record *r, const void *bytes, uint32_t len)
+{
+    uint8_t *at = room + ft_record_values_at(r) + r->values;
+
+    memcpy(at, &len, sizeof(len));
+    memcpy(at + sizeof(len), bytes, len);
+    r->values += (uint32_t)sizeof(len) + len;
+}
+
+/* One good record: a command and nothing else. The digest, 0: it diverged. */
+static uint64_t good_record(void)
+{
+    static const char command[] = "set nat udp=5";
+    struct ft_record *r = next_record();
+
+    put_value(r, command, sizeof(command) - 1);
+    r->size = (uint32_t)ft_record_size(r);
+    return replay(r) ? nd_lane_digest(&s.lane) : 0;
+}
+
+static void open_once(void)
+{
+    stream_open(&chain);
+    stream_live(NULL);
+    if (!base)
+        base = malloc(s.region->size);
+    FUZZ_MUST(base, "no memory");
+    copy_arenas(false);
+    apply_base();
+    if (good_end)
+        return;
+    good_end = good_record();
+    FUZZ_MUST(good_end, "the good record is none");
+    apply_base();
+}
+
+/* ---- the input --------------------------------------------------------------------------------- */
+
+/* Frames go behind all inputs, so they are made aside first. */
+static void add_inputs(struct fuzz_input *in, struct ft_record *r, unsigned count)
+{
+    static uint8_t bytes[NF_BURST_MAX * STREAM_FRAME_MAX];
+    struct ft_input *list = (struct ft_input *)(r + 1);
+
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t how = fuzz_u8(in), side = how & 1, frame[STREAM_FRAME_MAX];
+        uint32_t len = how & 2 ? stream_make_arp(in, side, frame) : stream_make(in, side, frame);
+        uint32_t taken = how & 4 ? fuzz_u8(in) % (len + 1) : len;
+
+        list[i] = (struct ft_input){.wire = len, .taken = (uint16_t)taken, .port = side, .flags = side};
+        if (how & 8)
+            list[i].port = fuzz_u8(in);
+        if (how & 16)
+            list[i].wire = len + fuzz_u8(in);
+        if (how & 32)
+            frame[fuzz_u8(in) % len] = fuzz_u8(in);
+        memcpy(bytes + r->bytes, frame, taken);
+        r->bytes += taken;
+        r->inputs++;
+    }
+    memcpy(list + count, bytes, r->bytes);
+    memset(room + ft_record_bytes_at(r) + r->bytes, 0, 8);
+}
+
+static void add_values(struct fuzz_input *in, struct ft_record *r, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t how = fuzz_u8(in);
+        uint8_t block[64] = {0};
+        size_t len;
+
+        if (how < 8) {
+            put_value(r, commands[how % 5], (uint32_t)strlen(commands[how % 5]));
+        } else if (how < 128) { /* a value that the forwarder reads: a number of eight bytes */
+            block[1] = 8;
+            memcpy(block + 3, fuzz_bytes(in, 8, &len), len);
+            put_value(r, block, 11);
+        } else {
+            const uint8_t *bytes = fuzz_bytes(in, how & 63, &len);
+
+            put_value(r, bytes, (uint32_t)len);
+        }
+    }
+}
+
+static bool one_record(struct fuzz_input *in)
+{
+    struct ft_record *r = next_record();
+    uint8_t how = fuzz_u8(in), numbers = fuzz_u8(in);
+    struct ft_fault fault;
+
+    if (how & 0x40)
+        r->flags |= FT_REC_BY_CLOCK;
+    else
+        add_inputs(in, r, how & 7);
+    add_values(in, r, how >> 3 & 3);
+    memset(room + ft_record_values_at(r) + r->values, 0, 8);
+    r->accesses = numbers & 15;
+    r->time += (uint64_t)(numbers & 0x30) << 26;
+    if (how & 0x80) {
+        r->flags |= FT_REC_DIGEST;
+        r->digest = fuzz_u8(in);
+    }
+    if (numbers & 0x80)
+        *(numbers & 0x40 ? &r->clock : &r->time) += (uint64_t)(int8_t)fuzz_u8(in);
+    else if (numbers & 0x40)
+        r->burst += (uint64_t)(int8_t)fuzz_u8(in);
+    r->size = (uint32_t)ft_record_size(r);
+    return ft_record_check(r, r->size, &fault) != 0 || replay(r);
+}
+
+static void run(const uint8_t *data, size_t size)
+{
+    struct fuzz_input in = {data, data + size};
+
+    open_once();
+    while (fuzz_left(&in))
+        if (!one_record(&in))
+            apply_base();
+    apply_base();
+    FUZZ_MUST(good_record() == good_end, "what came before shows in a state that a base began");
+}
+
+static void seeds(void)
+{
+    static const uint8_t empty[] = {0, 0, 0, 0x10, 8, 0, 0, 1, 0, 0, 0, 0, 4, 2};
+    static const uint8_t ports[] = {2, 0, 8, 0, 0, 4, 2, 200, 10, 0x0b, 1, 255};
+    static const uint8_t twice[] = {0x10, 0, 0, 1, 0, 0, 8, 0, 0};
+    static const uint8_t values[] = {0x18, 3, 9,   1,   2, 3, 4, 5, 6, 7, 8,
+                                     0x90, 0, 255, 255, 1, 0, 0, 0, 0, 0, 0};
+
+    fuzz_seed("empty", empty, sizeof(empty));
+    fuzz_seed("ports", ports, sizeof(ports));
+    fuzz_seed("two-commands", twice, sizeof(twice));
+    fuzz_seed("values", values, sizeof(values));
+}
+
+FUZZ_TARGET(standby, "records that no lane made, to a standby's lane", 256)

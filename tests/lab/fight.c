@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fight: an NF for tests, in which all lanes want one number in every packet. What a packet makes of the
+ * number depends on all packets before it, and shows: in the IP identification it leaves with, and in its TOS
+ * the merged count of packets as the burst saw it. So two nodes that disagree on the order contradict each
+ * other in the next packet. Built by fight.t against build/include, as a module from outside the tree.
+ */
+#include "nflib/nf.h"
+#include "nflib/shared.h"
+
+#include <string.h>
+
+struct fight {
+    struct nf_shared_word *number;
+    struct nf_merged *packets;
+};
+
+static uint64_t arena(const void *config)
+{
+    (void)config;
+    return sizeof(struct fight) + FT_LINE + nf_merged_lane_bytes();
+}
+
+static uint64_t shared(const void *config, unsigned lanes)
+{
+    (void)config;
+    (void)lanes;
+    return nf_shared_word_bytes() + nf_merged_bytes();
+}
+
+static int make(struct nf *nf, struct ft_fault *fault)
+{
+    struct fight *f = ft_arena_alloc(nf->arena, sizeof(*f));
+
+    if (!f)
+        return ft_fail(fault, FT_EFULL, "arena full");
+    f = NF_EDIT(nf, f);
+    f->number = nf_shared_word_make(nf);
+    f->packets = nf_merged_make(nf);
+    if (!f->number || !f->packets)
+        return ft_fail(fault, FT_EFULL, "arena full");
+    nf->state = f;
+    return FT_OK;
+}
+
+/* A step of a generator that no other order of the same packets gives. */
+static uint64_t next(uint64_t number, const struct nf_packet *p)
+{
+    return (number ^ p->saddr ^ (uint64_t)p->sport << 32) * 6364136223846793005u + 1442695040888963407u;
+}
+
+static void write16(uint8_t *at, uint8_t *sum, uint16_t value)
+{
+    uint16_t was, checksum;
+
+    memcpy(&was, at, 2);
+    memcpy(&checksum, sum, 2);
+    checksum = nf_checksum_adjust16(checksum, was, value);
+    memcpy(at, &value, 2);
+    memcpy(sum, &checksum, 2);
+}
+
+static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    const struct fight *f = nf->state;
+
+    (void)now;
+    for (uint32_t i = 0; i < n; i++) {
+        struct nf_packet *p = packets[i];
+        uint64_t was = nf_shared_word_get(nf, f->number), is, count;
+
+        do /* another lane may have been there since */
+            is = next(was, p);
+        while (!nf_shared_word_cas(nf, f->number, &was, is));
+        nf_merged_add(nf, f->packets, 1);
+        count = nf_merged_read(nf, f->packets);
+        if (!(p->flags & NF_P_IPV4))
+            continue;
+        uint8_t *ip = p->data + p->l3, first[2] = {ip[0], (uint8_t)count};
+        uint16_t word;
+
+        memcpy(&word, first, 2);
+        write16(ip, ip + 10, word);
+        write16(ip + 4, ip + 10, (uint16_t)(is >> 40));
+    }
+}
+
+static const struct nf_param params[] = {{0}};
+
+static const struct nf_module fight = {
+    .name = "fight",
+    .summary = "for tests: all lanes want one number in every packet",
+    .reads = NF_READS_HEADERS,
+    .params = params,
+    .arena = arena,
+    .shared = shared,
+    .make = make,
+    .process = process,
+};
+NF_MODULE(fight)

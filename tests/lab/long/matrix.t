@@ -1,0 +1,30 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The replay matrix, whole (tests/lab/matrix.sh): every capture, policy, number of lanes, with a gate and without, 50 kills
+# each, 10 of a capture with more than 10000 packets. Chains take turns, beginning where the seed says. As TAP.
+set -u
+# shellcheck source=tests/lab/matrix.sh
+. "$(dirname "$0")/../matrix.sh"
+wide_chains
+all_captures
+read -r -a chain_of <<<"$chain_names"
+
+# One chain after the other, since a chain's undisturbed run is kept for all its cells.
+for file in "${captures[@]}"; do
+    turn=$seed
+    todo=()
+    for policy in $policies; do
+        for lanes in 1 2 4; do
+            for gate in gate no-gate; do
+                todo+=("$((turn++ % ${#chain_of[@]})) $policy $lanes $gate")
+            done
+        done
+        turn=$((turn + 1)) # or the gate would always meet the same chains
+    done
+    points=${MATRIX_POINTS:-25}
+    run -c "$dir/chain/forward.yaml" --mode off "$file" && [ "$(fact .input)" -le 10000 ] || points=$((points / 5))
+    while read -r chain policy lanes gate; do
+        cell "$file" "$policy" "$lanes" "$gate" "${chain_of[$chain]}" "$points"
+    done < <(printf '%s\n' "${todo[@]}" | sort -n)
+done
+echo "1..$tests"

@@ -1,0 +1,65 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What the replay tool's verdict is worth where state travels in deltas, standbys are warm, or several lanes make one
+# closed set: bugs planted in a build of their own must each be caught wherever they can do harm. (In the log, hot, on one
+# lane: replay.t; on several: replay-lanes.t.) Which one is made is in ftcore/plant.h's users; a bug that stops a takeover
+# is caught after 10 s. As TAP.
+set -u
+# shellcheck source=tests/lab/matrix.sh
+. "$(dirname "$0")/matrix.sh"
+[ -x "$planted" ] || { echo "1..0 # SKIP no $planted: make $planted"; exit 0; }
+wide_chains
+built=${BUILD:-build}/include
+gcc -std=gnu11 -O2 -g -fPIC -I"$built" -shared -o "$dir/chain/fight.so" tests/lab/fight.c 2>"$dir/err"
+ok "the fighting NF builds" $? || exit 1
+echo 'chain: { name: fight, lanes: 1, modules: [ fight.so ], nfs: [ fight: {} ] }' >"$dir/chain/fight.yaml"
+python3 tests/lab/mkpcap.py "$dir/made.pcap" 6000 800 5
+
+# NAME CHAIN POLICY:STANDBY LANES KILLS [RUNS]: the primary is killed so often, evenly; up to so many runs, of seeds one
+# after the other, until the bug is caught. Without a bug ("none") all is well.
+caught() {
+    local name=$1 chain=$2 policy=${3%:*} standby=${3#*:} lanes=$4 code=0 i args=() runs=0
+    for ((i = 1; i <= $5; i++)); do args+=(--kill "primary@$((i * 6000 / ($5 + 1)))"); done
+    for (( ; code == 0 && runs < ${6:-1}; runs++)); do
+        UNDERSTUDY_PLANT=$name timeout 120 "$planted" replay -o json -c "$dir/chain/$chain.yaml" --mode "$policy" \
+            --standby "$standby" --lanes "$lanes" --seed $((seed + runs)) "${args[@]}" "$dir/made.pcap" >"$dir/json" 2>"$dir/err"
+        code=$?
+    done
+    if [ "$name" = none ]; then
+        [ "$code" = 0 ]
+        ok "no bug planted: equivalent ($chain, $policy, $standby, $lanes lanes)" $? "exit $code, $(cat "$dir/json")"
+    else
+        [ "$code" = 1 ] && [ "$(fact .equivalent)" = false ]
+        ok "caught: $name ($chain, $policy, $standby, $lanes lanes${6:+, in run $runs})" $? "exit $code, $(cat "$dir/json")"
+    fi
+}
+
+for where in "delta:hot 1" "delta:hot 2" "delta:warm 1" "log:warm 1" "log:warm 2" "auto:warm 1"; do
+    read -r policy lanes <<<"$where"
+    for bug in none unmarked wrong-base skip-dirty-line; do
+        # Of a warm standby's checkpoints the last before a kill may be a sound one.
+        again=10
+        [ $bug != none ] || again=1
+        caught $bug wide "$policy" "$lanes" 4 $again
+    done
+done
+for bug in early-release reuse-clock skip-line; do
+    for policy in delta:hot delta:warm log:warm auto:hot; do
+        caught $bug wide $policy 1 12
+    done
+done
+for bug in wrong-time skip-record; do # of what a warm standby replays when it takes over
+    caught $bug wide log:warm 1 12 10
+done
+caught drop-edge fight log:warm 4 8 20 # a warm standby follows the order only when it takes over
+# Races: which lane's part of a whole is there when the primary dies. So the bug has many chances.
+for policy in log:hot log:warm delta:hot delta:warm; do
+    caught none fight $policy 4 8
+done
+for policy in log:hot log:warm; do
+    caught outside-closed fight $policy 4 8 40
+done
+for policy in delta:hot delta:warm; do
+    caught half-delta fight $policy 4 8 40
+done
+echo "1..$tests"

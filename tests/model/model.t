@@ -1,0 +1,116 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The protocol's models, searched by spin: each variant whole and without an error, each planted mistake found, each
+# thing that must be able to happen found. As TAP. With MODEL_LONG=1 the larger bounds too: minutes, and gigabytes.
+# Searches are exhaustive with every state stored: no bitstate, no hash compaction, no depth cut off.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+command -v spin >/dev/null || { echo "1..0 # SKIP no spin: make deps"; exit 0; }
+
+number=0
+failed=0
+result() { # ok? NAME NOTE
+    number=$((number + 1))
+    [ "$1" = 0 ] || { failed=$((failed + 1)); printf 'not '; }
+    echo "ok $number - $2"
+    echo "# $3"
+}
+
+# search MODEL STOP FLAGS...: leaves spin's report in $dir/report. STOP: -c1 at the first error, as spin does.
+search() {
+    local model=$1
+    shift
+    rm -f "$dir"/*
+    (cd "$dir" && spin "$@" -a "$OLDPWD/tests/model/$model.pml" >spin.out 2>&1 && [ ! -s spin.out ] &&
+        gcc $optimise -w -DSAFETY -DNOCLAIM -DNOREDUCE -DVECTORSZ=1024 -DMEMLIM="${MEMORY:-3800}" -o pan pan.c 2>gcc.out &&
+        ./pan -E -m1000000 -w22 >report 2>&1)
+    [ -s "$dir/report" ] || cat "$dir"/spin.out "$dir"/gcc.out >"$dir/report" 2>/dev/null
+}
+
+said() { # what the search was
+    awk '/states, stored/ {s = $1} /depth reached/ {sub(/.*depth reached /, ""); sub(/,.*/, ""); d = $0}
+         /actual memory|total actual/ {m = $1} /elapsed time/ {t = $4} /assertion violated/ {sub(/pan:1: /, ""); a = $0}
+         END {printf "%d states, depth %d, %d MB, %s s%s", s, d, m, t, a == "" ? "" : "; " substr(a, 1, 140)}' "$dir/report"
+}
+
+# holds NAME MODEL FLAGS...: searched to the end, no error.
+holds() {
+    local name=$1 ok=0
+    shift
+    optimise=-O2
+    search "$@"
+    grep -q 'errors: 0$' "$dir/report" || ok=1
+    grep -q '^Full statespace search for:' "$dir/report" || ok=1
+    grep -qiE 'search not completed|max search depth too small|out of memory|reached -DMEMLIM|truncated|hash-compact|bit ?state' \
+        "$dir/report" && ok=1
+    result $ok "$name" "$(said)"
+    [ $ok = 0 ] || head -n 20 "$dir/report" | sed 's/^/# /'
+}
+
+# found NAME WHERE MODEL FLAGS...: spin finds an assertion of the model itself that is broken, at a line that reads WHERE.
+found() {
+    local name=$1 where=$2 ok=0
+    shift 2
+    optimise=-O0 # found soon; the compiler is what takes long
+    search "$@"
+    grep -q 'errors: 1$' "$dir/report" && grep -qE "assertion violated.*($where)" "$dir/report" || ok=1
+    result $ok "$name" "$(said)"
+}
+
+STABLE='acked'               # G1: what is stable
+ALONE='gate==2|gate!=2|st!=3' # G1: SOLO, and only when the other has no right
+TWICE='tails|left2| 0 ' # G4
+VIEW='reign|aview|late'      # G5
+SEEN='seen'                  # nothing that the world has seen is contradicted
+ANY='.'
+
+echo "# every behaviour within the bounds"
+holds "no arbiter, strict: one fault and a planned handover" pair -DSTRICT -DFAULTS=1 -DHANDOVERS=1
+holds "no arbiter, strict: one fault, silences of any length among them" pair -DSTRICT -DSILENCE -DFAULTS=1 -DBURSTS=1
+holds "no arbiter, not strict: one fault" pair -DFAULTS=1
+holds "no arbiter, not strict: a planned handover" pair -DFAULTS=0 -DHANDOVERS=1
+holds "the gate decides: one fault" arbiter -DGATE -DFAULTS=1
+holds "an arbiter elsewhere: one fault" arbiter -DFAULTS=1 -DBURSTS=1
+if [ "${MODEL_LONG:-0}" = 1 ]; then
+    MEMORY=16000
+    holds "long: strict, two messages under way" pair -DSTRICT -DFAULTS=1 -DROOM=2
+    holds "long: strict, silences, two bursts" pair -DSTRICT -DSILENCE -DFAULTS=1
+    holds "long: not strict, a handover and one fault" pair -DFAULTS=1 -DHANDOVERS=1
+    holds "long: the gate, two faults" arbiter -DGATE -DFAULTS=2
+    holds "long: an arbiter elsewhere, two bursts" arbiter -DFAULTS=1
+fi
+
+echo "# what must be found"
+found "the split of two nodes that are not strict, in a long silence" "$ANY" pair -DPARTITION -DSILENCE -DFAULTS=1
+found "a paused primary, replaced, whose link stays silent after it woke: not strict, it goes SOLO" "$VIEW" pair -DPORTS_ONLY -DFAULTS=2
+found "released before it is acknowledged" "$STABLE" pair -DBUG_EARLY -DSTRICT -DFAULTS=1
+found "acknowledged before it is in the closed set" "$STABLE" pair -DBUG_ACK -DSTRICT -DFAULTS=1
+found "after a break the log goes on without a new base" closed pair -DBUG_GAP -DSTRICT -DFAULTS=1
+found "a lease as long as detect_ms" "$VIEW" pair -DBUG_LEASE -DSTRICT -DSILENCE -DFAULTS=1
+found "a lease that runs from the answer's arrival" "$VIEW" pair -DBUG_HEARD -DSTRICT -DSILENCE -DFAULTS=1
+found "a right to promote that outlasts solo_after_ms" "$ALONE" pair -DBUG_RIGHT -DFAULTS=1
+found "time slept counted as silence" "$VIEW" pair -DBUG_AWAKE -DFAULTS=1
+found "a higher view that does not fence" "$VIEW" pair -DBUG_FENCE -DFAULTS=1
+found "SOLO that is not announced" "$ALONE" pair -DBUG_UNANNOUNCED -DFAULTS=0
+found "a tail that begins before what is known to have left" "$TWICE" pair -DBUG_TAIL -DSTRICT -DFAULTS=1
+found "a handover taken back by silence" "$VIEW" pair -DBUG_SILENT_RESUME -DFAULTS=0 -DHANDOVERS=1
+found "arbiter: a lease as long as its patience" "$VIEW" arbiter -DBUG_LEASE -DFAULTS=1
+found "arbiter: a lease that runs from the answer's arrival" "$VIEW" arbiter -DBUG_HEARD -DFAULTS=1
+found "arbiter: acknowledged before it is held" "$STABLE" arbiter -DBUG_ACK -DFAULTS=1
+found "arbiter: SOLO that it was not told of" aready arbiter -DBUG_UNANNOUNCED -DFAULTS=1
+found "gate: one clock for two packets" stamped arbiter -DGATE -DBUG_CLOCK -DFAULTS=1
+found "gate: what left already passes again" "$TWICE" arbiter -DGATE -DBUG_TWICE -DFAULTS=1
+found "gate: outputs of an older view pass" "$VIEW" arbiter -DGATE -DBUG_VIEW -DFAULTS=1
+found "gate: sent is taken for left" passed arbiter -DGATE -DBUG_TOLD -DFAULTS=1
+found "gate: a standby counts before the base's outputs have left" passed arbiter -DGATE -DBUG_CUT -DFAULTS=1
+
+echo "# what must be able to happen"
+found "a takeover of two bursts" closed pair -DSEE_TAKEOVER -DSTRICT -DFAULTS=1
+found "a handover that is taken back" over pair -DSEE_RESUME -DSTRICT -DFAULTS=1 -DHANDOVERS=1
+found "an output that leaves twice" "$TWICE" pair -DSEE_TWICE -DFAULTS=1
+found "a takeover from a holder that is silent" rel arbiter -DSEE_TAKEOVER -DFAULTS=1
+
+echo "1..$number"
+[ "$failed" = 0 ]

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What lanes would call if their chain kept its state in Redis. Simulated nodes protect theirs. */
+#include "ftcore/check.h"
+#include "node/redis.h"
+
+uint64_t nd_redis_confirmed(const struct nd_redis *redis)
+{
+    FT_CHECK(!redis, "a simulated node with its state in Redis");
+    return UINT64_MAX;
+}
+
+void nd_redis_settle(struct nd_redis *redis)
+{
+    FT_CHECK(!redis, "a simulated node with its state in Redis");
+}

@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Parts of deltas on the wire: round trips, a golden part, damage of every kind, and parts built by hand with
+ * msgpack, so that the encoder has no say. With DELTA_GOLDEN_WRITE=1 the golden file is written anew.
+ */
+#include "ftcore/message.h"
+#include "tests/unit/help_part.h"
+#include "tests/unit/help_record.h"
+
+#include <msgpack.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <cmocka.h>
+
+#define GOLDEN "tests/golden/delta-v1.bin"
+
+static uint8_t wire[2 * FT_PART_MAX];
+
+/* A number of any magnitude. */
+static uint64_t any(void)
+{
+    return draw() >> draw_below(64);
+}
+
+static void random_outputs(void)
+{
+    static const uint32_t lens[] = {14, 54, 60, 64, 1500, FT_FRAME_MAX};
+    uint64_t number = part->released + draw_below(3), burst = part->from + 1, clock = any() >> 1;
+    uint32_t cut = draw_below(3) == 0 ? FT_FRAME_MAX : draw_below(2) ? 0 : (uint32_t)draw_below(200);
+
+    for (uint64_t n = draw_below(4) == 0 ? draw_below(900) : draw_below(6); n; n--) {
+        uint32_t len = draw_below(2) ? lens[draw_below(6)] : 14 + (uint32_t)draw_below(FT_FRAME_MAX - 13);
+        uint32_t have = draw_below(8) == 0 ? (uint32_t)draw_below(len + 1) : len < cut ? len : cut;
+
+        number += 1 + (draw_below(4) ? 0 : any() >> 8);
+        burst += draw_below(4) ? 0 : any() >> 8;
+        clock += 1 + (draw_below(4) ? 0 : draw_below(2) ? any() : -any());
+        if (number > part->outputs || burst > part->burst || number < part->released ||
+            part->bytes + sizeof(struct ft_part_output) + FT_ALIGN8(have) > FT_PART_OUTPUTS)
+            return;
+        part_add_output(number, burst, draw_below(8) ? clock : 0, len, have,
+                        draw_below(4) ? 1 : (uint8_t)draw());
+    }
+}
+
+static void random_part(void)
+{
+    uint64_t from = any() >> 1, line = 0;
+
+    part_begin((uint16_t)draw_below(FT_LANES_MAX), any() | 1, from, from + (draw_below(8) ? any() >> 1 : 0));
+    part->clock = any();
+    part->access = any();
+    part->released = any() >> 1;
+    part->outputs = part->released + (any() >> 1);
+    part->number = (uint32_t)any();
+    if (draw_below(2))
+        part->flags |= FT_PART_LAST;
+    if (part->flags & FT_PART_LAST && draw_below(2)) {
+        part->flags |= FT_REC_DIGEST;
+        part->digest = draw();
+    }
+    for (uint64_t n = draw_below(3) == 0 ? draw_below(200) : draw_below(4); n; n--) {
+        uint32_t count = 1 + (uint32_t)(draw_below(8) == 0 ? draw_below(600) : draw_below(8));
+
+        line += draw_below(3) == 0 ? draw_below(1000) : draw_below(3);
+        if (line + count > PART_LINES || !part_add_run(line, count, draw_below(2)))
+            break;
+        line += count;
+    }
+    part_end_runs();
+    if (part->burst > part->from)
+        random_outputs();
+    part_finish();
+}
+
+static long encode(void)
+{
+    long len = ft_part_encode(part, wire, sizeof(wire));
+
+    assert_true(len > 0);
+    assert_true((size_t)len <= ft_part_bound(part));
+    return len;
+}
+
+static void test_round_trips(void **state)
+{
+    struct ft_fault fault;
+    uint64_t held = 0, runs = 0;
+
+    (void)state;
+    for (draw_seed = 1; draw_seed < 6000; draw_seed++) {
+        uint64_t seed = draw_seed;
+
+        random_part();
+        draw_seed = seed;
+        long len = encode(), used = part_decode_exact(wire, (size_t)len, &fault);
+
+        if (used != len || memcmp(part, part_back, part->size) != 0)
+            fail_msg("seed %llu: %ld of %ld bytes: %s", (unsigned long long)seed, used, len, fault.text);
+        assert_int_equal(ft_part_encode(part, wire, (size_t)len - 1), FT_EFULL);
+        held += part->held;
+        runs += part->lines;
+    }
+    assert_true(held > 10000 && runs > 1000000);
+}
+
+/* The essay's promise: outputs that the standby can make itself cost little. */
+static void test_outputs_are_compact(void **state)
+{
+    long with, without;
+
+    (void)state;
+    for (unsigned n = 0; n <= 800; n += 800) {
+        part_begin(0, 1000, 5000000, 5001000);
+        part->released = 90000000;
+        part->outputs = 90001000;
+        for (unsigned i = 0; i < n; i++)
+            part_add_output(90000001 + i, 5000001 + i / 20, 80000000 + i, 60 + i % 1400, 0, i / 7 % 2);
+        part_finish();
+        with = encode();
+        without = n ? without : with;
+    }
+    assert_in_range(with - without, 800, 800 * 4);
+}
+
+static void test_damage(void **state)
+{
+    struct ft_fault fault;
+    long len;
+
+    (void)state;
+    part_sample();
+    len = encode();
+    for (long i = 0; i < len; i++)
+        for (unsigned bit = 0; bit < 8; bit++) {
+            wire[i] ^= (uint8_t)(1 << bit);
+            if (part_decode_exact(wire, (size_t)len, &fault) >= 0)
+                fail_msg("bit %u of byte %ld changed, and accepted", bit, i);
+            wire[i] ^= (uint8_t)(1 << bit);
+        }
+    for (long n = 0; n < len; n++)
+        assert_int_equal(part_decode_exact(wire, (size_t)n, &fault), FT_ETRUNC);
+    wire[len] = 0x5a; /* what follows is not its own */
+    assert_int_equal(part_decode_exact(wire, (size_t)len + 1, &fault), len);
+    for (size_t cap = 0; cap < part->size; cap += 8)
+        assert_int_equal(ft_part_decode(wire, (size_t)len, PART_LINES, part_back, cap, &fault), FT_EFULL);
+}
+
+static void test_golden(void **state)
+{
+    static uint8_t golden[4096];
+    FILE *file;
+    long len;
+
+    (void)state;
+    part_sample();
+    len = encode();
+    if (getenv("DELTA_GOLDEN_WRITE")) {
+        assert_non_null(file = fopen(GOLDEN, "wb"));
+        assert_int_equal(fwrite(wire, 1, (size_t)len, file), len);
+    } else {
+        assert_non_null(file = fopen(GOLDEN, "rb"));
+        assert_int_equal(fread(golden, 1, sizeof(golden), file), len);
+        assert_memory_equal(golden, wire, (size_t)len);
+        assert_int_equal(ft_part_decode(golden, (size_t)len, PART_LINES, part_back, FT_PART_MAX, NULL), len);
+        assert_memory_equal(part_back, part, part->size);
+    }
+    fclose(file);
+}
+
+/* ---- by hand ---- */
+
+enum {
+    VERSION,
+    LANE,
+    FLAGS,
+    CUT,
+    FROM,
+    BURSTS,
+    CLOCK,
+    ACCESS,
+    RELEASED,
+    OUTPUTS,
+    DIGEST,
+    NUMBER,
+    LINES,
+    HELD,
+    BYTES,
+    NUMBERS
+};
+
+static uint64_t head[NUMBERS];
+static uint8_t body[FT_PART_MAX];
+static size_t body_len;
+
+static void plain_head(void)
+{
+    static const uint64_t plain[NUMBERS] = {[VERSION] = 1, [LANE] = 2,   [CUT] = 1,       [FROM] = 9,
+                                            [BURSTS] = 10, [CLOCK] = 90, [RELEASED] = 50, [OUTPUTS] = 60};
+
+    memcpy(head, plain, sizeof(head));
+    body_len = 0;
+}
+
+static void put(const void *bytes, size_t len)
+{
+    memcpy(body + body_len, bytes, len);
+    body_len += len;
+}
+#define PUT(...) put((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+
+/* Bytes of lines follow as they come, from a run of `count` lines unless zero. */
+static void put_run(uint64_t line, uint32_t count, uint32_t flags)
+{
+    static const uint8_t lines[8 * FT_LINE];
+
+    put(&line, 8);
+    put(&count, 4);
+    put(&flags, 4);
+    if (!flags)
+        put(lines, (size_t)count * FT_LINE);
+    head[LINES] = body_len;
+}
+
+static long forge(struct ft_fault *fault)
+{
+    msgpack_sbuffer sb;
+    msgpack_packer pk;
+
+    msgpack_sbuffer_init(&sb);
+    msgpack_packer_init(&pk, &sb, msgpack_sbuffer_write);
+    msgpack_pack_array(&pk, NUMBERS + 2);
+    for (int i = 0; i < NUMBERS; i++)
+        msgpack_pack_uint64(&pk, head[i]);
+    msgpack_pack_bin(&pk, body_len);
+    msgpack_pack_bin_body(&pk, body, body_len);
+    uint64_t sum = XXH3_64bits(sb.data, sb.size);
+    msgpack_pack_fix_uint64(&pk, sum);
+    long used = part_decode_exact((uint8_t *)sb.data, sb.size, fault);
+    if (used >= 0)
+        assert_int_equal(used, sb.size);
+    msgpack_sbuffer_destroy(&sb);
+    return used;
+}
+
+static void refused(int error, const char *text)
+{
+    struct ft_fault fault;
+    long used = forge(&fault);
+
+    if (used != error || !strstr(fault.text, text))
+        fail_msg("got %ld '%s', expected %d '%s'", used, fault.text, error, text);
+}
+
+static void good(void)
+{
+    struct ft_fault fault;
+
+    if (forge(&fault) < 0)
+        fail_msg("refused: %s", fault.text);
+}
+
+static void hostile_number(int field, uint64_t value, int error, const char *text)
+{
+    plain_head();
+    head[field] = value;
+    refused(error, text);
+}
+
+static void test_hostile_heads(void **state)
+{
+    (void)state;
+    plain_head();
+    good();
+    assert_int_equal(part_back->burst, 19);
+    assert_int_equal(part_back->flags, FT_REC_DELTA);
+    hostile_number(VERSION, 2, FT_EVERSION, "offset 3: version is 2, expected 1");
+    hostile_number(LANE, 16, FT_EMALFORMED, "offset 4: lane is 16, expected 0 to 15");
+    hostile_number(LANE, 65536 + 2, FT_EMALFORMED, "lane is 65538");
+    hostile_number(FLAGS, FT_REC_DELTA, FT_EMALFORMED, "offset 5: flags is 8, expected 0, 16 or 18");
+    hostile_number(FLAGS, FT_REC_DIGEST, FT_EMALFORMED, "flags is 2, expected 0, 16 or 18");
+    hostile_number(FLAGS, 32, FT_EMALFORMED, "flags is 32, expected 0 to 18");
+    hostile_number(FLAGS, 17, FT_EMALFORMED, "flags is 17, expected 0, 16 or 18");
+    hostile_number(CUT, 0, FT_EMALFORMED, "offset 6: cut is 0, expected 1");
+    hostile_number(BURSTS, UINT64_MAX, FT_EMALFORMED, "bursts wraps");
+    hostile_number(DIGEST, 5, FT_EMALFORMED, "digest without its flag");
+    hostile_number(NUMBER, 1ull << 32, FT_EMALFORMED, "number is 4294967296");
+    hostile_number(LINES, FT_PART_LINES + 1, FT_EMALFORMED, "lines is 98305, expected 0 to 98304");
+    hostile_number(LINES, 1ull << 32, FT_EMALFORMED, "lines is 4294967296");
+    hostile_number(HELD, 820, FT_EMALFORMED, "held is 820, expected 0 to 819");
+    hostile_number(BYTES, FT_PART_OUTPUTS + 1, FT_EMALFORMED, "bytes is 32769, expected 0 to 32768");
+    hostile_number(BYTES, 40, FT_EMALFORMED, "outputs take 0 bytes, expected 40");
+    hostile_number(LINES, 16, FT_EMALFORMED, "0 bytes left in the body, expected 16");
+    plain_head();
+    head[FLAGS] = 18;
+    head[DIGEST] = UINT64_MAX;
+    good();
+}
+
+static void test_hostile_lines(void **state)
+{
+    (void)state;
+    plain_head();
+    put_run(10, 2, 0);
+    put_run(12, 1, 1);
+    put_run(PART_LINES - 1, 1, 0);
+    good();
+    body[0] = 11; /* 11, 12 and then 12 again */
+    refused(FT_EMALFORMED, "a run begins at line 12, expected 13 or later");
+    plain_head();
+    put_run(12, 1, 1);
+    put_run(5, 1, 1);
+    refused(FT_EMALFORMED, "offset 36: a run begins at line 5, expected 13 or later");
+    plain_head();
+    put_run(PART_LINES - 1, 2, 1);
+    refused(FT_EMALFORMED, "lies outside the region");
+    plain_head();
+    put_run(UINT64_MAX, 1, 1);
+    refused(FT_EMALFORMED, "lies outside the region");
+    plain_head();
+    put_run(1, 0, 1);
+    refused(FT_EMALFORMED, "lies outside the region");
+    plain_head();
+    put_run(1, 1, 2);
+    refused(FT_EMALFORMED, "a run is cut short");
+    plain_head();
+    put_run(1, 1, 0);
+    body_len -= 8;
+    head[LINES] -= 8;
+    refused(FT_EMALFORMED, "a run is cut short");
+    body_len += 9;
+    head[LINES] += 8;
+    refused(FT_EMALFORMED, "1 bytes more, expected the body's end");
+}
+
+#define HEAD(len, flags) (uint8_t)(((len)-14) << 4 | (flags) | 0x80), (uint8_t)(((len)-14) >> 3)
+
+static void one_output(uint32_t bytes)
+{
+    plain_head();
+    head[HELD] = 1;
+    head[BYTES] = bytes;
+}
+
+static void test_hostile_outputs(void **state)
+{
+    const struct ft_part_output *o;
+
+    (void)state;
+    one_output(40 + 8); /* step, other, port: number 51, burst 10, clock 77, three bytes, port 5 */
+    PUT(HEAD(60, 13), 0, 1, 152, 1, 3, 5, 'a', 'b', 'c');
+    good();
+    o = (const void *)ft_part_held(part_back);
+    assert_int_equal(o->number, 51);
+    assert_int_equal(o->burst, 10);
+    assert_int_equal(o->clock, 77);
+    assert_int_equal(o->len, 60);
+    assert_int_equal(o->have, 3);
+    assert_int_equal(o->port, 5);
+    assert_memory_equal(o + 1, "abc\0\0\0\0\0", 8);
+    body_len--;
+    refused(FT_EMALFORMED, "2 bytes left in the body, expected 3");
+    body_len += 2;
+    refused(FT_EMALFORMED, "1 bytes more, expected the body's end");
+    body_len--;
+    body[2] = 10;
+    refused(FT_EMALFORMED, "output 0 is number 61, expected more than 0, at most 60");
+    body[2] = 0;
+    body[3] = 0;
+    refused(FT_EMALFORMED, "output 0 is of burst 9, expected one after 9, at most 19");
+    body[3] = 11;
+    refused(FT_EMALFORMED, "output 0 is of burst 20, expected one after 9, at most 19");
+    body[3] = 10;
+    body[6] = 61;
+    refused(FT_EMALFORMED, "output 0 has 61 bytes, expected at most its 60");
+    body[6] = 9;
+    refused(FT_EMALFORMED, "output 0 needs 56 bytes, 48 are left of bytes");
+    body[6] = 3;
+    head[BYTES] = 56;
+    refused(FT_EMALFORMED, "outputs take 48 bytes, expected 56");
+    head[BYTES] = 47;
+    refused(FT_EMALFORMED, "output 0 needs 48 bytes, 47 are left of bytes");
+    for (body_len = 0; body_len < 8; body_len++) {
+        head[BYTES] = 48;
+        refused(FT_EMALFORMED, "body ends or a number in it is too long, expected an output");
+    }
+
+    /* A number wraps around to one that was there. */
+    one_output(40);
+    PUT(HEAD(60, 3), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1);
+    good();
+    assert_int_equal(((const struct ft_part_output *)ft_part_held(part_back))->number, 50);
+    head[HELD] = 2;
+    head[BYTES] = 80;
+    PUT(HEAD(60, 3), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0);
+    refused(FT_EMALFORMED, "output 1 is number 50, expected more than 50");
+    /* … and a burst to one before it. */
+    one_output(80);
+    head[HELD] = 2;
+    PUT(HEAD(60, 3), 0, 3, HEAD(60, 3), 0);
+    PUT(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1);
+    refused(FT_EMALFORMED, "output 1 is of burst 11, expected one after 11, at most 19");
+    one_output(40); /* 9217 bytes: (9217 - 14) << 4 is 147248, b0 fe 08, and 3 */
+    PUT(0xb3, 0xfe, 0x08, 0, 1);
+    refused(FT_EMALFORMED, "output 0 is 9217 bytes, expected 14 to 9216");
+    body[0] = 0xa3;
+    good();
+    one_output(40);
+    PUT(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0, 1, 0, 0, 0);
+    refused(FT_EMALFORMED, "expected an output");
+}
+
+/* ---- what must not be written ---- */
+
+static void aborts(void (*f)(void))
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        signal(SIGABRT, SIG_DFL);
+        if (!freopen("/dev/null", "w", stderr))
+            _exit(2);
+        f();
+        _exit(0);
+    }
+    waitpid(pid, &status, 0);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
+static void record_with_the_flag(void)
+{
+    record_sample();
+    rec->flags |= FT_REC_DELTA;
+    ft_record_encode(rec, wire, sizeof(wire));
+}
+static void part_without_the_flag(void)
+{
+    part_sample();
+    part->flags &= (uint16_t)~FT_REC_DELTA;
+    encode();
+}
+static void part_that_goes_back(void)
+{
+    part_sample();
+    part->from = part->burst + 1;
+    encode();
+}
+static void outputs_that_fall(void)
+{
+    part_sample();
+    ((struct ft_part_output *)(void *)ft_part_held(part))->number = 34003;
+    encode();
+}
+static void outputs_beyond_their_bytes(void)
+{
+    part_sample();
+    part->held++;
+    encode();
+}
+static void runs_that_fall(void)
+{
+    part_sample();
+    memset(ft_part_lines(part), 0xee, 8);
+    encode();
+}
+
+static void test_aborts(void **state)
+{
+    (void)state;
+    aborts(record_with_the_flag);
+    aborts(part_without_the_flag);
+    aborts(part_that_goes_back);
+    aborts(outputs_that_fall);
+    aborts(outputs_beyond_their_bytes);
+    aborts(runs_that_fall);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_trips),     cmocka_unit_test(test_outputs_are_compact),
+        cmocka_unit_test(test_damage),          cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_hostile_heads),   cmocka_unit_test(test_hostile_lines),
+        cmocka_unit_test(test_hostile_outputs), cmocka_unit_test(test_aborts),
+    };
+
+    return cmocka_run_group_tests_name("delta", tests, NULL, NULL);
+}

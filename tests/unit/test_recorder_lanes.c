@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The flight recorder of several lanes: a file's base is one moment of all of them and the shared arena, what
+ * was queued before it goes to the file before it, a gap in one lane ends the file for all, a resync's need
+ * goes first. And what can be executed of a recording: edges decide.
+ */
+#define _GNU_SOURCE /* nftw */
+#include "ftcore/message.h"
+#include "logger/recorder.h"
+#include "logger/recording.h"
+#include "node/replay_index.h"
+#include "tests/unit/help_record.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <ftw.h>
+#include <unistd.h>
+
+#define LANES    3u
+#define IDENTITY "lanes 3\n"
+#define WORDS    2048u
+
+static char directory[64], path[160];
+static struct ft_region *region;
+static uint64_t *words[LANES + 1]; /* of each lane's arena; the last: of the shared one */
+static struct lg_recorder *recorder;
+static struct lg_position at[LANES];
+
+static int forget(const char *name, const struct stat *s, int kind, struct FTW *where)
+{
+    (void)s;
+    (void)kind;
+    (void)where;
+    return remove(name);
+}
+
+static int setup(void **state)
+{
+    static const char *const names[] = {"lane", "nat"};
+    const uint64_t sizes[] = {0, WORDS * 8 + 4096};
+    struct ft_region_config config = {
+        .lanes = LANES, .nfs = 2, .arena_size = sizes, .nf_name = names, .shared_size = 1u << 20};
+
+    (void)state;
+    snprintf(directory, sizeof(directory), "/tmp/recorder.XXXXXX");
+    assert_non_null(mkdtemp(directory));
+    assert_int_equal(ft_region_open(&region, &config, NULL), 0);
+    for (unsigned l = 0; l <= LANES; l++) {
+        words[l] =
+            ft_arena_alloc(l < LANES ? ft_region_arena(region, l, 1) : ft_region_shared(region), WORDS * 8);
+        for (unsigned i = 0; i < WORDS; i++)
+            words[l][i] = 1000 * l + i;
+    }
+    for (unsigned l = 0; l < LANES; l++)
+        at[l] = (struct lg_position){.burst = 10 * l, .clock = 1 + l, .access = 1 + l, .time = 500};
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    lg_recorder_close(recorder);
+    recorder = NULL;
+    ft_region_close(region);
+    return nftw(directory, forget, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static void open_recorder(uint64_t file_bytes)
+{
+    struct lg_recorder_config config = {.directory = directory,
+                                        .node = "a",
+                                        .identity = IDENTITY,
+                                        .identity_len = sizeof(IDENTITY) - 1,
+                                        .region = region,
+                                        .file_bytes = file_bytes,
+                                        .files = 10,
+                                        .queue_bytes = 4u * FT_RECORD_MAX};
+
+    assert_int_equal(lg_recorder_open(&recorder, &config, NULL), 0);
+}
+
+static void close_recorder(void)
+{
+    lg_recorder_close(recorder);
+    recorder = NULL;
+}
+
+static void begin(uint64_t now)
+{
+    assert_true(lg_recorder_due(recorder, now));
+    lg_recorder_begin(recorder, at, 3, now);
+}
+
+/* All lanes' turns until there is no work; lines of the base go in between. */
+static void turns(void)
+{
+    for (bool worked = true; worked;) {
+        worked = false;
+        for (unsigned l = 0; l < LANES; l++)
+            worked |= lg_recorder_turn(recorder, l);
+    }
+}
+
+static void until_based(void)
+{
+    for (int i = 0; i < 5000; i++) {
+        turns();
+        if (!lg_recorder_owes(recorder))
+            return;
+        usleep(1000); /* the writer has a queue to work off */
+    }
+    fail_msg("the base is not whole");
+}
+
+/* Ends a record that was begun: the next burst of its lane. */
+static void end_record(uint32_t accesses)
+{
+    struct lg_position *p = &at[rec->lane];
+
+    rec->clock = p->clock;
+    rec->time = p->time += 10;
+    rec->access = p->access;
+    rec->accesses = accesses;
+    record_finish();
+    lg_recorder_record(recorder, rec->lane, rec);
+    p->burst++;
+    p->clock += rec->inputs;
+    p->access += accesses;
+}
+
+static void burst(unsigned lane, uint16_t taken)
+{
+    record_begin((uint16_t)lane, 0, at[lane].burst + 1);
+    record_add_input(taken < 60 ? 60 : taken, taken, 0, 0);
+    record_add_bytes();
+    end_record(0);
+}
+
+static const char *file_of(unsigned serial)
+{
+    snprintf(path, sizeof(path), "%s/%08u.rec", directory, serial);
+    return path;
+}
+
+static void open_file(struct lg_recording *r, unsigned serial)
+{
+    struct ft_fault fault = {""};
+
+    if (lg_recording_open(r, file_of(serial), &fault) != 0)
+        fail_msg("%s", fault.text);
+}
+
+/* Every word of every arena is as it was made, plus `add` in the first one of each. */
+static void base_is(const struct lg_recording *r, uint64_t add)
+{
+    struct ft_line_run run;
+    struct lg_frame f;
+    uint64_t in_file = 0, words_seen = 0;
+
+    while (lg_recording_next(r, &in_file, &f)) {
+        uint32_t in = 0;
+
+        while (f.type == LG_LINES && ft_run_next(f.content, f.len, &in, region->size / FT_LINE, &run) > 0)
+            for (uint64_t i = 0; i < run.count * 8ull; i++) {
+                const uint64_t *word = (const uint64_t *)(region->base + run.line * FT_LINE) + i;
+                uint64_t got = 0;
+
+                if (!run.zero)
+                    memcpy(&got, run.bytes + i * 8, 8);
+                for (unsigned l = 0; l <= LANES; l++)
+                    if (word >= words[l] && word < words[l] + WORDS) {
+                        uint64_t n = (uint64_t)(word - words[l]);
+
+                        assert_int_equal(got, 1000 * l + n + (n == 0 ? add : 0));
+                        words_seen++;
+                    }
+            }
+    }
+    assert_int_equal(words_seen, (LANES + 1) * WORDS);
+}
+
+static void change(uint64_t add)
+{
+    for (unsigned l = 0; l <= LANES; l++)
+        *(uint64_t *)ft_edit(region, words[l], 8) += add;
+}
+
+/* ---- files ------------------------------------------------------------------------------------- */
+
+static void a_base_is_one_moment_of_all_lanes(void **state)
+{
+    struct lg_recording r[2];
+
+    (void)state;
+    open_recorder(1u << 30);
+    burst(1, 10); /* before any base: known to no file */
+    begin(1);
+    change(7); /* before anything is copied */
+    burst(2, 10);
+    burst(0, 10);
+    lg_recorder_turn(recorder, 1);
+    change(1);
+    burst(2, 10);
+    turns();
+    assert_true(lg_recorder_listens(recorder) && !lg_recorder_owes(recorder));
+    assert_false(lg_recorder_due(recorder, 2));
+    burst(1, 10);
+    lg_recorder_rotate(recorder);
+    begin(3);
+    change(100);
+    burst(1, 10);
+    turns();
+    lg_recorder_stop(recorder, 1);
+    close_recorder();
+
+    open_file(&r[0], 1);
+    assert_true(r[0].based && r[0].ended);
+    assert_int_equal(r[0].head.lanes, LANES);
+    assert_memory_equal(r[0].identity, IDENTITY, sizeof(IDENTITY) - 1);
+    assert_int_equal(r[0].records, 4);
+    assert_int_equal(r[0].at[1].burst, 11);
+    assert_int_equal(r[0].at[2].burst, 20);
+    assert_int_equal(r[0].burst[0], 1);
+    assert_int_equal(r[0].burst[1], 12);
+    assert_int_equal(r[0].burst[2], 22);
+    base_is(&r[0], 0);
+    open_file(&r[1], 2);
+    assert_true(r[1].based && r[1].ended);
+    assert_int_equal(r[1].records, 1);
+    base_is(&r[1], 8);
+    assert_true(lg_recording_follows(&r[0], &r[1]));
+    /* A lane that stands elsewhere, or came there otherwise, is no continuation; a takeover is one. */
+    r[1].head.view = 4;
+    assert_true(lg_recording_follows(&r[0], &r[1]));
+    r[1].at[2].time++;
+    assert_false(lg_recording_follows(&r[0], &r[1]));
+    r[1].at[2].time--;
+    r[1].at[1].burst++;
+    assert_false(lg_recording_follows(&r[0], &r[1]));
+    lg_recording_close(&r[0]);
+    lg_recording_close(&r[1]);
+}
+
+/* What a fast lane and a slow one have queued for one file goes there, however the writer comes by. */
+static void records_stay_in_their_file(void **state)
+{
+    struct lg_recording r;
+    uint64_t all = 0;
+
+    (void)state;
+    open_recorder(20000);
+    begin(1);
+    for (unsigned i = 0; i < 6000; i++) {
+        burst(i % 7 < 5 ? 0 : i % 7 - 4, 80);
+        turns();
+        if (lg_recorder_due(recorder, i))
+            lg_recorder_begin(recorder, at, 3, i);
+        if (i % 100 == 0)
+            usleep(1000);
+    }
+    until_based();
+    lg_recorder_stop(recorder, 2);
+    close_recorder();
+    for (unsigned serial = 1;; serial++) {
+        if (access(file_of(serial), F_OK) != 0 && all)
+            break;
+        if (access(file_of(serial), F_OK) != 0)
+            continue;
+        open_file(&r, serial); /* no gap in any lane, or it is refused */
+        assert_true(r.based && r.ended);
+        all += r.records;
+        if (access(file_of(serial + 1), F_OK) == 0) {
+            struct lg_recording next;
+
+            open_file(&next, serial + 1);
+            assert_true(lg_recording_follows(&r, &next));
+            lg_recording_close(&next);
+        } else {
+            for (unsigned l = 0; l < LANES; l++)
+                assert_int_equal(r.burst[l], at[l].burst);
+        }
+        lg_recording_close(&r);
+    }
+    assert_true(all > 500);
+}
+
+static void a_gap_in_one_lane_ends_the_file_for_all(void **state)
+{
+    struct lg_recorder_counts counts = {0};
+    struct lg_recording r;
+
+    (void)state;
+    open_recorder(1u << 30);
+    begin(1);
+    turns();
+    burst(2, 10);
+    for (int i = 0; i < 100000 && counts.gaps == 0; i++) {
+        burst(1, 9000);
+        lg_recorder_counts(recorder, &counts);
+    }
+    assert_int_equal(counts.gaps, 1);
+    assert_false(lg_recorder_listens(recorder));
+    burst(2, 10); /* ignored */
+    for (uint64_t now = 2; now < 5000 && !lg_recorder_listens(recorder); now++) {
+        lg_recorder_begin(recorder, at, 3, now * 2000000); /* when the writer has caught up */
+        usleep(1000);
+    }
+    until_based();
+    burst(2, 10);
+    lg_recorder_stop(recorder, 0);
+    close_recorder();
+    open_file(&r, 1);
+    assert_int_equal(r.burst[2], 21);
+    lg_recording_close(&r);
+    open_file(&r, 2);
+    assert_int_equal(r.at[2].burst, 22);
+    assert_int_equal(r.burst[2], 23);
+    assert_int_equal(r.at[1].burst, at[1].burst);
+    lg_recording_close(&r);
+}
+
+static void a_resync_goes_first(void **state)
+{
+    struct lg_recorder_counts counts;
+
+    (void)state;
+    open_recorder(1u << 30);
+    begin(1);
+    lg_recorder_turn(recorder, 1);
+    assert_true(lg_recorder_owes(recorder));
+    lg_recorder_yield(recorder); /* a base is under way: given up */
+    assert_false(lg_recorder_owes(recorder) || lg_recorder_listens(recorder));
+    assert_int_equal(ft_owe_begin(region), 0);
+    assert_false(lg_recorder_due(recorder, 2));
+    lg_recorder_begin(recorder, at, 3, 2);
+    lg_recorder_turn(recorder, 0);
+    assert_non_null(region->shadow); /* it is not ours */
+    assert_false(lg_recorder_owes(recorder));
+    lg_recorder_counts(recorder, &counts);
+    assert_int_equal(counts.gaps, 1);
+    ft_owe_end(region);
+    begin(3);
+    turns();
+    lg_recorder_yield(recorder); /* a whole base is not given up */
+    assert_true(lg_recorder_listens(recorder));
+    lg_recorder_counts(recorder, &counts);
+    assert_int_equal(counts.gaps, 1);
+}
+
+/* ---- what can be executed ---------------------------------------------------------------------- */
+
+/* A burst of two accesses, with an edge of its first one. lane == LANES: none. */
+static void access_burst(unsigned own, unsigned lane, uint64_t access)
+{
+    record_begin((uint16_t)own, 0, at[own].burst + 1);
+    record_add_input(60, 10, 0, 0);
+    record_add_bytes();
+    if (lane < LANES)
+        record_add_edge(at[own].access, (uint16_t)lane, access);
+    end_record(2);
+}
+
+/*
+ *  lane 0:  a0 (1,2)        a1 (3,4) ← lane 1's 4     a2 (5,6) ← lane 2's 99, which nobody recorded
+ *  lane 1:  b0 (2,3)        b1 (4,5) ← lane 2's 3     b2 (6,7) ← lane 0's 5
+ *  lane 2:  c0 (3,4)        c1 (5,6)
+ */
+static void record_fight(void)
+{
+    open_recorder(1u << 30);
+    begin(1);
+    turns();
+    access_burst(0, LANES, 0);
+    access_burst(2, LANES, 0);
+    access_burst(1, 0, 0);
+    access_burst(1, 2, 3);
+    access_burst(0, 1, 4);
+    access_burst(2, LANES, 0);
+    access_burst(0, 2, 99);
+    access_burst(1, 0, 5);
+    lg_recorder_stop(recorder, 0);
+    close_recorder();
+}
+
+static void what_waits_for_nothing_recorded_is_left_out(void **state)
+{
+    struct lg_recording r;
+    struct nd_index index;
+
+    (void)state;
+    record_fight();
+    open_file(&r, 1);
+    assert_int_equal(r.records, 8);
+    assert_int_equal(nd_index_make(&index, &r, NULL), 0);
+    assert_int_equal(index.lane[0].count, 3);
+    assert_int_equal(index.lane[0].upto, 2); /* a2 */
+    assert_int_equal(index.lane[1].upto, 2); /* and b2, which needs it */
+    assert_int_equal(index.lane[2].upto, 2);
+    assert_int_equal(nd_index_clock(&index, 0), 3);
+    nd_index_free(&index);
+    lg_recording_close(&r);
+}
+
+static void an_input_has_its_past_and_no_more(void **state)
+{
+    static const struct {
+        unsigned lane;
+        uint64_t clock;
+        uint32_t upto[LANES];
+    } cases[] = {
+        {0, 1, {1, 0, 0}}, /* a0 alone */
+        {0, 2, {2, 2, 1}}, /* a1, for which b1, for which c0 */
+        {1, 3, {0, 2, 1}}, /* b1 */
+        {2, 4, {0, 0, 2}},
+    };
+    struct lg_recording r;
+    struct nd_index index;
+
+    (void)state;
+    record_fight();
+    open_file(&r, 1);
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(nd_index_make(&index, &r, NULL), 0);
+        nd_index_until(&index, cases[i].lane, cases[i].clock);
+        for (unsigned l = 0; l < LANES; l++)
+            if (index.lane[l].upto != cases[i].upto[l])
+                fail_msg("case %u: lane %u up to %u", i, l, index.lane[l].upto);
+        nd_index_free(&index);
+    }
+    lg_recording_close(&r);
+}
+
+/* A digest is compared when the records of all lanes that carry it are executed. */
+static void digests_are_compared_by_all_or_none(void **state)
+{
+    struct lg_recording r;
+    struct nd_index index;
+
+    (void)state;
+    open_recorder(1u << 30);
+    begin(1);
+    turns();
+    for (unsigned i = 0; i < 2 * LANES; i++) {
+        if (i == 2 * LANES - 1)
+            break; /* the last lane's second one was not recorded any more */
+        record_begin((uint16_t)(i % LANES), FT_REC_DIGEST, at[i % LANES].burst + 1);
+        record_add_bytes();
+        rec->digest = 70 + i / LANES;
+        end_record(0);
+    }
+    lg_recorder_stop(recorder, 0);
+    close_recorder();
+    open_file(&r, 1);
+    assert_int_equal(nd_index_make(&index, &r, NULL), 0);
+    nd_index_settle(&index);
+    for (unsigned l = 0; l < LANES; l++)
+        assert_true(index.lane[l].burst[0].comparable);
+    assert_false(index.lane[0].burst[1].comparable || index.lane[1].burst[1].comparable);
+    nd_index_free(&index);
+    lg_recording_close(&r);
+}
+
+/* A file of several lanes, cut anywhere: what is read is closed and a part of what the whole file has. */
+static void a_torn_file_is_read_to_its_last_whole_record(void **state)
+{
+    static uint8_t bytes[1u << 20];
+    struct lg_recording r;
+    struct nd_index index;
+    struct ft_fault fault;
+    size_t size, least = 0;
+    FILE *f;
+
+    (void)state;
+    record_fight();
+    f = fopen(file_of(1), "rb");
+    size = fread(bytes, 1, sizeof(bytes), f);
+    fclose(f);
+    for (size_t cut = 1; cut < 1200; cut++) {
+        uint32_t records = 0;
+
+        f = fopen(file_of(9), "wb");
+        assert_int_equal(fwrite(bytes, 1, size - cut, f), size - cut);
+        fclose(f);
+        assert_int_equal(lg_recording_open(&r, path, &fault), 0);
+        assert_int_equal(nd_index_make(&index, &r, NULL), 0);
+        for (unsigned l = 0; l < LANES; l++) {
+            records += index.lane[l].upto;
+            assert_true(index.lane[l].upto <= 2);
+        }
+        assert_true(records <= 6 && (cut == 1 || records <= least));
+        least = records;
+        nd_index_free(&index);
+        lg_recording_close(&r);
+    }
+    assert_int_equal(least, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_base_is_one_moment_of_all_lanes, setup, teardown),
+        cmocka_unit_test_setup_teardown(records_stay_in_their_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_gap_in_one_lane_ends_the_file_for_all, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_resync_goes_first, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_waits_for_nothing_recorded_is_left_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_input_has_its_past_and_no_more, setup, teardown),
+        cmocka_unit_test_setup_teardown(digests_are_compared_by_all_or_none, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_torn_file_is_read_to_its_last_whole_record, setup, teardown),
+    };
+
+    return cmocka_run_group_tests_name("recorder_lanes", tests, NULL, NULL);
+}

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Redis as a state backend, against a real redis-server: how many commands a mode sends and when it waits,
+ * when outputs may leave, and what ends it, with one line.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "node/redis.h"
+#include "tests/nf/help_chain.h"
+
+#include <hiredis/hiredis.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MON "    - monitor: { max_flows: 300 }\n"
+#define FWD "    - forward: { merged: false }\n"
+
+static struct nd_redis_server server;
+
+static struct nd_redis *open_redis(struct nd_redis_options o)
+{
+    struct ft_fault fault = {""};
+    struct nd_redis *redis;
+    o.port = server.port;
+    snprintf(o.host, sizeof(o.host), "127.0.0.1");
+    if (nd_redis_open(&redis, &o, &fault) < 0)
+        fail_msg("%s", fault.text);
+    return redis;
+}
+
+static redisReply *other(const char *command)
+{
+    redisContext *c = redisConnect("127.0.0.1", server.port);
+    assert_true(c && !c->err);
+    redisReply *r = redisCommand(c, command);
+    assert_non_null(r);
+    redisFree(c);
+    return r;
+}
+
+/* A burst of n packets, each of a flow of its own from `first` on. */
+static void burst(struct help_chain *h, uint32_t first, uint32_t n)
+{
+    static uint8_t frames[NF_BURST_MAX][HELP_FRAME_MAX];
+    struct nf_packet packets[NF_BURST_MAX];
+    for (uint32_t i = 0; i < n; i++) {
+        struct help_spec s = {.src = HELP_IP(10, 0, 0, 1) + first + i,
+                              .dst = HELP_IP(203, 0, 113, 1),
+                              .sport = 1000,
+                              .dport = 80,
+                              .proto = 17};
+        uint32_t len = help_frame(&s, frames[i]);
+        packets[i] = (struct nf_packet){.data = frames[i], .len = len, .have = len};
+    }
+    help_chain_run(h, h->now + 1000, packets, n);
+}
+
+/*
+ * monitor, 8 packets of flows that are known: 8 entries read, unless cached, and written; its counters
+ * "packets" to "udp_bytes" are the first six of an array that begins a line: one more SET.
+ */
+static void check_monitor(struct nd_redis_options o, uint64_t reads, uint64_t writes, uint64_t batches,
+                          uint64_t waits)
+{
+    struct nd_redis *redis = open_redis(o);
+    struct help_chain h;
+    help_chain_open(&h, MON, NULL, 1);
+    burst(&h, 0, 8);
+    nd_redis_settle(redis);
+    struct nd_redis_counts before = nd_redis_counts(redis);
+    burst(&h, 0, 8);
+    struct nd_redis_counts c = nd_redis_counts(redis);
+    assert_int_equal(c.reads - before.reads, reads);
+    assert_int_equal(c.writes - before.writes, writes);
+    assert_int_equal(c.batches - before.batches, batches);
+    assert_int_equal(c.waits - before.waits, waits);
+    nd_redis_settle(redis);
+    assert_null(nd_redis_lost(redis));
+    nd_redis_close(redis);
+    help_chain_close(&h);
+}
+
+static void test_commands_of_a_burst(void **state)
+{
+    (void)state;
+    /* Each command alone, and waited for. */
+    check_monitor((struct nd_redis_options){.mode = ND_REDIS_SYNC, .batch = 1}, 8, 9, 17, 17);
+    check_monitor((struct nd_redis_options){.mode = ND_REDIS_SYNC, .batch = 1, .cache = true}, 0, 9, 9, 9);
+    /* All in one write, one wait. */
+    check_monitor((struct nd_redis_options){.mode = ND_REDIS_SYNC, .batch = 32}, 8, 9, 1, 1);
+    check_monitor((struct nd_redis_options){.mode = ND_REDIS_SYNC, .batch = 5}, 8, 9, 4, 4);
+    /* Reads alone are waited for; at batch 1 the writes go out by themselves. */
+    check_monitor((struct nd_redis_options){.mode = ND_REDIS_ASYNC, .batch = 1}, 8, 9, 17, 8);
+    check_monitor((struct nd_redis_options){.mode = ND_REDIS_ASYNC, .batch = 1, .cache = true}, 0, 9, 9, 0);
+    /* Nothing is waited for, and nothing written before the batch is full. */
+    check_monitor((struct nd_redis_options){.mode = ND_REDIS_ASYNC, .batch = 32, .cache = true}, 0, 9, 0, 0);
+    check_monitor((struct nd_redis_options){.mode = ND_REDIS_ASYNC, .batch = 8, .cache = true}, 0, 9, 1, 0);
+}
+
+/* forward: one word, added to by each packet; besides it one line with its last value, and two counters. */
+static void check_forward(bool offload, bool cache, uint64_t reads, uint64_t writes)
+{
+    struct nd_redis *redis = open_redis(
+        (struct nd_redis_options){.mode = ND_REDIS_SYNC, .batch = 64, .offload = offload, .cache = cache});
+    struct help_chain h;
+    help_chain_open(&h, FWD, NULL, 1);
+    burst(&h, 0, 10);
+    struct nd_redis_counts c = nd_redis_counts(redis);
+    assert_int_equal(c.reads, reads);
+    assert_int_equal(c.writes, writes + 2);
+    redisReply *r = other("GET 1.0:");
+    assert_string_equal(r->str, "10");
+    freeReplyObject(r);
+    nd_redis_close(redis);
+    help_chain_close(&h);
+}
+
+static void test_offloaded_addition_is_one_command(void **state)
+{
+    (void)state;
+    check_forward(true, false, 0, 10);
+    check_forward(true, true, 0, 10);
+    check_forward(false, false, 10, 10);
+    check_forward(false, true, 0, 10);
+}
+
+/* What may leave when: at once, when answered, or when a batch that spans bursts is full. */
+static void test_outputs_wait_for_answers(void **state)
+{
+    static const struct {
+        struct nd_redis_options o;
+        uint64_t confirmed[3]; /* after bursts 1, 2, 3, each of 8 new flows: 8 reads, 10 writes */
+    } cases[] = {
+        {{.mode = ND_REDIS_SYNC, .batch = 2048}, {1, 2, 3}},
+        {{.mode = ND_REDIS_SYNC, .batch = 2048, .across = true}, {0, 0, 0}},
+        /* The 36th command is the last of burst 2. */
+        {{.mode = ND_REDIS_SYNC, .batch = 36, .across = true}, {0, 2, 2}},
+        /* The 35th is not: what has been answered is burst 1 and a part. */
+        {{.mode = ND_REDIS_SYNC, .batch = 35, .across = true}, {0, 1, 1}},
+        {{.mode = ND_REDIS_ASYNC, .batch = 2048, .across = true}, {0, 0, 0}},
+        {{.mode = ND_REDIS_ASYNC, .batch = 2048, .across = true, .cache = true}, {1, 2, 3}},
+    };
+    (void)state;
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct nd_redis *redis = open_redis(cases[i].o);
+        struct help_chain h;
+        help_chain_open(&h, MON, NULL, 1);
+        for (uint32_t b = 0; b < 3; b++) {
+            burst(&h, 8 * b, 8);
+            if (nd_redis_confirmed(redis) != cases[i].confirmed[b])
+                fail_msg("case %u, burst %u: %lu", i, b + 1, nd_redis_confirmed(redis));
+        }
+        nd_redis_settle(redis);
+        assert_int_equal(nd_redis_confirmed(redis), 3);
+        nd_redis_close(redis);
+        help_chain_close(&h);
+    }
+}
+
+/* Somebody else writes to the database: the next read of it ends it. */
+static void test_another_value_is_seen(void **state)
+{
+    (void)state;
+    for (uint32_t batch = 1; batch <= 64; batch += 63) {
+        struct nd_redis *redis =
+            open_redis((struct nd_redis_options){.mode = ND_REDIS_SYNC, .batch = batch, .offload = true});
+        struct help_chain h;
+        help_chain_open(&h, MON FWD, NULL, 1);
+        burst(&h, 0, 8);
+        assert_int_equal(nd_redis_confirmed(redis), 1);
+        freeReplyObject(other("SET 2.0: 1000"));
+        burst(&h, 0, 8);
+        assert_non_null(nd_redis_lost(redis));
+        assert_non_null(strstr(nd_redis_lost(redis), "expected 9 as the region has, got 1001"));
+        assert_int_equal(nd_redis_confirmed(redis), 1);
+        burst(&h, 0, 8); /* goes on, and nothing leaves */
+        assert_int_equal(nd_redis_confirmed(redis), 1);
+        nd_redis_close(redis);
+        help_chain_close(&h);
+    }
+}
+
+/* An entry is changed or removed behind our back: the next lookup of it ends it. */
+static void check_entry(const char *command, const char *expected)
+{
+    struct nd_redis *redis = open_redis((struct nd_redis_options){.mode = ND_REDIS_ASYNC, .batch = 1});
+    struct help_chain h;
+    help_chain_open(&h, MON, NULL, 1);
+    burst(&h, 0, 8);
+    nd_redis_settle(redis);
+    redisReply *keys = other("KEYS 1.0:*");
+    assert_int_equal(keys->elements, 8);
+    redisContext *c = redisConnect("127.0.0.1", server.port);
+    freeReplyObject(redisCommand(c, command, keys->element[3]->str, (size_t)keys->element[3]->len));
+    redisFree(c);
+    freeReplyObject(keys);
+    burst(&h, 0, 8);
+    assert_non_null(nd_redis_lost(redis));
+    assert_non_null(strstr(nd_redis_lost(redis), expected));
+    nd_redis_close(redis);
+    help_chain_close(&h);
+}
+
+static void test_a_changed_entry_is_seen(void **state)
+{
+    (void)state;
+    check_entry("DEL %b", "expected what the region has, got no such key");
+    check_entry("SETRANGE %b 47 x", "expected what the region has, got other bytes");
+    check_entry("APPEND %b x", "expected what the region has, got other bytes");
+}
+
+/* The server dies between two bursts: one line, nothing confirmed, and everything can be closed. */
+static void test_a_dead_server(void **state)
+{
+    static const struct nd_redis_options modes[] = {
+        {.mode = ND_REDIS_SYNC, .batch = 32},
+        {.mode = ND_REDIS_SYNC, .batch = 1, .cache = true},
+        {.mode = ND_REDIS_ASYNC, .batch = 1, .cache = true},
+    };
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        struct nd_redis_server own;
+        struct nd_redis_options o = modes[i];
+        struct ft_fault fault = {""};
+        struct nd_redis *redis;
+        struct help_chain h;
+        assert_int_equal(nd_redis_server_start(&own, &fault), 0);
+        o.port = own.port;
+        snprintf(o.host, sizeof(o.host), "127.0.0.1");
+        assert_int_equal(nd_redis_open(&redis, &o, &fault), 0);
+        help_chain_open(&h, MON, NULL, 1);
+        burst(&h, 0, 8);
+        kill(own.pid, SIGKILL);
+        waitpid(own.pid, NULL, 0);
+        own.pid = 0;
+        for (uint32_t b = 0; b < 3; b++)
+            burst(&h, 8, 8);
+        assert_non_null(nd_redis_lost(redis));
+        assert_null(strchr(nd_redis_lost(redis), '\n'));
+        assert_true(nd_redis_confirmed(redis) < 4);
+        nd_redis_close(redis);
+        help_chain_close(&h);
+        nd_redis_server_stop(&own);
+    }
+}
+
+static void test_refusals(void **state)
+{
+    struct nd_redis_options o = {.batch = 0, .port = server.port, .host = "127.0.0.1", .marker = "a"};
+    struct ft_fault fault = {""};
+    struct nd_redis *redis, *second;
+    struct help_chain h;
+    (void)state;
+    freeReplyObject(other("FLUSHALL"));
+    assert_int_equal(nd_redis_open(&redis, &o, &fault), FT_EINVAL);
+    o.batch = ND_REDIS_BATCH_MAX + 1;
+    assert_int_equal(nd_redis_open(&redis, &o, &fault), FT_EINVAL);
+    assert_string_equal(fault.text, "redis batch is 4097, expected a number from 1 to 4096");
+    /* Somebody's data stays. */
+    o.batch = 1;
+    freeReplyObject(other("SET precious 1"));
+    assert_int_equal(nd_redis_open(&redis, &o, &fault), FT_EBUSY);
+    assert_non_null(strstr(fault.text, "holds 1 keys of somebody else, expected an empty one"));
+    redisReply *r = other("GET precious");
+    assert_string_equal(r->str, "1");
+    freeReplyObject(r);
+    freeReplyObject(other("DEL precious"));
+    assert_int_equal(nd_redis_open(&redis, &o, &fault), FT_OK);
+    assert_int_equal(nd_redis_open(&second, &o, &fault), FT_EBUSY); /* one backend a process */
+    help_chain_open(&h, MON, NULL, 1);
+    nd_redis_close(redis);
+    help_chain_close(&h);
+    /* What it left is its own, and nobody else's. */
+    o.marker[0] = 'b';
+    assert_int_equal(nd_redis_open(&redis, &o, &fault), FT_EBUSY);
+    o.marker[0] = 'a';
+    assert_int_equal(nd_redis_open(&redis, &o, &fault), FT_OK);
+    nd_redis_close(redis);
+    freeReplyObject(other("FLUSHALL"));
+    /* Nobody there: the port of a server that has ended. */
+    struct nd_redis_server gone;
+    assert_int_equal(nd_redis_server_start(&gone, &fault), 0);
+    nd_redis_server_stop(&gone);
+    o.port = gone.port;
+    assert_int_equal(nd_redis_open(&redis, &o, &fault), FT_ENOENT);
+    assert_non_null(strstr(fault.text, "Connection refused, expected a server there"));
+}
+
+/* A server of our own comes and goes with the backend, and dies with a process that is killed. */
+static void test_own_server(void **state)
+{
+    struct nd_redis_options o = {.batch = 1};
+    struct ft_fault fault = {""};
+    struct nd_redis *redis;
+    int pids[2], pid = 0;
+    (void)state;
+    assert_int_equal(nd_redis_open(&redis, &o, &fault), 0);
+    uint16_t port = nd_redis_port(redis);
+    assert_true(port > 0);
+    assert_non_null(strstr(nd_redis_settings(redis), "--save \"\" --appendonly no"));
+    nd_redis_close(redis);
+    redisContext *c = redisConnect("127.0.0.1", port);
+    assert_true(c && c->err);
+    redisFree(c);
+
+    assert_int_equal(pipe(pids), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct nd_redis_server own;
+        if (nd_redis_server_start(&own, &fault) == 0 &&
+            write(pids[1], &own.pid, sizeof(own.pid)) == sizeof(own.pid))
+            pause();
+        _exit(1);
+    }
+    assert_int_equal(read(pids[0], &pid, sizeof(pid)), sizeof(pid));
+    assert_int_equal(kill(pid, 0), 0);
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    /* Its parent is gone: whoever reaps orphans does so in its own time, the pipe's end tells sooner. */
+    close(pids[1]);
+    char rest;
+    assert_int_equal(read(pids[0], &rest, 1), 0);
+    close(pids[0]);
+}
+
+/* Times are what they are; that all were taken, and that a way over the loopback and back is longer than a
+ * lookup in memory, holds on any machine. */
+static void test_access_times(void **state)
+{
+    struct nd_redis_access a;
+    struct ft_fault fault = {""};
+    (void)state;
+    assert_int_equal(nd_redis_access(&a, 0, 10, &fault), FT_EINVAL);
+    if (nd_redis_access(&a, 5000, 200, &fault) < 0)
+        fail_msg("%s", fault.text);
+    const struct nd_redis_times *all[] = {&a.local_read, &a.local_write, &a.remote_read, &a.remote_write,
+                                          &a.remote_add};
+    for (unsigned i = 0; i < 5; i++)
+        assert_true(all[i]->p50 > 0 && all[i]->p99 >= all[i]->p50 && all[i]->mean > 0);
+    assert_true(a.remote_read.p50 > a.local_read.p50 && a.remote_write.p50 > a.local_write.p50);
+    print_message("# ns, median: local %.0f and %.0f, remote %.0f, %.0f and %.0f\n", a.local_read.p50,
+                  a.local_write.p50, a.remote_read.p50, a.remote_write.p50, a.remote_add.p50);
+}
+
+static int start(void **state)
+{
+    struct ft_fault fault = {""};
+    (void)state;
+    if (nd_redis_server_start(&server, &fault) < 0)
+        fail_msg("%s", fault.text);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    nd_redis_server_stop(&server);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_commands_of_a_burst),
+        cmocka_unit_test(test_offloaded_addition_is_one_command),
+        cmocka_unit_test(test_outputs_wait_for_answers),
+        cmocka_unit_test(test_another_value_is_seen),
+        cmocka_unit_test(test_a_changed_entry_is_seen),
+        cmocka_unit_test(test_a_dead_server),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_own_server),
+        cmocka_unit_test(test_access_times),
+    };
+    return cmocka_run_group_tests_name("redis", tests, start, stop);
+}
