@@ -84,10 +84,12 @@ static void walk(const struct lg_recording *r)
 {
     static _Alignas(64) uint8_t room[FT_RECORD_MAX];
     const struct ft_record *record = (const struct ft_record *)room;
-    uint64_t at = 0, records = 0, burst = r->head.at.burst;
+    uint64_t at = 0, records = 0, burst[FT_LANES_MAX] = {0};
     struct ft_fault fault = {""};
     struct lg_frame f;
 
+    for (unsigned l = 0; l < r->head.lanes; l++)
+        burst[l] = r->at[l].burst;
     while (lg_recording_next(r, &at, &f)) {
         FUZZ_MUST(f.content >= r->data && f.content + f.len <= r->data + r->size, "a frame beyond the file");
         if (f.type != LG_RECORD)
@@ -96,11 +98,18 @@ static void walk(const struct lg_recording *r)
         FUZZ_MUST(ft_record_decode(f.content, f.len, (struct ft_record *)room, sizeof(room), &fault) ==
                       (long)f.len,
                   "a record that does not decode: %s", fault.text);
-        FUZZ_MUST(record->burst == ++burst && record->lane == 0 && record->edges == 0,
-                  "burst %lu of lane %u with %u edges", record->burst, record->lane, record->edges);
+        FUZZ_MUST(record->lane < r->head.lanes && record->burst == ++burst[record->lane],
+                  "burst %lu of lane %u", record->burst, record->lane);
+        for (unsigned i = 0; i < record->edges; i++) {
+            const struct ft_edge *edge = (const void *)(room + ft_record_edges_at(record));
+
+            FUZZ_MUST(edge[i].lane < r->head.lanes && edge[i].lane != record->lane, "an edge to lane %u",
+                      edge[i].lane);
+        }
     }
-    FUZZ_MUST(at == r->whole && records == r->records && burst == r->burst, "%lu records, walked %lu",
-              r->records, records);
+    FUZZ_MUST(at == r->whole && records == r->records &&
+                  memcmp(burst, r->burst, r->head.lanes * sizeof(burst[0])) == 0,
+              "%lu records, walked %lu", r->records, records);
 }
 
 static void run(const uint8_t *data, size_t size)

@@ -52,6 +52,7 @@ static void apply_base(void)
     ft_ring_reset(&s.shared.replay);
     lg_kept_clear(&s.lane.kept);
     atomic_store(&s.shared.diverged, false);
+    s.lane.order = ft_order_make(FT_LANE_REPLAY, (s.lane.order >> 8) + 1); /* what was called off is over */
     atomic_store(&s.group.published[0].access, nf_chain_state(s.lane.chain)->access - 1);
 }
 
@@ -104,7 +105,7 @@ static uint64_t good_record(void)
 
     put_value(r, command, sizeof(command) - 1);
     r->size = (uint32_t)ft_record_size(r);
-    return replay(r) ? nd_lane_digest(&s.lane) : 0;
+    return replay(r) ? ft_region_digest(s.lane.region) : 0;
 }
 
 static void open_once(void)
