@@ -440,7 +440,8 @@ bool nd_lane_cut(struct nd_lane *lane)
         lg_share_drop(&lane->share);
         if (lane->index == 0 && marking(lane->region))
             mark(lane->region, false);
-        return true;
+        /* Logging ends in one lane after the other: one that still logged may be waiting for us. */
+        return atomic_load_explicit(&s->wanted, memory_order_acquire) == lane->met || nd_lane_stand(lane);
     }
     if (due(lane)) { /* one of those who find so is enough */
         uint64_t met = lane->met;
