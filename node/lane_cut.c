@@ -16,7 +16,8 @@
 
 #include <string.h>
 
-#define LOOK_EVERY 50u /* commit intervals of a log segment between two samples */
+#define LOOK_EVERY 50u  /* commit intervals of a log segment between two samples */
+#define HEADERS    192u /* bytes of a frame that capture takes at most where no NF reads payload */
 #define PACK       1024u
 #define PACK_GUESS 512u /* until it is measured: half */
 
@@ -149,9 +150,12 @@ void nd_lane_weigh(struct nd_lane *lane, const struct ft_held *held)
     const uint8_t *frame;
     uint32_t have;
 
-    if (!chooses(lane) || !needs_marks(lane))
+    if (!needs_marks(lane))
         return;
-    have = carry(lane, held, &frame);
+    /* Exactly where kinds are compared; else no more than this, for what the standby has room for. */
+    have = chooses(lane)         ? carry(lane, held, &frame)
+           : lane->whole_capture ? held->len
+                                 : (held->len < HEADERS ? held->len : HEADERS);
     have = have ? (uint32_t)(sizeof(struct ft_part_output) + FT_ALIGN8(have)) : 0;
     lane->tally.out_bytes += have;
     lane->weighed += have;
@@ -217,8 +221,8 @@ static bool checkpoint_due(const struct nd_lane *lane)
            (chooses(lane) && replay_ns(lane, lane->uncovered) > p->recovery_budget_ms * 1000000ull / 2);
 }
 
-/* Memory that a checkpoint would take now: its lines, and what it carries of the outputs still held. */
-static uint64_t checkpoint_bytes(const struct nd_lane *lane)
+/* Memory that a share would take now: its lines, and what it carries of the outputs still held. */
+static uint64_t share_bytes(const struct nd_lane *lane)
 {
     uint64_t made = lane->hold.in - lane->hold_from, from = lane->hold_from;
 
@@ -291,10 +295,9 @@ static bool too_large(struct nd_group *group)
     bool large = false;
 
     for (unsigned l = 0; l < group->lanes; l++)
-        if (lg_share_lines(group->lane[l].region, l) > pending_bytes(&group->lane[l]) / 2) {
-            atomic_store_explicit(&group->lane[l].shared->overrun, true, memory_order_release);
-            large = true;
-        }
+        large |= share_bytes(&group->lane[l]) > pending_bytes(&group->lane[l]) / 2;
+    for (unsigned l = 0; large && l < group->lanes; l++)
+        atomic_store_explicit(&group->lane[l].shared->overrun, true, memory_order_release);
     return large;
 }
 
@@ -325,8 +328,7 @@ static void decide(struct nd_group *group)
         return;
     last = measure(group, was == FT_SEGMENT_DELTA || (s->sampling && !guesses(group)));
     for (unsigned l = 0; checkpoint && !guesses(group) && l < group->lanes; l++)
-        last.checkpoint_bytes +=
-            packed(checkpoint_bytes(&group->lane[l]), &group->lane[l].shared->pack_delta);
+        last.checkpoint_bytes += packed(share_bytes(&group->lane[l]), &group->lane[l].shared->pack_delta);
     s->segment = ft_policy_next(&s->policy, &last);
     /* What the log told of must be covered before a delta segment begins, or a warm standby would lack it. */
     checkpoint |= was == FT_SEGMENT_LOG && s->segment == FT_SEGMENT_DELTA && warm(&group->lane[0]);
@@ -394,7 +396,8 @@ static bool due(const struct nd_lane *lane)
         return false;
     if (s->segment == FT_SEGMENT_DELTA)
         return nd_lane_uncut(lane) &&
-               (passed >= interval(lane) || idle || lane->draining || lane->short_of_room);
+               (passed >= interval(lane) || idle || lane->draining || lane->short_of_room ||
+                lane->weighed > pending_bytes(lane) / 8); /* or it grows beyond what the standby may keep */
     if (lane->cut_from != nf_chain_state(lane->chain)->burst && checkpoint_due(lane))
         return true;
     /* From the first packet on: with a pause before it a sample would be one burst, and stand for many. */
@@ -407,12 +410,22 @@ bool nd_stream_wanted(const struct nd_group *group)
     return atomic_load_explicit(&group->stream.wanted, memory_order_acquire) != group->stream.held;
 }
 
+/* Logging ends in one lane after the other; a stream that some have left is not worth a cut. */
+static bool all_log(const struct nd_group *group)
+{
+    bool all = true;
+
+    for (unsigned l = 0; l < group->lanes; l++)
+        all &= atomic_load_explicit(&group->lane[l].shared->logging, memory_order_relaxed);
+    return all;
+}
+
 void nd_stream_decide(struct nd_group *group)
 {
     struct nd_stream *s = &group->stream;
 
     s->held = atomic_load_explicit(&s->wanted, memory_order_acquire);
-    if (s->on && atomic_load_explicit(&s->copying, memory_order_acquire) == 0)
+    if (s->on && all_log(group) && atomic_load_explicit(&s->copying, memory_order_acquire) == 0)
         decide(group);
     for (unsigned l = 0; l < group->lanes; l++) {
         group->lane[l].cut_clock = cut_clock(&group->lane[l]);
@@ -430,6 +443,13 @@ static void share_done(struct nd_lane *lane)
         atomic_store_explicit(&s->shared_copied, s->number, memory_order_release);
     if (atomic_fetch_sub_explicit(&s->copying, 1, memory_order_acq_rel) == 1 && !needs_marks(lane))
         mark(lane->region, false);
+}
+
+/* The others still copy: a warm standby may keep only so much of what is logged behind their shares. */
+static bool too_far_ahead(const struct nd_lane *lane)
+{
+    return lane->uncovered > pending_bytes(lane) / 4 &&
+           atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire) != 0;
 }
 
 bool nd_lane_cut(struct nd_lane *lane)
@@ -457,5 +477,5 @@ bool nd_lane_cut(struct nd_lane *lane)
         share_done(lane);
     }
     return atomic_load_explicit(&s->shared_copied, memory_order_acquire) == s->number &&
-           !atomic_load_explicit(&lane->shared->overrun, memory_order_relaxed);
+           !atomic_load_explicit(&lane->shared->overrun, memory_order_relaxed) && !too_far_ahead(lane);
 }

@@ -52,7 +52,8 @@ static void apply_base(void)
     ft_ring_reset(&s.shared.replay);
     lg_kept_clear(&s.lane.kept);
     atomic_store(&s.shared.diverged, false);
-    s.lane.order = ft_order_make(FT_LANE_REPLAY, (s.lane.order >> 8) + 1); /* what was called off is over */
+    /* Another order: what was called off is over. */
+    s.lane.order = ft_order_make(FT_LANE_REPLAY, (atomic_load(&s.group.off) >> 8) + 1);
     atomic_store(&s.group.published[0].access, nf_chain_state(s.lane.chain)->access - 1);
 }
 
