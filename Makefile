@@ -7,6 +7,7 @@
 #   make model  the protocol's models, searched by spin (part of check)
 #   make sim     SEEDS=N fresh seeds of the simulated pair on all cores (docs/testing.md)
 #   make demo    deps, build, then 500 downloads through a pair whose primaries are killed
+#   make soak    KILLS=100 HANGS=20 faults at random moments under downloads, SEED=n for those again (docs/testing.md)
 #   SAN=1        any of these with address and undefined-behaviour sanitizers, in build-san/
 
 SAN   ?= 0
@@ -61,7 +62,7 @@ LABLONG := $(wildcard tests/lab/long/*.t)
 PLANTED := node/lane.c node/lane_live.c node/lane_replay.c node/lane_apply.c node/lane_together.c \
     node/replay_course.c replicator/base.c ftcore/closed.c ftcore/owed.c
 
-.PHONY: all deps lint sim sim-coverage check check-sim check-long check-unit check-lab model demo clean format
+.PHONY: all deps lint sim sim-coverage check check-sim check-long check-unit check-lab model demo soak clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(HEADERS:%=$(BUILD)/include/%)
 
 deps:
@@ -208,6 +209,11 @@ check-long: check
 demo: deps
 	+@$(MAKE) --no-print-directory -j2 all
 	@UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) scripts/demo
+
+# KILLS, HANGS, SEED, WILD and SOAK_LIMIT go to the script, which says what they are.
+soak: deps
+	+@$(MAKE) --no-print-directory -j2 all
+	@$(foreach v,KILLS HANGS SEED WILD SOAK_LIMIT,$(if $($v),$v='$($v)')) UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) scripts/soak
 
 format:
 	clang-format -i $(wildcard */*.c */*.h tests/*/*.c tests/*/*.h)

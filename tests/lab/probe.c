@@ -6,7 +6,8 @@
  *   probe run ADDRESS PORT --seconds N [--interval-us N] [--flows N] [--from SPACE] [--to SPACE] [-o json]
  *   probe bytes SEED COUNT                COUNT bytes that follow from SEED, to stdout
  *
- * `run` ends after N seconds or on SIGTERM or SIGINT, and then tells what it saw. With --to it serves, too.
+ * `run` ends after N seconds or on SIGTERM or SIGINT, and then tells what it saw; on SIGUSR1 it tells what it
+ * has seen so far, and goes on. With --to it serves, too.
  */
 #include "node/probe.h"
 
@@ -22,12 +23,18 @@
 #define GAP_LEAST_NS      3000000u /* shorter silences are not listed */
 #define FLOW_GAP_LEAST_NS 12000000u
 
-static volatile sig_atomic_t ended;
+static volatile sig_atomic_t ended, asked;
 
 static void on_end(int signal_number)
 {
     (void)signal_number;
     ended = 1;
+}
+
+static void on_ask(int signal_number)
+{
+    (void)signal_number;
+    asked = 1;
 }
 
 static int usage(void)
@@ -125,13 +132,20 @@ static int run(int argc, char **argv)
     struct nd_prober *p;
     signal(SIGTERM, on_end);
     signal(SIGINT, on_end);
+    signal(SIGUSR1, on_ask);
     if (nd_probe_start(&p, &o, &fault) < 0) {
         fprintf(stderr, "probe: %s\n", fault.text);
         return 1;
     }
     uint64_t begin = nd_probe_now();
-    while (!ended && nd_probe_now() - begin < (uint64_t)o.seconds * 1000000000u)
+    while (!ended && nd_probe_now() - begin < (uint64_t)o.seconds * 1000000000u) {
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+        if (asked) {
+            asked = 0;
+            report(p, begin, nd_probe_now(), json);
+            fflush(stdout);
+        }
+    }
     uint64_t end = nd_probe_now() - 1000000u;
     nd_probe_stop(p, 300);
     int exit_code = report(p, begin, end, json);
