@@ -41,4 +41,24 @@ consistent load_balancer: { $balance, policy: consistent }
 random load_balancer: { $balance, policy: random }
 hello limiter: { packets: 3, window: 10 }
 END
+# ---- more held at once than the standby may keep ----------------------------------------------------------------------
+
+# 5.6 MB of outputs within one commit interval, and a standby that keeps 1 MB: cuts come sooner.
+python3 - "$dir/fat.pcap" <<'END'
+import struct, sys
+out = open(sys.argv[1], "wb")
+out.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+for i in range(4000):
+    frame = b"\2\0\0\0\0\1\2\0\0\0\0\2\x88\xb5" + struct.pack(">I", i) * 346
+    out.write(struct.pack("<IIII", 1700000000, i, len(frame), len(frame)) + frame)
+END
+cat >"$dir/chain/fat.yaml" <<END
+chain: { name: fat, lanes: 1, nfs: [ forward: {} ] }
+protect: { mode: delta, capture: full, commit_interval_us: 10000, pending_mb: 1 }
+END
+for how in "--standby hot" "--standby warm" "--lanes 2"; do
+    # shellcheck disable=SC2086
+    run -c "$dir/chain/fat.yaml" $how --kill primary@2000 "$dir/fat.pcap" && [ "$(fact .equivalent)" = true ]
+    ok "a delta is cut before it outgrows the standby: $how" $? "$(cat "$dir/json")"
+done
 echo "1..$tests"
