@@ -17,7 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PATIENCE 30000000000ull /* ns until something is broken */
+#define PATIENCE 30000000000ull /* ns until something is broken … */
+#define PEERS    10u            /* … times so much for a peer that answers command by command */
 #define NAP      200000l
 #define SAMPLES  20u   /* of the lag, in a measurement */
 #define QUIET    0.01  /* s: whatever is under way to the hold is there */
@@ -111,13 +112,14 @@ static int check_nodes(struct run *r, struct ft_fault *fault)
 
 static int wait_for(struct run *r, bool (*when)(struct run *r), const char *what, struct ft_fault *fault)
 {
-    uint64_t began = nd_now();
+    uint64_t began = nd_now(),
+             patience = r->plan->config->state == ND_STATE_REDIS ? PATIENCE * PEERS : PATIENCE;
     int error = 0;
 
     while (!error && !when(r)) {
         nap(NAP / SECOND);
         error = check_nodes(r, fault);
-        if (!error && nd_now() - began > PATIENCE)
+        if (!error && nd_now() - began > patience)
             error = ft_fail(fault, FT_EIO, "%s: no progress; node a is %s: %.100s", what,
                             ft_state_name((enum ft_state)atomic_load(&r->slot[0]->state)), r->slot[0]->why);
     }
@@ -356,8 +358,10 @@ int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, 
 
     *out = (struct nd_bench_result){.takeover_ms = -1};
     error = start(&r, fault);
-    if (!error)
+    if (!error) {
+        memcpy(out->settings, r.slot[0]->settings, sizeof(out->settings));
         error = saturate(&r, out, fault);
+    }
     for (unsigned i = 0; i < ND_BENCH_LOADS && !error && plan->saturation > 0; i++)
         error = measure_latency(&r, &out->latency[i], plan->saturation * nd_bench_loads[i] / 100, fault);
     if (!error)
