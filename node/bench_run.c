@@ -22,7 +22,7 @@
 #define NAP      200000l
 #define SAMPLES  20u   /* of the lag, in a measurement */
 #define QUIET    0.01  /* s: whatever is under way to the hold is there */
-#define LEAST    1000u /* packets of a latency */
+#define LEAST    1000u /* packets of a measurement: it goes on until they have left */
 #define SECOND   1e9
 
 const unsigned nd_bench_loads[ND_BENCH_LOADS] = {25, 50, 75, 90};
@@ -33,6 +33,7 @@ struct run {
     struct nd_bench_slot *slot[ND_NODES];
     pid_t pid[ND_NODES]; /* 0: none */
     bool alone;
+    uint64_t from; /* packets that had left when the measurement began */
 };
 
 static void nap(double seconds)
@@ -210,6 +211,11 @@ static void conclude(struct nd_bench_result *out, const struct reading *a, const
     out->dropped = came > 0 ? (double)(b->dropped - a->dropped) / came : 0;
 }
 
+static bool has_measured(struct run *r)
+{
+    return atomic_load(&r->slot[0]->released) - r->from >= LEAST;
+}
+
 static int saturate(struct run *r, struct nd_bench_result *out, struct ft_fault *fault)
 {
     struct reading a, b;
@@ -219,6 +225,7 @@ static int saturate(struct run *r, struct nd_bench_result *out, struct ft_fault 
     error = wait_for(r, has_opened, "opening the flows", fault);
     nap(r->plan->rest);
     take_reading(r, &a);
+    r->from = a.released;
     for (unsigned i = 0; i < SAMPLES && !error; i++) {
         uint64_t lag;
 
@@ -227,6 +234,8 @@ static int saturate(struct run *r, struct nd_bench_result *out, struct ft_fault 
         out->lag[i * 2 / SAMPLES] = lag > out->lag[i * 2 / SAMPLES] ? lag : out->lag[i * 2 / SAMPLES];
         error = check_nodes(r, fault);
     }
+    if (!error)
+        error = wait_for(r, has_measured, "packets at saturation", fault);
     take_reading(r, &b);
     conclude(out, &a, &b);
     return error;
