@@ -6,6 +6,7 @@
 #   make fuzz    libFuzzer on everything that reads bytes from outside, T=60 seconds for each target (tests/fuzz/fuzz.mk)
 #   make model  the protocol's models, searched by spin (part of check)
 #   make sim     SEEDS=N fresh seeds of the simulated pair on all cores (docs/testing.md)
+#   make results the experiments of the field's papers into docs/results, RESULTS_MINUTES=18 at most (scripts/results)
 #   make demo    deps, build, then 500 downloads through a pair whose primaries are killed
 #   make soak    KILLS=100 HANGS=20 faults at random moments under downloads, SEED=n for those again (docs/testing.md)
 #   SAN=1        any of these with address and undefined-behaviour sanitizers, in build-san/
@@ -62,7 +63,7 @@ LABLONG := $(wildcard tests/lab/long/*.t)
 PLANTED := node/lane.c node/lane_live.c node/lane_replay.c node/lane_apply.c node/lane_together.c \
     node/replay_course.c replicator/base.c ftcore/closed.c ftcore/owed.c
 
-.PHONY: all deps lint sim sim-coverage check check-sim check-long check-unit check-lab model demo soak clean format
+.PHONY: all deps lint results sim sim-coverage check check-sim check-long check-unit check-lab model demo soak clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(HEADERS:%=$(BUILD)/include/%)
 
 deps:
@@ -187,6 +188,9 @@ check-lab: all $(BUILD)/understudy-planted
 	@if [ -n "$(LAB)" ]; then UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) prove --timer --failures --exec bash $(LAB); fi
 
 # Both models, every variant within bounds, and the mistakes that they must find: tests/model/model.t says which.
+results: all
+	scripts/results
+
 model:
 	@prove --timer --failures --exec bash tests/model/model.t
 

@@ -12,10 +12,10 @@
 
 #include <stdio.h>
 
-#define ND_BENCH_KINDS 16u /* protections in one comparison, and pairs for each … */
-#define ND_BENCH_PAIRS 99u /* … at most */
-#define ND_BENCH_LOADS 4u  /* of latency: 25, 50, 75, 90 % of saturation */
-#define ND_BENCH_PEER  100 /* from here on: systems of others that are started beside us; none yet */
+#define ND_BENCH_KINDS 16u   /* protections in one comparison, and pairs for each … */
+#define ND_BENCH_PAIRS 99u   /* … at most */
+#define ND_BENCH_LOADS 4u    /* of latency: 25, 50, 75, 90 % of saturation */
+#define ND_BENCH_BATCH 2048u /* commands in one write to Redis at most */
 
 extern const unsigned nd_bench_loads[ND_BENCH_LOADS]; /* percent */
 
@@ -25,13 +25,21 @@ struct nd_bench_protection {
     char name[24];                              /* "log:warm" */
     int mode, standby;                          /* enum nd_mode, enum nd_standby */
     uint32_t commit_interval_us, checkpoint_ms; /* 0: the file's */
-    bool unreduced;     /* the access log is not reduced: every access is in the record */
-    char settings[160]; /* for people */
+    bool unreduced;                /* the access log is not reduced: every access is in the record */
+    bool peer;                     /* state in Redis, as `redis` says: one node, nobody takes over */
+    struct nd_redis_options redis; /* with `peer` */
+    char settings[480];            /* for people; of a peer, as it was set when it ran */
 };
 
-/* "log", "delta:warm" …: 0; FT_EINVAL with a line: unknown, or nothing this build does. */
+/* "log", "delta:warm", "redis-sync-cache:64" …: 0; FT_EINVAL with a line: unknown, or nothing this build
+ * does. */
 int nd_bench_protection(struct nd_bench_protection *out, const char *name, const struct nd_config *config,
                         struct ft_fault *fault);
+/* The one that all are held against. */
+static inline bool nd_bench_is_off(const struct nd_bench_protection *p)
+{
+    return p->mode == ND_MODE_OFF && !p->peer;
+}
 /* A copy of `config` that protects so. Everything it points to stays the other's. */
 void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
                     const struct nd_bench_protection *protection);
@@ -71,6 +79,7 @@ struct nd_bench_result {
     uint64_t waits;     /* turns in which the lane could not receive: hold or log ring full */
     double takeover_ms; /* kill to the first released packet; negative: none */
     struct nd_bench_latency latency[ND_BENCH_LOADS];
+    char settings[480]; /* of a peer: how it said it was set; "": no peer */
 };
 
 struct nd_bench_plan {

@@ -25,6 +25,7 @@ struct running {
     struct nd_member_config config;
     struct nd_member member;
     struct nd_bench_io io;
+    struct nd_redis *redis; /* NULL: state is local */
     pthread_t replicator;
     clockid_t lane_clock, replicator_clock;
 };
@@ -90,11 +91,27 @@ static void *replicate(void *replicator)
     return NULL;
 }
 
+/* Before the chain is made. The server is this process's, and ends with it. */
+static int open_redis(struct running *r, struct ft_fault *fault)
+{
+    const struct nd_config *c = r->node->config;
+    int error = 0;
+
+    if (c->state != ND_STATE_REDIS)
+        return 0;
+    error = nd_redis_open(&r->redis, &c->redis, fault);
+    if (!error)
+        snprintf(r->node->slot->settings, sizeof(r->node->slot->settings), "%s", nd_redis_settings(r->redis));
+    return error;
+}
+
 static int put_together(struct running *r, struct ft_fault *fault)
 {
     const struct nd_bench_node *n = r->node;
     int error = nd_bench_io_open(&r->io, n->slot, n->load, fault);
 
+    if (!error)
+        error = open_redis(r, fault);
     r->config = (struct nd_member_config){.config = n->config,
                                           .io = &r->io.io,
                                           .shared = n->slot->shared,
@@ -107,6 +124,7 @@ static int put_together(struct running *r, struct ft_fault *fault)
                                           .region_name = "understudy bench",
                                           .timing = nd_bench_timing(),
                                           .seed = n->seed,
+                                          .redis = r->redis,
                                           .incarnation = n->incarnation,
                                           .guardian = n->config->protect.mode != ND_MODE_OFF,
                                           .told = told,
@@ -154,6 +172,8 @@ static int run(struct running *r, struct ft_fault *fault)
     while ((wish = atomic_load(&slot->wish)) != ND_BENCH_END) {
         if (!atomic_load(&slot->rested))
             show(r);
+        if (r->redis && nd_redis_lost(r->redis))
+            return ft_fail(fault, FT_EIO, "%.200s", nd_redis_lost(r->redis));
         if (wish == ND_BENCH_REST && !atomic_load(&slot->rested))
             rest(r);
         nanosleep(&step, NULL);

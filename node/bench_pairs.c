@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define REST 0.2 /* s before a measurement */
 
@@ -73,9 +74,11 @@ int nd_bench_pairs(struct nd_bench_row *row, const struct nd_config *config, con
         if (!error)
             error = nd_bench_run(&row->with[i], &plan, fault);
         row->pairs += !error;
+        if (!error && row->with[i].settings[0])
+            memcpy(row->protection.settings, row->with[i].settings, sizeof(row->protection.settings));
         fputc('.', stderr);
     }
-    if (error || o->no_latency || row->protection.mode == ND_MODE_OFF)
+    if (error || o->no_latency || nd_bench_is_off(&row->protection))
         return error;
     plan.kill = true;
     plan.saturation = without.saturation =

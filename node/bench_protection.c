@@ -67,21 +67,75 @@ static void describe(struct nd_bench_protection *p, const struct kind *k, const 
         snprintf(p->settings + n, sizeof(p->settings) - (size_t)n, "; checkpoint each %u ms", checkpoint);
 }
 
+static const struct peer {
+    const char *name;
+    uint32_t mode; /* enum nd_redis_mode */
+    bool cache, rewrites;
+} peers[] = {
+    {"redis-sync", ND_REDIS_SYNC, false, false},      {"redis-async", ND_REDIS_ASYNC, false, false},
+    {"redis-sync-cache", ND_REDIS_SYNC, true, false}, {"redis-async-cache", ND_REDIS_ASYNC, true, false},
+    {"redis-sync-rmw", ND_REDIS_SYNC, false, true}, /* counters are read, changed, written */
+    {"redis-async-rmw", ND_REDIS_ASYNC, false, true},
+};
+#define PEERS (sizeof(peers) / sizeof(peers[0]))
+
+/* 1: the name is no peer's. The file's batch and offload, where the name says nothing else; its server is not
+ * asked, each run has one of its own. */
+static int read_peer(struct nd_bench_protection *out, const char *name, const struct nd_config *config,
+                     struct ft_fault *fault)
+{
+    size_t length = strcspn(name, ":");
+    const struct peer *p = NULL;
+    unsigned long batch = config->redis.batch < ND_BENCH_BATCH ? config->redis.batch : ND_BENCH_BATCH;
+    char *end;
+
+    for (size_t i = 0; i < PEERS; i++)
+        if (strlen(peers[i].name) == length && strncmp(peers[i].name, name, length) == 0)
+            p = &peers[i];
+    if (!p)
+        return 1;
+    if (name[length]) {
+        const char *text = name + length + 1;
+
+        batch = strtoul(text, &end, 10);
+        if (*text < '0' || *text > '9' || strlen(text) > 9 || *end || batch < 1 || batch > ND_BENCH_BATCH)
+            return ft_fail(fault, FT_EINVAL, "--compare %.40s, expected a batch from 1 to %u", name,
+                           ND_BENCH_BATCH);
+    }
+    out->peer = true;
+    out->mode = ND_MODE_OFF;
+    out->redis = config->redis;
+    out->redis.mode = p->mode;
+    out->redis.cache = p->cache;
+    out->redis.offload = config->redis.offload && !p->rewrites;
+    out->redis.across = true;
+    out->redis.batch = (uint32_t)batch;
+    out->redis.port = 0;
+    snprintf(out->name, sizeof(out->name), "%.*s:%lu", (int)length, name, batch);
+    return 0;
+}
+
 int nd_bench_protection(struct nd_bench_protection *out, const char *name, const struct nd_config *config,
                         struct ft_fault *fault)
 {
     const char *colon = strchr(name, ':');
     size_t length = colon ? (size_t)(colon - name) : strlen(name);
     const struct kind *k = NULL;
-    int standby = ND_STANDBY_HOT;
+    int standby = ND_STANDBY_HOT, error;
 
+    *out = (struct nd_bench_protection){.name = ""};
+    error = read_peer(out, name, config, fault);
+    if (error <= 0)
+        return error;
     for (size_t i = 0; i < KINDS; i++)
         if (strlen(kinds[i].name) == length && strncmp(kinds[i].name, name, length) == 0)
             k = &kinds[i];
     if (!k)
         return ft_fail(
             fault, FT_EINVAL,
-            "--compare %.40s, expected off, log, delta, auto, checkpoint or ftmb, with :hot or :warm", name);
+            "--compare %.40s, expected off, log, delta, auto, checkpoint or ftmb, with :hot or :warm, or "
+            "redis-sync, redis-async, with -cache or -rmw, with :BATCH",
+            name);
     if (colon && strcmp(colon, ":warm") == 0)
         standby = ND_STANDBY_WARM;
     else if (colon && strcmp(colon, ":hot") != 0)
@@ -107,6 +161,8 @@ void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
 {
     *out = *config;
     out->chain.l3 = NULL;
+    out->state = p->peer ? ND_STATE_REDIS : ND_STATE_LOCAL;
+    out->redis = p->redis;
     out->chain.unreduced = p->unreduced;
     out->protect.mode = (uint32_t)p->mode;
     out->protect.standby = (uint32_t)p->standby;

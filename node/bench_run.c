@@ -17,11 +17,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PATIENCE 30000000000ull /* ns until something is broken */
+#define PATIENCE 30000000000ull /* ns until something is broken … */
+#define PEERS    10u            /* … times so much for a peer that answers command by command */
 #define NAP      200000l
 #define SAMPLES  20u   /* of the lag, in a measurement */
 #define QUIET    0.01  /* s: whatever is under way to the hold is there */
-#define LEAST    1000u /* packets of a latency */
+#define LEAST    1000u /* packets of a measurement: it goes on until they have left */
 #define SECOND   1e9
 
 const unsigned nd_bench_loads[ND_BENCH_LOADS] = {25, 50, 75, 90};
@@ -32,6 +33,7 @@ struct run {
     struct nd_bench_slot *slot[ND_NODES];
     pid_t pid[ND_NODES]; /* 0: none */
     bool alone;
+    uint64_t from; /* packets that had left when the measurement began */
 };
 
 static void nap(double seconds)
@@ -111,13 +113,14 @@ static int check_nodes(struct run *r, struct ft_fault *fault)
 
 static int wait_for(struct run *r, bool (*when)(struct run *r), const char *what, struct ft_fault *fault)
 {
-    uint64_t began = nd_now();
+    uint64_t began = nd_now(),
+             patience = r->plan->config->state == ND_STATE_REDIS ? PATIENCE * PEERS : PATIENCE;
     int error = 0;
 
     while (!error && !when(r)) {
         nap(NAP / SECOND);
         error = check_nodes(r, fault);
-        if (!error && nd_now() - began > PATIENCE)
+        if (!error && nd_now() - began > patience)
             error = ft_fail(fault, FT_EIO, "%s: no progress; node a is %s: %.100s", what,
                             ft_state_name((enum ft_state)atomic_load(&r->slot[0]->state)), r->slot[0]->why);
     }
@@ -208,6 +211,11 @@ static void conclude(struct nd_bench_result *out, const struct reading *a, const
     out->dropped = came > 0 ? (double)(b->dropped - a->dropped) / came : 0;
 }
 
+static bool has_measured(struct run *r)
+{
+    return atomic_load(&r->slot[0]->released) - r->from >= LEAST;
+}
+
 static int saturate(struct run *r, struct nd_bench_result *out, struct ft_fault *fault)
 {
     struct reading a, b;
@@ -217,6 +225,7 @@ static int saturate(struct run *r, struct nd_bench_result *out, struct ft_fault 
     error = wait_for(r, has_opened, "opening the flows", fault);
     nap(r->plan->rest);
     take_reading(r, &a);
+    r->from = a.released;
     for (unsigned i = 0; i < SAMPLES && !error; i++) {
         uint64_t lag;
 
@@ -225,6 +234,8 @@ static int saturate(struct run *r, struct nd_bench_result *out, struct ft_fault 
         out->lag[i * 2 / SAMPLES] = lag > out->lag[i * 2 / SAMPLES] ? lag : out->lag[i * 2 / SAMPLES];
         error = check_nodes(r, fault);
     }
+    if (!error)
+        error = wait_for(r, has_measured, "packets at saturation", fault);
     take_reading(r, &b);
     conclude(out, &a, &b);
     return error;
@@ -356,8 +367,10 @@ int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, 
 
     *out = (struct nd_bench_result){.takeover_ms = -1};
     error = start(&r, fault);
-    if (!error)
+    if (!error) {
+        memcpy(out->settings, r.slot[0]->settings, sizeof(out->settings));
         error = saturate(&r, out, fault);
+    }
     for (unsigned i = 0; i < ND_BENCH_LOADS && !error && plan->saturation > 0; i++)
         error = measure_latency(&r, &out->latency[i], plan->saturation * nd_bench_loads[i] / 100, fault);
     if (!error)

@@ -43,6 +43,7 @@ struct nd_bench_slot {
     _Atomic uint64_t link_bytes, records;      /* sent */
     _Atomic uint64_t lag;                      /* packets recorded and not yet known to be replayed */
     _Atomic uint64_t region_bytes, resident_bytes;
+    char settings[480];      /* of a peer, before the state says that it began */
     char why[FT_REASON_MAX]; /* of the state; for people only */
     struct ft_fault fault;   /* with `failed` */
 

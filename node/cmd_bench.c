@@ -41,6 +41,8 @@ static int read_list(struct bench *b)
         error = nd_bench_protection(&row->protection, name, b->config, &fault);
         if (error && !row->protection.name[0])
             return nd_usage("bench", "%s", fault.text);
+        if (b->options.count && row->protection.peer)
+            return nd_usage("bench", "--count with --compare %.40s, expected no Redis", name);
         if (error) /* this build does not do it: the others run all the same */
             snprintf(row->refused, sizeof(row->refused), "%.199s", fault.text);
         b->count++;
@@ -71,12 +73,12 @@ static void fill_off(struct bench *b)
     const struct nd_bench_row *from = NULL;
 
     for (unsigned i = 0; i < b->count; i++)
-        if (b->rows[i].protection.mode != ND_MODE_OFF && b->rows[i].pairs)
+        if (!nd_bench_is_off(&b->rows[i].protection) && b->rows[i].pairs)
             from = &b->rows[i];
     for (unsigned i = 0; i < b->count && from; i++) {
         struct nd_bench_row *row = &b->rows[i];
 
-        if (row->protection.mode != ND_MODE_OFF)
+        if (!nd_bench_is_off(&row->protection))
             continue;
         row->pairs = from->pairs;
         memcpy(row->off, from->off, sizeof(row->off));
@@ -90,12 +92,12 @@ static int run_all(struct bench *b)
     struct ft_fault fault = {""};
 
     for (unsigned i = 0; i < b->count; i++)
-        others |= b->rows[i].protection.mode != ND_MODE_OFF && !b->rows[i].refused[0];
+        others |= !nd_bench_is_off(&b->rows[i].protection) && !b->rows[i].refused[0];
     for (unsigned i = 0; i < b->count; i++) {
         struct nd_bench_row *row = &b->rows[i];
         int error;
 
-        if (row->refused[0] || (others && row->protection.mode == ND_MODE_OFF))
+        if (row->refused[0] || (others && nd_bench_is_off(&row->protection)))
             continue;
         fprintf(stderr, "%s ", row->protection.name);
         error = nd_bench_pairs(row, b->config, &b->load, &b->options, &fault);

@@ -42,6 +42,16 @@ static uint32_t transmit(struct nd_lane *lane, const struct ft_held *held, uint3
     return lane->io->send(lane->io->ctx, lane->index, port, held, n);
 }
 
+/* Last burst whose outputs may leave. State in Redis: what is answered there. */
+static uint64_t release_to(const struct nd_lane *lane)
+{
+    if (FT_PLANTED("early-release"))
+        return FT_ALL;
+    if (ft_unlikely(lane->redis != NULL))
+        return nd_redis_confirmed(lane->redis);
+    return atomic_load_explicit(&lane->shared->stable, memory_order_acquire);
+}
+
 bool nd_lane_release(struct nd_lane *lane)
 {
     struct ft_lane *shared = lane->shared;
@@ -49,11 +59,7 @@ bool nd_lane_release(struct nd_lane *lane)
     bool any = false;
     uint32_t n, sent;
 
-    while ((n = ft_hold_ready(&lane->hold,
-                              FT_PLANTED("early-release")
-                                  ? FT_ALL
-                                  : atomic_load_explicit(&shared->stable, memory_order_acquire),
-                              TX_BURST, &held))) {
+    while ((n = ft_hold_ready(&lane->hold, release_to(lane), TX_BURST, &held))) {
         uint64_t lease = atomic_load_explicit(&shared->lease_until, memory_order_acquire);
         uint64_t at = lease == FT_ALL ? lane->now : nd_now();
 
@@ -409,7 +415,8 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
         hand_over(lane, logged);
     if (deltas)
         nd_lane_tally(lane, NULL);
-    if (ft_likely(!lane->redis || nd_redis_confirmed(lane->redis) >= burst))
+    /* What is not answered yet waits in the hold. */
+    if (ft_likely(!lane->redis || nd_redis_confirmed(lane->redis) >= burst || !nd_redis_lost(lane->redis)))
         hold_outputs(lane, burst, clock, number);
     else
         drop_burst(lane);

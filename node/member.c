@@ -58,6 +58,7 @@ static int make_lane(struct nd_member *m, unsigned l, struct ft_fault *fault)
                                    .group = &m->group,
                                    .guardian = m->guardian,
                                    .question = &m->question,
+                                   .redis = m->c->redis,
                                    .seed = m->c->seed,
                                    .kept_bytes = m->c->kept_bytes,
                                    .incarnation = m->c->incarnation,

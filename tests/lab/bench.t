@@ -42,6 +42,18 @@ ok "latency at four loads, in order" $? "$(fact .runs[1].latency)"
 [ "$(fact '.runs[1].dropped_share')" = 0 ]
 ok "the chain passes all of its traffic" $?
 
+# ---- state in Redis ----------------------------------------------------------------------------------------------------
+
+for protection in redis-sync:1 redis-async:2048 redis-sync-cache:64 redis-async-cache:32 redis-sync-rmw:64; do
+    bench -c nfs/chains/balanced.yaml --compare "$protection" --flows 200 --pairs 1 --seconds 0.05 --no-latency
+    ok "$protection runs, without a gap in its outputs" $? "$(tail -3 "$dir/err")"
+    mode=${protection#redis-} batch=${protection#*:}
+    mode=${mode%%[-:]*}
+    [ "$(jq --arg m "$mode, cache" --arg b "batch $batch across" '.runs[0] | .mpps > 0 and .standby == "none"
+        and .takeover_ms == null and (.settings | startswith($m) and contains($b))' "$dir/json")" = true ]
+    ok "$protection is set as its name says, and has nobody to take over" $? "$(fact .runs[0])"
+done
+
 # ---- traffic -----------------------------------------------------------------------------------------------------------
 
 for traffic in "--frame imix" "--frame 1500" "--zipf 1.1" "--new-flows 2000"; do
@@ -71,6 +83,9 @@ done
 refused "an unknown protection" "expected off, log, delta" -c nfs/chains/forward.yaml --compare off,raid
 refused "a standby that there is not" "expected :hot or :warm" -c nfs/chains/forward.yaml --compare log:cold
 refused "a frame no Ethernet has" "from 64 to 1500" -c nfs/chains/forward.yaml --frame 63
+refused "a batch of none" "from 1 to 2048" --compare redis-sync:0
+refused "a standby of Redis" "from 1 to 2048" --compare redis-sync:hot
+refused "counting with Redis" "expected no Redis" --compare redis-sync --count 100
 refused "no flows" "from 2 to" --flows 0
 refused "an argument" "expected none" IN.pcap
 refused "--encode alone" "expected both" --encode
