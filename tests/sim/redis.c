@@ -13,3 +13,9 @@ void nd_redis_settle(struct nd_redis *redis)
 {
     FT_CHECK(!redis, "a simulated node with its state in Redis");
 }
+
+const char *nd_redis_lost(const struct nd_redis *redis)
+{
+    FT_CHECK(!redis, "a simulated node with its state in Redis");
+    return NULL;
+}
