@@ -3,6 +3,8 @@
 #include "ftcore/check.h"
 #include "node/redis.h"
 
+#include <stddef.h>
+
 uint64_t nd_redis_confirmed(const struct nd_redis *redis)
 {
     FT_CHECK(!redis, "a simulated node with its state in Redis");
