@@ -327,7 +327,7 @@ static void stand(struct nd_group *group)
         make_cut(group);
     else if (nd_stream_wanted(group))
         nd_stream_decide(group);
-    if (digest)
+    if (digest && !nd_group_owes_digest(group))
         nd_group_take_digest(group);
     nd_lane_begin_live_base(group);
 }

@@ -194,6 +194,9 @@ void nd_lane_leave(struct nd_lane *lane); /* stands no more: another order */
 /* Live: several lanes have to stand for a digest that is asked for. And, when they do: */
 bool nd_lane_digest_due(const struct nd_lane *lane);
 void nd_group_take_digest(struct nd_group *group);
+/* All lanes stand: the last digest has not gone into the records of all. No other one, and no other kind of
+ * segment, before it has: the standby would compare what belongs to different moments. */
+bool nd_group_owes_digest(const struct nd_group *group);
 bool nd_lane_owes_digest(const struct nd_lane *lane);               /* the next record is to carry one */
 uint64_t nd_lane_tell_digest(struct nd_lane *lane, uint64_t burst); /* after the burst that carries it */
 /* At a cut: records before it and after it have different readers. Who asked has to ask again. */

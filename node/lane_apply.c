@@ -114,7 +114,8 @@ static void compare_digests(struct nd_group *group)
         atomic_store_explicit(&lane->shared->got, got, memory_order_relaxed);
         atomic_store_explicit(&lane->shared->digest_burst, state->burst, memory_order_release);
         if (got != lane->part_digest)
-            nd_lane_diverged(lane, state->burst, state->clock, "digest", lane->part_digest, got);
+            nd_lane_diverged(lane, state->burst, state->clock, "digest after a delta", lane->part_digest,
+                             got);
     }
 }
 

@@ -324,7 +324,7 @@ static void decide(struct nd_group *group)
         checkpoint |= was == FT_SEGMENT_LOG && checkpoint_due(&group->lane[l]);
         digest |= nd_lane_digest_wanted(&group->lane[l]);
     }
-    if ((was == FT_SEGMENT_DELTA || checkpoint) && too_large(group))
+    if (((was == FT_SEGMENT_DELTA || checkpoint) && too_large(group)) || nd_group_owes_digest(group))
         return;
     last = measure(group, was == FT_SEGMENT_DELTA || (s->sampling && !guesses(group)));
     for (unsigned l = 0; checkpoint && !guesses(group) && l < group->lanes; l++)

@@ -174,6 +174,15 @@ bool nd_lane_stands(struct nd_lane *lane, const struct ft_record *next)
 
 /* ---- live -------------------------------------------------------------------------------------- */
 
+bool nd_group_owes_digest(const struct nd_group *group)
+{
+    bool owes = false;
+
+    for (unsigned l = 0; group->lanes > 1 && l < group->lanes; l++)
+        owes |= nd_lane_owes_digest(&group->lane[l]);
+    return owes;
+}
+
 void nd_group_take_digest(struct nd_group *group)
 {
     uint64_t asked = 0, digest = ft_region_digest(group->lane[0].region);
@@ -189,7 +198,7 @@ void nd_group_take_digest(struct nd_group *group)
 
 bool nd_lane_digest_due(const struct nd_lane *lane)
 {
-    return lane->group->lanes > 1 && !nd_lane_digest_by_delta(lane) &&
+    return lane->group->lanes > 1 && !nd_lane_digest_by_delta(lane) && !nd_lane_owes_digest(lane) &&
            atomic_load_explicit(&lane->shared->digest, memory_order_acquire) > lane->group->digest_met;
 }
 

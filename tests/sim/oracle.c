@@ -199,7 +199,7 @@ static void keep(struct sim_node *n, unsigned lane, unsigned port, const struct 
                               .port = (uint16_t)port,
                               .node = (uint8_t)n->index,
                               .aside = n->lane[lane].aside,
-                              .apart = sim.split && view < sim.reign,
+                              .apart = sim.split && n->history->view < sim.reign,
                               .len = p->len,
                               .frame = (uint8_t *)(left + 1)};
     memcpy(left + 1, p->data, p->len);
