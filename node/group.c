@@ -14,13 +14,16 @@ void nd_group_init(struct nd_group *group, struct nd_lane *lanes, unsigned count
     group->lanes = count;
 }
 
-/* Takes the caller out of the meeting, unless it has begun. */
-static bool leave(const struct nd_group *group, struct nd_meeting *place)
-{
-    unsigned came = atomic_load_explicit(&place->came, memory_order_acquire);
+#define COUNT 0xffu
+#define TIMES 8
 
-    while (came != group->lanes && came != 0)
-        if (atomic_compare_exchange_weak_explicit(&place->came, &came, came - 1, memory_order_acq_rel,
+/* Takes the caller out of meeting number `met`, unless it has begun. */
+static bool leave(const struct nd_group *group, struct nd_meeting *place, uint64_t met)
+{
+    uint64_t now = atomic_load_explicit(&place->word, memory_order_acquire);
+
+    while (now >> TIMES == met && (now & COUNT) != group->lanes)
+        if (atomic_compare_exchange_weak_explicit(&place->word, &now, now - 1, memory_order_acq_rel,
                                                   memory_order_acquire))
             return true;
     return false;
@@ -35,20 +38,20 @@ bool nd_group_meet(struct nd_group *group, void (*work)(struct nd_group *group),
 bool nd_group_meet_at(struct nd_group *group, struct nd_meeting *place, void (*work)(struct nd_group *group),
                       const _Atomic uint64_t *now_ordered, uint64_t order, const _Atomic bool *stop)
 {
-    uint64_t met = atomic_load_explicit(&place->met, memory_order_acquire);
+    uint64_t before = atomic_fetch_add_explicit(&place->word, 1, memory_order_acq_rel), met = before >> TIMES;
     struct timespec nap = {0, 5000};
 
-    if (atomic_fetch_add_explicit(&place->came, 1, memory_order_acq_rel) + 1 == group->lanes) {
+    if ((before & COUNT) + 1 == group->lanes) {
         work(group);
-        atomic_store_explicit(&place->came, 0, memory_order_relaxed);
-        atomic_store_explicit(&place->met, met + 1, memory_order_release);
+        atomic_store_explicit(&place->word, (met + 1) << TIMES, memory_order_release);
         return true;
     }
-    for (unsigned spins = 0; atomic_load_explicit(&place->met, memory_order_acquire) == met; spins++) {
+    for (unsigned spins = 0; atomic_load_explicit(&place->word, memory_order_acquire) >> TIMES == met;
+         spins++) {
         bool over = atomic_load_explicit(stop, memory_order_relaxed) ||
                     atomic_load_explicit(now_ordered, memory_order_acquire) != order;
 
-        if (over && leave(group, place))
+        if (over && leave(group, place, met))
             return false;
         if (spins >= SPINS)
             nanosleep(&nap, NULL);

@@ -12,8 +12,9 @@
 #include <stdbool.h>
 
 struct nd_meeting {
-    _Alignas(64) _Atomic unsigned came;
-    _Atomic uint64_t met; /* how often */
+    /* How many have come, in the low byte; above it how often all have met. One word, so that whoever leaves
+     * a meeting cannot leave the next one in its place. */
+    _Alignas(64) _Atomic uint64_t word;
 };
 
 /*
