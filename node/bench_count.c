@@ -104,6 +104,8 @@ static int put_together(struct counting *c, const struct nd_load *load, uint64_t
     atomic_store(&shared->lease_until, FT_ALL);
     atomic_store(&shared->stable, logging ? 0 : FT_ALL);
     atomic_store(&shared->logging, logging);
+    if (logging) /* as a base does: the stream begins, with the log */
+        nd_stream_begin(&m->group);
     atomic_store(&c->slot->rate, ND_RATE_FULL);
     return error;
 }

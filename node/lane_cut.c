@@ -145,13 +145,16 @@ static uint32_t carry(void *arg, const struct ft_held *held, const uint8_t **fra
     return headers == held->len || lane->io->complete ? headers : 0;
 }
 
+bool nd_lane_weighs(const struct nd_lane *lane)
+{
+    return needs_marks(lane);
+}
+
 void nd_lane_weigh(struct nd_lane *lane, const struct ft_held *held)
 {
     const uint8_t *frame;
     uint32_t have;
 
-    if (!needs_marks(lane))
-        return;
     /* Exactly where kinds are compared; else no more than this, for what the standby has room for. */
     have = chooses(lane)         ? carry(lane, held, &frame)
            : lane->whole_capture ? held->len

@@ -301,6 +301,7 @@ static void hold_outputs(struct nd_lane *lane, uint64_t burst, uint64_t clock, u
 {
     const struct nf_emitted *made;
     uint32_t count = nf_chain_emitted(lane->chain, &made), dropped = 0;
+    bool weigh = nd_lane_weighs(lane);
 
     for (uint32_t i = 0; i < lane->n; i++) {
         struct nf_packet *p = &lane->packets[i];
@@ -316,7 +317,8 @@ static void hold_outputs(struct nd_lane *lane, uint64_t burst, uint64_t clock, u
             dropped++;
         } else {
             ft_hold_put(&lane->hold, &held);
-            nd_lane_weigh(lane, &held);
+            if (ft_unlikely(weigh))
+                nd_lane_weigh(lane, &held);
             number++;
         }
     }
@@ -325,7 +327,8 @@ static void hold_outputs(struct nd_lane *lane, uint64_t burst, uint64_t clock, u
 
         if (made[i].port < lane->io->ports && (held.packet = make_packet(lane, made[i].frame, made[i].len))) {
             ft_hold_put(&lane->hold, &held);
-            nd_lane_weigh(lane, &held);
+            if (ft_unlikely(weigh))
+                nd_lane_weigh(lane, &held);
         }
     }
     FT_COUNT(lane->shared, dropped, dropped);
