@@ -39,6 +39,8 @@ struct nd_group {
     struct ft_published published[FT_LANES_MAX];
     struct nd_meeting between; /* live: between bursts. Also before lanes go live */
     struct nd_meeting base;    /* standby: at the base of a delta */
+    struct nd_meeting after; /* … and after it, for its digest. Another place: lanes may leave this one and
+                                come to the next base while others have yet to come here */
     struct nd_stream stream;
     _Atomic uint64_t applied; /* standby: delta whose lines of the shared arena are in place */
 

@@ -119,11 +119,16 @@ static void compare_digests(struct nd_group *group)
     }
 }
 
-/* A meeting that was called off compares nothing: then the state is given up, or another order waits. */
+/*
+ * A meeting that was called off compares nothing: then the state is given up, or another order waits. Who
+ * only finishes its replay under another order already does not come: those it would wait for may have left.
+ */
 static bool check_digest(struct nd_lane *lane, const struct ft_part *part)
 {
+    if (lane->doing != FT_LANE_REPLAY)
+        return true;
     lane->part_digest = part->digest;
-    nd_group_meet_at(lane->group, &lane->group->base, compare_digests, &lane->shared->order, lane->order,
+    nd_group_meet_at(lane->group, &lane->group->after, compare_digests, &lane->shared->order, lane->order,
                      lane->stop);
     return !nd_lane_called_off(lane);
 }
