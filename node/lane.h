@@ -173,7 +173,8 @@ bool nd_lane_apply(struct nd_lane *lane, const struct ft_part *part);
 /* Says so, stops this lane's replay and calls off that of the others. */
 void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t clock, const char *what,
                       uint64_t expected, uint64_t got);
-bool nd_lane_check_digest(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t digest);
+/* Tells what came of a digest that was asked for; a wrong one is a divergence. True: it is as expected. */
+bool nd_lane_verdict(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t expected, uint64_t got);
 bool nd_lane_replay(struct nd_lane *lane, uint64_t upto); /* some of the stream; true if there was work */
 /* Something up to burst `upto`, or of a whole delta, is still to be replayed or applied. */
 bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto);

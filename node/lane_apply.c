@@ -110,12 +110,7 @@ static void compare_digests(struct nd_group *group)
         struct nd_lane *lane = &group->lane[l];
         const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
-        atomic_store_explicit(&lane->shared->expected, lane->part_digest, memory_order_relaxed);
-        atomic_store_explicit(&lane->shared->got, got, memory_order_relaxed);
-        atomic_store_explicit(&lane->shared->digest_burst, state->burst, memory_order_release);
-        if (got != lane->part_digest)
-            nd_lane_diverged(lane, state->burst, state->clock, "digest after a delta", lane->part_digest,
-                             got);
+        nd_lane_verdict(lane, state->burst, state->clock, lane->part_digest, got);
     }
 }
 

@@ -103,16 +103,14 @@ static bool follows(struct nd_lane *lane, const struct ft_record *r)
     return false;
 }
 
-bool nd_lane_check_digest(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t digest)
+bool nd_lane_verdict(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t expected, uint64_t got)
 {
-    uint64_t got = ft_region_digest(lane->region);
-
-    atomic_store_explicit(&lane->shared->expected, digest, memory_order_relaxed);
+    atomic_store_explicit(&lane->shared->expected, expected, memory_order_relaxed);
     atomic_store_explicit(&lane->shared->got, got, memory_order_relaxed);
     atomic_store_explicit(&lane->shared->digest_burst, burst, memory_order_release);
-    if (got != digest)
-        nd_lane_diverged(lane, burst, clock, "digest", digest, got);
-    return got == digest;
+    if (got != expected)
+        nd_lane_diverged(lane, burst, clock, "digest", expected, got);
+    return got == expected;
 }
 
 static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
@@ -158,7 +156,7 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     }
     if (!(r->flags & FT_REC_DIGEST) || lane->group->lanes > 1) /* several: compared before the burst */
         return true;
-    return nd_lane_check_digest(lane, r->burst, r->clock, r->digest);
+    return nd_lane_verdict(lane, r->burst, r->clock, r->digest, ft_region_digest(lane->region));
 }
 
 /* Apart, so that no local lives across the jump. */

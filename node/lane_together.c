@@ -93,11 +93,7 @@ static void compare_digests(struct nd_group *group)
         const struct ft_record *r = lane->at_digest;
 
         lane->compared = r->burst;
-        atomic_store_explicit(&lane->shared->expected, r->digest, memory_order_relaxed);
-        atomic_store_explicit(&lane->shared->got, got, memory_order_relaxed);
-        atomic_store_explicit(&lane->shared->digest_burst, r->burst, memory_order_release);
-        if (got != r->digest)
-            nd_lane_diverged(lane, r->burst, r->clock, "digest", r->digest, got);
+        nd_lane_verdict(lane, r->burst, r->clock, r->digest, got);
     }
 }
 
