@@ -5,6 +5,7 @@
  * the region; what is here (instances, buffers of made packets) is rebuilt from the configuration.
  */
 #include "nflib/chain.h"
+#include "ftcore/draw.h"
 
 #include "ftcore/audit.h"
 #include "nflib/backend.h"
@@ -59,14 +60,6 @@ void nf_chain_arenas(const struct nf_chain_config *config, uint64_t sizes[], con
     }
 }
 
-static uint64_t splitmix(uint64_t *x)
-{
-    uint64_t z = (*x += 0x9e3779b97f4a7c15ull);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-}
-
 static int make_lane_state(struct nf_chain *chain, unsigned lane, uint64_t seed, struct ft_fault *fault)
 {
     struct nf_lane_state *state = ft_arena_alloc(chain->nfs[0].arena, sizeof(*state));
@@ -77,7 +70,7 @@ static int make_lane_state(struct nf_chain *chain, unsigned lane, uint64_t seed,
     state->access = 1;
     seed ^= (lane + 1) * 0xd1342543de82ef95ull; /* lanes given one seed still differ */
     for (unsigned i = 0; i < 4; i++)
-        state->random[i] = splitmix(&seed);
+        state->random[i] = ft_draw(&seed);
     for (unsigned i = 0; i < FT_NFS_MAX; i++)
         state->wake[i] = UINT64_MAX;
     chain->state = chain->env.state = state;

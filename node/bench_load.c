@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Making the bench's traffic; see bench_load.h. */
 #include "node/bench_load.h"
+#include "ftcore/draw.h"
 #include "nfs/load_balancer_table.h"
 #include "nfs/nat_table.h"
 #include "node/replay_tape.h"
@@ -21,15 +22,6 @@
 #define IP_LEN       20u
 #define SYN          0x02
 #define ACK          0x10
-
-static uint64_t draw(uint64_t *sequence)
-{
-    uint64_t z = (*sequence += 0x9e3779b97f4a7c15ull);
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-}
 
 /* ---- frames ------------------------------------------------------------------------------------ */
 
@@ -195,7 +187,7 @@ static int order_open(struct order *o, uint64_t flows, double zipf, uint64_t see
             sum += pow((double)(i + 1), -zipf);
             o->below[i] = sum;
         } else {
-            uint64_t j = draw(&o->random) % (i + 1);
+            uint64_t j = ft_draw(&o->random) % (i + 1);
 
             o->turn[i] = o->turn[j];
             o->turn[j] = (uint32_t)i;
@@ -213,7 +205,7 @@ static uint64_t order_next(struct order *o, uint64_t position)
 
     if (o->turn)
         return o->turn[position % o->flows];
-    at = (double)(draw(&o->random) >> 11) / 9007199254740992.0;
+    at = (double)(ft_draw(&o->random) >> 11) / 9007199254740992.0;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
 
@@ -237,7 +229,7 @@ static uint32_t size_of(const struct nd_load *load, uint64_t *random)
 
     if (load->wish.frame)
         return load->wish.frame;
-    roll = draw(random) % 12;
+    roll = ft_draw(random) % 12;
     return roll < 7 ? 64 : roll < 11 ? 576 : 1500;
 }
 

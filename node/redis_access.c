@@ -4,6 +4,7 @@
  * that does nothing, with one map; a connection and a server.
  */
 #include "node/redis.h"
+#include "ftcore/draw.h"
 
 #include "nflib/chain.h"
 #include "node/clock.h"
@@ -31,19 +32,10 @@ struct bench {
     uint64_t unused; /* what was read, so that it is read */
 };
 
-static uint64_t draw(struct bench *b)
-{
-    uint64_t z = (b->draw += 0x9e3779b97f4a7c15ull);
-
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-    return z ^ z >> 31;
-}
-
 static struct key draw_key(struct bench *b)
 {
     FT_CHECK(b->entries > 0, "no entries to draw from");
-    return (struct key){.number = draw(b) % b->entries};
+    return (struct key){.number = ft_draw(&b->draw) % b->entries};
 }
 
 static int by_time(const void *a, const void *b)

@@ -9,6 +9,7 @@
  * base and some in the log.
  */
 #include "node/replay.h"
+#include "ftcore/draw.h"
 #include "node/clock.h"
 
 #include <signal.h>
@@ -41,15 +42,6 @@ static void nap(long ns)
     struct timespec t = {0, ns};
 
     nanosleep(&t, NULL);
-}
-
-static uint64_t draw(uint64_t *sequence)
-{
-    uint64_t z = (*sequence += 0x9e3779b97f4a7c15ull);
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
 }
 
 static struct nd_slot *primary(struct nd_replay *r)
@@ -152,7 +144,7 @@ static bool has_answered(struct nd_replay *r)
 /* At once, or a seeded moment later, so that a kill finds bursts in every stage; outputs go on leaving. */
 static void dawdle(struct nd_replay *r)
 {
-    uint64_t late = draw(&r->random) % 2 ? draw(&r->random) % LAST_DOUBT : 0, until = nd_now() + late;
+    uint64_t late = ft_draw(&r->random) % 2 ? ft_draw(&r->random) % LAST_DOUBT : 0, until = nd_now() + late;
 
     while (nd_now() < until)
         if (drain(r) == 0)
@@ -346,7 +338,7 @@ static int approach(struct nd_replay *r, struct ft_fault *fault)
         to[l] = nd_tape_burst_of(&r->tapes[l], r->options->kills[r->next_kill].at - 1);
         half[l] = from;
         if (to[l] > from)
-            half[l] += draw(&r->random) % ((to[l] - from) / 2 + 1);
+            half[l] += ft_draw(&r->random) % ((to[l] - from) / 2 + 1);
     }
     set_fits(r, false);
     error = feed_on(r, half, protected_by_both, fault);

@@ -6,6 +6,7 @@
  * how soon something happens, never what.
  */
 #include "node/clock.h"
+#include "ftcore/draw.h"
 #include "node/member.h"
 #include "node/replay_slot.h"
 
@@ -31,15 +32,6 @@ struct running {
     struct nd_slot_io io;
     uint64_t random, status_at;
 };
-
-static uint64_t draw(uint64_t *sequence)
-{
-    uint64_t z = (*sequence += 0x9e3779b97f4a7c15ull);
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-}
 
 static void told(void *arg, enum ft_state state, uint64_t view, const char *why)
 {
@@ -127,8 +119,8 @@ static void turn(struct running *r, unsigned *idle)
 
     *idle = rp_turn(r->member.replicator, now) ? 0 : *idle + 1;
     show(r, now);
-    if (atomic_load_explicit(&r->node->slot->fits, memory_order_relaxed) && draw(&r->random) % 2 == 0)
-        nap((long)(draw(&r->random) % FIT_MAX));
+    if (atomic_load_explicit(&r->node->slot->fits, memory_order_relaxed) && ft_draw(&r->random) % 2 == 0)
+        nap((long)(ft_draw(&r->random) % FIT_MAX));
     else if (*idle)
         nap(*idle < IDLE_SHORT ? NAP_SHORT : NAP_LONG);
 }

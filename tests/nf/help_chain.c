@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Chains and captures for tests of NFs; see help_chain.h. */
 #include "tests/nf/help_chain.h"
+#include "ftcore/draw.h"
 
 #include "node/config.h"
 
@@ -280,10 +281,7 @@ void help_capture_free(struct help_capture *capture)
 
 uint64_t help_draw(uint64_t *sequence)
 {
-    uint64_t z = (*sequence += 0x9e3779b97f4a7c15ull);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
+    return ft_draw(sequence);
 }
 
 uint32_t help_below(uint64_t *sequence, uint32_t n)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The course of a seed: what it plans, tick after tick, who runs next; and where a node is caught. */
 #include "tests/sim/sim.h"
+#include "ftcore/draw.h"
 
 #include "ftcore/check.h"
 
@@ -25,11 +26,7 @@ static struct nd_config this_config;
 
 uint64_t sim_draw(struct sim_random *r, uint64_t below)
 {
-    uint64_t z = r->at += 0x9e3779b97f4a7c15ull;
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return (z ^ (z >> 31)) % (below ? below : 1);
+    return ft_draw(&r->at) % (below ? below : 1);
 }
 
 bool sim_chance(struct sim_random *r, unsigned per_mille)

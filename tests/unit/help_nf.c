@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "ftcore/audit.h"
+#include "ftcore/draw.h"
 #include "tests/unit/help_nf.h"
 
 struct config {
@@ -89,11 +90,7 @@ void help_nf_wake_none(const struct help_nf *h)
 
 uint64_t help_nf_draw(uint64_t *sequence)
 {
-    uint64_t z = (*sequence += 0x9e3779b97f4a7c15u);
-
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
+    return ft_draw(sequence);
 }
 
 uint32_t help_nf_below(uint64_t *sequence, uint32_t n)

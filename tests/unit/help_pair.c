@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The world around two cores: time, connections, processes. See help_pair.h. */
 #include "tests/unit/help_pair.h"
+#include "ftcore/draw.h"
 
 #include <stdarg.h>
 #include <string.h>
 
 uint64_t pair_draw(struct pair *p, uint64_t below)
 {
-    uint64_t z = p->random += 0x9e3779b97f4a7c15ull;
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return (z ^ (z >> 31)) % below;
+    return ft_draw(&p->random) % below;
 }
 
 bool pair_chance(struct pair *p, unsigned percent)

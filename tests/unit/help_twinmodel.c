@@ -1,29 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The chain of help_twin.h as arithmetic, and the model that runs it without lanes, logs or bases. */
 #include "tests/unit/help_twin.h"
+#include "ftcore/draw.h"
 
 #include <string.h>
 #include <xxhash.h>
-
-static uint64_t mix(uint64_t *x)
-{
-    uint64_t z = *x += 0x9e3779b97f4a7c15ull;
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-}
 
 void twin_make(struct twin_burst *b, uint64_t seed, uint64_t burst)
 {
     uint64_t x = seed ^ burst * 0x2545f4914f6cdd1dull;
 
-    b->time = burst * 1000 + mix(&x) % 1000;
-    b->n = (unsigned)(mix(&x) % (FT_BURST_MAX + 1));
+    b->time = burst * 1000 + ft_draw(&x) % 1000;
+    b->n = (unsigned)(ft_draw(&x) % (FT_BURST_MAX + 1));
     for (unsigned i = 0; i < b->n; i++) {
-        b->len[i] = 16 + (uint32_t)(mix(&x) % (TWIN_INPUT - 15));
+        b->len[i] = 16 + (uint32_t)(ft_draw(&x) % (TWIN_INPUT - 15));
         for (uint32_t at = 0; at < b->len[i]; at++)
-            b->bytes[i][at] = (uint8_t)mix(&x);
+            b->bytes[i][at] = (uint8_t)ft_draw(&x);
     }
 }
 
@@ -32,7 +24,7 @@ void twin_first_words(uint64_t words[TWIN_WORDS], uint64_t salt)
     for (uint64_t i = 0; i < TWIN_WORDS / 2; i++) {
         uint64_t x = i ^ salt << 32;
 
-        words[i] = mix(&x);
+        words[i] = ft_draw(&x);
     }
 }
 

@@ -6,6 +6,7 @@
  * `test_message --write-golden` writes tests/golden/messages-v1.bin anew. Do that only with a new version.
  */
 #include "ftcore/message.h"
+#include "ftcore/draw.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,11 +28,7 @@ static uint64_t seed;
 
 static uint64_t draw(void)
 {
-    uint64_t z = (seed += 0x9e3779b97f4a7c15ull);
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
+    return ft_draw(&seed);
 }
 
 /* Of all magnitudes. */
