@@ -99,8 +99,10 @@ static int take_number(struct nd_bench_options *o, int c, const char *value)
     }
 }
 
-static int take(struct nd_bench_options *o, int c, const char *value)
+static int take(void *to, int c, char *value)
 {
+    struct nd_bench_options *o = to;
+
     switch (c) {
     case 'c':
         o->config = value;
@@ -132,21 +134,13 @@ static int take(struct nd_bench_options *o, int c, const char *value)
 
 int nd_bench_options_read(struct nd_bench_options *o, int argc, char **argv)
 {
-    int c, error;
+    int error;
 
     *o = (struct nd_bench_options){
         .compare = "off,log", .wish = {.flows = 100000, .frame = 64, .seed = 1}, .pairs = 5, .seconds = 1};
-    optind = 0;
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, ":c:o:", longs, NULL)) != -1) {
-        if (c == ':')
-            return nd_usage(COMMAND, "option %.40s without a value", argv[optind - 1]);
-        if (c == '?')
-            return nd_usage(COMMAND, "unknown option %.40s", argv[optind - 1]);
-        error = take(o, c, optarg);
-        if (error)
-            return error;
-    }
+    error = nd_options_each(COMMAND, argc, argv, ":c:o:", longs, take, o);
+    if (error)
+        return error;
     if (argc != optind)
         return nd_usage(COMMAND, "unexpected argument \"%.40s\", expected none", argv[optind]);
     if (o->encode && !o->count)

@@ -117,6 +117,23 @@ static int check(const struct nd_options *o, const char *command, unsigned takes
     return 0;
 }
 
+int nd_options_each(const char *command, int argc, char **argv, const char *shorts, const struct option *own,
+                    int (*give)(void *to, int option, char *value), void *to)
+{
+    int c, error = 0;
+
+    optind = 0;
+    opterr = 0;
+    while (!error && (c = getopt_long(argc, argv, shorts, own, NULL)) != -1) {
+        if (c == ':')
+            return nd_usage(command, "option %.40s without a value", argv[optind - 1]);
+        if (c == '?')
+            return nd_usage(command, "unknown option %.40s", argv[optind - 1]);
+        error = give(to, c, optarg);
+    }
+    return error;
+}
+
 int nd_options_read(struct nd_options *o, int argc, char **argv, unsigned takes, int min, int max,
                     const char *names)
 {

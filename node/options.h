@@ -32,6 +32,16 @@ struct nd_options {
 int nd_options_read(struct nd_options *options, int argc, char **argv, unsigned takes, int min, int max,
                     const char *names);
 
+struct option;
+/*
+ * For a subcommand with options of its own: each is handed to `give`, with its value or NULL, until that
+ * returns another thing than 0. What is no option is then from argv[optind] on. 0, what `give` said, or
+ * ND_USAGE with one line on stderr for an option that is not among `shorts` (which begins with ':') and
+ * `longs`, or lacks its value.
+ */
+int nd_options_each(const char *command, int argc, char **argv, const char *shorts,
+                    const struct option *longs, int (*give)(void *to, int option, char *value), void *to);
+
 /* One line on stderr with a hint where help is; returns ND_USAGE. */
 int nd_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -106,8 +106,10 @@ static int check_log(const struct nd_replay_options *o, int arguments)
     return 0;
 }
 
-static int take(struct nd_replay_options *o, int c, char *value)
+static int take(void *to, int c, char *value)
 {
+    struct nd_replay_options *o = to;
+
     switch (c) {
     case 'c':
         o->config = value;
@@ -141,20 +143,12 @@ static int take(struct nd_replay_options *o, int c, char *value)
 
 int nd_replay_options_read(struct nd_replay_options *o, int argc, char **argv)
 {
-    int c, error;
+    int error;
 
     *o = (struct nd_replay_options){.mode = -1, .standby = -1, .seed = SEED_DEFAULT};
-    optind = 0;
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, ":c:o:w:", longs, NULL)) != -1) {
-        if (c == ':')
-            return nd_usage(COMMAND, "option %.40s without a value", argv[optind - 1]);
-        if (c == '?')
-            return nd_usage(COMMAND, "unknown option %.40s", argv[optind - 1]);
-        error = take(o, c, optarg);
-        if (error)
-            return error;
-    }
+    error = nd_options_each(COMMAND, argc, argv, ":c:o:w:", longs, take, o);
+    if (error)
+        return error;
     if (!o->config)
         return nd_usage(COMMAND, "no chain, expected -c FILE");
     error = check_log(o, argc - optind);
