@@ -14,6 +14,7 @@
 #include "nfs/rate_limiter_table.h"
 #include "node/redis.h"
 #include "tests/nf/help_chain.h"
+#include "tests/nf/help_redis.h"
 
 #include <hiredis/hiredis.h>
 #include <stdio.h>
@@ -106,7 +107,6 @@ static uint64_t drive(struct help_chain *h, uint64_t seed)
 
 /* ---- another look at Redis ---------------------------------------------------------------------- */
 
-static struct nd_redis_server server; /* for all tests; each chain makes the database anew */
 static redisContext *eye;
 
 static redisReply *ask(const char *verb, const void *a, size_t a_len, const char *b, const char *c)
@@ -279,7 +279,7 @@ static void with_redis(unsigned chain, const struct nd_redis_options *options, u
     struct nd_redis_options o = *options;
     struct nd_redis *redis;
     struct help_chain h;
-    o.port = server.port;
+    o.port = help_redis.port;
     snprintf(o.host, sizeof(o.host), "127.0.0.1");
     if (nd_redis_open(&redis, &o, &fault) < 0)
         fail_msg("%s", fault.text);
@@ -325,22 +325,6 @@ TEST_CHAIN(rate_limiter, 4)
 TEST_CHAIN(forward, 5)
 TEST_CHAIN(all, 6)
 
-static int start(void **state)
-{
-    struct ft_fault fault = {""};
-    (void)state;
-    if (nd_redis_server_start(&server, &fault) < 0)
-        fail_msg("%s", fault.text);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    nd_redis_server_stop(&server);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -349,5 +333,5 @@ int main(void)
         cmocka_unit_test(test_rate_limiter), cmocka_unit_test(test_forward),
         cmocka_unit_test(test_all),
     };
-    return cmocka_run_group_tests_name("redis", tests, start, stop);
+    return cmocka_run_group_tests_name("redis", tests, help_redis_start, help_redis_stop);
 }

@@ -79,11 +79,12 @@ const char *help_config_dir(void)
     return dir;
 }
 
-void help_config_clean(void)
+int help_config_clean(void **state)
 {
     DIR *dir = opendir(help_config_dir());
     char path[512];
 
+    (void)state;
     assert_non_null(dir);
     for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
         snprintf(path, sizeof(path), "%s/%s", help_config_dir(), entry->d_name);
@@ -91,6 +92,7 @@ void help_config_clean(void)
     }
     closedir(dir);
     rmdir(help_config_dir());
+    return 0;
 }
 
 const char *help_config_file(const char *name, const char *text, size_t len)

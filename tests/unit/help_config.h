@@ -23,7 +23,7 @@ extern int help_probe_live; /* configs checked and not yet released */
 const char *help_config_file(const char *name, const char *text, size_t len);
 /* The directory, made at first use; removed with all its files by help_config_clean. */
 const char *help_config_dir(void);
-void help_config_clean(void);
+int help_config_clean(void **state); /* of a group of cmocka tests */
 
 /* Reads a file; the text after "DIR/" of the fault, or "" when it was read. The configuration is freed. */
 const char *help_config_refusal(const char *path, bool need_nodes);

@@ -293,13 +293,6 @@ static void release_follows_check(void **state)
     assert_int_equal(help_probe_live, 0);
 }
 
-static int clean(void **state)
-{
-    (void)state;
-    help_config_clean();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,5 +308,5 @@ int main(void)
         cmocka_unit_test(release_follows_check),
     };
 
-    return cmocka_run_group_tests_name("config", tests, NULL, clean);
+    return cmocka_run_group_tests_name("config", tests, NULL, help_config_clean);
 }

@@ -411,13 +411,6 @@ static void mutants(void **state)
     free(sample);
 }
 
-static int clean(void **state)
-{
-    (void)state;
-    help_config_clean();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -427,5 +420,5 @@ int main(void)
         cmocka_unit_test(wide),        cmocka_unit_test(mutants),
     };
 
-    return cmocka_run_group_tests_name("config refusals", tests, NULL, clean);
+    return cmocka_run_group_tests_name("config refusals", tests, NULL, help_config_clean);
 }

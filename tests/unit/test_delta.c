@@ -4,10 +4,10 @@
  * msgpack, so that the encoder has no say. With DELTA_GOLDEN_WRITE=1 the golden file is written anew.
  */
 #include "ftcore/message.h"
+#include "tests/unit/help_forge.h"
 #include "tests/unit/help_part.h"
 #include "tests/unit/help_record.h"
 
-#include <msgpack.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -17,7 +17,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include <cmocka.h>
 
@@ -198,89 +197,42 @@ enum {
     NUMBERS
 };
 
-static uint64_t head[NUMBERS];
-static uint8_t body[FT_PART_MAX];
-static size_t body_len;
+static uint64_t *const head = forge.head;
+static uint8_t *const body = forge.body;
 
 static void plain_head(void)
 {
     static const uint64_t plain[NUMBERS] = {[VERSION] = 1, [LANE] = 2,   [CUT] = 1,       [FROM] = 9,
                                             [BURSTS] = 10, [CLOCK] = 90, [RELEASED] = 50, [OUTPUTS] = 60};
 
-    memcpy(head, plain, sizeof(head));
-    body_len = 0;
+    forge_begin(plain, NUMBERS, part_decode_exact);
 }
-
-static void put(const void *bytes, size_t len)
-{
-    memcpy(body + body_len, bytes, len);
-    body_len += len;
-}
-#define PUT(...) put((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 
 /* Bytes of lines follow as they come, from a run of `count` lines unless zero. */
 static void put_run(uint64_t line, uint32_t count, uint32_t flags)
 {
     static const uint8_t lines[8 * FT_LINE];
 
-    put(&line, 8);
-    put(&count, 4);
-    put(&flags, 4);
+    forge_put(&line, 8);
+    forge_put(&count, 4);
+    forge_put(&flags, 4);
     if (!flags)
-        put(lines, (size_t)count * FT_LINE);
-    head[LINES] = body_len;
-}
-
-static long forge(struct ft_fault *fault)
-{
-    msgpack_sbuffer sb;
-    msgpack_packer pk;
-
-    msgpack_sbuffer_init(&sb);
-    msgpack_packer_init(&pk, &sb, msgpack_sbuffer_write);
-    msgpack_pack_array(&pk, NUMBERS + 2);
-    for (int i = 0; i < NUMBERS; i++)
-        msgpack_pack_uint64(&pk, head[i]);
-    msgpack_pack_bin(&pk, body_len);
-    msgpack_pack_bin_body(&pk, body, body_len);
-    uint64_t sum = XXH3_64bits(sb.data, sb.size);
-    msgpack_pack_fix_uint64(&pk, sum);
-    long used = part_decode_exact((uint8_t *)sb.data, sb.size, fault);
-    if (used >= 0)
-        assert_int_equal(used, sb.size);
-    msgpack_sbuffer_destroy(&sb);
-    return used;
-}
-
-static void refused(int error, const char *text)
-{
-    struct ft_fault fault;
-    long used = forge(&fault);
-
-    if (used != error || !strstr(fault.text, text))
-        fail_msg("got %ld '%s', expected %d '%s'", used, fault.text, error, text);
-}
-
-static void good(void)
-{
-    struct ft_fault fault;
-
-    if (forge(&fault) < 0)
-        fail_msg("refused: %s", fault.text);
+        forge_put(lines, (size_t)count * FT_LINE);
+    head[LINES] = forge.body_len;
 }
 
 static void hostile_number(int field, uint64_t value, int error, const char *text)
 {
     plain_head();
     head[field] = value;
-    refused(error, text);
+    forge_refused(error, text);
 }
 
 static void test_hostile_heads(void **state)
 {
     (void)state;
     plain_head();
-    good();
+    forge_good();
     assert_int_equal(part_back->burst, 19);
     assert_int_equal(part_back->flags, FT_REC_DELTA);
     hostile_number(VERSION, 2, FT_EVERSION, "offset 3: version is 2, expected 1");
@@ -303,7 +255,7 @@ static void test_hostile_heads(void **state)
     plain_head();
     head[FLAGS] = 18;
     head[DIGEST] = UINT64_MAX;
-    good();
+    forge_good();
 }
 
 static void test_hostile_lines(void **state)
@@ -313,33 +265,33 @@ static void test_hostile_lines(void **state)
     put_run(10, 2, 0);
     put_run(12, 1, 1);
     put_run(PART_LINES - 1, 1, 0);
-    good();
+    forge_good();
     body[0] = 11; /* 11, 12 and then 12 again */
-    refused(FT_EMALFORMED, "a run begins at line 12, expected 13 or later");
+    forge_refused(FT_EMALFORMED, "a run begins at line 12, expected 13 or later");
     plain_head();
     put_run(12, 1, 1);
     put_run(5, 1, 1);
-    refused(FT_EMALFORMED, "offset 36: a run begins at line 5, expected 13 or later");
+    forge_refused(FT_EMALFORMED, "offset 36: a run begins at line 5, expected 13 or later");
     plain_head();
     put_run(PART_LINES - 1, 2, 1);
-    refused(FT_EMALFORMED, "lies outside the region");
+    forge_refused(FT_EMALFORMED, "lies outside the region");
     plain_head();
     put_run(UINT64_MAX, 1, 1);
-    refused(FT_EMALFORMED, "lies outside the region");
+    forge_refused(FT_EMALFORMED, "lies outside the region");
     plain_head();
     put_run(1, 0, 1);
-    refused(FT_EMALFORMED, "lies outside the region");
+    forge_refused(FT_EMALFORMED, "lies outside the region");
     plain_head();
     put_run(1, 1, 2);
-    refused(FT_EMALFORMED, "a run is cut short");
+    forge_refused(FT_EMALFORMED, "a run is cut short");
     plain_head();
     put_run(1, 1, 0);
-    body_len -= 8;
+    forge.body_len -= 8;
     head[LINES] -= 8;
-    refused(FT_EMALFORMED, "a run is cut short");
-    body_len += 9;
+    forge_refused(FT_EMALFORMED, "a run is cut short");
+    forge.body_len += 9;
     head[LINES] += 8;
-    refused(FT_EMALFORMED, "1 bytes more, expected the body's end");
+    forge_refused(FT_EMALFORMED, "1 bytes more, expected the body's end");
 }
 
 #define HEAD(len, flags) (uint8_t)(((len)-14) << 4 | (flags) | 0x80), (uint8_t)(((len)-14) >> 3)
@@ -357,8 +309,8 @@ static void test_hostile_outputs(void **state)
 
     (void)state;
     one_output(40 + 8); /* step, other, port: number 51, burst 10, clock 77, three bytes, port 5 */
-    PUT(HEAD(60, 13), 0, 1, 152, 1, 3, 5, 'a', 'b', 'c');
-    good();
+    FORGE_PUT(HEAD(60, 13), 0, 1, 152, 1, 3, 5, 'a', 'b', 'c');
+    forge_good();
     o = (const void *)ft_part_held(part_back);
     assert_int_equal(o->number, 51);
     assert_int_equal(o->burst, 10);
@@ -367,56 +319,56 @@ static void test_hostile_outputs(void **state)
     assert_int_equal(o->have, 3);
     assert_int_equal(o->port, 5);
     assert_memory_equal(o + 1, "abc\0\0\0\0\0", 8);
-    body_len--;
-    refused(FT_EMALFORMED, "2 bytes left in the body, expected 3");
-    body_len += 2;
-    refused(FT_EMALFORMED, "1 bytes more, expected the body's end");
-    body_len--;
+    forge.body_len--;
+    forge_refused(FT_EMALFORMED, "2 bytes left in the body, expected 3");
+    forge.body_len += 2;
+    forge_refused(FT_EMALFORMED, "1 bytes more, expected the body's end");
+    forge.body_len--;
     body[2] = 10;
-    refused(FT_EMALFORMED, "output 0 is number 61, expected more than 0, at most 60");
+    forge_refused(FT_EMALFORMED, "output 0 is number 61, expected more than 0, at most 60");
     body[2] = 0;
     body[3] = 0;
-    refused(FT_EMALFORMED, "output 0 is of burst 9, expected one after 9, at most 19");
+    forge_refused(FT_EMALFORMED, "output 0 is of burst 9, expected one after 9, at most 19");
     body[3] = 11;
-    refused(FT_EMALFORMED, "output 0 is of burst 20, expected one after 9, at most 19");
+    forge_refused(FT_EMALFORMED, "output 0 is of burst 20, expected one after 9, at most 19");
     body[3] = 10;
     body[6] = 61;
-    refused(FT_EMALFORMED, "output 0 has 61 bytes, expected at most its 60");
+    forge_refused(FT_EMALFORMED, "output 0 has 61 bytes, expected at most its 60");
     body[6] = 9;
-    refused(FT_EMALFORMED, "output 0 needs 56 bytes, 48 are left of bytes");
+    forge_refused(FT_EMALFORMED, "output 0 needs 56 bytes, 48 are left of bytes");
     body[6] = 3;
     head[BYTES] = 56;
-    refused(FT_EMALFORMED, "outputs take 48 bytes, expected 56");
+    forge_refused(FT_EMALFORMED, "outputs take 48 bytes, expected 56");
     head[BYTES] = 47;
-    refused(FT_EMALFORMED, "output 0 needs 48 bytes, 47 are left of bytes");
-    for (body_len = 0; body_len < 8; body_len++) {
+    forge_refused(FT_EMALFORMED, "output 0 needs 48 bytes, 47 are left of bytes");
+    for (forge.body_len = 0; forge.body_len < 8; forge.body_len++) {
         head[BYTES] = 48;
-        refused(FT_EMALFORMED, "body ends or a number in it is too long, expected an output");
+        forge_refused(FT_EMALFORMED, "body ends or a number in it is too long, expected an output");
     }
 
     /* A number wraps around to one that was there. */
     one_output(40);
-    PUT(HEAD(60, 3), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1);
-    good();
+    FORGE_PUT(HEAD(60, 3), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1);
+    forge_good();
     assert_int_equal(((const struct ft_part_output *)ft_part_held(part_back))->number, 50);
     head[HELD] = 2;
     head[BYTES] = 80;
-    PUT(HEAD(60, 3), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0);
-    refused(FT_EMALFORMED, "output 1 is number 50, expected more than 50");
+    FORGE_PUT(HEAD(60, 3), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0);
+    forge_refused(FT_EMALFORMED, "output 1 is number 50, expected more than 50");
     /* … and a burst to one before it. */
     one_output(80);
     head[HELD] = 2;
-    PUT(HEAD(60, 3), 0, 3, HEAD(60, 3), 0);
-    PUT(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1);
-    refused(FT_EMALFORMED, "output 1 is of burst 11, expected one after 11, at most 19");
+    FORGE_PUT(HEAD(60, 3), 0, 3, HEAD(60, 3), 0);
+    FORGE_PUT(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1);
+    forge_refused(FT_EMALFORMED, "output 1 is of burst 11, expected one after 11, at most 19");
     one_output(40); /* 9217 bytes: (9217 - 14) << 4 is 147248, b0 fe 08, and 3 */
-    PUT(0xb3, 0xfe, 0x08, 0, 1);
-    refused(FT_EMALFORMED, "output 0 is 9217 bytes, expected 14 to 9216");
+    FORGE_PUT(0xb3, 0xfe, 0x08, 0, 1);
+    forge_refused(FT_EMALFORMED, "output 0 is 9217 bytes, expected 14 to 9216");
     body[0] = 0xa3;
-    good();
+    forge_good();
     one_output(40);
-    PUT(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0, 1, 0, 0, 0);
-    refused(FT_EMALFORMED, "expected an output");
+    FORGE_PUT(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0, 1, 0, 0, 0);
+    forge_refused(FT_EMALFORMED, "expected an output");
 }
 
 /* ---- what must not be written ---- */

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Records built by hand with msgpack, so that the encoder has no say: what decoding must refuse, and how. */
 #include "ftcore/region.h"
+#include "tests/unit/help_forge.h"
 #include "tests/unit/help_record.h"
 
-#include <msgpack.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include <cmocka.h>
 
@@ -30,65 +29,22 @@ enum {
     VALUES
 };
 
-static uint64_t head[14];
-static uint8_t body[FT_RECORD_MAX];
-static size_t body_len;
+static uint64_t *const head = forge.head;
+static uint8_t *const body = forge.body;
 
 static void plain_head(void)
 {
     static const uint64_t plain[14] = {
         [VERSION] = 1, [LANE] = 2, [BURST] = 7, [ACCESS] = 100, [ACCESSES] = 10};
 
-    memcpy(head, plain, sizeof(head));
-    body_len = 0;
-}
-
-static void put(const void *bytes, size_t len)
-{
-    memcpy(body + body_len, bytes, len);
-    body_len += len;
-}
-
-#define PUT(...) put((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
-
-static long forge(struct ft_fault *fault)
-{
-    msgpack_sbuffer sb;
-    msgpack_packer pk;
-
-    msgpack_sbuffer_init(&sb);
-    msgpack_packer_init(&pk, &sb, msgpack_sbuffer_write);
-    msgpack_pack_array(&pk, 16);
-    for (int i = 0; i < 14; i++)
-        msgpack_pack_uint64(&pk, head[i]);
-    msgpack_pack_bin(&pk, body_len);
-    msgpack_pack_bin_body(&pk, body, body_len);
-    uint64_t sum = XXH3_64bits(sb.data, sb.size);
-    msgpack_pack_fix_uint64(&pk, sum);
-    long used = record_decode_exact((uint8_t *)sb.data, sb.size, fault);
-    if (used >= 0)
-        assert_int_equal(used, sb.size);
-    msgpack_sbuffer_destroy(&sb);
-    return used;
-}
-
-static void refused(int error, const char *text)
-{
-    struct ft_fault fault;
-    long used = forge(&fault);
-
-    if (used != error)
-        fail_msg("got %ld (%s), expected %d: %s", used, fault.text, error, text);
-    if (!strstr(fault.text, text))
-        fail_msg("got '%s', expected '%s'", fault.text, text);
+    forge_begin(plain, 14, record_decode_exact);
 }
 
 static void good(void)
 {
     struct ft_fault fault;
 
-    if (forge(&fault) < 0)
-        fail_msg("refused: %s", fault.text);
+    forge_good();
     assert_int_equal(ft_record_check(back, back->size, &fault), 0);
 }
 
@@ -96,7 +52,7 @@ static void hostile_number(int field, uint64_t value, int error, const char *tex
 {
     plain_head();
     head[field] = value;
-    refused(error, text);
+    forge_refused(error, text);
 }
 
 static void test_hostile_heads(void **state)
@@ -129,22 +85,22 @@ static void test_hostile_heads(void **state)
     head[TIME] = 70000;
     head[RELEASED] = 300;
     head[DIGEST] = 200;
-    refused(FT_EMALFORMED, "offset 26: digest without its flag");
+    forge_refused(FT_EMALFORMED, "offset 26: digest without its flag");
     head[DIGEST] = 0;
     head[EDGES] = FT_EDGES_MAX + 1;
-    refused(FT_EMALFORMED, "offset 29: edges is 1025");
+    forge_refused(FT_EMALFORMED, "offset 29: edges is 1025");
     plain_head();
     head[CLOCK] = UINT64_MAX;
     head[INPUTS] = 1;
-    PUT(0);
-    refused(FT_EMALFORMED, "clock wraps");
+    FORGE_PUT(0);
+    forge_refused(FT_EMALFORMED, "clock wraps");
     plain_head();
     head[FLAGS] = FT_REC_BY_CLOCK;
     head[INPUTS] = 32;
     good();
     head[BYTES] = 1;
-    PUT(0);
-    refused(FT_EMALFORMED, "bytes is 1 in a burst by clock, expected 0");
+    FORGE_PUT(0);
+    forge_refused(FT_EMALFORMED, "bytes is 1 in a burst by clock, expected 0");
     plain_head();
     head[FLAGS] = FT_REC_DIGEST;
     head[DIGEST] = UINT64_MAX;
@@ -159,57 +115,57 @@ static void test_hostile_inputs(void **state)
     plain_head();
     head[INPUTS] = 1;
     head[BYTES] = 64;
-    PUT(100);
-    put(frame, 64);
+    FORGE_PUT(100);
+    forge_put(frame, 64);
     good();
     assert_int_equal(ft_record_inputs(back)->flags, FT_IN_OUTSIDE);
     head[BYTES] = 63;
-    refused(FT_EMALFORMED, "inputs have 64 bytes taken, expected 63");
+    forge_refused(FT_EMALFORMED, "inputs have 64 bytes taken, expected 63");
     head[BYTES] = 65;
-    refused(FT_EMALFORMED, "inputs have 64 bytes taken, expected 65");
+    forge_refused(FT_EMALFORMED, "inputs have 64 bytes taken, expected 65");
     head[BYTES] = 64;
-    body_len--;
-    refused(FT_EMALFORMED, "63 bytes left in the body, expected 64");
-    body_len += 2;
-    refused(FT_EMALFORMED, "1 bytes more, expected the body's end");
+    forge.body_len--;
+    forge_refused(FT_EMALFORMED, "63 bytes left in the body, expected 64");
+    forge.body_len += 2;
+    forge_refused(FT_EMALFORMED, "1 bytes more, expected the body's end");
     head[INPUTS] = 2;
-    body_len = 1;
-    refused(FT_EMALFORMED, "body ends");
+    forge.body_len = 1;
+    forge_refused(FT_EMALFORMED, "body ends");
 
     plain_head();
     head[INPUTS] = 1;
     head[BYTES] = 64;
-    PUT(101, 64, 3, 1);
-    put(frame, 64);
+    FORGE_PUT(101, 64, 3, 1);
+    forge_put(frame, 64);
     good();
     assert_int_equal(ft_record_inputs(back)->port, 3);
     body[1] = 65;
-    refused(FT_EMALFORMED, "offset 19: input 0 has 65 bytes taken, expected at most its 64");
+    forge_refused(FT_EMALFORMED, "offset 19: input 0 has 65 bytes taken, expected at most its 64");
     body[1] = 64;
     body[3] = 2;
-    refused(FT_EMALFORMED, "input 0 has flags 2");
-    body_len = 3;
-    refused(FT_EMALFORMED, "body ends");
+    forge_refused(FT_EMALFORMED, "input 0 has flags 2");
+    forge.body_len = 3;
+    forge_refused(FT_EMALFORMED, "body ends");
 
     /* wire 9216 is (9216 - 14) * 2 = 18404: e4 8f 01; one byte more is e6 8f 01 */
     plain_head();
     head[INPUTS] = 1;
-    PUT(0xe5, 0x8f, 0x01, 0, 0, 0);
+    FORGE_PUT(0xe5, 0x8f, 0x01, 0, 0, 0);
     good();
     body[0] = 0xe7;
-    refused(FT_EMALFORMED, "input 0 is 9217 bytes on the wire, expected 14 to 9216");
+    forge_refused(FT_EMALFORMED, "input 0 is 9217 bytes on the wire, expected 14 to 9216");
     /* as much as 64 bits of it, and more than that */
     plain_head();
     head[INPUTS] = 1;
-    PUT(0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01);
-    refused(FT_EMALFORMED, "expected an input");
-    PUT(0x01);
+    FORGE_PUT(0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01);
+    forge_refused(FT_EMALFORMED, "expected an input");
+    FORGE_PUT(0x01);
     body[9] = 0x81;
-    refused(FT_EMALFORMED, "expected an input");
+    forge_refused(FT_EMALFORMED, "expected an input");
     plain_head();
     head[INPUTS] = 1;
-    PUT(0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x02);
-    refused(FT_EMALFORMED, "expected an input");
+    FORGE_PUT(0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x02);
+    forge_refused(FT_EMALFORMED, "expected an input");
 }
 
 static void test_hostile_edges(void **state)
@@ -217,31 +173,31 @@ static void test_hostile_edges(void **state)
     (void)state;
     plain_head();
     head[EDGES] = 2;
-    PUT(0x03, 0, 0x13, 0x09); /* own 100 then 102, lane 3, access 100 then 95 */
+    FORGE_PUT(0x03, 0, 0x13, 0x09); /* own 100 then 102, lane 3, access 100 then 95 */
     good();
     const struct ft_edge *edge = (const void *)((uint8_t *)back + ft_record_edges_at(back));
     assert_int_equal(edge[0].own, 100);
     assert_int_equal(edge[1].own, 102);
     assert_int_equal(edge[1].access, 95);
     body[0] = 0x02;
-    refused(FT_EMALFORMED, "offset 19: edge 0 names lane 2, expected another than 2");
+    forge_refused(FT_EMALFORMED, "offset 19: edge 0 names lane 2, expected another than 2");
     plain_head();
     head[EDGES] = 1;
-    PUT(0x93, 0x01, 0); /* 100 + 9 is the last access */
+    FORGE_PUT(0x93, 0x01, 0); /* 100 + 9 is the last access */
     good();
     body[0] = 0xa3;
-    refused(FT_EMALFORMED, "edge 0 is at access 110, expected 100 or later, before 110");
+    forge_refused(FT_EMALFORMED, "edge 0 is at access 110, expected 100 or later, before 110");
     head[ACCESSES] = 0;
-    refused(FT_EMALFORMED, "edge 0 is at access 110");
-    body_len--;
-    refused(FT_EMALFORMED, "expected an edge");
+    forge_refused(FT_EMALFORMED, "edge 0 is at access 110");
+    forge.body_len--;
+    forge_refused(FT_EMALFORMED, "expected an edge");
 
     /* Order cannot go back but by wrapping around. */
     plain_head();
     head[ACCESS] = UINT64_MAX - 10;
     head[EDGES] = 2;
-    PUT(0x03, 0, 0xf3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0);
-    refused(FT_EMALFORMED, "edge 1 is at access");
+    FORGE_PUT(0x03, 0, 0xf3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0);
+    forge_refused(FT_EMALFORMED, "edge 1 is at access");
 }
 
 static void test_hostile_values(void **state)
@@ -249,18 +205,18 @@ static void test_hostile_values(void **state)
     (void)state;
     plain_head();
     head[VALUES] = 9;
-    PUT(1, 0, 0, 0, 'x', 0, 0, 0, 0);
+    FORGE_PUT(1, 0, 0, 0, 'x', 0, 0, 0, 0);
     good();
     body[5] = 1;
-    refused(FT_EMALFORMED, "offset 24: value of 1 bytes, expected at most the 0 left");
+    forge_refused(FT_EMALFORMED, "offset 24: value of 1 bytes, expected at most the 0 left");
     body[0] = body[1] = body[2] = body[3] = 0xff;
-    refused(FT_EMALFORMED, "offset 19: value of 4294967295 bytes, expected at most the 5 left");
+    forge_refused(FT_EMALFORMED, "offset 19: value of 4294967295 bytes, expected at most the 5 left");
     plain_head();
     head[VALUES] = 3;
-    PUT(0, 0, 0);
-    refused(FT_EMALFORMED, "3 bytes left for a value, expected a length of 4");
+    FORGE_PUT(0, 0, 0);
+    forge_refused(FT_EMALFORMED, "3 bytes left for a value, expected a length of 4");
     head[VALUES] = 4;
-    refused(FT_EMALFORMED, "3 bytes left in the body, expected 4");
+    forge_refused(FT_EMALFORMED, "3 bytes left in the body, expected 4");
 }
 
 static void test_hostile_msgpack(void **state)

@@ -4,11 +4,9 @@
  * state at any burst can be computed anew and held against the base a file opens with. Then damage: a file
  * cut at every byte of its last frames, every bit turned over, files of others.
  */
-#define _GNU_SOURCE /* nftw */
 #include "ftcore/message.h"
-#include "logger/recorder.h"
-#include "logger/recording.h"
 #include "tests/unit/help_record.h"
+#include "tests/unit/help_recorder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +17,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,32 +25,14 @@
 #define IDENTITY "nf 1: monitor max_flows=10\n"
 #define SECOND   1000000000ull
 
-static char directory[64], path[160];
-static struct ft_region *region;
 static uint64_t *words, *model;
-static struct lg_recorder *recorder;
 static struct lg_position now;
-
-static int forget(const char *name, const struct stat *s, int kind, struct FTW *where)
-{
-    (void)s;
-    (void)kind;
-    (void)where;
-    return remove(name);
-}
 
 static int setup(void **state)
 {
-    static const char *const names[] = {"lane", "nat"};
-    const uint64_t sizes[] = {0, WORDS * 8 + 4096};
-    struct ft_region_config config = {
-        .lanes = 1, .nfs = 2, .arena_size = sizes, .nf_name = names, .shared_size = 65536};
-
     (void)state;
-    snprintf(directory, sizeof(directory), "/tmp/recorder.XXXXXX");
-    assert_non_null(mkdtemp(directory));
-    assert_int_equal(ft_region_open(&region, &config, NULL), 0);
-    words = ft_arena_alloc(ft_region_arena(region, 0, 1), WORDS * 8);
+    rig_make(1, WORDS, 65536);
+    words = ft_arena_alloc(ft_region_arena(rig.region, 0, 1), WORDS * 8);
     assert_non_null(words);
     model = calloc(WORDS, sizeof(*model));
     now = (struct lg_position){.clock = 1, .access = 1};
@@ -63,26 +42,13 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    lg_recorder_close(recorder);
-    recorder = NULL;
-    ft_region_close(region);
     free(model);
-    return nftw(directory, forget, 8, FTW_DEPTH | FTW_PHYS);
+    return rig_remove();
 }
 
 static void open_recorder(uint64_t file_bytes, uint32_t files)
 {
-    struct lg_recorder_config config = {.directory = directory,
-                                        .node = "b",
-                                        .identity = IDENTITY,
-                                        .identity_len = sizeof(IDENTITY) - 1,
-                                        .region = region,
-                                        .file_bytes = file_bytes,
-                                        .files = files,
-                                        .queue_bytes = 4u * FT_RECORD_MAX};
-    struct ft_fault fault;
-
-    assert_int_equal(lg_recorder_open(&recorder, &config, &fault), 0);
+    rig_open("b", IDENTITY, file_bytes, files);
 }
 
 /* What burst `burst` does to the state: word by word, from its number alone. */
@@ -94,9 +60,9 @@ static uint64_t place(uint64_t burst, unsigned i)
 /* Between bursts, as a node's only lane goes about it. */
 static void turn(uint64_t view, uint64_t at)
 {
-    if (lg_recorder_due(recorder, at))
-        lg_recorder_begin(recorder, &now, view, at);
-    lg_recorder_turn(recorder, 0);
+    if (lg_recorder_due(rig.recorder, at))
+        lg_recorder_begin(rig.recorder, &now, view, at);
+    lg_recorder_turn(rig.recorder, 0);
 }
 
 /* One burst as a standby's lane goes about it: record, then replay, then between bursts. */
@@ -110,14 +76,14 @@ static void burst(uint16_t taken, uint64_t at)
         record_add_input(taken < 60 ? 60 : taken, taken, 0, 0);
     record_add_bytes();
     record_finish();
-    lg_recorder_record(recorder, 0, rec);
+    lg_recorder_record(rig.recorder, 0, rec);
     now.burst++;
     now.clock += PER;
     now.time += 1000;
     for (unsigned i = 0; i < 3; i++) {
         uint64_t *word = &words[place(now.burst, i) % WORDS];
 
-        *(uint64_t *)ft_edit(region, word, 8) += now.burst;
+        *(uint64_t *)ft_edit(rig.region, word, 8) += now.burst;
     }
     turn(7, at);
 }
@@ -136,7 +102,7 @@ static void until_written(uint64_t records)
     struct lg_recorder_counts counts;
 
     for (int i = 0; i < 5000; i++) {
-        lg_recorder_counts(recorder, &counts);
+        lg_recorder_counts(rig.recorder, &counts);
         if (counts.records >= records)
             return;
         usleep(1000);
@@ -144,15 +110,9 @@ static void until_written(uint64_t records)
     fail_msg("%lu of %lu records were written", counts.records, records);
 }
 
-static char *file_of(unsigned serial)
-{
-    snprintf(path, sizeof(path), "%s/%08u.rec", directory, serial);
-    return path;
-}
-
 static unsigned files_there(unsigned *lowest)
 {
-    DIR *dir = opendir(directory);
+    DIR *dir = opendir(rig.directory);
     const struct dirent *d;
     unsigned n = 0;
 
@@ -168,19 +128,10 @@ static unsigned files_there(unsigned *lowest)
     return n;
 }
 
-static void open_file(struct lg_recording *r, const char *file)
-{
-    struct ft_fault fault = {""};
-    int error = lg_recording_open(r, file, &fault);
-
-    if (error)
-        fail_msg("%s", fault.text);
-}
-
 /* The base is the model's state at the burst the file names. */
 static void base_is_right(const struct lg_recording *r)
 {
-    uint64_t first = ((uintptr_t)words - (uintptr_t)region->base) / FT_LINE, at = 0, lines = 0;
+    uint64_t first = ((uintptr_t)words - (uintptr_t)rig.region->base) / FT_LINE, at = 0, lines = 0;
     const uint8_t *bytes = (const uint8_t *)model;
     static const uint8_t zero[FT_LINE];
     struct ft_line_run run;
@@ -190,7 +141,7 @@ static void base_is_right(const struct lg_recording *r)
     while (lg_recording_next(r, &at, &f)) {
         uint32_t in = 0;
 
-        while (f.type == LG_LINES && ft_run_next(f.content, f.len, &in, region->size / FT_LINE, &run) > 0)
+        while (f.type == LG_LINES && ft_run_next(f.content, f.len, &in, rig.region->size / FT_LINE, &run) > 0)
             for (uint64_t l = 0; l < run.count; l++) {
                 uint64_t line = run.line + l;
 
@@ -224,10 +175,9 @@ static void what_is_recorded_is_read(void **state)
     for (int i = 0; i < 500; i++)
         burst(100, 0);
     until_written(500);
-    lg_recorder_stop(recorder, 0);
-    lg_recorder_close(recorder);
-    recorder = NULL;
-    open_file(&r, file_of(1));
+    lg_recorder_stop(rig.recorder, 0);
+    rig_close();
+    rig_read(&r, 1);
     assert_true(r.based && r.ended);
     assert_int_equal(r.whole, r.size);
     assert_int_equal(r.head.at.burst, 20);
@@ -266,14 +216,13 @@ static void files_are_bounded_and_go_on(void **state)
         if (i % 50 == 0)
             until_written(now.burst);
     }
-    lg_recorder_close(recorder);
-    recorder = NULL;
+    rig_close();
     n = files_there(&lowest);
     assert_int_equal(n, 4);
     assert_true(lowest > 10);
     for (unsigned i = 0; i < n; i++) {
-        open_file(&r[i], file_of(lowest + i));
-        assert_int_equal(stat(path, &s), 0);
+        rig_read(&r[i], lowest + i);
+        assert_int_equal(stat(rig.path, &s), 0);
         assert_true(s.st_size < 200000 + (long)WORDS * 8 + 65536);
         assert_true(i == 3 || r[i].based);
         if (r[i].based)
@@ -289,7 +238,7 @@ static void files_are_bounded_and_go_on(void **state)
     turn(8, 0);
     burst(10, 0);
     until_written(1);
-    lg_recorder_counts(recorder, &counts);
+    lg_recorder_counts(rig.recorder, &counts);
     assert_int_equal(counts.files, 1);
     assert_int_equal(files_there(&n), 2);
     assert_int_equal(n, lowest + 3);
@@ -307,7 +256,7 @@ static void a_slow_disk_costs_a_gap_and_a_new_base(void **state)
     turn(7, 0);
     for (int i = 0; i < 30000 && counts.gaps < 3; i++) {
         burst(9000, 0);
-        lg_recorder_counts(recorder, &counts);
+        lg_recorder_counts(rig.recorder, &counts);
     }
     assert_true(counts.gaps >= 3);
     for (int i = 0; i < 3000; i++) {
@@ -315,16 +264,15 @@ static void a_slow_disk_costs_a_gap_and_a_new_base(void **state)
         if (i % 20 == 0)
             usleep(500);
     }
-    lg_recorder_stop(recorder, 0);
-    lg_recorder_close(recorder);
-    recorder = NULL;
+    lg_recorder_stop(rig.recorder, 0);
+    rig_close();
     n = files_there(&lowest);
     assert_in_range(n, 1, 3);
     for (unsigned serial = lowest; serial < lowest + 1000 && n; serial++) {
-        if (access(file_of(serial), F_OK) != 0)
+        if (access(rig_file(serial), F_OK) != 0)
             continue;
         n--;
-        open_file(&r, path);
+        rig_read(&r, serial);
         assert_true(r.head.at.burst >= last);
         last = r.burst[0];
         based += r.based;
@@ -343,17 +291,17 @@ static void a_disk_that_refuses_is_tried_again(void **state)
     unsigned lowest;
 
     (void)state;
-    snprintf(away, sizeof(away), "%s-away", directory);
+    snprintf(away, sizeof(away), "%s-away", rig.directory);
     open_recorder(1u << 30, 2);
-    assert_int_equal(rename(directory, away), 0);
+    assert_int_equal(rename(rig.directory, away), 0);
     turn(7, SECOND);
     for (int i = 0; i < 5000 && counts.failures == 0; i++) {
         burst(10, SECOND);
-        lg_recorder_counts(recorder, &counts);
+        lg_recorder_counts(rig.recorder, &counts);
         usleep(1000);
     }
     assert_int_equal(counts.failures, 1);
-    assert_int_equal(rename(away, directory), 0);
+    assert_int_equal(rename(away, rig.directory), 0);
     for (int i = 0; i < 50; i++)
         burst(10, 2 * SECOND);
     assert_int_equal(files_there(&lowest), 0);
@@ -379,10 +327,9 @@ static void small_file(void)
         turn(7, 0);
     burst(20, 0);
     burst(0, 0);
-    lg_recorder_stop(recorder, 0);
-    lg_recorder_close(recorder);
-    recorder = NULL;
-    in = fopen(file_of(1), "rb");
+    lg_recorder_stop(rig.recorder, 0);
+    rig_close();
+    in = fopen(rig_file(1), "rb");
     assert_non_null(in);
     bytes = malloc(1u << 20);
     size = fread(bytes, 1, 1u << 20, in);
@@ -393,12 +340,12 @@ static void small_file(void)
 /* Writes bytes[0..len) and opens that. */
 static int open_bytes(size_t len, struct lg_recording *r, struct ft_fault *fault)
 {
-    FILE *out = fopen(file_of(9), "wb");
+    FILE *out = fopen(rig_file(9), "wb");
 
     assert_int_equal(fwrite(bytes, 1, len, out), len);
     fclose(out);
     fault->text[0] = '\0';
-    return lg_recording_open(r, path, fault);
+    return lg_recording_open(r, rig.path, fault);
 }
 
 static void a_torn_file_is_read_to_its_last_whole_frame(void **state)
@@ -533,8 +480,8 @@ static void foreign_files_are_refused_by_name(void **state)
     memcpy(bytes, "\xd4\xc3\xb2\xa1\x02\x00\x04\x00", 8);
     assert_int_equal(open_bytes(size, &r, &fault), FT_EMALFORMED);
     assert_non_null(strstr(fault.text, ":offset 0: "));
-    assert_int_equal(lg_recording_open(&r, directory, &fault), FT_EMALFORMED);
-    assert_int_equal(lg_recording_open(&r, file_of(77), &fault), FT_ENOENT);
+    assert_int_equal(lg_recording_open(&r, rig.directory, &fault), FT_EMALFORMED);
+    assert_int_equal(lg_recording_open(&r, rig_file(77), &fault), FT_ENOENT);
     free(bytes);
 }
 

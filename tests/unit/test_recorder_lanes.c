@@ -4,12 +4,10 @@
  * was queued before it goes to the file before it, a gap in one lane ends the file for all, a resync's need
  * goes first. And what can be executed of a recording: edges decide.
  */
-#define _GNU_SOURCE /* nftw */
 #include "ftcore/message.h"
-#include "logger/recorder.h"
-#include "logger/recording.h"
 #include "node/replay_index.h"
 #include "tests/unit/help_record.h"
+#include "tests/unit/help_recorder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,41 +16,22 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include <ftw.h>
 #include <unistd.h>
 
 #define LANES    3u
 #define IDENTITY "lanes 3\n"
 #define WORDS    2048u
 
-static char directory[64], path[160];
-static struct ft_region *region;
 static uint64_t *words[LANES + 1]; /* of each lane's arena; the last: of the shared one */
-static struct lg_recorder *recorder;
 static struct lg_position at[LANES];
-
-static int forget(const char *name, const struct stat *s, int kind, struct FTW *where)
-{
-    (void)s;
-    (void)kind;
-    (void)where;
-    return remove(name);
-}
 
 static int setup(void **state)
 {
-    static const char *const names[] = {"lane", "nat"};
-    const uint64_t sizes[] = {0, WORDS * 8 + 4096};
-    struct ft_region_config config = {
-        .lanes = LANES, .nfs = 2, .arena_size = sizes, .nf_name = names, .shared_size = 1u << 20};
-
     (void)state;
-    snprintf(directory, sizeof(directory), "/tmp/recorder.XXXXXX");
-    assert_non_null(mkdtemp(directory));
-    assert_int_equal(ft_region_open(&region, &config, NULL), 0);
+    rig_make(LANES, WORDS, 1u << 20);
     for (unsigned l = 0; l <= LANES; l++) {
-        words[l] =
-            ft_arena_alloc(l < LANES ? ft_region_arena(region, l, 1) : ft_region_shared(region), WORDS * 8);
+        words[l] = ft_arena_alloc(
+            l < LANES ? ft_region_arena(rig.region, l, 1) : ft_region_shared(rig.region), WORDS * 8);
         for (unsigned i = 0; i < WORDS; i++)
             words[l][i] = 1000 * l + i;
     }
@@ -64,36 +43,18 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    lg_recorder_close(recorder);
-    recorder = NULL;
-    ft_region_close(region);
-    return nftw(directory, forget, 8, FTW_DEPTH | FTW_PHYS);
+    return rig_remove();
 }
 
 static void open_recorder(uint64_t file_bytes)
 {
-    struct lg_recorder_config config = {.directory = directory,
-                                        .node = "a",
-                                        .identity = IDENTITY,
-                                        .identity_len = sizeof(IDENTITY) - 1,
-                                        .region = region,
-                                        .file_bytes = file_bytes,
-                                        .files = 10,
-                                        .queue_bytes = 4u * FT_RECORD_MAX};
-
-    assert_int_equal(lg_recorder_open(&recorder, &config, NULL), 0);
-}
-
-static void close_recorder(void)
-{
-    lg_recorder_close(recorder);
-    recorder = NULL;
+    rig_open("a", IDENTITY, file_bytes, 10);
 }
 
 static void begin(uint64_t now)
 {
-    assert_true(lg_recorder_due(recorder, now));
-    lg_recorder_begin(recorder, at, 3, now);
+    assert_true(lg_recorder_due(rig.recorder, now));
+    lg_recorder_begin(rig.recorder, at, 3, now);
 }
 
 /* All lanes' turns until there is no work; lines of the base go in between. */
@@ -102,7 +63,7 @@ static void turns(void)
     for (bool worked = true; worked;) {
         worked = false;
         for (unsigned l = 0; l < LANES; l++)
-            worked |= lg_recorder_turn(recorder, l);
+            worked |= lg_recorder_turn(rig.recorder, l);
     }
 }
 
@@ -110,7 +71,7 @@ static void until_based(void)
 {
     for (int i = 0; i < 5000; i++) {
         turns();
-        if (!lg_recorder_owes(recorder))
+        if (!lg_recorder_owes(rig.recorder))
             return;
         usleep(1000); /* the writer has a queue to work off */
     }
@@ -127,7 +88,7 @@ static void end_record(uint32_t accesses)
     rec->access = p->access;
     rec->accesses = accesses;
     record_finish();
-    lg_recorder_record(recorder, rec->lane, rec);
+    lg_recorder_record(rig.recorder, rec->lane, rec);
     p->burst++;
     p->clock += rec->inputs;
     p->access += accesses;
@@ -141,20 +102,6 @@ static void burst(unsigned lane, uint16_t taken)
     end_record(0);
 }
 
-static const char *file_of(unsigned serial)
-{
-    snprintf(path, sizeof(path), "%s/%08u.rec", directory, serial);
-    return path;
-}
-
-static void open_file(struct lg_recording *r, unsigned serial)
-{
-    struct ft_fault fault = {""};
-
-    if (lg_recording_open(r, file_of(serial), &fault) != 0)
-        fail_msg("%s", fault.text);
-}
-
 /* Every word of every arena is as it was made, plus `add` in the first one of each. */
 static void base_is(const struct lg_recording *r, uint64_t add)
 {
@@ -165,9 +112,9 @@ static void base_is(const struct lg_recording *r, uint64_t add)
     while (lg_recording_next(r, &in_file, &f)) {
         uint32_t in = 0;
 
-        while (f.type == LG_LINES && ft_run_next(f.content, f.len, &in, region->size / FT_LINE, &run) > 0)
+        while (f.type == LG_LINES && ft_run_next(f.content, f.len, &in, rig.region->size / FT_LINE, &run) > 0)
             for (uint64_t i = 0; i < run.count * 8ull; i++) {
-                const uint64_t *word = (const uint64_t *)(region->base + run.line * FT_LINE) + i;
+                const uint64_t *word = (const uint64_t *)(rig.region->base + run.line * FT_LINE) + i;
                 uint64_t got = 0;
 
                 if (!run.zero)
@@ -187,7 +134,7 @@ static void base_is(const struct lg_recording *r, uint64_t add)
 static void change(uint64_t add)
 {
     for (unsigned l = 0; l <= LANES; l++)
-        *(uint64_t *)ft_edit(region, words[l], 8) += add;
+        *(uint64_t *)ft_edit(rig.region, words[l], 8) += add;
 }
 
 /* ---- files ------------------------------------------------------------------------------------- */
@@ -203,22 +150,22 @@ static void a_base_is_one_moment_of_all_lanes(void **state)
     change(7); /* before anything is copied */
     burst(2, 10);
     burst(0, 10);
-    lg_recorder_turn(recorder, 1);
+    lg_recorder_turn(rig.recorder, 1);
     change(1);
     burst(2, 10);
     turns();
-    assert_true(lg_recorder_listens(recorder) && !lg_recorder_owes(recorder));
-    assert_false(lg_recorder_due(recorder, 2));
+    assert_true(lg_recorder_listens(rig.recorder) && !lg_recorder_owes(rig.recorder));
+    assert_false(lg_recorder_due(rig.recorder, 2));
     burst(1, 10);
-    lg_recorder_rotate(recorder);
+    lg_recorder_rotate(rig.recorder);
     begin(3);
     change(100);
     burst(1, 10);
     turns();
-    lg_recorder_stop(recorder, 1);
-    close_recorder();
+    lg_recorder_stop(rig.recorder, 1);
+    rig_close();
 
-    open_file(&r[0], 1);
+    rig_read(&r[0], 1);
     assert_true(r[0].based && r[0].ended);
     assert_int_equal(r[0].head.lanes, LANES);
     assert_memory_equal(r[0].identity, IDENTITY, sizeof(IDENTITY) - 1);
@@ -229,7 +176,7 @@ static void a_base_is_one_moment_of_all_lanes(void **state)
     assert_int_equal(r[0].burst[1], 12);
     assert_int_equal(r[0].burst[2], 22);
     base_is(&r[0], 0);
-    open_file(&r[1], 2);
+    rig_read(&r[1], 2);
     assert_true(r[1].based && r[1].ended);
     assert_int_equal(r[1].records, 1);
     base_is(&r[1], 8);
@@ -258,26 +205,26 @@ static void records_stay_in_their_file(void **state)
     for (unsigned i = 0; i < 6000; i++) {
         burst(i % 7 < 5 ? 0 : i % 7 - 4, 80);
         turns();
-        if (lg_recorder_due(recorder, i))
-            lg_recorder_begin(recorder, at, 3, i);
+        if (lg_recorder_due(rig.recorder, i))
+            lg_recorder_begin(rig.recorder, at, 3, i);
         if (i % 100 == 0)
             usleep(1000);
     }
     until_based();
-    lg_recorder_stop(recorder, 2);
-    close_recorder();
+    lg_recorder_stop(rig.recorder, 2);
+    rig_close();
     for (unsigned serial = 1;; serial++) {
-        if (access(file_of(serial), F_OK) != 0 && all)
+        if (access(rig_file(serial), F_OK) != 0 && all)
             break;
-        if (access(file_of(serial), F_OK) != 0)
+        if (access(rig_file(serial), F_OK) != 0)
             continue;
-        open_file(&r, serial); /* no gap in any lane, or it is refused */
+        rig_read(&r, serial); /* no gap in any lane, or it is refused */
         assert_true(r.based && r.ended);
         all += r.records;
-        if (access(file_of(serial + 1), F_OK) == 0) {
+        if (access(rig_file(serial + 1), F_OK) == 0) {
             struct lg_recording next;
 
-            open_file(&next, serial + 1);
+            rig_read(&next, serial + 1);
             assert_true(lg_recording_follows(&r, &next));
             lg_recording_close(&next);
         } else {
@@ -301,23 +248,23 @@ static void a_gap_in_one_lane_ends_the_file_for_all(void **state)
     burst(2, 10);
     for (int i = 0; i < 100000 && counts.gaps == 0; i++) {
         burst(1, 9000);
-        lg_recorder_counts(recorder, &counts);
+        lg_recorder_counts(rig.recorder, &counts);
     }
     assert_int_equal(counts.gaps, 1);
-    assert_false(lg_recorder_listens(recorder));
+    assert_false(lg_recorder_listens(rig.recorder));
     burst(2, 10); /* ignored */
-    for (uint64_t now = 2; now < 5000 && !lg_recorder_listens(recorder); now++) {
-        lg_recorder_begin(recorder, at, 3, now * 2000000); /* when the writer has caught up */
+    for (uint64_t now = 2; now < 5000 && !lg_recorder_listens(rig.recorder); now++) {
+        lg_recorder_begin(rig.recorder, at, 3, now * 2000000); /* when the writer has caught up */
         usleep(1000);
     }
     until_based();
     burst(2, 10);
-    lg_recorder_stop(recorder, 0);
-    close_recorder();
-    open_file(&r, 1);
+    lg_recorder_stop(rig.recorder, 0);
+    rig_close();
+    rig_read(&r, 1);
     assert_int_equal(r.burst[2], 21);
     lg_recording_close(&r);
-    open_file(&r, 2);
+    rig_read(&r, 2);
     assert_int_equal(r.at[2].burst, 22);
     assert_int_equal(r.burst[2], 23);
     assert_int_equal(r.at[1].burst, at[1].burst);
@@ -331,24 +278,24 @@ static void a_resync_goes_first(void **state)
     (void)state;
     open_recorder(1u << 30);
     begin(1);
-    lg_recorder_turn(recorder, 1);
-    assert_true(lg_recorder_owes(recorder));
-    lg_recorder_yield(recorder); /* a base is under way: given up */
-    assert_false(lg_recorder_owes(recorder) || lg_recorder_listens(recorder));
-    assert_int_equal(ft_owe_begin(region), 0);
-    assert_false(lg_recorder_due(recorder, 2));
-    lg_recorder_begin(recorder, at, 3, 2);
-    lg_recorder_turn(recorder, 0);
-    assert_non_null(region->shadow); /* it is not ours */
-    assert_false(lg_recorder_owes(recorder));
-    lg_recorder_counts(recorder, &counts);
+    lg_recorder_turn(rig.recorder, 1);
+    assert_true(lg_recorder_owes(rig.recorder));
+    lg_recorder_yield(rig.recorder); /* a base is under way: given up */
+    assert_false(lg_recorder_owes(rig.recorder) || lg_recorder_listens(rig.recorder));
+    assert_int_equal(ft_owe_begin(rig.region), 0);
+    assert_false(lg_recorder_due(rig.recorder, 2));
+    lg_recorder_begin(rig.recorder, at, 3, 2);
+    lg_recorder_turn(rig.recorder, 0);
+    assert_non_null(rig.region->shadow); /* it is not ours */
+    assert_false(lg_recorder_owes(rig.recorder));
+    lg_recorder_counts(rig.recorder, &counts);
     assert_int_equal(counts.gaps, 1);
-    ft_owe_end(region);
+    ft_owe_end(rig.region);
     begin(3);
     turns();
-    lg_recorder_yield(recorder); /* a whole base is not given up */
-    assert_true(lg_recorder_listens(recorder));
-    lg_recorder_counts(recorder, &counts);
+    lg_recorder_yield(rig.recorder); /* a whole base is not given up */
+    assert_true(lg_recorder_listens(rig.recorder));
+    lg_recorder_counts(rig.recorder, &counts);
     assert_int_equal(counts.gaps, 1);
 }
 
@@ -383,8 +330,8 @@ static void record_fight(void)
     access_burst(2, LANES, 0);
     access_burst(0, 2, 99);
     access_burst(1, 0, 5);
-    lg_recorder_stop(recorder, 0);
-    close_recorder();
+    lg_recorder_stop(rig.recorder, 0);
+    rig_close();
 }
 
 static void what_waits_for_nothing_recorded_is_left_out(void **state)
@@ -394,7 +341,7 @@ static void what_waits_for_nothing_recorded_is_left_out(void **state)
 
     (void)state;
     record_fight();
-    open_file(&r, 1);
+    rig_read(&r, 1);
     assert_int_equal(r.records, 8);
     assert_int_equal(nd_index_make(&index, &r, NULL), 0);
     assert_int_equal(index.lane[0].count, 3);
@@ -423,7 +370,7 @@ static void an_input_has_its_past_and_no_more(void **state)
 
     (void)state;
     record_fight();
-    open_file(&r, 1);
+    rig_read(&r, 1);
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         assert_int_equal(nd_index_make(&index, &r, NULL), 0);
         nd_index_until(&index, cases[i].lane, cases[i].clock);
@@ -453,9 +400,9 @@ static void digests_are_compared_by_all_or_none(void **state)
         rec->digest = 70 + i / LANES;
         end_record(0);
     }
-    lg_recorder_stop(recorder, 0);
-    close_recorder();
-    open_file(&r, 1);
+    lg_recorder_stop(rig.recorder, 0);
+    rig_close();
+    rig_read(&r, 1);
     assert_int_equal(nd_index_make(&index, &r, NULL), 0);
     nd_index_settle(&index);
     for (unsigned l = 0; l < LANES; l++)
@@ -477,16 +424,16 @@ static void a_torn_file_is_read_to_its_last_whole_record(void **state)
 
     (void)state;
     record_fight();
-    f = fopen(file_of(1), "rb");
+    f = fopen(rig_file(1), "rb");
     size = fread(bytes, 1, sizeof(bytes), f);
     fclose(f);
     for (size_t cut = 1; cut < 1200; cut++) {
         uint32_t records = 0;
 
-        f = fopen(file_of(9), "wb");
+        f = fopen(rig_file(9), "wb");
         assert_int_equal(fwrite(bytes, 1, size - cut, f), size - cut);
         fclose(f);
-        assert_int_equal(lg_recording_open(&r, path, &fault), 0);
+        assert_int_equal(lg_recording_open(&r, rig.path, &fault), 0);
         assert_int_equal(nd_index_make(&index, &r, NULL), 0);
         for (unsigned l = 0; l < LANES; l++) {
             records += index.lane[l].upto;

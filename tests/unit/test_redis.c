@@ -11,6 +11,7 @@
 
 #include "node/redis.h"
 #include "tests/nf/help_chain.h"
+#include "tests/nf/help_redis.h"
 
 #include <hiredis/hiredis.h>
 #include <signal.h>
@@ -23,13 +24,11 @@
 #define MON "    - monitor: { max_flows: 300 }\n"
 #define FWD "    - forward: { merged: false }\n"
 
-static struct nd_redis_server server;
-
 static struct nd_redis *open_redis(struct nd_redis_options o)
 {
     struct ft_fault fault = {""};
     struct nd_redis *redis;
-    o.port = server.port;
+    o.port = help_redis.port;
     snprintf(o.host, sizeof(o.host), "127.0.0.1");
     if (nd_redis_open(&redis, &o, &fault) < 0)
         fail_msg("%s", fault.text);
@@ -38,7 +37,7 @@ static struct nd_redis *open_redis(struct nd_redis_options o)
 
 static redisReply *other(const char *command)
 {
-    redisContext *c = redisConnect("127.0.0.1", server.port);
+    redisContext *c = redisConnect("127.0.0.1", help_redis.port);
     assert_true(c && !c->err);
     redisReply *r = redisCommand(c, command);
     assert_non_null(r);
@@ -198,7 +197,7 @@ static void check_entry(const char *command, const char *expected)
     nd_redis_settle(redis);
     redisReply *keys = other("KEYS 1.0:*");
     assert_int_equal(keys->elements, 8);
-    redisContext *c = redisConnect("127.0.0.1", server.port);
+    redisContext *c = redisConnect("127.0.0.1", help_redis.port);
     freeReplyObject(redisCommand(c, command, keys->element[3]->str, (size_t)keys->element[3]->len));
     redisFree(c);
     freeReplyObject(keys);
@@ -254,7 +253,7 @@ static void test_a_dead_server(void **state)
 
 static void test_refusals(void **state)
 {
-    struct nd_redis_options o = {.batch = 0, .port = server.port, .host = "127.0.0.1", .marker = "a"};
+    struct nd_redis_options o = {.batch = 0, .port = help_redis.port, .host = "127.0.0.1", .marker = "a"};
     struct ft_fault fault = {""};
     struct nd_redis *redis, *second;
     struct help_chain h;
@@ -350,22 +349,6 @@ static void test_access_times(void **state)
                   a.local_write.p50, a.remote_read.p50, a.remote_write.p50, a.remote_add.p50);
 }
 
-static int start(void **state)
-{
-    struct ft_fault fault = {""};
-    (void)state;
-    if (nd_redis_server_start(&server, &fault) < 0)
-        fail_msg("%s", fault.text);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    nd_redis_server_stop(&server);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -379,5 +362,5 @@ int main(void)
         cmocka_unit_test(test_own_server),
         cmocka_unit_test(test_access_times),
     };
-    return cmocka_run_group_tests_name("redis", tests, start, stop);
+    return cmocka_run_group_tests_name("redis", tests, help_redis_start, help_redis_stop);
 }

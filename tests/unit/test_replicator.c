@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two replicators on loopback, each in its own process with its own region and lane (help_twin.h). What both
- * hold at the end is compared with a model that knows no replication.
+ * Two replicators on loopback, each in its own process with its own region and lane (help_twinpair.h). What
+ * both hold at the end is compared with a model that knows no replication.
  */
-#include "tests/unit/help_twin.h"
+#include "tests/unit/help_twinpair.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,104 +15,24 @@
 #define FOREVER   UINT64_MAX
 #define THROTTLED 300 /* us between bursts: some thousand a second, about 10 MB of log */
 
-static struct twin twin[2], *const a = &twin[0], *const b = &twin[1];
-static struct twin_model *model;
-
-static int setup(void **state)
-{
-    (void)state;
-    memset(twin, 0, sizeof(twin));
-    model = calloc(1, sizeof(*model));
-    assert_non_null(model);
-    twin_model_begin(model);
-    twin_world(twin);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    twin_world_end(twin);
-    free(model);
-    return 0;
-}
-
-static void protected_by(struct twin *primary, struct twin *standby)
-{
-    twin_await(primary, FT_PROTECTED);
-    twin_await(standby, FT_READY);
-}
-
-static void start_both(void)
-{
-    twin_start(a, NULL);
-    twin_start(b, NULL);
-    protected_by(a, b);
-}
-
-static void set_target(struct twin *t, uint64_t burst)
-{
-    atomic_store(&t->box->target, burst);
-}
-
-/* Lets the primary come to rest at a burst not far from here. */
-static uint64_t rest(struct twin *primary)
-{
-    uint64_t burst = atomic_load(&primary->box->closed) + 200;
-
-    set_target(primary, burst);
-    twin_await_closed(primary, burst);
-    return burst;
-}
-
-static void state_is_model(struct twin *t, uint64_t burst)
-{
-    uint64_t region, state;
-
-    twin_await_closed(t, burst);
-    assert_int_equal(twin_digest(t, &region, &state), burst);
-    assert_int_equal(model->lane.burst, burst);
-    assert_int_equal(state, twin_state_hash(&model->lane, model->words));
-}
-
-static void same_regions(void)
-{
-    uint64_t region_a, region_b, state;
-
-    assert_int_equal(twin_digest(a, &region_a, &state), twin_digest(b, &region_b, &state));
-    assert_int_equal(region_a, region_b);
-}
-
-static void all_equal(uint64_t seed, uint64_t burst)
-{
-    twin_model_run(model, seed, burst);
-    state_is_model(a, burst);
-    state_is_model(b, burst);
-    same_regions();
-}
-
-static void end_both(void)
-{
-    twin_end(a);
-    twin_end(b);
-}
+static struct twin *const a = &twin_pair[0], *const b = &twin_pair[1];
 
 static void first_sync(void **state)
 {
     struct rp_status s;
 
     (void)state;
-    set_target(a, 3000);
-    start_both();
-    all_equal(100, 3000);
-    TWIN_UNTIL(a, atomic_load(&a->box->outputs) == model->lane.outputs); /* all left, each once */
+    twin_target(a, 3000);
+    twin_pair_start(NULL);
+    twin_pair_equal(100, 3000);
+    TWIN_UNTIL(a, atomic_load(&a->box->outputs) == twin_truth->lane.outputs); /* all left, each once */
     s = twin_status(a);
     assert_int_equal(s.core.view, 1);
     assert_int_equal(s.core.resyncs, 1);
     assert_int_equal(s.core.resyncs_failed, 0);
     assert_int_equal(s.refused, 0);
     assert_int_equal(twin_status(b).refused, 0);
-    end_both();
+    twin_pair_end();
 }
 
 /* Without a copy before the edit, the base would hold what came after the cut, and replay adds it again. */
@@ -122,16 +42,16 @@ static void edits_during_the_base(void **state)
 
     (void)state;
     atomic_store(&a->box->pause_us, THROTTLED);
-    set_target(a, FOREVER);
+    twin_target(a, FOREVER);
     twin_start(a, &slow);
     twin_await(a, FT_SOLO);
     twin_await_closed(a, 200);
     twin_start(b, NULL);
-    protected_by(a, b);
+    twin_pair_protected(a, b);
     assert_true(atomic_load(&a->box->beside_base) > 50);
     assert_true(twin_status(a).base_bytes > TWIN_WORDS * sizeof(uint64_t) / 2);
-    all_equal(100, rest(a));
-    end_both();
+    twin_pair_equal(100, twin_rest(a));
+    twin_pair_end();
 }
 
 static void standby_killed_and_back(void **state)
@@ -140,18 +60,18 @@ static void standby_killed_and_back(void **state)
 
     (void)state;
     atomic_store(&a->box->pause_us, THROTTLED);
-    set_target(a, FOREVER);
-    start_both();
+    twin_target(a, FOREVER);
+    twin_pair_start(NULL);
     twin_kill(b);
     twin_await(a, FT_SOLO);
     left = atomic_load(&a->box->outputs);
     TWIN_UNTIL(a, atomic_load(&a->box->outputs) > left + 100); /* it goes on */
     twin_start(b, NULL);
-    protected_by(a, b);
+    twin_pair_protected(a, b);
     assert_int_equal(twin_status(a).core.resyncs, 2);
     assert_int_equal(twin_status(a).core.view, 1);
-    all_equal(100, rest(a));
-    end_both();
+    twin_pair_equal(100, twin_rest(a));
+    twin_pair_end();
 }
 
 /* The taken-over state is that of one burst, at or after every burst that left, and life goes on from it. */
@@ -161,8 +81,8 @@ static void primary_killed(void **state)
 
     (void)state;
     atomic_store(&a->box->pause_us, THROTTLED);
-    set_target(a, FOREVER);
-    start_both();
+    twin_target(a, FOREVER);
+    twin_pair_start(NULL);
     out = atomic_load(&a->box->outputs);
     TWIN_UNTIL(a, atomic_load(&a->box->outputs) > out + 3000);
     twin_kill(a);
@@ -170,17 +90,17 @@ static void primary_killed(void **state)
                       atomic_load(&b->box->live_from));
     from = atomic_load(&b->box->live_from);
     assert_true(from >= atomic_load(&a->box->out_burst));
-    twin_model_run(model, 100, from);
-    state_is_model(b, from);
+    twin_model_run(twin_truth, 100, from);
+    twin_is_model(b, from);
     assert_int_equal(twin_status(b).core.view, 2);
 
-    set_target(b, from + 500);
-    set_target(a, 0);
+    twin_target(b, from + 500);
+    twin_target(a, 0);
     twin_start(a, NULL); /* back, empty: the standby now */
-    protected_by(b, a);
-    all_equal(101, from + 500);
+    twin_pair_protected(b, a);
+    twin_pair_equal(101, from + 500);
     assert_int_equal(twin_status(a).core.view, 2);
-    end_both();
+    twin_pair_end();
 }
 
 /* A standby that does not replay: credit stops the sender, the full ring stops the lane; then all arrives. */
@@ -189,9 +109,9 @@ static void back_pressure(void **state)
     uint64_t stuck, before;
 
     (void)state;
-    start_both();
+    twin_pair_start(NULL);
     atomic_store(&b->box->per_turn, 0);
-    set_target(a, 4000);
+    twin_target(a, 4000);
     TWIN_UNTIL(a, atomic_load(&a->box->ring_full) > 100 && twin_status(a).credit_waits > 0);
     stuck = atomic_load(&a->box->closed);
     before = atomic_load(&a->box->ring_full);
@@ -202,28 +122,28 @@ static void back_pressure(void **state)
     assert_true(atomic_load(&b->box->replay_most) > TWIN_PENDING / 2);
     assert_int_equal(twin_state(a), FT_PROTECTED); /* what the standby stored is stable all the same */
     atomic_store(&b->box->per_turn, 3);
-    all_equal(100, 4000);
+    twin_pair_equal(100, 4000);
     assert_true(atomic_load(&a->box->log_most) <= 2u << 20);
     assert_true(atomic_load(&b->box->replay_most) <= TWIN_PENDING);
     assert_int_equal(twin_status(b).refused, 0);
     assert_int_equal(twin_status(a).core.solos, 1); /* its own start */
-    end_both();
+    twin_pair_end();
 }
 
 static void resync_under_load(void **state)
 {
     (void)state;
     atomic_store(&a->box->pause_us, THROTTLED);
-    set_target(a, FOREVER);
-    start_both();
+    twin_target(a, FOREVER);
+    twin_pair_start(NULL);
     for (uint64_t done = 2; done <= 4; done++) {
         atomic_store(&a->box->told, FT_TOLD_RESYNC);
         TWIN_UNTIL(a, twin_status(a).core.resyncs == done);
-        protected_by(a, b);
+        twin_pair_protected(a, b);
     }
-    all_equal(100, rest(a));
+    twin_pair_equal(100, twin_rest(a));
     assert_int_equal(twin_status(a).core.view, 1);
-    end_both();
+    twin_pair_end();
 }
 
 /* Asked for, the reign passes without a gap: everything made is in the new primary's state. */
@@ -232,19 +152,19 @@ static void planned_handover(void **state)
     uint64_t from;
 
     (void)state;
-    set_target(a, 1000);
-    start_both();
+    twin_target(a, 1000);
+    twin_pair_start(NULL);
     twin_await_closed(b, 1000);
     atomic_store(&a->box->told, FT_TOLD_HANDOVER);
-    protected_by(b, a);
+    twin_pair_protected(b, a);
     from = atomic_load(&b->box->live_from);
     assert_int_equal(from, 1000);
-    twin_model_run(model, 100, from);
-    assert_int_equal(atomic_load(&a->box->outputs), model->lane.outputs);
-    set_target(b, 1300);
-    all_equal(101, 1300);
+    twin_model_run(twin_truth, 100, from);
+    assert_int_equal(atomic_load(&a->box->outputs), twin_truth->lane.outputs);
+    twin_target(b, 1300);
+    twin_pair_equal(101, 1300);
     assert_int_equal(twin_status(b).core.view, 2);
-    end_both();
+    twin_pair_end();
 }
 
 /* The comparison itself: a change on one side past the edits is seen in the digests. */
@@ -253,21 +173,21 @@ static void spoilt_state_shows(void **state)
     uint64_t region_a, region_b, state_a;
 
     (void)state;
-    set_target(a, 1000);
-    start_both();
+    twin_target(a, 1000);
+    twin_pair_start(NULL);
     twin_await_closed(b, 1000);
     atomic_store(&b->box->spoil, true);
-    set_target(a, 1100);
+    twin_target(a, 1100);
     twin_await_closed(b, 1100);
     twin_digest(a, &region_a, &state_a);
     twin_digest(b, &region_b, &state_a);
     assert_int_not_equal(region_a, region_b);
-    end_both();
+    twin_pair_end();
 }
 
 int main(void)
 {
-#define WITH_WORLD(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define WITH_WORLD(f) cmocka_unit_test_setup_teardown(f, twin_pair_setup, twin_pair_teardown)
     const struct CMUnitTest tests[] = {
         WITH_WORLD(first_sync),       WITH_WORLD(edits_during_the_base), WITH_WORLD(standby_killed_and_back),
         WITH_WORLD(primary_killed),   WITH_WORLD(back_pressure),         WITH_WORLD(resync_under_load),
