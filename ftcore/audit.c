@@ -278,10 +278,8 @@ static _Noreturn void accuse(const struct ft_region *region, const struct ft_are
     bool shared = arena->nf == FT_NFS_MAX;
 
     fprintf(stderr, "audit: NF '%s' (lane %u) changed offset 0x%llx of its arena without an edit\n",
-            shared            ? "shared"
-            : region->nf_name ? region->nf_name[arena->nf]
-                              : "?",
-            lane, (unsigned long long)(offset - arena->offset));
+            shared ? "shared" : region->nf_name[arena->nf], lane,
+            (unsigned long long)(offset - arena->offset));
     abort();
 }
 

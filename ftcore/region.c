@@ -162,7 +162,8 @@ int ft_region_open(struct ft_region **out, const struct ft_region_config *config
     region->fd = -1;
     region->lanes = config->lanes;
     region->nfs = config->nfs;
-    region->nf_name = config->nf_name;
+    for (unsigned nf = 0; nf < region->nfs; nf++)
+        region->nf_name[nf] = config->nf_name ? config->nf_name[nf] : "?";
     error = fill(region, config, fault);
     if (error)
         ft_region_close(region);

@@ -52,7 +52,7 @@ struct ft_region_config {
     uint16_t lanes;             /* 1 … FT_LANES_MAX */
     uint16_t nfs;               /* 1 … FT_NFS_MAX, index 0 (lane state) included */
     const uint64_t *arena_size; /* [nfs] bytes wanted per lane; raised to FT_ARENA_MIN */
-    const char *const *nf_name; /* [nfs] names for audit messages; borrowed for the region's life */
+    const char *const *nf_name; /* [nfs] names for messages, strings of the program; NULL: none */
     uint64_t shared_size;       /* bytes of the shared arena; 0 for FT_SHARED_DEFAULT */
     bool audit;                 /* check at each burst's end that every change went through an edit */
     bool huge;                  /* try huge pages, fall back silently to 4 KiB pages */
@@ -66,7 +66,6 @@ struct ft_region {
     int fd;        /* memfd; -1 when closed */
     bool huge;     /* huge pages were had */
     uint16_t lanes, nfs;
-    const char *const *nf_name;
     struct ft_arena *arenas; /* [lanes * nfs + 1], the last one is the shared arena */
     _Atomic uint32_t tracking;
     struct ft_lines dirty;
@@ -77,6 +76,7 @@ struct ft_region {
     /* FT_TRACK_WATCH: called by the editing lane, before the change. Set while no lane runs. */
     void (*watch)(void *arg, const void *p, size_t n);
     void *watch_arg;
+    const char *nf_name[FT_NFS_MAX]; /* "?" where nobody gave one */
 };
 
 /*

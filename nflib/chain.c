@@ -60,6 +60,22 @@ void nf_chain_arenas(const struct nf_chain_config *config, uint64_t sizes[], con
     }
 }
 
+int nf_chain_region(struct ft_region **out, const struct nf_chain_config *config,
+                    const struct ft_region_config *how, struct ft_fault *fault)
+{
+    uint64_t sizes[FT_NFS_MAX], floor = how->shared_size ? how->shared_size : config->shared_size;
+    const char *names[FT_NFS_MAX];
+    struct ft_region_config region = *how;
+
+    nf_chain_arenas(config, sizes, names);
+    region.lanes = config->lanes;
+    region.nfs = (uint16_t)(config->count + 1);
+    region.arena_size = sizes;
+    region.nf_name = names;
+    region.shared_size = nf_chain_shared(config, floor ? floor : FT_SHARED_DEFAULT);
+    return ft_region_open(out, &region, fault);
+}
+
 static int make_lane_state(struct nf_chain *chain, unsigned lane, uint64_t seed, struct ft_fault *fault)
 {
     struct nf_lane_state *state = ft_arena_alloc(chain->nfs[0].arena, sizeof(*state));

@@ -71,6 +71,13 @@ struct nf_chain;
 void nf_chain_arenas(const struct nf_chain_config *config, uint64_t sizes[], const char *names[]);
 /* Bytes of the shared arena: what the NFs need, or `floor` when that is more. */
 uint64_t nf_chain_shared(const struct nf_chain_config *config, uint64_t floor);
+/*
+ * Opens the region for the chain's state: the same arenas wherever the chain is executed, live, in replay and
+ * in tests. Of `how`, `name`, `audit` and `huge` are taken; and `shared_size`, if it is not 0, in place of
+ * the chain's. Fails as ft_region_open does.
+ */
+int nf_chain_region(struct ft_region **out, const struct nf_chain_config *config,
+                    const struct ft_region_config *how, struct ft_fault *fault);
 
 /*
  * Makes lane `lane` of the chain in `region`. `seed`: of the lane's generator and so of all hash seeds;

@@ -67,25 +67,16 @@ void nd_bench_counted(void *arg, uint64_t packets)
 
 static int put_together(struct counting *c, const struct nd_load *load, uint64_t seed, struct ft_fault *fault)
 {
-    static uint64_t sizes[FT_NFS_MAX];
-    static const char *names[FT_NFS_MAX];
-    const struct nf_chain_config *chain = &c->config.chain;
     bool logging = c->config.protect.mode != ND_MODE_OFF;
-    struct ft_region_config region = {.name = "understudy bench",
-                                      .lanes = 1,
-                                      .nfs = (uint16_t)(chain->count + 1),
-                                      .arena_size = sizes,
-                                      .nf_name = names,
-                                      .shared_size = nd_member_shared(chain)};
+    static const struct ft_region_config how = {.name = "understudy bench"};
     struct nd_member *m = &c->member;
     struct ft_lane *shared = &c->slot->shared[0];
     int error;
 
-    nf_chain_arenas(chain, sizes, names);
     nd_group_init(&m->group, &c->lane, 1);
     error = nd_bench_io_open(&c->io, c->slot, load, fault);
     if (!error)
-        error = ft_region_open(&m->region, &region, fault);
+        error = nf_chain_region(&m->region, &c->config.chain, &how, fault);
     if (error)
         return error;
     if (ft_lane_init(shared, LOG_BYTES, LOG_BYTES) != 0)

@@ -2,13 +2,12 @@
 /* A node in a forked process; see member.h. */
 #define _GNU_SOURCE /* affinity of threads */
 #include "node/member.h"
+#include "node/setup.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-
-#define SPARE_BYTES (2u * FT_RECORD_MAX) /* of a replay ring, above the credit */
 
 static void new_view(void *arg, uint64_t view)
 {
@@ -28,28 +27,19 @@ static void told(void *arg, enum ft_state state, uint64_t view, const char *why)
 
 static int open_region(struct nd_member *m, struct ft_fault *fault)
 {
-    static uint64_t sizes[FT_NFS_MAX];
-    static const char *names[FT_NFS_MAX];
-    const struct nf_chain_config *chain = &m->c->config->chain;
-    struct ft_region_config c = {.name = m->c->region_name,
-                                 .lanes = chain->lanes,
-                                 .nfs = (uint16_t)(chain->count + 1),
-                                 .arena_size = sizes,
-                                 .nf_name = names,
-                                 .shared_size = nd_member_shared(chain),
-                                 .audit = m->c->config->protect.audit};
+    const struct ft_region_config how = {.name = m->c->region_name, .audit = m->c->config->protect.audit};
 
-    nf_chain_arenas(chain, sizes, names);
-    return ft_region_open(&m->region, &c, fault);
+    return nf_chain_region(&m->region, &m->c->config->chain, &how, fault);
 }
 
 static int make_lane(struct nd_member *m, unsigned l, struct ft_fault *fault)
 {
     const struct nd_protect *p = &m->c->config->protect;
     struct ft_lane *shared = &m->c->shared[l];
+    int error = nd_setup_rings(shared, (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20, fault);
 
-    if (ft_lane_init(shared, (uint64_t)p->log_mb << 20, ((uint64_t)p->pending_mb << 20) + SPARE_BYTES) != 0)
-        return ft_fail(fault, FT_ENOMEM, "no memory for rings of %u + %u MB", p->log_mb, p->pending_mb);
+    if (error)
+        return error;
     m->lanes[l] = (struct nd_lane){.index = l,
                                    .config = m->c->config,
                                    .io = m->c->io,
@@ -70,21 +60,8 @@ static int make_lane(struct nd_member *m, unsigned l, struct ft_fault *fault)
 static int open_replicator(struct nd_member *m, struct ft_fault *fault)
 {
     static char identity[FT_IDENTITY_MAX], view_file[300];
-    const struct nd_config *c = m->c->config;
-    const struct nd_timing *t = &m->c->timing;
     struct rp_config config = {
-        .core = {.lanes = c->chain.lanes,
-                 .role = m->c->standby,
-                 .strict = c->protect.strict,
-                 .warm = c->protect.standby == ND_STANDBY_WARM,
-                 .incarnation = m->c->incarnation,
-                 .heartbeat_ms = t->heartbeat_ms,
-                 .lease_ms = t->lease_ms,
-                 .detect_ms = t->detect_ms,
-                 .promote_within_ms = t->promote_within_ms,
-                 .solo_after_ms = t->solo_after_ms,
-                 .resync_deadline_ms = t->resync_deadline_ms,
-                 .identity = identity},
+        .core = {.role = m->c->standby, .incarnation = m->c->incarnation},
         .link = {.local_host = m->c->host,
                  .peer_host = m->c->host,
                  .local_port = m->c->port,
@@ -93,9 +70,6 @@ static int open_replicator(struct nd_member *m, struct ft_fault *fault)
         .region = m->region,
         .lanes = m->c->shared,
         .published = m->group.published,
-        .pending_bytes = (uint64_t)c->protect.pending_mb << 20,
-        .resync_mbps = t->resync_mbps,
-        .protect = c->protect.mode != ND_MODE_OFF,
         .view_file = view_file,
         .told = told,
         .view = new_view,
@@ -104,7 +78,7 @@ static int open_replicator(struct nd_member *m, struct ft_fault *fault)
     struct rp_status s;
     int error;
 
-    config.core.identity_len = nf_chain_identity(&c->chain, identity, sizeof(identity));
+    nd_setup_replicator(&config, m->c->config, &m->c->timing, identity);
     snprintf(config.core.name, sizeof(config.core.name), "%s", m->c->name);
     snprintf(view_file, sizeof(view_file), "%s/%s.view", m->c->directory, m->c->name);
     error = rp_open(&m->replicator, &config, fault);

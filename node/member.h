@@ -44,12 +44,6 @@ struct nd_member {
     _Atomic bool stop;
 };
 
-/* Bytes of the shared arena, of members and of who executes their log again. */
-static inline uint64_t nd_member_shared(const struct nf_chain_config *chain)
-{
-    return nf_chain_shared(chain, chain->shared_size ? chain->shared_size : FT_SHARED_DEFAULT);
-}
-
 /* `c` stays borrowed. What failed stays as it is: the process ends. */
 int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct ft_fault *fault);
 /* The lanes' threads, on `cores` where that is not NULL. The replicator's thread is the caller's. */

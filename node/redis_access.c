@@ -117,17 +117,12 @@ static int measure_local(struct nd_redis_access *out, struct bench *b, struct ft
 {
     uint32_t capacity = b->entries;
     struct nf_chain_config chain = {.name = "access", .lanes = 1, .count = 1, .nfs = {{&bare, &capacity}}};
-    uint64_t sizes[2];
-    const char *names[2];
-    struct ft_region_config config = {
-        .name = "access", .lanes = 1, .nfs = 2, .shared_size = 1 << 20, .nf_name = names};
+    static const struct ft_region_config how = {.name = "access", .shared_size = 1 << 20};
     struct ft_region *region = NULL;
     struct nf_chain *made = NULL;
     int error;
 
-    nf_chain_arenas(&chain, sizes, names);
-    config.arena_size = sizes;
-    error = ft_region_open(&region, &config, fault);
+    error = nf_chain_region(&region, &chain, &how, fault);
     if (error == FT_OK)
         error = nf_chain_make(&made, &chain, region, 0, 1, fault);
     if (error == FT_OK) {

@@ -60,19 +60,9 @@ static int check_chain(const struct nd_log *log, struct ft_fault *fault)
 
 static int open_region(struct nd_log *log, struct ft_fault *fault)
 {
-    static uint64_t sizes[FT_NFS_MAX];
-    static const char *names[FT_NFS_MAX];
-    const struct nf_chain_config *chain = &log->config->chain;
-    struct ft_region_config c = {
-        .name = "understudy replay",
-        .lanes = chain->lanes,
-        .nfs = (uint16_t)(chain->count + 1),
-        .arena_size = sizes,
-        .nf_name = names,
-        .shared_size = nf_chain_shared(chain, chain->shared_size ? chain->shared_size : FT_SHARED_DEFAULT)};
+    static const struct ft_region_config how = {.name = "understudy replay"};
 
-    nf_chain_arenas(chain, sizes, names);
-    return ft_region_open(&log->region, &c, fault);
+    return nf_chain_region(&log->region, &log->config->chain, &how, fault);
 }
 
 static int make_lane(struct nd_log *log, unsigned index, struct ft_fault *fault)

@@ -4,7 +4,7 @@
 
 #include "ftcore/section.h"
 #include "logger/cursor.h"
-#include "node/member.h"
+#include "nflib/chain.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -177,18 +177,9 @@ static bool is_closed(const struct nd_gate gates[], const struct nd_ledger ledge
 static int make_runs(struct reference *all, const struct nd_config *config, uint64_t seed,
                      struct ft_fault *fault)
 {
-    uint64_t sizes[FT_NFS_MAX];
-    const char *names[FT_NFS_MAX];
-    struct ft_region_config c = {.name = "understudy reference",
-                                 .lanes = config->chain.lanes,
-                                 .nfs = (uint16_t)(config->chain.count + 1),
-                                 .arena_size = sizes,
-                                 .nf_name = names,
-                                 .shared_size = nd_member_shared(&config->chain)};
-    int error;
+    static const struct ft_region_config how = {.name = "understudy reference"};
+    int error = nf_chain_region(&all->region, &config->chain, &how, fault);
 
-    nf_chain_arenas(&config->chain, sizes, names);
-    error = ft_region_open(&all->region, &c, fault);
     for (unsigned l = 0; l < config->chain.lanes && !error; l++) {
         struct run *r = &all->run[l];
 

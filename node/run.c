@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * understudy run: puts a node together and keeps it going. Everything that can fail fails here, before the
- * first packet, with one line and nothing left behind. Threads: this one (control socket), the replicator,
- * one per lane; and the guardian's process.
+ * understudy run: keeps a node going that was put together (running.c). Threads: this one (control socket),
+ * the replicator, one per lane; and the guardian's process.
  */
 #include "node/commands.h"
 #include "node/client.h"
@@ -13,23 +12,15 @@
 #include <rte_launch.h>
 #include <rte_lcore.h>
 
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#define SERVE_MS    20
-#define SPARE_BYTES (2u * FT_RECORD_MAX) /* of a replay ring, above the credit */
-#define DRAIN_MS    1000u
-#define QUEUE_BYTES (16u << 20) /* between each lane and the flight recorder */
-#define TAKEN_MS    2000
+#define SERVE_MS 20
 
 static struct nd_running *the_node; /* for the signal handler alone */
 
@@ -39,268 +30,6 @@ static void stop_signal(int number)
     if (the_node)
         atomic_store(&the_node->stop, true);
 }
-
-static void told(void *arg, enum ft_state state, uint64_t view, const char *why)
-{
-    struct nd_running *r = arg;
-    struct timespec t;
-
-    clock_gettime(CLOCK_REALTIME, &t);
-    fprintf(stderr, "%ld.%03ld understudy %s: %s, view %lu: %s\n", (long)t.tv_sec, t.tv_nsec / 1000000,
-            r->config->node[r->self].name, ft_state_name(state), view, why);
-}
-
-static void new_view(void *arg, uint64_t view)
-{
-    struct nd_running *r = arg;
-
-    atomic_store(&r->view, view);
-    if (r->guardian)
-        nd_guardian_identity(r->guardian, r->incarnation, view);
-}
-
-/* ---- putting together -------------------------------------------------------------------------- */
-
-static int make_directory(const char *path, struct ft_fault *fault)
-{
-    char part[256];
-
-    for (size_t i = 1; i <= strlen(path) && i < sizeof(part); i++) {
-        if (path[i] != '/' && path[i] != '\0')
-            continue;
-        snprintf(part, sizeof(part), "%.*s", (int)i, path);
-        if (mkdir(part, 0755) != 0 && errno != EEXIST)
-            return ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO, "%s: %s", part,
-                           strerror(errno));
-    }
-    return 0;
-}
-
-static int open_region(struct nd_running *r, struct ft_fault *fault)
-{
-    static uint64_t sizes[FT_NFS_MAX];
-    static const char *names[FT_NFS_MAX];
-    const struct nf_chain_config *chain = &r->config->chain;
-    struct ft_region_config c = {
-        .name = "understudy region",
-        .lanes = chain->lanes,
-        .nfs = (uint16_t)(chain->count + 1),
-        .arena_size = sizes,
-        .nf_name = names,
-        .shared_size = nf_chain_shared(chain, chain->shared_size ? chain->shared_size : FT_SHARED_DEFAULT),
-        .audit = r->config->protect.audit,
-        .huge = r->config->node[r->self].hugepages};
-
-    nf_chain_arenas(chain, sizes, names);
-    return ft_region_open(&r->region, &c, fault);
-}
-
-/* DIR/NODE/ of this file: two nodes may share a machine and its file. */
-static int open_recorder(struct nd_running *r, struct ft_fault *fault)
-{
-    static char identity[FT_IDENTITY_MAX], dir[256];
-    const struct nd_config *c = r->config;
-    const char *node = c->node[r->self].name;
-    struct lg_recorder_config config = {.directory = dir,
-                                        .node = node,
-                                        .identity = identity,
-                                        .region = r->region,
-                                        .file_bytes = (uint64_t)c->record.file_mb << 20,
-                                        .files = c->record.files,
-                                        .queue_bytes = QUEUE_BYTES};
-    int error;
-
-    if (!c->record.dir[0])
-        return 0;
-    snprintf(dir, sizeof(dir), "%s/%s", c->record.dir, node);
-    error = make_directory(dir, fault);
-    if (error)
-        return error;
-    config.identity_len = nf_chain_identity(&c->chain, identity, sizeof(identity));
-    return lg_recorder_open(&r->recorder, &config, fault);
-}
-
-/* Before the chain is made, which then puts its state there. */
-static int open_redis(struct nd_running *r, struct ft_fault *fault)
-{
-    int error;
-
-    if (r->config->state != ND_STATE_REDIS)
-        return 0;
-    error = nd_redis_open(&r->redis, &r->config->redis, fault);
-    if (error == 0)
-        fprintf(stderr, "understudy %s: state in Redis: %s\n", r->config->node[r->self].name,
-                nd_redis_settings(r->redis));
-    return error;
-}
-
-static int make_lanes(struct nd_running *r, struct ft_fault *fault)
-{
-    const struct nd_protect *p = &r->config->protect;
-    unsigned lanes = r->config->chain.lanes;
-    int error = 0;
-
-    r->shared = aligned_alloc(64, lanes * sizeof(*r->shared));
-    r->lanes = calloc(lanes, sizeof(*r->lanes));
-    r->question.cap = 256u << 10;
-    r->question.out = malloc(r->question.cap);
-    nd_group_init(&r->group, r->lanes, lanes);
-    if (!r->shared || !r->lanes || !r->question.out)
-        return ft_fail(fault, FT_ENOMEM, "no memory for %u lanes", lanes);
-    for (unsigned l = 0; l < lanes && !error; l++) {
-        struct nd_lane *lane = &r->lanes[l];
-
-        if (ft_lane_init(&r->shared[l], (uint64_t)p->log_mb << 20,
-                         ((uint64_t)p->pending_mb << 20) + SPARE_BYTES) != 0)
-            return ft_fail(fault, FT_ENOMEM, "no memory for rings of %u + %u MB", p->log_mb, p->pending_mb);
-        *lane = (struct nd_lane){.index = l,
-                                 .config = r->config,
-                                 .io = &r->ports.io,
-                                 .region = r->region,
-                                 .shared = &r->shared[l],
-                                 .group = &r->group,
-                                 .guardian = r->guardian,
-                                 .urgent = r->config->node[r->self].realtime,
-                                 .question = &r->question,
-                                 .redis = r->redis,
-                                 .recorder = r->recorder,
-                                 .incarnation = r->incarnation,
-                                 .view = &r->view,
-                                 .stop = &r->lanes_stop};
-        if (getrandom(&lane->seed, sizeof(lane->seed), 0) != sizeof(lane->seed))
-            return ft_fail(fault, FT_EIO, "the system gives no random numbers");
-        error = nd_lane_make(lane, fault);
-    }
-    if (!error)
-        r->ports.deal.lane = r->lanes;
-    return error;
-}
-
-static int open_replicator(struct nd_running *r, struct ft_fault *fault)
-{
-    static char identity[FT_IDENTITY_MAX];
-    const struct nd_config *c = r->config;
-    const struct nd_node *self = &c->node[r->self], *peer = &c->node[!r->self];
-    const struct nd_timing *t = &c->timing;
-    struct rp_config config = {
-        .core = {.lanes = c->chain.lanes,
-                 .role = self->role == ND_ROLE_STANDBY,
-                 .strict = c->protect.strict,
-                 .warm = c->protect.standby == ND_STANDBY_WARM,
-                 .incarnation = r->incarnation,
-                 .heartbeat_ms = t->heartbeat_ms,
-                 .lease_ms = t->lease_ms,
-                 .detect_ms = t->detect_ms,
-                 .promote_within_ms = t->promote_within_ms,
-                 .solo_after_ms = t->solo_after_ms,
-                 .resync_deadline_ms = t->resync_deadline_ms,
-                 .start_alone_ms = t->start_alone_ms,
-                 .drain_ms = DRAIN_MS,
-                 .identity = identity},
-        .link = {.local_host = self->host,
-                 .peer_host = peer->host,
-                 .local_port = self->tcp_port,
-                 .peer_port = peer->tcp_port,
-                 .listens = strcmp(self->name, peer->name) < 0},
-        .region = r->region,
-        .lanes = r->shared,
-        .published = r->group.published,
-        .pending_bytes = (uint64_t)c->protect.pending_mb << 20,
-        .resync_mbps = t->resync_mbps,
-        .protect = c->protect.mode != ND_MODE_OFF,
-        .view_file = r->view_file,
-        .told = told,
-        .view = new_view,
-        .arg = r,
-    };
-
-    /* The primary's credit is its own file's, the ring is the standby's. */
-    int own = snprintf(identity, sizeof(identity), "pending_mb=%u\n", c->protect.pending_mb);
-
-    config.core.identity_len =
-        (uint32_t)own + nf_chain_identity(&c->chain, identity + own, sizeof(identity) - (uint32_t)own);
-    snprintf(config.core.name, sizeof(config.core.name), "%s", self->name);
-    snprintf(r->view_file, sizeof(r->view_file), "%s/%s.view", self->state, self->name);
-    int error = rp_open(&r->replicator, &config, fault);
-    struct rp_status s;
-
-    if (error)
-        return error;
-    /* From the start, not from the next view on: a restarted standby may die in the view it finds. */
-    rp_status(r->replicator, &s);
-    new_view(r, s.core.view);
-    return 0;
-}
-
-static int open_server(struct nd_running *r, struct ft_fault *fault)
-{
-    return nd_server_open(&r->server, r->config->node[r->self].control, fault);
-}
-
-/* A killed process holds its sockets until its memory is gone; its successor may be back before that. */
-static int patiently(struct nd_running *r, int (*open)(struct nd_running *, struct ft_fault *),
-                     struct ft_fault *fault)
-{
-    int error = open(r, fault);
-
-    for (int i = 0; error == FT_EBUSY && i < TAKEN_MS / 10 && !atomic_load(&r->stop); i++) {
-        nanosleep(&(struct timespec){0, 10000000}, NULL);
-        error = open(r, fault);
-    }
-    return error;
-}
-
-/* In the order in which a mistake is cheapest to find; on failure the caller takes apart what stands. */
-static int put_together(struct nd_running *r, struct ft_fault *fault)
-{
-    const struct nd_node *self = &r->config->node[r->self], *peer = &r->config->node[!r->self];
-    char directory[256];
-    int error;
-
-    snprintf(directory, sizeof(directory), "%s", self->control);
-    char *slash = strrchr(directory, '/');
-
-    directory[slash ? slash - directory : 0] = '\0'; /* a bare name lies in the working directory */
-    if (getrandom(&r->incarnation, sizeof(r->incarnation), 0) != sizeof(r->incarnation))
-        return ft_fail(fault, FT_EIO, "the system gives no random numbers");
-    if ((directory[0] && (error = make_directory(directory, fault))) ||
-        (error = make_directory(self->state, fault)))
-        return error;
-    if ((error = patiently(r, open_server, fault)))
-        return error;
-    if (r->config->protect.mode != ND_MODE_OFF &&
-        (error = nd_guardian_start(&r->guardian, r->config->chain.lanes, self->host, peer->host,
-                                   peer->tcp_port, fault)))
-        return error;
-    if ((error = open_region(r, fault)) || (error = nd_ports_open(&r->ports, r->config, r->self, fault)) ||
-        (error = open_recorder(r, fault)) || (error = open_redis(r, fault)) || (error = make_lanes(r, fault)))
-        return error;
-    return patiently(r, open_replicator, fault);
-}
-
-static void take_apart(struct nd_running *r)
-{
-    if (r->guardian)
-        nd_guardian_stop(r->guardian);
-    rp_close(r->replicator);
-    nd_server_close(r->server);
-    if (r->ports.count)
-        nd_ports_close(&r->ports);
-    lg_recorder_close(r->recorder);
-    for (unsigned l = 0; r->lanes && l < r->config->chain.lanes; l++)
-        nd_lane_free(&r->lanes[l]);
-    for (unsigned l = 0; r->shared && l < r->config->chain.lanes; l++)
-        ft_lane_free(&r->shared[l]);
-    nd_redis_close(r->redis);
-    if (r->region)
-        ft_region_close(r->region);
-    free(r->shared);
-    free(r->lanes);
-    free(r->question.out);
-    nd_config_free(r->config);
-}
-
-/* ---- running ----------------------------------------------------------------------------------- */
 
 static void *replicate(void *arg)
 {
@@ -486,13 +215,13 @@ int nd_cmd_run(int argc, char **argv)
     sigaction(SIGTERM, &stop, NULL);
     sigaction(SIGINT, &stop, NULL);
     signal(SIGPIPE, SIG_IGN);
-    error = put_together(&r, &fault);
+    error = nd_running_open(&r, &fault);
     if (error) {
         fprintf(stderr, "understudy: %s\n", fault.text);
-        take_apart(&r);
+        nd_running_close(&r);
         return exit_of(error);
     }
     code = keep_going(&r);
-    take_apart(&r);
+    nd_running_close(&r);
     return code;
 }

@@ -30,6 +30,15 @@ struct nd_running {
     bool realtime;           /* the replicator got its priority */
 };
 
+/*
+ * running.c: everything that can fail fails here, before the first packet, with one line. `config` and `self`
+ * are set; waits a bounded while, until `stop`, for what a killed process still holds. On failure close it
+ * all the same.
+ */
+int nd_running_open(struct nd_running *r, struct ft_fault *fault);
+/* What stands of it, in order; the configuration too. Its threads have ended. */
+void nd_running_close(struct nd_running *r);
+
 /* answers.c: one request, one answer (a new reference). */
 json_t *nd_answer(void *running, const json_t *request);
 

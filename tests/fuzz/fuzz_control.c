@@ -75,22 +75,13 @@ static void open_chain(void)
         "outside: p1 } }\n"
         "  b: { role: standby, replication: \"127.0.0.2:4700\", control: /tmp/b, ports: { inside: p0, "
         "outside: p1 } }\n";
-    static uint64_t sizes[FT_NFS_MAX];
-    static const char *names[FT_NFS_MAX];
+    static const struct ft_region_config how = {.name = "fuzz", .shared_size = FT_ARENA_MIN};
     struct ft_fault fault = {""};
 
     fuzz_file("firewall.rules", rules, sizeof(rules) - 1);
     must(nd_config_read(&node.config, fuzz_file("pair.yaml", chain, sizeof(chain) - 1), true, &fault),
          &fault);
-    nf_chain_arenas(&node.config->chain, sizes, names);
-    struct ft_region_config region = {.name = "fuzz",
-                                      .lanes = 1,
-                                      .nfs = (uint16_t)(node.config->chain.count + 1),
-                                      .arena_size = sizes,
-                                      .nf_name = names,
-                                      .shared_size = nf_chain_shared(&node.config->chain, FT_ARENA_MIN)};
-
-    must(ft_region_open(&node.region, &region, &fault), &fault);
+    must(nf_chain_region(&node.region, &node.config->chain, &how, &fault), &fault);
 }
 
 static void open_lane(void)

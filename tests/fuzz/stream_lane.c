@@ -142,19 +142,10 @@ static void read_chain(const struct stream_chain *chain)
 
 static void open_region(void)
 {
-    uint64_t sizes[FT_NFS_MAX];
+    static const struct ft_region_config how = {.name = "fuzz", .shared_size = FT_ARENA_MIN, .audit = true};
     struct ft_fault fault = {""};
 
-    nf_chain_arenas(&s.config->chain, sizes, s.names);
-    struct ft_region_config region = {.name = "fuzz",
-                                      .lanes = 1,
-                                      .nfs = (uint16_t)(s.config->chain.count + 1),
-                                      .arena_size = sizes,
-                                      .nf_name = s.names,
-                                      .shared_size = nf_chain_shared(&s.config->chain, FT_ARENA_MIN),
-                                      .audit = true};
-
-    FUZZ_MUST(ft_region_open(&s.region, &region, &fault) == 0, "%s", fault.text);
+    FUZZ_MUST(nf_chain_region(&s.region, &s.config->chain, &how, &fault) == 0, "%s", fault.text);
 }
 
 void stream_open(const struct stream_chain *chain)

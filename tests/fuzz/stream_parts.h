@@ -57,7 +57,6 @@ struct stream {
     struct nd_io io;
     _Atomic uint64_t view;
     _Atomic bool stop;
-    const char *names[FT_NFS_MAX];
     uint64_t serial;
 
     struct buffer pool[BUFFERS];

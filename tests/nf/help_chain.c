@@ -76,19 +76,11 @@ static void make_chain(struct help_chain *h)
 
 void help_chain_open_file(struct help_chain *h, const char *file, uint64_t seed)
 {
+    static const struct ft_region_config how = {.name = "test", .shared_size = 1 << 20, .audit = true};
     struct ft_fault fault = {""};
-    uint64_t sizes[FT_NFS_MAX];
     must(nd_config_read(&h->config, file, false, &fault), &fault);
     h->seed = seed;
-    nf_chain_arenas(&h->config->chain, sizes, h->names);
-    struct ft_region_config region = {.name = "test",
-                                      .lanes = 1,
-                                      .nfs = (uint16_t)(h->config->chain.count + 1),
-                                      .arena_size = sizes,
-                                      .nf_name = h->names,
-                                      .shared_size = nf_chain_shared(&h->config->chain, 1 << 20),
-                                      .audit = true};
-    must(ft_region_open(&h->region, &region, &fault), &fault);
+    must(nf_chain_region(&h->region, &h->config->chain, &how, &fault), &fault);
     make_chain(h);
 }
 

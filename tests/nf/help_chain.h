@@ -18,7 +18,6 @@ struct help_chain {
     struct nd_config *config;
     struct ft_region *region;
     struct nf_chain *chain;
-    const char *names[FT_NFS_MAX];
     uint64_t seed, burst, now;
     char dir[64];
 };

@@ -216,22 +216,14 @@ static void index_left(const struct sim_history *h)
 
 static void make(const struct sim_history *h)
 {
-    uint64_t sizes[FT_NFS_MAX];
-    static const char *names[FT_NFS_MAX];
+    static const struct ft_region_config how = {.name = "reference", .shared_size = SIM_SHARED};
     const struct nf_chain_config *chain = &sim.config->chain;
     struct ft_fault fault = {""};
-    struct ft_region_config c = {.name = "reference",
-                                 .lanes = chain->lanes,
-                                 .nfs = (uint16_t)(chain->count + 1),
-                                 .arena_size = sizes,
-                                 .nf_name = names,
-                                 .shared_size = nf_chain_shared(chain, 64u << 10)};
 
-    nf_chain_arenas(chain, sizes, names);
     ref.history = h;
     ref.window.region = NULL;
     sim_window_of(&ref.window);
-    FT_CHECK(ft_region_open(&ref.window.region, &c, &fault) == 0, "%s", fault.text);
+    FT_CHECK(nf_chain_region(&ref.window.region, chain, &how, &fault) == 0, "%s", fault.text);
     memset(ref.published, 0, sizeof(ref.published));
     for (unsigned l = 0; l < sim.plan.lanes; l++) {
         struct run *r = &ref.run[l];

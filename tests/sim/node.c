@@ -6,15 +6,15 @@
 #include "tests/sim/sim.h"
 
 #include "ftcore/check.h"
+#include "node/setup.h"
 #include "replicator/parts.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
-#define SPARE_BYTES (2u * FT_RECORD_MAX)
-#define ASK_CAP     4096u
-#define SIM_TRACK   (1u << 31) /* a kind of tracking that only the world knows: edits call ft_edit_track */
+#define ASK_CAP   4096u
+#define SIM_TRACK (1u << 31) /* a kind of tracking that only the world knows: edits call ft_edit_track */
 
 int sim_open(const char *path, int flags, ...);
 ssize_t sim_read(int fd, void *to, size_t size);
@@ -130,22 +130,13 @@ static void new_view(void *arg, uint64_t view)
 
 static void open_region(struct sim_node *n)
 {
-    static uint64_t sizes[FT_NFS_MAX];
-    static const char *names[FT_NFS_MAX];
-    const struct nf_chain_config *chain = &sim.config->chain;
+    static const struct ft_region_config how = {.name = "sim", .shared_size = SIM_SHARED};
     struct ft_fault fault = {""};
-    struct ft_region_config c = {.name = "sim",
-                                 .lanes = chain->lanes,
-                                 .nfs = (uint16_t)(chain->count + 1),
-                                 .arena_size = sizes,
-                                 .nf_name = names,
-                                 .shared_size = nf_chain_shared(chain, 64u << 10)};
 
-    nf_chain_arenas(chain, sizes, names);
     n->window.region = NULL;
     n->window.of_node = true;
     sim_window_of(&n->window);
-    FT_CHECK(ft_region_open(&n->window.region, &c, &fault) == 0, "%s", fault.text);
+    FT_CHECK(nf_chain_region(&n->window.region, &sim.config->chain, &how, &fault) == 0, "%s", fault.text);
     n->window.region->tracking |= SIM_TRACK;
 }
 
@@ -156,8 +147,8 @@ static void make_lanes(struct sim_node *n)
     n->question = (struct nd_question){.cap = ASK_CAP, .out = sim_alloc(ASK_CAP)};
     nd_group_init(&n->group, n->lane, sim.plan.lanes);
     for (unsigned l = 0; l < sim.plan.lanes; l++) {
-        FT_CHECK(ft_lane_init(&n->shared[l], sim.plan.log_bytes, sim.plan.pending_bytes + SPARE_BYTES) == 0,
-                 "no memory for rings");
+        FT_CHECK(nd_setup_rings(&n->shared[l], sim.plan.log_bytes, sim.plan.pending_bytes, &fault) == 0, "%s",
+                 fault.text);
         n->lane[l] = (struct nd_lane){.index = l,
                                       .config = sim.config,
                                       .io = &n->io,
@@ -182,20 +173,7 @@ static void open_replicator(struct sim_node *n)
     struct ft_fault fault = {""};
     struct rp_status s;
     struct rp_config config = {
-        .core = {.lanes = (uint16_t)sim.plan.lanes,
-                 .role = (uint8_t)n->index,
-                 .strict = sim.plan.strict,
-                 .warm = sim.plan.standby == ND_STANDBY_WARM,
-                 .incarnation = n->incarnation,
-                 .heartbeat_ms = t->heartbeat_ms,
-                 .lease_ms = t->lease_ms,
-                 .detect_ms = t->detect_ms,
-                 .promote_within_ms = t->promote_within_ms,
-                 .solo_after_ms = t->solo_after_ms,
-                 .resync_deadline_ms = t->resync_deadline_ms,
-                 .start_alone_ms = t->start_alone_ms,
-                 .drain_ms = t->detect_ms * 3,
-                 .identity = identity},
+        .core = {.role = (uint8_t)n->index, .incarnation = n->incarnation},
         .link = {.local_host = host[n->index],
                  .peer_host = host[!n->index],
                  .local_port = 7000,
@@ -204,15 +182,16 @@ static void open_replicator(struct sim_node *n)
         .region = n->window.region,
         .lanes = n->shared,
         .published = n->group.published,
-        .pending_bytes = sim.plan.pending_bytes,
-        .resync_mbps = sim.plan.resync_mbps,
-        .protect = true,
         .view_file = n->index ? "b.view" : "a.view",
         .told = told,
         .view = new_view,
         .arg = n,
     };
 
+    nd_setup_replicator(&config, sim.config, t, identity);
+    config.core.drain_ms = t->detect_ms * 3;
+    config.pending_bytes = sim.plan.pending_bytes;
+    config.resync_mbps = sim.plan.resync_mbps;
     config.core.strict ^= n->misfit == 1;
     if (n->misfit == 2) {
         config.core.lease_ms *= 3;
@@ -220,7 +199,6 @@ static void open_replicator(struct sim_node *n)
         config.core.promote_within_ms *= 3;
         config.core.solo_after_ms *= 3;
     }
-    config.core.identity_len = nf_chain_identity(&sim.config->chain, identity, sizeof(identity));
     if (n->misfit >= 3 && config.core.identity_len > 8) /* another setting of its last NF */
         identity[config.core.identity_len - (n->misfit == 3 ? 2 : 8)] ^= 1;
     config.core.name[0] = n->name[0];

@@ -22,6 +22,7 @@
 #define SIM_REPLICATOR SIM_LANES /* number of that task */
 #define SIM_TASKS      (SIM_LANES + 1)
 #define SIM_PORTS      2u
+#define SIM_SHARED     (64u << 10) /* bytes of a shared arena, where the NFs do not need more */
 #define SIM_US         1000ull
 #define SIM_MS         1000000ull
 #define SIM_NEVER      UINT64_MAX

@@ -48,17 +48,12 @@ void help_nf_open(struct help_nf *h, uint64_t bytes, uint64_t seed)
 {
     static struct config config;
     static struct nf_chain_config chain;
-    struct ft_region_config region = {
-        .name = "test", .lanes = 1, .nfs = 2, .shared_size = 4 << 20, .audit = true};
+    static const struct ft_region_config how = {.name = "test", .shared_size = 4 << 20, .audit = true};
     struct ft_fault fault = {""};
-    uint64_t sizes[2];
 
     config = (struct config){.arena = bytes};
     chain = (struct nf_chain_config){.name = "test", .lanes = 1, .count = 1, .nfs = {{&module, &config}}};
-    nf_chain_arenas(&chain, sizes, h->names);
-    region.arena_size = sizes;
-    region.nf_name = h->names;
-    if (ft_region_open(&h->region, &region, &fault) ||
+    if (nf_chain_region(&h->region, &chain, &how, &fault) ||
         nf_chain_make(&h->chain, &chain, h->region, 0, seed, &fault))
         fail_msg("%s", fault.text);
     h->nf = nf_chain_nf(h->chain, 1);

@@ -9,7 +9,6 @@ struct help_nf {
     struct ft_region *region;
     struct nf_chain *chain;
     struct nf *nf;
-    const char *names[2];
 };
 
 /* The NF's `timers` goes here, when it is set. */

@@ -75,18 +75,10 @@ static void forget(struct help_race *r)
 
 void help_race_open(struct help_race *r)
 {
-    static uint64_t sizes[FT_NFS_MAX];
-    struct ft_region_config region = {.name = "test",
-                                      .lanes = r->config.lanes,
-                                      .nfs = (uint16_t)(r->config.count + 1),
-                                      .arena_size = sizes,
-                                      .nf_name = r->names,
-                                      .shared_size = nf_chain_shared(&r->config, FT_ARENA_MIN),
-                                      .audit = r->audit};
+    const struct ft_region_config how = {.name = "test", .shared_size = FT_ARENA_MIN, .audit = r->audit};
     struct ft_fault fault = {""};
 
-    nf_chain_arenas(&r->config, sizes, r->names);
-    if (ft_region_open(&r->region, &region, &fault))
+    if (nf_chain_region(&r->region, &r->config, &how, &fault))
         fail_msg("%s", fault.text);
     make_chains(r);
     for (unsigned l = 0; l < r->config.lanes; l++) {

@@ -31,7 +31,6 @@ struct help_race {
     struct ft_region *region;
     struct nf_chain *chains[HELP_LANES];
     struct ft_published published[HELP_LANES];
-    const char *names[FT_NFS_MAX];
     struct help_burst *record[HELP_LANES];
     uint64_t edges; /* noted in all live runs */
 };

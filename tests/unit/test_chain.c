@@ -153,21 +153,12 @@ static struct nf_chain_config three = {
     .nfs = {{&probe_a, &settings}, {&probe_b, &settings}, {&probe_c, &settings}}};
 static struct ft_region *region;
 static struct nf_chain *chain;
-static const char *names[FT_NFS_MAX];
 
 static void open_region(const struct nf_chain_config *config)
 {
-    uint64_t sizes[FT_NFS_MAX];
+    static const struct ft_region_config how = {.name = "test", .shared_size = 65536, .audit = true};
     struct ft_fault fault = {""};
-    nf_chain_arenas(config, sizes, names);
-    struct ft_region_config rc = {.name = "test",
-                                  .lanes = config->lanes,
-                                  .nfs = (uint16_t)(config->count + 1),
-                                  .arena_size = sizes,
-                                  .nf_name = names,
-                                  .shared_size = 65536,
-                                  .audit = true};
-    if (ft_region_open(&region, &rc, &fault))
+    if (nf_chain_region(&region, config, &how, &fault))
         fail_msg("%s", fault.text);
 }
 

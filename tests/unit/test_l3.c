@@ -86,20 +86,12 @@ static void end(void)
 /* Called inside the tests: audit and cmocka both want SIGSEGV, and the later one has it. */
 static void begin(void)
 {
-    static const char *names[2];
-    uint64_t sizes[2];
+    static const struct ft_region_config how = {.name = "test", .shared_size = 65536, .audit = true};
     struct ft_fault fault = {""};
     if (region) /* left by a test that failed */
         end();
-    nf_chain_arenas(&config, sizes, names);
-    struct ft_region_config rc = {.name = "test",
-                                  .lanes = 1,
-                                  .nfs = 2,
-                                  .arena_size = sizes,
-                                  .nf_name = names,
-                                  .shared_size = 65536,
-                                  .audit = true};
-    if (ft_region_open(&region, &rc, &fault) || nf_chain_make(&chain, &config, region, 0, 7, &fault))
+    if (nf_chain_region(&region, &config, &how, &fault) ||
+        nf_chain_make(&chain, &config, region, 0, 7, &fault))
         fail_msg("%s", fault.text);
     l3 = nf_chain_find(chain, "l3");
     burst = 0;

@@ -37,7 +37,6 @@ struct world {
     struct ft_region *region;
     struct nf_chain *chain;
     struct nf_chain_config config;
-    const char *names[3];
     uint8_t frames[3][HELP_FRAME_MAX];
     struct nf_packet packets[3];
 };
@@ -45,17 +44,12 @@ struct world {
 static void open_world(struct world *w, const struct nf_module *first, const struct nf_module *second,
                        bool audit)
 {
-    struct ft_region_config region = {
-        .name = "test", .lanes = 1, .nfs = 3, .shared_size = 1 << 20, .audit = audit, .nf_name = w->names};
-    uint64_t sizes[3];
+    const struct ft_region_config how = {.name = "test", .shared_size = 1 << 20, .audit = audit};
 
     memset(w, 0, sizeof(*w));
     w->config = (struct nf_chain_config){
         .name = "test", .lanes = 1, .count = second ? 2 : 1, .nfs = {{first, NULL}, {second, NULL}}};
-    nf_chain_arenas(&w->config, sizes, w->names);
-    region.nfs = (uint16_t)(w->config.count + 1);
-    region.arena_size = sizes;
-    assert_int_equal(ft_region_open(&w->region, &region, NULL), 0);
+    assert_int_equal(nf_chain_region(&w->region, &w->config, &how, NULL), 0);
     assert_int_equal(nf_chain_make(&w->chain, &w->config, w->region, 0, 1, NULL), 0);
 }
 

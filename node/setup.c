@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a configuration means for rings, replicator and core; see setup.h. */
+#include "node/setup.h"
+
+#include <stdio.h>
+
+#define SPARE_BYTES (2u * FT_RECORD_MAX) /* of a replay ring, above the credit */
+#define DRAIN_MS    1000u
+
+int nd_setup_rings(struct ft_lane *lane, uint64_t log_bytes, uint64_t pending_bytes, struct ft_fault *fault)
+{
+    if (ft_lane_init(lane, log_bytes, pending_bytes + SPARE_BYTES) == 0)
+        return 0;
+    return ft_fail(fault, FT_ENOMEM, "no memory for rings of %lu + %lu MB", log_bytes >> 20,
+                   pending_bytes >> 20);
+}
+
+/* Both nodes must have the same: the chain; and the credit, since the primary's is its own file's, and the
+ * ring is the standby's. */
+static uint32_t identify(const struct nd_config *c, char identity[FT_IDENTITY_MAX])
+{
+    uint32_t own = (uint32_t)snprintf(identity, FT_IDENTITY_MAX, "pending_mb=%u\n", c->protect.pending_mb);
+
+    return own + nf_chain_identity(&c->chain, identity + own, FT_IDENTITY_MAX - own);
+}
+
+void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
+                         const struct nd_timing *timing, char identity[FT_IDENTITY_MAX])
+{
+    struct ft_core_config *core = &out->core;
+
+    core->lanes = config->chain.lanes;
+    core->strict = config->protect.strict;
+    core->warm = config->protect.standby == ND_STANDBY_WARM;
+    core->heartbeat_ms = timing->heartbeat_ms;
+    core->lease_ms = timing->lease_ms;
+    core->detect_ms = timing->detect_ms;
+    core->promote_within_ms = timing->promote_within_ms;
+    core->solo_after_ms = timing->solo_after_ms;
+    core->resync_deadline_ms = timing->resync_deadline_ms;
+    core->start_alone_ms = timing->start_alone_ms;
+    core->drain_ms = DRAIN_MS;
+    core->identity = identity;
+    core->identity_len = identify(config, identity);
+    out->pending_bytes = (uint64_t)config->protect.pending_mb << 20;
+    out->resync_mbps = timing->resync_mbps;
+    out->protect = config->protect.mode != ND_MODE_OFF;
+}

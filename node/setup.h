@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From the file to the parts: what a configuration means for the memory between a lane and the replicator,
+ * and for the replicator and its core. One place for all that make nodes: run, the tools' members, the
+ * simulation. The region follows from the chain alone: nf_chain_region. Owns nothing.
+ */
+#ifndef NODE_SETUP_H
+#define NODE_SETUP_H
+
+#include "node/config.h"
+#include "replicator/replicator.h"
+
+/*
+ * Makes what a lane shares with the replicator. `log_bytes`: of its log ring. `pending_bytes`: what the peer
+ * may have sent and this side not yet replayed; the replay ring has room for that and for what does not count
+ * as sent yet. FT_ENOMEM.
+ */
+int nd_setup_rings(struct ft_lane *lane, uint64_t log_bytes, uint64_t pending_bytes, struct ft_fault *fault);
+
+/*
+ * Writes what the file says into `out`: rules and times of the core, the identity, the credit, the speed of a
+ * resync. The rest stays as it is, for it is of one node: name, role, incarnation, link, memory, calls.
+ * `timing`: the file's, or a tool's. `identity` is borrowed as long as the replicator lives.
+ */
+void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
+                         const struct nd_timing *timing, char identity[FT_IDENTITY_MAX]);
+
+#endif

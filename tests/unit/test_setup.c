@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a file says reaches rings, replicator, core and region; both nodes of a pair compute the same from it.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "node/setup.h"
+#include "tests/unit/help_config.h"
+
+#include <stdio.h>
+
+static struct nd_config *read_pair(const char *protect, const char *timing)
+{
+    struct ft_fault fault = {""};
+    struct nd_config *config;
+    char text[400];
+    int n =
+        snprintf(text, sizeof(text), "chain: { name: pair, lanes: 2, nfs: [bare] }\n%s%s", protect, timing);
+
+    if (nd_config_read(&config, help_config_file("pair.yaml", text, (size_t)n), false, &fault))
+        fail_msg("%s", fault.text);
+    return config;
+}
+
+static void core_has_the_files_rules_and_times(void **state)
+{
+    struct nd_config *c =
+        read_pair("protect: { mode: delta, standby: warm, strict: true, pending_mb: 3 }\n",
+                  "timing: { heartbeat_ms: 5, lease_ms: 31, detect_ms: 52, promote_within_ms: 103, "
+                  "solo_after_ms: 204, resync_deadline_ms: 7005, resync_mbps: 206, start_alone_ms: 3007 }\n");
+    static char identity[FT_IDENTITY_MAX];
+    struct rp_config rp = {.core = {.name = "b", .role = 1, .incarnation = 77}};
+
+    (void)state;
+    nd_setup_replicator(&rp, c, &c->timing, identity);
+    assert_int_equal(rp.core.lanes, 2);
+    assert_true(rp.core.strict);
+    assert_true(rp.core.warm);
+    assert_true(rp.protect);
+    assert_int_equal(rp.core.heartbeat_ms, 5);
+    assert_int_equal(rp.core.lease_ms, 31);
+    assert_int_equal(rp.core.detect_ms, 52);
+    assert_int_equal(rp.core.promote_within_ms, 103);
+    assert_int_equal(rp.core.solo_after_ms, 204);
+    assert_int_equal(rp.core.resync_deadline_ms, 7005);
+    assert_int_equal(rp.core.start_alone_ms, 3007);
+    assert_int_equal(rp.resync_mbps, 206);
+    assert_int_equal(rp.pending_bytes, 3 << 20);
+    /* A handover is called off after 1 s, says the architecture. */
+    assert_int_equal(rp.core.drain_ms, 1000);
+    /* What is of one node stays as it was. */
+    assert_string_equal(rp.core.name, "b");
+    assert_int_equal(rp.core.role, 1);
+    assert_int_equal(rp.core.incarnation, 77);
+    nd_config_free(c);
+}
+
+static void off_and_hot_are_not_protect_and_warm(void **state)
+{
+    struct nd_config *c = read_pair("protect: { mode: off }\n", "");
+    static char identity[FT_IDENTITY_MAX];
+    struct rp_config rp = {.protect = true, .core = {.warm = true, .strict = true}};
+
+    (void)state;
+    nd_setup_replicator(&rp, c, &c->timing, identity);
+    assert_false(rp.protect);
+    assert_false(rp.core.warm);
+    assert_false(rp.core.strict);
+    nd_config_free(c);
+}
+
+/* Two files may differ in their times, and the nodes still fit; not in the credit or the chain. */
+static void identity_is_chain_and_credit(void **state)
+{
+    static char a[FT_IDENTITY_MAX], b[FT_IDENTITY_MAX];
+    struct nd_config *one = read_pair("protect: { pending_mb: 64 }\n", "timing: { detect_ms: 50 }\n"),
+                     *times = read_pair("protect: { pending_mb: 64 }\n", "timing: { detect_ms: 90 }\n"),
+                     *credit = read_pair("protect: { pending_mb: 65 }\n", "timing: { detect_ms: 50 }\n");
+    struct rp_config rp = {0};
+    uint32_t len;
+
+    (void)state;
+    nd_setup_replicator(&rp, one, &one->timing, a);
+    len = rp.core.identity_len;
+    assert_ptr_equal(rp.core.identity, a);
+    nd_setup_replicator(&rp, times, &times->timing, b);
+    assert_int_equal(rp.core.identity_len, len);
+    assert_memory_equal(a, b, len);
+    nd_setup_replicator(&rp, credit, &credit->timing, b);
+    assert_int_equal(rp.core.identity_len, len);
+    assert_memory_not_equal(a, b, len);
+    assert_memory_equal(b, "pending_mb=65\n", 14);
+    nd_config_free(one);
+    nd_config_free(times);
+    nd_config_free(credit);
+}
+
+/* A replay ring takes all of the credit, and the largest record that goes beyond it. */
+static void replay_ring_has_room_above_the_credit(void **state)
+{
+    static struct ft_lane lane;
+    struct ft_fault fault = {""};
+    uint64_t credit = 1 << 20, taken = 0, step = 64 << 10;
+
+    (void)state;
+    assert_int_equal(nd_setup_rings(&lane, 4096, credit, &fault), 0);
+    for (; ft_ring_reserve(&lane.replay, step); taken += step)
+        ft_ring_publish(&lane.replay, step);
+    assert_true(taken >= credit + FT_RECORD_MAX);
+    ft_lane_free(&lane);
+    assert_int_equal(nd_setup_rings(&lane, 1ull << 60, credit, &fault), FT_ENOMEM);
+    assert_string_equal(fault.text, "no memory for rings of 1099511627776 + 1 MB");
+}
+
+/* The state is laid out alike wherever the chain runs: what only one side is given does not move it. */
+static void regions_of_a_chain_are_alike(void **state)
+{
+    struct nd_config *c = read_pair("", "");
+    const struct ft_region_config here = {.name = "here"}, there = {.name = "there", .huge = true};
+    struct ft_region *region;
+    struct ft_arena was;
+    uint64_t size;
+
+    (void)state;
+    assert_int_equal(nf_chain_region(&region, &c->chain, &here, NULL), 0);
+    assert_int_equal(region->lanes, 2);
+    assert_int_equal(region->nfs, 2);
+    assert_string_equal(region->nf_name[0], "lane");
+    assert_string_equal(region->nf_name[1], "bare");
+    was = *ft_region_shared(region);
+    assert_int_equal(was.size, FT_SHARED_DEFAULT);
+    size = region->size;
+    ft_region_close(region);
+    assert_int_equal(nf_chain_region(&region, &c->chain, &there, NULL), 0);
+    assert_int_equal(region->size, size);
+    assert_int_equal(ft_region_shared(region)->offset, was.offset);
+    assert_int_equal(ft_region_shared(region)->size, was.size);
+    ft_region_close(region);
+    nd_config_free(c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(core_has_the_files_rules_and_times),
+        cmocka_unit_test(off_and_hot_are_not_protect_and_warm),
+        cmocka_unit_test(identity_is_chain_and_credit),
+        cmocka_unit_test(replay_ring_has_room_above_the_credit),
+        cmocka_unit_test(regions_of_a_chain_are_alike),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, help_config_clean);
+}
