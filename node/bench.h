@@ -86,6 +86,7 @@ struct nd_bench_result {
     uint64_t waits;  /* turns in which a lane could not receive: hold or log ring full */
     uint64_t credit_waits; /* times the sender waited for the standby's credit */
     double takeover_ms;    /* kill to the first released packet; negative: none */
+    double replayed_ms;    /* … to the end of the successor\'s replay */
     struct nd_bench_latency latency[ND_BENCH_LOADS];
     char settings[480]; /* of a peer: how it said it was set; "": no peer */
 };
@@ -135,6 +136,7 @@ struct nd_bench_row {
     bool late;
     unsigned takeovers;
     double takeover_ms[ND_BENCH_PAIRS + 1 + ND_BENCH_KILLS];
+    double replayed_ms[ND_BENCH_PAIRS + 1 + ND_BENCH_KILLS];
     struct nd_bench_lag lag; /* count 0: not watched */
     char refused[200];       /* "": it ran */
 };

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define REST 0.2 /* s before a measurement */
 
@@ -56,8 +57,10 @@ static int run_one(struct nd_bench_row *row, struct nd_bench_result *out, const 
 {
     int error = nd_bench_run(out, plan, fault);
 
-    if (!error && out->takeover_ms >= 0)
+    if (!error && out->takeover_ms >= 0) {
+        row->replayed_ms[row->takeovers] = out->replayed_ms;
         row->takeover_ms[row->takeovers++] = out->takeover_ms;
+    }
     return error;
 }
 
@@ -125,7 +128,8 @@ int nd_bench_pairs(struct nd_bench_row *row, const struct nd_config *config, con
         row->pairs += !error;
         if (!error && row->with[i].settings[0])
             memcpy(row->protection.settings, row->with[i].settings, sizeof(row->protection.settings));
-        fputc('.', stderr);
+        if (isatty(STDERR_FILENO)) /* for people who wait */
+            fputc('.', stderr);
     }
     if (!error && !o->no_latency && !nd_bench_is_off(&row->protection))
         error = run_late(row, &without, &plan, fault);

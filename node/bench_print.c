@@ -30,13 +30,18 @@ void nd_bench_machine(char *out, size_t cap)
     snprintf(out, cap, "%s, %ld cores, Linux %.60s", model, sysconf(_SC_NPROCESSORS_ONLN), name.release);
 }
 
-/* Of the runs that ended with a kill; negative: there was none. */
-static double takeover_at(const struct nd_bench_row *row, double share)
+/* A share of the runs that ended with a kill took no longer; negative: there was none. */
+static double at_share(const double values[], unsigned count, double share)
 {
     double ms[ND_BENCH_PAIRS + 1 + ND_BENCH_KILLS];
 
-    memcpy(ms, row->takeover_ms, sizeof(ms));
-    return row->takeovers ? nd_bench_quantile(ms, row->takeovers, share) : -1;
+    memcpy(ms, values, sizeof(ms));
+    return count ? nd_bench_quantile(ms, count, share) : -1;
+}
+
+static double takeover_at(const struct nd_bench_row *row, double share)
+{
+    return at_share(row->takeover_ms, row->takeovers, share);
 }
 
 /* Most packets that the standby was behind in a half of the time, over all pairs. */
@@ -308,6 +313,8 @@ static json_t *run_object(const struct nd_bench_row *row, const struct nd_config
     json_object_set_new(run, "takeover_ms", known(takeover_at(row, 0.5)));
     json_object_set_new(run, "takeover_p90_ms", known(takeover_at(row, 0.9)));
     json_object_set_new(run, "takeover_worst_ms", known(takeover_at(row, 1)));
+    json_object_set_new(run, "replayed_ms", known(at_share(row->replayed_ms, row->takeovers, 0.5)));
+    json_object_set_new(run, "replayed_worst_ms", known(at_share(row->replayed_ms, row->takeovers, 1)));
     json_object_set_new(run, "takeovers", json_integer((json_int_t)row->takeovers));
     json_object_set_new(run, "cpu", cpu_of(row));
     json_object_set_new(run, "memory_mb", memory_of(row));

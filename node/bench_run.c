@@ -211,6 +211,18 @@ static uint64_t first_release(const struct nd_bench_nodes *r)
     return first;
 }
 
+static uint64_t last_replay(const struct nd_bench_nodes *r)
+{
+    uint64_t last = 0;
+
+    for (unsigned l = 0; l < r->lanes; l++) {
+        uint64_t at = atomic_load(&r->slot[1]->shared[l].count.replay_done_ns);
+
+        last = at > last ? at : last;
+    }
+    return last;
+}
+
 static bool has_released(struct nd_bench_nodes *r)
 {
     return first_release(r) != 0;
@@ -236,8 +248,10 @@ static int take_over(struct nd_bench_nodes *r, struct nd_bench_result *out, doub
         ;
     r->pid[0] = 0;
     error = nd_bench_wait(r, has_released, "takeover", fault);
-    if (!error)
+    if (!error) {
         out->takeover_ms = (double)(first_release(r) - at) / 1e6;
+        out->replayed_ms = (double)(last_replay(r) - at) / 1e6;
+    }
     return error;
 }
 

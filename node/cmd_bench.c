@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CHAIN_DEFAULT "nfs/chains/balanced.yaml"
 
@@ -100,9 +101,11 @@ static int run_all(struct bench *b)
 
         if (row->refused[0] || (others && nd_bench_is_off(&row->protection)))
             continue;
-        fprintf(stderr, "%s ", row->protection.name);
+        if (isatty(STDERR_FILENO))
+            fprintf(stderr, "%s ", row->protection.name);
         error = nd_bench_pairs(row, b->config, &b->load, &b->options, &fault);
-        fprintf(stderr, "\n");
+        if (isatty(STDERR_FILENO))
+            fprintf(stderr, "\n");
         if (error) {
             fprintf(stderr, "understudy bench: %s: %s\n", row->protection.name, fault.text);
             return error == FT_EPERM        ? ND_NO_PERMISSION
@@ -113,6 +116,24 @@ static int run_all(struct bench *b)
     }
     fill_off(b);
     return 0;
+}
+
+static int refuse_file(const struct bench *b, int error)
+{
+    if (error)
+        fprintf(stderr, "%s: %s, expected a file to write\n", b->options.save, strerror(error));
+    return error ? ND_DATA : 0;
+}
+
+/* Before minutes are spent on what cannot be kept. */
+static int check_save(const struct bench *b)
+{
+    FILE *f = b->options.save ? fopen(b->options.save, "ae") : NULL;
+    int error = !b->options.save || f ? 0 : errno;
+
+    if (f)
+        fclose(f);
+    return refuse_file(b, error);
 }
 
 static int save(const struct bench *b)
@@ -126,9 +147,7 @@ static int save(const struct bench *b)
         if (fclose(f) != 0)
             error = errno;
     }
-    if (error)
-        fprintf(stderr, "%s: %s, expected a file to write\n", b->options.save, strerror(error));
-    return error ? ND_DATA : 0;
+    return refuse_file(b, error);
 }
 
 static int report(const struct bench *b)
@@ -147,6 +166,8 @@ int nd_cmd_bench(int argc, char **argv)
     static struct bench b;
     int code = nd_bench_options_read(&b.options, argc, argv);
 
+    if (!code)
+        code = check_save(&b);
     if (code)
         return code;
     if (b.options.access)
