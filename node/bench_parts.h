@@ -12,6 +12,11 @@
 
 #define ND_BENCH_LEAST 1000u /* packets of a measurement: it goes on until they have left */
 
+/* Since when a lane has closed no burst. */
+struct nd_bench_still {
+    uint64_t closed, unfed, since; /* burst; times it had asked its ports by then; ns */
+};
+
 struct nd_bench_nodes {
     const struct nd_bench_plan *plan;
     struct nd_loopback place;
@@ -20,7 +25,8 @@ struct nd_bench_nodes {
     unsigned lanes;
     bool alone;
     uint64_t from; /* packets that had left when the measurement began */
-    uint64_t at;   /* ns: has_shown waits for what nodes show after it */
+    struct nd_bench_still still[FT_LANES_MAX];
+    uint64_t at; /* ns: has_shown waits for what nodes show after it */
 };
 
 /* ---- bench_run.c ---- */

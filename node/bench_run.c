@@ -20,7 +20,8 @@
 #define PATIENCE 30000000000ull /* ns until something is broken … */
 #define PEERS    10u            /* … times so much for a peer that answers command by command */
 #define NAP      200000l
-#define QUIET    0.01 /* s: whatever is under way to the hold is there */
+#define QUIET_NS 20000000ull /* a lane that closed no burst for so long … */
+#define ROUNDS   4u          /* … and in so many turns has come to rest */
 #define SECOND   1e9
 
 void nd_bench_nap(double seconds)
@@ -175,24 +176,41 @@ uint64_t nd_bench_released(const struct nd_bench_nodes *r)
     return n;
 }
 
+/*
+ * The lane knows that nothing arrives, has nothing to release, and has gone round several times since without
+ * closing a burst: not even the one that tells the standby what has left. However slow the machine.
+ */
+static bool is_still(struct nd_bench_nodes *r, unsigned l)
+{
+    const struct ft_lane *p = &r->slot[0]->shared[l];
+    bool replays = !r->alone && r->plan->config->protect.standby == ND_STANDBY_HOT;
+    uint64_t unfed = atomic_load(&r->slot[0]->lane[l].unfed), closed = atomic_load(&p->closed),
+             now = nd_now();
+    struct nd_bench_still *still = &r->still[l];
+
+    if (still->closed != closed || unfed == still->unfed || atomic_load(&p->count.held) != 0 ||
+        (replays && atomic_load(&r->slot[1]->shared[l].closed) != closed)) {
+        if (still->closed != closed || atomic_load(&p->count.held) != 0)
+            *still = (struct nd_bench_still){.closed = closed, .unfed = unfed, .since = now};
+        return false;
+    }
+    return unfed - still->unfed >= ROUNDS * ND_LOAD_SIDES && now - still->since >= QUIET_NS;
+}
+
 static bool is_quiet(struct nd_bench_nodes *r)
 {
-    bool replays = !r->alone && r->plan->config->protect.standby == ND_STANDBY_HOT;
+    bool quiet = true;
 
-    for (unsigned l = 0; l < r->lanes; l++) {
-        if (atomic_load(&r->slot[0]->shared[l].count.held) != 0)
-            return false;
-        if (replays &&
-            atomic_load(&r->slot[1]->shared[l].closed) != atomic_load(&r->slot[0]->shared[l].closed))
-            return false;
-    }
-    return true;
+    for (unsigned l = 0; l < r->lanes; l++)
+        quiet &= is_still(r, l);
+    return quiet;
 }
 
 int nd_bench_quieten(struct nd_bench_nodes *r, struct ft_fault *fault)
 {
     atomic_store(&r->slot[0]->rate, 0);
-    nd_bench_nap(QUIET);
+    for (unsigned l = 0; l < r->lanes; l++)
+        r->still[l] = (struct nd_bench_still){.closed = FT_ALL};
     return nd_bench_wait(r, is_quiet, "coming to rest", fault);
 }
 
@@ -279,7 +297,9 @@ static int compare_state(struct nd_bench_nodes *r, struct nd_bench_result *out, 
     out->resident_mb = (double)atomic_load(&r->slot[0]->resident_bytes) / 1e6;
     out->standby_resident_mb = (double)atomic_load(&r->slot[1]->resident_bytes) / 1e6;
     if (!error && replays && atomic_load(&r->slot[0]->digest) != atomic_load(&r->slot[1]->digest))
-        error = ft_fail(fault, FT_EDIVERGED, "the standby's state is not the primary's");
+        error = ft_fail(
+            fault, FT_EDIVERGED, "the standby's state after burst %lu is not the primary's after burst %lu",
+            atomic_load(&r->slot[1]->shared[0].closed), atomic_load(&r->slot[0]->shared[0].closed));
     return error;
 }
 

@@ -26,6 +26,7 @@ enum nd_bench_wish { ND_BENCH_WORK, ND_BENCH_REST, ND_BENCH_END };
 struct nd_bench_count {
     _Alignas(64) _Atomic uint64_t phase_seen;
     _Atomic uint64_t arrived[ND_LOAD_SIDES]; /* frames given to the lane */
+    _Atomic uint64_t unfed;                  /* times it asked a port while nothing arrives */
     _Atomic uint64_t released;               /* outputs */
     _Atomic uint64_t gaps;                   /* outputs that were not the next after the one before */
     _Atomic uint64_t sampled;                /* outputs whose bytes were looked at … */
