@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sampler: reads its state of a flow in each packet and writes it in every tenth, and for a flow it has not seen. The
- * papers sweep the arrival of flows with such an NF; the NFs of the tree write in each packet. Built and loaded by
- * scripts/results.
+ * sampler: reads its state of a flow in each packet and writes it in every tenth, and for a flow it has not
+ * seen. The papers sweep the arrival of flows with such an NF; the NFs of the tree write in each packet.
+ * Built and loaded by scripts/results.
  *
  * State: a map of flows. Nothing is forgotten: when it is full, packets of further flows pass unseen.
  */
