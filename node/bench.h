@@ -16,6 +16,8 @@
 #define ND_BENCH_PAIRS 99u   /* … at most */
 #define ND_BENCH_LOADS 4u    /* of latency: 25, 50, 75, 90 % of saturation */
 #define ND_BENCH_BATCH 2048u /* commands in one write to Redis at most */
+#define ND_BENCH_KILLS 1000u /* takeovers that are timed … */
+#define ND_BENCH_LAG   600u  /* … and seconds that the lag is watched, at most */
 
 extern const unsigned nd_bench_loads[ND_BENCH_LOADS]; /* percent */
 
@@ -40,9 +42,9 @@ static inline bool nd_bench_is_off(const struct nd_bench_protection *p)
 {
     return p->mode == ND_MODE_OFF && !p->peer;
 }
-/* A copy of `config` that protects so. Everything it points to stays the other's. */
+/* A copy of `config` that protects so, in so many lanes. Everything it points to stays the other's. */
 void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
-                    const struct nd_bench_protection *protection);
+                    const struct nd_bench_protection *protection, unsigned lanes);
 
 /* ---- bench_options.c ---- */
 
@@ -50,11 +52,16 @@ struct nd_bench_options {
     const char *config, *capture, *save; /* capture NULL: synthetic; save NULL: nowhere */
     const char *compare;                 /* "off,log" */
     struct nd_load_wish wish;
-    unsigned pairs; /* 1 … ND_BENCH_PAIRS */
-    double seconds; /* of each measurement, 0.05 … 600 */
+    unsigned pairs;     /* 1 … ND_BENCH_PAIRS */
+    double seconds;     /* of each measurement, 0.05 … 600 */
+    unsigned lanes;     /* 0: as the file says */
+    unsigned takeovers; /* further runs that end with a kill, 0 … ND_BENCH_KILLS */
+    unsigned lag;       /* seconds, 0 … ND_BENCH_LAG; 0: the lag is not watched */
     bool json, no_latency;
-    uint64_t count; /* --count: packets of a run without threads; 0: none */
-    bool encode;    /* … with the sender's encoding of records */
+    bool access, pieces; /* --access, --pieces: in place of a comparison */
+    const char *piece;   /* --piece, with --count; NULL: as --compare says */
+    uint64_t count;      /* --count: packets of a run without threads; 0: none */
+    bool encode;         /* … with the sender's encoding of records */
 };
 
 /* 0, or ND_USAGE with one line on stderr. */
@@ -74,28 +81,50 @@ struct nd_bench_result {
     double wire_bytes, records; /* a packet; a second. Of the link, heartbeats and all */
     double cpu_lane, cpu_replicator, cpu_standby_lane, cpu_standby_replicator; /* of a core, 0 … 1 */
     double region_mb, resident_mb, standby_resident_mb;
-    double dropped;     /* share of what came */
-    uint64_t lag[2];    /* most packets that the standby was behind, as sampled, in each half of the time */
-    uint64_t waits;     /* turns in which the lane could not receive: hold or log ring full */
-    double takeover_ms; /* kill to the first released packet; negative: none */
+    double dropped;  /* share of what came */
+    uint64_t lag[2]; /* most packets that the standby was behind, as sampled, in each half of the time */
+    uint64_t waits;  /* turns in which a lane could not receive: hold or log ring full */
+    uint64_t credit_waits; /* times the sender waited for the standby's credit */
+    double takeover_ms;    /* kill to the first released packet; negative: none */
+    double replayed_ms;    /* … to the end of the successor\'s replay */
     struct nd_bench_latency latency[ND_BENCH_LOADS];
     char settings[480]; /* of a peer: how it said it was set; "": no peer */
+};
+
+/* The lag at saturation, at one moment. Bursts and, in log segments, records are the same number. */
+struct nd_bench_sample {
+    double second, mpps;                 /* since the watch began; released since the sample before */
+    uint64_t unacknowledged, unreplayed; /* bursts: executed and not stable; stable and not replayed */
+    uint64_t unsent_bytes;               /* records in the log rings */
+    uint64_t unreplayed_bytes;           /* sent, and not known to be replayed, in memory form */
+    uint64_t packets;                    /* recorded and not known to be replayed */
+    uint64_t held;                       /* outputs that wait */
+    uint64_t waits, credit_waits;        /* since the sample before; as in the result */
+    double resident_mb, standby_resident_mb;
+};
+
+struct nd_bench_lag {
+    unsigned seconds, count; /* wanted; samples that are there */
+    struct nd_bench_sample sample[ND_BENCH_LAG];
 };
 
 struct nd_bench_plan {
     const struct nd_config *config; /* adapted */
     const struct nd_load *load;
-    double seconds, rest; /* rest: before each measurement */
-    double saturation;    /* Mpps that the latency's loads are of; 0: no latency */
-    bool kill;            /* the primary, at half of saturation, at the end */
+    double seconds, rest;     /* rest: before each measurement; seconds 0: saturation is not measured */
+    double saturation;        /* Mpps that the latency's loads are of; 0: no latency */
+    bool kill;                /* the primary, at the end, at half of saturation or … */
+    double takeover_mpps;     /* … where that is not measured, at this rate */
+    struct nd_bench_lag *lag; /* NULL: not watched */
     uint64_t seed;
 };
 
-/* FT_EIO …: nodes that do not start or end by themselves, a sink that found a gap. Nothing is left running.
- */
+/* FT_EIO …: nodes that do not start or end by themselves, a sink that found a gap; FT_EMALFORMED: a chain
+ * that lets nothing pass. Nothing is left running. */
 int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, struct ft_fault *fault);
-/* Cores of lane and rest; -1: there is only one, nothing is pinned. */
-void nd_bench_cores(int *lane, int *rest);
+/* Cores of the primary's lanes, one each as far as there are so many (returned), and of the rest. 0: there is
+ * only one, nothing is pinned. */
+unsigned nd_bench_cores(unsigned lanes, cpu_set_t *of_lanes, int *rest);
 
 /* ---- bench_pairs.c ---- */
 
@@ -105,9 +134,15 @@ struct nd_bench_row {
     struct nd_bench_result off[ND_BENCH_PAIRS], with[ND_BENCH_PAIRS];
     struct nd_bench_result off_late, with_late; /* the runs with latencies */
     bool late;
-    char refused[200]; /* "": it ran */
+    unsigned takeovers;
+    double takeover_ms[ND_BENCH_PAIRS + 1 + ND_BENCH_KILLS];
+    double replayed_ms[ND_BENCH_PAIRS + 1 + ND_BENCH_KILLS];
+    struct nd_bench_lag lag; /* count 0: not watched */
+    char refused[200];       /* "": it ran */
 };
 
+/* Linear between the two nearest; sorts. 0 of nothing. */
+double nd_bench_quantile(double values[], unsigned count, double share);
 /* The median of one field over the runs. */
 double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size_t offset);
 /* Of the pairs' ratios: cost in percent, in ns a packet, and the spread: half of the range between the
@@ -123,13 +158,32 @@ void nd_bench_print(FILE *out, const struct nd_bench_row rows[], unsigned count,
                     const struct nd_config *config, const struct nd_load *load,
                     const struct nd_bench_options *o);
 /* 0 or ND_SOFTWARE. */
+/* "AMD EPYC, 2 cores, Linux 6.1" */
+void nd_bench_machine(char *out, size_t cap);
 int nd_bench_print_json(const struct nd_bench_row rows[], unsigned count, const struct nd_config *config,
-                        const struct nd_bench_options *o);
+                        const struct nd_bench_options *o, unsigned lanes);
+
+/* ---- bench_lag.c ---- */
+
+struct json_t;
+/* The largest of each figure, and the last. */
+void nd_bench_lag_most(const struct nd_bench_lag *lag, struct nd_bench_sample *out);
+void nd_bench_print_lag(FILE *out, const char *name, const struct nd_bench_lag *lag);
+struct json_t *nd_bench_lag_object(const struct nd_bench_lag *lag);
 
 /* ---- bench_count.c ---- */
 
 /* The lane alone, in this thread, for an instruction counter: prints the number of packets. An exit code. */
-int nd_bench_count(const struct nd_config *config, const struct nd_load *load,
-                   const struct nd_bench_options *o);
+int nd_bench_count(const struct nd_config *config, struct nd_load *load, const struct nd_bench_options *o);
+
+/* ---- bench_pieces.c ---- */
+
+/* What each piece of protection costs a lane, without threads. An exit code. */
+int nd_bench_pieces(const struct nd_config *config, struct nd_load *load, const struct nd_bench_options *o);
+
+/* ---- bench_access.c ---- */
+
+/* Times of one access to state, here and in Redis. An exit code. */
+int nd_bench_access(const struct nd_bench_options *o);
 
 #endif

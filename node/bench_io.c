@@ -26,7 +26,8 @@
 struct buffer {
     uint64_t due; /* when its frame arrived, ns; 0: nobody asks */
     uint32_t len;
-    uint32_t written; /* bytes that may not be zero */
+    uint16_t written; /* bytes that may not be zero */
+    uint16_t lane;    /* whose it is */
     _Alignas(ND_LOAD_LINE) uint8_t frame[];
 };
 
@@ -46,11 +47,6 @@ void nd_bench_slot_free(struct nd_bench_slot *slot)
         munmap(slot, sizeof(*slot));
 }
 
-void nd_bench_slot_reset(struct nd_bench_slot *slot)
-{
-    memset(slot, 0, sizeof(*slot));
-}
-
 /* ---- arrival ----------------------------------------------------------------------------------- */
 
 static void count(_Atomic uint64_t *at, uint64_t n)
@@ -60,7 +56,7 @@ static void count(_Atomic uint64_t *at, uint64_t n)
 
 static void set_rate(struct nd_bench_io *io, struct nd_bench_port *port, uint64_t rate, uint64_t now)
 {
-    uint64_t gap = (SECOND << 16) / rate * io->sides;
+    uint64_t gap = (SECOND << 16) / rate * io->busy;
 
     *port = (struct nd_bench_port){.next = port->next,
                                    .rate = rate,
@@ -86,14 +82,19 @@ static uint32_t arrivals(struct nd_bench_io *io, struct nd_bench_port *port, uin
     return n;
 }
 
-static struct buffer *take(struct nd_bench_io *io)
+static struct buffer *take(struct nd_bench_lane *lane)
 {
-    return io->free[--io->frees];
+    return lane->free[--lane->frees];
 }
 
-static void give(struct nd_bench_io *io, struct buffer *b)
+static void give(struct nd_bench_lane *lane, struct buffer *b)
 {
-    io->free[io->frees++] = b;
+    lane->free[lane->frees++] = b;
+}
+
+static void wrote(struct buffer *b, uint32_t bytes)
+{
+    b->written = b->written > bytes ? b->written : (uint16_t)bytes;
 }
 
 static void fill(const struct nd_load *load, struct buffer *b, const struct nd_load_frame *f)
@@ -106,38 +107,42 @@ static void fill(const struct nd_load *load, struct buffer *b, const struct nd_l
         memcpy(b->frame, from, f->have);
     if (ft_unlikely(b->written > f->have && f->wire > f->have))
         memset(b->frame + f->have, 0, (b->written < f->wire ? b->written : f->wire) - f->have);
-    b->written = b->written > f->have ? b->written : f->have;
+    wrote(b, f->have);
     b->len = f->wire;
 }
 
-/* A packet of a flow that nobody has seen, when one is due. */
-static bool fill_fresh(struct nd_bench_io *io, unsigned side, struct buffer *b, uint64_t now)
+/* A packet of a flow that nobody has seen, and that is this lane's, when one is due. */
+static bool fill_fresh(struct nd_bench_io *io, unsigned lane, unsigned side, struct buffer *b, uint64_t now)
 {
-    struct nd_bench_port *port = &io->port[side];
-    uint64_t gap = SECOND * io->sides / io->load->wish.new_flows;
+    struct nd_bench_port *port = &io->lane[lane].port[side];
+    uint64_t gap = SECOND * io->busy / io->load->wish.new_flows;
 
     if (now < port->fresh_due)
         return false;
     port->fresh_due = port->fresh_due ? port->fresh_due + gap : now + gap;
-    nd_load_opening(io->load, side, io->load->flows + port->fresh++, FRESH_LEN, b->frame);
-    b->written = b->written > FRESH_LEN ? b->written : FRESH_LEN;
+    do
+        nd_load_opening(io->load, side, io->load->flows + port->fresh++, FRESH_LEN, b->frame);
+    while (nd_load_lane(b->frame, FRESH_LEN, FRESH_LEN, io->load->lanes) != lane);
+    wrote(b, FRESH_LEN);
     b->len = FRESH_LEN;
     return true;
 }
 
-static uint32_t receive(void *ctx, unsigned lane, unsigned number, struct nd_frame frames[], uint32_t max)
+static uint32_t receive(void *ctx, unsigned index, unsigned number, struct nd_frame frames[], uint32_t max)
 {
     struct nd_bench_io *io = ctx;
-    const struct nd_load_side *side = &io->load->side[number];
-    struct nd_bench_port *port = &io->port[number];
+    struct nd_bench_lane *lane = &io->lane[index];
+    const struct nd_load_side *side = &io->load->lane[index][number];
+    struct nd_bench_port *port = &lane->port[number];
     uint64_t rate = atomic_load_explicit(&io->slot->rate, memory_order_relaxed), due[FT_BURST_MAX], now = 0;
-    uint32_t n = max < io->frees ? max : io->frees;
+    uint32_t n = max < lane->frees ? max : lane->frees;
 
-    (void)lane;
+    if (ft_unlikely(rate == 0))
+        count(&lane->count->unfed, 1);
     if (rate == 0 || side->count == 0 || n > FT_BURST_MAX)
         return 0;
     if (io->load->answers && number == NF_OUTSIDE &&
-        io->port[NF_INSIDE].next < io->load->side[NF_INSIDE].opening)
+        lane->port[NF_INSIDE].next < io->load->lane[index][NF_INSIDE].opening)
         return 0; /* nothing to answer yet */
     if (rate != ND_RATE_FULL)
         n = arrivals(io, port, rate, n, due);
@@ -145,17 +150,17 @@ static uint32_t receive(void *ctx, unsigned lane, unsigned number, struct nd_fra
         now = nd_now();
     for (uint32_t i = 0; i < n; i++) {
         const struct nd_load_frame *f = &side->frames[port->next];
-        struct buffer *b = take(io);
+        struct buffer *b = take(lane);
 
         b->due = rate != ND_RATE_FULL ? due[i] : 0;
-        if (ft_likely(!now) || !fill_fresh(io, number, b, now)) {
+        if (ft_likely(!now) || !fill_fresh(io, index, number, b, now)) {
             fill(io->load, b, f);
             port->next = port->next + 1 < side->count ? port->next + 1 : side->opening;
         }
         __builtin_prefetch(io->load->bytes + ((uint64_t)f->line + AHEAD) * ND_LOAD_LINE, 0, 0);
         frames[i] = (struct nd_frame){.data = b->frame, .len = b->len, .owner = b};
     }
-    count(&io->slot->arrived[number], n);
+    count(&lane->count->arrived[number], n);
     return n;
 }
 
@@ -201,67 +206,67 @@ static bool is_sound(const struct buffer *b)
 }
 
 /* Looks at what a capture had whole, or what was made: the rest has other checksums than zeros would. */
-static void sample(struct nd_bench_io *io, const struct buffer *b)
+static void sample(const struct nd_bench_io *io, struct nd_bench_count *counts, const struct buffer *b)
 {
     if (io->load->wish.flows == 0)
         return;
-    count(&io->slot->sampled, 1);
+    count(&counts->sampled, 1);
     if (!is_sound(b))
-        count(&io->slot->bad, 1);
+        count(&counts->bad, 1);
 }
 
-static void look_at_phase(struct nd_bench_slot *slot)
+static void look_at_phase(const struct nd_bench_slot *slot, struct nd_bench_count *counts)
 {
     uint64_t phase = atomic_load_explicit(&slot->phase, memory_order_relaxed);
 
-    if (ft_likely(phase == atomic_load_explicit(&slot->phase_seen, memory_order_relaxed)))
+    if (ft_likely(phase == atomic_load_explicit(&counts->phase_seen, memory_order_relaxed)))
         return;
-    nd_times_clear(&slot->times);
-    atomic_store_explicit(&slot->phase_seen, phase, memory_order_release);
+    nd_times_clear(&counts->times);
+    atomic_store_explicit(&counts->phase_seen, phase, memory_order_release);
 }
 
-static uint32_t transmit(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)
+static uint32_t transmit(void *ctx, unsigned index, unsigned port, const struct ft_held held[], uint32_t n)
 {
     struct nd_bench_io *io = ctx;
+    struct nd_bench_lane *lane = &io->lane[index];
+    struct nd_bench_count *counts = lane->count;
     uint64_t now = 0, outputs = 0;
 
-    (void)lane;
     (void)port;
-    look_at_phase(io->slot);
+    look_at_phase(io->slot, counts);
     for (uint32_t i = 0; i < n; i++) {
         struct buffer *b = held[i].packet;
 
         if (ft_likely(held[i].number)) { /* else the node's own frame: no output of the chain */
-            if (ft_unlikely(held[i].number != io->number + 1))
-                count(&io->slot->gaps, 1);
-            io->number = held[i].number;
+            if (ft_unlikely(held[i].number != lane->number + 1))
+                count(&counts->gaps, 1);
+            lane->number = held[i].number;
             outputs++;
             if (b->due) {
                 now = now ? now : nd_now();
-                nd_times_count(&io->slot->times, now - b->due);
+                nd_times_count(&counts->times, now - b->due);
             }
             if (ft_unlikely((held[i].number & (SAMPLE - 1)) == 0))
-                sample(io, b);
+                sample(io, counts, b);
         }
-        give(io, b);
+        give(lane, b);
     }
-    count(&io->slot->released, outputs);
+    count(&counts->released, outputs);
     return n;
 }
 
-static void *make(void *ctx, unsigned lane, const void *frame, uint32_t len)
+static void *make(void *ctx, unsigned index, const void *frame, uint32_t len)
 {
-    struct nd_bench_io *io = ctx;
+    struct nd_bench_lane *lane = &((struct nd_bench_io *)ctx)->lane[index];
     struct buffer *b;
 
-    (void)lane;
-    if (io->frees == 0 || len > NF_EMIT_SLOT)
+    if (lane->frees == 0 || len > NF_EMIT_SLOT)
         return NULL;
-    b = take(io);
+    b = take(lane);
     memcpy(b->frame, frame, len);
     b->due = 0;
     b->len = len;
-    b->written = b->written > len ? b->written : len;
+    wrote(b, len);
     return b;
 }
 
@@ -272,10 +277,34 @@ static uint8_t *data(void *owner)
 
 static void drop(void *ctx, void *owner)
 {
-    give(ctx, owner);
+    struct buffer *b = owner;
+
+    give(&((struct nd_bench_io *)ctx)->lane[b->lane], b);
 }
 
 /* ---- making ------------------------------------------------------------------------------------ */
+
+/* The first buffer to be taken is the first of the lane's part. */
+static int open_lane(struct nd_bench_io *io, unsigned index, uint32_t size)
+{
+    struct nd_bench_lane *lane = &io->lane[index];
+    uint8_t *part = io->pool + (size_t)size * BUFFERS * index;
+
+    lane->count = &io->slot->lane[index];
+    lane->free = malloc(BUFFERS * sizeof(*lane->free));
+    if (!lane->free)
+        return FT_ENOMEM;
+    for (uint32_t i = BUFFERS; i-- > 0;) {
+        struct buffer *b = (struct buffer *)(part + (size_t)i * size);
+
+        if (index) /* untouched memory is lane 0's, and costs nothing until it is used */
+            b->lane = (uint16_t)index;
+        give(lane, b);
+    }
+    for (unsigned s = 0; s < ND_LOAD_SIDES; s++)
+        io->busy += io->load->lane[index][s].count > 0;
+    return 0;
+}
 
 int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const struct nd_load *load,
                      struct ft_fault *fault)
@@ -283,19 +312,19 @@ int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const s
     uint32_t frame = load->longest > NF_EMIT_SLOT ? load->longest : NF_EMIT_SLOT,
              size =
                  ((uint32_t)sizeof(struct buffer) + frame + ND_LOAD_LINE - 1) / ND_LOAD_LINE * ND_LOAD_LINE;
+    int error = 0;
 
     *io = (struct nd_bench_io){.slot = slot, .load = load};
     /* An odd number of lines, so that frames' first lines do not all fall into the same sets of a cache. */
     size += size / ND_LOAD_LINE % 2 ? 0 : ND_LOAD_LINE;
-    io->pool = mmap(NULL, (size_t)size * BUFFERS, PROT_READ | PROT_WRITE,
+    io->pool = mmap(NULL, (size_t)size * BUFFERS * load->lanes, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    io->free = malloc(BUFFERS * sizeof(*io->free));
-    if (io->pool == MAP_FAILED || !io->free)
-        return ft_fail(fault, FT_ENOMEM, "no memory for %u packet buffers", BUFFERS);
-    for (uint32_t i = BUFFERS; i-- > 0;)
-        give(io, (struct buffer *)(io->pool + (size_t)i * size));
-    for (unsigned s = 0; s < ND_LOAD_SIDES; s++)
-        io->sides += load->side[s].count > 0;
+    if (io->pool == MAP_FAILED)
+        error = FT_ENOMEM;
+    for (unsigned l = 0; l < load->lanes && !error; l++)
+        error = open_lane(io, l, size);
+    if (error)
+        return ft_fail(fault, FT_ENOMEM, "no memory for %u packet buffers", BUFFERS * load->lanes);
     io->io = (struct nd_io){.ctx = io,
                             .ports = ND_LOAD_SIDES,
                             .side = {NF_INSIDE, NF_OUTSIDE},
@@ -306,10 +335,4 @@ int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const s
                             .data = data,
                             .drop = drop};
     return 0;
-}
-
-void nd_bench_io_close(struct nd_bench_io *io)
-{
-    free(io->free);
-    io->free = NULL;
 }

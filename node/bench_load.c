@@ -341,8 +341,11 @@ int nd_load_read(struct nd_load *load, const char *file, const struct nf_chain_c
 
 void nd_load_free(struct nd_load *load)
 {
-    for (unsigned s = 0; s < ND_LOAD_SIDES; s++)
+    for (unsigned s = 0; s < ND_LOAD_SIDES; s++) {
+        for (unsigned l = 0; load->lanes > 1 && l < load->lanes; l++)
+            free(load->lane[l][s].frames);
         free(load->side[s].frames);
+    }
     free(load->bytes);
     *load = (struct nd_load){.flows = 0};
 }

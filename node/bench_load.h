@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The bench's traffic, in memory: for each side the frames that arrive there, in order, first those that open
- * flows, then the rest in a circle. Made once, before any node is forked; nodes read it, and nobody writes.
+ * flows, then the rest in a circle. Made once and dealt out to lanes by their flows' hash (bench_deal.c),
+ * before any node is forked; nodes read it, and nobody writes.
  *
  * Synthetic flows suit the chain. From inside: clients in the NAT's first inside prefix (10.0.0.0/8 without a
  * NAT), every other flow TCP and UDP, to 198.18.0.0/15. From outside: with a load balancer half of the flows,
@@ -44,7 +45,9 @@ struct nd_load_flow {
 };
 
 struct nd_load {
-    struct nd_load_side side[ND_LOAD_SIDES]; /* by enum nf_side */
+    struct nd_load_side side[ND_LOAD_SIDES];               /* by enum nf_side: all of it … */
+    struct nd_load_side lane[FT_LANES_MAX][ND_LOAD_SIDES]; /* … and what arrives in each lane */
+    unsigned lanes;
     uint8_t *bytes;
     uint64_t flows;
     uint32_t longest; /* bytes of the longest frame */
@@ -65,6 +68,10 @@ int nd_load_make(struct nd_load *load, const struct nd_load_wish *wish, const st
 int nd_load_read(struct nd_load *load, const char *file, const struct nf_chain_config *chain,
                  struct ft_fault *fault);
 void nd_load_free(struct nd_load *load);
+/* To each of 1 … FT_LANES_MAX lanes its flows, once, before it is used. FT_ENOMEM. */
+int nd_load_deal(struct nd_load *load, unsigned lanes, struct ft_fault *fault);
+/* The lane of a frame of which `have` bytes are there. */
+unsigned nd_load_lane(const uint8_t *frame, uint32_t wire, uint32_t have, unsigned lanes);
 
 /* Writes the first ND_LOAD_LINE bytes of a flow's first frame, of `wire` bytes: flow `number` of `side`, from
  * 0; those from `flows` on are new. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A node of the bench: a real one in a process of its own, with memory for ports. Threads as in a node: the
- * lane, the replicator with its own waiting, this one, and the guardian's process. The lane of the node that
- * begins as primary has a core to itself; all else shares the other one, so nothing is given a real-time
- * priority there: two replicators and a lane must take turns.
+ * lanes, the replicator with its own waiting, this one, and the guardian's process. The lanes of the node
+ * that begins as primary have cores to themselves, or one that they share; all else shares the other one, so
+ * nothing is given a real-time priority there: two replicators and a lane must take turns.
  */
 #define _GNU_SOURCE /* affinity, clocks of threads */
 #include "node/bench_slot.h"
@@ -18,7 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SHOW_NS 2000000l
+#define SHOW_NS  2000000l
+#define RESIDENT 128u /* times shown until the memory is looked at again */
 
 struct running {
     const struct nd_bench_node *node;
@@ -27,7 +28,8 @@ struct running {
     struct nd_bench_io io;
     struct nd_redis *redis; /* NULL: state is local */
     pthread_t replicator;
-    clockid_t lane_clock, replicator_clock;
+    clockid_t lane_clock[FT_LANES_MAX], replicator_clock;
+    unsigned shown;
 };
 
 struct nd_timing nd_bench_timing(void)
@@ -73,14 +75,21 @@ static uint64_t used(clockid_t clock)
 static void show(struct running *r)
 {
     struct nd_bench_slot *slot = r->node->slot;
+    uint64_t lanes = 0;
     struct rp_status s;
 
     rp_status(r->member.replicator, &s);
-    atomic_store(&slot->cpu_lane, used(r->lane_clock));
+    for (unsigned l = 0; l < r->node->config->chain.lanes; l++)
+        lanes += used(r->lane_clock[l]);
+    if (r->shown++ % RESIDENT == 0)
+        atomic_store(&slot->resident_bytes, resident());
+    atomic_store(&slot->cpu_lane, lanes);
     atomic_store(&slot->cpu_replicator, used(r->replicator_clock));
     atomic_store(&slot->link_bytes, s.link.bytes_out);
     atomic_store(&slot->records, s.records_sent);
+    atomic_store(&slot->credit_waits, s.credit_waits);
     atomic_store(&slot->lag, s.lag_packets);
+    atomic_store(&slot->shown_at, nd_now());
 }
 
 static void *replicate(void *replicator)
@@ -134,19 +143,17 @@ static int put_together(struct running *r, struct ft_fault *fault)
 
 static int start(struct running *r, struct ft_fault *fault)
 {
-    cpu_set_t cores;
-    int error, core = r->node->lane_core;
+    int error = nd_member_start(&r->member, r->node->lanes, fault);
+    bool clocks = true;
 
-    CPU_ZERO(&cores);
-    if (core >= 0)
-        CPU_SET((unsigned)core, &cores);
-    error = nd_member_start(&r->member, core >= 0 ? &cores : NULL, fault);
     if (!error && pthread_create(&r->replicator, NULL, replicate, r->member.replicator) != 0)
         error = ft_fail(fault, FT_ENOMEM, "no thread for the replicator");
-    if (!error && (pthread_getcpuclockid(r->member.threads[0], &r->lane_clock) != 0 ||
-                   pthread_getcpuclockid(r->replicator, &r->replicator_clock) != 0))
-        error = ft_fail(fault, FT_EIO, "threads without clocks");
-    return error;
+    if (error)
+        return error;
+    for (unsigned l = 0; l < r->node->config->chain.lanes; l++)
+        clocks &= pthread_getcpuclockid(r->member.threads[l], &r->lane_clock[l]) == 0;
+    clocks &= pthread_getcpuclockid(r->replicator, &r->replicator_clock) == 0;
+    return clocks ? 0 : ft_fail(fault, FT_EIO, "threads without clocks");
 }
 
 static void rest(struct running *r)
@@ -185,8 +192,6 @@ static void settle_on(int core)
 {
     cpu_set_t cores;
 
-    if (core < 0)
-        return;
     CPU_ZERO(&cores);
     CPU_SET((unsigned)core, &cores);
     sched_setaffinity(0, sizeof(cores), &cores);
@@ -201,7 +206,8 @@ _Noreturn void nd_bench_node(const struct nd_bench_node *node)
     prctl(PR_SET_TIMERSLACK, 1000ul);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGINT, SIG_IGN); /* the bench's to act on */
-    settle_on(node->rest_core);
+    if (node->lanes)
+        settle_on(node->rest_core);
     r.node = node;
     if (put_together(&r, &slot->fault) != 0 || run(&r, &slot->fault) != 0)
         atomic_store(&slot->failed, true);

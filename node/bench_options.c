@@ -23,6 +23,12 @@ enum {
     LONG_SEED,
     LONG_COUNT,
     LONG_ENCODE,
+    LONG_LANES,
+    LONG_TAKEOVERS,
+    LONG_LAG,
+    LONG_ACCESS,
+    LONG_PIECES,
+    LONG_PIECE,
 };
 
 static const struct option longs[] = {
@@ -41,6 +47,12 @@ static const struct option longs[] = {
     {"seed", required_argument, NULL, LONG_SEED},
     {"count", required_argument, NULL, LONG_COUNT},
     {"encode", no_argument, NULL, LONG_ENCODE},
+    {"lanes", required_argument, NULL, LONG_LANES},
+    {"takeovers", required_argument, NULL, LONG_TAKEOVERS},
+    {"lag", required_argument, NULL, LONG_LAG},
+    {"access", no_argument, NULL, LONG_ACCESS},
+    {"pieces", no_argument, NULL, LONG_PIECES},
+    {"piece", required_argument, NULL, LONG_PIECE},
     {NULL, 0, NULL, 0},
 };
 
@@ -74,10 +86,17 @@ static int take_frame(struct nd_bench_options *o, const char *value)
     return error;
 }
 
-static int take_number(struct nd_bench_options *o, int c, const char *value)
+static int take_small(unsigned *out, const char *option, const char *value, uint64_t least, uint64_t most)
 {
     uint64_t n = 0;
-    int error;
+    int error = whole(&n, option, value, least, most);
+
+    *out = (unsigned)n;
+    return error;
+}
+
+static int take_number(struct nd_bench_options *o, int c, const char *value)
+{
 
     switch (c) {
     case LONG_FLOWS:
@@ -87,9 +106,13 @@ static int take_number(struct nd_bench_options *o, int c, const char *value)
     case LONG_NEW_FLOWS:
         return whole(&o->wish.new_flows, "new-flows", value, 1, 100000000);
     case LONG_PAIRS:
-        error = whole(&n, "pairs", value, 1, ND_BENCH_PAIRS);
-        o->pairs = (unsigned)n;
-        return error;
+        return take_small(&o->pairs, "pairs", value, 1, ND_BENCH_PAIRS);
+    case LONG_LANES:
+        return take_small(&o->lanes, "lanes", value, 1, FT_LANES_MAX);
+    case LONG_TAKEOVERS:
+        return take_small(&o->takeovers, "takeovers", value, 0, ND_BENCH_KILLS);
+    case LONG_LAG:
+        return take_small(&o->lag, "lag", value, 0, ND_BENCH_LAG);
     case LONG_SECONDS:
         return real(&o->seconds, "seconds", value, 0.05, 600);
     case LONG_COUNT:
@@ -127,6 +150,15 @@ static int take(void *to, int c, char *value)
     case LONG_ENCODE:
         o->encode = true;
         return 0;
+    case LONG_ACCESS:
+        o->access = true;
+        return 0;
+    case LONG_PIECES:
+        o->pieces = true;
+        return 0;
+    case LONG_PIECE:
+        o->piece = value;
+        return 0;
     default:
         return take_number(o, c, value);
     }
@@ -145,5 +177,9 @@ int nd_bench_options_read(struct nd_bench_options *o, int argc, char **argv)
         return nd_usage(COMMAND, "unexpected argument \"%.40s\", expected none", argv[optind]);
     if (o->encode && !o->count)
         return nd_usage(COMMAND, "--encode without --count, expected both");
+    if (o->piece && !o->count)
+        return nd_usage(COMMAND, "--piece without --count, expected both");
+    if (o->access + o->pieces + (o->count > 0) > 1)
+        return nd_usage(COMMAND, "more than one of --access, --pieces and --count, expected one");
     return 0;
 }

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define REST 0.2 /* s before a measurement */
 
@@ -18,8 +19,7 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Linear between the two nearest; sorts. */
-static double quantile(double values[], unsigned count, double share)
+double nd_bench_quantile(double values[], unsigned count, double share)
 {
     double at = share * (count - 1);
     unsigned low = (unsigned)at;
@@ -36,7 +36,7 @@ double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size
 
     for (unsigned i = 0; i < count; i++)
         values[i] = *(const double *)((const char *)&runs[i] + offset);
-    return quantile(values, count, 0.5);
+    return nd_bench_quantile(values, count, 0.5);
 }
 
 void nd_bench_overhead(const struct nd_bench_row *row, double *percent, double *ns, double *spread)
@@ -47,9 +47,61 @@ void nd_bench_overhead(const struct nd_bench_row *row, double *percent, double *
         costs[i] = (1 - row->with[i].mpps / row->off[i].mpps) * 100;
         more[i] = row->with[i].ns - row->off[i].ns;
     }
-    *percent = quantile(costs, row->pairs, 0.5);
-    *spread = (quantile(costs, row->pairs, 0.75) - quantile(costs, row->pairs, 0.25)) / 2;
-    *ns = quantile(more, row->pairs, 0.5);
+    *percent = nd_bench_quantile(costs, row->pairs, 0.5);
+    *spread = (nd_bench_quantile(costs, row->pairs, 0.75) - nd_bench_quantile(costs, row->pairs, 0.25)) / 2;
+    *ns = nd_bench_quantile(more, row->pairs, 0.5);
+}
+
+static int run_one(struct nd_bench_row *row, struct nd_bench_result *out, const struct nd_bench_plan *plan,
+                   struct ft_fault *fault)
+{
+    int error = nd_bench_run(out, plan, fault);
+
+    if (!error && out->takeover_ms >= 0) {
+        row->replayed_ms[row->takeovers] = out->replayed_ms;
+        row->takeover_ms[row->takeovers++] = out->takeover_ms;
+    }
+    return error;
+}
+
+/* Latencies at what the protection reached, of `off` as well. */
+static int run_late(struct nd_bench_row *row, struct nd_bench_plan *off, struct nd_bench_plan *with,
+                    struct ft_fault *fault)
+{
+    int error;
+
+    with->kill = true;
+    with->saturation = off->saturation =
+        nd_bench_median(row->with, row->pairs, offsetof(struct nd_bench_result, mpps));
+    error = nd_bench_run(&row->off_late, off, fault);
+    if (!error)
+        error = run_one(row, &row->with_late, with, fault);
+    row->late = !error;
+    return error;
+}
+
+/* Runs of nothing but a kill, and one that is watched. */
+static int run_further(struct nd_bench_row *row, const struct nd_bench_plan *like,
+                       const struct nd_bench_options *o, struct ft_fault *fault)
+{
+    struct nd_bench_plan plan = {
+        .config = like->config,
+        .load = like->load,
+        .rest = REST,
+        .seed = like->seed,
+        .kill = true,
+        .takeover_mpps = nd_bench_median(row->with, row->pairs, offsetof(struct nd_bench_result, mpps)) / 2};
+    struct nd_bench_result result;
+    int error = 0;
+
+    for (unsigned i = 0; i < o->takeovers && !error; i++)
+        error = run_one(row, &result, &plan, fault);
+    if (error || !o->lag)
+        return error;
+    row->lag.seconds = o->lag;
+    plan.lag = &row->lag;
+    plan.kill = false; /* at the end the standby's state must be the primary's */
+    return run_one(row, &result, &plan, fault);
 }
 
 int nd_bench_pairs(struct nd_bench_row *row, const struct nd_config *config, const struct nd_load *load,
@@ -65,27 +117,23 @@ int nd_bench_pairs(struct nd_bench_row *row, const struct nd_config *config, con
                          plan = without;
     int error = 0;
 
-    nd_bench_adapt(&off, config, &none);
-    nd_bench_adapt(&with, config, &row->protection);
+    nd_bench_adapt(&off, config, &none, load->lanes);
+    nd_bench_adapt(&with, config, &row->protection, load->lanes);
     plan.config = &with;
     for (unsigned i = 0; i < o->pairs && !error; i++) {
         plan.kill = i > 0; /* the first one compares states */
         error = nd_bench_run(&row->off[i], &without, fault);
         if (!error)
-            error = nd_bench_run(&row->with[i], &plan, fault);
+            error = run_one(row, &row->with[i], &plan, fault);
         row->pairs += !error;
         if (!error && row->with[i].settings[0])
             memcpy(row->protection.settings, row->with[i].settings, sizeof(row->protection.settings));
-        fputc('.', stderr);
+        if (isatty(STDERR_FILENO)) /* for people who wait */
+            fputc('.', stderr);
     }
-    if (error || o->no_latency || nd_bench_is_off(&row->protection))
-        return error;
-    plan.kill = true;
-    plan.saturation = without.saturation =
-        nd_bench_median(row->with, row->pairs, offsetof(struct nd_bench_result, mpps));
-    error = nd_bench_run(&row->off_late, &without, fault);
-    if (!error)
-        error = nd_bench_run(&row->with_late, &plan, fault);
-    row->late = !error;
+    if (!error && !o->no_latency && !nd_bench_is_off(&row->protection))
+        error = run_late(row, &without, &plan, fault);
+    if (!error && with.protect.mode != ND_MODE_OFF)
+        error = run_further(row, &plan, o, fault);
     return error;
 }

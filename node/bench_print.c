@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The bench's tables, for people and for programs. */
+#define _GNU_SOURCE /* sets of cores */
 #include "node/bench.h"
 #include "node/pair.h"
 
@@ -11,8 +12,7 @@
 
 #define MEDIAN(row, field) nd_bench_median((row)->with, (row)->pairs, offsetof(struct nd_bench_result, field))
 
-/* "AMD EPYC, 2 cores, Linux 6.1" */
-static void machine(char *out, size_t cap)
+void nd_bench_machine(char *out, size_t cap)
 {
     char line[256], model[128] = "unknown processor";
     FILE *f = fopen("/proc/cpuinfo", "re");
@@ -30,28 +30,18 @@ static void machine(char *out, size_t cap)
     snprintf(out, cap, "%s, %ld cores, Linux %.60s", model, sysconf(_SC_NPROCESSORS_ONLN), name.release);
 }
 
-static int ascending(const void *a, const void *b)
+/* A share of the runs that ended with a kill took no longer; negative: there was none. */
+static double at_share(const double values[], unsigned count, double share)
 {
-    double x = *(const double *)a, y = *(const double *)b;
+    double ms[ND_BENCH_PAIRS + 1 + ND_BENCH_KILLS];
 
-    return (x > y) - (x < y);
+    memcpy(ms, values, sizeof(ms));
+    return count ? nd_bench_quantile(ms, count, share) : -1;
 }
 
-/* Of the runs that ended with a kill: how many, their median and worst. */
-static unsigned takeovers(const struct nd_bench_row *row, double *median, double *worst)
+static double takeover_at(const struct nd_bench_row *row, double share)
 {
-    double ms[ND_BENCH_PAIRS + 1];
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < row->pairs; i++)
-        if (row->with[i].takeover_ms >= 0)
-            ms[n++] = row->with[i].takeover_ms;
-    if (row->late && row->with_late.takeover_ms >= 0)
-        ms[n++] = row->with_late.takeover_ms;
-    qsort(ms, n, sizeof(ms[0]), ascending);
-    *median = n ? (ms[(n - 1) / 2] + ms[n / 2]) / 2 : -1;
-    *worst = n ? ms[n - 1] : -1;
-    return n;
+    return at_share(row->takeover_ms, row->takeovers, share);
 }
 
 /* Most packets that the standby was behind in a half of the time, over all pairs. */
@@ -64,13 +54,18 @@ static uint64_t most_lag(const struct nd_bench_row *row, unsigned half)
     return most;
 }
 
-static uint64_t mean_waits(const struct nd_bench_row *row)
+static uint64_t mean(const struct nd_bench_row *row, size_t offset)
 {
     uint64_t sum = 0;
 
     for (unsigned i = 0; i < row->pairs; i++)
-        sum += row->with[i].waits;
+        sum += *(const uint64_t *)((const char *)&row->with[i] + offset);
     return row->pairs ? sum / row->pairs : 0;
+}
+
+static uint64_t mean_waits(const struct nd_bench_row *row)
+{
+    return mean(row, offsetof(struct nd_bench_result, waits));
 }
 
 /* Which core had more to do. */
@@ -111,21 +106,26 @@ static void print_head(FILE *out, const struct nd_config *config, const struct n
                        const struct nd_bench_options *o)
 {
     char text[256];
-    int lane, rest;
+    cpu_set_t lanes;
+    int rest;
+    unsigned of_lanes = nd_bench_cores(load->lanes, &lanes, &rest);
 
-    machine(text, sizeof(text));
-    nd_bench_cores(&lane, &rest);
+    nd_bench_machine(text, sizeof(text));
     fprintf(out, "machine     %s\n", text);
     fprintf(out, "chain       %s (%s)\n", config->chain.name, config->file);
     print_traffic(out, o, load);
-    if (lane >= 0)
+    fprintf(out, "lanes       %u%s\n", load->lanes,
+            of_lanes && of_lanes < load->lanes
+                ? ", which share what cores they have: in turn, not beside each other"
+                : "");
+    if (of_lanes)
         fprintf(
             out,
-            "cores       %d: the primary's lane alone; %d: its replicator, the link over TCP on the "
-            "loopback, "
-            "the standby's\n            replicator and lane; no real-time priorities, idle lanes sleep as in "
+            "cores       %u for the primary's lanes; %d: its replicator, the link over TCP on the loopback, "
+            "the standby's\n            replicator and lanes; no real-time priorities, idle lanes sleep as "
+            "in "
             "the product\n",
-            lane, rest);
+            of_lanes, rest);
     else
         fprintf(out, "cores       one for all: nothing is pinned\n");
     fprintf(out,
@@ -144,23 +144,23 @@ static void print_ms(FILE *out, double v)
 
 static void print_costs(FILE *out, const struct nd_bench_row rows[], unsigned count)
 {
-    fprintf(out, "%-14s %8s %9s %7s %8s %7s %8s %8s %9s %8s %8s\n", "protection", "Mpps", "overhead",
-            "spread", "ns/pkt", "+ns", "lane ns", "B/pkt", "records/s", "takeover", "worst");
+    fprintf(out, "%-14s %8s %9s %7s %8s %7s %8s %8s %9s %8s %8s %8s\n", "protection", "Mpps", "overhead",
+            "spread", "ns/pkt", "+ns", "lane ns", "B/pkt", "records/s", "takeover", "p90", "worst");
     for (unsigned i = 0; i < count; i++) {
         const struct nd_bench_row *row = &rows[i];
-        double percent, ns, spread, median, worst;
+        double percent, ns, spread;
 
         if (row->refused[0]) {
             fprintf(out, "%-14s not run: %s\n", row->protection.name, row->refused);
             continue;
         }
         nd_bench_overhead(row, &percent, &ns, &spread);
-        takeovers(row, &median, &worst);
         fprintf(out, "%-14s %8.3f %8.1f%% %6.1f%% %8.1f %7.1f %8.1f %8.1f %9.0f", row->protection.name,
                 MEDIAN(row, mpps), percent, spread, MEDIAN(row, ns), ns, MEDIAN(row, lane_ns),
                 MEDIAN(row, wire_bytes), MEDIAN(row, records));
-        print_ms(out, median);
-        print_ms(out, worst);
+        print_ms(out, takeover_at(row, 0.5));
+        print_ms(out, takeover_at(row, 0.9));
+        print_ms(out, takeover_at(row, 1));
         fprintf(out, "\n");
     }
     fprintf(out,
@@ -223,6 +223,9 @@ void nd_bench_print(FILE *out, const struct nd_bench_row rows[], unsigned count,
         print_latency(out, rows, count);
     print_resources(out, rows, count);
     for (unsigned i = 0; i < count; i++)
+        if (rows[i].lag.count)
+            nd_bench_print_lag(out, rows[i].protection.name, &rows[i].lag);
+    for (unsigned i = 0; i < count; i++)
         fprintf(out, "%-14s %s\n", rows[i].protection.name, rows[i].protection.settings);
 }
 
@@ -284,17 +287,15 @@ static json_t *pairs_of(const struct nd_bench_row *row)
 }
 
 static json_t *run_object(const struct nd_bench_row *row, const struct nd_config *config,
-                          const struct nd_bench_options *o)
+                          const struct nd_bench_options *o, unsigned lanes)
 {
-    double percent, ns, spread, median, worst;
-    unsigned n;
+    double percent, ns, spread;
     json_t *run;
 
     if (row->refused[0])
         return json_pack("{s:s, s:s, s:s}", "protection", row->protection.name, "chain", config->chain.name,
                          "refused", row->refused);
     nd_bench_overhead(row, &percent, &ns, &spread);
-    n = takeovers(row, &median, &worst);
     run = json_pack(
         "{s:s, s:s, s:o, s:I, s:f, s:s, s:f, s:f, s:f, s:f, s:f, s:f}", "protection", row->protection.name,
         "chain", config->chain.name, "frame",
@@ -309,9 +310,12 @@ static json_t *run_object(const struct nd_bench_row *row, const struct nd_config
         "wire_bytes_per_packet", MEDIAN(row, wire_bytes), "records_per_s", MEDIAN(row, records));
     json_object_set_new(run, "added_latency_us", added(row));
     json_object_set_new(run, "latency", latencies(row));
-    json_object_set_new(run, "takeover_ms", known(median));
-    json_object_set_new(run, "takeover_worst_ms", known(worst));
-    json_object_set_new(run, "takeovers", json_integer(n));
+    json_object_set_new(run, "takeover_ms", known(takeover_at(row, 0.5)));
+    json_object_set_new(run, "takeover_p90_ms", known(takeover_at(row, 0.9)));
+    json_object_set_new(run, "takeover_worst_ms", known(takeover_at(row, 1)));
+    json_object_set_new(run, "replayed_ms", known(at_share(row->replayed_ms, row->takeovers, 0.5)));
+    json_object_set_new(run, "replayed_worst_ms", known(at_share(row->replayed_ms, row->takeovers, 1)));
+    json_object_set_new(run, "takeovers", json_integer((json_int_t)row->takeovers));
     json_object_set_new(run, "cpu", cpu_of(row));
     json_object_set_new(run, "memory_mb", memory_of(row));
     json_object_set_new(run, "lane_ns", json_real(MEDIAN(row, lane_ns)));
@@ -319,6 +323,10 @@ static json_t *run_object(const struct nd_bench_row *row, const struct nd_config
     json_object_set_new(run, "lag_packets", json_integer((json_int_t)most_lag(row, 0)));
     json_object_set_new(run, "lag_late_packets", json_integer((json_int_t)most_lag(row, 1)));
     json_object_set_new(run, "waits", json_integer((json_int_t)mean_waits(row)));
+    json_object_set_new(run, "credit_waits",
+                        json_integer((json_int_t)mean(row, offsetof(struct nd_bench_result, credit_waits))));
+    json_object_set_new(run, "lag", row->lag.count ? nd_bench_lag_object(&row->lag) : json_null());
+    json_object_set_new(run, "lanes", json_integer((json_int_t)lanes));
     json_object_set_new(run, "dropped_share", json_real(MEDIAN(row, dropped)));
     json_object_set_new(run, "pairs_mpps", pairs_of(row));
     json_object_set_new(run, "settings", json_string(row->protection.settings));
@@ -326,15 +334,15 @@ static json_t *run_object(const struct nd_bench_row *row, const struct nd_config
 }
 
 int nd_bench_print_json(const struct nd_bench_row rows[], unsigned count, const struct nd_config *config,
-                        const struct nd_bench_options *o)
+                        const struct nd_bench_options *o, unsigned lanes)
 {
     json_t *runs = json_array(), *all;
     char text[256];
     int code;
 
-    machine(text, sizeof(text));
+    nd_bench_machine(text, sizeof(text));
     for (unsigned i = 0; i < count; i++)
-        json_array_append_new(runs, run_object(&rows[i], config, o));
+        json_array_append_new(runs, run_object(&rows[i], config, o, lanes));
     all = json_pack("{s:s, s:o}", "machine", text, "runs", runs);
     code = all ? nd_print_json(all) : ND_SOFTWARE;
     json_decref(all);

@@ -157,9 +157,10 @@ int nd_bench_protection(struct nd_bench_protection *out, const char *name, const
 }
 
 void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
-                    const struct nd_bench_protection *p)
+                    const struct nd_bench_protection *p, unsigned lanes)
 {
     *out = *config;
+    out->chain.lanes = (uint16_t)lanes;
     out->chain.l3 = NULL;
     out->state = p->peer ? ND_STATE_REDIS : ND_STATE_LOCAL;
     out->redis = p->redis;

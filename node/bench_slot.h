@@ -16,9 +16,23 @@
 #include "node/io.h"
 #include "node/loopback.h"
 
+#include <sched.h>
+
 #define ND_RATE_FULL UINT64_MAX /* there is always a packet */
 
 enum nd_bench_wish { ND_BENCH_WORK, ND_BENCH_REST, ND_BENCH_END };
+
+/* What a lane's ports and sink count. */
+struct nd_bench_count {
+    _Alignas(64) _Atomic uint64_t phase_seen;
+    _Atomic uint64_t arrived[ND_LOAD_SIDES]; /* frames given to the lane */
+    _Atomic uint64_t unfed;                  /* times it asked a port while nothing arrives */
+    _Atomic uint64_t released;               /* outputs */
+    _Atomic uint64_t gaps;                   /* outputs that were not the next after the one before */
+    _Atomic uint64_t sampled;                /* outputs whose bytes were looked at … */
+    _Atomic uint64_t bad;                    /* … and found with a wrong length or checksum */
+    struct nd_times times;                   /* from scheduled arrival to release, of this phase */
+};
 
 struct nd_bench_slot {
     /* Written by the bench. */
@@ -26,21 +40,16 @@ struct nd_bench_slot {
     _Atomic uint64_t rate;  /* packets a second that arrive, on both sides together; 0: none */
     _Atomic uint64_t phase; /* serial number: forget the times, and count anew */
 
-    /* Written by the lane. */
-    _Alignas(64) _Atomic uint64_t phase_seen;
-    _Atomic uint64_t arrived[ND_LOAD_SIDES]; /* frames given to the lane */
-    _Atomic uint64_t released;               /* outputs */
-    _Atomic uint64_t gaps;                   /* outputs that were not the next after the one before */
-    _Atomic uint64_t sampled;                /* outputs whose bytes were looked at … */
-    _Atomic uint64_t bad;                    /* … and found with a wrong length or checksum */
-    struct nd_times times;                   /* from scheduled arrival to release, of this phase */
+    struct nd_bench_count lane[FT_LANES_MAX]; /* each written by its lane */
 
     /* Written by the node's main thread, every few milliseconds. */
     _Alignas(64) _Atomic int state; /* enum ft_state */
     _Atomic bool failed, rested;
     _Atomic uint64_t digest;                   /* with `rested` */
-    _Atomic uint64_t cpu_lane, cpu_replicator; /* ns */
-    _Atomic uint64_t link_bytes, records;      /* sent */
+    _Atomic uint64_t shown_at;                 /* when the following was as it says, ns */
+    _Atomic uint64_t cpu_lane, cpu_replicator; /* ns; all lanes together */
+    _Atomic uint64_t link_bytes, records;      /* sent, by the link's and the sender's own counts */
+    _Atomic uint64_t credit_waits;             /* times the sender waited for the standby's credit */
     _Atomic uint64_t lag;                      /* packets recorded and not yet known to be replayed */
     _Atomic uint64_t region_bytes, resident_bytes;
     char settings[480];      /* of a peer, before the state says that it began */
@@ -53,10 +62,8 @@ struct nd_bench_slot {
 /* NULL: no memory. */
 struct nd_bench_slot *nd_bench_slot_new(void);
 void nd_bench_slot_free(struct nd_bench_slot *slot);
-/* As new, for another process; nobody may be using it. */
-void nd_bench_slot_reset(struct nd_bench_slot *slot);
 
-/* ---- bench_io.c: ports in memory, for one lane ---- */
+/* ---- bench_io.c: ports in memory ---- */
 
 struct nd_bench_port {
     uint64_t next;             /* frame of the load */
@@ -65,21 +72,26 @@ struct nd_bench_port {
     uint64_t fresh, fresh_due; /* new flows so far; when the next one comes, ns */
 };
 
-struct nd_bench_io {
-    struct nd_io io; /* what the lane sees of it */
-    struct nd_bench_slot *slot;
-    const struct nd_load *load;
-    uint8_t *pool;
+struct nd_bench_lane {
+    _Alignas(64) struct nd_bench_count *count;
     void **free; /* buffers not in use */
-    uint32_t frees, sides;
+    uint32_t frees;
     uint64_t number; /* of the last output */
     struct nd_bench_port port[ND_LOAD_SIDES];
 };
 
-/* FT_ENOMEM. */
+struct nd_bench_io {
+    struct nd_io io; /* what the lanes see of it */
+    struct nd_bench_slot *slot;
+    const struct nd_load *load;
+    uint8_t *pool;
+    uint32_t busy; /* ports where anything arrives, of all lanes */
+    struct nd_bench_lane lane[FT_LANES_MAX];
+};
+
+/* For as many lanes as the load was dealt out to. FT_ENOMEM. */
 int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const struct nd_load *load,
                      struct ft_fault *fault);
-void nd_bench_io_close(struct nd_bench_io *io);
 
 /* ---- bench_node.c ---- */
 
@@ -88,8 +100,9 @@ struct nd_bench_node {
     const struct nd_load *load;
     struct nd_bench_slot *slot;
     const struct nd_loopback *place;
-    unsigned number;          /* 0: "a", the primary; 1: "b", the standby */
-    int lane_core, rest_core; /* -1: nothing is pinned. The standby's lane counts as rest */
+    unsigned number;        /* 0: "a", the primary; 1: "b", the standby */
+    const cpu_set_t *lanes; /* cores of its lanes; NULL: nothing is pinned. The standby's count as rest */
+    int rest_core;          /* with `lanes` */
     uint64_t seed, incarnation;
 };
 

@@ -33,3 +33,17 @@ uint64_t nd_times_below(const struct nd_times *t, double share)
     }
     return 0;
 }
+
+void nd_times_add(struct nd_times *to, const struct nd_times *from)
+{
+    uint64_t most = atomic_load_explicit(&from->most, memory_order_relaxed);
+
+    for (uint32_t i = 0; i < ND_TIMES_BUCKETS; i++)
+        atomic_fetch_add_explicit(&to->bucket[i],
+                                  atomic_load_explicit(&from->bucket[i], memory_order_relaxed),
+                                  memory_order_relaxed);
+    atomic_fetch_add_explicit(&to->count, atomic_load_explicit(&from->count, memory_order_relaxed),
+                              memory_order_relaxed);
+    if (most > atomic_load_explicit(&to->most, memory_order_relaxed))
+        atomic_store_explicit(&to->most, most, memory_order_relaxed);
+}

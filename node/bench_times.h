@@ -43,6 +43,8 @@ static inline void nd_times_count(struct nd_times *t, uint64_t ns)
 
 /* Forgets all; by the thread that counts. */
 void nd_times_clear(struct nd_times *t);
+/* Adds another's counts; `to` is the caller's alone. */
+void nd_times_add(struct nd_times *to, const struct nd_times *from);
 /* The time in ns that a share of all (0 … 1) does not exceed, the middle of its bucket; 0 of nothing. */
 uint64_t nd_times_below(const struct nd_times *t, double share);
 

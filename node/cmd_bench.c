@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CHAIN_DEFAULT "nfs/chains/balanced.yaml"
 
@@ -43,6 +44,8 @@ static int read_list(struct bench *b)
             return nd_usage("bench", "%s", fault.text);
         if (b->options.count && row->protection.peer)
             return nd_usage("bench", "--count with --compare %.40s, expected no Redis", name);
+        if (!error && row->protection.peer && b->load.lanes > 1)
+            error = ft_fail(&fault, FT_EINVAL, "state in Redis is of one lane, there are %u", b->load.lanes);
         if (error) /* this build does not do it: the others run all the same */
             snprintf(row->refused, sizeof(row->refused), "%.199s", fault.text);
         b->count++;
@@ -56,12 +59,11 @@ static int prepare(struct bench *b)
     struct ft_fault fault = {""};
     int error = nd_config_read(&b->config, o->config ? o->config : CHAIN_DEFAULT, false, &fault);
 
-    if (!error && b->config->chain.lanes != 1)
-        error = ft_fail(&fault, FT_EINVAL, "%.150s: %u lanes, the bench runs one, expected lanes: 1",
-                        b->config->file, b->config->chain.lanes);
     if (!error)
         error = o->capture ? nd_load_read(&b->load, o->capture, &b->config->chain, &fault)
                            : nd_load_make(&b->load, &o->wish, &b->config->chain, &fault);
+    if (!error && !o->count && !o->pieces) /* these deal it out themselves */
+        error = nd_load_deal(&b->load, o->lanes ? o->lanes : b->config->chain.lanes, &fault);
     if (error)
         fprintf(stderr, "%s\n", fault.text);
     return error ? nd_exit_of_file(error) : 0;
@@ -99,16 +101,39 @@ static int run_all(struct bench *b)
 
         if (row->refused[0] || (others && nd_bench_is_off(&row->protection)))
             continue;
-        fprintf(stderr, "%s ", row->protection.name);
+        if (isatty(STDERR_FILENO))
+            fprintf(stderr, "%s ", row->protection.name);
         error = nd_bench_pairs(row, b->config, &b->load, &b->options, &fault);
-        fprintf(stderr, "\n");
+        if (isatty(STDERR_FILENO))
+            fprintf(stderr, "\n");
         if (error) {
             fprintf(stderr, "understudy bench: %s: %s\n", row->protection.name, fault.text);
-            return error == FT_EPERM ? ND_NO_PERMISSION : error == FT_EDIVERGED ? ND_NOT_EQUAL : ND_SOFTWARE;
+            return error == FT_EPERM        ? ND_NO_PERMISSION
+                   : error == FT_EDIVERGED  ? ND_NOT_EQUAL
+                   : error == FT_EMALFORMED ? ND_DATA
+                                            : ND_SOFTWARE;
         }
     }
     fill_off(b);
     return 0;
+}
+
+static int refuse_file(const struct bench *b, int error)
+{
+    if (error)
+        fprintf(stderr, "%s: %s, expected a file to write\n", b->options.save, strerror(error));
+    return error ? ND_DATA : 0;
+}
+
+/* Before minutes are spent on what cannot be kept. */
+static int check_save(const struct bench *b)
+{
+    FILE *f = b->options.save ? fopen(b->options.save, "ae") : NULL;
+    int error = !b->options.save || f ? 0 : errno;
+
+    if (f)
+        fclose(f);
+    return refuse_file(b, error);
 }
 
 static int save(const struct bench *b)
@@ -122,9 +147,7 @@ static int save(const struct bench *b)
         if (fclose(f) != 0)
             error = errno;
     }
-    if (error)
-        fprintf(stderr, "%s: %s, expected a file to write\n", b->options.save, strerror(error));
-    return error ? ND_DATA : 0;
+    return refuse_file(b, error);
 }
 
 static int report(const struct bench *b)
@@ -134,7 +157,7 @@ static int report(const struct bench *b)
 
     nd_bench_print(o->json ? stderr : stdout, b->rows, b->count, b->config, &b->load, o);
     if (o->json && !code)
-        code = nd_bench_print_json(b->rows, b->count, b->config, o);
+        code = nd_bench_print_json(b->rows, b->count, b->config, o, b->load.lanes);
     return code;
 }
 
@@ -143,14 +166,20 @@ int nd_cmd_bench(int argc, char **argv)
     static struct bench b;
     int code = nd_bench_options_read(&b.options, argc, argv);
 
+    if (!code)
+        code = check_save(&b);
     if (code)
         return code;
+    if (b.options.access)
+        return nd_bench_access(&b.options);
     b.rows = calloc(ND_BENCH_KINDS, sizeof(*b.rows));
     code = b.rows ? prepare(&b) : ND_SOFTWARE;
     if (!code)
         code = read_list(&b);
     if (!code && b.options.count)
         code = nd_bench_count(b.config, &b.load, &b.options);
+    else if (!code && b.options.pieces)
+        code = nd_bench_pieces(b.config, &b.load, &b.options);
     else if (!code && !(code = run_all(&b)))
         code = report(&b);
     nd_load_free(&b.load);

@@ -92,9 +92,15 @@ struct nd_redis_times {
     double mean, p50, p99; /* ns */
 };
 struct nd_redis_access {
-    struct nd_redis_times local_read, local_write;   /* lookup; lookup and edit. Of the mean of 64 in a row */
+    struct nd_redis_times local_read, local_write; /* lookup; lookup and edit. Of the mean of 64 in a row */
+    struct nd_redis_times shared_read,
+        shared_write;                          /* the same in a map that two lanes share, sections and all */
+    struct nd_redis_times word_read, word_add; /* a number that two lanes share */
     struct nd_redis_times remote_read, remote_write; /* GET; SET. Each by itself, to its answer */
     struct nd_redis_times remote_add;                /* INCRBY */
+    struct nd_redis_times piped_read, piped_write;   /* the same, of the mean of 64 in one batch */
+    struct nd_redis_times piped_add;
+    char settings[240]; /* of the server and the connection, for people */
 };
 /*
  * `entries` keys of 16 bytes with values of 24, in random order, `samples` times each; Redis is a server of

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How long one access to state takes, in the region and in Redis. Owns what it measures on: a chain of one NF
- * that does nothing, with one map; a connection and a server.
+ * that does nothing, with two maps and a number; a connection and a server.
  */
 #include "node/redis.h"
 #include "ftcore/draw.h"
 
 #include "nflib/chain.h"
+#include "nflib/shared.h"
 #include "node/clock.h"
 #include "node/redis_wire.h"
 
@@ -15,8 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GROUP  64u /* local accesses between two readings of the clock */
+#define GROUP  64u /* accesses between two readings of the clock; commands in a batch */
 #define LOADED 2048u
+#define SHARDS 16u
+#define LANES  2u /* or a section would take no lock */
 
 struct key {
     uint64_t number, zero;
@@ -59,15 +62,39 @@ static struct nd_redis_times summary(struct bench *b)
 
 /* ---- the region -------------------------------------------------------------------------------- */
 
+struct state {
+    struct nf_map *map;
+    struct nf_shared_map *shared;
+    struct nf_shared_word *word;
+};
+
 static uint64_t bare_arena(const void *config)
 {
-    return nf_map_bytes(*(const uint32_t *)config, sizeof(struct key), sizeof(struct value));
+    return sizeof(struct state) + FT_LINE +
+           nf_map_bytes(*(const uint32_t *)config, sizeof(struct key), sizeof(struct value));
+}
+
+static uint64_t bare_shared(const void *config, unsigned lanes)
+{
+    (void)lanes;
+    return nf_shared_map_bytes(*(const uint32_t *)config * 2, sizeof(struct key), sizeof(struct value),
+                               SHARDS) +
+           nf_shared_word_bytes();
 }
 
 static int bare_make(struct nf *nf, struct ft_fault *fault)
 {
-    nf->state = nf_map_make(nf, *(const uint32_t *)nf->config, sizeof(struct key), sizeof(struct value));
-    return nf->state ? FT_OK : ft_fail(fault, FT_EFULL, "arena full");
+    uint32_t entries = *(const uint32_t *)nf->config;
+    struct state *s = ft_arena_alloc(nf->arena, sizeof(*s));
+
+    if (!s)
+        return ft_fail(fault, FT_EFULL, "arena full");
+    s = NF_EDIT(nf, s);
+    s->map = nf_map_make(nf, entries, sizeof(struct key), sizeof(struct value));
+    s->shared = nf_shared_map_make(nf, entries * 2, sizeof(struct key), sizeof(struct value), SHARDS);
+    s->word = nf_shared_word_make(nf);
+    nf->state = s;
+    return s->map && s->shared && s->word ? FT_OK : ft_fail(fault, FT_EFULL, "arena full");
 }
 
 static void bare_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
@@ -79,45 +106,96 @@ static void bare_process(struct nf *nf, struct nf_packet *const packets[], uint3
 }
 
 static const struct nf_module bare = {.name = "bare",
-                                      .summary = "a map",
+                                      .summary = "maps and a number",
                                       .config_size = sizeof(uint32_t),
                                       .arena = bare_arena,
+                                      .shared = bare_shared,
                                       .make = bare_make,
                                       .process = bare_process};
 
-static struct nd_redis_times time_local(struct bench *b, const struct nf *nf, bool write)
+static void read_map(struct bench *b, const struct nf *nf, const struct key *key)
 {
-    struct nf_map *map = nf->state;
+    const struct state *s = nf->state;
+    const struct value *value = nf_map_value(s->map, nf_map_find(s->map, key));
+
+    b->unused += value->word[0];
+}
+
+static void write_map(struct bench *b, const struct nf *nf, const struct key *key)
+{
+    const struct state *s = nf->state;
+    const struct value *value = nf_map_value(s->map, nf_map_find(s->map, key));
+
+    (void)b;
+    NF_EDIT(nf, value)->word[0]++;
+}
+
+static void read_shared(struct bench *b, const struct nf *nf, const struct key *key)
+{
+    const struct state *s = nf->state;
+    struct value value;
+
+    if (nf_shared_map_get(nf, s->shared, key, &value))
+        b->unused += value.word[0];
+}
+
+static void write_shared(struct bench *b, const struct nf *nf, const struct key *key)
+{
+    const struct state *s = nf->state;
+    uint64_t sum = 0;
+
+    nf_shared_map_add_to(nf, s->shared, key, 0, 1, UINT64_MAX, &sum);
+    b->unused += sum;
+}
+
+static void read_word(struct bench *b, const struct nf *nf, const struct key *key)
+{
+    (void)key;
+    b->unused += nf_shared_word_get(nf, ((const struct state *)nf->state)->word);
+}
+
+static void add_word(struct bench *b, const struct nf *nf, const struct key *key)
+{
+    (void)key;
+    b->unused += nf_shared_word_add(nf, ((const struct state *)nf->state)->word, 1);
+}
+
+static inline __attribute__((always_inline)) struct nd_redis_times time_local(
+    struct bench *b, const struct nf *nf,
+    void (*access)(struct bench *b, const struct nf *nf, const struct key *key))
+{
     struct key keys[GROUP];
 
     for (uint32_t i = 0; i < b->samples; i++) {
         for (uint32_t k = 0; k < GROUP; k++)
             keys[k] = draw_key(b);
         uint64_t from = nd_now();
-        for (uint32_t k = 0; k < GROUP; k++) {
-            const struct value *value = nf_map_value(map, nf_map_find(map, &keys[k]));
-
-            if (write)
-                NF_EDIT(nf, value)->word[0]++;
-            else
-                b->unused += value->word[0];
-        }
+        for (uint32_t k = 0; k < GROUP; k++)
+            access(b, nf, &keys[k]);
         b->taken[i] = (double)(nd_now() - from) / GROUP;
     }
     return summary(b);
 }
 
-static void fill_map(const struct bench *b, const struct nf *nf)
+static void fill_maps(const struct bench *b, const struct nf *nf)
 {
-    for (uint64_t i = 0; i < b->entries; i++)
-        FT_CHECK(nf_map_add(nf, nf->state, &(struct key){.number = i}) != NF_NONE, "the map is full");
+    const struct state *s = nf->state;
+    const struct value value = {{0}};
+
+    for (uint64_t i = 0; i < b->entries; i++) {
+        struct key key = {.number = i};
+
+        FT_CHECK(nf_map_add(nf, s->map, &key) != NF_NONE, "the map is full");
+        FT_CHECK(nf_shared_map_add(nf, s->shared, &key, &value) == 0, "the shared map is full");
+    }
 }
 
 static int measure_local(struct nd_redis_access *out, struct bench *b, struct ft_fault *fault)
 {
     uint32_t capacity = b->entries;
-    struct nf_chain_config chain = {.name = "access", .lanes = 1, .count = 1, .nfs = {{&bare, &capacity}}};
-    static const struct ft_region_config how = {.name = "access", .shared_size = 1 << 20};
+    struct nf_chain_config chain = {
+        .name = "access", .lanes = LANES, .count = 1, .nfs = {{&bare, &capacity}}};
+    static const struct ft_region_config how = {.name = "access"};
     struct ft_region *region = NULL;
     struct nf_chain *made = NULL;
     int error;
@@ -128,9 +206,13 @@ static int measure_local(struct nd_redis_access *out, struct bench *b, struct ft
     if (error == FT_OK) {
         const struct nf *nf = nf_chain_nf(made, 1);
 
-        fill_map(b, nf);
-        out->local_read = time_local(b, nf, false);
-        out->local_write = time_local(b, nf, true);
+        fill_maps(b, nf);
+        out->local_read = time_local(b, nf, read_map);
+        out->local_write = time_local(b, nf, write_map);
+        out->shared_read = time_local(b, nf, read_shared);
+        out->shared_write = time_local(b, nf, write_shared);
+        out->word_read = time_local(b, nf, read_word);
+        out->word_add = time_local(b, nf, add_word);
     }
     nf_chain_free(made);
     if (region)
@@ -177,16 +259,20 @@ static void finish(struct nd_wire *w)
     nd_wire_await(w, w->told);
 }
 
-static struct nd_redis_times time_remote(struct bench *b, struct nd_wire *w,
+/* `batch` commands in one write, 1 … GROUP, to the last answer; a command's part of that. */
+static struct nd_redis_times time_remote(struct bench *b, struct nd_wire *w, uint32_t batch,
                                          void (*put)(struct nd_wire *w, const struct key *key))
 {
     for (uint32_t i = 0; i < b->samples && !atomic_load(&w->lost); i++) {
-        struct key key = draw_key(b);
-        uint64_t from = nd_now();
+        struct key keys[GROUP];
 
-        put(w, &key);
+        for (uint32_t k = 0; k < batch; k++)
+            keys[k] = draw_key(b);
+        uint64_t from = nd_now();
+        for (uint32_t k = 0; k < batch; k++)
+            put(w, &keys[k]);
         finish(w);
-        b->taken[i] = (double)(nd_now() - from);
+        b->taken[i] = (double)(nd_now() - from) / batch;
     }
     return summary(b);
 }
@@ -207,9 +293,14 @@ static int measure_remote(struct nd_redis_access *out, struct bench *b, struct f
                 finish(&wire);
         }
         finish(&wire);
-        out->remote_read = time_remote(b, &wire, put_get);
-        out->remote_write = time_remote(b, &wire, put_set);
-        out->remote_add = time_remote(b, &wire, put_add);
+        out->remote_read = time_remote(b, &wire, 1, put_get);
+        out->remote_write = time_remote(b, &wire, 1, put_set);
+        out->remote_add = time_remote(b, &wire, 1, put_add);
+        out->piped_read = time_remote(b, &wire, GROUP, put_get);
+        out->piped_write = time_remote(b, &wire, GROUP, put_set);
+        out->piped_add = time_remote(b, &wire, GROUP, put_add);
+        snprintf(out->settings, sizeof(out->settings), "%s; TCP on the loopback, no delay, one connection",
+                 server.settings);
         if (atomic_load(&wire.lost))
             error = ft_fail(fault, FT_EIO, "%s", wire.why);
     }

@@ -78,6 +78,51 @@ for protection in off log; do
     ok "--count, $protection: its packets, to the burst" $? "got $n"
 done
 
+for piece in off hold clock inputs encode two-lanes two-hold edges; do
+    n=$("$understudy" bench -c nfs/chains/forward.yaml --flows 64 --count 2000 --piece "$piece" 2>"$dir/err") &&
+        [ "$n" -ge 2000 ] && [ "$n" -lt 2128 ]
+    ok "--count, piece $piece: its packets, to the turn" $? "got $n"
+done
+
+# ---- pieces of protection, access to state -----------------------------------------------------------------------------
+
+# Two lanes in turn fight over one number: each burst has one edge, to the other lane. One lane has nobody to fight with.
+bench -c nfs/chains/forward.yaml --pieces --flows 64 --pairs 1 --seconds 0.05 &&
+    [ "$(fact '[.pieces[] | select(.piece == "edges") | .edges_per_record] == [1]')" = true ] &&
+    [ "$(fact '[.pieces[] | select(.piece != "edges") | .edges_per_record] | add == 0')" = true ] &&
+    [ "$(fact '[.pieces[] | .ns > 0] | all and length == 8')" = true ]
+ok "pieces: an edge a record where lanes share, none elsewhere" $? "$(cat "$dir/json")"
+# The monitor shares nothing.
+bench -c "$dir/chain/monitor.yaml" --pieces --flows 64 --pairs 1 --seconds 0.05 &&
+    [ "$(fact '[.pieces[].edges_per_record] | add == 0')" = true ]
+ok "pieces: no edge where lanes share nothing" $? "$(cat "$dir/json")"
+bench --access --flows 1000 --seconds 0.05 &&
+    [ "$(fact '[.access[] | .p50_ns > 0 and .p50_ns <= .p99_ns] | all and length == 13')" = true ] &&
+    [ "$(fact '[.access[] | {key: "\(.state) \(.access)", value: .p50_ns}] | from_entries |
+        .["redis, sync read"] > .["map read"] and .["redis, sync write"] > .["redis, async write"]')" = true ]
+ok "access: Redis takes longer than memory, a command alone longer than one of a batch" $? "$(cat "$dir/json")"
+
+# ---- lanes, lag, takeovers ---------------------------------------------------------------------------------------------
+
+for protection in log auto:warm; do
+    bench -c nfs/chains/forward.yaml --compare "off,$protection" --flows 500 --lanes 2 --pairs 1 --seconds 0.05 --no-latency &&
+        [ "$(fact '[.runs[] | .lanes == 2 and .mpps > 0] | all')" = true ]
+    ok "two lanes, $protection" $? "$(cat "$dir/json")"
+done
+bench -c nfs/chains/forward.yaml --compare log,redis-sync --flows 64 --lanes 2 --pairs 1 --seconds 0.05 --no-latency &&
+    [ "$(fact '(.runs[0].mpps > 0) and (.runs[1].refused | contains("one lane"))')" = true ]
+ok "Redis in two lanes is refused, the others run" $? "$(cat "$dir/json")"
+bench -c nfs/chains/forward.yaml --compare log --flows 64 --pairs 2 --seconds 0.05 --no-latency --takeovers 3 --lag 2
+ok "three takeovers more, and the lag for two seconds" $? "$(cat "$dir/json")"
+[ "$(fact '.runs[0] | .takeovers == 4 and .takeover_ms <= .takeover_p90_ms and .takeover_p90_ms <= .takeover_worst_ms
+    and .replayed_ms <= .takeover_ms')" = true ]
+ok "takeovers: that of the second pair and three; replay ends before the first packet leaves" $? "$(fact .runs[0])"
+# The hold has room for 16384 outputs, the standby for 64 MB: what waits is bounded by both.
+[ "$(fact '.runs[0].lag | (.samples | length) == 2 and .last == .samples[-1] and
+    ([.samples[].packets] | max) == .most.packets and .most.held <= 16384 and .most.unreplayed_bytes <= 67108864 and
+    .most.mpps > 0')" = true ]
+ok "lag: a sample a second, the last and the most of them, within the hold and the credit" $? "$(fact .runs[0].lag)"
+
 # ---- refusals ----------------------------------------------------------------------------------------------------------
 
 refused "an unknown protection" "expected off, log, delta" -c nfs/chains/forward.yaml --compare off,raid
@@ -89,6 +134,36 @@ refused "counting with Redis" "expected no Redis" --compare redis-sync --count 1
 refused "no flows" "from 2 to" --flows 0
 refused "an argument" "expected none" IN.pcap
 refused "--encode alone" "expected both" --encode
+refused "no lanes" "from 1 to 16" --lanes 0
+refused "lanes without end" "from 1 to 16" --lanes 1000000
+refused "takeovers below none" "from 0 to 1000" --takeovers -1
+refused "a lag of an hour" "from 0 to 600" --lag 3600
+refused "two things at once" "expected one" --access --pieces
+refused "a piece alone" "expected both" --piece off
+refused "an unknown piece" "expected off, hold, clock" -c nfs/chains/forward.yaml --count 10 --piece luck
+refused "access to what does not fit" "1048576 at most" --access --flows 2000000
+data_refused() { # DESCRIPTION EXPECTED ARGUMENTS...: bad data, one line
+    local what=$1 expected=$2 code
+    shift 2
+    "$understudy" bench --pairs 1 --seconds 0.05 --no-latency "$@" >"$dir/json" 2>"$dir/err"
+    code=$?
+    [ "$code" = 65 ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -qF -- "$expected" "$dir/err" && [ ! -s "$dir/json" ]
+    ok "refused: $what" $? "exit $code"
+}
+python3 - "$dir" <<'END'
+import struct, sys
+head = struct.pack("<IHHIIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1)
+short = bytes(12) + b"\x08\x00\x45" + bytes(47)  # an IPv4 header that says it has no length
+record = struct.pack("<IIII", 1, 0, len(short), len(short)) + short
+for name, data in (("empty", head), ("nothing", b""), ("malformed", head + record * 50), ("cut", head + record[:-3])):
+    open("%s/%s.pcap" % (sys.argv[1], name), "wb").write(data)
+END
+data_refused "no capture" "expected a capture" --capture "$dir/none.pcap"
+data_refused "an empty file" "expected a capture" --capture "$dir/nothing.pcap"
+data_refused "a capture without packets" "no packets in it" --capture "$dir/empty.pcap"
+data_refused "a capture that is cut" "expected a whole record" --capture "$dir/cut.pcap"
+data_refused "a capture of which nothing passes" "passed the chain" -c nfs/chains/balanced.yaml --capture "$dir/malformed.pcap"
+data_refused "a table that cannot be written" "expected a file to write" --save "$dir/none/table"
 "$understudy" bench -c "$dir/none.yaml" >"$dir/json" 2>"$dir/err"
 [ $? = 65 ] && [ "$(wc -l <"$dir/err")" = 1 ]
 ok "refused: no such file, one line" $?

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is measured while nodes run, by the bench's own process, which sleeps and reads what they count:
+ * saturation, the lag at saturation, latency at a rate.
+ */
+#include "node/bench_parts.h"
+#include "node/clock.h"
+
+#define SAMPLES 20u /* of the lag, in a measurement */
+#define SECOND  1e9
+
+const unsigned nd_bench_loads[ND_BENCH_LOADS] = {25, 50, 75, 90};
+
+/* ---- opening ----------------------------------------------------------------------------------- */
+
+static bool has_opened(struct nd_bench_nodes *r)
+{
+    const struct nd_load *load = r->plan->load;
+
+    for (unsigned l = 0; l < r->lanes; l++)
+        for (unsigned s = 0; s < ND_LOAD_SIDES; s++)
+            if (atomic_load(&r->slot[0]->lane[l].arrived[s]) < load->lane[l][s].opening)
+                return false;
+    return true;
+}
+
+int nd_bench_open(struct nd_bench_nodes *r, struct ft_fault *fault)
+{
+    atomic_store(&r->slot[0]->rate, ND_RATE_FULL);
+    return nd_bench_wait(r, has_opened, "opening the flows", fault);
+}
+
+/* ---- saturation -------------------------------------------------------------------------------- */
+
+/* What nodes show is a few milliseconds old, more when their core is busy: it bears its own time. */
+struct reading {
+    uint64_t at, released, arrived, waits, dropped;
+    uint64_t shown_at[ND_NODES], lanes[ND_NODES], replicator[ND_NODES]; /* ns, processor time of threads */
+    uint64_t link_bytes, records, credit_waits;
+};
+
+static bool has_shown(struct nd_bench_nodes *r)
+{
+    return atomic_load(&r->slot[0]->shown_at) > r->at &&
+           (r->alone || atomic_load(&r->slot[1]->shown_at) > r->at);
+}
+
+static int take_reading(struct nd_bench_nodes *r, struct reading *x, struct ft_fault *fault)
+{
+    struct nd_bench_slot *p = r->slot[0];
+    int error;
+
+    *x = (struct reading){.released = nd_bench_released(r)};
+    r->at = x->at = nd_now();
+    x->arrived = nd_bench_arrived(r, 0) + nd_bench_arrived(r, 1);
+    for (unsigned l = 0; l < r->lanes; l++) {
+        x->waits += atomic_load(&p->shared[l].count.ring_full) + atomic_load(&p->shared[l].count.hold_full);
+        x->dropped += atomic_load(&p->shared[l].count.dropped);
+    }
+    error = nd_bench_wait(r, has_shown, "figures of the nodes", fault);
+    for (unsigned n = 0; n < ND_NODES; n++) {
+        x->shown_at[n] = atomic_load(&r->slot[n]->shown_at);
+        x->lanes[n] = atomic_load(&r->slot[n]->cpu_lane);
+        x->replicator[n] = atomic_load(&r->slot[n]->cpu_replicator);
+    }
+    x->link_bytes = atomic_load(&p->link_bytes);
+    x->records = atomic_load(&p->records);
+    x->credit_waits = atomic_load(&p->credit_waits);
+    return error;
+}
+
+/* Of something that a node shows, for each ns. */
+static double pace(const struct reading *a, const struct reading *b, unsigned node, uint64_t from,
+                   uint64_t to)
+{
+    uint64_t ns = b->shown_at[node] - a->shown_at[node];
+
+    return ns ? (double)(to - from) / (double)ns : 0;
+}
+
+static void conclude(struct nd_bench_result *out, const struct reading *a, const struct reading *b)
+{
+    double ns = (double)(b->at - a->at), packets = (double)(b->released - a->released),
+           came = (double)(b->arrived - a->arrived);
+
+    packets = packets > 0 ? packets : 1;
+    out->mpps = packets / ns * 1e3;
+    out->ns = ns / packets;
+    out->cpu_lane = pace(a, b, 0, a->lanes[0], b->lanes[0]);
+    out->cpu_replicator = pace(a, b, 0, a->replicator[0], b->replicator[0]);
+    out->cpu_standby_lane = pace(a, b, 1, a->lanes[1], b->lanes[1]);
+    out->cpu_standby_replicator = pace(a, b, 1, a->replicator[1], b->replicator[1]);
+    out->lane_ns = out->cpu_lane * out->ns;
+    out->wire_bytes = pace(a, b, 0, a->link_bytes, b->link_bytes) * out->ns;
+    out->records = pace(a, b, 0, a->records, b->records) * SECOND;
+    out->waits = b->waits - a->waits;
+    out->credit_waits = b->credit_waits - a->credit_waits;
+    out->dropped = came > 0 ? (double)(b->dropped - a->dropped) / came : 0;
+}
+
+/* Enough has left; or so much been dropped that nothing will. */
+static bool has_measured(struct nd_bench_nodes *r)
+{
+    uint64_t dropped = 0;
+
+    for (unsigned l = 0; l < r->lanes; l++)
+        dropped += atomic_load(&r->slot[0]->shared[l].count.dropped);
+    return nd_bench_released(r) - r->from >= ND_BENCH_LEAST ||
+           (nd_bench_released(r) == 0 && dropped >= ND_BENCH_LEAST * 100ull);
+}
+
+static int none_left(const struct nd_bench_nodes *r, struct ft_fault *fault)
+{
+    return ft_fail(fault, FT_EMALFORMED,
+                   "none of %lu packets passed the chain, expected traffic that it lets pass",
+                   nd_bench_arrived(r, 0) + nd_bench_arrived(r, 1));
+}
+
+int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, struct ft_fault *fault)
+{
+    struct reading a, b;
+    int error;
+
+    nd_bench_nap(r->plan->rest);
+    error = take_reading(r, &a, fault);
+    r->from = a.released;
+    for (unsigned i = 0; i < SAMPLES && !error; i++) {
+        uint64_t lag;
+
+        nd_bench_nap(r->plan->seconds / SAMPLES);
+        lag = atomic_load(&r->slot[0]->lag);
+        out->lag[i * 2 / SAMPLES] = lag > out->lag[i * 2 / SAMPLES] ? lag : out->lag[i * 2 / SAMPLES];
+        error = nd_bench_check(r, fault);
+    }
+    if (!error)
+        error = nd_bench_wait(r, has_measured, "packets at saturation", fault);
+    if (!error && nd_bench_released(r) == 0)
+        error = none_left(r, fault);
+    if (!error)
+        error = take_reading(r, &b, fault);
+    if (!error)
+        conclude(out, &a, &b);
+    return error;
+}
+
+/* ---- the lag ----------------------------------------------------------------------------------- */
+
+static uint64_t over(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+/* What is under way between the nodes, this moment. Each word is read by itself. */
+static void look(struct nd_bench_nodes *r, struct nd_bench_sample *s)
+{
+    struct nd_bench_slot *p = r->slot[0], *q = r->slot[1];
+
+    for (unsigned l = 0; l < r->lanes; l++) {
+        uint64_t replayed = atomic_load(&q->shared[l].closed), stable = atomic_load(&p->shared[l].stable);
+
+        s->unacknowledged += over(atomic_load(&p->shared[l].recorded), stable);
+        s->unreplayed += over(stable, replayed);
+        s->unsent_bytes += over(atomic_load(&p->shared[l].log.head), atomic_load(&p->shared[l].log.tail));
+        s->unreplayed_bytes += atomic_load(&p->shared[l].unreplayed);
+        s->waits += atomic_load(&p->shared[l].count.ring_full) + atomic_load(&p->shared[l].count.hold_full);
+        s->held += atomic_load(&p->shared[l].count.held);
+    }
+    s->packets = atomic_load(&p->lag);
+    s->credit_waits = atomic_load(&p->credit_waits);
+    s->resident_mb = (double)atomic_load(&p->resident_bytes) / 1e6;
+    s->standby_resident_mb = (double)atomic_load(&q->resident_bytes) / 1e6;
+}
+
+int nd_bench_watch(struct nd_bench_nodes *r, struct nd_bench_lag *out, struct ft_fault *fault)
+{
+    uint64_t began = nd_now(), at = began, released = nd_bench_released(r);
+    struct nd_bench_sample before = {0};
+    int error = 0;
+
+    look(r, &before);
+    for (out->count = 0; out->count < out->seconds && !error; out->count++) {
+        struct nd_bench_sample *s = &out->sample[out->count], now = {0};
+        uint64_t next = began + (out->count + 1) * (uint64_t)SECOND, left, then;
+
+        nd_bench_nap((double)over(next, nd_now()) / SECOND);
+        error = nd_bench_check(r, fault);
+        look(r, &now);
+        left = nd_bench_released(r);
+        then = nd_now();
+        *s = now;
+        s->second = (double)(then - began) / SECOND;
+        s->mpps = (double)(left - released) / (double)(then - at) * 1e3;
+        s->waits = now.waits - before.waits;
+        s->credit_waits = now.credit_waits - before.credit_waits;
+        released = left;
+        at = then;
+        before = now;
+    }
+    return error;
+}
+
+/* ---- latency ----------------------------------------------------------------------------------- */
+
+static bool has_timed(struct nd_bench_nodes *r)
+{
+    const struct nd_bench_slot *slot = r->slot[0];
+    uint64_t n = 0;
+
+    for (unsigned l = 0; l < r->lanes; l++)
+        if (atomic_load(&slot->lane[l].phase_seen) == atomic_load(&slot->phase))
+            n += atomic_load(&slot->lane[l].times.count);
+    return n >= ND_BENCH_LEAST;
+}
+
+int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, double mpps,
+                     struct ft_fault *fault)
+{
+    static struct nd_times all; /* one run at a time */
+    struct nd_bench_slot *slot = r->slot[0];
+    int error = nd_bench_quieten(r, fault);
+
+    atomic_store(&slot->rate, (uint64_t)(mpps * 1e6) + 1);
+    nd_bench_nap(r->plan->rest);
+    atomic_fetch_add(&slot->phase, 1);
+    nd_bench_nap(r->plan->seconds);
+    if (!error)
+        error = nd_bench_wait(r, has_timed, "the latency's packets", fault);
+    nd_times_clear(&all);
+    for (unsigned l = 0; l < r->lanes; l++)
+        if (atomic_load(&slot->lane[l].phase_seen) == atomic_load(&slot->phase))
+            nd_times_add(&all, &slot->lane[l].times);
+    out->mpps = mpps;
+    out->p50 = (double)nd_times_below(&all, 0.5) / 1e3;
+    out->p99 = (double)nd_times_below(&all, 0.99) / 1e3;
+    out->most = (double)atomic_load(&all.most) / 1e3;
+    return error;
+}

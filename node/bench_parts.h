@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between the parts of one run: its processes (bench_run.c), what is measured of them (bench_measure.c).
+ * Owned by the bench's own process.
+ */
+#ifndef NODE_BENCH_PARTS_H
+#define NODE_BENCH_PARTS_H
+
+#include "node/bench.h"
+
+#include <sys/types.h>
+
+#define ND_BENCH_LEAST 1000u /* packets of a measurement: it goes on until they have left */
+
+/* Since when a lane has closed no burst. */
+struct nd_bench_still {
+    uint64_t closed, unfed, since; /* burst; times it had asked its ports by then; ns */
+};
+
+struct nd_bench_nodes {
+    const struct nd_bench_plan *plan;
+    struct nd_loopback place;
+    struct nd_bench_slot *slot[ND_NODES];
+    pid_t pid[ND_NODES]; /* 0: none */
+    unsigned lanes;
+    bool alone;
+    uint64_t from; /* packets that had left when the measurement began */
+    struct nd_bench_still still[FT_LANES_MAX];
+    uint64_t at; /* ns: has_shown waits for what nodes show after it */
+};
+
+/* ---- bench_run.c ---- */
+
+void nd_bench_nap(double seconds);
+/* FT_EIO: a node ended. */
+int nd_bench_check(struct nd_bench_nodes *r, struct ft_fault *fault);
+/* Until `when`, checking nodes. FT_EIO: a node ended, or half a minute was over. */
+int nd_bench_wait(struct nd_bench_nodes *r, bool (*when)(struct nd_bench_nodes *r), const char *what,
+                  struct ft_fault *fault);
+/* Nothing arrives any more, all that arrived has left, and a standby that replays has replayed it. */
+int nd_bench_quieten(struct nd_bench_nodes *r, struct ft_fault *fault);
+uint64_t nd_bench_arrived(const struct nd_bench_nodes *r, unsigned side);
+uint64_t nd_bench_released(const struct nd_bench_nodes *r);
+
+/* ---- bench_measure.c ---- */
+
+/* Opens the flows, and goes on at saturation. */
+int nd_bench_open(struct nd_bench_nodes *r, struct ft_fault *fault);
+/* FT_EMALFORMED: the chain lets nothing pass. */
+int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, struct ft_fault *fault);
+/* Goes on at saturation, and looks once a second. */
+int nd_bench_watch(struct nd_bench_nodes *r, struct nd_bench_lag *out, struct ft_fault *fault);
+int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, double mpps,
+                     struct ft_fault *fault);
+
+#endif

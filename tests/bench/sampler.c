@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sampler: reads its state of a flow in each packet and writes it in every tenth, and for a flow it has not
+ * seen. The papers sweep the arrival of flows with such an NF; the NFs of the tree write in each packet.
+ * Built and loaded by scripts/results.
+ *
+ * State: a map of flows. Nothing is forgotten: when it is full, packets of further flows pass unseen.
+ */
+#include "nflib/flow.h"
+#include "nflib/nf.h"
+
+struct config {
+    uint32_t every, max_flows;
+};
+
+struct flow {
+    uint64_t samples, bytes, seen;
+};
+
+struct sampler {
+    struct nf_map *flows;
+};
+
+enum counter { PACKETS, WRITES, FLOWS, UNSEEN };
+static const char *const counters[] = {"packets", "writes", "flows", "unseen", NULL};
+
+static const struct nf_param params[] = {
+    {.name = "every",
+     .kind = NF_U32,
+     .offset = offsetof(struct config, every),
+     .min = 1,
+     .max = 1000000,
+     .preset = "10",
+     .help = "packets from one write to the next"},
+    {.name = "max_flows",
+     .kind = NF_U32,
+     .offset = offsetof(struct config, max_flows),
+     .min = 1,
+     .max = 16u << 20,
+     .preset = "1000000",
+     .help = "flows at most"},
+    {0},
+};
+
+static uint64_t arena(const void *c)
+{
+    const struct config *config = c;
+
+    return sizeof(struct sampler) + FT_LINE +
+           nf_map_bytes(config->max_flows, sizeof(struct nf_flow_key), sizeof(struct flow));
+}
+
+static int make(struct nf *nf, struct ft_fault *fault)
+{
+    const struct config *config = nf->config;
+    struct sampler *s = ft_arena_alloc(nf->arena, sizeof(*s));
+
+    if (!s)
+        return ft_fail(fault, FT_EFULL, "arena full");
+    s = NF_EDIT(nf, s);
+    s->flows = nf_map_make(nf, config->max_flows, sizeof(struct nf_flow_key), sizeof(struct flow));
+    nf->state = s;
+    return s->flows ? FT_OK : ft_fail(fault, FT_EFULL, "arena full");
+}
+
+static void sample(struct nf *nf, const struct nf_packet *p, uint64_t number, uint64_t now)
+{
+    const struct config *config = nf->config;
+    const struct sampler *s = nf->state;
+    struct nf_flow_key key;
+    bool fresh;
+
+    nf_flow_key_make(&key, p->proto, p->saddr, p->sport, p->daddr, p->dport);
+    uint32_t slot = nf_map_find(s->flows, &key);
+
+    fresh = slot == NF_NONE;
+    if (fresh)
+        slot = nf_map_add(nf, s->flows, &key);
+    if (slot == NF_NONE) {
+        nf_count(nf, UNSEEN, 1);
+        return;
+    }
+    if (!fresh && number % config->every != 0)
+        return;
+    struct flow *flow = NF_EDIT(nf, (const struct flow *)nf_map_value(s->flows, slot));
+
+    flow->samples++;
+    flow->bytes += p->len;
+    flow->seen = now;
+    nf_count(nf, WRITES, 1);
+    nf_count(nf, FLOWS, fresh);
+}
+
+static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (packets[i]->flags & NF_P_IPV4)
+            sample(nf, packets[i], nf->counters[PACKETS] + i, now);
+    nf_count(nf, PACKETS, n);
+}
+
+static const struct nf_module module = {
+    .name = "sampler",
+    .summary = "writes its state in every tenth packet",
+    .reads = NF_READS_HEADERS,
+    .params = params,
+    .config_size = sizeof(struct config),
+    .counters = counters,
+    .arena = arena,
+    .make = make,
+    .process = process,
+};
+NF_MODULE(module)
