@@ -117,6 +117,7 @@ static int make_lanes(struct nd_log *log, struct ft_fault *fault)
     memset(log->shared, 0, lanes * sizeof(*log->shared));
     log->lanes = lanes;
     nd_group_init(&log->group, log->lane, lanes);
+    log->group.patient = true;
     for (unsigned l = 0; l < lanes && !error; l++)
         error = make_lane(log, l, fault);
     if (!error && (ft_region_used(log->region) != first_of(log)->head.region_used ||
