@@ -12,10 +12,10 @@ mkdir -p "$dir/chain"
 gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$built" -shared -o "$dir/chain/circle.so" tests/lab/circle.c 2>"$dir/err"
 ok "the NF builds against $built" $? || exit 1
 cat >"$dir/chain/circle.yaml" <<END
-chain: { name: circle, lanes: 2, modules: [ circle.so ], nfs: [ circle: {}, forward: { read: true } ] }
+chain: { name: circle, lanes: 2, modules: [ circle.so ], nfs: [ circle: {} ] }
 END
 python3 tests/lab/mkpcap.py "$dir/made.pcap" 4000 200 3
-vain='^understudy: replay diverged: lane 0 burst [0-9]+ clock [0-9]+: waits in vain for an access of lane 1: lane 0 for lane 1 for lane 0: expected [0-9]+, got [0-9]+$'
+vain='^understudy: replay diverged: lane 0 burst [0-9]+ clock [0-9]+: waits in vain for an access of lane 1: lane 0 for lane 1 for lane 0: expected 1, got 0$'
 
 # ---- a standby, and the reference -----------------------------------------------------------------------------------
 
@@ -61,12 +61,11 @@ done
 kill -TERM $node
 wait $node
 node=
-for name in "$dir/rec/one" "$dir/rec/one/00000001.rec"; do
-    timeout 60 "$understudy" replay -c "$dir/pair.yaml" --log "$name" -o json >"$dir/json" 2>"$dir/err"
-    code=$?
-    [ $code = 1 ] && [ "$(fact .equal)" = false ] && [ "$(grep -cE "$vain" "$dir/err")" = 1 ]
-    ok "replay --log ${name##*/} ends, with the lanes that are stuck" $? "exit $code; $(cat "$dir/log")"
-done
-"$understudy" replay -c "$dir/pair.yaml" --log "$dir/rec/one" --until 0:100 -o json >"$dir/json" 2>"$dir/err"
+log=$dir/rec/one/00000001.rec # later ones may have another base: this machine's disk decides
+timeout 60 "$understudy" replay -c "$dir/pair.yaml" --log "$log" -o json >"$dir/json" 2>"$dir/err"
+code=$?
+[ $code = 1 ] && [ "$(fact .equal)" = false ] && [ "$(grep -cE "$vain" "$dir/err")" = 1 ]
+ok "replay --log ends, with the lanes that are stuck" $? "exit $code; $(cat "$dir/log")"
+"$understudy" replay -c "$dir/pair.yaml" --log "$log" --until 0:100 -o json >"$dir/json" 2>"$dir/err"
 ok "up to before the circle it is executed" $? "$(cat "$dir/json")"
 echo "1..$tests"
