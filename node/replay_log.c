@@ -284,8 +284,10 @@ static int prepare(struct nd_log *log, struct ft_fault *fault)
 
     if (!error)
         error = nd_log_files_open(&log->files, log->options->log, fault);
-    if (!error)
+    if (!error) {
+        log->config->protect.standby = ND_STANDBY_HOT; /* a warm one would leave records alone */
         error = check_chain(log, fault);
+    }
     if (!error)
         error = open_region(log, fault);
     if (!error)
