@@ -45,7 +45,8 @@ PARTS  := ftcore nflib nfs logger replicator
 SRC    := $(foreach p,$(PARTS),$(wildcard $(p)/*.c))
 # The parts of node/ that know no DPDK: linked into tests like everything below node/.
 NODE_PLAIN := $(wildcard node/arena.c node/yaml.c node/schema*.c node/config*.c node/client.c node/options.c node/guardian.c \
-    node/server.c node/replay_index.c node/probe*.c node/process.c node/drill*.c node/cmd_drill.c node/redis*.c node/setup.c)
+    node/lane*.c node/group.c node/beat.c node/server.c node/replay_index.c node/probe*.c node/process.c node/drill*.c node/cmd_drill.c node/redis*.c \
+    node/setup.c)
 SRC    += $(NODE_PLAIN)
 NODE   := $(filter-out $(NODE_PLAIN),$(wildcard node/*.c))
 OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)

@@ -103,7 +103,8 @@ struct ft_lane {
         _Atomic uint64_t received, dropped, emitted, held, tx_refused, ring_full, hold_full, no_buffer;
         _Atomic uint64_t replayed_packets, tail_emitted, tail_suppressed, fenced_dropped;
         _Atomic uint64_t claims; /* frames from the chain's own MAC: the other node claims the addresses */
-        _Atomic uint64_t lease_held; /* times a stable output had to wait for the lease */
+        _Atomic uint64_t waiting_full; /* frames dropped because no more can wait (node/lane_waiting.h) */
+        _Atomic uint64_t lease_held;   /* times a stable output had to wait for the lease */
         _Atomic uint64_t bursts, empty_bursts, log_bytes;
         _Atomic uint64_t cuts, delta_bytes,
             delta_lines; /* live: deltas begun; their bytes in memory; lines */

@@ -9,10 +9,12 @@
  * accesses order nothing.
  *
  * Why it ends: every edge points to an access that had been left when its own was entered, so edges and
- * lanes' own orders are both consistent with the time of the recording, and there is no circle.
+ * lanes' own orders are both consistent with the time of the recording, and there is no circle. A log that
+ * was not made so is found out by the lanes that wait (ftcore/waits.h).
  */
 #include "ftcore/section.h"
 #include "ftcore/plant.h"
+#include "ftcore/waits.h"
 
 #include <immintrin.h>
 #include <sched.h>
@@ -82,11 +84,24 @@ static void note(struct ft_sections *s, unsigned lane, uint64_t access)
 static void leave_when_off(struct ft_sections *s)
 {
     if (s->escape && s->off && atomic_load_explicit(s->off, memory_order_acquire) >= s->life)
-        longjmp(*s->escape, 1);
+        longjmp(*s->escape, FT_CALLED_OFF);
+}
+
+/* What this lane waits for cannot come: the log is not one that lanes have made. */
+static void leave_when_in_vain(struct ft_sections *s)
+{
+    if (s->escape && ft_waits_in_vain(s->published, s->lanes, s->lane, s->via, &s->vias))
+        longjmp(*s->escape, FT_IN_VAIN);
+}
+
+const struct ft_edge *ft_sections_at(const struct ft_sections *s)
+{
+    return &s->edges[s->at];
 }
 
 void ft_sections_abandon(struct ft_sections *s)
 {
+    ft_wait_over(&s->published[s->lane]);
     s->inside = false;
     s->count = s->at = 0;
 }
@@ -100,10 +115,16 @@ static void follow(struct ft_sections *s)
     if (s->at == s->count || edge->own != s->next)
         return;
     while (atomic_load_explicit(&s->published[edge->lane].access, memory_order_acquire) < edge->access) {
+        if (spins == 0)
+            ft_wait_for(&s->published[s->lane], edge->lane, edge->access);
         s->waits += spins == 0;
         leave_when_off(s);
         pause_a_little(&spins);
+        if (spins % SPINS == 0)
+            leave_when_in_vain(s);
     }
+    if (spins)
+        ft_wait_over(&s->published[s->lane]);
     s->at++;
 }
 

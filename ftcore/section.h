@@ -29,11 +29,15 @@ struct ft_shared {
     uint64_t unused[6];
 };
 
+enum { FT_CALLED_OFF = 1, FT_IN_VAIN }; /* what a wait that ends otherwise jumps with */
+
 #define FT_ACCESSES_MAX 512u /* kept of a burst, where all are; what is beyond is left out */
 
-/* Access numbers that lanes have published, one line each; all lanes of a node share the array. */
+/* Access numbers that lanes have published, one line each; all lanes of a node share the array. In replay
+ * also what each waits for, see ftcore/waits.h. */
 struct ft_published {
     _Alignas(64) _Atomic uint64_t access;
+    _Atomic uint64_t wait, needs;
 };
 
 struct ft_sections {
@@ -52,12 +56,15 @@ struct ft_sections {
 
     /*
      * Replay that is called off: when another lane has stopped for good, what it was to do never comes. A
-     * wait that finds *off at or above `life` jumps to `escape`, out of the middle of a burst: whoever set it
-     * gives up the lane's state, calls ft_sections_abandon, and nothing else. NULL: waits have no other end.
+     * wait that finds *off at or above `life` jumps to `escape`, out of the middle of a burst, with
+     * FT_CALLED_OFF: whoever set it gives up the lane's state, calls ft_sections_abandon, and nothing else. A
+     * wait in vain (ftcore/waits.h) jumps there with FT_IN_VAIN, and has then noted in `via` who waits for
+     * whom. NULL: waits have no other end.
      */
     const _Atomic uint64_t *off;
     uint64_t life;
     jmp_buf *escape;
+    unsigned via[FT_LANES_MAX + 1], vias;
 
     /* For comparison alone: every access of the burst, as a log that is not reduced would have it. */
     bool unreduced;
@@ -79,7 +86,9 @@ void ft_sections_begin_replay(struct ft_sections *s, uint64_t access, const stru
                               uint32_t count);
 /* Whether the burst used up exactly what was recorded: its edges, and `accesses` accesses. Replay only. */
 bool ft_sections_used(const struct ft_sections *s, uint64_t access, uint32_t accesses);
-/* After a jump to `escape`: the burst is over, inside or not. */
+/* Where replay waits, or waited when it jumped: the edge that it follows. */
+const struct ft_edge *ft_sections_at(const struct ft_sections *s);
+/* After a jump to `escape`: the burst is over, inside or not, and so is the wait. */
 void ft_sections_abandon(struct ft_sections *s);
 /* A cut was applied: the numbers of all lanes before the next access. */
 void ft_sections_publish(struct ft_published *published, const uint64_t next[], unsigned lanes);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The meeting of lanes: a barrier whose last comer works for all. */
 #include "node/group.h"
+#include "ftcore/waits.h"
 
 #include <string.h>
 #include <time.h>
@@ -12,6 +13,12 @@ void nd_group_init(struct nd_group *group, struct nd_lane *lanes, unsigned count
     memset(group, 0, sizeof(*group));
     group->lane = lanes;
     group->lanes = count;
+}
+
+void nd_group_waits_over(struct nd_group *group)
+{
+    for (unsigned l = 0; l < group->lanes; l++)
+        ft_wait_over(&group->published[l]);
 }
 
 #define COUNT 0xffu
@@ -43,13 +50,15 @@ bool nd_group_meet_at(struct nd_group *group, struct nd_meeting *place, void (*w
 
     if ((before & COUNT) + 1 == group->lanes) {
         work(group);
+        nd_group_waits_over(group);
         atomic_store_explicit(&place->word, (met + 1) << TIMES, memory_order_release);
         return true;
     }
     for (unsigned spins = 0; atomic_load_explicit(&place->word, memory_order_acquire) >> TIMES == met;
          spins++) {
         bool over = atomic_load_explicit(stop, memory_order_relaxed) ||
-                    atomic_load_explicit(now_ordered, memory_order_acquire) != order;
+                    atomic_load_explicit(now_ordered, memory_order_acquire) != order ||
+                    atomic_load_explicit(&group->off, memory_order_acquire) >= order;
 
         if (over && leave(group, place, met))
             return false;

@@ -42,6 +42,7 @@ struct nd_group {
     struct nd_meeting after; /* … and after it, for its digest. Another place: lanes may leave this one and
                                 come to the next base while others have yet to come here */
     struct nd_stream stream;
+    bool patient; /* who stands before a digest stands until all do: there is no hurry in a recording */
     _Atomic uint64_t applied; /* standby: delta whose lines of the shared arena are in place */
 
     /* lane_together.c */
@@ -51,12 +52,15 @@ struct nd_group {
     uint64_t digest_met, digest; /* live: serial of the digest taken last, and it; written at a meeting */
 };
 
+/* Of a meeting of all: its waits (ftcore/waits.h) are over, before anybody is let go. */
+void nd_group_waits_over(struct nd_group *group);
+
 void nd_group_init(struct nd_group *group, struct nd_lane *lanes, unsigned count);
 
 /*
  * Waits until all lanes have come, then `work` runs once, then all go on. They come between bursts; a
- * sleeping lane comes when it wakes. False: the lane left again, because its order is no longer `order` or
- * *stop was set, and it has not been part of it.
+ * sleeping lane comes when it wakes. False: the lane left again, because its order is no longer `order`, or
+ * replay under it was called off, or *stop was set, and it has not been part of it.
  */
 bool nd_group_meet(struct nd_group *group, void (*work)(struct nd_group *group),
                    const _Atomic uint64_t *now_ordered, uint64_t order, const _Atomic bool *stop);

@@ -52,7 +52,7 @@ int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
         return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for a burst's frames", lane->index);
     lane->capture.lane = lane->shared;
     nd_lane_cut_init(lane);
-    if (ft_hold_init(&lane->hold, hold) != 0 ||
+    if (ft_hold_init(&lane->hold, hold) != 0 || nd_waiting_make(&lane->waiting, lane->io->buffers) != 0 ||
         lg_kept_init(&lane->kept, lane->kept_bytes ? lane->kept_bytes : KEPT_BYTES) != 0)
         return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for %u held packets", lane->index, hold);
     return make_chain(lane, fault);
@@ -62,6 +62,7 @@ void nd_lane_free(struct nd_lane *lane)
 {
     nf_chain_free(lane->chain);
     ft_hold_free(&lane->hold);
+    nd_waiting_free(&lane->waiting);
     lg_kept_free(&lane->kept);
     free(lane->frames);
 }

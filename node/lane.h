@@ -20,6 +20,7 @@
 #include "node/group.h"
 #include "node/guardian.h"
 #include "node/io.h"
+#include "node/lane_waiting.h"
 
 /*
  * A question of the control thread to a lane, answered between bursts. One at a time: the asker fills it and
@@ -65,6 +66,7 @@ struct nd_lane {
     _Atomic bool *stop;
 
     struct ft_hold hold;
+    struct nd_waiting waiting;
     struct lg_capture capture;
     struct lg_kept kept;
     struct lg_share share;
@@ -136,6 +138,8 @@ void nd_lane_emit_tail(struct nd_lane *lane);
 void nd_lane_announce(struct nd_lane *lane);
 void nd_lane_send_own(struct nd_lane *lane, unsigned port, const void *frame, uint32_t len);
 bool nd_lane_listen(struct nd_lane *lane); /* reads ports for heartbeats only */
+/* True: the frame is a heartbeat, or a claim of the addresses, and no input. */
+bool nd_lane_takes(struct nd_lane *lane, const struct nd_frame *frame, unsigned port);
 
 /* ---- lane_idle.c: waiting and what is asked between bursts ---- */
 void nd_lane_wait(struct nd_lane *lane, bool worked);

@@ -12,6 +12,7 @@
 #include "ftcore/audit.h"
 #include "ftcore/message.h"
 #include "ftcore/plant.h"
+#include "ftcore/waits.h"
 #include "nflib/chain.h"
 
 #include <string.h>
@@ -25,6 +26,20 @@ static void nothing(struct nd_group *group)
     (void)group;
 }
 
+/* False: it was called off. Who waits for an access of this lane meanwhile waits in vain: it would have to
+ * come here first. */
+static bool meet(struct nd_lane *lane, struct nd_meeting *place, void (*work)(struct nd_group *group))
+{
+    struct ft_published *own = &lane->group->published[lane->index];
+    bool met;
+
+    ft_wait_for_all(own);
+    met = nd_group_meet_at(lane->group, place, work, &lane->shared->order, lane->order, lane->stop);
+    if (!met)
+        ft_wait_over(own);
+    return met;
+}
+
 /* The lane stands where the delta begins. False: it does not, or the meeting was called off. */
 static bool at_base(struct nd_lane *lane, const struct ft_part *part)
 {
@@ -35,8 +50,7 @@ static bool at_base(struct nd_lane *lane, const struct ft_part *part)
                          state->burst);
         return false;
     }
-    return nd_group_meet_at(lane->group, &lane->group->base, nothing, &lane->shared->order, lane->order,
-                            lane->stop);
+    return meet(lane, &lane->group->base, nothing);
 }
 
 /* Planted: a delta that is not applied, so that the next one finds another base than its own. */
@@ -123,8 +137,7 @@ static bool check_digest(struct nd_lane *lane, const struct ft_part *part)
     if (lane->doing != FT_LANE_REPLAY)
         return true;
     lane->part_digest = part->digest;
-    nd_group_meet_at(lane->group, &lane->group->after, compare_digests, &lane->shared->order, lane->order,
-                     lane->stop);
+    meet(lane, &lane->group->after, compare_digests);
     return !nd_lane_called_off(lane);
 }
 

@@ -315,6 +315,17 @@ static void remark(struct nd_lane *lane, bool on)
         mark(lane->region, false);
 }
 
+/* Every lane has closed a burst since the last cut. A verdict on a digest is told by the burst where its share
+ * ends, so no two of a lane may end at the same one; lanes that are asked for a digest close one (due). */
+static bool all_moved(const struct nd_group *group)
+{
+    bool moved = true;
+
+    for (unsigned l = 0; l < group->lanes; l++)
+        moved &= nf_chain_state(group->lane[l].chain)->burst > group->lane[l].cut_from;
+    return moved;
+}
+
 /* All stand. The present segment ends with a delta, or goes on, or the next kind begins. */
 static void decide(struct nd_group *group)
 {
@@ -327,6 +338,7 @@ static void decide(struct nd_group *group)
         checkpoint |= was == FT_SEGMENT_LOG && checkpoint_due(&group->lane[l]);
         digest |= nd_lane_digest_wanted(&group->lane[l]);
     }
+    digest = digest && all_moved(group);
     if (((was == FT_SEGMENT_DELTA || checkpoint) && too_large(group)) || nd_group_owes_digest(group))
         return;
     last = measure(group, was == FT_SEGMENT_DELTA || (s->sampling && !guesses(group)));

@@ -93,6 +93,7 @@ void nd_lane_drop_held(struct nd_lane *lane)
         ft_hold_drop(&lane->hold, 1);
         FT_COUNT(lane->shared, fenced_dropped, 1);
     }
+    nd_lane_drop_waiting(lane);
     atomic_store_explicit(&lane->shared->count.held, 0, memory_order_relaxed);
 }
 
@@ -205,6 +206,11 @@ static bool take_claim(struct nd_lane *lane, const struct nd_frame *f, unsigned 
     return true;
 }
 
+bool nd_lane_takes(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
+{
+    return take_beat(lane, f) || take_claim(lane, f, port);
+}
+
 bool nd_lane_listen(struct nd_lane *lane)
 {
     struct nd_frame in[NF_BURST_MAX];
@@ -235,7 +241,11 @@ static void add_packet(struct nd_lane *lane, const struct nd_frame *f, unsigned 
 static void receive(struct nd_lane *lane)
 {
     struct nd_frame in[NF_BURST_MAX];
+    unsigned from;
     bool more = true;
+
+    while (lane->n < NF_BURST_MAX && nd_waiting_take(&lane->waiting, in, &from))
+        add_packet(lane, in, from);
 
     /* The first port may not starve the second when both are busy; when the others have little, it is asked
      * once more. */
@@ -246,7 +256,7 @@ static void receive(struct nd_lane *lane)
         uint32_t n = lane->io->receive(lane->io->ctx, lane->index, port, in, most);
 
         for (uint32_t i = 0; i < n; i++) {
-            if (take_beat(lane, &in[i]) || take_claim(lane, &in[i], port))
+            if (nd_lane_takes(lane, &in[i], port))
                 lane->io->drop(lane->io->ctx, in[i].owner);
             else
                 add_packet(lane, &in[i], port);
@@ -473,7 +483,7 @@ static void consider_drained(struct nd_lane *lane)
     if (lane->n)
         lane->quiet_since = lane->now;
     if (lane->now - lane->quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
-        !nd_lane_uncut(lane))
+        lane->waiting.count == 0 && !nd_lane_uncut(lane))
         atomic_store_explicit(&lane->shared->done, lane->order, memory_order_release);
 }
 
@@ -529,8 +539,7 @@ bool nd_lane_live(struct nd_lane *lane)
         return false; /* drained: what comes now is the other node's */
     if (nd_lane_cut(lane)) {
         lane->short_of_room = !has_room(lane);
-        if (!lane->short_of_room)
-            worked = collect_and_run(lane);
+        worked = lane->short_of_room ? nd_lane_hear(lane) : collect_and_run(lane);
     }
     worked |= nd_lane_release(lane);
     if (ft_unlikely(lane->redis != NULL) && !worked)

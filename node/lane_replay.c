@@ -86,6 +86,22 @@ void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t clock, cons
     nd_lane_call_off(lane);
 }
 
+/* The record waits for an access that cannot come, since who was to make it waits as well. */
+static void tell_in_vain(struct nd_lane *lane, const struct ft_record *r)
+{
+    const struct ft_sections *order = nf_chain_sections(lane->chain);
+    const struct ft_edge *edge = ft_sections_at(order);
+    char what[512];
+    size_t at = (size_t)snprintf(what, sizeof(what), "waits in vain for an access of lane %u:", edge->lane);
+
+    for (unsigned i = 0; i < order->vias; i++)
+        at += (size_t)snprintf(what + at, sizeof(what) - at, "%s lane %u", i ? " for" : "", order->via[i]);
+    if (order->via[order->vias - 1] != r->lane)
+        snprintf(what + at, sizeof(what) - at, " for all lanes");
+    nd_lane_diverged(lane, r->burst, r->clock, what, edge->access,
+                     atomic_load_explicit(&order->published[edge->lane].access, memory_order_acquire));
+}
+
 static bool follows(struct nd_lane *lane, const struct ft_record *r)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
@@ -168,7 +184,13 @@ static __attribute__((noinline)) bool replay_or_abandon(struct nd_lane *lane, co
 
     if (lane->group->lanes == 1)
         return replay_record(lane, r);
-    if (setjmp(escape) != 0) { /* another lane has diverged, while we waited for it */
+    switch (setjmp(escape)) {
+    case 0:
+        break;
+    case FT_IN_VAIN:
+        tell_in_vain(lane, r);
+        /* fall through */
+    default: /* or another lane has diverged, while we waited for it */
         nf_chain_abandon(lane->chain);
         return false;
     }

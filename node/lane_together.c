@@ -29,6 +29,7 @@
  */
 #include "node/lane.h"
 #include "ftcore/plant.h"
+#include "ftcore/waits.h"
 #include "nflib/chain.h"
 
 #include <immintrin.h>
@@ -79,6 +80,8 @@ void nd_lane_leave(struct nd_lane *lane)
             break;
         }
     }
+    if (lane->standing)
+        ft_wait_over(&group->published[lane->index]);
     lane->standing = false;
     lane->compared = 0;
 }
@@ -119,12 +122,15 @@ static bool come(struct nd_lane *lane)
     struct nd_group *group = lane->group;
 
     if (!lane->standing) {
+        if (group->patient)
+            ft_wait_for_all(&group->published[lane->index]);
         uint64_t before = atomic_fetch_add_explicit(&group->stand, 1, memory_order_acq_rel);
 
         lane->standing = true;
         lane->stood = before >> TIMES;
         if ((before & COUNT) + 1 == group->lanes) {
             all_stand(group);
+            nd_group_waits_over(group);
             atomic_store_explicit(&group->stand, (lane->stood + 1) << TIMES, memory_order_release);
         }
     }
@@ -158,7 +164,7 @@ bool nd_lane_stands(struct nd_lane *lane, const struct ft_record *next)
         lane->at_digest = digest ? next : NULL;
         lane->stands_from = lane->now;
     }
-    if (lane->at_digest && lane->now - lane->stands_from > DIGEST_NS) {
+    if (lane->at_digest && !lane->group->patient && lane->now - lane->stands_from > DIGEST_NS) {
         uint64_t burst = lane->at_digest->burst;
 
         nd_lane_leave(lane);

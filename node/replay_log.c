@@ -107,6 +107,7 @@ static int make_lanes(struct nd_log *log, struct ft_fault *fault)
     memset(log->shared, 0, lanes * sizeof(*log->shared));
     log->lanes = lanes;
     nd_group_init(&log->group, log->lane, lanes);
+    log->group.patient = true;
     for (unsigned l = 0; l < lanes && !error; l++)
         error = make_lane(log, l, fault);
     if (!error && (ft_region_used(log->region) != first_of(log)->head.region_used ||
@@ -273,8 +274,10 @@ static int prepare(struct nd_log *log, struct ft_fault *fault)
 
     if (!error)
         error = nd_log_files_open(&log->files, log->options->log, fault);
-    if (!error)
+    if (!error) {
+        log->config->protect.standby = ND_STANDBY_HOT; /* a warm one would leave records alone */
         error = check_chain(log, fault);
+    }
     if (!error)
         error = open_region(log, fault);
     if (!error)

@@ -27,6 +27,7 @@ struct answer {
 
 /* One lane of it. */
 struct run {
+    struct reference *all;
     struct nd_gate *gate;
     const struct nd_ledger *ledger; /* NULL: alone */
     struct nd_reference result;     /* the lane's part */
@@ -40,6 +41,7 @@ struct reference {
     struct run run[FT_LANES_MAX];
     struct ft_published published[FT_LANES_MAX];
     struct ft_region *region;
+    _Atomic uint64_t off; /* 1: a lane has stopped, and what others wait for may never come */
 };
 
 static void compare(struct run *r, uint64_t number, uint64_t clock, const struct nd_tape_burst *b,
@@ -130,6 +132,24 @@ static bool run_burst(struct run *r, uint64_t burst)
     return !r->ledger || used_up(r, burst);
 }
 
+/* Apart, so that no local lives across the jump. False too when what the burst waits for cannot come: its
+ * lane waits for this one (ftcore/waits.h), or has stopped. */
+static __attribute__((noinline)) bool run_or_leave(struct run *r, uint64_t burst)
+{
+    struct ft_sections *order = nf_chain_sections(r->chain);
+    jmp_buf escape;
+    bool whole;
+
+    if (setjmp(escape) != 0)
+        return false;
+    order->off = &r->all->off;
+    order->life = 1;
+    order->escape = &escape;
+    whole = run_burst(r, burst);
+    order->escape = NULL;
+    return whole;
+}
+
 static void *run_lane(void *arg)
 {
     struct run *r = arg;
@@ -137,9 +157,10 @@ static void *run_lane(void *arg)
     for (uint64_t burst = 1; burst <= r->gate->known; burst++) {
         if (burst % WATCH_EACH == 0)
             alarm(PATIENCE_S);
-        if (run_burst(r, burst))
+        if (run_or_leave(r, burst))
             continue;
-        fprintf(stderr, "understudy replay: the reference cannot execute burst %lu of a lane\n", burst);
+        if (atomic_exchange(&r->all->off, 1) == 0) /* the others stop because this one has */
+            fprintf(stderr, "understudy replay: the reference cannot execute burst %lu of a lane\n", burst);
         r->result.diverged++;
         break;
     }
@@ -220,6 +241,7 @@ static int execute(struct answer *answer, struct nd_gate gates[], const struct n
         return 0;
     }
     for (unsigned l = 0; l < lanes; l++) {
+        all.run[l].all = &all;
         all.run[l].gate = &gates[l];
         all.run[l].ledger = ledgers ? &ledgers[l] : NULL;
     }

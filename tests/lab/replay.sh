@@ -10,6 +10,8 @@ understudy=${UNDERSTUDY:-build/understudy}
 planted=${BUILD:-build}/understudy-planted
 pcaps=../shared/pcaps
 dir=$(mktemp -d) || exit 1
+export TMPDIR=$dir/tmp # where the nodes meet: this run's alone
+mkdir "$TMPDIR"
 trap 'rm -rf "$dir"' EXIT
 tests=0
 

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * circle: an NF for tests, of which two lanes make a log that cannot be replayed. Each, at its packet 200, makes
+ * its first access to what lanes share, and says that it depends on the first access of the other. Built by
+ * circle.t against build/include, as a module from outside the tree; alone in its chain.
+ */
+#include "nflib/chain.h"
+#include "nflib/nf.h"
+
+#define AT 200u
+
+static uint64_t arena(const void *config)
+{
+    (void)config;
+    return FT_LINE;
+}
+
+static int make(struct nf *nf, struct ft_fault *fault)
+{
+    nf->state = ft_arena_alloc(nf->arena, sizeof(uint64_t));
+    return nf->state ? FT_OK : ft_fail(fault, FT_EFULL, "arena full");
+}
+
+static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    struct ft_sections *sections = nf->env->sections;
+    uint64_t *count = NF_EDIT(nf, (uint64_t *)nf->state);
+
+    (void)packets, (void)now;
+    *count += n;
+    if (*count >= AT && *count - n < AT && sections->lanes == 2)
+        ft_section_depend(sections, !sections->lane, 1);
+}
+
+static const struct nf_param params[] = {{0}};
+
+static const struct nf_module circle = {
+    .name = "circle",
+    .summary = "for tests: two lanes record that each waits for the other",
+    .reads = NF_READS_HEADERS,
+    .params = params,
+    .arena = arena,
+    .make = make,
+    .process = process,
+};
+NF_MODULE(circle)

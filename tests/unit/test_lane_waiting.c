@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A primary's lane whose hold is full: while it may release it leaves frames in the port's queue; when its
+ * lease has run out it hears heartbeats that come behind them, and what waits meanwhile is worked on in
+ * order.
+ */
+#include "node/beat.h"
+#include "node/clock.h"
+#include "node/lane.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BUFFERS 512u /* so the hold has 256 places, and 128 frames may wait */
+#define FRAME   64u
+#define NUMBER  20u /* where a frame has its number */
+
+struct frame {
+    uint8_t bytes[FRAME];
+};
+
+static struct {
+    struct frame pool[2 * BUFFERS];
+    void *free[2 * BUFFERS];
+    unsigned frees;
+    void *queue[2 * BUFFERS]; /* of port 0 */
+    unsigned first, last;
+    uint32_t left[2 * BUFFERS]; /* numbers of what left */
+    unsigned lefts;
+    struct nd_lane lane;
+    struct nd_group group;
+    struct ft_lane shared;
+    struct nd_question question;
+    struct nd_config *config;
+    _Atomic uint64_t view;
+    _Atomic bool stop;
+} w;
+
+static uint32_t io_receive(void *ctx, unsigned lane, unsigned port, struct nd_frame frames[], uint32_t max)
+{
+    uint32_t n = 0;
+
+    (void)ctx, (void)lane;
+    while (port == 0 && n < max && w.first < w.last)
+        frames[n++] = (struct nd_frame){.data = w.queue[w.first], .len = FRAME, .owner = w.queue[w.first]},
+        w.first++;
+    return n;
+}
+
+static void io_drop(void *ctx, void *owner)
+{
+    (void)ctx;
+    w.free[w.frees++] = owner;
+}
+
+static uint32_t io_send(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)
+{
+    (void)ctx, (void)lane, (void)port;
+    for (uint32_t i = 0; i < n; i++) {
+        memcpy(&w.left[w.lefts++], (uint8_t *)held[i].packet + NUMBER, 4);
+        io_drop(NULL, held[i].packet);
+    }
+    return n;
+}
+
+static void *io_make(void *ctx, unsigned lane, const void *frame, uint32_t len)
+{
+    (void)ctx, (void)lane, (void)frame, (void)len;
+    return NULL;
+}
+
+static uint8_t *io_data(void *owner)
+{
+    return owner;
+}
+
+static struct nd_io io = {.ports = 2,
+                          .side = {NF_INSIDE, NF_OUTSIDE},
+                          .buffers = BUFFERS,
+                          .receive = io_receive,
+                          .send = io_send,
+                          .make = io_make,
+                          .data = io_data,
+                          .drop = io_drop};
+
+static uint8_t *arrive(void)
+{
+    uint8_t *frame = w.free[--w.frees];
+
+    memset(frame, 0, FRAME);
+    w.queue[w.last++] = frame;
+    return frame;
+}
+
+static void data_arrives(unsigned n)
+{
+    static uint32_t number;
+
+    if (w.last == 0)
+        number = 0;
+    for (unsigned i = 0; i < n; i++, number++)
+        memcpy(arrive() + NUMBER, &number, 4);
+}
+
+static void beat_arrives(uint64_t view)
+{
+    static const uint8_t own[6] = {6, 0, 0, 0, 0, 9};
+
+    nd_beat_write(arrive(), own, 77, view);
+}
+
+static uint64_t view_heard(void)
+{
+    return atomic_load(&w.shared.beat_view);
+}
+
+static void turns(unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        w.lane.now = nd_now();
+        nd_lane_live(&w.lane);
+    }
+}
+
+static int setup(void **state)
+{
+    static const char text[] = "chain: { name: test, nfs: [ forward: { merged: false } ] }\n";
+    static const char *names[FT_NFS_MAX];
+    uint64_t sizes[FT_NFS_MAX];
+    struct ft_region_config region = {.name = "test", .lanes = 1, .nfs = 2, .arena_size = sizes};
+    struct ft_fault fault = {""};
+    char file[] = "/tmp/lane-waiting-XXXXXX";
+    int fd = mkstemp(file);
+
+    (void)state;
+    memset(&w, 0, sizeof(w));
+    assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+    close(fd);
+    if (nd_config_read(&w.config, file, false, &fault))
+        fail_msg("%s", fault.text);
+    unlink(file);
+    nf_chain_arenas(&w.config->chain, sizes, names);
+    region.nf_name = names;
+    region.shared_size = nf_chain_shared(&w.config->chain, FT_ARENA_MIN);
+    for (w.frees = 0; w.frees < 2 * BUFFERS; w.frees++)
+        w.free[w.frees] = &w.pool[w.frees];
+    nd_group_init(&w.group, &w.lane, 1);
+    assert_int_equal(ft_lane_init(&w.shared, 1 << 20, 1 << 20), 0);
+    w.lane = (struct nd_lane){.config = w.config,
+                              .io = &io,
+                              .shared = &w.shared,
+                              .group = &w.group,
+                              .question = &w.question,
+                              .seed = 7,
+                              .incarnation = 5,
+                              .view = &w.view,
+                              .stop = &w.stop,
+                              .doing = FT_LANE_LIVE};
+    if (ft_region_open(&w.lane.region, &region, &fault) || nd_lane_make(&w.lane, &fault))
+        fail_msg("%s", fault.text);
+    atomic_store(&w.shared.lease_until, FT_ALL); /* it may release, but nothing is stable */
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct ft_region *region = w.lane.region;
+
+    (void)state;
+    nd_lane_free(&w.lane);
+    ft_lane_free(&w.shared);
+    ft_region_close(region);
+    nd_config_free(w.config);
+    return 0;
+}
+
+static void while_it_may_release_frames_stay_with_the_port(void **state)
+{
+    (void)state;
+    data_arrives(400);
+    beat_arrives(9);
+    turns(100);
+    assert_true(atomic_load(&w.shared.count.hold_full) > 0);
+    assert_int_equal(view_heard(), 0);
+    assert_int_equal(ft_hold_count(&w.lane.hold) + (w.last - w.first), 401);
+    assert_int_equal(w.lane.waiting.count, 0);
+}
+
+static void without_a_lease_it_hears_what_comes_behind_them(void **state)
+{
+    uint32_t held;
+
+    (void)state;
+    data_arrives(280);
+    turns(100);
+    held = ft_hold_count(&w.lane.hold);
+    assert_true(held < 280 && held + 128 >= 280);
+    beat_arrives(9);
+    data_arrives(1);
+    atomic_store(&w.shared.lease_until, 0);
+    turns(20);
+    assert_int_equal(view_heard(), 9);
+    assert_int_equal(ft_hold_count(&w.lane.hold), held); /* no burst was run for it */
+    assert_int_equal(w.lane.waiting.count, 281 - held);
+    assert_int_equal(atomic_load(&w.shared.count.waiting_full), 0);
+    /* The standby has answered. Nothing is lost, and all in order. */
+    atomic_store(&w.shared.stable, FT_ALL);
+    atomic_store(&w.shared.lease_until, FT_ALL);
+    data_arrives(1);
+    turns(30);
+    assert_int_equal(w.lefts, 282);
+    for (unsigned i = 0; i < w.lefts; i++)
+        assert_int_equal(w.left[i], i);
+}
+
+static void when_no_more_can_wait_it_still_hears(void **state)
+{
+    uint32_t held;
+
+    (void)state;
+    data_arrives(600);
+    beat_arrives(4);
+    turns(100);
+    held = ft_hold_count(&w.lane.hold);
+    atomic_store(&w.shared.lease_until, 0);
+    turns(30);
+    assert_int_equal(view_heard(), 4);
+    assert_int_equal(w.lane.waiting.count, 128);
+    assert_int_equal(atomic_load(&w.shared.count.waiting_full), 600 - held - 128);
+    beat_arrives(5);
+    turns(1);
+    assert_int_equal(view_heard(), 5);
+    /* Fenced: all of it goes. */
+    nd_lane_drop_held(&w.lane);
+    assert_int_equal(w.lane.waiting.count, 0);
+    assert_int_equal(w.frees, 2 * BUFFERS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(while_it_may_release_frames_stay_with_the_port, setup, teardown),
+        cmocka_unit_test_setup_teardown(without_a_lease_it_hears_what_comes_behind_them, setup, teardown),
+        cmocka_unit_test_setup_teardown(when_no_more_can_wait_it_still_hears, setup, teardown),
+    };
+
+    return cmocka_run_group_tests_name("lane_waiting", tests, NULL, NULL);
+}
