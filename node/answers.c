@@ -4,6 +4,7 @@
  * replicator through its words, and waits a bounded while where the answer is an effect.
  */
 #include "nflib/chain.h"
+#include "node/clock.h"
 #include "node/running.h"
 
 #include <stdio.h>
@@ -64,7 +65,9 @@ static json_t *answered(const struct nd_question *q)
 
 static bool free_within(struct nd_running *r, int ms)
 {
-    for (int i = 0; i < ms * 5 && !atomic_load(&r->stop); i++) {
+    uint64_t end = nd_now() + (uint64_t)ms * FT_MS;
+
+    while (nd_now() < end && !atomic_load(&r->stop)) {
         if (atomic_load_explicit(&r->question.asked, memory_order_acquire) == ND_ASK_NONE)
             return true;
         nap();
@@ -152,11 +155,20 @@ static bool is_told(struct nd_running *r, unsigned lane, struct verdict *v)
            v->burst == atomic_load(&r->shared[lane].digest_at);
 }
 
+/* The standby that was asked is gone, or a base has taken the place of the record that carries the digest. */
+static bool asked_in_vain(struct nd_running *r, struct rp_status *s, uint64_t resyncs)
+{
+    enum ft_state state = state_of(r, s);
+
+    return (state != FT_PROTECTED && state != FT_DEGRADED) || s->core.resync || s->core.resyncs != resyncs;
+}
+
 static json_t *verify(struct nd_running *r)
 {
     struct rp_status *s = malloc(sizeof(*s));
     struct verdict v[FT_LANES_MAX] = {0};
     unsigned lanes = r->config->chain.lanes, told = 0;
+    uint64_t end = nd_now() + VERIFY_MS * FT_MS, resyncs;
     char here[24], there[24];
     bool equal = true;
     json_t *o = NULL;
@@ -169,9 +181,16 @@ static json_t *verify(struct nd_running *r)
     }
     for (unsigned l = 0; l < lanes; l++)
         v[l].asked = atomic_fetch_add(&r->shared[l].digest, 1) + 1;
-    for (int i = 0; i < VERIFY_MS * 5 && told < lanes && !atomic_load(&r->stop); i++, nap())
+    resyncs = s->core.resyncs;
+    for (; nd_now() < end && told < lanes && !o && !atomic_load(&r->stop); nap()) {
+        bool in_vain =
+            asked_in_vain(r, s, resyncs); /* looked at first: a digest that differs ends the pair */
+
         for (; told < lanes && is_told(r, told, &v[told]); told++)
             equal &= v[told].expected == v[told].got && v[told].expected == v[0].expected;
+        if (told < lanes && in_vain)
+            o = fail("busy", "not protected any more: %s", s->core.why);
+    }
     if (told == lanes) { /* lanes took one digest of everything, and tell it each */
         snprintf(here, sizeof(here), "%016lx", v[0].expected);
         snprintf(there, sizeof(there), "%016lx", v[0].got);

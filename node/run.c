@@ -17,10 +17,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-#define SERVE_MS 20
+#define SERVE_MS  20
+#define MAIN_NICE -10 /* as the lanes */
 
 static struct nd_running *the_node; /* for the signal handler alone */
 
@@ -147,6 +149,10 @@ static int keep_going(struct nd_running *r)
         rte_eal_mp_wait_lcore();
         return ND_SOFTWARE;
     }
+    /* On few cores lanes would leave this thread no time, and a status would take seconds. It sleeps unless
+     * asked. */
+    if (r->config->node[r->self].realtime)
+        setpriority(PRIO_PROCESS, 0, MAIN_NICE);
     while (!atomic_load(&r->stop)) {
         nd_server_serve(r->server, SERVE_MS, nd_answer, r);
         obey_drill(r);

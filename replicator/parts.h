@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the replicator only: what its parts (sender, receiver, base, replicator) share. One thread uses all
- * of it. */
+/* Inside the replicator only: what its parts (input, reports, actions, sender, receiver, base, replicator)
+ * share. One thread uses all of it. */
 #ifndef REPLICATOR_PARTS_H
 #define REPLICATOR_PARTS_H
 
@@ -95,6 +95,15 @@ static inline struct ft_lane *rp_lane(struct rp_replicator *rp, unsigned lane)
 {
     return &rp->config.lanes[lane];
 }
+
+uint64_t rp_monotonic(void); /* replicator.c */
+
+/* input.c: everything that can be read, to the core. True if there was anything. */
+bool rp_take_input(struct rp_replicator *rp);
+
+/* reports.c. True when there was something to acknowledge. */
+bool rp_progress(struct rp_replicator *rp); /* how far lanes are; on the standby this is what acknowledges */
+void rp_reports(struct rp_replicator *rp);  /* all else that they reached */
 
 /* actions.c: one step of the core and all it wants done. */
 void rp_step(struct rp_replicator *rp, const struct ft_event *event);

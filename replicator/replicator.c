@@ -5,7 +5,6 @@
  */
 #include "replicator/replicator.h"
 #include "replicator/parts.h"
-#include "ftcore/plant.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,14 +12,13 @@
 #include <time.h>
 
 #define SHOW_NS       1000000ull
-#define DRAIN_ROUNDS  64u /* reads of up to 1 MiB before the time is looked at again */
 #define WAIT_BUSY_NS  50000u
 #define BUSY_TURNS    40u /* after the last record */
 #define QUIET_TURNS   1000u
 #define WAIT_IDLE_NS  200000u
 #define WAIT_STILL_NS 1000000u
 
-static uint64_t monotonic(void)
+uint64_t rp_monotonic(void)
 {
     struct timespec t;
 
@@ -28,310 +26,7 @@ static uint64_t monotonic(void)
     return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
-/* ---- input ------------------------------------------------------------------------------------- */
-
-/* How far lanes are, to the core; on the standby this is what acknowledges. */
-static bool progress(struct rp_replicator *rp)
-{
-    struct ft_event event = {.kind = FT_EV_LANES, .now = rp->now};
-    bool primary = ft_core_primary(&rp->core), moved = rp->stored;
-
-    for (unsigned l = 0; l < rp->lanes; l++) {
-        struct ft_lane *lane = rp_lane(rp, l);
-        uint64_t closed =
-            atomic_load_explicit(primary ? &lane->recorded : &lane->closed, memory_order_acquire);
-
-        event.closed[l] = primary ? closed : rp->receiver.held[l];
-        event.replayed[l] = closed;
-        event.taken[l] = atomic_load_explicit(&lane->replay.tail, memory_order_acquire);
-        moved |= event.taken[l] != rp->core.taken[l] || closed != rp->closed_told[l];
-        rp->closed_told[l] = closed;
-    }
-    rp->stored = false;
-    if (moved)
-        rp_step(rp, &event);
-    return moved && !primary;
-}
-
-/*
- * What was stored counts before anything that may make us take over: the end of a connection can be read in
- * the same turn as the last records, and lanes may have replayed those by then.
- */
-static void settle(struct rp_replicator *rp)
-{
-    if (rp->stored)
-        progress(rp);
-}
-
-static void refused(struct rp_replicator *rp, const char *text)
-{
-    struct ft_event event = {.kind = FT_EV_MALFORMED, .now = rp->now, .text = text};
-
-    rp->refused++;
-    snprintf(rp->last_refused, sizeof(rp->last_refused), "%.127s", text);
-    rp->shown_at = 0; /* show it at once */
-    rp_step(rp, &event);
-}
-
-static void take_verdict(struct rp_replicator *rp, const struct ft_message *m)
-{
-    atomic_fetch_add(&rp->verdict[m->lane].seq, 1); /* odd: being written */
-    atomic_store(&rp->verdict[m->lane].burst, m->burst[0]);
-    atomic_store(&rp->verdict[m->lane].expected, m->number);
-    atomic_store(&rp->verdict[m->lane].got, m->number2);
-    atomic_fetch_add(&rp->verdict[m->lane].seq, 1);
-}
-
-static void take_message(struct rp_replicator *rp, const struct ft_message *m)
-{
-    struct ft_event event = {.kind = FT_EV_MESSAGE, .now = rp->now, .message = m};
-    struct ft_fault fault;
-    uint64_t bases = rp->core.bases;
-    int error = ft_core_doubts(&rp->core, m, &fault);
-    bool stream = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA;
-
-    if (!stream)
-        settle(rp);
-    if (!error && (stream || m->type == FT_MSG_BASE) && ft_core_accepts(&rp->core, m)) {
-        error = stream ? rp_receiver_take(rp, m, &fault) : rp_base_take(rp, m, &fault);
-        rp->stored |= stream;
-    }
-    if (error) {
-        refused(rp, fault.text);
-        return;
-    }
-    rp_step(rp, &event);
-    if (rp->core.bases != bases)
-        rp_receiver_reset(rp, m);
-    if (!rp->core.peer.known)
-        return;
-    if (m->type == FT_MSG_VERDICT && ft_core_primary(&rp->core) && m->view == rp->core.view &&
-        m->lane < rp->lanes)
-        take_verdict(rp, m);
-    if (m->type == FT_MSG_DRILL && !atomic_load(&rp->drill_come)) {
-        snprintf(rp->drill_got, sizeof(rp->drill_got), "%.31s", m->text);
-        atomic_store(&rp->drill_come, true);
-    }
-}
-
-/*
- * After reading, before acting on what was read: we may have slept since the turn began. A right that has
- * ended meanwhile must not meet news that came later, like the end of the connection. Only when there was
- * something to read: FT_EV_TIME must not be later than a look that found nothing.
- */
-static void look_at_clock(struct rp_replicator *rp)
-{
-    uint64_t now = monotonic();
-
-    if (now > rp->now && !FT_PLANTED("stale-clock"))
-        rp->now = now;
-}
-
-static void take_loss(struct rp_replicator *rp)
-{
-    static const enum ft_lost how[] = {
-        [RP_LOST_EOF] = FT_LOST_EOF, [RP_LOST_RESET] = FT_LOST_RESET, [RP_LOST_ERROR] = FT_LOST_ERROR};
-    struct ft_event event = {.kind = FT_EV_LOST};
-    struct ft_fault fault = {""};
-    enum rp_lost lost = rp_link_lost(rp->link, &fault);
-
-    if (rp->stuck && lost == RP_LOST_NONE) {
-        rp_link_drop(rp->link);
-        lost = RP_LOST_ERROR;
-    }
-    rp->stuck = false;
-    if (lost == RP_LOST_NONE)
-        return;
-    look_at_clock(rp);
-    event.now = rp->now;
-    settle(rp);
-    if (lost == RP_LOST_MALFORMED) {
-        refused(rp, fault.text);
-        return;
-    }
-    event.how = how[lost];
-    rp_step(rp, &event);
-}
-
-/* A second connection says hello. Is it the peer, and new, or somebody who says again what it once said? */
-static void greet_another(struct rp_replicator *rp)
-{
-    struct ft_message m;
-    uint64_t sent;
-
-    if (!rp_link_asks(rp->link, &sent))
-        return;
-    ft_core_hello(&rp->core, rp->now, &m);
-    m.echo = sent; /* and so we prove who we are */
-    rp_link_greet(rp->link, &m);
-}
-
-static bool take_input(struct rp_replicator *rp)
-{
-    struct ft_event event = {0};
-    struct ft_fault fault;
-    struct ft_message m;
-    bool any = false;
-    uint64_t before;
-
-    for (unsigned round = 0; round < DRAIN_ROUNDS; round++) {
-        before = rp_link_stats(rp->link)->bytes_in;
-        bool fresh = rp_link_poll(rp->link, rp->now);
-
-        if (fresh || rp_link_stats(rp->link)->bytes_in != before)
-            look_at_clock(rp);
-        if (fresh) {
-            event.kind = FT_EV_CONNECTED;
-            event.now = rp->now;
-            event.greeted = rp_link_greeted(rp->link);
-            rp_step(rp, &event);
-            any = true;
-        }
-        greet_another(rp);
-        while (rp_link_next(rp->link, rp->core.peer.known ? rp->lanes : 0, &m, &fault) > 0) {
-            take_message(rp, &m);
-            any = true;
-        }
-        take_loss(rp);
-        if (rp_link_stats(rp->link)->bytes_in == before)
-            break;
-    }
-    event.kind = FT_EV_WORD;
-    while (rp_link_word(rp->link, &event.word)) {
-        look_at_clock(rp);
-        event.now = rp->now;
-        settle(rp);
-        rp_step(rp, &event);
-        any = true;
-    }
-    return any;
-}
-
-/* ---- lanes ------------------------------------------------------------------------------------- */
-
-static void port_beats(struct rp_replicator *rp)
-{
-    struct ft_event event = {.kind = FT_EV_PORT_BEAT, .now = rp->now};
-
-    for (unsigned l = 0; l < rp->lanes; l++) {
-        uint64_t beat = atomic_load_explicit(&rp_lane(rp, l)->beat_ns, memory_order_acquire);
-
-        if (beat == rp->beat_seen[l])
-            continue;
-        rp->beat_seen[l] = beat;
-        event.view = atomic_load_explicit(&rp_lane(rp, l)->beat_view, memory_order_relaxed);
-        if (atomic_load_explicit(&rp_lane(rp, l)->beat_half, memory_order_relaxed) ==
-            (uint32_t)(rp->core.peer.incarnation >> 32))
-            rp_step(rp, &event);
-    }
-}
-
-/* All lanes have reached the order given last. */
-static bool ordered(struct rp_replicator *rp, enum ft_order kind)
-{
-    if (rp->ordered != kind)
-        return false;
-    for (unsigned l = 0; l < rp->lanes; l++)
-        if (atomic_load_explicit(&rp_lane(rp, l)->done, memory_order_acquire) !=
-            ft_order_make(kind, rp->order))
-            return false;
-    return true;
-}
-
-/* False while the stream does not account for all: the standby would wait for the rest, and we do nothing
- * more. */
-static bool gather_closed(struct rp_replicator *rp, uint64_t closed[])
-{
-    bool all = true;
-
-    for (unsigned l = 0; l < rp->lanes; l++) {
-        closed[l] = atomic_load_explicit(&rp_lane(rp, l)->closed, memory_order_acquire);
-        all &= atomic_load_explicit(&rp_lane(rp, l)->recorded, memory_order_acquire) == closed[l];
-    }
-    return all;
-}
-
-/*
- * A lane can send no delta that the standby has room for: a base takes its place. Until it is begun, nobody
- * reads what lanes say about the stream before it.
- */
-static void overrun(struct rp_replicator *rp)
-{
-    struct ft_event event = {.kind = FT_EV_TOLD,
-                             .now = rp->now,
-                             .told = FT_TOLD_RESYNC,
-                             .text = "the next delta is larger than half of pending_mb"};
-    bool over = false;
-
-    for (unsigned l = 0; l < rp->lanes; l++)
-        over |= atomic_load_explicit(&rp_lane(rp, l)->overrun, memory_order_acquire);
-    if (!over || !rp->sender.on)
-        return;
-    rp_step(rp, &event);
-    rp->shown.overruns += !rp->sender.on; /* it was not the moment, as in a handover */
-}
-
-static void primary_reports(struct rp_replicator *rp)
-{
-    struct ft_event event = {.now = rp->now};
-    bool held = rp->core.resync == FT_RESYNC_SWITCH && !rp->held_told;
-
-    event.kind = FT_EV_CUT;
-    if (rp_base_cut(rp, event.closed, event.access))
-        rp_step(rp, &event);
-    for (unsigned l = 0; held && l < rp->lanes; l++) {
-        held = FT_PLANTED("gate-unseen") ||
-               atomic_load_explicit(&rp_lane(rp, l)->gate_seen, memory_order_acquire) == rp->gate;
-        event.closed[l] = atomic_load_explicit(&rp_lane(rp, l)->hold_from, memory_order_relaxed);
-    }
-    if (held) {
-        rp->held_told = true;
-        event.kind = FT_EV_HELD;
-        rp_step(rp, &event);
-    }
-    overrun(rp);
-    if (ordered(rp, FT_LANE_DRAIN) && !rp->drained_told && rp->core.hand == FT_HAND_DRAIN &&
-        gather_closed(rp, event.closed)) {
-        rp->drained_told = true;
-        event.kind = FT_EV_DRAINED;
-        rp_step(rp, &event);
-    }
-}
-
-static void standby_reports(struct rp_replicator *rp)
-{
-    struct ft_event event = {.now = rp->now};
-    bool steered = !rp->steered_told, diverged = false;
-    struct ft_message m;
-
-    for (unsigned l = 0; l < rp->lanes; l++) {
-        struct ft_lane *lane = rp_lane(rp, l);
-        uint64_t burst = atomic_load_explicit(&lane->digest_burst, memory_order_acquire);
-
-        steered &= atomic_load_explicit(&lane->steered, memory_order_acquire);
-        diverged |= atomic_load_explicit(&lane->diverged, memory_order_acquire);
-        if (burst == rp->digest_told[l] || !rp->core.peer.known)
-            continue;
-        rp->digest_told[l] = burst;
-        ft_core_head(&rp->core, FT_MSG_VERDICT, rp->now, &m);
-        m.lane = (uint16_t)l;
-        m.burst[0] = burst;
-        m.number = atomic_load_explicit(&lane->expected, memory_order_relaxed);
-        m.number2 = atomic_load_explicit(&lane->got, memory_order_relaxed);
-        rp_link_send(rp->link, &m, rp->lanes, NULL);
-    }
-    if (steered) {
-        rp->steered_told = true;
-        event.kind = FT_EV_STEERED;
-        rp_step(rp, &event);
-    }
-    if (diverged && !rp->diverged_told) {
-        event.kind = FT_EV_DIVERGED;
-        event.text = "replay did not reproduce the recording";
-        rp_step(rp, &event);
-    }
-    rp->diverged_told = diverged;
-}
+/* ---- requests ---------------------------------------------------------------------------------- */
 
 static void requests(struct rp_replicator *rp)
 {
@@ -390,17 +85,13 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now)
 
     rp->now = now;
     if (rp->link) {
-        busy |= take_input(rp);
+        busy |= rp_take_input(rp);
         time.now = whole.now = now = rp->now;
-        port_beats(rp);
-        if (ft_core_primary(&rp->core))
-            primary_reports(rp);
-        else
-            standby_reports(rp);
+        rp_reports(rp);
         if (!ft_core_primary(&rp->core))
             rp_receiver_publish(rp);
     }
-    busy |= progress(rp);
+    busy |= rp_progress(rp);
     requests(rp);
     if (now >= rp->time_due) {
         rp_step(rp, &time);
@@ -437,7 +128,7 @@ void rp_run(struct rp_replicator *rp)
     unsigned idle = 0;
 
     while (!atomic_load_explicit(&rp->stop, memory_order_relaxed)) {
-        bool busy = rp_turn(rp, monotonic());
+        bool busy = rp_turn(rp, rp_monotonic());
 
         /* Heartbeats come and go without making us impatient; records do. */
         uint64_t entries =
@@ -484,7 +175,7 @@ int rp_open(struct rp_replicator **out, const struct rp_config *config, struct f
         rp_close(rp);
         return error;
     }
-    rp->now = monotonic();
+    rp->now = rp_monotonic();
     rp->steered_told = true;
     ft_core_init(&rp->core, &rp->config.core, rp->now, &rp->actions);
     rp_carry_out(rp);
