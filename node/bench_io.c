@@ -137,8 +137,10 @@ static uint32_t receive(void *ctx, unsigned index, unsigned number, struct nd_fr
     uint64_t rate = atomic_load_explicit(&io->slot->rate, memory_order_relaxed), due[FT_BURST_MAX], now = 0;
     uint32_t n = max < lane->frees ? max : lane->frees;
 
-    if (ft_unlikely(rate == 0))
+    if (ft_unlikely(rate == 0)) {
         count(&lane->count->unfed, 1);
+        port->rate = 0; /* the same rate again begins anew */
+    }
     if (rate == 0 || side->count == 0 || n > FT_BURST_MAX)
         return 0;
     if (io->load->answers && number == NF_OUTSIDE &&

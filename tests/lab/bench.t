@@ -168,4 +168,35 @@ data_refused "a table that cannot be written" "expected a file to write" --save 
 [ $? = 65 ] && [ "$(wc -l <"$dir/err")" = 1 ]
 ok "refused: no such file, one line" $?
 
+# ---- results -----------------------------------------------------------------------------------------------------------
+
+export RESULTS_JSON=$dir/kept RESULTS_OUT=$dir/results RESULTS_SECONDS=0.05 RESULTS_PAIRS=1
+mkdir -p "$RESULTS_JSON"
+UNDERSTUDY=$understudy scripts/results access >"$dir/out" 2>"$dir/err" && grep -q '^about .* minutes' "$dir/out" &&
+    grep -q '^| redis, sync | read |' "$RESULTS_OUT/README.md" && [ -s "$RESULTS_OUT/access.svg" ] &&
+    ! grep -q 'Time of one access.*not asked' "$RESULTS_OUT/README.md"
+ok "results: an experiment, its table and its plot, and how long it will take" $? "$(cat "$dir/out")"
+UNDERSTUDY=/bin/false scripts/results chain-time >"$dir/out" 2>"$dir/err"
+[ $? = 1 ] && grep -q 'NAT and load balancer.*exit 1' "$RESULTS_OUT/README.md"
+ok "results: what fails is named, exit code 1" $? "$(cat "$dir/out")"
+# Figures that are known: 3 % and 12 ns; 1 Mpps against 0.005 and 0.125; 21 of 42 Mpps.
+python3 - "$RESULTS_JSON" <<'END'
+import json, sys
+run = lambda name, mpps, **more: {"protection": name, "mpps": mpps, "settings": "", **more}
+def keep(name, runs, **more):
+    with open("%s/%s.json" % (sys.argv[1], name), "w") as f:
+        json.dump([{"at": "-", "machine": "none", "pairs": 1, "seconds": 1, "runs": runs, **more}], f)
+keep("protections", [run("auto:warm", 2, overhead_pct=3, overhead_ns=12)])
+keep("redis", [run("auto:hot", 1), run("redis-sync:1", 0.005), run("redis-async:32", 0.1), run("redis-async:2048", 0.125)])
+keep("testpmd", [run("off", 21)], testpmd={"mpps": 42, "command": "testpmd"})
+END
+scripts/results --write >"$dir/out" 2>"$dir/err"
+aims=$(sed -n '/^## Aims/,/^## The/p' "$RESULTS_OUT/README.md")
+grep -qF '| at most 5 % or 10 ns | 3 %, 12 ns | reached |' <<<"$aims" &&
+    grep -qF 'against Redis sync (batch 1) | at least 100× | 200× | reached |' <<<"$aims" &&
+    grep -qF 'against Redis async, its best batch | at least 10× | 8× | not reached: 2× short |' <<<"$aims" &&
+    grep -qF '| at least 60 % | 50 % | not reached: 10 % short |' <<<"$aims" &&
+    grep -qF '| takeover, median | at most 2 ms | - | not measured |' <<<"$aims"
+ok "results: aims beside what was measured, reached or by how much not" $? "$aims"
+
 echo "1..$tests"
