@@ -13,7 +13,7 @@ FUZZ_FLAGS := -std=gnu11 -O1 -gline-tables-only -Wall -Wextra -Werror -Wno-bitwi
     -fno-omit-frame-pointer -pthread -I. -DUNDERSTUDY_VERSION='"$(VERSION)"' -MMD -MP
 
 # Of node/ what reads bytes from outside, and the lane, none of which needs DPDK to run.
-FUZZ_NODE := $(filter-out node/ports% node/run.c node/main.c node/cmd_% node/probe% node/drill% node/pair% node/replay_%, \
+FUZZ_NODE := $(filter-out node/ports% node/run% node/main.c node/cmd_% node/probe% node/drill% node/pair% node/replay_%, \
     $(wildcard node/*.c)) $(wildcard node/replay_tape.c node/replay_side.c node/replay_deal.c)
 FUZZ_SRC  := $(filter-out nfs/%,$(foreach p,$(PARTS),$(wildcard $(p)/*.c))) $(FUZZ_NODE)
 FUZZ_OWN  := $(filter-out tests/fuzz/main_%,$(wildcard tests/fuzz/*.c)) tests/nf/help_frames.c

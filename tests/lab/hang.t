@@ -4,7 +4,7 @@
 # drill that is ended in the middle leaves no node stopped and no link down.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 14
+plan 16
 
 ok "the pair is PROTECTED" "$lab" up || exit 1
 ok "hang" drill hang
@@ -46,3 +46,33 @@ ok "SIGTERM in the middle of server-loss" end_drill TERM server-loss links_down
 links_down
 is "no link is down" $? 1
 ok "the pair is PROTECTED again" is_protected
+
+# ---- a standby that is stopped owes a digest ---------------------------------------------------------------------------
+
+standby=b
+[ "$(field b role)" = standby ] || standby=a
+# Straight to the sockets: it must be asked while the pair is PROTECTED yet.
+python3 - "$LAB_DIR" "$standby" >"$work/owed.json" <<'END'
+import json, os, signal, socket, sys
+
+def dial(node):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(f"{sys.argv[1]}/{node}.sock")
+    return s.makefile("rw")
+
+def ask(file, cmd):
+    file.write(json.dumps({"cmd": cmd}) + "\n")
+    file.flush()
+    return json.loads(file.readline())
+
+primary = dial("a" if sys.argv[2] == "b" else "b")
+pid = ask(dial(sys.argv[2]), "status")["pid"]
+os.kill(pid, signal.SIGSTOP)
+try:
+    print(json.dumps(ask(primary, "verify")))
+finally:
+    os.kill(pid, signal.SIGCONT)
+END
+ok "who asks for it hears that the pair is not protected" grep -q '"text": "not protected' "$work/owed.json"
+diag "$(cat "$work/owed.json")"
+ok "the pair is PROTECTED then" await 20 "$standby" state READY
