@@ -129,13 +129,25 @@ int nd_lane_run(void *lane);
 bool nd_lane_stand(struct nd_lane *lane);
 
 /* ---- lane_live.c ---- */
-bool nd_lane_live(struct nd_lane *lane);    /* a turn; true if there was work */
+bool nd_lane_live(struct nd_lane *lane); /* a turn; true if there was work */
+
+/* ---- lane_inputs.c ---- */
+void nd_lane_receive(struct nd_lane *lane); /* adds to `packets`, up to a burst */
+/* From a gate: a whole burst, with its time. False: none is there. */
+bool nd_lane_receive_burst(struct nd_lane *lane, uint64_t *time);
+bool nd_lane_listen(struct nd_lane *lane); /* reads ports for heartbeats only */
+
+/* ---- lane_outputs.c ---- */
+/* The burst's outputs in order: inputs that pass, `clock` the first one's, then what NFs made. `number`: of
+ * the lane's last output before. */
+void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t number);
+/* Instead: its state is not where it should be, the node is about to end. */
+void nd_lane_drop_burst(struct nd_lane *lane);
 bool nd_lane_release(struct nd_lane *lane); /* what the gate lets go */
 void nd_lane_drop_held(struct nd_lane *lane);
 void nd_lane_emit_tail(struct nd_lane *lane);
 void nd_lane_announce(struct nd_lane *lane);
 void nd_lane_send_own(struct nd_lane *lane, unsigned port, const void *frame, uint32_t len);
-bool nd_lane_listen(struct nd_lane *lane); /* reads ports for heartbeats only */
 
 /* ---- lane_idle.c: waiting and what is asked between bursts ---- */
 void nd_lane_wait(struct nd_lane *lane, bool worked);
