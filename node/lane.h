@@ -173,7 +173,8 @@ bool nd_lane_digest_wanted(const struct nd_lane *lane);
 bool nd_lane_digest_by_delta(const struct nd_lane *lane);
 void nd_lane_tally(struct nd_lane *lane, const struct ft_record *record); /* after a burst; NULL: no record */
 bool nd_lane_weighs(const struct nd_lane *lane); /* outputs of this burst are to be weighed */
-void nd_lane_weigh(struct nd_lane *lane, const struct ft_held *held); /* an output that is held */
+/* The burst's outputs. `made_bytes`: of those that NFs made, as a delta would carry them. */
+void nd_lane_weigh(struct nd_lane *lane, uint32_t made_bytes);
 bool nd_lane_uncut(const struct nd_lane *lane); /* bursts that no record or delta tells of yet */
 
 /* ---- lane_apply.c ---- */

@@ -8,6 +8,7 @@
 #include "nflib/chain.h"
 #include "node/beat.h"
 
+#include <endian.h>
 #include <string.h>
 
 #define CLAIM_NS 10000000ull /* between two answers to another's claim */
@@ -18,6 +19,8 @@ static bool take_beat(struct nd_lane *lane, const struct nd_frame *f)
     uint64_t view;
     uint32_t half;
 
+    if (ft_likely(f->len < 14 || nf_get16(f->data + 12) != htobe16(ND_BEAT_TYPE)))
+        return false;
     if (!nd_beat_read(f->data, f->len, &half, &view))
         return false;
     if (half != (uint32_t)(lane->incarnation >> 32)) {

@@ -24,41 +24,48 @@ static void *make_packet(struct nd_lane *lane, const void *frame, uint32_t len)
 
 /* ---- hold -------------------------------------------------------------------------------------- */
 
+/* Inputs that pass. Returns how many. */
+static uint32_t hold_passed(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t number)
+{
+    unsigned ports = lane->io->ports;
+    uint32_t passed = 0;
+
+    for (uint32_t i = 0; i < lane->n; i++) {
+        const struct nf_packet *p = &lane->packets[i];
+
+        if (p->drop || p->out_port >= ports) {
+            lane->io->drop(lane->io->ctx, p->owner);
+            continue;
+        }
+        *ft_hold_add(&lane->hold) = (struct ft_held){.burst = burst,
+                                                     .number = number + ++passed,
+                                                     .clock = clock + i,
+                                                     .packet = p->owner,
+                                                     .len = p->len,
+                                                     .port = p->out_port};
+    }
+    return passed;
+}
+
 void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t number)
 {
     const struct nf_emitted *made;
-    uint32_t count = nf_chain_emitted(lane->chain, &made), dropped = 0;
-    bool weigh = nd_lane_weighs(lane);
+    uint32_t count = nf_chain_emitted(lane->chain, &made), bytes = 0, passed;
 
-    for (uint32_t i = 0; i < lane->n; i++) {
-        struct nf_packet *p = &lane->packets[i];
-        struct ft_held held = {.burst = burst,
-                               .number = number + 1,
-                               .clock = clock + i,
-                               .packet = p->owner,
-                               .len = p->len,
-                               .port = p->out_port};
-
-        if (p->drop || p->out_port >= lane->io->ports) {
-            lane->io->drop(lane->io->ctx, p->owner);
-            dropped++;
-        } else {
-            ft_hold_put(&lane->hold, &held);
-            if (ft_unlikely(weigh))
-                nd_lane_weigh(lane, &held);
-            number++;
-        }
-    }
+    ft_hold_expect(&lane->hold, burst, lane->n + count);
+    passed = hold_passed(lane, burst, clock, number);
+    number += passed;
     for (uint32_t i = 0; i < count; i++) {
         struct ft_held held = {.burst = burst, .number = ++number, .len = made[i].len, .port = made[i].port};
 
         if (made[i].port < lane->io->ports && (held.packet = make_packet(lane, made[i].frame, made[i].len))) {
-            ft_hold_put(&lane->hold, &held);
-            if (ft_unlikely(weigh))
-                nd_lane_weigh(lane, &held);
+            *ft_hold_add(&lane->hold) = held;
+            bytes += (uint32_t)(sizeof(struct ft_part_output) + FT_ALIGN8(held.len));
         }
     }
-    FT_COUNT(lane->shared, dropped, dropped);
+    if (nd_lane_weighs(lane))
+        nd_lane_weigh(lane, bytes);
+    FT_COUNT(lane->shared, dropped, lane->n - passed);
     FT_COUNT(lane->shared, emitted, count);
 }
 
