@@ -61,7 +61,7 @@ LAB    := $(wildcard tests/lab/*.t)
 LABLONG := $(wildcard tests/lab/long/*.t)
 
 # Built a second time with bugs to be found, of which the environment chooses one.
-PLANTED := node/lane.c node/lane_live.c node/lane_replay.c node/lane_apply.c node/lane_together.c \
+PLANTED := node/lane.c node/lane_outputs.c node/lane_replay.c node/lane_apply.c node/lane_together.c \
     node/replay_course.c replicator/base.c ftcore/closed.c ftcore/owed.c
 
 .PHONY: all deps lint results sim sim-coverage check check-sim check-long check-unit check-lab model demo soak clean format

@@ -11,6 +11,7 @@
 
 #include <msgpack/unpack.h>
 #include <msgpack/unpack_define.h>
+#define XXH_INLINE_ALL /* for this machine's vectors: the library's own is for any */
 #include <xxhash.h>
 
 static unsigned body_at(const struct ft_head *h)

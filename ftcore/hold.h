@@ -47,16 +47,30 @@ static inline uint32_t ft_hold_room(const struct ft_hold *hold)
     return hold->capacity - ft_hold_count(hold);
 }
 
+/*
+ * For the outputs of a burst, at most `most`: what ft_hold_put checks for each, once. They are then written
+ * by ft_hold_add, in order, each whole, with this burst.
+ */
+static inline void ft_hold_expect(const struct ft_hold *hold, uint64_t burst, uint32_t most)
+{
+    FT_CHECK(ft_hold_room(hold) >= most, "all %u held outputs are in use but %u, expected room for %u",
+             hold->capacity, ft_hold_room(hold), most);
+    /* Only against what is still held: an emptied queue may begin again with the numbers of a new view. */
+    FT_CHECK(ft_hold_count(hold) == 0 || ft_hold_slot(hold, hold->in - 1)->burst <= burst,
+             "an output of burst %llu after one of burst %llu", (unsigned long long)burst,
+             (unsigned long long)ft_hold_slot(hold, hold->in - 1)->burst);
+}
+
+static inline struct ft_held *ft_hold_add(struct ft_hold *hold)
+{
+    return ft_hold_slot(hold, hold->in++);
+}
+
 /* Bursts must not decrease; room must be there (a broken invariant otherwise). */
 static inline void ft_hold_put(struct ft_hold *hold, const struct ft_held *output)
 {
-    FT_CHECK(ft_hold_room(hold) > 0, "all %u held outputs are in use", hold->capacity);
-    /* Only against what is still held: an emptied queue may begin again with the numbers of a new view. */
-    FT_CHECK(ft_hold_count(hold) == 0 || ft_hold_slot(hold, hold->in - 1)->burst <= output->burst,
-             "an output of burst %llu after one of burst %llu", (unsigned long long)output->burst,
-             (unsigned long long)ft_hold_slot(hold, hold->in - 1)->burst);
-    *ft_hold_slot(hold, hold->in) = *output;
-    hold->in++;
+    ft_hold_expect(hold, output->burst, 1);
+    *ft_hold_add(hold) = *output;
 }
 
 /*

@@ -35,6 +35,11 @@ void ft_lines_free(struct ft_lines *set);
 /* Adds [line, line+count). count may be 0. Out of range is a broken invariant. */
 void ft_lines_add(struct ft_lines *set, uint64_t line, uint64_t count);
 bool ft_lines_has(const struct ft_lines *set, uint64_t line);
+/* Adding `line`, which is below set->lines, would change nothing. Orders nothing. */
+static inline bool ft_lines_marked(const struct ft_lines *set, uint64_t line)
+{
+    return atomic_load_explicit(&set->bits[line / 64], memory_order_relaxed) >> line % 64 & 1;
+}
 
 /* Atomically removes one line; true if this caller was the one who removed it. Acquire/release. */
 bool ft_lines_claim(struct ft_lines *set, uint64_t line);

@@ -45,6 +45,7 @@
 #include <lz4.h>
 #include <msgpack/pack.h>
 #include <string.h>
+#define XXH_INLINE_ALL /* for this machine's vectors: the library's own is for any */
 #include <xxhash.h>
 
 #define PACK_MIN    64u

@@ -82,6 +82,12 @@ static struct input_base next_input(const struct ft_input *in)
     return (struct input_base){in->taken < in->wire ? in->taken : FT_FRAME_MAX, in->port, in->flags};
 }
 
+static bool same_input(const struct ft_input *a, const struct ft_input *b)
+{
+    return memcmp(a, b, sizeof(*a)) == 0;
+}
+_Static_assert(sizeof(struct ft_input) == 8, "no padding in an input");
+
 struct edge_base {
     uint64_t own;
     uint64_t access[FT_LANES_MAX];
@@ -111,6 +117,10 @@ static uint8_t *put_inputs(uint8_t *p, const struct ft_record *r)
     struct ft_fault why;
 
     for (unsigned i = 0; i < r->inputs; i++, in++) {
+        if (i > 0 && same_input(in, in - 1)) { /* nothing is other then, and all is checked */
+            p = ft_put_varint(p, (uint64_t)(in->wire - FT_FRAME_MIN) << 1);
+            continue;
+        }
         FT_CHECK(!ft_rule_input(in, i, &why), "%s", why.text);
         bool other =
             in->port != base.port || in->flags != base.flags || in->taken != usual_taken(&base, in->wire);
@@ -242,12 +252,20 @@ static int get_inputs(struct ft_body *b, struct ft_record *r, struct ft_fault *w
     struct input_base base = first_input;
     struct ft_body next = *b;
     uint64_t taken = 0;
+    int byte = -1; /* that the input before was all of, and said that nothing is other */
 
     for (unsigned i = 0; i < r->inputs; i++, in++) {
+        if (next.at < next.end && *next.at == byte) { /* the same again, and checked */
+            *in = in[-1];
+            taken += in->taken;
+            b->at = ++next.at;
+            continue;
+        }
         if (!get_input(&next, &base, in))
             return ft_body_ends(why, "an input");
         if (ft_rule_input(in, i, why))
             return FT_EMALFORMED;
+        byte = next.at - b->at == 1 && !(*b->at & 1) ? *b->at : -1;
         taken += in->taken;
         b->at = next.at;
     }

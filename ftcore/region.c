@@ -4,8 +4,7 @@
  * are handed out while the chain is made, by one thread; what lies in them is written by lanes through
  * ft_edit (owed.c).
  */
-#define _GNU_SOURCE             /* memfd_create, fallocate */
-#define XXH_STATIC_LINKING_ONLY /* the digest's state on the stack */
+#define _GNU_SOURCE /* memfd_create, fallocate */
 #include "ftcore/region.h"
 #include "ftcore/audit.h"
 
@@ -15,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#define XXH_INLINE_ALL /* for this machine's vectors: the library's own is for any */
 #include <xxhash.h>
 
 #define PAGE 4096ull

@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-#define HEADERS 64u /* bytes that are taken of nearly every packet */
-
 _Static_assert(sizeof(struct ft_record) + FT_BURST_MAX * (sizeof(struct ft_input) + FT_FRAME_MAX) +
                        FT_EDGES_MAX * sizeof(struct ft_edge) + FT_VALUES_MAX + 32 <=
                    FT_RECORD_MAX,
@@ -42,27 +40,6 @@ void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst
     r->inputs = (uint16_t)inputs;
     capture->record = r;
     capture->next = 0;
-}
-
-void lg_capture_input(struct lg_capture *capture, const void *frame, uint32_t wire, uint32_t take,
-                      unsigned port, bool outside)
-{
-    struct ft_record *r = capture->record;
-    struct ft_input *in = (struct ft_input *)(r + 1) + capture->next++;
-    uint8_t *to;
-
-    FT_CHECK(capture->next <= r->inputs && take <= wire && wire <= FT_FRAME_MAX, "input %u of %u",
-             capture->next, r->inputs);
-    in->wire = wire;
-    in->taken = (uint16_t)take;
-    in->port = (uint8_t)port;
-    in->flags = outside ? FT_IN_OUTSIDE : 0;
-    to = (uint8_t *)r + ft_record_bytes_at(r) + r->bytes;
-    if (ft_likely(take == HEADERS)) /* of a known length: no call */
-        memcpy(to, frame, HEADERS);
-    else
-        memcpy(to, frame, take);
-    r->bytes += take;
 }
 
 void lg_capture_by_clock(struct lg_capture *capture)

@@ -291,14 +291,10 @@ static uint32_t keep_passing(struct nf_packet *list[], uint32_t n)
     return kept;
 }
 
-static void run_side(struct nf_chain *chain, struct nf_packet *packets, uint32_t n, uint8_t side,
-                     uint64_t now)
+/* What came in on one side and is to pass the NFs. */
+static void run_side(struct nf_chain *chain, struct nf_packet *list[], uint32_t left, uint8_t side,
+                     struct nf_packet *packets, uint64_t now)
 {
-    struct nf_packet *list[NF_BURST_MAX];
-    uint32_t left = 0;
-    for (uint32_t i = 0; i < n; i++)
-        if (packets[i].side == side && !packets[i].drop && !(packets[i].flags & NF_P_LOCAL))
-            list[left++] = &packets[i];
     for (uint32_t step = 1; step <= chain->count && left; step++) {
         struct nf *nf = &chain->nfs[side == NF_INSIDE ? step : chain->count + 1 - step];
         if (ft_unlikely(chain->guard))
@@ -308,6 +304,21 @@ static void run_side(struct nf_chain *chain, struct nf_packet *packets, uint32_t
             nf_payload_guard_end(chain->guard);
         left = keep_passing(list, left);
     }
+}
+
+/* Inside first. Told apart before any NF runs: it is L3 alone that drops and turns round before them. */
+static void run_sides(struct nf_chain *chain, struct nf_packet *packets, uint32_t n, uint64_t now)
+{
+    struct nf_packet *list[2][NF_BURST_MAX];
+    uint32_t left[2] = {0, 0};
+    for (uint32_t i = 0; i < n; i++) {
+        struct nf_packet *p = &packets[i];
+        unsigned side = p->side != NF_INSIDE;
+        list[side][left[side]] = p;
+        left[side] += !(p->drop | (p->flags & NF_P_LOCAL));
+    }
+    run_side(chain, list[0], left[0], NF_INSIDE, packets, now);
+    run_side(chain, list[1], left[1], NF_OUTSIDE, packets, now);
 }
 
 /* Packets made while these leave (ARP requests) join the end and leave too. */
@@ -326,15 +337,20 @@ static void send_made(struct nf_chain *chain, uint64_t now)
 static uint32_t run_packets(struct nf_chain *chain, struct nf_packet *packets, uint32_t n, uint64_t now)
 {
     struct nf_packet *all[NF_BURST_MAX];
+    uint32_t left = 0;
     parse_all(packets, n);
+    if (!chain->l3) {
+        run_sides(chain, packets, n, now);
+        for (uint32_t i = 0; i < n; i++)
+            left += !packets[i].drop;
+        return left;
+    }
     for (uint32_t i = 0; i < n; i++)
         all[i] = &packets[i];
-    if (chain->l3)
-        nf_l3_in(chain->l3, all, n, now);
-    run_side(chain, packets, n, NF_INSIDE, now);
-    run_side(chain, packets, n, NF_OUTSIDE, now);
-    uint32_t left = keep_passing(all, n);
-    if (chain->l3 && left) {
+    nf_l3_in(chain->l3, all, n, now);
+    run_sides(chain, packets, n, now);
+    left = keep_passing(all, n);
+    if (left) {
         nf_l3_out(chain->l3, all, left, now);
         left = keep_passing(all, left);
     }

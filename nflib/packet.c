@@ -285,7 +285,7 @@ void nf_packet_parse_any(struct nf_packet *p)
         p->flags |= NF_P_IPV6;
 }
 
-uint32_t nf_packet_header_bytes(const struct nf_packet *p)
+uint32_t nf_packet_header_bytes_any(const struct nf_packet *p)
 {
     uint32_t want = HEADERS_MIN;
     if (p->flags & NF_P_BAD)

@@ -89,7 +89,15 @@ void nf_packet_inner(const struct nf_packet *p, struct nf_inner *inner);
  * (whole TCP header with options), the whole frame for ARP, ICMP up to 128 bytes, and at least 64 or the
  * frame for everything else.
  */
-uint32_t nf_packet_header_bytes(const struct nf_packet *p);
+
+uint32_t nf_packet_header_bytes_any(const struct nf_packet *p);
+static inline uint32_t nf_packet_header_bytes(const struct nf_packet *p)
+{
+    /* What nearly every packet is: TCP without many options, or UDP. */
+    if (p->flags == (NF_P_IPV4 | NF_P_L4) && p->proto != 1 && p->payload <= 64)
+        return p->have < 64 ? p->have : 64;
+    return nf_packet_header_bytes_any(p);
+}
 
 /* Rewriting, all with incremental checksums (RFC 1624), the frame and the parsed fields together. Network
  * order. */

@@ -71,12 +71,13 @@ static void fw_new(const struct nf *nf, struct nf_packet *p, const struct fw_loo
         nf_count(nf, FW_ALLOWED, 1);
 }
 
-static void fw_keyed(const struct nf *nf, struct nf_packet *p, const struct fw_look *look, uint64_t now)
+/* True: of a connection that was there, to be counted by the caller, once a burst. So fw_one. */
+static bool fw_keyed(const struct nf *nf, struct nf_packet *p, const struct fw_look *look, uint64_t now)
 {
     struct fw *fw = nf->state;
     if (p->proto == NF_PROTO_TCP && nf_tcp_is_impossible(p->tcp_flags)) {
         nf_drop(nf, p, FW_INVALID);
-        return;
+        return false;
     }
     uint32_t slot = nf_map_find_hashed(fw->conns, &look->key, look->hash);
     if (slot != NF_NONE && p->proto == NF_PROTO_TCP && nf_tcp_is_request(p->tcp_flags) &&
@@ -87,10 +88,10 @@ static void fw_keyed(const struct nf *nf, struct nf_packet *p, const struct fw_l
     }
     if (slot == NF_NONE) {
         fw_new(nf, p, look, now);
-    } else {
-        fw_touch(nf, p, look->swapped, slot, now);
-        nf_count(nf, FW_KNOWN, 1);
+        return false;
     }
+    fw_touch(nf, p, look->swapped, slot, now);
+    return true;
 }
 
 /* What keeps no connection: errors about one pass, the rest is up to the rules. */
@@ -120,11 +121,12 @@ static void fw_note(const struct nf *nf, const struct nf_packet *p, uint64_t now
         nf_count(nf, FW_FRAGMENTS_FULL, 1);
 }
 
-static void fw_one(const struct nf *nf, struct nf_packet *p, const struct fw_look *look, uint64_t now)
+static bool fw_one(const struct nf *nf, struct nf_packet *p, const struct fw_look *look, uint64_t now)
 {
     const struct fw_config *config = nf->config;
     struct fw *fw = nf->state;
     uint32_t word;
+    bool known = false;
     if (p->flags & NF_P_BAD) {
         nf_drop(nf, p, FW_MALFORMED);
     } else if (!(p->flags & NF_P_IPV4)) {
@@ -138,7 +140,7 @@ static void fw_one(const struct nf *nf, struct nf_packet *p, const struct fw_loo
         if (!nf_fragments_find(fw->fragments, p, &word))
             nf_drop(nf, p, FW_FRAGMENT_UNKNOWN);
     } else if (look->keyed) {
-        fw_keyed(nf, p, look, now);
+        known = fw_keyed(nf, p, look, now);
     } else if (fw_has_ports(p->proto) && !(p->flags & (NF_P_L4 | NF_P_ICMP_ERROR))) {
         nf_drop(nf, p, FW_MALFORMED);
     } else {
@@ -146,6 +148,7 @@ static void fw_one(const struct nf *nf, struct nf_packet *p, const struct fw_loo
     }
     if (!p->drop && (p->flags & (NF_P_FRAGMENT | NF_P_LATER)) == NF_P_FRAGMENT)
         fw_note(nf, p, now);
+    return known;
 }
 
 /* Cache misses first: the buckets of the whole burst, then its entries, are under way before the first one is
@@ -154,6 +157,7 @@ static void fw_process(struct nf *nf, struct nf_packet *const packets[], uint32_
 {
     const struct fw *fw = nf->state;
     struct fw_look look[NF_BURST_MAX];
+    uint32_t known = 0;
 
     for (uint32_t i = 0; i < n; i++) {
         const struct nf_packet *p = packets[i];
@@ -170,7 +174,9 @@ static void fw_process(struct nf *nf, struct nf_packet *const packets[], uint32_
         if (look[i].keyed)
             nf_map_prefetch_entry(fw->conns, look[i].hash);
     for (uint32_t i = 0; i < n; i++)
-        fw_one(nf, packets[i], &look[i], now);
+        known += fw_one(nf, packets[i], &look[i], now);
+    if (known)
+        nf_count(nf, FW_KNOWN, known);
 }
 
 /* ---- making, showing, changing ----------------------------------------------------------------- */

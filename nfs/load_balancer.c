@@ -68,23 +68,30 @@ static void lb_note(const struct nf *nf, const struct nf_packet *p, uint32_t slo
 
 /* ---- packets ----------------------------------------------------------------------------------- */
 
-static void lb_to_backend(const struct nf *nf, struct nf_packet *p, uint32_t slot, uint64_t now)
+/* What most packets count, added up over a burst. */
+struct lb_sums {
+    uint32_t forwarded, returned;
+};
+
+static void lb_to_backend(const struct nf *nf, struct nf_packet *p, uint32_t slot, uint64_t now,
+                          struct lb_sums *sums)
 {
     const struct lb_flow *flow = lb_flow_of(nf->state, slot);
     lb_note(nf, p, slot, false, now);
     nf_packet_set_daddr(p, flow->backend.addr);
     nf_packet_set_dport(p, flow->backend.port);
-    nf_count(nf, LB_FORWARD, 1);
+    sums->forwarded++;
 }
 
-static void lb_to_client(const struct nf *nf, struct nf_packet *p, uint32_t slot, uint64_t now)
+static void lb_to_client(const struct nf *nf, struct nf_packet *p, uint32_t slot, uint64_t now,
+                         struct lb_sums *sums)
 {
     const struct lb_key *key = lb_key_of(nf->state, slot);
     lb_touch(nf, p, slot, true, now);
     lb_note(nf, p, slot, true, now);
     nf_packet_set_saddr(p, key->near);
     nf_packet_set_sport(p, key->nport);
-    nf_count(nf, LB_RETURNED, 1);
+    sums->returned++;
 }
 
 /* Where a packet may belong to a flow: as an answer, and as a client's. Found out for a whole burst first. */
@@ -94,7 +101,8 @@ struct lb_look {
     uint64_t back_hash, hash;
 };
 
-static void lb_flow_packet(const struct nf *nf, struct nf_packet *p, const struct lb_look *look, uint64_t now)
+static void lb_flow_packet(const struct nf *nf, struct nf_packet *p, const struct lb_look *look, uint64_t now,
+                           struct lb_sums *sums)
 {
     const struct lb *lb = nf->state;
     uint32_t slot = NF_NONE;
@@ -102,7 +110,7 @@ static void lb_flow_packet(const struct nf *nf, struct nf_packet *p, const struc
     if (look->answer) {
         slot = lb_find_back(lb, &look->back_key, look->back_hash);
         if (slot != NF_NONE) {
-            lb_to_client(nf, p, slot, now);
+            lb_to_client(nf, p, slot, now, sums);
             return;
         }
     }
@@ -116,7 +124,7 @@ static void lb_flow_packet(const struct nf *nf, struct nf_packet *p, const struc
         lb_touch(nf, p, slot, false, now);
     else if ((slot = lb_create(nf, p, &key, now)) == NF_NONE)
         return;
-    lb_to_backend(nf, p, slot, now);
+    lb_to_backend(nf, p, slot, now, sums);
 }
 
 /* The flow may have ended meanwhile, and its slot be another's. */
@@ -205,7 +213,8 @@ static bool lb_is_flow(const struct nf_packet *p)
            (p->proto == NF_PROTO_TCP || p->proto == NF_PROTO_UDP);
 }
 
-static void lb_one(const struct nf *nf, struct nf_packet *p, const struct lb_look *look, uint64_t now)
+static void lb_one(const struct nf *nf, struct nf_packet *p, const struct lb_look *look, uint64_t now,
+                   struct lb_sums *sums)
 {
     if (p->flags & NF_P_BAD)
         nf_drop(nf, p, LB_MALFORMED);
@@ -216,7 +225,7 @@ static void lb_one(const struct nf *nf, struct nf_packet *p, const struct lb_loo
     else if (p->flags & NF_P_ICMP_ERROR)
         lb_error(nf, p);
     else if (lb_is_flow(p))
-        lb_flow_packet(nf, p, look, now);
+        lb_flow_packet(nf, p, look, now, sums);
     else
         nf_count(nf, LB_OTHER, 1);
 }
@@ -246,6 +255,7 @@ static void lb_process(struct nf *nf, struct nf_packet *const packets[], uint32_
 {
     const struct lb *lb = nf->state;
     struct lb_look look[NF_BURST_MAX];
+    struct lb_sums sums = {0, 0};
 
     for (uint32_t i = 0; i < n; i++) {
         look[i].answer = look[i].client = false;
@@ -259,7 +269,11 @@ static void lb_process(struct nf *nf, struct nf_packet *const packets[], uint32_
             nf_map_prefetch_entry(lb->flows, look[i].hash);
     }
     for (uint32_t i = 0; i < n; i++)
-        lb_one(nf, packets[i], &look[i], now);
+        lb_one(nf, packets[i], &look[i], now, &sums);
+    if (sums.forwarded)
+        nf_count(nf, LB_FORWARD, sums.forwarded);
+    if (sums.returned)
+        nf_count(nf, LB_RETURNED, sums.returned);
 }
 
 /* ---- showing ----------------------------------------------------------------------------------- */

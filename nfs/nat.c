@@ -127,7 +127,8 @@ static void nat_error_inward(const struct nf *nf, struct nf_packet *p)
     nf_count(nf, NAT_ERRORS, 1);
 }
 
-static void nat_outward(const struct nf *nf, struct nf_packet *p, const struct nat_look *look, uint64_t now)
+/* True: translated, to be counted by the caller, once a burst. So nat_inward and nat_one. */
+static bool nat_outward(const struct nf *nf, struct nf_packet *p, const struct nat_look *look, uint64_t now)
 {
     const struct nat_config *config = nf->config;
     struct nat *nat = nf->state;
@@ -135,65 +136,65 @@ static void nat_outward(const struct nf *nf, struct nf_packet *p, const struct n
 
     if (look->kind == NAT_K_ERROR) {
         nat_error_outward(nf, p);
-        return;
+        return false;
     }
     if (!nf_prefixes_has(&config->inside, p->saddr)) {
         nat_policy(nf, p, NAT_NOT_INSIDE);
-        return;
+        return false;
     }
     if (p->daddr == config->outside) {
         if (nat_is_echo_request(p, look->kind))
             nf_count(nf, NAT_OWN_ECHO, 1);
         else
             nf_drop(nf, p, NAT_HAIRPIN);
-        return;
+        return false;
     }
     if (look->kind == NAT_K_LATER) {
         if (!nf_fragments_find(nat->fragments, p, &word)) {
             nf_drop(nf, p, NAT_FRAGMENT_UNKNOWN);
-            return;
+            return false;
         }
     } else {
         uint32_t slot = nf_map_find_hashed(nat->flows, &look->key, look->hash);
         if (slot != NF_NONE)
             nat_touch(nf, p, slot, now);
         else if ((slot = nat_create(nf, p, &look->key, now)) == NF_NONE)
-            return;
+            return false;
         nat_note(nf, p, config->outside, now);
         nf_packet_set_sport(p, nat_flow_of(nat, slot)->port);
     }
     nf_packet_set_saddr(p, config->outside);
-    nf_count(nf, NAT_OUTWARD, 1);
+    return true;
 }
 
-static void nat_inward(const struct nf *nf, struct nf_packet *p, const struct nat_look *look, uint64_t now)
+static bool nat_inward(const struct nf *nf, struct nf_packet *p, const struct nat_look *look, uint64_t now)
 {
     const struct nat *nat = nf->state;
     uint32_t addr;
 
     if (look->kind == NAT_K_ERROR) {
         nat_error_inward(nf, p);
-        return;
+        return false;
     }
     if (nat_is_echo_request(p, look->kind)) {
         nf_count(nf, NAT_OWN_ECHO, 1);
-        return;
+        return false;
     }
     if (look->kind == NAT_K_LATER) {
         if (!nf_fragments_find(nat->fragments, p, &addr)) {
             nf_drop(nf, p, NAT_FRAGMENT_UNKNOWN);
-            return;
+            return false;
         }
     } else {
         uint32_t slot = nat_by_port(nf, p->proto, p->dport);
         if (slot == NF_NONE) {
             nf_drop(nf, p, NAT_NO_MAPPING);
-            return;
+            return false;
         }
         const struct nat_key *key = nat_key_of(nat, slot);
         if (key->remote != p->saddr || (p->proto != NF_PROTO_ICMP && key->rport != p->sport)) {
             nf_drop(nf, p, NAT_WRONG_REMOTE);
-            return;
+            return false;
         }
         addr = key->inside;
         nat_touch(nf, p, slot, now);
@@ -201,7 +202,7 @@ static void nat_inward(const struct nf *nf, struct nf_packet *p, const struct na
         nf_packet_set_dport(p, key->iport);
     }
     nf_packet_set_daddr(p, addr);
-    nf_count(nf, NAT_INWARD, 1);
+    return true;
 }
 
 /*
@@ -231,23 +232,24 @@ static bool nat_owner(const struct nf *nf, const struct nf_packet *p, unsigned *
     return owner != NF_NONE;
 }
 
-static void nat_one(const struct nf *nf, struct nf_packet *p, const struct nat_look *look, uint64_t now)
+static bool nat_one(const struct nf *nf, struct nf_packet *p, const struct nat_look *look, uint64_t now)
 {
     const struct nat_config *config = nf->config;
     if (look->kind == NAT_K_ARP)
-        return;
+        return false;
     if (look->kind == NAT_K_BAD) {
         nf_drop(nf, p, NAT_MALFORMED);
-        return;
+        return false;
     }
     if (p->side == NF_OUTSIDE && (p->flags & NF_P_IPV4) && p->daddr != config->outside)
         nf_count(nf, NAT_NOT_OURS, 1);
     else if (look->kind == NAT_K_OTHER)
         nat_policy(nf, p, NAT_UNSUPPORTED);
     else if (p->side == NF_INSIDE)
-        nat_outward(nf, p, look, now);
+        return nat_outward(nf, p, look, now);
     else
-        nat_inward(nf, p, look, now);
+        return nat_inward(nf, p, look, now);
+    return false;
 }
 
 /* Cache misses first: buckets or indices of the whole burst, then entries, are under way before the first one
@@ -257,6 +259,7 @@ static void nat_process(struct nf *nf, struct nf_packet *const packets[], uint32
     const struct nat_config *config = nf->config;
     const struct nat *nat = nf->state;
     struct nat_look look[NF_BURST_MAX];
+    uint32_t translated = 0;
 
     for (uint32_t i = 0; i < n; i++) {
         const struct nf_packet *p = packets[i];
@@ -282,7 +285,9 @@ static void nat_process(struct nf *nf, struct nf_packet *const packets[], uint32
         }
     }
     for (uint32_t i = 0; i < n; i++)
-        nat_one(nf, packets[i], &look[i], now);
+        translated += nat_one(nf, packets[i], &look[i], now);
+    if (translated) /* all of one side */
+        nf_count(nf, packets[0]->side == NF_INSIDE ? NAT_OUTWARD : NAT_INWARD, translated);
 }
 
 /* ---- making, showing, changing ----------------------------------------------------------------- */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A lane's life: follows its orders from one burst boundary to the next. What it does in each is in
- * lane_live.c and lane_replay.c. Everything here runs on the lane's own thread.
+ * lane_live.c (with lane_inputs.c, lane_outputs.c) and lane_replay.c. Everything here runs on the lane's own
+ * thread.
  */
 #include "node/lane.h"
 #include "node/clock.h"

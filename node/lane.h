@@ -131,15 +131,27 @@ int nd_lane_run(void *lane);
 bool nd_lane_stand(struct nd_lane *lane);
 
 /* ---- lane_live.c ---- */
-bool nd_lane_live(struct nd_lane *lane);    /* a turn; true if there was work */
+bool nd_lane_live(struct nd_lane *lane); /* a turn; true if there was work */
+
+/* ---- lane_inputs.c ---- */
+void nd_lane_receive(struct nd_lane *lane); /* adds to `packets`, up to a burst */
+/* From a gate: a whole burst, with its time. False: none is there. */
+bool nd_lane_receive_burst(struct nd_lane *lane, uint64_t *time);
+bool nd_lane_listen(struct nd_lane *lane); /* reads ports for heartbeats only */
+/* True: the frame is a heartbeat, or a claim of the addresses, and no input. */
+bool nd_lane_takes(struct nd_lane *lane, const struct nd_frame *frame, unsigned port);
+
+/* ---- lane_outputs.c ---- */
+/* The burst's outputs in order: inputs that pass, `clock` the first one's, then what NFs made. `number`: of
+ * the lane's last output before. */
+void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t number);
+/* Instead: its state is not where it should be, the node is about to end. */
+void nd_lane_drop_burst(struct nd_lane *lane);
 bool nd_lane_release(struct nd_lane *lane); /* what the gate lets go */
 void nd_lane_drop_held(struct nd_lane *lane);
 void nd_lane_emit_tail(struct nd_lane *lane);
 void nd_lane_announce(struct nd_lane *lane);
 void nd_lane_send_own(struct nd_lane *lane, unsigned port, const void *frame, uint32_t len);
-bool nd_lane_listen(struct nd_lane *lane); /* reads ports for heartbeats only */
-/* True: the frame is a heartbeat, or a claim of the addresses, and no input. */
-bool nd_lane_takes(struct nd_lane *lane, const struct nd_frame *frame, unsigned port);
 
 /* ---- lane_idle.c: waiting and what is asked between bursts ---- */
 void nd_lane_wait(struct nd_lane *lane, bool worked);
@@ -165,7 +177,8 @@ bool nd_lane_digest_wanted(const struct nd_lane *lane);
 bool nd_lane_digest_by_delta(const struct nd_lane *lane);
 void nd_lane_tally(struct nd_lane *lane, const struct ft_record *record); /* after a burst; NULL: no record */
 bool nd_lane_weighs(const struct nd_lane *lane); /* outputs of this burst are to be weighed */
-void nd_lane_weigh(struct nd_lane *lane, const struct ft_held *held); /* an output that is held */
+/* The burst's outputs. `made_bytes`: of those that NFs made, as a delta would carry them. */
+void nd_lane_weigh(struct nd_lane *lane, uint32_t made_bytes);
 bool nd_lane_uncut(const struct nd_lane *lane); /* bursts that no record or delta tells of yet */
 
 /* ---- lane_apply.c ---- */

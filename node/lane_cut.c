@@ -150,18 +150,36 @@ bool nd_lane_weighs(const struct nd_lane *lane)
     return needs_marks(lane);
 }
 
-void nd_lane_weigh(struct nd_lane *lane, const struct ft_held *held)
+/* What `carry` will give of it. NFs rewrite headers, they do not change how long they are. */
+static uint32_t weight(const struct nd_lane *lane, const struct nf_packet *p)
 {
-    const uint8_t *frame;
-    uint32_t have;
+    uint32_t headers;
 
-    /* Exactly where kinds are compared; else no more than this, for what the standby has room for. */
-    have = chooses(lane)         ? carry(lane, held, &frame)
-           : lane->whole_capture ? held->len
-                                 : (held->len < HEADERS ? held->len : HEADERS);
-    have = have ? (uint32_t)(sizeof(struct ft_part_output) + FT_ALIGN8(have)) : 0;
-    lane->tally.out_bytes += have;
-    lane->weighed += have;
+    if (lane->config->protect.tail == ND_TAIL_SUPPRESS)
+        return 0;
+    if (lane->whole_capture)
+        return p->len;
+    headers = nf_packet_header_bytes(p);
+    return headers == p->len || lane->io->complete ? headers : 0;
+}
+
+void nd_lane_weigh(struct nd_lane *lane, uint32_t made_bytes)
+{
+    bool exact = chooses(
+        lane); /* where kinds are compared; else no more than this, for what the standby has room for */
+    uint64_t sum = lane->config->protect.tail == ND_TAIL_SUPPRESS ? 0 : made_bytes;
+
+    for (uint32_t i = 0; i < lane->n; i++) {
+        const struct nf_packet *p = &lane->packets[i];
+        uint32_t have = exact                 ? weight(lane, p)
+                        : lane->whole_capture ? p->len
+                                              : (p->len < HEADERS ? p->len : HEADERS);
+
+        if (!p->drop && p->out_port < lane->io->ports)
+            sum += have ? sizeof(struct ft_part_output) + FT_ALIGN8(have) : 0;
+    }
+    lane->tally.out_bytes += sum;
+    lane->weighed += sum;
 }
 
 static uint64_t packed(uint64_t bytes, const _Atomic uint64_t *ratio)
@@ -315,8 +333,9 @@ static void remark(struct nd_lane *lane, bool on)
         mark(lane->region, false);
 }
 
-/* Every lane has closed a burst since the last cut. A verdict on a digest is told by the burst where its share
- * ends, so no two of a lane may end at the same one; lanes that are asked for a digest close one (due). */
+/* Every lane has closed a burst since the last cut. A verdict on a digest is told by the burst where its
+ * share ends, so no two of a lane may end at the same one; lanes that are asked for a digest close one (due).
+ */
 static bool all_moved(const struct nd_group *group)
 {
     bool moved = true;

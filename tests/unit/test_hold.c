@@ -127,6 +127,11 @@ static void drop_three(void *hold)
     ft_hold_drop(hold, 3);
 }
 
+static void expect_two(void *hold)
+{
+    ft_hold_expect(hold, 5, 2);
+}
+
 static void misuse_is_a_broken_invariant(void **unused)
 {
     struct ft_hold hold;
@@ -135,6 +140,7 @@ static void misuse_is_a_broken_invariant(void **unused)
     assert_int_equal(ft_hold_init(&hold, 2), 0);
     ft_hold_put(&hold, &(struct ft_held){.burst = 5, .port = 0, .packet = packets});
     assert_dies(put_one, &hold, "an output of burst 4 after one of burst 5");
+    assert_dies(expect_two, &hold, "all 2 held outputs are in use but 1, expected room for 2");
     ft_hold_put(&hold, &(struct ft_held){.burst = 5, .port = 0, .packet = packets});
     assert_dies(put_one, &hold, "all 2 held outputs are in use");
     assert_dies(drop_three, &hold, "3 outputs dropped, 2 held");

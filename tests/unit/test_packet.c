@@ -96,6 +96,7 @@ static struct nf_packet parsed(uint8_t *data, uint32_t len, uint32_t have)
 static uint32_t header_bytes(uint8_t *frame, uint32_t len)
 {
     struct nf_packet p = parsed(frame, len, len);
+    assert_int_equal(nf_packet_header_bytes(&p), nf_packet_header_bytes_any(&p));
     return nf_packet_header_bytes(&p);
 }
 

@@ -106,6 +106,24 @@ static void test_round_trip(void **state)
 }
 
 /* Extremes: the largest record there is fits, and so do all numbers at their ends. */
+/* An input that is like the one before costs its byte again; a byte that ends another input says nothing. */
+static void test_repeated_inputs(void **state)
+{
+    (void)state;
+    record_begin(1, 0, 9);
+    record_add_input(64, 64, 0, FT_IN_OUTSIDE);
+    record_add_input(64, 64, 0, FT_IN_OUTSIDE);
+    record_add_input(1500, 64, 1, 0);     /* ends with its flags, 0 … */
+    record_add_input(14, 14, 1, 0);       /* … which is what this one's length is coded as */
+    record_add_input(14 + 128, 64, 1, 0); /* 256: 0x80 0x02 … */
+    record_add_input(15, 15, 1, 0);       /* … 0x02 */
+    record_add_input(15, 15, 1, 0);
+    record_add_input(15, 14, 1, 0);
+    record_add_bytes();
+    record_finish();
+    same_after_decode(encode());
+}
+
 static void test_largest(void **state)
 {
     (void)state;
@@ -435,13 +453,14 @@ static void test_measure(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_largest),
-        cmocka_unit_test(test_smallest),   cmocka_unit_test(test_in_a_row),
-        cmocka_unit_test(test_small_room), cmocka_unit_test(test_cost_of_inputs),
-        cmocka_unit_test(test_golden),     cmocka_unit_test(test_plain_msgpack),
-        cmocka_unit_test(test_truncation), cmocka_unit_test(test_bit_flips),
-        cmocka_unit_test(test_forged),     cmocka_unit_test(test_noise),
-        cmocka_unit_test(test_check),      cmocka_unit_test(test_measure),
+        cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_repeated_inputs),
+        cmocka_unit_test(test_largest),        cmocka_unit_test(test_smallest),
+        cmocka_unit_test(test_in_a_row),       cmocka_unit_test(test_small_room),
+        cmocka_unit_test(test_cost_of_inputs), cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_plain_msgpack),  cmocka_unit_test(test_truncation),
+        cmocka_unit_test(test_bit_flips),      cmocka_unit_test(test_forged),
+        cmocka_unit_test(test_noise),          cmocka_unit_test(test_check),
+        cmocka_unit_test(test_measure),
     };
 
     return cmocka_run_group_tests_name("record", tests, NULL, NULL);

@@ -283,6 +283,16 @@ static void edits_mark_their_lines(void **unused)
     assert_true(ft_lines_has(&region->dirty, first + 1));
     assert_true(ft_lines_has(&region->dirty, first + 2));
     assert_int_equal(ft_lines_count(&region->dirty, 0, region->dirty.lines), 3);
+    ft_edit(region, p + 64, 64); /* marked already */
+    assert_int_equal(ft_lines_count(&region->dirty, 0, region->dirty.lines), 3);
+    ft_edit(region, p + 191, 2); /* begins in a line that is marked, and ends in one that is not */
+    assert_true(ft_lines_has(&region->dirty, first + 3));
+    ft_edit(region, p + 192, 65);
+    assert_true(ft_lines_has(&region->dirty, first + 4));
+    assert_int_equal(ft_lines_count(&region->dirty, 0, region->dirty.lines), 5);
+    ft_lines_clear(&region->dirty);
+    ft_edit(region, p + 64, 64);
+    assert_true(ft_lines_has(&region->dirty, first + 1));
     ft_region_close(region);
 }
 

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a lane takes from its ports: the frames of a burst, put into lane->packets; heartbeats and claims of
+ * the chain's addresses, which are no input.
+ */
+#include "node/lane.h"
+#include "nflib/bytes.h"
+#include "nflib/chain.h"
+#include "node/beat.h"
+
+#include <endian.h>
+#include <string.h>
+
+#define CLAIM_NS 10000000ull /* between two answers to another's claim */
+
+/* True when the frame was the peer's or our own heartbeat, and no input. */
+static bool take_beat(struct nd_lane *lane, const struct nd_frame *f)
+{
+    uint64_t view;
+    uint32_t half;
+
+    if (ft_likely(f->len < 14 || nf_get16(f->data + 12) != htobe16(ND_BEAT_TYPE)))
+        return false;
+    if (!nd_beat_read(f->data, f->len, &half, &view))
+        return false;
+    if (half != (uint32_t)(lane->incarnation >> 32)) {
+        atomic_store_explicit(&lane->shared->beat_half, half, memory_order_relaxed);
+        atomic_store_explicit(&lane->shared->beat_view, view, memory_order_relaxed);
+        atomic_store_explicit(&lane->shared->beat_ns, lane->now, memory_order_release);
+    }
+    return true;
+}
+
+/*
+ * True for a frame from the chain's own MAC, and no input: the other node claims the addresses. While we
+ * reign that is a stale primary, and we claim them again (hazard 10); while we hand over it is what we asked
+ * for.
+ */
+static bool take_claim(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
+{
+    const struct nf_l3_config *l3 = lane->config->chain.l3;
+
+    if (!l3 || memcmp(f->data + 6, l3->port[port].mac, 6) != 0)
+        return false;
+    FT_COUNT(lane->shared, claims, 1);
+    if (lane->doing == FT_LANE_LIVE && lane->now - lane->claimed_at > CLAIM_NS) {
+        lane->claimed_at = lane->now;
+        nd_lane_announce(lane);
+    }
+    return true;
+}
+
+bool nd_lane_takes(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
+{
+    return take_beat(lane, f) || take_claim(lane, f, port);
+}
+
+bool nd_lane_listen(struct nd_lane *lane)
+{
+    struct nd_frame in[NF_BURST_MAX];
+    bool any = false;
+
+    for (unsigned port = 0; lane->io->receive && port < lane->io->ports; port++) {
+        uint32_t n = lane->io->receive(lane->io->ctx, lane->index, port, in, NF_BURST_MAX);
+
+        for (uint32_t i = 0; i < n; i++) {
+            take_beat(lane, &in[i]);
+            lane->io->drop(lane->io->ctx, in[i].owner);
+        }
+        any |= n > 0;
+    }
+    return any;
+}
+
+static void add_packet(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
+{
+    lane->packets[lane->n++] = (struct nf_packet){.data = f->data,
+                                                  .len = f->len,
+                                                  .have = f->len,
+                                                  .in_port = (uint8_t)port,
+                                                  .side = lane->io->side[port],
+                                                  .owner = f->owner};
+}
+
+void nd_lane_receive(struct nd_lane *lane)
+{
+    struct nd_frame in[NF_BURST_MAX];
+    unsigned from;
+    bool more = true;
+
+    while (lane->n < NF_BURST_MAX && nd_waiting_take(&lane->waiting, in, &from))
+        add_packet(lane, in, from);
+
+    /* The first port may not starve the second when both are busy; when the others have little, it is asked
+     * once more. */
+    for (unsigned k = 0; k <= lane->io->ports && lane->n < NF_BURST_MAX; k++) {
+        unsigned port = (lane->next_port + k) % lane->io->ports;
+        uint32_t want = NF_BURST_MAX - lane->n;
+        uint32_t most = k == 0 && want > NF_BURST_MAX / 2 ? NF_BURST_MAX / 2 : want;
+        uint32_t n = lane->io->receive(lane->io->ctx, lane->index, port, in, most);
+
+        for (uint32_t i = 0; i < n; i++) {
+            if (nd_lane_takes(lane, &in[i], port))
+                lane->io->drop(lane->io->ctx, in[i].owner);
+            else
+                add_packet(lane, &in[i], port);
+        }
+        if (k == 0 && n < most) /* it has no more */
+            more = false;
+        if (k + 1 == lane->io->ports && !more)
+            break;
+    }
+    lane->next_port++;
+}
+
+bool nd_lane_receive_burst(struct nd_lane *lane, uint64_t *time)
+{
+    struct nd_frame in[NF_BURST_MAX];
+    uint8_t ports[NF_BURST_MAX];
+    uint32_t n = 0;
+
+    if (!lane->io->burst(lane->io->ctx, lane->index, nf_chain_state(lane->chain)->burst, in, ports, &n, time))
+        return false;
+    for (uint32_t i = 0; i < n; i++)
+        add_packet(lane, &in[i], ports[i]);
+    return true;
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What leaves a lane: a burst's outputs, held until they are stable, then released while the lease runs;
+ * after a takeover the tail, by the same way; the node's own frames. Clock: for the lease before outputs
+ * leave, and for status when they had left.
+ */
+#include "node/lane.h"
+#include "node/clock.h"
+#include "ftcore/plant.h"
+#include "nflib/chain.h"
+
+#include <string.h>
+
+#define TX_BURST 32u
+
+static void *make_packet(struct nd_lane *lane, const void *frame, uint32_t len)
+{
+    void *packet = lane->io->make(lane->io->ctx, lane->index, frame, len);
+
+    if (!packet)
+        FT_COUNT(lane->shared, no_buffer, 1);
+    return packet;
+}
+
+/* ---- hold -------------------------------------------------------------------------------------- */
+
+/* Inputs that pass. Returns how many. */
+static uint32_t hold_passed(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t number)
+{
+    unsigned ports = lane->io->ports;
+    uint32_t passed = 0;
+
+    for (uint32_t i = 0; i < lane->n; i++) {
+        const struct nf_packet *p = &lane->packets[i];
+
+        if (p->drop || p->out_port >= ports) {
+            lane->io->drop(lane->io->ctx, p->owner);
+            continue;
+        }
+        *ft_hold_add(&lane->hold) = (struct ft_held){.burst = burst,
+                                                     .number = number + ++passed,
+                                                     .clock = clock + i,
+                                                     .packet = p->owner,
+                                                     .len = p->len,
+                                                     .port = p->out_port};
+    }
+    return passed;
+}
+
+void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t number)
+{
+    const struct nf_emitted *made;
+    uint32_t count = nf_chain_emitted(lane->chain, &made), bytes = 0, passed;
+
+    ft_hold_expect(&lane->hold, burst, lane->n + count);
+    passed = hold_passed(lane, burst, clock, number);
+    number += passed;
+    for (uint32_t i = 0; i < count; i++) {
+        struct ft_held held = {.burst = burst, .number = ++number, .len = made[i].len, .port = made[i].port};
+
+        if (made[i].port < lane->io->ports && (held.packet = make_packet(lane, made[i].frame, made[i].len))) {
+            *ft_hold_add(&lane->hold) = held;
+            bytes += (uint32_t)(sizeof(struct ft_part_output) + FT_ALIGN8(held.len));
+        }
+    }
+    if (nd_lane_weighs(lane))
+        nd_lane_weigh(lane, bytes);
+    FT_COUNT(lane->shared, dropped, lane->n - passed);
+    FT_COUNT(lane->shared, emitted, count);
+}
+
+void nd_lane_drop_burst(struct nd_lane *lane)
+{
+    for (uint32_t i = 0; i < lane->n; i++)
+        lane->io->drop(lane->io->ctx, lane->packets[i].owner);
+    FT_COUNT(lane->shared, dropped, lane->n);
+}
+
+/* ---- release ----------------------------------------------------------------------------------- */
+
+static void note_release(struct nd_lane *lane, uint64_t at)
+{
+    struct ft_lane *shared = lane->shared;
+
+    if (atomic_load_explicit(&shared->count.first_release_ns, memory_order_relaxed) == 0)
+        atomic_store_explicit(&shared->count.first_release_ns, nd_now(), memory_order_relaxed);
+    lane->sent = true; /* the next turn's clock will say until when at the latest */
+    atomic_store_explicit(&shared->count.last_release_ns, at, memory_order_relaxed);
+}
+
+/* Outputs in a row for one port. Returns how many the port took. */
+static uint32_t transmit(struct nd_lane *lane, const struct ft_held *held, uint32_t n)
+{
+    unsigned port = held[0].port;
+
+    /* While we hand over, bridges must not learn the virtual MAC on this side again. */
+    for (uint32_t i = 0; ft_unlikely(lane->aside) && i < n; i++)
+        memcpy(lane->io->data(held[i].packet) + 6, lane->io->own[port], 6);
+    return lane->io->send(lane->io->ctx, lane->index, port, held, n);
+}
+
+/* Last burst whose outputs may leave. State in Redis: what is answered there. */
+static uint64_t release_to(const struct nd_lane *lane)
+{
+    if (FT_PLANTED("early-release"))
+        return FT_ALL;
+    if (ft_unlikely(lane->redis != NULL))
+        return nd_redis_confirmed(lane->redis);
+    return atomic_load_explicit(&lane->shared->stable, memory_order_acquire);
+}
+
+bool nd_lane_release(struct nd_lane *lane)
+{
+    struct ft_lane *shared = lane->shared;
+    const struct ft_held *held;
+    bool any = false;
+    uint32_t n, sent;
+
+    while ((n = ft_hold_ready(&lane->hold, release_to(lane), TX_BURST, &held))) {
+        uint64_t lease = atomic_load_explicit(&shared->lease_until, memory_order_acquire);
+        uint64_t at = lease == FT_ALL ? lane->now : nd_now();
+
+        if (at >= lease) {
+            FT_COUNT(shared, lease_held, 1);
+            break;
+        }
+        sent = transmit(lane, held, n);
+        if (sent == 0) {
+            FT_COUNT(shared, tx_refused, 1);
+            break;
+        }
+        ft_hold_drop(&lane->hold, sent);
+        note_release(lane, at);
+        any = true;
+    }
+    if (any)
+        atomic_store_explicit(&shared->released,
+                              nf_chain_state(lane->chain)->outputs - ft_hold_count(&lane->hold),
+                              memory_order_relaxed);
+    atomic_store_explicit(&shared->count.held, ft_hold_count(&lane->hold), memory_order_relaxed);
+    return any;
+}
+
+void nd_lane_drop_held(struct nd_lane *lane)
+{
+    struct ft_held held;
+
+    while (ft_hold_peek(&lane->hold, FT_ALL, 1, &held)) {
+        lane->io->drop(lane->io->ctx, held.packet);
+        ft_hold_drop(&lane->hold, 1);
+        FT_COUNT(lane->shared, fenced_dropped, 1);
+    }
+    nd_lane_drop_waiting(lane);
+    atomic_store_explicit(&lane->shared->count.held, 0, memory_order_relaxed);
+}
+
+/* ---- own frames, the tail ---------------------------------------------------------------------- */
+
+void nd_lane_send_own(struct nd_lane *lane, unsigned port, const void *frame, uint32_t len)
+{
+    struct ft_held own = {.packet = make_packet(lane, frame, len), .port = (uint16_t)port};
+
+    if (own.packet && lane->io->send(lane->io->ctx, lane->index, port, &own, 1) == 0)
+        lane->io->drop(lane->io->ctx, own.packet);
+}
+
+void nd_lane_announce(struct nd_lane *lane)
+{
+    static const uint64_t later[3] = {10000000, 100000000, 1000000000};
+    uint8_t frame[42], port;
+
+    if (!lane->config->chain.l3 || lane->index != 0)
+        return;
+    for (unsigned i = 0; nf_l3_announce(lane->config->chain.l3, i, frame, &port); i++)
+        nd_lane_send_own(lane, port, frame, sizeof(frame));
+    for (unsigned i = 0; i < 3; i++)
+        lane->announce_at[i] = lane->now + later[i];
+}
+
+/* A packet with all of a kept output's bytes, the gate's among them. NULL: they are not to be had. */
+static void *make_whole(struct nd_lane *lane, const struct lg_output *output)
+{
+    const struct nd_io *io = lane->io;
+    uint8_t frame[FT_FRAME_MAX];
+
+    if (output->have == output->len)
+        return make_packet(lane, output + 1, output->len);
+    if (!io->complete || output->len > sizeof(frame))
+        return NULL;
+    memcpy(frame, output + 1, output->have);
+    if (!io->complete(io->ctx, lane->index, output->clock, frame, output->have, output->len))
+        return NULL;
+    return make_packet(lane, frame, output->len);
+}
+
+/* What was stable and perhaps not released (G4). It passes the gate like everything else. */
+void nd_lane_emit_tail(struct nd_lane *lane)
+{
+    const struct lg_output *output;
+
+    FT_COUNT(lane->shared, tail_suppressed, lane->kept.forgotten);
+    lane->kept.forgotten = 0;
+    while ((output = lg_kept_take(&lane->kept))) {
+        struct ft_held held = {.burst = output->burst,
+                               .number = output->number,
+                               .clock = output->clock,
+                               .len = output->len,
+                               .port = output->port};
+
+        if (lane->config->protect.tail == ND_TAIL_EMIT && ft_hold_room(&lane->hold))
+            held.packet = make_whole(lane, output);
+        if (!held.packet) {
+            FT_COUNT(lane->shared, tail_suppressed, 1);
+            continue;
+        }
+        ft_hold_put(&lane->hold, &held);
+        FT_COUNT(lane->shared, tail_emitted, 1);
+    }
+    nd_lane_release(lane);
+}
