@@ -54,6 +54,16 @@ static int is_supported(const struct kind *k, int standby, struct ft_fault *faul
     return error;
 }
 
+/* A file's budget is what its own standby can do: with a hot one some milliseconds. A warm one in its place
+ * would checkpoint all the time to keep it, so its budget is what it replays between two checkpoints. */
+static uint32_t budget_ms(const struct nd_bench_protection *p, const struct nd_protect *file,
+                          uint32_t checkpoint_ms)
+{
+    bool other = p->standby == ND_STANDBY_WARM && file->standby != ND_STANDBY_WARM;
+
+    return other && checkpoint_ms > file->recovery_budget_ms ? checkpoint_ms : file->recovery_budget_ms;
+}
+
 static void describe(struct nd_bench_protection *p, const struct kind *k, const struct nd_config *config)
 {
     const struct nd_protect *protect = &config->protect;
@@ -64,7 +74,11 @@ static void describe(struct nd_bench_protection *p, const struct kind *k, const 
     if (p->mode == ND_MODE_DELTA && n > 0 && (size_t)n < sizeof(p->settings))
         n += snprintf(p->settings + n, sizeof(p->settings) - (size_t)n, "; cut each %u us", interval);
     if (p->mode != ND_MODE_OFF && p->standby == ND_STANDBY_WARM && n > 0 && (size_t)n < sizeof(p->settings))
-        snprintf(p->settings + n, sizeof(p->settings) - (size_t)n, "; checkpoint each %u ms", checkpoint);
+        n += snprintf(p->settings + n, sizeof(p->settings) - (size_t)n,
+                      "; checkpoint each %u ms, %u MB for records", checkpoint, protect->pending_mb);
+    if (p->mode == ND_MODE_AUTO && n > 0 && (size_t)n < sizeof(p->settings))
+        snprintf(p->settings + n, sizeof(p->settings) - (size_t)n, "; replay of at most %u ms",
+                 budget_ms(p, protect, checkpoint));
 }
 
 static const struct peer {
@@ -171,4 +185,5 @@ void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
         out->protect.commit_interval_us = p->commit_interval_us;
     if (p->checkpoint_ms)
         out->protect.checkpoint_ms = p->checkpoint_ms;
+    out->protect.recovery_budget_ms = budget_ms(p, &config->protect, out->protect.checkpoint_ms);
 }
