@@ -315,8 +315,9 @@ static void remark(struct nd_lane *lane, bool on)
         mark(lane->region, false);
 }
 
-/* Every lane has closed a burst since the last cut. A verdict on a digest is told by the burst where its share
- * ends, so no two of a lane may end at the same one; lanes that are asked for a digest close one (due). */
+/* Every lane has closed a burst since the last cut. A verdict on a digest is told by the burst where its
+ * share ends, so no two of a lane may end at the same one; lanes that are asked for a digest close one (due).
+ */
 static bool all_moved(const struct nd_group *group)
 {
     bool moved = true;
