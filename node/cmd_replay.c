@@ -122,6 +122,8 @@ static int prepare(struct nd_replay *r)
         fprintf(stderr, "%s: %lu frames of no bytes, under 14 or over %u bytes were left out\n", o->input,
                 r->tape.passed_over, FT_FRAME_MAX);
     error = check_kills(r);
+    if (!error && o->speed && r->config->chain.lanes > 1)
+        error = nd_usage("replay", "--speed with %u lanes, expected one", r->config->chain.lanes);
     if (error)
         return error;
     error = open_lanes(r, &fault);
@@ -187,6 +189,12 @@ static int print_json(const struct nd_replay *r)
                   (json_int_t)r->failovers, "edges", (json_int_t)r->reference.edges, "log_bytes",
                   (json_int_t)r->log_bytes, "delta_bytes", (json_int_t)r->delta_bytes, "reference_digest",
                   reference, "run_digest", run, "equivalent", equivalent(r));
+    if (o && r->speed.measured) {
+        json_object_set_new(o, "live_ns", json_real(r->speed.live_ns));
+        json_object_set_new(o, "replay_ns", json_real(r->speed.replay_ns));
+        json_object_set_new(o, "replay_ratio", json_real(r->speed.ratio));
+        json_object_set_new(o, "replay_ratios", json_pack("[f,f]", r->speed.least, r->speed.most));
+    }
     code = o ? nd_print_json(o) : ND_SOFTWARE;
     json_decref(o);
     return code;
@@ -223,6 +231,10 @@ static void print_text(const struct nd_replay *r, FILE *out)
     fprintf(out, "  %-18s %s\n", "digest", r->primary_digest == r->reference.digest ? "equal" : "different");
     fprintf(out, "  %-18s %10.3f s, %.2f Mpps\n", "took", seconds,
             seconds > 0 ? (double)r->tape.count / seconds / 1e6 : 0);
+    if (r->speed.measured)
+        fprintf(out, "  %-18s %10.2f times live (%.2f to %.2f): %.0f ns a packet live, %.0f in replay\n",
+                "replay speed", r->speed.ratio, r->speed.least, r->speed.most, r->speed.live_ns,
+                r->speed.replay_ns);
 }
 
 static int judge(struct nd_replay *r)
@@ -235,6 +247,8 @@ static int judge(struct nd_replay *r)
     if (!error)
         error = nd_reference_run(&r->reference, r->gate, r->lanes > 1 ? r->ledger : NULL, r->config,
                                  r->options->seed, &fault);
+    if (!error && r->options->speed)
+        error = nd_speed_measure(&r->speed, &r->tape, r->config, r->options->seed, &fault);
     if (error) {
         fprintf(stderr, "understudy replay: %s\n", fault.text);
         return error == FT_EPERM ? ND_NO_PERMISSION : ND_SOFTWARE;

@@ -15,7 +15,7 @@ static const struct command {
     {"replay",
      "-c FILE IN.pcap | --log DIR [-w OUT.pcap] [--until LANE:CLOCK] [--kill primary@K | standby@K]... "
      "[--no-gate] "
-     "[--mode M] [-o json]",
+     "[--mode M] [--speed] [-o json]",
      "a capture through a pair, with kills, and the verdict; or what a recorder kept", nd_cmd_replay},
     {"bench",
      "[-c FILE] [--compare off,log,…] [--capture FILE | --flows N --zipf S --frame N|imix --new-flows N] "

@@ -8,6 +8,7 @@
 
 #include "node/loopback.h"
 #include "node/replay_reference.h"
+#include "node/replay_speed.h"
 
 #include <sys/types.h>
 
@@ -26,6 +27,7 @@ struct nd_replay_options {
     unsigned kill_count;
     unsigned lanes; /* 0: the file's */
     bool no_gate, json;
+    bool speed; /* measure replay beside live work, see replay_speed.h */
     uint64_t seed;
     const char *log; /* --log: execute what was recorded there, in place of a capture */
     bool until;      /* … up to this clock of this lane */
@@ -44,6 +46,7 @@ struct nd_replay {
     struct nd_gate gate[FT_LANES_MAX];
     struct nd_ledger ledger[FT_LANES_MAX]; /* with several lanes alone */
     struct nd_reference reference;
+    struct nd_speed speed;
 
     struct {
         struct nd_slot *slot;

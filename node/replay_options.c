@@ -10,15 +10,32 @@
 #define COMMAND      "replay"
 #define SEED_DEFAULT 1u
 
-enum { LONG_LANES = 256, LONG_MODE, LONG_STANDBY, LONG_KILL, LONG_NO_GATE, LONG_SEED, LONG_LOG, LONG_UNTIL };
+enum {
+    LONG_LANES = 256,
+    LONG_MODE,
+    LONG_STANDBY,
+    LONG_KILL,
+    LONG_NO_GATE,
+    LONG_SEED,
+    LONG_LOG,
+    LONG_UNTIL,
+    LONG_SPEED
+};
 
 static const struct option longs[] = {
-    {"config", required_argument, NULL, 'c'},       {"output", required_argument, NULL, 'o'},
-    {"write", required_argument, NULL, 'w'},        {"lanes", required_argument, NULL, LONG_LANES},
-    {"mode", required_argument, NULL, LONG_MODE},   {"standby", required_argument, NULL, LONG_STANDBY},
-    {"kill", required_argument, NULL, LONG_KILL},   {"no-gate", no_argument, NULL, LONG_NO_GATE},
-    {"seed", required_argument, NULL, LONG_SEED},   {"log", required_argument, NULL, LONG_LOG},
-    {"until", required_argument, NULL, LONG_UNTIL}, {NULL, 0, NULL, 0},
+    {"config", required_argument, NULL, 'c'},
+    {"output", required_argument, NULL, 'o'},
+    {"write", required_argument, NULL, 'w'},
+    {"lanes", required_argument, NULL, LONG_LANES},
+    {"mode", required_argument, NULL, LONG_MODE},
+    {"standby", required_argument, NULL, LONG_STANDBY},
+    {"kill", required_argument, NULL, LONG_KILL},
+    {"no-gate", no_argument, NULL, LONG_NO_GATE},
+    {"seed", required_argument, NULL, LONG_SEED},
+    {"log", required_argument, NULL, LONG_LOG},
+    {"until", required_argument, NULL, LONG_UNTIL},
+    {"speed", no_argument, NULL, LONG_SPEED},
+    {NULL, 0, NULL, 0},
 };
 
 /* A whole decimal number and nothing else. */
@@ -101,8 +118,9 @@ static int check_log(const struct nd_replay_options *o, int arguments)
         return o->until ? nd_usage(COMMAND, "--until without --log, expected both") : 0;
     if (arguments)
         return nd_usage(COMMAND, "a capture and --log, expected one of them");
-    if (o->kill_count || o->no_gate || o->mode >= 0)
-        return nd_usage(COMMAND, "--kill, --mode or --no-gate with --log, expected a capture with them");
+    if (o->kill_count || o->no_gate || o->speed || o->mode >= 0)
+        return nd_usage(COMMAND,
+                        "--kill, --mode, --no-gate or --speed with --log, expected a capture with them");
     return 0;
 }
 
@@ -133,6 +151,9 @@ static int take(void *to, int c, char *value)
         return 0;
     case LONG_UNTIL:
         return take_until(o, value);
+    case LONG_SPEED:
+        o->speed = true;
+        return 0;
     case LONG_NO_GATE:
         o->no_gate = true;
         return 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * circle: an NF for tests, of which two lanes make a log that cannot be replayed. Each, at its packet 200, makes
- * its first access to what lanes share, and says that it depends on the first access of the other. Built by
- * circle.t against build/include, as a module from outside the tree; alone in its chain.
+ * circle: an NF for tests, of which two lanes make a log that cannot be replayed. Each, at its packet 200,
+ * makes its first access to what lanes share, and says that it depends on the first access of the other.
+ * Built by circle.t against build/include, as a module from outside the tree; alone in its chain.
  */
 #include "nflib/chain.h"
 #include "nflib/nf.h"

@@ -82,6 +82,24 @@ if [ -r "$pcaps/echo-connections.pcap.gz" ]; then
     ok "echo-connections: 82582 packets, as others count" $?
 fi
 
+# ---- kills as many and as near as can be ------------------------------------------------------------------------------
+
+run -c "$dir/chain/nat.yaml" -w "$dir/a.pcap" "$dir/made.pcap"
+mapfile -t many < <(for i in $(seq 32); do printf '%s\n' --kill "primary@$((i * 370))" --kill "standby@$((i * 370))"; done)
+run -c "$dir/chain/nat.yaml" -w "$dir/b.pcap" "${many[@]}" "$dir/made.pcap"
+code=$?
+[ $code = 0 ] && [ "$(fact '"\(.equivalent) \(.failovers)"')" = "true 32" ] && cmp -s "$dir/a.pcap" "$dir/b.pcap"
+ok "64 kills, both sides at each of 32 packets: the same file" $? "exit $code, $(cat "$dir/json")"
+run -c "$dir/chain/nat.yaml" -w "$dir/b.pcap" --kill primary@1 --kill standby@1 --kill primary@1 --kill primary@12000 \
+    --kill standby@12000 --kill primary@12000 "$dir/made.pcap"
+code=$?
+[ $code = 0 ] && [ "$(fact '"\(.equivalent) \(.failovers)"')" = "true 4" ] && cmp -s "$dir/a.pcap" "$dir/b.pcap"
+ok "kills at the first packet and at the last: the same file" $? "exit $code, $(cat "$dir/json")"
+
+run -c "$dir/chain/nat.yaml" --speed "$dir/made.pcap" && [ "$(fact '.live_ns > 0 and .replay_ns > 0 and
+    .replay_ratios[0] <= .replay_ratio and .replay_ratio <= .replay_ratios[1]')" = true ]
+ok "--speed tells what replay takes beside live work" $? "$(cat "$dir/json")"
+
 # ---- what it refuses --------------------------------------------------------------------------------------------------
 
 refused() { # NAME CODE PATTERN ARGUMENTS...
@@ -137,6 +155,9 @@ for kill in primary master@1 primary@ primary@x primary@0 primary@-1 primary@1x 
     refused "--kill $kill" 64 "expected primary@PACKET or standby@PACKET" -c "$chain" --kill "$kill" "$made"
 done
 refused "a kill beyond the capture" 64 "the capture has 12000 packets" -c "$chain" --kill primary@12001 "$made"
+mapfile -t many < <(for i in $(seq 65); do printf '%s\n' --kill "primary@$((i * 180))"; done)
+refused "--speed with lanes" 64 "expected one" -c "$chain" --lanes 2 --speed "$made"
+refused "65 kills" 64 "more than 64 kills" -c "$chain" "${many[@]}" "$made"
 refused "a kill with mode off" 64 "nobody to go on" -c "$chain" --mode off --kill primary@1 "$made"
 refused "17 lanes" 64 "expected a number from 1 to 16" -c "$chain" --lanes 17 "$made"
 refused "mode fast" 64 "expected log, delta, auto or off" -c "$chain" --mode fast "$made"

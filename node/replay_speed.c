@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* CPU time of a lane, live and in replay; see replay_speed.h. */
+#include "node/replay_speed.h"
+#include "node/clock.h"
+#include "node/lane.h"
+#include "node/member.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CHUNK   64u /* bursts between two readings of the CPU's clock */
+#define BUFFERS 4096u
+#define RING    (8u << 20)
+
+struct answer {
+    struct nd_speed speed;
+    struct ft_fault fault;
+    int error;
+    bool done;
+};
+
+static struct {
+    const struct nd_tape *tape;
+    struct nd_config config;
+    struct ft_region *region;
+    struct ft_lane shared;
+    struct nd_lane lane;
+    struct nd_group group;
+    struct nd_question question;
+    struct nd_io io;
+    _Atomic uint64_t view;
+    _Atomic bool stop;
+
+    uint8_t *pool; /* BUFFERS frames */
+    uint32_t frame_max;
+    void *free[BUFFERS];
+    uint32_t frees;
+    void *ready[CHUNK * NF_BURST_MAX]; /* inputs of the chunk, in place */
+    uint64_t first_input, upto; /* of the tape: first input of the chunk; bursts given out up to here */
+
+    uint8_t *log; /* records, one behind the other */
+    uint64_t log_bytes, log_room;
+} s;
+
+/* ---- ports ------------------------------------------------------------------------------------- */
+
+static void io_drop(void *ctx, void *owner)
+{
+    (void)ctx;
+    s.free[s.frees++] = owner;
+}
+
+static bool io_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint8_t ports[],
+                     uint32_t *n, uint64_t *time)
+{
+    const struct nd_tape_burst *b = &s.tape->bursts[last];
+
+    (void)ctx, (void)lane;
+    if (last >= s.upto)
+        return false;
+    for (uint32_t i = 0; i < b->n; i++) {
+        const struct nd_tape_input *in = &s.tape->inputs[b->first + i];
+        void *frame = s.ready[b->first + i - s.first_input];
+
+        frames[i] = (struct nd_frame){.data = frame, .len = in->wire, .owner = frame};
+        ports[i] = in->side == NF_OUTSIDE;
+    }
+    *n = b->n;
+    *time = b->time;
+    return true;
+}
+
+static uint32_t io_send(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)
+{
+    (void)lane, (void)port;
+    for (uint32_t i = 0; i < n; i++)
+        io_drop(ctx, held[i].packet);
+    return n;
+}
+
+static void *io_make(void *ctx, unsigned lane, const void *frame, uint32_t len)
+{
+    (void)ctx, (void)lane;
+    if (s.frees == 0 || len > s.frame_max)
+        return NULL;
+    return memcpy(s.free[--s.frees], frame, len);
+}
+
+static uint8_t *io_data(void *owner)
+{
+    return owner;
+}
+
+/* ---- the lane ---------------------------------------------------------------------------------- */
+
+static uint64_t cpu_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
+static int make(uint64_t seed, struct ft_fault *fault)
+{
+    memset(&s.lane, 0, sizeof(s.lane));
+    nd_group_init(&s.group, &s.lane, 1);
+    s.group.stream.on = true;
+    s.lane = (struct nd_lane){.config = &s.config,
+                              .io = &s.io,
+                              .region = s.region,
+                              .shared = &s.shared,
+                              .group = &s.group,
+                              .question = &s.question,
+                              .seed = seed,
+                              .view = &s.view,
+                              .stop = &s.stop,
+                              .order = ft_order_make(FT_LANE_REPLAY, 1), /* not one that was called off */
+                              .doing = FT_LANE_LIVE};
+    return nd_lane_make(&s.lane, fault);
+}
+
+/* A standby's memory for outputs is touched for the first time once in its life: not a matter of its speed.
+ */
+static void touch_kept(void)
+{
+    struct lg_output output = {.len = 0};
+
+    while (s.lane.kept.forgotten == 0)
+        lg_kept_put(&s.lane.kept, &output, NULL);
+    lg_kept_clear(&s.lane.kept);
+}
+
+/* From the beginning again, in another role. */
+static int again(enum ft_order doing, uint64_t seed, struct ft_fault *fault)
+{
+    int error;
+
+    nd_lane_free(&s.lane);
+    ft_region_wipe(s.region);
+    ft_ring_reset(&s.shared.log);
+    ft_ring_reset(&s.shared.replay);
+    error = make(seed, fault);
+    if (error)
+        return error;
+    s.lane.doing = doing;
+    touch_kept();
+    return 0;
+}
+
+static int open_all(const struct nd_tape *tape, const struct nd_config *config, uint64_t seed,
+                    struct ft_fault *fault)
+{
+    static uint64_t sizes[FT_NFS_MAX];
+    static const char *names[FT_NFS_MAX];
+    struct ft_region_config region = {.name = "understudy speed",
+                                      .lanes = 1,
+                                      .nfs = (uint16_t)(config->chain.count + 1),
+                                      .arena_size = sizes,
+                                      .nf_name = names,
+                                      .shared_size = nd_member_shared(&config->chain)};
+    int error;
+
+    s.tape = tape;
+    s.config = *config;
+    s.config.protect.mode = ND_MODE_LOG;
+    s.config.protect.standby = ND_STANDBY_HOT;
+    s.config.protect.audit = false;
+    s.frame_max = ((tape->longest > NF_EMIT_LEN ? tape->longest : NF_EMIT_LEN) + 63u) & ~63u;
+    s.pool = malloc((size_t)BUFFERS * s.frame_max);
+    if (!s.pool || ft_lane_init(&s.shared, RING, RING) != 0)
+        return ft_fail(fault, FT_ENOMEM, "no memory for %u frames", BUFFERS);
+    for (s.frees = 0; s.frees < BUFFERS; s.frees++)
+        s.free[s.frees] = s.pool + (size_t)s.frees * s.frame_max;
+    s.io = (struct nd_io){.ports = 2,
+                          .side = {NF_INSIDE, NF_OUTSIDE},
+                          .buffers = BUFFERS / 4,
+                          .send = io_send,
+                          .make = io_make,
+                          .data = io_data,
+                          .drop = io_drop,
+                          .burst = io_burst};
+    nf_chain_arenas(&config->chain, sizes, names);
+    error = ft_region_open(&s.region, &region, fault);
+    atomic_store(&s.shared.stable, FT_ALL); /* the standby is as quick as can be: what is held leaves next */
+    atomic_store(&s.shared.lease_until, FT_ALL);
+    atomic_store(&s.shared.logging, true);
+    return error ? error : make(seed, fault);
+}
+
+/* ---- live -------------------------------------------------------------------------------------- */
+
+static void put_in_place(uint64_t from)
+{
+    uint64_t end = s.upto < s.tape->burst_count ? s.tape->bursts[s.upto].first : s.tape->count;
+
+    s.first_input = s.tape->bursts[from].first;
+    for (uint64_t i = s.first_input; i < end; i++) {
+        s.ready[i - s.first_input] = s.free[--s.frees];
+        nd_tape_frame(s.tape, i, s.ready[i - s.first_input]);
+    }
+}
+
+static bool keep_records(void)
+{
+    const struct ft_record *r;
+    uint64_t there;
+
+    while ((r = ft_ring_peek(&s.shared.log, &there))) {
+        if (s.log_bytes + r->size > s.log_room) {
+            uint8_t *more = realloc(s.log, s.log_room = 2 * s.log_room + RING);
+
+            if (!more)
+                return false;
+            s.log = more;
+        }
+        memcpy(s.log + s.log_bytes, r, r->size);
+        s.log_bytes += r->size;
+        ft_ring_advance(&s.shared.log, r->size);
+        ft_ring_consume(&s.shared.log);
+    }
+    return true;
+}
+
+/* CPU time of all bursts, ns. 0: no memory, or no room where there must be some. */
+static uint64_t run_live(void)
+{
+    uint64_t sum = 0, from, before;
+
+    s.log_bytes = 0;
+    for (from = 0; from < s.tape->burst_count; from = s.upto) {
+        s.upto = from + CHUNK < s.tape->burst_count ? from + CHUNK : s.tape->burst_count;
+        put_in_place(from);
+        before = cpu_now();
+        while (nf_chain_state(s.lane.chain)->burst < s.upto) {
+            s.lane.now = nd_now();
+            if (!nd_lane_live(&s.lane) && s.lane.short_of_room)
+                return 0;
+        }
+        sum += cpu_now() - before;
+        if (!keep_records())
+            return 0;
+    }
+    return sum;
+}
+
+/* ---- replay ------------------------------------------------------------------------------------ */
+
+/* CPU time, ns. 0: it diverged. */
+static uint64_t run_replay(void)
+{
+    uint64_t sum = 0, at = 0, before, burst = 0;
+
+    while (at < s.log_bytes) {
+        for (unsigned n = 0; n < CHUNK && at < s.log_bytes; n++) {
+            const struct ft_record *r = (const void *)(s.log + at);
+            void *room = ft_ring_reserve(&s.shared.replay, r->size);
+
+            if (!room)
+                break;
+            memcpy(room, r, r->size);
+            ft_ring_publish(&s.shared.replay, r->size);
+            burst = r->burst;
+            at += r->size;
+        }
+        before = cpu_now();
+        while (nf_chain_state(s.lane.chain)->burst < burst) {
+            s.lane.now = nd_now();
+            if (!nd_lane_replay(&s.lane, burst))
+                return 0;
+        }
+        sum += cpu_now() - before;
+    }
+    return sum;
+}
+
+/* ---- the whole --------------------------------------------------------------------------------- */
+
+static int by_size(const void *a, const void *b)
+{
+    const double *x = a, *y = b;
+
+    return *x < *y ? -1 : *x > *y;
+}
+
+static double median(double list[])
+{
+    qsort(list, ND_SPEED_REPEATS, sizeof(list[0]), by_size);
+    return list[ND_SPEED_REPEATS / 2];
+}
+
+static int measure(struct nd_speed *out, uint64_t seed, struct ft_fault *fault)
+{
+    double live[ND_SPEED_REPEATS], replay[ND_SPEED_REPEATS], ratio[ND_SPEED_REPEATS];
+    double packets = (double)(s.tape->count ? s.tape->count : 1);
+    int error = 0;
+
+    for (unsigned i = 0; i < ND_SPEED_REPEATS && !error; i++) {
+        uint64_t took, digest;
+
+        if ((error = again(FT_LANE_LIVE, seed, fault)))
+            break;
+        took = run_live();
+        live[i] = (double)took / packets;
+        digest = ft_region_digest(s.region);
+        if (took && !(error = again(FT_LANE_REPLAY, seed, fault)))
+            took = run_replay();
+        replay[i] = (double)took / packets;
+        ratio[i] = replay[i] > 0 ? live[i] / replay[i] : 0;
+        if (!error && (!took || digest != ft_region_digest(s.region)))
+            error = ft_fail(fault, FT_EDIVERGED, "speed: replay came to burst %lu of %lu%s",
+                            nf_chain_state(s.lane.chain)->burst, s.tape->burst_count,
+                            took ? ", and another state" : "");
+    }
+    if (error)
+        return error;
+    *out = (struct nd_speed){.measured = true,
+                             .live_ns = median(live),
+                             .replay_ns = median(replay),
+                             .ratio = median(ratio),
+                             .least = ratio[0],
+                             .most = ratio[ND_SPEED_REPEATS - 1]};
+    return 0;
+}
+
+int nd_speed_measure(struct nd_speed *out, const struct nd_tape *tape, const struct nd_config *config,
+                     uint64_t seed, struct ft_fault *fault)
+{
+    struct answer *answer =
+        mmap(NULL, sizeof(*answer), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int status = 0, error = 0;
+    pid_t pid;
+
+    if (answer == MAP_FAILED)
+        return ft_fail(fault, FT_ENOMEM, "no memory to measure speed");
+    fflush(NULL);
+    pid = fork(); /* the region has one address */
+    if (pid == 0) {
+        answer->error = open_all(tape, config, seed, &answer->fault);
+        if (!answer->error)
+            answer->error = measure(&answer->speed, seed, &answer->fault);
+        answer->done = true;
+        _exit(0);
+    }
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    *out = answer->speed;
+    if (pid < 0 || !answer->done)
+        error = ft_fail(fault, FT_EIO, "speed: %s", pid < 0 ? strerror(errno) : "its process ended early");
+    else if (answer->error)
+        error = ft_fail(fault, answer->error, "%s", answer->fault.text);
+    munmap(answer, sizeof(*answer));
+    return error;
+}

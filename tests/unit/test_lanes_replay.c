@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Two lanes of a standby, real ones on threads of their own, over a log that two live lanes made in turn:
+ * where it ends before what one of them needs, and where it was damaged so that each waits for the other.
+ */
+#include "ftcore/closed.h"
+#include "node/clock.h"
+#include "node/lane.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LANES  2u
+#define BURSTS 6u
+#define FRAMES 3u
+#define FRAME  64u
+#define LIMIT  30000 /* ms of any waiting */
+
+struct lane_log {
+    struct ft_record *record[BURSTS]; /* of bursts 1 … */
+    uint64_t digest_after;
+};
+
+static struct {
+    struct nd_config *config;
+    struct ft_region *region;
+    struct nd_lane lane[LANES];
+    struct ft_lane shared[LANES];
+    struct nd_group group;
+    struct nd_question question;
+    struct nd_io io;
+    pthread_t thread[LANES];
+    bool running[LANES];
+    struct lane_log log[LANES];
+    uint64_t digest[BURSTS + 1]; /* live: when both lanes had closed so many bursts */
+    _Atomic bool feeding;
+    _Atomic uint64_t view;
+    _Atomic bool stop;
+} w;
+
+/* ---- ports ------------------------------------------------------------------------------------- */
+
+static uint32_t io_receive(void *ctx, unsigned lane, unsigned port, struct nd_frame frames[], uint32_t max)
+{
+    (void)ctx, (void)lane;
+    if (port != 0 || max < FRAMES || !atomic_load(&w.feeding))
+        return 0;
+    for (unsigned i = 0; i < FRAMES; i++) {
+        frames[i].data = frames[i].owner = calloc(1, FRAME);
+        frames[i].len = FRAME;
+    }
+    return FRAMES;
+}
+
+static uint32_t io_send(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)
+{
+    (void)ctx, (void)lane, (void)port;
+    for (uint32_t i = 0; i < n; i++)
+        free(held[i].packet);
+    return n;
+}
+
+static void *io_make(void *ctx, unsigned lane, const void *frame, uint32_t len)
+{
+    void *packet = calloc(1, len);
+
+    (void)ctx, (void)lane;
+    return packet ? memcpy(packet, frame, len) : NULL;
+}
+
+static uint8_t *io_data(void *owner)
+{
+    return owner;
+}
+
+static void io_drop(void *ctx, void *owner)
+{
+    (void)ctx;
+    free(owner);
+}
+
+/* ---- the node ---------------------------------------------------------------------------------- */
+
+static void make_lanes(void)
+{
+    struct ft_fault fault = {""};
+
+    memset(w.lane, 0, sizeof(w.lane));
+    nd_group_init(&w.group, w.lane, LANES);
+    atomic_store(&w.stop, false);
+    for (unsigned l = 0; l < LANES; l++) {
+        memset(&w.shared[l], 0, sizeof(w.shared[l]));
+        assert_int_equal(ft_lane_init(&w.shared[l], 2 * FT_RECORD_MAX, 2 * FT_RECORD_MAX), 0);
+        w.lane[l] = (struct nd_lane){.index = l,
+                                     .config = w.config,
+                                     .io = &w.io,
+                                     .region = w.region,
+                                     .shared = &w.shared[l],
+                                     .group = &w.group,
+                                     .question = &w.question,
+                                     .seed = 7,
+                                     .view = &w.view,
+                                     .stop = &w.stop};
+        if (nd_lane_make(&w.lane[l], &fault))
+            fail_msg("%s", fault.text);
+        atomic_store(&w.shared[l].stable, FT_ALL);
+        atomic_store(&w.shared[l].lease_until, FT_ALL);
+    }
+}
+
+static void free_lanes(void)
+{
+    for (unsigned l = 0; l < LANES; l++) {
+        nd_lane_free(&w.lane[l]);
+        ft_lane_free(&w.shared[l]);
+    }
+}
+
+/* A burst of each lane in turn, and their records. Every packet adds to a number that both lanes share. */
+static void live(void)
+{
+    const struct ft_record *r;
+    uint64_t there;
+
+    atomic_store(&w.feeding, true);
+    w.group.stream.on = true;
+    for (unsigned b = 0; b < BURSTS; b++) {
+        for (unsigned l = 0; l < LANES; l++) {
+            atomic_store(&w.shared[l].logging, true);
+            w.lane[l].doing = FT_LANE_LIVE;
+            w.lane[l].now = nd_now();
+            assert_true(nd_lane_live(&w.lane[l]));
+            r = ft_ring_peek(&w.shared[l].log, &there);
+            assert_non_null(r);
+            assert_int_equal(r->burst, b + 1);
+            assert_true(r->edges > 0 || (l == 0 && b == 0));
+            w.log[l].record[b] = aligned_alloc(64, (r->size + 63u) & ~63u);
+            memcpy(w.log[l].record[b], r, r->size);
+            ft_ring_advance(&w.shared[l].log, r->size);
+            ft_ring_consume(&w.shared[l].log);
+        }
+        w.digest[b + 1] = ft_region_digest(w.region);
+    }
+    atomic_store(&w.feeding, false);
+}
+
+static void order(enum ft_order kind, uint64_t serial)
+{
+    for (unsigned l = 0; l < LANES; l++)
+        atomic_store(&w.shared[l].order, ft_order_make(kind, serial));
+}
+
+/* The standby has the first n[l] records of each lane, and may replay what of them is closed. */
+static void receive(const unsigned n[LANES], uint64_t closed[LANES])
+{
+    struct ft_closed *set = ft_closed_new(LANES, 100);
+    uint64_t none[LANES] = {0};
+
+    ft_closed_reset(set, none, none);
+    for (unsigned l = 0; l < LANES; l++)
+        for (unsigned b = 0; b < n[l]; b++) {
+            const struct ft_record *r = w.log[l].record[b];
+
+            assert_int_equal(ft_closed_add(set, r), 0);
+            memcpy(ft_ring_reserve(&w.shared[l].replay, r->size), r, r->size);
+            ft_ring_publish(&w.shared[l].replay, r->size);
+        }
+    ft_closed_compute(set, closed);
+    ft_closed_free(set);
+    for (unsigned l = 0; l < LANES; l++)
+        atomic_store(&w.shared[l].closed_to, closed[l]);
+}
+
+static void start(unsigned l)
+{
+    w.running[l] = true;
+    assert_int_equal(pthread_create(&w.thread[l], NULL, (void *(*)(void *))(void *)nd_lane_run, &w.lane[l]),
+                     0);
+}
+
+static void end(void)
+{
+    atomic_store(&w.stop, true);
+    for (unsigned l = 0; l < LANES; l++) {
+        if (w.running[l])
+            pthread_join(w.thread[l], NULL);
+        w.running[l] = false;
+    }
+}
+
+#define UNTIL(cond)                                                                                          \
+    for (unsigned ms_ = 0; !(cond); ms_++) {                                                                 \
+        assert_true(ms_ < LIMIT);                                                                            \
+        usleep(1000);                                                                                        \
+    }
+
+static bool all_done(enum ft_order kind, uint64_t serial)
+{
+    bool done = true;
+
+    for (unsigned l = 0; l < LANES; l++)
+        done &= atomic_load(&w.shared[l].done) == ft_order_make(kind, serial);
+    return done;
+}
+
+static int setup(void **state)
+{
+    static const char text[] = "chain: { name: test, lanes: 2, nfs: [ forward: { merged: false } ] }\n"
+                               "protect: { mode: log }\n";
+    static const char *names[FT_NFS_MAX];
+    static uint64_t sizes[FT_NFS_MAX];
+    struct ft_region_config region = {
+        .name = "test", .lanes = LANES, .nfs = 2, .arena_size = sizes, .nf_name = names};
+    struct ft_fault fault = {""};
+    char file[] = "/tmp/lanes-replay-XXXXXX";
+    int fd = mkstemp(file);
+
+    (void)state;
+    memset(&w, 0, sizeof(w));
+    assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+    close(fd);
+    if (nd_config_read(&w.config, file, false, &fault))
+        fail_msg("%s", fault.text);
+    unlink(file);
+    nf_chain_arenas(&w.config->chain, sizes, names);
+    region.shared_size = nf_chain_shared(&w.config->chain, FT_ARENA_MIN);
+    if (ft_region_open(&w.region, &region, &fault))
+        fail_msg("%s", fault.text);
+    w.io = (struct nd_io){.ports = 2,
+                          .side = {NF_INSIDE, NF_OUTSIDE},
+                          .buffers = 1024,
+                          .receive = io_receive,
+                          .send = io_send,
+                          .make = io_make,
+                          .data = io_data,
+                          .drop = io_drop};
+    make_lanes();
+    live();
+    free_lanes();
+    ft_region_wipe(w.region);
+    make_lanes();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    end();
+    free_lanes();
+    ft_region_close(w.region);
+    nd_config_free(w.config);
+    for (unsigned l = 0; l < LANES; l++)
+        for (unsigned b = 0; b < BURSTS; b++)
+            free(w.log[l].record[b]);
+    return 0;
+}
+
+/* ---- a log that ends --------------------------------------------------------------------------- */
+
+/* Both reign, from the same state that the primary had after these bursts of each. */
+static void assert_took_over(uint64_t bursts)
+{
+    uint64_t there;
+
+    UNTIL(all_done(FT_LANE_LIVE, 2));
+    end();
+    for (unsigned l = 0; l < LANES; l++) {
+        assert_int_equal(nf_chain_state(w.lane[l].chain)->burst, bursts);
+        assert_null(ft_ring_peek(&w.shared[l].replay, &there)); /* the rest is dropped */
+        assert_int_equal(w.lane[l].doing, FT_LANE_LIVE);
+    }
+    assert_int_equal(ft_region_digest(w.region), w.digest[bursts]);
+    /* And they go on: the lane that had records dropped gives their numbers anew. */
+    for (unsigned l = 0; l < LANES; l++) {
+        atomic_store(&w.feeding, true);
+        w.lane[l].now = nd_now();
+        assert_true(nd_lane_live(&w.lane[l]));
+        assert_int_equal(nf_chain_state(w.lane[l].chain)->burst, bursts + 1);
+    }
+    atomic_store(&w.feeding, false);
+}
+
+/* Lane 1 holds bursts that wait for lane 0's burst 4, which died with the primary. */
+static void what_waits_for_an_access_that_did_not_survive_is_dropped(void **state)
+{
+    uint64_t closed[LANES];
+
+    (void)state;
+    receive((unsigned[]){3, BURSTS}, closed);
+    assert_int_equal(closed[0], 3);
+    assert_int_equal(closed[1], 3);
+    order(FT_LANE_REPLAY, 1);
+    for (unsigned l = 0; l < LANES; l++)
+        start(l);
+    UNTIL(all_done(FT_LANE_REPLAY, 1) && atomic_load(&w.shared[0].closed) == 3 &&
+          atomic_load(&w.shared[1].closed) == 3);
+    order(FT_LANE_LIVE, 2);
+    assert_took_over(3);
+}
+
+/* The same, while lane 1 waits in the middle of a burst for lane 0, which sleeps through the order to replay.
+ */
+static void a_lane_that_waits_at_the_takeover_gets_what_it_waits_for(void **state)
+{
+    uint64_t closed[LANES];
+
+    (void)state;
+    receive((unsigned[]){3, BURSTS}, closed);
+    w.lane[0].order = FT_ALL;
+    order(FT_LANE_REPLAY, 1);
+    start(1);
+    UNTIL(atomic_load(&w.group.published[1].wait) & 0xff);
+    assert_int_equal(atomic_load(&w.shared[1].closed), 0);
+    order(FT_LANE_LIVE, 2);
+    start(0);
+    assert_took_over(3);
+}
+
+/* The whole log, for comparison. */
+static void a_log_that_is_whole_is_replayed_whole(void **state)
+{
+    uint64_t closed[LANES];
+
+    (void)state;
+    receive((unsigned[]){BURSTS, BURSTS}, closed);
+    order(FT_LANE_REPLAY, 1);
+    for (unsigned l = 0; l < LANES; l++)
+        start(l);
+    order(FT_LANE_LIVE, 2);
+    assert_took_over(BURSTS);
+}
+
+/* ---- a log with a circle ----------------------------------------------------------------------- */
+
+static struct ft_edge *first_edge(unsigned lane, unsigned burst)
+{
+    struct ft_record *r = w.log[lane].record[burst - 1];
+
+    assert_true(r->edges > 0);
+    return (struct ft_edge *)((uint8_t *)r + ft_record_edges_at(r));
+}
+
+/* Lane 0's burst 3 is to wait for lane 1's burst 5, which waits for it. */
+static void a_circle_is_a_divergence(void **state)
+{
+    uint64_t closed[LANES], in_circle;
+
+    (void)state;
+    in_circle = w.log[1].record[4]->access;
+    first_edge(0, 3)->access = in_circle;
+    receive((unsigned[]){BURSTS, BURSTS}, closed);
+    assert_int_equal(closed[0], BURSTS); /* nothing in it names an access that is not there */
+    order(FT_LANE_REPLAY, 1);
+    for (unsigned l = 0; l < LANES; l++)
+        start(l);
+    UNTIL(atomic_load(&w.shared[0].diverged));
+    assert_false(atomic_load(&w.shared[1].diverged)); /* told once */
+    assert_int_equal(atomic_load(&w.shared[0].closed), 2);
+    /* Both can do something else: a new base, and replay goes on from there. */
+    order(FT_LANE_WAIT, 2);
+    UNTIL(all_done(FT_LANE_WAIT, 2));
+}
+
+/* Three that wait make no circle when the one they lead to goes on. */
+static void a_wait_that_ends_is_no_divergence(void **state)
+{
+    uint64_t closed[LANES];
+
+    (void)state;
+    receive((unsigned[]){BURSTS, BURSTS}, closed);
+    order(FT_LANE_REPLAY, 1);
+    start(1);
+    UNTIL(atomic_load(&w.group.published[1].wait) & 0xff);
+    usleep(20000);
+    assert_false(atomic_load(&w.shared[1].diverged));
+    start(0);
+    UNTIL(atomic_load(&w.shared[0].closed) == BURSTS && atomic_load(&w.shared[1].closed) == BURSTS);
+    assert_false(atomic_load(&w.shared[0].diverged) || atomic_load(&w.shared[1].diverged));
+    end();
+    assert_int_equal(ft_region_digest(w.region), w.digest[BURSTS]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_log_that_is_whole_is_replayed_whole, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_waits_for_an_access_that_did_not_survive_is_dropped, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_lane_that_waits_at_the_takeover_gets_what_it_waits_for, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_circle_is_a_divergence, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_wait_that_ends_is_no_divergence, setup, teardown),
+    };
+
+    return cmocka_run_group_tests_name("lanes_replay", tests, NULL, NULL);
+}
