@@ -262,8 +262,9 @@ void sim_faults_tick(void)
             sim.count.restarts++;
             sim.node[i].misfit = fits ? 0 : 1 + (unsigned)sim_draw(&sim.chance, 4);
             sim_node_start(&sim.node[i]);
-            sim_tell(i, "has started, after its %lu. life%s", sim.node[i].life - 1,
-                     fits ? "" : ", with a file that differs from its peer's");
+            if (sim.node[i].alive)
+                sim_tell(i, "has started, after its %lu. life%s", sim.node[i].life - 1,
+                         fits ? "" : ", with a file that differs from its peer's");
         }
     if (sim.script && !sim.faults_over)
         sim_script_tick();
@@ -295,8 +296,14 @@ void sim_faults_end(void)
         if (!n->alive && n->restart_at > sim.now + SIM_MS)
             n->restart_at = sim.now + SIM_MS;
     }
-    for (unsigned i = 0; i < 2; i++) /* a person corrects the file */
-        if (sim.node[i].alive && sim.node[i].misfit) {
+    for (unsigned i = 0; i < 2; i++) /* a person corrects the file, or begins anew with both */
+        if (sim.plan.liar) {
+            sim.node[i].has_view_file = false;
+            if (sim.node[i].alive) {
+                sim_node_kill(&sim.node[i], false);
+                sim.node[i].restart_at = sim.now + SIM_MS;
+            }
+        } else if (sim.node[i].alive && sim.node[i].misfit) {
             sim_node_kill(&sim.node[i], false);
             sim.node[i].restart_at = sim.now + SIM_MS;
         }

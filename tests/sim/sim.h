@@ -10,6 +10,7 @@
  *   hooks.c   steps: where a node may be caught              window.c  one address for several regions
  *   oracle.c  what must never happen                         history.c records kept, executed again
  *   fault.c   what goes wrong, and when                      story.c   the transcript
+ *   trouble.c what the system refuses                        liar.c    a peer that lies
  */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
@@ -209,6 +210,8 @@ struct sim_plan { /* of a seed; or of a scenario */
     unsigned preempted;  /* per 100000 steps: a task stands there for a while, and its node goes on */
     uint64_t delay;      /* of messages, at most, usually */
     unsigned fault_rate; /* per mille of the usual */
+    bool troubled;       /* the system refuses now and then: memory, sockets, the view file */
+    bool liar;           /* what nodes say to each other is altered; judged by G6 alone */
 };
 
 struct sim_catch { /* a node is to be caught at a step */
@@ -231,6 +234,8 @@ struct sim_world {
     struct sim_node node[2];
     struct sim_node *opening;                    /* whose replicator is being opened, by no task */
     struct sim_random chance, order, net, hosts; /* faults; scheduling; delays; packets */
+    struct sim_random lies, trouble;
+    unsigned refuse; /* that many requests from now the system refuses one; 0: none */
     struct sim_catch caught;
     uint64_t fault_at;
     bool faults_over;
@@ -337,6 +342,20 @@ void sim_faults_tick(void);
 void sim_faults_end(void);
 void sim_partition(unsigned links, unsigned ports, uint64_t until); /* bits: towards a, towards b */
 void sim_pause(struct sim_node *node, uint64_t ns);
+
+/* ---- trouble.c ---- */
+/* While a node starts in a troubled seed: what the system is going to refuse is decided. */
+void sim_trouble_begin(void);
+void sim_trouble_end(void);
+bool sim_refuses(void);                /* this request */
+bool sim_troubled(unsigned per_mille); /* something small goes wrong, at any time */
+
+/* ---- liar.c ---- */
+bool sim_lies(unsigned per_mille); /* now is a moment for a lie */
+void sim_lie_message(struct ft_message *m, unsigned lanes);
+long sim_lie_frame(uint8_t *out, long len, size_t cap); /* an encoded message; its new length */
+long sim_lie_sealed(uint8_t *out, long len, size_t cap, uint32_t lines);
+void sim_lie_run(uint8_t head[]);
 
 /* ---- oracle.c ---- */
 void sim_saw_state(struct sim_node *node, enum ft_state state, uint64_t view, const char *why);

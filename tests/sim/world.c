@@ -100,6 +100,8 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed)
     p->budget_ms = 1 + (uint32_t)sim_draw(&r, 20);
     if (p->mode != ND_MODE_LOG || p->standby == ND_STANDBY_WARM) /* what lanes are told in whole megabytes */
         p->pending_bytes = 1u << 20;
+    p->troubled = sim_chance(&r, 80);
+    p->liar = sim_chance(&r, 40);
 }
 
 static void configure(void)
@@ -141,6 +143,8 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
     sim.order.at = seed * 3 ^ 0x2222222222222222ull;
     sim.net.at = seed * 5 ^ 0x4444444444444444ull;
     sim.hosts.at = seed * 7 ^ 0x8888888888888888ull;
+    sim.lies.at = seed * 11 ^ 0x3333333333333333ull;
+    sim.trouble.at = seed * 13 ^ 0x5555555555555555ull;
     sim.owner = SIM_NOBODY;
     sim.left_last = &sim.left;
     configure();
@@ -380,6 +384,8 @@ bool sim_run(void)
         sim_fail("liveness: not PROTECTED %llu ms after the last fault",
                  (sim.now - sim.plan.faults_end) / SIM_MS);
     sim.plan.quiet_at = sim.now;
+    if (sim.plan.liar) /* who believed a liar may have released anything */
+        return !sim.failed[0];
     limit = sim.now + 400 * SIM_MS;
     while (!sim.failed[0] && sim.now < limit && !sim_rests())
         sim_tick();
