@@ -270,6 +270,11 @@ void sim_faults_tick(void)
         sim_script_tick();
     if (sim.faults_over || sim.plan.fault_rate == 0)
         return;
+    if (sim.break_at && sim.now >= sim.break_at) {
+        sim.break_at = 0;
+        sim_tell(SIM_NOBODY, "the connection breaks");
+        sim_net_break();
+    }
     if (sim.now < sim.fault_at && !(delicate() && sim_chance(&sim.chance, 40)))
         return;
     one();

@@ -237,6 +237,7 @@ struct sim_world {
     struct sim_random lies, trouble;
     unsigned refuse; /* that many requests from now the system refuses one; 0: none */
     struct sim_catch caught;
+    uint64_t break_at; /* the connection breaks while somebody sleeps; 0: it does not */
     uint64_t fault_at;
     bool faults_over;
     struct sim_script *script;                 /* a scenario in place of the seed's faults */
