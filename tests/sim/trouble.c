@@ -29,7 +29,7 @@ bool sim_troubled(unsigned per_mille)
 
 void sim_trouble_begin(void)
 {
-    sim.refuse = sim_troubled(400) ? 1 + (unsigned)sim_draw(&sim.trouble, REQUESTS) : 0;
+    sim.refuse = sim_troubled(600) ? 1 + (unsigned)sim_draw(&sim.trouble, REQUESTS) : 0;
 }
 
 void sim_trouble_end(void)

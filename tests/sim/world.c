@@ -100,8 +100,10 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed)
     p->budget_ms = 1 + (uint32_t)sim_draw(&r, 20);
     if (p->mode != ND_MODE_LOG || p->standby == ND_STANDBY_WARM) /* what lanes are told in whole megabytes */
         p->pending_bytes = 1u << 20;
-    p->troubled = sim_chance(&r, 80);
-    p->liar = sim_chance(&r, 40);
+    p->troubled = sim_chance(&r, 100);
+    p->liar = sim_chance(&r, 80);
+    if (p->liar) /* each lie that is refused ends a connection: that is fault enough */
+        p->fault_rate = 300;
 }
 
 static void configure(void)
@@ -229,7 +231,7 @@ void sim_step(enum sim_step step)
         sim_tell(n->index, "sleeps for %.3f ms, %s", (double)c->sleep / 1e6, sim_step_text[step]);
         sim_pause(n, c->sleep);
         /* The longer it sleeps, the more it has missed: the connection, too. */
-        if (!sim.script && sim_chance(&sim.trouble, 300))
+        if (!sim.script && sim_chance(&sim.trouble, 500))
             sim.break_at = sim.now + sim_draw(&sim.trouble, c->sleep / 4);
         /* What it finds when it wakes: the other one may have lived on alone for a while, and died. */
         if (!sim.script && sim_chance(&sim.chance, 300))
