@@ -180,6 +180,7 @@ sim-coverage: $(BUILD)/simulate-coverage
 	@find $(BUILD)/sim-coverage -name '*.gcda' -delete
 	@$(BUILD)/simulate-coverage -q tests/sim/scenarios/*.sim > /dev/null
 	@$(BUILD)/simulate-coverage -q -f 1 -n $(COVERAGE_SEEDS) -j $(shell nproc)
+	@for kind in liar troubled alone; do $(BUILD)/simulate-coverage -q -k $$kind -f 1 -n 300 -j $(shell nproc) || exit 1; done
 	@tests/sim/coverage $(BUILD)/sim-coverage
 
 lint:

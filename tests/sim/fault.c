@@ -298,7 +298,7 @@ void sim_faults_end(void)
             n->paused_until = sim.now;
         if (n->overslept > sim.now)
             n->overslept = sim.now;
-        if (!n->alive && n->restart_at > sim.now + SIM_MS)
+        if (!n->alive && n->restart_at > sim.now + SIM_MS && !(sim.plan.alone && i == 1))
             n->restart_at = sim.now + SIM_MS;
     }
     for (unsigned i = 0; i < 2; i++) /* a person corrects the file, or begins anew with both */

@@ -260,7 +260,7 @@ WRAP(int, rp_link_send, struct rp_link *link, const struct ft_message *m, unsign
 
     if (before[m->type])
         sim_step(before[m->type]);
-    if (sim_lies(m->type == FT_MSG_HELLO ? 150 : 30)) {
+    if (m->type == FT_MSG_HELLO ? sim_lies(SIM_LIE_HELLO, 900) : sim_lies(SIM_LIE_MESSAGE, 80)) {
         lie = *m;
         sim_lie_message(&lie, lanes);
         sim_mix(lie.type + lie.sent);
@@ -302,21 +302,21 @@ WRAP(long, ft_message_encode, const struct ft_message *m, unsigned lanes, struct
 {
     long len = __real_ft_message_encode(m, lanes, packer, out, cap);
 
-    return sim_lies(30) ? sim_lie_frame(out, len, cap) : len;
+    return sim_lies(SIM_LIE_FRAME, m->type == FT_MSG_BEAT ? 40 : 200) ? sim_lie_frame(out, len, cap) : len;
 }
 
 WRAP(long, ft_record_encode, const struct ft_record *r, uint8_t *out, size_t cap)
 {
     long len = __real_ft_record_encode(r, out, cap);
 
-    return sim_lies(60) ? sim_lie_sealed(out, len, cap, 0) : len;
+    return sim_lies(SIM_LIE_RECORD, 300) ? sim_lie_sealed(out, len, cap, 0) : len;
 }
 
 WRAP(long, ft_part_encode, const struct ft_part *p, uint8_t *out, size_t cap)
 {
     long len = __real_ft_part_encode(p, out, cap);
 
-    return sim_lies(150) ? sim_lie_sealed(out, len, cap, p->lines) : len;
+    return sim_lies(SIM_LIE_PART, 400) ? sim_lie_sealed(out, len, cap, p->lines) : len;
 }
 
 WRAP(bool, ft_run_append, uint8_t *out, uint32_t *len, uint32_t cap, const struct ft_line_run *run)
@@ -324,7 +324,7 @@ WRAP(bool, ft_run_append, uint8_t *out, uint32_t *len, uint32_t cap, const struc
     uint32_t at = *len;
     bool fits = __real_ft_run_append(out, len, cap, run);
 
-    if (fits && sim_lies(20))
+    if (fits && sim_lies(SIM_LIE_RUN, 300))
         sim_lie_run(out + at);
     return fits;
 }

@@ -24,10 +24,31 @@
 #define SUM_BYTES 9u /* of a record or part: cf and eight bytes */
 #define RUN_HEAD  16u
 
-bool sim_lies(unsigned per_mille)
+/* Most lies end the connection, so what a connection is to come to is decided before: or none would last
+ * until a record is sent. */
+static void change_mood(void)
 {
-    return sim.plan.liar && !sim.faults_over && sim_running && sim_running->node < 2 &&
-           sim_running->number == SIM_REPLICATOR && sim_chance(&sim.lies, per_mille);
+    static const enum sim_lie moods[] = {SIM_LIE_HELLO,  SIM_LIE_HELLO,  SIM_LIE_MESSAGE, SIM_LIE_MESSAGE,
+                                         SIM_LIE_FRAME,  SIM_LIE_FRAME,  SIM_LIE_FRAME,   SIM_LIE_RECORD,
+                                         SIM_LIE_RECORD, SIM_LIE_RECORD, SIM_LIE_RECORD,  SIM_LIE_RUN};
+
+    sim.mood = moods[sim_draw(&sim.lies, sizeof(moods) / sizeof(moods[0]))];
+    if (sim.mood == SIM_LIE_RECORD && sim.plan.mode != ND_MODE_LOG && sim_chance(&sim.lies, 700))
+        sim.mood = SIM_LIE_PART;
+    sim.mood_until = sim.now + 40 * SIM_MS;
+}
+
+bool sim_lies(enum sim_lie kind, unsigned per_mille)
+{
+    if (!sim.plan.liar || sim.faults_over || !sim_running || sim_running->node > 1 ||
+        sim_running->number != SIM_REPLICATOR)
+        return false;
+    if (sim.now >= sim.mood_until)
+        change_mood();
+    if (sim.mood != kind || !sim_chance(&sim.lies, per_mille))
+        return false;
+    change_mood();
+    return true;
 }
 
 static uint64_t draw(uint64_t below)
@@ -355,7 +376,7 @@ void sim_lie_message(struct ft_message *m, unsigned lanes)
     bool bulk = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA || m->type == FT_MSG_BASE;
     unsigned lane = (unsigned)draw(sim.plan.lanes);
 
-    if (m->type == FT_MSG_HELLO && draw(3)) {
+    if (m->type == FT_MSG_HELLO && draw(8)) {
         lie_hello(m);
         mend(m, lanes);
         return;

@@ -188,6 +188,7 @@ static int open_region(struct sim_node *n, struct ft_fault *fault)
     const struct nf_chain_config *chain = &sim.config->chain;
     struct ft_region_config c = {.name = "sim",
                                  .huge = sim.plan.troubled,
+                                 .audit = sim.plan.alone,
                                  .lanes = chain->lanes,
                                  .nfs = (uint16_t)(chain->count + 1),
                                  .arena_size = sizes,
@@ -269,7 +270,7 @@ static int open_replicator(struct sim_node *n, struct ft_fault *fault)
         .published = n->group.published,
         .pending_bytes = sim.plan.pending_bytes,
         .resync_mbps = sim.plan.resync_mbps,
-        .protect = true,
+        .protect = !sim.plan.alone,
         .view_file = sim_troubled(10) ? too_long : view_file[n->index],
         .told = told,
         .view = new_view,

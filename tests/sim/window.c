@@ -11,6 +11,7 @@
 #define _GNU_SOURCE /* MFD_HUGETLB */
 #include "tests/sim/sim.h"
 
+#include "ftcore/audit.h"
 #include "ftcore/check.h"
 
 #include <errno.h>
@@ -163,15 +164,19 @@ void sim_show(struct sim_window *w)
         shown = w;
         return;
     }
-    if (shown && shown->region)
+    if (shown && shown->region) {
+        ft_audit_suspend(shown->region); /* of a node that is alone; else it does nothing */
         park(shown);
+    }
     if (pair)
         compare(shown, w);
     else
         all = true;
     shown = w;
-    if (w && w->region)
+    if (w && w->region) {
         load(w);
+        ft_audit_resume(w->region);
+    }
 }
 
 void sim_window_of(struct sim_window *w)
