@@ -152,14 +152,28 @@ static size_t replace(uint8_t *in, size_t len, size_t cap, size_t at, size_t old
     return len - old + size;
 }
 
+/* Nowhere, too many lines or none, or of an unknown kind. Never lines that exist: a base that puts good lines
+ * in the wrong place is another chain's memory, which nobody can tell. */
+void sim_lie_run(uint8_t head[])
+{
+    static const uint8_t at[] = {4, 5, 6, 7, 10, 11, 12, 13, 14, 15};
+
+    if (draw(4))
+        head[at[draw(sizeof(at))]] |= (uint8_t)(2u << draw(6));
+    else
+        memset(head + 8, 0, 4);
+}
+
 /* A byte of its content, not within what the region's lines contain. */
 static void change_byte(uint8_t *in, size_t len, uint64_t lines)
 {
     static const uint8_t bytes[] = {0x00, 0x0a, 0x1f, 0x20, 0x7f, 0x80, 0x01, 0x02, 0x11, 0xff};
     size_t at = (size_t)draw(len);
 
-    if (lines >= RUN_HEAD && at >= RUN_HEAD && at < lines)
-        at = (size_t)draw(RUN_HEAD);
+    if (lines >= RUN_HEAD && at < lines) {
+        sim_lie_run(in);
+        return;
+    }
     in[at] = draw(3) ? bytes[draw(sizeof(bytes))] : (uint8_t)(in[at] ^ (1u << draw(8)));
 }
 
@@ -173,7 +187,7 @@ static size_t alter(uint8_t *in, size_t len, size_t cap, bool sealed, uint64_t l
     unsigned chosen = (unsigned)draw(count - sealed), of = 0;
     uint8_t text[16];
 
-    if (draw(3) == 0) /* the last one is where the most is */
+    if (draw(2)) /* the last one is where the most is */
         chosen = count - sealed - 1;
     for (; of <= chosen; of++) {
         at += size;
@@ -259,11 +273,6 @@ long sim_lie_sealed(uint8_t *out, long len, size_t cap, uint32_t lines)
     sum = XXH3_64bits(out, size) + (draw(16) == 0);
     len = (long)(size + put_number(out + size, sum, draw(16) == 0));
     return len;
-}
-
-void sim_lie_run(uint8_t head[])
-{
-    head[draw(RUN_HEAD)] = (uint8_t)draw(256);
 }
 
 /* ---- lies of content ------------------------------------------------------------------------------- */
