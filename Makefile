@@ -123,13 +123,15 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(HELP) $(CORE)
 # calls between files that the world looks at go through tests/sim/hooks.c.
 SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_meet nf_chain_run lg_capture_end ft_owe_begin ft_edit_track \
     ft_region_wipe ft_section_enter ft_section_leave ft_section_depend ft_section_mark rp_sender_turn rp_receiver_take \
-    rp_receiver_reset rp_base_take rp_base_turn rp_link_send rp_view_store ft_ring_init ft_ring_free
+    rp_receiver_reset rp_base_take rp_base_turn rp_link_send rp_view_store ft_ring_init ft_ring_free ft_message_encode \
+    ft_record_encode ft_part_encode ft_run_append
 SIM_PRODUCT := $(filter-out replicator/socket.c,$(foreach p,$(PARTS),$(wildcard $(p)/*.c))) \
     $(wildcard node/arena.c node/yaml.c node/schema*.c node/config*.c node/beat.c node/group.c node/guardian.c \
     node/lane*.c node/setup.c)
 SIM_OBJ   := $(SIM_PRODUCT:%.c=$(BUILD)/sim/%.o)
 SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) tests/nf/help_frames.c)
 SIM_SEAM   = -include tests/sim/seam.h -DRP_CLOCKS=1024u
+$(filter $(BUILD)/sim/ftcore/% $(BUILD)/sim/replicator/%,$(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim/%)): SIM_SEAM += -DSIM_MEMORY
 $(BUILD)/sim/ftcore/region.o: SIM_SEAM += -DSIM_REGION
 $(BUILD)/sim/replicator/link.o: SIM_SEAM += -DSIM_SOCKETS
 $(BUILD)/sim/replicator/view.o: SIM_SEAM += -DSIM_FILES
@@ -157,6 +159,7 @@ $(BUILD)/simulate: $(SIM_OBJ) $(SIM_TESTS)
 $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-planted/%): $(BUILD)/sim-planted/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(SIM_SEAM) -DUNDERSTUDY_PLANT $(ARCH) -c -o $@ $<
+$(filter $(BUILD)/sim-planted/ftcore/% $(BUILD)/sim-planted/replicator/%,$(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-planted/%)): SIM_SEAM += -DSIM_MEMORY
 $(BUILD)/sim-planted/ftcore/region.o: SIM_SEAM += -DSIM_REGION
 $(BUILD)/sim-planted/replicator/link.o: SIM_SEAM += -DSIM_SOCKETS
 $(BUILD)/sim-planted/replicator/view.o: SIM_SEAM += -DSIM_FILES
@@ -168,6 +171,7 @@ COVERAGE_SEEDS ?= 3000
 $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-coverage/%): $(BUILD)/sim-coverage/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(SIM_SEAM) -O0 $(if $(filter ftcore/% replicator/%,$<),--coverage) $(ARCH) -c -o $@ $<
+$(filter $(BUILD)/sim-coverage/ftcore/% $(BUILD)/sim-coverage/replicator/%,$(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-coverage/%)): SIM_SEAM += -DSIM_MEMORY
 $(BUILD)/sim-coverage/ftcore/region.o: SIM_SEAM += -DSIM_REGION
 $(BUILD)/sim-coverage/replicator/link.o: SIM_SEAM += -DSIM_SOCKETS
 $(BUILD)/sim-coverage/replicator/view.o: SIM_SEAM += -DSIM_FILES
@@ -177,6 +181,7 @@ sim-coverage: $(BUILD)/simulate-coverage
 	@find $(BUILD)/sim-coverage -name '*.gcda' -delete
 	@$(BUILD)/simulate-coverage -q tests/sim/scenarios/*.sim > /dev/null
 	@$(BUILD)/simulate-coverage -q -f 1 -n $(COVERAGE_SEEDS) -j $(shell nproc)
+	@for kind in liar troubled alone; do $(BUILD)/simulate-coverage -q -k $$kind -f 1 -n 300 -j $(shell nproc) || exit 1; done
 	@tests/sim/coverage $(BUILD)/sim-coverage
 
 lint:
@@ -228,6 +233,6 @@ clean:
 
 include tests/fuzz/fuzz.mk
 
--include $(SIM_OBJ:.o=.d) $(SIM_OBJ:$(BUILD)/sim/%.o=$(BUILD)/sim-planted/%.d) $(SIM_TESTS:.o=.d)
+-include $(SIM_OBJ:.o=.d) $(SIM_OBJ:$(BUILD)/sim/%.o=$(BUILD)/sim-planted/%.d) $(SIM_OBJ:$(BUILD)/sim/%.o=$(BUILD)/sim-coverage/%.d) $(SIM_TESTS:.o=.d)
 -include $(OBJ:.o=.d) $(NODEOBJ:.o=.d) $(PLANTED:%.c=$(BUILD)/planted/%.d)
 -include $(patsubst tests/%.c,$(BUILD)/obj/tests/%.d,$(wildcard tests/unit/*.c tests/nf/*.c tests/lab/*.c))

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The receiver: LOG messages with records of several lanes, through the real message decoder, into the real
- * closed set and replay rings. The input says, record by record, what numbers they have; most fit, so that
- * sets close, some do not. After each message what may be replayed is compared with a closed set computed the
- * simple way: start from all that is held, take bursts away until nothing changes.
+ * The receiver: LOG messages with records of several lanes and DELTA messages with parts of their shares,
+ * through the real message decoder, into the real closed set and replay rings. The input says, entry by
+ * entry, what numbers they have; most fit, so that sets close, some do not. After each message what may be
+ * replayed is compared with a closed set computed the simple way: start from all that is held, take items
+ * away until nothing changes.
  */
+#include "ftcore/delta.h"
 #include "ftcore/record.h"
 #include "replicator/parts.h"
 #include "tests/fuzz/fuzz.h"
@@ -15,10 +17,14 @@
 #define LANES_MOST 4u
 #define KEPT       256u
 #define RING       (2u << 20)
+#define STRIDE     16u /* lines from one lane's arena to the next … */
+#define USED       8u  /* … of which so many are handed out */
+#define LINES      ((LANES_MOST + 1) * STRIDE)
 
-/* What was taken in so far, as the test understands it. */
+/* What was taken in so far, as the test understands it: a burst, or a lane's whole share of a delta. */
 struct held {
-    uint64_t access, accesses; /* last access after it */
+    uint64_t burst, access;           /* where the lane is after it */
+    uint64_t cut, cut_burst, covered; /* its last share; up to where shares tell everything */
     unsigned edges;
     struct ft_edge edge[4];
 };
@@ -27,12 +33,43 @@ static struct ft_lane *lanes;
 static struct held held[LANES_MOST][KEPT];
 static unsigned count[LANES_MOST];
 static struct ft_message begin;
+static struct { /* the share that a lane is in the midst of */
+    bool open;
+    struct ft_part head;
+    uint64_t line, output, burst; /* what the next part may begin with */
+} share[LANES_MOST];
+static struct { /* every entry kept, of which there may be more than items */
+    bool part;
+    uint64_t number; /* of the burst, or of the part */
+} kept[LANES_MOST][4 * KEPT];
+static unsigned kept_count[LANES_MOST];
+static struct ft_region region;
+static struct ft_arena arenas[LANES_MOST + 1];
 
 static uint8_t wire[1u << 16], frame[(1u << 16) + 2048], *bulk;
 
+static struct held end_of(unsigned lane, unsigned n)
+{
+    return n ? held[lane][n - 1]
+             : (struct held){.burst = begin.burst[lane],
+                             .access = begin.access[lane],
+                             .cut_burst = begin.burst[lane],
+                             .covered = begin.burst[lane]};
+}
+
 static uint64_t reach(unsigned lane, unsigned n)
 {
-    return n ? held[lane][n - 1].access : begin.access[lane];
+    return end_of(lane, n).access;
+}
+
+/* The cut that all lanes have passed. */
+static uint64_t passed(const unsigned n[])
+{
+    uint64_t cut = UINT64_MAX;
+
+    for (unsigned l = 0; l < rp->lanes; l++)
+        cut = end_of(l, n[l]).cut < cut ? end_of(l, n[l]).cut : cut;
+    return cut;
 }
 
 /* The simple way. */
@@ -45,7 +82,12 @@ static void closed_set(unsigned n[])
     while (again) {
         again = false;
         for (unsigned l = 0; l < rp->lanes; l++)
-            for (unsigned b = 0; b < n[l]; b++)
+            for (unsigned b = 0; b < n[l]; b++) {
+                if (held[l][b].cut > passed(n)) {
+                    n[l] = b;
+                    again = true;
+                    break;
+                }
                 for (unsigned e = 0; e < held[l][b].edges; e++) {
                     const struct ft_edge *edge = &held[l][b].edge[e];
 
@@ -55,6 +97,7 @@ static void closed_set(unsigned n[])
                     again = true;
                     break;
                 }
+            }
     }
 }
 
@@ -66,27 +109,38 @@ static void look(void)
     for (unsigned l = 0; l < rp->lanes; l++) {
         uint64_t to = atomic_load(&lanes[l].closed_to);
 
-        FUZZ_MUST(to == begin.burst[l] + n[l], "lane %u may replay to %lu, expected %lu", l, to,
-                  begin.burst[l] + n[l]);
+        struct held end = end_of(l, n[l]);
+
+        FUZZ_MUST(to == end.burst, "lane %u may replay to %lu, expected %lu", l, to, end.burst);
+        FUZZ_MUST(atomic_load(&lanes[l].cut_to) == passed(n), "lane %u may apply cut %lu, expected %lu", l,
+                  atomic_load(&lanes[l].cut_to), passed(n));
+        FUZZ_MUST(atomic_load(&lanes[l].covered) == end.covered, "lane %u is covered to %lu, expected %lu", l,
+                  atomic_load(&lanes[l].covered), end.covered);
     }
 }
 
-/* Every record of the rings, in order, whole, as its decoder left it. */
+/* Every entry of the rings, in order, whole, as its decoder left it. */
 static void look_at_rings(void)
 {
     struct ft_fault fault;
 
     for (unsigned l = 0; l < rp->lanes; l++) {
         const struct ft_record *r;
-        uint64_t there, burst = begin.burst[l];
+        uint64_t there;
+        unsigned at = 0;
 
         while ((r = ft_ring_peek(&lanes[l].replay, &there))) {
-            FUZZ_MUST(there >= r->size && ft_record_check(r, r->size, &fault) == 0, "a bad record was kept");
-            FUZZ_MUST(r->lane == l && r->burst == ++burst, "burst %lu of lane %u in the ring of lane %u",
-                      r->burst, r->lane, l);
+            uint64_t number = ft_is_part(r) ? ft_part_of(r)->number : r->burst;
+
+            FUZZ_MUST(there >= r->size, "an entry is cut short");
+            FUZZ_MUST(ft_is_part(r) || ft_record_check(r, r->size, &fault) == 0, "a bad record was kept");
+            FUZZ_MUST(at < kept_count[l] && r->lane == l && ft_is_part(r) == kept[l][at].part &&
+                          number == kept[l][at].number,
+                      "number %lu of lane %u in the ring of lane %u", number, r->lane, l);
+            at++;
             ft_ring_advance(&lanes[l].replay, r->size);
         }
-        FUZZ_MUST(burst == begin.burst[l] + count[l], "lane %u: the ring ends at %lu", l, burst);
+        FUZZ_MUST(at == kept_count[l], "lane %u: the ring has %u entries, expected %u", l, at, kept_count[l]);
         ft_ring_consume(&lanes[l].replay);
     }
 }
@@ -103,7 +157,7 @@ static bool make_record(struct fuzz_input *in, size_t *len, struct ft_record *ou
 
     memset(room, 0, sizeof(room));
     *r = (struct ft_record){.lane = (uint16_t)lane, .clock = 1, .time = fuzz_u8(in)};
-    r->burst = lane < rp->lanes ? begin.burst[lane] + known + 1 : 1;
+    r->burst = lane < rp->lanes ? end_of(lane, known).burst + 1 : 1;
     r->access = last + 1;
     if (how & 0x80) /* not the next one */
         r->burst = r->burst + (uint64_t)(int8_t)fuzz_u8(in);
@@ -144,7 +198,7 @@ static bool make_record(struct fuzz_input *in, size_t *len, struct ft_record *ou
 /* What the product must say about it. */
 static bool fits(const struct ft_record *r, const struct ft_edge edges[])
 {
-    if (r->lane >= rp->lanes || r->burst != begin.burst[r->lane] + count[r->lane] + 1)
+    if (r->lane >= rp->lanes || r->burst != end_of(r->lane, count[r->lane]).burst + 1 || share[r->lane].open)
         return false;
     if (r->accesses && r->access != reach(r->lane, count[r->lane]) + 1)
         return false;
@@ -158,17 +212,209 @@ static void note(const struct ft_record *r, const struct ft_edge edges[])
 {
     struct held *h = &held[r->lane][count[r->lane]];
 
-    h->access = reach(r->lane, count[r->lane]) + r->accesses;
+    *h = end_of(r->lane, count[r->lane]);
+    h->burst++;
+    h->access += r->accesses;
     h->edges = r->edges;
     memcpy(h->edge, edges, r->edges * sizeof(edges[0]));
     count[r->lane]++;
+    kept[r->lane][kept_count[r->lane]].part = false;
+    kept[r->lane][kept_count[r->lane]++].number = r->burst;
 }
 
-static int deliver(size_t len)
+/* ---- parts ------------------------------------------------------------------------------------------- */
+
+#define RUN 16u /* bytes of a run of zero lines */
+
+/* What a share's first part says of it: a segment, or again all since the last share. */
+static void new_share(struct fuzz_input *in, uint8_t how, const struct held *end, struct ft_part *p)
+{
+    bool again = how & 0x10;
+
+    p->cut = end->cut + 1;
+    p->from = again ? end->cut_burst : end->burst;
+    p->burst = again ? end->burst : end->burst + (fuzz_u8(in) & 7);
+    p->access = again ? end->access : end->access + (p->burst - p->from);
+    p->clock = p->burst;
+    p->outputs = fuzz_u8(in);
+}
+
+/* Something that its decoder takes and the receiver must not. */
+static void spoil(struct fuzz_input *in, struct ft_part *p)
+{
+    uint8_t what = fuzz_u8(in);
+    uint64_t by = 1 + (what >> 4 & 3);
+
+    switch (what & 7) {
+    case 0:
+        p->cut += by;
+        break;
+    case 1:
+        p->burst += by;
+        break;
+    case 2:
+        p->from = p->from > by ? p->from - by : 0;
+        break;
+    case 3:
+        p->access = what & 8 ? p->access + by : 0;
+        break;
+    case 4:
+        p->number += (uint32_t)by;
+        break;
+    case 5:
+        p->outputs += by;
+        break;
+    case 6:
+        p->clock += by;
+        break;
+    default:
+        p->lane = (uint16_t)((p->lane + by) & 3);
+    }
+}
+
+static void add_runs(struct fuzz_input *in, struct ft_part *p, uint64_t runs[2])
+{
+    uint8_t *to = ft_part_lines(p);
+    uint8_t where = fuzz_u8(in);
+    uint64_t line = where % LINES;
+
+    if (!(where & 0x80)) { /* usually where it may be */
+        uint64_t first = p->lane * STRIDE;
+
+        line = p->lane < LANES_MOST && share[p->lane].line > first ? share[p->lane].line : first;
+        line += where & 3;
+    }
+    for (unsigned i = 0; i < 1u + (where >> 5 & 1) && line < LINES; i++, line += 1 + (where & 1)) {
+        memcpy(to, &line, 8);
+        memcpy(to + 8, &(uint32_t){1}, 4);
+        memcpy(to + 12, &(uint32_t){1}, 4);
+        to += RUN;
+        p->lines += RUN;
+        runs[i] = line + 1;
+    }
+}
+
+static void add_output(struct fuzz_input *in, struct ft_part *p)
+{
+    struct ft_part_output *o = (void *)(ft_part_held(p));
+    uint8_t how = fuzz_u8(in);
+
+    if (p->outputs == 0 || p->burst == p->from)
+        return;
+    *o = (struct ft_part_output){.number = 1 + how % p->outputs,
+                                 .burst = p->from + 1 + (how >> 4) % (p->burst - p->from),
+                                 .clock = how & 1,
+                                 .len = 64,
+                                 .port = how & 1};
+    p->held = 1;
+    p->bytes = sizeof(*o);
+}
+
+/* One part as the input wants it; appended to the bulk. `runs`: where its lines end, 0 where there are none.
+ */
+static bool make_part(struct fuzz_input *in, size_t *len, struct ft_part *out, uint64_t runs[2],
+                      struct ft_part_output *held_one)
+{
+    static _Alignas(8) uint8_t room[1024];
+    struct ft_part *p = (struct ft_part *)room;
+    uint8_t how = fuzz_u8(in);
+    unsigned lane = how & 3, real = lane < rp->lanes ? lane : 0;
+    struct held end = end_of(real, count[real]);
+
+    memset(room, 0, sizeof(room));
+    runs[0] = runs[1] = 0;
+    if (share[real].open) {
+        *p = share[real].head;
+        p->number++;
+        p->lines = p->held = p->bytes = 0;
+        p->digest = 0;
+    } else {
+        new_share(in, how, &end, p);
+    }
+    p->lane = (uint16_t)lane;
+    p->flags = FT_REC_DELTA | (how & 4 ? FT_PART_LAST : 0);
+    if (how & 8)
+        spoil(in, p);
+    if (p->burst < p->from)
+        return false;
+    if (how & 0x20)
+        add_runs(in, p, runs);
+    if (how & 0x40)
+        add_output(in, p);
+    p->size = ft_part_size(p->lines, p->bytes);
+    long n = ft_part_encode(p, wire + *len, sizeof(wire) - *len);
+
+    if (n < 0)
+        return false;
+    *len += (size_t)n;
+    *out = *p;
+    *held_one = *(const struct ft_part_output *)(const void *)ft_part_held(p);
+    return true;
+}
+
+static bool part_fits(const struct ft_part *p, const uint64_t runs[2], const struct ft_part_output *o)
+{
+    if (p->lane >= rp->lanes)
+        return false;
+    const struct ft_part *h = &share[p->lane].head;
+    struct held end = end_of(p->lane, count[p->lane]);
+    bool open = share[p->lane].open;
+    uint64_t line = open ? share[p->lane].line : 0;
+
+    if (p->number != (open ? h->number + 1 : 0))
+        return false;
+    if (open && (p->cut != h->cut || p->from != h->from || p->burst != h->burst || p->clock != h->clock ||
+                 p->access != h->access || p->outputs != h->outputs))
+        return false;
+    if (!open && (p->cut != end.cut + 1 ||
+                  !((p->from == end.burst && p->access >= end.access) ||
+                    (p->from == end.cut_burst && p->burst == end.burst && p->access == end.access))))
+        return false;
+    for (unsigned i = 0; i < 2 && runs[i]; i++) {
+        uint64_t at = runs[i] - 1, owner = at / STRIDE;
+
+        if (at % STRIDE >= USED || at < line || (owner != p->lane && !(p->lane == 0 && owner == rp->lanes)))
+            return false;
+        line = runs[i];
+    }
+    return !p->held || !open || (o->number > share[p->lane].output && o->burst >= share[p->lane].burst);
+}
+
+static void note_part(const struct ft_part *p, const uint64_t runs[2], const struct ft_part_output *o)
+{
+    unsigned l = p->lane;
+    struct held *h = &held[l][count[l]];
+
+    kept[l][kept_count[l]].part = true;
+    kept[l][kept_count[l]++].number = p->number;
+    if (!share[l].open)
+        share[l].line = share[l].output = share[l].burst = 0;
+    for (unsigned i = 0; i < 2 && runs[i]; i++)
+        share[l].line = runs[i];
+    if (p->held) {
+        share[l].output = o->number;
+        share[l].burst = o->burst;
+    }
+    share[l].head = *p;
+    share[l].open = !(p->flags & FT_PART_LAST);
+    if (share[l].open)
+        return;
+    *h = end_of(l, count[l]);
+    h->covered = p->from <= h->covered ? p->burst : h->covered;
+    h->burst = h->cut_burst = p->burst;
+    h->access = p->access;
+    h->cut = p->cut;
+    h->edges = 0;
+    count[l]++;
+}
+
+/* ---- messages ---------------------------------------------------------------------------------------- */
+
+static int deliver(enum ft_message_type type, size_t len)
 {
     static struct ft_packer packer;
     struct ft_message m = {
-        .type = FT_MSG_LOG, .state = FT_SOLO, .view = 1, .bulk = wire, .bulk_len = (uint32_t)len};
+        .type = (uint8_t)type, .state = FT_SOLO, .view = 1, .bulk = wire, .bulk_len = (uint32_t)len};
     struct ft_fault fault = {""};
     long n;
 
@@ -194,6 +440,49 @@ static void open_once(void)
     for (unsigned l = 0; l < LANES_MOST; l++)
         FUZZ_MUST(ft_lane_init(&lanes[l], 4096, RING) == 0, "no memory");
     rp->config.lanes = lanes;
+    rp->config.region = &region;
+    rp->base.lines = LINES;
+}
+
+/* Arenas of one NF for each lane, and the shared one behind them; of each the first half is handed out. */
+static void lay_out(void)
+{
+    region = (struct ft_region){.lanes = (uint16_t)rp->lanes, .nfs = 1, .arenas = arenas};
+    for (unsigned i = 0; i <= rp->lanes; i++)
+        arenas[i] = (struct ft_arena){.offset = (uint64_t)i * STRIDE * FT_LINE,
+                                      .size = STRIDE * FT_LINE,
+                                      .used = USED * FT_LINE,
+                                      .lane = (uint16_t)(i < rp->lanes ? i : FT_LANES_MAX),
+                                      .region = &region};
+}
+
+static bool one_record(struct fuzz_input *in, size_t *len, bool *refused)
+{
+    struct ft_edge edges[4];
+    struct ft_record r;
+
+    if (!make_record(in, len, &r, edges))
+        return false;
+    if (fits(&r, edges))
+        note(&r, edges);
+    else
+        *refused = true;
+    return true;
+}
+
+static bool one_part(struct fuzz_input *in, size_t *len, bool *refused)
+{
+    struct ft_part_output output;
+    struct ft_part p;
+    uint64_t runs[2];
+
+    if (!make_part(in, len, &p, runs, &output))
+        return false;
+    if (part_fits(&p, runs, &output))
+        note_part(&p, runs, &output);
+    else
+        *refused = true;
+    return true;
 }
 
 static void run(const uint8_t *data, size_t size)
@@ -208,6 +497,9 @@ static void run(const uint8_t *data, size_t size)
     FUZZ_MUST(rp->receiver.closed && rp->receiver.scratch, "no memory");
     memset(&begin, 0, sizeof(begin));
     memset(count, 0, sizeof(count));
+    memset(kept_count, 0, sizeof(kept_count));
+    memset(share, 0, sizeof(share));
+    lay_out();
     for (unsigned l = 0; l < rp->lanes; l++) {
         begin.burst[l] = fuzz_u8(&in);
         begin.access[l] = fuzz_u8(&in);
@@ -215,23 +507,21 @@ static void run(const uint8_t *data, size_t size)
     }
     rp_receiver_reset(rp, &begin);
     while (fuzz_left(&in) && !refused) {
-        unsigned records = 1 + fuzz_u8(&in) % 8, made = 0;
-        struct ft_edge edges[4];
-        struct ft_record r;
+        uint8_t what = fuzz_u8(&in);
+        bool parts = what & 0x80;
+        unsigned wanted = 1 + what % 8, made = 0;
         size_t len = 0;
 
-        for (; made < records && count[0] + count[1] + count[2] + count[3] < KEPT && !refused; made++) {
-            if (!make_record(&in, &len, &r, edges))
+        for (; made < wanted && kept_count[0] + kept_count[1] + kept_count[2] + kept_count[3] < KEPT &&
+               !refused;
+             made++)
+            if (!(parts ? one_part(&in, &len, &refused) : one_record(&in, &len, &refused)))
                 break;
-            if (fits(&r, edges))
-                note(&r, edges);
-            else
-                refused = true;
-        }
         if (made == 0)
             break;
-        FUZZ_MUST((deliver(len) != 0) == refused, "a message that %s was %s",
-                  refused ? "does not fit" : "fits", refused ? "taken" : "refused");
+        FUZZ_MUST((deliver(parts ? FT_MSG_DELTA : FT_MSG_LOG, len) != 0) == refused,
+                  "a message that %s was %s", refused ? "does not fit" : "fits",
+                  refused ? "taken" : "refused");
         if (!refused)
             look();
     }
@@ -246,9 +536,20 @@ static void seeds(void)
     static const uint8_t two[] = {1, 0, 0, 0, 0, 0, 0x04, 1, 1, 1, 1, 0, 0x05, 1, 1, 0, 0};
     static const uint8_t gap[] = {0, 0, 0, 1, 0, 1, 1, 0x80, 1, 2, 3};
 
+    /* one lane: a share of three parts with lines and outputs, then a burst, then what tells it again */
+    static const uint8_t parts[] = {0,    0,    0, 0x82, 0x60, 3, 9,    2,    0x11, 0x60, 1,
+                                    0x32, 0x24, 2, 0,    0,    1, 0x81, 0x34, 5,    0x14};
+    /* two lanes: the share of one, then of the other, and only then the cut counts */
+    static const uint8_t both[] = {1, 3, 0,    4,    0, 0x80, 0x04, 2, 5, 0x80, 0x05,
+                                   1, 5, 0x80, 0x04, 0, 0,    0x80, 5, 0, 0};
+    static const uint8_t between[] = {0, 0, 0, 0x80, 0x00, 3, 9, 0, 0, 1, 1};
+
+    fuzz_seed("parts", parts, sizeof(parts));
+    fuzz_seed("both-shares", both, sizeof(both));
+    fuzz_seed("burst-between-parts", between, sizeof(between));
     fuzz_seed("one-lane", one, sizeof(one));
     fuzz_seed("two-lanes", two, sizeof(two));
     fuzz_seed("gap", gap, sizeof(gap));
 }
 
-FUZZ_TARGET(receiver, "records of several lanes to the receiver", 1024)
+FUZZ_TARGET(receiver, "records and parts of deltas of several lanes to the receiver", 1024)

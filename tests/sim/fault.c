@@ -96,7 +96,7 @@ static void tell_node(void)
     unsigned what = 1 + (unsigned)sim_draw(&sim.chance, 3);
 
     /* A person who makes a node reign that is empty, or has handed over, knows what we cannot know. */
-    if (!sim_runs(n) || (what == FT_TOLD_PROMOTE && n->state != FT_READY))
+    if (!sim_runs(n) || (what == FT_TOLD_PROMOTE && n->state != FT_READY && !sim.plan.liar))
         return;
     sim_tell(n->index, "is told to %s", text[what]);
     sim.count.handovers += what != FT_TOLD_RESYNC;
@@ -250,6 +250,19 @@ static bool delicate(void)
     return false;
 }
 
+/* What a program's main thread does beside: asks for drills, looks for those asked of it, and for verdicts.
+ */
+static void look_in(const struct sim_node *n)
+{
+    uint64_t burst, expected, got;
+    char kind[32];
+
+    if (sim_troubled(2))
+        rp_drill(n->replicator, "hang");
+    rp_drilled(n->replicator, kind, sizeof(kind));
+    rp_verdict(n->replicator, sim.plan.lanes - 1, &burst, &expected, &got);
+}
+
 void sim_faults_tick(void)
 {
     uint64_t detect = ms(sim.config->timing.detect_ms);
@@ -262,13 +275,22 @@ void sim_faults_tick(void)
             sim.count.restarts++;
             sim.node[i].misfit = fits ? 0 : 1 + (unsigned)sim_draw(&sim.chance, 4);
             sim_node_start(&sim.node[i]);
-            sim_tell(i, "has started, after its %lu. life%s", sim.node[i].life - 1,
-                     fits ? "" : ", with a file that differs from its peer's");
+            if (sim.node[i].alive)
+                sim_tell(i, "has started, after its %lu. life%s", sim.node[i].life - 1,
+                         fits ? "" : ", with a file that differs from its peer's");
         }
+    for (unsigned i = 0; i < 2 && sim.plan.troubled; i++)
+        if (sim_runs(&sim.node[i]))
+            look_in(&sim.node[i]);
     if (sim.script && !sim.faults_over)
         sim_script_tick();
     if (sim.faults_over || sim.plan.fault_rate == 0)
         return;
+    if (sim.break_at && sim.now >= sim.break_at) {
+        sim.break_at = 0;
+        sim_tell(SIM_NOBODY, "the connection breaks");
+        sim_net_break();
+    }
     if (sim.now < sim.fault_at && !(delicate() && sim_chance(&sim.chance, 40)))
         return;
     one();
@@ -292,11 +314,17 @@ void sim_faults_end(void)
             n->paused_until = sim.now;
         if (n->overslept > sim.now)
             n->overslept = sim.now;
-        if (!n->alive && n->restart_at > sim.now + SIM_MS)
+        if (!n->alive && n->restart_at > sim.now + SIM_MS && !(sim.plan.alone && i == 1))
             n->restart_at = sim.now + SIM_MS;
     }
-    for (unsigned i = 0; i < 2; i++) /* a person corrects the file */
-        if (sim.node[i].alive && sim.node[i].misfit) {
+    for (unsigned i = 0; i < 2; i++) /* a person corrects the file, or begins anew with both */
+        if (sim.plan.liar) {
+            sim.node[i].has_view_file = false;
+            if (sim.node[i].alive) {
+                sim_node_kill(&sim.node[i], false);
+                sim.node[i].restart_at = sim.now + SIM_MS;
+            }
+        } else if (sim.node[i].alive && sim.node[i].misfit) {
             sim_node_kill(&sim.node[i], false);
             sim.node[i].restart_at = sim.now + SIM_MS;
         }

@@ -6,6 +6,7 @@
 #include "tests/sim/sim.h"
 
 #include "ftcore/check.h"
+#include "ftcore/delta.h"
 #include "logger/capture.h"
 #include "replicator/parts.h"
 
@@ -254,10 +255,17 @@ WRAP(int, rp_link_send, struct rp_link *link, const struct ft_message *m, unsign
         [FT_MSG_STEER] = SIM_STEER,        [FT_MSG_STEERED] = SIM_STEERED,
         [FT_MSG_HANDOVER] = SIM_HANDOVER,  [FT_MSG_ABANDON] = SIM_ABANDON,
         [FT_MSG_ABANDONED] = SIM_ABANDON};
+    struct ft_message lie;
     int error;
 
     if (before[m->type])
         sim_step(before[m->type]);
+    if (m->type == FT_MSG_HELLO ? sim_lies(SIM_LIE_HELLO, 900) : sim_lies(SIM_LIE_MESSAGE, 80)) {
+        lie = *m;
+        sim_lie_message(&lie, lanes);
+        sim_mix(lie.type + lie.sent);
+        return __real_rp_link_send(link, &lie, lanes, packer);
+    }
     if (m->type == FT_MSG_ACK)
         sim_saw_ack(sim_current(), m);
     if (m->type == FT_MSG_HELLO) {
@@ -287,6 +295,40 @@ WRAP(int, rp_view_store, const char *path, uint64_t view, struct ft_fault *fault
     return error;
 }
 
+/* ---- a peer that lies ---------------------------------------------------------------------------- */
+
+WRAP(long, ft_message_encode, const struct ft_message *m, unsigned lanes, struct ft_packer *packer,
+     uint8_t *out, size_t cap)
+{
+    long len = __real_ft_message_encode(m, lanes, packer, out, cap);
+
+    return sim_lies(SIM_LIE_FRAME, m->type == FT_MSG_BEAT ? 40 : 200) ? sim_lie_frame(out, len, cap) : len;
+}
+
+WRAP(long, ft_record_encode, const struct ft_record *r, uint8_t *out, size_t cap)
+{
+    long len = __real_ft_record_encode(r, out, cap);
+
+    return sim_lies(SIM_LIE_RECORD, 300) ? sim_lie_sealed(out, len, cap, 0) : len;
+}
+
+WRAP(long, ft_part_encode, const struct ft_part *p, uint8_t *out, size_t cap)
+{
+    long len = __real_ft_part_encode(p, out, cap);
+
+    return sim_lies(SIM_LIE_PART, 400) ? sim_lie_sealed(out, len, cap, p->lines) : len;
+}
+
+WRAP(bool, ft_run_append, uint8_t *out, uint32_t *len, uint32_t cap, const struct ft_line_run *run)
+{
+    uint32_t at = *len;
+    bool fits = __real_ft_run_append(out, len, cap, run);
+
+    if (fits && sim_lies(SIM_LIE_RUN, 300))
+        sim_lie_run(out + at);
+    return fits;
+}
+
 /* ---- rings are kept for the next life ------------------------------------------------------------- */
 
 #define RINGS 64u
@@ -296,7 +338,7 @@ static unsigned kept_count;
 
 WRAP(int, ft_ring_init, struct ft_ring *ring, uint64_t capacity)
 {
-    for (unsigned i = 0; i < kept_count; i++)
+    for (unsigned i = 0; i < kept_count && !sim.refuse; i++)
         if (kept[i].capacity >= capacity && (kept[i].capacity < 2 * capacity || kept[i].capacity == 4096)) {
             *ring = (struct ft_ring){.data = kept[i].data, .capacity = kept[i].capacity};
             kept[i] = kept[--kept_count];

@@ -2,13 +2,13 @@
 /*
  * simulate: runs seeds in worker processes, so that a broken invariant ends one seed and not the rest.
  *
- *   simulate [-n SEEDS] [-f FIRST | -r] [-j JOBS] [-l FILE-OF-SEEDS] [-q] [-x] [-s SEED [-v]]
+ *   simulate [-n SEEDS] [-f FIRST | -r] [-j JOBS] [-l FILE-OF-SEEDS] [-k KIND] [-q] [-x] [-s SEED [-v]]
  *
  *   simulate [-v] SCENARIO...
  *
- * -r: fresh seeds, the first drawn at random and told. -x: the first failure ends it.
- * -s runs one seed, twice: the second run must be the first, byte for byte. The last line is
- * 'N passed, M failed'; the exit code is 1 when M is not 0.
+ * -k liar, alone or troubled: seeds of that kind alone. -r: fresh seeds, the first drawn at random and told.
+ * -x: the first failure ends it. -s runs one seed, twice: the second run must be the first, byte for byte.
+ * The last line is 'N passed, M failed'; the exit code is 1 when M is not 0.
  */
 #define _GNU_SOURCE /* memfd_create */
 #include "tests/sim/sim.h"
@@ -35,7 +35,7 @@ static struct options {
     uint64_t first, count, seed;
     unsigned jobs;
     bool one, aloud, quiet, first_ends;
-    const char *list;
+    const char *list, *kind;
 } options = {.first = 1, .count = 100, .jobs = 1};
 
 static uint64_t listed[LISTED];
@@ -100,7 +100,7 @@ static bool run(uint64_t seed, bool aloud)
     if (noise >= 0 && lseek(noise, 0, SEEK_CUR) > 0 && (ftruncate(noise, 0) || lseek(noise, 0, SEEK_SET)))
         return false;
     alarm(WATCHDOG);
-    sim_plan_make(&plan, seed);
+    sim_plan_make(&plan, seed, options.kind);
     sim_story_begin(aloud);
     sim_begin(seed, &plan);
     passed = sim_run();
@@ -237,7 +237,7 @@ int main(int argc, char **argv)
     struct ft_fault fault;
     int c;
 
-    while ((c = getopt(argc, argv, "n:f:j:l:s:rvqx")) != -1)
+    while ((c = getopt(argc, argv, "n:f:j:l:s:k:rvqx")) != -1)
         switch (c) {
         case 'n':
             options.count = strtoull(optarg, NULL, 0);
@@ -258,6 +258,9 @@ int main(int argc, char **argv)
             options.one = true;
             options.seed = strtoull(optarg, NULL, 0);
             break;
+        case 'k':
+            options.kind = optarg;
+            break;
         case 'v':
             options.aloud = true;
             break;
@@ -268,9 +271,8 @@ int main(int argc, char **argv)
             options.quiet = true;
             break;
         default:
-            fprintf(
-                stderr,
-                "usage: simulate [-n SEEDS] [-f FIRST | -r] [-j JOBS] [-l FILE] [-q] [-x] [-s SEED [-v]]\n");
+            fprintf(stderr, "usage: simulate [-n SEEDS] [-f FIRST | -r] [-j JOBS] [-l FILE] [-k KIND] [-q] "
+                            "[-x] [-s SEED [-v]]\n");
             return 64;
         }
     mallopt(M_MMAP_THRESHOLD,

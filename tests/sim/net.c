@@ -67,6 +67,8 @@ static struct {
 static unsigned pending_count[2];
 static struct {
     uint8_t bytes[FT_WORD_BYTES];
+    size_t len;
+    bool stranger; /* from another host */
     uint64_t at;
 } words[2][WORDS];
 static unsigned word_count[2];
@@ -210,6 +212,11 @@ ssize_t sim_recv(int fd, void *to, size_t size, int flags)
     struct stream *s = &k->conn->to[k->end];
     size_t there = arrived(s, k->node);
 
+    if (sim_troubled(3)) {
+        errno = EINTR;
+        return -1;
+    }
+
     if (there > size)
         there = size;
     if (there) {
@@ -239,6 +246,10 @@ ssize_t sim_send(int fd, const void *from, size_t size, int flags)
     struct stream *s = &c->to[!k->end], *back = &c->to[k->end];
 
     (void)flags;
+    if (sim_troubled(3)) {
+        errno = EINTR;
+        return -1;
+    }
     if (back->error_at <= sim.now && !blocked(k->node)) {
         errno = back->error == ECONNRESET ? EPIPE : back->error;
         return -1;
@@ -364,6 +375,8 @@ void sim_net_break(void)
 
 int rp_address(struct sockaddr_in *out, const char *host, uint16_t port, struct ft_fault *fault)
 {
+    if (sim_refuses())
+        return ft_fail(fault, FT_EINVAL, "address %s", host);
     *out = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
     return inet_pton(AF_INET, host, &out->sin_addr) == 1 ? 0 : ft_fail(fault, FT_EINVAL, "address %s", host);
 }
@@ -376,13 +389,15 @@ static unsigned node_of(const struct sockaddr_in *at)
 
 int rp_listen(const struct sockaddr_in *at, struct ft_fault *fault)
 {
-    (void)fault;
+    if (sim_refuses())
+        return ft_fail(fault, FT_EBUSY, "the address is taken");
     return new_sock(LISTENER, node_of(at));
 }
 
 int rp_datagrams(const struct sockaddr_in *at, struct ft_fault *fault)
 {
-    (void)fault;
+    if (sim_refuses())
+        return ft_fail(fault, FT_EBUSY, "the address is taken");
     return new_sock(DATAGRAMS, node_of(at));
 }
 
@@ -404,7 +419,10 @@ int rp_accept(int listener, const struct sockaddr_in *peer, uint64_t *strangers)
 
 int rp_connect(const struct sockaddr_in *local, const struct sockaddr_in *peer)
 {
-    int fd = new_sock(CONNECTING, node_of(local));
+    int fd = sim_troubled(50) ? -1 : new_sock(CONNECTING, node_of(local));
+
+    if (fd < 0)
+        return -1;
 
     sock_of(fd)->peer = node_of(peer);
     sock_of(fd)->at = sim.now + delay() + delay();
@@ -438,6 +456,10 @@ void sim_net_word(unsigned to, uint64_t incarnation, uint64_t view, uint64_t at)
     if (word_count[to] == WORDS)
         return;
     ft_word_encode(&word, words[to][word_count[to]].bytes);
+    if (sim_troubled(100)) /* damaged on its way; or somebody else's, who speaks another language */
+        words[to][word_count[to]].bytes[sim_draw(&sim.trouble, FT_WORD_BYTES)] ^= 1;
+    words[to][word_count[to]].len = sim_troubled(50) ? 7 : FT_WORD_BYTES;
+    words[to][word_count[to]].stranger = sim_troubled(50);
     words[to][word_count[to]++].at = at;
 }
 
@@ -461,11 +483,14 @@ ssize_t sim_recvfrom(int fd, void *to, size_t size, int flags, struct sockaddr *
         errno = EAGAIN;
         return -1;
     }
-    size = size < FT_WORD_BYTES ? size : FT_WORD_BYTES;
+    bool stranger = words[node][i].stranger;
+
+    size = size < words[node][i].len ? size : words[node][i].len;
     memcpy(to, words[node][i].bytes, size);
     memmove(&words[node][i], &words[node][i + 1],
             (--word_count[node] - (unsigned)i) * sizeof(words[node][0]));
-    *in = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a090000u + 1 + !node)};
+    *in = (struct sockaddr_in){.sin_family = AF_INET,
+                               .sin_addr.s_addr = htonl(stranger ? 0x0a090009u : 0x0a090001u + !node)};
     return (ssize_t)size;
 }
 

@@ -50,11 +50,21 @@ static struct sim_node *owner(void)
     return n;
 }
 
+/* A running node's only beside a liar: one that loses its view may reign in a view twice. */
+static bool file_trouble(void)
+{
+    return sim.opening ? sim_troubled(15) : sim.plan.liar && sim_troubled(100);
+}
+
 int sim_open(const char *path, int flags, ...)
 {
     struct sim_node *n = owner();
     size_t len = strlen(path);
 
+    if (file_trouble()) {
+        errno = sim_draw(&sim.trouble, 2) ? EACCES : EIO;
+        return -1;
+    }
     if (len > 4 && strcmp(path + len - 4, ".new") == 0) {
         n->view_new[0] = '\0';
         return FD_NEW;
@@ -69,11 +79,22 @@ int sim_open(const char *path, int flags, ...)
 ssize_t sim_read(int fd, void *to, size_t size)
 {
     struct sim_node *n = owner();
-    size_t len = strlen(n->view_file);
+    static const char *const damaged[] = {"",
+                                          "understudy view \n",
+                                          "understudy view 99999999999999999999\n",
+                                          "understudy view 9223372036854775807\n",
+                                          "understudy view 5",
+                                          "understudy view 5 6\n",
+                                          "view 5\n",
+                                          "understudy view 5\nand more"};
+    const char *text = sim_troubled(25) ? damaged[sim_draw(&sim.trouble, 8)] : n->view_file;
+    size_t len = strlen(text);
 
     FT_CHECK(fd == FD_VIEW, "reads another file");
+    if (file_trouble())
+        return -1;
     len = len < size ? len : size;
-    memcpy(to, n->view_file, len);
+    memcpy(to, text, len);
     return (ssize_t)len;
 }
 
@@ -82,6 +103,8 @@ ssize_t sim_write(int fd, const void *from, size_t size)
     struct sim_node *n = owner();
 
     FT_CHECK(fd == FD_NEW && size < sizeof(n->view_new), "writes another file");
+    if (file_trouble()) /* the disk is full */
+        return (ssize_t)size / 2;
     memcpy(n->view_new, from, size);
     n->view_new[size] = '\0';
     return (ssize_t)size;
@@ -89,8 +112,7 @@ ssize_t sim_write(int fd, const void *from, size_t size)
 
 int sim_close_file(int fd)
 {
-    (void)fd;
-    return 0;
+    return fd == FD_NEW && file_trouble() ? -1 : 0;
 }
 
 int sim_rename(const char *from, const char *to)
@@ -99,6 +121,8 @@ int sim_rename(const char *from, const char *to)
 
     (void)from;
     (void)to;
+    if (file_trouble())
+        return -1;
     memcpy(n->view_file, n->view_new, sizeof(n->view_file));
     n->has_view_file = true;
     return 0;
@@ -113,7 +137,7 @@ int sim_unlink(const char *path)
 int sim_fsync(int fd)
 {
     (void)fd;
-    return 0;
+    return sim_troubled(100) ? -1 : 0;
 }
 
 /* ---- putting together ---------------------------------------------------------------------------- */
@@ -123,32 +147,78 @@ static void told(void *arg, enum ft_state state, uint64_t view, const char *why)
     sim_saw_state(arg, state, view, why);
 }
 
+static const char *const view_file[2] = {"a.view", "/run/b.view"};
+
 static void new_view(void *arg, uint64_t view)
 {
-    atomic_store(&((struct sim_node *)arg)->view, view);
+    struct sim_node *n = arg;
+    struct ft_fault fault;
+
+    atomic_store(&n->view, view);
+    if (sim.plan.troubled) /* as the program's main thread does, some time later */
+        rp_view_sync(view_file[n->index], &fault);
 }
 
-static void open_region(struct sim_node *n)
+/* A file that asks for what no node can have. */
+static int open_too_much(struct ft_region **out, struct ft_fault *fault)
 {
-    static const struct ft_region_config how = {.name = "sim", .shared_size = SIM_SHARED};
-    struct ft_fault fault = {""};
+    static uint64_t sizes[FT_NFS_MAX];
+    static const char *names[FT_NFS_MAX];
+    const struct nf_chain_config *chain = &sim.config->chain;
+    struct ft_region_config c = {.name = "sim",
+                                 .lanes = chain->lanes,
+                                 .nfs = (uint16_t)(chain->count + 1),
+                                 .arena_size = sizes,
+                                 .nf_name = names,
+                                 .shared_size = SIM_SHARED};
+
+    nf_chain_arenas(chain, sizes, names);
+    switch (sim_draw(&sim.trouble, 5)) {
+    case 0:
+        c.lanes = sim_draw(&sim.trouble, 2) ? 0 : FT_LANES_MAX + 1;
+        break;
+    case 1:
+        c.nfs = sim_draw(&sim.trouble, 2) ? 0 : FT_NFS_MAX + 1;
+        break;
+    case 2:
+        c.arena_size = NULL;
+        break;
+    case 3:
+        sizes[c.nfs - 1u] = sim_draw(&sim.trouble, 2) ? FT_REGION_MAX + 1 : FT_REGION_MAX - (1u << 20);
+        break;
+    default:
+        c.shared_size = 0; /* as large as usual: more than this world has */
+        c.name = NULL;
+    }
+    return ft_region_open(out, &c, fault);
+}
+
+static int open_region(struct sim_node *n, struct ft_fault *fault)
+{
+    const struct ft_region_config how = {
+        .name = "sim", .shared_size = SIM_SHARED, .huge = sim.plan.troubled, .audit = sim.plan.alone};
+    int error;
 
     n->window.region = NULL;
     n->window.of_node = true;
     sim_window_of(&n->window);
-    FT_CHECK(nf_chain_region(&n->window.region, &sim.config->chain, &how, &fault) == 0, "%s", fault.text);
-    n->window.region->tracking |= SIM_TRACK;
+    error = sim_troubled(30) ? open_too_much(&n->window.region, fault)
+                             : nf_chain_region(&n->window.region, &sim.config->chain, &how, fault);
+    if (!error)
+        n->window.region->tracking |= SIM_TRACK;
+    return error;
 }
 
-static void make_lanes(struct sim_node *n)
+static int make_lanes(struct sim_node *n, struct ft_fault *fault)
 {
-    struct ft_fault fault = {""};
+    int error;
 
     n->question = (struct nd_question){.cap = ASK_CAP, .out = sim_alloc(ASK_CAP)};
     nd_group_init(&n->group, n->lane, sim.plan.lanes);
     for (unsigned l = 0; l < sim.plan.lanes; l++) {
-        FT_CHECK(nd_setup_rings(&n->shared[l], sim.plan.log_bytes, sim.plan.pending_bytes, &fault) == 0, "%s",
-                 fault.text);
+        error = nd_setup_rings(&n->shared[l], sim.plan.log_bytes, sim.plan.pending_bytes, fault);
+        if (error)
+            return error;
         n->lane[l] = (struct nd_lane){.index = l,
                                       .config = sim.config,
                                       .io = &n->io,
@@ -161,17 +231,20 @@ static void make_lanes(struct sim_node *n)
                                       .incarnation = n->incarnation,
                                       .view = &n->view,
                                       .stop = &n->stop};
-        FT_CHECK(nd_lane_make(&n->lane[l], &fault) == 0, "%s", fault.text);
+        if ((error = nd_lane_make(&n->lane[l], fault)))
+            return error;
     }
+    return 0;
 }
 
-static void open_replicator(struct sim_node *n)
+static int open_replicator(struct sim_node *n, struct ft_fault *fault)
 {
+    static char too_long[400];
     static char identity[FT_IDENTITY_MAX];
     static const char *const host[2] = {"10.9.0.1", "10.9.0.2"};
     const struct nd_timing *t = &sim.config->timing;
-    struct ft_fault fault = {""};
     struct rp_status s;
+    int error;
     struct rp_config config = {
         .core = {.role = (uint8_t)n->index, .incarnation = n->incarnation},
         .link = {.local_host = host[n->index],
@@ -182,7 +255,7 @@ static void open_replicator(struct sim_node *n)
         .region = n->window.region,
         .lanes = n->shared,
         .published = n->group.published,
-        .view_file = n->index ? "b.view" : "a.view",
+        .view_file = sim_troubled(10) ? too_long : view_file[n->index],
         .told = told,
         .view = new_view,
         .arg = n,
@@ -192,6 +265,7 @@ static void open_replicator(struct sim_node *n)
     config.core.drain_ms = t->detect_ms * 3;
     config.pending_bytes = sim.plan.pending_bytes;
     config.resync_mbps = sim.plan.resync_mbps;
+    config.protect = !sim.plan.alone;
     config.core.strict ^= n->misfit == 1;
     if (n->misfit == 2) {
         config.core.lease_ms *= 3;
@@ -202,11 +276,15 @@ static void open_replicator(struct sim_node *n)
     if (n->misfit >= 3 && config.core.identity_len > 8) /* another setting of its last NF */
         identity[config.core.identity_len - (n->misfit == 3 ? 2 : 8)] ^= 1;
     config.core.name[0] = n->name[0];
+    memset(too_long, 'x', sizeof(too_long) - 1);
     sim.opening = n;
-    FT_CHECK(rp_open(&n->replicator, &config, &fault) == 0, "%s", fault.text);
+    error = rp_open(&n->replicator, &config, fault);
     sim.opening = NULL;
+    if (error)
+        return error;
     rp_status(n->replicator, &s);
-    new_view(n, s.core.view);
+    atomic_store(&n->view, s.core.view);
+    return 0;
 }
 
 static void run_replicator(void *replicator)
@@ -221,6 +299,8 @@ static void run_lane(void *lane)
 
 void sim_node_start(struct sim_node *n)
 {
+    struct ft_fault fault = {""};
+
     n->life++;
     n->restart_at = SIM_NEVER;
     n->paused_until = n->stalled_until = 0;
@@ -236,10 +316,21 @@ void sim_node_start(struct sim_node *n)
     n->state = FT_JOINING;
     atomic_store(&n->stop, false);
     sim_ports_io(n);
-    open_region(n);
-    make_lanes(n);
+    memset(n->lane, 0, sizeof(n->lane));
+    memset(n->shared, 0, sizeof(n->shared));
+    memset(n->task, 0, sizeof(n->task));
+    sim_trouble_begin();
     n->alive = true;
-    open_replicator(n);
+    bool failed = open_region(n, &fault) || make_lanes(n, &fault) || open_replicator(n, &fault);
+
+    sim_trouble_end();
+    if (failed) {
+        n->alive = false;
+        sim_tell(n->index, "does not start: %s", fault.text);
+        sim_node_free(n);
+        n->restart_at = sim.now + SIM_MS + sim_draw(&sim.trouble, 4 * SIM_MS);
+        return;
+    }
     for (unsigned l = 0; l < sim.plan.lanes; l++)
         sim_task_begin(&n->task[l], run_lane, &n->lane[l]);
     sim_task_begin(&n->task[SIM_REPLICATOR], run_replicator, n->replicator);
@@ -253,9 +344,8 @@ void sim_node_start(struct sim_node *n)
 
 void sim_node_free(struct sim_node *n)
 {
-    if (!n->replicator)
-        return;
-    sim_show(&n->window);
+    if (n->window.region)
+        sim_show(&n->window);
     for (unsigned t = 0; t < SIM_TASKS; t++)
         sim_task_free(&n->task[t]);
     rp_close(n->replicator);
@@ -264,6 +354,8 @@ void sim_node_free(struct sim_node *n)
         nd_lane_free(&n->lane[l]);
         ft_lane_free(&n->shared[l]);
     }
+    memset(n->lane, 0, sizeof(n->lane));
+    memset(n->shared, 0, sizeof(n->shared));
     sim_show(NULL);
     ft_region_close(n->window.region);
     n->window.region = NULL;

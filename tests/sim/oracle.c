@@ -46,6 +46,13 @@ void sim_saw_state(struct sim_node *n, enum ft_state state, uint64_t view, const
 {
     bool began = reigns(state) && !reigns(n->state);
 
+    if (sim.plan.liar) {
+        if (n->alive)
+            sim_tell(n->index, "is now %s in view %lu: %s", ft_state_name(state), view, why);
+        n->state = state;
+        n->state_since = sim.now;
+        return;
+    }
     if (n->state == FT_SOLO && state == FT_DEGRADED) {
         n->leaving_solo = n->replicator->gate;
         n->said_holding = false;
@@ -70,8 +77,11 @@ void sim_saw_state(struct sim_node *n, enum ft_state state, uint64_t view, const
 
 void sim_saw_gift(struct sim_node *n, const struct ft_message *begin)
 {
-    struct sim_gift *gift = sim_alloc(sizeof(*gift));
+    struct sim_gift *gift;
 
+    if (sim.plan.liar)
+        return;
+    gift = sim_alloc(sizeof(*gift));
     *gift =
         (struct sim_gift){.history = n->history, .sent = begin->sent, .from = n->index, .next = sim.gifts};
     sim.gifts = gift;
@@ -90,6 +100,8 @@ static struct sim_history *given(const struct sim_node *n, const struct ft_messa
 /* A base begins: from here on the node follows what its peer makes; NULL: it holds nothing. */
 void sim_saw_base(struct sim_node *n, const struct ft_message *begin)
 {
+    if (sim.plan.liar)
+        return;
     n->follows = begin ? given(n, begin) : NULL;
     if (begin && !n->follows)
         sim_fail("%s gets a base that nobody began", n->name);
@@ -137,6 +149,8 @@ void sim_saw_record(struct sim_node *n, unsigned lane, const struct ft_record *r
 {
     struct sim_history *h = n->history;
 
+    if (sim.plan.liar)
+        return;
     if (!h) {
         sim_fail("%s makes burst %lu of lane %u without a state", n->name, record->burst, lane);
         return;
@@ -221,7 +235,7 @@ void sim_saw_release(struct sim_node *n, unsigned lane, unsigned port, const str
 {
     uint64_t view = sim_core(n)->view, last = count ? held[count - 1].burst : 0;
 
-    if (count == 0)
+    if (count == 0 || sim.plan.liar)
         return;
     if (!n->history) {
         sim_fail("%s releases without a state", n->name);
@@ -252,7 +266,7 @@ void sim_watch(void)
         struct sim_node *n = &sim.node[i];
 
         for (unsigned l = 0; n->alive && l < sim.plan.lanes; l++)
-            if (atomic_load(&n->shared[l].diverged) && n->state != FT_JOINING)
+            if (atomic_load(&n->shared[l].diverged) && n->state != FT_JOINING && !sim.plan.liar)
                 sim_fail("G2: replay of lane %u diverged on %s", l, n->name);
     }
 }

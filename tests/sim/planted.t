@@ -11,9 +11,9 @@ bugs=(
     early-release one-too-many
     skip-record wrong-time drop-edge lost-edge open-set
     reuse-clock old-tail no-fence never-slept view-forgotten long-lease lease-from-answer endless-right
-    skip-line edit-before-copy ready-early gate-unseen solo-early overslept
+    skip-line edit-before-copy ready-early gate-unseen solo-early overslept stale-clock
 )
-echo "1..$((${#bugs[@]} + 1))"
+echo "1..$((${#bugs[@]} + 2))"
 number=0
 for bug in "${bugs[@]}"; do
     number=$((number + 1))
@@ -29,4 +29,12 @@ if said=$(UNDERSTUDY_PLANT=none "$BUILD/simulate-planted" -q -f 1 -n 200 -j "$JO
     echo "ok $number - without any of them: $(tail -1 <<<"$said")"
 else
     echo "not ok $number - without any of them: $(tail -1 <<<"$said")"
+fi
+# One that needs a chain of accidents: it has a scenario of its own.
+number=$((number + 1))
+if said=$(UNDERSTUDY_PLANT=stale-clock "$BUILD/simulate-planted" tests/sim/scenarios/sleeps-in-mid-turn.sim) ||
+    ! grep -q ': G2: ' <<<"$said"; then
+    echo "not ok $number - stale-clock, in the scenario sleeps-in-mid-turn"
+else
+    echo "ok $number - stale-clock, in the scenario sleeps-in-mid-turn: $(tail -1 <<<"$said" | cut -d: -f2-)"
 fi

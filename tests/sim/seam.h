@@ -35,6 +35,24 @@ int sim_sched_yield(void);
 #undef _mm_pause
 #define _mm_pause sim_spin
 
+#ifdef SIM_MEMORY /* ftcore/, replicator/: what a node asks for when it starts may be refused */
+#include <stdlib.h>
+void *sim_malloc(size_t size);
+void *sim_calloc(size_t n, size_t size);
+void *sim_aligned_alloc(size_t alignment, size_t size);
+#define malloc        sim_malloc
+#define calloc        sim_calloc
+#define aligned_alloc sim_aligned_alloc
+#ifndef SIM_REGION
+void *sim_map(void *at, size_t size, int protection, int flags, int fd, off_t offset);
+int sim_memory_file(const char *name, unsigned flags);
+int sim_truncate(int fd, off_t size);
+#define mmap         sim_map
+#define memfd_create sim_memory_file
+#define ftruncate    sim_truncate
+#endif
+#endif
+
 #ifdef SIM_REGION /* ftcore/region.c: one window that the nodes' regions take turns in */
 int sim_memfd_create(const char *name, unsigned flags);
 int sim_ftruncate(int fd, off_t size);

@@ -10,6 +10,7 @@
  *   hooks.c   steps: where a node may be caught              window.c  one address for several regions
  *   oracle.c  what must never happen                         history.c records kept, executed again
  *   fault.c   what goes wrong, and when                      story.c   the transcript
+ *   trouble.c what the system refuses                        liar.c    a peer that lies
  */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
@@ -210,6 +211,9 @@ struct sim_plan { /* of a seed; or of a scenario */
     unsigned preempted;  /* per 100000 steps: a task stands there for a while, and its node goes on */
     uint64_t delay;      /* of messages, at most, usually */
     unsigned fault_rate; /* per mille of the usual */
+    bool troubled;       /* the system refuses now and then: memory, sockets, the view file */
+    bool alone;          /* one node, protection off, with the audit of its region on */
+    bool liar;           /* what nodes say to each other is altered; judged by G6 alone */
 };
 
 struct sim_catch { /* a node is to be caught at a step */
@@ -232,7 +236,12 @@ struct sim_world {
     struct sim_node node[2];
     struct sim_node *opening;                    /* whose replicator is being opened, by no task */
     struct sim_random chance, order, net, hosts; /* faults; scheduling; delays; packets */
+    struct sim_random lies, trouble;
+    unsigned mood;       /* enum sim_lie: what liars lie about … */
+    uint64_t mood_until; /* … for so long, or until one has been told */
+    unsigned refuse;     /* that many requests from now the system refuses one; 0: none */
     struct sim_catch caught;
+    uint64_t break_at; /* the connection breaks while somebody sleeps; 0: it does not */
     uint64_t fault_at;
     bool faults_over;
     struct sim_script *script;                 /* a scenario in place of the seed's faults */
@@ -277,7 +286,8 @@ void sim_mix(uint64_t value); /* into the hash */
 void *sim_alloc(size_t size); /* zeroed only when fresh; gone with the next seed */
 
 /* ---- world.c ---- */
-void sim_plan_make(struct sim_plan *plan, uint64_t seed);
+/* `kind`: NULL, or liar, alone, troubled: what the seed is made to be. */
+void sim_plan_make(struct sim_plan *plan, uint64_t seed, const char *kind);
 int sim_configs(const char *directory, struct ft_fault *fault); /* reads the chains; once */
 extern const char *const sim_chain_name[];
 void sim_begin(uint64_t seed, const struct sim_plan *plan);
@@ -338,6 +348,29 @@ void sim_faults_tick(void);
 void sim_faults_end(void);
 void sim_partition(unsigned links, unsigned ports, uint64_t until); /* bits: towards a, towards b */
 void sim_pause(struct sim_node *node, uint64_t ns);
+
+/* ---- trouble.c ---- */
+/* While a node starts in a troubled seed: what the system is going to refuse is decided. */
+void sim_trouble_begin(void);
+void sim_trouble_end(void);
+bool sim_refuses(void);                /* this request */
+bool sim_troubled(unsigned per_mille); /* something small goes wrong, at any time */
+
+/* ---- liar.c ---- */
+enum sim_lie {
+    SIM_LIE_HELLO,
+    SIM_LIE_MESSAGE,
+    SIM_LIE_FRAME,
+    SIM_LIE_RECORD,
+    SIM_LIE_PART,
+    SIM_LIE_RUN,
+    SIM_LIE_KINDS
+};
+bool sim_lies(enum sim_lie kind, unsigned per_mille); /* now is a moment for a lie of that kind */
+void sim_lie_message(struct ft_message *m, unsigned lanes);
+long sim_lie_frame(uint8_t *out, long len, size_t cap); /* an encoded message; its new length */
+long sim_lie_sealed(uint8_t *out, long len, size_t cap, uint32_t lines);
+void sim_lie_run(uint8_t head[]);
 
 /* ---- oracle.c ---- */
 void sim_saw_state(struct sim_node *node, enum ft_state state, uint64_t view, const char *why);

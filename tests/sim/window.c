@@ -8,10 +8,13 @@
  * That nothing is written past an edit is checked on the way: in some seeds the rest of the window is
  * compared at every exchange. Outside of what is used, the window is always zero.
  */
+#define _GNU_SOURCE /* MFD_HUGETLB */
 #include "tests/sim/sim.h"
 
+#include "ftcore/audit.h"
 #include "ftcore/check.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -161,15 +164,19 @@ void sim_show(struct sim_window *w)
         shown = w;
         return;
     }
-    if (shown && shown->region)
+    if (shown && shown->region) {
+        ft_audit_suspend(shown->region); /* of a node that is alone; else it does nothing */
         park(shown);
+    }
     if (pair)
         compare(shown, w);
     else
         all = true;
     shown = w;
-    if (w && w->region)
+    if (w && w->region) {
         load(w);
+        ft_audit_resume(w->region);
+    }
 }
 
 void sim_window_of(struct sim_window *w)
@@ -187,19 +194,31 @@ void sim_window_of(struct sim_window *w)
 int sim_memfd_create(const char *name, unsigned flags)
 {
     (void)name;
-    (void)flags;
+    if (sim_refuses() || (flags & MFD_HUGETLB && sim_troubled(500))) {
+        errno = ENOMEM;
+        return -1;
+    }
     return MEMORY_FD;
 }
 
 int sim_ftruncate(int fd, off_t size)
 {
-    FT_CHECK(fd == MEMORY_FD && (uint64_t)size <= WINDOW_BYTES, "a region of %ld bytes", (long)size);
+    FT_CHECK(fd == MEMORY_FD, "not the region");
+    if (sim_refuses() || (uint64_t)size > WINDOW_BYTES) {
+        errno = ENOMEM;
+        return -1;
+    }
     return 0;
 }
 
 void *sim_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
 {
-    (void)protection;
+    if (sim_refuses()) { /* no memory, or the address is taken */
+        if (sim_troubled(500))
+            return mmap(NULL, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        errno = sim_troubled(500) ? EEXIST : ENOMEM;
+        return MAP_FAILED;
+    }
     (void)flags;
     FT_CHECK(at == window() && fd == MEMORY_FD && offset == 0 && size <= WINDOW_BYTES, "not the region");
     shown = opening;

@@ -65,7 +65,7 @@ int sim_configs(const char *directory, struct ft_fault *fault)
     return error;
 }
 
-void sim_plan_make(struct sim_plan *p, uint64_t seed)
+void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
 {
     struct sim_random r = {seed * 0x2545f4914f6cdd1dull + 1};
 
@@ -100,6 +100,17 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed)
     p->budget_ms = 1 + (uint32_t)sim_draw(&r, 20);
     if (p->mode != ND_MODE_LOG || p->standby == ND_STANDBY_WARM) /* what lanes are told in whole megabytes */
         p->pending_bytes = 1u << 20;
+    p->troubled = sim_chance(&r, 100) || (kind && strcmp(kind, "troubled") == 0);
+    p->liar = sim_chance(&r, 80) || (kind && strcmp(kind, "liar") == 0);
+    p->alone = sim_chance(&r, 15) || (kind && strcmp(kind, "alone") == 0);
+    if (p->alone) {
+        p->mode = ND_MODE_OFF;
+        p->liar = p->strict = false;
+    }
+    if (p->liar) { /* each lie that is refused ends a connection: that is fault enough */
+        p->fault_rate = 200;
+        p->faults_end += 600 * SIM_MS;
+    }
 }
 
 static void configure(void)
@@ -141,6 +152,8 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
     sim.order.at = seed * 3 ^ 0x2222222222222222ull;
     sim.net.at = seed * 5 ^ 0x4444444444444444ull;
     sim.hosts.at = seed * 7 ^ 0x8888888888888888ull;
+    sim.lies.at = seed * 11 ^ 0x3333333333333333ull;
+    sim.trouble.at = seed * 13 ^ 0x5555555555555555ull;
     sim.owner = SIM_NOBODY;
     sim.left_last = &sim.left;
     configure();
@@ -154,7 +167,10 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
         n->name = names[i];
         n->window.parked = parked[i];
         n->drift_ppm = (int64_t)sim_draw(&sim.chance, 1000) - 500;
-        sim_node_start(n);
+        if (i == 0 || !plan->alone)
+            sim_node_start(n);
+        else
+            n->restart_at = SIM_NEVER;
     }
     sim.fault_at = sim_draw(&sim.chance, 15 * sim.config->timing.detect_ms * SIM_MS);
     sim_tell(SIM_NOBODY, "seed %lu: chain %s, %s, %s, %u lane%s, %s, %s, detect_ms %u", seed,
@@ -224,6 +240,9 @@ void sim_step(enum sim_step step)
     if (c->sleep) {
         sim_tell(n->index, "sleeps for %.3f ms, %s", (double)c->sleep / 1e6, sim_step_text[step]);
         sim_pause(n, c->sleep);
+        /* The longer it sleeps, the more it has missed: the connection, too. */
+        if (!sim.script && sim_chance(&sim.trouble, 500))
+            sim.break_at = sim.now + sim_draw(&sim.trouble, c->sleep / 4);
         /* What it finds when it wakes: the other one may have lived on alone for a while, and died. */
         if (!sim.script && sim_chance(&sim.chance, 300))
             *c = (struct sim_catch){.armed = true,
@@ -361,6 +380,17 @@ bool sim_rests(void)
     return true;
 }
 
+/* A node without protection serves again soon after it was started again. */
+static bool run_alone(uint64_t limit)
+{
+    while (!sim.failed[0] && sim.now < limit && sim.node[0].state != FT_SOLO)
+        sim_tick();
+    if (!sim.failed[0] && sim.node[0].state != FT_SOLO)
+        sim_fail("liveness: alone, and not SOLO");
+    sim_mix(sim.now);
+    return !sim.failed[0];
+}
+
 bool sim_run(void)
 {
     uint64_t since = SIM_NEVER, limit;
@@ -368,6 +398,8 @@ bool sim_run(void)
     while (sim.now < sim.plan.faults_end && sim_tick())
         ;
     sim_faults_end();
+    if (sim.plan.alone)
+        return run_alone(sim.now + 100 * SIM_MS);
     limit = sim.now + (sim.plan.fast ? 1500 : 2500) * SIM_MS;
     while (!sim.failed[0] && sim.now < limit && (since == SIM_NEVER || sim.now - since < SETTLED_FOR)) {
         sim_tick();
@@ -380,6 +412,8 @@ bool sim_run(void)
         sim_fail("liveness: not PROTECTED %llu ms after the last fault",
                  (sim.now - sim.plan.faults_end) / SIM_MS);
     sim.plan.quiet_at = sim.now;
+    if (sim.plan.liar) /* who believed a liar may have released anything */
+        return !sim.failed[0];
     limit = sim.now + 400 * SIM_MS;
     while (!sim.failed[0] && sim.now < limit && !sim_rests())
         sim_tick();
