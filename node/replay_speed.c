@@ -156,14 +156,7 @@ static int again(enum ft_order doing, uint64_t seed, struct ft_fault *fault)
 static int open_all(const struct nd_tape *tape, const struct nd_config *config, uint64_t seed,
                     struct ft_fault *fault)
 {
-    static uint64_t sizes[FT_NFS_MAX];
-    static const char *names[FT_NFS_MAX];
-    struct ft_region_config region = {.name = "understudy speed",
-                                      .lanes = 1,
-                                      .nfs = (uint16_t)(config->chain.count + 1),
-                                      .arena_size = sizes,
-                                      .nf_name = names,
-                                      .shared_size = nd_member_shared(&config->chain)};
+    static const struct ft_region_config how = {.name = "understudy speed"};
     int error;
 
     s.tape = tape;
@@ -185,8 +178,7 @@ static int open_all(const struct nd_tape *tape, const struct nd_config *config, 
                           .data = io_data,
                           .drop = io_drop,
                           .burst = io_burst};
-    nf_chain_arenas(&config->chain, sizes, names);
-    error = ft_region_open(&s.region, &region, fault);
+    error = nf_chain_region(&s.region, &config->chain, &how, fault);
     atomic_store(&s.shared.stable, FT_ALL); /* the standby is as quick as can be: what is held leaves next */
     atomic_store(&s.shared.lease_until, FT_ALL);
     atomic_store(&s.shared.logging, true);
