@@ -53,6 +53,10 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
         error = stream ? rp_receiver_take(rp, m, &fault) : rp_base_take(rp, m, &fault);
         rp->stored |= stream;
     }
+    /* Its head may make us take over as any other does (a primary that says it reigns no more): what came
+     * with it counts, and lanes may have replayed it. */
+    if (!error && stream && m->state <= FT_READY)
+        settle(rp);
     if (error) {
         refused(rp, fault.text);
         return;

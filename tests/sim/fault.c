@@ -270,7 +270,8 @@ void sim_faults_tick(void)
     for (unsigned i = 0; i < 2; i++)
         if (!sim.node[i].alive && sim.now >= sim.node[i].restart_at) {
             /* One of them: two that differ in the same way fit each other. */
-            bool fits = sim.script || sim.faults_over || sim.node[!i].misfit || !sim_chance(&sim.chance, 40);
+            bool fits = sim.script || sim.faults_over || sim.node[!i].misfit || sim.reign == 0 ||
+                        !sim_chance(&sim.chance, 40);
 
             sim.count.restarts++;
             sim.node[i].misfit = fits ? 0 : 1 + (unsigned)sim_draw(&sim.chance, 4);

@@ -241,7 +241,7 @@ void sim_step(enum sim_step step)
         sim_tell(n->index, "sleeps for %.3f ms, %s", (double)c->sleep / 1e6, sim_step_text[step]);
         sim_pause(n, c->sleep);
         /* The longer it sleeps, the more it has missed: the connection, too. */
-        if (!sim.script && sim_chance(&sim.trouble, 500))
+        if (!sim.script && sim_chance(&sim.trouble, 300))
             sim.break_at = sim.now + sim_draw(&sim.trouble, c->sleep / 4);
         /* What it finds when it wakes: the other one may have lived on alone for a while, and died. */
         if (!sim.script && sim_chance(&sim.chance, 300))
