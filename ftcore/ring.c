@@ -68,6 +68,12 @@ void ft_ring_free(struct ft_ring *ring)
     *ring = (struct ft_ring){0};
 }
 
+void ft_ring_populate(struct ft_ring *ring)
+{
+    if (madvise(ring->data, 2 * ring->capacity, MADV_POPULATE_WRITE) != 0) /* Linux before 5.14 */
+        return;
+}
+
 uint64_t ft_ring_room(struct ft_ring *ring)
 {
     ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);

@@ -23,6 +23,8 @@ struct ft_ring {
 /* capacity is rounded up to a power of two of at least a page. FT_ENOMEM. */
 int ft_ring_init(struct ft_ring *ring, uint64_t capacity);
 void ft_ring_free(struct ft_ring *ring);
+/* Gives it its memory now, not page by page as it is first written. What the kernel refuses comes later. */
+void ft_ring_populate(struct ft_ring *ring);
 
 /* Writer. Bytes that a reserve would find free. */
 uint64_t ft_ring_room(struct ft_ring *ring);

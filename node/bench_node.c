@@ -138,7 +138,12 @@ static int put_together(struct running *r, struct ft_fault *fault)
                                           .guardian = n->config->protect.mode != ND_MODE_OFF,
                                           .told = told,
                                           .arg = r};
-    return error ? error : nd_member_open(&r->member, &r->config, fault);
+    if (!error)
+        error = nd_member_open(&r->member, &r->config, fault);
+    /* A run is over before the rings have come round once; after that they cost no page faults. */
+    for (unsigned l = 0; l < n->config->chain.lanes && !error; l++)
+        ft_ring_populate(n->number ? &n->slot->shared[l].replay : &n->slot->shared[l].log);
+    return error;
 }
 
 static int start(struct running *r, struct ft_fault *fault)
