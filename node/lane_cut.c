@@ -16,10 +16,11 @@
 
 #include <string.h>
 
-#define LOOK_EVERY 50u  /* commit intervals of a log segment between two samples */
-#define HEADERS    192u /* bytes of a frame that capture takes at most where no NF reads payload */
-#define PACK       1024u
-#define PACK_GUESS 512u /* until it is measured: half */
+#define LOOK_EVERY  50u  /* commit intervals of a log segment between two samples */
+#define HEADERS     192u /* bytes of a frame that capture takes at most where no NF reads payload */
+#define SHARE_LOOKS 128u /* while the log fills what the standby may keep */
+#define PACK        1024u
+#define PACK_GUESS  512u /* until it is measured: half */
 
 /* ---- what the configuration says --------------------------------------------------------------- */
 
@@ -228,7 +229,7 @@ void nd_lane_cut_init(struct nd_lane *lane)
 
 /*
  * A log segment to a warm standby has gone on for long enough: by the clock, by what a takeover would have to
- * replay, or by what the standby may keep.
+ * replay, or by what the standby may keep, of records or of the checkpoint itself.
  */
 static bool checkpoint_due(const struct nd_lane *lane)
 {
@@ -238,7 +239,7 @@ static bool checkpoint_due(const struct nd_lane *lane)
         return false;
     return nd_lane_digest_wanted(lane) ||
            cut_clock(lane) - lane->base_clock >= p->checkpoint_ms * 1000000ull ||
-           lane->uncovered > pending_bytes(lane) / 4 ||
+           lane->uncovered > pending_bytes(lane) / 4 || lane->share_grown ||
            (chooses(lane) && replay_ns(lane, lane->uncovered) > p->recovery_budget_ms * 1000000ull / 2);
 }
 
@@ -251,6 +252,16 @@ static uint64_t share_bytes(const struct nd_lane *lane)
         from = lane->hold.out;
     return lg_share_lines(lane->region, lane->index) +
            (made ? lane->weighed * (lane->hold.in - from) / made : 0);
+}
+
+/* Looked at as the log grows: before the next checkpoint is larger than what the standby may keep. Between
+ * two looks a share grows by a few times what the log does. */
+static void watch_share(struct nd_lane *lane)
+{
+    if (!warm(lane) || lane->uncovered < lane->share_looked)
+        return;
+    lane->share_looked = lane->uncovered + pending_bytes(lane) / SHARE_LOOKS;
+    lane->share_grown = share_bytes(lane) > pending_bytes(lane) / 16 * 7;
 }
 
 /* A warm standby's first checkpoint will tell how deltas pack. A hot one's are seen only when they are
@@ -298,7 +309,8 @@ static void base_here(struct nd_group *group)
 
         lane->cut_from = nf_chain_state(lane->chain)->burst;
         lane->hold_from = lane->hold.in;
-        lane->uncovered = lane->weighed = 0;
+        lane->uncovered = lane->weighed = lane->share_looked = 0;
+        lane->share_grown = false;
     }
 }
 
@@ -420,7 +432,7 @@ void nd_stream_begin(struct nd_group *group)
 
 /* ---- a lane's turn ----------------------------------------------------------------------------- */
 
-static bool due(const struct nd_lane *lane)
+static bool due(struct nd_lane *lane)
 {
     const struct nd_stream *s = &lane->group->stream;
     uint64_t passed = cut_clock(lane) - lane->cut_clock;
@@ -432,6 +444,7 @@ static bool due(const struct nd_lane *lane)
         return nd_lane_uncut(lane) &&
                (passed >= interval(lane) || idle || lane->draining || lane->short_of_room ||
                 lane->weighed > pending_bytes(lane) / 8); /* or it grows beyond what the standby may keep */
+    watch_share(lane);
     if (lane->cut_from != nf_chain_state(lane->chain)->burst && checkpoint_due(lane))
         return true;
     /* From the first packet on: with a pause before it a sample would be one burst, and stand for many. */

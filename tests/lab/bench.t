@@ -123,6 +123,22 @@ ok "takeovers: that of the second pair and three; replay ends before the first p
     .most.mpps > 0')" = true ]
 ok "lag: a sample a second, the last and the most of them, within the hold and the credit" $? "$(fact .runs[0].lag)"
 
+# A packet changes more than its record takes. A checkpoint has to come before it is larger than half of what this standby
+# may keep, or a base would follow the other, and nobody could take over.
+cat >"$dir/chain/small.yaml" <<END
+chain:
+  name: small
+  lanes: 1
+  nfs:
+    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, unsupported: pass, max_flows: 20000 }
+    - monitor: { max_flows: 20000 }
+    - load_balancer: { vip: 203.0.113.10, port: 80, backends: "172.16.0.11", max_flows: 20000 }
+protect: { mode: log, standby: warm, pending_mb: 1, checkpoint_ms: 1000 }
+END
+bench -c "$dir/chain/small.yaml" --compare log:warm --flows 20000 --pairs 1 --seconds 0.5 --no-latency --takeovers 3 &&
+    [ "$(fact '.runs[0].takeovers == 4')" = true ]
+ok "a warm standby with little room is always ready" $? "$(cat "$dir/json")"
+
 # ---- refusals ----------------------------------------------------------------------------------------------------------
 
 refused "an unknown protection" "expected off, log, delta" -c nfs/chains/forward.yaml --compare off,raid
