@@ -48,7 +48,7 @@ static int open_lanes(struct nd_replay *r, struct ft_fault *fault)
     int error = 0;
 
     r->lanes = r->config->chain.lanes;
-    r->tapes = r->lanes == 1 ? &r->tape : calloc(r->lanes, sizeof(*r->tapes));
+    r->tapes = r->lanes > 1 ? calloc(r->lanes, sizeof(*r->tapes)) : &r->tape;
     if (!r->tapes)
         return ft_fail(fault, FT_ENOMEM, "no memory for %u lanes", r->lanes);
     if (r->lanes > 1)
