@@ -58,6 +58,9 @@ static bool go(const struct ft_published published[], unsigned lanes, unsigned s
             atomic_load_explicit(&published[whom - 1].access, memory_order_acquire) >=
                 atomic_load_explicit(&published[lane].needs, memory_order_acquire))
             return false;
+        /* What it needs may be of a later wait; then it has said meanwhile that this one is over. */
+        if (atomic_load_explicit(&published[lane].wait, memory_order_acquire) != word)
+            return false;
         lane = whom - 1;
     }
     return true; /* more steps than lanes: a circle */

@@ -156,7 +156,7 @@ static int take_record(struct lg_recording *r, uint64_t at, const struct lg_fram
     burst = &r->burst[room->lane];
     clock = &r->clock[room->lane];
     if (room->burst != *burst + 1 || room->clock != *clock)
-        return REFUSE(r, at, FT_EORDER, "burst %lu from clock %lu, expected burst %lu from clock %lu",
+        return REFUSE(r, at, FT_EMALFORMED, "burst %lu from clock %lu, expected burst %lu from clock %lu",
                       room->burst, room->clock, *burst + 1, *clock);
     *burst = room->burst;
     *clock = room->clock + room->inputs;

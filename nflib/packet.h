@@ -8,6 +8,7 @@
 #ifndef NFLIB_PACKET_H
 #define NFLIB_PACKET_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -84,17 +85,16 @@ void nf_packet_parse_any(struct nf_packet *p);
 /* Valid with NF_P_ICMP_ERROR. */
 void nf_packet_inner(const struct nf_packet *p, struct nf_inner *inner);
 
+uint32_t nf_packet_header_bytes_any(const struct nf_packet *p); /* the same, of any packet */
 /*
  * How many bytes of the frame a chain of header-only NFs can look at: all headers up to and including L4's
  * (whole TCP header with options), the whole frame for ARP, ICMP up to 128 bytes, and at least 64 or the
  * frame for everything else.
  */
-
-uint32_t nf_packet_header_bytes_any(const struct nf_packet *p);
 static inline uint32_t nf_packet_header_bytes(const struct nf_packet *p)
 {
-    /* What nearly every packet is: TCP without many options, or UDP. */
-    if (p->flags == (NF_P_IPV4 | NF_P_L4) && p->proto != 1 && p->payload <= 64)
+    /* What nearly every packet is: TCP without many options, or UDP; not ICMP. */
+    if (p->flags == (NF_P_IPV4 | NF_P_L4) && p->proto != IPPROTO_ICMP && p->payload <= 64)
         return p->have < 64 ? p->have : 64;
     return nf_packet_header_bytes_any(p);
 }

@@ -70,16 +70,16 @@ struct nd_lane {
     struct lg_capture capture;
     struct lg_kept kept;
     struct lg_share share;
-    uint64_t cut_from;     /* burst at the cut that the next delta is based on … */
-    uint64_t hold_from;    /* … and the hold's first output after it */
-    uint64_t cut_clock;    /* nd_cut_clock at the last cut, or look at the policy */
-    uint64_t tally_clock;  /* … at the first packet of the stretch that is tallied */
-    uint64_t base_clock;   /* … at the last cut with a delta */
-    uint64_t uncovered;    /* bytes of records since then, in memory */
-    uint64_t share_looked; /* `uncovered` at which to look next how large a share would be … */
-    bool share_grown;      /* … and that it is nearly as large as may be */
-    uint64_t weighed;      /* bytes that a delta would carry of the outputs made since the base cut */
-    uint64_t met;          /* meetings of the stream this lane knows of */
+    uint64_t cut_from;      /* burst at the cut that the next delta is based on … */
+    uint64_t hold_from;     /* … and the hold's first output after it */
+    uint64_t cut_clock;     /* cut_clock at the last cut, or look at the policy */
+    uint64_t tally_clock;   /* … at the first packet of the stretch that is tallied */
+    uint64_t base_clock;    /* … at the last cut with a delta */
+    uint64_t uncovered;     /* bytes of records since then, in memory */
+    uint64_t share_look_at; /* clock at which to look again how large a share would be … */
+    bool share_grown;       /* … and that it is nearly as large as may be */
+    uint64_t weighed;       /* bytes that a delta would carry of the outputs made since the base cut */
+    uint64_t met;           /* meetings of the stream this lane knows of */
     struct nd_tally tally;
     uint64_t busy_ns, busy_bytes;     /* since the base: how long bytes of the log take */
     uint64_t applied;                 /* standby: number of the last delta applied */

@@ -16,11 +16,11 @@
 
 #include <string.h>
 
-#define LOOK_EVERY  50u  /* commit intervals of a log segment between two samples */
-#define HEADERS     192u /* bytes of a frame that capture takes at most where no NF reads payload */
-#define SHARE_LOOKS 128u /* while the log fills what the standby may keep */
-#define PACK        1024u
-#define PACK_GUESS  512u /* until it is measured: half */
+#define LOOK_EVERY   50u  /* commit intervals of a log segment between two samples */
+#define HEADERS      192u /* bytes of a frame that capture takes at most where no NF reads payload */
+#define PACKET_LINES 8u   /* that a packet changes, five NFs' entries and their lists */
+#define PACK         1024u
+#define PACK_GUESS   512u /* until it is measured: half */
 
 /* ---- what the configuration says --------------------------------------------------------------- */
 
@@ -166,8 +166,8 @@ static uint32_t weight(const struct nd_lane *lane, const struct nf_packet *p)
 
 void nd_lane_weigh(struct nd_lane *lane, uint32_t made_bytes)
 {
-    bool exact = chooses(
-        lane); /* where kinds are compared; else no more than this, for what the standby has room for */
+    /* Where kinds are compared; else at most this much, for what the standby has room for. */
+    bool exact = chooses(lane);
     uint64_t sum = lane->config->protect.tail == ND_TAIL_SUPPRESS ? 0 : made_bytes;
 
     for (uint32_t i = 0; i < lane->n; i++) {
@@ -254,14 +254,20 @@ static uint64_t share_bytes(const struct nd_lane *lane)
            (made ? lane->weighed * (lane->hold.in - from) / made : 0);
 }
 
-/* Looked at as the log grows: before the next checkpoint is larger than what the standby may keep. Between
- * two looks a share grows by a few times what the log does. */
+/*
+ * A checkpoint comes before a share is larger than what the standby may keep. It is looked at each time that
+ * packets may have changed a sixteenth of that since, were each lane's packets to change PACKET_LINES lines.
+ * Lane 0's share has the shared arena, which all lanes change, so each looks at that one too.
+ */
 static void watch_share(struct nd_lane *lane)
 {
-    if (!warm(lane) || lane->uncovered < lane->share_looked)
+    uint64_t clock = nf_chain_state(lane->chain)->clock, room = pending_bytes(lane) / 16;
+
+    if (!warm(lane) || clock < lane->share_look_at)
         return;
-    lane->share_looked = lane->uncovered + pending_bytes(lane) / SHARE_LOOKS;
-    lane->share_grown = share_bytes(lane) > pending_bytes(lane) / 16 * 7;
+    lane->share_look_at = clock + room / (PACKET_LINES * FT_LINE * lane->group->lanes);
+    lane->share_grown =
+        share_bytes(lane) > 7 * room || (lane->index != 0 && lg_share_lines(lane->region, 0) > 7 * room);
 }
 
 /* A warm standby's first checkpoint will tell how deltas pack. A hot one's are seen only when they are
@@ -309,7 +315,7 @@ static void base_here(struct nd_group *group)
 
         lane->cut_from = nf_chain_state(lane->chain)->burst;
         lane->hold_from = lane->hold.in;
-        lane->uncovered = lane->weighed = lane->share_looked = 0;
+        lane->uncovered = lane->weighed = lane->share_look_at = 0;
         lane->share_grown = false;
     }
 }

@@ -157,7 +157,10 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
             nf_chain_command(lane->chain, value, len, r->time, &fault); /* refused then, refused now */
     if (!whole || commands > 1) {      /* no lane of ours records two commands in a burst */
         nf_chain_abandon(lane->chain); /* a base may come, and go on with this chain */
-        nd_lane_diverged(lane, r->burst, r->clock, "outside values", 1, commands);
+        if (!whole)
+            nd_lane_diverged(lane, r->burst, r->clock, "outside values that are whole", 1, 0);
+        else
+            nd_lane_diverged(lane, r->burst, r->clock, "commands, one at most", 1, commands);
         return false;
     }
     nf_chain_run(lane->chain, r->burst, r->time + (FT_PLANTED("wrong-time") ? 1 : 0), lane->packets, n);
@@ -229,7 +232,7 @@ static bool take_record(struct nd_lane *lane, const struct ft_record *r)
 /* What the recorder has so far ends here: what was done in a delta is not known. */
 static bool take_part(struct nd_lane *lane, const struct ft_part *part)
 {
-    if (lane->recorder && !lane->after_delta)
+    if (lane->recorder)
         lg_recorder_stop(lane->recorder, lane->index);
     lane->after_delta = true;
     return nd_lane_apply(lane, part);

@@ -16,7 +16,7 @@
  *   - before a record that carries a digest. The bursts before all these records are what the primary had
  *     executed when it took the digest: a set that is closed, so every lane can come there.
  *   - at closed_to, while it does not move. Lane 0 asks for that (`still`), the replicator stops moving it
- * and says so (`still_seen`), and every lane replays to it: also a closed set. Lanes that stop at a digest on
+ *     and says so (`still_seen`), and every lane replays to it: also a closed set. Lanes that stop at a digest on
  *     their way there count as well. Others cannot be waiting for what comes behind it, since they would have
  *     to be behind theirs.
  *
@@ -112,7 +112,8 @@ static void all_stand(struct nd_group *group)
         compare_digests(group);
     if (atomic_load_explicit(&group->lane[0].shared->still, memory_order_relaxed)) {
         atomic_store_explicit(&group->lane[0].shared->still, 0, memory_order_release);
-        nd_lane_begin_base(group);
+        if (!group->lane[0].after_delta) /* it was, when it asked; a delta may have come since */
+            nd_lane_begin_base(group);
     }
 }
 

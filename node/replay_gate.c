@@ -59,13 +59,15 @@ int nd_gate_write(struct nd_gate *gate, const char *file, struct ft_fault *fault
 int nd_gate_written(struct nd_gate *gate, const char *file, struct ft_fault *fault)
 {
     bool failed;
+    int why;
 
     if (!gate->dump)
         return 0;
     failed = pcap_dump_flush(gate->dump) != 0 || ferror(pcap_dump_file(gate->dump));
+    why = errno;
     pcap_dump_close(gate->dump);
     gate->dump = NULL;
-    return failed ? ft_fail(fault, FT_EIO, "%.150s: cannot be written: %s", file, strerror(errno)) : 0;
+    return failed ? ft_fail(fault, FT_EIO, "%.150s: cannot be written: %s", file, strerror(why)) : 0;
 }
 
 /* Stamped as the input it came from; an NF's own packet with the time of its burst. */

@@ -138,7 +138,8 @@ static unsigned earliest(const struct nd_log *log, const struct heads *h)
     return first;
 }
 
-static void merge(const struct nd_log *log, pcap_dumper_t *dump)
+/* False: what lanes had written could not be read back. */
+static bool merge(const struct nd_log *log, pcap_dumper_t *dump)
 {
     uint8_t frame[FT_FRAME_MAX];
     struct heads h;
@@ -155,10 +156,11 @@ static void merge(const struct nd_log *log, pcap_dumper_t *dump)
         head.ts.tv_sec = (time_t)(f->time / SECOND);
         head.ts.tv_usec = (suseconds_t)(f->time % SECOND);
         if (f->have > sizeof(frame) || fread(frame, 1, f->have, log->of_lane[l].frames) != f->have)
-            return;
+            return false;
         pcap_dump((u_char *)dump, &head, frame);
         read_head(log, &h, l);
     }
+    return true;
 }
 
 int nd_log_dump(struct nd_log *log, struct ft_fault *fault)
@@ -175,8 +177,7 @@ int nd_log_dump(struct nd_log *log, struct ft_fault *fault)
     for (unsigned l = 0; whole && l < log->lanes; l++)
         whole = fflush(log->of_lane[l].frames) == 0 && !ferror(log->of_lane[l].frames);
     if (whole) {
-        merge(log, dump);
-        whole = pcap_dump_flush(dump) == 0;
+        whole = merge(log, dump) && pcap_dump_flush(dump) == 0 && !ferror(pcap_dump_file(dump));
     }
     if (dump && !whole)
         error = ft_fail(fault, FT_EINVAL, "%.200s: cannot be written", name);

@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define COMMAND      "replay"
 #define SEED_DEFAULT 1u
@@ -65,6 +66,7 @@ static int take_mode(struct nd_replay_options *o, const char *value)
 {
     static const char *const modes[] = {"off", "log", "delta", "auto"};
 
+    o->mode = -1;
     for (int i = 0; i < 4; i++)
         if (strcmp(value, modes[i]) == 0)
             o->mode = i;
@@ -118,10 +120,19 @@ static int check_log(const struct nd_replay_options *o, int arguments)
         return o->until ? nd_usage(COMMAND, "--until without --log, expected both") : 0;
     if (arguments)
         return nd_usage(COMMAND, "a capture and --log, expected one of them");
-    if (o->kill_count || o->no_gate || o->speed || o->mode >= 0)
-        return nd_usage(COMMAND,
-                        "--kill, --mode, --no-gate or --speed with --log, expected a capture with them");
+    if (o->kill_count || o->no_gate || o->speed || o->mode >= 0 || o->lanes || o->standby >= 0)
+        return nd_usage(COMMAND, "--kill, --mode, --lanes, --standby, --no-gate or --speed with --log, "
+                                 "expected a capture with them");
     return 0;
+}
+
+/* What is written over while it is read is lost. */
+static bool same_file(const char *one, const char *other)
+{
+    struct stat a, b;
+
+    return stat(one, &a) == 0 && stat(other, &b) == 0 && S_ISREG(a.st_mode) && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
 }
 
 static int take(void *to, int c, char *value)
@@ -179,5 +190,7 @@ int nd_replay_options_read(struct nd_replay_options *o, int argc, char **argv)
         return nd_usage(COMMAND, argc == optind ? "no capture, expected IN.pcap"
                                                 : "more than one capture, expected one IN.pcap");
     o->input = argv[optind];
+    if (o->output && same_file(o->input, o->output))
+        return nd_usage(COMMAND, "-w %.40s, expected another file than the capture", o->output);
     return 0;
 }

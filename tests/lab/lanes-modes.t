@@ -9,7 +9,7 @@ export LAB_NFS="rate_limiter: { clients: inside, pps: 1000000, burst_packets: 10
            { nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } },
            { forward: { read: true }"
 need_lab
-plan 40
+plan 44
 
 primary() { if [ "$(field a role)" = primary ]; then echo a; else echo b; fi; }
 other() { if [ "$(primary)" = a ]; then echo b; else echo a; fi; }
@@ -43,6 +43,20 @@ replayed() { # NODE: what it recorded comes to the same
     diag "$(cat "$work/err.txt")"
 }
 
+# Of what was recorded across takeovers each file is executed, or says that it is not whole. None has a hole.
+with_holes() {
+    local n=0
+    for file in "$work"/rec/*/*.rec; do
+        timeout 60 "$UNDERSTUDY" replay -c "$pair" --log "$file" >"$work/out.txt" 2>"$work/err.txt"
+        case $? in
+        0) ;;
+        65) if grep -q "expected burst" "$work"/{out,err}.txt; then n=$((n + 1)) && diag "$(cat "$work/err.txt")"; fi ;;
+        *) n=$((n + 1)) && diag "$file: $(cat "$work"/{out,err}.txt)" ;;
+        esac
+    done
+    echo $n
+}
+
 web_files "$work" 10 4000 300000 2000000
 for protect in "mode: delta" "mode: log, standby: warm"; do
     export LAB_PROTECT=$protect LAB_RECORD="dir: $work/rec, file_mb: 8, files: 4"
@@ -60,6 +74,8 @@ for protect in "mode: delta" "mode: log, standby: warm"; do
     while_fetching "drain" us drain
     is "it reigns again" "$(primary)" "$was"
     replayed "$was"
+    ok "primaries are killed" timeout 120 "$UNDERSTUDY" drill kill -c "$pair" --repeat 3
+    is "recordings with a hole" "$(with_holes)" 0
     is "no replay diverged" "$(cat "$LAB_DIR"/*.log | grep -c diverged)" 0
     is "recorders write" "$(field a recorder.failures) $(field b recorder.failures)" "0 0"
     "$lab" down

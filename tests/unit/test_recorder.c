@@ -450,8 +450,8 @@ static void frames_out_of_place_are_refused(void **state)
         {{0, 0, -1}, FT_EMALFORMED, "expected one that has its place here"},
         {{0, 103, 1, -1}, FT_EMALFORMED, "lines behind the base's end, expected"},
         {{0, 103, 103, -1}, FT_EMALFORMED, "expected one that has its place here"},
-        {{0, 101, 102, -1}, FT_EORDER, "burst 2 from clock 5, expected burst 1 from clock 1"},
-        {{0, 102, 102, -1}, FT_EORDER, "burst 1 from clock 1, expected burst 2 from clock 5"},
+        {{0, 101, 102, -1}, FT_EMALFORMED, "burst 2 from clock 5, expected burst 1 from clock 1"},
+        {{0, 102, 102, -1}, FT_EMALFORMED, "burst 1 from clock 1, expected burst 2 from clock 5"},
         {{0, 100, 102, -1}, FT_EMALFORMED, "expected the file's end"},
     };
     struct ft_fault fault;
