@@ -148,7 +148,10 @@ void sim_saw_fresh(struct sim_node *n)
 void sim_saw_record(struct sim_node *n, unsigned lane, const struct ft_record *record)
 {
     struct sim_history *h = n->history;
+    struct ft_fault fault;
 
+    if (ft_record_check(record, record->size, &fault))
+        sim_fail("%s: lane %u makes a record that is none: %s", n->name, lane, fault.text);
     if (sim.plan.liar)
         return;
     if (!h) {
