@@ -365,10 +365,11 @@ bool sim_settled(void)
 }
 
 /* A warm standby stands where its last checkpoint left it; a digest that is asked for goes with another one.
+ * Not so often that the bursts which lanes close for one ask come before the checkpoint of the last.
  */
 static void ask_checkpoint(const struct sim_node *primary)
 {
-    if (sim.plan.standby != ND_STANDBY_WARM || sim.now < sim.asked + 5 * SIM_MS)
+    if (sim.plan.standby != ND_STANDBY_WARM || sim.now < sim.asked + 60 * SIM_MS)
         return;
     sim.asked = sim.now;
     for (unsigned l = 0; l < sim.plan.lanes; l++)
