@@ -168,6 +168,7 @@ $(BUILD)/simulate-planted: $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-planted/%) $(SI
 
 # What of ftcore/ and replicator/ the simulation reaches.
 COVERAGE_SEEDS ?= 3000
+COVERAGE_KIND  ?= 1000
 $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-coverage/%): $(BUILD)/sim-coverage/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(SIM_SEAM) -O0 $(if $(filter ftcore/% replicator/%,$<),--coverage) $(ARCH) -c -o $@ $<
@@ -181,7 +182,7 @@ sim-coverage: $(BUILD)/simulate-coverage
 	@find $(BUILD)/sim-coverage -name '*.gcda' -delete
 	@$(BUILD)/simulate-coverage -q tests/sim/scenarios/*.sim > /dev/null
 	@$(BUILD)/simulate-coverage -q -f 1 -n $(COVERAGE_SEEDS) -j $(shell nproc)
-	@for kind in liar troubled alone; do $(BUILD)/simulate-coverage -q -k $$kind -f 1 -n 300 -j $(shell nproc) || exit 1; done
+	@for kind in liar troubled alone; do $(BUILD)/simulate-coverage -q -k $$kind -f 1 -n $(COVERAGE_KIND) -j $(shell nproc) || exit 1; done
 	@tests/sim/coverage $(BUILD)/sim-coverage
 
 lint:

@@ -73,7 +73,7 @@ static bool open_page(struct ft_region *region, uintptr_t address)
         return false;
     lock(audit);
     if (!atomic_load(&audit->suspended)) {
-        /* Open already: another lane was first, or the region was hidden in between. */
+        /* Open already: another lane was first. */
         if (!ft_lines_has(&audit->open, offset >> PAGE_SHIFT)) {
             memcpy(audit->aside + offset, region->base + offset, PAGE);
             ft_lines_add(&audit->open, offset >> PAGE_SHIFT, 1);
@@ -190,7 +190,9 @@ int ft_audit_open(struct ft_region *region, struct ft_fault *fault)
     }
     region->audit = audit;
     users++;
-    ft_audit_shown(region);
+    watch_faults();
+    atomic_store(&mapped, region);
+    protect(region, 0, region->size, PROT_READ);
     atomic_fetch_or(&region->tracking, FT_TRACK_AUDIT);
     return FT_OK;
 }
@@ -200,28 +202,12 @@ void ft_audit_close(struct ft_region *region)
     if (!region->audit)
         return;
     atomic_fetch_and(&region->tracking, ~(uint32_t)FT_TRACK_AUDIT);
-    ft_audit_hidden(region);
-    if (region->base)
-        protect(region, 0, region->size, PROT_READ | PROT_WRITE);
+    atomic_store(&mapped, NULL);
+    protect(region, 0, region->size, PROT_READ | PROT_WRITE);
     if (--users == 0)
         leave_faults();
     free_audit(region->audit, region->size);
     region->audit = NULL;
-}
-
-void ft_audit_hidden(struct ft_region *region)
-{
-    struct ft_region *expected = region;
-
-    atomic_compare_exchange_strong(&mapped, &expected, NULL);
-}
-
-void ft_audit_shown(struct ft_region *region)
-{
-    watch_faults();
-    atomic_store(&mapped, region);
-    if (!atomic_load(&region->audit->suspended))
-        protect(region, 0, region->size, PROT_READ);
 }
 
 void ft_audit_suspend(struct ft_region *region)
@@ -232,8 +218,7 @@ void ft_audit_suspend(struct ft_region *region)
         return;
     lock(audit);
     if (atomic_fetch_add(&audit->suspended, 1) == 0) {
-        if (region->base)
-            protect(region, 0, region->size, PROT_READ | PROT_WRITE);
+        protect(region, 0, region->size, PROT_READ | PROT_WRITE);
         ft_lines_clear(&audit->open);
     }
     unlock(audit);
@@ -250,10 +235,8 @@ void ft_audit_resume(struct ft_region *region)
     if (atomic_fetch_sub(&audit->suspended, 1) == 1) {
         ft_lines_clear(&audit->noted[0]);
         ft_lines_clear(&audit->noted[1]);
-        if (region->base) {
-            watch_faults();
-            protect(region, 0, region->size, PROT_READ);
-        }
+        watch_faults();
+        protect(region, 0, region->size, PROT_READ);
     }
     unlock(audit);
 }
@@ -350,7 +333,6 @@ void ft_audit_check(struct ft_region *region, unsigned lane)
 
     if (!audit || atomic_load(&audit->suspended))
         return;
-    FT_CHECK(region->base, "audit of a hidden region");
     lock(audit);
     for (unsigned nf = 0; nf < region->nfs; nf++) {
         const struct ft_arena *arena = ft_region_arena(region, lane, nf);

@@ -191,25 +191,6 @@ void ft_region_close(struct ft_region *region)
     free(region);
 }
 
-void ft_region_hide(struct ft_region *region)
-{
-    if (!region->base)
-        return;
-    if (region->audit)
-        ft_audit_hidden(region);
-    munmap(region->base, region->size);
-    region->base = NULL; /* a use while another region is there must not go unseen */
-}
-
-int ft_region_show(struct ft_region *region)
-{
-    int error = region->base ? FT_OK : map_region(region, NULL);
-
-    if (!error && region->audit)
-        ft_audit_shown(region);
-    return error;
-}
-
 void ft_region_watch(struct ft_region *region, void (*watch)(void *arg, const void *p, size_t n), void *arg)
 {
     region->watch = watch;
@@ -252,7 +233,6 @@ void *ft_arena_alloc(struct ft_arena *arena, uint64_t size)
     uint64_t left = arena->size - arena->used;
     uint8_t *p;
 
-    FT_CHECK(arena->region->base, "allocation from a hidden region");
     if (size > left)
         return NULL;
     /* An empty one takes a line too, so that no two allocations are at the same place. */
@@ -289,7 +269,6 @@ static uint64_t digest_arenas(const struct ft_region *region, unsigned first, un
 {
     XXH3_state_t state;
 
-    FT_CHECK(region->base, "digest of a hidden region");
     XXH3_64bits_reset(&state);
     for (unsigned i = first; i < first + count; i++)
         digest_arena(&state, &region->arenas[i]);

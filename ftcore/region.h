@@ -86,10 +86,6 @@ struct ft_region {
 int ft_region_open(struct ft_region **out, const struct ft_region_config *config, struct ft_fault *fault);
 void ft_region_close(struct ft_region *region);
 
-/* Several regions in one process (simulation): unmaps this one from / maps it back at the address. */
-void ft_region_hide(struct ft_region *region);
-int ft_region_show(struct ft_region *region);
-
 /* lane < lanes, nf < nfs. */
 struct ft_arena *ft_region_arena(struct ft_region *region, unsigned lane, unsigned nf);
 struct ft_arena *ft_region_shared(struct ft_region *region);

@@ -204,9 +204,9 @@ static void read_some(struct rp_link *link, size_t budget)
             budget -= (size_t)n;
         } else if (n == 0 && !link->broken) {
             end(link, RP_LOST_EOF, "the peer closed the connection");
-        } else if (n == 0 || ((errno == EAGAIN || errno == EWOULDBLOCK) && link->broken)) {
+        } else if (n == 0 || (errno == EAGAIN && link->broken)) {
             end_by_errno(link, link->broken);
-        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        } else if (errno == EAGAIN) {
             return;
         } else if (errno != EINTR) {
             end_by_errno(link, errno);
@@ -458,7 +458,7 @@ void rp_link_flush(struct rp_link *link)
         if (n >= 0) {
             link->out_at += (size_t)n;
             link->stats.bytes_out += (size_t)n;
-        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        } else if (errno == EAGAIN) {
             return;
         } else if (errno != EINTR) {
             link->broken = errno;

@@ -150,9 +150,12 @@ WRAP(int, ft_owe_begin, struct ft_region *region)
 
 WRAP(void, ft_edit_track, struct ft_region *region, const void *p, size_t n)
 {
+    uint32_t world = atomic_fetch_and(&region->tracking, ~SIM_TRACK) & SIM_TRACK;
+
     if (n > 0 && sim_current())
         sim_window_edited((uint64_t)((const uint8_t *)p - region->base), n);
-    __real_ft_edit_track(region, p, n);
+    __real_ft_edit_track(region, p, n); /* as if nobody but the node had asked for it */
+    atomic_fetch_or(&region->tracking, world);
 }
 
 WRAP(void, ft_region_wipe, struct ft_region *region)
@@ -276,8 +279,10 @@ WRAP(int, rp_link_send, struct rp_link *link, const struct ft_message *m, unsign
     }
     if (m->type == FT_MSG_HOLDING)
         sim_saw_holding(sim_current(), m);
-    if (m->type == FT_MSG_BASE_BEGIN)
+    if (m->type == FT_MSG_BASE_BEGIN) {
         sim_saw_gift(sim_current(), m);
+        sim_lies_forget(sim_current()->index);
+    }
     error = __real_rp_link_send(link, m, lanes, packer);
     if (m->type == FT_MSG_ACK)
         sim_step(SIM_AFTER_ACK);
@@ -307,16 +312,19 @@ WRAP(long, ft_message_encode, const struct ft_message *m, unsigned lanes, struct
 
 WRAP(long, ft_record_encode, const struct ft_record *r, uint8_t *out, size_t cap)
 {
-    long len = __real_ft_record_encode(r, out, cap);
+    bool lies = sim_lies(SIM_LIE_RECORD, 300), sealed = lies && sim_draw(&sim.lies, 3);
+    long len = __real_ft_record_encode(lies && !sealed ? sim_lie_record(r) : r, out, cap);
 
-    return sim_lies(SIM_LIE_RECORD, 300) ? sim_lie_sealed(out, len, cap, 0) : len;
+    return sealed ? sim_lie_sealed(out, len, cap, 0) : len;
 }
 
 WRAP(long, ft_part_encode, const struct ft_part *p, uint8_t *out, size_t cap)
 {
-    long len = __real_ft_part_encode(p, out, cap);
+    bool goes_on = sim_lie_goes_on(p->lane), lies = goes_on || sim_lies(SIM_LIE_PART, 400),
+         sealed = lies && !goes_on && sim_draw(&sim.lies, 2);
+    long len = __real_ft_part_encode(lies && !sealed ? sim_lie_part(p) : p, out, cap);
 
-    return sim_lies(SIM_LIE_PART, 400) ? sim_lie_sealed(out, len, cap, p->lines) : len;
+    return sealed ? sim_lie_sealed(out, len, cap, p->lines) : len;
 }
 
 WRAP(bool, ft_run_append, uint8_t *out, uint32_t *len, uint32_t cap, const struct ft_line_run *run)

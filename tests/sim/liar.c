@@ -164,17 +164,51 @@ void sim_lie_run(uint8_t head[])
         memset(head + 8, 0, 4);
 }
 
-/* A byte of its content, not within what the region's lines contain. */
+/* A byte of its content, not within what the region's lines contain: often of the first or the last numbers,
+ * which say how the rest is to be read. Sometimes a number that does not end. */
 static void change_byte(uint8_t *in, size_t len, uint64_t lines)
 {
     static const uint8_t bytes[] = {0x00, 0x0a, 0x1f, 0x20, 0x7f, 0x80, 0x01, 0x02, 0x11, 0xff};
-    size_t at = (size_t)draw(len);
+    size_t at = (size_t)draw(len), near = len < 12 ? len : 12;
+
+    if (draw(2) && len > lines)
+        at = lines + (size_t)draw(len - lines < 8 ? len - lines : 8);
+    else if (draw(3) == 0)
+        at = len - 1 - (size_t)draw(near);
 
     if (lines >= RUN_HEAD && at < lines) {
         sim_lie_run(in);
         return;
     }
-    in[at] = draw(3) ? bytes[draw(sizeof(bytes))] : (uint8_t)(in[at] ^ (1u << draw(8)));
+    if (draw(6) == 0)
+        memset(in + at, 0xff, len - at < 3 ? len - at : 3 + (size_t)draw(len - at < 12 ? len - at - 2 : 10));
+    else
+        in[at] = draw(3) ? bytes[draw(sizeof(bytes))] : (uint8_t)(in[at] ^ (1u << draw(8)));
+}
+
+/* A varint at the bounds that lengths, numbers of outputs and accesses have, in place of what stands there.
+ */
+static void change_varint(uint8_t *in, size_t len)
+{
+    static const uint64_t known[] = {0,          1,         9202,       9203,           9204,
+                                     9216,       9217,      UINT16_MAX, UINT16_MAX + 1, UINT32_MAX - 14,
+                                     UINT32_MAX, 1ull << 40};
+    uint64_t v = known[draw(sizeof(known) / sizeof(known[0]))] << (draw(2) ? 4 : draw(2)) | draw(16);
+
+    for (size_t i = 0; i < len; i++, v >>= 7) {
+        in[i] = (uint8_t)((v & 0x7f) | (v >> 7 ? 0x80 : 0));
+        if (v < 0x80)
+            return;
+    }
+}
+
+/* The length in front of an element's content, `head` bytes with the type, becomes another by `by`. */
+static void lengthen(uint8_t *in, size_t head, long by)
+{
+    long was = (long)big_endian(in + 1, (unsigned)head - 1) + by;
+
+    for (size_t i = head - 1; i > 0; i--, was >>= 8)
+        in[i] = (uint8_t)was;
 }
 
 /* `in` is an array with one element that follows `len` when `sealed`. `lines`: bytes of its body that are
@@ -217,18 +251,19 @@ static size_t alter(uint8_t *in, size_t len, size_t cap, bool sealed, uint64_t l
         break;
     case 6: /* its content ends early */
         if (head > 1 && size > head) {
-            size_t cut = 1 + (size_t)draw(size - head < 8 ? size - head : 8);
+            size_t rest = size - head, cut = 1 + (size_t)draw(rest < 8 ? rest : 8);
 
-            for (unsigned i = 1, borrow = (unsigned)cut; i < head && borrow; i++) {
-                unsigned digit = in[at + head - i];
-
-                in[at + head - i] = (uint8_t)(digit - borrow);
-                borrow = digit < (borrow & 0xff);
-            }
+            if (draw(2) && rest > lines) /* soon after its lines */
+                cut = rest - lines - (size_t)draw(rest - lines < 12 ? rest - lines : 12);
+            lengthen(in + at, head, -(long)cut);
             return replace(in, len, cap, at + size - cut, cut, text, 0);
         }
         break;
-    case 7: /* its length is another */
+    case 7: /* its length is another; or it is longer */
+        if (head > 1 && draw(2) && len + 2 <= cap) {
+            lengthen(in + at, head, 2);
+            return replace(in, len, cap, at + size, 0, types, 2);
+        }
         if (head > 1)
             in[at + head - 1] = (uint8_t)(in[at + head - 1] + (draw(2) ? 1 : -1));
         else if (in[at] >= 0x90 && in[at] < 0xc0)
@@ -261,6 +296,23 @@ long sim_lie_frame(uint8_t *out, long len, size_t cap)
     return len;
 }
 
+/* The last element before the checksum, whose bytes say the most, gets some that say something else. */
+static void change_body(uint8_t *in, size_t len, uint64_t lines)
+{
+    size_t at = in[0] == 0xdc ? 3 : 1, head = 0, size;
+    unsigned count = in[0] == 0xdc ? (unsigned)big_endian(in + 1, 2) : in[0] & 0x0fu;
+
+    for (unsigned i = 0; i + 2 < count; i++)
+        at += element(in + at, len - at, &head);
+    size = element(in + at, len - at, &head);
+    if (size <= head)
+        return;
+    if (draw(2) && size - head > lines)
+        change_varint(in + at + head + lines, size - head - lines);
+    else
+        change_byte(in + at + head, size - head, lines);
+}
+
 /* A record, or a part with `lines` bytes of runs. */
 long sim_lie_sealed(uint8_t *out, long len, size_t cap, uint32_t lines)
 {
@@ -269,10 +321,166 @@ long sim_lie_sealed(uint8_t *out, long len, size_t cap, uint32_t lines)
 
     if (len <= (long)SUM_BYTES || cap <= SUM_BYTES)
         return len;
-    size = alter(out, (size_t)len - SUM_BYTES, cap - SUM_BYTES, true, lines);
+    size = (size_t)len - SUM_BYTES;
+    if (draw(2))
+        change_body(out, size, lines);
+    else
+        size = alter(out, size, cap - SUM_BYTES, true, lines);
     sum = XXH3_64bits(out, size) + (draw(16) == 0);
     len = (long)(size + put_number(out + size, sum, draw(16) == 0));
     return len;
+}
+
+/* ---- lies of shares and records: well-formed in themselves, and not what follows from those before --------
+ */
+
+/* A share of several parts is rare here, since little changes between two cuts. So a liar makes one that
+ * never ends: what comes next of the lane is told as another part of it, and one thing in it is of another
+ * share. */
+static struct {
+    bool open;
+    struct ft_part head;
+    struct ft_part_output output;
+} told[2][SIM_LANES];
+
+void sim_lies_begin(void)
+{
+    memset(told, 0, sizeof(told));
+}
+
+/* An output that nobody has a byte of. */
+static void put_output(struct ft_part *p, uint64_t number, uint64_t burst)
+{
+    struct ft_part_output *o = (void *)ft_part_held(p);
+
+    *o = (struct ft_part_output){.number = number, .burst = burst, .clock = p->clock, .len = 60};
+    p->held = 1;
+    p->bytes = sizeof(*o);
+    p->size = ft_part_size(p->lines, p->bytes);
+}
+
+bool sim_lie_goes_on(unsigned lane)
+{
+    return sim.plan.liar && !sim.faults_over && sim_running && sim_running->node < 2 &&
+           sim_running->number == SIM_REPLICATOR && told[sim_running->node][lane].open;
+}
+
+/* A base begins: what it follows is told of nothing any more. */
+void sim_lies_forget(unsigned node)
+{
+    memset(told[node], 0, sizeof(told[node]));
+}
+
+/* True: it is refused. */
+static bool other_share(struct ft_part *p)
+{
+    switch (draw(10)) {
+    case 0:
+        p->cut++;
+        break;
+    case 1:
+        p->burst++;
+        p->from++;
+        break;
+    case 2:
+        p->burst++;
+        break;
+    case 3:
+        p->clock++;
+        break;
+    case 4:
+        p->access++;
+        break;
+    case 5:
+        p->outputs++;
+        break;
+    case 6:
+        p->number += 1 + (uint32_t)draw(3);
+        break;
+    default:
+        return false;
+    }
+    return true;
+}
+
+const struct ft_part *sim_lie_part(const struct ft_part *was)
+{
+    static union {
+        struct ft_part part;
+        uint8_t room[FT_RECORD_MAX];
+    } lie;
+    struct ft_part *p = &lie.part;
+    unsigned lane = was->lane, node = sim_running->node;
+    bool refused = false, goes_on = told[node][lane].open && draw(8),
+         outputs = was->outputs > 1 && was->burst > was->from + 1;
+
+    memcpy(p, was, sizeof(*p));
+    p->lines = draw(2) ? was->lines : 0;
+    memcpy(ft_part_lines(p), ft_part_lines(was), p->lines);
+    p->flags = FT_REC_DELTA;
+    p->digest = 0;
+    p->held = p->bytes = 0;
+    p->size = ft_part_size(p->lines, 0);
+    if (goes_on) {
+        const struct ft_part *head = &told[node][lane].head;
+        const struct ft_part_output *o = &told[node][lane].output;
+
+        p->cut = head->cut;
+        p->from = head->from;
+        p->burst = head->burst;
+        p->clock = head->clock;
+        p->access = head->access;
+        p->outputs = head->outputs;
+        p->number = head->number + 1;
+        refused = other_share(p);
+        if (o->number && o->burst > p->from + 1) /* once more; or a later one of an earlier burst */
+            put_output(p, o->number + (o->number < p->outputs && draw(2)), o->burst - draw(2));
+    } else if (outputs && draw(2)) {
+        put_output(p, p->outputs - 1, p->burst);
+    }
+    told[node][lane].open = !refused;
+    told[node][lane].head = *p;
+    told[node][lane].output =
+        p->held ? *(const struct ft_part_output *)(const void *)ft_part_held(p) : (struct ft_part_output){0};
+    return p;
+}
+
+/* Another order between lanes, which may be a circle, or name an access or a lane that will never be; or
+ * values that are none. */
+const struct ft_record *sim_lie_record(const struct ft_record *was)
+{
+    static union {
+        struct ft_record record;
+        uint8_t room[2 * FT_RECORD_MAX];
+    } lie;
+    struct ft_record *r = &lie.record;
+    struct ft_edge *edge;
+
+    memcpy(r, was, was->size);
+    edge = (void *)((uint8_t *)r + ft_record_edges_at(r));
+    if (r->values == 0 && (draw(4) == 0 || r->accesses == 0 || sim.plan.lanes == 1)) {
+        uint8_t *values = (uint8_t *)r + ft_record_values_at(r);
+
+        r->values = 3 + (uint32_t)draw(4);
+        memset(values, draw(2) ? 0xff : 0, 8);
+    } else if (r->accesses && sim.plan.lanes > 1) {
+        unsigned i = r->edges ? (unsigned)draw(r->edges) : 0;
+
+        if (!r->edges) {
+            if (r->values)
+                return was;
+            r->edges = 1;
+            *edge = (struct ft_edge){.own = r->access + draw(r->accesses), .access = r->access};
+            edge->lane = (uint16_t)((r->lane + 1) % sim.plan.lanes);
+        }
+        if (draw(6) == 0)
+            edge[i].lane = (uint16_t)(r->lane == FT_LANES_MAX - 1 ? 0 : FT_LANES_MAX - 1);
+        else
+            edge[i].access +=
+                draw(8) + (draw(4) ? 0 : 1000); /* a weaker order would be no order: replay takes no locks */
+    }
+    r->size = (uint32_t)ft_record_size(r);
+    return r;
 }
 
 /* ---- lies of content ------------------------------------------------------------------------------- */
@@ -349,7 +557,12 @@ static void lie_hello(struct ft_message *m)
         m->incarnation = draw(3);
         break;
     case 6:
-        m->promote_within_ms = m->detect_ms + 1000;
+        if (draw(2)) { /* too patient for ours, or not patient enough */
+            m->promote_within_ms = m->detect_ms + 1000;
+        } else {
+            m->detect_ms = m->lease_ms + 1;
+            m->promote_within_ms = m->detect_ms + 1;
+        }
         m->solo_after_ms = m->promote_within_ms + 1;
         break;
     default:

@@ -13,8 +13,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define ASK_CAP   4096u
-#define SIM_TRACK (1u << 31) /* a kind of tracking that only the world knows: edits call ft_edit_track */
+#define ASK_CAP 4096u
 
 int sim_open(const char *path, int flags, ...);
 ssize_t sim_read(int fd, void *to, size_t size);
@@ -262,7 +261,8 @@ static int open_replicator(struct sim_node *n, struct ft_fault *fault)
     };
 
     nd_setup_replicator(&config, sim.config, t, identity);
-    config.core.drain_ms = t->detect_ms * 3;
+    /* Shorter than solo_after_ms, and in some seeds longer. */
+    config.core.drain_ms = t->detect_ms * (sim.seed % 4 == 2 ? 12 : 3);
     config.pending_bytes = sim.plan.pending_bytes;
     config.resync_mbps = sim.plan.resync_mbps;
     config.protect = !sim.plan.alone;

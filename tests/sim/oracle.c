@@ -18,6 +18,43 @@ static bool reigns(enum ft_state state)
 
 /* ---- states -------------------------------------------------------------------------------------- */
 
+/*
+ * The price of two nodes: a primary was replaced while it was cut off or slept, hears nothing of that for
+ * solo_after_ms, and goes on alone. Announced, and never with strict.
+ */
+static bool may_split(const struct sim_node *n)
+{
+    uint64_t patience = sim.config->timing.solo_after_ms * SIM_MS;
+
+    return !sim.plan.strict && n->state == FT_SOLO &&
+           (sim.long_partition || (n->overslept && n->state_since + SIM_MS >= n->overslept + patience &&
+                                   n->state_since < n->overslept + 3 * patience));
+}
+
+static void splits(const struct sim_node *n)
+{
+    if (sim.split)
+        return;
+    sim.split = true;
+    sim.count.splits++;
+    sim_tell(n->index, "has announced that it is alone, beside a promoted standby: the pair has split");
+}
+
+/*
+ * The same with the standby stopped in the middle of its takeover: it had decided, and before its view begins
+ * its primary has announced that it goes on alone. What that one did alone is apart.
+ */
+static void takes_over(struct sim_node *n, const uint64_t closed[])
+{
+    const struct sim_node *other = &sim.node[!n->index];
+
+    if (!other->alive || !may_split(other))
+        return;
+    splits(other);
+    for (struct sim_left *left = sim.left; left; left = left->next)
+        left->apart |= left->history == n->follows && left->burst > closed[left->lane];
+}
+
 static void begins_reign(struct sim_node *n, uint64_t view)
 {
     const struct ft_core *core = sim_core(n);
@@ -27,6 +64,7 @@ static void begins_reign(struct sim_node *n, uint64_t view)
         FT_CHECK(n->follows, "%s takes over and followed nobody", n->name);
         n->history = sim_history_new(n->follows, core->closed);
         n->history->view = view;
+        takes_over(n, core->closed);
         for (unsigned l = 0; l < sim.plan.lanes; l++)
             if (core->closed[l] > n->follows->lane[l].count)
                 sim_fail("%s takes over at burst %lu of lane %u, and its primary made %lu", n->name,
@@ -148,7 +186,10 @@ void sim_saw_fresh(struct sim_node *n)
 void sim_saw_record(struct sim_node *n, unsigned lane, const struct ft_record *record)
 {
     struct sim_history *h = n->history;
+    struct ft_fault fault;
 
+    if (ft_record_check(record, record->size, &fault))
+        sim_fail("%s: lane %u makes a record that is none: %s", n->name, lane, fault.text);
     if (sim.plan.liar)
         return;
     if (!h) {
@@ -167,27 +208,11 @@ void sim_saw_record(struct sim_node *n, unsigned lane, const struct ft_record *r
 
 /* ---- what leaves ---------------------------------------------------------------------------------- */
 
-/*
- * The price of two nodes: a primary was replaced while it was cut off or slept, hears nothing of that for
- * solo_after_ms, and goes on alone. Announced, and never with strict.
- */
-static bool may_split(const struct sim_node *n)
-{
-    uint64_t patience = sim.config->timing.solo_after_ms * SIM_MS;
-
-    return !sim.plan.strict && n->state == FT_SOLO &&
-           (sim.long_partition || (n->overslept && n->state_since + SIM_MS >= n->overslept + patience &&
-                                   n->state_since < n->overslept + 3 * patience));
-}
-
 /* G5: a newer view has begun. One burst whose lease was looked at before may still leave each lane. */
 static void after_newer_view(struct sim_node *n, unsigned lane, uint64_t view, uint64_t burst)
 {
-    if (!sim.split && may_split(n)) {
-        sim.split = true;
-        sim.count.splits++;
-        sim_tell(n->index, "has announced that it is alone, beside a promoted standby: the pair has split");
-    }
+    if (may_split(n))
+        splits(n);
     if (sim.split)
         return;
     if (n->after_view != sim.reign)

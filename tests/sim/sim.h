@@ -15,6 +15,7 @@
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
 
+#include "ftcore/delta.h"
 #include "node/lane.h"
 #include "replicator/replicator.h"
 #include "tests/sim/task.h"
@@ -27,7 +28,8 @@
 #define SIM_US         1000ull
 #define SIM_MS         1000000ull
 #define SIM_NEVER      UINT64_MAX
-#define SIM_NOBODY     2u /* no node */
+#define SIM_NOBODY     2u         /* no node */
+#define SIM_TRACK      (1u << 31) /* a kind of tracking that only the world knows: edits call ft_edit_track */
 
 /* ---- chance ------------------------------------------------------------------------------------ */
 
@@ -371,6 +373,11 @@ void sim_lie_message(struct ft_message *m, unsigned lanes);
 long sim_lie_frame(uint8_t *out, long len, size_t cap); /* an encoded message; its new length */
 long sim_lie_sealed(uint8_t *out, long len, size_t cap, uint32_t lines);
 void sim_lie_run(uint8_t head[]);
+void sim_lies_begin(void);
+void sim_lies_forget(unsigned node);
+bool sim_lie_goes_on(unsigned lane);                           /* a share that it has begun must not end */
+const struct ft_part *sim_lie_part(const struct ft_part *was); /* until the next call */
+const struct ft_record *sim_lie_record(const struct ft_record *was);
 
 /* ---- oracle.c ---- */
 void sim_saw_state(struct sim_node *node, enum ft_state state, uint64_t view, const char *why);

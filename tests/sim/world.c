@@ -105,6 +105,7 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
     p->alone = sim_chance(&r, 15) || (kind && strcmp(kind, "alone") == 0);
     if (p->alone) {
         p->mode = ND_MODE_OFF;
+        p->troubled |= sim_chance(&r, 400);
         p->liar = p->strict = false;
     }
     if (p->liar) { /* each lie that is refused ends a connection: that is fault enough */
@@ -159,6 +160,7 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
     configure();
     sim_window_begin();
     sim_net_begin();
+    sim_lies_begin();
     sim_ports_begin();
     for (unsigned i = 0; i < 2; i++) {
         struct sim_node *n = &sim.node[i];
@@ -219,6 +221,24 @@ bool sim_runs(const struct sim_node *n)
 
 static bool dies; /* the node of the task that left last is to die */
 
+/* A task is preempted. While a lane stands in the midst of a burst, others may come to depend on it, send
+ * that, and see it acknowledged; then the node dies. */
+static void stand(const struct sim_node *n, enum sim_step step)
+{
+    uint64_t ns = sim_draw(&sim.order, sim_chance(&sim.order, 800) ? SIM_MS : 5 * SIM_MS);
+
+    if (step == SIM_BEFORE_LOG && sim.plan.lanes > 1 && !sim.script && !sim.faults_over &&
+        !sim.caught.armed && n->state == FT_PROTECTED && sim_chance(&sim.trouble, 200)) {
+        ns += SIM_MS;
+        sim.caught = (struct sim_catch){.armed = true,
+                                        .node = n->index,
+                                        .step = SIM_STEPS,
+                                        .from = sim.now + sim_draw(&sim.trouble, ns),
+                                        .until = SIM_NEVER};
+    }
+    sim_sleep(ns, false);
+}
+
 void sim_step(enum sim_step step)
 {
     struct sim_catch *c = &sim.caught;
@@ -230,7 +250,7 @@ void sim_step(enum sim_step step)
     if (step == SIM_AT_REST && n->state < FT_READY && sim_draw(&sim.order, 1000) < sim.plan.preempted / 60)
         sim_sleep(sim_draw(&sim.order, 12 * SIM_MS), false);
     if (sim.plan.preempted && sim_draw(&sim.order, 100000) < sim.plan.preempted)
-        sim_sleep(sim_draw(&sim.order, sim_chance(&sim.order, 800) ? SIM_MS : 5 * SIM_MS), false);
+        stand(n, step);
     if (!c->armed || n->index != c->node || sim.now < c->from)
         return;
     if (sim.now < c->until && ((c->step != SIM_STEPS && c->step != step) || c->skip-- > 0))
@@ -345,10 +365,11 @@ bool sim_settled(void)
 }
 
 /* A warm standby stands where its last checkpoint left it; a digest that is asked for goes with another one.
+ * Not so often that the bursts which lanes close for one ask come before the checkpoint of the last.
  */
 static void ask_checkpoint(const struct sim_node *primary)
 {
-    if (sim.plan.standby != ND_STANDBY_WARM || sim.now < sim.asked + 5 * SIM_MS)
+    if (sim.plan.standby != ND_STANDBY_WARM || sim.now < sim.asked + 60 * SIM_MS)
         return;
     sim.asked = sim.now;
     for (unsigned l = 0; l < sim.plan.lanes; l++)

@@ -222,27 +222,6 @@ static void the_digest_covers_what_is_used(void **unused)
     ft_region_close(region);
 }
 
-static void regions_take_turns(void **unused)
-{
-    struct ft_region *one = with_state(100000, 1), *two;
-    uint64_t digest = ft_region_digest(one), digest_two;
-
-    (void)unused;
-    ft_region_hide(one);
-    ft_region_hide(one); /* no effect */
-    two = with_state(100000, 2);
-    digest_two = ft_region_digest(two);
-    assert_int_not_equal(digest_two, digest);
-    assert_int_equal(ft_region_show(one), FT_EBUSY);
-    ft_region_hide(two);
-    assert_int_equal(ft_region_show(one), 0);
-    assert_int_equal(ft_region_show(one), 0);
-    assert_int_equal(ft_region_digest(one), digest);
-    ft_region_close(two); /* must not unmap the other */
-    assert_int_equal(ft_region_digest(one), digest);
-    ft_region_close(one);
-}
-
 static void wiping_leaves_nothing(void **unused)
 {
     struct ft_region *region = with_state(100000, 1), *fresh;
@@ -324,7 +303,6 @@ int main(void)
         cmocka_unit_test(large_regions_are_sparse),
         cmocka_unit_test(huge_pages_are_had_or_not),
         cmocka_unit_test(the_digest_covers_what_is_used),
-        cmocka_unit_test(regions_take_turns),
         cmocka_unit_test(wiping_leaves_nothing),
         cmocka_unit_test(edits_mark_their_lines),
         cmocka_unit_test(an_edit_outside_is_a_broken_invariant),

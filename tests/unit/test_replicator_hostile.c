@@ -724,6 +724,34 @@ static void out_of_season(void **state)
     twin_end(b);
 }
 
+/*
+ * Records whose own head says that their sender reigns no more: not a lie, but the last words of a primary
+ * that has dropped its state. The takeover that they cause has them. No lane replays before it is told to go
+ * live, so nothing else can bring them in.
+ */
+static void last_words(void **state)
+{
+    (void)state;
+    start_standby();
+    synchronise(true);
+    atomic_store(&b->box->per_turn, 0);
+    we = FT_DEGRADED;
+    say(head(FT_MSG_HOLDING));
+    UNTIL(last[FT_MSG_ACK].state == FT_READY);
+    we = FT_PROTECTED;
+    record(0, 1);
+    say_content(FT_MSG_LOG);
+    UNTIL(last[FT_MSG_ACK].burst[0] == 1);
+    we = FT_JOINING;
+    record(0, 2);
+    record(0, 3);
+    say_content(FT_MSG_LOG);
+    TWIN_UNTIL(b, twin_state(b) == FT_SOLO && atomic_load(&b->box->doing) == FT_LANE_LIVE);
+    assert_int_equal(twin_status(b).core.view, VIEW + 1);
+    assert_int_equal(atomic_load(&b->box->live_from), 3);
+    twin_end(b);
+}
+
 /* A base that the core does not begin does not touch the log that is coming in. */
 static void a_base_begun_by_nobody(void **state)
 {
@@ -922,6 +950,7 @@ int main(void)
         WITH_WORLD(no_hello),         WITH_WORLD(a_base_begun_by_nobody),
         WITH_WORLD(heads_that_lie),   WITH_WORLD(a_hello_of_old),
         WITH_WORLD(primary_abandons), WITH_WORLD(primary_waits_out_the_right),
+        WITH_WORLD(last_words),
     };
 
     return cmocka_run_group_tests_name("replicator, hostile", tests, NULL, NULL);
