@@ -8,7 +8,6 @@
 #ifndef NFLIB_PACKET_H
 #define NFLIB_PACKET_H
 
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -94,7 +93,7 @@ uint32_t nf_packet_header_bytes_any(const struct nf_packet *p); /* the same, of 
 static inline uint32_t nf_packet_header_bytes(const struct nf_packet *p)
 {
     /* What nearly every packet is: TCP without many options, or UDP; not ICMP. */
-    if (p->flags == (NF_P_IPV4 | NF_P_L4) && p->proto != IPPROTO_ICMP && p->payload <= 64)
+    if (p->flags == (NF_P_IPV4 | NF_P_L4) && p->proto != 1 && p->payload <= 64)
         return p->have < 64 ? p->have : 64;
     return nf_packet_header_bytes_any(p);
 }
