@@ -17,8 +17,8 @@
  *     executed when it took the digest: a set that is closed, so every lane can come there.
  *   - at closed_to, while it does not move. Lane 0 asks for that (`still`), the replicator stops moving it
  *     and says so (`still_seen`), and every lane replays to it: also a closed set. Lanes that stop at a
- * digest on their way there count as well. Others cannot be waiting for what comes behind it, since they
- * would have to be behind theirs.
+ *     digest on their way there count as well. Others cannot be waiting for what comes behind it, since
+ *     they would have to be behind theirs.
  *
  * Any state in which all lanes stand between bursts is a state of the chain, since replay has done for every
  * access all that was before it. So the last one to come can take a digest or begin a base wherever the
