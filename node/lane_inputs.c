@@ -14,7 +14,7 @@
 #define CLAIM_NS 10000000ull /* between two answers to another's claim */
 
 /* True when the frame was the peer's or our own heartbeat, and no input. */
-static bool take_beat(struct nd_lane *lane, const struct nd_frame *f)
+static inline __attribute__((always_inline)) bool take_beat(struct nd_lane *lane, const struct nd_frame *f)
 {
     uint64_t view;
     uint32_t half;
@@ -36,7 +36,8 @@ static bool take_beat(struct nd_lane *lane, const struct nd_frame *f)
  * reign that is a stale primary, and we claim them again (hazard 10); while we hand over it is what we asked
  * for.
  */
-static bool take_claim(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
+static inline __attribute__((always_inline)) bool take_claim(struct nd_lane *lane, const struct nd_frame *f,
+                                                             unsigned port)
 {
     const struct nf_l3_config *l3 = lane->config->chain.l3;
 
@@ -50,9 +51,16 @@ static bool take_claim(struct nd_lane *lane, const struct nd_frame *f, unsigned 
     return true;
 }
 
-bool nd_lane_takes(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
+/* Once for each packet, so never a call. */
+static inline __attribute__((always_inline)) bool takes(struct nd_lane *lane, const struct nd_frame *f,
+                                                        unsigned port)
 {
     return take_beat(lane, f) || take_claim(lane, f, port);
+}
+
+bool nd_lane_takes(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
+{
+    return takes(lane, f, port);
 }
 
 bool nd_lane_listen(struct nd_lane *lane)
@@ -100,7 +108,7 @@ void nd_lane_receive(struct nd_lane *lane)
         uint32_t n = lane->io->receive(lane->io->ctx, lane->index, port, in, most);
 
         for (uint32_t i = 0; i < n; i++) {
-            if (nd_lane_takes(lane, &in[i], port))
+            if (takes(lane, &in[i], port))
                 lane->io->drop(lane->io->ctx, in[i].owner);
             else
                 add_packet(lane, &in[i], port);

@@ -35,8 +35,10 @@ done
 # ---- a recording ----------------------------------------------------------------------------------------------------
 
 head -c 24 "$dir/made.pcap" >"$dir/none.pcap"
+# Late enough for the recording to have begun by then, and so slow that it keeps up.
+sed 's/circle: {}/circle: { at: 10000, pause_us: 200 }/' "$dir/chain/circle.yaml" >"$dir/chain/late.yaml"
 cat >"$dir/pair.yaml" <<END
-chain: { file: chain/circle.yaml }
+chain: { file: chain/late.yaml }
 protect: { mode: off }
 record: rec
 nodes:
@@ -55,7 +57,7 @@ END
 "$understudy" run -c "$dir/pair.yaml" -n one 2>"$dir/log" &
 node=$!
 for _ in $(seq 300); do
-    [ "$("$understudy" status -c "$dir/pair.yaml" -n one -o json 2>/dev/null | jq '[.lanes[].received] | min > 2000')" = true ] && break
+    [ "$("$understudy" status -c "$dir/pair.yaml" -n one -o json 2>/dev/null | jq '[.lanes[].received] | min > 15000')" = true ] && break
     sleep 0.1
 done
 kill -TERM $node

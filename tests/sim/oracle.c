@@ -42,17 +42,21 @@ static void splits(const struct sim_node *n)
 
 /*
  * The same with the standby stopped in the middle of its takeover: it had decided, and before its view begins
- * its primary has announced that it goes on alone. What that one did alone is apart.
+ * its primary has announced that it goes on alone, and may have died of something else since. What that one
+ * did alone is apart.
  */
 static void takes_over(struct sim_node *n, const uint64_t closed[])
 {
     const struct sim_node *other = &sim.node[!n->index];
+    bool split = other->alive && may_split(other);
 
-    if (!other->alive || !may_split(other))
-        return;
-    splits(other);
     for (struct sim_left *left = sim.left; left; left = left->next)
-        left->apart |= left->history == n->follows && left->burst > closed[left->lane];
+        if (left->history == n->follows && left->burst > closed[left->lane] && (split || left->alone))
+            left->apart = true;
+    for (struct sim_left *left = sim.left; left && !split; left = left->next)
+        split = left->apart;
+    if (split)
+        splits(other);
 }
 
 static void begins_reign(struct sim_node *n, uint64_t view)
@@ -238,6 +242,7 @@ static void keep(struct sim_node *n, unsigned lane, unsigned port, const struct 
                               .port = (uint16_t)port,
                               .node = (uint8_t)n->index,
                               .aside = n->lane[lane].aside,
+                              .alone = may_split(n),
                               .apart = sim.split && n->history->view < sim.reign,
                               .len = p->len,
                               .frame = (uint8_t *)(left + 1)};

@@ -112,6 +112,7 @@ struct sim_left {
     uint16_t lane, port;
     uint8_t node;
     bool aside, apart; /* with its own MAC; of a pair that had split */
+    bool alone;        /* its node had announced that it goes on alone, as a split pair's may */
     uint32_t len;
     const uint8_t *frame;
     const struct sim_left *same; /* another time that the same one left */
