@@ -168,9 +168,17 @@ void ft_primary_malformed(struct ft_core *core, const char *text, struct ft_acti
 {
     if (core->abandoning)
         return;
-    /* While the standby may hold rights, closing would tell it that we died. */
-    if (!core->solo && core->peer.up) {
+    /* While the standby may hold rights, closing would tell it that we died; but not where we have heard no
+     * hello, and it nothing that proves who we are. There it would not believe what we said, either. */
+    if (!core->solo && core->peer.up && core->peer.greeted) {
         say_abandon(core, text, actions);
+        return;
+    }
+    if (!core->solo && core->peer.up) {
+        core->peer.up = false;
+        core->alone = core->now;
+        ft_primary_lost(core, text, false, actions);
+        ft_act(actions, FT_ACT_CLOSE);
         return;
     }
     core->peer.up = core->peer.known = false;

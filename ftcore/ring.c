@@ -70,8 +70,7 @@ void ft_ring_free(struct ft_ring *ring)
 
 void ft_ring_populate(struct ft_ring *ring)
 {
-    if (madvise(ring->data, 2 * ring->capacity, MADV_POPULATE_WRITE) != 0) /* Linux before 5.14 */
-        return;
+    madvise(ring->data, 2 * ring->capacity, MADV_POPULATE_WRITE); /* refused by Linux before 5.14 */
 }
 
 uint64_t ft_ring_room(struct ft_ring *ring)

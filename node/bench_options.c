@@ -59,10 +59,7 @@ static const struct option longs[] = {
 /* A whole decimal number from least to most, and nothing else. */
 static int whole(uint64_t *out, const char *option, const char *text, uint64_t least, uint64_t most)
 {
-    char *end;
-
-    *out = strtoull(text, &end, 10);
-    if (*text < '0' || *text > '9' || strlen(text) > 19 || *end || *out < least || *out > most)
+    if (!nd_options_number(text, out) || *out < least || *out > most)
         return nd_usage(COMMAND, "--%s %.40s, expected a number from %lu to %lu", option, text, least, most);
     return 0;
 }

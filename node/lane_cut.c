@@ -128,30 +128,8 @@ void nd_lane_tally(struct nd_lane *lane, const struct ft_record *record)
                              nf_chain_sections(lane->chain)->count * sizeof(struct ft_edge);
 }
 
-/* How much of a held output a delta carries: what a log's capture would have had of it (G4), and where a gate
- * has the rest, the headers that NFs may have changed. */
-static uint32_t carry(void *arg, const struct ft_held *held, const uint8_t **frame)
-{
-    struct nd_lane *lane = arg;
-    struct nf_packet p = {.data = lane->io->data(held->packet), .len = held->len, .have = held->len};
-    uint32_t headers;
-
-    *frame = p.data;
-    if (lane->config->protect.tail == ND_TAIL_SUPPRESS)
-        return 0;
-    if (held->clock == 0 || lane->whole_capture)
-        return held->len;
-    nf_packet_parse(&p);
-    headers = nf_packet_header_bytes(&p);
-    return headers == held->len || lane->io->complete ? headers : 0;
-}
-
-bool nd_lane_weighs(const struct nd_lane *lane)
-{
-    return needs_marks(lane);
-}
-
-/* What `carry` will give of it. NFs rewrite headers, they do not change how long they are. */
+/* How much of an output a delta carries: what a log's capture would have had of it (G4), and where a gate has
+ * the rest, the headers that NFs may have changed; not how long they are. */
 static uint32_t weight(const struct nd_lane *lane, const struct nf_packet *p)
 {
     uint32_t headers;
@@ -162,6 +140,27 @@ static uint32_t weight(const struct nd_lane *lane, const struct nf_packet *p)
         return p->len;
     headers = nf_packet_header_bytes(p);
     return headers == p->len || lane->io->complete ? headers : 0;
+}
+
+/* The same of one that is held; of those that NFs made, all. */
+static uint32_t carry(void *arg, const struct ft_held *held, const uint8_t **frame)
+{
+    struct nd_lane *lane = arg;
+    struct nf_packet p = {.data = lane->io->data(held->packet), .len = held->len, .have = held->len};
+
+    *frame = p.data;
+    if (lane->config->protect.tail != ND_TAIL_SUPPRESS) {
+        if (held->clock == 0)
+            return held->len;
+        if (!lane->whole_capture)
+            nf_packet_parse(&p);
+    }
+    return weight(lane, &p);
+}
+
+bool nd_lane_weighs(const struct nd_lane *lane)
+{
+    return needs_marks(lane);
 }
 
 void nd_lane_weigh(struct nd_lane *lane, uint32_t made_bytes)

@@ -88,15 +88,34 @@ static void note_release(struct nd_lane *lane, uint64_t at)
     atomic_store_explicit(&shared->count.last_release_ns, at, memory_order_relaxed);
 }
 
+/*
+ * While we hand over, bridges must not learn the virtual MAC on this side again: what leaves bears our own.
+ * What the port does not take now bears what it had, for the handover may be called off before it leaves.
+ */
+static uint32_t transmit_aside(struct nd_lane *lane, const struct ft_held *held, uint32_t n)
+{
+    unsigned port = held[0].port;
+    uint8_t source[TX_BURST][6];
+    uint32_t sent;
+
+    for (uint32_t i = 0; i < n; i++) {
+        uint8_t *at = (uint8_t *)lane->io->data(held[i].packet) + 6;
+
+        memcpy(source[i], at, 6);
+        memcpy(at, lane->io->own[port], 6);
+    }
+    sent = lane->io->send(lane->io->ctx, lane->index, port, held, n);
+    for (uint32_t i = sent; i < n; i++)
+        memcpy((uint8_t *)lane->io->data(held[i].packet) + 6, source[i], 6);
+    return sent;
+}
+
 /* Outputs in a row for one port. Returns how many the port took. */
 static uint32_t transmit(struct nd_lane *lane, const struct ft_held *held, uint32_t n)
 {
-    unsigned port = held[0].port;
-
-    /* While we hand over, bridges must not learn the virtual MAC on this side again. */
-    for (uint32_t i = 0; ft_unlikely(lane->aside) && i < n; i++)
-        memcpy(lane->io->data(held[i].packet) + 6, lane->io->own[port], 6);
-    return lane->io->send(lane->io->ctx, lane->index, port, held, n);
+    if (ft_unlikely(lane->aside))
+        return transmit_aside(lane, held, n);
+    return lane->io->send(lane->io->ctx, lane->index, held[0].port, held, n);
 }
 
 /* Last burst whose outputs may leave. State in Redis: what is answered there. */

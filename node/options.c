@@ -117,6 +117,16 @@ static int check(const struct nd_options *o, const char *command, unsigned takes
     return 0;
 }
 
+bool nd_options_number(const char *text, uint64_t *out)
+{
+    char *end;
+
+    if (*text < '0' || *text > '9' || strlen(text) > 19)
+        return false;
+    *out = strtoull(text, &end, 10);
+    return *end == '\0';
+}
+
 int nd_options_each(const char *command, int argc, char **argv, const char *shorts, const struct option *own,
                     int (*give)(void *to, int option, char *value), void *to)
 {

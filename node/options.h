@@ -42,6 +42,9 @@ struct option;
 int nd_options_each(const char *command, int argc, char **argv, const char *shorts,
                     const struct option *longs, int (*give)(void *to, int option, char *value), void *to);
 
+/* A whole decimal number of at most 19 digits into *out; false: the text is something else. */
+bool nd_options_number(const char *text, uint64_t *out);
+
 /* One line on stderr with a hint where help is; returns ND_USAGE. */
 int nd_usage(const char *command, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

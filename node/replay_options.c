@@ -39,24 +39,11 @@ static const struct option longs[] = {
     {NULL, 0, NULL, 0},
 };
 
-/* A whole decimal number and nothing else. */
-static bool number(const char *text, uint64_t *out)
-{
-    char *end;
-    unsigned long long n;
-
-    if (*text < '0' || *text > '9' || strlen(text) > 19)
-        return false;
-    n = strtoull(text, &end, 10);
-    *out = n;
-    return *end == '\0';
-}
-
 static int take_lanes(struct nd_replay_options *o, const char *value)
 {
     uint64_t n;
 
-    if (!number(value, &n) || n < 1 || n > FT_LANES_MAX)
+    if (!nd_options_number(value, &n) || n < 1 || n > FT_LANES_MAX)
         return nd_usage(COMMAND, "--lanes %.40s, expected a number from 1 to %u", value, FT_LANES_MAX);
     o->lanes = (unsigned)n;
     return 0;
@@ -90,7 +77,8 @@ static int take_kill(struct nd_replay_options *o, const char *value)
     struct nd_kill kill = {.primary = strncmp(value, "primary@", 8) == 0};
     unsigned i;
 
-    if ((!kill.primary && strncmp(value, "standby@", 8) != 0) || !number(value + 8, &kill.at) || kill.at == 0)
+    if ((!kill.primary && strncmp(value, "standby@", 8) != 0) || !nd_options_number(value + 8, &kill.at) ||
+        kill.at == 0)
         return nd_usage(COMMAND, "--kill %.40s, expected primary@PACKET or standby@PACKET, counted from 1",
                         value);
     if (o->kill_count == ND_KILLS_MAX)
@@ -108,7 +96,7 @@ static int take_until(struct nd_replay_options *o, char *value)
     o->until = colon != NULL;
     if (colon)
         *colon = '\0';
-    if (!colon || !number(value, &o->until_lane) || !number(colon + 1, &o->until_clock))
+    if (!colon || !nd_options_number(value, &o->until_lane) || !nd_options_number(colon + 1, &o->until_clock))
         return nd_usage(COMMAND, "--until %.40s, expected LANE:CLOCK", value);
     return 0;
 }
@@ -169,7 +157,9 @@ static int take(void *to, int c, char *value)
         o->no_gate = true;
         return 0;
     default:
-        return number(value, &o->seed) ? 0 : nd_usage(COMMAND, "--seed %.40s, expected a number", value);
+        return nd_options_number(value, &o->seed)
+                   ? 0
+                   : nd_usage(COMMAND, "--seed %.40s, expected a number", value);
     }
 }
 

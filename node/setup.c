@@ -40,6 +40,8 @@ void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
     core->resync_deadline_ms = timing->resync_deadline_ms;
     core->start_alone_ms = timing->start_alone_ms;
     core->drain_ms = DRAIN_MS;
+    /* A connection that broke must be there again before silence looks like a death. */
+    out->link.retry_ms = timing->detect_ms < 8 ? 1 : timing->detect_ms < 80 ? timing->detect_ms / 4 : 20;
     core->identity = identity;
     core->identity_len = identify(config, identity);
     out->pending_bytes = (uint64_t)config->protect.pending_mb << 20;

@@ -28,10 +28,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RETRY_NS 20000000ull
-#define GIVE_UP_NS                                                                                           \
-    1000000000ull /* an unanswered attempt; the kernel would next ask again after 1 s, 2 s …               \
-                   */
+/* Turns of `retry` for an attempt without an answer; the kernel would next ask again after 1 s, 2 s … */
+#define GIVE_UP     8u
 #define IN_CAP      (2u * (FT_MESSAGE_MAX + FT_FRAME_HEAD))
 #define OUT_CAP     (2u * RP_LINK_OUT)
 #define READ_BUDGET (1u << 20) /* bytes per poll */
@@ -45,6 +43,7 @@
 struct rp_link {
     struct sockaddr_in local, peer;
     bool listens;
+    uint64_t retry_ns;
     int listener, datagrams; /* listener -1: we connect */
     int fd;                  /* the connection, -1: none */
     int trying;              /* an attempt to connect, -1: none */
@@ -113,6 +112,7 @@ int rp_link_open(struct rp_link **out, const struct rp_link_config *config, stru
     if (!link)
         return ft_fail(fault, FT_ENOMEM, "no memory for the link");
     link->listens = config->listens;
+    link->retry_ns = config->retry_ms * 1000000ull;
     link->listener = link->datagrams = link->fd = link->trying = link->next = -1;
     link->in = malloc(IN_CAP);
     link->out = malloc(OUT_CAP);
@@ -304,10 +304,10 @@ static void try_to_connect(struct rp_link *link, uint64_t now)
         begin(link, &link->trying);
         return;
     }
-    if (done == 0 && now - link->tried_at < GIVE_UP_NS)
+    if (done == 0 && now - link->tried_at < GIVE_UP * link->retry_ns)
         return;
     close_one(&link->trying);
-    if (link->tried && now - link->tried_at < RETRY_NS)
+    if (link->tried && now - link->tried_at < link->retry_ns)
         return;
     link->tried = true;
     link->tried_at = now;
@@ -482,8 +482,8 @@ void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
 
     if (link->lost != RP_LOST_NONE || link->broken || (link->fd < 0 && link->next >= 0))
         return;
-    if (link->fd < 0 && !link->listens && timeout_ns > RETRY_NS)
-        timeout_ns = RETRY_NS;
+    if (link->fd < 0 && !link->listens && timeout_ns > link->retry_ns)
+        timeout_ns = link->retry_ns;
     struct timespec t = {(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
     /* A call each per turn for sockets that hardly ever speak would cost more than the connection does. */
     if (ppoll(p, sizeof(p) / sizeof(p[0]), &t, NULL) > 0) {

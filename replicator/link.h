@@ -27,7 +27,8 @@ enum rp_lost {
 struct rp_link_config {
     const char *local_host, *peer_host; /* numeric IPv4 */
     uint16_t local_port, peer_port;
-    bool listens; /* else connects, again every 20 ms while there is no connection */
+    bool listens;      /* else connects */
+    uint32_t retry_ms; /* … again so often while there is no connection; an attempt is given up after eight */
 };
 
 struct rp_link_stats {

@@ -48,13 +48,11 @@ static void splits(const struct sim_node *n)
 static void takes_over(struct sim_node *n, const uint64_t closed[])
 {
     const struct sim_node *other = &sim.node[!n->index];
-    bool split = other->alive && may_split(other);
+    bool announced = other->alive && may_split(other), split = announced;
 
     for (struct sim_left *left = sim.left; left; left = left->next)
-        if (left->history == n->follows && left->burst > closed[left->lane] && (split || left->alone))
-            left->apart = true;
-    for (struct sim_left *left = sim.left; left && !split; left = left->next)
-        split = left->apart;
+        if (left->history == n->follows && left->burst > closed[left->lane] && (announced || left->alone))
+            split = left->apart = true;
     if (split)
         splits(other);
 }

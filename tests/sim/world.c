@@ -435,7 +435,7 @@ bool sim_run(void)
     sim.plan.quiet_at = sim.now;
     if (sim.plan.liar) /* who believed a liar may have released anything */
         return !sim.failed[0];
-    limit = sim.now + 400 * SIM_MS;
+    limit = sim.now + 1500 * SIM_MS; /* flows of hosts that have gone time out for a second yet */
     while (!sim.failed[0] && sim.now < limit && !sim_rests())
         sim_tick();
     if (!sim.failed[0])

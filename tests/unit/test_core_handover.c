@@ -48,6 +48,27 @@ static void a_primary_closes_only_when_the_right_is_gone(void **unused)
     is(&b, FT_SOLO);
 }
 
+/*
+ * On a connection without a hello nobody believes anybody: the standby would not hear that it is abandoned,
+ * and takes no end for our death. It may connect again, before it takes the silence for that.
+ */
+static void garbage_in_place_of_a_hello_ends_the_connection(void **unused)
+{
+    (void)unused;
+    told_to_protected(&b, false);
+    loses(&b, FT_LOST_ERROR);
+    connects(&b);
+    malformed(&b);
+    did(&b, FT_ACT_CLOSE);
+    did_not(&b, FT_ACT_GATE);
+    is(&b, FT_DEGRADED); /* and nothing opens the gate: the standby may take over yet */
+    connects(&b);
+    hello_from(&b, FT_READY, 1);
+    hears(&b, FT_MSG_BEAT, FT_READY);
+    malformed(&b);
+    said(&b, FT_MSG_ABANDON);
+}
+
 /* The link throws away what comes after garbage, the answer too; but not the end of the connection. */
 static void the_end_of_an_abandoned_connection_is_the_answer(void **unused)
 {
@@ -243,6 +264,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_primary_closes_only_when_the_right_is_gone),
+        cmocka_unit_test(garbage_in_place_of_a_hello_ends_the_connection),
         cmocka_unit_test(a_standby_gives_up_before_the_connection_ends),
         cmocka_unit_test(the_end_of_an_abandoned_connection_is_the_answer),
         cmocka_unit_test(a_planned_handover),

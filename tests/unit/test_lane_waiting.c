@@ -7,6 +7,7 @@
 #include "node/beat.h"
 #include "node/clock.h"
 #include "node/lane.h"
+#include "tests/unit/help_config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -132,23 +133,13 @@ static void turns(unsigned n)
 static int setup(void **state)
 {
     static const char text[] = "chain: { name: test, nfs: [ forward: { merged: false } ] }\n";
-    static const char *names[FT_NFS_MAX];
-    uint64_t sizes[FT_NFS_MAX];
-    struct ft_region_config region = {.name = "test", .lanes = 1, .nfs = 2, .arena_size = sizes};
+    static const struct ft_region_config how = {.name = "test", .shared_size = FT_ARENA_MIN};
     struct ft_fault fault = {""};
-    char file[] = "/tmp/lane-waiting-XXXXXX";
-    int fd = mkstemp(file);
 
     (void)state;
     memset(&w, 0, sizeof(w));
-    assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
-    close(fd);
-    if (nd_config_read(&w.config, file, false, &fault))
+    if (nd_config_read(&w.config, help_config_file("chain.yaml", text, sizeof(text) - 1), false, &fault))
         fail_msg("%s", fault.text);
-    unlink(file);
-    nf_chain_arenas(&w.config->chain, sizes, names);
-    region.nf_name = names;
-    region.shared_size = nf_chain_shared(&w.config->chain, FT_ARENA_MIN);
     for (w.frees = 0; w.frees < 2 * BUFFERS; w.frees++)
         w.free[w.frees] = &w.pool[w.frees];
     nd_group_init(&w.group, &w.lane, 1);
@@ -163,7 +154,7 @@ static int setup(void **state)
                               .view = &w.view,
                               .stop = &w.stop,
                               .doing = FT_LANE_LIVE};
-    if (ft_region_open(&w.lane.region, &region, &fault) || nd_lane_make(&w.lane, &fault))
+    if (nf_chain_region(&w.lane.region, &w.config->chain, &how, &fault) || nd_lane_make(&w.lane, &fault))
         fail_msg("%s", fault.text);
     atomic_store(&w.shared.lease_until, FT_ALL); /* it may release, but nothing is stable */
     return 0;
@@ -251,5 +242,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(when_no_more_can_wait_it_still_hears, setup, teardown),
     };
 
-    return cmocka_run_group_tests_name("lane_waiting", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("lane_waiting", tests, NULL, help_config_clean);
 }

@@ -6,6 +6,7 @@
 #include "ftcore/closed.h"
 #include "node/clock.h"
 #include "node/lane.h"
+#include "tests/unit/help_config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -215,24 +216,14 @@ static int setup(void **state)
 {
     static const char text[] = "chain: { name: test, lanes: 2, nfs: [ forward: { merged: false } ] }\n"
                                "protect: { mode: log }\n";
-    static const char *names[FT_NFS_MAX];
-    static uint64_t sizes[FT_NFS_MAX];
-    struct ft_region_config region = {
-        .name = "test", .lanes = LANES, .nfs = 2, .arena_size = sizes, .nf_name = names};
+    static const struct ft_region_config how = {.name = "test", .shared_size = FT_ARENA_MIN};
     struct ft_fault fault = {""};
-    char file[] = "/tmp/lanes-replay-XXXXXX";
-    int fd = mkstemp(file);
 
     (void)state;
     memset(&w, 0, sizeof(w));
-    assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
-    close(fd);
-    if (nd_config_read(&w.config, file, false, &fault))
+    if (nd_config_read(&w.config, help_config_file("chain.yaml", text, sizeof(text) - 1), false, &fault))
         fail_msg("%s", fault.text);
-    unlink(file);
-    nf_chain_arenas(&w.config->chain, sizes, names);
-    region.shared_size = nf_chain_shared(&w.config->chain, FT_ARENA_MIN);
-    if (ft_region_open(&w.region, &region, &fault))
+    if (nf_chain_region(&w.region, &w.config->chain, &how, &fault))
         fail_msg("%s", fault.text);
     w.io = (struct nd_io){.ports = 2,
                           .side = {NF_INSIDE, NF_OUTSIDE},
@@ -400,5 +391,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_wait_that_ends_is_no_divergence, setup, teardown),
     };
 
-    return cmocka_run_group_tests_name("lanes_replay", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("lanes_replay", tests, NULL, help_config_clean);
 }

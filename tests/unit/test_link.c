@@ -61,7 +61,7 @@ static uint16_t free_port(const char *host)
 
 static void open_a(void)
 {
-    struct rp_link_config c = {A, B, port_a, port_b, true};
+    struct rp_link_config c = {A, B, port_a, port_b, true, 20};
 
     if (rp_link_open(&a, &c, &why))
         fail_msg("%s", why.text);
@@ -69,7 +69,7 @@ static void open_a(void)
 
 static void open_b(void)
 {
-    struct rp_link_config c = {B, A, port_b, port_a, false};
+    struct rp_link_config c = {B, A, port_b, port_a, false, 20};
 
     if (rp_link_open(&b, &c, &why))
         fail_msg("%s", why.text);
@@ -568,7 +568,7 @@ static void strangers_are_refused(void **state)
 
 static void addresses_that_cannot_be_had(void **state)
 {
-    struct rp_link_config c = {A, B, port_a, port_b, true};
+    struct rp_link_config c = {A, B, port_a, port_b, true, 20};
     struct rp_link *l = (struct rp_link *)&c;
     char expected[100];
 
