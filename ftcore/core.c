@@ -312,13 +312,14 @@ static void told(struct ft_core *core, const struct ft_event *event, struct ft_a
 /*
  * A connection on which nothing arrives any more though it stands: damage to a frame's length makes the
  * link wait for bytes that nobody sends, and the peer may hear us all the time. By now neither side has
- * rights that rest on it (promote_within_ms is shorter), so closing it tells nobody that we died.
+ * rights that rest on it (promote_within_ms is shorter), so closing it tells nobody that we died. Who has
+ * handed over has none either, and has to hear what became of it.
  */
 static void leave_deaf(struct ft_core *core, struct ft_actions *actions)
 {
     uint64_t since = core->peer.heard > core->peer.met ? core->peer.heard : core->peer.met;
 
-    if (!core->peer.up || core->abandoning || core->hand == FT_HAND_GIVEN || core->state == FT_READY ||
+    if (!core->peer.up || core->abandoning || core->state == FT_READY ||
         ft_primary_silent(core, since) < DEAF * ft_ms(core->config.solo_after_ms))
         return;
     lost(core, FT_LOST_ERROR, actions);

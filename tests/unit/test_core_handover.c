@@ -140,6 +140,23 @@ static void gives(void)
     assert_int_equal(said(&b, FT_MSG_HANDOVER)->burst[0], 12);
 }
 
+/* A frame whose length was damaged makes a connection deaf; who has handed over must hear what became of it.
+ */
+static void who_has_handed_over_leaves_a_deaf_connection(void **unused)
+{
+    (void)unused;
+    gives();
+    waits(&b, 799);
+    did_not(&b, FT_ACT_CLOSE);
+    waits(&b, 1);
+    did(&b, FT_ACT_CLOSE);
+    is(&b, FT_FENCED);
+    connects(&b);
+    hello_from(&b, FT_DEGRADED, 2);
+    is(&b, FT_JOINING);
+    because(&b, "handed over to view 2");
+}
+
 static void a_planned_handover(void **unused)
 {
     (void)unused;
@@ -267,6 +284,7 @@ int main(void)
         cmocka_unit_test(garbage_in_place_of_a_hello_ends_the_connection),
         cmocka_unit_test(a_standby_gives_up_before_the_connection_ends),
         cmocka_unit_test(the_end_of_an_abandoned_connection_is_the_answer),
+        cmocka_unit_test(who_has_handed_over_leaves_a_deaf_connection),
         cmocka_unit_test(a_planned_handover),
         cmocka_unit_test(a_handover_that_takes_too_long_is_called_off),
         cmocka_unit_test(a_standby_lost_before_handover_is_a_standby_lost),
