@@ -749,6 +749,7 @@ proctype node(bit i)
         num = n[i].closed; say(HANDOVER); settle() }
     /* ---- upsets */
     :: d_step { RUNS && faults < FAULTS && n[i].conn && n[i].st != FENCED && !n[i].aband &&
+        (n[i].known || !PRIMARY(n[i].st) || n[i].gate == OPEN) && /* else a connection that broke */
         (ROOMY || n[i].gate == OPEN) -> /* garbage */
         faults++;
         if
