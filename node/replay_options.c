@@ -108,9 +108,10 @@ static int check_log(const struct nd_replay_options *o, int arguments)
         return o->until ? nd_usage(COMMAND, "--until without --log, expected both") : 0;
     if (arguments)
         return nd_usage(COMMAND, "a capture and --log, expected one of them");
-    if (o->kill_count || o->no_gate || o->speed || o->mode >= 0 || o->lanes || o->standby >= 0)
-        return nd_usage(COMMAND, "--kill, --mode, --lanes, --standby, --no-gate or --speed with --log, "
-                                 "expected a capture with them");
+    if (o->kill_count || o->no_gate || o->speed || o->mode >= 0 || o->lanes || o->standby >= 0 || o->seeded)
+        return nd_usage(COMMAND,
+                        "--kill, --mode, --lanes, --standby, --seed, --no-gate or --speed with --log, "
+                        "expected a capture with them");
     return 0;
 }
 
@@ -157,6 +158,7 @@ static int take(void *to, int c, char *value)
         o->no_gate = true;
         return 0;
     default:
+        o->seeded = true;
         return nd_options_number(value, &o->seed)
                    ? 0
                    : nd_usage(COMMAND, "--seed %.40s, expected a number", value);

@@ -5,7 +5,7 @@
 # planted in it comes to something else, and says where.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 33
+plan 34
 
 export LAB_RECORD="dir: $work/rec, file_mb: 1, files: 4"
 ok "the pair is PROTECTED" "$lab" up || exit 1
@@ -75,6 +75,7 @@ refused 65 'bad.rec:offset [0-9]+: .*, expected' "$work/bad.rec"
 refused 65 'pair.yaml:offset 0: .*, expected a recording' "$pair"
 refused 64 'expected LANE:CLOCK' "$log" --until 5
 refused 64 'the log has clocks' "$log" --until 1:$to
+refused 64 "--seed.* with --log, expected a capture" "$log" --seed 7
 refused 65 'no recording, expected files' "$work/rec"
 sed 's/max_flows: 20000/max_flows: 20001/' "$pair" >"$work/other.yaml"
 cp "$LAB_DIR/firewall.rules" "$work/"
