@@ -28,13 +28,24 @@ struct ft_action *ft_act(struct ft_actions *actions, enum ft_action_kind kind)
     return action;
 }
 
-void ft_core_head(struct ft_core *core, enum ft_message_type type, uint64_t now, struct ft_message *m)
+/* What every message tells, and since when it is told. */
+static void tell(struct ft_core *core, enum ft_message_type type, uint64_t now, struct ft_message *m)
 {
     memset(m, 0, sizeof(*m));
     m->type = type;
     m->state = core->state;
     m->view = core->view;
     m->sent = core->sent = now > core->sent ? now : core->sent + 1;
+    if (core->said.since && core->said.state == core->state && core->said.view == core->view)
+        return;
+    core->said.state = core->state;
+    core->said.view = core->view;
+    core->said.since = m->sent;
+}
+
+void ft_core_head(struct ft_core *core, enum ft_message_type type, uint64_t now, struct ft_message *m)
+{
+    tell(core, type, now, m);
     m->echo = core->peer.newest;
     /* An answer is a message that echoes something new: from here the other side's lease can run on. */
     if (core->peer.newest > core->echoed) {
@@ -158,11 +169,7 @@ static void connected(struct ft_core *core, uint64_t greeted, struct ft_actions 
 /* It answers nothing, so it is no answer that a lease could rest on. */
 void ft_core_hello(struct ft_core *core, uint64_t now, struct ft_message *m)
 {
-    memset(m, 0, sizeof(*m));
-    m->type = FT_MSG_HELLO;
-    m->state = core->state;
-    m->view = core->view;
-    m->sent = core->sent = now > core->sent ? now : core->sent + 1;
+    tell(core, FT_MSG_HELLO, now, m);
     m->incarnation = core->config.incarnation;
     memcpy(m->name, core->config.name, sizeof(m->name));
     m->role = core->config.role;
@@ -223,6 +230,8 @@ static bool take_head(struct ft_core *core, const struct ft_message *m, struct f
         core->peer.newest = m->sent;
     if (m->echo > core->own_echoed)
         core->own_echoed = m->echo;
+    if (m->echo > core->peer.echoed)
+        core->peer.echoed = m->echo;
     if (m->view > core->view && !FT_PLANTED("no-fence") &&
         (ft_core_primary(core) || core->hand == FT_HAND_GIVEN)) {
         ft_join_fence(core, m->view, actions);

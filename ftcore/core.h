@@ -149,11 +149,16 @@ struct ft_core {
         uint64_t heard; /* last message, our clock; outlives the connection, like port_beat and incarnation */
         uint64_t met;   /* when the connection began */
         uint64_t newest; /* its `sent`: what we echo */
+        uint64_t echoed; /* newest of our `sent` that it echoed on this connection */
         uint64_t port_beat;
         uint64_t beat_view; /* what the last heartbeat on a data port told */
     } peer;
 
     uint64_t sent; /* the last `sent` given: no two messages share one, so an echo names a message */
+    struct {
+        enum ft_state state;
+        uint64_t view, since; /* since: `sent` of the first message that told them */
+    } said;
 
     uint64_t answered;   /* standby: when we last sent an answer that echoed something new */
     uint64_t echoed;     /* … and what it echoed */

@@ -204,6 +204,7 @@ static void believe(struct ft_core *core, const struct ft_message *m, struct ft_
         core->peer.newest = m->sent;
     core->peer.state = m->state;
     core->peer.view = m->view;
+    core->peer.echoed = m->echo;
 
     if (core->state == FT_READY && !same) {
         /* What we followed has died, or there would be no second process. */
@@ -272,6 +273,18 @@ void ft_join_reign(struct ft_core *core, struct ft_actions *actions, const char 
         ft_say(core, actions, FT_MSG_BEAT);
 }
 
+/*
+ * The peer has heard what we are now. A hello is said before the last of the connection before it is read,
+ * and that may have told us of a later view: then the peer decides by what the hello said, and so must not
+ * we.
+ */
+static bool heard_as_we_are(struct ft_core *core, struct ft_actions *actions)
+{
+    if (core->said.state != core->state || core->said.view != core->view)
+        ft_say(core, actions, FT_MSG_BEAT);
+    return core->peer.echoed >= core->said.since;
+}
+
 void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
 {
     bool first = core->config.role == 0;
@@ -286,7 +299,7 @@ void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
             ft_join_reign(core, actions, "started alone");
         return;
     }
-    if (core->peer.state != FT_JOINING)
+    if (core->peer.state != FT_JOINING || !heard_as_we_are(core, actions))
         return;
     if (core->peer.role == core->config.role)
         first = strncmp(core->config.name, core->peer.name, FT_NAME_MAX) < 0;

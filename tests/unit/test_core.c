@@ -295,10 +295,13 @@ static void a_higher_view_fences_though_its_owner_is_empty(void **unused)
     is(&a, FT_SOLO);
     connects(&a);
     hello_from(&a, FT_JOINING, 2);
+    is(&a, FT_JOINING);
+    assert_int_equal(a.core.fenced.count, 1);
+    assert_int_equal(said(&a, FT_MSG_BEAT)->view, 2);
+    hears(&a, FT_MSG_BEAT, FT_JOINING);
     is(&a, FT_SOLO); /* … but only to begin anew: */
     because(&a, "both nodes are empty");
     ordered(&a, FT_LANE_FRESH);
-    assert_int_equal(a.core.fenced.count, 1);
     assert_int_equal(a.core.view, 3);
 }
 

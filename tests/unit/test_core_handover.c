@@ -246,6 +246,8 @@ static void a_standby_lost_after_handover_is_waited_for(void **unused)
     connects(&b);
     b.hello.incarnation = 201;
     hello_from(&b, FT_JOINING, 2); /* it did */
+    is(&b, FT_JOINING);
+    hears(&b, FT_MSG_BEAT, FT_JOINING);
     assert_int_equal(b.core.view, 3);
     ordered(&b, FT_LANE_FRESH);
 

@@ -62,6 +62,32 @@ static void both_are_empty_after_a_power_loss(void **unused)
     ordered(&a, FT_LANE_FRESH);
 }
 
+/* A hello goes ahead of what is read of the connection before; the peer decides by that hello, and so must
+ * we. */
+static void who_was_heard_as_another_waits_to_be_heard(void **unused)
+{
+    struct ft_event event = {.kind = FT_EV_CONNECTED};
+    struct ft_message m;
+
+    (void)unused;
+    tale_begin(&a, 0, 1, false);
+    connects(&a);
+    hello_from(&a, FT_SOLO, 1);
+    ft_core_hello(&a.core, a.now, &m); /* to its next process, that we are JOINING in view 1 */
+    event.greeted = m.sent;
+    hears_view(&a, FT_SOLO, 3);
+    loses(&a, FT_LOST_EOF);
+    assert_int_equal(a.core.view, 3);
+    event.now = a.now;
+    ft_step(&a.core, &event, &a.did);
+    a.hello.incarnation = 201;
+    hello_of_old(&a, FT_JOINING, 3);
+    hears_at(&a, FT_MSG_BEAT, FT_JOINING, 0, m.sent); /* in view 3 it reigns over one in view 1 */
+    is(&a, FT_JOINING);
+    hears_view(&a, FT_JOINING, 3);
+    is(&a, FT_SOLO);
+}
+
 static void a_first_node_starts_alone(void **unused)
 {
     (void)unused;
@@ -199,6 +225,7 @@ int main(void)
         cmocka_unit_test(the_files_role_counts_when_nobody_ever_served),
         cmocka_unit_test(later_the_higher_view_counts),
         cmocka_unit_test(both_are_empty_after_a_power_loss),
+        cmocka_unit_test(who_was_heard_as_another_waits_to_be_heard),
         cmocka_unit_test(a_first_node_starts_alone),
         cmocka_unit_test(a_peer_that_differs_is_refused_by_name),
         cmocka_unit_test(the_refusal_shows_what_differs),
