@@ -108,6 +108,18 @@ uint64_t ft_region_used(const struct ft_region *region);
 
 void ft_edit_track(struct ft_region *region, const void *p, size_t n);
 
+/*
+ * Nearly every edit while changes are marked: its line is marked already, since others of its packets or of its
+ * burst came before. True: there is nothing more to do about an edit within the line of `p`. The region begins
+ * at a multiple of the largest there is, so the address tells the line.
+ */
+_Static_assert(FT_REGION_BASE % FT_REGION_MAX == 0, "the low bits of an address are its offset");
+static inline bool ft_edit_settled(const struct ft_region *region, uint32_t tracking, const void *p)
+{
+    return !(tracking & ~(uint32_t)FT_TRACK_DIRTY) &&
+           ft_lines_marked(&region->dirty, (uintptr_t)p >> FT_LINE_SHIFT);
+}
+
 /* From now on `watch` hears of each edit; NULL: nobody. While no lane runs. */
 void ft_region_watch(struct ft_region *region, void (*watch)(void *arg, const void *p, size_t n), void *arg);
 
@@ -117,7 +129,20 @@ void ft_region_watch(struct ft_region *region, void (*watch)(void *arg, const vo
  */
 static inline void *ft_edit(struct ft_region *region, const void *p, size_t n)
 {
-    if (ft_unlikely(atomic_load_explicit(&region->tracking, memory_order_acquire)))
+    uint32_t tracking = atomic_load_explicit(&region->tracking, memory_order_acquire);
+
+    if (ft_unlikely(tracking) &&
+        ((uintptr_t)p % FT_LINE + n > FT_LINE || !ft_edit_settled(region, tracking, p)))
+        ft_edit_track(region, p, n);
+    return (void *)(uintptr_t)p;
+}
+
+/* The same of bytes that are known to lie in one line: a word at its alignment, a small entry of a table. */
+static inline void *ft_edit_in_line(struct ft_region *region, const void *p, size_t n)
+{
+    uint32_t tracking = atomic_load_explicit(&region->tracking, memory_order_acquire);
+
+    if (ft_unlikely(tracking) && !ft_edit_settled(region, tracking, p))
         ft_edit_track(region, p, n);
     return (void *)(uintptr_t)p;
 }

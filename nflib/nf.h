@@ -150,12 +150,16 @@ static inline void *nf_edit(const struct nf *nf, const void *p, size_t n)
 {
     return ft_edit(nf->region, p, n);
 }
-/* The same for one object, of the type `p` points to without its const (which the comma takes off). */
-#define NF_EDIT(nf, p) ((__typeof__((void)0, *(p)) *)nf_edit((nf), (p), sizeof(*(p))))
+/* The same for one object, of the type `p` points to without its const (which the comma takes off). One whose
+ * alignment is its size lies in one line. */
+#define NF_EDIT(nf, p)                                                                                       \
+    ((__typeof__((void)0, *(p)) *)(sizeof(*(p)) == __alignof__(*(p)) && sizeof(*(p)) <= FT_LINE              \
+                                       ? ft_edit_in_line((nf)->region, (p), sizeof(*(p)))                    \
+                                       : ft_edit((nf)->region, (p), sizeof(*(p)))))
 
 static inline void nf_count(const struct nf *nf, unsigned counter, uint64_t add)
 {
-    *(uint64_t *)ft_edit(nf->region, &nf->counters[counter], sizeof(uint64_t)) += add;
+    *(uint64_t *)ft_edit_in_line(nf->region, &nf->counters[counter], sizeof(uint64_t)) += add;
 }
 
 /* Drops and counts: `reason` indexes module->counters. */
