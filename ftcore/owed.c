@@ -51,7 +51,7 @@ static void copy_before_edit(struct ft_region *region, uint64_t line)
         _mm_pause();
 }
 
-void ft_edit_track(struct ft_region *region, const void *p, size_t n)
+static __attribute__((noinline)) void track(struct ft_region *region, const void *p, size_t n)
 {
     uint64_t offset = (uintptr_t)p - (uintptr_t)region->base, first, count;
     uint32_t tracking = atomic_load_explicit(&region->tracking, memory_order_acquire);
@@ -71,6 +71,14 @@ void ft_edit_track(struct ft_region *region, const void *p, size_t n)
         ft_lines_add(&region->dirty, first, count);
     if (tracking & FT_TRACK_AUDIT)
         ft_audit_note(region, first, count);
+}
+
+void ft_edit_track(struct ft_region *region, const void *p, size_t n)
+{
+    uint32_t tracking = atomic_load_explicit(&region->tracking, memory_order_acquire);
+
+    if (ft_unlikely((uintptr_t)p % FT_LINE + n > FT_LINE || !ft_edit_settled(region, tracking, p)))
+        track(region, p, n);
 }
 
 int ft_owe_begin(struct ft_region *region)

@@ -150,16 +150,24 @@ static inline void *nf_edit(const struct nf *nf, const void *p, size_t n)
 {
     return ft_edit(nf->region, p, n);
 }
-/* The same for one object, of the type `p` points to without its const (which the comma takes off). One whose
- * alignment is its size lies in one line. */
-#define NF_EDIT(nf, p)                                                                                       \
-    ((__typeof__((void)0, *(p)) *)(sizeof(*(p)) == __alignof__(*(p)) && sizeof(*(p)) <= FT_LINE              \
-                                       ? ft_edit_in_line((nf)->region, (p), sizeof(*(p)))                    \
-                                       : ft_edit((nf)->region, (p), sizeof(*(p)))))
+/* The same for one object, of the type `p` points to without its const (which the comma takes off). */
+#define NF_EDIT(nf, p) ((__typeof__((void)0, *(p)) *)nf_edit((nf), (p), sizeof(*(p))))
+/* The same for what is changed with every packet: a word, and the value of a map's entry, of keys of type KEY;
+ * where both fit, the entry lies in one line. */
+#define NF_EDIT_WORD(nf, p)                                                                                  \
+    ({                                                                                                       \
+        _Static_assert(sizeof(*(p)) <= sizeof(uint64_t) && sizeof(*(p)) <= __alignof__(*(p)), "a word");     \
+        (__typeof__((void)0, *(p)) *)ft_edit_in_line((nf)->region, (p), sizeof(*(p)));                       \
+    })
+#define NF_EDIT_VALUE(nf, KEY, value)                                                                        \
+    ({                                                                                                       \
+        _Static_assert(((sizeof(KEY) + 7) & -8) + sizeof(*(value)) <= FT_LINE, "an entry of one line");      \
+        (__typeof__((void)0, *(value)) *)ft_edit_in_line((nf)->region, (value), sizeof(*(value)));           \
+    })
 
 static inline void nf_count(const struct nf *nf, unsigned counter, uint64_t add)
 {
-    *(uint64_t *)ft_edit_in_line(nf->region, &nf->counters[counter], sizeof(uint64_t)) += add;
+    *(uint64_t *)ft_edit(nf->region, &nf->counters[counter], sizeof(uint64_t)) += add;
 }
 
 /* Drops and counts: `reason` indexes module->counters. */

@@ -130,7 +130,7 @@ static void mon_flow(const struct nf *nf, const struct nf_packet *p, const struc
         nf_wheel_set(nf, mon->wheel, slot, now + mon->timeout * NF_SECOND);
         sums[MON_CREATED]++;
     }
-    struct mon_flow *flow = NF_EDIT(nf, mon_flow_of(mon, slot));
+    struct mon_flow *flow = NF_EDIT_VALUE(nf, struct nf_flow_key, mon_flow_of(mon, slot));
     if (fresh) {
         flow->first = now;
         flow->swapped = look->swapped;
