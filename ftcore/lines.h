@@ -37,8 +37,9 @@ void ft_lines_free(struct ft_lines *set);
 void ft_lines_add(struct ft_lines *set, uint64_t line, uint64_t count);
 bool ft_lines_has(const struct ft_lines *set, uint64_t line);
 /*
- * Adding `line` would change nothing. Orders nothing. Of a line beyond the set's, in short: by the low bits of
- * its number. So whoever knows that lines are counted from a multiple of any set's size need not subtract it.
+ * Adding `line` would change nothing. Orders nothing. Of a line beyond the set's, in short: by the low bits
+ * of its number. So whoever knows that lines are counted from a multiple of any set's size need not subtract
+ * it.
  */
 static inline bool ft_lines_marked(const struct ft_lines *set, uint64_t line)
 {

@@ -109,9 +109,9 @@ uint64_t ft_region_used(const struct ft_region *region);
 void ft_edit_track(struct ft_region *region, const void *p, size_t n);
 
 /*
- * Nearly every edit while changes are marked: its line is marked already, since others of its packets or of its
- * burst came before. True: there is nothing more to do about an edit within the line of `p`. The region begins
- * at a multiple of the largest there is, so the address tells the line.
+ * Nearly every edit while changes are marked: its line is marked already, since others of its packets or of
+ * its burst came before. True: there is nothing more to do about an edit within the line of `p`. The region
+ * begins at a multiple of the largest there is, so the address tells the line.
  */
 _Static_assert(FT_REGION_BASE % FT_REGION_MAX == 0, "the low bits of an address are its offset");
 static inline bool ft_edit_settled(const struct ft_region *region, uint32_t tracking, const void *p)
@@ -135,9 +135,9 @@ static inline void *ft_edit(struct ft_region *region, const void *p, size_t n)
 }
 
 /*
- * The same, for edits that are made for every packet: a marked line is found without a call. Of bytes that are
- * known to lie in one line: a word at its alignment, a small entry of a table. They are looked at only where the
- * line is not marked: a claim that is false is a broken invariant there.
+ * The same, for edits that are made for every packet: a marked line is found without a call. Of bytes that
+ * are known to lie in one line: a word at its alignment, a small entry of a table. They are looked at only
+ * where the line is not marked: a claim that is false is a broken invariant there.
  */
 void ft_edit_track_in_line(struct ft_region *region, const void *p, size_t n);
 static inline void *ft_edit_in_line(struct ft_region *region, const void *p, size_t n)

@@ -67,7 +67,8 @@ void lg_capture_order(struct lg_capture *capture, uint64_t access, uint32_t acce
     r->accesses = accesses;
     if (count == 0)
         return;
-    memmove(at + count * sizeof(edges[0]), at, FT_ALIGN8(r->values)); /* a value may have come before the chain ran */
+    memmove(at + count * sizeof(edges[0]), at,
+            FT_ALIGN8(r->values)); /* a value may have come before the chain ran */
     memcpy(at, edges, count * sizeof(edges[0]));
     r->edges = (uint16_t)count;
 }

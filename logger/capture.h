@@ -31,8 +31,8 @@ void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst
 /* A gate keeps the inputs: their clocks are enough. In place of the inputs. */
 void lg_capture_by_clock(struct lg_capture *capture);
 /*
- * The inputs, one after the other: `take` bytes of each frame's `wire` are kept. In line, and what goes from one
- * to the next in a variable of the caller's: it is done for every packet.
+ * The inputs, one after the other: `take` bytes of each frame's `wire` are kept. In line, and what goes from
+ * one to the next in a variable of the caller's: it is done for every packet.
  */
 #define LG_HEADERS 64u /* bytes that are taken of nearly every packet */
 typedef uint64_t lg_half __attribute__((vector_size(LG_HEADERS / 2), aligned(1), may_alias));

@@ -44,7 +44,8 @@ int nd_bench_count(const struct nd_config *config, struct nd_load *load, const s
         piece = piece_of(config, o, &fault);
     if (!piece && o->piece)
         return nd_usage(
-            "bench", "--piece %.40s, expected off, hold, clock, inputs, encode, marks, weigh, two-lanes, two-hold or "
+            "bench",
+            "--piece %.40s, expected off, hold, clock, inputs, encode, marks, weigh, two-lanes, two-hold or "
             "edges",
             o->piece);
     if (!piece)

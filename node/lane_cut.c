@@ -16,8 +16,8 @@
 
 #include <string.h>
 
-#define LOOK_EVERY   50u  /* commit intervals of a log segment between two samples */
-#define PACKET_LINES 8u   /* that a packet changes, five NFs' entries and their lists */
+#define LOOK_EVERY   50u /* commit intervals of a log segment between two samples */
+#define PACKET_LINES 8u  /* that a packet changes, five NFs' entries and their lists */
 #define PACK         1024u
 #define PACK_GUESS   512u /* until it is measured: half */
 
