@@ -36,9 +36,19 @@ static uint64_t window(uint64_t word, uint64_t from, uint64_t to)
     return ones((unsigned)low, high - low);
 }
 
+/* Of bits, as many as are mapped: a power of two. */
+static uint64_t mapped_words(uint64_t lines)
+{
+    uint64_t words = 1;
+
+    while (words < words_for(lines))
+        words *= 2;
+    return words;
+}
+
 static size_t bytes_for(uint64_t lines)
 {
-    uint64_t words = words_for(lines ? lines : 1);
+    uint64_t words = mapped_words(lines);
 
     return (words + words_for(words)) * sizeof(uint64_t);
 }
@@ -48,13 +58,14 @@ int ft_lines_init(struct ft_lines *set, uint64_t lines)
     void *memory = MAP_FAILED;
 
     *set = (struct ft_lines){0};
-    if (lines <= UINT64_MAX / 2)
+    if (lines <= UINT64_MAX / 4)
         memory = mmap(NULL, bytes_for(lines), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         return FT_ENOMEM;
     set->bits = memory;
-    set->summary = set->bits + words_for(lines ? lines : 1);
+    set->mask = mapped_words(lines) - 1;
+    set->summary = set->bits + set->mask + 1;
     set->lines = lines;
     return FT_OK;
 }

@@ -21,6 +21,7 @@ struct ft_lines {
     _Atomic uint64_t *bits;    /* one bit per line */
     _Atomic uint64_t *summary; /* one bit per word of `bits` */
     uint64_t lines;            /* how many lines there are */
+    uint64_t mask;             /* words that are mapped less one, a power of two less one */
 };
 
 struct ft_run {
@@ -35,10 +36,14 @@ void ft_lines_free(struct ft_lines *set);
 /* Adds [line, line+count). count may be 0. Out of range is a broken invariant. */
 void ft_lines_add(struct ft_lines *set, uint64_t line, uint64_t count);
 bool ft_lines_has(const struct ft_lines *set, uint64_t line);
-/* Adding `line`, which is below set->lines, would change nothing. Orders nothing. */
+/*
+ * Adding `line` would change nothing. Orders nothing. Of a line beyond the set's, in short: by the low bits
+ * of its number. So whoever knows that lines are counted from a multiple of any set's size need not subtract
+ * it.
+ */
 static inline bool ft_lines_marked(const struct ft_lines *set, uint64_t line)
 {
-    return atomic_load_explicit(&set->bits[line / 64], memory_order_relaxed) >> line % 64 & 1;
+    return atomic_load_explicit(&set->bits[line / 64 & set->mask], memory_order_relaxed) >> line % 64 & 1;
 }
 
 /* Atomically removes one line; true if this caller was the one who removed it. Acquire/release. */

@@ -51,19 +51,6 @@ static void copy_before_edit(struct ft_region *region, uint64_t line)
         _mm_pause();
 }
 
-/*
- * Nearly every edit while changes are tracked: of one line, which is marked already since others of its
- * packets or of its burst came before. False: perhaps it is not that.
- */
-static bool marked(const struct ft_region *region, const void *p, size_t n)
-{
-    uint64_t offset = (uintptr_t)p - (uintptr_t)region->base, line = offset >> FT_LINE_SHIFT;
-
-    return atomic_load_explicit(&region->tracking, memory_order_acquire) == FT_TRACK_DIRTY &&
-           offset < region->size && n - 1 < FT_LINE - offset % FT_LINE &&
-           ft_lines_marked(&region->dirty, line);
-}
-
 static __attribute__((noinline)) void track(struct ft_region *region, const void *p, size_t n)
 {
     uint64_t offset = (uintptr_t)p - (uintptr_t)region->base, first, count;
@@ -88,7 +75,9 @@ static __attribute__((noinline)) void track(struct ft_region *region, const void
 
 void ft_edit_track(struct ft_region *region, const void *p, size_t n)
 {
-    if (ft_unlikely(!marked(region, p, n)))
+    uint32_t tracking = atomic_load_explicit(&region->tracking, memory_order_acquire);
+
+    if (ft_unlikely((uintptr_t)p % FT_LINE + n > FT_LINE || !ft_edit_settled(region, tracking, p)))
         track(region, p, n);
 }
 

@@ -201,6 +201,12 @@ void ft_region_watch(struct ft_region *region, void (*watch)(void *arg, const vo
         atomic_fetch_and(&region->tracking, ~(uint32_t)FT_TRACK_WATCH);
 }
 
+void ft_edit_track_in_line(struct ft_region *region, const void *p, size_t n)
+{
+    FT_CHECK((uintptr_t)p % FT_LINE + n <= FT_LINE, "edit of %zu bytes at %p, said to lie in one line", n, p);
+    ft_edit_track(region, p, n);
+}
+
 struct ft_arena *ft_region_arena(struct ft_region *region, unsigned lane, unsigned nf)
 {
     FT_CHECK(lane < region->lanes && nf < region->nfs, "arena of lane %u, NF %u", lane, nf);

@@ -108,6 +108,18 @@ uint64_t ft_region_used(const struct ft_region *region);
 
 void ft_edit_track(struct ft_region *region, const void *p, size_t n);
 
+/*
+ * Nearly every edit while changes are marked: its line is marked already, since others of its packets or of
+ * its burst came before. True: there is nothing more to do about an edit within the line of `p`. The region
+ * begins at a multiple of the largest there is, so the address tells the line.
+ */
+_Static_assert(FT_REGION_BASE % FT_REGION_MAX == 0, "the low bits of an address are its offset");
+static inline bool ft_edit_settled(const struct ft_region *region, uint32_t tracking, const void *p)
+{
+    return !(tracking & ~(uint32_t)FT_TRACK_DIRTY) &&
+           ft_lines_marked(&region->dirty, (uintptr_t)p >> FT_LINE_SHIFT);
+}
+
 /* From now on `watch` hears of each edit; NULL: nobody. While no lane runs. */
 void ft_region_watch(struct ft_region *region, void (*watch)(void *arg, const void *p, size_t n), void *arg);
 
@@ -119,6 +131,21 @@ static inline void *ft_edit(struct ft_region *region, const void *p, size_t n)
 {
     if (ft_unlikely(atomic_load_explicit(&region->tracking, memory_order_acquire)))
         ft_edit_track(region, p, n);
+    return (void *)(uintptr_t)p;
+}
+
+/*
+ * The same, for edits that are made for every packet: a marked line is found without a call. Of bytes that
+ * are known to lie in one line: a word at its alignment, a small entry of a table. They are looked at only
+ * where the line is not marked: a claim that is false is a broken invariant there.
+ */
+void ft_edit_track_in_line(struct ft_region *region, const void *p, size_t n);
+static inline void *ft_edit_in_line(struct ft_region *region, const void *p, size_t n)
+{
+    uint32_t tracking = atomic_load_explicit(&region->tracking, memory_order_acquire);
+
+    if (ft_unlikely(tracking) && !ft_edit_settled(region, tracking, p))
+        ft_edit_track_in_line(region, p, n);
     return (void *)(uintptr_t)p;
 }
 

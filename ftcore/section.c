@@ -155,7 +155,7 @@ void ft_section_enter(struct ft_sections *s, const struct ft_shared *constant)
     FT_CHECK(!s->inside, "lane %u: sections do not nest", s->lane);
     s->inside = true;
     /* Before the lock: what a resync copies out must be the unlocked word of the cut. */
-    object = ft_edit(s->region, constant, sizeof(*object));
+    object = ft_edit_in_line(s->region, constant, sizeof(*object));
     if (s->replaying) {
         follow(s);
         return;

@@ -18,12 +18,6 @@ bool lg_capture_room(struct ft_lane *lane)
     return ft_ring_reserve(&lane->log, FT_RECORD_MAX) != NULL;
 }
 
-/* Zeroes the padding behind the bytes, so that equal records are equal to the byte. */
-static void pad(struct ft_record *r, size_t from)
-{
-    memset((uint8_t *)r + from, 0, FT_ALIGN8(from) - from);
-}
-
 void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst, uint64_t clock,
                       uint64_t time, unsigned inputs)
 {
@@ -36,7 +30,7 @@ void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst
     r->clock = clock;
     r->time = time;
     r->access = 1;
-    /* lg_capture_input counts up to this again; until then it says where the bytes begin. */
+    /* lg_capture_inputs_end counts up to this again; until then it says where the bytes begin. */
     r->inputs = (uint16_t)inputs;
     capture->record = r;
     capture->next = 0;
@@ -57,6 +51,7 @@ int lg_capture_value(struct lg_capture *capture, const void *value, uint32_t len
         return FT_EFULL;
     memcpy(at, &len, sizeof(len));
     memcpy(at + sizeof(len), value, len);
+    memset(at + sizeof(len) + len, 0, 8); /* the padding, if it is the last */
     r->values += (uint32_t)sizeof(len) + len;
     return 0;
 }
@@ -72,8 +67,8 @@ void lg_capture_order(struct lg_capture *capture, uint64_t access, uint32_t acce
     r->accesses = accesses;
     if (count == 0)
         return;
-    pad(r, ft_record_bytes_at(r) + r->bytes);
-    memmove(at + count * sizeof(edges[0]), at, r->values); /* a value may have come before the chain ran */
+    memmove(at + count * sizeof(edges[0]), at,
+            FT_ALIGN8(r->values)); /* a value may have come before the chain ran */
     memcpy(at, edges, count * sizeof(edges[0]));
     r->edges = (uint16_t)count;
 }
@@ -90,8 +85,6 @@ const struct ft_record *lg_capture_whole(struct lg_capture *capture, uint64_t re
 
     FT_CHECK(capture->next == r->inputs, "%u of %u inputs captured", capture->next, r->inputs);
     r->released = released;
-    pad(r, ft_record_bytes_at(r) + r->bytes);
-    pad(r, ft_record_values_at(r) + r->values);
     r->size = (uint32_t)ft_record_size(r);
     return r;
 }

@@ -24,30 +24,61 @@ struct lg_capture {
 
 bool lg_capture_room(struct ft_lane *lane);
 
-/* Room must be there. `inputs` at most FT_BURST_MAX, and exactly as many lg_capture_input calls follow,
- * or lg_capture_by_clock. */
+/* Room must be there. `inputs` at most FT_BURST_MAX, and exactly as many inputs follow, or
+ * lg_capture_by_clock. */
 void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst, uint64_t clock,
                       uint64_t time, unsigned inputs);
-/* A gate keeps the inputs: their clocks are enough. In place of the calls of lg_capture_input. */
+/* A gate keeps the inputs: their clocks are enough. In place of the inputs. */
 void lg_capture_by_clock(struct lg_capture *capture);
-/* `take` bytes of the frame's `wire` are kept. In line: it is done for every packet. */
+/*
+ * The inputs, one after the other: `take` bytes of each frame's `wire` are kept. In line, and what goes from
+ * one to the next in a variable of the caller's: it is done for every packet.
+ */
 #define LG_HEADERS 64u /* bytes that are taken of nearly every packet */
+typedef uint64_t lg_half __attribute__((vector_size(LG_HEADERS / 2), aligned(1), may_alias));
+struct lg_headers {
+    lg_half half[2];
+};
+struct lg_inputs {
+    struct ft_input *in; /* the next one */
+    uint8_t *to;         /* where its bytes go */
+};
+static inline struct lg_inputs lg_capture_inputs(const struct lg_capture *capture)
+{
+    struct ft_record *r = capture->record;
+
+    return (struct lg_inputs){.in = (struct ft_input *)(r + 1) + capture->next,
+                              .to = (uint8_t *)r + ft_record_bytes_at(r) + r->bytes};
+}
+static inline void lg_inputs_add(struct lg_inputs *inputs, const void *frame, uint32_t wire, uint32_t take,
+                                 unsigned port, bool outside)
+{
+    FT_CHECK(take <= wire && wire <= FT_FRAME_MAX, "an input of %u bytes, %u taken", wire, take);
+    *inputs->in++ = (struct ft_input){
+        .wire = wire, .taken = (uint16_t)take, .port = (uint8_t)port, .flags = outside ? FT_IN_OUTSIDE : 0};
+    if (ft_likely(take == LG_HEADERS)) /* of a known length: no call */
+        *(struct lg_headers *)(void *)inputs->to = *(const struct lg_headers *)frame;
+    else
+        memcpy(inputs->to, frame, take);
+    inputs->to += take;
+}
+static inline void lg_capture_inputs_end(struct lg_capture *capture, const struct lg_inputs *inputs)
+{
+    struct ft_record *r = capture->record;
+
+    capture->next = (unsigned)(inputs->in - (struct ft_input *)(r + 1));
+    FT_CHECK(capture->next <= r->inputs, "input %u of %u", capture->next, r->inputs);
+    r->bytes = (uint32_t)(inputs->to - ((uint8_t *)r + ft_record_bytes_at(r)));
+    memset(inputs->to, 0, 8); /* the padding behind them, so that equal records are equal to the byte */
+}
+/* One alone. */
 static inline void lg_capture_input(struct lg_capture *capture, const void *frame, uint32_t wire,
                                     uint32_t take, unsigned port, bool outside)
 {
-    struct ft_record *r = capture->record;
-    struct ft_input *in = (struct ft_input *)(r + 1) + capture->next++;
-    uint8_t *to = (uint8_t *)r + ft_record_bytes_at(r) + r->bytes;
+    struct lg_inputs inputs = lg_capture_inputs(capture);
 
-    FT_CHECK(capture->next <= r->inputs && take <= wire && wire <= FT_FRAME_MAX, "input %u of %u",
-             capture->next, r->inputs);
-    *in = (struct ft_input){
-        .wire = wire, .taken = (uint16_t)take, .port = (uint8_t)port, .flags = outside ? FT_IN_OUTSIDE : 0};
-    if (ft_likely(take == LG_HEADERS)) /* of a known length: no call */
-        memcpy(to, frame, LG_HEADERS);
-    else
-        memcpy(to, frame, take);
-    r->bytes += take;
+    lg_inputs_add(&inputs, frame, wire, take, port, outside);
+    lg_capture_inputs_end(capture, &inputs);
 }
 /* After the inputs. FT_EFULL when the record's values would exceed FT_VALUES_MAX. */
 int lg_capture_value(struct lg_capture *capture, const void *value, uint32_t len);

@@ -58,7 +58,7 @@ struct nf_merged *nf_merged_make(struct nf *nf)
 
 void nf_merged_add(const struct nf *nf, struct nf_merged *merged, uint64_t n)
 {
-    *NF_EDIT(nf, &merged->count) += n;
+    *NF_EDIT_WORD(nf, &merged->count) += n;
 }
 
 static void publish(struct ft_region *region, struct nf_merged *merged, unsigned lane, uint64_t access)

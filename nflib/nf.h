@@ -152,10 +152,44 @@ static inline void *nf_edit(const struct nf *nf, const void *p, size_t n)
 }
 /* The same for one object, of the type `p` points to without its const (which the comma takes off). */
 #define NF_EDIT(nf, p) ((__typeof__((void)0, *(p)) *)nf_edit((nf), (p), sizeof(*(p))))
+/* The same for what is changed with every packet: a word, and the value of a map's entry, of keys of type
+ * KEY; where both fit, the entry lies in one line. */
+#define NF_EDIT_WORD(nf, p)                                                                                  \
+    ({                                                                                                       \
+        _Static_assert(sizeof(*(p)) <= sizeof(uint64_t) && sizeof(*(p)) <= __alignof__(*(p)), "a word");     \
+        (__typeof__((void)0, *(p)) *)ft_edit_in_line((nf)->region, (p), sizeof(*(p)));                       \
+    })
+#define NF_EDIT_VALUE(nf, KEY, value)                                                                        \
+    ({                                                                                                       \
+        _Static_assert(((sizeof(KEY) + 7) & -8) + sizeof(*(value)) <= FT_LINE, "an entry of one line");      \
+        (__typeof__((void)0, *(value)) *)ft_edit_in_line((nf)->region, (value), sizeof(*(value)));           \
+    })
 
 static inline void nf_count(const struct nf *nf, unsigned counter, uint64_t add)
 {
     *(uint64_t *)ft_edit(nf->region, &nf->counters[counter], sizeof(uint64_t)) += add;
+}
+
+/* Adds to all of the NF's counters what a burst has summed up: one edit for each line of them that changes.
+ */
+#define NF_LINE_COUNTERS (FT_LINE / sizeof(uint64_t))
+static inline __attribute__((always_inline)) void nf_count_all(const struct nf *nf, const uint64_t sums[],
+                                                               unsigned counters)
+{
+#pragma GCC unroll 8
+    for (unsigned at = 0; at < counters; at += NF_LINE_COUNTERS) {
+        unsigned n = counters - at < NF_LINE_COUNTERS ? counters - at : NF_LINE_COUNTERS;
+        uint64_t any = 0, *to;
+#pragma GCC unroll 8
+        for (unsigned i = 0; i < n; i++)
+            any |= sums[at + i];
+        if (!any)
+            continue;
+        to = ft_edit_in_line(nf->region, &nf->counters[at], n * sizeof(*to));
+#pragma GCC unroll 8
+        for (unsigned i = 0; i < n; i++)
+            to[i] += sums[at + i];
+    }
 }
 
 /* Drops and counts: `reason` indexes module->counters. */

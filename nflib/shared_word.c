@@ -50,7 +50,7 @@ uint64_t nf_shared_word_add(const struct nf *nf, struct nf_shared_word *word, ui
     uint64_t sum;
 
     ft_section_enter(nf->env->sections, &word->head);
-    sum = *NF_EDIT(nf, &word->value) += n;
+    sum = *NF_EDIT_WORD(nf, &word->value) += n;
     ft_section_leave(nf->env->sections, &word->head);
     return sum;
 }

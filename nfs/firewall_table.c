@@ -58,7 +58,7 @@ bool fw_create(const struct nf *nf, const struct nf_packet *p, const struct fw_l
     uint32_t slot = nf_map_add(nf, fw->conns, &look->key);
     if (slot == NF_NONE)
         return false;
-    struct fw_conn *conn = NF_EDIT(nf, fw_conn_of(fw, slot));
+    struct fw_conn *conn = NF_EDIT_VALUE(nf, struct nf_flow_key, fw_conn_of(fw, slot));
     conn->seen = now;
     conn->packets[0] = 1;
     conn->rule = (uint16_t)rule;
@@ -75,7 +75,7 @@ bool fw_create(const struct nf *nf, const struct nf_packet *p, const struct fw_l
 void fw_touch(const struct nf *nf, const struct nf_packet *p, bool swapped, uint32_t slot, uint64_t now)
 {
     struct fw *fw = nf->state;
-    struct fw_conn *conn = NF_EDIT(nf, fw_conn_of(fw, slot));
+    struct fw_conn *conn = NF_EDIT_VALUE(nf, struct nf_flow_key, fw_conn_of(fw, slot));
     bool reply = swapped != conn->swapped;
     conn->seen = now;
     conn->packets[reply]++;

@@ -59,7 +59,7 @@ static void fwd_process(struct nf *nf, struct nf_packet *const packets[], uint32
     for (uint32_t i = 0; i < n; i++) {
         bytes += packets[i]->len;
         if (config->shared)
-            *NF_EDIT(nf, &fwd->last_shared) = nf_shared_word_add(nf, fwd->shared, 1);
+            *NF_EDIT_WORD(nf, &fwd->last_shared) = nf_shared_word_add(nf, fwd->shared, 1);
         if (config->merged)
             nf_merged_add(nf, fwd->merged, 1);
     }

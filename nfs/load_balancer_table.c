@@ -110,7 +110,7 @@ static void lb_fill(const struct nf *nf, const struct nf_packet *p, uint32_t slo
                     uint32_t number, uint64_t now)
 {
     struct lb *lb = nf->state;
-    struct lb_flow *flow = NF_EDIT(nf, lb_flow_of(lb, slot));
+    struct lb_flow *flow = NF_EDIT_VALUE(nf, struct lb_key, lb_flow_of(lb, slot));
     flow->seen = now;
     flow->packets = 1;
     flow->backend = *end;
@@ -159,7 +159,7 @@ uint32_t lb_create(const struct nf *nf, struct nf_packet *p, const struct lb_key
 void lb_touch(const struct nf *nf, const struct nf_packet *p, uint32_t slot, bool reply, uint64_t now)
 {
     struct lb *lb = nf->state;
-    struct lb_flow *flow = NF_EDIT(nf, lb_flow_of(lb, slot));
+    struct lb_flow *flow = NF_EDIT_VALUE(nf, struct lb_key, lb_flow_of(lb, slot));
     flow->seen = now;
     flow->packets++;
     if (p->proto != NF_PROTO_TCP)

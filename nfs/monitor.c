@@ -130,7 +130,7 @@ static void mon_flow(const struct nf *nf, const struct nf_packet *p, const struc
         nf_wheel_set(nf, mon->wheel, slot, now + mon->timeout * NF_SECOND);
         sums[MON_CREATED]++;
     }
-    struct mon_flow *flow = NF_EDIT(nf, mon_flow_of(mon, slot));
+    struct mon_flow *flow = NF_EDIT_VALUE(nf, struct nf_flow_key, mon_flow_of(mon, slot));
     if (fresh) {
         flow->first = now;
         flow->swapped = look->swapped;
@@ -163,9 +163,7 @@ static void mon_process(struct nf *nf, struct nf_packet *const packets[], uint32
     for (uint32_t i = 0; i < n; i++)
         if (look[i].keyed)
             mon_flow(nf, packets[i], &look[i], now, sums);
-    for (unsigned i = 0; i < MON_COUNTERS; i++)
-        if (sums[i])
-            nf_count(nf, i, sums[i]);
+    nf_count_all(nf, sums, MON_COUNTERS);
 }
 
 static void mon_timers(struct nf *nf, uint64_t now)

@@ -14,7 +14,7 @@ static uint64_t nat_life(const struct nat *nat, uint8_t class)
 }
 static struct nat_flow *nat_edit(const struct nf *nf, uint32_t slot)
 {
-    return nf_edit(nf, nat_flow_of(nf->state, slot), sizeof(struct nat_flow));
+    return NF_EDIT_VALUE(nf, struct nat_key, nat_flow_of(nf->state, slot));
 }
 
 static uint32_t nat_ports(const struct nat_config *config)

@@ -21,6 +21,10 @@ const struct nd_bench_piece nd_bench_pieces_all[ND_BENCH_PIECES] = {
     {"inputs", "the record has the inputs by value", "clock", .holds = true, .logs = true, .lanes = 1},
     {"encode", "the sender's encoding of records, with its checksum", "inputs", .holds = true, .logs = true,
      .encodes = true, .lanes = 1},
+    {"marks", "a warm standby's: edits mark lines for the next checkpoint, which is not made", "inputs",
+     .holds = true, .logs = true, .marks = true, .lanes = 1},
+    {"weigh", "auto: what a delta would carry of the outputs", "marks", .holds = true, .logs = true,
+     .marks = true, .weighs = true, .lanes = 1},
     {"two-lanes", "two lanes in turn, a burst each, nothing recorded", NULL, .lanes = 2},
     {"two-hold", "the same, outputs wait", "two-lanes", .holds = true, .lanes = 2},
     {"edges", "the same, recorded: inputs, and the order in what lanes share", "two-hold", .holds = true,
@@ -170,7 +174,11 @@ int nd_bench_alone_open(struct nd_bench_alone **out, const struct nd_config *con
                         const struct nd_bench_piece *piece, uint64_t seed, struct ft_fault *fault)
 {
     static struct nd_bench_alone a;
-    const struct nd_bench_protection protection = {.mode = piece->logs ? ND_MODE_LOG : ND_MODE_OFF};
+    const struct nd_bench_protection protection = {.mode = piece->weighs ? ND_MODE_AUTO
+                                                           : piece->logs ? ND_MODE_LOG
+                                                                         : ND_MODE_OFF,
+                                                   .standby = piece->marks ? ND_STANDBY_WARM : ND_STANDBY_HOT,
+                                                   .checkpoint_ms = UINT32_MAX};
     int error = nd_load_deal(load, piece->lanes, fault);
 
     a = (struct nd_bench_alone){.piece = piece, .slot = nd_bench_slot_new()};
@@ -181,6 +189,7 @@ int nd_bench_alone_open(struct nd_bench_alone **out, const struct nd_config *con
     if (error)
         return error;
     nd_bench_adapt(&a.config, config, &protection, piece->lanes);
+    a.config.protect.pending_mb = UINT32_MAX; /* nor is a checkpoint due because the log has grown */
     error = put_together(&a, load, seed, fault);
     while (!error && !has_opened(&a))
         turn(&a, 0);

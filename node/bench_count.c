@@ -2,7 +2,7 @@
 /*
  * The lane without threads, for an instruction counter (scripts/instructions): nothing varies from run to
  * run.
- * --compare off and log, or a piece by its name.
+ * --compare off, log, log:warm and auto:warm, or a piece by its name.
  */
 #include "node/bench_alone.h"
 #include "node/client.h"
@@ -15,14 +15,19 @@ static const struct nd_bench_piece *piece_of(const struct nd_config *config, con
                                              struct ft_fault *fault)
 {
     struct nd_bench_protection protection;
+    bool warm;
 
     if (nd_bench_protection(&protection, o->compare, config, fault) != 0)
         return NULL;
     if (nd_bench_is_off(&protection))
         return nd_bench_piece("off");
-    if (!protection.peer && protection.mode == ND_MODE_LOG && !protection.unreduced)
-        return nd_bench_piece(o->encode ? "encode" : "inputs");
-    ft_fail(fault, FT_EINVAL, "--count of %.40s, expected off or log", o->compare);
+    warm = protection.standby == ND_STANDBY_WARM;
+    if (!protection.peer && protection.mode == ND_MODE_LOG && !protection.unreduced && !(warm && o->encode))
+        return nd_bench_piece(warm ? "marks" : o->encode ? "encode" : "inputs");
+    if (protection.mode == ND_MODE_AUTO && warm && !o->encode)
+        return nd_bench_piece("weigh");
+    ft_fail(fault, FT_EINVAL, "--count of %.40s%s, expected off, log, log:warm or auto:warm", o->compare,
+            o->encode ? " with --encode" : "");
     return NULL;
 }
 
@@ -39,7 +44,9 @@ int nd_bench_count(const struct nd_config *config, struct nd_load *load, const s
         piece = piece_of(config, o, &fault);
     if (!piece && o->piece)
         return nd_usage(
-            "bench", "--piece %.40s, expected off, hold, clock, inputs, encode, two-lanes, two-hold or edges",
+            "bench",
+            "--piece %.40s, expected off, hold, clock, inputs, encode, marks, weigh, two-lanes, two-hold or "
+            "edges",
             o->piece);
     if (!piece)
         return nd_usage("bench", "%s", fault.text);

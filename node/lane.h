@@ -119,7 +119,9 @@ struct nd_lane {
 
     uint8_t *frames; /* standby, inputs by clock: NF_BURST_MAX of io->frame_max bytes; else NULL */
     struct nf_packet packets[NF_BURST_MAX];
-    uint32_t n; /* of the burst being collected */
+    uint32_t n;            /* of the burst being collected */
+    bool weighs;           /* capture has found out for this burst … */
+    uint64_t burst_weight; /* … what a delta would carry of it, were all inputs to leave */
 };
 
 /* Makes what a lane owns, the chain among it; rings in `shared` are there already. */
@@ -179,9 +181,19 @@ bool nd_lane_digest_wanted(const struct nd_lane *lane);
 bool nd_lane_digest_by_delta(const struct nd_lane *lane);
 void nd_lane_tally(struct nd_lane *lane, const struct ft_record *record); /* after a burst; NULL: no record */
 bool nd_lane_weighs(const struct nd_lane *lane); /* outputs of this burst are to be weighed */
-/* The burst's outputs. `made_bytes`: of those that NFs made, as a delta would carry them. */
-void nd_lane_weigh(struct nd_lane *lane, uint32_t made_bytes);
-bool nd_lane_uncut(const struct nd_lane *lane); /* bursts that no record or delta tells of yet */
+bool nd_lane_uncut(const struct nd_lane *lane);  /* bursts that no record or delta tells of yet */
+
+/* ---- lane_weigh.c: what a delta would carry of outputs ---- */
+/* In a delta's part, with `have` bytes of it; 0: it is not carried. */
+static inline uint64_t nd_output_bytes(uint32_t have)
+{
+    return have ? sizeof(struct ft_part_output) + FT_ALIGN8(have) : 0;
+}
+/* Bytes of an output that a delta carries: what a log's capture would have had of it (G4), and where a gate
+ * has the rest, the headers that NFs may have changed; not how long they are. */
+uint32_t nd_lane_weight(const struct nd_lane *lane, const struct nf_packet *p);
+/* The burst's outputs: inputs that passed, and what NFs made, `made_bytes` in a delta's part. */
+void nd_lane_weigh(struct nd_lane *lane, uint32_t passed, uint32_t made_bytes);
 
 /* ---- lane_apply.c ---- */
 /* A part of a delta, in order. False: not now, or it does not fit what is here (then the lane has diverged).

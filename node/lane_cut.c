@@ -16,9 +16,8 @@
 
 #include <string.h>
 
-#define LOOK_EVERY   50u  /* commit intervals of a log segment between two samples */
-#define HEADERS      192u /* bytes of a frame that capture takes at most where no NF reads payload */
-#define PACKET_LINES 8u   /* that a packet changes, five NFs' entries and their lists */
+#define LOOK_EVERY   50u /* commit intervals of a log segment between two samples */
+#define PACKET_LINES 8u  /* that a packet changes, five NFs' entries and their lists */
 #define PACK         1024u
 #define PACK_GUESS   512u /* until it is measured: half */
 
@@ -128,20 +127,6 @@ void nd_lane_tally(struct nd_lane *lane, const struct ft_record *record)
                              nf_chain_sections(lane->chain)->count * sizeof(struct ft_edge);
 }
 
-/* How much of an output a delta carries: what a log's capture would have had of it (G4), and where a gate has
- * the rest, the headers that NFs may have changed; not how long they are. */
-static uint32_t weight(const struct nd_lane *lane, const struct nf_packet *p)
-{
-    uint32_t headers;
-
-    if (lane->config->protect.tail == ND_TAIL_SUPPRESS)
-        return 0;
-    if (lane->whole_capture)
-        return p->len;
-    headers = nf_packet_header_bytes(p);
-    return headers == p->len || lane->io->complete ? headers : 0;
-}
-
 /* The same of one that is held; of those that NFs made, all. */
 static uint32_t carry(void *arg, const struct ft_held *held, const uint8_t **frame)
 {
@@ -155,31 +140,12 @@ static uint32_t carry(void *arg, const struct ft_held *held, const uint8_t **fra
         if (!lane->whole_capture)
             nf_packet_parse(&p);
     }
-    return weight(lane, &p);
+    return nd_lane_weight(lane, &p);
 }
 
 bool nd_lane_weighs(const struct nd_lane *lane)
 {
     return needs_marks(lane);
-}
-
-void nd_lane_weigh(struct nd_lane *lane, uint32_t made_bytes)
-{
-    /* Where kinds are compared; else at most this much, for what the standby has room for. */
-    bool exact = chooses(lane);
-    uint64_t sum = lane->config->protect.tail == ND_TAIL_SUPPRESS ? 0 : made_bytes;
-
-    for (uint32_t i = 0; i < lane->n; i++) {
-        const struct nf_packet *p = &lane->packets[i];
-        uint32_t have = exact                 ? weight(lane, p)
-                        : lane->whole_capture ? p->len
-                                              : (p->len < HEADERS ? p->len : HEADERS);
-
-        if (!p->drop && p->out_port < lane->io->ports)
-            sum += have ? sizeof(struct ft_part_output) + FT_ALIGN8(have) : 0;
-    }
-    lane->tally.out_bytes += sum;
-    lane->weighed += sum;
 }
 
 static uint64_t packed(uint64_t bytes, const _Atomic uint64_t *ratio)

@@ -14,6 +14,29 @@
 
 /* ---- burst ------------------------------------------------------------------------------------- */
 
+/* With what they would weigh in a delta if all of them leave: as nd_lane_weight. */
+static inline __attribute__((always_inline)) void capture_inputs(struct nd_lane *lane, bool whole, bool weigh)
+{
+    struct lg_inputs inputs = lg_capture_inputs(&lane->capture);
+    bool all = whole || lane->io->complete;
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < lane->n; i++) {
+        struct nf_packet *p = &lane->packets[i];
+        uint32_t take = p->len;
+
+        if (!whole) {
+            nf_packet_parse(p);
+            take = nf_packet_header_bytes(p);
+        }
+        lg_inputs_add(&inputs, p->data, p->len, take, p->in_port, p->side == NF_OUTSIDE);
+        if (weigh)
+            sum += all || take == p->len ? nd_output_bytes(take) : 0;
+    }
+    lg_capture_inputs_end(&lane->capture, &inputs);
+    lane->burst_weight = sum;
+}
+
 static void capture(struct nd_lane *lane, uint64_t burst, uint64_t time)
 {
     lg_capture_begin(&lane->capture, lane->index, burst, nf_chain_state(lane->chain)->clock, time, lane->n);
@@ -23,16 +46,13 @@ static void capture(struct nd_lane *lane, uint64_t burst, uint64_t time)
         lg_capture_by_clock(&lane->capture);
         return;
     }
-    for (uint32_t i = 0; i < lane->n; i++) {
-        struct nf_packet *p = &lane->packets[i];
-        uint32_t take = p->len;
-
-        if (!lane->whole_capture) {
-            nf_packet_parse(p);
-            take = nf_packet_header_bytes(p);
-        }
-        lg_capture_input(&lane->capture, p->data, p->len, take, p->in_port, p->side == NF_OUTSIDE);
-    }
+    lane->weighs = nd_lane_weighs(lane);
+    if (lane->whole_capture)
+        capture_inputs(lane, true, lane->weighs);
+    else if (lane->weighs)
+        capture_inputs(lane, false, true);
+    else
+        capture_inputs(lane, false, false);
 }
 
 /* Chain time of a burst that no gate stamps: goes on from where it stood, never back. */
@@ -86,6 +106,7 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
     bool logged = nd_lane_logs(lane), deltas = nd_lane_deltas(lane);
     bool captured = logged || wants_record(lane);
 
+    lane->weighs = false;
     if (captured)
         capture(lane, burst, time);
     if (command) { /* a value from outside: recorded, and on replay taken from the record */

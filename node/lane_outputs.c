@@ -60,11 +60,11 @@ void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t
 
         if (made[i].port < lane->io->ports && (held.packet = make_packet(lane, made[i].frame, made[i].len))) {
             *ft_hold_add(&lane->hold) = held;
-            bytes += (uint32_t)(sizeof(struct ft_part_output) + FT_ALIGN8(held.len));
+            bytes += (uint32_t)nd_output_bytes(held.len);
         }
     }
     if (nd_lane_weighs(lane))
-        nd_lane_weigh(lane, bytes);
+        nd_lane_weigh(lane, passed, bytes);
     FT_COUNT(lane->shared, dropped, lane->n - passed);
     FT_COUNT(lane->shared, emitted, count);
 }

@@ -78,7 +78,7 @@ for protection in off log; do
     ok "--count, $protection: its packets, to the burst" $? "got $n"
 done
 
-for piece in off hold clock inputs encode two-lanes two-hold edges; do
+for piece in off hold clock inputs encode marks weigh two-lanes two-hold edges; do
     n=$("$understudy" bench -c nfs/chains/forward.yaml --flows 64 --count 2000 --piece "$piece" 2>"$dir/err") &&
         [ "$n" -ge 2000 ] && [ "$n" -lt 2128 ]
     ok "--count, piece $piece: its packets, to the turn" $? "got $n"
@@ -90,7 +90,7 @@ done
 bench -c nfs/chains/forward.yaml --pieces --flows 64 --pairs 1 --seconds 0.05 &&
     [ "$(fact '[.pieces[] | select(.piece == "edges") | .edges_per_record] == [1]')" = true ] &&
     [ "$(fact '[.pieces[] | select(.piece != "edges") | .edges_per_record] | add == 0')" = true ] &&
-    [ "$(fact '[.pieces[] | .ns > 0] | all and length == 8')" = true ]
+    [ "$(fact '[.pieces[] | .ns > 0] | all and length == 10')" = true ]
 ok "pieces: an edge a record where lanes share, none elsewhere" $? "$(cat "$dir/json")"
 # The monitor shares nothing.
 bench -c "$dir/chain/monitor.yaml" --pieces --flows 64 --pairs 1 --seconds 0.05 &&

@@ -75,6 +75,8 @@ static void step(struct ft_lines *set, uint8_t *model)
         break;
     case 2:
         assert_int_equal(ft_lines_has(set, from), model[from]);
+        assert_int_equal(ft_lines_marked(set, from), model[from]);
+        assert_int_equal(ft_lines_marked(set, from + (1ull << 39)), model[from]); /* as an address tells it */
         break;
     case 3:
         same_run(ft_lines_find(set, from, to, max), find_in(model, from, to, max));

@@ -275,6 +275,47 @@ static void edits_mark_their_lines(void **unused)
     ft_region_close(region);
 }
 
+/* A marked line needs no more only while marking is all that there is to do. */
+static void a_marked_line_is_still_copied(void **unused)
+{
+    struct ft_region *region = open_region(1, 0, 0, 0);
+    uint64_t *p = ft_arena_alloc(ft_region_arena(region, 0, 1), 1000), line = (256 << 10) / 64;
+
+    (void)unused;
+    assert_ptr_equal(ft_edit_in_line(region, p, 8), p);
+    assert_int_equal(ft_lines_count(&region->dirty, 0, region->dirty.lines), 0);
+    atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
+    *(uint64_t *)ft_edit_in_line(region, p, 8) = 1;
+    *(uint64_t *)ft_edit_in_line(region, p + 15, 8) = 15;
+    assert_true(ft_lines_has(&region->dirty, line) && ft_lines_has(&region->dirty, line + 1));
+    assert_int_equal(ft_lines_count(&region->dirty, 0, region->dirty.lines), 2);
+    assert_int_equal(ft_owe_begin(region), 0);
+    *(uint64_t *)ft_edit_in_line(region, p, 8) = 2;
+    *(uint64_t *)ft_edit(region, p + 15, 8) = 16;
+    assert_true(ft_lines_has(&region->copied, line) && ft_lines_has(&region->copied, line + 1));
+    assert_int_equal(*(uint64_t *)(region->shadow + (line << 6)), 1);
+    assert_int_equal(*(uint64_t *)(region->shadow + (line << 6) + 120), 15);
+    ft_region_close(region);
+}
+
+static void edit_two_lines(void *region)
+{
+    struct ft_region *r = region;
+
+    ft_edit_in_line(r, r->base + (256 << 10) + 60, 8);
+}
+
+static void an_edit_said_to_lie_in_one_line_does(void **unused)
+{
+    struct ft_region *region = open_region(1, 0, 0, 0);
+
+    (void)unused;
+    ft_arena_alloc(ft_region_arena(region, 0, 1), 1000);
+    atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
+    assert_dies(edit_two_lines, region, "said to lie in one line");
+    ft_region_close(region);
+}
+
 static void edit_outside(void *region)
 {
     static char outside[8];
@@ -305,6 +346,8 @@ int main(void)
         cmocka_unit_test(the_digest_covers_what_is_used),
         cmocka_unit_test(wiping_leaves_nothing),
         cmocka_unit_test(edits_mark_their_lines),
+        cmocka_unit_test(a_marked_line_is_still_copied),
+        cmocka_unit_test(an_edit_said_to_lie_in_one_line_does),
         cmocka_unit_test(an_edit_outside_is_a_broken_invariant),
     };
 
