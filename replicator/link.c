@@ -61,7 +61,6 @@ struct rp_link {
     bool stalled;         /* the kernel took less than was offered */
     int broken;           /* errno of a write; reading goes on to the end first */
     bool knocked, spoken; /* the listener, the datagram socket may have something */
-    bool waited;          /* … and a wait has looked at them since the last poll */
     uint64_t looked;
     struct ft_fault fault;
     uint8_t *in, *out, *bulk;
@@ -324,19 +323,17 @@ static void try_to_connect(struct rp_link *link, uint64_t now)
     link->trying = rp_connect(&link->local, &link->peer);
 }
 
-/* A look at them costs a tenth of asking them in vain (an accept makes a socket before it finds nobody), and
- * a wait has had one. */
+/* The listener is looked at first: an accept makes a socket before it finds that nobody is there. */
 static void look_around(struct rp_link *link, uint64_t now)
 {
-    struct pollfd p[] = {{link->listener, POLLIN, 0}, {link->datagrams, POLLIN, 0}};
+    struct pollfd p = {link->listener, POLLIN, 0};
 
-    if (!link->waited && now - link->looked >= LOOK_NS && poll(p, sizeof(p) / sizeof(p[0]), 0) > 0) {
-        link->knocked |= p[0].revents != 0;
-        link->spoken |= p[1].revents != 0;
-    }
-    if (link->waited || now - link->looked >= LOOK_NS)
-        link->looked = now;
-    link->waited = false;
+    if (now - link->looked < LOOK_NS)
+        return;
+    link->looked = now;
+    link->spoken = true;
+    if (link->listens && poll(&p, 1, 0) > 0)
+        link->knocked = true;
 }
 
 bool rp_link_poll(struct rp_link *link, uint64_t now_ns)
@@ -520,7 +517,6 @@ void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
     if (link->fd < 0 && !link->listens && timeout_ns > link->retry_ns)
         timeout_ns = link->retry_ns;
     struct timespec t = {(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
-    link->waited = true;
     if (ppoll(p, sizeof(p) / sizeof(p[0]), &t, NULL) > 0) {
         link->knocked |= p[2].revents != 0;
         link->spoken |= p[3].revents != 0;
