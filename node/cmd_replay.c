@@ -37,6 +37,9 @@ static void adapt(struct nd_config *config, const struct nd_replay_options *o)
         config->protect.mode = (uint32_t)o->mode;
     if (o->standby >= 0)
         config->protect.standby = (uint32_t)o->standby;
+    /* What a link would carry is to be told, and the loopback is never the limit. */
+    if (config->protect.compress == ND_COMPRESS_AUTO)
+        config->protect.compress = ND_COMPRESS_ALWAYS;
     if (!o->no_gate) /* a gate drops what has left already, and loses nothing */
         config->protect.tail = ND_TAIL_EMIT;
 }

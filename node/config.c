@@ -11,6 +11,7 @@ static const char *const modes[] = {"off", "log", "delta", "auto", NULL};
 static const char *const standbys[] = {"hot", "warm", NULL};
 static const char *const captures[] = {"auto", "full", NULL};
 static const char *const tails[] = {"emit", "suppress", NULL};
+static const char *const compressions[] = {"auto", "always", "never", NULL};
 
 #define AT(member) offsetof(struct nd_sections, member)
 static const struct nf_param sections[] = {
@@ -37,6 +38,7 @@ static const struct nf_param protect[] = {
      false},
     {"capture", NF_CHOICE, AT(capture), 0, 0, "auto", captures, "bytes of each input recorded", false},
     {"tail", NF_CHOICE, AT(tail), 0, 0, "emit", tails, "outputs whose release is unknown", false},
+    {"compress", NF_CHOICE, AT(compress), 0, 0, "auto", compressions, "what the link carries", false},
     {"recovery_budget_ms", NF_U32, AT(recovery_budget_ms), 1, 10000, "2", NULL, "replay after a kill", false},
     {"commit_interval_us", NF_U32, AT(commit_interval_us), 10, 1000000, "1000", NULL, "between cuts", false},
     {"checkpoint_ms", NF_U32, AT(checkpoint_ms), 1, 60000, "100", NULL, "between deltas to a warm standby",

@@ -18,11 +18,13 @@ enum nd_mode { ND_MODE_OFF, ND_MODE_LOG, ND_MODE_DELTA, ND_MODE_AUTO };
 enum nd_standby { ND_STANDBY_HOT, ND_STANDBY_WARM };
 enum nd_capture { ND_CAPTURE_AUTO, ND_CAPTURE_FULL };
 enum nd_tail { ND_TAIL_EMIT, ND_TAIL_SUPPRESS };
+enum nd_compress { ND_COMPRESS_AUTO, ND_COMPRESS_ALWAYS, ND_COMPRESS_NEVER };
 enum nd_role { ND_ROLE_PRIMARY, ND_ROLE_STANDBY };
 enum nd_state { ND_STATE_LOCAL, ND_STATE_REDIS };
 
 struct nd_protect {
     uint32_t mode, standby, capture, tail; /* the enums above */
+    uint32_t compress;                     /* enum nd_compress: what the link carries */
     uint32_t recovery_budget_ms;           /* 1 … 10000 */
     uint32_t commit_interval_us;           /* between cuts in mode delta, 10 … 1000000 */
     uint32_t checkpoint_ms;                /* between deltas to a warm standby, 1 … 60000 */

@@ -46,5 +46,6 @@ void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
     core->identity_len = identify(config, identity);
     out->pending_bytes = (uint64_t)config->protect.pending_mb << 20;
     out->resync_mbps = timing->resync_mbps;
+    out->compress = (enum rp_compress)config->protect.compress;
     out->protect = config->protect.mode != ND_MODE_OFF;
 }

@@ -168,8 +168,8 @@ bool rp_base_turn(struct rp_replicator *rp, bool *whole)
         ft_core_head(&rp->core, FT_MSG_BASE, rp->now, &m);
         m.bulk = b->bulk;
         m.bulk_len = len;
-        FT_CHECK(rp_link_send(rp->link, &m, rp->lanes, &b->packer) == 0, "the link has no room for %u bytes",
-                 len);
+        FT_CHECK(rp_link_send(rp->link, &m, rp->lanes, rp_pace_packs(rp) ? &b->packer : NULL) == 0,
+                 "the link has no room for %u bytes", len);
         rp->shown.base_bytes += len;
     }
     if (b->left == 0) {

@@ -58,6 +58,7 @@ struct rp_link {
     bool malformed;       /* what comes is read and thrown away */
     bool malformed_new;   /* not yet told by lost */
     enum rp_lost lost;    /* not yet told by lost; fd is -1 then */
+    bool stalled;         /* the kernel took less than was offered */
     int broken;           /* errno of a write; reading goes on to the end first */
     bool knocked, spoken; /* the listener, the datagram socket may have something */
     uint64_t looked;
@@ -137,6 +138,7 @@ static void forget(struct rp_link *link)
     link->malformed = link->malformed_new = false;
     link->lost = RP_LOST_NONE;
     link->broken = 0;
+    link->stalled = false;
 }
 
 static void begin(struct rp_link *link, int *fd)
@@ -190,18 +192,25 @@ static size_t in_room(struct rp_link *link)
     return IN_CAP - link->in_end;
 }
 
-/* Reads until nothing is there, the connection ends, the buffer or the budget is used up. */
-static void read_some(struct rp_link *link, size_t budget)
+/*
+ * Reads until nothing is there, the connection ends, the buffer or the budget is used up. Unless `all`, it
+ * stops as well where the kernel gave less than was asked for: that was all, and who wants to be certain
+ * looks again anyway, since time has passed.
+ */
+static void read_some(struct rp_link *link, size_t budget, bool all)
 {
     size_t room;
 
     while (link->fd >= 0 && budget && (room = in_room(link))) {
-        ssize_t n = recv(link->fd, link->in + link->in_end, room < budget ? room : budget, 0);
+        size_t most = room < budget ? room : budget;
+        ssize_t n = recv(link->fd, link->in + link->in_end, most, 0);
 
         if (n > 0) {
             link->stats.bytes_in += (size_t)n;
             link->in_end += link->malformed ? 0 : (size_t)n;
             budget -= (size_t)n;
+            if ((size_t)n < most && !all)
+                return;
         } else if (n == 0 && !link->broken) {
             end(link, RP_LOST_EOF, "the peer closed the connection");
         } else if (n == 0 || (errno == EAGAIN && link->broken)) {
@@ -291,7 +300,7 @@ static void accept_newest(struct rp_link *link, uint64_t now)
     }
     if (link->next < 0 || link->fd < 0 || !next_is_proven(link, now))
         return;
-    read_some(link, IN_CAP);
+    read_some(link, IN_CAP, true);
     if (link->fd >= 0)
         end(link, RP_LOST_ERROR, "the peer made a new connection");
 }
@@ -314,22 +323,33 @@ static void try_to_connect(struct rp_link *link, uint64_t now)
     link->trying = rp_connect(&link->local, &link->peer);
 }
 
+/* The listener is looked at first: an accept makes a socket before it finds that nobody is there. */
+static void look_around(struct rp_link *link, uint64_t now)
+{
+    struct pollfd p = {link->listener, POLLIN, 0};
+
+    if (now - link->looked < LOOK_NS)
+        return;
+    link->looked = now;
+    link->spoken = true;
+    if (link->listens && poll(&p, 1, 0) > 0)
+        link->knocked = true;
+}
+
 bool rp_link_poll(struct rp_link *link, uint64_t now_ns)
 {
-    if (now_ns - link->looked >= LOOK_NS || link->knocked) {
-        link->looked = now_ns;
+    look_around(link, now_ns);
+    if (link->listens && (link->knocked || link->next >= 0)) {
         link->knocked = false;
-        link->spoken = true;
-        if (link->listens)
-            accept_newest(link, now_ns);
+        accept_newest(link, now_ns);
     }
-    read_some(link, READ_BUDGET);
+    read_some(link, READ_BUDGET, false);
     if (link->fd < 0 && link->lost == RP_LOST_NONE) {
         if (link->next >= 0)
             begin(link, &link->next);
         else if (!link->listens)
             try_to_connect(link, now_ns);
-        read_some(link, READ_BUDGET);
+        read_some(link, READ_BUDGET, false);
     }
     bool fresh = link->fresh;
     link->fresh = false;
@@ -452,6 +472,7 @@ int rp_link_send(struct rp_link *link, const struct ft_message *m, unsigned lane
 
 void rp_link_flush(struct rp_link *link)
 {
+    link->stalled = false;
     while (link->fd >= 0 && !link->broken && link->out_at < link->out_end) {
         ssize_t n = send(link->fd, link->out + link->out_at, link->out_end - link->out_at, MSG_NOSIGNAL);
 
@@ -459,6 +480,7 @@ void rp_link_flush(struct rp_link *link)
             link->out_at += (size_t)n;
             link->stats.bytes_out += (size_t)n;
         } else if (errno == EAGAIN) {
+            link->stalled = true;
             return;
         } else if (errno != EINTR) {
             link->broken = errno;
@@ -466,6 +488,16 @@ void rp_link_flush(struct rp_link *link)
     }
     if (link->out_at == link->out_end || link->broken)
         link->out_at = link->out_end = 0;
+}
+
+bool rp_link_stalled(const struct rp_link *link)
+{
+    return link->stalled;
+}
+
+bool rp_link_times(const struct rp_link *link, struct rp_link_times *out)
+{
+    return link->fd >= 0 && rp_times(link->fd, &out->busy_us, &out->full_us);
 }
 
 void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
@@ -485,7 +517,6 @@ void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
     if (link->fd < 0 && !link->listens && timeout_ns > link->retry_ns)
         timeout_ns = link->retry_ns;
     struct timespec t = {(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
-    /* A call each per turn for sockets that hardly ever speak would cost more than the connection does. */
     if (ppoll(p, sizeof(p) / sizeof(p[0]), &t, NULL) > 0) {
         link->knocked |= p[2].revents != 0;
         link->spoken |= p[3].revents != 0;

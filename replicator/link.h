@@ -36,6 +36,11 @@ struct rp_link_stats {
     uint64_t refused[16]; /* malformed input by -enum ft_error; FT_EPERM: from an address not the peer's */
 };
 
+/* Of the connection, us: with bytes under way, and of that waiting for the peer to read. */
+struct rp_link_times {
+    uint64_t busy_us, full_us;
+};
+
 struct rp_link;
 
 /* FT_EBUSY (address taken), FT_EPERM, FT_EINVAL … with a one-line fault; nothing stays open. */
@@ -76,6 +81,10 @@ size_t rp_link_room(const struct rp_link *link);
 int rp_link_send(struct rp_link *link, const struct ft_message *m, unsigned lanes, struct ft_packer *packer);
 /* Writes what it can. */
 void rp_link_flush(struct rp_link *link);
+/* The last flush left something: the connection takes less than it is offered. */
+bool rp_link_stalled(const struct rp_link *link);
+/* False: no connection, or the system does not say. */
+bool rp_link_times(const struct rp_link *link, struct rp_link_times *out);
 /* Closes the connection (not the listener). */
 void rp_link_drop(struct rp_link *link);
 /* Sleeps at most timeout_ns until something can be read (or written, when output waits). */

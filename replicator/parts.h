@@ -11,12 +11,30 @@
 #ifndef RP_CLOCKS             /* the simulation remembers fewer */
 #define RP_CLOCKS 65536u      /* bursts whose last clock is remembered, for the lag in packets */
 #endif
+#define RP_PACE_NS 50000u /* between messages that are smaller, where others want this processor */
 #define RP_PENDING 65536u /* bursts per lane that the receiver keeps outside the closed set */
 
 /* What a kind of entries has cost of late: bytes in memory and on the wire, older ones counting less. */
 struct rp_cost {
     struct ft_packer packer;
     uint64_t raw, wire;
+};
+
+/* Yes or no, measured; pace.c says how long a yes stands. */
+struct rp_answer {
+    bool yes;
+    uint64_t seen, dropped, hold; /* ns: last found so, given up, to stand for */
+    uint64_t count;               /* times it became yes */
+};
+
+struct rp_pace {
+    int fd;
+    bool known; /* the system tells */
+    struct rp_answer crowded, packing;
+    uint64_t looked, waited; /* at the processor: when, and what it said */
+    uint64_t stalled;        /* since when the connection has not taken all; 0: it has */
+    struct rp_link_times times;
+    uint64_t sent; /* the last message of the sender */
 };
 
 struct rp_sender {
@@ -26,6 +44,7 @@ struct rp_sender {
     uint64_t sent[FT_LANES_MAX];   /* bytes of entries sent since the base, in memory form: against the peer's
                                       `taken` */
     uint64_t clock[FT_LANES_MAX];  /* clock after the last entry sent */
+    bool more;                     /* a message was full, and something was left */
     unsigned first;                /* lane that may send first this time */
     uint64_t (*clocks)[RP_CLOCKS]; /* [lanes] clock after burst b, at b % RP_CLOCKS */
     struct rp_cost log, delta;
@@ -67,6 +86,7 @@ struct rp_replicator {
     struct rp_sender sender;
     struct rp_base base;
     struct rp_receiver receiver;
+    struct rp_pace pace;
     uint64_t now;
     uint64_t order, gate, announced; /* serial numbers */
     enum ft_order ordered;
@@ -108,6 +128,16 @@ void rp_reports(struct rp_replicator *rp);  /* all else that they reached */
 /* actions.c: one step of the core and all it wants done. */
 void rp_step(struct rp_replicator *rp, const struct ft_event *event);
 void rp_carry_out(struct rp_replicator *rp);
+
+/* pace.c: how often this thread speaks and looks, and whether it compresses. */
+void rp_pace_begin(struct rp_replicator *rp); /* by the thread itself */
+void rp_pace_end(struct rp_replicator *rp);
+bool rp_pace_crowded(struct rp_replicator *rp); /* others want this processor */
+bool rp_pace_holds(const struct rp_replicator *rp,
+                   uint64_t there); /* `there` bytes are worth no message yet */
+uint64_t rp_pace_wait(const struct rp_replicator *rp,
+                      uint64_t patience_ns);  /* … until they are, at the most */
+bool rp_pace_packs(struct rp_replicator *rp); /* the next message is to be compressed */
 
 /* sender.c: log rings → LOG and DELTA messages. True if anything was sent. */
 int rp_sender_init(struct rp_replicator *rp);

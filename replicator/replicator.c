@@ -6,6 +6,7 @@
 #include "replicator/replicator.h"
 #include "replicator/parts.h"
 
+#include <immintrin.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,10 @@ static void show(struct rp_replicator *rp)
     if (rp->link)
         rp->shown.link = *rp_link_stats(rp->link);
     rp->shown.lag_packets = rp_sender_lag(rp);
+    rp->shown.paced = rp->pace.crowded.count;
+    rp->shown.pacing = rp->pace.crowded.yes;
+    rp->shown.packed = rp->pace.packing.count;
+    rp->shown.packing = rp->pace.packing.yes;
     rp->shown.refused = rp->refused;
     memcpy(rp->shown.last_refused, rp->last_refused, sizeof(rp->shown.last_refused));
     rp->shown.base_left = rp->base.reading ? rp->base.left : 0;
@@ -122,11 +127,24 @@ static uint64_t patience(const struct rp_replicator *rp, unsigned idle)
     return idle < QUIET_TURNS ? WAIT_IDLE_NS : WAIT_STILL_NS;
 }
 
+/* With the processor to itself it goes on while there is work; else it lets others run, until the peer says
+ * something or more has come together. */
+static void rest(struct rp_replicator *rp, bool busy, uint64_t patience_ns)
+{
+    bool more = rp->base.reading || rp->sender.more;
+
+    if (busy && (more || !rp_pace_crowded(rp)))
+        _mm_pause();
+    else
+        rp_link_wait(rp->link, rp_pace_wait(rp, patience_ns));
+}
+
 void rp_run(struct rp_replicator *rp)
 {
     uint64_t seen = 0;
     unsigned idle = 0;
 
+    rp_pace_begin(rp);
     while (!atomic_load_explicit(&rp->stop, memory_order_relaxed)) {
         bool busy = rp_turn(rp, rp_monotonic());
 
@@ -137,13 +155,14 @@ void rp_run(struct rp_replicator *rp)
         idle = entries != seen ? 0 : idle + 1;
         seen = entries;
         if (rp->link) {
-            rp_link_wait(rp->link, busy ? 0 : patience(rp, idle));
+            rest(rp, busy, patience(rp, idle));
         } else {
             struct timespec still = {0, WAIT_STILL_NS};
 
             nanosleep(&still, NULL);
         }
     }
+    rp_pace_end(rp);
 }
 
 /* ---- making ------------------------------------------------------------------------------------ */
@@ -177,6 +196,7 @@ int rp_open(struct rp_replicator **out, const struct rp_config *config, struct f
     }
     rp->now = rp_monotonic();
     rp->steered_told = true;
+    rp->pace.fd = -1;
     ft_core_init(&rp->core, &rp->config.core, rp->now, &rp->actions);
     rp_carry_out(rp);
     show(rp);

@@ -15,6 +15,12 @@
 #include "ftcore/section.h"
 #include "replicator/link.h"
 
+enum rp_compress {
+    RP_COMPRESS_AUTO, /* while the link is the limit */
+    RP_COMPRESS_ALWAYS,
+    RP_COMPRESS_NEVER
+};
+
 struct rp_config {
     struct ft_core_config core;
     struct rp_link_config link;
@@ -24,7 +30,8 @@ struct rp_config {
     uint64_t pending_bytes; /* records and parts, in memory form, that the standby may hold unreplayed, per
                                lane */
     uint32_t resync_mbps;   /* megabyte of base lines per second */
-    bool protect;           /* false: mode off, no peer, SOLO at once */
+    enum rp_compress compress;
+    bool protect; /* false: mode off, no peer, SOLO at once */
     const char *view_file;
     /* A line for the log when the state changes; called by the replicator's thread. */
     void (*told)(void *arg, enum ft_state state, uint64_t view, const char *why);
@@ -39,11 +46,13 @@ struct rp_status {
     struct rp_link_stats link;
     uint64_t log_bytes_raw, log_bytes_wire, base_bytes, records_sent, records_stored;
     uint64_t delta_bytes_raw, delta_bytes_wire, parts_sent, parts_stored;
-    uint64_t overruns;     /* bases begun because a delta would have been too large */
-    uint64_t credit_waits; /* batches that waited for the standby's credit */
-    uint64_t lag_packets;  /* primary: packets recorded and not yet known to be replayed */
-    uint64_t base_left;    /* lines not sent yet */
-    uint64_t refused;      /* malformed input, all kinds */
+    uint64_t overruns;      /* bases begun because a delta would have been too large */
+    uint64_t credit_waits;  /* batches that waited for the standby's credit */
+    uint64_t paced, packed; /* times it became so: messages keep a distance; they are compressed … */
+    bool pacing, packing;   /* … and are now */
+    uint64_t lag_packets;   /* primary: packets recorded and not yet known to be replayed */
+    uint64_t base_left;     /* lines not sent yet */
+    uint64_t refused;       /* malformed input, all kinds */
     char last_refused[FT_REASON_MAX];
 };
 

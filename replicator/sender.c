@@ -140,20 +140,24 @@ static void publish_cost(struct rp_replicator *rp, struct rp_cost *cost, bool pa
 static void send_batch(struct rp_replicator *rp, const struct batch *b)
 {
     struct rp_cost *cost = b->parts ? &rp->sender.delta : &rp->sender.log;
-    uint64_t before = cost->packer.packed;
+    uint64_t before = cost->packer.packed, wire = b->len;
+    bool packs = rp_pace_packs(rp);
     struct ft_message m;
 
     ft_core_head(&rp->core, b->parts ? FT_MSG_DELTA : FT_MSG_LOG, rp->now, &m);
     m.bulk = rp->sender.bulk;
     m.bulk_len = b->len;
-    int error = rp_link_send(rp->link, &m, rp->lanes, &cost->packer);
+    int error = rp_link_send(rp->link, &m, rp->lanes, packs ? &cost->packer : NULL);
 
     FT_CHECK(error == 0, "the link has no room for %u bytes though it said so", b->len);
-    publish_cost(rp, cost, b->parts, b->raw, cost->packer.packed - before);
+    if (packs)
+        wire = cost->packer.packed - before;
+    rp->pace.sent = rp->now;
+    publish_cost(rp, cost, b->parts, b->raw, wire);
     if (b->parts)
-        rp->shown.delta_bytes_wire += cost->packer.packed - before;
+        rp->shown.delta_bytes_wire += wire;
     else
-        rp->shown.log_bytes_wire += cost->packer.packed - before;
+        rp->shown.log_bytes_wire += wire;
 }
 
 static void publish_unreplayed(struct rp_replicator *rp)
@@ -166,20 +170,33 @@ static void publish_unreplayed(struct rp_replicator *rp)
     }
 }
 
+static uint64_t there(struct rp_replicator *rp)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned l = 0; l < rp->lanes; l++)
+        bytes += ft_ring_used(&rp_lane(rp, l)->log);
+    return bytes;
+}
+
 bool rp_sender_turn(struct rp_replicator *rp)
 {
     size_t room = rp_link_room(rp->link);
     struct batch b = {.most = room < RP_BATCH ? (uint32_t)room : RP_BATCH};
 
     publish_unreplayed(rp);
+    rp->sender.more = false;
     /* A lane may have made the cut by now, and be at its new stream: what is behind the cut is not ours to
      * drop before all of them have. */
     if (rp->base.cutting || (rp->sender.on && room < FT_RECORD_MAX))
+        return false;
+    if (rp->sender.on && rp_pace_holds(rp, there(rp)))
         return false;
     /* A busy lane that comes first each time would leave nothing to the others. */
     rp->sender.first = (rp->sender.first + 1) % rp->lanes;
     for (unsigned i = 0; i < rp->lanes; i++)
         gather(rp, (rp->sender.first + i) % rp->lanes, &b);
+    rp->sender.more = b.len >= b.most;
     if (b.any)
         send_batch(rp, &b);
     for (unsigned l = 0; l < rp->lanes; l++)

@@ -5,8 +5,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h> /* tcp_info whole, which the C library has not */
 #include <poll.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -134,4 +135,17 @@ int rp_connected(int fd)
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) || error || meets_itself(fd))
         return -1;
     return 1;
+}
+
+bool rp_times(int fd, uint64_t *busy_us, uint64_t *full_us)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof(info);
+
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) ||
+        len < offsetof(struct tcp_info, tcpi_rwnd_limited) + sizeof(info.tcpi_rwnd_limited))
+        return false;
+    *busy_us = info.tcpi_busy_time;
+    *full_us = info.tcpi_rwnd_limited;
+    return true;
 }

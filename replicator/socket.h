@@ -9,6 +9,7 @@
 #include "ftcore/error.h"
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* `host` numeric IPv4: 0 or FT_EINVAL. */
@@ -23,5 +24,8 @@ int rp_accept(int listener, const struct sockaddr_in *peer, uint64_t *strangers)
 int rp_connect(const struct sockaddr_in *local, const struct sockaddr_in *peer);
 /* 1 connected, 0 not yet, -1 failed. */
 int rp_connected(int fd);
+/* Of a connection, ever, us: bytes were under way, and of that because the peer did not read. False: the
+ * system does not say. */
+bool rp_times(int fd, uint64_t *busy_us, uint64_t *full_us);
 
 #endif

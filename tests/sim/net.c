@@ -8,6 +8,7 @@
 #include "tests/sim/sim.h"
 
 #include "ftcore/check.h"
+#include "replicator/processor.h"
 #include "replicator/socket.h"
 
 #include <arpa/inet.h>
@@ -27,6 +28,7 @@ ssize_t sim_recv(int fd, void *to, size_t size, int flags);
 ssize_t sim_recvfrom(int fd, void *to, size_t size, int flags, struct sockaddr *from, socklen_t *len);
 ssize_t sim_send(int fd, const void *from, size_t size, int flags);
 int sim_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *time, const sigset_t *mask);
+int sim_poll(struct pollfd *fds, nfds_t n, int ms);
 int sim_close(int fd);
 
 struct stream { /* towards one end */
@@ -528,6 +530,12 @@ static int look(struct pollfd *fds, nfds_t n)
     return ready;
 }
 
+int sim_poll(struct pollfd *fds, nfds_t n, int ms)
+{
+    (void)ms; /* a look, no more */
+    return look(fds, n);
+}
+
 int sim_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *time, const sigset_t *mask)
 {
     uint64_t ns = (uint64_t)time->tv_sec * 1000000000ull + (uint64_t)time->tv_nsec;
@@ -546,4 +554,34 @@ bool sim_net_ready(unsigned node)
         if (socks[i].kind != FREE && socks[i].node == node && (events_of(FD_FIRST + i, POLLIN) & POLLIN))
             return true;
     return false;
+}
+
+/* ---- what the system says of the connection and of the processor: by the seed ---- */
+
+bool rp_times(int fd, uint64_t *busy_us, uint64_t *full_us)
+{
+    (void)fd;
+    *busy_us = sim.now / 1000;
+    *full_us = sim.seed % 2 ? *busy_us : 0;
+    return sim.seed % 5 != 0;
+}
+
+int rp_processor_open(void)
+{
+    return sim.seed % 3 ? 0 : -1;
+}
+
+void rp_processor_close(int fd)
+{
+    (void)fd;
+}
+
+/* Others want it in every other stretch, or never. */
+bool rp_processor_waited(int fd, uint64_t *ns)
+{
+    const uint64_t stretch = 32 * SIM_MS;
+    uint64_t into = sim.now % (2 * stretch);
+
+    *ns = sim.seed % 3 == 2 ? sim.now / 2 / stretch * stretch + (into < stretch ? into : stretch) : 0;
+    return fd >= 0;
 }

@@ -75,11 +75,13 @@ ssize_t sim_recv(int fd, void *to, size_t size, int flags);
 ssize_t sim_recvfrom(int fd, void *to, size_t size, int flags, struct sockaddr *from, socklen_t *len);
 ssize_t sim_send(int fd, const void *from, size_t size, int flags);
 int sim_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *time, const sigset_t *mask);
+int sim_poll(struct pollfd *fds, nfds_t n, int ms);
 int sim_close(int fd);
 #define recv     sim_recv
 #define recvfrom sim_recvfrom
 #define send     sim_send
 #define ppoll    sim_ppoll
+#define poll     sim_poll
 #define close    sim_close
 #endif
 

@@ -131,6 +131,7 @@ static void configure(void)
     this_config.protect.checkpoint_ms = p->checkpoint_ms;
     this_config.protect.recovery_budget_ms = p->budget_ms;
     this_config.protect.pending_mb = 1;
+    this_config.protect.compress = (uint32_t)(sim.seed / 3 % 3);
     *t = p->fast ? (struct nd_timing){1, 4, 8, 16, 32, 150, 0, 40}
                  : (struct nd_timing){2, 10, 20, 40, 80, 300, 0, 100};
     sim.config = &this_config;

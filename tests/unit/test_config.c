@@ -57,6 +57,7 @@ static void sample_chain_and_protection(void **state)
     assert_int_equal(probe->ports.last, 5000);
     assert_int_equal(c->protect.mode, ND_MODE_LOG);
     assert_int_equal(c->protect.tail, ND_TAIL_SUPPRESS);
+    assert_int_equal(c->protect.compress, ND_COMPRESS_NEVER);
     assert_true(c->protect.strict);
     assert_int_equal(c->protect.recovery_budget_ms, 5);
     assert_true(c->drill_permit);
@@ -170,6 +171,7 @@ static void defaults_of_a_chain_file(void **state)
     assert_int_equal(c->protect.standby, ND_STANDBY_HOT);
     assert_int_equal(c->protect.capture, ND_CAPTURE_AUTO);
     assert_int_equal(c->protect.tail, ND_TAIL_EMIT);
+    assert_int_equal(c->protect.compress, ND_COMPRESS_AUTO);
     assert_int_equal(c->protect.recovery_budget_ms, 2);
     assert_false(c->protect.strict);
     assert_false(c->drill_permit);

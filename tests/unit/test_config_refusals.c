@@ -103,6 +103,8 @@ static void values(void **state)
          "t.yaml:3: chain lanes is a list, expected a number from 1 to 16"},
         {CHAIN "protect: {mode: fast}\n",
          "t.yaml:2: protect mode is fast, expected off or log or delta or auto"},
+        {CHAIN "protect: {compress: yes}\n",
+         "t.yaml:2: protect compress is yes, expected auto or always or never"},
         {CHAIN "protect: {strict: yes}\n", "t.yaml:2: protect strict is yes, expected true or false"},
         {CHAIN "protect: {hold_packets: 127}\n",
          "t.yaml:2: protect hold_packets is 127, expected a number from 128 to 1048576"},

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How often this thread speaks and looks, and whether it compresses. Two questions are asked all the time,
+ * and each is answered by measuring, with a memory for answers that did not last:
+ *
+ * Has this thread a processor to itself? Then it turns without pause while there is work, and each record
+ * leaves at once. Where it has to wait for its processor, each of its turns takes the time of others, most
+ * likely of those whom its message wakes. Then small messages keep a distance of RP_PACE_NS, and it sleeps
+ * between turns; what the peer says wakes it at once, so no acknowledgement waits.
+ *
+ * Is the link the limit? Only then compressing pays: where the connection takes all that is offered, bytes
+ * are free. Where it takes less for a while, though the peer reads, it is.
+ */
+#include "replicator/parts.h"
+#include "replicator/processor.h"
+
+#define LOOK_NS  2000000ull  /* between looks at the processor, at the least */
+#define CROWDED  16u         /* waiting for a 16th of the time */
+#define STALL_NS 10000000ull /* the connection took less than was offered; Linux counts that in ticks */
+#ifndef RP_HOLD_NS
+#define RP_HOLD_NS 1000000000ull /* the simulation's runs are shorter */
+#endif
+#define HOLD_MAX (64u * RP_HOLD_NS)
+
+/* An answer stands for a second; when it was right again soon after it was dropped, twice as long. */
+static void adopt(struct rp_answer *a, uint64_t now)
+{
+    if (!a->yes) {
+        bool again = a->count && now - a->dropped < a->hold;
+
+        a->hold = !again ? RP_HOLD_NS : a->hold < HOLD_MAX ? a->hold * 2 : HOLD_MAX;
+        a->yes = true;
+        a->count++;
+    }
+    a->seen = now;
+}
+
+static void reconsider(struct rp_answer *a, uint64_t now)
+{
+    if (a->yes && now - a->seen >= a->hold) {
+        a->yes = false;
+        a->dropped = now;
+    }
+}
+
+/* ---- the processor ----------------------------------------------------------------------------- */
+
+void rp_pace_begin(struct rp_replicator *rp)
+{
+    rp->pace.fd = rp_processor_open();
+    rp->pace.looked = rp->now;
+    rp->pace.known = rp_processor_waited(rp->pace.fd, &rp->pace.waited);
+}
+
+void rp_pace_end(struct rp_replicator *rp)
+{
+    rp_processor_close(rp->pace.fd);
+    rp->pace.fd = -1;
+}
+
+/* Whether others want the processor that this thread is on. */
+bool rp_pace_crowded(struct rp_replicator *rp)
+{
+    struct rp_pace *p = &rp->pace;
+    uint64_t waited, passed = rp->now - p->looked;
+
+    if (!p->known || passed < LOOK_NS)
+        return p->crowded.yes;
+    p->known = rp_processor_waited(p->fd, &waited);
+    reconsider(&p->crowded, rp->now);
+    if (p->known && waited - p->waited > passed / CROWDED)
+        adopt(&p->crowded, rp->now);
+    p->waited = waited;
+    p->looked = rp->now;
+    return p->crowded.yes;
+}
+
+/*
+ * Nothing is held back while somebody waits for more than outputs (a base, a handover), and nothing that
+ * makes a message of full size.
+ */
+bool rp_pace_holds(const struct rp_replicator *rp, uint64_t there)
+{
+    const struct ft_core *core = &rp->core;
+
+    return rp->pace.crowded.yes && there < RP_BATCH && core->state == FT_PROTECTED && !core->hand &&
+           !core->resync && rp->now - rp->pace.sent < RP_PACE_NS;
+}
+
+uint64_t rp_pace_wait(const struct rp_replicator *rp, uint64_t patience_ns)
+{
+    uint64_t passed = rp->now - rp->pace.sent;
+
+    if (!rp->pace.crowded.yes || !rp->sender.on || passed >= RP_PACE_NS)
+        return patience_ns;
+    return RP_PACE_NS - passed < patience_ns ? RP_PACE_NS - passed : patience_ns;
+}
+
+/* ---- the link ---------------------------------------------------------------------------------- */
+
+/* While the connection takes less than it is offered: is that since the peer does not read? */
+static bool peer_reads(struct rp_replicator *rp, struct rp_link_times *since)
+{
+    struct rp_link_times t;
+
+    if (!rp_link_times(rp->link, &t))
+        return true; /* the system does not say */
+    bool reads = (t.full_us - since->full_us) * 2 < t.busy_us - since->busy_us;
+
+    *since = t;
+    return reads;
+}
+
+bool rp_pace_packs(struct rp_replicator *rp)
+{
+    struct rp_pace *p = &rp->pace;
+
+    if (rp->config.compress != RP_COMPRESS_AUTO)
+        return rp->config.compress == RP_COMPRESS_ALWAYS;
+    reconsider(&p->packing, rp->now);
+    if (!rp_link_stalled(rp->link)) {
+        p->stalled = 0;
+    } else if (!p->stalled) {
+        p->stalled = rp->now;
+        peer_reads(rp, &p->times);
+    } else if (rp->now - p->stalled >= STALL_NS) {
+        p->stalled = rp->now;
+        if (peer_reads(rp, &p->times))
+            adopt(&p->packing, rp->now);
+    }
+    return p->packing.yes;
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * When the replicator compresses and when it keeps its messages apart, over a real connection on the loopback
+ * ("a" listens, "b" connects, both in this process) and on a real processor that somebody else wants. Time as
+ * the replicator sees it is given.
+ */
+#define _GNU_SOURCE /* affinity */
+#include "replicator/parts.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define A     "127.0.0.1"
+#define B     "127.0.0.2"
+#define LIMIT 10000000000ull /* of any waiting */
+#define SLOW  (1u << 20)     /* bytes a second */
+#define S     1000000000ull
+
+static uint16_t port_a, port_b;
+static struct rp_link *a, *b;
+static struct rp_replicator rp;
+static struct ft_fault why;
+static uint8_t content[64 << 10];
+
+static uint16_t free_port(const char *host)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t len = sizeof(at);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    inet_pton(AF_INET, host, &at.sin_addr);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    getsockname(fd, (struct sockaddr *)&at, &len);
+    close(fd);
+    return ntohs(at.sin_port);
+}
+
+static void not_beyond(uint64_t end, const char *what)
+{
+    if (rp_monotonic() > end)
+        fail_msg("never: %s", what);
+}
+
+#define UNTIL(cond) for (uint64_t end_ = rp_monotonic() + LIMIT; !(cond); not_beyond(end_, #cond))
+
+static int setup(void **state)
+{
+    (void)state;
+    port_a = free_port(A);
+    port_b = free_port(B);
+    struct rp_link_config to_b = {A, B, port_a, port_b, true, 20}, to_a = {B, A, port_b, port_a, false, 20};
+
+    if (rp_link_open(&a, &to_b, &why) || rp_link_open(&b, &to_a, &why))
+        return -1;
+    for (bool fresh_a = false, fresh_b = false; !fresh_a || !fresh_b;) {
+        fresh_a |= rp_link_poll(a, rp_monotonic());
+        fresh_b |= rp_link_poll(b, rp_monotonic());
+    }
+    memset(&rp, 0, sizeof(rp));
+    rp.link = a;
+    rp.lanes = 1;
+    rp.now = S;
+    rp.core.state = FT_PROTECTED;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    rp_link_close(a);
+    rp_link_close(b);
+    return 0;
+}
+
+/* Of a's end of the connection, which the link keeps to itself. */
+static void limit_rate(uint32_t bytes)
+{
+    struct sockaddr_in here, there;
+    unsigned found = 0;
+
+    for (int fd = 3; fd < 256; fd++) {
+        socklen_t len = sizeof(here), len2 = sizeof(there);
+
+        if (getsockname(fd, (struct sockaddr *)&here, &len) == 0 && ntohs(here.sin_port) == port_a &&
+            getpeername(fd, (struct sockaddr *)&there, &len2) == 0)
+            found += setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &bytes, sizeof(bytes)) == 0;
+    }
+    assert_int_equal(found, 1);
+}
+
+static void offer(void)
+{
+    struct ft_message m = {
+        .type = FT_MSG_LOG, .state = FT_PROTECTED, .bulk = content, .bulk_len = sizeof(content)};
+
+    if (rp_link_room(a) >= m.bulk_len)
+        assert_int_equal(rp_link_send(a, &m, 1, NULL), 0);
+    rp_link_flush(a);
+}
+
+static void take_all(void)
+{
+    struct ft_message m;
+
+    rp_link_poll(b, rp_monotonic());
+    while (rp_link_next(b, 1, &m, &why) > 0)
+        ;
+}
+
+/* The system counts real time; so does this. */
+static bool packs_after(uint64_t ns)
+{
+    struct timespec t = {0, (long)ns};
+
+    nanosleep(&t, NULL);
+    rp.now += ns;
+    return rp_pace_packs(&rp);
+}
+
+static void told_to(void **state)
+{
+    (void)state;
+    rp.config.compress = RP_COMPRESS_ALWAYS;
+    assert_true(rp_pace_packs(&rp));
+    rp.config.compress = RP_COMPRESS_NEVER;
+    UNTIL(rp_link_stalled(a)) offer(); /* whatever the link does */
+    for (unsigned i = 0; i < 10; i++)
+        assert_false(packs_after(4000000));
+}
+
+static void what_drains_is_not_compressed(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 200; i++) {
+        offer();
+        UNTIL(!rp_link_stalled(a))
+        {
+            take_all();
+            rp_link_flush(a);
+        }
+        take_all();
+        rp.now += 3000000;
+        assert_false(rp_pace_packs(&rp));
+    }
+    limit_rate(8 * SLOW); /* bytes are under way all the time, and all that is offered is taken */
+    for (unsigned i = 0; i < 30; i++) {
+        offer();
+        assert_false(rp_link_stalled(a));
+        assert_false(packs_after(10000000));
+        take_all();
+    }
+    assert_int_equal(rp.pace.packing.count, 0);
+}
+
+/* Then its processor is the limit, or ours, and never the link. */
+static void a_peer_that_does_not_read(void **state)
+{
+    struct rp_link_times t = {0, 0};
+
+    (void)state;
+    UNTIL(rp_link_stalled(a) && t.full_us) /* the system has seen it, too */
+    {
+        offer();
+        assert_true(rp_link_times(a, &t));
+    }
+    for (unsigned i = 0; i < 50; i++) {
+        offer();
+        assert_false(packs_after(4000000));
+    }
+    assert_true(rp.pace.stalled != 0);
+}
+
+static void stall_by_the_link(void)
+{
+    limit_rate(SLOW);
+    UNTIL(rp.pace.packing.yes)
+    {
+        offer();
+        take_all();
+        packs_after(1000000);
+    }
+}
+
+static void recover(void)
+{
+    limit_rate(UINT32_MAX);
+    UNTIL(!rp_link_stalled(a))
+    {
+        take_all();
+        rp_link_flush(a);
+    }
+}
+
+/* A yes stands for a second after it was found last; found again within it, for two. */
+static void a_slow_link(void **state)
+{
+    (void)state;
+    stall_by_the_link();
+    assert_int_equal(rp.pace.packing.count, 1);
+    recover();
+    rp.now = rp.pace.packing.seen + S - 1;
+    assert_true(rp_pace_packs(&rp));
+    rp.now++;
+    assert_false(rp_pace_packs(&rp));
+    stall_by_the_link();
+    assert_int_equal(rp.pace.packing.count, 2);
+    recover();
+    rp.now = rp.pace.packing.seen + 2 * S - 1;
+    assert_true(rp_pace_packs(&rp));
+    rp.now++;
+    assert_false(rp_pace_packs(&rp));
+    rp.now += 3 * S;
+    stall_by_the_link(); /* long after: a second again */
+    recover();
+    rp.now = rp.pace.packing.seen + S;
+    assert_false(rp_pace_packs(&rp));
+}
+
+static void messages_keep_apart(void **state)
+{
+    (void)state;
+    rp.pace.sent = rp.now - 10000;
+    assert_false(rp_pace_holds(&rp, 100)); /* nobody else wants the processor */
+    rp.pace.crowded.yes = true;
+    assert_true(rp_pace_holds(&rp, 100));
+    assert_false(rp_pace_holds(&rp, 128 << 10)); /* a message of full size */
+    rp.core.hand = FT_HAND_DRAIN;
+    assert_false(rp_pace_holds(&rp, 100));
+    rp.core.hand = FT_HAND_NONE;
+    rp.core.state = FT_DEGRADED;
+    assert_false(rp_pace_holds(&rp, 100)); /* outputs are waiting for the standby to be ready */
+    rp.core.state = FT_PROTECTED;
+    rp.now += 39999;
+    assert_true(rp_pace_holds(&rp, 100));
+    rp.now++;
+    assert_false(rp_pace_holds(&rp, 100)); /* 50 us after the last one */
+    assert_int_equal(rp_pace_wait(&rp, 200000), 200000);
+    rp.now -= 20000;
+    assert_int_equal(rp_pace_wait(&rp, 200000), 200000); /* it sends nothing: no reason to wake */
+    rp.sender.on = true;
+    assert_int_equal(rp_pace_wait(&rp, 200000), 20000);
+    assert_int_equal(rp_pace_wait(&rp, 5000), 5000);
+}
+
+/* Another process on our core, which does nothing but want it. */
+static void a_crowded_processor(void **state)
+{
+    cpu_set_t all, one;
+    pid_t other;
+    int core = sched_getcpu();
+
+    (void)state;
+    assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+    CPU_ZERO(&one);
+    CPU_SET((unsigned)core, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+    rp.now = rp_monotonic();
+    rp_pace_begin(&rp);
+    assert_true(rp.pace.known);
+    other = fork();
+    if (other == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;)
+            ;
+    }
+    UNTIL(rp_pace_crowded(&rp)) rp.now = rp_monotonic();
+    kill(other, SIGKILL);
+    waitpid(other, NULL, 0);
+    sched_setaffinity(0, sizeof(all), &all);
+    rp_pace_end(&rp);
+    assert_int_equal(rp.pace.crowded.count, 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(told_to),     TEST(what_drains_is_not_compressed), TEST(a_peer_that_does_not_read),
+        TEST(a_slow_link), TEST(messages_keep_apart),           TEST(a_crowded_processor),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("pace", tests, NULL, NULL);
+}
