@@ -570,6 +570,19 @@ static void lie_hello(struct ft_message *m)
     }
 }
 
+/* A name as long as names can be; settings that differ from the first byte on, or have no space. */
+static void lie_long(struct ft_message *m)
+{
+    static uint8_t text[FT_IDENTITY_MAX];
+
+    memset(m->name, 'x', sizeof(m->name) - 1);
+    memcpy(text, m->bulk, m->bulk_len);
+    for (uint32_t i = 0; i < m->bulk_len && draw(2); i++)
+        text[i] = text[i] == ' ' ? '_' : text[i];
+    text[0] ^= (uint8_t)draw(2);
+    m->bulk = text;
+}
+
 /* What no encoder takes becomes what one takes. */
 static void mend(struct ft_message *m, unsigned lanes)
 {
@@ -599,7 +612,10 @@ void sim_lie_message(struct ft_message *m, unsigned lanes)
     unsigned lane = (unsigned)draw(sim.plan.lanes);
 
     if (m->type == FT_MSG_HELLO && draw(8)) {
-        lie_hello(m);
+        if (sim_bold(200))
+            lie_long(m);
+        else
+            lie_hello(m);
         mend(m, lanes);
         return;
     }
@@ -629,6 +645,8 @@ void sim_lie_message(struct ft_message *m, unsigned lanes)
         m->lane = (uint16_t)lane;
         m->number = draw(4);
         lie_text(m->text, sizeof(m->text));
+        if (sim_bold(200))
+            memset(m->text, 0x7f, 2);
         if (draw(2))
             m->state = (uint8_t)(FT_JOINING + draw(FT_FENCED));
     }
