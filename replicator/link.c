@@ -34,7 +34,9 @@
 #ifndef IN_CAP
 #define IN_CAP (2u * (FT_MESSAGE_MAX + FT_FRAME_HEAD))
 #endif
+#ifndef OUT_CAP
 #define OUT_CAP (2u * RP_LINK_OUT)
+#endif
 #ifndef READ_BUDGET
 #define READ_BUDGET (1u << 20) /* bytes per poll */
 #endif

@@ -8,8 +8,8 @@
 #define TESTS_SIM_LIMITS_H
 
 struct sim_limits {
-    unsigned link_out, link_reserve, link_in, read_budget, words, drain_rounds, batch, run_lines, send_least,
-        pending;
+    unsigned out_cap, link_out, link_reserve, link_in, read_budget, words, drain_rounds, batch, run_lines,
+        send_least, pending;
     unsigned long long cost_window;
 };
 extern struct sim_limits sim_limits;
@@ -17,6 +17,7 @@ extern struct sim_limits sim_limits;
 #ifdef SIM_MEMORY
 #define RP_LINK_OUT     sim_limits.link_out
 #define RP_LINK_RESERVE sim_limits.link_reserve
+#define OUT_CAP         sim_limits.out_cap /* what is allocated: twice the most of a seed */
 #define IN_CAP          sim_limits.link_in
 #define READ_BUDGET     sim_limits.read_budget
 #define WORDS_MAX       (int)sim_limits.words

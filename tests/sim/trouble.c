@@ -112,6 +112,7 @@ void sim_limits_begin(void)
                                      .send_least = FT_RECORD_MAX,
                                      .pending = 65536,
                                      .cost_window = 4ull << 20};
+    sim_limits.out_cap = 2 * sim_limits.link_out;
     if (!sim.plan.narrow)
         return;
     sim_limits.batch = 4u << 10;
@@ -128,6 +129,7 @@ void sim_limits_begin(void)
     sim_limits.pending = 512;
     sim_limits.cost_window = 16u << 10;
     usual_out = sim_limits.link_out;
+    sim_limits.out_cap = 2 * usual_out;
 }
 
 /*
