@@ -124,7 +124,7 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(HELP) $(CORE)
 SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_meet nf_chain_run lg_capture_end ft_owe_begin ft_edit_track \
     ft_region_wipe ft_section_enter ft_section_leave ft_section_depend ft_section_mark rp_sender_turn rp_receiver_take \
     rp_receiver_reset rp_base_take rp_base_turn rp_link_send rp_view_store ft_ring_init ft_ring_free ft_message_encode \
-    ft_record_encode ft_part_encode ft_run_append
+    ft_record_encode ft_part_encode ft_run_append ft_audit_forbid
 SIM_PRODUCT := $(filter-out replicator/socket.c replicator/processor.c,$(foreach p,$(PARTS),$(wildcard $(p)/*.c))) \
     $(wildcard node/arena.c node/yaml.c node/schema*.c node/config*.c node/beat.c node/group.c node/guardian.c \
     node/lane*.c node/setup.c)
@@ -182,7 +182,7 @@ sim-coverage: $(BUILD)/simulate-coverage
 	@find $(BUILD)/sim-coverage -name '*.gcda' -delete
 	@$(BUILD)/simulate-coverage -q tests/sim/scenarios/*.sim > /dev/null
 	@$(BUILD)/simulate-coverage -q -f 1 -n $(COVERAGE_SEEDS) -j $(shell nproc)
-	@for kind in liar troubled alone; do $(BUILD)/simulate-coverage -q -k $$kind -f 1 -n $(COVERAGE_KIND) -j $(shell nproc) || exit 1; done
+	@for kind in liar troubled alone narrow stray; do $(BUILD)/simulate-coverage -q -k $$kind -f 1 -n $(COVERAGE_KIND) -j $(shell nproc) || exit 1; done
 	@tests/sim/coverage $(BUILD)/sim-coverage
 
 lint:

@@ -83,7 +83,7 @@ static int first_difference(const char *name, const char *ours, const char *peer
     bool keyed = a.key && a.key == b.key && memcmp(a.at, b.at, (size_t)a.key) == 0;
     int head = longer->head < 20 ? longer->head : 20, key = keyed ? a.key - 1 < 20 ? a.key - 1 : 20 : 0;
     int room = (int)cap - 1 - head - key - (int)(strlen(name) + strlen(peer) + sizeof(" :  ,  "));
-    size_t each = room < 12 ? 6 : room < 126 ? (size_t)room / 2 : 63;
+    size_t each = (size_t)room / 2; /* 8 to 58: names are FT_NAME_MAX at most, `out` FT_REASON_MAX */
 
     if (!a.len && a.at == a.line) /* the whole line is one text's alone */
         b.len = (int)strcspn(b.at, "\n");

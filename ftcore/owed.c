@@ -147,12 +147,6 @@ uint64_t ft_owe_copy(struct ft_region *region, unsigned lane, uint64_t max)
     return done;
 }
 
-struct ft_run ft_owe_next(struct ft_region *region, uint64_t from, uint64_t max)
-{
-    return region->shadow ? ft_lines_find(&region->copied, from, region->copied.lines, max)
-                          : (struct ft_run){0};
-}
-
 uint64_t ft_owe_left(struct ft_region *region)
 {
     if (!region->shadow)

@@ -153,14 +153,12 @@ static inline void *ft_edit_in_line(struct ft_region *region, const void *p, siz
  * Resync, the copying side (design §4). `begin` at a cut, with every lane parked: each used line becomes
  * owed. Lanes call `copy` between bursts for their own arenas (lane 0 also the shared arena): copies at
  * most `max` owed lines to the shadow, returns how many it copied, 0 when none of its lines is owed
- * any more. `next` (one reader) finds the next run of copied lines at or after `from`, at most `max`: the set
- * only grows, so a reader that starts early looks again from 0 and remembers what it has. `left` is 0 when
+ * any more. What is copied is in `copied`, a set that only grows (one reader, the base's). `left` is 0 when
  * all is there. `end` gives the shadow back; also right after an abandoned resync. Lanes may run; the reader
  * has stopped. `begin` fails with FT_ENOMEM, or FT_EBUSY when a resync is under way; nothing is owed then.
  */
 int ft_owe_begin(struct ft_region *region);
 uint64_t ft_owe_copy(struct ft_region *region, unsigned lane, uint64_t max);
-struct ft_run ft_owe_next(struct ft_region *region, uint64_t from, uint64_t max);
 uint64_t ft_owe_left(struct ft_region *region); /* used lines not yet copied */
 void ft_owe_end(struct ft_region *region);
 

@@ -65,12 +65,6 @@ bool ft_sections_used(const struct ft_sections *s, uint64_t access, uint32_t acc
     return s->at == s->count && s->next == access + accesses;
 }
 
-void ft_sections_publish(struct ft_published *published, const uint64_t next[], unsigned lanes)
-{
-    for (unsigned l = 0; l < lanes; l++)
-        atomic_store_explicit(&published[l].access, next[l] - 1, memory_order_release);
-}
-
 static void note(struct ft_sections *s, unsigned lane, uint64_t access)
 {
     if (FT_PLANTED("lost-edge") && s->next % 16 == 7)

@@ -90,8 +90,6 @@ bool ft_sections_used(const struct ft_sections *s, uint64_t access, uint32_t acc
 const struct ft_edge *ft_sections_at(const struct ft_sections *s);
 /* After a jump to `escape`: the burst is over, inside or not, and so is the wait. */
 void ft_sections_abandon(struct ft_sections *s);
-/* A cut was applied: the numbers of all lanes before the next access. */
-void ft_sections_publish(struct ft_published *published, const uint64_t next[], unsigned lanes);
 
 /* The object's own state may be read and edited in between. Entering while inside aborts. */
 void ft_section_enter(struct ft_sections *s, const struct ft_shared *object);

@@ -162,12 +162,14 @@ bool nd_lane_release(struct nd_lane *lane)
 
 void nd_lane_drop_held(struct nd_lane *lane)
 {
-    struct ft_held held;
+    struct ft_held held[TX_BURST];
+    uint32_t n;
 
-    while (ft_hold_peek(&lane->hold, FT_ALL, 1, &held)) {
-        lane->io->drop(lane->io->ctx, held.packet);
-        ft_hold_drop(&lane->hold, 1);
-        FT_COUNT(lane->shared, fenced_dropped, 1);
+    while ((n = ft_hold_peek(&lane->hold, FT_ALL, TX_BURST, held))) {
+        for (uint32_t i = 0; i < n; i++)
+            lane->io->drop(lane->io->ctx, held[i].packet);
+        ft_hold_drop(&lane->hold, n);
+        FT_COUNT(lane->shared, fenced_dropped, n);
     }
     nd_lane_drop_waiting(lane);
     atomic_store_explicit(&lane->shared->count.held, 0, memory_order_relaxed);

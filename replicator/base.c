@@ -14,7 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifndef RUN_MAX
 #define RUN_MAX 2048u /* lines in a run: 128 KiB */
+#endif
 
 static const uint8_t zero_line[FT_LINE];
 
@@ -126,12 +128,8 @@ static uint32_t gather(struct rp_replicator *rp, uint32_t most)
     while (b->left) {
         struct ft_run run = ft_lines_find(&b->unsent, b->at, b->lines, RUN_MAX);
 
-        if (run.count == 0 && b->at == 0)
-            break;
-        if (run.count == 0) {
-            b->at = 0;
-            continue;
-        }
+        FT_CHECK(run.count, "%llu lines are unsent, and none from line %llu on", (unsigned long long)b->left,
+                 (unsigned long long)b->at);
         uint64_t n = copied(rp, run);
 
         if (n == 0) { /* lanes copy in order: what comes behind is not there yet either, but for edits */
@@ -176,7 +174,7 @@ bool rp_base_turn(struct rp_replicator *rp, bool *whole)
         rp_base_forget(rp);
         *whole = true;
     }
-    return len > 0 || *whole;
+    return len > 0; /* … as when it is whole: the last line is sent with what ends it */
 }
 
 void rp_base_forget(struct rp_replicator *rp)

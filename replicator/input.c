@@ -8,7 +8,9 @@
 
 #include <stdio.h>
 
+#ifndef DRAIN_ROUNDS
 #define DRAIN_ROUNDS 64u /* reads of up to 1 MiB before the time is looked at again */
+#endif
 
 /*
  * What was stored counts before anything that may make us take over: the end of a connection can be read in

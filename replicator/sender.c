@@ -15,7 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifndef COST_WINDOW
 #define COST_WINDOW (4ull << 20) /* bytes in memory after which older ones count half */
+#endif
+#ifndef SEND_LEAST
+#define SEND_LEAST FT_RECORD_MAX /* room in the link that any entry fits in, with a batch before it */
+#endif
 
 int rp_sender_init(struct rp_replicator *rp)
 {
@@ -188,7 +193,7 @@ bool rp_sender_turn(struct rp_replicator *rp)
     rp->sender.more = false;
     /* A lane may have made the cut by now, and be at its new stream: what is behind the cut is not ours to
      * drop before all of them have. */
-    if (rp->base.cutting || (rp->sender.on && room < FT_RECORD_MAX))
+    if (rp->base.cutting || (rp->sender.on && room < SEND_LEAST))
         return false;
     if (rp->sender.on && rp_pace_holds(rp, there(rp)))
         return false;

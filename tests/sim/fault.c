@@ -181,6 +181,51 @@ static void intrude(struct sim_node *n)
         sim_net_intrude(n->index, peer->hello, peer->hello_len, closes);
 }
 
+/* Other strangers, of narrow seeds: what they say is no hello, or never ends, or ends in the midst. */
+static void intrude_else(struct sim_node *n)
+{
+    static uint8_t said[32u << 10];
+    struct ft_message m = {.type = FT_MSG_BEAT, .state = FT_JOINING, .sent = 1, .echo = 1};
+    const struct sim_node *peer = &sim.node[!n->index];
+    uint32_t size = FT_MESSAGE_MAX;
+    size_t len = sizeof(said);
+    long encoded;
+
+    memset(said, 0, sizeof(said));
+    switch (sim_draw(&sim.width, 4)) {
+    case 0: /* a heartbeat, as if all had been said before */
+        encoded = ft_message_encode(&m, sim.plan.lanes, NULL, said, sizeof(said));
+        len = encoded > 0 ? (size_t)encoded : 0;
+        break;
+    case 1: /* a frame of megabytes, and more of it than anybody looks at */
+        memcpy(said, &size, sizeof(size));
+        break;
+    case 2: /* an old hello, and a frame that cannot be */
+        len = peer->hello_len + 16;
+        memset(said, 0xff, len);
+        memcpy(said, peer->hello, peer->hello_len);
+        break;
+    default: /* a part of an old hello */
+        len = (size_t)sim_draw(&sim.width, peer->hello_len + 1);
+        memcpy(said, peer->hello, len);
+    }
+    sim_tell(n->index, "somebody else connects from its peer's host, says %zu bytes", len);
+    sim_net_intrude(n->index, said, len, sim_draw(&sim.width, 2));
+}
+
+/* What is tight in a narrow seed gets tighter: the peer takes nothing for longer than anybody's rights last.
+ */
+static void narrow(void)
+{
+    uint64_t detect = ms(sim.config->timing.detect_ms);
+
+    if (sim_narrow(1))
+        intrude_else(&sim.node[0]);
+    if (sim.plan.wild != SIM_HEALS && sim_chance(&sim.width, 1) && sim_chance(&sim.width, 300))
+        sim_partition(1 + (unsigned)sim_draw(&sim.width, 3), (unsigned)sim_draw(&sim.width, 4),
+                      sim.now + detect + sim_draw(&sim.width, 40 * detect));
+}
+
 static void one(void)
 {
     struct sim_node *n = &sim.node[sim_draw(&sim.chance, 2)];
@@ -206,7 +251,7 @@ static void one(void)
         sim_net_break();
         break;
     case 9:
-        sim.flips++;
+        sim.flips += !sim.plan.narrow; /* a length that is another needs all of the program's room */
         break;
     case 10:
         /* A lane that stands reads no heartbeats either: with a broken link, a partition. */
@@ -287,6 +332,8 @@ void sim_faults_tick(void)
         sim_script_tick();
     if (sim.faults_over || sim.plan.fault_rate == 0)
         return;
+    if (sim.plan.narrow)
+        narrow();
     if (sim.break_at && sim.now >= sim.break_at) {
         sim.break_at = 0;
         sim_tell(SIM_NOBODY, "the connection breaks");

@@ -105,6 +105,8 @@ WRAP(void, nf_chain_run, struct nf_chain *chain, uint64_t burst, uint64_t now, s
             sim_sleep(500 * SIM_US, false);
     }
     __real_nf_chain_run(chain, burst, now, packets, n);
+    if (sim.plan.stray && lane)
+        sim_stray_look(lane);
     if (lane && !live)
         sim_step(SIM_AFTER_REPLAY);
 }
@@ -203,6 +205,7 @@ WRAP(bool, rp_sender_turn, struct rp_replicator *rp)
     if (!rp->sender.on)
         return __real_rp_sender_turn(rp);
     sim_step(rp->core.resync == FT_RESYNC_HOLD ? SIM_HELD : SIM_BEFORE_SEND);
+    sim_limits_now(sim_running->node);
     sent = __real_rp_sender_turn(rp);
     if (sent)
         sim_step(SIM_AFTER_SEND);
@@ -242,6 +245,7 @@ WRAP(int, rp_base_take, struct rp_replicator *rp, const struct ft_message *m, st
 
 WRAP(bool, rp_base_turn, struct rp_replicator *rp, bool *whole)
 {
+    sim_limits_now(sim_running->node);
     bool any = __real_rp_base_turn(rp, whole);
 
     if (any)
@@ -258,11 +262,13 @@ WRAP(int, rp_link_send, struct rp_link *link, const struct ft_message *m, unsign
         [FT_MSG_STEER] = SIM_STEER,        [FT_MSG_STEERED] = SIM_STEERED,
         [FT_MSG_HANDOVER] = SIM_HANDOVER,  [FT_MSG_ABANDON] = SIM_ABANDON,
         [FT_MSG_ABANDONED] = SIM_ABANDON};
+    bool bulk = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA || m->type == FT_MSG_BASE;
     struct ft_message lie;
     int error;
 
     if (before[m->type])
         sim_step(before[m->type]);
+    sim_limits_now(bulk ? SIM_NOBODY : sim_running->node);
     if (m->type == FT_MSG_HELLO ? sim_lies(SIM_LIE_HELLO, 900) : sim_lies(SIM_LIE_MESSAGE, 80)) {
         lie = *m;
         sim_lie_message(&lie, lanes);
@@ -271,8 +277,12 @@ WRAP(int, rp_link_send, struct rp_link *link, const struct ft_message *m, unsign
     }
     if (m->type == FT_MSG_ACK)
         sim_saw_ack(sim_current(), m);
+    if (m->type == FT_MSG_BEAT && sim_bold(4) && sim_lie_again(&lie))
+        return __real_rp_link_send(link, &lie, lanes, packer);
     if (m->type == FT_MSG_HELLO) {
         struct sim_node *n = sim_current();
+
+        sim_lie_heard(m);
         long len = ft_message_encode(m, 0, NULL, n->hello, sizeof(n->hello));
 
         n->hello_len = len > 0 ? (size_t)len : 0;
@@ -312,6 +322,8 @@ WRAP(long, ft_message_encode, const struct ft_message *m, unsigned lanes, struct
 
 WRAP(long, ft_record_encode, const struct ft_record *r, uint8_t *out, size_t cap)
 {
+    if (sim_bold(30))
+        sim_doubt_record(r);
     bool lies = sim_lies(SIM_LIE_RECORD, 300), sealed = lies && sim_draw(&sim.lies, 3);
     long len = __real_ft_record_encode(lies && !sealed ? sim_lie_record(r) : r, out, cap);
 
@@ -322,6 +334,8 @@ WRAP(long, ft_part_encode, const struct ft_part *p, uint8_t *out, size_t cap)
 {
     bool goes_on = sim_lie_goes_on(p->lane), lies = goes_on || sim_lies(SIM_LIE_PART, 400),
          sealed = lies && !goes_on && sim_draw(&sim.lies, 2);
+    if (lies && !goes_on && sim_bold(500))
+        return sim_raw_part(p, sim_current()->window.region, out, cap);
     long len = __real_ft_part_encode(lies && !sealed ? sim_lie_part(p) : p, out, cap);
 
     return sealed ? sim_lie_sealed(out, len, cap, p->lines) : len;

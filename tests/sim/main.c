@@ -6,9 +6,9 @@
  *
  *   simulate [-v] SCENARIO...
  *
- * -k liar, alone or troubled: seeds of that kind alone. -r: fresh seeds, the first drawn at random and told.
- * -x: the first failure ends it. -s runs one seed, twice: the second run must be the first, byte for byte.
- * The last line is 'N passed, M failed'; the exit code is 1 when M is not 0.
+ * -k liar, alone, stray, narrow or troubled: seeds of that kind alone. -r: fresh seeds, the first drawn at
+ * random and told. -x: the first failure ends it. -s runs one seed, twice: the second run must be the first,
+ * byte for byte. The last line is 'N passed, M failed'; the exit code is 1 when M is not 0.
  */
 #define _GNU_SOURCE /* memfd_create */
 #include "tests/sim/sim.h"
@@ -87,6 +87,23 @@ static void tell_failure(uint64_t seed, const char *what)
 /* Where branches are counted: a worker's must not end with it. */
 void __gcov_dump(void) __attribute__((weak));
 
+/* What the product has said on stderr. */
+static const char *heard(void)
+{
+    static char text[1024];
+    ssize_t n = noise >= 0 ? pread(noise, text, sizeof(text) - 1, 0) : 0;
+
+    text[n > 0 ? n : 0] = '\0';
+    for (ssize_t i = 0; i < n; i++) /* it begins with a hole */
+        text[i] = text[i] ? text[i] : ' ';
+    return text;
+}
+
+static bool strays(int number)
+{
+    return sim_stray_ends(number, noise >= 0 ? heard() : NULL);
+}
+
 /*
  * A standby that takes over on a log that no lanes can have made (a liar's) cannot come to the state that it
  * acknowledged. It says so, and dies rather than reign on another one: the product has no better end for
@@ -94,11 +111,8 @@ void __gcov_dump(void) __attribute__((weak));
  */
 static bool dies_of_a_lie(int number)
 {
-    char text[1024] = "";
-    ssize_t n = noise >= 0 ? pread(noise, text, sizeof(text) - 1, 0) : 0;
+    const char *text = heard();
 
-    for (ssize_t i = 0; i < n; i++) /* it begins with a hole */
-        text[i] = text[i] ? text[i] : ' ';
     return number == SIGABRT && sim.plan.liar && strstr(text, "replay diverged: ") &&
            strstr(text, "broken invariant: nf_chain_state(lane->chain)->burst == upto");
 }
@@ -108,6 +122,15 @@ static void on_death(int number)
 {
     if (__gcov_dump)
         __gcov_dump();
+    if (sim.strayed && strays(number)) {
+        if (options.one) {
+            printf("1 passed, 0 failed\n");
+            fflush(stdout);
+            _exit(0);
+        }
+        atomic_fetch_add(&shared->passed, 1);
+        _exit(1);
+    }
     if (!options.one && dies_of_a_lie(number)) {
         atomic_fetch_add(&shared->passed, 1);
         _exit(1);

@@ -23,6 +23,7 @@
 #define WORDS     16u
 #define FD_FIRST  2000
 #define SEND_ROOM (192u << 10) /* bytes under way, as a socket's buffers have it */
+#define NARROW    (4u << 10)   /* … in a narrow seed */
 
 ssize_t sim_recv(int fd, void *to, size_t size, int flags);
 ssize_t sim_recvfrom(int fd, void *to, size_t size, int flags, struct sockaddr *from, socklen_t *len);
@@ -56,7 +57,8 @@ struct sock {
     enum { FREE, LISTENER, DATAGRAMS, CONNECTING, STREAM } kind;
     unsigned node, end, peer;
     struct conn *conn;
-    uint64_t at; /* CONNECTING: answered then */
+    uint64_t at;    /* CONNECTING: answered then */
+    uint64_t since; /* it takes nothing; 0: it does */
 };
 
 static struct sock socks[SOCKETS];
@@ -107,6 +109,19 @@ void sim_net_begin(void)
     memset(socks, 0, sizeof(socks));
     memset(pending_count, 0, sizeof(pending_count));
     memset(word_count, 0, sizeof(word_count));
+}
+
+static size_t send_room(void)
+{
+    return sim.plan.narrow && !sim.faults_over ? NARROW : SEND_ROOM;
+}
+
+uint64_t sim_net_stuck(unsigned node)
+{
+    for (unsigned i = 0; i < SOCKETS; i++)
+        if (socks[i].kind == STREAM && socks[i].node == node && socks[i].since)
+            return sim.now - socks[i].since;
+    return 0;
 }
 
 static int new_sock(unsigned kind, unsigned node)
@@ -265,13 +280,17 @@ ssize_t sim_send(int fd, const void *from, size_t size, int flags)
         }
         return (ssize_t)size;
     }
-    size_t waiting = s->tail - s->head, n = waiting >= SEND_ROOM ? 0 : SEND_ROOM - waiting;
+    size_t waiting = s->tail - s->head, n = waiting >= send_room() ? 0 : send_room() - waiting;
 
     n = n < size ? n : size;
     if (n == 0 || s->last - s->first >= SEGMENTS) {
+        k->since = k->since ? k->since : sim.now;
         errno = EAGAIN;
         return -1;
     }
+    k->since = 0;
+    if (sim_narrow(100)) /* a part of it */
+        n = 1 + (size_t)sim_draw(&sim.width, n);
     put(s, from, n);
     return (ssize_t)n;
 }
@@ -515,7 +534,7 @@ static short events_of(int fd, short wanted)
         if ((wanted & POLLIN) && (arrived(s, k->node) || (s->first == s->last && ended(s, k->node))))
             return POLLIN;
         s = &k->conn->to[!k->end];
-        return (wanted & POLLOUT) && s->tail - s->head < SEND_ROOM ? POLLOUT : 0;
+        return (wanted & POLLOUT) && s->tail - s->head < send_room() ? POLLOUT : 0;
     }
 }
 

@@ -264,6 +264,8 @@ static int open_replicator(struct sim_node *n, struct ft_fault *fault)
     /* Shorter than solo_after_ms, and in some seeds longer. */
     config.core.drain_ms = t->detect_ms * (sim.seed % 4 == 2 ? 12 : 3);
     config.pending_bytes = sim.plan.pending_bytes;
+    if (sim.plan.bold && sim_chance(&sim.width, 300)) /* it will not keep to its credit */
+        config.pending_bytes <<= 6;
     config.resync_mbps = sim.plan.resync_mbps;
     config.protect = !sim.plan.alone;
     config.core.strict ^= n->misfit == 1;
@@ -357,6 +359,8 @@ void sim_node_free(struct sim_node *n)
     memset(n->lane, 0, sizeof(n->lane));
     memset(n->shared, 0, sizeof(n->shared));
     sim_show(NULL);
+    if (sim.plan.stray)
+        sim_stray_leaves();
     ft_region_close(n->window.region);
     n->window.region = NULL;
 }

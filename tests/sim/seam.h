@@ -37,6 +37,7 @@ int sim_sched_yield(void);
 
 #ifdef SIM_MEMORY /* ftcore/, replicator/: what a node asks for when it starts may be refused */
 #include <stdlib.h>
+#include "tests/sim/limits.h"
 void *sim_malloc(size_t size);
 void *sim_calloc(size_t n, size_t size);
 void *sim_aligned_alloc(size_t alignment, size_t size);

@@ -10,7 +10,8 @@
  *   hooks.c   steps: where a node may be caught              window.c  one address for several regions
  *   oracle.c  what must never happen                         history.c records kept, executed again
  *   fault.c   what goes wrong, and when                      story.c   the transcript
- *   trouble.c what the system refuses                        liar.c    a peer that lies
+ *   trouble.c what the system refuses, what is tight         liar.c    a peer that lies; liar_form.c,
+ * liar_share.c, stray.c   a chain that does what no NF may                         liar_raw.c: how
  */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
@@ -217,6 +218,9 @@ struct sim_plan { /* of a seed; or of a scenario */
     bool troubled;       /* the system refuses now and then: memory, sockets, the view file */
     bool alone;          /* one node, protection off, with the audit of its region on */
     bool liar;           /* what nodes say to each other is altered; judged by G6 alone */
+    bool bold;           /* … also to what does not fit what was said before */
+    bool stray;          /* alone, and the chain once does what no NF may: the audit ends the process */
+    bool narrow;         /* buffers of kilobytes, sockets that take a part, other strangers */
 };
 
 struct sim_catch { /* a node is to be caught at a step */
@@ -240,6 +244,10 @@ struct sim_world {
     struct sim_node *opening;                    /* whose replicator is being opened, by no task */
     struct sim_random chance, order, net, hosts; /* faults; scheduling; delays; packets */
     struct sim_random lies, trouble;
+    struct sim_random width; /* of narrow and stray seeds alone */
+    uint64_t stray_at;       /* the chain does it then … */
+    const char *strayed;     /* … and has done it: how the process must end */
+    unsigned strayed_lane;
     unsigned mood;       /* enum sim_lie: what liars lie about … */
     uint64_t mood_until; /* … for so long, or until one has been told */
     unsigned refuse;     /* that many requests from now the system refuses one; 0: none */
@@ -289,7 +297,7 @@ void sim_mix(uint64_t value); /* into the hash */
 void *sim_alloc(size_t size); /* zeroed only when fresh; gone with the next seed */
 
 /* ---- world.c ---- */
-/* `kind`: NULL, or liar, alone, troubled: what the seed is made to be. */
+/* `kind`: NULL, or liar, alone, troubled, narrow, stray: what the seed is made to be. */
 void sim_plan_make(struct sim_plan *plan, uint64_t seed, const char *kind);
 int sim_configs(const char *directory, struct ft_fault *fault); /* reads the chains; once */
 extern const char *const sim_chain_name[];
@@ -327,7 +335,8 @@ void sim_window_all(void);                              /* anything may change *
 void sim_net_begin(void);
 void sim_net_gone(unsigned node, bool silently); /* a process's sockets; silently: its machine lost power */
 bool sim_net_ready(unsigned node);               /* something can be read */
-void sim_net_break(void);                        /* the connection ends by an error, at both ends */
+uint64_t sim_net_stuck(unsigned node); /* ns for which its socket has taken nothing that was offered */
+void sim_net_break(void);              /* the connection ends by an error, at both ends */
 /* Somebody on the peer's host connects to node `to` and says `said` (may be NULL), and closes or not. */
 void sim_net_intrude(unsigned to, const uint8_t *said, size_t len, bool closes);
 void sim_net_word(unsigned to, uint64_t incarnation, uint64_t view, uint64_t at);
@@ -358,6 +367,15 @@ void sim_trouble_begin(void);
 void sim_trouble_end(void);
 bool sim_refuses(void);                /* this request */
 bool sim_troubled(unsigned per_mille); /* something small goes wrong, at any time */
+void sim_limits_begin(void);           /* how much buffers hold in this seed */
+void sim_limits_now(unsigned node);  /* … and now, for what its replicator does next; SIM_NOBODY: as ever */
+bool sim_narrow(unsigned per_mille); /* … and in a narrow one, whether something else is tight now */
+
+/* ---- stray.c ---- */
+void sim_stray_begin(void);
+void sim_stray_look(const struct nd_lane *lane);   /* after a burst of the chain; may not return */
+void sim_stray_leaves(void);                       /* a node's region is about to be closed */
+bool sim_stray_ends(int number, const char *said); /* is that how it must end? */
 
 /* ---- liar.c ---- */
 enum sim_lie {
@@ -379,6 +397,14 @@ void sim_lies_forget(unsigned node);
 bool sim_lie_goes_on(unsigned lane);                           /* a share that it has begun must not end */
 const struct ft_part *sim_lie_part(const struct ft_part *was); /* until the next call */
 const struct ft_record *sim_lie_record(const struct ft_record *was);
+
+/* ---- liar_raw.c ---- */
+/* In place of ft_part_encode: a part that no encoder would write. */
+long sim_raw_part(const struct ft_part *p, struct ft_region *region, uint8_t *out, size_t cap);
+void sim_doubt_record(const struct ft_record *was); /* what its rules let pass must survive its wire form */
+void sim_lie_heard(const struct ft_message *hello); /* one that its node has said … */
+bool sim_lie_again(struct ft_message *hello);       /* … and says again; false: it has said none */
+bool sim_bold(unsigned per_mille); /* a bold liar's replicator runs, and does something bold now */
 
 /* ---- oracle.c ---- */
 void sim_saw_state(struct sim_node *node, enum ft_state state, uint64_t view, const char *why);

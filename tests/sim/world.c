@@ -67,7 +67,7 @@ int sim_configs(const char *directory, struct ft_fault *fault)
 
 void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
 {
-    struct sim_random r = {seed * 0x2545f4914f6cdd1dull + 1};
+    struct sim_random r = {seed * 0x2545f4914f6cdd1dull + 1}, more = {seed * 0x9e3779b97f4a7c15ull + 7};
 
     memset(p, 0, sizeof(*p));
     p->chain = (unsigned)sim_draw(&r, CHAINS);
@@ -101,13 +101,18 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
     if (p->mode != ND_MODE_LOG || p->standby == ND_STANDBY_WARM) /* what lanes are told in whole megabytes */
         p->pending_bytes = 1u << 20;
     p->troubled = sim_chance(&r, 100) || (kind && strcmp(kind, "troubled") == 0);
+    p->narrow = sim_chance(&more, 50) || (kind && strcmp(kind, "narrow") == 0);
+    p->stray = sim_chance(&more, 300) || (kind && strcmp(kind, "stray") == 0);
+    p->bold = sim_chance(&more, 500);
     p->liar = sim_chance(&r, 80) || (kind && strcmp(kind, "liar") == 0);
-    p->alone = sim_chance(&r, 15) || (kind && strcmp(kind, "alone") == 0);
+    p->alone = sim_chance(&r, 15) || (kind && (strcmp(kind, "alone") == 0 || strcmp(kind, "stray") == 0));
     if (p->alone) {
         p->mode = ND_MODE_OFF;
         p->troubled |= sim_chance(&r, 400);
-        p->liar = p->strict = false;
+        p->liar = p->strict = p->narrow = false;
     }
+    p->stray &= p->alone;
+    p->bold &= p->liar;
     if (p->liar) { /* each lie that is refused ends a connection: that is fault enough */
         p->fault_rate = 200;
         p->faults_end += 600 * SIM_MS;
@@ -156,12 +161,15 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
     sim.hosts.at = seed * 7 ^ 0x8888888888888888ull;
     sim.lies.at = seed * 11 ^ 0x3333333333333333ull;
     sim.trouble.at = seed * 13 ^ 0x5555555555555555ull;
+    sim.width.at = seed * 17 ^ 0x6666666666666666ull;
     sim.owner = SIM_NOBODY;
     sim.left_last = &sim.left;
     configure();
     sim_window_begin();
     sim_net_begin();
     sim_lies_begin();
+    sim_limits_begin();
+    sim_stray_begin();
     sim_ports_begin();
     for (unsigned i = 0; i < 2; i++) {
         struct sim_node *n = &sim.node[i];

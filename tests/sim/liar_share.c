@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lies of shares and records (liar.c): well-formed in themselves, and not what follows from those before. */
+#include "tests/sim/liar.h"
+
+#include "ftcore/delta.h"
+
+#include <string.h>
+
+/* A share of several parts is rare here, since little changes between two cuts. So a liar makes one that
+ * never ends: what comes next of the lane is told as another part of it, and one thing in it is of another
+ * share. */
+static struct {
+    bool open;
+    struct ft_part head;
+    struct ft_part_output output;
+} told[2][SIM_LANES];
+
+void sim_lies_begin(void)
+{
+    memset(told, 0, sizeof(told));
+}
+
+/* An output that nobody has a byte of. */
+static void put_output(struct ft_part *p, uint64_t number, uint64_t burst)
+{
+    struct ft_part_output *o = (void *)ft_part_held(p);
+
+    *o = (struct ft_part_output){.number = number, .burst = burst, .clock = p->clock, .len = 60};
+    p->held = 1;
+    p->bytes = sizeof(*o);
+    p->size = ft_part_size(p->lines, p->bytes);
+}
+
+bool sim_lie_goes_on(unsigned lane)
+{
+    return sim.plan.liar && !sim.faults_over && sim_running && sim_running->node < 2 &&
+           sim_running->number == SIM_REPLICATOR && told[sim_running->node][lane].open;
+}
+
+/* A base begins: what it follows is told of nothing any more. */
+void sim_lies_forget(unsigned node)
+{
+    memset(told[node], 0, sizeof(told[node]));
+}
+
+/* True: it is refused. */
+static bool other_share(struct ft_part *p)
+{
+    switch (sim_lie_draw(10)) {
+    case 0:
+        p->cut++;
+        break;
+    case 1:
+        p->burst++;
+        p->from++;
+        break;
+    case 2:
+        p->burst++;
+        break;
+    case 3:
+        p->clock++;
+        break;
+    case 4:
+        p->access++;
+        break;
+    case 5:
+        p->outputs++;
+        break;
+    case 6:
+        p->number += 1 + (uint32_t)sim_lie_draw(3);
+        break;
+    default:
+        return false;
+    }
+    return true;
+}
+
+const struct ft_part *sim_lie_part(const struct ft_part *was)
+{
+    static union {
+        struct ft_part part;
+        uint8_t room[FT_RECORD_MAX];
+    } lie;
+    struct ft_part *p = &lie.part;
+    unsigned lane = was->lane, node = sim_running->node;
+    bool refused = false, goes_on = told[node][lane].open && sim_lie_draw(8),
+         outputs = was->outputs > 1 && was->burst > was->from + 1;
+
+    memcpy(p, was, sizeof(*p));
+    p->lines = sim_lie_draw(2) ? was->lines : 0;
+    memcpy(ft_part_lines(p), ft_part_lines(was), p->lines);
+    p->flags = FT_REC_DELTA;
+    p->digest = 0;
+    p->held = p->bytes = 0;
+    p->size = ft_part_size(p->lines, 0);
+    if (goes_on) {
+        const struct ft_part *head = &told[node][lane].head;
+        const struct ft_part_output *o = &told[node][lane].output;
+
+        p->cut = head->cut;
+        p->from = head->from;
+        p->burst = head->burst;
+        p->clock = head->clock;
+        p->access = head->access;
+        p->outputs = head->outputs;
+        p->number = head->number + 1;
+        refused = other_share(p);
+        if (o->number && o->burst > p->from + 1) /* once more; or a later one of an earlier burst */
+            put_output(p, o->number + (o->number < p->outputs && sim_lie_draw(2)),
+                       o->burst - sim_lie_draw(2));
+    } else if (outputs && sim_lie_draw(2)) {
+        put_output(p, p->outputs - 1, p->burst);
+    }
+    told[node][lane].open = !refused;
+    told[node][lane].head = *p;
+    told[node][lane].output =
+        p->held ? *(const struct ft_part_output *)(const void *)ft_part_held(p) : (struct ft_part_output){0};
+    return p;
+}
+
+/* Another order between lanes, which may be a circle, or name an access or a lane that will never be; or
+ * values that are none. */
+const struct ft_record *sim_lie_record(const struct ft_record *was)
+{
+    static union {
+        struct ft_record record;
+        uint8_t room[2 * FT_RECORD_MAX];
+    } lie;
+    struct ft_record *r = &lie.record;
+    struct ft_edge *edge;
+
+    memcpy(r, was, was->size);
+    edge = (void *)((uint8_t *)r + ft_record_edges_at(r));
+    if (r->values == 0 && (sim_lie_draw(4) == 0 || r->accesses == 0 || sim.plan.lanes == 1)) {
+        uint8_t *values = (uint8_t *)r + ft_record_values_at(r);
+
+        r->values = 3 + (uint32_t)sim_lie_draw(4);
+        memset(values, sim_lie_draw(2) ? 0xff : 0, 8);
+    } else if (r->accesses && sim.plan.lanes > 1) {
+        unsigned i = r->edges ? (unsigned)sim_lie_draw(r->edges) : 0;
+
+        if (!r->edges) {
+            if (r->values)
+                return was;
+            r->edges = 1;
+            *edge = (struct ft_edge){.own = r->access + sim_lie_draw(r->accesses), .access = r->access};
+            edge->lane = (uint16_t)((r->lane + 1) % sim.plan.lanes);
+        }
+        if (sim_lie_draw(6) == 0)
+            edge[i].lane = (uint16_t)(r->lane == FT_LANES_MAX - 1 ? 0 : FT_LANES_MAX - 1);
+        else
+            edge[i].access +=
+                sim_lie_draw(8) +
+                (sim_lie_draw(4) ? 0 : 1000); /* a weaker order would be no order: replay takes no locks */
+    }
+    r->size = (uint32_t)ft_record_size(r);
+    return r;
+}
