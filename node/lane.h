@@ -195,6 +195,7 @@ double nd_lane_checkpoint_way(const struct nd_lane *lane);
 /* All stand, for a checkpoint: whether it can be spread. If so, its lines are frozen from here on. */
 bool nd_checkpoint_spread(struct nd_group *group);
 void nd_checkpoint_forget(struct nd_group *group); /* all stand: the stream begins anew */
+bool nd_lane_hurries(const struct nd_lane *lane);  /* no burst before it is whole */
 /* A turn of the lane whose share is not whole. False: it may run no burst. */
 bool nd_lane_checkpoint(struct nd_lane *lane);
 

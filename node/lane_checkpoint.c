@@ -79,13 +79,11 @@ static bool falls_behind(const struct nd_lane *lane)
     return (double)lane->share.bytes < AHEAD * nd_lane_checkpoint_way(lane) * (double)lane->share_lines;
 }
 
-static bool hurries(const struct nd_lane *lane)
+bool nd_lane_hurries(const struct nd_lane *lane)
 {
-    struct nd_stream *s = &lane->group->stream;
+    const struct nd_stream *s = &lane->group->stream;
 
-    if (lane->draining || nd_lane_checkpoint_way(lane) >= 1)
-        atomic_store_explicit(&s->hurry, true, memory_order_relaxed);
-    return atomic_load_explicit(&s->hurry, memory_order_relaxed);
+    return s->spread && (lane->draining || atomic_load_explicit(&s->hurry, memory_order_relaxed));
 }
 
 /* The first part, and the shared arena, at the cut. False: the ring has no room for them yet. */
@@ -108,7 +106,7 @@ bool nd_lane_checkpoint(struct nd_lane *lane)
 
     if (!begin(lane))
         return false;
-    while (!share->lines_done && hurries(lane))
+    while (!share->lines_done && nd_lane_hurries(lane))
         if (!make_part(lane, FT_PART_LINES))
             return false;
     if (!share->lines_done && (way_is_free(lane) || falls_behind(lane)))

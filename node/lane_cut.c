@@ -447,6 +447,7 @@ void nd_stream_begin(struct nd_group *group)
     s->number = 0;
     s->held = atomic_load_explicit(&s->wanted, memory_order_acquire);
     atomic_store_explicit(&s->copying, 0, memory_order_relaxed);
+    atomic_store_explicit(&s->hurry, false, memory_order_relaxed);
     atomic_store_explicit(&s->shared_copied, 0, memory_order_release);
     for (unsigned l = 0; l < group->lanes; l++) {
         struct nd_lane *lane = &group->lane[l];
@@ -489,7 +490,7 @@ static bool due(struct nd_lane *lane)
         if (!s->spread)
             return false;
         watch_share(lane);
-        if (lane->cut_from != nf_chain_state(lane->chain)->burst && checkpoint_due(lane))
+        if (nd_lane_checkpoint_way(lane) >= 1)
             atomic_store_explicit(&s->hurry, true, memory_order_relaxed);
         return s->sampling && !s->sampled && sample_due(lane);
     }
@@ -525,8 +526,10 @@ void nd_stream_decide(struct nd_group *group)
     bool copying = atomic_load_explicit(&s->copying, memory_order_acquire) != 0;
 
     s->held = atomic_load_explicit(&s->wanted, memory_order_acquire);
-    if (s->on && all_log(group) && !copying)
+    if (s->on && all_log(group) && !copying) {
+        atomic_store_explicit(&s->hurry, false, memory_order_relaxed);
         decide(group);
+    }
     /* A sample ends in time; what to make of it is decided when the checkpoint is whole. */
     if (s->on && copying && s->spread && s->sampling && !s->sampled) {
         s->sample = measure(group, !guesses(group));
@@ -585,7 +588,13 @@ bool nd_lane_cut(struct nd_lane *lane)
             return false;
         if (!lane->share.active)
             share_done(lane);
+        /* What made it hurry comes before the next burst, so that a gate's cuts do not depend on its speed.
+         */
+        if (nd_lane_hurries(lane))
+            return false;
     }
+    if (nd_lane_hurries(lane) && atomic_load_explicit(&s->copying, memory_order_acquire) != 0)
+        return false;
     return atomic_load_explicit(&s->shared_copied, memory_order_acquire) == s->number &&
            !atomic_load_explicit(&lane->shared->overrun, memory_order_relaxed) && !too_far_ahead(lane);
 }
