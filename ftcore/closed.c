@@ -169,11 +169,14 @@ int ft_closed_fits(const struct ft_closed *set, const struct ft_part *part)
     if (part->lane >= set->lanes)
         return FT_EMALFORMED;
     const struct end *end = held(set, &set->lane[part->lane]);
-    /* Of a segment: it goes on from what is held. A checkpoint tells again what is held since the last share.
-     */
-    bool segment = part->from == end->burst && part->burst >= end->burst && part->access >= end->access;
-    bool checkpoint =
-        part->from == end->cut_burst && part->burst == end->burst && part->access == end->access;
+    /* Of a segment: it goes on from what is held. A checkpoint tells again what is held since the last share;
+     * behind the first part of one that is spread more may have come. */
+    bool spread = part->flags & FT_PART_SPREAD, later = spread && part->number > 0;
+    bool segment =
+        !spread && part->from == end->burst && part->burst >= end->burst && part->access >= end->access;
+    bool known = later ? part->burst <= end->burst && part->access <= end->access
+                       : part->burst == end->burst && part->access == end->access;
+    bool checkpoint = part->from == end->cut_burst && known;
 
     return part->cut == end->cut + 1 && (segment || checkpoint) ? 0 : FT_EORDER;
 }
@@ -188,11 +191,12 @@ int ft_closed_add_share(struct ft_closed *set, const struct ft_part *last)
 
     if (lane->count == set->pending)
         return FT_EFULL;
-    uint64_t covered = held(set, lane)->covered;
+    const struct end *before = held(set, lane);
+    uint64_t covered = before->covered;
 
     append(set, lane,
-           &(struct end){.burst = last->burst,
-                         .access = last->access,
+           &(struct end){.burst = last->burst > before->burst ? last->burst : before->burst,
+                         .access = last->access > before->access ? last->access : before->access,
                          .cut = last->cut,
                          .cut_burst = last->burst,
                          .covered = last->from <= covered ? last->burst : covered});

@@ -8,8 +8,8 @@
  *
  *      0  version    1. First, so that a reader of another version stops before it misreads the rest.
  *      1  lane       0 to 15 (below FT_LANES_MAX).
- *      2  flags      FT_PART_LAST, and FT_REC_DIGEST only beside it. FT_REC_DELTA, which says in a ring that
- *                    this is no record, is not written.
+ *      2  flags      FT_PART_SPREAD; FT_PART_LAST, and FT_REC_DIGEST only beside it. FT_REC_DELTA, which says
+ *                    in a ring that this is no record, is not written.
  *      3  cut        1 to 2^64-1.
  *      4  from       the lane's last burst at the base cut.
  *      5  bursts     that the delta stands for: burst - from. from + bursts must not wrap.
@@ -54,7 +54,7 @@
 #include <msgpack/pack.h>
 
 #define PART_VERSION 1u
-#define FLAGS_WIRE   (FT_PART_LAST | FT_REC_DIGEST)
+#define FLAGS_WIRE   (FT_PART_LAST | FT_REC_DIGEST | FT_PART_SPREAD)
 #define HELD_MAX     (FT_PART_OUTPUTS / sizeof(struct ft_part_output))
 #define OUTPUT_BOUND 36u /* 3 len and flags, 10 number, 10 burst, 10 clock, 2 have, port */
 #define HEAD_BOUND   (3u + 15u * 9u + 5u)
@@ -121,8 +121,9 @@ static int rule_head(const uint64_t n[], unsigned *field, struct ft_fault *why)
         return FT_EMALFORMED;
     *field = F_FLAGS;
     if (n[F_FLAGS] & ~(uint64_t)FLAGS_WIRE || (n[F_FLAGS] & FT_REC_DIGEST && !(n[F_FLAGS] & FT_PART_LAST)))
-        return ft_fail(why, FT_EMALFORMED, "flags is %llu, expected 0, %u or %u",
-                       (unsigned long long)n[F_FLAGS], FT_PART_LAST, FLAGS_WIRE);
+        return ft_fail(why, FT_EMALFORMED, "flags is %llu, expected 0, %u or %u, and %u or not",
+                       (unsigned long long)n[F_FLAGS], FT_PART_LAST, FT_PART_LAST | FT_REC_DIGEST,
+                       FT_PART_SPREAD);
     *field = F_BURSTS;
     if (n[F_FROM] + n[F_BURSTS] < n[F_FROM])
         return ft_fail(why, FT_EMALFORMED, "bursts wraps, expected room for it after from");

@@ -14,6 +14,9 @@
  * parts. A *checkpoint* (to a warm standby) covers a log segment: its records precede the parts, and who has
  * all shares need not replay them.
  *
+ * A checkpoint may be spread (FT_PART_SPREAD): then records of bursts after its end cut lie between its
+ * parts. Its first part comes before them, its last ones when those of all lanes do.
+ *
  * A delta counts when all parts of all shares are there: it is in the closed set with all lanes at once or
  * not at all (ftcore/closed.h).
  */
@@ -29,12 +32,14 @@
 
 enum ft_part_flags {
     FT_PART_LAST = 16, /* no further part of this lane's share follows. Beside FT_REC_DELTA, FT_REC_DIGEST */
+    FT_PART_SPREAD = 32, /* of a checkpoint that is copied beside bursts: their records may lie between its
+                            parts, behind the first one. All parts of a share have it or none */
 };
 
 struct ft_part {
     uint32_t size; /* bytes in memory, multiple of 8 */
     uint16_t lane;
-    uint16_t flags;    /* FT_REC_DELTA always; FT_PART_LAST; FT_REC_DIGEST only on the last */
+    uint16_t flags;    /* FT_REC_DELTA always; FT_PART_SPREAD; FT_PART_LAST; FT_REC_DIGEST only on the last */
     uint64_t cut;      /* number of the cut it ends at: 1 for the first after a base, no gaps */
     uint64_t from;     /* the lane's last burst at the base cut … */
     uint64_t burst;    /* … and at the end cut; >= from */

@@ -8,8 +8,7 @@
  * line: ft_lines_add releases, ft_lines_has and ft_lines_find acquire.
  */
 #include "ftcore/audit.h"
-#include "ftcore/plant.h"
-#include "ftcore/region.h"
+#include "ftcore/frozen.h"
 #include "ftcore/plant.h"
 
 #include <immintrin.h>
@@ -67,6 +66,8 @@ static __attribute__((noinline)) void track(struct ft_region *region, const void
     if (tracking & FT_TRACK_OWED)
         for (uint64_t line = first; line < first + count; line++)
             copy_before_edit(region, line);
+    if (ft_unlikely(atomic_load_explicit(&region->freezing, memory_order_relaxed)))
+        ft_frozen_save(region, first, count);
     if (tracking & FT_TRACK_DIRTY && !(FT_PLANTED("unmarked") && first % 8 == 3))
         ft_lines_add(&region->dirty, first, count);
     if (tracking & FT_TRACK_AUDIT)

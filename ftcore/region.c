@@ -7,6 +7,7 @@
 #define _GNU_SOURCE /* memfd_create, fallocate */
 #include "ftcore/region.h"
 #include "ftcore/audit.h"
+#include "ftcore/frozen.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -183,6 +184,7 @@ void ft_region_close(struct ft_region *region)
     ft_lines_free(&region->dirty);
     ft_lines_free(&region->owed);
     ft_lines_free(&region->copied);
+    ft_frozen_free(region);
     if (region->base)
         munmap(region->base, region->size);
     if (region->fd >= 0)
@@ -259,6 +261,7 @@ void ft_region_wipe(struct ft_region *region)
              "the region's memory cannot be given back: %s", strerror(errno));
     if (region->audit)
         ft_audit_resume(region);
+    ft_thaw(region);
     ft_lines_clear(&region->dirty);
     for (unsigned i = 0; i < arena_count(region); i++)
         region->arenas[i].used = 0;

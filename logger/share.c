@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes a lane's share of a delta; see share.h. Lines first, in rising order, then outputs. */
+/* Writes a lane's share of a delta; see share.h. Lines first, those of the shared arena, then the lane's own
+ * in rising order; then outputs. */
 #include "logger/share.h"
 #include "ftcore/check.h"
+#include "ftcore/frozen.h"
 #include "ftcore/message.h"
 
 #include <string.h>
@@ -20,7 +22,7 @@ void lg_share_begin(struct lg_share *share, const struct ft_part *head, uint64_t
              share->head.cut);
     share->active = true;
     share->head = *head;
-    share->arena = head->lane * share->region->nfs;
+    share->arena = head->lane ? head->lane * share->region->nfs : shared_index(share->region);
     share->line = 0;
     share->lines_done = false;
     share->next = first > share->hold->out ? first : share->hold->out;
@@ -33,20 +35,33 @@ void lg_share_drop(struct lg_share *share)
     share->active = false;
 }
 
-/* The arena after the lane's own NFs' is the shared one, for lane 0; then there is none. */
+/* Lane 0 goes from the shared arena to those of its own. False: there is none any more. */
 static bool next_arena(struct lg_share *share)
 {
-    unsigned last = (share->head.lane + 1u) * share->region->nfs - 1u, shared = shared_index(share->region);
+    unsigned last = (share->head.lane + 1u) * share->region->nfs - 1u;
 
     share->line = 0;
-    if (share->arena == shared || (share->arena == last && share->head.lane != 0))
+    if (share->arena == last)
         return false;
-    share->arena = share->arena == last ? shared : share->arena + 1;
+    share->arena = share->arena == shared_index(share->region) ? 0 : share->arena + 1;
     return true;
 }
 
-/* Takes dirty lines of the share's arenas into out[0..FT_PART_LINES). */
-static uint32_t copy_lines(struct lg_share *share, uint8_t *out)
+static struct ft_run take(const struct lg_share *share, uint64_t from, uint64_t to, uint64_t max,
+                          const uint8_t **bytes)
+{
+    struct ft_region *region = share->region;
+    struct ft_run run;
+
+    if (share->head.flags & FT_PART_SPREAD)
+        return ft_frozen_take(region, from, to, max, bytes);
+    run = ft_lines_take(&region->dirty, from, to, max);
+    *bytes = region->base + (run.line << FT_LINE_SHIFT);
+    return run;
+}
+
+/* Takes lines of the share's arenas into out[0..most). A part has those of the shared arena or of others. */
+static uint32_t copy_lines(struct lg_share *share, uint8_t *out, uint32_t most)
 {
     struct ft_region *region = share->region;
     uint32_t len = 0;
@@ -54,22 +69,24 @@ static uint32_t copy_lines(struct lg_share *share, uint8_t *out)
     while (!share->lines_done) {
         const struct ft_arena *arena = &region->arenas[share->arena];
         uint64_t first = arena->offset >> FT_LINE_SHIFT, end = first + (arena->used >> FT_LINE_SHIFT);
-        uint64_t room = FT_PART_LINES - len, most = room > RUN_HEAD ? (room - RUN_HEAD) / FT_LINE : 0;
+        uint64_t room = most - len, lines = room > RUN_HEAD ? (room - RUN_HEAD) / FT_LINE : 0;
+        const uint8_t *bytes;
 
-        if (most == 0)
+        if (lines == 0)
             break;
-        struct ft_run run =
-            ft_lines_take(&region->dirty, first + share->line, end, most < RUN_MAX ? most : RUN_MAX);
+        struct ft_run run = take(share, first + share->line, end, lines < RUN_MAX ? lines : RUN_MAX, &bytes);
 
         if (run.count == 0) {
+            bool was_shared = share->arena == shared_index(region);
+
             share->lines_done = !next_arena(share);
+            if (was_shared && len)
+                break;
             continue;
         }
-        struct ft_line_run lines = {.line = run.line,
-                                    .count = (uint32_t)run.count,
-                                    .bytes = region->base + (run.line << FT_LINE_SHIFT)};
+        struct ft_line_run copied = {.line = run.line, .count = (uint32_t)run.count, .bytes = bytes};
 
-        FT_CHECK(ft_run_append(out, &len, FT_PART_LINES, &lines), "no room for %lu lines", run.count);
+        FT_CHECK(ft_run_append(out, &len, most, &copied), "no room for %lu lines", run.count);
         FT_COUNT(share->lane, delta_lines, run.count);
         share->line = run.line + run.count - first;
     }
@@ -109,31 +126,55 @@ static uint32_t copy_outputs(struct lg_share *share, uint8_t *out, uint32_t *cou
     return len;
 }
 
+/* `outputs`: of them too, once there are no more lines. False: no room. */
+static bool make_part(struct lg_share *share, uint32_t most, bool outputs)
+{
+    struct ft_part *part = ft_ring_reserve(&share->lane->log, FT_PART_MAX);
+
+    if (!part)
+        return false;
+    *part = share->head;
+    part->flags = FT_REC_DELTA | (share->head.flags & FT_PART_SPREAD);
+    part->lines = copy_lines(share, ft_part_lines(part), most);
+    memset(ft_part_lines(part) + part->lines, 0, FT_ALIGN8(part->lines) - part->lines);
+    part->held = 0;
+    if (!outputs && part->lines == 0 && part->number > 0)
+        return true;
+    part->bytes = outputs && share->lines_done ? copy_outputs(share, ft_part_held(part), &part->held) : 0;
+    if (outputs && share->lines_done && share->next >= share->end) {
+        part->flags |= FT_PART_LAST | (share->head.flags & FT_REC_DIGEST);
+        share->active = false;
+    } else {
+        part->digest = 0;
+    }
+    part->size = ft_part_size(part->lines, part->bytes);
+    share->bytes += part->size;
+    share->head.number++;
+    FT_COUNT(share->lane, delta_bytes, part->size);
+    ft_ring_publish(&share->lane->log, part->size);
+    return true;
+}
+
 bool lg_share_turn(struct lg_share *share)
 {
-    while (share->active) {
-        struct ft_part *part = ft_ring_reserve(&share->lane->log, FT_PART_MAX);
-
-        if (!part)
+    while (share->active)
+        if (!make_part(share, FT_PART_LINES, true))
             return false;
-        *part = share->head;
-        part->flags = FT_REC_DELTA;
-        part->lines = copy_lines(share, ft_part_lines(part));
-        memset(ft_part_lines(part) + part->lines, 0, FT_ALIGN8(part->lines) - part->lines);
-        part->held = 0;
-        part->bytes = share->lines_done ? copy_outputs(share, ft_part_held(part), &part->held) : 0;
-        if (share->lines_done && share->next >= share->end) {
-            part->flags |= FT_PART_LAST | (share->head.flags & FT_REC_DIGEST);
-            share->active = false;
-        } else {
-            part->digest = 0;
-        }
-        part->size = ft_part_size(part->lines, part->bytes);
-        share->bytes += part->size;
-        share->head.number++;
-        FT_COUNT(share->lane, delta_bytes, part->size);
-        ft_ring_publish(&share->lane->log, part->size);
-    }
+    return true;
+}
+
+bool lg_share_some(struct lg_share *share, uint32_t bytes)
+{
+    uint32_t least = RUN_HEAD + FT_LINE;
+
+    return make_part(share, bytes < least ? least : bytes < FT_PART_LINES ? bytes : FT_PART_LINES, false);
+}
+
+bool lg_share_shared(struct lg_share *share)
+{
+    while (!share->lines_done && share->arena == shared_index(share->region))
+        if (!make_part(share, FT_PART_LINES, false))
+            return false;
     return true;
 }
 

@@ -3,6 +3,9 @@
  * A lane's share of a delta: copies its dirty lines and the outputs it holds into parts, in place in the
  * lane's log ring. Owned by the lane, which runs no burst from the cut until its share is whole, but goes on
  * with everything else: when the ring is full the rest waits for the next turn.
+ *
+ * A share of a spread checkpoint (FT_PART_SPREAD in its head) copies frozen lines (ftcore/frozen.h) instead,
+ * some at a time, and the lane runs bursts in between: node/lane_checkpoint.c.
  */
 #ifndef LOGGER_SHARE_H
 #define LOGGER_SHARE_H
@@ -23,8 +26,9 @@ struct lg_share {
 
     bool active;
     struct ft_part head; /* what all parts of the share say */
-    unsigned arena;      /* index of the arena whose lines are copied; region's lanes * nfs: the shared one */
-    uint64_t line;       /* next line to look at */
+    unsigned arena; /* index of the arena whose lines are copied; region's lanes * nfs: the shared one, which
+                       lane 0 copies first */
+    uint64_t line;  /* next line to look at */
     bool lines_done;
     uint64_t next, end; /* of the hold's outputs */
     uint64_t bytes;     /* of the parts made so far, in memory */
@@ -37,6 +41,11 @@ struct lg_share {
 void lg_share_begin(struct lg_share *share, const struct ft_part *head, uint64_t first);
 /* Makes parts while the ring has room. True when the last is published. */
 bool lg_share_turn(struct lg_share *share);
+/* One part, with at most `bytes` of lines (but at least one) and no outputs; none when no line is left, but
+ * for the first part. False: the ring has no room. */
+bool lg_share_some(struct lg_share *share, uint32_t bytes);
+/* The lines of the shared arena, as far as there is room. True when none of them is left. */
+bool lg_share_shared(struct lg_share *share);
 void lg_share_drop(struct lg_share *share); /* nobody wants it any more */
 
 /* Bytes of memory that a share of the lane's arenas would take now, outputs not counted: an upper bound. */

@@ -141,8 +141,11 @@ static int put_together(struct running *r, struct ft_fault *fault)
     if (!error)
         error = nd_member_open(&r->member, &r->config, fault);
     /* A run is over before the rings have come round once; after that they cost no page faults. */
-    for (unsigned l = 0; l < n->config->chain.lanes && !error; l++)
+    for (unsigned l = 0; l < n->config->chain.lanes && !error; l++) {
         ft_ring_populate(n->number ? &n->slot->shared[l].replay : &n->slot->shared[l].log);
+        if (n->number && n->slot->shared[l].aside.capacity)
+            ft_ring_populate(&n->slot->shared[l].aside);
+    }
     return error;
 }
 

@@ -30,6 +30,11 @@ struct nd_stream {
     _Atomic uint64_t wanted;        /* … that were wanted: any lane may, then all come */
     _Atomic unsigned copying;       /* lanes whose share of the last delta is not whole */
     _Atomic uint64_t shared_copied; /* number of the delta that has its lines of the shared arena */
+    bool spread;                    /* the last delta is a checkpoint that is copied beside bursts … */
+    _Atomic unsigned unfinished;    /* … lanes with lines left to copy … */
+    _Atomic bool hurry;             /* … and the next one is due, or somebody waits for this one */
+    bool sampled;                   /* the sample was taken while that one was still copied: … */
+    struct ft_stretch sample;       /* … this */
     struct ft_policy policy;
 };
 

@@ -106,19 +106,26 @@ static void make_fresh(struct nd_group *group)
     }
 }
 
+static void discard(struct ft_ring *ring)
+{
+    uint64_t there;
+
+    while (ft_ring_peek(ring, &there))
+        ft_ring_advance(ring, there);
+    ft_ring_consume(ring);
+}
+
 /* Takeover: what is left of the closed set is replayed; chain time goes on from where it stood (hazard 1). */
 static void take_over(struct nd_lane *lane)
 {
-    uint64_t upto = atomic_load_explicit(&lane->shared->closed_to, memory_order_acquire), there;
+    uint64_t upto = atomic_load_explicit(&lane->shared->closed_to, memory_order_acquire);
 
     while (nd_lane_behind(lane, upto) && nd_lane_replay(lane, upto))
         ;
     FT_CHECK(nf_chain_state(lane->chain)->burst == upto, "replay ends at burst %lu of %lu",
              nf_chain_state(lane->chain)->burst, upto);
-    while (
-        ft_ring_peek(&lane->shared->replay, &there)) /* outside the closed set: nothing of it was released */
-        ft_ring_advance(&lane->shared->replay, there);
-    ft_ring_consume(&lane->shared->replay);
+    discard(&lane->shared->replay); /* outside the closed set: nothing of it was released */
+    discard(&lane->shared->aside);
     if (FT_PLANTED("reuse-clock")) {
         const uint64_t *clock = &nf_chain_state(lane->chain)->clock;
 

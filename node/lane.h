@@ -61,6 +61,7 @@ struct nd_lane {
     struct lg_recorder *recorder; /* of what is executed; NULL: none */
     uint64_t seed;                /* of a fresh state */
     uint64_t kept_bytes;          /* for outputs of replay; 0: the usual */
+    uint32_t part_bytes;          /* of lines in a part of a spread checkpoint; 0: the usual */
     uint64_t incarnation;         /* for heartbeats */
     _Atomic uint64_t *view;
     _Atomic bool *stop;
@@ -70,6 +71,10 @@ struct nd_lane {
     struct lg_capture capture;
     struct lg_kept kept;
     struct lg_share share;
+    uint64_t share_lines;   /* of a spread one: bytes that its lines may take */
+    uint64_t part_burst;    /* … the last burst before its last part … */
+    uint64_t part_at;       /* … and when that was made, ns */
+    bool lines_told;        /* … all its lines are copied, and counted so in `stream.unfinished` */
     uint64_t cut_from;      /* burst at the cut that the next delta is based on … */
     uint64_t hold_from;     /* … and the hold's first output after it */
     uint64_t cut_clock;     /* cut_clock at the last cut, or look at the policy */
@@ -194,6 +199,17 @@ static inline uint64_t nd_output_bytes(uint32_t have)
 uint32_t nd_lane_weight(const struct nd_lane *lane, const struct nf_packet *p);
 /* The burst's outputs: inputs that passed, and what NFs made, `made_bytes` in a delta's part. */
 void nd_lane_weigh(struct nd_lane *lane, uint32_t passed, uint32_t made_bytes);
+
+/* How far the lane is on the way to its next checkpoint: 0 … 1, and more when it is due. */
+double nd_lane_checkpoint_way(const struct nd_lane *lane);
+
+/* ---- lane_checkpoint.c: a checkpoint that is copied beside bursts ---- */
+/* All stand, for a checkpoint: whether it can be spread. If so, its lines are frozen from here on. */
+bool nd_checkpoint_spread(struct nd_group *group);
+void nd_checkpoint_forget(struct nd_group *group); /* all stand: the stream begins anew */
+bool nd_lane_hurries(const struct nd_lane *lane);  /* no burst before it is whole */
+/* A turn of the lane whose share is not whole. False: it may run no burst. */
+bool nd_lane_checkpoint(struct nd_lane *lane);
 
 /* ---- lane_apply.c ---- */
 /* A part of a delta, in order. False: not now, or it does not fit what is here (then the lane has diverged).

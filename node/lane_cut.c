@@ -5,13 +5,14 @@
  * When a cut is due in one lane, all meet between bursts; the last to come decides for all. What a cut then
  * asks of a lane, its share of the delta, is done by the lane itself, in its own turns: it runs no burst
  * before, but releases, listens and obeys orders. Lane 0 copies the shared arena, and nobody runs before
- * that.
+ * that. A checkpoint between two log segments is copied beside bursts instead: lane_checkpoint.c.
  *
  * Time of cuts is the chain's where a gate stamps it (so that a capture gives the same stream at any speed),
  * else the clock's. Dirty marks are kept in delta segments, for a warm standby's checkpoints, and for a
  * sample now and then; else an edit costs one branch.
  */
 #include "node/lane.h"
+#include "ftcore/frozen.h"
 #include "nflib/chain.h"
 
 #include <string.h>
@@ -83,6 +84,7 @@ bool nd_lane_uncut(const struct nd_lane *lane)
 
 static void mark(struct ft_region *region, bool on)
 {
+    ft_thaw(region);
     if (!on) {
         atomic_fetch_and(&region->tracking, ~(uint32_t)FT_TRACK_DIRTY);
         return;
@@ -192,20 +194,41 @@ void nd_lane_cut_init(struct nd_lane *lane)
 
 /* ---- meetings ---------------------------------------------------------------------------------- */
 
+/* While one is still copied the standby keeps, beside all else, what is logged meanwhile. */
+static uint64_t most_uncovered(const struct nd_lane *lane)
+{
+    const struct nd_stream *s = &lane->group->stream;
+    bool beside = s->spread && atomic_load_explicit(&s->copying, memory_order_relaxed);
+
+    return pending_bytes(lane) / (beside ? 8 : 4);
+}
+
+static double share_of(uint64_t part, uint64_t all)
+{
+    return all ? (double)part / (double)all : 1;
+}
+
+double nd_lane_checkpoint_way(const struct nd_lane *lane)
+{
+    const struct nd_protect *p = &lane->config->protect;
+    double time = share_of(cut_clock(lane) - lane->base_clock, p->checkpoint_ms * 1000000ull);
+    double kept = share_of(lane->uncovered, most_uncovered(lane));
+    double replay =
+        chooses(lane) ? share_of(replay_ns(lane, lane->uncovered), p->recovery_budget_ms * 500000ull) : 0;
+
+    if (lane->share_grown)
+        return 1;
+    time = time > kept ? time : kept;
+    return time > replay ? time : replay;
+}
+
 /*
  * A log segment to a warm standby has gone on for long enough: by the clock, by what a takeover would have to
  * replay, or by what the standby may keep, of records or of the checkpoint itself.
  */
 static bool checkpoint_due(const struct nd_lane *lane)
 {
-    const struct nd_protect *p = &lane->config->protect;
-
-    if (!warm(lane))
-        return false;
-    return nd_lane_digest_wanted(lane) ||
-           cut_clock(lane) - lane->base_clock >= p->checkpoint_ms * 1000000ull ||
-           lane->uncovered > pending_bytes(lane) / 4 || lane->share_grown ||
-           (chooses(lane) && replay_ns(lane, lane->uncovered) > p->recovery_budget_ms * 1000000ull / 2);
+    return warm(lane) && (nd_lane_digest_wanted(lane) || nd_lane_checkpoint_way(lane) >= 1);
 }
 
 /* Memory that a share would take now: its lines, and what it carries of the outputs still held. */
@@ -246,11 +269,13 @@ static bool guesses(const struct nd_group *group)
     return unknown && warm(&group->lane[0]);
 }
 
-/* `digest`: one was taken here, and goes with the shares of all lanes. */
-static void begin_share(struct nd_lane *lane, bool digest)
+/* `digest`: one was taken here, and goes with the shares of all lanes. `spread`: it is copied beside bursts.
+ */
+static void begin_share(struct nd_lane *lane, bool digest, bool spread)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
     struct ft_part head = {.lane = (uint16_t)lane->index,
+                           .flags = spread ? FT_PART_SPREAD : 0,
                            .cut = lane->group->stream.number,
                            .from = lane->cut_from,
                            .burst = state->burst,
@@ -260,7 +285,7 @@ static void begin_share(struct nd_lane *lane, bool digest)
                            .outputs = state->outputs};
 
     if (digest) {
-        head.flags = FT_REC_DIGEST;
+        head.flags |= FT_REC_DIGEST;
         head.digest = lane->group->digest;
         lane->digest = lane->group->digest_met;
         atomic_store_explicit(&lane->shared->digest_at, head.burst, memory_order_relaxed);
@@ -333,7 +358,7 @@ static void decide(struct nd_group *group)
 {
     struct nd_stream *s = &group->stream;
     enum ft_segment was = s->segment;
-    bool checkpoint = false, digest = false;
+    bool checkpoint = false, digest = false, spread = false;
     struct ft_stretch last;
 
     for (unsigned l = 0; l < group->lanes; l++) {
@@ -343,7 +368,9 @@ static void decide(struct nd_group *group)
     digest = digest && all_moved(group);
     if (((was == FT_SEGMENT_DELTA || checkpoint) && too_large(group)) || nd_group_owes_digest(group))
         return;
-    last = measure(group, was == FT_SEGMENT_DELTA || (s->sampling && !guesses(group)));
+    last =
+        s->sampled ? s->sample : measure(group, was == FT_SEGMENT_DELTA || (s->sampling && !guesses(group)));
+    s->sampled = false;
     for (unsigned l = 0; checkpoint && !guesses(group) && l < group->lanes; l++)
         last.checkpoint_bytes += packed(share_bytes(&group->lane[l]), &group->lane[l].shared->pack_delta);
     s->segment = ft_policy_next(&s->policy, &last);
@@ -354,8 +381,12 @@ static void decide(struct nd_group *group)
         if (digest)
             nd_group_take_digest(group);
         atomic_store_explicit(&s->copying, group->lanes, memory_order_relaxed);
+        s->spread = false;
+        if (was == FT_SEGMENT_LOG &&
+            s->segment == FT_SEGMENT_LOG) /* else outputs wait for the delta anyway */
+            spread = nd_checkpoint_spread(group);
         for (unsigned l = 0; l < group->lanes; l++)
-            begin_share(&group->lane[l], digest);
+            begin_share(&group->lane[l], digest, spread);
     }
     if (was == FT_SEGMENT_DELTA || checkpoint || s->segment != was)
         base_here(group);
@@ -382,6 +413,7 @@ void nd_stream_begin(struct nd_group *group)
     s->number = 0;
     s->held = atomic_load_explicit(&s->wanted, memory_order_acquire);
     atomic_store_explicit(&s->copying, 0, memory_order_relaxed);
+    atomic_store_explicit(&s->hurry, false, memory_order_relaxed);
     atomic_store_explicit(&s->shared_copied, 0, memory_order_release);
     for (unsigned l = 0; l < group->lanes; l++) {
         struct nd_lane *lane = &group->lane[l];
@@ -396,6 +428,9 @@ void nd_stream_begin(struct nd_group *group)
         lane->met = s->held;
     }
     base_here(group);
+    nd_checkpoint_forget(group);
+    if (warm(&group->lane[0]))
+        ft_freeze_prepare(group->lane[0].region); /* without that room checkpoints are copied at once */
     if (needs_marks(&group->lane[0]))
         mark(group->lane[0].region, true);
     show_segment(group);
@@ -403,14 +438,28 @@ void nd_stream_begin(struct nd_group *group)
 
 /* ---- a lane's turn ----------------------------------------------------------------------------- */
 
+/* From the first packet on: with a pause before it a sample would be one burst, and stand for many. */
+static bool sample_due(const struct nd_lane *lane)
+{
+    return chooses(lane) && lane->tally.bursts &&
+           cut_clock(lane) - lane->tally_clock >=
+               interval(lane) * (lane->group->stream.sampling ? 1 : LOOK_EVERY);
+}
+
 static bool due(struct nd_lane *lane)
 {
-    const struct nd_stream *s = &lane->group->stream;
+    struct nd_stream *s = &lane->group->stream;
     uint64_t passed = cut_clock(lane) - lane->cut_clock;
     bool idle = lane->now - lane->busy_at >= interval(lane);
 
-    if (atomic_load_explicit(&s->copying, memory_order_acquire))
-        return false;
+    if (atomic_load_explicit(&s->copying, memory_order_acquire)) {
+        if (!s->spread)
+            return false;
+        watch_share(lane);
+        if (nd_lane_checkpoint_way(lane) >= 1)
+            atomic_store_explicit(&s->hurry, true, memory_order_relaxed);
+        return s->sampling && !s->sampled && sample_due(lane);
+    }
     if (s->segment == FT_SEGMENT_DELTA)
         return nd_lane_uncut(lane) &&
                (passed >= interval(lane) || idle || lane->draining || lane->short_of_room ||
@@ -418,9 +467,7 @@ static bool due(struct nd_lane *lane)
     watch_share(lane);
     if (lane->cut_from != nf_chain_state(lane->chain)->burst && checkpoint_due(lane))
         return true;
-    /* From the first packet on: with a pause before it a sample would be one burst, and stand for many. */
-    return chooses(lane) && lane->tally.bursts &&
-           cut_clock(lane) - lane->tally_clock >= interval(lane) * (s->sampling ? 1 : LOOK_EVERY);
+    return s->sampled || sample_due(lane);
 }
 
 bool nd_stream_wanted(const struct nd_group *group)
@@ -442,9 +489,18 @@ void nd_stream_decide(struct nd_group *group)
 {
     struct nd_stream *s = &group->stream;
 
+    bool copying = atomic_load_explicit(&s->copying, memory_order_acquire) != 0;
+
     s->held = atomic_load_explicit(&s->wanted, memory_order_acquire);
-    if (s->on && all_log(group) && atomic_load_explicit(&s->copying, memory_order_acquire) == 0)
+    if (s->on && all_log(group) && !copying) {
+        atomic_store_explicit(&s->hurry, false, memory_order_relaxed);
         decide(group);
+    }
+    /* A sample ends in time; what to make of it is decided when the checkpoint is whole. */
+    if (s->on && copying && s->spread && s->sampling && !s->sampled) {
+        s->sample = measure(group, !guesses(group));
+        s->sampled = true;
+    }
     for (unsigned l = 0; l < group->lanes; l++) {
         group->lane[l].cut_clock = cut_clock(&group->lane[l]);
         group->lane[l].met = s->held;
@@ -456,17 +512,21 @@ static void share_done(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
 
-    atomic_store_explicit(&lane->shared->recorded, lane->share.head.burst, memory_order_release);
+    if (!s->spread) /* else records tell of more already */
+        atomic_store_explicit(&lane->shared->recorded, lane->share.head.burst, memory_order_release);
     if (lane->index == 0)
         atomic_store_explicit(&s->shared_copied, s->number, memory_order_release);
-    if (atomic_fetch_sub_explicit(&s->copying, 1, memory_order_acq_rel) == 1 && !needs_marks(lane))
+    if (atomic_fetch_sub_explicit(&s->copying, 1, memory_order_acq_rel) > 1)
+        return;
+    ft_thaw(lane->region);
+    if (!needs_marks(lane))
         mark(lane->region, false);
 }
 
 /* The others still copy: a warm standby may keep only so much of what is logged behind their shares. */
 static bool too_far_ahead(const struct nd_lane *lane)
 {
-    return lane->uncovered > pending_bytes(lane) / 4 &&
+    return lane->uncovered > most_uncovered(lane) &&
            atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire) != 0;
 }
 
@@ -490,10 +550,17 @@ bool nd_lane_cut(struct nd_lane *lane)
     if (atomic_load_explicit(&s->wanted, memory_order_acquire) != lane->met && !nd_lane_stand(lane))
         return false;
     if (lane->share.active) {
-        if (!lg_share_turn(&lane->share))
+        if (!(s->spread ? nd_lane_checkpoint(lane) : lg_share_turn(&lane->share)))
             return false;
-        share_done(lane);
+        if (!lane->share.active)
+            share_done(lane);
+        /* What made it hurry comes before the next burst, so that a gate's cuts do not depend on its speed.
+         */
+        if (nd_lane_hurries(lane))
+            return false;
     }
+    if (nd_lane_hurries(lane) && atomic_load_explicit(&s->copying, memory_order_acquire) != 0)
+        return false;
     return atomic_load_explicit(&s->shared_copied, memory_order_acquire) == s->number &&
            !atomic_load_explicit(&lane->shared->overrun, memory_order_relaxed) && !too_far_ahead(lane);
 }

@@ -249,20 +249,35 @@ static bool is_ripe(const struct nd_lane *lane, const struct ft_record *r, uint6
            (lane->doing != FT_LANE_REPLAY || lane->config->protect.standby != ND_STANDBY_WARM);
 }
 
+/*
+ * What comes next, if it may be taken now. Parts of a spread checkpoint lie in a ring of their own, and come
+ * when theirs is the next cut; cuts have numbers without gaps, so no two rings have parts of the same one.
+ */
+static const struct ft_record *next_entry(struct nd_lane *lane, uint64_t upto, struct ft_ring **ring)
+{
+    const struct ft_record *r = NULL;
+    uint64_t there;
+
+    *ring = &lane->shared->aside;
+    if ((*ring)->capacity && (r = ft_ring_peek(*ring, &there)) && ft_part_of(r)->cut == lane->applied + 1 &&
+        is_ripe(lane, r, upto))
+        return r;
+    *ring = &lane->shared->replay;
+    r = ft_ring_peek(*ring, &there);
+    return r && is_ripe(lane, r, upto) ? r : NULL;
+}
+
 bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
 {
-    struct ft_ring *ring = &lane->shared->replay;
+    struct ft_ring *ring;
     const struct ft_record *r;
-    uint64_t there;
     unsigned n = 0;
 
     if (nd_lane_called_off(lane))
         return false;
     /* A share is applied in one go: in the middle of it the region is at no cut. */
     for (; n < RECORDS_TURN || lane->amid; n++) {
-        r = ft_ring_peek(ring, &there);
-        if (r && !is_ripe(lane, r, upto))
-            r = NULL;
+        r = next_entry(lane, upto, &ring);
         if (nd_lane_stands(lane, r) || !r)
             break;
         uint32_t size = r->size;

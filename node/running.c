@@ -113,8 +113,8 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
     for (unsigned l = 0; l < lanes && !error; l++) {
         struct nd_lane *lane = &r->lanes[l];
 
-        error =
-            nd_setup_rings(&r->shared[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20, fault);
+        error = nd_setup_rings(&r->shared[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
+                               p->standby == ND_STANDBY_WARM, fault);
         if (error)
             return error;
         *lane = (struct nd_lane){.index = l,

@@ -7,10 +7,14 @@
 #define SPARE_BYTES (2u * FT_RECORD_MAX) /* of a replay ring, above the credit */
 #define DRAIN_MS    1000u
 
-int nd_setup_rings(struct ft_lane *lane, uint64_t log_bytes, uint64_t pending_bytes, struct ft_fault *fault)
+int nd_setup_rings(struct ft_lane *lane, uint64_t log_bytes, uint64_t pending_bytes, bool warm,
+                   struct ft_fault *fault)
 {
-    if (ft_lane_init(lane, log_bytes, pending_bytes + SPARE_BYTES) == 0)
-        return 0;
+    if (ft_lane_init(lane, log_bytes, pending_bytes + SPARE_BYTES) == 0) {
+        if (!warm || ft_ring_init(&lane->aside, pending_bytes) == 0)
+            return 0;
+        ft_lane_free(lane);
+    }
     return ft_fail(fault, FT_ENOMEM, "no memory for rings of %lu + %lu MB", log_bytes >> 20,
                    pending_bytes >> 20);
 }

@@ -69,7 +69,8 @@ struct rp_base {
 struct rp_share {
     bool open;
     struct ft_part head; /* of its last part */
-    uint64_t line;       /* end of the last run */
+    uint64_t line;       /* last one of the last run … */
+    uint64_t rank;       /* … and what comes in order behind it */
     uint64_t output;     /* number of the last output … */
     uint64_t burst;      /* … and its burst */
 };

@@ -4,12 +4,13 @@
  * decoder and against what came before, before anything of it is kept. Lanes may replay up to the closed set,
  * whose end this publishes; the core acknowledges the same.
  *
- * Parts lie in the replay ring as they come. They count once their share is whole and the closed set has it,
- * that is, once all lanes' shares of the same cut are there; until then `cut_to` keeps lanes from applying
- * them, and after a takeover nothing of them is.
+ * Parts lie in the replay ring as they come; those of a spread checkpoint in a ring of their own, since the
+ * records between them are not covered by it and stay when it is applied. They count once their share is
+ * whole and the closed set has it, that is, once all lanes' shares of the same cut are there; until then
+ * `cut_to` keeps lanes from applying them, and after a takeover nothing of them is.
  *
- * Capacity: the primary never has more than pending_bytes of a lane outstanding, and the ring holds that and
- * one largest record; a peer that sends more breaks the protocol.
+ * Capacity: the primary never has more than pending_bytes of a lane outstanding, and each ring holds that,
+ * the replay ring and one largest record; a peer that sends more breaks the protocol.
  */
 #include "replicator/parts.h"
 
@@ -75,7 +76,8 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
 /* A record or a part, into its lane's ring. */
 static int keep(struct rp_replicator *rp, const struct ft_record *r, struct ft_fault *fault)
 {
-    struct ft_ring *ring = &rp_lane(rp, r->lane)->replay;
+    struct ft_lane *lane = rp_lane(rp, r->lane);
+    struct ft_ring *ring = ft_is_part(r) && r->flags & FT_PART_SPREAD ? &lane->aside : &lane->replay;
     void *room = ft_ring_reserve(ring, r->size);
 
     if (!room)
@@ -90,7 +92,7 @@ static int store_record(struct rp_replicator *rp, const struct ft_record *r, str
 {
     if (r->lane >= rp->lanes)
         return ft_fail(fault, FT_EMALFORMED, "log: a record of lane %u, there are %u", r->lane, rp->lanes);
-    if (rp->receiver.share[r->lane].open)
+    if (rp->receiver.share[r->lane].open && !(rp->receiver.share[r->lane].head.flags & FT_PART_SPREAD))
         return ft_fail(fault, FT_EORDER, "log: burst %llu of lane %u between the parts of a delta",
                        (unsigned long long)r->burst, r->lane);
     int error = ft_closed_add(rp->receiver.closed, r);
@@ -113,9 +115,9 @@ static int check_head(const struct rp_replicator *rp, const struct rp_share *s, 
     if (p->number != number)
         return ft_fail(fault, FT_EORDER, "delta: part %u of cut %llu of lane %u, expected part %u", p->number,
                        (unsigned long long)p->cut, p->lane, number);
-    if (s->open &&
-        (p->cut != s->head.cut || p->from != s->head.from || p->burst != s->head.burst ||
-         p->clock != s->head.clock || p->access != s->head.access || p->outputs != s->head.outputs))
+    if (s->open && (p->cut != s->head.cut || p->from != s->head.from || p->burst != s->head.burst ||
+                    p->clock != s->head.clock || p->access != s->head.access ||
+                    p->outputs != s->head.outputs || (p->flags ^ s->head.flags) & FT_PART_SPREAD))
         return ft_fail(fault, FT_EMALFORMED, "delta: part %u of cut %llu of lane %u is of another share",
                        p->number, (unsigned long long)p->cut, p->lane);
     int error = s->open ? 0 : ft_closed_fits(rp->receiver.closed, p);
@@ -126,7 +128,17 @@ static int check_head(const struct rp_replicator *rp, const struct rp_share *s, 
                  : 0;
 }
 
-/* Runs rise within a share, and lie in what its lane may write. `next` is what is known after this part. */
+/* A share's lines rise, but those of the shared arena, which is the region's last, come first. */
+static uint64_t rank(const struct rp_replicator *rp, uint64_t line)
+{
+    const struct ft_region *region = rp->config.region;
+    uint64_t shared = region->arenas[(unsigned)region->lanes * region->nfs].offset >> FT_LINE_SHIFT;
+
+    return line >= shared ? line - shared : line + rp->base.lines - shared;
+}
+
+/* Runs are in order within a share, and lie in what its lane may write. `next` is what is known after this
+ * part. */
 static int check_lines(const struct rp_replicator *rp, const struct ft_part *p, struct rp_share *next,
                        struct ft_fault *fault)
 {
@@ -137,10 +149,11 @@ static int check_lines(const struct rp_replicator *rp, const struct ft_part *p, 
         if (!rp_lines_in_use(rp->config.region, &run, p->lane))
             return ft_fail(fault, FT_EMALFORMED, "delta: lines %llu+%u lie outside the arenas of lane %u",
                            (unsigned long long)run.line, run.count, p->lane);
-        if (run.line < next->line)
+        if (rank(rp, run.line) < next->rank)
             return ft_fail(fault, FT_EMALFORMED, "delta: line %llu of lane %u after line %llu",
-                           (unsigned long long)run.line, p->lane, (unsigned long long)next->line - 1);
-        next->line = run.line + run.count;
+                           (unsigned long long)run.line, p->lane, (unsigned long long)next->line);
+        next->line = run.line + run.count - 1;
+        next->rank = rank(rp, next->line) + 1;
     }
     return 0;
 }

@@ -86,7 +86,8 @@ static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
         rp->shown.log_bytes_raw += r->size;
     }
     s->sent[r->lane] += r->size;
-    s->clock[r->lane] = clock;
+    if (clock > s->clock[r->lane]) /* a spread checkpoint's parts tell of an earlier burst */
+        s->clock[r->lane] = clock;
     s->clocks[r->lane][burst % RP_CLOCKS] = clock;
 }
 

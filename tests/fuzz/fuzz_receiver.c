@@ -352,6 +352,14 @@ static bool make_part(struct fuzz_input *in, size_t *len, struct ft_part *out, u
     return true;
 }
 
+/* Lines are in order within a share, those of the shared arena, which is the last, first. */
+static uint64_t rank(uint64_t line)
+{
+    uint64_t first = rp->lanes * STRIDE;
+
+    return line >= first ? line - first : line + LINES;
+}
+
 static bool part_fits(const struct ft_part *p, const uint64_t runs[2], const struct ft_part_output *o)
 {
     if (p->lane >= rp->lanes)
@@ -359,7 +367,7 @@ static bool part_fits(const struct ft_part *p, const uint64_t runs[2], const str
     const struct ft_part *h = &share[p->lane].head;
     struct held end = end_of(p->lane, count[p->lane]);
     bool open = share[p->lane].open;
-    uint64_t line = open ? share[p->lane].line : 0;
+    uint64_t next = open && share[p->lane].line ? rank(share[p->lane].line - 1) + 1 : 0;
 
     if (p->number != (open ? h->number + 1 : 0))
         return false;
@@ -373,9 +381,10 @@ static bool part_fits(const struct ft_part *p, const uint64_t runs[2], const str
     for (unsigned i = 0; i < 2 && runs[i]; i++) {
         uint64_t at = runs[i] - 1, owner = at / STRIDE;
 
-        if (at % STRIDE >= USED || at < line || (owner != p->lane && !(p->lane == 0 && owner == rp->lanes)))
+        if (at % STRIDE >= USED || rank(at) < next ||
+            (owner != p->lane && !(p->lane == 0 && owner == rp->lanes)))
             return false;
-        line = runs[i];
+        next = rank(at) + 1;
     }
     return !p->held || !open || (o->number > share[p->lane].output && o->burst >= share[p->lane].burst);
 }

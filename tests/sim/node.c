@@ -215,7 +215,8 @@ static int make_lanes(struct sim_node *n, struct ft_fault *fault)
     n->question = (struct nd_question){.cap = ASK_CAP, .out = sim_alloc(ASK_CAP)};
     nd_group_init(&n->group, n->lane, sim.plan.lanes);
     for (unsigned l = 0; l < sim.plan.lanes; l++) {
-        error = nd_setup_rings(&n->shared[l], sim.plan.log_bytes, sim.plan.pending_bytes, fault);
+        error = nd_setup_rings(&n->shared[l], sim.plan.log_bytes, sim.plan.pending_bytes,
+                               sim.plan.standby == ND_STANDBY_WARM, fault);
         if (error)
             return error;
         n->lane[l] = (struct nd_lane){.index = l,
@@ -227,6 +228,7 @@ static int make_lanes(struct sim_node *n, struct ft_fault *fault)
                                       .question = &n->question,
                                       .seed = sim_draw(&sim.chance, UINT64_MAX),
                                       .kept_bytes = 256u << 10,
+                                      .part_bytes = sim.plan.part_bytes,
                                       .incarnation = n->incarnation,
                                       .view = &n->view,
                                       .stop = &n->stop};

@@ -11,7 +11,7 @@ bugs=(
     early-release one-too-many
     skip-record wrong-time drop-edge lost-edge open-set
     reuse-clock old-tail no-fence never-slept view-forgotten long-lease lease-from-answer endless-right
-    skip-line edit-before-copy ready-early gate-unseen solo-early overslept stale-clock
+    skip-line edit-before-copy copy-late ready-early gate-unseen solo-early overslept stale-clock
 )
 echo "1..$((${#bugs[@]} + 2))"
 number=0

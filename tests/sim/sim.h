@@ -201,7 +201,8 @@ struct sim_plan { /* of a seed; or of a scenario */
     bool strict, fast, full_capture, suppress_tail;
     uint32_t mode, standby; /* enum nd_mode, nd_standby */
     uint32_t commit_us, checkpoint_ms, budget_ms;
-    bool audit; /* of writes that go past edits */
+    uint32_t part_bytes; /* of lines in a part of a checkpoint beside bursts: few, so that it takes long */
+    bool audit;          /* of writes that go past edits */
     uint32_t hold_packets;
     uint64_t log_bytes, pending_bytes;
     uint32_t resync_mbps;

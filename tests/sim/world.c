@@ -117,6 +117,7 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
         p->fault_rate = 200;
         p->faults_end += 600 * SIM_MS;
     }
+    p->part_bytes = sim_chance(&r, 200) ? 0 : 80 + (uint32_t)sim_draw(&r, 1000);
 }
 
 static void configure(void)

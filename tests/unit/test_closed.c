@@ -506,6 +506,49 @@ static int share(struct ft_closed *set, uint16_t lane, uint64_t cut, uint64_t fr
     return ft_closed_add_share(set, part);
 }
 
+/* Of a checkpoint whose parts come between records: its first part, or its last. */
+static bool spread_fits(struct ft_closed *set, uint64_t cut, uint64_t from, uint64_t burst, uint64_t access,
+                        uint32_t number, bool add_it)
+{
+    part_begin(0, cut, from, burst);
+    part->flags |= FT_PART_SPREAD | FT_PART_LAST;
+    part->access = access;
+    part->number = number;
+    part_finish();
+    return add_it ? ft_closed_add_share(set, part) == 0 : ft_closed_fits(set, part) == 0;
+}
+
+static void test_spread_checkpoint(void **state)
+{
+    static const uint64_t burst[] = {10, 20}, access[] = {100, 200};
+    struct ft_closed *set = ft_closed_new(2, PENDING);
+    uint64_t at[2];
+
+    (void)state;
+    ft_closed_reset(set, burst, access);
+    assert_int_equal(add(set, 0, 11, 101, 1, -1, 0), 0);
+    assert_false(spread_fits(set, 1, 10, 10, 100, 0, false)); /* it begins behind all that is held … */
+    assert_false(spread_fits(set, 1, 10, 11, 100, 0, false));
+    assert_false(spread_fits(set, 1, 11, 11, 101, 0, false)); /* … and at the share before it, or the base */
+    assert_true(spread_fits(set, 1, 10, 11, 101, 0, false));
+    assert_int_equal(add(set, 0, 12, 102, 1, -1, 0), 0);
+    computed(set, true, 12, 20); /* what comes between its parts does not wait for it */
+    assert_false(spread_fits(set, 1, 10, 13, 103, 3, true));
+    assert_false(spread_fits(set, 1, 9, 11, 101, 3, true));
+    assert_false(spread_fits(set, 2, 10, 11, 101, 3, true));
+    assert_true(spread_fits(set, 1, 10, 11, 101, 3, true));
+    assert_int_equal(add(set, 0, 13, 103, 1, -1, 0), 0);
+    computed(set, false, 12, 20); /* what comes behind its last one waits for the other lane's */
+    assert_int_equal(ft_closed_cut(set, at), 0);
+    assert_int_equal(share(set, 1, 1, 20, 20, 200), 0);
+    computed(set, true, 13, 20);
+    assert_int_equal(ft_closed_cut(set, at), 1);
+    assert_int_equal(at[0], 11); /* burst 12 is not covered */
+    assert_int_equal(at[1], 20);
+    assert_true(spread_fits(set, 2, 11, 13, 103, 0, false)); /* the next goes on from there */
+    ft_closed_free(set);
+}
+
 static void test_share_order(void **state)
 {
     static const uint64_t burst[] = {10, 20}, access[] = {100, 200};
@@ -604,11 +647,17 @@ static void test_long_tail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_arbitrary), cmocka_unit_test(test_runs),
-        cmocka_unit_test(test_circle),    cmocka_unit_test(test_ahead),
-        cmocka_unit_test(test_full),      cmocka_unit_test(test_order),
-        cmocka_unit_test(test_long_tail), cmocka_unit_test(test_impossible_lanes),
-        cmocka_unit_test(test_segments),  cmocka_unit_test(test_share_order),
+        cmocka_unit_test(test_arbitrary),
+        cmocka_unit_test(test_runs),
+        cmocka_unit_test(test_circle),
+        cmocka_unit_test(test_ahead),
+        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_long_tail),
+        cmocka_unit_test(test_impossible_lanes),
+        cmocka_unit_test(test_segments),
+        cmocka_unit_test(test_share_order),
+        cmocka_unit_test(test_spread_checkpoint),
     };
 
     return cmocka_run_group_tests_name("closed", tests, NULL, NULL);

@@ -238,9 +238,10 @@ static void test_hostile_heads(void **state)
     hostile_number(VERSION, 2, FT_EVERSION, "offset 3: version is 2, expected 1");
     hostile_number(LANE, 16, FT_EMALFORMED, "offset 4: lane is 16, expected 0 to 15");
     hostile_number(LANE, 65536 + 2, FT_EMALFORMED, "lane is 65538");
-    hostile_number(FLAGS, FT_REC_DELTA, FT_EMALFORMED, "offset 5: flags is 8, expected 0, 16 or 18");
+    hostile_number(FLAGS, FT_REC_DELTA, FT_EMALFORMED,
+                   "offset 5: flags is 8, expected 0, 16 or 18, and 32 or not");
     hostile_number(FLAGS, FT_REC_DIGEST, FT_EMALFORMED, "flags is 2, expected 0, 16 or 18");
-    hostile_number(FLAGS, 32, FT_EMALFORMED, "flags is 32, expected 0 to 18");
+    hostile_number(FLAGS, 64, FT_EMALFORMED, "flags is 64, expected 0 to 50");
     hostile_number(FLAGS, 17, FT_EMALFORMED, "flags is 17, expected 0, 16 or 18");
     hostile_number(CUT, 0, FT_EMALFORMED, "offset 6: cut is 0, expected 1");
     hostile_number(BURSTS, UINT64_MAX, FT_EMALFORMED, "bursts wraps");

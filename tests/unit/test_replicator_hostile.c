@@ -610,6 +610,12 @@ static void parts_that_lie(void **state)
     record(0, 1);
     refused(FT_MSG_LOG, "log: burst 1 of lane 0 between the parts of a delta");
 
+    synchronise(true);
+    a_part(1, 0, 0, 0, true);
+    part->flags |= FT_PART_SPREAD;
+    end_part();
+    refused(FT_MSG_DELTA, "delta: more parts than this node said it could keep"); /* a hot one expects none */
+
     another_share(bend_cut);
     another_share(bend_from);
     another_share(bend_burst);

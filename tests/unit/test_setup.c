@@ -106,12 +106,12 @@ static void replay_ring_has_room_above_the_credit(void **state)
     uint64_t credit = 1 << 20, taken = 0, step = 64 << 10;
 
     (void)state;
-    assert_int_equal(nd_setup_rings(&lane, 4096, credit, &fault), 0);
+    assert_int_equal(nd_setup_rings(&lane, 4096, credit, false, &fault), 0);
     for (; ft_ring_reserve(&lane.replay, step); taken += step)
         ft_ring_publish(&lane.replay, step);
     assert_true(taken >= credit + FT_RECORD_MAX);
     ft_lane_free(&lane);
-    assert_int_equal(nd_setup_rings(&lane, 1ull << 60, credit, &fault), FT_ENOMEM);
+    assert_int_equal(nd_setup_rings(&lane, 1ull << 60, credit, false, &fault), FT_ENOMEM);
     assert_string_equal(fault.text, "no memory for rings of 1099511627776 + 1 MB");
 }
 

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The lines of a checkpoint that is copied beside bursts: what was marked at its cut stays as it was there
+ * for whoever copies it, however lanes go on to edit. At the cut the marks are frozen and new ones begin. A
+ * frozen line that is about to change for the first time since is saved: so a line that is frozen and marked
+ * lies in `saved`, and one that is frozen and not marked is in the region itself.
+ *
+ * Frozen lines are their lane's: it edits them and it takes them, in one thread. Those of the shared arena
+ * are taken before any lane runs a burst again.
+ *
+ * Capacity: `saved` has the region's size; pages that were never saved to are not there. It stays until the
+ * region is closed, so that a checkpoint finds the pages that the last one used.
+ */
+#ifndef FTCORE_FROZEN_H
+#define FTCORE_FROZEN_H
+
+#include "ftcore/region.h"
+
+/* Makes room; again: nothing. FT_ENOMEM: nothing can be frozen. */
+int ft_freeze_prepare(struct ft_region *region);
+/* All lanes stand, and room is there: what is marked is frozen, and nothing is marked. */
+void ft_freeze(struct ft_region *region);
+/* Nobody wants the rest, or there is none: edits save nothing more. */
+void ft_thaw(struct ft_region *region);
+
+/* By an edit, before it marks [line, line+count). */
+void ft_frozen_save(struct ft_region *region, uint64_t line, uint64_t count);
+/* The first run of frozen lines in [from, to), at most `max` long, which is frozen no more; `*bytes`: as they
+ * were at the cut, until the next burst. */
+struct ft_run ft_frozen_take(struct ft_region *region, uint64_t from, uint64_t to, uint64_t max,
+                             const uint8_t **bytes);
+
+void ft_frozen_free(struct ft_region *region);
+
+#endif

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A checkpoint that is copied beside bursts: a lane's side of it between its cut and its last part. Written
+ * and read by the lane, but for what lies in struct nd_stream.
+ *
+ * At the cut the marked lines are frozen (ftcore/frozen.h) and lanes go on with bursts. Between these a lane
+ * copies some of its frozen lines into a part, which lies in the log ring between the records. Lane 0 copies
+ * the shared arena at the cut itself, before anybody runs a burst: lanes edit it in turns, so its lines are
+ * nobody's to save. Also the first part comes before the next burst.
+ *
+ * Pace. Whatever is behind a part waits for it, in the ring, on the link, at the standby. So there is one on
+ * the way at a time: the next is made when the first burst behind the last one is stable, or when no burst
+ * came and some time has passed. That would take too long where the way back is long, so the share copied
+ * never falls behind twice the share of the way to the next checkpoint. When that one is due, or somebody
+ * waits, the rest is copied at once and the lane runs no burst meanwhile. So a standby never has parts of two
+ * checkpoints to keep, and what it has to replay at a takeover stays within what two stretches between
+ * checkpoints may take.
+ *
+ * Lanes that are done with their lines go on with bursts and make their last parts when all lanes are: what
+ * comes behind a lane's last part is not stable before the others' are there (ftcore/closed.c).
+ */
+#include "node/lane.h"
+#include "ftcore/frozen.h"
+#include "nflib/chain.h"
+
+#define PART_BYTES (32u << 10)
+#define QUIET_NS   100000u /* between two parts when no burst is run */
+#define AHEAD      2.0     /* copied share : way to the next checkpoint, at least */
+
+bool nd_checkpoint_spread(struct nd_group *group)
+{
+    struct nd_stream *s = &group->stream;
+    struct ft_region *region = group->lane[0].region;
+
+    s->spread = region->saved != NULL;
+    atomic_store_explicit(&s->hurry, false, memory_order_relaxed);
+    atomic_store_explicit(&s->unfinished, group->lanes, memory_order_relaxed);
+    for (unsigned l = 0; l < group->lanes && s->spread; l++) {
+        group->lane[l].share_lines = lg_share_lines(region, l);
+        group->lane[l].lines_told = false;
+    }
+    if (s->spread)
+        ft_freeze(region);
+    return s->spread;
+}
+
+void nd_checkpoint_forget(struct nd_group *group)
+{
+    group->stream.spread = group->stream.sampled = false;
+    ft_thaw(group->lane[0].region);
+}
+
+static uint32_t part_bytes(const struct nd_lane *lane)
+{
+    return lane->part_bytes ? lane->part_bytes : PART_BYTES;
+}
+
+static bool make_part(struct nd_lane *lane, uint32_t bytes)
+{
+    lane->part_burst = nf_chain_state(lane->chain)->burst;
+    lane->part_at = lane->now;
+    return lg_share_some(&lane->share, bytes);
+}
+
+/* The last part has reached the standby, or nobody waits behind it. */
+static bool way_is_free(struct nd_lane *lane)
+{
+    uint64_t stable = atomic_load_explicit(&lane->shared->stable, memory_order_acquire);
+
+    if (nf_chain_state(lane->chain)->burst == lane->part_burst)
+        return lane->now - lane->part_at >= QUIET_NS;
+    if (stable == FT_ALL) /* outputs do not wait for the standby; the ring does */
+        return ft_ring_used(&lane->shared->log) < PART_BYTES;
+    return stable > lane->part_burst;
+}
+
+static bool falls_behind(const struct nd_lane *lane)
+{
+    return (double)lane->share.bytes < AHEAD * nd_lane_checkpoint_way(lane) * (double)lane->share_lines;
+}
+
+bool nd_lane_hurries(const struct nd_lane *lane)
+{
+    const struct nd_stream *s = &lane->group->stream;
+
+    return s->spread && (lane->draining || atomic_load_explicit(&s->hurry, memory_order_relaxed));
+}
+
+/* The first part, and the shared arena, at the cut. False: the ring has no room for them yet. */
+static bool begin(struct nd_lane *lane)
+{
+    struct nd_stream *s = &lane->group->stream;
+
+    if (lane->index == 0) {
+        if (!lg_share_shared(&lane->share))
+            return false;
+        atomic_store_explicit(&s->shared_copied, s->number, memory_order_release);
+    }
+    return lane->share.head.number > 0 || make_part(lane, part_bytes(lane));
+}
+
+bool nd_lane_checkpoint(struct nd_lane *lane)
+{
+    struct nd_stream *s = &lane->group->stream;
+    struct lg_share *share = &lane->share;
+
+    if (!begin(lane))
+        return false;
+    while (!share->lines_done && nd_lane_hurries(lane))
+        if (!make_part(lane, FT_PART_LINES))
+            return false;
+    if (!share->lines_done && (way_is_free(lane) || falls_behind(lane)))
+        make_part(lane, part_bytes(lane));
+    if (share->lines_done && !lane->lines_told) {
+        lane->lines_told = true;
+        atomic_fetch_sub_explicit(&s->unfinished, 1, memory_order_acq_rel);
+    }
+    if (lane->lines_told && atomic_load_explicit(&s->unfinished, memory_order_acquire) == 0)
+        return lg_share_turn(share);
+    return true;
+}

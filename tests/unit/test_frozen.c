@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A checkpoint that is copied beside edits holds every marked line as it was when it was frozen, once, and
+ * marks begin anew. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "ftcore/frozen.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BYTES 60000u
+
+static uint64_t seed;
+
+static uint64_t draw(uint64_t below)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return seed % below;
+}
+
+static struct ft_region *open_region(void)
+{
+    const uint64_t sizes[] = {0, BYTES};
+    struct ft_region_config config = {.lanes = 2, .nfs = 2, .arena_size = sizes};
+    struct ft_region *region;
+
+    assert_int_equal(ft_region_open(&region, &config, NULL), 0);
+    for (unsigned lane = 0; lane < 2; lane++)
+        assert_non_null(ft_arena_alloc(ft_region_arena(region, lane, 1), BYTES));
+    return region;
+}
+
+/* Of a lane: some bytes anywhere, often over the end of a line. */
+static void edit(struct ft_region *region, unsigned lane, struct ft_lines *edited)
+{
+    uint64_t n = 1 + draw(200), from = draw(BYTES - n);
+    uint8_t *p = region->base + ft_region_arena(region, lane, 1)->offset + from;
+
+    p = ft_edit(region, p, n);
+    for (uint64_t i = 0; i < n; i++)
+        p[i] = (uint8_t)draw(256);
+    uint64_t offset = (uint64_t)(p - region->base);
+
+    ft_lines_add(edited, offset / FT_LINE, (offset + n - 1) / FT_LINE - offset / FT_LINE + 1);
+}
+
+static void a_checkpoint(struct ft_region *region, struct ft_lines *marked, struct ft_lines *edited)
+{
+    uint64_t lines = region->size / FT_LINE, taken = 0, expected = ft_lines_count(marked, 0, lines);
+    uint8_t *cut = malloc(region->size);
+    struct ft_lines left;
+
+    memcpy(cut, region->base, region->size);
+    assert_int_equal(ft_lines_init(&left, lines), 0);
+    for (struct ft_run run = {0}; (run = ft_lines_find(marked, run.line + run.count, lines, lines)).count;)
+        ft_lines_add(&left, run.line, run.count);
+    ft_freeze(region);
+    assert_int_equal(ft_lines_count(&region->dirty, 0, lines), 0);
+    while (taken < expected) {
+        const uint8_t *bytes;
+        struct ft_run run = ft_frozen_take(region, 0, lines, 1 + draw(20), &bytes);
+
+        assert_true(run.count > 0);
+        for (uint64_t i = 0; i < run.count; i++) {
+            assert_true(ft_lines_claim(&left, run.line + i));
+            assert_memory_equal(bytes + i * FT_LINE, cut + (run.line + i) * FT_LINE, FT_LINE);
+        }
+        taken += run.count;
+        for (uint64_t edits = draw(4); edits; edits--)
+            edit(region, (unsigned)draw(2), edited);
+    }
+    const uint8_t *bytes;
+
+    assert_int_equal(ft_frozen_take(region, 0, lines, 1, &bytes).count, 0);
+    assert_int_equal(ft_lines_count(&left, 0, lines), 0);
+    ft_thaw(region);
+    ft_lines_free(&left);
+    free(cut);
+}
+
+static void frozen_lines_are_those_of_the_cut(void **state)
+{
+    struct ft_region *region = open_region();
+    struct ft_lines edited[2];
+    uint64_t lines = region->size / FT_LINE;
+
+    (void)state;
+    seed = 4711;
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(ft_lines_init(&edited[i], lines), 0);
+    atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
+    assert_int_equal(ft_freeze_prepare(region), 0);
+    assert_int_equal(ft_freeze_prepare(region), 0);
+    for (unsigned round = 0; round < 200; round++) {
+        struct ft_lines *now = &edited[round % 2], *later = &edited[(round + 1) % 2];
+
+        for (uint64_t edits = draw(60); edits; edits--)
+            edit(region, (unsigned)draw(2), now);
+        ft_lines_clear(later);
+        a_checkpoint(region, now, later);
+        for (uint64_t line = 0; line < lines; line++) /* the marks of what comes */
+            assert_int_equal(ft_lines_has(&region->dirty, line), ft_lines_has(later, line));
+    }
+    /* One that nobody wanted leaves nothing to the next. */
+    ft_freeze(region);
+    ft_thaw(region);
+    ft_freeze(region);
+    const uint8_t *bytes;
+
+    assert_int_equal(ft_frozen_take(region, 0, lines, 1, &bytes).count, 0);
+    for (unsigned i = 0; i < 2; i++)
+        ft_lines_free(&edited[i]);
+    ft_region_close(region);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(frozen_lines_are_those_of_the_cut)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
