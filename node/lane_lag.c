@@ -31,10 +31,20 @@ void nd_lane_took(struct nd_lane *lane, uint64_t ns)
 
 /* ---- primary ----------------------------------------------------------------------------------- */
 
-uint64_t nd_lane_cost(const struct nd_lane *lane, enum ft_segment kind)
+static uint64_t told(const struct nd_lane *lane, enum ft_segment kind)
 {
     return atomic_load_explicit(kind == FT_SEGMENT_LOG ? &lane->shared->cost_log : &lane->shared->cost_delta,
                                 memory_order_relaxed);
+}
+
+/* Until the standby has told: records take at most what they took here. */
+uint64_t nd_lane_cost(const struct nd_lane *lane, enum ft_segment kind)
+{
+    uint64_t cost = told(lane, kind);
+
+    if (cost || kind == FT_SEGMENT_DELTA || lane->busy_bytes == 0)
+        return cost;
+    return (uint64_t)((double)lane->busy_ns * FT_EFFORT_UNIT / (double)lane->busy_bytes);
 }
 
 uint64_t nd_lane_lag(const struct nd_lane *lane)
@@ -56,7 +66,8 @@ bool nd_lane_lags(const struct nd_lane *lane)
 {
     const struct nd_protect *p = &lane->config->protect;
 
-    if (p->mode != ND_MODE_AUTO || p->standby != ND_STANDBY_HOT ||
+    /* What it costs here may be far off; who waits for little to be replayed would never learn better. */
+    if (p->mode != ND_MODE_AUTO || p->standby != ND_STANDBY_HOT || !told(lane, FT_SEGMENT_LOG) ||
         !atomic_load_explicit(&lane->shared->logging, memory_order_relaxed) ||
         atomic_load_explicit(&lane->shared->lease_until, memory_order_relaxed) == FT_ALL)
         return false;
