@@ -10,7 +10,7 @@ void ft_effort_add(struct ft_effort *e, uint64_t bytes, uint64_t ns, bool full)
 {
     uint64_t usual = e->bytes ? (uint64_t)((double)e->ns * (double)bytes / (double)e->bytes) : 0;
 
-    if (!full && (e->bytes < ENOUGH || ns >= usual))
+    if (!full && e->bytes >= ENOUGH && ns >= usual)
         return;
     e->ns += e->bytes < ENOUGH || ns < usual * SPIKE ? ns : usual * SPIKE;
     e->bytes += bytes;

@@ -7,7 +7,8 @@
  * for milliseconds: a primary that took that for work would send less, and leave the standby idle. So one
  * piece of work counts for twice the mean at most; a real change still doubles the mean with each window. And
  * a piece that was not `full`, where the worker may have waited for work, counts only when it was quicker
- * than the mean: a mean that is too high would else keep the primary from ever sending enough to correct it.
+ * than the mean, or as long as there is none: a mean that is too high would else keep the primary from ever
+ * sending enough to correct it.
  */
 #ifndef FTCORE_EFFORT_H
 #define FTCORE_EFFORT_H
