@@ -177,7 +177,8 @@ struct ft_core {
     bool base_whole, hold_known; /* standby */
     /* Standby: what the last ACK said. */
     uint64_t acked[FT_LANES_MAX], acked_replayed[FT_LANES_MAX], acked_taken[FT_LANES_MAX];
-    uint64_t bases; /* standby: bases begun, ever; whoever keeps their log begins anew with each */
+    uint64_t acked_at; /* … and when */
+    uint64_t bases;    /* standby: bases begun, ever; whoever keeps their log begins anew with each */
 
     enum ft_resync resync;
     uint64_t resync_began, switch_began, resync_again; /* again: not before this time */

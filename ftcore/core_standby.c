@@ -14,6 +14,9 @@
 #define ACK_TAKEN                                                                                            \
     (256u << 10) /* bytes replayed that are worth an ACK of their own: they are the primary's credit */
 
+/* ns after an ACK when less is worth one: a primary that waits for us to catch up has nothing else to hear */
+#define ACK_SOON 250000u
+
 static uint64_t later(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
@@ -44,6 +47,7 @@ static void acknowledge(struct ft_core *core, struct ft_actions *actions)
     memcpy(core->acked, core->closed, sizeof(core->acked));
     memcpy(core->acked_replayed, core->replayed, sizeof(core->acked_replayed));
     memcpy(core->acked_taken, core->taken, sizeof(core->acked_taken));
+    core->acked_at = core->now;
 }
 
 static bool untold(const struct ft_core *core)
@@ -52,6 +56,11 @@ static bool untold(const struct ft_core *core)
         if (core->replayed[l] != core->acked_replayed[l] || core->taken[l] != core->acked_taken[l])
             return true;
     return false;
+}
+
+static bool owes_ack(const struct ft_core *core)
+{
+    return core->now - core->acked_at >= ACK_SOON && untold(core);
 }
 
 void ft_standby_promote(struct ft_core *core, const char *why, struct ft_actions *actions)
@@ -195,7 +204,7 @@ void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct
 /* Lanes moved: tell the primary what is stable now, and pass credit back in good time. */
 static void take_lanes(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
 {
-    bool tell = false;
+    bool tell;
 
     if (core->state != FT_SYNCING && core->state != FT_READY)
         return;
@@ -204,6 +213,7 @@ static void take_lanes(struct ft_core *core, const struct ft_event *event, struc
     memcpy(core->taken, event->taken, sizeof(core->taken));
     if (!core->base_whole)
         return;
+    tell = owes_ack(core);
     for (unsigned l = 0; l < core->config.lanes; l++)
         tell |= core->closed[l] != core->acked[l] || core->taken[l] - core->acked_taken[l] >= ACK_TAKEN;
     /* While catching up every step counts: the primary waits to see us close. */
@@ -260,5 +270,7 @@ void ft_standby_time(struct ft_core *core, struct ft_actions *actions)
     if (core->now >= ft_standby_patience(core)) {
         core->takeover.suspected = core->now;
         ft_standby_promote(core, "silence", actions);
+    } else if (core->peer.known && owes_ack(core)) {
+        acknowledge(core, actions);
     }
 }

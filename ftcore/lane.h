@@ -66,7 +66,10 @@ struct ft_lane {
     _Atomic uint64_t cut_to; /* … and that delta's cut; parts of later ones may not be applied. Written before
                                 closed_to */
     _Atomic uint64_t pack_log, pack_delta; /* bytes on the wire per 1024 in memory, as measured; 0: not yet */
-    _Atomic uint64_t unreplayed;   /* primary: bytes of records sent that the standby has not replayed yet */
+    _Atomic uint64_t unreplayed; /* primary: bytes of records sent that the standby has not replayed yet … */
+    _Atomic uint64_t taken_at;   /* … and the position in `log` up to which it has */
+    _Atomic uint64_t cost_log, cost_delta; /* primary: ns that the standby takes for 1024 bytes in memory of
+                                              records, of parts, as it says; 0: not yet */
     _Atomic uint64_t still_seen;   /* of lane 0: closed_to of no lane moves while this equals `still` */
     _Atomic uint64_t copy_granted; /* owed lines the lane may have copied since the cut; grows with time */
 
@@ -89,11 +92,12 @@ struct ft_lane {
     _Atomic uint64_t digest_at;   /* live: burst that carries the digest served last … */
     _Atomic uint64_t digest_seen; /* … and its serial */
     _Atomic uint64_t digest_burst, expected,
-        got;                    /* standby: burst checked last, digest recorded and computed */
-    _Atomic bool diverged;      /* they differ: replay has stopped */
-    _Atomic uint64_t beat_ns;   /* the peer's last heartbeat on a data port */
-    _Atomic uint64_t beat_view; /* … the view it told */
-    _Atomic uint32_t beat_half; /* … and the upper half of the incarnation it told */
+        got;                               /* standby: burst checked last, digest recorded and computed */
+    _Atomic bool diverged;                 /* they differ: replay has stopped */
+    _Atomic uint64_t took_log, took_delta; /* standby: ns for 1024 bytes of records, of parts; 0: not known */
+    _Atomic uint64_t beat_ns;              /* the peer's last heartbeat on a data port */
+    _Atomic uint64_t beat_view;            /* … the view it told */
+    _Atomic uint32_t beat_half;            /* … and the upper half of the incarnation it told */
 
     struct ft_ring log;    /* struct ft_record and struct ft_part, lane → replicator */
     struct ft_ring replay; /* the same, replicator → lane … */
@@ -102,6 +106,7 @@ struct ft_lane {
     /* Counters, written by the lane, read by status. Plain relaxed stores. */
     struct {
         _Atomic uint64_t received, dropped, emitted, held, tx_refused, ring_full, hold_full, no_buffer;
+        _Atomic uint64_t lag_full; /* turns without a burst: the standby lags as far as it may */
         _Atomic uint64_t replayed_packets, tail_emitted, tail_suppressed, fenced_dropped;
         _Atomic uint64_t claims; /* frames from the chain's own MAC: the other node claims the addresses */
         _Atomic uint64_t waiting_full; /* frames dropped because no more can wait (node/lane_waiting.h) */

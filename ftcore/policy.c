@@ -7,8 +7,9 @@
 #define PER    1024u
 #define ENOUGH 64u   /* bursts; fewer say nothing */
 #define WINDOW 2048u /* bursts after which older ones count half */
-#define MARGIN 20u   /* deltas must be smaller by one part in so many … */
-#define RELIEF 4u    /* … and a pressed standby must be this far below the budget */
+#define MARGIN 20u   /* deltas must be smaller, or quicker, by one part in so many */
+#define PRESS  4u    /* a standby is pressed when it lags by this part of the budget … */
+#define RELIEF 8u    /* … until it lags by no more than this one */
 
 void ft_policy_begin(struct ft_policy *policy, const struct ft_policy_config *config)
 {
@@ -27,13 +28,16 @@ static void learn(struct ft_policy *p, const struct ft_stretch *last)
         return;
     p->bursts += last->bursts;
     p->log += last->log_bytes;
+    p->log_raw += last->log_raw;
     p->checkpoints += last->checkpoint_bytes;
     if (last->sampled) {
         p->delta += last->delta_bytes;
+        p->delta_raw += last->delta_raw;
         if (last->bursts)
             p->sample = *last;
     } else if (p->sample.bursts) {
         p->delta += p->sample.delta_bytes * last->bursts / p->sample.bursts;
+        p->delta_raw += p->sample.delta_raw * last->bursts / p->sample.bursts;
     }
     if (p->segment == FT_SEGMENT_LOG && p->log)
         p->beside = p->checkpoints * PER / p->log;
@@ -41,16 +45,40 @@ static void learn(struct ft_policy *p, const struct ft_stretch *last)
         p->bursts /= 2;
         p->log /= 2;
         p->delta /= 2;
+        p->log_raw /= 2;
+        p->delta_raw /= 2;
         p->checkpoints /= 2;
     }
 }
 
-/* A hot standby that lags gets nothing more to replay until it has caught up. */
+/* `from` the kind in use to deltas only by a margin, and back without one. */
+static enum ft_segment lesser(enum ft_segment from, uint64_t log, uint64_t delta)
+{
+    if (from == FT_SEGMENT_LOG)
+        return delta < log - log / MARGIN ? FT_SEGMENT_DELTA : FT_SEGMENT_LOG;
+    return log <= delta ? FT_SEGMENT_LOG : FT_SEGMENT_DELTA;
+}
+
+/* What takes the standby less time. Not known: deltas, which then will tell. */
+static enum ft_segment quicker(const struct ft_policy *p)
+{
+    if (!p->sample.bursts || !p->log_cost || !p->delta_cost)
+        return FT_SEGMENT_DELTA;
+    return lesser(p->segment, p->log_raw * p->log_cost, p->delta_raw * p->delta_cost);
+}
+
+bool ft_policy_presses(const struct ft_policy *p, uint64_t lag_ns)
+{
+    return p->config.log && p->config.delta && !p->config.warm && !p->pressed &&
+           lag_ns > p->config.budget_ns / PRESS && quicker(p) != p->segment;
+}
+
+/* A hot standby lags: until it has caught up, its time counts and bytes do not. */
 static bool pressed(struct ft_policy *p, const struct ft_stretch *last)
 {
     if (p->config.warm) /* its checkpoints keep the budget */
         return false;
-    if (last->replay_ns > p->config.budget_ns && !p->pressed) {
+    if (last->replay_ns > p->config.budget_ns / PRESS && !p->pressed) {
         p->pressed = true;
         p->presses++;
     } else if (last->replay_ns <= p->config.budget_ns / RELIEF) {
@@ -65,9 +93,7 @@ static enum ft_segment smaller(const struct ft_policy *p)
 
     if (p->bursts < ENOUGH || !p->sample.bursts)
         return p->segment;
-    if (p->segment == FT_SEGMENT_LOG)
-        return p->delta < log - log / MARGIN ? FT_SEGMENT_DELTA : FT_SEGMENT_LOG;
-    return log <= p->delta ? FT_SEGMENT_LOG : FT_SEGMENT_DELTA;
+    return lesser(p->segment, log, p->delta);
 }
 
 enum ft_segment ft_policy_next(struct ft_policy *p, const struct ft_stretch *last)
@@ -75,8 +101,10 @@ enum ft_segment ft_policy_next(struct ft_policy *p, const struct ft_stretch *las
     enum ft_segment next = p->segment;
 
     learn(p, last);
+    p->log_cost = last->log_cost;
+    p->delta_cost = last->delta_cost;
     if (p->config.log && p->config.delta)
-        next = pressed(p, last) ? FT_SEGMENT_DELTA : smaller(p);
+        next = pressed(p, last) ? quicker(p) : smaller(p);
     p->changes += next != p->segment;
     p->segment = next;
     return next;

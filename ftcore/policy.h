@@ -3,12 +3,14 @@
  * Which kind the next segment of the stream shall have (design §4). Owned by the lanes of a node together:
  * asked while all of them stand, at a cut or at a look between cuts, so the answer is the same for all.
  *
- * `log` and `delta` are fixed. `auto` sends what is smaller on the wire, and goes to deltas when replaying
- * what the standby still lacks would take longer than the budget. What the kind not in use would have sent is
- * measured, not guessed: a delta segment counts what records would have taken; in a log segment dirty lines
- * are marked for one commit interval now and then (a sample), since marking costs every edit. Deltas hold
- * outputs back for an interval, so they have to be smaller by a twentieth to be chosen; the log only has to
- * be no larger.
+ * `log` and `delta` are fixed. `auto` sends what is smaller on the wire. When replaying what a hot standby
+ * still lacks would take more than a quarter of the budget, it sends what takes the standby less time
+ * instead, until the standby has caught up; below half of it the lanes keep it themselves (node/lane_lag.c).
+ * What the standby takes for a byte of either kind it measures and tells; until deltas have been tried nobody
+ * knows, and they are tried. What the kind not in use would have sent is measured, not guessed: a delta
+ * segment counts what records would have taken; in a log segment dirty lines are marked for one commit
+ * interval now and then (a sample), since marking costs every edit. Deltas hold outputs back for an interval,
+ * so they have to be smaller by a twentieth to be chosen; the log only has to be no larger.
  *
  * The idea of letting measured replay time bound the checkpoint's distance: Elnozahy, Alvisi, Wang, Johnson,
  * A survey of rollback-recovery protocols, 2002. That no kind is best for all traffic: the papers' own
@@ -37,6 +39,9 @@ struct ft_stretch {
     bool sampled;
     uint64_t checkpoint_bytes; /* warm, log segment: of the checkpoint that ended it */
     uint64_t replay_ns;        /* hot: what a takeover now would have to replay, greatest of the lanes */
+    /* For the standby's time: bytes in memory of the records and of the delta, as above, and what it takes
+     * for 1024 bytes of each, ns, the slowest lane; 0: not known yet. */
+    uint64_t log_raw, delta_raw, log_cost, delta_cost;
 };
 
 struct ft_policy {
@@ -46,13 +51,17 @@ struct ft_policy {
     /* Bytes that each kind took or would have taken over the same bursts; older ones count less and less. A
      * sample stands for the stretch after it too, burst for burst. */
     uint64_t bursts, log, delta, checkpoints;
-    uint64_t beside;           /* checkpoints' bytes per 1024 of the log's; kept while deltas are sent */
-    struct ft_stretch sample;  /* the last one */
-    uint64_t changes, presses; /* of the kind, ever; because of the budget */
+    uint64_t log_raw, delta_raw;   /* the same in memory … */
+    uint64_t log_cost, delta_cost; /* … and what 1024 of those bytes take the standby */
+    uint64_t beside;               /* checkpoints' bytes per 1024 of the log's; kept while deltas are sent */
+    struct ft_stretch sample;      /* the last one */
+    uint64_t changes, presses;     /* of the kind, ever; because of the budget */
 };
 
 /* Before the first segment after a base. */
 void ft_policy_begin(struct ft_policy *policy, const struct ft_policy_config *config);
+/* A look before its time is worth it: the standby lags by so many ns, and deltas would relieve it. */
+bool ft_policy_presses(const struct ft_policy *policy, uint64_t lag_ns);
 /* The kind of the coming segment; differs from policy->segment before only at a cut, so the caller makes one.
  */
 enum ft_segment ft_policy_next(struct ft_policy *policy, const struct ft_stretch *last);

@@ -39,6 +39,7 @@ static json_t *lane_status(const struct ft_lane *l, unsigned index)
     number(o, "replayed", (uint64_t)READ(l, count.replayed_packets));
     number(o, "ring_full", (uint64_t)READ(l, count.ring_full));
     number(o, "hold_full", (uint64_t)READ(l, count.hold_full));
+    number(o, "lag_full", (uint64_t)READ(l, count.lag_full));
     number(o, "waiting_full", (uint64_t)READ(l, count.waiting_full));
     number(o, "tx_refused", (uint64_t)READ(l, count.tx_refused));
     number(o, "no_buffer", (uint64_t)READ(l, count.no_buffer));

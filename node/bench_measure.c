@@ -54,7 +54,8 @@ static int take_reading(struct nd_bench_nodes *r, struct reading *x, struct ft_f
     r->at = x->at = nd_now();
     x->arrived = nd_bench_arrived(r, 0) + nd_bench_arrived(r, 1);
     for (unsigned l = 0; l < r->lanes; l++) {
-        x->waits += atomic_load(&p->shared[l].count.ring_full) + atomic_load(&p->shared[l].count.hold_full);
+        x->waits += atomic_load(&p->shared[l].count.ring_full) + atomic_load(&p->shared[l].count.hold_full) +
+                    atomic_load(&p->shared[l].count.lag_full);
         x->dropped += atomic_load(&p->shared[l].count.dropped);
     }
     error = nd_bench_wait(r, has_shown, "figures of the nodes", fault);
@@ -162,7 +163,8 @@ static void look(struct nd_bench_nodes *r, struct nd_bench_sample *s)
         s->unreplayed += over(stable, replayed);
         s->unsent_bytes += over(atomic_load(&p->shared[l].log.head), atomic_load(&p->shared[l].log.tail));
         s->unreplayed_bytes += atomic_load(&p->shared[l].unreplayed);
-        s->waits += atomic_load(&p->shared[l].count.ring_full) + atomic_load(&p->shared[l].count.hold_full);
+        s->waits += atomic_load(&p->shared[l].count.ring_full) + atomic_load(&p->shared[l].count.hold_full) +
+                    atomic_load(&p->shared[l].count.lag_full);
         s->held += atomic_load(&p->shared[l].count.held);
     }
     s->packets = atomic_load(&p->lag);

@@ -484,6 +484,7 @@ int nd_lane_run(void *arg)
             !(atomic_load_explicit(&lane->region->tracking, memory_order_relaxed) & FT_TRACK_OWED))
             lane->tally.busy_ns += lane->now - before;
         lane->ran = false;
+        nd_lane_took(lane, lane->now - before);
         note_sent(lane);
         beat(lane);
         nd_lane_wait(lane, turn(lane));

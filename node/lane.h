@@ -9,6 +9,7 @@
 #ifndef NODE_LANE_H
 #define NODE_LANE_H
 
+#include "ftcore/effort.h"
 #include "ftcore/hold.h"
 #include "ftcore/lane.h"
 #include "logger/capture.h"
@@ -83,10 +84,16 @@ struct nd_lane {
     uint64_t uncovered;     /* bytes of records since then, in memory */
     uint64_t share_look_at; /* clock at which to look again how large a share would be … */
     bool share_grown;       /* … and that it is nearly as large as may be */
+    uint64_t early_at;      /* … at which to look again whether an early cut is worth it, of … */
     uint64_t weighed;       /* bytes that a delta would carry of the outputs made since the base cut */
     uint64_t met;           /* meetings of the stream this lane knows of */
     struct nd_tally tally;
-    uint64_t busy_ns, busy_bytes;     /* since the base: how long bytes of the log take */
+    uint64_t busy_ns, busy_bytes; /* since the base: how long bytes of the log take */
+    uint64_t kind_from;           /* position in the log ring where the present kind of segment begins */
+    struct ft_effort took[2];     /* standby, by kind of segment: what entries took to replay or apply … */
+    uint64_t last_bytes;          /* … and of those, the last turn's, whose time is not known yet */
+    enum ft_segment last_kind;
+    bool last_full;                   /* it had work all the time */
     uint64_t applied;                 /* standby: number of the last delta applied */
     uint64_t outputs_before, carried; /* standby, while a delta is applied: made before it; kept of it */
     uint64_t part_digest;             /* standby: what the delta just applied says that all should be */
@@ -210,6 +217,17 @@ void nd_checkpoint_forget(struct nd_group *group); /* all stand: the stream begi
 bool nd_lane_hurries(const struct nd_lane *lane);  /* no burst before it is whole */
 /* A turn of the lane whose share is not whole. False: it may run no burst. */
 bool nd_lane_checkpoint(struct nd_lane *lane);
+
+/* ---- lane_lag.c: how long the standby takes ---- */
+/* Standby: the last turn took so long; last_bytes says what for. */
+void nd_lane_took(struct nd_lane *lane, uint64_t ns);
+/* Primary: what the standby has not replayed or applied yet would take it so many ns; 0: not known. */
+uint64_t nd_lane_lag(const struct nd_lane *lane);
+/* Primary: ns the standby takes for 1024 bytes in memory of a kind; 0: not known. */
+uint64_t nd_lane_cost(const struct nd_lane *lane, enum ft_segment kind);
+/* Primary, `auto`, hot standby: what a takeover would have to replay takes its share of the budget already.
+ */
+bool nd_lane_lags(const struct nd_lane *lane);
 
 /* ---- lane_apply.c ---- */
 /* A part of a delta, in order. False: not now, or it does not fit what is here (then the lane has diverged).

@@ -19,6 +19,7 @@
 
 #define LOOK_EVERY   50u /* commit intervals of a log segment between two samples */
 #define PACKET_LINES 8u  /* that a packet changes, five NFs' entries and their lists */
+#define WORTH        16u /* times what each delta has again that an early one carries of outputs */
 #define PACK         1024u
 #define PACK_GUESS   512u /* until it is measured: half */
 
@@ -165,6 +166,11 @@ static uint64_t replay_ns(const struct nd_lane *lane, uint64_t bytes)
     return (uint64_t)((double)bytes * (double)lane->busy_ns / (double)lane->busy_bytes);
 }
 
+static uint64_t dearer(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 /* Sums up and clears what lanes counted. */
 static struct ft_stretch measure(struct nd_group *group, bool sampled)
 {
@@ -172,15 +178,19 @@ static struct ft_stretch measure(struct nd_group *group, bool sampled)
 
     for (unsigned l = 0; l < group->lanes; l++) {
         struct nd_lane *lane = &group->lane[l];
-        uint64_t delta = sampled ? lg_share_lines(lane->region, l) + lane->tally.out_bytes : 0, ns;
+        uint64_t delta = sampled ? lg_share_lines(lane->region, l) + lane->tally.out_bytes : 0;
+        uint64_t lag = nd_lane_lag(lane);
 
         sum.bursts += lane->tally.bursts;
         sum.log_bytes += packed(lane->tally.log_bytes, &lane->shared->pack_log);
         sum.delta_bytes += packed(delta, &lane->shared->pack_delta);
         lane->busy_ns += lane->tally.busy_ns;
         lane->busy_bytes += lane->tally.busy_ns ? lane->tally.log_bytes : 0;
-        ns = replay_ns(lane, atomic_load_explicit(&lane->shared->unreplayed, memory_order_relaxed));
-        sum.replay_ns = ns > sum.replay_ns ? ns : sum.replay_ns;
+        sum.replay_ns = dearer(sum.replay_ns, lag);
+        sum.log_raw += lane->tally.log_bytes;
+        sum.delta_raw += delta;
+        sum.log_cost = dearer(sum.log_cost, nd_lane_cost(lane, FT_SEGMENT_LOG));
+        sum.delta_cost = dearer(sum.delta_cost, nd_lane_cost(lane, FT_SEGMENT_DELTA));
         lane->tally = (struct nd_tally){0};
     }
     return sum;
@@ -305,7 +315,8 @@ static void base_here(struct nd_group *group)
 
         lane->cut_from = nf_chain_state(lane->chain)->burst;
         lane->hold_from = lane->hold.in;
-        lane->uncovered = lane->weighed = lane->share_look_at = 0;
+        lane->kind_from = atomic_load_explicit(&lane->shared->log.head, memory_order_relaxed);
+        lane->uncovered = lane->weighed = lane->share_look_at = lane->early_at = 0;
         lane->share_grown = false;
     }
 }
@@ -446,6 +457,22 @@ static bool sample_due(const struct nd_lane *lane)
                interval(lane) * (lane->group->stream.sampling ? 1 : LOOK_EVERY);
 }
 
+/*
+ * Of `auto`: nothing is under way, and outputs wait. A cut now costs the lines, which the next delta may have
+ * again, and a head; outputs are carried once, whenever that is. So it comes when those are a sixteenth of
+ * the delta at most, and auto sends hardly more than with a cut each interval. Not where a gate stamps time,
+ * since then the stream is not to depend on how fast the standby answers; not with several lanes, which all
+ * would have to stand.
+ */
+static bool early(struct nd_lane *lane)
+{
+    if (!chooses(lane) || lane->io->burst || lane->group->lanes > 1 || lane->weighed <= lane->early_at ||
+        atomic_load_explicit(&lane->shared->stable, memory_order_relaxed) < lane->cut_from)
+        return false;
+    lane->early_at = WORTH * (lg_share_lines(lane->region, lane->index) + sizeof(struct ft_part));
+    return lane->weighed > lane->early_at;
+}
+
 static bool due(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
@@ -462,10 +489,12 @@ static bool due(struct nd_lane *lane)
     }
     if (s->segment == FT_SEGMENT_DELTA)
         return nd_lane_uncut(lane) &&
-               (passed >= interval(lane) || idle || lane->draining || lane->short_of_room ||
+               (passed >= interval(lane) || idle || early(lane) || lane->draining || lane->short_of_room ||
                 lane->weighed > pending_bytes(lane) / 8); /* or it grows beyond what the standby may keep */
     watch_share(lane);
     if (lane->cut_from != nf_chain_state(lane->chain)->burst && checkpoint_due(lane))
+        return true;
+    if (chooses(lane) && passed >= interval(lane) && ft_policy_presses(&s->policy, nd_lane_lag(lane)))
         return true;
     return s->sampled || sample_due(lane);
 }
@@ -512,8 +541,11 @@ static void share_done(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
 
-    if (!s->spread) /* else records tell of more already */
+    if (!s->spread) { /* else records tell of more already */
         atomic_store_explicit(&lane->shared->recorded, lane->share.head.burst, memory_order_release);
+        if (s->segment == FT_SEGMENT_LOG)
+            lane->kind_from = atomic_load_explicit(&lane->shared->log.head, memory_order_relaxed);
+    }
     if (lane->index == 0)
         atomic_store_explicit(&s->shared_copied, s->number, memory_order_release);
     if (atomic_fetch_sub_explicit(&s->copying, 1, memory_order_acq_rel) > 1)

@@ -151,6 +151,10 @@ static bool has_room(struct nd_lane *lane)
         FT_COUNT(lane->shared, hold_full, 1);
         return false;
     }
+    if (nd_lane_lags(lane)) {
+        FT_COUNT(lane->shared, lag_full, 1);
+        return false;
+    }
     if (lane->io->room && !lane->io->room(lane->io->ctx, lane->index))
         return false;
     /* Logging may begin, but a recording only between bursts, by this lane: what wants_record said still

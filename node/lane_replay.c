@@ -271,6 +271,7 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
 {
     struct ft_ring *ring;
     const struct ft_record *r;
+    uint64_t bytes[2] = {0};
     unsigned n = 0;
 
     if (nd_lane_called_off(lane))
@@ -282,10 +283,15 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
             break;
         uint32_t size = r->size;
 
+        bytes[ft_is_part(r) ? FT_SEGMENT_DELTA : FT_SEGMENT_LOG] += size;
+
         if (!(ft_is_part(r) ? take_part(lane, ft_part_of(r)) : take_record(lane, r)))
             return false;
         ft_ring_advance(ring, size);
         ft_ring_consume(ring);
     }
+    lane->last_kind = bytes[FT_SEGMENT_DELTA] ? FT_SEGMENT_DELTA : FT_SEGMENT_LOG;
+    lane->last_bytes = bytes[!lane->last_kind] ? 0 : bytes[lane->last_kind];
+    lane->last_full = lane->last_kind == FT_SEGMENT_DELTA || n >= RECORDS_TURN;
     return n > 0;
 }

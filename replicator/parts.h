@@ -5,6 +5,7 @@
 #define REPLICATOR_PARTS_H
 
 #include "ftcore/closed.h"
+#include "ftcore/effort.h"
 #include "replicator/replicator.h"
 
 #ifndef RP_BATCH
@@ -80,6 +81,7 @@ struct rp_receiver {
     uint64_t held[FT_LANES_MAX]; /* closed set, last computed */
     struct rp_share share[FT_LANES_MAX];
     struct ft_record *scratch; /* or a part */
+    struct ft_effort took[2];  /* by kind of segment: what receiving takes */
 };
 
 struct rp_replicator {
@@ -101,6 +103,7 @@ struct rp_replicator {
     bool stuck;  /* a message found no room at all */
     bool held_told, drained_told, steered_told, diverged_told;
     uint64_t beat_seen[FT_LANES_MAX], closed_told[FT_LANES_MAX], digest_told[FT_LANES_MAX];
+    uint64_t cost_told[FT_LANES_MAX][2]; /* of records, of parts; to the present primary */
     uint64_t time_due;
     struct rp_status shown;
     _Atomic uint64_t shown_seq;
@@ -171,5 +174,8 @@ void rp_receiver_free(struct rp_replicator *rp);
 void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin); /* NULL: nothing is held */
 void rp_receiver_publish(struct rp_replicator *rp);                               /* each turn of a standby */
 int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault);
+uint64_t rp_receiver_stored(struct rp_replicator *rp); /* bytes of entries in memory, of all lanes, ever */
+/* A LOG or DELTA message took so long, decompressed and stored. */
+void rp_receiver_took(struct rp_replicator *rp, const struct ft_message *m, uint64_t bytes, uint64_t ns);
 
 #endif

@@ -43,6 +43,8 @@ void rp_sender_begin(struct rp_replicator *rp)
         s->from[l] = atomic_load_explicit(&rp_lane(rp, l)->cut_burst, memory_order_relaxed);
         s->start[l] = atomic_load_explicit(&rp_lane(rp, l)->cut_at, memory_order_relaxed);
         s->sent[l] = s->clock[l] = 0;
+        atomic_store_explicit(&rp_lane(rp, l)->cost_log, 0, memory_order_relaxed); /* another standby */
+        atomic_store_explicit(&rp_lane(rp, l)->cost_delta, 0, memory_order_relaxed);
         memset(s->clocks[l], 0, sizeof(s->clocks[l]));
     }
     s->on = true;
@@ -171,7 +173,9 @@ static void publish_unreplayed(struct rp_replicator *rp)
     for (unsigned l = 0; l < rp->lanes; l++) {
         uint64_t sent = rp->sender.on ? rp->sender.sent[l] : 0, taken = rp->core.peer_taken[l];
 
-        atomic_store_explicit(&rp_lane(rp, l)->unreplayed, sent > taken ? sent - taken : 0,
+        sent = sent > taken ? sent - taken : 0;
+        atomic_store_explicit(&rp_lane(rp, l)->unreplayed, sent, memory_order_relaxed);
+        atomic_store_explicit(&rp_lane(rp, l)->taken_at, rp_lane(rp, l)->log.read - sent,
                               memory_order_relaxed);
     }
 }

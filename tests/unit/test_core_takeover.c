@@ -281,6 +281,32 @@ static void what_was_replayed_last_is_told_with_the_next_answer(void **unused)
     said(&b, FT_MSG_BEAT);
 }
 
+/* … and told soon: a primary that waits for the standby to catch up has nothing to say that could be
+ * answered. */
+static void what_was_replayed_is_told_soon(void **unused)
+{
+    (void)unused;
+    told_to_ready(&b, false);
+    b.closed = 12;
+    happens(&b, FT_EV_LANES);
+    assert_int_equal(said(&b, FT_MSG_ACK)->burst[0], 12);
+    b.replayed = 11;
+    happens(&b, FT_EV_LANES);
+    assert_int_equal(b.did.count, 0);
+    b.now += 250000;
+    happens(&b, FT_EV_TIME);
+    assert_int_equal(said(&b, FT_MSG_ACK)->replayed[0], 11);
+    b.replayed = 12;
+    happens(&b, FT_EV_LANES);
+    assert_int_equal(b.did.count, 0);
+    b.now += 250000;
+    happens(&b, FT_EV_LANES);
+    assert_int_equal(said(&b, FT_MSG_ACK)->replayed[0], 12);
+    b.now += 250000;
+    happens(&b, FT_EV_TIME); /* all is told */
+    assert_int_equal(b.did.count, 0);
+}
+
 static void the_next_takeover_works_like_the_first(void **unused)
 {
     (void)unused;
@@ -337,6 +363,7 @@ int main(void)
         cmocka_unit_test(a_hello_said_ahead_is_not_said_again),
         cmocka_unit_test(what_cannot_be_is_malformed),
         cmocka_unit_test(what_was_replayed_last_is_told_with_the_next_answer),
+        cmocka_unit_test(what_was_replayed_is_told_soon),
         cmocka_unit_test(the_next_takeover_works_like_the_first),
         cmocka_unit_test(a_replay_that_diverged_gives_up),
     };

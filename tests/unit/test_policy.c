@@ -116,22 +116,69 @@ static void test_checkpoints_count(void **state)
     assert_int_equal(cold.segment, FT_SEGMENT_LOG);
 }
 
-/* A standby that lags gets deltas whatever they cost, until it is well below the budget again. */
+/* What takes how long is not known: a standby that lags gets deltas, until it is well below the budget again.
+ */
 static void test_budget(void **state)
 {
     struct ft_policy p = begin(true, true, false);
     struct ft_stretch s = took(1000, 10000, 90000);
 
     (void)state;
-    s.replay_ns = BUDGET;
-    assert_int_equal(ft_policy_next(&p, &s), FT_SEGMENT_LOG);
-    s.replay_ns = BUDGET + 1;
-    assert_int_equal(ft_policy_next(&p, &s), FT_SEGMENT_DELTA);
-    s.replay_ns = BUDGET / 2;
-    assert_int_equal(ft_policy_next(&p, &s), FT_SEGMENT_DELTA);
     s.replay_ns = BUDGET / 4;
     assert_int_equal(ft_policy_next(&p, &s), FT_SEGMENT_LOG);
+    s.replay_ns = BUDGET / 4 + 1;
+    assert_int_equal(ft_policy_next(&p, &s), FT_SEGMENT_DELTA);
+    s.replay_ns = BUDGET / 8 + 1;
+    assert_int_equal(ft_policy_next(&p, &s), FT_SEGMENT_DELTA);
+    s.replay_ns = BUDGET / 8;
+    assert_int_equal(ft_policy_next(&p, &s), FT_SEGMENT_LOG);
     assert_int_equal(p.presses, 1);
+}
+
+/* Uniform flows: a delta of five times the bytes, each of which takes a third. 10000 * 3 < 50000 * 1, so a
+ * standby that lags gets the log all the same. */
+static void test_dearer_deltas_relieve_nobody(void **state)
+{
+    struct ft_policy p = begin(true, true, false);
+    struct ft_stretch s = took(1000, 5000, 12000);
+
+    (void)state;
+    s.log_raw = 10000;
+    s.delta_raw = 50000;
+    s.log_cost = 3000;
+    s.delta_cost = 1000;
+    ft_policy_next(&p, &s);
+    assert_false(ft_policy_presses(&p, 100 * BUDGET));
+    s.replay_ns = 100 * BUDGET;
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(ft_policy_next(&p, &s), FT_SEGMENT_LOG);
+    /* Replay has become dear: 10000 * 6 against 50000, more than a twentieth. */
+    s.log_cost = 6000;
+    s.replay_ns = 0;
+    ft_policy_next(&p, &s);
+    assert_false(ft_policy_presses(&p, BUDGET / 4));
+    assert_true(ft_policy_presses(&p, BUDGET / 4 + 1));
+    s.replay_ns = BUDGET;
+    assert_int_equal(ft_policy_next(&p, &s), FT_SEGMENT_DELTA);
+}
+
+/* The other way round: deltas are smaller, the log is quicker. */
+static void test_a_quicker_log_relieves(void **state)
+{
+    struct ft_policy p = begin(true, true, false);
+    struct ft_stretch s = took(1000, 72000, 20000);
+
+    (void)state;
+    s.log_raw = 90000;
+    s.delta_raw = 40000;
+    s.log_cost = 1000;
+    s.delta_cost = 3000;
+    ft_policy_next(&p, &s);
+    assert_int_equal(p.segment, FT_SEGMENT_DELTA);
+    s.replay_ns = BUDGET;
+    assert_int_equal(ft_policy_next(&p, &s), FT_SEGMENT_LOG);
+    s.replay_ns = 0;
+    assert_int_equal(ft_policy_next(&p, &s), FT_SEGMENT_DELTA);
 }
 
 static void test_a_base_begins_anew(void **state)
@@ -158,6 +205,8 @@ int main(void)
         cmocka_unit_test(test_a_sample_stands_for_more),
         cmocka_unit_test(test_checkpoints_count),
         cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_dearer_deltas_relieve_nobody),
+        cmocka_unit_test(test_a_quicker_log_relieves),
         cmocka_unit_test(test_a_base_begins_anew),
     };
 
