@@ -267,6 +267,9 @@ void ft_standby_time(struct ft_core *core, struct ft_actions *actions)
             ft_say(core, actions, FT_MSG_BEAT);
         return;
     }
+    consider_taking(core, actions); /* when HANDOVER came we may have had no right, for a moment */
+    if (core->state != FT_READY)
+        return;
     if (core->now >= ft_standby_patience(core)) {
         core->takeover.suspected = core->now;
         ft_standby_promote(core, "silence", actions);

@@ -55,6 +55,7 @@ struct ft_lane {
                                      shuts the gate */
     _Atomic uint64_t gate;        /* serial number of the last change between SOLO and guarded */
     _Atomic uint64_t closed_to;   /* last burst that may be replayed */
+    _Atomic uint64_t base_burst;  /* standby: last burst that the base holds, as its sender says */
     _Atomic uint64_t cut;         /* serial number of the cut wanted: begin a base and log from there */
     _Atomic bool logging;         /* records wanted; switched on by a cut, off by the replicator */
     _Atomic uint64_t uncut;       /* serial number: give the base's copies back, nobody reads them any more */

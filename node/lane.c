@@ -180,6 +180,16 @@ static void finish_replay(struct nd_lane *lane)
 }
 
 /* From a base: others may depend on what it already holds. */
+/* What was said of the base, and what is in it. */
+static void check_base(struct nd_lane *lane)
+{
+    const struct nf_lane_state *state = nf_chain_state(lane->chain);
+    uint64_t said = atomic_load_explicit(&lane->shared->base_burst, memory_order_relaxed);
+
+    if (lane->doing == FT_LANE_REPLAY && state->burst != said)
+        nd_lane_diverged(lane, state->burst, state->clock, "last burst of the base", said, state->burst);
+}
+
 static void begin_replay(struct nd_lane *lane)
 {
     atomic_store_explicit(&lane->group->published[lane->index].access,
@@ -193,6 +203,7 @@ static void begin_replay(struct nd_lane *lane)
         lg_recorder_stop(lane->recorder, lane->index);
     if (lane->doing == FT_LANE_REPLAY)
         nd_lane_record(lane); /* one lane: from the first record on, if any is to come */
+    check_base(lane);
     report(lane);
 }
 

@@ -67,6 +67,8 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
     memcpy(rp->receiver.held, burst, sizeof(rp->receiver.held));
     memset(rp->receiver.share, 0, sizeof(rp->receiver.share));
     memset(rp->cost_told, 0, sizeof(rp->cost_told));
+    for (unsigned l = 0; l < rp->lanes; l++)
+        atomic_store_explicit(&rp_lane(rp, l)->base_burst, burst[l], memory_order_relaxed);
     publish(rp);
     /* Lanes stand. What they had published in another life must satisfy nobody in this one. */
     for (unsigned l = 0; rp->config.published && l < rp->lanes; l++)

@@ -140,6 +140,25 @@ static void gives(void)
     assert_int_equal(said(&b, FT_MSG_HANDOVER)->burst[0], 12);
 }
 
+/* A partition held HANDOVER back until the right had ended; what came behind it brought the right again. */
+static void a_handover_that_came_late_is_taken(void **unused)
+{
+    (void)unused;
+    told_to_ready(&b, false);
+    hears(&b, FT_MSG_STEER, FT_PROTECTED);
+    reaches(&b, FT_EV_LANES, 12);
+    uint64_t before = b.core.own_echoed;
+
+    sleeps(&b, 150);
+    hears_at(&b, FT_MSG_BEAT, FT_PROTECTED, 0, before);
+    hears_at(&b, FT_MSG_HANDOVER, FT_FENCED, 12, before);
+    is(&b, FT_READY);
+    hears(&b, FT_MSG_BEAT, FT_FENCED);
+    waits(&b, 1);
+    is(&b, FT_SOLO);
+    because(&b, "planned");
+}
+
 /* A frame whose length was damaged makes a connection deaf; who has handed over must hear what became of it.
  */
 static void who_has_handed_over_leaves_a_deaf_connection(void **unused)
@@ -286,6 +305,7 @@ int main(void)
         cmocka_unit_test(garbage_in_place_of_a_hello_ends_the_connection),
         cmocka_unit_test(a_standby_gives_up_before_the_connection_ends),
         cmocka_unit_test(the_end_of_an_abandoned_connection_is_the_answer),
+        cmocka_unit_test(a_handover_that_came_late_is_taken),
         cmocka_unit_test(who_has_handed_over_leaves_a_deaf_connection),
         cmocka_unit_test(a_planned_handover),
         cmocka_unit_test(a_handover_that_takes_too_long_is_called_off),
