@@ -280,6 +280,39 @@ static void one(void)
     }
 }
 
+/*
+ * A chain of accidents that hardly comes by itself: the standby sleeps in the midst of a turn, the connection
+ * breaks, the primary goes on alone, and dies before the standby wakes.
+ */
+static void accidents(void)
+{
+    uint64_t alone = ms(sim.config->timing.solo_after_ms);
+    unsigned p = sim.node[0].state == FT_PROTECTED ? 0 : 1;
+
+    if (sim.plan.wild == SIM_HEALS || sim.caught.armed || sim.kill_at || sim.plan.liar ||
+        sim.node[p].state != FT_PROTECTED || sim.node[!p].state != FT_READY || !may_sleep(!p))
+        return;
+    sim.caught = (struct sim_catch){.armed = true,
+                                    .node = !p,
+                                    .step = SIM_AFTER_STORE,
+                                    .sleep = 2 * alone,
+                                    .until = sim.now + 12 * SIM_MS};
+    sim.break_at = sim.now + 12 * SIM_MS + sim_draw(&sim.chain, 4 * SIM_MS);
+    sim.kill_at = sim.now + 15 * SIM_MS + alone + sim_draw(&sim.chain, alone / 2);
+}
+
+static void the_lonely_one_dies(void)
+{
+    sim.kill_at = 0;
+    for (unsigned i = 0; i < 2; i++)
+        if (sim_runs(&sim.node[i]) && sim.node[i].state == FT_SOLO && sim.node[!i].paused_until > sim.now) {
+            sim_tell(i, "is killed, alone");
+            sim_node_kill(&sim.node[i], false);
+            sim.node[i].restart_at = sim.now + sim_draw(&sim.chain, 200 * SIM_MS);
+            return;
+        }
+}
+
 /* ---- in time --------------------------------------------------------------------------------------- */
 
 /* The short moments in which rights change hands. */
@@ -339,8 +372,12 @@ void sim_faults_tick(void)
         sim_tell(SIM_NOBODY, "the connection breaks");
         sim_net_break();
     }
+    if (sim.kill_at && sim.now >= sim.kill_at)
+        the_lonely_one_dies();
     if (sim.now < sim.fault_at && !(delicate() && sim_chance(&sim.chance, 40)))
         return;
+    if (sim_chance(&sim.chain, 80))
+        accidents();
     one();
     sim.fault_at = sim.now + sim_draw(&sim.chance, sim_chance(&sim.chance, 600) ? detect : 12 * detect) *
                                  1000 / sim.plan.fault_rate;

@@ -246,6 +246,7 @@ struct sim_world {
     struct sim_random chance, order, net, hosts; /* faults; scheduling; delays; packets */
     struct sim_random lies, trouble;
     struct sim_random width; /* of narrow and stray seeds alone */
+    struct sim_random chain; /* of accidents that follow each other */
     uint64_t stray_at;       /* the chain does it then … */
     const char *strayed;     /* … and has done it: how the process must end */
     unsigned strayed_lane;
@@ -254,6 +255,7 @@ struct sim_world {
     unsigned refuse;     /* that many requests from now the system refuses one; 0: none */
     struct sim_catch caught;
     uint64_t break_at; /* the connection breaks while somebody sleeps; 0: it does not */
+    uint64_t kill_at;  /* … and whoever reigns alone dies; 0: it does not */
     uint64_t fault_at;
     bool faults_over;
     struct sim_script *script;                 /* a scenario in place of the seed's faults */

@@ -163,6 +163,7 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
     sim.lies.at = seed * 11 ^ 0x3333333333333333ull;
     sim.trouble.at = seed * 13 ^ 0x5555555555555555ull;
     sim.width.at = seed * 17 ^ 0x6666666666666666ull;
+    sim.chain.at = seed * 19 ^ 0x7777777777777777ull;
     sim.owner = SIM_NOBODY;
     sim.left_last = &sim.left;
     configure();
