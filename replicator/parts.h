@@ -12,8 +12,8 @@
 #define RP_BATCH (128u << 10) /* bytes of bulk a message aims at */
 #endif
 #define RP_PACE_NS 50000u /* between messages that are smaller, where others want this processor */
-#ifndef RP_CLOCKS        /* the simulation remembers fewer */
-#define RP_CLOCKS 65536u /* bursts whose last clock is remembered, for the lag in packets */
+#ifndef RP_CLOCKS         /* the simulation remembers fewer */
+#define RP_CLOCKS 65536u  /* bursts whose last clock is remembered, for the lag in packets */
 #endif
 #ifndef RP_PENDING
 #define RP_PENDING 65536u /* bursts per lane that the receiver keeps outside the closed set */
