@@ -308,14 +308,15 @@ static void begin_share(struct nd_lane *lane, bool digest, bool spread)
 }
 
 /* A new segment is based on what all lanes have closed now. */
-static void base_here(struct nd_group *group)
+static void base_here(struct nd_group *group, bool other_kind)
 {
     for (unsigned l = 0; l < group->lanes; l++) {
         struct nd_lane *lane = &group->lane[l];
 
         lane->cut_from = nf_chain_state(lane->chain)->burst;
         lane->hold_from = lane->hold.in;
-        lane->kind_from = atomic_load_explicit(&lane->shared->log.head, memory_order_relaxed);
+        if (other_kind)
+            lane->kind_from = atomic_load_explicit(&lane->shared->log.head, memory_order_relaxed);
         lane->uncovered = lane->weighed = lane->share_look_at = lane->early_at = 0;
         lane->share_grown = false;
     }
@@ -400,7 +401,7 @@ static void decide(struct nd_group *group)
             begin_share(&group->lane[l], digest, spread);
     }
     if (was == FT_SEGMENT_DELTA || checkpoint || s->segment != was)
-        base_here(group);
+        base_here(group, s->segment != was);
     /* A sample follows a stretch without; beside checkpoints, where marks are on anyway, a checkpoint. */
     s->sampling = s->segment == FT_SEGMENT_LOG && chooses(&group->lane[0]) &&
                   (warm(&group->lane[0]) ? checkpoint : !s->sampling && was == FT_SEGMENT_LOG);
@@ -438,7 +439,7 @@ void nd_stream_begin(struct nd_group *group)
                               memory_order_release);
         lane->met = s->held;
     }
-    base_here(group);
+    base_here(group, true);
     nd_checkpoint_forget(group);
     if (warm(&group->lane[0]))
         ft_freeze_prepare(group->lane[0].region); /* without that room checkpoints are copied at once */

@@ -184,13 +184,20 @@ static bool all_drained(const struct nd_lane *lane)
     return true;
 }
 
-/* While draining: the ports have given nothing for a while, and all that was made has left. */
-static void consider_drained(struct nd_lane *lane)
+/* Shares of a cut that no lane may leave unfinished: what was recorded behind them counts only with them. */
+static bool copies(const struct nd_lane *lane)
 {
-    if (lane->n)
+    return atomic_load_explicit(&lane->shared->logging, memory_order_relaxed) &&
+           atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire);
+}
+
+/* While draining: the ports were looked at for a while and gave nothing, and all that was made has left. */
+static void consider_drained(struct nd_lane *lane, bool looked)
+{
+    if (lane->n || !looked)
         lane->quiet_since = lane->now;
     if (lane->now - lane->quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
-        lane->waiting.count == 0 && !nd_lane_uncut(lane))
+        lane->waiting.count == 0 && !nd_lane_uncut(lane) && !copies(lane))
         atomic_store_explicit(&lane->shared->done, lane->order, memory_order_release);
 }
 
@@ -239,19 +246,20 @@ static bool collect_and_run(struct nd_lane *lane)
 
 bool nd_lane_live(struct nd_lane *lane)
 {
-    bool worked = false;
+    bool worked = false, looked = false;
 
     lane->n = 0;
     if (lane->draining && all_drained(lane))
         return false; /* drained: what comes now is the other node's */
     if (nd_lane_cut(lane)) {
         lane->short_of_room = !has_room(lane);
-        worked = lane->short_of_room ? nd_lane_hear(lane) : collect_and_run(lane);
+        looked = !lane->short_of_room;
+        worked = looked ? collect_and_run(lane) : nd_lane_hear(lane);
     }
     worked |= nd_lane_release(lane);
     if (ft_unlikely(lane->redis != NULL) && !worked)
         nd_redis_settle(lane->redis);
     if (lane->draining)
-        consider_drained(lane);
+        consider_drained(lane, looked);
     return worked;
 }

@@ -253,18 +253,33 @@ static bool is_ripe(const struct nd_lane *lane, const struct ft_record *r, uint6
  * What comes next, if it may be taken now. Parts of a spread checkpoint lie in a ring of their own, and come
  * when theirs is the next cut; cuts have numbers without gaps, so no two rings have parts of the same one.
  */
+static const struct ft_record *aside(struct nd_lane *lane, uint64_t upto)
+{
+    struct ft_ring *ring = &lane->shared->aside;
+    const struct ft_record *r;
+    uint64_t there;
+
+    if (ring->capacity == 0 || !(r = ft_ring_peek(ring, &there)))
+        return NULL;
+    return ft_part_of(r)->cut == lane->applied + 1 && is_ripe(lane, r, upto) ? r : NULL;
+}
+
+/* Twice: while we looked at the one ring, parts of two cuts may have come, the later one's into the other. */
 static const struct ft_record *next_entry(struct nd_lane *lane, uint64_t upto, struct ft_ring **ring)
 {
-    const struct ft_record *r = NULL;
+    const struct ft_record *r = aside(lane, upto), *earlier;
     uint64_t there;
 
     *ring = &lane->shared->aside;
-    if ((*ring)->capacity && (r = ft_ring_peek(*ring, &there)) && ft_part_of(r)->cut == lane->applied + 1 &&
-        is_ripe(lane, r, upto))
+    if (r)
         return r;
+    r = ft_ring_peek(&lane->shared->replay, &there);
+    if (!r || !is_ripe(lane, r, upto))
+        return NULL;
+    if (ft_is_part(r) && ft_part_of(r)->cut != lane->applied + 1 && (earlier = aside(lane, upto)))
+        return earlier;
     *ring = &lane->shared->replay;
-    r = ft_ring_peek(*ring, &there);
-    return r && is_ripe(lane, r, upto) ? r : NULL;
+    return r;
 }
 
 bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)

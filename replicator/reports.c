@@ -147,13 +147,14 @@ static void tell_costs(struct rp_replicator *rp)
 
         if (!differs(log, rp->cost_told[l][0]) && !differs(delta, rp->cost_told[l][1]))
             continue;
-        rp->cost_told[l][0] = log;
-        rp->cost_told[l][1] = delta;
         ft_core_head(&rp->core, FT_MSG_COST, rp->now, &m);
         m.lane = (uint16_t)l;
         m.number = log;
         m.number2 = delta;
-        rp_link_send(rp->link, &m, rp->lanes, NULL);
+        if (rp_link_send(rp->link, &m, rp->lanes, NULL) != 0)
+            return; /* no room: soon */
+        rp->cost_told[l][0] = log;
+        rp->cost_told[l][1] = delta;
     }
 }
 

@@ -226,6 +226,15 @@ static void after_newer_view(struct sim_node *n, unsigned lane, uint64_t view, u
     n->after_lanes |= 1u << lane;
 }
 
+/* The standby sleeps in the midst of its takeover, and the primary has announced that it goes on alone. */
+static bool unheard(const struct sim_node *n)
+{
+    const struct sim_node *other = &sim.node[!n->index];
+
+    return !sim.plan.strict && n->state == FT_SOLO && other->alive && other->deciding &&
+           other->paused_until > sim.now;
+}
+
 static void keep(struct sim_node *n, unsigned lane, unsigned port, const struct ft_held *held, uint64_t view)
 {
     const struct sim_packet *p = held->packet;
@@ -240,7 +249,7 @@ static void keep(struct sim_node *n, unsigned lane, unsigned port, const struct 
                               .port = (uint16_t)port,
                               .node = (uint8_t)n->index,
                               .aside = n->lane[lane].aside,
-                              .alone = may_split(n),
+                              .alone = may_split(n) || unheard(n),
                               .apart = sim.split && n->history->view < sim.reign,
                               .len = p->len,
                               .frame = (uint8_t *)(left + 1)};

@@ -147,6 +147,7 @@ struct sim_node {
     uint64_t life;                                    /* processes so far */
     uint64_t restart_at, paused_until, stalled_until; /* stalled: its replay stands */
     uint64_t overslept;                               /* when it last woke from a long sleep */
+    bool deciding; /* … in which it had decided to take over, and nobody knew yet */
     uint64_t incarnation;
     char view_file[64], view_new[64]; /* content; "" none */
     bool has_view_file;

@@ -271,6 +271,7 @@ void sim_step(enum sim_step step)
     if (c->sleep) {
         sim_tell(n->index, "sleeps for %.3f ms, %s", (double)c->sleep / 1e6, sim_step_text[step]);
         sim_pause(n, c->sleep);
+        n->deciding = step == SIM_BEFORE_VIEW;
         /* The longer it sleeps, the more it has missed: the connection, too. */
         if (!sim.script && sim_chance(&sim.trouble, 300))
             sim.break_at = sim.now + sim_draw(&sim.trouble, c->sleep / 4);
