@@ -275,8 +275,7 @@ void ft_join_reign(struct ft_core *core, struct ft_actions *actions, const char 
 
 /*
  * The peer has heard what we are now. A hello is said before the last of the connection before it is read,
- * and that may have told us of a later view: then the peer decides by what the hello said, and so must not
- * we.
+ * and that may have told us of a later view. Then the peer decides by what the hello said, and we must wait.
  */
 static bool heard_as_we_are(struct ft_core *core, struct ft_actions *actions)
 {

@@ -174,16 +174,14 @@ void ft_primary_malformed(struct ft_core *core, const char *text, struct ft_acti
         say_abandon(core, text, actions);
         return;
     }
-    if (!core->solo && core->peer.up) {
-        core->peer.up = false;
-        core->alone = core->now;
-        ft_primary_lost(core, text, false, actions);
-        ft_act(actions, FT_ACT_CLOSE);
-        return;
-    }
+    bool lost = !core->solo && core->peer.up;
+
     core->peer.up = core->peer.known = false;
     core->alone = core->now;
-    ft_resync_end(core, actions, text);
+    if (lost)
+        ft_primary_lost(core, text, false, actions);
+    else
+        ft_resync_end(core, actions, text);
     ft_act(actions, FT_ACT_CLOSE);
 }
 

@@ -221,6 +221,8 @@ bool nd_lane_checkpoint(struct nd_lane *lane);
 /* ---- lane_lag.c: how long the standby takes ---- */
 /* Standby: the last turn took so long; last_bytes says what for. */
 void nd_lane_took(struct nd_lane *lane, uint64_t ns);
+/* Primary: what replaying so many bytes of records would take, as it took here, ns; 0: not known. */
+uint64_t nd_lane_replay_ns(const struct nd_lane *lane, uint64_t bytes);
 /* Primary: what the standby has not replayed or applied yet would take it so many ns; 0: not known. */
 uint64_t nd_lane_lag(const struct nd_lane *lane);
 /* Primary: ns the standby takes for 1024 bytes in memory of a kind; 0: not known. */

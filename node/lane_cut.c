@@ -158,14 +158,6 @@ static uint64_t packed(uint64_t bytes, const _Atomic uint64_t *ratio)
     return bytes * (by ? by : PACK_GUESS) / PACK;
 }
 
-/* What replaying so many bytes of records would take: at most what they took here. */
-static uint64_t replay_ns(const struct nd_lane *lane, uint64_t bytes)
-{
-    if (lane->busy_bytes == 0)
-        return 0;
-    return (uint64_t)((double)bytes * (double)lane->busy_ns / (double)lane->busy_bytes);
-}
-
 static uint64_t dearer(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
@@ -224,7 +216,8 @@ double nd_lane_checkpoint_way(const struct nd_lane *lane)
     double time = share_of(cut_clock(lane) - lane->base_clock, p->checkpoint_ms * 1000000ull);
     double kept = share_of(lane->uncovered, most_uncovered(lane));
     double replay =
-        chooses(lane) ? share_of(replay_ns(lane, lane->uncovered), p->recovery_budget_ms * 500000ull) : 0;
+        chooses(lane) ? share_of(nd_lane_replay_ns(lane, lane->uncovered), p->recovery_budget_ms * 500000ull)
+                      : 0;
 
     if (lane->share_grown)
         return 1;

@@ -37,14 +37,19 @@ static uint64_t told(const struct nd_lane *lane, enum ft_segment kind)
                                 memory_order_relaxed);
 }
 
+uint64_t nd_lane_replay_ns(const struct nd_lane *lane, uint64_t bytes)
+{
+    if (lane->busy_bytes == 0)
+        return 0;
+    return (uint64_t)((double)bytes * (double)lane->busy_ns / (double)lane->busy_bytes);
+}
+
 /* Until the standby has told: records take at most what they took here. */
 uint64_t nd_lane_cost(const struct nd_lane *lane, enum ft_segment kind)
 {
     uint64_t cost = told(lane, kind);
 
-    if (cost || kind == FT_SEGMENT_DELTA || lane->busy_bytes == 0)
-        return cost;
-    return (uint64_t)((double)lane->busy_ns * FT_EFFORT_UNIT / (double)lane->busy_bytes);
+    return cost || kind == FT_SEGMENT_DELTA ? cost : nd_lane_replay_ns(lane, FT_EFFORT_UNIT);
 }
 
 uint64_t nd_lane_lag(const struct nd_lane *lane)

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE /* nftw */
 #include "tests/unit/help_twin.h"
 #include "ftcore/check.h"
+#include "tests/unit/help_net.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,25 +38,12 @@ uint16_t twin_port(unsigned self)
     return ports[self];
 }
 
-static uint16_t free_port(const char *host)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET};
-    socklen_t len = sizeof(at);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    inet_pton(AF_INET, host, &at.sin_addr);
-    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-    getsockname(fd, (struct sockaddr *)&at, &len);
-    close(fd);
-    return ntohs(at.sin_port);
-}
-
 void twin_world(struct twin twin[2])
 {
     snprintf(directory, sizeof(directory), "/tmp/twin.XXXXXX");
     assert_non_null(mkdtemp(directory));
     for (unsigned i = 0; i < 2; i++) {
-        ports[i] = free_port(twin_host(i));
+        ports[i] = help_free_port(twin_host(i));
         twin[i] = (struct twin){.self = i};
         twin[i].box =
             mmap(NULL, sizeof(*twin[i].box), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "replicator/link.h"
+#include "tests/unit/help_net.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -47,18 +48,6 @@ static struct sockaddr_in address(const char *host, uint16_t port)
     return at;
 }
 
-static uint16_t free_port(const char *host)
-{
-    struct sockaddr_in at = address(host, 0);
-    socklen_t len = sizeof(at);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-    getsockname(fd, (struct sockaddr *)&at, &len);
-    close(fd);
-    return ntohs(at.sin_port);
-}
-
 static void open_a(void)
 {
     struct rp_link_config c = {A, B, port_a, port_b, true, 20};
@@ -78,8 +67,8 @@ static void open_b(void)
 static int setup(void **state)
 {
     (void)state;
-    port_a = free_port(A);
-    port_b = free_port(B);
+    port_a = help_free_port(A);
+    port_b = help_free_port(B);
     a = b = NULL;
     return 0;
 }
@@ -92,13 +81,7 @@ static int teardown(void **state)
     return 0;
 }
 
-static void not_beyond(uint64_t end, const char *what)
-{
-    if (now() > end)
-        fail_msg("never: %s", what);
-}
-
-#define UNTIL(cond) for (uint64_t end_ = now() + LIMIT; !(cond); not_beyond(end_, #cond))
+#define UNTIL(cond) for (uint64_t end_ = now() + LIMIT; !(cond); help_not_beyond(end_, #cond))
 
 static bool poll_one(struct rp_link *l)
 {

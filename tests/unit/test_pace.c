@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE /* affinity */
 #include "replicator/parts.h"
+#include "tests/unit/help_net.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,32 +36,13 @@ static struct rp_replicator rp;
 static struct ft_fault why;
 static uint8_t content[64 << 10];
 
-static uint16_t free_port(const char *host)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET};
-    socklen_t len = sizeof(at);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    inet_pton(AF_INET, host, &at.sin_addr);
-    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-    getsockname(fd, (struct sockaddr *)&at, &len);
-    close(fd);
-    return ntohs(at.sin_port);
-}
-
-static void not_beyond(uint64_t end, const char *what)
-{
-    if (rp_monotonic() > end)
-        fail_msg("never: %s", what);
-}
-
-#define UNTIL(cond) for (uint64_t end_ = rp_monotonic() + LIMIT; !(cond); not_beyond(end_, #cond))
+#define UNTIL(cond) for (uint64_t end_ = rp_monotonic() + LIMIT; !(cond); help_not_beyond(end_, #cond))
 
 static int setup(void **state)
 {
     (void)state;
-    port_a = free_port(A);
-    port_b = free_port(B);
+    port_a = help_free_port(A);
+    port_b = help_free_port(B);
     struct rp_link_config to_b = {A, B, port_a, port_b, true, 20}, to_a = {B, A, port_b, port_a, false, 20};
 
     if (rp_link_open(&a, &to_b, &why) || rp_link_open(&b, &to_a, &why))
