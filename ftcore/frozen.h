@@ -2,14 +2,17 @@
 /*
  * The lines of a checkpoint that is copied beside bursts: what was marked at its cut stays as it was there
  * for whoever copies it, however lanes go on to edit. At the cut the marks are frozen and new ones begin. A
- * frozen line that is about to change for the first time since is saved: so a line that is frozen and marked
- * lies in `saved`, and one that is frozen and not marked is in the region itself.
+ * frozen line that is about to change for the first time since is saved, and frozen no more: so it lies in
+ * the region as it was at the cut, or among its lane's saved ones.
+ *
+ * Saved lines lie one behind the other, in the order of edits: lines that packets come to lie anywhere, and
+ * saving each at an address of its own would wait for memory once more.
  *
  * Frozen lines are their lane's: it edits them and it takes them, in one thread. Those of the shared arena
- * are taken before any lane runs a burst again.
+ * are taken before any lane runs a burst again; to edit one before is a broken invariant.
  *
- * Capacity: `saved` has the region's size; pages that were never saved to are not there. It stays until the
- * region is closed, so that a checkpoint finds the pages that the last one used.
+ * Capacity: a lane can save as many lines as its arenas have; pages that were never saved to are not there.
+ * They stay until the region is closed, so that a checkpoint finds the pages that the last one used.
  */
 #ifndef FTCORE_FROZEN_H
 #define FTCORE_FROZEN_H
@@ -29,6 +32,8 @@ void ft_frozen_save(struct ft_region *region, uint64_t line, uint64_t count);
  * were at the cut, until the next burst. */
 struct ft_run ft_frozen_take(struct ft_region *region, uint64_t from, uint64_t to, uint64_t max,
                              const uint8_t **bytes);
+/* The same of the lines that the lane saved and nobody took, in the order of edits. */
+struct ft_run ft_saved_take(struct ft_region *region, unsigned lane, uint64_t max, const uint8_t **bytes);
 
 void ft_frozen_free(struct ft_region *region);
 

@@ -59,6 +59,7 @@ struct ft_region_config {
 };
 
 struct ft_audit; /* ftcore/audit.h */
+struct ft_saved; /* ftcore/frozen.h */
 
 struct ft_region {
     uint8_t *base; /* FT_REGION_BASE; NULL while hidden */
@@ -73,7 +74,7 @@ struct ft_region {
     struct ft_lines copied; /* copy in `shadow` is whole */
     uint8_t *shadow; /* where owed lines are copied to: same offsets, one reservation of `size` bytes */
     struct ft_lines frozen; /* of a checkpoint that is copied beside bursts (ftcore/frozen.h) … */
-    uint8_t *saved;         /* … and those of them that were edited since; NULL: nothing can be frozen */
+    struct ft_saved *saved; /* … and each lane's that were edited since; NULL: nothing can be frozen */
     _Atomic bool freezing;  /* edits have to look */
     struct ft_audit *audit; /* NULL unless configured */
     /* FT_TRACK_WATCH: called by the editing lane, before the change. Set while no lane runs. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writes a lane's share of a delta; see share.h. Lines first, those of the shared arena, then the lane's own
- * in rising order; then outputs. */
+ * in rising order, but for a spread checkpoint those saved before others; then outputs. */
 #include "logger/share.h"
 #include "ftcore/check.h"
 #include "ftcore/frozen.h"
@@ -60,6 +60,14 @@ static struct ft_run take(const struct lg_share *share, uint64_t from, uint64_t 
     return run;
 }
 
+/* Of a spread checkpoint: what edits saved since the last part. None while the shared arena is copied. */
+static struct ft_run take_saved(const struct lg_share *share, uint64_t max, const uint8_t **bytes)
+{
+    if (!(share->head.flags & FT_PART_SPREAD) || share->arena == shared_index(share->region))
+        return (struct ft_run){0};
+    return ft_saved_take(share->region, share->head.lane, max, bytes);
+}
+
 /* Takes lines of the share's arenas into out[0..most). A part has those of the shared arena or of others. */
 static uint32_t copy_lines(struct lg_share *share, uint8_t *out, uint32_t most)
 {
@@ -74,8 +82,13 @@ static uint32_t copy_lines(struct lg_share *share, uint8_t *out, uint32_t most)
 
         if (lines == 0)
             break;
-        struct ft_run run = take(share, first + share->line, end, lines < RUN_MAX ? lines : RUN_MAX, &bytes);
+        if (lines > RUN_MAX)
+            lines = RUN_MAX;
+        struct ft_run run = take_saved(share, lines, &bytes);
+        bool saved = run.count > 0;
 
+        if (!saved)
+            run = take(share, first + share->line, end, lines, &bytes);
         if (run.count == 0) {
             bool was_shared = share->arena == shared_index(region);
 
@@ -88,7 +101,8 @@ static uint32_t copy_lines(struct lg_share *share, uint8_t *out, uint32_t most)
 
         FT_CHECK(ft_run_append(out, &len, most, &copied), "no room for %lu lines", run.count);
         FT_COUNT(share->lane, delta_lines, run.count);
-        share->line = run.line + run.count - first;
+        if (!saved)
+            share->line = run.line + run.count - first;
     }
     return len;
 }
