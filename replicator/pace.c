@@ -5,8 +5,12 @@
  *
  * Has this thread a processor to itself? Then it turns without pause while there is work, and each record
  * leaves at once. Where it has to wait for its processor, each of its turns takes the time of others, most
- * likely of those whom its message wakes. Then small messages keep a distance of RP_PACE_NS, and it sleeps
- * between turns; what the peer says wakes it at once, so no acknowledgement waits.
+ * likely of those whom its message wakes. Then it sleeps between turns, and a small message leaves when the
+ * one before has been acknowledged: what the peer says wakes it at once. So messages come as fast as the two
+ * of them can be had on their processors, and each carries what came together meanwhile. An acknowledgement
+ * that takes longer than RP_PACE_NS is not waited for. Between an acknowledgement and the next message it
+ * rests, a hot standby's longer: that one needs its processor for more than answering, and each message takes
+ * it away.
  *
  * Is the link the limit? Only then compressing pays: where the connection takes all that is offered, bytes
  * are free. Where it takes less for a while, though the peer reads, it is.
@@ -16,6 +20,8 @@
 
 #define LOOK_NS  2000000ull  /* between looks at the processor, at the least */
 #define CROWDED  16u         /* waiting for a 16th of the time */
+#define REST_NS  50000u      /* between two looks while records come … */
+#define SHORT_NS 20000u      /* … where the processor is shared with a standby that stores */
 #define STALL_NS 10000000ull /* the connection took less than was offered; Linux counts that in ticks */
 #ifndef RP_HOLD_NS
 #define RP_HOLD_NS 1000000000ull /* the simulation's runs are shorter */
@@ -75,25 +81,37 @@ bool rp_pace_crowded(struct rp_replicator *rp)
     return p->crowded.yes;
 }
 
-/*
- * Nothing is held back while somebody waits for more than outputs (a base, a handover), and nothing that
- * makes a message of full size.
- */
-bool rp_pace_holds(const struct rp_replicator *rp, uint64_t there)
+uint64_t rp_pace_rest(const struct rp_replicator *rp)
+{
+    return rp->pace.crowded.yes && rp->config.core.warm ? SHORT_NS : REST_NS;
+}
+
+static bool all_acknowledged(const struct rp_replicator *rp)
+{
+    for (unsigned l = 0; l < rp->lanes; l++)
+        if (rp->sender.burst[l] > rp->core.peer_closed[l])
+            return false;
+    return true;
+}
+
+/* Nothing is held back while somebody waits for more than outputs (a base, a handover). */
+static bool waits(const struct rp_replicator *rp)
 {
     const struct ft_core *core = &rp->core;
 
-    return rp->pace.crowded.yes && there < RP_BATCH && core->state == FT_PROTECTED && !core->hand &&
-           !core->resync && rp->now - rp->pace.sent < RP_PACE_NS;
+    return rp->pace.crowded.yes && core->state == FT_PROTECTED && !core->hand && !core->resync &&
+           rp->now - rp->pace.sent < RP_PACE_NS && !all_acknowledged(rp);
+}
+
+/* Nor what makes a message of full size. */
+bool rp_pace_holds(const struct rp_replicator *rp, uint64_t there)
+{
+    return there < RP_BATCH && waits(rp);
 }
 
 uint64_t rp_pace_wait(const struct rp_replicator *rp, uint64_t patience_ns)
 {
-    uint64_t passed = rp->now - rp->pace.sent;
-
-    if (!rp->pace.crowded.yes || !rp->sender.on || passed >= RP_PACE_NS)
-        return patience_ns;
-    return RP_PACE_NS - passed < patience_ns ? RP_PACE_NS - passed : patience_ns;
+    return rp->sender.on && waits(rp) ? RP_PACE_NS - (rp->now - rp->pace.sent) : patience_ns;
 }
 
 /* ---- the link ---------------------------------------------------------------------------------- */

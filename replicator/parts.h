@@ -11,9 +11,9 @@
 #ifndef RP_BATCH
 #define RP_BATCH (128u << 10) /* bytes of bulk a message aims at */
 #endif
-#define RP_PACE_NS 50000u /* between messages that are smaller, where others want this processor */
-#ifndef RP_CLOCKS         /* the simulation remembers fewer */
-#define RP_CLOCKS 65536u  /* bursts whose last clock is remembered, for the lag in packets */
+#define RP_PACE_NS 200000u /* most that a smaller one waits for the acknowledgement of the last (pace.c) */
+#ifndef RP_CLOCKS          /* the simulation remembers fewer */
+#define RP_CLOCKS 65536u   /* bursts whose last clock is remembered, for the lag in packets */
 #endif
 #ifndef RP_PENDING
 #define RP_PENDING 65536u /* bursts per lane that the receiver keeps outside the closed set */
@@ -48,7 +48,8 @@ struct rp_sender {
     uint64_t start[FT_LANES_MAX];  /* … and all that begins before this position in the log ring */
     uint64_t sent[FT_LANES_MAX];   /* bytes of entries sent since the base, in memory form: against the peer's
                                       `taken` */
-    uint64_t clock[FT_LANES_MAX];  /* clock after the last entry sent */
+    uint64_t clock[FT_LANES_MAX];  /* clock after the last entry sent … */
+    uint64_t burst[FT_LANES_MAX];  /* … and its burst */
     bool more;                     /* a message was full, and something was left */
     unsigned first;                /* lane that may send first this time */
     uint64_t (*clocks)[RP_CLOCKS]; /* [lanes] clock after burst b, at b % RP_CLOCKS */
@@ -140,7 +141,8 @@ void rp_carry_out(struct rp_replicator *rp);
 /* pace.c: how often this thread speaks and looks, and whether it compresses. */
 void rp_pace_begin(struct rp_replicator *rp); /* by the thread itself */
 void rp_pace_end(struct rp_replicator *rp);
-bool rp_pace_crowded(struct rp_replicator *rp); /* others want this processor */
+bool rp_pace_crowded(struct rp_replicator *rp);        /* others want this processor */
+uint64_t rp_pace_rest(const struct rp_replicator *rp); /* ns between looks while records come */
 bool rp_pace_holds(const struct rp_replicator *rp,
                    uint64_t there); /* `there` bytes are worth no message yet */
 uint64_t rp_pace_wait(const struct rp_replicator *rp,

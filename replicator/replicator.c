@@ -13,7 +13,6 @@
 #include <time.h>
 
 #define SHOW_NS       1000000ull
-#define WAIT_BUSY_NS  50000u
 #define BUSY_TURNS    40u /* after the last record */
 #define QUIET_TURNS   1000u
 #define WAIT_IDLE_NS  200000u
@@ -123,7 +122,7 @@ static uint64_t patience(const struct rp_replicator *rp, unsigned idle)
     bool pressing = rp->core.resync || rp->core.hand || rp->core.state == FT_SYNCING;
 
     if (pressing || (idle < BUSY_TURNS && rp->sender.on))
-        return WAIT_BUSY_NS;
+        return rp_pace_rest(rp);
     return idle < QUIET_TURNS ? WAIT_IDLE_NS : WAIT_STILL_NS;
 }
 

@@ -42,7 +42,7 @@ void rp_sender_begin(struct rp_replicator *rp)
     for (unsigned l = 0; l < rp->lanes; l++) {
         s->from[l] = atomic_load_explicit(&rp_lane(rp, l)->cut_burst, memory_order_relaxed);
         s->start[l] = atomic_load_explicit(&rp_lane(rp, l)->cut_at, memory_order_relaxed);
-        s->sent[l] = s->clock[l] = 0;
+        s->sent[l] = s->clock[l] = s->burst[l] = 0;
         atomic_store_explicit(&rp_lane(rp, l)->cost_log, 0, memory_order_relaxed); /* another standby */
         atomic_store_explicit(&rp_lane(rp, l)->cost_delta, 0, memory_order_relaxed);
         memset(s->clocks[l], 0, sizeof(s->clocks[l]));
@@ -90,6 +90,8 @@ static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
     s->sent[r->lane] += r->size;
     if (clock > s->clock[r->lane]) /* a spread checkpoint's parts tell of an earlier burst */
         s->clock[r->lane] = clock;
+    if (burst > s->burst[r->lane])
+        s->burst[r->lane] = burst;
     s->clocks[r->lane][burst % RP_CLOCKS] = clock;
 }
 

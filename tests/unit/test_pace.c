@@ -211,10 +211,15 @@ static void a_slow_link(void **state)
     assert_false(rp_pace_packs(&rp));
 }
 
-static void messages_keep_apart(void **state)
+static void a_message_waits_for_the_last_ones_acknowledgement(void **state)
 {
     (void)state;
+    rp.lanes = 2;
     rp.pace.sent = rp.now - 10000;
+    rp.sender.burst[0] = 7;
+    rp.sender.burst[1] = 9;
+    rp.core.peer_closed[0] = 7;
+    rp.core.peer_closed[1] = 8;
     assert_false(rp_pace_holds(&rp, 100)); /* nobody else wants the processor */
     rp.pace.crowded.yes = true;
     assert_true(rp_pace_holds(&rp, 100));
@@ -225,16 +230,30 @@ static void messages_keep_apart(void **state)
     rp.core.state = FT_DEGRADED;
     assert_false(rp_pace_holds(&rp, 100)); /* outputs are waiting for the standby to be ready */
     rp.core.state = FT_PROTECTED;
-    rp.now += 39999;
+    rp.now += 189999;
     assert_true(rp_pace_holds(&rp, 100));
     rp.now++;
-    assert_false(rp_pace_holds(&rp, 100)); /* 50 us after the last one */
-    assert_int_equal(rp_pace_wait(&rp, 200000), 200000);
+    assert_false(rp_pace_holds(&rp, 100)); /* 200 us after the last one */
+    assert_int_equal(rp_pace_wait(&rp, 300000), 300000);
     rp.now -= 20000;
-    assert_int_equal(rp_pace_wait(&rp, 200000), 200000); /* it sends nothing: no reason to wake */
+    assert_int_equal(rp_pace_wait(&rp, 300000), 300000); /* it sends nothing: no reason to wake */
     rp.sender.on = true;
-    assert_int_equal(rp_pace_wait(&rp, 200000), 20000);
-    assert_int_equal(rp_pace_wait(&rp, 5000), 5000);
+    assert_int_equal(rp_pace_wait(&rp, 300000), 20000);
+    assert_true(rp_pace_holds(&rp, 100));
+    rp.core.peer_closed[1] = 9;
+    assert_false(rp_pace_holds(&rp, 100));
+    assert_int_equal(rp_pace_wait(&rp, 300000), 300000);
+}
+
+static void it_rests_between_messages(void **state)
+{
+    (void)state;
+    rp.config.core.warm = true;
+    assert_int_equal(rp_pace_rest(&rp), 50000);
+    rp.pace.crowded.yes = true;
+    assert_int_equal(rp_pace_rest(&rp), 20000);
+    rp.config.core.warm = false; /* its lane wants the processor */
+    assert_int_equal(rp_pace_rest(&rp), 50000);
 }
 
 /* Another process on our core, which does nothing but want it. */
@@ -271,8 +290,13 @@ static void a_crowded_processor(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(told_to),     TEST(what_drains_is_not_compressed), TEST(a_peer_that_does_not_read),
-        TEST(a_slow_link), TEST(messages_keep_apart),           TEST(a_crowded_processor),
+        TEST(told_to),
+        TEST(what_drains_is_not_compressed),
+        TEST(a_peer_that_does_not_read),
+        TEST(a_slow_link),
+        TEST(a_message_waits_for_the_last_ones_acknowledgement),
+        TEST(it_rests_between_messages),
+        TEST(a_crowded_processor),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
