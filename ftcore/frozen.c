@@ -93,7 +93,8 @@ void ft_freeze(struct ft_region *region)
 
 void ft_thaw(struct ft_region *region)
 {
-    atomic_store_explicit(&region->freezing, false, memory_order_release);
+    if (atomic_load_explicit(&region->freezing, memory_order_relaxed))
+        atomic_store_explicit(&region->freezing, false, memory_order_release);
 }
 
 static struct ft_saved *owner(const struct ft_region *region, uint64_t line)

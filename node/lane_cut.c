@@ -562,6 +562,7 @@ bool nd_lane_cut(struct nd_lane *lane)
 
     if (!atomic_load_explicit(&lane->shared->logging, memory_order_relaxed)) {
         lg_share_drop(&lane->share);
+        ft_thaw(lane->region); /* each lane for itself, before it runs a burst: nobody wants the rest */
         if (lane->index == 0 && marking(lane->region))
             mark(lane->region, false);
         /* Logging ends in one lane after the other: one that still logged may be waiting for us. */
