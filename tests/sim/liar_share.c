@@ -87,7 +87,8 @@ const struct ft_part *sim_lie_part(const struct ft_part *was)
          outputs = was->outputs > 1 && was->burst > was->from + 1;
 
     memcpy(p, was, sizeof(*p));
-    /* What we say is not spread, and only there lines may come in any order: the encoder would not have it. */
+    /* What we say is not spread, and only there lines may come in any order: the encoder would not have it.
+     */
     p->lines = sim_lie_draw(2) && !(was->flags & FT_PART_SPREAD) ? was->lines : 0;
     memcpy(ft_part_lines(p), ft_part_lines(was), p->lines);
     p->flags = FT_REC_DELTA;
