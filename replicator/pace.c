@@ -53,28 +53,32 @@ static void reconsider(struct rp_answer *a, uint64_t now)
 
 void rp_pace_begin(struct rp_replicator *rp)
 {
-    rp->pace.fd = rp_processor_open();
     rp->pace.looked = rp->now;
-    rp->pace.known = rp_processor_waited(rp->pace.fd, &rp->pace.waited);
+    rp->pace.waited = rp_processor_waited(rp->now, rp->pace.slept);
 }
 
-void rp_pace_end(struct rp_replicator *rp)
+/* What it slept beyond that is waiting; when it was woken nobody knows since when it could have run. */
+void rp_pace_sleeps(struct rp_replicator *rp, uint64_t most_ns)
 {
-    rp_processor_close(rp->pace.fd);
-    rp->pace.fd = -1;
+    uint64_t from = rp_monotonic(), slept;
+
+    rp_link_wait(rp->link, most_ns);
+    slept = rp_monotonic() - from;
+    rp->pace.slept += slept < most_ns ? slept : most_ns;
 }
 
 /* Whether others want the processor that this thread is on. */
 bool rp_pace_crowded(struct rp_replicator *rp)
 {
     struct rp_pace *p = &rp->pace;
-    uint64_t waited, passed = rp->now - p->looked;
+    uint64_t passed = rp->now - p->looked;
+    int64_t waited;
 
-    if (!p->known || passed < LOOK_NS)
+    if (passed < LOOK_NS)
         return p->crowded.yes;
-    p->known = rp_processor_waited(p->fd, &waited);
+    waited = rp_processor_waited(rp->now, p->slept);
     reconsider(&p->crowded, rp->now);
-    if (p->known && waited - p->waited > passed / CROWDED)
+    if (waited - p->waited > (int64_t)(passed / CROWDED))
         adopt(&p->crowded, rp->now);
     p->waited = waited;
     p->looked = rp->now;

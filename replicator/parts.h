@@ -33,11 +33,11 @@ struct rp_answer {
 };
 
 struct rp_pace {
-    int fd;
-    bool known; /* the system tells */
     struct rp_answer crowded, packing;
-    uint64_t looked, waited; /* at the processor: when, and what it said */
-    uint64_t stalled;        /* since when the connection has not taken all; 0: it has */
+    uint64_t slept;   /* ns ever, as far as it wanted to */
+    uint64_t looked;  /* at the processor: when … */
+    int64_t waited;   /* … and what it said */
+    uint64_t stalled; /* since when the connection has not taken all; 0: it has */
     struct rp_link_times times;
     uint64_t sent; /* the last message of the sender */
 };
@@ -139,10 +139,10 @@ void rp_step(struct rp_replicator *rp, const struct ft_event *event);
 void rp_carry_out(struct rp_replicator *rp);
 
 /* pace.c: how often this thread speaks and looks, and whether it compresses. */
-void rp_pace_begin(struct rp_replicator *rp); /* by the thread itself */
-void rp_pace_end(struct rp_replicator *rp);
-bool rp_pace_crowded(struct rp_replicator *rp);        /* others want this processor */
-uint64_t rp_pace_rest(const struct rp_replicator *rp); /* ns between looks while records come */
+void rp_pace_begin(struct rp_replicator *rp);                    /* by the thread itself */
+void rp_pace_sleeps(struct rp_replicator *rp, uint64_t most_ns); /* until the peer says something */
+bool rp_pace_crowded(struct rp_replicator *rp);                  /* others want this processor */
+uint64_t rp_pace_rest(const struct rp_replicator *rp);           /* ns between looks while records come */
 bool rp_pace_holds(const struct rp_replicator *rp,
                    uint64_t there); /* `there` bytes are worth no message yet */
 uint64_t rp_pace_wait(const struct rp_replicator *rp,

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the system says about the processor under the calling thread. */
+/* The processor under the calling thread. */
 #ifndef REPLICATOR_PROCESSOR_H
 #define REPLICATOR_PROCESSOR_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
-/* A descriptor for the calling thread; -1: the system does not say. */
-int rp_processor_open(void);
-void rp_processor_close(int fd);
-/* Time ever, ns, that this thread could have run and another one ran. False: the system does not say. */
-bool rp_processor_waited(int fd, uint64_t *ns);
+/*
+ * How long this thread could have run while another one did, ns, since a moment that stays the same: all that
+ * passed until `now`, less what it ran and what it slept (both ns, `now` as rp_monotonic). To be compared
+ * with what it said before; since some time counts twice it may say some microseconds less.
+ */
+int64_t rp_processor_waited(uint64_t now, uint64_t slept);
 
 #endif

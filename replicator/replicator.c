@@ -135,7 +135,7 @@ static void rest(struct rp_replicator *rp, bool busy, uint64_t patience_ns)
     if (busy && (more || !rp_pace_crowded(rp)))
         _mm_pause();
     else
-        rp_link_wait(rp->link, rp_pace_wait(rp, patience_ns));
+        rp_pace_sleeps(rp, rp_pace_wait(rp, patience_ns));
 }
 
 void rp_run(struct rp_replicator *rp)
@@ -161,7 +161,6 @@ void rp_run(struct rp_replicator *rp)
             nanosleep(&still, NULL);
         }
     }
-    rp_pace_end(rp);
 }
 
 /* ---- making ------------------------------------------------------------------------------------ */
@@ -195,7 +194,6 @@ int rp_open(struct rp_replicator **out, const struct rp_config *config, struct f
     }
     rp->now = rp_monotonic();
     rp->steered_told = true;
-    rp->pace.fd = -1;
     ft_core_init(&rp->core, &rp->config.core, rp->now, &rp->actions);
     rp_carry_out(rp);
     show(rp);

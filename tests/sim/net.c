@@ -585,22 +585,14 @@ bool rp_times(int fd, uint64_t *busy_us, uint64_t *full_us)
     return sim.seed % 5 != 0;
 }
 
-int rp_processor_open(void)
-{
-    return sim.seed % 3 ? 0 : -1;
-}
-
-void rp_processor_close(int fd)
-{
-    (void)fd;
-}
-
 /* Others want it in every other stretch, or never. */
-bool rp_processor_waited(int fd, uint64_t *ns)
+int64_t rp_processor_waited(uint64_t now, uint64_t slept)
 {
     const uint64_t stretch = 32 * SIM_MS;
     uint64_t into = sim.now % (2 * stretch);
 
-    *ns = sim.seed % 3 == 2 ? sim.now / 2 / stretch * stretch + (into < stretch ? into : stretch) : 0;
-    return fd >= 0;
+    (void)now;
+    (void)slept;
+    return sim.seed % 3 == 2 ? (int64_t)(sim.now / 2 / stretch * stretch + (into < stretch ? into : stretch))
+                             : 0;
 }
