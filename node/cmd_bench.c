@@ -128,6 +128,11 @@ static int refuse_file(const struct bench *b, int error)
 /* Before minutes are spent on what cannot be kept. */
 static int check_save(const struct bench *b)
 {
+    static const char *const heads[] = {"machine"};
+
+    if (b->options.save && !nd_options_replaceable(b->options.save, heads, 1, strlen(heads[0])))
+        return nd_usage("bench", "--save %.40s, expected a table to replace, or a name that is free",
+                        b->options.save);
     FILE *f = b->options.save ? fopen(b->options.save, "ae") : NULL;
     int error = !b->options.save || f ? 0 : errno;
 

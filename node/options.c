@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { LONG_REPEAT = 256 };
 
@@ -172,4 +173,23 @@ int nd_options_read(struct nd_options *o, int argc, char **argv, unsigned takes,
     o->argc = argc - optind;
     o->argv = argv + optind;
     return check(o, command, takes, min, max, names);
+}
+
+bool nd_options_replaceable(const char *path, const char *const heads[], unsigned count, size_t len)
+{
+    char there[16] = "";
+    struct stat st;
+    bool known = false;
+    FILE *f;
+
+    if (len > sizeof(there) || stat(path, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
+        return true; /* whoever opens it says what is wrong */
+    f = fopen(path, "re");
+    if (!f)
+        return false;
+    if (fread(there, len, 1, f) == 1)
+        for (unsigned i = 0; i < count; i++)
+            known |= memcmp(there, heads[i], len) == 0;
+    fclose(f);
+    return known;
 }

@@ -53,4 +53,11 @@ int nd_exit_of(int error);
 /* The same for a file that could not be read: nd_config_read. */
 int nd_exit_of_file(int error);
 
+/*
+ * Whether a command may write its results to `path`: nothing is there, or no regular file, or one that is
+ * empty or begins with one of `heads` (each of `len` bytes), that is, results. So a slip of the hand costs no
+ * file of other use.
+ */
+bool nd_options_replaceable(const char *path, const char *const heads[], unsigned count, size_t len);
+
 #endif

@@ -165,6 +165,15 @@ static int take(void *to, int c, char *value)
     }
 }
 
+/* A recording, a chain or its rules are not captures, and a capture that is read is not written. */
+static bool writable(const char *path)
+{
+    static const char *const heads[] = {"\xd4\xc3\xb2\xa1", "\xa1\xb2\xc3\xd4", "\x4d\x3c\xb2\xa1",
+                                        "\xa1\xb2\x3c\x4d", "\x0a\x0d\x0d\x0a"};
+
+    return nd_options_replaceable(path, heads, sizeof(heads) / sizeof(heads[0]), 4);
+}
+
 int nd_replay_options_read(struct nd_replay_options *o, int argc, char **argv)
 {
     int error;
@@ -175,6 +184,9 @@ int nd_replay_options_read(struct nd_replay_options *o, int argc, char **argv)
         return error;
     if (!o->config)
         return nd_usage(COMMAND, "no chain, expected -c FILE");
+    if (o->output && !writable(o->output))
+        return nd_usage(COMMAND, "-w %.40s, expected a capture to replace, or a name that is free",
+                        o->output);
     error = check_log(o, argc - optind);
     if (error || o->log)
         return error;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#define STEP_NS  20000u        /* between two looks at lanes that are to stand */
 #define STAND_NS 2000000000ull /* a lane that does not reach a burst boundary within this is broken */
 
 static void each(struct rp_replicator *rp, size_t offset, uint64_t value)
@@ -71,13 +72,12 @@ static bool standing(struct rp_replicator *rp)
 /* Lanes come by a burst boundary within microseconds, sleeping ones within a millisecond. */
 static void stop_lanes(struct rp_replicator *rp)
 {
-    struct timespec step = {0, 20000};
     uint64_t waited = 0;
 
     give_order(rp, FT_LANE_WAIT, NULL);
     while (!standing(rp) && !atomic_load(&rp->stop)) {
-        nanosleep(&step, NULL);
-        waited += 20000;
+        rp_pace_naps(rp, STEP_NS);
+        waited += STEP_NS;
         FT_CHECK(waited < STAND_NS, "a lane has not reached a burst boundary for seconds");
     }
 }

@@ -18,8 +18,12 @@
 #include "replicator/parts.h"
 #include "replicator/processor.h"
 
-#define LOOK_NS  2000000ull  /* between looks at the processor, at the least */
-#define CROWDED  16u         /* waiting for a 16th of the time */
+#include <time.h>
+
+#define LOOK_NS 2000000ull /* between looks at the processor, at the least */
+#define CROWDED 16u        /* waiting for a 16th of the time */
+#define WAKING_NS                                                                                            \
+    10000u /* until a thread runs that nobody keeps from it; a processor that slept takes longest */
 #define REST_NS  50000u      /* between two looks while records come … */
 #define SHORT_NS 20000u      /* … where the processor is shared with a standby that stores */
 #define STALL_NS 10000000ull /* the connection took less than was offered; Linux counts that in ticks */
@@ -57,14 +61,32 @@ void rp_pace_begin(struct rp_replicator *rp)
     rp->pace.waited = rp_processor_waited(rp->now, rp->pace.slept);
 }
 
-/* What it slept beyond that is waiting; when it was woken nobody knows since when it could have run. */
+/*
+ * What it slept beyond that, and beyond what waking takes in any case, is waiting. When it was woken nobody
+ * knows since when it could have run.
+ */
+static void count_sleep(struct rp_replicator *rp, uint64_t from, uint64_t wanted_ns)
+{
+    uint64_t slept = rp_monotonic() - from;
+
+    rp->pace.slept += slept < wanted_ns + WAKING_NS ? slept : wanted_ns + WAKING_NS;
+}
+
 void rp_pace_sleeps(struct rp_replicator *rp, uint64_t most_ns)
 {
-    uint64_t from = rp_monotonic(), slept;
+    uint64_t from = rp_monotonic();
 
     rp_link_wait(rp->link, most_ns);
-    slept = rp_monotonic() - from;
-    rp->pace.slept += slept < most_ns ? slept : most_ns;
+    count_sleep(rp, from, most_ns);
+}
+
+void rp_pace_naps(struct rp_replicator *rp, uint64_t ns)
+{
+    struct timespec still = {0, (long)ns};
+    uint64_t from = rp_monotonic();
+
+    nanosleep(&still, NULL);
+    count_sleep(rp, from, ns);
 }
 
 /* Whether others want the processor that this thread is on. */
@@ -107,7 +129,7 @@ static bool waits(const struct rp_replicator *rp)
            rp->now - rp->pace.sent < RP_PACE_NS && !all_acknowledged(rp);
 }
 
-/* Nor what makes a message of full size. */
+/* Nor what makes a message of full size, when it is looked at; a lane cannot wake this thread. */
 bool rp_pace_holds(const struct rp_replicator *rp, uint64_t there)
 {
     return there < RP_BATCH && waits(rp);

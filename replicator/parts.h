@@ -50,7 +50,7 @@ struct rp_sender {
                                       `taken` */
     uint64_t clock[FT_LANES_MAX];  /* clock after the last entry sent … */
     uint64_t burst[FT_LANES_MAX];  /* … and its burst */
-    bool more;                     /* a message was full, and something was left */
+    bool more;                     /* a message was full, or of one kind: something was left */
     unsigned first;                /* lane that may send first this time */
     uint64_t (*clocks)[RP_CLOCKS]; /* [lanes] clock after burst b, at b % RP_CLOCKS */
     struct rp_cost log, delta;
@@ -141,6 +141,7 @@ void rp_carry_out(struct rp_replicator *rp);
 /* pace.c: how often this thread speaks and looks, and whether it compresses. */
 void rp_pace_begin(struct rp_replicator *rp);                    /* by the thread itself */
 void rp_pace_sleeps(struct rp_replicator *rp, uint64_t most_ns); /* until the peer says something */
+void rp_pace_naps(struct rp_replicator *rp, uint64_t ns);        /* whatever comes; below a second */
 bool rp_pace_crowded(struct rp_replicator *rp);                  /* others want this processor */
 uint64_t rp_pace_rest(const struct rp_replicator *rp);           /* ns between looks while records come */
 bool rp_pace_holds(const struct rp_replicator *rp,

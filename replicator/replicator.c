@@ -156,9 +156,7 @@ void rp_run(struct rp_replicator *rp)
         if (rp->link) {
             rest(rp, busy, patience(rp, idle));
         } else {
-            struct timespec still = {0, WAIT_STILL_NS};
-
-            nanosleep(&still, NULL);
+            rp_pace_naps(rp, WAIT_STILL_NS);
         }
     }
 }

@@ -100,6 +100,7 @@ struct batch {
     uint32_t len, most; /* bytes of bulk */
     uint64_t raw;       /* … in memory */
     bool any, parts;
+    bool other; /* something of the other kind was next */
 };
 
 /* Encodes what one lane's ring holds, up to where the kind changes. */
@@ -112,6 +113,7 @@ static void gather(struct rp_replicator *rp, unsigned l, struct batch *b)
     for (; (r = ft_ring_peek(&lane->log, &there)); ft_ring_advance(&lane->log, r->size)) {
         if (!wanted(rp, l, r))
             continue;
+        b->other |= b->any && b->parts != ft_is_part(r);
         if ((b->any && b->parts != ft_is_part(r)) || b->len >= b->most || b->len + bound(r) > FT_BULK_MAX)
             return;
         if (!has_credit(rp, l, r)) {
@@ -196,19 +198,22 @@ bool rp_sender_turn(struct rp_replicator *rp)
     size_t room = rp_link_room(rp->link);
     struct batch b = {.most = room < RP_BATCH ? (uint32_t)room : RP_BATCH};
 
+    bool left = rp->sender.more;
+
     publish_unreplayed(rp);
     rp->sender.more = false;
     /* A lane may have made the cut by now, and be at its new stream: what is behind the cut is not ours to
      * drop before all of them have. */
     if (rp->base.cutting || (rp->sender.on && room < SEND_LEAST))
         return false;
-    if (rp->sender.on && rp_pace_holds(rp, there(rp)))
+    /* Nor is the second half of what came together held back: records behind a part of a checkpoint. */
+    if (rp->sender.on && !left && rp_pace_holds(rp, there(rp)))
         return false;
     /* A busy lane that comes first each time would leave nothing to the others. */
     rp->sender.first = (rp->sender.first + 1) % rp->lanes;
     for (unsigned i = 0; i < rp->lanes; i++)
         gather(rp, (rp->sender.first + i) % rp->lanes, &b);
-    rp->sender.more = b.len >= b.most;
+    rp->sender.more = b.len >= b.most || b.other;
     if (b.any)
         send_batch(rp, &b);
     for (unsigned l = 0; l < rp->lanes; l++)

@@ -34,6 +34,24 @@ run -c "$dir/chain/nat.yaml" --seed 8 "$dir/made.pcap"
 [ "$other" != "$(fact .run_digest)" ]
 ok "another seed gives another" $?
 
+# ---- what -w may replace ------------------------------------------------------------------------------------------------
+
+# refuses FILE: replay with -w FILE leaves it as it is.
+refuses() {
+    local before
+    before=$(sha256sum "$1")
+    "$understudy" replay -c "$dir/chain/nat.yaml" -w "$1" "$dir/made.pcap" >"$dir/out" 2>"$dir/err"
+    [ $? = 64 ] && [ "$(sha256sum "$1")" = "$before" ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -q "expected" "$dir/err"
+}
+cp "$dir/chain/nat.yaml" "$dir/mine.yaml"
+printf 'US-REC' >"$dir/mine.rec"
+refuses "$dir/mine.yaml" && refuses "$dir/mine.rec" && refuses "$dir/made.pcap"
+ok "-w replaces no chain, no recording, and not the capture that is read" $? "$(cat "$dir/err")"
+: >"$dir/c.pcap"
+run -c "$dir/chain/nat.yaml" -w "$dir/c.pcap" "$dir/made.pcap" && run -c "$dir/chain/nat.yaml" -w "$dir/c.pcap" "$dir/made.pcap" &&
+    cmp -s "$dir/a.pcap" "$dir/c.pcap"
+ok "an empty file and an earlier output are replaced" $?
+
 # ---- the file that is written: stamps and bytes, by another program's eyes --------------------------------------------
 
 if command -v tcpdump >/dev/null; then

@@ -125,10 +125,11 @@ static void frozen_lines_are_those_of_the_cut(void **state)
             assert_int_equal(ft_lines_has(&region->dirty, line), ft_lines_has(later, line));
     }
     /* One that nobody wanted leaves nothing to the next: neither what is frozen nor what was saved. */
-    edit(region, 0, &edited[0]);
+    for (unsigned i = 0; i < 100; i++)
+        edit(region, i % 2, &edited[0]);
     ft_freeze(region);
-    for (unsigned i = 0; i < 50; i++)
-        edit(region, 0, &edited[0]);
+    for (unsigned i = 0; i < 100; i++)
+        edit(region, i % 2, &edited[0]);
     ft_thaw(region);
     ft_lines_clear(&region->dirty);
     ft_freeze(region);
