@@ -85,6 +85,20 @@ static bool choose(struct nd_log_files *files)
     return false;
 }
 
+/* A recording that ended before this one is nobody's loss; one of which the end is missing may be. */
+static void tell_older(const struct nd_log_files *files, const char *path)
+{
+    const struct lg_recording *before = &files->list[files->first - 1];
+
+    if (before->whole < before->size)
+        fprintf(stderr,
+                "%s: torn at offset %lu of %lu, and the next does not go on from there: %u older files "
+                "passed over\n",
+                before->file, before->whole, before->size, files->first);
+    else
+        fprintf(stderr, "%s: %u older files are of other recordings, passed over\n", path, files->first);
+}
+
 int nd_log_files_open(struct nd_log_files *files, const char *path, struct ft_fault *fault)
 {
     unsigned all;
@@ -110,7 +124,7 @@ int nd_log_files_open(struct nd_log_files *files, const char *path, struct ft_fa
     if (!choose(files))
         return ft_fail(fault, FT_EMALFORMED, "%.120s: no whole base, expected one to begin from", path);
     if (files->first > 0 && !lg_recording_follows(&files->list[files->first - 1], &files->list[files->first]))
-        fprintf(stderr, "%s: %u older files are of other recordings, passed over\n", path, files->first);
+        tell_older(files, path);
     for (unsigned i = files->count; i < all; i++)
         lg_recording_close(&files->list[i]);
     tell_end(&files->list[files->count - 1]);
