@@ -9,10 +9,10 @@
 
 /* Of a lane. Two lanes never write to one line of the processor's cache. */
 struct ft_saved {
-    _Alignas(64) uint64_t first, end; /* lines of its arenas */
-    uint8_t *bytes;                   /* [end - first] lines … */
-    uint32_t *line;                   /* … and which they are */
-    uint64_t in, out;                 /* saved, taken */
+    _Alignas(64) uint64_t end; /* behind the last line of its arenas */
+    uint8_t *bytes;            /* as many lines as these have … */
+    uint32_t *line;            /* … and which they are */
+    uint64_t in, out;          /* saved, taken */
 };
 
 _Static_assert((FT_REGION_MAX >> FT_LINE_SHIFT) <= UINT32_MAX, "a line's number takes four bytes");
@@ -64,11 +64,10 @@ int ft_freeze_prepare(struct ft_region *region)
         ft_frozen_free(region);
         return FT_ENOMEM;
     }
-    for (unsigned l = 0; l < region->lanes; l++) {
-        saved[l].first = first_line(region, l);
+    for (unsigned l = 0; l < region->lanes; l++) { /* lane 0's are the region's first: its pointers stay */
         saved[l].end = first_line(region, l + 1);
-        saved[l].bytes = saved->bytes + (saved[l].first << FT_LINE_SHIFT);
-        saved[l].line = saved->line + saved[l].first;
+        saved[l].bytes = saved->bytes + (first_line(region, l) << FT_LINE_SHIFT);
+        saved[l].line = saved->line + first_line(region, l);
     }
     return FT_OK;
 }

@@ -113,8 +113,11 @@ static void gather(struct rp_replicator *rp, unsigned l, struct batch *b)
     for (; (r = ft_ring_peek(&lane->log, &there)); ft_ring_advance(&lane->log, r->size)) {
         if (!wanted(rp, l, r))
             continue;
-        b->other |= b->any && b->parts != ft_is_part(r);
-        if ((b->any && b->parts != ft_is_part(r)) || b->len >= b->most || b->len + bound(r) > FT_BULK_MAX)
+        if (b->any && b->parts != ft_is_part(r)) {
+            b->other = true;
+            return;
+        }
+        if (b->len >= b->most || b->len + bound(r) > FT_BULK_MAX)
             return;
         if (!has_credit(rp, l, r)) {
             rp->shown.credit_waits++;
