@@ -28,8 +28,7 @@
  * The body is three parts without padding, and nothing after them. Varints and zigzag are those of a record.
  *
  *     lines    Runs as in memory and as in a base: u64 first line | u32 count | u32 flags, then the lines
- *              unless flag 1 says that they are zero. Lines rise: no run begins before the end of the last;
- *              but for FT_PART_SPREAD, whose lines come as they were edited.
+ *              unless flag 1 says that they are zero. Lines rise: no run begins before the end of the last.
  *     heads    Each output is
  *                  varint (len - 14) * 16 + step + made * 2 + other * 4 + port * 8
  *                  with step:  varint number - next number, varint burst - last burst,
@@ -147,7 +146,7 @@ static int rule_lines(const struct ft_part *p, uint64_t lines, uint32_t *at, str
             return 0;
         if (got < 0)
             return ft_fail(why, FT_EMALFORMED, "a run is cut short, or lies outside the region");
-        if (run.line < end && !(p->flags & FT_PART_SPREAD))
+        if (run.line < end)
             return ft_fail(why, FT_EMALFORMED, "a run begins at line %llu, expected %llu or later",
                            (unsigned long long)run.line, (unsigned long long)end);
         end = run.line + run.count;

@@ -96,7 +96,7 @@ long ft_part_encode(const struct ft_part *part, uint8_t *out, size_t cap);
  * Reads one part from in[0..len) into `part`, a buffer of `cap` bytes (FT_PART_MAX is enough). Returns the
  * bytes consumed, or FT_ETRUNC, FT_EMALFORMED, FT_ECHECKSUM, FT_EVERSION, FT_EFULL (cap too small) with what
  * and where; then `part` holds nothing meaningful. Everything is checked that a part alone can show: counts,
- * sizes, order of numbers, runs rising (but of spread parts), within `lines` lines of the region.
+ * sizes, order of numbers, runs rising, within `lines` lines of the region.
  */
 long ft_part_decode(const uint8_t *in, size_t len, uint64_t lines, struct ft_part *part, size_t cap,
                     struct ft_fault *fault);

@@ -7,15 +7,21 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Of a lane. Two lanes never write to one line of the processor's cache. */
-struct ft_saved {
+#define NEAR 16u /* lines ahead of the one that is copied: the cache may have them when they are */
+
+/* A lane's, in memory that no other lane writes. */
+struct saved_lane {
     _Alignas(64) uint64_t end; /* behind the last line of its arenas */
-    uint8_t *bytes;            /* as many lines as these have … */
-    uint32_t *line;            /* … and which they are */
-    uint64_t in, out;          /* saved, taken */
+    uint64_t next;             /* place of what it saves next */
 };
 
-_Static_assert((FT_REGION_MAX >> FT_LINE_SHIFT) <= UINT32_MAX, "a line's number takes four bytes");
+struct ft_saved {
+    uint8_t *bytes; /* places for as many lines as the region has; a lane's begin where its arenas do */
+    uint32_t *at;   /* of each line its place and one more; 0: it is in the region */
+    struct saved_lane lane[];
+};
+
+_Static_assert((FT_REGION_MAX >> FT_LINE_SHIFT) < UINT32_MAX, "a place and one more take four bytes");
 
 static uint64_t first_line(const struct ft_region *region, unsigned lane)
 {
@@ -29,9 +35,9 @@ static void *map(uint64_t bytes)
     return p == MAP_FAILED ? NULL : p;
 }
 
-static uint64_t number_bytes(const struct ft_region *region)
+static uint64_t place_bytes(const struct ft_region *region)
 {
-    return (region->size >> FT_LINE_SHIFT) * sizeof(uint32_t);
+    return ((region->size >> FT_LINE_SHIFT) + NEAR) * sizeof(uint32_t);
 }
 
 void ft_frozen_free(struct ft_region *region)
@@ -40,44 +46,50 @@ void ft_frozen_free(struct ft_region *region)
 
     if (saved && saved->bytes)
         munmap(saved->bytes, region->size);
-    if (saved && saved->line)
-        munmap(saved->line, number_bytes(region));
+    if (saved && saved->at)
+        munmap(saved->at, place_bytes(region));
     free(saved);
     region->saved = NULL;
     ft_lines_free(&region->frozen);
+    ft_lines_free(&region->taken);
 }
 
 int ft_freeze_prepare(struct ft_region *region)
 {
+    uint64_t lines = region->size >> FT_LINE_SHIFT;
+    size_t size = sizeof(struct ft_saved) + region->lanes * sizeof(struct saved_lane);
     struct ft_saved *saved;
 
     if (region->saved)
         return FT_OK;
-    saved = aligned_alloc(_Alignof(struct ft_saved), region->lanes * sizeof(*saved));
+    saved = aligned_alloc(_Alignof(struct ft_saved), size);
     if (!saved)
         return FT_ENOMEM;
     region->saved = saved;
-    memset(saved, 0, region->lanes * sizeof(*saved));
+    memset(saved, 0, size);
     saved->bytes = map(region->size);
-    saved->line = map(number_bytes(region));
-    if (ft_lines_init(&region->frozen, region->size >> FT_LINE_SHIFT) != 0 || !saved->bytes || !saved->line) {
+    saved->at = map(place_bytes(region));
+    if (ft_lines_init(&region->frozen, lines) != 0 || ft_lines_init(&region->taken, lines) != 0 ||
+        !saved->bytes || !saved->at) {
         ft_frozen_free(region);
         return FT_ENOMEM;
     }
-    for (unsigned l = 0; l < region->lanes; l++) { /* lane 0's are the region's first: its pointers stay */
-        saved[l].end = first_line(region, l + 1);
-        saved[l].bytes = saved->bytes + (first_line(region, l) << FT_LINE_SHIFT);
-        saved[l].line = saved->line + first_line(region, l);
-    }
+    for (unsigned l = 0; l < region->lanes; l++)
+        saved->lane[l].end = first_line(region, l + 1);
     return FT_OK;
 }
 
 /* Of a checkpoint that nobody wanted there may be some. */
 static void forget(struct ft_region *region)
 {
-    ft_lines_clear(&region->frozen);
+    struct ft_saved *saved = region->saved;
+    uint64_t lines = region->frozen.lines;
+    struct ft_run run = {0};
+
+    while ((run = ft_lines_take(&region->frozen, run.line + run.count, lines, lines)).count)
+        memset(&saved->at[run.line], 0, run.count * sizeof(*saved->at));
     for (unsigned l = 0; l < region->lanes; l++)
-        region->saved[l].in = region->saved[l].out = 0;
+        saved->lane[l].next = first_line(region, l);
 }
 
 void ft_freeze(struct ft_region *region)
@@ -96,54 +108,50 @@ void ft_thaw(struct ft_region *region)
         atomic_store_explicit(&region->freezing, false, memory_order_release);
 }
 
-static struct ft_saved *owner(const struct ft_region *region, uint64_t line)
+static struct saved_lane *owner(const struct ft_region *region, uint64_t line)
 {
-    struct ft_saved *s = region->saved;
+    struct saved_lane *l = region->saved->lane;
 
-    while (line >= s->end) {
-        s++;
-        FT_CHECK(s < region->saved + region->lanes, "edit of line %lu, which is shared and frozen", line);
+    while (line >= l->end) {
+        l++;
+        FT_CHECK(l < region->saved->lane + region->lanes, "edit of line %lu, which is shared and frozen",
+                 line);
     }
-    return s;
+    return l;
 }
 
 void ft_frozen_save(struct ft_region *region, uint64_t line, uint64_t count)
 {
-    for (uint64_t end = line + count; line < end; line++) {
-        if (!ft_lines_marked(&region->frozen, line))
-            continue;
-        struct ft_saved *s = owner(region, line);
+    struct ft_saved *saved = region->saved;
 
-        ft_lines_claim(&region->frozen, line);
-        memcpy(s->bytes + (s->in << FT_LINE_SHIFT), region->base + (line << FT_LINE_SHIFT), FT_LINE);
-        s->line[s->in++] = (uint32_t)line;
+    for (uint64_t end = line + count; line < end; line++) {
+        if (!ft_lines_marked(&region->frozen, line) || saved->at[line])
+            continue;
+        uint64_t place = owner(region, line)->next++;
+
+        memcpy(saved->bytes + (place << FT_LINE_SHIFT), region->base + (line << FT_LINE_SHIFT), FT_LINE);
+        saved->at[line] = (uint32_t)place + 1;
     }
 }
 
-struct ft_run ft_frozen_take(struct ft_region *region, uint64_t from, uint64_t to, uint64_t max,
-                             const uint8_t **bytes)
+struct ft_run ft_frozen_take(struct ft_region *region, uint64_t from, uint64_t to, uint64_t max)
 {
-    struct ft_run run = ft_lines_take(&region->frozen, from, to, max);
-
-    *bytes = region->base + (run.line << FT_LINE_SHIFT);
-    return run;
+    return ft_lines_take(&region->frozen, from, to, max);
 }
 
-struct ft_run ft_saved_take(struct ft_region *region, unsigned lane, uint64_t max, const uint8_t **bytes)
+void ft_frozen_copy(struct ft_region *region, const struct ft_run *run, uint8_t *out)
 {
-    struct ft_saved *s = &region->saved[lane];
-    uint64_t left = s->in - s->out, at = s->out;
-    struct ft_run run = {0};
+    const struct ft_saved *saved = region->saved;
 
-    if (left == 0 || max == 0)
-        return run;
-    run.line = s->line[at];
-    while (run.count < left && run.count < max && s->line[at + run.count] == run.line + run.count)
-        run.count++;
-    *bytes = FT_PLANTED("copy-late") ? region->base + (run.line << FT_LINE_SHIFT)
-                                     : s->bytes + (at << FT_LINE_SHIFT);
-    s->out += run.count;
-    if (s->out == s->in) /* from the start again, in pages that the cache may have */
-        s->in = s->out = 0;
-    return run;
+    for (uint64_t line = run->line; line < run->line + run->count; line++, out += FT_LINE) {
+        uint32_t at = saved->at[line], later = saved->at[line + NEAR];
+        const uint8_t *from = region->base + (line << FT_LINE_SHIFT);
+
+        if (later)
+            __builtin_prefetch(saved->bytes + ((uint64_t)(later - 1) << FT_LINE_SHIFT));
+        if (at && !FT_PLANTED("copy-late"))
+            from = saved->bytes + ((uint64_t)(at - 1) << FT_LINE_SHIFT);
+        saved->at[line] = 0;
+        memcpy(out, from, FT_LINE);
+    }
 }

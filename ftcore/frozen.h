@@ -2,11 +2,11 @@
 /*
  * The lines of a checkpoint that is copied beside bursts: what was marked at its cut stays as it was there
  * for whoever copies it, however lanes go on to edit. At the cut the marks are frozen and new ones begin. A
- * frozen line that is about to change for the first time since is saved, and frozen no more: so it lies in
- * the region as it was at the cut, or among its lane's saved ones.
+ * frozen line that is about to change for the first time since is saved; whoever copies it finds it there.
  *
- * Saved lines lie one behind the other, in the order of edits: lines that packets come to lie anywhere, and
- * saving each at an address of its own would wait for memory once more.
+ * Lines are saved one behind the other, in the order of edits: lines that packets come to lie anywhere, and
+ * saving each at an address of its own would wait for memory once more. They are copied in the order of the
+ * region all the same, so what a checkpoint takes on the link does not depend on how fast it was copied.
  *
  * Frozen lines are their lane's: it edits them and it takes them, in one thread. Those of the shared arena
  * are taken before any lane runs a burst again; to edit one before is a broken invariant.
@@ -28,12 +28,10 @@ void ft_thaw(struct ft_region *region);
 
 /* By an edit, before it marks [line, line+count). */
 void ft_frozen_save(struct ft_region *region, uint64_t line, uint64_t count);
-/* The first run of frozen lines in [from, to), at most `max` long, which is frozen no more; `*bytes`: as they
- * were at the cut, until the next burst. */
-struct ft_run ft_frozen_take(struct ft_region *region, uint64_t from, uint64_t to, uint64_t max,
-                             const uint8_t **bytes);
-/* The same of the lines that the lane saved and nobody took, in the order of edits. */
-struct ft_run ft_saved_take(struct ft_region *region, unsigned lane, uint64_t max, const uint8_t **bytes);
+/* The first run of frozen lines in [from, to), at most `max` long, which is frozen no more … */
+struct ft_run ft_frozen_take(struct ft_region *region, uint64_t from, uint64_t to, uint64_t max);
+/* … and then, before the next edit, its lines as they were at the cut, to `out`. */
+void ft_frozen_copy(struct ft_region *region, const struct ft_run *run, uint8_t *out);
 
 void ft_frozen_free(struct ft_region *region);
 

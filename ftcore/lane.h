@@ -9,6 +9,7 @@
 #ifndef FTCORE_LANE_H
 #define FTCORE_LANE_H
 
+#include "ftcore/packing.h"
 #include "ftcore/record.h"
 #include "ftcore/ring.h"
 
@@ -66,7 +67,7 @@ struct ft_lane {
         covered; /* standby: last burst that a whole delta covers: records up to it need no replay … */
     _Atomic uint64_t cut_to; /* … and that delta's cut; parts of later ones may not be applied. Written before
                                 closed_to */
-    _Atomic uint64_t pack_log, pack_delta; /* bytes on the wire per 1024 in memory, as measured; 0: not yet */
+    struct ft_packing packing;   /* primary: what entries take on the wire */
     _Atomic uint64_t unreplayed; /* primary: bytes of records sent that the standby has not replayed yet … */
     _Atomic uint64_t taken_at;   /* … and the position in `log` up to which it has */
     _Atomic uint64_t cost_log, cost_delta; /* primary: ns that the standby takes for 1024 bytes in memory of

@@ -126,6 +126,8 @@ struct ft_line_run {
     const uint8_t *bytes; /* NULL for zero */
 };
 bool ft_run_append(uint8_t *out, uint32_t *len, uint32_t cap, const struct ft_line_run *run);
+/* The same of a run that is not zero: where its bytes are to be written, or NULL. */
+uint8_t *ft_run_room(uint8_t *out, uint32_t *len, uint32_t cap, uint64_t line, uint32_t count);
 /* 1: a run, 0: the end, FT_EMALFORMED. */
 int ft_run_next(const uint8_t *in, uint32_t len, uint32_t *at, uint64_t lines, struct ft_line_run *run);
 

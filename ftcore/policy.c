@@ -4,12 +4,16 @@
 
 #include <string.h>
 
-#define PER    1024u
-#define ENOUGH 64u   /* bursts; fewer say nothing */
-#define WINDOW 2048u /* bursts after which older ones count half */
-#define MARGIN 20u   /* deltas must be smaller, or quicker, by one part in so many */
-#define PRESS  4u    /* a standby is pressed when it lags by this part of the budget … */
-#define RELIEF 8u    /* … until it lags by no more than this one */
+#define PER         1024u
+#define ENOUGH      32u   /* bursts; fewer say nothing */
+#define WINDOW      2048u /* bursts after which older ones count half */
+#define CHECKPOINTS 512u  /* after which older ones do: calm and busy ones take turns */
+#define MARGIN      20u   /* deltas must be smaller, or quicker, by one part in so many */
+#define LITTLE      64u   /* of FT_PACKING_UNIT, until it is known … */
+#define TRIES       3u    /* … what so many deltas take that are on their way */
+#define HALF        512u
+#define PRESS       4u /* a standby is pressed when it lags by this part of the budget … */
+#define RELIEF      8u /* … until it lags by no more than this one */
 
 void ft_policy_begin(struct ft_policy *policy, const struct ft_policy_config *config)
 {
@@ -22,32 +26,38 @@ void ft_policy_begin(struct ft_policy *policy, const struct ft_policy_config *co
     policy->presses = presses;
 }
 
-static void learn(struct ft_policy *p, const struct ft_stretch *last)
+static void learn_checkpoint(struct ft_policy *p, const struct ft_stretch *last)
 {
-    if (!last->sampled && !p->sample.bursts) /* what deltas would have taken is not known yet */
+    p->since += last->log;
+    if (!last->checkpoint)
+        return;
+    p->between += p->since;
+    p->checkpoints += last->checkpoint;
+    p->since = 0;
+    if (++p->counted >= CHECKPOINTS) {
+        p->between /= 2;
+        p->checkpoints /= 2;
+        p->counted /= 2;
+    }
+}
+
+void ft_policy_learn(struct ft_policy *p, const struct ft_stretch *last)
+{
+    const struct ft_stretch *like = last->sampled ? last : &p->sample;
+
+    learn_checkpoint(p, last);
+    if (!last->sampled && !like->bursts) /* what deltas would have taken is not known yet */
         return;
     p->bursts += last->bursts;
-    p->log += last->log_bytes;
-    p->log_raw += last->log_raw;
-    p->checkpoints += last->checkpoint_bytes;
-    if (last->sampled) {
-        p->delta += last->delta_bytes;
-        p->delta_raw += last->delta_raw;
-        if (last->bursts)
-            p->sample = *last;
-    } else if (p->sample.bursts) {
-        p->delta += p->sample.delta_bytes * last->bursts / p->sample.bursts;
-        p->delta_raw += p->sample.delta_raw * last->bursts / p->sample.bursts;
-    }
-    if (p->segment == FT_SEGMENT_LOG && p->log)
-        p->beside = p->checkpoints * PER / p->log;
+    p->log += last->log;
+    p->delta += last->sampled ? last->delta : like->delta * last->bursts / like->bursts;
+    p->tried += p->segment == FT_SEGMENT_DELTA;
+    if (last->sampled && last->bursts)
+        p->sample = *last;
     if (p->bursts >= WINDOW) {
         p->bursts /= 2;
         p->log /= 2;
         p->delta /= 2;
-        p->log_raw /= 2;
-        p->delta_raw /= 2;
-        p->checkpoints /= 2;
     }
 }
 
@@ -64,7 +74,7 @@ static enum ft_segment quicker(const struct ft_policy *p)
 {
     if (!p->sample.bursts || !p->log_cost || !p->delta_cost)
         return FT_SEGMENT_DELTA;
-    return lesser(p->segment, p->log_raw * p->log_cost, p->delta_raw * p->delta_cost);
+    return lesser(p->segment, p->log * p->log_cost, p->delta * p->delta_cost);
 }
 
 bool ft_policy_presses(const struct ft_policy *p, uint64_t lag_ns)
@@ -89,18 +99,23 @@ static bool pressed(struct ft_policy *p, const struct ft_stretch *last)
 
 static enum ft_segment smaller(const struct ft_policy *p)
 {
-    uint64_t log = p->log + p->log * p->beside / PER;
+    static const struct ft_packing as_it_is = {FT_PACKING_UNIT, FT_PACKING_UNIT, FT_PACKING_UNIT};
+    const struct ft_packing *by = p->config.packing ? p->config.packing : &as_it_is;
+    uint64_t guess = p->tried >= TRIES ? FT_PACKING_UNIT : p->config.warm ? LITTLE : HALF;
+    uint64_t log = ft_packed(p->log, &by->log, HALF);
+    uint64_t beside = p->between ? p->log * PER / p->between * p->checkpoints / PER : 0;
 
     if (p->bursts < ENOUGH || !p->sample.bursts)
         return p->segment;
-    return lesser(p->segment, log, p->delta);
+    log += ft_packed(beside, &by->checkpoint, HALF);
+    return lesser(p->segment, log, ft_packed(p->delta, &by->delta, guess));
 }
 
 enum ft_segment ft_policy_next(struct ft_policy *p, const struct ft_stretch *last)
 {
     enum ft_segment next = p->segment;
 
-    learn(p, last);
+    ft_policy_learn(p, last);
     p->log_cost = last->log_cost;
     p->delta_cost = last->delta_cost;
     if (p->config.log && p->config.delta)

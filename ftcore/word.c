@@ -22,22 +22,35 @@
 
 static const uint8_t word_magic[16] = {'u', 'n', 'd', 'e', 'r', 's', 't', 'u', FT_STREAM_VERSION};
 
+/* A run's head; where its bytes go, or NULL: no room for both. */
+static uint8_t *put_run(uint8_t *out, uint32_t *len, uint32_t cap, uint64_t line, uint32_t count,
+                        uint32_t flags)
+{
+    uint64_t bytes = flags & RUN_ZERO ? 0 : (uint64_t)count * FT_LINE;
+
+    FT_CHECK(count && *len <= cap, "run of %u lines at %u of %u", count, *len, cap);
+    if (cap - *len < RUN_HEAD + bytes)
+        return NULL;
+    out += *len;
+    memcpy(out, &line, 8);
+    memcpy(out + 8, &count, 4);
+    memcpy(out + 12, &flags, 4);
+    *len += RUN_HEAD + (uint32_t)bytes;
+    return out + RUN_HEAD;
+}
+
+uint8_t *ft_run_room(uint8_t *out, uint32_t *len, uint32_t cap, uint64_t line, uint32_t count)
+{
+    return put_run(out, len, cap, line, count, 0);
+}
+
 bool ft_run_append(uint8_t *out, uint32_t *len, uint32_t cap, const struct ft_line_run *run)
 {
-    uint64_t bytes = run->zero ? 0 : (uint64_t)run->count * FT_LINE;
-    uint32_t flags = run->zero ? RUN_ZERO : 0;
+    uint8_t *room = put_run(out, len, cap, run->line, run->count, run->zero ? RUN_ZERO : 0);
 
-    FT_CHECK(run->count && *len <= cap, "run of %u lines at %u of %u", run->count, *len, cap);
-    if (cap - *len < RUN_HEAD + bytes)
-        return false;
-    out += *len;
-    memcpy(out, &run->line, 8);
-    memcpy(out + 8, &run->count, 4);
-    memcpy(out + 12, &flags, 4);
-    if (bytes)
-        memcpy(out + RUN_HEAD, run->bytes, bytes);
-    *len += RUN_HEAD + (uint32_t)bytes;
-    return true;
+    if (room && !run->zero)
+        memcpy(room, run->bytes, (size_t)run->count * FT_LINE);
+    return room;
 }
 
 int ft_run_next(const uint8_t *in, uint32_t len, uint32_t *at, uint64_t lines, struct ft_line_run *run)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writes a lane's share of a delta; see share.h. Lines first, those of the shared arena, then the lane's own
- * in rising order, but for a spread checkpoint those saved before others; then outputs. */
+ * in rising order; then outputs. */
 #include "logger/share.h"
 #include "ftcore/check.h"
 #include "ftcore/frozen.h"
@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#define RUN_HEAD 16u  /* bytes that ft_run_append puts before a run */
+#define RUN_HEAD 16u  /* bytes that ft_run_room puts before a run */
 #define RUN_MAX  256u /* lines */
 
 static unsigned shared_index(const struct ft_region *region)
@@ -47,25 +47,28 @@ static bool next_arena(struct lg_share *share)
     return true;
 }
 
-static struct ft_run take(const struct lg_share *share, uint64_t from, uint64_t to, uint64_t max,
-                          const uint8_t **bytes)
+/* Takes the next run of lines in [from, to) into out[*len..most), which has room for `max` of them. */
+static struct ft_run copy_run(const struct lg_share *share, uint64_t from, uint64_t to, uint64_t max,
+                              uint8_t *out, uint32_t *len, uint32_t most)
 {
     struct ft_region *region = share->region;
-    struct ft_run run;
+    bool spread = share->head.flags & FT_PART_SPREAD;
+    struct ft_run run =
+        spread ? ft_frozen_take(region, from, to, max) : ft_lines_take(&region->dirty, from, to, max);
+    uint8_t *room;
 
-    if (share->head.flags & FT_PART_SPREAD)
-        return ft_frozen_take(region, from, to, max, bytes);
-    run = ft_lines_take(&region->dirty, from, to, max);
-    *bytes = region->base + (run.line << FT_LINE_SHIFT);
+    if (run.count == 0)
+        return run;
+    room = ft_run_room(out, len, most, run.line, (uint32_t)run.count);
+    FT_CHECK(room, "no room for %lu lines", run.count);
+    if (spread) {
+        ft_frozen_copy(region, &run, room);
+        return run;
+    }
+    memcpy(room, region->base + (run.line << FT_LINE_SHIFT), run.count << FT_LINE_SHIFT);
+    if (share->sums)
+        ft_lines_add(&region->taken, run.line, run.count);
     return run;
-}
-
-/* Of a spread checkpoint: what edits saved since the last part. None while the shared arena is copied. */
-static struct ft_run take_saved(const struct lg_share *share, uint64_t max, const uint8_t **bytes)
-{
-    if (!(share->head.flags & FT_PART_SPREAD) || share->arena == shared_index(share->region))
-        return (struct ft_run){0};
-    return ft_saved_take(share->region, share->head.lane, max, bytes);
 }
 
 /* Takes lines of the share's arenas into out[0..most). A part has those of the shared arena or of others. */
@@ -78,17 +81,13 @@ static uint32_t copy_lines(struct lg_share *share, uint8_t *out, uint32_t most)
         const struct ft_arena *arena = &region->arenas[share->arena];
         uint64_t first = arena->offset >> FT_LINE_SHIFT, end = first + (arena->used >> FT_LINE_SHIFT);
         uint64_t room = most - len, lines = room > RUN_HEAD ? (room - RUN_HEAD) / FT_LINE : 0;
-        const uint8_t *bytes;
 
         if (lines == 0)
             break;
         if (lines > RUN_MAX)
             lines = RUN_MAX;
-        struct ft_run run = take_saved(share, lines, &bytes);
-        bool saved = run.count > 0;
+        struct ft_run run = copy_run(share, first + share->line, end, lines, out, &len, most);
 
-        if (!saved)
-            run = take(share, first + share->line, end, lines, &bytes);
         if (run.count == 0) {
             bool was_shared = share->arena == shared_index(region);
 
@@ -97,12 +96,8 @@ static uint32_t copy_lines(struct lg_share *share, uint8_t *out, uint32_t most)
                 break;
             continue;
         }
-        struct ft_line_run copied = {.line = run.line, .count = (uint32_t)run.count, .bytes = bytes};
-
-        FT_CHECK(ft_run_append(out, &len, most, &copied), "no room for %lu lines", run.count);
         FT_COUNT(share->lane, delta_lines, run.count);
-        if (!saved)
-            share->line = run.line + run.count - first;
+        share->line = run.line + run.count - first;
     }
     return len;
 }

@@ -33,8 +33,8 @@ struct nd_stream {
     bool spread;                    /* the last delta is a checkpoint that is copied beside bursts … */
     _Atomic unsigned unfinished;    /* … lanes with lines left to copy … */
     _Atomic bool hurry;             /* … and the next one is due, or somebody waits for this one */
-    bool sampled;                   /* the sample was taken while that one was still copied: … */
-    struct ft_stretch sample;       /* … this */
+    bool sampled;                   /* a sample ended while that one was still copied */
+    uint64_t would_clock;           /* delta segment: when a checkpoint would have been made last */
     struct ft_policy policy;
 };
 

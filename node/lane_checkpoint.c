@@ -17,7 +17,9 @@
  * checkpoints may take.
  *
  * Lanes that are done with their lines go on with bursts and make their last parts when all lanes are: what
- * comes behind a lane's last part is not stable before the others' are there (ftcore/closed.c).
+ * comes behind a lane's last part is not stable before the others' are there (ftcore/closed.c). The last part
+ * carries the outputs of before the cut that are still held. Records tell of those as well, so they leave
+ * soon, whatever becomes of the checkpoint; it waits for that, and carries none, unless it takes LEAVE_NS.
  */
 #include "node/lane.h"
 #include "ftcore/frozen.h"
@@ -25,7 +27,8 @@
 
 #define PART_BYTES (32u << 10)
 #define QUIET_NS   100000u /* between two parts when no burst is run */
-#define AHEAD      2.0     /* copied share : way to the next checkpoint, at least */
+#define LEAVE_NS   10000000u
+#define AHEAD      2.0 /* copied share : way to the next checkpoint, at least */
 
 bool nd_checkpoint_spread(struct nd_group *group)
 {
@@ -55,10 +58,15 @@ static uint32_t part_bytes(const struct nd_lane *lane)
     return lane->part_bytes ? lane->part_bytes : PART_BYTES;
 }
 
-static bool make_part(struct nd_lane *lane, uint32_t bytes)
+static void note_part(struct nd_lane *lane)
 {
     lane->part_burst = nf_chain_state(lane->chain)->burst;
     lane->part_at = lane->now;
+}
+
+static bool make_part(struct nd_lane *lane, uint32_t bytes)
+{
+    note_part(lane);
     return lg_share_some(&lane->share, bytes);
 }
 
@@ -86,12 +94,19 @@ bool nd_lane_hurries(const struct nd_lane *lane)
     return s->spread && (lane->draining || atomic_load_explicit(&s->hurry, memory_order_relaxed));
 }
 
+/* Nothing is to be carried: what was held at the cut has left. */
+static bool outputs_left(const struct nd_lane *lane)
+{
+    return lane->hold.out >= lane->share.end || lane->config->protect.tail == ND_TAIL_SUPPRESS;
+}
+
 /* The first part, and the shared arena, at the cut. False: the ring has no room for them yet. */
 static bool begin(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
 
-    if (lane->index == 0) {
+    if (lane->index == 0 && atomic_load_explicit(&s->shared_copied, memory_order_relaxed) != s->number) {
+        note_part(lane);
         if (!lg_share_shared(&lane->share))
             return false;
         atomic_store_explicit(&s->shared_copied, s->number, memory_order_release);
@@ -115,7 +130,8 @@ bool nd_lane_checkpoint(struct nd_lane *lane)
         lane->lines_told = true;
         atomic_fetch_sub_explicit(&s->unfinished, 1, memory_order_acq_rel);
     }
-    if (lane->lines_told && atomic_load_explicit(&s->unfinished, memory_order_acquire) == 0)
+    if (lane->lines_told && atomic_load_explicit(&s->unfinished, memory_order_acquire) == 0 &&
+        (outputs_left(lane) || lane->draining || lane->now - lane->part_at >= LEAVE_NS))
         return lg_share_turn(share);
     return true;
 }

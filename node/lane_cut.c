@@ -20,8 +20,6 @@
 #define LOOK_EVERY   50u /* commit intervals of a log segment between two samples */
 #define PACKET_LINES 8u  /* that a packet changes, five NFs' entries and their lists */
 #define WORTH        16u /* times what each delta has again that an early one carries of outputs */
-#define PACK         1024u
-#define PACK_GUESS   512u /* until it is measured: half */
 
 /* ---- what the configuration says --------------------------------------------------------------- */
 
@@ -151,13 +149,6 @@ bool nd_lane_weighs(const struct nd_lane *lane)
     return needs_marks(lane);
 }
 
-static uint64_t packed(uint64_t bytes, const _Atomic uint64_t *ratio)
-{
-    uint64_t by = atomic_load_explicit(ratio, memory_order_relaxed);
-
-    return bytes * (by ? by : PACK_GUESS) / PACK;
-}
-
 static uint64_t dearer(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
@@ -170,17 +161,14 @@ static struct ft_stretch measure(struct nd_group *group, bool sampled)
 
     for (unsigned l = 0; l < group->lanes; l++) {
         struct nd_lane *lane = &group->lane[l];
-        uint64_t delta = sampled ? lg_share_lines(lane->region, l) + lane->tally.out_bytes : 0;
-        uint64_t lag = nd_lane_lag(lane);
 
         sum.bursts += lane->tally.bursts;
-        sum.log_bytes += packed(lane->tally.log_bytes, &lane->shared->pack_log);
-        sum.delta_bytes += packed(delta, &lane->shared->pack_delta);
+        sum.log += lane->tally.log_bytes;
+        if (sampled)
+            sum.delta += sizeof(struct ft_part) + lg_share_lines(lane->region, l) + lane->tally.out_bytes;
         lane->busy_ns += lane->tally.busy_ns;
         lane->busy_bytes += lane->tally.busy_ns ? lane->tally.log_bytes : 0;
-        sum.replay_ns = dearer(sum.replay_ns, lag);
-        sum.log_raw += lane->tally.log_bytes;
-        sum.delta_raw += delta;
+        sum.replay_ns = dearer(sum.replay_ns, nd_lane_lag(lane));
         sum.log_cost = dearer(sum.log_cost, nd_lane_cost(lane, FT_SEGMENT_LOG));
         sum.delta_cost = dearer(sum.delta_cost, nd_lane_cost(lane, FT_SEGMENT_DELTA));
         lane->tally = (struct nd_tally){0};
@@ -259,17 +247,6 @@ static void watch_share(struct nd_lane *lane)
     lane->share_look_at = clock + room / (PACKET_LINES * FT_LINE * lane->group->lanes);
     lane->share_grown =
         share_bytes(lane) > 7 * room || (lane->index != 0 && lg_share_lines(lane->region, 0) > 7 * room);
-}
-
-/* A warm standby's first checkpoint will tell how deltas pack. A hot one's are seen only when they are
- * chosen. */
-static bool guesses(const struct nd_group *group)
-{
-    bool unknown = false;
-
-    for (unsigned l = 0; l < group->lanes; l++)
-        unknown |= atomic_load_explicit(&group->lane[l].shared->pack_delta, memory_order_relaxed) == 0;
-    return unknown && warm(&group->lane[0]);
 }
 
 /* `digest`: one was taken here, and goes with the shares of all lanes. `spread`: it is copied beside bursts.
@@ -358,6 +335,36 @@ static bool all_moved(const struct nd_group *group)
     return moved;
 }
 
+/* What a checkpoint takes now, its head and that of its last part. Of outputs it carries none
+ * (lane_checkpoint.c). */
+static uint64_t checkpoint_bytes(const struct nd_group *group)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned l = 0; l < group->lanes; l++)
+        bytes += 2 * sizeof(struct ft_part) + lg_share_lines(group->lane[l].region, l);
+    return bytes;
+}
+
+/*
+ * What the log would need beside it is not forgotten while deltas are sent: what they take anew again and
+ * again is in a checkpoint once. 0: none would be due.
+ */
+static uint64_t would_be_checkpoint(struct nd_group *group)
+{
+    struct ft_region *region = group->lane[0].region;
+    uint64_t now = cut_clock(&group->lane[0]), bytes;
+
+    if (!group->lane[0].share.sums ||
+        now - group->stream.would_clock < group->lane[0].config->protect.checkpoint_ms * 1000000ull)
+        return 0;
+    bytes = ft_lines_count(&region->taken, 0, region->taken.lines) * FT_LINE +
+            2 * group->lanes * sizeof(struct ft_part);
+    ft_lines_clear(&region->taken);
+    group->stream.would_clock = now;
+    return bytes;
+}
+
 /* All stand. The present segment ends with a delta, or goes on, or the next kind begins. */
 static void decide(struct nd_group *group)
 {
@@ -373,12 +380,18 @@ static void decide(struct nd_group *group)
     digest = digest && all_moved(group);
     if (((was == FT_SEGMENT_DELTA || checkpoint) && too_large(group)) || nd_group_owes_digest(group))
         return;
-    last =
-        s->sampled ? s->sample : measure(group, was == FT_SEGMENT_DELTA || (s->sampling && !guesses(group)));
+    last = measure(group, was == FT_SEGMENT_DELTA || (s->sampling && !s->sampled));
     s->sampled = false;
-    for (unsigned l = 0; checkpoint && !guesses(group) && l < group->lanes; l++)
-        last.checkpoint_bytes += packed(share_bytes(&group->lane[l]), &group->lane[l].shared->pack_delta);
+    if (checkpoint)
+        last.checkpoint = checkpoint_bytes(group);
+    if (was == FT_SEGMENT_DELTA)
+        last.checkpoint = would_be_checkpoint(group);
     s->segment = ft_policy_next(&s->policy, &last);
+    if (was == FT_SEGMENT_LOG && s->segment == FT_SEGMENT_DELTA) {
+        s->would_clock = cut_clock(&group->lane[0]);
+        if (group->lane[0].share.sums)
+            ft_lines_clear(&group->lane[0].region->taken);
+    }
     /* What the log told of must be covered before a delta segment begins, or a warm standby would lack it. */
     checkpoint |= was == FT_SEGMENT_LOG && s->segment == FT_SEGMENT_DELTA && warm(&group->lane[0]);
     if (was == FT_SEGMENT_DELTA || checkpoint) {
@@ -409,7 +422,8 @@ void nd_stream_begin(struct nd_group *group)
     struct ft_policy_config config = {.log = p->mode != ND_MODE_DELTA,
                                       .delta = p->mode == ND_MODE_DELTA || p->mode == ND_MODE_AUTO,
                                       .warm = p->standby == ND_STANDBY_WARM,
-                                      .budget_ns = p->recovery_budget_ms * 1000000ull};
+                                      .budget_ns = p->recovery_budget_ms * 1000000ull,
+                                      .packing = &group->lane[0].shared->packing};
 
     ft_policy_begin(&s->policy, &config);
     s->on = true;
@@ -434,8 +448,10 @@ void nd_stream_begin(struct nd_group *group)
     }
     base_here(group, true);
     nd_checkpoint_forget(group);
-    if (warm(&group->lane[0]))
-        ft_freeze_prepare(group->lane[0].region); /* without that room checkpoints are copied at once */
+    /* Without that room checkpoints are copied at once. */
+    if (warm(&group->lane[0]) && ft_freeze_prepare(group->lane[0].region) == 0)
+        for (unsigned l = 0; l < group->lanes; l++)
+            group->lane[l].share.sums = chooses(&group->lane[l]);
     if (needs_marks(&group->lane[0]))
         mark(group->lane[0].region, true);
     show_segment(group);
@@ -521,7 +537,9 @@ void nd_stream_decide(struct nd_group *group)
     }
     /* A sample ends in time; what to make of it is decided when the checkpoint is whole. */
     if (s->on && copying && s->spread && s->sampling && !s->sampled) {
-        s->sample = measure(group, !guesses(group));
+        struct ft_stretch sample = measure(group, true);
+
+        ft_policy_learn(&s->policy, &sample);
         s->sampled = true;
     }
     for (unsigned l = 0; l < group->lanes; l++) {

@@ -19,9 +19,8 @@
 #define RP_PENDING 65536u /* bursts per lane that the receiver keeps outside the closed set */
 #endif
 
-/* What a kind of entries has cost of late: bytes in memory and on the wire, older ones counting less. */
-struct rp_cost {
-    struct ft_packer packer;
+/* What entries have taken of late: bytes in memory and on the wire, older ones counting less. */
+struct rp_bytes {
     uint64_t raw, wire;
 };
 
@@ -53,7 +52,8 @@ struct rp_sender {
     bool more;                     /* a message was full, or of one kind: something was left */
     unsigned first;                /* lane that may send first this time */
     uint64_t (*clocks)[RP_CLOCKS]; /* [lanes] clock after burst b, at b % RP_CLOCKS */
-    struct rp_cost log, delta;
+    struct ft_packer pack_log, pack_delta;
+    struct rp_bytes log, checkpoint, delta;
     uint8_t *bulk;
 };
 

@@ -140,8 +140,8 @@ static uint64_t rank(const struct rp_replicator *rp, uint64_t line)
     return line >= shared ? line - shared : line + rp->base.lines - shared;
 }
 
-/* Runs are in order within a share, but of a spread checkpoint, and lie in what its lane may write. `next` is
- * what is known after this part. */
+/* Runs are in order within a share, and lie in what its lane may write. `next` is what is known after this
+ * part. */
 static int check_lines(const struct rp_replicator *rp, const struct ft_part *p, struct rp_share *next,
                        struct ft_fault *fault)
 {
@@ -152,7 +152,7 @@ static int check_lines(const struct rp_replicator *rp, const struct ft_part *p, 
         if (!rp_lines_in_use(rp->config.region, &run, p->lane))
             return ft_fail(fault, FT_EMALFORMED, "delta: lines %llu+%u lie outside the arenas of lane %u",
                            (unsigned long long)run.line, run.count, p->lane);
-        if (!(p->flags & FT_PART_SPREAD) && rank(rp, run.line) < next->rank)
+        if (rank(rp, run.line) < next->rank)
             return ft_fail(fault, FT_EMALFORMED, "delta: line %llu of lane %u after line %llu",
                            (unsigned long long)run.line, p->lane, (unsigned long long)next->line);
         next->line = run.line + run.count - 1;

@@ -100,7 +100,8 @@ struct batch {
     uint32_t len, most; /* bytes of bulk */
     uint64_t raw;       /* … in memory */
     bool any, parts;
-    bool other; /* something of the other kind was next */
+    bool spread; /* parts of a checkpoint */
+    bool other;  /* something of the other kind was next */
 };
 
 /* Encodes what one lane's ring holds, up to where the kind changes. */
@@ -129,50 +130,60 @@ static void gather(struct rp_replicator *rp, unsigned l, struct batch *b)
                  ft_error_name((int)n));
         b->any = true;
         b->parts = ft_is_part(r);
+        b->spread = b->parts && r->flags & FT_PART_SPREAD;
         b->len += (uint32_t)n;
         b->raw += r->size;
         note_sent(rp, r);
     }
 }
 
-/* Bytes on the wire per 1024 in memory: lanes choose the kind of their next segment by it. */
-static void publish_cost(struct rp_replicator *rp, struct rp_cost *cost, bool parts, uint64_t raw,
-                         uint64_t wire)
+static uint64_t ratio(struct rp_bytes *of, uint64_t raw, uint64_t wire)
 {
-    cost->raw += raw;
-    cost->wire += wire;
-    if (cost->raw > COST_WINDOW) {
-        cost->raw /= 2;
-        cost->wire /= 2;
+    of->raw += raw;
+    of->wire += wire;
+    if (of->raw > COST_WINDOW) {
+        of->raw /= 2;
+        of->wire /= 2;
     }
-    uint64_t each = cost->wire * 1024 / cost->raw;
+    raw = of->wire * FT_PACKING_UNIT / of->raw;
+    return raw ? raw : 1;
+}
 
-    for (unsigned l = 0; l < rp->lanes; l++)
-        atomic_store_explicit(parts ? &rp_lane(rp, l)->pack_delta : &rp_lane(rp, l)->pack_log,
-                              each ? each : 1, memory_order_relaxed);
+/* Lanes choose the kind of their next segment by it. */
+static void publish_bytes(struct rp_replicator *rp, const struct batch *b, uint64_t wire)
+{
+    struct rp_sender *s = &rp->sender;
+    uint64_t now = ratio(!b->parts ? &s->log : b->spread ? &s->checkpoint : &s->delta, b->raw, wire);
+
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        struct ft_packing *p = &rp_lane(rp, l)->packing;
+
+        atomic_store_explicit(!b->parts   ? &p->log
+                              : b->spread ? &p->checkpoint
+                                          : &p->delta,
+                              now, memory_order_relaxed);
+    }
+    if (b->parts)
+        rp->shown.delta_bytes_wire += wire;
+    else
+        rp->shown.log_bytes_wire += wire;
 }
 
 static void send_batch(struct rp_replicator *rp, const struct batch *b)
 {
-    struct rp_cost *cost = b->parts ? &rp->sender.delta : &rp->sender.log;
-    uint64_t before = cost->packer.packed, wire = b->len;
+    struct ft_packer *packer = b->parts ? &rp->sender.pack_delta : &rp->sender.pack_log;
+    uint64_t before = packer->packed;
     bool packs = rp_pace_packs(rp);
     struct ft_message m;
 
     ft_core_head(&rp->core, b->parts ? FT_MSG_DELTA : FT_MSG_LOG, rp->now, &m);
     m.bulk = rp->sender.bulk;
     m.bulk_len = b->len;
-    int error = rp_link_send(rp->link, &m, rp->lanes, packs ? &cost->packer : NULL);
+    int error = rp_link_send(rp->link, &m, rp->lanes, packs ? packer : NULL);
 
     FT_CHECK(error == 0, "the link has no room for %u bytes though it said so", b->len);
-    if (packs)
-        wire = cost->packer.packed - before;
     rp->pace.sent = rp->now;
-    publish_cost(rp, cost, b->parts, b->raw, wire);
-    if (b->parts)
-        rp->shown.delta_bytes_wire += wire;
-    else
-        rp->shown.log_bytes_wire += wire;
+    publish_bytes(rp, b, packs ? packer->packed - before : b->len);
 }
 
 static void publish_unreplayed(struct rp_replicator *rp)

@@ -274,11 +274,6 @@ static void test_hostile_lines(void **state)
     put_run(5, 1, 1);
     forge_refused(FT_EMALFORMED, "offset 36: a run begins at line 5, expected 13 or later");
     plain_head();
-    head[FLAGS] = FT_PART_SPREAD;
-    put_run(12, 1, 1);
-    put_run(5, 1, 1);
-    forge_good();
-    plain_head();
     put_run(PART_LINES - 1, 2, 1);
     forge_refused(FT_EMALFORMED, "lies outside the region");
     plain_head();

@@ -50,26 +50,10 @@ static void edit(struct ft_region *region, unsigned lane, struct ft_lines *edite
     ft_lines_add(edited, offset / FT_LINE, (offset + n - 1) / FT_LINE - offset / FT_LINE + 1);
 }
 
-/* As a share does, or first what is in the region: the order is nobody's business. */
-static struct ft_run take_some(struct ft_region *region, uint64_t most, const uint8_t **bytes)
-{
-    uint64_t lines = region->size / FT_LINE;
-    bool region_first = draw(4) == 0;
-    struct ft_run run = {0};
-
-    if (region_first)
-        run = ft_frozen_take(region, 0, lines, most, bytes);
-    for (unsigned lane = 0; lane < 2 && run.count == 0; lane++)
-        run = ft_saved_take(region, lane, most, bytes);
-    if (run.count == 0 && !region_first)
-        run = ft_frozen_take(region, 0, lines, most, bytes);
-    assert_true(run.count <= most);
-    return run;
-}
-
 static void a_checkpoint(struct ft_region *region, struct ft_lines *marked, struct ft_lines *edited)
 {
-    uint64_t lines = region->size / FT_LINE, taken = 0, expected = ft_lines_count(marked, 0, lines);
+    uint64_t lines = region->size / FT_LINE, taken = 0, from = 0;
+    uint64_t expected = ft_lines_count(marked, 0, lines);
     uint8_t *cut = malloc(region->size);
     struct ft_lines left;
 
@@ -80,21 +64,21 @@ static void a_checkpoint(struct ft_region *region, struct ft_lines *marked, stru
     ft_freeze(region);
     assert_int_equal(ft_lines_count(&region->dirty, 0, lines), 0);
     while (taken < expected) {
-        const uint8_t *bytes;
-        struct ft_run run = take_some(region, 1 + draw(20), &bytes);
+        uint8_t bytes[20 * FT_LINE];
+        uint64_t most = 1 + draw(20);
+        struct ft_run run = ft_frozen_take(region, from, lines, most);
 
-        assert_true(run.count > 0);
-        for (uint64_t i = 0; i < run.count; i++) {
+        assert_true(run.count > 0 && run.count <= most);
+        ft_frozen_copy(region, &run, bytes);
+        assert_memory_equal(bytes, cut + run.line * FT_LINE, run.count * FT_LINE);
+        for (uint64_t i = 0; i < run.count; i++)
             assert_true(ft_lines_claim(&left, run.line + i));
-            assert_memory_equal(bytes + i * FT_LINE, cut + (run.line + i) * FT_LINE, FT_LINE);
-        }
+        from = run.line + run.count;
         taken += run.count;
         for (uint64_t edits = draw(4); edits; edits--)
             edit(region, (unsigned)draw(2), edited);
     }
-    const uint8_t *bytes;
-
-    assert_int_equal(take_some(region, 1, &bytes).count, 0);
+    assert_int_equal(ft_frozen_take(region, 0, lines, 1).count, 0);
     assert_int_equal(ft_lines_count(&left, 0, lines), 0);
     ft_thaw(region);
     ft_lines_free(&left);
@@ -133,9 +117,15 @@ static void frozen_lines_are_those_of_the_cut(void **state)
     ft_thaw(region);
     ft_lines_clear(&region->dirty);
     ft_freeze(region);
-    const uint8_t *bytes;
-
-    assert_int_equal(take_some(region, 1, &bytes).count, 0);
+    assert_int_equal(ft_frozen_take(region, 0, lines, 1).count, 0);
+    /* … nor where it was saved: what is frozen next is as it is then. */
+    edit(region, 0, &edited[0]);
+    ft_lines_clear(&region->dirty);
+    ft_lines_clear(&edited[0]);
+    ft_lines_clear(&edited[1]);
+    for (unsigned i = 0; i < 100; i++)
+        edit(region, i % 2, &edited[0]);
+    a_checkpoint(region, &edited[0], &edited[1]);
     for (unsigned i = 0; i < 2; i++)
         ft_lines_free(&edited[i]);
     ft_region_close(region);

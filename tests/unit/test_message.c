@@ -628,6 +628,79 @@ static void hostile_texts(void **state)
 static const char lz4_block[12] = {0x1f, 'a', 1, 0, 94 - 4 - 15, 0x50, 'a', 'a', 'a', 'a', 'a'};
 #define LZ4_LEN 11u
 
+/* Of a bulk of 64 KiB and 100 bytes, all 'a', the second block. The first is its own length long, a match of
+ * 65536 - 6 at distance 1. */
+static size_t two_blocks(uint8_t *out)
+{
+    static const uint8_t ends[] = {0x50, 'a', 'a', 'a', 'a', 'a'};
+    size_t len = 4, extra = 65536 - 6 - 4 - 15;
+
+    memcpy(out + len,
+           "\x1f"
+           "a\1",
+           4),
+        len += 4;
+    for (; extra >= 255; extra -= 255)
+        out[len++] = 255;
+    out[len++] = (uint8_t)extra;
+    memcpy(out + len, ends, sizeof(ends)), len += sizeof(ends);
+    uint32_t first = (uint32_t)len - 4, second = LZ4_LEN;
+
+    memcpy(out, &first, 4);
+    memcpy(out + len, &second, 4);
+    memcpy(out + len + 4, lz4_block, LZ4_LEN);
+    return len + 4 + LZ4_LEN;
+}
+
+static void a_large_bulk_has_several_blocks(void **state)
+{
+    struct ft_packer packer = {0};
+    struct ft_message m = {.type = FT_MSG_BASE, .state = FT_READY, .bulk = content, .bulk_len = 65636};
+    uint8_t blocks[1024];
+    size_t len = two_blocks(blocks);
+    uint32_t wrong = 300;
+
+    (void)state;
+    begin(8, 1, FT_MSG_BASE, 5);
+    u(65636), bin(blocks, len);
+    accepted(1, &m);
+    assert_int_equal(m.bulk_len, 65636);
+    for (unsigned i = 0; i < m.bulk_len; i++)
+        assert_int_equal(m.bulk[i], 'a');
+    begin(8, 1, FT_MSG_BASE, 5);
+    u(65637), bin(blocks, len);
+    refused(1, "offset 298: BASE block gives 100 bytes, expected 101");
+    begin(8, 1, FT_MSG_BASE, 5);
+    u(65536 * 2 + 100), bin(blocks, len);
+    refused(1, "offset 298: BASE block gives 100 bytes, expected 65536");
+    begin(8, 1, FT_MSG_BASE, 5);
+    u(65636), bin(blocks, len - LZ4_LEN);
+    refused(1, "offset 298: BASE block of 11 bytes, expected at most 0");
+    begin(8, 1, FT_MSG_BASE, 5);
+    u(65636), bin(blocks, len - LZ4_LEN - 1);
+    refused(1, "offset 294: BASE blocks end, expected 100 bytes more of bulk");
+    begin(8, 1, FT_MSG_BASE, 5);
+    blocks[len] = 0;
+    u(65636), bin(blocks, len + 1);
+    refused(1, "offset 309: BASE 1 bytes behind the blocks");
+    memcpy(blocks, &wrong, 4);
+    begin(8, 1, FT_MSG_BASE, 5);
+    u(65636), bin(blocks, len);
+    refused(1, "offset 27: BASE block of 300 bytes, expected at most 282");
+    /* Content that repeats itself over more than a block's table: each block is packed by itself. */
+    m = (struct ft_message){.type = FT_MSG_BASE, .state = FT_READY, .bulk = content, .bulk_len = 200000};
+    seed = 3;
+    fill(content, 2000, false);
+    for (size_t at = 2000; at < 200000; at += 2000)
+        memcpy(content + at, content, 2000);
+    long used = ft_message_encode(&m, 1, &packer, frame, sizeof(frame));
+
+    assert_true(used > 4 * 2000 && used < 4 * 2500);
+    assert_int_equal(ft_message_decode(frame, (size_t)used, 1, &m, unpacked, NULL), used);
+    assert_int_equal(m.bulk_len, 200000);
+    assert_memory_equal(m.bulk, content, 200000);
+}
+
 static void hostile_bulks(void **state)
 {
     struct ft_message m;
@@ -888,6 +961,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(hostile_vectors),
         cmocka_unit_test(hostile_hellos),
         cmocka_unit_test(hostile_texts),
+        cmocka_unit_test(a_large_bulk_has_several_blocks),
         cmocka_unit_test(hostile_bulks),
         cmocka_unit_test(runs_round_trip),
         cmocka_unit_test(hostile_runs),

@@ -21,8 +21,7 @@ static struct ft_policy begin(bool log, bool delta, bool warm)
 
 static struct ft_stretch took(uint64_t bursts, uint64_t log, uint64_t delta)
 {
-    return (struct ft_stretch){
-        .bursts = bursts, .log_bytes = log, .delta_bytes = delta, .sampled = delta != 0};
+    return (struct ft_stretch){.bursts = bursts, .log = log, .delta = delta, .sampled = delta != 0};
 }
 
 static void test_fixed(void **state)
@@ -71,7 +70,7 @@ static void test_few_bursts_teach_nothing(void **state)
     struct ft_stretch ten = took(10, 100000, 1);
 
     (void)state;
-    for (unsigned i = 0; i < 6; i++)
+    for (unsigned i = 0; i < 3; i++)
         assert_int_equal(ft_policy_next(&p, &ten), FT_SEGMENT_LOG);
     /* Together they are enough. */
     assert_int_equal(ft_policy_next(&p, &ten), FT_SEGMENT_DELTA);
@@ -105,12 +104,12 @@ static void test_checkpoints_count(void **state)
     (void)state;
     assert_int_equal(ft_policy_next(&hot, &s), FT_SEGMENT_LOG);
     assert_int_equal(ft_policy_next(&cold, &s), FT_SEGMENT_LOG);
-    s.checkpoint_bytes = 50000;
+    s.checkpoint = 50000;
     assert_int_equal(ft_policy_next(&cold, &s), FT_SEGMENT_DELTA);
-    s.checkpoint_bytes = 0;
+    s.checkpoint = 0;
     for (unsigned i = 0; i < 100; i++)
         assert_int_equal(ft_policy_next(&cold, &s), FT_SEGMENT_DELTA);
-    s.delta_bytes = 90000;
+    s.delta = 90000;
     for (unsigned i = 0; i < 10; i++)
         ft_policy_next(&cold, &s);
     assert_int_equal(cold.segment, FT_SEGMENT_LOG);
@@ -140,11 +139,11 @@ static void test_budget(void **state)
 static void test_dearer_deltas_relieve_nobody(void **state)
 {
     struct ft_policy p = begin(true, true, false);
-    struct ft_stretch s = took(1000, 5000, 12000);
+    struct ft_packing packing = {.log = 512, .delta = 245}; /* on the wire 5000 and 11962 */
+    struct ft_stretch s = took(1000, 10000, 50000);
 
     (void)state;
-    s.log_raw = 10000;
-    s.delta_raw = 50000;
+    p.config.packing = &packing;
     s.log_cost = 3000;
     s.delta_cost = 1000;
     ft_policy_next(&p, &s);
@@ -166,11 +165,11 @@ static void test_dearer_deltas_relieve_nobody(void **state)
 static void test_a_quicker_log_relieves(void **state)
 {
     struct ft_policy p = begin(true, true, false);
-    struct ft_stretch s = took(1000, 72000, 20000);
+    struct ft_packing packing = {.log = 819, .delta = 512}; /* on the wire 71982 and 20000 */
+    struct ft_stretch s = took(1000, 90000, 40000);
 
     (void)state;
-    s.log_raw = 90000;
-    s.delta_raw = 40000;
+    p.config.packing = &packing;
     s.log_cost = 1000;
     s.delta_cost = 3000;
     ft_policy_next(&p, &s);
@@ -196,9 +195,51 @@ static void test_a_base_begins_anew(void **state)
     assert_int_equal(p.changes, 1);
 }
 
+/* Deltas are tried, beside checkpoints; what they take counts for all that was
+ * guessed before. A hot standby gets them when half of them is less. */
+static void test_how_deltas_pack_is_tried(void **state)
+{
+    struct ft_policy p = begin(true, true, true), hot = begin(true, true, false);
+    struct ft_packing packing = {.log = 1024, .checkpoint = 256};
+    struct ft_stretch s = took(100, 7200, 40000);
+
+    (void)state;
+    p.config.packing = hot.config.packing = &packing;
+    assert_int_equal(ft_policy_next(&hot, &s), FT_SEGMENT_LOG); /* 7200 against 20000 */
+    s.checkpoint = 0;
+    s.checkpoint = 20000;
+    assert_int_equal(ft_policy_next(&p, &s), FT_SEGMENT_DELTA); /* 12200 against 2500 */
+    s.checkpoint = 0;
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(ft_policy_next(&p, &s), FT_SEGMENT_DELTA);
+    assert_int_equal(ft_policy_next(&p, &s),
+                     FT_SEGMENT_LOG); /* three are on their way: 40000 until they tell */
+    s.checkpoint = 20000;
+    packing.delta = 128;
+    assert_int_equal(ft_policy_next(&p, &s), FT_SEGMENT_DELTA); /* 12200 against 5000 */
+    packing.delta = 768;
+    s.checkpoint = 0;
+    assert_int_equal(ft_policy_next(&p, &s), FT_SEGMENT_LOG); /* 12200 against 30000, of all there were */
+    assert_int_equal(ft_policy_next(&p, &s), FT_SEGMENT_LOG);
+}
+
+/* A sample that ends before its checkpoint is whole, and the rest of the stretch: as one. */
+static void test_learning_decides_nothing(void **state)
+{
+    struct ft_policy p = begin(true, true, false);
+    struct ft_stretch less = took(1000, 72000, 20000), rest = took(1000, 72000, 0);
+
+    (void)state;
+    ft_policy_learn(&p, &less);
+    assert_int_equal(p.segment, FT_SEGMENT_LOG);
+    assert_int_equal(ft_policy_next(&p, &rest), FT_SEGMENT_DELTA);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_how_deltas_pack_is_tried),
+        cmocka_unit_test(test_learning_decides_nothing),
         cmocka_unit_test(test_fixed),
         cmocka_unit_test(test_smaller),
         cmocka_unit_test(test_few_bursts_teach_nothing),
