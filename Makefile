@@ -34,7 +34,7 @@ TESTLIB := cmocka
 
 WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
 CFLAGS := -std=gnu11 $(OPT) -g $(WARN) $(SANFLAGS) -fPIC -pthread -I. -DUNDERSTUDY_VERSION='"$(VERSION)"' -MMD -MP
-ARCH   := -march=x86-64-v3
+ARCH   := -march=x86-64-v3 -mprfchw
 LDLIBS  = $(shell pkg-config --libs $(LIBS)) -lm -ldl
 
 # DPDK is known to node/ only. Its -march would lower ours, so ours comes last.
