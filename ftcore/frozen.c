@@ -129,6 +129,7 @@ void ft_frozen_save(struct ft_region *region, uint64_t line, uint64_t count)
             continue;
         uint64_t place = owner(region, line)->next++;
 
+        __builtin_prefetch(saved->bytes + ((place + NEAR) << FT_LINE_SHIFT), 1);
         memcpy(saved->bytes + (place << FT_LINE_SHIFT), region->base + (line << FT_LINE_SHIFT), FT_LINE);
         saved->at[line] = (uint32_t)place + 1;
     }
