@@ -50,8 +50,8 @@ static inline struct lg_inputs lg_capture_inputs(const struct lg_capture *captur
     return (struct lg_inputs){.in = (struct ft_input *)(r + 1) + capture->next,
                               .to = (uint8_t *)r + ft_record_bytes_at(r) + r->bytes};
 }
-/* Bytes ahead of what is written, which the cache gets meanwhile: some later burst's. What the ring has there was
- * last seen by its reader, on another processor. */
+/* Bytes ahead of what is written, which the cache gets meanwhile: some later burst's. What the ring has there
+ * was last seen by its reader, on another processor. */
 #define LG_AHEAD 4096u
 
 static inline void lg_inputs_add(struct lg_inputs *inputs, const void *frame, uint32_t wire, uint32_t take,
