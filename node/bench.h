@@ -186,4 +186,8 @@ int nd_bench_pieces(const struct nd_config *config, struct nd_load *load, const 
 /* Times of one access to state, here and in Redis. An exit code. */
 int nd_bench_access(const struct nd_bench_options *o);
 
+/* From now on a signal that ends the program only ends what is measured, with an error; so nodes and files
+ * go. */
+void nd_bench_catch(void);
+
 #endif

@@ -213,7 +213,9 @@ _Noreturn void nd_bench_node(const struct nd_bench_node *node)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     prctl(PR_SET_TIMERSLACK, 1000ul);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGINT, SIG_IGN); /* the bench's to act on */
+    signal(SIGINT, SIG_IGN); /* the bench's to act on … */
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
     if (node->lanes)
         settle_on(node->rest_core);
     r.node = node;

@@ -167,7 +167,7 @@ int nd_bench_options_read(struct nd_bench_options *o, int argc, char **argv)
 
     *o = (struct nd_bench_options){
         .compare = "off,log", .wish = {.flows = 100000, .frame = 64, .seed = 1}, .pairs = 5, .seconds = 1};
-    error = nd_options_each(COMMAND, argc, argv, ":c:o:", longs, take, o);
+    error = nd_options_each(COMMAND, argc, argv, ":c:o:", longs, 0, take, o);
     if (error)
         return error;
     if (argc != optind)

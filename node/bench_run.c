@@ -24,11 +24,31 @@
 #define ROUNDS   4u          /* … and in so many turns has come to rest */
 #define SECOND   1e9
 
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+void nd_bench_catch(void)
+{
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+    const struct sigaction action = {.sa_handler = on_interrupt};
+    struct sigaction before;
+
+    for (unsigned i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+        if (sigaction(ends[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            sigaction(ends[i], &action, NULL);
+}
+
 void nd_bench_nap(double seconds)
 {
     struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * SECOND)};
 
-    nanosleep(&t, NULL);
+    if (!interrupted)
+        nanosleep(&t, NULL);
 }
 
 /* The last core is the first lane's, the one before serves; further lanes take what there is before these. */
@@ -94,6 +114,8 @@ static void end_node(struct nd_bench_nodes *r, unsigned n)
 
 int nd_bench_check(struct nd_bench_nodes *r, struct ft_fault *fault)
 {
+    if (interrupted)
+        return ft_fail(fault, FT_EIO, "interrupted");
     for (unsigned n = 0; n < ND_NODES; n++) {
         int status;
 

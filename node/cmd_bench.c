@@ -93,6 +93,7 @@ static int run_all(struct bench *b)
     bool others = false;
     struct ft_fault fault = {""};
 
+    nd_bench_catch();
     for (unsigned i = 0; i < b->count; i++)
         others |= !nd_bench_is_off(&b->rows[i].protection) && !b->rows[i].refused[0];
     for (unsigned i = 0; i < b->count; i++) {

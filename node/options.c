@@ -128,9 +128,24 @@ bool nd_options_number(const char *text, uint64_t *out)
     return *end == '\0';
 }
 
-int nd_options_each(const char *command, int argc, char **argv, const char *shorts, const struct option *own,
-                    int (*give)(void *to, int option, char *value), void *to)
+static int seen_twice(const char *command, const struct option *own, int c, uint64_t *seen)
 {
+    unsigned i = 0;
+
+    while (own[i].name && own[i].val != c)
+        i++;
+    if (!own[i].name || !(*seen >> i & 1)) {
+        *seen |= 1ull << i;
+        return 0;
+    }
+    return c < 128 ? nd_usage(command, "option -%c twice, expected once", c)
+                   : nd_usage(command, "option --%s twice, expected once", own[i].name);
+}
+
+int nd_options_each(const char *command, int argc, char **argv, const char *shorts, const struct option *own,
+                    int again, int (*give)(void *to, int option, char *value), void *to)
+{
+    uint64_t seen = 0;
     int c, error = 0;
 
     optind = 0;
@@ -140,7 +155,10 @@ int nd_options_each(const char *command, int argc, char **argv, const char *shor
             return nd_usage(command, "option %.40s without a value", argv[optind - 1]);
         if (c == '?')
             return nd_usage(command, "unknown option %.40s", argv[optind - 1]);
-        error = give(to, c, optarg);
+        if (c != again)
+            error = seen_twice(command, own, c, &seen);
+        if (!error)
+            error = give(to, c, optarg);
     }
     return error;
 }

@@ -37,10 +37,12 @@ struct option;
  * For a subcommand with options of its own: each is handed to `give`, with its value or NULL, until that
  * returns another thing than 0. What is no option is then from argv[optind] on. 0, what `give` said, or
  * ND_USAGE with one line on stderr for an option that is not among `shorts` (which begins with ':') and
- * `longs`, or lacks its value.
+ * `longs` (of which there are fewer than 64, and which have the short ones), lacks its value, or comes twice,
+ * but for `again`, which may.
  */
 int nd_options_each(const char *command, int argc, char **argv, const char *shorts,
-                    const struct option *longs, int (*give)(void *to, int option, char *value), void *to);
+                    const struct option *longs, int again, int (*give)(void *to, int option, char *value),
+                    void *to);
 
 /* A whole decimal number of at most 19 digits into *out; false: the text is something else. */
 bool nd_options_number(const char *text, uint64_t *out);

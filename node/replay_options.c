@@ -179,7 +179,7 @@ int nd_replay_options_read(struct nd_replay_options *o, int argc, char **argv)
     int error;
 
     *o = (struct nd_replay_options){.mode = -1, .standby = -1, .seed = SEED_DEFAULT};
-    error = nd_options_each(COMMAND, argc, argv, ":c:o:w:", longs, take, o);
+    error = nd_options_each(COMMAND, argc, argv, ":c:o:w:", longs, LONG_KILL, take, o);
     if (error)
         return error;
     if (!o->config)

@@ -141,6 +141,7 @@ ok "a warm standby with little room is always ready" $? "$(cat "$dir/json")"
 
 # ---- refusals ----------------------------------------------------------------------------------------------------------
 
+refused "an option twice" "option --pairs twice, expected once" -c x --pairs 1 --pairs 2
 refused "an unknown protection" "expected off, log, delta" -c nfs/chains/forward.yaml --compare off,raid
 refused "a standby that there is not" "expected :hot or :warm" -c nfs/chains/forward.yaml --compare log:cold
 refused "a frame no Ethernet has" "from 64 to 1500" -c nfs/chains/forward.yaml --frame 63
@@ -214,5 +215,25 @@ grep -qF '| at most 5 % or 10 ns | 3 %, 12 ns | reached |' <<<"$aims" &&
     grep -qF '| at least 60 % | 50 % | not reached: 10 % short |' <<<"$aims" &&
     grep -qF '| takeover, median | at most 2 ms | - | not measured |' <<<"$aims"
 ok "results: aims beside what was measured, reached or by how much not" $? "$aims"
+
+# ---- interrupted: nothing is left ----------------------------------------------------------------------------------------
+
+for signal in TERM HUP; do # the shell lets its background ignore INT
+    setsid "$understudy" bench -c nfs/chains/forward.yaml --compare log:warm --flows 100 --pairs 1 --seconds 100 --no-latency \
+        >"$dir/json" 2>"$dir/err" &
+    pid=$!
+    for ((i = 0; i < 400; i++)); do
+        [ -z "$(ls -A "$TMPDIR")" ] || break # its directory is there: nodes are under way
+        sleep 0.05
+    done
+    met=$(ls -A "$TMPDIR")
+    sleep 0.5
+    kill -$signal $pid
+    wait $pid
+    code=$?
+    [ -n "$met" ] && [ $code = 70 ] && [ -z "$(ls -A "$TMPDIR")" ] && ! pgrep -g $pid >/dev/null &&
+        [ "$(cat "$dir/err")" = 'understudy bench: log:warm: interrupted' ] && [ ! -s "$dir/json" ]
+    ok "SIG$signal: one line, no process, no directory" $? "exit $code; $(ls -A "$TMPDIR"); $(pgrep -g $pid -a)"
+done
 
 echo "1..$tests"
