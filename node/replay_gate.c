@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What leaves, once and in order, and what it came from; see replay_gate.h. */
+#define _GNU_SOURCE
 #include "node/replay_gate.h"
 
 #include <errno.h>
@@ -8,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #define SNAP_MAX 262144
@@ -38,17 +41,32 @@ void nd_gate_close(struct nd_gate *gate)
     free(gate->clock);
     if (gate->dump)
         pcap_dump_close(gate->dump);
+    if (gate->part)
+        unlink(gate->part);
+    free(gate->part);
     memset(gate, 0, sizeof(*gate));
 }
 
 /* ---- the file ---------------------------------------------------------------------------------- */
 
+/* Beside it, to become it when it is whole. A device, a pipe or a link is written to as it is. */
+static char *part_of(const char *file)
+{
+    struct stat is;
+    char *part;
+
+    if (lstat(file, &is) == 0 && !S_ISREG(is.st_mode))
+        return NULL;
+    return asprintf(&part, "%s.part", file) < 0 ? NULL : part;
+}
+
 int nd_gate_write(struct nd_gate *gate, const char *file, struct ft_fault *fault)
 {
     pcap_t *pcap = pcap_open_dead_with_tstamp_precision(DLT_EN10MB, SNAP_MAX, PCAP_TSTAMP_PRECISION_NANO);
 
+    gate->part = part_of(file);
     if (pcap)
-        gate->dump = pcap_dump_open(pcap, file);
+        gate->dump = pcap_dump_open(pcap, gate->part ? gate->part : file);
     if (!gate->dump)
         ft_fail(fault, FT_EIO, "%.200s, expected a file to write to", pcap ? pcap_geterr(pcap) : "no memory");
     if (pcap)
@@ -67,6 +85,14 @@ int nd_gate_written(struct nd_gate *gate, const char *file, struct ft_fault *fau
     why = errno;
     pcap_dump_close(gate->dump);
     gate->dump = NULL;
+    if (!failed && gate->part && rename(gate->part, file) != 0) {
+        failed = true;
+        why = errno;
+    }
+    if (!failed) {
+        free(gate->part);
+        gate->part = NULL;
+    }
     return failed ? ft_fail(fault, FT_EIO, "%.150s: cannot be written: %s", file, strerror(why)) : 0;
 }
 

@@ -21,6 +21,7 @@ struct nd_gate {
     const struct nd_tape *tape;
     bool keeps;
     pcap_dumper_t *dump; /* NULL: nothing is written */
+    char *part; /* where it is written until it is whole; NULL: to its own name, or nothing is written */
 
     uint64_t *source; /* [burst] of the tape, for bursts 1 … known */
     uint64_t *clock;  /* [burst] of its first input; [known + 1] is the next */

@@ -51,6 +51,16 @@ ok "-w replaces no chain, no recording, and not the capture that is read" $? "$(
 run -c "$dir/chain/nat.yaml" -w "$dir/c.pcap" "$dir/made.pcap" && run -c "$dir/chain/nat.yaml" -w "$dir/c.pcap" "$dir/made.pcap" &&
     cmp -s "$dir/a.pcap" "$dir/c.pcap"
 ok "an empty file and an earlier output are replaced" $?
+python3 tests/lab/mkpcap.py "$dir/long.pcap" 400000 1500
+before=$(sha256sum "$dir/c.pcap")
+"$understudy" replay -c "$dir/chain/nat.yaml" -w "$dir/c.pcap" "$dir/long.pcap" >"$dir/out" 2>"$dir/err" &
+pid=$!
+for ((i = 0; i < 2000; i++)); do [ ! -e "$dir/c.pcap.part" ] || break; sleep 0.005; done
+kill -KILL $pid
+wait $pid 2>/dev/null
+[ $? = 137 ] && [ "$(sha256sum "$dir/c.pcap")" = "$before" ]
+ok "a run that is killed leaves the file it would have replaced" $?
+rm -f "$dir/long.pcap" "$dir/c.pcap.part"
 
 # ---- the file that is written: stamps and bytes, by another program's eyes --------------------------------------------
 
