@@ -60,7 +60,7 @@ kill -KILL $pid
 wait $pid 2>/dev/null
 [ $? = 137 ] && [ "$(sha256sum "$dir/c.pcap")" = "$before" ]
 ok "a run that is killed leaves the file it would have replaced" $?
-rm -f "$dir/long.pcap" "$dir/c.pcap.part"
+rm -rf "$dir/long.pcap" "$dir/c.pcap.part" "${TMPDIR:?}"/* # what a killed program cannot clear away
 
 # ---- the file that is written: stamps and bytes, by another program's eyes --------------------------------------------
 
