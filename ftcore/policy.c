@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#define PER         1024u
 #define ENOUGH      32u   /* bursts; fewer say nothing */
 #define WINDOW      2048u /* bursts after which older ones count half */
 #define CHECKPOINTS 512u  /* after which older ones do: calm and busy ones take turns */
@@ -97,17 +96,24 @@ static bool pressed(struct ft_policy *p, const struct ft_stretch *last)
     return p->pressed;
 }
 
+/* Bytes of checkpoints that go with the log. The next one tells of what was logged since the last. */
+static uint64_t beside(const struct ft_policy *p)
+{
+    uint64_t between = p->between + (p->segment == FT_SEGMENT_LOG ? p->since : 0);
+
+    return between ? (uint64_t)((double)p->log * (double)p->checkpoints / (double)between) : 0;
+}
+
 static enum ft_segment smaller(const struct ft_policy *p)
 {
     static const struct ft_packing as_it_is = {FT_PACKING_UNIT, FT_PACKING_UNIT, FT_PACKING_UNIT};
     const struct ft_packing *by = p->config.packing ? p->config.packing : &as_it_is;
     uint64_t guess = p->tried >= TRIES ? FT_PACKING_UNIT : p->config.warm ? LITTLE : HALF;
     uint64_t log = ft_packed(p->log, &by->log, HALF);
-    uint64_t beside = p->between ? p->log * PER / p->between * p->checkpoints / PER : 0;
 
     if (p->bursts < ENOUGH || !p->sample.bursts)
         return p->segment;
-    log += ft_packed(beside, &by->checkpoint, HALF);
+    log += ft_packed(beside(p), &by->checkpoint, HALF);
     return lesser(p->segment, log, ft_packed(p->delta, &by->delta, guess));
 }
 

@@ -210,7 +210,6 @@ _Noreturn void nd_bench_node(const struct nd_bench_node *node)
     static struct running r;
     struct nd_bench_slot *slot = node->slot;
 
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     prctl(PR_SET_TIMERSLACK, 1000ul);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGINT, SIG_IGN); /* the bench's to act on … */

@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE /* affinity */
 #include "node/bench_alone.h"
+#include "node/child.h"
 #include "node/client.h"
 #include "node/pair.h"
 
@@ -68,7 +69,7 @@ static int measure_apart(struct measured *m, const struct nd_config *config, str
 
     *m = (struct measured){.done = false};
     fflush(NULL);
-    child = fork();
+    child = nd_child();
     if (child < 0)
         return ft_fail(fault, FT_ENOMEM, "no process: %s", strerror(errno));
     if (child == 0) {

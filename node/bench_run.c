@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE /* affinity */
 #include "node/bench_parts.h"
+#include "node/child.h"
 #include "node/clock.h"
 
 #include <errno.h>
@@ -93,7 +94,7 @@ static int start_node(struct nd_bench_nodes *r, unsigned n, struct ft_fault *fau
         CPU_ZERO(&lanes);
         CPU_SET((unsigned)node.rest_core, &lanes);
     }
-    r->pid[n] = fork();
+    r->pid[n] = nd_child();
     if (r->pid[n] == 0)
         nd_bench_node(&node);
     if (r->pid[n] > 0)

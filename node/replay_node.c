@@ -153,7 +153,6 @@ _Noreturn void nd_replay_node(const struct nd_replay_node *node)
     static struct running r;
     struct nd_slot *slot = node->slot;
 
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     prctl(PR_SET_TIMERSLACK, 1000ul);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGINT, SIG_IGN); /* the tool's to act on */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The two node processes of a replay run: started, watched, killed, and put to rest. */
 #include "node/replay.h"
+#include "node/child.h"
 #include "node/clock.h"
 
 #include <errno.h>
@@ -40,7 +41,7 @@ int nd_nodes_start(struct nd_replay *r, unsigned n, struct ft_fault *fault)
                                   .incarnation = nd_now() ^ (uint64_t)n << 63};
 
     nd_slot_reset(node.slot, r->config->chain.lanes);
-    r->node[n].pid = fork();
+    r->node[n].pid = nd_child();
     if (r->node[n].pid == 0)
         nd_replay_node(&node);
     if (r->node[n].pid < 0) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Executes the surviving bursts again and compares; see replay_reference.h. */
 #include "node/replay_reference.h"
+#include "node/child.h"
 
 #include "ftcore/section.h"
 #include "logger/cursor.h"
@@ -275,7 +276,7 @@ int nd_reference_run(struct nd_reference *out, struct nd_gate gates[], const str
     if (answer == MAP_FAILED)
         return ft_fail(fault, FT_ENOMEM, "no memory for the reference");
     fflush(NULL);
-    pid = fork();
+    pid = nd_child();
     if (pid == 0) {
         answer->done = execute(answer, gates, ledgers, config, seed) == 0;
         _exit(0);

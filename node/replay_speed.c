@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CPU time of a lane, live and in replay; see replay_speed.h. */
 #include "node/replay_speed.h"
+#include "node/child.h"
 #include "node/clock.h"
 #include "node/lane.h"
 #include "node/member.h"
@@ -331,7 +332,7 @@ int nd_speed_measure(struct nd_speed *out, const struct nd_tape *tape, const str
     if (answer == MAP_FAILED)
         return ft_fail(fault, FT_ENOMEM, "no memory to measure speed");
     fflush(NULL);
-    pid = fork(); /* the region has one address */
+    pid = nd_child(); /* the region has one address */
     if (pid == 0) {
         answer->error = open_all(tape, config, seed, &answer->fault);
         if (!answer->error)
