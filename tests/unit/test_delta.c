@@ -115,7 +115,7 @@ static void test_round_trips(void **state)
 /* The essay's promise: outputs that the standby can make itself cost little. */
 static void test_outputs_are_compact(void **state)
 {
-    long with, without;
+    long with, without = 0;
 
     (void)state;
     for (unsigned n = 0; n <= 800; n += 800) {
