@@ -24,7 +24,8 @@ static uint64_t big_endian(const uint8_t *in, unsigned bytes)
 static size_t element(const uint8_t *in, size_t left, size_t *head)
 {
     uint8_t b = left ? *in : 0;
-    unsigned wide = b >= 0xd9 ? 1u << (b - 0xd9) : 1u << (b - 0xc4);
+    unsigned wide =
+        1u << ((b - (b >= 0xd9 ? 0xd9u : 0xc4u)) & 31u); /* bytes of length, where there are any */
     size_t len;
 
     *head = 1;
