@@ -189,7 +189,7 @@ ok "refused: no such file, one line" $?
 
 export RESULTS_JSON=$dir/kept RESULTS_OUT=$dir/results RESULTS_SECONDS=0.05 RESULTS_PAIRS=1
 mkdir -p "$RESULTS_JSON"
-UNDERSTUDY=$understudy scripts/results access >"$dir/out" 2>"$dir/err" && grep -q '^about .* minutes' "$dir/out" &&
+UNDERSTUDY=$understudy scripts/results access chain-time >"$dir/out" 2>"$dir/err" && grep -q '^about .* minutes' "$dir/out" &&
     grep -q '^| redis, sync | read |' "$RESULTS_OUT/README.md" && [ -s "$RESULTS_OUT/access.svg" ] &&
     ! grep -q 'Time of one access.*not asked' "$RESULTS_OUT/README.md"
 ok "results: an experiment, its table and its plot, and how long it will take" $? "$(cat "$dir/out")"
