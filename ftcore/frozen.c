@@ -11,13 +11,15 @@
 
 /* A lane's, in memory that no other lane writes. */
 struct saved_lane {
-    _Alignas(64) uint64_t end; /* behind the last line of its arenas */
+    _Alignas(64) uint64_t end; /* behind the last line of its arenas, and so behind the last place */
     uint64_t next;             /* place of what it saves next */
+    uint64_t found;            /* `at` tells of the places below */
 };
 
 struct ft_saved {
     uint8_t *bytes; /* places for as many lines as the region has; a lane's begin where its arenas do */
-    uint32_t *at;   /* of each line its place and one more; 0: it is in the region */
+    uint32_t *line; /* of each place, whose it is */
+    uint32_t *at;   /* of each line its place and one more; 0: it is in the region, or not looked at yet */
     struct saved_lane lane[];
 };
 
@@ -35,7 +37,7 @@ static void *map(uint64_t bytes)
     return p == MAP_FAILED ? NULL : p;
 }
 
-static uint64_t place_bytes(const struct ft_region *region)
+static uint64_t number_bytes(const struct ft_region *region)
 {
     return ((region->size >> FT_LINE_SHIFT) + NEAR) * sizeof(uint32_t);
 }
@@ -47,7 +49,9 @@ void ft_frozen_free(struct ft_region *region)
     if (saved && saved->bytes)
         munmap(saved->bytes, region->size);
     if (saved && saved->at)
-        munmap(saved->at, place_bytes(region));
+        munmap(saved->at, number_bytes(region));
+    if (saved && saved->line)
+        munmap(saved->line, number_bytes(region));
     free(saved);
     region->saved = NULL;
     ft_lines_free(&region->frozen);
@@ -68,9 +72,10 @@ int ft_freeze_prepare(struct ft_region *region)
     region->saved = saved;
     memset(saved, 0, size);
     saved->bytes = map(region->size);
-    saved->at = map(place_bytes(region));
+    saved->at = map(number_bytes(region));
+    saved->line = map(number_bytes(region));
     if (ft_lines_init(&region->frozen, lines) != 0 || ft_lines_init(&region->taken, lines) != 0 ||
-        !saved->bytes || !saved->at) {
+        !saved->bytes || !saved->at || !saved->line) {
         ft_frozen_free(region);
         return FT_ENOMEM;
     }
@@ -89,7 +94,7 @@ static void forget(struct ft_region *region)
     while ((run = ft_lines_take(&region->frozen, run.line + run.count, lines, lines)).count)
         memset(&saved->at[run.line], 0, run.count * sizeof(*saved->at));
     for (unsigned l = 0; l < region->lanes; l++)
-        saved->lane[l].next = first_line(region, l);
+        saved->lane[l].next = saved->lane[l].found = first_line(region, l);
 }
 
 void ft_freeze(struct ft_region *region)
@@ -120,18 +125,35 @@ static struct saved_lane *owner(const struct ft_region *region, uint64_t line)
     return l;
 }
 
+/*
+ * One line behind the other, and what is saved where as well: a table of all lines would be one miss of the
+ * cache more for each. A line that is marked anew was saved when it was.
+ */
 void ft_frozen_save(struct ft_region *region, uint64_t line, uint64_t count)
 {
     struct ft_saved *saved = region->saved;
 
     for (uint64_t end = line + count; line < end; line++) {
-        if (!ft_lines_marked(&region->frozen, line) || saved->at[line])
+        if (!ft_lines_marked(&region->frozen, line) || ft_lines_marked(&region->dirty, line))
             continue;
-        uint64_t place = owner(region, line)->next++;
+        struct saved_lane *mine = owner(region, line);
+        uint64_t place = mine->next++;
 
+        FT_CHECK(place < mine->end, "line %lu is saved, and there are more saved ones than lines", line);
         __builtin_prefetch(saved->bytes + ((place + NEAR) << FT_LINE_SHIFT), 1);
         memcpy(saved->bytes + (place << FT_LINE_SHIFT), region->base + (line << FT_LINE_SHIFT), FT_LINE);
-        saved->at[line] = (uint32_t)place + 1;
+        saved->line[place] = (uint32_t)line;
+    }
+}
+
+/* Where lines of the lane that copies were saved, all at once: their misses wait for each other no more. */
+static void find_saved(struct ft_saved *saved, struct saved_lane *mine)
+{
+    for (; mine->found < mine->next; mine->found++) {
+        uint32_t *at = &saved->at[saved->line[mine->found]];
+
+        if (*at == 0) /* as it was at the cut, should it have been saved again */
+            *at = (uint32_t)mine->found + 1;
     }
 }
 
@@ -142,8 +164,10 @@ struct ft_run ft_frozen_take(struct ft_region *region, uint64_t from, uint64_t t
 
 void ft_frozen_copy(struct ft_region *region, const struct ft_run *run, uint8_t *out)
 {
-    const struct ft_saved *saved = region->saved;
+    struct ft_saved *saved = region->saved;
 
+    if (run->line < saved->lane[region->lanes - 1].end) /* the shared arena's are never saved */
+        find_saved(saved, owner(region, run->line));
     for (uint64_t line = run->line; line < run->line + run->count; line++, out += FT_LINE) {
         uint32_t at = saved->at[line], later = saved->at[line + NEAR];
         const uint8_t *from = region->base + (line << FT_LINE_SHIFT);

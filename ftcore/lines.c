@@ -95,7 +95,25 @@ static void add_bits(struct ft_lines *set, uint64_t word, uint64_t mask)
         atomic_fetch_or(summary, bit);
 }
 
-void ft_lines_add(struct ft_lines *set, uint64_t line, uint64_t count)
+static void or_alone(_Atomic uint64_t *word, uint64_t bits)
+{
+    uint64_t had = atomic_load_explicit(word, memory_order_relaxed);
+
+    if ((had & bits) != bits)
+        atomic_store_explicit(word, had | bits, memory_order_release);
+}
+
+/* Adder and taker are one thread, so neither can miss the other. */
+static void add_bits_alone(struct ft_lines *set, uint64_t word, uint64_t mask)
+{
+    or_alone(&set->bits[word], mask);
+    or_alone(&set->summary[word / WORD_LINES], 1ull << (word % WORD_LINES));
+}
+
+static inline __attribute__((always_inline)) void add_lines(struct ft_lines *set, uint64_t line,
+                                                            uint64_t count,
+                                                            void (*add)(struct ft_lines *set, uint64_t word,
+                                                                        uint64_t mask))
 {
     FT_CHECK(line <= set->lines && count <= set->lines - line, "adding %llu lines at %llu to a set of %llu",
              (unsigned long long)count, (unsigned long long)line, (unsigned long long)set->lines);
@@ -103,10 +121,20 @@ void ft_lines_add(struct ft_lines *set, uint64_t line, uint64_t count)
         unsigned low = line % WORD_LINES;
         uint64_t here = count < WORD_LINES - low ? count : WORD_LINES - low;
 
-        add_bits(set, line / WORD_LINES, ones(low, here));
+        add(set, line / WORD_LINES, ones(low, here));
         line += here;
         count -= here;
     }
+}
+
+void ft_lines_add(struct ft_lines *set, uint64_t line, uint64_t count)
+{
+    add_lines(set, line, count, add_bits);
+}
+
+void ft_lines_add_alone(struct ft_lines *set, uint64_t line, uint64_t count)
+{
+    add_lines(set, line, count, add_bits_alone);
 }
 
 bool ft_lines_has(const struct ft_lines *set, uint64_t line)

@@ -3,8 +3,8 @@
  * Sets of lines: one bit per 64-byte line of the region with a summary bit per 64 of those, so that
  * finding what is set costs in proportion to what is set. Bits are set by lanes (each in its own
  * arenas, any of them in the shared arena) and taken by one reader at a time.
- * Setting is atomic and skips the write when the bit is already there. Setting a bit releases what was
- * written before; finding it acquires.
+ * Setting skips the write when the bit is already there, and is atomic where others may set bits of the same
+ * word. Setting a bit releases what was written before; finding it acquires.
  */
 #ifndef FTCORE_LINES_H
 #define FTCORE_LINES_H
@@ -35,6 +35,12 @@ void ft_lines_free(struct ft_lines *set);
 
 /* Adds [line, line+count). count may be 0. Out of range is a broken invariant. */
 void ft_lines_add(struct ft_lines *set, uint64_t line, uint64_t count);
+/*
+ * The same by the one thread that adds or takes lines of these arenas (FT_ARENA_ALIGN keeps words apart, the
+ * summary's as well); others may look. Without locked instructions: each would wait for all stores before it,
+ * and to have missed the cache is what stores beside marking do.
+ */
+void ft_lines_add_alone(struct ft_lines *set, uint64_t line, uint64_t count);
 bool ft_lines_has(const struct ft_lines *set, uint64_t line);
 /*
  * Adding `line` would change nothing. Orders nothing. Of a line beyond the set's, in short: by the low bits

@@ -23,11 +23,11 @@
  *     identity   bin: text, so without NUL
  *     bulk       two elements. A number: 0, the bin is the bulk; else the bin is one LZ4 block (no frame, no
  *                dictionary) and this is the bulk's size, more than the bin's. Of a bulk of more than 64 KiB
- *                there is a block for each 64 KiB and for the rest, each behind its length, a u32. Then the
- * bin.
+ *                there is a block for each 64 KiB and for the rest, each behind its length, a u32 (a single
+ *                block has none in front). Then the bin.
  *
- * A compressed bulk always has ten bytes in front of it, `ce`, size, `c6`, length, shortest form or not: the
- * block is made in place in the output, before its length is known. Blocks are small since within 64 KiB
+ * A compressed bulk always has ten bytes in front of it, `ce`, size, `c6`, length, shortest form or not: its
+ * blocks are made in place in the output, before their length is known. Blocks are small since within 64 KiB
  * LZ4 looks for repetitions by a table of twice the size, and by four bytes in place of five: lines of a
  * hundred thousand flows shrink to a third, of which larger blocks leave a half.
  *

@@ -50,6 +50,17 @@ static void copy_before_edit(struct ft_region *region, uint64_t line)
         _mm_pause();
 }
 
+/* Lines of a lane's own arenas are marked and taken by that lane alone. */
+static void mark(struct ft_region *region, uint64_t first, uint64_t count)
+{
+    const struct ft_arena *shared = &region->arenas[(unsigned)region->lanes * region->nfs];
+
+    if (ft_likely(first < shared->offset >> FT_LINE_SHIFT))
+        ft_lines_add_alone(&region->dirty, first, count);
+    else
+        ft_lines_add(&region->dirty, first, count);
+}
+
 static __attribute__((noinline)) void track(struct ft_region *region, const void *p, size_t n)
 {
     uint64_t offset = (uintptr_t)p - (uintptr_t)region->base, first, count;
@@ -69,7 +80,7 @@ static __attribute__((noinline)) void track(struct ft_region *region, const void
     if (ft_unlikely(atomic_load_explicit(&region->freezing, memory_order_relaxed)))
         ft_frozen_save(region, first, count);
     if (tracking & FT_TRACK_DIRTY && !(FT_PLANTED("unmarked") && first % 8 == 3))
-        ft_lines_add(&region->dirty, first, count);
+        mark(region, first, count);
     if (tracking & FT_TRACK_AUDIT)
         ft_audit_note(region, first, count);
 }

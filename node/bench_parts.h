@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Between the parts of one run: its processes (bench_run.c), what is measured of them (bench_measure.c).
+ * Between the parts of one run: its processes (bench_run.c), what is measured of them (bench_measure.c), its
+ * end by a kill (bench_takeover.c).
  * Owned by the bench's own process.
  */
 #ifndef NODE_BENCH_PARTS_H
@@ -52,5 +53,11 @@ int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, str
 int nd_bench_watch(struct nd_bench_nodes *r, struct nd_bench_lag *out, struct ft_fault *fault);
 int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, double mpps,
                      struct ft_fault *fault);
+
+/* ---- bench_takeover.c ---- */
+
+/* Kills the primary at this rate, and waits for what its successor releases. */
+int nd_bench_take_over(struct nd_bench_nodes *r, struct nd_bench_result *out, double mpps,
+                       struct ft_fault *fault);
 
 #endif

@@ -239,63 +239,6 @@ int nd_bench_quieten(struct nd_bench_nodes *r, struct ft_fault *fault)
 
 /* ---- the end ----------------------------------------------------------------------------------- */
 
-/* When the first packet left the successor, by whatever lane; 0: none has. */
-static uint64_t first_release(const struct nd_bench_nodes *r)
-{
-    uint64_t first = 0;
-
-    for (unsigned l = 0; l < r->lanes; l++) {
-        uint64_t at = atomic_load(&r->slot[1]->shared[l].count.first_release_ns);
-
-        first = at && (first == 0 || at < first) ? at : first;
-    }
-    return first;
-}
-
-static uint64_t last_replay(const struct nd_bench_nodes *r)
-{
-    uint64_t last = 0;
-
-    for (unsigned l = 0; l < r->lanes; l++) {
-        uint64_t at = atomic_load(&r->slot[1]->shared[l].count.replay_done_ns);
-
-        last = at > last ? at : last;
-    }
-    return last;
-}
-
-static bool has_released(struct nd_bench_nodes *r)
-{
-    return first_release(r) != 0;
-}
-
-/* Kills the primary while packets arrive at both nodes, as they do at a pair's ports. */
-static int take_over(struct nd_bench_nodes *r, struct nd_bench_result *out, double mpps,
-                     struct ft_fault *fault)
-{
-    uint64_t rate = (uint64_t)(mpps * 1e6) + 1, at;
-    int error = nd_bench_quieten(r, fault);
-
-    atomic_store(&r->slot[0]->rate, rate);
-    atomic_store(&r->slot[1]->rate, rate);
-    nd_bench_nap(r->plan->rest);
-    if (!error)
-        error = nd_bench_check(r, fault);
-    if (error)
-        return error;
-    at = nd_now();
-    kill(r->pid[0], SIGKILL);
-    while (waitpid(r->pid[0], NULL, 0) < 0 && errno == EINTR)
-        ;
-    r->pid[0] = 0;
-    error = nd_bench_wait(r, has_released, "takeover", fault);
-    if (!error) {
-        out->takeover_ms = (double)(first_release(r) - at) / 1e6;
-        out->replayed_ms = (double)(last_replay(r) - at) / 1e6;
-    }
-    return error;
-}
-
 static bool has_rested(struct nd_bench_nodes *r)
 {
     for (unsigned n = 0; n < ND_NODES; n++)
@@ -369,7 +312,8 @@ int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, 
     if (!error)
         error = check_sink(&r, fault);
     if (!error)
-        error = plan->kill && !r.alone ? take_over(&r, out, half, fault) : compare_state(&r, out, fault);
+        error =
+            plan->kill && !r.alone ? nd_bench_take_over(&r, out, half, fault) : compare_state(&r, out, fault);
     finish(&r);
     return error;
 }

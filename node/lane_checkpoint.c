@@ -11,10 +11,11 @@
  * Pace. Whatever is behind a part waits for it, in the ring, on the link, at the standby. So there is one on
  * the way at a time: the next is made when the first burst behind the last one is stable, or when no burst
  * came and some time has passed. That would take too long where the way back is long, so the share copied
- * never falls behind twice the share of the way to the next checkpoint. When that one is due, or somebody
- * waits, the rest is copied at once and the lane runs no burst meanwhile. So a standby never has parts of two
- * checkpoints to keep, and what it has to replay at a takeover stays within what two stretches between
- * checkpoints may take.
+ * never falls behind twice the share of the way to the next checkpoint. While bursts are full, packets wait,
+ * and only falling behind makes a part. When the next checkpoint is due, or somebody waits, the rest is
+ * copied at once and the lane runs no burst meanwhile, nor while it waits for outputs (below). So a standby
+ * never has parts of two checkpoints to keep, and what it has to replay at a takeover stays within what two
+ * stretches between checkpoints may take.
  *
  * Lanes that are done with their lines go on with bursts and make their last parts when all lanes are: what
  * comes behind a lane's last part is not stable before the others' are there (ftcore/closed.c). The last part
@@ -124,7 +125,7 @@ bool nd_lane_checkpoint(struct nd_lane *lane)
     while (!share->lines_done && nd_lane_hurries(lane))
         if (!make_part(lane, FT_PART_LINES))
             return false;
-    if (!share->lines_done && (way_is_free(lane) || falls_behind(lane)))
+    if (!share->lines_done && ((!lane->full && way_is_free(lane)) || falls_behind(lane)))
         make_part(lane, part_bytes(lane));
     if (share->lines_done && !lane->lines_told) {
         lane->lines_told = true;

@@ -256,6 +256,7 @@ bool nd_lane_live(struct nd_lane *lane)
         looked = !lane->short_of_room;
         worked = looked ? collect_and_run(lane) : nd_lane_hear(lane);
     }
+    lane->full = lane->n == NF_BURST_MAX;
     worked |= nd_lane_release(lane);
     if (ft_unlikely(lane->redis != NULL) && !worked)
         nd_redis_settle(lane->redis);

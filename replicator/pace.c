@@ -5,12 +5,15 @@
  *
  * Has this thread a processor to itself? Then it turns without pause while there is work, and each record
  * leaves at once. Where it has to wait for its processor, each of its turns takes the time of others, most
- * likely of those whom its message wakes. Then it sleeps between turns, and a small message leaves when the
- * one before has been acknowledged: what the peer says wakes it at once. So messages come as fast as the two
- * of them can be had on their processors, and each carries what came together meanwhile. An acknowledgement
- * that takes longer than RP_PACE_NS is not waited for. Between an acknowledgement and the next message it
- * rests, a hot standby's longer: that one needs its processor for more than answering, and each message takes
- * it away.
+ * likely of those whom its message wakes. Then it lets others run between turns, and a small message leaves
+ * when the one before has been acknowledged. So messages come as fast as the two of them can be had on their
+ * processors, and each carries what came together meanwhile. An acknowledgement that takes longer than
+ * RP_PACE_NS is not waited for.
+ *
+ * May its processor sleep? To wake one takes longer than all that is to be done for a message. So where the
+ * standby stores, and while entries come densely, both sides stay awake and only give way (sched_yield) to
+ * whoever wants to run. A standby that replays needs its processor for more than answering, and each message
+ * takes it away: there the sender sleeps between looks, and a few more packets share a message.
  *
  * Is the link the limit? Only then compressing pays: where the connection takes all that is offered, bytes
  * are free. Where it takes less for a while, though the peer reads, it is.
@@ -24,8 +27,7 @@
 #define CROWDED 16u        /* waiting for a 16th of the time */
 #define WAKING_NS                                                                                            \
     10000u /* until a thread runs that nobody keeps from it; a processor that slept takes longest */
-#define REST_NS  50000u      /* between two looks while records come … */
-#define SHORT_NS 20000u      /* … where the processor is shared with a standby that stores */
+#define STAY_NS  200000u     /* after an entry, and between two that are dense */
 #define STALL_NS 10000000ull /* the connection took less than was offered; Linux counts that in ticks */
 #ifndef RP_HOLD_NS
 #define RP_HOLD_NS 1000000000ull /* the simulation's runs are shorter */
@@ -107,9 +109,15 @@ bool rp_pace_crowded(struct rp_replicator *rp)
     return p->crowded.yes;
 }
 
-uint64_t rp_pace_rest(const struct rp_replicator *rp)
+void rp_pace_moved(struct rp_replicator *rp)
 {
-    return rp->pace.crowded.yes && rp->config.core.warm ? SHORT_NS : REST_NS;
+    rp->pace.gap = rp->now - rp->pace.moved;
+    rp->pace.moved = rp->now;
+}
+
+bool rp_pace_stays(const struct rp_replicator *rp)
+{
+    return rp->config.core.warm && rp->pace.gap < STAY_NS && rp->now - rp->pace.moved < STAY_NS;
 }
 
 static bool all_acknowledged(const struct rp_replicator *rp)

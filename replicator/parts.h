@@ -38,7 +38,14 @@ struct rp_pace {
     int64_t waited;   /* … and what it said */
     uint64_t stalled; /* since when the connection has not taken all; 0: it has */
     struct rp_link_times times;
-    uint64_t sent; /* the last message of the sender */
+    uint64_t sent;       /* the last message of the sender */
+    uint64_t moved, gap; /* the last entry, sent or stored, and how long after the one before */
+};
+
+/* Of a lane's stream, as far as it is sent: unspread parts came last, and the cut of the first of them. */
+struct rp_stream_of {
+    bool in_deltas;
+    uint64_t first_cut;
 };
 
 struct rp_sender {
@@ -54,6 +61,8 @@ struct rp_sender {
     uint64_t (*clocks)[RP_CLOCKS]; /* [lanes] clock after burst b, at b % RP_CLOCKS */
     struct ft_packer pack_log, pack_delta;
     struct rp_bytes log, checkpoint, delta;
+    unsigned since_delta; /* checkpoints' shares sent */
+    struct rp_stream_of of[FT_LANES_MAX];
     uint8_t *bulk;
 };
 
@@ -143,7 +152,8 @@ void rp_pace_begin(struct rp_replicator *rp);                    /* by the threa
 void rp_pace_sleeps(struct rp_replicator *rp, uint64_t most_ns); /* until the peer says something */
 void rp_pace_naps(struct rp_replicator *rp, uint64_t ns);        /* whatever comes; below a second */
 bool rp_pace_crowded(struct rp_replicator *rp);                  /* others want this processor */
-uint64_t rp_pace_rest(const struct rp_replicator *rp);           /* ns between looks while records come */
+void rp_pace_moved(struct rp_replicator *rp);                    /* entries were sent, or stored */
+bool rp_pace_stays(const struct rp_replicator *rp);              /* it need not sleep between turns */
 bool rp_pace_holds(const struct rp_replicator *rp,
                    uint64_t there); /* `there` bytes are worth no message yet */
 uint64_t rp_pace_wait(const struct rp_replicator *rp,

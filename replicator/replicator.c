@@ -7,15 +7,18 @@
 #include "replicator/parts.h"
 
 #include <immintrin.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define SHOW_NS       1000000ull
-#define BUSY_TURNS    40u /* after the last record */
-#define QUIET_TURNS   1000u
+#define SHOW_NS 1000000ull
+/* Between looks, and after how much time without an entry it is so. */
+#define REST_NS       50000u
+#define IDLE_NS       2000000u
 #define WAIT_IDLE_NS  200000u
+#define STILL_NS      200000000u
 #define WAIT_STILL_NS 1000000u
 
 uint64_t rp_monotonic(void)
@@ -113,48 +116,53 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now)
 }
 
 /*
- * Lanes cannot wake us (that would be a system call in the packet path), so while records come we look often,
+ * Lanes cannot wake us (that would be a system call in the packet path), so while entries come we look often,
  * a while after the last one still, and then rarely: the first packet after a pause may wait a millisecond.
  * What the peer says wakes us at once.
  */
-static uint64_t patience(const struct rp_replicator *rp, unsigned idle)
+static uint64_t patience(const struct rp_replicator *rp)
 {
     bool pressing = rp->core.resync || rp->core.hand || rp->core.state == FT_SYNCING;
+    uint64_t quiet = rp->now - rp->pace.moved;
 
-    if (pressing || (idle < BUSY_TURNS && rp->sender.on))
-        return rp_pace_rest(rp);
-    return idle < QUIET_TURNS ? WAIT_IDLE_NS : WAIT_STILL_NS;
+    if (pressing || (quiet < IDLE_NS && rp->sender.on))
+        return REST_NS;
+    return quiet < STILL_NS ? WAIT_IDLE_NS : WAIT_STILL_NS;
 }
 
-/* With the processor to itself it goes on while there is work; else it lets others run, until the peer says
- * something or more has come together. */
-static void rest(struct rp_replicator *rp, bool busy, uint64_t patience_ns)
+/*
+ * With the processor to itself it goes on while there is work; else it lets others run, and looks again as
+ * soon as nobody wants to, or sleeps until the peer says something or more has come together.
+ */
+static void rest(struct rp_replicator *rp, bool busy)
 {
     bool more = rp->base.reading || rp->sender.more;
 
     if (busy && (more || !rp_pace_crowded(rp)))
         _mm_pause();
+    else if (rp_pace_stays(rp))
+        sched_yield();
     else
-        rp_pace_sleeps(rp, rp_pace_wait(rp, patience_ns));
+        rp_pace_sleeps(rp, rp_pace_wait(rp, patience(rp)));
 }
 
 void rp_run(struct rp_replicator *rp)
 {
     uint64_t seen = 0;
-    unsigned idle = 0;
 
     rp_pace_begin(rp);
     while (!atomic_load_explicit(&rp->stop, memory_order_relaxed)) {
         bool busy = rp_turn(rp, rp_monotonic());
 
-        /* Heartbeats come and go without making us impatient; records do. */
+        /* Heartbeats come and go without making us impatient; entries do. */
         uint64_t entries =
             rp->shown.records_sent + rp->shown.records_stored + rp->shown.parts_sent + rp->shown.parts_stored;
 
-        idle = entries != seen ? 0 : idle + 1;
+        if (entries != seen)
+            rp_pace_moved(rp);
         seen = entries;
         if (rp->link) {
-            rest(rp, busy, patience(rp, idle));
+            rest(rp, busy);
         } else {
             rp_pace_naps(rp, WAIT_STILL_NS);
         }

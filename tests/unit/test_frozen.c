@@ -131,9 +131,33 @@ static void frozen_lines_are_those_of_the_cut(void **state)
     ft_region_close(region);
 }
 
+/* Whoever takes marks away while lines are frozen makes edits save again, and spoils nothing. */
+static void what_is_saved_first_counts(void **state)
+{
+    struct ft_region *region = open_region();
+    uint8_t bytes[FT_LINE], cut[FT_LINE], *line = region->base + ft_region_arena(region, 1, 1)->offset;
+    struct ft_run run = {(uint64_t)(line - region->base) / FT_LINE, 1};
+
+    (void)state;
+    assert_int_equal(ft_freeze_prepare(region), 0);
+    atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
+    memset(ft_edit(region, line, FT_LINE), 1, FT_LINE);
+    memcpy(cut, line, FT_LINE);
+    ft_freeze(region);
+    for (int i = 2; i < 5; i++) {
+        memset(ft_edit(region, line, FT_LINE), i, FT_LINE);
+        ft_lines_clear(&region->dirty);
+    }
+    assert_int_equal(ft_frozen_take(region, run.line, run.line + 1, 1).count, 1);
+    ft_frozen_copy(region, &run, bytes);
+    assert_memory_equal(bytes, cut, FT_LINE);
+    ft_region_close(region);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(frozen_lines_are_those_of_the_cut)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(frozen_lines_are_those_of_the_cut),
+                                       cmocka_unit_test(what_is_saved_first_counts)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,7 +66,10 @@ static void step(struct ft_lines *set, uint8_t *model)
 
     switch (draw(6)) {
     case 0:
-        ft_lines_add(set, from, to - from);
+        if (draw(2))
+            ft_lines_add(set, from, to - from);
+        else
+            ft_lines_add_alone(set, from, to - from);
         memset(model + from, 1, to - from);
         break;
     case 1:

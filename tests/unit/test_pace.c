@@ -245,15 +245,25 @@ static void a_message_waits_for_the_last_ones_acknowledgement(void **state)
     assert_int_equal(rp_pace_wait(&rp, 300000), 300000);
 }
 
-static void it_rests_between_messages(void **state)
+static void it_stays_where_the_standby_stores(void **state)
 {
     (void)state;
     rp.config.core.warm = true;
-    assert_int_equal(rp_pace_rest(&rp), 50000);
-    rp.pace.crowded.yes = true;
-    assert_int_equal(rp_pace_rest(&rp), 20000);
+    rp_pace_moved(&rp);
+    assert_false(rp_pace_stays(&rp)); /* the first for long */
+    rp.now += 200000;
+    rp_pace_moved(&rp);
+    assert_false(rp_pace_stays(&rp)); /* they are sparse */
+    rp.now += 199999;
+    rp_pace_moved(&rp);
+    assert_true(rp_pace_stays(&rp));
     rp.config.core.warm = false; /* its lane wants the processor */
-    assert_int_equal(rp_pace_rest(&rp), 50000);
+    assert_false(rp_pace_stays(&rp));
+    rp.config.core.warm = true;
+    rp.now += 199999;
+    assert_true(rp_pace_stays(&rp));
+    rp.now++;
+    assert_false(rp_pace_stays(&rp)); /* 200 us after the last entry */
 }
 
 static void what_it_wanted_to_sleep_is_no_waiting(void **state)
@@ -307,7 +317,7 @@ int main(void)
         TEST(a_peer_that_does_not_read),
         TEST(a_slow_link),
         TEST(a_message_waits_for_the_last_ones_acknowledgement),
-        TEST(it_rests_between_messages),
+        TEST(it_stays_where_the_standby_stores),
         TEST(what_it_wanted_to_sleep_is_no_waiting),
         TEST(a_crowded_processor),
     };
