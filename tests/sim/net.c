@@ -280,6 +280,8 @@ ssize_t sim_send(int fd, const void *from, size_t size, int flags)
         }
         return (ssize_t)size;
     }
+    if (s->error_at != SIM_NEVER) /* nothing follows what was lost: a part of a frame stays one */
+        return (ssize_t)size;
     size_t waiting = s->tail - s->head, n = waiting >= send_room() ? 0 : send_room() - waiting;
 
     n = n < size ? n : size;
