@@ -4,8 +4,9 @@
  * for whoever copies it, however lanes go on to edit. At the cut the marks are frozen and new ones begin. A
  * frozen line that is about to change for the first time since is saved; whoever copies it finds it there.
  *
- * Lines are saved one behind the other, in the order of edits: lines that packets come to lie anywhere, and
- * saving each at an address of its own would wait for memory once more. They are copied in the order of the
+ * Lines are saved one behind the other, in the order of edits, and so is whose they are: lines that packets
+ * come to lie anywhere, and saving each at an address of its own, or looking there whether it is saved, would
+ * wait for memory once more. A marked line was saved when it was marked. They are copied in the order of the
  * region all the same, so what a checkpoint takes on the link does not depend on how fast it was copied.
  *
  * Frozen lines are their lane's: it edits them and it takes them, in one thread. Those of the shared arena
