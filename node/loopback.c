@@ -38,23 +38,14 @@ static int free_port(const char *host, uint16_t *port)
     return error;
 }
 
-/* Sockets and view files lie in memory, as in /run, where a server has them: a view file on a disk costs a
- * takeover what the disk takes. */
-static const char *base_directory(void)
-{
-    const char *wished = getenv("TMPDIR");
-
-    if (wished && *wished)
-        return wished;
-    return access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm" : "/tmp";
-}
-
 int nd_loopback_open(struct nd_loopback *place, struct ft_fault *fault)
 {
+    const char *base = getenv("TMPDIR");
     unsigned id = (unsigned)getpid();
 
     *place = (struct nd_loopback){.host = ""};
-    snprintf(place->directory, sizeof(place->directory), "%.40s/understudy-XXXXXX", base_directory());
+    snprintf(place->directory, sizeof(place->directory), "%.40s/understudy-XXXXXX",
+             base && *base ? base : "/tmp");
     if (!mkdtemp(place->directory)) {
         ft_fail(fault, FT_EIO, "%s: %s, expected a directory to write in", place->directory, strerror(errno));
         place->directory[0] = '\0';
