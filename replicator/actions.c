@@ -2,6 +2,7 @@
 /* Carries out what the protocol core decided, in order: words to the lanes, messages, the view file. */
 #include "ftcore/audit.h"
 #include "replicator/parts.h"
+#include "ftcore/frozen.h"
 #include "ftcore/plant.h"
 
 #include <stdio.h>
@@ -95,6 +96,7 @@ static void clear(struct rp_replicator *rp)
     stop_lanes(rp);
     stop_sending(rp);
     ft_owe_end(rp->config.region);
+    ft_thaw(rp->config.region); /* a checkpoint that was under way */
     for (unsigned l = 0; l < rp->lanes; l++) {
         struct ft_lane *lane = rp_lane(rp, l);
 

@@ -12,7 +12,7 @@
  *
  * May its processor sleep? To wake one takes longer than all that is to be done for a message. So where the
  * standby stores, and while entries come densely, both sides stay awake and only give way (sched_yield) to
- * whoever wants to run. A standby that replays needs its processor for more than answering, and each message
+ * whoever wants to run; not with real-time priority, which gives way to nobody. A standby that replays needs its processor for more than answering, and each message
  * takes it away: there the sender sleeps between looks, and a few more packets share a message.
  *
  * Is the link the limit? Only then compressing pays: where the connection takes all that is offered, bytes
@@ -59,6 +59,7 @@ static void reconsider(struct rp_answer *a, uint64_t now)
 
 void rp_pace_begin(struct rp_replicator *rp)
 {
+    rp->pace.yields = rp_processor_yields();
     rp->pace.looked = rp->now;
     rp->pace.waited = rp_processor_waited(rp->now, rp->pace.slept);
 }
@@ -117,7 +118,7 @@ void rp_pace_moved(struct rp_replicator *rp)
 
 bool rp_pace_stays(const struct rp_replicator *rp)
 {
-    return rp->config.core.warm && rp->pace.gap < STAY_NS && rp->now - rp->pace.moved < STAY_NS;
+    return rp->pace.yields && rp->config.core.warm && rp->pace.gap < STAY_NS && rp->now - rp->pace.moved < STAY_NS;
 }
 
 static bool all_acknowledged(const struct rp_replicator *rp)

@@ -39,6 +39,7 @@ struct rp_pace {
     uint64_t stalled; /* since when the connection has not taken all; 0: it has */
     struct rp_link_times times;
     uint64_t sent;       /* the last message of the sender */
+    bool yields;         /* others run when it gives way */
     uint64_t moved, gap; /* the last entry, sent or stored, and how long after the one before */
 };
 

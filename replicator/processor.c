@@ -6,6 +6,7 @@
  */
 #include "replicator/processor.h"
 
+#include <sched.h>
 #include <time.h>
 
 int64_t rp_processor_waited(uint64_t now, uint64_t slept)
@@ -14,4 +15,11 @@ int64_t rp_processor_waited(uint64_t now, uint64_t slept)
 
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (int64_t)(now - slept - (uint64_t)t.tv_sec * 1000000000ull - (uint64_t)t.tv_nsec);
+}
+
+bool rp_processor_yields(void)
+{
+    int policy = sched_getscheduler(0); /* of the calling thread */
+
+    return policy != SCHED_FIFO && policy != SCHED_RR;
 }

@@ -3,6 +3,7 @@
 #ifndef REPLICATOR_PROCESSOR_H
 #define REPLICATOR_PROCESSOR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -11,5 +12,9 @@
  * with what it said before; since some time counts twice it may say some microseconds less.
  */
 int64_t rp_processor_waited(uint64_t now, uint64_t slept);
+
+/* sched_yield lets whoever wants to run. Not so of a thread with real-time priority: others wait until it
+ * sleeps. */
+bool rp_processor_yields(void);
 
 #endif

@@ -19,7 +19,7 @@
 #define COST_WINDOW (4ull << 20) /* bytes in memory after which older ones count half */
 #endif
 #ifndef FORGET_DELTAS
-#define FORGET_DELTAS 256u /* shares of checkpoints without a delta between them */
+#define FORGET_DELTAS 256u /* checkpoints without a delta between them */
 #endif
 #ifndef SEND_LEAST
 #define SEND_LEAST FT_RECORD_MAX /* room in the link that any entry fits in, with a batch before it */
@@ -180,10 +180,10 @@ static void add_bytes(struct rp_bytes *of, uint64_t raw, uint64_t wire)
 }
 
 /* How deltas packed a while ago says little of how they would now. Forgotten, they are tried again. */
-static void forget_deltas(struct rp_sender *s, const struct batch *b)
+static void forget_deltas(struct rp_sender *s, const struct batch *b, unsigned lanes)
 {
     s->since_delta = b->kind == DELTA ? 0 : s->since_delta + b->checkpoints;
-    if (s->since_delta < FORGET_DELTAS)
+    if (s->since_delta < FORGET_DELTAS * lanes)
         return;
     s->since_delta = 0;
     s->delta = (struct rp_bytes){0};
@@ -203,7 +203,7 @@ static void publish_bytes(struct rp_replicator *rp, const struct batch *b, uint6
     bool parts = b->kind != RECORDS;
 
     add_bytes(!parts ? &s->log : b->kind == CHECKPOINT ? &s->checkpoint : &s->delta, b->raw, wire);
-    forget_deltas(s, b);
+    forget_deltas(s, b, rp->lanes);
     for (unsigned l = 0; l < rp->lanes; l++) {
         struct ft_packing *p = &rp_lane(rp, l)->packing;
 

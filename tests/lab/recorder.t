@@ -59,7 +59,8 @@ newest=$(find "$log" -name '*.rec' | sort | tail -n 2 | head -n 1) # the very ne
 oldest=$(find "$log" -name '*.rec' | sort | head -n 1)
 head -c -5 "$newest" >"$work/torn.rec"
 cp "$oldest" "$work/bad.rec"
-printf '\377' | dd of="$work/bad.rec" bs=1 seek=5000 conv=notrunc status=none
+was=$(od -An -tu1 -j 5000 -N 1 "$work/bad.rec") # whatever it is, another one
+printf '%b' "\\0$(printf %o $((was ^ 255)))" | dd of="$work/bad.rec" bs=1 seek=5000 conv=notrunc status=none
 refused() { # CODE PATTERN ARGUMENT…
     local code=$1 pattern=$2
     shift 2

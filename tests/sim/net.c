@@ -598,3 +598,8 @@ int64_t rp_processor_waited(uint64_t now, uint64_t slept)
     return sim.seed % 3 == 2 ? (int64_t)(sim.now / 2 / stretch * stretch + (into < stretch ? into : stretch))
                              : 0;
 }
+
+bool rp_processor_yields(void)
+{
+    return true;
+}

@@ -248,6 +248,7 @@ static void a_message_waits_for_the_last_ones_acknowledgement(void **state)
 static void it_stays_where_the_standby_stores(void **state)
 {
     (void)state;
+    rp_pace_begin(&rp);
     rp.config.core.warm = true;
     rp_pace_moved(&rp);
     assert_false(rp_pace_stays(&rp)); /* the first for long */
@@ -260,6 +261,9 @@ static void it_stays_where_the_standby_stores(void **state)
     rp.config.core.warm = false; /* its lane wants the processor */
     assert_false(rp_pace_stays(&rp));
     rp.config.core.warm = true;
+    rp.pace.yields = false; /* nobody would run but us */
+    assert_false(rp_pace_stays(&rp));
+    rp.pace.yields = true;
     rp.now += 199999;
     assert_true(rp_pace_stays(&rp));
     rp.now++;
