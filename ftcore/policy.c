@@ -104,15 +104,10 @@ static uint64_t beside(const struct ft_policy *p)
     return between ? (uint64_t)((double)p->log * (double)p->checkpoints / (double)between) : 0;
 }
 
-static enum ft_segment smaller(struct ft_policy *p)
+static enum ft_segment smaller(const struct ft_policy *p)
 {
     static const struct ft_packing as_it_is = {FT_PACKING_UNIT, FT_PACKING_UNIT, FT_PACKING_UNIT};
     const struct ft_packing *by = p->config.packing ? p->config.packing : &as_it_is;
-    bool known = atomic_load_explicit(&by->delta, memory_order_relaxed) != 0;
-
-    if (p->known && !known) /* too long ago */
-        p->tried = 0;
-    p->known = known;
     uint64_t guess = p->tried >= TRIES ? FT_PACKING_UNIT : p->config.warm ? LITTLE : HALF;
     uint64_t log = ft_packed(p->log, &by->log, HALF);
 

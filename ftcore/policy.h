@@ -14,10 +14,9 @@
  * before as well. Deltas hold outputs back for an interval, so they have to be smaller by a twentieth to be
  * chosen; the log only has to be no larger.
  *
- * How deltas pack nobody knows before one was sent, and it is forgotten when none was for long (the sender
- * says so: its ratio is 0 again). To a warm standby it is taken to be little then, so that some are tried:
- * that costs a few cuts, which is nothing beside the checkpoints that they compete with. To a hot one the log
- * goes alone, so there it is taken to be half.
+ * How deltas pack nobody knows before one was sent. To a warm standby it is taken to be little, so
+ * that some are tried: that costs a few cuts, and the checkpoints that they compete with are large. The log
+ * to a hot one is not, so there it is taken to be half.
  *
  * The idea of letting measured replay time bound the checkpoint's distance: Elnozahy, Alvisi, Wang, Johnson,
  * A survey of rollback-recovery protocols, 2002. That no kind is best for all traffic: the papers' own
@@ -61,8 +60,7 @@ struct ft_policy {
     uint64_t bursts, log, delta;
     uint64_t between, checkpoints; /* of checkpoints, and of the log between them … */
     uint64_t since, counted;       /* … and behind the last one; how many */
-    uint64_t tried;                /* deltas since the base, or since it was forgotten how they pack */
-    bool known;                    /* how they pack */
+    uint64_t tried;                /* deltas since the base */
     uint64_t log_cost, delta_cost; /* what 1024 of those bytes take the standby */
     struct ft_stretch sample;      /* the last one */
     uint64_t changes, presses;     /* of the kind, ever; because of the budget */

@@ -66,7 +66,7 @@ static struct ft_run copy_run(const struct lg_share *share, uint64_t from, uint6
         return run;
     }
     memcpy(room, region->base + (run.line << FT_LINE_SHIFT), run.count << FT_LINE_SHIFT);
-    if (share->noted)
+    if (share->sums)
         ft_lines_add_alone(&region->taken, run.line, run.count);
     return run;
 }
@@ -203,10 +203,5 @@ uint64_t lg_share_lines(const struct ft_region *region, unsigned lane)
         lines += ft_lines_count(&region->dirty, a->offset >> FT_LINE_SHIFT,
                                 (a->offset + a->used) >> FT_LINE_SHIFT);
     }
-    return lg_share_bytes(lines);
-}
-
-uint64_t lg_share_bytes(uint64_t lines)
-{
     return lines * (FT_LINE + RUN_HEAD);
 }

@@ -23,8 +23,7 @@ struct lg_share {
     /* How many bytes from the frame's start a successor needs of a held output; 0: it is not carried. */
     uint32_t (*carry)(void *arg, const struct ft_held *held, const uint8_t **frame);
     void *arg;
-    bool sums;  /* whether a checkpoint in place of deltas would be smaller is asked … */
-    bool noted; /* … so this share's lines are noted in region->taken: it is a delta */
+    bool sums; /* lines of deltas are noted in region->taken */
 
     bool active;
     struct ft_part head; /* what all parts of the share say */
@@ -50,8 +49,7 @@ bool lg_share_some(struct lg_share *share, uint32_t bytes);
 bool lg_share_shared(struct lg_share *share);
 void lg_share_drop(struct lg_share *share); /* nobody wants it any more */
 
-/* Bytes of memory that a share of the lane's arenas would take now, outputs not counted: an upper bound … */
+/* Bytes of memory that a share of the lane's arenas would take now, outputs not counted: an upper bound. */
 uint64_t lg_share_lines(const struct ft_region *region, unsigned lane);
-uint64_t lg_share_bytes(uint64_t lines); /* … and one of so many lines */
 
 #endif

@@ -250,8 +250,8 @@ static void watch_share(struct nd_lane *lane)
 }
 
 /* `digest`: one was taken here, and goes with the shares of all lanes. `spread`: it is copied beside bursts.
- * `delta`: it ends a delta segment, or what came of one. */
-static void begin_share(struct nd_lane *lane, bool digest, bool spread, bool delta)
+ */
+static void begin_share(struct nd_lane *lane, bool digest, bool spread)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
     struct ft_part head = {.lane = (uint16_t)lane->index,
@@ -271,7 +271,6 @@ static void begin_share(struct nd_lane *lane, bool digest, bool spread, bool del
         atomic_store_explicit(&lane->shared->digest_at, head.burst, memory_order_relaxed);
         atomic_store_explicit(&lane->shared->digest_seen, lane->digest, memory_order_release);
     }
-    lane->share.noted = delta && lane->share.sums;
     lg_share_begin(&lane->share, &head, lane->hold_from);
     lane->told_released = head.released;
     lane->base_clock = cut_clock(lane);
@@ -359,7 +358,7 @@ static uint64_t would_be_checkpoint(struct nd_group *group)
     if (!group->lane[0].share.sums ||
         now - group->stream.would_clock < group->lane[0].config->protect.checkpoint_ms * 1000000ull)
         return 0;
-    bytes = lg_share_bytes(ft_lines_count(&region->taken, 0, region->taken.lines)) +
+    bytes = ft_lines_count(&region->taken, 0, region->taken.lines) * FT_LINE +
             2 * group->lanes * sizeof(struct ft_part);
     ft_lines_clear(&region->taken);
     group->stream.would_clock = now;
@@ -405,7 +404,7 @@ static void decide(struct nd_group *group)
             s->segment == FT_SEGMENT_LOG) /* else outputs wait for the delta anyway */
             spread = nd_checkpoint_spread(group);
         for (unsigned l = 0; l < group->lanes; l++)
-            begin_share(&group->lane[l], digest, spread, was == FT_SEGMENT_DELTA);
+            begin_share(&group->lane[l], digest, spread);
     }
     if (was == FT_SEGMENT_DELTA || checkpoint || s->segment != was)
         base_here(group, s->segment != was);

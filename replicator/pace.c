@@ -12,8 +12,9 @@
  *
  * May its processor sleep? To wake one takes longer than all that is to be done for a message. So where the
  * standby stores, and while entries come densely, both sides stay awake and only give way (sched_yield) to
- * whoever wants to run; not with real-time priority, which gives way to nobody. A standby that replays needs its processor for more than answering, and each message
- * takes it away: there the sender sleeps between looks, and a few more packets share a message.
+ * whoever wants to run; not with real-time priority, which gives way to nobody. A standby that replays needs
+ * its processor for more than answering, and each message takes it away: there the sender sleeps between
+ * looks, and a few more packets share a message.
  *
  * Is the link the limit? Only then compressing pays: where the connection takes all that is offered, bytes
  * are free. Where it takes less for a while, though the peer reads, it is.
@@ -118,7 +119,8 @@ void rp_pace_moved(struct rp_replicator *rp)
 
 bool rp_pace_stays(const struct rp_replicator *rp)
 {
-    return rp->pace.yields && rp->config.core.warm && rp->pace.gap < STAY_NS && rp->now - rp->pace.moved < STAY_NS;
+    return rp->pace.yields && rp->config.core.warm && rp->pace.gap < STAY_NS &&
+           rp->now - rp->pace.moved < STAY_NS;
 }
 
 static bool all_acknowledged(const struct rp_replicator *rp)

@@ -43,12 +43,6 @@ struct rp_pace {
     uint64_t moved, gap; /* the last entry, sent or stored, and how long after the one before */
 };
 
-/* Of a lane's stream, as far as it is sent: unspread parts came last, and the cut of the first of them. */
-struct rp_stream_of {
-    bool in_deltas;
-    uint64_t first_cut;
-};
-
 struct rp_sender {
     bool on;                       /* a base has begun: records and parts go out */
     uint64_t from[FT_LANES_MAX];   /* records up to this burst are in the base already … */
@@ -62,8 +56,6 @@ struct rp_sender {
     uint64_t (*clocks)[RP_CLOCKS]; /* [lanes] clock after burst b, at b % RP_CLOCKS */
     struct ft_packer pack_log, pack_delta;
     struct rp_bytes log, checkpoint, delta;
-    unsigned since_delta; /* checkpoints' shares sent */
-    struct rp_stream_of of[FT_LANES_MAX];
     uint8_t *bulk;
 };
 

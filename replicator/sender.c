@@ -18,9 +18,6 @@
 #ifndef COST_WINDOW
 #define COST_WINDOW (4ull << 20) /* bytes in memory after which older ones count half */
 #endif
-#ifndef FORGET_DELTAS
-#define FORGET_DELTAS 256u /* checkpoints without a delta between them */
-#endif
 #ifndef SEND_LEAST
 #define SEND_LEAST FT_RECORD_MAX /* room in the link that any entry fits in, with a batch before it */
 #endif
@@ -49,7 +46,6 @@ void rp_sender_begin(struct rp_replicator *rp)
         atomic_store_explicit(&rp_lane(rp, l)->cost_log, 0, memory_order_relaxed); /* another standby */
         atomic_store_explicit(&rp_lane(rp, l)->cost_delta, 0, memory_order_relaxed);
         memset(s->clocks[l], 0, sizeof(s->clocks[l]));
-        s->of[l] = (struct rp_stream_of){0};
     }
     s->on = true;
 }
@@ -99,41 +95,14 @@ static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
     s->clocks[r->lane][burst % RP_CLOCKS] = clock;
 }
 
-enum kind {
-    NOTHING,
-    RECORDS,
-    CHECKPOINT, /* parts of one: spread, or what a warm standby has to have before a delta segment */
-    DELTA,
-};
-
 /* What one turn sends: entries of one kind. */
 struct batch {
     uint32_t len, most; /* bytes of bulk */
     uint64_t raw;       /* … in memory */
-    enum kind kind;
-    unsigned checkpoints; /* shares that end in it */
-    bool other;           /* something of another kind was next */
+    bool any, parts;
+    bool spread; /* parts of a checkpoint */
+    bool other;  /* something of the other kind was next */
 };
-
-/* A warm standby's delta segment begins with a checkpoint: an unspread share behind something else. */
-static enum kind kind_of(struct rp_replicator *rp, const struct ft_record *r)
-{
-    const struct ft_part *part = ft_part_of(r);
-    struct rp_stream_of *of = &rp->sender.of[r->lane];
-
-    if (!ft_is_part(r)) {
-        of->in_deltas = false;
-        return RECORDS;
-    }
-    if (r->flags & FT_PART_SPREAD) {
-        of->in_deltas = false;
-        return CHECKPOINT;
-    }
-    if (!of->in_deltas)
-        of->first_cut = part->cut;
-    of->in_deltas = true;
-    return rp->config.core.warm && part->cut == of->first_cut ? CHECKPOINT : DELTA;
-}
 
 /* Encodes what one lane's ring holds, up to where the kind changes. */
 static void gather(struct rp_replicator *rp, unsigned l, struct batch *b)
@@ -145,9 +114,7 @@ static void gather(struct rp_replicator *rp, unsigned l, struct batch *b)
     for (; (r = ft_ring_peek(&lane->log, &there)); ft_ring_advance(&lane->log, r->size)) {
         if (!wanted(rp, l, r))
             continue;
-        enum kind kind = kind_of(rp, r);
-
-        if (b->kind != NOTHING && b->kind != kind) {
+        if (b->any && b->parts != ft_is_part(r)) {
             b->other = true;
             return;
         }
@@ -161,15 +128,16 @@ static void gather(struct rp_replicator *rp, unsigned l, struct batch *b)
 
         FT_CHECK(n > 0, "lane %u's %s cannot be encoded: %s", l, ft_is_part(r) ? "part" : "record",
                  ft_error_name((int)n));
-        b->kind = kind;
-        b->checkpoints += kind == CHECKPOINT && r->flags & FT_PART_LAST;
+        b->any = true;
+        b->parts = ft_is_part(r);
+        b->spread = b->parts && r->flags & FT_PART_SPREAD;
         b->len += (uint32_t)n;
         b->raw += r->size;
         note_sent(rp, r);
     }
 }
 
-static void add_bytes(struct rp_bytes *of, uint64_t raw, uint64_t wire)
+static uint64_t ratio(struct rp_bytes *of, uint64_t raw, uint64_t wire)
 {
     of->raw += raw;
     of->wire += wire;
@@ -177,41 +145,25 @@ static void add_bytes(struct rp_bytes *of, uint64_t raw, uint64_t wire)
         of->raw /= 2;
         of->wire /= 2;
     }
-}
-
-/* How deltas packed a while ago says little of how they would now. Forgotten, they are tried again. */
-static void forget_deltas(struct rp_sender *s, const struct batch *b, unsigned lanes)
-{
-    s->since_delta = b->kind == DELTA ? 0 : s->since_delta + b->checkpoints;
-    if (s->since_delta < FORGET_DELTAS * lanes)
-        return;
-    s->since_delta = 0;
-    s->delta = (struct rp_bytes){0};
-}
-
-static uint64_t ratio_of(const struct rp_bytes *of)
-{
-    uint64_t by = of->raw ? of->wire * FT_PACKING_UNIT / of->raw : 0;
-
-    return of->raw && !by ? 1 : by;
+    raw = of->wire * FT_PACKING_UNIT / of->raw;
+    return raw ? raw : 1;
 }
 
 /* Lanes choose the kind of their next segment by it. */
 static void publish_bytes(struct rp_replicator *rp, const struct batch *b, uint64_t wire)
 {
     struct rp_sender *s = &rp->sender;
-    bool parts = b->kind != RECORDS;
+    uint64_t now = ratio(!b->parts ? &s->log : b->spread ? &s->checkpoint : &s->delta, b->raw, wire);
 
-    add_bytes(!parts ? &s->log : b->kind == CHECKPOINT ? &s->checkpoint : &s->delta, b->raw, wire);
-    forget_deltas(s, b, rp->lanes);
     for (unsigned l = 0; l < rp->lanes; l++) {
         struct ft_packing *p = &rp_lane(rp, l)->packing;
 
-        atomic_store_explicit(&p->log, ratio_of(&s->log), memory_order_relaxed);
-        atomic_store_explicit(&p->checkpoint, ratio_of(&s->checkpoint), memory_order_relaxed);
-        atomic_store_explicit(&p->delta, ratio_of(&s->delta), memory_order_relaxed);
+        atomic_store_explicit(!b->parts   ? &p->log
+                              : b->spread ? &p->checkpoint
+                                          : &p->delta,
+                              now, memory_order_relaxed);
     }
-    if (parts)
+    if (b->parts)
         rp->shown.delta_bytes_wire += wire;
     else
         rp->shown.log_bytes_wire += wire;
@@ -219,13 +171,12 @@ static void publish_bytes(struct rp_replicator *rp, const struct batch *b, uint6
 
 static void send_batch(struct rp_replicator *rp, const struct batch *b)
 {
-    bool parts = b->kind != RECORDS;
-    struct ft_packer *packer = parts ? &rp->sender.pack_delta : &rp->sender.pack_log;
+    struct ft_packer *packer = b->parts ? &rp->sender.pack_delta : &rp->sender.pack_log;
     uint64_t before = packer->packed;
     bool packs = rp_pace_packs(rp);
     struct ft_message m;
 
-    ft_core_head(&rp->core, parts ? FT_MSG_DELTA : FT_MSG_LOG, rp->now, &m);
+    ft_core_head(&rp->core, b->parts ? FT_MSG_DELTA : FT_MSG_LOG, rp->now, &m);
     m.bulk = rp->sender.bulk;
     m.bulk_len = b->len;
     int error = rp_link_send(rp->link, &m, rp->lanes, packs ? packer : NULL);
@@ -277,11 +228,11 @@ bool rp_sender_turn(struct rp_replicator *rp)
     for (unsigned i = 0; i < rp->lanes; i++)
         gather(rp, (rp->sender.first + i) % rp->lanes, &b);
     rp->sender.more = b.len >= b.most || b.other;
-    if (b.kind != NOTHING)
+    if (b.any)
         send_batch(rp, &b);
     for (unsigned l = 0; l < rp->lanes; l++)
         ft_ring_consume(&rp_lane(rp, l)->log);
-    return b.kind != NOTHING;
+    return b.any;
 }
 
 uint64_t rp_sender_lag(const struct rp_replicator *rp)

@@ -9,7 +9,7 @@
 
 struct sim_limits {
     unsigned out_cap, link_out, link_reserve, link_in, read_budget, words, drain_rounds, batch, run_lines,
-        send_least, pending, forget_deltas;
+        send_least, pending;
     unsigned long long cost_window;
 };
 extern struct sim_limits sim_limits;
@@ -27,7 +27,6 @@ extern struct sim_limits sim_limits;
 #define SEND_LEAST      sim_limits.send_least
 #define RP_PENDING      sim_limits.pending
 #define COST_WINDOW     sim_limits.cost_window
-#define FORGET_DELTAS   sim_limits.forget_deltas
 #endif
 
 #endif

@@ -111,7 +111,6 @@ void sim_limits_begin(void)
                                      .run_lines = 2048,
                                      .send_least = FT_RECORD_MAX,
                                      .pending = 65536,
-                                     .forget_deltas = 256,
                                      .cost_window = 4ull << 20};
     sim_limits.out_cap = 2 * sim_limits.link_out;
     if (!sim.plan.narrow)
@@ -129,7 +128,6 @@ void sim_limits_begin(void)
     sim_limits.drain_rounds = 2 + (unsigned)sim_draw(&sim.width, 30);
     sim_limits.pending = 512;
     sim_limits.cost_window = 16u << 10;
-    sim_limits.forget_deltas = 3;
     usual_out = sim_limits.link_out;
     sim_limits.out_cap = 2 * usual_out;
 }
