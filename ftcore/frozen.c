@@ -166,7 +166,7 @@ void ft_frozen_copy(struct ft_region *region, const struct ft_run *run, uint8_t 
 {
     struct ft_saved *saved = region->saved;
 
-    if (run->line < saved->lane[region->lanes - 1].end) /* the shared arena's are never saved */
+    if (run->line < first_line(region, region->lanes)) /* the shared arena's are never saved */
         find_saved(saved, owner(region, run->line));
     for (uint64_t line = run->line; line < run->line + run->count; line++, out += FT_LINE) {
         uint32_t at = saved->at[line], later = saved->at[line + NEAR];

@@ -111,9 +111,7 @@ static void add_bits_alone(struct ft_lines *set, uint64_t word, uint64_t mask)
 }
 
 static inline __attribute__((always_inline)) void add_lines(struct ft_lines *set, uint64_t line,
-                                                            uint64_t count,
-                                                            void (*add)(struct ft_lines *set, uint64_t word,
-                                                                        uint64_t mask))
+                                                            uint64_t count, bool alone)
 {
     FT_CHECK(line <= set->lines && count <= set->lines - line, "adding %llu lines at %llu to a set of %llu",
              (unsigned long long)count, (unsigned long long)line, (unsigned long long)set->lines);
@@ -121,7 +119,10 @@ static inline __attribute__((always_inline)) void add_lines(struct ft_lines *set
         unsigned low = line % WORD_LINES;
         uint64_t here = count < WORD_LINES - low ? count : WORD_LINES - low;
 
-        add(set, line / WORD_LINES, ones(low, here));
+        if (alone)
+            add_bits_alone(set, line / WORD_LINES, ones(low, here));
+        else
+            add_bits(set, line / WORD_LINES, ones(low, here));
         line += here;
         count -= here;
     }
@@ -129,12 +130,12 @@ static inline __attribute__((always_inline)) void add_lines(struct ft_lines *set
 
 void ft_lines_add(struct ft_lines *set, uint64_t line, uint64_t count)
 {
-    add_lines(set, line, count, add_bits);
+    add_lines(set, line, count, false);
 }
 
 void ft_lines_add_alone(struct ft_lines *set, uint64_t line, uint64_t count)
 {
-    add_lines(set, line, count, add_bits_alone);
+    add_lines(set, line, count, true);
 }
 
 bool ft_lines_has(const struct ft_lines *set, uint64_t line)

@@ -53,9 +53,7 @@ static void copy_before_edit(struct ft_region *region, uint64_t line)
 /* Lines of a lane's own arenas are marked and taken by that lane alone. */
 static void mark(struct ft_region *region, uint64_t first, uint64_t count)
 {
-    const struct ft_arena *shared = &region->arenas[(unsigned)region->lanes * region->nfs];
-
-    if (ft_likely(first < shared->offset >> FT_LINE_SHIFT))
+    if (ft_likely(first < ft_region_shared(region)->offset >> FT_LINE_SHIFT))
         ft_lines_add_alone(&region->dirty, first, count);
     else
         ft_lines_add(&region->dirty, first, count);

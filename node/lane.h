@@ -72,10 +72,10 @@ struct nd_lane {
     struct lg_capture capture;
     struct lg_kept kept;
     struct lg_share share;
+    bool full;              /* the last burst was: more packets wait, it seems */
     uint64_t share_lines;   /* of a spread one: bytes that its lines may take */
     uint64_t part_burst;    /* … the last burst before its last part … */
     uint64_t part_at;       /* … and when that was made, ns */
-    bool full;              /* the last burst was: more packets wait, it seems */
     bool lines_told;        /* … all its lines are copied, and counted so in `stream.unfinished` */
     uint64_t cut_from;      /* burst at the cut that the next delta is based on … */
     uint64_t hold_from;     /* … and the hold's first output after it */

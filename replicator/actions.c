@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Carries out what the protocol core decided, in order: words to the lanes, messages, the view file. */
 #include "ftcore/audit.h"
-#include "replicator/parts.h"
 #include "ftcore/frozen.h"
 #include "ftcore/plant.h"
+#include "replicator/parts.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -577,7 +577,7 @@ bool sim_net_ready(unsigned node)
     return false;
 }
 
-/* ---- what the system says of the connection and of the processor: by the seed ---- */
+/* ---- what the system says of the connection: by the seed ---- */
 
 bool rp_times(int fd, uint64_t *busy_us, uint64_t *full_us)
 {
@@ -585,21 +585,4 @@ bool rp_times(int fd, uint64_t *busy_us, uint64_t *full_us)
     *busy_us = sim.now / 1000;
     *full_us = sim.seed % 2 ? *busy_us : 0;
     return sim.seed % 5 != 0;
-}
-
-/* Others want it in every other stretch, or never. */
-int64_t rp_processor_waited(uint64_t now, uint64_t slept)
-{
-    const uint64_t stretch = 32 * SIM_MS;
-    uint64_t into = sim.now % (2 * stretch);
-
-    (void)now;
-    (void)slept;
-    return sim.seed % 3 == 2 ? (int64_t)(sim.now / 2 / stretch * stretch + (into < stretch ? into : stretch))
-                             : 0;
-}
-
-bool rp_processor_yields(void)
-{
-    return true;
 }

@@ -10,8 +10,9 @@
  *   hooks.c   steps: where a node may be caught              window.c  one address for several regions
  *   oracle.c  what must never happen                         history.c records kept, executed again
  *   fault.c   what goes wrong, and when                      story.c   the transcript
- *   trouble.c what the system refuses, what is tight         liar.c    a peer that lies; liar_form.c,
- * liar_share.c, stray.c   a chain that does what no NF may                         liar_raw.c: how
+ *   trouble.c what the system refuses, what is tight         stray.c   a chain that does what no NF may
+ *   liar.c    a peer that lies; liar_form.c, liar_share.c,   processor.c who else wants a replicator's
+ *             liar_raw.c: how
  */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
