@@ -40,6 +40,7 @@ static const struct nf_param protect[] = {
     {"tail", NF_CHOICE, AT(tail), 0, 0, "emit", tails, "outputs whose release is unknown", false},
     {"compress", NF_CHOICE, AT(compress), 0, 0, "auto", compressions, "what the link carries", false},
     {"recovery_budget_ms", NF_U32, AT(recovery_budget_ms), 1, 10000, "2", NULL, "replay after a kill", false},
+    {"gather_us", NF_U32, AT(gather_us), 0, 1000, "10", NULL, "that a burst waits for more packets", false},
     {"commit_interval_us", NF_U32, AT(commit_interval_us), 10, 1000000, "1000", NULL, "between cuts", false},
     {"checkpoint_ms", NF_U32, AT(checkpoint_ms), 1, 60000, "100", NULL, "between deltas to a warm standby",
      false},

@@ -26,6 +26,7 @@ struct nd_protect {
     uint32_t mode, standby, capture, tail; /* the enums above */
     uint32_t compress;                     /* enum nd_compress: what the link carries */
     uint32_t recovery_budget_ms;           /* 1 … 10000 */
+    uint32_t gather_us;                    /* that a burst which is not full may wait for more, 0 … 1000 */
     uint32_t commit_interval_us;           /* between cuts in mode delta, 10 … 1000000 */
     uint32_t checkpoint_ms;                /* between deltas to a warm standby, 1 … 60000 */
     bool strict;                           /* never release without a standby (G1) */

@@ -132,7 +132,9 @@ struct nd_lane {
 
     uint8_t *frames; /* standby, inputs by clock: NF_BURST_MAX of io->frame_max bytes; else NULL */
     struct nf_packet packets[NF_BURST_MAX];
-    uint32_t n;            /* of the burst being collected */
+    uint32_t n;             /* of the burst being gathered */
+    uint64_t gathered_from; /* when its first packet was received, ns */
+    bool haste;             /* it has a packet that does not wait for others */
     bool weighs;           /* capture has found out for this burst … */
     uint64_t burst_weight; /* … what a delta would carry of it, were all inputs to leave */
 };

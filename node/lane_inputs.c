@@ -11,6 +11,7 @@
 #include <endian.h>
 #include <string.h>
 
+#define ARP_TYPE 0x0806
 #define CLAIM_NS 10000000ull /* between two answers to another's claim */
 
 /* True when the frame was the peer's or our own heartbeat, and no input. */
@@ -90,6 +91,12 @@ static void add_packet(struct nd_lane *lane, const struct nd_frame *f, unsigned 
                                                   .owner = f->owner};
 }
 
+/* Address resolution waits for nobody: a peer asks once a second or so, and holds its packets meanwhile. */
+static inline bool is_arp(const struct nd_frame *f)
+{
+    return f->len >= 14 && nf_get16(f->data + 12) == htobe16(ARP_TYPE);
+}
+
 void nd_lane_receive(struct nd_lane *lane)
 {
     struct nd_frame in[NF_BURST_MAX];
@@ -112,6 +119,7 @@ void nd_lane_receive(struct nd_lane *lane)
                 lane->io->drop(lane->io->ctx, in[i].owner);
             else
                 add_packet(lane, &in[i], port);
+            lane->haste |= is_arp(&in[i]);
         }
         if (k == 0 && n < most) /* it has no more */
             more = false;

@@ -222,6 +222,17 @@ static bool due(struct nd_lane *lane)
                        nf_chain_state(lane->chain)->burst == lane->cut_from));
 }
 
+/*
+ * The cost of a record is shared by the packets of its burst. So a burst that is logged and is not full waits
+ * for more packets, for gather_us from its first one on. Nothing waits when nothing is logged, when the burst
+ * is full, or when a burst is due for another reason; the ports are looked at meanwhile.
+ */
+static bool gathers(struct nd_lane *lane)
+{
+    return lane->n && lane->n < NF_BURST_MAX && !lane->haste && !lane->draining && nd_lane_logs(lane) &&
+           lane->now - lane->gathered_from < lane->config->protect.gather_us * 1000ull && !due(lane);
+}
+
 static bool collect_and_run(struct nd_lane *lane)
 {
     const char *command;
@@ -232,13 +243,20 @@ static bool collect_and_run(struct nd_lane *lane)
             return false;
         command = command_asked(lane);
     } else {
+        if (lane->n == 0)
+            lane->gathered_from = lane->now;
         nd_lane_receive(lane);
-        time = burst_time(lane);
         command = command_asked(lane);
+        if (!command && gathers(lane))
+            return true;
         if (!lane->n && !command && !due(lane))
             return false;
+        time = burst_time(lane);
     }
     run_burst(lane, time, command);
+    lane->full = lane->n == NF_BURST_MAX;
+    lane->n = 0;
+    lane->haste = false;
     if (command)
         atomic_store_explicit(&lane->question->asked, ND_ASK_NONE, memory_order_release);
     return true;
@@ -248,7 +266,6 @@ bool nd_lane_live(struct nd_lane *lane)
 {
     bool worked = false, looked = false;
 
-    lane->n = 0;
     if (lane->draining && all_drained(lane))
         return false; /* drained: what comes now is the other node's */
     if (nd_lane_cut(lane)) {
@@ -256,7 +273,6 @@ bool nd_lane_live(struct nd_lane *lane)
         looked = !lane->short_of_room;
         worked = looked ? collect_and_run(lane) : nd_lane_hear(lane);
     }
-    lane->full = lane->n == NF_BURST_MAX;
     worked |= nd_lane_release(lane);
     if (ft_unlikely(lane->redis != NULL) && !worked)
         nd_redis_settle(lane->redis);

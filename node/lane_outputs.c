@@ -160,6 +160,16 @@ bool nd_lane_release(struct nd_lane *lane)
     return any;
 }
 
+/* Packets of a burst that is not run yet. */
+static void drop_gathered(struct nd_lane *lane)
+{
+    for (uint32_t i = 0; i < lane->n; i++)
+        lane->io->drop(lane->io->ctx, lane->packets[i].owner);
+    FT_COUNT(lane->shared, fenced_dropped, lane->n);
+    lane->n = 0;
+    lane->haste = false;
+}
+
 void nd_lane_drop_held(struct nd_lane *lane)
 {
     struct ft_held held[TX_BURST];
@@ -171,6 +181,7 @@ void nd_lane_drop_held(struct nd_lane *lane)
         ft_hold_drop(&lane->hold, n);
         FT_COUNT(lane->shared, fenced_dropped, n);
     }
+    drop_gathered(lane);
     nd_lane_drop_waiting(lane);
     atomic_store_explicit(&lane->shared->count.held, 0, memory_order_relaxed);
 }

@@ -290,7 +290,7 @@ static const struct ft_record *next_entry(struct nd_lane *lane, uint64_t upto, s
  */
 static void give_way(const struct nd_lane *lane)
 {
-    if (lane->doing == FT_LANE_REPLAY && lane->config->protect.standby == ND_STANDBY_WARM)
+    if (lane->doing == FT_LANE_REPLAY)
         sched_yield();
 }
 

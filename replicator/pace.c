@@ -119,7 +119,7 @@ void rp_pace_moved(struct rp_replicator *rp)
 
 bool rp_pace_stays(const struct rp_replicator *rp)
 {
-    return rp->pace.yields && rp->config.core.warm && rp->pace.gap < STAY_NS &&
+    return rp->pace.yields && rp->pace.gap < STAY_NS &&
            rp->now - rp->pace.moved < STAY_NS;
 }
 

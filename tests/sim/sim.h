@@ -202,7 +202,7 @@ struct sim_plan { /* of a seed; or of a scenario */
     enum sim_wildness wild;
     bool strict, fast, full_capture, suppress_tail;
     uint32_t mode, standby; /* enum nd_mode, nd_standby */
-    uint32_t commit_us, checkpoint_ms, budget_ms;
+    uint32_t gather_us, commit_us, checkpoint_ms, budget_ms;
     uint32_t part_bytes; /* of lines in a part of a checkpoint beside bursts: few, so that it takes long */
     bool audit;          /* of writes that go past edits */
     uint32_t hold_packets;

@@ -118,6 +118,7 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
         p->faults_end += 600 * SIM_MS;
     }
     p->part_bytes = sim_chance(&r, 200) ? 0 : 80 + (uint32_t)sim_draw(&r, 1000);
+    p->gather_us = sim_chance(&more, 500) ? 0 : 1 + (uint32_t)sim_draw(&more, 60);
 }
 
 static void configure(void)
@@ -133,6 +134,7 @@ static void configure(void)
     this_config.protect.strict = p->strict;
     this_config.protect.mode = p->mode;
     this_config.protect.standby = p->standby;
+    this_config.protect.gather_us = p->gather_us;
     this_config.protect.commit_interval_us = p->commit_us;
     this_config.protect.checkpoint_ms = p->checkpoint_ms;
     this_config.protect.recovery_budget_ms = p->budget_ms;

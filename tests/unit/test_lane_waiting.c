@@ -2,7 +2,7 @@
 /*
  * A primary's lane whose hold is full: while it may release it leaves frames in the port's queue; when its
  * lease has run out it hears heartbeats that come behind them, and what waits meanwhile is worked on in
- * order.
+ * order. While it logs, a burst that is not full waits for more packets, and for nothing else.
  */
 #include "node/beat.h"
 #include "node/clock.h"
@@ -234,12 +234,121 @@ static void when_no_more_can_wait_it_still_hears(void **state)
     assert_int_equal(w.frees, 2 * BUFFERS);
 }
 
+/* ---- gathering ------------------------------------------------------------------------------------- */
+
+/* The lane logs and releases at once. A burst waits for so many us. */
+static void gathering(uint32_t us)
+{
+    w.config->protect.gather_us = us;
+    w.group.stream.on = true;
+    atomic_store(&w.shared.logging, true);
+    atomic_store(&w.shared.stable, FT_ALL);
+}
+
+/* A turn at this moment, us; how many bursts were run. */
+static uint64_t turn_at(uint64_t us)
+{
+    uint64_t before = atomic_load(&w.shared.count.bursts);
+
+    w.lane.now = 1000000000 + us * 1000;
+    nd_lane_live(&w.lane);
+    return atomic_load(&w.shared.count.bursts) - before;
+}
+
+static void a_logged_burst_waits_for_more_packets_since_its_first(void **state)
+{
+    (void)state;
+    gathering(10);
+    data_arrives(3);
+    assert_int_equal(turn_at(0), 0);
+    data_arrives(2);
+    assert_int_equal(turn_at(9), 0);
+    assert_int_equal(w.lefts, 0);
+    assert_int_equal(turn_at(10), 1); /* ten after the first, not after the last */
+    assert_int_equal(w.lefts, 5);
+    for (unsigned i = 0; i < w.lefts; i++)
+        assert_int_equal(w.left[i], i);
+    data_arrives(1);
+    assert_int_equal(turn_at(11), 0); /* the next burst's wait begins with its own first packet */
+    assert_int_equal(turn_at(20), 0);
+    assert_int_equal(turn_at(21), 1);
+}
+
+static void a_full_burst_never_waits(void **state)
+{
+    (void)state;
+    gathering(1000);
+    data_arrives(20);
+    assert_int_equal(turn_at(0), 0);
+    data_arrives(30);
+    assert_int_equal(turn_at(1), 1);
+    assert_int_equal(w.lefts, 32);
+    data_arrives(14);
+    assert_int_equal(turn_at(2), 1); /* 18 were left, and 14 make it full */
+    assert_int_equal(w.lefts, 64);
+}
+
+static void nothing_waits_where_nothing_is_logged_or_none_is_to_wait(void **state)
+{
+    (void)state;
+    gathering(1000);
+    atomic_store(&w.shared.logging, false);
+    data_arrives(1);
+    assert_int_equal(turn_at(0), 1);
+    gathering(0);
+    data_arrives(1);
+    assert_int_equal(turn_at(1), 1);
+    gathering(1000);
+    w.lane.draining = true;
+    w.lane.order = ft_order_make(FT_LANE_DRAIN, 1);
+    data_arrives(1);
+    assert_int_equal(turn_at(2), 1);
+    w.lane.draining = false;
+}
+
+static void heartbeats_and_address_resolution_do_not_wait(void **state)
+{
+    (void)state;
+    gathering(1000);
+    data_arrives(1);
+    assert_int_equal(turn_at(0), 0);
+    beat_arrives(9);
+    assert_int_equal(turn_at(1), 0);
+    assert_int_equal(view_heard(), 9);
+    memcpy(arrive() + 12, "\x08\x06", 2);
+    assert_int_equal(turn_at(2), 1);
+    data_arrives(1);
+    assert_int_equal(turn_at(3), 0); /* the next burst has none */
+}
+
+static void a_fenced_lane_drops_what_it_gathered(void **state)
+{
+    (void)state;
+    gathering(1000);
+    data_arrives(7);
+    assert_int_equal(turn_at(0), 0);
+    nd_lane_drop_held(&w.lane);
+    assert_int_equal(atomic_load(&w.shared.count.fenced_dropped), 7);
+    assert_int_equal(w.frees, 2 * BUFFERS);
+    data_arrives(1);
+    assert_int_equal(turn_at(2000), 0); /* a new burst, of one packet */
+    assert_int_equal(turn_at(3000), 1);
+    assert_int_equal(atomic_load(&w.shared.count.received), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(while_it_may_release_frames_stay_with_the_port, setup, teardown),
         cmocka_unit_test_setup_teardown(without_a_lease_it_hears_what_comes_behind_them, setup, teardown),
         cmocka_unit_test_setup_teardown(when_no_more_can_wait_it_still_hears, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_logged_burst_waits_for_more_packets_since_its_first, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_full_burst_never_waits, setup, teardown),
+        cmocka_unit_test_setup_teardown(nothing_waits_where_nothing_is_logged_or_none_is_to_wait, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(heartbeats_and_address_resolution_do_not_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_fenced_lane_drops_what_it_gathered, setup, teardown),
     };
 
     return cmocka_run_group_tests_name("lane_waiting", tests, NULL, help_config_clean);
