@@ -125,7 +125,7 @@ SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_meet nf_ch
     ft_region_wipe ft_section_enter ft_section_leave ft_section_depend ft_section_mark rp_sender_turn rp_receiver_take \
     rp_receiver_reset rp_base_take rp_base_turn rp_link_send rp_view_store ft_ring_init ft_ring_free ft_message_encode \
     ft_record_encode ft_part_encode ft_run_append ft_audit_forbid
-SIM_PRODUCT := $(filter-out replicator/socket.c replicator/processor.c,$(foreach p,$(PARTS),$(wildcard $(p)/*.c))) \
+SIM_PRODUCT := $(filter-out replicator/socket.c,$(foreach p,$(PARTS),$(wildcard $(p)/*.c))) \
     $(wildcard node/arena.c node/yaml.c node/schema*.c node/config*.c node/beat.c node/group.c node/guardian.c \
     node/lane*.c node/setup.c)
 SIM_OBJ   := $(SIM_PRODUCT:%.c=$(BUILD)/sim/%.o)

@@ -55,7 +55,6 @@ void ft_frozen_free(struct ft_region *region)
     free(saved);
     region->saved = NULL;
     ft_lines_free(&region->frozen);
-    ft_lines_free(&region->taken);
 }
 
 int ft_freeze_prepare(struct ft_region *region)
@@ -74,8 +73,7 @@ int ft_freeze_prepare(struct ft_region *region)
     saved->bytes = map(region->size);
     saved->at = map(number_bytes(region));
     saved->line = map(number_bytes(region));
-    if (ft_lines_init(&region->frozen, lines) != 0 || ft_lines_init(&region->taken, lines) != 0 ||
-        !saved->bytes || !saved->at || !saved->line) {
+    if (ft_lines_init(&region->frozen, lines) != 0 || !saved->bytes || !saved->at || !saved->line) {
         ft_frozen_free(region);
         return FT_ENOMEM;
     }

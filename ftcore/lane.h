@@ -9,7 +9,6 @@
 #ifndef FTCORE_LANE_H
 #define FTCORE_LANE_H
 
-#include "ftcore/packing.h"
 #include "ftcore/record.h"
 #include "ftcore/ring.h"
 
@@ -45,9 +44,6 @@ static inline uint64_t ft_order_serial(uint64_t order)
     return order >> 8;
 }
 
-/* The kind of a segment of the stream (design §4). */
-enum ft_segment { FT_SEGMENT_LOG, FT_SEGMENT_DELTA };
-
 struct ft_lane {
     /* Written by the replicator. */
     _Alignas(64) _Atomic uint64_t order;
@@ -67,11 +63,9 @@ struct ft_lane {
         covered; /* standby: last burst that a whole delta covers: records up to it need no replay … */
     _Atomic uint64_t cut_to; /* … and that delta's cut; parts of later ones may not be applied. Written before
                                 closed_to */
-    struct ft_packing packing;   /* primary: what entries take on the wire */
-    _Atomic uint64_t unreplayed; /* primary: bytes of records sent that the standby has not replayed yet … */
-    _Atomic uint64_t taken_at;   /* … and the position in `log` up to which it has */
-    _Atomic uint64_t cost_log, cost_delta; /* primary: ns that the standby takes for 1024 bytes in memory of
-                                              records, of parts, as it says; 0: not yet */
+    _Atomic uint64_t unreplayed;   /* primary: bytes of records sent that the standby has not replayed yet */
+    _Atomic uint64_t lag_ns;       /* primary: from the first burst that the standby has acknowledged and not
+                                      replayed to the last one, in time of this node; 0: it has replayed all */
     _Atomic uint64_t still_seen;   /* of lane 0: closed_to of no lane moves while this equals `still` */
     _Atomic uint64_t copy_granted; /* owed lines the lane may have copied since the cut; grows with time */
 
@@ -81,7 +75,6 @@ struct ft_lane {
     _Atomic uint64_t closed;       /* last burst closed, live or replayed */
     _Atomic uint64_t recorded; /* live: last burst that the stream in `log` accounts for: `closed` in a log
                                   segment, the last cut in a delta segment */
-    _Atomic int segment;       /* enum ft_segment: what the stream is at present */
     _Atomic bool overrun; /* the next delta would be larger than the standby has room for: a base is needed */
     _Atomic uint64_t gate_seen; /* gate serial at the last burst boundary … */
     _Atomic uint64_t hold_from; /* … and the last burst that may have left under the gate before */
@@ -94,12 +87,11 @@ struct ft_lane {
     _Atomic uint64_t digest_at;   /* live: burst that carries the digest served last … */
     _Atomic uint64_t digest_seen; /* … and its serial */
     _Atomic uint64_t digest_burst, expected,
-        got;                               /* standby: burst checked last, digest recorded and computed */
-    _Atomic bool diverged;                 /* they differ: replay has stopped */
-    _Atomic uint64_t took_log, took_delta; /* standby: ns for 1024 bytes of records, of parts; 0: not known */
-    _Atomic uint64_t beat_ns;              /* the peer's last heartbeat on a data port */
-    _Atomic uint64_t beat_view;            /* … the view it told */
-    _Atomic uint32_t beat_half;            /* … and the upper half of the incarnation it told */
+        got;                    /* standby: burst checked last, digest recorded and computed */
+    _Atomic bool diverged;      /* they differ: replay has stopped */
+    _Atomic uint64_t beat_ns;   /* the peer's last heartbeat on a data port */
+    _Atomic uint64_t beat_view; /* … the view it told */
+    _Atomic uint32_t beat_half; /* … and the upper half of the incarnation it told */
 
     struct ft_ring log;    /* struct ft_record and struct ft_part, lane → replicator */
     struct ft_ring replay; /* the same, replicator → lane … */

@@ -54,8 +54,6 @@ enum ft_message_type {
                      */
     FT_MSG_DRILL,   /* kill yourself the way `text` says, if your file permits it */
     FT_MSG_DELTA,   /* bulk: encoded parts of deltas */
-    FT_MSG_COST, /* standby: ns that lane `lane` takes for 1024 bytes in memory of records, `number`, and of
-                    parts, `number2`; 0: not known yet */
     FT_MSG_TYPES
 };
 

@@ -76,8 +76,6 @@ struct ft_region {
     struct ft_lines frozen; /* of a checkpoint that is copied beside bursts (ftcore/frozen.h) … */
     struct ft_saved *saved; /* … and each lane's that were edited since; NULL: nothing can be frozen */
     _Atomic bool freezing;  /* edits have to look */
-    struct ft_lines
-        taken; /* by deltas, since a checkpoint in their place would have been made (lane_cut.c) */
     struct ft_audit *audit; /* NULL unless configured */
     /* FT_TRACK_WATCH: called by the editing lane, before the change. Set while no lane runs. */
     void (*watch)(void *arg, const void *p, size_t n);

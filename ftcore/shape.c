@@ -62,15 +62,6 @@ const struct ft_shape ft_shapes[FT_MSG_TYPES] = {
         },
     [FT_MSG_DRILL] = {"DRILL", {{STRING(text, 0)}}},
     [FT_MSG_DELTA] = {"DELTA", {{PLAIN("bulk", FT_K_BULK)}}},
-    [FT_MSG_COST] =
-        {
-            "COST",
-            {
-                {"lane", FT_K_LANE, AT(lane), WIDE(lane), 0, FT_LANES_MAX - 1},
-                {ANY(number)},
-                {ANY(number2)},
-            },
-        },
 };
 
 unsigned ft_shape_fields(const struct ft_shape *s)

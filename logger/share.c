@@ -66,8 +66,6 @@ static struct ft_run copy_run(const struct lg_share *share, uint64_t from, uint6
         return run;
     }
     memcpy(room, region->base + (run.line << FT_LINE_SHIFT), run.count << FT_LINE_SHIFT);
-    if (share->sums)
-        ft_lines_add_alone(&region->taken, run.line, run.count);
     return run;
 }
 

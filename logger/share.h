@@ -23,7 +23,6 @@ struct lg_share {
     /* How many bytes from the frame's start a successor needs of a held output; 0: it is not carried. */
     uint32_t (*carry)(void *arg, const struct ft_held *held, const uint8_t **frame);
     void *arg;
-    bool sums; /* lines of deltas are noted in region->taken */
 
     bool active;
     struct ft_part head; /* what all parts of the share say */

@@ -151,8 +151,6 @@ static json_t *link_status(const struct rp_status *s)
     number(o, "credit_waits", s->credit_waits);
     json_object_set_new(o, "compressing", json_boolean(s->packing));
     number(o, "compressed", s->packed);
-    json_object_set_new(o, "pacing", json_boolean(s->pacing));
-    number(o, "paced", s->paced);
     return o;
 }
 
@@ -171,14 +169,6 @@ static json_t *recorder_status(struct lg_recorder *recorder)
     number(o, "gaps", counts.gaps);
     number(o, "failures", counts.failures);
     return o;
-}
-
-/* What the stream is at present; null when there is none. */
-static json_t *segment_of(struct nd_running *r, const struct rp_status *s)
-{
-    if (!ft_core_primary(&s->core) || !READ(&r->shared[0], logging))
-        return json_null();
-    return json_string(READ(&r->shared[0], segment) == FT_SEGMENT_DELTA ? "delta" : "log");
 }
 
 json_t *nd_answer_status(struct nd_running *r)
@@ -211,7 +201,6 @@ json_t *nd_answer_status(struct nd_running *r)
     number(o, "delta_bytes", s->delta_bytes_wire);
     number(o, "deltas",
            (uint64_t)READ(&r->shared[0], count.cuts) + (uint64_t)READ(&r->shared[0], count.deltas_applied));
-    json_object_set_new(o, "segment", segment_of(r, s));
     number(o, "records", s->records_sent + s->records_stored);
     json_object_set_new(o, "resync", resync_status(s));
     json_object_set_new(o, "takeover", takeover_status(r, s));

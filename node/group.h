@@ -6,7 +6,7 @@
 #ifndef NODE_GROUP_H
 #define NODE_GROUP_H
 
-#include "ftcore/policy.h"
+#include "ftcore/lane.h"
 #include "ftcore/section.h"
 
 #include <stdbool.h>
@@ -23,8 +23,7 @@ struct nd_meeting {
  */
 struct nd_stream {
     bool on;                        /* a base was cut and nobody has stopped the log since */
-    enum ft_segment segment;        /* of the bursts to come */
-    bool sampling;                  /* log segment: lines are marked, to learn what a delta would take */
+    bool deltas;                    /* it consists of deltas; else of records, and checkpoints between them */
     uint64_t number;                /* of the last delta since the base */
     uint64_t held;                  /* meetings held, of those … */
     _Atomic uint64_t wanted;        /* … that were wanted: any lane may, then all come */
@@ -33,9 +32,6 @@ struct nd_stream {
     bool spread;                    /* the last delta is a checkpoint that is copied beside bursts … */
     _Atomic unsigned unfinished;    /* … lanes with lines left to copy … */
     _Atomic bool hurry;             /* … and the next one is due, or somebody waits for this one */
-    bool sampled;                   /* a sample ended while that one was still copied */
-    uint64_t would_clock;           /* delta segment: when a checkpoint would have been made last */
-    struct ft_policy policy;
 };
 
 struct nd_group {

@@ -346,7 +346,7 @@ static void stand(struct nd_group *group)
     if (cut)
         make_cut(group);
     else if (nd_stream_wanted(group))
-        nd_stream_decide(group);
+        nd_stream_cut(group);
     if (digest && !nd_group_owes_digest(group))
         nd_group_take_digest(group);
     nd_lane_begin_live_base(group);
@@ -487,15 +487,7 @@ int nd_lane_run(void *arg)
         nd_guardian_hold(lane->guardian, lane->index);
     lane->order = FT_ALL; /* unlike any order, so that the first one is followed */
     while (!atomic_load_explicit(lane->stop, memory_order_relaxed)) {
-        uint64_t before = lane->now;
-
         lane->now = nd_now();
-        /* What a burst takes, for the time that its replay may take; not what a base takes beside it. */
-        if (lane->ran &&
-            !(atomic_load_explicit(&lane->region->tracking, memory_order_relaxed) & FT_TRACK_OWED))
-            lane->tally.busy_ns += lane->now - before;
-        lane->ran = false;
-        nd_lane_took(lane, lane->now - before);
         note_sent(lane);
         beat(lane);
         nd_lane_wait(lane, turn(lane));

@@ -9,7 +9,6 @@
 #ifndef NODE_LANE_H
 #define NODE_LANE_H
 
-#include "ftcore/effort.h"
 #include "ftcore/hold.h"
 #include "ftcore/lane.h"
 #include "logger/capture.h"
@@ -38,14 +37,6 @@ struct nd_question {
     struct ft_fault fault;
     char *out; /* SHOW: rows as a JSON array */
     uint32_t cap, len;
-};
-
-/* What the present stretch of the stream took in this lane; read and cleared while all lanes stand. */
-struct nd_tally {
-    uint64_t bursts;
-    uint64_t log_bytes; /* of records in memory: made, or in a delta segment what they would have been */
-    uint64_t out_bytes; /* of outputs in memory that a delta would carry; while somebody asks */
-    uint64_t busy_ns;   /* of turns with a burst */
 };
 
 struct nd_lane {
@@ -79,23 +70,14 @@ struct nd_lane {
     bool lines_told;        /* … all its lines are copied, and counted so in `stream.unfinished` */
     uint64_t cut_from;      /* burst at the cut that the next delta is based on … */
     uint64_t hold_from;     /* … and the hold's first output after it */
-    uint64_t cut_clock;     /* cut_clock at the last cut, or look at the policy */
-    uint64_t tally_clock;   /* … at the first packet of the stretch that is tallied */
+    uint64_t cut_clock;     /* cut_clock at the last meeting for a cut */
     uint64_t base_clock;    /* … at the last cut with a delta */
     uint64_t uncovered;     /* bytes of records since then, in memory */
     uint64_t share_look_at; /* clock at which to look again how large a share would be … */
     bool share_grown;       /* … and that it is nearly as large as may be */
-    uint64_t early_at;      /* … at which to look again whether an early cut is worth it, of … */
-    uint64_t weighed;       /* bytes that a delta would carry of the outputs made since the base cut */
-    uint64_t met;           /* meetings of the stream this lane knows of */
-    struct nd_tally tally;
-    uint64_t busy_ns, busy_bytes; /* since the base: how long bytes of the log take */
-    uint64_t kind_from;           /* position in the log ring where the present kind of segment begins */
-    struct ft_effort took[2];     /* standby, by kind of segment: what entries took to replay or apply … */
-    uint64_t last_bytes;          /* … and of those, the last turn's, whose time is not known yet */
-    enum ft_segment last_kind;
-    bool last_full;                   /* it had work all the time */
-    uint64_t applied;                 /* standby: number of the last delta applied */
+    uint64_t weighed; /* bytes at most that a delta would carry of the outputs made since the base cut */
+    uint64_t met;     /* meetings of the stream this lane knows of */
+    uint64_t applied; /* standby: number of the last delta applied */
     uint64_t outputs_before, carried; /* standby, while a delta is applied: made before it; kept of it */
     uint64_t part_digest;             /* standby: what the delta just applied says that all should be */
     bool amid;                        /* standby: a share is begun and not whole */
@@ -104,7 +86,6 @@ struct nd_lane {
     bool sent;          /* outputs left in this turn */
     bool urgent;        /* the file permits to ask for priority */
     bool by_clock;      /* inputs are recorded by their clocks: a gate keeps them */
-    bool ran;           /* a burst, in this turn */
     bool short_of_room; /* the last burst could not be begun: hold or port is full */
     bool whole_capture; /* take packets whole: some NF reads payload, or capture: full */
 
@@ -135,8 +116,6 @@ struct nd_lane {
     uint32_t n;             /* of the burst being gathered */
     uint64_t gathered_from; /* when its first packet was received, ns */
     bool haste;             /* it has a packet that does not wait for others */
-    bool weighs;           /* capture has found out for this burst … */
-    uint64_t burst_weight; /* … what a delta would carry of it, were all inputs to leave */
 };
 
 /* Makes what a lane owns, the chain among it; rings in `shared` are there already. */
@@ -178,37 +157,24 @@ void nd_lane_answer(struct nd_lane *lane);
 /* Claims the question, so that the asker cannot take it back any more. False: it just did. */
 bool nd_lane_take(struct nd_question *question, enum nd_ask_kind kind);
 
-/* ---- lane_cut.c: the stream's segments ---- */
+/* ---- lane_cut.c: the stream's cuts ---- */
 /* Joins meetings, makes what a cut needs of this lane. False: it may run no burst in this turn. */
 bool nd_lane_cut(struct nd_lane *lane);
 void nd_lane_cut_init(struct nd_lane *lane);
 /* All lanes stand: the stream begins anew with the base that is cut here. */
 void nd_stream_begin(struct nd_group *group);
-/* All lanes stand: a cut, or a look at which kind the next segment shall have. */
-void nd_stream_decide(struct nd_group *group);
-bool nd_stream_wanted(const struct nd_group *group); /* … one is wanted */
-/* Live: the burst to come is logged / is part of a delta segment. */
+/* All lanes stand: a cut, if one is due. */
+void nd_stream_cut(struct nd_group *group);
+bool nd_stream_wanted(const struct nd_group *group);
+/* Live: the burst to come is logged / is told of by a delta. */
 bool nd_lane_logs(const struct nd_lane *lane);
 bool nd_lane_deltas(const struct nd_lane *lane);
 /* Somebody waits for a digest; and it is a delta that carries it, since the standby does not replay every
  * record. */
 bool nd_lane_digest_wanted(const struct nd_lane *lane);
 bool nd_lane_digest_by_delta(const struct nd_lane *lane);
-void nd_lane_tally(struct nd_lane *lane, const struct ft_record *record); /* after a burst; NULL: no record */
-bool nd_lane_weighs(const struct nd_lane *lane); /* outputs of this burst are to be weighed */
-bool nd_lane_uncut(const struct nd_lane *lane);  /* bursts that no record or delta tells of yet */
-
-/* ---- lane_weigh.c: what a delta would carry of outputs ---- */
-/* In a delta's part, with `have` bytes of it; 0: it is not carried. */
-static inline uint64_t nd_output_bytes(uint32_t have)
-{
-    return have ? sizeof(struct ft_part_output) + FT_ALIGN8(have) : 0;
-}
-/* Bytes of an output that a delta carries: what a log's capture would have had of it (G4), and where a gate
- * has the rest, the headers that NFs may have changed; not how long they are. */
-uint32_t nd_lane_weight(const struct nd_lane *lane, const struct nf_packet *p);
-/* The burst's outputs: inputs that passed, and what NFs made, `made_bytes` in a delta's part. */
-void nd_lane_weigh(struct nd_lane *lane, uint32_t passed, uint32_t made_bytes);
+bool nd_lane_marks(const struct nd_lane *lane); /* edits are noted, for a delta or a checkpoint */
+bool nd_lane_uncut(const struct nd_lane *lane); /* bursts that no record or delta tells of yet */
 
 /* How far the lane is on the way to its next checkpoint: 0 … 1, and more when it is due. */
 double nd_lane_checkpoint_way(const struct nd_lane *lane);
@@ -220,19 +186,6 @@ void nd_checkpoint_forget(struct nd_group *group); /* all stand: the stream begi
 bool nd_lane_hurries(const struct nd_lane *lane);  /* no burst before it is whole */
 /* A turn of the lane whose share is not whole. False: it may run no burst. */
 bool nd_lane_checkpoint(struct nd_lane *lane);
-
-/* ---- lane_lag.c: how long the standby takes ---- */
-/* Standby: the last turn took so long; last_bytes says what for. */
-void nd_lane_took(struct nd_lane *lane, uint64_t ns);
-/* Primary: what replaying so many bytes of records would take, as it took here, ns; 0: not known. */
-uint64_t nd_lane_replay_ns(const struct nd_lane *lane, uint64_t bytes);
-/* Primary: what the standby has not replayed or applied yet would take it so many ns; 0: not known. */
-uint64_t nd_lane_lag(const struct nd_lane *lane);
-/* Primary: ns the standby takes for 1024 bytes in memory of a kind; 0: not known. */
-uint64_t nd_lane_cost(const struct nd_lane *lane, enum ft_segment kind);
-/* Primary, `auto`, hot standby: what a takeover would have to replay takes its share of the budget already.
- */
-bool nd_lane_lags(const struct nd_lane *lane);
 
 /* ---- lane_apply.c ---- */
 /* A part of a delta, in order. False: not now, or it does not fit what is here (then the lane has diverged).

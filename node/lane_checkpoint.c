@@ -50,7 +50,7 @@ bool nd_checkpoint_spread(struct nd_group *group)
 
 void nd_checkpoint_forget(struct nd_group *group)
 {
-    group->stream.spread = group->stream.sampled = false;
+    group->stream.spread = false;
     ft_thaw(group->lane[0].region);
 }
 

@@ -14,12 +14,9 @@
 
 /* ---- burst ------------------------------------------------------------------------------------- */
 
-/* With what they would weigh in a delta if all of them leave: as nd_lane_weight. */
-static inline __attribute__((always_inline)) void capture_inputs(struct nd_lane *lane, bool whole, bool weigh)
+static inline __attribute__((always_inline)) void capture_inputs(struct nd_lane *lane, bool whole)
 {
     struct lg_inputs inputs = lg_capture_inputs(&lane->capture);
-    bool all = whole || lane->io->complete;
-    uint64_t sum = 0;
 
     for (uint32_t i = 0; i < lane->n; i++) {
         struct nf_packet *p = &lane->packets[i];
@@ -30,11 +27,8 @@ static inline __attribute__((always_inline)) void capture_inputs(struct nd_lane 
             take = nf_packet_header_bytes(p);
         }
         lg_inputs_add(&inputs, p->data, p->len, take, p->in_port, p->side == NF_OUTSIDE);
-        if (weigh)
-            sum += all || take == p->len ? nd_output_bytes(take) : 0;
     }
     lg_capture_inputs_end(&lane->capture, &inputs);
-    lane->burst_weight = sum;
 }
 
 static void capture(struct nd_lane *lane, uint64_t burst, uint64_t time)
@@ -46,13 +40,10 @@ static void capture(struct nd_lane *lane, uint64_t burst, uint64_t time)
         lg_capture_by_clock(&lane->capture);
         return;
     }
-    lane->weighs = nd_lane_weighs(lane);
     if (lane->whole_capture)
-        capture_inputs(lane, true, lane->weighs);
-    else if (lane->weighs)
-        capture_inputs(lane, false, true);
+        capture_inputs(lane, true);
     else
-        capture_inputs(lane, false, false);
+        capture_inputs(lane, false);
 }
 
 /* Chain time of a burst that no gate stamps: goes on from where it stood, never back. */
@@ -85,7 +76,7 @@ static void hand_over(struct nd_lane *lane, bool logged)
     if (lane->recorder)
         lg_recorder_record(lane->recorder, lane->index, r);
     if (logged) {
-        nd_lane_tally(lane, r);
+        lane->uncovered += r->size;
         lg_capture_end(&lane->capture, lane->told_released);
     } else {
         lg_capture_forget(&lane->capture);
@@ -106,7 +97,6 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
     bool logged = nd_lane_logs(lane), deltas = nd_lane_deltas(lane);
     bool captured = logged || wants_record(lane);
 
-    lane->weighs = false;
     if (captured)
         capture(lane, burst, time);
     if (command) { /* a value from outside: recorded, and on replay taken from the record */
@@ -123,14 +113,10 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
             lg_capture_digest(&lane->capture, nd_lane_tell_digest(lane, burst));
         lane->told_released = atomic_load_explicit(&lane->shared->released, memory_order_relaxed);
     }
-    if (logged || deltas) {
+    if (logged || deltas)
         lane->busy_at = lane->now;
-        lane->ran = true;
-    }
     if (captured)
         hand_over(lane, logged);
-    if (deltas)
-        nd_lane_tally(lane, NULL);
     /* What is not answered yet waits in the hold. */
     if (ft_likely(!lane->redis || nd_redis_confirmed(lane->redis) >= burst || !nd_redis_lost(lane->redis)))
         nd_lane_hold(lane, burst, clock, number);
@@ -144,6 +130,22 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
     FT_COUNT(lane->shared, received, lane->n);
 }
 
+/*
+ * A hot standby has acknowledged more of the log than it may have left to replay at a takeover. What it lags
+ * by is counted in this lane's time (ft_lane.lag_ns), so no rate has to be known: a standby that works all
+ * the time replays in recovery_budget_ms what this lane did in it. Not in SOLO, where nothing waits for the
+ * standby and a resync has all of the log to replay; nor where a gate stamps time, which is not this lane's.
+ */
+static bool standby_lags(const struct nd_lane *lane)
+{
+    const struct nd_protect *p = &lane->config->protect;
+
+    return atomic_load_explicit(&lane->shared->lag_ns, memory_order_relaxed) >
+               p->recovery_budget_ms * 1000000ull &&
+           p->standby == ND_STANDBY_HOT && nd_lane_logs(lane) && !lane->io->burst &&
+           atomic_load_explicit(&lane->shared->lease_until, memory_order_relaxed) != FT_ALL;
+}
+
 /* Room for whatever a burst may make; without it the ports' own queues have to wait. */
 static bool has_room(struct nd_lane *lane)
 {
@@ -151,7 +153,7 @@ static bool has_room(struct nd_lane *lane)
         FT_COUNT(lane->shared, hold_full, 1);
         return false;
     }
-    if (nd_lane_lags(lane)) {
+    if (standby_lags(lane)) {
         FT_COUNT(lane->shared, lag_full, 1);
         return false;
     }

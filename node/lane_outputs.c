@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define TX_BURST 32u
+#define HEADERS  192u /* bytes of a frame that capture takes at most where no NF reads payload */
 
 static void *make_packet(struct nd_lane *lane, const void *frame, uint32_t len)
 {
@@ -47,10 +48,25 @@ static uint32_t hold_passed(struct nd_lane *lane, uint64_t burst, uint64_t clock
     return passed;
 }
 
+/* What a delta would carry of the outputs held since number `from`, at the most. */
+static uint64_t carried_most(const struct nd_lane *lane, uint64_t from)
+{
+    uint64_t bytes = 0;
+
+    for (; from < lane->hold.in; from++) {
+        const struct ft_held *held = ft_hold_at(&lane->hold, from);
+        uint32_t have = lane->whole_capture || held->clock == 0 || held->len < HEADERS ? held->len : HEADERS;
+
+        bytes += sizeof(struct ft_part_output) + FT_ALIGN8(have);
+    }
+    return bytes;
+}
+
 void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t number)
 {
     const struct nf_emitted *made;
-    uint32_t count = nf_chain_emitted(lane->chain, &made), bytes = 0, passed;
+    uint32_t count = nf_chain_emitted(lane->chain, &made), passed;
+    uint64_t from = lane->hold.in;
 
     ft_hold_expect(&lane->hold, burst, lane->n + count);
     passed = hold_passed(lane, burst, clock, number);
@@ -58,13 +74,11 @@ void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t
     for (uint32_t i = 0; i < count; i++) {
         struct ft_held held = {.burst = burst, .number = ++number, .len = made[i].len, .port = made[i].port};
 
-        if (made[i].port < lane->io->ports && (held.packet = make_packet(lane, made[i].frame, made[i].len))) {
+        if (made[i].port < lane->io->ports && (held.packet = make_packet(lane, made[i].frame, made[i].len)))
             *ft_hold_add(&lane->hold) = held;
-            bytes += (uint32_t)nd_output_bytes(held.len);
-        }
     }
-    if (nd_lane_weighs(lane))
-        nd_lane_weigh(lane, passed, bytes);
+    if (nd_lane_marks(lane) && lane->config->protect.tail != ND_TAIL_SUPPRESS)
+        lane->weighed += carried_most(lane, from);
     FT_COUNT(lane->shared, dropped, lane->n - passed);
     FT_COUNT(lane->shared, emitted, count);
 }

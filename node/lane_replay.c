@@ -284,9 +284,9 @@ static const struct ft_record *next_entry(struct nd_lane *lane, uint64_t upto, s
 }
 
 /*
- * A standby's replicator acknowledges what the primary's outputs wait for. Applying a checkpoint, and
- * dropping what it covers, takes this lane tens of milliseconds for which nobody waits: where the two share a
- * processor, the replicator comes first. A takeover, which everybody waits for, gives nothing away.
+ * A standby's replicator acknowledges what the primary's outputs wait for. Replaying records and applying a
+ * checkpoint are work for which nobody waits: where the two share a processor, the replicator comes first.
+ * A takeover, which everybody waits for, gives nothing away.
  */
 static void give_way(const struct nd_lane *lane)
 {
@@ -298,7 +298,6 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
 {
     struct ft_ring *ring;
     const struct ft_record *r;
-    uint64_t bytes[2] = {0};
     unsigned n = 0;
 
     if (nd_lane_called_off(lane))
@@ -310,8 +309,6 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
             break;
         uint32_t size = r->size;
 
-        bytes[ft_is_part(r) ? FT_SEGMENT_DELTA : FT_SEGMENT_LOG] += size;
-
         if (!(ft_is_part(r) ? take_part(lane, ft_part_of(r)) : take_record(lane, r)))
             return false;
         ft_ring_advance(ring, size);
@@ -321,8 +318,5 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
     }
     if (n > 0)
         give_way(lane);
-    lane->last_kind = bytes[FT_SEGMENT_DELTA] ? FT_SEGMENT_DELTA : FT_SEGMENT_LOG;
-    lane->last_bytes = bytes[!lane->last_kind] ? 0 : bytes[lane->last_kind];
-    lane->last_full = lane->last_kind == FT_SEGMENT_DELTA || n >= RECORDS_TURN;
     return n > 0;
 }

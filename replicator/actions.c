@@ -77,7 +77,7 @@ static void stop_lanes(struct rp_replicator *rp)
 
     give_order(rp, FT_LANE_WAIT, NULL);
     while (!standing(rp) && !atomic_load(&rp->stop)) {
-        rp_pace_naps(rp, STEP_NS);
+        nanosleep(&(struct timespec){0, (long)STEP_NS}, NULL);
         waited += STEP_NS;
         FT_CHECK(waited < STAND_NS, "a lane has not reached a burst boundary for seconds");
     }

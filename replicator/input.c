@@ -11,7 +11,6 @@
 #ifndef DRAIN_ROUNDS
 #define DRAIN_ROUNDS 64u /* reads of up to 1 MiB before the time is looked at again */
 #endif
-#define COST_MOST (1ull << 30) /* ns for 1024 bytes */
 
 /*
  * What was stored counts before anything that may make us take over: the end of a connection can be read in
@@ -40,18 +39,6 @@ static void take_verdict(struct rp_replicator *rp, const struct ft_message *m)
     atomic_store(&rp->verdict[m->lane].expected, m->number);
     atomic_store(&rp->verdict[m->lane].got, m->number2);
     atomic_fetch_add(&rp->verdict[m->lane].seq, 1);
-}
-
-/* More than any machine takes, and little enough to be counted with. */
-static uint64_t bounded(uint64_t cost)
-{
-    return cost < COST_MOST ? cost : COST_MOST;
-}
-
-static void take_cost(struct rp_replicator *rp, const struct ft_message *m)
-{
-    atomic_store_explicit(&rp_lane(rp, m->lane)->cost_log, bounded(m->number), memory_order_relaxed);
-    atomic_store_explicit(&rp_lane(rp, m->lane)->cost_delta, bounded(m->number2), memory_order_relaxed);
 }
 
 static void take_message(struct rp_replicator *rp, const struct ft_message *m)
@@ -84,9 +71,6 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
     if (m->type == FT_MSG_VERDICT && ft_core_primary(&rp->core) && m->view == rp->core.view &&
         m->lane < rp->lanes)
         take_verdict(rp, m);
-    if (m->type == FT_MSG_COST && ft_core_primary(&rp->core) && m->view == rp->core.view &&
-        m->lane < rp->lanes)
-        take_cost(rp, m);
     if (m->type == FT_MSG_DRILL && !atomic_load(&rp->drill_come)) {
         snprintf(rp->drill_got, sizeof(rp->drill_got), "%.31s", m->text);
         atomic_store(&rp->drill_come, true);
@@ -145,20 +129,6 @@ static void greet_another(struct rp_replicator *rp)
     rp_link_greet(rp->link, &m);
 }
 
-/* A message of the stream is timed: decompressing and storing are part of what the standby takes. */
-static bool next_message(struct rp_replicator *rp, struct ft_message *m, struct ft_fault *fault)
-{
-    bool follows = !ft_core_primary(&rp->core);
-    uint64_t began = follows ? rp_monotonic() : 0, stored = follows ? rp_receiver_stored(rp) : 0;
-
-    if (rp_link_next(rp->link, rp->core.peer.known ? rp->lanes : 0, m, fault) <= 0)
-        return false;
-    take_message(rp, m);
-    if (follows && (m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA) && rp_receiver_stored(rp) > stored)
-        rp_receiver_took(rp, m, rp_receiver_stored(rp) - stored, rp_monotonic() - began);
-    return true;
-}
-
 bool rp_take_input(struct rp_replicator *rp)
 {
     struct ft_event event = {0};
@@ -181,8 +151,10 @@ bool rp_take_input(struct rp_replicator *rp)
             any = true;
         }
         greet_another(rp);
-        while (next_message(rp, &m, &fault))
+        while (rp_link_next(rp->link, rp->core.peer.known ? rp->lanes : 0, &m, &fault) > 0) {
+            take_message(rp, &m);
             any = true;
+        }
         take_loss(rp);
         if (rp_link_stats(rp->link)->bytes_in == before)
             break;

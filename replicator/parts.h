@@ -5,23 +5,22 @@
 #define REPLICATOR_PARTS_H
 
 #include "ftcore/closed.h"
-#include "ftcore/effort.h"
 #include "replicator/replicator.h"
 
 #ifndef RP_BATCH
 #define RP_BATCH (128u << 10) /* bytes of bulk a message aims at */
 #endif
-#define RP_PACE_NS 200000u /* most that a smaller one waits for the acknowledgement of the last (pace.c) */
-#ifndef RP_CLOCKS          /* the simulation remembers fewer */
-#define RP_CLOCKS 65536u   /* bursts whose last clock is remembered, for the lag in packets */
+#ifndef RP_CLOCKS        /* the simulation remembers fewer */
+#define RP_CLOCKS 65536u /* bursts of which is remembered how long they lag */
 #endif
 #ifndef RP_PENDING
 #define RP_PENDING 65536u /* bursts per lane that the receiver keeps outside the closed set */
 #endif
 
-/* What entries have taken of late: bytes in memory and on the wire, older ones counting less. */
-struct rp_bytes {
-    uint64_t raw, wire;
+/* What is remembered of a burst that was sent. */
+struct rp_mark {
+    uint64_t clock; /* the next one after it */
+    uint64_t time;  /* of the burst, chain time, ns; 0: a delta told of it */
 };
 
 /* Yes or no, measured; pace.c says how long a yes stands. */
@@ -32,30 +31,24 @@ struct rp_answer {
 };
 
 struct rp_pace {
-    struct rp_answer crowded, packing;
-    uint64_t slept;   /* ns ever, as far as it wanted to */
-    uint64_t looked;  /* at the processor: when … */
-    int64_t waited;   /* … and what it said */
+    struct rp_answer packing;
     uint64_t stalled; /* since when the connection has not taken all; 0: it has */
     struct rp_link_times times;
-    uint64_t sent;       /* the last message of the sender */
-    bool yields;         /* others run when it gives way */
     uint64_t moved, gap; /* the last entry, sent or stored, and how long after the one before */
 };
 
 struct rp_sender {
-    bool on;                       /* a base has begun: records and parts go out */
-    uint64_t from[FT_LANES_MAX];   /* records up to this burst are in the base already … */
-    uint64_t start[FT_LANES_MAX];  /* … and all that begins before this position in the log ring */
-    uint64_t sent[FT_LANES_MAX];   /* bytes of entries sent since the base, in memory form: against the peer's
-                                      `taken` */
-    uint64_t clock[FT_LANES_MAX];  /* clock after the last entry sent … */
-    uint64_t burst[FT_LANES_MAX];  /* … and its burst */
-    bool more;                     /* a message was full, or of one kind: something was left */
-    unsigned first;                /* lane that may send first this time */
-    uint64_t (*clocks)[RP_CLOCKS]; /* [lanes] clock after burst b, at b % RP_CLOCKS */
+    bool on;                      /* a base has begun: records and parts go out */
+    uint64_t from[FT_LANES_MAX];  /* records up to this burst are in the base already … */
+    uint64_t start[FT_LANES_MAX]; /* … and all that begins before this position in the log ring */
+    uint64_t sent[FT_LANES_MAX];  /* bytes of entries sent since the base, in memory form: against the peer's
+                                     `taken` */
+    uint64_t clock[FT_LANES_MAX]; /* clock after the last entry sent … */
+    uint64_t burst[FT_LANES_MAX]; /* … and its burst */
+    bool more;                    /* a message was full, or of one kind: something was left */
+    unsigned first;               /* lane that may send first this time */
+    struct rp_mark (*marks)[RP_CLOCKS]; /* [lanes] of burst b, at b % RP_CLOCKS */
     struct ft_packer pack_log, pack_delta;
-    struct rp_bytes log, checkpoint, delta;
     uint8_t *bulk;
 };
 
@@ -84,7 +77,6 @@ struct rp_receiver {
     uint64_t held[FT_LANES_MAX]; /* closed set, last computed */
     struct rp_share share[FT_LANES_MAX];
     struct ft_record *scratch; /* or a part */
-    struct ft_effort took[2];  /* by kind of segment: what receiving takes */
 };
 
 struct rp_replicator {
@@ -106,7 +98,6 @@ struct rp_replicator {
     bool stuck;  /* a message found no room at all */
     bool held_told, drained_told, steered_told, diverged_told;
     uint64_t beat_seen[FT_LANES_MAX], closed_told[FT_LANES_MAX], digest_told[FT_LANES_MAX];
-    uint64_t cost_told[FT_LANES_MAX][2]; /* of records, of parts; to the present primary */
     uint64_t time_due;
     struct rp_status shown;
     _Atomic uint64_t shown_seq;
@@ -140,18 +131,10 @@ void rp_reports(struct rp_replicator *rp);  /* all else that they reached */
 void rp_step(struct rp_replicator *rp, const struct ft_event *event);
 void rp_carry_out(struct rp_replicator *rp);
 
-/* pace.c: how often this thread speaks and looks, and whether it compresses. */
-void rp_pace_begin(struct rp_replicator *rp);                    /* by the thread itself */
-void rp_pace_sleeps(struct rp_replicator *rp, uint64_t most_ns); /* until the peer says something */
-void rp_pace_naps(struct rp_replicator *rp, uint64_t ns);        /* whatever comes; below a second */
-bool rp_pace_crowded(struct rp_replicator *rp);                  /* others want this processor */
-void rp_pace_moved(struct rp_replicator *rp);                    /* entries were sent, or stored */
-bool rp_pace_stays(const struct rp_replicator *rp);              /* it need not sleep between turns */
-bool rp_pace_holds(const struct rp_replicator *rp,
-                   uint64_t there); /* `there` bytes are worth no message yet */
-uint64_t rp_pace_wait(const struct rp_replicator *rp,
-                      uint64_t patience_ns);  /* … until they are, at the most */
-bool rp_pace_packs(struct rp_replicator *rp); /* the next message is to be compressed */
+/* pace.c: whether this thread sleeps, and whether it compresses. */
+void rp_pace_moved(struct rp_replicator *rp);       /* entries were sent, or stored */
+bool rp_pace_awake(const struct rp_replicator *rp); /* it does not sleep between turns */
+bool rp_pace_packs(struct rp_replicator *rp);       /* the next message is to be compressed */
 
 /* sender.c: log rings → LOG and DELTA messages. True if anything was sent. */
 int rp_sender_init(struct rp_replicator *rp);
@@ -180,8 +163,5 @@ void rp_receiver_free(struct rp_replicator *rp);
 void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin); /* NULL: nothing is held */
 void rp_receiver_publish(struct rp_replicator *rp);                               /* each turn of a standby */
 int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault);
-uint64_t rp_receiver_stored(struct rp_replicator *rp); /* bytes of entries in memory, of all lanes, ever */
-/* A LOG or DELTA message took so long, decompressed and stored. */
-void rp_receiver_took(struct rp_replicator *rp, const struct ft_message *m, uint64_t bytes, uint64_t ns);
 
 #endif

@@ -66,7 +66,6 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
     ft_closed_reset(rp->receiver.closed, burst, begin ? begin->access : none);
     memcpy(rp->receiver.held, burst, sizeof(rp->receiver.held));
     memset(rp->receiver.share, 0, sizeof(rp->receiver.share));
-    memset(rp->cost_told, 0, sizeof(rp->cost_told));
     for (unsigned l = 0; l < rp->lanes; l++)
         atomic_store_explicit(&rp_lane(rp, l)->base_burst, burst[l], memory_order_relaxed);
     publish(rp);
@@ -232,20 +231,4 @@ int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struc
     ft_closed_compute(rp->receiver.closed, rp->receiver.held);
     rp_receiver_publish(rp);
     return 0;
-}
-
-uint64_t rp_receiver_stored(struct rp_replicator *rp)
-{
-    uint64_t bytes = 0;
-
-    for (unsigned l = 0; l < rp->lanes; l++)
-        bytes += atomic_load_explicit(&rp_lane(rp, l)->replay.head, memory_order_relaxed);
-    return bytes;
-}
-
-void rp_receiver_took(struct rp_replicator *rp, const struct ft_message *m, uint64_t bytes, uint64_t ns)
-{
-    if (bytes)
-        ft_effort_add(&rp->receiver.took[m->type == FT_MSG_DELTA ? FT_SEGMENT_DELTA : FT_SEGMENT_LOG], bytes,
-                      ns, true);
 }

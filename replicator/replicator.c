@@ -6,7 +6,6 @@
 #include "replicator/replicator.h"
 #include "replicator/parts.h"
 
-#include <immintrin.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,8 +59,6 @@ static void show(struct rp_replicator *rp)
     if (rp->link)
         rp->shown.link = *rp_link_stats(rp->link);
     rp->shown.lag_packets = rp_sender_lag(rp);
-    rp->shown.paced = rp->pace.crowded.count;
-    rp->shown.pacing = rp->pace.crowded.yes;
     rp->shown.packed = rp->pace.packing.count;
     rp->shown.packing = rp->pace.packing.yes;
     rp->shown.refused = rp->refused;
@@ -130,27 +127,20 @@ static uint64_t patience(const struct rp_replicator *rp)
     return quiet < STILL_NS ? WAIT_IDLE_NS : WAIT_STILL_NS;
 }
 
-/*
- * With the processor to itself it goes on while there is work; else it lets others run, and looks again as
- * soon as nobody wants to, or sleeps until the peer says something or more has come together.
- */
+/* Gives way to others while there is work, and while more is to be expected soon; else it sleeps until the
+ * peer says something. */
 static void rest(struct rp_replicator *rp, bool busy)
 {
-    bool more = rp->base.reading || rp->sender.more;
-
-    if (busy && (more || !rp_pace_crowded(rp)))
-        _mm_pause();
-    else if (rp_pace_stays(rp))
+    if (busy || rp->base.reading || rp->sender.more || rp_pace_awake(rp))
         sched_yield();
     else
-        rp_pace_sleeps(rp, rp_pace_wait(rp, patience(rp)));
+        rp_link_wait(rp->link, patience(rp));
 }
 
 void rp_run(struct rp_replicator *rp)
 {
     uint64_t seen = 0;
 
-    rp_pace_begin(rp);
     while (!atomic_load_explicit(&rp->stop, memory_order_relaxed)) {
         bool busy = rp_turn(rp, rp_monotonic());
 
@@ -161,11 +151,10 @@ void rp_run(struct rp_replicator *rp)
         if (entries != seen)
             rp_pace_moved(rp);
         seen = entries;
-        if (rp->link) {
+        if (rp->link)
             rest(rp, busy);
-        } else {
-            rp_pace_naps(rp, WAIT_STILL_NS);
-        }
+        else
+            nanosleep(&(struct timespec){0, (long)WAIT_STILL_NS}, NULL);
     }
 }
 

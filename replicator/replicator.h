@@ -46,13 +46,13 @@ struct rp_status {
     struct rp_link_stats link;
     uint64_t log_bytes_raw, log_bytes_wire, base_bytes, records_sent, records_stored;
     uint64_t delta_bytes_raw, delta_bytes_wire, parts_sent, parts_stored;
-    uint64_t overruns;      /* bases begun because a delta would have been too large */
-    uint64_t credit_waits;  /* batches that waited for the standby's credit */
-    uint64_t paced, packed; /* times it became so: messages keep a distance; they are compressed … */
-    bool pacing, packing;   /* … and are now */
-    uint64_t lag_packets;   /* primary: packets recorded and not yet known to be replayed */
-    uint64_t base_left;     /* lines not sent yet */
-    uint64_t refused;       /* malformed input, all kinds */
+    uint64_t overruns;     /* bases begun because a delta would have been too large */
+    uint64_t credit_waits; /* batches that waited for the standby's credit */
+    uint64_t packed;       /* times messages became compressed … */
+    bool packing;          /* … and are now */
+    uint64_t lag_packets;  /* primary: packets recorded and not yet known to be replayed */
+    uint64_t base_left;    /* lines not sent yet */
+    uint64_t refused;      /* malformed input, all kinds */
     char last_refused[FT_REASON_MAX];
 };
 

@@ -119,45 +119,6 @@ static void primary_reports(struct rp_replicator *rp)
     }
 }
 
-/* By more than an eighth. */
-static bool differs(uint64_t now, uint64_t told)
-{
-    return now > told + told / 8 || now + told / 8 < told;
-}
-
-/* What a kind of entries takes, received and replayed or applied. Only together they say something. */
-static uint64_t cost(const struct rp_replicator *rp, _Atomic uint64_t *lane, enum ft_segment kind)
-{
-    uint64_t took = atomic_load_explicit(lane, memory_order_relaxed),
-             receiving = ft_effort_cost(&rp->receiver.took[kind]);
-
-    return took && receiving ? took + receiving : 0;
-}
-
-/* What a lane takes for records and for parts: by that the primary chooses, and keeps its distance. */
-static void tell_costs(struct rp_replicator *rp)
-{
-    struct ft_message m;
-
-    if (rp->core.state != FT_READY || !rp->core.peer.known)
-        return;
-    for (unsigned l = 0; l < rp->lanes; l++) {
-        uint64_t log = cost(rp, &rp_lane(rp, l)->took_log, FT_SEGMENT_LOG);
-        uint64_t delta = cost(rp, &rp_lane(rp, l)->took_delta, FT_SEGMENT_DELTA);
-
-        if (!differs(log, rp->cost_told[l][0]) && !differs(delta, rp->cost_told[l][1]))
-            continue;
-        ft_core_head(&rp->core, FT_MSG_COST, rp->now, &m);
-        m.lane = (uint16_t)l;
-        m.number = log;
-        m.number2 = delta;
-        if (rp_link_send(rp->link, &m, rp->lanes, NULL) != 0)
-            return; /* no room: soon */
-        rp->cost_told[l][0] = log;
-        rp->cost_told[l][1] = delta;
-    }
-}
-
 static void standby_reports(struct rp_replicator *rp)
 {
     struct ft_event event = {.now = rp->now};
@@ -191,7 +152,6 @@ static void standby_reports(struct rp_replicator *rp)
         rp_step(rp, &event);
     }
     rp->diverged_told = diverged;
-    tell_costs(rp);
 }
 
 void rp_reports(struct rp_replicator *rp)

@@ -15,9 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef COST_WINDOW
-#define COST_WINDOW (4ull << 20) /* bytes in memory after which older ones count half */
-#endif
 #ifndef SEND_LEAST
 #define SEND_LEAST FT_RECORD_MAX /* room in the link that any entry fits in, with a batch before it */
 #endif
@@ -25,14 +22,14 @@
 int rp_sender_init(struct rp_replicator *rp)
 {
     rp->sender.bulk = malloc(FT_BULK_MAX);
-    rp->sender.clocks = calloc(rp->lanes, sizeof(*rp->sender.clocks));
-    return rp->sender.bulk && rp->sender.clocks ? 0 : FT_ENOMEM;
+    rp->sender.marks = calloc(rp->lanes, sizeof(*rp->sender.marks));
+    return rp->sender.bulk && rp->sender.marks ? 0 : FT_ENOMEM;
 }
 
 void rp_sender_free(struct rp_replicator *rp)
 {
     free(rp->sender.bulk);
-    free(rp->sender.clocks);
+    free(rp->sender.marks);
 }
 
 void rp_sender_begin(struct rp_replicator *rp)
@@ -43,9 +40,7 @@ void rp_sender_begin(struct rp_replicator *rp)
         s->from[l] = atomic_load_explicit(&rp_lane(rp, l)->cut_burst, memory_order_relaxed);
         s->start[l] = atomic_load_explicit(&rp_lane(rp, l)->cut_at, memory_order_relaxed);
         s->sent[l] = s->clock[l] = s->burst[l] = 0;
-        atomic_store_explicit(&rp_lane(rp, l)->cost_log, 0, memory_order_relaxed); /* another standby */
-        atomic_store_explicit(&rp_lane(rp, l)->cost_delta, 0, memory_order_relaxed);
-        memset(s->clocks[l], 0, sizeof(s->clocks[l]));
+        memset(s->marks[l], 0, sizeof(s->marks[l]));
     }
     s->on = true;
 }
@@ -92,7 +87,7 @@ static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
         s->clock[r->lane] = clock;
     if (burst > s->burst[r->lane])
         s->burst[r->lane] = burst;
-    s->clocks[r->lane][burst % RP_CLOCKS] = clock;
+    s->marks[r->lane][burst % RP_CLOCKS] = (struct rp_mark){.clock = clock, .time = r->time};
 }
 
 /* What one turn sends: entries of one kind. */
@@ -100,8 +95,7 @@ struct batch {
     uint32_t len, most; /* bytes of bulk */
     uint64_t raw;       /* … in memory */
     bool any, parts;
-    bool spread; /* parts of a checkpoint */
-    bool other;  /* something of the other kind was next */
+    bool other; /* something of the other kind was next */
 };
 
 /* Encodes what one lane's ring holds, up to where the kind changes. */
@@ -130,43 +124,10 @@ static void gather(struct rp_replicator *rp, unsigned l, struct batch *b)
                  ft_error_name((int)n));
         b->any = true;
         b->parts = ft_is_part(r);
-        b->spread = b->parts && r->flags & FT_PART_SPREAD;
         b->len += (uint32_t)n;
         b->raw += r->size;
         note_sent(rp, r);
     }
-}
-
-static uint64_t ratio(struct rp_bytes *of, uint64_t raw, uint64_t wire)
-{
-    of->raw += raw;
-    of->wire += wire;
-    if (of->raw > COST_WINDOW) {
-        of->raw /= 2;
-        of->wire /= 2;
-    }
-    raw = of->wire * FT_PACKING_UNIT / of->raw;
-    return raw ? raw : 1;
-}
-
-/* Lanes choose the kind of their next segment by it. */
-static void publish_bytes(struct rp_replicator *rp, const struct batch *b, uint64_t wire)
-{
-    struct rp_sender *s = &rp->sender;
-    uint64_t now = ratio(!b->parts ? &s->log : b->spread ? &s->checkpoint : &s->delta, b->raw, wire);
-
-    for (unsigned l = 0; l < rp->lanes; l++) {
-        struct ft_packing *p = &rp_lane(rp, l)->packing;
-
-        atomic_store_explicit(!b->parts   ? &p->log
-                              : b->spread ? &p->checkpoint
-                                          : &p->delta,
-                              now, memory_order_relaxed);
-    }
-    if (b->parts)
-        rp->shown.delta_bytes_wire += wire;
-    else
-        rp->shown.log_bytes_wire += wire;
 }
 
 static void send_batch(struct rp_replicator *rp, const struct batch *b)
@@ -182,29 +143,38 @@ static void send_batch(struct rp_replicator *rp, const struct batch *b)
     int error = rp_link_send(rp->link, &m, rp->lanes, packs ? packer : NULL);
 
     FT_CHECK(error == 0, "the link has no room for %u bytes though it said so", b->len);
-    rp->pace.sent = rp->now;
-    publish_bytes(rp, b, packs ? packer->packed - before : b->len);
+    *(b->parts ? &rp->shown.delta_bytes_wire : &rp->shown.log_bytes_wire) +=
+        packs ? packer->packed - before : b->len;
 }
 
-static void publish_unreplayed(struct rp_replicator *rp)
+/* How far a lane's standby is behind what it has acknowledged, in the time of the bursts. One acknowledgement
+ * tells both, so the way between the nodes does not count. */
+static uint64_t lag_ns(const struct rp_replicator *rp, unsigned l)
+{
+    uint64_t stored = rp->core.peer_closed[l], replayed = rp->core.peer_replayed[l];
+    const struct rp_mark *marks = rp->sender.marks[l];
+
+    if (stored > rp->sender.burst[l]) /* bursts that a base holds were never sent */
+        stored = rp->sender.burst[l];
+    if (replayed < rp->sender.from[l])
+        replayed = rp->sender.from[l];
+    if (stored <= replayed)
+        return 0;
+    if (rp->sender.burst[l] - replayed > RP_CLOCKS) /* more bursts than are remembered */
+        return UINT64_MAX;
+    return marks[stored % RP_CLOCKS].time - marks[(replayed + 1) % RP_CLOCKS].time;
+}
+
+static void publish_lag(struct rp_replicator *rp)
 {
     for (unsigned l = 0; l < rp->lanes; l++) {
         uint64_t sent = rp->sender.on ? rp->sender.sent[l] : 0, taken = rp->core.peer_taken[l];
 
-        sent = sent > taken ? sent - taken : 0;
-        atomic_store_explicit(&rp_lane(rp, l)->unreplayed, sent, memory_order_relaxed);
-        atomic_store_explicit(&rp_lane(rp, l)->taken_at, rp_lane(rp, l)->log.read - sent,
+        atomic_store_explicit(&rp_lane(rp, l)->unreplayed, sent > taken ? sent - taken : 0,
+                              memory_order_relaxed);
+        atomic_store_explicit(&rp_lane(rp, l)->lag_ns, rp->sender.on ? lag_ns(rp, l) : 0,
                               memory_order_relaxed);
     }
-}
-
-static uint64_t there(struct rp_replicator *rp)
-{
-    uint64_t bytes = 0;
-
-    for (unsigned l = 0; l < rp->lanes; l++)
-        bytes += ft_ring_used(&rp_lane(rp, l)->log);
-    return bytes;
 }
 
 bool rp_sender_turn(struct rp_replicator *rp)
@@ -212,16 +182,11 @@ bool rp_sender_turn(struct rp_replicator *rp)
     size_t room = rp_link_room(rp->link);
     struct batch b = {.most = room < RP_BATCH ? (uint32_t)room : RP_BATCH};
 
-    bool left = rp->sender.more;
-
-    publish_unreplayed(rp);
+    publish_lag(rp);
     rp->sender.more = false;
     /* A lane may have made the cut by now, and be at its new stream: what is behind the cut is not ours to
      * drop before all of them have. */
     if (rp->base.cutting || (rp->sender.on && room < SEND_LEAST))
-        return false;
-    /* Nor is the second half of what came together held back: records behind a part of a checkpoint. */
-    if (rp->sender.on && !left && rp_pace_holds(rp, there(rp)))
         return false;
     /* A busy lane that comes first each time would leave nothing to the others. */
     rp->sender.first = (rp->sender.first + 1) % rp->lanes;
@@ -242,7 +207,7 @@ uint64_t rp_sender_lag(const struct rp_replicator *rp)
     if (!rp->sender.on)
         return 0;
     for (unsigned l = 0; l < rp->lanes; l++) {
-        uint64_t replayed = rp->sender.clocks[l][rp->core.peer_replayed[l] % RP_CLOCKS];
+        uint64_t replayed = rp->sender.marks[l][rp->core.peer_replayed[l] % RP_CLOCKS].clock;
 
         if (replayed && rp->sender.clock[l] > replayed)
             lag += rp->sender.clock[l] - replayed;

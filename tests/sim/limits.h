@@ -10,7 +10,6 @@
 struct sim_limits {
     unsigned out_cap, link_out, link_reserve, link_in, read_budget, words, drain_rounds, batch, run_lines,
         send_least, pending;
-    unsigned long long cost_window;
 };
 extern struct sim_limits sim_limits;
 
@@ -26,7 +25,6 @@ extern struct sim_limits sim_limits;
 #define RUN_MAX         sim_limits.run_lines
 #define SEND_LEAST      sim_limits.send_least
 #define RP_PENDING      sim_limits.pending
-#define COST_WINDOW     sim_limits.cost_window
 #endif
 
 #endif

@@ -8,7 +8,6 @@
 #include "tests/sim/sim.h"
 
 #include "ftcore/check.h"
-#include "replicator/processor.h"
 #include "replicator/socket.h"
 
 #include <arpa/inet.h>

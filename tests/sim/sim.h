@@ -11,8 +11,7 @@
  *   oracle.c  what must never happen                         history.c records kept, executed again
  *   fault.c   what goes wrong, and when                      story.c   the transcript
  *   trouble.c what the system refuses, what is tight         stray.c   a chain that does what no NF may
- *   liar.c    a peer that lies; liar_form.c, liar_share.c,   processor.c who else wants a replicator's
- *             liar_raw.c: how
+ *   liar.c    a peer that lies; liar_form.c, liar_share.c, liar_raw.c: how
  */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H

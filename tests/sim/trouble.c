@@ -110,8 +110,7 @@ void sim_limits_begin(void)
                                      .batch = 128u << 10,
                                      .run_lines = 2048,
                                      .send_least = FT_RECORD_MAX,
-                                     .pending = 65536,
-                                     .cost_window = 4ull << 20};
+                                     .pending = 65536};
     sim_limits.out_cap = 2 * sim_limits.link_out;
     if (!sim.plan.narrow)
         return;
@@ -127,7 +126,6 @@ void sim_limits_begin(void)
     sim_limits.words = 1 + (unsigned)sim_draw(&sim.width, 3);
     sim_limits.drain_rounds = 2 + (unsigned)sim_draw(&sim.width, 30);
     sim_limits.pending = 512;
-    sim_limits.cost_window = 16u << 10;
     usual_out = sim_limits.link_out;
     sim_limits.out_cap = 2 * usual_out;
 }

@@ -93,7 +93,7 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
     p->delay = 40 * SIM_US + sim_draw(&r, 300 * SIM_US);
     p->fault_rate = 1000;
     p->audit = sim_chance(&r, 60);
-    p->mode = sim_chance(&r, 400) ? ND_MODE_LOG : sim_chance(&r, 400) ? ND_MODE_DELTA : ND_MODE_AUTO;
+    p->mode = sim_chance(&r, 400) || !sim_chance(&r, 400) ? ND_MODE_LOG : ND_MODE_DELTA;
     p->standby = sim_chance(&r, 300) ? ND_STANDBY_WARM : ND_STANDBY_HOT;
     p->commit_us = 200 + (uint32_t)sim_draw(&r, 2000);
     p->checkpoint_ms = 2 + (uint32_t)sim_draw(&r, 30);

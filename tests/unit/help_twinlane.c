@@ -23,7 +23,7 @@ struct life {
     struct ft_hold hold;
     struct lg_capture capture;
     struct twin_delta delta;
-    enum ft_segment segment;
+    enum { TWIN_LOG, TWIN_DELTA } segment;
     bool stalled; /* a share was left half: nothing more before the next base */
     uint64_t order, gate, cut, uncut, digest, quiet_since, burst_at, cut_due, now, copied;
     enum ft_order doing;
@@ -83,7 +83,7 @@ static bool logging(const struct life *life)
 
 static void closed(struct life *life)
 {
-    bool delta = logging(life) && life->segment == FT_SEGMENT_DELTA;
+    bool delta = logging(life) && life->segment == TWIN_DELTA;
 
     atomic_store_explicit(&life->shared->recorded, delta ? life->delta.from : life->state->burst,
                           memory_order_release);
@@ -125,7 +125,7 @@ static bool has_room(struct life *life)
         atomic_fetch_add(&life->box->hold_full, 1);
         return false;
     }
-    if (logging(life) && life->segment == FT_SEGMENT_LOG && !lg_capture_room(life->shared)) {
+    if (logging(life) && life->segment == TWIN_LOG && !lg_capture_room(life->shared)) {
         atomic_fetch_add(&life->box->ring_full, 1);
         return false;
     }
@@ -136,7 +136,7 @@ static void run_burst(struct life *life)
 {
     static struct twin_burst b;
     uint64_t burst = life->state->burst + 1, digest = atomic_load(&life->shared->digest);
-    bool logged = logging(life) && life->segment == FT_SEGMENT_LOG;
+    bool logged = logging(life) && life->segment == TWIN_LOG;
 
     twin_make(&b, atomic_load(&life->box->seed), burst);
     if (logged) {
@@ -157,7 +157,7 @@ static void run_burst(struct life *life)
     }
     for (unsigned i = 0; i < b.n; i++)
         ft_hold_put(&life->hold, &(struct ft_held){.burst = burst, .packet = &b});
-    if (logging(life) && (life->segment == FT_SEGMENT_DELTA || atomic_load(&life->box->checkpoint)))
+    if (logging(life) && (life->segment == TWIN_DELTA || atomic_load(&life->box->checkpoint)))
         twin_delta_note(&life->delta, &b, life->state);
     closed(life);
 }
@@ -170,9 +170,9 @@ static bool cut_due(struct life *life, bool wanted)
 
     if (!logging(life) || life->stalled)
         return false;
-    if ((life->segment == FT_SEGMENT_DELTA) != (every != 0))
+    if ((life->segment == TWIN_DELTA) != (every != 0))
         return true;
-    if (life->segment == FT_SEGMENT_LOG)
+    if (life->segment == TWIN_LOG)
         return checkpoint && passed >= checkpoint;
     if (atomic_load(&life->box->idle_cuts) && life->now >= life->cut_due)
         return true;
@@ -192,8 +192,7 @@ static bool make_cut(struct life *life)
         return true;
     }
     atomic_fetch_add(&life->box->cuts, 1);
-    life->segment = atomic_load(&life->box->every) ? FT_SEGMENT_DELTA : FT_SEGMENT_LOG;
-    atomic_store(&life->shared->segment, life->segment);
+    life->segment = atomic_load(&life->box->every) ? TWIN_DELTA : TWIN_LOG;
     closed(life);
     return true;
 }
@@ -393,8 +392,7 @@ static void look_at_base(struct life *life)
         ft_owe_end(life->region);
         twin_delta_begin(&life->delta, life->state->burst);
         life->stalled = false;
-        life->segment = atomic_load(&life->box->every) ? FT_SEGMENT_DELTA : FT_SEGMENT_LOG;
-        atomic_store(&life->shared->segment, life->segment);
+        life->segment = atomic_load(&life->box->every) ? TWIN_DELTA : TWIN_LOG;
         atomic_store_explicit(&life->shared->overrun, false, memory_order_relaxed);
         FT_CHECK(ft_owe_begin(life->region) == 0, "no memory for copies");
         atomic_store_explicit(&life->shared->logging, true, memory_order_relaxed);

@@ -321,6 +321,31 @@ static void heartbeats_and_address_resolution_do_not_wait(void **state)
     assert_int_equal(turn_at(3), 0); /* the next burst has none */
 }
 
+/* ---- lag --------------------------------------------------------------------------------------- */
+
+static void it_receives_nothing_while_the_standby_lags_beyond_the_budget(void **state)
+{
+    uint64_t budget = w.config->protect.recovery_budget_ms * 1000000ull;
+
+    (void)state;
+    gathering(0);
+    atomic_store(&w.shared.lease_until, FT_ALL - 1); /* a standby is there, so not SOLO */
+    data_arrives(1);
+    atomic_store(&w.shared.lag_ns, budget);
+    assert_int_equal(turn_at(0), 1); /* so far it may */
+    data_arrives(1);
+    atomic_store(&w.shared.lag_ns, budget + 1);
+    assert_int_equal(turn_at(1), 0);
+    assert_int_equal(atomic_load(&w.shared.count.lag_full), 1);
+    assert_int_equal(w.last - w.first, 1);       /* the frame stays in the port's queue */
+    atomic_store(&w.shared.lease_until, FT_ALL); /* SOLO: outputs wait for nobody */
+    assert_int_equal(turn_at(2), 1);
+    atomic_store(&w.shared.lease_until, FT_ALL - 1);
+    w.config->protect.standby = ND_STANDBY_WARM; /* replays nothing before it takes over */
+    data_arrives(1);
+    assert_int_equal(turn_at(3), 1);
+}
+
 static void a_fenced_lane_drops_what_it_gathered(void **state)
 {
     (void)state;
@@ -348,6 +373,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_waits_where_nothing_is_logged_or_none_is_to_wait, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(heartbeats_and_address_resolution_do_not_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(it_receives_nothing_while_the_standby_lags_beyond_the_budget, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_fenced_lane_drops_what_it_gathered, setup, teardown),
     };
 

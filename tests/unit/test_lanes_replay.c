@@ -215,7 +215,7 @@ static bool all_done(enum ft_order kind, uint64_t serial)
 static int setup(void **state)
 {
     static const char text[] = "chain: { name: test, lanes: 2, nfs: [ forward: { merged: false } ] }\n"
-                               "protect: { mode: log }\n";
+                               "protect: { mode: log, gather_us: 0 }\n";
     static const struct ft_region_config how = {.name = "test", .shared_size = FT_ARENA_MIN};
     struct ft_fault fault = {""};
 

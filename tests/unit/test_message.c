@@ -106,9 +106,6 @@ static struct ft_message any(unsigned type, unsigned lanes, uint32_t bulk_max)
     case FT_MSG_VERDICT:
         m.lane = (uint16_t)(draw() % lanes);
         m.burst[0] = number();
-        /* fall through */
-    case FT_MSG_COST:
-        m.lane = (uint16_t)(draw() % lanes);
         m.number = number(), m.number2 = number();
         break;
     }
@@ -438,9 +435,9 @@ static void hostile_heads(void **state)
     assert_int_equal(judge(2, &m, &why), FT_EVERSION);
     assert_string_equal(why.text, "offset 11: version is 2, expected 1");
     begin(6, 1, 0, 3);
-    refused(2, "offset 10: message type is 0, expected 1 to 19");
+    refused(2, "offset 10: message type is 0, expected 1 to 18");
     begin(6, 1, FT_MSG_TYPES, 3);
-    refused(2, "offset 10: message type is 20, expected 1 to 19");
+    refused(2, "offset 10: message type is 19, expected 1 to 18");
     begin(6, 1, FT_MSG_BEAT, 0);
     refused(2, "offset 14: BEAT state is 0, expected 1 to 7");
     begin(6, 1, FT_MSG_BEAT, 8);
@@ -855,9 +852,6 @@ static struct ft_message golden_message(unsigned type)
         break;
     case FT_MSG_VERDICT:
         m.lane = 2, m.burst[0] = 300, m.number = UINT64_MAX, m.number2 = 1ull << 32;
-        break;
-    case FT_MSG_COST:
-        m.lane = 1, m.number = 2400, m.number2 = 0;
         break;
     case FT_MSG_BASE_BEGIN:
     case FT_MSG_ACK:
