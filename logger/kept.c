@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define AHEAD 2048u /* bytes; the ring's second mapping makes any of them readable */
+
 int lg_kept_init(struct lg_kept *kept, uint64_t bytes)
 {
     memset(kept, 0, sizeof(*kept));
@@ -51,6 +53,9 @@ void lg_kept_put(struct lg_kept *kept, const struct lg_output *output, const voi
         kept->forgotten++;
         drop_oldest(kept, gone);
     }
+    for (uint32_t line = 0; line < size;
+         line += 64) /* the ring is larger than the cache: fetch lines ahead */
+        __builtin_prefetch((const uint8_t *)out + AHEAD + line, 1);
     *out = *output;
     out->size = size;
     if (output->have)
@@ -73,8 +78,11 @@ void lg_kept_released(struct lg_kept *kept, uint64_t released)
     const struct lg_output *output;
     uint64_t left = kept->forgotten_to > released ? kept->forgotten_to - released : 0;
 
-    while ((output = oldest(kept)) && output->number <= released)
-        drop_oldest(kept, output);
+    while ((output = oldest(kept)) && output->number <= released) {
+        ft_ring_advance(&kept->ring, output->size);
+        kept->count--;
+    }
+    ft_ring_consume(&kept->ring);
     /* What left the primary was not suppressed, whether we still had it or not. */
     if (kept->forgotten > left)
         kept->forgotten = left;
