@@ -6,7 +6,7 @@
 #   make fuzz    libFuzzer on everything that reads bytes from outside, T=60 seconds for each target (tests/fuzz/fuzz.mk)
 #   make model  the protocol's models, searched by spin (part of check)
 #   make sim     SEEDS=N fresh seeds of the simulated pair on all cores (docs/testing.md)
-#   make results the experiments of the field's papers into docs/results, RESULTS_MINUTES=18 at most (scripts/results)
+#   make results the experiments of the field's papers into docs/results, RESULTS_MINUTES=26 at most (scripts/results)
 #   make demo    deps, build, then 500 downloads through a pair whose primaries are killed
 #   make soak    KILLS=100 HANGS=20 faults at random moments under downloads, SEED=n for those again (docs/testing.md)
 #   SAN=1        any of these with address and undefined-behaviour sanitizers, in build-san/
