@@ -6,7 +6,7 @@
 #   make fuzz    libFuzzer on everything that reads bytes from outside, T=60 seconds for each target (tests/fuzz/fuzz.mk)
 #   make model  the protocol's models, searched by spin (part of check)
 #   make sim     SEEDS=N fresh seeds of the simulated pair on all cores (docs/testing.md)
-#   make results the experiments of the field's papers into docs/results, RESULTS_MINUTES=18 at most (scripts/results)
+#   make results the experiments of the field's papers into docs/results, RESULTS_MINUTES=26 at most (scripts/results)
 #   make demo    deps, build, then 500 downloads through a pair whose primaries are killed
 #   make soak    KILLS=100 HANGS=20 faults at random moments under downloads, SEED=n for those again (docs/testing.md)
 #   SAN=1        any of these with address and undefined-behaviour sanitizers, in build-san/
@@ -46,7 +46,7 @@ SRC    := $(foreach p,$(PARTS),$(wildcard $(p)/*.c))
 # The parts of node/ that know no DPDK: linked into tests like everything below node/.
 NODE_PLAIN := $(wildcard node/arena.c node/yaml.c node/schema*.c node/config*.c node/client.c node/options.c node/guardian.c \
     node/lane*.c node/group.c node/beat.c node/server.c node/replay_index.c node/probe*.c node/process.c node/drill*.c node/cmd_drill.c node/redis*.c \
-    node/setup.c)
+    node/setup.c node/priority.c)
 SRC    += $(NODE_PLAIN)
 NODE   := $(filter-out $(NODE_PLAIN),$(wildcard node/*.c))
 OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
@@ -127,7 +127,7 @@ SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_meet nf_ch
     ft_record_encode ft_part_encode ft_run_append ft_audit_forbid
 SIM_PRODUCT := $(filter-out replicator/socket.c,$(foreach p,$(PARTS),$(wildcard $(p)/*.c))) \
     $(wildcard node/arena.c node/yaml.c node/schema*.c node/config*.c node/beat.c node/group.c node/guardian.c \
-    node/lane*.c node/setup.c)
+    node/lane*.c node/setup.c node/priority.c)
 SIM_OBJ   := $(SIM_PRODUCT:%.c=$(BUILD)/sim/%.o)
 SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) tests/nf/help_frames.c)
 SIM_SEAM   = -include tests/sim/seam.h -DRP_CLOCKS=1024u -DRP_HOLD_NS=20000000ull

@@ -2,14 +2,15 @@
 /*
  * The bench: what protection costs while nothing fails, and how soon a successor releases when something
  * does. Options (bench_options.c), what is compared (bench_protection.c), one run of nodes (bench_run.c),
- * runs in pairs with `off` (bench_pairs.c), tables and JSON (bench_print.c), one thread that is only counted
- * (bench_count.c).
+ * runs in pairs with `off` (bench_pairs.c), tables (bench_print.c), JSON (bench_json.c), one thread that is
+ * only counted (bench_count.c).
  */
 #ifndef NODE_BENCH_H
 #define NODE_BENCH_H
 
 #include "node/bench_slot.h"
 
+#include <stddef.h>
 #include <stdio.h>
 
 #define ND_BENCH_KINDS 16u   /* protections in one comparison, and pairs for each … */
@@ -52,12 +53,14 @@ struct nd_bench_options {
     const char *config, *capture, *save; /* capture NULL: synthetic; save NULL: nowhere */
     const char *compare;                 /* "off,log" */
     struct nd_load_wish wish;
-    unsigned pairs;     /* 1 … ND_BENCH_PAIRS */
-    double seconds;     /* of each measurement, 0.05 … 600 */
-    unsigned lanes;     /* 0: as the file says */
-    unsigned takeovers; /* further runs that end with a kill, 0 … ND_BENCH_KILLS */
-    unsigned lag;       /* seconds, 0 … ND_BENCH_LAG; 0: the lag is not watched */
+    unsigned pairs;         /* 1 … ND_BENCH_PAIRS */
+    double seconds;         /* of each measurement, 0.05 … 600 */
+    unsigned lanes;         /* 0: as the file says */
+    unsigned takeovers;     /* further runs that end with a kill, 0 … ND_BENCH_KILLS */
+    unsigned takeover_load; /* percent of saturation at which primaries are killed, 1 … 100 */
+    unsigned lag;           /* seconds, 0 … ND_BENCH_LAG; 0: the lag is not watched */
     bool json, no_latency;
+    bool no_realtime;    /* threads have no priorities */
     bool access, pieces; /* --access, --pieces: in place of a comparison */
     const char *piece;   /* --piece, with --count; NULL: as --compare says */
     uint64_t count;      /* --count: packets of a run without threads; 0: none */
@@ -69,9 +72,22 @@ int nd_bench_options_read(struct nd_bench_options *o, int argc, char **argv);
 
 /* ---- bench_run.c ---- */
 
+/* Processor time of the nodes' threads, of a core, 0 … 1; all lanes of a node together. */
+struct nd_bench_cpu {
+    double lane, replicator, standby_lane, standby_replicator;
+};
+
+/* At a load in open loop. Lag: sent and not known to be replayed, the most that was sampled, and as the load
+ * ended. */
 struct nd_bench_latency {
     double mpps;           /* offered */
     double p50, p99, most; /* us */
+    double bursts;         /* of the primary's lanes, a second, without empty ones */
+    double packets;        /* in one of them */
+    double records;        /* sent, a second */
+    uint64_t lag_packets, lag_end_packets;
+    double lag_mb, lag_end_mb; /* in memory form */
+    struct nd_bench_cpu cpu;
 };
 
 /* What one run of a protection came to. */
@@ -79,14 +95,15 @@ struct nd_bench_result {
     double lane_ns;  /* of processor time that the lane used for a packet, waiting by spinning included */
     double mpps, ns; /* a packet on the lane, at saturation */
     double wire_bytes, records; /* a packet; a second. Of the link, heartbeats and all */
-    double cpu_lane, cpu_replicator, cpu_standby_lane, cpu_standby_replicator; /* of a core, 0 … 1 */
+    struct nd_bench_cpu cpu;
     double region_mb, resident_mb, standby_resident_mb;
     double dropped;  /* share of what came */
     uint64_t lag[2]; /* most packets that the standby was behind, as sampled, in each half of the time */
     uint64_t waits;  /* turns in which a lane could not receive: hold or log ring full */
     uint64_t credit_waits; /* times the sender waited for the standby's credit */
     double takeover_ms;    /* kill to the first released packet; negative: none */
-    double replayed_ms;    /* … to the end of the successor\'s replay */
+    double replayed_ms;    /* … to the end of the successor's replay */
+    bool realtime;         /* the primary's replicator got its priority */
     struct nd_bench_latency latency[ND_BENCH_LOADS];
     char settings[480]; /* of a peer: how it said it was set; "": no peer */
 };
@@ -111,10 +128,12 @@ struct nd_bench_lag {
 struct nd_bench_plan {
     const struct nd_config *config; /* adapted */
     const struct nd_load *load;
-    double seconds, rest;     /* rest: before each measurement; seconds 0: saturation is not measured */
-    double saturation;        /* Mpps that the latency's loads are of; 0: no latency */
-    bool kill;                /* the primary, at the end, at half of saturation or … */
-    double takeover_mpps;     /* … where that is not measured, at this rate */
+    double seconds, rest; /* rest: before each measurement; seconds 0: saturation is not measured */
+    double saturation;    /* Mpps that the latency's loads are of; 0: no latency */
+    bool kill;            /* the primary, at the end, at this share of saturation, percent, or … */
+    unsigned takeover_load;
+    double takeover_mpps;     /* … where saturation is not measured, at this rate */
+    bool realtime;            /* priorities as a node that runs asks for them */
     struct nd_bench_lag *lag; /* NULL: not watched */
     uint64_t seed;
 };
@@ -148,6 +167,17 @@ double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size
 /* Of the pairs' ratios: cost in percent, in ns a packet, and the spread: half of the range between the
  * quartiles, in percent. */
 void nd_bench_overhead(const struct nd_bench_row *row, double *percent, double *ns, double *spread);
+/* A share of the runs that ended with a kill took no longer, ms; negative: there was none. */
+double nd_bench_takeover(const struct nd_bench_row *row, double share);
+double nd_bench_replayed(const struct nd_bench_row *row, double share);
+/* Most packets that the standby was behind in a half of the time, over all pairs. */
+uint64_t nd_bench_most_lag(const struct nd_bench_row *row, unsigned half);
+/* The mean of one counter over the pairs. */
+uint64_t nd_bench_mean(const struct nd_bench_row *row, size_t offset);
+/* "lane" or "second": which core had more to do. */
+const char *nd_bench_limit(const struct nd_bench_row *row);
+#define ND_BENCH_MEDIAN(row, field)                                                                          \
+    nd_bench_median((row)->with, (row)->pairs, offsetof(struct nd_bench_result, field))
 
 int nd_bench_pairs(struct nd_bench_row *row, const struct nd_config *config, const struct nd_load *load,
                    const struct nd_bench_options *o, struct ft_fault *fault);
@@ -157,9 +187,12 @@ int nd_bench_pairs(struct nd_bench_row *row, const struct nd_config *config, con
 void nd_bench_print(FILE *out, const struct nd_bench_row rows[], unsigned count,
                     const struct nd_config *config, const struct nd_load *load,
                     const struct nd_bench_options *o);
-/* 0 or ND_SOFTWARE. */
 /* "AMD EPYC, 2 cores, Linux 6.1" */
 void nd_bench_machine(char *out, size_t cap);
+
+/* ---- bench_json.c ---- */
+
+/* 0 or ND_SOFTWARE. */
 int nd_bench_print_json(const struct nd_bench_row rows[], unsigned count, const struct nd_config *config,
                         const struct nd_bench_options *o, unsigned lanes);
 

@@ -23,8 +23,6 @@ const struct nd_bench_piece nd_bench_pieces_all[ND_BENCH_PIECES] = {
      .encodes = true, .lanes = 1},
     {"marks", "a warm standby's: edits mark lines for the next checkpoint, which is not made", "inputs",
      .holds = true, .logs = true, .marks = true, .lanes = 1},
-    {"weigh", "auto: what a delta would carry of the outputs", "marks", .holds = true, .logs = true,
-     .marks = true, .weighs = true, .lanes = 1},
     {"two-lanes", "two lanes in turn, a burst each, nothing recorded", NULL, .lanes = 2},
     {"two-hold", "the same, outputs wait", "two-lanes", .holds = true, .lanes = 2},
     {"edges", "the same, recorded: inputs, and the order in what lanes share", "two-hold", .holds = true,
@@ -174,9 +172,7 @@ int nd_bench_alone_open(struct nd_bench_alone **out, const struct nd_config *con
                         const struct nd_bench_piece *piece, uint64_t seed, struct ft_fault *fault)
 {
     static struct nd_bench_alone a;
-    const struct nd_bench_protection protection = {.mode = piece->weighs ? ND_MODE_AUTO
-                                                           : piece->logs ? ND_MODE_LOG
-                                                                         : ND_MODE_OFF,
+    const struct nd_bench_protection protection = {.mode = piece->logs ? ND_MODE_LOG : ND_MODE_OFF,
                                                    .standby = piece->marks ? ND_STANDBY_WARM : ND_STANDBY_HOT,
                                                    .checkpoint_ms = UINT32_MAX};
     int error = nd_load_deal(load, piece->lanes, fault);

@@ -20,11 +20,10 @@ struct nd_bench_piece {
     bool by_clock;    /* … without inputs: a gate has them */
     bool encodes;     /* … which is encoded as the sender does it */
     bool marks;       /* the standby is warm: edits mark lines, for checkpoints. None is made here */
-    bool weighs;      /* the protection is auto: outputs are weighed, too */
     unsigned lanes;   /* in turn, a burst each */
 };
 
-#define ND_BENCH_PIECES 10u
+#define ND_BENCH_PIECES 9u
 extern const struct nd_bench_piece nd_bench_pieces_all[ND_BENCH_PIECES];
 /* NULL: no such piece. */
 const struct nd_bench_piece *nd_bench_piece(const char *name);

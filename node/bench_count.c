@@ -2,7 +2,7 @@
 /*
  * The lane without threads, for an instruction counter (scripts/instructions): nothing varies from run to
  * run.
- * --compare off, log, log:warm and auto:warm, or a piece by its name.
+ * --compare off, log and log:warm, or a piece by its name.
  */
 #include "node/bench_alone.h"
 #include "node/client.h"
@@ -24,9 +24,7 @@ static const struct nd_bench_piece *piece_of(const struct nd_config *config, con
     warm = protection.standby == ND_STANDBY_WARM;
     if (!protection.peer && protection.mode == ND_MODE_LOG && !protection.unreduced && !(warm && o->encode))
         return nd_bench_piece(warm ? "marks" : o->encode ? "encode" : "inputs");
-    if (protection.mode == ND_MODE_AUTO && warm && !o->encode)
-        return nd_bench_piece("weigh");
-    ft_fail(fault, FT_EINVAL, "--count of %.40s%s, expected off, log, log:warm or auto:warm", o->compare,
+    ft_fail(fault, FT_EINVAL, "--count of %.40s%s, expected off, log or log:warm", o->compare,
             o->encode ? " with --encode" : "");
     return NULL;
 }
@@ -45,8 +43,7 @@ int nd_bench_count(const struct nd_config *config, struct nd_load *load, const s
     if (!piece && o->piece)
         return nd_usage(
             "bench",
-            "--piece %.40s, expected off, hold, clock, inputs, encode, marks, weigh, two-lanes, two-hold or "
-            "edges",
+            "--piece %.40s, expected off, hold, clock, inputs, encode, marks, two-lanes, two-hold or edges",
             o->piece);
     if (!piece)
         return nd_usage("bench", "%s", fault.text);

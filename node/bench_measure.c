@@ -6,7 +6,8 @@
 #include "node/bench_parts.h"
 #include "node/clock.h"
 
-#define SAMPLES 20u /* of the lag, in a measurement */
+#define SAMPLES 20u   /* of the lag, in a measurement at saturation … */
+#define LOOK_S  0.005 /* … and at a load, one in so many seconds */
 #define SECOND  1e9
 
 const unsigned nd_bench_loads[ND_BENCH_LOADS] = {25, 50, 75, 90};
@@ -34,7 +35,7 @@ int nd_bench_open(struct nd_bench_nodes *r, struct ft_fault *fault)
 
 /* What nodes show is a few milliseconds old, more when their core is busy: it bears its own time. */
 struct reading {
-    uint64_t at, released, arrived, waits, dropped;
+    uint64_t at, released, arrived, waits, dropped, received, bursts;
     uint64_t shown_at[ND_NODES], lanes[ND_NODES], replicator[ND_NODES]; /* ns, processor time of threads */
     uint64_t link_bytes, records, credit_waits;
 };
@@ -57,6 +58,8 @@ static int take_reading(struct nd_bench_nodes *r, struct reading *x, struct ft_f
         x->waits += atomic_load(&p->shared[l].count.ring_full) + atomic_load(&p->shared[l].count.hold_full) +
                     atomic_load(&p->shared[l].count.lag_full);
         x->dropped += atomic_load(&p->shared[l].count.dropped);
+        x->received += atomic_load(&p->shared[l].count.received);
+        x->bursts += atomic_load(&p->shared[l].count.bursts) - atomic_load(&p->shared[l].count.empty_bursts);
     }
     error = nd_bench_wait(r, has_shown, "figures of the nodes", fault);
     for (unsigned n = 0; n < ND_NODES; n++) {
@@ -79,6 +82,16 @@ static double pace(const struct reading *a, const struct reading *b, unsigned no
     return ns ? (double)(to - from) / (double)ns : 0;
 }
 
+static struct nd_bench_cpu used(const struct reading *a, const struct reading *b)
+{
+    return (struct nd_bench_cpu){
+        .lane = pace(a, b, 0, a->lanes[0], b->lanes[0]),
+        .replicator = pace(a, b, 0, a->replicator[0], b->replicator[0]),
+        .standby_lane = pace(a, b, 1, a->lanes[1], b->lanes[1]),
+        .standby_replicator = pace(a, b, 1, a->replicator[1], b->replicator[1]),
+    };
+}
+
 static void conclude(struct nd_bench_result *out, const struct reading *a, const struct reading *b)
 {
     double ns = (double)(b->at - a->at), packets = (double)(b->released - a->released),
@@ -87,11 +100,8 @@ static void conclude(struct nd_bench_result *out, const struct reading *a, const
     packets = packets > 0 ? packets : 1;
     out->mpps = packets / ns * 1e3;
     out->ns = ns / packets;
-    out->cpu_lane = pace(a, b, 0, a->lanes[0], b->lanes[0]);
-    out->cpu_replicator = pace(a, b, 0, a->replicator[0], b->replicator[0]);
-    out->cpu_standby_lane = pace(a, b, 1, a->lanes[1], b->lanes[1]);
-    out->cpu_standby_replicator = pace(a, b, 1, a->replicator[1], b->replicator[1]);
-    out->lane_ns = out->cpu_lane * out->ns;
+    out->cpu = used(a, b);
+    out->lane_ns = out->cpu.lane * out->ns;
     out->wire_bytes = pace(a, b, 0, a->link_bytes, b->link_bytes) * out->ns;
     out->records = pace(a, b, 0, a->records, b->records) * SECOND;
     out->waits = b->waits - a->waits;
@@ -214,26 +224,80 @@ static bool has_timed(struct nd_bench_nodes *r)
     return n >= ND_BENCH_LEAST;
 }
 
-int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, double mpps,
-                     struct ft_fault *fault)
+/* What is sent and not known to be replayed now is the last of the load so far, and perhaps the most. */
+static void look_behind(const struct nd_bench_nodes *r, struct nd_bench_latency *out)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned l = 0; l < r->lanes && !r->alone; l++)
+        bytes += atomic_load(&r->slot[0]->shared[l].unreplayed);
+    out->lag_end_packets = atomic_load(&r->slot[0]->lag);
+    out->lag_end_mb = (double)bytes / 1e6;
+    if (out->lag_end_packets > out->lag_packets)
+        out->lag_packets = out->lag_end_packets;
+    if (out->lag_end_mb > out->lag_mb)
+        out->lag_mb = out->lag_end_mb;
+}
+
+static int look_on(struct nd_bench_nodes *r, struct nd_bench_latency *out, struct ft_fault *fault)
+{
+    unsigned looks = (unsigned)(r->plan->seconds / LOOK_S) + 1;
+    int error = 0;
+
+    for (unsigned i = 0; i < looks && !error; i++) {
+        nd_bench_nap(r->plan->seconds / looks);
+        look_behind(r, out);
+        error = nd_bench_check(r, fault);
+    }
+    return error ? error : nd_bench_wait(r, has_timed, "the latency's packets", fault);
+}
+
+static void tell_times(const struct nd_bench_nodes *r, struct nd_bench_latency *out)
 {
     static struct nd_times all; /* one run at a time */
-    struct nd_bench_slot *slot = r->slot[0];
-    int error = nd_bench_quieten(r, fault);
+    const struct nd_bench_slot *slot = r->slot[0];
 
-    atomic_store(&slot->rate, (uint64_t)(mpps * 1e6) + 1);
-    nd_bench_nap(r->plan->rest);
-    atomic_fetch_add(&slot->phase, 1);
-    nd_bench_nap(r->plan->seconds);
-    if (!error)
-        error = nd_bench_wait(r, has_timed, "the latency's packets", fault);
     nd_times_clear(&all);
     for (unsigned l = 0; l < r->lanes; l++)
         if (atomic_load(&slot->lane[l].phase_seen) == atomic_load(&slot->phase))
             nd_times_add(&all, &slot->lane[l].times);
-    out->mpps = mpps;
     out->p50 = (double)nd_times_below(&all, 0.5) / 1e3;
     out->p99 = (double)nd_times_below(&all, 0.99) / 1e3;
     out->most = (double)atomic_load(&all.most) / 1e3;
-    return error;
+}
+
+static void tell_work(struct nd_bench_latency *out, const struct reading *a, const struct reading *b)
+{
+    double bursts = (double)(b->bursts - a->bursts);
+
+    out->bursts = bursts / (double)(b->at - a->at) * SECOND;
+    out->packets = bursts > 0 ? (double)(b->received - a->received) / bursts : 0;
+    out->records = pace(a, b, 0, a->records, b->records) * SECOND;
+    out->cpu = used(a, b);
+}
+
+/* Begins when the standby has caught up with all that came before, so that no load bears what another left.
+ */
+int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, double mpps,
+                     struct ft_fault *fault)
+{
+    struct reading a, b;
+    int error = nd_bench_quieten(r, fault);
+
+    *out = (struct nd_bench_latency){.mpps = mpps};
+    atomic_store(&r->slot[0]->rate, (uint64_t)(mpps * 1e6) + 1);
+    nd_bench_nap(r->plan->rest);
+    if (!error)
+        error = take_reading(r, &a, fault);
+    atomic_fetch_add(&r->slot[0]->phase, 1);
+    if (!error)
+        error = look_on(r, out, fault);
+    if (!error)
+        error = take_reading(r, &b, fault);
+    if (error)
+        return error;
+    look_behind(r, out);
+    tell_times(r, out);
+    tell_work(out, &a, &b);
+    return 0;
 }

@@ -2,13 +2,14 @@
 /*
  * A node of the bench: a real one in a process of its own, with memory for ports. Threads as in a node: the
  * lanes, the replicator with its own waiting, this one, and the guardian's process. The lanes of the node
- * that begins as primary have cores to themselves, or one that they share; all else shares the other one, so
- * nothing is given a real-time priority there: two replicators and a lane must take turns.
+ * that begins as primary have cores to themselves, or one that they share; all else shares the other one.
+ * Priorities are those of a node that runs, unless the bench was asked to do without.
  */
 #define _GNU_SOURCE /* affinity, clocks of threads */
 #include "node/bench_slot.h"
 #include "node/clock.h"
 #include "node/member.h"
+#include "node/priority.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -136,6 +137,7 @@ static int put_together(struct running *r, struct ft_fault *fault)
                                           .redis = r->redis,
                                           .incarnation = n->incarnation,
                                           .guardian = n->config->protect.mode != ND_MODE_OFF,
+                                          .realtime = n->realtime,
                                           .told = told,
                                           .arg = r};
     if (!error)
@@ -152,12 +154,16 @@ static int put_together(struct running *r, struct ft_fault *fault)
 static int start(struct running *r, struct ft_fault *fault)
 {
     int error = nd_member_start(&r->member, r->node->lanes, fault);
-    bool clocks = true;
+    bool clocks = true, realtime = false;
 
-    if (!error && pthread_create(&r->replicator, NULL, replicate, r->member.replicator) != 0)
+    if (!error && nd_priority_replicator(&r->replicator, replicate, r->member.replicator, r->node->realtime,
+                                         &realtime) != 0)
         error = ft_fail(fault, FT_ENOMEM, "no thread for the replicator");
     if (error)
         return error;
+    atomic_store(&r->node->slot->realtime, realtime);
+    if (r->node->realtime)
+        nd_priority_raise();
     for (unsigned l = 0; l < r->node->config->chain.lanes; l++)
         clocks &= pthread_getcpuclockid(r->member.threads[l], &r->lane_clock[l]) == 0;
     clocks &= pthread_getcpuclockid(r->replicator, &r->replicator_clock) == 0;

@@ -25,6 +25,8 @@ enum {
     LONG_ENCODE,
     LONG_LANES,
     LONG_TAKEOVERS,
+    LONG_TAKEOVER_LOAD,
+    LONG_NO_REALTIME,
     LONG_LAG,
     LONG_ACCESS,
     LONG_PIECES,
@@ -49,6 +51,8 @@ static const struct option longs[] = {
     {"encode", no_argument, NULL, LONG_ENCODE},
     {"lanes", required_argument, NULL, LONG_LANES},
     {"takeovers", required_argument, NULL, LONG_TAKEOVERS},
+    {"takeover-load", required_argument, NULL, LONG_TAKEOVER_LOAD},
+    {"no-realtime", no_argument, NULL, LONG_NO_REALTIME},
     {"lag", required_argument, NULL, LONG_LAG},
     {"access", no_argument, NULL, LONG_ACCESS},
     {"pieces", no_argument, NULL, LONG_PIECES},
@@ -108,6 +112,8 @@ static int take_number(struct nd_bench_options *o, int c, const char *value)
         return take_small(&o->lanes, "lanes", value, 1, FT_LANES_MAX);
     case LONG_TAKEOVERS:
         return take_small(&o->takeovers, "takeovers", value, 0, ND_BENCH_KILLS);
+    case LONG_TAKEOVER_LOAD:
+        return take_small(&o->takeover_load, "takeover-load", value, 1, 100);
     case LONG_LAG:
         return take_small(&o->lag, "lag", value, 0, ND_BENCH_LAG);
     case LONG_SECONDS:
@@ -144,6 +150,9 @@ static int take(void *to, int c, char *value)
     case LONG_NO_LATENCY:
         o->no_latency = true;
         return 0;
+    case LONG_NO_REALTIME:
+        o->no_realtime = true;
+        return 0;
     case LONG_ENCODE:
         o->encode = true;
         return 0;
@@ -165,8 +174,11 @@ int nd_bench_options_read(struct nd_bench_options *o, int argc, char **argv)
 {
     int error;
 
-    *o = (struct nd_bench_options){
-        .compare = "off,log", .wish = {.flows = 100000, .frame = 64, .seed = 1}, .pairs = 5, .seconds = 1};
+    *o = (struct nd_bench_options){.compare = "off,log",
+                                   .wish = {.flows = 100000, .frame = 64, .seed = 1},
+                                   .pairs = 5,
+                                   .seconds = 1,
+                                   .takeover_load = 50};
     error = nd_options_each(COMMAND, argc, argv, ":c:o:", longs, 0, take, o);
     if (error)
         return error;

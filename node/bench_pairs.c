@@ -52,6 +52,50 @@ void nd_bench_overhead(const struct nd_bench_row *row, double *percent, double *
     *ns = nd_bench_quantile(more, row->pairs, 0.5);
 }
 
+static double at_share(const double values[], unsigned count, double share)
+{
+    double ms[ND_BENCH_PAIRS + 1 + ND_BENCH_KILLS];
+
+    memcpy(ms, values, sizeof(ms));
+    return count ? nd_bench_quantile(ms, count, share) : -1;
+}
+
+double nd_bench_takeover(const struct nd_bench_row *row, double share)
+{
+    return at_share(row->takeover_ms, row->takeovers, share);
+}
+
+double nd_bench_replayed(const struct nd_bench_row *row, double share)
+{
+    return at_share(row->replayed_ms, row->takeovers, share);
+}
+
+uint64_t nd_bench_most_lag(const struct nd_bench_row *row, unsigned half)
+{
+    uint64_t most = 0;
+
+    for (unsigned i = 0; i < row->pairs; i++)
+        most = row->with[i].lag[half] > most ? row->with[i].lag[half] : most;
+    return most;
+}
+
+uint64_t nd_bench_mean(const struct nd_bench_row *row, size_t offset)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < row->pairs; i++)
+        sum += *(const uint64_t *)((const char *)&row->with[i] + offset);
+    return row->pairs ? sum / row->pairs : 0;
+}
+
+const char *nd_bench_limit(const struct nd_bench_row *row)
+{
+    double rest = ND_BENCH_MEDIAN(row, cpu.replicator) + ND_BENCH_MEDIAN(row, cpu.standby_lane) +
+                  ND_BENCH_MEDIAN(row, cpu.standby_replicator);
+
+    return ND_BENCH_MEDIAN(row, cpu.lane) >= rest ? "lane" : "second";
+}
+
 static int run_one(struct nd_bench_row *row, struct nd_bench_result *out, const struct nd_bench_plan *plan,
                    struct ft_fault *fault)
 {
@@ -71,8 +115,7 @@ static int run_late(struct nd_bench_row *row, struct nd_bench_plan *off, struct 
     int error;
 
     with->kill = true;
-    with->saturation = off->saturation =
-        nd_bench_median(row->with, row->pairs, offsetof(struct nd_bench_result, mpps));
+    with->saturation = off->saturation = ND_BENCH_MEDIAN(row, mpps);
     error = nd_bench_run(&row->off_late, off, fault);
     if (!error)
         error = run_one(row, &row->with_late, with, fault);
@@ -84,13 +127,13 @@ static int run_late(struct nd_bench_row *row, struct nd_bench_plan *off, struct 
 static int run_further(struct nd_bench_row *row, const struct nd_bench_plan *like,
                        const struct nd_bench_options *o, struct ft_fault *fault)
 {
-    struct nd_bench_plan plan = {
-        .config = like->config,
-        .load = like->load,
-        .rest = REST,
-        .seed = like->seed,
-        .kill = true,
-        .takeover_mpps = nd_bench_median(row->with, row->pairs, offsetof(struct nd_bench_result, mpps)) / 2};
+    struct nd_bench_plan plan = {.config = like->config,
+                                 .load = like->load,
+                                 .rest = REST,
+                                 .seed = like->seed,
+                                 .kill = true,
+                                 .realtime = like->realtime,
+                                 .takeover_mpps = ND_BENCH_MEDIAN(row, mpps) * o->takeover_load / 100};
     struct nd_bench_result result;
     int error = 0;
 
@@ -113,6 +156,8 @@ int nd_bench_pairs(struct nd_bench_row *row, const struct nd_config *config, con
                                     .load = load,
                                     .seconds = o->seconds,
                                     .rest = REST,
+                                    .takeover_load = o->takeover_load,
+                                    .realtime = !o->no_realtime,
                                     .seed = o->wish.seed},
                          plan = without;
     int error = 0;

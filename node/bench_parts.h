@@ -38,7 +38,8 @@ int nd_bench_check(struct nd_bench_nodes *r, struct ft_fault *fault);
 /* Until `when`, checking nodes. FT_EIO: a node ended, or half a minute was over. */
 int nd_bench_wait(struct nd_bench_nodes *r, bool (*when)(struct nd_bench_nodes *r), const char *what,
                   struct ft_fault *fault);
-/* Nothing arrives any more, all that arrived has left, and a standby that replays has replayed it. */
+/* Nothing arrives any more, all that arrived has left, and the standby has caught up: one that replays has
+ * replayed all, one that stores has stored all. */
 int nd_bench_quieten(struct nd_bench_nodes *r, struct ft_fault *fault);
 uint64_t nd_bench_arrived(const struct nd_bench_nodes *r, unsigned side);
 uint64_t nd_bench_released(const struct nd_bench_nodes *r);

@@ -84,6 +84,7 @@ static int start_node(struct nd_bench_nodes *r, unsigned n, struct ft_fault *fau
                                  .slot = r->slot[n],
                                  .place = &r->place,
                                  .number = n,
+                                 .realtime = r->plan->realtime,
                                  .seed = r->plan->seed,
                                  .incarnation = nd_now() ^ (uint64_t)n << 63};
     cpu_set_t lanes;
@@ -199,20 +200,32 @@ uint64_t nd_bench_released(const struct nd_bench_nodes *r)
     return n;
 }
 
+/* All that the stream tells of is stored at the standby, or replayed where it replays. */
+static bool has_caught_up(const struct nd_bench_nodes *r, unsigned l)
+{
+    const struct ft_lane *p = &r->slot[0]->shared[l];
+
+    if (r->alone)
+        return true;
+    if (r->plan->config->protect.standby == ND_STANDBY_HOT)
+        return atomic_load(&r->slot[1]->shared[l].closed) == atomic_load(&p->closed);
+    return atomic_load(&p->stable) >= atomic_load(&p->recorded);
+}
+
 /*
  * The lane knows that nothing arrives, has nothing to release, and has gone round several times since without
- * closing a burst: not even the one that tells the standby what has left. However slow the machine.
+ * closing a burst: not even the one that tells the standby what has left; and the standby has caught up.
+ * However slow the machine.
  */
 static bool is_still(struct nd_bench_nodes *r, unsigned l)
 {
     const struct ft_lane *p = &r->slot[0]->shared[l];
-    bool replays = !r->alone && r->plan->config->protect.standby == ND_STANDBY_HOT;
     uint64_t unfed = atomic_load(&r->slot[0]->lane[l].unfed), closed = atomic_load(&p->closed),
              now = nd_now();
     struct nd_bench_still *still = &r->still[l];
 
     if (still->closed != closed || unfed == still->unfed || atomic_load(&p->count.held) != 0 ||
-        (replays && atomic_load(&r->slot[1]->shared[l].closed) != closed)) {
+        !has_caught_up(r, l)) {
         if (still->closed != closed || atomic_load(&p->count.held) != 0)
             *still = (struct nd_bench_still){.closed = closed, .unfed = unfed, .since = now};
         return false;
@@ -292,7 +305,7 @@ int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, 
 {
     struct nd_bench_nodes r = {
         .plan = plan, .lanes = plan->config->chain.lanes, .alone = plan->config->protect.mode == ND_MODE_OFF};
-    double half = plan->takeover_mpps;
+    double mpps = plan->takeover_mpps;
     int error;
 
     *out = (struct nd_bench_result){.takeover_ms = -1};
@@ -303,17 +316,19 @@ int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, 
     }
     if (!error && plan->seconds > 0) {
         error = nd_bench_saturate(&r, out, fault);
-        half = out->mpps / 2;
+        mpps = out->mpps * plan->takeover_load / 100;
     }
     if (!error && plan->lag && !r.alone)
         error = nd_bench_watch(&r, plan->lag, fault);
     for (unsigned i = 0; i < ND_BENCH_LOADS && !error && plan->saturation > 0; i++)
         error = nd_bench_latency(&r, &out->latency[i], plan->saturation * nd_bench_loads[i] / 100, fault);
-    if (!error)
+    if (!error) {
+        out->realtime = atomic_load(&r.slot[0]->realtime);
         error = check_sink(&r, fault);
+    }
     if (!error)
         error =
-            plan->kill && !r.alone ? nd_bench_take_over(&r, out, half, fault) : compare_state(&r, out, fault);
+            plan->kill && !r.alone ? nd_bench_take_over(&r, out, mpps, fault) : compare_state(&r, out, fault);
     finish(&r);
     return error;
 }

@@ -6,6 +6,7 @@
 #include "node/commands.h"
 #include "node/client.h"
 #include "node/options.h"
+#include "node/priority.h"
 #include "node/running.h"
 
 #include <rte_eal.h>
@@ -17,12 +18,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-#define SERVE_MS  20
-#define MAIN_NICE -10 /* as the lanes */
+#define SERVE_MS 20
 
 static struct nd_running *the_node; /* for the signal handler alone */
 
@@ -43,26 +42,15 @@ static void *replicate(void *arg)
     return NULL;
 }
 
-/* A real-time thread, where permitted: heartbeats and acknowledgements must not wait behind packet work. */
 static int start_replicator(struct nd_running *r, pthread_t *thread)
 {
     const struct nd_node *self = &r->config->node[r->self];
-    struct sched_param priority = {.sched_priority = 10};
-    pthread_attr_t attr;
-    int error = -1;
+    int error = nd_priority_replicator(thread, replicate, r, self->realtime, &r->realtime);
 
-    pthread_attr_init(&attr);
-    pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
-    pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
-    pthread_attr_setschedparam(&attr, &priority);
-    if (self->realtime)
-        error = pthread_create(thread, &attr, replicate, r);
-    pthread_attr_destroy(&attr);
-    r->realtime = error == 0;
     if (!r->realtime && r->config->timing.detect_ms < 20)
         fprintf(stderr, "understudy: %s: detect_ms %u without real-time priority: expect false takeovers\n",
                 self->name, r->config->timing.detect_ms);
-    return error == 0 ? 0 : pthread_create(thread, NULL, replicate, r);
+    return error;
 }
 
 static int launch_lanes(struct nd_running *r)
@@ -149,10 +137,9 @@ static int keep_going(struct nd_running *r)
         rte_eal_mp_wait_lcore();
         return ND_SOFTWARE;
     }
-    /* On few cores lanes would leave this thread no time, and a status would take seconds. It sleeps unless
-     * asked. */
+    /* A status would take seconds otherwise. This thread sleeps unless asked. */
     if (r->config->node[r->self].realtime)
-        setpriority(PRIO_PROCESS, 0, MAIN_NICE);
+        nd_priority_raise();
     while (!atomic_load(&r->stop)) {
         nd_server_serve(r->server, SERVE_MS, nd_answer, r);
         obey_drill(r);
