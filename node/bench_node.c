@@ -93,11 +93,14 @@ static void show(struct running *r)
     atomic_store(&slot->shown_at, nd_now());
 }
 
-static void *replicate(void *replicator)
+static void *replicate(void *arg)
 {
+    struct running *r = arg;
+
     prctl(PR_SET_NAME, "us-replicator");
     prctl(PR_SET_TIMERSLACK, 1000ul);
-    rp_run(replicator);
+    atomic_store(&r->node->slot->priority, r->node->priority && nd_priority_raise());
+    rp_run(r->member.replicator);
     return NULL;
 }
 
@@ -137,7 +140,7 @@ static int put_together(struct running *r, struct ft_fault *fault)
                                           .redis = r->redis,
                                           .incarnation = n->incarnation,
                                           .guardian = n->config->protect.mode != ND_MODE_OFF,
-                                          .realtime = n->realtime,
+                                          .priority = n->priority,
                                           .told = told,
                                           .arg = r};
     if (!error)
@@ -154,15 +157,13 @@ static int put_together(struct running *r, struct ft_fault *fault)
 static int start(struct running *r, struct ft_fault *fault)
 {
     int error = nd_member_start(&r->member, r->node->lanes, fault);
-    bool clocks = true, realtime = false;
+    bool clocks = true;
 
-    if (!error && nd_priority_replicator(&r->replicator, replicate, r->member.replicator, r->node->realtime,
-                                         &realtime) != 0)
+    if (!error && pthread_create(&r->replicator, NULL, replicate, r) != 0)
         error = ft_fail(fault, FT_ENOMEM, "no thread for the replicator");
     if (error)
         return error;
-    atomic_store(&r->node->slot->realtime, realtime);
-    if (r->node->realtime)
+    if (r->node->priority)
         nd_priority_raise();
     for (unsigned l = 0; l < r->node->config->chain.lanes; l++)
         clocks &= pthread_getcpuclockid(r->member.threads[l], &r->lane_clock[l]) == 0;

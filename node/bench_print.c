@@ -52,12 +52,12 @@ static void print_traffic(FILE *out, const struct nd_bench_options *o, const str
 static const char *priorities(const struct nd_bench_row rows[], unsigned count,
                               const struct nd_bench_options *o)
 {
-    if (o->no_realtime)
-        return "no priorities were asked for (--no-realtime)";
+    if (o->no_priority)
+        return "no priorities were asked for (--no-priority)";
     for (unsigned i = 0; i < count; i++)
-        if (rows[i].pairs && !rows[i].off[0].realtime)
+        if (rows[i].pairs && !rows[i].off[0].priority)
             return "priorities as `run` asks for them, which the system refused";
-    return "priorities as `run`: replicators real-time, lanes nice -10";
+    return "priorities as `run`: nice -10";
 }
 
 static void print_head(FILE *out, const struct nd_bench_row rows[], unsigned count,

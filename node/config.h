@@ -64,7 +64,7 @@ struct nd_node {
     uint32_t mbufs;     /* of the packet pool */
     uint32_t memory_mb; /* -m, without huge pages */
     bool hugepages;
-    bool realtime; /* try a real-time priority for the replicator */
+    bool priority; /* threads go before ordinary work, where permitted */
 };
 
 struct nd_probe { /* for drills: an echo probe across the chain, both ends in network namespaces of this

@@ -10,17 +10,16 @@
 #include "ftcore/plant.h"
 #include "nflib/chain.h"
 #include "node/beat.h"
+#include "node/priority.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #define KEPT_BYTES (4u << 20)
 #define STEER_NS   1000000u /* between two claims while steering */
-#define LANE_NICE  -10
 #define COPY_TURN  256u /* owed lines copied between two bursts: 16 KiB, some microseconds */
 
 static int make_chain(struct nd_lane *lane, struct ft_fault *fault)
@@ -482,7 +481,7 @@ int nd_lane_run(void *arg)
     prctl(PR_SET_TIMERSLACK, 1000ul);
     /* Before ordinary work, where permitted; a lane with a core to itself does not notice. */
     if (lane->urgent)
-        setpriority(PRIO_PROCESS, 0, LANE_NICE);
+        nd_priority_raise();
     if (lane->guardian)
         nd_guardian_hold(lane->guardian, lane->index);
     lane->order = FT_ALL; /* unlike any order, so that the first one is followed */

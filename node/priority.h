@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Priorities of a node's threads, where the system permits them: of a node that runs, and of the bench's. */
+/*
+ * The priority of a node's threads (lanes, replicator, control): all of them go before ordinary work, and none
+ * before another. None has a real-time priority: such a thread gives way to nobody unless it sleeps, and on a
+ * core that threads share, a standby's replicator would keep its lane from replaying.
+ */
 #ifndef NODE_PRIORITY_H
 #define NODE_PRIORITY_H
 
-#include <pthread.h>
 #include <stdbool.h>
 
-/* The calling thread goes before ordinary work: nice -10. For lanes, and for the thread that answers, which
- * lanes would leave no time on few cores. */
-void nd_priority_raise(void);
-/* Starts the replicator's thread: as a real-time thread if `realtime` asks for it and the system permits it,
- * else as an ordinary one. *got says which. 0, or the error of pthread_create. */
-int nd_priority_replicator(pthread_t *thread, void *(*work)(void *), void *arg, bool realtime, bool *got);
+/* The calling thread goes before ordinary work: nice -10. False: the system does not permit it. */
+bool nd_priority_raise(void);
 
 #endif

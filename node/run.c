@@ -35,22 +35,16 @@ static void stop_signal(int number)
 static void *replicate(void *arg)
 {
     struct nd_running *r = arg;
+    const struct nd_node *self = &r->config->node[r->self];
 
     prctl(PR_SET_NAME, "us-replicator");
     prctl(PR_SET_TIMERSLACK, 1000ul);
+    r->raised = self->priority && nd_priority_raise();
+    if (!r->raised && r->config->timing.detect_ms < 20)
+        fprintf(stderr, "understudy: %s: detect_ms %u without a raised priority: expect false takeovers\n",
+                self->name, r->config->timing.detect_ms);
     rp_run(r->replicator);
     return NULL;
-}
-
-static int start_replicator(struct nd_running *r, pthread_t *thread)
-{
-    const struct nd_node *self = &r->config->node[r->self];
-    int error = nd_priority_replicator(thread, replicate, r, self->realtime, &r->realtime);
-
-    if (!r->realtime && r->config->timing.detect_ms < 20)
-        fprintf(stderr, "understudy: %s: detect_ms %u without real-time priority: expect false takeovers\n",
-                self->name, r->config->timing.detect_ms);
-    return error;
 }
 
 static int launch_lanes(struct nd_running *r)
@@ -131,14 +125,14 @@ static int keep_going(struct nd_running *r)
         rte_eal_mp_wait_lcore();
         return ND_DATA;
     }
-    if (start_replicator(r, &replicator) != 0) {
+    if (pthread_create(&replicator, NULL, replicate, r) != 0) {
         fprintf(stderr, "understudy: no thread for the replicator\n");
         atomic_store(&r->lanes_stop, true);
         rte_eal_mp_wait_lcore();
         return ND_SOFTWARE;
     }
     /* A status would take seconds otherwise. This thread sleeps unless asked. */
-    if (r->config->node[r->self].realtime)
+    if (r->config->node[r->self].priority)
         nd_priority_raise();
     while (!atomic_load(&r->stop)) {
         nd_server_serve(r->server, SERVE_MS, nd_answer, r);

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether this thread sleeps between its turns, and whether it compresses.
+ * When this thread sends, whether it sleeps between its turns, and whether it compresses.
+ *
+ * A small message leaves when the one before has been acknowledged, as Nagle's algorithm has it (RFC 896); a
+ * message of full size leaves at once. So where threads share a processor messages come as fast as both sides
+ * can be had on theirs, and each carries what came together meanwhile.
  *
  * To wake a processor that sleeps takes longer than all that is to be done for a message. So while entries
  * come densely this thread stays awake, on the primary as on the standby, and gives way after each turn
@@ -13,6 +17,7 @@
  */
 #include "replicator/parts.h"
 
+#define HOLD_NS  200000u     /* most that a small message waits for the acknowledgement of the last */
 #define AWAKE_NS 200000u     /* after an entry, and between two that are dense */
 #define STALL_NS 10000000ull /* the connection took less than was offered; Linux counts that in ticks */
 #ifndef RP_HOLD_NS
@@ -52,6 +57,24 @@ void rp_pace_moved(struct rp_replicator *rp)
 bool rp_pace_awake(const struct rp_replicator *rp)
 {
     return rp->pace.gap < AWAKE_NS && rp->now - rp->pace.moved < AWAKE_NS;
+}
+
+/* ---- messages ---------------------------------------------------------------------------------- */
+
+static bool all_acknowledged(const struct rp_replicator *rp)
+{
+    for (unsigned l = 0; l < rp->lanes; l++)
+        if (rp->sender.burst[l] > rp->core.peer_closed[l])
+            return false;
+    return true;
+}
+
+bool rp_pace_holds(const struct rp_replicator *rp, uint64_t there)
+{
+    const struct ft_core *core = &rp->core;
+
+    return there < RP_BATCH && core->state == FT_PROTECTED && !core->hand && !core->resync &&
+           rp->now - rp->pace.sent < HOLD_NS && !all_acknowledged(rp);
 }
 
 /* ---- the link ---------------------------------------------------------------------------------- */

@@ -34,6 +34,7 @@ struct rp_pace {
     struct rp_answer packing;
     uint64_t stalled; /* since when the connection has not taken all; 0: it has */
     struct rp_link_times times;
+    uint64_t sent;       /* when the sender sent its last message */
     uint64_t moved, gap; /* the last entry, sent or stored, and how long after the one before */
 };
 
@@ -131,10 +132,12 @@ void rp_reports(struct rp_replicator *rp);  /* all else that they reached */
 void rp_step(struct rp_replicator *rp, const struct ft_event *event);
 void rp_carry_out(struct rp_replicator *rp);
 
-/* pace.c: whether this thread sleeps, and whether it compresses. */
+/* pace.c: when this thread sends, whether it sleeps, and whether it compresses. */
 void rp_pace_moved(struct rp_replicator *rp);       /* entries were sent, or stored */
 bool rp_pace_awake(const struct rp_replicator *rp); /* it does not sleep between turns */
-bool rp_pace_packs(struct rp_replicator *rp);       /* the next message is to be compressed */
+/* A message of `there` bytes waits: it is small, and the one before is not acknowledged. */
+bool rp_pace_holds(const struct rp_replicator *rp, uint64_t there);
+bool rp_pace_packs(struct rp_replicator *rp); /* the next message is to be compressed */
 
 /* sender.c: log rings → LOG and DELTA messages. True if anything was sent. */
 int rp_sender_init(struct rp_replicator *rp);

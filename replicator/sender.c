@@ -142,6 +142,7 @@ static void send_batch(struct rp_replicator *rp, const struct batch *b)
     m.bulk_len = b->len;
     int error = rp_link_send(rp->link, &m, rp->lanes, packs ? packer : NULL);
 
+    rp->pace.sent = rp->now;
     FT_CHECK(error == 0, "the link has no room for %u bytes though it said so", b->len);
     *(b->parts ? &rp->shown.delta_bytes_wire : &rp->shown.log_bytes_wire) +=
         packs ? packer->packed - before : b->len;
@@ -177,16 +178,30 @@ static void publish_lag(struct rp_replicator *rp)
     }
 }
 
+static uint64_t unsent(struct rp_replicator *rp)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned l = 0; l < rp->lanes; l++)
+        bytes += ft_ring_used(&rp_lane(rp, l)->log);
+    return bytes;
+}
+
 bool rp_sender_turn(struct rp_replicator *rp)
 {
     size_t room = rp_link_room(rp->link);
     struct batch b = {.most = room < RP_BATCH ? (uint32_t)room : RP_BATCH};
+
+    bool left = rp->sender.more;
 
     publish_lag(rp);
     rp->sender.more = false;
     /* A lane may have made the cut by now, and be at its new stream: what is behind the cut is not ours to
      * drop before all of them have. */
     if (rp->base.cutting || (rp->sender.on && room < SEND_LEAST))
+        return false;
+    /* The second half of what came together is not held: records behind a part of a checkpoint. */
+    if (rp->sender.on && !left && rp_pace_holds(rp, unsent(rp)))
         return false;
     /* A busy lane that comes first each time would leave nothing to the others. */
     rp->sender.first = (rp->sender.first + 1) % rp->lanes;

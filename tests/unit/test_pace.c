@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * When the replicator compresses, over a real connection on the loopback ("a" listens, "b" connects, both in
- * this process), and when it stays awake. Time as the replicator sees it is given.
+ * this process), when it holds a message and when it stays awake. Time as the replicator sees it is given.
  */
 #include "replicator/parts.h"
 #include "tests/unit/help_net.h"
@@ -205,6 +205,33 @@ static void a_slow_link(void **state)
     assert_false(rp_pace_packs(&rp));
 }
 
+static void a_small_message_waits_for_the_last_ones_acknowledgement(void **state)
+{
+    (void)state;
+    rp.lanes = 2;
+    rp.pace.sent = rp.now - 10000;
+    rp.sender.burst[0] = 7;
+    rp.sender.burst[1] = 9;
+    rp.core.peer_closed[0] = 7;
+    rp.core.peer_closed[1] = 8;
+    assert_true(rp_pace_holds(&rp, 100));
+    assert_false(rp_pace_holds(&rp, 128 << 10)); /* a message of full size */
+    rp.core.hand = FT_HAND_DRAIN;
+    assert_false(rp_pace_holds(&rp, 100));
+    rp.core.hand = FT_HAND_NONE;
+    rp.core.state = FT_DEGRADED;
+    assert_false(rp_pace_holds(&rp, 100)); /* outputs are waiting for the standby to be ready */
+    rp.core.state = FT_PROTECTED;
+    rp.now += 189999;
+    assert_true(rp_pace_holds(&rp, 100));
+    rp.now++;
+    assert_false(rp_pace_holds(&rp, 100)); /* 200 us after the last one */
+    rp.now -= 20000;
+    assert_true(rp_pace_holds(&rp, 100));
+    rp.core.peer_closed[1] = 9;
+    assert_false(rp_pace_holds(&rp, 100));
+}
+
 static void it_stays_awake_while_entries_come_densely(void **state)
 {
     (void)state;
@@ -231,6 +258,7 @@ int main(void)
         TEST(what_drains_is_not_compressed),
         TEST(a_peer_that_does_not_read),
         TEST(a_slow_link),
+        TEST(a_small_message_waits_for_the_last_ones_acknowledgement),
         TEST(it_stays_awake_while_entries_come_densely),
     };
 
