@@ -74,6 +74,10 @@ struct nf_module {
     const char *name;    /* as in the configuration */
     const char *summary; /* one line */
     enum nf_reads reads;
+    /* The NF cannot be replayed: the recorded inputs, time and outside values do not decide its state and its
+     * outputs, as when a library that it is made of reads a clock of its own. A chain with such an NF is
+     * protected by deltas, and mode log is refused. */
+    bool unreplayable;
     const struct nf_param *params;
     size_t config_size;
     const char *const *counters; /* NULL-terminated names, drop reasons among them */

@@ -171,6 +171,13 @@ static json_t *recorder_status(struct lg_recorder *recorder)
     return o;
 }
 
+static void add_mode(json_t *o, const struct nd_protect *p)
+{
+    json_object_set_new(o, "mode", json_string(nd_modes[p->mode]));
+    json_object_set_new(o, "mode_asked", json_string(nd_modes[p->asked]));
+    json_object_set_new(o, "mode_decided_by", *p->decided_by ? json_string(p->decided_by) : json_null());
+}
+
 json_t *nd_answer_status(struct nd_running *r)
 {
     struct rp_status *s = malloc(sizeof(*s));
@@ -193,6 +200,7 @@ json_t *nd_answer_status(struct nd_running *r)
                         json_real(now > s->core.since ? (double)(now - s->core.since) / 1e9 : 0));
     json_object_set_new(o, "why", json_string(s->core.why));
     number(o, "view", s->core.view);
+    add_mode(o, &r->config->protect);
     json_object_set_new(o, "peer", peer_status(s, now));
     json_object_set_new(o, "lanes", lanes);
     number(o, "lag_packets", s->lag_packets);

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const struct kind {
     const char *name;
@@ -13,12 +12,12 @@ static const struct kind {
     int standby; /* -1: the one that is asked for */
     uint32_t commit_interval_us, checkpoint_ms;
     bool unreduced;
-    const char *settings;
+    const char *settings; /* NULL: what the mode is decided to */
 } kinds[] = {
     {"off", ND_MODE_OFF, ND_STANDBY_HOT, 0, 0, false, "no replication; the chain on its region, untracked"},
     {"log", ND_MODE_LOG, -1, 0, 0, false, "every burst recorded"},
     {"delta", ND_MODE_DELTA, -1, 0, 0, false, "changed lines at every cut"},
-    {"auto", ND_MODE_AUTO, -1, 0, 0, false, "log or delta, the smaller one"},
+    {"auto", ND_MODE_AUTO, -1, 0, 0, false, NULL},
     {"checkpoint", ND_MODE_DELTA, ND_STANDBY_HOT, 1000, 0, false,
      "as Pico Replication: deltas alone, one each millisecond, outputs held until they are stored"},
     {"ftmb", ND_MODE_LOG, ND_STANDBY_WARM, 0, 200, true,
@@ -27,58 +26,21 @@ static const struct kind {
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
-/* Asks the reader of configurations itself, with a file that says nothing else. */
-static int is_supported(const struct kind *k, int standby, struct ft_fault *fault)
+static void describe(struct nd_bench_protection *p, const struct kind *k, const struct nd_protect *decided)
 {
-    static const char *const modes[] = {"off", "log", "delta", "auto"}, *const standbys[] = {"hot", "warm"};
-    char path[64] = "/tmp/understudy-bench-XXXXXX";
-    struct nd_config *config = NULL;
-    int fd = mkstemp(path), error = FT_EIO;
-    struct ft_fault why = {""};
+    uint32_t interval = k->commit_interval_us ? k->commit_interval_us : decided->commit_interval_us,
+             checkpoint = k->checkpoint_ms ? k->checkpoint_ms : decided->checkpoint_ms;
+    char mode[ND_MODE_TEXT];
+    int n = snprintf(p->settings, sizeof(p->settings), "%s",
+                     k->settings ? k->settings
+                                 : nd_mode_text(mode, nd_modes[decided->mode], nd_modes[decided->asked],
+                                                decided->decided_by));
 
-    if (fd < 0)
-        return ft_fail(fault, FT_EIO, "%s: no file can be made", path);
-    if (dprintf(
-            fd,
-            "chain: { name: trial, lanes: 1, nfs: [ forward: {} ] }\nprotect: { mode: %s, standby: %s }\n",
-            modes[k->mode], standbys[standby]) > 0)
-        error = nd_config_read(&config, path, false, &why);
-    close(fd);
-    unlink(path);
-    nd_config_free(config);
-    if (error) {
-        const char *text = strstr(why.text, ": ");
-
-        ft_fail(fault, error, "%.160s", text ? text + 2 : why.text);
-    }
-    return error;
-}
-
-/* A file's budget is what its own standby can do: with a hot one some milliseconds. A warm one in its place
- * would checkpoint all the time to keep it, so its budget is what it replays between two checkpoints. */
-static uint32_t budget_ms(const struct nd_bench_protection *p, const struct nd_protect *file,
-                          uint32_t checkpoint_ms)
-{
-    bool other = p->standby == ND_STANDBY_WARM && file->standby != ND_STANDBY_WARM;
-
-    return other && checkpoint_ms > file->recovery_budget_ms ? checkpoint_ms : file->recovery_budget_ms;
-}
-
-static void describe(struct nd_bench_protection *p, const struct kind *k, const struct nd_config *config)
-{
-    const struct nd_protect *protect = &config->protect;
-    uint32_t interval = k->commit_interval_us ? k->commit_interval_us : protect->commit_interval_us,
-             checkpoint = k->checkpoint_ms ? k->checkpoint_ms : protect->checkpoint_ms;
-    int n = snprintf(p->settings, sizeof(p->settings), "%s", k->settings);
-
-    if (p->mode == ND_MODE_DELTA && n > 0 && (size_t)n < sizeof(p->settings))
+    if (decided->mode == ND_MODE_DELTA && n > 0 && (size_t)n < sizeof(p->settings))
         n += snprintf(p->settings + n, sizeof(p->settings) - (size_t)n, "; cut each %u us", interval);
     if (p->mode != ND_MODE_OFF && p->standby == ND_STANDBY_WARM && n > 0 && (size_t)n < sizeof(p->settings))
-        n += snprintf(p->settings + n, sizeof(p->settings) - (size_t)n,
-                      "; checkpoint each %u ms, %u MB for records", checkpoint, protect->pending_mb);
-    if (p->mode == ND_MODE_AUTO && n > 0 && (size_t)n < sizeof(p->settings))
-        snprintf(p->settings + n, sizeof(p->settings) - (size_t)n, "; replay of at most %u ms",
-                 budget_ms(p, protect, checkpoint));
+        snprintf(p->settings + n, sizeof(p->settings) - (size_t)n,
+                 "; checkpoint each %u ms, %u MB for records", checkpoint, decided->pending_mb);
 }
 
 static const struct peer {
@@ -135,6 +97,7 @@ int nd_bench_protection(struct nd_bench_protection *out, const char *name, const
     const char *colon = strchr(name, ':');
     size_t length = colon ? (size_t)(colon - name) : strlen(name);
     const struct kind *k = NULL;
+    struct nd_protect decided = config->protect;
     int standby = ND_STANDBY_HOT, error;
 
     *out = (struct nd_bench_protection){.name = ""};
@@ -166,8 +129,10 @@ int nd_bench_protection(struct nd_bench_protection *out, const char *name, const
              k->standby >= 0              ? ""
              : standby == ND_STANDBY_WARM ? ":warm"
                                           : ":hot");
-    describe(out, k, config);
-    return is_supported(k, standby, fault);
+    decided.asked = (uint32_t)k->mode;
+    error = nd_config_decide(&decided, &config->chain, fault);
+    describe(out, k, &decided);
+    return error;
 }
 
 void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
@@ -179,11 +144,12 @@ void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
     out->state = p->peer ? ND_STATE_REDIS : ND_STATE_LOCAL;
     out->redis = p->redis;
     out->chain.unreduced = p->unreduced;
-    out->protect.mode = (uint32_t)p->mode;
+    out->protect.asked = (uint32_t)p->mode;
     out->protect.standby = (uint32_t)p->standby;
     if (p->commit_interval_us)
         out->protect.commit_interval_us = p->commit_interval_us;
     if (p->checkpoint_ms)
         out->protect.checkpoint_ms = p->checkpoint_ms;
-    out->protect.recovery_budget_ms = budget_ms(p, &config->protect, out->protect.checkpoint_ms);
+    /* A log of what cannot be replayed was refused by name; the pieces alone make one, and replay nothing. */
+    (void)nd_config_decide(&out->protect, &out->chain, NULL);
 }

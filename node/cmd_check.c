@@ -8,6 +8,7 @@
 
 static int print_json(const struct nd_config *config, const char *file, const struct ft_fault *fault)
 {
+    const struct nd_protect *protect = config ? &config->protect : NULL;
     json_t *nfs = json_array(), *nodes = json_array(), *object;
     int failed;
 
@@ -16,8 +17,10 @@ static int print_json(const struct nd_config *config, const char *file, const st
     for (unsigned i = 0; config && i < config->nodes; i++)
         json_array_append_new(nodes, json_string(config->node[i].name));
     if (config)
-        object = json_pack("{s:s, s:b, s:s, s:i, s:o, s:o}", "file", file, "ok", 1, "chain",
-                           config->chain.name, "lanes", (int)config->chain.lanes, "nfs", nfs, "nodes", nodes);
+        object = json_pack("{s:s, s:b, s:s, s:i, s:s, s:s, s:s?, s:o, s:o}", "file", file, "ok", 1, "chain",
+                           config->chain.name, "lanes", (int)config->chain.lanes, "mode",
+                           nd_modes[protect->mode], "mode_asked", nd_modes[protect->asked], "mode_decided_by",
+                           *protect->decided_by ? protect->decided_by : NULL, "nfs", nfs, "nodes", nodes);
     else
         object = json_pack("{s:s, s:b, s:s, s:n, s:o, s:o}", "file", file, "ok", 0, "error", fault->text,
                            "chain", "nfs", nfs, "nodes", nodes);
@@ -29,10 +32,14 @@ static int print_json(const struct nd_config *config, const char *file, const st
 
 static void print_text(const struct nd_config *config, const char *file)
 {
+    const struct nd_protect *p = &config->protect;
+    char mode[ND_MODE_TEXT];
+
     printf("%s: ok: chain %s (", file, config->chain.name);
     for (unsigned i = 0; i < config->chain.count; i++)
         printf("%s%s", i ? ", " : "", config->chain.nfs[i].module->name);
-    printf("), %u lane%s", config->chain.lanes, config->chain.lanes == 1 ? "" : "s");
+    printf("), %u lane%s, %s", config->chain.lanes, config->chain.lanes == 1 ? "" : "s",
+           nd_mode_text(mode, nd_modes[p->mode], nd_modes[p->asked], p->decided_by));
     if (config->nodes)
         printf(", nodes %s, %s", config->node[0].name, config->node[1].name);
     printf("\n");

@@ -33,8 +33,6 @@ static void adapt(struct nd_config *config, const struct nd_replay_options *o)
     config->chain.l3 = NULL;
     if (o->lanes)
         config->chain.lanes = (uint16_t)o->lanes;
-    if (o->mode >= 0)
-        config->protect.mode = (uint32_t)o->mode;
     if (o->standby >= 0)
         config->protect.standby = (uint32_t)o->standby;
     /* What a link would carry is to be told, and the loopback is never the limit. */
@@ -42,6 +40,19 @@ static void adapt(struct nd_config *config, const struct nd_replay_options *o)
         config->protect.compress = ND_COMPRESS_ALWAYS;
     if (!o->no_gate) /* a gate drops what has left already, and loses nothing */
         config->protect.tail = ND_TAIL_EMIT;
+}
+
+/* The mode that the options ask for, in place of the file's. 0, or an exit code with its line printed. */
+static int change_mode(struct nd_config *config, const struct nd_replay_options *o)
+{
+    struct ft_fault fault;
+
+    if (o->mode < 0)
+        return 0;
+    config->protect.asked = (uint32_t)o->mode;
+    return nd_config_decide(&config->protect, &config->chain, &fault)
+               ? nd_usage("replay", "--mode %s, %s", nd_modes[o->mode], fault.text)
+               : 0;
 }
 
 /* Each lane has a tape and a gate; the file is one, in the order in which outputs leave. */
@@ -116,6 +127,9 @@ static int prepare(struct nd_replay *r)
         return ND_DATA;
     }
     adapt(r->config, o);
+    error = change_mode(r->config, o);
+    if (error)
+        return error;
     error = nd_tape_read(&r->tape, o->input, &r->config->chain, &fault);
     if (error) {
         fprintf(stderr, "%s\n", fault.text);

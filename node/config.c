@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const modes[] = {"off", "log", "delta", "auto", NULL};
 static const char *const standbys[] = {"hot", "warm", NULL};
 static const char *const captures[] = {"auto", "full", NULL};
 static const char *const tails[] = {"emit", "suppress", NULL};
@@ -33,13 +32,14 @@ static const struct nf_param sections[] = {
 
 #define AT(member) offsetof(struct nd_protect, member)
 static const struct nf_param protect[] = {
-    {"mode", NF_CHOICE, AT(mode), 0, 0, "auto", modes, "how changes are recorded", false},
+    {"mode", NF_CHOICE, AT(asked), 0, 0, "auto", nd_modes, "how changes are recorded", false},
     {"standby", NF_CHOICE, AT(standby), 0, 0, "hot", standbys, "replays as records come, or keeps them",
      false},
     {"capture", NF_CHOICE, AT(capture), 0, 0, "auto", captures, "bytes of each input recorded", false},
     {"tail", NF_CHOICE, AT(tail), 0, 0, "emit", tails, "outputs whose release is unknown", false},
     {"compress", NF_CHOICE, AT(compress), 0, 0, "auto", compressions, "what the link carries", false},
-    {"recovery_budget_ms", NF_U32, AT(recovery_budget_ms), 1, 10000, "2", NULL, "replay after a kill", false},
+    {"recovery_budget_ms", NF_U32, AT(recovery_budget_ms), 1, 10000, "2", NULL, "lag of a hot standby",
+     false},
     {"gather_us", NF_U32, AT(gather_us), 0, 1000, "10", NULL, "that a burst waits for more packets", false},
     {"commit_interval_us", NF_U32, AT(commit_interval_us), 10, 1000000, "1000", NULL, "between cuts", false},
     {"checkpoint_ms", NF_U32, AT(checkpoint_ms), 1, 60000, "100", NULL, "between deltas to a warm standby",
@@ -225,14 +225,25 @@ static int check_state(const struct nd_reading *r)
 {
     const struct nd_config *c = r->config;
 
-    if (c->state == ND_STATE_REDIS && c->protect.mode != ND_MODE_OFF)
+    if (c->state == ND_STATE_REDIS && c->protect.asked != ND_MODE_OFF)
         return nd_yaml_fail(r->fault, key_at(r->at.protect, "mode", r->at.chain),
                             "protect mode is %s with chain state redis, expected off",
-                            modes[c->protect.mode]);
+                            nd_modes[c->protect.asked]);
     if (c->state == ND_STATE_REDIS && c->chain.lanes > 1)
         return nd_yaml_fail(r->fault, key_at(r->at.chain, "lanes", r->root),
                             "chain lanes is %u with chain state redis, expected 1", c->chain.lanes);
     return 0;
+}
+
+static int decide_mode(struct nd_reading *r)
+{
+    struct nd_config *c = r->config;
+    struct ft_fault why;
+
+    if (nd_config_decide(&c->protect, &c->chain, &why) == 0)
+        return 0;
+    return nd_yaml_fail(r->fault, key_at(r->at.protect, "mode", r->root), "protect mode is %s, %s",
+                        nd_modes[c->protect.asked], why.text);
 }
 
 static int read_all(struct nd_reading *r, bool need_nodes)
@@ -255,7 +266,9 @@ static int read_all(struct nd_reading *r, bool need_nodes)
         error = nd_read_network(r);
     if (!error)
         error = nd_read_nodes(r);
-    return error ? error : check_state(r);
+    if (!error)
+        error = check_state(r);
+    return error ? error : decide_mode(r);
 }
 
 int nd_config_read(struct nd_config **out, const char *file, bool need_nodes, struct ft_fault *fault)

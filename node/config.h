@@ -23,17 +23,20 @@ enum nd_role { ND_ROLE_PRIMARY, ND_ROLE_STANDBY };
 enum nd_state { ND_STATE_LOCAL, ND_STATE_REDIS };
 
 struct nd_protect {
-    uint32_t mode, standby, capture, tail; /* the enums above */
-    uint32_t compress;                     /* enum nd_compress: what the link carries */
-    uint32_t recovery_budget_ms;           /* 1 … 10000 */
-    uint32_t gather_us;                    /* that a burst which is not full may wait for more, 0 … 1000 */
-    uint32_t commit_interval_us;           /* between cuts in mode delta, 10 … 1000000 */
-    uint32_t checkpoint_ms;                /* between deltas to a warm standby, 1 … 60000 */
-    bool strict;                           /* never release without a standby (G1) */
-    bool audit;                            /* region audit: for tests, slow */
-    uint32_t log_mb;                       /* per-lane ring between lane and replicator, 1 … 1024 */
-    uint32_t pending_mb;                   /* per-lane records the standby keeps for replay, 1 … 4096 */
-    uint32_t hold_packets;                 /* per-lane outputs held, 128 … 1048576 */
+    uint32_t asked;         /* enum nd_mode: what the file, or a tool's option, says */
+    uint32_t mode;          /* enum nd_mode: what is done, never ND_MODE_AUTO */
+    const char *decided_by; /* the NF for which auto is delta, owned by its module; "": there is none */
+    uint32_t standby, capture, tail; /* the enums above */
+    uint32_t compress;               /* enum nd_compress: what the link carries */
+    uint32_t recovery_budget_ms;     /* 1 … 10000 */
+    uint32_t gather_us;              /* that a burst which is not full may wait for more, 0 … 1000 */
+    uint32_t commit_interval_us;     /* between cuts in mode delta, 10 … 1000000 */
+    uint32_t checkpoint_ms;          /* between deltas to a warm standby, 1 … 60000 */
+    bool strict;                     /* never release without a standby (G1) */
+    bool audit;                      /* region audit: for tests, slow */
+    uint32_t log_mb;                 /* per-lane ring between lane and replicator, 1 … 1024 */
+    uint32_t pending_mb;             /* per-lane records the standby keeps for replay, 1 … 4096 */
+    uint32_t hold_packets;           /* per-lane outputs held, 128 … 1048576 */
 };
 
 struct nd_record {    /* the flight recorder */
@@ -98,6 +101,24 @@ struct nd_config {
  */
 int nd_config_read(struct nd_config **out, const char *file, bool need_nodes, struct ft_fault *fault);
 void nd_config_free(struct nd_config *config);
+
+/* ---- config_mode.c ---- */
+
+extern const char *const nd_modes[]; /* "off", "log" … by enum nd_mode; NULL-terminated */
+
+/*
+ * Decides what `protect->asked` means for the chain: sets mode and decided_by. Auto is the log when every NF
+ * can be replayed, and delta when one declares that it cannot (nf_module.unreplayable). FT_EINVAL with a line
+ * that names the NF: the log is asked for and cannot be replayed; mode is the log all the same.
+ */
+int nd_config_decide(struct nd_protect *protect, const struct nf_chain_config *chain, struct ft_fault *fault);
+
+/*
+ * What was decided, for people: "mode delta", or with what was asked for when that is auto: "mode log (auto:
+ * every NF can be replayed)". Of names, since a subcommand knows the node's words alone. Returns `out`.
+ */
+#define ND_MODE_TEXT 128u
+const char *nd_mode_text(char out[ND_MODE_TEXT], const char *mode, const char *asked, const char *decided_by);
 
 /* Index of the node called `name`, or -1. */
 int nd_config_node(const struct nd_config *config, const char *name);

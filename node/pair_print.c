@@ -121,12 +121,15 @@ static void print_verdict(const struct nd_pair *pair, FILE *out)
     int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
     const json_t *status = node >= 0 ? pair->status[node] : NULL;
     int elsewhere = status ? -1 : primary_elsewhere(pair);
+    char mode[ND_MODE_TEXT];
 
     fprintf(out, "%s  chain %s, ", nd_pair_exit(pair) == ND_DONE ? "PROTECTED" : "NOT PROTECTED",
             pair->config->chain.name);
     if (status)
-        fprintf(out, "node %s is %s\n", pair->config->node[node].name,
-                nd_text(status, "state", "in no known state"));
+        fprintf(out, "node %s is %s, %s\n", pair->config->node[node].name,
+                nd_text(status, "state", "in no known state"),
+                nd_mode_text(mode, nd_text(status, "mode", "unknown"), nd_text(status, "mode_asked", ""),
+                             nd_text(status, "mode_decided_by", "")));
     else if (elsewhere >= 0)
         fprintf(out, "node %s (elsewhere) is primary\n", pair->config->node[elsewhere].name);
     else

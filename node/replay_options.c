@@ -51,11 +51,9 @@ static int take_lanes(struct nd_replay_options *o, const char *value)
 
 static int take_mode(struct nd_replay_options *o, const char *value)
 {
-    static const char *const modes[] = {"off", "log", "delta", "auto"};
-
     o->mode = -1;
-    for (int i = 0; i < 4; i++)
-        if (strcmp(value, modes[i]) == 0)
+    for (int i = 0; nd_modes[i]; i++)
+        if (strcmp(value, nd_modes[i]) == 0)
             o->mode = i;
     if (o->mode < 0)
         return nd_usage(COMMAND, "--mode %.40s, expected log, delta, auto or off", value);

@@ -73,9 +73,9 @@ t "set without a value" 64 "" 'packets, expected KEY=VALUE' set -c "$pair" monit
 t "set without a key" 64 "" 'expected KEY=VALUE' set -c "$pair" monitor =1
 t "a node that is not in the file" 64 "" 'no node "c" in this file, expected a or b' status -c "$pair" -n c
 
-t "check a pair" 0 "^$dir/pair.yaml: ok: chain edge \(monitor\), 1 lane, nodes a, b$" "" check -c "$pair"
-t "check a pair, JSON" 0 '"ok":true,"chain":"edge".*"nodes":\["a","b"\]' "" check -c "$pair" -o json
-t "check the edge chain" 0 "ok: chain edge \(nat, firewall, monitor\), 1 lane$" "" check -c "$dir/edge.yaml"
+t "check a pair" 0 "^$dir/pair.yaml: ok: chain edge \(monitor\), 1 lane, mode log \(auto: every NF can be replayed\), nodes a, b$" "" check -c "$pair"
+t "check a pair, JSON" 0 '"ok":true,"chain":"edge".*"mode":"log","mode_asked":"auto","mode_decided_by":null.*"nodes":\["a","b"\]' "" check -c "$pair" -o json
+t "check the edge chain" 0 "ok: chain edge \(nat, firewall, monitor\), 1 lane, mode log \(auto: every NF can be replayed\)$" "" check -c "$dir/edge.yaml"
 t "check what is not there" 65 "" "^$dir/none.yaml: cannot be opened" check -c "$dir/none.yaml"
 t "check a mistake" 65 "" "^$dir/bad.yaml:7: node b role is standbye, expected primary or standby$" check -c "$dir/bad.yaml"
 t "check a mistake, JSON" 65 '"ok":false,"error":".*bad.yaml:7: ' "^$dir/bad.yaml:7: " check -c "$dir/bad.yaml" -o json

@@ -37,7 +37,7 @@ ok "the pair is PROTECTED" "$lab" up || exit 1
 "$probe" run 203.0.113.100 7007 --seconds 1 --flows 2 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" -o json \
     >"$work/probe.json"
 us status >"$work/status"
-is "the verdict" "$(head -n 1 "$work/status")" "PROTECTED  chain lab, node a is PROTECTED"
+is "the verdict" "$(head -n 1 "$work/status")" "PROTECTED  chain lab, node a is PROTECTED, mode log"
 ok "lanes in columns" aligned "$work/status" '^node +lane '
 is "each lane once" "$(awk '/^node +lane/ { t = 1; next } t { print $1 $2 $3 }' "$work/status" | xargs)" "a0live b0replay"
 ok "with what they counted" grep -qE '^node +lane +doing .* received .* released ' "$work/status"

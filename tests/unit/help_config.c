@@ -65,10 +65,12 @@ static const struct nf_param strict_params[] = {
 };
 static const struct nf_module strict = {.name = "strict", .params = strict_params, .config_size = 4};
 static const struct nf_module bare = {.name = "bare"};
+static const struct nf_module frail = {.name = "frail", .unreplayable = true};
 
 NF_MODULE(probe)
 NF_MODULE(strict)
 NF_MODULE(bare)
+NF_MODULE(frail)
 
 const char *help_config_dir(void)
 {

@@ -167,7 +167,8 @@ static void defaults_of_a_chain_file(void **state)
     assert_null(c->chain.l3);
     assert_int_equal(c->chain.lanes, 1);
     assert_int_equal(c->chain.shared_size, 0);
-    assert_int_equal(c->protect.mode, ND_MODE_AUTO);
+    assert_int_equal(c->protect.asked, ND_MODE_AUTO);
+    assert_int_equal(c->protect.mode, ND_MODE_LOG);
     assert_int_equal(c->protect.standby, ND_STANDBY_HOT);
     assert_int_equal(c->protect.capture, ND_CAPTURE_AUTO);
     assert_int_equal(c->protect.tail, ND_TAIL_EMIT);
@@ -186,6 +187,65 @@ static void defaults_of_a_chain_file(void **state)
     assert_int_equal(probe->ports.first, 1024);
     assert_string_equal(probe->text, "");
     assert_string_equal(probe->rules, "");
+    nd_config_free(c);
+}
+
+/* The log is for chains that can be replayed; the one NF that cannot decides, and is named. */
+static void auto_is_decided_by_the_chain(void **state)
+{
+    const struct {
+        const char *nfs, *protect;
+        enum nd_mode asked, mode;
+        const char *by, *said;
+    } cases[] = {
+        {"bare", "", ND_MODE_AUTO, ND_MODE_LOG, "", "mode log (auto: every NF can be replayed)"},
+        {"bare, frail", "", ND_MODE_AUTO, ND_MODE_DELTA, "frail",
+         "mode delta (auto: NF \"frail\" cannot be replayed)"},
+        {"frail, bare", "mode: auto", ND_MODE_AUTO, ND_MODE_DELTA, "frail",
+         "mode delta (auto: NF \"frail\" cannot be replayed)"},
+        {"bare", "mode: log", ND_MODE_LOG, ND_MODE_LOG, "", "mode log"},
+        {"bare", "mode: delta", ND_MODE_DELTA, ND_MODE_DELTA, "", "mode delta"},
+        {"frail", "mode: delta", ND_MODE_DELTA, ND_MODE_DELTA, "", "mode delta"},
+        {"frail", "mode: off", ND_MODE_OFF, ND_MODE_OFF, "", "mode off"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[160], said[ND_MODE_TEXT];
+        struct nd_protect *p;
+        struct nd_config *c;
+
+        snprintf(text, sizeof(text), "chain: {name: x, nfs: [%s]}\nprotect: {%s}\n", cases[i].nfs,
+                 cases[i].protect);
+        c = read_text(text);
+        p = &c->protect;
+        assert_int_equal(p->asked, cases[i].asked);
+        assert_int_equal(p->mode, cases[i].mode);
+        assert_string_equal(p->decided_by, cases[i].by);
+        assert_string_equal(nd_mode_text(said, nd_modes[p->mode], nd_modes[p->asked], p->decided_by),
+                            cases[i].said);
+        nd_config_free(c);
+    }
+}
+
+/* A tool that asks for another mode than the file has it decided anew. */
+static void another_mode_is_decided_anew(void **state)
+{
+    struct nd_config *c = read_text("chain: {name: x, nfs: [bare, frail]}\n");
+    struct ft_fault fault = {""};
+
+    (void)state;
+    c->protect.asked = ND_MODE_LOG;
+    assert_int_equal(nd_config_decide(&c->protect, &c->chain, &fault), FT_EINVAL);
+    assert_string_equal(fault.text, "NF \"frail\" cannot be replayed, expected delta or auto");
+    assert_string_equal(c->protect.decided_by, "");
+    c->protect.asked = ND_MODE_OFF;
+    assert_int_equal(nd_config_decide(&c->protect, &c->chain, &fault), 0);
+    assert_int_equal(c->protect.mode, ND_MODE_OFF);
+    c->protect.asked = ND_MODE_AUTO;
+    assert_int_equal(nd_config_decide(&c->protect, &c->chain, &fault), 0);
+    assert_int_equal(c->protect.mode, ND_MODE_DELTA);
+    assert_string_equal(c->protect.decided_by, "frail");
     nd_config_free(c);
 }
 
@@ -303,6 +363,8 @@ int main(void)
         cmocka_unit_test(sample_nodes),
         cmocka_unit_test(defaults_of_a_chain_file),
         cmocka_unit_test(state_in_redis),
+        cmocka_unit_test(auto_is_decided_by_the_chain),
+        cmocka_unit_test(another_mode_is_decided_anew),
         cmocka_unit_test(times_follow_from_detect),
         cmocka_unit_test(virtual_mac_is_the_chains),
         cmocka_unit_test(own_address_that_is_the_interfaces_counts_once),

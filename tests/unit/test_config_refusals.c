@@ -166,6 +166,28 @@ static void order_of_times(void **state)
     REFUSE_ALL(cases);
 }
 
+/* The log is asked for and one NF of the chain cannot be replayed, wherever the key stands. */
+static void log_of_what_cannot_be_replayed(void **state)
+{
+#define FRAIL  "chain: {name: x, nfs: [bare, frail]}\n"
+#define REASON "protect mode is log, NF \"frail\" cannot be replayed, expected delta or auto"
+    static const char other[] = FRAIL "protect:\n  tail: emit\n  mode: log\n";
+    static const struct refusal cases[] = {
+        {FRAIL "protect: {mode: log}\n", "t.yaml:2: " REASON},
+        {FRAIL "protect:\n  standby: warm\n  mode: log\n", "t.yaml:4: " REASON},
+        {"chain: {file: other.yaml}\n", "other.yaml:4: " REASON},
+        {"chain: {file: other.yaml}\nprotect: {mode: delta}\n", ""},
+        {FRAIL "protect: {mode: auto}\n", ""},
+        {FRAIL, ""},
+        {"chain: {name: x, state: redis, nfs: [frail]}\nprotect: {mode: log}\n",
+         "t.yaml:2: protect mode is log with chain state redis, expected off"},
+    };
+
+    (void)state;
+    help_config_file("other.yaml", other, strlen(other));
+    REFUSE_ALL(cases);
+}
+
 static void unsupported(void **state)
 {
     static const struct refusal cases[] = {
@@ -416,10 +438,12 @@ static void mutants(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(keys),        cmocka_unit_test(values),          cmocka_unit_test(order_of_times),
-        cmocka_unit_test(unsupported), cmocka_unit_test(pairs),           cmocka_unit_test(other_files),
-        cmocka_unit_test(not_yaml),    cmocka_unit_test(no_regular_file), cmocka_unit_test(nat_addresses),
-        cmocka_unit_test(wide),        cmocka_unit_test(mutants),
+        cmocka_unit_test(keys),           cmocka_unit_test(values),
+        cmocka_unit_test(order_of_times), cmocka_unit_test(unsupported),
+        cmocka_unit_test(pairs),          cmocka_unit_test(other_files),
+        cmocka_unit_test(not_yaml),       cmocka_unit_test(no_regular_file),
+        cmocka_unit_test(nat_addresses),  cmocka_unit_test(wide),
+        cmocka_unit_test(mutants),        cmocka_unit_test(log_of_what_cannot_be_replayed),
     };
 
     return cmocka_run_group_tests_name("config refusals", tests, NULL, help_config_clean);
