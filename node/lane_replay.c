@@ -13,7 +13,7 @@
 #include <sched.h>
 #include <stdio.h>
 
-#define RECORDS_TURN 64u /* between two looks at the orders */
+#define RECORDS_TURN 32u /* between two looks at the orders */
 
 /* The gate has the burst's inputs, as they came in. False: it does not, and nobody else. */
 static bool fetch_inputs(struct nd_lane *lane, const struct ft_record *r)
