@@ -61,6 +61,8 @@ struct ft_lane {
     _Atomic uint64_t digest;      /* serial number of the digest wanted: close a burst that carries it */
     _Atomic uint64_t
         covered; /* standby: last burst that a whole delta covers: records up to it need no replay … */
+    _Atomic uint64_t covered_at; /* standby: position in `replay` up to which there are but records that a spread
+                                    checkpoint covers. Written after `covered` */
     _Atomic uint64_t cut_to; /* … and that delta's cut; parts of later ones may not be applied. Written before
                                 closed_to */
     _Atomic uint64_t unreplayed;   /* primary: bytes of records sent that the standby has not replayed yet */

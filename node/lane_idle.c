@@ -19,27 +19,34 @@
 #define NAP_LAST   250000u
 #define NAP_DOUBLE 200u /* turns until a nap doubles */
 
-void nd_lane_wait(struct nd_lane *lane, bool worked)
+/* How long to sleep after so many turns without work. 0: not yet. */
+static uint64_t nap_ns(const struct nd_lane *lane)
 {
     bool held = ft_hold_count(&lane->hold) > 0;
-    struct timespec nap = {0, NAP_HELD};
+    unsigned doubled = lane->idle / NAP_DOUBLE;
+    uint64_t ns = (uint64_t)NAP_FIRST << (doubled < 4 ? doubled : 4);
 
-    if (worked) {
-        lane->idle = 0;
+    /* Nobody waits for a warm standby's lane; waking would take its processor from those who are waited for.
+     */
+    if (lane->doing == FT_LANE_REPLAY && lane->config->protect.standby == ND_STANDBY_WARM)
+        return NAP_LAST;
+    if (lane->idle < (held ? SPIN_HELD : SPIN_IDLE))
+        return 0;
+    return held ? NAP_HELD : ns < NAP_LAST ? ns : NAP_LAST;
+}
+
+void nd_lane_wait(struct nd_lane *lane, bool worked)
+{
+    struct timespec nap = {0, 0};
+
+    lane->idle = worked ? 0 : lane->idle + 1;
+    if (worked)
         return;
-    }
-    lane->idle++;
-    if (lane->idle < (held ? SPIN_HELD : SPIN_IDLE)) {
+    nap.tv_nsec = (long)nap_ns(lane);
+    if (nap.tv_nsec == 0)
         _mm_pause();
-        return;
-    }
-    if (!held) {
-        unsigned doubled = lane->idle / NAP_DOUBLE;
-        uint64_t ns = (uint64_t)NAP_FIRST << (doubled < 4 ? doubled : 4);
-
-        nap.tv_nsec = ns < NAP_LAST ? (long)ns : (long)NAP_LAST;
-    }
-    nanosleep(&nap, NULL);
+    else
+        nanosleep(&nap, NULL);
 }
 
 static void show_rows(struct nd_lane *lane, struct nd_question *q)

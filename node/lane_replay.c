@@ -294,6 +294,23 @@ static void give_way(const struct nd_lane *lane)
         sched_yield();
 }
 
+/* What a checkpoint covers lies in one piece, so nothing of it is looked at, but for how many records there
+ * are. */
+static bool skip_covered(struct nd_lane *lane)
+{
+    struct ft_ring *ring = &lane->shared->replay;
+    uint64_t at = atomic_load_explicit(&lane->shared->covered_at, memory_order_acquire), there;
+    uint64_t covered = atomic_load_explicit(&lane->shared->covered, memory_order_relaxed);
+    const struct ft_record *r = ring->read < at ? ft_ring_peek(ring, &there) : NULL;
+
+    if (!r || ft_is_part(r))
+        return false;
+    FT_COUNT(lane->shared, records_covered, covered + 1 - r->burst);
+    ft_ring_advance(ring, at - ring->read);
+    ft_ring_consume(ring);
+    return true;
+}
+
 bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
 {
     struct ft_ring *ring;
@@ -302,6 +319,8 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
 
     if (nd_lane_called_off(lane))
         return false;
+    if (skip_covered(lane))
+        return true;
     /* A share is applied in one go: in the middle of it the region is at no cut. */
     for (; n < RECORDS_TURN || lane->amid; n++) {
         r = next_entry(lane, upto, &ring);

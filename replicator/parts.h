@@ -71,6 +71,7 @@ struct rp_share {
     uint64_t rank;       /* … and what comes in order behind it */
     uint64_t output;     /* number of the last output … */
     uint64_t burst;      /* … and its burst */
+    uint64_t at;         /* spread: where in the replay ring what comes behind the cut begins; else 0 */
 };
 
 struct rp_receiver {

@@ -39,6 +39,8 @@ static void publish(struct rp_replicator *rp)
         struct ft_lane *lane = rp_lane(rp, l);
 
         atomic_store_explicit(&lane->covered, covered[l], memory_order_release);
+        if (rp->receiver.share[l].head.burst == covered[l])
+            atomic_store_explicit(&lane->covered_at, rp->receiver.share[l].at, memory_order_release);
         atomic_store_explicit(&lane->cut_to, cut, memory_order_release);
         atomic_store_explicit(&lane->closed_to, rp->receiver.held[l], memory_order_release);
     }
@@ -66,6 +68,8 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
     ft_closed_reset(rp->receiver.closed, burst, begin ? begin->access : none);
     memcpy(rp->receiver.held, burst, sizeof(rp->receiver.held));
     memset(rp->receiver.share, 0, sizeof(rp->receiver.share));
+    for (unsigned l = 0; l < rp->lanes; l++)
+        atomic_store_explicit(&rp_lane(rp, l)->covered_at, 0, memory_order_relaxed);
     for (unsigned l = 0; l < rp->lanes; l++)
         atomic_store_explicit(&rp_lane(rp, l)->base_burst, burst[l], memory_order_relaxed);
     publish(rp);
@@ -179,13 +183,16 @@ static int check_outputs(const struct ft_part *p, struct rp_share *next, struct 
 
 static int store_part(struct rp_replicator *rp, const struct ft_part *p, struct ft_fault *fault)
 {
-    struct rp_share *share, next;
+    struct rp_share *share, next = {0};
     int error;
 
     if (p->lane >= rp->lanes)
         return ft_fail(fault, FT_EMALFORMED, "delta: a part of lane %u, there are %u", p->lane, rp->lanes);
     share = &rp->receiver.share[p->lane];
-    next = share->open ? *share : (struct rp_share){0};
+    if (share->open)
+        next = *share;
+    else if (p->flags & FT_PART_SPREAD) /* its parts lie aside: in the replay ring are records alone */
+        next.at = atomic_load_explicit(&rp_lane(rp, p->lane)->replay.head, memory_order_relaxed);
     if ((error = check_head(rp, share, p, fault)) || (error = check_lines(rp, p, &next, fault)) ||
         (error = check_outputs(p, &next, fault)) || (error = keep(rp, (const void *)p, fault)))
         return error;
