@@ -61,13 +61,13 @@ struct ft_lane {
     _Atomic uint64_t digest;      /* serial number of the digest wanted: close a burst that carries it */
     _Atomic uint64_t
         covered; /* standby: last burst that a whole delta covers: records up to it need no replay … */
-    _Atomic uint64_t covered_at; /* standby: position in `replay` up to which there are but records that a spread
-                                    checkpoint covers. Written after `covered` */
+    _Atomic uint64_t covered_at; /* standby: position in `replay` up to which there are but records that a
+                                    spread checkpoint covers. Written after `covered` */
     _Atomic uint64_t cut_to; /* … and that delta's cut; parts of later ones may not be applied. Written before
                                 closed_to */
     _Atomic uint64_t unreplayed;   /* primary: bytes of records sent that the standby has not replayed yet */
-    _Atomic uint64_t lag_ns;       /* primary: from the first burst that the standby has acknowledged and not
-                                      replayed to the last one, in time of this node; 0: it has replayed all */
+    _Atomic uint64_t lag_ns;       /* primary: what a hot standby takes to replay what it has stored and not
+                                      replayed, as it went of late; 0: not known, or nothing is left */
     _Atomic uint64_t still_seen;   /* of lane 0: closed_to of no lane moves while this equals `still` */
     _Atomic uint64_t copy_granted; /* owed lines the lane may have copied since the cut; grows with time */
 

@@ -131,10 +131,9 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
 }
 
 /*
- * A hot standby has acknowledged more of the log than it may have left to replay at a takeover. What it lags
- * by is counted in this lane's time (ft_lane.lag_ns), so no rate has to be known: a standby that works all
- * the time replays in recovery_budget_ms what this lane did in it. Not in SOLO, where nothing waits for the
- * standby and a resync has all of the log to replay; nor where a gate stamps time, which is not this lane's.
+ * A hot standby has more left to replay than a takeover may take. Not in SOLO, where nothing waits for the
+ * standby and a resync has all of the log to replay; nor where a gate stamps time, whose pace is not this
+ * lane's.
  */
 static bool standby_lags(const struct nd_lane *lane)
 {

@@ -6,6 +6,7 @@
  * and got.
  */
 #include "node/lane.h"
+#include "node/clock.h"
 #include "ftcore/audit.h"
 #include "ftcore/plant.h"
 #include "nflib/chain.h"
@@ -13,7 +14,8 @@
 #include <sched.h>
 #include <stdio.h>
 
-#define RECORDS_TURN 32u /* between two looks at the orders */
+#define RECORDS_TURN 64u     /* between two looks at the orders, at most … */
+#define TURN_NS      200000u /* … and when a turn has taken so long, it ends with the present record */
 
 /* The gate has the burst's inputs, as they came in. False: it does not, and nobody else. */
 static bool fetch_inputs(struct nd_lane *lane, const struct ft_record *r)
@@ -322,7 +324,7 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
     if (skip_covered(lane))
         return true;
     /* A share is applied in one go: in the middle of it the region is at no cut. */
-    for (; n < RECORDS_TURN || lane->amid; n++) {
+    for (; (n < RECORDS_TURN && nd_now() - lane->now < TURN_NS) || n == 0 || lane->amid; n++) {
         r = next_entry(lane, upto, &ring);
         if (nd_lane_stands(lane, r) || !r)
             break;

@@ -17,10 +17,11 @@
 #define RP_PENDING 65536u /* bursts per lane that the receiver keeps outside the closed set */
 #endif
 
-/* What is remembered of a burst that was sent. */
-struct rp_mark {
-    uint64_t clock; /* the next one after it */
-    uint64_t time;  /* of the burst, chain time, ns; 0: a delta told of it */
+/* How fast a hot standby replays, by what it acknowledges; of one lane (lag.c). */
+struct rp_drain {
+    uint64_t at, clock; /* when the present window began, ns, and the packet that it had replayed by then */
+    bool idle;          /* it had replayed all at some moment of the window */
+    double ns;          /* a packet, mean of late windows; 0: not known */
 };
 
 /* Yes or no, measured; pace.c says how long a yes stands. */
@@ -39,16 +40,17 @@ struct rp_pace {
 };
 
 struct rp_sender {
-    bool on;                      /* a base has begun: records and parts go out */
-    uint64_t from[FT_LANES_MAX];  /* records up to this burst are in the base already … */
-    uint64_t start[FT_LANES_MAX]; /* … and all that begins before this position in the log ring */
-    uint64_t sent[FT_LANES_MAX];  /* bytes of entries sent since the base, in memory form: against the peer's
-                                     `taken` */
-    uint64_t clock[FT_LANES_MAX]; /* clock after the last entry sent … */
-    uint64_t burst[FT_LANES_MAX]; /* … and its burst */
-    bool more;                    /* a message was full, or of one kind: something was left */
-    unsigned first;               /* lane that may send first this time */
-    struct rp_mark (*marks)[RP_CLOCKS]; /* [lanes] of burst b, at b % RP_CLOCKS */
+    bool on;                       /* a base has begun: records and parts go out */
+    uint64_t from[FT_LANES_MAX];   /* records up to this burst are in the base already … */
+    uint64_t start[FT_LANES_MAX];  /* … and all that begins before this position in the log ring */
+    uint64_t sent[FT_LANES_MAX];   /* bytes of entries sent since the base, in memory form: against the peer's
+                                      `taken` */
+    uint64_t clock[FT_LANES_MAX];  /* clock after the last entry sent … */
+    uint64_t burst[FT_LANES_MAX];  /* … and its burst */
+    bool more;                     /* a message was full, or of one kind: something was left */
+    unsigned first;                /* lane that may send first this time */
+    uint64_t (*clocks)[RP_CLOCKS]; /* [lanes] clock after burst b, at b % RP_CLOCKS */
+    struct rp_drain drain[FT_LANES_MAX];
     struct ft_packer pack_log, pack_delta;
     uint8_t *bulk;
 };
@@ -145,7 +147,11 @@ int rp_sender_init(struct rp_replicator *rp);
 void rp_sender_free(struct rp_replicator *rp);
 void rp_sender_begin(struct rp_replicator *rp); /* all lanes made the cut: what comes behind it goes out */
 bool rp_sender_turn(struct rp_replicator *rp);
-uint64_t rp_sender_lag(const struct rp_replicator *rp);
+
+/* lag.c: how far the standby is behind; to the lanes, and in packets of all lanes, recorded and not known to
+ * be replayed. */
+void rp_lag_publish(struct rp_replicator *rp);
+uint64_t rp_lag_packets(const struct rp_replicator *rp);
 
 /* base.c: both ends of a base. */
 int rp_base_init(struct rp_replicator *rp);

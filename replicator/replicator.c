@@ -58,7 +58,7 @@ static void show(struct rp_replicator *rp)
     rp->shown.link_up = rp->link && rp_link_up(rp->link);
     if (rp->link)
         rp->shown.link = *rp_link_stats(rp->link);
-    rp->shown.lag_packets = rp_sender_lag(rp);
+    rp->shown.lag_packets = rp_lag_packets(rp);
     rp->shown.packed = rp->pace.packing.count;
     rp->shown.packing = rp->pace.packing.yes;
     rp->shown.refused = rp->refused;

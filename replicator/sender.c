@@ -22,14 +22,14 @@
 int rp_sender_init(struct rp_replicator *rp)
 {
     rp->sender.bulk = malloc(FT_BULK_MAX);
-    rp->sender.marks = calloc(rp->lanes, sizeof(*rp->sender.marks));
-    return rp->sender.bulk && rp->sender.marks ? 0 : FT_ENOMEM;
+    rp->sender.clocks = calloc(rp->lanes, sizeof(*rp->sender.clocks));
+    return rp->sender.bulk && rp->sender.clocks ? 0 : FT_ENOMEM;
 }
 
 void rp_sender_free(struct rp_replicator *rp)
 {
     free(rp->sender.bulk);
-    free(rp->sender.marks);
+    free(rp->sender.clocks);
 }
 
 void rp_sender_begin(struct rp_replicator *rp)
@@ -40,7 +40,8 @@ void rp_sender_begin(struct rp_replicator *rp)
         s->from[l] = atomic_load_explicit(&rp_lane(rp, l)->cut_burst, memory_order_relaxed);
         s->start[l] = atomic_load_explicit(&rp_lane(rp, l)->cut_at, memory_order_relaxed);
         s->sent[l] = s->clock[l] = s->burst[l] = 0;
-        memset(s->marks[l], 0, sizeof(s->marks[l]));
+        memset(s->clocks[l], 0, sizeof(s->clocks[l]));
+        s->drain[l] = (struct rp_drain){.at = rp->now};
     }
     s->on = true;
 }
@@ -87,7 +88,7 @@ static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
         s->clock[r->lane] = clock;
     if (burst > s->burst[r->lane])
         s->burst[r->lane] = burst;
-    s->marks[r->lane][burst % RP_CLOCKS] = (struct rp_mark){.clock = clock, .time = r->time};
+    s->clocks[r->lane][burst % RP_CLOCKS] = clock;
 }
 
 /* What one turn sends: entries of one kind. */
@@ -148,36 +149,6 @@ static void send_batch(struct rp_replicator *rp, const struct batch *b)
         packs ? packer->packed - before : b->len;
 }
 
-/* How far a lane's standby is behind what it has acknowledged, in the time of the bursts. One acknowledgement
- * tells both, so the way between the nodes does not count. */
-static uint64_t lag_ns(const struct rp_replicator *rp, unsigned l)
-{
-    uint64_t stored = rp->core.peer_closed[l], replayed = rp->core.peer_replayed[l];
-    const struct rp_mark *marks = rp->sender.marks[l];
-
-    if (stored > rp->sender.burst[l]) /* bursts that a base holds were never sent */
-        stored = rp->sender.burst[l];
-    if (replayed < rp->sender.from[l])
-        replayed = rp->sender.from[l];
-    if (stored <= replayed)
-        return 0;
-    if (rp->sender.burst[l] - replayed > RP_CLOCKS) /* more bursts than are remembered */
-        return UINT64_MAX;
-    return marks[stored % RP_CLOCKS].time - marks[(replayed + 1) % RP_CLOCKS].time;
-}
-
-static void publish_lag(struct rp_replicator *rp)
-{
-    for (unsigned l = 0; l < rp->lanes; l++) {
-        uint64_t sent = rp->sender.on ? rp->sender.sent[l] : 0, taken = rp->core.peer_taken[l];
-
-        atomic_store_explicit(&rp_lane(rp, l)->unreplayed, sent > taken ? sent - taken : 0,
-                              memory_order_relaxed);
-        atomic_store_explicit(&rp_lane(rp, l)->lag_ns, rp->sender.on ? lag_ns(rp, l) : 0,
-                              memory_order_relaxed);
-    }
-}
-
 static uint64_t unsent(struct rp_replicator *rp)
 {
     uint64_t bytes = 0;
@@ -194,7 +165,7 @@ bool rp_sender_turn(struct rp_replicator *rp)
 
     bool left = rp->sender.more;
 
-    publish_lag(rp);
+    rp_lag_publish(rp);
     rp->sender.more = false;
     /* A lane may have made the cut by now, and be at its new stream: what is behind the cut is not ours to
      * drop before all of them have. */
@@ -213,19 +184,4 @@ bool rp_sender_turn(struct rp_replicator *rp)
     for (unsigned l = 0; l < rp->lanes; l++)
         ft_ring_consume(&rp_lane(rp, l)->log);
     return b.any;
-}
-
-uint64_t rp_sender_lag(const struct rp_replicator *rp)
-{
-    uint64_t lag = 0;
-
-    if (!rp->sender.on)
-        return 0;
-    for (unsigned l = 0; l < rp->lanes; l++) {
-        uint64_t replayed = rp->sender.marks[l][rp->core.peer_replayed[l] % RP_CLOCKS].clock;
-
-        if (replayed && rp->sender.clock[l] > replayed)
-            lag += rp->sender.clock[l] - replayed;
-    }
-    return lag;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * slow: an NF for tests that does nothing, and takes its time where a packet was captured by its headers
- * alone: in replay. So a standby falls behind a primary that does not. Built by auto.t.
+ * alone: in replay. So a standby falls behind a primary that does not. Built by budget.t.
  */
 #include "nflib/nf.h"
 

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How far the standby is behind. One acknowledgement tells what it has stored and what it has replayed, so
+ * the way between the nodes does not count. What a hot one still has to replay is told to each lane in time
+ * (ft_lane.lag_ns): packets, times what it took for a packet of late. That is measured while it has work: in
+ * windows of a millisecond and more in which it never had replayed all. A window in which it had counts only
+ * when it was quicker than the mean, or a mean that is too high would keep a lane from sending enough to
+ * correct it. Owned by the replicator's thread.
+ */
+#include "replicator/parts.h"
+
+#define WINDOW_NS 1000000u
+#define WEIGHT    4 /* a window counts as one of so many */
+
+/* The next packet's clock after burst `burst`; of one that is not remembered any more, of the oldest that is.
+ */
+static uint64_t clock_after(const struct rp_replicator *rp, unsigned l, uint64_t burst)
+{
+    const struct rp_sender *s = &rp->sender;
+    uint64_t oldest = s->burst[l] < RP_CLOCKS ? 0 : s->burst[l] - RP_CLOCKS + 1;
+
+    return s->clocks[l][(burst < oldest ? oldest : burst) % RP_CLOCKS];
+}
+
+/* What it stored of what was sent; nothing of what a base holds was. */
+static uint64_t stored(const struct rp_replicator *rp, unsigned l)
+{
+    uint64_t burst = rp->core.peer_closed[l];
+
+    return burst < rp->sender.burst[l] ? burst : rp->sender.burst[l];
+}
+
+static void measure(struct rp_replicator *rp, struct rp_drain *d, uint64_t clock, bool idle)
+{
+    uint64_t passed = rp->now - d->at;
+    double ns = clock > d->clock ? (double)passed / (double)(clock - d->clock) : 0;
+
+    d->idle |= idle;
+    if (passed < WINDOW_NS)
+        return;
+    if (d->clock && ns > 0 && (!d->idle || ns < d->ns))
+        d->ns = d->ns > 0 ? d->ns + (ns - d->ns) / WEIGHT : ns;
+    *d = (struct rp_drain){.at = rp->now, .clock = clock, .idle = idle, .ns = d->ns};
+}
+
+static uint64_t lag_ns(struct rp_replicator *rp, unsigned l)
+{
+    uint64_t last = stored(rp, l), replayed = rp->core.peer_replayed[l], from;
+
+    if (replayed <= rp->sender.from[l]) /* nothing of what was sent, yet */
+        return 0;
+    from = clock_after(rp, l, replayed);
+    measure(rp, &rp->sender.drain[l], from, replayed >= last);
+    return replayed < last ? (uint64_t)((double)(clock_after(rp, l, last) - from) * rp->sender.drain[l].ns)
+                           : 0;
+}
+
+void rp_lag_publish(struct rp_replicator *rp)
+{
+    bool on = rp->sender.on;
+
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        uint64_t sent = rp->sender.sent[l], taken = rp->core.peer_taken[l];
+
+        atomic_store_explicit(&rp_lane(rp, l)->unreplayed, on && sent > taken ? sent - taken : 0,
+                              memory_order_relaxed);
+        atomic_store_explicit(&rp_lane(rp, l)->lag_ns, on && !rp->config.core.warm ? lag_ns(rp, l) : 0,
+                              memory_order_relaxed);
+    }
+}
+
+uint64_t rp_lag_packets(const struct rp_replicator *rp)
+{
+    uint64_t lag = 0;
+
+    for (unsigned l = 0; rp->sender.on && l < rp->lanes; l++) {
+        uint64_t replayed = clock_after(rp, l, rp->core.peer_replayed[l]);
+
+        if (replayed && rp->sender.clock[l] > replayed)
+            lag += rp->sender.clock[l] - replayed;
+    }
+    return lag;
+}
