@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define NEXT  8u /* outputs */
+#define NEXT  8u    /* outputs */
 #define AHEAD 2048u /* bytes; the ring's second mapping makes any of them readable */
 
 int lg_kept_init(struct lg_kept *kept, uint64_t bytes)

@@ -20,7 +20,7 @@
 
 #define KEPT_BYTES (4u << 20)
 #define STEER_NS   1000000u /* between two claims while steering */
-#define COPY_TURN  256u /* owed lines copied between two bursts: 16 KiB, some microseconds */
+#define COPY_TURN  256u     /* owed lines copied between two bursts: 16 KiB, some microseconds */
 
 static int make_chain(struct nd_lane *lane, struct ft_fault *fault)
 {
