@@ -265,11 +265,13 @@ static bool collect_and_run(struct nd_lane *lane)
 
 bool nd_lane_live(struct nd_lane *lane)
 {
-    bool worked = false, looked = false;
+    bool worked = false, looked = false, may_run;
 
     if (lane->draining && all_drained(lane))
         return false; /* drained: what comes now is the other node's */
-    if (nd_lane_cut(lane)) {
+    may_run = nd_lane_cut(lane);
+    lane->full = false; /* unless a burst of this turn is */
+    if (may_run) {
         lane->short_of_room = !has_room(lane);
         looked = !lane->short_of_room;
         worked = looked ? collect_and_run(lane) : nd_lane_hear(lane);

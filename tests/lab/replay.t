@@ -218,6 +218,12 @@ if [ -x "$planted" ]; then
     done
 fi
 
+# Checkpoints far apart, and the last burst is full: the one that is asked for at the end is copied all the same.
+python3 tests/lab/mkpcap.py "$dir/full.pcap" 128000 1000 3
+sed 's/$/\nprotect: { checkpoint_ms: 60000 }/' "$dir/chain/monitor.yaml" >"$dir/chain/far.yaml"
+run -c "$dir/chain/far.yaml" --mode log --standby warm --no-gate "$dir/full.pcap"
+ok "a warm standby gets the checkpoint that is asked for, whatever was the last burst" $? "$(cat "$dir/json")"
+
 left=$(find "$TMPDIR" -mindepth 1 2>/dev/null)
 [ -z "$left" ]
 ok "no directory is left behind" $? "$left"

@@ -17,11 +17,11 @@ echo "1..$((${#bugs[@]} + 2))"
 number=0
 for bug in "${bugs[@]}"; do
     number=$((number + 1))
-    said=$(UNDERSTUDY_PLANT=$bug "$BUILD/simulate-planted" -q -x -f 1 -n 2000 -j "$JOBS")
+    said=$(UNDERSTUDY_PLANT=$bug "$BUILD/simulate-planted" -q -x -f 1 -n 5000 -j "$JOBS")
     if [ $? -eq 1 ] && found=$(grep -m1 '^seed .* failed' <<<"$said"); then
         echo "ok $number - $bug: $found"
     else
-        echo "not ok $number - $bug: not found in 2000 seeds"
+        echo "not ok $number - $bug: not found in 5000 seeds"
     fi
 done
 number=$((number + 1))
