@@ -147,11 +147,10 @@ SEED    ?=
 VERBOSE ?=
 sim: $(BUILD)/simulate
 	@$(BUILD)/simulate $(if $(SEED),-s $(SEED) $(if $(VERBOSE),-v),-r -n $(SEEDS) -j $(shell nproc))
-# Half of them always the same, beside every seed that ever failed; half fresh.
+# Always the same ones, beside every seed that ever failed. Fresh ones: make sim, check-long.
 check-sim: $(BUILD)/simulate $(BUILD)/simulate-planted
 	@BUILD=$(BUILD) prove --timer --failures --exec bash $(wildcard tests/sim/*.t)
-	@$(BUILD)/simulate -q -f 1 -n 5000 -l tests/sim/failed-seeds -j $(shell nproc)
-	@$(BUILD)/simulate -q -r -n 5000 -j $(shell nproc)
+	@$(BUILD)/simulate -q -f 1 -n 10000 -l tests/sim/failed-seeds -j $(shell nproc)
 $(BUILD)/simulate: $(SIM_OBJ) $(SIM_TESTS)
 	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
 
@@ -214,6 +213,7 @@ check: deps
 	+@$(MAKE) --no-print-directory check-lab
 
 check-long: check
+	@$(BUILD)/simulate -q -r -n 20000 -j $(shell nproc)
 	@MODEL_LONG=1 prove --timer --failures --exec bash tests/model/model.t
 	@if [ -n "$(LABLONG)" ]; then UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) prove --timer --failures --exec bash $(LABLONG); fi
 
