@@ -222,7 +222,7 @@ json_t *nd_answer_status(struct nd_running *r)
     number(o, "guardian_pid",
            r->guardian && nd_guardian_alive(r->guardian) ? (uint64_t)nd_guardian_pid(r->guardian) : 0);
     number(o, "incarnation", r->incarnation >> 32); /* the half that is no secret */
-    json_object_set_new(o, "priority", json_boolean(atomic_load(&r->raised)));
+    json_object_set_new(o, "realtime", json_boolean(atomic_load(&r->realtime)));
     number(o, "frames_refused", r->ports.refused);
     for (unsigned i = 0; i < r->ports.count; i++)
         scaled += r->ports.deal.port[i].scaled;

@@ -60,7 +60,7 @@ struct nd_bench_options {
     unsigned takeover_load; /* percent of saturation at which primaries are killed, 1 … 100 */
     unsigned lag;           /* seconds, 0 … ND_BENCH_LAG; 0: the lag is not watched */
     bool json, no_latency;
-    bool no_priority;    /* threads have no priorities */
+    bool realtime;       /* priorities as a node has them whose file says so */
     bool access, pieces; /* --access, --pieces: in place of a comparison */
     const char *piece;   /* --piece, with --count; NULL: as --compare says */
     uint64_t count;      /* --count: packets of a run without threads; 0: none */
@@ -103,7 +103,7 @@ struct nd_bench_result {
     uint64_t credit_waits; /* times the sender waited for the standby's credit */
     double takeover_ms;    /* kill to the first released packet; negative: none */
     double replayed_ms;    /* … to the end of the successor's replay */
-    bool priority;         /* the primary's replicator got its priority */
+    bool realtime;         /* the primary's replicator got its priority */
     struct nd_bench_latency latency[ND_BENCH_LOADS];
     char settings[480]; /* of a peer: how it said it was set; "": no peer */
 };
@@ -133,7 +133,7 @@ struct nd_bench_plan {
     bool kill;            /* the primary, at the end, at this share of saturation, percent, or … */
     unsigned takeover_load;
     double takeover_mpps;     /* … where saturation is not measured, at this rate */
-    bool priority;            /* priorities as a node that runs asks for them */
+    bool realtime;            /* priorities as a node that runs asks for them */
     struct nd_bench_lag *lag; /* NULL: not watched */
     uint64_t seed;
 };

@@ -114,7 +114,7 @@ static json_t *run_object(const struct nd_bench_row *row, const struct nd_config
     json_object_set_new(run, "replayed_worst_ms", known(nd_bench_replayed(row, 1)));
     json_object_set_new(run, "takeovers", json_integer((json_int_t)row->takeovers));
     json_object_set_new(run, "takeover_load_pct", json_integer((json_int_t)o->takeover_load));
-    json_object_set_new(run, "priority", json_boolean(row->pairs && row->with[0].priority));
+    json_object_set_new(run, "realtime", json_boolean(row->pairs && row->with[0].realtime));
     json_object_set_new(run, "cpu", cpu_of(row));
     json_object_set_new(run, "memory_mb", memory_of(row));
     json_object_set_new(run, "lane_ns", json_real(ND_BENCH_MEDIAN(row, lane_ns)));

@@ -99,7 +99,7 @@ static void *replicate(void *arg)
 
     prctl(PR_SET_NAME, "us-replicator");
     prctl(PR_SET_TIMERSLACK, 1000ul);
-    atomic_store(&r->node->slot->priority, r->node->priority && nd_priority_raise());
+    atomic_store(&r->node->slot->realtime, r->node->realtime && nd_priority_realtime());
     rp_run(r->member.replicator);
     return NULL;
 }
@@ -140,7 +140,7 @@ static int put_together(struct running *r, struct ft_fault *fault)
                                           .redis = r->redis,
                                           .incarnation = n->incarnation,
                                           .guardian = n->config->protect.mode != ND_MODE_OFF,
-                                          .priority = n->priority,
+                                          .realtime = n->realtime,
                                           .told = told,
                                           .arg = r};
     if (!error)
@@ -163,7 +163,7 @@ static int start(struct running *r, struct ft_fault *fault)
         error = ft_fail(fault, FT_ENOMEM, "no thread for the replicator");
     if (error)
         return error;
-    if (r->node->priority)
+    if (r->node->realtime)
         nd_priority_raise();
     for (unsigned l = 0; l < r->node->config->chain.lanes; l++)
         clocks &= pthread_getcpuclockid(r->member.threads[l], &r->lane_clock[l]) == 0;

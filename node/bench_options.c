@@ -26,7 +26,7 @@ enum {
     LONG_LANES,
     LONG_TAKEOVERS,
     LONG_TAKEOVER_LOAD,
-    LONG_NO_PRIORITY,
+    LONG_REALTIME,
     LONG_LAG,
     LONG_ACCESS,
     LONG_PIECES,
@@ -52,7 +52,7 @@ static const struct option longs[] = {
     {"lanes", required_argument, NULL, LONG_LANES},
     {"takeovers", required_argument, NULL, LONG_TAKEOVERS},
     {"takeover-load", required_argument, NULL, LONG_TAKEOVER_LOAD},
-    {"no-priority", no_argument, NULL, LONG_NO_PRIORITY},
+    {"realtime", no_argument, NULL, LONG_REALTIME},
     {"lag", required_argument, NULL, LONG_LAG},
     {"access", no_argument, NULL, LONG_ACCESS},
     {"pieces", no_argument, NULL, LONG_PIECES},
@@ -150,8 +150,8 @@ static int take(void *to, int c, char *value)
     case LONG_NO_LATENCY:
         o->no_latency = true;
         return 0;
-    case LONG_NO_PRIORITY:
-        o->no_priority = true;
+    case LONG_REALTIME:
+        o->realtime = true;
         return 0;
     case LONG_ENCODE:
         o->encode = true;

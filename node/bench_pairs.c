@@ -132,7 +132,7 @@ static int run_further(struct nd_bench_row *row, const struct nd_bench_plan *lik
                                  .rest = REST,
                                  .seed = like->seed,
                                  .kill = true,
-                                 .priority = like->priority,
+                                 .realtime = like->realtime,
                                  .takeover_mpps = ND_BENCH_MEDIAN(row, mpps) * o->takeover_load / 100};
     struct nd_bench_result result;
     int error = 0;
@@ -157,7 +157,7 @@ int nd_bench_pairs(struct nd_bench_row *row, const struct nd_config *config, con
                                     .seconds = o->seconds,
                                     .rest = REST,
                                     .takeover_load = o->takeover_load,
-                                    .priority = !o->no_priority,
+                                    .realtime = o->realtime,
                                     .seed = o->wish.seed},
                          plan = without;
     int error = 0;

@@ -52,12 +52,12 @@ static void print_traffic(FILE *out, const struct nd_bench_options *o, const str
 static const char *priorities(const struct nd_bench_row rows[], unsigned count,
                               const struct nd_bench_options *o)
 {
-    if (o->no_priority)
-        return "no priorities were asked for (--no-priority)";
+    if (!o->realtime)
+        return "no priorities, as `run` by default; --realtime asks for them";
     for (unsigned i = 0; i < count; i++)
-        if (rows[i].pairs && !rows[i].off[0].priority)
-            return "priorities as `run` asks for them, which the system refused";
-    return "priorities as `run`: nice -10";
+        if (rows[i].pairs && !rows[i].off[0].realtime)
+            return "priorities were asked for, which the system refused";
+    return "replicators real-time, the others nice -10";
 }
 
 static void print_head(FILE *out, const struct nd_bench_row rows[], unsigned count,

@@ -84,7 +84,7 @@ static int start_node(struct nd_bench_nodes *r, unsigned n, struct ft_fault *fau
                                  .slot = r->slot[n],
                                  .place = &r->place,
                                  .number = n,
-                                 .priority = r->plan->priority,
+                                 .realtime = r->plan->realtime,
                                  .seed = r->plan->seed,
                                  .incarnation = nd_now() ^ (uint64_t)n << 63};
     cpu_set_t lanes;
@@ -323,7 +323,7 @@ int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, 
     for (unsigned i = 0; i < ND_BENCH_LOADS && !error && plan->saturation > 0; i++)
         error = nd_bench_latency(&r, &out->latency[i], plan->saturation * nd_bench_loads[i] / 100, fault);
     if (!error) {
-        out->priority = atomic_load(&r.slot[0]->priority);
+        out->realtime = atomic_load(&r.slot[0]->realtime);
         error = check_sink(&r, fault);
     }
     if (!error)

@@ -45,7 +45,7 @@ struct nd_bench_slot {
     /* Written by the node's main thread, every few milliseconds. */
     _Alignas(64) _Atomic int state; /* enum ft_state */
     _Atomic bool failed, rested;
-    _Atomic bool priority;                     /* the replicator got its priority */
+    _Atomic bool realtime;                     /* the replicator got its priority */
     _Atomic uint64_t digest;                   /* with `rested` */
     _Atomic uint64_t shown_at;                 /* when the following was as it says, ns */
     _Atomic uint64_t cpu_lane, cpu_replicator; /* ns; all lanes together */
@@ -104,7 +104,7 @@ struct nd_bench_node {
     unsigned number;        /* 0: "a", the primary; 1: "b", the standby */
     const cpu_set_t *lanes; /* cores of its lanes; NULL: nothing is pinned. The standby's count as rest */
     int rest_core;          /* with `lanes` */
-    bool priority;          /* priorities as a node that runs asks for them */
+    bool realtime;          /* priorities as a node that runs asks for them */
     uint64_t seed, incarnation;
 };
 

@@ -67,7 +67,7 @@ struct nd_node {
     uint32_t mbufs;     /* of the packet pool */
     uint32_t memory_mb; /* -m, without huge pages */
     bool hugepages;
-    bool priority; /* threads go before ordinary work, where permitted */
+    bool realtime; /* real-time priority for the replicator, nice -10 for the others, where permitted */
 };
 
 struct nd_probe { /* for drills: an echo probe across the chain, both ends in network namespaces of this

@@ -13,7 +13,7 @@ struct raw_node {
     const struct nd_yaml *ports, *eal;
     struct nd_endpoint replication;
     char control[192], state[192];
-    bool hugepages, priority;
+    bool hugepages, realtime;
 };
 
 #define AT(member) offsetof(struct raw_node, member)
@@ -27,7 +27,7 @@ static const struct nf_param node_keys[] = {
     {"mbufs", NF_U32, AT(mbufs), 1024, 1048576, "16384", NULL, "packet buffers", false},
     {"memory_mb", NF_U32, AT(memory_mb), 64, 1048576, "512", NULL, "of DPDK", false},
     {"hugepages", NF_BOOL, AT(hugepages), 0, 0, "false", NULL, "use them", false},
-    {"priority", NF_BOOL, AT(priority), 0, 0, "true", NULL, "threads go before ordinary work", false},
+    {"realtime", NF_BOOL, AT(realtime), 0, 0, "false", NULL, "try a real-time priority", false},
     {0},
 };
 #undef AT
@@ -136,7 +136,7 @@ static int read_node(struct nd_reading *r, const struct nd_yaml *at)
     node->mbufs = raw.mbufs;
     node->memory_mb = raw.memory_mb;
     node->hugepages = raw.hugepages;
-    node->priority = raw.priority;
+    node->realtime = raw.realtime;
     node->tcp_port = raw.replication.port;
     inet_ntop(AF_INET, &raw.replication.addr, node->host, sizeof(node->host));
     error = read_ports(r, node, raw.ports);

@@ -22,10 +22,10 @@ struct nd_meeting {
  * stand in a meeting, but for the atomic words.
  */
 struct nd_stream {
-    bool on;                        /* a base was cut and nobody has stopped the log since */
-    bool deltas;                    /* it consists of deltas; else of records, and checkpoints between them */
-    uint64_t number;                /* of the last delta since the base */
-    uint64_t held;                  /* meetings held, of those … */
+    bool on;         /* a base was cut; whether it is still logged each lane knows (ft_lane.logging) */
+    bool deltas;     /* it consists of deltas; else of records, and checkpoints between them */
+    uint64_t number; /* of the last delta since the base */
+    uint64_t held;   /* meetings held, of those … */
     _Atomic uint64_t wanted;        /* … that were wanted: any lane may, then all come */
     _Atomic unsigned copying;       /* lanes whose share of the last delta is not whole */
     _Atomic uint64_t shared_copied; /* number of the delta that has its lines of the shared arena */

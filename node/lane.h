@@ -63,7 +63,7 @@ struct nd_lane {
     struct lg_capture capture;
     struct lg_kept kept;
     struct lg_share share;
-    bool full;              /* the last burst was: more packets wait, it seems */
+    bool full;              /* the last turn ran a full burst: more packets wait, it seems */
     uint64_t share_lines;   /* of a spread one: bytes that its lines may take */
     uint64_t part_burst;    /* … the last burst before its last part … */
     uint64_t part_at;       /* … and when that was made, ns */

@@ -92,7 +92,7 @@ static bool marking(const struct ft_region *region)
 
 bool nd_lane_marks(const struct nd_lane *lane)
 {
-    return lane->group->stream.on && (lane->group->stream.deltas || warm(lane));
+    return logging(lane) && (lane->group->stream.deltas || warm(lane));
 }
 
 /* ---- outputs of a share ------------------------------------------------------------------------ */

@@ -81,20 +81,21 @@ bool nd_lane_listen(struct nd_lane *lane)
     return any;
 }
 
+/* Address resolution waits for nobody: a peer asks once a second or so, and holds its packets meanwhile. */
+static inline bool is_arp(const struct nd_frame *f)
+{
+    return f->len >= 14 && nf_get16(f->data + 12) == htobe16(ARP_TYPE);
+}
+
 static void add_packet(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
 {
+    lane->haste |= is_arp(f);
     lane->packets[lane->n++] = (struct nf_packet){.data = f->data,
                                                   .len = f->len,
                                                   .have = f->len,
                                                   .in_port = (uint8_t)port,
                                                   .side = lane->io->side[port],
                                                   .owner = f->owner};
-}
-
-/* Address resolution waits for nobody: a peer asks once a second or so, and holds its packets meanwhile. */
-static inline bool is_arp(const struct nd_frame *f)
-{
-    return f->len >= 14 && nf_get16(f->data + 12) == htobe16(ARP_TYPE);
 }
 
 void nd_lane_receive(struct nd_lane *lane)
@@ -119,7 +120,6 @@ void nd_lane_receive(struct nd_lane *lane)
                 lane->io->drop(lane->io->ctx, in[i].owner);
             else
                 add_packet(lane, &in[i], port);
-            lane->haste |= is_arp(&in[i]);
         }
         if (k == 0 && n < most) /* it has no more */
             more = false;

@@ -195,7 +195,7 @@ static bool copies(const struct nd_lane *lane)
 /* While draining: the ports were looked at for a while and gave nothing, and all that was made has left. */
 static void consider_drained(struct nd_lane *lane, bool looked)
 {
-    if (lane->n || !looked)
+    if (!looked)
         lane->quiet_since = lane->now;
     if (lane->now - lane->quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
         lane->waiting.count == 0 && !nd_lane_uncut(lane) && !copies(lane))
@@ -254,6 +254,8 @@ static bool collect_and_run(struct nd_lane *lane)
             return false;
         time = burst_time(lane);
     }
+    if (lane->n)
+        lane->quiet_since = lane->now;
     run_burst(lane, time, command);
     lane->full = lane->n == NF_BURST_MAX;
     lane->n = 0;

@@ -179,7 +179,6 @@ static void drop_gathered(struct nd_lane *lane)
 {
     for (uint32_t i = 0; i < lane->n; i++)
         lane->io->drop(lane->io->ctx, lane->packets[i].owner);
-    FT_COUNT(lane->shared, fenced_dropped, lane->n);
     lane->n = 0;
     lane->haste = false;
 }

@@ -296,6 +296,12 @@ static void give_way(const struct nd_lane *lane)
         sched_yield();
 }
 
+/* A takeover, which everybody waits for, has no end of a turn. */
+static bool turn_over(const struct nd_lane *lane)
+{
+    return lane->doing == FT_LANE_REPLAY && nd_now() - lane->now >= TURN_NS;
+}
+
 /* What a checkpoint covers lies in one piece, so nothing of it is looked at, but for how many records there
  * are. */
 static bool skip_covered(struct nd_lane *lane)
@@ -324,7 +330,7 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
     if (skip_covered(lane))
         return true;
     /* A share is applied in one go: in the middle of it the region is at no cut. */
-    for (; (n < RECORDS_TURN && nd_now() - lane->now < TURN_NS) || n == 0 || lane->amid; n++) {
+    for (; n == 0 || (n < RECORDS_TURN && !turn_over(lane)) || lane->amid; n++) {
         r = next_entry(lane, upto, &ring);
         if (nd_lane_stands(lane, r) || !r)
             break;

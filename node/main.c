@@ -19,7 +19,7 @@ static const struct command {
      "a capture through a pair, with kills, and the verdict; or what a recorder kept", nd_cmd_replay},
     {"bench",
      "[-c FILE] [--compare off,log,…] [--capture FILE | --flows N --zipf S --frame N|imix --new-flows N] "
-     "[--pairs N] [--seconds S] [--lanes N] [--takeovers N] [--takeover-load PCT] [--no-priority] [--lag S] "
+     "[--pairs N] [--seconds S] [--lanes N] [--takeovers N] [--takeover-load PCT] [--realtime] [--lag S] "
      "[--access | --pieces] "
      "[--no-latency] [--save FILE] [--seed N] [-o json]",
      "what protection costs while nothing fails, and how soon a successor releases", nd_cmd_bench},

@@ -48,7 +48,7 @@ static int make_lane(struct nd_member *m, unsigned l, struct ft_fault *fault)
                                    .shared = shared,
                                    .group = &m->group,
                                    .guardian = m->guardian,
-                                   .urgent = m->c->priority,
+                                   .urgent = m->c->realtime,
                                    .question = &m->question,
                                    .redis = m->c->redis,
                                    .seed = m->c->seed,

@@ -27,7 +27,7 @@ struct nd_member_config {
     struct nd_redis *redis; /* where the chain keeps its state, open; NULL: here */
     uint64_t kept_bytes;    /* for outputs of replay, a lane; 0: the usual */
     bool guardian;          /* start one: before any thread */
-    bool priority;          /* lanes go before ordinary work, where permitted. The replicator's thread is the
+    bool realtime;          /* lanes go before ordinary work, where permitted. The replicator's thread is the
                                caller's */
     void (*told)(void *arg, enum ft_state state, uint64_t view, const char *why);
     void *arg;

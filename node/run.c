@@ -39,9 +39,9 @@ static void *replicate(void *arg)
 
     prctl(PR_SET_NAME, "us-replicator");
     prctl(PR_SET_TIMERSLACK, 1000ul);
-    r->raised = self->priority && nd_priority_raise();
-    if (!r->raised && r->config->timing.detect_ms < 20)
-        fprintf(stderr, "understudy: %s: detect_ms %u without a raised priority: expect false takeovers\n",
+    r->realtime = self->realtime && nd_priority_realtime();
+    if (!r->realtime && r->config->timing.detect_ms < 20)
+        fprintf(stderr, "understudy: %s: detect_ms %u without real-time priority: expect false takeovers\n",
                 self->name, r->config->timing.detect_ms);
     rp_run(r->replicator);
     return NULL;
@@ -132,7 +132,7 @@ static int keep_going(struct nd_running *r)
         return ND_SOFTWARE;
     }
     /* A status would take seconds otherwise. This thread sleeps unless asked. */
-    if (r->config->node[r->self].priority)
+    if (r->config->node[r->self].realtime)
         nd_priority_raise();
     while (!atomic_load(&r->stop)) {
         nd_server_serve(r->server, SERVE_MS, nd_answer, r);

@@ -124,7 +124,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
                                  .shared = &r->shared[l],
                                  .group = &r->group,
                                  .guardian = r->guardian,
-                                 .urgent = r->config->node[r->self].priority,
+                                 .urgent = r->config->node[r->self].realtime,
                                  .question = &r->question,
                                  .redis = r->redis,
                                  .recorder = r->recorder,

@@ -27,7 +27,7 @@ struct nd_running {
     _Atomic uint64_t view;
     _Atomic bool stop;       /* somebody wants the node to end */
     _Atomic bool lanes_stop; /* it ends now: lanes work until then, whatever keeps this thread busy */
-    _Atomic bool raised;     /* the replicator got its priority; written by its thread */
+    _Atomic bool realtime;   /* the replicator got its priority; written by its thread */
 };
 
 /*

@@ -3,9 +3,10 @@
  * How far the standby is behind. One acknowledgement tells what it has stored and what it has replayed, so
  * the way between the nodes does not count. What a hot one still has to replay is told to each lane in time
  * (ft_lane.lag_ns): packets, times what it took for a packet of late. That is measured while it has work: in
- * windows of a millisecond and more in which it never had replayed all. A window in which it had counts only
- * when it was quicker than the mean, or a mean that is too high would keep a lane from sending enough to
- * correct it. Owned by the replicator's thread.
+ * windows of a millisecond and more in which it never had replayed all: an acknowledgement tells of what is
+ * stored before it can be replayed, so it had replayed all when it tells of what the one before told as
+ * stored. A window in which it had counts only when it was quicker than the mean, or a mean that is too high
+ * would keep a lane from sending enough to correct it. Owned by the replicator's thread.
  */
 #include "replicator/parts.h"
 
@@ -30,29 +31,36 @@ static uint64_t stored(const struct rp_replicator *rp, unsigned l)
     return burst < rp->sender.burst[l] ? burst : rp->sender.burst[l];
 }
 
-static void measure(struct rp_replicator *rp, struct rp_drain *d, uint64_t clock, bool idle)
+static void measure(struct rp_replicator *rp, struct rp_drain *d, uint64_t clock, uint64_t stored_clock)
 {
     uint64_t passed = rp->now - d->at;
     double ns = clock > d->clock ? (double)passed / (double)(clock - d->clock) : 0;
 
-    d->idle |= idle;
-    if (passed < WINDOW_NS)
+    /* Replay of what is acknowledged as stored goes on meanwhile: what the acknowledgement before told of. */
+    if (clock != d->seen) {
+        d->idle |= clock >= d->stored;
+        d->seen = clock;
+    }
+    d->stored = stored_clock;
+    if (passed < WINDOW_NS || (ns <= 0 && !d->idle)) /* without progress the window stays open */
         return;
     if (d->clock && ns > 0 && (!d->idle || ns < d->ns))
         d->ns = d->ns > 0 ? d->ns + (ns - d->ns) / WEIGHT : ns;
-    *d = (struct rp_drain){.at = rp->now, .clock = clock, .idle = idle, .ns = d->ns};
+    d->at = rp->now;
+    d->clock = clock;
+    d->idle = clock >= stored_clock;
 }
 
 static uint64_t lag_ns(struct rp_replicator *rp, unsigned l)
 {
-    uint64_t last = stored(rp, l), replayed = rp->core.peer_replayed[l], from;
+    uint64_t last = stored(rp, l), replayed = rp->core.peer_replayed[l], from, to;
 
     if (replayed <= rp->sender.from[l]) /* nothing of what was sent, yet */
         return 0;
     from = clock_after(rp, l, replayed);
-    measure(rp, &rp->sender.drain[l], from, replayed >= last);
-    return replayed < last ? (uint64_t)((double)(clock_after(rp, l, last) - from) * rp->sender.drain[l].ns)
-                           : 0;
+    to = clock_after(rp, l, last);
+    measure(rp, &rp->sender.drain[l], from, to);
+    return replayed < last ? (uint64_t)((double)(to - from) * rp->sender.drain[l].ns) : 0;
 }
 
 void rp_lag_publish(struct rp_replicator *rp)

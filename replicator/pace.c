@@ -6,16 +6,19 @@
  * message of full size leaves at once. So where threads share a processor messages come as fast as both sides
  * can be had on theirs, and each carries what came together meanwhile.
  *
- * To wake a processor that sleeps takes longer than all that is to be done for a message. So while entries
- * come densely this thread stays awake, on the primary as on the standby, and gives way after each turn
- * (sched_yield) to whoever else wants its processor. So does a standby's lane (node/lane_replay.c). None of
- * them has real-time priority, which would give way to nobody. Sparse entries let it sleep.
+ * With real-time priority nobody else runs on this thread's processor before it sleeps. So it sleeps for
+ * REST_NS after each turn with work, and else until the peer says something. Without that priority it stays
+ * awake while entries come densely, on the primary as on the standby, since to wake a processor that sleeps
+ * takes longer than all that is to be done for a message; after each turn it gives way (sched_yield) to
+ * whoever wants its processor, as a standby's lane does (node/lane_replay.c). Sparse entries let it sleep.
  *
  * Compressing pays only where the link is the limit: where the connection takes all that is offered, bytes
  * are free. Where it takes less for a while, though the peer reads, the link is the limit. That is measured,
  * with a memory for answers that did not last.
  */
 #include "replicator/parts.h"
+
+#include <sched.h>
 
 #define HOLD_NS  200000u     /* most that a small message waits for the acknowledgement of the last */
 #define AWAKE_NS 200000u     /* after an entry, and between two that are dense */
@@ -48,6 +51,13 @@ static void reconsider(struct rp_answer *a, uint64_t now)
 
 /* ---- sleep ------------------------------------------------------------------------------------- */
 
+void rp_pace_begin(struct rp_replicator *rp)
+{
+    int policy = sched_getscheduler(0); /* of the calling thread */
+
+    rp->pace.yields = policy != SCHED_FIFO && policy != SCHED_RR;
+}
+
 void rp_pace_moved(struct rp_replicator *rp)
 {
     rp->pace.gap = rp->now - rp->pace.moved;
@@ -56,7 +66,7 @@ void rp_pace_moved(struct rp_replicator *rp)
 
 bool rp_pace_awake(const struct rp_replicator *rp)
 {
-    return rp->pace.gap < AWAKE_NS && rp->now - rp->pace.moved < AWAKE_NS;
+    return rp->pace.yields && rp->pace.gap < AWAKE_NS && rp->now - rp->pace.moved < AWAKE_NS;
 }
 
 /* ---- messages ---------------------------------------------------------------------------------- */

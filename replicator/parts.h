@@ -11,7 +11,7 @@
 #define RP_BATCH (128u << 10) /* bytes of bulk a message aims at */
 #endif
 #ifndef RP_CLOCKS        /* the simulation remembers fewer */
-#define RP_CLOCKS 65536u /* bursts of which is remembered how long they lag */
+#define RP_CLOCKS 65536u /* bursts after which the clock is remembered */
 #endif
 #ifndef RP_PENDING
 #define RP_PENDING 65536u /* bursts per lane that the receiver keeps outside the closed set */
@@ -20,8 +20,9 @@
 /* How fast a hot standby replays, by what it acknowledges; of one lane (lag.c). */
 struct rp_drain {
     uint64_t at, clock; /* when the present window began, ns, and the packet that it had replayed by then */
-    bool idle;          /* it had replayed all at some moment of the window */
-    double ns;          /* a packet, mean of late windows; 0: not known */
+    uint64_t seen, stored; /* packets of the acknowledgement before: replayed, stored */
+    bool idle;             /* it had replayed all at some moment of the window */
+    double ns;             /* a packet, mean of late windows; 0: not known */
 };
 
 /* Yes or no, measured; pace.c says how long a yes stands. */
@@ -35,6 +36,7 @@ struct rp_pace {
     struct rp_answer packing;
     uint64_t stalled; /* since when the connection has not taken all; 0: it has */
     struct rp_link_times times;
+    bool yields;         /* without real-time priority: others run when it gives way */
     uint64_t sent;       /* when the sender sent its last message */
     uint64_t moved, gap; /* the last entry, sent or stored, and how long after the one before */
 };
@@ -136,6 +138,7 @@ void rp_step(struct rp_replicator *rp, const struct ft_event *event);
 void rp_carry_out(struct rp_replicator *rp);
 
 /* pace.c: when this thread sends, whether it sleeps, and whether it compresses. */
+void rp_pace_begin(struct rp_replicator *rp);       /* by the thread itself */
 void rp_pace_moved(struct rp_replicator *rp);       /* entries were sent, or stored */
 bool rp_pace_awake(const struct rp_replicator *rp); /* it does not sleep between turns */
 /* A message of `there` bytes waits: it is small, and the one before is not acknowledged. */

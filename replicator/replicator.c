@@ -127,11 +127,17 @@ static uint64_t patience(const struct rp_replicator *rp)
     return quiet < STILL_NS ? WAIT_IDLE_NS : WAIT_STILL_NS;
 }
 
-/* Gives way to others while there is work, and while more is to be expected soon; else it sleeps until the
- * peer says something. */
+static void nap(uint64_t ns)
+{
+    nanosleep(&(struct timespec){0, (long)ns}, NULL);
+}
+
+/* Whatever comes, others have the processor between two turns (pace.c). */
 static void rest(struct rp_replicator *rp, bool busy)
 {
-    if (busy || rp->base.reading || rp->sender.more || rp_pace_awake(rp))
+    if (busy && !rp->pace.yields)
+        nap(REST_NS);
+    else if (busy || rp_pace_awake(rp))
         sched_yield();
     else
         rp_link_wait(rp->link, patience(rp));
@@ -140,6 +146,8 @@ static void rest(struct rp_replicator *rp, bool busy)
 void rp_run(struct rp_replicator *rp)
 {
     uint64_t seen = 0;
+
+    rp_pace_begin(rp);
 
     while (!atomic_load_explicit(&rp->stop, memory_order_relaxed)) {
         bool busy = rp_turn(rp, rp_monotonic());
@@ -154,7 +162,7 @@ void rp_run(struct rp_replicator *rp)
         if (rp->link)
             rest(rp, busy);
         else
-            nanosleep(&(struct timespec){0, (long)WAIT_STILL_NS}, NULL);
+            nap(WAIT_STILL_NS);
     }
 }
 

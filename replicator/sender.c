@@ -94,7 +94,6 @@ static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
 /* What one turn sends: entries of one kind. */
 struct batch {
     uint32_t len, most; /* bytes of bulk */
-    uint64_t raw;       /* … in memory */
     bool any, parts;
     bool other; /* something of the other kind was next */
 };
@@ -126,7 +125,6 @@ static void gather(struct rp_replicator *rp, unsigned l, struct batch *b)
         b->any = true;
         b->parts = ft_is_part(r);
         b->len += (uint32_t)n;
-        b->raw += r->size;
         note_sent(rp, r);
     }
 }

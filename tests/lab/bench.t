@@ -139,9 +139,9 @@ ok "takeovers: that of the second pair and three; replay ends before the first p
 ok "lag: a sample a second, the last and the most of them, within the hold and the credit" $? "$(fact .runs[0].lag)"
 
 bench -c nfs/chains/forward.yaml --compare log --flows 64 --pairs 1 --seconds 0.05 --no-latency --takeovers 2 \
-    --takeover-load 100 --no-priority &&
-    [ "$(fact '.runs[0] | .takeovers == 2 and .takeover_load_pct == 100 and .priority == false and .takeover_ms > 0')" = true ]
-ok "takeovers at saturation; no priority where none is asked for" $? "$(cat "$dir/json")"
+    --takeover-load 100 --realtime &&
+    [ "$(fact '.runs[0] | .takeovers == 2 and .takeover_load_pct == 100 and .realtime == true and .takeover_ms > 0')" = true ]
+ok "takeovers at saturation; real-time priority where it is asked for" $? "$(cat "$dir/json")"
 grep -q 'threads  *no priorities' "$dir/err" && grep -q 'killed at 100 % of saturation' "$dir/err"
 ok "the table says so" $? "$(cat "$dir/err")"
 

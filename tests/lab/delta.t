@@ -27,7 +27,7 @@ policy() { # WORD PROTECT LANES
 primary() { us status -o json 2>/dev/null | jq -r '.. | objects | select(.state? == "PROTECTED") | .node' | head -n 1; }
 
 policy "delta" "mode: delta" 1
-is "what goes to the standby are deltas" "$(field "$(primary)" segment)" delta
+is "what goes to the standby are deltas" "$(field "$(primary)" mode)" delta
 "$lab" down
 policy "log, warm" "mode: log, standby: warm" 1
 "$lab" down

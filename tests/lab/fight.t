@@ -32,7 +32,7 @@ fi
 points=${FIGHT_KILLS:-10}
 for policy in $policies; do
     for lanes in 1 2 4; do
-        [ $lanes != 1 ] || [ "$policy" = auto:hot ] || continue
+        [ $lanes != 1 ] || [ "$policy" = log:hot ] || continue
         for ((left = points; left > 0; left -= 50)); do
             cell "$made" "$policy" "$lanes" gate fight $((left < 50 ? left : 50)) "$left"
         done

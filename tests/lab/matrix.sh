@@ -8,7 +8,7 @@
 # shellcheck source=tests/lab/replay.sh
 . "$(dirname "${BASH_SOURCE[0]}")/replay.sh"
 
-policies=${MATRIX_POLICIES:-log:hot delta:hot auto:hot log:warm delta:warm auto:warm}
+policies=${MATRIX_POLICIES:-log:hot delta:hot log:warm delta:warm}
 chain_names="wide forward balanced race"
 seed=${MATRIX_SEED:-$((RANDOM * 32768 + RANDOM))}
 echo "# MATRIX_SEED=$seed"

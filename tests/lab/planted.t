@@ -34,7 +34,7 @@ caught() {
     fi
 }
 
-for where in "delta:hot 1" "delta:hot 2" "delta:warm 1" "log:warm 1" "log:warm 2" "auto:warm 1"; do
+for where in "delta:hot 1" "delta:hot 2" "delta:warm 1" "log:warm 1" "log:warm 2"; do
     read -r policy lanes <<<"$where"
     for bug in none unmarked wrong-base skip-dirty-line; do
         # Of a warm standby's checkpoints the last before a kill may be a sound one.
@@ -44,7 +44,7 @@ for where in "delta:hot 1" "delta:hot 2" "delta:warm 1" "log:warm 1" "log:warm 2
     done
 done
 for bug in early-release reuse-clock skip-line; do
-    for policy in delta:hot delta:warm log:warm auto:hot; do
+    for policy in delta:hot delta:warm log:warm log:hot; do
         caught $bug wide $policy 1 12
     done
 done

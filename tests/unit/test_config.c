@@ -123,8 +123,8 @@ static void sample_nodes(void **state)
     assert_int_equal(c->node[0].mbufs, 16384);
     assert_int_equal(c->node[0].memory_mb, 512);
     assert_int_equal(c->node[1].memory_mb, 256);
-    assert_false(c->node[0].priority);
-    assert_true(c->node[1].priority);
+    assert_true(c->node[0].realtime);
+    assert_false(c->node[1].realtime);
     assert_false(c->node[1].hugepages);
     nd_config_free(c);
 }

@@ -104,17 +104,41 @@ static void a_window_with_nothing_to_replay_counts_only_when_it_was_quicker(void
 {
     (void)state;
     send_up_to(3010);
-    lag_after(0, 3010, 11);
-    lag_after(1000, 3010, 111);
-    assert_int_equal(lag_after(1000, 3010, 211), (3010 - 211) * 10 * 1000);
+    lag_after(0, 1000, 11);
+    lag_after(1000, 1000, 111);
+    assert_int_equal(lag_after(1000, 1000, 211), (1000 - 211) * 10 * 1000);
     lag_after(1, 1000, 1000); /* all that it has is replayed … */
     lag_after(1000000, 1000, 1000);
     assert_int_equal(lag_after(1000, 3010, 1001),
                      (3010 - 1001) * 10 * 1000); /* … which says nothing of its pace */
     assert_int_equal(lag_after(1000, 3010, 1101), (3010 - 1101) * 10 * 1000);
-    lag_after(1, 1102, 1102);
-    /* 9,990 packets in the window at most: 0.1 us each at most, a quarter of the way. */
-    assert_true(lag_after(1000, 3010, 2101) < (3010 - 2101) * 10 * 800);
+    lag_after(1000, 3010,
+              3010); /* it had nothing left, and was quicker than 0.06 us a packet: a quarter of the way */
+    send_up_to(4010);
+    assert_true(lag_after(10, 4010, 3010) > 10000 * 740 && lag_after(0, 4010, 3010) < 10000 * 780);
+}
+
+/* An acknowledgement is sent when something is stored, before it can be replayed: one of a standby that keeps
+ * up always tells of something left. */
+static void a_standby_that_keeps_up_is_not_measured(void **state)
+{
+    (void)state;
+    send_up_to(3010);
+    for (uint64_t burst = 11; burst < 1011; burst++)
+        assert_int_equal(lag_after(50, burst + 1, burst), 0);
+    assert_int_equal(lag_after(50, 3010, 1011), 0);
+}
+
+static void a_window_without_progress_stays_open(void **state)
+{
+    (void)state;
+    send_up_to(1010);
+    lag_after(0, 1010, 11);
+    lag_after(1000, 1010, 12);
+    for (unsigned i = 0; i < 9; i++)
+        lag_after(1000, 1010, 12);
+    /* Ten packets in nine milliseconds: 0.9 ms each. */
+    assert_int_equal(lag_after(0, 1010, 13), (1010 - 13) * 10 * 900000ull);
 }
 
 static void what_is_on_its_way_does_not_count(void **state)
@@ -179,6 +203,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_is_left_takes_what_packets_took_of_late),
         TEST(a_window_with_nothing_to_replay_counts_only_when_it_was_quicker),
+        TEST(a_standby_that_keeps_up_is_not_measured),
+        TEST(a_window_without_progress_stays_open),
         TEST(what_is_on_its_way_does_not_count),
         TEST(what_a_base_holds_does_not_count),
         TEST(a_warm_standby_does_not_lag),

@@ -235,6 +235,7 @@ static void a_small_message_waits_for_the_last_ones_acknowledgement(void **state
 static void it_stays_awake_while_entries_come_densely(void **state)
 {
     (void)state;
+    rp_pace_begin(&rp); /* without real-time priority */
     rp_pace_moved(&rp);
     assert_false(rp_pace_awake(&rp)); /* the first for long */
     rp.now += 200000;
@@ -245,6 +246,9 @@ static void it_stays_awake_while_entries_come_densely(void **state)
     assert_true(rp_pace_awake(&rp));
     rp.now += 199999;
     assert_true(rp_pace_awake(&rp));
+    rp.pace.yields = false; /* nobody else would run */
+    assert_false(rp_pace_awake(&rp));
+    rp.pace.yields = true;
     rp.now++;
     assert_false(rp_pace_awake(&rp)); /* 200 us after the last entry */
 }
