@@ -321,6 +321,26 @@ static void heartbeats_and_address_resolution_do_not_wait(void **state)
     assert_int_equal(turn_at(3), 0); /* the next burst has none */
 }
 
+static void a_lane_is_drained_when_nothing_came_for_a_while(void **state)
+{
+    (void)state;
+    gathering(1000);
+    w.lane.draining = true;
+    w.lane.order = ft_order_make(FT_LANE_DRAIN, 1);
+    w.lane.quiet_since = 1000000000;
+    for (uint64_t us = 0; us <= 10000; us += 1000) {
+        data_arrives(1);
+        assert_int_equal(turn_at(us), 1);
+        assert_true(atomic_load(&w.shared.done) != w.lane.order);
+    }
+    turn_at(12900);
+    assert_true(atomic_load(&w.shared.done) != w.lane.order);
+    turn_at(13000); /* three milliseconds after the last one */
+    assert_true(atomic_load(&w.shared.done) == w.lane.order);
+    assert_int_equal(w.lefts, 11);
+    w.lane.draining = false;
+}
+
 /* ---- lag --------------------------------------------------------------------------------------- */
 
 static void it_receives_nothing_while_the_standby_lags_beyond_the_budget(void **state)
@@ -372,6 +392,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_waits_where_nothing_is_logged_or_none_is_to_wait, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(heartbeats_and_address_resolution_do_not_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_lane_is_drained_when_nothing_came_for_a_while, setup, teardown),
         cmocka_unit_test_setup_teardown(it_receives_nothing_while_the_standby_lags_beyond_the_budget, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_fenced_lane_drops_what_it_gathered, setup, teardown),
