@@ -142,7 +142,7 @@ bench -c nfs/chains/forward.yaml --compare log --flows 64 --pairs 1 --seconds 0.
     --takeover-load 100 --realtime &&
     [ "$(fact '.runs[0] | .takeovers == 2 and .takeover_load_pct == 100 and .realtime == true and .takeover_ms > 0')" = true ]
 ok "takeovers at saturation; real-time priority where it is asked for" $? "$(cat "$dir/json")"
-grep -q 'threads  *no priorities' "$dir/err" && grep -q 'killed at 100 % of saturation' "$dir/err"
+grep -q 'threads  *replicators real-time' "$dir/err" && grep -q 'killed at 100 % of saturation' "$dir/err"
 ok "the table says so" $? "$(cat "$dir/err")"
 
 # A packet changes more than its record takes. A checkpoint has to come before it is larger than half of what this standby
