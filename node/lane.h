@@ -115,7 +115,6 @@ struct nd_lane {
     struct nf_packet packets[NF_BURST_MAX];
     uint32_t n;             /* of the burst being gathered */
     uint64_t gathered_from; /* when its first packet was received, ns */
-    bool haste;             /* it has a packet that does not wait for others */
 };
 
 /* Makes what a lane owns, the chain among it; rings in `shared` are there already. */

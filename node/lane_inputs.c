@@ -11,7 +11,6 @@
 #include <endian.h>
 #include <string.h>
 
-#define ARP_TYPE 0x0806
 #define CLAIM_NS 10000000ull /* between two answers to another's claim */
 
 /* True when the frame was the peer's or our own heartbeat, and no input. */
@@ -81,15 +80,8 @@ bool nd_lane_listen(struct nd_lane *lane)
     return any;
 }
 
-/* Address resolution waits for nobody: a peer asks once a second or so, and holds its packets meanwhile. */
-static inline bool is_arp(const struct nd_frame *f)
-{
-    return f->len >= 14 && nf_get16(f->data + 12) == htobe16(ARP_TYPE);
-}
-
 static void add_packet(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
 {
-    lane->haste |= is_arp(f);
     lane->packets[lane->n++] = (struct nf_packet){.data = f->data,
                                                   .len = f->len,
                                                   .have = f->len,

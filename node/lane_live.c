@@ -5,10 +5,13 @@
  */
 #include "node/lane.h"
 #include "ftcore/audit.h"
+#include "nflib/bytes.h"
 #include "nflib/chain.h"
 
+#include <endian.h>
 #include <string.h>
 
+#define ARP_TYPE    0x0806
 #define QUIET_NS    2000000ull
 #define DRAIN_QUIET 3000000ull /* ns without a frame until the ports count as empty */
 
@@ -223,6 +226,15 @@ static bool due(struct nd_lane *lane)
                        nf_chain_state(lane->chain)->burst == lane->cut_from));
 }
 
+/* Address resolution waits for nobody: who asks holds its packets meanwhile. */
+static bool has_arp(const struct nd_lane *lane)
+{
+    for (uint32_t i = 0; i < lane->n; i++)
+        if (lane->packets[i].len >= 14 && nf_get16(lane->packets[i].data + 12) == htobe16(ARP_TYPE))
+            return true;
+    return false;
+}
+
 /*
  * The cost of a record is shared by the packets of its burst. So a burst that is logged and is not full waits
  * for more packets, for gather_us from its first one on. Nothing waits when nothing is logged, when the burst
@@ -230,8 +242,9 @@ static bool due(struct nd_lane *lane)
  */
 static bool gathers(struct nd_lane *lane)
 {
-    return lane->n && lane->n < NF_BURST_MAX && !lane->haste && !lane->draining && nd_lane_logs(lane) &&
-           lane->now - lane->gathered_from < lane->config->protect.gather_us * 1000ull && !due(lane);
+    return lane->n && lane->n < NF_BURST_MAX && !lane->draining && nd_lane_logs(lane) &&
+           lane->now - lane->gathered_from < lane->config->protect.gather_us * 1000ull && !has_arp(lane) &&
+           !due(lane);
 }
 
 static bool collect_and_run(struct nd_lane *lane)
@@ -259,7 +272,6 @@ static bool collect_and_run(struct nd_lane *lane)
     run_burst(lane, time, command);
     lane->full = lane->n == NF_BURST_MAX;
     lane->n = 0;
-    lane->haste = false;
     if (command)
         atomic_store_explicit(&lane->question->asked, ND_ASK_NONE, memory_order_release);
     return true;

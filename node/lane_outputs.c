@@ -25,11 +25,13 @@ static void *make_packet(struct nd_lane *lane, const void *frame, uint32_t len)
 
 /* ---- hold -------------------------------------------------------------------------------------- */
 
-/* Inputs that pass. Returns how many. */
-static uint32_t hold_passed(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t number)
+/* Inputs that pass. Returns how many, and their bytes. */
+static uint32_t hold_passed(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t number,
+                            uint64_t *bytes)
 {
     unsigned ports = lane->io->ports;
     uint32_t passed = 0;
+    uint64_t sum = 0;
 
     for (uint32_t i = 0; i < lane->n; i++) {
         const struct nf_packet *p = &lane->packets[i];
@@ -44,41 +46,41 @@ static uint32_t hold_passed(struct nd_lane *lane, uint64_t burst, uint64_t clock
                                                      .packet = p->owner,
                                                      .len = p->len,
                                                      .port = p->out_port};
+        sum += p->len;
     }
+    *bytes = sum;
     return passed;
 }
 
-/* What a delta would carry of the outputs held since number `from`, at the most. */
-static uint64_t carried_most(const struct nd_lane *lane, uint64_t from)
+/* What a delta would carry of so many outputs with so many bytes, at the most. */
+static uint64_t carried_most(const struct nd_lane *lane, uint32_t outputs, uint64_t bytes)
 {
-    uint64_t bytes = 0;
+    uint64_t headers = (uint64_t)outputs * HEADERS;
 
-    for (; from < lane->hold.in; from++) {
-        const struct ft_held *held = ft_hold_at(&lane->hold, from);
-        uint32_t have = lane->whole_capture || held->clock == 0 || held->len < HEADERS ? held->len : HEADERS;
-
-        bytes += sizeof(struct ft_part_output) + FT_ALIGN8(have);
-    }
-    return bytes;
+    if (lane->config->protect.tail == ND_TAIL_SUPPRESS)
+        return 0;
+    return outputs * (sizeof(struct ft_part_output) + 8) +
+           (lane->whole_capture || bytes < headers ? bytes : headers);
 }
 
 void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t number)
 {
     const struct nf_emitted *made;
     uint32_t count = nf_chain_emitted(lane->chain, &made), passed;
-    uint64_t from = lane->hold.in;
+    uint64_t bytes = 0;
 
     ft_hold_expect(&lane->hold, burst, lane->n + count);
-    passed = hold_passed(lane, burst, clock, number);
+    passed = hold_passed(lane, burst, clock, number, &bytes);
     number += passed;
     for (uint32_t i = 0; i < count; i++) {
         struct ft_held held = {.burst = burst, .number = ++number, .len = made[i].len, .port = made[i].port};
 
         if (made[i].port < lane->io->ports && (held.packet = make_packet(lane, made[i].frame, made[i].len)))
             *ft_hold_add(&lane->hold) = held;
+        bytes += made[i].len;
     }
-    if (nd_lane_marks(lane) && lane->config->protect.tail != ND_TAIL_SUPPRESS)
-        lane->weighed += carried_most(lane, from);
+    if (nd_lane_marks(lane))
+        lane->weighed += carried_most(lane, passed + count, bytes);
     FT_COUNT(lane->shared, dropped, lane->n - passed);
     FT_COUNT(lane->shared, emitted, count);
 }
@@ -180,7 +182,6 @@ static void drop_gathered(struct nd_lane *lane)
     for (uint32_t i = 0; i < lane->n; i++)
         lane->io->drop(lane->io->ctx, lane->packets[i].owner);
     lane->n = 0;
-    lane->haste = false;
 }
 
 void nd_lane_drop_held(struct nd_lane *lane)
