@@ -40,6 +40,14 @@ struct reading {
     uint64_t link_bytes, records, credit_waits;
 };
 
+/* Turns in which a lane did not receive: its hold or log ring was full, or its standby as far behind as it
+ * may be. */
+static uint64_t waits_of(const struct ft_lane *lane)
+{
+    return atomic_load(&lane->count.ring_full) + atomic_load(&lane->count.hold_full) +
+           atomic_load(&lane->count.lag_full);
+}
+
 static bool has_shown(struct nd_bench_nodes *r)
 {
     return atomic_load(&r->slot[0]->shown_at) > r->at &&
@@ -55,8 +63,7 @@ static int take_reading(struct nd_bench_nodes *r, struct reading *x, struct ft_f
     r->at = x->at = nd_now();
     x->arrived = nd_bench_arrived(r, 0) + nd_bench_arrived(r, 1);
     for (unsigned l = 0; l < r->lanes; l++) {
-        x->waits += atomic_load(&p->shared[l].count.ring_full) + atomic_load(&p->shared[l].count.hold_full) +
-                    atomic_load(&p->shared[l].count.lag_full);
+        x->waits += waits_of(&p->shared[l]);
         x->dropped += atomic_load(&p->shared[l].count.dropped);
         x->received += atomic_load(&p->shared[l].count.received);
         x->bursts += atomic_load(&p->shared[l].count.bursts) - atomic_load(&p->shared[l].count.empty_bursts);
@@ -173,8 +180,7 @@ static void look(struct nd_bench_nodes *r, struct nd_bench_sample *s)
         s->unreplayed += over(stable, replayed);
         s->unsent_bytes += over(atomic_load(&p->shared[l].log.head), atomic_load(&p->shared[l].log.tail));
         s->unreplayed_bytes += atomic_load(&p->shared[l].unreplayed);
-        s->waits += atomic_load(&p->shared[l].count.ring_full) + atomic_load(&p->shared[l].count.hold_full) +
-                    atomic_load(&p->shared[l].count.lag_full);
+        s->waits += waits_of(&p->shared[l]);
         s->held += atomic_load(&p->shared[l].count.held);
     }
     s->packets = atomic_load(&p->lag);

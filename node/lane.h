@@ -144,6 +144,8 @@ bool nd_lane_takes(struct nd_lane *lane, const struct nd_frame *frame, unsigned 
 void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t number);
 /* Instead: its state is not where it should be, the node is about to end. */
 void nd_lane_drop_burst(struct nd_lane *lane);
+/* lg_share.carry: how much of a held output a delta carries, `arg` being the lane. */
+uint32_t nd_lane_carry(void *arg, const struct ft_held *held, const uint8_t **frame);
 bool nd_lane_release(struct nd_lane *lane); /* what the gate lets go */
 void nd_lane_drop_held(struct nd_lane *lane);
 void nd_lane_emit_tail(struct nd_lane *lane);

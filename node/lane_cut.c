@@ -95,30 +95,13 @@ bool nd_lane_marks(const struct nd_lane *lane)
     return logging(lane) && (lane->group->stream.deltas || warm(lane));
 }
 
-/* ---- outputs of a share ------------------------------------------------------------------------ */
-
-/* Bytes of a held output that a delta carries: what a log's capture would have had of it (G4), and where a
- * gate has the rest, the headers that NFs may have changed. Of those that NFs made, all. */
-static uint32_t carry(void *arg, const struct ft_held *held, const uint8_t **frame)
-{
-    struct nd_lane *lane = arg;
-    struct nf_packet p = {.data = lane->io->data(held->packet), .len = held->len, .have = held->len};
-    uint32_t headers;
-
-    *frame = p.data;
-    if (lane->config->protect.tail == ND_TAIL_SUPPRESS)
-        return 0;
-    if (held->clock == 0 || lane->whole_capture)
-        return held->len;
-    nf_packet_parse(&p);
-    headers = nf_packet_header_bytes(&p);
-    return headers == p.len || lane->io->complete ? headers : 0;
-}
-
 void nd_lane_cut_init(struct nd_lane *lane)
 {
-    lane->share = (struct lg_share){
-        .lane = lane->shared, .region = lane->region, .hold = &lane->hold, .carry = carry, .arg = lane};
+    lane->share = (struct lg_share){.lane = lane->shared,
+                                    .region = lane->region,
+                                    .hold = &lane->hold,
+                                    .carry = nd_lane_carry,
+                                    .arg = lane};
 }
 
 /* ---- meetings ---------------------------------------------------------------------------------- */

@@ -52,7 +52,25 @@ static uint32_t hold_passed(struct nd_lane *lane, uint64_t burst, uint64_t clock
     return passed;
 }
 
-/* What a delta would carry of so many outputs with so many bytes, at the most. */
+/* Bytes of a held output that a delta carries: what a log's capture would have had of it (G4), and where a
+ * gate has the rest, the headers that NFs may have changed. Of those that NFs made, all. */
+uint32_t nd_lane_carry(void *arg, const struct ft_held *held, const uint8_t **frame)
+{
+    struct nd_lane *lane = arg;
+    struct nf_packet p = {.data = lane->io->data(held->packet), .len = held->len, .have = held->len};
+    uint32_t headers;
+
+    *frame = p.data;
+    if (lane->config->protect.tail == ND_TAIL_SUPPRESS)
+        return 0;
+    if (held->clock == 0 || lane->whole_capture)
+        return held->len;
+    nf_packet_parse(&p);
+    headers = nf_packet_header_bytes(&p);
+    return headers == p.len || lane->io->complete ? headers : 0;
+}
+
+/* The same of so many outputs with so many bytes, at the most, without a look at any. */
 static uint64_t carried_most(const struct nd_lane *lane, uint32_t outputs, uint64_t bytes)
 {
     uint64_t headers = (uint64_t)outputs * HEADERS;

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define STEP_NS  20000u        /* between two looks at lanes that are to stand */
 #define STAND_NS 2000000000ull /* a lane that does not reach a burst boundary within this is broken */
@@ -77,7 +76,7 @@ static void stop_lanes(struct rp_replicator *rp)
 
     give_order(rp, FT_LANE_WAIT, NULL);
     while (!standing(rp) && !atomic_load(&rp->stop)) {
-        nanosleep(&(struct timespec){0, (long)STEP_NS}, NULL);
+        rp_nap(STEP_NS);
         waited += STEP_NS;
         FT_CHECK(waited < STAND_NS, "a lane has not reached a burst boundary for seconds");
     }

@@ -20,9 +20,9 @@
 
 #include <sched.h>
 
-#define HOLD_NS  200000u     /* most that a small message waits for the acknowledgement of the last */
-#define AWAKE_NS 200000u     /* after an entry, and between two that are dense */
-#define STALL_NS 10000000ull /* the connection took less than was offered; Linux counts that in ticks */
+#define ACK_WAIT_NS 200000u     /* most that a small message waits for the acknowledgement of the last */
+#define AWAKE_NS    200000u     /* after an entry, and between two that are dense */
+#define STALL_NS    10000000ull /* the connection took less than was offered; Linux counts that in ticks */
 #ifndef RP_HOLD_NS
 #define RP_HOLD_NS 1000000000ull /* the simulation's runs are shorter */
 #endif
@@ -84,7 +84,7 @@ bool rp_pace_holds(const struct rp_replicator *rp, uint64_t there)
     const struct ft_core *core = &rp->core;
 
     return there < RP_BATCH && core->state == FT_PROTECTED && !core->hand && !core->resync &&
-           rp->now - rp->pace.sent < HOLD_NS && !all_acknowledged(rp);
+           rp->now - rp->pace.sent < ACK_WAIT_NS && !all_acknowledged(rp);
 }
 
 /* ---- the link ---------------------------------------------------------------------------------- */

@@ -124,7 +124,9 @@ static inline struct ft_lane *rp_lane(struct rp_replicator *rp, unsigned lane)
     return &rp->config.lanes[lane];
 }
 
-uint64_t rp_monotonic(void); /* replicator.c */
+/* replicator.c */
+uint64_t rp_monotonic(void);
+void rp_nap(uint64_t ns); /* sleeps, whatever comes; below a second */
 
 /* input.c: everything that can be read, to the core. True if there was anything. */
 bool rp_take_input(struct rp_replicator *rp);

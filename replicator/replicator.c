@@ -28,6 +28,11 @@ uint64_t rp_monotonic(void)
     return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
+void rp_nap(uint64_t ns)
+{
+    nanosleep(&(struct timespec){0, (long)ns}, NULL);
+}
+
 /* ---- requests ---------------------------------------------------------------------------------- */
 
 static void requests(struct rp_replicator *rp)
@@ -127,16 +132,11 @@ static uint64_t patience(const struct rp_replicator *rp)
     return quiet < STILL_NS ? WAIT_IDLE_NS : WAIT_STILL_NS;
 }
 
-static void nap(uint64_t ns)
-{
-    nanosleep(&(struct timespec){0, (long)ns}, NULL);
-}
-
 /* Whatever comes, others have the processor between two turns (pace.c). */
 static void rest(struct rp_replicator *rp, bool busy)
 {
     if (busy && !rp->pace.yields)
-        nap(REST_NS);
+        rp_nap(REST_NS);
     else if (busy || rp_pace_awake(rp))
         sched_yield();
     else
@@ -162,7 +162,7 @@ void rp_run(struct rp_replicator *rp)
         if (rp->link)
             rest(rp, busy);
         else
-            nap(WAIT_STILL_NS);
+            rp_nap(WAIT_STILL_NS);
     }
 }
 

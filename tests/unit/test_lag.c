@@ -23,17 +23,14 @@ static struct ft_lane lane;
 
 static int setup(void **state)
 {
-    uint16_t port_a = help_free_port(A), port_b = help_free_port(B);
-    struct rp_link_config to_b = {A, B, port_a, port_b, true, 20}, to_a = {B, A, port_b, port_a, false, 20};
-    struct ft_fault why;
+    static const char *const hosts[2] = {A, B};
+    struct rp_link *links[2];
+    uint16_t ports[2];
 
     (void)state;
-    if (rp_link_open(&a, &to_b, &why) || rp_link_open(&b, &to_a, &why))
-        return -1;
-    for (bool fresh_a = false, fresh_b = false; !fresh_a || !fresh_b;) {
-        fresh_a |= rp_link_poll(a, rp_monotonic());
-        fresh_b |= rp_link_poll(b, rp_monotonic());
-    }
+    help_links(links, hosts, ports);
+    a = links[0];
+    b = links[1];
     memset(&rp, 0, sizeof(rp));
     memset(&lane, 0, sizeof(lane));
     rp.lanes = 1;

@@ -34,17 +34,16 @@ static uint8_t content[64 << 10];
 
 static int setup(void **state)
 {
-    (void)state;
-    port_a = help_free_port(A);
-    port_b = help_free_port(B);
-    struct rp_link_config to_b = {A, B, port_a, port_b, true, 20}, to_a = {B, A, port_b, port_a, false, 20};
+    static const char *const hosts[2] = {A, B};
+    struct rp_link *links[2];
+    uint16_t ports[2];
 
-    if (rp_link_open(&a, &to_b, &why) || rp_link_open(&b, &to_a, &why))
-        return -1;
-    for (bool fresh_a = false, fresh_b = false; !fresh_a || !fresh_b;) {
-        fresh_a |= rp_link_poll(a, rp_monotonic());
-        fresh_b |= rp_link_poll(b, rp_monotonic());
-    }
+    (void)state;
+    help_links(links, hosts, ports);
+    a = links[0];
+    b = links[1];
+    port_a = ports[0];
+    port_b = ports[1];
     memset(&rp, 0, sizeof(rp));
     rp.link = a;
     rp.lanes = 1;
