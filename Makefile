@@ -42,17 +42,18 @@ DPDK_CFLAGS = $(shell pkg-config --cflags libdpdk | sed 's/-I/-isystem /g')
 DPDK_LIBS   = $(shell pkg-config --libs libdpdk)
 
 PARTS  := ftcore nflib nfs logger replicator
-SRC    := $(foreach p,$(PARTS),$(wildcard $(p)/*.c))
+SRC    := $(sort $(shell find $(PARTS) -name '*.c'))
 # The parts of node/ that know no DPDK: linked into tests like everything below node/.
 NODE_PLAIN := $(wildcard node/arena.c node/yaml.c node/schema*.c node/config*.c node/client.c node/options.c node/guardian.c \
     node/lane*.c node/group.c node/beat.c node/server.c node/replay_index.c node/probe*.c node/process.c node/drill*.c node/cmd_drill.c node/redis*.c \
-    node/setup.c node/priority.c)
+    node/setup.c node/priority.c node/config/*.c node/lane/*.c node/redis/*.c node/control/client.c node/control/options.c \
+    node/control/server.c tools/drill/*.c tools/replay/index.c)
 SRC    += $(NODE_PLAIN)
-NODE   := $(filter-out $(NODE_PLAIN),$(wildcard node/*.c))
+NODE   := $(filter-out $(NODE_PLAIN),$(sort $(shell find node tools -name '*.c' 2> /dev/null)))
 OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
 NODEOBJ := $(NODE:%.c=$(BUILD)/obj/%.o)
 NFLIB  := $(BUILD)/lib/libunderstudy-nf.a
-HEADERS := $(wildcard nflib/*.h) $(addprefix ftcore/,check.h error.h lines.h region.h record.h section.h)
+HEADERS := $(wildcard nflib/*.h nflib/*/*.h) ftcore/check.h ftcore/error.h ftcore/lines.h ftcore/region.h ftcore/record.h ftcore/section.h
 CORE   := $(BUILD)/lib/libcore.a
 
 UNIT   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/nf/test_*.c))
@@ -84,19 +85,19 @@ $(BUILD)/planted/%.o: %.c
 	$(CC) $(CFLAGS) -DUNDERSTUDY_PLANT $(ARCH) -c -o $@ $<
 
 # The lab's prober.
-$(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard node/probe*.c) ftcore/error.c)
+$(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard node/probe*.c tools/drill/probe*.c) ftcore/error.c)
 	$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -o $@ $^ $(shell pkg-config --libs jansson)
 
 # Everything below node/: what the tests link, and what an NF outside the tree is built against.
 $(CORE): $(OBJ)
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar rcs $@ $^
+	ar qcs $@ $^
 	$(PLAIN)
 $(NFLIB): $(filter $(BUILD)/obj/ftcore/% $(BUILD)/obj/nflib/%,$(OBJ))
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar rcs $@ $^
+	ar qcs $@ $^
 	$(PLAIN)
 $(BUILD)/include/%: %
 	@mkdir -p $(@D)
@@ -105,7 +106,7 @@ $(BUILD)/include/%: %
 $(NODE_PLAIN:%.c=$(BUILD)/obj/%.o): $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(ARCH) -c -o $@ $<
-$(BUILD)/obj/node/%.o: node/%.c
+$(NODE:%.c=$(BUILD)/obj/%.o): $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API $(ARCH) -c -o $@ $<
 $(BUILD)/obj/%.o: %.c
@@ -125,8 +126,8 @@ SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_meet nf_ch
     ft_region_wipe ft_section_enter ft_section_leave ft_section_depend ft_section_mark rp_sender_turn rp_receiver_take \
     rp_receiver_reset rp_base_take rp_base_turn rp_link_send rp_view_store ft_ring_init ft_ring_free ft_message_encode \
     ft_record_encode ft_part_encode ft_run_append ft_audit_forbid
-SIM_PRODUCT := $(filter-out replicator/socket.c,$(foreach p,$(PARTS),$(wildcard $(p)/*.c))) \
-    $(wildcard node/arena.c node/yaml.c node/schema*.c node/config*.c node/beat.c node/group.c node/guardian.c \
+SIM_PRODUCT := $(filter-out replicator/socket.c,$(sort $(shell find $(PARTS) -name '*.c'))) \
+    $(wildcard node/config/*.c node/lane/*.c node/arena.c node/yaml.c node/schema*.c node/config*.c node/beat.c node/group.c node/guardian.c \
     node/lane*.c node/setup.c node/priority.c)
 SIM_OBJ   := $(SIM_PRODUCT:%.c=$(BUILD)/sim/%.o)
 SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) tests/nf/help_frames.c)
@@ -227,7 +228,7 @@ soak: deps
 	@$(foreach v,KILLS HANGS SEED WILD SOAK_LIMIT,$(if $($v),$v='$($v)')) UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) scripts/soak
 
 format:
-	clang-format -i $(wildcard */*.c */*.h tests/*/*.c tests/*/*.h)
+	clang-format -i $$(git ls-files '*.c' '*.h')
 
 clean:
 	rm -rf build build-san build-fuzz

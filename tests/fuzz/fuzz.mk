@@ -13,17 +13,18 @@ FUZZ_FLAGS := -std=gnu11 -O1 -gline-tables-only -Wall -Wextra -Werror -Wno-bitwi
     -fno-omit-frame-pointer -pthread -I. -DUNDERSTUDY_VERSION='"$(VERSION)"' -MMD -MP
 
 # Of node/ what reads bytes from outside, and the lane, none of which needs DPDK to run.
-FUZZ_NODE := $(filter-out node/ports% node/run% node/main.c node/cmd_% node/probe% node/drill% node/pair% node/replay_%, \
-    $(wildcard node/*.c)) $(wildcard node/replay_tape.c node/replay_side.c node/replay_deal.c)
-FUZZ_SRC  := $(filter-out nfs/%,$(foreach p,$(PARTS),$(wildcard $(p)/*.c))) $(FUZZ_NODE)
+FUZZ_NODE := $(filter-out node/ports% node/run% node/main.c %/main.c node/cmd_% node/probe% node/drill% node/pair% node/replay_% \
+    node/control/cmd_% node/control/pair% tools/%, $(sort $(shell find node -name '*.c'))) \
+    $(wildcard node/replay_tape.c node/replay_side.c node/replay_deal.c tools/replay/tape.c tools/replay/side.c tools/replay/deal.c tools/pair/*.c)
+FUZZ_SRC  := $(filter-out nfs/%,$(sort $(shell find $(PARTS) -name '*.c'))) $(FUZZ_NODE)
 FUZZ_OWN  := $(filter-out tests/fuzz/main_%,$(wildcard tests/fuzz/*.c)) tests/nf/help_frames.c
-ifeq ($(wildcard ftcore/delta.c),)
-FUZZ_OWN  := $(filter-out tests/fuzz/fuzz_delta.c,$(FUZZ_OWN))
-endif
 FUZZ_OBJ  := $(patsubst %.c,$(FUZZ_BUILD)/obj/%.o,$(FUZZ_OWN) $(wildcard nfs/*.c)) # whole: they register themselves
 FUZZ_LIB  := $(FUZZ_BUILD)/lib/product.a
 
 $(FUZZ_BUILD)/obj/node/%.o: node/%.c
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_FLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API $(ARCH) -c -o $@ $<
+$(FUZZ_BUILD)/obj/tools/%.o: tools/%.c
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(FUZZ_FLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API $(ARCH) -c -o $@ $<
 $(FUZZ_BUILD)/obj/tests/fuzz/fuzz_control.o: tests/fuzz/fuzz_control.c
@@ -35,7 +36,7 @@ $(FUZZ_BUILD)/obj/%.o: %.c
 $(FUZZ_LIB): $(FUZZ_SRC:%.c=$(FUZZ_BUILD)/obj/%.o)
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar rcs $@ $^
+	ar qcs $@ $^
 $(FUZZ_BUILD)/fuzz: $(FUZZ_BUILD)/obj/tests/fuzz/main_fuzz.o $(FUZZ_OBJ) $(FUZZ_LIB)
 	$(FUZZ_CC) $(FUZZ_SAN) -fsanitize=fuzzer -pthread -o $@ $^ $(LDLIBS)
 $(FUZZ_BUILD)/replay: $(FUZZ_BUILD)/obj/tests/fuzz/main_replay.o $(FUZZ_OBJ) $(FUZZ_LIB)
