@@ -53,7 +53,7 @@ NODE   := $(filter-out $(NODE_PLAIN),$(sort $(shell find node tools -name '*.c' 
 OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
 NODEOBJ := $(NODE:%.c=$(BUILD)/obj/%.o)
 NFLIB  := $(BUILD)/lib/libunderstudy-nf.a
-HEADERS := $(wildcard nflib/*.h nflib/*/*.h) ftcore/check.h ftcore/error.h ftcore/lines.h ftcore/region.h ftcore/record.h ftcore/section.h
+HEADERS := $(wildcard nflib/*.h nflib/*/*.h) ftcore/base/check.h ftcore/base/error.h ftcore/lines.h ftcore/region.h ftcore/record.h ftcore/section.h
 CORE   := $(BUILD)/lib/libcore.a
 
 UNIT   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/nf/test_*.c))
@@ -85,7 +85,7 @@ $(BUILD)/planted/%.o: %.c
 	$(CC) $(CFLAGS) -DUNDERSTUDY_PLANT $(ARCH) -c -o $@ $<
 
 # The lab's prober.
-$(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard node/probe*.c tools/drill/probe*.c) ftcore/error.c)
+$(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard node/probe*.c tools/drill/probe*.c) ftcore/base/error.c)
 	$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -o $@ $^ $(shell pkg-config --libs jansson)
 
 # Everything below node/: what the tests link, and what an NF outside the tree is built against.
@@ -155,7 +155,7 @@ check-sim: $(BUILD)/simulate $(BUILD)/simulate-planted
 $(BUILD)/simulate: $(SIM_OBJ) $(SIM_TESTS)
 	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
 
-# The same with bugs to be found, of which the environment chooses one (ftcore/plant.h).
+# The same with bugs to be found, of which the environment chooses one (ftcore/base/plant.h).
 $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-planted/%): $(BUILD)/sim-planted/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(SIM_SEAM) -DUNDERSTUDY_PLANT $(ARCH) -c -o $@ $<

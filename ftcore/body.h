@@ -7,7 +7,7 @@
 #ifndef FTCORE_BODY_H
 #define FTCORE_BODY_H
 
-#include "ftcore/error.h"
+#include "ftcore/base/error.h"
 #include "ftcore/record.h"
 
 #include <stdbool.h>

@@ -15,7 +15,7 @@
  * inside need not be looked at again: it is forgotten, and only how far it reached is kept.
  */
 #include "ftcore/closed.h"
-#include "ftcore/plant.h"
+#include "ftcore/base/plant.h"
 
 #include <stdlib.h>
 #include <string.h>

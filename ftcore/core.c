@@ -5,7 +5,7 @@
  * being primary, being standby.
  */
 #include "ftcore/core_parts.h"
-#include "ftcore/plant.h"
+#include "ftcore/base/plant.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@
  * ends here before the standby, counting from its answer, may think us dead (design §8).
  */
 #include "ftcore/core_parts.h"
-#include "ftcore/plant.h"
+#include "ftcore/base/plant.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -8,7 +8,7 @@
  * primary holding, and only the next base, or solo_after_ms of silence, lets it go on alone.
  */
 #include "ftcore/core_parts.h"
-#include "ftcore/plant.h"
+#include "ftcore/base/plant.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -7,7 +7,7 @@
  * again; it never promotes a stale state.
  */
 #include "ftcore/core_parts.h"
-#include "ftcore/plant.h"
+#include "ftcore/base/plant.h"
 
 #include <string.h>
 

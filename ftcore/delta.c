@@ -47,7 +47,7 @@
 #include "ftcore/delta.h"
 
 #include "ftcore/body.h"
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 #include "ftcore/head.h"
 #include "ftcore/message.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Frozen lines; see frozen.h. Owns the set and what is saved of it, both the region's. Written by lanes. */
 #include "ftcore/frozen.h"
-#include "ftcore/plant.h"
+#include "ftcore/base/plant.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -7,7 +7,7 @@
  */
 #include "ftcore/head.h"
 
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 
 #include <msgpack/unpack.h>
 #include <msgpack/unpack_define.h>

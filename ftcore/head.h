@@ -7,7 +7,7 @@
 #ifndef FTCORE_HEAD_H
 #define FTCORE_HEAD_H
 
-#include "ftcore/out.h"
+#include "ftcore/base/out.h"
 #include "ftcore/rules.h"
 
 #define FT_CHECKSUM_LEN 9u

@@ -4,9 +4,9 @@
  * nothing here is atomic; `in` and `out` count for ever and are reduced to a slot by a mask.
  */
 #include "ftcore/hold.h"
-#include "ftcore/check.h"
-#include "ftcore/error.h"
-#include "ftcore/plant.h"
+#include "ftcore/base/check.h"
+#include "ftcore/base/error.h"
+#include "ftcore/base/plant.h"
 
 #include <stdlib.h>
 #include <string.h>

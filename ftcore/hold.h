@@ -7,7 +7,7 @@
 #ifndef FTCORE_HOLD_H
 #define FTCORE_HOLD_H
 
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 
 #include <stdint.h>
 

@@ -9,8 +9,8 @@
  * again, all in one total order, so that at least one of them sees the other.
  */
 #include "ftcore/lines.h"
-#include "ftcore/check.h"
-#include "ftcore/error.h"
+#include "ftcore/base/check.h"
+#include "ftcore/base/error.h"
 
 #include <sys/mman.h>
 

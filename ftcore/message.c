@@ -41,10 +41,10 @@
  */
 #include "ftcore/message.h"
 
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 #include "ftcore/reader.h"
 #include "ftcore/shape.h"
-#include "ftcore/out.h"
+#include "ftcore/base/out.h"
 
 #include <lz4.h>
 #include <msgpack/pack.h>

@@ -10,7 +10,7 @@
 #ifndef FTCORE_MESSAGE_H
 #define FTCORE_MESSAGE_H
 
-#include "ftcore/error.h"
+#include "ftcore/base/error.h"
 #include "ftcore/region.h"
 
 #define FT_STREAM_VERSION 1u

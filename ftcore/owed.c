@@ -9,7 +9,7 @@
  */
 #include "ftcore/audit.h"
 #include "ftcore/frozen.h"
-#include "ftcore/plant.h"
+#include "ftcore/base/plant.h"
 
 #include <immintrin.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 #ifndef FTCORE_READER_H
 #define FTCORE_READER_H
 
-#include "ftcore/error.h"
+#include "ftcore/base/error.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -47,10 +47,10 @@
 #include "ftcore/record.h"
 
 #include "ftcore/body.h"
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 #include "ftcore/head.h"
 #include "ftcore/rules.h"
-#include "ftcore/out.h"
+#include "ftcore/base/out.h"
 
 #include <msgpack/pack.h>
 #include <stdbool.h>

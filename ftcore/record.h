@@ -16,7 +16,7 @@
 #ifndef FTCORE_RECORD_H
 #define FTCORE_RECORD_H
 
-#include "ftcore/error.h"
+#include "ftcore/base/error.h"
 
 #include <stddef.h>
 #include <stdint.h>

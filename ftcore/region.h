@@ -13,8 +13,8 @@
 #ifndef FTCORE_REGION_H
 #define FTCORE_REGION_H
 
-#include "ftcore/check.h"
-#include "ftcore/error.h"
+#include "ftcore/base/check.h"
+#include "ftcore/base/error.h"
 #include "ftcore/lines.h"
 
 #include <stdatomic.h>

@@ -7,8 +7,8 @@
  */
 #define _GNU_SOURCE /* memfd_create */
 #include "ftcore/ring.h"
-#include "ftcore/check.h"
-#include "ftcore/error.h"
+#include "ftcore/base/check.h"
+#include "ftcore/base/error.h"
 
 #include <stdbool.h>
 #include <stddef.h>

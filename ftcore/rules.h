@@ -7,7 +7,7 @@
 #ifndef FTCORE_RULES_H
 #define FTCORE_RULES_H
 
-#include "ftcore/error.h"
+#include "ftcore/base/error.h"
 #include "ftcore/record.h"
 #include "ftcore/region.h"
 

@@ -13,7 +13,7 @@
  * was not made so is found out by the lanes that wait (ftcore/waits.h).
  */
 #include "ftcore/section.h"
-#include "ftcore/plant.h"
+#include "ftcore/base/plant.h"
 #include "ftcore/waits.h"
 
 #include <immintrin.h>

@@ -11,7 +11,7 @@
  */
 #include "ftcore/message.h"
 
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 
 #include <string.h>
 #include <xxhash.h>

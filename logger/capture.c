@@ -4,7 +4,7 @@
  * so nothing is moved: inputs, their bytes, (edges,) values.
  */
 #include "logger/capture.h"
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 
 #include <string.h>
 

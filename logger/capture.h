@@ -10,7 +10,7 @@
 #ifndef LOGGER_CAPTURE_H
 #define LOGGER_CAPTURE_H
 
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 #include "ftcore/lane.h"
 
 #include <stdbool.h>

@@ -28,7 +28,7 @@
 #ifndef LOGGER_FRAME_H
 #define LOGGER_FRAME_H
 
-#include "ftcore/error.h"
+#include "ftcore/base/error.h"
 
 #include <stdint.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Outputs of replay, oldest first, in a ring that the lane both fills and empties. */
 #include "logger/kept.h"
-#include "ftcore/check.h"
-#include "ftcore/error.h"
+#include "ftcore/base/check.h"
+#include "ftcore/base/error.h"
 
 #include <string.h>
 

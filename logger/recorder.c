@@ -3,7 +3,7 @@
  * Making of the flight recorder, and the lanes' side of it: entries of a size, a kind and content into the
  * queues. It costs a lane a copy of each record and, while a base is copied, TURN_LINES twice.
  */
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 #include "logger/recorder_parts.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The writer of the flight recorder: takes entries from the queues, makes frames and files of them, keeps to
  * the number of files. */
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 #include "logger/recorder_parts.h"
 
 #include <dirent.h>

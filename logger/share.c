@@ -2,7 +2,7 @@
 /* Writes a lane's share of a delta; see share.h. Lines first, those of the shared arena, then the lane's own
  * in rising order; then outputs. */
 #include "logger/share.h"
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 #include "ftcore/frozen.h"
 #include "ftcore/message.h"
 

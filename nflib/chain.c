@@ -5,7 +5,7 @@
  * the region; what is here (instances, buffers of made packets) is rebuilt from the configuration.
  */
 #include "nflib/chain.h"
-#include "ftcore/draw.h"
+#include "ftcore/base/draw.h"
 
 #include "ftcore/audit.h"
 #include "nflib/backend.h"

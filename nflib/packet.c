@@ -9,7 +9,7 @@
  * for `have` as well.
  */
 #include "nflib/packet.h"
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 #include "nflib/bytes.h"
 
 #include <arpa/inet.h>

@@ -3,7 +3,7 @@
 #include "nflib/payload_guard.h"
 
 #include "ftcore/audit.h"
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
 /* What a burst has touched; see touched.h. */
 #include "nflib/touched.h"
 
-#include "ftcore/check.h"
-#include "ftcore/error.h"
+#include "ftcore/base/check.h"
+#include "ftcore/base/error.h"
 
 #include <stdlib.h>
 #include <string.h>

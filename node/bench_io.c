@@ -9,7 +9,7 @@
  * packet, and no clock is read.
  */
 #include "node/bench_slot.h"
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 #include "node/clock.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Making the bench's traffic; see bench_load.h. */
 #include "node/bench_load.h"
-#include "ftcore/draw.h"
+#include "ftcore/base/draw.h"
 #include "nfs/load_balancer_table.h"
 #include "nfs/nat_table.h"
 #include "node/replay_tape.h"

@@ -12,7 +12,7 @@
 #ifndef NODE_BENCH_LOAD_H
 #define NODE_BENCH_LOAD_H
 
-#include "ftcore/error.h"
+#include "ftcore/base/error.h"
 #include "nflib/chain.h"
 
 #define ND_LOAD_SIDES 2u

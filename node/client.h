@@ -6,7 +6,7 @@
 #ifndef NODE_CLIENT_H
 #define NODE_CLIENT_H
 
-#include "ftcore/error.h"
+#include "ftcore/base/error.h"
 
 #include <jansson.h>
 

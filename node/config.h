@@ -6,7 +6,7 @@
 #ifndef NODE_CONFIG_H
 #define NODE_CONFIG_H
 
-#include "ftcore/error.h"
+#include "ftcore/base/error.h"
 #include "nflib/chain.h"
 #include "node/redis.h"
 

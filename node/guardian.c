@@ -17,7 +17,7 @@
 #define _GNU_SOURCE /* close_range */
 #include "node/guardian.h"
 
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 #include "ftcore/message.h"
 
 #include <arpa/inet.h>

@@ -9,7 +9,7 @@
 #ifndef NODE_GUARDIAN_H
 #define NODE_GUARDIAN_H
 
-#include "ftcore/error.h"
+#include "ftcore/base/error.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -7,7 +7,7 @@
 #include "node/lane.h"
 #include "node/clock.h"
 #include "ftcore/audit.h"
-#include "ftcore/plant.h"
+#include "ftcore/base/plant.h"
 #include "nflib/chain.h"
 #include "node/beat.h"
 #include "node/priority.h"

@@ -11,7 +11,7 @@
 #include "node/lane.h"
 #include "ftcore/audit.h"
 #include "ftcore/message.h"
-#include "ftcore/plant.h"
+#include "ftcore/base/plant.h"
 #include "ftcore/waits.h"
 #include "nflib/chain.h"
 

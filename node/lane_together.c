@@ -28,7 +28,7 @@
  * somebody's asking.
  */
 #include "node/lane.h"
-#include "ftcore/plant.h"
+#include "ftcore/base/plant.h"
 #include "ftcore/waits.h"
 #include "nflib/chain.h"
 

@@ -9,7 +9,7 @@
 #ifndef NODE_PROBE_H
 #define NODE_PROBE_H
 
-#include "ftcore/error.h"
+#include "ftcore/base/error.h"
 
 #include <stdint.h>
 

@@ -6,7 +6,7 @@
 #ifndef NODE_PROCESS_H
 #define NODE_PROCESS_H
 
-#include "ftcore/error.h"
+#include "ftcore/base/error.h"
 
 #include <limits.h>
 #include <stdbool.h>

@@ -21,7 +21,7 @@
 #ifndef NODE_REDIS_H
 #define NODE_REDIS_H
 
-#include "ftcore/error.h"
+#include "ftcore/base/error.h"
 
 #include <stdbool.h>
 #include <stdint.h>

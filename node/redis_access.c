@@ -4,7 +4,7 @@
  * that does nothing, with two maps and a number; a connection and a server.
  */
 #include "node/redis.h"
-#include "ftcore/draw.h"
+#include "ftcore/base/draw.h"
 
 #include "nflib/chain.h"
 #include "nflib/shared.h"

@@ -2,7 +2,7 @@
 /* A connection to Redis; see redis_wire.h. */
 #include "node/redis_wire.h"
 
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -7,7 +7,7 @@
 #ifndef NODE_REDIS_WIRE_H
 #define NODE_REDIS_WIRE_H
 
-#include "ftcore/error.h"
+#include "ftcore/base/error.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -9,7 +9,7 @@
  * base and some in the log.
  */
 #include "node/replay.h"
-#include "ftcore/draw.h"
+#include "ftcore/base/draw.h"
 #include "node/clock.h"
 
 #include <signal.h>

@@ -4,7 +4,7 @@
  * a ring that the gate empties. The ring is bounded; when it is full outputs stay held, the hold fills, and
  * the lane takes no more bursts.
  */
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 #include "node/replay_ledger.h"
 #include "node/replay_slot.h"
 

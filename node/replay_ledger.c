@@ -2,7 +2,7 @@
 /* Keeps what survives of a lane's log; see replay_ledger.h. */
 #include "node/replay_ledger.h"
 
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,7 @@
  * how soon something happens, never what.
  */
 #include "node/clock.h"
-#include "ftcore/draw.h"
+#include "ftcore/base/draw.h"
 #include "node/member.h"
 #include "node/replay_slot.h"
 

@@ -11,7 +11,7 @@
 #ifndef NODE_REPLAY_TAPE_H
 #define NODE_REPLAY_TAPE_H
 
-#include "ftcore/error.h"
+#include "ftcore/base/error.h"
 #include "nflib/chain.h"
 
 struct nd_tape_input {

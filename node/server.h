@@ -6,7 +6,7 @@
 #ifndef NODE_SERVER_H
 #define NODE_SERVER_H
 
-#include "ftcore/error.h"
+#include "ftcore/base/error.h"
 
 #include <jansson.h>
 

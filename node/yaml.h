@@ -7,7 +7,7 @@
 #ifndef NODE_YAML_H
 #define NODE_YAML_H
 
-#include "ftcore/error.h"
+#include "ftcore/base/error.h"
 #include "node/arena.h"
 
 #include <stdbool.h>

@@ -2,7 +2,7 @@
 /* Carries out what the protocol core decided, in order: words to the lanes, messages, the view file. */
 #include "ftcore/audit.h"
 #include "ftcore/frozen.h"
-#include "ftcore/plant.h"
+#include "ftcore/base/plant.h"
 #include "replicator/parts.h"
 
 #include <stdio.h>

@@ -8,7 +8,7 @@
  * the budget given to the lanes and the link's room.
  */
 #include "ftcore/audit.h"
-#include "ftcore/plant.h"
+#include "ftcore/base/plant.h"
 #include "replicator/parts.h"
 
 #include <stdlib.h>

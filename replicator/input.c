@@ -4,7 +4,7 @@
  * an event of the core, in the order in which it came, after what it brought has been stored.
  */
 #include "replicator/parts.h"
-#include "ftcore/plant.h"
+#include "ftcore/base/plant.h"
 
 #include <stdio.h>
 

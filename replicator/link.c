@@ -17,7 +17,7 @@
 #define _GNU_SOURCE /* ppoll */
 #include "replicator/link.h"
 
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 #include "replicator/socket.h"
 
 #include <errno.h>

@@ -4,7 +4,7 @@
  * drain, the digest, a divergence. Told to the core once each, and to the peer what concerns it.
  */
 #include "replicator/parts.h"
-#include "ftcore/plant.h"
+#include "ftcore/base/plant.h"
 
 /* How far lanes are, to the core; on the standby this is what acknowledges. */
 bool rp_progress(struct rp_replicator *rp)

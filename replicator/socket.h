@@ -6,7 +6,7 @@
 #ifndef REPLICATOR_SOCKET_H
 #define REPLICATOR_SOCKET_H
 
-#include "ftcore/error.h"
+#include "ftcore/base/error.h"
 
 #include <netinet/in.h>
 #include <stdbool.h>

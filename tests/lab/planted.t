@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What the replay tool's verdict is worth where state travels in deltas, standbys are warm, or several lanes make one
 # closed set: bugs planted in a build of their own must each be caught wherever they can do harm. (In the log, hot, on one
-# lane: replay.t; on several: replay-lanes.t.) Which one is made is in ftcore/plant.h's users; a bug that stops a takeover
+# lane: replay.t; on several: replay-lanes.t.) Which one is made is in ftcore/base/plant.h's users; a bug that stops a takeover
 # is caught after 10 s. As TAP.
 set -u
 # shellcheck source=tests/lab/matrix.sh

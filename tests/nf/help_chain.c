@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Chains and captures for tests of NFs; see help_chain.h. */
 #include "tests/nf/help_chain.h"
-#include "ftcore/draw.h"
+#include "ftcore/base/draw.h"
 
 #include "node/config.h"
 

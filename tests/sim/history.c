@@ -5,7 +5,7 @@
  */
 #include "tests/sim/sim.h"
 
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 #include "logger/cursor.h"
 
 #include <string.h>

@@ -5,7 +5,7 @@
  */
 #include "tests/sim/sim.h"
 
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 #include "ftcore/delta.h"
 #include "logger/capture.h"
 #include "replicator/parts.h"

@@ -13,7 +13,7 @@
 #define _GNU_SOURCE /* memfd_create */
 #include "tests/sim/sim.h"
 
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 
 #include <errno.h>
 #include <malloc.h>

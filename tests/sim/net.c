@@ -7,7 +7,7 @@
 #define _GNU_SOURCE
 #include "tests/sim/sim.h"
 
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 #include "replicator/socket.h"
 
 #include <arpa/inet.h>

@@ -5,7 +5,7 @@
  */
 #include "tests/sim/sim.h"
 
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 #include "node/setup.h"
 #include "replicator/parts.h"
 

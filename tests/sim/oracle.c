@@ -6,7 +6,7 @@
  */
 #include "tests/sim/sim.h"
 
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 #include "replicator/parts.h"
 
 #include <string.h>

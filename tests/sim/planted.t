@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# What the simulation's oracles are worth: each planted bug (ftcore/plant.h) is found within 2,000 seeds, and
+# What the simulation's oracles are worth: each planted bug (ftcore/base/plant.h) is found within 2,000 seeds, and
 # the same seeds pass without it.
 cd "$(dirname "$0")/../.." || exit 1
 BUILD=${BUILD:-build}

@@ -7,7 +7,7 @@
  */
 #include "tests/sim/sim.h"
 
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 #include "node/beat.h"
 #include "nflib/chain.h"
 #include "tests/nf/help_frames.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What lanes would call if their chain kept its state in Redis. Simulated nodes protect theirs. */
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 #include "node/redis.h"
 
 #include <stddef.h>

@@ -9,7 +9,7 @@
 #include <sanitizer/asan_interface.h>
 #endif
 
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 
 #include <stddef.h>
 #include <sys/mman.h>

@@ -12,7 +12,7 @@
 #include "tests/sim/sim.h"
 
 #include "ftcore/audit.h"
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The course of a seed: what it plans, tick after tick, who runs next; and where a node is caught. */
 #include "tests/sim/sim.h"
-#include "ftcore/draw.h"
+#include "ftcore/base/draw.h"
 
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "ftcore/audit.h"
-#include "ftcore/draw.h"
+#include "ftcore/base/draw.h"
 #include "tests/unit/help_nf.h"
 
 struct config {

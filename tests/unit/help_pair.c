@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The world around two cores: time, connections, processes. See help_pair.h. */
 #include "tests/unit/help_pair.h"
-#include "ftcore/draw.h"
+#include "ftcore/base/draw.h"
 
 #include <stdarg.h>
 #include <string.h>

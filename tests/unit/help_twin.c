@@ -2,7 +2,7 @@
 /* The processes of help_twin.h: started, watched, killed, ended. */
 #define _GNU_SOURCE /* nftw */
 #include "tests/unit/help_twin.h"
-#include "ftcore/check.h"
+#include "ftcore/base/check.h"
 #include "tests/unit/help_net.h"
 
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The chain of help_twin.h as arithmetic, and the model that runs it without lanes, logs or bases. */
 #include "tests/unit/help_twin.h"
-#include "ftcore/draw.h"
+#include "ftcore/base/draw.h"
 
 #include <string.h>
 #include <xxhash.h>

@@ -3,7 +3,7 @@
  * Capture, cursor and kept outputs against a model that stores what was given, part by part, in arrays of its
  * own. The ring is filled with ff bytes first, so that what capture leaves unwritten shows.
  */
-#include "ftcore/error.h"
+#include "ftcore/base/error.h"
 #include "logger/capture.h"
 #include "logger/cursor.h"
 #include "logger/kept.h"

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "ftcore/error.h"
+#include "ftcore/base/error.h"
 #include "ftcore/ring.h"
 #include "tests/unit/help_death.h"
 

@@ -3,8 +3,8 @@
  * Invariants. FT_CHECK stays on in release builds: a node that has broken its own rules must stop,
  * because its standby can go on and it cannot.
  */
-#ifndef FTCORE_CHECK_H
-#define FTCORE_CHECK_H
+#ifndef FTCORE_BASE_CHECK_H
+#define FTCORE_BASE_CHECK_H
 
 #define ft_likely(x)   __builtin_expect(!!(x), 1)
 #define ft_unlikely(x) __builtin_expect(!!(x), 0)

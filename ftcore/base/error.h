@@ -4,8 +4,8 @@
  * result on success and one of these on failure. `struct ft_fault` carries the one line a person
  * reads: what, where, what was expected.
  */
-#ifndef FTCORE_ERROR_H
-#define FTCORE_ERROR_H
+#ifndef FTCORE_BASE_ERROR_H
+#define FTCORE_BASE_ERROR_H
 
 enum ft_error {
     FT_OK = 0,

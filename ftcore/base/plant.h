@@ -4,8 +4,8 @@
  * that the replay tool's oracle and the simulation's catch each. In every other build FT_PLANTED is 0 and
  * leaves no code.
  */
-#ifndef FTCORE_PLANT_H
-#define FTCORE_PLANT_H
+#ifndef FTCORE_BASE_PLANT_H
+#define FTCORE_BASE_PLANT_H
 
 #ifdef UNDERSTUDY_PLANT
 

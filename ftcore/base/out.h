@@ -3,8 +3,8 @@
  * Where msgpack-c's packer writes in ftcore: a bounded buffer of the caller's. Used by the encoders of
  * records and messages, each with one of its own; once something did not fit, nothing more is written.
  */
-#ifndef FTCORE_OUT_H
-#define FTCORE_OUT_H
+#ifndef FTCORE_BASE_OUT_H
+#define FTCORE_BASE_OUT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Texts of failures and the abort of broken invariants. */
-#include "ftcore/error.h"
-#include "ftcore/check.h"
+#include "ftcore/base/error.h"
+#include "ftcore/base/check.h"
 
 #include <stdarg.h>
 #include <stdio.h>

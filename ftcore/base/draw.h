@@ -4,8 +4,8 @@
  * number generators, OOPSLA 2014). For seeding and for whoever chooses on behalf of a test or a measurement;
  * NFs draw from their lane's generator in the region (nflib/nf.h).
  */
-#ifndef FTCORE_DRAW_H
-#define FTCORE_DRAW_H
+#ifndef FTCORE_BASE_DRAW_H
+#define FTCORE_BASE_DRAW_H
 
 #include <stdint.h>
 
