@@ -10,7 +10,7 @@
 
 #include "ftcore/delta.h"
 #include "ftcore/record.h"
-#include "ftcore/region.h"
+#include "ftcore/region/region.h"
 
 struct ft_closed;
 

@@ -24,7 +24,7 @@
 #define FTCORE_DELTA_H
 
 #include "ftcore/record.h"
-#include "ftcore/region.h"
+#include "ftcore/region/region.h"
 
 #define FT_PART_LINES   (96u << 10)  /* bytes of runs in a part at most */
 #define FT_PART_OUTPUTS (32u << 10)  /* bytes of outputs in a part at most, in memory */

@@ -11,7 +11,7 @@
 #define FTCORE_MESSAGE_H
 
 #include "ftcore/base/error.h"
-#include "ftcore/region.h"
+#include "ftcore/region/region.h"
 
 #define FT_STREAM_VERSION 1u
 #define FT_FRAME_HEAD     8u         /* bytes before a frame's content */

@@ -9,7 +9,7 @@
 
 #include "ftcore/base/error.h"
 #include "ftcore/record.h"
-#include "ftcore/region.h"
+#include "ftcore/region/region.h"
 
 #define FT_RECORD_VERSION 1u
 #define FT_FRAME_MIN      14u

@@ -16,7 +16,7 @@
 #define FTCORE_SECTION_H
 
 #include "ftcore/record.h"
-#include "ftcore/region.h"
+#include "ftcore/region/region.h"
 
 #include <setjmp.h>
 

@@ -24,7 +24,7 @@
 #define LOGGER_RECORDER_H
 
 #include "ftcore/record.h"
-#include "ftcore/region.h"
+#include "ftcore/region/region.h"
 #include "logger/frame.h"
 
 struct lg_recorder_config {

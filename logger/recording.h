@@ -7,7 +7,7 @@
 #define LOGGER_RECORDING_H
 
 #include "ftcore/record.h"
-#include "ftcore/region.h"
+#include "ftcore/region/region.h"
 #include "logger/frame.h"
 
 #include <stdbool.h>

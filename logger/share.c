@@ -3,7 +3,7 @@
  * in rising order; then outputs. */
 #include "logger/share.h"
 #include "ftcore/base/check.h"
-#include "ftcore/frozen.h"
+#include "ftcore/region/frozen.h"
 #include "ftcore/message.h"
 
 #include <string.h>

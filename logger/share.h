@@ -4,8 +4,8 @@
  * lane's log ring. Owned by the lane, which runs no burst from the cut until its share is whole, but goes on
  * with everything else: when the ring is full the rest waits for the next turn.
  *
- * A share of a spread checkpoint (FT_PART_SPREAD in its head) copies frozen lines (ftcore/frozen.h) instead,
- * some at a time, and the lane runs bursts in between: node/lane_checkpoint.c.
+ * A share of a spread checkpoint (FT_PART_SPREAD in its head) copies frozen lines (ftcore/region/frozen.h)
+ * instead, some at a time, and the lane runs bursts in between: node/lane_checkpoint.c.
  */
 #ifndef LOGGER_SHARE_H
 #define LOGGER_SHARE_H

@@ -7,7 +7,7 @@
 #include "nflib/chain.h"
 #include "ftcore/base/draw.h"
 
-#include "ftcore/audit.h"
+#include "ftcore/region/audit.h"
 #include "nflib/backend.h"
 #include "nflib/payload_guard.h"
 

@@ -12,7 +12,7 @@
 #ifndef NFLIB_NF_H
 #define NFLIB_NF_H
 
-#include "ftcore/region.h"
+#include "ftcore/region/region.h"
 #include "nflib/packet.h"
 
 #define NF_BURST_MAX 32u

@@ -2,7 +2,7 @@
 /* Puts packets before forbidden pages and back; see payload_guard.h. Run by the lane's thread alone. */
 #include "nflib/payload_guard.h"
 
-#include "ftcore/audit.h"
+#include "ftcore/region/audit.h"
 #include "ftcore/base/check.h"
 
 #include <stdio.h>

@@ -6,7 +6,7 @@
  */
 #include "node/lane.h"
 #include "node/clock.h"
-#include "ftcore/audit.h"
+#include "ftcore/region/audit.h"
 #include "ftcore/base/plant.h"
 #include "nflib/chain.h"
 #include "node/beat.h"

@@ -9,7 +9,7 @@
  * like any other change: whoever copies or audits the region sees them.
  */
 #include "node/lane.h"
-#include "ftcore/audit.h"
+#include "ftcore/region/audit.h"
 #include "ftcore/message.h"
 #include "ftcore/base/plant.h"
 #include "ftcore/waits.h"

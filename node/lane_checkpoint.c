@@ -3,10 +3,10 @@
  * A checkpoint that is copied beside bursts: a lane's side of it between its cut and its last part. Written
  * and read by the lane, but for what lies in struct nd_stream.
  *
- * At the cut the marked lines are frozen (ftcore/frozen.h) and lanes go on with bursts. Between these a lane
- * copies some of its frozen lines into a part, which lies in the log ring between the records. Lane 0 copies
- * the shared arena at the cut itself, before anybody runs a burst: lanes edit it in turns, so its lines are
- * nobody's to save. Also the first part comes before the next burst.
+ * At the cut the marked lines are frozen (ftcore/region/frozen.h) and lanes go on with bursts. Between these
+ * a lane copies some of its frozen lines into a part, which lies in the log ring between the records. Lane 0
+ * copies the shared arena at the cut itself, before anybody runs a burst: lanes edit it in turns, so its
+ * lines are nobody's to save. Also the first part comes before the next burst.
  *
  * Pace. Whatever is behind a part waits for it, in the ring, on the link, at the standby. So there is one on
  * the way at a time: the next is made when the first burst behind the last one is stable, or when no burst
@@ -23,7 +23,7 @@
  * soon, whatever becomes of the checkpoint; it waits for that, and carries none, unless it takes LEAVE_NS.
  */
 #include "node/lane.h"
-#include "ftcore/frozen.h"
+#include "ftcore/region/frozen.h"
 #include "nflib/chain.h"
 
 #define PART_BYTES (32u << 10)

@@ -12,7 +12,7 @@
  * else the clock's. Lines are marked for deltas and checkpoints alone; else an edit costs one branch.
  */
 #include "node/lane.h"
-#include "ftcore/frozen.h"
+#include "ftcore/region/frozen.h"
 #include "nflib/chain.h"
 
 #include <string.h>

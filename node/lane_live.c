@@ -4,7 +4,7 @@
  * release (lane_outputs.c). The burst's time is the turn's reading of the clock.
  */
 #include "node/lane.h"
-#include "ftcore/audit.h"
+#include "ftcore/region/audit.h"
 #include "nflib/bytes.h"
 #include "nflib/chain.h"
 

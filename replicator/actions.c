@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Carries out what the protocol core decided, in order: words to the lanes, messages, the view file. */
-#include "ftcore/audit.h"
-#include "ftcore/frozen.h"
+#include "ftcore/region/audit.h"
+#include "ftcore/region/frozen.h"
 #include "ftcore/base/plant.h"
 #include "replicator/parts.h"
 

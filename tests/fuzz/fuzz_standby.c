@@ -5,7 +5,7 @@
  * else. After a divergence a base comes, as in a resync, over the same chain. At the end of each input a base
  * and one good record lead to the state that they always lead to, whatever was before.
  */
-#include "ftcore/audit.h"
+#include "ftcore/region/audit.h"
 #include "tests/fuzz/stream_parts.h"
 
 #include <stdlib.h>

@@ -17,7 +17,7 @@
  *   14, 15  the burst ends
  */
 #include "tests/fuzz/stream_parts.h"
-#include "ftcore/audit.h"
+#include "ftcore/region/audit.h"
 #include "tests/nf/help_frames.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The lane of a stream: ports in memory, its runs, and the replay of its records; see stream.h. */
 #include "tests/fuzz/stream_parts.h"
-#include "ftcore/audit.h"
+#include "ftcore/region/audit.h"
 #include "ftcore/record.h"
 
 #include <stdio.h>

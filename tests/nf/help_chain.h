@@ -6,7 +6,7 @@
 #ifndef TESTS_NF_HELP_CHAIN_H
 #define TESTS_NF_HELP_CHAIN_H
 
-#include "ftcore/audit.h"
+#include "ftcore/region/audit.h"
 #include "nflib/chain.h"
 #include "tests/nf/help_frames.h"
 

@@ -54,7 +54,7 @@ int sim_truncate(int fd, off_t size);
 #endif
 #endif
 
-#ifdef SIM_REGION /* ftcore/region.c: one window that the nodes' regions take turns in */
+#ifdef SIM_REGION /* ftcore/region/region.c: one window that the nodes' regions take turns in */
 int sim_memfd_create(const char *name, unsigned flags);
 int sim_ftruncate(int fd, off_t size);
 void *sim_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset);

@@ -8,7 +8,7 @@
 #define _GNU_SOURCE /* sigaction */
 #include "tests/sim/sim.h"
 
-#include "ftcore/audit.h"
+#include "ftcore/region/audit.h"
 
 #include <signal.h>
 #include <stdlib.h>

@@ -11,7 +11,7 @@
 #define _GNU_SOURCE /* MFD_HUGETLB */
 #include "tests/sim/sim.h"
 
-#include "ftcore/audit.h"
+#include "ftcore/region/audit.h"
 #include "ftcore/base/check.h"
 
 #include <errno.h>

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "ftcore/audit.h"
+#include "ftcore/region/audit.h"
 #include "ftcore/base/draw.h"
 #include "tests/unit/help_nf.h"
 

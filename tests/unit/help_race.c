@@ -2,7 +2,7 @@
 /* Lanes that race, and their record; see help_race.h. */
 #include "tests/unit/help_race.h"
 
-#include "ftcore/audit.h"
+#include "ftcore/region/audit.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "ftcore/audit.h"
+#include "ftcore/region/audit.h"
 #include "tests/unit/help_death.h"
 
 #include <pthread.h>

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "ftcore/audit.h"
+#include "ftcore/region/audit.h"
 #include "nflib/chain.h"
 #include "tests/unit/help_death.h"
 

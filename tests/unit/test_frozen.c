@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "ftcore/frozen.h"
+#include "ftcore/region/frozen.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "ftcore/audit.h"
+#include "ftcore/region/audit.h"
 #include "nflib/chain.h"
 
 #include <arpa/inet.h>

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "ftcore/base/error.h"
-#include "ftcore/lines.h"
+#include "ftcore/region/lines.h"
 #include "tests/unit/help_death.h"
 
 #include <pthread.h>

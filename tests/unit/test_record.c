@@ -4,7 +4,7 @@
  * file is written anew instead of compared; with RECORD_MEASURE=1 sizes and times are printed.
  */
 #include "tests/unit/help_record.h"
-#include "ftcore/region.h"
+#include "ftcore/region/region.h"
 
 #include <msgpack.h>
 #include <setjmp.h>

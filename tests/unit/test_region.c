@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "ftcore/region.h"
+#include "ftcore/region/region.h"
 #include "tests/unit/help_death.h"
 
 #include <string.h>

@@ -10,12 +10,12 @@
  *
  * Allocation happens while the chain is made, in the same order on every node, so pointers agree.
  */
-#ifndef FTCORE_REGION_H
-#define FTCORE_REGION_H
+#ifndef FTCORE_REGION_REGION_H
+#define FTCORE_REGION_REGION_H
 
 #include "ftcore/base/check.h"
 #include "ftcore/base/error.h"
-#include "ftcore/lines.h"
+#include "ftcore/region/lines.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -58,8 +58,8 @@ struct ft_region_config {
     bool huge;                  /* try huge pages, fall back silently to 4 KiB pages */
 };
 
-struct ft_audit; /* ftcore/audit.h */
-struct ft_saved; /* ftcore/frozen.h */
+struct ft_audit; /* ftcore/region/audit.h */
+struct ft_saved; /* ftcore/region/frozen.h */
 
 struct ft_region {
     uint8_t *base; /* FT_REGION_BASE; NULL while hidden */
@@ -73,7 +73,7 @@ struct ft_region {
     struct ft_lines owed;   /* to be copied; claimed by whoever copies */
     struct ft_lines copied; /* copy in `shadow` is whole */
     uint8_t *shadow; /* where owed lines are copied to: same offsets, one reservation of `size` bytes */
-    struct ft_lines frozen; /* of a checkpoint that is copied beside bursts (ftcore/frozen.h) … */
+    struct ft_lines frozen; /* of a checkpoint that is copied beside bursts (ftcore/region/frozen.h) … */
     struct ft_saved *saved; /* … and each lane's that were edited since; NULL: nothing can be frozen */
     _Atomic bool freezing;  /* edits have to look */
     struct ft_audit *audit; /* NULL unless configured */

@@ -8,7 +8,7 @@
  * writes the word and then looks at the summary, the taker clears the summary and then looks at the word
  * again, all in one total order, so that at least one of them sees the other.
  */
-#include "ftcore/lines.h"
+#include "ftcore/region/lines.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/error.h"
 

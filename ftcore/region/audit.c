@@ -7,7 +7,7 @@
  * because whoever holds it writes nothing in the region, so cannot fault there. Notes need no lock: each lane
  * makes its own before its write. Notes of the shared arena are dropped one turn late, see turn_notes.
  */
-#include "ftcore/audit.h"
+#include "ftcore/region/audit.h"
 
 #include <errno.h>
 #include <immintrin.h>

@@ -10,10 +10,10 @@
  * remembered until every lane has ended a burst after it, so a line's unmarked change right behind a marked
  * one passes.
  */
-#ifndef FTCORE_AUDIT_H
-#define FTCORE_AUDIT_H
+#ifndef FTCORE_REGION_AUDIT_H
+#define FTCORE_REGION_AUDIT_H
 
-#include "ftcore/region.h"
+#include "ftcore/region/region.h"
 
 int ft_audit_open(struct ft_region *region, struct ft_fault *fault); /* called by ft_region_open */
 void ft_audit_close(struct ft_region *region);

@@ -7,8 +7,8 @@
  * Adding to `copied` comes after the copy, and whoever finds the line there may read the copy or change the
  * line: ft_lines_add releases, ft_lines_has and ft_lines_find acquire.
  */
-#include "ftcore/audit.h"
-#include "ftcore/frozen.h"
+#include "ftcore/region/audit.h"
+#include "ftcore/region/frozen.h"
 #include "ftcore/base/plant.h"
 
 #include <immintrin.h>

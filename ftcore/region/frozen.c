@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Frozen lines; see frozen.h. Owns the set and what is saved of it, both the region's. Written by lanes. */
-#include "ftcore/frozen.h"
+#include "ftcore/region/frozen.h"
 #include "ftcore/base/plant.h"
 
 #include <stdlib.h>

@@ -15,10 +15,10 @@
  * Capacity: a lane can save as many lines as its arenas have; pages that were never saved to are not there.
  * They stay until the region is closed, so that a checkpoint finds the pages that the last one used.
  */
-#ifndef FTCORE_FROZEN_H
-#define FTCORE_FROZEN_H
+#ifndef FTCORE_REGION_FROZEN_H
+#define FTCORE_REGION_FROZEN_H
 
-#include "ftcore/region.h"
+#include "ftcore/region/region.h"
 
 /* Makes room; again: nothing. FT_ENOMEM: nothing can be frozen. */
 int ft_freeze_prepare(struct ft_region *region);

@@ -5,9 +5,9 @@
  * ft_edit (owed.c).
  */
 #define _GNU_SOURCE /* memfd_create, fallocate */
-#include "ftcore/region.h"
-#include "ftcore/audit.h"
-#include "ftcore/frozen.h"
+#include "ftcore/region/region.h"
+#include "ftcore/region/audit.h"
+#include "ftcore/region/frozen.h"
 
 #include <errno.h>
 #include <fcntl.h>

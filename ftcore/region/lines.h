@@ -6,8 +6,8 @@
  * Setting skips the write when the bit is already there, and is atomic where others may set bits of the same
  * word. Setting a bit releases what was written before; finding it acquires.
  */
-#ifndef FTCORE_LINES_H
-#define FTCORE_LINES_H
+#ifndef FTCORE_REGION_LINES_H
+#define FTCORE_REGION_LINES_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
