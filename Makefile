@@ -53,7 +53,7 @@ NODE   := $(filter-out $(NODE_PLAIN),$(sort $(shell find node tools -name '*.c' 
 OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
 NODEOBJ := $(NODE:%.c=$(BUILD)/obj/%.o)
 NFLIB  := $(BUILD)/lib/libunderstudy-nf.a
-HEADERS := $(wildcard nflib/*.h nflib/*/*.h) ftcore/base/check.h ftcore/base/error.h ftcore/region/lines.h ftcore/region/region.h ftcore/record.h ftcore/section.h
+HEADERS := $(wildcard nflib/*.h nflib/*/*.h) ftcore/base/check.h ftcore/base/error.h ftcore/region/lines.h ftcore/region/region.h ftcore/record/record.h ftcore/section.h
 CORE   := $(BUILD)/lib/libcore.a
 
 UNIT   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/nf/test_*.c))

@@ -8,8 +8,8 @@
 #ifndef FTCORE_CLOSED_H
 #define FTCORE_CLOSED_H
 
-#include "ftcore/delta.h"
-#include "ftcore/record.h"
+#include "ftcore/record/delta.h"
+#include "ftcore/record/record.h"
 #include "ftcore/region/region.h"
 
 struct ft_closed;

@@ -15,7 +15,7 @@
 #define FTCORE_CORE_H
 
 #include "ftcore/lane.h"
-#include "ftcore/message.h"
+#include "ftcore/record/message.h"
 
 #define FT_MS 1000000ull
 

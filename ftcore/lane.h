@@ -9,7 +9,7 @@
 #ifndef FTCORE_LANE_H
 #define FTCORE_LANE_H
 
-#include "ftcore/record.h"
+#include "ftcore/record/record.h"
 #include "ftcore/ring.h"
 
 #include <stdatomic.h>

@@ -15,7 +15,7 @@
 #ifndef FTCORE_SECTION_H
 #define FTCORE_SECTION_H
 
-#include "ftcore/record.h"
+#include "ftcore/record/record.h"
 #include "ftcore/region/region.h"
 
 #include <setjmp.h>

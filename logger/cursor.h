@@ -6,7 +6,7 @@
 #ifndef LOGGER_CURSOR_H
 #define LOGGER_CURSOR_H
 
-#include "ftcore/record.h"
+#include "ftcore/record/record.h"
 
 #include <stdbool.h>
 

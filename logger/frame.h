@@ -12,9 +12,9 @@
  *
  *     HEADER      struct lg_file_header, struct lg_position of lanes 1, 2, …, then the chain's identity,
  *                 lines of text: once, first
- *     LINES       lines of the base, as runs (ftcore/message.h)
+ *     LINES       lines of the base, as runs (ftcore/record/message.h)
  *     BASE_END    the base is whole
- *     RECORD      one log record in its wire form (ftcore/record.h)
+ *     RECORD      one log record in its wire form (ftcore/record/record.h)
  *     END         the recorder closed the file
  *
  * The base is the state in which all lanes stood after the bursts that the header names; the file's records

@@ -23,7 +23,7 @@
 #ifndef LOGGER_RECORDER_H
 #define LOGGER_RECORDER_H
 
-#include "ftcore/record.h"
+#include "ftcore/record/record.h"
 #include "ftcore/region/region.h"
 #include "logger/frame.h"
 

@@ -3,7 +3,7 @@
 #ifndef LOGGER_RECORDER_PARTS_H
 #define LOGGER_RECORDER_PARTS_H
 
-#include "ftcore/message.h"
+#include "ftcore/record/message.h"
 #include "ftcore/ring.h"
 #include "logger/recorder.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads and checks a file of the flight recorder. */
 #include "logger/recording.h"
-#include "ftcore/message.h"
+#include "ftcore/record/message.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,7 +6,7 @@
 #ifndef LOGGER_RECORDING_H
 #define LOGGER_RECORDING_H
 
-#include "ftcore/record.h"
+#include "ftcore/record/record.h"
 #include "ftcore/region/region.h"
 #include "logger/frame.h"
 

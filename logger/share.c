@@ -4,7 +4,7 @@
 #include "logger/share.h"
 #include "ftcore/base/check.h"
 #include "ftcore/region/frozen.h"
-#include "ftcore/message.h"
+#include "ftcore/record/message.h"
 
 #include <string.h>
 

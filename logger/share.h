@@ -10,7 +10,7 @@
 #ifndef LOGGER_SHARE_H
 #define LOGGER_SHARE_H
 
-#include "ftcore/delta.h"
+#include "ftcore/record/delta.h"
 #include "ftcore/hold.h"
 #include "ftcore/lane.h"
 

@@ -18,7 +18,7 @@
 #include "node/guardian.h"
 
 #include "ftcore/base/check.h"
-#include "ftcore/message.h"
+#include "ftcore/record/message.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -7,7 +7,7 @@
 #define NODE_IO_H
 
 #include "ftcore/hold.h"
-#include "ftcore/record.h"
+#include "ftcore/record/record.h"
 #include "nflib/l3.h"
 
 struct nd_frame {

@@ -10,7 +10,7 @@
  */
 #include "node/lane.h"
 #include "ftcore/region/audit.h"
-#include "ftcore/message.h"
+#include "ftcore/record/message.h"
 #include "ftcore/base/plant.h"
 #include "ftcore/waits.h"
 #include "nflib/chain.h"

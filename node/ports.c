@@ -5,7 +5,7 @@
  */
 #define _GNU_SOURCE /* memfd_create */
 #include "node/ports.h"
-#include "ftcore/record.h"
+#include "ftcore/record/record.h"
 
 #include <rte_bus.h>
 #include <rte_dev.h>

@@ -8,7 +8,7 @@
 #ifndef NODE_REPLAY_LEDGER_H
 #define NODE_REPLAY_LEDGER_H
 
-#include "ftcore/record.h"
+#include "ftcore/record/record.h"
 #include "ftcore/ring.h"
 
 #include <stdbool.h>

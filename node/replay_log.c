@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Executes recorded bursts again: a region, a base, and lanes that replay, file by file. */
 #include "node/replay_log.h"
-#include "ftcore/message.h"
+#include "ftcore/record/message.h"
 #include "nflib/chain.h"
 #include "node/options.h"
 

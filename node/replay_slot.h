@@ -10,7 +10,7 @@
 
 #include "ftcore/core.h"
 #include "ftcore/lane.h"
-#include "ftcore/record.h"
+#include "ftcore/record/record.h"
 #include "node/config.h"
 #include "node/io.h"
 #include "node/replay_tape.h"

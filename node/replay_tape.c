@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading a capture and cutting it into bursts; see replay_tape.h. */
 #include "node/replay_tape.h"
-#include "ftcore/record.h"
+#include "ftcore/record/record.h"
 
 #include <errno.h>
 #include <pcap/pcap.h>

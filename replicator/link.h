@@ -2,7 +2,7 @@
 /*
  * The link: one TCP connection to the peer and the datagram socket on which guardians speak. Non-blocking;
  * owned and used by the replicator's thread alone. The node whose name sorts first listens, the other
- * connects; a connection that breaks is made again. Frames are ftcore/message.h's.
+ * connects; a connection that breaks is made again. Frames are ftcore/record/message.h's.
  *
  * Capacity: what cannot be written waits in a buffer of RP_LINK_OUT bytes; rp_link_room tells what fits. The
  * rule when it is full: the caller stops producing bulk (its own rings then fill); heads (beats,
@@ -11,7 +11,7 @@
 #ifndef REPLICATOR_LINK_H
 #define REPLICATOR_LINK_H
 
-#include "ftcore/message.h"
+#include "ftcore/record/message.h"
 
 #ifndef RP_LINK_OUT /* the simulation has smaller ones in some seeds */
 #define RP_LINK_OUT     (8u << 20)

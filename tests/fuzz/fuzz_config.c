@@ -4,7 +4,7 @@
  * it lie a rules file and a chain file to refer to. What is read has sizes that do not overflow and an
  * identity that fits the hello; what is refused has one line with a file's name, and nothing is left.
  */
-#include "ftcore/message.h"
+#include "ftcore/record/message.h"
 #include "node/config.h"
 #include "tests/fuzz/fuzz.h"
 

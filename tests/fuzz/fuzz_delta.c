@@ -4,8 +4,8 @@
  * the rest is a part as it is; else its checksum is put behind it here. What decodes fits its buffer, lies in
  * the region, and its encoding decodes to the same part.
  */
-#include "ftcore/delta.h"
-#include "ftcore/message.h"
+#include "ftcore/record/delta.h"
+#include "ftcore/record/message.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

@@ -5,7 +5,7 @@
  * encoded again, decodes to the same message, and from then on to the same bytes. Less than the frame is
  * never a message and never an error.
  */
-#include "ftcore/message.h"
+#include "ftcore/record/message.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

@@ -6,8 +6,8 @@
  * replayed is compared with a closed set computed the simple way: start from all that is held, take items
  * away until nothing changes.
  */
-#include "ftcore/delta.h"
-#include "ftcore/record.h"
+#include "ftcore/record/delta.h"
+#include "ftcore/record/record.h"
 #include "replicator/parts.h"
 #include "tests/fuzz/fuzz.h"
 

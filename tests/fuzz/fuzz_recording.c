@@ -7,7 +7,7 @@
  * What opens can be walked to its end; every record in it decodes, in order, and names no other lane, since
  * who replays it has but one.
  */
-#include "ftcore/message.h"
+#include "ftcore/record/message.h"
 #include "logger/recording.h"
 #include "tests/fuzz/fuzz.h"
 

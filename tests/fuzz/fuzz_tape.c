@@ -4,7 +4,7 @@
  * each input in one of them and of a size that a port takes; dealt out to lanes, every input is in one lane.
  * What is refused has one line that begins with the file's name.
  */
-#include "ftcore/record.h"
+#include "ftcore/record/record.h"
 #include "node/config.h"
 #include "node/replay_tape.h"
 #include "tests/fuzz/fuzz.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The guardian's word: a datagram as it is, or (first byte 1) with its checksum made right. */
-#include "ftcore/message.h"
+#include "ftcore/record/message.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 /* The lane of a stream: ports in memory, its runs, and the replay of its records; see stream.h. */
 #include "tests/fuzz/stream_parts.h"
 #include "ftcore/region/audit.h"
-#include "ftcore/record.h"
+#include "ftcore/record/record.h"
 
 #include <stdio.h>
 #include <stdlib.h>

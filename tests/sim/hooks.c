@@ -6,7 +6,7 @@
 #include "tests/sim/sim.h"
 
 #include "ftcore/base/check.h"
-#include "ftcore/delta.h"
+#include "ftcore/record/delta.h"
 #include "logger/capture.h"
 #include "replicator/parts.h"
 

@@ -17,7 +17,7 @@
  */
 #include "tests/sim/liar.h"
 
-#include "ftcore/shape.h"
+#include "ftcore/record/shape.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -6,8 +6,8 @@
  */
 #include "tests/sim/sim.h"
 
-#include "ftcore/delta.h"
-#include "ftcore/rules.h"
+#include "ftcore/record/delta.h"
+#include "ftcore/record/rules.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 /* Lies of shares and records (liar.c): well-formed in themselves, and not what follows from those before. */
 #include "tests/sim/liar.h"
 
-#include "ftcore/delta.h"
+#include "ftcore/record/delta.h"
 
 #include <string.h>
 

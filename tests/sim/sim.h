@@ -16,7 +16,7 @@
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
 
-#include "ftcore/delta.h"
+#include "ftcore/record/delta.h"
 #include "node/lane.h"
 #include "replicator/replicator.h"
 #include "tests/sim/task.h"

@@ -6,7 +6,7 @@
 #ifndef TESTS_UNIT_HELP_FORGE_H
 #define TESTS_UNIT_HELP_FORGE_H
 
-#include "ftcore/record.h"
+#include "ftcore/record/record.h"
 
 #define FORGE_NUMBERS 32u
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* For tests: builds parts of deltas. Owns the buffers. */
 #include "tests/unit/help_part.h"
-#include "ftcore/message.h"
+#include "ftcore/record/message.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,7 +3,7 @@
 #ifndef TESTS_HELP_PART_H
 #define TESTS_HELP_PART_H
 
-#include "ftcore/delta.h"
+#include "ftcore/record/delta.h"
 
 #define PART_LINES (1u << 16) /* lines of the region that decoding is told of */
 

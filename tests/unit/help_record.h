@@ -3,7 +3,7 @@
 #ifndef TESTS_HELP_RECORD_H
 #define TESTS_HELP_RECORD_H
 
-#include "ftcore/record.h"
+#include "ftcore/record/record.h"
 
 /* Where records are built, and where decoding puts them. */
 extern struct ft_record *const rec, *const back;

@@ -11,7 +11,7 @@
 #ifndef TESTS_UNIT_HELP_TWIN_H
 #define TESTS_UNIT_HELP_TWIN_H
 
-#include "ftcore/delta.h"
+#include "ftcore/record/delta.h"
 #include "replicator/replicator.h"
 
 #include <sys/types.h>

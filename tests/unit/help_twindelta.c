@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Deltas of help_twin.h: shares made from the region's dirty lines and the outputs since the last cut, and
  * the parts of them applied. One lane, so its share carries the shared arena too, of which it has none. */
-#include "ftcore/message.h"
+#include "ftcore/record/message.h"
 #include "tests/unit/help_twin.h"
 
 #include <string.h>

@@ -3,7 +3,7 @@
  * Parts of deltas on the wire: round trips, a golden part, damage of every kind, and parts built by hand with
  * msgpack, so that the encoder has no say. With DELTA_GOLDEN_WRITE=1 the golden file is written anew.
  */
-#include "ftcore/message.h"
+#include "ftcore/record/message.h"
 #include "tests/unit/help_forge.h"
 #include "tests/unit/help_part.h"
 #include "tests/unit/help_record.h"

@@ -7,7 +7,7 @@
 #define _GNU_SOURCE
 #include "node/guardian.h"
 
-#include "ftcore/message.h"
+#include "ftcore/record/message.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -5,7 +5,7 @@
  *
  * `test_message --write-golden` writes tests/golden/messages-v1.bin anew. Do that only with a new version.
  */
-#include "ftcore/message.h"
+#include "ftcore/record/message.h"
 #include "ftcore/base/draw.h"
 
 #include <setjmp.h>

@@ -4,7 +4,7 @@
  * state at any burst can be computed anew and held against the base a file opens with. Then damage: a file
  * cut at every byte of its last frames, every bit turned over, files of others.
  */
-#include "ftcore/message.h"
+#include "ftcore/record/message.h"
 #include "tests/unit/help_record.h"
 #include "tests/unit/help_recorder.h"
 

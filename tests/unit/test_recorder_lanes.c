@@ -4,7 +4,7 @@
  * was queued before it goes to the file before it, a gap in one lane ends the file for all, a resync's need
  * goes first. And what can be executed of a recording: edges decide.
  */
-#include "ftcore/message.h"
+#include "ftcore/record/message.h"
 #include "node/replay_index.h"
 #include "tests/unit/help_record.h"
 #include "tests/unit/help_recorder.h"

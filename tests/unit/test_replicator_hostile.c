@@ -4,7 +4,7 @@
  * frames and say what must not be. Each is refused by name and counted, nothing of it is kept, and the node
  * goes on with the next connection.
  */
-#include "ftcore/record.h"
+#include "ftcore/record/record.h"
 #include "tests/unit/help_part.h"
 #include "tests/unit/help_record.h"
 #include "tests/unit/help_twin.h"

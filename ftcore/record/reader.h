@@ -3,8 +3,8 @@
  * A cursor over msgpack in memory: the three forms a message is made of. Nothing is allocated, nothing is
  * read beyond `end`, and the first thing that is wrong is named with its offset. Private to the message.
  */
-#ifndef FTCORE_READER_H
-#define FTCORE_READER_H
+#ifndef FTCORE_RECORD_READER_H
+#define FTCORE_RECORD_READER_H
 
 #include "ftcore/base/error.h"
 

@@ -20,10 +20,10 @@
  * A delta counts when all parts of all shares are there: it is in the closed set with all lanes at once or
  * not at all (ftcore/closed.h).
  */
-#ifndef FTCORE_DELTA_H
-#define FTCORE_DELTA_H
+#ifndef FTCORE_RECORD_DELTA_H
+#define FTCORE_RECORD_DELTA_H
 
-#include "ftcore/record.h"
+#include "ftcore/record/record.h"
 #include "ftcore/region/region.h"
 
 #define FT_PART_LINES   (96u << 10)  /* bytes of runs in a part at most */

@@ -4,11 +4,11 @@
  * As read: numbers not yet checked against their ranges. Private to the two; written by ft_head_read, read by
  * their decoders. Sealing, the last step of encoding, is here too.
  */
-#ifndef FTCORE_HEAD_H
-#define FTCORE_HEAD_H
+#ifndef FTCORE_RECORD_HEAD_H
+#define FTCORE_RECORD_HEAD_H
 
 #include "ftcore/base/out.h"
-#include "ftcore/rules.h"
+#include "ftcore/record/rules.h"
 
 #define FT_CHECKSUM_LEN 9u
 

@@ -3,10 +3,10 @@
  * What each type of message carries: its fields in the order of the wire, where they lie in struct
  * ft_message, and what they may be. Private to the message; constant. Encode and decode both walk it.
  */
-#ifndef FTCORE_SHAPE_H
-#define FTCORE_SHAPE_H
+#ifndef FTCORE_RECORD_SHAPE_H
+#define FTCORE_RECORD_SHAPE_H
 
-#include "ftcore/message.h"
+#include "ftcore/record/message.h"
 
 enum ft_kind {
     FT_K_NUMBER, /* `width` bytes in the struct; min to max */

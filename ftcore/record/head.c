@@ -5,7 +5,7 @@
  * first of all containers within the array: no zone, no allocation, no recursion, whatever the bytes are.
  * Called by decode.
  */
-#include "ftcore/head.h"
+#include "ftcore/record/head.h"
 
 #include "ftcore/base/check.h"
 

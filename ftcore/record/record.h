@@ -13,8 +13,8 @@
  * On the wire: a msgpack array (head) followed by the body bytes, see record.c, which holds encode and decode
  * side by side. Decoding checks everything: counts, lengths, ranges, order, checksum.
  */
-#ifndef FTCORE_RECORD_H
-#define FTCORE_RECORD_H
+#ifndef FTCORE_RECORD_RECORD_H
+#define FTCORE_RECORD_RECORD_H
 
 #include "ftcore/base/error.h"
 
@@ -32,7 +32,7 @@ enum ft_record_flags {
     FT_REC_DIGEST = 2,  /* `digest` is the whole region's. One lane: after this burst. Several: before it, all
                            lanes standing before their records that carry the same digest */
     FT_REC_STAMPED = 4, /* `time` was stamped by the gate */
-    FT_REC_DELTA = 8,   /* in a ring: no record, a part of a delta (ftcore/delta.h). Never on the wire */
+    FT_REC_DELTA = 8, /* in a ring: no record, a part of a delta (ftcore/record/delta.h). Never on the wire */
 };
 
 enum ft_input_flags {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of message types. Constant; read by encode and decode. */
-#include "ftcore/shape.h"
+#include "ftcore/record/shape.h"
 
 #define AT(member)         offsetof(struct ft_message, member)
 #define WIDE(member)       sizeof(((struct ft_message *)0)->member)

@@ -7,8 +7,8 @@
  * little endian. Content: a msgpack array [version, type, view, sent, echo, state, …fields of the type]. Bulk
  * (log records, parts of deltas, lines) is a msgpack bin inside it, LZ4-compressed where that pays.
  */
-#ifndef FTCORE_MESSAGE_H
-#define FTCORE_MESSAGE_H
+#ifndef FTCORE_RECORD_MESSAGE_H
+#define FTCORE_RECORD_MESSAGE_H
 
 #include "ftcore/base/error.h"
 #include "ftcore/region/region.h"

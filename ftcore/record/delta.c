@@ -44,12 +44,12 @@
  *
  * Nothing is compressed here; the message layer does that.
  */
-#include "ftcore/delta.h"
+#include "ftcore/record/delta.h"
 
-#include "ftcore/body.h"
+#include "ftcore/record/body.h"
 #include "ftcore/base/check.h"
-#include "ftcore/head.h"
-#include "ftcore/message.h"
+#include "ftcore/record/head.h"
+#include "ftcore/record/message.h"
 
 #include <msgpack/pack.h>
 

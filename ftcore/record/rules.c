@@ -3,7 +3,7 @@
  * The rules of a log record and ft_record_check, which holds a record in memory against them. Reads only;
  * called by decode, and by whoever takes a record from a file or another process.
  */
-#include "ftcore/rules.h"
+#include "ftcore/record/rules.h"
 
 #include <string.h>
 

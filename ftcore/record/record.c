@@ -44,12 +44,12 @@
  *
  * Nothing is compressed here. The message layer compresses whole batches and finds more repetition there.
  */
-#include "ftcore/record.h"
+#include "ftcore/record/record.h"
 
-#include "ftcore/body.h"
+#include "ftcore/record/body.h"
 #include "ftcore/base/check.h"
-#include "ftcore/head.h"
-#include "ftcore/rules.h"
+#include "ftcore/record/head.h"
+#include "ftcore/record/rules.h"
 #include "ftcore/base/out.h"
 
 #include <msgpack/pack.h>

@@ -9,7 +9,7 @@
  * A word is 40 bytes: "understu" | u32 version | u32 zero | u64 incarnation | u64 view | u64 XXH3-64 of what
  * is before. The incarnation is what a stranger cannot know; the receiver compares it with the peer's.
  */
-#include "ftcore/message.h"
+#include "ftcore/record/message.h"
 
 #include "ftcore/base/check.h"
 

@@ -39,11 +39,11 @@
  * its offset in the frame. Vectors are not compared with each other, nor numbers with earlier messages: that
  * takes knowledge of the protocol's state, and is the core's.
  */
-#include "ftcore/message.h"
+#include "ftcore/record/message.h"
 
 #include "ftcore/base/check.h"
-#include "ftcore/reader.h"
-#include "ftcore/shape.h"
+#include "ftcore/record/reader.h"
+#include "ftcore/record/shape.h"
 #include "ftcore/base/out.h"
 
 #include <lz4.h>

@@ -4,11 +4,11 @@
  * the record. A rule returns 0 or FT_EMALFORMED and says in `why` what is wrong and what was expected; its
  * caller knows where that is in its form and puts the offset in front with ft_fail_at.
  */
-#ifndef FTCORE_RULES_H
-#define FTCORE_RULES_H
+#ifndef FTCORE_RECORD_RULES_H
+#define FTCORE_RECORD_RULES_H
 
 #include "ftcore/base/error.h"
-#include "ftcore/record.h"
+#include "ftcore/record/record.h"
 #include "ftcore/region/region.h"
 
 #define FT_RECORD_VERSION 1u

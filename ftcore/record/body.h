@@ -4,11 +4,11 @@
  * ones first, and the top bit set in all bytes but the last; and plain bytes. Private to their encoders and
  * decoders. Nothing is read beyond `end`.
  */
-#ifndef FTCORE_BODY_H
-#define FTCORE_BODY_H
+#ifndef FTCORE_RECORD_BODY_H
+#define FTCORE_RECORD_BODY_H
 
 #include "ftcore/base/error.h"
-#include "ftcore/record.h"
+#include "ftcore/record/record.h"
 
 #include <stdbool.h>
 #include <string.h>
