@@ -53,7 +53,7 @@ NODE   := $(filter-out $(NODE_PLAIN),$(sort $(shell find node tools -name '*.c' 
 OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
 NODEOBJ := $(NODE:%.c=$(BUILD)/obj/%.o)
 NFLIB  := $(BUILD)/lib/libunderstudy-nf.a
-HEADERS := $(wildcard nflib/*.h nflib/*/*.h) ftcore/base/check.h ftcore/base/error.h ftcore/region/lines.h ftcore/region/region.h ftcore/record/record.h ftcore/section.h
+HEADERS := $(wildcard nflib/*.h nflib/*/*.h) ftcore/base/check.h ftcore/base/error.h ftcore/region/lines.h ftcore/region/region.h ftcore/record/record.h ftcore/order/section.h
 CORE   := $(BUILD)/lib/libcore.a
 
 UNIT   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/nf/test_*.c))
@@ -63,7 +63,7 @@ LABLONG := $(wildcard tests/lab/long/*.t)
 
 # Built a second time with bugs to be found, of which the environment chooses one.
 PLANTED := node/lane.c node/lane_outputs.c node/lane_replay.c node/lane_apply.c node/lane_together.c \
-    node/replay_course.c replicator/base.c ftcore/closed.c ftcore/region/owed.c
+    node/replay_course.c replicator/base.c ftcore/order/closed.c ftcore/region/owed.c
 
 .PHONY: all deps lint results sim sim-coverage check check-sim check-long check-unit check-lab model demo soak clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(HEADERS:%=$(BUILD)/include/%)

@@ -7,7 +7,7 @@
 #ifndef NFLIB_CHAIN_H
 #define NFLIB_CHAIN_H
 
-#include "ftcore/section.h"
+#include "ftcore/order/section.h"
 #include "nflib/l3.h"
 #include "nflib/nf.h"
 #include "nflib/values.h"

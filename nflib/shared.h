@@ -2,8 +2,8 @@
 /*
  * Shared state types: one object for all lanes of a chain, in the shared arena. Each operation enters the
  * object's section, marks what it changes and leaves, so what lanes do to it in any order is done again in
- * the same order by replay (ftcore/section.h). An object used by another lane before costs one edge in the
- * record; used by the same lane again, nothing.
+ * the same order by replay (ftcore/order/section.h). An object used by another lane before costs one edge in
+ * the record; used by the same lane again, nothing.
  *
  * Every lane's `make` makes the same objects in the same order; the first one creates, the others find it.
  * Each type has `_bytes`, what it needs of the shared arena, for module->shared; a `_lane_bytes`, where there

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The meeting of lanes: a barrier whose last comer works for all. */
 #include "node/group.h"
-#include "ftcore/waits.h"
+#include "ftcore/order/waits.h"
 
 #include <string.h>
 #include <time.h>

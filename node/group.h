@@ -7,7 +7,7 @@
 #define NODE_GROUP_H
 
 #include "ftcore/lane.h"
-#include "ftcore/section.h"
+#include "ftcore/order/section.h"
 
 #include <stdbool.h>
 
@@ -53,7 +53,7 @@ struct nd_group {
     uint64_t digest_met, digest; /* live: serial of the digest taken last, and it; written at a meeting */
 };
 
-/* Of a meeting of all: its waits (ftcore/waits.h) are over, before anybody is let go. */
+/* Of a meeting of all: its waits (ftcore/order/waits.h) are over, before anybody is let go. */
 void nd_group_waits_over(struct nd_group *group);
 
 void nd_group_init(struct nd_group *group, struct nd_lane *lanes, unsigned count);

@@ -12,7 +12,7 @@
 #include "ftcore/region/audit.h"
 #include "ftcore/record/message.h"
 #include "ftcore/base/plant.h"
-#include "ftcore/waits.h"
+#include "ftcore/order/waits.h"
 #include "nflib/chain.h"
 
 #include <string.h>

@@ -18,9 +18,10 @@
  * stretches between checkpoints may take.
  *
  * Lanes that are done with their lines go on with bursts and make their last parts when all lanes are: what
- * comes behind a lane's last part is not stable before the others' are there (ftcore/closed.c). The last part
- * carries the outputs of before the cut that are still held. Records tell of those as well, so they leave
- * soon, whatever becomes of the checkpoint; it waits for that, and carries none, unless it takes LEAVE_NS.
+ * comes behind a lane's last part is not stable before the others' are there (ftcore/order/closed.c). The
+ * last part carries the outputs of before the cut that are still held. Records tell of those as well, so they
+ * leave soon, whatever becomes of the checkpoint; it waits for that, and carries none, unless it takes
+ * LEAVE_NS.
  */
 #include "node/lane.h"
 #include "ftcore/region/frozen.h"

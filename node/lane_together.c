@@ -29,7 +29,7 @@
  */
 #include "node/lane.h"
 #include "ftcore/base/plant.h"
-#include "ftcore/waits.h"
+#include "ftcore/order/waits.h"
 #include "nflib/chain.h"
 
 #include <immintrin.h>

@@ -3,7 +3,7 @@
 #include "node/replay_reference.h"
 #include "node/child.h"
 
-#include "ftcore/section.h"
+#include "ftcore/order/section.h"
 #include "logger/cursor.h"
 #include "nflib/chain.h"
 
@@ -134,7 +134,7 @@ static bool run_burst(struct run *r, uint64_t burst)
 }
 
 /* Apart, so that no local lives across the jump. False too when what the burst waits for cannot come: its
- * lane waits for this one (ftcore/waits.h), or has stopped. */
+ * lane waits for this one (ftcore/order/waits.h), or has stopped. */
 static __attribute__((noinline)) bool run_or_leave(struct run *r, uint64_t burst)
 {
     struct ft_sections *order = nf_chain_sections(r->chain);

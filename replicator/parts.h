@@ -4,7 +4,7 @@
 #ifndef REPLICATOR_PARTS_H
 #define REPLICATOR_PARTS_H
 
-#include "ftcore/closed.h"
+#include "ftcore/order/closed.h"
 #include "replicator/replicator.h"
 
 #ifndef RP_BATCH

@@ -12,7 +12,7 @@
 #define REPLICATOR_REPLICATOR_H
 
 #include "ftcore/core.h"
-#include "ftcore/section.h"
+#include "ftcore/order/section.h"
 #include "replicator/link.h"
 
 enum rp_compress {

@@ -18,7 +18,7 @@
  * parts. Its first part comes before them, its last ones when those of all lanes do.
  *
  * A delta counts when all parts of all shares are there: it is in the closed set with all lanes at once or
- * not at all (ftcore/closed.h).
+ * not at all (ftcore/order/closed.h).
  */
 #ifndef FTCORE_RECORD_DELTA_H
 #define FTCORE_RECORD_DELTA_H

@@ -4,7 +4,7 @@
  * over histories that ran (order between accesses, cycles between bursts), over arbitrary ones, and over
  * streams of segments, where shares of deltas stand for bursts or follow them.
  */
-#include "ftcore/closed.h"
+#include "ftcore/order/closed.h"
 #include "tests/unit/help_part.h"
 #include "tests/unit/help_record.h"
 

@@ -3,7 +3,7 @@
  * Two lanes of a standby, real ones on threads of their own, over a log that two live lanes made in turn:
  * where it ends before what one of them needs, and where it was damaged so that each waits for the other.
  */
-#include "ftcore/closed.h"
+#include "ftcore/order/closed.h"
 #include "node/clock.h"
 #include "node/lane.h"
 #include "tests/unit/help_config.h"

@@ -4,7 +4,7 @@
  * recorded edges, whatever threads do meanwhile. The history of each object is its own witness: a list of who
  * was inside.
  */
-#include "ftcore/section.h"
+#include "ftcore/order/section.h"
 #include "tests/unit/help_death.h"
 
 #include <setjmp.h>

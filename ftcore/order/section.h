@@ -12,8 +12,8 @@
  * Owned by the lane (struct ft_sections) and the region (struct ft_shared, in the shared arena). Sections do
  * not nest.
  */
-#ifndef FTCORE_SECTION_H
-#define FTCORE_SECTION_H
+#ifndef FTCORE_ORDER_SECTION_H
+#define FTCORE_ORDER_SECTION_H
 
 #include "ftcore/record/record.h"
 #include "ftcore/region/region.h"
@@ -34,7 +34,7 @@ enum { FT_CALLED_OFF = 1, FT_IN_VAIN }; /* what a wait that ends otherwise jumps
 #define FT_ACCESSES_MAX 512u /* kept of a burst, where all are; what is beyond is left out */
 
 /* Access numbers that lanes have published, one line each; all lanes of a node share the array. In replay
- * also what each waits for, see ftcore/waits.h. */
+ * also what each waits for, see ftcore/order/waits.h. */
 struct ft_published {
     _Alignas(64) _Atomic uint64_t access;
     _Atomic uint64_t wait, needs;
@@ -58,8 +58,8 @@ struct ft_sections {
      * Replay that is called off: when another lane has stopped for good, what it was to do never comes. A
      * wait that finds *off at or above `life` jumps to `escape`, out of the middle of a burst, with
      * FT_CALLED_OFF: whoever set it gives up the lane's state, calls ft_sections_abandon, and nothing else. A
-     * wait in vain (ftcore/waits.h) jumps there with FT_IN_VAIN, and has then noted in `via` who waits for
-     * whom. NULL: waits have no other end.
+     * wait in vain (ftcore/order/waits.h) jumps there with FT_IN_VAIN, and has then noted in `via` who waits
+     * for whom. NULL: waits have no other end.
      */
     const _Atomic uint64_t *off;
     uint64_t life;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Who waits for whom while lanes replay, and whether somebody waits in vain. What lanes recorded has no
- * circle (ftcore/section.c), but a log may be damaged, or come from a peer that is.
+ * circle (ftcore/order/section.c), but a log may be damaged, or come from a peer that is.
  *
  * A lane that has to wait says for what, beside its access number in struct ft_published: for an access of
  * another lane, or for all lanes (at a meeting, which nobody leaves before all have come). So each waits for
@@ -12,10 +12,10 @@
  *
  * Written by the lane that waits; a wait for all also by the lane that ends it. Read by lanes that wait.
  */
-#ifndef FTCORE_WAITS_H
-#define FTCORE_WAITS_H
+#ifndef FTCORE_ORDER_WAITS_H
+#define FTCORE_ORDER_WAITS_H
 
-#include "ftcore/section.h"
+#include "ftcore/order/section.h"
 
 /* The lane waits until `other` has published `access`. */
 void ft_wait_for(struct ft_published *own, unsigned other, uint64_t access);

@@ -5,8 +5,8 @@
  * lane back to before the first burst with an unmet edge until nothing changes. Owned by the receiver. Bursts
  * are added in order per lane; those already inside the acknowledged set are forgotten.
  */
-#ifndef FTCORE_CLOSED_H
-#define FTCORE_CLOSED_H
+#ifndef FTCORE_ORDER_CLOSED_H
+#define FTCORE_ORDER_CLOSED_H
 
 #include "ftcore/record/delta.h"
 #include "ftcore/record/record.h"

@@ -14,7 +14,7 @@
  * The set only ever grows while bursts are added (the union of two closed sets is closed), so what was once
  * inside need not be looked at again: it is forgotten, and only how far it reached is kept.
  */
-#include "ftcore/closed.h"
+#include "ftcore/order/closed.h"
 #include "ftcore/base/plant.h"
 
 #include <stdlib.h>

@@ -10,11 +10,11 @@
  *
  * Why it ends: every edge points to an access that had been left when its own was entered, so edges and
  * lanes' own orders are both consistent with the time of the recording, and there is no circle. A log that
- * was not made so is found out by the lanes that wait (ftcore/waits.h).
+ * was not made so is found out by the lanes that wait (ftcore/order/waits.h).
  */
-#include "ftcore/section.h"
+#include "ftcore/order/section.h"
 #include "ftcore/base/plant.h"
-#include "ftcore/waits.h"
+#include "ftcore/order/waits.h"
 
 #include <immintrin.h>
 #include <sched.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who waits for whom; see waits.h. */
-#include "ftcore/waits.h"
+#include "ftcore/order/waits.h"
 
 #include <string.h>
 
