@@ -14,7 +14,7 @@
 #ifndef FTCORE_CORE_H
 #define FTCORE_CORE_H
 
-#include "ftcore/lane.h"
+#include "ftcore/queue/lane.h"
 #include "ftcore/record/message.h"
 
 #define FT_MS 1000000ull

@@ -11,7 +11,7 @@
 #define LOGGER_CAPTURE_H
 
 #include "ftcore/base/check.h"
-#include "ftcore/lane.h"
+#include "ftcore/queue/lane.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -7,7 +7,7 @@
 #ifndef LOGGER_KEPT_H
 #define LOGGER_KEPT_H
 
-#include "ftcore/ring.h"
+#include "ftcore/queue/ring.h"
 
 #include <stdbool.h>
 #include <stdint.h>

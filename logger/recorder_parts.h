@@ -4,7 +4,7 @@
 #define LOGGER_RECORDER_PARTS_H
 
 #include "ftcore/record/message.h"
-#include "ftcore/ring.h"
+#include "ftcore/queue/ring.h"
 #include "logger/recorder.h"
 
 #include <pthread.h>

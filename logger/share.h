@@ -11,8 +11,8 @@
 #define LOGGER_SHARE_H
 
 #include "ftcore/record/delta.h"
-#include "ftcore/hold.h"
-#include "ftcore/lane.h"
+#include "ftcore/queue/hold.h"
+#include "ftcore/queue/lane.h"
 
 #include <stdbool.h>
 

@@ -9,7 +9,7 @@
 #define NODE_BENCH_SLOT_H
 
 #include "ftcore/core.h"
-#include "ftcore/lane.h"
+#include "ftcore/queue/lane.h"
 #include "node/bench_load.h"
 #include "node/bench_times.h"
 #include "node/config.h"

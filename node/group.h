@@ -6,7 +6,7 @@
 #ifndef NODE_GROUP_H
 #define NODE_GROUP_H
 
-#include "ftcore/lane.h"
+#include "ftcore/queue/lane.h"
 #include "ftcore/order/section.h"
 
 #include <stdbool.h>

@@ -6,7 +6,7 @@
 #ifndef NODE_IO_H
 #define NODE_IO_H
 
-#include "ftcore/hold.h"
+#include "ftcore/queue/hold.h"
 #include "ftcore/record/record.h"
 #include "nflib/l3.h"
 

@@ -9,8 +9,8 @@
 #ifndef NODE_LANE_H
 #define NODE_LANE_H
 
-#include "ftcore/hold.h"
-#include "ftcore/lane.h"
+#include "ftcore/queue/hold.h"
+#include "ftcore/queue/lane.h"
 #include "logger/capture.h"
 #include "logger/cursor.h"
 #include "logger/kept.h"

@@ -9,7 +9,7 @@
 #define NODE_REPLAY_LEDGER_H
 
 #include "ftcore/record/record.h"
-#include "ftcore/ring.h"
+#include "ftcore/queue/ring.h"
 
 #include <stdbool.h>
 

@@ -9,7 +9,7 @@
 #define NODE_REPLAY_SLOT_H
 
 #include "ftcore/core.h"
-#include "ftcore/lane.h"
+#include "ftcore/queue/lane.h"
 #include "ftcore/record/record.h"
 #include "node/config.h"
 #include "node/io.h"

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "ftcore/base/error.h"
-#include "ftcore/hold.h"
+#include "ftcore/queue/hold.h"
 #include "tests/unit/help_death.h"
 
 static char packets[64]; /* only their addresses matter */

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "ftcore/base/error.h"
-#include "ftcore/ring.h"
+#include "ftcore/queue/ring.h"
 #include "tests/unit/help_death.h"
 
 #include <pthread.h>

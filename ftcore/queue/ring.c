@@ -6,7 +6,7 @@
  * full.
  */
 #define _GNU_SOURCE /* memfd_create */
-#include "ftcore/ring.h"
+#include "ftcore/queue/ring.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/error.h"
 

@@ -4,8 +4,8 @@
  * piece (the buffer is mapped twice in a row), starts at a multiple of 8, and begins with its size.
  * Full: reserve fails, and the writer stops taking input; nothing is ever overwritten.
  */
-#ifndef FTCORE_RING_H
-#define FTCORE_RING_H
+#ifndef FTCORE_QUEUE_RING_H
+#define FTCORE_QUEUE_RING_H
 
 #include <stdatomic.h>
 #include <stdint.h>

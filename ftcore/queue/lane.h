@@ -6,11 +6,11 @@
  *   replicator → lane: order (what to do), gate (stable, lease), replay ring and how far it may be replayed
  *   lane → replicator: log ring, report (what it does, how far it is)
  */
-#ifndef FTCORE_LANE_H
-#define FTCORE_LANE_H
+#ifndef FTCORE_QUEUE_LANE_H
+#define FTCORE_QUEUE_LANE_H
 
 #include "ftcore/record/record.h"
-#include "ftcore/ring.h"
+#include "ftcore/queue/ring.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -4,8 +4,8 @@
  * their burst, and come out when the lane finds the burst stable. Full: the lane stops receiving; nothing
  * leaves early.
  */
-#ifndef FTCORE_HOLD_H
-#define FTCORE_HOLD_H
+#ifndef FTCORE_QUEUE_HOLD_H
+#define FTCORE_QUEUE_HOLD_H
 
 #include "ftcore/base/check.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Making and freeing what passes between a lane and the replicator. */
-#include "ftcore/lane.h"
+#include "ftcore/queue/lane.h"
 
 #include <string.h>
 

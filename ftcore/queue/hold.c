@@ -3,7 +3,7 @@
  * Held outputs of one lane. Owns the queue's slots, not the packets. Written and read by the lane alone, so
  * nothing here is atomic; `in` and `out` count for ever and are reduced to a slot by a mask.
  */
-#include "ftcore/hold.h"
+#include "ftcore/queue/hold.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/error.h"
 #include "ftcore/base/plant.h"
