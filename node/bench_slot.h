@@ -8,7 +8,7 @@
 #ifndef NODE_BENCH_SLOT_H
 #define NODE_BENCH_SLOT_H
 
-#include "ftcore/core.h"
+#include "ftcore/protocol/core.h"
 #include "ftcore/queue/lane.h"
 #include "node/bench_load.h"
 #include "node/bench_times.h"

@@ -8,7 +8,7 @@
 #ifndef NODE_REPLAY_SLOT_H
 #define NODE_REPLAY_SLOT_H
 
-#include "ftcore/core.h"
+#include "ftcore/protocol/core.h"
 #include "ftcore/queue/lane.h"
 #include "ftcore/record/record.h"
 #include "node/config.h"

@@ -11,7 +11,7 @@
 #ifndef REPLICATOR_REPLICATOR_H
 #define REPLICATOR_REPLICATOR_H
 
-#include "ftcore/core.h"
+#include "ftcore/protocol/core.h"
 #include "ftcore/order/section.h"
 #include "replicator/link.h"
 

@@ -10,7 +10,7 @@
  *   - views never fall, and what is remembered is what is told;
  *   - every message the core makes can be encoded, and `sent` rises.
  */
-#include "ftcore/core.h"
+#include "ftcore/protocol/core.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

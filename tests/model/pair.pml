@@ -304,7 +304,7 @@ inline powerless() {
     fi
 }
 
-/* resume of core_handover.c */
+/* resume of protocol/handover.c */
 inline resume() {
     next = n[i].view + 2;
     begin_view();
@@ -316,7 +316,7 @@ inline resume() {
     alone()
 }
 
-/* believe of core_join.c */
+/* believe of protocol/join.c */
 inline believe() {
     same = !n[i].newinc;
     n[i].known = 1; n[i].newinc = 0; n[i].quiet = 0; n[i].newest = M_SENT(taken); n[i].fresh = !PRIMARY(n[i].st);

@@ -7,7 +7,7 @@
 #ifndef TESTS_UNIT_HELP_CORE_H
 #define TESTS_UNIT_HELP_CORE_H
 
-#include "ftcore/core.h"
+#include "ftcore/protocol/core.h"
 
 struct tale {
     struct ft_core core;

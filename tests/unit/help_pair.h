@@ -10,7 +10,7 @@
 #ifndef TESTS_UNIT_HELP_PAIR_H
 #define TESTS_UNIT_HELP_PAIR_H
 
-#include "ftcore/core.h"
+#include "ftcore/protocol/core.h"
 
 #include <stdio.h>
 

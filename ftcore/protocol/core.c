@@ -4,7 +4,7 @@
  * Owns struct ft_core; nobody else writes to it. The three other core_*.c files hold the parts: joining,
  * being primary, being standby.
  */
-#include "ftcore/core_parts.h"
+#include "ftcore/protocol/parts.h"
 #include "ftcore/base/plant.h"
 
 #include <stdarg.h>

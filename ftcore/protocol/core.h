@@ -11,8 +11,8 @@
  *  - Actions are carried out in order, before the next step. Messages leave in the order in which their heads
  * were made.
  */
-#ifndef FTCORE_CORE_H
-#define FTCORE_CORE_H
+#ifndef FTCORE_PROTOCOL_CORE_H
+#define FTCORE_PROTOCOL_CORE_H
 
 #include "ftcore/queue/lane.h"
 #include "ftcore/record/message.h"

@@ -6,7 +6,7 @@
  * that the primary answered. A standby that slept, or only lost its link, finds its right gone and joins
  * again; it never promotes a stale state.
  */
-#include "ftcore/core_parts.h"
+#include "ftcore/protocol/parts.h"
 #include "ftcore/base/plant.h"
 
 #include <string.h>

@@ -4,7 +4,7 @@
  * exactly one of them reigns: the one that holds state; of two that hold some the higher view; of two empty
  * ones the higher view, then the file's role. A node that holds state never joins an empty one.
  */
-#include "ftcore/core_parts.h"
+#include "ftcore/protocol/parts.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -8,7 +8,7 @@
  * it joins (a node remembers its view before it acts on it, so one that comes back in our view never took
  * over), or a person says so. Silence says nothing here: taking over was what it was about to do.
  */
-#include "ftcore/core_parts.h"
+#include "ftcore/protocol/parts.h"
 
 #include <stdio.h>
 #include <string.h>

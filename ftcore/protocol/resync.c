@@ -7,7 +7,7 @@
  * has answered BASE_BEGIN. From HOLDING on it may hold rights again: a resync that fails there leaves the
  * primary holding, and only the next base, or solo_after_ms of silence, lets it go on alone.
  */
-#include "ftcore/core_parts.h"
+#include "ftcore/protocol/parts.h"
 #include "ftcore/base/plant.h"
 
 #include <stdio.h>

@@ -7,7 +7,7 @@
  * lease runs from the time at which we *sent* the newest message that a READY standby has answered, so it
  * ends here before the standby, counting from its answer, may think us dead (design §8).
  */
-#include "ftcore/core_parts.h"
+#include "ftcore/protocol/parts.h"
 #include "ftcore/base/plant.h"
 
 #include <stdio.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Inside the protocol core only: what its parts, core.c and core_*.c, share. */
-#ifndef FTCORE_CORE_PARTS_H
-#define FTCORE_CORE_PARTS_H
+#ifndef FTCORE_PROTOCOL_PARTS_H
+#define FTCORE_PROTOCOL_PARTS_H
 
-#include "ftcore/core.h"
+#include "ftcore/protocol/core.h"
 
 struct ft_action *ft_act(struct ft_actions *actions, enum ft_action_kind kind);
 struct ft_message *ft_say(struct ft_core *core, struct ft_actions *actions, enum ft_message_type type);
@@ -20,7 +20,7 @@ static inline const uint64_t *ft_counts(const struct ft_core *core, const uint64
 bool ft_reached(const struct ft_core *core, const uint64_t have[], const uint64_t want[]);
 uint64_t ft_ms(uint32_t ms);
 
-/* core_join.c: hello, who is primary, fencing, giving up what we hold. */
+/* protocol/join.c: hello, who is primary, fencing, giving up what we hold. */
 void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_join_prove(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_join_consider(struct ft_core *core, struct ft_actions *actions); /* JOINING: is it on us to reign? */
@@ -30,7 +30,7 @@ void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actio
 void ft_join_reign(struct ft_core *core, struct ft_actions *actions,
                    const char *why); /* with an empty state */
 
-/* core_primary.c */
+/* protocol/primary.c */
 void ft_primary_alone(struct ft_core *core, struct ft_actions *actions,
                       const char *why); /* SOLO, or hold if strict */
 void ft_primary_lost(struct ft_core *core, const char *why, bool certain, struct ft_actions *actions);
@@ -43,7 +43,7 @@ uint64_t ft_primary_lease(const struct ft_core *core);                  /* its e
 uint64_t ft_primary_silent(const struct ft_core *core, uint64_t since); /* … that long, awake, ns */
 void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 
-/* core_resync.c */
+/* protocol/resync.c */
 void ft_resync_consider(struct ft_core *core, struct ft_actions *actions);
 void ft_resync_end(struct ft_core *core, struct ft_actions *actions, const char *outcome);
 void ft_resync_cut_off(struct ft_core *core, struct ft_actions *actions, const char *why);
@@ -53,7 +53,7 @@ void ft_resync_ready(struct ft_core *core, const struct ft_message *m, struct ft
 void ft_resync_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
 void ft_resync_time(struct ft_core *core, struct ft_actions *actions);
 
-/* core_handover.c */
+/* protocol/handover.c */
 int ft_handover_begin(struct ft_core *core, struct ft_actions *actions);
 void ft_handover_off(struct ft_core *core, struct ft_actions *actions, const char *why);
 void ft_handover_give(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
@@ -64,7 +64,7 @@ void ft_handover_unknown(struct ft_core *core, const char *why, struct ft_action
 void ft_handover_told(struct ft_core *core, struct ft_actions *actions);
 void ft_handover_time(struct ft_core *core, struct ft_actions *actions);
 
-/* core_standby.c */
+/* protocol/standby.c */
 void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
 void ft_standby_time(struct ft_core *core, struct ft_actions *actions);
