@@ -6,7 +6,7 @@
  */
 #include "nflib/l3.h"
 
-#include "nflib/icmp.h"
+#include "nflib/net/icmp.h"
 #include "nflib/neighbour.h"
 
 #include <arpa/inet.h>

@@ -17,7 +17,7 @@
  * are not linked up beforehand, so that a large empty table costs no memory.
  */
 #include "nflib/backend.h"
-#include "nflib/bytes.h"
+#include "nflib/net/bytes.h"
 
 #include <immintrin.h>
 #include <string.h>

@@ -13,7 +13,7 @@
 #define NFLIB_NF_H
 
 #include "ftcore/region/region.h"
-#include "nflib/packet.h"
+#include "nflib/net/packet.h"
 
 #define NF_BURST_MAX 32u
 #define NF_SECOND    1000000000ull /* chain time is in ns */

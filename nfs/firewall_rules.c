@@ -3,7 +3,7 @@
  * checked, never on the packet path. */
 #include "nfs/firewall_rules.h"
 
-#include "nflib/flow.h"
+#include "nflib/net/flow.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

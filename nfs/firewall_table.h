@@ -8,10 +8,10 @@
 #ifndef NFS_FIREWALL_TABLE_H
 #define NFS_FIREWALL_TABLE_H
 
-#include "nflib/flow.h"
-#include "nflib/fragment.h"
+#include "nflib/net/flow.h"
+#include "nflib/net/fragment.h"
 #include "nflib/nf.h"
-#include "nflib/tcp.h"
+#include "nflib/net/tcp.h"
 #include "nfs/firewall_rules.h"
 
 struct fw_config {

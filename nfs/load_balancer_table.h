@@ -9,11 +9,11 @@
 #ifndef NFS_LOAD_BALANCER_TABLE_H
 #define NFS_LOAD_BALANCER_TABLE_H
 
-#include "nflib/flow.h"
-#include "nflib/fragment.h"
+#include "nflib/net/flow.h"
+#include "nflib/net/fragment.h"
 #include "nflib/nf.h"
 #include "nflib/shared.h"
-#include "nflib/tcp.h"
+#include "nflib/net/tcp.h"
 
 #define LB_BACKENDS 64u
 

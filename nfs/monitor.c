@@ -7,7 +7,7 @@
  * State, written by this instance alone: the flow map, one line a flow, and a wheel for idle flows. Totals
  * are the counters.
  */
-#include "nflib/flow.h"
+#include "nflib/net/flow.h"
 #include "nflib/nf.h"
 
 #include <string.h>

@@ -5,7 +5,7 @@
  * The way back is a direct index by outside port, then a check of the remote end: filtering is address- and
  * port-dependent.
  */
-#include "nflib/icmp.h"
+#include "nflib/net/icmp.h"
 #include "nfs/nat_table.h"
 
 #define NAT_ROWS 256u

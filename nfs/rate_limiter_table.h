@@ -9,10 +9,10 @@
 #ifndef NFS_RATE_LIMITER_TABLE_H
 #define NFS_RATE_LIMITER_TABLE_H
 
-#include "nflib/flow.h"
+#include "nflib/net/flow.h"
 #include "nflib/nf.h"
 #include "nflib/shared.h"
-#include "nflib/tcp.h"
+#include "nflib/net/tcp.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Dealing the bench's traffic out to lanes, by the same hash as a node's ports; see bench_load.h. */
 #include "node/bench_load.h"
-#include "nflib/flow.h"
+#include "nflib/net/flow.h"
 
 #include <stdlib.h>
 

@@ -4,7 +4,7 @@
  * the chain's addresses, which are no input.
  */
 #include "node/lane.h"
-#include "nflib/bytes.h"
+#include "nflib/net/bytes.h"
 #include "nflib/chain.h"
 #include "node/beat.h"
 

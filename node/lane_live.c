@@ -5,7 +5,7 @@
  */
 #include "node/lane.h"
 #include "ftcore/region/audit.h"
-#include "nflib/bytes.h"
+#include "nflib/net/bytes.h"
 #include "nflib/chain.h"
 
 #include <endian.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From which side a captured packet came; see replay_tape.h. */
-#include "nflib/flow.h"
+#include "nflib/net/flow.h"
 #include "nfs/nat_table.h"
 #include "node/replay_tape.h"
 

@@ -8,7 +8,7 @@
  * all checksums were right they are right after each change, summed up anew by code that shares nothing with
  * the product; the parsed fields say what the frame says.
  */
-#include "nflib/packet.h"
+#include "nflib/net/packet.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/nf/help_frames.h"
 

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "nflib/packet.h"
+#include "nflib/net/packet.h"
 
 #include <arpa/inet.h>
 #include <pcap/pcap.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* TCP states from flags and direction; see tcp.h. Pure functions, no state of their own. */
-#include "nflib/tcp.h"
+#include "nflib/net/tcp.h"
 
 bool nf_tcp_is_impossible(uint8_t flags)
 {

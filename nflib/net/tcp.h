@@ -3,8 +3,8 @@
  * Where a TCP connection stands, told from flags and direction alone: sequence numbers are not followed, so a
  * state is what the packets claim. Used by NFs that keep connections; the state is one byte of their values.
  */
-#ifndef NFLIB_TCP_H
-#define NFLIB_TCP_H
+#ifndef NFLIB_NET_TCP_H
+#define NFLIB_NET_TCP_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Words of a frame or a key, wherever they lie: no alignment is assumed, no byte order changed. */
-#ifndef NFLIB_BYTES_H
-#define NFLIB_BYTES_H
+#ifndef NFLIB_NET_BYTES_H
+#define NFLIB_NET_BYTES_H
 
 #include <stdint.h>
 #include <string.h>

@@ -5,8 +5,8 @@
  * In replay only the captured bytes are there (have < len): an NF that declares NF_READS_HEADERS never
  * notices.
  */
-#ifndef NFLIB_PACKET_H
-#define NFLIB_PACKET_H
+#ifndef NFLIB_NET_PACKET_H
+#define NFLIB_NET_PACKET_H
 
 #include <stdbool.h>
 #include <stdint.h>

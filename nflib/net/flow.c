@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Flow keys, timeouts and their text; see flow.h. No state of its own. */
-#include "nflib/flow.h"
+#include "nflib/net/flow.h"
 
-#include "nflib/tcp.h"
+#include "nflib/net/tcp.h"
 
 #include <arpa/inet.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The fragment table; see fragment.h. Owned by one NF instance, in its arena. */
-#include "nflib/fragment.h"
+#include "nflib/net/fragment.h"
 
 struct nf_fragments {
     struct nf_map *map; /* nf_fragment_key to the word */

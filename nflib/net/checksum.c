@@ -3,7 +3,7 @@
  * Owns the arithmetic of the Internet checksum. One's complement sums do not depend on byte order, so words
  * are taken as they lie in memory.
  */
-#include "nflib/packet.h"
+#include "nflib/net/packet.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
  * Owns the ICMP messages that the chain's L3 sends. An error quotes the IPv4 header and eight bytes: what is
  * captured of every packet, so that a replay makes the same bytes.
  */
-#include "nflib/icmp.h"
+#include "nflib/net/icmp.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

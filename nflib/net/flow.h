@@ -3,8 +3,8 @@
  * What NFs that keep flows share: the key that both directions of a flow have in common, the classes of
  * timeouts with their live settings, and how flows are written for people.
  */
-#ifndef NFLIB_FLOW_H
-#define NFLIB_FLOW_H
+#ifndef NFLIB_NET_FLOW_H
+#define NFLIB_NET_FLOW_H
 
 #include "nflib/nf.h"
 

@@ -8,9 +8,9 @@
  * header, 60 of TCP, and for ICMP 8 + 60 + 20 bytes. Checks of lengths go by the wire's length, and reads ask
  * for `have` as well.
  */
-#include "nflib/packet.h"
+#include "nflib/net/packet.h"
 #include "ftcore/base/check.h"
-#include "nflib/bytes.h"
+#include "nflib/net/bytes.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ICMP messages of the chain's own: errors about a packet, and echo replies made from the request in place.
  */
-#ifndef NFLIB_ICMP_H
-#define NFLIB_ICMP_H
+#ifndef NFLIB_NET_ICMP_H
+#define NFLIB_NET_ICMP_H
 
-#include "nflib/packet.h"
+#include "nflib/net/packet.h"
 
 #define NF_ICMP_ERROR_MAX (14u + 20 + 8 + 60 + 8)
 

@@ -4,8 +4,8 @@
  * 1624), so that the payload need not be there. Called by NFs and the chain's L3 on parsed packets; keeps the
  * parsed fields in step.
  */
-#include "nflib/packet.h"
-#include "nflib/bytes.h"
+#include "nflib/net/packet.h"
+#include "nflib/net/bytes.h"
 
 #include <netinet/in.h>
 #include <stddef.h>

@@ -6,8 +6,8 @@
  *
  * The NF's own wheel carries the timers, as the numbers base … base+capacity-1.
  */
-#ifndef NFLIB_FRAGMENT_H
-#define NFLIB_FRAGMENT_H
+#ifndef NFLIB_NET_FRAGMENT_H
+#define NFLIB_NET_FRAGMENT_H
 
 #include "nflib/nf.h"
 
