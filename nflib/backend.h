@@ -92,12 +92,12 @@ static inline void nf_backend_made(const struct nf *nf, enum nf_backend_kind kin
         nf_backend_enter(nf, kind, object, bytes);
 }
 
-/* nflib/map.c: a lookup that nobody is told of; the slot whose value holds `p`, or NF_NONE; sizes. */
+/* nflib/state/map.c: a lookup that nobody is told of; the slot whose value holds `p`, or NF_NONE; sizes. */
 uint32_t nf_map_peek(const struct nf_map *map, const void *key);
 uint32_t nf_map_slot_of(const struct nf_map *map, const void *p);
 uint32_t nf_map_key_size(const struct nf_map *map);
 uint32_t nf_map_value_size(const struct nf_map *map);
-/* nflib/pool.c: the free numbers, oldest first. */
+/* nflib/state/pool.c: the free numbers, oldest first. */
 const struct nf_list *nf_pool_list(const struct nf_pool *pool);
 
 #endif

@@ -4,10 +4,10 @@
 #define NFLIB_BACKEND_PARTS_H
 
 #include "nflib/backend.h"
-#include "nflib/touched.h"
+#include "nflib/state/touched.h"
 
 #define NF_BACKEND_PREFIX 16u
-#define NF_BACKEND_KEY    4096u /* as nflib/map.c takes them */
+#define NF_BACKEND_KEY    4096u /* as nflib/state/map.c takes them */
 
 struct nf_backend_object {
     uintptr_t at, end;

@@ -62,7 +62,7 @@ struct nf_env {
     uint8_t *frames; /* NF_EMIT_MAX buffers of NF_EMIT_SLOT bytes, of the process, not the region */
 };
 
-/* The end of a burst, for merged counts (nflib/merged.c): publishes those that changed. */
+/* The end of a burst, for merged counts (nflib/state/merged.c): publishes those that changed. */
 void nf_merged_publish(struct nf_env *env);
 
 struct nf_chain;

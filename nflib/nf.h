@@ -237,6 +237,6 @@ void nf_row_u64(struct nf_show *out, const char *name, uint64_t value);
 void nf_row_ipv4(struct nf_show *out, const char *name, uint32_t addr);
 bool nf_show_full(const struct nf_show *out); /* stop and return true from show */
 
-#include "nflib/state.h"
+#include "nflib/state/state.h"
 
 #endif

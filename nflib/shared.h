@@ -67,7 +67,7 @@ int nf_shared_map_add_to(const struct nf *nf, struct nf_shared_map *map, const v
                          int64_t n, uint64_t most, uint64_t *sum);
 /*
  * A longer stay in one shard: until it is left, the map of the shard may be used like one of the NF's own
- * (nflib/state.h). Sections do not nest: nothing else that is shared may be touched in between.
+ * (nflib/state/state.h). Sections do not nest: nothing else that is shared may be touched in between.
  */
 uint32_t nf_shared_map_shards(const struct nf_shared_map *map);
 uint32_t nf_shared_map_shard(const struct nf_shared_map *map, const void *key);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A shared map: maps (nflib/map.c) in the shared arena, one a shard, each behind a section of its own.
+ * A shared map: maps (nflib/state/map.c) in the shared arena, one a shard, each behind a section of its own.
  * Written by every lane, inside the shard's section.
  *
  * The shard comes from bits of the hash that neither the bucket nor the tag is made of, so a shard's keys are

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A shared pool: the free numbers that no lane has (nflib/pool.c, in the shared arena, behind a section), the
- * lane that has each of the others, and in each lane's own arena a cache, a ring, first in, first out.
+ * A shared pool: the free numbers that no lane has (nflib/state/pool.c, in the shared arena, behind a
+ * section), the lane that has each of the others, and in each lane's own arena a cache, a ring, first in,
+ * first out.
  *
  * Lanes that take as many as they give never meet. One that grows meets the others once for `batch` numbers
  * taken: with 256, some four edges in a thousand packets if every packet takes a number and none is given

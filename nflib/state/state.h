@@ -5,8 +5,8 @@
  * from nf_edit. Each has `_bytes` (arena bytes for a capacity, for module->arena) and `_make` (NULL when the
  * arena is full).
  */
-#ifndef NFLIB_STATE_H
-#define NFLIB_STATE_H
+#ifndef NFLIB_STATE_STATE_H
+#define NFLIB_STATE_STATE_H
 
 #include <stdbool.h>
 #include <stddef.h>
