@@ -89,7 +89,7 @@ struct nf_module {
 
     /* Bytes of arena an instance needs; a generous bound. */
     uint64_t (*arena)(const void *config);
-    /* Bytes of the shared arena that all lanes together need (nflib/shared.h). NULL: none. */
+    /* Bytes of the shared arena that all lanes together need (nflib/shared/shared.h). NULL: none. */
     uint64_t (*shared)(const void *config, unsigned lanes);
 
     /*

@@ -7,7 +7,7 @@
  * order or a sum that replay gets wrong is in its state.
  */
 #include "nflib/nf.h"
-#include "nflib/shared.h"
+#include "nflib/shared/shared.h"
 
 struct fwd_config {
     bool shared, merged, read;

@@ -12,7 +12,7 @@
 #include "nflib/net/flow.h"
 #include "nflib/net/fragment.h"
 #include "nflib/nf.h"
-#include "nflib/shared.h"
+#include "nflib/shared/shared.h"
 #include "nflib/net/tcp.h"
 
 #define LB_BACKENDS 64u

@@ -11,7 +11,7 @@
 
 #include "nflib/net/flow.h"
 #include "nflib/nf.h"
-#include "nflib/shared.h"
+#include "nflib/shared/shared.h"
 #include "nflib/net/tcp.h"
 
 #include <string.h>

@@ -7,7 +7,7 @@
 #include "ftcore/base/draw.h"
 
 #include "nflib/chain.h"
-#include "nflib/shared.h"
+#include "nflib/shared/shared.h"
 #include "node/clock.h"
 #include "node/redis_wire.h"
 

@@ -10,7 +10,7 @@
  * makes count and access one.
  */
 #include "nflib/chain.h"
-#include "nflib/shared.h"
+#include "nflib/shared/shared.h"
 
 #include <immintrin.h>
 

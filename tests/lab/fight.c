@@ -6,7 +6,7 @@
  * other in the next packet. Built by fight.t against build/include, as a module from outside the tree.
  */
 #include "nflib/nf.h"
-#include "nflib/shared.h"
+#include "nflib/shared/shared.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
  * the same region, byte for byte. An NF draws from its lane's generator what it does; all it reads of shared
  * objects goes into its own state, so a read that comes out otherwise is seen in the digest.
  */
-#include "nflib/shared.h"
+#include "nflib/shared/shared.h"
 #include "tests/unit/help_race.h"
 
 #include <setjmp.h>

@@ -12,8 +12,8 @@
  * Operations are called from process, timers, set and clear alone. `_peek` reads without a section, for show:
  * what it says is of no moment in particular and must not reach the chain.
  */
-#ifndef NFLIB_SHARED_H
-#define NFLIB_SHARED_H
+#ifndef NFLIB_SHARED_SHARED_H
+#define NFLIB_SHARED_SHARED_H
 
 #include "nflib/nf.h"
 

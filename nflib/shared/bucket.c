@@ -5,7 +5,7 @@
  * own: one that is behind another finds the bucket filled up already.
  */
 #include "nflib/chain.h"
-#include "nflib/shared.h"
+#include "nflib/shared/shared.h"
 
 struct nf_shared_bucket {
     struct ft_shared head;

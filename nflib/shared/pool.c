@@ -10,7 +10,7 @@
  */
 #include "nflib/backend.h"
 #include "nflib/chain.h"
-#include "nflib/shared.h"
+#include "nflib/shared/shared.h"
 
 #define BATCH_MAX  256u
 #define CACHE_PART 16u /* a batch is at most this part of what a lane would get by equal division */

@@ -7,7 +7,7 @@
  * spread over all its buckets.
  */
 #include "nflib/chain.h"
-#include "nflib/shared.h"
+#include "nflib/shared/shared.h"
 
 #include <string.h>
 

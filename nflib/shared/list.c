@@ -6,7 +6,7 @@
  *     items                   `stride` bytes each
  */
 #include "nflib/chain.h"
-#include "nflib/shared.h"
+#include "nflib/shared/shared.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
  * are, in the order it makes them. Written while chains are made, one lane after the other; read then alone.
  * Whichever lane comes first creates, so nodes agree as long as they make their lanes in one order.
  */
-#include "nflib/shared.h"
+#include "nflib/shared/shared.h"
 
 #include "nflib/backend.h"
 #include "nflib/chain.h"

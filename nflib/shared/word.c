@@ -2,7 +2,7 @@
 /* A shared word: one number, its section before it. Written by every lane, inside the section. */
 #include "nflib/backend.h"
 #include "nflib/chain.h"
-#include "nflib/shared.h"
+#include "nflib/shared/shared.h"
 
 struct nf_shared_word {
     struct ft_shared head;
