@@ -8,7 +8,7 @@
 #include "ftcore/base/draw.h"
 
 #include "ftcore/region/audit.h"
-#include "nflib/backend.h"
+#include "nflib/backend/backend.h"
 #include "nflib/payload_guard.h"
 
 #include <stdio.h>

@@ -5,7 +5,7 @@
  */
 #include "node/redis.h"
 
-#include "nflib/backend.h"
+#include "nflib/backend/backend.h"
 #include "node/redis_wire.h"
 
 #include <inttypes.h>

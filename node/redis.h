@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A Redis server as the state backend of a chain (nflib/backend.h), over TCP: what Understudy is compared
- * with. One connection, owned by the lane once the chain is made.
+ * A Redis server as the state backend of a chain (nflib/backend/backend.h), over TCP: what Understudy is
+ * compared with. One connection, owned by the lane once the chain is made.
  *
  * Commands are written in batches: when `batch` of them are waiting, and when answers are needed. Commands
  * whose answers a packet has to wait for: in mode sync all of them, in mode async the reads (GET, and LPOP of

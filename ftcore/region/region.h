@@ -35,7 +35,7 @@ enum ft_tracking {
     FT_TRACK_DIRTY = 1, /* mark edited lines for the next delta */
     FT_TRACK_OWED = 2,  /* a resync runs: copy an owed line out before it changes */
     FT_TRACK_AUDIT = 4, /* note edits of this burst, to compare against what really changed */
-    FT_TRACK_WATCH = 8, /* somebody wants to know of each edit: a state backend (nflib/backend.h) */
+    FT_TRACK_WATCH = 8, /* somebody wants to know of each edit: a state backend (nflib/backend/backend.h) */
 };
 
 struct ft_arena {

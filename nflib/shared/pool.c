@@ -8,7 +8,7 @@
  * taken: with 256, some four edges in a thousand packets if every packet takes a number and none is given
  * back.
  */
-#include "nflib/backend.h"
+#include "nflib/backend/backend.h"
 #include "nflib/chain.h"
 #include "nflib/shared/shared.h"
 

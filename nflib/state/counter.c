@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* counter: one number with a line of its own, so that counting marks nothing else as changed. Written by the
  * NF's lane, read by it and, at a cut, by show. */
-#include "nflib/backend.h"
+#include "nflib/backend/backend.h"
 
 struct nf_counter {
     _Alignas(FT_LINE) uint64_t value;

@@ -16,7 +16,7 @@
  * those never used: the order depends on the operations alone, so every node gives the same slots. Free slots
  * are not linked up beforehand, so that a large empty table costs no memory.
  */
-#include "nflib/backend.h"
+#include "nflib/backend/backend.h"
 #include "nflib/net/bytes.h"
 
 #include <immintrin.h>

@@ -3,7 +3,7 @@
  * pool: numbers that are given out, the one that has been free longest first. Owns one object in the NF's
  * arena and, behind it, the list of the free numbers; the NF's lane writes and reads them.
  */
-#include "nflib/backend.h"
+#include "nflib/backend/backend.h"
 
 struct nf_pool {
     uint32_t count;

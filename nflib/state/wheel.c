@@ -22,7 +22,7 @@
  * wheel asks for the time at which a slot is to be spread, too: `timers` may run with nothing due. Cancelling
  * does not take the wake time back; that is at most one more such run.
  */
-#include "nflib/backend.h"
+#include "nflib/backend/backend.h"
 
 #define LEVEL_BITS 8u
 #define LEVELS     8u

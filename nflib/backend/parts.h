@@ -3,7 +3,7 @@
 #ifndef NFLIB_BACKEND_PARTS_H
 #define NFLIB_BACKEND_PARTS_H
 
-#include "nflib/backend.h"
+#include "nflib/backend/backend.h"
 #include "nflib/state/touched.h"
 
 #define NF_BACKEND_PREFIX 16u

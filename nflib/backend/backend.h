@@ -24,8 +24,8 @@
  * One backend in a process, one lane. Attached before nf_chain_make, which enters what the chain makes and
  * has the store take the state it begins with. Written by the lane.
  */
-#ifndef NFLIB_BACKEND_H
-#define NFLIB_BACKEND_H
+#ifndef NFLIB_BACKEND_BACKEND_H
+#define NFLIB_BACKEND_BACKEND_H
 
 #include "nflib/nf.h"
 

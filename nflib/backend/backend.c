@@ -9,7 +9,7 @@
  * Keys: "NF.NUMBER:" and the map's key; the same alone for a pool or a word; "NF.raw:" and the number of the
  * line in the NF's arena, "raw:" in the shared one, as four bytes.
  */
-#include "nflib/backend_parts.h"
+#include "nflib/backend/parts.h"
 
 #include <inttypes.h>
 #include <stdio.h>

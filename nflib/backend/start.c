@@ -3,7 +3,7 @@
  * The state backend while a chain is made: what objects there are, and the state it begins with, which the
  * store gets whole. Written by whoever makes the chain.
  */
-#include "nflib/backend_parts.h"
+#include "nflib/backend/parts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
