@@ -134,7 +134,7 @@ const struct nf_module *nf_module_at(unsigned index); /* NULL beyond the last; s
 
 /* ---- instances --------------------------------------------------------------------------------- */
 
-struct nf_env; /* the lane's side: random generator, emit; nflib/chain.h */
+struct nf_env; /* the lane's side: random generator, emit; nflib/chain/chain.h */
 
 struct nf {
     const struct nf_module *module;

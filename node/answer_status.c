@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The answer to "status": where this node stands, as one object. All times are this machine's monotonic
  * clock, ns. */
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 #include "node/running.h"
 #include "node/clock.h"
 

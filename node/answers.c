@@ -3,7 +3,7 @@
  * What the control socket answers. Runs on the node's main thread; asks lanes through their question, the
  * replicator through its words, and waits a bounded while where the answer is an effect.
  */
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 #include "node/clock.h"
 #include "node/running.h"
 

@@ -4,7 +4,7 @@
 #include "node/bench_alone.h"
 #include "node/client.h"
 #include "node/member.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -13,7 +13,7 @@
 #define NODE_BENCH_LOAD_H
 
 #include "ftcore/base/error.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 
 #define ND_LOAD_SIDES 2u
 #define ND_LOAD_LINE  64u /* frames begin at multiples of it */

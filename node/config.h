@@ -7,7 +7,7 @@
 #define NODE_CONFIG_H
 
 #include "ftcore/base/error.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 #include "node/redis.h"
 
 #define ND_NODES    2u

@@ -8,7 +8,7 @@
 
 #include "ftcore/queue/hold.h"
 #include "ftcore/record/record.h"
-#include "nflib/l3.h"
+#include "nflib/chain/l3.h"
 
 struct nd_frame {
     uint8_t *data;

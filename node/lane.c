@@ -8,7 +8,7 @@
 #include "node/clock.h"
 #include "ftcore/region/audit.h"
 #include "ftcore/base/plant.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 #include "node/beat.h"
 #include "node/priority.h"
 

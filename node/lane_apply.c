@@ -13,7 +13,7 @@
 #include "ftcore/record/message.h"
 #include "ftcore/base/plant.h"
 #include "ftcore/order/waits.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 
 #include <string.h>
 #include <time.h>

@@ -25,7 +25,7 @@
  */
 #include "node/lane.h"
 #include "ftcore/region/frozen.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 
 #define PART_BYTES (32u << 10)
 #define QUIET_NS   100000u /* between two parts when no burst is run */

@@ -13,7 +13,7 @@
  */
 #include "node/lane.h"
 #include "ftcore/region/frozen.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
  * it waits for is near.
  */
 #include "node/lane.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 
 #include <immintrin.h>
 

@@ -5,7 +5,7 @@
  */
 #include "node/lane.h"
 #include "nflib/net/bytes.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 #include "node/beat.h"
 
 #include <endian.h>

@@ -6,7 +6,7 @@
 #include "node/lane.h"
 #include "ftcore/region/audit.h"
 #include "nflib/net/bytes.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 
 #include <endian.h>
 #include <string.h>

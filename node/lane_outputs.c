@@ -7,7 +7,7 @@
 #include "node/lane.h"
 #include "node/clock.h"
 #include "ftcore/base/plant.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 
 #include <string.h>
 

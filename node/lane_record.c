@@ -4,7 +4,7 @@
  * its base, copies some of it. Records are handed over where they come to be: lane_live.c, lane_replay.c.
  */
 #include "node/lane.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 #include "node/clock.h"
 
 /* All lanes stand between bursts. */

@@ -9,7 +9,7 @@
 #include "node/clock.h"
 #include "ftcore/region/audit.h"
 #include "ftcore/base/plant.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 
 #include <sched.h>
 #include <stdio.h>

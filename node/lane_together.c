@@ -30,7 +30,7 @@
 #include "node/lane.h"
 #include "ftcore/base/plant.h"
 #include "ftcore/order/waits.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 
 #include <immintrin.h>
 

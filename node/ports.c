@@ -183,8 +183,8 @@ static int attach(const char *devargs, uint16_t *id)
 
 /*
  * A receive queue for each lane, into which the port deals by the very hash that decides the lane
- * (nflib/dispatch.c). False: this port cannot; then lanes share one queue and deal frames out themselves
- * (ports_lanes.c).
+ * (nflib/chain/dispatch.c). False: this port cannot; then lanes share one queue and deal frames out
+ * themselves (ports_lanes.c).
  */
 static bool can_scale(const struct rte_eth_dev_info *info, unsigned lanes)
 {

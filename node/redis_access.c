@@ -6,7 +6,7 @@
 #include "node/redis.h"
 #include "ftcore/base/draw.h"
 
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 #include "nflib/shared/shared.h"
 #include "node/clock.h"
 #include "node/redis_wire.h"

@@ -2,7 +2,7 @@
 /* Executes recorded bursts again: a region, a base, and lanes that replay, file by file. */
 #include "node/replay_log.h"
 #include "ftcore/record/message.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 #include "node/options.h"
 
 #include <stdio.h>

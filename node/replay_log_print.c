@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What replay --log tells: what was executed, the last inputs and what became of them, the chain's counters.
  */
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 #include "node/options.h"
 #include "node/pair.h"
 #include "node/replay_log.h"

@@ -5,7 +5,7 @@
 
 #include "ftcore/order/section.h"
 #include "logger/cursor.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 
 #include <errno.h>
 #include <pthread.h>

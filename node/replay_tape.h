@@ -12,7 +12,7 @@
 #define NODE_REPLAY_TAPE_H
 
 #include "ftcore/base/error.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 
 struct nd_tape_input {
     uint64_t stamp;  /* ns since 1970, as captured */

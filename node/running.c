@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Puts a node together from its file, and takes it apart; see running.h. */
 #include "node/running.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 #include "node/setup.h"
 
 #include <errno.h>

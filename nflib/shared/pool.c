@@ -9,7 +9,7 @@
  * back.
  */
 #include "nflib/backend/backend.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 #include "nflib/shared/shared.h"
 
 #define BATCH_MAX  256u

@@ -7,7 +7,7 @@
 #include "nflib/shared/shared.h"
 
 #include "nflib/backend/backend.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 
 #define DIRECTORY 0x4465726168734655ull
 

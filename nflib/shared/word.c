@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A shared word: one number, its section before it. Written by every lane, inside the section. */
 #include "nflib/backend/backend.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 #include "nflib/shared/shared.h"
 
 struct nf_shared_word {

@@ -9,7 +9,7 @@
  * so whoever sees a line may depend on its access; a sequence number, odd while the line is being written,
  * makes count and access one.
  */
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 #include "nflib/shared/shared.h"
 
 #include <immintrin.h>

@@ -5,7 +5,7 @@
  * Built by circle.t against build/include, as a module from outside the tree; alone in its chain.
  */
 #define _GNU_SOURCE /* nanosleep */
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 #include "nflib/nf.h"
 
 #include <stddef.h>

@@ -7,7 +7,7 @@
 #define TESTS_NF_HELP_CHAIN_H
 
 #include "ftcore/region/audit.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 #include "tests/nf/help_frames.h"
 
 #define HELP_SECOND 1000000000ull

@@ -9,7 +9,7 @@
 
 #include "ftcore/base/check.h"
 #include "node/beat.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 #include "tests/nf/help_frames.h"
 
 #include <string.h>

@@ -3,7 +3,7 @@
 #ifndef TESTS_UNIT_HELP_NF_H
 #define TESTS_UNIT_HELP_NF_H
 
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 
 struct help_nf {
     struct ft_region *region;

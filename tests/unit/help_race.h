@@ -6,7 +6,7 @@
 #ifndef TESTS_UNIT_HELP_RACE_H
 #define TESTS_UNIT_HELP_RACE_H
 
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 
 #define HELP_LANES 4u
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 
 #include <string.h>
 

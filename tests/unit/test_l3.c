@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "ftcore/region/audit.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "ftcore/region/audit.h"
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 #include "tests/nf/help_frames.h"
 #include "tests/unit/help_death.h"
 

@@ -4,13 +4,13 @@
  * Packets from the inner side pass NF 1 … n, packets from the outer side n … 1, so that what translates
  * addresses always stands at the inner end and every NF behind it sees one and the same flow both ways.
  */
-#ifndef NFLIB_CHAIN_H
-#define NFLIB_CHAIN_H
+#ifndef NFLIB_CHAIN_CHAIN_H
+#define NFLIB_CHAIN_CHAIN_H
 
 #include "ftcore/order/section.h"
-#include "nflib/l3.h"
+#include "nflib/chain/l3.h"
 #include "nflib/nf.h"
-#include "nflib/values.h"
+#include "nflib/chain/values.h"
 
 #define NF_EMIT_MAX  64u   /* packets made by NFs in a burst */
 #define NF_EMIT_LEN  1514u /* bytes of such a packet at most */

@@ -4,10 +4,10 @@
  * Entries are asked for at most once a second; known ones are asked again 20 s after they were last confirmed
  * or asked, if they are next hops or in use, and forgotten 180 s after they were last confirmed.
  */
-#ifndef NFLIB_NEIGHBOUR_H
-#define NFLIB_NEIGHBOUR_H
+#ifndef NFLIB_CHAIN_NEIGHBOUR_H
+#define NFLIB_CHAIN_NEIGHBOUR_H
 
-#include "nflib/l3.h"
+#include "nflib/chain/l3.h"
 
 enum nf_neighbour_flags {
     NF_NEIGHBOUR_KNOWN = 1,

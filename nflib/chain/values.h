@@ -7,8 +7,8 @@
  *
  * Owned by the chain, written by nf_value and by whoever replays, read by whoever records.
  */
-#ifndef NFLIB_VALUES_H
-#define NFLIB_VALUES_H
+#ifndef NFLIB_CHAIN_VALUES_H
+#define NFLIB_CHAIN_VALUES_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Puts packets before forbidden pages and back; see payload_guard.h. Run by the lane's thread alone. */
-#include "nflib/payload_guard.h"
+#include "nflib/chain/payload_guard.h"
 
 #include "ftcore/region/audit.h"
 #include "ftcore/base/check.h"

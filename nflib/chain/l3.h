@@ -4,8 +4,8 @@
  * and what is addressed to the virtual MAC, sends out with the next hop's address. The neighbour table is
  * state (design §8, hazard 10): it lives in the lane's arena and a takeover keeps it.
  */
-#ifndef NFLIB_L3_H
-#define NFLIB_L3_H
+#ifndef NFLIB_CHAIN_L3_H
+#define NFLIB_CHAIN_L3_H
 
 #include "nflib/nf.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Outside values of a burst; see values.h. */
-#include "nflib/values.h"
+#include "nflib/chain/values.h"
 
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
  * they run; the generator and the wake times are lane state in the region, the packets are read by the chain
  * at the burst's end.
  */
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
  * Dispatch: which lane a packet must go to, asked of the NFs in the order it will pass them. Called by the
  * threads that deal packets out; owns nothing, and reads of lanes only what each module's `owner` may.
  */
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 #include "nflib/net/flow.h"
 
 #include <arpa/inet.h>

@@ -4,7 +4,7 @@
  * settings, lanes, addresses and routes. Written once at start; compared line by line in the hello. Files
  * count by their content, not by their path.
  */
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>

@@ -8,8 +8,8 @@
  * Owned by a lane's chain, only in a region with audit. What is captured beyond the headers (a small frame is
  * captured whole) is the NF's to read.
  */
-#ifndef NFLIB_PAYLOAD_GUARD_H
-#define NFLIB_PAYLOAD_GUARD_H
+#ifndef NFLIB_CHAIN_PAYLOAD_GUARD_H
+#define NFLIB_CHAIN_PAYLOAD_GUARD_H
 
 #include "nflib/nf.h"
 

@@ -4,10 +4,10 @@
  * State in arena (lane, 0): counters, the neighbour table, and when the next ICMP error may be sent. The
  * route table here is the configuration's, sorted; it is no state.
  */
-#include "nflib/l3.h"
+#include "nflib/chain/l3.h"
 
 #include "nflib/net/icmp.h"
-#include "nflib/neighbour.h"
+#include "nflib/chain/neighbour.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>

@@ -4,12 +4,12 @@
  * (lane, 0). Run by one thread, the lane's, live and in replay alike. Everything that outlives a burst is in
  * the region; what is here (instances, buffers of made packets) is rebuilt from the configuration.
  */
-#include "nflib/chain.h"
+#include "nflib/chain/chain.h"
 #include "ftcore/base/draw.h"
 
 #include "ftcore/region/audit.h"
 #include "nflib/backend/backend.h"
-#include "nflib/payload_guard.h"
+#include "nflib/chain/payload_guard.h"
 
 #include <stdio.h>
 #include <stdlib.h>

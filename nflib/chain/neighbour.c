@@ -4,7 +4,7 @@
  * hop, from timers. Read for every packet that leaves; its `used` time moves at most every five seconds, so
  * that a packet on its way changes no line.
  */
-#include "nflib/neighbour.h"
+#include "nflib/chain/neighbour.h"
 
 #include <arpa/inet.h>
 #include <string.h>
