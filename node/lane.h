@@ -14,7 +14,7 @@
 #include "logger/capture.h"
 #include "logger/cursor.h"
 #include "logger/kept.h"
-#include "logger/recorder.h"
+#include "logger/recorder/recorder.h"
 #include "logger/share.h"
 #include "node/config.h"
 #include "node/group.h"

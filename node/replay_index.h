@@ -6,7 +6,7 @@
 #ifndef NODE_REPLAY_INDEX_H
 #define NODE_REPLAY_INDEX_H
 
-#include "logger/recording.h"
+#include "logger/recorder/recording.h"
 
 struct nd_index_burst {
     const uint8_t *content; /* the record in its wire form, in the mapped file */

@@ -15,7 +15,7 @@
 #ifndef NODE_REPLAY_LOG_H
 #define NODE_REPLAY_LOG_H
 
-#include "logger/recording.h"
+#include "logger/recorder/recording.h"
 #include "node/lane.h"
 #include "node/replay.h"
 #include "node/replay_index.h"

@@ -8,7 +8,7 @@
  * who replays it has but one.
  */
 #include "ftcore/record/message.h"
-#include "logger/recording.h"
+#include "logger/recorder/recording.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdio.h>

@@ -4,8 +4,8 @@
 #ifndef TESTS_UNIT_HELP_RECORDER_H
 #define TESTS_UNIT_HELP_RECORDER_H
 
-#include "logger/recorder.h"
-#include "logger/recording.h"
+#include "logger/recorder/recorder.h"
+#include "logger/recorder/recording.h"
 
 struct rig {
     char directory[64], path[160]; /* path: the file last named */

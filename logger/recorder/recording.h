@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A file of the flight recorder, read. Opening checks all of it, so that nothing is executed of a file that
- * is damaged; walking it then cannot fail. Format: logger/frame.h.
+ * is damaged; walking it then cannot fail. Format: logger/recorder/frame.h.
  */
-#ifndef LOGGER_RECORDING_H
-#define LOGGER_RECORDING_H
+#ifndef LOGGER_RECORDER_RECORDING_H
+#define LOGGER_RECORDER_RECORDING_H
 
 #include "ftcore/record/record.h"
 #include "ftcore/region/region.h"
-#include "logger/frame.h"
+#include "logger/recorder/frame.h"
 
 #include <stdbool.h>
 

@@ -5,7 +5,7 @@
 
 #include "ftcore/record/message.h"
 #include "ftcore/queue/ring.h"
-#include "logger/recorder.h"
+#include "logger/recorder/recorder.h"
 
 #include <pthread.h>
 
@@ -64,7 +64,7 @@ struct lg_recorder {
     _Atomic bool stop;
 };
 
-/* recorder_writer.c: the thread's main function, until `stop` and the queue is empty. */
+/* recorder/writer.c: the thread's main function, until `stop` and the queue is empty. */
 void *lg_recorder_write(void *recorder);
 /* Highest number of a file in the directory, 0: none. */
 uint64_t lg_recorder_highest(const struct lg_recorder *recorder);

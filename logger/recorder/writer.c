@@ -2,7 +2,7 @@
 /* The writer of the flight recorder: takes entries from the queues, makes frames and files of them, keeps to
  * the number of files. */
 #include "ftcore/base/check.h"
-#include "logger/recorder_parts.h"
+#include "logger/recorder/parts.h"
 
 #include <dirent.h>
 #include <errno.h>

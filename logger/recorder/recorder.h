@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The flight recorder: keeps what the lanes of a node execute, live or replayed, on disk, in files of bounded
- * number and size (logger/frame.h), each with a base of its own. Every lane feeds a bounded queue of its own
- * at burst boundaries; a thread of the recorder's writes. Neither ever waits: when the disk is too slow the
- * lane counts a gap, what was being recorded ends there in all lanes, and a new file with a new base is begun
- * as soon as the queues are half free again.
+ * number and size (logger/recorder/frame.h), each with a base of its own. Every lane feeds a bounded queue of
+ * its own at burst boundaries; a thread of the recorder's writes. Neither ever waits: when the disk is too
+ * slow the lane counts a gap, what was being recorded ends there in all lanes, and a new file with a new base
+ * is begun as soon as the queues are half free again.
  *
  * A base is copied as a resync copies one: lines are owed, whoever edits an owed line copies it first, the
  * lanes copy the rest a little at a time between bursts, then lane 0 reads the copies into its queue. There
@@ -20,12 +20,12 @@
  * The writer takes a record from the queue of its lane in no order with those of other lanes; edges say what
  * order there was. Entries name their file, so what was queued before a base goes to the file before it.
  */
-#ifndef LOGGER_RECORDER_H
-#define LOGGER_RECORDER_H
+#ifndef LOGGER_RECORDER_RECORDER_H
+#define LOGGER_RECORDER_RECORDER_H
 
 #include "ftcore/record/record.h"
 #include "ftcore/region/region.h"
-#include "logger/frame.h"
+#include "logger/recorder/frame.h"
 
 struct lg_recorder_config {
     const char *directory; /* must exist */

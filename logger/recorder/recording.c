@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads and checks a file of the flight recorder. */
-#include "logger/recording.h"
+#include "logger/recorder/recording.h"
 #include "ftcore/record/message.h"
 
 #include <errno.h>

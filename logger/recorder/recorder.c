@@ -4,7 +4,7 @@
  * queues. It costs a lane a copy of each record and, while a base is copied, TURN_LINES twice.
  */
 #include "ftcore/base/check.h"
-#include "logger/recorder_parts.h"
+#include "logger/recorder/parts.h"
 
 #include <errno.h>
 #include <stdio.h>

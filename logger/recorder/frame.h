@@ -25,8 +25,8 @@
  * predecessor ends where its own base begins continues it: the predecessor's state, replayed, is that base,
  * which is checked.
  */
-#ifndef LOGGER_FRAME_H
-#define LOGGER_FRAME_H
+#ifndef LOGGER_RECORDER_FRAME_H
+#define LOGGER_RECORDER_FRAME_H
 
 #include "ftcore/base/error.h"
 
