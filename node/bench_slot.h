@@ -12,7 +12,7 @@
 #include "ftcore/queue/lane.h"
 #include "node/bench_load.h"
 #include "node/bench_times.h"
-#include "node/config.h"
+#include "node/config/config.h"
 #include "node/io.h"
 #include "node/loopback.h"
 

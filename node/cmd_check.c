@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* understudy check: reads a configuration, says what it found, starts nothing. */
 #include "node/commands.h"
-#include "node/config.h"
+#include "node/config/config.h"
 #include "node/options.h"
 
 #include <stdio.h>

@@ -8,7 +8,7 @@
 #ifndef NODE_DRILL_H
 #define NODE_DRILL_H
 
-#include "node/config.h"
+#include "node/config/config.h"
 
 #include <stdbool.h>
 

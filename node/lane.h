@@ -16,7 +16,7 @@
 #include "logger/kept.h"
 #include "logger/recorder/recorder.h"
 #include "logger/share.h"
-#include "node/config.h"
+#include "node/config/config.h"
 #include "node/group.h"
 #include "node/guardian.h"
 #include "node/io.h"

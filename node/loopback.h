@@ -6,7 +6,7 @@
 #ifndef NODE_LOOPBACK_H
 #define NODE_LOOPBACK_H
 
-#include "node/config.h"
+#include "node/config/config.h"
 
 struct nd_loopback {
     char directory[64], host[16];

@@ -2,7 +2,7 @@
 /* A node in a forked process; see member.h. */
 #define _GNU_SOURCE /* affinity of threads */
 #include "node/member.h"
-#include "node/setup.h"
+#include "node/config/setup.h"
 
 #include <stdio.h>
 #include <stdlib.h>

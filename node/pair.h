@@ -7,7 +7,7 @@
 #define NODE_PAIR_H
 
 #include "node/client.h"
-#include "node/config.h"
+#include "node/config/config.h"
 #include "node/options.h"
 
 #include <stdio.h>

@@ -6,7 +6,7 @@
 #ifndef NODE_PORTS_H
 #define NODE_PORTS_H
 
-#include "node/config.h"
+#include "node/config/config.h"
 #include "node/io.h"
 #include "node/ports_lanes.h"
 

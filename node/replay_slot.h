@@ -11,7 +11,7 @@
 #include "ftcore/protocol/core.h"
 #include "ftcore/queue/lane.h"
 #include "ftcore/record/record.h"
-#include "node/config.h"
+#include "node/config/config.h"
 #include "node/io.h"
 #include "node/replay_tape.h"
 

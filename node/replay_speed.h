@@ -9,7 +9,7 @@
 #ifndef NODE_REPLAY_SPEED_H
 #define NODE_REPLAY_SPEED_H
 
-#include "node/config.h"
+#include "node/config/config.h"
 #include "node/replay_tape.h"
 
 #define ND_SPEED_REPEATS 7u

@@ -2,7 +2,7 @@
 /* Puts a node together from its file, and takes it apart; see running.h. */
 #include "node/running.h"
 #include "nflib/chain/chain.h"
-#include "node/setup.h"
+#include "node/config/setup.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
  * identity that fits the hello; what is refused has one line with a file's name, and nothing is left.
  */
 #include "ftcore/record/message.h"
-#include "node/config.h"
+#include "node/config/config.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdio.h>

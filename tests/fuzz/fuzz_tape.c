@@ -5,7 +5,7 @@
  * What is refused has one line that begins with the file's name.
  */
 #include "ftcore/record/record.h"
-#include "node/config.h"
+#include "node/config/config.h"
 #include "node/replay_tape.h"
 #include "tests/fuzz/fuzz.h"
 

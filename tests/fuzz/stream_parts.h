@@ -3,7 +3,7 @@
 #ifndef TESTS_FUZZ_STREAM_PARTS_H
 #define TESTS_FUZZ_STREAM_PARTS_H
 
-#include "node/config.h"
+#include "node/config/config.h"
 #include "node/lane.h"
 #include "tests/fuzz/stream.h"
 

@@ -3,7 +3,7 @@
 #include "tests/nf/help_chain.h"
 #include "ftcore/base/draw.h"
 
-#include "node/config.h"
+#include "node/config/config.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -3,7 +3,7 @@
  * The chains whose lanes share state, as threads, over captures: whatever happened live happens again in
  * replay, to the last byte of the region.
  */
-#include "node/config.h"
+#include "node/config/config.h"
 #include "tests/nf/help_chain.h"
 #include "tests/unit/help_race.h"
 

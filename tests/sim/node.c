@@ -6,7 +6,7 @@
 #include "tests/sim/sim.h"
 
 #include "ftcore/base/check.h"
-#include "node/setup.h"
+#include "node/config/setup.h"
 #include "replicator/parts.h"
 
 #include <errno.h>

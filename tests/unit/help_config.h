@@ -3,7 +3,7 @@
 #ifndef HELP_CONFIG_H
 #define HELP_CONFIG_H
 
-#include "node/config.h"
+#include "node/config/config.h"
 
 /* Config of the NF "probe" that help_config.c registers. */
 struct help_probe {

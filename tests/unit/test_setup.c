@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "node/setup.h"
+#include "node/config/setup.h"
 #include "tests/unit/help_config.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table engine of schema.h. Values are read by kind; presets go the same way as what stands in the file.
  */
-#include "node/schema.h"
+#include "node/config/schema.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Between the files of the configuration reader: what is known while a file is read. Each part reads its own
- * top-level keys, in the order chain, network, nodes. Not for others: they include node/config.h.
+ * top-level keys, in the order chain, network, nodes. Not for others: they include node/config/config.h.
  */
 #ifndef NODE_CONFIG_PARTS_H
 #define NODE_CONFIG_PARTS_H
 
-#include "node/config.h"
-#include "node/schema.h"
+#include "node/config/config.h"
+#include "node/config/schema.h"
 
 /* The top-level keys as they stand in the file; NULL: absent. */
 struct nd_sections {

@@ -4,10 +4,10 @@
  * and for the replicator and its core. One place for all that make nodes: run, the tools' members, the
  * simulation. The region follows from the chain alone: nf_chain_region. Owns nothing.
  */
-#ifndef NODE_SETUP_H
-#define NODE_SETUP_H
+#ifndef NODE_CONFIG_SETUP_H
+#define NODE_CONFIG_SETUP_H
 
-#include "node/config.h"
+#include "node/config/config.h"
 #include "replicator/replicator.h"
 
 /*

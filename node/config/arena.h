@@ -3,8 +3,8 @@
  * Memory that lives and dies together: everything a configuration owns. Written by the reader of the
  * configuration only; what was handed out stays where it is until the whole arena is freed.
  */
-#ifndef NODE_ARENA_H
-#define NODE_ARENA_H
+#ifndef NODE_CONFIG_ARENA_H
+#define NODE_CONFIG_ARENA_H
 
 #include <stddef.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The file as a whole: top-level keys, protection, timing, and what this build does not do. */
-#include "node/config_parts.h"
+#include "node/config/parts.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

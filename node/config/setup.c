@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a configuration means for rings, replicator and core; see setup.h. */
-#include "node/setup.h"
+#include "node/config/setup.h"
 
 #include <stdio.h>
 

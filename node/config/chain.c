@@ -4,7 +4,7 @@
  * takes chain (and protect and redis, when this file has none) from another file, whose lines its messages
  * then name.
  */
-#include "node/config_parts.h"
+#include "node/config/parts.h"
 
 #include <dlfcn.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * How a chain is protected: what mode auto means for it. Decided when the file is read, and again where a
  * tool asks for another mode; see config.h.
  */
-#include "node/config.h"
+#include "node/config/config.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From libyaml's events to the tree of yaml.h. libyaml's state never outlives nd_yaml_read. */
-#include "node/yaml.h"
+#include "node/config/yaml.h"
 
 #include <errno.h>
 #include <fcntl.h>

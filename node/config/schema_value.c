@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Parsers of single values: numbers, addresses, names. They take a whole text or refuse it. */
-#include "node/schema.h"
+#include "node/config/schema.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>

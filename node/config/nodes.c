@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The two nodes of a pair and its drills. Everything here may differ between nodes; the chain may not. */
-#include "node/config_parts.h"
+#include "node/config/parts.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

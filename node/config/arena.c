@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Blocks in a list; see arena.h. Each allocation above half a block gets a block of its own. */
-#include "node/arena.h"
+#include "node/config/arena.h"
 
 #include <stdarg.h>
 #include <stdalign.h>

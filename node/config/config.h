@@ -3,8 +3,8 @@
  * What a chain file or a pair file says, read against a schema, every value checked, with defaults filled in.
  * Made once by nd_config_read; read by everybody; never changed.
  */
-#ifndef NODE_CONFIG_H
-#define NODE_CONFIG_H
+#ifndef NODE_CONFIG_CONFIG_H
+#define NODE_CONFIG_CONFIG_H
 
 #include "ftcore/base/error.h"
 #include "nflib/chain/chain.h"
@@ -102,7 +102,7 @@ struct nd_config {
 int nd_config_read(struct nd_config **out, const char *file, bool need_nodes, struct ft_fault *fault);
 void nd_config_free(struct nd_config *config);
 
-/* ---- config_mode.c ---- */
+/* ---- config/mode.c ---- */
 
 extern const char *const nd_modes[]; /* "off", "log" … by enum nd_mode; NULL-terminated */
 

@@ -4,11 +4,11 @@
  * nf_param) serve the file's own sections and the parameters of NFs, those from outside the tree included.
  * Every refusal is one line, "FILE:LINE: what, what was expected".
  */
-#ifndef NODE_SCHEMA_H
-#define NODE_SCHEMA_H
+#ifndef NODE_CONFIG_SCHEMA_H
+#define NODE_CONFIG_SCHEMA_H
 
 #include "nflib/nf.h"
-#include "node/yaml.h"
+#include "node/config/yaml.h"
 
 /* Kinds for the file's own sections, beside those of enum nf_param_kind. Preset "" means the key may be
  * absent. */

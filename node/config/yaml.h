@@ -4,11 +4,11 @@
  * maps, one document. Anchors, aliases and tags are refused, so the tree is no larger than the file; file,
  * depth and list lengths are bounded. Made by nd_yaml_read; read by the schema and the configuration.
  */
-#ifndef NODE_YAML_H
-#define NODE_YAML_H
+#ifndef NODE_CONFIG_YAML_H
+#define NODE_CONFIG_YAML_H
 
 #include "ftcore/base/error.h"
-#include "node/arena.h"
+#include "node/config/arena.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The chain's interfaces, routes and next hops, checked against each other. Without interfaces the chain is a
  * wire. */
-#include "node/config_parts.h"
+#include "node/config/parts.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
