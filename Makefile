@@ -44,9 +44,9 @@ DPDK_LIBS   = $(shell pkg-config --libs libdpdk)
 PARTS  := ftcore nflib nfs logger replicator
 SRC    := $(sort $(shell find $(PARTS) -name '*.c'))
 # The parts of node/ that know no DPDK: linked into tests like everything below node/.
-NODE_PLAIN := $(wildcard node/config/arena.c node/config/yaml.c node/schema*.c node/config*.c node/client.c node/options.c node/guardian.c \
-    node/lane*.c node/group.c node/beat.c node/server.c node/replay_index.c node/probe*.c node/process.c node/drill*.c node/cmd_drill.c node/redis*.c \
-    node/config/setup.c node/priority.c node/config/*.c node/lane/*.c node/redis/*.c node/control/client.c node/control/options.c \
+NODE_PLAIN := $(wildcard node/config/arena.c node/config/yaml.c node/schema*.c node/config*.c node/client.c node/options.c node/lane/guardian.c \
+    node/lane*.c node/lane/group.c node/lane/beat.c node/server.c node/replay_index.c node/probe*.c node/process.c node/drill*.c node/cmd_drill.c node/redis*.c \
+    node/config/setup.c node/lane/priority.c node/config/*.c node/lane/*.c node/redis/*.c node/control/client.c node/control/options.c \
     node/control/server.c tools/drill/*.c tools/replay/index.c)
 SRC    += $(NODE_PLAIN)
 NODE   := $(filter-out $(NODE_PLAIN),$(sort $(shell find node tools -name '*.c' 2> /dev/null)))
@@ -62,7 +62,7 @@ LAB    := $(wildcard tests/lab/*.t)
 LABLONG := $(wildcard tests/lab/long/*.t)
 
 # Built a second time with bugs to be found, of which the environment chooses one.
-PLANTED := node/lane.c node/lane_outputs.c node/lane_replay.c node/lane_apply.c node/lane_together.c \
+PLANTED := node/lane/lane.c node/lane/outputs.c node/lane/replay.c node/lane/apply.c node/lane/together.c \
     node/replay_course.c replicator/base.c ftcore/order/closed.c ftcore/region/owed.c
 
 .PHONY: all deps lint results sim sim-coverage check check-sim check-long check-unit check-lab model demo soak clean format
@@ -127,8 +127,8 @@ SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_meet nf_ch
     rp_receiver_reset rp_base_take rp_base_turn rp_link_send rp_view_store ft_ring_init ft_ring_free ft_message_encode \
     ft_record_encode ft_part_encode ft_run_append ft_audit_forbid
 SIM_PRODUCT := $(filter-out replicator/socket.c,$(sort $(shell find $(PARTS) -name '*.c'))) \
-    $(wildcard node/config/*.c node/lane/*.c node/config/arena.c node/config/yaml.c node/schema*.c node/config*.c node/beat.c node/group.c node/guardian.c \
-    node/lane*.c node/config/setup.c node/priority.c)
+    $(wildcard node/config/*.c node/lane/*.c node/config/arena.c node/config/yaml.c node/schema*.c node/config*.c node/lane/beat.c node/lane/group.c node/lane/guardian.c \
+    node/lane*.c node/config/setup.c node/lane/priority.c)
 SIM_OBJ   := $(SIM_PRODUCT:%.c=$(BUILD)/sim/%.o)
 SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) tests/nf/help_frames.c)
 SIM_SEAM   = -include tests/sim/seam.h -DRP_CLOCKS=1024u -DRP_HOLD_NS=20000000ull

@@ -5,7 +5,7 @@
  * with everything else: when the ring is full the rest waits for the next turn.
  *
  * A share of a spread checkpoint (FT_PART_SPREAD in its head) copies frozen lines (ftcore/region/frozen.h)
- * instead, some at a time, and the lane runs bursts in between: node/lane_checkpoint.c.
+ * instead, some at a time, and the lane runs bursts in between: node/lane/checkpoint.c.
  */
 #ifndef LOGGER_SHARE_H
 #define LOGGER_SHARE_H

@@ -9,7 +9,7 @@
 #define NODE_BENCH_ALONE_H
 
 #include "node/bench.h"
-#include "node/lane.h"
+#include "node/lane/lane.h"
 
 /* What is switched on; by name. */
 struct nd_bench_piece {

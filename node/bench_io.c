@@ -10,7 +10,7 @@
  */
 #include "node/bench_slot.h"
 #include "ftcore/base/check.h"
-#include "node/clock.h"
+#include "node/lane/clock.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -7,9 +7,9 @@
  */
 #define _GNU_SOURCE /* affinity, clocks of threads */
 #include "node/bench_slot.h"
-#include "node/clock.h"
+#include "node/lane/clock.h"
 #include "node/member.h"
-#include "node/priority.h"
+#include "node/lane/priority.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
 #define _GNU_SOURCE /* affinity */
 #include "node/bench_parts.h"
 #include "node/child.h"
-#include "node/clock.h"
+#include "node/lane/clock.h"
 
 #include <errno.h>
 #include <sched.h>

@@ -13,7 +13,7 @@
 #include "node/bench_load.h"
 #include "node/bench_times.h"
 #include "node/config/config.h"
-#include "node/io.h"
+#include "node/lane/io.h"
 #include "node/loopback.h"
 
 #include <sched.h>

@@ -3,7 +3,7 @@
  * ports. In the bench's own process; reads what the successor counts. */
 #define _GNU_SOURCE /* affinity */
 #include "node/bench_parts.h"
-#include "node/clock.h"
+#include "node/lane/clock.h"
 
 #include <dirent.h>
 #include <errno.h>

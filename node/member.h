@@ -7,7 +7,7 @@
 #ifndef NODE_MEMBER_H
 #define NODE_MEMBER_H
 
-#include "node/lane.h"
+#include "node/lane/lane.h"
 #include "replicator/replicator.h"
 
 #include <pthread.h>

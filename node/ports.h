@@ -7,7 +7,7 @@
 #define NODE_PORTS_H
 
 #include "node/config/config.h"
-#include "node/io.h"
+#include "node/lane/io.h"
 #include "node/ports_lanes.h"
 
 #include <rte_ethdev.h>

@@ -10,7 +10,7 @@
 #ifndef NODE_PORTS_LANES_H
 #define NODE_PORTS_LANES_H
 
-#include "node/lane.h"
+#include "node/lane/lane.h"
 
 #include <rte_ethdev.h>
 #include <rte_mempool.h>

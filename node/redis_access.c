@@ -8,7 +8,7 @@
 
 #include "nflib/chain/chain.h"
 #include "nflib/shared/shared.h"
-#include "node/clock.h"
+#include "node/lane/clock.h"
 #include "node/redis_wire.h"
 
 #include <inttypes.h>

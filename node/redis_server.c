@@ -3,7 +3,7 @@
  * A redis-server of our own: found a port, started, waited for, ended. It keeps nothing on disk and listens
  * on the loopback alone; everything else is as Debian ships it.
  */
-#include "node/clock.h"
+#include "node/lane/clock.h"
 #include "node/redis.h"
 
 #include <arpa/inet.h>

@@ -10,7 +10,7 @@
  */
 #include "node/replay.h"
 #include "ftcore/base/draw.h"
-#include "node/clock.h"
+#include "node/lane/clock.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -16,7 +16,7 @@
 #define NODE_REPLAY_LOG_H
 
 #include "logger/recorder/recording.h"
-#include "node/lane.h"
+#include "node/lane/lane.h"
 #include "node/replay.h"
 #include "node/replay_index.h"
 

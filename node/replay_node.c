@@ -5,7 +5,7 @@
  * connection tells the other one. Times are long, so that a loaded machine raises no false alarm; they decide
  * how soon something happens, never what.
  */
-#include "node/clock.h"
+#include "node/lane/clock.h"
 #include "ftcore/base/draw.h"
 #include "node/member.h"
 #include "node/replay_slot.h"

@@ -2,7 +2,7 @@
 /* The two node processes of a replay run: started, watched, killed, and put to rest. */
 #include "node/replay.h"
 #include "node/child.h"
-#include "node/clock.h"
+#include "node/lane/clock.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -12,7 +12,7 @@
 #include "ftcore/queue/lane.h"
 #include "ftcore/record/record.h"
 #include "node/config/config.h"
-#include "node/io.h"
+#include "node/lane/io.h"
 #include "node/replay_tape.h"
 
 #define ND_SLOT_PORTS 2u /* a wire: inside and outside */

@@ -2,8 +2,8 @@
 /* CPU time of a lane, live and in replay; see replay_speed.h. */
 #include "node/replay_speed.h"
 #include "node/child.h"
-#include "node/clock.h"
-#include "node/lane.h"
+#include "node/lane/clock.h"
+#include "node/lane/lane.h"
 #include "node/member.h"
 
 #include <errno.h>

@@ -6,7 +6,7 @@
 #include "node/commands.h"
 #include "node/client.h"
 #include "node/options.h"
-#include "node/priority.h"
+#include "node/lane/priority.h"
 #include "node/running.h"
 
 #include <rte_eal.h>

@@ -3,7 +3,7 @@
 #ifndef NODE_RUNNING_H
 #define NODE_RUNNING_H
 
-#include "node/lane.h"
+#include "node/lane/lane.h"
 #include "node/ports.h"
 #include "node/server.h"
 #include "replicator/replicator.h"

@@ -10,7 +10,7 @@
  * REST_NS after each turn with work, and else until the peer says something. Without that priority it stays
  * awake while entries come densely, on the primary as on the standby, since to wake a processor that sleeps
  * takes longer than all that is to be done for a message; after each turn it gives way (sched_yield) to
- * whoever wants its processor, as a standby's lane does (node/lane_replay.c). Sparse entries let it sleep.
+ * whoever wants its processor, as a standby's lane does (node/lane/replay.c). Sparse entries let it sleep.
  *
  * Compressing pays only where the link is the limit: where the connection takes all that is offered, bytes
  * are free. Where it takes less for a while, though the peer reads, the link is the limit. That is measured,

@@ -105,7 +105,7 @@ struct ft_lane {
         _Atomic uint64_t lag_full; /* turns without a burst: the standby lags as far as it may */
         _Atomic uint64_t replayed_packets, tail_emitted, tail_suppressed, fenced_dropped;
         _Atomic uint64_t claims; /* frames from the chain's own MAC: the other node claims the addresses */
-        _Atomic uint64_t waiting_full; /* frames dropped because no more can wait (node/lane_waiting.h) */
+        _Atomic uint64_t waiting_full; /* frames dropped because no more can wait (node/lane/waiting.h) */
         _Atomic uint64_t lease_held;   /* times a stable output had to wait for the lease */
         _Atomic uint64_t bursts, empty_bursts, log_bytes;
         _Atomic uint64_t cuts, delta_bytes,

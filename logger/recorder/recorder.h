@@ -13,7 +13,7 @@
  *
  * Several lanes: a base is the state at one moment in which all of them stand between bursts, so that the
  * records before it hold all that it holds and those behind it nothing of it. So lg_recorder_begin is for a
- * moment in which they do; how they come to stand there, live or in replay, is theirs (node/lane_together.c).
+ * moment in which they do; how they come to stand there, live or in replay, is theirs (node/lane/together.c).
  * A scheme without it was thought of and not taken: a base whose lanes were copied at bursts of their own
  * would have to hold shared objects as they were at accesses of different times, which no copy of lines can.
  *

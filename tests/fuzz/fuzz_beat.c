@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Heartbeats on data ports: any frame of 14 bytes and more may come where one is looked for. */
-#include "node/beat.h"
+#include "node/lane/beat.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

@@ -17,7 +17,7 @@
 #define TESTS_SIM_SIM_H
 
 #include "ftcore/record/delta.h"
-#include "node/lane.h"
+#include "node/lane/lane.h"
 #include "replicator/replicator.h"
 #include "tests/sim/task.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * For tests of the replicator: one node in a process of its own (the region has one address), with a real
- * replicator on loopback and a lane thread that obeys struct ft_lane as node/lane.c does. Its chain is a
+ * replicator on loopback and a lane thread that obeys struct ft_lane as node/lane/lane.c does. Its chain is a
  * table of numbers: every input adds to the one that its hash picks. Its stream is one of records, of deltas,
  * or of records with checkpoints, as the box says.
  *

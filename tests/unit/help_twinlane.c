@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lane of help_twin.h: follows orders from burst to burst as node/lane.c does, without ports. */
+/* The lane of help_twin.h: follows orders from burst to burst as node/lane/lane.c does, without ports. */
 #include "ftcore/queue/hold.h"
 #include "ftcore/region/region.h"
 #include "logger/capture.h"

@@ -5,7 +5,7 @@
  * and (as subreaper) the one who sees the guardian end.
  */
 #define _GNU_SOURCE
-#include "node/guardian.h"
+#include "node/lane/guardian.h"
 
 #include "ftcore/record/message.h"
 

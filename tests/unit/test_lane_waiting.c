@@ -4,9 +4,9 @@
  * lease has run out it hears heartbeats that come behind them, and what waits meanwhile is worked on in
  * order. While it logs, a burst that is not full waits for more packets, and for nothing else.
  */
-#include "node/beat.h"
-#include "node/clock.h"
-#include "node/lane.h"
+#include "node/lane/beat.h"
+#include "node/lane/clock.h"
+#include "node/lane/lane.h"
 #include "tests/unit/help_config.h"
 
 #include <setjmp.h>

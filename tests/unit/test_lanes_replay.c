@@ -4,8 +4,8 @@
  * where it ends before what one of them needs, and where it was damaged so that each waits for the other.
  */
 #include "ftcore/order/closed.h"
-#include "node/clock.h"
-#include "node/lane.h"
+#include "node/lane/clock.h"
+#include "node/lane/lane.h"
 #include "tests/unit/help_config.h"
 
 #include <setjmp.h>

@@ -15,7 +15,7 @@
 #ifndef NODE_LANE_WAITING_H
 #define NODE_LANE_WAITING_H
 
-#include "node/io.h"
+#include "node/lane/io.h"
 
 #include <stdbool.h>
 

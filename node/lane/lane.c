@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A lane's life: follows its orders from one burst boundary to the next. What it does in each is in
- * lane_live.c (with lane_inputs.c, lane_outputs.c) and lane_replay.c. Everything here runs on the lane's own
+ * lane/live.c (with lane/inputs.c, lane/outputs.c) and lane/replay.c. Everything here runs on the lane's own
  * thread.
  */
-#include "node/lane.h"
-#include "node/clock.h"
+#include "node/lane/lane.h"
+#include "node/lane/clock.h"
 #include "ftcore/region/audit.h"
 #include "ftcore/base/plant.h"
 #include "nflib/chain/chain.h"
-#include "node/beat.h"
-#include "node/priority.h"
+#include "node/lane/beat.h"
+#include "node/lane/priority.h"
 
 #include <stdio.h>
 #include <stdlib.h>

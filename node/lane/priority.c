@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The priorities of a node's threads; see priority.h. */
-#include "node/priority.h"
+#include "node/lane/priority.h"
 
 #include <sched.h>
 #include <sys/resource.h>

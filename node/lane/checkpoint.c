@@ -23,7 +23,7 @@
  * leave soon, whatever becomes of the checkpoint; it waits for that, and carries none, unless it takes
  * LEAVE_NS.
  */
-#include "node/lane.h"
+#include "node/lane/lane.h"
 #include "ftcore/region/frozen.h"
 #include "nflib/chain/chain.h"
 

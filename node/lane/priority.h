@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The priorities of a node's threads, where the system permits them: of a node that runs, and of the bench's.
  */
-#ifndef NODE_PRIORITY_H
-#define NODE_PRIORITY_H
+#ifndef NODE_LANE_PRIORITY_H
+#define NODE_LANE_PRIORITY_H
 
 #include <stdbool.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Frames that wait in front of a lane; see lane_waiting.h. */
-#include "node/lane_waiting.h"
-#include "node/clock.h"
-#include "node/lane.h"
+/* Frames that wait in front of a lane; see lane/waiting.h. */
+#include "node/lane/waiting.h"
+#include "node/lane/clock.h"
+#include "node/lane/lane.h"
 
 #include <stdlib.h>
 

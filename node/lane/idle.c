@@ -4,7 +4,7 @@
  * cores, so an idle lane must not burn one; a lane that holds outputs spins a bounded while first, since what
  * it waits for is near.
  */
-#include "node/lane.h"
+#include "node/lane/lane.h"
 #include "nflib/chain/chain.h"
 
 #include <immintrin.h>

@@ -4,10 +4,10 @@
  * recording, and giving up a replay that has diverged. Runs on the lanes' threads; what is agreed on lies in
  * struct nd_group.
  *
- * Live lanes meet (node/group.h): none waits for another in the middle of a burst for longer than a section
- * takes, so all come within a turn. Digest and base are then taken of a region in which nobody works. The
- * digest goes into the next record of every lane: "before this burst, all lanes standing before the records
- * that carry the same number, the digest of the whole region was …".
+ * Live lanes meet (node/lane/group.h): none waits for another in the middle of a burst for longer than a
+ * section takes, so all come within a turn. Digest and base are then taken of a region in which nobody works.
+ * The digest goes into the next record of every lane: "before this burst, all lanes standing before the
+ * records that carry the same number, the digest of the whole region was …".
  *
  * Lanes that replay may not simply meet. One in the middle of a burst waits for accesses that another, were
  * it to stand already, would never make. They stand still in two places, from which none is missing to
@@ -27,7 +27,7 @@
  * A digest that other lanes' records still lack after DIGEST_NS is not compared: replay must not depend on
  * somebody's asking.
  */
-#include "node/lane.h"
+#include "node/lane/lane.h"
 #include "ftcore/base/plant.h"
 #include "ftcore/order/waits.h"
 #include "nflib/chain/chain.h"

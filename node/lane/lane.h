@@ -6,8 +6,8 @@
  *
  *   orders: WAIT ─▶ REPLAY ─▶ LIVE ⇄ DRAIN ─▶ FENCED ─▶ WAIT     FRESH: LIVE from nothing
  */
-#ifndef NODE_LANE_H
-#define NODE_LANE_H
+#ifndef NODE_LANE_LANE_H
+#define NODE_LANE_LANE_H
 
 #include "ftcore/queue/hold.h"
 #include "ftcore/queue/lane.h"
@@ -17,10 +17,10 @@
 #include "logger/recorder/recorder.h"
 #include "logger/share.h"
 #include "node/config/config.h"
-#include "node/group.h"
-#include "node/guardian.h"
-#include "node/io.h"
-#include "node/lane_waiting.h"
+#include "node/lane/group.h"
+#include "node/lane/guardian.h"
+#include "node/lane/io.h"
+#include "node/lane/waiting.h"
 
 /*
  * A question of the control thread to a lane, answered between bursts. One at a time: the asker fills it and
@@ -101,7 +101,7 @@ struct nd_lane {
     uint64_t announce_at[3];
     uint32_t idle; /* turns without work */
 
-    /* In replay, several lanes (lane_together.c). */
+    /* In replay, several lanes (lane/together.c). */
     bool standing;                     /* between bursts, until all lanes do … */
     uint64_t stands_from;              /* … since then, ns; */
     uint64_t stood;                    /* … and this has been counted on from here */
@@ -127,10 +127,10 @@ int nd_lane_run(void *lane);
 /* Meets the others between bursts, for whatever any of them is there for. False: the order was taken back. */
 bool nd_lane_stand(struct nd_lane *lane);
 
-/* ---- lane_live.c ---- */
+/* ---- lane/live.c ---- */
 bool nd_lane_live(struct nd_lane *lane); /* a turn; true if there was work */
 
-/* ---- lane_inputs.c ---- */
+/* ---- lane/inputs.c ---- */
 void nd_lane_receive(struct nd_lane *lane); /* adds to `packets`, up to a burst */
 /* From a gate: a whole burst, with its time. False: none is there. */
 bool nd_lane_receive_burst(struct nd_lane *lane, uint64_t *time);
@@ -138,7 +138,7 @@ bool nd_lane_listen(struct nd_lane *lane); /* reads ports for heartbeats only */
 /* True: the frame is a heartbeat, or a claim of the addresses, and no input. */
 bool nd_lane_takes(struct nd_lane *lane, const struct nd_frame *frame, unsigned port);
 
-/* ---- lane_outputs.c ---- */
+/* ---- lane/outputs.c ---- */
 /* The burst's outputs in order: inputs that pass, `clock` the first one's, then what NFs made. `number`: of
  * the lane's last output before. */
 void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t number);
@@ -152,13 +152,13 @@ void nd_lane_emit_tail(struct nd_lane *lane);
 void nd_lane_announce(struct nd_lane *lane);
 void nd_lane_send_own(struct nd_lane *lane, unsigned port, const void *frame, uint32_t len);
 
-/* ---- lane_idle.c: waiting and what is asked between bursts ---- */
+/* ---- lane/idle.c: waiting and what is asked between bursts ---- */
 void nd_lane_wait(struct nd_lane *lane, bool worked);
 void nd_lane_answer(struct nd_lane *lane);
 /* Claims the question, so that the asker cannot take it back any more. False: it just did. */
 bool nd_lane_take(struct nd_question *question, enum nd_ask_kind kind);
 
-/* ---- lane_cut.c: the stream's cuts ---- */
+/* ---- lane/cut.c: the stream's cuts ---- */
 /* Joins meetings, makes what a cut needs of this lane. False: it may run no burst in this turn. */
 bool nd_lane_cut(struct nd_lane *lane);
 void nd_lane_cut_init(struct nd_lane *lane);
@@ -180,7 +180,7 @@ bool nd_lane_uncut(const struct nd_lane *lane); /* bursts that no record or delt
 /* How far the lane is on the way to its next checkpoint: 0 … 1, and more when it is due. */
 double nd_lane_checkpoint_way(const struct nd_lane *lane);
 
-/* ---- lane_checkpoint.c: a checkpoint that is copied beside bursts ---- */
+/* ---- lane/checkpoint.c: a checkpoint that is copied beside bursts ---- */
 /* All stand, for a checkpoint: whether it can be spread. If so, its lines are frozen from here on. */
 bool nd_checkpoint_spread(struct nd_group *group);
 void nd_checkpoint_forget(struct nd_group *group); /* all stand: the stream begins anew */
@@ -188,12 +188,12 @@ bool nd_lane_hurries(const struct nd_lane *lane);  /* no burst before it is whol
 /* A turn of the lane whose share is not whole. False: it may run no burst. */
 bool nd_lane_checkpoint(struct nd_lane *lane);
 
-/* ---- lane_apply.c ---- */
+/* ---- lane/apply.c ---- */
 /* A part of a delta, in order. False: not now, or it does not fit what is here (then the lane has diverged).
  */
 bool nd_lane_apply(struct nd_lane *lane, const struct ft_part *part);
 
-/* ---- lane_replay.c ---- */
+/* ---- lane/replay.c ---- */
 /* Says so, stops this lane's replay and calls off that of the others. */
 void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t clock, const char *what,
                       uint64_t expected, uint64_t got);
@@ -203,14 +203,14 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto); /* some of the stream;
 /* Something up to burst `upto`, or of a whole delta, is still to be replayed or applied. */
 bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto);
 
-/* ---- lane_record.c: the flight recorder's part between bursts ---- */
+/* ---- lane/record.c: the flight recorder's part between bursts ---- */
 bool nd_lane_record(struct nd_lane *lane); /* live or in replay; true if there was work */
 /* All lanes stand. */
 void nd_lane_begin_base(struct nd_group *group);
 void nd_lane_begin_live_base(struct nd_group *group); /* … if one is wanted */
 void nd_lane_rotate(struct nd_group *group);
 
-/* ---- lane_together.c: several lanes ---- */
+/* ---- lane/together.c: several lanes ---- */
 void nd_lane_call_off(struct nd_lane *lane);
 bool nd_lane_called_off(const struct nd_lane *lane); /* some lane has diverged under this order */
 /* Replay, before `next` (NULL: nothing more may be replayed at present). True: the lane has to stand still.

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A lane while its node is primary: a turn is to receive (lane_inputs.c), capture, run the chain, hold and
- * release (lane_outputs.c). The burst's time is the turn's reading of the clock.
+ * A lane while its node is primary: a turn is to receive (lane/inputs.c), capture, run the chain, hold and
+ * release (lane/outputs.c). The burst's time is the turn's reading of the clock.
  */
-#include "node/lane.h"
+#include "node/lane/lane.h"
 #include "ftcore/region/audit.h"
 #include "nflib/net/bytes.h"
 #include "nflib/chain/chain.h"

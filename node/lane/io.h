@@ -3,8 +3,8 @@
  * Where a lane's packets come from and go to: DPDK ports in a node (ports.c), memory in the replay tool. One
  * call per burst and port. Owned by who made it; used by lanes, each with its own number.
  */
-#ifndef NODE_IO_H
-#define NODE_IO_H
+#ifndef NODE_LANE_IO_H
+#define NODE_LANE_IO_H
 
 #include "ftcore/queue/hold.h"
 #include "ftcore/record/record.h"

@@ -15,7 +15,7 @@
  * of a terminal's interrupt, which is the node's to handle.
  */
 #define _GNU_SOURCE /* close_range */
-#include "node/guardian.h"
+#include "node/lane/guardian.h"
 
 #include "ftcore/base/check.h"
 #include "ftcore/record/message.h"

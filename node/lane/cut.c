@@ -6,12 +6,12 @@
  * When a cut is due in one lane, all meet between bursts; the last to come makes it for all. What a cut then
  * asks of a lane, its share of the delta, is done by the lane itself, in its own turns: it runs no burst
  * before, but releases, listens and obeys orders. Lane 0 copies the shared arena, and nobody runs before
- * that. A checkpoint between records is copied beside bursts instead: lane_checkpoint.c.
+ * that. A checkpoint between records is copied beside bursts instead: lane/checkpoint.c.
  *
  * Time of cuts is the chain's where a gate stamps it (so that a capture gives the same stream at any speed),
  * else the clock's. Lines are marked for deltas and checkpoints alone; else an edit costs one branch.
  */
-#include "node/lane.h"
+#include "node/lane/lane.h"
 #include "ftcore/region/frozen.h"
 #include "nflib/chain/chain.h"
 

@@ -5,8 +5,8 @@
  * numbers, clocks, determinants consumed exactly, digests; on divergence it stops and says what it expected
  * and got.
  */
-#include "node/lane.h"
-#include "node/clock.h"
+#include "node/lane/lane.h"
+#include "node/lane/clock.h"
 #include "ftcore/region/audit.h"
 #include "ftcore/base/plant.h"
 #include "nflib/chain/chain.h"

@@ -7,8 +7,8 @@
  * local experimental), then "USBT", the upper half of the incarnation, and the view, big endian. Only half:
  * who can listen on a data port must not learn the number that makes a guardian's word believed.
  */
-#ifndef NODE_BEAT_H
-#define NODE_BEAT_H
+#ifndef NODE_LANE_BEAT_H
+#define NODE_LANE_BEAT_H
 
 #include <stdbool.h>
 #include <stdint.h>

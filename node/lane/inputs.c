@@ -3,10 +3,10 @@
  * What a lane takes from its ports: the frames of a burst, put into lane->packets; heartbeats and claims of
  * the chain's addresses, which are no input.
  */
-#include "node/lane.h"
+#include "node/lane/lane.h"
 #include "nflib/net/bytes.h"
 #include "nflib/chain/chain.h"
-#include "node/beat.h"
+#include "node/lane/beat.h"
 
 #include <endian.h>
 #include <string.h>

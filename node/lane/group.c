@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The meeting of lanes: a barrier whose last comer works for all. */
-#include "node/group.h"
+#include "node/lane/group.h"
 #include "ftcore/order/waits.h"
 
 #include <string.h>

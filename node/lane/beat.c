@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Heartbeat frames: written and read by lanes. */
-#include "node/beat.h"
+#include "node/lane/beat.h"
 
 #include <endian.h>
 #include <string.h>

@@ -3,8 +3,8 @@
  * What the lanes of a node share among themselves: published access numbers, and a place to meet. Written by
  * lanes; the last to come to a meeting does the work for all while the others stand.
  */
-#ifndef NODE_GROUP_H
-#define NODE_GROUP_H
+#ifndef NODE_LANE_GROUP_H
+#define NODE_LANE_GROUP_H
 
 #include "ftcore/queue/lane.h"
 #include "ftcore/order/section.h"
@@ -18,7 +18,7 @@ struct nd_meeting {
 };
 
 /*
- * The stream of segments that live lanes make together (design §4; node/lane_cut.c). Written while all lanes
+ * The stream of segments that live lanes make together (design §4; node/lane/cut.c). Written while all lanes
  * stand in a meeting, but for the atomic words.
  */
 struct nd_stream {
@@ -46,10 +46,10 @@ struct nd_group {
     bool patient; /* who stands before a digest stands until all do: there is no hurry in a recording */
     _Atomic uint64_t applied; /* standby: delta whose lines of the shared arena are in place */
 
-    /* lane_together.c */
+    /* lane/together.c */
     _Alignas(64) _Atomic uint64_t off; /* the last order whose replay was called off */
     _Atomic uint64_t stand;            /* lanes that stand still in replay, and times they all did */
-    _Atomic bool base_due;       /* live: a recording needs all to stand between bursts (lane_record.c) */
+    _Atomic bool base_due;       /* live: a recording needs all to stand between bursts (lane/record.c) */
     uint64_t digest_met, digest; /* live: serial of the digest taken last, and it; written at a meeting */
 };
 

@@ -8,7 +8,7 @@
  * lane that still replays; and none goes on before lane 0 has written them. Lines are written through ft_edit
  * like any other change: whoever copies or audits the region sees them.
  */
-#include "node/lane.h"
+#include "node/lane/lane.h"
 #include "ftcore/region/audit.h"
 #include "ftcore/record/message.h"
 #include "ftcore/base/plant.h"

@@ -4,8 +4,8 @@
  * after a takeover the tail, by the same way; the node's own frames. Clock: for the lease before outputs
  * leave, and for status when they had left.
  */
-#include "node/lane.h"
-#include "node/clock.h"
+#include "node/lane/lane.h"
+#include "node/lane/clock.h"
 #include "ftcore/base/plant.h"
 #include "nflib/chain/chain.h"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A lane and the flight recorder: asks between bursts whether a file is due, brings all lanes to stand for
- * its base, copies some of it. Records are handed over where they come to be: lane_live.c, lane_replay.c.
+ * its base, copies some of it. Records are handed over where they come to be: lane/live.c, lane/replay.c.
  */
-#include "node/lane.h"
+#include "node/lane/lane.h"
 #include "nflib/chain/chain.h"
-#include "node/clock.h"
+#include "node/lane/clock.h"
 
 /* All lanes stand between bursts. */
 void nd_lane_begin_base(struct nd_group *group)

@@ -6,8 +6,8 @@
  * orphaned, the guardian sends the word as datagrams (some at once, then spaced over 20 ms) and ends. It also
  * ends, silently, when the node exits in order.
  */
-#ifndef NODE_GUARDIAN_H
-#define NODE_GUARDIAN_H
+#ifndef NODE_LANE_GUARDIAN_H
+#define NODE_LANE_GUARDIAN_H
 
 #include "ftcore/base/error.h"
 
