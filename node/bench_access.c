@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bench --access: how long one access to state takes, in the region and in Redis. Measured by redis_access.c.
+/* bench --access: how long one access to state takes, in the region and in Redis. Measured by redis/access.c.
  */
 #include "node/bench.h"
 #include "node/client.h"

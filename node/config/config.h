@@ -8,7 +8,7 @@
 
 #include "ftcore/base/error.h"
 #include "nflib/chain/chain.h"
-#include "node/redis.h"
+#include "node/redis/redis.h"
 
 #define ND_NODES    2u
 #define ND_EAL_MAX  32u

@@ -12,7 +12,7 @@
 #include "nfs/load_balancer_table.h"
 #include "nfs/nat_table.h"
 #include "nfs/rate_limiter_table.h"
-#include "node/redis.h"
+#include "node/redis/redis.h"
 #include "tests/nf/help_chain.h"
 #include "tests/nf/help_redis.h"
 

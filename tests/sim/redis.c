@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What lanes would call if their chain kept its state in Redis. Simulated nodes protect theirs. */
 #include "ftcore/base/check.h"
-#include "node/redis.h"
+#include "node/redis/redis.h"
 
 #include <stddef.h>
 

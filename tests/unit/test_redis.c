@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "node/redis.h"
+#include "node/redis/redis.h"
 #include "tests/nf/help_chain.h"
 #include "tests/nf/help_redis.h"
 

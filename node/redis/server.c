@@ -4,7 +4,7 @@
  * on the loopback alone; everything else is as Debian ships it.
  */
 #include "node/lane/clock.h"
-#include "node/redis.h"
+#include "node/redis/redis.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -18,8 +18,8 @@
  * With batch 1 each command is a packet and a wait of its own. Every answer is compared with what the region
  * has; another one, an error, silence or a lost connection end it: nd_redis_lost says why.
  */
-#ifndef NODE_REDIS_H
-#define NODE_REDIS_H
+#ifndef NODE_REDIS_REDIS_H
+#define NODE_REDIS_REDIS_H
 
 #include "ftcore/base/error.h"
 
@@ -73,7 +73,7 @@ struct nd_redis_counts {
 /* Since the chain was made, what it began with left out. */
 struct nd_redis_counts nd_redis_counts(const struct nd_redis *redis);
 
-/* ---- redis_server.c ---------------------------------------------------------------------------- */
+/* ---- redis/server.c ---------------------------------------------------------------------------- */
 
 struct nd_redis_server {
     int pid;
@@ -86,7 +86,7 @@ struct nd_redis_server {
 int nd_redis_server_start(struct nd_redis_server *server, struct ft_fault *fault);
 void nd_redis_server_stop(struct nd_redis_server *server);
 
-/* ---- redis_access.c: times of one access to state ---------------------------------------------- */
+/* ---- redis/access.c: times of one access to state ---------------------------------------------- */
 
 struct nd_redis_times {
     double mean, p50, p99; /* ns */

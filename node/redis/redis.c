@@ -3,10 +3,10 @@
  * Redis as a state backend; see redis.h. Turns what the backend tells into commands, and decides when they
  * are written and waited for. Owns the connection and, when it is ours, the server.
  */
-#include "node/redis.h"
+#include "node/redis/redis.h"
 
 #include "nflib/backend/backend.h"
-#include "node/redis_wire.h"
+#include "node/redis/wire.h"
 
 #include <inttypes.h>
 #include <stdio.h>
