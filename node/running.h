@@ -4,7 +4,7 @@
 #define NODE_RUNNING_H
 
 #include "node/lane/lane.h"
-#include "node/ports.h"
+#include "node/ports/ports.h"
 #include "node/server.h"
 #include "replicator/replicator.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Dealing frames out to lanes; see ports_lanes.h. */
-#include "node/ports_lanes.h"
+/* Dealing frames out to lanes; see ports/lanes.h. */
+#include "node/ports/lanes.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,12 +3,12 @@
  * The node's DPDK side: the environment layer, the packet pool, the ports. Opened once by run, before
  * threads; used by lanes. Ports are numbered as the chain's interfaces are.
  */
-#ifndef NODE_PORTS_H
-#define NODE_PORTS_H
+#ifndef NODE_PORTS_PORTS_H
+#define NODE_PORTS_PORTS_H
 
 #include "node/config/config.h"
 #include "node/lane/io.h"
-#include "node/ports_lanes.h"
+#include "node/ports/lanes.h"
 
 #include <rte_ethdev.h>
 #include <rte_mempool.h>

@@ -4,7 +4,7 @@
  * while we open, and the last line that looks like a reason becomes ours.
  */
 #define _GNU_SOURCE /* memfd_create */
-#include "node/ports.h"
+#include "node/ports/ports.h"
 #include "ftcore/record/record.h"
 
 #include <rte_bus.h>
@@ -184,7 +184,7 @@ static int attach(const char *devargs, uint16_t *id)
 /*
  * A receive queue for each lane, into which the port deals by the very hash that decides the lane
  * (nflib/chain/dispatch.c). False: this port cannot; then lanes share one queue and deal frames out
- * themselves (ports_lanes.c).
+ * themselves (ports/lanes.c).
  */
 static bool can_scale(const struct rte_eth_dev_info *info, unsigned lanes)
 {
