@@ -2,8 +2,8 @@
 /* bench --access: how long one access to state takes, in the region and in Redis. Measured by redis/access.c.
  */
 #include "node/bench.h"
-#include "node/client.h"
-#include "node/pair.h"
+#include "node/control/client.h"
+#include "node/control/pair.h"
 
 #include <stddef.h>
 

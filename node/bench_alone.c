@@ -2,7 +2,7 @@
 /* Lanes without threads; see bench_alone.h. The log ring is emptied without being read, but for what encodes.
  */
 #include "node/bench_alone.h"
-#include "node/client.h"
+#include "node/control/client.h"
 #include "node/member.h"
 #include "nflib/chain/chain.h"
 

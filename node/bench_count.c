@@ -5,8 +5,8 @@
  * --compare off, log and log:warm, or a piece by its name.
  */
 #include "node/bench_alone.h"
-#include "node/client.h"
-#include "node/options.h"
+#include "node/control/client.h"
+#include "node/control/options.h"
 
 #include <stdio.h>
 

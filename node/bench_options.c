@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The options of bench. They are no other subcommand's, so they are not in options.c. */
 #include "node/bench.h"
-#include "node/options.h"
+#include "node/control/options.h"
 
 #include <getopt.h>
 #include <stdlib.h>

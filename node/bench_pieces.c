@@ -9,8 +9,8 @@
 #define _GNU_SOURCE /* affinity */
 #include "node/bench_alone.h"
 #include "node/child.h"
-#include "node/client.h"
-#include "node/pair.h"
+#include "node/control/client.h"
+#include "node/control/pair.h"
 
 #include <errno.h>
 #include <sched.h>

@@ -4,8 +4,8 @@
  * is a wire between two ports, as in the replay tool.
  */
 #include "node/bench.h"
-#include "node/commands.h"
-#include "node/options.h"
+#include "node/control/commands.h"
+#include "node/control/options.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -2,9 +2,9 @@
 /*
  * understudy drill: runs a drill so many times, and tells what came of it as a table or as JSON.
  */
-#include "node/commands.h"
+#include "node/control/commands.h"
 #include "node/drill.h"
-#include "node/options.h"
+#include "node/control/options.h"
 #include "node/probe.h"
 
 #include <signal.h>

@@ -4,9 +4,9 @@
  * and stamps bursts at the same places in every run. Interfaces of the file are not used: the chain is a wire
  * between two ports.
  */
-#include "node/commands.h"
-#include "node/options.h"
-#include "node/pair.h"
+#include "node/control/commands.h"
+#include "node/control/options.h"
+#include "node/control/pair.h"
 #include "node/replay_log.h"
 
 #include <stdio.h>

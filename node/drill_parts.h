@@ -5,7 +5,7 @@
 #ifndef NODE_DRILL_PARTS_H
 #define NODE_DRILL_PARTS_H
 
-#include "node/client.h"
+#include "node/control/client.h"
 #include "node/drill.h"
 #include "node/probe.h"
 

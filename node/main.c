@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* understudy SUBCOMMAND: finds the subcommand and hands over. */
-#include "node/commands.h"
-#include "node/options.h"
+#include "node/control/commands.h"
+#include "node/control/options.h"
 
 #include <stdio.h>
 #include <string.h>

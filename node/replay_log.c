@@ -3,7 +3,7 @@
 #include "node/replay_log.h"
 #include "ftcore/record/message.h"
 #include "nflib/chain/chain.h"
-#include "node/options.h"
+#include "node/control/options.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
 /* What replay --log tells: what was executed, the last inputs and what became of them, the chain's counters.
  */
 #include "nflib/chain/chain.h"
-#include "node/options.h"
-#include "node/pair.h"
+#include "node/control/options.h"
+#include "node/control/pair.h"
 #include "node/replay_log.h"
 
 #include <arpa/inet.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The options of replay. They are no other subcommand's, so they are not in options.c. */
-#include "node/options.h"
+#include "node/control/options.h"
 #include "node/replay.h"
 
 #include <getopt.h>

@@ -3,9 +3,9 @@
  * understudy run: keeps a node going that was put together (running.c). Threads: this one (control socket),
  * the replicator, one per lane; and the guardian's process.
  */
-#include "node/commands.h"
-#include "node/client.h"
-#include "node/options.h"
+#include "node/control/commands.h"
+#include "node/control/client.h"
+#include "node/control/options.h"
 #include "node/lane/priority.h"
 #include "node/running.h"
 

@@ -5,7 +5,7 @@
 
 #include "node/lane/lane.h"
 #include "node/ports/ports.h"
-#include "node/server.h"
+#include "node/control/server.h"
 #include "replicator/replicator.h"
 
 struct nd_running {

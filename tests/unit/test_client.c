@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "node/client.h"
-#include "node/options.h"
+#include "node/control/client.h"
+#include "node/control/options.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
  * should not. After each the next well-behaved one is served.
  */
 #define _GNU_SOURCE
-#include "node/server.h"
+#include "node/control/server.h"
 #include "tests/unit/help_record.h"
 
 #include <setjmp.h>

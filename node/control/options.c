@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* getopt_long for all subcommands; see options.h. */
-#include "node/options.h"
+#include "node/control/options.h"
 
 #include <getopt.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whom to ask, and what an answer means for the exit code; see pair.h. */
-#include "node/pair.h"
+#include "node/control/pair.h"
 
 #include <string.h>
 

@@ -3,12 +3,12 @@
  * The running pair as a subcommand sees it: the configuration, what each node says of itself, and whom to
  * ask. Made and used within one subcommand.
  */
-#ifndef NODE_PAIR_H
-#define NODE_PAIR_H
+#ifndef NODE_CONTROL_PAIR_H
+#define NODE_CONTROL_PAIR_H
 
-#include "node/client.h"
+#include "node/control/client.h"
 #include "node/config/config.h"
-#include "node/options.h"
+#include "node/control/options.h"
 
 #include <stdio.h>
 

@@ -3,8 +3,8 @@
  * The subcommands. Each gets argv with its own name first, reads its options with nd_options_read, prints its
  * result on stdout, one line on stderr when it fails, and returns the exit code (enum nd_exit).
  */
-#ifndef NODE_COMMANDS_H
-#define NODE_COMMANDS_H
+#ifndef NODE_CONTROL_COMMANDS_H
+#define NODE_CONTROL_COMMANDS_H
 
 int nd_cmd_run(int argc, char **argv);
 int nd_cmd_drill(int argc, char **argv);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One question to a control socket, with a deadline over all of it; see client.h. */
-#include "node/client.h"
+#include "node/control/client.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The subcommands that are one request to one node: verify, promote, drain, resync, failback. */
-#include "node/commands.h"
-#include "node/pair.h"
+#include "node/control/commands.h"
+#include "node/control/pair.h"
 
 #include <string.h>
 

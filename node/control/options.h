@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The options of all subcommands, read in one place so that they mean the same everywhere. */
-#ifndef NODE_OPTIONS_H
-#define NODE_OPTIONS_H
+#ifndef NODE_CONTROL_OPTIONS_H
+#define NODE_CONTROL_OPTIONS_H
 
-#include "node/client.h"
+#include "node/control/client.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -4,7 +4,7 @@
  * taken the next client waits in the kernel's queue, and a silent one loses its place after SILENT_MS.
  */
 #define _GNU_SOURCE
-#include "node/server.h"
+#include "node/control/server.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* understudy check: reads a configuration, says what it found, starts nothing. */
-#include "node/commands.h"
+#include "node/control/commands.h"
 #include "node/config/config.h"
-#include "node/options.h"
+#include "node/control/options.h"
 
 #include <stdio.h>
 

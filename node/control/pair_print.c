@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The pair's status for people: one verdict, one line a node, one line a lane with what it has counted. */
-#include "node/pair.h"
+#include "node/control/pair.h"
 
 #include <string.h>
 

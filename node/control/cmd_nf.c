@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* understudy show, set, clear: the state of an NF in the running chain. */
-#include "node/commands.h"
-#include "node/pair.h"
+#include "node/control/commands.h"
+#include "node/control/pair.h"
 
 #include <stdlib.h>
 #include <string.h>

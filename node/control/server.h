@@ -3,8 +3,8 @@
  * The control socket: one JSON object a line in, one out. Served by the node's main thread between other
  * things; a client that says nothing, or too much, is closed.
  */
-#ifndef NODE_SERVER_H
-#define NODE_SERVER_H
+#ifndef NODE_CONTROL_SERVER_H
+#define NODE_CONTROL_SERVER_H
 
 #include "ftcore/base/error.h"
 

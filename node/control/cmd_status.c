@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* understudy status: what the nodes say of themselves, and an exit code for scripts. */
-#include "node/commands.h"
-#include "node/pair.h"
+#include "node/control/commands.h"
+#include "node/control/pair.h"
 
 /* The view of the node that counts, with what the other one says, if it does not say so itself. */
 static int print_json(struct nd_pair *pair)

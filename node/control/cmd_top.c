@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* understudy top: the status once a second until q. Without a terminal, one frame. */
-#include "node/commands.h"
-#include "node/pair.h"
+#include "node/control/commands.h"
+#include "node/control/pair.h"
 
 #include <poll.h>
 #include <signal.h>
