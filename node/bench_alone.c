@@ -3,7 +3,7 @@
  */
 #include "node/bench_alone.h"
 #include "node/control/client.h"
-#include "node/member.h"
+#include "tools/pair/member.h"
 #include "nflib/chain/chain.h"
 
 #include <stdlib.h>

@@ -8,7 +8,7 @@
 #define _GNU_SOURCE /* affinity, clocks of threads */
 #include "node/bench_slot.h"
 #include "node/lane/clock.h"
-#include "node/member.h"
+#include "tools/pair/member.h"
 #include "node/lane/priority.h"
 
 #include <signal.h>

@@ -8,7 +8,7 @@
  */
 #define _GNU_SOURCE /* affinity */
 #include "node/bench_alone.h"
-#include "node/child.h"
+#include "tools/pair/child.h"
 #include "node/control/client.h"
 #include "node/control/pair.h"
 

@@ -6,7 +6,7 @@
  */
 #define _GNU_SOURCE /* affinity */
 #include "node/bench_parts.h"
-#include "node/child.h"
+#include "tools/pair/child.h"
 #include "node/lane/clock.h"
 
 #include <errno.h>

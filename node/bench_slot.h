@@ -14,7 +14,7 @@
 #include "node/bench_times.h"
 #include "node/config/config.h"
 #include "node/lane/io.h"
-#include "node/loopback.h"
+#include "tools/pair/loopback.h"
 
 #include <sched.h>
 

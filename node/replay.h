@@ -6,7 +6,7 @@
 #ifndef NODE_REPLAY_H
 #define NODE_REPLAY_H
 
-#include "node/loopback.h"
+#include "tools/pair/loopback.h"
 #include "node/replay_reference.h"
 #include "node/replay_speed.h"
 

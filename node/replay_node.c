@@ -7,7 +7,7 @@
  */
 #include "node/lane/clock.h"
 #include "ftcore/base/draw.h"
-#include "node/member.h"
+#include "tools/pair/member.h"
 #include "node/replay_slot.h"
 
 #include <signal.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The two node processes of a replay run: started, watched, killed, and put to rest. */
 #include "node/replay.h"
-#include "node/child.h"
+#include "tools/pair/child.h"
 #include "node/lane/clock.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Executes the surviving bursts again and compares; see replay_reference.h. */
 #include "node/replay_reference.h"
-#include "node/child.h"
+#include "tools/pair/child.h"
 
 #include "ftcore/order/section.h"
 #include "logger/cursor.h"

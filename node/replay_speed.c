@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CPU time of a lane, live and in replay; see replay_speed.h. */
 #include "node/replay_speed.h"
-#include "node/child.h"
+#include "tools/pair/child.h"
 #include "node/lane/clock.h"
 #include "node/lane/lane.h"
-#include "node/member.h"
+#include "tools/pair/member.h"
 
 #include <errno.h>
 #include <stdio.h>

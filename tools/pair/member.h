@@ -4,8 +4,8 @@
  * process of its own, with the tool's memory for ports. Put together by the replay tool's nodes and by the
  * bench's; owned by that process, which ends with it.
  */
-#ifndef NODE_MEMBER_H
-#define NODE_MEMBER_H
+#ifndef TOOLS_PAIR_MEMBER_H
+#define TOOLS_PAIR_MEMBER_H
 
 #include "node/lane/lane.h"
 #include "replicator/replicator.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Addresses and files of a pair that a tool forks; see loopback.h. */
-#include "node/loopback.h"
+#include "tools/pair/loopback.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A node in a forked process; see member.h. */
 #define _GNU_SOURCE /* affinity of threads */
-#include "node/member.h"
+#include "tools/pair/member.h"
 #include "node/config/setup.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See child.h. */
-#include "node/child.h"
+#include "tools/pair/child.h"
 
 #include <signal.h>
 #include <sys/prctl.h>

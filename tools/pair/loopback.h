@@ -3,8 +3,8 @@
  * A place on the loopback for the two members of a tool's run: an address of its own, a port for each, a
  * directory for their view files. Made and removed by the tool's process.
  */
-#ifndef NODE_LOOPBACK_H
-#define NODE_LOOPBACK_H
+#ifndef TOOLS_PAIR_LOOPBACK_H
+#define TOOLS_PAIR_LOOPBACK_H
 
 #include "node/config/config.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A process that ends with the one that made it, whatever ends that one: for nodes that a tool runs. */
-#ifndef NODE_CHILD_H
-#define NODE_CHILD_H
+#ifndef TOOLS_PAIR_CHILD_H
+#define TOOLS_PAIR_CHILD_H
 
 #include <sys/types.h>
 
