@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "node/drill_parts.h"
+#include "tools/drill/parts.h"
 
 #include <pthread.h>
 #include <stdio.h>

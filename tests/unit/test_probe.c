@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "node/probe.h"
+#include "tools/drill/probe.h"
 
 #include <arpa/inet.h>
 #include <net/if.h>

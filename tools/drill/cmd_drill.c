@@ -3,9 +3,9 @@
  * understudy drill: runs a drill so many times, and tells what came of it as a table or as JSON.
  */
 #include "node/control/commands.h"
-#include "node/drill.h"
+#include "tools/drill/drill.h"
 #include "node/control/options.h"
-#include "node/probe.h"
+#include "tools/drill/probe.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -3,8 +3,8 @@
  * The prober's echo server: datagrams in one thread, TCP flows in another, every byte sent back as it came.
  */
 #define _GNU_SOURCE
-#include "node/probe.h"
-#include "node/probe_table.h"
+#include "tools/drill/probe.h"
+#include "tools/drill/probe_table.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

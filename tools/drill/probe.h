@@ -6,8 +6,8 @@
  * with the parent, which can ask for the figures of any span of time, also while the probe runs. Times are
  * CLOCK_MONOTONIC in ns. Started by `understudy drill` and by the lab's `probe` program. Knows no DPDK.
  */
-#ifndef NODE_PROBE_H
-#define NODE_PROBE_H
+#ifndef TOOLS_DRILL_PROBE_H
+#define TOOLS_DRILL_PROBE_H
 
 #include "ftcore/base/error.h"
 

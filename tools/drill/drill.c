@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One drill, step by step. See node/drill.h.
+ * One drill, step by step. See tools/drill/drill.h.
  *
  *   settle ─▶ baseline ─▶ hurt ─▶ takeover seen ─▶ restart (or wake) ─▶ settle ─▶ compare digests ─▶ figures
  */
-#include "node/drill_parts.h"
-#include "node/process.h"
+#include "tools/drill/parts.h"
+#include "tools/drill/process.h"
 
 #include <signal.h>
 #include <stdio.h>

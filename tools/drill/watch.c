@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The looking half of a drill: asks both control sockets and waits for what should come. See
- * node/drill_parts.h.
+ * tools/drill/parts.h.
  */
-#include "node/drill_parts.h"
+#include "tools/drill/parts.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -5,8 +5,8 @@
  * configures one, the prober across the chain. Started by `understudy drill`. Times are CLOCK_MONOTONIC of
  * this machine.
  */
-#ifndef NODE_DRILL_H
-#define NODE_DRILL_H
+#ifndef TOOLS_DRILL_DRILL_H
+#define TOOLS_DRILL_DRILL_H
 
 #include "node/config/config.h"
 

@@ -5,8 +5,8 @@
  * can check it.
  */
 #define _GNU_SOURCE
-#include "node/probe.h"
-#include "node/probe_table.h"
+#include "tools/drill/probe.h"
+#include "tools/drill/probe_table.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads a process out of /proc, signals it, cuts its links, and starts it again. See node/process.h.
+ * Reads a process out of /proc, signals it, cuts its links, and starts it again. See tools/drill/process.h.
  */
 #define _GNU_SOURCE
-#include "node/process.h"
+#include "tools/drill/process.h"
 
 #include <errno.h>
 #include <fcntl.h>

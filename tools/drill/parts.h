@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the halves of a drill share: node/drill.c does, node/drill_watch.c looks. Nobody else includes this.
+ * What the halves of a drill share: tools/drill/drill.c does, tools/drill/watch.c looks. Nobody else includes
+ * this.
  */
-#ifndef NODE_DRILL_PARTS_H
-#define NODE_DRILL_PARTS_H
+#ifndef TOOLS_DRILL_PARTS_H
+#define TOOLS_DRILL_PARTS_H
 
 #include "node/control/client.h"
-#include "node/drill.h"
-#include "node/probe.h"
+#include "tools/drill/drill.h"
+#include "tools/drill/probe.h"
 
 #include <sys/types.h>
 

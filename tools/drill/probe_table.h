@@ -2,10 +2,10 @@
 /*
  * What the prober's sending child writes and its parent reads: one shared mapping. Only node/probe*.c see it.
  */
-#ifndef NODE_PROBE_TABLE_H
-#define NODE_PROBE_TABLE_H
+#ifndef TOOLS_DRILL_PROBE_TABLE_H
+#define TOOLS_DRILL_PROBE_TABLE_H
 
-#include "node/probe.h"
+#include "tools/drill/probe.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>

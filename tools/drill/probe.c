@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The prober's parent: makes the shared table, forks the children into their namespaces, and reads figures
- * out of the table. See node/probe.h.
+ * out of the table. See tools/drill/probe.h.
  */
 #define _GNU_SOURCE
-#include "node/probe.h"
-#include "node/probe_table.h"
+#include "tools/drill/probe.h"
+#include "tools/drill/probe_table.h"
 
 #include <errno.h>
 #include <fcntl.h>

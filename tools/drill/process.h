@@ -3,8 +3,8 @@
  * A node's process as a drill sees it from outside: what it takes to end it, cut its links, and start it
  * again as it was. Read while it lives; usable after it died, because its namespaces are kept open.
  */
-#ifndef NODE_PROCESS_H
-#define NODE_PROCESS_H
+#ifndef TOOLS_DRILL_PROCESS_H
+#define TOOLS_DRILL_PROCESS_H
 
 #include "ftcore/base/error.h"
 
