@@ -45,7 +45,7 @@ PARTS  := ftcore nflib nfs logger replicator
 SRC    := $(sort $(shell find $(PARTS) -name '*.c'))
 # The parts of node/ that know no DPDK: linked into tests like everything below node/.
 NODE_PLAIN := $(wildcard node/config/arena.c node/config/yaml.c node/schema*.c node/config*.c node/control/client.c node/control/options.c node/lane/guardian.c \
-    node/lane*.c node/lane/group.c node/lane/beat.c node/control/server.c node/replay_index.c node/probe*.c tools/drill/process.c node/drill*.c tools/drill/cmd_drill.c node/redis*.c \
+    node/lane*.c node/lane/group.c node/lane/beat.c node/control/server.c tools/replay/index.c node/probe*.c tools/drill/process.c node/drill*.c tools/drill/cmd_drill.c node/redis*.c \
     node/config/setup.c node/lane/priority.c node/config/*.c node/lane/*.c node/redis/*.c node/control/client.c node/control/options.c \
     node/control/server.c tools/drill/*.c tools/replay/index.c)
 SRC    += $(NODE_PLAIN)
@@ -63,7 +63,7 @@ LABLONG := $(wildcard tests/lab/long/*.t)
 
 # Built a second time with bugs to be found, of which the environment chooses one.
 PLANTED := node/lane/lane.c node/lane/outputs.c node/lane/replay.c node/lane/apply.c node/lane/together.c \
-    node/replay_course.c replicator/base.c ftcore/order/closed.c ftcore/region/owed.c
+    tools/replay/course.c replicator/base.c ftcore/order/closed.c ftcore/region/owed.c
 
 .PHONY: all deps lint results sim sim-coverage check check-sim check-long check-unit check-lab model demo soak clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(HEADERS:%=$(BUILD)/include/%)

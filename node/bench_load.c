@@ -4,7 +4,7 @@
 #include "ftcore/base/draw.h"
 #include "nfs/load_balancer_table.h"
 #include "nfs/nat_table.h"
-#include "node/replay_tape.h"
+#include "tools/replay/tape.h"
 
 #include <arpa/inet.h>
 #include <math.h>

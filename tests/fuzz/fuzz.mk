@@ -15,7 +15,7 @@ FUZZ_FLAGS := -std=gnu11 -O1 -gline-tables-only -Wall -Wextra -Werror -Wno-bitwi
 # Of node/ what reads bytes from outside, and the lane, none of which needs DPDK to run.
 FUZZ_NODE := $(filter-out node/ports% node/run% node/main.c %/main.c node/cmd_% node/probe% node/drill% node/pair% node/replay_% \
     node/control/cmd_% node/control/pair% tools/%, $(sort $(shell find node -name '*.c'))) \
-    $(wildcard node/replay_tape.c node/replay_side.c node/replay_deal.c tools/replay/tape.c tools/replay/side.c tools/replay/deal.c tools/pair/*.c)
+    $(wildcard tools/replay/tape.c tools/replay/side.c tools/replay/deal.c tools/replay/tape.c tools/replay/side.c tools/replay/deal.c tools/pair/*.c)
 FUZZ_SRC  := $(filter-out nfs/%,$(sort $(shell find $(PARTS) -name '*.c'))) $(FUZZ_NODE)
 FUZZ_OWN  := $(filter-out tests/fuzz/main_%,$(wildcard tests/fuzz/*.c)) tests/nf/help_frames.c
 FUZZ_OBJ  := $(patsubst %.c,$(FUZZ_BUILD)/obj/%.o,$(FUZZ_OWN) $(wildcard nfs/*.c)) # whole: they register themselves

@@ -5,7 +5,7 @@
  * goes first. And what can be executed of a recording: edges decide.
  */
 #include "ftcore/record/message.h"
-#include "node/replay_index.h"
+#include "tools/replay/index.h"
 #include "tests/unit/help_record.h"
 #include "tests/unit/help_recorder.h"
 

@@ -4,7 +4,7 @@
 #include "nflib/chain/chain.h"
 #include "node/control/options.h"
 #include "node/control/pair.h"
-#include "node/replay_log.h"
+#include "tools/replay/log.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The replay tool: a capture through a pair of nodes, with kills, and the verdict. Its options (one reader,
- * replay_options.c), the course of a run (replay_course.c), what came of it (cmd_replay.c prints it).
+ * replay/options.c), the course of a run (replay/course.c), what came of it (cmd_replay.c prints it).
  */
-#ifndef NODE_REPLAY_H
-#define NODE_REPLAY_H
+#ifndef TOOLS_REPLAY_REPLAY_H
+#define TOOLS_REPLAY_REPLAY_H
 
 #include "tools/pair/loopback.h"
-#include "node/replay_reference.h"
-#include "node/replay_speed.h"
+#include "tools/replay/reference.h"
+#include "tools/replay/speed.h"
 
 #include <sys/types.h>
 
@@ -27,7 +27,7 @@ struct nd_replay_options {
     unsigned kill_count;
     unsigned lanes; /* 0: the file's */
     bool no_gate, json;
-    bool speed; /* measure replay beside live work, see replay_speed.h */
+    bool speed; /* measure replay beside live work, see replay/speed.h */
     uint64_t seed;
     bool seeded;     /* somebody gave it */
     const char *log; /* --log: execute what was recorded there, in place of a capture */
@@ -74,7 +74,7 @@ struct nd_replay {
 /* Feeds the whole tape, with the kills. FT_EIO, FT_ENOMEM … with one line; nothing is left running. */
 int nd_replay_run(struct nd_replay *r, struct ft_fault *fault);
 
-/* ---- replay_nodes.c: node processes ---- */
+/* ---- replay/nodes.c: node processes ---- */
 
 int nd_nodes_open(struct nd_replay *r, struct ft_fault *fault);
 int nd_nodes_start(struct nd_replay *r, unsigned n, struct ft_fault *fault);

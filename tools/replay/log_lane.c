@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One lane of replay --log: through the very replay a standby does; it checks, and says what differs. And the
  * outputs of all of them as one capture. */
-#include "node/replay_log.h"
+#include "tools/replay/log.h"
 #include "nflib/chain/chain.h"
 
 #include <sched.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What leaves, once and in order, and what it came from; see replay_gate.h. */
+/* What leaves, once and in order, and what it came from; see replay/gate.h. */
 #define _GNU_SOURCE
-#include "node/replay_gate.h"
+#include "tools/replay/gate.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Executes the surviving bursts again and compares; see replay_reference.h. */
-#include "node/replay_reference.h"
+/* Executes the surviving bursts again and compares; see replay/reference.h. */
+#include "tools/replay/reference.h"
 #include "tools/pair/child.h"
 
 #include "ftcore/order/section.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keeps what survives of a lane's log; see replay_ledger.h. */
-#include "node/replay_ledger.h"
+/* Keeps what survives of a lane's log; see replay/ledger.h. */
+#include "tools/replay/ledger.h"
 
 #include "ftcore/base/check.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * replay --log: what the flight recorder kept, executed again by lanes of its own. Its files
- * (replay_files.c), what of them can be executed (replay_index.c), the whole (replay_log.c), one lane of it
- * (replay_log_lane.c), what is told of it (replay_log_print.c).
+ * (replay/files.c), what of them can be executed (replay/index.c), the whole (replay/log.c), one lane of it
+ * (replay/log_lane.c), what is told of it (replay/log_print.c).
  *
  * Every lane but the first is a thread: the first runs on the caller's, so one lane alone is one thread, for
  * a debugger. One thread for all lanes would have to change lanes in the middle of bursts, since two bursts
@@ -12,13 +12,13 @@
  *
  * Where one file ends and the next begins all lanes stand: they are joined there, and the base is compared.
  */
-#ifndef NODE_REPLAY_LOG_H
-#define NODE_REPLAY_LOG_H
+#ifndef TOOLS_REPLAY_LOG_H
+#define TOOLS_REPLAY_LOG_H
 
 #include "logger/recorder/recording.h"
 #include "node/lane/lane.h"
-#include "node/replay.h"
-#include "node/replay_index.h"
+#include "tools/replay/replay.h"
+#include "tools/replay/index.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -83,13 +83,13 @@ struct nd_log {
 /* The whole command; an exit code. */
 int nd_replay_log(const struct nd_replay_options *options);
 
-/* ---- replay_log_lane.c ---- */
+/* ---- replay/log_lane.c ---- */
 /* Executes the lane's bursts of the present file, up to its `upto`. A thread's main function. */
 void *nd_log_run(void *log_lane);
 /* All outputs as a capture, by chain time, those of one time by lane. */
 int nd_log_dump(struct nd_log *log, struct ft_fault *fault);
 
-/* ---- replay_log_print.c ---- */
+/* ---- replay/log_print.c ---- */
 int nd_log_print(const struct nd_log *log); /* an exit code: 0, or what printing came to */
 
 #endif

@@ -7,7 +7,7 @@
 #include "node/control/commands.h"
 #include "node/control/options.h"
 #include "node/control/pair.h"
-#include "node/replay_log.h"
+#include "tools/replay/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,15 +5,15 @@
  *
  *   gate → node: how far it may take bursts, and whether to rest     node → gate: outputs, progress, state
  */
-#ifndef NODE_REPLAY_SLOT_H
-#define NODE_REPLAY_SLOT_H
+#ifndef TOOLS_REPLAY_SLOT_H
+#define TOOLS_REPLAY_SLOT_H
 
 #include "ftcore/protocol/core.h"
 #include "ftcore/queue/lane.h"
 #include "ftcore/record/record.h"
 #include "node/config/config.h"
 #include "node/lane/io.h"
-#include "node/replay_tape.h"
+#include "tools/replay/tape.h"
 
 #define ND_SLOT_PORTS 2u /* a wire: inside and outside */
 
@@ -61,7 +61,7 @@ void nd_slot_free(struct nd_slot *slot, unsigned lanes);
 /* As new, for another process; nobody may be using it. */
 void nd_slot_reset(struct nd_slot *slot, unsigned lanes);
 
-/* ---- replay_io.c: the node's side of the gate ---- */
+/* ---- replay/io.c: the node's side of the gate ---- */
 
 struct nd_slot_io {
     struct nd_io io; /* what lanes see of it */
@@ -81,7 +81,7 @@ int nd_slot_io_open(struct nd_slot_io *io, struct nd_slot *slot, const struct nd
                     bool keeps, struct ft_fault *fault);
 void nd_slot_io_close(struct nd_slot_io *io);
 
-/* ---- replay_node.c ---- */
+/* ---- replay/node.c ---- */
 
 struct nd_replay_node {
     const struct nd_config *config;

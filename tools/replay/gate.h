@@ -8,10 +8,10 @@
  * and they run as the tape does. Without, each takeover skips what the dead primary had taken and the
  * survivor did not know: `shift` grows.
  */
-#ifndef NODE_REPLAY_GATE_H
-#define NODE_REPLAY_GATE_H
+#ifndef TOOLS_REPLAY_GATE_H
+#define TOOLS_REPLAY_GATE_H
 
-#include "node/replay_slot.h"
+#include "tools/replay/slot.h"
 
 #include <pcap/pcap.h>
 

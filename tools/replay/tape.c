@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading a capture and cutting it into bursts; see replay_tape.h. */
-#include "node/replay_tape.h"
+/* Reading a capture and cutting it into bursts; see replay/tape.h. */
+#include "tools/replay/tape.h"
 #include "ftcore/record/record.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which files of a directory are executed: the newest that go on from each other and have a base. */
-#include "node/replay_log.h"
+#include "tools/replay/log.h"
 
 #include <dirent.h>
 #include <errno.h>

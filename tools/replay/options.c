@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The options of replay. They are no other subcommand's, so they are not in options.c. */
 #include "node/control/options.h"
-#include "node/replay.h"
+#include "tools/replay/replay.h"
 
 #include <getopt.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The two node processes of a replay run: started, watched, killed, and put to rest. */
-#include "node/replay.h"
+#include "tools/replay/replay.h"
 #include "tools/pair/child.h"
 #include "node/lane/clock.h"
 

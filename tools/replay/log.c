@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Executes recorded bursts again: a region, a base, and lanes that replay, file by file. */
-#include "node/replay_log.h"
+#include "tools/replay/log.h"
 #include "ftcore/record/message.h"
 #include "nflib/chain/chain.h"
 #include "node/control/options.h"

@@ -6,11 +6,11 @@
  * neither the sending of records nor their decoding. Frames are put in place before they are timed, as a port
  * does.
  */
-#ifndef NODE_REPLAY_SPEED_H
-#define NODE_REPLAY_SPEED_H
+#ifndef TOOLS_REPLAY_SPEED_H
+#define TOOLS_REPLAY_SPEED_H
 
 #include "node/config/config.h"
-#include "node/replay_tape.h"
+#include "tools/replay/tape.h"
 
 #define ND_SPEED_REPEATS 7u
 

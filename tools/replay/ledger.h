@@ -5,8 +5,8 @@
  * (FT_REC_BY_CLOCK): the tape has them. Written by the tool's own process; read by it and, after the fork, by
  * the reference.
  */
-#ifndef NODE_REPLAY_LEDGER_H
-#define NODE_REPLAY_LEDGER_H
+#ifndef TOOLS_REPLAY_LEDGER_H
+#define TOOLS_REPLAY_LEDGER_H
 
 #include "ftcore/record/record.h"
 #include "ftcore/queue/ring.h"

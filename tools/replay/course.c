@@ -8,7 +8,7 @@
  * but not further than a seeded part of the way to the next kill: so a kill finds some of its bursts in the
  * base and some in the log.
  */
-#include "node/replay.h"
+#include "tools/replay/replay.h"
 #include "ftcore/base/draw.h"
 #include "node/lane/clock.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CPU time of a lane, live and in replay; see replay_speed.h. */
-#include "node/replay_speed.h"
+/* CPU time of a lane, live and in replay; see replay/speed.h. */
+#include "tools/replay/speed.h"
 #include "tools/pair/child.h"
 #include "node/lane/clock.h"
 #include "node/lane/lane.h"

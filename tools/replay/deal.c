@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Dealing a capture out to lanes; see replay_tape.h. The tape is read alone; the lanes' own are made. */
-#include "node/replay_tape.h"
+/* Dealing a capture out to lanes; see replay/tape.h. The tape is read alone; the lanes' own are made. */
+#include "tools/replay/tape.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Finds what can be executed of a recording: records by lane, and closed sets of them. */
-#include "node/replay_index.h"
+#include "tools/replay/index.h"
 
 #include <stdlib.h>
 

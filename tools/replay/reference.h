@@ -4,11 +4,11 @@
  * its own; no replication. Several lanes are threads that follow the surviving log's edges and outside
  * values; inputs come from the tape all the same. What a run released is held against it.
  */
-#ifndef NODE_REPLAY_REFERENCE_H
-#define NODE_REPLAY_REFERENCE_H
+#ifndef TOOLS_REPLAY_REFERENCE_H
+#define TOOLS_REPLAY_REFERENCE_H
 
-#include "node/replay_gate.h"
-#include "node/replay_ledger.h"
+#include "tools/replay/gate.h"
+#include "tools/replay/ledger.h"
 
 struct nd_reference {
     uint64_t digest;   /* of the region after the last burst */

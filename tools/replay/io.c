@@ -5,8 +5,8 @@
  * the lane takes no more bursts.
  */
 #include "ftcore/base/check.h"
-#include "node/replay_ledger.h"
-#include "node/replay_slot.h"
+#include "tools/replay/ledger.h"
+#include "tools/replay/slot.h"
 
 #include <stdlib.h>
 #include <string.h>

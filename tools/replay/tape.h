@@ -8,8 +8,8 @@
  * monotone. In a longer pause empty bursts let timers run. Pauses of an hour and more are a second: some
  * captures are joined from parts years apart.
  */
-#ifndef NODE_REPLAY_TAPE_H
-#define NODE_REPLAY_TAPE_H
+#ifndef TOOLS_REPLAY_TAPE_H
+#define TOOLS_REPLAY_TAPE_H
 
 #include "ftcore/base/error.h"
 #include "nflib/chain/chain.h"
@@ -55,7 +55,7 @@ void nd_tape_frame(const struct nd_tape *tape, uint64_t index, uint8_t *out);
 /* Number of the burst with the last input up to packet `number` of the capture, from 0. 0: there is none. */
 uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t number);
 
-/* ---- replay_deal.c ---- */
+/* ---- replay/deal.c ---- */
 
 /*
  * Deals the tape out to lanes, each with bursts of its own, into out[lanes]; they borrow the tape's bytes. A
@@ -66,7 +66,7 @@ int nd_tape_deal(const struct nd_tape *tape, unsigned lanes, struct nd_tape out[
 /* Puts an input with its `time` at the end of the tape. FT_ENOMEM. */
 int nd_tape_add(struct nd_tape *tape, const struct nd_tape_input *input);
 
-/* ---- replay_side.c ---- */
+/* ---- replay/side.c ---- */
 
 /*
  * On which side each input arrives, into inputs[].side. With a NAT in the chain: a source among its inside

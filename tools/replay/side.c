@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From which side a captured packet came; see replay_tape.h. */
+/* From which side a captured packet came; see replay/tape.h. */
 #include "nflib/net/flow.h"
 #include "nfs/nat_table.h"
-#include "node/replay_tape.h"
+#include "tools/replay/tape.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -8,7 +8,7 @@
 #include "node/lane/clock.h"
 #include "ftcore/base/draw.h"
 #include "tools/pair/member.h"
-#include "node/replay_slot.h"
+#include "tools/replay/slot.h"
 
 #include <signal.h>
 #include <stdio.h>
