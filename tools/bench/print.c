@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The bench's tables, for people. */
 #define _GNU_SOURCE /* sets of cores */
-#include "node/bench.h"
+#include "tools/bench/bench.h"
 
 #include <string.h>
 #include <sys/utsname.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Between the parts of one run: its processes (bench_run.c), what is measured of them (bench_measure.c), its
- * end by a kill (bench_takeover.c).
+ * Between the parts of one run: its processes (bench/run.c), what is measured of them (bench/measure.c), its
+ * end by a kill (bench/takeover.c).
  * Owned by the bench's own process.
  */
-#ifndef NODE_BENCH_PARTS_H
-#define NODE_BENCH_PARTS_H
+#ifndef TOOLS_BENCH_PARTS_H
+#define TOOLS_BENCH_PARTS_H
 
-#include "node/bench.h"
+#include "tools/bench/bench.h"
 
 #include <sys/types.h>
 
@@ -30,7 +30,7 @@ struct nd_bench_nodes {
     uint64_t at; /* ns: has_shown waits for what nodes show after it */
 };
 
-/* ---- bench_run.c ---- */
+/* ---- bench/run.c ---- */
 
 void nd_bench_nap(double seconds); /* shorter when interrupted */
 /* FT_EIO: a node ended. */
@@ -44,7 +44,7 @@ int nd_bench_quieten(struct nd_bench_nodes *r, struct ft_fault *fault);
 uint64_t nd_bench_arrived(const struct nd_bench_nodes *r, unsigned side);
 uint64_t nd_bench_released(const struct nd_bench_nodes *r);
 
-/* ---- bench_measure.c ---- */
+/* ---- bench/measure.c ---- */
 
 /* Opens the flows, and goes on at saturation. */
 int nd_bench_open(struct nd_bench_nodes *r, struct ft_fault *fault);
@@ -55,7 +55,7 @@ int nd_bench_watch(struct nd_bench_nodes *r, struct nd_bench_lag *out, struct ft
 int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, double mpps,
                      struct ft_fault *fault);
 
-/* ---- bench_takeover.c ---- */
+/* ---- bench/takeover.c ---- */
 
 /* Kills the primary at this rate, and waits for what its successor releases. */
 int nd_bench_take_over(struct nd_bench_nodes *r, struct nd_bench_result *out, double mpps,

@@ -3,8 +3,8 @@
  * A histogram of times in nanoseconds, exact to 1.6 %: 64 buckets for each power of two. One thread counts,
  * others read at any time.
  */
-#ifndef NODE_BENCH_TIMES_H
-#define NODE_BENCH_TIMES_H
+#ifndef TOOLS_BENCH_TIMES_H
+#define TOOLS_BENCH_TIMES_H
 
 #include <stdatomic.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The options of bench. They are no other subcommand's, so they are not in options.c. */
-#include "node/bench.h"
+#include "tools/bench/bench.h"
 #include "node/control/options.h"
 
 #include <getopt.h>

@@ -6,7 +6,7 @@
  * Priorities are those of a node that runs, unless the bench was asked to do without.
  */
 #define _GNU_SOURCE /* affinity, clocks of threads */
-#include "node/bench_slot.h"
+#include "tools/bench/slot.h"
 #include "node/lane/clock.h"
 #include "tools/pair/member.h"
 #include "node/lane/priority.h"

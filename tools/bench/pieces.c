@@ -7,7 +7,7 @@
  * to say.
  */
 #define _GNU_SOURCE /* affinity */
-#include "node/bench_alone.h"
+#include "tools/bench/alone.h"
 #include "tools/pair/child.h"
 #include "node/control/client.h"
 #include "node/control/pair.h"

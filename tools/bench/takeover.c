@@ -2,7 +2,7 @@
 /* The end of a run by a kill: the primary dies while packets arrive at both nodes, as they do at a pair's
  * ports. In the bench's own process; reads what the successor counts. */
 #define _GNU_SOURCE /* affinity */
-#include "node/bench_parts.h"
+#include "tools/bench/parts.h"
 #include "node/lane/clock.h"
 
 #include <dirent.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The bench's figures, for programs. */
-#include "node/bench.h"
+#include "tools/bench/bench.h"
 #include "node/control/pair.h"
 
 static json_t *three(double p50, double p99, double most)

@@ -3,7 +3,7 @@
  * Runs of a protection, each beside one of `off` a moment before: what slows the machine for seconds slows
  * both, and their ratio is compared, not the figures of different minutes.
  */
-#include "node/bench.h"
+#include "tools/bench/bench.h"
 
 #include <stddef.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A histogram of times; see bench_times.h. */
-#include "node/bench_times.h"
+/* A histogram of times; see bench/times.h. */
+#include "tools/bench/times.h"
 
 void nd_times_clear(struct nd_times *t)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lanes without threads; see bench_alone.h. The log ring is emptied without being read, but for what encodes.
+/* Lanes without threads; see bench/alone.h. The log ring is emptied without being read, but for what encodes.
  */
-#include "node/bench_alone.h"
+#include "tools/bench/alone.h"
 #include "node/control/client.h"
 #include "tools/pair/member.h"
 #include "nflib/chain/chain.h"

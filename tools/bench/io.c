@@ -8,7 +8,7 @@
  * on, whenever the lane comes to fetch it. The clock is read once a call. At full rate there is always a
  * packet, and no clock is read.
  */
-#include "node/bench_slot.h"
+#include "tools/bench/slot.h"
 #include "ftcore/base/check.h"
 #include "node/lane/clock.h"
 

@@ -4,7 +4,7 @@
  * run.
  * --compare off, log and log:warm, or a piece by its name.
  */
-#include "node/bench_alone.h"
+#include "tools/bench/alone.h"
 #include "node/control/client.h"
 #include "node/control/options.h"
 

@@ -3,7 +3,7 @@
  * understudy bench: what protection costs while nothing fails. Interfaces of the file are not used: the chain
  * is a wire between two ports, as in the replay tool.
  */
-#include "node/bench.h"
+#include "tools/bench/bench.h"
 #include "node/control/commands.h"
 #include "node/control/options.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making the bench's traffic; see bench_load.h. */
-#include "node/bench_load.h"
+/* Making the bench's traffic; see bench/load.h. */
+#include "tools/bench/load.h"
 #include "ftcore/base/draw.h"
 #include "nfs/load_balancer_table.h"
 #include "nfs/nat_table.h"

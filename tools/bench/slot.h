@@ -5,13 +5,13 @@
  *
  *   bench → node: how fast packets arrive, what to do     node → bench: what left and when, what it cost
  */
-#ifndef NODE_BENCH_SLOT_H
-#define NODE_BENCH_SLOT_H
+#ifndef TOOLS_BENCH_SLOT_H
+#define TOOLS_BENCH_SLOT_H
 
 #include "ftcore/protocol/core.h"
 #include "ftcore/queue/lane.h"
-#include "node/bench_load.h"
-#include "node/bench_times.h"
+#include "tools/bench/load.h"
+#include "tools/bench/times.h"
 #include "node/config/config.h"
 #include "node/lane/io.h"
 #include "tools/pair/loopback.h"
@@ -64,7 +64,7 @@ struct nd_bench_slot {
 struct nd_bench_slot *nd_bench_slot_new(void);
 void nd_bench_slot_free(struct nd_bench_slot *slot);
 
-/* ---- bench_io.c: ports in memory ---- */
+/* ---- bench/io.c: ports in memory ---- */
 
 struct nd_bench_port {
     uint64_t next;             /* frame of the load */
@@ -94,7 +94,7 @@ struct nd_bench_io {
 int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const struct nd_load *load,
                      struct ft_fault *fault);
 
-/* ---- bench_node.c ---- */
+/* ---- bench/node.c ---- */
 
 struct nd_bench_node {
     const struct nd_config *config;

@@ -3,7 +3,7 @@
  * What is measured while nodes run, by the bench's own process, which sleeps and reads what they count:
  * saturation, the lag at saturation, latency at a rate.
  */
-#include "node/bench_parts.h"
+#include "tools/bench/parts.h"
 #include "node/lane/clock.h"
 
 #define SAMPLES 20u   /* of the lag, in a measurement at saturation … */

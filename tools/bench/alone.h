@@ -5,10 +5,10 @@
  * left out is done by nobody. Time moves by a microsecond a turn, and the loop itself moves the stable
  * watermark.
  */
-#ifndef NODE_BENCH_ALONE_H
-#define NODE_BENCH_ALONE_H
+#ifndef TOOLS_BENCH_ALONE_H
+#define TOOLS_BENCH_ALONE_H
 
-#include "node/bench.h"
+#include "tools/bench/bench.h"
 #include "node/lane/lane.h"
 
 /* What is switched on; by name. */

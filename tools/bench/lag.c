@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How far behind the standby was, second by second, for people and for programs. */
-#include "node/bench.h"
+#include "tools/bench/bench.h"
 #include "node/control/pair.h"
 
 #define MOST(field) out->field = s->field > out->field ? s->field : out->field

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The bench's traffic, in memory: for each side the frames that arrive there, in order, first those that open
- * flows, then the rest in a circle. Made once and dealt out to lanes by their flows' hash (bench_deal.c),
+ * flows, then the rest in a circle. Made once and dealt out to lanes by their flows' hash (bench/deal.c),
  * before any node is forked; nodes read it, and nobody writes.
  *
  * Synthetic flows suit the chain. From inside: clients in the NAT's first inside prefix (10.0.0.0/8 without a
@@ -9,8 +9,8 @@
  * clients in 100.64.0.0/10 of its service; with a NAT alone nothing (answers would have to know its ports);
  * else the answers to what comes from inside.
  */
-#ifndef NODE_BENCH_LOAD_H
-#define NODE_BENCH_LOAD_H
+#ifndef TOOLS_BENCH_LOAD_H
+#define TOOLS_BENCH_LOAD_H
 
 #include "ftcore/base/error.h"
 #include "nflib/chain/chain.h"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One run: node processes from their start to their end, in the bench's own process, which sleeps and reads
- * what they count. Protected, flows opened, then saturation, the lag, the latencies (bench_measure.c), then
+ * what they count. Protected, flows opened, then saturation, the lag, the latencies (bench/measure.c), then
  * the kill; or the standby's state against the primary's.
  */
 #define _GNU_SOURCE /* affinity */
-#include "node/bench_parts.h"
+#include "tools/bench/parts.h"
 #include "tools/pair/child.h"
 #include "node/lane/clock.h"
 

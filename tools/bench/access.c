@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bench --access: how long one access to state takes, in the region and in Redis. Measured by redis/access.c.
  */
-#include "node/bench.h"
+#include "tools/bench/bench.h"
 #include "node/control/client.h"
 #include "node/control/pair.h"
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The bench: what protection costs while nothing fails, and how soon a successor releases when something
- * does. Options (bench_options.c), what is compared (bench_protection.c), one run of nodes (bench_run.c),
- * runs in pairs with `off` (bench_pairs.c), tables (bench_print.c), JSON (bench_json.c), one thread that is
- * only counted (bench_count.c).
+ * does. Options (bench/options.c), what is compared (bench/protection.c), one run of nodes (bench/run.c),
+ * runs in pairs with `off` (bench/pairs.c), tables (bench/print.c), JSON (bench/json.c), one thread that is
+ * only counted (bench/count.c).
  */
-#ifndef NODE_BENCH_H
-#define NODE_BENCH_H
+#ifndef TOOLS_BENCH_BENCH_H
+#define TOOLS_BENCH_BENCH_H
 
-#include "node/bench_slot.h"
+#include "tools/bench/slot.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@
 
 extern const unsigned nd_bench_loads[ND_BENCH_LOADS]; /* percent */
 
-/* ---- bench_protection.c ---- */
+/* ---- bench/protection.c ---- */
 
 struct nd_bench_protection {
     char name[24];                              /* "log:warm" */
@@ -47,7 +47,7 @@ static inline bool nd_bench_is_off(const struct nd_bench_protection *p)
 void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
                     const struct nd_bench_protection *protection, unsigned lanes);
 
-/* ---- bench_options.c ---- */
+/* ---- bench/options.c ---- */
 
 struct nd_bench_options {
     const char *config, *capture, *save; /* capture NULL: synthetic; save NULL: nowhere */
@@ -70,7 +70,7 @@ struct nd_bench_options {
 /* 0, or ND_USAGE with one line on stderr. */
 int nd_bench_options_read(struct nd_bench_options *o, int argc, char **argv);
 
-/* ---- bench_run.c ---- */
+/* ---- bench/run.c ---- */
 
 /* Processor time of the nodes' threads, of a core, 0 … 1; all lanes of a node together. */
 struct nd_bench_cpu {
@@ -145,7 +145,7 @@ int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, 
  * only one, nothing is pinned. */
 unsigned nd_bench_cores(unsigned lanes, cpu_set_t *of_lanes, int *rest);
 
-/* ---- bench_pairs.c ---- */
+/* ---- bench/pairs.c ---- */
 
 struct nd_bench_row {
     struct nd_bench_protection protection;
@@ -182,7 +182,7 @@ const char *nd_bench_limit(const struct nd_bench_row *row);
 int nd_bench_pairs(struct nd_bench_row *row, const struct nd_config *config, const struct nd_load *load,
                    const struct nd_bench_options *o, struct ft_fault *fault);
 
-/* ---- bench_print.c ---- */
+/* ---- bench/print.c ---- */
 
 void nd_bench_print(FILE *out, const struct nd_bench_row rows[], unsigned count,
                     const struct nd_config *config, const struct nd_load *load,
@@ -190,13 +190,13 @@ void nd_bench_print(FILE *out, const struct nd_bench_row rows[], unsigned count,
 /* "AMD EPYC, 2 cores, Linux 6.1" */
 void nd_bench_machine(char *out, size_t cap);
 
-/* ---- bench_json.c ---- */
+/* ---- bench/json.c ---- */
 
 /* 0 or ND_SOFTWARE. */
 int nd_bench_print_json(const struct nd_bench_row rows[], unsigned count, const struct nd_config *config,
                         const struct nd_bench_options *o, unsigned lanes);
 
-/* ---- bench_lag.c ---- */
+/* ---- bench/lag.c ---- */
 
 struct json_t;
 /* The largest of each figure, and the last. */
@@ -204,17 +204,17 @@ void nd_bench_lag_most(const struct nd_bench_lag *lag, struct nd_bench_sample *o
 void nd_bench_print_lag(FILE *out, const char *name, const struct nd_bench_lag *lag);
 struct json_t *nd_bench_lag_object(const struct nd_bench_lag *lag);
 
-/* ---- bench_count.c ---- */
+/* ---- bench/count.c ---- */
 
 /* The lane alone, in this thread, for an instruction counter: prints the number of packets. An exit code. */
 int nd_bench_count(const struct nd_config *config, struct nd_load *load, const struct nd_bench_options *o);
 
-/* ---- bench_pieces.c ---- */
+/* ---- bench/pieces.c ---- */
 
 /* What each piece of protection costs a lane, without threads. An exit code. */
 int nd_bench_pieces(const struct nd_config *config, struct nd_load *load, const struct nd_bench_options *o);
 
-/* ---- bench_access.c ---- */
+/* ---- bench/access.c ---- */
 
 /* Times of one access to state, here and in Redis. An exit code. */
 int nd_bench_access(const struct nd_bench_options *o);
