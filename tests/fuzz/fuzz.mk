@@ -13,7 +13,7 @@ FUZZ_FLAGS := -std=gnu11 -O1 -gline-tables-only -Wall -Wextra -Werror -Wno-bitwi
     -fno-omit-frame-pointer -pthread -I. -DUNDERSTUDY_VERSION='"$(VERSION)"' -MMD -MP
 
 # Of node/ what reads bytes from outside, and the lane, none of which needs DPDK to run.
-FUZZ_NODE := $(filter-out node/ports% node/run% node/main.c %/main.c node/cmd_% node/probe% node/drill% node/pair% node/replay_% \
+FUZZ_NODE := $(filter-out node/ports% node/run% tools/main.c %/main.c node/cmd_% node/probe% node/drill% node/pair% node/replay_% \
     node/control/cmd_% node/control/pair% tools/%, $(sort $(shell find node -name '*.c'))) \
     $(wildcard tools/replay/tape.c tools/replay/side.c tools/replay/deal.c tools/replay/tape.c tools/replay/side.c tools/replay/deal.c tools/pair/*.c)
 FUZZ_SRC  := $(filter-out nfs/%,$(sort $(shell find $(PARTS) -name '*.c'))) $(FUZZ_NODE)
