@@ -37,19 +37,15 @@ CFLAGS := -std=gnu11 $(OPT) -g $(WARN) $(SANFLAGS) -fPIC -pthread -I. -DUNDERSTU
 ARCH   := -march=x86-64-v3 -mprfchw
 LDLIBS  = $(shell pkg-config --libs $(LIBS)) -lm -ldl
 
-# DPDK is known to node/ only. Its -march would lower ours, so ours comes last.
+# DPDK is known to the rooms that scripts/rooms names. Its -march would lower ours, so ours comes last.
 DPDK_CFLAGS = $(shell pkg-config --cflags libdpdk | sed 's/-I/-isystem /g')
 DPDK_LIBS   = $(shell pkg-config --libs libdpdk)
 
-PARTS  := ftcore nflib nfs logger replicator
-SRC    := $(sort $(shell find $(PARTS) -name '*.c'))
-# The parts of node/ that know no DPDK: linked into tests like everything below node/.
-NODE_PLAIN := $(wildcard node/config/arena.c node/config/yaml.c node/schema*.c node/config*.c node/control/client.c node/control/options.c node/lane/guardian.c \
-    node/lane*.c node/lane/group.c node/lane/beat.c node/control/server.c tools/replay/index.c node/probe*.c tools/drill/process.c node/drill*.c tools/drill/cmd_drill.c node/redis*.c \
-    node/config/setup.c node/lane/priority.c node/config/*.c node/lane/*.c node/redis/*.c node/control/client.c node/control/options.c \
-    node/control/server.c tools/drill/*.c tools/replay/index.c)
-SRC    += $(NODE_PLAIN)
-NODE   := $(filter-out $(NODE_PLAIN),$(sort $(shell find node tools -name '*.c' 2> /dev/null)))
+# SRC: what knows no DPDK, linked into tests as well. NODE: the rest, and the program's main.
+ROOMS     := $(shell sed -n 's/^\([a-z/]*\) *|.*/\1/p' scripts/rooms)
+DPDKROOMS := $(shell sed -n 's/^\([a-z/]*\) *|[^|]*| yes *|.*/\1/p' scripts/rooms)
+NODE   := $(wildcard $(DPDKROOMS:%=%/*.c)) tools/main.c
+SRC    := $(filter-out $(NODE),$(wildcard $(ROOMS:%=%/*.c)))
 OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
 NODEOBJ := $(NODE:%.c=$(BUILD)/obj/%.o)
 NFLIB  := $(BUILD)/lib/libunderstudy-nf.a
@@ -85,10 +81,10 @@ $(BUILD)/planted/%.o: %.c
 	$(CC) $(CFLAGS) -DUNDERSTUDY_PLANT $(ARCH) -c -o $@ $<
 
 # The lab's prober.
-$(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard node/probe*.c tools/drill/probe*.c) ftcore/base/error.c)
+$(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tools/drill/probe*.c) ftcore/base/error.c)
 	$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -o $@ $^ $(shell pkg-config --libs jansson)
 
-# Everything below node/: what the tests link, and what an NF outside the tree is built against.
+# Everything but the ports: what the tests link, and what an NF outside the tree is built against.
 $(CORE): $(OBJ)
 	@mkdir -p $(@D)
 	@rm -f $@
@@ -103,9 +99,6 @@ $(BUILD)/include/%: %
 	@mkdir -p $(@D)
 	@cp $< $@
 
-$(NODE_PLAIN:%.c=$(BUILD)/obj/%.o): $(BUILD)/obj/%.o: %.c
-	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(ARCH) -c -o $@ $<
 $(NODE:%.c=$(BUILD)/obj/%.o): $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API $(ARCH) -c -o $@ $<
@@ -126,9 +119,7 @@ SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_meet nf_ch
     ft_region_wipe ft_section_enter ft_section_leave ft_section_depend ft_section_mark rp_sender_turn rp_receiver_take \
     rp_receiver_reset rp_base_take rp_base_turn rp_link_send rp_view_store ft_ring_init ft_ring_free ft_message_encode \
     ft_record_encode ft_part_encode ft_run_append ft_audit_forbid
-SIM_PRODUCT := $(filter-out replicator/socket.c,$(sort $(shell find $(PARTS) -name '*.c'))) \
-    $(wildcard node/config/*.c node/lane/*.c node/config/arena.c node/config/yaml.c node/schema*.c node/config*.c node/lane/beat.c node/lane/group.c node/lane/guardian.c \
-    node/lane*.c node/config/setup.c node/lane/priority.c)
+SIM_PRODUCT := $(filter-out replicator/socket.c node/redis/% node/control/% tools/%,$(SRC))
 SIM_OBJ   := $(SIM_PRODUCT:%.c=$(BUILD)/sim/%.o)
 SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) tests/nf/help_frames.c)
 SIM_SEAM   = -include tests/sim/seam.h -DRP_CLOCKS=1024u -DRP_HOLD_NS=20000000ull

@@ -3,7 +3,7 @@
  * clock, ns. */
 #include "nflib/chain/chain.h"
 #include "node/running.h"
-#include "node/lane/clock.h"
+#include "node/base/clock.h"
 
 #include <time.h>
 #include <unistd.h>

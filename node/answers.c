@@ -4,7 +4,7 @@
  * replicator through its words, and waits a bounded while where the answer is an effect.
  */
 #include "nflib/chain/chain.h"
-#include "node/lane/clock.h"
+#include "node/base/clock.h"
 #include "node/running.h"
 
 #include <stdio.h>

@@ -5,7 +5,7 @@
  * leave, and for status when they had left.
  */
 #include "node/lane/lane.h"
-#include "node/lane/clock.h"
+#include "node/base/clock.h"
 #include "ftcore/base/plant.h"
 #include "nflib/chain/chain.h"
 

@@ -5,7 +5,7 @@
  */
 #include "node/lane/lane.h"
 #include "nflib/chain/chain.h"
-#include "node/lane/clock.h"
+#include "node/base/clock.h"
 
 /* All lanes stand between bursts. */
 void nd_lane_begin_base(struct nd_group *group)

@@ -6,7 +6,7 @@
  * and got.
  */
 #include "node/lane/lane.h"
-#include "node/lane/clock.h"
+#include "node/base/clock.h"
 #include "ftcore/region/audit.h"
 #include "ftcore/base/plant.h"
 #include "nflib/chain/chain.h"

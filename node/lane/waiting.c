@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Frames that wait in front of a lane; see lane/waiting.h. */
 #include "node/lane/waiting.h"
-#include "node/lane/clock.h"
+#include "node/base/clock.h"
 #include "node/lane/lane.h"
 
 #include <stdlib.h>

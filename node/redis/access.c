@@ -8,7 +8,7 @@
 
 #include "nflib/chain/chain.h"
 #include "nflib/shared/shared.h"
-#include "node/lane/clock.h"
+#include "node/base/clock.h"
 #include "node/redis/wire.h"
 
 #include <inttypes.h>

@@ -3,7 +3,7 @@
  * A redis-server of our own: found a port, started, waited for, ended. It keeps nothing on disk and listens
  * on the loopback alone; everything else is as Debian ships it.
  */
-#include "node/lane/clock.h"
+#include "node/base/clock.h"
 #include "node/redis/redis.h"
 
 #include <arpa/inet.h>

@@ -12,19 +12,13 @@ FUZZ_SAN   := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FUZZ_FLAGS := -std=gnu11 -O1 -gline-tables-only -Wall -Wextra -Werror -Wno-bitwise-instead-of-logical $(FUZZ_SAN) -fsanitize=fuzzer-no-link \
     -fno-omit-frame-pointer -pthread -I. -DUNDERSTUDY_VERSION='"$(VERSION)"' -MMD -MP
 
-# Of node/ what reads bytes from outside, and the lane, none of which needs DPDK to run.
-FUZZ_NODE := $(filter-out node/ports% node/run% tools/main.c %/main.c node/cmd_% node/probe% node/drill% node/pair% node/replay_% \
-    node/control/cmd_% node/control/pair% tools/%, $(sort $(shell find node -name '*.c'))) \
-    $(wildcard tools/replay/tape.c tools/replay/side.c tools/replay/deal.c tools/replay/tape.c tools/replay/side.c tools/replay/deal.c tools/pair/*.c)
-FUZZ_SRC  := $(filter-out nfs/%,$(sort $(shell find $(PARTS) -name '*.c'))) $(FUZZ_NODE)
+# All that runs without ports; the answers of a node come with the structs of its ports, so with DPDK's headers.
+FUZZ_SRC  := $(filter-out nfs/% node/run.c tools/main.c node/ports/%,$(SRC) $(NODE))
 FUZZ_OWN  := $(filter-out tests/fuzz/main_%,$(wildcard tests/fuzz/*.c)) tests/nf/help_frames.c
 FUZZ_OBJ  := $(patsubst %.c,$(FUZZ_BUILD)/obj/%.o,$(FUZZ_OWN) $(wildcard nfs/*.c)) # whole: they register themselves
 FUZZ_LIB  := $(FUZZ_BUILD)/lib/product.a
 
-$(FUZZ_BUILD)/obj/node/%.o: node/%.c
-	@mkdir -p $(@D)
-	$(FUZZ_CC) $(FUZZ_FLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API $(ARCH) -c -o $@ $<
-$(FUZZ_BUILD)/obj/tools/%.o: tools/%.c
+$(patsubst %.c,$(FUZZ_BUILD)/obj/%.o,$(NODE)): $(FUZZ_BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(FUZZ_FLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API $(ARCH) -c -o $@ $<
 $(FUZZ_BUILD)/obj/tests/fuzz/fuzz_control.o: tests/fuzz/fuzz_control.c

@@ -5,7 +5,7 @@
  * order. While it logs, a burst that is not full waits for more packets, and for nothing else.
  */
 #include "node/lane/beat.h"
-#include "node/lane/clock.h"
+#include "node/base/clock.h"
 #include "node/lane/lane.h"
 #include "tests/unit/help_config.h"
 

@@ -4,7 +4,7 @@
  * where it ends before what one of them needs, and where it was damaged so that each waits for the other.
  */
 #include "ftcore/order/closed.h"
-#include "node/lane/clock.h"
+#include "node/base/clock.h"
 #include "node/lane/lane.h"
 #include "tests/unit/help_config.h"
 

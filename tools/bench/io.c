@@ -10,7 +10,7 @@
  */
 #include "tools/bench/slot.h"
 #include "ftcore/base/check.h"
-#include "node/lane/clock.h"
+#include "node/base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  * saturation, the lag at saturation, latency at a rate.
  */
 #include "tools/bench/parts.h"
-#include "node/lane/clock.h"
+#include "node/base/clock.h"
 
 #define SAMPLES 20u   /* of the lag, in a measurement at saturation … */
 #define LOOK_S  0.005 /* … and at a load, one in so many seconds */

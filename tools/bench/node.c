@@ -7,7 +7,7 @@
  */
 #define _GNU_SOURCE /* affinity, clocks of threads */
 #include "tools/bench/slot.h"
-#include "node/lane/clock.h"
+#include "node/base/clock.h"
 #include "tools/pair/member.h"
 #include "node/lane/priority.h"
 

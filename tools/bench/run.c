@@ -7,7 +7,7 @@
 #define _GNU_SOURCE /* affinity */
 #include "tools/bench/parts.h"
 #include "tools/pair/child.h"
-#include "node/lane/clock.h"
+#include "node/base/clock.h"
 
 #include <errno.h>
 #include <sched.h>

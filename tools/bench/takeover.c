@@ -3,7 +3,7 @@
  * ports. In the bench's own process; reads what the successor counts. */
 #define _GNU_SOURCE /* affinity */
 #include "tools/bench/parts.h"
-#include "node/lane/clock.h"
+#include "node/base/clock.h"
 
 #include <dirent.h>
 #include <errno.h>

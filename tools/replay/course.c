@@ -10,7 +10,7 @@
  */
 #include "tools/replay/replay.h"
 #include "ftcore/base/draw.h"
-#include "node/lane/clock.h"
+#include "node/base/clock.h"
 
 #include <signal.h>
 #include <stdio.h>

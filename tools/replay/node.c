@@ -5,7 +5,7 @@
  * connection tells the other one. Times are long, so that a loaded machine raises no false alarm; they decide
  * how soon something happens, never what.
  */
-#include "node/lane/clock.h"
+#include "node/base/clock.h"
 #include "ftcore/base/draw.h"
 #include "tools/pair/member.h"
 #include "tools/replay/slot.h"

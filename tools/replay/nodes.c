@@ -2,7 +2,7 @@
 /* The two node processes of a replay run: started, watched, killed, and put to rest. */
 #include "tools/replay/replay.h"
 #include "tools/pair/child.h"
-#include "node/lane/clock.h"
+#include "node/base/clock.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -2,7 +2,7 @@
 /* CPU time of a lane, live and in replay; see replay/speed.h. */
 #include "tools/replay/speed.h"
 #include "tools/pair/child.h"
-#include "node/lane/clock.h"
+#include "node/base/clock.h"
 #include "node/lane/lane.h"
 #include "tools/pair/member.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The clock of the node: monotonic, ns. No system call: the kernel maps it into every process. */
-#ifndef NODE_LANE_CLOCK_H
-#define NODE_LANE_CLOCK_H
+#ifndef NODE_BASE_CLOCK_H
+#define NODE_BASE_CLOCK_H
 
 #include <stdint.h>
 #include <time.h>
