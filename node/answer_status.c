@@ -121,15 +121,15 @@ static json_t *fenced_status(struct nd_running *r, const struct rp_status *s)
 
 static json_t *resync_status(const struct rp_status *s)
 {
-    static const char *const phase[] = {"none", "cut", "base", "catch-up", "switch", "hold"};
+    static const char *const phase[] = {"none", "cut", "snapshot", "catch-up", "switch", "hold"};
     json_t *o = json_object();
 
     json_object_set_new(o, "phase", json_string(phase[s->core.resync]));
     json_object_set_new(o, "outcome", json_string(s->core.resync_outcome));
     number(o, "done", s->core.resyncs);
     number(o, "failed", s->core.resyncs_failed);
-    number(o, "lines_left", s->base_left);
-    number(o, "base_bytes", s->base_bytes);
+    number(o, "lines_left", s->snapshot_left);
+    number(o, "snapshot_bytes", s->snapshot_bytes);
     return o;
 }
 

@@ -155,7 +155,8 @@ static bool is_told(struct nd_running *r, unsigned lane, struct verdict *v)
            v->burst == atomic_load(&r->shared[lane].digest_at);
 }
 
-/* The standby that was asked is gone, or a base has taken the place of the record that carries the digest. */
+/* The standby that was asked is gone, or a snapshot has taken the place of the record that carries the
+ * digest. */
 static bool asked_in_vain(struct nd_running *r, struct rp_status *s, uint64_t resyncs)
 {
     enum ft_state state = state_of(r, s);

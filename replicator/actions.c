@@ -84,7 +84,7 @@ static void stop_lanes(struct rp_replicator *rp)
 
 static void stop_sending(struct rp_replicator *rp)
 {
-    rp_base_forget(rp);
+    rp_snapshot_forget(rp);
     rp->sender.on = false;
     for (unsigned l = 0; l < rp->lanes; l++)
         atomic_store_explicit(&rp_lane(rp, l)->logging, false, memory_order_release);
@@ -111,7 +111,7 @@ static void clear(struct rp_replicator *rp)
     }
     rp_receiver_reset(rp, NULL);
     if (!rp->audit_off)
-        ft_audit_suspend(rp->config.region); /* base lines are written from here on */
+        ft_audit_suspend(rp->config.region); /* snapshot lines are written from here on */
     rp->audit_off = true;
 }
 
@@ -152,9 +152,9 @@ static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
         give_order(rp, a->order, a->vector);
         break;
     case FT_ACT_CUT:
-        rp_base_ask(rp);
+        rp_snapshot_ask(rp);
         break;
-    case FT_ACT_NO_BASE:
+    case FT_ACT_NO_SNAPSHOT:
         stop_sending(rp);
         break;
     case FT_ACT_VIEW:

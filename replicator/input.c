@@ -45,14 +45,14 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
 {
     struct ft_event event = {.kind = FT_EV_MESSAGE, .now = rp->now, .message = m};
     struct ft_fault fault;
-    uint64_t bases = rp->core.bases;
+    uint64_t snapshots = rp->core.snapshots;
     int error = ft_core_doubts(&rp->core, m, &fault);
     bool stream = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA;
 
     if (!stream)
         settle(rp);
-    if (!error && (stream || m->type == FT_MSG_BASE) && ft_core_accepts(&rp->core, m)) {
-        error = stream ? rp_receiver_take(rp, m, &fault) : rp_base_take(rp, m, &fault);
+    if (!error && (stream || m->type == FT_MSG_SNAPSHOT) && ft_core_accepts(&rp->core, m)) {
+        error = stream ? rp_receiver_take(rp, m, &fault) : rp_snapshot_take(rp, m, &fault);
         rp->stored |= stream;
     }
     /* Its head may make us take over as any other does (a primary that says it reigns no more): what came
@@ -64,7 +64,7 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
         return;
     }
     rp_step(rp, &event);
-    if (rp->core.bases != bases)
+    if (rp->core.snapshots != snapshots)
         rp_receiver_reset(rp, m);
     if (!rp->core.peer.known)
         return;

@@ -23,7 +23,7 @@ static uint64_t clock_after(const struct rp_replicator *rp, unsigned l, uint64_t
     return s->clocks[l][(burst < oldest ? oldest : burst) % RP_CLOCKS];
 }
 
-/* What it stored of what was sent; nothing of what a base holds was. */
+/* What it stored of what was sent; nothing of what a snapshot holds was. */
 static uint64_t stored(const struct rp_replicator *rp, unsigned l)
 {
     uint64_t burst = rp->core.peer_closed[l];

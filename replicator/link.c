@@ -461,7 +461,7 @@ size_t rp_link_room(const struct rp_link *link)
 int rp_link_send(struct rp_link *link, const struct ft_message *m, unsigned lanes, struct ft_packer *packer)
 {
     size_t bound = ft_message_bound(m);
-    bool bulk = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA || m->type == FT_MSG_BASE;
+    bool bulk = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA || m->type == FT_MSG_SNAPSHOT;
 
     if (link->fd < 0)
         return FT_ENOENT;

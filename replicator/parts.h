@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the replicator only: what its parts (input, reports, actions, sender, receiver, base, replicator)
- * share. One thread uses all of it. */
+/* Inside the replicator only: what its parts (input, reports, actions, sender, receiver, snapshot,
+ * replicator) share. One thread uses all of it. */
 #ifndef REPLICATOR_PARTS_H
 #define REPLICATOR_PARTS_H
 
@@ -42,11 +42,11 @@ struct rp_pace {
 };
 
 struct rp_sender {
-    bool on;                       /* a base has begun: records and parts go out */
-    uint64_t from[FT_LANES_MAX];   /* records up to this burst are in the base already … */
+    bool on;                       /* a snapshot has begun: records and parts go out */
+    uint64_t from[FT_LANES_MAX];   /* records up to this burst are in the snapshot already … */
     uint64_t start[FT_LANES_MAX];  /* … and all that begins before this position in the log ring */
-    uint64_t sent[FT_LANES_MAX];   /* bytes of entries sent since the base, in memory form: against the peer's
-                                      `taken` */
+    uint64_t sent[FT_LANES_MAX];   /* bytes of entries sent since the snapshot, in memory form: against the
+                                      peer's   `taken` */
     uint64_t clock[FT_LANES_MAX];  /* clock after the last entry sent … */
     uint64_t burst[FT_LANES_MAX];  /* … and its burst */
     bool more;                     /* a message was full, or of one kind: something was left */
@@ -57,7 +57,7 @@ struct rp_sender {
     uint8_t *bulk;
 };
 
-struct rp_base {
+struct rp_snapshot {
     bool cutting, reading; /* asked for; shadow is there */
     uint64_t cut;          /* serial */
     struct ft_lines unsent;
@@ -92,7 +92,7 @@ struct rp_replicator {
     struct ft_actions actions;
     struct rp_link *link;
     struct rp_sender sender;
-    struct rp_base base;
+    struct rp_snapshot snapshot;
     struct rp_receiver receiver;
     struct rp_pace pace;
     uint64_t now;
@@ -159,14 +159,14 @@ void rp_lag_publish(struct rp_replicator *rp);
 uint64_t rp_lag_packets(const struct rp_replicator *rp);
 
 /* base.c: both ends of a base. */
-int rp_base_init(struct rp_replicator *rp);
-void rp_base_free(struct rp_replicator *rp);
-void rp_base_ask(struct rp_replicator *rp); /* cut, please */
-bool rp_base_cut(struct rp_replicator *rp, uint64_t burst[],
-                 uint64_t access[]);                      /* true once, when all lanes made the cut */
-bool rp_base_turn(struct rp_replicator *rp, bool *whole); /* `whole`: every line is on its way, once */
-void rp_base_forget(struct rp_replicator *rp);
-int rp_base_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault);
+int rp_snapshot_init(struct rp_replicator *rp);
+void rp_snapshot_free(struct rp_replicator *rp);
+void rp_snapshot_ask(struct rp_replicator *rp); /* cut, please */
+bool rp_snapshot_cut(struct rp_replicator *rp, uint64_t burst[],
+                     uint64_t access[]);                      /* true once, when all lanes made the cut */
+bool rp_snapshot_turn(struct rp_replicator *rp, bool *whole); /* `whole`: every line is on its way, once */
+void rp_snapshot_forget(struct rp_replicator *rp);
+int rp_snapshot_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault);
 /* The run lies in what is handed out of one arena; RP_ANY, or one that `lane`'s share of a delta may carry.
  */
 #define RP_ANY FT_LANES_MAX

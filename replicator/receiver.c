@@ -71,7 +71,7 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
     for (unsigned l = 0; l < rp->lanes; l++)
         atomic_store_explicit(&rp_lane(rp, l)->covered_at, 0, memory_order_relaxed);
     for (unsigned l = 0; l < rp->lanes; l++)
-        atomic_store_explicit(&rp_lane(rp, l)->base_burst, burst[l], memory_order_relaxed);
+        atomic_store_explicit(&rp_lane(rp, l)->snapshot_burst, burst[l], memory_order_relaxed);
     publish(rp);
     /* Lanes stand. What they had published in another life must satisfy nobody in this one. */
     for (unsigned l = 0; rp->config.published && l < rp->lanes; l++)
@@ -140,7 +140,7 @@ static uint64_t rank(const struct rp_replicator *rp, uint64_t line)
     const struct ft_region *region = rp->config.region;
     uint64_t shared = region->arenas[(unsigned)region->lanes * region->nfs].offset >> FT_LINE_SHIFT;
 
-    return line >= shared ? line - shared : line + rp->base.lines - shared;
+    return line >= shared ? line - shared : line + rp->snapshot.lines - shared;
 }
 
 /* Runs are in order within a share, and lie in what its lane may write. `next` is what is known after this
@@ -151,7 +151,7 @@ static int check_lines(const struct rp_replicator *rp, const struct ft_part *p, 
     struct ft_line_run run;
     uint32_t at = 0;
 
-    while (ft_run_next(ft_part_lines(p), p->lines, &at, rp->base.lines, &run) > 0) {
+    while (ft_run_next(ft_part_lines(p), p->lines, &at, rp->snapshot.lines, &run) > 0) {
         if (!rp_lines_in_use(rp->config.region, &run, p->lane))
             return ft_fail(fault, FT_EMALFORMED, "delta: lines %llu+%u lie outside the arenas of lane %u",
                            (unsigned long long)run.line, run.count, p->lane);
@@ -216,7 +216,7 @@ static long take_one(struct rp_replicator *rp, const struct ft_message *m, uint3
     uint32_t left = m->bulk_len - at;
     bool part = m->type == FT_MSG_DELTA;
     struct ft_part *p = (void *)rp->receiver.scratch;
-    long n = part ? ft_part_decode(in, left, rp->base.lines, p, FT_RECORD_MAX, fault)
+    long n = part ? ft_part_decode(in, left, rp->snapshot.lines, p, FT_RECORD_MAX, fault)
                   : ft_record_decode(in, left, rp->receiver.scratch, FT_RECORD_MAX, fault);
 
     if (n < 0)

@@ -68,7 +68,7 @@ static void show(struct rp_replicator *rp)
     rp->shown.packing = rp->pace.packing.yes;
     rp->shown.refused = rp->refused;
     memcpy(rp->shown.last_refused, rp->last_refused, sizeof(rp->shown.last_refused));
-    rp->shown.base_left = rp->base.reading ? rp->base.left : 0;
+    rp->shown.snapshot_left = rp->snapshot.reading ? rp->snapshot.left : 0;
     atomic_fetch_add_explicit(&rp->shown_seq, 1, memory_order_release);
 }
 
@@ -89,7 +89,7 @@ void rp_status(struct rp_replicator *rp, struct rp_status *out)
 bool rp_turn(struct rp_replicator *rp, uint64_t now)
 {
     struct ft_event time = {.kind = FT_EV_TIME, .now = now};
-    struct ft_event whole = {.kind = FT_EV_BASE_SENT, .now = now};
+    struct ft_event whole = {.kind = FT_EV_SNAPSHOT_SENT, .now = now};
     bool busy = false, sent_all = false;
 
     rp->now = now;
@@ -108,7 +108,7 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now)
     }
     if (rp->link) {
         busy |= rp_sender_turn(rp);
-        busy |= rp_base_turn(rp, &sent_all);
+        busy |= rp_snapshot_turn(rp, &sent_all);
         if (sent_all)
             rp_step(rp, &whole);
         rp_link_flush(rp->link);
@@ -178,7 +178,7 @@ int rp_open(struct rp_replicator **out, const struct rp_config *config, struct f
         return ft_fail(fault, FT_ENOMEM, "no memory for the replicator");
     rp->config = *config;
     rp->lanes = config->core.lanes;
-    if (rp_sender_init(rp) || rp_base_init(rp) || rp_receiver_init(rp))
+    if (rp_sender_init(rp) || rp_snapshot_init(rp) || rp_receiver_init(rp))
         error = ft_fail(fault, FT_ENOMEM, "no memory for the replicator");
     if (!error && config->protect) {
         error = rp_view_load(config->view_file, &rp->config.core.view, fault);
@@ -210,7 +210,7 @@ void rp_close(struct rp_replicator *rp)
         return;
     rp_link_close(rp->link);
     rp_sender_free(rp);
-    rp_base_free(rp);
+    rp_snapshot_free(rp);
     rp_receiver_free(rp);
     free(rp);
 }

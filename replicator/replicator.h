@@ -2,11 +2,11 @@
 /*
  * The replicator: one thread that drains the lanes' log rings, sends, receives, stores, acknowledges, and
  * carries out what the protocol core decides. It owns the core, the link and the closed set; it reaches lanes
- * only through struct ft_lane and the region only while lanes stand still (base lines) or through the shadow
- * of a base.
+ * only through struct ft_lane and the region only while lanes stand still (snapshot lines) or through the
+ * shadow of a base.
  *
  *   lanes' log rings ─▶ sender ─▶ link ─▶ receiver ─▶ lanes' replay rings
- *   region's shadow  ─▶ base   ─▶ link ─▶ base     ─▶ region
+ *   region's shadow  ─▶ snapshot   ─▶ link ─▶ snapshot     ─▶ region
  */
 #ifndef REPLICATOR_REPLICATOR_H
 #define REPLICATOR_REPLICATOR_H
@@ -26,10 +26,10 @@ struct rp_config {
     struct rp_link_config link;
     struct ft_region *region;
     struct ft_lane *lanes;          /* [core.lanes] */
-    struct ft_published *published; /* [core.lanes]; set when a base begins. NULL: one lane */
+    struct ft_published *published; /* [core.lanes]; set when a snapshot begins. NULL: one lane */
     uint64_t pending_bytes; /* records and parts, in memory form, that the standby may hold unreplayed, per
                                lane */
-    uint32_t resync_mbps;   /* megabyte of base lines per second */
+    uint32_t resync_mbps;   /* megabyte of snapshot lines per second */
     enum rp_compress compress;
     bool protect; /* false: mode off, no peer, SOLO at once */
     const char *view_file;
@@ -44,15 +44,15 @@ struct rp_status {
     struct ft_core core; /* state, peer, vectors, takeover, resync */
     bool link_up;
     struct rp_link_stats link;
-    uint64_t log_bytes_raw, log_bytes_wire, base_bytes, records_sent, records_stored;
+    uint64_t log_bytes_raw, log_bytes_wire, snapshot_bytes, records_sent, records_stored;
     uint64_t delta_bytes_raw, delta_bytes_wire, parts_sent, parts_stored;
-    uint64_t overruns;     /* bases begun because a delta would have been too large */
-    uint64_t credit_waits; /* batches that waited for the standby's credit */
-    uint64_t packed;       /* times messages became compressed … */
-    bool packing;          /* … and are now */
-    uint64_t lag_packets;  /* primary: packets recorded and not yet known to be replayed */
-    uint64_t base_left;    /* lines not sent yet */
-    uint64_t refused;      /* malformed input, all kinds */
+    uint64_t overruns;      /* snapshots begun because a delta would have been too large */
+    uint64_t credit_waits;  /* batches that waited for the standby's credit */
+    uint64_t packed;        /* times messages became compressed … */
+    bool packing;           /* … and are now */
+    uint64_t lag_packets;   /* primary: packets recorded and not yet known to be replayed */
+    uint64_t snapshot_left; /* lines not sent yet */
+    uint64_t refused;       /* malformed input, all kinds */
     char last_refused[FT_REASON_MAX];
 };
 

@@ -73,8 +73,8 @@ static bool gather_closed(struct rp_replicator *rp, uint64_t closed[])
 }
 
 /*
- * A lane can send no delta that the standby has room for: a base takes its place. Until it is begun, nobody
- * reads what lanes say about the stream before it.
+ * A lane can send no delta that the standby has room for: a snapshot takes its place. Until it is begun,
+ * nobody reads what lanes say about the stream before it.
  */
 static void overrun(struct rp_replicator *rp)
 {
@@ -98,7 +98,7 @@ static void primary_reports(struct rp_replicator *rp)
     bool held = rp->core.resync == FT_RESYNC_SWITCH && !rp->held_told;
 
     event.kind = FT_EV_CUT;
-    if (rp_base_cut(rp, event.closed, event.access))
+    if (rp_snapshot_cut(rp, event.closed, event.access))
         rp_step(rp, &event);
     for (unsigned l = 0; held && l < rp->lanes; l++) {
         held = FT_PLANTED("gate-unseen") ||

@@ -6,9 +6,9 @@
  * yet taken there stay below pending_bytes. When either is used up the entries stay in the ring, the ring
  * fills, and the lane stops receiving.
  *
- * What of the ring belongs to the stream that a base begins is known by its place: a lane tells with its cut
- * how much it had ever published (`cut_at`). A part's numbers would not tell, for a lane that did nothing
- * ends a share at the burst at which the base was cut.
+ * What of the ring belongs to the stream that a snapshot begins is known by its place: a lane tells with its
+ * cut how much it had ever published (`cut_at`). A part's numbers would not tell, for a lane that did nothing
+ * ends a share at the burst at which the snapshot was cut.
  */
 #include "replicator/parts.h"
 
@@ -46,7 +46,7 @@ void rp_sender_begin(struct rp_replicator *rp)
     s->on = true;
 }
 
-/* False for what nobody wants: there is no standby, or its base has it already. */
+/* False for what nobody wants: there is no standby, or its snapshot has it already. */
 static bool wanted(const struct rp_replicator *rp, unsigned l, const struct ft_record *r)
 {
     const struct rp_sender *s = &rp->sender;
@@ -167,7 +167,7 @@ bool rp_sender_turn(struct rp_replicator *rp)
     rp->sender.more = false;
     /* A lane may have made the cut by now, and be at its new stream: what is behind the cut is not ours to
      * drop before all of them have. */
-    if (rp->base.cutting || (rp->sender.on && room < SEND_LEAST))
+    if (rp->snapshot.cutting || (rp->sender.on && room < SEND_LEAST))
         return false;
     /* The second half of what came together is not held: records behind a part of a checkpoint. */
     if (rp->sender.on && !left && rp_pace_holds(rp, unsent(rp)))

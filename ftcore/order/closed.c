@@ -23,7 +23,7 @@
 /* Where a prefix of a lane ends. */
 struct end {
     uint64_t burst, access;
-    uint64_t cut, cut_burst; /* its last share, and the burst that it ends at; 0 and the base's: none */
+    uint64_t cut, cut_burst; /* its last share, and the burst that it ends at; 0 and the snapshot's: none */
     uint64_t covered;        /* up to here shares, each based on the one before, tell everything */
 };
 

@@ -31,9 +31,9 @@ int ft_closed_add(struct ft_closed *set, const struct ft_record *record);
  * A lane's share of a delta is now held whole; `last` is its last part. `cut` must be the one after the
  * lane's last share. Either it goes on from what is held (a delta segment: `from` is the last burst held,
  * `burst` and `access` any from there on), or it tells again what is held since the share before it or the
- * base (a checkpoint: `from` is where that ended, `burst` and `access` are the last ones held, or were when
- * the first part of one that is spread came). Else FT_EORDER. FT_EMALFORMED for an impossible lane, FT_EFULL
- * as for a burst. The share is inside only together with those of all lanes with the same cut.
+ * snapshot (a checkpoint: `from` is where that ended, `burst` and `access` are the last ones held, or were
+ * when the first part of one that is spread came). Else FT_EORDER. FT_EMALFORMED for an impossible lane,
+ * FT_EFULL as for a burst. The share is inside only together with those of all lanes with the same cut.
  */
 int ft_closed_fits(const struct ft_closed *set, const struct ft_part *part); /* would it be taken? */
 int ft_closed_add_share(struct ft_closed *set, const struct ft_part *last);

@@ -108,12 +108,12 @@ static void check_invariants(const struct ft_core *core)
     FT_CHECK(primary || !core->guarded, "state %s with an open gate", ft_state_name(core->state));
     FT_CHECK(core->state != FT_PROTECTED || (core->guarded && core->peer.known && !core->cut_off),
              "PROTECTED by nobody");
-    FT_CHECK(core->state != FT_PROTECTED || !core->resync, "PROTECTED while a base is on its way");
+    FT_CHECK(core->state != FT_PROTECTED || !core->resync, "PROTECTED while a snapshot is on its way");
     FT_CHECK(core->guarded || !core->cut_off, "cut off from a standby that guards nothing");
     FT_CHECK(core->hand != FT_HAND_GIVEN || core->state == FT_FENCED, "handed over in state %s",
              ft_state_name(core->state));
     FT_CHECK(core->state != FT_FENCED || core->hand == FT_HAND_GIVEN, "FENCED for longer than a step");
-    FT_CHECK(core->state != FT_READY || core->base_whole, "READY without a whole base");
+    FT_CHECK(core->state != FT_READY || core->snapshot_whole, "READY without a whole snapshot");
     FT_CHECK(!primary || core->view > 0, "primary of view 0");
     FT_CHECK(core->resync == FT_RESYNC_NONE || primary, "a resync without a primary");
     FT_CHECK(!core->peer.known || core->peer.up, "a peer known without a connection");
@@ -252,7 +252,7 @@ static bool take_head(struct ft_core *core, const struct ft_message *m, struct f
         core->view = m->view;
         ft_act(actions, FT_ACT_VIEW)->view = core->view;
     }
-    if (m->type != FT_MSG_BASE_BEGIN)
+    if (m->type != FT_MSG_SNAPSHOT_BEGIN)
         ft_standby_hears(core, m, actions);
     return true;
 }
@@ -396,7 +396,7 @@ bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m)
 {
     if (m->view != core->view || (core->state != FT_SYNCING && core->state != FT_READY))
         return false;
-    return m->type != FT_MSG_BASE || !core->base_whole;
+    return m->type != FT_MSG_SNAPSHOT || !core->snapshot_whole;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)

@@ -45,12 +45,12 @@ enum ft_event_kind {
     FT_EV_PORT_BEAT, /* the peer's heartbeat on a data port: the `view` it tells */
     FT_EV_WORD,      /* the guardian's word: `word` */
     FT_EV_LANES,     /* what lanes reached: closed[], and the fields below it */
-    FT_EV_CUT,       /* the cut asked for was made after closed[]; the base can be read */
-    FT_EV_BASE_SENT, /* primary: every line of the base is on its way */
-    FT_EV_HELD,      /* primary: the gate is guarded; nothing after closed[] left unguarded */
-    FT_EV_DRAINED,   /* primary: ports empty, all outputs released, last burst closed[] */
-    FT_EV_STEERED,   /* standby: announced, frames are left unread */
-    FT_EV_DIVERGED,  /* standby: replay did not reproduce the recording: `text` */
+    FT_EV_CUT,       /* the cut asked for was made after closed[]; the snapshot can be read */
+    FT_EV_SNAPSHOT_SENT, /* primary: every line of the snapshot is on its way */
+    FT_EV_HELD,          /* primary: the gate is guarded; nothing after closed[] left unguarded */
+    FT_EV_DRAINED,       /* primary: ports empty, all outputs released, last burst closed[] */
+    FT_EV_STEERED,       /* standby: announced, frames are left unread */
+    FT_EV_DIVERGED,      /* standby: replay did not reproduce the recording: `text` */
     FT_EV_TOLD, /* an operator: `told`; or a RESYNC that something else asks for, for the reason in `text` */
 };
 
@@ -78,17 +78,17 @@ struct ft_event {
 };
 
 enum ft_action_kind {
-    FT_ACT_SEND,     /* `send`: a message without bulk (HELLO: the identity is its bulk) */
-    FT_ACT_CLOSE,    /* close the connection */
-    FT_ACT_GATE,     /* `gate` */
-    FT_ACT_ORDER,    /* `order`: lanes; LIVE with `vector`: replay up to it first */
-    FT_ACT_CUT,      /* make a cut, begin a base and the log after it */
-    FT_ACT_NO_BASE,  /* forget the base and stop logging */
-    FT_ACT_VIEW,     /* remember `view` in the file, before anything that follows */
-    FT_ACT_CLEAR,    /* stop the lanes, wait until they stand; what is held of log and base is void */
-    FT_ACT_STEER,    /* `flag`: announce and leave frames unread / read again */
-    FT_ACT_ANNOUNCE, /* gratuitous ARP for all addresses */
-    FT_ACT_STATE,    /* tell: the state is now send.state, because of send.text */
+    FT_ACT_SEND,        /* `send`: a message without bulk (HELLO: the identity is its bulk) */
+    FT_ACT_CLOSE,       /* close the connection */
+    FT_ACT_GATE,        /* `gate` */
+    FT_ACT_ORDER,       /* `order`: lanes; LIVE with `vector`: replay up to it first */
+    FT_ACT_CUT,         /* make a cut, begin a snapshot and the log after it */
+    FT_ACT_NO_SNAPSHOT, /* forget the snapshot and stop logging */
+    FT_ACT_VIEW,        /* remember `view` in the file, before anything that follows */
+    FT_ACT_CLEAR,       /* stop the lanes, wait until they stand; what is held of log and snapshot is void */
+    FT_ACT_STEER,       /* `flag`: announce and leave frames unread / read again */
+    FT_ACT_ANNOUNCE,    /* gratuitous ARP for all addresses */
+    FT_ACT_STATE,       /* tell: the state is now send.state, because of send.text */
 };
 
 enum ft_gate { FT_GATE_SHUT, FT_GATE_GUARDED, FT_GATE_SOLO };
@@ -112,11 +112,11 @@ struct ft_actions {
 
 enum ft_resync {
     FT_RESYNC_NONE,
-    FT_RESYNC_CUT,     /* cut asked for */
-    FT_RESYNC_BASE,    /* lines are on their way, and the log behind them */
-    FT_RESYNC_CATCHUP, /* base is whole there; the standby replays faster than we go */
-    FT_RESYNC_SWITCH,  /* the gate is being guarded: H is about to be known */
-    FT_RESYNC_HOLD,    /* holding after H until the standby has replayed to H */
+    FT_RESYNC_CUT,      /* cut asked for */
+    FT_RESYNC_SNAPSHOT, /* lines are on their way, and the log behind them */
+    FT_RESYNC_CATCHUP,  /* snapshot is whole there; the standby replays faster than we go */
+    FT_RESYNC_SWITCH,   /* the gate is being guarded: H is about to be known */
+    FT_RESYNC_HOLD,     /* holding after H until the standby has replayed to H */
 };
 
 enum ft_handover {
@@ -168,21 +168,21 @@ struct ft_core {
     bool guarded; /* primary: gate is FT_GATE_GUARDED */
     bool solo;    /* primary: gate is FT_GATE_SOLO */
     bool cut_off; /* primary: guarded, but the log no longer reaches the standby, which may still hold rights:
-                     no lease until a new base took them away */
+                     no lease until a new snapshot took them away */
     bool steered; /* standby: was asked to draw the frames to itself */
 
     uint64_t closed[FT_LANES_MAX], replayed[FT_LANES_MAX], taken[FT_LANES_MAX]; /* ours */
     uint64_t peer_closed[FT_LANES_MAX], peer_replayed[FT_LANES_MAX], peer_taken[FT_LANES_MAX];
-    uint64_t hold[FT_LANES_MAX]; /* H */
-    bool base_whole, hold_known; /* standby */
+    uint64_t hold[FT_LANES_MAX];     /* H */
+    bool snapshot_whole, hold_known; /* standby */
     /* Standby: what the last ACK said. */
     uint64_t acked[FT_LANES_MAX], acked_replayed[FT_LANES_MAX], acked_taken[FT_LANES_MAX];
-    uint64_t acked_at; /* … and when */
-    uint64_t bases;    /* standby: bases begun, ever; whoever keeps their log begins anew with each */
+    uint64_t acked_at;  /* … and when */
+    uint64_t snapshots; /* standby: snapshots begun, ever; whoever keeps their log begins anew with each */
 
     enum ft_resync resync;
     uint64_t resync_began, switch_began, resync_again; /* again: not before this time */
-    uint64_t begun; /* `sent` of BASE_BEGIN: who echoes it has forgotten what it held */
+    uint64_t begun; /* `sent` of SNAPSHOT_BEGIN: who echoes it has forgotten what it held */
     uint64_t resyncs, resyncs_failed;
     char resync_outcome[FT_REASON_MAX];
 
@@ -231,7 +231,7 @@ void ft_core_head(struct ft_core *core, enum ft_message_type type, uint64_t now,
 int ft_core_doubts(const struct ft_core *core, const struct ft_message *m, struct ft_fault *fault);
 
 /* True when bulk of this head may be taken in: from the primary we follow, in its view. BASE only before the
- * base is whole. */
+ * snapshot is whole. */
 bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m);
 
 /* When FT_EV_TIME is wanted next at the latest, local monotonic ns. */

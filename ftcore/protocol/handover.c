@@ -60,7 +60,7 @@ static void resume(struct ft_core *core, uint64_t view, const char *why, struct 
     core->hand = FT_HAND_NONE;
     core->view = view;
     ft_act(actions, FT_ACT_VIEW)->view = view;
-    ft_act(actions, FT_ACT_NO_BASE);
+    ft_act(actions, FT_ACT_NO_SNAPSHOT);
     ft_primary_alone(core, actions, why);
     if (core->peer.up)
         ft_say(core, actions, FT_MSG_BEAT);

@@ -309,7 +309,7 @@ void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
 void ft_join_again(struct ft_core *core, struct ft_actions *actions, const char *why)
 {
     core->guarded = core->solo = core->cut_off = false;
-    core->base_whole = core->hold_known = false;
+    core->snapshot_whole = core->hold_known = false;
     core->hand = FT_HAND_NONE;
     core->abandoning = false;
     core->resync = FT_RESYNC_NONE;
@@ -335,7 +335,7 @@ void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actio
     }
     core->guarded = core->solo = core->cut_off = false;
     core->hand = FT_HAND_NONE;
-    ft_act(actions, FT_ACT_NO_BASE);
+    ft_act(actions, FT_ACT_NO_SNAPSHOT);
     core->resync = FT_RESYNC_NONE;
     ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
     ft_order(core, actions, FT_LANE_FENCED);

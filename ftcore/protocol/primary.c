@@ -62,12 +62,12 @@ void ft_primary_alone(struct ft_core *core, struct ft_actions *actions, const ch
 }
 
 /*
- * A standby that says it is JOINING, or that has answered our BASE_BEGIN, holds no right: nothing can promote
- * it before our next HOLDING. So we need not wait for anything before we go on alone.
+ * A standby that says it is JOINING, or that has answered our SNAPSHOT_BEGIN, holds no right: nothing can
+ * promote it before our next HOLDING. So we need not wait for anything before we go on alone.
  */
 void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
-    bool early = core->resync == FT_RESYNC_BASE || core->resync == FT_RESYNC_CATCHUP;
+    bool early = core->resync == FT_RESYNC_SNAPSHOT || core->resync == FT_RESYNC_CATCHUP;
     bool forgot = early && m->state == FT_SYNCING && m->echo >= core->begun;
 
     if (m->state != FT_JOINING && !forgot)
@@ -78,7 +78,7 @@ void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, stru
         if (core->resync >= FT_RESYNC_SWITCH || (early && m->echo > core->begun))
             ft_resync_end(core, actions, "the standby gave up");
         else if (core->guarded && !core->resync)
-            ft_act(actions, FT_ACT_NO_BASE);
+            ft_act(actions, FT_ACT_NO_SNAPSHOT);
     }
     if (core->guarded || (core->state == FT_DEGRADED && !core->config.strict))
         ft_primary_alone(core, actions, "the standby is not ready");
@@ -108,7 +108,7 @@ void ft_primary_lost(struct ft_core *core, const char *why, bool certain, struct
     if (core->resync)
         ft_resync_end(core, actions, why);
     else if (core->guarded)
-        ft_act(actions, FT_ACT_NO_BASE);
+        ft_act(actions, FT_ACT_NO_SNAPSHOT);
     if (core->solo) {
         ft_become(core, actions, FT_SOLO, "%s", why);
     } else if ((leased && certain) || never) {
@@ -134,7 +134,7 @@ static void say_abandon(struct ft_core *core, const char *text, struct ft_action
     if (core->resync)
         ft_resync_end(core, actions, text);
     else
-        ft_act(actions, FT_ACT_NO_BASE);
+        ft_act(actions, FT_ACT_NO_SNAPSHOT);
     core->degradations++;
     ft_become(core, actions, FT_DEGRADED, "abandoning the connection: %s", text);
     snprintf(ft_say(core, actions, FT_MSG_ABANDON)->text, FT_REASON_MAX, "%s", text);
@@ -156,7 +156,7 @@ static void close_abandoned(struct ft_core *core, struct ft_actions *actions)
     core->abandoning = false;
     core->peer.up = core->peer.known = false;
     core->alone = core->now;
-    ft_act(actions, FT_ACT_NO_BASE);
+    ft_act(actions, FT_ACT_NO_SNAPSHOT);
     ft_act(actions, FT_ACT_CLOSE);
     if (perhaps_replaced(core))
         ft_become(core, actions, FT_DEGRADED, "closed the connection; a data port says that the peer reigns");
@@ -256,7 +256,7 @@ static void check_silence(struct ft_core *core, struct ft_actions *actions)
     if (core->resync)
         ft_resync_end(core, actions, "the standby fell silent");
     else
-        ft_act(actions, FT_ACT_NO_BASE);
+        ft_act(actions, FT_ACT_NO_SNAPSHOT);
     ft_primary_alone(core, actions, "no answer from the standby for solo_after_ms");
 }
 

@@ -4,8 +4,8 @@
  *
  * A resync begins beside a gate that is SOLO (or shut, with strict); or beside a guarded one whose standby
  * was cut off from the log. That standby may still hold rights, so the gate stays as it is until the standby
- * has answered BASE_BEGIN. From HOLDING on it may hold rights again: a resync that fails there leaves the
- * primary holding, and only the next base, or solo_after_ms of silence, lets it go on alone.
+ * has answered SNAPSHOT_BEGIN. From HOLDING on it may hold rights again: a resync that fails there leaves the
+ * primary holding, and only the next snapshot, or solo_after_ms of silence, lets it go on alone.
  */
 #include "ftcore/protocol/parts.h"
 #include "ftcore/base/plant.h"
@@ -25,7 +25,7 @@ void ft_resync_end(struct ft_core *core, struct ft_actions *actions, const char 
     core->resync = FT_RESYNC_NONE;
     core->resyncs_failed++;
     core->resync_again = core->now + ft_ms(RESYNC_PAUSE_MS);
-    ft_act(actions, FT_ACT_NO_BASE);
+    ft_act(actions, FT_ACT_NO_SNAPSHOT);
 }
 
 void ft_resync_consider(struct ft_core *core, struct ft_actions *actions)
@@ -35,7 +35,7 @@ void ft_resync_consider(struct ft_core *core, struct ft_actions *actions)
         return;
     if (core->peer.state != FT_JOINING && core->peer.state != FT_SYNCING && core->peer.state != FT_READY)
         return;
-    /* A base for one that does not answer would only fill buffers. */
+    /* A snapshot for one that does not answer would only fill buffers. */
     if (core->now - core->peer.heard >= ft_ms(core->config.detect_ms))
         return;
     core->resync = FT_RESYNC_CUT;
@@ -65,7 +65,7 @@ void ft_resync_asked(struct ft_core *core, const char *why, struct ft_actions *a
     if (core->resync)
         ft_resync_end(core, actions, "another was asked for");
     else if (core->guarded)
-        ft_act(actions, FT_ACT_NO_BASE);
+        ft_act(actions, FT_ACT_NO_SNAPSHOT);
     core->resync_again = 0;
     if (core->guarded && told_holding)
         ft_resync_cut_off(core, actions, why);
@@ -87,7 +87,7 @@ void ft_resync_ack(struct ft_core *core, const struct ft_message *m, struct ft_a
 {
     const uint64_t *counts = ft_counts(core, core->peer_closed, core->peer_replayed);
     uint64_t lag = 0;
-    bool early = core->resync == FT_RESYNC_CUT || core->resync == FT_RESYNC_BASE;
+    bool early = core->resync == FT_RESYNC_CUT || core->resync == FT_RESYNC_SNAPSHOT;
     bool first = core->resync == FT_RESYNC_CATCHUP || core->resync == FT_RESYNC_SWITCH;
 
     /* What is left in the connection of an earlier resync must not count: its `taken` ran on another scale,
@@ -138,20 +138,20 @@ void ft_resync_event(struct ft_core *core, const struct ft_event *event, struct 
     struct ft_message *m;
 
     if (event->kind == FT_EV_CUT && core->resync == FT_RESYNC_CUT) {
-        core->resync = FT_RESYNC_BASE;
+        core->resync = FT_RESYNC_SNAPSHOT;
         memset(core->peer_closed, 0, sizeof(core->peer_closed));
         memset(core->peer_replayed, 0, sizeof(core->peer_replayed));
         memset(core->peer_taken, 0, sizeof(core->peer_taken));
         /* Told to forget, it protects nothing more: what is left of a lease ends here. */
         if (core->guarded)
-            ft_resync_cut_off(core, actions, "the standby gets a new base");
-        m = ft_say(core, actions, FT_MSG_BASE_BEGIN);
+            ft_resync_cut_off(core, actions, "the standby gets a new snapshot");
+        m = ft_say(core, actions, FT_MSG_SNAPSHOT_BEGIN);
         memcpy(m->burst, event->closed, sizeof(event->closed));
         memcpy(m->access, event->access, sizeof(event->access));
         core->begun = m->sent;
-    } else if (event->kind == FT_EV_BASE_SENT && core->resync == FT_RESYNC_BASE) {
+    } else if (event->kind == FT_EV_SNAPSHOT_SENT && core->resync == FT_RESYNC_SNAPSHOT) {
         core->resync = FT_RESYNC_CATCHUP;
-        ft_say(core, actions, FT_MSG_BASE_END);
+        ft_say(core, actions, FT_MSG_SNAPSHOT_END);
     } else if (event->kind == FT_EV_HELD && core->resync == FT_RESYNC_SWITCH) {
         core->resync = FT_RESYNC_HOLD;
         memcpy(core->hold, event->closed, sizeof(core->hold));
@@ -178,7 +178,7 @@ void ft_resync_time(struct ft_core *core, struct ft_actions *actions)
     if (core->resync && core->now - core->resync_began > ft_ms(core->config.resync_deadline_ms))
         give_up(core, actions,
                 core->resync == FT_RESYNC_CATCHUP ? "deadline: the standby replays too slowly"
-                : core->resync < FT_RESYNC_SWITCH ? "deadline: the base took too long"
+                : core->resync < FT_RESYNC_SWITCH ? "deadline: the snapshot took too long"
                                                   : "deadline: the standby was not ready in time");
     else if (core->resync >= FT_RESYNC_SWITCH && !core->config.strict &&
              core->now - core->switch_began >= ft_ms(core->config.solo_after_ms))

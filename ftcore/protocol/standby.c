@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Being standby: taking in a base and the log, acknowledging the closed set, and the right to promote itself.
+ * Being standby: taking in a snapshot and the log, acknowledging the closed set, and the right to promote
+ * itself.
  *
  * The right comes from the primary's own answers: it ends promote_within_ms after we sent the last message
  * that the primary answered. A standby that slept, or only lost its link, finds its right gone and joins
@@ -93,13 +94,13 @@ void ft_standby_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *
     }
     if (core->state == FT_READY && ft_standby_right(core))
         return; /* we cannot tell; silence will */
-    if (core->state != FT_JOINING || core->base_whole)
+    if (core->state != FT_JOINING || core->snapshot_whole)
         ft_join_again(core, actions, "lost the primary before being ready");
 }
 
 static void consider_ready(struct ft_core *core, struct ft_actions *actions)
 {
-    if (core->state == FT_SYNCING && core->base_whole && core->hold_known &&
+    if (core->state == FT_SYNCING && core->snapshot_whole && core->hold_known &&
         (FT_PLANTED("ready-early") ||
          (ft_reached(core, ft_counts(core, core->closed, core->replayed), core->hold) &&
           ft_reached(core, core->closed, core->hold)))) {
@@ -119,14 +120,14 @@ static void consider_taking(struct ft_core *core, struct ft_actions *actions)
     }
 }
 
-static void begin_base(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+static void begin_snapshot(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
-    ft_join_again(core, actions, "a base begins");
-    core->bases++;
+    ft_join_again(core, actions, "a snapshot begins");
+    core->snapshots++;
     memcpy(core->closed, m->burst, sizeof(core->closed));
     memcpy(core->replayed, m->burst, sizeof(core->replayed));
     memset(core->taken, 0, sizeof(core->taken));
-    ft_become(core, actions, FT_SYNCING, "a base arrives from view %lu", m->view);
+    ft_become(core, actions, FT_SYNCING, "a snapshot arrives from view %lu", m->view);
     ft_say(core, actions, FT_MSG_BEAT); /* the primary may be waiting for us to forget */
 }
 
@@ -150,14 +151,14 @@ void ft_standby_hears(struct ft_core *core, const struct ft_message *m, struct f
 void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
     switch (m->type) {
-    case FT_MSG_BASE_BEGIN:
+    case FT_MSG_SNAPSHOT_BEGIN:
         if (m->state == FT_SOLO || m->state == FT_DEGRADED)
-            begin_base(core, m, actions);
+            begin_snapshot(core, m, actions);
         break;
-    case FT_MSG_BASE_END:
-        if (core->state != FT_SYNCING || core->base_whole)
+    case FT_MSG_SNAPSHOT_END:
+        if (core->state != FT_SYNCING || core->snapshot_whole)
             break;
-        core->base_whole = true;
+        core->snapshot_whole = true;
         ft_order(core, actions, FT_LANE_REPLAY);
         acknowledge(core, actions);
         break;
@@ -170,7 +171,7 @@ void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct
         break;
     case FT_MSG_BEAT:
         /* The last of the replay is worth no message of its own, and must not stay untold. */
-        if (core->base_whole && untold(core))
+        if (core->snapshot_whole && untold(core))
             acknowledge(core, actions);
         else if (core->state == FT_READY || core->state == FT_SYNCING)
             ft_say(core, actions, FT_MSG_BEAT);
@@ -211,7 +212,7 @@ static void take_lanes(struct ft_core *core, const struct ft_event *event, struc
     memcpy(core->closed, event->closed, sizeof(core->closed));
     memcpy(core->replayed, event->replayed, sizeof(core->replayed));
     memcpy(core->taken, event->taken, sizeof(core->taken));
-    if (!core->base_whole)
+    if (!core->snapshot_whole)
         return;
     tell = owes_ack(core);
     for (unsigned l = 0; l < core->config.lanes; l++)

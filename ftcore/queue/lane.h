@@ -20,8 +20,8 @@
 /* What a lane is to do. An order is a kind and a serial number in one word, so a repeated kind is a new
  * order. */
 enum ft_order {
-    FT_LANE_WAIT,   /* touch nothing: the region belongs to the replicator (a base is applied, or nothing is
-                       known) */
+    FT_LANE_WAIT, /* touch nothing: the region belongs to the replicator (a snapshot is applied, or nothing is
+                     known) */
     FT_LANE_REPLAY, /* replay records up to `closed_to`, receive nothing */
     FT_LANE_FRESH,  /* as LIVE, but make the chain's state anew first: nobody has any */
     FT_LANE_LIVE,   /* replay what is left up to `closed_to`, emit the tail, announce, then take packets */
@@ -52,13 +52,13 @@ struct ft_lane {
                                      shuts the gate */
     _Atomic uint64_t gate;        /* serial number of the last change between SOLO and guarded */
     _Atomic uint64_t closed_to;   /* last burst that may be replayed */
-    _Atomic uint64_t base_burst;  /* standby: last burst that the base holds, as its sender says */
-    _Atomic uint64_t cut;         /* serial number of the cut wanted: begin a base and log from there */
-    _Atomic bool logging;         /* records wanted; switched on by a cut, off by the replicator */
-    _Atomic uint64_t uncut;       /* serial number: give the base's copies back, nobody reads them any more */
-    _Atomic uint64_t announce;    /* serial number: claim the addresses by gratuitous ARP */
-    _Atomic bool steer;           /* standby: announce once and leave frames unread from now on */
-    _Atomic uint64_t digest;      /* serial number of the digest wanted: close a burst that carries it */
+    _Atomic uint64_t snapshot_burst; /* standby: last burst that the snapshot holds, as its sender says */
+    _Atomic uint64_t cut;   /* serial number of the cut wanted: begin a snapshot and log from there */
+    _Atomic bool logging;   /* records wanted; switched on by a cut, off by the replicator */
+    _Atomic uint64_t uncut; /* serial number: give the snapshot's copies back, nobody reads them any more */
+    _Atomic uint64_t announce; /* serial number: claim the addresses by gratuitous ARP */
+    _Atomic bool steer;        /* standby: announce once and leave frames unread from now on */
+    _Atomic uint64_t digest;   /* serial number of the digest wanted: close a burst that carries it */
     _Atomic uint64_t
         covered; /* standby: last burst that a whole delta covers: records up to it need no replay … */
     _Atomic uint64_t covered_at; /* standby: position in `replay` up to which there are but records that a
@@ -77,7 +77,8 @@ struct ft_lane {
     _Atomic uint64_t closed;       /* last burst closed, live or replayed */
     _Atomic uint64_t recorded; /* live: last burst that the stream in `log` accounts for: `closed` in a log
                                   segment, the last cut in a delta segment */
-    _Atomic bool overrun; /* the next delta would be larger than the standby has room for: a base is needed */
+    _Atomic bool
+        overrun; /* the next delta would be larger than the standby has room for: a snapshot is needed */
     _Atomic uint64_t gate_seen; /* gate serial at the last burst boundary … */
     _Atomic uint64_t hold_from; /* … and the last burst that may have left under the gate before */
     _Atomic uint64_t cut_seen, cut_burst, cut_access; /* the cut was made after this burst and access */

@@ -10,7 +10,7 @@
  *
  *     struct ft_part | runs of lines (ft_run_append) | outputs, each struct ft_part_output + bytes
  *
- * Two kinds of delta, alike in form. After a *delta segment* no log record lies between the base cut and the
+ * Two kinds of delta, alike in form. After a *delta segment* no log record lies between the start cut and the
  * parts. A *checkpoint* (to a warm standby) covers a log segment: its records precede the parts, and who has
  * all shares need not replay them.
  *
@@ -40,8 +40,8 @@ struct ft_part {
     uint32_t size; /* bytes in memory, multiple of 8 */
     uint16_t lane;
     uint16_t flags;    /* FT_REC_DELTA always; FT_PART_SPREAD; FT_PART_LAST; FT_REC_DIGEST only on the last */
-    uint64_t cut;      /* number of the cut it ends at: 1 for the first after a base, no gaps */
-    uint64_t from;     /* the lane's last burst at the base cut … */
+    uint64_t cut;      /* number of the cut it ends at: 1 for the first after a snapshot, no gaps */
+    uint64_t from;     /* the lane's last burst at the start cut … */
     uint64_t burst;    /* … and at the end cut; >= from */
     uint64_t clock;    /* next logical clock at the end cut */
     uint64_t access;   /* accesses the lane had made at the end cut */

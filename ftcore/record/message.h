@@ -34,14 +34,14 @@ enum ft_state { /* design §7 */
 const char *ft_state_name(enum ft_state state); /* "JOINING" … */
 
 enum ft_message_type {
-    FT_MSG_HELLO = 1,  /* first on a connection, both ways */
-    FT_MSG_BEAT,       /* nothing but the head */
-    FT_MSG_BASE_BEGIN, /* primary: a base follows, cut at `burst`; forget what you hold */
-    FT_MSG_BASE,       /* bulk: lines, see ft_lines_pack */
-    FT_MSG_BASE_END,   /* primary: that was the last line */
-    FT_MSG_LOG,        /* bulk: encoded log records */
-    FT_MSG_ACK,        /* standby: `burst` closed set, `replayed`, `taken` */
-    FT_MSG_HOLDING,    /* primary: holds everything after `burst` */
+    FT_MSG_HELLO = 1,      /* first on a connection, both ways */
+    FT_MSG_BEAT,           /* nothing but the head */
+    FT_MSG_SNAPSHOT_BEGIN, /* primary: a snapshot follows, cut at `burst`; forget what you hold */
+    FT_MSG_SNAPSHOT,       /* bulk: lines, see ft_lines_pack */
+    FT_MSG_SNAPSHOT_END,   /* primary: that was the last line */
+    FT_MSG_LOG,            /* bulk: encoded log records */
+    FT_MSG_ACK,            /* standby: `burst` closed set, `replayed`, `taken` */
+    FT_MSG_HOLDING,        /* primary: holds everything after `burst` */
     FT_MSG_STEER,   /* primary, planned handover: announce the addresses, keep frames unread. `number` 0: take
                        it back */
     FT_MSG_STEERED, /* standby: done */
@@ -113,9 +113,9 @@ long ft_message_decode(const uint8_t *in, size_t len, unsigned lanes, struct ft_
                        struct ft_fault *fault);
 
 /*
- * Lines of a base as bulk: runs [u64 first line | u32 count | u32 flags], a run of zero lines (flag 1) has no
- * bytes behind it. Append returns false when `cap` would be exceeded. Next walks a received bulk, checked
- * against the region's `lines`.
+ * Lines of a snapshot as bulk: runs [u64 first line | u32 count | u32 flags], a run of zero lines (flag 1)
+ * has no bytes behind it. Append returns false when `cap` would be exceeded. Next walks a received bulk,
+ * checked against the region's `lines`.
  */
 struct ft_line_run {
     uint64_t line;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two small formats beside the messages: runs of lines, the bulk of a base (written by the primary's resync,
- * read by the standby's), and the guardian's word (written by a guardian, read by the peer's link).
+ * Two small formats beside the messages: runs of lines, the bulk of a snapshot (written by the primary's
+ * resync, read by the standby's), and the guardian's word (written by a guardian, read by the peer's link).
  *
  * A run is u64 first line | u32 count | u32 flags, little-endian, then count * 64 bytes unless flags is 1:
  * all zero. The order of runs means nothing.

@@ -12,18 +12,18 @@
  *
  *     HEADER      struct lg_file_header, struct lg_position of lanes 1, 2, …, then the chain's identity,
  *                 lines of text: once, first
- *     LINES       lines of the base, as runs (ftcore/record/message.h)
- *     BASE_END    the base is whole
+ *     LINES       lines of the snapshot, as runs (ftcore/record/message.h)
+ *     SNAPSHOT_END    the snapshot is whole
  *     RECORD      one log record in its wire form (ftcore/record/record.h)
  *     END         the recorder closed the file
  *
- * The base is the state in which all lanes stood after the bursts that the header names; the file's records
- * are the bursts from the next ones on, for each lane without gaps, and in no order between lanes: edges say
- * what there was. A base is copied while the lanes go on, so records stand between its LINES, and a reader
- * takes all LINES first. What was recorded last may be less than a whole order: a lane's records then have
- * edges to accesses that are not in the file, and the reader leaves out what cannot be executed. A file whose
- * predecessor ends where its own base begins continues it: the predecessor's state, replayed, is that base,
- * which is checked.
+ * The snapshot is the state in which all lanes stood after the bursts that the header names; the file's
+ * records are the bursts from the next ones on, for each lane without gaps, and in no order between lanes:
+ * edges say what there was. A snapshot is copied while the lanes go on, so records stand between its LINES,
+ * and a reader takes all LINES first. What was recorded last may be less than a whole order: a lane's records
+ * then have edges to accesses that are not in the file, and the reader leaves out what cannot be executed. A
+ * file whose predecessor ends where its own snapshot begins continues it: the predecessor's state, replayed,
+ * is that snapshot, which is checked.
  */
 #ifndef LOGGER_RECORDER_FRAME_H
 #define LOGGER_RECORDER_FRAME_H
@@ -42,7 +42,7 @@
 #define LG_NODE_MAX    32u
 #define LG_SUFFIX      ".rec"
 
-enum lg_frame_type { LG_HEADER = 1, LG_LINES, LG_BASE_END, LG_RECORD, LG_END, LG_TYPES };
+enum lg_frame_type { LG_HEADER = 1, LG_LINES, LG_SNAPSHOT_END, LG_RECORD, LG_END, LG_TYPES };
 
 /* Where a lane stands between two bursts: as in its state. */
 struct lg_position {
@@ -52,7 +52,7 @@ struct lg_position {
 
 struct lg_file_header {
     uint64_t serial; /* of the file in its directory, its name */
-    uint64_t wall;   /* when the base was begun: ns since 1970 */
+    uint64_t wall;   /* when the snapshot was begun: ns since 1970 */
     uint64_t view;
     uint64_t region_size, region_used; /* bytes */
     struct lg_position at;             /* of lane 0 */

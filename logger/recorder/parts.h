@@ -12,7 +12,7 @@
 #define LG_OUT_BYTES (2u << 20)
 
 /* What an entry of the queue is. */
-enum lg_kind { BEGIN = 1, LINES, BASE_END, RECORD, STOP };
+enum lg_kind { BEGIN = 1, LINES, SNAPSHOT_END, RECORD, STOP };
 enum lg_phase { IDLE, COPY, SEND, ON };
 
 struct lg_entry {
@@ -29,7 +29,7 @@ struct lg_begin {
 
 struct lg_feed {
     struct ft_ring queue; /* lane → writer */
-    _Atomic bool copied;  /* COPY: nothing of the base is left for this lane to copy */
+    _Atomic bool copied;  /* COPY: nothing of the snapshot is left for this lane to copy */
 };
 
 struct lg_recorder {
@@ -54,7 +54,7 @@ struct lg_recorder {
     int fd;           /* -1: nothing is written */
     uint32_t writing; /* number of the last BEGIN */
     uint64_t serial, offset;
-    bool whole; /* the file's base */
+    bool whole; /* the file's snapshot */
     uint8_t *out;
     uint32_t out_len;
     pthread_t thread;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Making of the flight recorder, and the lanes' side of it: entries of a size, a kind and content into the
- * queues. It costs a lane a copy of each record and, while a base is copied, TURN_LINES twice.
+ * queues. It costs a lane a copy of each record and, while a snapshot is copied, TURN_LINES twice.
  */
 #include "ftcore/base/check.h"
 #include "logger/recorder/parts.h"
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define TURN_LINES 256u           /* of a base, between two bursts: 16 KiB */
+#define TURN_LINES 256u           /* of a snapshot, between two bursts: 16 KiB */
 #define RETRY_NS   10000000000ull /* after the disk refused */
 #define TURN_SENDS 2u             /* times that many lines are read from the copy, between two bursts */
 #define SOON_NS    1000000ull     /* after a queue had too little room */
@@ -24,7 +24,7 @@ static enum lg_phase phase_of(struct lg_recorder *rec)
 }
 
 /* Lane 0, or all stand. */
-static void end_base(struct lg_recorder *rec)
+static void end_snapshot(struct lg_recorder *rec)
 {
     if (rec->owing)
         ft_owe_end(rec->config.region);
@@ -49,15 +49,15 @@ static bool put(struct lg_recorder *rec, unsigned lane, enum lg_kind kind)
 }
 
 /*
- * What is queued is a file without its end, or without its base; the next one has all it needs. True: this
- * was the lane that gave up. Owed lines are given back by lane 0, at once or in its next turn.
+ * What is queued is a file without its end, or without its snapshot; the next one has all it needs. True:
+ * this was the lane that gave up. Owed lines are given back by lane 0, at once or in its next turn.
  */
 static bool give_up(struct lg_recorder *rec, unsigned lane)
 {
     bool first = atomic_exchange_explicit(&rec->phase, IDLE, memory_order_acq_rel) != IDLE;
 
     if (lane == 0)
-        end_base(rec);
+        end_snapshot(rec);
     return first;
 }
 
@@ -116,7 +116,7 @@ bool lg_recorder_due(struct lg_recorder *rec, uint64_t now)
         return false;
     if (phase == ON && atomic_load_explicit(&rec->taken, memory_order_relaxed) < rec->config.file_bytes)
         return false;
-    end_base(rec);
+    end_snapshot(rec);
     return !rec->config.region->shadow && half_free(rec, 0); /* a resync has it: later */
 }
 
@@ -182,7 +182,7 @@ static void send_lines(struct lg_recorder *rec, const struct ft_arena *arena)
     rec->line += n;
 }
 
-static bool send_base(struct lg_recorder *rec)
+static bool send_snapshot(struct lg_recorder *rec)
 {
     const struct ft_arena *arena;
     bool any = false;
@@ -193,8 +193,8 @@ static bool send_base(struct lg_recorder *rec)
             rec->line = 0;
         }
         if (!arena) {
-            put(rec, 0, BASE_END);
-            end_base(rec);
+            put(rec, 0, SNAPSHOT_END);
+            end_snapshot(rec);
             advance(rec, SEND, ON);
             return true;
         }
@@ -228,10 +228,10 @@ bool lg_recorder_turn(struct lg_recorder *rec, unsigned lane)
         }
         return worked || lane == 0;
     case SEND:
-        return lane == 0 && send_base(rec);
+        return lane == 0 && send_snapshot(rec);
     default:
         if (lane == 0)
-            end_base(rec); /* another lane gave up */
+            end_snapshot(rec); /* another lane gave up */
         return false;
     }
 }
@@ -251,7 +251,7 @@ void lg_recorder_yield(struct lg_recorder *rec)
 {
     if (rec->owing && phase_of(rec) != IDLE)
         gap(rec, 0);
-    end_base(rec);
+    end_snapshot(rec);
 }
 
 bool lg_recorder_owes(const struct lg_recorder *rec)

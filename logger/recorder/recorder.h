@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The flight recorder: keeps what the lanes of a node execute, live or replayed, on disk, in files of bounded
- * number and size (logger/recorder/frame.h), each with a base of its own. Every lane feeds a bounded queue of
- * its own at burst boundaries; a thread of the recorder's writes. Neither ever waits: when the disk is too
- * slow the lane counts a gap, what was being recorded ends there in all lanes, and a new file with a new base
- * is begun as soon as the queues are half free again.
+ * number and size (logger/recorder/frame.h), each with a snapshot of its own. Every lane feeds a bounded
+ * queue of its own at burst boundaries; a thread of the recorder's writes. Neither ever waits: when the disk
+ * is too slow the lane counts a gap, what was being recorded ends there in all lanes, and a new file with a
+ * new snapshot is begun as soon as the queues are half free again.
  *
- * A base is copied as a resync copies one: lines are owed, whoever edits an owed line copies it first, the
- * lanes copy the rest a little at a time between bursts, then lane 0 reads the copies into its queue. There
- * is one set of owed lines. The resync's need goes first: it may take it away (lg_recorder_yield), and while
- * it has it, no base is begun; the file that is being written goes on, whatever its size.
+ * A snapshot is copied as a resync copies one: lines are owed, whoever edits an owed line copies it first,
+ * the lanes copy the rest a little at a time between bursts, then lane 0 reads the copies into its queue.
+ * There is one set of owed lines. The resync's need goes first: it may take it away (lg_recorder_yield), and
+ * while it has it, no snapshot is begun; the file that is being written goes on, whatever its size.
  *
- * Several lanes: a base is the state at one moment in which all of them stand between bursts, so that the
+ * Several lanes: a snapshot is the state at one moment in which all of them stand between bursts, so that the
  * records before it hold all that it holds and those behind it nothing of it. So lg_recorder_begin is for a
  * moment in which they do; how they come to stand there, live or in replay, is theirs (node/lane/together.c).
- * A scheme without it was thought of and not taken: a base whose lanes were copied at bursts of their own
+ * A scheme without it was thought of and not taken: a snapshot whose lanes were copied at bursts of their own
  * would have to hold shared objects as they were at accesses of different times, which no copy of lines can.
  *
  * The writer takes a record from the queue of its lane in no order with those of other lanes; edges say what
- * order there was. Entries name their file, so what was queued before a base goes to the file before it.
+ * order there was. Entries name their file, so what was queued before a snapshot goes to the file before it.
  */
 #ifndef LOGGER_RECORDER_RECORDER_H
 #define LOGGER_RECORDER_RECORDER_H
@@ -33,14 +33,15 @@ struct lg_recorder_config {
     const char *identity; /* of the chain */
     uint32_t identity_len;
     struct ft_region *region;
-    uint64_t file_bytes;  /* of records, in memory form, until a new file is begun; its base comes on top */
-    uint32_t files;       /* kept, the one being written included; at least 2 */
+    uint64_t
+        file_bytes; /* of records, in memory form, until a new file is begun; its snapshot comes on top */
+    uint32_t files; /* kept, the one being written included; at least 2 */
     uint64_t queue_bytes; /* a lane's; at least 4 × FT_RECORD_MAX */
 };
 
 struct lg_recorder_counts {
     uint64_t files, records, bytes; /* begun; written */
-    uint64_t gaps;                  /* times a queue was full, or a base was given up for a resync */
+    uint64_t gaps;                  /* times a queue was full, or a snapshot was given up for a resync */
     uint64_t failures;              /* times the disk refused */
 };
 
@@ -58,8 +59,8 @@ void lg_recorder_counts(struct lg_recorder *recorder, struct lg_recorder_counts 
 
 /* Records are wanted: whoever executes live has to capture for it. */
 bool lg_recorder_listens(struct lg_recorder *recorder);
-/* A record about to be replayed, or of a burst that was executed; its bytes are copied. Ignored until a base
- * was begun. */
+/* A record about to be replayed, or of a burst that was executed; its bytes are copied. Ignored until a
+ * snapshot was begun. */
 void lg_recorder_record(struct lg_recorder *recorder, unsigned lane, const struct ft_record *record);
 /* Lane 0, between bursts: a new file is due, and could be begun. `now`: monotonic ns. */
 bool lg_recorder_due(struct lg_recorder *recorder, uint64_t now);

@@ -177,9 +177,9 @@ static int take_lines(struct lg_recording *r, uint64_t at, const struct lg_frame
     while ((error = ft_run_next(f->content, f->len, &in, r->head.region_size / 64, &run)) > 0)
         ;
     if (error || r->based)
-        return REFUSE(r, at, FT_EMALFORMED, "%s, expected lines of the base",
+        return REFUSE(r, at, FT_EMALFORMED, "%s, expected lines of the snapshot",
                       error ? "a run of lines cut short or outside the region"
-                            : "lines behind the base's end");
+                            : "lines behind the snapshot's end");
     return 0;
 }
 
@@ -188,8 +188,8 @@ static int take_frame(struct lg_recording *r, uint64_t at, const struct lg_frame
 {
     if (at == LG_PREFACE)
         return take_header(r, at, f, fault);
-    if (r->ended || f->type == LG_HEADER || ((f->type == LG_BASE_END || f->type == LG_END) && f->len) ||
-        (f->type == LG_BASE_END && r->based))
+    if (r->ended || f->type == LG_HEADER || ((f->type == LG_SNAPSHOT_END || f->type == LG_END) && f->len) ||
+        (f->type == LG_SNAPSHOT_END && r->based))
         return REFUSE(r, at, FT_EMALFORMED, "frame of type %u, %u bytes, expected %s", f->type, f->len,
                       r->ended ? "the file's end" : "one that has its place here");
     switch (f->type) {
@@ -197,7 +197,7 @@ static int take_frame(struct lg_recording *r, uint64_t at, const struct lg_frame
         return take_lines(r, at, f, fault);
     case LG_RECORD:
         return take_record(r, at, f, room, fault);
-    case LG_BASE_END:
+    case LG_SNAPSHOT_END:
         r->based = true;
         return 0;
     default:

@@ -19,8 +19,8 @@ struct lg_recording {
     uint64_t whole;      /* bytes up to the end of the last whole frame; less than `size`: torn */
     struct lg_file_header head;
     const char *identity;                /* head.identity bytes */
-    struct lg_position at[FT_LANES_MAX]; /* where the lanes stood at the base */
-    bool based;                          /* the base is whole */
+    struct lg_position at[FT_LANES_MAX]; /* where the lanes stood at the snapshot */
+    bool based;                          /* the snapshot is whole */
     bool ended;                          /* the recorder closed it */
     uint64_t records, inputs, digests;
     uint64_t burst[FT_LANES_MAX], clock[FT_LANES_MAX]; /* each lane's last record; clock of the input after */

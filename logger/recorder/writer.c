@@ -149,7 +149,7 @@ static void put_header(struct lg_recorder *rec, const struct lg_begin *b)
     frame_end(rec, LG_HEADER, (uint32_t)sizeof(h) + more + h.identity);
 }
 
-/* Under overload files without a base must not drive out those that have one. */
+/* Under overload files without a snapshot must not drive out those that have one. */
 static void drop_baseless(struct lg_recorder *rec)
 {
     char name[NAME_BYTES];
@@ -229,9 +229,9 @@ static void write_entry(struct lg_recorder *rec, unsigned lane, const struct lg_
         if (rec->fd >= 0)
             frame_end(rec, LG_LINES, e->len);
         break;
-    case BASE_END:
+    case SNAPSHOT_END:
         frame_begin(rec);
-        frame_end(rec, LG_BASE_END, 0);
+        frame_end(rec, LG_SNAPSHOT_END, 0);
         rec->whole = true;
         break;
     case RECORD:

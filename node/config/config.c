@@ -83,7 +83,8 @@ static const struct nf_param timing[] = {
     {"solo_after_ms", NF_U32, AT(solo_after_ms), 1, 600000, "", NULL, "silence before going alone", false},
     {"resync_deadline_ms", NF_U32, AT(resync_deadline_ms), 100, 3600000, "30000", NULL, "for a resync",
      false},
-    {"resync_mbps", NF_U32, AT(resync_mbps), 1, 100000, "400", NULL, "megabyte per second of base", false},
+    {"resync_mbps", NF_U32, AT(resync_mbps), 1, 100000, "400", NULL, "megabyte per second of snapshot",
+     false},
     {"start_alone_ms", NF_U32, AT(start_alone_ms), 0, 3600000, "3000", NULL, "0: never start alone", false},
     {0},
 };

@@ -48,7 +48,7 @@ struct nd_record {    /* the flight recorder */
 struct nd_timing { /* all ms; 2 heartbeat <= lease < detect < promote_within < solo_after (design §8) */
     uint32_t heartbeat_ms, lease_ms, detect_ms, promote_within_ms, solo_after_ms;
     uint32_t resync_deadline_ms; /* a resync that takes longer has failed */
-    uint32_t resync_mbps;        /* rate limit of base lines, megabyte per second */
+    uint32_t resync_mbps;        /* rate limit of snapshot lines, megabyte per second */
     uint32_t start_alone_ms; /* a configured primary at view 0 that meets nobody starts alone after this; 0:
                                 never */
 };

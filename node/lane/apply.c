@@ -4,9 +4,9 @@
  * shared arena as well, and keeps the outputs that the primary held. Parts come from the replay ring, in the
  * lane's order; none is touched before the whole delta, with the shares of all lanes, is in the closed set.
  *
- * All lanes meet at the base of the delta, since the lines of the shared arena must not change under another
- * lane that still replays; and none goes on before lane 0 has written them. Lines are written through ft_edit
- * like any other change: whoever copies or audits the region sees them.
+ * All lanes meet at the snapshot of the delta, since the lines of the shared arena must not change under
+ * another lane that still replays; and none goes on before lane 0 has written them. Lines are written through
+ * ft_edit like any other change: whoever copies or audits the region sees them.
  */
 #include "node/lane/lane.h"
 #include "ftcore/region/audit.h"
@@ -41,19 +41,19 @@ static bool meet(struct nd_lane *lane, struct nd_meeting *place, void (*work)(st
 }
 
 /* The lane stands where the delta begins. False: it does not, or the meeting was called off. */
-static bool at_base(struct nd_lane *lane, const struct ft_part *part)
+static bool at_snapshot(struct nd_lane *lane, const struct ft_part *part)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
     if (!FT_PLANTED("wrong-base") && (part->cut != lane->applied + 1 || state->burst != part->from)) {
-        nd_lane_diverged(lane, part->burst, part->clock, "base of the delta, burst", part->from,
+        nd_lane_diverged(lane, part->burst, part->clock, "snapshot of the delta, burst", part->from,
                          state->burst);
         return false;
     }
-    return meet(lane, &lane->group->base, nothing);
+    return meet(lane, &lane->group->snapshot, nothing);
 }
 
-/* Planted: a delta that is not applied, so that the next one finds another base than its own. */
+/* Planted: a delta that is not applied, so that the next one finds another snapshot than its own. */
 static bool left_out(const struct ft_part *part)
 {
     (void)part;
@@ -172,7 +172,7 @@ static bool arrive(struct nd_lane *lane, const struct ft_part *part)
 bool nd_lane_apply(struct nd_lane *lane, const struct ft_part *part)
 {
     if (part->number == 0) {
-        if (!at_base(lane, part))
+        if (!at_snapshot(lane, part))
             return false;
         lane->outputs_before = nf_chain_state(lane->chain)->outputs;
         lane->carried = 0;

@@ -193,7 +193,7 @@ static void begin_share(struct nd_lane *lane, bool digest, bool spread)
 }
 
 /* The next delta is based on what all lanes have closed now. */
-static void base_here(struct nd_group *group)
+static void snapshot_here(struct nd_group *group)
 {
     for (unsigned l = 0; l < group->lanes; l++) {
         struct nd_lane *lane = &group->lane[l];
@@ -205,7 +205,8 @@ static void base_here(struct nd_group *group)
     }
 }
 
-/* No standby could keep a delta as large as the next one: only a base helps, and until then all lanes stand.
+/* No standby could keep a delta as large as the next one: only a snapshot helps, and until then all lanes
+ * stand.
  */
 static bool too_large(struct nd_group *group)
 {
@@ -250,7 +251,7 @@ static void cut(struct nd_group *group)
     s->spread = !s->deltas && nd_checkpoint_spread(group); /* outputs of deltas wait for the delta anyway */
     for (unsigned l = 0; l < group->lanes; l++)
         begin_share(&group->lane[l], digest, s->spread);
-    base_here(group);
+    snapshot_here(group);
 }
 
 void nd_stream_begin(struct nd_group *group)
@@ -274,7 +275,7 @@ void nd_stream_begin(struct nd_group *group)
                               memory_order_release);
         lane->met = s->held;
     }
-    base_here(group);
+    snapshot_here(group);
     nd_checkpoint_forget(group);
     if (warm(&group->lane[0]))
         ft_freeze_prepare(group->lane[0].region); /* without that room checkpoints are copied at once */

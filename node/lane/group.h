@@ -22,9 +22,9 @@ struct nd_meeting {
  * stand in a meeting, but for the atomic words.
  */
 struct nd_stream {
-    bool on;         /* a base was cut; whether it is still logged each lane knows (ft_lane.logging) */
+    bool on;         /* a snapshot was cut; whether it is still logged each lane knows (ft_lane.logging) */
     bool deltas;     /* it consists of deltas; else of records, and checkpoints between them */
-    uint64_t number; /* of the last delta since the base */
+    uint64_t number; /* of the last delta since the snapshot */
     uint64_t held;   /* meetings held, of those … */
     _Atomic uint64_t wanted;        /* … that were wanted: any lane may, then all come */
     _Atomic unsigned copying;       /* lanes whose share of the last delta is not whole */
@@ -38,10 +38,10 @@ struct nd_group {
     unsigned lanes;
     struct nd_lane *lane; /* [lanes] */
     struct ft_published published[FT_LANES_MAX];
-    struct nd_meeting between; /* live: between bursts. Also before lanes go live */
-    struct nd_meeting base;    /* standby: at the base of a delta */
+    struct nd_meeting between;  /* live: between bursts. Also before lanes go live */
+    struct nd_meeting snapshot; /* standby: at the snapshot of a delta */
     struct nd_meeting after; /* … and after it, for its digest. Another place: lanes may leave this one and
-                                come to the next base while others have yet to come here */
+                                come to the next snapshot while others have yet to come here */
     struct nd_stream stream;
     bool patient; /* who stands before a digest stands until all do: there is no hurry in a recording */
     _Atomic uint64_t applied; /* standby: delta whose lines of the shared arena are in place */
@@ -49,7 +49,7 @@ struct nd_group {
     /* lane/together.c */
     _Alignas(64) _Atomic uint64_t off; /* the last order whose replay was called off */
     _Atomic uint64_t stand;            /* lanes that stand still in replay, and times they all did */
-    _Atomic bool base_due;       /* live: a recording needs all to stand between bursts (lane/record.c) */
+    _Atomic bool snapshot_due;   /* live: a recording needs all to stand between bursts (lane/record.c) */
     uint64_t digest_met, digest; /* live: serial of the digest taken last, and it; written at a meeting */
 };
 

@@ -85,7 +85,7 @@ static void reached(struct nd_lane *lane)
     atomic_store_explicit(&lane->shared->done, lane->order, memory_order_release);
 }
 
-/* Nobody has any state: make every lane's anew, in order, whatever a base may have left in the region. */
+/* Nobody has any state: make every lane's anew, in order, whatever a snapshot may have left in the region. */
 static void make_fresh(struct nd_group *group)
 {
     struct ft_region *region = group->lane[0].region;
@@ -178,15 +178,15 @@ static void finish_replay(struct nd_lane *lane)
         ;
 }
 
-/* From a base: others may depend on what it already holds. */
-/* What was said of the base, and what is in it. */
-static void check_base(struct nd_lane *lane)
+/* From a snapshot: others may depend on what it already holds. */
+/* What was said of the snapshot, and what is in it. */
+static void check_snapshot(struct nd_lane *lane)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
-    uint64_t said = atomic_load_explicit(&lane->shared->base_burst, memory_order_relaxed);
+    uint64_t said = atomic_load_explicit(&lane->shared->snapshot_burst, memory_order_relaxed);
 
     if (lane->doing == FT_LANE_REPLAY && state->burst != said)
-        nd_lane_diverged(lane, state->burst, state->clock, "last burst of the base", said, state->burst);
+        nd_lane_diverged(lane, state->burst, state->clock, "last burst of the snapshot", said, state->burst);
 }
 
 static void begin_replay(struct nd_lane *lane)
@@ -202,7 +202,7 @@ static void begin_replay(struct nd_lane *lane)
         lg_recorder_stop(lane->recorder, lane->index);
     if (lane->doing == FT_LANE_REPLAY)
         nd_lane_record(lane); /* one lane: from the first record on, if any is to come */
-    check_base(lane);
+    check_snapshot(lane);
     report(lane);
 }
 
@@ -331,8 +331,8 @@ static bool cut_asked(const struct nd_lane *lane)
 }
 
 /*
- * What lanes that are live meet for, whichever of it they came for: all of it that is wanted is done. A base
- * comes first: it makes a delta of the old stream needless.
+ * What lanes that are live meet for, whichever of it they came for: all of it that is wanted is done. A
+ * snapshot comes first: it makes a delta of the old stream needless.
  */
 static void stand(struct nd_group *group)
 {
@@ -348,7 +348,7 @@ static void stand(struct nd_group *group)
         nd_stream_cut(group);
     if (digest && !nd_group_owes_digest(group))
         nd_group_take_digest(group);
-    nd_lane_begin_live_base(group);
+    nd_lane_begin_live_snapshot(group);
 }
 
 bool nd_lane_stand(struct nd_lane *lane)
@@ -356,7 +356,7 @@ bool nd_lane_stand(struct nd_lane *lane)
     return meet(lane, stand);
 }
 
-static void look_at_base(struct nd_lane *lane)
+static void look_at_snapshot(struct nd_lane *lane)
 {
     struct ft_lane *shared = lane->shared;
     uint64_t uncut = atomic_load_explicit(&shared->uncut, memory_order_acquire);
@@ -445,7 +445,7 @@ static bool turn(struct nd_lane *lane)
     case FT_LANE_LIVE:
     case FT_LANE_ASIDE:
     case FT_LANE_DRAIN:
-        look_at_base(lane);
+        look_at_snapshot(lane);
         if (nd_lane_digest_due(lane))
             nd_lane_stand(lane);
         look_at_announce(lane);

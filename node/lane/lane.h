@@ -75,7 +75,7 @@ struct nd_lane {
     uint64_t uncovered;     /* bytes of records since then, in memory */
     uint64_t share_look_at; /* clock at which to look again how large a share would be … */
     bool share_grown;       /* … and that it is nearly as large as may be */
-    uint64_t weighed; /* bytes at most that a delta would carry of the outputs made since the base cut */
+    uint64_t weighed; /* bytes at most that a delta would carry of the outputs made since the start cut */
     uint64_t met;     /* meetings of the stream this lane knows of */
     uint64_t applied; /* standby: number of the last delta applied */
     uint64_t outputs_before, carried; /* standby, while a delta is applied: made before it; kept of it */
@@ -162,7 +162,7 @@ bool nd_lane_take(struct nd_question *question, enum nd_ask_kind kind);
 /* Joins meetings, makes what a cut needs of this lane. False: it may run no burst in this turn. */
 bool nd_lane_cut(struct nd_lane *lane);
 void nd_lane_cut_init(struct nd_lane *lane);
-/* All lanes stand: the stream begins anew with the base that is cut here. */
+/* All lanes stand: the stream begins anew with the snapshot that is cut here. */
 void nd_stream_begin(struct nd_group *group);
 /* All lanes stand: a cut, if one is due. */
 void nd_stream_cut(struct nd_group *group);
@@ -206,8 +206,8 @@ bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto);
 /* ---- lane/record.c: the flight recorder's part between bursts ---- */
 bool nd_lane_record(struct nd_lane *lane); /* live or in replay; true if there was work */
 /* All lanes stand. */
-void nd_lane_begin_base(struct nd_group *group);
-void nd_lane_begin_live_base(struct nd_group *group); /* … if one is wanted */
+void nd_lane_begin_snapshot(struct nd_group *group);
+void nd_lane_begin_live_snapshot(struct nd_group *group); /* … if one is wanted */
 void nd_lane_rotate(struct nd_group *group);
 
 /* ---- lane/together.c: several lanes ---- */

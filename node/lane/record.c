@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A lane and the flight recorder: asks between bursts whether a file is due, brings all lanes to stand for
- * its base, copies some of it. Records are handed over where they come to be: lane/live.c, lane/replay.c.
+ * its snapshot, copies some of it. Records are handed over where they come to be: lane/live.c, lane/replay.c.
  */
 #include "node/lane/lane.h"
 #include "nflib/chain/chain.h"
 #include "node/base/clock.h"
 
 /* All lanes stand between bursts. */
-void nd_lane_begin_base(struct nd_group *group)
+void nd_lane_begin_snapshot(struct nd_group *group)
 {
     struct nd_lane *first = &group->lane[0];
     struct lg_position at[FT_LANES_MAX];
@@ -27,10 +27,10 @@ void nd_lane_begin_base(struct nd_group *group)
     lg_recorder_begin(first->recorder, at, atomic_load(first->view), nd_now());
 }
 
-void nd_lane_begin_live_base(struct nd_group *group)
+void nd_lane_begin_live_snapshot(struct nd_group *group)
 {
-    if (atomic_exchange_explicit(&group->base_due, false, memory_order_relaxed))
-        nd_lane_begin_base(group);
+    if (atomic_exchange_explicit(&group->snapshot_due, false, memory_order_relaxed))
+        nd_lane_begin_snapshot(group);
 }
 
 void nd_lane_rotate(struct nd_group *group)
@@ -40,14 +40,14 @@ void nd_lane_rotate(struct nd_group *group)
 }
 
 /* Lane 0: how lanes come to stand depends on what they do. */
-static void want_base(struct nd_lane *lane)
+static void want_snapshot(struct nd_lane *lane)
 {
     struct nd_group *group = lane->group;
 
     if (lane->doing != FT_LANE_REPLAY)
-        atomic_store_explicit(&group->base_due, true, memory_order_release);
+        atomic_store_explicit(&group->snapshot_due, true, memory_order_release);
     else if (group->lanes == 1)
-        nd_lane_begin_base(group);
+        nd_lane_begin_snapshot(group);
     else if (atomic_load_explicit(&lane->shared->still, memory_order_relaxed) == 0)
         atomic_store_explicit(&lane->shared->still, ++lane->stills, memory_order_release);
 }
@@ -64,8 +64,8 @@ bool nd_lane_record(struct nd_lane *lane)
         (lane->after_delta || lane->config->protect.standby == ND_STANDBY_WARM))
         return false;
     if (lane->index == 0 && lg_recorder_due(lane->recorder, lane->now))
-        want_base(lane);
-    if (lane->doing != FT_LANE_REPLAY && atomic_load_explicit(&group->base_due, memory_order_acquire))
+        want_snapshot(lane);
+    if (lane->doing != FT_LANE_REPLAY && atomic_load_explicit(&group->snapshot_due, memory_order_acquire))
         nd_lane_stand(lane);
     return lg_recorder_turn(lane->recorder, lane->index);
 }

@@ -159,7 +159,7 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
         else if (commands++ == 0)
             nf_chain_command(lane->chain, value, len, r->time, &fault); /* refused then, refused now */
     if (!whole || commands > 1) {      /* no lane of ours records two commands in a burst */
-        nf_chain_abandon(lane->chain); /* a base may come, and go on with this chain */
+        nf_chain_abandon(lane->chain); /* a snapshot may come, and go on with this chain */
         if (!whole)
             nd_lane_diverged(lane, r->burst, r->clock, "outside values that are whole", 1, 0);
         else

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the lanes of a node do together, when there are several: a digest of everything, the base of a
+ * What the lanes of a node do together, when there are several: a digest of everything, the snapshot of a
  * recording, and giving up a replay that has diverged. Runs on the lanes' threads; what is agreed on lies in
  * struct nd_group.
  *
  * Live lanes meet (node/lane/group.h): none waits for another in the middle of a burst for longer than a
- * section takes, so all come within a turn. Digest and base are then taken of a region in which nobody works.
- * The digest goes into the next record of every lane: "before this burst, all lanes standing before the
- * records that carry the same number, the digest of the whole region was …".
+ * section takes, so all come within a turn. Digest and snapshot are then taken of a region in which nobody
+ * works. The digest goes into the next record of every lane: "before this burst, all lanes standing before
+ * the records that carry the same number, the digest of the whole region was …".
  *
  * Lanes that replay may not simply meet. One in the middle of a burst waits for accesses that another, were
  * it to stand already, would never make. They stand still in two places, from which none is missing to
@@ -21,7 +21,7 @@
  *     they would have to be behind theirs.
  *
  * Any state in which all lanes stand between bursts is a state of the chain, since replay has done for every
- * access all that was before it. So the last one to come can take a digest or begin a base wherever the
+ * access all that was before it. So the last one to come can take a digest or begin a snapshot wherever the
  * others are. A lane that stands does not replay and otherwise goes on with its turns: it must hear of
  * orders, and lane 0 sends heartbeats. Before it follows a new order it leaves (nd_lane_leave).
  * A digest that other lanes' records still lack after DIGEST_NS is not compared: replay must not depend on
@@ -113,7 +113,7 @@ static void all_stand(struct nd_group *group)
     if (atomic_load_explicit(&group->lane[0].shared->still, memory_order_relaxed)) {
         atomic_store_explicit(&group->lane[0].shared->still, 0, memory_order_release);
         if (!group->lane[0].after_delta) /* it was, when it asked; a delta may have come since */
-            nd_lane_begin_base(group);
+            nd_lane_begin_snapshot(group);
     }
 }
 
@@ -141,7 +141,7 @@ static bool come(struct nd_lane *lane)
     return true;
 }
 
-/* closed_to does not move until a base has begun, and this lane is there. */
+/* closed_to does not move until a snapshot has begun, and this lane is there. */
 static bool at_standstill(const struct nd_lane *lane)
 {
     const struct ft_lane *first = lane->group->lane[0].shared;

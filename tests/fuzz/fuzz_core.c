@@ -26,7 +26,7 @@ struct node {
     uint64_t now, closed, peer_sent, last_sent, view;
     enum ft_gate gate;
     enum ft_order order;
-    bool cutting, base, switched, draining, steering, up;
+    bool cutting, snapshot, switched, draining, steering, up;
 };
 
 static struct node n;
@@ -66,8 +66,8 @@ static void carry_out(const struct ft_action *a)
     case FT_ACT_CUT:
         n.cutting = true;
         break;
-    case FT_ACT_NO_BASE:
-        n.cutting = n.base = false;
+    case FT_ACT_NO_SNAPSHOT:
+        n.cutting = n.snapshot = false;
         break;
     case FT_ACT_VIEW:
         FUZZ_MUST(a->view >= n.view, "view %lu after %lu", a->view, n.view);
@@ -211,10 +211,10 @@ static void report(struct fuzz_input *in)
     if (how == 0 && n.cutting && primary) {
         event.kind = FT_EV_CUT;
         n.cutting = false;
-        n.base = true;
-    } else if (how == 1 && n.base && primary) {
-        event.kind = FT_EV_BASE_SENT;
-        n.base = false;
+        n.snapshot = true;
+    } else if (how == 1 && n.snapshot && primary) {
+        event.kind = FT_EV_SNAPSHOT_SENT;
+        n.snapshot = false;
     } else if (how == 2 && n.switched && n.core.resync == FT_RESYNC_SWITCH) {
         event.kind = FT_EV_HELD;
         n.switched = false;
@@ -355,7 +355,7 @@ static void seeds(void)
                                       0,
                                       0,
                                       6 | 0x40,
-                                      FT_MSG_BASE_BEGIN - 1,
+                                      FT_MSG_SNAPSHOT_BEGIN - 1,
                                       FT_SOLO - 1,
                                       0,
                                       0,
@@ -366,7 +366,7 @@ static void seeds(void)
                                       0,
                                       0,
                                       0,
-                                      SAY(FT_MSG_BASE_END, FT_SOLO),
+                                      SAY(FT_MSG_SNAPSHOT_END, FT_SOLO),
                                       SAY(FT_MSG_HOLDING, FT_DEGRADED),
                                       5,
                                       9,

@@ -112,17 +112,17 @@ static void seed(const char *name, struct ft_message *m, unsigned lanes, bool pa
 /* A block that says it is larger than any bulk may be. */
 static void seed_too_large(void)
 {
-    static const uint8_t bytes[] = {1,    0x98, 1, FT_MSG_BASE, 1,    9, 8,    FT_SOLO, 0xce,
-                                    0x7f, 0,    0, 0,           0xc4, 2, 0x10, 0};
+    static const uint8_t bytes[] = {1, 0x98, 1, FT_MSG_SNAPSHOT, 1, 9, 8, FT_SOLO, 0xce, 0x7f, 0, 0, 0, 0xc4,
+                                    2, 0x10, 0};
 
     fuzz_seed("too-large", bytes, sizeof(bytes));
 }
 
 static void seeds(void)
 {
-    static const char *const names[] = {"",    "hello",   "beat",      "base-begin", "base",    "base-end",
-                                        "log", "ack",     "holding",   "steer",      "steered", "handover",
-                                        "ask", "abandon", "abandoned", "refuse",     "verdict", "drill"};
+    static const char *const names[] = {"",    "hello",   "beat",      "base-begin", "snapshot", "base-end",
+                                        "log", "ack",     "holding",   "steer",      "steered",  "handover",
+                                        "ask", "abandon", "abandoned", "refuse",     "verdict",  "drill"};
     static const char identity[] = "chain edge\nnf 1: nat outside=203.0.113.1\n";
     static uint8_t lines[600];
 
@@ -147,11 +147,11 @@ static void seeds(void)
             m.lane = (uint16_t)(lanes - 1);
             strcpy(m.text, "because");
             m.bulk = lines;
-            m.bulk_len = type == FT_MSG_BASE || type == FT_MSG_LOG ? sizeof(lines) : 0;
+            m.bulk_len = type == FT_MSG_SNAPSHOT || type == FT_MSG_LOG ? sizeof(lines) : 0;
         }
         seed(names[type], &m, lanes, false);
         if (m.bulk_len)
-            seed(type == FT_MSG_BASE ? "base-packed" : "bulk-packed", &m, lanes, true);
+            seed(type == FT_MSG_SNAPSHOT ? "base-packed" : "bulk-packed", &m, lanes, true);
     }
 }
 

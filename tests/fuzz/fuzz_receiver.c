@@ -450,7 +450,7 @@ static void open_once(void)
         FUZZ_MUST(ft_lane_init(&lanes[l], 4096, RING) == 0, "no memory");
     rp->config.lanes = lanes;
     rp->config.region = &region;
-    rp->base.lines = LINES;
+    rp->snapshot.lines = LINES;
 }
 
 /* Arenas of one NF for each lane, and the shared one behind them; of each the first half is handed out. */

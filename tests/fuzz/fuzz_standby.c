@@ -2,8 +2,8 @@
 /*
  * Replay of records that no lane of ours made: the standby's lane is given well-formed records with any
  * inputs, ports, times and outside values, through the decoder. It replays or says that it diverged; nothing
- * else. After a divergence a base comes, as in a resync, over the same chain. At the end of each input a base
- * and one good record lead to the state that they always lead to, whatever was before.
+ * else. After a divergence a snapshot comes, as in a resync, over the same chain. At the end of each input a
+ * snapshot and one good record lead to the state that they always lead to, whatever was before.
  */
 #include "ftcore/region/audit.h"
 #include "tests/fuzz/stream_parts.h"
@@ -27,10 +27,10 @@ static const struct stream_chain chain = {
 };
 
 static _Alignas(64) uint8_t room[FT_RECORD_MAX];
-static uint8_t *base; /* of the region, as it is when it was made */
+static uint8_t *snapshot; /* of the region, as it is when it was made */
 static uint64_t good_end;
 
-/* ---- bases ------------------------------------------------------------------------------------- */
+/* ---- snapshots ------------------------------------------------------------------------------------- */
 
 static void copy_arenas(bool back)
 {
@@ -39,12 +39,12 @@ static void copy_arenas(bool back)
     for (unsigned i = 0; i <= (unsigned)r->lanes * r->nfs; i++) {
         const struct ft_arena *a = &r->arenas[i];
 
-        memcpy(back ? r->base + a->offset : base + a->offset, back ? base + a->offset : r->base + a->offset,
-               a->used);
+        memcpy(back ? r->base + a->offset : snapshot + a->offset,
+               back ? snapshot + a->offset : r->base + a->offset, a->used);
     }
 }
 
-static void apply_base(void)
+static void apply_snapshot(void)
 {
     ft_audit_suspend(s.region);
     copy_arenas(true);
@@ -113,16 +113,16 @@ static void open_once(void)
 {
     stream_open(&chain);
     stream_live(NULL);
-    if (!base)
-        base = malloc(s.region->size);
-    FUZZ_MUST(base, "no memory");
+    if (!snapshot)
+        snapshot = malloc(s.region->size);
+    FUZZ_MUST(snapshot, "no memory");
     copy_arenas(false);
-    apply_base();
+    apply_snapshot();
     if (good_end)
         return;
     good_end = good_record();
     FUZZ_MUST(good_end, "the good record is none");
-    apply_base();
+    apply_snapshot();
 }
 
 /* ---- the input --------------------------------------------------------------------------------- */
@@ -207,9 +207,9 @@ static void run(const uint8_t *data, size_t size)
     open_once();
     while (fuzz_left(&in))
         if (!one_record(&in))
-            apply_base();
-    apply_base();
-    FUZZ_MUST(good_record() == good_end, "what came before shows in a state that a base began");
+            apply_snapshot();
+    apply_snapshot();
+    FUZZ_MUST(good_record() == good_end, "what came before shows in a state that a snapshot began");
 }
 
 static void seeds(void)

@@ -146,7 +146,7 @@ grep -q 'threads  *replicators real-time' "$dir/err" && grep -q 'killed at 100 %
 ok "the table says so" $? "$(cat "$dir/err")"
 
 # A packet changes more than its record takes. A checkpoint has to come before it is larger than half of what this standby
-# may keep, or a base would follow the other, and nobody could take over.
+# may keep, or a snapshot would follow the other, and nobody could take over.
 cat >"$dir/chain/small.yaml" <<END
 chain:
   name: small

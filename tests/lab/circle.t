@@ -63,7 +63,7 @@ done
 kill -TERM $node
 wait $node
 node=
-log=$dir/rec/one/00000001.rec # later ones may have another base: this machine's disk decides
+log=$dir/rec/one/00000001.rec # later ones may have another snapshot: this machine's disk decides
 timeout 60 "$understudy" replay -c "$dir/pair.yaml" --log "$log" -o json >"$dir/json" 2>"$dir/err"
 code=$?
 [ $code = 1 ] && [ "$(fact .equal)" = false ] && [ "$(grep -cE "$vain" "$dir/err")" = 1 ]

@@ -21,7 +21,7 @@ fetch() { # DIRECTORY COUNT
 executed() { # NODE: its log, to its end
     ok "the log of $1 is executed to the same state" replay "$work/rec/$1" -o json
     diag "$(cat "$work/err.txt")"
-    diag "$(json '"\(.bursts) bursts, \(.inputs) inputs, \(.bases) bases, \(.digests) digests, clocks \(.lanes | map(.clock))"')"
+    diag "$(json '"\(.bursts) bursts, \(.inputs) inputs, \(.snapshots) snapshots, \(.digests) digests, clocks \(.lanes | map(.clock))"')"
     is "nothing differs, all lanes took part" "$(json '"\(.equal) \(.lanes | map(select(.inputs > 0)) | length)"')" "true $LAB_LANES"
 }
 
@@ -37,7 +37,7 @@ kill -KILL "$(field a pid)"
 ok "b is primary" await 10 b state SOLO
 for node in a b; do
     executed $node
-    ok "bases were held against it: $(json .bases)" test "$(json .bases)" -ge 1
+    ok "snapshots were held against it: $(json .snapshots)" test "$(json .snapshots)" -ge 1
     ok "a digest of all lanes is among what was checked: $(json .digests)" test "$(json .digests)" -ge 1
 done
 

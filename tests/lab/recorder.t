@@ -28,7 +28,7 @@ ok "files are rotated and bounded: $kept" test "$kept" -gt 1 -a "$kept" -le 4
 ok "the log is executed to the same state" replay "$log" -o json
 diag "$(cat "$work/err.txt")"
 is "nothing differs" "$(json .equal)" true
-ok "bases are held against what was replayed: $(json .bases)" test "$(json .bases)" -ge 1
+ok "snapshots are held against what was replayed: $(json .snapshots)" test "$(json .snapshots)" -ge 1
 diag "$(json .bursts) bursts, $(json .inputs) inputs, $(json .digests) digests"
 ok "a digest of the primary's is among what was checked" test "$(json .digests)" -ge 1
 to=$(json .clock)
@@ -45,7 +45,7 @@ is "nothing differs" "$(json .equal)" true
 web_fetch "$work" "$work/alone" 20 5
 is "downloads through b alone" "$(web_count "$work" intact)" 20
 ok "it recorded them, too" replay "$log" -o json
-ok "in the recording that it began as a standby: $(json .clock) after $to, $(json .bases) bases" test "$(json .clock)" -gt $((to + 100)) -a "$(json .bases)" -ge 1
+ok "in the recording that it began as a standby: $(json .clock) after $to, $(json .snapshots) snapshots" test "$(json .clock)" -gt $((to + 100)) -a "$(json .snapshots)" -ge 1
 
 for bug in none wrong-time skip-record; do
     UNDERSTUDY_PLANT=$bug timeout 60 "$BUILD/understudy-planted" replay -c "$pair" --log "$log" >"$work/out.txt" 2>"$work/err.txt"

@@ -42,7 +42,7 @@
 /* how far the primary has brought its standby */
 #define NONE     0
 #define BASE     1
-#define CAUGHT   2 /* it has answered the base */
+#define CAUGHT   2 /* it has answered the snapshot */
 #define SWITCHED 3 /* HOLD is said */
 #define REACHED  4 /* it is READY; the arbiter is to be told */
 
@@ -217,11 +217,11 @@ inline arrived() { n[i].out = 0; n[i].outid = 0; n[i].outview = 0; k = 0; id = 0
 #else
 #define SILENT (asilent >= GRANT)
 #endif
-/* Before its standby counts: outputs from before the base are in no record, so no successor could send them. */
+/* Before its standby counts: outputs from before the snapshot are in no record, so no successor could send them. */
 #if defined(GATE) && !defined(BUG_CUT)
-#define BASE_LEFT (n[i].rel >= n[i].hold)
+#define SNAPSHOT_LEFT (n[i].rel >= n[i].hold)
 #else
-#define BASE_LEFT true
+#define SNAPSHOT_LEFT true
 #endif
 
 /* The arbiter gives the view to i. */
@@ -254,7 +254,7 @@ proctype node(bit i)
     :: d_step { RUNS && link && ROOMY && n[i].st == SOLO && n[i].step == NONE ->
         n[i].step = BASE; n[i].cut = 0; n[i].hold = n[i].closed; n[i].lsent = n[i].closed; n[i].pc = 0;
         num = n[i].closed; ids = n[i].hist; say(BEGIN) }
-    :: d_step { RUNS && link && ROOMY && n[i].st == SOLO && n[i].step == CAUGHT && !n[i].cut && n[i].out == 0 && BASE_LEFT ->
+    :: d_step { RUNS && link && ROOMY && n[i].st == SOLO && n[i].step == CAUGHT && !n[i].cut && n[i].out == 0 && SNAPSHOT_LEFT ->
         n[i].st = HOLDS; n[i].step = SWITCHED; n[i].hold = n[i].closed; num = n[i].hold; say(HOLD) }
     /* ---- what is asked of the arbiter */
     :: d_step { RUNS && n[i].st == HOLDS && n[i].step == REACHED && aview == n[i].view -> /* the standby may be promoted */

@@ -87,7 +87,7 @@ found "the split of two nodes that are not strict, in a long silence" "$ANY" pai
 found "a paused primary, replaced, whose link stays silent after it woke: not strict, it goes SOLO" "$VIEW" pair -DPORTS_ONLY -DFAULTS=2
 found "released before it is acknowledged" "$STABLE" pair -DBUG_EARLY -DSTRICT -DFAULTS=1
 found "acknowledged before it is in the closed set" "$STABLE" pair -DBUG_ACK -DSTRICT -DFAULTS=1
-found "after a break the log goes on without a new base" closed pair -DBUG_GAP -DSTRICT -DFAULTS=1
+found "after a break the log goes on without a new snapshot" closed pair -DBUG_GAP -DSTRICT -DFAULTS=1
 found "a lease as long as detect_ms" "$VIEW" pair -DBUG_LEASE -DSTRICT -DSILENCE -DFAULTS=1
 found "a lease that runs from the answer's arrival" "$VIEW" pair -DBUG_HEARD -DSTRICT -DSILENCE -DFAULTS=1
 found "a right to promote that outlasts solo_after_ms" "$ALONE" pair -DBUG_RIGHT -DFAULTS=1
@@ -104,7 +104,7 @@ found "gate: one clock for two packets" stamped arbiter -DGATE -DBUG_CLOCK -DFAU
 found "gate: what left already passes again" "$TWICE" arbiter -DGATE -DBUG_TWICE -DFAULTS=1
 found "gate: outputs of an older view pass" "$VIEW" arbiter -DGATE -DBUG_VIEW -DFAULTS=1
 found "gate: sent is taken for left" passed arbiter -DGATE -DBUG_TOLD -DFAULTS=1
-found "gate: a standby counts before the base's outputs have left" passed arbiter -DGATE -DBUG_CUT -DFAULTS=1
+found "gate: a standby counts before the snapshot's outputs have left" passed arbiter -DGATE -DBUG_CUT -DFAULTS=1
 
 echo "# what must be able to happen"
 found "a takeover of two bursts" closed pair -DSEE_TAKEOVER -DSTRICT -DFAULTS=1

@@ -70,8 +70,8 @@
 /* enum ft_message_type. HELLO, ACK, STEER, STEERED, ASK: see docs/testing.md */
 #define BEAT       1
 #define LOG        2
-#define BASE_BEGIN 3
-#define BASE_END   4
+#define SNAPSHOT_BEGIN 3
+#define SNAPSHOT_END   4
 #define HOLDING    5
 #define HANDOVER   6
 #define ABANDON    7
@@ -129,7 +129,7 @@ typedef Node {
     bit word;               /* a guardian's word is under way to it */
     bit cut;                /* cut_off */
     bit aband; bit logging;
-    bit forgot;             /* has heard the newest BASE_BEGIN */
+    bit forgot;             /* has heard the newest SNAPSHOT_BEGIN */
     bit whole; bit holdknown; bit taking;
 };
 typedef Pipe { int m[2]; unsigned size : 2; };
@@ -162,7 +162,7 @@ inline put() {
     fi
 }
 
-/* ft_core_head. Every message of a standby is an ACK too, once its base is whole. */
+/* ft_core_head. Every message of a standby is an ACK too, once its snapshot is whole. */
 inline say(type) {
     m = type | (n[i].st << 4) | (n[i].view << 7) | (num << 16) | (ids << 18) |
         ((type == LOG -> MIN(n[i].rel, num - 1) : 0) << 24) | (n[i].forgot << 26);
@@ -241,7 +241,7 @@ inline begin_view() {
 inline promote() {
     next = MAX(n[i].pv, n[i].view) + 1;
     begin_view();
-    assert(over || n[i].whole);                                 /* not on half a base */
+    assert(over || n[i].whole);                                 /* not on half a snapshot */
     assert(over || ((n[i].hist ^ seen) & seenmask) == 0);       /* nothing seen is contradicted */
     tails = tails | (((1 << n[i].closed) - 1) & ~((1 << n[i].rel) - 1));
 #ifdef BUG_TAIL
@@ -278,10 +278,10 @@ inline hears() {
     fi
 }
 
-inline no_base() { n[i].logging = 0 }
+inline no_snapshot() { n[i].logging = 0 }
 inline resync_end() {
     if
-    :: n[i].res != NONE -> n[i].res = NONE; no_base()
+    :: n[i].res != NONE -> n[i].res = NONE; no_snapshot()
     :: else
     fi
 }
@@ -293,7 +293,7 @@ inline powerless() {
     :: M_ST(taken) == JOINING || ((n[i].res == BASE || n[i].res == CATCHUP) && M_ST(taken) == SYNCING && M_FORGOT(taken)) ->
         if
         :: M_ST(taken) == JOINING && (n[i].res >= SWITCH || (n[i].res != NONE && M_FORGOT(taken))) -> resync_end()
-        :: M_ST(taken) == JOINING && n[i].gate == GUARDED && n[i].res == NONE -> no_base()
+        :: M_ST(taken) == JOINING && n[i].gate == GUARDED && n[i].res == NONE -> no_snapshot()
         :: else
         fi;
         if
@@ -312,7 +312,7 @@ inline resume() {
 #ifdef SEE_RESUME
     assert(over);
 #endif
-    no_base();
+    no_snapshot();
     alone()
 }
 
@@ -352,7 +352,7 @@ inline believe() {
     fi
 }
 
-inline close_abandoned() { n[i].aband = 0; close(); no_base(); alone() }
+inline close_abandoned() { n[i].aband = 0; close(); no_snapshot(); alone() }
 
 /* ft_resync_ack; the switch begins with it */
 inline take_ack() {
@@ -423,11 +423,11 @@ inline consider_taking() {
 /* ft_standby_message, and the receiver's part of LOG and BASE */
 inline standby_message() {
     if
-    :: M_TYPE(taken) == BASE_BEGIN && (M_ST(taken) == SOLO || M_ST(taken) == DEGRADED) ->
+    :: M_TYPE(taken) == SNAPSHOT_BEGIN && (M_ST(taken) == SOLO || M_ST(taken) == DEGRADED) ->
         again();
         n[i].forgot = M_FORGOT(taken);
         n[i].closed = M_N(taken); n[i].rel = M_N(taken); n[i].hist = M_IDS(taken); n[i].st = SYNCING
-    :: M_TYPE(taken) == BASE_END && n[i].st == SYNCING -> n[i].whole = 1
+    :: M_TYPE(taken) == SNAPSHOT_END && n[i].st == SYNCING -> n[i].whole = 1
     :: M_TYPE(taken) == HOLDING && n[i].st == SYNCING ->
         n[i].hold = M_N(taken); n[i].holdknown = 1; consider_ready()
     :: M_TYPE(taken) == LOG && (n[i].st == SYNCING || n[i].st == READY) && M_VIEW(taken) == n[i].view ->
@@ -484,7 +484,7 @@ inline take() {
         :: else
         fi;
         if
-        :: M_TYPE(taken) != BASE_BEGIN -> hears()
+        :: M_TYPE(taken) != SNAPSHOT_BEGIN -> hears()
         :: else
         fi
     fi;
@@ -546,7 +546,7 @@ inline gone() {
         :: n[i].res != NONE -> resync_end()
         :: n[i].res == NONE && n[i].gate == GUARDED ->
 #ifndef BUG_GAP
-            no_base()
+            no_snapshot()
 #else
             skip
 #endif
@@ -654,7 +654,7 @@ proctype node(bit i)
     :: d_step { RUNS && n[i].conn && ROOMY && (n[i].first || q[J].size == 0) -> say(BEAT); settle() }
     :: d_step { RUNS && n[i].logging && n[i].known && !n[i].first && ROOMY && PRIMARY(n[i].st) && n[i].lsent < n[i].closed ->
         n[i].lsent++; num = n[i].lsent; ids = ID(n[i].hist, n[i].lsent); say(LOG); settle() }
-    /* ---- resync: ft_resync_consider with FT_EV_CUT, FT_EV_BASE_SENT, FT_EV_HELD, give_up */
+    /* ---- resync: ft_resync_consider with FT_EV_CUT, FT_EV_SNAPSHOT_SENT, FT_EV_HELD, give_up */
     :: d_step { RUNS && PRIMARY(n[i].st) && n[i].res == NONE && (n[i].gate != GUARDED || n[i].cut) && !n[i].aband &&
         n[i].known && !n[i].first && ROOMY ->
         n[i].res = BASE; n[i].pc = 0; n[i].logging = 1; n[i].lsent = n[i].closed;
@@ -665,10 +665,10 @@ proctype node(bit i)
         :: n[i].gate == GUARDED -> cut_off()
         :: else
         fi;
-        num = n[i].closed; ids = n[i].hist; say(BASE_BEGIN);
+        num = n[i].closed; ids = n[i].hist; say(SNAPSHOT_BEGIN);
         n[i].forgot = 0;
         settle() }
-    :: d_step { RUNS && n[i].res == BASE && ROOMY -> n[i].res = CATCHUP; say(BASE_END); settle() }
+    :: d_step { RUNS && n[i].res == BASE && ROOMY -> n[i].res = CATCHUP; say(SNAPSHOT_END); settle() }
     :: d_step { RUNS && n[i].res == SWITCH && ROOMY ->
         n[i].res = HOLD; n[i].hold = n[i].closed; num = n[i].hold; say(HOLDING); settle() }
     :: d_step { RUNS && faults < FAULTS && PRIMARY(n[i].st) && n[i].res != NONE && !n[i].aband -> /* the deadline */
@@ -686,7 +686,7 @@ proctype node(bit i)
     :: d_step { RUNS && n[i].st == DEGRADED && !n[i].aband && !IS_STRICT && n[i].quiet >= ALONE ->
         if
         :: n[i].res != NONE -> resync_end()
-        :: else -> no_base()
+        :: else -> no_snapshot()
         fi;
         alone(); settle() }
     :: d_step { RUNS && n[i].aband && n[i].quiet >= ALONE -> close_abandoned(); settle() }
@@ -755,7 +755,7 @@ proctype node(bit i)
         if
         :: PRIMARY(n[i].st) && n[i].gate != OPEN ->
             n[i].aband = 1; n[i].gate = SHUT; n[i].cut = 0; n[i].quiet = 0; n[i].st = DEGRADED;
-            n[i].res = NONE; no_base();
+            n[i].res = NONE; no_snapshot();
             say(ABANDON)
         :: PRIMARY(n[i].st) && n[i].gate == OPEN -> resync_end(); close(); n[i].pj = 0
         :: else -> again(); close(); n[i].pj = 0
@@ -768,7 +768,7 @@ proctype node(bit i)
         same = (n[i].res == NONE || n[i].res == HOLD || n[i].cut);
         if
         :: n[i].res != NONE -> resync_end()
-        :: else -> no_base()
+        :: else -> no_snapshot()
         fi;
         if
         :: same -> cut_off()

@@ -226,43 +226,46 @@ WRAP(void, rp_receiver_reset, struct rp_replicator *rp, const struct ft_message 
 {
     __real_rp_receiver_reset(rp, begin);
     if (sim_current())
-        sim_saw_base(sim_current(), begin);
+        sim_saw_snapshot(sim_current(), begin);
 }
 
-WRAP(int, rp_base_take, struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault)
+WRAP(int, rp_snapshot_take, struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault)
 {
     struct ft_line_run run;
     uint32_t at = 0;
     int error;
 
     sim_show(&sim_current()->window);
-    while (ft_run_next(m->bulk, m->bulk_len, &at, rp->base.lines, &run) > 0)
+    while (ft_run_next(m->bulk, m->bulk_len, &at, rp->snapshot.lines, &run) > 0)
         sim_window_edited(run.line * FT_LINE, (uint64_t)run.count * FT_LINE);
-    error = __real_rp_base_take(rp, m, fault);
-    sim_step(SIM_BASE_TAKEN);
+    error = __real_rp_snapshot_take(rp, m, fault);
+    sim_step(SIM_SNAPSHOT_TAKEN);
     return error;
 }
 
-WRAP(bool, rp_base_turn, struct rp_replicator *rp, bool *whole)
+WRAP(bool, rp_snapshot_turn, struct rp_replicator *rp, bool *whole)
 {
     sim_limits_now(sim_running->node);
-    bool any = __real_rp_base_turn(rp, whole);
+    bool any = __real_rp_snapshot_turn(rp, whole);
 
     if (any)
-        sim_step(SIM_IN_BASE);
+        sim_step(SIM_IN_SNAPSHOT);
     return any;
 }
 
 WRAP(int, rp_link_send, struct rp_link *link, const struct ft_message *m, unsigned lanes,
      struct ft_packer *packer)
 {
-    static const enum sim_step before[FT_MSG_TYPES] = {
-        [FT_MSG_ACK] = SIM_BEFORE_ACK,     [FT_MSG_BASE_BEGIN] = SIM_BASE_BEGINS,
-        [FT_MSG_BASE_END] = SIM_BASE_ENDS, [FT_MSG_HOLDING] = SIM_HOLDING,
-        [FT_MSG_STEER] = SIM_STEER,        [FT_MSG_STEERED] = SIM_STEERED,
-        [FT_MSG_HANDOVER] = SIM_HANDOVER,  [FT_MSG_ABANDON] = SIM_ABANDON,
-        [FT_MSG_ABANDONED] = SIM_ABANDON};
-    bool bulk = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA || m->type == FT_MSG_BASE;
+    static const enum sim_step before[FT_MSG_TYPES] = {[FT_MSG_ACK] = SIM_BEFORE_ACK,
+                                                       [FT_MSG_SNAPSHOT_BEGIN] = SIM_SNAPSHOT_BEGINS,
+                                                       [FT_MSG_SNAPSHOT_END] = SIM_SNAPSHOT_ENDS,
+                                                       [FT_MSG_HOLDING] = SIM_HOLDING,
+                                                       [FT_MSG_STEER] = SIM_STEER,
+                                                       [FT_MSG_STEERED] = SIM_STEERED,
+                                                       [FT_MSG_HANDOVER] = SIM_HANDOVER,
+                                                       [FT_MSG_ABANDON] = SIM_ABANDON,
+                                                       [FT_MSG_ABANDONED] = SIM_ABANDON};
+    bool bulk = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA || m->type == FT_MSG_SNAPSHOT;
     struct ft_message lie;
     int error;
 
@@ -289,7 +292,7 @@ WRAP(int, rp_link_send, struct rp_link *link, const struct ft_message *m, unsign
     }
     if (m->type == FT_MSG_HOLDING)
         sim_saw_holding(sim_current(), m);
-    if (m->type == FT_MSG_BASE_BEGIN) {
+    if (m->type == FT_MSG_SNAPSHOT_BEGIN) {
         sim_saw_gift(sim_current(), m);
         sim_lies_forget(sim_current()->index);
     }

@@ -176,7 +176,7 @@ static void mend(struct ft_message *m, unsigned lanes)
 
 void sim_lie_message(struct ft_message *m, unsigned lanes)
 {
-    bool bulk = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA || m->type == FT_MSG_BASE;
+    bool bulk = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA || m->type == FT_MSG_SNAPSHOT;
     unsigned lane = (unsigned)sim_lie_draw(sim.plan.lanes);
 
     if (m->type == FT_MSG_HELLO && sim_lie_draw(8)) {
@@ -204,11 +204,11 @@ void sim_lie_message(struct ft_message *m, unsigned lanes)
         m->replayed[lane] = sim_lie_number(m->replayed[lane]);
         m->taken[lane] = sim_lie_number(m->taken[lane]);
         break;
-    default: /* something else altogether; with the lines of a base nobody plays */
+    default: /* something else altogether; with the lines of a snapshot nobody plays */
         if (m->type == FT_MSG_HELLO)
             break;
         m->type = (uint8_t)(FT_MSG_BEAT + sim_lie_draw(FT_MSG_TYPES - FT_MSG_BEAT));
-        if (m->type == FT_MSG_BASE || !(m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA) || !bulk)
+        if (m->type == FT_MSG_SNAPSHOT || !(m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA) || !bulk)
             m->bulk_len = 0;
         m->lane = (uint16_t)lane;
         m->number = sim_lie_draw(4);

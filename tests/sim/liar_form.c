@@ -105,8 +105,8 @@ size_t sim_lie_replace(uint8_t *in, size_t len, size_t cap, size_t at, size_t ol
     return len - old + size;
 }
 
-/* Nowhere, too many lines or none, or of an unknown kind. Never lines that exist: a base that puts good lines
- * in the wrong place is another chain's memory, which nobody can tell. */
+/* Nowhere, too many lines or none, or of an unknown kind. Never lines that exist: a snapshot that puts good
+ * lines in the wrong place is another chain's memory, which nobody can tell. */
 void sim_lie_run(uint8_t head[])
 {
     static const uint8_t at[] = {4, 5, 6, 7, 10, 11, 12, 13, 14, 15};

@@ -37,7 +37,7 @@ bool sim_lie_goes_on(unsigned lane)
            sim_running->number == SIM_REPLICATOR && told[sim_running->node][lane].open;
 }
 
-/* A base begins: what it follows is told of nothing any more. */
+/* A snapshot begins: what it follows is told of nothing any more. */
 void sim_lies_forget(unsigned node)
 {
     memset(told[node], 0, sizeof(told[node]));

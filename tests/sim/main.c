@@ -209,11 +209,11 @@ static void report(void)
 
     if (options.quiet)
         return;
-    printf(
-        "%lu kills, %lu takeovers, %lu times protected, %lu bases, %lu splits, %lu released of %lu bursts, "
-        "%lu twice, %lu edges, %lu answers\n",
-        c->kills, c->takeovers, c->protections, c->resyncs, c->splits, c->released, c->bursts, c->duplicates,
-        c->edges, c->replies);
+    printf("%lu kills, %lu takeovers, %lu times protected, %lu snapshots, %lu splits, %lu released of %lu "
+           "bursts, "
+           "%lu twice, %lu edges, %lu answers\n",
+           c->kills, c->takeovers, c->protections, c->resyncs, c->splits, c->released, c->bursts,
+           c->duplicates, c->edges, c->replies);
     for (unsigned s = 0; s < SIM_STEPS; s++)
         if (c->caught[s] == 0)
             printf("nobody was caught %s\n", sim_step_text[s]);

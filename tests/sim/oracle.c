@@ -126,7 +126,7 @@ void sim_saw_gift(struct sim_node *n, const struct ft_message *begin)
         (struct sim_gift){.history = n->history, .sent = begin->sent, .from = n->index, .next = sim.gifts};
     sim.gifts = gift;
     if (!n->history)
-        sim_fail("%s begins a base without a state", n->name);
+        sim_fail("%s begins a snapshot without a state", n->name);
 }
 
 static struct sim_history *given(const struct sim_node *n, const struct ft_message *begin)
@@ -137,17 +137,17 @@ static struct sim_history *given(const struct sim_node *n, const struct ft_messa
     return NULL;
 }
 
-/* A base begins: from here on the node follows what its peer makes; NULL: it holds nothing. */
-void sim_saw_base(struct sim_node *n, const struct ft_message *begin)
+/* A snapshot begins: from here on the node follows what its peer makes; NULL: it holds nothing. */
+void sim_saw_snapshot(struct sim_node *n, const struct ft_message *begin)
 {
     if (sim.plan.liar)
         return;
     n->follows = begin ? given(n, begin) : NULL;
     if (begin && !n->follows)
-        sim_fail("%s gets a base that nobody began", n->name);
+        sim_fail("%s gets a snapshot that nobody began", n->name);
     for (unsigned l = 0; n->follows && l < sim.plan.lanes; l++)
         if (begin->burst[l] > n->follows->lane[l].count)
-            sim_fail("%s gets a base of burst %lu, lane %u, of which its primary has made %lu", n->name,
+            sim_fail("%s gets a snapshot of burst %lu, lane %u, of which its primary has made %lu", n->name,
                      begin->burst[l], l, n->follows->lane[l].count);
     sim.count.resyncs += begin != NULL;
 }

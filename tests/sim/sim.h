@@ -64,10 +64,10 @@ enum sim_step {
     SIM_AFTER_ACK,
     SIM_BEFORE_VIEW,
     SIM_AFTER_VIEW,
-    SIM_BASE_BEGINS,
-    SIM_IN_BASE,
-    SIM_BASE_TAKEN,
-    SIM_BASE_ENDS,
+    SIM_SNAPSHOT_BEGINS,
+    SIM_IN_SNAPSHOT,
+    SIM_SNAPSHOT_TAKEN,
+    SIM_SNAPSHOT_ENDS,
     SIM_HOLDING,
     SIM_HELD,
     SIM_STEER,
@@ -269,7 +269,7 @@ struct sim_world {
     unsigned reigns_node;
     uint64_t owner; /* node to which hosts' frames go; SIM_NOBODY: both */
     struct sim_history *histories;
-    struct sim_gift { /* a base begun: whose history its receiver follows */
+    struct sim_gift { /* a snapshot begun: whose history its receiver follows */
         const struct sim_history *history;
         uint64_t sent;
         unsigned from;
@@ -412,8 +412,8 @@ bool sim_bold(unsigned per_mille); /* a bold liar's replicator runs, and does so
 
 /* ---- oracle.c ---- */
 void sim_saw_state(struct sim_node *node, enum ft_state state, uint64_t view, const char *why);
-void sim_saw_base(struct sim_node *node, const struct ft_message *begin);
-void sim_saw_gift(struct sim_node *node, const struct ft_message *begin); /* a base is said to begin */
+void sim_saw_snapshot(struct sim_node *node, const struct ft_message *begin);
+void sim_saw_gift(struct sim_node *node, const struct ft_message *begin); /* a snapshot is said to begin */
 void sim_saw_holding(struct sim_node *node, const struct ft_message *holding);
 void sim_saw_ack(struct sim_node *node, const struct ft_message *ack);
 void sim_saw_fresh(struct sim_node *node);

@@ -245,10 +245,10 @@ void told_to_protected(struct tale *t, bool strict)
     is(t, strict ? FT_DEGRADED : FT_SOLO);
     did(t, FT_ACT_CUT);
     reaches(t, FT_EV_CUT, 5);
-    assert_int_equal(said(t, FT_MSG_BASE_BEGIN)->burst[0], 5);
+    assert_int_equal(said(t, FT_MSG_SNAPSHOT_BEGIN)->burst[0], 5);
     hears(t, FT_MSG_BEAT, FT_SYNCING);
-    happens(t, FT_EV_BASE_SENT);
-    said(t, FT_MSG_BASE_END);
+    happens(t, FT_EV_SNAPSHOT_SENT);
+    said(t, FT_MSG_SNAPSHOT_END);
     reaches(t, FT_EV_LANES, 8);
     hears_at(t, FT_MSG_ACK, FT_SYNCING, 8, t->core.sent);
     is(t, FT_DEGRADED);
@@ -268,10 +268,10 @@ void told_to_ready(struct tale *t, bool strict)
     is(t, FT_JOINING);
     hears_view(t, strict ? FT_DEGRADED : FT_SOLO, 1);
     assert_int_equal(did(t, FT_ACT_VIEW)->view, 1);
-    hears_at(t, FT_MSG_BASE_BEGIN, strict ? FT_DEGRADED : FT_SOLO, 5, t->core.sent);
+    hears_at(t, FT_MSG_SNAPSHOT_BEGIN, strict ? FT_DEGRADED : FT_SOLO, 5, t->core.sent);
     is(t, FT_SYNCING);
     did(t, FT_ACT_CLEAR);
-    hears(t, FT_MSG_BASE_END, strict ? FT_DEGRADED : FT_SOLO);
+    hears(t, FT_MSG_SNAPSHOT_END, strict ? FT_DEGRADED : FT_SOLO);
     ordered(t, FT_LANE_REPLAY);
     said(t, FT_MSG_ACK);
     hears_at(t, FT_MSG_HOLDING, FT_DEGRADED, 10, t->core.sent);

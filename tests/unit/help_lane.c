@@ -58,9 +58,9 @@ static void begin_reign(struct pair *p, unsigned i, const struct ft_action *a)
             return;
         }
         if (!n->whole)
-            pair_fail(p, "%c reigns on half a base", 'a' + (int)i);
+            pair_fail(p, "%c reigns on half a snapshot", 'a' + (int)i);
         if (n->stale)
-            pair_fail(p, "%c reigns on a base put over an older state", 'a' + (int)i);
+            pair_fail(p, "%c reigns on a snapshot put over an older state", 'a' + (int)i);
         if (to > p->depth[n->held])
             pair_fail(p, "%c is to replay up to %u and holds %u", 'a' + (int)i, to, p->depth[n->held]);
         to = to > p->depth[n->held] ? p->depth[n->held] : to;
@@ -104,7 +104,7 @@ static void clear(struct pair_node *n)
     n->order = FT_LANE_WAIT;
     n->logging = n->whole = n->stale = false;
     n->closed = n->replayed = 0;
-    n->cut_at = n->base_sent_at = 0;
+    n->cut_at = n->snapshot_sent_at = 0;
 }
 
 void pair_act(struct pair *p, unsigned i, const struct ft_action *a)
@@ -115,7 +115,7 @@ void pair_act(struct pair *p, unsigned i, const struct ft_action *a)
     case FT_ACT_SEND:
         if (a->send.type == FT_MSG_ACK && n->held != NO_STATE) {
             if (!n->whole)
-                pair_fail(p, "%c acknowledges before its base is whole", 'a' + (int)i);
+                pair_fail(p, "%c acknowledges before its snapshot is whole", 'a' + (int)i);
             n->acked = n->chain[a->send.burst[0]];
         }
         if (a->send.type != FT_MSG_BEAT && a->send.type != FT_MSG_ACK)
@@ -141,9 +141,9 @@ void pair_act(struct pair *p, unsigned i, const struct ft_action *a)
     case FT_ACT_CUT:
         n->cut_at = p->now + pair_draw(p, 3 * FT_MS);
         break;
-    case FT_ACT_NO_BASE:
+    case FT_ACT_NO_SNAPSHOT:
         n->logging = false;
-        n->cut_at = n->base_sent_at = 0;
+        n->cut_at = n->snapshot_sent_at = 0;
         break;
     case FT_ACT_VIEW:
         if (a->view < n->view_file)
@@ -165,7 +165,7 @@ void pair_take(struct pair *p, unsigned i, const struct pair_envelope *e)
 {
     struct pair_node *n = &p->node[i];
     struct ft_event event = {.kind = FT_EV_MESSAGE, .message = &e->m};
-    uint64_t bases = n->core.bases;
+    uint64_t snapshots = n->core.snapshots;
 
     if (e->m.type == FT_MSG_LOG && ft_core_accepts(&n->core, &e->m)) {
         if (n->held != e->after)
@@ -174,7 +174,7 @@ void pair_take(struct pair *p, unsigned i, const struct pair_envelope *e)
         set_chain(p, n, e->tip);
     }
     pair_step(p, i, &event);
-    if (n->core.bases != bases) {
+    if (n->core.snapshots != snapshots) {
         n->stale = n->whole || n->held != NO_STATE; /* CLEAR would have seen to it */
         n->held = e->tip;
         set_chain(p, n, e->tip);
@@ -216,7 +216,7 @@ static void work_live(struct pair *p, unsigned i)
         n->cut_at = 0;
         n->logging = true;
         n->logged = n->tip;
-        n->base_sent_at = p->now + FT_MS + pair_draw(p, pair_chance(p, 5) ? 400 * FT_MS : 25 * FT_MS);
+        n->snapshot_sent_at = p->now + FT_MS + pair_draw(p, pair_chance(p, 5) ? 400 * FT_MS : 25 * FT_MS);
         step_lanes(p, i, FT_EV_CUT);
     }
     if (n->tip != NO_STATE && n->logging && n->logged != n->tip && (!p->delta || pair_chance(p, 30))) {
@@ -226,9 +226,9 @@ static void work_live(struct pair *p, unsigned i)
         pair_send(p, i, &m, n->tip, n->logged);
         n->logged = n->tip;
     }
-    if (n->tip != NO_STATE && n->base_sent_at && p->now >= n->base_sent_at) {
-        n->base_sent_at = 0;
-        step_lanes(p, i, FT_EV_BASE_SENT);
+    if (n->tip != NO_STATE && n->snapshot_sent_at && p->now >= n->snapshot_sent_at) {
+        n->snapshot_sent_at = 0;
+        step_lanes(p, i, FT_EV_SNAPSHOT_SENT);
     }
     if (n->tip != NO_STATE && n->order == FT_LANE_DRAIN && p->now >= n->drained_at &&
         n->released == p->depth[n->tip] && (!n->logging || n->logged == n->tip))

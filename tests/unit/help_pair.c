@@ -87,7 +87,7 @@ static void start(struct pair *p, unsigned i)
     n->held = NO_STATE;
     n->order = FT_LANE_WAIT;
     n->gate = FT_GATE_SHUT;
-    n->gate_at = n->steered_at = n->cut_at = n->base_sent_at = n->restart_at = n->paused_until = 0;
+    n->gate_at = n->steered_at = n->cut_at = n->snapshot_sent_at = n->restart_at = n->paused_until = 0;
     n->logging = n->whole = n->stale = false;
     n->stalled_until = n->replay_at = 0;
     ft_core_init(&n->core, &c, pair_clock(p, i), &actions);

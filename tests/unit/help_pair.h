@@ -24,7 +24,7 @@ struct pair_envelope {
     enum { PAIR_MESSAGE, PAIR_CONNECTED, PAIR_LOST } kind;
     enum ft_lost how;
     struct ft_message m;
-    uint32_t tip, after; /* BASE_BEGIN: the cut; LOG: bursts behind `after` up to `tip` */
+    uint32_t tip, after; /* SNAPSHOT_BEGIN: the cut; LOG: bursts behind `after` up to `tip` */
 };
 
 struct pair_pipe { /* towards a node */
@@ -58,12 +58,12 @@ struct pair_node {
     /* primary's replicator */
     bool logging;
     uint32_t logged;
-    uint64_t cut_at, base_sent_at;
+    uint64_t cut_at, snapshot_sent_at;
 
     /* standby's replicator */
     uint32_t held, closed, replayed; /* burst, depth, depth */
-    bool whole, stale;               /* base is whole; a base was begun over state that was not cleared */
-    uint32_t acked; /* burst last acknowledged; what a process did that died counts until its peer hears */
+    bool whole, stale; /* snapshot is whole; a snapshot was begun over state that was not cleared */
+    uint32_t acked;    /* burst last acknowledged; what a process did that died counts until its peer hears */
 };
 
 struct pair {

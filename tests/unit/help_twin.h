@@ -6,7 +6,8 @@
  * or of records with checkpoints, as the box says.
  *
  * The test and the node share a box of words, which outlives the node. What a primary feeds itself follows
- * from a seed, so twin_model computes what the state must be after any burst, without lanes, logs or bases.
+ * from a seed, so twin_model computes what the state must be after any burst, without lanes, logs or
+ * snapshots.
  */
 #ifndef TESTS_UNIT_HELP_TWIN_H
 #define TESTS_UNIT_HELP_TWIN_H
@@ -39,7 +40,7 @@ struct twin_box {
     _Atomic uint64_t answered, at, region_digest, state_hash; /* to `ask`, at a burst boundary */
     _Atomic uint64_t closed, out_burst, outputs; /* out_burst: last burst any output of which has left */
     _Atomic uint64_t live_from;                  /* burst after which it became primary by takeover */
-    _Atomic uint64_t beside_base;                /* bursts made while lines were owed */
+    _Atomic uint64_t beside_snapshot;            /* bursts made while lines were owed */
     _Atomic uint64_t ring_full, hold_full, log_most, replay_most; /* most: bytes ever waiting in the ring */
     _Atomic uint64_t doing;                                       /* enum ft_order reached */
     _Atomic uint64_t cuts, halves;                                /* shares published, whole and half, ever */
@@ -123,7 +124,7 @@ struct twin_delta {
     unsigned outs;      /* made since */
     struct twin_out *out;
 };
-/* At a base cut: what changes from here on is to be known. */
+/* At a start cut: what changes from here on is to be known. */
 void twin_delta_begin(struct twin_delta *d, uint64_t burst);
 void twin_delta_note(struct twin_delta *d, const struct twin_burst *b, const struct twin_lane_state *after);
 /* A share of all since the last cut, into the log ring. False: no room for it, or an overrun. `half`: without
@@ -137,7 +138,7 @@ struct twin_worker {
     struct twin_box *box;
     struct ft_region *region;
     struct ft_lane *shared;
-    uint64_t salt; /* content of a table that no base has written */
+    uint64_t salt; /* content of a table that no snapshot has written */
     bool warm;
     _Atomic bool *stop;
 };

@@ -24,7 +24,7 @@ struct life {
     struct lg_capture capture;
     struct twin_delta delta;
     enum { TWIN_LOG, TWIN_DELTA } segment;
-    bool stalled; /* a share was left half: nothing more before the next base */
+    bool stalled; /* a share was left half: nothing more before the next snapshot */
     uint64_t order, gate, cut, uncut, digest, quiet_since, burst_at, cut_due, now, copied;
     enum ft_order doing;
 };
@@ -49,7 +49,7 @@ static void make(struct ft_region *region, uint64_t salt)
     table = ft_arena_alloc(ft_region_arena(region, 0, 1), TWIN_WORDS * sizeof(*table));
     FT_CHECK(lane_state && table, "no room for the chain");
     twin_first_words(table, salt);
-    lane_state->burst = salt; /* a base has to overwrite it */
+    lane_state->burst = salt; /* a snapshot has to overwrite it */
 }
 
 void twin_lane_make(struct twin_worker *w)
@@ -145,7 +145,7 @@ static void run_burst(struct life *life)
             lg_capture_input(&life->capture, b.bytes[i], b.len[i], b.len[i], 0, false);
     }
     if (atomic_load(&life->region->tracking) & FT_TRACK_OWED)
-        atomic_fetch_add(&life->box->beside_base, 1);
+        atomic_fetch_add(&life->box->beside_snapshot, 1);
     for (unsigned i = 0; i < b.n; i++)
         apply(life, b.bytes[i], b.len[i], b.time);
     end_burst(life, b.time, b.n);
@@ -374,7 +374,7 @@ static void look_at_gate(struct life *life)
     atomic_store_explicit(&life->shared->gate_seen, gate, memory_order_release);
 }
 
-static void look_at_base(struct life *life)
+static void look_at_snapshot(struct life *life)
 {
     uint64_t cut = atomic_load_explicit(&life->shared->cut, memory_order_acquire);
     uint64_t uncut = atomic_load_explicit(&life->shared->uncut, memory_order_acquire);
@@ -432,7 +432,7 @@ static bool turn(struct life *life)
         follow(life, order);
     look_at_gate(life);
     if (life->doing == FT_LANE_LIVE || life->doing == FT_LANE_DRAIN) {
-        look_at_base(life);
+        look_at_snapshot(life);
         worked = live(life);
     } else if (life->doing == FT_LANE_REPLAY) {
         worked = replay(life, atomic_load_explicit(&life->shared->closed_to, memory_order_acquire),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The chain of help_twin.h as arithmetic, and the model that runs it without lanes, logs or bases. */
+/* The chain of help_twin.h as arithmetic, and the model that runs it without lanes, logs or snapshots. */
 #include "tests/unit/help_twin.h"
 #include "ftcore/base/draw.h"
 

@@ -529,7 +529,8 @@ static void test_spread_checkpoint(void **state)
     assert_int_equal(add(set, 0, 11, 101, 1, -1, 0), 0);
     assert_false(spread_fits(set, 1, 10, 10, 100, 0, false)); /* it begins behind all that is held … */
     assert_false(spread_fits(set, 1, 10, 11, 100, 0, false));
-    assert_false(spread_fits(set, 1, 11, 11, 101, 0, false)); /* … and at the share before it, or the base */
+    assert_false(
+        spread_fits(set, 1, 11, 11, 101, 0, false)); /* … and at the share before it, or the snapshot */
     assert_true(spread_fits(set, 1, 10, 11, 101, 0, false));
     assert_int_equal(add(set, 0, 12, 102, 1, -1, 0), 0);
     computed(set, true, 12, 20); /* what comes between its parts does not wait for it */
@@ -562,7 +563,7 @@ static void test_share_order(void **state)
     assert_int_equal(share(set, 2, 1, 10, 10, 100), FT_EMALFORMED);
     assert_int_equal(share(set, 0, 0, 10, 15, 110), FT_EORDER); /* cuts begin with 1 */
     assert_int_equal(share(set, 0, 2, 10, 15, 110), FT_EORDER);
-    assert_int_equal(share(set, 0, 1, 9, 15, 110), FT_EORDER); /* another base */
+    assert_int_equal(share(set, 0, 1, 9, 15, 110), FT_EORDER); /* another snapshot */
     assert_int_equal(share(set, 0, 1, 11, 15, 110), FT_EORDER);
     assert_int_equal(share(set, 0, 1, 10, 15, 99), FT_EORDER); /* accesses go back */
     assert_int_equal(share(set, 0, 1, 10, 15, 110), 0);
@@ -605,7 +606,7 @@ static void test_share_order(void **state)
     assert_int_equal(ft_closed_cut(set, at), 1);
     assert_int_equal(at[0], 10);
     assert_int_equal(at[1], 22);
-    /* A new base forgets all of it. */
+    /* A new snapshot forgets all of it. */
     ft_closed_reset(set, burst, access);
     assert_int_equal(ft_closed_cut(set, at), 0);
     assert_int_equal(share(set, 0, 1, 10, 12, 100), 0);

@@ -69,7 +69,7 @@ static void without_answers_it_holds_and_with_them_goes_on(void **unused)
     assert_int_equal(a.core.false_alarms, 1);
 }
 
-static void acks_of_an_earlier_base_do_not_count(void **unused)
+static void acks_of_an_earlier_snapshot_do_not_count(void **unused)
 {
     uint64_t before;
 
@@ -79,7 +79,7 @@ static void acks_of_an_earlier_base_do_not_count(void **unused)
     before = a.core.sent;
     reaches(&a, FT_EV_CUT, 20);
     hears(&a, FT_MSG_BEAT, FT_SYNCING);
-    happens(&a, FT_EV_BASE_SENT);
+    happens(&a, FT_EV_SNAPSHOT_SENT);
     hears_at(&a, FT_MSG_ACK, FT_SYNCING, 20, before);
     assert_int_equal(a.core.resync, FT_RESYNC_CATCHUP);
     hears_at(&a, FT_MSG_ACK, FT_SYNCING, 20, a.core.sent);
@@ -97,7 +97,7 @@ static void a_resync_that_is_too_slow_is_named_and_tried_again(void **unused)
         waits(&a, 10);
         hears(&a, FT_MSG_BEAT, FT_SYNCING);
     }
-    assert_string_equal(a.core.resync_outcome, "deadline: the base took too long");
+    assert_string_equal(a.core.resync_outcome, "deadline: the snapshot took too long");
     assert_int_equal(a.core.resyncs_failed, 1);
     assert_int_equal(a.core.resync, FT_RESYNC_NONE);
     is(&a, FT_SOLO);
@@ -116,7 +116,7 @@ static void a_resync_that_fails_after_holding_takes_the_rights_away_first(void *
     told(&a, FT_TOLD_RESYNC);
     reaches(&a, FT_EV_CUT, 20);
     hears(&a, FT_MSG_BEAT, FT_SYNCING);
-    happens(&a, FT_EV_BASE_SENT);
+    happens(&a, FT_EV_SNAPSHOT_SENT);
     hears_at(&a, FT_MSG_ACK, FT_SYNCING, 20, a.core.sent);
     reaches(&a, FT_EV_HELD, 30);
     for (unsigned i = 0; i < 20; i++) {
@@ -147,7 +147,7 @@ static void a_resync_asked_for_takes_the_rights_away_first(void **unused)
     reaches(&a, FT_EV_CUT, 20);
     hears(&a, FT_MSG_BEAT, FT_SYNCING);
     is(&a, FT_SOLO);
-    assert_int_equal(a.core.resync, FT_RESYNC_BASE);
+    assert_int_equal(a.core.resync, FT_RESYNC_SNAPSHOT);
 }
 
 /* ---- losing the standby ------------------------------------------------------------------------ */
@@ -230,7 +230,7 @@ static void a_standby_that_kept_its_rights_over_a_reconnect_loses_them_first(voi
     (void)unused;
     told_to_protected(&a, false);
     loses(&a, FT_LOST_ERROR);
-    did(&a, FT_ACT_NO_BASE);
+    did(&a, FT_ACT_NO_SNAPSHOT);
     waits(&a, 5);
     connects(&a);
     hello_from(&a, FT_READY, 1);
@@ -238,7 +238,7 @@ static void a_standby_that_kept_its_rights_over_a_reconnect_loses_them_first(voi
     hears(&a, FT_MSG_BEAT, FT_READY);
     is(&a, FT_DEGRADED); /* the log between the connections is missing there */
     reaches(&a, FT_EV_CUT, 20);
-    said(&a, FT_MSG_BASE_BEGIN);
+    said(&a, FT_MSG_SNAPSHOT_BEGIN);
     hears(&a, FT_MSG_BEAT, FT_SYNCING);
     is(&a, FT_SOLO);
 }
@@ -331,7 +331,7 @@ int main(void)
         cmocka_unit_test(acknowledged_is_stable),
         cmocka_unit_test(the_lease_runs_from_when_the_answered_message_was_sent),
         cmocka_unit_test(without_answers_it_holds_and_with_them_goes_on),
-        cmocka_unit_test(acks_of_an_earlier_base_do_not_count),
+        cmocka_unit_test(acks_of_an_earlier_snapshot_do_not_count),
         cmocka_unit_test(a_resync_that_is_too_slow_is_named_and_tried_again),
         cmocka_unit_test(a_resync_that_fails_after_holding_takes_the_rights_away_first),
         cmocka_unit_test(a_resync_asked_for_takes_the_rights_away_first),

@@ -29,7 +29,7 @@ static void a_primary_closes_only_when_the_right_is_gone(void **unused)
     is(&b, FT_DEGRADED);
     gate_is(&b, FT_GATE_SHUT);
     said(&b, FT_MSG_ABANDON);
-    did(&b, FT_ACT_NO_BASE);
+    did(&b, FT_ACT_NO_SNAPSHOT);
     did_not(&b, FT_ACT_CLOSE);
     hears(&b, FT_MSG_BEAT, FT_READY);
     is(&b, FT_DEGRADED);

@@ -187,7 +187,7 @@ static void a_primary_that_came_back_empty_has_died(void **unused)
     is(&b, FT_JOINING);
     hears_view(&b, FT_SOLO, 2);
     assert_int_equal(did(&b, FT_ACT_VIEW)->view, 2);
-    hears(&b, FT_MSG_BASE_BEGIN, FT_SOLO);
+    hears(&b, FT_MSG_SNAPSHOT_BEGIN, FT_SOLO);
     is(&b, FT_SYNCING);
 }
 
@@ -317,17 +317,17 @@ static void the_next_takeover_works_like_the_first(void **unused)
     hello_from(&b, FT_JOINING, 1);
     reaches(&b, FT_EV_CUT, 20);
     hears(&b, FT_MSG_BEAT, FT_SYNCING);
-    happens(&b, FT_EV_BASE_SENT);
+    happens(&b, FT_EV_SNAPSHOT_SENT);
     hears_at(&b, FT_MSG_ACK, FT_SYNCING, 20, b.core.sent);
     reaches(&b, FT_EV_HELD, 22);
     hears_at(&b, FT_MSG_ACK, FT_READY, 22, b.core.sent);
     is(&b, FT_PROTECTED);
     hears_view(&b, FT_SOLO, 3);
     is(&b, FT_JOINING);
-    hears(&b, FT_MSG_BASE_BEGIN, FT_SOLO);
+    hears(&b, FT_MSG_SNAPSHOT_BEGIN, FT_SOLO);
     is(&b, FT_SYNCING);
     assert_int_equal(b.core.view, 3);
-    loses(&b, FT_LOST_EOF); /* half a base is no state */
+    loses(&b, FT_LOST_EOF); /* half a snapshot is no state */
     is(&b, FT_JOINING);
 }
 

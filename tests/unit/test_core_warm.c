@@ -31,14 +31,14 @@ static void stores(uint64_t closed)
     happens(&a, FT_EV_LANES);
 }
 
-/* A standby with a base of burst 5, which nothing has been replayed behind, told that H is 10. */
+/* A standby with a snapshot of burst 5, which nothing has been replayed behind, told that H is 10. */
 static void told_to_hold(bool warm)
 {
     begin(1, warm);
     assert_int_equal(a.core.config.warm, warm);
     hears_view(&a, FT_SOLO, 1);
-    hears_at(&a, FT_MSG_BASE_BEGIN, FT_SOLO, 5, a.core.sent);
-    hears(&a, FT_MSG_BASE_END, FT_SOLO);
+    hears_at(&a, FT_MSG_SNAPSHOT_BEGIN, FT_SOLO, 5, a.core.sent);
+    hears(&a, FT_MSG_SNAPSHOT_END, FT_SOLO);
     hears_at(&a, FT_MSG_HOLDING, FT_DEGRADED, 10, a.core.sent);
     is(&a, FT_SYNCING);
 }
@@ -107,7 +107,7 @@ static void told_to_catch_up(bool warm)
     is(&a, FT_SOLO);
     reaches(&a, FT_EV_CUT, 5);
     hears(&a, FT_MSG_BEAT, FT_SYNCING);
-    happens(&a, FT_EV_BASE_SENT);
+    happens(&a, FT_EV_SNAPSHOT_SENT);
     reaches(&a, FT_EV_LANES, 1000);
 }
 
@@ -143,7 +143,7 @@ static void a_resync_says_who_asked_for_it(void **unused)
     ft_step(&a.core, &event, &a.did);
     is(&a, FT_DEGRADED);
     because(&a, "the next delta is too large");
-    did(&a, FT_ACT_NO_BASE);
+    did(&a, FT_ACT_NO_SNAPSHOT);
     did(&a, FT_ACT_CUT);
     told_to_protected(&a, false);
     told(&a, FT_TOLD_RESYNC);

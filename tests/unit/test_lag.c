@@ -42,7 +42,7 @@ static int setup(void **state)
     rp.config.compress = RP_COMPRESS_NEVER;
     if (ft_lane_init(&lane, 1u << 20, 1u << 20) || rp_sender_init(&rp))
         return -1;
-    atomic_store(&lane.cut_burst, 10); /* the base holds bursts up to this one */
+    atomic_store(&lane.cut_burst, 10); /* the snapshot holds bursts up to this one */
     rp_sender_begin(&rp);
     return 0;
 }
@@ -149,7 +149,7 @@ static void what_is_on_its_way_does_not_count(void **state)
     assert_int_equal(lag_after(10, 221, 221), 0);
 }
 
-static void what_a_base_holds_does_not_count(void **state)
+static void what_a_snapshot_holds_does_not_count(void **state)
 {
     (void)state;
     assert_int_equal(lag_after(10, 10, 3), 0);
@@ -203,7 +203,7 @@ int main(void)
         TEST(a_standby_that_keeps_up_is_not_measured),
         TEST(a_window_without_progress_stays_open),
         TEST(what_is_on_its_way_does_not_count),
-        TEST(what_a_base_holds_does_not_count),
+        TEST(what_a_snapshot_holds_does_not_count),
         TEST(a_warm_standby_does_not_lag),
         TEST(the_lag_in_packets_never_shrinks_by_forgetting),
     };

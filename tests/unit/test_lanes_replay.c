@@ -355,7 +355,7 @@ static void a_circle_is_a_divergence(void **state)
     UNTIL(atomic_load(&w.shared[0].diverged));
     assert_false(atomic_load(&w.shared[1].diverged)); /* told once */
     assert_int_equal(atomic_load(&w.shared[0].closed), 2);
-    /* Both can do something else: a new base, and replay goes on from there. */
+    /* Both can do something else: a new snapshot, and replay goes on from there. */
     order(FT_LANE_WAIT, 2);
     UNTIL(all_done(FT_LANE_WAIT, 2));
 }

@@ -333,7 +333,7 @@ static void bulk_flows_both_ways_with_back_pressure(void **state)
     assert_int_equal(rp_link_send(a, &bulk, 1, NULL), FT_EFULL);
     bulk.bulk_len = (uint32_t)rp_link_room(a) + 1;
     assert_int_equal(rp_link_send(a, &bulk, 1, NULL), FT_EFULL);
-    bulk.type = FT_MSG_BASE;
+    bulk.type = FT_MSG_SNAPSHOT;
     for (bulk.bulk_len = 1; rp_link_send(a, &bulk, 1, NULL) == 0;)
         continue;
     for (unsigned i = 0; i < 1000; i++)

@@ -78,7 +78,7 @@ static struct ft_message any(unsigned type, unsigned lanes, uint32_t bulk_max)
     case FT_MSG_HELLO:
         hello(&m);
         break;
-    case FT_MSG_BASE:
+    case FT_MSG_SNAPSHOT:
     case FT_MSG_LOG:
     case FT_MSG_DELTA:
         m.bulk_len = (uint32_t)(draw() % (bulk_max + 1));
@@ -88,7 +88,7 @@ static struct ft_message any(unsigned type, unsigned lanes, uint32_t bulk_max)
         for (unsigned i = 0; i < lanes; i++)
             m.replayed[i] = number(), m.taken[i] = number();
         /* fall through */
-    case FT_MSG_BASE_BEGIN:
+    case FT_MSG_SNAPSHOT_BEGIN:
     case FT_MSG_HOLDING:
     case FT_MSG_HANDOVER:
         for (unsigned i = 0; i < lanes; i++)
@@ -333,8 +333,8 @@ static void noise_is_survived(void **state)
         seed = run;
         uint32_t len = (uint32_t)(1 + draw() % 200);
 
-        struct ft_message base = any((unsigned)(1 + draw() % (FT_MSG_TYPES - 1)), 2, 150);
-        long had = ft_message_encode(&base, 2, NULL, frame, sizeof(frame));
+        struct ft_message snapshot = any((unsigned)(1 + draw() % (FT_MSG_TYPES - 1)), 2, 150);
+        long had = ft_message_encode(&snapshot, 2, NULL, frame, sizeof(frame));
         if (len > had - FT_FRAME_HEAD || draw() & 1)
             len = (uint32_t)(had - FT_FRAME_HEAD);
         for (unsigned n = (unsigned)(draw() % 4); n; n--)
@@ -652,40 +652,40 @@ static size_t two_blocks(uint8_t *out)
 static void a_large_bulk_has_several_blocks(void **state)
 {
     struct ft_packer packer = {0};
-    struct ft_message m = {.type = FT_MSG_BASE, .state = FT_READY, .bulk = content, .bulk_len = 65636};
+    struct ft_message m = {.type = FT_MSG_SNAPSHOT, .state = FT_READY, .bulk = content, .bulk_len = 65636};
     uint8_t blocks[1024];
     size_t len = two_blocks(blocks);
     uint32_t wrong = 300;
 
     (void)state;
-    begin(8, 1, FT_MSG_BASE, 5);
+    begin(8, 1, FT_MSG_SNAPSHOT, 5);
     u(65636), bin(blocks, len);
     accepted(1, &m);
     assert_int_equal(m.bulk_len, 65636);
     for (unsigned i = 0; i < m.bulk_len; i++)
         assert_int_equal(m.bulk[i], 'a');
-    begin(8, 1, FT_MSG_BASE, 5);
+    begin(8, 1, FT_MSG_SNAPSHOT, 5);
     u(65637), bin(blocks, len);
     refused(1, "offset 298: BASE block gives 100 bytes, expected 101");
-    begin(8, 1, FT_MSG_BASE, 5);
+    begin(8, 1, FT_MSG_SNAPSHOT, 5);
     u(65536 * 2 + 100), bin(blocks, len);
     refused(1, "offset 298: BASE block gives 100 bytes, expected 65536");
-    begin(8, 1, FT_MSG_BASE, 5);
+    begin(8, 1, FT_MSG_SNAPSHOT, 5);
     u(65636), bin(blocks, len - LZ4_LEN);
     refused(1, "offset 298: BASE block of 11 bytes, expected at most 0");
-    begin(8, 1, FT_MSG_BASE, 5);
+    begin(8, 1, FT_MSG_SNAPSHOT, 5);
     u(65636), bin(blocks, len - LZ4_LEN - 1);
     refused(1, "offset 294: BASE blocks end, expected 100 bytes more of bulk");
-    begin(8, 1, FT_MSG_BASE, 5);
+    begin(8, 1, FT_MSG_SNAPSHOT, 5);
     blocks[len] = 0;
     u(65636), bin(blocks, len + 1);
     refused(1, "offset 309: BASE 1 bytes behind the blocks");
     memcpy(blocks, &wrong, 4);
-    begin(8, 1, FT_MSG_BASE, 5);
+    begin(8, 1, FT_MSG_SNAPSHOT, 5);
     u(65636), bin(blocks, len);
     refused(1, "offset 27: BASE block of 300 bytes, expected at most 282");
     /* Content that repeats itself over more than a block's table: each block is packed by itself. */
-    m = (struct ft_message){.type = FT_MSG_BASE, .state = FT_READY, .bulk = content, .bulk_len = 200000};
+    m = (struct ft_message){.type = FT_MSG_SNAPSHOT, .state = FT_READY, .bulk = content, .bulk_len = 200000};
     seed = 3;
     fill(content, 2000, false);
     for (size_t at = 2000; at < 200000; at += 2000)
@@ -721,13 +721,13 @@ static void hostile_bulks(void **state)
     begin(8, 1, FT_MSG_LOG, 5);
     u(FT_BULK_MAX + 1), bin(lz4_block, LZ4_LEN);
     refused(1, "offset 15: LOG size of bulk is 2097153, expected at most 2097152");
-    begin(8, 1, FT_MSG_BASE, 5);
+    begin(8, 1, FT_MSG_SNAPSHOT, 5);
     u(0), raw("\xc6\x00\x20\x00\x01", 5);
     refused(1, "offset 16: BASE bulk has 2097153 bytes, expected 0 to 2097152");
-    begin(8, 1, FT_MSG_BASE, 5);
+    begin(8, 1, FT_MSG_SNAPSHOT, 5);
     u(0), raw("\xc5\x01\x00xyz", 6);
     refused(1, "offset 16: BASE bulk has 3 bytes, expected 256");
-    begin(8, 1, FT_MSG_BASE, 5);
+    begin(8, 1, FT_MSG_SNAPSHOT, 5);
     u(0), str("x", 1);
     refused(1, "offset 16: BASE bulk begins with byte a1 and 1 follow, expected bytes");
     begin(8, 1, FT_MSG_LOG, 5);
@@ -836,7 +836,7 @@ static struct ft_message golden_message(unsigned type)
         m.solo_after_ms = 70000;
         m.bulk_len = m.identity_len = 18;
         break;
-    case FT_MSG_BASE:
+    case FT_MSG_SNAPSHOT:
     case FT_MSG_LOG:
     case FT_MSG_DELTA:
         m.bulk_len = 18;
@@ -853,7 +853,7 @@ static struct ft_message golden_message(unsigned type)
     case FT_MSG_VERDICT:
         m.lane = 2, m.burst[0] = 300, m.number = UINT64_MAX, m.number2 = 1ull << 32;
         break;
-    case FT_MSG_BASE_BEGIN:
+    case FT_MSG_SNAPSHOT_BEGIN:
     case FT_MSG_ACK:
     case FT_MSG_HOLDING:
     case FT_MSG_HANDOVER:

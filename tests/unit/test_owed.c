@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A resync's base is the region as it was at the cut, whatever the lanes change while it is copied. */
+/* A resync's snapshot is the region as it was at the cut, whatever the lanes change while it is copied. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -60,7 +60,8 @@ static uint8_t *snapshot(struct ft_region *region)
     return copy;
 }
 
-/* The next run of copied lines at or after `from`, at most `max`, as the sender of a base looks for them. */
+/* The next run of copied lines at or after `from`, at most `max`, as the sender of a snapshot looks for them.
+ */
 static struct ft_run next_copied(struct ft_region *region, uint64_t from, uint64_t max)
 {
     return region->shadow ? ft_lines_find(&region->copied, from, region->copied.lines, max)
@@ -68,7 +69,7 @@ static struct ft_run next_copied(struct ft_region *region, uint64_t from, uint64
 }
 
 /* The receiving side: every copied line not had before. Returns how many were new. */
-static uint64_t gather(struct ft_region *region, uint8_t *base, struct ft_lines *had, uint64_t max)
+static uint64_t gather(struct ft_region *region, uint8_t *snapshot, struct ft_lines *had, uint64_t max)
 {
     uint64_t fresh = 0;
     struct ft_run run = {0};
@@ -78,7 +79,7 @@ static uint64_t gather(struct ft_region *region, uint8_t *base, struct ft_lines 
         for (uint64_t line = run.line; line < run.line + run.count; line++) {
             if (ft_lines_has(had, line))
                 continue;
-            memcpy(base + line * 64, region->shadow + line * 64, 64);
+            memcpy(snapshot + line * 64, region->shadow + line * 64, 64);
             ft_lines_add(had, line, 1);
             fresh++;
         }
@@ -92,10 +93,10 @@ static uint64_t used_lines(void)
 }
 
 /* One thread does everything in turn: edits of all sizes, copying in bits, reading. */
-static void the_base_is_the_cut(void **unused)
+static void the_snapshot_is_the_cut(void **unused)
 {
     struct ft_region *region = open_region();
-    uint8_t *cut = snapshot(region), *base = calloc(1, region->size);
+    uint8_t *cut = snapshot(region), *snapshot = calloc(1, region->size);
     uint64_t state = 7, fresh = 0, copied = 0;
     struct ft_lines had;
 
@@ -115,18 +116,18 @@ static void the_base_is_the_cut(void **unused)
             memset(ft_edit(region, at(arena, from), n), (int)i, n);
         }
         copied += ft_owe_copy(region, (unsigned)draw(&state, 2), 100);
-        fresh += gather(region, base, &had, 1 + draw(&state, 1000));
+        fresh += gather(region, snapshot, &had, 1 + draw(&state, 1000));
     }
-    fresh += gather(region, base, &had, UINT64_MAX);
+    fresh += gather(region, snapshot, &had, UINT64_MAX);
     assert_int_equal(ft_owe_copy(region, 0, 100), 0);
     assert_int_equal(ft_owe_copy(region, 1, 100), 0);
     assert_int_equal(fresh, used_lines());
     assert_true(copied > 0 && copied < fresh); /* some by copying, some by editing */
-    assert_memory_equal(base, cut, region->size);
+    assert_memory_equal(snapshot, cut, region->size);
     ft_owe_end(region);
     assert_int_equal(atomic_load(&region->tracking), 0);
     ft_lines_free(&had);
-    free(base);
+    free(snapshot);
     free(cut);
     ft_region_close(region);
 }
@@ -295,10 +296,10 @@ static void stop_lanes(struct lane lanes[2])
         pthread_join(lanes[i].thread, NULL);
 }
 
-static void the_base_is_the_cut_under_load(void **unused)
+static void the_snapshot_is_the_cut_under_load(void **unused)
 {
     struct ft_region *region = open_region();
-    uint8_t *base = malloc(region->size);
+    uint8_t *expected = malloc(region->size);
     struct lane lanes[2];
 
     (void)unused;
@@ -307,22 +308,22 @@ static void the_base_is_the_cut_under_load(void **unused)
         uint64_t fresh = 0, left;
         struct ft_lines had;
 
-        memset(base, 0, region->size);
+        memset(expected, 0, region->size);
         assert_int_equal(ft_lines_init(&had, region->size / 64), 0);
         assert_int_equal(ft_owe_begin(region), 0);
         start_lanes(lanes, region);
         do {
             left = ft_owe_left(region);
-            fresh += gather(region, base, &had, 64);
+            fresh += gather(region, expected, &had, 64);
         } while (left);
         assert_int_equal(fresh, used_lines());
-        assert_memory_equal(base, cut, region->size);
+        assert_memory_equal(expected, cut, region->size);
         stop_lanes(lanes);
         ft_owe_end(region);
         ft_lines_free(&had);
         free(cut);
     }
-    free(base);
+    free(expected);
     ft_region_close(region);
 }
 
@@ -349,13 +350,13 @@ static void a_resync_ends_under_load(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_base_is_the_cut),
+        cmocka_unit_test(the_snapshot_is_the_cut),
         cmocka_unit_test(copying_keeps_to_its_lane_and_limit),
         cmocka_unit_test(an_abandoned_resync_leaves_nothing),
         cmocka_unit_test(an_edit_of_what_nobody_has_does_not_hang),
         cmocka_unit_test(an_edit_waits_for_anothers_copy),
         cmocka_unit_test(the_end_waits_for_a_lanes_copy),
-        cmocka_unit_test(the_base_is_the_cut_under_load),
+        cmocka_unit_test(the_snapshot_is_the_cut_under_load),
         cmocka_unit_test(a_resync_ends_under_load),
     };
 

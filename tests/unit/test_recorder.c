@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The flight recorder's files against a model: a state that each burst changes in a known way, so that the
- * state at any burst can be computed anew and held against the base a file opens with. Then damage: a file
- * cut at every byte of its last frames, every bit turned over, files of others.
+ * state at any burst can be computed anew and held against the snapshot a file opens with. Then damage: a
+ * file cut at every byte of its last frames, every bit turned over, files of others.
  */
 #include "ftcore/record/message.h"
 #include "tests/unit/help_record.h"
@@ -128,8 +128,8 @@ static unsigned files_there(unsigned *lowest)
     return n;
 }
 
-/* The base is the model's state at the burst the file names. */
-static void base_is_right(const struct lg_recording *r)
+/* The snapshot is the model's state at the burst the file names. */
+static void snapshot_is_right(const struct lg_recording *r)
 {
     uint64_t first = ((uintptr_t)words - (uintptr_t)rig.region->base) / FT_LINE, at = 0, lines = 0;
     const uint8_t *bytes = (const uint8_t *)model;
@@ -165,7 +165,7 @@ static void what_is_recorded_is_read(void **state)
 
     (void)state;
     open_recorder(1u << 30, 2);
-    for (int i = 0; i < 20; i++) { /* before the base: known to no file */
+    for (int i = 0; i < 20; i++) { /* before the snapshot: known to no file */
         now.burst++;
         now.clock += PER;
         for (unsigned k = 0; k < 3; k++)
@@ -188,7 +188,7 @@ static void what_is_recorded_is_read(void **state)
     assert_int_equal(r.records, 500);
     assert_int_equal(r.burst[0], 520);
     assert_int_equal(r.clock[0], 2081);
-    base_is_right(&r);
+    snapshot_is_right(&r);
     while (lg_recording_next(&r, &at, &f)) {
         if (f.type != LG_RECORD)
             continue;
@@ -226,7 +226,7 @@ static void files_are_bounded_and_go_on(void **state)
         assert_true(s.st_size < 200000 + (long)WORDS * 8 + 65536);
         assert_true(i == 3 || r[i].based);
         if (r[i].based)
-            base_is_right(&r[i]);
+            snapshot_is_right(&r[i]);
         assert_true(i == 0 || lg_recording_follows(&r[i - 1], &r[i]));
         assert_false(i > 0 && lg_recording_follows(&r[i], &r[i - 1]));
     }
@@ -244,7 +244,7 @@ static void files_are_bounded_and_go_on(void **state)
     assert_int_equal(n, lowest + 3);
 }
 
-static void a_slow_disk_costs_a_gap_and_a_new_base(void **state)
+static void a_slow_disk_costs_a_gap_and_a_new_snapshot(void **state)
 {
     struct lg_recorder_counts counts = {0};
     struct lg_recording r;
@@ -277,7 +277,7 @@ static void a_slow_disk_costs_a_gap_and_a_new_base(void **state)
         last = r.burst[0];
         based += r.based;
         if (r.based)
-            base_is_right(&r);
+            snapshot_is_right(&r);
         lg_recording_close(&r);
     }
     assert_true(based > 0);
@@ -436,7 +436,7 @@ static int open_in_order(const int order[], struct ft_fault *fault)
     return error;
 }
 
-/* Counted from the end: 100 END, 101 and 102 the records, 103 BASE_END, 104 lines. */
+/* Counted from the end: 100 END, 101 and 102 the records, 103 SNAPSHOT_END, 104 lines. */
 static void frames_out_of_place_are_refused(void **state)
 {
     static const struct {
@@ -444,11 +444,11 @@ static void frames_out_of_place_are_refused(void **state)
         const char *text;
     } cases[] = {
         {{0, 1, 103, 102, 101, 100, -1}, 0, ""},
-        {{0, 102, 1, 103, 101, -1}, 0, ""}, /* a base is copied while replay goes on */
+        {{0, 102, 1, 103, 101, -1}, 0, ""}, /* a snapshot is copied while replay goes on */
         {{0, -1}, 0, ""},
         {{1, 0, -1}, FT_EMALFORMED, ":offset 16: frame of type 2"},
         {{0, 0, -1}, FT_EMALFORMED, "expected one that has its place here"},
-        {{0, 103, 1, -1}, FT_EMALFORMED, "lines behind the base's end, expected"},
+        {{0, 103, 1, -1}, FT_EMALFORMED, "lines behind the snapshot's end, expected"},
         {{0, 103, 103, -1}, FT_EMALFORMED, "expected one that has its place here"},
         {{0, 101, 102, -1}, FT_EMALFORMED, "burst 2 from clock 5, expected burst 1 from clock 1"},
         {{0, 102, 102, -1}, FT_EMALFORMED, "burst 1 from clock 1, expected burst 2 from clock 5"},
@@ -490,7 +490,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_recorded_is_read, setup, teardown),
         cmocka_unit_test_setup_teardown(files_are_bounded_and_go_on, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_slow_disk_costs_a_gap_and_a_new_base, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_slow_disk_costs_a_gap_and_a_new_snapshot, setup, teardown),
         cmocka_unit_test_setup_teardown(a_disk_that_refuses_is_tried_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_torn_file_is_read_to_its_last_whole_frame, setup, teardown),
         cmocka_unit_test_setup_teardown(every_bit_that_is_turned_over_is_found, setup, teardown),

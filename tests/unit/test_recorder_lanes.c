@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The flight recorder of several lanes: a file's base is one moment of all of them and the shared arena, what
- * was queued before it goes to the file before it, a gap in one lane ends the file for all, a resync's need
- * goes first. And what can be executed of a recording: edges decide.
+ * The flight recorder of several lanes: a file's snapshot is one moment of all of them and the shared arena,
+ * what was queued before it goes to the file before it, a gap in one lane ends the file for all, a resync's
+ * need goes first. And what can be executed of a recording: edges decide.
  */
 #include "ftcore/record/message.h"
 #include "tools/replay/index.h"
@@ -57,7 +57,7 @@ static void begin(uint64_t now)
     lg_recorder_begin(rig.recorder, at, 3, now);
 }
 
-/* All lanes' turns until there is no work; lines of the base go in between. */
+/* All lanes' turns until there is no work; lines of the snapshot go in between. */
 static void turns(void)
 {
     for (bool worked = true; worked;) {
@@ -75,7 +75,7 @@ static void until_based(void)
             return;
         usleep(1000); /* the writer has a queue to work off */
     }
-    fail_msg("the base is not whole");
+    fail_msg("the snapshot is not whole");
 }
 
 /* Ends a record that was begun: the next burst of its lane. */
@@ -103,7 +103,7 @@ static void burst(unsigned lane, uint16_t taken)
 }
 
 /* Every word of every arena is as it was made, plus `add` in the first one of each. */
-static void base_is(const struct lg_recording *r, uint64_t add)
+static void snapshot_is(const struct lg_recording *r, uint64_t add)
 {
     struct ft_line_run run;
     struct lg_frame f;
@@ -139,13 +139,13 @@ static void change(uint64_t add)
 
 /* ---- files ------------------------------------------------------------------------------------- */
 
-static void a_base_is_one_moment_of_all_lanes(void **state)
+static void a_snapshot_is_one_moment_of_all_lanes(void **state)
 {
     struct lg_recording r[2];
 
     (void)state;
     open_recorder(1u << 30);
-    burst(1, 10); /* before any base: known to no file */
+    burst(1, 10); /* before any snapshot: known to no file */
     begin(1);
     change(7); /* before anything is copied */
     burst(2, 10);
@@ -175,11 +175,11 @@ static void a_base_is_one_moment_of_all_lanes(void **state)
     assert_int_equal(r[0].burst[0], 1);
     assert_int_equal(r[0].burst[1], 12);
     assert_int_equal(r[0].burst[2], 22);
-    base_is(&r[0], 0);
+    snapshot_is(&r[0], 0);
     rig_read(&r[1], 2);
     assert_true(r[1].based && r[1].ended);
     assert_int_equal(r[1].records, 1);
-    base_is(&r[1], 8);
+    snapshot_is(&r[1], 8);
     assert_true(lg_recording_follows(&r[0], &r[1]));
     /* A lane that stands elsewhere, or came there otherwise, is no continuation; a takeover is one. */
     r[1].head.view = 4;
@@ -280,7 +280,7 @@ static void a_resync_goes_first(void **state)
     begin(1);
     lg_recorder_turn(rig.recorder, 1);
     assert_true(lg_recorder_owes(rig.recorder));
-    lg_recorder_yield(rig.recorder); /* a base is under way: given up */
+    lg_recorder_yield(rig.recorder); /* a snapshot is under way: given up */
     assert_false(lg_recorder_owes(rig.recorder) || lg_recorder_listens(rig.recorder));
     assert_int_equal(ft_owe_begin(rig.region), 0);
     assert_false(lg_recorder_due(rig.recorder, 2));
@@ -293,7 +293,7 @@ static void a_resync_goes_first(void **state)
     ft_owe_end(rig.region);
     begin(3);
     turns();
-    lg_recorder_yield(rig.recorder); /* a whole base is not given up */
+    lg_recorder_yield(rig.recorder); /* a whole snapshot is not given up */
     assert_true(lg_recorder_listens(rig.recorder));
     lg_recorder_counts(rig.recorder, &counts);
     assert_int_equal(counts.gaps, 1);
@@ -450,7 +450,7 @@ static void a_torn_file_is_read_to_its_last_whole_record(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_base_is_one_moment_of_all_lanes, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_snapshot_is_one_moment_of_all_lanes, setup, teardown),
         cmocka_unit_test_setup_teardown(records_stay_in_their_file, setup, teardown),
         cmocka_unit_test_setup_teardown(a_gap_in_one_lane_ends_the_file_for_all, setup, teardown),
         cmocka_unit_test_setup_teardown(a_resync_goes_first, setup, teardown),

@@ -35,8 +35,9 @@ static void first_sync(void **state)
     twin_pair_end();
 }
 
-/* Without a copy before the edit, the base would hold what came after the cut, and replay adds it again. */
-static void edits_during_the_base(void **state)
+/* Without a copy before the edit, the snapshot would hold what came after the cut, and replay adds it again.
+ */
+static void edits_during_the_snapshot(void **state)
 {
     const struct twin_options slow = {.resync_mbps = 1, .start_alone_ms = 1};
 
@@ -48,8 +49,8 @@ static void edits_during_the_base(void **state)
     twin_await_closed(a, 200);
     twin_start(b, NULL);
     twin_pair_protected(a, b);
-    assert_true(atomic_load(&a->box->beside_base) > 50);
-    assert_true(twin_status(a).base_bytes > TWIN_WORDS * sizeof(uint64_t) / 2);
+    assert_true(atomic_load(&a->box->beside_snapshot) > 50);
+    assert_true(twin_status(a).snapshot_bytes > TWIN_WORDS * sizeof(uint64_t) / 2);
     twin_pair_equal(100, twin_rest(a));
     twin_pair_end();
 }
@@ -189,9 +190,14 @@ int main(void)
 {
 #define WITH_WORLD(f) cmocka_unit_test_setup_teardown(f, twin_pair_setup, twin_pair_teardown)
     const struct CMUnitTest tests[] = {
-        WITH_WORLD(first_sync),       WITH_WORLD(edits_during_the_base), WITH_WORLD(standby_killed_and_back),
-        WITH_WORLD(primary_killed),   WITH_WORLD(back_pressure),         WITH_WORLD(resync_under_load),
-        WITH_WORLD(planned_handover), WITH_WORLD(spoilt_state_shows),
+        WITH_WORLD(first_sync),
+        WITH_WORLD(edits_during_the_snapshot),
+        WITH_WORLD(standby_killed_and_back),
+        WITH_WORLD(primary_killed),
+        WITH_WORLD(back_pressure),
+        WITH_WORLD(resync_under_load),
+        WITH_WORLD(planned_handover),
+        WITH_WORLD(spoilt_state_shows),
     };
 
     return cmocka_run_group_tests_name("replicator", tests, NULL, NULL);

@@ -83,7 +83,8 @@ static void delta_segments(void **state)
     end_unrefused();
 }
 
-/* Shares of no burst: they go all the same, take no credit for good, and are not taken for what a base had.
+/* Shares of no burst: they go all the same, take no credit for good, and are not taken for what a snapshot
+ * had.
  */
 static void cuts_of_an_idle_lane(void **state)
 {
@@ -207,7 +208,7 @@ static void half_a_share(void)
     atomic_store(&a->box->half, false);
 }
 
-/* Half a share is there when the standby dies; the new one gets a base, and a stream of its own. */
+/* Half a share is there when the standby dies; the new one gets a snapshot, and a stream of its own. */
 static void half_a_share_lost_with_the_standby(void **state)
 {
     (void)state;
@@ -222,7 +223,7 @@ static void half_a_share_lost_with_the_standby(void **state)
 }
 
 /* The same while both live: the standby has to forget what it has of a share. */
-static void half_a_share_and_a_new_base(void **state)
+static void half_a_share_and_a_new_snapshot(void **state)
 {
     (void)state;
     half_a_share();
@@ -234,7 +235,7 @@ static void half_a_share_and_a_new_base(void **state)
     end_unrefused();
 }
 
-/* Parts that credit kept in the ring are of the stream before the base, by their place. */
+/* Parts that credit kept in the ring are of the stream before the snapshot, by their place. */
 static void parts_left_in_the_ring(void **state)
 {
     (void)state;
@@ -281,8 +282,8 @@ static void kinds_change_under_load(void **state)
     end_unrefused();
 }
 
-/* A delta that is too large for the standby's room: a base takes its place, says so, and is counted. */
-static void overrun_begins_a_base(void **state)
+/* A delta that is too large for the standby's room: a snapshot takes its place, says so, and is counted. */
+static void overrun_begins_a_snapshot(void **state)
 {
     struct rp_status s;
 
@@ -342,10 +343,10 @@ int main(void)
         WITH_WORLD(warm_without_checkpoints),
         WITH_WORLD(takeover_in_the_middle_of_a_delta),
         WITH_WORLD(half_a_share_lost_with_the_standby),
-        WITH_WORLD(half_a_share_and_a_new_base),
+        WITH_WORLD(half_a_share_and_a_new_snapshot),
         WITH_WORLD(parts_left_in_the_ring),
         WITH_WORLD(kinds_change_under_load),
-        WITH_WORLD(overrun_begins_a_base),
+        WITH_WORLD(overrun_begins_a_snapshot),
         WITH_WORLD(handover_in_a_delta_segment),
         WITH_WORLD(one_warm_one_hot),
     };

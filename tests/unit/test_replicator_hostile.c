@@ -240,7 +240,8 @@ static void say_content(enum ft_message_type type)
     content_len = 0;
 }
 
-/* The standby has begun to take a base, and with `whole` has it: an empty lane state, and its own table. */
+/* The standby has begun to take a snapshot, and with `whole` has it: an empty lane state, and its own table.
+ */
 static void synchronise(bool whole)
 {
     struct ft_message m;
@@ -249,15 +250,15 @@ static void synchronise(bool whole)
     new_connection();
     hello(0);
     UNTIL(seen[FT_MSG_HELLO]);
-    m = head(FT_MSG_BASE_BEGIN);
+    m = head(FT_MSG_SNAPSHOT_BEGIN);
     say(m);
     UNTIL(seen[FT_MSG_BEAT] && last[FT_MSG_BEAT].state == FT_SYNCING);
     content_len = 0;
     if (!whole)
         return;
     run(0, 1, true);
-    say_content(FT_MSG_BASE);
-    say(head(FT_MSG_BASE_END));
+    say_content(FT_MSG_SNAPSHOT);
+    say(head(FT_MSG_SNAPSHOT_END));
     UNTIL(seen[FT_MSG_ACK]);
     TWIN_UNTIL(node, atomic_load(&node->box->doing) == FT_LANE_REPLAY);
 }
@@ -295,35 +296,35 @@ static void start_standby(void)
     twin_start(b, NULL);
 }
 
-static void bases_that_lie(void **state)
+static void snapshots_that_lie(void **state)
 {
     (void)state;
     start_standby();
     synchronise(false);
     run(TABLE, 8, false); /* good, and must not be taken all the same */
     run(1, 1, false);     /* behind the lane state's only line */
-    refused(FT_MSG_BASE, "base: lines 1+1 lie outside every arena");
+    refused(FT_MSG_SNAPSHOT, "snapshot: lines 1+1 lie outside every arena");
 
     synchronise(false);
     run(TABLE, 8, false);
     run(TABLE + LINES - 4, 8, false); /* over the end of the table */
-    refused(FT_MSG_BASE, "lie outside every arena");
+    refused(FT_MSG_SNAPSHOT, "lie outside every arena");
 
     synchronise(false);
     run(TABLE, 8, false);
     run(TABLE - 1, 2, true); /* zeros before it */
-    refused(FT_MSG_BASE, "lie outside every arena");
+    refused(FT_MSG_SNAPSHOT, "lie outside every arena");
 
     synchronise(false);
     run(TABLE, 8, false);
     run(1ull << 60, 1, true); /* outside the region */
-    refused(FT_MSG_BASE, "base: a run is cut short, or lies outside the region");
+    refused(FT_MSG_SNAPSHOT, "snapshot: a run is cut short, or lies outside the region");
 
     synchronise(false);
     run(TABLE, 8, false);
     run(TABLE + 8, 8, false);
     content_len -= 100; /* ends inside a run */
-    refused(FT_MSG_BASE, "base: a run is cut short, or lies outside the region");
+    refused(FT_MSG_SNAPSHOT, "snapshot: a run is cut short, or lies outside the region");
     twin_end(b);
 }
 
@@ -532,7 +533,7 @@ static void shares_that_lie(void **state)
     refused(FT_MSG_DELTA, "delta: cut 2 of lane 0, from burst 0 to 5: out of order");
 
     synchronise(true);
-    plain_part(1, 3, 5, 0, true); /* another base */
+    plain_part(1, 3, 5, 0, true); /* another snapshot */
     refused(FT_MSG_DELTA, "delta: cut 1 of lane 0, from burst 3 to 5: out of order");
 
     synchronise(true);
@@ -707,8 +708,8 @@ static void out_of_season(void **state)
     start_standby();
     synchronise(true);
     before = region();
-    run(TABLE, 8, false); /* the base is whole */
-    say_content(FT_MSG_BASE);
+    run(TABLE, 8, false); /* the snapshot is whole */
+    say_content(FT_MSG_SNAPSHOT);
     record(0, 1);
     m = head(FT_MSG_LOG);
     m.view = view - 1; /* of a reign that is over */
@@ -758,8 +759,8 @@ static void last_words(void **state)
     twin_end(b);
 }
 
-/* A base that the core does not begin does not touch the log that is coming in. */
-static void a_base_begun_by_nobody(void **state)
+/* A snapshot that the core does not begin does not touch the log that is coming in. */
+static void a_snapshot_begun_by_nobody(void **state)
 {
     struct ft_message m;
 
@@ -770,8 +771,8 @@ static void a_base_begun_by_nobody(void **state)
     record(0, 2);
     say_content(FT_MSG_LOG);
     UNTIL(last[FT_MSG_ACK].burst[0] == 2);
-    we = FT_PROTECTED; /* which sends no base */
-    m = head(FT_MSG_BASE_BEGIN);
+    we = FT_PROTECTED; /* which sends no snapshot */
+    m = head(FT_MSG_SNAPSHOT_BEGIN);
     m.burst[0] = 40;
     say(m);
     we = FT_SOLO;
@@ -820,7 +821,7 @@ static void no_hello(void **state)
     start_standby();
     we = FT_SOLO;
     new_connection();
-    say(head(FT_MSG_BASE_BEGIN));
+    say(head(FT_MSG_SNAPSHOT_BEGIN));
     UNTIL(ended);
     synchronise(true);
     twin_end(b);
@@ -834,10 +835,10 @@ static void make_protected(void)
     we = FT_JOINING;
     new_connection();
     hello(1);
-    UNTIL(seen[FT_MSG_BASE_BEGIN]);
+    UNTIL(seen[FT_MSG_SNAPSHOT_BEGIN]);
     we = FT_SYNCING;
     say(head(FT_MSG_BEAT));
-    UNTIL(seen[FT_MSG_BASE_END]);
+    UNTIL(seen[FT_MSG_SNAPSHOT_END]);
     say(head(FT_MSG_ACK));
     UNTIL(seen[FT_MSG_HOLDING]);
     we = FT_READY;
@@ -938,7 +939,7 @@ static void a_hello_of_old(void **state)
     we = FT_JOINING;
     new_connection();
     hello(1);
-    UNTIL(seen[FT_MSG_BASE_BEGIN]);
+    UNTIL(seen[FT_MSG_SNAPSHOT_BEGIN]);
     TWIN_UNTIL(a, twin_status(a).link.connects == 2);
     close(true_one);
     twin_end(a);
@@ -948,14 +949,22 @@ int main(void)
 {
 #define WITH_WORLD(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        WITH_WORLD(bases_that_lie),   WITH_WORLD(logs_that_lie),
-        WITH_WORLD(edge_to_nowhere),  WITH_WORLD(flood),
-        WITH_WORLD(a_share),          WITH_WORLD(shares_that_lie),
-        WITH_WORLD(parts_that_lie),   WITH_WORLD(lines_that_lie),
-        WITH_WORLD(flood_of_parts),   WITH_WORLD(out_of_season),
-        WITH_WORLD(no_hello),         WITH_WORLD(a_base_begun_by_nobody),
-        WITH_WORLD(heads_that_lie),   WITH_WORLD(a_hello_of_old),
-        WITH_WORLD(primary_abandons), WITH_WORLD(primary_waits_out_the_right),
+        WITH_WORLD(snapshots_that_lie),
+        WITH_WORLD(logs_that_lie),
+        WITH_WORLD(edge_to_nowhere),
+        WITH_WORLD(flood),
+        WITH_WORLD(a_share),
+        WITH_WORLD(shares_that_lie),
+        WITH_WORLD(parts_that_lie),
+        WITH_WORLD(lines_that_lie),
+        WITH_WORLD(flood_of_parts),
+        WITH_WORLD(out_of_season),
+        WITH_WORLD(no_hello),
+        WITH_WORLD(a_snapshot_begun_by_nobody),
+        WITH_WORLD(heads_that_lie),
+        WITH_WORLD(a_hello_of_old),
+        WITH_WORLD(primary_abandons),
+        WITH_WORLD(primary_waits_out_the_right),
         WITH_WORLD(last_words),
     };
 

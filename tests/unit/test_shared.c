@@ -89,15 +89,15 @@ static void map_step(struct nf_shared_map *map, struct model *m, uint64_t *seque
         break;
     case 2: {
         int64_t add = (int64_t)n - 25;
-        uint64_t base = m->there[key] ? was.a : 0;
-        bool out = add < 0 ? base < (uint64_t)-add : base + (uint64_t)add > 60;
+        uint64_t snapshot = m->there[key] ? was.a : 0;
+        bool out = add < 0 ? snapshot < (uint64_t)-add : snapshot + (uint64_t)add > 60;
 
         assert_int_equal(nf_shared_map_add_to(h.nf, map, &key, 0, add, 60, &sum), out    ? FT_EBUSY
                                                                                   : full ? FT_EFULL
                                                                                          : 0);
         if (out || full)
             break;
-        assert_int_equal(sum, base + (uint64_t)add);
+        assert_int_equal(sum, snapshot + (uint64_t)add);
         m->value[key] = (struct value){sum, m->there[key] ? was.b : 0};
         m->count += !m->there[key];
         m->there[key] = true;

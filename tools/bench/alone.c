@@ -162,7 +162,7 @@ static int put_together(struct nd_bench_alone *a, struct nd_load *load, uint64_t
         error = nf_chain_region(&a->member.region, chain, &how, fault);
     for (unsigned l = 0; l < chain->lanes && !error; l++)
         error = open_lane(a, l, seed, fault);
-    if (!error && a->piece->logs) /* as a base does: the stream begins, with the log */
+    if (!error && a->piece->logs) /* as a snapshot does: the stream begins, with the log */
         nd_stream_begin(&a->member.group);
     atomic_store(&a->slot->rate, ND_RATE_FULL);
     return error;

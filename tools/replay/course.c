@@ -6,7 +6,7 @@
  *
  * A kill waits until the pair is protected. While a new standby is brought up to date the feeding goes on,
  * but not further than a seeded part of the way to the next kill: so a kill finds some of its bursts in the
- * base and some in the log.
+ * snapshot and some in the log.
  */
 #include "tools/replay/replay.h"
 #include "ftcore/base/draw.h"

@@ -79,7 +79,7 @@ static bool choose(struct nd_log_files *files)
                 files->count = end;
                 return true;
             }
-        fprintf(stderr, "%s: its base is not whole, passed over\n", list[begin].file);
+        fprintf(stderr, "%s: its snapshot is not whole, passed over\n", list[begin].file);
         end = begin;
     }
     return false;
@@ -122,7 +122,7 @@ int nd_log_files_open(struct nd_log_files *files, const char *path, struct ft_fa
         return error;
     all = files->count;
     if (!choose(files))
-        return ft_fail(fault, FT_EMALFORMED, "%.120s: no whole base, expected one to begin from", path);
+        return ft_fail(fault, FT_EMALFORMED, "%.120s: no whole snapshot, expected one to begin from", path);
     if (files->first > 0 && !lg_recording_follows(&files->list[files->first - 1], &files->list[files->first]))
         tell_older(files, path);
     for (unsigned i = files->count; i < all; i++)

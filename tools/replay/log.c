@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Executes recorded bursts again: a region, a base, and lanes that replay, file by file. */
+/* Executes recorded bursts again: a region, a snapshot, and lanes that replay, file by file. */
 #include "tools/replay/log.h"
 #include "ftcore/record/message.h"
 #include "nflib/chain/chain.h"
@@ -118,10 +118,11 @@ static int make_lanes(struct nd_log *log, struct ft_fault *fault)
     return error;
 }
 
-/* ---- bases ------------------------------------------------------------------------------------- */
+/* ---- snapshots ------------------------------------------------------------------------------------- */
 
-/* Writes the base into the region, or holds it against what was replayed. False: a line differs. */
-static int take_base(struct nd_log *log, const struct lg_recording *r, bool compare, struct ft_fault *fault)
+/* Writes the snapshot into the region, or holds it against what was replayed. False: a line differs. */
+static int take_snapshot(struct nd_log *log, const struct lg_recording *r, bool compare,
+                         struct ft_fault *fault)
 {
     struct ft_region *region = log->region;
     struct lg_frame f;
@@ -149,33 +150,35 @@ static int take_base(struct nd_log *log, const struct lg_recording *r, bool comp
                     continue;
                 unsigned lane = arena->lane < log->lanes ? arena->lane : 0;
 
-                fprintf(stderr,
-                        "understudy: replay diverged: lane %u burst %lu clock %lu: base of %s, %s at %lu: "
-                        "expected %02x, got %02x\n",
-                        lane, r->at[lane].burst, r->at[lane].clock, r->file,
-                        arena->nf < region->nfs ? region->nf_name[arena->nf] : "shared",
-                        run.line * FT_LINE + i - arena->offset, expected, got);
+                fprintf(
+                    stderr,
+                    "understudy: replay diverged: lane %u burst %lu clock %lu: snapshot of %s, %s at %lu: "
+                    "expected %02x, got %02x\n",
+                    lane, r->at[lane].burst, r->at[lane].clock, r->file,
+                    arena->nf < region->nfs ? region->nf_name[arena->nf] : "shared",
+                    run.line * FT_LINE + i - arena->offset, expected, got);
                 log->diverged = true;
                 return 0;
             }
         }
     }
-    log->bases += compare;
+    log->snapshots += compare;
     return 0;
 }
 
-static int apply_base(struct nd_log *log, struct ft_fault *fault)
+static int apply_snapshot(struct nd_log *log, struct ft_fault *fault)
 {
     const struct lg_recording *first = first_of(log);
-    int error = take_base(log, first, false, fault);
+    int error = take_snapshot(log, first, false, fault);
 
     for (unsigned l = 0; l < log->lanes && !error; l++) {
         const struct nf_lane_state *state = nf_chain_state(log->lane[l].chain);
         const struct lg_position *at = &first->at[l];
 
         if (state->burst != at->burst || state->clock != at->clock || state->access != at->access)
-            error = ft_fail(fault, FT_EMALFORMED, "%.120s: base of burst %lu of lane %u, expected burst %lu",
-                            first->file, state->burst, l, at->burst);
+            error =
+                ft_fail(fault, FT_EMALFORMED, "%.120s: snapshot of burst %lu of lane %u, expected burst %lu",
+                        first->file, state->burst, l, at->burst);
         atomic_store(&log->group.published[l].access, state->access - 1);
     }
     return error;
@@ -224,7 +227,7 @@ static int look_for_until(struct nd_log *log, bool last)
 static int run_file(struct nd_log *log, unsigned file, int *code, struct ft_fault *fault)
 {
     const struct lg_recording *r = &log->files.list[file];
-    int error = file > log->files.first && r->based ? take_base(log, r, true, fault) : 0;
+    int error = file > log->files.first && r->based ? take_snapshot(log, r, true, fault) : 0;
 
     if (error || log->diverged)
         return error;
@@ -241,7 +244,7 @@ static int run_file(struct nd_log *log, unsigned file, int *code, struct ft_faul
 
 static int run_files(struct nd_log *log, int *code, struct ft_fault *fault)
 {
-    int error = apply_base(log, fault);
+    int error = apply_snapshot(log, fault);
 
     for (unsigned i = log->files.first;
          !error && !*code && i < log->files.count && !log->stopped && !log->diverged; i++)

@@ -10,7 +10,8 @@
  * that no standby ever does. Threads follow the edges as a standby's lanes do, with the same code, and
  * whatever order they run in beyond that makes no difference, which is what the edges are for.
  *
- * Where one file ends and the next begins all lanes stand: they are joined there, and the base is compared.
+ * Where one file ends and the next begins all lanes stand: they are joined there, and the snapshot is
+ * compared.
  */
 #ifndef TOOLS_REPLAY_LOG_H
 #define TOOLS_REPLAY_LOG_H
@@ -28,10 +29,10 @@
 /* Files that belong together: each goes on where the one before it ends. */
 struct nd_log_files {
     struct lg_recording *list;
-    unsigned count, first; /* the first one has the base to begin from */
+    unsigned count, first; /* the first one has the snapshot to begin from */
 };
 
-/* A directory (the newest recording in it that has a base) or a single file. 0, or with one line. What is
+/* A directory (the newest recording in it that has a snapshot) or a single file. 0, or with one line. What is
  * passed over, and where a torn file ends, is told on stderr. */
 int nd_log_files_open(struct nd_log_files *files, const char *path, struct ft_fault *fault);
 void nd_log_files_close(struct nd_log_files *files);
@@ -75,7 +76,7 @@ struct nd_log {
     struct nd_io io;
     _Atomic uint64_t view;
     _Atomic bool stop;
-    uint64_t bases;
+    uint64_t snapshots;
     bool stopped;  /* at --until */
     bool diverged; /* told by then */
 };

@@ -197,10 +197,10 @@ static int print_json(const struct nd_log *log)
                   "log", log->options->log, "files", (json_int_t)(log->files.count - log->files.first),
                   "bursts", (json_int_t)sum.bursts, "inputs", (json_int_t)sum.inputs, "dropped",
                   (json_int_t)sum.dropped, "outputs", (json_int_t)sum.outputs, "digests",
-                  (json_int_t)sum.digests, "bases", (json_int_t)log->bases, "burst", (json_int_t)state->burst,
-                  "clock", (json_int_t)state->clock - 1, "time_ns", (json_int_t)state->time, "digest", digest,
-                  "stopped", log->stopped, "equal", !log->diverged, "lanes", lanes_json(log), "last",
-                  inputs_json(log), "state", state_json(log));
+                  (json_int_t)sum.digests, "snapshots", (json_int_t)log->snapshots, "burst",
+                  (json_int_t)state->burst, "clock", (json_int_t)state->clock - 1, "time_ns",
+                  (json_int_t)state->time, "digest", digest, "stopped", log->stopped, "equal", !log->diverged,
+                  "lanes", lanes_json(log), "last", inputs_json(log), "state", state_json(log));
     code = o ? nd_print_json(o) : ND_SOFTWARE;
     json_decref(o);
     return code;
@@ -258,8 +258,8 @@ static void print_text(const struct nd_log *log, FILE *out)
                 state->burst, state->clock - 1, state->time / SECOND, state->time % SECOND);
     }
     fprintf(out, "  outputs        %lu, dropped %lu\n", sum.outputs, sum.dropped);
-    fprintf(out, "  checked        %lu records, %lu digests in them, %lu bases\n", sum.bursts, sum.digests,
-            log->bases);
+    fprintf(out, "  checked        %lu records, %lu digests in them, %lu snapshots\n", sum.bursts,
+            sum.digests, log->snapshots);
     fprintf(out, "  digest         %016lx\n", ft_region_digest(log->region));
     fprintf(out, "last inputs: clock, time, port, flow  ->  verdict, flow\n");
     print_inputs(log, out);

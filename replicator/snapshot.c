@@ -20,38 +20,38 @@
 
 static const uint8_t zero_line[FT_LINE];
 
-int rp_base_init(struct rp_replicator *rp)
+int rp_snapshot_init(struct rp_replicator *rp)
 {
-    struct rp_base *b = &rp->base;
+    struct rp_snapshot *b = &rp->snapshot;
 
     b->lines = rp->config.region->size >> FT_LINE_SHIFT;
     b->bulk = malloc(FT_BULK_MAX);
     return b->bulk && ft_lines_init(&b->unsent, b->lines) == 0 ? 0 : FT_ENOMEM;
 }
 
-void rp_base_free(struct rp_replicator *rp)
+void rp_snapshot_free(struct rp_replicator *rp)
 {
-    free(rp->base.bulk);
-    ft_lines_free(&rp->base.unsent);
+    free(rp->snapshot.bulk);
+    ft_lines_free(&rp->snapshot.unsent);
 }
 
 /* ---- primary ----------------------------------------------------------------------------------- */
 
-void rp_base_ask(struct rp_replicator *rp)
+void rp_snapshot_ask(struct rp_replicator *rp)
 {
-    rp->base.cutting = true;
-    rp->base.reading = false;
-    rp->base.cut++;
+    rp->snapshot.cutting = true;
+    rp->snapshot.reading = false;
+    rp->snapshot.cut++;
     for (unsigned l = 0; l < rp->lanes; l++)
         atomic_store_explicit(&rp_lane(rp, l)->copy_granted, 0, memory_order_relaxed);
     for (unsigned l = 0; l < rp->lanes; l++)
-        atomic_store_explicit(&rp_lane(rp, l)->cut, rp->base.cut, memory_order_release);
+        atomic_store_explicit(&rp_lane(rp, l)->cut, rp->snapshot.cut, memory_order_release);
 }
 
-bool rp_base_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access[])
+bool rp_snapshot_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access[])
 {
     struct ft_region *region = rp->config.region;
-    struct rp_base *b = &rp->base;
+    struct rp_snapshot *b = &rp->snapshot;
 
     if (!b->cutting)
         return false;
@@ -80,7 +80,7 @@ bool rp_base_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access[])
 /* Gives the lanes leave to copy what the rate allows for the time passed. */
 static void grant(struct rp_replicator *rp)
 {
-    struct rp_base *b = &rp->base;
+    struct rp_snapshot *b = &rp->snapshot;
     uint64_t us = (rp->now - b->began) / 1000, lines = us * rp->config.resync_mbps / FT_LINE;
 
     for (unsigned l = 0; l < rp->lanes; l++)
@@ -113,7 +113,7 @@ static uint64_t append(struct rp_replicator *rp, uint64_t line, uint64_t count, 
         struct ft_line_run run = {
             .line = line + done, .count = (uint32_t)n, .zero = zero, .bytes = zero ? NULL : at};
 
-        if (!ft_run_append(rp->base.bulk, len, most, &run))
+        if (!ft_run_append(rp->snapshot.bulk, len, most, &run))
             break;
         done += n;
     }
@@ -122,7 +122,7 @@ static uint64_t append(struct rp_replicator *rp, uint64_t line, uint64_t count, 
 
 static uint32_t gather(struct rp_replicator *rp, uint32_t most)
 {
-    struct rp_base *b = &rp->base;
+    struct rp_snapshot *b = &rp->snapshot;
     uint32_t len = 0;
 
     while (b->left) {
@@ -148,9 +148,9 @@ static uint32_t gather(struct rp_replicator *rp, uint32_t most)
     return len;
 }
 
-bool rp_base_turn(struct rp_replicator *rp, bool *whole)
+bool rp_snapshot_turn(struct rp_replicator *rp, bool *whole)
 {
-    struct rp_base *b = &rp->base;
+    struct rp_snapshot *b = &rp->snapshot;
     size_t room = rp_link_room(rp->link);
     struct ft_message m;
     uint32_t len;
@@ -163,23 +163,23 @@ bool rp_base_turn(struct rp_replicator *rp, bool *whole)
     grant(rp);
     len = gather(rp, RP_BATCH + RUN_MAX * FT_LINE);
     if (len) {
-        ft_core_head(&rp->core, FT_MSG_BASE, rp->now, &m);
+        ft_core_head(&rp->core, FT_MSG_SNAPSHOT, rp->now, &m);
         m.bulk = b->bulk;
         m.bulk_len = len;
         FT_CHECK(rp_link_send(rp->link, &m, rp->lanes, rp_pace_packs(rp) ? &b->packer : NULL) == 0,
                  "the link has no room for %u bytes", len);
-        rp->shown.base_bytes += len;
+        rp->shown.snapshot_bytes += len;
     }
     if (b->left == 0) {
-        rp_base_forget(rp);
+        rp_snapshot_forget(rp);
         *whole = true;
     }
     return len > 0; /* … as when it is whole: the last line is sent with what ends it */
 }
 
-void rp_base_forget(struct rp_replicator *rp)
+void rp_snapshot_forget(struct rp_replicator *rp)
 {
-    struct rp_base *b = &rp->base;
+    struct rp_snapshot *b = &rp->snapshot;
 
     if (!b->reading && !b->cutting)
         return;
@@ -207,21 +207,21 @@ bool rp_lines_in_use(const struct ft_region *region, const struct ft_line_run *r
 }
 
 /* All runs are looked at before the first is written: a message is taken whole or not at all. */
-int rp_base_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault)
+int rp_snapshot_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault)
 {
     struct ft_region *region = rp->config.region;
     struct ft_line_run run;
     uint32_t at = 0;
     int error;
 
-    while ((error = ft_run_next(m->bulk, m->bulk_len, &at, rp->base.lines, &run)) > 0)
+    while ((error = ft_run_next(m->bulk, m->bulk_len, &at, rp->snapshot.lines, &run)) > 0)
         if (!rp_lines_in_use(region, &run, RP_ANY))
-            return ft_fail(fault, FT_EMALFORMED, "base: lines %llu+%u lie outside every arena",
+            return ft_fail(fault, FT_EMALFORMED, "snapshot: lines %llu+%u lie outside every arena",
                            (unsigned long long)run.line, run.count);
     if (error)
-        return ft_fail(fault, error, "base: a run is cut short, or lies outside the region");
+        return ft_fail(fault, error, "snapshot: a run is cut short, or lies outside the region");
     at = 0;
-    while (ft_run_next(m->bulk, m->bulk_len, &at, rp->base.lines, &run) > 0) {
+    while (ft_run_next(m->bulk, m->bulk_len, &at, rp->snapshot.lines, &run) > 0) {
         uint8_t *to = region->base + (run.line << FT_LINE_SHIFT);
 
         if (run.zero)

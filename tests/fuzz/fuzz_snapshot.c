@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lines of a base, from a message's bulk into a real region. A message is taken whole or not at all, and
+ * Lines of a snapshot, from a message's bulk into a real region. A message is taken whole or not at all, and
  * writes to lines that an arena has handed out, and to nothing else. What it wrote is what its runs say,
  * compared with a copy that is kept the simple way.
  */
@@ -35,7 +35,7 @@ static void open_once(void)
         for (unsigned nf = 0; nf < NFS; nf++)
             ft_arena_alloc(ft_region_arena(rp->config.region, l, nf), 64 * (1 + 3 * l + nf));
     ft_arena_alloc(ft_region_shared(rp->config.region), 256);
-    FUZZ_MUST(rp_base_init(rp) == 0, "no memory");
+    FUZZ_MUST(rp_snapshot_init(rp) == 0, "no memory");
     copy = malloc(rp->config.region->size);
     FUZZ_MUST(copy, "no memory");
 }
@@ -65,7 +65,7 @@ static bool simple(const uint8_t *in, size_t len)
         if (flags > 1 || count == 0 || (!flags && (len - at) / FT_LINE < count))
             return false;
         for (; n < count; n++) {
-            if (line + n >= rp->base.lines || !handed_out((line + n) * FT_LINE))
+            if (line + n >= rp->snapshot.lines || !handed_out((line + n) * FT_LINE))
                 return false;
             if (flags)
                 memset(copy + (line + n) * FT_LINE, 0, FT_LINE);
@@ -145,10 +145,10 @@ static void run(const uint8_t *data, size_t size)
     memcpy(copy, r->base, r->size);
     size_t len;
     uint8_t *made = make(&in, &len), *exact = fuzz_copy(made, len);
-    struct ft_message m = {.type = FT_MSG_BASE, .bulk = exact, .bulk_len = (uint32_t)len};
+    struct ft_message m = {.type = FT_MSG_SNAPSHOT, .bulk = exact, .bulk_len = (uint32_t)len};
 
     free(made);
-    int error = rp_base_take(rp, &m, &fault);
+    int error = rp_snapshot_take(rp, &m, &fault);
     bool good = simple(exact, len);
 
     if (!good)
@@ -176,4 +176,4 @@ static void seeds(void)
     fuzz_seed("raw", raw, sizeof(raw));
 }
 
-FUZZ_TARGET(base, "lines of a base", 4096)
+FUZZ_TARGET(snapshot, "lines of a snapshot", 4096)

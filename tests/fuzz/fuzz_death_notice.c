@@ -39,4 +39,4 @@ static void seeds(void)
     fuzz_seed("short", bytes, sizeof(bytes) - 1);
 }
 
-FUZZ_TARGET(word, "the guardian's word", 64)
+FUZZ_TARGET(death_notice, "the death notice", 64)
