@@ -3,7 +3,7 @@
  * in rising order; then outputs. */
 #include "logger/share.h"
 #include "ftcore/base/check.h"
-#include "ftcore/region/frozen.h"
+#include "ftcore/region/checkpoint.h"
 #include "ftcore/record/message.h"
 
 #include <string.h>
@@ -54,7 +54,7 @@ static struct ft_run copy_run(const struct lg_share *share, uint64_t from, uint6
     struct ft_region *region = share->region;
     bool spread = share->head.flags & FT_PART_SPREAD;
     struct ft_run run =
-        spread ? ft_frozen_take(region, from, to, max) : ft_lines_take(&region->dirty, from, to, max);
+        spread ? ft_checkpoint_take(region, from, to, max) : ft_lines_take(&region->dirty, from, to, max);
     uint8_t *room;
 
     if (run.count == 0)
@@ -62,7 +62,7 @@ static struct ft_run copy_run(const struct lg_share *share, uint64_t from, uint6
     room = ft_run_room(out, len, most, run.line, (uint32_t)run.count);
     FT_CHECK(room, "no room for %lu lines", run.count);
     if (spread) {
-        ft_frozen_copy(region, &run, room);
+        ft_checkpoint_copy(region, &run, room);
         return run;
     }
     memcpy(room, region->base + (run.line << FT_LINE_SHIFT), run.count << FT_LINE_SHIFT);

@@ -4,7 +4,7 @@
  * lane's log ring. Owned by the lane, which runs no burst from the cut until its share is whole, but goes on
  * with everything else: when the ring is full the rest waits for the next turn.
  *
- * A share of a spread checkpoint (FT_PART_SPREAD in its head) copies frozen lines (ftcore/region/frozen.h)
+ * A share of a spread checkpoint (FT_PART_SPREAD in its head) copies pending lines (ftcore/region/pending.h)
  * instead, some at a time, and the lane runs bursts in between: node/lane/checkpoint.c.
  */
 #ifndef LOGGER_SHARE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Carries out what the protocol core decided, in order: words to the lanes, messages, the view file. */
 #include "ftcore/region/audit.h"
-#include "ftcore/region/frozen.h"
+#include "ftcore/region/checkpoint.h"
 #include "ftcore/base/plant.h"
 #include "replicator/parts.h"
 
@@ -94,8 +94,8 @@ static void clear(struct rp_replicator *rp)
 {
     stop_lanes(rp);
     stop_sending(rp);
-    ft_owe_end(rp->config.region);
-    ft_thaw(rp->config.region); /* a checkpoint that was under way */
+    ft_snapshot_end(rp->config.region);
+    ft_checkpoint_end(rp->config.region); /* a checkpoint that was under way */
     for (unsigned l = 0; l < rp->lanes; l++) {
         struct ft_lane *lane = rp_lane(rp, l);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Both ends of a base. Primary: asks the lanes for a cut, lets them copy owed lines to the shadow at a
+ * Both ends of a base. Primary: asks the lanes for a cut, lets them copy pending lines to the copy at a
  * limited rate, sends each copied line once. Standby: writes the lines into its region, whose lanes stand
  * still.
  *
- * Capacity: the shadow has the region's size, so an edit never waits for this end. What limits the rate is
+ * Capacity: the copy has the region's size, so an edit never waits for this end. What limits the rate is
  * the budget given to the lanes and the link's room.
  */
 #include "ftcore/region/audit.h"
@@ -92,7 +92,7 @@ static uint64_t copied(struct rp_replicator *rp, struct ft_run run)
 {
     uint64_t n = 0;
 
-    while (n < run.count && ft_lines_has(&rp->config.region->copied, run.line + n))
+    while (n < run.count && ft_lines_has(&rp->config.region->snapshot_copied, run.line + n))
         n++;
     return n;
 }
@@ -100,7 +100,7 @@ static uint64_t copied(struct rp_replicator *rp, struct ft_run run)
 /* Splits into zero and other runs. Returns the lines appended. */
 static uint64_t append(struct rp_replicator *rp, uint64_t line, uint64_t count, uint32_t *len, uint32_t most)
 {
-    const uint8_t *shadow = rp->config.region->shadow;
+    const uint8_t *shadow = rp->config.region->snapshot_copy;
     uint64_t done = 0;
 
     while (done < count) {
@@ -185,7 +185,7 @@ void rp_snapshot_forget(struct rp_replicator *rp)
         return;
     b->reading = b->cutting = false;
     for (unsigned l = 0; l < rp->lanes; l++)
-        atomic_store_explicit(&rp_lane(rp, l)->uncut, b->cut, memory_order_release);
+        atomic_store_explicit(&rp_lane(rp, l)->snapshot_release, b->cut, memory_order_release);
 }
 
 /* ---- standby ----------------------------------------------------------------------------------- */

@@ -53,9 +53,10 @@ struct ft_lane {
     _Atomic uint64_t gate;        /* serial number of the last change between SOLO and guarded */
     _Atomic uint64_t closed_to;   /* last burst that may be replayed */
     _Atomic uint64_t snapshot_burst; /* standby: last burst that the snapshot holds, as its sender says */
-    _Atomic uint64_t cut;   /* serial number of the cut wanted: begin a snapshot and log from there */
-    _Atomic bool logging;   /* records wanted; switched on by a cut, off by the replicator */
-    _Atomic uint64_t uncut; /* serial number: give the snapshot's copies back, nobody reads them any more */
+    _Atomic uint64_t cut; /* serial number of the cut wanted: begin a snapshot and log from there */
+    _Atomic bool logging; /* records wanted; switched on by a cut, off by the replicator */
+    _Atomic uint64_t
+        snapshot_release; /* serial number: give the snapshot's copies back, nobody reads them any more */
     _Atomic uint64_t announce; /* serial number: claim the addresses by gratuitous ARP */
     _Atomic bool steer;        /* standby: announce once and leave frames unread from now on */
     _Atomic uint64_t digest;   /* serial number of the digest wanted: close a burst that carries it */
@@ -69,7 +70,7 @@ struct ft_lane {
     _Atomic uint64_t lag_ns;       /* primary: what a hot standby takes to replay what it has stored and not
                                       replayed, as it went of late; 0: not known, or nothing is left */
     _Atomic uint64_t still_seen;   /* of lane 0: closed_to of no lane moves while this equals `still` */
-    _Atomic uint64_t copy_granted; /* owed lines the lane may have copied since the cut; grows with time */
+    _Atomic uint64_t copy_granted; /* pending lines the lane may have copied since the cut; grows with time */
 
     /* Written by the lane. */
     _Alignas(

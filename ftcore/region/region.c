@@ -2,12 +2,12 @@
 /*
  * The region: its memory, mapping, arenas and digest. Owned by the node, which opens and closes it; arenas
  * are handed out while the chain is made, by one thread; what lies in them is written by lanes through
- * ft_edit (owed.c).
+ * ft_edit (pending.c).
  */
 #define _GNU_SOURCE /* memfd_create, fallocate */
 #include "ftcore/region/region.h"
 #include "ftcore/region/audit.h"
-#include "ftcore/region/frozen.h"
+#include "ftcore/region/checkpoint.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -121,8 +121,8 @@ static int make_sets(struct ft_region *region, struct ft_fault *fault)
 {
     uint64_t lines = region->size >> FT_LINE_SHIFT;
 
-    if (ft_lines_init(&region->dirty, lines) || ft_lines_init(&region->owed, lines) ||
-        ft_lines_init(&region->copied, lines))
+    if (ft_lines_init(&region->dirty, lines) || ft_lines_init(&region->snapshot_pending, lines) ||
+        ft_lines_init(&region->snapshot_copied, lines))
         return ft_fail(fault, FT_ENOMEM, "region: no memory for sets of %llu lines",
                        (unsigned long long)lines);
     return FT_OK;
@@ -179,12 +179,12 @@ void ft_region_close(struct ft_region *region)
         return;
     if (region->audit)
         ft_audit_close(region);
-    if (region->shadow)
-        munmap(region->shadow, region->size);
+    if (region->snapshot_copy)
+        munmap(region->snapshot_copy, region->size);
     ft_lines_free(&region->dirty);
-    ft_lines_free(&region->owed);
-    ft_lines_free(&region->copied);
-    ft_frozen_free(region);
+    ft_lines_free(&region->snapshot_pending);
+    ft_lines_free(&region->snapshot_copied);
+    ft_checkpoint_free(region);
     if (region->base)
         munmap(region->base, region->size);
     if (region->fd >= 0)
@@ -254,14 +254,14 @@ void *ft_arena_alloc(struct ft_arena *arena, uint64_t size)
 
 void ft_region_wipe(struct ft_region *region)
 {
-    ft_owe_end(region);
+    ft_snapshot_end(region);
     if (region->audit)
         ft_audit_suspend(region);
     FT_CHECK(fallocate(region->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)region->size) == 0,
              "the region's memory cannot be given back: %s", strerror(errno));
     if (region->audit)
         ft_audit_resume(region);
-    ft_thaw(region);
+    ft_checkpoint_end(region);
     ft_lines_clear(&region->dirty);
     for (unsigned i = 0; i < arena_count(region); i++)
         region->arenas[i].used = 0;

@@ -2,7 +2,7 @@
 /*
  * The region: the shared memory that holds all replicated state of the chain, mapped at the same
  * address on every node. It owns the mapping, the arenas in it, and the sets of lines that say what
- * changed (dirty) or must be copied before it changes (owed).
+ * changed (dirty) or must be copied before it changes (pending).
  *
  * Written by lanes, through ft_edit only; read by everybody. Layout: for every lane one arena per NF
  * (index 0 is the lane's own state), then the shared arena. Arenas start at multiples of
@@ -32,9 +32,9 @@
 
 /* What edits have to do at present; bits of ft_region.tracking. 0: an edit is one branch. */
 enum ft_tracking {
-    FT_TRACK_DIRTY = 1, /* mark edited lines for the next delta */
-    FT_TRACK_OWED = 2,  /* a resync runs: copy an owed line out before it changes */
-    FT_TRACK_AUDIT = 4, /* note edits of this burst, to compare against what really changed */
+    FT_TRACK_DIRTY = 1,    /* mark edited lines for the next delta */
+    FT_TRACK_SNAPSHOT = 2, /* a resync runs: copy an pending line out before it changes */
+    FT_TRACK_AUDIT = 4,    /* note edits of this burst, to compare against what really changed */
     FT_TRACK_WATCH = 8, /* somebody wants to know of each edit: a state backend (nflib/backend/backend.h) */
 };
 
@@ -59,7 +59,7 @@ struct ft_region_config {
 };
 
 struct ft_audit; /* ftcore/region/audit.h */
-struct ft_saved; /* ftcore/region/frozen.h */
+struct ft_saved; /* ftcore/region/pending.h */
 
 struct ft_region {
     uint8_t *base; /* FT_REGION_BASE; NULL while hidden */
@@ -70,13 +70,16 @@ struct ft_region {
     struct ft_arena *arenas; /* [lanes * nfs + 1], the last one is the shared arena */
     _Atomic uint32_t tracking;
     struct ft_lines dirty;
-    struct ft_lines owed;   /* to be copied; claimed by whoever copies */
-    struct ft_lines copied; /* copy in `shadow` is whole */
-    uint8_t *shadow; /* where owed lines are copied to: same offsets, one reservation of `size` bytes */
-    struct ft_lines frozen; /* of a checkpoint that is copied beside bursts (ftcore/region/frozen.h) … */
-    struct ft_saved *saved; /* … and each lane's that were edited since; NULL: nothing can be frozen */
-    _Atomic bool freezing;  /* edits have to look */
-    struct ft_audit *audit; /* NULL unless configured */
+    struct ft_lines snapshot_pending; /* to be copied; claimed by whoever copies */
+    struct ft_lines snapshot_copied;  /* copy in `snapshot_copy` is whole */
+    uint8_t
+        *snapshot_copy; /* where pending lines are copied to: same offsets, one reservation of `size` bytes */
+    struct ft_lines
+        checkpoint_pending; /* of a checkpoint that is copied beside bursts (ftcore/region/pending.h) … */
+    struct ft_saved
+        *checkpoint_saved; /* … and each lane's that were edited since; NULL: nothing can be pending */
+    _Atomic bool checkpoint_open; /* edits have to look */
+    struct ft_audit *audit;       /* NULL unless configured */
     /* FT_TRACK_WATCH: called by the editing lane, before the change. Set while no lane runs. */
     void (*watch)(void *arg, const void *p, size_t n);
     void *watch_arg;
@@ -155,15 +158,15 @@ static inline void *ft_edit_in_line(struct ft_region *region, const void *p, siz
 
 /*
  * Resync, the copying side (design §4). `begin` at a cut, with every lane parked: each used line becomes
- * owed. Lanes call `copy` between bursts for their own arenas (lane 0 also the shared arena): copies at
- * most `max` owed lines to the shadow, returns how many it copied, 0 when none of its lines is owed
+ * pending. Lanes call `copy` between bursts for their own arenas (lane 0 also the shared arena): copies at
+ * most `max` pending lines to the copy, returns how many it copied, 0 when none of its lines is pending
  * any more. What is copied is in `copied`, a set that only grows (one reader, the base's). `left` is 0 when
- * all is there. `end` gives the shadow back; also right after an abandoned resync. Lanes may run; the reader
- * has stopped. `begin` fails with FT_ENOMEM, or FT_EBUSY when a resync is under way; nothing is owed then.
+ * all is there. `end` gives the copy back; also right after an abandoned resync. Lanes may run; the reader
+ * has stopped. `begin` fails with FT_ENOMEM, or FT_EBUSY when a resync is under way; nothing is pending then.
  */
-int ft_owe_begin(struct ft_region *region);
-uint64_t ft_owe_copy(struct ft_region *region, unsigned lane, uint64_t max);
-uint64_t ft_owe_left(struct ft_region *region); /* used lines not yet copied */
-void ft_owe_end(struct ft_region *region);
+int ft_snapshot_begin(struct ft_region *region);
+uint64_t ft_snapshot_copy(struct ft_region *region, unsigned lane, uint64_t max);
+uint64_t ft_snapshot_left(struct ft_region *region); /* used lines not yet copied */
+void ft_snapshot_end(struct ft_region *region);
 
 #endif

@@ -44,8 +44,8 @@ struct lg_recorder {
     uint32_t file;          /* begun so far; written when all stand */
 
     /* Lane 0's. */
-    bool owing;     /* lines are owed to this recorder: the shadow is ours */
-    unsigned arena; /* SEND: being read from the shadow … */
+    bool owing;     /* lines are pending to this recorder: the copy is ours */
+    unsigned arena; /* SEND: being read from the copy … */
     uint64_t line;  /* … from this line of it on */
     uint64_t retry_at;
     uint64_t failures_seen;

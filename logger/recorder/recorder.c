@@ -27,7 +27,7 @@ static enum lg_phase phase_of(struct lg_recorder *rec)
 static void end_snapshot(struct lg_recorder *rec)
 {
     if (rec->owing)
-        ft_owe_end(rec->config.region);
+        ft_snapshot_end(rec->config.region);
     rec->owing = false;
 }
 
@@ -50,7 +50,7 @@ static bool put(struct lg_recorder *rec, unsigned lane, enum lg_kind kind)
 
 /*
  * What is queued is a file without its end, or without its snapshot; the next one has all it needs. True:
- * this was the lane that gave up. Owed lines are given back by lane 0, at once or in its next turn.
+ * this was the lane that gave up. Pending lines are given back by lane 0, at once or in its next turn.
  */
 static bool give_up(struct lg_recorder *rec, unsigned lane)
 {
@@ -117,7 +117,7 @@ bool lg_recorder_due(struct lg_recorder *rec, uint64_t now)
     if (phase == ON && atomic_load_explicit(&rec->taken, memory_order_relaxed) < rec->config.file_bytes)
         return false;
     end_snapshot(rec);
-    return !rec->config.region->shadow && half_free(rec, 0); /* a resync has it: later */
+    return !rec->config.region->snapshot_copy && half_free(rec, 0); /* a resync has it: later */
 }
 
 void lg_recorder_begin(struct lg_recorder *rec, const struct lg_position at[], uint64_t view, uint64_t now)
@@ -131,7 +131,7 @@ void lg_recorder_begin(struct lg_recorder *rec, const struct lg_position at[], u
             rec->retry_at = now + SOON_NS;
             return;
         }
-    if (ft_owe_begin(rec->config.region) != 0) { /* no memory for the copy: the old file goes on */
+    if (ft_snapshot_begin(rec->config.region) != 0) { /* no memory for the copy: the old file goes on */
         rec->retry_at = now + RETRY_NS;
         return;
     }
@@ -155,7 +155,7 @@ static const struct ft_arena *arena_of(struct lg_recorder *rec)
     return rec->arena <= (unsigned)region->lanes * region->nfs ? &region->arenas[rec->arena] : NULL;
 }
 
-/* The next lines of the shadow into the queue, zero lines as runs without bytes. */
+/* The next lines of the copy into the queue, zero lines as runs without bytes. */
 static void send_lines(struct lg_recorder *rec, const struct ft_arena *arena)
 {
     static const uint8_t zero[FT_LINE];
@@ -165,7 +165,7 @@ static void send_lines(struct lg_recorder *rec, const struct ft_arena *arena)
     uint32_t len = 0;
 
     first = (arena->offset >> FT_LINE_SHIFT) + rec->line;
-    at = rec->config.region->shadow + (first << FT_LINE_SHIFT);
+    at = rec->config.region->snapshot_copy + (first << FT_LINE_SHIFT);
     struct ft_line_run run = {.line = first, .zero = memcmp(at, zero, FT_LINE) == 0};
 
     most = left < TURN_LINES ? left : TURN_LINES;
@@ -209,7 +209,7 @@ static bool all_copied(struct lg_recorder *rec)
     for (unsigned l = 0; l < rec->lanes; l++)
         if (!atomic_load_explicit(&rec->feed[l].copied, memory_order_acquire))
             return false;
-    return ft_owe_left(rec->config.region) == 0; /* one may be in the middle of an edit */
+    return ft_snapshot_left(rec->config.region) == 0; /* one may be in the middle of an edit */
 }
 
 bool lg_recorder_turn(struct lg_recorder *rec, unsigned lane)
@@ -219,7 +219,7 @@ bool lg_recorder_turn(struct lg_recorder *rec, unsigned lane)
     switch (phase_of(rec)) {
     case COPY:
         if (!atomic_load_explicit(&rec->feed[lane].copied, memory_order_relaxed)) {
-            worked = ft_owe_copy(rec->config.region, lane, TURN_LINES) > 0;
+            worked = ft_snapshot_copy(rec->config.region, lane, TURN_LINES) > 0;
             atomic_store_explicit(&rec->feed[lane].copied, !worked, memory_order_release);
         }
         if (lane == 0 && all_copied(rec) && advance(rec, COPY, SEND)) {

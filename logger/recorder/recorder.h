@@ -6,10 +6,11 @@
  * is too slow the lane counts a gap, what was being recorded ends there in all lanes, and a new file with a
  * new snapshot is begun as soon as the queues are half free again.
  *
- * A snapshot is copied as a resync copies one: lines are owed, whoever edits an owed line copies it first,
- * the lanes copy the rest a little at a time between bursts, then lane 0 reads the copies into its queue.
- * There is one set of owed lines. The resync's need goes first: it may take it away (lg_recorder_yield), and
- * while it has it, no snapshot is begun; the file that is being written goes on, whatever its size.
+ * A snapshot is copied as a resync copies one: lines are pending, whoever edits an pending line copies it
+ * first, the lanes copy the rest a little at a time between bursts, then lane 0 reads the copies into its
+ * queue. There is one set of pending lines. The resync's need goes first: it may take it away
+ * (lg_recorder_yield), and while it has it, no snapshot is begun; the file that is being written goes on,
+ * whatever its size.
  *
  * Several lanes: a snapshot is the state at one moment in which all of them stand between bursts, so that the
  * records before it hold all that it holds and those behind it nothing of it. So lg_recorder_begin is for a
@@ -73,9 +74,9 @@ bool lg_recorder_turn(struct lg_recorder *recorder, unsigned lane);
 void lg_recorder_rotate(struct lg_recorder *recorder);
 /* Nothing follows: the lane leaves what it did, or its state is void. */
 void lg_recorder_stop(struct lg_recorder *recorder, unsigned lane);
-/* All lanes stand, or lane 0 does: gives back owed lines, if it has them. */
+/* All lanes stand, or lane 0 does: gives back pending lines, if it has them. */
 void lg_recorder_yield(struct lg_recorder *recorder);
-/* Lane 0: the lines owed at present are the recorder's. */
+/* Lane 0: the lines pending at present are the recorder's. */
 bool lg_recorder_owes(const struct lg_recorder *recorder);
 
 #endif

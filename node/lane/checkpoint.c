@@ -3,10 +3,10 @@
  * A checkpoint that is copied beside bursts: a lane's side of it between its cut and its last part. Written
  * and read by the lane, but for what lies in struct nd_stream.
  *
- * At the cut the marked lines are frozen (ftcore/region/frozen.h) and lanes go on with bursts. Between these
- * a lane copies some of its frozen lines into a part, which lies in the log ring between the records. Lane 0
- * copies the shared arena at the cut itself, before anybody runs a burst: lanes edit it in turns, so its
- * lines are nobody's to save. Also the first part comes before the next burst.
+ * At the cut the marked lines are pending (ftcore/region/pending.h) and lanes go on with bursts. Between
+ * these a lane copies some of its pending lines into a part, which lies in the log ring between the records.
+ * Lane 0 copies the shared arena at the cut itself, before anybody runs a burst: lanes edit it in turns, so
+ * its lines are nobody's to save. Also the first part comes before the next burst.
  *
  * Pace. Whatever is behind a part waits for it, in the ring, on the link, at the standby. So there is one on
  * the way at a time: the next is made when the first burst behind the last one is stable, or when no burst
@@ -24,7 +24,7 @@
  * LEAVE_NS.
  */
 #include "node/lane/lane.h"
-#include "ftcore/region/frozen.h"
+#include "ftcore/region/checkpoint.h"
 #include "nflib/chain/chain.h"
 
 #define PART_BYTES (32u << 10)
@@ -37,7 +37,7 @@ bool nd_checkpoint_spread(struct nd_group *group)
     struct nd_stream *s = &group->stream;
     struct ft_region *region = group->lane[0].region;
 
-    s->spread = region->saved != NULL;
+    s->spread = region->checkpoint_saved != NULL;
     atomic_store_explicit(&s->hurry, false, memory_order_relaxed);
     atomic_store_explicit(&s->unfinished, group->lanes, memory_order_relaxed);
     for (unsigned l = 0; l < group->lanes && s->spread; l++) {
@@ -45,14 +45,14 @@ bool nd_checkpoint_spread(struct nd_group *group)
         group->lane[l].lines_told = false;
     }
     if (s->spread)
-        ft_freeze(region);
+        ft_checkpoint_begin(region);
     return s->spread;
 }
 
 void nd_checkpoint_forget(struct nd_group *group)
 {
     group->stream.spread = false;
-    ft_thaw(group->lane[0].region);
+    ft_checkpoint_end(group->lane[0].region);
 }
 
 static uint32_t part_bytes(const struct nd_lane *lane)

@@ -12,7 +12,7 @@
  * else the clock's. Lines are marked for deltas and checkpoints alone; else an edit costs one branch.
  */
 #include "node/lane/lane.h"
-#include "ftcore/region/frozen.h"
+#include "ftcore/region/checkpoint.h"
 #include "nflib/chain/chain.h"
 
 #include <string.h>
@@ -68,7 +68,7 @@ static uint64_t cut_clock(const struct nd_lane *lane)
     return lane->io->burst ? nf_chain_state(lane->chain)->time : lane->now;
 }
 
-bool nd_lane_uncut(const struct nd_lane *lane)
+bool nd_lane_unrecorded(const struct nd_lane *lane)
 {
     return logging(lane) && atomic_load_explicit(&lane->shared->recorded, memory_order_relaxed) !=
                                 nf_chain_state(lane->chain)->burst;
@@ -76,7 +76,7 @@ bool nd_lane_uncut(const struct nd_lane *lane)
 
 static void mark(struct ft_region *region, bool on)
 {
-    ft_thaw(region);
+    ft_checkpoint_end(region);
     if (!on) {
         atomic_fetch_and(&region->tracking, ~(uint32_t)FT_TRACK_DIRTY);
         return;
@@ -278,7 +278,7 @@ void nd_stream_begin(struct nd_group *group)
     snapshot_here(group);
     nd_checkpoint_forget(group);
     if (warm(&group->lane[0]))
-        ft_freeze_prepare(group->lane[0].region); /* without that room checkpoints are copied at once */
+        ft_checkpoint_prepare(group->lane[0].region); /* without that room checkpoints are copied at once */
     if (nd_lane_marks(&group->lane[0]))
         mark(group->lane[0].region, true);
 }
@@ -299,7 +299,7 @@ static bool due(struct nd_lane *lane)
         return false;
     }
     if (s->deltas)
-        return nd_lane_uncut(lane) &&
+        return nd_lane_unrecorded(lane) &&
                (passed >= interval(lane) || idle || lane->draining || lane->short_of_room ||
                 lane->weighed > pending_bytes(lane) / 8); /* or it grows beyond what the standby may keep */
     watch_share(lane);
@@ -347,7 +347,7 @@ static void share_done(struct nd_lane *lane)
     if (lane->index == 0)
         atomic_store_explicit(&s->shared_copied, s->number, memory_order_release);
     if (atomic_fetch_sub_explicit(&s->copying, 1, memory_order_acq_rel) == 1)
-        ft_thaw(lane->region);
+        ft_checkpoint_end(lane->region);
 }
 
 /* The others still copy: a warm standby may keep only so much of what is logged behind their shares. */
@@ -363,7 +363,8 @@ bool nd_lane_cut(struct nd_lane *lane)
 
     if (!atomic_load_explicit(&lane->shared->logging, memory_order_relaxed)) {
         lg_share_drop(&lane->share);
-        ft_thaw(lane->region); /* each lane for itself, before it runs a burst: nobody wants the rest */
+        ft_checkpoint_end(
+            lane->region); /* each lane for itself, before it runs a burst: nobody wants the rest */
         if (lane->index == 0 && marking(lane->region))
             mark(lane->region, false);
         /* Logging ends in one lane after the other: one that still logged may be waiting for us. */

@@ -20,7 +20,7 @@
 
 #define KEPT_BYTES (4u << 20)
 #define STEER_NS   1000000u /* between two claims while steering */
-#define COPY_TURN  256u     /* owed lines copied between two bursts: 16 KiB, some microseconds */
+#define COPY_TURN  256u     /* pending lines copied between two bursts: 16 KiB, some microseconds */
 
 static int make_chain(struct nd_lane *lane, struct ft_fault *fault)
 {
@@ -288,7 +288,7 @@ static void look_at_gate(struct nd_lane *lane)
 static void make_cut(struct nd_group *group)
 {
     struct ft_region *region = group->lane[0].region;
-    uint64_t cut = 0, uncut;
+    uint64_t cut = 0, snapshot_release;
     bool begun;
 
     for (unsigned l = 0; l < group->lanes; l++) {
@@ -296,13 +296,14 @@ static void make_cut(struct nd_group *group)
 
         cut = asked > cut ? asked : cut;
     }
-    uncut = atomic_load_explicit(&group->lane[0].shared->uncut, memory_order_acquire);
+    snapshot_release = atomic_load_explicit(&group->lane[0].shared->snapshot_release, memory_order_acquire);
     nd_lane_forget_digests(group);
     if (group->lane[0].recorder)
         lg_recorder_yield(group->lane[0].recorder); /* a standby matters more than a recording */
-    ft_owe_end(region);
-    begun = uncut < cut && ft_owe_begin(region) ==
-                               0; /* else: taken back, or no memory, which the resync's deadline will tell */
+    ft_snapshot_end(region);
+    begun = snapshot_release < cut &&
+            ft_snapshot_begin(region) ==
+                0; /* else: taken back, or no memory, which the resync's deadline will tell */
     for (unsigned l = 0; l < group->lanes; l++) {
         struct nd_lane *lane = &group->lane[l];
 
@@ -359,25 +360,27 @@ bool nd_lane_stand(struct nd_lane *lane)
 static void look_at_snapshot(struct nd_lane *lane)
 {
     struct ft_lane *shared = lane->shared;
-    uint64_t uncut = atomic_load_explicit(&shared->uncut, memory_order_acquire);
+    uint64_t snapshot_release = atomic_load_explicit(&shared->snapshot_release, memory_order_acquire);
 
-    if (uncut != lane->uncut) {
-        lane->uncut = uncut;
-        if (lane->index == 0 && uncut >= lane->cut && !(lane->recorder && lg_recorder_owes(lane->recorder)))
-            ft_owe_end(lane->region);
+    if (snapshot_release != lane->snapshot_release) {
+        lane->snapshot_release = snapshot_release;
+        if (lane->index == 0 && snapshot_release >= lane->cut &&
+            !(lane->recorder && lg_recorder_owes(lane->recorder)))
+            ft_snapshot_end(lane->region);
     }
     if (cut_asked(lane))
         nd_lane_stand(lane);
 }
 
-static bool copy_owed(struct nd_lane *lane)
+static bool copy_pending(struct nd_lane *lane)
 {
     uint64_t granted = atomic_load_explicit(&lane->shared->copy_granted, memory_order_relaxed);
     uint64_t left = granted > lane->copied ? granted - lane->copied : 0, n;
 
-    if (!(atomic_load_explicit(&lane->region->tracking, memory_order_relaxed) & FT_TRACK_OWED) || left == 0)
+    if (!(atomic_load_explicit(&lane->region->tracking, memory_order_relaxed) & FT_TRACK_SNAPSHOT) ||
+        left == 0)
         return false;
-    n = ft_owe_copy(lane->region, lane->index, left < COPY_TURN ? left : COPY_TURN);
+    n = ft_snapshot_copy(lane->region, lane->index, left < COPY_TURN ? left : COPY_TURN);
     lane->copied += n;
     return n > 0;
 }
@@ -449,7 +452,7 @@ static bool turn(struct nd_lane *lane)
         if (nd_lane_digest_due(lane))
             nd_lane_stand(lane);
         look_at_announce(lane);
-        worked = nd_lane_live(lane) | copy_owed(lane) | nd_lane_record(lane);
+        worked = nd_lane_live(lane) | copy_pending(lane) | nd_lane_record(lane);
         break;
     case FT_LANE_REPLAY:
         worked = nd_lane_replay(lane, atomic_load_explicit(&lane->shared->closed_to, memory_order_acquire));

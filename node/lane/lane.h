@@ -89,13 +89,13 @@ struct nd_lane {
     bool short_of_room; /* the last burst could not be begun: hold or port is full */
     bool whole_capture; /* take packets whole: some NF reads payload, or capture: full */
 
-    uint64_t order, gate, cut, uncut, announce, digest; /* serial numbers acted on */
+    uint64_t order, gate, cut, snapshot_release, announce, digest; /* serial numbers acted on */
     enum ft_order doing;
     bool aside; /* what leaves bears the node's own MAC */
     bool draining;
     uint64_t now;           /* monotonic ns, read once a turn */
     uint64_t time_offset;   /* chain time = monotonic + this, modulo 2^64 */
-    uint64_t copied;        /* owed lines, since the cut */
+    uint64_t copied;        /* pending lines, since the cut */
     uint64_t told_released; /* what the last record said */
     uint64_t busy_at, quiet_since, beat_at, steer_at, claimed_at;
     uint64_t announce_at[3];
@@ -174,14 +174,14 @@ bool nd_lane_deltas(const struct nd_lane *lane);
  * record. */
 bool nd_lane_digest_wanted(const struct nd_lane *lane);
 bool nd_lane_digest_by_delta(const struct nd_lane *lane);
-bool nd_lane_marks(const struct nd_lane *lane); /* edits are noted, for a delta or a checkpoint */
-bool nd_lane_uncut(const struct nd_lane *lane); /* bursts that no record or delta tells of yet */
+bool nd_lane_marks(const struct nd_lane *lane);      /* edits are noted, for a delta or a checkpoint */
+bool nd_lane_unrecorded(const struct nd_lane *lane); /* bursts that no record or delta tells of yet */
 
 /* How far the lane is on the way to its next checkpoint: 0 … 1, and more when it is due. */
 double nd_lane_checkpoint_way(const struct nd_lane *lane);
 
 /* ---- lane/checkpoint.c: a checkpoint that is copied beside bursts ---- */
-/* All stand, for a checkpoint: whether it can be spread. If so, its lines are frozen from here on. */
+/* All stand, for a checkpoint: whether it can be spread. If so, its lines are pending from here on. */
 bool nd_checkpoint_spread(struct nd_group *group);
 void nd_checkpoint_forget(struct nd_group *group); /* all stand: the stream begins anew */
 bool nd_lane_hurries(const struct nd_lane *lane);  /* no burst before it is whole */

@@ -201,7 +201,7 @@ static void consider_drained(struct nd_lane *lane, bool looked)
     if (!looked)
         lane->quiet_since = lane->now;
     if (lane->now - lane->quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
-        lane->waiting.count == 0 && !nd_lane_uncut(lane) && !copies(lane))
+        lane->waiting.count == 0 && !nd_lane_unrecorded(lane) && !copies(lane))
         atomic_store_explicit(&lane->shared->done, lane->order, memory_order_release);
 }
 
@@ -220,7 +220,7 @@ static bool due(struct nd_lane *lane)
     if (nf_chain_due(lane->chain, lane->now + lane->time_offset))
         return true;
     /* What the next delta says needs a burst to be cut behind, and no more than one. */
-    return logged && ((owes_word(lane) && !(nd_lane_deltas(lane) && nd_lane_uncut(lane))) ||
+    return logged && ((owes_word(lane) && !(nd_lane_deltas(lane) && nd_lane_unrecorded(lane))) ||
                       nd_lane_owes_digest(lane) ||
                       (nd_lane_digest_by_delta(lane) && nd_lane_digest_wanted(lane) &&
                        nf_chain_state(lane->chain)->burst == lane->cut_from));

@@ -52,7 +52,7 @@ ok "the pair is PROTECTED again" is_protected
 standby=b
 [ "$(field b role)" = standby ] || standby=a
 # Straight to the sockets: it must be asked while the pair is PROTECTED yet.
-python3 - "$LAB_DIR" "$standby" >"$work/owed.json" <<'END'
+python3 - "$LAB_DIR" "$standby" >"$work/pending.json" <<'END'
 import json, os, signal, socket, sys
 
 def dial(node):
@@ -73,6 +73,6 @@ try:
 finally:
     os.kill(pid, signal.SIGCONT)
 END
-ok "who asks for it hears that the pair is not protected" grep -q '"text": "not protected' "$work/owed.json"
-diag "$(cat "$work/owed.json")"
+ok "who asks for it hears that the pair is not protected" grep -q '"text": "not protected' "$work/pending.json"
+diag "$(cat "$work/pending.json")"
 ok "the pair is PROTECTED then" await 20 "$standby" state READY

@@ -144,10 +144,10 @@ WRAP(bool, nd_group_meet, struct nd_group *group, void (*work)(struct nd_group *
     return __real_nd_group_meet(group, work, now_ordered, order, stop);
 }
 
-WRAP(int, ft_owe_begin, struct ft_region *region)
+WRAP(int, ft_snapshot_begin, struct ft_region *region)
 {
     sim_step(SIM_AT_CUT);
-    return __real_ft_owe_begin(region);
+    return __real_ft_snapshot_begin(region);
 }
 
 WRAP(void, ft_edit_track, struct ft_region *region, const void *p, size_t n)

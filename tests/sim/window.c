@@ -230,7 +230,7 @@ void *sim_mmap(void *at, size_t size, int protection, int flags, int fd, off_t o
 
 int sim_munmap(void *at, size_t size)
 {
-    if (at != window()) /* the shadow of a resync */
+    if (at != window()) /* the copy of a resync */
         return munmap(at, size);
     sim_show(NULL);
     return 0;

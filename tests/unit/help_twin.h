@@ -40,7 +40,7 @@ struct twin_box {
     _Atomic uint64_t answered, at, region_digest, state_hash; /* to `ask`, at a burst boundary */
     _Atomic uint64_t closed, out_burst, outputs; /* out_burst: last burst any output of which has left */
     _Atomic uint64_t live_from;                  /* burst after which it became primary by takeover */
-    _Atomic uint64_t beside_snapshot;            /* bursts made while lines were owed */
+    _Atomic uint64_t beside_snapshot;            /* bursts made while lines were pending */
     _Atomic uint64_t ring_full, hold_full, log_most, replay_most; /* most: bytes ever waiting in the ring */
     _Atomic uint64_t doing;                                       /* enum ft_order reached */
     _Atomic uint64_t cuts, halves;                                /* shares published, whole and half, ever */

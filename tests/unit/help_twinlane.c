@@ -25,7 +25,7 @@ struct life {
     struct twin_delta delta;
     enum { TWIN_LOG, TWIN_DELTA } segment;
     bool stalled; /* a share was left half: nothing more before the next snapshot */
-    uint64_t order, gate, cut, uncut, digest, quiet_since, burst_at, cut_due, now, copied;
+    uint64_t order, gate, cut, snapshot_release, digest, quiet_since, burst_at, cut_due, now, copied;
     enum ft_order doing;
 };
 
@@ -144,7 +144,7 @@ static void run_burst(struct life *life)
         for (unsigned i = 0; i < b.n; i++)
             lg_capture_input(&life->capture, b.bytes[i], b.len[i], b.len[i], 0, false);
     }
-    if (atomic_load(&life->region->tracking) & FT_TRACK_OWED)
+    if (atomic_load(&life->region->tracking) & FT_TRACK_SNAPSHOT)
         atomic_fetch_add(&life->box->beside_snapshot, 1);
     for (unsigned i = 0; i < b.n; i++)
         apply(life, b.bytes[i], b.len[i], b.time);
@@ -377,24 +377,24 @@ static void look_at_gate(struct life *life)
 static void look_at_snapshot(struct life *life)
 {
     uint64_t cut = atomic_load_explicit(&life->shared->cut, memory_order_acquire);
-    uint64_t uncut = atomic_load_explicit(&life->shared->uncut, memory_order_acquire);
+    uint64_t snapshot_release = atomic_load_explicit(&life->shared->snapshot_release, memory_order_acquire);
     uint64_t granted = atomic_load_explicit(&life->shared->copy_granted, memory_order_relaxed);
 
-    if (uncut != life->uncut) {
-        life->uncut = uncut;
-        ft_owe_end(life->region);
+    if (snapshot_release != life->snapshot_release) {
+        life->snapshot_release = snapshot_release;
+        ft_snapshot_end(life->region);
     }
     if (cut != life->cut) {
         life->cut = cut;
         life->copied = 0;
-        if (uncut >= cut)
+        if (snapshot_release >= cut)
             return;
-        ft_owe_end(life->region);
+        ft_snapshot_end(life->region);
         twin_delta_begin(&life->delta, life->state->burst);
         life->stalled = false;
         life->segment = atomic_load(&life->box->every) ? TWIN_DELTA : TWIN_LOG;
         atomic_store_explicit(&life->shared->overrun, false, memory_order_relaxed);
-        FT_CHECK(ft_owe_begin(life->region) == 0, "no memory for copies");
+        FT_CHECK(ft_snapshot_begin(life->region) == 0, "no memory for copies");
         atomic_store_explicit(&life->shared->logging, true, memory_order_relaxed);
         atomic_store_explicit(&life->shared->cut_burst, life->state->burst, memory_order_relaxed);
         atomic_store_explicit(&life->shared->cut_at, atomic_load(&life->shared->log.head),
@@ -402,9 +402,9 @@ static void look_at_snapshot(struct life *life)
         atomic_store_explicit(&life->shared->recorded, life->state->burst, memory_order_relaxed);
         atomic_store_explicit(&life->shared->cut_seen, cut, memory_order_release);
     }
-    if (atomic_load(&life->region->tracking) & FT_TRACK_OWED && granted > life->copied) {
+    if (atomic_load(&life->region->tracking) & FT_TRACK_SNAPSHOT && granted > life->copied) {
         uint64_t left = granted - life->copied;
-        uint64_t n = ft_owe_copy(life->region, 0, left < COPY_TURN ? left : COPY_TURN);
+        uint64_t n = ft_snapshot_copy(life->region, 0, left < COPY_TURN ? left : COPY_TURN);
 
         life->copied += n;
     }

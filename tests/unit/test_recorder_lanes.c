@@ -282,15 +282,15 @@ static void a_resync_goes_first(void **state)
     assert_true(lg_recorder_owes(rig.recorder));
     lg_recorder_yield(rig.recorder); /* a snapshot is under way: given up */
     assert_false(lg_recorder_owes(rig.recorder) || lg_recorder_listens(rig.recorder));
-    assert_int_equal(ft_owe_begin(rig.region), 0);
+    assert_int_equal(ft_snapshot_begin(rig.region), 0);
     assert_false(lg_recorder_due(rig.recorder, 2));
     lg_recorder_begin(rig.recorder, at, 3, 2);
     lg_recorder_turn(rig.recorder, 0);
-    assert_non_null(rig.region->shadow); /* it is not ours */
+    assert_non_null(rig.region->snapshot_copy); /* it is not ours */
     assert_false(lg_recorder_owes(rig.recorder));
     lg_recorder_counts(rig.recorder, &counts);
     assert_int_equal(counts.gaps, 1);
-    ft_owe_end(rig.region);
+    ft_snapshot_end(rig.region);
     begin(3);
     turns();
     lg_recorder_yield(rig.recorder); /* a whole snapshot is not given up */

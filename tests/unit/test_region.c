@@ -230,11 +230,11 @@ static void wiping_leaves_nothing(void **unused)
     (void)unused;
     atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
     ft_edit(region, region->base, 64);
-    assert_int_equal(ft_owe_begin(region), 0);
+    assert_int_equal(ft_snapshot_begin(region), 0);
     ft_region_wipe(region);
     assert_int_equal(ft_region_used(region), 0);
     assert_int_equal(ft_lines_count(&region->dirty, 0, region->dirty.lines), 0);
-    assert_int_equal(ft_lines_count(&region->owed, 0, region->owed.lines), 0);
+    assert_int_equal(ft_lines_count(&region->snapshot_pending, 0, region->snapshot_pending.lines), 0);
     assert_int_equal(atomic_load(&region->tracking), FT_TRACK_DIRTY);
     for (uint64_t i = 0; i < region->size; i += 8)
         assert_true(*(uint64_t *)(region->base + i) == 0);
@@ -289,12 +289,13 @@ static void a_marked_line_is_still_copied(void **unused)
     *(uint64_t *)ft_edit_in_line(region, p + 15, 8) = 15;
     assert_true(ft_lines_has(&region->dirty, line) && ft_lines_has(&region->dirty, line + 1));
     assert_int_equal(ft_lines_count(&region->dirty, 0, region->dirty.lines), 2);
-    assert_int_equal(ft_owe_begin(region), 0);
+    assert_int_equal(ft_snapshot_begin(region), 0);
     *(uint64_t *)ft_edit_in_line(region, p, 8) = 2;
     *(uint64_t *)ft_edit(region, p + 15, 8) = 16;
-    assert_true(ft_lines_has(&region->copied, line) && ft_lines_has(&region->copied, line + 1));
-    assert_int_equal(*(uint64_t *)(region->shadow + (line << 6)), 1);
-    assert_int_equal(*(uint64_t *)(region->shadow + (line << 6) + 120), 15);
+    assert_true(ft_lines_has(&region->snapshot_copied, line) &&
+                ft_lines_has(&region->snapshot_copied, line + 1));
+    assert_int_equal(*(uint64_t *)(region->snapshot_copy + (line << 6)), 1);
+    assert_int_equal(*(uint64_t *)(region->snapshot_copy + (line << 6) + 120), 15);
     ft_region_close(region);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Frozen lines; see frozen.h. Owns the set and what is saved of it, both the region's. Written by lanes. */
-#include "ftcore/region/frozen.h"
+/* Pending lines; see pending.h. Owns the set and what is saved of it, both the region's. Written by lanes. */
+#include "ftcore/region/checkpoint.h"
 #include "ftcore/base/plant.h"
 
 #include <stdlib.h>
@@ -42,9 +42,9 @@ static uint64_t number_bytes(const struct ft_region *region)
     return ((region->size >> FT_LINE_SHIFT) + NEAR) * sizeof(uint32_t);
 }
 
-void ft_frozen_free(struct ft_region *region)
+void ft_checkpoint_free(struct ft_region *region)
 {
-    struct ft_saved *saved = region->saved;
+    struct ft_saved *saved = region->checkpoint_saved;
 
     if (saved && saved->bytes)
         munmap(saved->bytes, region->size);
@@ -53,28 +53,29 @@ void ft_frozen_free(struct ft_region *region)
     if (saved && saved->line)
         munmap(saved->line, number_bytes(region));
     free(saved);
-    region->saved = NULL;
-    ft_lines_free(&region->frozen);
+    region->checkpoint_saved = NULL;
+    ft_lines_free(&region->checkpoint_pending);
 }
 
-int ft_freeze_prepare(struct ft_region *region)
+int ft_checkpoint_prepare(struct ft_region *region)
 {
     uint64_t lines = region->size >> FT_LINE_SHIFT;
     size_t size = sizeof(struct ft_saved) + region->lanes * sizeof(struct saved_lane);
     struct ft_saved *saved;
 
-    if (region->saved)
+    if (region->checkpoint_saved)
         return FT_OK;
     saved = aligned_alloc(_Alignof(struct ft_saved), size);
     if (!saved)
         return FT_ENOMEM;
-    region->saved = saved;
+    region->checkpoint_saved = saved;
     memset(saved, 0, size);
     saved->bytes = map(region->size);
     saved->at = map(number_bytes(region));
     saved->line = map(number_bytes(region));
-    if (ft_lines_init(&region->frozen, lines) != 0 || !saved->bytes || !saved->at || !saved->line) {
-        ft_frozen_free(region);
+    if (ft_lines_init(&region->checkpoint_pending, lines) != 0 || !saved->bytes || !saved->at ||
+        !saved->line) {
+        ft_checkpoint_free(region);
         return FT_ENOMEM;
     }
     for (unsigned l = 0; l < region->lanes; l++)
@@ -85,40 +86,40 @@ int ft_freeze_prepare(struct ft_region *region)
 /* Of a checkpoint that nobody wanted there may be some. */
 static void forget(struct ft_region *region)
 {
-    struct ft_saved *saved = region->saved;
-    uint64_t lines = region->frozen.lines;
+    struct ft_saved *saved = region->checkpoint_saved;
+    uint64_t lines = region->checkpoint_pending.lines;
     struct ft_run run = {0};
 
-    while ((run = ft_lines_take(&region->frozen, run.line + run.count, lines, lines)).count)
+    while ((run = ft_lines_take(&region->checkpoint_pending, run.line + run.count, lines, lines)).count)
         memset(&saved->at[run.line], 0, run.count * sizeof(*saved->at));
     for (unsigned l = 0; l < region->lanes; l++)
         saved->lane[l].next = saved->lane[l].found = first_line(region, l);
 }
 
-void ft_freeze(struct ft_region *region)
+void ft_checkpoint_begin(struct ft_region *region)
 {
     struct ft_lines marked = region->dirty;
 
     forget(region);
-    region->dirty = region->frozen;
-    region->frozen = marked;
-    atomic_store_explicit(&region->freezing, true, memory_order_release);
+    region->dirty = region->checkpoint_pending;
+    region->checkpoint_pending = marked;
+    atomic_store_explicit(&region->checkpoint_open, true, memory_order_release);
 }
 
-void ft_thaw(struct ft_region *region)
+void ft_checkpoint_end(struct ft_region *region)
 {
-    if (atomic_load_explicit(&region->freezing, memory_order_relaxed))
-        atomic_store_explicit(&region->freezing, false, memory_order_release);
+    if (atomic_load_explicit(&region->checkpoint_open, memory_order_relaxed))
+        atomic_store_explicit(&region->checkpoint_open, false, memory_order_release);
 }
 
 static struct saved_lane *owner(const struct ft_region *region, uint64_t line)
 {
-    struct saved_lane *l = region->saved->lane;
+    struct saved_lane *l = region->checkpoint_saved->lane;
 
     while (line >= l->end) {
         l++;
-        FT_CHECK(l < region->saved->lane + region->lanes, "edit of line %lu, which is shared and frozen",
-                 line);
+        FT_CHECK(l < region->checkpoint_saved->lane + region->lanes,
+                 "edit of line %lu, which is shared and pending", line);
     }
     return l;
 }
@@ -127,12 +128,12 @@ static struct saved_lane *owner(const struct ft_region *region, uint64_t line)
  * One line behind the other, and what is saved where as well: a table of all lines would be one miss of the
  * cache more for each. A line that is marked anew was saved when it was.
  */
-void ft_frozen_save(struct ft_region *region, uint64_t line, uint64_t count)
+void ft_checkpoint_save(struct ft_region *region, uint64_t line, uint64_t count)
 {
-    struct ft_saved *saved = region->saved;
+    struct ft_saved *saved = region->checkpoint_saved;
 
     for (uint64_t end = line + count; line < end; line++) {
-        if (!ft_lines_marked(&region->frozen, line) || ft_lines_marked(&region->dirty, line))
+        if (!ft_lines_marked(&region->checkpoint_pending, line) || ft_lines_marked(&region->dirty, line))
             continue;
         struct saved_lane *mine = owner(region, line);
         uint64_t place = mine->next++;
@@ -155,14 +156,14 @@ static void find_saved(struct ft_saved *saved, struct saved_lane *mine)
     }
 }
 
-struct ft_run ft_frozen_take(struct ft_region *region, uint64_t from, uint64_t to, uint64_t max)
+struct ft_run ft_checkpoint_take(struct ft_region *region, uint64_t from, uint64_t to, uint64_t max)
 {
-    return ft_lines_take(&region->frozen, from, to, max);
+    return ft_lines_take(&region->checkpoint_pending, from, to, max);
 }
 
-void ft_frozen_copy(struct ft_region *region, const struct ft_run *run, uint8_t *out)
+void ft_checkpoint_copy(struct ft_region *region, const struct ft_run *run, uint8_t *out)
 {
-    struct ft_saved *saved = region->saved;
+    struct ft_saved *saved = region->checkpoint_saved;
 
     if (run->line < first_line(region, region->lanes)) /* the shared arena's are never saved */
         find_saved(saved, owner(region, run->line));

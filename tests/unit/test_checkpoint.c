@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A checkpoint that is copied beside edits holds every marked line as it was when it was frozen, once, and
+/* A checkpoint that is copied beside edits holds every marked line as it was when it was pending, once, and
  * marks begin anew. */
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "ftcore/region/frozen.h"
+#include "ftcore/region/checkpoint.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -61,15 +61,15 @@ static void a_checkpoint(struct ft_region *region, struct ft_lines *marked, stru
     assert_int_equal(ft_lines_init(&left, lines), 0);
     for (struct ft_run run = {0}; (run = ft_lines_find(marked, run.line + run.count, lines, lines)).count;)
         ft_lines_add(&left, run.line, run.count);
-    ft_freeze(region);
+    ft_checkpoint_begin(region);
     assert_int_equal(ft_lines_count(&region->dirty, 0, lines), 0);
     while (taken < expected) {
         uint8_t bytes[20 * FT_LINE];
         uint64_t most = 1 + draw(20);
-        struct ft_run run = ft_frozen_take(region, from, lines, most);
+        struct ft_run run = ft_checkpoint_take(region, from, lines, most);
 
         assert_true(run.count > 0 && run.count <= most);
-        ft_frozen_copy(region, &run, bytes);
+        ft_checkpoint_copy(region, &run, bytes);
         assert_memory_equal(bytes, cut + run.line * FT_LINE, run.count * FT_LINE);
         for (uint64_t i = 0; i < run.count; i++)
             assert_true(ft_lines_claim(&left, run.line + i));
@@ -78,14 +78,14 @@ static void a_checkpoint(struct ft_region *region, struct ft_lines *marked, stru
         for (uint64_t edits = draw(4); edits; edits--)
             edit(region, (unsigned)draw(2), edited);
     }
-    assert_int_equal(ft_frozen_take(region, 0, lines, 1).count, 0);
+    assert_int_equal(ft_checkpoint_take(region, 0, lines, 1).count, 0);
     assert_int_equal(ft_lines_count(&left, 0, lines), 0);
-    ft_thaw(region);
+    ft_checkpoint_end(region);
     ft_lines_free(&left);
     free(cut);
 }
 
-static void frozen_lines_are_those_of_the_cut(void **state)
+static void pending_lines_are_those_of_the_cut(void **state)
 {
     struct ft_region *region = open_region();
     struct ft_lines edited[2];
@@ -96,8 +96,8 @@ static void frozen_lines_are_those_of_the_cut(void **state)
     for (unsigned i = 0; i < 2; i++)
         assert_int_equal(ft_lines_init(&edited[i], lines), 0);
     atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
-    assert_int_equal(ft_freeze_prepare(region), 0);
-    assert_int_equal(ft_freeze_prepare(region), 0);
+    assert_int_equal(ft_checkpoint_prepare(region), 0);
+    assert_int_equal(ft_checkpoint_prepare(region), 0);
     for (unsigned round = 0; round < 200; round++) {
         struct ft_lines *now = &edited[round % 2], *later = &edited[(round + 1) % 2];
 
@@ -108,17 +108,17 @@ static void frozen_lines_are_those_of_the_cut(void **state)
         for (uint64_t line = 0; line < lines; line++) /* the marks of what comes */
             assert_int_equal(ft_lines_has(&region->dirty, line), ft_lines_has(later, line));
     }
-    /* One that nobody wanted leaves nothing to the next: neither what is frozen nor what was saved. */
+    /* One that nobody wanted leaves nothing to the next: neither what is pending nor what was saved. */
     for (unsigned i = 0; i < 100; i++)
         edit(region, i % 2, &edited[0]);
-    ft_freeze(region);
+    ft_checkpoint_begin(region);
     for (unsigned i = 0; i < 100; i++)
         edit(region, i % 2, &edited[0]);
-    ft_thaw(region);
+    ft_checkpoint_end(region);
     ft_lines_clear(&region->dirty);
-    ft_freeze(region);
-    assert_int_equal(ft_frozen_take(region, 0, lines, 1).count, 0);
-    /* … nor where it was saved: what is frozen next is as it is then. */
+    ft_checkpoint_begin(region);
+    assert_int_equal(ft_checkpoint_take(region, 0, lines, 1).count, 0);
+    /* … nor where it was saved: what is pending next is as it is then. */
     edit(region, 0, &edited[0]);
     ft_lines_clear(&region->dirty);
     ft_lines_clear(&edited[0]);
@@ -131,7 +131,7 @@ static void frozen_lines_are_those_of_the_cut(void **state)
     ft_region_close(region);
 }
 
-/* Whoever takes marks away while lines are frozen makes edits save again, and spoils nothing. */
+/* Whoever takes marks away while lines are pending makes edits save again, and spoils nothing. */
 static void what_is_saved_first_counts(void **state)
 {
     struct ft_region *region = open_region();
@@ -139,24 +139,24 @@ static void what_is_saved_first_counts(void **state)
     struct ft_run run = {(uint64_t)(line - region->base) / FT_LINE, 1};
 
     (void)state;
-    assert_int_equal(ft_freeze_prepare(region), 0);
+    assert_int_equal(ft_checkpoint_prepare(region), 0);
     atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
     memset(ft_edit(region, line, FT_LINE), 1, FT_LINE);
     memcpy(cut, line, FT_LINE);
-    ft_freeze(region);
+    ft_checkpoint_begin(region);
     for (int i = 2; i < 5; i++) {
         memset(ft_edit(region, line, FT_LINE), i, FT_LINE);
         ft_lines_clear(&region->dirty);
     }
-    assert_int_equal(ft_frozen_take(region, run.line, run.line + 1, 1).count, 1);
-    ft_frozen_copy(region, &run, bytes);
+    assert_int_equal(ft_checkpoint_take(region, run.line, run.line + 1, 1).count, 1);
+    ft_checkpoint_copy(region, &run, bytes);
     assert_memory_equal(bytes, cut, FT_LINE);
     ft_region_close(region);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(frozen_lines_are_those_of_the_cut),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(pending_lines_are_those_of_the_cut),
                                        cmocka_unit_test(what_is_saved_first_counts)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an edit does first, and the copies that a resync is owed. A line's way: owed → claimed by exactly one
- * (no set has it, its copy is being made) → copied. Lanes move lines along it, by editing or by copying; the
- * sender reads the shadow of lines that are copied, and no others.
+ * What an edit does first, and the copies that a resync is pending. A line's way: pending → claimed by
+ * exactly one (no set has it, its copy is being made) → copied. Lanes move lines along it, by editing or by
+ * copying; the sender reads the copy of lines that are copied, and no others.
  *
  * Adding to `copied` comes after the copy, and whoever finds the line there may read the copy or change the
  * line: ft_lines_add releases, ft_lines_has and ft_lines_find acquire.
  */
 #include "ftcore/region/audit.h"
-#include "ftcore/region/frozen.h"
+#include "ftcore/region/checkpoint.h"
 #include "ftcore/base/plant.h"
 
 #include <immintrin.h>
@@ -22,11 +22,11 @@ static void copy_claimed(struct ft_region *region, uint64_t line, uint64_t count
 {
     uint64_t offset = line << FT_LINE_SHIFT;
 
-    memcpy(region->shadow + offset, region->base + offset, count << FT_LINE_SHIFT);
-    ft_lines_add(&region->copied, line, count);
+    memcpy(region->snapshot_copy + offset, region->base + offset, count << FT_LINE_SHIFT);
+    ft_lines_add(&region->snapshot_copied, line, count);
 }
 
-/* Lines in nobody's state are not owed and are never copied: waiting for one would not end. */
+/* Lines in nobody's state are not pending and are never copied: waiting for one would not end. */
 static void check_used(const struct ft_region *region, uint64_t line)
 {
     uint64_t offset = line << FT_LINE_SHIFT;
@@ -38,15 +38,15 @@ static void check_used(const struct ft_region *region, uint64_t line)
 
 static void copy_before_edit(struct ft_region *region, uint64_t line)
 {
-    if (ft_lines_has(&region->copied, line) || FT_PLANTED("edit-before-copy"))
+    if (ft_lines_has(&region->snapshot_copied, line) || FT_PLANTED("edit-before-copy"))
         return;
-    if (ft_lines_claim(&region->owed, line)) {
+    if (ft_lines_claim(&region->snapshot_pending, line)) {
         copy_claimed(region, line, 1);
         return;
     }
     check_used(region, line);
     /* Another lane copies it at this moment. */
-    while (!ft_lines_has(&region->copied, line))
+    while (!ft_lines_has(&region->snapshot_copied, line))
         _mm_pause();
 }
 
@@ -72,11 +72,11 @@ static __attribute__((noinline)) void track(struct ft_region *region, const void
         region->watch(region->watch_arg, p, n);
     first = offset >> FT_LINE_SHIFT;
     count = ((offset + n - 1) >> FT_LINE_SHIFT) - first + 1;
-    if (tracking & FT_TRACK_OWED)
+    if (tracking & FT_TRACK_SNAPSHOT)
         for (uint64_t line = first; line < first + count; line++)
             copy_before_edit(region, line);
-    if (ft_unlikely(atomic_load_explicit(&region->freezing, memory_order_relaxed)))
-        ft_frozen_save(region, first, count);
+    if (ft_unlikely(atomic_load_explicit(&region->checkpoint_open, memory_order_relaxed)))
+        ft_checkpoint_save(region, first, count);
     if (tracking & FT_TRACK_DIRTY && !(FT_PLANTED("unmarked") && first % 8 == 3))
         mark(region, first, count);
     if (tracking & FT_TRACK_AUDIT)
@@ -91,26 +91,27 @@ void ft_edit_track(struct ft_region *region, const void *p, size_t n)
         track(region, p, n);
 }
 
-int ft_owe_begin(struct ft_region *region)
+int ft_snapshot_begin(struct ft_region *region)
 {
     void *shadow;
 
-    if (region->shadow)
+    if (region->snapshot_copy)
         return FT_EBUSY;
     shadow =
         mmap(NULL, region->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (shadow == MAP_FAILED)
         return FT_ENOMEM;
-    region->shadow = shadow;
-    ft_lines_clear(&region->copied);
+    region->snapshot_copy = shadow;
+    ft_lines_clear(&region->snapshot_copied);
     for (unsigned i = 0; i <= (unsigned)region->lanes * region->nfs; i++)
-        ft_lines_add(&region->owed, region->arenas[i].offset >> FT_LINE_SHIFT,
+        ft_lines_add(&region->snapshot_pending, region->arenas[i].offset >> FT_LINE_SHIFT,
                      region->arenas[i].used >> FT_LINE_SHIFT);
-    atomic_fetch_or(&region->tracking, FT_TRACK_OWED);
+    atomic_fetch_or(&region->tracking, FT_TRACK_SNAPSHOT);
     return FT_OK;
 }
 
-/* Claims and copies what is still owed of a run, which editing lanes may be thinning out. Returns how much.
+/* Claims and copies what is still pending of a run, which editing lanes may be thinning out. Returns how
+ * much.
  */
 static uint64_t copy_run(struct ft_region *region, struct ft_run run)
 {
@@ -119,7 +120,7 @@ static uint64_t copy_run(struct ft_region *region, struct ft_run run)
     for (uint64_t line = run.line; line < end; line++) {
         uint64_t first = line;
 
-        while (line < end && ft_lines_claim(&region->owed, line))
+        while (line < end && ft_lines_claim(&region->snapshot_pending, line))
             line++;
         if (line > first)
             copy_claimed(region, first, line - first);
@@ -134,7 +135,7 @@ static uint64_t copy_arena(struct ft_region *region, const struct ft_arena *aren
 
     while (done < max) {
         uint64_t most = max - done < BATCH ? max - done : BATCH;
-        struct ft_run run = ft_lines_find(&region->owed, from, to, most);
+        struct ft_run run = ft_lines_find(&region->snapshot_pending, from, to, most);
 
         if (run.count == 0)
             break;
@@ -144,11 +145,11 @@ static uint64_t copy_arena(struct ft_region *region, const struct ft_arena *aren
     return done;
 }
 
-uint64_t ft_owe_copy(struct ft_region *region, unsigned lane, uint64_t max)
+uint64_t ft_snapshot_copy(struct ft_region *region, unsigned lane, uint64_t max)
 {
     uint64_t done = 0;
 
-    if (!(atomic_load_explicit(&region->tracking, memory_order_acquire) & FT_TRACK_OWED))
+    if (!(atomic_load_explicit(&region->tracking, memory_order_acquire) & FT_TRACK_SNAPSHOT))
         return 0;
     for (unsigned nf = 0; nf < region->nfs; nf++)
         done += copy_arena(region, ft_region_arena(region, lane, nf), max - done);
@@ -157,32 +158,33 @@ uint64_t ft_owe_copy(struct ft_region *region, unsigned lane, uint64_t max)
     return done;
 }
 
-uint64_t ft_owe_left(struct ft_region *region)
+uint64_t ft_snapshot_left(struct ft_region *region)
 {
-    if (!region->shadow)
+    if (!region->snapshot_copy)
         return 0;
     return (ft_region_used(region) >> FT_LINE_SHIFT) -
-           ft_lines_count(&region->copied, 0, region->copied.lines);
+           ft_lines_count(&region->snapshot_copied, 0, region->snapshot_copied.lines);
 }
 
-void ft_owe_end(struct ft_region *region)
+void ft_snapshot_end(struct ft_region *region)
 {
     struct ft_run run = {0};
 
-    if (!region->shadow)
+    if (!region->snapshot_copy)
         return;
     /*
      * Lanes may be in the middle of edits. What nobody has claimed counts as copied, so that no lane begins
      * to copy or waits in vain; then whoever had claimed finishes; only then may edits go ahead without
      * looking. `copied` stays as it is until the next begin, for lanes that have yet to look.
      */
-    while ((run = ft_lines_find(&region->owed, run.line, region->owed.lines, BATCH)).count)
+    while ((run = ft_lines_find(&region->snapshot_pending, run.line, region->snapshot_pending.lines, BATCH))
+               .count)
         for (uint64_t line = run.line; line < run.line + run.count; line++)
-            if (ft_lines_claim(&region->owed, line))
-                ft_lines_add(&region->copied, line, 1);
-    while (ft_owe_left(region))
+            if (ft_lines_claim(&region->snapshot_pending, line))
+                ft_lines_add(&region->snapshot_copied, line, 1);
+    while (ft_snapshot_left(region))
         _mm_pause();
-    atomic_fetch_and(&region->tracking, ~(uint32_t)FT_TRACK_OWED);
-    munmap(region->shadow, region->size);
-    region->shadow = NULL;
+    atomic_fetch_and(&region->tracking, ~(uint32_t)FT_TRACK_SNAPSHOT);
+    munmap(region->snapshot_copy, region->size);
+    region->snapshot_copy = NULL;
 }

@@ -64,8 +64,9 @@ static uint8_t *snapshot(struct ft_region *region)
  */
 static struct ft_run next_copied(struct ft_region *region, uint64_t from, uint64_t max)
 {
-    return region->shadow ? ft_lines_find(&region->copied, from, region->copied.lines, max)
-                          : (struct ft_run){0};
+    return region->snapshot_copy
+               ? ft_lines_find(&region->snapshot_copied, from, region->snapshot_copied.lines, max)
+               : (struct ft_run){0};
 }
 
 /* The receiving side: every copied line not had before. Returns how many were new. */
@@ -79,7 +80,7 @@ static uint64_t gather(struct ft_region *region, uint8_t *snapshot, struct ft_li
         for (uint64_t line = run.line; line < run.line + run.count; line++) {
             if (ft_lines_has(had, line))
                 continue;
-            memcpy(snapshot + line * 64, region->shadow + line * 64, 64);
+            memcpy(snapshot + line * 64, region->snapshot_copy + line * 64, 64);
             ft_lines_add(had, line, 1);
             fresh++;
         }
@@ -102,11 +103,11 @@ static void the_snapshot_is_the_cut(void **unused)
 
     (void)unused;
     assert_int_equal(ft_lines_init(&had, region->size / 64), 0);
-    assert_int_equal(ft_owe_begin(region), 0);
-    assert_int_equal(ft_owe_begin(region), FT_EBUSY);
-    assert_int_equal(ft_owe_left(region), used_lines());
+    assert_int_equal(ft_snapshot_begin(region), 0);
+    assert_int_equal(ft_snapshot_begin(region), FT_EBUSY);
+    assert_int_equal(ft_snapshot_left(region), used_lines());
     assert_int_equal(next_copied(region, 0, 10).count, 0);
-    while (ft_owe_left(region)) {
+    while (ft_snapshot_left(region)) {
         for (unsigned i = 0; i < 20; i++) {
             struct ft_arena *arena = &region->arenas[1 + 2 * draw(&state, 2)];
             uint64_t from, n = 1 + draw(&state, 200);
@@ -115,16 +116,16 @@ static void the_snapshot_is_the_cut(void **unused)
             from = draw(&state, arena->used - n);
             memset(ft_edit(region, at(arena, from), n), (int)i, n);
         }
-        copied += ft_owe_copy(region, (unsigned)draw(&state, 2), 100);
+        copied += ft_snapshot_copy(region, (unsigned)draw(&state, 2), 100);
         fresh += gather(region, snapshot, &had, 1 + draw(&state, 1000));
     }
     fresh += gather(region, snapshot, &had, UINT64_MAX);
-    assert_int_equal(ft_owe_copy(region, 0, 100), 0);
-    assert_int_equal(ft_owe_copy(region, 1, 100), 0);
+    assert_int_equal(ft_snapshot_copy(region, 0, 100), 0);
+    assert_int_equal(ft_snapshot_copy(region, 1, 100), 0);
     assert_int_equal(fresh, used_lines());
     assert_true(copied > 0 && copied < fresh); /* some by copying, some by editing */
     assert_memory_equal(snapshot, cut, region->size);
-    ft_owe_end(region);
+    ft_snapshot_end(region);
     assert_int_equal(atomic_load(&region->tracking), 0);
     ft_lines_free(&had);
     free(snapshot);
@@ -138,16 +139,16 @@ static void copying_keeps_to_its_lane_and_limit(void **unused)
     uint64_t private = (PRIVATE + 63) / 64;
 
     (void)unused;
-    assert_int_equal(ft_owe_copy(region, 0, 10), 0); /* nothing owed */
-    assert_int_equal(ft_owe_begin(region), 0);
-    assert_int_equal(ft_owe_copy(region, 1, 0), 0);
-    assert_int_equal(ft_owe_copy(region, 1, 100), 100);
-    assert_int_equal(ft_owe_copy(region, 1, UINT64_MAX), private - 100);
-    assert_int_equal(ft_owe_copy(region, 1, UINT64_MAX), 0);
-    assert_int_equal(ft_owe_left(region), used_lines() - private);
-    assert_int_equal(ft_owe_copy(region, 0, UINT64_MAX), private + SHARED / 64);
-    assert_int_equal(ft_owe_left(region), 0);
-    ft_owe_end(region);
+    assert_int_equal(ft_snapshot_copy(region, 0, 10), 0); /* nothing pending */
+    assert_int_equal(ft_snapshot_begin(region), 0);
+    assert_int_equal(ft_snapshot_copy(region, 1, 0), 0);
+    assert_int_equal(ft_snapshot_copy(region, 1, 100), 100);
+    assert_int_equal(ft_snapshot_copy(region, 1, UINT64_MAX), private - 100);
+    assert_int_equal(ft_snapshot_copy(region, 1, UINT64_MAX), 0);
+    assert_int_equal(ft_snapshot_left(region), used_lines() - private);
+    assert_int_equal(ft_snapshot_copy(region, 0, UINT64_MAX), private + SHARED / 64);
+    assert_int_equal(ft_snapshot_left(region), 0);
+    ft_snapshot_end(region);
     ft_region_close(region);
 }
 
@@ -157,19 +158,19 @@ static void an_abandoned_resync_leaves_nothing(void **unused)
     struct ft_arena *arena = ft_region_shared(region);
 
     (void)unused;
-    ft_owe_end(region); /* none runs */
-    assert_int_equal(ft_owe_begin(region), 0);
+    ft_snapshot_end(region); /* none runs */
+    assert_int_equal(ft_snapshot_begin(region), 0);
     memset(ft_edit(region, at(arena, 0), 64), 1, 64);
-    ft_owe_end(region);
-    assert_null(region->shadow);
-    assert_int_equal(ft_lines_count(&region->owed, 0, region->owed.lines), 0);
+    ft_snapshot_end(region);
+    assert_null(region->snapshot_copy);
+    assert_int_equal(ft_lines_count(&region->snapshot_pending, 0, region->snapshot_pending.lines), 0);
     assert_int_equal(next_copied(region, 0, 1).count, 0);
-    assert_int_equal(ft_owe_left(region), 0);
+    assert_int_equal(ft_snapshot_left(region), 0);
     /* The next one begins from the line as it is now. */
-    assert_int_equal(ft_owe_begin(region), 0);
+    assert_int_equal(ft_snapshot_begin(region), 0);
     memset(ft_edit(region, at(arena, 0), 64), 2, 64);
-    assert_int_equal(region->shadow[arena->offset], 1);
-    ft_owe_end(region);
+    assert_int_equal(region->snapshot_copy[arena->offset], 1);
+    ft_snapshot_end(region);
     ft_region_close(region);
 }
 
@@ -183,9 +184,9 @@ static void an_edit_of_what_nobody_has_does_not_hang(void **unused)
     struct ft_region *region = open_region();
 
     (void)unused;
-    assert_int_equal(ft_owe_begin(region), 0);
+    assert_int_equal(ft_snapshot_begin(region), 0);
     assert_dies(edit_unused, region, "which is not handed out");
-    ft_owe_end(region);
+    ft_snapshot_end(region);
     ft_region_close(region);
 }
 
@@ -202,7 +203,7 @@ static void *edit_first_line(void *arg)
 
 static void *end_resync(void *region)
 {
-    ft_owe_end(region);
+    ft_snapshot_end(region);
     atomic_store(&returned, true);
     return NULL;
 }
@@ -214,16 +215,17 @@ static void waits_for_the_claimed_line(void *(*needy)(void *))
     uint64_t line = ft_region_shared(region)->offset / 64;
     pthread_t thread;
 
-    assert_int_equal(ft_owe_begin(region), 0);
-    assert_true(ft_lines_claim(&region->owed, line)); /* the other lane, in the middle of its copy */
+    assert_int_equal(ft_snapshot_begin(region), 0);
+    assert_true(
+        ft_lines_claim(&region->snapshot_pending, line)); /* the other lane, in the middle of its copy */
     atomic_store(&returned, false);
     assert_int_equal(pthread_create(&thread, NULL, needy, region), 0);
     usleep(30000);
     assert_false(atomic_load(&returned));
-    memcpy(region->shadow + line * 64, region->base + line * 64, 64);
-    ft_lines_add(&region->copied, line, 1);
+    memcpy(region->snapshot_copy + line * 64, region->base + line * 64, 64);
+    ft_lines_add(&region->snapshot_copied, line, 1);
     pthread_join(thread, NULL);
-    ft_owe_end(region);
+    ft_snapshot_end(region);
     ft_region_close(region);
 }
 
@@ -275,7 +277,7 @@ static void *run_lane(void *arg)
         for (unsigned i = 0; i < 4; i++)
             edit_somewhere(lane, &state);
         touch_anywhere(lane, &state);
-        ft_owe_copy(lane->region, lane->number, 1 + draw(&state, 100));
+        ft_snapshot_copy(lane->region, lane->number, 1 + draw(&state, 100));
     }
     return NULL;
 }
@@ -310,16 +312,16 @@ static void the_snapshot_is_the_cut_under_load(void **unused)
 
         memset(expected, 0, region->size);
         assert_int_equal(ft_lines_init(&had, region->size / 64), 0);
-        assert_int_equal(ft_owe_begin(region), 0);
+        assert_int_equal(ft_snapshot_begin(region), 0);
         start_lanes(lanes, region);
         do {
-            left = ft_owe_left(region);
+            left = ft_snapshot_left(region);
             fresh += gather(region, expected, &had, 64);
         } while (left);
         assert_int_equal(fresh, used_lines());
         assert_memory_equal(expected, cut, region->size);
         stop_lanes(lanes);
-        ft_owe_end(region);
+        ft_snapshot_end(region);
         ft_lines_free(&had);
         free(cut);
     }
@@ -327,7 +329,7 @@ static void the_snapshot_is_the_cut_under_load(void **unused)
     ft_region_close(region);
 }
 
-/* The shadow goes away under running lanes: none may be caught in it, none may wait for ever. */
+/* The copy goes away under running lanes: none may be caught in it, none may wait for ever. */
 static void a_resync_ends_under_load(void **unused)
 {
     struct ft_region *region = open_region();
@@ -335,14 +337,14 @@ static void a_resync_ends_under_load(void **unused)
 
     (void)unused;
     for (unsigned round = 0; round < 200; round++) {
-        assert_int_equal(ft_owe_begin(region), 0);
+        assert_int_equal(ft_snapshot_begin(region), 0);
         start_lanes(lanes, region);
         /* Mostly near its end, where least stands between the lanes and the unmapping. */
-        while (ft_owe_left(region) > used_lines() >> (round % 10 ? 5 + round % 10 : 0))
+        while (ft_snapshot_left(region) > used_lines() >> (round % 10 ? 5 + round % 10 : 0))
             ;
-        ft_owe_end(region);
+        ft_snapshot_end(region);
         stop_lanes(lanes);
-        assert_int_equal(ft_lines_count(&region->owed, 0, region->owed.lines), 0);
+        assert_int_equal(ft_lines_count(&region->snapshot_pending, 0, region->snapshot_pending.lines), 0);
     }
     ft_region_close(region);
 }
@@ -360,5 +362,5 @@ int main(void)
         cmocka_unit_test(a_resync_ends_under_load),
     };
 
-    return cmocka_run_group_tests_name("owed", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("pending", tests, NULL, NULL);
 }
