@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Writes log records in the lane's ring. The parts of a record lie in the order in which they become known,
- * so nothing is moved: inputs, their bytes, (edges,) values.
+ * so nothing is moved: inputs, their bytes, (dependencies,) values.
  */
 #include "logger/capture.h"
 #include "ftcore/base/check.h"
@@ -9,7 +9,7 @@
 #include <string.h>
 
 _Static_assert(sizeof(struct ft_record) + FT_BURST_MAX * (sizeof(struct ft_input) + FT_FRAME_MAX) +
-                       FT_EDGES_MAX * sizeof(struct ft_edge) + FT_VALUES_MAX + 32 <=
+                       FT_DEPENDENCIES_MAX * sizeof(struct ft_dependency) + FT_VALUES_MAX + 32 <=
                    FT_RECORD_MAX,
                "a largest record fits");
 
@@ -57,20 +57,20 @@ int lg_capture_value(struct lg_capture *capture, const void *value, uint32_t len
 }
 
 void lg_capture_order(struct lg_capture *capture, uint64_t access, uint32_t accesses,
-                      const struct ft_edge edges[], unsigned count)
+                      const struct ft_dependency dependencies[], unsigned count)
 {
     struct ft_record *r = capture->record;
-    uint8_t *at = (uint8_t *)r + ft_record_edges_at(r);
+    uint8_t *at = (uint8_t *)r + ft_record_dependencies_at(r);
 
-    FT_CHECK(r->edges == 0 && count <= FT_EDGES_MAX, "%u edges", count);
+    FT_CHECK(r->dependencies == 0 && count <= FT_DEPENDENCIES_MAX, "%u dependencies", count);
     r->access = access;
     r->accesses = accesses;
     if (count == 0)
         return;
-    memmove(at + count * sizeof(edges[0]), at,
+    memmove(at + count * sizeof(dependencies[0]), at,
             FT_ALIGN8(r->values)); /* a value may have come before the chain ran */
-    memcpy(at, edges, count * sizeof(edges[0]));
-    r->edges = (uint16_t)count;
+    memcpy(at, dependencies, count * sizeof(dependencies[0]));
+    r->dependencies = (uint16_t)count;
 }
 
 void lg_capture_digest(struct lg_capture *capture, uint64_t digest)

@@ -87,10 +87,10 @@ static inline void lg_capture_input(struct lg_capture *capture, const void *fram
 }
 /* After the inputs. FT_EFULL when the record's values would exceed FT_VALUES_MAX. */
 int lg_capture_value(struct lg_capture *capture, const void *value, uint32_t len);
-/* The burst's accesses to shared variables: number of the first, how many, and the edges among them. Once,
- * after the chain ran. */
+/* The burst's accesses to shared variables: number of the first, how many, and the dependencies among them.
+ * Once, after the chain ran. */
 void lg_capture_order(struct lg_capture *capture, uint64_t access, uint32_t accesses,
-                      const struct ft_edge edges[], unsigned count);
+                      const struct ft_dependency dependencies[], unsigned count);
 void lg_capture_digest(struct lg_capture *capture, uint64_t digest);
 /* The record as it will be; still only the lane's. */
 const struct ft_record *lg_capture_whole(struct lg_capture *capture, uint64_t released);

@@ -5,7 +5,8 @@
  *
  * A prefix of a lane contains all bursts before its end, so what a burst needs of another lane is kept as
  * what the whole prefix up to it needs: one access number per lane, never smaller than in the burst before.
- * So a burst takes the same room however many edges it had, and where to cut a lane is found by halving.
+ * So a burst takes the same room however many dependencies it had, and where to cut a lane is found by
+ * halving.
  *
  * A lane's share of a delta is one more item of its queue. What it needs is that every lane's prefix has the
  * share of the same cut, so a prefix has, beside its last access, the number of its last cut; no lane's may
@@ -104,9 +105,9 @@ static const struct end *held(const struct ft_closed *set, const struct lane *la
     return reach(set, lane, lane->count);
 }
 
-static const struct ft_edge *record_edges(const struct ft_record *r)
+static const struct ft_dependency *record_dependencies(const struct ft_record *r)
 {
-    return (const void *)((const uint8_t *)r + ft_record_edges_at(r));
+    return (const void *)((const uint8_t *)r + ft_record_dependencies_at(r));
 }
 
 /* All that can be wrong is looked at before anything changes. */
@@ -114,17 +115,18 @@ static int refuse(const struct ft_closed *set, const struct ft_record *r)
 {
     if (r->lane >= set->lanes)
         return FT_EMALFORMED;
-    const struct ft_edge *edge = record_edges(r);
+    const struct ft_dependency *dependency = record_dependencies(r);
     const struct lane *lane = &set->lane[r->lane];
     const struct end *end = held(set, lane);
 
     if (r->burst != end->burst + 1)
         return FT_EORDER;
-    /* A gap in the access numbers would be bridged silently: edges to what is missing would count as met. */
+    /* A gap in the access numbers would be bridged silently: dependencies to what is missing would count as
+     * met. */
     if (r->accesses && r->access != end->access + 1)
         return FT_EORDER;
-    for (unsigned i = 0; i < r->edges; i++)
-        if (edge[i].lane >= set->lanes || edge[i].lane == r->lane)
+    for (unsigned i = 0; i < r->dependencies; i++)
+        if (dependency[i].lane >= set->lanes || dependency[i].lane == r->lane)
             return FT_EMALFORMED;
     return lane->count < set->pending ? 0 : FT_EFULL;
 }
@@ -151,16 +153,16 @@ int ft_closed_add(struct ft_closed *set, const struct ft_record *record)
 
     if (error)
         return error;
-    const struct ft_edge *edge = record_edges(record);
+    const struct ft_dependency *dependency = record_dependencies(record);
     struct lane *lane = &set->lane[record->lane];
     struct end end = *held(set, lane);
 
     end.burst++;
     end.access += record->accesses;
     uint64_t *need = append(set, lane, &end);
-    for (unsigned i = 0; i < record->edges; i++)
-        if (edge[i].access > need[edge[i].lane])
-            need[edge[i].lane] = edge[i].access;
+    for (unsigned i = 0; i < record->dependencies; i++)
+        if (dependency[i].access > need[dependency[i].lane])
+            need[dependency[i].lane] = dependency[i].access;
     return 0;
 }
 

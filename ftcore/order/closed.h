@@ -23,7 +23,7 @@ void ft_closed_free(struct ft_closed *set);
 /* Start over: per lane, burst and access number up to which everything is inside already. */
 void ft_closed_reset(struct ft_closed *set, const uint64_t burst[], const uint64_t access[]);
 
-/* A burst now held. FT_EORDER unless it is its lane's next; FT_EMALFORMED for an edge that names an
+/* A burst now held. FT_EORDER unless it is its lane's next; FT_EMALFORMED for a dependency that names an
  * impossible lane. */
 int ft_closed_add(struct ft_closed *set, const struct ft_record *record);
 

@@ -4,13 +4,13 @@
  * when the burst ends.
  *
  * Why replay is right: the accesses to one object form a chain, since each enters after the one before left.
- * Neighbours in that chain are of one lane (ordered by its numbers) or have an edge. So waiting where an edge
- * says so gives every object the order it had, and nothing more: objects that were never shared between two
- * accesses order nothing.
+ * Neighbours in that chain are of one lane (ordered by its numbers) or have a dependency. So waiting where a
+ * dependency says so gives every object the order it had, and nothing more: objects that were never shared
+ * between two accesses order nothing.
  *
- * Why it ends: every edge points to an access that had been left when its own was entered, so edges and
- * lanes' own orders are both consistent with the time of the recording, and there is no circle. A log that
- * was not made so is found out by the lanes that wait (ftcore/order/waits.h).
+ * Why it ends: every edge points to an access that had been left when its own was entered, so dependencies
+ * and lanes' own orders are both consistent with the time of the recording, and there is no circle. A log
+ * that was not made so is found out by the lanes that wait (ftcore/order/waits.h).
  */
 #include "ftcore/order/section.h"
 #include "ftcore/base/plant.h"
@@ -49,13 +49,13 @@ void ft_sections_begin(struct ft_sections *s, uint64_t access)
     s->count = s->at = s->accesses = 0;
 }
 
-void ft_sections_begin_replay(struct ft_sections *s, uint64_t access, const struct ft_edge edges[],
-                              uint32_t count)
+void ft_sections_begin_replay(struct ft_sections *s, uint64_t access,
+                              const struct ft_dependency dependencies[], uint32_t count)
 {
-    FT_CHECK(!s->inside && count <= FT_EDGES_MAX, "%u edges to follow", count);
+    FT_CHECK(!s->inside && count <= FT_DEPENDENCIES_MAX, "%u dependencies to follow", count);
     s->replaying = true;
     s->next = access;
-    memcpy(s->edges, edges, count * sizeof(edges[0]));
+    memcpy(s->dependencies, dependencies, count * sizeof(dependencies[0]));
     s->count = count;
     s->at = s->accesses = 0;
 }
@@ -69,8 +69,10 @@ static void note(struct ft_sections *s, unsigned lane, uint64_t access)
 {
     if (FT_PLANTED("lost-edge") && s->next % 16 == 7)
         return;
-    FT_CHECK(s->count < FT_EDGES_MAX, "lane %u: more than %u edges in a burst", s->lane, FT_EDGES_MAX);
-    s->edges[s->count++] = (struct ft_edge){.own = s->next, .access = access, .lane = (uint16_t)lane};
+    FT_CHECK(s->count < FT_DEPENDENCIES_MAX, "lane %u: more than %u dependencies in a burst", s->lane,
+             FT_DEPENDENCIES_MAX);
+    s->dependencies[s->count++] =
+        (struct ft_dependency){.own = s->next, .access = access, .lane = (uint16_t)lane};
     s->noted++;
 }
 
@@ -88,9 +90,9 @@ static void leave_when_in_vain(struct ft_sections *s)
         longjmp(*s->escape, FT_IN_VAIN);
 }
 
-const struct ft_edge *ft_sections_at(const struct ft_sections *s)
+const struct ft_dependency *ft_sections_at(const struct ft_sections *s)
 {
-    return &s->edges[s->at];
+    return &s->dependencies[s->at];
 }
 
 void ft_sections_abandon(struct ft_sections *s)
@@ -100,17 +102,18 @@ void ft_sections_abandon(struct ft_sections *s)
     s->count = s->at = 0;
 }
 
-/* Replay: if this access has an edge, wait for what it names. */
+/* Replay: if this access has a dependency, wait for what it names. */
 static void follow(struct ft_sections *s)
 {
-    const struct ft_edge *edge = &s->edges[s->at];
+    const struct ft_dependency *dependency = &s->dependencies[s->at];
     uint32_t spins = 0;
 
-    if (s->at == s->count || edge->own != s->next)
+    if (s->at == s->count || dependency->own != s->next)
         return;
-    while (atomic_load_explicit(&s->published[edge->lane].access, memory_order_acquire) < edge->access) {
+    while (atomic_load_explicit(&s->published[dependency->lane].access, memory_order_acquire) <
+           dependency->access) {
         if (spins == 0)
-            ft_wait_for(&s->published[s->lane], edge->lane, edge->access);
+            ft_wait_for(&s->published[s->lane], dependency->lane, dependency->access);
         s->waits += spins == 0;
         leave_when_off(s);
         pause_a_little(&spins);

@@ -6,7 +6,7 @@
  * Live, a section is a short lock. Each lane numbers its accesses; the number is given and published at
  * leave, and the object remembers its last lane and that lane's number. Entering an object last used by
  * another lane notes one edge: (own number, other lane, its number). Entering one's own notes nothing. Replay
- * takes no lock and no idea of its own: at an access that has an edge it waits until the other lane has
+ * takes no lock and no idea of its own: at an access that has a dependency it waits until the other lane has
  * published that number. A partial order, so lanes replay in parallel.
  *
  * Owned by the lane (struct ft_sections) and the region (struct ft_shared, in the shared arena). Sections do
@@ -49,7 +49,7 @@ struct ft_sections {
     uint64_t next; /* number of the next access, from 1 */
 
     /* Live: noted in this burst. Replay: those of the record, followed in order. */
-    struct ft_edge edges[FT_EDGES_MAX];
+    struct ft_dependency dependencies[FT_DEPENDENCIES_MAX];
     uint32_t count, at;
 
     uint64_t noted, waits; /* ever; waits: times replay had to wait */
@@ -79,15 +79,16 @@ struct ft_sections {
 void ft_sections_init(struct ft_sections *s, struct ft_region *region, struct ft_published *published,
                       unsigned lane, unsigned lanes);
 
-/* `access`: the number the burst's first access will get. Live notes edges anew; replay follows those given
- * (at most FT_EDGES_MAX). */
+/* `access`: the number the burst's first access will get. Live notes dependencies anew; replay follows those
+ * given (at most FT_DEPENDENCIES_MAX). */
 void ft_sections_begin(struct ft_sections *s, uint64_t access);
-void ft_sections_begin_replay(struct ft_sections *s, uint64_t access, const struct ft_edge edges[],
-                              uint32_t count);
-/* Whether the burst used up exactly what was recorded: its edges, and `accesses` accesses. Replay only. */
+void ft_sections_begin_replay(struct ft_sections *s, uint64_t access,
+                              const struct ft_dependency dependencies[], uint32_t count);
+/* Whether the burst used up exactly what was recorded: its dependencies, and `accesses` accesses. Replay
+ * only. */
 bool ft_sections_used(const struct ft_sections *s, uint64_t access, uint32_t accesses);
-/* Where replay waits, or waited when it jumped: the edge that it follows. */
-const struct ft_edge *ft_sections_at(const struct ft_sections *s);
+/* Where replay waits, or waited when it jumped: the dependency that it follows. */
+const struct ft_dependency *ft_sections_at(const struct ft_sections *s);
 /* After a jump to `escape`: the burst is over, inside or not, and so is the wait. */
 void ft_sections_abandon(struct ft_sections *s);
 
@@ -97,7 +98,7 @@ void ft_section_leave(struct ft_sections *s, const struct ft_shared *object);
 
 /*
  * An access that depends on another lane's without an object: reading what `lane` had published as `access`
- * (a merged counter). Notes an edge live, waits in replay. Takes a number of its own.
+ * (a merged counter). Notes a dependency live, waits in replay. Takes a number of its own.
  */
 void ft_section_depend(struct ft_sections *s, unsigned lane, uint64_t access);
 /* An access that others may depend on; returns its number. */

@@ -18,7 +18,7 @@
  *      9  digest     any with FT_REC_DIGEST, else 0, so that a record has one shortest form.
  *     10  inputs     0 to 32 (FT_BURST_MAX).
  *     11  bytes      0 to 32 * 9216: the sum of what the inputs have taken; 0 with FT_REC_BY_CLOCK.
- *     12  edges      0 to 1024 (FT_EDGES_MAX).
+ *     12  dependencies      0 to 1024 (FT_DEPENDENCIES_MAX).
  *     13  values     0 to 65536 (FT_VALUES_MAX), the lengths in front of them included.
  *     14  body       bin, see below. Its length is there so that any msgpack reader can skip it.
  *     15  checksum   XXH3-64, no seed, of all bytes of the record before this element: from `dc` to the
@@ -35,10 +35,10 @@
  *              frames, or the first so many bytes of them. Before the first: port 0, outside, whole. A
  *              64-byte frame like the one before costs one byte; no input costs more than seven.
  *     bytes    What was captured of the inputs, one after the other.
- *     edges    Each is
+ *     dependencies    Each is
  *                  varint (own - least) * 16 + lane
- *                  varint zigzag(access - last access in an edge to that lane)
- *              where least is the head's access, and after an edge one more than its own. The head's
+ *                  varint zigzag(access - last access in a dependency to that lane)
+ *              where least is the head's access, and after a dependency one more than its own. The head's
  *              access stands for the last one before a lane's first edge: lanes run about alike.
  *     values   As in memory: each a u32 length, little-endian, and so many bytes.
  *
@@ -56,14 +56,14 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define INPUT_BOUND 7u  /* 3 wire, 2 taken, port, flags */
-#define EDGE_BOUND  16u /* 36 bits of own and lane, 64 of access */
-#define HEAD_BOUND  (3u + 14u * 9u + 5u)
+#define INPUT_BOUND      7u  /* 3 wire, 2 taken, port, flags */
+#define DEPENDENCY_BOUND 16u /* 36 bits of own and lane, 64 of access */
+#define HEAD_BOUND       (3u + 14u * 9u + 5u)
 
-_Static_assert(FT_LANES_MAX <= 16, "an edge gives its lane four bits");
+_Static_assert(FT_LANES_MAX <= 16, "a dependency gives its lane four bits");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "values are little-endian in memory too");
 
-/* What inputs and edges are written relative to; both directions move it alike. */
+/* What inputs and dependencies are written relative to; both directions move it alike. */
 
 struct input_base {
     uint16_t cut; /* captured at most */
@@ -88,22 +88,22 @@ static bool same_input(const struct ft_input *a, const struct ft_input *b)
 }
 _Static_assert(sizeof(struct ft_input) == 8, "no padding in an input");
 
-struct edge_base {
+struct dependency_base {
     uint64_t own;
     uint64_t access[FT_LANES_MAX];
 };
 
-static void first_edge(struct edge_base *base, const struct ft_record *r)
+static void first_dependency(struct dependency_base *base, const struct ft_record *r)
 {
     base->own = r->access;
     for (unsigned i = 0; i < FT_LANES_MAX; i++)
         base->access[i] = r->access;
 }
 
-static void next_edge(struct edge_base *base, const struct ft_edge *edge)
+static void next_dependency(struct dependency_base *base, const struct ft_dependency *dependency)
 {
-    base->own = edge->own + 1;
-    base->access[edge->lane] = edge->access;
+    base->own = dependency->own + 1;
+    base->access[dependency->lane] = dependency->access;
 }
 
 /* Encode. */
@@ -136,20 +136,21 @@ static uint8_t *put_inputs(uint8_t *p, const struct ft_record *r)
     return p;
 }
 
-static uint8_t *put_edges(uint8_t *p, const struct ft_record *r)
+static uint8_t *put_dependencies(uint8_t *p, const struct ft_record *r)
 {
-    const struct ft_edge *edge = (const void *)((const uint8_t *)r + ft_record_edges_at(r));
-    struct edge_base base;
+    const struct ft_dependency *dependency =
+        (const void *)((const uint8_t *)r + ft_record_dependencies_at(r));
+    struct dependency_base base;
     struct ft_fault why;
 
-    first_edge(&base, r);
-    for (unsigned i = 0; i < r->edges; i++, edge++) {
-        FT_CHECK(!ft_rule_edge(r, edge, i, base.own, &why), "%s", why.text);
-        uint64_t step = edge->access - base.access[edge->lane];
+    first_dependency(&base, r);
+    for (unsigned i = 0; i < r->dependencies; i++, dependency++) {
+        FT_CHECK(!ft_rule_dependency(r, dependency, i, base.own, &why), "%s", why.text);
+        uint64_t step = dependency->access - base.access[dependency->lane];
 
-        p = ft_put_varint(p, (edge->own - base.own) << 4 | edge->lane);
+        p = ft_put_varint(p, (dependency->own - base.own) << 4 | dependency->lane);
         p = ft_put_varint(p, ft_zigzag(step));
-        next_edge(&base, edge);
+        next_dependency(&base, dependency);
     }
     return p;
 }
@@ -169,36 +170,36 @@ static void put_head(msgpack_packer *pk, const struct ft_record *r)
     msgpack_pack_uint64(pk, r->flags & FT_REC_DIGEST ? r->digest : 0);
     msgpack_pack_uint64(pk, r->inputs);
     msgpack_pack_uint64(pk, r->bytes);
-    msgpack_pack_uint64(pk, r->edges);
+    msgpack_pack_uint64(pk, r->dependencies);
     msgpack_pack_uint64(pk, r->values);
 }
 
 size_t ft_record_bound(const struct ft_record *r)
 {
-    return HEAD_BOUND + r->inputs * INPUT_BOUND + r->bytes + r->edges * EDGE_BOUND + r->values +
+    return HEAD_BOUND + r->inputs * INPUT_BOUND + r->bytes + r->dependencies * DEPENDENCY_BOUND + r->values +
            FT_CHECKSUM_LEN;
 }
 
 long ft_record_encode(const struct ft_record *r, uint8_t *out, size_t cap)
 {
-    uint8_t inputs[FT_BURST_MAX * INPUT_BOUND], edges[FT_EDGES_MAX * EDGE_BOUND];
+    uint8_t inputs[FT_BURST_MAX * INPUT_BOUND], dependencies[FT_DEPENDENCIES_MAX * DEPENDENCY_BOUND];
     struct ft_out to = {out, out + cap, false};
     msgpack_packer pk;
 
     FT_CHECK(!(r->flags & FT_REC_DELTA), "a part of a delta is no record");
-    FT_CHECK(r->inputs <= FT_BURST_MAX && r->edges <= FT_EDGES_MAX, "%u inputs, %u edges", r->inputs,
-             r->edges);
+    FT_CHECK(r->inputs <= FT_BURST_MAX && r->dependencies <= FT_DEPENDENCIES_MAX,
+             "%u inputs, %u dependencies", r->inputs, r->dependencies);
     /* The small parts first, aside: the body's length goes in front of it. */
     size_t inputs_len = r->flags & FT_REC_BY_CLOCK ? 0 : (size_t)(put_inputs(inputs, r) - inputs);
-    size_t edges_len = (size_t)(put_edges(edges, r) - edges);
-    size_t body_len = inputs_len + r->bytes + edges_len + r->values;
+    size_t dependencies_len = (size_t)(put_dependencies(dependencies, r) - dependencies);
+    size_t body_len = inputs_len + r->bytes + dependencies_len + r->values;
 
     msgpack_packer_init(&pk, &to, ft_out_write);
     put_head(&pk, r);
     msgpack_pack_bin(&pk, body_len);
     ft_out_write(&to, (const char *)inputs, inputs_len);
     ft_out_write(&to, (const char *)r + ft_record_bytes_at(r), r->bytes);
-    ft_out_write(&to, (const char *)edges, edges_len);
+    ft_out_write(&to, (const char *)dependencies, dependencies_len);
     ft_out_write(&to, (const char *)r + ft_record_values_at(r), r->values);
     return ft_head_seal(&to, out);
 }
@@ -220,7 +221,7 @@ static void set_head(struct ft_record *r, const uint64_t n[])
         .bytes = (uint32_t)n[FT_F_BYTES],
         .values = (uint32_t)n[FT_F_VALUES],
         .inputs = (uint16_t)n[FT_F_INPUTS],
-        .edges = (uint16_t)n[FT_F_EDGES],
+        .dependencies = (uint16_t)n[FT_F_DEPENDENCIES],
     };
     r->size = (uint32_t)ft_record_size(r);
 }
@@ -272,22 +273,22 @@ static int get_inputs(struct ft_body *b, struct ft_record *r, struct ft_fault *w
     return ft_rule_taken(r, taken, why);
 }
 
-static int get_edges(struct ft_body *b, struct ft_record *r, struct ft_fault *why)
+static int get_dependencies(struct ft_body *b, struct ft_record *r, struct ft_fault *why)
 {
-    struct ft_edge *edge = (void *)((uint8_t *)r + ft_record_edges_at(r));
-    struct edge_base base;
+    struct ft_dependency *dependency = (void *)((uint8_t *)r + ft_record_dependencies_at(r));
+    struct dependency_base base;
     struct ft_body next = *b;
     uint64_t own, step;
 
-    first_edge(&base, r);
-    for (unsigned i = 0; i < r->edges; i++, edge++) {
+    first_dependency(&base, r);
+    for (unsigned i = 0; i < r->dependencies; i++, dependency++) {
         if (!ft_get_varint(&next, &own) || !ft_get_varint(&next, &step))
-            return ft_body_ends(why, "an edge");
-        *edge = (struct ft_edge){.own = base.own + (own >> 4), .lane = own & 15};
-        edge->access = base.access[edge->lane] + ft_unzigzag(step);
-        if (ft_rule_edge(r, edge, i, base.own, why))
+            return ft_body_ends(why, "a dependency");
+        *dependency = (struct ft_dependency){.own = base.own + (own >> 4), .lane = own & 15};
+        dependency->access = base.access[dependency->lane] + ft_unzigzag(step);
+        if (ft_rule_dependency(r, dependency, i, base.own, why))
             return FT_EMALFORMED;
-        next_edge(&base, edge);
+        next_dependency(&base, dependency);
         b->at = next.at;
     }
     return 0;
@@ -299,7 +300,7 @@ static int get_body(struct ft_body *b, struct ft_record *r, struct ft_fault *why
 
     if (!(r->flags & FT_REC_BY_CLOCK) && get_inputs(b, r, why))
         return FT_EMALFORMED;
-    if (ft_get_bytes(b, (uint8_t *)r + ft_record_bytes_at(r), r->bytes, why) || get_edges(b, r, why))
+    if (ft_get_bytes(b, (uint8_t *)r + ft_record_bytes_at(r), r->bytes, why) || get_dependencies(b, r, why))
         return FT_EMALFORMED;
     const uint8_t *values = b->at;
     if (ft_get_bytes(b, (uint8_t *)r + ft_record_values_at(r), r->values, why))

@@ -6,7 +6,8 @@
  * capture on the primary and by the receiver on the standby, the same bytes; read by the sender and by
  * the lane's replay. The parts lie in this order, each starting at a multiple of 8:
  *
- *     struct ft_record | ft_input[inputs] | captured bytes | ft_edge[edges] | values, each u32 length + bytes
+ *     struct ft_record | ft_input[inputs] | captured bytes | ft_dependency[dependencies] | values, each u32
+ * length + bytes
  *
  * Inputs come first because they are known before the chain runs, determinants while it runs.
  *
@@ -21,11 +22,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FT_BURST_MAX  32u          /* packets in a burst */
-#define FT_FRAME_MAX  9216u        /* bytes of a frame */
-#define FT_EDGES_MAX  1024u        /* edges in a record; a lane closes its burst before more */
-#define FT_VALUES_MAX 65536u       /* bytes of outside values in a record */
-#define FT_RECORD_MAX (512u << 10) /* bytes of a record in memory */
+#define FT_BURST_MAX        32u          /* packets in a burst */
+#define FT_FRAME_MAX        9216u        /* bytes of a frame */
+#define FT_DEPENDENCIES_MAX 1024u        /* dependencies in a record; a lane closes its burst before more */
+#define FT_VALUES_MAX       65536u       /* bytes of outside values in a record */
+#define FT_RECORD_MAX       (512u << 10) /* bytes of a record in memory */
 
 enum ft_record_flags {
     FT_REC_BY_CLOCK = 1, /* a gate keeps the inputs: `inputs` counts them, no ft_input and no bytes follow */
@@ -47,7 +48,7 @@ struct ft_input {
 };
 
 /* Order between lanes: before access `own`, `lane` had published access `access`. */
-struct ft_edge {
+struct ft_dependency {
     uint64_t own;
     uint64_t access;
     uint16_t lane;
@@ -68,7 +69,7 @@ struct ft_record {
     uint32_t bytes;    /* captured bytes, without padding */
     uint32_t values;   /* bytes of outside values, without padding */
     uint16_t inputs;
-    uint16_t edges;
+    uint16_t dependencies;
 };
 
 #define FT_ALIGN8(n) (((n) + 7u) & ~(size_t)7u)
@@ -81,13 +82,13 @@ static inline size_t ft_record_bytes_at(const struct ft_record *r)
 {
     return sizeof(*r) + (r->flags & FT_REC_BY_CLOCK ? 0 : r->inputs * sizeof(struct ft_input));
 }
-static inline size_t ft_record_edges_at(const struct ft_record *r)
+static inline size_t ft_record_dependencies_at(const struct ft_record *r)
 {
     return ft_record_bytes_at(r) + FT_ALIGN8(r->bytes);
 }
 static inline size_t ft_record_values_at(const struct ft_record *r)
 {
-    return ft_record_edges_at(r) + r->edges * sizeof(struct ft_edge);
+    return ft_record_dependencies_at(r) + r->dependencies * sizeof(struct ft_dependency);
 }
 static inline size_t ft_record_size(const struct ft_record *r)
 {

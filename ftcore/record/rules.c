@@ -23,7 +23,7 @@ const struct ft_field ft_fields[FT_FIELDS] = {
     [FT_F_DIGEST] = {"digest", offsetof(struct ft_record, digest), 0, UINT64_MAX},
     [FT_F_INPUTS] = {"inputs", offsetof(struct ft_record, inputs), 0, FT_BURST_MAX},
     [FT_F_BYTES] = {"bytes", offsetof(struct ft_record, bytes), 0, FT_BYTES_MAX},
-    [FT_F_EDGES] = {"edges", offsetof(struct ft_record, edges), 0, FT_EDGES_MAX},
+    [FT_F_DEPENDENCIES] = {"dependencies", offsetof(struct ft_record, dependencies), 0, FT_DEPENDENCIES_MAX},
     [FT_F_VALUES] = {"values", offsetof(struct ft_record, values), 0, FT_VALUES_MAX},
     [FT_F_BODY] = {"body", 0, 0, 0},
     [FT_F_CHECKSUM] = {"checksum", 0, 0, UINT64_MAX},
@@ -31,10 +31,10 @@ const struct ft_field ft_fields[FT_FIELDS] = {
 
 _Static_assert(FLAGS_KNOWN == 7, "the range of flags has no holes");
 _Static_assert(sizeof(struct ft_record) % 8 == 0 && sizeof(struct ft_input) == 8 &&
-                   sizeof(struct ft_edge) == 24,
+                   sizeof(struct ft_dependency) == 24,
                "parts follow each other at multiples of 8");
 _Static_assert(sizeof(struct ft_record) + FT_BURST_MAX * sizeof(struct ft_input) + FT_BYTES_MAX +
-                       FT_EDGES_MAX * sizeof(struct ft_edge) + FT_VALUES_MAX + 16 <=
+                       FT_DEPENDENCIES_MAX * sizeof(struct ft_dependency) + FT_VALUES_MAX + 16 <=
                    FT_RECORD_MAX,
                "counts within their ranges cannot make a record that is too large");
 
@@ -99,15 +99,15 @@ int ft_rule_taken(const struct ft_record *r, uint64_t taken, struct ft_fault *wh
     return 0;
 }
 
-int ft_rule_edge(const struct ft_record *r, const struct ft_edge *edge, unsigned index, uint64_t least,
-                 struct ft_fault *why)
+int ft_rule_dependency(const struct ft_record *r, const struct ft_dependency *dependency, unsigned index,
+                       uint64_t least, struct ft_fault *why)
 {
-    if (edge->lane >= FT_LANES_MAX || edge->lane == r->lane)
+    if (dependency->lane >= FT_LANES_MAX || dependency->lane == r->lane)
         return ft_fail(why, FT_EMALFORMED, "edge %u names lane %u, expected another than %u below %u", index,
-                       edge->lane, r->lane, FT_LANES_MAX);
-    if (edge->own < least || edge->own - r->access >= r->accesses)
+                       dependency->lane, r->lane, FT_LANES_MAX);
+    if (dependency->own < least || dependency->own - r->access >= r->accesses)
         return ft_fail(why, FT_EMALFORMED, "edge %u is at access %llu, expected %llu or later, before %llu",
-                       index, (unsigned long long)edge->own, (unsigned long long)least,
+                       index, (unsigned long long)dependency->own, (unsigned long long)least,
                        (unsigned long long)(r->access + r->accesses));
     return 0;
 }
@@ -146,17 +146,17 @@ static int inputs_wrong(const struct ft_record *r, size_t *at, struct ft_fault *
     return ft_rule_taken(r, taken, why);
 }
 
-static int edges_wrong(const struct ft_record *r, size_t *at, struct ft_fault *why)
+static int dependencies_wrong(const struct ft_record *r, size_t *at, struct ft_fault *why)
 {
     uint64_t least = r->access;
 
-    *at = ft_record_edges_at(r);
-    for (unsigned i = 0; i < r->edges; i++, *at += sizeof(struct ft_edge)) {
-        const struct ft_edge *edge = (const void *)((const uint8_t *)r + *at);
+    *at = ft_record_dependencies_at(r);
+    for (unsigned i = 0; i < r->dependencies; i++, *at += sizeof(struct ft_dependency)) {
+        const struct ft_dependency *dependency = (const void *)((const uint8_t *)r + *at);
 
-        if (ft_rule_edge(r, edge, i, least, why))
+        if (ft_rule_dependency(r, dependency, i, least, why))
             return FT_EMALFORMED;
-        least = edge->own + 1;
+        least = dependency->own + 1;
     }
     return 0;
 }
@@ -171,16 +171,20 @@ int ft_record_check(const struct ft_record *r, size_t size, struct ft_fault *fau
         return ft_fail(fault, FT_EMALFORMED, "offset 0: %zu bytes, expected a record of at least %zu", size,
                        sizeof(*r));
     const uint64_t n[] = {
-        FT_RECORD_VERSION, r->lane,     r->flags,  r->burst,    r->clock,
-        r->time,           r->released, r->access, r->accesses, r->flags & FT_REC_DIGEST ? r->digest : 0,
-        r->inputs,         r->bytes,    r->edges,  r->values,
+        FT_RECORD_VERSION, r->lane,
+        r->flags,          r->burst,
+        r->clock,          r->time,
+        r->released,       r->access,
+        r->accesses,       r->flags & FT_REC_DIGEST ? r->digest : 0,
+        r->inputs,         r->bytes,
+        r->dependencies,   r->values,
     };
     if (ft_rule_head(n, &field, &why))
         return ft_fail_at(fault, FT_EMALFORMED, ft_fields[field].at, &why);
     if (r->size != ft_record_size(r) || r->size > size)
         return ft_fail(fault, FT_EMALFORMED, "offset 0: size is %u, expected %zu, and %zu bytes are there",
                        r->size, ft_record_size(r), size);
-    if (inputs_wrong(r, &at, &why) || edges_wrong(r, &at, &why))
+    if (inputs_wrong(r, &at, &why) || dependencies_wrong(r, &at, &why))
         return ft_fail_at(fault, FT_EMALFORMED, at, &why);
     if (ft_rule_values((const uint8_t *)r + ft_record_values_at(r), r->values, &at, &why))
         return ft_fail_at(fault, FT_EMALFORMED, ft_record_values_at(r) + at, &why);

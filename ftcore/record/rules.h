@@ -29,7 +29,7 @@ enum ft_record_field {
     FT_F_DIGEST,
     FT_F_INPUTS,
     FT_F_BYTES,
-    FT_F_EDGES,
+    FT_F_DEPENDENCIES,
     FT_F_VALUES,
     FT_F_BODY,
     FT_F_CHECKSUM,
@@ -62,8 +62,8 @@ int ft_rule_input(const struct ft_input *in, unsigned index, struct ft_fault *wh
 /* All inputs together have `taken` bytes. */
 int ft_rule_taken(const struct ft_record *r, uint64_t taken, struct ft_fault *why);
 /* `least` is the smallest own that keeps the order. */
-int ft_rule_edge(const struct ft_record *r, const struct ft_edge *edge, unsigned index, uint64_t least,
-                 struct ft_fault *why);
+int ft_rule_dependency(const struct ft_record *r, const struct ft_dependency *dependency, unsigned index,
+                       uint64_t least, struct ft_fault *why);
 /* `*at` is where in the values the fault is. */
 int ft_rule_values(const uint8_t *values, size_t len, size_t *at, struct ft_fault *why);
 

@@ -19,11 +19,11 @@
  *
  * The snapshot is the state in which all lanes stood after the bursts that the header names; the file's
  * records are the bursts from the next ones on, for each lane without gaps, and in no order between lanes:
- * edges say what there was. A snapshot is copied while the lanes go on, so records stand between its LINES,
- * and a reader takes all LINES first. What was recorded last may be less than a whole order: a lane's records
- * then have edges to accesses that are not in the file, and the reader leaves out what cannot be executed. A
- * file whose predecessor ends where its own snapshot begins continues it: the predecessor's state, replayed,
- * is that snapshot, which is checked.
+ * dependencies say what there was. A snapshot is copied while the lanes go on, so records stand between its
+ * LINES, and a reader takes all LINES first. What was recorded last may be less than a whole order: a lane's
+ * records then have dependencies to accesses that are not in the file, and the reader leaves out what cannot
+ * be executed. A file whose predecessor ends where its own snapshot begins continues it: the predecessor's
+ * state, replayed, is that snapshot, which is checked.
  */
 #ifndef LOGGER_RECORDER_FRAME_H
 #define LOGGER_RECORDER_FRAME_H

@@ -18,8 +18,9 @@
  * A scheme without it was thought of and not taken: a snapshot whose lanes were copied at bursts of their own
  * would have to hold shared objects as they were at accesses of different times, which no copy of lines can.
  *
- * The writer takes a record from the queue of its lane in no order with those of other lanes; edges say what
- * order there was. Entries name their file, so what was queued before a snapshot goes to the file before it.
+ * The writer takes a record from the queue of its lane in no order with those of other lanes; dependencies
+ * say what order there was. Entries name their file, so what was queued before a snapshot goes to the file
+ * before it.
  */
 #ifndef LOGGER_RECORDER_RECORDER_H
 #define LOGGER_RECORDER_RECORDER_H

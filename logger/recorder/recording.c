@@ -126,14 +126,15 @@ static int take_header(struct lg_recording *r, uint64_t at, const struct lg_fram
     return 0;
 }
 
-/* An edge to the record's own lane or to one that there is not; NULL: none. */
-static const struct ft_edge *strange_edge(const struct ft_record *r, unsigned lanes)
+/* A dependency to the record's own lane or to one that there is not; NULL: none. */
+static const struct ft_dependency *strange_dependency(const struct ft_record *r, unsigned lanes)
 {
-    const struct ft_edge *edge = (const void *)((const uint8_t *)r + ft_record_edges_at(r));
+    const struct ft_dependency *dependency =
+        (const void *)((const uint8_t *)r + ft_record_dependencies_at(r));
 
-    for (unsigned i = 0; i < r->edges; i++)
-        if (edge[i].lane >= lanes || edge[i].lane == r->lane)
-            return &edge[i];
+    for (unsigned i = 0; i < r->dependencies; i++)
+        if (dependency[i].lane >= lanes || dependency[i].lane == r->lane)
+            return &dependency[i];
     return NULL;
 }
 
@@ -150,9 +151,10 @@ static int take_record(struct lg_recording *r, uint64_t at, const struct lg_fram
         return REFUSE(r, at, FT_EMALFORMED,
                       "record of lane %u in %ld of %u bytes, expected a lane below %u, all of them",
                       room->lane, n, f->len, r->head.lanes);
-    if (strange_edge(room, r->head.lanes)) /* replay would wait for a lane that is not there */
-        return REFUSE(r, at, FT_EMALFORMED, "record with an edge to lane %u, expected another one below %u",
-                      strange_edge(room, r->head.lanes)->lane, r->head.lanes);
+    if (strange_dependency(room, r->head.lanes)) /* replay would wait for a lane that is not there */
+        return REFUSE(r, at, FT_EMALFORMED,
+                      "record with a dependency to lane %u, expected another one below %u",
+                      strange_dependency(room, r->head.lanes)->lane, r->head.lanes);
     burst = &r->burst[room->lane];
     clock = &r->clock[room->lane];
     if (room->burst != *burst + 1 || room->clock != *clock)

@@ -412,9 +412,9 @@ void nf_chain_share(struct nf_chain *chain, struct ft_published *published)
     chain->sections.published = published;
 }
 
-void nf_chain_follow(struct nf_chain *chain, const struct ft_edge edges[], uint32_t count)
+void nf_chain_follow(struct nf_chain *chain, const struct ft_dependency dependencies[], uint32_t count)
 {
-    ft_sections_begin_replay(&chain->sections, chain->state->access, edges, count);
+    ft_sections_begin_replay(&chain->sections, chain->state->access, dependencies, count);
     nf_values_begin(&chain->values, true);
     chain->follow = true;
 }

@@ -89,13 +89,13 @@ void nf_chain_free(struct nf_chain *chain);
 
 const struct nf_lane_state *nf_chain_state(const struct nf_chain *chain);
 /*
- * The lane's sections. Live, after nf_chain_run: the edges noted in the burst. Lanes of one node must share
- * `published`, [lanes], before the first burst; alone, a chain has its own.
+ * The lane's sections. Live, after nf_chain_run: the dependencies noted in the burst. Lanes of one node must
+ * share `published`, [lanes], before the first burst; alone, a chain has its own.
  */
 struct ft_sections *nf_chain_sections(struct nf_chain *chain);
 void nf_chain_share(struct nf_chain *chain, struct ft_published *published);
-/* The coming burst is replayed: it follows these edges. Before nf_chain_command and nf_chain_run. */
-void nf_chain_follow(struct nf_chain *chain, const struct ft_edge edges[], uint32_t count);
+/* The coming burst is replayed: it follows these dependencies. Before nf_chain_command and nf_chain_run. */
+void nf_chain_follow(struct nf_chain *chain, const struct ft_dependency dependencies[], uint32_t count);
 /* A replayed burst was left in the middle, or cannot be run: the region holds no state any more, whatever
  * comes next begins anew. */
 void nf_chain_abandon(struct nf_chain *chain);

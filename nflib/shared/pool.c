@@ -5,8 +5,8 @@
  * first out.
  *
  * Lanes that take as many as they give never meet. One that grows meets the others once for `batch` numbers
- * taken: with 256, some four edges in a thousand packets if every packet takes a number and none is given
- * back.
+ * taken: with 256, some four dependencies in a thousand packets if every packet takes a number and none is
+ * given back.
  */
 #include "nflib/backend/backend.h"
 #include "nflib/chain/chain.h"

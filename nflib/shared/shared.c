@@ -88,7 +88,7 @@ uint32_t nf_shared_left(const struct nf *nf)
 {
     uint64_t used = nf->env->sections->next - nf->env->state->access;
 
-    if (nf->lanes == 1) /* nobody to have an edge to */
-        return FT_EDGES_MAX;
-    return used < FT_EDGES_MAX ? FT_EDGES_MAX - (uint32_t)used : 0;
+    if (nf->lanes == 1) /* nobody to have a dependency to */
+        return FT_DEPENDENCIES_MAX;
+    return used < FT_DEPENDENCIES_MAX ? FT_DEPENDENCIES_MAX - (uint32_t)used : 0;
 }

@@ -20,9 +20,9 @@
 #define NF_SHARED_MAX 32u /* objects an NF may make */
 
 /*
- * How many more sections this burst may enter: a record has a bounded number of edges, and going over it is a
- * broken invariant. Whoever works through a long list (timers) stops in time and goes on in the next burst.
- * The same live and in replay.
+ * How many more sections this burst may enter: a record has a bounded number of dependencies, and going over
+ * it is a broken invariant. Whoever works through a long list (timers) stops in time and goes on in the next
+ * burst. The same live and in replay.
  */
 uint32_t nf_shared_left(const struct nf *nf);
 #define NF_SHARED_RESERVE 256u /* what timers leave to packets: enough for 32 packets in several NFs */

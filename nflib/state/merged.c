@@ -4,10 +4,10 @@
  * that it alone writes, with the number of the access under which it did.
  *
  * Why a read may be recorded and not ordered: the numbers it adds up are of bursts that had ended, each under
- * an access that was left before. The edges to those accesses keep the reader's burst from being stable
- * without theirs; the sum itself comes from the record. The publisher marks first and writes its line then,
- * so whoever sees a line may depend on its access; a sequence number, odd while the line is being written,
- * makes count and access one.
+ * an access that was left before. The dependencies to those accesses keep the reader's burst from being
+ * stable without theirs; the sum itself comes from the record. The publisher marks first and writes its line
+ * then, so whoever sees a line may depend on its access; a sequence number, odd while the line is being
+ * written, makes count and access one.
  */
 #include "nflib/chain/chain.h"
 #include "nflib/shared/shared.h"

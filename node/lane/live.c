@@ -66,7 +66,8 @@ static void capture_determinants(struct nd_lane *lane, uint64_t access)
 
     if (len)
         lg_capture_value(&lane->capture, values, len);
-    lg_capture_order(&lane->capture, access, (uint32_t)(order->next - access), order->edges, order->count);
+    lg_capture_order(&lane->capture, access, (uint32_t)(order->next - access), order->dependencies,
+                     order->count);
 }
 
 /* The record is whole: to who keeps the log, to the flight recorder, then to the replicator. */

@@ -93,16 +93,17 @@ void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t clock, cons
 static void tell_in_vain(struct nd_lane *lane, const struct ft_record *r)
 {
     const struct ft_sections *order = nf_chain_sections(lane->chain);
-    const struct ft_edge *edge = ft_sections_at(order);
+    const struct ft_dependency *dependency = ft_sections_at(order);
     char what[512];
-    size_t at = (size_t)snprintf(what, sizeof(what), "waits in vain for an access of lane %u:", edge->lane);
+    size_t at =
+        (size_t)snprintf(what, sizeof(what), "waits in vain for an access of lane %u:", dependency->lane);
 
     for (unsigned i = 0; i < order->vias; i++)
         at += (size_t)snprintf(what + at, sizeof(what) - at, "%s lane %u", i ? " for" : "", order->via[i]);
     if (order->via[order->vias - 1] != r->lane)
         snprintf(what + at, sizeof(what) - at, " for all lanes");
-    nd_lane_diverged(lane, r->burst, r->clock, what, edge->access,
-                     atomic_load_explicit(&order->published[edge->lane].access, memory_order_acquire));
+    nd_lane_diverged(lane, r->burst, r->clock, what, dependency->access,
+                     atomic_load_explicit(&order->published[dependency->lane].access, memory_order_acquire));
 }
 
 static bool follows(struct nd_lane *lane, const struct ft_record *r)
@@ -146,8 +147,9 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     if (!follows(lane, r))
         return false;
     lg_cursor_begin(&cursor, r);
-    nf_chain_follow(lane->chain, (const struct ft_edge *)((const uint8_t *)r + ft_record_edges_at(r)),
-                    FT_PLANTED("drop-edge") ? 0 : r->edges);
+    nf_chain_follow(lane->chain,
+                    (const struct ft_dependency *)((const uint8_t *)r + ft_record_dependencies_at(r)),
+                    FT_PLANTED("drop-edge") ? 0 : r->dependencies);
     if (r->flags & FT_REC_BY_CLOCK && !fetch_inputs(lane, r)) {
         nd_lane_diverged(lane, r->burst, r->clock, "inputs that the gate keeps", r->inputs, 0);
         return false;

@@ -25,8 +25,8 @@
 struct held {
     uint64_t burst, access;           /* where the lane is after it */
     uint64_t cut, cut_burst, covered; /* its last share; up to where shares tell everything */
-    unsigned edges;
-    struct ft_edge edge[4];
+    unsigned dependencies;
+    struct ft_dependency dependency[4];
 };
 static struct rp_replicator *rp;
 static struct ft_lane *lanes;
@@ -88,10 +88,10 @@ static void closed_set(unsigned n[])
                     again = true;
                     break;
                 }
-                for (unsigned e = 0; e < held[l][b].edges; e++) {
-                    const struct ft_edge *edge = &held[l][b].edge[e];
+                for (unsigned e = 0; e < held[l][b].dependencies; e++) {
+                    const struct ft_dependency *dependency = &held[l][b].dependency[e];
 
-                    if (reach(edge->lane, n[edge->lane]) >= edge->access)
+                    if (reach(dependency->lane, n[dependency->lane]) >= dependency->access)
                         continue;
                     n[l] = b;
                     again = true;
@@ -146,7 +146,8 @@ static void look_at_rings(void)
 }
 
 /* One record as the input wants it; appended to the bulk. False: no room for more. */
-static bool make_record(struct fuzz_input *in, size_t *len, struct ft_record *out, struct ft_edge edges[])
+static bool make_record(struct fuzz_input *in, size_t *len, struct ft_record *out,
+                        struct ft_dependency dependencies[])
 {
     static _Alignas(8) uint8_t room[1024];
     struct ft_record *r = (struct ft_record *)room;
@@ -168,7 +169,7 @@ static bool make_record(struct fuzz_input *in, size_t *len, struct ft_record *ou
     r->accesses = fuzz_u8(in);
     if (r->access > UINT64_MAX - r->accesses)
         r->accesses = 0;
-    struct ft_edge *edge = (struct ft_edge *)(room + ft_record_edges_at(r));
+    struct ft_dependency *dependency = (struct ft_dependency *)(room + ft_record_dependencies_at(r));
     uint64_t own = r->access;
 
     for (unsigned i = 0; i < want && own < r->access + r->accesses; i++) {
@@ -177,9 +178,9 @@ static bool make_record(struct fuzz_input *in, size_t *len, struct ft_record *ou
 
         if (access == 0 || of == lane)
             continue;
-        edge[r->edges] = edges[r->edges] =
-            (struct ft_edge){.own = own++, .access = access, .lane = (uint16_t)of};
-        r->edges++;
+        dependency[r->dependencies] = dependencies[r->dependencies] =
+            (struct ft_dependency){.own = own++, .access = access, .lane = (uint16_t)of};
+        r->dependencies++;
     }
     r->size = (uint32_t)ft_record_size(r);
     struct ft_fault fault;
@@ -196,27 +197,27 @@ static bool make_record(struct fuzz_input *in, size_t *len, struct ft_record *ou
 }
 
 /* What the product must say about it. */
-static bool fits(const struct ft_record *r, const struct ft_edge edges[])
+static bool fits(const struct ft_record *r, const struct ft_dependency dependencies[])
 {
     if (r->lane >= rp->lanes || r->burst != end_of(r->lane, count[r->lane]).burst + 1 || share[r->lane].open)
         return false;
     if (r->accesses && r->access != reach(r->lane, count[r->lane]) + 1)
         return false;
-    for (unsigned i = 0; i < r->edges; i++)
-        if (edges[i].lane >= rp->lanes)
+    for (unsigned i = 0; i < r->dependencies; i++)
+        if (dependencies[i].lane >= rp->lanes)
             return false;
     return true;
 }
 
-static void note(const struct ft_record *r, const struct ft_edge edges[])
+static void note(const struct ft_record *r, const struct ft_dependency dependencies[])
 {
     struct held *h = &held[r->lane][count[r->lane]];
 
     *h = end_of(r->lane, count[r->lane]);
     h->burst++;
     h->access += r->accesses;
-    h->edges = r->edges;
-    memcpy(h->edge, edges, r->edges * sizeof(edges[0]));
+    h->dependencies = r->dependencies;
+    memcpy(h->dependency, dependencies, r->dependencies * sizeof(dependencies[0]));
     count[r->lane]++;
     kept[r->lane][kept_count[r->lane]].part = false;
     kept[r->lane][kept_count[r->lane]++].number = r->burst;
@@ -413,7 +414,7 @@ static void note_part(const struct ft_part *p, const uint64_t runs[2], const str
     h->burst = h->cut_burst = p->burst;
     h->access = p->access;
     h->cut = p->cut;
-    h->edges = 0;
+    h->dependencies = 0;
     count[l]++;
 }
 
@@ -467,13 +468,13 @@ static void lay_out(void)
 
 static bool one_record(struct fuzz_input *in, size_t *len, bool *refused)
 {
-    struct ft_edge edges[4];
+    struct ft_dependency dependencies[4];
     struct ft_record r;
 
-    if (!make_record(in, len, &r, edges))
+    if (!make_record(in, len, &r, dependencies))
         return false;
-    if (fits(&r, edges))
-        note(&r, edges);
+    if (fits(&r, dependencies))
+        note(&r, dependencies);
     else
         *refused = true;
     return true;

@@ -102,11 +102,11 @@ static void seeds(void)
     struct {
         struct ft_input in[3];
         uint8_t bytes[136];
-        struct ft_edge edge[2];
+        struct ft_dependency dependency[2];
         uint32_t len;
         char value[12];
     } parts = {.in = {{64, 64, 0, FT_IN_OUTSIDE}, {64, 18, 1, 0}, {1500, 54, 1, 0}},
-               .edge = {{500, 490, 1, {0}}, {507, 9, 0, {0}}},
+               .dependency = {{500, 490, 1, {0}}, {507, 9, 0, {0}}},
                .len = 9,
                .value = "set x y=1"};
     struct ft_record full = {.lane = 3,
@@ -120,7 +120,7 @@ static void seeds(void)
                              .digest = 0x0123456789abcdefull,
                              .inputs = 3,
                              .bytes = 136,
-                             .edges = 2,
+                             .dependencies = 2,
                              .values = 13};
 
     for (unsigned i = 0; i < sizeof(parts.bytes); i++)

@@ -100,11 +100,11 @@ static void walk(const struct lg_recording *r)
                   "a record that does not decode: %s", fault.text);
         FUZZ_MUST(record->lane < r->head.lanes && record->burst == ++burst[record->lane],
                   "burst %lu of lane %u", record->burst, record->lane);
-        for (unsigned i = 0; i < record->edges; i++) {
-            const struct ft_edge *edge = (const void *)(room + ft_record_edges_at(record));
+        for (unsigned i = 0; i < record->dependencies; i++) {
+            const struct ft_dependency *dependency = (const void *)(room + ft_record_dependencies_at(record));
 
-            FUZZ_MUST(edge[i].lane < r->head.lanes && edge[i].lane != record->lane, "an edge to lane %u",
-                      edge[i].lane);
+            FUZZ_MUST(dependency[i].lane < r->head.lanes && dependency[i].lane != record->lane,
+                      "a dependency to lane %u", dependency[i].lane);
         }
     }
     FUZZ_MUST(at == r->whole && records == r->records &&
@@ -137,13 +137,18 @@ static void run(const uint8_t *data, size_t size)
 
 /* ---- seeds ------------------------------------------------------------------------------------- */
 
-static void seed_record(struct fuzz_output *to, uint64_t burst, uint64_t clock, uint16_t edges)
+static void seed_record(struct fuzz_output *to, uint64_t burst, uint64_t clock, uint16_t dependencies)
 {
     struct {
         struct ft_record r;
-        struct ft_edge edge;
-    } one = {.r = {.burst = burst, .clock = clock, .time = 5, .access = 1, .accesses = edges, .edges = edges},
-             .edge = {.own = 1, .access = 1, .lane = 1}};
+        struct ft_dependency dependency;
+    } one = {.r = {.burst = burst,
+                   .clock = clock,
+                   .time = 5,
+                   .access = 1,
+                   .accesses = dependencies,
+                   .dependencies = dependencies},
+             .dependency = {.own = 1, .access = 1, .lane = 1}};
     uint8_t wire[256];
     long n;
 

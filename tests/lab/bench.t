@@ -93,7 +93,7 @@ for protection in off log; do
     ok "--count, $protection: its packets, to the burst" $? "got $n"
 done
 
-for piece in off hold clock inputs encode marks two-lanes two-hold edges; do
+for piece in off hold clock inputs encode marks two-lanes two-hold dependencies; do
     n=$("$understudy" bench -c nfs/chains/forward.yaml --flows 64 --count 2000 --piece "$piece" 2>"$dir/err") &&
         [ "$n" -ge 2000 ] && [ "$n" -lt 2128 ]
     ok "--count, piece $piece: its packets, to the turn" $? "got $n"
@@ -103,14 +103,14 @@ done
 
 # Two lanes in turn fight over one number: each burst has one edge, to the other lane. One lane has nobody to fight with.
 bench -c nfs/chains/forward.yaml --pieces --flows 64 --pairs 1 --seconds 0.05 &&
-    [ "$(fact '[.pieces[] | select(.piece == "edges") | .edges_per_record] == [1]')" = true ] &&
-    [ "$(fact '[.pieces[] | select(.piece != "edges") | .edges_per_record] | add == 0')" = true ] &&
+    [ "$(fact '[.pieces[] | select(.piece == "dependencies") | .dependencies_per_record] == [1]')" = true ] &&
+    [ "$(fact '[.pieces[] | select(.piece != "dependencies") | .dependencies_per_record] | add == 0')" = true ] &&
     [ "$(fact '[.pieces[] | .ns > 0] | all and length == 9')" = true ]
-ok "pieces: an edge a record where lanes share, none elsewhere" $? "$(cat "$dir/json")"
+ok "pieces: a dependency a record where lanes share, none elsewhere" $? "$(cat "$dir/json")"
 # The monitor shares nothing.
 bench -c "$dir/chain/monitor.yaml" --pieces --flows 64 --pairs 1 --seconds 0.05 &&
-    [ "$(fact '[.pieces[].edges_per_record] | add == 0')" = true ]
-ok "pieces: no edge where lanes share nothing" $? "$(cat "$dir/json")"
+    [ "$(fact '[.pieces[].dependencies_per_record] | add == 0')" = true ]
+ok "pieces: no dependency where lanes share nothing" $? "$(cat "$dir/json")"
 bench --access --flows 1000 --seconds 0.05 &&
     [ "$(fact '[.access[] | .p50_ns > 0 and .p50_ns <= .p99_ns] | all and length == 13')" = true ] &&
     [ "$(fact '[.access[] | {key: "\(.state) \(.access)", value: .p50_ns}] | from_entries |

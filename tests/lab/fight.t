@@ -18,7 +18,7 @@ ok "the NF builds against $built" $? || exit 1
 
 # ---- what it is worth: the order shows, and lanes do fight ----------------------------------------------------------
 
-run -c "$dir/chain/fight.yaml" --lanes 4 "$made" && [ "$(fact '"\(.equivalent) \(.edges > 120)"')" = "true true" ]
+run -c "$dir/chain/fight.yaml" --lanes 4 "$made" && [ "$(fact '"\(.equivalent) \(.dependencies > 120)"')" = "true true" ]
 ok "four lanes meet in more than one packet of fifty" $? "$(cat "$dir/json")"
 if [ -x "$planted" ]; then
     UNDERSTUDY_PLANT=drop-edge timeout 120 "$planted" replay -o json -c "$dir/chain/fight.yaml" --mode log --lanes 4 \

@@ -8,7 +8,7 @@ plan 19
 # Every column of the lines of a table is as wide as its header says: words begin or end where the header's do.
 aligned() { # FILE FROM-PATTERN: the table that begins with that header, up to an empty line
     awk -v from="$2" '
-        function edges(s, all,    i, k) {
+        function dependencies(s, all,    i, k) {
             delete all
             for (i = 1; i <= length(s); i++)
                 if (substr(s, i, 1) != " ") {
@@ -17,11 +17,11 @@ aligned() { # FILE FROM-PATTERN: the table that begins with that header, up to a
                 }
         }
         /^$/ { inside = 0 }
-        $0 ~ from { inside = 1; columns = NF; edges($0, head); next }
+        $0 ~ from { inside = 1; columns = NF; dependencies($0, head); next }
         inside {
             rows++
             if (NF != columns) { print "another number of columns: " $0; bad = 1 }
-            edges($0, row)
+            dependencies($0, row)
             at = 1
             for (i = 1; i <= NF; i++) {
                 while (substr($0, at, 1) == " ") at++

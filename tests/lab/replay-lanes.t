@@ -32,11 +32,11 @@ for name in forward edge balanced race; do
         verdict "$name, $lanes lanes: ${kills[*]}" 2 $?
     done
 done
-[ "$(fact .edges)" -gt 100 ]
-ok "lanes that fight over a number leave edges" $? "$(fact .edges)"
+[ "$(fact .dependencies)" -gt 100 ]
+ok "lanes that fight over a number leave dependencies" $? "$(fact .dependencies)"
 run -c nfs/chains/edge.yaml --lanes 4 "$made"
-[ "$(fact '.edges * 1000 / .input < 5')" = true ]
-ok "lanes that share a pool of ports hardly meet: below 5 edges a thousand packets" $? "$(fact .edges)"
+[ "$(fact '.dependencies * 1000 / .input < 5')" = true ]
+ok "lanes that share a pool of ports hardly meet: below 5 dependencies a thousand packets" $? "$(fact .dependencies)"
 
 # ---- what a file of several lanes holds, and other modes --------------------------------------------------------------
 

@@ -73,8 +73,8 @@ static void race(const char *file, const char *name, unsigned lanes, bool audit,
         if (help_race_replay(&r, round + 100) != live)
             fail_msg("%s over %s: replay ends in another state", file, name);
     }
-    printf("# %s, %s, %u lanes: %.1f edges in 1000 packets\n", file, name, lanes,
-           1000.0 * (double)r.edges / (rounds * lanes * r.bursts * r.packets));
+    printf("# %s, %s, %u lanes: %.1f dependencies in 1000 packets\n", file, name, lanes,
+           1000.0 * (double)r.dependencies / (rounds * lanes * r.bursts * r.packets));
     help_race_close(&r);
     nd_config_free(config);
     for (unsigned l = 0; l < lanes; l++)
@@ -130,7 +130,7 @@ static void fill_flows(unsigned lane, uint32_t burst, struct nf_packet packets[]
     }
 }
 
-static double nat_edges(const struct nf_chain_config *chain, uint32_t in, uint32_t bursts)
+static double nat_dependencies(const struct nf_chain_config *chain, uint32_t in, uint32_t bursts)
 {
     struct help_race r = {
         .packets = 32, .bursts = bursts, .step = HELP_SECOND / 20, .fill = fill_flows, .ctx = &in, .seed = 1};
@@ -143,10 +143,10 @@ static double nat_edges(const struct nf_chain_config *chain, uint32_t in, uint32
         made += nf_chain_find(r.chains[l], "nat")->counters[0];
     assert_int_equal(made, HELP_LANES * ((bursts * 32 + in - 1) / in));
     help_race_close(&r);
-    return 1000.0 * (double)r.edges / (HELP_LANES * 32.0 * bursts);
+    return 1000.0 * (double)r.dependencies / (HELP_LANES * 32.0 * bursts);
 }
 
-static void test_nat_edges(void **state)
+static void test_nat_dependencies(void **state)
 {
     struct help_chain h;
     (void)state;
@@ -154,9 +154,10 @@ static void test_nat_edges(void **state)
     struct nf_chain_config chain = h.config->chain;
     ft_region_close(h.region); /* one at a time: they have one address */
     h.region = NULL;
-    double flows = nat_edges(&chain, 10, 2000), flood = nat_edges(&chain, 1, 400);
-    printf("# nat, 4 lanes: %.2f edges in 1000 packets with flows of 10, %.2f with a new flow in each\n",
-           flows, flood);
+    double flows = nat_dependencies(&chain, 10, 2000), flood = nat_dependencies(&chain, 1, 400);
+    printf(
+        "# nat, 4 lanes: %.2f dependencies in 1000 packets with flows of 10, %.2f with a new flow in each\n",
+        flows, flood);
     assert_true(flows < 1 && flood < 5 && flood > 0);
     help_chain_close(&h);
 }
@@ -235,7 +236,7 @@ static void test_nat_race(void **state)
         uint64_t live = help_race_live(&r, round);
         assert_true(help_race_replay(&r, round + 100) == live);
     }
-    assert_true(r.edges > 0);
+    assert_true(r.dependencies > 0);
     help_race_close(&r);
     help_chain_close(&h);
 }
@@ -243,8 +244,9 @@ static void test_nat_race(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forward),   cmocka_unit_test(test_race_chain), cmocka_unit_test(test_balanced),
-        cmocka_unit_test(test_nat_edges), cmocka_unit_test(test_nat_owner),  cmocka_unit_test(test_nat_race),
+        cmocka_unit_test(test_forward),   cmocka_unit_test(test_race_chain),
+        cmocka_unit_test(test_balanced),  cmocka_unit_test(test_nat_dependencies),
+        cmocka_unit_test(test_nat_owner), cmocka_unit_test(test_nat_race),
     };
     return cmocka_run_group_tests_name("race", tests, NULL, NULL);
 }

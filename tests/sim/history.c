@@ -50,7 +50,7 @@ void sim_history_put(struct sim_history *h, unsigned lane, const struct ft_recor
     }
     memcpy(copy, record, record->size);
     h->lane[lane].list[h->lane[lane].count++] = copy;
-    sim.count.edges += record->edges;
+    sim.count.dependencies += record->dependencies;
 }
 
 /* ---- the reference ------------------------------------------------------------------------------- */
@@ -126,8 +126,9 @@ static void run_burst(struct run *r, const struct ft_record *record)
     uint32_t n, len, count;
 
     lg_cursor_begin(&cursor, record);
-    nf_chain_follow(r->chain, (const struct ft_edge *)((const uint8_t *)record + ft_record_edges_at(record)),
-                    record->edges);
+    nf_chain_follow(
+        r->chain, (const struct ft_dependency *)((const uint8_t *)record + ft_record_dependencies_at(record)),
+        record->dependencies);
     n = load(r, &cursor, packets);
     while ((value = lg_cursor_value(&cursor, &len)))
         if (nf_values_is(value, len))
@@ -180,10 +181,11 @@ static void close_history(struct sim_history *h)
         for (unsigned l = 0; l < sim.plan.lanes; l++)
             for (uint64_t b = 0; b < h->lane[l].count; b++) {
                 const struct ft_record *r = h->lane[l].list[b];
-                const struct ft_edge *edge = (const void *)((const uint8_t *)r + ft_record_edges_at(r));
+                const struct ft_dependency *dependency =
+                    (const void *)((const uint8_t *)r + ft_record_dependencies_at(r));
 
-                for (unsigned i = 0; i < r->edges; i++)
-                    if (edge[i].access > last[edge[i].lane]) {
+                for (unsigned i = 0; i < r->dependencies; i++)
+                    if (dependency[i].access > last[dependency[i].lane]) {
                         h->lane[l].count = b;
                         h->trimmed = cut = true;
                     }

@@ -248,7 +248,7 @@ static void alter_head(struct ft_record *r)
         r->bytes = (uint32_t)other(r->bytes);
         break;
     case 9:
-        r->edges = (uint16_t)other(r->edges);
+        r->dependencies = (uint16_t)other(r->dependencies);
         break;
     default:
         r->size = (uint32_t)other(r->size);
@@ -258,14 +258,14 @@ static void alter_head(struct ft_record *r)
 static void alter_list(struct ft_record *r)
 {
     struct ft_input *in = (struct ft_input *)(r + 1) + (r->inputs ? draw(r->inputs) : 0);
-    struct ft_edge *edge = (void *)((uint8_t *)r + ft_record_edges_at(r));
+    struct ft_dependency *dependency = (void *)((uint8_t *)r + ft_record_dependencies_at(r));
 
-    if (r->edges && draw(2)) {
-        edge += draw(r->edges);
+    if (r->dependencies && draw(2)) {
+        dependency += draw(r->dependencies);
         if (draw(2))
-            edge->lane = draw(2) ? r->lane : (uint16_t)other(edge->lane);
+            dependency->lane = draw(2) ? r->lane : (uint16_t)other(dependency->lane);
         else
-            edge->own = draw(2) ? r->access - 1 : other(edge->own);
+            dependency->own = draw(2) ? r->access - 1 : other(dependency->own);
     } else if (r->values && draw(2)) {
         ((uint8_t *)r)[ft_record_values_at(r) + draw(4)] ^= (uint8_t)(1u << draw(8));
     } else if (r->inputs) {

@@ -129,29 +129,30 @@ const struct ft_record *sim_lie_record(const struct ft_record *was)
         uint8_t room[2 * FT_RECORD_MAX];
     } lie;
     struct ft_record *r = &lie.record;
-    struct ft_edge *edge;
+    struct ft_dependency *dependency;
 
     memcpy(r, was, was->size);
-    edge = (void *)((uint8_t *)r + ft_record_edges_at(r));
+    dependency = (void *)((uint8_t *)r + ft_record_dependencies_at(r));
     if (r->values == 0 && (sim_lie_draw(4) == 0 || r->accesses == 0 || sim.plan.lanes == 1)) {
         uint8_t *values = (uint8_t *)r + ft_record_values_at(r);
 
         r->values = 3 + (uint32_t)sim_lie_draw(4);
         memset(values, sim_lie_draw(2) ? 0xff : 0, 8);
     } else if (r->accesses && sim.plan.lanes > 1) {
-        unsigned i = r->edges ? (unsigned)sim_lie_draw(r->edges) : 0;
+        unsigned i = r->dependencies ? (unsigned)sim_lie_draw(r->dependencies) : 0;
 
-        if (!r->edges) {
+        if (!r->dependencies) {
             if (r->values)
                 return was;
-            r->edges = 1;
-            *edge = (struct ft_edge){.own = r->access + sim_lie_draw(r->accesses), .access = r->access};
-            edge->lane = (uint16_t)((r->lane + 1) % sim.plan.lanes);
+            r->dependencies = 1;
+            *dependency =
+                (struct ft_dependency){.own = r->access + sim_lie_draw(r->accesses), .access = r->access};
+            dependency->lane = (uint16_t)((r->lane + 1) % sim.plan.lanes);
         }
         if (sim_lie_draw(6) == 0)
-            edge[i].lane = (uint16_t)(r->lane == FT_LANES_MAX - 1 ? 0 : FT_LANES_MAX - 1);
+            dependency[i].lane = (uint16_t)(r->lane == FT_LANES_MAX - 1 ? 0 : FT_LANES_MAX - 1);
         else
-            edge[i].access +=
+            dependency[i].access +=
                 sim_lie_draw(8) +
                 (sim_lie_draw(4) ? 0 : 1000); /* a weaker order would be no order: replay takes no locks */
     }

@@ -281,7 +281,8 @@ struct sim_world {
     /* counted for reports */
     struct sim_counts {
         uint64_t released, bursts, takeovers, protections, kills, restarts, splits, handovers, resyncs,
-            epochs, duplicates, never, lost, edges, steps[SIM_STEPS], caught[SIM_STEPS], replies, divergences;
+            epochs, duplicates, never, lost, dependencies, steps[SIM_STEPS], caught[SIM_STEPS], replies,
+            divergences;
     } count;
     uint64_t hash; /* of everything that was told */
     char failed[512];

@@ -67,7 +67,7 @@ static void forget(struct help_race *r)
 {
     for (unsigned l = 0; l < r->config.lanes; l++)
         for (uint32_t b = 0; b < r->bursts; b++) {
-            free(r->record[l][b].edge);
+            free(r->record[l][b].dependency);
             free(r->record[l][b].value);
             r->record[l][b] = (struct help_burst){.access = 0};
         }
@@ -103,9 +103,9 @@ static void note(struct help_race *r, unsigned lane, struct help_burst *b, uint6
 
     b->access = access;
     b->accesses = (uint32_t)(s->next - access);
-    b->edges = s->count;
-    b->edge = malloc((s->count + 1) * sizeof(struct ft_edge));
-    memcpy(b->edge, s->edges, s->count * sizeof(struct ft_edge));
+    b->dependencies = s->count;
+    b->dependency = malloc((s->count + 1) * sizeof(struct ft_dependency));
+    memcpy(b->dependency, s->dependencies, s->count * sizeof(struct ft_dependency));
     b->values = nf_values_noted(nf_chain_values(r->chains[lane]), &block);
     b->value = malloc(b->values + 1);
     memcpy(b->value, block, b->values);
@@ -116,7 +116,7 @@ static void check(bool right, const char *what, unsigned lane, uint32_t burst)
     FT_CHECK(right, "lane %u burst %u: %s", lane, burst, what);
 }
 
-/* What the lane does to replay a record: chain, access and edges, values, and that all was used. */
+/* What the lane does to replay a record: chain, access and dependencies, values, and that all was used. */
 static void one_burst(struct runner *me, uint32_t number)
 {
     struct help_race *r = me->race;
@@ -132,7 +132,7 @@ static void one_burst(struct runner *me, uint32_t number)
     if (r->fill)
         r->fill(me->lane, number, packets, r->packets, r->ctx);
     if (me->replay) {
-        nf_chain_follow(chain, b->edge, b->edges);
+        nf_chain_follow(chain, b->dependency, b->dependencies);
         if (b->values)
             check(nf_values_supply(nf_chain_values(chain), b->value, b->values) == 0, "values", me->lane,
                   number);
@@ -144,7 +144,8 @@ static void one_burst(struct runner *me, uint32_t number)
         note(r, me->lane, b, access);
         return;
     }
-    check(ft_sections_used(nf_chain_sections(chain), b->access, b->accesses), "edges left", me->lane, number);
+    check(ft_sections_used(nf_chain_sections(chain), b->access, b->accesses), "dependencies left", me->lane,
+          number);
     check(nf_values_used(nf_chain_values(chain)), "values left", me->lane, number);
 }
 
@@ -186,7 +187,7 @@ uint64_t help_race_live(struct help_race *r, uint64_t pace)
 
     for (unsigned l = 0; l < r->config.lanes; l++)
         for (uint32_t b = 0; b < r->bursts; b++)
-            r->edges += r->record[l][b].edges;
+            r->dependencies += r->record[l][b].dependencies;
     return digest;
 }
 
@@ -204,6 +205,6 @@ void help_race_in_turn(struct help_race *r)
             struct runner runner = {.race = r, .lane = l};
 
             one_burst(&runner, b);
-            r->edges += r->record[l][b].edges;
+            r->dependencies += r->record[l][b].dependencies;
         }
 }

@@ -12,8 +12,8 @@
 
 struct help_burst {
     uint64_t access;
-    uint32_t accesses, edges, values;
-    struct ft_edge *edge;
+    uint32_t accesses, dependencies, values;
+    struct ft_dependency *dependency;
     uint8_t *value;
 };
 
@@ -32,7 +32,7 @@ struct help_race {
     struct nf_chain *chains[HELP_LANES];
     struct ft_published published[HELP_LANES];
     struct help_burst *record[HELP_LANES];
-    uint64_t edges; /* noted in all live runs */
+    uint64_t dependencies; /* noted in all live runs */
 };
 
 /* Opens the region and makes the chains of `config.lanes` lanes. Fails the test. */

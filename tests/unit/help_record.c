@@ -63,11 +63,11 @@ void record_add_bytes(void)
         p[i] = (uint8_t)(i * 7 + 1);
 }
 
-void record_add_edge(uint64_t own, uint16_t lane, uint64_t access)
+void record_add_dependency(uint64_t own, uint16_t lane, uint64_t access)
 {
-    *(struct ft_edge *)add(sizeof(struct ft_edge)) =
-        (struct ft_edge){.own = own, .access = access, .lane = lane};
-    rec->edges++;
+    *(struct ft_dependency *)add(sizeof(struct ft_dependency)) =
+        (struct ft_dependency){.own = own, .access = access, .lane = lane};
+    rec->dependencies++;
 }
 
 void record_add_value(const void *bytes, uint32_t len)
@@ -100,9 +100,9 @@ void record_sample(void)
     record_add_input(1500, 54, 1, 0);
     record_add_input(1400, 54, 1, 0);
     record_add_bytes();
-    record_add_edge(500, 1, 490);
-    record_add_edge(507, 0, 9);
-    record_add_edge(519, 1, 700);
+    record_add_dependency(500, 1, 490);
+    record_add_dependency(507, 0, 9);
+    record_add_dependency(519, 1, 700);
     record_add_value("limit=5", 7);
     record_add_value("", 0);
     record_finish();

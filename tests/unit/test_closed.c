@@ -17,14 +17,14 @@
 
 #include <cmocka.h>
 
-#define LANES   4
-#define BURSTS  6 /* items in a lane's history at most */
-#define EDGES   4
-#define PENDING 8
+#define LANES        4
+#define BURSTS       6 /* items in a lane's history at most */
+#define DEPENDENCIES 4
+#define PENDING      8
 
 /* The model: bursts as they were drawn, and how many of each lane are held. */
 
-struct model_edge {
+struct model_dependency {
     unsigned lane;
     uint64_t access;
 };
@@ -32,8 +32,8 @@ struct model_edge {
 struct model_burst {
     uint64_t access; /* number of its first */
     uint32_t accesses;
-    unsigned edges;
-    struct model_edge edge[EDGES];
+    unsigned dependencies;
+    struct model_dependency dependency[DEPENDENCIES];
     bool segment;    /* a share that goes on from what is held, else it tells again what records told */
     uint64_t cut;    /* 0: a burst. Else a share of that cut … */
     uint64_t bursts; /* … which stands for so many that are not held themselves; of a burst 1 */
@@ -76,8 +76,8 @@ static bool closed(const unsigned end[])
                     return false;
     for (unsigned l = 0; l < m.lanes; l++)
         for (unsigned b = 0; b < end[l]; b++)
-            for (unsigned e = 0; e < m.burst[l][b].edges; e++)
-                if (!inside(end, m.burst[l][b].edge[e].lane, m.burst[l][b].edge[e].access))
+            for (unsigned e = 0; e < m.burst[l][b].dependencies; e++)
+                if (!inside(end, m.burst[l][b].dependency[e].lane, m.burst[l][b].dependency[e].access))
                     return false;
     return true;
 }
@@ -112,7 +112,7 @@ static void draw_model(void)
     }
 }
 
-/* Any edges whatever, most of them to accesses near what the other lane's history has. */
+/* Any dependencies whatever, most of them to accesses near what the other lane's history has. */
 static void draw_arbitrary(void)
 {
     draw_model();
@@ -130,9 +130,10 @@ static void draw_arbitrary(void)
                 uint64_t near = m.access[lane] + b * 2 + draw_below(4);
 
                 if (draw_below(3) == 0)
-                    burst->edge[burst->edges++] = (struct model_edge){lane, draw_below(8)   ? near
-                                                                            : draw_below(2) ? 0
-                                                                                            : draw()};
+                    burst->dependency[burst->dependencies++] =
+                        (struct model_dependency){lane, draw_below(8)   ? near
+                                                        : draw_below(2) ? 0
+                                                                        : draw()};
             }
         }
     }
@@ -164,14 +165,14 @@ static void draw_run(void)
 
         if (burst[l] == BURSTS - 1)
             continue;
-        if (draw_below(3) == 0 || b->edges == EDGES) {
+        if (draw_below(3) == 0 || b->dependencies == DEPENDENCIES) {
             m.burst[l][++burst[l]].access = access[l] + 1;
             continue;
         }
         access[l]++;
         b->accesses++;
         if (object[o].lane != l && object[o].lane != LANES)
-            b->edge[b->edges++] = (struct model_edge){object[o].lane, object[o].access};
+            b->dependency[b->dependencies++] = (struct model_dependency){object[o].lane, object[o].access};
         object[o].lane = l;
         object[o].access = access[l];
     }
@@ -181,14 +182,14 @@ static void draw_run(void)
 }
 
 /* Near what the other lane's history has, mostly. */
-static void draw_edges(unsigned lane, struct model_burst *burst, uint64_t steps)
+static void draw_dependencies(unsigned lane, struct model_burst *burst, uint64_t steps)
 {
     for (unsigned e = 0; m.lanes > 1 && e < burst->accesses; e++) {
         unsigned to = (lane + 1 + (unsigned)draw_below(m.lanes - 1)) % m.lanes;
 
         if (draw_below(3) == 0)
-            burst->edge[burst->edges++] =
-                (struct model_edge){to, m.access[to] + draw_below(steps + 3) + (draw_below(16) ? 0 : draw())};
+            burst->dependency[burst->dependencies++] = (struct model_dependency){
+                to, m.access[to] + draw_below(steps + 3) + (draw_below(16) ? 0 : draw())};
     }
 }
 
@@ -218,7 +219,7 @@ static void draw_segments(void)
                 *b = (struct model_burst){
                     .access = access[l] + 1, .accesses = (uint32_t)draw_below(4), .bursts = 1};
                 access[l] += b->accesses;
-                draw_edges(l, b, steps + b->accesses);
+                draw_dependencies(l, b, steps + b->accesses);
             }
             if (share) {
                 struct model_burst *b = &m.burst[l][m.count[l]++];
@@ -274,8 +275,8 @@ static void build(unsigned lane, unsigned index)
     rec->access = b->access;
     rec->accesses = b->accesses;
     record_add_bytes();
-    for (unsigned e = 0; e < b->edges; e++)
-        record_add_edge(b->access + e, (uint16_t)b->edge[e].lane, b->edge[e].access);
+    for (unsigned e = 0; e < b->dependencies; e++)
+        record_add_dependency(b->access + e, (uint16_t)b->dependency[e].lane, b->dependency[e].access);
     record_finish();
 }
 
@@ -407,7 +408,7 @@ static int add(struct ft_closed *set, uint16_t lane, uint64_t burst, uint64_t ac
     rec->accesses = accesses;
     record_add_bytes();
     if (to >= 0)
-        record_add_edge(access, (uint16_t)to, needs);
+        record_add_dependency(access, (uint16_t)to, needs);
     record_finish();
     return ft_closed_add(set, rec);
 }

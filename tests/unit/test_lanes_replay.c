@@ -142,7 +142,7 @@ static void live(void)
             r = ft_ring_peek(&w.shared[l].log, &there);
             assert_non_null(r);
             assert_int_equal(r->burst, b + 1);
-            assert_true(r->edges > 0 || (l == 0 && b == 0));
+            assert_true(r->dependencies > 0 || (l == 0 && b == 0));
             w.log[l].record[b] = aligned_alloc(64, (r->size + 63u) & ~63u);
             memcpy(w.log[l].record[b], r, r->size);
             ft_ring_advance(&w.shared[l].log, r->size);
@@ -331,12 +331,12 @@ static void a_log_that_is_whole_is_replayed_whole(void **state)
 
 /* ---- a log with a circle ----------------------------------------------------------------------- */
 
-static struct ft_edge *first_edge(unsigned lane, unsigned burst)
+static struct ft_dependency *first_dependency(unsigned lane, unsigned burst)
 {
     struct ft_record *r = w.log[lane].record[burst - 1];
 
-    assert_true(r->edges > 0);
-    return (struct ft_edge *)((uint8_t *)r + ft_record_edges_at(r));
+    assert_true(r->dependencies > 0);
+    return (struct ft_dependency *)((uint8_t *)r + ft_record_dependencies_at(r));
 }
 
 /* Lane 0's burst 3 is to wait for lane 1's burst 5, which waits for it. */
@@ -346,7 +346,7 @@ static void a_circle_is_a_divergence(void **state)
 
     (void)state;
     in_circle = w.log[1].record[4]->access;
-    first_edge(0, 3)->access = in_circle;
+    first_dependency(0, 3)->access = in_circle;
     receive((unsigned[]){BURSTS, BURSTS}, closed);
     assert_int_equal(closed[0], BURSTS); /* nothing in it names an access that is not there */
     order(FT_LANE_REPLAY, 1);

@@ -166,7 +166,7 @@ static void padding_is_zero(const struct ft_record *r)
     const uint8_t *bytes = (const uint8_t *)r;
     size_t after_bytes = ft_record_bytes_at(r) + r->bytes, after_values = ft_record_values_at(r) + r->values;
 
-    for (size_t i = after_bytes; i < ft_record_edges_at(r); i++)
+    for (size_t i = after_bytes; i < ft_record_dependencies_at(r); i++)
         assert_int_equal(bytes[i], 0);
     for (size_t i = after_values; i < r->size; i++)
         assert_int_equal(bytes[i], 0);

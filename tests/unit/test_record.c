@@ -53,13 +53,13 @@ static void random_record(void)
         }
     record_add_bytes();
     uint64_t own = rec->access, left = rec->accesses;
-    for (uint64_t n = draw_below(4) == 0 ? draw_below(FT_EDGES_MAX + 1) : draw_below(4); n; n--) {
+    for (uint64_t n = draw_below(4) == 0 ? draw_below(FT_DEPENDENCIES_MAX + 1) : draw_below(4); n; n--) {
         uint64_t step = draw_below(2) ? 0 : any() >> 8;
         uint16_t lane = (uint16_t)draw_below(FT_LANES_MAX);
 
         if (step >= left || lane == rec->lane)
             continue;
-        record_add_edge(own + step, lane, draw_below(2) ? draw() : own + draw_below(100));
+        record_add_dependency(own + step, lane, draw_below(2) ? draw() : own + draw_below(100));
         own += step + 1;
         left -= step + 1;
     }
@@ -137,8 +137,9 @@ static void test_largest(void **state)
     for (unsigned i = 0; i < FT_BURST_MAX; i++)
         record_add_input(FT_FRAME_MAX, FT_FRAME_MAX, (uint8_t)(255 * (i & 1)), 0);
     record_add_bytes();
-    for (unsigned i = 0; i < FT_EDGES_MAX; i++)
-        record_add_edge(UINT64_MAX - FT_EDGES_MAX + i, (uint16_t)(i % 15), i & 1 ? 0 : 1ull << 63);
+    for (unsigned i = 0; i < FT_DEPENDENCIES_MAX; i++)
+        record_add_dependency(UINT64_MAX - FT_DEPENDENCIES_MAX + i, (uint16_t)(i % 15),
+                              i & 1 ? 0 : 1ull << 63);
     record_add_value(value, sizeof(value));
     record_finish();
     same_after_decode(encode());
@@ -257,7 +258,7 @@ static void test_plain_msgpack(void **state)
                                        4,     64 + 64 + 54 + 54,
                                        3,     4 + 7 + 4};
     static const uint8_t inputs[] = {100, 100, 0x9d, 0x17, 54, 1, 0, 0xd4, 0x15};
-    static const uint8_t edges[] = {1, 19, 0x60, 0xd5, 0x07, 0xb1, 0x01, 0xa4, 0x03};
+    static const uint8_t dependencies[] = {1, 19, 0x60, 0xd5, 0x07, 0xb1, 0x01, 0xa4, 0x03};
     msgpack_unpacked un;
 
     record_sample();
@@ -270,9 +271,9 @@ static void test_plain_msgpack(void **state)
     for (int i = 0; i < 14; i++)
         assert_int_equal(o[i].via.u64, numbers[i]);
     assert_int_equal(o[14].type, MSGPACK_OBJECT_BIN);
-    assert_int_equal(o[14].via.bin.size, sizeof(inputs) + rec->bytes + sizeof(edges) + rec->values);
+    assert_int_equal(o[14].via.bin.size, sizeof(inputs) + rec->bytes + sizeof(dependencies) + rec->values);
     assert_memory_equal(o[14].via.bin.ptr, inputs, sizeof(inputs));
-    assert_memory_equal(o[14].via.bin.ptr + sizeof(inputs) + rec->bytes, edges, sizeof(edges));
+    assert_memory_equal(o[14].via.bin.ptr + sizeof(inputs) + rec->bytes, dependencies, sizeof(dependencies));
     assert_int_equal(o[15].via.u64, XXH3_64bits(wire, (size_t)len - 9));
     msgpack_unpacked_destroy(&un);
 }
@@ -362,7 +363,8 @@ static void test_check(void **state)
     (void)state;
     record_sample();
     struct ft_input *in = (struct ft_input *)((uint8_t *)rec + sizeof(*rec));
-    struct ft_edge *edge = (struct ft_edge *)((uint8_t *)rec + ft_record_edges_at(rec));
+    struct ft_dependency *dependency =
+        (struct ft_dependency *)((uint8_t *)rec + ft_record_dependencies_at(rec));
     uint8_t *values = (uint8_t *)rec + ft_record_values_at(rec);
     const uint32_t size = rec->size;
     char text[64];
@@ -381,8 +383,8 @@ static void test_check(void **state)
     check_refuses(size, "offset 8: burst is 0");
     rec->inputs = 33;
     check_refuses(size, "inputs is 33");
-    rec->edges = 1025;
-    check_refuses(size, "edges is 1025");
+    rec->dependencies = 1025;
+    check_refuses(size, "dependencies is 1025");
     rec->values = UINT32_MAX;
     check_refuses(size, "values is 4294967295");
     rec->bytes = UINT32_MAX;
@@ -401,17 +403,17 @@ static void test_check(void **state)
     check_refuses(size, "inputs have 235 bytes taken, expected 236");
     in[0].flags = 0x80;
     check_refuses(size, "input 0 has flags 128");
-    edge[1].own = 500;
+    dependency[1].own = 500;
     snprintf(text, sizeof(text), "offset %zu: edge 1 is at access 500, expected 501",
-             ft_record_edges_at(rec) + 24);
+             ft_record_dependencies_at(rec) + 24);
     check_refuses(size, text);
-    edge[0].own = 499;
+    dependency[0].own = 499;
     check_refuses(size, "edge 0 is at access 499");
-    edge[2].own = 520;
+    dependency[2].own = 520;
     check_refuses(size, "edge 2 is at access 520");
-    edge[2].lane = 3;
+    dependency[2].lane = 3;
     check_refuses(size, "edge 2 names lane 3");
-    edge[2].lane = FT_LANES_MAX;
+    dependency[2].lane = FT_LANES_MAX;
     check_refuses(size, "edge 2 names lane 16");
     values[0] = 12;
     check_refuses(size, "value of 12 bytes, expected at most the 11 left");

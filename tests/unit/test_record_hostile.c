@@ -25,7 +25,7 @@ enum {
     DIGEST,
     INPUTS,
     BYTES,
-    EDGES,
+    DEPENDENCIES,
     VALUES
 };
 
@@ -74,8 +74,9 @@ static void test_hostile_heads(void **state)
     hostile_number(INPUTS, 65536, FT_EMALFORMED, "inputs is 65536");
     hostile_number(BYTES, FT_BURST_MAX * FT_FRAME_MAX + 1, FT_EMALFORMED, "bytes is 294913");
     hostile_number(BYTES, UINT64_MAX, FT_EMALFORMED, "bytes is 18446744073709551615");
-    hostile_number(EDGES, FT_EDGES_MAX + 1, FT_EMALFORMED, "edges is 1025, expected 0 to 1024");
-    hostile_number(EDGES, 65536, FT_EMALFORMED, "edges is 65536");
+    hostile_number(DEPENDENCIES, FT_DEPENDENCIES_MAX + 1, FT_EMALFORMED,
+                   "dependencies is 1025, expected 0 to 1024");
+    hostile_number(DEPENDENCIES, 65536, FT_EMALFORMED, "dependencies is 65536");
     hostile_number(VALUES, FT_VALUES_MAX + 1, FT_EMALFORMED, "values is 65537, expected 0 to 65536");
     hostile_number(VALUES, 1ull << 32, FT_EMALFORMED, "values is 4294967296");
 
@@ -87,8 +88,8 @@ static void test_hostile_heads(void **state)
     head[DIGEST] = 200;
     forge_refused(FT_EMALFORMED, "offset 26: digest without its flag");
     head[DIGEST] = 0;
-    head[EDGES] = FT_EDGES_MAX + 1;
-    forge_refused(FT_EMALFORMED, "offset 29: edges is 1025");
+    head[DEPENDENCIES] = FT_DEPENDENCIES_MAX + 1;
+    forge_refused(FT_EMALFORMED, "offset 29: dependencies is 1025");
     plain_head();
     head[CLOCK] = UINT64_MAX;
     head[INPUTS] = 1;
@@ -168,21 +169,22 @@ static void test_hostile_inputs(void **state)
     forge_refused(FT_EMALFORMED, "expected an input");
 }
 
-static void test_hostile_edges(void **state)
+static void test_hostile_dependencies(void **state)
 {
     (void)state;
     plain_head();
-    head[EDGES] = 2;
+    head[DEPENDENCIES] = 2;
     FORGE_PUT(0x03, 0, 0x13, 0x09); /* own 100 then 102, lane 3, access 100 then 95 */
     good();
-    const struct ft_edge *edge = (const void *)((uint8_t *)back + ft_record_edges_at(back));
-    assert_int_equal(edge[0].own, 100);
-    assert_int_equal(edge[1].own, 102);
-    assert_int_equal(edge[1].access, 95);
+    const struct ft_dependency *dependency =
+        (const void *)((uint8_t *)back + ft_record_dependencies_at(back));
+    assert_int_equal(dependency[0].own, 100);
+    assert_int_equal(dependency[1].own, 102);
+    assert_int_equal(dependency[1].access, 95);
     body[0] = 0x02;
     forge_refused(FT_EMALFORMED, "offset 19: edge 0 names lane 2, expected another than 2");
     plain_head();
-    head[EDGES] = 1;
+    head[DEPENDENCIES] = 1;
     FORGE_PUT(0x93, 0x01, 0); /* 100 + 9 is the last access */
     good();
     body[0] = 0xa3;
@@ -190,12 +192,12 @@ static void test_hostile_edges(void **state)
     head[ACCESSES] = 0;
     forge_refused(FT_EMALFORMED, "edge 0 is at access 110");
     forge.body_len--;
-    forge_refused(FT_EMALFORMED, "expected an edge");
+    forge_refused(FT_EMALFORMED, "expected a dependency");
 
     /* Order cannot go back but by wrapping around. */
     plain_head();
     head[ACCESS] = UINT64_MAX - 10;
-    head[EDGES] = 2;
+    head[DEPENDENCIES] = 2;
     FORGE_PUT(0x03, 0, 0xf3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0);
     forge_refused(FT_EMALFORMED, "edge 1 is at access");
 }
@@ -276,8 +278,8 @@ static void test_hostile_msgpack(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hostile_heads),   cmocka_unit_test(test_hostile_inputs),
-        cmocka_unit_test(test_hostile_edges),   cmocka_unit_test(test_hostile_values),
+        cmocka_unit_test(test_hostile_heads),        cmocka_unit_test(test_hostile_inputs),
+        cmocka_unit_test(test_hostile_dependencies), cmocka_unit_test(test_hostile_values),
         cmocka_unit_test(test_hostile_msgpack),
     };
 

@@ -353,36 +353,38 @@ static void a_torn_file_is_read_to_its_last_whole_frame(void **state)
     struct lg_recording r;
     struct ft_fault fault;
     struct lg_frame f;
-    uint64_t at = 0, edge[64], edges = 0, seen;
+    uint64_t at = 0, dependency[64], dependencies = 0, seen;
 
     (void)state;
     small_file();
     assert_int_equal(open_bytes(size, &r, &fault), 0);
     while (lg_recording_next(&r, &at, &f)) {
-        assert_true(edges < 64);
-        edge[edges++] = at;
+        assert_true(dependencies < 64);
+        dependency[dependencies++] = at;
     }
     lg_recording_close(&r);
     for (size_t len = 0; len < size; len++) {
         int error = open_bytes(len, &r, &fault);
 
-        if (len < edge[0]) {
+        if (len < dependency[0]) {
             assert_true(error < 0);
             assert_non_null(strstr(fault.text, "09.rec:offset "));
             assert_non_null(strstr(fault.text, ", expected "));
             continue;
         }
         assert_int_equal(error, 0);
-        for (seen = 0; edge[seen + 1] <= len; seen++)
+        for (seen = 0; dependency[seen + 1] <= len; seen++)
             ;
-        assert_int_equal(r.whole, edge[seen]);
-        assert_int_equal(r.records, len >= edge[edges - 2] ? 2 : len >= edge[edges - 3] ? 1 : 0);
+        assert_int_equal(r.whole, dependency[seen]);
+        assert_int_equal(r.records, len >= dependency[dependencies - 2]   ? 2
+                                    : len >= dependency[dependencies - 3] ? 1
+                                                                          : 0);
         lg_recording_close(&r);
     }
     /* Power was lost: the file has its length and zeros where its end should be. */
-    memset(bytes + edge[edges - 2], 0, size - edge[edges - 2]);
+    memset(bytes + dependency[dependencies - 2], 0, size - dependency[dependencies - 2]);
     assert_int_equal(open_bytes(size, &r, &fault), 0);
-    assert_int_equal(r.whole, edge[edges - 2]);
+    assert_int_equal(r.whole, dependency[dependencies - 2]);
     lg_recording_close(&r);
     free(bytes);
 }

@@ -2,7 +2,7 @@
 /*
  * The flight recorder of several lanes: a file's snapshot is one moment of all of them and the shared arena,
  * what was queued before it goes to the file before it, a gap in one lane ends the file for all, a resync's
- * need goes first. And what can be executed of a recording: edges decide.
+ * need goes first. And what can be executed of a recording: dependencies decide.
  */
 #include "ftcore/record/message.h"
 #include "tools/replay/index.h"
@@ -301,14 +301,14 @@ static void a_resync_goes_first(void **state)
 
 /* ---- what can be executed ---------------------------------------------------------------------- */
 
-/* A burst of two accesses, with an edge of its first one. lane == LANES: none. */
+/* A burst of two accesses, with a dependency of its first one. lane == LANES: none. */
 static void access_burst(unsigned own, unsigned lane, uint64_t access)
 {
     record_begin((uint16_t)own, 0, at[own].burst + 1);
     record_add_input(60, 10, 0, 0);
     record_add_bytes();
     if (lane < LANES)
-        record_add_edge(at[own].access, (uint16_t)lane, access);
+        record_add_dependency(at[own].access, (uint16_t)lane, access);
     end_record(2);
 }
 

@@ -367,7 +367,7 @@ static void logs_that_lie(void **state)
     twin_end(b);
 }
 
-static void edge_to_nowhere(void **state)
+static void dependency_to_nowhere(void **state)
 {
     (void)state;
     start_standby();
@@ -377,7 +377,7 @@ static void edge_to_nowhere(void **state)
     rec->access = 1;
     rec->accesses = 1;
     record_add_bytes();
-    record_add_edge(1, 3, 1); /* a lane that is not there */
+    record_add_dependency(1, 3, 1); /* a lane that is not there */
     record_finish();
     long n = ft_record_encode(rec, content, sizeof(content));
 
@@ -951,7 +951,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_WORLD(snapshots_that_lie),
         WITH_WORLD(logs_that_lie),
-        WITH_WORLD(edge_to_nowhere),
+        WITH_WORLD(dependency_to_nowhere),
         WITH_WORLD(flood),
         WITH_WORLD(a_share),
         WITH_WORLD(shares_that_lie),

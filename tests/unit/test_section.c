@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sections: what lanes did to shared objects in any order is done again in the same order by following the
- * recorded edges, whatever threads do meanwhile. The history of each object is its own witness: a list of who
- * was inside.
+ * recorded dependencies, whatever threads do meanwhile. The history of each object is its own witness: a list
+ * of who was inside.
  */
 #include "ftcore/order/section.h"
 #include "tests/unit/help_death.h"
@@ -33,7 +33,7 @@ struct object {
 struct burst {
     uint64_t access;
     uint32_t count;
-    struct ft_edge edges[VISITS];
+    struct ft_dependency dependencies[VISITS];
 };
 
 struct lane {
@@ -77,7 +77,7 @@ static void *run(void *arg)
         struct burst *burst = &lane->bursts[b];
 
         if (lane->replay)
-            ft_sections_begin_replay(&lane->sections, burst->access, burst->edges, burst->count);
+            ft_sections_begin_replay(&lane->sections, burst->access, burst->dependencies, burst->count);
         else
             ft_sections_begin(&lane->sections, lane->sections.next);
         uint64_t first = lane->sections.next;
@@ -93,7 +93,7 @@ static void *run(void *arg)
         burst->count = lane->sections.count;
         if (burst->count > VISITS)
             abort();
-        memcpy(burst->edges, lane->sections.edges, burst->count * sizeof(struct ft_edge));
+        memcpy(burst->dependencies, lane->sections.dependencies, burst->count * sizeof(struct ft_dependency));
     }
     return NULL;
 }
@@ -143,7 +143,7 @@ static void replay_gives_each_object_its_history(void **state)
     struct object *objects[OBJECTS];
     struct object *before = calloc(OBJECTS, sizeof(*before));
     struct burst *bursts[LANES];
-    uint64_t switches = 0, edges = 0;
+    uint64_t switches = 0, dependencies = 0;
 
     (void)state;
     for (unsigned l = 0; l < LANES; l++)
@@ -162,7 +162,7 @@ static void replay_gives_each_object_its_history(void **state)
         }
         for (unsigned l = 0; l < LANES; l++)
             for (unsigned b = 0; b < BURSTS; b++)
-                edges += bursts[l][b].count;
+                dependencies += bursts[l][b].count;
         ft_region_wipe(region);
         for (unsigned i = 0; i < OBJECTS; i++)
             objects[i] = ft_arena_alloc(ft_region_shared(region), sizeof(struct object));
@@ -172,7 +172,7 @@ static void replay_gives_each_object_its_history(void **state)
         assert_true(ft_region_digest(region) == digest);
     }
     /* One edge for each time an object changed hands, and none else. */
-    assert_int_equal(edges, switches);
+    assert_int_equal(dependencies, switches);
     assert_true(switches > 100);
     for (unsigned l = 0; l < LANES; l++)
         free(bursts[l]);
@@ -201,9 +201,9 @@ static void one_lane_notes_nothing(void **state)
     ft_section_enter(&b, o);
     ft_section_leave(&b, o);
     assert_int_equal(b.count, 1);
-    assert_int_equal(b.edges[0].own, 1);
-    assert_int_equal(b.edges[0].lane, 0);
-    assert_int_equal(b.edges[0].access, 5);
+    assert_int_equal(b.dependencies[0].own, 1);
+    assert_int_equal(b.dependencies[0].lane, 0);
+    assert_int_equal(b.dependencies[0].access, 5);
     assert_int_equal(o->lock, 0);
     ft_region_close(region);
 }
@@ -238,7 +238,7 @@ struct waiting {
 static void *wait_for_good(void *arg)
 {
     struct waiting *w = arg;
-    struct ft_edge edge = {.own = 1, .access = 7, .lane = 1};
+    struct ft_dependency dependency = {.own = 1, .access = 7, .lane = 1};
 
     w->sections.escape = &w->escape;
     if (setjmp(w->escape) != 0) {
@@ -246,7 +246,7 @@ static void *wait_for_good(void *arg)
         atomic_store(&w->jumped, true);
         return NULL;
     }
-    ft_sections_begin_replay(&w->sections, 1, &edge, 1);
+    ft_sections_begin_replay(&w->sections, 1, &dependency, 1);
     ft_section_enter(&w->sections, w->object);
     ft_section_leave(&w->sections, w->object);
     return NULL;

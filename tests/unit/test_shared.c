@@ -339,11 +339,11 @@ static void sections_left_are_counted(void **state)
 
     burst();
     one_of_two.lanes = 2;
-    assert_int_equal(nf_shared_left(&one_of_two), FT_EDGES_MAX);
+    assert_int_equal(nf_shared_left(&one_of_two), FT_DEPENDENCIES_MAX);
     for (unsigned i = 0; i < 24; i++)
         nf_shared_word_add(h.nf, word, 1);
-    assert_int_equal(nf_shared_left(&one_of_two), FT_EDGES_MAX - 24);
-    assert_int_equal(nf_shared_left(h.nf), FT_EDGES_MAX);
+    assert_int_equal(nf_shared_left(&one_of_two), FT_DEPENDENCIES_MAX - 24);
+    assert_int_equal(nf_shared_left(h.nf), FT_DEPENDENCIES_MAX);
     help_nf_close(&h);
 }
 

@@ -225,9 +225,9 @@ static void race(unsigned lanes, unsigned rounds, bool audit, uint32_t bursts)
         last = live;
     }
     assert_int_equal(different, rounds);
-    printf("# %u lanes: %lu edges in %lu packets\n", lanes, r.edges,
+    printf("# %u lanes: %lu dependencies in %lu packets\n", lanes, r.dependencies,
            (uint64_t)rounds * lanes * bursts * r.packets);
-    assert_true(r.edges > rounds * 10);
+    assert_true(r.dependencies > rounds * 10);
     help_race_close(&r);
 }
 
@@ -252,8 +252,9 @@ static void with_audit(void **state)
     race(3, 6, true, 30);
 }
 
-/* Edges per thousand packets, lanes taking turns a burst each: the most a change of hands can happen. */
-static double pool_edges(uint32_t take_in, uint32_t keep, uint32_t bursts)
+/* Dependencies per thousand packets, lanes taking turns a burst each: the most a change of hands can happen.
+ */
+static double pool_dependencies(uint32_t take_in, uint32_t keep, uint32_t bursts)
 {
     struct toy_config config = {.numbers = 64512, .only_pool = true, .take_in = take_in, .keep = keep};
     struct help_race r = {
@@ -267,18 +268,19 @@ static double pool_edges(uint32_t take_in, uint32_t keep, uint32_t bursts)
     help_race_open(&r);
     help_race_in_turn(&r);
     help_race_close(&r);
-    return 1000.0 * (double)r.edges / (4.0 * bursts * 32);
+    return 1000.0 * (double)r.dependencies / (4.0 * bursts * 32);
 }
 
 static void pool_meets_seldom(void **state)
 {
     (void)state;
-    double flows = pool_edges(10, 100, 2000), growth = pool_edges(10, 0, 2000), flood = pool_edges(1, 0, 480);
+    double flows = pool_dependencies(10, 100, 2000), growth = pool_dependencies(10, 0, 2000),
+           flood = pool_dependencies(1, 0, 480);
 
-    printf(
-        "# edges per 1000 packets, 4 lanes: %.2f with flows of 10 packets that come and go, %.2f that only "
-        "come, %.2f with a new flow in each packet\n",
-        flows, growth, flood);
+    printf("# dependencies per 1000 packets, 4 lanes: %.2f with flows of 10 packets that come and go, %.2f "
+           "that only "
+           "come, %.2f with a new flow in each packet\n",
+           flows, growth, flood);
     assert_true(flows < 0.1 && growth < 0.5 && flood < 5);
     assert_true(growth > 0 && flood > 3);
 }
@@ -382,8 +384,8 @@ static void a_read_depends_on_the_burst_read(void **state)
         assert_int_equal(nf_merged_read(reader, ((struct toy *)reader->state)->merged), 15 + i + 1);
     }
     assert_int_equal(order->count, 1); /* lane 1 has published nothing; reads after the first cost nothing */
-    assert_int_equal(order->edges[0].lane, 2);
-    assert_int_equal(order->edges[0].access, 3);
+    assert_int_equal(order->dependencies[0].lane, 2);
+    assert_int_equal(order->dependencies[0].access, 3);
     assert_int_equal(nf_values_noted(nf_chain_values(r.chains[0]), &block), 1 + 2 + 8);
     memcpy(&sum, (const uint8_t *)block + 3, sizeof(sum));
     assert_int_equal(sum, 15);

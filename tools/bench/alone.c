@@ -25,8 +25,8 @@ const struct nd_bench_piece nd_bench_pieces_all[ND_BENCH_PIECES] = {
      .holds = true, .logs = true, .marks = true, .lanes = 1},
     {"two-lanes", "two lanes in turn, a burst each, nothing recorded", NULL, .lanes = 2},
     {"two-hold", "the same, outputs wait", "two-lanes", .holds = true, .lanes = 2},
-    {"edges", "the same, recorded: inputs, and the order in what lanes share", "two-hold", .holds = true,
-     .logs = true, .lanes = 2},
+    {"dependencies", "the same, recorded: inputs, and the order in what lanes share", "two-hold",
+     .holds = true, .logs = true, .lanes = 2},
 };
 
 struct nd_bench_alone {
@@ -37,7 +37,7 @@ struct nd_bench_alone {
     struct nd_lane lane[FT_LANES_MAX];
     struct nd_config config;
     uint8_t *wire; /* NULL: records are not encoded */
-    uint64_t edges, records;
+    uint64_t dependencies, records;
 };
 
 const struct nd_bench_piece *nd_bench_piece(const char *name)
@@ -62,7 +62,7 @@ static void drain_log(struct nd_bench_alone *a, unsigned lane)
     uint64_t there;
 
     while ((r = ft_ring_peek(ring, &there))) {
-        a->edges += r->edges;
+        a->dependencies += r->dependencies;
         a->records++;
         if (a->wire && ft_record_encode(r, a->wire, FT_RECORD_MAX * 2) < 0)
             abort();
@@ -108,9 +108,9 @@ __attribute__((noinline)) uint64_t nd_bench_counted(struct nd_bench_alone *a, ui
     return released(a) - before;
 }
 
-void nd_bench_alone_edges(const struct nd_bench_alone *a, uint64_t *edges, uint64_t *records)
+void nd_bench_alone_dependencies(const struct nd_bench_alone *a, uint64_t *dependencies, uint64_t *records)
 {
-    *edges = a->edges;
+    *dependencies = a->dependencies;
     *records = a->records;
 }
 
@@ -189,6 +189,6 @@ int nd_bench_alone_open(struct nd_bench_alone **out, const struct nd_config *con
     error = put_together(&a, load, seed, fault);
     while (!error && !has_opened(&a))
         turn(&a, 0);
-    a.edges = a.records = 0;
+    a.dependencies = a.records = 0;
     return error;
 }

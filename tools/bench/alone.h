@@ -36,7 +36,8 @@ int nd_bench_alone_open(struct nd_bench_alone **out, const struct nd_config *con
 /* Until so many packets more have left, and to the end of the burst: how many it were. A name of its own,
  * never inlined: what an instruction counter looks at. */
 uint64_t nd_bench_counted(struct nd_bench_alone *alone, uint64_t packets);
-/* Since the flows were opened: edges in records, and bursts with a record. */
-void nd_bench_alone_edges(const struct nd_bench_alone *alone, uint64_t *edges, uint64_t *records);
+/* Since the flows were opened: dependencies in records, and bursts with a record. */
+void nd_bench_alone_dependencies(const struct nd_bench_alone *alone, uint64_t *dependencies,
+                                 uint64_t *records);
 
 #endif

@@ -41,10 +41,10 @@ int nd_bench_count(const struct nd_config *config, struct nd_load *load, const s
     else
         piece = piece_of(config, o, &fault);
     if (!piece && o->piece)
-        return nd_usage(
-            "bench",
-            "--piece %.40s, expected off, hold, clock, inputs, encode, marks, two-lanes, two-hold or edges",
-            o->piece);
+        return nd_usage("bench",
+                        "--piece %.40s, expected off, hold, clock, inputs, encode, marks, two-lanes, "
+                        "two-hold or dependencies",
+                        o->piece);
     if (!piece)
         return nd_usage("bench", "%s", fault.text);
     error = nd_bench_alone_open(&alone, config, load, piece, o->wish.seed, &fault);

@@ -26,7 +26,7 @@
 struct measured {
     bool done;
     double ns; /* of processor time, a packet */
-    double edges;
+    double dependencies;
     struct ft_fault fault;
 };
 
@@ -42,7 +42,7 @@ static void measure(struct measured *m, const struct nd_config *config, struct n
                     const struct nd_bench_piece *piece, const struct nd_bench_options *o)
 {
     struct nd_bench_alone *alone;
-    uint64_t packets = 0, edges, records;
+    uint64_t packets = 0, dependencies, records;
     double from, used;
 
     if (nd_bench_alone_open(&alone, config, load, piece, o->wish.seed, &m->fault) != 0)
@@ -53,9 +53,9 @@ static void measure(struct measured *m, const struct nd_config *config, struct n
         packets += nd_bench_counted(alone, CHUNK);
         used = processor_ns() - from;
     } while (used < o->seconds * 1e9);
-    nd_bench_alone_edges(alone, &edges, &records);
+    nd_bench_alone_dependencies(alone, &dependencies, &records);
     m->ns = used / (double)packets;
-    m->edges = records ? (double)edges / (double)records : 0;
+    m->dependencies = records ? (double)dependencies / (double)records : 0;
     m->done = true;
 }
 
@@ -94,7 +94,7 @@ static unsigned index_of(const char *name)
 }
 
 struct summary {
-    double ns, added, spread, edges; /* added: to the piece it is over */
+    double ns, added, spread, dependencies; /* added: to the piece it is over */
 };
 
 static void sum_up(struct summary *s, const struct measured *m, unsigned rounds, unsigned piece)
@@ -109,7 +109,7 @@ static void sum_up(struct summary *s, const struct measured *m, unsigned rounds,
     s->ns = nd_bench_quantile(ns, rounds, 0.5);
     s->added = nd_bench_quantile(added, rounds, 0.5);
     s->spread = (nd_bench_quantile(added, rounds, 0.75) - nd_bench_quantile(added, rounds, 0.25)) / 2;
-    s->edges = m[piece].edges;
+    s->dependencies = m[piece].dependencies;
 }
 
 static int print_json(const struct summary sums[], const struct nd_config *config)
@@ -126,7 +126,7 @@ static int print_json(const struct summary sums[], const struct nd_config *confi
             list, json_pack("{s:s, s:s, s:s, s:s?, s:f, s:o, s:f, s:f}", "piece", piece->name, "chain",
                             config->chain.name, "what", piece->what, "over", piece->over, "ns", sums[p].ns,
                             "added_ns", piece->over ? json_real(sums[p].added) : json_null(), "spread_ns",
-                            sums[p].spread, "edges_per_record", sums[p].edges));
+                            sums[p].spread, "dependencies_per_record", sums[p].dependencies));
     }
     all = json_pack("{s:s, s:o}", "machine", machine, "pieces", list);
     code = all ? nd_print_json(all) : ND_SOFTWARE;
@@ -136,12 +136,13 @@ static int print_json(const struct summary sums[], const struct nd_config *confi
 
 static void print(FILE *out, const struct summary sums[])
 {
-    fprintf(out, "%-10s %8s %8s %8s %9s  %s\n", "piece", "ns/pkt", "added", "spread", "edges/rec", "what");
+    fprintf(out, "%-10s %8s %8s %8s %9s  %s\n", "piece", "ns/pkt", "added", "spread", "dependencies/rec",
+            "what");
     for (unsigned p = 0; p < ND_BENCH_PIECES; p++) {
         const struct nd_bench_piece *piece = &nd_bench_pieces_all[p];
 
         fprintf(out, "%-10s %8.1f %8.1f %8.1f %9.2f  %s%s%s\n", piece->name, sums[p].ns, sums[p].added,
-                sums[p].spread, sums[p].edges, piece->what, piece->over ? "; over " : "",
+                sums[p].spread, sums[p].dependencies, piece->what, piece->over ? "; over " : "",
                 piece->over ? piece->over : "");
     }
     fprintf(out,

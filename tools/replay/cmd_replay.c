@@ -203,9 +203,9 @@ static int print_json(const struct nd_replay *r)
                   (json_int_t)r->tape.count, "released", (json_int_t)g->released, "lost", (json_int_t)lost(r),
                   "duplicated", (json_int_t)g->duplicated, "reordered", (json_int_t)g->reordered, "altered",
                   (json_int_t)altered(r), "suppressed", (json_int_t)g->suppressed, "failovers",
-                  (json_int_t)r->failovers, "edges", (json_int_t)r->reference.edges, "log_bytes",
-                  (json_int_t)r->log_bytes, "delta_bytes", (json_int_t)r->delta_bytes, "reference_digest",
-                  reference, "run_digest", run, "equivalent", equivalent(r));
+                  (json_int_t)r->failovers, "dependencies", (json_int_t)r->reference.dependencies,
+                  "log_bytes", (json_int_t)r->log_bytes, "delta_bytes", (json_int_t)r->delta_bytes,
+                  "reference_digest", reference, "run_digest", run, "equivalent", equivalent(r));
     if (o && r->speed.measured) {
         json_object_set_new(o, "live_ns", json_real(r->speed.live_ns));
         json_object_set_new(o, "replay_ns", json_real(r->speed.replay_ns));
@@ -241,8 +241,8 @@ static void print_text(const struct nd_replay *r, FILE *out)
     fprintf(out, "  %-18s %10lu\n", "suppressed", g->suppressed);
     fprintf(out, "  %-18s %10lu\n", "failovers", r->failovers);
     if (r->lanes > 1)
-        fprintf(out, "  %-18s %10lu, %.1f a thousand packets\n", "edges", r->reference.edges,
-                r->tape.count ? (double)r->reference.edges * 1000 / (double)r->tape.count : 0);
+        fprintf(out, "  %-18s %10lu, %.1f a thousand packets\n", "dependencies", r->reference.dependencies,
+                r->tape.count ? (double)r->reference.dependencies * 1000 / (double)r->tape.count : 0);
     fprintf(out, "  %-18s %10lu\n", "log bytes", r->log_bytes);
     fprintf(out, "  %-18s %10lu in %lu deltas\n", "delta bytes", r->delta_bytes, r->deltas);
     fprintf(out, "  %-18s %s\n", "digest", r->primary_digest == r->reference.digest ? "equal" : "different");

@@ -25,21 +25,23 @@ static bool grow(void **list, uint32_t *room, uint32_t count, uint32_t more, siz
 
 static bool add(struct nd_index_lane *lane, const struct lg_frame *f, const struct ft_record *r)
 {
-    const struct ft_edge *edges = (const void *)((const uint8_t *)r + ft_record_edges_at(r));
+    const struct ft_dependency *dependencies =
+        (const void *)((const uint8_t *)r + ft_record_dependencies_at(r));
 
     if (!grow((void **)&lane->burst, &lane->room, lane->count, 1, sizeof(lane->burst[0])) ||
-        !grow((void **)&lane->edges, &lane->edges_room, lane->edges_count, r->edges, sizeof(edges[0])))
+        !grow((void **)&lane->dependencies, &lane->dependencies_room, lane->dependencies_count,
+              r->dependencies, sizeof(dependencies[0])))
         return false;
     lane->burst[lane->count++] = (struct nd_index_burst){.content = f->content,
                                                          .len = f->len,
-                                                         .edge = lane->edges_count,
-                                                         .edges = r->edges,
+                                                         .dependency = lane->dependencies_count,
+                                                         .dependencies = r->dependencies,
                                                          .clock = r->clock + r->inputs,
                                                          .access = r->access + r->accesses,
                                                          .digest = r->digest,
                                                          .has_digest = (r->flags & FT_REC_DIGEST) != 0};
-    for (unsigned i = 0; i < r->edges; i++)
-        lane->edges[lane->edges_count++] = edges[i];
+    for (unsigned i = 0; i < r->dependencies; i++)
+        lane->dependencies[lane->dependencies_count++] = dependencies[i];
     return true;
 }
 
@@ -71,8 +73,8 @@ static bool inside(const struct nd_index *index, const struct nd_index_lane *lan
 {
     const struct nd_index_burst *b = &lane->burst[burst];
 
-    for (uint32_t i = 0; i < b->edges; i++) {
-        const struct ft_edge *e = &lane->edges[b->edge + i];
+    for (uint32_t i = 0; i < b->dependencies; i++) {
+        const struct ft_dependency *e = &lane->dependencies[b->dependency + i];
 
         if (e->lane >= index->lanes || e->access >= access_after(index, e->lane, index->lane[e->lane].upto))
             return false;
@@ -80,7 +82,7 @@ static bool inside(const struct nd_index *index, const struct nd_index_lane *lan
     return true;
 }
 
-/* Takes away what has an edge out of the set, until nothing has. */
+/* Takes away what has a dependency out of the set, until nothing has. */
 static void close_set(struct nd_index *index)
 {
     for (bool changed = true; changed;) {
@@ -113,7 +115,8 @@ static uint32_t bursts_to(const struct nd_index *index, unsigned lane, uint64_t 
     return low;
 }
 
-/* Adds what the set's edges name, until nothing is missing. `seen`: bursts whose edges were followed. */
+/* Adds what the set's dependencies name, until nothing is missing. `seen`: bursts whose dependencies were
+ * followed. */
 static void add_past(struct nd_index *index)
 {
     uint32_t seen[FT_LANES_MAX] = {0};
@@ -124,8 +127,8 @@ static void add_past(struct nd_index *index)
             const struct nd_index_lane *lane = &index->lane[l];
 
             for (; seen[l] < lane->upto; seen[l]++)
-                for (uint32_t i = 0; i < lane->burst[seen[l]].edges; i++) {
-                    const struct ft_edge *e = &lane->edges[lane->burst[seen[l]].edge + i];
+                for (uint32_t i = 0; i < lane->burst[seen[l]].dependencies; i++) {
+                    const struct ft_dependency *e = &lane->dependencies[lane->burst[seen[l]].dependency + i];
                     uint32_t needed = bursts_to(index, e->lane, e->access);
 
                     if (needed > index->lane[e->lane].upto)
@@ -182,7 +185,7 @@ void nd_index_free(struct nd_index *index)
 {
     for (unsigned l = 0; l < index->lanes; l++) {
         free(index->lane[l].burst);
-        free(index->lane[l].edges);
+        free(index->lane[l].dependencies);
     }
     *index = (struct nd_index){.lanes = 0};
 }

@@ -11,17 +11,17 @@
 struct nd_index_burst {
     const uint8_t *content; /* the record in its wire form, in the mapped file */
     uint32_t len;
-    uint32_t edge, edges; /* of struct nd_index_lane.edges */
-    uint64_t clock;       /* of the first input after this burst */
-    uint64_t access;      /* … and of the next access */
+    uint32_t dependency, dependencies; /* of struct nd_index_lane.dependencies */
+    uint64_t clock;                    /* of the first input after this burst */
+    uint64_t access;                   /* … and of the next access */
     uint64_t digest;
     bool has_digest, comparable; /* comparable: all lanes execute theirs of this digest */
 };
 
 struct nd_index_lane {
     struct nd_index_burst *burst;
-    struct ft_edge *edges;
-    uint32_t count, room, edges_count, edges_room;
+    struct ft_dependency *dependencies;
+    uint32_t count, room, dependencies_count, dependencies_room;
     uint32_t upto; /* of `count`, how many are executed */
 };
 
@@ -32,8 +32,8 @@ struct nd_index {
 };
 
 /*
- * Reads all records. `upto` of every lane: the largest set of bursts of which none has an edge to an access
- * outside it. A recording that was cut off has some that do. FT_ENOMEM.
+ * Reads all records. `upto` of every lane: the largest set of bursts of which none has a dependency to an
+ * access outside it. A recording that was cut off has some that do. FT_ENOMEM.
  */
 int nd_index_make(struct nd_index *index, const struct lg_recording *file, struct ft_fault *fault);
 void nd_index_free(struct nd_index *index);

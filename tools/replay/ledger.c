@@ -17,7 +17,7 @@ void nd_ledger_free(struct nd_ledger *ledger)
 void nd_ledger_put(struct ft_ring *ring, const struct ft_record *record)
 {
     struct ft_record brief = *record, *out;
-    size_t edges = record->edges * sizeof(struct ft_edge);
+    size_t dependencies = record->dependencies * sizeof(struct ft_dependency);
 
     brief.flags |= FT_REC_BY_CLOCK;
     brief.bytes = 0;
@@ -25,8 +25,8 @@ void nd_ledger_put(struct ft_ring *ring, const struct ft_record *record)
     out = ft_ring_reserve(ring, brief.size);
     FT_CHECK(out, "burst %lu was run without room for its record", record->burst);
     *out = brief;
-    memcpy((uint8_t *)out + ft_record_edges_at(out), (const uint8_t *)record + ft_record_edges_at(record),
-           edges);
+    memcpy((uint8_t *)out + ft_record_dependencies_at(out),
+           (const uint8_t *)record + ft_record_dependencies_at(record), dependencies);
     memcpy((uint8_t *)out + ft_record_values_at(out), (const uint8_t *)record + ft_record_values_at(record),
            FT_ALIGN8(record->values));
     ft_ring_publish(ring, brief.size);
@@ -68,7 +68,7 @@ uint64_t nd_ledger_drain(struct nd_ledger *ledger, struct ft_ring *ring)
             ledger->at[ledger->count++] = ledger->used;
             memcpy(ledger->bytes + ledger->used, r, r->size);
             ledger->used += r->size;
-            ledger->edges += r->edges;
+            ledger->dependencies += r->dependencies;
         }
         ft_ring_advance(ring, r->size);
         ft_ring_consume(ring);
@@ -81,7 +81,7 @@ void nd_ledger_cut(struct nd_ledger *ledger, uint64_t burst)
     for (; ledger->count > burst; ledger->count--) {
         const struct ft_record *r = nd_ledger_record(ledger, ledger->count);
 
-        ledger->edges -= r->edges;
+        ledger->dependencies -= r->dependencies;
         ledger->used -= r->size;
     }
 }

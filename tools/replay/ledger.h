@@ -17,15 +17,15 @@ struct nd_ledger {
     uint8_t *bytes;
     uint64_t *at; /* [burst - 1] where its record lies */
     uint64_t count, used, byte_room, room;
-    uint64_t edges; /* in the surviving records */
-    bool broken;    /* a record did not follow the one before, or there was no memory */
+    uint64_t dependencies; /* in the surviving records */
+    bool broken;           /* a record did not follow the one before, or there was no memory */
 };
 
 void nd_ledger_free(struct nd_ledger *ledger);
 
 /* What a record takes of the ring at most; a lane writes it there in its short form. */
 #define ND_LEDGER_RECORD                                                                                     \
-    (sizeof(struct ft_record) + FT_EDGES_MAX * sizeof(struct ft_edge) + FT_VALUES_MAX + 8)
+    (sizeof(struct ft_record) + FT_DEPENDENCIES_MAX * sizeof(struct ft_dependency) + FT_VALUES_MAX + 8)
 void nd_ledger_put(struct ft_ring *ring, const struct ft_record *record);
 
 /* Takes all that is in the ring; how many records. */

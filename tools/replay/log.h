@@ -7,8 +7,8 @@
  * Every lane but the first is a thread: the first runs on the caller's, so one lane alone is one thread, for
  * a debugger. One thread for all lanes would have to change lanes in the middle of bursts, since two bursts
  * of two lanes may each wait for an access of the other; so it would need a stack for each lane, and a replay
- * that no standby ever does. Threads follow the edges as a standby's lanes do, with the same code, and
- * whatever order they run in beyond that makes no difference, which is what the edges are for.
+ * that no standby ever does. Threads follow the dependencies as a standby's lanes do, with the same code, and
+ * whatever order they run in beyond that makes no difference, which is what the dependencies are for.
  *
  * Where one file ends and the next begins all lanes stand: they are joined there, and the snapshot is
  * compared.

@@ -82,9 +82,10 @@ static bool follow(struct run *r, uint64_t burst, const struct nd_tape_burst *b)
     if (record->burst != burst || record->time != b->time || record->inputs != b->n ||
         record->clock != state->clock || record->access != state->access)
         return false;
-    nf_chain_follow(r->chain, (const struct ft_edge *)((const uint8_t *)record + ft_record_edges_at(record)),
-                    record->edges);
-    r->result.edges += record->edges;
+    nf_chain_follow(
+        r->chain, (const struct ft_dependency *)((const uint8_t *)record + ft_record_dependencies_at(record)),
+        record->dependencies);
+    r->result.dependencies += record->dependencies;
     lg_cursor_begin(&cursor, record);
     while ((value = lg_cursor_value(&cursor, &len)))
         if (nf_values_supply(nf_chain_values(r->chain), value, len) != FT_OK)
@@ -187,10 +188,11 @@ static bool is_closed(const struct nd_gate gates[], const struct nd_ledger ledge
     for (unsigned l = 0; l < lanes; l++)
         for (uint64_t burst = 1; burst <= ledgers[l].count; burst++) {
             const struct ft_record *r = nd_ledger_record(&ledgers[l], burst);
-            const struct ft_edge *edge = (const void *)((const uint8_t *)r + ft_record_edges_at(r));
+            const struct ft_dependency *dependency =
+                (const void *)((const uint8_t *)r + ft_record_dependencies_at(r));
 
-            for (unsigned i = 0; i < r->edges; i++)
-                if (edge[i].lane >= lanes || edge[i].access > accesses[edge[i].lane])
+            for (unsigned i = 0; i < r->dependencies; i++)
+                if (dependency[i].lane >= lanes || dependency[i].access > accesses[dependency[i].lane])
                     return false;
         }
     return true;
@@ -257,7 +259,7 @@ static int execute(struct answer *answer, struct nd_gate gates[], const struct n
         sum->outputs += part->outputs;
         sum->altered += part->altered;
         sum->missing += part->missing;
-        sum->edges += part->edges;
+        sum->dependencies += part->dependencies;
         sum->diverged += part->diverged;
         answer->told[l] = gates[l].told;
     }

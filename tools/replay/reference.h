@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The reference: the surviving bursts executed once, by the chain alone, on a fresh region in a process of
- * its own; no replication. Several lanes are threads that follow the surviving log's edges and outside
+ * its own; no replication. Several lanes are threads that follow the surviving log's dependencies and outside
  * values; inputs come from the tape all the same. What a run released is held against it.
  */
 #ifndef TOOLS_REPLAY_REFERENCE_H
@@ -11,12 +11,12 @@
 #include "tools/replay/ledger.h"
 
 struct nd_reference {
-    uint64_t digest;   /* of the region after the last burst */
-    uint64_t outputs;  /* made */
-    uint64_t altered;  /* outputs that left and are not the reference's */
-    uint64_t missing;  /* outputs of the reference that never left */
-    uint64_t edges;    /* followed */
-    uint64_t diverged; /* lanes whose log could not be executed: not closed, or not used up exactly */
+    uint64_t digest;       /* of the region after the last burst */
+    uint64_t outputs;      /* made */
+    uint64_t altered;      /* outputs that left and are not the reference's */
+    uint64_t missing;      /* outputs of the reference that never left */
+    uint64_t dependencies; /* followed */
+    uint64_t diverged;     /* lanes whose log could not be executed: not closed, or not used up exactly */
 };
 
 /* One gate and ledger a lane; ledgers NULL: one lane, without. FT_ENOMEM, FT_EIO (its process died). Losses
