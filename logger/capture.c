@@ -18,8 +18,8 @@ bool lg_capture_room(struct ft_lane *lane)
     return ft_ring_reserve(&lane->log, FT_RECORD_MAX) != NULL;
 }
 
-void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst, uint64_t clock,
-                      uint64_t time, unsigned inputs)
+void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst, uint64_t seq, uint64_t time,
+                      unsigned inputs)
 {
     struct ft_record *r = ft_ring_reserve(&capture->lane->log, FT_RECORD_MAX);
 
@@ -27,7 +27,7 @@ void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst
     memset(r, 0, sizeof(*r));
     r->lane = (uint16_t)index;
     r->burst = burst;
-    r->clock = clock;
+    r->seq = seq;
     r->time = time;
     r->access = 1;
     /* lg_capture_inputs_end counts up to this again; until then it says where the bytes begin. */
@@ -36,9 +36,9 @@ void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst
     capture->next = 0;
 }
 
-void lg_capture_by_clock(struct lg_capture *capture)
+void lg_capture_by_seq(struct lg_capture *capture)
 {
-    capture->record->flags |= FT_REC_BY_CLOCK;
+    capture->record->flags |= FT_REC_BY_SEQ;
     capture->next = capture->record->inputs;
 }
 

@@ -25,11 +25,11 @@ struct lg_capture {
 bool lg_capture_room(struct ft_lane *lane);
 
 /* Room must be there. `inputs` at most FT_BURST_MAX, and exactly as many inputs follow, or
- * lg_capture_by_clock. */
-void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst, uint64_t clock,
-                      uint64_t time, unsigned inputs);
-/* A gate keeps the inputs: their clocks are enough. In place of the inputs. */
-void lg_capture_by_clock(struct lg_capture *capture);
+ * lg_capture_by_seq. */
+void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst, uint64_t seq, uint64_t time,
+                      unsigned inputs);
+/* A gate keeps the inputs: their sequence numbers are enough. In place of the inputs. */
+void lg_capture_by_seq(struct lg_capture *capture);
 /*
  * The inputs, one after the other: `take` bytes of each frame's `wire` are kept. In line, and what goes from
  * one to the next in a variable of the caller's: it is done for every packet.

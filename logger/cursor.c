@@ -14,7 +14,7 @@ const struct ft_input *lg_cursor_input(struct lg_cursor *cursor, uint8_t **bytes
     const struct ft_record *r = cursor->record;
     const struct ft_input *in;
 
-    if (r->flags & FT_REC_BY_CLOCK || cursor->input == r->inputs)
+    if (r->flags & FT_REC_BY_SEQ || cursor->input == r->inputs)
         return NULL;
     in = ft_record_inputs(r) + cursor->input++;
     *bytes = (uint8_t *)(uintptr_t)r + ft_record_bytes_at(r) + cursor->byte;
@@ -38,5 +38,5 @@ bool lg_cursor_done(const struct lg_cursor *cursor)
 {
     const struct ft_record *r = cursor->record;
 
-    return (r->flags & FT_REC_BY_CLOCK || cursor->input == r->inputs) && cursor->value == r->values;
+    return (r->flags & FT_REC_BY_SEQ || cursor->input == r->inputs) && cursor->value == r->values;
 }

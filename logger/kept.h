@@ -15,10 +15,10 @@
 struct lg_output {
     uint64_t number; /* of the lane's outputs, from 1 */
     uint64_t burst;
-    uint64_t clock; /* of the input it came from; 0: made by an NF */
-    uint32_t len;   /* bytes of the frame */
-    uint32_t have;  /* bytes of it that follow; len: all */
-    uint32_t size;  /* of this entry in the ring, multiple of 8; lg_kept_put's to fill in */
+    uint64_t seq;  /* of the input it came from; 0: made by an NF */
+    uint32_t len;  /* bytes of the frame */
+    uint32_t have; /* bytes of it that follow; len: all */
+    uint32_t size; /* of this entry in the ring, multiple of 8; lg_kept_put's to fill in */
     uint8_t port;
     uint8_t reserved[3];
 };

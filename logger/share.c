@@ -121,7 +121,7 @@ static uint32_t copy_outputs(struct lg_share *share, uint8_t *out, uint32_t *cou
             break;
         *to = (struct ft_part_output){.number = held->number,
                                       .burst = held->burst,
-                                      .clock = held->clock,
+                                      .seq = held->seq,
                                       .len = held->len,
                                       .have = have,
                                       .port = (uint8_t)held->port};

@@ -13,14 +13,15 @@
 #define WINDOW_NS 1000000u
 #define WEIGHT    4 /* a window counts as one of so many */
 
-/* The next packet's clock after burst `burst`; of one that is not remembered any more, of the oldest that is.
+/* The next packet's sequence number after burst `burst`; of one that is not remembered any more, of the
+ * oldest that is.
  */
-static uint64_t clock_after(const struct rp_replicator *rp, unsigned l, uint64_t burst)
+static uint64_t seq_after(const struct rp_replicator *rp, unsigned l, uint64_t burst)
 {
     const struct rp_sender *s = &rp->sender;
-    uint64_t oldest = s->burst[l] < RP_CLOCKS ? 0 : s->burst[l] - RP_CLOCKS + 1;
+    uint64_t oldest = s->burst[l] < RP_SEQ_MEMORY ? 0 : s->burst[l] - RP_SEQ_MEMORY + 1;
 
-    return s->clocks[l][(burst < oldest ? oldest : burst) % RP_CLOCKS];
+    return s->seq_of[l][(burst < oldest ? oldest : burst) % RP_SEQ_MEMORY];
 }
 
 /* What it stored of what was sent; nothing of what a snapshot holds was. */
@@ -31,24 +32,24 @@ static uint64_t stored(const struct rp_replicator *rp, unsigned l)
     return burst < rp->sender.burst[l] ? burst : rp->sender.burst[l];
 }
 
-static void measure(struct rp_replicator *rp, struct rp_drain *d, uint64_t clock, uint64_t stored_clock)
+static void measure(struct rp_replicator *rp, struct rp_drain *d, uint64_t seq, uint64_t stored_seq)
 {
     uint64_t passed = rp->now - d->at;
-    double ns = clock > d->clock ? (double)passed / (double)(clock - d->clock) : 0;
+    double ns = seq > d->seq ? (double)passed / (double)(seq - d->seq) : 0;
 
     /* Replay of what is acknowledged as stored goes on meanwhile: what the acknowledgement before told of. */
-    if (clock != d->seen) {
-        d->idle |= clock >= d->stored;
-        d->seen = clock;
+    if (seq != d->seen) {
+        d->idle |= seq >= d->stored;
+        d->seen = seq;
     }
-    d->stored = stored_clock;
+    d->stored = stored_seq;
     if (passed < WINDOW_NS || (ns <= 0 && !d->idle)) /* without progress the window stays open */
         return;
-    if (d->clock && ns > 0 && (!d->idle || ns < d->ns))
+    if (d->seq && ns > 0 && (!d->idle || ns < d->ns))
         d->ns = d->ns > 0 ? d->ns + (ns - d->ns) / WEIGHT : ns;
     d->at = rp->now;
-    d->clock = clock;
-    d->idle = clock >= stored_clock;
+    d->seq = seq;
+    d->idle = seq >= stored_seq;
 }
 
 static uint64_t lag_ns(struct rp_replicator *rp, unsigned l)
@@ -57,8 +58,8 @@ static uint64_t lag_ns(struct rp_replicator *rp, unsigned l)
 
     if (replayed <= rp->sender.from[l]) /* nothing of what was sent, yet */
         return 0;
-    from = clock_after(rp, l, replayed);
-    to = clock_after(rp, l, last);
+    from = seq_after(rp, l, replayed);
+    to = seq_after(rp, l, last);
     measure(rp, &rp->sender.drain[l], from, to);
     return replayed < last ? (uint64_t)((double)(to - from) * rp->sender.drain[l].ns) : 0;
 }
@@ -88,10 +89,10 @@ uint64_t rp_lag_packets(const struct rp_replicator *rp)
     uint64_t lag = 0;
 
     for (unsigned l = 0; rp->sender.on && l < rp->lanes; l++) {
-        uint64_t replayed = clock_after(rp, l, rp->core.peer_replayed[l]);
+        uint64_t replayed = seq_after(rp, l, rp->core.peer_replayed[l]);
 
-        if (replayed && rp->sender.clock[l] > replayed)
-            lag += rp->sender.clock[l] - replayed;
+        if (replayed && rp->sender.seq[l] > replayed)
+            lag += rp->sender.seq[l] - replayed;
     }
     return lag;
 }

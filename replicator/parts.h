@@ -10,8 +10,8 @@
 #ifndef RP_BATCH
 #define RP_BATCH (128u << 10) /* bytes of bulk a message aims at */
 #endif
-#ifndef RP_CLOCKS        /* the simulation remembers fewer */
-#define RP_CLOCKS 65536u /* bursts after which the clock is remembered */
+#ifndef RP_SEQ_MEMORY        /* the simulation remembers fewer */
+#define RP_SEQ_MEMORY 65536u /* bursts after which the sequence number is remembered */
 #endif
 #ifndef RP_PENDING
 #define RP_PENDING 65536u /* bursts per lane that the receiver keeps outside the closed set */
@@ -19,7 +19,7 @@
 
 /* How fast a hot standby replays, by what it acknowledges; of one lane (lag.c). */
 struct rp_drain {
-    uint64_t at, clock; /* when the present window began, ns, and the packet that it had replayed by then */
+    uint64_t at, seq; /* when the present window began, ns, and the packet that it had replayed by then */
     uint64_t seen, stored; /* packets of the acknowledgement before: replayed, stored */
     bool idle;             /* it had replayed all at some moment of the window */
     double ns;             /* a packet, mean of late windows; 0: not known */
@@ -42,16 +42,16 @@ struct rp_pace {
 };
 
 struct rp_sender {
-    bool on;                       /* a snapshot has begun: records and parts go out */
-    uint64_t from[FT_LANES_MAX];   /* records up to this burst are in the snapshot already … */
-    uint64_t start[FT_LANES_MAX];  /* … and all that begins before this position in the log ring */
-    uint64_t sent[FT_LANES_MAX];   /* bytes of entries sent since the snapshot, in memory form: against the
-                                      peer's   `taken` */
-    uint64_t clock[FT_LANES_MAX];  /* clock after the last entry sent … */
-    uint64_t burst[FT_LANES_MAX];  /* … and its burst */
-    bool more;                     /* a message was full, or of one kind: something was left */
-    unsigned first;                /* lane that may send first this time */
-    uint64_t (*clocks)[RP_CLOCKS]; /* [lanes] clock after burst b, at b % RP_CLOCKS */
+    bool on;                      /* a snapshot has begun: records and parts go out */
+    uint64_t from[FT_LANES_MAX];  /* records up to this burst are in the snapshot already … */
+    uint64_t start[FT_LANES_MAX]; /* … and all that begins before this position in the log ring */
+    uint64_t sent[FT_LANES_MAX];  /* bytes of entries sent since the snapshot, in memory form: against the
+                                     peer's   `taken` */
+    uint64_t seq[FT_LANES_MAX];   /* sequence number after the last entry sent … */
+    uint64_t burst[FT_LANES_MAX]; /* … and its burst */
+    bool more;                    /* a message was full, or of one kind: something was left */
+    unsigned first;               /* lane that may send first this time */
+    uint64_t (*seq_of)[RP_SEQ_MEMORY]; /* [lanes] sequence number after burst b, at b % RP_SEQ_MEMORY */
     struct rp_drain drain[FT_LANES_MAX];
     struct ft_packer pack_log, pack_delta;
     uint8_t *bulk;

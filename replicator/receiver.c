@@ -122,8 +122,8 @@ static int check_head(const struct rp_replicator *rp, const struct rp_share *s, 
         return ft_fail(fault, FT_EORDER, "delta: part %u of cut %llu of lane %u, expected part %u", p->number,
                        (unsigned long long)p->cut, p->lane, number);
     if (s->open && (p->cut != s->head.cut || p->from != s->head.from || p->burst != s->head.burst ||
-                    p->clock != s->head.clock || p->access != s->head.access ||
-                    p->outputs != s->head.outputs || (p->flags ^ s->head.flags) & FT_PART_SPREAD))
+                    p->seq != s->head.seq || p->access != s->head.access || p->outputs != s->head.outputs ||
+                    (p->flags ^ s->head.flags) & FT_PART_SPREAD))
         return ft_fail(fault, FT_EMALFORMED, "delta: part %u of cut %llu of lane %u is of another share",
                        p->number, (unsigned long long)p->cut, p->lane);
     int error = s->open ? 0 : ft_closed_fits(rp->receiver.closed, p);

@@ -22,14 +22,14 @@
 int rp_sender_init(struct rp_replicator *rp)
 {
     rp->sender.bulk = malloc(FT_BULK_MAX);
-    rp->sender.clocks = calloc(rp->lanes, sizeof(*rp->sender.clocks));
-    return rp->sender.bulk && rp->sender.clocks ? 0 : FT_ENOMEM;
+    rp->sender.seq_of = calloc(rp->lanes, sizeof(*rp->sender.seq_of));
+    return rp->sender.bulk && rp->sender.seq_of ? 0 : FT_ENOMEM;
 }
 
 void rp_sender_free(struct rp_replicator *rp)
 {
     free(rp->sender.bulk);
-    free(rp->sender.clocks);
+    free(rp->sender.seq_of);
 }
 
 void rp_sender_begin(struct rp_replicator *rp)
@@ -39,8 +39,8 @@ void rp_sender_begin(struct rp_replicator *rp)
     for (unsigned l = 0; l < rp->lanes; l++) {
         s->from[l] = atomic_load_explicit(&rp_lane(rp, l)->cut_burst, memory_order_relaxed);
         s->start[l] = atomic_load_explicit(&rp_lane(rp, l)->cut_at, memory_order_relaxed);
-        s->sent[l] = s->clock[l] = s->burst[l] = 0;
-        memset(s->clocks[l], 0, sizeof(s->clocks[l]));
+        s->sent[l] = s->seq[l] = s->burst[l] = 0;
+        memset(s->seq_of[l], 0, sizeof(s->seq_of[l]));
         s->drain[l] = (struct rp_drain){.at = rp->now};
     }
     s->on = true;
@@ -72,11 +72,11 @@ static long encode(const struct ft_record *r, uint8_t *out, size_t cap)
 static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
 {
     struct rp_sender *s = &rp->sender;
-    uint64_t burst = r->burst, clock = r->clock + r->inputs;
+    uint64_t burst = r->burst, seq = r->seq + r->inputs;
 
     if (ft_is_part(r)) {
         burst = ft_part_of(r)->burst;
-        clock = ft_part_of(r)->clock;
+        seq = ft_part_of(r)->seq;
         rp->shown.parts_sent++;
         rp->shown.delta_bytes_raw += r->size;
     } else {
@@ -84,11 +84,11 @@ static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
         rp->shown.log_bytes_raw += r->size;
     }
     s->sent[r->lane] += r->size;
-    if (clock > s->clock[r->lane]) /* a spread checkpoint's parts tell of an earlier burst */
-        s->clock[r->lane] = clock;
+    if (seq > s->seq[r->lane]) /* a spread checkpoint's parts tell of an earlier burst */
+        s->seq[r->lane] = seq;
     if (burst > s->burst[r->lane])
         s->burst[r->lane] = burst;
-    s->clocks[r->lane][burst % RP_CLOCKS] = clock;
+    s->seq_of[r->lane][burst % RP_SEQ_MEMORY] = seq;
 }
 
 /* What one turn sends: entries of one kind. */

@@ -14,7 +14,7 @@
 struct ft_held {
     uint64_t burst;
     uint64_t number; /* of the lane's outputs, from 1 */
-    uint64_t clock;  /* of the input it came from; 0: made by an NF */
+    uint64_t seq;    /* of the input it came from; 0: made by an NF */
     void *packet;    /* the owner's, opaque here */
     uint32_t len;    /* bytes of the frame */
     uint16_t port;

@@ -13,7 +13,7 @@
  *      3  cut        1 to 2^64-1.
  *      4  from       the lane's last burst at the base cut.
  *      5  bursts     that the delta stands for: burst - from. from + bursts must not wrap.
- *      6  clock      next logical clock at the end cut.
+ *      6  seq        next sequence number at the end cut.
  *      7  access     accesses the lane had made at the end cut.
  *      8  released   outputs released when the part was made.
  *      9  outputs    outputs ever made at the end cut.
@@ -32,13 +32,13 @@
  *     heads    Each output is
  *                  varint (len - 14) * 16 + step + made * 2 + other * 4 + port * 8
  *                  with step:  varint number - next number, varint burst - last burst,
- *                              and unless made: varint zigzag(clock - next clock)
+ *                              and unless made: varint zigzag(sequence number - next sequence number)
  *                  with other: varint have
  *                  with port:  byte port
- *              Without step, number and clock are the next ones and the burst is that of the output before.
- *              An NF made it: its clock is 0, and the next clock stays. Without other, as much of it follows
- *              as of the one before: all, or nothing or its first so many bytes. Before the first output:
- *              number released, burst from, clock 0, nothing follows, port 0.
+ *              Without step, number and sequence number are the next ones and the burst is that of the output
+ * before. An NF made it: its sequence number is 0, and the next sequence number stays. Without other, as much
+ * of it follows as of the one before: all, or nothing or its first so many bytes. Before the first output:
+ *              number released, burst from, seq 0, nothing follows, port 0.
  *              An output whose packet the standby can make itself costs two to four bytes.
  *     bytes    What is had of the outputs, one after the other.
  *
@@ -56,7 +56,7 @@
 #define PART_VERSION 1u
 #define FLAGS_WIRE   (FT_PART_LAST | FT_REC_DIGEST | FT_PART_SPREAD)
 #define HELD_MAX     (FT_PART_OUTPUTS / sizeof(struct ft_part_output))
-#define OUTPUT_BOUND 36u /* 3 len and flags, 10 number, 10 burst, 10 clock, 2 have, port */
+#define OUTPUT_BOUND 36u /* 3 len and flags, 10 number, 10 burst, 10 sequence number, 2 have, port */
 #define HEAD_BOUND   (3u + 15u * 9u + 5u)
 
 _Static_assert(sizeof(struct ft_part) % 8 == 0 && sizeof(struct ft_part_output) % 8 == 0,
@@ -76,7 +76,7 @@ enum {
     F_CUT,
     F_FROM,
     F_BURSTS,
-    F_CLOCK,
+    F_SEQ,
     F_ACCESS,
     F_RELEASED,
     F_OUTPUTS,
@@ -97,7 +97,7 @@ static const struct ft_field fields[FIELDS] = {
     [F_CUT] = {"cut", 0, 1, UINT64_MAX},
     [F_FROM] = {"from", 0, 0, UINT64_MAX},
     [F_BURSTS] = {"bursts", 0, 0, UINT64_MAX},
-    [F_CLOCK] = {"clock", 0, 0, UINT64_MAX},
+    [F_SEQ] = {"seq", 0, 0, UINT64_MAX},
     [F_ACCESS] = {"access", 0, 0, UINT64_MAX},
     [F_RELEASED] = {"released", 0, 0, UINT64_MAX},
     [F_OUTPUTS] = {"outputs", 0, 0, UINT64_MAX},
@@ -156,8 +156,9 @@ static int rule_lines(const struct ft_part *p, uint64_t lines, uint32_t *at, str
 
 /* What an output is written relative to; both directions move it alike. */
 struct output_base {
-    uint64_t number, burst, clock; /* number and clock: of the output before, made ones do not count */
-    uint32_t cut;                  /* bytes had at most; FT_FRAME_MAX: all */
+    uint64_t number, burst,
+        seq;      /* number and sequence number: of the output before, made ones do not count */
+    uint32_t cut; /* bytes had at most; FT_FRAME_MAX: all */
     uint8_t port;
 };
 
@@ -175,7 +176,7 @@ static void next_output(struct output_base *base, const struct ft_part_output *o
 {
     base->number = o->number;
     base->burst = o->burst;
-    base->clock = o->clock ? o->clock : base->clock;
+    base->seq = o->seq ? o->seq : base->seq;
     base->port = o->port;
     if (o->have != usual_have(base, o->len))
         base->cut = o->have < o->len ? o->have : FT_FRAME_MAX;
@@ -219,9 +220,9 @@ static const struct ft_part_output *output_at(const struct ft_part *p, uint32_t 
 
 static uint8_t *put_output(uint8_t *to, const struct output_base *base, const struct ft_part_output *o)
 {
-    bool made = o->clock == 0, other = o->have != usual_have(base, o->len), port = o->port != base->port;
+    bool made = o->seq == 0, other = o->have != usual_have(base, o->len), port = o->port != base->port;
     bool step =
-        o->number != base->number + 1 || o->burst != base->burst || (!made && o->clock != base->clock + 1);
+        o->number != base->number + 1 || o->burst != base->burst || (!made && o->seq != base->seq + 1);
 
     to = ft_put_varint(to, (uint64_t)(o->len - FT_FRAME_MIN) << 4 | step | (unsigned)made << 1 |
                                (unsigned)other << 2 | (unsigned)port << 3);
@@ -229,7 +230,7 @@ static uint8_t *put_output(uint8_t *to, const struct output_base *base, const st
         to = ft_put_varint(to, o->number - base->number - 1);
         to = ft_put_varint(to, o->burst - base->burst);
         if (!made)
-            to = ft_put_varint(to, ft_zigzag(o->clock - base->clock - 1));
+            to = ft_put_varint(to, ft_zigzag(o->seq - base->seq - 1));
     }
     if (other)
         to = ft_put_varint(to, o->have);
@@ -265,7 +266,7 @@ static void check_part(const struct ft_part *p, uint64_t n[])
     const uint64_t head[FIELDS - 2] = {
         PART_VERSION, p->lane,   p->flags & ~(uint64_t)FT_REC_DELTA,
         p->cut,       p->from,   p->burst - p->from,
-        p->clock,     p->access, p->released,
+        p->seq,       p->access, p->released,
         p->outputs,   p->digest, p->number,
         p->lines,     p->held,   p->bytes,
     };
@@ -326,7 +327,7 @@ static void set_head(struct ft_part *p, const uint64_t n[])
         .cut = n[F_CUT],
         .from = n[F_FROM],
         .burst = n[F_FROM] + n[F_BURSTS],
-        .clock = n[F_CLOCK],
+        .seq = n[F_SEQ],
         .access = n[F_ACCESS],
         .released = n[F_RELEASED],
         .outputs = n[F_OUTPUTS],
@@ -340,13 +341,13 @@ static void set_head(struct ft_part *p, const uint64_t n[])
 
 static bool get_steps(struct ft_body *b, const struct output_base *base, bool made, struct ft_part_output *o)
 {
-    uint64_t number, burst, clock = 0;
+    uint64_t number, burst, seq = 0;
 
-    if (!ft_get_varint(b, &number) || !ft_get_varint(b, &burst) || (!made && !ft_get_varint(b, &clock)))
+    if (!ft_get_varint(b, &number) || !ft_get_varint(b, &burst) || (!made && !ft_get_varint(b, &seq)))
         return false;
     o->number = base->number + 1 + number;
     o->burst = base->burst + burst;
-    o->clock = base->clock + 1 + ft_unzigzag(clock);
+    o->seq = base->seq + 1 + ft_unzigzag(seq);
     return true;
 }
 
@@ -360,13 +361,13 @@ static bool get_output(struct ft_body *b, const struct output_base *base, struct
 
     *o = (struct ft_part_output){.number = base->number + 1,
                                  .burst = base->burst,
-                                 .clock = base->clock + 1,
+                                 .seq = base->seq + 1,
                                  .len = (uint32_t)(v >> 4) + FT_FRAME_MIN,
                                  .port = base->port};
     if (v & 1 && !get_steps(b, base, made, o))
         return false;
     if (made)
-        o->clock = 0;
+        o->seq = 0;
     o->have = usual_have(base, o->len);
     if (v & 4) {
         if (!ft_get_varint(b, &have) || have > FT_FRAME_MAX)

@@ -43,7 +43,7 @@ struct ft_part {
     uint64_t cut;      /* number of the cut it ends at: 1 for the first after a snapshot, no gaps */
     uint64_t from;     /* the lane's last burst at the start cut … */
     uint64_t burst;    /* … and at the end cut; >= from */
-    uint64_t clock;    /* next logical clock at the end cut */
+    uint64_t seq;      /* next sequence number at the end cut */
     uint64_t access;   /* accesses the lane had made at the end cut */
     uint64_t released; /* outputs the lane had released when the part was made */
     uint64_t outputs;  /* outputs the lane had ever made at the end cut: what is neither released nor carried
@@ -59,7 +59,7 @@ struct ft_part {
 struct ft_part_output {
     uint64_t number; /* of the lane's outputs, from 1; rising within a share */
     uint64_t burst;  /* in (from, burst] of the part; never falling within a share */
-    uint64_t clock;  /* of the input it came from; 0: made by an NF */
+    uint64_t seq;    /* of the input it came from; 0: made by an NF */
     uint32_t len;    /* bytes of the frame, 14 … FT_FRAME_MAX */
     uint32_t have;   /* bytes of it that follow, padded to 8; <= len */
     uint8_t port;

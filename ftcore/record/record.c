@@ -10,14 +10,14 @@
  *      1  lane       0 to 15 (below FT_LANES_MAX).
  *      2  flags      enum ft_record_flags. An unknown bit may change what the body means: refused.
  *      3  burst      1 to 2^64-1. 0 means "before the first burst" everywhere else.
- *      4  clock      of the first input; clock + inputs must not wrap.
+ *      4  seq        of the first input; sequence number + inputs must not wrap.
  *      5  time       chain time, ns.
  *      6  released   outputs released by this lane since it began.
  *      7  access     number of the burst's first access; access + accesses must not wrap.
  *      8  accesses   0 to 2^32-1.
  *      9  digest     any with FT_REC_DIGEST, else 0, so that a record has one shortest form.
  *     10  inputs     0 to 32 (FT_BURST_MAX).
- *     11  bytes      0 to 32 * 9216: the sum of what the inputs have taken; 0 with FT_REC_BY_CLOCK.
+ *     11  bytes      0 to 32 * 9216: the sum of what the inputs have taken; 0 with FT_REC_BY_SEQ.
  *     12  dependencies      0 to 1024 (FT_DEPENDENCIES_MAX).
  *     13  values     0 to 65536 (FT_VALUES_MAX), the lengths in front of them included.
  *     14  body       bin, see below. Its length is there so that any msgpack reader can skip it.
@@ -28,7 +28,7 @@
  * The body is four parts without padding, and nothing after them. A varint has seven bits in a byte, the low
  * ones first, and the top bit set in all bytes but its last.
  *
- *     inputs   Absent with FT_REC_BY_CLOCK. Each input is
+ *     inputs   Absent with FT_REC_BY_SEQ. Each input is
  *                  varint (wire - 14) * 2 + other
  *                  and when other is 1:  varint taken, byte port, byte flags.
  *              When other is 0, port and flags are those of the input before, and so is the cut: whole
@@ -162,7 +162,7 @@ static void put_head(msgpack_packer *pk, const struct ft_record *r)
     msgpack_pack_uint64(pk, r->lane);
     msgpack_pack_uint64(pk, r->flags);
     msgpack_pack_uint64(pk, r->burst);
-    msgpack_pack_uint64(pk, r->clock);
+    msgpack_pack_uint64(pk, r->seq);
     msgpack_pack_uint64(pk, r->time);
     msgpack_pack_uint64(pk, r->released);
     msgpack_pack_uint64(pk, r->access);
@@ -190,7 +190,7 @@ long ft_record_encode(const struct ft_record *r, uint8_t *out, size_t cap)
     FT_CHECK(r->inputs <= FT_BURST_MAX && r->dependencies <= FT_DEPENDENCIES_MAX,
              "%u inputs, %u dependencies", r->inputs, r->dependencies);
     /* The small parts first, aside: the body's length goes in front of it. */
-    size_t inputs_len = r->flags & FT_REC_BY_CLOCK ? 0 : (size_t)(put_inputs(inputs, r) - inputs);
+    size_t inputs_len = r->flags & FT_REC_BY_SEQ ? 0 : (size_t)(put_inputs(inputs, r) - inputs);
     size_t dependencies_len = (size_t)(put_dependencies(dependencies, r) - dependencies);
     size_t body_len = inputs_len + r->bytes + dependencies_len + r->values;
 
@@ -212,7 +212,7 @@ static void set_head(struct ft_record *r, const uint64_t n[])
         .lane = (uint16_t)n[FT_F_LANE],
         .flags = (uint16_t)n[FT_F_FLAGS],
         .burst = n[FT_F_BURST],
-        .clock = n[FT_F_CLOCK],
+        .seq = n[FT_F_SEQ],
         .time = n[FT_F_TIME],
         .released = n[FT_F_RELEASED],
         .access = n[FT_F_ACCESS],
@@ -298,7 +298,7 @@ static int get_body(struct ft_body *b, struct ft_record *r, struct ft_fault *why
 {
     size_t at;
 
-    if (!(r->flags & FT_REC_BY_CLOCK) && get_inputs(b, r, why))
+    if (!(r->flags & FT_REC_BY_SEQ) && get_inputs(b, r, why))
         return FT_EMALFORMED;
     if (ft_get_bytes(b, (uint8_t *)r + ft_record_bytes_at(r), r->bytes, why) || get_dependencies(b, r, why))
         return FT_EMALFORMED;

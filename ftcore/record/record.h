@@ -29,7 +29,7 @@
 #define FT_RECORD_MAX       (512u << 10) /* bytes of a record in memory */
 
 enum ft_record_flags {
-    FT_REC_BY_CLOCK = 1, /* a gate keeps the inputs: `inputs` counts them, no ft_input and no bytes follow */
+    FT_REC_BY_SEQ = 1,  /* a gate keeps the inputs: `inputs` counts them, no ft_input and no bytes follow */
     FT_REC_DIGEST = 2,  /* `digest` is the whole region's. One lane: after this burst. Several: before it, all
                            lanes standing before their records that carry the same digest */
     FT_REC_STAMPED = 4, /* `time` was stamped by the gate */
@@ -60,7 +60,7 @@ struct ft_record {
     uint16_t lane;
     uint16_t flags;
     uint64_t burst;    /* number of the burst in its lane, from 1, no gaps */
-    uint64_t clock;    /* logical clock of the first input; inputs have clock, clock+1, … */
+    uint64_t seq;      /* sequence number of the first input; inputs have sequence number, seq+1, … */
     uint64_t time;     /* chain time of the burst, ns */
     uint64_t released; /* outputs this lane has released so far, since the lane began */
     uint64_t access;   /* number of the lane's first access to a shared variable in this burst */
@@ -80,7 +80,7 @@ static inline const struct ft_input *ft_record_inputs(const struct ft_record *r)
 }
 static inline size_t ft_record_bytes_at(const struct ft_record *r)
 {
-    return sizeof(*r) + (r->flags & FT_REC_BY_CLOCK ? 0 : r->inputs * sizeof(struct ft_input));
+    return sizeof(*r) + (r->flags & FT_REC_BY_SEQ ? 0 : r->inputs * sizeof(struct ft_input));
 }
 static inline size_t ft_record_dependencies_at(const struct ft_record *r)
 {

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#define FLAGS_KNOWN (FT_REC_BY_CLOCK | FT_REC_DIGEST | FT_REC_STAMPED)
+#define FLAGS_KNOWN (FT_REC_BY_SEQ | FT_REC_DIGEST | FT_REC_STAMPED)
 
 /* Ranges of the numbers, and where they are in memory. */
 const struct ft_field ft_fields[FT_FIELDS] = {
@@ -15,7 +15,7 @@ const struct ft_field ft_fields[FT_FIELDS] = {
     [FT_F_LANE] = {"lane", offsetof(struct ft_record, lane), 0, FT_LANES_MAX - 1},
     [FT_F_FLAGS] = {"flags", offsetof(struct ft_record, flags), 0, FLAGS_KNOWN},
     [FT_F_BURST] = {"burst", offsetof(struct ft_record, burst), 1, UINT64_MAX},
-    [FT_F_CLOCK] = {"clock", offsetof(struct ft_record, clock), 0, UINT64_MAX},
+    [FT_F_SEQ] = {"seq", offsetof(struct ft_record, seq), 0, UINT64_MAX},
     [FT_F_TIME] = {"time", offsetof(struct ft_record, time), 0, UINT64_MAX},
     [FT_F_RELEASED] = {"released", offsetof(struct ft_record, released), 0, UINT64_MAX},
     [FT_F_ACCESS] = {"access", offsetof(struct ft_record, access), 0, UINT64_MAX},
@@ -61,9 +61,10 @@ int ft_rule_head(const uint64_t n[], unsigned *field, struct ft_fault *why)
 {
     if (ft_rule_ranges(&ft_record_layout, n, field, why))
         return FT_EMALFORMED;
-    *field = FT_F_CLOCK;
-    if (n[FT_F_CLOCK] + n[FT_F_INPUTS] < n[FT_F_CLOCK])
-        return ft_fail(why, FT_EMALFORMED, "clock wraps within the burst, expected room for its inputs");
+    *field = FT_F_SEQ;
+    if (n[FT_F_SEQ] + n[FT_F_INPUTS] < n[FT_F_SEQ])
+        return ft_fail(why, FT_EMALFORMED,
+                       "sequence number wraps within the burst, expected room for its inputs");
     *field = FT_F_ACCESS;
     if (n[FT_F_ACCESS] + n[FT_F_ACCESSES] < n[FT_F_ACCESS])
         return ft_fail(why, FT_EMALFORMED, "access wraps within the burst, expected room for its accesses");
@@ -71,8 +72,8 @@ int ft_rule_head(const uint64_t n[], unsigned *field, struct ft_fault *why)
     if (!(n[FT_F_FLAGS] & FT_REC_DIGEST) && n[FT_F_DIGEST])
         return ft_fail(why, FT_EMALFORMED, "digest without its flag, expected 0");
     *field = FT_F_BYTES;
-    if ((n[FT_F_FLAGS] & FT_REC_BY_CLOCK) && n[FT_F_BYTES])
-        return ft_fail(why, FT_EMALFORMED, "bytes is %llu in a burst by clock, expected 0",
+    if ((n[FT_F_FLAGS] & FT_REC_BY_SEQ) && n[FT_F_BYTES])
+        return ft_fail(why, FT_EMALFORMED, "bytes is %llu in a burst by sequence number, expected 0",
                        (unsigned long long)n[FT_F_BYTES]);
     return 0;
 }
@@ -136,7 +137,7 @@ static int inputs_wrong(const struct ft_record *r, size_t *at, struct ft_fault *
     uint64_t taken = 0;
 
     *at = sizeof(*r);
-    if (r->flags & FT_REC_BY_CLOCK)
+    if (r->flags & FT_REC_BY_SEQ)
         return 0;
     for (unsigned i = 0; i < r->inputs; i++, *at += sizeof(*in)) {
         if (ft_rule_input(&in[i], i, why))
@@ -171,13 +172,20 @@ int ft_record_check(const struct ft_record *r, size_t size, struct ft_fault *fau
         return ft_fail(fault, FT_EMALFORMED, "offset 0: %zu bytes, expected a record of at least %zu", size,
                        sizeof(*r));
     const uint64_t n[] = {
-        FT_RECORD_VERSION, r->lane,
-        r->flags,          r->burst,
-        r->clock,          r->time,
-        r->released,       r->access,
-        r->accesses,       r->flags & FT_REC_DIGEST ? r->digest : 0,
-        r->inputs,         r->bytes,
-        r->dependencies,   r->values,
+        FT_RECORD_VERSION,
+        r->lane,
+        r->flags,
+        r->burst,
+        r->seq,
+        r->time,
+        r->released,
+        r->access,
+        r->accesses,
+        r->flags & FT_REC_DIGEST ? r->digest : 0,
+        r->inputs,
+        r->bytes,
+        r->dependencies,
+        r->values,
     };
     if (ft_rule_head(n, &field, &why))
         return ft_fail_at(fault, FT_EMALFORMED, ft_fields[field].at, &why);

@@ -21,7 +21,7 @@ enum ft_record_field {
     FT_F_LANE,
     FT_F_FLAGS,
     FT_F_BURST,
-    FT_F_CLOCK,
+    FT_F_SEQ,
     FT_F_TIME,
     FT_F_RELEASED,
     FT_F_ACCESS,

@@ -46,7 +46,7 @@ enum lg_frame_type { LG_HEADER = 1, LG_LINES, LG_SNAPSHOT_END, LG_RECORD, LG_END
 
 /* Where a lane stands between two bursts: as in its state. */
 struct lg_position {
-    uint64_t burst, clock; /* last burst closed, clock of the next input */
+    uint64_t burst, seq; /* last burst closed, sequence number of the next input */
     uint64_t time, access, outputs;
 };
 

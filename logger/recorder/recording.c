@@ -114,12 +114,12 @@ static int take_header(struct lg_recording *r, uint64_t at, const struct lg_fram
     r->at[0] = h->at;
     memcpy(&r->at[1], f->content + sizeof(*h), fixed - sizeof(*h));
     for (unsigned l = 0; l < h->lanes; l++) {
-        if (h->region_size > FT_REGION_MAX || h->region_used > h->region_size || r->at[l].clock == 0 ||
+        if (h->region_size > FT_REGION_MAX || h->region_used > h->region_size || r->at[l].seq == 0 ||
             r->at[l].access == 0)
             return REFUSE(r, at, FT_EMALFORMED, "header with a region of %lu bytes, expected at most %llu",
                           h->region_size, FT_REGION_MAX);
         r->burst[l] = r->at[l].burst;
-        r->clock[l] = r->at[l].clock;
+        r->seq[l] = r->at[l].seq;
         r->time[l] = r->at[l].time;
         r->access[l] = r->at[l].access;
     }
@@ -143,7 +143,7 @@ static int take_record(struct lg_recording *r, uint64_t at, const struct lg_fram
 {
     struct ft_fault why = {""};
     long n = ft_record_decode(f->content, f->len, room, FT_RECORD_MAX, &why);
-    uint64_t *burst, *clock;
+    uint64_t *burst, *seq;
 
     if (n < 0)
         return REFUSE(r, at + LG_FRAME_HEAD, (int)n, "record: %.100s", why.text);
@@ -156,12 +156,12 @@ static int take_record(struct lg_recording *r, uint64_t at, const struct lg_fram
                       "record with a dependency to lane %u, expected another one below %u",
                       strange_dependency(room, r->head.lanes)->lane, r->head.lanes);
     burst = &r->burst[room->lane];
-    clock = &r->clock[room->lane];
-    if (room->burst != *burst + 1 || room->clock != *clock)
-        return REFUSE(r, at, FT_EMALFORMED, "burst %lu from clock %lu, expected burst %lu from clock %lu",
-                      room->burst, room->clock, *burst + 1, *clock);
+    seq = &r->seq[room->lane];
+    if (room->burst != *burst + 1 || room->seq != *seq)
+        return REFUSE(r, at, FT_EMALFORMED, "burst %lu from seq %lu, expected burst %lu from seq %lu",
+                      room->burst, room->seq, *burst + 1, *seq);
     *burst = room->burst;
-    *clock = room->clock + room->inputs;
+    *seq = room->seq + room->inputs;
     r->time[room->lane] = room->time;
     r->access[room->lane] = room->access + room->accesses;
     r->inputs += room->inputs;
@@ -276,7 +276,7 @@ bool lg_recording_follows(const struct lg_recording *before, const struct lg_rec
     for (unsigned l = 0; l < next->head.lanes; l++) {
         const struct lg_position *at = &next->at[l];
 
-        if (before->burst[l] != at->burst || before->clock[l] != at->clock || before->time[l] != at->time ||
+        if (before->burst[l] != at->burst || before->seq[l] != at->seq || before->time[l] != at->time ||
             before->access[l] != at->access)
             return false;
         began |= at->time != 0;

@@ -23,7 +23,8 @@ struct lg_recording {
     bool based;                          /* the snapshot is whole */
     bool ended;                          /* the recorder closed it */
     uint64_t records, inputs, digests;
-    uint64_t burst[FT_LANES_MAX], clock[FT_LANES_MAX]; /* each lane's last record; clock of the input after */
+    uint64_t burst[FT_LANES_MAX],
+        seq[FT_LANES_MAX]; /* each lane's last record; sequence number of the input after */
     uint64_t time[FT_LANES_MAX], access[FT_LANES_MAX]; /* … its chain time; the next access */
 };
 

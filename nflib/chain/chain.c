@@ -82,7 +82,7 @@ static int make_lane_state(struct nf_chain *chain, unsigned lane, uint64_t seed,
     if (!state)
         return ft_fail(fault, FT_EFULL, "lane %u: no room for the lane's state", lane);
     state = ft_edit(chain->region, state, sizeof(*state));
-    state->clock = 1;
+    state->seq = 1;
     state->access = 1;
     seed ^= (lane + 1) * 0xd1342543de82ef95ull; /* lanes given one seed still differ */
     for (unsigned i = 0; i < 4; i++)
@@ -298,7 +298,7 @@ static void run_side(struct nf_chain *chain, struct nf_packet *list[], uint32_t 
     for (uint32_t step = 1; step <= chain->count && left; step++) {
         struct nf *nf = &chain->nfs[side == NF_INSIDE ? step : chain->count + 1 - step];
         if (ft_unlikely(chain->guard))
-            nf_payload_guard_begin(chain->guard, nf, list, left, packets, chain->state->clock);
+            nf_payload_guard_begin(chain->guard, nf, list, left, packets, chain->state->seq);
         nf->module->process(nf, list, left, now);
         if (ft_unlikely(chain->guard))
             nf_payload_guard_end(chain->guard);
@@ -388,7 +388,7 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
         note_accesses(chain);
     struct nf_lane_state *edit = ft_edit(chain->region, state, offsetof(struct nf_lane_state, random));
     edit->burst = burst;
-    edit->clock += n;
+    edit->seq += n;
     edit->time = now;
     edit->access = chain->sections.next;
     edit->outputs += passed + chain->listed;

@@ -35,7 +35,7 @@ struct nf_chain_config {
 /* The lane's own state, in arena (lane, 0). Read by anybody at a cut. */
 struct nf_lane_state {
     uint64_t burst;   /* last closed burst */
-    uint64_t clock;   /* next logical clock, from 1 */
+    uint64_t seq;     /* next sequence number, from 1 */
     uint64_t time;    /* chain time of the last burst, ns */
     uint64_t access;  /* next access number */
     uint64_t outputs; /* outputs ever made */
@@ -111,9 +111,9 @@ uint64_t nf_chain_wake(const struct nf_chain *chain); /* earliest of them */
 
 /*
  * Runs one burst: timers that are due, then the packets (parsed here), L3 first and last. Advances burst,
- * clock and time of the lane state: burst must be the next one, time not before the last one (broken
- * invariants). Afterwards packets[i]->drop tells which pass, their frames are rewritten, out_port set;
- * nf_chain_emitted has what NFs made.
+ * sequence number and time of the lane state: burst must be the next one, time not before the last one
+ * (broken invariants). Afterwards packets[i]->drop tells which pass, their frames are rewritten, out_port
+ * set; nf_chain_emitted has what NFs made.
  */
 void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets,
                   uint32_t n);

@@ -19,7 +19,7 @@ struct sheltered {
     struct nf_packet *packet;
     uint8_t *data;    /* where the frame really is … */
     uint32_t headers; /* … and how much of it was copied; 0: it is there itself */
-    uint64_t clock;
+    uint64_t seq;
 };
 
 struct nf_payload_guard {
@@ -37,10 +37,10 @@ static void accuse(void *arg, const void *at)
 
     if (guard->nf)
         fprintf(stderr,
-                "audit: NF '%s' (lane %u) touched byte %zu of the frame of clock %llu, which has %u bytes of "
+                "audit: NF '%s' (lane %u) touched byte %zu of the frame of seq %llu, which has %u bytes of "
                 "headers; it declares that it reads headers\n",
                 guard->nf->module->name, guard->nf->lane, (size_t)((const uint8_t *)at - s->packet->data),
-                (unsigned long long)s->clock, s->headers);
+                (unsigned long long)s->seq, s->headers);
     abort();
 }
 
@@ -91,7 +91,7 @@ void nf_payload_guard_begin(struct nf_payload_guard *guard, const struct nf *nf,
         uint32_t headers = nf_packet_header_bytes(list[i]);
 
         *s = (struct sheltered){
-            .packet = list[i], .data = list[i]->data, .clock = first + (uint64_t)(list[i] - packets)};
+            .packet = list[i], .data = list[i]->data, .seq = first + (uint64_t)(list[i] - packets)};
         if (headers >= list[i]->have)
             continue;
         FT_CHECK(headers <= PAGE, "%u bytes of headers", headers);

@@ -2,8 +2,8 @@
 /*
  * The audit of NFs that declare NF_READS_HEADERS: while such an NF runs, each packet is a copy of its headers
  * that ends where a forbidden page begins, as long as the frame says. An NF that reads or writes payload all
- * the same is stopped at that very byte, with its name and the packet's clock. Live that would go unseen: the
- * payload is there. A standby has captured headers alone, and would come to something else.
+ * the same is stopped at that very byte, with its name and the packet's sequence number. Live that would go
+ * unseen: the payload is there. A standby has captured headers alone, and would come to something else.
  *
  * Owned by a lane's chain, only in a region with audit. What is captured beyond the headers (a small frame is
  * captured whole) is the NF's to read.
@@ -21,7 +21,7 @@ void nf_payload_guard_free(struct nf_payload_guard *guard); /* may be NULL */
 
 /*
  * Around nf->module->process, with the packets given to it, parsed: packets[0 … n), of which list[i] is that
- * of clock first + (list[i] - packets). An NF that declares payload gets the frames
+ * of sequence number first + (list[i] - packets). An NF that declares payload gets the frames
  * themselves.
  */
 void nf_payload_guard_begin(struct nf_payload_guard *guard, const struct nf *nf,

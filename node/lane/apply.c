@@ -46,7 +46,7 @@ static bool at_snapshot(struct nd_lane *lane, const struct ft_part *part)
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
     if (!FT_PLANTED("wrong-base") && (part->cut != lane->applied + 1 || state->burst != part->from)) {
-        nd_lane_diverged(lane, part->burst, part->clock, "snapshot of the delta, burst", part->from,
+        nd_lane_diverged(lane, part->burst, part->seq, "snapshot of the delta, burst", part->from,
                          state->burst);
         return false;
     }
@@ -90,7 +90,7 @@ static void keep_outputs(struct nd_lane *lane, const struct ft_part *part)
         const struct ft_part_output *held = (const struct ft_part_output *)at;
         struct lg_output out = {.number = held->number,
                                 .burst = held->burst,
-                                .clock = held->clock,
+                                .seq = held->seq,
                                 .len = held->len,
                                 .have = held->have,
                                 .port = held->port};
@@ -124,7 +124,7 @@ static void compare_digests(struct nd_group *group)
         struct nd_lane *lane = &group->lane[l];
         const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
-        nd_lane_verdict(lane, state->burst, state->clock, lane->part_digest, got);
+        nd_lane_verdict(lane, state->burst, state->seq, lane->part_digest, got);
     }
 }
 
@@ -152,9 +152,9 @@ static bool arrive(struct nd_lane *lane, const struct ft_part *part)
         atomic_store_explicit(&lane->group->applied, part->cut, memory_order_release);
     else
         wait_for_shared(lane, part->cut);
-    if (!left_out(part) && (state->burst != part->burst || state->clock != part->clock ||
+    if (!left_out(part) && (state->burst != part->burst || state->seq != part->seq ||
                             state->access != part->access + 1 || state->outputs != part->outputs)) {
-        nd_lane_diverged(lane, part->burst, part->clock, "the lane's own line after a delta, burst",
+        nd_lane_diverged(lane, part->burst, part->seq, "the lane's own line after a delta, burst",
                          part->burst, state->burst);
         return false;
     }

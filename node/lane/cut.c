@@ -63,7 +63,7 @@ bool nd_lane_digest_by_delta(const struct nd_lane *lane)
     return warm(lane) || nd_lane_deltas(lane);
 }
 
-static uint64_t cut_clock(const struct nd_lane *lane)
+static uint64_t cut_time(const struct nd_lane *lane)
 {
     return lane->io->burst ? nf_chain_state(lane->chain)->time : lane->now;
 }
@@ -123,7 +123,7 @@ static double share_of(uint64_t part, uint64_t all)
 double nd_lane_checkpoint_way(const struct nd_lane *lane)
 {
     const struct nd_protect *p = &lane->config->protect;
-    double time = share_of(cut_clock(lane) - lane->base_clock, p->checkpoint_ms * 1000000ull);
+    double time = share_of(cut_time(lane) - lane->delta_at_ns, p->checkpoint_ms * 1000000ull);
     double kept = share_of(lane->uncovered, most_uncovered(lane));
 
     if (lane->share_grown)
@@ -131,7 +131,7 @@ double nd_lane_checkpoint_way(const struct nd_lane *lane)
     return time > kept ? time : kept;
 }
 
-/* By the clock, or by what a warm standby may keep: of records, or of the checkpoint itself. */
+/* By the sequence number, or by what a warm standby may keep: of records, or of the checkpoint itself. */
 static bool checkpoint_due(const struct nd_lane *lane)
 {
     return warm(lane) && (nd_lane_digest_wanted(lane) || nd_lane_checkpoint_way(lane) >= 1);
@@ -155,11 +155,11 @@ static uint64_t share_bytes(const struct nd_lane *lane)
  */
 static void watch_share(struct nd_lane *lane)
 {
-    uint64_t clock = nf_chain_state(lane->chain)->clock, room = pending_bytes(lane) / 16;
+    uint64_t seq = nf_chain_state(lane->chain)->seq, room = pending_bytes(lane) / 16;
 
-    if (!warm(lane) || clock < lane->share_look_at)
+    if (!warm(lane) || seq < lane->share_look_at)
         return;
-    lane->share_look_at = clock + room / (PACKET_LINES * FT_LINE * lane->group->lanes);
+    lane->share_look_at = seq + room / (PACKET_LINES * FT_LINE * lane->group->lanes);
     lane->share_grown =
         share_bytes(lane) > 7 * room || (lane->index != 0 && lg_share_lines(lane->region, 0) > 7 * room);
 }
@@ -174,7 +174,7 @@ static void begin_share(struct nd_lane *lane, bool digest, bool spread)
                            .cut = lane->group->stream.number,
                            .from = lane->cut_from,
                            .burst = state->burst,
-                           .clock = state->clock,
+                           .seq = state->seq,
                            .access = state->access - 1,
                            .released = atomic_load_explicit(&lane->shared->released, memory_order_relaxed),
                            .outputs = state->outputs};
@@ -188,7 +188,7 @@ static void begin_share(struct nd_lane *lane, bool digest, bool spread)
     }
     lg_share_begin(&lane->share, &head, lane->hold_from);
     lane->told_released = head.released;
-    lane->base_clock = cut_clock(lane);
+    lane->delta_at_ns = cut_time(lane);
     FT_COUNT(lane->shared, cuts, 1);
 }
 
@@ -269,7 +269,7 @@ void nd_stream_begin(struct nd_group *group)
         struct nd_lane *lane = &group->lane[l];
 
         lg_share_drop(&lane->share);
-        lane->cut_clock = lane->base_clock = cut_clock(lane);
+        lane->cut_at_ns = lane->delta_at_ns = cut_time(lane);
         atomic_store_explicit(&lane->shared->overrun, false, memory_order_release);
         atomic_store_explicit(&lane->shared->recorded, nf_chain_state(lane->chain)->burst,
                               memory_order_release);
@@ -288,7 +288,7 @@ void nd_stream_begin(struct nd_group *group)
 static bool due(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
-    uint64_t passed = cut_clock(lane) - lane->cut_clock;
+    uint64_t passed = cut_time(lane) - lane->cut_at_ns;
     bool idle = lane->now - lane->busy_at >= interval(lane);
 
     if (atomic_load_explicit(&s->copying, memory_order_acquire)) {
@@ -332,7 +332,7 @@ void nd_stream_cut(struct nd_group *group)
         cut(group);
     }
     for (unsigned l = 0; l < group->lanes; l++) {
-        group->lane[l].cut_clock = cut_clock(&group->lane[l]);
+        group->lane[l].cut_at_ns = cut_time(&group->lane[l]);
         group->lane[l].met = s->held;
     }
 }

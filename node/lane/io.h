@@ -41,15 +41,15 @@ struct nd_io {
 
     /*
      * A gate that keeps the inputs: writes what a record did not take, bytes [have, len) of the frame that
-     * came in with `clock`. False: it has no such frame. NULL: nobody keeps them.
+     * came in with `seq`. False: it has no such frame. NULL: nobody keeps them.
      */
-    bool (*complete)(void *ctx, unsigned lane, uint64_t clock, uint8_t *frame, uint32_t have, uint32_t len);
+    bool (*complete)(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t have, uint32_t len);
 
     /*
-     * The same gate: the frame that came in with `clock`, whole, into `frame` (frame_max bytes), its length
-     * and port. So records need not hold it (FT_REC_BY_CLOCK). Beside `complete`; both or neither.
+     * The same gate: the frame that came in with `seq`, whole, into `frame` (frame_max bytes), its length
+     * and port. So records need not hold it (FT_REC_BY_SEQ). Beside `complete`; both or neither.
      */
-    bool (*input)(void *ctx, unsigned lane, uint64_t clock, uint8_t *frame, uint32_t *len, uint8_t *port);
+    bool (*input)(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t *len, uint8_t *port);
     uint32_t frame_max; /* with `input`: no frame is longer */
 
     /*

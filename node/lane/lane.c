@@ -46,9 +46,9 @@ int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
                        lane->index, lane->io->buffers);
     lane->whole_capture =
         lane->config->protect.capture == ND_CAPTURE_FULL || nf_chain_reads_payload(&lane->config->chain);
-    lane->by_clock = lane->io->input && lane->config->protect.capture == ND_CAPTURE_AUTO;
-    lane->frames = lane->by_clock ? aligned_alloc(64, (size_t)NF_BURST_MAX * lane->io->frame_max) : NULL;
-    if (lane->by_clock && !lane->frames)
+    lane->by_seq = lane->io->input && lane->config->protect.capture == ND_CAPTURE_AUTO;
+    lane->frames = lane->by_seq ? aligned_alloc(64, (size_t)NF_BURST_MAX * lane->io->frame_max) : NULL;
+    if (lane->by_seq && !lane->frames)
         return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for a burst's frames", lane->index);
     lane->capture.lane = lane->shared;
     nd_lane_cut_init(lane);
@@ -125,10 +125,10 @@ static void take_over(struct nd_lane *lane)
              nf_chain_state(lane->chain)->burst, upto);
     discard(&lane->shared->replay); /* outside the closed set: nothing of it was released */
     discard(&lane->shared->aside);
-    if (FT_PLANTED("reuse-clock")) {
-        const uint64_t *clock = &nf_chain_state(lane->chain)->clock;
+    if (FT_PLANTED("reuse-seq")) {
+        const uint64_t *seq = &nf_chain_state(lane->chain)->seq;
 
-        *(uint64_t *)ft_edit(lane->region, clock, sizeof(*clock)) -= 1;
+        *(uint64_t *)ft_edit(lane->region, seq, sizeof(*seq)) -= 1;
     }
     lane->now = nd_now();
     lane->time_offset = nf_chain_state(lane->chain)->time - lane->now;
@@ -186,7 +186,7 @@ static void check_snapshot(struct nd_lane *lane)
     uint64_t said = atomic_load_explicit(&lane->shared->snapshot_burst, memory_order_relaxed);
 
     if (lane->doing == FT_LANE_REPLAY && state->burst != said)
-        nd_lane_diverged(lane, state->burst, state->clock, "last burst of the snapshot", said, state->burst);
+        nd_lane_diverged(lane, state->burst, state->seq, "last burst of the snapshot", said, state->burst);
 }
 
 static void begin_replay(struct nd_lane *lane)

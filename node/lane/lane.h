@@ -70,10 +70,10 @@ struct nd_lane {
     bool lines_told;        /* … all its lines are copied, and counted so in `stream.unfinished` */
     uint64_t cut_from;      /* burst at the cut that the next delta is based on … */
     uint64_t hold_from;     /* … and the hold's first output after it */
-    uint64_t cut_clock;     /* cut_clock at the last meeting for a cut */
-    uint64_t base_clock;    /* … at the last cut with a delta */
+    uint64_t cut_at_ns;     /* cut_at_ns at the last meeting for a cut */
+    uint64_t delta_at_ns;   /* … at the last cut with a delta */
     uint64_t uncovered;     /* bytes of records since then, in memory */
-    uint64_t share_look_at; /* clock at which to look again how large a share would be … */
+    uint64_t share_look_at; /* sequence number at which to look again how large a share would be … */
     bool share_grown;       /* … and that it is nearly as large as may be */
     uint64_t weighed; /* bytes at most that a delta would carry of the outputs made since the start cut */
     uint64_t met;     /* meetings of the stream this lane knows of */
@@ -85,7 +85,7 @@ struct nd_lane {
 
     bool sent;          /* outputs left in this turn */
     bool urgent;        /* the file permits to ask for priority */
-    bool by_clock;      /* inputs are recorded by their clocks: a gate keeps them */
+    bool by_seq;        /* inputs are recorded by their sequence numbers: a gate keeps them */
     bool short_of_room; /* the last burst could not be begun: hold or port is full */
     bool whole_capture; /* take packets whole: some NF reads payload, or capture: full */
 
@@ -111,7 +111,7 @@ struct nd_lane {
 
     uint16_t next_port;
 
-    uint8_t *frames; /* standby, inputs by clock: NF_BURST_MAX of io->frame_max bytes; else NULL */
+    uint8_t *frames; /* standby, inputs by sequence number: NF_BURST_MAX of io->frame_max bytes; else NULL */
     struct nf_packet packets[NF_BURST_MAX];
     uint32_t n;             /* of the burst being gathered */
     uint64_t gathered_from; /* when its first packet was received, ns */
@@ -139,9 +139,9 @@ bool nd_lane_listen(struct nd_lane *lane); /* reads ports for heartbeats only */
 bool nd_lane_takes(struct nd_lane *lane, const struct nd_frame *frame, unsigned port);
 
 /* ---- lane/outputs.c ---- */
-/* The burst's outputs in order: inputs that pass, `clock` the first one's, then what NFs made. `number`: of
+/* The burst's outputs in order: inputs that pass, `seq` the first one's, then what NFs made. `number`: of
  * the lane's last output before. */
-void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t number);
+void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t number);
 /* Instead: its state is not where it should be, the node is about to end. */
 void nd_lane_drop_burst(struct nd_lane *lane);
 /* lg_share.carry: how much of a held output a delta carries, `arg` being the lane. */
@@ -195,10 +195,10 @@ bool nd_lane_apply(struct nd_lane *lane, const struct ft_part *part);
 
 /* ---- lane/replay.c ---- */
 /* Says so, stops this lane's replay and calls off that of the others. */
-void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t clock, const char *what,
-                      uint64_t expected, uint64_t got);
+void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const char *what, uint64_t expected,
+                      uint64_t got);
 /* Tells what came of a digest that was asked for; a wrong one is a divergence. True: it is as expected. */
-bool nd_lane_verdict(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t expected, uint64_t got);
+bool nd_lane_verdict(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t expected, uint64_t got);
 bool nd_lane_replay(struct nd_lane *lane, uint64_t upto); /* some of the stream; true if there was work */
 /* Something up to burst `upto`, or of a whole delta, is still to be replayed or applied. */
 bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto);

@@ -36,11 +36,11 @@ static inline __attribute__((always_inline)) void capture_inputs(struct nd_lane 
 
 static void capture(struct nd_lane *lane, uint64_t burst, uint64_t time)
 {
-    lg_capture_begin(&lane->capture, lane->index, burst, nf_chain_state(lane->chain)->clock, time, lane->n);
+    lg_capture_begin(&lane->capture, lane->index, burst, nf_chain_state(lane->chain)->seq, time, lane->n);
     if (lane->io->burst)
         lane->capture.record->flags |= FT_REC_STAMPED;
-    if (lane->by_clock) {
-        lg_capture_by_clock(&lane->capture);
+    if (lane->by_seq) {
+        lg_capture_by_seq(&lane->capture);
         return;
     }
     if (lane->whole_capture)
@@ -97,7 +97,7 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
     struct nd_question *q = lane->question;
-    uint64_t burst = state->burst + 1, clock = state->clock, number = state->outputs, access = state->access;
+    uint64_t burst = state->burst + 1, seq = state->seq, number = state->outputs, access = state->access;
     bool logged = nd_lane_logs(lane), deltas = nd_lane_deltas(lane);
     bool captured = logged || wants_record(lane);
 
@@ -123,7 +123,7 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
         hand_over(lane, logged);
     /* What is not answered yet waits in the hold. */
     if (ft_likely(!lane->redis || nd_redis_confirmed(lane->redis) >= burst || !nd_redis_lost(lane->redis)))
-        nd_lane_hold(lane, burst, clock, number);
+        nd_lane_hold(lane, burst, seq, number);
     else
         nd_lane_drop_burst(lane);
     atomic_store_explicit(&lane->shared->closed, burst, memory_order_release);

@@ -26,7 +26,7 @@ static void *make_packet(struct nd_lane *lane, const void *frame, uint32_t len)
 /* ---- hold -------------------------------------------------------------------------------------- */
 
 /* Inputs that pass. Returns how many, and their bytes. */
-static uint32_t hold_passed(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t number,
+static uint32_t hold_passed(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t number,
                             uint64_t *bytes)
 {
     unsigned ports = lane->io->ports;
@@ -42,7 +42,7 @@ static uint32_t hold_passed(struct nd_lane *lane, uint64_t burst, uint64_t clock
         }
         *ft_hold_add(&lane->hold) = (struct ft_held){.burst = burst,
                                                      .number = number + ++passed,
-                                                     .clock = clock + i,
+                                                     .seq = seq + i,
                                                      .packet = p->owner,
                                                      .len = p->len,
                                                      .port = p->out_port};
@@ -63,7 +63,7 @@ uint32_t nd_lane_carry(void *arg, const struct ft_held *held, const uint8_t **fr
     *frame = p.data;
     if (lane->config->protect.tail == ND_TAIL_SUPPRESS)
         return 0;
-    if (held->clock == 0 || lane->whole_capture)
+    if (held->seq == 0 || lane->whole_capture)
         return held->len;
     nf_packet_parse(&p);
     headers = nf_packet_header_bytes(&p);
@@ -81,14 +81,14 @@ static uint64_t carried_most(const struct nd_lane *lane, uint32_t outputs, uint6
            (lane->whole_capture || bytes < headers ? bytes : headers);
 }
 
-void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t number)
+void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t number)
 {
     const struct nf_emitted *made;
     uint32_t count = nf_chain_emitted(lane->chain, &made), passed;
     uint64_t bytes = 0;
 
     ft_hold_expect(&lane->hold, burst, lane->n + count);
-    passed = hold_passed(lane, burst, clock, number, &bytes);
+    passed = hold_passed(lane, burst, seq, number, &bytes);
     number += passed;
     for (uint32_t i = 0; i < count; i++) {
         struct ft_held held = {.burst = burst, .number = ++number, .len = made[i].len, .port = made[i].port};
@@ -252,7 +252,7 @@ static void *make_whole(struct nd_lane *lane, const struct lg_output *output)
     if (!io->complete || output->len > sizeof(frame))
         return NULL;
     memcpy(frame, output + 1, output->have);
-    if (!io->complete(io->ctx, lane->index, output->clock, frame, output->have, output->len))
+    if (!io->complete(io->ctx, lane->index, output->seq, frame, output->have, output->len))
         return NULL;
     return make_packet(lane, frame, output->len);
 }
@@ -267,7 +267,7 @@ void nd_lane_emit_tail(struct nd_lane *lane)
     while ((output = lg_kept_take(&lane->kept))) {
         struct ft_held held = {.burst = output->burst,
                                .number = output->number,
-                               .clock = output->clock,
+                               .seq = output->seq,
                                .len = output->len,
                                .port = output->port};
 

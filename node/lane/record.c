@@ -19,7 +19,7 @@ void nd_lane_begin_snapshot(struct nd_group *group)
         const struct nf_lane_state *state = nf_chain_state(group->lane[l].chain);
 
         at[l] = (struct lg_position){.burst = state->burst,
-                                     .clock = state->clock,
+                                     .seq = state->seq,
                                      .time = state->time,
                                      .access = state->access,
                                      .outputs = state->outputs};

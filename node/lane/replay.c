@@ -2,8 +2,8 @@
 /*
  * A lane while its node is standby: runs the recorded bursts through the very same chain. Packets are worked
  * on where the record lies; outputs are kept until the primary says it released them. Replay checks itself:
- * numbers, clocks, determinants consumed exactly, digests; on divergence it stops and says what it expected
- * and got.
+ * numbers, sequence numbers, determinants consumed exactly, digests; on divergence it stops and says what it
+ * expected and got.
  */
 #include "node/lane/lane.h"
 #include "node/base/clock.h"
@@ -26,7 +26,7 @@ static bool fetch_inputs(struct nd_lane *lane, const struct ft_record *r)
         uint8_t *frame = lane->frames + (size_t)i * io->frame_max, port = 0;
         uint32_t len = 0;
 
-        if (!lane->frames || !io->input(io->ctx, lane->index, r->clock + i, frame, &len, &port))
+        if (!lane->frames || !io->input(io->ctx, lane->index, r->seq + i, frame, &len, &port))
             return false;
         lane->packets[i] = (struct nf_packet){
             .data = frame, .len = len, .have = len, .in_port = port, .side = io->side[port]};
@@ -62,15 +62,15 @@ static void keep_outputs(struct nd_lane *lane, const struct ft_record *r, uint64
         if (p->drop || p->out_port >= lane->io->ports)
             continue;
         out.number = ++number;
-        out.clock = r->clock + i;
+        out.seq = r->seq + i;
         out.len = p->len;
         out.have = p->have == p->len || lane->io->complete ? p->have : 0;
-        if (lane->by_clock && !lane->whole_capture) /* the gate has the rest */
+        if (lane->by_seq && !lane->whole_capture) /* the gate has the rest */
             out.have = nf_packet_header_bytes(p);
         out.port = p->out_port;
         lg_kept_put(&lane->kept, &out, p->data);
     }
-    out.clock = 0;
+    out.seq = 0;
     for (uint32_t i = 0; i < count; i++) {
         out.number = ++number;
         out.len = out.have = made[i].len;
@@ -79,11 +79,11 @@ static void keep_outputs(struct nd_lane *lane, const struct ft_record *r, uint64
     }
 }
 
-void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t clock, const char *what,
-                      uint64_t expected, uint64_t got)
+void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const char *what, uint64_t expected,
+                      uint64_t got)
 {
-    fprintf(stderr, "understudy: replay diverged: lane %u burst %lu clock %lu: %s: expected %lu, got %lu\n",
-            lane->index, burst, clock, what, expected, got);
+    fprintf(stderr, "understudy: replay diverged: lane %u burst %lu seq %lu: %s: expected %lu, got %lu\n",
+            lane->index, burst, seq, what, expected, got);
     FT_COUNT(lane->shared, divergences, 1);
     atomic_store_explicit(&lane->shared->diverged, true, memory_order_release);
     nd_lane_call_off(lane);
@@ -102,7 +102,7 @@ static void tell_in_vain(struct nd_lane *lane, const struct ft_record *r)
         at += (size_t)snprintf(what + at, sizeof(what) - at, "%s lane %u", i ? " for" : "", order->via[i]);
     if (order->via[order->vias - 1] != r->lane)
         snprintf(what + at, sizeof(what) - at, " for all lanes");
-    nd_lane_diverged(lane, r->burst, r->clock, what, dependency->access,
+    nd_lane_diverged(lane, r->burst, r->seq, what, dependency->access,
                      atomic_load_explicit(&order->published[dependency->lane].access, memory_order_acquire));
 }
 
@@ -111,25 +111,25 @@ static bool follows(struct nd_lane *lane, const struct ft_record *r)
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
     if (r->burst != state->burst + 1)
-        nd_lane_diverged(lane, r->burst, r->clock, "burst", r->burst, state->burst + 1);
-    else if (r->clock != state->clock)
-        nd_lane_diverged(lane, r->burst, r->clock, "clock", r->clock, state->clock);
+        nd_lane_diverged(lane, r->burst, r->seq, "burst", r->burst, state->burst + 1);
+    else if (r->seq != state->seq)
+        nd_lane_diverged(lane, r->burst, r->seq, "seq", r->seq, state->seq);
     else if (r->access != state->access)
-        nd_lane_diverged(lane, r->burst, r->clock, "access", r->access, state->access);
+        nd_lane_diverged(lane, r->burst, r->seq, "access", r->access, state->access);
     else if (r->time < state->time)
-        nd_lane_diverged(lane, r->burst, r->clock, "time not before", r->time, state->time);
+        nd_lane_diverged(lane, r->burst, r->seq, "time not before", r->time, state->time);
     else
         return true;
     return false;
 }
 
-bool nd_lane_verdict(struct nd_lane *lane, uint64_t burst, uint64_t clock, uint64_t expected, uint64_t got)
+bool nd_lane_verdict(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t expected, uint64_t got)
 {
     atomic_store_explicit(&lane->shared->expected, expected, memory_order_relaxed);
     atomic_store_explicit(&lane->shared->got, got, memory_order_relaxed);
     atomic_store_explicit(&lane->shared->digest_burst, burst, memory_order_release);
     if (got != expected)
-        nd_lane_diverged(lane, burst, clock, "digest", expected, got);
+        nd_lane_diverged(lane, burst, seq, "digest", expected, got);
     return got == expected;
 }
 
@@ -150,11 +150,11 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     nf_chain_follow(lane->chain,
                     (const struct ft_dependency *)((const uint8_t *)r + ft_record_dependencies_at(r)),
                     FT_PLANTED("drop-edge") ? 0 : r->dependencies);
-    if (r->flags & FT_REC_BY_CLOCK && !fetch_inputs(lane, r)) {
-        nd_lane_diverged(lane, r->burst, r->clock, "inputs that the gate keeps", r->inputs, 0);
+    if (r->flags & FT_REC_BY_SEQ && !fetch_inputs(lane, r)) {
+        nd_lane_diverged(lane, r->burst, r->seq, "inputs that the gate keeps", r->inputs, 0);
         return false;
     }
-    n = r->flags & FT_REC_BY_CLOCK ? r->inputs : load_inputs(lane, &cursor);
+    n = r->flags & FT_REC_BY_SEQ ? r->inputs : load_inputs(lane, &cursor);
     while ((value = lg_cursor_value(&cursor, &len)))
         if (nf_values_is(value, len))
             whole &= nf_values_supply(nf_chain_values(lane->chain), value, len) == FT_OK;
@@ -163,9 +163,9 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     if (!whole || commands > 1) {      /* no lane of ours records two commands in a burst */
         nf_chain_abandon(lane->chain); /* a snapshot may come, and go on with this chain */
         if (!whole)
-            nd_lane_diverged(lane, r->burst, r->clock, "outside values that are whole", 1, 0);
+            nd_lane_diverged(lane, r->burst, r->seq, "outside values that are whole", 1, 0);
         else
-            nd_lane_diverged(lane, r->burst, r->clock, "commands, one at most", 1, commands);
+            nd_lane_diverged(lane, r->burst, r->seq, "commands, one at most", 1, commands);
         return false;
     }
     nf_chain_run(lane->chain, r->burst, r->time + (FT_PLANTED("wrong-time") ? 1 : 0), lane->packets, n);
@@ -175,12 +175,12 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     FT_COUNT(lane->shared, replayed_packets, n);
     if (!lg_cursor_done(&cursor) || !nf_values_used(nf_chain_values(lane->chain)) ||
         !ft_sections_used(nf_chain_sections(lane->chain), r->access, r->accesses)) {
-        nd_lane_diverged(lane, r->burst, r->clock, "determinants left", 0, 1);
+        nd_lane_diverged(lane, r->burst, r->seq, "determinants left", 0, 1);
         return false;
     }
     if (!(r->flags & FT_REC_DIGEST) || lane->group->lanes > 1) /* several: compared before the burst */
         return true;
-    return nd_lane_verdict(lane, r->burst, r->clock, r->digest, ft_region_digest(lane->region));
+    return nd_lane_verdict(lane, r->burst, r->seq, r->digest, ft_region_digest(lane->region));
 }
 
 /* Apart, so that no local lives across the jump. */

@@ -96,7 +96,7 @@ static void compare_digests(struct nd_group *group)
         const struct ft_record *r = lane->at_digest;
 
         lane->compared = r->burst;
-        nd_lane_verdict(lane, r->burst, r->clock, r->digest, got);
+        nd_lane_verdict(lane, r->burst, r->seq, r->digest, got);
     }
 }
 

@@ -117,13 +117,13 @@ static void seeds(void)
 
     memset(first, 0, sizeof(first));
     *p = (struct ft_part){
-        .flags = FT_REC_DELTA | FT_PART_LAST, .cut = 1, .clock = 1, .size = ft_part_size(0, 0)};
+        .flags = FT_REC_DELTA | FT_PART_LAST, .cut = 1, .seq = 1, .size = ft_part_size(0, 0)};
     seed("empty", p, 2);
     *p = (struct ft_part){.flags = FT_REC_DELTA | FT_PART_LAST | FT_REC_DIGEST,
                           .cut = 7,
                           .from = 10,
                           .burst = 12,
-                          .clock = 100,
+                          .seq = 100,
                           .access = 3,
                           .released = 40,
                           .outputs = 44,
@@ -134,7 +134,7 @@ static void seeds(void)
     p->lines = len;
     struct ft_part_output *out = (struct ft_part_output *)(void *)ft_part_held(p);
 
-    *out = (struct ft_part_output){.number = 41, .burst = 11, .clock = 99, .len = 60, .have = 14, .port = 1};
+    *out = (struct ft_part_output){.number = 41, .burst = 11, .seq = 99, .len = 60, .have = 14, .port = 1};
     p->bytes = sizeof(*out) + FT_ALIGN8(14);
     p->size = ft_part_size(p->lines, p->bytes);
     seed("full", p, 2);

@@ -157,7 +157,7 @@ static bool make_record(struct fuzz_input *in, size_t *len, struct ft_record *ou
     unsigned want = how >> 2 & 3;
 
     memset(room, 0, sizeof(room));
-    *r = (struct ft_record){.lane = (uint16_t)lane, .clock = 1, .time = fuzz_u8(in)};
+    *r = (struct ft_record){.lane = (uint16_t)lane, .seq = 1, .time = fuzz_u8(in)};
     r->burst = lane < rp->lanes ? end_of(lane, known).burst + 1 : 1;
     r->access = last + 1;
     if (how & 0x80) /* not the next one */
@@ -236,7 +236,7 @@ static void new_share(struct fuzz_input *in, uint8_t how, const struct held *end
     p->from = again ? end->cut_burst : end->burst;
     p->burst = again ? end->burst : end->burst + (fuzz_u8(in) & 7);
     p->access = again ? end->access : end->access + (p->burst - p->from);
-    p->clock = p->burst;
+    p->seq = p->burst;
     p->outputs = fuzz_u8(in);
 }
 
@@ -266,7 +266,7 @@ static void spoil(struct fuzz_input *in, struct ft_part *p)
         p->outputs += by;
         break;
     case 6:
-        p->clock += by;
+        p->seq += by;
         break;
     default:
         p->lane = (uint16_t)((p->lane + by) & 3);
@@ -304,7 +304,7 @@ static void add_output(struct fuzz_input *in, struct ft_part *p)
         return;
     *o = (struct ft_part_output){.number = 1 + how % p->outputs,
                                  .burst = p->from + 1 + (how >> 4) % (p->burst - p->from),
-                                 .clock = how & 1,
+                                 .seq = how & 1,
                                  .len = 64,
                                  .port = how & 1};
     p->held = 1;
@@ -372,7 +372,7 @@ static bool part_fits(const struct ft_part *p, const uint64_t runs[2], const str
 
     if (p->number != (open ? h->number + 1 : 0))
         return false;
-    if (open && (p->cut != h->cut || p->from != h->from || p->burst != h->burst || p->clock != h->clock ||
+    if (open && (p->cut != h->cut || p->from != h->from || p->burst != h->burst || p->seq != h->seq ||
                  p->access != h->access || p->outputs != h->outputs))
         return false;
     if (!open && (p->cut != end.cut + 1 ||

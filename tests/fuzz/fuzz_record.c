@@ -96,9 +96,9 @@ static void seed(const char *name, struct ft_record *r, const void *parts, size_
 
 static void seeds(void)
 {
-    struct ft_record empty = {.burst = 1, .clock = 1, .time = 1000, .access = 1};
-    struct ft_record by_clock = {
-        .flags = FT_REC_BY_CLOCK | FT_REC_STAMPED, .burst = 7, .clock = 20, .inputs = 5, .access = 1};
+    struct ft_record empty = {.burst = 1, .seq = 1, .time = 1000, .access = 1};
+    struct ft_record by_seq = {
+        .flags = FT_REC_BY_SEQ | FT_REC_STAMPED, .burst = 7, .seq = 20, .inputs = 5, .access = 1};
     struct {
         struct ft_input in[3];
         uint8_t bytes[136];
@@ -112,7 +112,7 @@ static void seeds(void)
     struct ft_record full = {.lane = 3,
                              .flags = FT_REC_DIGEST,
                              .burst = 1000,
-                             .clock = 32000,
+                             .seq = 32000,
                              .time = 1700000000123456789ull,
                              .released = 31990,
                              .access = 500,
@@ -126,7 +126,7 @@ static void seeds(void)
     for (unsigned i = 0; i < sizeof(parts.bytes); i++)
         parts.bytes[i] = (uint8_t)(i * 7);
     seed("empty", &empty, "", 0);
-    seed("by-clock", &by_clock, "", 0);
+    seed("by-clock", &by_seq, "", 0);
     seed("full", &full, &parts, sizeof(parts));
 }
 

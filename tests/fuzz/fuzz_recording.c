@@ -28,7 +28,7 @@ static void put_frame(uint32_t type, const void *content, uint32_t len)
     fuzz_put(&out, content, len);
 }
 
-static void put_preface(uint64_t burst, uint64_t clock)
+static void put_preface(uint64_t burst, uint64_t seq)
 {
     static const char identity[] = "chain edge\n";
     struct {
@@ -38,7 +38,7 @@ static void put_preface(uint64_t burst, uint64_t clock)
                     .view = 2,
                     .region_size = REGION,
                     .region_used = 4096,
-                    .at = {.burst = burst, .clock = clock},
+                    .at = {.burst = burst, .seq = seq},
                     .lanes = 1,
                     .identity = sizeof(identity) - 1,
                     .node = "alpha"}};
@@ -137,13 +137,13 @@ static void run(const uint8_t *data, size_t size)
 
 /* ---- seeds ------------------------------------------------------------------------------------- */
 
-static void seed_record(struct fuzz_output *to, uint64_t burst, uint64_t clock, uint16_t dependencies)
+static void seed_record(struct fuzz_output *to, uint64_t burst, uint64_t seq, uint16_t dependencies)
 {
     struct {
         struct ft_record r;
         struct ft_dependency dependency;
     } one = {.r = {.burst = burst,
-                   .clock = clock,
+                   .seq = seq,
                    .time = 5,
                    .access = 1,
                    .accesses = dependencies,

@@ -85,7 +85,7 @@ static struct ft_record *next_record(void)
     struct ft_record *r = (struct ft_record *)room;
 
     *r = (struct ft_record){
-        .burst = state->burst + 1, .clock = state->clock, .time = state->time, .access = state->access};
+        .burst = state->burst + 1, .seq = state->seq, .time = state->time, .access = state->access};
     return r;
 }
 
@@ -181,7 +181,7 @@ static bool one_record(struct fuzz_input *in)
     struct ft_fault fault;
 
     if (how & 0x40)
-        r->flags |= FT_REC_BY_CLOCK;
+        r->flags |= FT_REC_BY_SEQ;
     else
         add_inputs(in, r, how & 7);
     add_values(in, r, how >> 3 & 3);
@@ -193,7 +193,7 @@ static bool one_record(struct fuzz_input *in)
         r->digest = fuzz_u8(in);
     }
     if (numbers & 0x80)
-        *(numbers & 0x40 ? &r->clock : &r->time) += (uint64_t)(int8_t)fuzz_u8(in);
+        *(numbers & 0x40 ? &r->seq : &r->time) += (uint64_t)(int8_t)fuzz_u8(in);
     else if (numbers & 0x40)
         r->burst += (uint64_t)(int8_t)fuzz_u8(in);
     r->size = (uint32_t)ft_record_size(r);

@@ -74,7 +74,7 @@ static void note_output(const struct ft_held *held, unsigned port)
     FUZZ_MUST(r && r->outputs < OUTPUTS, "more outputs than a stream can have");
     r->output[r->outputs++] = (struct output){.number = held->number,
                                               .burst = held->burst,
-                                              .clock = held->clock,
+                                              .seq = held->seq,
                                               .sum = XXH3_64bits(b->frame, b->len),
                                               .len = b->len,
                                               .port = port};
@@ -246,7 +246,7 @@ static void compare_kept(const struct result *first)
         FUZZ_MUST(i < first->outputs, "replay has an output more, of burst %lu", out->burst);
         const struct output *was = &first->output[i++];
 
-        FUZZ_MUST(out->number == was->number && out->burst == was->burst && out->clock == was->clock &&
+        FUZZ_MUST(out->number == was->number && out->burst == was->burst && out->seq == was->seq &&
                       out->port == was->port && out->len == was->len,
                   "output %lu of burst %lu is another in replay", was->number, was->burst);
         FUZZ_MUST(out->have != out->len || XXH3_64bits(out + 1, out->len) == was->sum,

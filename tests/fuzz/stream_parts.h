@@ -33,7 +33,7 @@ struct tape_burst {
 };
 
 struct output {
-    uint64_t number, burst, clock, sum;
+    uint64_t number, burst, seq, sum;
     uint32_t len, port;
 };
 

@@ -15,7 +15,7 @@ cat >"$dir/chain/circle.yaml" <<END
 chain: { name: circle, lanes: 2, modules: [ circle.so ], nfs: [ circle: {} ] }
 END
 python3 tests/lab/mkpcap.py "$dir/made.pcap" 4000 200 3
-vain='^understudy: replay diverged: lane 0 burst [0-9]+ clock [0-9]+: waits in vain for an access of lane 1: lane 0 for lane 1 for lane 0: expected 1, got 0$'
+vain='^understudy: replay diverged: lane 0 burst [0-9]+ seq [0-9]+: waits in vain for an access of lane 1: lane 0 for lane 1 for lane 0: expected 1, got 0$'
 
 # ---- a standby, and the reference -----------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ fetch() { # DIRECTORY COUNT
 executed() { # NODE: its log, to its end
     ok "the log of $1 is executed to the same state" replay "$work/rec/$1" -o json
     diag "$(cat "$work/err.txt")"
-    diag "$(json '"\(.bursts) bursts, \(.inputs) inputs, \(.snapshots) snapshots, \(.digests) digests, clocks \(.lanes | map(.clock))"')"
+    diag "$(json '"\(.bursts) bursts, \(.inputs) inputs, \(.snapshots) snapshots, \(.digests) digests, clocks \(.lanes | map(.seq))"')"
     is "nothing differs, all lanes took part" "$(json '"\(.equal) \(.lanes | map(select(.inputs > 0)) | length)"')" "true $LAB_LANES"
 }
 
@@ -41,13 +41,13 @@ for node in a b; do
     ok "a digest of all lanes is among what was checked: $(json .digests)" test "$(json .digests)" -ge 1
 done
 
-before=$(json '.lanes | map(.clock) | add')
+before=$(json '.lanes | map(.seq) | add')
 fetch "$work/three" 20
 executed b
-ok "also what it did alone: from $before to $(json '.lanes | map(.clock) | add')" test "$(json '.lanes | map(.clock) | add')" -gt $((before + 1000))
-to=$(json '.lanes[2].clock')
+ok "also what it did alone: from $before to $(json '.lanes | map(.seq) | add')" test "$(json '.lanes | map(.seq) | add')" -gt $((before + 1000))
+to=$(json '.lanes[2].seq')
 ok "it stops where it is told" replay "$work/rec/b" --until "2:$((to - 20))" -w "$work/one.pcap" -o json
-is "at that input" "$(json '"\(.last[-1].lane) \(.last[-1].clock) \(.stopped)"')" "2 $((to - 20)) true"
+is "at that input" "$(json '"\(.last[-1].lane) \(.last[-1].seq) \(.stopped)"')" "2 $((to - 20)) true"
 digest=$(json .digest)
 replay "$work/rec/b" --until "2:$((to - 20))" -w "$work/two.pcap" -o json
 is "and comes to the same state each time" "$(json .digest)" "$digest"

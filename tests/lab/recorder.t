@@ -31,11 +31,11 @@ is "nothing differs" "$(json .equal)" true
 ok "snapshots are held against what was replayed: $(json .snapshots)" test "$(json .snapshots)" -ge 1
 diag "$(json .bursts) bursts, $(json .inputs) inputs, $(json .digests) digests"
 ok "a digest of the primary's is among what was checked" test "$(json .digests)" -ge 1
-to=$(json .clock)
+to=$(json .seq)
 is "the recorder had no gap" "$(field b recorder.gaps) $(field b recorder.failures)" "0 0"
 middle=$((to - 100))
 ok "it stops where it is told" replay "$log" --until "0:$middle" -w "$work/out.pcap" -o json
-is "the last input shown is that one" "$(json '.last[-1].clock') $(json '.last | length')" "$middle 8"
+is "the last input shown is that one" "$(json '.last[-1].seq') $(json '.last | length')" "$middle 8"
 ok "outputs are a capture" test "$(stat -c %s "$work/out.pcap")" -gt 1000
 ok "for people too" replay "$log"
 diag "$(head -n 20 "$work/out.txt")"
@@ -45,12 +45,12 @@ is "nothing differs" "$(json .equal)" true
 web_fetch "$work" "$work/alone" 20 5
 is "downloads through b alone" "$(web_count "$work" intact)" 20
 ok "it recorded them, too" replay "$log" -o json
-ok "in the recording that it began as a standby: $(json .clock) after $to, $(json .snapshots) snapshots" test "$(json .clock)" -gt $((to + 100)) -a "$(json .snapshots)" -ge 1
+ok "in the recording that it began as a standby: $(json .seq) after $to, $(json .snapshots) snapshots" test "$(json .seq)" -gt $((to + 100)) -a "$(json .snapshots)" -ge 1
 
 for bug in none wrong-time skip-record; do
     UNDERSTUDY_PLANT=$bug timeout 60 "$BUILD/understudy-planted" replay -c "$pair" --log "$log" >"$work/out.txt" 2>"$work/err.txt"
     code=$?
-    said=$(grep -cE 'diverged: lane 0 burst [0-9]+ clock [0-9]+: .*: expected [0-9a-f]+, got [0-9a-f]+$' "$work/err.txt")
+    said=$(grep -cE 'diverged: lane 0 burst [0-9]+ seq [0-9]+: .*: expected [0-9a-f]+, got [0-9a-f]+$' "$work/err.txt")
     [ $bug = none ] && expected="0 0" || expected="1 1"
     is "planted: $bug" "$code $said" "$expected"
 done

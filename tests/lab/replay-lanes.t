@@ -62,7 +62,7 @@ ok "without a gate: what is lost is lost, the rest holds" $? "exit $code, $(cat 
 # ---- what the verdict is worth ----------------------------------------------------------------------------------------
 
 if [ -x "$planted" ]; then
-    for bug in drop-edge early-release skip-record reuse-clock; do
+    for bug in drop-edge early-release skip-record reuse-seq; do
         UNDERSTUDY_PLANT=$bug timeout 120 "$planted" replay -o json -c nfs/chains/race.yaml --lanes 4 --kill primary@2000 \
             --kill primary@4000 --kill primary@6000 "$made" >"$dir/json" 2>"$dir/err"
         [ $? = 1 ] && [ "$(fact .equivalent)" = false ]

@@ -92,7 +92,7 @@ done
 run -c "$dir/chain/monitor.yaml" --no-gate --kill primary@3000 --kill primary@6000 --kill primary@9000 "$dir/made.pcap"
 code=$?
 lost=$(fact .lost)
-told=$(grep -c '^lost: .*clock [0-9]' "$dir/err")
+told=$(grep -c '^lost: .*seq [0-9]' "$dir/err")
 [ "$code" = 0 ] && [ "$told" = $((lost < 20 ? lost : 20)) ]
 ok "without a gate: the $lost lost are listed with their clocks, 20 of them at most" $? "$told listed"
 
@@ -212,7 +212,7 @@ if [ -x "$planted" ]; then
             ok "caught: $name ($*)" $? "exit $code, $(cat "$dir/json")"
         fi
     }
-    for bug in none early-release skip-record reuse-clock wrong-time skip-line; do
+    for bug in none early-release skip-record reuse-seq wrong-time skip-line; do
         caught "$bug" --seed 1
         caught "$bug" --seed 2 --no-gate
     done

@@ -183,7 +183,7 @@ long sim_raw_part(const struct ft_part *p, struct ft_region *region, uint8_t *ou
 {
     uint64_t n[] = {1,          p->lane,   p->flags & FT_PART_LAST,
                     p->cut,     p->from,   p->burst - p->from,
-                    p->clock,   p->access, p->released,
+                    p->seq,     p->access, p->released,
                     p->outputs, 0,         p->number,
                     0,          0,         0};
     struct bytes body = {.len = 0}, all = {.len = 0};
@@ -230,7 +230,7 @@ static void alter_head(struct ft_record *r)
         r->burst = other(0);
         break;
     case 3:
-        r->clock = other(UINT64_MAX);
+        r->seq = other(UINT64_MAX);
         break;
     case 4:
         r->access = UINT64_MAX - draw(3);
@@ -276,7 +276,7 @@ static void alter_list(struct ft_record *r)
         else
             in->flags ^= (uint8_t)(1u << draw(8));
     } else if (r->bytes == 0) { /* a burst of no packet, as a gate would have it */
-        r->flags |= FT_REC_BY_CLOCK;
+        r->flags |= FT_REC_BY_SEQ;
     }
 }
 

@@ -25,7 +25,7 @@ static void put_output(struct ft_part *p, uint64_t number, uint64_t burst)
 {
     struct ft_part_output *o = (void *)ft_part_held(p);
 
-    *o = (struct ft_part_output){.number = number, .burst = burst, .clock = p->clock, .len = 60};
+    *o = (struct ft_part_output){.number = number, .burst = burst, .seq = p->seq, .len = 60};
     p->held = 1;
     p->bytes = sizeof(*o);
     p->size = ft_part_size(p->lines, p->bytes);
@@ -58,7 +58,7 @@ static bool other_share(struct ft_part *p)
         p->burst++;
         break;
     case 3:
-        p->clock++;
+        p->seq++;
         break;
     case 4:
         p->access++;
@@ -102,7 +102,7 @@ const struct ft_part *sim_lie_part(const struct ft_part *was)
         p->cut = head->cut;
         p->from = head->from;
         p->burst = head->burst;
-        p->clock = head->clock;
+        p->seq = head->seq;
         p->access = head->access;
         p->outputs = head->outputs;
         p->number = head->number + 1;

@@ -10,7 +10,7 @@ bugs=(
     # hold, release           # record, order              # takeover, fencing           # resync, core
     early-release one-too-many
     skip-record wrong-time drop-edge lost-edge open-set
-    reuse-clock old-tail no-fence never-slept view-forgotten long-lease lease-from-answer endless-right
+    reuse-seq old-tail no-fence never-slept view-forgotten long-lease lease-from-answer endless-right
     skip-line edit-before-copy copy-late ready-early gate-unseen solo-early overslept stale-clock
 )
 echo "1..$((${#bugs[@]} + 2))"

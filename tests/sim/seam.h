@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-int sim_clock_gettime(clockid_t clock, struct timespec *out);
+int sim_clock_gettime(clockid_t seq, struct timespec *out);
 int sim_nanosleep(const struct timespec *time, struct timespec *left);
 void sim_spin(void);
 int sim_sched_yield(void);

@@ -41,13 +41,12 @@ void part_end_runs(void)
     assert_int_equal(part->lines % 8, 0);
 }
 
-void part_add_output(uint64_t number, uint64_t burst, uint64_t clock, uint32_t len, uint32_t have,
-                     uint8_t port)
+void part_add_output(uint64_t number, uint64_t burst, uint64_t seq, uint32_t len, uint32_t have, uint8_t port)
 {
     struct ft_part_output *o = (void *)(ft_part_held(part) + part->bytes);
     uint8_t *bytes = (uint8_t *)(o + 1);
 
-    *o = (struct ft_part_output){number, burst, clock, len, have, port, {0}};
+    *o = (struct ft_part_output){number, burst, seq, len, have, port, {0}};
     for (uint32_t i = 0; i < have; i++)
         bytes[i] = (uint8_t)(number + i * 5);
     part->held++;
@@ -64,7 +63,7 @@ void part_sample(void)
 {
     part_begin(3, 7, 1000, 1100);
     part->flags |= FT_PART_LAST | FT_REC_DIGEST;
-    part->clock = 35000;
+    part->seq = 35000;
     part->access = 510;
     part->released = 34000;
     part->outputs = 34010;

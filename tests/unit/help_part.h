@@ -14,7 +14,7 @@ extern struct ft_part *const part, *const part_back;
 void part_begin(uint16_t lane, uint64_t cut, uint64_t from, uint64_t burst);
 bool part_add_run(uint64_t line, uint32_t count, bool zero); /* false: it does not fit */
 void part_end_runs(void);
-void part_add_output(uint64_t number, uint64_t burst, uint64_t clock, uint32_t len, uint32_t have,
+void part_add_output(uint64_t number, uint64_t burst, uint64_t seq, uint32_t len, uint32_t have,
                      uint8_t port);
 void part_finish(void);
 

@@ -89,7 +89,7 @@ void record_finish(void)
 void record_sample(void)
 {
     record_begin(3, FT_REC_DIGEST | FT_REC_STAMPED, 1000);
-    rec->clock = 32000;
+    rec->seq = 32000;
     rec->time = 1700000000123456789ull;
     rec->released = 31990;
     rec->access = 500;

@@ -91,7 +91,7 @@ void twin_wait(struct twin *twin, uint64_t *waited, const char *what);
 
 /* ---- the chain and its model (help_twinmodel.c) ---- */
 struct twin_lane_state {
-    uint64_t burst, clock, time, outputs;
+    uint64_t burst, seq, time, outputs;
 };
 struct twin_burst {
     uint64_t time;
@@ -114,7 +114,7 @@ uint64_t twin_state_hash(const struct twin_lane_state *lane, const uint64_t word
 /* ---- deltas, both ends (help_twindelta.c) ---- */
 #define TWIN_OUTS 65536u
 struct twin_out {
-    uint64_t number, burst, clock;
+    uint64_t number, burst, seq;
     uint32_t len;
 };
 struct twin_delta {

@@ -22,7 +22,7 @@ void twin_delta_note(struct twin_delta *d, const struct twin_burst *b, const str
     for (unsigned i = 0; i < b->n && d->outs < TWIN_OUTS; i++)
         d->out[d->outs++] = (struct twin_out){.number = after->outputs - b->n + i + 1,
                                               .burst = after->burst,
-                                              .clock = after->clock - b->n + i + 1,
+                                              .seq = after->seq - b->n + i + 1,
                                               .len = b->len[i]};
 }
 
@@ -36,7 +36,7 @@ static struct ft_part *begin(struct twin_delta *d, const struct twin_lane_state 
         .cut = d->cut + 1,
         .from = d->from,
         .burst = s->burst,
-        .clock = s->clock,
+        .seq = s->seq,
         .outputs = s->outputs,
         .released = atomic_load_explicit(&d->lane->released, memory_order_relaxed),
         .number = number,
@@ -79,7 +79,7 @@ static bool put_outputs(struct twin_delta *d, struct ft_part *p, unsigned *at)
         if (p->bytes + sizeof(*o) + 24 > FT_PART_OUTPUTS)
             return true;
         have = have < out->len ? have : out->len;
-        *o = (struct ft_part_output){out->number, out->burst, out->clock, out->len, have, 1, {0}};
+        *o = (struct ft_part_output){out->number, out->burst, out->seq, out->len, have, 1, {0}};
         memset(o + 1, (int)out->number, have);
         memset((uint8_t *)(o + 1) + have, 0, FT_ALIGN8(have) - have);
         p->held++;

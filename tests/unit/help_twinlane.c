@@ -72,7 +72,7 @@ static void end_burst(struct life *life, uint64_t time, unsigned n)
         life->words[life->words[0] % TWIN_WORDS]++; /* no edit */
     s->burst++;
     s->time = time;
-    s->clock += n;
+    s->seq += n;
     s->outputs += n;
 }
 
@@ -140,7 +140,7 @@ static void run_burst(struct life *life)
 
     twin_make(&b, atomic_load(&life->box->seed), burst);
     if (logged) {
-        lg_capture_begin(&life->capture, 0, burst, life->state->clock, b.time, b.n);
+        lg_capture_begin(&life->capture, 0, burst, life->state->seq, b.time, b.n);
         for (unsigned i = 0; i < b.n; i++)
             lg_capture_input(&life->capture, b.bytes[i], b.len[i], b.len[i], 0, false);
     }
@@ -227,7 +227,7 @@ static bool replay_record(struct life *life, const struct ft_record *r)
     struct lg_cursor cursor;
     uint8_t *bytes;
 
-    if (r->burst != life->state->burst + 1 || r->clock != life->state->clock || r->time < life->state->time) {
+    if (r->burst != life->state->burst + 1 || r->seq != life->state->seq || r->time < life->state->time) {
         atomic_store_explicit(&life->shared->diverged, true, memory_order_release);
         return false;
     }
@@ -253,7 +253,7 @@ static bool take_part(struct life *life, const struct ft_part *p)
         return false;
     atomic_fetch_add(&life->box->carried, twin_delta_apply(life->region, p));
     if (p->flags & FT_PART_LAST) {
-        FT_CHECK(life->state->burst == p->burst && life->state->clock == p->clock &&
+        FT_CHECK(life->state->burst == p->burst && life->state->seq == p->seq &&
                      life->state->outputs == p->outputs,
                  "a delta up to burst %lu ends at %lu", p->burst, life->state->burst);
         atomic_fetch_add(&life->box->applied, 1);

@@ -59,7 +59,7 @@ void twin_model_run(struct twin_model *m, uint64_t seed, uint64_t to)
         }
         m->lane.burst++;
         m->lane.time = b.time;
-        m->lane.clock += b.n;
+        m->lane.seq += b.n;
         m->lane.outputs += b.n;
     }
 }

@@ -226,14 +226,14 @@ static void test_order_both_ways(void **state)
     }
     const struct nf_lane_state *s = nf_chain_state(chain);
     assert_int_equal(s->burst, 1);
-    assert_int_equal(s->clock, 6);
+    assert_int_equal(s->seq, 6);
     assert_int_equal(s->time, 5);
     assert_int_equal(s->outputs, 3);
     assert_int_equal(nf_chain_nf(chain, 2)->counters[SEEN], 4);
     assert_int_equal(nf_chain_nf(chain, 2)->counters[DROPPED], 1);
     run(2, 5, NULL, 0);
     assert_string_equal(traced(), "");
-    assert_int_equal(s->clock, 6);
+    assert_int_equal(s->seq, 6);
     assert_int_equal(s->outputs, 3);
     end();
 }

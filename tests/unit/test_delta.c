@@ -33,7 +33,7 @@ static uint64_t any(void)
 static void random_outputs(void)
 {
     static const uint32_t lens[] = {14, 54, 60, 64, 1500, FT_FRAME_MAX};
-    uint64_t number = part->released + draw_below(3), burst = part->from + 1, clock = any() >> 1;
+    uint64_t number = part->released + draw_below(3), burst = part->from + 1, seq = any() >> 1;
     uint32_t cut = draw_below(3) == 0 ? FT_FRAME_MAX : draw_below(2) ? 0 : (uint32_t)draw_below(200);
 
     for (uint64_t n = draw_below(4) == 0 ? draw_below(900) : draw_below(6); n; n--) {
@@ -42,11 +42,11 @@ static void random_outputs(void)
 
         number += 1 + (draw_below(4) ? 0 : any() >> 8);
         burst += draw_below(4) ? 0 : any() >> 8;
-        clock += 1 + (draw_below(4) ? 0 : draw_below(2) ? any() : -any());
+        seq += 1 + (draw_below(4) ? 0 : draw_below(2) ? any() : -any());
         if (number > part->outputs || burst > part->burst || number < part->released ||
             part->bytes + sizeof(struct ft_part_output) + FT_ALIGN8(have) > FT_PART_OUTPUTS)
             return;
-        part_add_output(number, burst, draw_below(8) ? clock : 0, len, have,
+        part_add_output(number, burst, draw_below(8) ? seq : 0, len, have,
                         draw_below(4) ? 1 : (uint8_t)draw());
     }
 }
@@ -56,7 +56,7 @@ static void random_part(void)
     uint64_t from = any() >> 1, line = 0;
 
     part_begin((uint16_t)draw_below(FT_LANES_MAX), any() | 1, from, from + (draw_below(8) ? any() >> 1 : 0));
-    part->clock = any();
+    part->seq = any();
     part->access = any();
     part->released = any() >> 1;
     part->outputs = part->released + (any() >> 1);
@@ -309,13 +309,13 @@ static void test_hostile_outputs(void **state)
     const struct ft_part_output *o;
 
     (void)state;
-    one_output(40 + 8); /* step, other, port: number 51, burst 10, clock 77, three bytes, port 5 */
+    one_output(40 + 8); /* step, other, port: number 51, burst 10, seq 77, three bytes, port 5 */
     FORGE_PUT(HEAD(60, 13), 0, 1, 152, 1, 3, 5, 'a', 'b', 'c');
     forge_good();
     o = (const void *)ft_part_held(part_back);
     assert_int_equal(o->number, 51);
     assert_int_equal(o->burst, 10);
-    assert_int_equal(o->clock, 77);
+    assert_int_equal(o->seq, 77);
     assert_int_equal(o->len, 60);
     assert_int_equal(o->have, 3);
     assert_int_equal(o->port, 5);

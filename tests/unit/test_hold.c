@@ -37,14 +37,14 @@ static void nothing_leaves_before_it_is_stable(void **unused)
     (void)unused;
     assert_int_equal(ft_hold_init(&hold, 8), 0);
     ft_hold_put(&hold, &(struct ft_held){.burst = 7, .port = 0, .packet = &packets[0]});
-    ft_hold_put(&hold, &(struct ft_held){.burst = 7, .port = 0, .packet = &packets[1], .clock = 700});
+    ft_hold_put(&hold, &(struct ft_held){.burst = 7, .port = 0, .packet = &packets[1], .seq = 700});
     ft_hold_put(&hold, &(struct ft_held){.burst = 9, .port = 0, .packet = &packets[2]});
     assert_int_equal(ft_hold_peek(&hold, 6, 8, out), 0);
     assert_int_equal(ft_hold_peek(&hold, 7, 8, out), 2);
     assert_ptr_equal(out[0].packet, &packets[0]);
     assert_ptr_equal(out[1].packet, &packets[1]);
     assert_int_equal(out[1].burst, 7);
-    assert_int_equal(out[1].clock, 700);
+    assert_int_equal(out[1].seq, 700);
     assert_int_equal(ft_hold_peek(&hold, 8, 8, out), 2);
     assert_int_equal(ft_hold_peek(&hold, 9, 8, out), 3);
     assert_int_equal(ft_hold_peek(&hold, 9, 1, out), 1);

@@ -60,9 +60,9 @@ static int teardown(void **state)
 /* A burst of ten packets, sent. */
 static void send(uint64_t burst)
 {
-    record_begin(0, FT_REC_BY_CLOCK, burst);
+    record_begin(0, FT_REC_BY_SEQ, burst);
     rec->inputs = 10;
-    rec->clock = 1 + (burst - 11) * 10;
+    rec->seq = 1 + (burst - 11) * 10;
     record_finish();
     memcpy(ft_ring_reserve(&lane.log, rec->size), rec, rec->size);
     ft_ring_publish(&lane.log, rec->size);
@@ -174,23 +174,23 @@ static void a_warm_standby_does_not_lag(void **state)
     assert_int_equal(lag_after(1000, 1010, 611), 0);
 }
 
-/* Bursts are remembered as many as RP_CLOCKS; a standby that is further behind is so far at least. */
+/* Bursts are remembered as many as RP_SEQ_MEMORY; a standby that is further behind is so far at least. */
 static void the_lag_in_packets_never_shrinks_by_forgetting(void **state)
 {
     struct ft_message m;
 
     (void)state;
-    for (uint64_t burst = 11; burst <= 30 + RP_CLOCKS; burst++) {
+    for (uint64_t burst = 11; burst <= 30 + RP_SEQ_MEMORY; burst++) {
         send(burst);
         rp_link_flush(a);
         for (rp_link_poll(b, rp_monotonic()); rp_link_next(b, 1, &m, &(struct ft_fault){""}) > 0;)
             ;
         rp.core.peer_taken[0] = rp.sender.sent[0]; /* credit */
     }
-    rp.core.peer_replayed[0] = 20 + RP_CLOCKS;
+    rp.core.peer_replayed[0] = 20 + RP_SEQ_MEMORY;
     assert_int_equal(rp_lag_packets(&rp), 100);
     rp.core.peer_replayed[0] = 12;
-    assert_int_equal(rp_lag_packets(&rp), (RP_CLOCKS - 1) * 10);
+    assert_int_equal(rp_lag_packets(&rp), (RP_SEQ_MEMORY - 1) * 10);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -27,7 +27,7 @@ struct input {
 
 /* What one burst was given. */
 struct burst {
-    uint64_t number, clock, time, released, digest;
+    uint64_t number, seq, time, released, digest;
     bool digested;
     unsigned inputs, values;
     struct input input[FT_BURST_MAX];
@@ -65,10 +65,10 @@ static void fill(uint8_t *bytes, size_t len)
         bytes[i] = (uint8_t)draw();
 }
 
-static void invent(struct burst *b, uint64_t number, uint64_t clock, unsigned inputs, uint32_t most)
+static void invent(struct burst *b, uint64_t number, uint64_t seq, unsigned inputs, uint32_t most)
 {
     b->number = number;
-    b->clock = clock;
+    b->seq = seq;
     b->time = number * 1000 + draw_below(1000);
     b->released = draw_below(1u << 30);
     b->digested = draw_below(4) == 0;
@@ -92,7 +92,7 @@ static void invent(struct burst *b, uint64_t number, uint64_t clock, unsigned in
 
 static void record(const struct burst *b)
 {
-    lg_capture_begin(&capture, 3, b->number, b->clock, b->time, b->inputs);
+    lg_capture_begin(&capture, 3, b->number, b->seq, b->time, b->inputs);
     for (unsigned i = 0; i < b->inputs; i++)
         lg_capture_input(&capture, b->input[i].bytes, b->input[i].wire, b->input[i].take, b->input[i].port,
                          b->input[i].outside);
@@ -142,7 +142,7 @@ static void compare(const struct ft_record *r, const struct burst *b)
 
     assert_int_equal(r->lane, 3);
     assert_int_equal(r->burst, b->number);
-    assert_int_equal(r->clock, b->clock);
+    assert_int_equal(r->seq, b->seq);
     assert_int_equal(r->time, b->time);
     assert_int_equal(r->released, b->released);
     assert_int_equal(r->flags, b->digested ? FT_REC_DIGEST : 0);
@@ -189,14 +189,14 @@ static void crosses_the_wire(const struct ft_record *r)
 
 static void captured_is_what_was_given(void **state)
 {
-    uint64_t clock = 1;
+    uint64_t seq = 1;
 
     (void)state;
     for (uint64_t burst = 1; burst <= 400; burst++) {
         struct ft_fault fault = {""};
         const struct ft_record *r;
 
-        invent(model, burst, clock, (unsigned)draw_below(FT_BURST_MAX + 1), 300);
+        invent(model, burst, seq, (unsigned)draw_below(FT_BURST_MAX + 1), 300);
         assert_null(next_record());
         record(model);
         r = next_record();
@@ -206,7 +206,7 @@ static void captured_is_what_was_given(void **state)
         compare(r, model);
         padding_is_zero(r);
         crosses_the_wire(r);
-        clock += model->inputs;
+        seq += model->inputs;
         drop_record(r);
     }
 }
@@ -251,7 +251,7 @@ static void nothing_is_seen_before_the_end(void **state)
 static void full_ring_loses_nothing(void **state)
 {
     struct burst *sent = calloc(256, sizeof(*sent));
-    uint64_t written = 0, read = 0, clock = 1, read_clock = 1;
+    uint64_t written = 0, read = 0, seq = 1, read_clock = 1;
     unsigned fulls = 0;
 
     (void)state;
@@ -261,8 +261,8 @@ static void full_ring_loses_nothing(void **state)
             struct burst *b = &sent[written % 256];
 
             assert_true(written - read < 256);
-            invent(b, ++written, clock, FT_BURST_MAX, 1500);
-            clock += FT_BURST_MAX;
+            invent(b, ++written, seq, FT_BURST_MAX, 1500);
+            seq += FT_BURST_MAX;
             record(b);
             assert_true(ft_ring_used(&lane.log) <= lane.log.capacity);
         }
@@ -273,7 +273,7 @@ static void full_ring_loses_nothing(void **state)
             const struct ft_record *r = next_record();
 
             assert_non_null(r);
-            assert_int_equal(r->clock, read_clock);
+            assert_int_equal(r->seq, read_clock);
             compare(r, &sent[read++ % 256]);
             read_clock += r->inputs;
             drop_record(r);
@@ -331,7 +331,7 @@ static void taken_is_the_oldest(struct lg_kept *kept)
     assert_int_equal(out->port, m->port);
     assert_int_equal(out->len, m->len);
     assert_int_equal(out->burst, m->number / 3);
-    assert_int_equal(out->clock, m->number * 2);
+    assert_int_equal(out->seq, m->number * 2);
     assert_int_equal(out->have, m->whole ? m->len : m->len / 4);
     assert_memory_equal(out + 1, m->bytes, out->have);
     forget_oldest();
@@ -361,7 +361,7 @@ static void kept_like_the_model(void **state)
             lg_kept_put(&kept,
                         &(struct lg_output){.number = m.number,
                                             .burst = m.number / 3,
-                                            .clock = m.number * 2,
+                                            .seq = m.number * 2,
                                             .len = m.len,
                                             .have = m.whole ? m.len : m.len / 4,
                                             .port = m.port},

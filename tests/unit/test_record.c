@@ -35,13 +35,13 @@ static void random_record(void)
     uint16_t cut = draw_below(2) ? FT_FRAME_MAX : (uint16_t)draw_below(200);
 
     record_begin((uint16_t)draw_below(FT_LANES_MAX), (uint16_t)draw_below(8), any() | 1);
-    rec->clock = any() >> 1;
+    rec->seq = any() >> 1;
     rec->time = any();
     rec->released = any();
     rec->access = any() >> 1;
     rec->accesses = (uint32_t)any();
     rec->digest = rec->flags & FT_REC_DIGEST ? draw() : 0;
-    if (rec->flags & FT_REC_BY_CLOCK)
+    if (rec->flags & FT_REC_BY_SEQ)
         rec->inputs = (uint16_t)draw_below(FT_BURST_MAX + 1);
     else
         for (uint64_t n = draw_below(FT_BURST_MAX + 1); n; n--) {
@@ -130,7 +130,7 @@ static void test_largest(void **state)
     static uint8_t value[FT_VALUES_MAX - 4];
 
     record_begin(FT_LANES_MAX - 1, FT_REC_DIGEST, UINT64_MAX);
-    rec->clock = UINT64_MAX - FT_BURST_MAX;
+    rec->seq = UINT64_MAX - FT_BURST_MAX;
     rec->time = rec->released = rec->digest = UINT64_MAX;
     rec->accesses = UINT32_MAX;
     rec->access = UINT64_MAX - UINT32_MAX;
@@ -391,9 +391,9 @@ static void test_check(void **state)
     check_refuses(size, "bytes is 4294967295");
     rec->access = UINT64_MAX - 19;
     check_refuses(size, "access wraps");
-    rec->clock = UINT64_MAX - 3;
+    rec->seq = UINT64_MAX - 3;
     check_refuses(size, "clock wraps");
-    rec->flags |= FT_REC_BY_CLOCK;
+    rec->flags |= FT_REC_BY_SEQ;
     check_refuses(size, "in a burst by clock");
     in[2].wire = 13;
     check_refuses(size, "offset 88: input 2 is 13 bytes on the wire");
@@ -442,7 +442,7 @@ static void test_measure(void **state)
         return;
     for (unsigned inputs = 1; inputs <= 32; inputs *= 2) {
         encoded(inputs, 0);
-        rec->clock = rec->released = 123456789;
+        rec->seq = rec->released = 123456789;
         rec->time = 1700000000123456789ull;
         rec->access = 4000000;
         long len = encode();

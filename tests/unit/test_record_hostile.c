@@ -96,7 +96,7 @@ static void test_hostile_heads(void **state)
     FORGE_PUT(0);
     forge_refused(FT_EMALFORMED, "clock wraps");
     plain_head();
-    head[FLAGS] = FT_REC_BY_CLOCK;
+    head[FLAGS] = FT_REC_BY_SEQ;
     head[INPUTS] = 32;
     good();
     head[BYTES] = 1;

@@ -35,7 +35,7 @@ static int setup(void **state)
     words = ft_arena_alloc(ft_region_arena(rig.region, 0, 1), WORDS * 8);
     assert_non_null(words);
     model = calloc(WORDS, sizeof(*model));
-    now = (struct lg_position){.clock = 1, .access = 1};
+    now = (struct lg_position){.seq = 1, .access = 1};
     return 0;
 }
 
@@ -69,7 +69,7 @@ static void turn(uint64_t view, uint64_t at)
 static void burst(uint16_t taken, uint64_t at)
 {
     record_begin(0, 0, now.burst + 1);
-    rec->clock = now.clock;
+    rec->seq = now.seq;
     rec->time = now.time + 1000;
     rec->access = now.access;
     for (unsigned i = 0; i < PER; i++)
@@ -78,7 +78,7 @@ static void burst(uint16_t taken, uint64_t at)
     record_finish();
     lg_recorder_record(rig.recorder, 0, rec);
     now.burst++;
-    now.clock += PER;
+    now.seq += PER;
     now.time += 1000;
     for (unsigned i = 0; i < 3; i++) {
         uint64_t *word = &words[place(now.burst, i) % WORDS];
@@ -167,7 +167,7 @@ static void what_is_recorded_is_read(void **state)
     open_recorder(1u << 30, 2);
     for (int i = 0; i < 20; i++) { /* before the snapshot: known to no file */
         now.burst++;
-        now.clock += PER;
+        now.seq += PER;
         for (unsigned k = 0; k < 3; k++)
             words[place(now.burst, k) % WORDS] += now.burst;
     }
@@ -181,13 +181,13 @@ static void what_is_recorded_is_read(void **state)
     assert_true(r.based && r.ended);
     assert_int_equal(r.whole, r.size);
     assert_int_equal(r.head.at.burst, 20);
-    assert_int_equal(r.head.at.clock, 81);
+    assert_int_equal(r.head.at.seq, 81);
     assert_int_equal(r.head.view, 7);
     assert_string_equal(r.head.node, "b");
     assert_memory_equal(r.identity, IDENTITY, sizeof(IDENTITY) - 1);
     assert_int_equal(r.records, 500);
     assert_int_equal(r.burst[0], 520);
-    assert_int_equal(r.clock[0], 2081);
+    assert_int_equal(r.seq[0], 2081);
     snapshot_is_right(&r);
     while (lg_recording_next(&r, &at, &f)) {
         if (f.type != LG_RECORD)
@@ -452,8 +452,8 @@ static void frames_out_of_place_are_refused(void **state)
         {{0, 0, -1}, FT_EMALFORMED, "expected one that has its place here"},
         {{0, 103, 1, -1}, FT_EMALFORMED, "lines behind the snapshot's end, expected"},
         {{0, 103, 103, -1}, FT_EMALFORMED, "expected one that has its place here"},
-        {{0, 101, 102, -1}, FT_EMALFORMED, "burst 2 from clock 5, expected burst 1 from clock 1"},
-        {{0, 102, 102, -1}, FT_EMALFORMED, "burst 1 from clock 1, expected burst 2 from clock 5"},
+        {{0, 101, 102, -1}, FT_EMALFORMED, "burst 2 from seq 5, expected burst 1 from seq 1"},
+        {{0, 102, 102, -1}, FT_EMALFORMED, "burst 1 from seq 1, expected burst 2 from seq 5"},
         {{0, 100, 102, -1}, FT_EMALFORMED, "expected the file's end"},
     };
     struct ft_fault fault;

@@ -36,7 +36,7 @@ static int setup(void **state)
             words[l][i] = 1000 * l + i;
     }
     for (unsigned l = 0; l < LANES; l++)
-        at[l] = (struct lg_position){.burst = 10 * l, .clock = 1 + l, .access = 1 + l, .time = 500};
+        at[l] = (struct lg_position){.burst = 10 * l, .seq = 1 + l, .access = 1 + l, .time = 500};
     return 0;
 }
 
@@ -83,14 +83,14 @@ static void end_record(uint32_t accesses)
 {
     struct lg_position *p = &at[rec->lane];
 
-    rec->clock = p->clock;
+    rec->seq = p->seq;
     rec->time = p->time += 10;
     rec->access = p->access;
     rec->accesses = accesses;
     record_finish();
     lg_recorder_record(rig.recorder, rec->lane, rec);
     p->burst++;
-    p->clock += rec->inputs;
+    p->seq += rec->inputs;
     p->access += accesses;
 }
 
@@ -348,7 +348,7 @@ static void what_waits_for_nothing_recorded_is_left_out(void **state)
     assert_int_equal(index.lane[0].upto, 2); /* a2 */
     assert_int_equal(index.lane[1].upto, 2); /* and b2, which needs it */
     assert_int_equal(index.lane[2].upto, 2);
-    assert_int_equal(nd_index_clock(&index, 0), 3);
+    assert_int_equal(nd_index_seq(&index, 0), 3);
     nd_index_free(&index);
     lg_recording_close(&r);
 }
@@ -357,7 +357,7 @@ static void an_input_has_its_past_and_no_more(void **state)
 {
     static const struct {
         unsigned lane;
-        uint64_t clock;
+        uint64_t seq;
         uint32_t upto[LANES];
     } cases[] = {
         {0, 1, {1, 0, 0}}, /* a0 alone */
@@ -373,7 +373,7 @@ static void an_input_has_its_past_and_no_more(void **state)
     rig_read(&r, 1);
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         assert_int_equal(nd_index_make(&index, &r, NULL), 0);
-        nd_index_until(&index, cases[i].lane, cases[i].clock);
+        nd_index_until(&index, cases[i].lane, cases[i].seq);
         for (unsigned l = 0; l < LANES; l++)
             if (index.lane[l].upto != cases[i].upto[l])
                 fail_msg("case %u: lane %u up to %u", i, l, index.lane[l].upto);

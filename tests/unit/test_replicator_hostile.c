@@ -220,7 +220,7 @@ static void run(uint64_t line, uint32_t count, bool zero)
 static void record(uint16_t lane, uint64_t burst)
 {
     record_begin(lane, 0, burst);
-    rec->clock = 0;
+    rec->seq = 0;
     rec->time = burst * 1000;
     record_add_bytes();
     record_finish();
@@ -373,7 +373,7 @@ static void dependency_to_nowhere(void **state)
     start_standby();
     synchronise(true);
     record_begin(0, 0, 1);
-    rec->clock = 0;
+    rec->seq = 0;
     rec->access = 1;
     rec->accesses = 1;
     record_add_bytes();
@@ -574,9 +574,9 @@ static void bend_burst(void)
 {
     part->burst++;
 }
-static void bend_clock(void)
+static void bend_seq(void)
 {
-    part->clock++;
+    part->seq++;
 }
 static void bend_access(void)
 {
@@ -620,7 +620,7 @@ static void parts_that_lie(void **state)
     another_share(bend_cut);
     another_share(bend_from);
     another_share(bend_burst);
-    another_share(bend_clock);
+    another_share(bend_seq);
     another_share(bend_access);
     another_share(bend_outputs);
     twin_end(b);

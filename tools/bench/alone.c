@@ -16,9 +16,9 @@
 const struct nd_bench_piece nd_bench_pieces_all[ND_BENCH_PIECES] = {
     {"off", "the chain; outputs leave at once", NULL, .lanes = 1},
     {"hold", "outputs wait for a watermark, 8 bursts behind", "off", .holds = true, .lanes = 1},
-    {"clock", "a record of each burst: number, clock, time; a gate has the inputs", "hold", .holds = true,
-     .logs = true, .by_clock = true, .lanes = 1},
-    {"inputs", "the record has the inputs by value", "clock", .holds = true, .logs = true, .lanes = 1},
+    {"seq", "a record of each burst: number, clock, time; a gate has the inputs", "hold", .holds = true,
+     .logs = true, .by_seq = true, .lanes = 1},
+    {"inputs", "the record has the inputs by value", "seq", .holds = true, .logs = true, .lanes = 1},
     {"encode", "the sender's encoding of records, with its checksum", "inputs", .holds = true, .logs = true,
      .encodes = true, .lanes = 1},
     {"marks", "a warm standby's: edits mark lines for the next checkpoint, which is not made", "inputs",
@@ -49,9 +49,9 @@ const struct nd_bench_piece *nd_bench_piece(const char *name)
 }
 
 /* No record is replayed here, so nobody asks for inputs. */
-static bool no_input(void *ctx, unsigned lane, uint64_t clock, uint8_t *frame, uint32_t *len, uint8_t *port)
+static bool no_input(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t *len, uint8_t *port)
 {
-    (void)ctx, (void)lane, (void)clock, (void)frame, (void)len, (void)port;
+    (void)ctx, (void)lane, (void)seq, (void)frame, (void)len, (void)port;
     return false;
 }
 
@@ -154,7 +154,7 @@ static int put_together(struct nd_bench_alone *a, struct nd_load *load, uint64_t
     int error = nd_bench_io_open(&a->io, a->slot, load, fault);
 
     nd_group_init(&a->member.group, a->lane, chain->lanes);
-    if (a->piece->by_clock) {
+    if (a->piece->by_seq) {
         a->io.io.input = no_input;
         a->io.io.frame_max = ND_LOAD_LINE;
     }

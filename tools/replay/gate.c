@@ -26,10 +26,10 @@ int nd_gate_open(struct nd_gate *gate, const struct nd_tape *tape, bool keeps, s
     if (gate->left == MAP_FAILED)
         gate->left = NULL;
     gate->source = calloc(tape->burst_count + 2, sizeof(*gate->source));
-    gate->clock = calloc(tape->burst_count + 2, sizeof(*gate->clock));
-    if (!gate->left || !gate->source || !gate->clock)
+    gate->seq = calloc(tape->burst_count + 2, sizeof(*gate->seq));
+    if (!gate->left || !gate->source || !gate->seq)
         return ft_fail(fault, FT_ENOMEM, "no memory for what leaves the chain");
-    gate->clock[1] = 1;
+    gate->seq[1] = 1;
     return 0;
 }
 
@@ -38,7 +38,7 @@ void nd_gate_close(struct nd_gate *gate)
     if (gate->left)
         munmap(gate->left, gate->numbers * sizeof(*gate->left));
     free(gate->source);
-    free(gate->clock);
+    free(gate->seq);
     if (gate->dump)
         pcap_dump_close(gate->dump);
     if (gate->part)
@@ -107,8 +107,8 @@ static void write_packet(struct nd_gate *gate, const struct nd_slot_output *out)
         b = &gate->tape->bursts[gate->source[out->burst] - 1];
     if (b)
         stamp = b->time;
-    if (b && out->clock) {
-        index = b->first + (out->clock - gate->clock[out->burst]);
+    if (b && out->seq) {
+        index = b->first + (out->seq - gate->seq[out->burst]);
         if (index < gate->tape->count) {
             stamp = gate->tape->inputs[index].stamp;
             if (gate->tape->inputs[index].have < head.caplen)
@@ -189,7 +189,7 @@ void nd_gate_know(struct nd_gate *gate, uint64_t burst)
         uint64_t b = gate->known + 1;
 
         gate->source[b] = b + gate->shift;
-        gate->clock[b + 1] = gate->clock[b] + gate->tape->bursts[gate->source[b] - 1].n;
+        gate->seq[b + 1] = gate->seq[b] + gate->tape->bursts[gate->source[b] - 1].n;
     }
 }
 
@@ -210,8 +210,8 @@ static void count_lost(struct nd_gate *gate, uint64_t burst)
 
     for (uint32_t i = 0; i < b->n; i++) {
         gate->lost_inputs++;
-        nd_gate_tell(gate, "lost: packet %lu (clock %lu): taken by the primary, not recovered\n",
-                     gate->tape->inputs[b->first + i].number + 1, gate->clock[burst] + i);
+        nd_gate_tell(gate, "lost: packet %lu (seq %lu): taken by the primary, not recovered\n",
+                     gate->tape->inputs[b->first + i].number + 1, gate->seq[burst] + i);
     }
 }
 

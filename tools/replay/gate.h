@@ -4,9 +4,9 @@
  * leave again; which burst of the tape each surviving burst of the lane was. Used by the tool's own process
  * alone.
  *
- * Numbers, clocks and bursts are the lane's. With `keeps` (a gate that keeps the inputs) nothing is ever lost
- * and they run as the tape does. Without, each takeover skips what the dead primary had taken and the
- * survivor did not know: `shift` grows.
+ * Numbers, sequence numbers and bursts are the lane's. With `keeps` (a gate that keeps the inputs) nothing is
+ * ever lost and they run as the tape does. Without, each takeover skips what the dead primary had taken and
+ * the survivor did not know: `shift` grows.
  */
 #ifndef TOOLS_REPLAY_GATE_H
 #define TOOLS_REPLAY_GATE_H
@@ -24,7 +24,7 @@ struct nd_gate {
     char *part; /* where it is written until it is whole; NULL: to its own name, or nothing is written */
 
     uint64_t *source; /* [burst] of the tape, for bursts 1 … known */
-    uint64_t *clock;  /* [burst] of its first input; [known + 1] is the next */
+    uint64_t *seq;    /* [burst] of its first input; [known + 1] is the next */
     uint64_t known;
     uint64_t shift;
 

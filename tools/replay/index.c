@@ -36,7 +36,7 @@ static bool add(struct nd_index_lane *lane, const struct lg_frame *f, const stru
                                                          .len = f->len,
                                                          .dependency = lane->dependencies_count,
                                                          .dependencies = r->dependencies,
-                                                         .clock = r->clock + r->inputs,
+                                                         .seq = r->seq + r->inputs,
                                                          .access = r->access + r->accesses,
                                                          .digest = r->digest,
                                                          .has_digest = (r->flags & FT_REC_DIGEST) != 0};
@@ -190,18 +190,18 @@ void nd_index_free(struct nd_index *index)
     *index = (struct nd_index){.lanes = 0};
 }
 
-uint64_t nd_index_clock(const struct nd_index *index, unsigned lane)
+uint64_t nd_index_seq(const struct nd_index *index, unsigned lane)
 {
     const struct nd_index_lane *l = &index->lane[lane];
 
-    return l->upto ? l->burst[l->upto - 1].clock : index->file->at[lane].clock;
+    return l->upto ? l->burst[l->upto - 1].seq : index->file->at[lane].seq;
 }
 
-void nd_index_until(struct nd_index *index, unsigned lane, uint64_t clock)
+void nd_index_until(struct nd_index *index, unsigned lane, uint64_t seq)
 {
     uint32_t n = 0;
 
-    while (n < index->lane[lane].upto && index->lane[lane].burst[n].clock <= clock)
+    while (n < index->lane[lane].upto && index->lane[lane].burst[n].seq <= seq)
         n++;
     for (unsigned l = 0; l < index->lanes; l++)
         index->lane[l].upto = 0;

@@ -12,7 +12,7 @@ struct nd_index_burst {
     const uint8_t *content; /* the record in its wire form, in the mapped file */
     uint32_t len;
     uint32_t dependency, dependencies; /* of struct nd_index_lane.dependencies */
-    uint64_t clock;                    /* of the first input after this burst */
+    uint64_t seq;                      /* of the first input after this burst */
     uint64_t access;                   /* … and of the next access */
     uint64_t digest;
     bool has_digest, comparable; /* comparable: all lanes execute theirs of this digest */
@@ -39,12 +39,12 @@ int nd_index_make(struct nd_index *index, const struct lg_recording *file, struc
 void nd_index_free(struct nd_index *index);
 
 /* Clock of the lane's next input behind what is executed. */
-uint64_t nd_index_clock(const struct nd_index *index, unsigned lane);
+uint64_t nd_index_seq(const struct nd_index *index, unsigned lane);
 /*
  * Sets `upto` of every lane to what the burst with this input depends on, itself included: its past, and
  * nothing beside it. So the state that one comes to is the same every time. The input must be within the set.
  */
-void nd_index_until(struct nd_index *index, unsigned lane, uint64_t clock);
+void nd_index_until(struct nd_index *index, unsigned lane, uint64_t seq);
 /* Which digests can be compared: `upto` is final. */
 void nd_index_settle(struct nd_index *index);
 

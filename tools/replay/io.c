@@ -140,7 +140,7 @@ static uint32_t transmit(void *ctx, unsigned lane, unsigned port, const struct f
         *out = (struct nd_slot_output){.size = size,
                                        .len = b->len,
                                        .number = held[sent].number,
-                                       .clock = held[sent].clock,
+                                       .seq = held[sent].seq,
                                        .burst = held[sent].burst,
                                        .port = port};
         memcpy(out + 1, b->frame, b->len);
@@ -164,28 +164,28 @@ static uint8_t *data(void *owner)
     return ((struct buffer *)owner)->frame;
 }
 
-/* With a gate that keeps inputs none is ever lost, so clocks count the tape's packets. */
-static bool complete(void *ctx, unsigned lane, uint64_t clock, uint8_t *frame, uint32_t have, uint32_t len)
+/* With a gate that keeps inputs none is ever lost, so sequence numbers count the tape's packets. */
+static bool complete(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t have, uint32_t len)
 {
     const struct nd_tape *tape = &((struct nd_slot_io *)ctx)->tapes[lane];
     uint8_t whole[FT_FRAME_MAX];
 
-    if (clock == 0 || clock > tape->count || tape->inputs[clock - 1].wire != len || have > len)
+    if (seq == 0 || seq > tape->count || tape->inputs[seq - 1].wire != len || have > len)
         return false;
-    nd_tape_frame(tape, clock - 1, whole);
+    nd_tape_frame(tape, seq - 1, whole);
     memcpy(frame + have, whole + have, len - have);
     return true;
 }
 
-static bool input(void *ctx, unsigned lane, uint64_t clock, uint8_t *frame, uint32_t *len, uint8_t *port)
+static bool input(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t *len, uint8_t *port)
 {
     const struct nd_tape *tape = &((struct nd_slot_io *)ctx)->tapes[lane];
 
-    if (clock == 0 || clock > tape->count)
+    if (seq == 0 || seq > tape->count)
         return false;
-    nd_tape_frame(tape, clock - 1, frame);
-    *len = tape->inputs[clock - 1].wire;
-    *port = tape->inputs[clock - 1].side == NF_OUTSIDE;
+    nd_tape_frame(tape, seq - 1, frame);
+    *len = tape->inputs[seq - 1].wire;
+    *port = tape->inputs[seq - 1].side == NF_OUTSIDE;
     return true;
 }
 

@@ -19,7 +19,7 @@ void nd_ledger_put(struct ft_ring *ring, const struct ft_record *record)
     struct ft_record brief = *record, *out;
     size_t dependencies = record->dependencies * sizeof(struct ft_dependency);
 
-    brief.flags |= FT_REC_BY_CLOCK;
+    brief.flags |= FT_REC_BY_SEQ;
     brief.bytes = 0;
     brief.size = (uint32_t)ft_record_size(&brief);
     out = ft_ring_reserve(ring, brief.size);

@@ -2,7 +2,7 @@
 /*
  * The surviving log of one lane: every record that a live lane closed, as its node gave it to the gate before
  * anybody else could act on it; what did not survive a takeover is cut off. Inputs are kept by number alone
- * (FT_REC_BY_CLOCK): the tape has them. Written by the tool's own process; read by it and, after the fork, by
+ * (FT_REC_BY_SEQ): the tape has them. Written by the tool's own process; read by it and, after the fork, by
  * the reference.
  */
 #ifndef TOOLS_REPLAY_LEDGER_H

@@ -150,13 +150,12 @@ static int take_snapshot(struct nd_log *log, const struct lg_recording *r, bool 
                     continue;
                 unsigned lane = arena->lane < log->lanes ? arena->lane : 0;
 
-                fprintf(
-                    stderr,
-                    "understudy: replay diverged: lane %u burst %lu clock %lu: snapshot of %s, %s at %lu: "
-                    "expected %02x, got %02x\n",
-                    lane, r->at[lane].burst, r->at[lane].clock, r->file,
-                    arena->nf < region->nfs ? region->nf_name[arena->nf] : "shared",
-                    run.line * FT_LINE + i - arena->offset, expected, got);
+                fprintf(stderr,
+                        "understudy: replay diverged: lane %u burst %lu seq %lu: snapshot of %s, %s at %lu: "
+                        "expected %02x, got %02x\n",
+                        lane, r->at[lane].burst, r->at[lane].seq, r->file,
+                        arena->nf < region->nfs ? region->nf_name[arena->nf] : "shared",
+                        run.line * FT_LINE + i - arena->offset, expected, got);
                 log->diverged = true;
                 return 0;
             }
@@ -175,7 +174,7 @@ static int apply_snapshot(struct nd_log *log, struct ft_fault *fault)
         const struct nf_lane_state *state = nf_chain_state(log->lane[l].chain);
         const struct lg_position *at = &first->at[l];
 
-        if (state->burst != at->burst || state->clock != at->clock || state->access != at->access)
+        if (state->burst != at->burst || state->seq != at->seq || state->access != at->access)
             error =
                 ft_fail(fault, FT_EMALFORMED, "%.120s: snapshot of burst %lu of lane %u, expected burst %lu",
                         first->file, state->burst, l, at->burst);
@@ -213,13 +212,14 @@ static int look_for_until(struct nd_log *log, bool last)
 
     if (!o->until)
         return 0;
-    to = nd_index_clock(&log->index, (unsigned)o->until_lane);
-    log->stopped = o->until_clock < to;
+    to = nd_index_seq(&log->index, (unsigned)o->until_lane);
+    log->stopped = o->until_seq < to;
     if (log->stopped)
-        nd_index_until(&log->index, (unsigned)o->until_lane, o->until_clock);
+        nd_index_until(&log->index, (unsigned)o->until_lane, o->until_seq);
     else if (last)
-        return nd_usage("replay", "--until %lu:%lu: the log has clocks %lu to %lu of lane %lu", o->until_lane,
-                        o->until_clock, first_of(log)->at[o->until_lane].clock, to - 1, o->until_lane);
+        return nd_usage("replay", "--until %lu:%lu: the log has sequence numbers %lu to %lu of lane %lu",
+                        o->until_lane, o->until_seq, first_of(log)->at[o->until_lane].seq, to - 1,
+                        o->until_lane);
     return 0;
 }
 
@@ -260,14 +260,14 @@ static int check_until(const struct nd_log *log)
     const struct nd_replay_options *o = log->options;
     const struct lg_recording *first = first_of(log), *last = &log->files.list[log->files.count - 1];
 
-    if (!o->until || (o->until_lane < log->lanes && o->until_clock >= first->at[o->until_lane].clock &&
-                      o->until_clock < last->clock[o->until_lane]))
+    if (!o->until || (o->until_lane < log->lanes && o->until_seq >= first->at[o->until_lane].seq &&
+                      o->until_seq < last->seq[o->until_lane]))
         return 0;
     if (o->until_lane >= log->lanes)
-        return nd_usage("replay", "--until %lu:%lu: the log has clocks of lanes 0 to %u", o->until_lane,
-                        o->until_clock, log->lanes - 1);
-    return nd_usage("replay", "--until %lu:%lu: the log has clocks %lu to %lu of lane %lu", o->until_lane,
-                    o->until_clock, first->at[o->until_lane].clock, last->clock[o->until_lane] - 1,
+        return nd_usage("replay", "--until %lu:%lu: the log has sequence numbers of lanes 0 to %u",
+                        o->until_lane, o->until_seq, log->lanes - 1);
+    return nd_usage("replay", "--until %lu:%lu: the log has sequence numbers %lu to %lu of lane %lu",
+                    o->until_lane, o->until_seq, first->at[o->until_lane].seq, last->seq[o->until_lane] - 1,
                     o->until_lane);
 }
 

@@ -40,7 +40,7 @@ void nd_log_files_close(struct nd_log_files *files);
 /* An input, and what became of it. */
 struct nd_log_input {
     unsigned lane;
-    uint64_t clock, time;
+    uint64_t seq, time;
     struct nf_packet in, out; /* data NULL */
 };
 

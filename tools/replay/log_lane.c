@@ -35,7 +35,7 @@ static void note_inputs(const struct ft_record *r, struct nd_log_input in[])
 
     lg_cursor_begin(&cursor, r);
     while ((i = lg_cursor_input(&cursor, &bytes))) {
-        in[n] = (struct nd_log_input){.lane = r->lane, .clock = r->clock + n, .time = r->time};
+        in[n] = (struct nd_log_input){.lane = r->lane, .seq = r->seq + n, .time = r->time};
         in[n].in = (struct nf_packet){.data = bytes,
                                       .len = i->wire,
                                       .have = i->taken,
@@ -46,12 +46,12 @@ static void note_inputs(const struct ft_record *r, struct nd_log_input in[])
     }
 }
 
-/* Of the lane that --until names, what comes behind its clock in the same burst is not shown. */
-static bool shown(const struct nd_log_lane *l, uint64_t clock)
+/* Of the lane that --until names, what comes behind its sequence number in the same burst is not shown. */
+static bool shown(const struct nd_log_lane *l, uint64_t seq)
 {
     const struct nd_replay_options *o = l->log->options;
 
-    return !o->until || l->lane->index != o->until_lane || clock <= o->until_clock;
+    return !o->until || l->lane->index != o->until_lane || seq <= o->until_seq;
 }
 
 static void note_outputs(struct nd_log_lane *l, struct nd_log_input in[])
@@ -69,7 +69,7 @@ static void note_outputs(struct nd_log_lane *l, struct nd_log_input in[])
             l->dropped++;
         else
             keep_frame(l, r->time, p->data, p->have, p->len);
-        if (shown(l, in[i].clock))
+        if (shown(l, in[i].seq))
             l->last[l->inputs++ % ND_LOG_LAST] = in[i];
     }
     for (uint32_t i = 0; i < count; i++)

@@ -144,7 +144,7 @@ static json_t *inputs_json(const struct nd_log *log)
 
         json_array_append_new(list,
                               json_pack("{s:i, s:I, s:I, s:s, s:s, s:I, s:s, s:s}", "lane", (int)p->lane,
-                                        "clock", (json_int_t)p->clock, "time_ns", (json_int_t)p->time, "port",
+                                        "seq", (json_int_t)p->seq, "time_ns", (json_int_t)p->time, "port",
                                         port_name(log, p->in.in_port), "input", tuple(&p->in, in), "bytes",
                                         (json_int_t)p->in.len, "verdict", verdict(log, &p->out, what),
                                         "output", p->out.drop ? "" : tuple(&p->out, out)));
@@ -177,8 +177,8 @@ static json_t *lanes_json(const struct nd_log *log)
         const struct nf_lane_state *state = nf_chain_state(log->lane[l].chain);
 
         json_array_append_new(list,
-                              json_pack("{s:I, s:I, s:I, s:I}", "burst", (json_int_t)state->burst, "clock",
-                                        (json_int_t)state->clock - 1, "time_ns", (json_int_t)state->time,
+                              json_pack("{s:I, s:I, s:I, s:I}", "burst", (json_int_t)state->burst, "seq",
+                                        (json_int_t)state->seq - 1, "time_ns", (json_int_t)state->time,
                                         "inputs", (json_int_t)log->of_lane[l].inputs));
     }
     return list;
@@ -198,7 +198,7 @@ static int print_json(const struct nd_log *log)
                   "bursts", (json_int_t)sum.bursts, "inputs", (json_int_t)sum.inputs, "dropped",
                   (json_int_t)sum.dropped, "outputs", (json_int_t)sum.outputs, "digests",
                   (json_int_t)sum.digests, "snapshots", (json_int_t)log->snapshots, "burst",
-                  (json_int_t)state->burst, "clock", (json_int_t)state->clock - 1, "time_ns",
+                  (json_int_t)state->burst, "seq", (json_int_t)state->seq - 1, "time_ns",
                   (json_int_t)state->time, "digest", digest, "stopped", log->stopped, "equal", !log->diverged,
                   "lanes", lanes_json(log), "last", inputs_json(log), "state", state_json(log));
     code = o ? nd_print_json(o) : ND_SOFTWARE;
@@ -219,7 +219,7 @@ static void print_inputs(const struct nd_log *log, FILE *out)
 
         if (log->lanes > 1)
             fprintf(out, "  %2u:", p->lane);
-        fprintf(out, "  %10lu  %lu.%09lu  %s  %s  %u bytes  ->  %s%s%s\n", p->clock, p->time / SECOND,
+        fprintf(out, "  %10lu  %lu.%09lu  %s  %s  %u bytes  ->  %s%s%s\n", p->seq, p->time / SECOND,
                 p->time % SECOND, port_name(log, p->in.in_port), tuple(&p->in, in), p->in.len,
                 verdict(log, &p->out, what), p->out.drop ? "" : "  ",
                 p->out.drop ? "" : tuple(&p->out, gone));
@@ -254,14 +254,14 @@ static void print_text(const struct nd_log *log, FILE *out)
     for (unsigned l = 0; l < log->lanes; l++) {
         const struct nf_lane_state *state = nf_chain_state(log->lane[l].chain);
 
-        fprintf(out, "  %-14s lane %u burst %lu clock %lu, chain time %lu.%09lu\n", l ? "" : "came to", l,
-                state->burst, state->clock - 1, state->time / SECOND, state->time % SECOND);
+        fprintf(out, "  %-14s lane %u burst %lu seq %lu, chain time %lu.%09lu\n", l ? "" : "came to", l,
+                state->burst, state->seq - 1, state->time / SECOND, state->time % SECOND);
     }
     fprintf(out, "  outputs        %lu, dropped %lu\n", sum.outputs, sum.dropped);
     fprintf(out, "  checked        %lu records, %lu digests in them, %lu snapshots\n", sum.bursts,
             sum.digests, log->snapshots);
     fprintf(out, "  digest         %016lx\n", ft_region_digest(log->region));
-    fprintf(out, "last inputs: clock, time, port, flow  ->  verdict, flow\n");
+    fprintf(out, "last inputs: sequence number, time, port, flow  ->  verdict, flow\n");
     print_inputs(log, out);
     fprintf(out, "counters\n");
     print_state(log, out);

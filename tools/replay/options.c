@@ -94,7 +94,7 @@ static int take_until(struct nd_replay_options *o, char *value)
     o->until = colon != NULL;
     if (colon)
         *colon = '\0';
-    if (!colon || !nd_options_number(value, &o->until_lane) || !nd_options_number(colon + 1, &o->until_clock))
+    if (!colon || !nd_options_number(value, &o->until_lane) || !nd_options_number(colon + 1, &o->until_seq))
         return nd_usage(COMMAND, "--until %.40s, expected LANE:CLOCK", value);
     return 0;
 }

@@ -45,7 +45,7 @@ struct reference {
     _Atomic uint64_t off; /* 1: a lane has stopped, and what others wait for may never come */
 };
 
-static void compare(struct run *r, uint64_t number, uint64_t clock, const struct nd_tape_burst *b,
+static void compare(struct run *r, uint64_t number, uint64_t seq, const struct nd_tape_burst *b,
                     const void *frame, uint32_t len, uint64_t port)
 {
     struct nd_gate *gate = r->gate;
@@ -53,17 +53,17 @@ static void compare(struct run *r, uint64_t number, uint64_t clock, const struct
 
     if (left == 0) {
         r->result.missing++;
-        if (clock)
-            nd_gate_tell(
-                gate, "lost: output %lu (clock %lu, packet %lu): never left the chain\n", number, clock,
-                gate->tape->inputs[b->first + (clock - nf_chain_state(r->chain)->clock) + b->n].number + 1);
+        if (seq)
+            nd_gate_tell(gate, "lost: output %lu (seq %lu, packet %lu): never left the chain\n", number, seq,
+                         gate->tape->inputs[b->first + (seq - nf_chain_state(r->chain)->seq) + b->n].number +
+                             1);
         else
             nd_gate_tell(gate, "lost: output %lu (made by an NF): never left the chain\n", number);
     } else if (left != nd_gate_digest(frame, len, port)) {
         if (r->result.altered++ == 0)
             fprintf(stderr,
-                    "understudy replay: output %lu (clock %lu) left with other bytes than the reference's\n",
-                    number, clock);
+                    "understudy replay: output %lu (seq %lu) left with other bytes than the reference's\n",
+                    number, seq);
     }
 }
 
@@ -80,7 +80,7 @@ static bool follow(struct run *r, uint64_t burst, const struct nd_tape_burst *b)
         return false;
     record = nd_ledger_record(r->ledger, burst);
     if (record->burst != burst || record->time != b->time || record->inputs != b->n ||
-        record->clock != state->clock || record->access != state->access)
+        record->seq != state->seq || record->access != state->access)
         return false;
     nf_chain_follow(
         r->chain, (const struct ft_dependency *)((const uint8_t *)record + ft_record_dependencies_at(record)),
@@ -108,7 +108,7 @@ static bool run_burst(struct run *r, uint64_t burst)
     const struct nd_tape_burst *b = &tape->bursts[r->gate->source[burst] - 1];
     const struct nf_emitted *made;
     struct nf_packet packets[NF_BURST_MAX];
-    uint64_t clock = nf_chain_state(r->chain)->clock;
+    uint64_t seq = nf_chain_state(r->chain)->seq;
     uint32_t count;
 
     if (r->ledger && !follow(r, burst, b))
@@ -126,8 +126,7 @@ static bool run_burst(struct run *r, uint64_t burst)
     nf_chain_run(r->chain, burst, b->time, packets, b->n);
     for (uint32_t i = 0; i < b->n; i++)
         if (!packets[i].drop && packets[i].out_port < ND_SLOT_PORTS)
-            compare(r, ++r->result.outputs, clock + i, b, packets[i].data, packets[i].len,
-                    packets[i].out_port);
+            compare(r, ++r->result.outputs, seq + i, b, packets[i].data, packets[i].len, packets[i].out_port);
     count = nf_chain_emitted(r->chain, &made);
     for (uint32_t i = 0; i < count; i++)
         compare(r, ++r->result.outputs, 0, b, made[i].frame, made[i].len, made[i].port);

@@ -31,8 +31,8 @@ struct nd_replay_options {
     uint64_t seed;
     bool seeded;     /* somebody gave it */
     const char *log; /* --log: execute what was recorded there, in place of a capture */
-    bool until;      /* … up to this clock of this lane */
-    uint64_t until_lane, until_clock;
+    bool until;      /* … up to this sequence number of this lane */
+    uint64_t until_lane, until_seq;
 };
 
 /* 0, or ND_USAGE with one line on stderr. */

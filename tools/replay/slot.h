@@ -21,7 +21,7 @@
 struct nd_slot_output {
     uint32_t size; /* of the entry, multiple of 8 */
     uint32_t len;
-    uint64_t number, clock, burst;
+    uint64_t number, seq, burst;
     uint64_t port;
 };
 
