@@ -9,7 +9,7 @@
 #include <string.h>
 
 _Static_assert(sizeof(struct ft_record) + FT_BURST_MAX * (sizeof(struct ft_input) + FT_FRAME_MAX) +
-                       FT_DEPENDENCIES_MAX * sizeof(struct ft_dependency) + FT_VALUES_MAX + 32 <=
+                       FT_DEPENDENCIES_MAX * sizeof(struct ft_dependency) + FT_DETERMINANTS_MAX + 32 <=
                    FT_RECORD_MAX,
                "a largest record fits");
 
@@ -42,17 +42,17 @@ void lg_capture_by_seq(struct lg_capture *capture)
     capture->next = capture->record->inputs;
 }
 
-int lg_capture_value(struct lg_capture *capture, const void *value, uint32_t len)
+int lg_capture_determinant(struct lg_capture *capture, const void *value, uint32_t len)
 {
     struct ft_record *r = capture->record;
-    uint8_t *at = (uint8_t *)r + ft_record_values_at(r) + r->values;
+    uint8_t *at = (uint8_t *)r + ft_record_determinants_at(r) + r->determinants;
 
-    if (r->values + sizeof(len) + len > FT_VALUES_MAX)
+    if (r->determinants + sizeof(len) + len > FT_DETERMINANTS_MAX)
         return FT_EFULL;
     memcpy(at, &len, sizeof(len));
     memcpy(at + sizeof(len), value, len);
     memset(at + sizeof(len) + len, 0, 8); /* the padding, if it is the last */
-    r->values += (uint32_t)sizeof(len) + len;
+    r->determinants += (uint32_t)sizeof(len) + len;
     return 0;
 }
 
@@ -68,7 +68,7 @@ void lg_capture_order(struct lg_capture *capture, uint64_t access, uint32_t acce
     if (count == 0)
         return;
     memmove(at + count * sizeof(dependencies[0]), at,
-            FT_ALIGN8(r->values)); /* a value may have come before the chain ran */
+            FT_ALIGN8(r->determinants)); /* a value may have come before the chain ran */
     memcpy(at, dependencies, count * sizeof(dependencies[0]));
     r->dependencies = (uint16_t)count;
 }

@@ -85,8 +85,8 @@ static inline void lg_capture_input(struct lg_capture *capture, const void *fram
     lg_inputs_add(&inputs, frame, wire, take, port, outside);
     lg_capture_inputs_end(capture, &inputs);
 }
-/* After the inputs. FT_EFULL when the record's values would exceed FT_VALUES_MAX. */
-int lg_capture_value(struct lg_capture *capture, const void *value, uint32_t len);
+/* After the inputs. FT_EFULL when the record's values would exceed FT_DETERMINANTS_MAX. */
+int lg_capture_determinant(struct lg_capture *capture, const void *value, uint32_t len);
 /* The burst's accesses to shared variables: number of the first, how many, and the dependencies among them.
  * Once, after the chain ran. */
 void lg_capture_order(struct lg_capture *capture, uint64_t access, uint32_t accesses,

@@ -22,12 +22,12 @@ const struct ft_input *lg_cursor_input(struct lg_cursor *cursor, uint8_t **bytes
     return in;
 }
 
-const void *lg_cursor_value(struct lg_cursor *cursor, uint32_t *len)
+const void *lg_cursor_determinant(struct lg_cursor *cursor, uint32_t *len)
 {
     const struct ft_record *r = cursor->record;
-    const uint8_t *at = (const uint8_t *)r + ft_record_values_at(r) + cursor->value;
+    const uint8_t *at = (const uint8_t *)r + ft_record_determinants_at(r) + cursor->value;
 
-    if (cursor->value == r->values)
+    if (cursor->value == r->determinants)
         return NULL;
     memcpy(len, at, sizeof(*len));
     cursor->value += (uint32_t)sizeof(*len) + *len;
@@ -38,5 +38,5 @@ bool lg_cursor_done(const struct lg_cursor *cursor)
 {
     const struct ft_record *r = cursor->record;
 
-    return (r->flags & FT_REC_BY_SEQ || cursor->input == r->inputs) && cursor->value == r->values;
+    return (r->flags & FT_REC_BY_SEQ || cursor->input == r->inputs) && cursor->value == r->determinants;
 }

@@ -5,7 +5,7 @@
  * An NF is a module: a table of parameters, a `make` that creates its state in the arena, a `process` that is
  * given packets and the time, and what operators need (show, set, clear). It keeps all state that outlives a
  * packet in the region, changes it only through nf_edit or the state types, and takes time, randomness and
- * outside values only from its arguments. Then it is replicated, and does not know.
+ * determinants only from its arguments. Then it is replicated, and does not know.
  *
  * One instance per lane; an instance is never entered by two threads.
  */
@@ -74,7 +74,7 @@ struct nf_module {
     const char *name;    /* as in the configuration */
     const char *summary; /* one line */
     enum nf_reads reads;
-    /* The NF cannot be replayed: the recorded inputs, time and outside values do not decide its state and its
+    /* The NF cannot be replayed: the recorded inputs, time and determinants do not decide its state and its
      * outputs, as when a library that it is made of reads a clock of its own. A chain with such an NF is
      * protected by deltas, and mode log is refused. */
     bool unreplayable;
@@ -208,11 +208,11 @@ static inline void nf_drop(const struct nf *nf, struct nf_packet *p, unsigned re
 uint64_t nf_random(const struct nf *nf);
 
 /*
- * An outside value: what NF code learned of something that is no input, no state and no time. Live, the bytes
+ * An determinant: what NF code learned of something that is no input, no state and no time. Live, the bytes
  * are recorded; in replay they are replaced by the recorded ones. Call it once for each value, before its
  * first use.
  */
-void nf_value(const struct nf *nf, void *value, uint16_t size);
+void nf_determinant(const struct nf *nf, void *value, uint16_t size);
 
 /*
  * Asks for `timers` to run when chain time reaches `at`. Only ever brings the wake time forward, so that

@@ -19,7 +19,7 @@
  *     10  inputs     0 to 32 (FT_BURST_MAX).
  *     11  bytes      0 to 32 * 9216: the sum of what the inputs have taken; 0 with FT_REC_BY_SEQ.
  *     12  dependencies      0 to 1024 (FT_DEPENDENCIES_MAX).
- *     13  values     0 to 65536 (FT_VALUES_MAX), the lengths in front of them included.
+ *     13  values     0 to 65536 (FT_DETERMINANTS_MAX), the lengths in front of them included.
  *     14  body       bin, see below. Its length is there so that any msgpack reader can skip it.
  *     15  checksum   XXH3-64, no seed, of all bytes of the record before this element: from `dc` to the
  *                    body's last byte. Always nine bytes, `cf` and the value in big-endian order, so that
@@ -171,13 +171,13 @@ static void put_head(msgpack_packer *pk, const struct ft_record *r)
     msgpack_pack_uint64(pk, r->inputs);
     msgpack_pack_uint64(pk, r->bytes);
     msgpack_pack_uint64(pk, r->dependencies);
-    msgpack_pack_uint64(pk, r->values);
+    msgpack_pack_uint64(pk, r->determinants);
 }
 
 size_t ft_record_bound(const struct ft_record *r)
 {
-    return HEAD_BOUND + r->inputs * INPUT_BOUND + r->bytes + r->dependencies * DEPENDENCY_BOUND + r->values +
-           FT_CHECKSUM_LEN;
+    return HEAD_BOUND + r->inputs * INPUT_BOUND + r->bytes + r->dependencies * DEPENDENCY_BOUND +
+           r->determinants + FT_CHECKSUM_LEN;
 }
 
 long ft_record_encode(const struct ft_record *r, uint8_t *out, size_t cap)
@@ -192,7 +192,7 @@ long ft_record_encode(const struct ft_record *r, uint8_t *out, size_t cap)
     /* The small parts first, aside: the body's length goes in front of it. */
     size_t inputs_len = r->flags & FT_REC_BY_SEQ ? 0 : (size_t)(put_inputs(inputs, r) - inputs);
     size_t dependencies_len = (size_t)(put_dependencies(dependencies, r) - dependencies);
-    size_t body_len = inputs_len + r->bytes + dependencies_len + r->values;
+    size_t body_len = inputs_len + r->bytes + dependencies_len + r->determinants;
 
     msgpack_packer_init(&pk, &to, ft_out_write);
     put_head(&pk, r);
@@ -200,7 +200,7 @@ long ft_record_encode(const struct ft_record *r, uint8_t *out, size_t cap)
     ft_out_write(&to, (const char *)inputs, inputs_len);
     ft_out_write(&to, (const char *)r + ft_record_bytes_at(r), r->bytes);
     ft_out_write(&to, (const char *)dependencies, dependencies_len);
-    ft_out_write(&to, (const char *)r + ft_record_values_at(r), r->values);
+    ft_out_write(&to, (const char *)r + ft_record_determinants_at(r), r->determinants);
     return ft_head_seal(&to, out);
 }
 
@@ -219,7 +219,7 @@ static void set_head(struct ft_record *r, const uint64_t n[])
         .digest = n[FT_F_DIGEST],
         .accesses = (uint32_t)n[FT_F_ACCESSES],
         .bytes = (uint32_t)n[FT_F_BYTES],
-        .values = (uint32_t)n[FT_F_VALUES],
+        .determinants = (uint32_t)n[FT_F_DETERMINANTS],
         .inputs = (uint16_t)n[FT_F_INPUTS],
         .dependencies = (uint16_t)n[FT_F_DEPENDENCIES],
     };
@@ -303,9 +303,9 @@ static int get_body(struct ft_body *b, struct ft_record *r, struct ft_fault *why
     if (ft_get_bytes(b, (uint8_t *)r + ft_record_bytes_at(r), r->bytes, why) || get_dependencies(b, r, why))
         return FT_EMALFORMED;
     const uint8_t *values = b->at;
-    if (ft_get_bytes(b, (uint8_t *)r + ft_record_values_at(r), r->values, why))
+    if (ft_get_bytes(b, (uint8_t *)r + ft_record_determinants_at(r), r->determinants, why))
         return FT_EMALFORMED;
-    if (ft_rule_values(values, r->values, &at, why)) {
+    if (ft_rule_determinants(values, r->determinants, &at, why)) {
         b->at = values + at;
         return FT_EMALFORMED;
     }

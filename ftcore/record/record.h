@@ -25,7 +25,7 @@
 #define FT_BURST_MAX        32u          /* packets in a burst */
 #define FT_FRAME_MAX        9216u        /* bytes of a frame */
 #define FT_DEPENDENCIES_MAX 1024u        /* dependencies in a record; a lane closes its burst before more */
-#define FT_VALUES_MAX       65536u       /* bytes of outside values in a record */
+#define FT_DETERMINANTS_MAX 65536u       /* bytes of determinants in a record */
 #define FT_RECORD_MAX       (512u << 10) /* bytes of a record in memory */
 
 enum ft_record_flags {
@@ -59,15 +59,15 @@ struct ft_record {
     uint32_t size; /* bytes of the record in memory, multiple of 8 */
     uint16_t lane;
     uint16_t flags;
-    uint64_t burst;    /* number of the burst in its lane, from 1, no gaps */
-    uint64_t seq;      /* sequence number of the first input; inputs have sequence number, seq+1, … */
-    uint64_t time;     /* chain time of the burst, ns */
-    uint64_t released; /* outputs this lane has released so far, since the lane began */
-    uint64_t access;   /* number of the lane's first access to a shared variable in this burst */
-    uint64_t digest;   /* with FT_REC_DIGEST */
-    uint32_t accesses; /* how many accesses in this burst */
-    uint32_t bytes;    /* captured bytes, without padding */
-    uint32_t values;   /* bytes of outside values, without padding */
+    uint64_t burst;        /* number of the burst in its lane, from 1, no gaps */
+    uint64_t seq;          /* sequence number of the first input; inputs have sequence number, seq+1, … */
+    uint64_t time;         /* chain time of the burst, ns */
+    uint64_t released;     /* outputs this lane has released so far, since the lane began */
+    uint64_t access;       /* number of the lane's first access to a shared variable in this burst */
+    uint64_t digest;       /* with FT_REC_DIGEST */
+    uint32_t accesses;     /* how many accesses in this burst */
+    uint32_t bytes;        /* captured bytes, without padding */
+    uint32_t determinants; /* bytes of determinants, without padding */
     uint16_t inputs;
     uint16_t dependencies;
 };
@@ -86,13 +86,13 @@ static inline size_t ft_record_dependencies_at(const struct ft_record *r)
 {
     return ft_record_bytes_at(r) + FT_ALIGN8(r->bytes);
 }
-static inline size_t ft_record_values_at(const struct ft_record *r)
+static inline size_t ft_record_determinants_at(const struct ft_record *r)
 {
     return ft_record_dependencies_at(r) + r->dependencies * sizeof(struct ft_dependency);
 }
 static inline size_t ft_record_size(const struct ft_record *r)
 {
-    return ft_record_values_at(r) + FT_ALIGN8(r->values);
+    return ft_record_determinants_at(r) + FT_ALIGN8(r->determinants);
 }
 
 /* Bytes that encoding `r` can need at most. */

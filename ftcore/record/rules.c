@@ -24,7 +24,7 @@ const struct ft_field ft_fields[FT_FIELDS] = {
     [FT_F_INPUTS] = {"inputs", offsetof(struct ft_record, inputs), 0, FT_BURST_MAX},
     [FT_F_BYTES] = {"bytes", offsetof(struct ft_record, bytes), 0, FT_BYTES_MAX},
     [FT_F_DEPENDENCIES] = {"dependencies", offsetof(struct ft_record, dependencies), 0, FT_DEPENDENCIES_MAX},
-    [FT_F_VALUES] = {"values", offsetof(struct ft_record, values), 0, FT_VALUES_MAX},
+    [FT_F_DETERMINANTS] = {"values", offsetof(struct ft_record, determinants), 0, FT_DETERMINANTS_MAX},
     [FT_F_BODY] = {"body", 0, 0, 0},
     [FT_F_CHECKSUM] = {"checksum", 0, 0, UINT64_MAX},
 };
@@ -34,7 +34,7 @@ _Static_assert(sizeof(struct ft_record) % 8 == 0 && sizeof(struct ft_input) == 8
                    sizeof(struct ft_dependency) == 24,
                "parts follow each other at multiples of 8");
 _Static_assert(sizeof(struct ft_record) + FT_BURST_MAX * sizeof(struct ft_input) + FT_BYTES_MAX +
-                       FT_DEPENDENCIES_MAX * sizeof(struct ft_dependency) + FT_VALUES_MAX + 16 <=
+                       FT_DEPENDENCIES_MAX * sizeof(struct ft_dependency) + FT_DETERMINANTS_MAX + 16 <=
                    FT_RECORD_MAX,
                "counts within their ranges cannot make a record that is too large");
 
@@ -113,7 +113,7 @@ int ft_rule_dependency(const struct ft_record *r, const struct ft_dependency *de
     return 0;
 }
 
-int ft_rule_values(const uint8_t *values, size_t len, size_t *at, struct ft_fault *why)
+int ft_rule_determinants(const uint8_t *values, size_t len, size_t *at, struct ft_fault *why)
 {
     for (*at = 0; *at < len;) {
         uint32_t size;
@@ -185,7 +185,7 @@ int ft_record_check(const struct ft_record *r, size_t size, struct ft_fault *fau
         r->inputs,
         r->bytes,
         r->dependencies,
-        r->values,
+        r->determinants,
     };
     if (ft_rule_head(n, &field, &why))
         return ft_fail_at(fault, FT_EMALFORMED, ft_fields[field].at, &why);
@@ -194,7 +194,7 @@ int ft_record_check(const struct ft_record *r, size_t size, struct ft_fault *fau
                        r->size, ft_record_size(r), size);
     if (inputs_wrong(r, &at, &why) || dependencies_wrong(r, &at, &why))
         return ft_fail_at(fault, FT_EMALFORMED, at, &why);
-    if (ft_rule_values((const uint8_t *)r + ft_record_values_at(r), r->values, &at, &why))
-        return ft_fail_at(fault, FT_EMALFORMED, ft_record_values_at(r) + at, &why);
+    if (ft_rule_determinants((const uint8_t *)r + ft_record_determinants_at(r), r->determinants, &at, &why))
+        return ft_fail_at(fault, FT_EMALFORMED, ft_record_determinants_at(r) + at, &why);
     return 0;
 }

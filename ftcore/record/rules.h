@@ -15,7 +15,7 @@
 #define FT_FRAME_MIN      14u
 #define FT_BYTES_MAX      (FT_BURST_MAX * FT_FRAME_MAX)
 
-/* Elements of the wire form, in order. Those up to FT_F_VALUES are numbers of the head. */
+/* Elements of the wire form, in order. Those up to FT_F_DETERMINANTS are numbers of the head. */
 enum ft_record_field {
     FT_F_VERSION,
     FT_F_LANE,
@@ -30,7 +30,7 @@ enum ft_record_field {
     FT_F_INPUTS,
     FT_F_BYTES,
     FT_F_DEPENDENCIES,
-    FT_F_VALUES,
+    FT_F_DETERMINANTS,
     FT_F_BODY,
     FT_F_CHECKSUM,
     FT_FIELDS
@@ -56,7 +56,7 @@ int ft_fail_at(struct ft_fault *fault, int error, size_t offset, const struct ft
 
 /* Are the numbers in front of the body within their ranges? `*field` is the one at fault. */
 int ft_rule_ranges(const struct ft_layout *layout, const uint64_t n[], unsigned *field, struct ft_fault *why);
-/* The head's numbers, n[FT_F_VERSION … FT_F_VALUES]. `*field` is the one at fault. */
+/* The head's numbers, n[FT_F_VERSION … FT_F_DETERMINANTS]. `*field` is the one at fault. */
 int ft_rule_head(const uint64_t n[], unsigned *field, struct ft_fault *why);
 int ft_rule_input(const struct ft_input *in, unsigned index, struct ft_fault *why);
 /* All inputs together have `taken` bytes. */
@@ -65,6 +65,6 @@ int ft_rule_taken(const struct ft_record *r, uint64_t taken, struct ft_fault *wh
 int ft_rule_dependency(const struct ft_record *r, const struct ft_dependency *dependency, unsigned index,
                        uint64_t least, struct ft_fault *why);
 /* `*at` is where in the values the fault is. */
-int ft_rule_values(const uint8_t *values, size_t len, size_t *at, struct ft_fault *why);
+int ft_rule_determinants(const uint8_t *values, size_t len, size_t *at, struct ft_fault *why);
 
 #endif

@@ -30,7 +30,7 @@ struct nf_chain {
     bool follow; /* the coming burst is replayed */
     struct ft_sections sections;
     struct ft_published alone[FT_LANES_MAX];
-    struct nf_values values;
+    struct nf_determinants determinants;
     struct nf_env env;
     struct nf_packet made[NF_EMIT_MAX];
     struct nf_emitted list[NF_EMIT_MAX];
@@ -148,7 +148,7 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
     chain->env.packets = chain->made;
     chain->env.frames = chain->frames;
     chain->env.sections = &chain->sections;
-    chain->env.values = &chain->values;
+    chain->env.determinants = &chain->determinants;
     ft_sections_init(&chain->sections, region, chain->alone, lane, region->lanes);
     chain->sections.unreduced = config->unreduced;
     ft_audit_suspend(region); /* what is made here is nobody's change */
@@ -240,7 +240,7 @@ static void begin(struct nf_chain *chain)
     chain->env.emitted = 0;
     if (!chain->follow) {
         ft_sections_begin(&chain->sections, chain->state->access);
-        nf_values_begin(&chain->values, false);
+        nf_determinants_begin(&chain->determinants, false);
     }
     chain->follow = false;
     chain->open = true;
@@ -357,7 +357,7 @@ static uint32_t run_packets(struct nf_chain *chain, struct nf_packet *packets, u
     return left;
 }
 
-/* As outside values, which replay must find to be its own. */
+/* As determinants, which replay must find to be its own. */
 static void note_accesses(struct nf_chain *chain)
 {
     struct ft_access noted[FT_ACCESSES_MAX];
@@ -366,9 +366,9 @@ static void note_accesses(struct nf_chain *chain)
     if (!size)
         return;
     memcpy(noted, s->access, size);
-    nf_value(&chain->nfs[0], noted, size);
+    nf_determinant(&chain->nfs[0], noted, size);
     if (memcmp(noted, s->access, size) != 0)
-        chain->values.wrong = true;
+        chain->determinants.wrong = true;
 }
 
 void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets, uint32_t n)
@@ -402,9 +402,9 @@ struct ft_sections *nf_chain_sections(struct nf_chain *chain)
     return &chain->sections;
 }
 
-struct nf_values *nf_chain_values(struct nf_chain *chain)
+struct nf_determinants *nf_chain_determinants(struct nf_chain *chain)
 {
-    return &chain->values;
+    return &chain->determinants;
 }
 
 void nf_chain_share(struct nf_chain *chain, struct ft_published *published)
@@ -415,7 +415,7 @@ void nf_chain_share(struct nf_chain *chain, struct ft_published *published)
 void nf_chain_follow(struct nf_chain *chain, const struct ft_dependency dependencies[], uint32_t count)
 {
     ft_sections_begin_replay(&chain->sections, chain->state->access, dependencies, count);
-    nf_values_begin(&chain->values, true);
+    nf_determinants_begin(&chain->determinants, true);
     chain->follow = true;
 }
 

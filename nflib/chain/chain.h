@@ -10,7 +10,7 @@
 #include "ftcore/order/section.h"
 #include "nflib/chain/l3.h"
 #include "nflib/nf.h"
-#include "nflib/chain/values.h"
+#include "nflib/chain/determinants.h"
 
 #define NF_EMIT_MAX  64u   /* packets made by NFs in a burst */
 #define NF_EMIT_LEN  1514u /* bytes of such a packet at most */
@@ -57,8 +57,8 @@ struct nf_env {
     uint32_t emitted;             /* packets made in this burst so far */
     struct nf_packet *packets;    /* [NF_EMIT_MAX] */
     struct ft_sections *sections; /* the lane's order with others; what shared state types enter through */
-    struct nf_values *values;     /* outside values of the burst */
-    struct nf_merged *merged;     /* the lane's merged counts, a chain through all NFs */
+    struct nf_determinants *determinants; /* determinants of the burst */
+    struct nf_merged *merged;             /* the lane's merged counts, a chain through all NFs */
     uint8_t *frames; /* NF_EMIT_MAX buffers of NF_EMIT_SLOT bytes, of the process, not the region */
 };
 
@@ -100,10 +100,10 @@ void nf_chain_follow(struct nf_chain *chain, const struct ft_dependency dependen
  * comes next begins anew. */
 void nf_chain_abandon(struct nf_chain *chain);
 /*
- * Outside values of NFs. Live, after nf_chain_run: nf_values_noted is to be recorded. Replay: after
- * nf_chain_follow, nf_values_supply what was; after nf_chain_run, nf_values_used.
+ * Determinants of NFs. Live, after nf_chain_run: nf_determinants_noted is to be recorded. Replay: after
+ * nf_chain_follow, nf_determinants_supply what was; after nf_chain_run, nf_determinants_used.
  */
-struct nf_values *nf_chain_values(struct nf_chain *chain);
+struct nf_determinants *nf_chain_determinants(struct nf_chain *chain);
 
 /* True when some NF (or L3) wants its timers at `now`: the lane closes a burst even without packets. */
 bool nf_chain_due(const struct nf_chain *chain, uint64_t now);

@@ -118,7 +118,7 @@ static uint64_t read_others(const struct nf *nf, const struct nf_merged *merged)
             sum += look(&merged->lines[lane], &access);
         ft_section_depend(sections, lane, access);
     }
-    nf_value(nf, &sum, sizeof(sum));
+    nf_determinant(nf, &sum, sizeof(sum));
     return sum;
 }
 

@@ -62,10 +62,10 @@ static void capture_determinants(struct nd_lane *lane, uint64_t access)
 {
     const struct ft_sections *order = nf_chain_sections(lane->chain);
     const void *values;
-    uint32_t len = nf_values_noted(nf_chain_values(lane->chain), &values);
+    uint32_t len = nf_determinants_noted(nf_chain_determinants(lane->chain), &values);
 
     if (len)
-        lg_capture_value(&lane->capture, values, len);
+        lg_capture_determinant(&lane->capture, values, len);
     lg_capture_order(&lane->capture, access, (uint32_t)(order->next - access), order->dependencies,
                      order->count);
 }
@@ -103,9 +103,9 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
 
     if (captured)
         capture(lane, burst, time);
-    if (command) { /* a value from outside: recorded, and on replay taken from the record */
+    if (command) { /* a determinant: recorded, and on replay taken from the record */
         if (captured)
-            lg_capture_value(&lane->capture, command, (uint32_t)strlen(command));
+            lg_capture_determinant(&lane->capture, command, (uint32_t)strlen(command));
         q->error = nf_chain_command(lane->chain, command, (uint32_t)strlen(command), time, &q->fault);
     }
     nf_chain_run(lane->chain, burst, time, lane->packets, lane->n);

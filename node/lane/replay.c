@@ -155,15 +155,15 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
         return false;
     }
     n = r->flags & FT_REC_BY_SEQ ? r->inputs : load_inputs(lane, &cursor);
-    while ((value = lg_cursor_value(&cursor, &len)))
-        if (nf_values_is(value, len))
-            whole &= nf_values_supply(nf_chain_values(lane->chain), value, len) == FT_OK;
+    while ((value = lg_cursor_determinant(&cursor, &len)))
+        if (nf_determinants_is(value, len))
+            whole &= nf_determinants_supply(nf_chain_determinants(lane->chain), value, len) == FT_OK;
         else if (commands++ == 0)
             nf_chain_command(lane->chain, value, len, r->time, &fault); /* refused then, refused now */
     if (!whole || commands > 1) {      /* no lane of ours records two commands in a burst */
         nf_chain_abandon(lane->chain); /* a snapshot may come, and go on with this chain */
         if (!whole)
-            nd_lane_diverged(lane, r->burst, r->seq, "outside values that are whole", 1, 0);
+            nd_lane_diverged(lane, r->burst, r->seq, "determinants that are whole", 1, 0);
         else
             nd_lane_diverged(lane, r->burst, r->seq, "commands, one at most", 1, commands);
         return false;
@@ -173,7 +173,7 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     keep_outputs(lane, r, outputs, n);
     lg_kept_released(&lane->kept, r->released);
     FT_COUNT(lane->shared, replayed_packets, n);
-    if (!lg_cursor_done(&cursor) || !nf_values_used(nf_chain_values(lane->chain)) ||
+    if (!lg_cursor_done(&cursor) || !nf_determinants_used(nf_chain_determinants(lane->chain)) ||
         !ft_sections_used(nf_chain_sections(lane->chain), r->access, r->accesses)) {
         nd_lane_diverged(lane, r->burst, r->seq, "determinants left", 0, 1);
         return false;

@@ -121,7 +121,7 @@ static void seeds(void)
                              .inputs = 3,
                              .bytes = 136,
                              .dependencies = 2,
-                             .values = 13};
+                             .determinants = 13};
 
     for (unsigned i = 0; i < sizeof(parts.bytes); i++)
         parts.bytes[i] = (uint8_t)(i * 7);

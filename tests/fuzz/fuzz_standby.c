@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Replay of records that no lane of ours made: the standby's lane is given well-formed records with any
- * inputs, ports, times and outside values, through the decoder. It replays or says that it diverged; nothing
+ * inputs, ports, times and determinants, through the decoder. It replays or says that it diverged; nothing
  * else. After a divergence a snapshot comes, as in a resync, over the same chain. At the end of each input a
  * snapshot and one good record lead to the state that they always lead to, whatever was before.
  */
@@ -91,11 +91,11 @@ static struct ft_record *next_record(void)
 
 static void put_value(struct ft_record *r, const void *bytes, uint32_t len)
 {
-    uint8_t *at = room + ft_record_values_at(r) + r->values;
+    uint8_t *at = room + ft_record_determinants_at(r) + r->determinants;
 
     memcpy(at, &len, sizeof(len));
     memcpy(at + sizeof(len), bytes, len);
-    r->values += (uint32_t)sizeof(len) + len;
+    r->determinants += (uint32_t)sizeof(len) + len;
 }
 
 /* One good record: a command and nothing else. The digest, 0: it diverged. */
@@ -185,7 +185,7 @@ static bool one_record(struct fuzz_input *in)
     else
         add_inputs(in, r, how & 7);
     add_values(in, r, how >> 3 & 3);
-    memset(room + ft_record_values_at(r) + r->values, 0, 8);
+    memset(room + ft_record_determinants_at(r) + r->determinants, 0, 8);
     r->accesses = numbers & 15;
     r->time += (uint64_t)(numbers & 0x30) << 26;
     if (how & 0x80) {

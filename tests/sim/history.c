@@ -130,9 +130,9 @@ static void run_burst(struct run *r, const struct ft_record *record)
         r->chain, (const struct ft_dependency *)((const uint8_t *)record + ft_record_dependencies_at(record)),
         record->dependencies);
     n = load(r, &cursor, packets);
-    while ((value = lg_cursor_value(&cursor, &len)))
-        if (nf_values_is(value, len))
-            nf_values_supply(nf_chain_values(r->chain), value, len);
+    while ((value = lg_cursor_determinant(&cursor, &len)))
+        if (nf_determinants_is(value, len))
+            nf_determinants_supply(nf_chain_determinants(r->chain), value, len);
         else
             nf_chain_command(r->chain, value, len, record->time, &fault);
     nf_chain_run(r->chain, record->burst, record->time, packets, n);
@@ -142,7 +142,7 @@ static void run_burst(struct run *r, const struct ft_record *record)
     count = nf_chain_emitted(r->chain, &made);
     for (uint32_t i = 0; i < count; i++)
         compare(r, record, made[i].frame, made[i].len, made[i].len, made[i].port);
-    if (!nf_values_used(nf_chain_values(r->chain)) ||
+    if (!nf_determinants_used(nf_chain_determinants(r->chain)) ||
         !ft_sections_used(nf_chain_sections(r->chain), record->access, record->accesses))
         sim_fail("the log of lane %u, burst %lu, has determinants that its execution does not use", r->lane,
                  record->burst);

@@ -266,8 +266,8 @@ static void alter_list(struct ft_record *r)
             dependency->lane = draw(2) ? r->lane : (uint16_t)other(dependency->lane);
         else
             dependency->own = draw(2) ? r->access - 1 : other(dependency->own);
-    } else if (r->values && draw(2)) {
-        ((uint8_t *)r)[ft_record_values_at(r) + draw(4)] ^= (uint8_t)(1u << draw(8));
+    } else if (r->determinants && draw(2)) {
+        ((uint8_t *)r)[ft_record_determinants_at(r) + draw(4)] ^= (uint8_t)(1u << draw(8));
     } else if (r->inputs) {
         if (draw(3) == 0)
             in->wire = (uint32_t)other(in->wire);

@@ -133,16 +133,16 @@ const struct ft_record *sim_lie_record(const struct ft_record *was)
 
     memcpy(r, was, was->size);
     dependency = (void *)((uint8_t *)r + ft_record_dependencies_at(r));
-    if (r->values == 0 && (sim_lie_draw(4) == 0 || r->accesses == 0 || sim.plan.lanes == 1)) {
-        uint8_t *values = (uint8_t *)r + ft_record_values_at(r);
+    if (r->determinants == 0 && (sim_lie_draw(4) == 0 || r->accesses == 0 || sim.plan.lanes == 1)) {
+        uint8_t *values = (uint8_t *)r + ft_record_determinants_at(r);
 
-        r->values = 3 + (uint32_t)sim_lie_draw(4);
+        r->determinants = 3 + (uint32_t)sim_lie_draw(4);
         memset(values, sim_lie_draw(2) ? 0xff : 0, 8);
     } else if (r->accesses && sim.plan.lanes > 1) {
         unsigned i = r->dependencies ? (unsigned)sim_lie_draw(r->dependencies) : 0;
 
         if (!r->dependencies) {
-            if (r->values)
+            if (r->determinants)
                 return was;
             r->dependencies = 1;
             *dependency =

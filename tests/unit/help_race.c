@@ -106,7 +106,7 @@ static void note(struct help_race *r, unsigned lane, struct help_burst *b, uint6
     b->dependencies = s->count;
     b->dependency = malloc((s->count + 1) * sizeof(struct ft_dependency));
     memcpy(b->dependency, s->dependencies, s->count * sizeof(struct ft_dependency));
-    b->values = nf_values_noted(nf_chain_values(r->chains[lane]), &block);
+    b->values = nf_determinants_noted(nf_chain_determinants(r->chains[lane]), &block);
     b->value = malloc(b->values + 1);
     memcpy(b->value, block, b->values);
 }
@@ -134,8 +134,8 @@ static void one_burst(struct runner *me, uint32_t number)
     if (me->replay) {
         nf_chain_follow(chain, b->dependency, b->dependencies);
         if (b->values)
-            check(nf_values_supply(nf_chain_values(chain), b->value, b->values) == 0, "values", me->lane,
-                  number);
+            check(nf_determinants_supply(nf_chain_determinants(chain), b->value, b->values) == 0, "values",
+                  me->lane, number);
         check(access == b->access, "access", me->lane, number);
     }
     nf_chain_run(chain, state->burst + 1, (number + 1) * r->step, packets, r->packets);
@@ -146,7 +146,7 @@ static void one_burst(struct runner *me, uint32_t number)
     }
     check(ft_sections_used(nf_chain_sections(chain), b->access, b->accesses), "dependencies left", me->lane,
           number);
-    check(nf_values_used(nf_chain_values(chain)), "values left", me->lane, number);
+    check(nf_determinants_used(nf_chain_determinants(chain)), "values left", me->lane, number);
 }
 
 static void *run(void *arg)

@@ -70,11 +70,11 @@ void record_add_dependency(uint64_t own, uint16_t lane, uint64_t access)
     rec->dependencies++;
 }
 
-void record_add_value(const void *bytes, uint32_t len)
+void record_add_determinant(const void *bytes, uint32_t len)
 {
     memcpy(add(sizeof(len)), &len, sizeof(len));
     memcpy(add(len), bytes, len);
-    rec->values += (uint32_t)sizeof(len) + len;
+    rec->determinants += (uint32_t)sizeof(len) + len;
 }
 
 void record_finish(void)
@@ -103,8 +103,8 @@ void record_sample(void)
     record_add_dependency(500, 1, 490);
     record_add_dependency(507, 0, 9);
     record_add_dependency(519, 1, 700);
-    record_add_value("limit=5", 7);
-    record_add_value("", 0);
+    record_add_determinant("limit=5", 7);
+    record_add_determinant("", 0);
     record_finish();
 }
 

@@ -13,7 +13,7 @@ void record_begin(uint16_t lane, uint16_t flags, uint64_t burst);
 void record_add_input(uint32_t wire, uint16_t taken, uint8_t port, uint8_t flags);
 void record_add_bytes(void);
 void record_add_dependency(uint64_t own, uint16_t lane, uint64_t access);
-void record_add_value(const void *bytes, uint32_t len);
+void record_add_determinant(const void *bytes, uint32_t len);
 void record_finish(void);
 
 /* A record with some of everything, small enough to damage at each place. */

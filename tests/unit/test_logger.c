@@ -97,7 +97,7 @@ static void record(const struct burst *b)
         lg_capture_input(&capture, b->input[i].bytes, b->input[i].wire, b->input[i].take, b->input[i].port,
                          b->input[i].outside);
     for (unsigned i = 0; i < b->values; i++)
-        assert_int_equal(lg_capture_value(&capture, b->value[i], b->value_len[i]), 0);
+        assert_int_equal(lg_capture_determinant(&capture, b->value[i], b->value_len[i]), 0);
     if (b->digested)
         lg_capture_digest(&capture, b->digest);
     lg_capture_end(&capture, b->released);
@@ -151,12 +151,12 @@ static void compare(const struct ft_record *r, const struct burst *b)
     compare_inputs(&cursor, b);
     for (unsigned i = 0; i < b->values; i++) {
         assert_false(lg_cursor_done(&cursor));
-        value = lg_cursor_value(&cursor, &len);
+        value = lg_cursor_determinant(&cursor, &len);
         assert_non_null(value);
         assert_int_equal(len, b->value_len[i]);
         assert_memory_equal(value, b->value[i], len);
     }
-    assert_null(lg_cursor_value(&cursor, &len));
+    assert_null(lg_cursor_determinant(&cursor, &len));
     assert_true(lg_cursor_done(&cursor));
 }
 
@@ -164,7 +164,8 @@ static void compare(const struct ft_record *r, const struct burst *b)
 static void padding_is_zero(const struct ft_record *r)
 {
     const uint8_t *bytes = (const uint8_t *)r;
-    size_t after_bytes = ft_record_bytes_at(r) + r->bytes, after_values = ft_record_values_at(r) + r->values;
+    size_t after_bytes = ft_record_bytes_at(r) + r->bytes,
+           after_values = ft_record_determinants_at(r) + r->determinants;
 
     for (size_t i = after_bytes; i < ft_record_dependencies_at(r); i++)
         assert_int_equal(bytes[i], 0);
@@ -213,7 +214,7 @@ static void captured_is_what_was_given(void **state)
 
 static void largest_burst_fits(void **state)
 {
-    static uint8_t value[FT_VALUES_MAX];
+    static uint8_t value[FT_DETERMINANTS_MAX];
     const struct ft_record *r;
     struct ft_fault fault;
 
@@ -222,13 +223,14 @@ static void largest_burst_fits(void **state)
     lg_capture_begin(&capture, 3, 1, 1, 7, FT_BURST_MAX);
     for (unsigned i = 0; i < FT_BURST_MAX; i++)
         lg_capture_input(&capture, value + i, FT_FRAME_MAX, FT_FRAME_MAX, 0, false);
-    assert_int_equal(lg_capture_value(&capture, value, FT_VALUES_MAX - 3), FT_EFULL);
-    assert_int_equal(lg_capture_value(&capture, value, FT_VALUES_MAX - 100), 0);
-    assert_int_equal(lg_capture_value(&capture, value, 93), FT_EFULL); /* refused, and nothing of it kept */
-    assert_int_equal(lg_capture_value(&capture, value, 92), 0);
+    assert_int_equal(lg_capture_determinant(&capture, value, FT_DETERMINANTS_MAX - 3), FT_EFULL);
+    assert_int_equal(lg_capture_determinant(&capture, value, FT_DETERMINANTS_MAX - 100), 0);
+    assert_int_equal(lg_capture_determinant(&capture, value, 93),
+                     FT_EFULL); /* refused, and nothing of it kept */
+    assert_int_equal(lg_capture_determinant(&capture, value, 92), 0);
     lg_capture_end(&capture, 0);
     r = next_record();
-    assert_int_equal(r->values, FT_VALUES_MAX);
+    assert_int_equal(r->determinants, FT_DETERMINANTS_MAX);
     assert_int_equal(r->bytes, FT_BURST_MAX * FT_FRAME_MAX);
     assert_int_equal(ft_record_check(r, r->size, &fault), 0);
     padding_is_zero(r);

@@ -66,7 +66,7 @@ static void random_record(void)
     for (uint64_t n = draw_below(4); n; n--) {
         for (size_t i = 0; i < sizeof(value); i++)
             value[i] = (uint8_t)draw();
-        record_add_value(value, (uint32_t)draw_below(sizeof(value) + 1));
+        record_add_determinant(value, (uint32_t)draw_below(sizeof(value) + 1));
     }
     record_finish();
 }
@@ -127,7 +127,7 @@ static void test_repeated_inputs(void **state)
 static void test_largest(void **state)
 {
     (void)state;
-    static uint8_t value[FT_VALUES_MAX - 4];
+    static uint8_t value[FT_DETERMINANTS_MAX - 4];
 
     record_begin(FT_LANES_MAX - 1, FT_REC_DIGEST, UINT64_MAX);
     rec->seq = UINT64_MAX - FT_BURST_MAX;
@@ -140,7 +140,7 @@ static void test_largest(void **state)
     for (unsigned i = 0; i < FT_DEPENDENCIES_MAX; i++)
         record_add_dependency(UINT64_MAX - FT_DEPENDENCIES_MAX + i, (uint16_t)(i % 15),
                               i & 1 ? 0 : 1ull << 63);
-    record_add_value(value, sizeof(value));
+    record_add_determinant(value, sizeof(value));
     record_finish();
     same_after_decode(encode());
 }
@@ -271,7 +271,8 @@ static void test_plain_msgpack(void **state)
     for (int i = 0; i < 14; i++)
         assert_int_equal(o[i].via.u64, numbers[i]);
     assert_int_equal(o[14].type, MSGPACK_OBJECT_BIN);
-    assert_int_equal(o[14].via.bin.size, sizeof(inputs) + rec->bytes + sizeof(dependencies) + rec->values);
+    assert_int_equal(o[14].via.bin.size,
+                     sizeof(inputs) + rec->bytes + sizeof(dependencies) + rec->determinants);
     assert_memory_equal(o[14].via.bin.ptr, inputs, sizeof(inputs));
     assert_memory_equal(o[14].via.bin.ptr + sizeof(inputs) + rec->bytes, dependencies, sizeof(dependencies));
     assert_int_equal(o[15].via.u64, XXH3_64bits(wire, (size_t)len - 9));
@@ -365,7 +366,7 @@ static void test_check(void **state)
     struct ft_input *in = (struct ft_input *)((uint8_t *)rec + sizeof(*rec));
     struct ft_dependency *dependency =
         (struct ft_dependency *)((uint8_t *)rec + ft_record_dependencies_at(rec));
-    uint8_t *values = (uint8_t *)rec + ft_record_values_at(rec);
+    uint8_t *values = (uint8_t *)rec + ft_record_determinants_at(rec);
     const uint32_t size = rec->size;
     char text[64];
 
@@ -385,7 +386,7 @@ static void test_check(void **state)
     check_refuses(size, "inputs is 33");
     rec->dependencies = 1025;
     check_refuses(size, "dependencies is 1025");
-    rec->values = UINT32_MAX;
+    rec->determinants = UINT32_MAX;
     check_refuses(size, "values is 4294967295");
     rec->bytes = UINT32_MAX;
     check_refuses(size, "bytes is 4294967295");

@@ -77,7 +77,7 @@ static void test_hostile_heads(void **state)
     hostile_number(DEPENDENCIES, FT_DEPENDENCIES_MAX + 1, FT_EMALFORMED,
                    "dependencies is 1025, expected 0 to 1024");
     hostile_number(DEPENDENCIES, 65536, FT_EMALFORMED, "dependencies is 65536");
-    hostile_number(VALUES, FT_VALUES_MAX + 1, FT_EMALFORMED, "values is 65537, expected 0 to 65536");
+    hostile_number(VALUES, FT_DETERMINANTS_MAX + 1, FT_EMALFORMED, "values is 65537, expected 0 to 65536");
     hostile_number(VALUES, 1ull << 32, FT_EMALFORMED, "values is 4294967296");
 
     /* Offsets count numbers of all lengths. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Shared state types in one lane, each against a plain model of its own, with audit on. */
 #include "nflib/shared/shared.h"
-#include "nflib/chain/values.h"
+#include "nflib/chain/determinants.h"
 #include "tests/unit/help_death.h"
 #include "tests/unit/help_nf.h"
 
@@ -266,14 +266,14 @@ static void merged_alone_is_a_count(void **state)
     assert_int_equal(nf_merged_read(h.nf, merged), 7);
     assert_int_equal(nf_merged_peek(h.nf, merged), 7);
     /* Nothing that could have gone otherwise: nothing to record. */
-    assert_int_equal(nf_values_noted(nf_chain_values(h.chain), &block), 0);
+    assert_int_equal(nf_determinants_noted(nf_chain_determinants(h.chain), &block), 0);
     burst();
     help_nf_close(&h);
 }
 
 static void values_come_back_as_noted(void **state)
 {
-    struct nf_values *v;
+    struct nf_determinants *v;
     const void *block;
     uint8_t copy[64];
     uint64_t a = 11;
@@ -281,35 +281,35 @@ static void values_come_back_as_noted(void **state)
 
     (void)state;
     open_nf();
-    v = nf_chain_values(h.chain);
-    nf_values_begin(v, false);
-    nf_value(h.nf, &a, sizeof(a));
-    nf_value(h.nf, &b, sizeof(b));
-    uint32_t len = nf_values_noted(v, &block);
+    v = nf_chain_determinants(h.chain);
+    nf_determinants_begin(v, false);
+    nf_determinant(h.nf, &a, sizeof(a));
+    nf_determinant(h.nf, &b, sizeof(b));
+    uint32_t len = nf_determinants_noted(v, &block);
     assert_int_equal(len, 1 + 2 + 8 + 2 + 2);
     memcpy(copy, block, len);
-    assert_true(nf_values_is(copy, len));
-    assert_false(nf_values_is("set nat udp=5", 13));
+    assert_true(nf_determinants_is(copy, len));
+    assert_false(nf_determinants_is("set nat udp=5", 13));
 
-    nf_values_begin(v, true);
-    assert_int_equal(nf_values_supply(v, copy, len), 0);
-    assert_int_equal(nf_values_supply(v, copy, len), FT_EMALFORMED);
+    nf_determinants_begin(v, true);
+    assert_int_equal(nf_determinants_supply(v, copy, len), 0);
+    assert_int_equal(nf_determinants_supply(v, copy, len), FT_EMALFORMED);
     a = b = 0;
-    nf_value(h.nf, &a, sizeof(a));
-    assert_false(nf_values_used(v)); /* one is left */
-    nf_value(h.nf, &b, sizeof(b));
+    nf_determinant(h.nf, &a, sizeof(a));
+    assert_false(nf_determinants_used(v)); /* one is left */
+    nf_determinant(h.nf, &b, sizeof(b));
     assert_int_equal(a, 11);
     assert_int_equal(b, 22);
-    assert_true(nf_values_used(v));
-    nf_value(h.nf, &b, sizeof(b));
-    assert_false(nf_values_used(v)); /* one too many */
+    assert_true(nf_determinants_used(v));
+    nf_determinant(h.nf, &b, sizeof(b));
+    assert_false(nf_determinants_used(v)); /* one too many */
 
-    nf_values_begin(v, true);
-    assert_true(nf_values_used(v));
+    nf_determinants_begin(v, true);
+    assert_true(nf_determinants_used(v));
     for (uint32_t cut = 0; cut < len; cut++) {
-        nf_values_begin(v, true);
+        nf_determinants_begin(v, true);
         bool whole = cut == 1 || cut == 1 + 2 + 8;
-        assert_int_equal(nf_values_supply(v, copy, cut), whole ? 0 : FT_EMALFORMED);
+        assert_int_equal(nf_determinants_supply(v, copy, cut), whole ? 0 : FT_EMALFORMED);
     }
     help_nf_close(&h);
 }

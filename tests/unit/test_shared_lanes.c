@@ -378,7 +378,7 @@ static void a_read_depends_on_the_burst_read(void **state)
     assert_int_equal(nf_chain_state(r.chains[2])->access, 4);          /* nothing new, nothing published */
     nf_merged_add(writer, ((struct toy *)writer->state)->merged, 100); /* of a burst that goes on */
     ft_sections_begin(order, 1);
-    nf_values_begin(nf_chain_values(r.chains[0]), false);
+    nf_determinants_begin(nf_chain_determinants(r.chains[0]), false);
     for (unsigned i = 0; i < 3; i++) {
         nf_merged_add(reader, ((struct toy *)reader->state)->merged, 1);
         assert_int_equal(nf_merged_read(reader, ((struct toy *)reader->state)->merged), 15 + i + 1);
@@ -386,7 +386,7 @@ static void a_read_depends_on_the_burst_read(void **state)
     assert_int_equal(order->count, 1); /* lane 1 has published nothing; reads after the first cost nothing */
     assert_int_equal(order->dependencies[0].lane, 2);
     assert_int_equal(order->dependencies[0].access, 3);
-    assert_int_equal(nf_values_noted(nf_chain_values(r.chains[0]), &block), 1 + 2 + 8);
+    assert_int_equal(nf_determinants_noted(nf_chain_determinants(r.chains[0]), &block), 1 + 2 + 8);
     memcpy(&sum, (const uint8_t *)block + 3, sizeof(sum));
     assert_int_equal(sum, 15);
     assert_int_equal(nf_merged_peek(reader, ((struct toy *)reader->state)->merged), 18);

@@ -27,8 +27,8 @@ void nd_ledger_put(struct ft_ring *ring, const struct ft_record *record)
     *out = brief;
     memcpy((uint8_t *)out + ft_record_dependencies_at(out),
            (const uint8_t *)record + ft_record_dependencies_at(record), dependencies);
-    memcpy((uint8_t *)out + ft_record_values_at(out), (const uint8_t *)record + ft_record_values_at(record),
-           FT_ALIGN8(record->values));
+    memcpy((uint8_t *)out + ft_record_determinants_at(out),
+           (const uint8_t *)record + ft_record_determinants_at(record), FT_ALIGN8(record->determinants));
     ft_ring_publish(ring, brief.size);
 }
 

@@ -25,7 +25,7 @@ void nd_ledger_free(struct nd_ledger *ledger);
 
 /* What a record takes of the ring at most; a lane writes it there in its short form. */
 #define ND_LEDGER_RECORD                                                                                     \
-    (sizeof(struct ft_record) + FT_DEPENDENCIES_MAX * sizeof(struct ft_dependency) + FT_VALUES_MAX + 8)
+    (sizeof(struct ft_record) + FT_DEPENDENCIES_MAX * sizeof(struct ft_dependency) + FT_DETERMINANTS_MAX + 8)
 void nd_ledger_put(struct ft_ring *ring, const struct ft_record *record);
 
 /* Takes all that is in the ring; how many records. */

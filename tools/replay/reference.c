@@ -67,7 +67,7 @@ static void compare(struct run *r, uint64_t number, uint64_t seq, const struct n
     }
 }
 
-/* What the log says of the burst's order and outside values. False: it is no such burst. */
+/* What the log says of the burst's order and determinants. False: it is no such burst. */
 static bool follow(struct run *r, uint64_t burst, const struct nd_tape_burst *b)
 {
     const struct nf_lane_state *state = nf_chain_state(r->chain);
@@ -87,8 +87,8 @@ static bool follow(struct run *r, uint64_t burst, const struct nd_tape_burst *b)
         record->dependencies);
     r->result.dependencies += record->dependencies;
     lg_cursor_begin(&cursor, record);
-    while ((value = lg_cursor_value(&cursor, &len)))
-        if (nf_values_supply(nf_chain_values(r->chain), value, len) != FT_OK)
+    while ((value = lg_cursor_determinant(&cursor, &len)))
+        if (nf_determinants_supply(nf_chain_determinants(r->chain), value, len) != FT_OK)
             return false;
     return true;
 }
@@ -98,7 +98,7 @@ static bool used_up(struct run *r, uint64_t burst)
 {
     const struct ft_record *record = nd_ledger_record(r->ledger, burst);
 
-    return nf_values_used(nf_chain_values(r->chain)) &&
+    return nf_determinants_used(nf_chain_determinants(r->chain)) &&
            ft_sections_used(nf_chain_sections(r->chain), record->access, record->accesses);
 }
 

@@ -1,34 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Outside values of a burst; see values.h. */
-#include "nflib/chain/values.h"
+/* Determinants of a burst; see values.h. */
+#include "nflib/chain/determinants.h"
 
 #include "nflib/chain/chain.h"
 
 #include <string.h>
 
-void nf_values_begin(struct nf_values *values, bool replaying)
+void nf_determinants_begin(struct nf_determinants *values, bool replaying)
 {
     values->len = values->at = 0;
     values->replaying = replaying;
     values->wrong = false;
 }
 
-uint32_t nf_values_noted(const struct nf_values *values, const void **block)
+uint32_t nf_determinants_noted(const struct nf_determinants *values, const void **block)
 {
     *block = values->block;
     return values->replaying ? 0 : values->len;
 }
 
-bool nf_values_is(const void *value, uint32_t len)
+bool nf_determinants_is(const void *value, uint32_t len)
 {
     return len > 0 && *(const uint8_t *)value == 0;
 }
 
-int nf_values_supply(struct nf_values *values, const void *block, uint32_t len)
+int nf_determinants_supply(struct nf_determinants *values, const void *block, uint32_t len)
 {
     uint16_t size;
 
-    if (values->len || len > NF_VALUES_MAX || !nf_values_is(block, len))
+    if (values->len || len > NF_DETERMINANTS_MAX || !nf_determinants_is(block, len))
         return FT_EMALFORMED;
     for (uint32_t at = 1; at < len; at += (uint32_t)sizeof(size) + size) {
         if (len - at < sizeof(size))
@@ -43,24 +43,24 @@ int nf_values_supply(struct nf_values *values, const void *block, uint32_t len)
     return FT_OK;
 }
 
-bool nf_values_used(const struct nf_values *values)
+bool nf_determinants_used(const struct nf_determinants *values)
 {
     return !values->wrong && values->at == values->len;
 }
 
-static void note(struct nf_values *values, const void *value, uint16_t size)
+static void note(struct nf_determinants *values, const void *value, uint16_t size)
 {
     if (!values->len)
         values->block[values->len++] = 0;
-    FT_CHECK(values->len + sizeof(size) + size <= NF_VALUES_MAX,
-             "more than %u bytes of outside values in a burst", NF_VALUES_MAX);
+    FT_CHECK(values->len + sizeof(size) + size <= NF_DETERMINANTS_MAX,
+             "more than %u bytes of determinants in a burst", NF_DETERMINANTS_MAX);
     memcpy(values->block + values->len, &size, sizeof(size));
     memcpy(values->block + values->len + sizeof(size), value, size);
     values->len += (uint32_t)sizeof(size) + size;
 }
 
 /* What is not there stays as it is, and the replay is called wrong when the burst has ended. */
-static void give_back(struct nf_values *values, void *value, uint16_t size)
+static void give_back(struct nf_determinants *values, void *value, uint16_t size)
 {
     uint16_t noted = 0;
 
@@ -74,9 +74,9 @@ static void give_back(struct nf_values *values, void *value, uint16_t size)
     values->at += (uint32_t)sizeof(noted) + noted;
 }
 
-void nf_value(const struct nf *nf, void *value, uint16_t size)
+void nf_determinant(const struct nf *nf, void *value, uint16_t size)
 {
-    struct nf_values *values = nf->env->values;
+    struct nf_determinants *values = nf->env->determinants;
 
     if (values->replaying)
         give_back(values, value, size);
