@@ -95,7 +95,7 @@ static void keep_outputs(struct nd_lane *lane, const struct ft_part *part)
                                 .have = held->have,
                                 .port = held->port};
 
-        lg_kept_put(&lane->kept, &out, held + 1);
+        lg_replayed_put(&lane->replayed, &out, held + 1);
         at += sizeof(*held) + FT_ALIGN8(held->have);
     }
     lane->carried += part->held;
@@ -159,8 +159,8 @@ static bool arrive(struct nd_lane *lane, const struct ft_part *part)
         return false;
     }
     atomic_store_explicit(&lane->group->published[lane->index].access, part->access, memory_order_release);
-    lg_kept_missed(&lane->kept, made > lane->carried ? made - lane->carried : 0, part->outputs);
-    lg_kept_released(&lane->kept, part->released);
+    lg_replayed_missed(&lane->replayed, made > lane->carried ? made - lane->carried : 0, part->outputs);
+    lg_replayed_released(&lane->replayed, part->released);
     lane->applied = part->cut;
     FT_COUNT(lane->shared, deltas_applied, 1);
     if (part->flags & FT_REC_DIGEST && !check_digest(lane, part))

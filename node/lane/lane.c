@@ -18,9 +18,9 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-#define KEPT_BYTES (4u << 20)
-#define STEER_NS   1000000u /* between two claims while steering */
-#define COPY_TURN  256u     /* pending lines copied between two bursts: 16 KiB, some microseconds */
+#define REPLAYED_BYTES (4u << 20)
+#define STEER_NS       1000000u /* between two claims while steering */
+#define COPY_TURN      256u     /* pending lines copied between two bursts: 16 KiB, some microseconds */
 
 static int make_chain(struct nd_lane *lane, struct ft_fault *fault)
 {
@@ -53,7 +53,7 @@ int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
     lane->capture.lane = lane->shared;
     nd_lane_cut_init(lane);
     if (ft_hold_init(&lane->hold, hold) != 0 || nd_waiting_make(&lane->waiting, lane->io->buffers) != 0 ||
-        lg_kept_init(&lane->kept, lane->kept_bytes ? lane->kept_bytes : KEPT_BYTES) != 0)
+        lg_replayed_init(&lane->replayed, lane->replayed_bytes ? lane->replayed_bytes : REPLAYED_BYTES) != 0)
         return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for %u held packets", lane->index, hold);
     return make_chain(lane, fault);
 }
@@ -63,7 +63,7 @@ void nd_lane_free(struct nd_lane *lane)
     nf_chain_free(lane->chain);
     ft_hold_free(&lane->hold);
     nd_waiting_free(&lane->waiting);
-    lg_kept_free(&lane->kept);
+    lg_replayed_free(&lane->replayed);
     free(lane->frames);
 }
 
@@ -100,7 +100,7 @@ static void make_fresh(struct nd_group *group)
         FT_CHECK(make_chain(&group->lane[l], &fault) == 0, "the chain could be made before: %s", fault.text);
         group->lane[l].time_offset = 0;
         if (!FT_PLANTED("old-tail"))
-            lg_kept_clear(&group->lane[l].kept); /* of a state that was dropped */
+            lg_replayed_clear(&group->lane[l].replayed); /* of a state that was dropped */
         atomic_store_explicit(&group->published[l].access, 0, memory_order_relaxed);
     }
 }
@@ -193,7 +193,7 @@ static void begin_replay(struct nd_lane *lane)
 {
     atomic_store_explicit(&lane->group->published[lane->index].access,
                           nf_chain_state(lane->chain)->access - 1, memory_order_release);
-    lg_kept_clear(&lane->kept);
+    lg_replayed_clear(&lane->replayed);
     lane->applied = 0;
     lane->after_delta = false;
     if (lane->index == 0)

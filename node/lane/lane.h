@@ -13,7 +13,7 @@
 #include "ftcore/queue/lane.h"
 #include "logger/capture.h"
 #include "logger/cursor.h"
-#include "logger/kept.h"
+#include "logger/replayed.h"
 #include "logger/recorder/recorder.h"
 #include "logger/share.h"
 #include "node/config/config.h"
@@ -52,7 +52,7 @@ struct nd_lane {
     struct nd_redis *redis;       /* where the chain keeps its state; NULL: here */
     struct lg_recorder *recorder; /* of what is executed; NULL: none */
     uint64_t seed;                /* of a fresh state */
-    uint64_t kept_bytes;          /* for outputs of replay; 0: the usual */
+    uint64_t replayed_bytes;      /* for outputs of replay; 0: the usual */
     uint32_t part_bytes;          /* of lines in a part of a spread checkpoint; 0: the usual */
     uint64_t incarnation;         /* for heartbeats */
     _Atomic uint64_t *view;
@@ -61,7 +61,7 @@ struct nd_lane {
     struct ft_hold hold;
     struct nd_waiting waiting;
     struct lg_capture capture;
-    struct lg_kept kept;
+    struct lg_replayed replayed;
     struct lg_share share;
     bool full;              /* the last turn ran a full burst: more packets wait, it seems */
     uint64_t share_lines;   /* of a spread one: bytes that its lines may take */

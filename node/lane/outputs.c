@@ -262,9 +262,9 @@ void nd_lane_emit_tail(struct nd_lane *lane)
 {
     const struct lg_output *output;
 
-    FT_COUNT(lane->shared, tail_suppressed, lane->kept.forgotten);
-    lane->kept.forgotten = 0;
-    while ((output = lg_kept_take(&lane->kept))) {
+    FT_COUNT(lane->shared, tail_suppressed, lane->replayed.forgotten);
+    lane->replayed.forgotten = 0;
+    while ((output = lg_replayed_take(&lane->replayed))) {
         struct ft_held held = {.burst = output->burst,
                                .number = output->number,
                                .seq = output->seq,

@@ -68,14 +68,14 @@ static void keep_outputs(struct nd_lane *lane, const struct ft_record *r, uint64
         if (lane->by_seq && !lane->whole_capture) /* the gate has the rest */
             out.have = nf_packet_header_bytes(p);
         out.port = p->out_port;
-        lg_kept_put(&lane->kept, &out, p->data);
+        lg_replayed_put(&lane->replayed, &out, p->data);
     }
     out.seq = 0;
     for (uint32_t i = 0; i < count; i++) {
         out.number = ++number;
         out.len = out.have = made[i].len;
         out.port = made[i].port;
-        lg_kept_put(&lane->kept, &out, made[i].frame);
+        lg_replayed_put(&lane->replayed, &out, made[i].frame);
     }
 }
 
@@ -171,7 +171,7 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     nf_chain_run(lane->chain, r->burst, r->time + (FT_PLANTED("wrong-time") ? 1 : 0), lane->packets, n);
     ft_audit_check(lane->region, lane->index);
     keep_outputs(lane, r, outputs, n);
-    lg_kept_released(&lane->kept, r->released);
+    lg_replayed_released(&lane->replayed, r->released);
     FT_COUNT(lane->shared, replayed_packets, n);
     if (!lg_cursor_done(&cursor) || !nf_determinants_used(nf_chain_determinants(lane->chain)) ||
         !ft_sections_used(nf_chain_sections(lane->chain), r->access, r->accesses)) {

@@ -42,7 +42,7 @@ static struct { /* every entry kept, of which there may be more than items */
     bool part;
     uint64_t number; /* of the burst, or of the part */
 } kept[LANES_MOST][4 * KEPT];
-static unsigned kept_count[LANES_MOST];
+static unsigned replayed_count[LANES_MOST];
 static struct ft_region region;
 static struct ft_arena arenas[LANES_MOST + 1];
 
@@ -134,13 +134,14 @@ static void look_at_rings(void)
 
             FUZZ_MUST(there >= r->size, "an entry is cut short");
             FUZZ_MUST(ft_is_part(r) || ft_record_check(r, r->size, &fault) == 0, "a bad record was kept");
-            FUZZ_MUST(at < kept_count[l] && r->lane == l && ft_is_part(r) == kept[l][at].part &&
+            FUZZ_MUST(at < replayed_count[l] && r->lane == l && ft_is_part(r) == kept[l][at].part &&
                           number == kept[l][at].number,
                       "number %lu of lane %u in the ring of lane %u", number, r->lane, l);
             at++;
             ft_ring_advance(&lanes[l].replay, r->size);
         }
-        FUZZ_MUST(at == kept_count[l], "lane %u: the ring has %u entries, expected %u", l, at, kept_count[l]);
+        FUZZ_MUST(at == replayed_count[l], "lane %u: the ring has %u entries, expected %u", l, at,
+                  replayed_count[l]);
         ft_ring_consume(&lanes[l].replay);
     }
 }
@@ -219,8 +220,8 @@ static void note(const struct ft_record *r, const struct ft_dependency dependenc
     h->dependencies = r->dependencies;
     memcpy(h->dependency, dependencies, r->dependencies * sizeof(dependencies[0]));
     count[r->lane]++;
-    kept[r->lane][kept_count[r->lane]].part = false;
-    kept[r->lane][kept_count[r->lane]++].number = r->burst;
+    kept[r->lane][replayed_count[r->lane]].part = false;
+    kept[r->lane][replayed_count[r->lane]++].number = r->burst;
 }
 
 /* ---- parts ------------------------------------------------------------------------------------------- */
@@ -395,8 +396,8 @@ static void note_part(const struct ft_part *p, const uint64_t runs[2], const str
     unsigned l = p->lane;
     struct held *h = &held[l][count[l]];
 
-    kept[l][kept_count[l]].part = true;
-    kept[l][kept_count[l]++].number = p->number;
+    kept[l][replayed_count[l]].part = true;
+    kept[l][replayed_count[l]++].number = p->number;
     if (!share[l].open)
         share[l].line = share[l].output = share[l].burst = 0;
     for (unsigned i = 0; i < 2 && runs[i]; i++)
@@ -507,7 +508,7 @@ static void run(const uint8_t *data, size_t size)
     FUZZ_MUST(rp->receiver.closed && rp->receiver.scratch, "no memory");
     memset(&begin, 0, sizeof(begin));
     memset(count, 0, sizeof(count));
-    memset(kept_count, 0, sizeof(kept_count));
+    memset(replayed_count, 0, sizeof(replayed_count));
     memset(share, 0, sizeof(share));
     lay_out();
     for (unsigned l = 0; l < rp->lanes; l++) {
@@ -522,8 +523,9 @@ static void run(const uint8_t *data, size_t size)
         unsigned wanted = 1 + what % 8, made = 0;
         size_t len = 0;
 
-        for (; made < wanted && kept_count[0] + kept_count[1] + kept_count[2] + kept_count[3] < KEPT &&
-               !refused;
+        for (;
+             made < wanted &&
+             replayed_count[0] + replayed_count[1] + replayed_count[2] + replayed_count[3] < KEPT && !refused;
              made++)
             if (!(parts ? one_part(&in, &len, &refused) : one_record(&in, &len, &refused)))
                 break;

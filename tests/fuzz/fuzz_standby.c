@@ -50,7 +50,7 @@ static void apply_snapshot(void)
     copy_arenas(true);
     ft_audit_resume(s.region);
     ft_ring_reset(&s.shared.replay);
-    lg_kept_clear(&s.lane.kept);
+    lg_replayed_clear(&s.lane.replayed);
     atomic_store(&s.shared.diverged, false);
     /* Another order: what was called off is over. */
     s.lane.order = ft_order_make(FT_LANE_REPLAY, (atomic_load(&s.group.off) >> 8) + 1);

@@ -236,13 +236,13 @@ static size_t replay_record(const uint8_t *from, size_t len)
 }
 
 /* What replay kept is what left, as far as the record has it. */
-static void compare_kept(const struct result *first)
+static void compare_replayed(const struct result *first)
 {
     const struct lg_output *out;
     uint32_t i = 0;
 
-    FUZZ_MUST(s.lane.kept.forgotten == 0, "replay's outputs did not fit");
-    while ((out = lg_kept_take(&s.lane.kept))) {
+    FUZZ_MUST(s.lane.replayed.forgotten == 0, "replay's outputs did not fit");
+    while ((out = lg_replayed_take(&s.lane.replayed))) {
         FUZZ_MUST(i < first->outputs, "replay has an output more, of burst %lu", out->burst);
         const struct output *was = &first->output[i++];
 
@@ -259,12 +259,12 @@ void stream_replay(const struct result *first)
 {
     stream_live(NULL);
     ft_ring_reset(&s.shared.replay);
-    lg_kept_clear(&s.lane.kept);
+    lg_replayed_clear(&s.lane.replayed);
     for (size_t at = 0; at < first->bytes;)
         at += replay_record(first->records + at, first->bytes - at);
     uint64_t digest = ft_region_digest(s.lane.region);
 
     FUZZ_MUST(digest == first->digest, "replay ends in another state: %016lx, expected %016lx", digest,
               first->digest);
-    compare_kept(first);
+    compare_replayed(first);
 }

@@ -132,8 +132,8 @@ WRAP(void, nd_lane_announce, struct nd_lane *lane)
 WRAP(void, nd_lane_emit_tail, struct nd_lane *lane)
 {
     sim_step(SIM_TAIL);
-    if (lane->kept.count)
-        sim_tell(sim_running->node, "lane %u emits its tail, %lu outputs", lane->index, lane->kept.count);
+    if (lane->replayed.count)
+        sim_tell(sim_running->node, "lane %u emits its tail, %lu outputs", lane->index, lane->replayed.count);
     __real_nd_lane_emit_tail(lane);
 }
 
@@ -359,14 +359,14 @@ WRAP(bool, ft_run_append, uint8_t *out, uint32_t *len, uint32_t cap, const struc
 #define RINGS 64u
 
 static struct ft_ring kept[RINGS];
-static unsigned kept_count;
+static unsigned replayed_count;
 
 WRAP(int, ft_ring_init, struct ft_ring *ring, uint64_t capacity)
 {
-    for (unsigned i = 0; i < kept_count && !sim.refuse; i++)
+    for (unsigned i = 0; i < replayed_count && !sim.refuse; i++)
         if (kept[i].capacity >= capacity && (kept[i].capacity < 2 * capacity || kept[i].capacity == 4096)) {
             *ring = (struct ft_ring){.data = kept[i].data, .capacity = kept[i].capacity};
-            kept[i] = kept[--kept_count];
+            kept[i] = kept[--replayed_count];
             return 0;
         }
     return __real_ft_ring_init(ring, capacity);
@@ -374,10 +374,10 @@ WRAP(int, ft_ring_init, struct ft_ring *ring, uint64_t capacity)
 
 WRAP(void, ft_ring_free, struct ft_ring *ring)
 {
-    if (!ring->data || kept_count == RINGS) {
+    if (!ring->data || replayed_count == RINGS) {
         __real_ft_ring_free(ring);
         return;
     }
-    kept[kept_count++] = *ring;
+    kept[replayed_count++] = *ring;
     *ring = (struct ft_ring){0};
 }

@@ -227,7 +227,7 @@ static int make_lanes(struct sim_node *n, struct ft_fault *fault)
                                       .group = &n->group,
                                       .question = &n->question,
                                       .seed = sim_draw(&sim.chance, UINT64_MAX),
-                                      .kept_bytes = 256u << 10,
+                                      .replayed_bytes = 256u << 10,
                                       .part_bytes = sim.plan.part_bytes,
                                       .incarnation = n->incarnation,
                                       .view = &n->view,

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Capture, cursor and kept outputs against a model that stores what was given, part by part, in arrays of its
- * own. The ring is filled with ff bytes first, so that what capture leaves unwritten shows.
+ * Capture, cursor and replayed outputs against a model that stores what was given, part by part, in arrays of
+ * its own. The ring is filled with ff bytes first, so that what capture leaves unwritten shows.
  */
 #include "ftcore/base/error.h"
 #include "logger/capture.h"
 #include "logger/cursor.h"
-#include "logger/kept.h"
+#include "logger/replayed.h"
 #include "tests/unit/help_record.h"
 
 #include <setjmp.h>
@@ -285,11 +285,11 @@ static void full_ring_loses_nothing(void **state)
     free(sent);
 }
 
-/* ---- kept outputs ------------------------------------------------------------------------------ */
+/* ---- replayed outputs ------------------------------------------------------------------------------ */
 
-#define KEPT_RING 16384u
+#define REPLAYED_RING 16384u
 
-struct kept_model {
+struct replayed_model {
     uint64_t number;
     uint32_t len, size;
     uint8_t port;
@@ -297,7 +297,7 @@ struct kept_model {
     uint8_t bytes[2000];
 };
 
-static struct kept_model *queue; /* [4096], from `first`, `queued` of them */
+static struct replayed_model *queue; /* [4096], from `first`, `queued` of them */
 static uint64_t first, queued, bytes_kept;
 
 static void forget_oldest(void)
@@ -308,21 +308,21 @@ static void forget_oldest(void)
 }
 
 /* Returns how many had to be forgotten. */
-static uint64_t queue_put(const struct kept_model *m)
+static uint64_t queue_put(const struct replayed_model *m)
 {
     uint64_t gone = 0;
 
-    for (; bytes_kept + m->size > KEPT_RING; gone++)
+    for (; bytes_kept + m->size > REPLAYED_RING; gone++)
         forget_oldest();
     queue[(first + queued++) % 4096] = *m;
     bytes_kept += m->size;
     return gone;
 }
 
-static void taken_is_the_oldest(struct lg_kept *kept)
+static void taken_is_the_oldest(struct lg_replayed *replayed)
 {
-    const struct lg_output *out = lg_kept_take(kept);
-    const struct kept_model *m = &queue[first % 4096];
+    const struct lg_output *out = lg_replayed_take(replayed);
+    const struct replayed_model *m = &queue[first % 4096];
 
     if (!queued) {
         assert_null(out);
@@ -339,103 +339,103 @@ static void taken_is_the_oldest(struct lg_kept *kept)
     forget_oldest();
 }
 
-static void kept_like_the_model(void **state)
+static void replayed_outputs_like_the_model(void **state)
 {
-    struct kept_model m;
-    struct lg_kept kept;
+    struct replayed_model m;
+    struct lg_replayed replayed;
     uint64_t number = 0, overflows = 0;
 
     (void)state;
     queue = calloc(4096, sizeof(*queue));
     first = queued = bytes_kept = 0;
-    assert_int_equal(lg_kept_init(&kept, KEPT_RING), 0);
+    assert_int_equal(lg_replayed_init(&replayed, REPLAYED_RING), 0);
     for (unsigned step = 0; step < 60000; step++) {
         unsigned what = (unsigned)draw_below(100);
 
         if (what < (step / 5000 % 2 ? 80 : 40)) {
-            m = (struct kept_model){.number = ++number,
-                                    .len = 14 + (uint32_t)draw_below(1500),
-                                    .port = (uint8_t)draw_below(4),
-                                    .whole = draw_below(3) == 0};
+            m = (struct replayed_model){.number = ++number,
+                                        .len = 14 + (uint32_t)draw_below(1500),
+                                        .port = (uint8_t)draw_below(4),
+                                        .whole = draw_below(3) == 0};
             m.size = (uint32_t)sizeof(struct lg_output) + ((m.whole ? m.len : m.len / 4) + 7) / 8 * 8;
             fill(m.bytes, m.len);
             overflows += queue_put(&m);
-            lg_kept_put(&kept,
-                        &(struct lg_output){.number = m.number,
-                                            .burst = m.number / 3,
-                                            .seq = m.number * 2,
-                                            .len = m.len,
-                                            .have = m.whole ? m.len : m.len / 4,
-                                            .port = m.port},
-                        m.bytes);
+            lg_replayed_put(&replayed,
+                            &(struct lg_output){.number = m.number,
+                                                .burst = m.number / 3,
+                                                .seq = m.number * 2,
+                                                .len = m.len,
+                                                .have = m.whole ? m.len : m.len / 4,
+                                                .port = m.port},
+                            m.bytes);
         } else if (what < 97) {
-            taken_is_the_oldest(&kept);
+            taken_is_the_oldest(&replayed);
         } else if (number) {
             uint64_t released = number - draw_below(number < 20 ? number : 20);
 
             while (queued && queue[first % 4096].number <= released)
                 forget_oldest();
-            lg_kept_released(&kept, released);
+            lg_replayed_released(&replayed, released);
         }
-        assert_int_equal(kept.count, queued);
+        assert_int_equal(replayed.count, queued);
     }
     assert_true(overflows > 100);
     while (queued)
-        taken_is_the_oldest(&kept);
-    assert_null(lg_kept_take(&kept));
-    lg_kept_free(&kept);
+        taken_is_the_oldest(&replayed);
+    assert_null(lg_replayed_take(&replayed));
+    lg_replayed_free(&replayed);
     free(queue);
 }
 
-static void put_whole(struct lg_kept *kept, uint64_t number, const uint8_t *frame, uint32_t len)
+static void put_whole(struct lg_replayed *replayed, uint64_t number, const uint8_t *frame, uint32_t len)
 {
     struct lg_output output = {.number = number, .len = len, .have = len};
 
-    lg_kept_put(kept, &output, frame);
+    lg_replayed_put(replayed, &output, frame);
 }
 
 /* What was forgotten counts as suppressed only while the primary may not have released it. */
 static void forgotten_are_counted(void **state)
 {
     static const uint8_t frame[984];
-    struct lg_kept kept;
+    struct lg_replayed replayed;
 
     (void)state;
-    assert_int_equal(lg_kept_init(&kept, 4096), 0);
+    assert_int_equal(lg_replayed_init(&replayed, 4096), 0);
     for (uint64_t n = 1; n <= 10; n++)
-        put_whole(&kept, n, frame, sizeof(frame)); /* 1024 bytes each: four fit */
-    assert_int_equal(kept.count, 4);
-    assert_int_equal(kept.forgotten, 6);
-    lg_kept_released(&kept, 2);
-    assert_int_equal(kept.forgotten, 4); /* 3, 4, 5, 6 */
-    assert_int_equal(kept.count, 4);
-    lg_kept_released(&kept, 7);
-    assert_int_equal(kept.forgotten, 0);
-    assert_int_equal(lg_kept_take(&kept)->number, 8);
+        put_whole(&replayed, n, frame, sizeof(frame)); /* 1024 bytes each: four fit */
+    assert_int_equal(replayed.count, 4);
+    assert_int_equal(replayed.forgotten, 6);
+    lg_replayed_released(&replayed, 2);
+    assert_int_equal(replayed.forgotten, 4); /* 3, 4, 5, 6 */
+    assert_int_equal(replayed.count, 4);
+    lg_replayed_released(&replayed, 7);
+    assert_int_equal(replayed.forgotten, 0);
+    assert_int_equal(lg_replayed_take(&replayed)->number, 8);
     for (uint64_t n = 11; n <= 20; n++)
-        put_whole(&kept, n, frame, sizeof(frame));
-    assert_true(kept.forgotten > 0);
-    lg_kept_clear(&kept);
-    assert_int_equal(kept.count + kept.forgotten, 0);
-    assert_null(lg_kept_take(&kept));
-    lg_kept_free(&kept);
+        put_whole(&replayed, n, frame, sizeof(frame));
+    assert_true(replayed.forgotten > 0);
+    lg_replayed_clear(&replayed);
+    assert_int_equal(replayed.count + replayed.forgotten, 0);
+    assert_null(lg_replayed_take(&replayed));
+    lg_replayed_free(&replayed);
 }
 
 /* One output fills the ring; it is out, and the next needs its room. */
 static void room_of_what_was_taken(void **state)
 {
     static const uint8_t frame[4000];
-    struct lg_kept kept;
+    struct lg_replayed replayed;
 
     (void)state;
-    assert_int_equal(lg_kept_init(&kept, 4096), 0);
-    put_whole(&kept, 1, frame, sizeof(frame));
-    assert_int_equal(lg_kept_take(&kept)->number, 1);
-    put_whole(&kept, 2, frame, sizeof(frame));
-    assert_int_equal(kept.forgotten, 0);
-    assert_int_equal(lg_kept_take(&kept)->number, 2);
-    assert_null(lg_kept_take(&kept));
-    lg_kept_free(&kept);
+    assert_int_equal(lg_replayed_init(&replayed, 4096), 0);
+    put_whole(&replayed, 1, frame, sizeof(frame));
+    assert_int_equal(lg_replayed_take(&replayed)->number, 1);
+    put_whole(&replayed, 2, frame, sizeof(frame));
+    assert_int_equal(replayed.forgotten, 0);
+    assert_int_equal(lg_replayed_take(&replayed)->number, 2);
+    assert_null(lg_replayed_take(&replayed));
+    lg_replayed_free(&replayed);
 }
 
 int main(void)
@@ -445,7 +445,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(largest_burst_fits, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_is_seen_before_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(full_ring_loses_nothing, setup, teardown),
-        cmocka_unit_test(kept_like_the_model),
+        cmocka_unit_test(replayed_outputs_like_the_model),
         cmocka_unit_test(forgotten_are_counted),
         cmocka_unit_test(room_of_what_was_taken),
     };

@@ -219,7 +219,7 @@ static void check_item(const struct item *item, uint32_t number)
 static void all_arrives_whole_and_in_order(void **unused)
 {
     const struct item *kept = NULL;
-    uint32_t number = 0, kept_number = 0;
+    uint32_t number = 0, replayed_number = 0;
     struct ft_ring ring;
     pthread_t thread;
 
@@ -234,13 +234,13 @@ static void all_arrives_whole_and_in_order(void **unused)
             check_item(item, number);
             if (!kept) {
                 kept = item;
-                kept_number = number;
+                replayed_number = number;
             }
             ft_ring_advance(&ring, item->size);
             number++;
         }
-        if (kept && (!item || number - kept_number == 9)) {
-            check_item(kept, kept_number);
+        if (kept && (!item || number - replayed_number == 9)) {
+            check_item(kept, replayed_number);
             ft_ring_consume(&ring);
             kept = NULL;
         }

@@ -52,7 +52,7 @@ static int make_lane(struct nd_member *m, unsigned l, struct ft_fault *fault)
                                    .question = &m->question,
                                    .redis = m->c->redis,
                                    .seed = m->c->seed,
-                                   .kept_bytes = m->c->kept_bytes,
+                                   .replayed_bytes = m->c->replayed_bytes,
                                    .incarnation = m->c->incarnation,
                                    .view = &m->view,
                                    .stop = &m->stop};

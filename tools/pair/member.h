@@ -24,11 +24,11 @@ struct nd_member_config {
     const char *region_name; /* of the memory */
     struct nd_timing timing;
     uint64_t seed, incarnation;
-    struct nd_redis *redis; /* where the chain keeps its state, open; NULL: here */
-    uint64_t kept_bytes;    /* for outputs of replay, a lane; 0: the usual */
-    bool guardian;          /* start one: before any thread */
-    bool realtime;          /* lanes go before ordinary work, where permitted. The replicator's thread is the
-                               caller's */
+    struct nd_redis *redis;  /* where the chain keeps its state, open; NULL: here */
+    uint64_t replayed_bytes; /* for outputs of replay, a lane; 0: the usual */
+    bool guardian;           /* start one: before any thread */
+    bool realtime;           /* lanes go before ordinary work, where permitted. The replicator's thread is the
+                                caller's */
     void (*told)(void *arg, enum ft_state state, uint64_t view, const char *why);
     void *arg;
 };

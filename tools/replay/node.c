@@ -45,7 +45,7 @@ static void told(void *arg, enum ft_state state, uint64_t view, const char *why)
 /* ---- putting together -------------------------------------------------------------------------- */
 
 /* What a lane holds bounds what its standby keeps: with room for that, replay forgets no output. */
-static uint64_t kept_bytes(const struct running *r)
+static uint64_t replayed_bytes(const struct running *r)
 {
     uint64_t each = sizeof(struct lg_output) + 160; /* headers, or a small packet */
 
@@ -84,7 +84,7 @@ static int put_together(struct running *r, struct ft_fault *fault)
                                           .arg = r};
     if (error)
         return error;
-    r->config.kept_bytes = kept_bytes(r);
+    r->config.replayed_bytes = replayed_bytes(r);
     return nd_member_open(&r->member, &r->config, fault);
 }
 

@@ -128,13 +128,13 @@ static int make(uint64_t seed, struct ft_fault *fault)
 
 /* A standby's memory for outputs is touched for the first time once in its life: not a matter of its speed.
  */
-static void touch_kept(void)
+static void touch_replayed(void)
 {
     struct lg_output output = {.len = 0};
 
-    while (s.lane.kept.forgotten == 0)
-        lg_kept_put(&s.lane.kept, &output, NULL);
-    lg_kept_clear(&s.lane.kept);
+    while (s.lane.replayed.forgotten == 0)
+        lg_replayed_put(&s.lane.replayed, &output, NULL);
+    lg_replayed_clear(&s.lane.replayed);
 }
 
 /* From the beginning again, in another role. */
@@ -150,7 +150,7 @@ static int again(enum ft_order doing, uint64_t seed, struct ft_fault *fault)
     if (error)
         return error;
     s.lane.doing = doing;
-    touch_kept();
+    touch_replayed();
     return 0;
 }
 
