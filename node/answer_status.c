@@ -30,7 +30,7 @@ static json_t *lane_status(const struct ft_lane *l, unsigned index)
 
     number(o, "lane", index);
     json_object_set_new(o, "doing", json_string(order < 7 ? doing[order] : "start"));
-    number(o, "burst", (uint64_t)READ(l, closed));
+    number(o, "burst", (uint64_t)READ(l, executed));
     number(o, "received", (uint64_t)READ(l, count.received));
     number(o, "dropped", (uint64_t)READ(l, count.dropped));
     number(o, "made", (uint64_t)READ(l, count.emitted));

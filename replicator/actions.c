@@ -100,7 +100,7 @@ static void clear(struct rp_replicator *rp)
         struct ft_lane *lane = rp_lane(rp, l);
 
         /* Of another life; it stands, so they are ours to write. */
-        atomic_store_explicit(&lane->closed, 0, memory_order_relaxed);
+        atomic_store_explicit(&lane->executed, 0, memory_order_relaxed);
         atomic_store_explicit(&lane->recorded, 0, memory_order_relaxed);
         atomic_store_explicit(&lane->overrun, false, memory_order_relaxed);
         ft_ring_reset(&lane->replay);

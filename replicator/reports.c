@@ -15,7 +15,7 @@ bool rp_progress(struct rp_replicator *rp)
     for (unsigned l = 0; l < rp->lanes; l++) {
         struct ft_lane *lane = rp_lane(rp, l);
         uint64_t closed =
-            atomic_load_explicit(primary ? &lane->recorded : &lane->closed, memory_order_acquire);
+            atomic_load_explicit(primary ? &lane->recorded : &lane->executed, memory_order_acquire);
 
         event.closed[l] = primary ? closed : rp->receiver.held[l];
         event.replayed[l] = closed;
@@ -66,7 +66,7 @@ static bool gather_closed(struct rp_replicator *rp, uint64_t closed[])
     bool all = true;
 
     for (unsigned l = 0; l < rp->lanes; l++) {
-        closed[l] = atomic_load_explicit(&rp_lane(rp, l)->closed, memory_order_acquire);
+        closed[l] = atomic_load_explicit(&rp_lane(rp, l)->executed, memory_order_acquire);
         all &= atomic_load_explicit(&rp_lane(rp, l)->recorded, memory_order_acquire) == closed[l];
     }
     return all;

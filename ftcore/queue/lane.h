@@ -75,7 +75,7 @@ struct ft_lane {
     /* Written by the lane. */
     _Alignas(
         64) _Atomic uint64_t done; /* last order reached: LIVE once packets are taken, DRAIN once drained */
-    _Atomic uint64_t closed;       /* last burst closed, live or replayed */
+    _Atomic uint64_t executed;     /* last burst executed, live or replayed */
     _Atomic uint64_t recorded; /* live: last burst that the stream in `log` accounts for: `closed` in a log
                                   segment, the last cut in a delta segment */
     _Atomic bool

@@ -165,7 +165,7 @@ static bool arrive(struct nd_lane *lane, const struct ft_part *part)
     FT_COUNT(lane->shared, deltas_applied, 1);
     if (part->flags & FT_REC_DIGEST && !check_digest(lane, part))
         return false;
-    atomic_store_explicit(&lane->shared->closed, part->burst, memory_order_release);
+    atomic_store_explicit(&lane->shared->executed, part->burst, memory_order_release);
     return true;
 }
 

@@ -76,7 +76,7 @@ static bool meet(struct nd_lane *lane, void (*work)(struct nd_group *group))
 
 static void report(struct nd_lane *lane)
 {
-    atomic_store_explicit(&lane->shared->closed, nf_chain_state(lane->chain)->burst, memory_order_release);
+    atomic_store_explicit(&lane->shared->executed, nf_chain_state(lane->chain)->burst, memory_order_release);
     atomic_store_explicit(&lane->shared->recorded, nf_chain_state(lane->chain)->burst, memory_order_release);
 }
 

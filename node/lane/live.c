@@ -126,7 +126,7 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
         nd_lane_hold(lane, burst, seq, number);
     else
         nd_lane_drop_burst(lane);
-    atomic_store_explicit(&lane->shared->closed, burst, memory_order_release);
+    atomic_store_explicit(&lane->shared->executed, burst, memory_order_release);
     if (!deltas)
         atomic_store_explicit(&lane->shared->recorded, burst, memory_order_release);
     FT_COUNT(lane->shared, bursts, 1);

@@ -230,7 +230,7 @@ static bool take_record(struct nd_lane *lane, const struct ft_record *r)
         !(burst % 64 == 33 && FT_PLANTED_ONCE("skip-once")) && !replay_or_abandon(lane, r))
         return false;
     lane->after_delta = false;
-    atomic_store_explicit(&lane->shared->closed, burst, memory_order_release);
+    atomic_store_explicit(&lane->shared->executed, burst, memory_order_release);
     return true;
 }
 

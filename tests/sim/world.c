@@ -403,14 +403,14 @@ bool sim_rests(void)
     if (sim_ports_waiting(p))
         return false;
     for (unsigned l = 0; l < sim.plan.lanes; l++)
-        if (atomic_load(&p->shared[l].closed) != atomic_load(&s->shared[l].closed)) {
+        if (atomic_load(&p->shared[l].executed) != atomic_load(&s->shared[l].executed)) {
             ask_checkpoint(p);
             return false;
         }
     for (unsigned l = 0; l < sim.plan.lanes; l++)
         if (!p->resting[l] || !s->resting[l] || ft_hold_count(&p->lane[l].hold) ||
-            atomic_load(&p->shared[l].closed) != atomic_load(&s->shared[l].closed) ||
-            atomic_load(&p->shared[l].closed) != p->history->lane[l].count)
+            atomic_load(&p->shared[l].executed) != atomic_load(&s->shared[l].executed) ||
+            atomic_load(&p->shared[l].executed) != p->history->lane[l].count)
             return false;
     return true;
 }

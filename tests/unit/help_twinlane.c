@@ -87,7 +87,7 @@ static void closed(struct life *life)
 
     atomic_store_explicit(&life->shared->recorded, delta ? life->delta.from : life->state->burst,
                           memory_order_release);
-    atomic_store_explicit(&life->shared->closed, life->state->burst, memory_order_release);
+    atomic_store_explicit(&life->shared->executed, life->state->burst, memory_order_release);
     atomic_store(&life->box->closed, life->state->burst);
 }
 

@@ -291,8 +291,8 @@ static void what_waits_for_an_access_that_did_not_survive_is_dropped(void **stat
     order(FT_LANE_REPLAY, 1);
     for (unsigned l = 0; l < LANES; l++)
         start(l);
-    UNTIL(all_done(FT_LANE_REPLAY, 1) && atomic_load(&w.shared[0].closed) == 3 &&
-          atomic_load(&w.shared[1].closed) == 3);
+    UNTIL(all_done(FT_LANE_REPLAY, 1) && atomic_load(&w.shared[0].executed) == 3 &&
+          atomic_load(&w.shared[1].executed) == 3);
     order(FT_LANE_LIVE, 2);
     assert_took_over(3);
 }
@@ -309,7 +309,7 @@ static void a_lane_that_waits_at_the_takeover_gets_what_it_waits_for(void **stat
     order(FT_LANE_REPLAY, 1);
     start(1);
     UNTIL(atomic_load(&w.group.published[1].wait) & 0xff);
-    assert_int_equal(atomic_load(&w.shared[1].closed), 0);
+    assert_int_equal(atomic_load(&w.shared[1].executed), 0);
     order(FT_LANE_LIVE, 2);
     start(0);
     assert_took_over(3);
@@ -354,7 +354,7 @@ static void a_circle_is_a_divergence(void **state)
         start(l);
     UNTIL(atomic_load(&w.shared[0].diverged));
     assert_false(atomic_load(&w.shared[1].diverged)); /* told once */
-    assert_int_equal(atomic_load(&w.shared[0].closed), 2);
+    assert_int_equal(atomic_load(&w.shared[0].executed), 2);
     /* Both can do something else: a new snapshot, and replay goes on from there. */
     order(FT_LANE_WAIT, 2);
     UNTIL(all_done(FT_LANE_WAIT, 2));
@@ -373,7 +373,7 @@ static void a_wait_that_ends_is_no_divergence(void **state)
     usleep(20000);
     assert_false(atomic_load(&w.shared[1].diverged));
     start(0);
-    UNTIL(atomic_load(&w.shared[0].closed) == BURSTS && atomic_load(&w.shared[1].closed) == BURSTS);
+    UNTIL(atomic_load(&w.shared[0].executed) == BURSTS && atomic_load(&w.shared[1].executed) == BURSTS);
     assert_false(atomic_load(&w.shared[0].diverged) || atomic_load(&w.shared[1].diverged));
     end();
     assert_int_equal(ft_region_digest(w.region), w.digest[BURSTS]);

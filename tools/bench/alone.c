@@ -78,7 +78,7 @@ static inline void turn(struct nd_bench_alone *a, uint64_t behind)
 
     for (unsigned l = 0; l < piece->lanes; l++) {
         struct ft_lane *shared = &a->slot->shared[l];
-        uint64_t closed = atomic_load_explicit(&shared->closed, memory_order_relaxed);
+        uint64_t closed = atomic_load_explicit(&shared->executed, memory_order_relaxed);
 
         a->lane[l].now += TURN_NS;
         if (piece->holds)

@@ -174,7 +174,7 @@ static void look(struct nd_bench_nodes *r, struct nd_bench_sample *s)
     struct nd_bench_slot *p = r->slot[0], *q = r->slot[1];
 
     for (unsigned l = 0; l < r->lanes; l++) {
-        uint64_t replayed = atomic_load(&q->shared[l].closed), stable = atomic_load(&p->shared[l].stable);
+        uint64_t replayed = atomic_load(&q->shared[l].executed), stable = atomic_load(&p->shared[l].stable);
 
         s->unacknowledged += over(atomic_load(&p->shared[l].recorded), stable);
         s->unreplayed += over(stable, replayed);

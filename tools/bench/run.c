@@ -208,7 +208,7 @@ static bool has_caught_up(const struct nd_bench_nodes *r, unsigned l)
     if (r->alone)
         return true;
     if (r->plan->config->protect.standby == ND_STANDBY_HOT)
-        return atomic_load(&r->slot[1]->shared[l].closed) == atomic_load(&p->closed);
+        return atomic_load(&r->slot[1]->shared[l].executed) == atomic_load(&p->executed);
     return atomic_load(&p->stable) >= atomic_load(&p->recorded);
 }
 
@@ -220,7 +220,7 @@ static bool has_caught_up(const struct nd_bench_nodes *r, unsigned l)
 static bool is_still(struct nd_bench_nodes *r, unsigned l)
 {
     const struct ft_lane *p = &r->slot[0]->shared[l];
-    uint64_t unfed = atomic_load(&r->slot[0]->lane[l].unfed), closed = atomic_load(&p->closed),
+    uint64_t unfed = atomic_load(&r->slot[0]->lane[l].unfed), closed = atomic_load(&p->executed),
              now = nd_now();
     struct nd_bench_still *still = &r->still[l];
 
@@ -278,7 +278,7 @@ static int compare_state(struct nd_bench_nodes *r, struct nd_bench_result *out, 
     if (!error && replays && atomic_load(&r->slot[0]->digest) != atomic_load(&r->slot[1]->digest))
         error = ft_fail(
             fault, FT_EDIVERGED, "the standby's state after burst %lu is not the primary's after burst %lu",
-            atomic_load(&r->slot[1]->shared[0].closed), atomic_load(&r->slot[0]->shared[0].closed));
+            atomic_load(&r->slot[1]->shared[0].executed), atomic_load(&r->slot[0]->shared[0].executed));
     return error;
 }
 

@@ -247,7 +247,7 @@ static bool is_done(struct nd_replay *r)
         return false;
     ask_checkpoint(r);
     for (unsigned l = 0; l < r->lanes; l++)
-        if (atomic_load(&s->shared[l].closed) < r->gate[l].known)
+        if (atomic_load(&s->shared[l].executed) < r->gate[l].known)
             return false;
     return true;
 }

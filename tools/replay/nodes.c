@@ -101,7 +101,7 @@ int nd_nodes_check(struct nd_replay *r, struct ft_fault *fault)
         return ft_fail(
             fault, FT_EDIVERGED, "node %c ended by itself%s%s%s%lu", 'a' + (int)n,
             WIFSIGNALED(status) ? ": " : "", WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "",
-            r->lanes == 1 ? " at burst " : ", lane 0 at burst ", atomic_load(&slot->shared[0].closed) + 1);
+            r->lanes == 1 ? " at burst " : ", lane 0 at burst ", atomic_load(&slot->shared[0].executed) + 1);
     }
     return 0;
 }
