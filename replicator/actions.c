@@ -104,7 +104,7 @@ static void clear(struct rp_replicator *rp)
         atomic_store_explicit(&lane->recorded, 0, memory_order_relaxed);
         atomic_store_explicit(&lane->overrun, false, memory_order_relaxed);
         ft_ring_reset(&lane->replay);
-        ft_ring_reset(&lane->aside);
+        ft_ring_reset(&lane->checkpoint);
         ft_ring_reset(&lane->log);
         atomic_store_explicit(&lane->diverged, false, memory_order_relaxed);
         atomic_store_explicit(&lane->steer, false, memory_order_relaxed);

@@ -83,7 +83,7 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
 static int keep(struct rp_replicator *rp, const struct ft_record *r, struct ft_fault *fault)
 {
     struct ft_lane *lane = rp_lane(rp, r->lane);
-    struct ft_ring *ring = ft_is_part(r) && r->flags & FT_PART_SPREAD ? &lane->aside : &lane->replay;
+    struct ft_ring *ring = ft_is_part(r) && r->flags & FT_PART_SPREAD ? &lane->checkpoint : &lane->replay;
     void *room = ft_ring_reserve(ring, r->size);
 
     if (!room)

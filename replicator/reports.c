@@ -20,7 +20,7 @@ bool rp_progress(struct rp_replicator *rp)
         event.closed[l] = primary ? closed : rp->receiver.held[l];
         event.replayed[l] = closed;
         event.taken[l] = atomic_load_explicit(&lane->replay.tail, memory_order_acquire) +
-                         atomic_load_explicit(&lane->aside.tail, memory_order_acquire);
+                         atomic_load_explicit(&lane->checkpoint.tail, memory_order_acquire);
         moved |= event.taken[l] != rp->core.taken[l] || closed != rp->closed_told[l];
         rp->closed_told[l] = closed;
     }

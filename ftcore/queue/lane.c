@@ -20,5 +20,5 @@ void ft_lane_free(struct ft_lane *lane)
 {
     ft_ring_free(&lane->log);
     ft_ring_free(&lane->replay);
-    ft_ring_free(&lane->aside);
+    ft_ring_free(&lane->checkpoint);
 }

@@ -99,7 +99,8 @@ struct ft_lane {
 
     struct ft_ring log;    /* struct ft_record and struct ft_part, lane → replicator */
     struct ft_ring replay; /* the same, replicator → lane … */
-    struct ft_ring aside; /* … but for parts of spread checkpoints. Capacity 0: of a hot standby, none come */
+    struct ft_ring
+        checkpoint; /* … but for parts of spread checkpoints. Capacity 0: of a hot standby, none come */
 
     /* Counters, written by the lane, read by status. Plain relaxed stores. */
     struct {

@@ -11,7 +11,7 @@ int nd_setup_rings(struct ft_lane *lane, uint64_t log_bytes, uint64_t pending_by
                    struct ft_fault *fault)
 {
     if (ft_lane_init(lane, log_bytes, pending_bytes + SPARE_BYTES) == 0) {
-        if (!warm || ft_ring_init(&lane->aside, pending_bytes) == 0)
+        if (!warm || ft_ring_init(&lane->checkpoint, pending_bytes) == 0)
             return 0;
         ft_lane_free(lane);
     }

@@ -124,7 +124,7 @@ static void take_over(struct nd_lane *lane)
     FT_CHECK(nf_chain_state(lane->chain)->burst == upto, "replay ends at burst %lu of %lu",
              nf_chain_state(lane->chain)->burst, upto);
     discard(&lane->shared->replay); /* outside the closed set: nothing of it was released */
-    discard(&lane->shared->aside);
+    discard(&lane->shared->checkpoint);
     if (FT_PLANTED("reuse-seq")) {
         const uint64_t *seq = &nf_chain_state(lane->chain)->seq;
 

@@ -260,7 +260,7 @@ static bool is_ripe(const struct nd_lane *lane, const struct ft_record *r, uint6
  */
 static const struct ft_record *aside(struct nd_lane *lane, uint64_t upto)
 {
-    struct ft_ring *ring = &lane->shared->aside;
+    struct ft_ring *ring = &lane->shared->checkpoint;
     const struct ft_record *r;
     uint64_t there;
 
@@ -275,7 +275,7 @@ static const struct ft_record *next_entry(struct nd_lane *lane, uint64_t upto, s
     const struct ft_record *r = aside(lane, upto), *earlier;
     uint64_t there;
 
-    *ring = &lane->shared->aside;
+    *ring = &lane->shared->checkpoint;
     if (r)
         return r;
     r = ft_ring_peek(&lane->shared->replay, &there);

@@ -148,8 +148,8 @@ static int put_together(struct running *r, struct ft_fault *fault)
     /* A run is over before the rings have come round once; after that they cost no page faults. */
     for (unsigned l = 0; l < n->config->chain.lanes && !error; l++) {
         ft_ring_populate(n->number ? &n->slot->shared[l].replay : &n->slot->shared[l].log);
-        if (n->number && n->slot->shared[l].aside.capacity)
-            ft_ring_populate(&n->slot->shared[l].aside);
+        if (n->number && n->slot->shared[l].checkpoint.capacity)
+            ft_ring_populate(&n->slot->shared[l].checkpoint);
     }
     return error;
 }
