@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What comes from the peer: connections, messages, the end of a connection, its guardian's word. Each becomes
+ * What comes from the peer: connections, messages, the end of a connection, its death notice. Each becomes
  * an event of the core, in the order in which it came, after what it brought has been stored.
  */
 #include "replicator/parts.h"
@@ -159,8 +159,8 @@ bool rp_take_input(struct rp_replicator *rp)
         if (rp_link_stats(rp->link)->bytes_in == before)
             break;
     }
-    event.kind = FT_EV_WORD;
-    while (rp_link_word(rp->link, &event.word)) {
+    event.kind = FT_EV_DEATH_NOTICE;
+    while (rp_link_death_notice(rp->link, &event.word)) {
         look_at_clock(rp);
         event.now = rp->now;
         settle(rp);

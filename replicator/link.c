@@ -418,12 +418,12 @@ int rp_link_next(struct rp_link *link, unsigned lanes, struct ft_message *m, str
     return (int)used;
 }
 
-int rp_link_word(struct rp_link *link, struct ft_word *word)
+int rp_link_death_notice(struct rp_link *link, struct ft_death_notice *word)
 {
     if (!link->spoken)
         return 0;
     for (int i = 0; i < WORDS_MAX; i++) {
-        uint8_t bytes[FT_WORD_BYTES + 1];
+        uint8_t bytes[FT_DEATH_NOTICE_BYTES + 1];
         struct sockaddr_in from;
         socklen_t len = sizeof(from);
 
@@ -432,8 +432,9 @@ int rp_link_word(struct rp_link *link, struct ft_word *word)
             link->spoken = false;
             return 0;
         }
-        int rc = from.sin_addr.s_addr == link->peer.sin_addr.s_addr ? ft_word_decode(bytes, (size_t)n, word)
-                                                                    : FT_EPERM;
+        int rc = from.sin_addr.s_addr == link->peer.sin_addr.s_addr
+                     ? ft_death_notice_decode(bytes, (size_t)n, word)
+                     : FT_EPERM;
         if (rc == 0)
             return 1;
         link->stats.refused[-rc]++;

@@ -74,7 +74,7 @@ enum rp_lost rp_link_lost(struct rp_link *link, struct ft_fault *fault);
  */
 int rp_link_next(struct rp_link *link, unsigned lanes, struct ft_message *m, struct ft_fault *fault);
 /* A checked guardian's datagram from the peer's address: 1 or 0. */
-int rp_link_word(struct rp_link *link, struct ft_word *word);
+int rp_link_death_notice(struct rp_link *link, struct ft_death_notice *word);
 
 /* Bytes of content that can be sent as bulk now. */
 size_t rp_link_room(const struct rp_link *link);

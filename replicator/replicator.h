@@ -35,7 +35,7 @@ struct rp_config {
     const char *view_file;
     /* A line for the log when the state changes; called by the replicator's thread. */
     void (*told)(void *arg, enum ft_state state, uint64_t view, const char *why);
-    void (*view)(void *arg, uint64_t view); /* the view changed: the guardian's word must say it */
+    void (*view)(void *arg, uint64_t view); /* the view changed: the death notice must say it */
     void *arg;
 };
 

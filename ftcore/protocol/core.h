@@ -43,9 +43,9 @@ enum ft_event_kind {
                         in */
     FT_EV_MALFORMED, /* the peer sent what cannot be read, or what contradicts itself: `text` */
     FT_EV_PORT_BEAT, /* the peer's heartbeat on a data port: the `view` it tells */
-    FT_EV_WORD,      /* the guardian's word: `word` */
-    FT_EV_LANES,     /* what lanes reached: closed[], and the fields below it */
-    FT_EV_CUT,       /* the cut asked for was made after closed[]; the snapshot can be read */
+    FT_EV_DEATH_NOTICE,  /* the death notice: `word` */
+    FT_EV_LANES,         /* what lanes reached: closed[], and the fields below it */
+    FT_EV_CUT,           /* the cut asked for was made after closed[]; the snapshot can be read */
     FT_EV_SNAPSHOT_SENT, /* primary: every line of the snapshot is on its way */
     FT_EV_HELD,          /* primary: the gate is guarded; nothing after closed[] left unguarded */
     FT_EV_DRAINED,       /* primary: ports empty, all outputs released, last burst closed[] */
@@ -68,7 +68,7 @@ struct ft_event {
     };
     const struct ft_message *message;
     const char *text;
-    struct ft_word word;
+    struct ft_death_notice word;
     /* Primary: bursts that the stream accounts for; with CUT, HELD and DRAINED, bursts closed. Standby: the
      * closed set held. */
     uint64_t closed[FT_LANES_MAX];

@@ -208,8 +208,8 @@ void ft_primary_message(struct ft_core *core, const struct ft_message *m, struct
         ft_primary_powerless(core, m, actions);
 }
 
-/* The guardian's word comes more than once, and may come after the connection is gone. */
-static void hear_word(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
+/* The death notice comes more than once, and may come after the connection is gone. */
+static void hear_death_notice(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
 {
     if (!core->peer.incarnation || event->word.incarnation != core->peer.incarnation)
         return;
@@ -232,8 +232,8 @@ void ft_primary_event(struct ft_core *core, const struct ft_event *event, struct
         if (core->hand == FT_HAND_DRAIN)
             ft_handover_give(core, event, actions);
         break;
-    case FT_EV_WORD:
-        hear_word(core, event, actions);
+    case FT_EV_DEATH_NOTICE:
+        hear_death_notice(core, event, actions);
         break;
     default:
         ft_resync_event(core, event, actions);

@@ -234,7 +234,7 @@ void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct
         if (core->state == FT_READY && core->peer.known)
             ft_say(core, actions, FT_MSG_STEERED);
         break;
-    case FT_EV_WORD:
+    case FT_EV_DEATH_NOTICE:
         if (core->state == FT_READY && event->word.incarnation == core->peer.incarnation &&
             ft_standby_right(core)) {
             core->takeover.suspected = core->now;
@@ -243,7 +243,7 @@ void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct
             core->peer.up = core->peer.known = false;
             core->peer.incarnation = 0; /* the word comes more than once */
             core->alone = core->now;
-            ft_standby_promote(core, "the guardian's word", actions);
+            ft_standby_promote(core, "the death notice", actions);
         }
         break;
     case FT_EV_DIVERGED:

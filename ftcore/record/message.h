@@ -129,13 +129,14 @@ uint8_t *ft_run_room(uint8_t *out, uint32_t *len, uint32_t cap, uint64_t line, u
 /* 1: a run, 0: the end, FT_EMALFORMED. */
 int ft_run_next(const uint8_t *in, uint32_t len, uint32_t *at, uint64_t lines, struct ft_line_run *run);
 
-/* ---- the guardian's word: one datagram ---- */
-#define FT_WORD_BYTES 40u
-struct ft_word {
+/* ---- the death notice: one datagram ---- */
+#define FT_DEATH_NOTICE_BYTES 40u
+struct ft_death_notice {
     uint64_t incarnation; /* of the dead process */
     uint64_t view;
 };
-void ft_word_encode(const struct ft_word *word, uint8_t out[FT_WORD_BYTES]);
-int ft_word_decode(const uint8_t *in, size_t len, struct ft_word *word); /* 0, FT_EMALFORMED, FT_ECHECKSUM */
+void ft_death_notice_encode(const struct ft_death_notice *word, uint8_t out[FT_DEATH_NOTICE_BYTES]);
+int ft_death_notice_decode(const uint8_t *in, size_t len,
+                           struct ft_death_notice *word); /* 0, FT_EMALFORMED, FT_ECHECKSUM */
 
 #endif

@@ -149,7 +149,7 @@ static void read_word(struct nf_backend *b, const struct nf_backend_object *obje
 }
 
 /* The last edit of a word has been made by now. */
-static void tell_word(struct nf_backend *b)
+static void tell_death(struct nf_backend *b)
 {
     const struct nf_backend_object *object = b->word;
     uint64_t value = object ? *nf_backend_word(object) : 0;
@@ -166,7 +166,7 @@ static void tell_word(struct nf_backend *b)
 
 static void touch_word(struct nf_backend *b, const struct nf_backend_object *object)
 {
-    tell_word(b);
+    tell_death(b);
     b->word = object;
     b->word_was = *nf_backend_word(object);
     if (!b->store.offload && !b->store.cache)
@@ -180,7 +180,7 @@ void nf_backend_read(const uint64_t *word)
 
     if (!object)
         return;
-    tell_word(b);
+    tell_death(b);
     read_word(b, object, *word);
 }
 
@@ -281,7 +281,7 @@ void nf_backend_burst(uint64_t burst)
 
     if (!b->region)
         return;
-    tell_word(b);
+    tell_death(b);
     for (uint32_t i = 0; i < b->touched.count; i++) {
         const struct nf_touch *touch = &b->touched.list[i];
         const void *key = nf_touched_key(&b->touched, touch);

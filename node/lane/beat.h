@@ -5,7 +5,7 @@
  *
  * A heartbeat: to a multicast address that bridges pass on, from the node's own MAC, ethertype 0x88B5 (IEEE
  * local experimental), then "USBT", the upper half of the incarnation, and the view, big endian. Only half:
- * who can listen on a data port must not learn the number that makes a guardian's word believed.
+ * who can listen on a data port must not learn the number that makes a death notice believed.
  */
 #ifndef NODE_LANE_BEAT_H
 #define NODE_LANE_BEAT_H

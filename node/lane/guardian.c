@@ -44,7 +44,7 @@ static const unsigned word_at[] = {0, 0, 1, 2, 5, 10, 20};
 struct shared {
     pthread_mutex_t lane[FT_LANES_MAX];
     /* Two texts, `current` says which is whole: the node may die while it writes the other. */
-    struct ft_word word[2];
+    struct ft_death_notice word[2];
     _Atomic uint32_t current;
     _Atomic bool stopped;
 };
@@ -104,14 +104,14 @@ static void speak(struct shared *shared, int datagrams, const struct sockaddr_in
     unsigned said = 0;
 
     for (size_t i = 0; i < sizeof(word_at) / sizeof(word_at[0]); i++) {
-        struct ft_word word = shared->word[atomic_load(&shared->current) & 1];
+        struct ft_death_notice word = shared->word[atomic_load(&shared->current) & 1];
         struct timespec t = {0, (long)(word_at[i] - said) * 1000000};
-        uint8_t bytes[FT_WORD_BYTES];
+        uint8_t bytes[FT_DEATH_NOTICE_BYTES];
 
         if (word_at[i] > said)
             nanosleep(&t, NULL);
         said = word_at[i];
-        ft_word_encode(&word, bytes);
+        ft_death_notice_encode(&word, bytes);
         if (word.incarnation)
             sendto(datagrams, bytes, sizeof(bytes), 0, (const struct sockaddr *)peer, sizeof(*peer));
     }
@@ -235,7 +235,7 @@ void nd_guardian_identity(struct nd_guardian *g, uint64_t incarnation, uint64_t 
 {
     pthread_mutex_lock(&g->identity);
     uint32_t other = !atomic_load(&g->shared->current);
-    g->shared->word[other] = (struct ft_word){incarnation, view};
+    g->shared->word[other] = (struct ft_death_notice){incarnation, view};
     atomic_store(&g->shared->current, other);
     pthread_mutex_unlock(&g->identity);
 }

@@ -262,8 +262,8 @@ static void happen(struct fuzz_input *in, uint8_t op)
         n.up = event.kind == FT_EV_CONNECTED;
         break;
     case 2:
-        event.kind = FT_EV_WORD;
-        event.word = (struct ft_word){.incarnation = 200 + (op >> 3 & 1), .view = n.core.view};
+        event.kind = FT_EV_DEATH_NOTICE;
+        event.word = (struct ft_death_notice){.incarnation = 200 + (op >> 3 & 1), .view = n.core.view};
         break;
     case 3:
         event.kind = FT_EV_TOLD;

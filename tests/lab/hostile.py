@@ -58,7 +58,7 @@ def connect(source, target, port, kind):
 
 
 def xxh3_of_32(data):
-    """XXH3-64 of exactly 32 bytes: the sum in a guardian's word."""
+    """XXH3-64 of exactly 32 bytes: the sum in a death notice."""
     secret = bytes.fromhex("b8fe6c3923a44bbe7c01812cf721ad1cded46de9839097db7240a4a4b7b3671f")
     mask = (1 << 64) - 1
     acc = 32 * 0x9E3779B185EBCA87 & mask

@@ -62,7 +62,7 @@ ok "strangers on the replication port" strangers
 ok "change nothing" as_before
 ok "and are counted" test "$(refusals)" -ge $((before + 5))
 before=$(refusals)
-ok "guardians' words that are wrong" words 10.99.0.2 wrong checksum random short
+ok "death notices that are wrong" words 10.99.0.2 wrong checksum random short
 ok "and right ones from elsewhere" words 10.98.0.9 right
 ok "change nothing" as_before
 ok "and are counted" test "$(refusals)" -ge $((before + 200)) # the wrong incarnations are well-formed

@@ -15,7 +15,7 @@ ok "three kills in a row" drill kill --repeat 3
 wait
 is "all downloads intact" "$(web_count "$work" intact)" 120
 is "another node each time" "$(drilled '[.runs[].victim] | join(" ")')" "a b a"
-is "by the word of the guardian each time" "$(drilled '[.runs[].reason] | unique | join(", ")')" "the guardian's word"
+is "by the word of the guardian each time" "$(drilled '[.runs[].reason] | unique | join(", ")')" "the death notice"
 is "digests equal after each" "$(drilled '[.runs[].digests_equal] | all')" true
 is "nothing contradicted, no flow broken" "$(drilled '[.runs[] | .contradicted + .flows_broken] | add')" 0
 is "no takeover that nobody asked for" "$(drilled '[.runs[].false_takeovers] | add')" 0

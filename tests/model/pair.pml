@@ -126,7 +126,7 @@ typedef Node {
     bit first;              /* has said nothing on this connection yet */
     bit fresh;              /* heard something it has not echoed */
     bit newinc;             /* the peer's process is not the one it knew */
-    bit word;               /* a guardian's word is under way to it */
+    bit word;               /* a death notice is under way to it */
     bit cut;                /* cut_off */
     bit aband; bit logging;
     bit forgot;             /* has heard the newest SNAPSHOT_BEGIN */

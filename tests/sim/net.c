@@ -69,7 +69,7 @@ static struct {
 } pending[2][16];
 static unsigned pending_count[2];
 static struct {
-    uint8_t bytes[FT_WORD_BYTES];
+    uint8_t bytes[FT_DEATH_NOTICE_BYTES];
     size_t len;
     bool stranger; /* from another host */
     uint64_t at;
@@ -471,16 +471,16 @@ int rp_connected(int fd)
 
 /* ---- the guardians' datagrams ------------------------------------------------------------------- */
 
-void sim_net_word(unsigned to, uint64_t incarnation, uint64_t view, uint64_t at)
+void sim_net_death_notice(unsigned to, uint64_t incarnation, uint64_t view, uint64_t at)
 {
-    struct ft_word word = {.incarnation = incarnation, .view = view};
+    struct ft_death_notice word = {.incarnation = incarnation, .view = view};
 
     if (word_count[to] == WORDS)
         return;
-    ft_word_encode(&word, words[to][word_count[to]].bytes);
+    ft_death_notice_encode(&word, words[to][word_count[to]].bytes);
     if (sim_troubled(100)) /* damaged on its way; or somebody else's, who speaks another language */
-        words[to][word_count[to]].bytes[sim_draw(&sim.trouble, FT_WORD_BYTES)] ^= 1;
-    words[to][word_count[to]].len = sim_troubled(50) ? 7 : FT_WORD_BYTES;
+        words[to][word_count[to]].bytes[sim_draw(&sim.trouble, FT_DEATH_NOTICE_BYTES)] ^= 1;
+    words[to][word_count[to]].len = sim_troubled(50) ? 7 : FT_DEATH_NOTICE_BYTES;
     words[to][word_count[to]].stranger = sim_troubled(50);
     words[to][word_count[to]++].at = at;
 }

@@ -38,7 +38,7 @@ struct sim_script {
         bool done;
     } line[LINES_MAX];
     unsigned lines, words;
-    uint64_t word_delay;
+    uint64_t notice_delay;
     const char *path;
     char wrong[300];
 };
@@ -85,7 +85,7 @@ static bool set(struct sim_plan *p, const char *key, const char *value)
         p->gap = number * SIM_US;
     else if (strcmp(key, "guardian") == 0) {
         script.words = strcmp(value, "silent") == 0 ? 0 : strcmp(value, "twice") == 0 ? 2 : 1;
-        script.word_delay = strcmp(value, "late") == 0 ? 15 * SIM_MS : 0;
+        script.notice_delay = strcmp(value, "late") == 0 ? 15 * SIM_MS : 0;
     } else
         return false;
     return true;
@@ -177,8 +177,8 @@ void sim_script_buried(struct sim_node *n)
 {
     n->restart_at = sim.faults_over ? sim.now + SIM_MS : SIM_NEVER;
     for (unsigned k = 0; k < script.words && n->powered; k++)
-        sim_net_word(!n->index, n->incarnation, atomic_load(&n->view),
-                     sim.now + script.word_delay + k * 200 * SIM_US);
+        sim_net_death_notice(!n->index, n->incarnation, atomic_load(&n->view),
+                             sim.now + script.notice_delay + k * 200 * SIM_US);
 }
 
 /* "a …": the node, and what follows. */

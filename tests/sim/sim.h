@@ -344,7 +344,7 @@ uint64_t sim_net_stuck(unsigned node); /* ns for which its socket has taken noth
 void sim_net_break(void);              /* the connection ends by an error, at both ends */
 /* Somebody on the peer's host connects to node `to` and says `said` (may be NULL), and closes or not. */
 void sim_net_intrude(unsigned to, const uint8_t *said, size_t len, bool closes);
-void sim_net_word(unsigned to, uint64_t incarnation, uint64_t view, uint64_t at);
+void sim_net_death_notice(unsigned to, uint64_t incarnation, uint64_t view, uint64_t at);
 void sim_net_forget(void); /* all that is under way */
 
 /* ---- ports.c ---- */

@@ -309,9 +309,9 @@ static void bury(struct sim_node *n)
     if (machine)
         return;
     for (unsigned k = (unsigned)sim_draw(&sim.chance, 3); k > 0; k--)
-        sim_net_word(!n->index, n->incarnation, atomic_load(&n->view),
-                     sim.now +
-                         sim_draw(&sim.chance, sim_chance(&sim.chance, 800) ? SIM_MS / 2 : 20 * SIM_MS));
+        sim_net_death_notice(
+            !n->index, n->incarnation, atomic_load(&n->view),
+            sim.now + sim_draw(&sim.chance, sim_chance(&sim.chance, 800) ? SIM_MS / 2 : 20 * SIM_MS));
     if (sim_chance(&sim.chance, 150)) { /* and soon the other one, too */
         sim.caught =
             (struct sim_catch){.armed = true, .node = !n->index, .step = SIM_STEPS, .until = sim.now};

@@ -239,7 +239,7 @@ void pair_kill(struct pair *p, unsigned i, bool machine, bool word, uint64_t bac
     if (!machine)
         close_by(p, i);
     if (word && !machine) {
-        p->node[!i].dead_word = n->incarnation;
+        p->node[!i].dead_notice = n->incarnation;
         p->node[!i].word_at = p->now + pair_draw(p, FT_MS);
     }
 }
@@ -308,10 +308,10 @@ static void receive(struct pair *p, unsigned i)
         n->replay_at = 0;
         pair_replay(p, i);
     }
-    if (n->dead_word && p->now >= n->word_at) {
-        struct ft_event event = {.kind = FT_EV_WORD, .word = {.incarnation = n->dead_word}};
+    if (n->dead_notice && p->now >= n->word_at) {
+        struct ft_event event = {.kind = FT_EV_DEATH_NOTICE, .word = {.incarnation = n->dead_notice}};
 
-        n->dead_word = 0;
+        n->dead_notice = 0;
         if (p->now >= p->link_blocked[i])
             pair_step(p, i, &event);
     }

@@ -43,7 +43,7 @@ struct pair_node {
     uint32_t conn, deaf;     /* deaf: the connection of which it throws away what comes */
     struct ft_message hello; /* its last one, as anybody could overhear it */
     uint64_t replay_at;      /* when somebody connects to it, 0: nobody */
-    uint64_t dead_word;      /* incarnation in a word under way, 0: none */
+    uint64_t dead_notice;    /* incarnation in a word under way, 0: none */
     uint64_t word_at;
 
     /* the lane */

@@ -73,7 +73,7 @@ static void a_link_that_speaks_is_no_silence(void **unused)
     is(&b, FT_READY);
 }
 
-static void the_kernels_and_the_guardians_word_are_death_at_once(void **unused)
+static void a_reset_and_the_death_notice_are_death_at_once(void **unused)
 {
     (void)unused;
     told_to_ready(&b, false);
@@ -86,9 +86,9 @@ static void the_kernels_and_the_guardians_word_are_death_at_once(void **unused)
     word_of(&b, 999);
     is(&b, FT_READY);
     word_of(&b, 200);
-    reigns(2, "guardian's word");
+    reigns(2, "death notice");
     word_of(&b, 200); /* they come in threes */
-    because(&b, "guardian's word");
+    because(&b, "death notice");
     assert_int_equal(b.did.count, 0);
 }
 
@@ -99,7 +99,7 @@ static void a_broken_connection_alone_is_no_death(void **unused)
     loses(&b, FT_LOST_ERROR);
     is(&b, FT_READY);
     word_of(&b, 200);
-    reigns(2, "guardian's word");
+    reigns(2, "death notice");
 
     told_to_ready(&b, false);
     loses(&b, FT_LOST_ERROR);
@@ -352,7 +352,7 @@ int main(void)
         cmocka_unit_test(silence_of_link_and_ports_is_death),
         cmocka_unit_test(a_port_that_beats_is_no_silence),
         cmocka_unit_test(a_link_that_speaks_is_no_silence),
-        cmocka_unit_test(the_kernels_and_the_guardians_word_are_death_at_once),
+        cmocka_unit_test(a_reset_and_the_death_notice_are_death_at_once),
         cmocka_unit_test(a_broken_connection_alone_is_no_death),
         cmocka_unit_test(the_right_survives_a_reconnect_and_so_does_a_port_beat),
         cmocka_unit_test(without_the_right_it_joins),

@@ -137,7 +137,7 @@ static struct node start(const struct plan *plan)
 static bool word_within(int ms)
 {
     struct pollfd p = {datagrams, POLLIN, 0};
-    struct ft_word word;
+    struct ft_death_notice word;
     struct sockaddr_in from;
     socklen_t len = sizeof(from);
     uint8_t bytes[100];
@@ -146,7 +146,7 @@ static bool word_within(int ms)
     if (poll(&p, 1, ms) != 1)
         return false;
     ssize_t n = recvfrom(datagrams, bytes, sizeof(bytes), 0, (struct sockaddr *)&from, &len);
-    assert_int_equal(ft_word_decode(bytes, (size_t)n, &word), 0);
+    assert_int_equal(ft_death_notice_decode(bytes, (size_t)n, &word), 0);
     assert_int_equal(word.incarnation, 0xfeedface);
     assert_int_equal(word.view, 7);
     assert_string_equal(inet_ntop(AF_INET, &from.sin_addr, host, sizeof(host)), NODE);
@@ -251,7 +251,7 @@ static void an_orderly_end_is_silent(void **state)
     assert_false(word_within(100));
 }
 
-static void no_word_before_all_lanes_held(void **state)
+static void no_death_notice_before_all_lanes_held(void **state)
 {
     struct plan plan = {.hold = LANES - 1, .identified = true};
     struct node node = start(&plan);
@@ -262,7 +262,7 @@ static void no_word_before_all_lanes_held(void **state)
     assert_false(word_within(50));
 }
 
-static void no_word_without_an_identity(void **state)
+static void no_death_notice_without_an_identity(void **state)
 {
     struct plan plan = {.hold = LANES};
     struct node node = start(&plan);
@@ -397,8 +397,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_killed_node_is_spoken_for_before_its_socket_ends),
         TEST(an_orderly_end_is_silent),
-        TEST(no_word_before_all_lanes_held),
-        TEST(no_word_without_an_identity),
+        TEST(no_death_notice_before_all_lanes_held),
+        TEST(no_death_notice_without_an_identity),
         TEST(a_dead_guardian_is_noticed),
         TEST(signals_to_the_group_do_not_reach_it),
         TEST(one_lane_is_not_the_node),

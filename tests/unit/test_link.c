@@ -689,11 +689,11 @@ static void no_hello_no_connection(void **state)
     close(first), close(beats), close(noisy), close(old), close(silent);
 }
 
-static void the_guardians_word(void **state)
+static void the_death_notice(void **state)
 {
     struct sockaddr_in to = address(A, port_a), from = address(B, 0), stranger = address("127.0.0.3", 0);
-    struct ft_word word = {0xabcdef, 5}, got = {0, 0};
-    uint8_t bytes[FT_WORD_BYTES + 1];
+    struct ft_death_notice word = {0xabcdef, 5}, got = {0, 0};
+    uint8_t bytes[FT_DEATH_NOTICE_BYTES + 1];
 
     (void)state;
     open_a();
@@ -702,25 +702,25 @@ static void the_guardians_word(void **state)
     assert_int_equal(bind(other, (struct sockaddr *)&stranger, sizeof(stranger)), 0);
     assert_int_equal(connect(peer, (struct sockaddr *)&to, sizeof(to)), 0);
     assert_int_equal(connect(other, (struct sockaddr *)&to, sizeof(to)), 0);
-    assert_int_equal(rp_link_word(a, &got), 0);
-    ft_word_encode(&word, bytes);
-    send(other, bytes, FT_WORD_BYTES, 0);
-    send(peer, bytes, FT_WORD_BYTES - 1, 0);
-    send(peer, bytes, FT_WORD_BYTES + 1, 0);
+    assert_int_equal(rp_link_death_notice(a, &got), 0);
+    ft_death_notice_encode(&word, bytes);
+    send(other, bytes, FT_DEATH_NOTICE_BYTES, 0);
+    send(peer, bytes, FT_DEATH_NOTICE_BYTES - 1, 0);
+    send(peer, bytes, FT_DEATH_NOTICE_BYTES + 1, 0);
     send(peer, bytes, 0, 0);
     bytes[20] ^= 1;
-    send(peer, bytes, FT_WORD_BYTES, 0);
+    send(peer, bytes, FT_DEATH_NOTICE_BYTES, 0);
     rp_link_wait(a, LIMIT);
-    assert_int_equal(rp_link_word(a, &got), 0);
+    assert_int_equal(rp_link_death_notice(a, &got), 0);
     assert_int_equal(rp_link_stats(a)->refused[-FT_EPERM], 1);
     assert_int_equal(rp_link_stats(a)->refused[-FT_EMALFORMED], 3);
     assert_int_equal(rp_link_stats(a)->refused[-FT_ECHECKSUM], 1);
-    ft_word_encode(&word, bytes);
-    send(peer, bytes, FT_WORD_BYTES, 0);
+    ft_death_notice_encode(&word, bytes);
+    send(peer, bytes, FT_DEATH_NOTICE_BYTES, 0);
     rp_link_wait(a, LIMIT);
-    assert_int_equal(rp_link_word(a, &got), 1);
+    assert_int_equal(rp_link_death_notice(a, &got), 1);
     assert_true(got.incarnation == 0xabcdef && got.view == 5);
-    assert_int_equal(rp_link_word(a, &got), 0);
+    assert_int_equal(rp_link_death_notice(a, &got), 0);
     close(peer), close(other);
 }
 
@@ -787,7 +787,7 @@ int main(void)
         TEST(a_broken_connection_is_made_again),
         TEST(the_newest_connection_wins),
         TEST(no_hello_no_connection),
-        TEST(the_guardians_word),
+        TEST(the_death_notice),
         TEST(waiting_ends_when_something_comes),
         TEST(nothing_is_inherited),
     };

@@ -801,20 +801,21 @@ static void hostile_runs(void **state)
 
 static void words(void **state)
 {
-    struct ft_word word = {0x0102030405060708, 42}, got;
-    uint8_t out[FT_WORD_BYTES + 1];
+    struct ft_death_notice word = {0x0102030405060708, 42}, got;
+    uint8_t out[FT_DEATH_NOTICE_BYTES + 1];
 
     (void)state;
-    ft_word_encode(&word, out);
+    ft_death_notice_encode(&word, out);
     assert_memory_equal(out, "understu\1\0\0\0\0\0\0\0\x08\7\6\5\4\3\2\1\x2a", 25);
-    assert_int_equal(ft_word_decode(out, FT_WORD_BYTES, &got), 0);
+    assert_int_equal(ft_death_notice_decode(out, FT_DEATH_NOTICE_BYTES, &got), 0);
     assert_true(got.incarnation == word.incarnation && got.view == 42);
-    for (size_t len = 0; len <= FT_WORD_BYTES + 1; len++)
-        if (len != FT_WORD_BYTES)
-            assert_int_equal(ft_word_decode(out, len, &got), FT_EMALFORMED);
-    for (unsigned bit = 0; bit < FT_WORD_BYTES * 8; bit++) {
+    for (size_t len = 0; len <= FT_DEATH_NOTICE_BYTES + 1; len++)
+        if (len != FT_DEATH_NOTICE_BYTES)
+            assert_int_equal(ft_death_notice_decode(out, len, &got), FT_EMALFORMED);
+    for (unsigned bit = 0; bit < FT_DEATH_NOTICE_BYTES * 8; bit++) {
         out[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        assert_int_equal(ft_word_decode(out, FT_WORD_BYTES, &got), bit < 128 ? FT_EMALFORMED : FT_ECHECKSUM);
+        assert_int_equal(ft_death_notice_decode(out, FT_DEATH_NOTICE_BYTES, &got),
+                         bit < 128 ? FT_EMALFORMED : FT_ECHECKSUM);
         out[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
 }

@@ -107,7 +107,7 @@ static void snapshot_is(const struct lg_recording *r, uint64_t add)
 {
     struct ft_line_run run;
     struct lg_frame f;
-    uint64_t in_file = 0, words_seen = 0;
+    uint64_t in_file = 0, notices_seen = 0;
 
     while (lg_recording_next(r, &in_file, &f)) {
         uint32_t in = 0;
@@ -124,11 +124,11 @@ static void snapshot_is(const struct lg_recording *r, uint64_t add)
                         uint64_t n = (uint64_t)(word - words[l]);
 
                         assert_int_equal(got, 1000 * l + n + (n == 0 ? add : 0));
-                        words_seen++;
+                        notices_seen++;
                     }
             }
     }
-    assert_int_equal(words_seen, (LANES + 1) * WORDS);
+    assert_int_equal(notices_seen, (LANES + 1) * WORDS);
 }
 
 static void change(uint64_t add)

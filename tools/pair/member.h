@@ -50,7 +50,7 @@ struct nd_member {
 int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct ft_fault *fault);
 /* The lanes' threads, on `cores` where that is not NULL. The replicator's thread is the caller's. */
 int nd_member_start(struct nd_member *m, const cpu_set_t *cores, struct ft_fault *fault);
-/* In order: without a guardian's word, lanes ended. */
+/* In order: without a death notice, lanes ended. */
 void nd_member_stop(struct nd_member *m);
 
 #endif

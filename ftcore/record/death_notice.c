@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Two small formats beside the messages: runs of lines, the bulk of a snapshot (written by the primary's
- * resync, read by the standby's), and the guardian's word (written by a guardian, read by the peer's link).
+ * resync, read by the standby's), and the death notice (written by a guardian, read by the peer's link).
  *
  * A run is u64 first line | u32 count | u32 flags, little-endian, then count * 64 bytes unless flags is 1:
  * all zero. The order of runs means nothing.
@@ -16,11 +16,11 @@
 #include <string.h>
 #include <xxhash.h>
 
-#define RUN_HEAD 16u
-#define RUN_ZERO 1u
-#define WORD_SUM (FT_WORD_BYTES - 8u)
+#define RUN_HEAD         16u
+#define RUN_ZERO         1u
+#define DEATH_NOTICE_SUM (FT_DEATH_NOTICE_BYTES - 8u)
 
-static const uint8_t word_magic[16] = {'u', 'n', 'd', 'e', 'r', 's', 't', 'u', FT_STREAM_VERSION};
+static const uint8_t death_notice_magic[16] = {'u', 'n', 'd', 'e', 'r', 's', 't', 'u', FT_STREAM_VERSION};
 
 /* A run's head; where its bytes go, or NULL: no room for both. */
 static uint8_t *put_run(uint8_t *out, uint32_t *len, uint32_t cap, uint64_t line, uint32_t count,
@@ -76,23 +76,23 @@ int ft_run_next(const uint8_t *in, uint32_t len, uint32_t *at, uint64_t lines, s
     return 1;
 }
 
-void ft_word_encode(const struct ft_word *word, uint8_t out[FT_WORD_BYTES])
+void ft_death_notice_encode(const struct ft_death_notice *word, uint8_t out[FT_DEATH_NOTICE_BYTES])
 {
-    memcpy(out, word_magic, 16);
+    memcpy(out, death_notice_magic, 16);
     memcpy(out + 16, &word->incarnation, 8);
     memcpy(out + 24, &word->view, 8);
-    uint64_t sum = XXH3_64bits(out, WORD_SUM);
-    memcpy(out + WORD_SUM, &sum, 8);
+    uint64_t sum = XXH3_64bits(out, DEATH_NOTICE_SUM);
+    memcpy(out + DEATH_NOTICE_SUM, &sum, 8);
 }
 
-int ft_word_decode(const uint8_t *in, size_t len, struct ft_word *word)
+int ft_death_notice_decode(const uint8_t *in, size_t len, struct ft_death_notice *word)
 {
     uint64_t sum;
 
-    if (len != FT_WORD_BYTES || memcmp(in, word_magic, 16))
+    if (len != FT_DEATH_NOTICE_BYTES || memcmp(in, death_notice_magic, 16))
         return FT_EMALFORMED;
-    memcpy(&sum, in + WORD_SUM, 8);
-    if (sum != XXH3_64bits(in, WORD_SUM))
+    memcpy(&sum, in + DEATH_NOTICE_SUM, 8);
+    if (sum != XXH3_64bits(in, DEATH_NOTICE_SUM))
         return FT_ECHECKSUM;
     memcpy(&word->incarnation, in + 16, 8);
     memcpy(&word->view, in + 24, 8);
