@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the replicator only: what its parts (input, reports, actions, sender, receiver, snapshot,
+/* Inside the replicator only: what its chunks (input, reports, actions, sender, receiver, snapshot,
  * replicator) share. One thread uses all of it. */
 #ifndef REPLICATOR_PARTS_H
 #define REPLICATOR_PARTS_H
@@ -42,7 +42,7 @@ struct rp_pace {
 };
 
 struct rp_sender {
-    bool on;                      /* a snapshot has begun: records and parts go out */
+    bool on;                      /* a snapshot has begun: records and chunks go out */
     uint64_t from[FT_LANES_MAX];  /* records up to this burst are in the snapshot already … */
     uint64_t start[FT_LANES_MAX]; /* … and all that begins before this position in the log ring */
     uint64_t sent[FT_LANES_MAX];  /* bytes of entries sent since the snapshot, in memory form: against the
@@ -67,22 +67,22 @@ struct rp_snapshot {
     uint8_t *bulk;
 };
 
-/* A share of which parts have come, but not the last. */
-struct rp_share {
+/* A share of which chunks have come, but not the last. */
+struct rp_delta {
     bool open;
-    struct ft_part head; /* of its last part */
-    uint64_t line;       /* last one of the last run … */
-    uint64_t rank;       /* … and what comes in order behind it */
-    uint64_t output;     /* number of the last output … */
-    uint64_t burst;      /* … and its burst */
-    uint64_t at;         /* spread: where in the replay ring what comes behind the cut begins; else 0 */
+    struct ft_chunk head; /* of its last chunk */
+    uint64_t line;        /* last one of the last run … */
+    uint64_t rank;        /* … and what comes in order behind it */
+    uint64_t output;      /* number of the last output … */
+    uint64_t burst;       /* … and its burst */
+    uint64_t at;          /* spread: where in the replay ring what comes behind the cut begins; else 0 */
 };
 
 struct rp_receiver {
     struct ft_closed *closed;
     uint64_t held[FT_LANES_MAX]; /* closed set, last computed */
-    struct rp_share share[FT_LANES_MAX];
-    struct ft_record *scratch; /* or a part */
+    struct rp_delta delta[FT_LANES_MAX];
+    struct ft_record *scratch; /* or a chunk */
 };
 
 struct rp_replicator {
@@ -100,7 +100,7 @@ struct rp_replicator {
     enum ft_order ordered;
     enum ft_gate gate_kind;
     bool audit_off;
-    bool stored; /* records or parts came in: acknowledge */
+    bool stored; /* records or chunks came in: acknowledge */
     bool stuck;  /* a message found no room at all */
     bool held_told, drained_told, steered_told, diverged_told;
     uint64_t beat_seen[FT_LANES_MAX], closed_told[FT_LANES_MAX], digest_told[FT_LANES_MAX];

@@ -4,9 +4,9 @@
  * decoder and against what came before, before anything of it is kept. Lanes may replay up to the closed set,
  * whose end this publishes; the core acknowledges the same.
  *
- * Parts lie in the replay ring as they come; those of a spread checkpoint in a ring of their own, since the
+ * Chunks lie in the replay ring as they come; those of a spread checkpoint in a ring of their own, since the
  * records between them are not covered by it and stay when it is applied. They count once their share is
- * whole and the closed set has it, that is, once all lanes' shares of the same cut are there; until then
+ * whole and the closed set has it, that is, once all lanes' deltas of the same cut are there; until then
  * `cut_to` keeps lanes from applying them, and after a takeover nothing of them is.
  *
  * Capacity: the primary never has more than pending_bytes of a lane outstanding, and each ring holds that,
@@ -39,8 +39,8 @@ static void publish(struct rp_replicator *rp)
         struct ft_lane *lane = rp_lane(rp, l);
 
         atomic_store_explicit(&lane->covered, covered[l], memory_order_release);
-        if (rp->receiver.share[l].head.burst == covered[l])
-            atomic_store_explicit(&lane->covered_at, rp->receiver.share[l].at, memory_order_release);
+        if (rp->receiver.delta[l].head.burst == covered[l])
+            atomic_store_explicit(&lane->covered_at, rp->receiver.delta[l].at, memory_order_release);
         atomic_store_explicit(&lane->cut_to, cut, memory_order_release);
         atomic_store_explicit(&lane->closed_to, rp->receiver.held[l], memory_order_release);
     }
@@ -67,7 +67,7 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
 
     ft_closed_reset(rp->receiver.closed, burst, begin ? begin->access : none);
     memcpy(rp->receiver.held, burst, sizeof(rp->receiver.held));
-    memset(rp->receiver.share, 0, sizeof(rp->receiver.share));
+    memset(rp->receiver.delta, 0, sizeof(rp->receiver.delta));
     for (unsigned l = 0; l < rp->lanes; l++)
         atomic_store_explicit(&rp_lane(rp, l)->covered_at, 0, memory_order_relaxed);
     for (unsigned l = 0; l < rp->lanes; l++)
@@ -79,16 +79,16 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
                               memory_order_release);
 }
 
-/* A record or a part, into its lane's ring. */
+/* A record or a chunk, into its lane's ring. */
 static int keep(struct rp_replicator *rp, const struct ft_record *r, struct ft_fault *fault)
 {
     struct ft_lane *lane = rp_lane(rp, r->lane);
-    struct ft_ring *ring = ft_is_part(r) && r->flags & FT_PART_SPREAD ? &lane->checkpoint : &lane->replay;
+    struct ft_ring *ring = ft_is_chunk(r) && r->flags & FT_CHUNK_SPREAD ? &lane->checkpoint : &lane->replay;
     void *room = ft_ring_reserve(ring, r->size);
 
     if (!room)
         return ft_fail(fault, FT_EFULL, "%s than this node said it could keep",
-                       ft_is_part(r) ? "delta: more parts" : "log: more records");
+                       ft_is_chunk(r) ? "delta: more chunks" : "log: more records");
     memcpy(room, r, r->size);
     ft_ring_publish(ring, r->size);
     return 0;
@@ -98,8 +98,8 @@ static int store_record(struct rp_replicator *rp, const struct ft_record *r, str
 {
     if (r->lane >= rp->lanes)
         return ft_fail(fault, FT_EMALFORMED, "log: a record of lane %u, there are %u", r->lane, rp->lanes);
-    if (rp->receiver.share[r->lane].open && !(rp->receiver.share[r->lane].head.flags & FT_PART_SPREAD))
-        return ft_fail(fault, FT_EORDER, "log: burst %llu of lane %u between the parts of a delta",
+    if (rp->receiver.delta[r->lane].open && !(rp->receiver.delta[r->lane].head.flags & FT_CHUNK_SPREAD))
+        return ft_fail(fault, FT_EORDER, "log: burst %llu of lane %u between the chunks of a delta",
                        (unsigned long long)r->burst, r->lane);
     int error = ft_closed_add(rp->receiver.closed, r);
 
@@ -110,10 +110,10 @@ static int store_record(struct rp_replicator *rp, const struct ft_record *r, str
     return keep(rp, r, fault);
 }
 
-/* ---- parts ------------------------------------------------------------------------------------- */
+/* ---- chunks ------------------------------------------------------------------------------------- */
 
-/* All but the first repeat what the share says; the first fits what the lane has so far. */
-static int check_head(const struct rp_replicator *rp, const struct rp_share *s, const struct ft_part *p,
+/* All but the first repeat what the delta says; the first fits what the lane has so far. */
+static int check_head(const struct rp_replicator *rp, const struct rp_delta *s, const struct ft_chunk *p,
                       struct ft_fault *fault)
 {
     uint32_t number = s->open ? s->head.number + 1 : 0;
@@ -123,8 +123,8 @@ static int check_head(const struct rp_replicator *rp, const struct rp_share *s, 
                        (unsigned long long)p->cut, p->lane, number);
     if (s->open && (p->cut != s->head.cut || p->from != s->head.from || p->burst != s->head.burst ||
                     p->seq != s->head.seq || p->access != s->head.access || p->outputs != s->head.outputs ||
-                    (p->flags ^ s->head.flags) & FT_PART_SPREAD))
-        return ft_fail(fault, FT_EMALFORMED, "delta: part %u of cut %llu of lane %u is of another share",
+                    (p->flags ^ s->head.flags) & FT_CHUNK_SPREAD))
+        return ft_fail(fault, FT_EMALFORMED, "delta: part %u of cut %llu of lane %u is of another delta",
                        p->number, (unsigned long long)p->cut, p->lane);
     int error = s->open ? 0 : ft_closed_fits(rp->receiver.closed, p);
 
@@ -143,15 +143,15 @@ static uint64_t rank(const struct rp_replicator *rp, uint64_t line)
     return line >= shared ? line - shared : line + rp->snapshot.lines - shared;
 }
 
-/* Runs are in order within a share, and lie in what its lane may write. `next` is what is known after this
+/* Runs are in order within a delta, and lie in what its lane may write. `next` is what is known after this
  * part. */
-static int check_lines(const struct rp_replicator *rp, const struct ft_part *p, struct rp_share *next,
+static int check_lines(const struct rp_replicator *rp, const struct ft_chunk *p, struct rp_delta *next,
                        struct ft_fault *fault)
 {
     struct ft_line_run run;
     uint32_t at = 0;
 
-    while (ft_run_next(ft_part_lines(p), p->lines, &at, rp->snapshot.lines, &run) > 0) {
+    while (ft_run_next(ft_chunk_lines(p), p->lines, &at, rp->snapshot.lines, &run) > 0) {
         if (!rp_lines_in_use(rp->config.region, &run, p->lane))
             return ft_fail(fault, FT_EMALFORMED, "delta: lines %llu+%u lie outside the arenas of lane %u",
                            (unsigned long long)run.line, run.count, p->lane);
@@ -164,12 +164,12 @@ static int check_lines(const struct rp_replicator *rp, const struct ft_part *p, 
     return 0;
 }
 
-static int check_outputs(const struct ft_part *p, struct rp_share *next, struct ft_fault *fault)
+static int check_outputs(const struct ft_chunk *p, struct rp_delta *next, struct ft_fault *fault)
 {
     uint32_t at = 0;
 
     for (uint32_t i = 0; i < p->held; i++) {
-        const struct ft_part_output *o = (const void *)(ft_part_held(p) + at);
+        const struct ft_chunk_output *o = (const void *)(ft_chunk_held(p) + at);
 
         if (o->number <= next->output || o->burst < next->burst)
             return ft_fail(fault, FT_EMALFORMED, "delta: output %llu of burst %llu of lane %u out of order",
@@ -181,26 +181,26 @@ static int check_outputs(const struct ft_part *p, struct rp_share *next, struct 
     return 0;
 }
 
-static int store_part(struct rp_replicator *rp, const struct ft_part *p, struct ft_fault *fault)
+static int store_chunk(struct rp_replicator *rp, const struct ft_chunk *p, struct ft_fault *fault)
 {
-    struct rp_share *share, next = {0};
+    struct rp_delta *delta, next = {0};
     int error;
 
     if (p->lane >= rp->lanes)
-        return ft_fail(fault, FT_EMALFORMED, "delta: a part of lane %u, there are %u", p->lane, rp->lanes);
-    share = &rp->receiver.share[p->lane];
-    if (share->open)
-        next = *share;
-    else if (p->flags & FT_PART_SPREAD) /* its parts lie aside: in the replay ring are records alone */
+        return ft_fail(fault, FT_EMALFORMED, "delta: a chunk of lane %u, there are %u", p->lane, rp->lanes);
+    delta = &rp->receiver.delta[p->lane];
+    if (delta->open)
+        next = *delta;
+    else if (p->flags & FT_CHUNK_SPREAD) /* its chunks lie aside: in the replay ring are records alone */
         next.at = atomic_load_explicit(&rp_lane(rp, p->lane)->replay.head, memory_order_relaxed);
-    if ((error = check_head(rp, share, p, fault)) || (error = check_lines(rp, p, &next, fault)) ||
+    if ((error = check_head(rp, delta, p, fault)) || (error = check_lines(rp, p, &next, fault)) ||
         (error = check_outputs(p, &next, fault)) || (error = keep(rp, (const void *)p, fault)))
         return error;
-    rp->shown.parts_stored++;
-    next.open = !(p->flags & FT_PART_LAST);
+    rp->shown.chunks_stored++;
+    next.open = !(p->flags & FT_CHUNK_LAST);
     next.head = *p;
-    *share = next;
-    error = next.open ? 0 : ft_closed_add_share(rp->receiver.closed, p);
+    *delta = next;
+    error = next.open ? 0 : ft_closed_add_delta(rp->receiver.closed, p);
     return error ? ft_fail(fault, error, "delta: cut %llu of lane %u: %s", (unsigned long long)p->cut,
                            p->lane, ft_error_name(error))
                  : 0;
@@ -214,14 +214,14 @@ static long take_one(struct rp_replicator *rp, const struct ft_message *m, uint3
 {
     const uint8_t *in = m->bulk + at;
     uint32_t left = m->bulk_len - at;
-    bool part = m->type == FT_MSG_DELTA;
-    struct ft_part *p = (void *)rp->receiver.scratch;
-    long n = part ? ft_part_decode(in, left, rp->snapshot.lines, p, FT_RECORD_MAX, fault)
-                  : ft_record_decode(in, left, rp->receiver.scratch, FT_RECORD_MAX, fault);
+    bool chunk = m->type == FT_MSG_DELTA;
+    struct ft_chunk *p = (void *)rp->receiver.scratch;
+    long n = chunk ? ft_chunk_decode(in, left, rp->snapshot.lines, p, FT_RECORD_MAX, fault)
+                   : ft_record_decode(in, left, rp->receiver.scratch, FT_RECORD_MAX, fault);
 
     if (n < 0)
         return n;
-    int error = part ? store_part(rp, p, fault) : store_record(rp, rp->receiver.scratch, fault);
+    int error = chunk ? store_chunk(rp, p, fault) : store_record(rp, rp->receiver.scratch, fault);
 
     return error ? error : n;
 }

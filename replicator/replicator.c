@@ -153,8 +153,8 @@ void rp_run(struct rp_replicator *rp)
         bool busy = rp_turn(rp, rp_monotonic());
 
         /* Heartbeats come and go without making us impatient; entries do. */
-        uint64_t entries =
-            rp->shown.records_sent + rp->shown.records_stored + rp->shown.parts_sent + rp->shown.parts_stored;
+        uint64_t entries = rp->shown.records_sent + rp->shown.records_stored + rp->shown.chunks_sent +
+                           rp->shown.chunks_stored;
 
         if (entries != seen)
             rp_pace_moved(rp);

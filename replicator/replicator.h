@@ -27,7 +27,7 @@ struct rp_config {
     struct ft_region *region;
     struct ft_lane *lanes;          /* [core.lanes] */
     struct ft_published *published; /* [core.lanes]; set when a snapshot begins. NULL: one lane */
-    uint64_t pending_bytes; /* records and parts, in memory form, that the standby may hold unreplayed, per
+    uint64_t pending_bytes; /* records and chunks, in memory form, that the standby may hold unreplayed, per
                                lane */
     uint32_t resync_mbps;   /* megabyte of snapshot lines per second */
     enum rp_compress compress;
@@ -45,7 +45,7 @@ struct rp_status {
     bool link_up;
     struct rp_link_stats link;
     uint64_t log_bytes_raw, log_bytes_wire, snapshot_bytes, records_sent, records_stored;
-    uint64_t delta_bytes_raw, delta_bytes_wire, parts_sent, parts_stored;
+    uint64_t delta_bytes_raw, delta_bytes_wire, chunks_sent, chunks_stored;
     uint64_t overruns;      /* snapshots begun because a delta would have been too large */
     uint64_t credit_waits;  /* batches that waited for the standby's credit */
     uint64_t packed;        /* times messages became compressed … */

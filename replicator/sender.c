@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Log rings → LOG and DELTA messages. Reads the lanes' rings, in which records and parts of deltas lie in the
- * order of the lane's stream; a message has one kind, and ends where the kind changes, so the order is kept.
- * What it may send is bounded by the link's room and by the standby's credit: bytes of entries sent and not
- * yet taken there stay below pending_bytes. When either is used up the entries stay in the ring, the ring
+ * Log rings → LOG and DELTA messages. Reads the lanes' rings, in which records and chunks of deltas lie in
+ * the order of the lane's stream; a message has one kind, and ends where the kind changes, so the order is
+ * kept. What it may send is bounded by the link's room and by the standby's credit: bytes of entries sent and
+ * not yet taken there stay below pending_bytes. When either is used up the entries stay in the ring, the ring
  * fills, and the lane stops receiving.
  *
  * What of the ring belongs to the stream that a snapshot begins is known by its place: a lane tells with its
- * cut how much it had ever published (`cut_at`). A part's numbers would not tell, for a lane that did nothing
- * ends a share at the burst at which the snapshot was cut.
+ * cut how much it had ever published (`cut_at`). A chunk's numbers would not tell, for a lane that did
+ * nothing ends a delta at the burst at which the snapshot was cut.
  */
 #include "replicator/parts.h"
 
@@ -51,7 +51,7 @@ static bool wanted(const struct rp_replicator *rp, unsigned l, const struct ft_r
 {
     const struct rp_sender *s = &rp->sender;
 
-    return s->on && rp->config.lanes[l].log.read >= s->start[l] && (ft_is_part(r) || r->burst > s->from[l]);
+    return s->on && rp->config.lanes[l].log.read >= s->start[l] && (ft_is_chunk(r) || r->burst > s->from[l]);
 }
 
 static bool has_credit(const struct rp_replicator *rp, unsigned lane, const struct ft_record *r)
@@ -61,12 +61,12 @@ static bool has_credit(const struct rp_replicator *rp, unsigned lane, const stru
 
 static size_t bound(const struct ft_record *r)
 {
-    return ft_is_part(r) ? ft_part_bound(ft_part_of(r)) : ft_record_bound(r);
+    return ft_is_chunk(r) ? ft_chunk_bound(ft_chunk_of(r)) : ft_record_bound(r);
 }
 
 static long encode(const struct ft_record *r, uint8_t *out, size_t cap)
 {
-    return ft_is_part(r) ? ft_part_encode(ft_part_of(r), out, cap) : ft_record_encode(r, out, cap);
+    return ft_is_chunk(r) ? ft_chunk_encode(ft_chunk_of(r), out, cap) : ft_record_encode(r, out, cap);
 }
 
 static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
@@ -74,17 +74,17 @@ static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
     struct rp_sender *s = &rp->sender;
     uint64_t burst = r->burst, seq = r->seq + r->inputs;
 
-    if (ft_is_part(r)) {
-        burst = ft_part_of(r)->burst;
-        seq = ft_part_of(r)->seq;
-        rp->shown.parts_sent++;
+    if (ft_is_chunk(r)) {
+        burst = ft_chunk_of(r)->burst;
+        seq = ft_chunk_of(r)->seq;
+        rp->shown.chunks_sent++;
         rp->shown.delta_bytes_raw += r->size;
     } else {
         rp->shown.records_sent++;
         rp->shown.log_bytes_raw += r->size;
     }
     s->sent[r->lane] += r->size;
-    if (seq > s->seq[r->lane]) /* a spread checkpoint's parts tell of an earlier burst */
+    if (seq > s->seq[r->lane]) /* a spread checkpoint's chunks tell of an earlier burst */
         s->seq[r->lane] = seq;
     if (burst > s->burst[r->lane])
         s->burst[r->lane] = burst;
@@ -94,7 +94,7 @@ static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
 /* What one turn sends: entries of one kind. */
 struct batch {
     uint32_t len, most; /* bytes of bulk */
-    bool any, parts;
+    bool any, chunks;
     bool other; /* something of the other kind was next */
 };
 
@@ -108,7 +108,7 @@ static void gather(struct rp_replicator *rp, unsigned l, struct batch *b)
     for (; (r = ft_ring_peek(&lane->log, &there)); ft_ring_advance(&lane->log, r->size)) {
         if (!wanted(rp, l, r))
             continue;
-        if (b->any && b->parts != ft_is_part(r)) {
+        if (b->any && b->chunks != ft_is_chunk(r)) {
             b->other = true;
             return;
         }
@@ -120,10 +120,10 @@ static void gather(struct rp_replicator *rp, unsigned l, struct batch *b)
         }
         long n = encode(r, rp->sender.bulk + b->len, FT_BULK_MAX - b->len);
 
-        FT_CHECK(n > 0, "lane %u's %s cannot be encoded: %s", l, ft_is_part(r) ? "part" : "record",
+        FT_CHECK(n > 0, "lane %u's %s cannot be encoded: %s", l, ft_is_chunk(r) ? "part" : "record",
                  ft_error_name((int)n));
         b->any = true;
-        b->parts = ft_is_part(r);
+        b->chunks = ft_is_chunk(r);
         b->len += (uint32_t)n;
         note_sent(rp, r);
     }
@@ -131,19 +131,19 @@ static void gather(struct rp_replicator *rp, unsigned l, struct batch *b)
 
 static void send_batch(struct rp_replicator *rp, const struct batch *b)
 {
-    struct ft_packer *packer = b->parts ? &rp->sender.pack_delta : &rp->sender.pack_log;
+    struct ft_packer *packer = b->chunks ? &rp->sender.pack_delta : &rp->sender.pack_log;
     uint64_t before = packer->packed;
     bool packs = rp_pace_packs(rp);
     struct ft_message m;
 
-    ft_core_head(&rp->core, b->parts ? FT_MSG_DELTA : FT_MSG_LOG, rp->now, &m);
+    ft_core_head(&rp->core, b->chunks ? FT_MSG_DELTA : FT_MSG_LOG, rp->now, &m);
     m.bulk = rp->sender.bulk;
     m.bulk_len = b->len;
     int error = rp_link_send(rp->link, &m, rp->lanes, packs ? packer : NULL);
 
     rp->pace.sent = rp->now;
     FT_CHECK(error == 0, "the link has no room for %u bytes though it said so", b->len);
-    *(b->parts ? &rp->shown.delta_bytes_wire : &rp->shown.log_bytes_wire) +=
+    *(b->chunks ? &rp->shown.delta_bytes_wire : &rp->shown.log_bytes_wire) +=
         packs ? packer->packed - before : b->len;
 }
 
@@ -169,7 +169,7 @@ bool rp_sender_turn(struct rp_replicator *rp)
      * drop before all of them have. */
     if (rp->snapshot.cutting || (rp->sender.on && room < SEND_LEAST))
         return false;
-    /* The second half of what came together is not held: records behind a part of a checkpoint. */
+    /* The second half of what came together is not held: records behind a chunk of a checkpoint. */
     if (rp->sender.on && !left && rp_pace_holds(rp, unsent(rp)))
         return false;
     /* A busy lane that comes first each time would leave nothing to the others. */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The closed set: which of the bursts the standby holds are recoverable. Owned by the receiver's thread,
- * which adds bursts as records and shares arrive and computes once per batch; nobody else reads or writes it.
+ * which adds bursts as records and deltas arrive and computes once per batch; nobody else reads or writes it.
  *
  * A prefix of a lane contains all bursts before its end, so what a burst needs of another lane is kept as
  * what the whole prefix up to it needs: one access number per lane, never smaller than in the burst before.
  * So a burst takes the same room however many dependencies it had, and where to cut a lane is found by
  * halving.
  *
- * A lane's share of a delta is one more item of its queue. What it needs is that every lane's prefix has the
+ * A lane's delta of a delta is one more item of its queue. What it needs is that every lane's prefix has the
  * share of the same cut, so a prefix has, beside its last access, the number of its last cut; no lane's may
  * be smaller than that of any other's. Inside, therefore, all lanes have passed the same cuts.
  *
@@ -24,8 +24,8 @@
 /* Where a prefix of a lane ends. */
 struct end {
     uint64_t burst, access;
-    uint64_t cut, cut_burst; /* its last share, and the burst that it ends at; 0 and the snapshot's: none */
-    uint64_t covered;        /* up to here shares, each based on the one before, tell everything */
+    uint64_t cut, cut_burst; /* its last delta, and the burst that it ends at; 0 and the snapshot's: none */
+    uint64_t covered;        /* up to here deltas, each based on the one before, tell everything */
 };
 
 struct lane {
@@ -166,24 +166,24 @@ int ft_closed_add(struct ft_closed *set, const struct ft_record *record)
     return 0;
 }
 
-int ft_closed_fits(const struct ft_closed *set, const struct ft_part *part)
+int ft_closed_fits(const struct ft_closed *set, const struct ft_chunk *chunk)
 {
-    if (part->lane >= set->lanes)
+    if (chunk->lane >= set->lanes)
         return FT_EMALFORMED;
-    const struct end *end = held(set, &set->lane[part->lane]);
-    /* Of a segment: it goes on from what is held. A checkpoint tells again what is held since the last share;
-     * behind the first part of one that is spread more may have come. */
-    bool spread = part->flags & FT_PART_SPREAD, later = spread && part->number > 0;
+    const struct end *end = held(set, &set->lane[chunk->lane]);
+    /* Of a segment: it goes on from what is held. A checkpoint tells again what is held since the last delta;
+     * behind the first chunk of one that is spread more may have come. */
+    bool spread = chunk->flags & FT_CHUNK_SPREAD, later = spread && chunk->number > 0;
     bool segment =
-        !spread && part->from == end->burst && part->burst >= end->burst && part->access >= end->access;
-    bool known = later ? part->burst <= end->burst && part->access <= end->access
-                       : part->burst == end->burst && part->access == end->access;
-    bool checkpoint = part->from == end->cut_burst && known;
+        !spread && chunk->from == end->burst && chunk->burst >= end->burst && chunk->access >= end->access;
+    bool known = later ? chunk->burst <= end->burst && chunk->access <= end->access
+                       : chunk->burst == end->burst && chunk->access == end->access;
+    bool checkpoint = chunk->from == end->cut_burst && known;
 
-    return part->cut == end->cut + 1 && (segment || checkpoint) ? 0 : FT_EORDER;
+    return chunk->cut == end->cut + 1 && (segment || checkpoint) ? 0 : FT_EORDER;
 }
 
-int ft_closed_add_share(struct ft_closed *set, const struct ft_part *last)
+int ft_closed_add_delta(struct ft_closed *set, const struct ft_chunk *last)
 {
     int error = ft_closed_fits(set, last);
 

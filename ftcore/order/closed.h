@@ -14,7 +14,7 @@
 
 struct ft_closed;
 
-/* `pending` bounds bursts and shares held per lane but not yet closed; adding more fails with FT_EFULL. NULL:
+/* `pending` bounds bursts and deltas held per lane but not yet closed; adding more fails with FT_EFULL. NULL:
  * no memory.
  */
 struct ft_closed *ft_closed_new(unsigned lanes, uint32_t pending);
@@ -28,15 +28,15 @@ void ft_closed_reset(struct ft_closed *set, const uint64_t burst[], const uint64
 int ft_closed_add(struct ft_closed *set, const struct ft_record *record);
 
 /*
- * A lane's share of a delta is now held whole; `last` is its last part. `cut` must be the one after the
- * lane's last share. Either it goes on from what is held (a delta segment: `from` is the last burst held,
- * `burst` and `access` any from there on), or it tells again what is held since the share before it or the
+ * A lane's delta of a delta is now held whole; `last` is its last chunk. `cut` must be the one after the
+ * lane's last delta. Either it goes on from what is held (a delta segment: `from` is the last burst held,
+ * `burst` and `access` any from there on), or it tells again what is held since the delta before it or the
  * snapshot (a checkpoint: `from` is where that ended, `burst` and `access` are the last ones held, or were
- * when the first part of one that is spread came). Else FT_EORDER. FT_EMALFORMED for an impossible lane,
+ * when the first chunk of one that is spread came). Else FT_EORDER. FT_EMALFORMED for an impossible lane,
  * FT_EFULL as for a burst. The share is inside only together with those of all lanes with the same cut.
  */
-int ft_closed_fits(const struct ft_closed *set, const struct ft_part *part); /* would it be taken? */
-int ft_closed_add_share(struct ft_closed *set, const struct ft_part *last);
+int ft_closed_fits(const struct ft_closed *set, const struct ft_chunk *chunk); /* would it be taken? */
+int ft_closed_add_delta(struct ft_closed *set, const struct ft_chunk *last);
 
 /*
  * Number of the last delta inside, 0: none since the reset; and per lane the burst up to which deltas inside
@@ -45,7 +45,7 @@ int ft_closed_add_share(struct ft_closed *set, const struct ft_part *last);
  */
 uint64_t ft_closed_cut(const struct ft_closed *set, uint64_t burst[]);
 
-/* Computes; writes per lane the last burst inside. True if any lane moved since last time, be it by a share
+/* Computes; writes per lane the last burst inside. True if any lane moved since last time, be it by a delta
  * of no burst. */
 bool ft_closed_compute(struct ft_closed *set, uint64_t burst[]);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The protocol core: dispatch of events, heads of messages, and the invariants that hold after every step.
- * Owns struct ft_core; nobody else writes to it. The three other core_*.c files hold the parts: joining,
+ * Owns struct ft_core; nobody else writes to it. The three other core_*.c files hold the chunks: joining,
  * being primary, being standby.
  */
 #include "ftcore/protocol/parts.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the protocol core only: what its parts, core.c and core_*.c, share. */
+/* Inside the protocol core only: what its files, core.c and core_*.c, share. */
 #ifndef FTCORE_PROTOCOL_PARTS_H
 #define FTCORE_PROTOCOL_PARTS_H
 

@@ -64,12 +64,12 @@ struct ft_lane {
         covered; /* standby: last burst that a whole delta covers: records up to it need no replay … */
     _Atomic uint64_t covered_at; /* standby: position in `replay` up to which there are but records that a
                                     spread checkpoint covers. Written after `covered` */
-    _Atomic uint64_t cut_to; /* … and that delta's cut; parts of later ones may not be applied. Written before
-                                closed_to */
-    _Atomic uint64_t unreplayed;   /* primary: bytes of records sent that the standby has not replayed yet */
-    _Atomic uint64_t lag_ns;       /* primary: what a hot standby takes to replay what it has stored and not
-                                      replayed, as it went of late; 0: not known, or nothing is left */
-    _Atomic uint64_t still_seen;   /* of lane 0: closed_to of no lane moves while this equals `still` */
+    _Atomic uint64_t cut_to;     /* … and that delta's cut; chunks of later ones may not be applied. Written
+                                    before     closed_to */
+    _Atomic uint64_t unreplayed; /* primary: bytes of records sent that the standby has not replayed yet */
+    _Atomic uint64_t lag_ns;     /* primary: what a hot standby takes to replay what it has stored and not
+                                    replayed, as it went of late; 0: not known, or nothing is left */
+    _Atomic uint64_t still_seen; /* of lane 0: closed_to of no lane moves while this equals `still` */
     _Atomic uint64_t copy_granted; /* pending lines the lane may have copied since the cut; grows with time */
 
     /* Written by the lane. */
@@ -97,10 +97,10 @@ struct ft_lane {
     _Atomic uint64_t beat_view; /* … the view it told */
     _Atomic uint32_t beat_half; /* … and the upper half of the incarnation it told */
 
-    struct ft_ring log;    /* struct ft_record and struct ft_part, lane → replicator */
+    struct ft_ring log;    /* struct ft_record and struct ft_chunk, lane → replicator */
     struct ft_ring replay; /* the same, replicator → lane … */
     struct ft_ring
-        checkpoint; /* … but for parts of spread checkpoints. Capacity 0: of a hot standby, none come */
+        checkpoint; /* … but for chunks of spread checkpoints. Capacity 0: of a hot standby, none come */
 
     /* Counters, written by the lane, read by status. Plain relaxed stores. */
     struct {

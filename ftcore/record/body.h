@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the bodies of log records and parts of deltas are made of: varints, with seven bits in a byte, the low
- * ones first, and the top bit set in all bytes but the last; and plain bytes. Private to their encoders and
- * decoders. Nothing is read beyond `end`.
+ * What the bodies of log records and chunks of deltas are made of: varints, with seven bits in a byte, the
+ * low ones first, and the top bit set in all bytes but the last; and plain bytes. Private to their encoders
+ * and decoders. Nothing is read beyond `end`.
  */
 #ifndef FTCORE_RECORD_BODY_H
 #define FTCORE_RECORD_BODY_H

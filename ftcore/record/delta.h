@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Delta segments (design §4): what changed between two cuts, in place of what was done. A delta has one share
- * for each lane, and a share is a run of parts, so that no part is larger than a ring or a message takes.
- * The lane of a share copied it, between two bursts; the shared arena's lines travel in lane 0's share.
+ * Delta segments (design §4): what changed between two cuts, in place of what was done. A delta has one delta
+ * for each lane, and a delta is a run of chunks, so that no chunk is larger than a ring or a message takes.
+ * The lane of a delta copied it, between two bursts; the shared arena's lines travel in lane 0's share.
  *
- * In memory a part lies in the same rings as log records, in the order of the lane's stream, and begins like
+ * In memory a chunk lies in the same rings as log records, in the order of the lane's stream, and begins like
  * one (size, lane, flags): FT_REC_DELTA in `flags` tells them apart. Behind the head, each at a multiple of
  * 8:
  *
- *     struct ft_part | runs of lines (ft_run_append) | outputs, each struct ft_part_output + bytes
+ *     struct ft_chunk | runs of lines (ft_run_append) | outputs, each struct ft_chunk_output + bytes
  *
  * Two kinds of delta, alike in form. After a *delta segment* no log record lies between the start cut and the
- * parts. A *checkpoint* (to a warm standby) covers a log segment: its records precede the parts, and who has
- * all shares need not replay them.
+ * chunks. A *checkpoint* (to a warm standby) covers a log segment: its records precede the chunks, and who
+ * has all deltas need not replay them.
  *
- * A checkpoint may be spread (FT_PART_SPREAD): then records of bursts after its end cut lie between its
- * parts. Its first part comes before them, its last ones when those of all lanes do.
+ * A checkpoint may be spread (FT_CHUNK_SPREAD): then records of bursts after its end cut lie between its
+ * chunks. Its first chunk comes before them, its last ones when those of all lanes do.
  *
- * A delta counts when all parts of all shares are there: it is in the closed set with all lanes at once or
+ * A delta counts when all chunks of all deltas are there: it is in the closed set with all lanes at once or
  * not at all (ftcore/order/closed.h).
  */
 #ifndef FTCORE_RECORD_DELTA_H
@@ -26,39 +26,40 @@
 #include "ftcore/record/record.h"
 #include "ftcore/region/region.h"
 
-#define FT_PART_LINES   (96u << 10)  /* bytes of runs in a part at most */
-#define FT_PART_OUTPUTS (32u << 10)  /* bytes of outputs in a part at most, in memory */
-#define FT_PART_MAX     (160u << 10) /* bytes of a part in memory at most */
+#define FT_CHUNK_LINES   (96u << 10)  /* bytes of runs in a chunk at most */
+#define FT_CHUNK_OUTPUTS (32u << 10)  /* bytes of outputs in a chunk at most, in memory */
+#define FT_CHUNK_MAX     (160u << 10) /* bytes of a chunk in memory at most */
 
-enum ft_part_flags {
-    FT_PART_LAST = 16, /* no further part of this lane's share follows. Beside FT_REC_DELTA, FT_REC_DIGEST */
-    FT_PART_SPREAD = 32, /* of a checkpoint that is copied beside bursts: their records may lie between its
-                            parts, behind the first one. All parts of a share have it or none */
+enum ft_chunk_flags {
+    FT_CHUNK_LAST =
+        16, /* no further chunk of this lane's delta follows. Beside FT_REC_DELTA, FT_REC_DIGEST */
+    FT_CHUNK_SPREAD = 32, /* of a checkpoint that is copied beside bursts: their records may lie between its
+                            chunks, behind the first one. All chunks of a delta have it or none */
 };
 
-struct ft_part {
+struct ft_chunk {
     uint32_t size; /* bytes in memory, multiple of 8 */
     uint16_t lane;
-    uint16_t flags;    /* FT_REC_DELTA always; FT_PART_SPREAD; FT_PART_LAST; FT_REC_DIGEST only on the last */
-    uint64_t cut;      /* number of the cut it ends at: 1 for the first after a snapshot, no gaps */
-    uint64_t from;     /* the lane's last burst at the start cut … */
-    uint64_t burst;    /* … and at the end cut; >= from */
-    uint64_t seq;      /* next sequence number at the end cut */
-    uint64_t access;   /* accesses the lane had made at the end cut */
-    uint64_t released; /* outputs the lane had released when the part was made */
+    uint16_t flags;  /* FT_REC_DELTA always; FT_CHUNK_SPREAD; FT_CHUNK_LAST; FT_REC_DIGEST only on the last */
+    uint64_t cut;    /* number of the cut it ends at: 1 for the first after a snapshot, no gaps */
+    uint64_t from;   /* the lane's last burst at the start cut … */
+    uint64_t burst;  /* … and at the end cut; >= from */
+    uint64_t seq;    /* next sequence number at the end cut */
+    uint64_t access; /* accesses the lane had made at the end cut */
+    uint64_t released; /* outputs the lane had released when the chunk was made */
     uint64_t outputs;  /* outputs the lane had ever made at the end cut: what is neither released nor carried
                           cannot be emitted by a successor */
     uint64_t digest;   /* with FT_REC_DIGEST: as in a record, after the end cut */
-    uint32_t number;   /* of the part in its share, from 0 */
+    uint32_t number;   /* of the chunk in its delta, from 0 */
     uint32_t lines;    /* bytes of runs */
     uint32_t held;     /* outputs that follow … */
     uint32_t bytes;    /* … and all their bytes in memory */
 };
 
-/* An output that was held at the end cut. All parts of the head but the first repeat what the share says. */
-struct ft_part_output {
-    uint64_t number; /* of the lane's outputs, from 1; rising within a share */
-    uint64_t burst;  /* in (from, burst] of the part; never falling within a share */
+/* An output that was held at the end cut. All chunks of the head but the first repeat what the delta says. */
+struct ft_chunk_output {
+    uint64_t number; /* of the lane's outputs, from 1; rising within a delta */
+    uint64_t burst;  /* in (from, burst] of the chunk; never falling within a delta */
     uint64_t seq;    /* of the input it came from; 0: made by an NF */
     uint32_t len;    /* bytes of the frame, 14 … FT_FRAME_MAX */
     uint32_t have;   /* bytes of it that follow, padded to 8; <= len */
@@ -66,39 +67,39 @@ struct ft_part_output {
     uint8_t reserved[7];
 };
 
-/* Parts and records share their first eight bytes. */
-static inline bool ft_is_part(const void *entry)
+/* Chunks and records share their first eight bytes. */
+static inline bool ft_is_chunk(const void *entry)
 {
     return ((const struct ft_record *)entry)->flags & FT_REC_DELTA;
 }
-static inline const struct ft_part *ft_part_of(const struct ft_record *r)
+static inline const struct ft_chunk *ft_chunk_of(const struct ft_record *r)
 {
-    return (const struct ft_part *)(const void *)r;
+    return (const struct ft_chunk *)(const void *)r;
 }
-static inline uint8_t *ft_part_lines(const struct ft_part *p)
+static inline uint8_t *ft_chunk_lines(const struct ft_chunk *p)
 {
     return (uint8_t *)(uintptr_t)(p + 1);
 }
-static inline uint8_t *ft_part_held(const struct ft_part *p)
+static inline uint8_t *ft_chunk_held(const struct ft_chunk *p)
 {
-    return ft_part_lines(p) + FT_ALIGN8(p->lines);
+    return ft_chunk_lines(p) + FT_ALIGN8(p->lines);
 }
-static inline uint32_t ft_part_size(uint32_t lines, uint32_t bytes)
+static inline uint32_t ft_chunk_size(uint32_t lines, uint32_t bytes)
 {
-    return (uint32_t)(sizeof(struct ft_part) + FT_ALIGN8(lines) + FT_ALIGN8(bytes));
+    return (uint32_t)(sizeof(struct ft_chunk) + FT_ALIGN8(lines) + FT_ALIGN8(bytes));
 }
 
 /* Bytes its wire form can need at most. */
-size_t ft_part_bound(const struct ft_part *part);
-/* Returns the length, FT_EFULL when cap is too small. A part that breaks the rules above aborts. */
-long ft_part_encode(const struct ft_part *part, uint8_t *out, size_t cap);
+size_t ft_chunk_bound(const struct ft_chunk *chunk);
+/* Returns the length, FT_EFULL when cap is too small. A chunk that breaks the rules above aborts. */
+long ft_chunk_encode(const struct ft_chunk *chunk, uint8_t *out, size_t cap);
 /*
- * Reads one part from in[0..len) into `part`, a buffer of `cap` bytes (FT_PART_MAX is enough). Returns the
+ * Reads one chunk from in[0..len) into `part`, a buffer of `cap` bytes (FT_CHUNK_MAX is enough). Returns the
  * bytes consumed, or FT_ETRUNC, FT_EMALFORMED, FT_ECHECKSUM, FT_EVERSION, FT_EFULL (cap too small) with what
- * and where; then `part` holds nothing meaningful. Everything is checked that a part alone can show: counts,
+ * and where; then `part` holds nothing meaningful. Everything is checked that a chunk alone can show: counts,
  * sizes, order of numbers, runs rising, within `lines` lines of the region.
  */
-long ft_part_decode(const uint8_t *in, size_t len, uint64_t lines, struct ft_part *part, size_t cap,
-                    struct ft_fault *fault);
+long ft_chunk_decode(const uint8_t *in, size_t len, uint64_t lines, struct ft_chunk *chunk, size_t cap,
+                     struct ft_fault *fault);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads the msgpack array that is a record or a part of a delta on the wire. msgpack's own reading loop is
+ * Reads the msgpack array that is a record or a chunk of a delta on the wire. msgpack's own reading loop is
  * instantiated with callbacks that put numbers straight into `struct ft_head` and refuse everything else,
  * first of all containers within the array: no zone, no allocation, no recursion, whatever the bytes are.
  * Called by decode.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The msgpack array that a log record or a part of a delta is on the wire: version, numbers, body, checksum.
+ * The msgpack array that a log record or a chunk of a delta is on the wire: version, numbers, body, checksum.
  * As read: numbers not yet checked against their ranges. Private to the two; written by ft_head_read, read by
  * their decoders. Sealing, the last step of encoding, is here too.
  */

@@ -5,7 +5,7 @@
  *
  * A frame on the connection: u32 length of what follows | u32 low half of XXH3-64 of what follows | content,
  * little endian. Content: a msgpack array [version, type, view, sent, echo, state, …fields of the type]. Bulk
- * (log records, parts of deltas, lines) is a msgpack bin inside it, LZ4-compressed where that pays.
+ * (log records, chunks of deltas, lines) is a msgpack bin inside it, LZ4-compressed where that pays.
  */
 #ifndef FTCORE_RECORD_MESSAGE_H
 #define FTCORE_RECORD_MESSAGE_H
@@ -53,7 +53,7 @@ enum ft_message_type {
     FT_MSG_VERDICT, /* standby: digest of lane `lane` after `burst[0]`: `number` recorded, `number2` computed
                      */
     FT_MSG_DRILL,   /* kill yourself the way `text` says, if your file permits it */
-    FT_MSG_DELTA,   /* bulk: encoded parts of deltas */
+    FT_MSG_DELTA,   /* bulk: encoded chunks of deltas */
     FT_MSG_TYPES
 };
 

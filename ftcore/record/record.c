@@ -186,10 +186,10 @@ long ft_record_encode(const struct ft_record *r, uint8_t *out, size_t cap)
     struct ft_out to = {out, out + cap, false};
     msgpack_packer pk;
 
-    FT_CHECK(!(r->flags & FT_REC_DELTA), "a part of a delta is no record");
+    FT_CHECK(!(r->flags & FT_REC_DELTA), "a chunk of a delta is no record");
     FT_CHECK(r->inputs <= FT_BURST_MAX && r->dependencies <= FT_DEPENDENCIES_MAX,
              "%u inputs, %u dependencies", r->inputs, r->dependencies);
-    /* The small parts first, aside: the body's length goes in front of it. */
+    /* The small chunks first, aside: the body's length goes in front of it. */
     size_t inputs_len = r->flags & FT_REC_BY_SEQ ? 0 : (size_t)(put_inputs(inputs, r) - inputs);
     size_t dependencies_len = (size_t)(put_dependencies(dependencies, r) - dependencies);
     size_t body_len = inputs_len + r->bytes + dependencies_len + r->determinants;

@@ -4,7 +4,7 @@
  *
  * In memory (struct ft_record and what follows it, native, 8-byte aligned, in a ring): written by the lane's
  * capture on the primary and by the receiver on the standby, the same bytes; read by the sender and by
- * the lane's replay. The parts lie in this order, each starting at a multiple of 8:
+ * the lane's replay. The chunks lie in this order, each starting at a multiple of 8:
  *
  *     struct ft_record | ft_input[inputs] | captured bytes | ft_dependency[dependencies] | values, each u32
  * length + bytes
@@ -33,7 +33,8 @@ enum ft_record_flags {
     FT_REC_DIGEST = 2,  /* `digest` is the whole region's. One lane: after this burst. Several: before it, all
                            lanes standing before their records that carry the same digest */
     FT_REC_STAMPED = 4, /* `time` was stamped by the gate */
-    FT_REC_DELTA = 8, /* in a ring: no record, a part of a delta (ftcore/record/delta.h). Never on the wire */
+    FT_REC_DELTA =
+        8, /* in a ring: no record, a chunk of a delta (ftcore/record/delta.h). Never on the wire */
 };
 
 enum ft_input_flags {

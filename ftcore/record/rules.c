@@ -32,7 +32,7 @@ const struct ft_field ft_fields[FT_FIELDS] = {
 _Static_assert(FLAGS_KNOWN == 7, "the range of flags has no holes");
 _Static_assert(sizeof(struct ft_record) % 8 == 0 && sizeof(struct ft_input) == 8 &&
                    sizeof(struct ft_dependency) == 24,
-               "parts follow each other at multiples of 8");
+               "chunks follow each other at multiples of 8");
 _Static_assert(sizeof(struct ft_record) + FT_BURST_MAX * sizeof(struct ft_input) + FT_BYTES_MAX +
                        FT_DEPENDENCIES_MAX * sizeof(struct ft_dependency) + FT_DETERMINANTS_MAX + 16 <=
                    FT_RECORD_MAX,

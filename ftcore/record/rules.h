@@ -43,7 +43,8 @@ struct ft_field {
 };
 extern const struct ft_field ft_fields[FT_FIELDS];
 
-/* An array of such elements: version first, numbers, then body and checksum. A part of a delta is one too. */
+/* An array of such elements: version first, numbers, then body and checksum. A chunk of a delta is one too.
+ */
 #define FT_LAYOUT_MAX 17u
 struct ft_layout {
     const struct ft_field *fields; /* [count] */

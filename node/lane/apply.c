@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A standby's lane applies deltas: writes the lines of its share into its own arenas, lane 0 those of the
- * shared arena as well, and keeps the outputs that the primary held. Parts come from the replay ring, in the
- * lane's order; none is touched before the whole delta, with the shares of all lanes, is in the closed set.
+ * A standby's lane applies deltas: writes the lines of its delta into its own arenas, lane 0 those of the
+ * shared arena as well, and keeps the outputs that the primary held. Chunks come from the replay ring, in the
+ * lane's order; none is touched before the whole delta, with the deltas of all lanes, is in the closed set.
  *
  * All lanes meet at the snapshot of the delta, since the lines of the shared arena must not change under
  * another lane that still replays; and none goes on before lane 0 has written them. Lines are written through
@@ -41,12 +41,12 @@ static bool meet(struct nd_lane *lane, struct nd_meeting *place, void (*work)(st
 }
 
 /* The lane stands where the delta begins. False: it does not, or the meeting was called off. */
-static bool at_snapshot(struct nd_lane *lane, const struct ft_part *part)
+static bool at_snapshot(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
-    if (!FT_PLANTED("wrong-base") && (part->cut != lane->applied + 1 || state->burst != part->from)) {
-        nd_lane_diverged(lane, part->burst, part->seq, "snapshot of the delta, burst", part->from,
+    if (!FT_PLANTED("wrong-base") && (chunk->cut != lane->applied + 1 || state->burst != chunk->from)) {
+        nd_lane_diverged(lane, chunk->burst, chunk->seq, "snapshot of the delta, burst", chunk->from,
                          state->burst);
         return false;
     }
@@ -54,25 +54,25 @@ static bool at_snapshot(struct nd_lane *lane, const struct ft_part *part)
 }
 
 /* Planted: a delta that is not applied, so that the next one finds another snapshot than its own. */
-static bool left_out(const struct ft_part *part)
+static bool left_out(const struct ft_chunk *chunk)
 {
-    (void)part;
-    return FT_PLANTED("wrong-base") && part->cut % 2 == 0;
+    (void)chunk;
+    return FT_PLANTED("wrong-base") && chunk->cut % 2 == 0;
 }
 
-static void write_lines(struct nd_lane *lane, const struct ft_part *part)
+static void write_lines(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
     struct ft_region *region = lane->region;
     struct ft_line_run run;
     uint32_t at = 0;
 
-    if (left_out(part))
+    if (left_out(chunk))
         return;
-    while (ft_run_next(ft_part_lines(part), part->lines, &at, region->size >> FT_LINE_SHIFT, &run) > 0) {
+    while (ft_run_next(ft_chunk_lines(chunk), chunk->lines, &at, region->size >> FT_LINE_SHIFT, &run) > 0) {
         size_t bytes = (size_t)run.count << FT_LINE_SHIFT;
         void *to = ft_edit(region, region->base + (run.line << FT_LINE_SHIFT), bytes);
 
-        if (FT_PLANTED("skip-dirty-line") && part->cut % 2 == 0 && /* another one than the lane's own */
+        if (FT_PLANTED("skip-dirty-line") && chunk->cut % 2 == 0 && /* another one than the lane's own */
             run.line << FT_LINE_SHIFT >= ft_region_arena(region, lane->index, 1)->offset)
             bytes -= FT_LINE;
         if (run.zero)
@@ -82,12 +82,12 @@ static void write_lines(struct nd_lane *lane, const struct ft_part *part)
     }
 }
 
-static void keep_outputs(struct nd_lane *lane, const struct ft_part *part)
+static void keep_outputs(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
-    const uint8_t *at = ft_part_held(part);
+    const uint8_t *at = ft_chunk_held(chunk);
 
-    for (uint32_t i = 0; i < part->held; i++) {
-        const struct ft_part_output *held = (const struct ft_part_output *)at;
+    for (uint32_t i = 0; i < chunk->held; i++) {
+        const struct ft_chunk_output *held = (const struct ft_chunk_output *)at;
         struct lg_output out = {.number = held->number,
                                 .burst = held->burst,
                                 .seq = held->seq,
@@ -98,7 +98,7 @@ static void keep_outputs(struct nd_lane *lane, const struct ft_part *part)
         lg_replayed_put(&lane->replayed, &out, held + 1);
         at += sizeof(*held) + FT_ALIGN8(held->have);
     }
-    lane->carried += part->held;
+    lane->carried += chunk->held;
 }
 
 /* Lane 0 is past the meeting, so it gets there; unless it has stopped for good. */
@@ -124,7 +124,7 @@ static void compare_digests(struct nd_group *group)
         struct nd_lane *lane = &group->lane[l];
         const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
-        nd_lane_verdict(lane, state->burst, state->seq, lane->part_digest, got);
+        nd_lane_verdict(lane, state->burst, state->seq, lane->chunk_digest, got);
     }
 }
 
@@ -132,53 +132,53 @@ static void compare_digests(struct nd_group *group)
  * A meeting that was called off compares nothing: then the state is given up, or another order waits. Who
  * only finishes its replay under another order already does not come: those it would wait for may have left.
  */
-static bool check_digest(struct nd_lane *lane, const struct ft_part *part)
+static bool check_digest(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
     if (lane->doing != FT_LANE_REPLAY)
         return true;
-    lane->part_digest = part->digest;
+    lane->chunk_digest = chunk->digest;
     meet(lane, &lane->group->after, compare_digests);
     return !nd_lane_called_off(lane);
 }
 
-/* The whole share is in place: the lane is at the end cut. */
-static bool arrive(struct nd_lane *lane, const struct ft_part *part)
+/* The whole delta is in place: the lane is at the end cut. */
+static bool arrive(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
-    uint64_t made = part->outputs - lane->outputs_before;
+    uint64_t made = chunk->outputs - lane->outputs_before;
 
     ft_audit_check(lane->region, lane->index);
     if (lane->index == 0)
-        atomic_store_explicit(&lane->group->applied, part->cut, memory_order_release);
+        atomic_store_explicit(&lane->group->applied, chunk->cut, memory_order_release);
     else
-        wait_for_shared(lane, part->cut);
-    if (!left_out(part) && (state->burst != part->burst || state->seq != part->seq ||
-                            state->access != part->access + 1 || state->outputs != part->outputs)) {
-        nd_lane_diverged(lane, part->burst, part->seq, "the lane's own line after a delta, burst",
-                         part->burst, state->burst);
+        wait_for_shared(lane, chunk->cut);
+    if (!left_out(chunk) && (state->burst != chunk->burst || state->seq != chunk->seq ||
+                             state->access != chunk->access + 1 || state->outputs != chunk->outputs)) {
+        nd_lane_diverged(lane, chunk->burst, chunk->seq, "the lane's own line after a delta, burst",
+                         chunk->burst, state->burst);
         return false;
     }
-    atomic_store_explicit(&lane->group->published[lane->index].access, part->access, memory_order_release);
-    lg_replayed_missed(&lane->replayed, made > lane->carried ? made - lane->carried : 0, part->outputs);
-    lg_replayed_released(&lane->replayed, part->released);
-    lane->applied = part->cut;
+    atomic_store_explicit(&lane->group->published[lane->index].access, chunk->access, memory_order_release);
+    lg_replayed_missed(&lane->replayed, made > lane->carried ? made - lane->carried : 0, chunk->outputs);
+    lg_replayed_released(&lane->replayed, chunk->released);
+    lane->applied = chunk->cut;
     FT_COUNT(lane->shared, deltas_applied, 1);
-    if (part->flags & FT_REC_DIGEST && !check_digest(lane, part))
+    if (chunk->flags & FT_REC_DIGEST && !check_digest(lane, chunk))
         return false;
-    atomic_store_explicit(&lane->shared->executed, part->burst, memory_order_release);
+    atomic_store_explicit(&lane->shared->executed, chunk->burst, memory_order_release);
     return true;
 }
 
-bool nd_lane_apply(struct nd_lane *lane, const struct ft_part *part)
+bool nd_lane_apply(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
-    if (part->number == 0) {
-        if (!at_snapshot(lane, part))
+    if (chunk->number == 0) {
+        if (!at_snapshot(lane, chunk))
             return false;
         lane->outputs_before = nf_chain_state(lane->chain)->outputs;
         lane->carried = 0;
     }
-    lane->amid = !(part->flags & FT_PART_LAST);
-    write_lines(lane, part);
-    keep_outputs(lane, part);
-    return !(part->flags & FT_PART_LAST) || arrive(lane, part);
+    lane->amid = !(chunk->flags & FT_CHUNK_LAST);
+    write_lines(lane, chunk);
+    keep_outputs(lane, chunk);
+    return !(chunk->flags & FT_CHUNK_LAST) || arrive(lane, chunk);
 }

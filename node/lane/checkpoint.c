@@ -1,36 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A checkpoint that is copied beside bursts: a lane's side of it between its cut and its last part. Written
+ * A checkpoint that is copied beside bursts: a lane's side of it between its cut and its last chunk. Written
  * and read by the lane, but for what lies in struct nd_stream.
  *
  * At the cut the marked lines are pending (ftcore/region/pending.h) and lanes go on with bursts. Between
- * these a lane copies some of its pending lines into a part, which lies in the log ring between the records.
+ * these a lane copies some of its pending lines into a chunk, which lies in the log ring between the records.
  * Lane 0 copies the shared arena at the cut itself, before anybody runs a burst: lanes edit it in turns, so
- * its lines are nobody's to save. Also the first part comes before the next burst.
+ * its lines are nobody's to save. Also the first chunk comes before the next burst.
  *
- * Pace. Whatever is behind a part waits for it, in the ring, on the link, at the standby. So there is one on
+ * Pace. Whatever is behind a chunk waits for it, in the ring, on the link, at the standby. So there is one on
  * the way at a time: the next is made when the first burst behind the last one is stable, or when no burst
- * came and some time has passed. That would take too long where the way back is long, so the share copied
+ * came and some time has passed. That would take too long where the way back is long, so the delta copied
  * never falls behind twice the share of the way to the next checkpoint. While bursts are full, packets wait,
- * and only falling behind makes a part. When the next checkpoint is due, or somebody waits, the rest is
+ * and only falling behind makes a chunk. When the next checkpoint is due, or somebody waits, the rest is
  * copied at once and the lane runs no burst meanwhile, nor while it waits for outputs (below). So a standby
- * never has parts of two checkpoints to keep, and what it has to replay at a takeover stays within what two
+ * never has chunks of two checkpoints to keep, and what it has to replay at a takeover stays within what two
  * stretches between checkpoints may take.
  *
- * Lanes that are done with their lines go on with bursts and make their last parts when all lanes are: what
- * comes behind a lane's last part is not stable before the others' are there (ftcore/order/closed.c). The
- * last part carries the outputs of before the cut that are still held. Records tell of those as well, so they
- * leave soon, whatever becomes of the checkpoint; it waits for that, and carries none, unless it takes
+ * Lanes that are done with their lines go on with bursts and make their last chunks when all lanes are: what
+ * comes behind a lane's last chunk is not stable before the others' are there (ftcore/order/closed.c). The
+ * last chunk carries the outputs of before the cut that are still held. Records tell of those as well, so
+ * they leave soon, whatever becomes of the checkpoint; it waits for that, and carries none, unless it takes
  * LEAVE_NS.
  */
 #include "node/lane/lane.h"
 #include "ftcore/region/checkpoint.h"
 #include "nflib/chain/chain.h"
 
-#define PART_BYTES (32u << 10)
-#define QUIET_NS   100000u /* between two parts when no burst is run */
-#define LEAVE_NS   10000000u
-#define AHEAD      2.0 /* copied share : way to the next checkpoint, at least */
+#define CHUNK_BYTES (32u << 10)
+#define QUIET_NS    100000u /* between two chunks when no burst is run */
+#define LEAVE_NS    10000000u
+#define AHEAD       2.0 /* copied share : way to the next checkpoint, at least */
 
 bool nd_checkpoint_spread(struct nd_group *group)
 {
@@ -41,7 +41,7 @@ bool nd_checkpoint_spread(struct nd_group *group)
     atomic_store_explicit(&s->hurry, false, memory_order_relaxed);
     atomic_store_explicit(&s->unfinished, group->lanes, memory_order_relaxed);
     for (unsigned l = 0; l < group->lanes && s->spread; l++) {
-        group->lane[l].share_lines = lg_share_lines(region, l);
+        group->lane[l].delta_lines_room = lg_delta_lines(region, l);
         group->lane[l].lines_told = false;
     }
     if (s->spread)
@@ -55,38 +55,38 @@ void nd_checkpoint_forget(struct nd_group *group)
     ft_checkpoint_end(group->lane[0].region);
 }
 
-static uint32_t part_bytes(const struct nd_lane *lane)
+static uint32_t chunk_bytes(const struct nd_lane *lane)
 {
-    return lane->part_bytes ? lane->part_bytes : PART_BYTES;
+    return lane->chunk_bytes ? lane->chunk_bytes : CHUNK_BYTES;
 }
 
-static void note_part(struct nd_lane *lane)
+static void note_chunk(struct nd_lane *lane)
 {
-    lane->part_burst = nf_chain_state(lane->chain)->burst;
-    lane->part_at = lane->now;
+    lane->chunk_burst = nf_chain_state(lane->chain)->burst;
+    lane->chunk_at = lane->now;
 }
 
-static bool make_part(struct nd_lane *lane, uint32_t bytes)
+static bool make_chunk(struct nd_lane *lane, uint32_t bytes)
 {
-    note_part(lane);
-    return lg_share_some(&lane->share, bytes);
+    note_chunk(lane);
+    return lg_delta_some(&lane->delta, bytes);
 }
 
-/* The last part has reached the standby, or nobody waits behind it. */
+/* The last chunk has reached the standby, or nobody waits behind it. */
 static bool way_is_free(struct nd_lane *lane)
 {
     uint64_t stable = atomic_load_explicit(&lane->shared->stable, memory_order_acquire);
 
-    if (nf_chain_state(lane->chain)->burst == lane->part_burst)
-        return lane->now - lane->part_at >= QUIET_NS;
+    if (nf_chain_state(lane->chain)->burst == lane->chunk_burst)
+        return lane->now - lane->chunk_at >= QUIET_NS;
     if (stable == FT_ALL) /* outputs do not wait for the standby; the ring does */
-        return ft_ring_used(&lane->shared->log) < PART_BYTES;
-    return stable > lane->part_burst;
+        return ft_ring_used(&lane->shared->log) < CHUNK_BYTES;
+    return stable > lane->chunk_burst;
 }
 
 static bool falls_behind(const struct nd_lane *lane)
 {
-    return (double)lane->share.bytes < AHEAD * nd_lane_checkpoint_way(lane) * (double)lane->share_lines;
+    return (double)lane->delta.bytes < AHEAD * nd_lane_checkpoint_way(lane) * (double)lane->delta_lines_room;
 }
 
 bool nd_lane_hurries(const struct nd_lane *lane)
@@ -99,41 +99,41 @@ bool nd_lane_hurries(const struct nd_lane *lane)
 /* Nothing is to be carried: what was held at the cut has left. */
 static bool outputs_left(const struct nd_lane *lane)
 {
-    return lane->hold.out >= lane->share.end || lane->config->protect.tail == ND_TAIL_SUPPRESS;
+    return lane->hold.out >= lane->delta.end || lane->config->protect.tail == ND_TAIL_SUPPRESS;
 }
 
-/* The first part, and the shared arena, at the cut. False: the ring has no room for them yet. */
+/* The first chunk, and the shared arena, at the cut. False: the ring has no room for them yet. */
 static bool begin(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
 
     if (lane->index == 0 && atomic_load_explicit(&s->shared_copied, memory_order_relaxed) != s->number) {
-        note_part(lane);
-        if (!lg_share_shared(&lane->share))
+        note_chunk(lane);
+        if (!lg_delta_shared(&lane->delta))
             return false;
         atomic_store_explicit(&s->shared_copied, s->number, memory_order_release);
     }
-    return lane->share.head.number > 0 || make_part(lane, part_bytes(lane));
+    return lane->delta.head.number > 0 || make_chunk(lane, chunk_bytes(lane));
 }
 
 bool nd_lane_checkpoint(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
-    struct lg_share *share = &lane->share;
+    struct lg_delta *delta = &lane->delta;
 
     if (!begin(lane))
         return false;
-    while (!share->lines_done && nd_lane_hurries(lane))
-        if (!make_part(lane, FT_PART_LINES))
+    while (!delta->lines_done && nd_lane_hurries(lane))
+        if (!make_chunk(lane, FT_CHUNK_LINES))
             return false;
-    if (!share->lines_done && ((!lane->full && way_is_free(lane)) || falls_behind(lane)))
-        make_part(lane, part_bytes(lane));
-    if (share->lines_done && !lane->lines_told) {
+    if (!delta->lines_done && ((!lane->full && way_is_free(lane)) || falls_behind(lane)))
+        make_chunk(lane, chunk_bytes(lane));
+    if (delta->lines_done && !lane->lines_told) {
         lane->lines_told = true;
         atomic_fetch_sub_explicit(&s->unfinished, 1, memory_order_acq_rel);
     }
     if (lane->lines_told && atomic_load_explicit(&s->unfinished, memory_order_acquire) == 0 &&
-        (outputs_left(lane) || lane->draining || lane->now - lane->part_at >= LEAVE_NS))
-        return lg_share_turn(share);
+        (outputs_left(lane) || lane->draining || lane->now - lane->chunk_at >= LEAVE_NS))
+        return lg_delta_turn(delta);
     return true;
 }

@@ -4,7 +4,7 @@
  * that is protected by its log is cut for a warm standby's checkpoints only, and otherwise never.
  *
  * When a cut is due in one lane, all meet between bursts; the last to come makes it for all. What a cut then
- * asks of a lane, its share of the delta, is done by the lane itself, in its own turns: it runs no burst
+ * asks of a lane, its part of the delta, is done by the lane itself, in its own turns: it runs no burst
  * before, but releases, listens and obeys orders. Lane 0 copies the shared arena, and nobody runs before
  * that. A checkpoint between records is copied beside bursts instead: lane/checkpoint.c.
  *
@@ -97,7 +97,7 @@ bool nd_lane_marks(const struct nd_lane *lane)
 
 void nd_lane_cut_init(struct nd_lane *lane)
 {
-    lane->share = (struct lg_share){.lane = lane->shared,
+    lane->delta = (struct lg_delta){.lane = lane->shared,
                                     .region = lane->region,
                                     .hold = &lane->hold,
                                     .carry = nd_lane_carry,
@@ -115,9 +115,9 @@ static uint64_t most_uncovered(const struct nd_lane *lane)
     return pending_bytes(lane) / (beside ? 8 : 4);
 }
 
-static double share_of(uint64_t part, uint64_t all)
+static double share_of(uint64_t chunk, uint64_t all)
 {
-    return all ? (double)part / (double)all : 1;
+    return all ? (double)chunk / (double)all : 1;
 }
 
 double nd_lane_checkpoint_way(const struct nd_lane *lane)
@@ -126,7 +126,7 @@ double nd_lane_checkpoint_way(const struct nd_lane *lane)
     double time = share_of(cut_time(lane) - lane->delta_at_ns, p->checkpoint_ms * 1000000ull);
     double kept = share_of(lane->uncovered, most_uncovered(lane));
 
-    if (lane->share_grown)
+    if (lane->delta_grown)
         return 1;
     return time > kept ? time : kept;
 }
@@ -137,47 +137,47 @@ static bool checkpoint_due(const struct nd_lane *lane)
     return warm(lane) && (nd_lane_digest_wanted(lane) || nd_lane_checkpoint_way(lane) >= 1);
 }
 
-/* Memory that a share would take now: its lines, and what it carries of the outputs still held. */
-static uint64_t share_bytes(const struct nd_lane *lane)
+/* Memory that a delta would take now: its lines, and what it carries of the outputs still held. */
+static uint64_t delta_bytes_now(const struct nd_lane *lane)
 {
     uint64_t made = lane->hold.in - lane->hold_from, from = lane->hold_from;
 
     if (from < lane->hold.out)
         from = lane->hold.out;
-    return lg_share_lines(lane->region, lane->index) +
+    return lg_delta_lines(lane->region, lane->index) +
            (made ? lane->weighed * (lane->hold.in - from) / made : 0);
 }
 
 /*
- * A checkpoint comes before a share is larger than what the standby may keep. It is looked at each time that
+ * A checkpoint comes before a delta is larger than what the standby may keep. It is looked at each time that
  * packets may have changed a sixteenth of that since, were each lane's packets to change PACKET_LINES lines.
  * Lane 0's share has the shared arena, which all lanes change, so each looks at that one too.
  */
-static void watch_share(struct nd_lane *lane)
+static void watch_delta(struct nd_lane *lane)
 {
     uint64_t seq = nf_chain_state(lane->chain)->seq, room = pending_bytes(lane) / 16;
 
-    if (!warm(lane) || seq < lane->share_look_at)
+    if (!warm(lane) || seq < lane->delta_look_at)
         return;
-    lane->share_look_at = seq + room / (PACKET_LINES * FT_LINE * lane->group->lanes);
-    lane->share_grown =
-        share_bytes(lane) > 7 * room || (lane->index != 0 && lg_share_lines(lane->region, 0) > 7 * room);
+    lane->delta_look_at = seq + room / (PACKET_LINES * FT_LINE * lane->group->lanes);
+    lane->delta_grown =
+        delta_bytes_now(lane) > 7 * room || (lane->index != 0 && lg_delta_lines(lane->region, 0) > 7 * room);
 }
 
-/* `digest`: one was taken here, and goes with the shares of all lanes. `spread`: it is copied beside bursts.
+/* `digest`: one was taken here, and goes with the deltas of all lanes. `spread`: it is copied beside bursts.
  */
-static void begin_share(struct nd_lane *lane, bool digest, bool spread)
+static void begin_delta(struct nd_lane *lane, bool digest, bool spread)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
-    struct ft_part head = {.lane = (uint16_t)lane->index,
-                           .flags = spread ? FT_PART_SPREAD : 0,
-                           .cut = lane->group->stream.number,
-                           .from = lane->cut_from,
-                           .burst = state->burst,
-                           .seq = state->seq,
-                           .access = state->access - 1,
-                           .released = atomic_load_explicit(&lane->shared->released, memory_order_relaxed),
-                           .outputs = state->outputs};
+    struct ft_chunk head = {.lane = (uint16_t)lane->index,
+                            .flags = spread ? FT_CHUNK_SPREAD : 0,
+                            .cut = lane->group->stream.number,
+                            .from = lane->cut_from,
+                            .burst = state->burst,
+                            .seq = state->seq,
+                            .access = state->access - 1,
+                            .released = atomic_load_explicit(&lane->shared->released, memory_order_relaxed),
+                            .outputs = state->outputs};
 
     if (digest) {
         head.flags |= FT_REC_DIGEST;
@@ -186,7 +186,7 @@ static void begin_share(struct nd_lane *lane, bool digest, bool spread)
         atomic_store_explicit(&lane->shared->digest_at, head.burst, memory_order_relaxed);
         atomic_store_explicit(&lane->shared->digest_seen, lane->digest, memory_order_release);
     }
-    lg_share_begin(&lane->share, &head, lane->hold_from);
+    lg_delta_begin(&lane->delta, &head, lane->hold_from);
     lane->told_released = head.released;
     lane->delta_at_ns = cut_time(lane);
     FT_COUNT(lane->shared, cuts, 1);
@@ -200,8 +200,8 @@ static void snapshot_here(struct nd_group *group)
 
         lane->cut_from = nf_chain_state(lane->chain)->burst;
         lane->hold_from = lane->hold.in;
-        lane->uncovered = lane->weighed = lane->share_look_at = 0;
-        lane->share_grown = false;
+        lane->uncovered = lane->weighed = lane->delta_look_at = 0;
+        lane->delta_grown = false;
     }
 }
 
@@ -213,7 +213,7 @@ static bool too_large(struct nd_group *group)
     bool large = false;
 
     for (unsigned l = 0; l < group->lanes; l++)
-        large |= share_bytes(&group->lane[l]) > pending_bytes(&group->lane[l]) / 2;
+        large |= delta_bytes_now(&group->lane[l]) > pending_bytes(&group->lane[l]) / 2;
     for (unsigned l = 0; large && l < group->lanes; l++)
         atomic_store_explicit(&group->lane[l].shared->overrun, true, memory_order_release);
     return large;
@@ -250,7 +250,7 @@ static void cut(struct nd_group *group)
     atomic_store_explicit(&s->copying, group->lanes, memory_order_relaxed);
     s->spread = !s->deltas && nd_checkpoint_spread(group); /* outputs of deltas wait for the delta anyway */
     for (unsigned l = 0; l < group->lanes; l++)
-        begin_share(&group->lane[l], digest, s->spread);
+        begin_delta(&group->lane[l], digest, s->spread);
     snapshot_here(group);
 }
 
@@ -268,7 +268,7 @@ void nd_stream_begin(struct nd_group *group)
     for (unsigned l = 0; l < group->lanes; l++) {
         struct nd_lane *lane = &group->lane[l];
 
-        lg_share_drop(&lane->share);
+        lg_delta_drop(&lane->delta);
         lane->cut_at_ns = lane->delta_at_ns = cut_time(lane);
         atomic_store_explicit(&lane->shared->overrun, false, memory_order_release);
         atomic_store_explicit(&lane->shared->recorded, nf_chain_state(lane->chain)->burst,
@@ -293,7 +293,7 @@ static bool due(struct nd_lane *lane)
 
     if (atomic_load_explicit(&s->copying, memory_order_acquire)) {
         if (s->spread)
-            watch_share(lane);
+            watch_delta(lane);
         if (s->spread && nd_lane_checkpoint_way(lane) >= 1)
             atomic_store_explicit(&s->hurry, true, memory_order_relaxed);
         return false;
@@ -302,7 +302,7 @@ static bool due(struct nd_lane *lane)
         return nd_lane_unrecorded(lane) &&
                (passed >= interval(lane) || idle || lane->draining || lane->short_of_room ||
                 lane->weighed > pending_bytes(lane) / 8); /* or it grows beyond what the standby may keep */
-    watch_share(lane);
+    watch_delta(lane);
     return lane->cut_from != nf_chain_state(lane->chain)->burst && checkpoint_due(lane);
 }
 
@@ -338,19 +338,19 @@ void nd_stream_cut(struct nd_group *group)
 }
 
 /* Its share is whole: the stream accounts for what the lane did up to the cut. */
-static void share_done(struct nd_lane *lane)
+static void delta_done(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
 
     if (!s->spread) /* else records tell of more already */
-        atomic_store_explicit(&lane->shared->recorded, lane->share.head.burst, memory_order_release);
+        atomic_store_explicit(&lane->shared->recorded, lane->delta.head.burst, memory_order_release);
     if (lane->index == 0)
         atomic_store_explicit(&s->shared_copied, s->number, memory_order_release);
     if (atomic_fetch_sub_explicit(&s->copying, 1, memory_order_acq_rel) == 1)
         ft_checkpoint_end(lane->region);
 }
 
-/* The others still copy: a warm standby may keep only so much of what is logged behind their shares. */
+/* The others still copy: a warm standby may keep only so much of what is logged behind their deltas. */
 static bool too_far_ahead(const struct nd_lane *lane)
 {
     return lane->uncovered > most_uncovered(lane) &&
@@ -362,7 +362,7 @@ bool nd_lane_cut(struct nd_lane *lane)
     struct nd_stream *s = &lane->group->stream;
 
     if (!atomic_load_explicit(&lane->shared->logging, memory_order_relaxed)) {
-        lg_share_drop(&lane->share);
+        lg_delta_drop(&lane->delta);
         ft_checkpoint_end(
             lane->region); /* each lane for itself, before it runs a burst: nobody wants the rest */
         if (lane->index == 0 && marking(lane->region))
@@ -378,11 +378,11 @@ bool nd_lane_cut(struct nd_lane *lane)
     }
     if (atomic_load_explicit(&s->wanted, memory_order_acquire) != lane->met && !nd_lane_stand(lane))
         return false;
-    if (lane->share.active) {
-        if (!(s->spread ? nd_lane_checkpoint(lane) : lg_share_turn(&lane->share)))
+    if (lane->delta.active) {
+        if (!(s->spread ? nd_lane_checkpoint(lane) : lg_delta_turn(&lane->delta)))
             return false;
-        if (!lane->share.active)
-            share_done(lane);
+        if (!lane->delta.active)
+            delta_done(lane);
         /* What made it hurry comes before the next burst, so that a gate's cuts do not depend on its speed.
          */
         if (nd_lane_hurries(lane))

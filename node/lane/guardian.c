@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guardian process and what it shares with its node: a page with one robust mutex per lane and the text
+ * The guardian process and what it deltas with its node: a page with one robust mutex per lane and the text
  * of the word. Lanes lock, the node's replicator writes the identity, the guardian reads; nothing else.
  *
  * The guardian is told of each lane through a socket pair, a byte each. Until all lanes hold their mutex, the

@@ -15,7 +15,7 @@
 #include "logger/cursor.h"
 #include "logger/replayed.h"
 #include "logger/recorder/recorder.h"
-#include "logger/share.h"
+#include "logger/delta.h"
 #include "node/config/config.h"
 #include "node/lane/group.h"
 #include "node/lane/guardian.h"
@@ -53,7 +53,7 @@ struct nd_lane {
     struct lg_recorder *recorder; /* of what is executed; NULL: none */
     uint64_t seed;                /* of a fresh state */
     uint64_t replayed_bytes;      /* for outputs of replay; 0: the usual */
-    uint32_t part_bytes;          /* of lines in a part of a spread checkpoint; 0: the usual */
+    uint32_t chunk_bytes;         /* of lines in a chunk of a spread checkpoint; 0: the usual */
     uint64_t incarnation;         /* for heartbeats */
     _Atomic uint64_t *view;
     _Atomic bool *stop;
@@ -62,25 +62,25 @@ struct nd_lane {
     struct nd_waiting waiting;
     struct lg_capture capture;
     struct lg_replayed replayed;
-    struct lg_share share;
-    bool full;              /* the last turn ran a full burst: more packets wait, it seems */
-    uint64_t share_lines;   /* of a spread one: bytes that its lines may take */
-    uint64_t part_burst;    /* … the last burst before its last part … */
-    uint64_t part_at;       /* … and when that was made, ns */
-    bool lines_told;        /* … all its lines are copied, and counted so in `stream.unfinished` */
-    uint64_t cut_from;      /* burst at the cut that the next delta is based on … */
-    uint64_t hold_from;     /* … and the hold's first output after it */
-    uint64_t cut_at_ns;     /* cut_at_ns at the last meeting for a cut */
-    uint64_t delta_at_ns;   /* … at the last cut with a delta */
-    uint64_t uncovered;     /* bytes of records since then, in memory */
-    uint64_t share_look_at; /* sequence number at which to look again how large a share would be … */
-    bool share_grown;       /* … and that it is nearly as large as may be */
+    struct lg_delta delta;
+    bool full;                 /* the last turn ran a full burst: more packets wait, it seems */
+    uint64_t delta_lines_room; /* of a spread one: bytes that its lines may take */
+    uint64_t chunk_burst;      /* … the last burst before its last chunk … */
+    uint64_t chunk_at;         /* … and when that was made, ns */
+    bool lines_told;           /* … all its lines are copied, and counted so in `stream.unfinished` */
+    uint64_t cut_from;         /* burst at the cut that the next delta is based on … */
+    uint64_t hold_from;        /* … and the hold's first output after it */
+    uint64_t cut_at_ns;        /* cut_at_ns at the last meeting for a cut */
+    uint64_t delta_at_ns;      /* … at the last cut with a delta */
+    uint64_t uncovered;        /* bytes of records since then, in memory */
+    uint64_t delta_look_at;    /* sequence number at which to look again how large a delta would be … */
+    bool delta_grown;          /* … and that it is nearly as large as may be */
     uint64_t weighed; /* bytes at most that a delta would carry of the outputs made since the start cut */
     uint64_t met;     /* meetings of the stream this lane knows of */
     uint64_t applied; /* standby: number of the last delta applied */
     uint64_t outputs_before, carried; /* standby, while a delta is applied: made before it; kept of it */
-    uint64_t part_digest;             /* standby: what the delta just applied says that all should be */
-    bool amid;                        /* standby: a share is begun and not whole */
+    uint64_t chunk_digest;            /* standby: what the delta just applied says that all should be */
+    bool amid;                        /* standby: a delta is begun and not whole */
     bool after_delta;                 /* standby: the last of the stream was no record */
 
     bool sent;          /* outputs left in this turn */
@@ -144,7 +144,7 @@ bool nd_lane_takes(struct nd_lane *lane, const struct nd_frame *frame, unsigned 
 void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t number);
 /* Instead: its state is not where it should be, the node is about to end. */
 void nd_lane_drop_burst(struct nd_lane *lane);
-/* lg_share.carry: how much of a held output a delta carries, `arg` being the lane. */
+/* lg_delta.carry: how much of a held output a delta carries, `arg` being the lane. */
 uint32_t nd_lane_carry(void *arg, const struct ft_held *held, const uint8_t **frame);
 bool nd_lane_release(struct nd_lane *lane); /* what the gate lets go */
 void nd_lane_drop_held(struct nd_lane *lane);
@@ -189,9 +189,9 @@ bool nd_lane_hurries(const struct nd_lane *lane);  /* no burst before it is whol
 bool nd_lane_checkpoint(struct nd_lane *lane);
 
 /* ---- lane/apply.c ---- */
-/* A part of a delta, in order. False: not now, or it does not fit what is here (then the lane has diverged).
+/* A chunk of a delta, in order. False: not now, or it does not fit what is here (then the lane has diverged).
  */
-bool nd_lane_apply(struct nd_lane *lane, const struct ft_part *part);
+bool nd_lane_apply(struct nd_lane *lane, const struct ft_chunk *chunk);
 
 /* ---- lane/replay.c ---- */
 /* Says so, stops this lane's replay and calls off that of the others. */

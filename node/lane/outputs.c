@@ -77,7 +77,7 @@ static uint64_t carried_most(const struct nd_lane *lane, uint32_t outputs, uint6
 
     if (lane->config->protect.tail == ND_TAIL_SUPPRESS)
         return 0;
-    return outputs * (sizeof(struct ft_part_output) + 8) +
+    return outputs * (sizeof(struct ft_chunk_output) + 8) +
            (lane->whole_capture || bytes < headers ? bytes : headers);
 }
 

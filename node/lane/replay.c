@@ -235,19 +235,19 @@ static bool take_record(struct nd_lane *lane, const struct ft_record *r)
 }
 
 /* What the recorder has so far ends here: what was done in a delta is not known. */
-static bool take_part(struct nd_lane *lane, const struct ft_part *part)
+static bool take_chunk(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
     if (lane->recorder)
         lg_recorder_stop(lane->recorder, lane->index);
     lane->after_delta = true;
-    return nd_lane_apply(lane, part);
+    return nd_lane_apply(lane, chunk);
 }
 
 /* True when the entry may be taken now. */
 static bool is_ripe(const struct nd_lane *lane, const struct ft_record *r, uint64_t upto)
 {
-    if (ft_is_part(r))
-        return ft_part_of(r)->cut <= atomic_load_explicit(&lane->shared->cut_to, memory_order_acquire);
+    if (ft_is_chunk(r))
+        return ft_chunk_of(r)->cut <= atomic_load_explicit(&lane->shared->cut_to, memory_order_acquire);
     if (r->burst <= atomic_load_explicit(&lane->shared->covered, memory_order_acquire))
         return true;
     return r->burst <= upto &&
@@ -255,8 +255,8 @@ static bool is_ripe(const struct nd_lane *lane, const struct ft_record *r, uint6
 }
 
 /*
- * What comes next, if it may be taken now. Parts of a spread checkpoint lie in a ring of their own, and come
- * when theirs is the next cut; cuts have numbers without gaps, so no two rings have parts of the same one.
+ * What comes next, if it may be taken now. Chunks of a spread checkpoint lie in a ring of their own, and come
+ * when theirs is the next cut; cuts have numbers without gaps, so no two rings have chunks of the same one.
  */
 static const struct ft_record *aside(struct nd_lane *lane, uint64_t upto)
 {
@@ -266,10 +266,11 @@ static const struct ft_record *aside(struct nd_lane *lane, uint64_t upto)
 
     if (ring->capacity == 0 || !(r = ft_ring_peek(ring, &there)))
         return NULL;
-    return ft_part_of(r)->cut == lane->applied + 1 && is_ripe(lane, r, upto) ? r : NULL;
+    return ft_chunk_of(r)->cut == lane->applied + 1 && is_ripe(lane, r, upto) ? r : NULL;
 }
 
-/* Twice: while we looked at the one ring, parts of two cuts may have come, the later one's into the other. */
+/* Twice: while we looked at the one ring, chunks of two cuts may have come, the later one's into the other.
+ */
 static const struct ft_record *next_entry(struct nd_lane *lane, uint64_t upto, struct ft_ring **ring)
 {
     const struct ft_record *r = aside(lane, upto), *earlier;
@@ -281,7 +282,7 @@ static const struct ft_record *next_entry(struct nd_lane *lane, uint64_t upto, s
     r = ft_ring_peek(&lane->shared->replay, &there);
     if (!r || !is_ripe(lane, r, upto))
         return NULL;
-    if (ft_is_part(r) && ft_part_of(r)->cut != lane->applied + 1 && (earlier = aside(lane, upto)))
+    if (ft_is_chunk(r) && ft_chunk_of(r)->cut != lane->applied + 1 && (earlier = aside(lane, upto)))
         return earlier;
     *ring = &lane->shared->replay;
     return r;
@@ -313,7 +314,7 @@ static bool skip_covered(struct nd_lane *lane)
     uint64_t covered = atomic_load_explicit(&lane->shared->covered, memory_order_relaxed);
     const struct ft_record *r = ring->read < at ? ft_ring_peek(ring, &there) : NULL;
 
-    if (!r || ft_is_part(r))
+    if (!r || ft_is_chunk(r))
         return false;
     FT_COUNT(lane->shared, records_covered, covered + 1 - r->burst);
     ft_ring_advance(ring, at - ring->read);
@@ -338,7 +339,7 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
             break;
         uint32_t size = r->size;
 
-        if (!(ft_is_part(r) ? take_part(lane, ft_part_of(r)) : take_record(lane, r)))
+        if (!(ft_is_chunk(r) ? take_chunk(lane, ft_chunk_of(r)) : take_record(lane, r)))
             return false;
         ft_ring_advance(ring, size);
         ft_ring_consume(ring);

@@ -158,7 +158,7 @@ bool nd_lane_stands(struct nd_lane *lane, const struct ft_record *next)
         return false;
     if (!lane->standing) {
         bool digest =
-            next && !ft_is_part(next) && next->flags & FT_REC_DIGEST && next->burst != lane->compared;
+            next && !ft_is_chunk(next) && next->flags & FT_REC_DIGEST && next->burst != lane->compared;
 
         if (!digest && (next || !at_standstill(lane)))
             return false;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the fuzzing targets have in common. A target is one file: it turns bytes into something that a part of
- * the product reads, and says with FUZZ_MUST what has to hold whatever the bytes are. It keeps nothing from
- * one input to the next that could change what the next one does.
+ * What the fuzzing targets have in common. A target is one file: it turns bytes into something that a chunk
+ * of the product reads, and says with FUZZ_MUST what has to hold whatever the bytes are. It keeps nothing
+ * from one input to the next that could change what the next one does.
  *
  * Two programs are made of the targets: main_fuzz.c (libFuzzer chooses the inputs) and main_replay.c (the
  * corpus, as a TAP program).

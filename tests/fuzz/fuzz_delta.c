@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The decoder of parts of deltas. First byte: lines of the region, in units of 8, and in its top bit whether
- * the rest is a part as it is; else its checksum is put behind it here. What decodes fits its buffer, lies in
- * the region, and its encoding decodes to the same part.
+ * The decoder of chunks of deltas. First byte: lines of the region, in units of 8, and in its top bit whether
+ * the rest is a chunk as it is; else its checksum is put behind it here. What decodes fits its buffer, lies
+ * in the region, and its encoding decodes to the same part.
  */
 #include "ftcore/record/delta.h"
 #include "ftcore/record/message.h"
@@ -12,23 +12,23 @@
 #include <string.h>
 #include <xxhash.h>
 
-static _Alignas(64) uint8_t first[FT_PART_MAX], second[FT_PART_MAX];
+static _Alignas(64) uint8_t first[FT_CHUNK_MAX], second[FT_CHUNK_MAX];
 
 /* As a lane that applies it walks it. */
-static void walk(const struct ft_part *p, uint64_t lines)
+static void walk(const struct ft_chunk *p, uint64_t lines)
 {
     uint64_t next = 0, number = 0;
     struct ft_line_run run;
     uint32_t at = 0, held = 0;
     int more;
 
-    while ((more = ft_run_next(ft_part_lines(p), p->lines, &at, lines, &run)) > 0) {
+    while ((more = ft_run_next(ft_chunk_lines(p), p->lines, &at, lines, &run)) > 0) {
         FUZZ_MUST(run.line >= next, "runs do not rise");
         next = run.line + run.count;
     }
     FUZZ_MUST(more == 0, "runs that cannot be walked");
     for (at = 0; at < p->bytes; held++) {
-        const struct ft_part_output *out = (const void *)(ft_part_held(p) + at);
+        const struct ft_chunk_output *out = (const void *)(ft_chunk_held(p) + at);
 
         FUZZ_MUST(p->bytes - at >= sizeof(*out), "an output is cut short");
         FUZZ_MUST(out->have <= out->len && out->number > number && out->burst > p->from &&
@@ -40,19 +40,19 @@ static void walk(const struct ft_part *p, uint64_t lines)
     FUZZ_MUST(at == p->bytes && held == p->held, "%u outputs, expected %u", held, p->held);
 }
 
-static void both_ways(const struct ft_part *p, uint64_t lines)
+static void both_ways(const struct ft_chunk *p, uint64_t lines)
 {
-    struct ft_part *again = (struct ft_part *)second;
+    struct ft_chunk *again = (struct ft_chunk *)second;
     struct ft_fault fault = {""};
-    size_t bound = ft_part_bound(p);
+    size_t bound = ft_chunk_bound(p);
     uint8_t *wire = malloc(bound);
     long n, m;
 
     FUZZ_MUST(wire, "no memory");
     memset(second, 0x5a, sizeof(second)); /* what is not written shows */
-    n = ft_part_encode(p, wire, bound);
+    n = ft_chunk_encode(p, wire, bound);
     FUZZ_MUST(n > 0, "what was decoded cannot be encoded in %zu bytes", bound);
-    m = ft_part_decode(wire, (size_t)n, lines, again, sizeof(second), &fault);
+    m = ft_chunk_decode(wire, (size_t)n, lines, again, sizeof(second), &fault);
     FUZZ_MUST(m == n, "what was encoded in %ld bytes decodes as %ld: %s", n, m, fault.text);
     FUZZ_MUST(again->size == p->size && memcmp(again, p, p->size) == 0, "another part came back");
     free(wire);
@@ -64,7 +64,7 @@ static void run(const uint8_t *data, size_t size)
     uint64_t lines = 8u * (how & 0x7f);
     size_t len = size ? size - 1 : 0;
     uint8_t *in = malloc(len + 9);
-    struct ft_part *p = (struct ft_part *)first;
+    struct ft_chunk *p = (struct ft_chunk *)first;
     struct ft_fault fault = {""};
 
     FUZZ_MUST(in, "no memory");
@@ -80,15 +80,15 @@ static void run(const uint8_t *data, size_t size)
 
     free(in);
     memset(first, 0xa5, sizeof(first));
-    long n = ft_part_decode(exact, len, lines, p, sizeof(first), &fault);
+    long n = ft_chunk_decode(exact, len, lines, p, sizeof(first), &fault);
 
     if (n < 0) {
         FUZZ_MUST(fault.text[0] && !strchr(fault.text, '\n'), "no line about error %ld: '%s'", n, fault.text);
     } else {
-        FUZZ_MUST((size_t)n <= len && p->size <= FT_PART_MAX, "%ld bytes consumed of %zu", n, len);
-        FUZZ_MUST(p->size == ft_part_size(p->lines, p->bytes) && p->burst >= p->from &&
+        FUZZ_MUST((size_t)n <= len && p->size <= FT_CHUNK_MAX, "%ld bytes consumed of %zu", n, len);
+        FUZZ_MUST(p->size == ft_chunk_size(p->lines, p->bytes) && p->burst >= p->from &&
                       p->lane < FT_LANES_MAX && p->flags & FT_REC_DELTA,
-                  "a part of %u bytes, lane %u, bursts %lu to %lu", p->size, p->lane, p->from, p->burst);
+                  "a chunk of %u bytes, lane %u, bursts %lu to %lu", p->size, p->lane, p->from, p->burst);
         walk(p, lines);
         both_ways(p, lines);
     }
@@ -97,10 +97,10 @@ static void run(const uint8_t *data, size_t size)
 
 /* ---- seeds ------------------------------------------------------------------------------------- */
 
-static void seed(const char *name, struct ft_part *p, uint8_t lines)
+static void seed(const char *name, struct ft_chunk *p, uint8_t lines)
 {
-    static uint8_t wire[FT_PART_MAX];
-    long n = ft_part_encode(p, wire + 1, sizeof(wire) - 1);
+    static uint8_t wire[FT_CHUNK_MAX];
+    long n = ft_chunk_encode(p, wire + 1, sizeof(wire) - 1);
 
     FUZZ_MUST(n > 9, "seed %s does not encode", name);
     wire[0] = lines;
@@ -109,35 +109,35 @@ static void seed(const char *name, struct ft_part *p, uint8_t lines)
 
 static void seeds(void)
 {
-    struct ft_part *p = (struct ft_part *)first;
+    struct ft_chunk *p = (struct ft_chunk *)first;
     uint8_t bytes[2 * FT_LINE] = {1, 2, 3};
     struct ft_line_run run = {.line = 5, .count = 2, .bytes = bytes},
                        zero = {.line = 9, .count = 4, .zero = true};
     uint32_t len = 0;
 
     memset(first, 0, sizeof(first));
-    *p = (struct ft_part){
-        .flags = FT_REC_DELTA | FT_PART_LAST, .cut = 1, .seq = 1, .size = ft_part_size(0, 0)};
+    *p = (struct ft_chunk){
+        .flags = FT_REC_DELTA | FT_CHUNK_LAST, .cut = 1, .seq = 1, .size = ft_chunk_size(0, 0)};
     seed("empty", p, 2);
-    *p = (struct ft_part){.flags = FT_REC_DELTA | FT_PART_LAST | FT_REC_DIGEST,
-                          .cut = 7,
-                          .from = 10,
-                          .burst = 12,
-                          .seq = 100,
-                          .access = 3,
-                          .released = 40,
-                          .outputs = 44,
-                          .digest = 0x1234,
-                          .held = 1};
-    ft_run_append(ft_part_lines(p), &len, FT_PART_LINES, &run);
-    ft_run_append(ft_part_lines(p), &len, FT_PART_LINES, &zero);
+    *p = (struct ft_chunk){.flags = FT_REC_DELTA | FT_CHUNK_LAST | FT_REC_DIGEST,
+                           .cut = 7,
+                           .from = 10,
+                           .burst = 12,
+                           .seq = 100,
+                           .access = 3,
+                           .released = 40,
+                           .outputs = 44,
+                           .digest = 0x1234,
+                           .held = 1};
+    ft_run_append(ft_chunk_lines(p), &len, FT_CHUNK_LINES, &run);
+    ft_run_append(ft_chunk_lines(p), &len, FT_CHUNK_LINES, &zero);
     p->lines = len;
-    struct ft_part_output *out = (struct ft_part_output *)(void *)ft_part_held(p);
+    struct ft_chunk_output *out = (struct ft_chunk_output *)(void *)ft_chunk_held(p);
 
-    *out = (struct ft_part_output){.number = 41, .burst = 11, .seq = 99, .len = 60, .have = 14, .port = 1};
+    *out = (struct ft_chunk_output){.number = 41, .burst = 11, .seq = 99, .len = 60, .have = 14, .port = 1};
     p->bytes = sizeof(*out) + FT_ALIGN8(14);
-    p->size = ft_part_size(p->lines, p->bytes);
+    p->size = ft_chunk_size(p->lines, p->bytes);
     seed("full", p, 2);
 }
 
-FUZZ_TARGET(delta, "the decoder of parts of deltas", 4096)
+FUZZ_TARGET(delta, "the decoder of chunks of deltas", 4096)

@@ -5,7 +5,7 @@
  * frame.
  *
  * What has to hold: nothing beyond `have` is touched; a frame cut to its header bytes parses the same; where
- * all checksums were right they are right after each change, summed up anew by code that shares nothing with
+ * all checksums were right they are right after each change, summed up anew by code that deltas nothing with
  * the product; the parsed fields say what the frame says.
  */
 #include "nflib/net/packet.h"

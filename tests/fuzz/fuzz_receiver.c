@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The receiver: LOG messages with records of several lanes and DELTA messages with parts of their shares,
+ * The receiver: LOG messages with records of several lanes and DELTA messages with chunks of their deltas,
  * through the real message decoder, into the real closed set and replay rings. The input says, entry by
  * entry, what numbers they have; most fit, so that sets close, some do not. After each message what may be
  * replayed is compared with a closed set computed the simple way: start from all that is held, take items
@@ -21,10 +21,10 @@
 #define USED       8u  /* … of which so many are handed out */
 #define LINES      ((LANES_MOST + 1) * STRIDE)
 
-/* What was taken in so far, as the test understands it: a burst, or a lane's whole share of a delta. */
+/* What was taken in so far, as the test understands it: a burst, or a lane's whole delta of a delta. */
 struct held {
     uint64_t burst, access;           /* where the lane is after it */
-    uint64_t cut, cut_burst, covered; /* its last share; up to where shares tell everything */
+    uint64_t cut, cut_burst, covered; /* its last delta; up to where deltas tell everything */
     unsigned dependencies;
     struct ft_dependency dependency[4];
 };
@@ -33,14 +33,14 @@ static struct ft_lane *lanes;
 static struct held held[LANES_MOST][KEPT];
 static unsigned count[LANES_MOST];
 static struct ft_message begin;
-static struct { /* the share that a lane is in the midst of */
+static struct { /* the delta that a lane is in the midst of */
     bool open;
-    struct ft_part head;
-    uint64_t line, output, burst; /* what the next part may begin with */
-} share[LANES_MOST];
+    struct ft_chunk head;
+    uint64_t line, output, burst; /* what the next chunk may begin with */
+} delta[LANES_MOST];
 static struct { /* every entry kept, of which there may be more than items */
-    bool part;
-    uint64_t number; /* of the burst, or of the part */
+    bool chunk;
+    uint64_t number; /* of the burst, or of the chunk */
 } kept[LANES_MOST][4 * KEPT];
 static unsigned replayed_count[LANES_MOST];
 static struct ft_region region;
@@ -130,11 +130,11 @@ static void look_at_rings(void)
         unsigned at = 0;
 
         while ((r = ft_ring_peek(&lanes[l].replay, &there))) {
-            uint64_t number = ft_is_part(r) ? ft_part_of(r)->number : r->burst;
+            uint64_t number = ft_is_chunk(r) ? ft_chunk_of(r)->number : r->burst;
 
             FUZZ_MUST(there >= r->size, "an entry is cut short");
-            FUZZ_MUST(ft_is_part(r) || ft_record_check(r, r->size, &fault) == 0, "a bad record was kept");
-            FUZZ_MUST(at < replayed_count[l] && r->lane == l && ft_is_part(r) == kept[l][at].part &&
+            FUZZ_MUST(ft_is_chunk(r) || ft_record_check(r, r->size, &fault) == 0, "a bad record was kept");
+            FUZZ_MUST(at < replayed_count[l] && r->lane == l && ft_is_chunk(r) == kept[l][at].chunk &&
                           number == kept[l][at].number,
                       "number %lu of lane %u in the ring of lane %u", number, r->lane, l);
             at++;
@@ -200,7 +200,7 @@ static bool make_record(struct fuzz_input *in, size_t *len, struct ft_record *ou
 /* What the product must say about it. */
 static bool fits(const struct ft_record *r, const struct ft_dependency dependencies[])
 {
-    if (r->lane >= rp->lanes || r->burst != end_of(r->lane, count[r->lane]).burst + 1 || share[r->lane].open)
+    if (r->lane >= rp->lanes || r->burst != end_of(r->lane, count[r->lane]).burst + 1 || delta[r->lane].open)
         return false;
     if (r->accesses && r->access != reach(r->lane, count[r->lane]) + 1)
         return false;
@@ -220,16 +220,16 @@ static void note(const struct ft_record *r, const struct ft_dependency dependenc
     h->dependencies = r->dependencies;
     memcpy(h->dependency, dependencies, r->dependencies * sizeof(dependencies[0]));
     count[r->lane]++;
-    kept[r->lane][replayed_count[r->lane]].part = false;
+    kept[r->lane][replayed_count[r->lane]].chunk = false;
     kept[r->lane][replayed_count[r->lane]++].number = r->burst;
 }
 
-/* ---- parts ------------------------------------------------------------------------------------------- */
+/* ---- chunks ------------------------------------------------------------------------------------------- */
 
 #define RUN 16u /* bytes of a run of zero lines */
 
-/* What a share's first part says of it: a segment, or again all since the last share. */
-static void new_share(struct fuzz_input *in, uint8_t how, const struct held *end, struct ft_part *p)
+/* What a delta's first chunk says of it: a segment, or again all since the last delta. */
+static void new_delta(struct fuzz_input *in, uint8_t how, const struct held *end, struct ft_chunk *p)
 {
     bool again = how & 0x10;
 
@@ -242,7 +242,7 @@ static void new_share(struct fuzz_input *in, uint8_t how, const struct held *end
 }
 
 /* Something that its decoder takes and the receiver must not. */
-static void spoil(struct fuzz_input *in, struct ft_part *p)
+static void spoil(struct fuzz_input *in, struct ft_chunk *p)
 {
     uint8_t what = fuzz_u8(in);
     uint64_t by = 1 + (what >> 4 & 3);
@@ -274,16 +274,16 @@ static void spoil(struct fuzz_input *in, struct ft_part *p)
     }
 }
 
-static void add_runs(struct fuzz_input *in, struct ft_part *p, uint64_t runs[2])
+static void add_runs(struct fuzz_input *in, struct ft_chunk *p, uint64_t runs[2])
 {
-    uint8_t *to = ft_part_lines(p);
+    uint8_t *to = ft_chunk_lines(p);
     uint8_t where = fuzz_u8(in);
     uint64_t line = where % LINES;
 
     if (!(where & 0x80)) { /* usually where it may be */
         uint64_t first = p->lane * STRIDE;
 
-        line = p->lane < LANES_MOST && share[p->lane].line > first ? share[p->lane].line : first;
+        line = p->lane < LANES_MOST && delta[p->lane].line > first ? delta[p->lane].line : first;
         line += where & 3;
     }
     for (unsigned i = 0; i < 1u + (where >> 5 & 1) && line < LINES; i++, line += 1 + (where & 1)) {
@@ -296,45 +296,45 @@ static void add_runs(struct fuzz_input *in, struct ft_part *p, uint64_t runs[2])
     }
 }
 
-static void add_output(struct fuzz_input *in, struct ft_part *p)
+static void add_output(struct fuzz_input *in, struct ft_chunk *p)
 {
-    struct ft_part_output *o = (void *)(ft_part_held(p));
+    struct ft_chunk_output *o = (void *)(ft_chunk_held(p));
     uint8_t how = fuzz_u8(in);
 
     if (p->outputs == 0 || p->burst == p->from)
         return;
-    *o = (struct ft_part_output){.number = 1 + how % p->outputs,
-                                 .burst = p->from + 1 + (how >> 4) % (p->burst - p->from),
-                                 .seq = how & 1,
-                                 .len = 64,
-                                 .port = how & 1};
+    *o = (struct ft_chunk_output){.number = 1 + how % p->outputs,
+                                  .burst = p->from + 1 + (how >> 4) % (p->burst - p->from),
+                                  .seq = how & 1,
+                                  .len = 64,
+                                  .port = how & 1};
     p->held = 1;
     p->bytes = sizeof(*o);
 }
 
 /* One part as the input wants it; appended to the bulk. `runs`: where its lines end, 0 where there are none.
  */
-static bool make_part(struct fuzz_input *in, size_t *len, struct ft_part *out, uint64_t runs[2],
-                      struct ft_part_output *held_one)
+static bool make_chunk(struct fuzz_input *in, size_t *len, struct ft_chunk *out, uint64_t runs[2],
+                       struct ft_chunk_output *held_one)
 {
     static _Alignas(8) uint8_t room[1024];
-    struct ft_part *p = (struct ft_part *)room;
+    struct ft_chunk *p = (struct ft_chunk *)room;
     uint8_t how = fuzz_u8(in);
     unsigned lane = how & 3, real = lane < rp->lanes ? lane : 0;
     struct held end = end_of(real, count[real]);
 
     memset(room, 0, sizeof(room));
     runs[0] = runs[1] = 0;
-    if (share[real].open) {
-        *p = share[real].head;
+    if (delta[real].open) {
+        *p = delta[real].head;
         p->number++;
         p->lines = p->held = p->bytes = 0;
         p->digest = 0;
     } else {
-        new_share(in, how, &end, p);
+        new_delta(in, how, &end, p);
     }
     p->lane = (uint16_t)lane;
-    p->flags = FT_REC_DELTA | (how & 4 ? FT_PART_LAST : 0);
+    p->flags = FT_REC_DELTA | (how & 4 ? FT_CHUNK_LAST : 0);
     if (how & 8)
         spoil(in, p);
     if (p->burst < p->from)
@@ -343,18 +343,18 @@ static bool make_part(struct fuzz_input *in, size_t *len, struct ft_part *out, u
         add_runs(in, p, runs);
     if (how & 0x40)
         add_output(in, p);
-    p->size = ft_part_size(p->lines, p->bytes);
-    long n = ft_part_encode(p, wire + *len, sizeof(wire) - *len);
+    p->size = ft_chunk_size(p->lines, p->bytes);
+    long n = ft_chunk_encode(p, wire + *len, sizeof(wire) - *len);
 
     if (n < 0)
         return false;
     *len += (size_t)n;
     *out = *p;
-    *held_one = *(const struct ft_part_output *)(const void *)ft_part_held(p);
+    *held_one = *(const struct ft_chunk_output *)(const void *)ft_chunk_held(p);
     return true;
 }
 
-/* Lines are in order within a share, those of the shared arena, which is the last, first. */
+/* Lines are in order within a delta, those of the shared arena, which is the last, first. */
 static uint64_t rank(uint64_t line)
 {
     uint64_t first = rp->lanes * STRIDE;
@@ -362,14 +362,14 @@ static uint64_t rank(uint64_t line)
     return line >= first ? line - first : line + LINES;
 }
 
-static bool part_fits(const struct ft_part *p, const uint64_t runs[2], const struct ft_part_output *o)
+static bool chunk_fits(const struct ft_chunk *p, const uint64_t runs[2], const struct ft_chunk_output *o)
 {
     if (p->lane >= rp->lanes)
         return false;
-    const struct ft_part *h = &share[p->lane].head;
+    const struct ft_chunk *h = &delta[p->lane].head;
     struct held end = end_of(p->lane, count[p->lane]);
-    bool open = share[p->lane].open;
-    uint64_t next = open && share[p->lane].line ? rank(share[p->lane].line - 1) + 1 : 0;
+    bool open = delta[p->lane].open;
+    uint64_t next = open && delta[p->lane].line ? rank(delta[p->lane].line - 1) + 1 : 0;
 
     if (p->number != (open ? h->number + 1 : 0))
         return false;
@@ -388,27 +388,27 @@ static bool part_fits(const struct ft_part *p, const uint64_t runs[2], const str
             return false;
         next = rank(at) + 1;
     }
-    return !p->held || !open || (o->number > share[p->lane].output && o->burst >= share[p->lane].burst);
+    return !p->held || !open || (o->number > delta[p->lane].output && o->burst >= delta[p->lane].burst);
 }
 
-static void note_part(const struct ft_part *p, const uint64_t runs[2], const struct ft_part_output *o)
+static void note_chunk(const struct ft_chunk *p, const uint64_t runs[2], const struct ft_chunk_output *o)
 {
     unsigned l = p->lane;
     struct held *h = &held[l][count[l]];
 
-    kept[l][replayed_count[l]].part = true;
+    kept[l][replayed_count[l]].chunk = true;
     kept[l][replayed_count[l]++].number = p->number;
-    if (!share[l].open)
-        share[l].line = share[l].output = share[l].burst = 0;
+    if (!delta[l].open)
+        delta[l].line = delta[l].output = delta[l].burst = 0;
     for (unsigned i = 0; i < 2 && runs[i]; i++)
-        share[l].line = runs[i];
+        delta[l].line = runs[i];
     if (p->held) {
-        share[l].output = o->number;
-        share[l].burst = o->burst;
+        delta[l].output = o->number;
+        delta[l].burst = o->burst;
     }
-    share[l].head = *p;
-    share[l].open = !(p->flags & FT_PART_LAST);
-    if (share[l].open)
+    delta[l].head = *p;
+    delta[l].open = !(p->flags & FT_CHUNK_LAST);
+    if (delta[l].open)
         return;
     *h = end_of(l, count[l]);
     h->covered = p->from <= h->covered ? p->burst : h->covered;
@@ -481,16 +481,16 @@ static bool one_record(struct fuzz_input *in, size_t *len, bool *refused)
     return true;
 }
 
-static bool one_part(struct fuzz_input *in, size_t *len, bool *refused)
+static bool one_chunk(struct fuzz_input *in, size_t *len, bool *refused)
 {
-    struct ft_part_output output;
-    struct ft_part p;
+    struct ft_chunk_output output;
+    struct ft_chunk p;
     uint64_t runs[2];
 
-    if (!make_part(in, len, &p, runs, &output))
+    if (!make_chunk(in, len, &p, runs, &output))
         return false;
-    if (part_fits(&p, runs, &output))
-        note_part(&p, runs, &output);
+    if (chunk_fits(&p, runs, &output))
+        note_chunk(&p, runs, &output);
     else
         *refused = true;
     return true;
@@ -509,7 +509,7 @@ static void run(const uint8_t *data, size_t size)
     memset(&begin, 0, sizeof(begin));
     memset(count, 0, sizeof(count));
     memset(replayed_count, 0, sizeof(replayed_count));
-    memset(share, 0, sizeof(share));
+    memset(delta, 0, sizeof(delta));
     lay_out();
     for (unsigned l = 0; l < rp->lanes; l++) {
         begin.burst[l] = fuzz_u8(&in);
@@ -519,7 +519,7 @@ static void run(const uint8_t *data, size_t size)
     rp_receiver_reset(rp, &begin);
     while (fuzz_left(&in) && !refused) {
         uint8_t what = fuzz_u8(&in);
-        bool parts = what & 0x80;
+        bool chunks = what & 0x80;
         unsigned wanted = 1 + what % 8, made = 0;
         size_t len = 0;
 
@@ -527,11 +527,11 @@ static void run(const uint8_t *data, size_t size)
              made < wanted &&
              replayed_count[0] + replayed_count[1] + replayed_count[2] + replayed_count[3] < KEPT && !refused;
              made++)
-            if (!(parts ? one_part(&in, &len, &refused) : one_record(&in, &len, &refused)))
+            if (!(chunks ? one_chunk(&in, &len, &refused) : one_record(&in, &len, &refused)))
                 break;
         if (made == 0)
             break;
-        FUZZ_MUST((deliver(parts ? FT_MSG_DELTA : FT_MSG_LOG, len) != 0) == refused,
+        FUZZ_MUST((deliver(chunks ? FT_MSG_DELTA : FT_MSG_LOG, len) != 0) == refused,
                   "a message that %s was %s", refused ? "does not fit" : "fits",
                   refused ? "taken" : "refused");
         if (!refused)
@@ -548,20 +548,20 @@ static void seeds(void)
     static const uint8_t two[] = {1, 0, 0, 0, 0, 0, 0x04, 1, 1, 1, 1, 0, 0x05, 1, 1, 0, 0};
     static const uint8_t gap[] = {0, 0, 0, 1, 0, 1, 1, 0x80, 1, 2, 3};
 
-    /* one lane: a share of three parts with lines and outputs, then a burst, then what tells it again */
-    static const uint8_t parts[] = {0,    0,    0, 0x82, 0x60, 3, 9,    2,    0x11, 0x60, 1,
-                                    0x32, 0x24, 2, 0,    0,    1, 0x81, 0x34, 5,    0x14};
-    /* two lanes: the share of one, then of the other, and only then the cut counts */
+    /* one lane: a delta of three chunks with lines and outputs, then a burst, then what tells it again */
+    static const uint8_t chunks[] = {0,    0,    0, 0x82, 0x60, 3, 9,    2,    0x11, 0x60, 1,
+                                     0x32, 0x24, 2, 0,    0,    1, 0x81, 0x34, 5,    0x14};
+    /* two lanes: the delta of one, then of the other, and only then the cut counts */
     static const uint8_t both[] = {1, 3, 0,    4,    0, 0x80, 0x04, 2, 5, 0x80, 0x05,
                                    1, 5, 0x80, 0x04, 0, 0,    0x80, 5, 0, 0};
     static const uint8_t between[] = {0, 0, 0, 0x80, 0x00, 3, 9, 0, 0, 1, 1};
 
-    fuzz_seed("parts", parts, sizeof(parts));
-    fuzz_seed("both-shares", both, sizeof(both));
-    fuzz_seed("burst-between-parts", between, sizeof(between));
+    fuzz_seed("chunks", chunks, sizeof(chunks));
+    fuzz_seed("both-deltas", both, sizeof(both));
+    fuzz_seed("burst-between-chunks", between, sizeof(between));
     fuzz_seed("one-lane", one, sizeof(one));
     fuzz_seed("two-lanes", two, sizeof(two));
     fuzz_seed("gap", gap, sizeof(gap));
 }
 
-FUZZ_TARGET(receiver, "records and parts of deltas of several lanes to the receiver", 1024)
+FUZZ_TARGET(receiver, "records and chunks of deltas of several lanes to the receiver", 1024)

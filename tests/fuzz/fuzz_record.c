@@ -71,7 +71,7 @@ static void run(const uint8_t *data, size_t size)
     } else {
         FUZZ_MUST((size_t)n <= len, "%ld bytes consumed of %zu", n, len);
         both_ways(r);
-        /* A part of it is none, and says so. */
+        /* A chunk of it is none, and says so. */
         FUZZ_MUST(ft_record_decode(exact, (size_t)n - 1, r, FT_RECORD_MAX, &fault) == FT_ETRUNC,
                   "a byte is missing, and it decodes");
     }
@@ -80,13 +80,13 @@ static void run(const uint8_t *data, size_t size)
 
 /* ---- seeds ------------------------------------------------------------------------------------- */
 
-static void seed(const char *name, struct ft_record *r, const void *parts, size_t len)
+static void seed(const char *name, struct ft_record *r, const void *chunks, size_t len)
 {
     uint8_t wire[4096] = {0};
     long n;
 
     memcpy(first, r, sizeof(*r));
-    memcpy(first + sizeof(*r), parts, len);
+    memcpy(first + sizeof(*r), chunks, len);
     r = (struct ft_record *)first;
     r->size = (uint32_t)ft_record_size(r);
     n = ft_record_encode(r, wire + 1, sizeof(wire) - 1);
@@ -105,10 +105,10 @@ static void seeds(void)
         struct ft_dependency dependency[2];
         uint32_t len;
         char value[12];
-    } parts = {.in = {{64, 64, 0, FT_IN_OUTSIDE}, {64, 18, 1, 0}, {1500, 54, 1, 0}},
-               .dependency = {{500, 490, 1, {0}}, {507, 9, 0, {0}}},
-               .len = 9,
-               .value = "set x y=1"};
+    } chunks = {.in = {{64, 64, 0, FT_IN_OUTSIDE}, {64, 18, 1, 0}, {1500, 54, 1, 0}},
+                .dependency = {{500, 490, 1, {0}}, {507, 9, 0, {0}}},
+                .len = 9,
+                .value = "set x y=1"};
     struct ft_record full = {.lane = 3,
                              .flags = FT_REC_DIGEST,
                              .burst = 1000,
@@ -123,11 +123,11 @@ static void seeds(void)
                              .dependencies = 2,
                              .determinants = 13};
 
-    for (unsigned i = 0; i < sizeof(parts.bytes); i++)
-        parts.bytes[i] = (uint8_t)(i * 7);
+    for (unsigned i = 0; i < sizeof(chunks.bytes); i++)
+        chunks.bytes[i] = (uint8_t)(i * 7);
     seed("empty", &empty, "", 0);
     seed("by-clock", &by_seq, "", 0);
-    seed("full", &full, &parts, sizeof(parts));
+    seed("full", &full, &chunks, sizeof(chunks));
 }
 
 FUZZ_TARGET(record, "the decoder of log records", 4096)

@@ -205,7 +205,7 @@ static void intrude_else(struct sim_node *n)
         memset(said, 0xff, len);
         memcpy(said, peer->hello, peer->hello_len);
         break;
-    default: /* a part of an old hello */
+    default: /* a chunk of an old hello */
         len = (size_t)sim_draw(&sim.width, peer->hello_len + 1);
         memcpy(said, peer->hello, len);
     }

@@ -333,13 +333,13 @@ WRAP(long, ft_record_encode, const struct ft_record *r, uint8_t *out, size_t cap
     return sealed ? sim_lie_sealed(out, len, cap, 0) : len;
 }
 
-WRAP(long, ft_part_encode, const struct ft_part *p, uint8_t *out, size_t cap)
+WRAP(long, ft_chunk_encode, const struct ft_chunk *p, uint8_t *out, size_t cap)
 {
-    bool goes_on = sim_lie_goes_on(p->lane), lies = goes_on || sim_lies(SIM_LIE_PART, 400),
+    bool goes_on = sim_lie_goes_on(p->lane), lies = goes_on || sim_lies(SIM_LIE_CHUNK, 400),
          sealed = lies && !goes_on && sim_draw(&sim.lies, 2);
     if (lies && !goes_on && sim_bold(500))
-        return sim_raw_part(p, sim_current()->window.region, out, cap);
-    long len = __real_ft_part_encode(lies && !sealed ? sim_lie_part(p) : p, out, cap);
+        return sim_raw_chunk(p, sim_current()->window.region, out, cap);
+    long len = __real_ft_chunk_encode(lies && !sealed ? sim_lie_chunk(p) : p, out, cap);
 
     return sealed ? sim_lie_sealed(out, len, cap, p->lines) : len;
 }

@@ -3,12 +3,12 @@
  * A peer that lies: in some seeds what one node says to the other is altered before it leaves, with right
  * checksums around it, so that everything behind the checksums gets to see it. A lie is
  *
- *   of form      (liar_form.c) an element of a message, a record or a part of a delta becomes another number,
- * another type, longer, shorter, or is missing of content   a message says what its type can say and its
- * sender never meant: another view, state, echo, vector, identity, another type altogether; a record another
- * order between lanes, a share what it cannot be after those before it (liar_share.c)
+ *   of form      (liar_form.c) an element of a message, a record or a chunk of a delta becomes another
+ * number, another type, longer, shorter, or is missing of content   a message says what its type can say and
+ * its sender never meant: another view, state, echo, vector, identity, another type altogether; a record
+ * another order between lanes, a delta what it cannot be after those before it (liar_share.c)
  *
- * A bold liar, every second, also writes parts that no encoder would (liar_raw.c), says its hello again in
+ * A bold liar, every second, also writes chunks that no encoder would (liar_raw.c), says its hello again in
  * the midst of a connection, and does not keep to its credit.
  *
  * Who believes a liar may end in any state, so these seeds are judged by G6 alone: no node breaks an
@@ -32,7 +32,7 @@ static void change_mood(void)
 
     sim.mood = moods[sim_draw(&sim.lies, sizeof(moods) / sizeof(moods[0]))];
     if (sim.mood == SIM_LIE_RECORD && sim.plan.mode != ND_MODE_LOG && sim_chance(&sim.lies, 700))
-        sim.mood = SIM_LIE_PART;
+        sim.mood = SIM_LIE_CHUNK;
     sim.mood_until = sim.now + 40 * SIM_MS;
 }
 

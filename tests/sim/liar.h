@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of the liar share: chance, numbers at their bounds, bytes put in place of others. */
+/* What the chunks of the liar share: chance, numbers at their bounds, bytes put in place of others. */
 #ifndef TESTS_SIM_LIAR_H
 #define TESTS_SIM_LIAR_H
 

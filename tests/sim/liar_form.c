@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lies of form (liar.c): an element of a message, a record or a part of a delta becomes another number,
+ * Lies of form (liar.c): an element of a message, a record or a chunk of a delta becomes another number,
  * another type, longer, shorter, or is missing; with right checksums around it.
  */
 #include "tests/sim/liar.h"
@@ -271,7 +271,7 @@ static void change_body(uint8_t *in, size_t len, uint64_t lines)
         change_byte(in + at + head, size - head, lines);
 }
 
-/* A record, or a part with `lines` bytes of runs. */
+/* A record, or a chunk with `lines` bytes of runs. */
 long sim_lie_sealed(uint8_t *out, long len, size_t cap, uint32_t lines)
 {
     size_t size;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a bold liar says beside its other lies: parts that no encoder would write, byte by byte, each right in
- * all but one thing; a hello said again in the midst of a connection. And doubts: a record is altered in
+ * What a bold liar says beside its other lies: chunks that no encoder would write, byte by byte, each right
+ * in all but one thing; a hello said again in the midst of a connection. And doubts: a record is altered in
  * memory and held against its rules; what they let pass must be the same after encoding and decoding.
  */
 #include "tests/sim/sim.h"
@@ -54,7 +54,7 @@ bool sim_lie_again(struct ft_message *hello)
     return true;
 }
 
-/* ---- parts ------------------------------------------------------------------------------------------- */
+/* ---- chunks ------------------------------------------------------------------------------------------- */
 
 struct bytes {
     uint8_t at[512];
@@ -109,7 +109,7 @@ static uint64_t foreign_line(struct ft_region *region, unsigned lane)
     return region->lanes > 1 ? a->offset / FT_LINE : region->size / FT_LINE - 1;
 }
 
-/* The numbers of a part, up to its body. */
+/* The numbers of a chunk, up to its body. */
 enum {
     LANE = 1,
     FLAGS,
@@ -129,7 +129,7 @@ enum {
 
 static void alter(uint64_t n[], struct bytes *body, struct ft_region *region)
 {
-    const uint32_t output = sizeof(struct ft_part_output);
+    const uint32_t output = sizeof(struct ft_chunk_output);
 
     switch (draw(11)) {
     case 0:
@@ -179,9 +179,9 @@ static void alter(uint64_t n[], struct bytes *body, struct ft_region *region)
     n[LINES] = n[HELD] ? 0 : body->len;
 }
 
-long sim_raw_part(const struct ft_part *p, struct ft_region *region, uint8_t *out, size_t cap)
+long sim_raw_chunk(const struct ft_chunk *p, struct ft_region *region, uint8_t *out, size_t cap)
 {
-    uint64_t n[] = {1,          p->lane,   p->flags & FT_PART_LAST,
+    uint64_t n[] = {1,          p->lane,   p->flags & FT_CHUNK_LAST,
                     p->cut,     p->from,   p->burst - p->from,
                     p->seq,     p->access, p->released,
                     p->outputs, 0,         p->number,

@@ -279,7 +279,7 @@ ssize_t sim_send(int fd, const void *from, size_t size, int flags)
         }
         return (ssize_t)size;
     }
-    if (s->error_at != SIM_NEVER) /* nothing follows what was lost: a part of a frame stays one */
+    if (s->error_at != SIM_NEVER) /* nothing follows what was lost: a chunk of a frame stays one */
         return (ssize_t)size;
     size_t waiting = s->tail - s->head, n = waiting >= send_room() ? 0 : send_room() - waiting;
 
@@ -290,7 +290,7 @@ ssize_t sim_send(int fd, const void *from, size_t size, int flags)
         return -1;
     }
     k->since = 0;
-    if (sim_narrow(100)) /* a part of it */
+    if (sim_narrow(100)) /* a chunk of it */
         n = 1 + (size_t)sim_draw(&sim.width, n);
     put(s, from, n);
     return (ssize_t)n;

@@ -228,7 +228,7 @@ static int make_lanes(struct sim_node *n, struct ft_fault *fault)
                                       .question = &n->question,
                                       .seed = sim_draw(&sim.chance, UINT64_MAX),
                                       .replayed_bytes = 256u << 10,
-                                      .part_bytes = sim.plan.part_bytes,
+                                      .chunk_bytes = sim.plan.chunk_bytes,
                                       .incarnation = n->incarnation,
                                       .view = &n->view,
                                       .stop = &n->stop};

@@ -202,8 +202,8 @@ struct sim_plan { /* of a seed; or of a scenario */
     bool strict, fast, full_capture, suppress_tail;
     uint32_t mode, standby; /* enum nd_mode, nd_standby */
     uint32_t gather_us, commit_us, checkpoint_ms, budget_ms;
-    uint32_t part_bytes; /* of lines in a part of a checkpoint beside bursts: few, so that it takes long */
-    bool audit;          /* of writes that go past edits */
+    uint32_t chunk_bytes; /* of lines in a chunk of a checkpoint beside bursts: few, so that it takes long */
+    bool audit;           /* of writes that go past edits */
     uint32_t hold_packets;
     uint64_t log_bytes, pending_bytes;
     uint32_t resync_mbps;
@@ -222,7 +222,7 @@ struct sim_plan { /* of a seed; or of a scenario */
     bool liar;           /* what nodes say to each other is altered; judged by G6 alone */
     bool bold;           /* … also to what does not fit what was said before */
     bool stray;          /* alone, and the chain once does what no NF may: the audit ends the process */
-    bool narrow;         /* buffers of kilobytes, sockets that take a part, other strangers */
+    bool narrow;         /* buffers of kilobytes, sockets that take a chunk, other strangers */
 };
 
 struct sim_catch { /* a node is to be caught at a step */
@@ -388,7 +388,7 @@ enum sim_lie {
     SIM_LIE_MESSAGE,
     SIM_LIE_FRAME,
     SIM_LIE_RECORD,
-    SIM_LIE_PART,
+    SIM_LIE_CHUNK,
     SIM_LIE_RUN,
     SIM_LIE_KINDS
 };
@@ -399,13 +399,13 @@ long sim_lie_sealed(uint8_t *out, long len, size_t cap, uint32_t lines);
 void sim_lie_run(uint8_t head[]);
 void sim_lies_begin(void);
 void sim_lies_forget(unsigned node);
-bool sim_lie_goes_on(unsigned lane);                           /* a share that it has begun must not end */
-const struct ft_part *sim_lie_part(const struct ft_part *was); /* until the next call */
+bool sim_lie_goes_on(unsigned lane);                              /* a delta that it has begun must not end */
+const struct ft_chunk *sim_lie_chunk(const struct ft_chunk *was); /* until the next call */
 const struct ft_record *sim_lie_record(const struct ft_record *was);
 
 /* ---- liar_raw.c ---- */
-/* In place of ft_part_encode: a part that no encoder would write. */
-long sim_raw_part(const struct ft_part *p, struct ft_region *region, uint8_t *out, size_t cap);
+/* In place of ft_chunk_encode: a chunk that no encoder would write. */
+long sim_raw_chunk(const struct ft_chunk *p, struct ft_region *region, uint8_t *out, size_t cap);
 void sim_doubt_record(const struct ft_record *was); /* what its rules let pass must survive its wire form */
 void sim_lie_heard(const struct ft_message *hello); /* one that its node has said … */
 bool sim_lie_again(struct ft_message *hello);       /* … and says again; false: it has said none */

@@ -6,7 +6,7 @@
  * memory for a copy.
  *
  * And how narrow the world is: in some seeds buffers hold kilobytes where the program's hold megabytes, and
- * sockets take a part of what they are offered.
+ * sockets take a chunk of what they are offered.
  */
 #define _GNU_SOURCE /* memfd_create */
 #include "tests/sim/sim.h"

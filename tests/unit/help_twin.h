@@ -34,7 +34,7 @@ struct twin_box {
     _Atomic uint32_t every;      /* bursts from cut to cut of a delta segment; 0: log segments … */
     _Atomic uint32_t checkpoint; /* … with a checkpoint after so many bursts; 0: none */
     _Atomic bool idle_cuts;      /* delta segment: cuts go on when nothing is done */
-    _Atomic bool half;           /* the next share ends before its last part, and the lane with it */
+    _Atomic bool half;           /* the next delta ends before its last chunk, and the lane with it */
 
     /* Written by the node. */
     _Atomic uint64_t answered, at, region_digest, state_hash; /* to `ask`, at a burst boundary */
@@ -43,9 +43,9 @@ struct twin_box {
     _Atomic uint64_t beside_snapshot;            /* bursts made while lines were pending */
     _Atomic uint64_t ring_full, hold_full, log_most, replay_most; /* most: bytes ever waiting in the ring */
     _Atomic uint64_t doing;                                       /* enum ft_order reached */
-    _Atomic uint64_t cuts, halves;                                /* shares published, whole and half, ever */
-    _Atomic uint64_t applied, covered, replayed, carried; /* shares; records passed over; records replayed;
-                                                             outputs in shares */
+    _Atomic uint64_t cuts, halves;                                /* deltas published, whole and half, ever */
+    _Atomic uint64_t applied, covered, replayed, carried; /* deltas; records passed over; records replayed;
+                                                             outputs in deltas */
     _Atomic uint64_t shown;                               /* sequence lock of status */
     struct rp_status status;
 };
@@ -128,10 +128,10 @@ struct twin_delta {
 void twin_delta_begin(struct twin_delta *d, uint64_t burst);
 void twin_delta_note(struct twin_delta *d, const struct twin_burst *b, const struct twin_lane_state *after);
 /* A share of all since the last cut, into the log ring. False: no room for it, or an overrun. `half`: without
- * its last part. */
+ * its last chunk. */
 bool twin_delta_cut(struct twin_delta *d, const struct twin_lane_state *state, bool half);
-/* Writes a part's lines; returns the outputs in it. */
-uint64_t twin_delta_apply(struct ft_region *region, const struct ft_part *part);
+/* Writes a chunk's lines; returns the outputs in it. */
+uint64_t twin_delta_apply(struct ft_region *region, const struct ft_chunk *chunk);
 
 /* ---- the lane (help_twinlane.c) ---- */
 struct twin_worker {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Deltas of help_twin.h: shares made from the region's dirty lines and the outputs since the last cut, and
- * the parts of them applied. One lane, so its share carries the shared arena too, of which it has none. */
+/* Deltas of help_twin.h: deltas made from the region's dirty lines and the outputs since the last cut, and
+ * the chunks of them applied. One lane, so its delta carries the shared arena too, of which it has none. */
 #include "ftcore/record/message.h"
 #include "tests/unit/help_twin.h"
 
@@ -26,12 +26,12 @@ void twin_delta_note(struct twin_delta *d, const struct twin_burst *b, const str
                                               .len = b->len[i]};
 }
 
-static struct ft_part *begin(struct twin_delta *d, const struct twin_lane_state *s, uint32_t number)
+static struct ft_chunk *begin(struct twin_delta *d, const struct twin_lane_state *s, uint32_t number)
 {
-    struct ft_part *p = ft_ring_reserve(&d->lane->log, FT_PART_MAX);
+    struct ft_chunk *p = ft_ring_reserve(&d->lane->log, FT_CHUNK_MAX);
 
-    FT_CHECK(p, "no room for a part that was reckoned with");
-    *p = (struct ft_part){
+    FT_CHECK(p, "no room for a chunk that was reckoned with");
+    *p = (struct ft_chunk){
         .flags = FT_REC_DELTA,
         .cut = d->cut + 1,
         .from = d->from,
@@ -44,14 +44,14 @@ static struct ft_part *begin(struct twin_delta *d, const struct twin_lane_state 
     return p;
 }
 
-static void publish(struct twin_delta *d, struct ft_part *p)
+static void publish(struct twin_delta *d, struct ft_chunk *p)
 {
-    p->size = ft_part_size(p->lines, p->bytes);
+    p->size = ft_chunk_size(p->lines, p->bytes);
     ft_ring_publish(&d->lane->log, p->size);
 }
 
-/* True when a line is left for which the part has no room. */
-static bool put_lines(struct twin_delta *d, struct ft_part *p)
+/* True when a line is left for which the chunk has no room. */
+static bool put_lines(struct twin_delta *d, struct ft_chunk *p)
 {
     struct ft_lines *dirty = &d->region->dirty;
 
@@ -63,23 +63,23 @@ static bool put_lines(struct twin_delta *d, struct ft_part *p)
 
         if (!found.count)
             return false;
-        if (!ft_run_append(ft_part_lines(p), &p->lines, FT_PART_LINES, &run))
+        if (!ft_run_append(ft_chunk_lines(p), &p->lines, FT_CHUNK_LINES, &run))
             return true;
         ft_lines_take(dirty, found.line, found.line + found.count, found.count);
     }
 }
 
-static bool put_outputs(struct twin_delta *d, struct ft_part *p, unsigned *at)
+static bool put_outputs(struct twin_delta *d, struct ft_chunk *p, unsigned *at)
 {
     for (; *at < d->outs; ++*at) {
         const struct twin_out *out = &d->out[*at];
-        struct ft_part_output *o = (void *)(ft_part_held(p) + p->bytes);
+        struct ft_chunk_output *o = (void *)(ft_chunk_held(p) + p->bytes);
         uint32_t have = out->number % 5 ? 0 : 24;
 
-        if (p->bytes + sizeof(*o) + 24 > FT_PART_OUTPUTS)
+        if (p->bytes + sizeof(*o) + 24 > FT_CHUNK_OUTPUTS)
             return true;
         have = have < out->len ? have : out->len;
-        *o = (struct ft_part_output){out->number, out->burst, out->seq, out->len, have, 1, {0}};
+        *o = (struct ft_chunk_output){out->number, out->burst, out->seq, out->len, have, 1, {0}};
         memset(o + 1, (int)out->number, have);
         memset((uint8_t *)(o + 1) + have, 0, FT_ALIGN8(have) - have);
         p->held++;
@@ -91,11 +91,11 @@ static bool put_outputs(struct twin_delta *d, struct ft_part *p, unsigned *at)
 static bool has_room(struct twin_delta *d)
 {
     uint64_t lines = ft_lines_count(&d->region->dirty, 0, d->region->dirty.lines);
-    uint64_t bytes = lines * (FT_LINE + 16) + d->outs * (sizeof(struct ft_part_output) + 24ull);
+    uint64_t bytes = lines * (FT_LINE + 16) + d->outs * (sizeof(struct ft_chunk_output) + 24ull);
 
     if (bytes > TWIN_PENDING / 2)
         atomic_store_explicit(&d->lane->overrun, true, memory_order_release);
-    return bytes <= TWIN_PENDING / 2 && ft_ring_room(&d->lane->log) > 2 * bytes + 2 * FT_PART_MAX;
+    return bytes <= TWIN_PENDING / 2 && ft_ring_room(&d->lane->log) > 2 * bytes + 2 * FT_CHUNK_MAX;
 }
 
 static void forget_released(struct twin_delta *d)
@@ -117,12 +117,12 @@ bool twin_delta_cut(struct twin_delta *d, const struct twin_lane_state *state, b
     if (!has_room(d))
         return false;
     for (bool more = true; more;) {
-        struct ft_part *p = begin(d, state, number++);
+        struct ft_chunk *p = begin(d, state, number++);
 
         more = put_lines(d, p) || put_outputs(d, p, &at);
         if (!more && half)
             return true;
-        p->flags |= more ? 0 : FT_PART_LAST;
+        p->flags |= more ? 0 : FT_CHUNK_LAST;
         publish(d, p);
     }
     d->cut++;
@@ -131,12 +131,12 @@ bool twin_delta_cut(struct twin_delta *d, const struct twin_lane_state *state, b
     return true;
 }
 
-uint64_t twin_delta_apply(struct ft_region *region, const struct ft_part *p)
+uint64_t twin_delta_apply(struct ft_region *region, const struct ft_chunk *p)
 {
     struct ft_line_run run;
     uint32_t at = 0;
 
-    while (ft_run_next(ft_part_lines(p), p->lines, &at, region->size >> FT_LINE_SHIFT, &run) > 0) {
+    while (ft_run_next(ft_chunk_lines(p), p->lines, &at, region->size >> FT_LINE_SHIFT, &run) > 0) {
         uint8_t *to = region->base + (run.line << FT_LINE_SHIFT);
 
         if (run.zero)

@@ -24,7 +24,7 @@ struct life {
     struct lg_capture capture;
     struct twin_delta delta;
     enum { TWIN_LOG, TWIN_DELTA } segment;
-    bool stalled; /* a share was left half: nothing more before the next snapshot */
+    bool stalled; /* a delta was left half: nothing more before the next snapshot */
     uint64_t order, gate, cut, snapshot_release, digest, quiet_since, burst_at, cut_due, now, copied;
     enum ft_order doing;
 };
@@ -247,12 +247,12 @@ static bool replay_record(struct life *life, const struct ft_record *r)
     return got == r->digest;
 }
 
-static bool take_part(struct life *life, const struct ft_part *p)
+static bool take_chunk(struct life *life, const struct ft_chunk *p)
 {
     if (p->cut > atomic_load_explicit(&life->shared->cut_to, memory_order_acquire))
         return false;
     atomic_fetch_add(&life->box->carried, twin_delta_apply(life->region, p));
-    if (p->flags & FT_PART_LAST) {
+    if (p->flags & FT_CHUNK_LAST) {
         FT_CHECK(life->state->burst == p->burst && life->state->seq == p->seq &&
                      life->state->outputs == p->outputs,
                  "a delta up to burst %lu ends at %lu", p->burst, life->state->burst);
@@ -289,7 +289,7 @@ static bool replay(struct life *life, uint64_t upto, uint32_t most_records)
     for (; n < most_records && (r = ft_ring_peek(ring, &there)); n++) {
         uint32_t size = r->size;
 
-        if (!(ft_is_part(r) ? take_part(life, ft_part_of(r)) : take_record(life, r, upto)))
+        if (!(ft_is_chunk(r) ? take_chunk(life, ft_chunk_of(r)) : take_record(life, r, upto)))
             break;
         ft_ring_advance(ring, size);
         ft_ring_consume(ring);
@@ -302,7 +302,7 @@ static void take_over(struct life *life)
 {
     uint64_t upto = atomic_load_explicit(&life->shared->closed_to, memory_order_acquire), there;
 
-    while (replay(life, upto, 64)) /* to its end: a share of no burst may come last */
+    while (replay(life, upto, 64)) /* to its end: a delta of no burst may come last */
         ;
     FT_CHECK(life->state->burst == upto, "replay ends at burst %lu of %lu", life->state->burst, upto);
     while (ft_ring_peek(&life->shared->replay, &there))

@@ -2,10 +2,10 @@
 /*
  * The closed set against a model that tries all vectors of prefixes and knows nothing of how it is computed:
  * over histories that ran (order between accesses, cycles between bursts), over arbitrary ones, and over
- * streams of segments, where shares of deltas stand for bursts or follow them.
+ * streams of segments, where deltas of deltas stand for bursts or follow them.
  */
 #include "ftcore/order/closed.h"
-#include "tests/unit/help_part.h"
+#include "tests/unit/help_chunk.h"
 #include "tests/unit/help_record.h"
 
 #include <setjmp.h>
@@ -34,8 +34,8 @@ struct model_burst {
     uint32_t accesses;
     unsigned dependencies;
     struct model_dependency dependency[DEPENDENCIES];
-    bool segment;    /* a share that goes on from what is held, else it tells again what records told */
-    uint64_t cut;    /* 0: a burst. Else a share of that cut … */
+    bool segment;    /* a delta that goes on from what is held, else it tells again what records told */
+    uint64_t cut;    /* 0: a burst. Else a delta of that cut … */
     uint64_t bursts; /* … which stands for so many that are not held themselves; of a burst 1 */
 };
 
@@ -194,8 +194,8 @@ static void draw_dependencies(unsigned lane, struct model_burst *burst, uint64_t
 }
 
 /*
- * A stream of segments, all lanes changing the kind at the same cuts: log segments, whose bursts a share may
- * follow (a checkpoint), and delta segments, a share that stands for bursts of its own, or for none.
+ * A stream of segments, all lanes changing the kind at the same cuts: log segments, whose bursts a delta may
+ * follow (a checkpoint), and delta segments, a delta that stands for bursts of its own, or for none.
  */
 static void draw_segments(void)
 {
@@ -207,9 +207,9 @@ static void draw_segments(void)
     memset(m.count, 0, sizeof(m.count));
     memset(m.burst, 0, sizeof(m.burst));
     while (room) {
-        bool log = draw_below(2), share = !log || draw_below(2);
+        bool log = draw_below(2), delta = !log || draw_below(2);
 
-        cut += share;
+        cut += delta;
         for (unsigned l = 0; l < m.lanes; l++) {
             unsigned bursts = log ? (unsigned)draw_below(3) : 0;
 
@@ -221,7 +221,7 @@ static void draw_segments(void)
                 access[l] += b->accesses;
                 draw_dependencies(l, b, steps + b->accesses);
             }
-            if (share) {
+            if (delta) {
                 struct model_burst *b = &m.burst[l][m.count[l]++];
 
                 *b = (struct model_burst){.access = access[l] + 1, .cut = cut, .segment = !log};
@@ -247,24 +247,24 @@ static uint64_t bursts_to(unsigned lane, unsigned n)
     return burst;
 }
 
-/* The last share among the first `n` items: how many items up to it, 0 when there is none. */
-static unsigned share_before(unsigned lane, unsigned n)
+/* The last delta among the first `n` items: how many items up to it, 0 when there is none. */
+static unsigned delta_before(unsigned lane, unsigned n)
 {
     while (n && !m.burst[lane][n - 1].cut)
         n--;
     return n;
 }
 
-static int add_share(struct ft_closed *set, unsigned lane, unsigned index)
+static int add_delta(struct ft_closed *set, unsigned lane, unsigned index)
 {
     const struct model_burst *b = &m.burst[lane][index];
 
-    part_begin((uint16_t)lane, b->cut, bursts_to(lane, b->segment ? index : share_before(lane, index)),
-               bursts_to(lane, index + 1));
-    part->flags |= FT_PART_LAST;
-    part->access = b->access + b->accesses - 1;
-    part_finish();
-    return ft_closed_add_share(set, part);
+    chunk_begin((uint16_t)lane, b->cut, bursts_to(lane, b->segment ? index : delta_before(lane, index)),
+                bursts_to(lane, index + 1));
+    chunk->flags |= FT_CHUNK_LAST;
+    chunk->access = b->access + b->accesses - 1;
+    chunk_finish();
+    return ft_closed_add_delta(set, chunk);
 }
 
 static void build(unsigned lane, unsigned index)
@@ -280,14 +280,14 @@ static void build(unsigned lane, unsigned index)
     record_finish();
 }
 
-/* Up to which burst the shares among the first `n` items tell everything. */
+/* Up to which burst the deltas among the first `n` items tell everything. */
 static uint64_t covered_by(unsigned lane, unsigned n)
 {
-    unsigned end = 0; /* items that shares tell everything of */
+    unsigned end = 0; /* items that deltas tell everything of */
 
     for (unsigned i = 0; i < n; i++) {
         const struct model_burst *b = &m.burst[lane][i];
-        unsigned from = b->segment ? i : share_before(lane, i);
+        unsigned from = b->segment ? i : delta_before(lane, i);
 
         if (b->cut && bursts_to(lane, from) <= bursts_to(lane, end))
             end = i + 1;
@@ -302,9 +302,9 @@ static void compare_cuts(const struct ft_closed *set, const unsigned best[])
     uint64_t burst[LANES], cut = ft_closed_cut(set, burst);
 
     for (unsigned l = 0; l < m.lanes; l++) {
-        unsigned share = share_before(l, best[l]);
+        unsigned delta = delta_before(l, best[l]);
 
-        assert_int_equal(cut, share ? m.burst[l][share - 1].cut : 0);
+        assert_int_equal(cut, delta ? m.burst[l][delta - 1].cut : 0);
         assert_int_equal(burst[l], covered_by(l, best[l]));
     }
 }
@@ -350,7 +350,7 @@ static void play(struct ft_closed *set)
         if (m.held[lane] == m.count[lane])
             continue;
         if (m.burst[lane][m.held[lane]].cut) {
-            assert_int_equal(add_share(set, lane, m.held[lane]), 0);
+            assert_int_equal(add_delta(set, lane, m.held[lane]), 0);
         } else {
             build(lane, m.held[lane]);
             assert_int_equal(ft_closed_add(set, rec), 0);
@@ -497,26 +497,26 @@ static void test_order(void **state)
     ft_closed_free(set);
 }
 
-static int share(struct ft_closed *set, uint16_t lane, uint64_t cut, uint64_t from, uint64_t burst,
+static int delta(struct ft_closed *set, uint16_t lane, uint64_t cut, uint64_t from, uint64_t burst,
                  uint64_t access)
 {
-    part_begin(lane, cut, from, burst);
-    part->flags |= FT_PART_LAST;
-    part->access = access;
-    part_finish();
-    return ft_closed_add_share(set, part);
+    chunk_begin(lane, cut, from, burst);
+    chunk->flags |= FT_CHUNK_LAST;
+    chunk->access = access;
+    chunk_finish();
+    return ft_closed_add_delta(set, chunk);
 }
 
-/* Of a checkpoint whose parts come between records: its first part, or its last. */
+/* Of a checkpoint whose chunks come between records: its first chunk, or its last. */
 static bool spread_fits(struct ft_closed *set, uint64_t cut, uint64_t from, uint64_t burst, uint64_t access,
                         uint32_t number, bool add_it)
 {
-    part_begin(0, cut, from, burst);
-    part->flags |= FT_PART_SPREAD | FT_PART_LAST;
-    part->access = access;
-    part->number = number;
-    part_finish();
-    return add_it ? ft_closed_add_share(set, part) == 0 : ft_closed_fits(set, part) == 0;
+    chunk_begin(0, cut, from, burst);
+    chunk->flags |= FT_CHUNK_SPREAD | FT_CHUNK_LAST;
+    chunk->access = access;
+    chunk->number = number;
+    chunk_finish();
+    return add_it ? ft_closed_add_delta(set, chunk) == 0 : ft_closed_fits(set, chunk) == 0;
 }
 
 static void test_spread_checkpoint(void **state)
@@ -531,10 +531,10 @@ static void test_spread_checkpoint(void **state)
     assert_false(spread_fits(set, 1, 10, 10, 100, 0, false)); /* it begins behind all that is held … */
     assert_false(spread_fits(set, 1, 10, 11, 100, 0, false));
     assert_false(
-        spread_fits(set, 1, 11, 11, 101, 0, false)); /* … and at the share before it, or the snapshot */
+        spread_fits(set, 1, 11, 11, 101, 0, false)); /* … and at the delta before it, or the snapshot */
     assert_true(spread_fits(set, 1, 10, 11, 101, 0, false));
     assert_int_equal(add(set, 0, 12, 102, 1, -1, 0), 0);
-    computed(set, true, 12, 20); /* what comes between its parts does not wait for it */
+    computed(set, true, 12, 20); /* what comes between its chunks does not wait for it */
     assert_false(spread_fits(set, 1, 10, 13, 103, 3, true));
     assert_false(spread_fits(set, 1, 9, 11, 101, 3, true));
     assert_false(spread_fits(set, 2, 10, 11, 101, 3, true));
@@ -542,7 +542,7 @@ static void test_spread_checkpoint(void **state)
     assert_int_equal(add(set, 0, 13, 103, 1, -1, 0), 0);
     computed(set, false, 12, 20); /* what comes behind its last one waits for the other lane's */
     assert_int_equal(ft_closed_cut(set, at), 0);
-    assert_int_equal(share(set, 1, 1, 20, 20, 200), 0);
+    assert_int_equal(delta(set, 1, 1, 20, 20, 200), 0);
     computed(set, true, 13, 20);
     assert_int_equal(ft_closed_cut(set, at), 1);
     assert_int_equal(at[0], 11); /* burst 12 is not covered */
@@ -551,7 +551,7 @@ static void test_spread_checkpoint(void **state)
     ft_closed_free(set);
 }
 
-static void test_share_order(void **state)
+static void test_delta_order(void **state)
 {
     static const uint64_t burst[] = {10, 20}, access[] = {100, 200};
     struct ft_closed *set = ft_closed_new(2, PENDING);
@@ -561,48 +561,48 @@ static void test_share_order(void **state)
     ft_closed_reset(set, burst, access);
     assert_int_equal(ft_closed_cut(set, at), 0);
     assert_int_equal(at[1], 20);
-    assert_int_equal(share(set, 2, 1, 10, 10, 100), FT_EMALFORMED);
-    assert_int_equal(share(set, 0, 0, 10, 15, 110), FT_EORDER); /* cuts begin with 1 */
-    assert_int_equal(share(set, 0, 2, 10, 15, 110), FT_EORDER);
-    assert_int_equal(share(set, 0, 1, 9, 15, 110), FT_EORDER); /* another snapshot */
-    assert_int_equal(share(set, 0, 1, 11, 15, 110), FT_EORDER);
-    assert_int_equal(share(set, 0, 1, 10, 15, 99), FT_EORDER); /* accesses go back */
-    assert_int_equal(share(set, 0, 1, 10, 15, 110), 0);
-    computed(set, false, 10, 20); /* one lane's share alone is nothing */
-    assert_int_equal(share(set, 0, 1, 10, 15, 110), FT_EORDER);
+    assert_int_equal(delta(set, 2, 1, 10, 10, 100), FT_EMALFORMED);
+    assert_int_equal(delta(set, 0, 0, 10, 15, 110), FT_EORDER); /* cuts begin with 1 */
+    assert_int_equal(delta(set, 0, 2, 10, 15, 110), FT_EORDER);
+    assert_int_equal(delta(set, 0, 1, 9, 15, 110), FT_EORDER); /* another snapshot */
+    assert_int_equal(delta(set, 0, 1, 11, 15, 110), FT_EORDER);
+    assert_int_equal(delta(set, 0, 1, 10, 15, 99), FT_EORDER); /* accesses go back */
+    assert_int_equal(delta(set, 0, 1, 10, 15, 110), 0);
+    computed(set, false, 10, 20); /* one lane's delta alone is nothing */
+    assert_int_equal(delta(set, 0, 1, 10, 15, 110), FT_EORDER);
     assert_int_equal(add(set, 0, 17, 111, 1, -1, 0), FT_EORDER);
     assert_int_equal(add(set, 0, 16, 112, 1, -1, 0), FT_EORDER);
     assert_int_equal(add(set, 0, 16, 111, 1, 1, 207), 0);       /* a log segment follows */
-    assert_int_equal(share(set, 0, 2, 15, 15, 111), FT_EORDER); /* a checkpoint without its burst */
-    assert_int_equal(share(set, 0, 2, 15, 17, 111), FT_EORDER); /* … with one that is not held */
-    assert_int_equal(share(set, 0, 2, 15, 16, 112), FT_EORDER);
-    assert_int_equal(share(set, 0, 2, 16, 16, 110),
+    assert_int_equal(delta(set, 0, 2, 15, 15, 111), FT_EORDER); /* a checkpoint without its burst */
+    assert_int_equal(delta(set, 0, 2, 15, 17, 111), FT_EORDER); /* … with one that is not held */
+    assert_int_equal(delta(set, 0, 2, 15, 16, 112), FT_EORDER);
+    assert_int_equal(delta(set, 0, 2, 16, 16, 110),
                      FT_EORDER); /* a delta segment after it: accesses go back */
-    assert_int_equal(share(set, 0, 2, 15, 16, 111), 0);
-    assert_int_equal(share(set, 1, 1, 20, 25, 206), 0);
+    assert_int_equal(delta(set, 0, 2, 15, 16, 111), 0);
+    assert_int_equal(delta(set, 1, 1, 20, 25, 206), 0);
     computed(set, true, 15, 25); /* burst 16 needs access 207 of the other lane */
     assert_int_equal(ft_closed_cut(set, at), 1);
     assert_int_equal(add(set, 1, 26, 207, 1, -1, 0), 0);
     computed(set, true, 16, 26); /* and its checkpoint waits */
     assert_int_equal(ft_closed_cut(set, at), 1);
-    assert_int_equal(share(set, 1, 2, 25, 26, 207), 0);
+    assert_int_equal(delta(set, 1, 2, 25, 26, 207), 0);
     computed(set, true, 16, 26);
     assert_int_equal(ft_closed_cut(set, at), 2);
     assert_int_equal(at[0], 16);
     assert_int_equal(at[1], 26);
     /* Lanes that did nothing. */
-    assert_int_equal(share(set, 0, 3, 16, 16, 111), 0);
-    assert_int_equal(share(set, 1, 3, 26, 26, 207), 0);
+    assert_int_equal(delta(set, 0, 3, 16, 16, 111), 0);
+    assert_int_equal(delta(set, 1, 3, 26, 26, 207), 0);
     computed(set, true, 16, 26);
     assert_int_equal(ft_closed_cut(set, at), 3);
     for (uint64_t c = 4; c < 4 + PENDING; c++)
-        assert_int_equal(share(set, 0, c, 16, 16, 111), 0);
-    assert_int_equal(share(set, 0, 4 + PENDING, 16, 16, 111), FT_EFULL);
+        assert_int_equal(delta(set, 0, c, 16, 16, 111), 0);
+    assert_int_equal(delta(set, 0, 4 + PENDING, 16, 16, 111), FT_EFULL);
     /* A delta segment after a log segment that no checkpoint told of: its records are needed. */
     ft_closed_reset(set, burst, access);
     assert_int_equal(add(set, 0, 11, 101, 1, -1, 0), 0);
-    assert_int_equal(share(set, 0, 1, 11, 13, 110), 0);
-    assert_int_equal(share(set, 1, 1, 20, 22, 210), 0);
+    assert_int_equal(delta(set, 0, 1, 11, 13, 110), 0);
+    assert_int_equal(delta(set, 1, 1, 20, 22, 210), 0);
     computed(set, true, 13, 22);
     assert_int_equal(ft_closed_cut(set, at), 1);
     assert_int_equal(at[0], 10);
@@ -610,8 +610,8 @@ static void test_share_order(void **state)
     /* A new snapshot forgets all of it. */
     ft_closed_reset(set, burst, access);
     assert_int_equal(ft_closed_cut(set, at), 0);
-    assert_int_equal(share(set, 0, 1, 10, 12, 100), 0);
-    assert_int_equal(share(set, 1, 1, 20, 20, 200), 0);
+    assert_int_equal(delta(set, 0, 1, 10, 12, 100), 0);
+    assert_int_equal(delta(set, 1, 1, 20, 20, 200), 0);
     computed(set, true, 12, 20);
     ft_closed_free(set);
 }
@@ -658,7 +658,7 @@ int main(void)
         cmocka_unit_test(test_long_tail),
         cmocka_unit_test(test_impossible_lanes),
         cmocka_unit_test(test_segments),
-        cmocka_unit_test(test_share_order),
+        cmocka_unit_test(test_delta_order),
         cmocka_unit_test(test_spread_checkpoint),
     };
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Parts of deltas on the wire: round trips, a golden part, damage of every kind, and parts built by hand with
- * msgpack, so that the encoder has no say. With DELTA_GOLDEN_WRITE=1 the golden file is written anew.
+ * Chunks of deltas on the wire: round trips, a golden part, damage of every kind, and chunks built by hand
+ * with msgpack, so that the encoder has no say. With DELTA_GOLDEN_WRITE=1 the golden file is written anew.
  */
 #include "ftcore/record/message.h"
 #include "tests/unit/help_forge.h"
-#include "tests/unit/help_part.h"
+#include "tests/unit/help_chunk.h"
 #include "tests/unit/help_record.h"
 
 #include <setjmp.h>
@@ -22,7 +22,7 @@
 
 #define GOLDEN "tests/golden/delta-v1.bin"
 
-static uint8_t wire[2 * FT_PART_MAX];
+static uint8_t wire[2 * FT_CHUNK_MAX];
 
 /* A number of any magnitude. */
 static uint64_t any(void)
@@ -33,7 +33,7 @@ static uint64_t any(void)
 static void random_outputs(void)
 {
     static const uint32_t lens[] = {14, 54, 60, 64, 1500, FT_FRAME_MAX};
-    uint64_t number = part->released + draw_below(3), burst = part->from + 1, seq = any() >> 1;
+    uint64_t number = chunk->released + draw_below(3), burst = chunk->from + 1, seq = any() >> 1;
     uint32_t cut = draw_below(3) == 0 ? FT_FRAME_MAX : draw_below(2) ? 0 : (uint32_t)draw_below(200);
 
     for (uint64_t n = draw_below(4) == 0 ? draw_below(900) : draw_below(6); n; n--) {
@@ -43,50 +43,50 @@ static void random_outputs(void)
         number += 1 + (draw_below(4) ? 0 : any() >> 8);
         burst += draw_below(4) ? 0 : any() >> 8;
         seq += 1 + (draw_below(4) ? 0 : draw_below(2) ? any() : -any());
-        if (number > part->outputs || burst > part->burst || number < part->released ||
-            part->bytes + sizeof(struct ft_part_output) + FT_ALIGN8(have) > FT_PART_OUTPUTS)
+        if (number > chunk->outputs || burst > chunk->burst || number < chunk->released ||
+            chunk->bytes + sizeof(struct ft_chunk_output) + FT_ALIGN8(have) > FT_CHUNK_OUTPUTS)
             return;
-        part_add_output(number, burst, draw_below(8) ? seq : 0, len, have,
-                        draw_below(4) ? 1 : (uint8_t)draw());
+        chunk_add_output(number, burst, draw_below(8) ? seq : 0, len, have,
+                         draw_below(4) ? 1 : (uint8_t)draw());
     }
 }
 
-static void random_part(void)
+static void random_chunk(void)
 {
     uint64_t from = any() >> 1, line = 0;
 
-    part_begin((uint16_t)draw_below(FT_LANES_MAX), any() | 1, from, from + (draw_below(8) ? any() >> 1 : 0));
-    part->seq = any();
-    part->access = any();
-    part->released = any() >> 1;
-    part->outputs = part->released + (any() >> 1);
-    part->number = (uint32_t)any();
+    chunk_begin((uint16_t)draw_below(FT_LANES_MAX), any() | 1, from, from + (draw_below(8) ? any() >> 1 : 0));
+    chunk->seq = any();
+    chunk->access = any();
+    chunk->released = any() >> 1;
+    chunk->outputs = chunk->released + (any() >> 1);
+    chunk->number = (uint32_t)any();
     if (draw_below(2))
-        part->flags |= FT_PART_LAST;
-    if (part->flags & FT_PART_LAST && draw_below(2)) {
-        part->flags |= FT_REC_DIGEST;
-        part->digest = draw();
+        chunk->flags |= FT_CHUNK_LAST;
+    if (chunk->flags & FT_CHUNK_LAST && draw_below(2)) {
+        chunk->flags |= FT_REC_DIGEST;
+        chunk->digest = draw();
     }
     for (uint64_t n = draw_below(3) == 0 ? draw_below(200) : draw_below(4); n; n--) {
         uint32_t count = 1 + (uint32_t)(draw_below(8) == 0 ? draw_below(600) : draw_below(8));
 
         line += draw_below(3) == 0 ? draw_below(1000) : draw_below(3);
-        if (line + count > PART_LINES || !part_add_run(line, count, draw_below(2)))
+        if (line + count > CHUNK_LINES || !chunk_add_run(line, count, draw_below(2)))
             break;
         line += count;
     }
-    part_end_runs();
-    if (part->burst > part->from)
+    chunk_end_runs();
+    if (chunk->burst > chunk->from)
         random_outputs();
-    part_finish();
+    chunk_finish();
 }
 
 static long encode(void)
 {
-    long len = ft_part_encode(part, wire, sizeof(wire));
+    long len = ft_chunk_encode(chunk, wire, sizeof(wire));
 
     assert_true(len > 0);
-    assert_true((size_t)len <= ft_part_bound(part));
+    assert_true((size_t)len <= ft_chunk_bound(chunk));
     return len;
 }
 
@@ -99,15 +99,15 @@ static void test_round_trips(void **state)
     for (draw_seed = 1; draw_seed < 6000; draw_seed++) {
         uint64_t seed = draw_seed;
 
-        random_part();
+        random_chunk();
         draw_seed = seed;
-        long len = encode(), used = part_decode_exact(wire, (size_t)len, &fault);
+        long len = encode(), used = chunk_decode_exact(wire, (size_t)len, &fault);
 
-        if (used != len || memcmp(part, part_back, part->size) != 0)
+        if (used != len || memcmp(chunk, chunk_back, chunk->size) != 0)
             fail_msg("seed %llu: %ld of %ld bytes: %s", (unsigned long long)seed, used, len, fault.text);
-        assert_int_equal(ft_part_encode(part, wire, (size_t)len - 1), FT_EFULL);
-        held += part->held;
-        runs += part->lines;
+        assert_int_equal(ft_chunk_encode(chunk, wire, (size_t)len - 1), FT_EFULL);
+        held += chunk->held;
+        runs += chunk->lines;
     }
     assert_true(held > 10000 && runs > 1000000);
 }
@@ -119,12 +119,12 @@ static void test_outputs_are_compact(void **state)
 
     (void)state;
     for (unsigned n = 0; n <= 800; n += 800) {
-        part_begin(0, 1000, 5000000, 5001000);
-        part->released = 90000000;
-        part->outputs = 90001000;
+        chunk_begin(0, 1000, 5000000, 5001000);
+        chunk->released = 90000000;
+        chunk->outputs = 90001000;
         for (unsigned i = 0; i < n; i++)
-            part_add_output(90000001 + i, 5000001 + i / 20, 80000000 + i, 60 + i % 1400, 0, i / 7 % 2);
-        part_finish();
+            chunk_add_output(90000001 + i, 5000001 + i / 20, 80000000 + i, 60 + i % 1400, 0, i / 7 % 2);
+        chunk_finish();
         with = encode();
         without = n ? without : with;
     }
@@ -137,21 +137,21 @@ static void test_damage(void **state)
     long len;
 
     (void)state;
-    part_sample();
+    chunk_sample();
     len = encode();
     for (long i = 0; i < len; i++)
         for (unsigned bit = 0; bit < 8; bit++) {
             wire[i] ^= (uint8_t)(1 << bit);
-            if (part_decode_exact(wire, (size_t)len, &fault) >= 0)
+            if (chunk_decode_exact(wire, (size_t)len, &fault) >= 0)
                 fail_msg("bit %u of byte %ld changed, and accepted", bit, i);
             wire[i] ^= (uint8_t)(1 << bit);
         }
     for (long n = 0; n < len; n++)
-        assert_int_equal(part_decode_exact(wire, (size_t)n, &fault), FT_ETRUNC);
+        assert_int_equal(chunk_decode_exact(wire, (size_t)n, &fault), FT_ETRUNC);
     wire[len] = 0x5a; /* what follows is not its own */
-    assert_int_equal(part_decode_exact(wire, (size_t)len + 1, &fault), len);
-    for (size_t cap = 0; cap < part->size; cap += 8)
-        assert_int_equal(ft_part_decode(wire, (size_t)len, PART_LINES, part_back, cap, &fault), FT_EFULL);
+    assert_int_equal(chunk_decode_exact(wire, (size_t)len + 1, &fault), len);
+    for (size_t cap = 0; cap < chunk->size; cap += 8)
+        assert_int_equal(ft_chunk_decode(wire, (size_t)len, CHUNK_LINES, chunk_back, cap, &fault), FT_EFULL);
 }
 
 static void test_golden(void **state)
@@ -161,7 +161,7 @@ static void test_golden(void **state)
     long len;
 
     (void)state;
-    part_sample();
+    chunk_sample();
     len = encode();
     if (getenv("DELTA_GOLDEN_WRITE")) {
         assert_non_null(file = fopen(GOLDEN, "wb"));
@@ -170,8 +170,9 @@ static void test_golden(void **state)
         assert_non_null(file = fopen(GOLDEN, "rb"));
         assert_int_equal(fread(golden, 1, sizeof(golden), file), len);
         assert_memory_equal(golden, wire, (size_t)len);
-        assert_int_equal(ft_part_decode(golden, (size_t)len, PART_LINES, part_back, FT_PART_MAX, NULL), len);
-        assert_memory_equal(part_back, part, part->size);
+        assert_int_equal(ft_chunk_decode(golden, (size_t)len, CHUNK_LINES, chunk_back, FT_CHUNK_MAX, NULL),
+                         len);
+        assert_memory_equal(chunk_back, chunk, chunk->size);
     }
     fclose(file);
 }
@@ -205,7 +206,7 @@ static void plain_head(void)
     static const uint64_t plain[NUMBERS] = {[VERSION] = 1, [LANE] = 2,   [CUT] = 1,       [FROM] = 9,
                                             [BURSTS] = 10, [CLOCK] = 90, [RELEASED] = 50, [OUTPUTS] = 60};
 
-    forge_begin(plain, NUMBERS, part_decode_exact);
+    forge_begin(plain, NUMBERS, chunk_decode_exact);
 }
 
 /* Bytes of lines follow as they come, from a run of `count` lines unless zero. */
@@ -233,8 +234,8 @@ static void test_hostile_heads(void **state)
     (void)state;
     plain_head();
     forge_good();
-    assert_int_equal(part_back->burst, 19);
-    assert_int_equal(part_back->flags, FT_REC_DELTA);
+    assert_int_equal(chunk_back->burst, 19);
+    assert_int_equal(chunk_back->flags, FT_REC_DELTA);
     hostile_number(VERSION, 2, FT_EVERSION, "offset 3: version is 2, expected 1");
     hostile_number(LANE, 16, FT_EMALFORMED, "offset 4: lane is 16, expected 0 to 15");
     hostile_number(LANE, 65536 + 2, FT_EMALFORMED, "lane is 65538");
@@ -247,10 +248,10 @@ static void test_hostile_heads(void **state)
     hostile_number(BURSTS, UINT64_MAX, FT_EMALFORMED, "bursts wraps");
     hostile_number(DIGEST, 5, FT_EMALFORMED, "digest without its flag");
     hostile_number(NUMBER, 1ull << 32, FT_EMALFORMED, "number is 4294967296");
-    hostile_number(LINES, FT_PART_LINES + 1, FT_EMALFORMED, "lines is 98305, expected 0 to 98304");
+    hostile_number(LINES, FT_CHUNK_LINES + 1, FT_EMALFORMED, "lines is 98305, expected 0 to 98304");
     hostile_number(LINES, 1ull << 32, FT_EMALFORMED, "lines is 4294967296");
     hostile_number(HELD, 820, FT_EMALFORMED, "held is 820, expected 0 to 819");
-    hostile_number(BYTES, FT_PART_OUTPUTS + 1, FT_EMALFORMED, "bytes is 32769, expected 0 to 32768");
+    hostile_number(BYTES, FT_CHUNK_OUTPUTS + 1, FT_EMALFORMED, "bytes is 32769, expected 0 to 32768");
     hostile_number(BYTES, 40, FT_EMALFORMED, "outputs take 0 bytes, expected 40");
     hostile_number(LINES, 16, FT_EMALFORMED, "0 bytes left in the body, expected 16");
     plain_head();
@@ -265,7 +266,7 @@ static void test_hostile_lines(void **state)
     plain_head();
     put_run(10, 2, 0);
     put_run(12, 1, 1);
-    put_run(PART_LINES - 1, 1, 0);
+    put_run(CHUNK_LINES - 1, 1, 0);
     forge_good();
     body[0] = 11; /* 11, 12 and then 12 again */
     forge_refused(FT_EMALFORMED, "a run begins at line 12, expected 13 or later");
@@ -274,7 +275,7 @@ static void test_hostile_lines(void **state)
     put_run(5, 1, 1);
     forge_refused(FT_EMALFORMED, "offset 36: a run begins at line 5, expected 13 or later");
     plain_head();
-    put_run(PART_LINES - 1, 2, 1);
+    put_run(CHUNK_LINES - 1, 2, 1);
     forge_refused(FT_EMALFORMED, "lies outside the region");
     plain_head();
     put_run(UINT64_MAX, 1, 1);
@@ -306,13 +307,13 @@ static void one_output(uint32_t bytes)
 
 static void test_hostile_outputs(void **state)
 {
-    const struct ft_part_output *o;
+    const struct ft_chunk_output *o;
 
     (void)state;
     one_output(40 + 8); /* step, other, port: number 51, burst 10, seq 77, three bytes, port 5 */
     FORGE_PUT(HEAD(60, 13), 0, 1, 152, 1, 3, 5, 'a', 'b', 'c');
     forge_good();
-    o = (const void *)ft_part_held(part_back);
+    o = (const void *)ft_chunk_held(chunk_back);
     assert_int_equal(o->number, 51);
     assert_int_equal(o->burst, 10);
     assert_int_equal(o->seq, 77);
@@ -351,7 +352,7 @@ static void test_hostile_outputs(void **state)
     one_output(40);
     FORGE_PUT(HEAD(60, 3), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1);
     forge_good();
-    assert_int_equal(((const struct ft_part_output *)ft_part_held(part_back))->number, 50);
+    assert_int_equal(((const struct ft_chunk_output *)ft_chunk_held(chunk_back))->number, 50);
     head[HELD] = 2;
     head[BYTES] = 80;
     FORGE_PUT(HEAD(60, 3), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0);
@@ -396,34 +397,34 @@ static void record_with_the_flag(void)
     rec->flags |= FT_REC_DELTA;
     ft_record_encode(rec, wire, sizeof(wire));
 }
-static void part_without_the_flag(void)
+static void chunk_without_the_flag(void)
 {
-    part_sample();
-    part->flags &= (uint16_t)~FT_REC_DELTA;
+    chunk_sample();
+    chunk->flags &= (uint16_t)~FT_REC_DELTA;
     encode();
 }
-static void part_that_goes_back(void)
+static void chunk_that_goes_back(void)
 {
-    part_sample();
-    part->from = part->burst + 1;
+    chunk_sample();
+    chunk->from = chunk->burst + 1;
     encode();
 }
 static void outputs_that_fall(void)
 {
-    part_sample();
-    ((struct ft_part_output *)(void *)ft_part_held(part))->number = 34003;
+    chunk_sample();
+    ((struct ft_chunk_output *)(void *)ft_chunk_held(chunk))->number = 34003;
     encode();
 }
 static void outputs_beyond_their_bytes(void)
 {
-    part_sample();
-    part->held++;
+    chunk_sample();
+    chunk->held++;
     encode();
 }
 static void runs_that_fall(void)
 {
-    part_sample();
-    memset(ft_part_lines(part), 0xee, 8);
+    chunk_sample();
+    memset(ft_chunk_lines(chunk), 0xee, 8);
     encode();
 }
 
@@ -431,8 +432,8 @@ static void test_aborts(void **state)
 {
     (void)state;
     aborts(record_with_the_flag);
-    aborts(part_without_the_flag);
-    aborts(part_that_goes_back);
+    aborts(chunk_without_the_flag);
+    aborts(chunk_that_goes_back);
     aborts(outputs_that_fall);
     aborts(outputs_beyond_their_bytes);
     aborts(runs_that_fall);

@@ -69,8 +69,8 @@ static void delta_segments(void **state)
     twin_target(a, 3700);
     twin_pair_equal(100, 3700);
     TWIN_UNTIL(a, atomic_load(&a->box->outputs) == twin_truth->lane.outputs);
-    TWIN_UNTIL(a, twin_status(a).parts_sent == twin_status(b).parts_stored &&
-                      twin_status(a).parts_sent >= atomic_load(&a->box->cuts));
+    TWIN_UNTIL(a, twin_status(a).chunks_sent == twin_status(b).chunks_stored &&
+                      twin_status(a).chunks_sent >= atomic_load(&a->box->cuts));
     s = twin_status(a);
     assert_int_equal(s.records_sent, 0);
     assert_true(s.delta_bytes_raw > 0 && s.delta_bytes_wire > 0 &&
@@ -118,7 +118,7 @@ static void checkpoints_to_a_hot_standby(void **state)
     twin_pair_equal(100, 4010);
     assert_true(atomic_load(&a->box->cuts) >= 1000 / 70);
     assert_int_equal(atomic_load(&b->box->applied), atomic_load(&a->box->cuts));
-    TWIN_UNTIL(a, twin_status(a).records_sent > 0 && twin_status(a).parts_sent > 0);
+    TWIN_UNTIL(a, twin_status(a).records_sent > 0 && twin_status(a).chunks_sent > 0);
     end_unrefused();
 }
 
@@ -137,7 +137,7 @@ static void warm_standby_takes_over(void **state)
     twin_kill(a);
     from = took_over();
     replayed = atomic_load(&b->box->replayed);
-    assert_true(replayed <= 2 * 200); /* what came after the last share that was whole */
+    assert_true(replayed <= 2 * 200); /* what came after the last delta that was whole */
     assert_true(atomic_load(&b->box->covered) + replayed <= from);
 
     back_as_standby(from, &warm);
@@ -168,20 +168,20 @@ static void warm_without_checkpoints(void **state)
     twin_end(b);
 }
 
-/* The first parts of a share have come when the primary dies: the cut before it is what counts. */
+/* The first chunks of a delta have come when the primary dies: the cut before it is what counts. */
 static void takeover_in_the_middle_of_a_delta(void **state)
 {
-    uint64_t from, parts;
+    uint64_t from, chunks;
 
     (void)state;
     segments(200, 0);
     twin_target(a, 2000);
     twin_pair_start(&hot);
     twin_await_closed(b, 2000);
-    parts = twin_status(b).parts_stored;
+    chunks = twin_status(b).chunks_stored;
     atomic_store(&a->box->half, true);
     twin_target(a, 2200);
-    TWIN_UNTIL(b, twin_status(b).parts_stored > parts);
+    TWIN_UNTIL(b, twin_status(b).chunks_stored > chunks);
     TWIN_UNTIL(a, atomic_load(&a->box->halves) == 1);
     twin_kill(a);
     from = took_over();
@@ -192,27 +192,27 @@ static void takeover_in_the_middle_of_a_delta(void **state)
     end_unrefused();
 }
 
-/* Both hold burst 2000, and of the delta after it b has some parts, but not the last. */
-static void half_a_share(void)
+/* Both hold burst 2000, and of the delta after it b has some chunks, but not the last. */
+static void half_a_delta(void)
 {
-    uint64_t parts;
+    uint64_t chunks;
 
     segments(200, 0);
     twin_target(a, 2000);
     twin_pair_start(&hot);
     twin_await_closed(b, 2000);
-    parts = twin_status(b).parts_stored;
+    chunks = twin_status(b).chunks_stored;
     atomic_store(&a->box->half, true);
     twin_target(a, 2200);
-    TWIN_UNTIL(b, twin_status(b).parts_stored > parts && atomic_load(&a->box->halves) == 1);
+    TWIN_UNTIL(b, twin_status(b).chunks_stored > chunks && atomic_load(&a->box->halves) == 1);
     atomic_store(&a->box->half, false);
 }
 
-/* Half a share is there when the standby dies; the new one gets a snapshot, and a stream of its own. */
-static void half_a_share_lost_with_the_standby(void **state)
+/* Half a delta is there when the standby dies; the new one gets a snapshot, and a stream of its own. */
+static void half_a_delta_lost_with_the_standby(void **state)
 {
     (void)state;
-    half_a_share();
+    half_a_delta();
     twin_kill(b);
     twin_await(a, FT_SOLO);
     twin_start(b, &hot);
@@ -222,11 +222,11 @@ static void half_a_share_lost_with_the_standby(void **state)
     end_unrefused();
 }
 
-/* The same while both live: the standby has to forget what it has of a share. */
-static void half_a_share_and_a_new_snapshot(void **state)
+/* The same while both live: the standby has to forget what it has of a delta. */
+static void half_a_delta_and_a_new_snapshot(void **state)
 {
     (void)state;
-    half_a_share();
+    half_a_delta();
     atomic_store(&a->box->told, FT_TOLD_RESYNC);
     TWIN_UNTIL(a, twin_status(a).core.resyncs == 2);
     twin_pair_protected(a, b);
@@ -235,8 +235,8 @@ static void half_a_share_and_a_new_snapshot(void **state)
     end_unrefused();
 }
 
-/* Parts that credit kept in the ring are of the stream before the snapshot, by their place. */
-static void parts_left_in_the_ring(void **state)
+/* Chunks that credit kept in the ring are of the stream before the snapshot, by their place. */
+static void chunks_left_in_the_ring(void **state)
 {
     (void)state;
     segments(150, 0);
@@ -277,7 +277,7 @@ static void kinds_change_under_load(void **state)
     twin_pair_protected(a, b);
     twin_pair_equal(100, twin_rest(a));
     s = twin_status(a);
-    assert_true(s.records_sent > 500 && s.parts_sent > 100);
+    assert_true(s.records_sent > 500 && s.chunks_sent > 100);
     assert_int_equal(s.overruns, 0);
     end_unrefused();
 }
@@ -297,7 +297,7 @@ static void overrun_begins_a_snapshot(void **state)
     twin_pair_protected(a, b);
     twin_target(a, 6500);
     twin_pair_equal(100, 6500);
-    TWIN_UNTIL(a, twin_status(a).parts_sent >= 500 / 50);
+    TWIN_UNTIL(a, twin_status(a).chunks_sent >= 500 / 50);
     s = twin_status(a);
     assert_int_equal(s.overruns, 1);
     assert_int_equal(s.core.resyncs, 2);
@@ -342,9 +342,9 @@ int main(void)
         WITH_WORLD(warm_standby_takes_over),
         WITH_WORLD(warm_without_checkpoints),
         WITH_WORLD(takeover_in_the_middle_of_a_delta),
-        WITH_WORLD(half_a_share_lost_with_the_standby),
-        WITH_WORLD(half_a_share_and_a_new_snapshot),
-        WITH_WORLD(parts_left_in_the_ring),
+        WITH_WORLD(half_a_delta_lost_with_the_standby),
+        WITH_WORLD(half_a_delta_and_a_new_snapshot),
+        WITH_WORLD(chunks_left_in_the_ring),
         WITH_WORLD(kinds_change_under_load),
         WITH_WORLD(overrun_begins_a_snapshot),
         WITH_WORLD(handover_in_a_delta_segment),

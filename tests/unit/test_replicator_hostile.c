@@ -5,7 +5,7 @@
  * goes on with the next connection.
  */
 #include "ftcore/record/record.h"
-#include "tests/unit/help_part.h"
+#include "tests/unit/help_chunk.h"
 #include "tests/unit/help_record.h"
 #include "tests/unit/help_twin.h"
 
@@ -421,50 +421,51 @@ static void flood(void **state)
 
 /* ---- deltas ---- */
 
-/* The head of a part, to be bent before end_part. The share of a lane that did one burst, and nothing in it.
+/* The head of a chunk, to be bent before end_chunk. The share of a lane that did one burst, and nothing in
+ * it.
  */
-static void a_part(uint64_t cut, uint64_t from, uint64_t burst, uint32_t number, bool last_one)
+static void a_chunk(uint64_t cut, uint64_t from, uint64_t burst, uint32_t number, bool last_one)
 {
-    part_begin(0, cut, from, burst);
-    part->number = number;
-    part->outputs = 9;
-    part->flags |= last_one ? FT_PART_LAST : 0;
+    chunk_begin(0, cut, from, burst);
+    chunk->number = number;
+    chunk->outputs = 9;
+    chunk->flags |= last_one ? FT_CHUNK_LAST : 0;
 }
 
-/* A run of a part; bytes as help_part.h makes them. */
+/* A run of a chunk; bytes as help_chunk.h makes them. */
 static void lines_of(uint64_t line, uint32_t count)
 {
-    assert_true(part_add_run(line, count, false));
+    assert_true(chunk_add_run(line, count, false));
 }
 
-/* The lane's state after `burst`: without it the standby's own lane would find the share wrong. */
+/* The lane's state after `burst`: without it the standby's own lane would find the delta wrong. */
 static void lane_line(uint64_t burst)
 {
-    struct twin_lane_state s = {.burst = burst, .time = burst * 1000, .outputs = part->outputs};
+    struct twin_lane_state s = {.burst = burst, .time = burst * 1000, .outputs = chunk->outputs};
     uint8_t line[FT_LINE] = {0};
     struct ft_line_run r = {.line = 0, .count = 1, .bytes = line};
 
     memcpy(line, &s, sizeof(s));
-    assert_true(ft_run_append(ft_part_lines(part), &part->lines, FT_PART_LINES, &r));
+    assert_true(ft_run_append(ft_chunk_lines(chunk), &chunk->lines, FT_CHUNK_LINES, &r));
 }
 
-static void end_part(void)
+static void end_chunk(void)
 {
-    part_finish();
-    long n = ft_part_encode(part, content + content_len, sizeof(content) - content_len);
+    chunk_finish();
+    long n = ft_chunk_encode(chunk, content + content_len, sizeof(content) - content_len);
 
     assert_true(n > 0);
     content_len += (uint32_t)n;
 }
 
-static void plain_part(uint64_t cut, uint64_t from, uint64_t burst, uint32_t number, bool last_one)
+static void plain_chunk(uint64_t cut, uint64_t from, uint64_t burst, uint32_t number, bool last_one)
 {
-    a_part(cut, from, burst, number, last_one);
-    end_part();
+    a_chunk(cut, from, burst, number, last_one);
+    end_chunk();
 }
 
-/* The good one, in two parts, whose lines must not show before the second has come. */
-static void a_share(void **state)
+/* The good one, in two chunks, whose lines must not show before the second has come. */
+static void a_delta(void **state)
 {
     uint64_t before;
 
@@ -472,29 +473,29 @@ static void a_share(void **state)
     start_standby();
     synchronise(true);
     before = region();
-    a_part(1, 0, 7, 0, false);
+    a_chunk(1, 0, 7, 0, false);
     lane_line(7);
     lines_of(TABLE, 4);
-    end_part();
+    end_chunk();
     say_content(FT_MSG_DELTA);
-    TWIN_UNTIL(node, twin_status(node).parts_stored == 1);
+    TWIN_UNTIL(node, twin_status(node).chunks_stored == 1);
     assert_int_equal(region(), before);
     assert_int_equal(atomic_load(&b->box->closed), 0);
-    a_part(1, 0, 7, 1, true);
+    a_chunk(1, 0, 7, 1, true);
     lines_of(TABLE + 4, 4);
-    part_add_output(3, 6, 0, 60, 0, 0);
-    end_part();
+    chunk_add_output(3, 6, 0, 60, 0, 0);
+    end_chunk();
     say_content(FT_MSG_DELTA);
     UNTIL(last[FT_MSG_ACK].burst[0] == 7 && atomic_load(&b->box->closed) == 7);
     assert_int_not_equal(region(), before);
-    plain_part(2, 7, 7, 0, true); /* nothing was done */
+    plain_chunk(2, 7, 7, 0, true); /* nothing was done */
     say_content(FT_MSG_DELTA);
     UNTIL(atomic_load(&b->box->applied) == 2);
     record(0, 8); /* a log segment and its checkpoint */
     say_content(FT_MSG_LOG);
-    a_part(3, 7, 8, 0, true);
+    a_chunk(3, 7, 8, 0, true);
     lane_line(8); /* the record may have been passed over */
-    end_part();
+    end_chunk();
     say_content(FT_MSG_DELTA);
     UNTIL(last[FT_MSG_ACK].burst[0] == 8 && atomic_load(&b->box->applied) == 3);
     assert_int_equal(atomic_load(&b->box->closed), 8);
@@ -502,127 +503,128 @@ static void a_share(void **state)
     twin_end(b);
 }
 
-static void shares_that_lie(void **state)
+static void deltas_that_lie(void **state)
 {
     (void)state;
     start_standby();
     synchronise(true);
-    plain_part(1, 0, 5, 0, true);
+    plain_chunk(1, 0, 5, 0, true);
     memset(content + content_len, 0xc1, 40);
     content_len += 40;
     refused(FT_MSG_DELTA, "offset");
 
     synchronise(true);
-    plain_part(1, 0, 5, 0, true);
+    plain_chunk(1, 0, 5, 0, true);
     record(0, 6); /* in a message of the other kind */
     refused(FT_MSG_DELTA, "array of 16, expected 17");
 
     synchronise(true);
-    plain_part(1, 0, 5, 0, true);
+    plain_chunk(1, 0, 5, 0, true);
     refused(FT_MSG_LOG, "array of 17, expected 16");
 
     synchronise(true);
-    plain_part(1, 0, 5, 0, true);
-    a_part(2, 5, 5, 0, true);
-    part->lane = 5;
-    end_part();
-    refused(FT_MSG_DELTA, "delta: a part of lane 5, there are 1");
+    plain_chunk(1, 0, 5, 0, true);
+    a_chunk(2, 5, 5, 0, true);
+    chunk->lane = 5;
+    end_chunk();
+    refused(FT_MSG_DELTA, "delta: a chunk of lane 5, there are 1");
 
     synchronise(true);
-    plain_part(2, 0, 5, 0, true);
+    plain_chunk(2, 0, 5, 0, true);
     refused(FT_MSG_DELTA, "delta: cut 2 of lane 0, from burst 0 to 5: out of order");
 
     synchronise(true);
-    plain_part(1, 3, 5, 0, true); /* another snapshot */
+    plain_chunk(1, 3, 5, 0, true); /* another snapshot */
     refused(FT_MSG_DELTA, "delta: cut 1 of lane 0, from burst 3 to 5: out of order");
 
     synchronise(true);
-    plain_part(1, 0, 5, 0, true);
-    plain_part(1, 0, 5, 0, true); /* again */
+    plain_chunk(1, 0, 5, 0, true);
+    plain_chunk(1, 0, 5, 0, true); /* again */
     refused(FT_MSG_DELTA, "delta: cut 1 of lane 0, from burst 0 to 5: out of order");
 
     synchronise(true);
     record(0, 1);
     say_content(FT_MSG_LOG);
-    twin_await_closed(b, 1);       /* or the region would change while it is compared */
-    plain_part(1, 0, 2, 0, false); /* a checkpoint of more than is held */
+    twin_await_closed(b, 1);        /* or the region would change while it is compared */
+    plain_chunk(1, 0, 2, 0, false); /* a checkpoint of more than is held */
     refused(FT_MSG_DELTA, "delta: cut 1 of lane 0, from burst 0 to 2: out of order");
     twin_end(b);
 }
 
-static void another_share(void (*bend)(void))
+static void another_delta(void (*bend)(void))
 {
     synchronise(true);
-    plain_part(1, 0, 5, 0, false);
-    a_part(1, 0, 5, 1, true);
+    plain_chunk(1, 0, 5, 0, false);
+    a_chunk(1, 0, 5, 1, true);
     bend();
-    end_part();
+    end_chunk();
     refused(FT_MSG_DELTA, "delta: part 1 of cut ");
-    if (!strstr(twin_status(b).last_refused, "is of another share"))
+    if (!strstr(twin_status(b).last_refused, "is of another delta"))
         fail_msg("got '%s'", twin_status(b).last_refused);
 }
 
 static void bend_cut(void)
 {
-    part->cut++;
+    chunk->cut++;
 }
 static void bend_from(void)
 {
-    part->from++;
+    chunk->from++;
 }
 static void bend_burst(void)
 {
-    part->burst++;
+    chunk->burst++;
 }
 static void bend_seq(void)
 {
-    part->seq++;
+    chunk->seq++;
 }
 static void bend_access(void)
 {
-    part->access++;
+    chunk->access++;
 }
 static void bend_outputs(void)
 {
-    part->outputs++;
+    chunk->outputs++;
 }
 
-static void parts_that_lie(void **state)
+static void chunks_that_lie(void **state)
 {
     (void)state;
     start_standby();
     synchronise(true);
-    plain_part(1, 0, 5, 1, true);
+    plain_chunk(1, 0, 5, 1, true);
     refused(FT_MSG_DELTA, "delta: part 1 of cut 1 of lane 0, expected part 0");
 
     synchronise(true);
-    plain_part(1, 0, 5, 0, false);
-    plain_part(1, 0, 5, 2, true);
+    plain_chunk(1, 0, 5, 0, false);
+    plain_chunk(1, 0, 5, 2, true);
     refused(FT_MSG_DELTA, "delta: part 2 of cut 1 of lane 0, expected part 1");
 
     synchronise(true);
-    plain_part(1, 0, 5, 0, false);
-    plain_part(1, 0, 5, 0, true);
+    plain_chunk(1, 0, 5, 0, false);
+    plain_chunk(1, 0, 5, 0, true);
     refused(FT_MSG_DELTA, "delta: part 0 of cut 1 of lane 0, expected part 1");
 
     synchronise(true);
-    plain_part(1, 0, 5, 0, false);
+    plain_chunk(1, 0, 5, 0, false);
     say_content(FT_MSG_DELTA);
     record(0, 1);
-    refused(FT_MSG_LOG, "log: burst 1 of lane 0 between the parts of a delta");
+    refused(FT_MSG_LOG, "log: burst 1 of lane 0 between the chunks of a delta");
 
     synchronise(true);
-    a_part(1, 0, 0, 0, true);
-    part->flags |= FT_PART_SPREAD;
-    end_part();
-    refused(FT_MSG_DELTA, "delta: more parts than this node said it could keep"); /* a hot one expects none */
+    a_chunk(1, 0, 0, 0, true);
+    chunk->flags |= FT_CHUNK_SPREAD;
+    end_chunk();
+    refused(FT_MSG_DELTA,
+            "delta: more chunks than this node said it could keep"); /* a hot one expects none */
 
-    another_share(bend_cut);
-    another_share(bend_from);
-    another_share(bend_burst);
-    another_share(bend_seq);
-    another_share(bend_access);
-    another_share(bend_outputs);
+    another_delta(bend_cut);
+    another_delta(bend_from);
+    another_delta(bend_burst);
+    another_delta(bend_seq);
+    another_delta(bend_access);
+    another_delta(bend_outputs);
     twin_end(b);
 }
 
@@ -631,49 +633,49 @@ static void lines_that_lie(void **state)
     (void)state;
     start_standby();
     synchronise(true);
-    a_part(1, 0, 5, 0, true);
+    a_chunk(1, 0, 5, 0, true);
     lines_of(TABLE, 4);
     lines_of(TABLE + LINES - 1, 2);
-    end_part();
+    end_chunk();
     refused(FT_MSG_DELTA, "lie outside the arenas of lane 0");
 
     synchronise(true);
-    a_part(1, 0, 5, 0, true);
+    a_chunk(1, 0, 5, 0, true);
     lines_of(1, 1); /* behind the lane state's only line */
-    end_part();
+    end_chunk();
     refused(FT_MSG_DELTA, "delta: lines 1+1 lie outside the arenas of lane 0");
 
     synchronise(true);
-    a_part(1, 0, 5, 0, false);
+    a_chunk(1, 0, 5, 0, false);
     lines_of(TABLE + 8, 4);
-    end_part();
-    a_part(1, 0, 5, 1, true);
+    end_chunk();
+    a_chunk(1, 0, 5, 1, true);
     lines_of(TABLE + 11, 1); /* once more */
-    end_part();
+    end_chunk();
     refused(FT_MSG_DELTA, "delta: line 4107 of lane 0 after line 4107");
 
     synchronise(true);
-    a_part(1, 0, 5, 0, false);
-    part_add_output(4, 3, 0, 60, 0, 0);
-    end_part();
-    a_part(1, 0, 5, 1, true);
-    part_add_output(4, 3, 0, 60, 0, 0);
-    end_part();
+    a_chunk(1, 0, 5, 0, false);
+    chunk_add_output(4, 3, 0, 60, 0, 0);
+    end_chunk();
+    a_chunk(1, 0, 5, 1, true);
+    chunk_add_output(4, 3, 0, 60, 0, 0);
+    end_chunk();
     refused(FT_MSG_DELTA, "delta: output 4 of burst 3 of lane 0 out of order");
 
     synchronise(true);
-    a_part(1, 0, 5, 0, false);
-    part_add_output(4, 3, 0, 60, 0, 0);
-    end_part();
-    a_part(1, 0, 5, 1, true);
-    part_add_output(5, 2, 0, 60, 0, 0);
-    end_part();
+    a_chunk(1, 0, 5, 0, false);
+    chunk_add_output(4, 3, 0, 60, 0, 0);
+    end_chunk();
+    a_chunk(1, 0, 5, 1, true);
+    chunk_add_output(5, 2, 0, 60, 0, 0);
+    end_chunk();
     refused(FT_MSG_DELTA, "delta: output 5 of burst 2 of lane 0 out of order");
     twin_end(b);
 }
 
-/* Parts of a share that never ends use up the room that was promised, and no more. */
-static void flood_of_parts(void **state)
+/* Chunks of a delta that never ends use up the room that was promised, and no more. */
+static void flood_of_chunks(void **state)
 {
     uint32_t number = 0;
 
@@ -682,17 +684,17 @@ static void flood_of_parts(void **state)
     synchronise(true);
     while (!ended && !twin_status(b).refused && number < 100000) {
         for (unsigned i = 0; i < 500; i++)
-            plain_part(1, 0, 5, number++, false);
+            plain_chunk(1, 0, 5, number++, false);
         say_content(FT_MSG_DELTA);
         hear();
     }
     TWIN_UNTIL(b, twin_status(b).refused == 1);
-    assert_string_equal(twin_status(b).last_refused, "delta: more parts than this node said it could keep");
+    assert_string_equal(twin_status(b).last_refused, "delta: more chunks than this node said it could keep");
     TWIN_UNTIL(b, twin_state(b) == FT_JOINING);
     synchronise(true); /* and again */
-    a_part(1, 0, 5, 0, true);
+    a_chunk(1, 0, 5, 0, true);
     lane_line(5);
-    end_part();
+    end_chunk();
     say_content(FT_MSG_DELTA);
     UNTIL(last[FT_MSG_ACK].burst[0] == 5 && atomic_load(&b->box->closed) == 5);
     twin_end(b);
@@ -953,11 +955,11 @@ int main(void)
         WITH_WORLD(logs_that_lie),
         WITH_WORLD(dependency_to_nowhere),
         WITH_WORLD(flood),
-        WITH_WORLD(a_share),
-        WITH_WORLD(shares_that_lie),
-        WITH_WORLD(parts_that_lie),
+        WITH_WORLD(a_delta),
+        WITH_WORLD(deltas_that_lie),
+        WITH_WORLD(chunks_that_lie),
         WITH_WORLD(lines_that_lie),
-        WITH_WORLD(flood_of_parts),
+        WITH_WORLD(flood_of_chunks),
         WITH_WORLD(out_of_season),
         WITH_WORLD(no_hello),
         WITH_WORLD(a_snapshot_begun_by_nobody),

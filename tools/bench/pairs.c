@@ -52,7 +52,7 @@ void nd_bench_overhead(const struct nd_bench_row *row, double *percent, double *
     *ns = nd_bench_quantile(more, row->pairs, 0.5);
 }
 
-static double at_share(const double values[], unsigned count, double share)
+static double at_delta(const double values[], unsigned count, double share)
 {
     double ms[ND_BENCH_PAIRS + 1 + ND_BENCH_KILLS];
 
@@ -62,12 +62,12 @@ static double at_share(const double values[], unsigned count, double share)
 
 double nd_bench_takeover(const struct nd_bench_row *row, double share)
 {
-    return at_share(row->takeover_ms, row->takeovers, share);
+    return at_delta(row->takeover_ms, row->takeovers, share);
 }
 
 double nd_bench_replayed(const struct nd_bench_row *row, double share)
 {
-    return at_share(row->replayed_ms, row->takeovers, share);
+    return at_delta(row->replayed_ms, row->takeovers, share);
 }
 
 uint64_t nd_bench_most_lag(const struct nd_bench_row *row, unsigned half)

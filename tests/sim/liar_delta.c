@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lies of shares and records (liar.c): well-formed in themselves, and not what follows from those before. */
+/* Lies of deltas and records (liar.c): well-formed in themselves, and not what follows from those before. */
 #include "tests/sim/liar.h"
 
 #include "ftcore/record/delta.h"
 
 #include <string.h>
 
-/* A share of several parts is rare here, since little changes between two cuts. So a liar makes one that
+/* A share of several chunks is rare here, since little changes between two cuts. So a liar makes one that
  * never ends: what comes next of the lane is told as another part of it, and one thing in it is of another
  * share. */
 static struct {
     bool open;
-    struct ft_part head;
-    struct ft_part_output output;
+    struct ft_chunk head;
+    struct ft_chunk_output output;
 } told[2][SIM_LANES];
 
 void sim_lies_begin(void)
@@ -21,14 +21,14 @@ void sim_lies_begin(void)
 }
 
 /* An output that nobody has a byte of. */
-static void put_output(struct ft_part *p, uint64_t number, uint64_t burst)
+static void put_output(struct ft_chunk *p, uint64_t number, uint64_t burst)
 {
-    struct ft_part_output *o = (void *)ft_part_held(p);
+    struct ft_chunk_output *o = (void *)ft_chunk_held(p);
 
-    *o = (struct ft_part_output){.number = number, .burst = burst, .seq = p->seq, .len = 60};
+    *o = (struct ft_chunk_output){.number = number, .burst = burst, .seq = p->seq, .len = 60};
     p->held = 1;
     p->bytes = sizeof(*o);
-    p->size = ft_part_size(p->lines, p->bytes);
+    p->size = ft_chunk_size(p->lines, p->bytes);
 }
 
 bool sim_lie_goes_on(unsigned lane)
@@ -44,7 +44,7 @@ void sim_lies_forget(unsigned node)
 }
 
 /* True: it is refused. */
-static bool other_share(struct ft_part *p)
+static bool other_delta(struct ft_chunk *p)
 {
     switch (sim_lie_draw(10)) {
     case 0:
@@ -75,13 +75,13 @@ static bool other_share(struct ft_part *p)
     return true;
 }
 
-const struct ft_part *sim_lie_part(const struct ft_part *was)
+const struct ft_chunk *sim_lie_chunk(const struct ft_chunk *was)
 {
     static union {
-        struct ft_part part;
+        struct ft_chunk chunk;
         uint8_t room[FT_RECORD_MAX];
     } lie;
-    struct ft_part *p = &lie.part;
+    struct ft_chunk *p = &lie.chunk;
     unsigned lane = was->lane, node = sim_running->node;
     bool refused = false, goes_on = told[node][lane].open && sim_lie_draw(8),
          outputs = was->outputs > 1 && was->burst > was->from + 1;
@@ -89,15 +89,15 @@ const struct ft_part *sim_lie_part(const struct ft_part *was)
     memcpy(p, was, sizeof(*p));
     /* What we say is not spread, and only there lines may come in any order: the encoder would not have it.
      */
-    p->lines = sim_lie_draw(2) && !(was->flags & FT_PART_SPREAD) ? was->lines : 0;
-    memcpy(ft_part_lines(p), ft_part_lines(was), p->lines);
+    p->lines = sim_lie_draw(2) && !(was->flags & FT_CHUNK_SPREAD) ? was->lines : 0;
+    memcpy(ft_chunk_lines(p), ft_chunk_lines(was), p->lines);
     p->flags = FT_REC_DELTA;
     p->digest = 0;
     p->held = p->bytes = 0;
-    p->size = ft_part_size(p->lines, 0);
+    p->size = ft_chunk_size(p->lines, 0);
     if (goes_on) {
-        const struct ft_part *head = &told[node][lane].head;
-        const struct ft_part_output *o = &told[node][lane].output;
+        const struct ft_chunk *head = &told[node][lane].head;
+        const struct ft_chunk_output *o = &told[node][lane].output;
 
         p->cut = head->cut;
         p->from = head->from;
@@ -106,7 +106,7 @@ const struct ft_part *sim_lie_part(const struct ft_part *was)
         p->access = head->access;
         p->outputs = head->outputs;
         p->number = head->number + 1;
-        refused = other_share(p);
+        refused = other_delta(p);
         if (o->number && o->burst > p->from + 1) /* once more; or a later one of an earlier burst */
             put_output(p, o->number + (o->number < p->outputs && sim_lie_draw(2)),
                        o->burst - sim_lie_draw(2));
@@ -115,8 +115,8 @@ const struct ft_part *sim_lie_part(const struct ft_part *was)
     }
     told[node][lane].open = !refused;
     told[node][lane].head = *p;
-    told[node][lane].output =
-        p->held ? *(const struct ft_part_output *)(const void *)ft_part_held(p) : (struct ft_part_output){0};
+    told[node][lane].output = p->held ? *(const struct ft_chunk_output *)(const void *)ft_chunk_held(p)
+                                      : (struct ft_chunk_output){0};
     return p;
 }
 

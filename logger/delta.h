@@ -4,11 +4,11 @@
  * lane's log ring. Owned by the lane, which runs no burst from the cut until its share is whole, but goes on
  * with everything else: when the ring is full the rest waits for the next turn.
  *
- * A share of a spread checkpoint (FT_PART_SPREAD in its head) copies pending lines (ftcore/region/pending.h)
+ * A share of a spread checkpoint (FT_CHUNK_SPREAD in its head) copies pending lines (ftcore/region/pending.h)
  * instead, some at a time, and the lane runs bursts in between: node/lane/checkpoint.c.
  */
-#ifndef LOGGER_SHARE_H
-#define LOGGER_SHARE_H
+#ifndef LOGGER_DELTA_H
+#define LOGGER_DELTA_H
 
 #include "ftcore/record/delta.h"
 #include "ftcore/queue/hold.h"
@@ -16,7 +16,7 @@
 
 #include <stdbool.h>
 
-struct lg_share {
+struct lg_delta {
     struct ft_lane *lane;
     struct ft_region *region;
     const struct ft_hold *hold;
@@ -25,7 +25,7 @@ struct lg_share {
     void *arg;
 
     bool active;
-    struct ft_part head; /* what all parts of the share say */
+    struct ft_chunk head; /* what all parts of the share say */
     unsigned arena; /* index of the arena whose lines are copied; region's lanes * nfs: the shared one, which
                        lane 0 copies first */
     uint64_t line;  /* next line to look at */
@@ -38,17 +38,17 @@ struct lg_share {
  * At the cut, with this lane between bursts: `head` with lane, cut, from … outputs, digest filled in; outputs
  * [first, hold->in) of the hold are the share's.
  */
-void lg_share_begin(struct lg_share *share, const struct ft_part *head, uint64_t first);
+void lg_delta_begin(struct lg_delta *delta, const struct ft_chunk *head, uint64_t first);
 /* Makes parts while the ring has room. True when the last is published. */
-bool lg_share_turn(struct lg_share *share);
+bool lg_delta_turn(struct lg_delta *delta);
 /* One part, with at most `bytes` of lines (but at least one) and no outputs; none when no line is left, but
  * for the first part. False: the ring has no room. */
-bool lg_share_some(struct lg_share *share, uint32_t bytes);
+bool lg_delta_some(struct lg_delta *delta, uint32_t bytes);
 /* The lines of the shared arena, as far as there is room. True when none of them is left. */
-bool lg_share_shared(struct lg_share *share);
-void lg_share_drop(struct lg_share *share); /* nobody wants it any more */
+bool lg_delta_shared(struct lg_delta *delta);
+void lg_delta_drop(struct lg_delta *delta); /* nobody wants it any more */
 
 /* Bytes of memory that a share of the lane's arenas would take now, outputs not counted: an upper bound. */
-uint64_t lg_share_lines(const struct ft_region *region, unsigned lane);
+uint64_t lg_delta_lines(const struct ft_region *region, unsigned lane);
 
 #endif
