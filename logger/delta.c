@@ -52,16 +52,16 @@ static struct ft_run copy_run(const struct lg_delta *delta, uint64_t from, uint6
                               uint8_t *out, uint32_t *len, uint32_t most)
 {
     struct ft_region *region = delta->region;
-    bool spread = delta->head.flags & FT_CHUNK_SPREAD;
-    struct ft_run run =
-        spread ? ft_checkpoint_take(region, from, to, max) : ft_lines_take(&region->dirty, from, to, max);
+    bool incremental = delta->head.flags & FT_CHUNK_INCREMENTAL;
+    struct ft_run run = incremental ? ft_checkpoint_take(region, from, to, max)
+                                    : ft_lines_take(&region->dirty, from, to, max);
     uint8_t *room;
 
     if (run.count == 0)
         return run;
     room = ft_run_room(out, len, most, run.line, (uint32_t)run.count);
     FT_CHECK(room, "no room for %lu lines", run.count);
-    if (spread) {
+    if (incremental) {
         ft_checkpoint_copy(region, &run, room);
         return run;
     }
@@ -141,7 +141,7 @@ static bool make_chunk(struct lg_delta *delta, uint32_t most, bool outputs)
     if (!chunk)
         return false;
     *chunk = delta->head;
-    chunk->flags = FT_REC_DELTA | (delta->head.flags & FT_CHUNK_SPREAD);
+    chunk->flags = FT_REC_DELTA | (delta->head.flags & FT_CHUNK_INCREMENTAL);
     chunk->lines = copy_lines(delta, ft_chunk_lines(chunk), most);
     memset(ft_chunk_lines(chunk) + chunk->lines, 0, FT_ALIGN8(chunk->lines) - chunk->lines);
     chunk->held = 0;

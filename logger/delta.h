@@ -4,8 +4,9 @@
  * lane's log ring. Owned by the lane, which runs no burst from the cut until its share is whole, but goes on
  * with everything else: when the ring is full the rest waits for the next turn.
  *
- * A share of a spread checkpoint (FT_CHUNK_SPREAD in its head) copies pending lines (ftcore/region/pending.h)
- * instead, some at a time, and the lane runs bursts in between: node/lane/checkpoint.c.
+ * A share of an incremental checkpoint (FT_CHUNK_INCREMENTAL in its head) copies pending lines
+ * (ftcore/region/pending.h) instead, some at a time, and the lane runs bursts in between:
+ * node/lane/checkpoint.c.
  */
 #ifndef LOGGER_DELTA_H
 #define LOGGER_DELTA_H

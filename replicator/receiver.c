@@ -4,10 +4,10 @@
  * decoder and against what came before, before anything of it is kept. Lanes may replay up to the closed set,
  * whose end this publishes; the core acknowledges the same.
  *
- * Chunks lie in the replay ring as they come; those of a spread checkpoint in a ring of their own, since the
- * records between them are not covered by it and stay when it is applied. They count once their share is
- * whole and the closed set has it, that is, once all lanes' deltas of the same cut are there; until then
- * `cut_to` keeps lanes from applying them, and after a takeover nothing of them is.
+ * Chunks lie in the replay ring as they come; those of an incremental checkpoint in a ring of their own,
+ * since the records between them are not covered by it and stay when it is applied. They count once their
+ * share is whole and the closed set has it, that is, once all lanes' deltas of the same cut are there; until
+ * then `cut_to` keeps lanes from applying them, and after a takeover nothing of them is.
  *
  * Capacity: the primary never has more than pending_bytes of a lane outstanding, and each ring holds that,
  * the replay ring and one largest record; a peer that sends more breaks the protocol.
@@ -83,7 +83,8 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
 static int keep(struct rp_replicator *rp, const struct ft_record *r, struct ft_fault *fault)
 {
     struct ft_lane *lane = rp_lane(rp, r->lane);
-    struct ft_ring *ring = ft_is_chunk(r) && r->flags & FT_CHUNK_SPREAD ? &lane->checkpoint : &lane->replay;
+    struct ft_ring *ring =
+        ft_is_chunk(r) && r->flags & FT_CHUNK_INCREMENTAL ? &lane->checkpoint : &lane->replay;
     void *room = ft_ring_reserve(ring, r->size);
 
     if (!room)
@@ -98,7 +99,7 @@ static int store_record(struct rp_replicator *rp, const struct ft_record *r, str
 {
     if (r->lane >= rp->lanes)
         return ft_fail(fault, FT_EMALFORMED, "log: a record of lane %u, there are %u", r->lane, rp->lanes);
-    if (rp->receiver.delta[r->lane].open && !(rp->receiver.delta[r->lane].head.flags & FT_CHUNK_SPREAD))
+    if (rp->receiver.delta[r->lane].open && !(rp->receiver.delta[r->lane].head.flags & FT_CHUNK_INCREMENTAL))
         return ft_fail(fault, FT_EORDER, "log: burst %llu of lane %u between the chunks of a delta",
                        (unsigned long long)r->burst, r->lane);
     int error = ft_closed_add(rp->receiver.closed, r);
@@ -123,7 +124,7 @@ static int check_head(const struct rp_replicator *rp, const struct rp_delta *s, 
                        (unsigned long long)p->cut, p->lane, number);
     if (s->open && (p->cut != s->head.cut || p->from != s->head.from || p->burst != s->head.burst ||
                     p->seq != s->head.seq || p->access != s->head.access || p->outputs != s->head.outputs ||
-                    (p->flags ^ s->head.flags) & FT_CHUNK_SPREAD))
+                    (p->flags ^ s->head.flags) & FT_CHUNK_INCREMENTAL))
         return ft_fail(fault, FT_EMALFORMED, "delta: part %u of cut %llu of lane %u is of another delta",
                        p->number, (unsigned long long)p->cut, p->lane);
     int error = s->open ? 0 : ft_closed_fits(rp->receiver.closed, p);
@@ -191,7 +192,7 @@ static int store_chunk(struct rp_replicator *rp, const struct ft_chunk *p, struc
     delta = &rp->receiver.delta[p->lane];
     if (delta->open)
         next = *delta;
-    else if (p->flags & FT_CHUNK_SPREAD) /* its chunks lie aside: in the replay ring are records alone */
+    else if (p->flags & FT_CHUNK_INCREMENTAL) /* its chunks lie aside: in the replay ring are records alone */
         next.at = atomic_load_explicit(&rp_lane(rp, p->lane)->replay.head, memory_order_relaxed);
     if ((error = check_head(rp, delta, p, fault)) || (error = check_lines(rp, p, &next, fault)) ||
         (error = check_outputs(p, &next, fault)) || (error = keep(rp, (const void *)p, fault)))

@@ -84,7 +84,7 @@ static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
         rp->shown.log_bytes_raw += r->size;
     }
     s->sent[r->lane] += r->size;
-    if (seq > s->seq[r->lane]) /* a spread checkpoint's chunks tell of an earlier burst */
+    if (seq > s->seq[r->lane]) /* an incremental checkpoint's chunks tell of an earlier burst */
         s->seq[r->lane] = seq;
     if (burst > s->burst[r->lane])
         s->burst[r->lane] = burst;

@@ -172,10 +172,10 @@ int ft_closed_fits(const struct ft_closed *set, const struct ft_chunk *chunk)
         return FT_EMALFORMED;
     const struct end *end = held(set, &set->lane[chunk->lane]);
     /* Of a segment: it goes on from what is held. A checkpoint tells again what is held since the last delta;
-     * behind the first chunk of one that is spread more may have come. */
-    bool spread = chunk->flags & FT_CHUNK_SPREAD, later = spread && chunk->number > 0;
-    bool segment =
-        !spread && chunk->from == end->burst && chunk->burst >= end->burst && chunk->access >= end->access;
+     * behind the first chunk of an incremental one more may have come. */
+    bool incremental = chunk->flags & FT_CHUNK_INCREMENTAL, later = incremental && chunk->number > 0;
+    bool segment = !incremental && chunk->from == end->burst && chunk->burst >= end->burst &&
+                   chunk->access >= end->access;
     bool known = later ? chunk->burst <= end->burst && chunk->access <= end->access
                        : chunk->burst == end->burst && chunk->access == end->access;
     bool checkpoint = chunk->from == end->cut_burst && known;

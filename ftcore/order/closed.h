@@ -32,7 +32,7 @@ int ft_closed_add(struct ft_closed *set, const struct ft_record *record);
  * lane's last delta. Either it goes on from what is held (a delta segment: `from` is the last burst held,
  * `burst` and `access` any from there on), or it tells again what is held since the delta before it or the
  * snapshot (a checkpoint: `from` is where that ended, `burst` and `access` are the last ones held, or were
- * when the first chunk of one that is spread came). Else FT_EORDER. FT_EMALFORMED for an impossible lane,
+ * when the first chunk of an incremental one came). Else FT_EORDER. FT_EMALFORMED for an impossible lane,
  * FT_EFULL as for a burst. The share is inside only together with those of all lanes with the same cut.
  */
 int ft_closed_fits(const struct ft_closed *set, const struct ft_chunk *chunk); /* would it be taken? */

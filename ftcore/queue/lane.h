@@ -63,7 +63,7 @@ struct ft_lane {
     _Atomic uint64_t
         covered; /* standby: last burst that a whole delta covers: records up to it need no replay … */
     _Atomic uint64_t covered_at; /* standby: position in `replay` up to which there are but records that a
-                                    spread checkpoint covers. Written after `covered` */
+                                    incremental checkpoint covers. Written after `covered` */
     _Atomic uint64_t cut_to;     /* … and that delta's cut; chunks of later ones may not be applied. Written
                                     before     closed_to */
     _Atomic uint64_t unreplayed; /* primary: bytes of records sent that the standby has not replayed yet */
@@ -100,7 +100,7 @@ struct ft_lane {
     struct ft_ring log;    /* struct ft_record and struct ft_chunk, lane → replicator */
     struct ft_ring replay; /* the same, replicator → lane … */
     struct ft_ring
-        checkpoint; /* … but for chunks of spread checkpoints. Capacity 0: of a hot standby, none come */
+        checkpoint; /* … but for chunks of incremental checkpoints. Capacity 0: of a hot standby, none come */
 
     /* Counters, written by the lane, read by status. Plain relaxed stores. */
     struct {

@@ -8,17 +8,15 @@
  *
  *      0  version    1. First, so that a reader of another version stops before it misreads the rest.
  *      1  lane       0 to 15 (below FT_LANES_MAX).
- *      2  flags      FT_CHUNK_SPREAD; FT_CHUNK_LAST, and FT_REC_DIGEST only beside it. FT_REC_DELTA, which
- * says in a ring that this is no record, is not written. 3  cut        1 to 2^64-1. 4  from       the lane's
- * last burst at the base cut. 5  bursts     that the delta stands for: burst - from. from + bursts must not
- * wrap. 6  seq        next sequence number at the end cut. 7  access     accesses the lane had made at the
- * end cut. 8  released   outputs released when the chunk was made. 9  outputs    outputs ever made at the end
- * cut. 10  digest     any with FT_REC_DIGEST, else 0. 11  number     of the chunk in its delta, 0 to 2^32-1.
- *     12  lines      bytes of runs, 0 to 96 Ki (FT_CHUNK_LINES).
- *     13  held       outputs that follow, 0 to 819.
- *     14  bytes      that these need in memory, heads included, 0 to 32 Ki (FT_CHUNK_OUTPUTS).
- *     15  body       bin, see below.
- *     16  checksum   XXH3-64 of all before it, `cf` and eight bytes, as in a record.
+ *      2  flags      FT_CHUNK_INCREMENTAL; FT_CHUNK_LAST, and FT_REC_DIGEST only beside it. FT_REC_DELTA,
+ * which says in a ring that this is no record, is not written. 3  cut        1 to 2^64-1. 4  from       the
+ * lane's last burst at the base cut. 5  bursts     that the delta stands for: burst - from. from + bursts
+ * must not wrap. 6  seq        next sequence number at the end cut. 7  access     accesses the lane had made
+ * at the end cut. 8  released   outputs released when the chunk was made. 9  outputs    outputs ever made at
+ * the end cut. 10  digest     any with FT_REC_DIGEST, else 0. 11  number     of the chunk in its delta, 0 to
+ * 2^32-1. 12  lines      bytes of runs, 0 to 96 Ki (FT_CHUNK_LINES). 13  held       outputs that follow, 0 to
+ * 819. 14  bytes      that these need in memory, heads included, 0 to 32 Ki (FT_CHUNK_OUTPUTS). 15  body bin,
+ * see below. 16  checksum   XXH3-64 of all before it, `cf` and eight bytes, as in a record.
  *
  * The body is three parts without padding, and nothing after them. Varints and zigzag are those of a record.
  *
@@ -49,7 +47,7 @@
 #include <msgpack/pack.h>
 
 #define CHUNK_VERSION 1u
-#define FLAGS_WIRE    (FT_CHUNK_LAST | FT_REC_DIGEST | FT_CHUNK_SPREAD)
+#define FLAGS_WIRE    (FT_CHUNK_LAST | FT_REC_DIGEST | FT_CHUNK_INCREMENTAL)
 #define HELD_MAX      (FT_CHUNK_OUTPUTS / sizeof(struct ft_chunk_output))
 #define OUTPUT_BOUND  36u /* 3 len and flags, 10 number, 10 burst, 10 sequence number, 2 have, port */
 #define HEAD_BOUND    (3u + 15u * 9u + 5u)
@@ -118,7 +116,7 @@ static int rule_head(const uint64_t n[], unsigned *field, struct ft_fault *why)
     if (n[F_FLAGS] & ~(uint64_t)FLAGS_WIRE || (n[F_FLAGS] & FT_REC_DIGEST && !(n[F_FLAGS] & FT_CHUNK_LAST)))
         return ft_fail(why, FT_EMALFORMED, "flags is %llu, expected 0, %u or %u, and %u or not",
                        (unsigned long long)n[F_FLAGS], FT_CHUNK_LAST, FT_CHUNK_LAST | FT_REC_DIGEST,
-                       FT_CHUNK_SPREAD);
+                       FT_CHUNK_INCREMENTAL);
     *field = F_BURSTS;
     if (n[F_FROM] + n[F_BURSTS] < n[F_FROM])
         return ft_fail(why, FT_EMALFORMED, "bursts wraps, expected room for it after from");

@@ -14,8 +14,8 @@
  * chunks. A *checkpoint* (to a warm standby) covers a log segment: its records precede the chunks, and who
  * has all deltas need not replay them.
  *
- * A checkpoint may be spread (FT_CHUNK_SPREAD): then records of bursts after its end cut lie between its
- * chunks. Its first chunk comes before them, its last ones when those of all lanes do.
+ * A checkpoint may be incremental (FT_CHUNK_INCREMENTAL): then records of bursts after its end cut lie
+ * between its chunks. Its first chunk comes before them, its last ones when those of all lanes do.
  *
  * A delta counts when all chunks of all deltas are there: it is in the closed set with all lanes at once or
  * not at all (ftcore/order/closed.h).
@@ -33,19 +33,20 @@
 enum ft_chunk_flags {
     FT_CHUNK_LAST =
         16, /* no further chunk of this lane's delta follows. Beside FT_REC_DELTA, FT_REC_DIGEST */
-    FT_CHUNK_SPREAD = 32, /* of a checkpoint that is copied beside bursts: their records may lie between its
-                            chunks, behind the first one. All chunks of a delta have it or none */
+    FT_CHUNK_INCREMENTAL = 32, /* of a checkpoint that is copied beside bursts: their records may lie between
+                            its chunks, behind the first one. All chunks of a delta have it or none */
 };
 
 struct ft_chunk {
     uint32_t size; /* bytes in memory, multiple of 8 */
     uint16_t lane;
-    uint16_t flags;  /* FT_REC_DELTA always; FT_CHUNK_SPREAD; FT_CHUNK_LAST; FT_REC_DIGEST only on the last */
-    uint64_t cut;    /* number of the cut it ends at: 1 for the first after a snapshot, no gaps */
-    uint64_t from;   /* the lane's last burst at the start cut … */
-    uint64_t burst;  /* … and at the end cut; >= from */
-    uint64_t seq;    /* next sequence number at the end cut */
-    uint64_t access; /* accesses the lane had made at the end cut */
+    uint16_t
+        flags; /* FT_REC_DELTA always; FT_CHUNK_INCREMENTAL; FT_CHUNK_LAST; FT_REC_DIGEST only on the last */
+    uint64_t cut;      /* number of the cut it ends at: 1 for the first after a snapshot, no gaps */
+    uint64_t from;     /* the lane's last burst at the start cut … */
+    uint64_t burst;    /* … and at the end cut; >= from */
+    uint64_t seq;      /* next sequence number at the end cut */
+    uint64_t access;   /* accesses the lane had made at the end cut */
     uint64_t released; /* outputs the lane had released when the chunk was made */
     uint64_t outputs;  /* outputs the lane had ever made at the end cut: what is neither released nor carried
                           cannot be emitted by a successor */

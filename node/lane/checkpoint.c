@@ -32,26 +32,26 @@
 #define LEAVE_NS    10000000u
 #define AHEAD       2.0 /* copied share : way to the next checkpoint, at least */
 
-bool nd_checkpoint_spread(struct nd_group *group)
+bool nd_checkpoint_begin_incremental(struct nd_group *group)
 {
     struct nd_stream *s = &group->stream;
     struct ft_region *region = group->lane[0].region;
 
-    s->spread = region->checkpoint_saved != NULL;
+    s->incremental = region->checkpoint_saved != NULL;
     atomic_store_explicit(&s->hurry, false, memory_order_relaxed);
     atomic_store_explicit(&s->unfinished, group->lanes, memory_order_relaxed);
-    for (unsigned l = 0; l < group->lanes && s->spread; l++) {
+    for (unsigned l = 0; l < group->lanes && s->incremental; l++) {
         group->lane[l].delta_lines_room = lg_delta_lines(region, l);
         group->lane[l].lines_told = false;
     }
-    if (s->spread)
+    if (s->incremental)
         ft_checkpoint_begin(region);
-    return s->spread;
+    return s->incremental;
 }
 
 void nd_checkpoint_forget(struct nd_group *group)
 {
-    group->stream.spread = false;
+    group->stream.incremental = false;
     ft_checkpoint_end(group->lane[0].region);
 }
 
@@ -93,7 +93,7 @@ bool nd_lane_hurries(const struct nd_lane *lane)
 {
     const struct nd_stream *s = &lane->group->stream;
 
-    return s->spread && (lane->draining || atomic_load_explicit(&s->hurry, memory_order_relaxed));
+    return s->incremental && (lane->draining || atomic_load_explicit(&s->hurry, memory_order_relaxed));
 }
 
 /* Nothing is to be carried: what was held at the cut has left. */

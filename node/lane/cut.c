@@ -110,7 +110,7 @@ void nd_lane_cut_init(struct nd_lane *lane)
 static uint64_t most_uncovered(const struct nd_lane *lane)
 {
     const struct nd_stream *s = &lane->group->stream;
-    bool beside = s->spread && atomic_load_explicit(&s->copying, memory_order_relaxed);
+    bool beside = s->incremental && atomic_load_explicit(&s->copying, memory_order_relaxed);
 
     return pending_bytes(lane) / (beside ? 8 : 4);
 }
@@ -164,13 +164,14 @@ static void watch_delta(struct nd_lane *lane)
         delta_bytes_now(lane) > 7 * room || (lane->index != 0 && lg_delta_lines(lane->region, 0) > 7 * room);
 }
 
-/* `digest`: one was taken here, and goes with the deltas of all lanes. `spread`: it is copied beside bursts.
+/* `digest`: one was taken here, and goes with the deltas of all lanes. `incremental`: it is copied beside
+ * bursts.
  */
-static void begin_delta(struct nd_lane *lane, bool digest, bool spread)
+static void begin_delta(struct nd_lane *lane, bool digest, bool incremental)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
     struct ft_chunk head = {.lane = (uint16_t)lane->index,
-                            .flags = spread ? FT_CHUNK_SPREAD : 0,
+                            .flags = incremental ? FT_CHUNK_INCREMENTAL : 0,
                             .cut = lane->group->stream.number,
                             .from = lane->cut_from,
                             .burst = state->burst,
@@ -248,9 +249,10 @@ static void cut(struct nd_group *group)
     if (digest)
         nd_group_take_digest(group);
     atomic_store_explicit(&s->copying, group->lanes, memory_order_relaxed);
-    s->spread = !s->deltas && nd_checkpoint_spread(group); /* outputs of deltas wait for the delta anyway */
+    s->incremental = !s->deltas &&
+                     nd_checkpoint_begin_incremental(group); /* outputs of deltas wait for the delta anyway */
     for (unsigned l = 0; l < group->lanes; l++)
-        begin_delta(&group->lane[l], digest, s->spread);
+        begin_delta(&group->lane[l], digest, s->incremental);
     snapshot_here(group);
 }
 
@@ -292,9 +294,9 @@ static bool due(struct nd_lane *lane)
     bool idle = lane->now - lane->busy_at >= interval(lane);
 
     if (atomic_load_explicit(&s->copying, memory_order_acquire)) {
-        if (s->spread)
+        if (s->incremental)
             watch_delta(lane);
-        if (s->spread && nd_lane_checkpoint_way(lane) >= 1)
+        if (s->incremental && nd_lane_checkpoint_way(lane) >= 1)
             atomic_store_explicit(&s->hurry, true, memory_order_relaxed);
         return false;
     }
@@ -342,7 +344,7 @@ static void delta_done(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
 
-    if (!s->spread) /* else records tell of more already */
+    if (!s->incremental) /* else records tell of more already */
         atomic_store_explicit(&lane->shared->recorded, lane->delta.head.burst, memory_order_release);
     if (lane->index == 0)
         atomic_store_explicit(&s->shared_copied, s->number, memory_order_release);
@@ -379,7 +381,7 @@ bool nd_lane_cut(struct nd_lane *lane)
     if (atomic_load_explicit(&s->wanted, memory_order_acquire) != lane->met && !nd_lane_stand(lane))
         return false;
     if (lane->delta.active) {
-        if (!(s->spread ? nd_lane_checkpoint(lane) : lg_delta_turn(&lane->delta)))
+        if (!(s->incremental ? nd_lane_checkpoint(lane) : lg_delta_turn(&lane->delta)))
             return false;
         if (!lane->delta.active)
             delta_done(lane);

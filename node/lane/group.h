@@ -29,7 +29,7 @@ struct nd_stream {
     _Atomic uint64_t wanted;        /* … that were wanted: any lane may, then all come */
     _Atomic unsigned copying;       /* lanes whose share of the last delta is not whole */
     _Atomic uint64_t shared_copied; /* number of the delta that has its lines of the shared arena */
-    bool spread;                    /* the last delta is a checkpoint that is copied beside bursts … */
+    bool incremental;               /* the last delta is a checkpoint that is copied beside bursts … */
     _Atomic unsigned unfinished;    /* … lanes with lines left to copy … */
     _Atomic bool hurry;             /* … and the next one is due, or somebody waits for this one */
 };

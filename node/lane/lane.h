@@ -53,7 +53,7 @@ struct nd_lane {
     struct lg_recorder *recorder; /* of what is executed; NULL: none */
     uint64_t seed;                /* of a fresh state */
     uint64_t replayed_bytes;      /* for outputs of replay; 0: the usual */
-    uint32_t chunk_bytes;         /* of lines in a chunk of a spread checkpoint; 0: the usual */
+    uint32_t chunk_bytes;         /* of lines in a chunk of an incremental checkpoint; 0: the usual */
     uint64_t incarnation;         /* for heartbeats */
     _Atomic uint64_t *view;
     _Atomic bool *stop;
@@ -64,7 +64,7 @@ struct nd_lane {
     struct lg_replayed replayed;
     struct lg_delta delta;
     bool full;                 /* the last turn ran a full burst: more packets wait, it seems */
-    uint64_t delta_lines_room; /* of a spread one: bytes that its lines may take */
+    uint64_t delta_lines_room; /* of an incremental one: bytes that its lines may take */
     uint64_t chunk_burst;      /* … the last burst before its last chunk … */
     uint64_t chunk_at;         /* … and when that was made, ns */
     bool lines_told;           /* … all its lines are copied, and counted so in `stream.unfinished` */
@@ -181,8 +181,8 @@ bool nd_lane_unrecorded(const struct nd_lane *lane); /* bursts that no record or
 double nd_lane_checkpoint_way(const struct nd_lane *lane);
 
 /* ---- lane/checkpoint.c: a checkpoint that is copied beside bursts ---- */
-/* All stand, for a checkpoint: whether it can be spread. If so, its lines are pending from here on. */
-bool nd_checkpoint_spread(struct nd_group *group);
+/* All stand, for a checkpoint: whether it can be incremental. If so, its lines are pending from here on. */
+bool nd_checkpoint_begin_incremental(struct nd_group *group);
 void nd_checkpoint_forget(struct nd_group *group); /* all stand: the stream begins anew */
 bool nd_lane_hurries(const struct nd_lane *lane);  /* no burst before it is whole */
 /* A turn of the lane whose share is not whole. False: it may run no burst. */

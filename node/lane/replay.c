@@ -255,8 +255,9 @@ static bool is_ripe(const struct nd_lane *lane, const struct ft_record *r, uint6
 }
 
 /*
- * What comes next, if it may be taken now. Chunks of a spread checkpoint lie in a ring of their own, and come
- * when theirs is the next cut; cuts have numbers without gaps, so no two rings have chunks of the same one.
+ * What comes next, if it may be taken now. Chunks of an incremental checkpoint lie in a ring of their own,
+ * and come when theirs is the next cut; cuts have numbers without gaps, so no two rings have chunks of the
+ * same one.
  */
 static const struct ft_record *aside(struct nd_lane *lane, uint64_t upto)
 {

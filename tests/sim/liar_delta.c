@@ -89,7 +89,7 @@ const struct ft_chunk *sim_lie_chunk(const struct ft_chunk *was)
     memcpy(p, was, sizeof(*p));
     /* What we say is not spread, and only there lines may come in any order: the encoder would not have it.
      */
-    p->lines = sim_lie_draw(2) && !(was->flags & FT_CHUNK_SPREAD) ? was->lines : 0;
+    p->lines = sim_lie_draw(2) && !(was->flags & FT_CHUNK_INCREMENTAL) ? was->lines : 0;
     memcpy(ft_chunk_lines(p), ft_chunk_lines(was), p->lines);
     p->flags = FT_REC_DELTA;
     p->digest = 0;

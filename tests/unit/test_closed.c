@@ -508,18 +508,18 @@ static int delta(struct ft_closed *set, uint16_t lane, uint64_t cut, uint64_t fr
 }
 
 /* Of a checkpoint whose chunks come between records: its first chunk, or its last. */
-static bool spread_fits(struct ft_closed *set, uint64_t cut, uint64_t from, uint64_t burst, uint64_t access,
-                        uint32_t number, bool add_it)
+static bool incremental_fits(struct ft_closed *set, uint64_t cut, uint64_t from, uint64_t burst,
+                             uint64_t access, uint32_t number, bool add_it)
 {
     chunk_begin(0, cut, from, burst);
-    chunk->flags |= FT_CHUNK_SPREAD | FT_CHUNK_LAST;
+    chunk->flags |= FT_CHUNK_INCREMENTAL | FT_CHUNK_LAST;
     chunk->access = access;
     chunk->number = number;
     chunk_finish();
     return add_it ? ft_closed_add_delta(set, chunk) == 0 : ft_closed_fits(set, chunk) == 0;
 }
 
-static void test_spread_checkpoint(void **state)
+static void test_incremental_checkpoint(void **state)
 {
     static const uint64_t burst[] = {10, 20}, access[] = {100, 200};
     struct ft_closed *set = ft_closed_new(2, PENDING);
@@ -528,17 +528,17 @@ static void test_spread_checkpoint(void **state)
     (void)state;
     ft_closed_reset(set, burst, access);
     assert_int_equal(add(set, 0, 11, 101, 1, -1, 0), 0);
-    assert_false(spread_fits(set, 1, 10, 10, 100, 0, false)); /* it begins behind all that is held … */
-    assert_false(spread_fits(set, 1, 10, 11, 100, 0, false));
+    assert_false(incremental_fits(set, 1, 10, 10, 100, 0, false)); /* it begins behind all that is held … */
+    assert_false(incremental_fits(set, 1, 10, 11, 100, 0, false));
     assert_false(
-        spread_fits(set, 1, 11, 11, 101, 0, false)); /* … and at the delta before it, or the snapshot */
-    assert_true(spread_fits(set, 1, 10, 11, 101, 0, false));
+        incremental_fits(set, 1, 11, 11, 101, 0, false)); /* … and at the delta before it, or the snapshot */
+    assert_true(incremental_fits(set, 1, 10, 11, 101, 0, false));
     assert_int_equal(add(set, 0, 12, 102, 1, -1, 0), 0);
     computed(set, true, 12, 20); /* what comes between its chunks does not wait for it */
-    assert_false(spread_fits(set, 1, 10, 13, 103, 3, true));
-    assert_false(spread_fits(set, 1, 9, 11, 101, 3, true));
-    assert_false(spread_fits(set, 2, 10, 11, 101, 3, true));
-    assert_true(spread_fits(set, 1, 10, 11, 101, 3, true));
+    assert_false(incremental_fits(set, 1, 10, 13, 103, 3, true));
+    assert_false(incremental_fits(set, 1, 9, 11, 101, 3, true));
+    assert_false(incremental_fits(set, 2, 10, 11, 101, 3, true));
+    assert_true(incremental_fits(set, 1, 10, 11, 101, 3, true));
     assert_int_equal(add(set, 0, 13, 103, 1, -1, 0), 0);
     computed(set, false, 12, 20); /* what comes behind its last one waits for the other lane's */
     assert_int_equal(ft_closed_cut(set, at), 0);
@@ -547,7 +547,7 @@ static void test_spread_checkpoint(void **state)
     assert_int_equal(ft_closed_cut(set, at), 1);
     assert_int_equal(at[0], 11); /* burst 12 is not covered */
     assert_int_equal(at[1], 20);
-    assert_true(spread_fits(set, 2, 11, 13, 103, 0, false)); /* the next goes on from there */
+    assert_true(incremental_fits(set, 2, 11, 13, 103, 0, false)); /* the next goes on from there */
     ft_closed_free(set);
 }
 
@@ -659,7 +659,7 @@ int main(void)
         cmocka_unit_test(test_impossible_lanes),
         cmocka_unit_test(test_segments),
         cmocka_unit_test(test_delta_order),
-        cmocka_unit_test(test_spread_checkpoint),
+        cmocka_unit_test(test_incremental_checkpoint),
     };
 
     return cmocka_run_group_tests_name("closed", tests, NULL, NULL);

@@ -614,7 +614,7 @@ static void chunks_that_lie(void **state)
 
     synchronise(true);
     a_chunk(1, 0, 0, 0, true);
-    chunk->flags |= FT_CHUNK_SPREAD;
+    chunk->flags |= FT_CHUNK_INCREMENTAL;
     end_chunk();
     refused(FT_MSG_DELTA,
             "delta: more chunks than this node said it could keep"); /* a hot one expects none */
