@@ -149,8 +149,8 @@ static json_t *link_status(const struct rp_status *s)
     json_object_set_new(o, "last_refused", s->last_refused[0] ? json_string(s->last_refused) : json_null());
     json_object_set_new(o, "turned_away", turned_away);
     number(o, "credit_waits", s->credit_waits);
-    json_object_set_new(o, "compressing", json_boolean(s->packing));
-    number(o, "compressed", s->packed);
+    json_object_set_new(o, "compressing", json_boolean(s->compressing));
+    number(o, "compressed", s->compressed);
     return o;
 }
 

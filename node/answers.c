@@ -40,7 +40,7 @@ static json_t *fail(const char *code, const char *fmt, ...)
     return json_pack("{s:{s:s,s:s}}", "error", "code", code, "text", text);
 }
 
-static void nap(void)
+static void sleep_a_little(void)
 {
     nanosleep(&(struct timespec){0, 200000}, NULL);
 }
@@ -70,7 +70,7 @@ static bool free_within(struct nd_running *r, int ms)
     while (nd_now() < end && !atomic_load(&r->stop)) {
         if (atomic_load_explicit(&r->question.asked, memory_order_acquire) == ND_ASK_NONE)
             return true;
-        nap();
+        sleep_a_little();
     }
     return false;
 }
@@ -183,7 +183,7 @@ static json_t *verify(struct nd_running *r)
     for (unsigned l = 0; l < lanes; l++)
         v[l].asked = atomic_fetch_add(&r->shared[l].digest, 1) + 1;
     resyncs = s->core.resyncs;
-    for (; nd_now() < end && told < lanes && !o && !atomic_load(&r->stop); nap()) {
+    for (; nd_now() < end && told < lanes && !o && !atomic_load(&r->stop); sleep_a_little()) {
         bool in_vain =
             asked_in_vain(r, s, resyncs); /* looked at first: a digest that differs ends the pair */
 
@@ -212,7 +212,7 @@ static bool hands_over(struct nd_running *r, struct rp_status *s)
 {
     bool under_way = false;
 
-    for (int i = 0; i < HANDOVER_MS * 5 && !atomic_load(&r->stop); i++, nap()) {
+    for (int i = 0; i < HANDOVER_MS * 5 && !atomic_load(&r->stop); i++, sleep_a_little()) {
         bool reigns = primary(state_of(r, s));
 
         if (!reigns && s->core.hand == FT_HAND_NONE)
@@ -252,7 +252,7 @@ static json_t *promote(struct nd_running *r)
             "busy",
             "%s: only a READY standby, or a JOINING or FENCED node that meets nobody, can be promoted",
             ft_state_name(s.core.state));
-    for (int i = 0; i < HANDOVER_MS * 5 && !atomic_load(&r->stop); i++, nap()) {
+    for (int i = 0; i < HANDOVER_MS * 5 && !atomic_load(&r->stop); i++, sleep_a_little()) {
         if (i % 250 == 0) /* the lease may have to run out first */
             rp_tell(r->replicator, FT_TOLD_PROMOTE);
         if (primary(state_of(r, &s)))

@@ -76,7 +76,7 @@ static void stop_lanes(struct rp_replicator *rp)
 
     give_order(rp, FT_LANE_WAIT, NULL);
     while (!standing(rp) && !atomic_load(&rp->stop)) {
-        rp_nap(STEP_NS);
+        rp_sleep(STEP_NS);
         waited += STEP_NS;
         FT_CHECK(waited < STAND_NS, "a lane has not reached a burst boundary for seconds");
     }

@@ -459,7 +459,7 @@ size_t rp_link_room(const struct rp_link *link)
     return out_limit(true) - used < FT_BULK_MAX ? out_limit(true) - used : FT_BULK_MAX;
 }
 
-int rp_link_send(struct rp_link *link, const struct ft_message *m, unsigned lanes, struct ft_packer *packer)
+int rp_link_send(struct rp_link *link, const struct ft_message *m, unsigned lanes, struct ft_packer *compressor)
 {
     size_t bound = ft_message_bound(m);
     bool bulk = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA || m->type == FT_MSG_SNAPSHOT;
@@ -473,7 +473,7 @@ int rp_link_send(struct rp_link *link, const struct ft_message *m, unsigned lane
         link->out_end -= link->out_at;
         link->out_at = 0;
     }
-    long len = ft_message_encode(m, lanes, packer, link->out + link->out_end, bound);
+    long len = ft_message_encode(m, lanes, compressor, link->out + link->out_end, bound);
     FT_CHECK(len > 0, "a message of type %u needs more than %zu bytes", m->type, bound);
     link->out_end += (size_t)len;
     link->stats.frames_out++;

@@ -25,15 +25,15 @@ struct rp_drain {
     double ns;             /* a packet, mean of late windows; 0: not known */
 };
 
-/* Yes or no, measured; pace.c says how long a yes stands. */
+/* Yes or no, measured; schedule.c says how long a yes stands. */
 struct rp_answer {
     bool yes;
     uint64_t seen, dropped, hold; /* ns: last found so, given up, to stand for */
     uint64_t count;               /* times it became yes */
 };
 
-struct rp_pace {
-    struct rp_answer packing;
+struct rp_schedule {
+    struct rp_answer compressing;
     uint64_t stalled; /* since when the connection has not taken all; 0: it has */
     struct rp_link_times times;
     bool yields;         /* without real-time priority: others run when it gives way */
@@ -53,7 +53,7 @@ struct rp_sender {
     unsigned first;               /* lane that may send first this time */
     uint64_t (*seq_of)[RP_SEQ_MEMORY]; /* [lanes] sequence number after burst b, at b % RP_SEQ_MEMORY */
     struct rp_drain drain[FT_LANES_MAX];
-    struct ft_packer pack_log, pack_delta;
+    struct ft_packer compress_log, compress_delta;
     uint8_t *bulk;
 };
 
@@ -63,7 +63,7 @@ struct rp_snapshot {
     struct ft_lines unsent;
     uint64_t left, at, lines;
     uint64_t began; /* when all lanes had made the cut */
-    struct ft_packer packer;
+    struct ft_packer compressor;
     uint8_t *bulk;
 };
 
@@ -94,7 +94,7 @@ struct rp_replicator {
     struct rp_sender sender;
     struct rp_snapshot snapshot;
     struct rp_receiver receiver;
-    struct rp_pace pace;
+    struct rp_schedule schedule;
     uint64_t now;
     uint64_t order, gate, announced; /* serial numbers */
     enum ft_order ordered;
@@ -126,7 +126,7 @@ static inline struct ft_lane *rp_lane(struct rp_replicator *rp, unsigned lane)
 
 /* replicator.c */
 uint64_t rp_monotonic(void);
-void rp_nap(uint64_t ns); /* sleeps, whatever comes; below a second */
+void rp_sleep(uint64_t ns); /* sleeps, whatever comes; below a second */
 
 /* input.c: everything that can be read, to the core. True if there was anything. */
 bool rp_take_input(struct rp_replicator *rp);
@@ -139,13 +139,13 @@ void rp_reports(struct rp_replicator *rp);  /* all else that they reached */
 void rp_step(struct rp_replicator *rp, const struct ft_event *event);
 void rp_carry_out(struct rp_replicator *rp);
 
-/* pace.c: when this thread sends, whether it sleeps, and whether it compresses. */
-void rp_pace_begin(struct rp_replicator *rp);       /* by the thread itself */
-void rp_pace_moved(struct rp_replicator *rp);       /* entries were sent, or stored */
-bool rp_pace_awake(const struct rp_replicator *rp); /* it does not sleep between turns */
+/* schedule.c: when this thread sends, whether it sleeps, and whether it compresses. */
+void rp_schedule_begin(struct rp_replicator *rp);       /* by the thread itself */
+void rp_schedule_moved(struct rp_replicator *rp);       /* entries were sent, or stored */
+bool rp_schedule_awake(const struct rp_replicator *rp); /* it does not sleep between turns */
 /* A message of `there` bytes waits: it is small, and the one before is not acknowledged. */
-bool rp_pace_holds(const struct rp_replicator *rp, uint64_t there);
-bool rp_pace_packs(struct rp_replicator *rp); /* the next message is to be compressed */
+bool rp_schedule_holds(const struct rp_replicator *rp, uint64_t there);
+bool rp_schedule_compresses(struct rp_replicator *rp); /* the next message is to be compressed */
 
 /* sender.c: log rings → LOG and DELTA messages. True if anything was sent. */
 int rp_sender_init(struct rp_replicator *rp);

@@ -28,7 +28,7 @@ uint64_t rp_monotonic(void)
     return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
-void rp_nap(uint64_t ns)
+void rp_sleep(uint64_t ns)
 {
     nanosleep(&(struct timespec){0, (long)ns}, NULL);
 }
@@ -64,8 +64,8 @@ static void show(struct rp_replicator *rp)
     if (rp->link)
         rp->shown.link = *rp_link_stats(rp->link);
     rp->shown.lag_packets = rp_lag_packets(rp);
-    rp->shown.packed = rp->pace.packing.count;
-    rp->shown.packing = rp->pace.packing.yes;
+    rp->shown.compressed = rp->schedule.compressing.count;
+    rp->shown.compressing = rp->schedule.compressing.yes;
     rp->shown.refused = rp->refused;
     memcpy(rp->shown.last_refused, rp->last_refused, sizeof(rp->shown.last_refused));
     rp->shown.snapshot_left = rp->snapshot.reading ? rp->snapshot.left : 0;
@@ -125,19 +125,19 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now)
 static uint64_t patience(const struct rp_replicator *rp)
 {
     bool pressing = rp->core.resync || rp->core.hand || rp->core.state == FT_SYNCING;
-    uint64_t quiet = rp->now - rp->pace.moved;
+    uint64_t quiet = rp->now - rp->schedule.moved;
 
     if (pressing || (quiet < IDLE_NS && rp->sender.on))
         return REST_NS;
     return quiet < STILL_NS ? WAIT_IDLE_NS : WAIT_STILL_NS;
 }
 
-/* Whatever comes, others have the processor between two turns (pace.c). */
+/* Whatever comes, others have the processor between two turns (schedule.c). */
 static void rest(struct rp_replicator *rp, bool busy)
 {
-    if (busy && !rp->pace.yields)
-        rp_nap(REST_NS);
-    else if (busy || rp_pace_awake(rp))
+    if (busy && !rp->schedule.yields)
+        rp_sleep(REST_NS);
+    else if (busy || rp_schedule_awake(rp))
         sched_yield();
     else
         rp_link_wait(rp->link, patience(rp));
@@ -147,7 +147,7 @@ void rp_run(struct rp_replicator *rp)
 {
     uint64_t seen = 0;
 
-    rp_pace_begin(rp);
+    rp_schedule_begin(rp);
 
     while (!atomic_load_explicit(&rp->stop, memory_order_relaxed)) {
         bool busy = rp_turn(rp, rp_monotonic());
@@ -157,12 +157,12 @@ void rp_run(struct rp_replicator *rp)
                            rp->shown.chunks_stored;
 
         if (entries != seen)
-            rp_pace_moved(rp);
+            rp_schedule_moved(rp);
         seen = entries;
         if (rp->link)
             rest(rp, busy);
         else
-            rp_nap(WAIT_STILL_NS);
+            rp_sleep(WAIT_STILL_NS);
     }
 }
 

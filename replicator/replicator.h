@@ -48,8 +48,8 @@ struct rp_status {
     uint64_t delta_bytes_raw, delta_bytes_wire, chunks_sent, chunks_stored;
     uint64_t overruns;      /* snapshots begun because a delta would have been too large */
     uint64_t credit_waits;  /* batches that waited for the standby's credit */
-    uint64_t packed;        /* times messages became compressed … */
-    bool packing;           /* … and are now */
+    uint64_t compressed;        /* times messages became compressed … */
+    bool compressing;           /* … and are now */
     uint64_t lag_packets;   /* primary: packets recorded and not yet known to be replayed */
     uint64_t snapshot_left; /* lines not sent yet */
     uint64_t refused;       /* malformed input, all kinds */

@@ -131,20 +131,20 @@ static void gather(struct rp_replicator *rp, unsigned l, struct batch *b)
 
 static void send_batch(struct rp_replicator *rp, const struct batch *b)
 {
-    struct ft_packer *packer = b->chunks ? &rp->sender.pack_delta : &rp->sender.pack_log;
-    uint64_t before = packer->packed;
-    bool packs = rp_pace_packs(rp);
+    struct ft_packer *compressor = b->chunks ? &rp->sender.compress_delta : &rp->sender.compress_log;
+    uint64_t before = compressor->compressed;
+    bool compresses = rp_schedule_compresses(rp);
     struct ft_message m;
 
     ft_core_head(&rp->core, b->chunks ? FT_MSG_DELTA : FT_MSG_LOG, rp->now, &m);
     m.bulk = rp->sender.bulk;
     m.bulk_len = b->len;
-    int error = rp_link_send(rp->link, &m, rp->lanes, packs ? packer : NULL);
+    int error = rp_link_send(rp->link, &m, rp->lanes, compresses ? compressor : NULL);
 
-    rp->pace.sent = rp->now;
+    rp->schedule.sent = rp->now;
     FT_CHECK(error == 0, "the link has no room for %u bytes though it said so", b->len);
     *(b->chunks ? &rp->shown.delta_bytes_wire : &rp->shown.log_bytes_wire) +=
-        packs ? packer->packed - before : b->len;
+        compresses ? compressor->compressed - before : b->len;
 }
 
 static uint64_t unsent(struct rp_replicator *rp)
@@ -170,7 +170,7 @@ bool rp_sender_turn(struct rp_replicator *rp)
     if (rp->snapshot.cutting || (rp->sender.on && room < SEND_LEAST))
         return false;
     /* The second half of what came together is not held: records behind a chunk of a checkpoint. */
-    if (rp->sender.on && !left && rp_pace_holds(rp, unsent(rp)))
+    if (rp->sender.on && !left && rp_schedule_holds(rp, unsent(rp)))
         return false;
     /* A busy lane that comes first each time would leave nothing to the others. */
     rp->sender.first = (rp->sender.first + 1) % rp->lanes;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where msgpack-c's packer writes in ftcore: a bounded buffer of the caller's. Used by the encoders of
+ * Where msgpack-c's compressor writes in ftcore: a bounded buffer of the caller's. Used by the encoders of
  * records and messages, each with one of its own; once something did not fit, nothing more is written.
  */
 #ifndef FTCORE_BASE_OUT_H

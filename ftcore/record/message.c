@@ -52,10 +52,10 @@
 #define XXH_INLINE_ALL /* for this machine's vectors: the library's own is for any */
 #include <xxhash.h>
 
-#define PACK_MIN    64u
-#define PACK_SKIP   63u
-#define PACK_AHEAD  10u
-#define PACK_BLOCK  (64u << 10)
+#define COMPRESS_MIN    64u
+#define COMPRESS_SKIP   63u
+#define COMPRESS_AHEAD  10u
+#define COMPRESS_BLOCK  (64u << 10)
 #define SMALL_BOUND 1024u /* of everything but bulk: a hello needs 200 bytes, an ACK of 16 lanes 510 */
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "frames are little-endian in memory too");
@@ -113,10 +113,10 @@ static void put_vector(msgpack_packer *pk, const struct ft_field *f, const uint8
 /* The blocks of a bulk; their bytes, 0: more than `cap`. */
 static uint32_t pack(const uint8_t *bulk, uint32_t size, uint8_t *out, size_t cap)
 {
-    size_t head = size > PACK_BLOCK ? sizeof(uint32_t) : 0, at = 0;
+    size_t head = size > COMPRESS_BLOCK ? sizeof(uint32_t) : 0, at = 0;
 
     for (uint32_t n; size; bulk += n, size -= n) {
-        n = size < PACK_BLOCK ? size : PACK_BLOCK;
+        n = size < COMPRESS_BLOCK ? size : COMPRESS_BLOCK;
         if (cap - at <= head)
             return 0;
         int len =
@@ -133,11 +133,11 @@ static uint32_t pack(const uint8_t *bulk, uint32_t size, uint8_t *out, size_t ca
 static bool put_packed(struct ft_out *out, const struct ft_message *m)
 {
     size_t most = (uint64_t)m->bulk_len * 85 / 100;
-    uint8_t ahead[PACK_AHEAD] = {0xce, [5] = 0xc6};
+    uint8_t ahead[COMPRESS_AHEAD] = {0xce, [5] = 0xc6};
 
-    if (out->full || (size_t)(out->end - out->at) < PACK_AHEAD + most)
+    if (out->full || (size_t)(out->end - out->at) < COMPRESS_AHEAD + most)
         return false;
-    uint32_t len = pack(m->bulk, m->bulk_len, out->at + PACK_AHEAD, most);
+    uint32_t len = pack(m->bulk, m->bulk_len, out->at + COMPRESS_AHEAD, most);
 
     if (!len)
         return false;
@@ -154,13 +154,13 @@ static void put_bulk(msgpack_packer *pk, struct ft_out *out, const struct ft_mes
     uint8_t *before = out->at;
     bool kept = false;
 
-    if (p && m->bulk_len >= PACK_MIN && p->skip >= m->bulk_len) {
+    if (p && m->bulk_len >= COMPRESS_MIN && p->skip >= m->bulk_len) {
         p->skip -= m->bulk_len;
-    } else if (p && m->bulk_len >= PACK_MIN) {
+    } else if (p && m->bulk_len >= COMPRESS_MIN) {
         kept = put_packed(out, m);
         p->tried++;
         p->kept += kept;
-        p->skip = kept ? 0 : PACK_SKIP * (uint64_t)m->bulk_len;
+        p->skip = kept ? 0 : COMPRESS_SKIP * (uint64_t)m->bulk_len;
     }
     if (!kept) {
         msgpack_pack_uint64(pk, 0);
@@ -169,12 +169,12 @@ static void put_bulk(msgpack_packer *pk, struct ft_out *out, const struct ft_mes
     }
     if (p) {
         p->raw += m->bulk_len;
-        p->packed += kept ? (size_t)(out->at - before) - PACK_AHEAD : m->bulk_len;
+        p->compressed += kept ? (size_t)(out->at - before) - COMPRESS_AHEAD : m->bulk_len;
     }
 }
 
 static void put_field(msgpack_packer *pk, struct ft_out *out, const struct ft_field *f,
-                      const struct ft_message *m, unsigned lanes, struct ft_packer *packer, uint64_t *last)
+                      const struct ft_message *m, unsigned lanes, struct ft_packer *compressor, uint64_t *last)
 {
     const uint8_t *bytes = (const uint8_t *)m;
 
@@ -193,7 +193,7 @@ static void put_field(msgpack_packer *pk, struct ft_out *out, const struct ft_fi
         break;
     case FT_K_BULK:
         FT_CHECK(m->bulk_len <= FT_BULK_MAX, "bulk of %u bytes", m->bulk_len);
-        put_bulk(pk, out, m, packer);
+        put_bulk(pk, out, m, compressor);
         break;
     default:
         put_number(pk, f, bytes, lanes, last);
@@ -205,7 +205,7 @@ size_t ft_message_bound(const struct ft_message *m)
     return SMALL_BOUND + m->bulk_len;
 }
 
-long ft_message_encode(const struct ft_message *m, unsigned lanes, struct ft_packer *packer, uint8_t *out,
+long ft_message_encode(const struct ft_message *m, unsigned lanes, struct ft_packer *compressor, uint8_t *out,
                        size_t cap)
 {
     msgpack_packer pk;
@@ -221,9 +221,9 @@ long ft_message_encode(const struct ft_message *m, unsigned lanes, struct ft_pac
     msgpack_pack_uint64(&pk, FT_STREAM_VERSION);
     msgpack_pack_uint64(&pk, m->type);
     for (unsigned i = 0; i < FT_HEAD_FIELDS; i++)
-        put_field(&pk, &to, &ft_head_fields[i], m, lanes, packer, &last);
+        put_field(&pk, &to, &ft_head_fields[i], m, lanes, compressor, &last);
     for (unsigned i = 0; i < ft_shape_fields(s); i++)
-        put_field(&pk, &to, &s->fields[i], m, lanes, packer, &last);
+        put_field(&pk, &to, &s->fields[i], m, lanes, compressor, &last);
     if (to.full)
         return FT_EFULL;
     uint32_t len = (uint32_t)(to.at - out - FT_FRAME_HEAD);
@@ -304,10 +304,10 @@ static int get_identity(struct ft_reader *in, const struct ft_field *f, struct f
 static int unpack(struct ft_reader *in, const uint8_t *at, uint32_t len, uint8_t *bulk, uint32_t size)
 {
     const uint8_t *end = at + len;
-    bool many = size > PACK_BLOCK;
+    bool many = size > COMPRESS_BLOCK;
 
     for (uint32_t n; size; bulk += n, size -= n, at += len) {
-        n = size < PACK_BLOCK ? size : PACK_BLOCK;
+        n = size < COMPRESS_BLOCK ? size : COMPRESS_BLOCK;
         if (many && end - at < (ptrdiff_t)sizeof(len))
             return FT_READ_REFUSE(in, at, "blocks end, expected %u bytes more of bulk", size);
         if (many)

@@ -92,15 +92,15 @@ struct ft_message {
  */
 struct ft_packer {
     uint64_t skip;        /* bytes of bulk left to send raw before trying again; a larger bulk is tried */
-    uint64_t raw, packed; /* bytes in, bytes out, ever */
+    uint64_t raw, compressed; /* bytes in, bytes out, ever */
     uint64_t tried, kept;
 };
 
 /* Bytes an encoded frame can need at most. */
 size_t ft_message_bound(const struct ft_message *m);
 
-/* Whole frame into out[0..cap). Returns its length, FT_EFULL. `packer` NULL: no compression. */
-long ft_message_encode(const struct ft_message *m, unsigned lanes, struct ft_packer *packer, uint8_t *out,
+/* Whole frame into out[0..cap). Returns its length, FT_EFULL. `compressor` NULL: no compression. */
+long ft_message_encode(const struct ft_message *m, unsigned lanes, struct ft_packer *compressor, uint8_t *out,
                        size_t cap);
 
 /*

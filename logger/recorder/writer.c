@@ -13,8 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NAP_FIRST    1000000
-#define NAP_LAST     16000000 /* an idle node sleeps; the queue holds far more than comes in this time */
+#define SLEEP_FIRST    1000000
+#define SLEEP_LAST     16000000 /* an idle node sleeps; the queue holds far more than comes in this time */
 #define NAME_BYTES   320u
 #define ENTRIES_TURN 64u /* of one lane, until the next one's turn */
 
@@ -267,7 +267,7 @@ static bool write_lane(struct lg_recorder *rec, unsigned lane)
 void *lg_recorder_write(void *arg)
 {
     struct lg_recorder *rec = arg;
-    struct timespec nap = {0, NAP_FIRST};
+    struct timespec pause = {0, SLEEP_FIRST};
 
     prctl(PR_SET_NAME, "us-recorder");
     for (;;) {
@@ -282,8 +282,8 @@ void *lg_recorder_write(void *arg)
         flush(rec);
         if (stop)
             break;
-        nanosleep(&nap, NULL);
-        nap.tv_nsec = any ? NAP_FIRST : nap.tv_nsec < NAP_LAST ? nap.tv_nsec * 2 : NAP_LAST;
+        nanosleep(&pause, NULL);
+        pause.tv_nsec = any ? SLEEP_FIRST : pause.tv_nsec < SLEEP_LAST ? pause.tv_nsec * 2 : SLEEP_LAST;
     }
     end_file(rec);
     return NULL;

@@ -19,7 +19,7 @@
 #include <time.h>
 
 #define SPINS  2000u
-#define NAP_NS 5000l
+#define SLEEP_NS 5000l
 
 static void nothing(struct nd_group *group)
 {
@@ -105,13 +105,13 @@ static void keep_outputs(struct nd_lane *lane, const struct ft_chunk *chunk)
 static void wait_for_shared(struct nd_lane *lane, uint64_t cut)
 {
     struct nd_group *group = lane->group;
-    struct timespec nap = {0, NAP_NS};
+    struct timespec pause = {0, SLEEP_NS};
 
     for (unsigned spins = 0; atomic_load_explicit(&group->applied, memory_order_acquire) < cut; spins++) {
         if (atomic_load_explicit(lane->stop, memory_order_relaxed) || nd_lane_called_off(lane))
             return;
         if (spins >= SPINS)
-            nanosleep(&nap, NULL);
+            nanosleep(&pause, NULL);
     }
 }
 

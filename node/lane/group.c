@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#define SPINS 2000u /* then the waiting lane naps: there may be fewer cores than lanes */
+#define SPINS 2000u /* then the waiting lane sleeps: there may be fewer cores than lanes */
 
 void nd_group_init(struct nd_group *group, struct nd_lane *lanes, unsigned count)
 {
@@ -46,7 +46,7 @@ bool nd_group_meet_at(struct nd_group *group, struct nd_meeting *place, void (*w
                       const _Atomic uint64_t *now_ordered, uint64_t order, const _Atomic bool *stop)
 {
     uint64_t before = atomic_fetch_add_explicit(&place->word, 1, memory_order_acq_rel), met = before >> TIMES;
-    struct timespec nap = {0, 5000};
+    struct timespec pause = {0, 5000};
 
     if ((before & COUNT) + 1 == group->lanes) {
         work(group);
@@ -63,7 +63,7 @@ bool nd_group_meet_at(struct nd_group *group, struct nd_meeting *place, void (*w
         if (over && leave(group, place, met))
             return false;
         if (spins >= SPINS)
-            nanosleep(&nap, NULL);
+            nanosleep(&pause, NULL);
     }
     return true;
 }

@@ -14,39 +14,39 @@
 
 #define SPIN_HELD  400u /* turns: some tens of microseconds */
 #define SPIN_IDLE  50u
-#define NAP_HELD   10000u /* ns */
-#define NAP_FIRST  20000u
-#define NAP_LAST   250000u
-#define NAP_DOUBLE 200u /* turns until a nap doubles */
+#define SLEEP_HELD   10000u /* ns */
+#define SLEEP_FIRST  20000u
+#define SLEEP_LAST   250000u
+#define SLEEP_DOUBLE 200u /* turns until a sleep doubles */
 
 /* How long to sleep after so many turns without work. 0: not yet. */
-static uint64_t nap_ns(const struct nd_lane *lane)
+static uint64_t sleep_ns(const struct nd_lane *lane)
 {
     bool held = ft_hold_count(&lane->hold) > 0;
-    unsigned doubled = lane->idle / NAP_DOUBLE;
-    uint64_t ns = (uint64_t)NAP_FIRST << (doubled < 4 ? doubled : 4);
+    unsigned doubled = lane->idle / SLEEP_DOUBLE;
+    uint64_t ns = (uint64_t)SLEEP_FIRST << (doubled < 4 ? doubled : 4);
 
     /* Nobody waits for a warm standby's lane; waking would take its processor from those who are waited for.
      */
     if (lane->doing == FT_LANE_REPLAY && lane->config->protect.standby == ND_STANDBY_WARM)
-        return NAP_LAST;
+        return SLEEP_LAST;
     if (lane->idle < (held ? SPIN_HELD : SPIN_IDLE))
         return 0;
-    return held ? NAP_HELD : ns < NAP_LAST ? ns : NAP_LAST;
+    return held ? SLEEP_HELD : ns < SLEEP_LAST ? ns : SLEEP_LAST;
 }
 
 void nd_lane_wait(struct nd_lane *lane, bool worked)
 {
-    struct timespec nap = {0, 0};
+    struct timespec pause = {0, 0};
 
     lane->idle = worked ? 0 : lane->idle + 1;
     if (worked)
         return;
-    nap.tv_nsec = (long)nap_ns(lane);
-    if (nap.tv_nsec == 0)
+    pause.tv_nsec = (long)sleep_ns(lane);
+    if (pause.tv_nsec == 0)
         _mm_pause();
     else
-        nanosleep(&nap, NULL);
+        nanosleep(&pause, NULL);
 }
 
 static void show_rows(struct nd_lane *lane, struct nd_question *q)

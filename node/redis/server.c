@@ -21,7 +21,7 @@
 
 #define READY_NS 10000000000ull
 #define END_NS   5000000000ull
-#define NAP_NS   2000000
+#define SLEEP_NS   2000000
 
 static struct sockaddr_in loopback(uint16_t port)
 {
@@ -102,7 +102,7 @@ static int wait_ready(struct nd_redis_server *server, struct ft_fault *fault)
         }
         if (answers(server->port))
             return FT_OK;
-        nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = SLEEP_NS}, NULL);
     }
     return ft_fail(fault, FT_EIO, "redis-server on port %u is not ready after %llu s", server->port,
                    READY_NS / 1000000000ull);
@@ -139,7 +139,7 @@ void nd_redis_server_stop(struct nd_redis_server *server)
     while (!gone && nd_now() < until) {
         gone = waitpid(server->pid, NULL, WNOHANG) != 0;
         if (!gone)
-            nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
+            nanosleep(&(struct timespec){.tv_nsec = SLEEP_NS}, NULL);
     }
     if (!gone) {
         kill(server->pid, SIGKILL);

@@ -26,7 +26,7 @@ static bool same(const struct ft_message *a, const struct ft_message *b)
 
 static void both_ways(const struct ft_message *m, unsigned lanes)
 {
-    static struct ft_packer packer;
+    static struct ft_packer compressor;
     struct ft_message back;
     struct ft_fault fault = {""};
     size_t bound = ft_message_bound(m);
@@ -43,8 +43,8 @@ static void both_ways(const struct ft_message *m, unsigned lanes)
     FUZZ_MUST(ft_message_encode(&back, spoken, NULL, again, bound) == n &&
                   memcmp(frame, again, (size_t)n) == 0,
               "encoding again gives other bytes");
-    packer = (struct ft_packer){.skip = 0};
-    n = ft_message_encode(m, spoken, &packer, frame, bound);
+    compressor = (struct ft_packer){.skip = 0};
+    n = ft_message_encode(m, spoken, &compressor, frame, bound);
     FUZZ_MUST(n > 0, "it cannot be compressed: %ld", n);
     used = ft_message_decode(frame, (size_t)n, lanes, &back, bulk[1], &fault);
     FUZZ_MUST(used == n && same(m, &back), "compressed, another message came back: %ld %s", used, fault.text);
@@ -96,14 +96,14 @@ static void run(const uint8_t *data, size_t size)
 static void seed(const char *name, struct ft_message *m, unsigned lanes, bool pack)
 {
     static uint8_t frame[65536];
-    struct ft_packer packer = {0};
+    struct ft_packer compressor = {0};
     long n;
 
     m->state = FT_SOLO;
     m->view = 3;
     m->sent = 1000000;
     m->echo = 999;
-    n = ft_message_encode(m, lanes, pack ? &packer : NULL, frame, sizeof(frame));
+    n = ft_message_encode(m, lanes, pack ? &compressor : NULL, frame, sizeof(frame));
     FUZZ_MUST(n > (long)FT_FRAME_HEAD, "seed %s does not encode", name);
     frame[FT_FRAME_HEAD - 1] = (uint8_t)lanes;
     fuzz_seed(name, frame + FT_FRAME_HEAD - 1, (size_t)n - FT_FRAME_HEAD + 1);
@@ -151,7 +151,7 @@ static void seeds(void)
         }
         seed(names[type], &m, lanes, false);
         if (m.bulk_len)
-            seed(type == FT_MSG_SNAPSHOT ? "base-packed" : "bulk-packed", &m, lanes, true);
+            seed(type == FT_MSG_SNAPSHOT ? "base-compressed" : "bulk-compressed", &m, lanes, true);
     }
 }
 

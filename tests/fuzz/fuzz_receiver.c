@@ -423,14 +423,14 @@ static void note_chunk(const struct ft_chunk *p, const uint64_t runs[2], const s
 
 static int deliver(enum ft_message_type type, size_t len)
 {
-    static struct ft_packer packer;
+    static struct ft_packer compressor;
     struct ft_message m = {
         .type = (uint8_t)type, .state = FT_SOLO, .view = 1, .bulk = wire, .bulk_len = (uint32_t)len};
     struct ft_fault fault = {""};
     long n;
 
-    packer = (struct ft_packer){.skip = 0};
-    n = ft_message_encode(&m, rp->lanes, &packer, frame, sizeof(frame));
+    compressor = (struct ft_packer){.skip = 0};
+    n = ft_message_encode(&m, rp->lanes, &compressor, frame, sizeof(frame));
     FUZZ_MUST(n > 0, "the message does not fit");
     FUZZ_MUST(ft_message_decode(frame, (size_t)n, rp->lanes, &m, bulk, &fault) == n, "%s", fault.text);
     int error = rp_receiver_take(rp, &m, &fault);

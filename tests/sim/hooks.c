@@ -47,7 +47,7 @@ int sim_nanosleep(const struct timespec *time, struct timespec *left)
     return 0;
 }
 
-/* In a loop that waits for another lane; or an idle lane before it naps: then nothing comes before the next
+/* In a loop that waits for another lane; or an idle lane before it sleeps: then nothing comes before the next
  * tick. */
 void sim_spin(void)
 {
@@ -254,7 +254,7 @@ WRAP(bool, rp_snapshot_turn, struct rp_replicator *rp, bool *whole)
 }
 
 WRAP(int, rp_link_send, struct rp_link *link, const struct ft_message *m, unsigned lanes,
-     struct ft_packer *packer)
+     struct ft_packer *compressor)
 {
     static const enum sim_step before[FT_MSG_TYPES] = {[FT_MSG_ACK] = SIM_BEFORE_ACK,
                                                        [FT_MSG_SNAPSHOT_BEGIN] = SIM_SNAPSHOT_BEGINS,
@@ -276,12 +276,12 @@ WRAP(int, rp_link_send, struct rp_link *link, const struct ft_message *m, unsign
         lie = *m;
         sim_lie_message(&lie, lanes);
         sim_mix(lie.type + lie.sent);
-        return __real_rp_link_send(link, &lie, lanes, packer);
+        return __real_rp_link_send(link, &lie, lanes, compressor);
     }
     if (m->type == FT_MSG_ACK)
         sim_saw_ack(sim_current(), m);
     if (m->type == FT_MSG_BEAT && sim_bold(4) && sim_lie_again(&lie))
-        return __real_rp_link_send(link, &lie, lanes, packer);
+        return __real_rp_link_send(link, &lie, lanes, compressor);
     if (m->type == FT_MSG_HELLO) {
         struct sim_node *n = sim_current();
 
@@ -296,7 +296,7 @@ WRAP(int, rp_link_send, struct rp_link *link, const struct ft_message *m, unsign
         sim_saw_gift(sim_current(), m);
         sim_lies_forget(sim_current()->index);
     }
-    error = __real_rp_link_send(link, m, lanes, packer);
+    error = __real_rp_link_send(link, m, lanes, compressor);
     if (m->type == FT_MSG_ACK)
         sim_step(SIM_AFTER_ACK);
     sim_mix(m->type + m->sent);
@@ -315,10 +315,10 @@ WRAP(int, rp_view_store, const char *path, uint64_t view, struct ft_fault *fault
 
 /* ---- a peer that lies ---------------------------------------------------------------------------- */
 
-WRAP(long, ft_message_encode, const struct ft_message *m, unsigned lanes, struct ft_packer *packer,
+WRAP(long, ft_message_encode, const struct ft_message *m, unsigned lanes, struct ft_packer *compressor,
      uint8_t *out, size_t cap)
 {
-    long len = __real_ft_message_encode(m, lanes, packer, out, cap);
+    long len = __real_ft_message_encode(m, lanes, compressor, out, cap);
 
     return sim_lies(SIM_LIE_FRAME, m->type == FT_MSG_BEAT ? 40 : 200) ? sim_lie_frame(out, len, cap) : len;
 }

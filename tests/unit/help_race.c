@@ -25,14 +25,14 @@ struct runner {
     _Atomic unsigned *ready;
 };
 
-static _Thread_local uint64_t pace_state;
+static _Thread_local uint64_t schedule_state;
 
 void help_race_pause(void)
 {
-    pace_state ^= pace_state << 13;
-    pace_state ^= pace_state >> 7;
-    pace_state ^= pace_state << 17;
-    if (pace_state % 5 == 0)
+    schedule_state ^= schedule_state << 13;
+    schedule_state ^= schedule_state >> 7;
+    schedule_state ^= schedule_state << 17;
+    if (schedule_state % 5 == 0)
         sched_yield();
 }
 
@@ -153,7 +153,7 @@ static void *run(void *arg)
 {
     struct runner *me = arg;
 
-    pace_state = me->pace;
+    schedule_state = me->pace;
     atomic_fetch_sub(me->ready, 1);
     while (atomic_load(me->ready))
         sched_yield();

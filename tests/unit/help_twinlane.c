@@ -446,7 +446,7 @@ static bool turn(struct life *life)
 
 void *twin_lane_run(void *arg)
 {
-    struct timespec nap = {0, 100000};
+    struct timespec pause = {0, 100000};
     struct twin_worker *w = arg;
     struct life life = {.w = w,
                         .box = w->box,
@@ -462,7 +462,7 @@ void *twin_lane_run(void *arg)
     FT_CHECK(life.delta.out && ft_hold_init(&life.hold, HOLD) == 0, "no memory");
     while (!atomic_load(w->stop))
         if (!turn(&life))
-            nanosleep(&nap, NULL);
+            nanosleep(&pause, NULL);
     ft_hold_free(&life.hold);
     free(life.delta.out);
     return NULL;

@@ -123,12 +123,12 @@ static void same(const struct ft_message *a, const struct ft_message *b)
     assert_memory_equal(&x, &y, sizeof(x));
 }
 
-static void comes_back(const struct ft_message *m, unsigned lanes, struct ft_packer *packer)
+static void comes_back(const struct ft_message *m, unsigned lanes, struct ft_packer *compressor)
 {
     struct ft_message got;
     struct ft_fault why = {"?"};
 
-    long len = ft_message_encode(m, lanes, packer, frame, sizeof(frame));
+    long len = ft_message_encode(m, lanes, compressor, frame, sizeof(frame));
     assert_true(len > 0 && (size_t)len <= ft_message_bound(m));
     long used = ft_message_decode(frame, (size_t)len, lanes, &got, unpacked, &why);
     if (used != len)
@@ -140,7 +140,7 @@ static void comes_back(const struct ft_message *m, unsigned lanes, struct ft_pac
 
 static void round_trips(void **state)
 {
-    struct ft_packer packer = {0};
+    struct ft_packer compressor = {0};
 
     (void)state;
     for (unsigned run = 1; run < 3000; run++) {
@@ -148,17 +148,17 @@ static void round_trips(void **state)
         unsigned lanes = (unsigned)(1 + draw() % FT_LANES_MAX);
         struct ft_message m = any((unsigned)(1 + draw() % (FT_MSG_TYPES - 1)), lanes, 5000);
 
-        packer.skip = 0;
-        comes_back(&m, lanes, draw() & 1 ? &packer : NULL);
+        compressor.skip = 0;
+        comes_back(&m, lanes, draw() & 1 ? &compressor : NULL);
     }
-    assert_true(packer.kept > 20 && packer.packed < packer.raw);
+    assert_true(compressor.kept > 20 && compressor.compressed < compressor.raw);
     for (unsigned big = 0; big < 4; big++) {
         struct ft_message m = {.type = FT_MSG_LOG, .state = FT_SOLO, .bulk = content};
 
         m.bulk_len = FT_BULK_MAX - (big & 1);
         fill(content, m.bulk_len, big & 2);
-        packer.skip = 0;
-        comes_back(&m, 1, &packer);
+        compressor.skip = 0;
+        comes_back(&m, 1, &compressor);
     }
 }
 
@@ -202,28 +202,28 @@ static void control_characters_are_cleaned(void **state)
 
 static void packing_is_tried_every_64th_time_when_it_does_not_pay(void **state)
 {
-    struct ft_packer packer = {0};
+    struct ft_packer compressor = {0};
     struct ft_message m = {.type = FT_MSG_LOG, .state = FT_READY, .bulk = content, .bulk_len = 2000};
 
     (void)state;
     seed = 7;
     fill(content, 2000, false);
     for (unsigned i = 0; i < 128; i++)
-        ft_message_encode(&m, 1, &packer, frame, sizeof(frame));
-    assert_int_equal(packer.tried, 2);
-    assert_int_equal(packer.kept, 0);
-    assert_int_equal(packer.raw, 256000);
-    assert_int_equal(packer.packed, 256000);
+        ft_message_encode(&m, 1, &compressor, frame, sizeof(frame));
+    assert_int_equal(compressor.tried, 2);
+    assert_int_equal(compressor.kept, 0);
+    assert_int_equal(compressor.raw, 256000);
+    assert_int_equal(compressor.compressed, 256000);
     memset(content, 'a', 2000);
-    long len = ft_message_encode(&m, 1, &packer, frame, sizeof(frame));
-    assert_int_equal(packer.kept, 1); /* the 129th is tried, and from now on each */
+    long len = ft_message_encode(&m, 1, &compressor, frame, sizeof(frame));
+    assert_int_equal(compressor.kept, 1); /* the 129th is tried, and from now on each */
     assert_true(len < 100);
-    ft_message_encode(&m, 1, &packer, frame, sizeof(frame));
-    assert_int_equal(packer.kept, 2);
-    assert_true(packer.packed < 256100);
+    ft_message_encode(&m, 1, &compressor, frame, sizeof(frame));
+    assert_int_equal(compressor.kept, 2);
+    assert_true(compressor.compressed < 256100);
     m.bulk_len = 63;
-    ft_message_encode(&m, 1, &packer, frame, sizeof(frame));
-    assert_int_equal(packer.tried, 4); /* too small to measure */
+    ft_message_encode(&m, 1, &compressor, frame, sizeof(frame));
+    assert_int_equal(compressor.tried, 4); /* too small to measure */
     m.bulk_len = 2000;
     assert_true(ft_message_encode(&m, 1, NULL, frame, sizeof(frame)) > 2000);
 }
@@ -231,7 +231,7 @@ static void packing_is_tried_every_64th_time_when_it_does_not_pay(void **state)
 /* What did not pay is skipped by bytes: many small bulks that do not pack leave a large one its try. */
 static void small_ones_do_not_keep_a_large_one_from_being_packed(void **state)
 {
-    struct ft_packer packer = {0};
+    struct ft_packer compressor = {0};
     struct ft_message m = {.type = FT_MSG_DELTA, .state = FT_READY, .bulk = content, .bulk_len = 100};
 
     (void)state;
@@ -239,17 +239,17 @@ static void small_ones_do_not_keep_a_large_one_from_being_packed(void **state)
     fill(content, 100, false);
     memset(content + 100, 'a', 7900);
     for (unsigned i = 0; i < 70; i++)
-        ft_message_encode(&m, 1, &packer, frame, sizeof(frame));
-    assert_int_equal(packer.tried, 2);
-    assert_int_equal(packer.kept, 0);
+        ft_message_encode(&m, 1, &compressor, frame, sizeof(frame));
+    assert_int_equal(compressor.tried, 2);
+    assert_int_equal(compressor.kept, 0);
     m.bulk_len = 8000;
-    assert_true(ft_message_encode(&m, 1, &packer, frame, sizeof(frame)) < 1000);
-    assert_int_equal(packer.kept, 1);
+    assert_true(ft_message_encode(&m, 1, &compressor, frame, sizeof(frame)) < 1000);
+    assert_int_equal(compressor.kept, 1);
 }
 
 static void too_little_room_is_full(void **state)
 {
-    struct ft_packer packer = {0};
+    struct ft_packer compressor = {0};
 
     (void)state;
     for (unsigned type = 1; type < FT_MSG_TYPES; type++) {
@@ -262,8 +262,8 @@ static void too_little_room_is_full(void **state)
             free(exact);
         }
         assert_int_equal(ft_message_encode(&m, 3, NULL, frame, (size_t)len), len);
-        packer.skip = 0;
-        assert_int_equal(ft_message_encode(&m, 3, &packer, frame, 20), FT_EFULL);
+        compressor.skip = 0;
+        assert_int_equal(ft_message_encode(&m, 3, &compressor, frame, 20), FT_EFULL);
     }
 }
 
@@ -283,13 +283,13 @@ static long decode_exact(const uint8_t *in, size_t len, unsigned lanes)
 
 static void truncated_is_never_a_message(void **state)
 {
-    struct ft_packer packer = {0};
+    struct ft_packer compressor = {0};
 
     (void)state;
     for (unsigned type = 1; type < FT_MSG_TYPES; type++) {
         seed = type + 100;
         struct ft_message m = any(type, 5, 800);
-        long len = ft_message_encode(&m, 5, &packer, frame, sizeof(frame));
+        long len = ft_message_encode(&m, 5, &compressor, frame, sizeof(frame));
         for (long cut = 0; cut < len; cut++)
             assert_int_equal(decode_exact(frame, (size_t)cut, 5), 0);
         /* The same with a length and a checksum that say so. */
@@ -304,14 +304,14 @@ static void truncated_is_never_a_message(void **state)
 
 static void each_flipped_bit_is_refused(void **state)
 {
-    struct ft_packer packer = {0};
+    struct ft_packer compressor = {0};
     unsigned checksum = 0;
 
     (void)state;
     for (unsigned type = 1; type < FT_MSG_TYPES; type++) {
         seed = type + 200;
         struct ft_message m = any(type, 5, 300), got;
-        long len = ft_message_encode(&m, 5, &packer, frame, sizeof(frame));
+        long len = ft_message_encode(&m, 5, &compressor, frame, sizeof(frame));
         memset(frame + len, 0, 1000);
         for (size_t bit = 0; bit < (size_t)len * 8; bit++) {
             frame[bit / 8] ^= (uint8_t)(1u << bit % 8);
@@ -651,7 +651,7 @@ static size_t two_blocks(uint8_t *out)
 
 static void a_large_bulk_has_several_blocks(void **state)
 {
-    struct ft_packer packer = {0};
+    struct ft_packer compressor = {0};
     struct ft_message m = {.type = FT_MSG_SNAPSHOT, .state = FT_READY, .bulk = content, .bulk_len = 65636};
     uint8_t blocks[1024];
     size_t len = two_blocks(blocks);
@@ -684,13 +684,13 @@ static void a_large_bulk_has_several_blocks(void **state)
     begin(8, 1, FT_MSG_SNAPSHOT, 5);
     u(65636), bin(blocks, len);
     refused(1, "offset 27: BASE block of 300 bytes, expected at most 282");
-    /* Content that repeats itself over more than a block's table: each block is packed by itself. */
+    /* Content that repeats itself over more than a block's table: each block is compressed by itself. */
     m = (struct ft_message){.type = FT_MSG_SNAPSHOT, .state = FT_READY, .bulk = content, .bulk_len = 200000};
     seed = 3;
     fill(content, 2000, false);
     for (size_t at = 2000; at < 200000; at += 2000)
         memcpy(content + at, content, 2000);
-    long used = ft_message_encode(&m, 1, &packer, frame, sizeof(frame));
+    long used = ft_message_encode(&m, 1, &compressor, frame, sizeof(frame));
 
     assert_true(used > 4 * 2000 && used < 4 * 2500);
     assert_int_equal(ft_message_decode(frame, (size_t)used, 1, &m, unpacked, NULL), used);
@@ -820,7 +820,7 @@ static void words(void **state)
     }
 }
 
-/* ---- golden file: one of each type, then a packed LOG written by hand ---- */
+/* ---- golden file: one of each type, then a compressed LOG written by hand ---- */
 
 static struct ft_message golden_message(unsigned type)
 {

@@ -27,7 +27,7 @@
 
 #define PORT 7107
 
-static void nap_ms(long ms)
+static void sleep_ms(long ms)
 {
     nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
 }
@@ -58,7 +58,7 @@ static void answer(int s, unsigned number, uint8_t *bytes, size_t length, const 
         return;
     }
     if (number == 250)
-        nap_ms(200); /* silence; then the socket's queue is answered */
+        sleep_ms(200); /* silence; then the socket's queue is answered */
     for (unsigned i = 0; i < times; i++)
         sendto(s, bytes, length, 0, (const struct sockaddr *)to, sizeof *to);
     if (number == 71)
@@ -106,7 +106,7 @@ static void counts_what_the_server_did(void **unused)
     assert_int_equal(nd_probe_start(&p, &o, &fault), FT_OK);
     uint64_t begin = nd_probe_now();
     do /* what the server does it does by number, not by time */
-        nap_ms(50);
+        sleep_ms(50);
     while (nd_probe_figures(p, 0, nd_probe_now(), &f), f.sent < 500);
     uint64_t end = nd_probe_now();
     nd_probe_stop(p, 2000);
@@ -142,7 +142,7 @@ static void serves_and_keeps_flows_busy(void **unused)
     (void)unused;
     assert_int_equal(nd_probe_start(&p, &o, &fault), FT_OK);
     do
-        nap_ms(50);
+        sleep_ms(50);
     while (nd_probe_figures(p, 0, nd_probe_now(), &f), f.sent < 100 || f.flow_silence_ms == 0);
     nd_probe_stop(p, 2000);
     nd_probe_figures(p, 0, nd_probe_now(), &f);
@@ -176,7 +176,7 @@ static void says_why_it_cannot_begin(void **unused)
     o = good;
     o.to = NULL; /* nobody listens: refused, not silently lost */
     assert_int_equal(nd_probe_start(&p, &o, &fault), FT_OK);
-    nap_ms(50);
+    sleep_ms(50);
     nd_probe_stop(p, 50);
     struct nd_probe_figures f;
     nd_probe_figures(p, 0, nd_probe_now(), &f);

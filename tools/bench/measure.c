@@ -81,7 +81,7 @@ static int take_reading(struct nd_bench_nodes *r, struct reading *x, struct ft_f
 }
 
 /* Of something that a node shows, for each ns. */
-static double pace(const struct reading *a, const struct reading *b, unsigned node, uint64_t from,
+static double rate(const struct reading *a, const struct reading *b, unsigned node, uint64_t from,
                    uint64_t to)
 {
     uint64_t ns = b->shown_at[node] - a->shown_at[node];
@@ -92,10 +92,10 @@ static double pace(const struct reading *a, const struct reading *b, unsigned no
 static struct nd_bench_cpu used(const struct reading *a, const struct reading *b)
 {
     return (struct nd_bench_cpu){
-        .lane = pace(a, b, 0, a->lanes[0], b->lanes[0]),
-        .replicator = pace(a, b, 0, a->replicator[0], b->replicator[0]),
-        .standby_lane = pace(a, b, 1, a->lanes[1], b->lanes[1]),
-        .standby_replicator = pace(a, b, 1, a->replicator[1], b->replicator[1]),
+        .lane = rate(a, b, 0, a->lanes[0], b->lanes[0]),
+        .replicator = rate(a, b, 0, a->replicator[0], b->replicator[0]),
+        .standby_lane = rate(a, b, 1, a->lanes[1], b->lanes[1]),
+        .standby_replicator = rate(a, b, 1, a->replicator[1], b->replicator[1]),
     };
 }
 
@@ -109,8 +109,8 @@ static void conclude(struct nd_bench_result *out, const struct reading *a, const
     out->ns = ns / packets;
     out->cpu = used(a, b);
     out->lane_ns = out->cpu.lane * out->ns;
-    out->wire_bytes = pace(a, b, 0, a->link_bytes, b->link_bytes) * out->ns;
-    out->records = pace(a, b, 0, a->records, b->records) * SECOND;
+    out->wire_bytes = rate(a, b, 0, a->link_bytes, b->link_bytes) * out->ns;
+    out->records = rate(a, b, 0, a->records, b->records) * SECOND;
     out->waits = b->waits - a->waits;
     out->credit_waits = b->credit_waits - a->credit_waits;
     out->dropped = came > 0 ? (double)(b->dropped - a->dropped) / came : 0;
@@ -139,13 +139,13 @@ int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, str
     struct reading a, b;
     int error;
 
-    nd_bench_nap(r->plan->rest);
+    nd_bench_sleep(r->plan->rest);
     error = take_reading(r, &a, fault);
     r->from = a.released;
     for (unsigned i = 0; i < SAMPLES && !error; i++) {
         uint64_t lag;
 
-        nd_bench_nap(r->plan->seconds / SAMPLES);
+        nd_bench_sleep(r->plan->seconds / SAMPLES);
         lag = atomic_load(&r->slot[0]->lag);
         out->lag[i * 2 / SAMPLES] = lag > out->lag[i * 2 / SAMPLES] ? lag : out->lag[i * 2 / SAMPLES];
         error = nd_bench_check(r, fault);
@@ -200,7 +200,7 @@ int nd_bench_watch(struct nd_bench_nodes *r, struct nd_bench_lag *out, struct ft
         struct nd_bench_sample *s = &out->sample[out->count], now = {0};
         uint64_t next = began + (out->count + 1) * (uint64_t)SECOND, left, then;
 
-        nd_bench_nap((double)over(next, nd_now()) / SECOND);
+        nd_bench_sleep((double)over(next, nd_now()) / SECOND);
         error = nd_bench_check(r, fault);
         look(r, &now);
         left = nd_bench_released(r);
@@ -251,7 +251,7 @@ static int look_on(struct nd_bench_nodes *r, struct nd_bench_latency *out, struc
     int error = 0;
 
     for (unsigned i = 0; i < looks && !error; i++) {
-        nd_bench_nap(r->plan->seconds / looks);
+        nd_bench_sleep(r->plan->seconds / looks);
         look_behind(r, out);
         error = nd_bench_check(r, fault);
     }
@@ -278,7 +278,7 @@ static void tell_work(struct nd_bench_latency *out, const struct reading *a, con
 
     out->bursts = bursts / (double)(b->at - a->at) * SECOND;
     out->packets = bursts > 0 ? (double)(b->received - a->received) / bursts : 0;
-    out->records = pace(a, b, 0, a->records, b->records) * SECOND;
+    out->records = rate(a, b, 0, a->records, b->records) * SECOND;
     out->cpu = used(a, b);
 }
 
@@ -292,7 +292,7 @@ int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, dou
 
     *out = (struct nd_bench_latency){.mpps = mpps};
     atomic_store(&r->slot[0]->rate, (uint64_t)(mpps * 1e6) + 1);
-    nd_bench_nap(r->plan->rest);
+    nd_bench_sleep(r->plan->rest);
     if (!error)
         error = take_reading(r, &a, fault);
     atomic_fetch_add(&r->slot[0]->phase, 1);

@@ -32,7 +32,7 @@ struct nd_bench_nodes {
 
 /* ---- bench/run.c ---- */
 
-void nd_bench_nap(double seconds); /* shorter when interrupted */
+void nd_bench_sleep(double seconds); /* shorter when interrupted */
 /* FT_EIO: a node ended. */
 int nd_bench_check(struct nd_bench_nodes *r, struct ft_fault *fault);
 /* Until `when`, checking nodes. FT_EIO: a node ended, or half a minute was over. */

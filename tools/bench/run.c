@@ -20,7 +20,7 @@
 
 #define PATIENCE 30000000000ull /* ns until something is broken … */
 #define PEERS    10u            /* … times so much for a peer that answers command by command */
-#define NAP      200000l
+#define PAUSE      200000l
 #define QUIET_NS 20000000ull /* a lane that closed no burst for so long … */
 #define ROUNDS   4u          /* … and in so many turns has come to rest */
 #define SECOND   1e9
@@ -44,7 +44,7 @@ void nd_bench_catch(void)
             sigaction(ends[i], &action, NULL);
 }
 
-void nd_bench_nap(double seconds)
+void nd_bench_sleep(double seconds)
 {
     struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * SECOND)};
 
@@ -141,7 +141,7 @@ int nd_bench_wait(struct nd_bench_nodes *r, bool (*when)(struct nd_bench_nodes *
     int error = 0;
 
     while (!error && !when(r)) {
-        nd_bench_nap(NAP / SECOND);
+        nd_bench_sleep(PAUSE / SECOND);
         error = nd_bench_check(r, fault);
         if (!error && nd_now() - began > patience)
             error = ft_fail(fault, FT_EIO, "%s: no progress; node a is %s: %.100s", what,

@@ -72,7 +72,7 @@ int nd_bench_take_over(struct nd_bench_nodes *r, struct nd_bench_result *out, do
 
     atomic_store(&r->slot[0]->rate, rate);
     atomic_store(&r->slot[1]->rate, rate);
-    nd_bench_nap(r->plan->rest);
+    nd_bench_sleep(r->plan->rest);
     if (!error)
         error = nd_bench_check(r, fault);
     if (error)

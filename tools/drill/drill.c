@@ -94,7 +94,7 @@ static void bring_back(struct nd_drill *d, const struct nd_process *victim, unsi
         json_decref(answer);
         if (there)
             return;
-        nd_drill_nap(20000);
+        nd_drill_sleep(20000);
     }
     nd_drill_say(d, "%s is started again", r->victim);
     if (nd_process_start(victim, &fault) < 0)
@@ -104,7 +104,7 @@ static void bring_back(struct nd_drill *d, const struct nd_process *victim, unsi
 static void wake(struct nd_drill *d, const struct nd_process *victim, unsigned node, struct nd_drill_run *r)
 {
     struct ft_fault fault;
-    nd_drill_nap(ASLEEP_MS * 1000); /* long enough that it believes nothing happened */
+    nd_drill_sleep(ASLEEP_MS * 1000); /* long enough that it believes nothing happened */
     nd_drill_say(d, "%s is woken", r->victim);
     if (nd_process_signal(victim, SIGCONT, &fault) < 0)
         nd_drill_failed(r, "%s", fault.text);
@@ -141,7 +141,7 @@ static void ask_prober(struct nd_drill *d, struct nd_drill_run *r, uint64_t over
     struct nd_probe_figures f;
     if (d->prober == NULL)
         return;
-    nd_drill_nap(300000); /* answers under way */
+    nd_drill_sleep(300000); /* answers under way */
     nd_probe_figures(d->prober, r->at_ns - 50000000u, end, &f);
     r->sent = f.sent;
     r->lost = f.lost;
@@ -257,7 +257,7 @@ int nd_drill_once(struct nd_drill *d, struct nd_drill_run *r, struct ft_fault *f
     if (error < 0)
         return error;
     if (d->prober != NULL)
-        nd_drill_nap(BASELINE_MS * 1000);
+        nd_drill_sleep(BASELINE_MS * 1000);
     if (!nd_drill_look(d, &s, &error))
         return ft_fail(fault, FT_EIO, "%s: the pair did not stay PROTECTED", d->config->file);
     unsigned victim = kind == ND_DRILL_STANDBY_KILL ? s.standby : s.primary;

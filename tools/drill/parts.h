@@ -33,7 +33,7 @@ struct nd_sight { /* of both nodes, in a settled pair */
 /* The first thing that went wrong is the one that is told. */
 void nd_drill_failed(struct nd_drill_run *run, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void nd_drill_say(struct nd_drill *drill, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void nd_drill_nap(long us);
+void nd_drill_sleep(long us);
 double nd_drill_ms(uint64_t from_ns, uint64_t to_ns); /* -1 when either is unknown (0) */
 
 /* The answer (a new reference) or NULL, then `fault` says why; *error, which may be NULL, is always set. */

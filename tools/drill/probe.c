@@ -34,7 +34,7 @@ void nd_probe_hurry(void)
     sched_setscheduler(0, SCHED_FIFO, &p); /* without permission it stays as it is: late_ms tells */
 }
 
-static void nap(unsigned ms)
+static void sleep_for(unsigned ms)
 {
     nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}, NULL);
 }
@@ -124,7 +124,7 @@ static int wait_flag(struct nd_prober *p, pid_t child, _Atomic bool *flag, struc
             return ft_fail(fault, FT_EIO, "probe: %s",
                            p->table->fault[0] ? p->table->fault : "its child ended at once");
         }
-        nap(1);
+        sleep_for(1);
     }
     return atomic_load(flag) ? FT_OK : ft_fail(fault, FT_EIO, "probe: did not begin within 3 s");
 }
@@ -195,7 +195,7 @@ void nd_probe_stop(struct nd_prober *p, uint32_t settle_ms)
 {
     if (p->sender > 0) {
         atomic_store(&p->table->stop, true);
-        nap(settle_ms);
+        sleep_for(settle_ms);
     }
     end_child(&p->sender);
     end_child(&p->server);

@@ -13,7 +13,7 @@
 #define RELEASE_MS 2000 /* from the takeover to its first packet; without traffic there is none */
 #define LONE_MS    500  /* how long a strict primary is watched without its standby, beyond solo_after_ms */
 
-void nd_drill_nap(long us)
+void nd_drill_sleep(long us)
 {
     nanosleep(&(struct timespec){.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000}, NULL);
 }
@@ -136,7 +136,7 @@ int nd_drill_settle(struct nd_drill *d, struct nd_sight *s, struct ft_fault *fau
         /* Both nodes of this machine have to be there; a node elsewhere is known by its peer's word. */
         if (nd_drill_look(d, s, &error) && (s->seen[0] == s->seen[1] || d->config->drill_permit))
             return FT_OK;
-        nd_drill_nap(20000);
+        nd_drill_sleep(20000);
     } while (nd_probe_now() < end);
     if (error == FT_EPERM)
         return ft_fail(fault, FT_EPERM, "%s: no permission for the control socket", d->config->file);
@@ -195,7 +195,7 @@ uint64_t nd_drill_await_release(struct nd_drill *d, unsigned node, struct nd_dri
     bool failed = r->failure[0] != 0;
     do {
         see_takeover(d, node, r, &released);
-        nd_drill_nap(1000);
+        nd_drill_sleep(1000);
     } while (released == 0 && (failed || r->failure[0] == 0) && nd_probe_now() < end);
     if (released == 0 && d->prober != NULL)
         nd_drill_failed(r, "%s took over but released nothing within %d ms", r->survivor, RELEASE_MS);
@@ -209,7 +209,7 @@ uint64_t nd_drill_await_takeover(struct nd_drill *d, unsigned node, struct nd_dr
     while (!primary && nd_probe_now() < end) {
         primary = see_takeover(d, node, r, &released);
         if (!primary)
-            nd_drill_nap(1000);
+            nd_drill_sleep(1000);
     }
     if (!primary) {
         nd_drill_failed(r, "%s did not take over within %d ms", r->survivor, ND_TAKEOVER_MS);
@@ -234,7 +234,7 @@ uint64_t nd_drill_await_alone(struct nd_drill *d, unsigned node, struct nd_drill
         json_decref(answer);
         if (when == 0 && strcmp(state, wanted) == 0)
             when = nd_probe_now();
-        nd_drill_nap(1000);
+        nd_drill_sleep(1000);
     } while (nd_probe_now() < end && !(when != 0 && !d->config->protect.strict));
     if (strcmp(state, wanted) != 0)
         nd_drill_failed(r, "%s is %s without its standby, %s expected", r->survivor, state, wanted);
@@ -250,7 +250,7 @@ void nd_drill_await_fenced(struct nd_drill *d, unsigned node, struct nd_drill_ru
         /* It may have been fenced before: in this run, by a later view. */
         r->was_fenced = nd_drill_number(json_object_get(answer, "fenced"), "view") > r->view_before;
         json_decref(answer);
-        nd_drill_nap(1000);
+        nd_drill_sleep(1000);
     }
     if (!r->was_fenced)
         nd_drill_failed(r, "%s was woken and did not say that it is fenced", r->victim);

@@ -23,7 +23,7 @@
 #else
 #define PATIENCE 60000000000ull /* ns without any progress: something is broken */
 #endif
-#define NAP        100000l
+#define PAUSE_NS        100000l
 #define LAST_DOUBT 2000000u /* ns: most that a kill comes after its packet */
 #define BAR_AFTER  1000000000ull
 #define BAR_EVERY  200000000ull
@@ -37,7 +37,7 @@ static void interrupt(int number)
     interrupted = 1;
 }
 
-static void nap(long ns)
+static void sleep_for(long ns)
 {
     struct timespec t = {0, ns};
 
@@ -77,7 +77,7 @@ static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), co
 
     while (!when(r)) {
         if (drain(r) == 0)
-            nap(NAP);
+            sleep_for(PAUSE_NS);
         if (round++ % CHECK_EACH == 0)
             error = nd_nodes_check(r, fault);
         if (interrupted)
@@ -148,7 +148,7 @@ static void dawdle(struct nd_replay *r)
 
     while (nd_now() < until)
         if (drain(r) == 0)
-            nap(NAP / 10);
+            sleep_for(PAUSE_NS / 10);
 }
 
 static int kill_primary(struct nd_replay *r, struct ft_fault *fault)
@@ -299,7 +299,7 @@ static int feed_on(struct nd_replay *r, const uint64_t to[], bool (*until)(struc
         uint64_t now = nd_now(), asked = asked_of(r, &all);
 
         if (drain(r) == 0)
-            nap(NAP);
+            sleep_for(PAUSE_NS);
         if (round++ % CHECK_EACH == 0)
             error = nd_nodes_check(r, fault);
         if (asked != last)

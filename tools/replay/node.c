@@ -20,8 +20,8 @@
 
 #define RESYNC_MBPS  4000u
 #define IDLE_SHORT   500u /* turns without work */
-#define NAP_SHORT    50000l
-#define NAP_LONG     200000l
+#define SLEEP_SHORT    50000l
+#define SLEEP_LONG     200000l
 #define FIT_MAX      3000000u /* ns: a pause of a link that delivers by fits and starts */
 #define STATUS_EVERY 1000000ull
 
@@ -90,7 +90,7 @@ static int put_together(struct running *r, struct ft_fault *fault)
 
 /* ---- running ----------------------------------------------------------------------------------- */
 
-static void nap(long ns)
+static void sleep_for(long ns)
 {
     struct timespec t = {0, ns};
 
@@ -120,9 +120,9 @@ static void turn(struct running *r, unsigned *idle)
     *idle = rp_turn(r->member.replicator, now) ? 0 : *idle + 1;
     show(r, now);
     if (atomic_load_explicit(&r->node->slot->fits, memory_order_relaxed) && ft_draw(&r->random) % 2 == 0)
-        nap((long)(ft_draw(&r->random) % FIT_MAX));
+        sleep_for((long)(ft_draw(&r->random) % FIT_MAX));
     else if (*idle)
-        nap(*idle < IDLE_SHORT ? NAP_SHORT : NAP_LONG);
+        sleep_for(*idle < IDLE_SHORT ? SLEEP_SHORT : SLEEP_LONG);
 }
 
 static void rest(struct running *r)

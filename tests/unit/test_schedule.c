@@ -96,24 +96,24 @@ static void take_all(void)
 }
 
 /* The system counts real time; so does this. */
-static bool packs_after(uint64_t ns)
+static bool compresses_after(uint64_t ns)
 {
     struct timespec t = {0, (long)ns};
 
     nanosleep(&t, NULL);
     rp.now += ns;
-    return rp_pace_packs(&rp);
+    return rp_schedule_compresses(&rp);
 }
 
 static void told_to(void **state)
 {
     (void)state;
     rp.config.compress = RP_COMPRESS_ALWAYS;
-    assert_true(rp_pace_packs(&rp));
+    assert_true(rp_schedule_compresses(&rp));
     rp.config.compress = RP_COMPRESS_NEVER;
     UNTIL(rp_link_stalled(a)) offer(); /* whatever the link does */
     for (unsigned i = 0; i < 10; i++)
-        assert_false(packs_after(4000000));
+        assert_false(compresses_after(4000000));
 }
 
 static void what_drains_is_not_compressed(void **state)
@@ -128,16 +128,16 @@ static void what_drains_is_not_compressed(void **state)
         }
         take_all();
         rp.now += 3000000;
-        assert_false(rp_pace_packs(&rp));
+        assert_false(rp_schedule_compresses(&rp));
     }
     limit_rate(8 * SLOW); /* bytes are under way all the time, and all that is offered is taken */
     for (unsigned i = 0; i < 30; i++) {
         offer();
         assert_false(rp_link_stalled(a));
-        assert_false(packs_after(10000000));
+        assert_false(compresses_after(10000000));
         take_all();
     }
-    assert_int_equal(rp.pace.packing.count, 0);
+    assert_int_equal(rp.schedule.compressing.count, 0);
 }
 
 /* Then its processor is the limit, or ours, and never the link. */
@@ -153,19 +153,19 @@ static void a_peer_that_does_not_read(void **state)
     }
     for (unsigned i = 0; i < 50; i++) {
         offer();
-        assert_false(packs_after(4000000));
+        assert_false(compresses_after(4000000));
     }
-    assert_true(rp.pace.stalled != 0);
+    assert_true(rp.schedule.stalled != 0);
 }
 
 static void stall_by_the_link(void)
 {
     limit_rate(SLOW);
-    UNTIL(rp.pace.packing.yes)
+    UNTIL(rp.schedule.compressing.yes)
     {
         offer();
         take_all();
-        packs_after(1000000);
+        compresses_after(1000000);
     }
 }
 
@@ -184,72 +184,72 @@ static void a_slow_link(void **state)
 {
     (void)state;
     stall_by_the_link();
-    assert_int_equal(rp.pace.packing.count, 1);
+    assert_int_equal(rp.schedule.compressing.count, 1);
     recover();
-    rp.now = rp.pace.packing.seen + S - 1;
-    assert_true(rp_pace_packs(&rp));
+    rp.now = rp.schedule.compressing.seen + S - 1;
+    assert_true(rp_schedule_compresses(&rp));
     rp.now++;
-    assert_false(rp_pace_packs(&rp));
+    assert_false(rp_schedule_compresses(&rp));
     stall_by_the_link();
-    assert_int_equal(rp.pace.packing.count, 2);
+    assert_int_equal(rp.schedule.compressing.count, 2);
     recover();
-    rp.now = rp.pace.packing.seen + 2 * S - 1;
-    assert_true(rp_pace_packs(&rp));
+    rp.now = rp.schedule.compressing.seen + 2 * S - 1;
+    assert_true(rp_schedule_compresses(&rp));
     rp.now++;
-    assert_false(rp_pace_packs(&rp));
+    assert_false(rp_schedule_compresses(&rp));
     rp.now += 3 * S;
     stall_by_the_link(); /* long after: a second again */
     recover();
-    rp.now = rp.pace.packing.seen + S;
-    assert_false(rp_pace_packs(&rp));
+    rp.now = rp.schedule.compressing.seen + S;
+    assert_false(rp_schedule_compresses(&rp));
 }
 
 static void a_small_message_waits_for_the_last_ones_acknowledgement(void **state)
 {
     (void)state;
     rp.lanes = 2;
-    rp.pace.sent = rp.now - 10000;
+    rp.schedule.sent = rp.now - 10000;
     rp.sender.burst[0] = 7;
     rp.sender.burst[1] = 9;
     rp.core.peer_closed[0] = 7;
     rp.core.peer_closed[1] = 8;
-    assert_true(rp_pace_holds(&rp, 100));
-    assert_false(rp_pace_holds(&rp, 128 << 10)); /* a message of full size */
+    assert_true(rp_schedule_holds(&rp, 100));
+    assert_false(rp_schedule_holds(&rp, 128 << 10)); /* a message of full size */
     rp.core.hand = FT_HAND_DRAIN;
-    assert_false(rp_pace_holds(&rp, 100));
+    assert_false(rp_schedule_holds(&rp, 100));
     rp.core.hand = FT_HAND_NONE;
     rp.core.state = FT_DEGRADED;
-    assert_false(rp_pace_holds(&rp, 100)); /* outputs are waiting for the standby to be ready */
+    assert_false(rp_schedule_holds(&rp, 100)); /* outputs are waiting for the standby to be ready */
     rp.core.state = FT_PROTECTED;
     rp.now += 189999;
-    assert_true(rp_pace_holds(&rp, 100));
+    assert_true(rp_schedule_holds(&rp, 100));
     rp.now++;
-    assert_false(rp_pace_holds(&rp, 100)); /* 200 us after the last one */
+    assert_false(rp_schedule_holds(&rp, 100)); /* 200 us after the last one */
     rp.now -= 20000;
-    assert_true(rp_pace_holds(&rp, 100));
+    assert_true(rp_schedule_holds(&rp, 100));
     rp.core.peer_closed[1] = 9;
-    assert_false(rp_pace_holds(&rp, 100));
+    assert_false(rp_schedule_holds(&rp, 100));
 }
 
 static void it_stays_awake_while_entries_come_densely(void **state)
 {
     (void)state;
-    rp_pace_begin(&rp); /* without real-time priority */
-    rp_pace_moved(&rp);
-    assert_false(rp_pace_awake(&rp)); /* the first for long */
+    rp_schedule_begin(&rp); /* without real-time priority */
+    rp_schedule_moved(&rp);
+    assert_false(rp_schedule_awake(&rp)); /* the first for long */
     rp.now += 200000;
-    rp_pace_moved(&rp);
-    assert_false(rp_pace_awake(&rp)); /* they are sparse */
+    rp_schedule_moved(&rp);
+    assert_false(rp_schedule_awake(&rp)); /* they are sparse */
     rp.now += 199999;
-    rp_pace_moved(&rp);
-    assert_true(rp_pace_awake(&rp));
+    rp_schedule_moved(&rp);
+    assert_true(rp_schedule_awake(&rp));
     rp.now += 199999;
-    assert_true(rp_pace_awake(&rp));
-    rp.pace.yields = false; /* nobody else would run */
-    assert_false(rp_pace_awake(&rp));
-    rp.pace.yields = true;
+    assert_true(rp_schedule_awake(&rp));
+    rp.schedule.yields = false; /* nobody else would run */
+    assert_false(rp_schedule_awake(&rp));
+    rp.schedule.yields = true;
     rp.now++;
-    assert_false(rp_pace_awake(&rp)); /* 200 us after the last entry */
+    assert_false(rp_schedule_awake(&rp)); /* 200 us after the last entry */
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -51,22 +51,22 @@ static void reconsider(struct rp_answer *a, uint64_t now)
 
 /* ---- sleep ------------------------------------------------------------------------------------- */
 
-void rp_pace_begin(struct rp_replicator *rp)
+void rp_schedule_begin(struct rp_replicator *rp)
 {
     int policy = sched_getscheduler(0); /* of the calling thread */
 
-    rp->pace.yields = policy != SCHED_FIFO && policy != SCHED_RR;
+    rp->schedule.yields = policy != SCHED_FIFO && policy != SCHED_RR;
 }
 
-void rp_pace_moved(struct rp_replicator *rp)
+void rp_schedule_moved(struct rp_replicator *rp)
 {
-    rp->pace.gap = rp->now - rp->pace.moved;
-    rp->pace.moved = rp->now;
+    rp->schedule.gap = rp->now - rp->schedule.moved;
+    rp->schedule.moved = rp->now;
 }
 
-bool rp_pace_awake(const struct rp_replicator *rp)
+bool rp_schedule_awake(const struct rp_replicator *rp)
 {
-    return rp->pace.yields && rp->pace.gap < AWAKE_NS && rp->now - rp->pace.moved < AWAKE_NS;
+    return rp->schedule.yields && rp->schedule.gap < AWAKE_NS && rp->now - rp->schedule.moved < AWAKE_NS;
 }
 
 /* ---- messages ---------------------------------------------------------------------------------- */
@@ -79,12 +79,12 @@ static bool all_acknowledged(const struct rp_replicator *rp)
     return true;
 }
 
-bool rp_pace_holds(const struct rp_replicator *rp, uint64_t there)
+bool rp_schedule_holds(const struct rp_replicator *rp, uint64_t there)
 {
     const struct ft_core *core = &rp->core;
 
     return there < RP_BATCH && core->state == FT_PROTECTED && !core->hand && !core->resync &&
-           rp->now - rp->pace.sent < ACK_WAIT_NS && !all_acknowledged(rp);
+           rp->now - rp->schedule.sent < ACK_WAIT_NS && !all_acknowledged(rp);
 }
 
 /* ---- the link ---------------------------------------------------------------------------------- */
@@ -102,13 +102,13 @@ static bool peer_reads(struct rp_replicator *rp, struct rp_link_times *since)
     return reads;
 }
 
-bool rp_pace_packs(struct rp_replicator *rp)
+bool rp_schedule_compresses(struct rp_replicator *rp)
 {
-    struct rp_pace *p = &rp->pace;
+    struct rp_schedule *p = &rp->schedule;
 
     if (rp->config.compress != RP_COMPRESS_AUTO)
         return rp->config.compress == RP_COMPRESS_ALWAYS;
-    reconsider(&p->packing, rp->now);
+    reconsider(&p->compressing, rp->now);
     if (!rp_link_stalled(rp->link)) {
         p->stalled = 0;
     } else if (!p->stalled) {
@@ -117,7 +117,7 @@ bool rp_pace_packs(struct rp_replicator *rp)
     } else if (rp->now - p->stalled >= STALL_NS) {
         p->stalled = rp->now;
         if (peer_reads(rp, &p->times))
-            adopt(&p->packing, rp->now);
+            adopt(&p->compressing, rp->now);
     }
-    return p->packing.yes;
+    return p->compressing.yes;
 }
