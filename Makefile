@@ -58,7 +58,7 @@ LAB    := $(wildcard tests/lab/*.t)
 LABLONG := $(wildcard tests/lab/long/*.t)
 
 # Built a second time with bugs to be found, of which the environment chooses one.
-PLANTED := node/lane/lane.c node/lane/outputs.c node/lane/replay.c node/lane/apply.c node/lane/together.c \
+PLANTED := node/lane/lane.c node/lane/outputs.c node/lane/replay.c node/lane/apply.c node/lane/quiesce.c \
     tools/replay/course.c replicator/snapshot.c ftcore/order/closed.c ftcore/region/pending.c
 
 .PHONY: all deps lint results sim sim-coverage check check-sim check-long check-unit check-lab model demo soak clean format
@@ -115,7 +115,7 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(HELP) $(CORE)
 
 # The simulation: the product's sources behind tests/sim/seam.h, in which the world answers in place of the system;
 # calls between files that the world looks at go through tests/sim/hooks.c.
-SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_meet nf_chain_run lg_capture_end ft_snapshot_begin ft_edit_track \
+SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_barrier nf_chain_run lg_capture_end ft_snapshot_begin ft_edit_track \
     ft_region_wipe ft_section_enter ft_section_leave ft_section_depend ft_section_mark rp_sender_turn rp_receiver_take \
     rp_receiver_reset rp_snapshot_take rp_snapshot_turn rp_link_send rp_view_store ft_ring_init ft_ring_free ft_message_encode \
     ft_record_encode ft_chunk_encode ft_run_append ft_audit_forbid

@@ -207,7 +207,7 @@ static bool primary(enum ft_state state)
     return state == FT_SOLO || state == FT_PROTECTED || state == FT_DEGRADED;
 }
 
-/* Waits until this node reigns no more; false when it was called off, or nothing came of it at all. */
+/* Waits until this node reigns no more; false when it was aborted, or nothing came of it at all. */
 static bool hands_over(struct nd_running *r, struct rp_status *s)
 {
     bool under_way = false;

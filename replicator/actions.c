@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STEP_NS  20000u        /* between two looks at lanes that are to stand */
-#define STAND_NS 2000000000ull /* a lane that does not reach a burst boundary within this is broken */
+#define STEP_NS    20000u        /* between two looks at lanes that are to stand */
+#define QUIESCE_NS 2000000000ull /* a lane that does not reach a burst boundary within this is broken */
 
 static void each(struct rp_replicator *rp, size_t offset, uint64_t value)
 {
@@ -78,7 +78,7 @@ static void stop_lanes(struct rp_replicator *rp)
     while (!standing(rp) && !atomic_load(&rp->stop)) {
         rp_sleep(STEP_NS);
         waited += STEP_NS;
-        FT_CHECK(waited < STAND_NS, "a lane has not reached a burst boundary for seconds");
+        FT_CHECK(waited < QUIESCE_NS, "a lane has not reached a burst boundary for seconds");
     }
 }
 

@@ -47,16 +47,16 @@ static void publish(struct rp_replicator *rp)
 }
 
 /*
- * Lets lanes replay and apply what is closed. Not while they want to stand still together: then closed_to
+ * Lets lanes replay and apply what is closed. Not while they want to stop together: then closed_to
  * stays as it is in all of them, a closed set that every lane can reach.
  */
 void rp_receiver_publish(struct rp_replicator *rp)
 {
     struct ft_lane *first = rp_lane(rp, 0);
-    uint64_t still = atomic_load_explicit(&first->still, memory_order_acquire);
+    uint64_t stop_point = atomic_load_explicit(&first->stop_point, memory_order_acquire);
 
-    atomic_store_explicit(&first->still_seen, still, memory_order_release);
-    if (!still)
+    atomic_store_explicit(&first->stop_point_seen, stop_point, memory_order_release);
+    if (!stop_point)
         publish(rp);
 }
 

@@ -80,7 +80,7 @@ static void note(struct ft_sections *s, unsigned lane, uint64_t access)
 static void leave_when_off(struct ft_sections *s)
 {
     if (s->escape && s->off && atomic_load_explicit(s->off, memory_order_acquire) >= s->life)
-        longjmp(*s->escape, FT_CALLED_OFF);
+        longjmp(*s->escape, FT_ABORTED);
 }
 
 /* What this lane waits for cannot come: the log is not one that lanes have made. */

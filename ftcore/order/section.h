@@ -29,7 +29,7 @@ struct ft_shared {
     uint64_t unused[6];
 };
 
-enum { FT_CALLED_OFF = 1, FT_IN_VAIN }; /* what a wait that ends otherwise jumps with */
+enum { FT_ABORTED = 1, FT_IN_VAIN }; /* what a wait that ends otherwise jumps with */
 
 #define FT_ACCESSES_MAX 512u /* kept of a burst, where all are; what is beyond is left out */
 
@@ -55,9 +55,9 @@ struct ft_sections {
     uint64_t noted, waits; /* ever; waits: times replay had to wait */
 
     /*
-     * Replay that is called off: when another lane has stopped for good, what it was to do never comes. A
+     * Replay that is aborted: when another lane has stopped for good, what it was to do never comes. A
      * wait that finds *off at or above `life` jumps to `escape`, out of the middle of a burst, with
-     * FT_CALLED_OFF: whoever set it gives up the lane's state, calls ft_sections_abandon, and nothing else. A
+     * FT_ABORTED: whoever set it gives up the lane's state, calls ft_sections_abandon, and nothing else. A
      * wait in vain (ftcore/order/waits.h) jumps there with FT_IN_VAIN, and has then noted in `via` who waits
      * for whom. NULL: waits have no other end.
      */

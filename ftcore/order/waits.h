@@ -4,7 +4,7 @@
  * circle (ftcore/order/section.c), but a log may be damaged, or come from a peer that is.
  *
  * A lane that has to wait says for what, beside its access number in struct ft_published: for an access of
- * another lane, or for all lanes (at a meeting, which nobody leaves before all have come). So each waits for
+ * another lane, or for all lanes (at a barrier, which nobody leaves before all have come). So each waits for
  * one thing at most, and what a lane waits for is found by going from one to the next: it waits in vain when
  * that leads into a circle, or to a lane that waits for all. Somebody who goes on is seen to: every wait has
  * a number, and all that was seen on the way must be the same when it is seen again, so that all of them

@@ -30,7 +30,7 @@ struct ft_core_config {
     uint32_t heartbeat_ms, lease_ms, detect_ms, promote_within_ms, solo_after_ms;
     uint32_t resync_deadline_ms;
     uint32_t start_alone_ms; /* 0: never */
-    uint32_t drain_ms;       /* a planned handover that takes longer is called off */
+    uint32_t drain_ms;       /* a planned handover that takes longer is aborted */
     const char *identity;    /* of the chain, lines of text */
     uint32_t identity_len;
 };
@@ -188,7 +188,7 @@ struct ft_core {
 
     enum ft_handover hand;
     uint64_t hand_began;
-    char hand_outcome[FT_REASON_MAX]; /* why the last one was called off; "" when it was not */
+    char hand_outcome[FT_REASON_MAX]; /* why the last one was aborted; "" when it was not */
     uint64_t final[FT_LANES_MAX];
 
     bool abandoning; /* primary: wants to close, waits for the answer */

@@ -33,8 +33,8 @@ void ft_handover_off(struct ft_core *core, struct ft_actions *actions, const cha
         ft_say(core, actions, FT_MSG_STEER)->number = 0;
     ft_order(core, actions, FT_LANE_LIVE);
     ft_act(actions, FT_ACT_ANNOUNCE);
-    snprintf(core->hand_outcome, sizeof(core->hand_outcome), "called off: %s", why);
-    ft_become(core, actions, core->state, "handover called off: %s", why);
+    snprintf(core->hand_outcome, sizeof(core->hand_outcome), "aborted: %s", why);
+    ft_become(core, actions, core->state, "handover aborted: %s", why);
 }
 
 void ft_handover_give(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)

@@ -69,7 +69,8 @@ struct ft_lane {
     _Atomic uint64_t unreplayed; /* primary: bytes of records sent that the standby has not replayed yet */
     _Atomic uint64_t lag_ns;     /* primary: what a hot standby takes to replay what it has stored and not
                                     replayed, as it went of late; 0: not known, or nothing is left */
-    _Atomic uint64_t still_seen; /* of lane 0: closed_to of no lane moves while this equals `still` */
+    _Atomic uint64_t
+        stop_point_seen;           /* of lane 0: closed_to of no lane moves while this equals `stop_point` */
     _Atomic uint64_t copy_granted; /* pending lines the lane may have copied since the cut; grows with time */
 
     /* Written by the lane. */
@@ -86,8 +87,8 @@ struct ft_lane {
     _Atomic uint64_t cut_at;   /* … with so many bytes ever published in `log`: what comes behind is the new
                                   stream */
     _Atomic uint64_t released; /* outputs released, ever; part of what records carry */
-    _Atomic uint64_t still;    /* standby, of lane 0: serial of a standstill that lanes want; 0: none */
-    _Atomic bool steered;      /* `steer` is done */
+    _Atomic uint64_t stop_point;  /* standby, of lane 0: serial of a stop point that lanes want; 0: none */
+    _Atomic bool steered;         /* `steer` is done */
     _Atomic uint64_t digest_at;   /* live: burst that carries the digest served last … */
     _Atomic uint64_t digest_seen; /* … and its serial */
     _Atomic uint64_t digest_burst, expected,

@@ -285,7 +285,7 @@ static void compare_page(const struct ft_region *region, const struct ft_arena *
     }
 }
 
-/* Closes the arena's opened pages, so that they stand still, and compares them. */
+/* Closes the arena's opened pages, so that they stop, and compares them. */
 static void check_arena(struct ft_region *region, const struct ft_arena *arena, unsigned lane)
 {
     uint64_t from = arena->offset >> PAGE_SHIFT, to = from + (arena->size >> PAGE_SHIFT);

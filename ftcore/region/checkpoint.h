@@ -22,7 +22,7 @@
 
 /* Makes room; again: nothing. FT_ENOMEM: nothing can be pending. */
 int ft_checkpoint_prepare(struct ft_region *region);
-/* All lanes stand, and room is there: what is marked is pending, and nothing is marked. */
+/* All lanes are quiesced, and room is there: what is marked is pending, and nothing is marked. */
 void ft_checkpoint_begin(struct ft_region *region);
 /* Nobody wants the rest, or there is none: edits save nothing more. */
 void ft_checkpoint_end(struct ft_region *region);

@@ -14,7 +14,7 @@
  *
  * Several lanes: a snapshot is the state at one moment in which all of them stand between bursts, so that the
  * records before it hold all that it holds and those behind it nothing of it. So lg_recorder_begin is for a
- * moment in which they do; how they come to stand there, live or in replay, is theirs (node/lane/together.c).
+ * moment in which they do; how they come to stand there, live or in replay, is theirs (node/lane/quiesce.c).
  * A scheme without it was thought of and not taken: a snapshot whose lanes were copied at bursts of their own
  * would have to hold shared objects as they were at accesses of different times, which no copy of lines can.
  *
@@ -66,16 +66,16 @@ bool lg_recorder_listens(struct lg_recorder *recorder);
 void lg_recorder_record(struct lg_recorder *recorder, unsigned lane, const struct ft_record *record);
 /* Lane 0, between bursts: a new file is due, and could be begun. `now`: monotonic ns. */
 bool lg_recorder_due(struct lg_recorder *recorder, uint64_t now);
-/* All lanes stand between bursts, at[lanes]. Begins a file, if one is still due. */
+/* All lanes are quiesced between bursts, at[lanes]. Begins a file, if one is still due. */
 void lg_recorder_begin(struct lg_recorder *recorder, const struct lg_position at[], uint64_t view,
                        uint64_t now);
 /* Each lane, between bursts: copies some of a base. True if there was work. */
 bool lg_recorder_turn(struct lg_recorder *recorder, unsigned lane);
-/* All lanes stand: a new file, as soon as this one has its base. Records go on meanwhile. */
+/* All lanes are quiesced: a new file, as soon as this one has its base. Records go on meanwhile. */
 void lg_recorder_rotate(struct lg_recorder *recorder);
 /* Nothing follows: the lane leaves what it did, or its state is void. */
 void lg_recorder_stop(struct lg_recorder *recorder, unsigned lane);
-/* All lanes stand, or lane 0 does: gives back pending lines, if it has them. */
+/* All lanes are quiesced, or lane 0 does: gives back pending lines, if it has them. */
 void lg_recorder_yield(struct lg_recorder *recorder);
 /* Lane 0: the lines pending at present are the recorder's. */
 bool lg_recorder_owes(const struct lg_recorder *recorder);

@@ -18,7 +18,7 @@
 #include <string.h>
 #include <time.h>
 
-#define SPINS  2000u
+#define SPINS    2000u
 #define SLEEP_NS 5000l
 
 static void nothing(struct nd_group *group)
@@ -26,21 +26,21 @@ static void nothing(struct nd_group *group)
     (void)group;
 }
 
-/* False: it was called off. Who waits for an access of this lane meanwhile waits in vain: it would have to
+/* False: it was aborted. Who waits for an access of this lane meanwhile waits in vain: it would have to
  * come here first. */
-static bool meet(struct nd_lane *lane, struct nd_meeting *place, void (*work)(struct nd_group *group))
+static bool barrier(struct nd_lane *lane, struct nd_barrier *place, void (*work)(struct nd_group *group))
 {
     struct ft_published *own = &lane->group->published[lane->index];
-    bool met;
+    bool number;
 
     ft_wait_for_all(own);
-    met = nd_group_meet_at(lane->group, place, work, &lane->shared->order, lane->order, lane->stop);
-    if (!met)
+    number = nd_group_barrier_at(lane->group, place, work, &lane->shared->order, lane->order, lane->stop);
+    if (!number)
         ft_wait_over(own);
-    return met;
+    return number;
 }
 
-/* The lane stands where the delta begins. False: it does not, or the meeting was called off. */
+/* The lane stands where the delta begins. False: it does not, or the barrier was aborted. */
 static bool at_snapshot(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
@@ -50,7 +50,7 @@ static bool at_snapshot(struct nd_lane *lane, const struct ft_chunk *chunk)
                          state->burst);
         return false;
     }
-    return meet(lane, &lane->group->snapshot, nothing);
+    return barrier(lane, &lane->group->snapshot, nothing);
 }
 
 /* Planted: a delta that is not applied, so that the next one finds another snapshot than its own. */
@@ -101,14 +101,14 @@ static void keep_outputs(struct nd_lane *lane, const struct ft_chunk *chunk)
     lane->carried += chunk->held;
 }
 
-/* Lane 0 is past the meeting, so it gets there; unless it has stopped for good. */
+/* Lane 0 is past the barrier, so it gets there; unless it has stopped for good. */
 static void wait_for_shared(struct nd_lane *lane, uint64_t cut)
 {
     struct nd_group *group = lane->group;
     struct timespec pause = {0, SLEEP_NS};
 
     for (unsigned spins = 0; atomic_load_explicit(&group->applied, memory_order_acquire) < cut; spins++) {
-        if (atomic_load_explicit(lane->stop, memory_order_relaxed) || nd_lane_called_off(lane))
+        if (atomic_load_explicit(lane->stop, memory_order_relaxed) || nd_lane_replay_aborted(lane))
             return;
         if (spins >= SPINS)
             nanosleep(&pause, NULL);
@@ -129,7 +129,7 @@ static void compare_digests(struct nd_group *group)
 }
 
 /*
- * A meeting that was called off compares nothing: then the state is given up, or another order waits. Who
+ * A barrier that was aborted compares nothing: then the state is given up, or another order waits. Who
  * only finishes its replay under another order already does not come: those it would wait for may have left.
  */
 static bool check_digest(struct nd_lane *lane, const struct ft_chunk *chunk)
@@ -137,8 +137,8 @@ static bool check_digest(struct nd_lane *lane, const struct ft_chunk *chunk)
     if (lane->doing != FT_LANE_REPLAY)
         return true;
     lane->chunk_digest = chunk->digest;
-    meet(lane, &lane->group->after, compare_digests);
-    return !nd_lane_called_off(lane);
+    barrier(lane, &lane->group->after, compare_digests);
+    return !nd_lane_replay_aborted(lane);
 }
 
 /* The whole delta is in place: the lane is at the end cut. */

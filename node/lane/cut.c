@@ -104,7 +104,7 @@ void nd_lane_cut_init(struct nd_lane *lane)
                                     .arg = lane};
 }
 
-/* ---- meetings ---------------------------------------------------------------------------------- */
+/* ---- barriers ---------------------------------------------------------------------------------- */
 
 /* While one is still copied the standby keeps, beside all else, what is logged meanwhile. */
 static uint64_t most_uncovered(const struct nd_lane *lane)
@@ -183,7 +183,7 @@ static void begin_delta(struct nd_lane *lane, bool digest, bool incremental)
     if (digest) {
         head.flags |= FT_REC_DIGEST;
         head.digest = lane->group->digest;
-        lane->digest = lane->group->digest_met;
+        lane->digest = lane->group->digest_taken;
         atomic_store_explicit(&lane->shared->digest_at, head.burst, memory_order_relaxed);
         atomic_store_explicit(&lane->shared->digest_seen, lane->digest, memory_order_release);
     }
@@ -232,7 +232,7 @@ static bool all_moved(const struct nd_group *group)
     return moved;
 }
 
-/* All lanes stand, and one of them found that a delta is due. */
+/* All lanes are quiesced, and one of them found that a delta is due. */
 static void cut(struct nd_group *group)
 {
     struct nd_stream *s = &group->stream;
@@ -370,7 +370,7 @@ bool nd_lane_cut(struct nd_lane *lane)
         if (lane->index == 0 && marking(lane->region))
             mark(lane->region, false);
         /* Logging ends in one lane after the other: one that still logged may be waiting for us. */
-        return atomic_load_explicit(&s->wanted, memory_order_acquire) == lane->met || nd_lane_stand(lane);
+        return atomic_load_explicit(&s->wanted, memory_order_acquire) == lane->met || nd_lane_quiesce(lane);
     }
     if (due(lane)) { /* one of those who find so is enough */
         uint64_t met = lane->met;
@@ -378,7 +378,7 @@ bool nd_lane_cut(struct nd_lane *lane)
         atomic_compare_exchange_strong_explicit(&s->wanted, &met, met + 1, memory_order_acq_rel,
                                                 memory_order_relaxed);
     }
-    if (atomic_load_explicit(&s->wanted, memory_order_acquire) != lane->met && !nd_lane_stand(lane))
+    if (atomic_load_explicit(&s->wanted, memory_order_acquire) != lane->met && !nd_lane_quiesce(lane))
         return false;
     if (lane->delta.active) {
         if (!(s->incremental ? nd_lane_checkpoint(lane) : lg_delta_turn(&lane->delta)))

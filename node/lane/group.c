@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The meeting of lanes: a barrier whose last comer works for all. */
+/* The barrier of lanes: a barrier whose last comer works for all. */
 #include "node/lane/group.h"
 #include "ftcore/order/waits.h"
 
@@ -24,43 +24,45 @@ void nd_group_waits_over(struct nd_group *group)
 #define COUNT 0xffu
 #define TIMES 8
 
-/* Takes the caller out of meeting number `met`, unless it has begun. */
-static bool leave(const struct nd_group *group, struct nd_meeting *place, uint64_t met)
+/* Takes the caller out of barrier number `met`, unless it has begun. */
+static bool leave(const struct nd_group *group, struct nd_barrier *place, uint64_t number)
 {
     uint64_t now = atomic_load_explicit(&place->word, memory_order_acquire);
 
-    while (now >> TIMES == met && (now & COUNT) != group->lanes)
+    while (now >> TIMES == number && (now & COUNT) != group->lanes)
         if (atomic_compare_exchange_weak_explicit(&place->word, &now, now - 1, memory_order_acq_rel,
                                                   memory_order_acquire))
             return true;
     return false;
 }
 
-bool nd_group_meet(struct nd_group *group, void (*work)(struct nd_group *group),
-                   const _Atomic uint64_t *now_ordered, uint64_t order, const _Atomic bool *stop)
-{
-    return nd_group_meet_at(group, &group->between, work, now_ordered, order, stop);
-}
-
-bool nd_group_meet_at(struct nd_group *group, struct nd_meeting *place, void (*work)(struct nd_group *group),
+bool nd_group_barrier(struct nd_group *group, void (*work)(struct nd_group *group),
                       const _Atomic uint64_t *now_ordered, uint64_t order, const _Atomic bool *stop)
 {
-    uint64_t before = atomic_fetch_add_explicit(&place->word, 1, memory_order_acq_rel), met = before >> TIMES;
+    return nd_group_barrier_at(group, &group->between, work, now_ordered, order, stop);
+}
+
+bool nd_group_barrier_at(struct nd_group *group, struct nd_barrier *place,
+                         void (*work)(struct nd_group *group), const _Atomic uint64_t *now_ordered,
+                         uint64_t order, const _Atomic bool *stop)
+{
+    uint64_t before = atomic_fetch_add_explicit(&place->word, 1, memory_order_acq_rel),
+             number = before >> TIMES;
     struct timespec pause = {0, 5000};
 
     if ((before & COUNT) + 1 == group->lanes) {
         work(group);
         nd_group_waits_over(group);
-        atomic_store_explicit(&place->word, (met + 1) << TIMES, memory_order_release);
+        atomic_store_explicit(&place->word, (number + 1) << TIMES, memory_order_release);
         return true;
     }
-    for (unsigned spins = 0; atomic_load_explicit(&place->word, memory_order_acquire) >> TIMES == met;
+    for (unsigned spins = 0; atomic_load_explicit(&place->word, memory_order_acquire) >> TIMES == number;
          spins++) {
         bool over = atomic_load_explicit(stop, memory_order_relaxed) ||
                     atomic_load_explicit(now_ordered, memory_order_acquire) != order ||
-                    atomic_load_explicit(&group->off, memory_order_acquire) >= order;
+                    atomic_load_explicit(&group->aborted, memory_order_acquire) >= order;
 
-        if (over && leave(group, place, met))
+        if (over && leave(group, place, number))
             return false;
         if (spins >= SPINS)
             nanosleep(&pause, NULL);

@@ -30,7 +30,7 @@ static int make_chain(struct nd_lane *lane, struct ft_fault *fault)
     error = nf_chain_make(&lane->chain, &lane->config->chain, lane->region, lane->index, lane->seed, fault);
     if (error == 0) {
         nf_chain_share(lane->chain, lane->group->published);
-        nf_chain_sections(lane->chain)->off = &lane->group->off;
+        nf_chain_sections(lane->chain)->off = &lane->group->aborted;
     }
     ft_audit_resume(lane->region);
     return error;
@@ -69,9 +69,9 @@ void nd_lane_free(struct nd_lane *lane)
 
 /* ---- orders ------------------------------------------------------------------------------------ */
 
-static bool meet(struct nd_lane *lane, void (*work)(struct nd_group *group))
+static bool barrier(struct nd_lane *lane, void (*work)(struct nd_group *group))
 {
-    return nd_group_meet(lane->group, work, &lane->shared->order, lane->order, lane->stop);
+    return nd_group_barrier(lane->group, work, &lane->shared->order, lane->order, lane->stop);
 }
 
 static void report(struct nd_lane *lane)
@@ -148,11 +148,11 @@ static void end_replay(struct nd_group *group)
 static bool go_live(struct nd_lane *lane, enum ft_order before)
 {
     atomic_store_explicit(&lane->shared->count.first_release_ns, 0, memory_order_relaxed);
-    if (lane->doing == FT_LANE_FRESH && !meet(lane, make_fresh))
+    if (lane->doing == FT_LANE_FRESH && !barrier(lane, make_fresh))
         return false;
     if (before == FT_LANE_REPLAY) {
         take_over(lane);
-        if (!meet(lane, end_replay)) {
+        if (!barrier(lane, end_replay)) {
             lane->doing = before;
             return false;
         }
@@ -207,7 +207,7 @@ static void begin_replay(struct nd_lane *lane)
 }
 
 /*
- * We stood still and slept, and an order came and went (a WAIT does not: the replicator waits for it). If it
+ * We stopped and slept, and an order came and went (a WAIT does not: the replicator waits for it). If it
  * was to replay, others may have begun, and wait for what is ours.
  */
 static bool overslept(const struct nd_lane *lane, uint64_t order)
@@ -221,9 +221,9 @@ static void follow(struct nd_lane *lane, uint64_t order)
     enum ft_order before = lane->doing;
     bool missed = overslept(lane, order);
 
-    bool off = nd_lane_called_off(lane);
+    bool off = nd_lane_replay_aborted(lane);
 
-    nd_lane_leave(lane);
+    nd_lane_leave_stop_point(lane);
     lane->order = order;
     lane->doing = ft_order_kind(order);
     lane->aside = lane->doing == FT_LANE_ASIDE || lane->doing == FT_LANE_DRAIN;
@@ -235,7 +235,7 @@ static void follow(struct nd_lane *lane, uint64_t order)
         if (missed)
             begin_replay(lane);
         if (before == FT_LANE_REPLAY && off)
-            nd_lane_call_off(lane); /* for those who are at this order already, too */
+            nd_lane_abort_replay(lane); /* for those who are at this order already, too */
         else if (missed || before == FT_LANE_REPLAY)
             finish_replay(lane);
         nd_lane_drop_held(lane);
@@ -284,7 +284,7 @@ static void look_at_gate(struct nd_lane *lane)
     atomic_store_explicit(&lane->shared->gate_seen, gate, memory_order_release);
 }
 
-/* The cut: all lanes stand between bursts (design §1). What is asked for newest counts, for all. */
+/* The cut: all lanes are quiesced between bursts (design §1). What is asked for newest counts, for all. */
 static void make_cut(struct nd_group *group)
 {
     struct ft_region *region = group->lane[0].region;
@@ -335,7 +335,7 @@ static bool cut_asked(const struct nd_lane *lane)
  * What lanes that are live meet for, whichever of it they came for: all of it that is wanted is done. A
  * snapshot comes first: it makes a delta of the old stream needless.
  */
-static void stand(struct nd_group *group)
+static void nothing(struct nd_group *group)
 {
     bool cut = false, digest = false;
 
@@ -352,9 +352,9 @@ static void stand(struct nd_group *group)
     nd_lane_begin_live_snapshot(group);
 }
 
-bool nd_lane_stand(struct nd_lane *lane)
+bool nd_lane_quiesce(struct nd_lane *lane)
 {
-    return meet(lane, stand);
+    return barrier(lane, nothing);
 }
 
 static void look_at_snapshot(struct nd_lane *lane)
@@ -369,7 +369,7 @@ static void look_at_snapshot(struct nd_lane *lane)
             ft_snapshot_end(lane->region);
     }
     if (cut_asked(lane))
-        nd_lane_stand(lane);
+        nd_lane_quiesce(lane);
 }
 
 static bool copy_pending(struct nd_lane *lane)
@@ -450,7 +450,7 @@ static bool turn(struct nd_lane *lane)
     case FT_LANE_DRAIN:
         look_at_snapshot(lane);
         if (nd_lane_digest_due(lane))
-            nd_lane_stand(lane);
+            nd_lane_quiesce(lane);
         look_at_announce(lane);
         worked = nd_lane_live(lane) | copy_pending(lane) | nd_lane_record(lane);
         break;
@@ -494,7 +494,7 @@ int nd_lane_run(void *arg)
         beat(lane);
         nd_lane_wait(lane, turn(lane));
     }
-    nd_lane_leave(lane);
+    nd_lane_leave_stop_point(lane);
     uint64_t order = atomic_load_explicit(&lane->shared->order, memory_order_acquire);
 
     if (lane->doing == FT_LANE_WAIT && ft_order_kind(order) == FT_LANE_REPLAY) {

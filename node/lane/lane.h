@@ -70,13 +70,13 @@ struct nd_lane {
     bool lines_told;           /* … all its lines are copied, and counted so in `stream.unfinished` */
     uint64_t cut_from;         /* burst at the cut that the next delta is based on … */
     uint64_t hold_from;        /* … and the hold's first output after it */
-    uint64_t cut_at_ns;        /* cut_at_ns at the last meeting for a cut */
+    uint64_t cut_at_ns;        /* cut_at_ns at the last barrier for a cut */
     uint64_t delta_at_ns;      /* … at the last cut with a delta */
     uint64_t uncovered;        /* bytes of records since then, in memory */
     uint64_t delta_look_at;    /* sequence number at which to look again how large a delta would be … */
     bool delta_grown;          /* … and that it is nearly as large as may be */
     uint64_t weighed; /* bytes at most that a delta would carry of the outputs made since the start cut */
-    uint64_t met;     /* meetings of the stream this lane knows of */
+    uint64_t met;     /* barriers of the stream this lane knows of */
     uint64_t applied; /* standby: number of the last delta applied */
     uint64_t outputs_before, carried; /* standby, while a delta is applied: made before it; kept of it */
     uint64_t chunk_digest;            /* standby: what the delta just applied says that all should be */
@@ -101,13 +101,13 @@ struct nd_lane {
     uint64_t announce_at[3];
     uint32_t idle; /* turns without work */
 
-    /* In replay, several lanes (lane/together.c). */
-    bool standing;                     /* between bursts, until all lanes do … */
-    uint64_t stands_from;              /* … since then, ns; */
-    uint64_t stood;                    /* … and this has been counted on from here */
+    /* In replay, several lanes (lane/quiesce.c). */
+    bool stopped;                      /* between bursts, until all lanes do … */
+    uint64_t stopped_at;               /* … since then, ns; */
+    uint64_t stop_number;              /* … and this has been counted on from here */
     const struct ft_record *at_digest; /* standing: the record that carries it; NULL: none */
     uint64_t compared;                 /* burst of the last such record */
-    uint64_t stills;                   /* lane 0: times it asked all to stand still */
+    uint64_t stop_points;              /* lane 0: times it asked all to stop */
 
     uint16_t next_port;
 
@@ -125,7 +125,7 @@ void nd_lane_free(struct nd_lane *lane);
 int nd_lane_run(void *lane);
 
 /* Meets the others between bursts, for whatever any of them is there for. False: the order was taken back. */
-bool nd_lane_stand(struct nd_lane *lane);
+bool nd_lane_quiesce(struct nd_lane *lane);
 
 /* ---- lane/live.c ---- */
 bool nd_lane_live(struct nd_lane *lane); /* a turn; true if there was work */
@@ -159,12 +159,12 @@ void nd_lane_answer(struct nd_lane *lane);
 bool nd_lane_take(struct nd_question *question, enum nd_ask_kind kind);
 
 /* ---- lane/cut.c: the stream's cuts ---- */
-/* Joins meetings, makes what a cut needs of this lane. False: it may run no burst in this turn. */
+/* Joins barriers, makes what a cut needs of this lane. False: it may run no burst in this turn. */
 bool nd_lane_cut(struct nd_lane *lane);
 void nd_lane_cut_init(struct nd_lane *lane);
-/* All lanes stand: the stream begins anew with the snapshot that is cut here. */
+/* All lanes are quiesced: the stream begins anew with the snapshot that is cut here. */
 void nd_stream_begin(struct nd_group *group);
-/* All lanes stand: a cut, if one is due. */
+/* All lanes are quiesced: a cut, if one is due. */
 void nd_stream_cut(struct nd_group *group);
 bool nd_stream_wanted(const struct nd_group *group);
 /* Live: the burst to come is logged / is told of by a delta. */
@@ -181,7 +181,8 @@ bool nd_lane_unrecorded(const struct nd_lane *lane); /* bursts that no record or
 double nd_lane_checkpoint_way(const struct nd_lane *lane);
 
 /* ---- lane/checkpoint.c: a checkpoint that is copied beside bursts ---- */
-/* All stand, for a checkpoint: whether it can be incremental. If so, its lines are pending from here on. */
+/* All lanes are quiesced, for a checkpoint: whether it can be incremental. If so, its lines are pending from
+ * here on. */
 bool nd_checkpoint_begin_incremental(struct nd_group *group);
 void nd_checkpoint_forget(struct nd_group *group); /* all stand: the stream begins anew */
 bool nd_lane_hurries(const struct nd_lane *lane);  /* no burst before it is whole */
@@ -194,7 +195,7 @@ bool nd_lane_checkpoint(struct nd_lane *lane);
 bool nd_lane_apply(struct nd_lane *lane, const struct ft_chunk *chunk);
 
 /* ---- lane/replay.c ---- */
-/* Says so, stops this lane's replay and calls off that of the others. */
+/* Says so, stops this lane's replay and aborts that of the others. */
 void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const char *what, uint64_t expected,
                       uint64_t got);
 /* Tells what came of a digest that was asked for; a wrong one is a divergence. True: it is as expected. */
@@ -205,23 +206,23 @@ bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto);
 
 /* ---- lane/record.c: the flight recorder's part between bursts ---- */
 bool nd_lane_record(struct nd_lane *lane); /* live or in replay; true if there was work */
-/* All lanes stand. */
+/* All lanes are quiesced. */
 void nd_lane_begin_snapshot(struct nd_group *group);
 void nd_lane_begin_live_snapshot(struct nd_group *group); /* … if one is wanted */
 void nd_lane_rotate(struct nd_group *group);
 
-/* ---- lane/together.c: several lanes ---- */
-void nd_lane_call_off(struct nd_lane *lane);
-bool nd_lane_called_off(const struct nd_lane *lane); /* some lane has diverged under this order */
-/* Replay, before `next` (NULL: nothing more may be replayed at present). True: the lane has to stand still.
+/* ---- lane/quiesce.c: several lanes ---- */
+void nd_lane_abort_replay(struct nd_lane *lane);
+bool nd_lane_replay_aborted(const struct nd_lane *lane); /* some lane has diverged under this order */
+/* Replay, before `next` (NULL: nothing more may be replayed at present). True: the lane has to stop.
  */
-bool nd_lane_stands(struct nd_lane *lane, const struct ft_record *next);
-void nd_lane_leave(struct nd_lane *lane); /* stands no more: another order */
+bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next);
+void nd_lane_leave_stop_point(struct nd_lane *lane); /* stands no more: another order */
 /* Live: several lanes have to stand for a digest that is asked for. And, when they do: */
 bool nd_lane_digest_due(const struct nd_lane *lane);
 void nd_group_take_digest(struct nd_group *group);
-/* All lanes stand: the last digest has not gone into the records of all. No other one, and no other kind of
- * segment, before it has: the standby would compare what belongs to different moments. */
+/* All lanes are quiesced: the last digest has not gone into the records of all. No other one, and no other
+ * kind of segment, before it has: the standby would compare what belongs to different moments. */
 bool nd_group_owes_digest(const struct nd_group *group);
 bool nd_lane_owes_digest(const struct nd_lane *lane);               /* the next record is to carry one */
 uint64_t nd_lane_tell_digest(struct nd_lane *lane, uint64_t burst); /* after the burst that carries it */

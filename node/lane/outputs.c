@@ -124,7 +124,7 @@ static void note_release(struct nd_lane *lane, uint64_t at)
 
 /*
  * While we hand over, bridges must not learn the virtual MAC on this side again: what leaves bears our own.
- * What the port does not take now bears what it had, for the handover may be called off before it leaves.
+ * What the port does not take now bears what it had, for the handover may be aborted before it leaves.
  */
 static uint32_t transmit_aside(struct nd_lane *lane, const struct ft_held *held, uint32_t n)
 {

@@ -7,7 +7,7 @@
 #include "nflib/chain/chain.h"
 #include "node/base/clock.h"
 
-/* All lanes stand between bursts. */
+/* All lanes are quiesced between bursts. */
 void nd_lane_begin_snapshot(struct nd_group *group)
 {
     struct nd_lane *first = &group->lane[0];
@@ -48,8 +48,8 @@ static void want_snapshot(struct nd_lane *lane)
         atomic_store_explicit(&group->snapshot_due, true, memory_order_release);
     else if (group->lanes == 1)
         nd_lane_begin_snapshot(group);
-    else if (atomic_load_explicit(&lane->shared->still, memory_order_relaxed) == 0)
-        atomic_store_explicit(&lane->shared->still, ++lane->stills, memory_order_release);
+    else if (atomic_load_explicit(&lane->shared->stop_point, memory_order_relaxed) == 0)
+        atomic_store_explicit(&lane->shared->stop_point, ++lane->stop_points, memory_order_release);
 }
 
 bool nd_lane_record(struct nd_lane *lane)
@@ -57,7 +57,7 @@ bool nd_lane_record(struct nd_lane *lane)
     struct nd_group *group = lane->group;
 
     /* After a divergence the state is that of no burst; while others may have come to stand, it is theirs. */
-    if (!lane->recorder || lane->standing || nd_lane_called_off(lane))
+    if (!lane->recorder || lane->stopped || nd_lane_replay_aborted(lane))
         return false;
     /* What was done in a delta is not known; what a warm standby holds has not been done yet. */
     if (lane->doing == FT_LANE_REPLAY &&
@@ -66,6 +66,6 @@ bool nd_lane_record(struct nd_lane *lane)
     if (lane->index == 0 && lg_recorder_due(lane->recorder, lane->now))
         want_snapshot(lane);
     if (lane->doing != FT_LANE_REPLAY && atomic_load_explicit(&group->snapshot_due, memory_order_acquire))
-        nd_lane_stand(lane);
+        nd_lane_quiesce(lane);
     return lg_recorder_turn(lane->recorder, lane->index);
 }

@@ -86,7 +86,7 @@ void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const 
             lane->index, burst, seq, what, expected, got);
     FT_COUNT(lane->shared, divergences, 1);
     atomic_store_explicit(&lane->shared->diverged, true, memory_order_release);
-    nd_lane_call_off(lane);
+    nd_lane_abort_replay(lane);
 }
 
 /* The record waits for an access that cannot come, since who was to make it waits as well. */
@@ -329,14 +329,14 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
     const struct ft_record *r;
     unsigned n = 0;
 
-    if (nd_lane_called_off(lane))
+    if (nd_lane_replay_aborted(lane))
         return false;
     if (skip_covered(lane))
         return true;
     /* A share is applied in one go: in the middle of it the region is at no cut. */
     for (; n == 0 || (n < RECORDS_TURN && !turn_over(lane)) || lane->amid; n++) {
         r = next_entry(lane, upto, &ring);
-        if (nd_lane_stands(lane, r) || !r)
+        if (nd_lane_stops(lane, r) || !r)
             break;
         uint32_t size = r->size;
 

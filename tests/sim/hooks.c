@@ -137,11 +137,11 @@ WRAP(void, nd_lane_emit_tail, struct nd_lane *lane)
     __real_nd_lane_emit_tail(lane);
 }
 
-WRAP(bool, nd_group_meet, struct nd_group *group, void (*work)(struct nd_group *group),
+WRAP(bool, nd_group_barrier, struct nd_group *group, void (*work)(struct nd_group *group),
      const _Atomic uint64_t *now_ordered, uint64_t order, const _Atomic bool *stop)
 {
     sim_step(SIM_IN_MEETING);
-    return __real_nd_group_meet(group, work, now_ordered, order, stop);
+    return __real_nd_group_barrier(group, work, now_ordered, order, stop);
 }
 
 WRAP(int, ft_snapshot_begin, struct ft_region *region)

@@ -48,7 +48,7 @@ static void begin_reign(struct pair *p, unsigned i, const struct ft_action *a)
     struct pair_node *n = &p->node[i], *other = &p->node[!i];
 
     if (a->order == FT_LANE_LIVE &&
-        n->tip != NO_STATE) { /* called off, or handed over in vain: live from where it stood */
+        n->tip != NO_STATE) { /* aborted, or handed over in vain: live from where it stood */
         p->resumed++;
     } else if (a->order == FT_LANE_LIVE) {
         uint32_t to = (uint32_t)a->vector[0];

@@ -206,7 +206,7 @@ static void a_planned_handover(void **unused)
     assert_int_equal(b.core.view, 2);
 }
 
-static void a_handover_that_takes_too_long_is_called_off(void **unused)
+static void a_handover_that_takes_too_long_is_aborted(void **unused)
 {
     (void)unused;
     drains();
@@ -215,7 +215,7 @@ static void a_handover_that_takes_too_long_is_called_off(void **unused)
         hears(&b, FT_MSG_BEAT, FT_READY);
     }
     is(&b, FT_PROTECTED);
-    because(&b, "called off: it took too long");
+    because(&b, "aborted: it took too long");
     assert_int_equal(b.core.hand, FT_HAND_NONE);
 }
 
@@ -308,7 +308,7 @@ int main(void)
         cmocka_unit_test(a_handover_that_came_late_is_taken),
         cmocka_unit_test(who_has_handed_over_leaves_a_deaf_connection),
         cmocka_unit_test(a_planned_handover),
-        cmocka_unit_test(a_handover_that_takes_too_long_is_called_off),
+        cmocka_unit_test(a_handover_that_takes_too_long_is_aborted),
         cmocka_unit_test(a_standby_lost_before_handover_is_a_standby_lost),
         cmocka_unit_test(a_standby_lost_after_handover_is_waited_for),
         cmocka_unit_test(a_handover_cut_in_two_is_taken_back),

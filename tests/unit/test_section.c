@@ -258,7 +258,7 @@ static void start_waiting(struct waiting *w, pthread_t *thread)
     assert_int_equal(pthread_create(thread, NULL, wait_for_good, w), 0);
 }
 
-static void a_wait_is_called_off(void **state)
+static void a_wait_is_aborted(void **state)
 {
     struct ft_region *region = open_region();
     static struct ft_published published[LANES];
@@ -276,7 +276,7 @@ static void a_wait_is_called_off(void **state)
     pthread_join(thread, NULL); /* or the test hangs */
     assert_true(atomic_load(&w.jumped));
     assert_int_equal(published[0].access, 0);
-    /* An earlier life that was called off is not this one; and a burst may begin again. */
+    /* An earlier life that was aborted is not this one; and a burst may begin again. */
     w.sections.life = 6;
     atomic_store(&published[1].access, 7);
     start_waiting(&w, &thread);
@@ -292,7 +292,7 @@ int main(void)
         cmocka_unit_test(replay_gives_each_object_its_history),
         cmocka_unit_test(one_lane_notes_nothing),
         cmocka_unit_test(sections_do_not_nest),
-        cmocka_unit_test(a_wait_is_called_off),
+        cmocka_unit_test(a_wait_is_aborted),
     };
 
     return cmocka_run_group_tests_name("section", tests, NULL, NULL);

@@ -49,7 +49,7 @@ static void core_has_the_files_rules_and_times(void **state)
     assert_int_equal(rp.core.start_alone_ms, 3007);
     assert_int_equal(rp.resync_mbps, 206);
     assert_int_equal(rp.pending_bytes, 3 << 20);
-    /* A handover is called off after 1 s, says the architecture. */
+    /* A handover is aborted after 1 s, says the architecture. */
     assert_int_equal(rp.core.drain_ms, 1000);
     /* What is of one node stays as it was. */
     assert_string_equal(rp.core.name, "b");

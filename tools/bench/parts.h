@@ -14,7 +14,7 @@
 #define ND_BENCH_LEAST 1000u /* packets of a measurement: it goes on until they have left */
 
 /* Since when a lane has closed no burst. */
-struct nd_bench_still {
+struct nd_bench_quiet {
     uint64_t closed, unfed, since; /* burst; times it had asked its ports by then; ns */
 };
 
@@ -26,7 +26,7 @@ struct nd_bench_nodes {
     unsigned lanes;
     bool alone;
     uint64_t from; /* packets that had left when the measurement began */
-    struct nd_bench_still still[FT_LANES_MAX];
+    struct nd_bench_quiet quiet[FT_LANES_MAX];
     uint64_t at; /* ns: has_shown waits for what nodes show after it */
 };
 

@@ -20,7 +20,7 @@
 
 #define PATIENCE 30000000000ull /* ns until something is broken … */
 #define PEERS    10u            /* … times so much for a peer that answers command by command */
-#define PAUSE      200000l
+#define PAUSE    200000l
 #define QUIET_NS 20000000ull /* a lane that closed no burst for so long … */
 #define ROUNDS   4u          /* … and in so many turns has come to rest */
 #define SECOND   1e9
@@ -217,20 +217,20 @@ static bool has_caught_up(const struct nd_bench_nodes *r, unsigned l)
  * closing a burst: not even the one that tells the standby what has left; and the standby has caught up.
  * However slow the machine.
  */
-static bool is_still(struct nd_bench_nodes *r, unsigned l)
+static bool lane_is_quiet(struct nd_bench_nodes *r, unsigned l)
 {
     const struct ft_lane *p = &r->slot[0]->shared[l];
     uint64_t unfed = atomic_load(&r->slot[0]->lane[l].unfed), closed = atomic_load(&p->executed),
              now = nd_now();
-    struct nd_bench_still *still = &r->still[l];
+    struct nd_bench_quiet *quiet = &r->quiet[l];
 
-    if (still->closed != closed || unfed == still->unfed || atomic_load(&p->count.held) != 0 ||
+    if (quiet->closed != closed || unfed == quiet->unfed || atomic_load(&p->count.held) != 0 ||
         !has_caught_up(r, l)) {
-        if (still->closed != closed || atomic_load(&p->count.held) != 0)
-            *still = (struct nd_bench_still){.closed = closed, .unfed = unfed, .since = now};
+        if (quiet->closed != closed || atomic_load(&p->count.held) != 0)
+            *quiet = (struct nd_bench_quiet){.closed = closed, .unfed = unfed, .since = now};
         return false;
     }
-    return unfed - still->unfed >= ROUNDS * ND_LOAD_SIDES && now - still->since >= QUIET_NS;
+    return unfed - quiet->unfed >= ROUNDS * ND_LOAD_SIDES && now - quiet->since >= QUIET_NS;
 }
 
 static bool is_quiet(struct nd_bench_nodes *r)
@@ -238,7 +238,7 @@ static bool is_quiet(struct nd_bench_nodes *r)
     bool quiet = true;
 
     for (unsigned l = 0; l < r->lanes; l++)
-        quiet &= is_still(r, l);
+        quiet &= lane_is_quiet(r, l);
     return quiet;
 }
 
@@ -246,7 +246,7 @@ int nd_bench_quieten(struct nd_bench_nodes *r, struct ft_fault *fault)
 {
     atomic_store(&r->slot[0]->rate, 0);
     for (unsigned l = 0; l < r->lanes; l++)
-        r->still[l] = (struct nd_bench_still){.closed = FT_ALL};
+        r->quiet[l] = (struct nd_bench_quiet){.closed = FT_ALL};
     return nd_bench_wait(r, is_quiet, "coming to rest", fault);
 }
 

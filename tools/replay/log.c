@@ -195,12 +195,12 @@ static int run_lanes(struct nd_log *log, struct ft_fault *fault)
     for (; started < log->lanes && !error; started++)
         if (pthread_create(&log->of_lane[started].thread, NULL, nd_log_run, &log->of_lane[started]) != 0) {
             error = ft_fail(fault, FT_ENOMEM, "no thread for lane %u", started--);
-            nd_lane_call_off(&log->lane[0]);
+            nd_lane_abort_replay(&log->lane[0]);
         }
     nd_log_run(&log->of_lane[0]);
     for (unsigned l = 1; l < started; l++)
         pthread_join(log->of_lane[l].thread, NULL);
-    log->diverged = nd_lane_called_off(&log->lane[0]);
+    log->diverged = nd_lane_replay_aborted(&log->lane[0]);
     return error;
 }
 

@@ -10,7 +10,7 @@
  * that no standby ever does. Threads follow the dependencies as a standby's lanes do, with the same code, and
  * whatever order they run in beyond that makes no difference, which is what the dependencies are for.
  *
- * Where one file ends and the next begins all lanes stand: they are joined there, and the snapshot is
+ * Where one file ends and the next begins all lanes are quiesced: they are joined there, and the snapshot is
  * compared.
  */
 #ifndef TOOLS_REPLAY_LOG_H

@@ -95,7 +95,7 @@ static bool execute(struct nd_log_lane *l, const struct nd_index_burst *b)
     ft_ring_publish(ring, l->record->size);
     note_inputs(l->record, in);
     while (!nd_lane_replay(l->lane, l->record->burst)) { /* it may have to stand until all do */
-        if (nd_lane_called_off(l->lane))
+        if (nd_lane_replay_aborted(l->lane))
             return false;
         sched_yield();
     }

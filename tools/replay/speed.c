@@ -121,7 +121,7 @@ static int make(uint64_t seed, struct ft_fault *fault)
                               .seed = seed,
                               .view = &s.view,
                               .stop = &s.stop,
-                              .order = ft_order_make(FT_LANE_REPLAY, 1), /* not one that was called off */
+                              .order = ft_order_make(FT_LANE_REPLAY, 1), /* not one that was aborted */
                               .doing = FT_LANE_LIVE};
     return nd_lane_make(&s.lane, fault);
 }

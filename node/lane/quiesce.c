@@ -4,26 +4,26 @@
  * recording, and giving up a replay that has diverged. Runs on the lanes' threads; what is agreed on lies in
  * struct nd_group.
  *
- * Live lanes meet (node/lane/group.h): none waits for another in the middle of a burst for longer than a
- * section takes, so all come within a turn. Digest and snapshot are then taken of a region in which nobody
- * works. The digest goes into the next record of every lane: "before this burst, all lanes standing before
- * the records that carry the same number, the digest of the whole region was …".
+ * Live lanes come to a barrier (node/lane/group.h): none waits for another in the middle of a burst for
+ * longer than a section takes, so all come within a turn. Digest and snapshot are then taken of a region in
+ * which nobody works. The digest goes into the next record of every lane: "before this burst, all lanes
+ * standing before the records that carry the same number, the digest of the whole region was …".
  *
  * Lanes that replay may not simply meet. One in the middle of a burst waits for accesses that another, were
- * it to stand already, would never make. They stand still in two places, from which none is missing to
+ * it to stand already, would never make. They stop in two places, from which none is missing to
  * another:
  *
  *   - before a record that carries a digest. The bursts before all these records are what the primary had
  *     executed when it took the digest: a set that is closed, so every lane can come there.
- *   - at closed_to, while it does not move. Lane 0 asks for that (`still`), the replicator stops moving it
- *     and says so (`still_seen`), and every lane replays to it: also a closed set. Lanes that stop at a
+ *   - at closed_to, while it does not move. Lane 0 asks for that (`stop_point`), the replicator stops moving
+ * it and says so (`stop_point_seen`), and every lane replays to it: also a closed set. Lanes that stop at a
  *     digest on their way there count as well. Others cannot be waiting for what comes behind it, since
  *     they would have to be behind theirs.
  *
- * Any state in which all lanes stand between bursts is a state of the chain, since replay has done for every
- * access all that was before it. So the last one to come can take a digest or begin a snapshot wherever the
- * others are. A lane that stands does not replay and otherwise goes on with its turns: it must hear of
- * orders, and lane 0 sends heartbeats. Before it follows a new order it leaves (nd_lane_leave).
+ * Any state in which all lanes are quiesced between bursts is a state of the chain, since replay has done for
+ * every access all that was before it. So the last one to come can take a digest or begin a snapshot wherever
+ * the others are. A lane that stands does not replay and otherwise goes on with its turns: it must hear of
+ * orders, and lane 0 sends heartbeats. Before it follows a new order it leaves (nd_lane_leave_stop_point).
  * A digest that other lanes' records still lack after DIGEST_NS is not compared: replay must not depend on
  * somebody's asking.
  */
@@ -39,19 +39,19 @@
 /* ---- replay that has diverged ------------------------------------------------------------------ */
 
 /* Whoever waits for an access of this lane waits in vain, until the order after this one. */
-void nd_lane_call_off(struct nd_lane *lane)
+void nd_lane_abort_replay(struct nd_lane *lane)
 {
-    uint64_t off = atomic_load_explicit(&lane->group->off, memory_order_relaxed);
+    uint64_t off = atomic_load_explicit(&lane->group->aborted, memory_order_relaxed);
 
     while (off < lane->order &&
-           !atomic_compare_exchange_weak_explicit(&lane->group->off, &off, lane->order, memory_order_release,
-                                                  memory_order_relaxed))
+           !atomic_compare_exchange_weak_explicit(&lane->group->aborted, &off, lane->order,
+                                                  memory_order_release, memory_order_relaxed))
         ;
 }
 
-bool nd_lane_called_off(const struct nd_lane *lane)
+bool nd_lane_replay_aborted(const struct nd_lane *lane)
 {
-    return atomic_load_explicit(&lane->group->off, memory_order_acquire) >= lane->order;
+    return atomic_load_explicit(&lane->group->aborted, memory_order_acquire) >= lane->order;
 }
 
 /* ---- standing still in replay ------------------------------------------------------------------ */
@@ -59,34 +59,34 @@ bool nd_lane_called_off(const struct nd_lane *lane)
 #define COUNT 0xffu /* of struct nd_group.stand: lanes; above it, times all have stood */
 #define TIMES 8
 
-static uint64_t times_stood(const struct nd_group *group)
+static uint64_t times_stopped(const struct nd_group *group)
 {
-    return atomic_load_explicit(&group->stand, memory_order_acquire) >> TIMES;
+    return atomic_load_explicit(&group->stopped, memory_order_acquire) >> TIMES;
 }
 
-void nd_lane_leave(struct nd_lane *lane)
+void nd_lane_leave_stop_point(struct nd_lane *lane)
 {
     struct nd_group *group = lane->group;
-    uint64_t now = atomic_load_explicit(&group->stand, memory_order_acquire);
+    uint64_t now = atomic_load_explicit(&group->stopped, memory_order_acquire);
 
     if (lane->index == 0)
-        atomic_store_explicit(&lane->shared->still, 0, memory_order_release);
-    while (lane->standing && now >> TIMES == lane->stood) {
+        atomic_store_explicit(&lane->shared->stop_point, 0, memory_order_release);
+    while (lane->stopped && now >> TIMES == lane->stop_number) {
         if ((now & COUNT) == group->lanes) { /* the last one to come is at work for all */
             _mm_pause();
-            now = atomic_load_explicit(&group->stand, memory_order_acquire);
-        } else if (atomic_compare_exchange_weak_explicit(&group->stand, &now, now - 1, memory_order_acq_rel,
+            now = atomic_load_explicit(&group->stopped, memory_order_acquire);
+        } else if (atomic_compare_exchange_weak_explicit(&group->stopped, &now, now - 1, memory_order_acq_rel,
                                                          memory_order_acquire)) {
             break;
         }
     }
-    if (lane->standing)
+    if (lane->stopped)
         ft_wait_over(&group->published[lane->index]);
-    lane->standing = false;
+    lane->stopped = false;
     lane->compared = 0;
 }
 
-/* All lanes stand before records that carry a digest. Each tells its own verdict. */
+/* All lanes are quiesced before records that carry a digest. Each tells its own verdict. */
 static void compare_digests(struct nd_group *group)
 {
     uint64_t got = ft_region_digest(group->lane[0].region);
@@ -100,7 +100,7 @@ static void compare_digests(struct nd_group *group)
     }
 }
 
-static void all_stand(struct nd_group *group)
+static void at_barrier(struct nd_group *group)
 {
     bool digest = true;
 
@@ -110,8 +110,8 @@ static void all_stand(struct nd_group *group)
         group->lane[0].region->base[ft_region_shared(group->lane[0].region)->offset + FT_LINE - 1] ^= 1;
     if (digest)
         compare_digests(group);
-    if (atomic_load_explicit(&group->lane[0].shared->still, memory_order_relaxed)) {
-        atomic_store_explicit(&group->lane[0].shared->still, 0, memory_order_release);
+    if (atomic_load_explicit(&group->lane[0].shared->stop_point, memory_order_relaxed)) {
+        atomic_store_explicit(&group->lane[0].shared->stop_point, 0, memory_order_release);
         if (!group->lane[0].after_delta) /* it was, when it asked; a delta may have come since */
             nd_lane_begin_snapshot(group);
     }
@@ -122,57 +122,57 @@ static bool come(struct nd_lane *lane)
 {
     struct nd_group *group = lane->group;
 
-    if (!lane->standing) {
+    if (!lane->stopped) {
         if (group->patient)
             ft_wait_for_all(&group->published[lane->index]);
-        uint64_t before = atomic_fetch_add_explicit(&group->stand, 1, memory_order_acq_rel);
+        uint64_t before = atomic_fetch_add_explicit(&group->stopped, 1, memory_order_acq_rel);
 
-        lane->standing = true;
-        lane->stood = before >> TIMES;
+        lane->stopped = true;
+        lane->stop_number = before >> TIMES;
         if ((before & COUNT) + 1 == group->lanes) {
-            all_stand(group);
+            at_barrier(group);
             nd_group_waits_over(group);
-            atomic_store_explicit(&group->stand, (lane->stood + 1) << TIMES, memory_order_release);
+            atomic_store_explicit(&group->stopped, (lane->stop_number + 1) << TIMES, memory_order_release);
         }
     }
-    if (times_stood(group) == lane->stood)
+    if (times_stopped(group) == lane->stop_number)
         return false;
-    lane->standing = false;
+    lane->stopped = false;
     return true;
 }
 
 /* closed_to does not move until a snapshot has begun, and this lane is there. */
-static bool at_standstill(const struct nd_lane *lane)
+static bool at_stop_point(const struct nd_lane *lane)
 {
     const struct ft_lane *first = lane->group->lane[0].shared;
-    uint64_t still = atomic_load_explicit(&first->still, memory_order_acquire);
+    uint64_t stop_point = atomic_load_explicit(&first->stop_point, memory_order_acquire);
 
-    return still && atomic_load_explicit(&first->still_seen, memory_order_acquire) == still &&
+    return stop_point && atomic_load_explicit(&first->stop_point_seen, memory_order_acquire) == stop_point &&
            atomic_load_explicit(&lane->shared->closed_to, memory_order_acquire) ==
                nf_chain_state(lane->chain)->burst;
 }
 
-bool nd_lane_stands(struct nd_lane *lane, const struct ft_record *next)
+bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next)
 {
     if (lane->group->lanes == 1 || lane->doing != FT_LANE_REPLAY)
         return false;
-    if (!lane->standing) {
+    if (!lane->stopped) {
         bool digest =
             next && !ft_is_chunk(next) && next->flags & FT_REC_DIGEST && next->burst != lane->compared;
 
-        if (!digest && (next || !at_standstill(lane)))
+        if (!digest && (next || !at_stop_point(lane)))
             return false;
         lane->at_digest = digest ? next : NULL;
-        lane->stands_from = lane->now;
+        lane->stopped_at = lane->now;
     }
-    if (lane->at_digest && !lane->group->patient && lane->now - lane->stands_from > DIGEST_NS) {
+    if (lane->at_digest && !lane->group->patient && lane->now - lane->stopped_at > DIGEST_NS) {
         uint64_t burst = lane->at_digest->burst;
 
-        nd_lane_leave(lane);
+        nd_lane_leave_stop_point(lane);
         lane->compared = burst;
         return false;
     }
-    return !come(lane) || nd_lane_called_off(lane);
+    return !come(lane) || nd_lane_replay_aborted(lane);
 }
 
 /* ---- live -------------------------------------------------------------------------------------- */
@@ -195,20 +195,20 @@ void nd_group_take_digest(struct nd_group *group)
 
         asked = wish > asked ? wish : asked;
     }
-    group->digest_met = asked;
+    group->digest_taken = asked;
     group->digest = digest;
 }
 
 bool nd_lane_digest_due(const struct nd_lane *lane)
 {
     return lane->group->lanes > 1 && !nd_lane_digest_by_delta(lane) && !nd_lane_owes_digest(lane) &&
-           atomic_load_explicit(&lane->shared->digest, memory_order_acquire) > lane->group->digest_met;
+           atomic_load_explicit(&lane->shared->digest, memory_order_acquire) > lane->group->digest_taken;
 }
 
 bool nd_lane_owes_digest(const struct nd_lane *lane)
 {
     uint64_t asked = lane->group->lanes > 1
-                         ? lane->group->digest_met
+                         ? lane->group->digest_taken
                          : atomic_load_explicit(&lane->shared->digest, memory_order_acquire);
 
     return asked != lane->digest && !nd_lane_digest_by_delta(lane);
@@ -219,7 +219,7 @@ uint64_t nd_lane_tell_digest(struct nd_lane *lane, uint64_t burst)
     bool alone = lane->group->lanes == 1;
 
     lane->digest =
-        alone ? atomic_load_explicit(&lane->shared->digest, memory_order_acquire) : lane->group->digest_met;
+        alone ? atomic_load_explicit(&lane->shared->digest, memory_order_acquire) : lane->group->digest_taken;
     atomic_store_explicit(&lane->shared->digest_at, burst, memory_order_relaxed);
     atomic_store_explicit(&lane->shared->digest_seen, lane->digest, memory_order_release);
     return alone ? ft_region_digest(lane->region) : lane->group->digest;
@@ -228,5 +228,5 @@ uint64_t nd_lane_tell_digest(struct nd_lane *lane, uint64_t burst)
 void nd_lane_forget_digests(struct nd_group *group)
 {
     for (unsigned l = 0; group->lanes > 1 && l < group->lanes; l++)
-        group->lane[l].digest = group->digest_met;
+        group->lane[l].digest = group->digest_taken;
 }
