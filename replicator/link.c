@@ -459,7 +459,8 @@ size_t rp_link_room(const struct rp_link *link)
     return out_limit(true) - used < FT_BULK_MAX ? out_limit(true) - used : FT_BULK_MAX;
 }
 
-int rp_link_send(struct rp_link *link, const struct ft_message *m, unsigned lanes, struct ft_packer *compressor)
+int rp_link_send(struct rp_link *link, const struct ft_message *m, unsigned lanes,
+                 struct ft_packer *compressor)
 {
     size_t bound = ft_message_bound(m);
     bool bulk = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA || m->type == FT_MSG_SNAPSHOT;

@@ -166,7 +166,8 @@ bool rp_snapshot_turn(struct rp_replicator *rp, bool *whole)
         ft_core_head(&rp->core, FT_MSG_SNAPSHOT, rp->now, &m);
         m.bulk = b->bulk;
         m.bulk_len = len;
-        FT_CHECK(rp_link_send(rp->link, &m, rp->lanes, rp_schedule_compresses(rp) ? &b->compressor : NULL) == 0,
+        FT_CHECK(rp_link_send(rp->link, &m, rp->lanes, rp_schedule_compresses(rp) ? &b->compressor : NULL) ==
+                     0,
                  "the link has no room for %u bytes", len);
         rp->shown.snapshot_bytes += len;
     }

@@ -52,11 +52,11 @@
 #define XXH_INLINE_ALL /* for this machine's vectors: the library's own is for any */
 #include <xxhash.h>
 
-#define COMPRESS_MIN    64u
-#define COMPRESS_SKIP   63u
-#define COMPRESS_AHEAD  10u
-#define COMPRESS_BLOCK  (64u << 10)
-#define SMALL_BOUND 1024u /* of everything but bulk: a hello needs 200 bytes, an ACK of 16 lanes 510 */
+#define COMPRESS_MIN   64u
+#define COMPRESS_SKIP  63u
+#define COMPRESS_AHEAD 10u
+#define COMPRESS_BLOCK (64u << 10)
+#define SMALL_BOUND    1024u /* of everything but bulk: a hello needs 200 bytes, an ACK of 16 lanes 510 */
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "frames are little-endian in memory too");
 _Static_assert(FT_BULK_MAX + SMALL_BOUND <= FT_MESSAGE_MAX, "any message fits a frame");
@@ -174,7 +174,8 @@ static void put_bulk(msgpack_packer *pk, struct ft_out *out, const struct ft_mes
 }
 
 static void put_field(msgpack_packer *pk, struct ft_out *out, const struct ft_field *f,
-                      const struct ft_message *m, unsigned lanes, struct ft_packer *compressor, uint64_t *last)
+                      const struct ft_message *m, unsigned lanes, struct ft_packer *compressor,
+                      uint64_t *last)
 {
     const uint8_t *bytes = (const uint8_t *)m;
 

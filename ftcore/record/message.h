@@ -91,7 +91,7 @@ struct ft_message {
 /* Measures whether compression pays, per kind of bulk. Zero it to begin with. One per direction, one thread.
  */
 struct ft_packer {
-    uint64_t skip;        /* bytes of bulk left to send raw before trying again; a larger bulk is tried */
+    uint64_t skip;            /* bytes of bulk left to send raw before trying again; a larger bulk is tried */
     uint64_t raw, compressed; /* bytes in, bytes out, ever */
     uint64_t tried, kept;
 };

@@ -13,8 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SLEEP_FIRST    1000000
-#define SLEEP_LAST     16000000 /* an idle node sleeps; the queue holds far more than comes in this time */
+#define SLEEP_FIRST  1000000
+#define SLEEP_LAST   16000000 /* an idle node sleeps; the queue holds far more than comes in this time */
 #define NAME_BYTES   320u
 #define ENTRIES_TURN 64u /* of one lane, until the next one's turn */
 

@@ -12,8 +12,8 @@
 #include <string.h>
 #include <time.h>
 
-#define SPIN_HELD  400u /* turns: some tens of microseconds */
-#define SPIN_IDLE  50u
+#define SPIN_HELD    400u /* turns: some tens of microseconds */
+#define SPIN_IDLE    50u
 #define SLEEP_HELD   10000u /* ns */
 #define SLEEP_FIRST  20000u
 #define SLEEP_LAST   250000u

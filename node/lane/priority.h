@@ -10,8 +10,8 @@
  * lanes would leave no time on few cores. False: the system does not permit it. */
 bool nd_priority_raise(void);
 /* The calling thread goes before all of these: SCHED_FIFO 10. For the replicator, whose heartbeats and
- * acknowledgements must not wait behind packet work; it sleeps after each turn (replicator/schedule.c). False:
- * not permitted. */
+ * acknowledgements must not wait behind packet work; it sleeps after each turn (replicator/schedule.c).
+ * False: not permitted. */
 bool nd_priority_realtime(void);
 
 #endif

@@ -21,7 +21,7 @@
 
 #define READY_NS 10000000000ull
 #define END_NS   5000000000ull
-#define SLEEP_NS   2000000
+#define SLEEP_NS 2000000
 
 static struct sockaddr_in loopback(uint16_t port)
 {

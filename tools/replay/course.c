@@ -23,7 +23,7 @@
 #else
 #define PATIENCE 60000000000ull /* ns without any progress: something is broken */
 #endif
-#define PAUSE_NS        100000l
+#define PAUSE_NS   100000l
 #define LAST_DOUBT 2000000u /* ns: most that a kill comes after its packet */
 #define BAR_AFTER  1000000000ull
 #define BAR_EVERY  200000000ull

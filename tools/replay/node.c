@@ -20,8 +20,8 @@
 
 #define RESYNC_MBPS  4000u
 #define IDLE_SHORT   500u /* turns without work */
-#define SLEEP_SHORT    50000l
-#define SLEEP_LONG     200000l
+#define SLEEP_SHORT  50000l
+#define SLEEP_LONG   200000l
 #define FIT_MAX      3000000u /* ns: a pause of a link that delivers by fits and starts */
 #define STATUS_EVERY 1000000ull
 
