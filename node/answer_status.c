@@ -25,16 +25,16 @@ static const char *role_of(enum ft_state state)
 static json_t *lane_status(const struct ft_lane *l, unsigned index)
 {
     static const char *const doing[] = {"wait", "replay", "live", "live", "aside", "drain", "fenced"};
-    enum ft_order order = ft_order_kind(atomic_load(&l->done));
+    enum ft_order order = ft_order_kind(atomic_load(&l->report.done));
     json_t *o = json_object();
 
     number(o, "lane", index);
     json_object_set_new(o, "doing", json_string(order < 7 ? doing[order] : "start"));
-    number(o, "burst", (uint64_t)READ(l, executed));
+    number(o, "burst", (uint64_t)READ(l, report.executed));
     number(o, "received", (uint64_t)READ(l, count.received));
     number(o, "dropped", (uint64_t)READ(l, count.dropped));
     number(o, "made", (uint64_t)READ(l, count.emitted));
-    number(o, "released", (uint64_t)READ(l, released));
+    number(o, "released", (uint64_t)READ(l, report.released));
     number(o, "held", (uint64_t)READ(l, count.held));
     number(o, "replayed", (uint64_t)READ(l, count.replayed_packets));
     number(o, "ring_full", (uint64_t)READ(l, count.ring_full));

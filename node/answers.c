@@ -150,9 +150,9 @@ struct verdict {
 /* Of the burst that carries the digest asked for, and of no other. */
 static bool is_told(struct nd_running *r, unsigned lane, struct verdict *v)
 {
-    return atomic_load(&r->shared[lane].digest_seen) >= v->asked &&
+    return atomic_load(&r->shared[lane].report.digest_seen) >= v->asked &&
            rp_verdict(r->replicator, lane, &v->burst, &v->expected, &v->got) &&
-           v->burst == atomic_load(&r->shared[lane].digest_at);
+           v->burst == atomic_load(&r->shared[lane].report.digest_at);
 }
 
 /* The standby that was asked is gone, or a snapshot has taken the place of the record that carries the
@@ -181,7 +181,7 @@ static json_t *verify(struct nd_running *r)
         return o;
     }
     for (unsigned l = 0; l < lanes; l++)
-        v[l].asked = atomic_fetch_add(&r->shared[l].digest, 1) + 1;
+        v[l].asked = atomic_fetch_add(&r->shared[l].orders.digest, 1) + 1;
     resyncs = s->core.resyncs;
     for (; nd_now() < end && told < lanes && !o && !atomic_load(&r->stop); sleep_a_little()) {
         bool in_vain =

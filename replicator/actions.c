@@ -31,14 +31,14 @@ static void set_gate(struct rp_replicator *rp, const struct ft_action *a)
         /* Closing: lease first. Opening: what is stable first. Either way no output sees both open by
          * accident. */
         if (a->gate != FT_GATE_SOLO)
-            atomic_store_explicit(&lane->lease_until, lease, memory_order_release);
-        atomic_store_explicit(&lane->stable, stable, memory_order_release);
-        atomic_store_explicit(&lane->lease_until, lease, memory_order_release);
+            atomic_store_explicit(&lane->orders.lease_until, lease, memory_order_release);
+        atomic_store_explicit(&lane->orders.stable, stable, memory_order_release);
+        atomic_store_explicit(&lane->orders.lease_until, lease, memory_order_release);
     }
     rp->gate_kind = a->gate;
     if (change) {
         rp->held_told = false;
-        each(rp, offsetof(struct ft_lane, gate), ++rp->gate);
+        each(rp, offsetof(struct ft_lane, orders.gate), ++rp->gate);
     }
 }
 
@@ -53,17 +53,18 @@ static void give_order(struct rp_replicator *rp, enum ft_order kind, const uint6
     }
     for (unsigned l = 0; l < rp->lanes; l++) {
         if (kind == FT_LANE_LIVE && vector)
-            atomic_store_explicit(&rp_lane(rp, l)->closed_to, vector[l], memory_order_release);
+            atomic_store_explicit(&rp_lane(rp, l)->orders.closed_to, vector[l], memory_order_release);
         if (kind == FT_LANE_FRESH || kind == FT_LANE_LIVE)
-            atomic_store_explicit(&rp_lane(rp, l)->steer, false, memory_order_relaxed);
-        atomic_store_explicit(&rp_lane(rp, l)->order, ft_order_make(kind, rp->order), memory_order_release);
+            atomic_store_explicit(&rp_lane(rp, l)->orders.steer, false, memory_order_relaxed);
+        atomic_store_explicit(&rp_lane(rp, l)->orders.order, ft_order_make(kind, rp->order),
+                              memory_order_release);
     }
 }
 
 static bool standing(struct rp_replicator *rp)
 {
     for (unsigned l = 0; l < rp->lanes; l++)
-        if (atomic_load_explicit(&rp_lane(rp, l)->done, memory_order_acquire) !=
+        if (atomic_load_explicit(&rp_lane(rp, l)->report.done, memory_order_acquire) !=
             ft_order_make(rp->ordered, rp->order))
             return false;
     return true;
@@ -87,7 +88,7 @@ static void stop_sending(struct rp_replicator *rp)
     rp_snapshot_forget(rp);
     rp->sender.on = false;
     for (unsigned l = 0; l < rp->lanes; l++)
-        atomic_store_explicit(&rp_lane(rp, l)->logging, false, memory_order_release);
+        atomic_store_explicit(&rp_lane(rp, l)->orders.logging, false, memory_order_release);
 }
 
 static void clear(struct rp_replicator *rp)
@@ -100,14 +101,14 @@ static void clear(struct rp_replicator *rp)
         struct ft_lane *lane = rp_lane(rp, l);
 
         /* Of another life; it stands, so they are ours to write. */
-        atomic_store_explicit(&lane->executed, 0, memory_order_relaxed);
-        atomic_store_explicit(&lane->recorded, 0, memory_order_relaxed);
-        atomic_store_explicit(&lane->overrun, false, memory_order_relaxed);
+        atomic_store_explicit(&lane->report.executed, 0, memory_order_relaxed);
+        atomic_store_explicit(&lane->report.recorded, 0, memory_order_relaxed);
+        atomic_store_explicit(&lane->report.overrun, false, memory_order_relaxed);
         ft_ring_reset(&lane->replay);
         ft_ring_reset(&lane->checkpoint);
         ft_ring_reset(&lane->log);
-        atomic_store_explicit(&lane->diverged, false, memory_order_relaxed);
-        atomic_store_explicit(&lane->steer, false, memory_order_relaxed);
+        atomic_store_explicit(&lane->report.diverged, false, memory_order_relaxed);
+        atomic_store_explicit(&lane->orders.steer, false, memory_order_relaxed);
     }
     rp_receiver_reset(rp, NULL);
     if (!rp->audit_off)
@@ -166,12 +167,12 @@ static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
     case FT_ACT_STEER:
         rp->steered_told = false;
         for (unsigned l = 0; l < rp->lanes; l++) {
-            atomic_store_explicit(&rp_lane(rp, l)->steered, false, memory_order_relaxed);
-            atomic_store_explicit(&rp_lane(rp, l)->steer, a->flag, memory_order_release);
+            atomic_store_explicit(&rp_lane(rp, l)->report.steered, false, memory_order_relaxed);
+            atomic_store_explicit(&rp_lane(rp, l)->orders.steer, a->flag, memory_order_release);
         }
         break;
     case FT_ACT_ANNOUNCE:
-        each(rp, offsetof(struct ft_lane, announce), ++rp->announced);
+        each(rp, offsetof(struct ft_lane, orders.announce), ++rp->announced);
         break;
     case FT_ACT_STATE:
         rp->shown_at = 0; /* show it at once */

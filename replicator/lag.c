@@ -79,8 +79,8 @@ void rp_lag_publish(struct rp_replicator *rp)
     for (unsigned l = 0; l < rp->lanes; l++) {
         uint64_t sent = rp->sender.sent[l], taken = rp->core.peer_taken[l];
 
-        tell(&rp_lane(rp, l)->unreplayed, on && sent > taken ? sent - taken : 0);
-        tell(&rp_lane(rp, l)->lag_ns, on && !rp->config.core.warm ? lag_ns(rp, l) : 0);
+        tell(&rp_lane(rp, l)->orders.unreplayed, on && sent > taken ? sent - taken : 0);
+        tell(&rp_lane(rp, l)->orders.lag_ns, on && !rp->config.core.warm ? lag_ns(rp, l) : 0);
     }
 }
 

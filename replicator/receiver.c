@@ -38,11 +38,11 @@ static void publish(struct rp_replicator *rp)
     for (unsigned l = 0; l < rp->lanes; l++) {
         struct ft_lane *lane = rp_lane(rp, l);
 
-        atomic_store_explicit(&lane->covered, covered[l], memory_order_release);
+        atomic_store_explicit(&lane->orders.covered, covered[l], memory_order_release);
         if (rp->receiver.delta[l].head.burst == covered[l])
-            atomic_store_explicit(&lane->covered_at, rp->receiver.delta[l].at, memory_order_release);
-        atomic_store_explicit(&lane->cut_to, cut, memory_order_release);
-        atomic_store_explicit(&lane->closed_to, rp->receiver.held[l], memory_order_release);
+            atomic_store_explicit(&lane->orders.covered_at, rp->receiver.delta[l].at, memory_order_release);
+        atomic_store_explicit(&lane->orders.cut_to, cut, memory_order_release);
+        atomic_store_explicit(&lane->orders.closed_to, rp->receiver.held[l], memory_order_release);
     }
 }
 
@@ -53,9 +53,9 @@ static void publish(struct rp_replicator *rp)
 void rp_receiver_publish(struct rp_replicator *rp)
 {
     struct ft_lane *first = rp_lane(rp, 0);
-    uint64_t stop_point = atomic_load_explicit(&first->stop_point, memory_order_acquire);
+    uint64_t stop_point = atomic_load_explicit(&first->report.stop_point, memory_order_acquire);
 
-    atomic_store_explicit(&first->stop_point_seen, stop_point, memory_order_release);
+    atomic_store_explicit(&first->orders.stop_point_seen, stop_point, memory_order_release);
     if (!stop_point)
         publish(rp);
 }
@@ -69,9 +69,9 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
     memcpy(rp->receiver.held, burst, sizeof(rp->receiver.held));
     memset(rp->receiver.delta, 0, sizeof(rp->receiver.delta));
     for (unsigned l = 0; l < rp->lanes; l++)
-        atomic_store_explicit(&rp_lane(rp, l)->covered_at, 0, memory_order_relaxed);
+        atomic_store_explicit(&rp_lane(rp, l)->orders.covered_at, 0, memory_order_relaxed);
     for (unsigned l = 0; l < rp->lanes; l++)
-        atomic_store_explicit(&rp_lane(rp, l)->snapshot_burst, burst[l], memory_order_relaxed);
+        atomic_store_explicit(&rp_lane(rp, l)->orders.snapshot_burst, burst[l], memory_order_relaxed);
     publish(rp);
     /* Lanes stand. What they had published in another life must satisfy nobody in this one. */
     for (unsigned l = 0; rp->config.published && l < rp->lanes; l++)

@@ -14,8 +14,8 @@ bool rp_progress(struct rp_replicator *rp)
 
     for (unsigned l = 0; l < rp->lanes; l++) {
         struct ft_lane *lane = rp_lane(rp, l);
-        uint64_t closed =
-            atomic_load_explicit(primary ? &lane->recorded : &lane->executed, memory_order_acquire);
+        uint64_t closed = atomic_load_explicit(primary ? &lane->report.recorded : &lane->report.executed,
+                                               memory_order_acquire);
 
         event.closed[l] = primary ? closed : rp->receiver.held[l];
         event.replayed[l] = closed;
@@ -35,13 +35,13 @@ static void port_beats(struct rp_replicator *rp)
     struct ft_event event = {.kind = FT_EV_PORT_BEAT, .now = rp->now};
 
     for (unsigned l = 0; l < rp->lanes; l++) {
-        uint64_t beat = atomic_load_explicit(&rp_lane(rp, l)->beat_ns, memory_order_acquire);
+        uint64_t beat = atomic_load_explicit(&rp_lane(rp, l)->report.beat_ns, memory_order_acquire);
 
         if (beat == rp->beat_seen[l])
             continue;
         rp->beat_seen[l] = beat;
-        event.view = atomic_load_explicit(&rp_lane(rp, l)->beat_view, memory_order_relaxed);
-        if (atomic_load_explicit(&rp_lane(rp, l)->beat_half, memory_order_relaxed) ==
+        event.view = atomic_load_explicit(&rp_lane(rp, l)->report.beat_view, memory_order_relaxed);
+        if (atomic_load_explicit(&rp_lane(rp, l)->report.beat_half, memory_order_relaxed) ==
             (uint32_t)(rp->core.peer.incarnation >> 32))
             rp_step(rp, &event);
     }
@@ -53,7 +53,7 @@ static bool ordered(struct rp_replicator *rp, enum ft_order kind)
     if (rp->ordered != kind)
         return false;
     for (unsigned l = 0; l < rp->lanes; l++)
-        if (atomic_load_explicit(&rp_lane(rp, l)->done, memory_order_acquire) !=
+        if (atomic_load_explicit(&rp_lane(rp, l)->report.done, memory_order_acquire) !=
             ft_order_make(kind, rp->order))
             return false;
     return true;
@@ -66,8 +66,8 @@ static bool gather_closed(struct rp_replicator *rp, uint64_t closed[])
     bool all = true;
 
     for (unsigned l = 0; l < rp->lanes; l++) {
-        closed[l] = atomic_load_explicit(&rp_lane(rp, l)->executed, memory_order_acquire);
-        all &= atomic_load_explicit(&rp_lane(rp, l)->recorded, memory_order_acquire) == closed[l];
+        closed[l] = atomic_load_explicit(&rp_lane(rp, l)->report.executed, memory_order_acquire);
+        all &= atomic_load_explicit(&rp_lane(rp, l)->report.recorded, memory_order_acquire) == closed[l];
     }
     return all;
 }
@@ -85,7 +85,7 @@ static void overrun(struct rp_replicator *rp)
     bool over = false;
 
     for (unsigned l = 0; l < rp->lanes; l++)
-        over |= atomic_load_explicit(&rp_lane(rp, l)->overrun, memory_order_acquire);
+        over |= atomic_load_explicit(&rp_lane(rp, l)->report.overrun, memory_order_acquire);
     if (!over || !rp->sender.on)
         return;
     rp_step(rp, &event);
@@ -102,8 +102,8 @@ static void primary_reports(struct rp_replicator *rp)
         rp_step(rp, &event);
     for (unsigned l = 0; held && l < rp->lanes; l++) {
         held = FT_PLANTED("gate-unseen") ||
-               atomic_load_explicit(&rp_lane(rp, l)->gate_seen, memory_order_acquire) == rp->gate;
-        event.closed[l] = atomic_load_explicit(&rp_lane(rp, l)->hold_from, memory_order_relaxed);
+               atomic_load_explicit(&rp_lane(rp, l)->report.gate_seen, memory_order_acquire) == rp->gate;
+        event.closed[l] = atomic_load_explicit(&rp_lane(rp, l)->report.hold_from, memory_order_relaxed);
     }
     if (held) {
         rp->held_told = true;
@@ -127,18 +127,18 @@ static void standby_reports(struct rp_replicator *rp)
 
     for (unsigned l = 0; l < rp->lanes; l++) {
         struct ft_lane *lane = rp_lane(rp, l);
-        uint64_t burst = atomic_load_explicit(&lane->digest_burst, memory_order_acquire);
+        uint64_t burst = atomic_load_explicit(&lane->report.digest_burst, memory_order_acquire);
 
-        steered &= atomic_load_explicit(&lane->steered, memory_order_acquire);
-        diverged |= atomic_load_explicit(&lane->diverged, memory_order_acquire);
+        steered &= atomic_load_explicit(&lane->report.steered, memory_order_acquire);
+        diverged |= atomic_load_explicit(&lane->report.diverged, memory_order_acquire);
         if (burst == rp->digest_told[l] || !rp->core.peer.known)
             continue;
         rp->digest_told[l] = burst;
         ft_core_head(&rp->core, FT_MSG_VERDICT, rp->now, &m);
         m.lane = (uint16_t)l;
         m.burst[0] = burst;
-        m.number = atomic_load_explicit(&lane->expected, memory_order_relaxed);
-        m.number2 = atomic_load_explicit(&lane->got, memory_order_relaxed);
+        m.number = atomic_load_explicit(&lane->report.expected, memory_order_relaxed);
+        m.number2 = atomic_load_explicit(&lane->report.got, memory_order_relaxed);
         rp_link_send(rp->link, &m, rp->lanes, NULL);
     }
     if (steered) {

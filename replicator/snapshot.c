@@ -43,9 +43,9 @@ void rp_snapshot_ask(struct rp_replicator *rp)
     rp->snapshot.reading = false;
     rp->snapshot.cut++;
     for (unsigned l = 0; l < rp->lanes; l++)
-        atomic_store_explicit(&rp_lane(rp, l)->copy_granted, 0, memory_order_relaxed);
+        atomic_store_explicit(&rp_lane(rp, l)->orders.copy_granted, 0, memory_order_relaxed);
     for (unsigned l = 0; l < rp->lanes; l++)
-        atomic_store_explicit(&rp_lane(rp, l)->cut, rp->snapshot.cut, memory_order_release);
+        atomic_store_explicit(&rp_lane(rp, l)->orders.cut, rp->snapshot.cut, memory_order_release);
 }
 
 bool rp_snapshot_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access[])
@@ -56,7 +56,7 @@ bool rp_snapshot_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access
     if (!b->cutting)
         return false;
     for (unsigned l = 0; l < rp->lanes; l++)
-        if (atomic_load_explicit(&rp_lane(rp, l)->cut_seen, memory_order_acquire) != b->cut)
+        if (atomic_load_explicit(&rp_lane(rp, l)->report.cut_seen, memory_order_acquire) != b->cut)
             return false;
     ft_lines_clear(&b->unsent);
     b->left = b->at = 0;
@@ -67,8 +67,8 @@ bool rp_snapshot_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access
         b->left += lines;
     }
     for (unsigned l = 0; l < rp->lanes; l++) {
-        burst[l] = atomic_load_explicit(&rp_lane(rp, l)->cut_burst, memory_order_relaxed);
-        access[l] = atomic_load_explicit(&rp_lane(rp, l)->cut_access, memory_order_relaxed);
+        burst[l] = atomic_load_explicit(&rp_lane(rp, l)->report.cut_burst, memory_order_relaxed);
+        access[l] = atomic_load_explicit(&rp_lane(rp, l)->report.cut_access, memory_order_relaxed);
     }
     rp_sender_begin(rp);
     b->cutting = false;
@@ -84,7 +84,7 @@ static void grant(struct rp_replicator *rp)
     uint64_t us = (rp->now - b->began) / 1000, lines = us * rp->config.resync_mbps / FT_LINE;
 
     for (unsigned l = 0; l < rp->lanes; l++)
-        atomic_store_explicit(&rp_lane(rp, l)->copy_granted, lines / rp->lanes, memory_order_relaxed);
+        atomic_store_explicit(&rp_lane(rp, l)->orders.copy_granted, lines / rp->lanes, memory_order_relaxed);
 }
 
 /* How many lines of the run are copied, from its start. */
@@ -186,7 +186,7 @@ void rp_snapshot_forget(struct rp_replicator *rp)
         return;
     b->reading = b->cutting = false;
     for (unsigned l = 0; l < rp->lanes; l++)
-        atomic_store_explicit(&rp_lane(rp, l)->snapshot_release, b->cut, memory_order_release);
+        atomic_store_explicit(&rp_lane(rp, l)->orders.snapshot_release, b->cut, memory_order_release);
 }
 
 /* ---- standby ----------------------------------------------------------------------------------- */

@@ -44,9 +44,9 @@ static inline uint64_t ft_order_serial(uint64_t order)
     return order >> 8;
 }
 
-struct ft_lane {
-    /* Written by the replicator. */
-    _Alignas(64) _Atomic uint64_t order;
+/* What the replicator wants of a lane. Written by the replicator, read by the lane. */
+struct ft_lane_orders {
+    _Atomic uint64_t order;
     _Atomic uint64_t stable;      /* outputs of bursts up to here may leave; FT_ALL in SOLO */
     _Atomic uint64_t lease_until; /* … while the local monotonic clock, ns, is below this; FT_ALL in SOLO; 0
                                      shuts the gate */
@@ -72,11 +72,12 @@ struct ft_lane {
     _Atomic uint64_t
         stop_point_seen;           /* of lane 0: closed_to of no lane moves while this equals `stop_point` */
     _Atomic uint64_t copy_granted; /* pending lines the lane may have copied since the cut; grows with time */
+};
 
-    /* Written by the lane. */
-    _Alignas(
-        64) _Atomic uint64_t done; /* last order reached: LIVE once packets are taken, DRAIN once drained */
-    _Atomic uint64_t executed;     /* last burst executed, live or replayed */
+/* How far the lane is. Written by the lane, read by the replicator. */
+struct ft_lane_report {
+    _Atomic uint64_t done;     /* last order reached: LIVE once packets are taken, DRAIN once drained */
+    _Atomic uint64_t executed; /* last burst executed, live or replayed */
     _Atomic uint64_t recorded; /* live: last burst that the stream in `log` accounts for: `closed` in a log
                                   segment, the last cut in a delta segment */
     _Atomic bool
@@ -97,29 +98,34 @@ struct ft_lane {
     _Atomic uint64_t beat_ns;   /* the peer's last heartbeat on a data port */
     _Atomic uint64_t beat_view; /* … the view it told */
     _Atomic uint32_t beat_half; /* … and the upper half of the incarnation it told */
+};
 
+/* Counters. Written by the lane with plain relaxed stores, read by status. */
+struct ft_lane_counters {
+    _Atomic uint64_t received, dropped, emitted, held, tx_refused, ring_full, hold_full, no_buffer;
+    _Atomic uint64_t lag_full; /* turns without a burst: the standby lags as far as it may */
+    _Atomic uint64_t replayed_packets, tail_emitted, tail_suppressed, fenced_dropped;
+    _Atomic uint64_t claims;       /* frames from the chain's own MAC: the other node claims the addresses */
+    _Atomic uint64_t waiting_full; /* frames dropped because no more can wait (node/lane/waiting.h) */
+    _Atomic uint64_t lease_held;   /* times a stable output had to wait for the lease */
+    _Atomic uint64_t bursts, empty_bursts, log_bytes;
+    _Atomic uint64_t cuts, delta_bytes, delta_lines;  /* live: deltas begun; their bytes in memory; lines */
+    _Atomic uint64_t deltas_applied, records_covered; /* standby; records that a delta made needless */
+    _Atomic uint64_t divergences;                     /* times replay did not reproduce the recording */
+    _Atomic uint64_t replay_done_ns, live_ns, first_release_ns; /* monotonic; of the last takeover */
+    _Atomic uint64_t last_release_ns; /* when outputs were last found fit to leave … */
+    _Atomic uint64_t last_sent_ns;    /* … and when the port had taken them, at the latest */
+};
+
+struct ft_lane {
+    _Alignas(64) struct ft_lane_orders orders;
+    _Alignas(64) struct ft_lane_report report;
     struct ft_ring log;    /* struct ft_record and struct ft_chunk, lane → replicator */
     struct ft_ring replay; /* the same, replicator → lane … */
     struct ft_ring
         checkpoint; /* … but for chunks of incremental checkpoints. Capacity 0: of a hot standby, none come */
 
-    /* Counters, written by the lane, read by status. Plain relaxed stores. */
-    struct {
-        _Atomic uint64_t received, dropped, emitted, held, tx_refused, ring_full, hold_full, no_buffer;
-        _Atomic uint64_t lag_full; /* turns without a burst: the standby lags as far as it may */
-        _Atomic uint64_t replayed_packets, tail_emitted, tail_suppressed, fenced_dropped;
-        _Atomic uint64_t claims; /* frames from the chain's own MAC: the other node claims the addresses */
-        _Atomic uint64_t waiting_full; /* frames dropped because no more can wait (node/lane/waiting.h) */
-        _Atomic uint64_t lease_held;   /* times a stable output had to wait for the lease */
-        _Atomic uint64_t bursts, empty_bursts, log_bytes;
-        _Atomic uint64_t cuts, delta_bytes,
-            delta_lines; /* live: deltas begun; their bytes in memory; lines */
-        _Atomic uint64_t deltas_applied, records_covered; /* standby; records that a delta made needless */
-        _Atomic uint64_t divergences;                     /* times replay did not reproduce the recording */
-        _Atomic uint64_t replay_done_ns, live_ns, first_release_ns; /* monotonic; of the last takeover */
-        _Atomic uint64_t last_release_ns; /* when outputs were last found fit to leave … */
-        _Atomic uint64_t last_sent_ns;    /* … and when the port had taken them, at the latest */
-    } count;
+    struct ft_lane_counters count;
 };
 
 #define FT_COUNT(lane, field, n)                                                                             \

@@ -34,7 +34,8 @@ static bool barrier(struct nd_lane *lane, struct nd_barrier *place, void (*work)
     bool number;
 
     ft_wait_for_all(own);
-    number = nd_group_barrier_at(lane->group, place, work, &lane->shared->order, lane->order, lane->stop);
+    number =
+        nd_group_barrier_at(lane->group, place, work, &lane->shared->orders.order, lane->order, lane->stop);
     if (!number)
         ft_wait_over(own);
     return number;
@@ -165,7 +166,7 @@ static bool arrive(struct nd_lane *lane, const struct ft_chunk *chunk)
     FT_COUNT(lane->shared, deltas_applied, 1);
     if (chunk->flags & FT_REC_DIGEST && !check_digest(lane, chunk))
         return false;
-    atomic_store_explicit(&lane->shared->executed, chunk->burst, memory_order_release);
+    atomic_store_explicit(&lane->shared->report.executed, chunk->burst, memory_order_release);
     return true;
 }
 

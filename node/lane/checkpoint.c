@@ -75,7 +75,7 @@ static bool make_chunk(struct nd_lane *lane, uint32_t bytes)
 /* The last chunk has reached the standby, or nobody waits behind it. */
 static bool way_is_free(struct nd_lane *lane)
 {
-    uint64_t stable = atomic_load_explicit(&lane->shared->stable, memory_order_acquire);
+    uint64_t stable = atomic_load_explicit(&lane->shared->orders.stable, memory_order_acquire);
 
     if (nf_chain_state(lane->chain)->burst == lane->chunk_burst)
         return lane->now - lane->chunk_at >= QUIET_NS;

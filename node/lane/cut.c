@@ -40,7 +40,8 @@ static uint64_t pending_bytes(const struct nd_lane *lane)
 
 static bool logging(const struct nd_lane *lane)
 {
-    return atomic_load_explicit(&lane->shared->logging, memory_order_relaxed) && lane->group->stream.on;
+    return atomic_load_explicit(&lane->shared->orders.logging, memory_order_relaxed) &&
+           lane->group->stream.on;
 }
 
 bool nd_lane_logs(const struct nd_lane *lane)
@@ -55,7 +56,7 @@ bool nd_lane_deltas(const struct nd_lane *lane)
 
 bool nd_lane_digest_wanted(const struct nd_lane *lane)
 {
-    return atomic_load_explicit(&lane->shared->digest, memory_order_acquire) != lane->digest;
+    return atomic_load_explicit(&lane->shared->orders.digest, memory_order_acquire) != lane->digest;
 }
 
 bool nd_lane_digest_by_delta(const struct nd_lane *lane)
@@ -70,7 +71,7 @@ static uint64_t cut_time(const struct nd_lane *lane)
 
 bool nd_lane_unrecorded(const struct nd_lane *lane)
 {
-    return logging(lane) && atomic_load_explicit(&lane->shared->recorded, memory_order_relaxed) !=
+    return logging(lane) && atomic_load_explicit(&lane->shared->report.recorded, memory_order_relaxed) !=
                                 nf_chain_state(lane->chain)->burst;
 }
 
@@ -177,15 +178,16 @@ static void begin_delta(struct nd_lane *lane, bool digest, bool incremental)
                             .burst = state->burst,
                             .seq = state->seq,
                             .access = state->access - 1,
-                            .released = atomic_load_explicit(&lane->shared->released, memory_order_relaxed),
+                            .released =
+                                atomic_load_explicit(&lane->shared->report.released, memory_order_relaxed),
                             .outputs = state->outputs};
 
     if (digest) {
         head.flags |= FT_REC_DIGEST;
         head.digest = lane->group->digest;
         lane->digest = lane->group->digest_taken;
-        atomic_store_explicit(&lane->shared->digest_at, head.burst, memory_order_relaxed);
-        atomic_store_explicit(&lane->shared->digest_seen, lane->digest, memory_order_release);
+        atomic_store_explicit(&lane->shared->report.digest_at, head.burst, memory_order_relaxed);
+        atomic_store_explicit(&lane->shared->report.digest_seen, lane->digest, memory_order_release);
     }
     lg_delta_begin(&lane->delta, &head, lane->hold_from);
     lane->told_released = head.released;
@@ -216,7 +218,7 @@ static bool too_large(struct nd_group *group)
     for (unsigned l = 0; l < group->lanes; l++)
         large |= delta_bytes_now(&group->lane[l]) > pending_bytes(&group->lane[l]) / 2;
     for (unsigned l = 0; large && l < group->lanes; l++)
-        atomic_store_explicit(&group->lane[l].shared->overrun, true, memory_order_release);
+        atomic_store_explicit(&group->lane[l].shared->report.overrun, true, memory_order_release);
     return large;
 }
 
@@ -272,8 +274,8 @@ void nd_stream_begin(struct nd_group *group)
 
         lg_delta_drop(&lane->delta);
         lane->cut_at_ns = lane->delta_at_ns = cut_time(lane);
-        atomic_store_explicit(&lane->shared->overrun, false, memory_order_release);
-        atomic_store_explicit(&lane->shared->recorded, nf_chain_state(lane->chain)->burst,
+        atomic_store_explicit(&lane->shared->report.overrun, false, memory_order_release);
+        atomic_store_explicit(&lane->shared->report.recorded, nf_chain_state(lane->chain)->burst,
                               memory_order_release);
         lane->met = s->held;
     }
@@ -319,7 +321,7 @@ static bool all_log(const struct nd_group *group)
     bool all = true;
 
     for (unsigned l = 0; l < group->lanes; l++)
-        all &= atomic_load_explicit(&group->lane[l].shared->logging, memory_order_relaxed);
+        all &= atomic_load_explicit(&group->lane[l].shared->orders.logging, memory_order_relaxed);
     return all;
 }
 
@@ -345,7 +347,7 @@ static void delta_done(struct nd_lane *lane)
     struct nd_stream *s = &lane->group->stream;
 
     if (!s->incremental) /* else records tell of more already */
-        atomic_store_explicit(&lane->shared->recorded, lane->delta.head.burst, memory_order_release);
+        atomic_store_explicit(&lane->shared->report.recorded, lane->delta.head.burst, memory_order_release);
     if (lane->index == 0)
         atomic_store_explicit(&s->shared_copied, s->number, memory_order_release);
     if (atomic_fetch_sub_explicit(&s->copying, 1, memory_order_acq_rel) == 1)
@@ -363,7 +365,7 @@ bool nd_lane_cut(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
 
-    if (!atomic_load_explicit(&lane->shared->logging, memory_order_relaxed)) {
+    if (!atomic_load_explicit(&lane->shared->orders.logging, memory_order_relaxed)) {
         lg_delta_drop(&lane->delta);
         ft_checkpoint_end(
             lane->region); /* each lane for itself, before it runs a burst: nobody wants the rest */
@@ -393,5 +395,5 @@ bool nd_lane_cut(struct nd_lane *lane)
     if (nd_lane_hurries(lane) && atomic_load_explicit(&s->copying, memory_order_acquire) != 0)
         return false;
     return atomic_load_explicit(&s->shared_copied, memory_order_acquire) == s->number &&
-           !atomic_load_explicit(&lane->shared->overrun, memory_order_relaxed) && !too_far_ahead(lane);
+           !atomic_load_explicit(&lane->shared->report.overrun, memory_order_relaxed) && !too_far_ahead(lane);
 }

@@ -24,9 +24,9 @@ static inline __attribute__((always_inline)) bool take_beat(struct nd_lane *lane
     if (!nd_beat_read(f->data, f->len, &half, &view))
         return false;
     if (half != (uint32_t)(lane->incarnation >> 32)) {
-        atomic_store_explicit(&lane->shared->beat_half, half, memory_order_relaxed);
-        atomic_store_explicit(&lane->shared->beat_view, view, memory_order_relaxed);
-        atomic_store_explicit(&lane->shared->beat_ns, lane->now, memory_order_release);
+        atomic_store_explicit(&lane->shared->report.beat_half, half, memory_order_relaxed);
+        atomic_store_explicit(&lane->shared->report.beat_view, view, memory_order_relaxed);
+        atomic_store_explicit(&lane->shared->report.beat_ns, lane->now, memory_order_release);
     }
     return true;
 }

@@ -71,18 +71,20 @@ void nd_lane_free(struct nd_lane *lane)
 
 static bool barrier(struct nd_lane *lane, void (*work)(struct nd_group *group))
 {
-    return nd_group_barrier(lane->group, work, &lane->shared->order, lane->order, lane->stop);
+    return nd_group_barrier(lane->group, work, &lane->shared->orders.order, lane->order, lane->stop);
 }
 
 static void report(struct nd_lane *lane)
 {
-    atomic_store_explicit(&lane->shared->executed, nf_chain_state(lane->chain)->burst, memory_order_release);
-    atomic_store_explicit(&lane->shared->recorded, nf_chain_state(lane->chain)->burst, memory_order_release);
+    atomic_store_explicit(&lane->shared->report.executed, nf_chain_state(lane->chain)->burst,
+                          memory_order_release);
+    atomic_store_explicit(&lane->shared->report.recorded, nf_chain_state(lane->chain)->burst,
+                          memory_order_release);
 }
 
 static void reached(struct nd_lane *lane)
 {
-    atomic_store_explicit(&lane->shared->done, lane->order, memory_order_release);
+    atomic_store_explicit(&lane->shared->report.done, lane->order, memory_order_release);
 }
 
 /* Nobody has any state: make every lane's anew, in order, whatever a snapshot may have left in the region. */
@@ -117,7 +119,7 @@ static void discard(struct ft_ring *ring)
 /* Takeover: what is left of the closed set is replayed; chain time goes on from where it stood (hazard 1). */
 static void take_over(struct nd_lane *lane)
 {
-    uint64_t upto = atomic_load_explicit(&lane->shared->closed_to, memory_order_acquire);
+    uint64_t upto = atomic_load_explicit(&lane->shared->orders.closed_to, memory_order_acquire);
 
     while (nd_lane_behind(lane, upto) && nd_lane_replay(lane, upto))
         ;
@@ -171,7 +173,7 @@ static bool go_live(struct nd_lane *lane, enum ft_order before)
 /* Another lane may be waiting for what this one was to replay; all of the closed set can be. */
 static void finish_replay(struct nd_lane *lane)
 {
-    uint64_t upto = atomic_load_explicit(&lane->shared->closed_to, memory_order_acquire);
+    uint64_t upto = atomic_load_explicit(&lane->shared->orders.closed_to, memory_order_acquire);
 
     while (lane->group->lanes > 1 && lane->config->protect.standby == ND_STANDBY_HOT &&
            nd_lane_behind(lane, upto) && nd_lane_replay(lane, upto))
@@ -183,7 +185,7 @@ static void finish_replay(struct nd_lane *lane)
 static void check_snapshot(struct nd_lane *lane)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
-    uint64_t said = atomic_load_explicit(&lane->shared->snapshot_burst, memory_order_relaxed);
+    uint64_t said = atomic_load_explicit(&lane->shared->orders.snapshot_burst, memory_order_relaxed);
 
     if (lane->doing == FT_LANE_REPLAY && state->burst != said)
         nd_lane_diverged(lane, state->burst, state->seq, "last burst of the snapshot", said, state->burst);
@@ -275,13 +277,14 @@ static void follow(struct nd_lane *lane, uint64_t order)
 /* The gate changed between SOLO and guarded: what left under the old one is at most what is closed now. */
 static void look_at_gate(struct nd_lane *lane)
 {
-    uint64_t gate = atomic_load_explicit(&lane->shared->gate, memory_order_acquire);
+    uint64_t gate = atomic_load_explicit(&lane->shared->orders.gate, memory_order_acquire);
 
     if (gate == lane->gate)
         return;
     lane->gate = gate;
-    atomic_store_explicit(&lane->shared->hold_from, nf_chain_state(lane->chain)->burst, memory_order_relaxed);
-    atomic_store_explicit(&lane->shared->gate_seen, gate, memory_order_release);
+    atomic_store_explicit(&lane->shared->report.hold_from, nf_chain_state(lane->chain)->burst,
+                          memory_order_relaxed);
+    atomic_store_explicit(&lane->shared->report.gate_seen, gate, memory_order_release);
 }
 
 /* The cut: all lanes are quiesced between bursts (design §1). What is asked for newest counts, for all. */
@@ -292,11 +295,12 @@ static void make_cut(struct nd_group *group)
     bool begun;
 
     for (unsigned l = 0; l < group->lanes; l++) {
-        uint64_t asked = atomic_load_explicit(&group->lane[l].shared->cut, memory_order_acquire);
+        uint64_t asked = atomic_load_explicit(&group->lane[l].shared->orders.cut, memory_order_acquire);
 
         cut = asked > cut ? asked : cut;
     }
-    snapshot_release = atomic_load_explicit(&group->lane[0].shared->snapshot_release, memory_order_acquire);
+    snapshot_release =
+        atomic_load_explicit(&group->lane[0].shared->orders.snapshot_release, memory_order_acquire);
     nd_lane_forget_digests(group);
     if (group->lane[0].recorder)
         lg_recorder_yield(group->lane[0].recorder); /* a standby matters more than a recording */
@@ -311,15 +315,15 @@ static void make_cut(struct nd_group *group)
         lane->copied = 0;
         if (!begun)
             continue;
-        atomic_store_explicit(&lane->shared->logging, true, memory_order_relaxed);
-        atomic_store_explicit(&lane->shared->cut_burst, nf_chain_state(lane->chain)->burst,
+        atomic_store_explicit(&lane->shared->orders.logging, true, memory_order_relaxed);
+        atomic_store_explicit(&lane->shared->report.cut_burst, nf_chain_state(lane->chain)->burst,
                               memory_order_relaxed);
-        atomic_store_explicit(&lane->shared->cut_access, nf_chain_state(lane->chain)->access - 1,
+        atomic_store_explicit(&lane->shared->report.cut_access, nf_chain_state(lane->chain)->access - 1,
                               memory_order_relaxed);
-        atomic_store_explicit(&lane->shared->cut_at,
+        atomic_store_explicit(&lane->shared->report.cut_at,
                               atomic_load_explicit(&lane->shared->log.head, memory_order_relaxed),
                               memory_order_relaxed);
-        atomic_store_explicit(&lane->shared->cut_seen, cut, memory_order_release);
+        atomic_store_explicit(&lane->shared->report.cut_seen, cut, memory_order_release);
     }
     if (begun)
         nd_stream_begin(group);
@@ -328,7 +332,7 @@ static void make_cut(struct nd_group *group)
 static bool cut_asked(const struct nd_lane *lane)
 {
     /* More than, not unlike: a cut that others met for first may be asked of this lane a moment later. */
-    return atomic_load_explicit(&lane->shared->cut, memory_order_acquire) > lane->cut;
+    return atomic_load_explicit(&lane->shared->orders.cut, memory_order_acquire) > lane->cut;
 }
 
 /*
@@ -360,7 +364,7 @@ bool nd_lane_quiesce(struct nd_lane *lane)
 static void look_at_snapshot(struct nd_lane *lane)
 {
     struct ft_lane *shared = lane->shared;
-    uint64_t snapshot_release = atomic_load_explicit(&shared->snapshot_release, memory_order_acquire);
+    uint64_t snapshot_release = atomic_load_explicit(&shared->orders.snapshot_release, memory_order_acquire);
 
     if (snapshot_release != lane->snapshot_release) {
         lane->snapshot_release = snapshot_release;
@@ -374,7 +378,7 @@ static void look_at_snapshot(struct nd_lane *lane)
 
 static bool copy_pending(struct nd_lane *lane)
 {
-    uint64_t granted = atomic_load_explicit(&lane->shared->copy_granted, memory_order_relaxed);
+    uint64_t granted = atomic_load_explicit(&lane->shared->orders.copy_granted, memory_order_relaxed);
     uint64_t left = granted > lane->copied ? granted - lane->copied : 0, n;
 
     if (!(atomic_load_explicit(&lane->region->tracking, memory_order_relaxed) & FT_TRACK_SNAPSHOT) ||
@@ -387,7 +391,7 @@ static bool copy_pending(struct nd_lane *lane)
 
 static void look_at_announce(struct nd_lane *lane)
 {
-    uint64_t announce = atomic_load_explicit(&lane->shared->announce, memory_order_acquire);
+    uint64_t announce = atomic_load_explicit(&lane->shared->orders.announce, memory_order_acquire);
 
     if (announce != lane->announce) {
         lane->announce = announce;
@@ -425,20 +429,20 @@ static void beat(struct nd_lane *lane)
  */
 static bool steering(struct nd_lane *lane)
 {
-    if (!atomic_load_explicit(&lane->shared->steer, memory_order_acquire))
+    if (!atomic_load_explicit(&lane->shared->orders.steer, memory_order_acquire))
         return false;
     if (lane->now >= lane->steer_at) {
         nd_lane_announce(lane);
         memset(lane->announce_at, 0, sizeof(lane->announce_at));
         lane->steer_at = lane->now + STEER_NS;
-        atomic_store_explicit(&lane->shared->steered, true, memory_order_release);
+        atomic_store_explicit(&lane->shared->report.steered, true, memory_order_release);
     }
     return true;
 }
 
 static bool turn(struct nd_lane *lane)
 {
-    uint64_t order = atomic_load_explicit(&lane->shared->order, memory_order_acquire);
+    uint64_t order = atomic_load_explicit(&lane->shared->orders.order, memory_order_acquire);
     bool worked = false;
 
     if (order != lane->order)
@@ -455,7 +459,8 @@ static bool turn(struct nd_lane *lane)
         worked = nd_lane_live(lane) | copy_pending(lane) | nd_lane_record(lane);
         break;
     case FT_LANE_REPLAY:
-        worked = nd_lane_replay(lane, atomic_load_explicit(&lane->shared->closed_to, memory_order_acquire));
+        worked =
+            nd_lane_replay(lane, atomic_load_explicit(&lane->shared->orders.closed_to, memory_order_acquire));
         if (!lane->after_delta) /* its inputs are not known: nothing to begin a recording from */
             worked |= nd_lane_record(lane);
         if (!steering(lane))
@@ -495,7 +500,7 @@ int nd_lane_run(void *arg)
         nd_lane_wait(lane, turn(lane));
     }
     nd_lane_leave_stop_point(lane);
-    uint64_t order = atomic_load_explicit(&lane->shared->order, memory_order_acquire);
+    uint64_t order = atomic_load_explicit(&lane->shared->orders.order, memory_order_acquire);
 
     if (lane->doing == FT_LANE_WAIT && ft_order_kind(order) == FT_LANE_REPLAY) {
         begin_replay(lane);

@@ -115,7 +115,7 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
     if (logged) {
         if (ft_unlikely(nd_lane_owes_digest(lane)))
             lg_capture_digest(&lane->capture, nd_lane_tell_digest(lane, burst));
-        lane->told_released = atomic_load_explicit(&lane->shared->released, memory_order_relaxed);
+        lane->told_released = atomic_load_explicit(&lane->shared->report.released, memory_order_relaxed);
     }
     if (logged || deltas)
         lane->busy_at = lane->now;
@@ -126,9 +126,9 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
         nd_lane_hold(lane, burst, seq, number);
     else
         nd_lane_drop_burst(lane);
-    atomic_store_explicit(&lane->shared->executed, burst, memory_order_release);
+    atomic_store_explicit(&lane->shared->report.executed, burst, memory_order_release);
     if (!deltas)
-        atomic_store_explicit(&lane->shared->recorded, burst, memory_order_release);
+        atomic_store_explicit(&lane->shared->report.recorded, burst, memory_order_release);
     FT_COUNT(lane->shared, bursts, 1);
     FT_COUNT(lane->shared, empty_bursts, lane->n == 0);
     FT_COUNT(lane->shared, received, lane->n);
@@ -143,10 +143,10 @@ static bool standby_lags(const struct nd_lane *lane)
 {
     const struct nd_protect *p = &lane->config->protect;
 
-    return atomic_load_explicit(&lane->shared->lag_ns, memory_order_relaxed) >
+    return atomic_load_explicit(&lane->shared->orders.lag_ns, memory_order_relaxed) >
                p->recovery_budget_ms * 1000000ull &&
            p->standby == ND_STANDBY_HOT && nd_lane_logs(lane) && !lane->io->burst &&
-           atomic_load_explicit(&lane->shared->lease_until, memory_order_relaxed) != FT_ALL;
+           atomic_load_explicit(&lane->shared->orders.lease_until, memory_order_relaxed) != FT_ALL;
 }
 
 /* Room for whatever a burst may make; without it the ports' own queues have to wait. */
@@ -164,7 +164,7 @@ static bool has_room(struct nd_lane *lane)
         return false;
     /* Logging may begin, but a recording only between bursts, by this lane: what wants_record said still
      * holds. */
-    if ((wants_record(lane) || atomic_load_explicit(&lane->shared->logging, memory_order_relaxed)) &&
+    if ((wants_record(lane) || atomic_load_explicit(&lane->shared->orders.logging, memory_order_relaxed)) &&
         !lg_capture_room(lane->shared)) {
         FT_COUNT(lane->shared, ring_full, 1);
         return false;
@@ -184,7 +184,8 @@ static const char *command_asked(struct nd_lane *lane)
 static bool all_drained(const struct nd_lane *lane)
 {
     for (unsigned l = 0; l < lane->group->lanes; l++)
-        if (atomic_load_explicit(&lane->group->lane[l].shared->done, memory_order_relaxed) != lane->order)
+        if (atomic_load_explicit(&lane->group->lane[l].shared->report.done, memory_order_relaxed) !=
+            lane->order)
             return false;
     return true;
 }
@@ -192,7 +193,7 @@ static bool all_drained(const struct nd_lane *lane)
 /* Shares of a cut that no lane may leave unfinished: what was recorded behind them counts only with them. */
 static bool copies(const struct nd_lane *lane)
 {
-    return atomic_load_explicit(&lane->shared->logging, memory_order_relaxed) &&
+    return atomic_load_explicit(&lane->shared->orders.logging, memory_order_relaxed) &&
            atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire);
 }
 
@@ -203,20 +204,20 @@ static void consider_drained(struct nd_lane *lane, bool looked)
         lane->quiet_since = lane->now;
     if (lane->now - lane->quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
         lane->waiting.count == 0 && !nd_lane_unrecorded(lane) && !copies(lane))
-        atomic_store_explicit(&lane->shared->done, lane->order, memory_order_release);
+        atomic_store_explicit(&lane->shared->report.done, lane->order, memory_order_release);
 }
 
 /* The standby keeps what we released after the last record. Once it is quiet, one more record ends that. */
 static bool owes_word(const struct nd_lane *lane)
 {
     return lane->now - lane->busy_at > QUIET_NS &&
-           atomic_load_explicit(&lane->shared->released, memory_order_relaxed) != lane->told_released;
+           atomic_load_explicit(&lane->shared->report.released, memory_order_relaxed) != lane->told_released;
 }
 
 /* A burst is due without packets: timers, a digest that somebody waits for, a word on what has left. */
 static bool due(struct nd_lane *lane)
 {
-    bool logged = atomic_load_explicit(&lane->shared->logging, memory_order_relaxed);
+    bool logged = atomic_load_explicit(&lane->shared->orders.logging, memory_order_relaxed);
 
     if (nf_chain_due(lane->chain, lane->now + lane->time_offset))
         return true;

@@ -159,7 +159,7 @@ static uint64_t release_to(const struct nd_lane *lane)
         return FT_ALL;
     if (ft_unlikely(lane->redis != NULL))
         return nd_redis_confirmed(lane->redis);
-    return atomic_load_explicit(&lane->shared->stable, memory_order_acquire);
+    return atomic_load_explicit(&lane->shared->orders.stable, memory_order_acquire);
 }
 
 bool nd_lane_release(struct nd_lane *lane)
@@ -170,7 +170,7 @@ bool nd_lane_release(struct nd_lane *lane)
     uint32_t n, sent;
 
     while ((n = ft_hold_ready(&lane->hold, release_to(lane), TX_BURST, &held))) {
-        uint64_t lease = atomic_load_explicit(&shared->lease_until, memory_order_acquire);
+        uint64_t lease = atomic_load_explicit(&shared->orders.lease_until, memory_order_acquire);
         uint64_t at = lease == FT_ALL ? lane->now : nd_now();
 
         if (at >= lease) {
@@ -187,7 +187,7 @@ bool nd_lane_release(struct nd_lane *lane)
         any = true;
     }
     if (any)
-        atomic_store_explicit(&shared->released,
+        atomic_store_explicit(&shared->report.released,
                               nf_chain_state(lane->chain)->outputs - ft_hold_count(&lane->hold),
                               memory_order_relaxed);
     atomic_store_explicit(&shared->count.held, ft_hold_count(&lane->hold), memory_order_relaxed);

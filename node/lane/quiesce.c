@@ -70,7 +70,7 @@ void nd_lane_leave_stop_point(struct nd_lane *lane)
     uint64_t now = atomic_load_explicit(&group->stopped, memory_order_acquire);
 
     if (lane->index == 0)
-        atomic_store_explicit(&lane->shared->stop_point, 0, memory_order_release);
+        atomic_store_explicit(&lane->shared->report.stop_point, 0, memory_order_release);
     while (lane->stopped && now >> TIMES == lane->stop_number) {
         if ((now & COUNT) == group->lanes) { /* the last one to come is at work for all */
             _mm_pause();
@@ -110,8 +110,8 @@ static void at_barrier(struct nd_group *group)
         group->lane[0].region->base[ft_region_shared(group->lane[0].region)->offset + FT_LINE - 1] ^= 1;
     if (digest)
         compare_digests(group);
-    if (atomic_load_explicit(&group->lane[0].shared->stop_point, memory_order_relaxed)) {
-        atomic_store_explicit(&group->lane[0].shared->stop_point, 0, memory_order_release);
+    if (atomic_load_explicit(&group->lane[0].shared->report.stop_point, memory_order_relaxed)) {
+        atomic_store_explicit(&group->lane[0].shared->report.stop_point, 0, memory_order_release);
         if (!group->lane[0].after_delta) /* it was, when it asked; a delta may have come since */
             nd_lane_begin_snapshot(group);
     }
@@ -145,10 +145,11 @@ static bool come(struct nd_lane *lane)
 static bool at_stop_point(const struct nd_lane *lane)
 {
     const struct ft_lane *first = lane->group->lane[0].shared;
-    uint64_t stop_point = atomic_load_explicit(&first->stop_point, memory_order_acquire);
+    uint64_t stop_point = atomic_load_explicit(&first->report.stop_point, memory_order_acquire);
 
-    return stop_point && atomic_load_explicit(&first->stop_point_seen, memory_order_acquire) == stop_point &&
-           atomic_load_explicit(&lane->shared->closed_to, memory_order_acquire) ==
+    return stop_point &&
+           atomic_load_explicit(&first->orders.stop_point_seen, memory_order_acquire) == stop_point &&
+           atomic_load_explicit(&lane->shared->orders.closed_to, memory_order_acquire) ==
                nf_chain_state(lane->chain)->burst;
 }
 
@@ -191,7 +192,7 @@ void nd_group_take_digest(struct nd_group *group)
     uint64_t asked = 0, digest = ft_region_digest(group->lane[0].region);
 
     for (unsigned l = 0; l < group->lanes; l++) {
-        uint64_t wish = atomic_load_explicit(&group->lane[l].shared->digest, memory_order_acquire);
+        uint64_t wish = atomic_load_explicit(&group->lane[l].shared->orders.digest, memory_order_acquire);
 
         asked = wish > asked ? wish : asked;
     }
@@ -202,14 +203,15 @@ void nd_group_take_digest(struct nd_group *group)
 bool nd_lane_digest_due(const struct nd_lane *lane)
 {
     return lane->group->lanes > 1 && !nd_lane_digest_by_delta(lane) && !nd_lane_owes_digest(lane) &&
-           atomic_load_explicit(&lane->shared->digest, memory_order_acquire) > lane->group->digest_taken;
+           atomic_load_explicit(&lane->shared->orders.digest, memory_order_acquire) >
+               lane->group->digest_taken;
 }
 
 bool nd_lane_owes_digest(const struct nd_lane *lane)
 {
     uint64_t asked = lane->group->lanes > 1
                          ? lane->group->digest_taken
-                         : atomic_load_explicit(&lane->shared->digest, memory_order_acquire);
+                         : atomic_load_explicit(&lane->shared->orders.digest, memory_order_acquire);
 
     return asked != lane->digest && !nd_lane_digest_by_delta(lane);
 }
@@ -218,10 +220,10 @@ uint64_t nd_lane_tell_digest(struct nd_lane *lane, uint64_t burst)
 {
     bool alone = lane->group->lanes == 1;
 
-    lane->digest =
-        alone ? atomic_load_explicit(&lane->shared->digest, memory_order_acquire) : lane->group->digest_taken;
-    atomic_store_explicit(&lane->shared->digest_at, burst, memory_order_relaxed);
-    atomic_store_explicit(&lane->shared->digest_seen, lane->digest, memory_order_release);
+    lane->digest = alone ? atomic_load_explicit(&lane->shared->orders.digest, memory_order_acquire)
+                         : lane->group->digest_taken;
+    atomic_store_explicit(&lane->shared->report.digest_at, burst, memory_order_relaxed);
+    atomic_store_explicit(&lane->shared->report.digest_seen, lane->digest, memory_order_release);
     return alone ? ft_region_digest(lane->region) : lane->group->digest;
 }
 

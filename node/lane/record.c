@@ -48,8 +48,8 @@ static void want_snapshot(struct nd_lane *lane)
         atomic_store_explicit(&group->snapshot_due, true, memory_order_release);
     else if (group->lanes == 1)
         nd_lane_begin_snapshot(group);
-    else if (atomic_load_explicit(&lane->shared->stop_point, memory_order_relaxed) == 0)
-        atomic_store_explicit(&lane->shared->stop_point, ++lane->stop_points, memory_order_release);
+    else if (atomic_load_explicit(&lane->shared->report.stop_point, memory_order_relaxed) == 0)
+        atomic_store_explicit(&lane->shared->report.stop_point, ++lane->stop_points, memory_order_release);
 }
 
 bool nd_lane_record(struct nd_lane *lane)

@@ -85,7 +85,7 @@ void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const 
     fprintf(stderr, "understudy: replay diverged: lane %u burst %lu seq %lu: %s: expected %lu, got %lu\n",
             lane->index, burst, seq, what, expected, got);
     FT_COUNT(lane->shared, divergences, 1);
-    atomic_store_explicit(&lane->shared->diverged, true, memory_order_release);
+    atomic_store_explicit(&lane->shared->report.diverged, true, memory_order_release);
     nd_lane_abort_replay(lane);
 }
 
@@ -125,9 +125,9 @@ static bool follows(struct nd_lane *lane, const struct ft_record *r)
 
 bool nd_lane_verdict(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t expected, uint64_t got)
 {
-    atomic_store_explicit(&lane->shared->expected, expected, memory_order_relaxed);
-    atomic_store_explicit(&lane->shared->got, got, memory_order_relaxed);
-    atomic_store_explicit(&lane->shared->digest_burst, burst, memory_order_release);
+    atomic_store_explicit(&lane->shared->report.expected, expected, memory_order_relaxed);
+    atomic_store_explicit(&lane->shared->report.got, got, memory_order_relaxed);
+    atomic_store_explicit(&lane->shared->report.digest_burst, burst, memory_order_release);
     if (got != expected)
         nd_lane_diverged(lane, burst, seq, "digest", expected, got);
     return got == expected;
@@ -212,7 +212,7 @@ static __attribute__((noinline)) bool replay_or_abandon(struct nd_lane *lane, co
 bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto)
 {
     return nf_chain_state(lane->chain)->burst < upto ||
-           lane->applied < atomic_load_explicit(&lane->shared->cut_to, memory_order_acquire);
+           lane->applied < atomic_load_explicit(&lane->shared->orders.cut_to, memory_order_acquire);
 }
 
 /* A warm standby leaves records alone until it takes over; what a delta covers nobody needs to replay. */
@@ -220,7 +220,7 @@ static bool take_record(struct nd_lane *lane, const struct ft_record *r)
 {
     uint64_t burst = r->burst;
 
-    if (burst <= atomic_load_explicit(&lane->shared->covered, memory_order_acquire)) {
+    if (burst <= atomic_load_explicit(&lane->shared->orders.covered, memory_order_acquire)) {
         FT_COUNT(lane->shared, records_covered, 1);
         return true;
     }
@@ -230,7 +230,7 @@ static bool take_record(struct nd_lane *lane, const struct ft_record *r)
         !(burst % 64 == 33 && FT_PLANTED_ONCE("skip-once")) && !replay_or_abandon(lane, r))
         return false;
     lane->after_delta = false;
-    atomic_store_explicit(&lane->shared->executed, burst, memory_order_release);
+    atomic_store_explicit(&lane->shared->report.executed, burst, memory_order_release);
     return true;
 }
 
@@ -247,8 +247,9 @@ static bool take_chunk(struct nd_lane *lane, const struct ft_chunk *chunk)
 static bool is_ripe(const struct nd_lane *lane, const struct ft_record *r, uint64_t upto)
 {
     if (ft_is_chunk(r))
-        return ft_chunk_of(r)->cut <= atomic_load_explicit(&lane->shared->cut_to, memory_order_acquire);
-    if (r->burst <= atomic_load_explicit(&lane->shared->covered, memory_order_acquire))
+        return ft_chunk_of(r)->cut <=
+               atomic_load_explicit(&lane->shared->orders.cut_to, memory_order_acquire);
+    if (r->burst <= atomic_load_explicit(&lane->shared->orders.covered, memory_order_acquire))
         return true;
     return r->burst <= upto &&
            (lane->doing != FT_LANE_REPLAY || lane->config->protect.standby != ND_STANDBY_WARM);
@@ -311,8 +312,8 @@ static bool turn_over(const struct nd_lane *lane)
 static bool skip_covered(struct nd_lane *lane)
 {
     struct ft_ring *ring = &lane->shared->replay;
-    uint64_t at = atomic_load_explicit(&lane->shared->covered_at, memory_order_acquire), there;
-    uint64_t covered = atomic_load_explicit(&lane->shared->covered, memory_order_relaxed);
+    uint64_t at = atomic_load_explicit(&lane->shared->orders.covered_at, memory_order_acquire), there;
+    uint64_t covered = atomic_load_explicit(&lane->shared->orders.covered, memory_order_relaxed);
     const struct ft_record *r = ring->read < at ? ft_ring_peek(ring, &there) : NULL;
 
     if (!r || ft_is_chunk(r))

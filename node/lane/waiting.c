@@ -50,7 +50,7 @@ bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *frame, unsigne
 /* In SOLO the lease has no end; a gate that is shut has none that runs. */
 static bool may_release(const struct nd_lane *lane)
 {
-    return lane->now < atomic_load_explicit(&lane->shared->lease_until, memory_order_acquire);
+    return lane->now < atomic_load_explicit(&lane->shared->orders.lease_until, memory_order_acquire);
 }
 
 bool nd_lane_hear(struct nd_lane *lane)

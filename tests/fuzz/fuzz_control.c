@@ -143,7 +143,7 @@ static void begin(void)
         clock_gettime(CLOCK_MONOTONIC, &t);
         rp_turn(node.replicator, (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec);
         rp_status(node.replicator, &s);
-        if (s.core.state == FT_SOLO && ft_order_kind(atomic_load(&node.shared->done)) == FT_LANE_FRESH)
+        if (s.core.state == FT_SOLO && ft_order_kind(atomic_load(&node.shared->report.done)) == FT_LANE_FRESH)
             return;
         nanosleep(&(struct timespec){0, 1000000}, NULL);
     }

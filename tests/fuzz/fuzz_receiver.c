@@ -107,15 +107,17 @@ static void look(void)
 
     closed_set(n);
     for (unsigned l = 0; l < rp->lanes; l++) {
-        uint64_t to = atomic_load(&lanes[l].closed_to);
+        uint64_t to = atomic_load(&lanes[l].orders.closed_to);
 
         struct held end = end_of(l, n[l]);
 
         FUZZ_MUST(to == end.burst, "lane %u may replay to %lu, expected %lu", l, to, end.burst);
-        FUZZ_MUST(atomic_load(&lanes[l].cut_to) == passed(n), "lane %u may apply cut %lu, expected %lu", l,
-                  atomic_load(&lanes[l].cut_to), passed(n));
-        FUZZ_MUST(atomic_load(&lanes[l].covered) == end.covered, "lane %u is covered to %lu, expected %lu", l,
-                  atomic_load(&lanes[l].covered), end.covered);
+        FUZZ_MUST(atomic_load(&lanes[l].orders.cut_to) == passed(n),
+                  "lane %u may apply cut %lu, expected %lu", l, atomic_load(&lanes[l].orders.cut_to),
+                  passed(n));
+        FUZZ_MUST(atomic_load(&lanes[l].orders.covered) == end.covered,
+                  "lane %u is covered to %lu, expected %lu", l, atomic_load(&lanes[l].orders.covered),
+                  end.covered);
     }
 }
 

@@ -51,7 +51,7 @@ static void apply_snapshot(void)
     ft_audit_resume(s.region);
     ft_ring_reset(&s.shared.replay);
     lg_replayed_clear(&s.lane.replayed);
-    atomic_store(&s.shared.diverged, false);
+    atomic_store(&s.shared.report.diverged, false);
     /* Another order: what was aborted is over. */
     s.lane.order = ft_order_make(FT_LANE_REPLAY, (atomic_load(&s.group.aborted) >> 8) + 1);
     atomic_store(&s.group.published[0].access, nf_chain_state(s.lane.chain)->access - 1);
@@ -71,7 +71,7 @@ static bool replay(struct ft_record *r)
     FUZZ_MUST(ft_record_decode(wire, (size_t)n, to, FT_RECORD_MAX, &fault) == n, "%s", fault.text);
     ft_ring_publish(&s.shared.replay, to->size);
     bool went = nd_lane_replay(&s.lane, r->burst);
-    bool diverged = atomic_load(&s.shared.diverged);
+    bool diverged = atomic_load(&s.shared.report.diverged);
 
     FUZZ_MUST(went != diverged, "it neither replayed nor diverged");
     FUZZ_MUST(diverged || nf_chain_state(s.lane.chain)->burst == r->burst, "burst %lu is not what came of it",

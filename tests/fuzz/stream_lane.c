@@ -174,8 +174,8 @@ void stream_open(const struct stream_chain *chain)
                           .room = io_room,
                           .record = io_record};
     FUZZ_MUST(ft_lane_init(&s.shared, 2 * FT_RECORD_MAX, 2 * FT_RECORD_MAX) == 0, "no memory");
-    atomic_store(&s.shared.stable, FT_ALL);
-    atomic_store(&s.shared.lease_until, FT_ALL);
+    atomic_store(&s.shared.orders.stable, FT_ALL);
+    atomic_store(&s.shared.orders.lease_until, FT_ALL);
     nd_group_init(&s.group, &s.lane, 1);
     s.lane = (struct nd_lane){.config = s.config,
                               .io = &s.io,
@@ -198,7 +198,7 @@ void stream_live(struct result *result)
     if (result)
         result->outputs = 0, result->bytes = 0;
     atomic_store(&s.stop, false);
-    atomic_store(&s.shared.order, ft_order_make(FT_LANE_FRESH, ++s.serial));
+    atomic_store(&s.shared.orders.order, ft_order_make(FT_LANE_FRESH, ++s.serial));
     nd_lane_run(&s.lane);
     FUZZ_MUST(s.frees == BUFFERS, "%u buffers are lost", BUFFERS - s.frees);
     if (result)
@@ -230,7 +230,7 @@ static size_t replay_record(const uint8_t *from, size_t len)
     uint64_t burst = r->burst;
 
     ft_ring_publish(&s.shared.replay, r->size);
-    FUZZ_MUST(nd_lane_replay(&s.lane, burst) && !atomic_load(&s.shared.diverged),
+    FUZZ_MUST(nd_lane_replay(&s.lane, burst) && !atomic_load(&s.shared.report.diverged),
               "replay diverged at burst %lu", burst);
     return (size_t)n;
 }

@@ -38,7 +38,7 @@ static struct ft_chunk *begin(struct twin_delta *d, const struct twin_lane_state
         .burst = s->burst,
         .seq = s->seq,
         .outputs = s->outputs,
-        .released = atomic_load_explicit(&d->lane->released, memory_order_relaxed),
+        .released = atomic_load_explicit(&d->lane->report.released, memory_order_relaxed),
         .number = number,
     };
     return p;
@@ -94,13 +94,13 @@ static bool has_room(struct twin_delta *d)
     uint64_t bytes = lines * (FT_LINE + 16) + d->outs * (sizeof(struct ft_chunk_output) + 24ull);
 
     if (bytes > TWIN_PENDING / 2)
-        atomic_store_explicit(&d->lane->overrun, true, memory_order_release);
+        atomic_store_explicit(&d->lane->report.overrun, true, memory_order_release);
     return bytes <= TWIN_PENDING / 2 && ft_ring_room(&d->lane->log) > 2 * bytes + 2 * FT_CHUNK_MAX;
 }
 
 static void forget_released(struct twin_delta *d)
 {
-    uint64_t released = atomic_load_explicit(&d->lane->released, memory_order_relaxed);
+    uint64_t released = atomic_load_explicit(&d->lane->report.released, memory_order_relaxed);
     unsigned gone = 0;
 
     while (gone < d->outs && d->out[gone].number <= released)

@@ -78,16 +78,16 @@ static void end_burst(struct life *life, uint64_t time, unsigned n)
 
 static bool logging(const struct life *life)
 {
-    return atomic_load_explicit(&life->shared->logging, memory_order_relaxed);
+    return atomic_load_explicit(&life->shared->orders.logging, memory_order_relaxed);
 }
 
 static void closed(struct life *life)
 {
     bool delta = logging(life) && life->segment == TWIN_DELTA;
 
-    atomic_store_explicit(&life->shared->recorded, delta ? life->delta.from : life->state->burst,
+    atomic_store_explicit(&life->shared->report.recorded, delta ? life->delta.from : life->state->burst,
                           memory_order_release);
-    atomic_store_explicit(&life->shared->executed, life->state->burst, memory_order_release);
+    atomic_store_explicit(&life->shared->report.executed, life->state->burst, memory_order_release);
     atomic_store(&life->box->closed, life->state->burst);
 }
 
@@ -98,17 +98,17 @@ static void release(struct life *life)
     struct ft_held held;
     uint64_t stable;
 
-    while (stable = atomic_load_explicit(&life->shared->stable, memory_order_acquire),
+    while (stable = atomic_load_explicit(&life->shared->orders.stable, memory_order_acquire),
            ft_hold_peek(&life->hold, stable, 1, &held)) {
-        uint64_t lease = atomic_load_explicit(&life->shared->lease_until, memory_order_acquire);
+        uint64_t lease = atomic_load_explicit(&life->shared->orders.lease_until, memory_order_acquire);
 
         if (lease != FT_ALL && monotonic() >= lease)
             return;
         ft_hold_drop(&life->hold, 1);
         atomic_store(&life->box->out_burst, held.burst);
         atomic_fetch_add(&life->box->outputs, 1);
-        atomic_store_explicit(&life->shared->released, life->state->outputs - ft_hold_count(&life->hold),
-                              memory_order_relaxed);
+        atomic_store_explicit(&life->shared->report.released,
+                              life->state->outputs - ft_hold_count(&life->hold), memory_order_relaxed);
     }
 }
 
@@ -135,7 +135,7 @@ static bool has_room(struct life *life)
 static void run_burst(struct life *life)
 {
     static struct twin_burst b;
-    uint64_t burst = life->state->burst + 1, digest = atomic_load(&life->shared->digest);
+    uint64_t burst = life->state->burst + 1, digest = atomic_load(&life->shared->orders.digest);
     bool logged = logging(life) && life->segment == TWIN_LOG;
 
     twin_make(&b, atomic_load(&life->box->seed), burst);
@@ -153,7 +153,8 @@ static void run_burst(struct life *life)
         if (digest != life->digest)
             lg_capture_digest(&life->capture, ft_region_digest_lane(life->region, 0));
         life->digest = digest;
-        lg_capture_end(&life->capture, atomic_load_explicit(&life->shared->released, memory_order_relaxed));
+        lg_capture_end(&life->capture,
+                       atomic_load_explicit(&life->shared->report.released, memory_order_relaxed));
     }
     for (unsigned i = 0; i < b.n; i++)
         ft_hold_put(&life->hold, &(struct ft_held){.burst = burst, .packet = &b});
@@ -201,7 +202,7 @@ static bool live(struct life *life)
 {
     bool wanted = life->state->burst < atomic_load(&life->box->target), worked = false;
 
-    if (life->doing == FT_LANE_DRAIN && atomic_load(&life->shared->done) == life->order)
+    if (life->doing == FT_LANE_DRAIN && atomic_load(&life->shared->report.done) == life->order)
         return false;
     if (cut_due(life, wanted))
         worked = make_cut(life);
@@ -214,8 +215,8 @@ static bool live(struct life *life)
     if (worked)
         life->quiet_since = life->now;
     if (life->doing == FT_LANE_DRAIN && life->now - life->quiet_since > 3000000 &&
-        ft_hold_count(&life->hold) == 0 && atomic_load(&life->shared->recorded) == life->state->burst)
-        atomic_store_explicit(&life->shared->done, life->order, memory_order_release);
+        ft_hold_count(&life->hold) == 0 && atomic_load(&life->shared->report.recorded) == life->state->burst)
+        atomic_store_explicit(&life->shared->report.done, life->order, memory_order_release);
     return worked;
 }
 
@@ -228,7 +229,7 @@ static bool replay_record(struct life *life, const struct ft_record *r)
     uint8_t *bytes;
 
     if (r->burst != life->state->burst + 1 || r->seq != life->state->seq || r->time < life->state->time) {
-        atomic_store_explicit(&life->shared->diverged, true, memory_order_release);
+        atomic_store_explicit(&life->shared->report.diverged, true, memory_order_release);
         return false;
     }
     lg_cursor_begin(&cursor, r);
@@ -239,17 +240,17 @@ static bool replay_record(struct life *life, const struct ft_record *r)
         return true;
     uint64_t got = ft_region_digest_lane(life->region, 0);
 
-    atomic_store_explicit(&life->shared->expected, r->digest, memory_order_relaxed);
-    atomic_store_explicit(&life->shared->got, got, memory_order_relaxed);
-    atomic_store_explicit(&life->shared->digest_burst, r->burst, memory_order_release);
+    atomic_store_explicit(&life->shared->report.expected, r->digest, memory_order_relaxed);
+    atomic_store_explicit(&life->shared->report.got, got, memory_order_relaxed);
+    atomic_store_explicit(&life->shared->report.digest_burst, r->burst, memory_order_release);
     if (got != r->digest)
-        atomic_store_explicit(&life->shared->diverged, true, memory_order_release);
+        atomic_store_explicit(&life->shared->report.diverged, true, memory_order_release);
     return got == r->digest;
 }
 
 static bool take_chunk(struct life *life, const struct ft_chunk *p)
 {
-    if (p->cut > atomic_load_explicit(&life->shared->cut_to, memory_order_acquire))
+    if (p->cut > atomic_load_explicit(&life->shared->orders.cut_to, memory_order_acquire))
         return false;
     atomic_fetch_add(&life->box->carried, twin_delta_apply(life->region, p));
     if (p->flags & FT_CHUNK_LAST) {
@@ -266,7 +267,7 @@ static bool take_record(struct life *life, const struct ft_record *r, uint64_t u
 {
     if (r->burst > upto)
         return false;
-    if (r->burst <= atomic_load_explicit(&life->shared->covered, memory_order_acquire)) {
+    if (r->burst <= atomic_load_explicit(&life->shared->orders.covered, memory_order_acquire)) {
         atomic_fetch_add(&life->box->covered, 1);
         return true;
     }
@@ -284,7 +285,7 @@ static bool replay(struct life *life, uint64_t upto, uint32_t most_records)
     unsigned n = 0;
 
     most(&life->box->replay_most, ft_ring_used(ring));
-    if (atomic_load(&life->shared->diverged))
+    if (atomic_load(&life->shared->report.diverged))
         return false;
     for (; n < most_records && (r = ft_ring_peek(ring, &there)); n++) {
         uint32_t size = r->size;
@@ -300,7 +301,7 @@ static bool replay(struct life *life, uint64_t upto, uint32_t most_records)
 
 static void take_over(struct life *life)
 {
-    uint64_t upto = atomic_load_explicit(&life->shared->closed_to, memory_order_acquire), there;
+    uint64_t upto = atomic_load_explicit(&life->shared->orders.closed_to, memory_order_acquire), there;
 
     while (replay(life, upto, 64)) /* to its end: a delta of no burst may come last */
         ;
@@ -360,25 +361,26 @@ static void follow(struct life *life, uint64_t order)
         life->quiet_since = life->now;
         return;
     }
-    atomic_store_explicit(&life->shared->done, order, memory_order_release);
+    atomic_store_explicit(&life->shared->report.done, order, memory_order_release);
 }
 
 static void look_at_gate(struct life *life)
 {
-    uint64_t gate = atomic_load_explicit(&life->shared->gate, memory_order_acquire);
+    uint64_t gate = atomic_load_explicit(&life->shared->orders.gate, memory_order_acquire);
 
     if (gate == life->gate)
         return;
     life->gate = gate;
-    atomic_store_explicit(&life->shared->hold_from, life->state->burst, memory_order_relaxed);
-    atomic_store_explicit(&life->shared->gate_seen, gate, memory_order_release);
+    atomic_store_explicit(&life->shared->report.hold_from, life->state->burst, memory_order_relaxed);
+    atomic_store_explicit(&life->shared->report.gate_seen, gate, memory_order_release);
 }
 
 static void look_at_snapshot(struct life *life)
 {
-    uint64_t cut = atomic_load_explicit(&life->shared->cut, memory_order_acquire);
-    uint64_t snapshot_release = atomic_load_explicit(&life->shared->snapshot_release, memory_order_acquire);
-    uint64_t granted = atomic_load_explicit(&life->shared->copy_granted, memory_order_relaxed);
+    uint64_t cut = atomic_load_explicit(&life->shared->orders.cut, memory_order_acquire);
+    uint64_t snapshot_release =
+        atomic_load_explicit(&life->shared->orders.snapshot_release, memory_order_acquire);
+    uint64_t granted = atomic_load_explicit(&life->shared->orders.copy_granted, memory_order_relaxed);
 
     if (snapshot_release != life->snapshot_release) {
         life->snapshot_release = snapshot_release;
@@ -393,14 +395,14 @@ static void look_at_snapshot(struct life *life)
         twin_delta_begin(&life->delta, life->state->burst);
         life->stalled = false;
         life->segment = atomic_load(&life->box->every) ? TWIN_DELTA : TWIN_LOG;
-        atomic_store_explicit(&life->shared->overrun, false, memory_order_relaxed);
+        atomic_store_explicit(&life->shared->report.overrun, false, memory_order_relaxed);
         FT_CHECK(ft_snapshot_begin(life->region) == 0, "no memory for copies");
-        atomic_store_explicit(&life->shared->logging, true, memory_order_relaxed);
-        atomic_store_explicit(&life->shared->cut_burst, life->state->burst, memory_order_relaxed);
-        atomic_store_explicit(&life->shared->cut_at, atomic_load(&life->shared->log.head),
+        atomic_store_explicit(&life->shared->orders.logging, true, memory_order_relaxed);
+        atomic_store_explicit(&life->shared->report.cut_burst, life->state->burst, memory_order_relaxed);
+        atomic_store_explicit(&life->shared->report.cut_at, atomic_load(&life->shared->log.head),
                               memory_order_relaxed);
-        atomic_store_explicit(&life->shared->recorded, life->state->burst, memory_order_relaxed);
-        atomic_store_explicit(&life->shared->cut_seen, cut, memory_order_release);
+        atomic_store_explicit(&life->shared->report.recorded, life->state->burst, memory_order_relaxed);
+        atomic_store_explicit(&life->shared->report.cut_seen, cut, memory_order_release);
     }
     if (atomic_load(&life->region->tracking) & FT_TRACK_SNAPSHOT && granted > life->copied) {
         uint64_t left = granted - life->copied;
@@ -424,7 +426,7 @@ static void answer(struct life *life)
 
 static bool turn(struct life *life)
 {
-    uint64_t order = atomic_load_explicit(&life->shared->order, memory_order_acquire);
+    uint64_t order = atomic_load_explicit(&life->shared->orders.order, memory_order_acquire);
     bool worked = false;
 
     life->now = monotonic();
@@ -435,10 +437,10 @@ static bool turn(struct life *life)
         look_at_snapshot(life);
         worked = live(life);
     } else if (life->doing == FT_LANE_REPLAY) {
-        worked = replay(life, atomic_load_explicit(&life->shared->closed_to, memory_order_acquire),
+        worked = replay(life, atomic_load_explicit(&life->shared->orders.closed_to, memory_order_acquire),
                         atomic_load(&life->box->per_turn));
-        if (atomic_load_explicit(&life->shared->steer, memory_order_acquire))
-            atomic_store_explicit(&life->shared->steered, true, memory_order_release);
+        if (atomic_load_explicit(&life->shared->orders.steer, memory_order_acquire))
+            atomic_store_explicit(&life->shared->report.steered, true, memory_order_release);
     }
     answer(life);
     return worked;

@@ -42,7 +42,7 @@ static int setup(void **state)
     rp.config.compress = RP_COMPRESS_NEVER;
     if (ft_lane_init(&lane, 1u << 20, 1u << 20) || rp_sender_init(&rp))
         return -1;
-    atomic_store(&lane.cut_burst, 10); /* the snapshot holds bursts up to this one */
+    atomic_store(&lane.report.cut_burst, 10); /* the snapshot holds bursts up to this one */
     rp_sender_begin(&rp);
     return 0;
 }
@@ -82,7 +82,7 @@ static uint64_t lag_after(uint64_t us, uint64_t stored, uint64_t replayed)
     rp.core.peer_closed[0] = stored;
     rp.core.peer_replayed[0] = replayed;
     rp_lag_publish(&rp);
-    return atomic_load(&lane.lag_ns);
+    return atomic_load(&lane.orders.lag_ns);
 }
 
 static void what_is_left_takes_what_packets_took_of_late(void **state)

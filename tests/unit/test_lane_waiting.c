@@ -119,7 +119,7 @@ static void beat_arrives(uint64_t view)
 
 static uint64_t view_heard(void)
 {
-    return atomic_load(&w.shared.beat_view);
+    return atomic_load(&w.shared.report.beat_view);
 }
 
 static void turns(unsigned n)
@@ -156,7 +156,7 @@ static int setup(void **state)
                               .doing = FT_LANE_LIVE};
     if (nf_chain_region(&w.lane.region, &w.config->chain, &how, &fault) || nd_lane_make(&w.lane, &fault))
         fail_msg("%s", fault.text);
-    atomic_store(&w.shared.lease_until, FT_ALL); /* it may release, but nothing is stable */
+    atomic_store(&w.shared.orders.lease_until, FT_ALL); /* it may release, but nothing is stable */
     return 0;
 }
 
@@ -195,15 +195,15 @@ static void without_a_lease_it_hears_what_comes_behind_them(void **state)
     assert_true(held < 280 && held + 128 >= 280);
     beat_arrives(9);
     data_arrives(1);
-    atomic_store(&w.shared.lease_until, 0);
+    atomic_store(&w.shared.orders.lease_until, 0);
     turns(20);
     assert_int_equal(view_heard(), 9);
     assert_int_equal(ft_hold_count(&w.lane.hold), held); /* no burst was run for it */
     assert_int_equal(w.lane.waiting.count, 281 - held);
     assert_int_equal(atomic_load(&w.shared.count.waiting_full), 0);
     /* The standby has answered. Nothing is lost, and all in order. */
-    atomic_store(&w.shared.stable, FT_ALL);
-    atomic_store(&w.shared.lease_until, FT_ALL);
+    atomic_store(&w.shared.orders.stable, FT_ALL);
+    atomic_store(&w.shared.orders.lease_until, FT_ALL);
     data_arrives(1);
     turns(30);
     assert_int_equal(w.lefts, 282);
@@ -220,7 +220,7 @@ static void when_no_more_can_wait_it_still_hears(void **state)
     beat_arrives(4);
     turns(100);
     held = ft_hold_count(&w.lane.hold);
-    atomic_store(&w.shared.lease_until, 0);
+    atomic_store(&w.shared.orders.lease_until, 0);
     turns(30);
     assert_int_equal(view_heard(), 4);
     assert_int_equal(w.lane.waiting.count, 128);
@@ -241,8 +241,8 @@ static void gathering(uint32_t us)
 {
     w.config->protect.gather_us = us;
     w.group.stream.on = true;
-    atomic_store(&w.shared.logging, true);
-    atomic_store(&w.shared.stable, FT_ALL);
+    atomic_store(&w.shared.orders.logging, true);
+    atomic_store(&w.shared.orders.stable, FT_ALL);
 }
 
 /* A turn at this moment, us; how many bursts were run. */
@@ -292,7 +292,7 @@ static void nothing_waits_where_nothing_is_logged_or_none_is_to_wait(void **stat
 {
     (void)state;
     gathering(1000);
-    atomic_store(&w.shared.logging, false);
+    atomic_store(&w.shared.orders.logging, false);
     data_arrives(1);
     assert_int_equal(turn_at(0), 1);
     gathering(0);
@@ -331,12 +331,12 @@ static void a_lane_is_drained_when_nothing_came_for_a_while(void **state)
     for (uint64_t us = 0; us <= 10000; us += 1000) {
         data_arrives(1);
         assert_int_equal(turn_at(us), 1);
-        assert_true(atomic_load(&w.shared.done) != w.lane.order);
+        assert_true(atomic_load(&w.shared.report.done) != w.lane.order);
     }
     turn_at(12900);
-    assert_true(atomic_load(&w.shared.done) != w.lane.order);
+    assert_true(atomic_load(&w.shared.report.done) != w.lane.order);
     turn_at(13000); /* three milliseconds after the last one */
-    assert_true(atomic_load(&w.shared.done) == w.lane.order);
+    assert_true(atomic_load(&w.shared.report.done) == w.lane.order);
     assert_int_equal(w.lefts, 11);
     w.lane.draining = false;
 }
@@ -349,18 +349,18 @@ static void it_receives_nothing_while_the_standby_lags_beyond_the_budget(void **
 
     (void)state;
     gathering(0);
-    atomic_store(&w.shared.lease_until, FT_ALL - 1); /* a standby is there, so not SOLO */
+    atomic_store(&w.shared.orders.lease_until, FT_ALL - 1); /* a standby is there, so not SOLO */
     data_arrives(1);
-    atomic_store(&w.shared.lag_ns, budget);
+    atomic_store(&w.shared.orders.lag_ns, budget);
     assert_int_equal(turn_at(0), 1); /* so far it may */
     data_arrives(1);
-    atomic_store(&w.shared.lag_ns, budget + 1);
+    atomic_store(&w.shared.orders.lag_ns, budget + 1);
     assert_int_equal(turn_at(1), 0);
     assert_int_equal(atomic_load(&w.shared.count.lag_full), 1);
-    assert_int_equal(w.last - w.first, 1);       /* the frame stays in the port's queue */
-    atomic_store(&w.shared.lease_until, FT_ALL); /* SOLO: outputs wait for nobody */
+    assert_int_equal(w.last - w.first, 1);              /* the frame stays in the port's queue */
+    atomic_store(&w.shared.orders.lease_until, FT_ALL); /* SOLO: outputs wait for nobody */
     assert_int_equal(turn_at(2), 1);
-    atomic_store(&w.shared.lease_until, FT_ALL - 1);
+    atomic_store(&w.shared.orders.lease_until, FT_ALL - 1);
     w.config->protect.standby = ND_STANDBY_WARM; /* replays nothing before it takes over */
     data_arrives(1);
     assert_int_equal(turn_at(3), 1);

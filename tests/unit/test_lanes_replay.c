@@ -112,8 +112,8 @@ static void make_lanes(void)
                                      .stop = &w.stop};
         if (nd_lane_make(&w.lane[l], &fault))
             fail_msg("%s", fault.text);
-        atomic_store(&w.shared[l].stable, FT_ALL);
-        atomic_store(&w.shared[l].lease_until, FT_ALL);
+        atomic_store(&w.shared[l].orders.stable, FT_ALL);
+        atomic_store(&w.shared[l].orders.lease_until, FT_ALL);
     }
 }
 
@@ -135,7 +135,7 @@ static void live(void)
     w.group.stream.on = true;
     for (unsigned b = 0; b < BURSTS; b++) {
         for (unsigned l = 0; l < LANES; l++) {
-            atomic_store(&w.shared[l].logging, true);
+            atomic_store(&w.shared[l].orders.logging, true);
             w.lane[l].doing = FT_LANE_LIVE;
             w.lane[l].now = nd_now();
             assert_true(nd_lane_live(&w.lane[l]));
@@ -156,7 +156,7 @@ static void live(void)
 static void order(enum ft_order kind, uint64_t serial)
 {
     for (unsigned l = 0; l < LANES; l++)
-        atomic_store(&w.shared[l].order, ft_order_make(kind, serial));
+        atomic_store(&w.shared[l].orders.order, ft_order_make(kind, serial));
 }
 
 /* The standby has the first n[l] records of each lane, and may replay what of them is closed. */
@@ -177,7 +177,7 @@ static void receive(const unsigned n[LANES], uint64_t closed[LANES])
     ft_closed_compute(set, closed);
     ft_closed_free(set);
     for (unsigned l = 0; l < LANES; l++)
-        atomic_store(&w.shared[l].closed_to, closed[l]);
+        atomic_store(&w.shared[l].orders.closed_to, closed[l]);
 }
 
 static void start(unsigned l)
@@ -208,7 +208,7 @@ static bool all_done(enum ft_order kind, uint64_t serial)
     bool done = true;
 
     for (unsigned l = 0; l < LANES; l++)
-        done &= atomic_load(&w.shared[l].done) == ft_order_make(kind, serial);
+        done &= atomic_load(&w.shared[l].report.done) == ft_order_make(kind, serial);
     return done;
 }
 
@@ -291,8 +291,8 @@ static void what_waits_for_an_access_that_did_not_survive_is_dropped(void **stat
     order(FT_LANE_REPLAY, 1);
     for (unsigned l = 0; l < LANES; l++)
         start(l);
-    UNTIL(all_done(FT_LANE_REPLAY, 1) && atomic_load(&w.shared[0].executed) == 3 &&
-          atomic_load(&w.shared[1].executed) == 3);
+    UNTIL(all_done(FT_LANE_REPLAY, 1) && atomic_load(&w.shared[0].report.executed) == 3 &&
+          atomic_load(&w.shared[1].report.executed) == 3);
     order(FT_LANE_LIVE, 2);
     assert_took_over(3);
 }
@@ -309,7 +309,7 @@ static void a_lane_that_waits_at_the_takeover_gets_what_it_waits_for(void **stat
     order(FT_LANE_REPLAY, 1);
     start(1);
     UNTIL(atomic_load(&w.group.published[1].wait) & 0xff);
-    assert_int_equal(atomic_load(&w.shared[1].executed), 0);
+    assert_int_equal(atomic_load(&w.shared[1].report.executed), 0);
     order(FT_LANE_LIVE, 2);
     start(0);
     assert_took_over(3);
@@ -352,9 +352,9 @@ static void a_circle_is_a_divergence(void **state)
     order(FT_LANE_REPLAY, 1);
     for (unsigned l = 0; l < LANES; l++)
         start(l);
-    UNTIL(atomic_load(&w.shared[0].diverged));
-    assert_false(atomic_load(&w.shared[1].diverged)); /* told once */
-    assert_int_equal(atomic_load(&w.shared[0].executed), 2);
+    UNTIL(atomic_load(&w.shared[0].report.diverged));
+    assert_false(atomic_load(&w.shared[1].report.diverged)); /* told once */
+    assert_int_equal(atomic_load(&w.shared[0].report.executed), 2);
     /* Both can do something else: a new snapshot, and replay goes on from there. */
     order(FT_LANE_WAIT, 2);
     UNTIL(all_done(FT_LANE_WAIT, 2));
@@ -371,10 +371,11 @@ static void a_wait_that_ends_is_no_divergence(void **state)
     start(1);
     UNTIL(atomic_load(&w.group.published[1].wait) & 0xff);
     usleep(20000);
-    assert_false(atomic_load(&w.shared[1].diverged));
+    assert_false(atomic_load(&w.shared[1].report.diverged));
     start(0);
-    UNTIL(atomic_load(&w.shared[0].executed) == BURSTS && atomic_load(&w.shared[1].executed) == BURSTS);
-    assert_false(atomic_load(&w.shared[0].diverged) || atomic_load(&w.shared[1].diverged));
+    UNTIL(atomic_load(&w.shared[0].report.executed) == BURSTS &&
+          atomic_load(&w.shared[1].report.executed) == BURSTS);
+    assert_false(atomic_load(&w.shared[0].report.diverged) || atomic_load(&w.shared[1].report.diverged));
     end();
     assert_int_equal(ft_region_digest(w.region), w.digest[BURSTS]);
 }

@@ -393,7 +393,7 @@ static void test_check(void **state)
     rec->access = UINT64_MAX - 19;
     check_refuses(size, "access wraps");
     rec->seq = UINT64_MAX - 3;
-    check_refuses(size, "clock wraps");
+    check_refuses(size, "sequence number wraps");
     rec->flags |= FT_REC_BY_SEQ;
     check_refuses(size, "in a burst by clock");
     in[2].wire = 13;

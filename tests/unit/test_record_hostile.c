@@ -94,7 +94,7 @@ static void test_hostile_heads(void **state)
     head[CLOCK] = UINT64_MAX;
     head[INPUTS] = 1;
     FORGE_PUT(0);
-    forge_refused(FT_EMALFORMED, "clock wraps");
+    forge_refused(FT_EMALFORMED, "sequence number wraps");
     plain_head();
     head[FLAGS] = FT_REC_BY_SEQ;
     head[INPUTS] = 32;

@@ -78,11 +78,11 @@ static inline void turn(struct nd_bench_alone *a, uint64_t behind)
 
     for (unsigned l = 0; l < piece->lanes; l++) {
         struct ft_lane *shared = &a->slot->shared[l];
-        uint64_t closed = atomic_load_explicit(&shared->executed, memory_order_relaxed);
+        uint64_t closed = atomic_load_explicit(&shared->report.executed, memory_order_relaxed);
 
         a->lane[l].now += TURN_NS;
         if (piece->holds)
-            atomic_store_explicit(&shared->stable, closed > behind ? closed - behind : 0,
+            atomic_store_explicit(&shared->orders.stable, closed > behind ? closed - behind : 0,
                                   memory_order_release);
         if (piece->logs)
             drain_log(a, l);
@@ -141,9 +141,9 @@ static int open_lane(struct nd_bench_alone *a, unsigned l, uint64_t seed, struct
                                   .view = &m->view,
                                   .stop = &m->stop,
                                   .doing = FT_LANE_LIVE};
-    atomic_store(&shared->lease_until, FT_ALL);
-    atomic_store(&shared->stable, a->piece->holds ? 0 : FT_ALL);
-    atomic_store(&shared->logging, a->piece->logs);
+    atomic_store(&shared->orders.lease_until, FT_ALL);
+    atomic_store(&shared->orders.stable, a->piece->holds ? 0 : FT_ALL);
+    atomic_store(&shared->orders.logging, a->piece->logs);
     return nd_lane_make(&a->lane[l], fault);
 }
 

@@ -174,12 +174,13 @@ static void look(struct nd_bench_nodes *r, struct nd_bench_sample *s)
     struct nd_bench_slot *p = r->slot[0], *q = r->slot[1];
 
     for (unsigned l = 0; l < r->lanes; l++) {
-        uint64_t replayed = atomic_load(&q->shared[l].executed), stable = atomic_load(&p->shared[l].stable);
+        uint64_t replayed = atomic_load(&q->shared[l].report.executed),
+                 stable = atomic_load(&p->shared[l].orders.stable);
 
-        s->unacknowledged += over(atomic_load(&p->shared[l].recorded), stable);
+        s->unacknowledged += over(atomic_load(&p->shared[l].report.recorded), stable);
         s->unreplayed += over(stable, replayed);
         s->unsent_bytes += over(atomic_load(&p->shared[l].log.head), atomic_load(&p->shared[l].log.tail));
-        s->unreplayed_bytes += atomic_load(&p->shared[l].unreplayed);
+        s->unreplayed_bytes += atomic_load(&p->shared[l].orders.unreplayed);
         s->waits += waits_of(&p->shared[l]);
         s->held += atomic_load(&p->shared[l].count.held);
     }
@@ -236,7 +237,7 @@ static void look_behind(const struct nd_bench_nodes *r, struct nd_bench_latency 
     uint64_t bytes = 0;
 
     for (unsigned l = 0; l < r->lanes && !r->alone; l++)
-        bytes += atomic_load(&r->slot[0]->shared[l].unreplayed);
+        bytes += atomic_load(&r->slot[0]->shared[l].orders.unreplayed);
     out->lag_end_packets = atomic_load(&r->slot[0]->lag);
     out->lag_end_mb = (double)bytes / 1e6;
     if (out->lag_end_packets > out->lag_packets)

@@ -208,8 +208,8 @@ static bool has_caught_up(const struct nd_bench_nodes *r, unsigned l)
     if (r->alone)
         return true;
     if (r->plan->config->protect.standby == ND_STANDBY_HOT)
-        return atomic_load(&r->slot[1]->shared[l].executed) == atomic_load(&p->executed);
-    return atomic_load(&p->stable) >= atomic_load(&p->recorded);
+        return atomic_load(&r->slot[1]->shared[l].report.executed) == atomic_load(&p->report.executed);
+    return atomic_load(&p->orders.stable) >= atomic_load(&p->report.recorded);
 }
 
 /*
@@ -220,7 +220,7 @@ static bool has_caught_up(const struct nd_bench_nodes *r, unsigned l)
 static bool lane_is_quiet(struct nd_bench_nodes *r, unsigned l)
 {
     const struct ft_lane *p = &r->slot[0]->shared[l];
-    uint64_t unfed = atomic_load(&r->slot[0]->lane[l].unfed), closed = atomic_load(&p->executed),
+    uint64_t unfed = atomic_load(&r->slot[0]->lane[l].unfed), closed = atomic_load(&p->report.executed),
              now = nd_now();
     struct nd_bench_quiet *quiet = &r->quiet[l];
 
@@ -276,9 +276,10 @@ static int compare_state(struct nd_bench_nodes *r, struct nd_bench_result *out, 
     out->resident_mb = (double)atomic_load(&r->slot[0]->resident_bytes) / 1e6;
     out->standby_resident_mb = (double)atomic_load(&r->slot[1]->resident_bytes) / 1e6;
     if (!error && replays && atomic_load(&r->slot[0]->digest) != atomic_load(&r->slot[1]->digest))
-        error = ft_fail(
-            fault, FT_EDIVERGED, "the standby's state after burst %lu is not the primary's after burst %lu",
-            atomic_load(&r->slot[1]->shared[0].executed), atomic_load(&r->slot[0]->shared[0].executed));
+        error = ft_fail(fault, FT_EDIVERGED,
+                        "the standby's state after burst %lu is not the primary's after burst %lu",
+                        atomic_load(&r->slot[1]->shared[0].report.executed),
+                        atomic_load(&r->slot[0]->shared[0].report.executed));
     return error;
 }
 

@@ -226,7 +226,7 @@ static void ask_checkpoint(struct nd_replay *r)
         return;
     r->asked = primary(r);
     for (unsigned l = 0; l < r->lanes; l++)
-        atomic_fetch_add(&primary(r)->shared[l].digest, 1);
+        atomic_fetch_add(&primary(r)->shared[l].orders.digest, 1);
 }
 
 /* All bursts closed, all outputs out of the hold and out of the ring; the standby knows it all. */
@@ -247,7 +247,7 @@ static bool is_done(struct nd_replay *r)
         return false;
     ask_checkpoint(r);
     for (unsigned l = 0; l < r->lanes; l++)
-        if (atomic_load(&s->shared[l].executed) < r->gate[l].known)
+        if (atomic_load(&s->shared[l].report.executed) < r->gate[l].known)
             return false;
     return true;
 }

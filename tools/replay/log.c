@@ -75,7 +75,7 @@ static int make_lane(struct nd_log *log, unsigned index, struct ft_fault *fault)
     l->record = aligned_alloc(64, FT_RECORD_MAX);
     if (!l->record || ft_lane_init(&log->shared[index], 4096, RING_BYTES) != 0)
         return ft_fail(fault, FT_ENOMEM, "no memory for lane %u", index);
-    atomic_store(&log->shared[index].order, ft_order_make(FT_LANE_REPLAY, 1));
+    atomic_store(&log->shared[index].orders.order, ft_order_make(FT_LANE_REPLAY, 1));
     *lane = (struct nd_lane){.index = index,
                              .config = log->config,
                              .io = &log->io,

@@ -98,10 +98,11 @@ int nd_nodes_check(struct nd_replay *r, struct ft_fault *fault)
         gather(r, n);
         if (atomic_load(&slot->failed))
             return ft_fail(fault, FT_EIO, "node %c: %.200s", 'a' + (int)n, slot->fault.text);
-        return ft_fail(
-            fault, FT_EDIVERGED, "node %c ended by itself%s%s%s%lu", 'a' + (int)n,
-            WIFSIGNALED(status) ? ": " : "", WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "",
-            r->lanes == 1 ? " at burst " : ", lane 0 at burst ", atomic_load(&slot->shared[0].executed) + 1);
+        return ft_fail(fault, FT_EDIVERGED, "node %c ended by itself%s%s%s%lu", 'a' + (int)n,
+                       WIFSIGNALED(status) ? ": " : "",
+                       WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "",
+                       r->lanes == 1 ? " at burst " : ", lane 0 at burst ",
+                       atomic_load(&slot->shared[0].report.executed) + 1);
     }
     return 0;
 }

@@ -180,9 +180,10 @@ static int open_all(const struct nd_tape *tape, const struct nd_config *config, 
                           .drop = io_drop,
                           .burst = io_burst};
     error = nf_chain_region(&s.region, &config->chain, &how, fault);
-    atomic_store(&s.shared.stable, FT_ALL); /* the standby is as quick as can be: what is held leaves next */
-    atomic_store(&s.shared.lease_until, FT_ALL);
-    atomic_store(&s.shared.logging, true);
+    atomic_store(&s.shared.orders.stable,
+                 FT_ALL); /* the standby is as quick as can be: what is held leaves next */
+    atomic_store(&s.shared.orders.lease_until, FT_ALL);
+    atomic_store(&s.shared.orders.logging, true);
     return error ? error : make(seed, fault);
 }
 
