@@ -3,7 +3,7 @@
  * A checkpoint that is copied beside bursts: a lane's side of it between its cut and its last chunk. Written
  * and read by the lane, but for what lies in struct nd_stream.
  *
- * At the cut the marked lines are pending (ftcore/region/pending.h) and lanes go on with bursts. Between
+ * At the cut the marked lines are pending (ftcore/region/checkpoint.h) and lanes go on with bursts. Between
  * these a lane copies some of its pending lines into a chunk, which lies in the log ring between the records.
  * Lane 0 copies the shared arena at the cut itself, before anybody runs a burst: lanes edit it in turns, so
  * its lines are nobody's to save. Also the first chunk comes before the next burst.
