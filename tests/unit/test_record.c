@@ -395,7 +395,7 @@ static void test_check(void **state)
     rec->seq = UINT64_MAX - 3;
     check_refuses(size, "sequence number wraps");
     rec->flags |= FT_REC_BY_SEQ;
-    check_refuses(size, "in a burst by clock");
+    check_refuses(size, "in a burst by sequence number");
     in[2].wire = 13;
     check_refuses(size, "offset 88: input 2 is 13 bytes on the wire");
     in[2].wire = 53;

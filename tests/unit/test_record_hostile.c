@@ -101,7 +101,7 @@ static void test_hostile_heads(void **state)
     good();
     head[BYTES] = 1;
     FORGE_PUT(0);
-    forge_refused(FT_EMALFORMED, "bytes is 1 in a burst by clock, expected 0");
+    forge_refused(FT_EMALFORMED, "bytes is 1 in a burst by sequence number, expected 0");
     plain_head();
     head[FLAGS] = FT_REC_DIGEST;
     head[DIGEST] = UINT64_MAX;
