@@ -76,7 +76,7 @@ check_defaults() {
     local section key min max preset bad=0
     while read -r section key min max preset; do
         case $preset in '' | *[!0-9]*) continue ;; esac
-        grep -qE "^    \{\"$key\", NF_U32, .* \"$preset\"," "$root"/node/config*.c ||
+        grep -qE "^    \{\"$key\", NF_U32, .* \"$preset\"," "$root"/node/config/*.c ||
             { echo "$section.$key: the program's default is not $preset"; bad=1; }
     done < <(numbers)
     return $bad
@@ -88,7 +88,7 @@ all_keys() {
     local key bad=0
     while read -r key; do
         grep -qE "(\.|]|\`)$key\`" "$doc" || { echo "$key is not in the doc"; bad=1; }
-    done < <(sed -n 's/^    {"\([a-z_]*\)", .*/\1/p' "$root"/node/config*.c | grep -vE '^(chain|protect|redis|timing|interfaces|routes|next_hops|nodes|drill|probe)$')
+    done < <(sed -n 's/^    {"\([a-z_]*\)", .*/\1/p' "$root"/node/config/*.c | grep -vE '^(chain|protect|redis|timing|interfaces|routes|next_hops|nodes|drill|probe)$')
     return $bad
 }
 ok "every key of the program is in the doc" all_keys
@@ -98,7 +98,7 @@ names() {
     while read -r file; do
         [ -e "$root/$file" ] || { echo "$file is named and not there"; bad=1; }
     done < <(cat "$root"/docs/*.md "$root/README.md" |
-        grep -oE '`(ftcore|nflib|nfs|logger|replicator|node|tests|scripts|examples)/[A-Za-z0-9_./-]+[a-z0-9]`' | tr -d '`' | sort -u)
+        grep -oE '`(ftcore|nflib|nfs|logger|replicator|node|tools|tests|scripts|examples)/[A-Za-z0-9_./-]+[a-z0-9]`' | tr -d '`' | sort -u)
     return $bad
 }
 ok "every file that a doc names is there" names
