@@ -173,7 +173,7 @@ static json_t *recorder_status(struct lg_recorder *recorder)
 
 static void add_mode(json_t *o, const struct nd_protect *p)
 {
-    json_object_set_new(o, "mode", json_string(nd_modes[p->mode]));
+    json_object_set_new(o, "mode", json_string(p->mode));
     json_object_set_new(o, "mode_asked", json_string(nd_modes[p->asked]));
     json_object_set_new(o, "mode_decided_by", *p->decided_by ? json_string(p->decided_by) : json_null());
 }

@@ -80,7 +80,7 @@ static void sync_view(struct nd_running *r, uint64_t *synced)
     uint64_t view = atomic_load(&r->view);
     struct ft_fault fault;
 
-    if (view == *synced || r->config->protect.mode == ND_MODE_OFF)
+    if (view == *synced || !r->config->protect.pair)
         return;
     if (rp_view_sync(r->view_file, &fault) != 0)
         fprintf(stderr, "understudy: %s\n", fault.text);
@@ -190,7 +190,7 @@ int nd_cmd_run(int argc, char **argv)
         nd_config_free(r.config);
         return ND_USAGE;
     }
-    if (r.config->protect.mode == ND_MODE_OFF && r.config->node[self].role == ND_ROLE_STANDBY) {
+    if (!r.config->protect.pair && r.config->node[self].role == ND_ROLE_STANDBY) {
         fprintf(stderr,
                 "understudy: node %s: protect mode is off, expected node %s, the primary, to run alone\n",
                 r.config->node[self].name, r.config->node[!self].name);

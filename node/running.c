@@ -114,7 +114,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
         struct nd_lane *lane = &r->lanes[l];
 
         error = nd_setup_rings(&r->shared[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
-                               p->standby == ND_STANDBY_WARM, fault);
+                               p->stores, fault);
         if (error)
             return error;
         *lane = (struct nd_lane){.index = l,
@@ -211,9 +211,8 @@ int nd_running_open(struct nd_running *r, struct ft_fault *fault)
         return error;
     if ((error = patiently(r, open_server, fault)))
         return error;
-    if (r->config->protect.mode != ND_MODE_OFF &&
-        (error = nd_guardian_start(&r->guardian, r->config->chain.lanes, self->host, peer->host,
-                                   peer->tcp_port, fault)))
+    if (r->config->protect.pair && (error = nd_guardian_start(&r->guardian, r->config->chain.lanes,
+                                                              self->host, peer->host, peer->tcp_port, fault)))
         return error;
     if ((error = open_region(r, fault)) || (error = nd_ports_open(&r->ports, r->config, r->self, fault)) ||
         (error = open_recorder(r, fault)) || (error = open_redis(r, fault)) || (error = make_lanes(r, fault)))

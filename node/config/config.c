@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const standbys[] = {"hot", "warm", NULL};
 static const char *const captures[] = {"auto", "full", NULL};
 static const char *const tails[] = {"emit", "suppress", NULL};
 static const char *const compressions[] = {"auto", "always", "never", NULL};
@@ -33,7 +32,7 @@ static const struct nf_param sections[] = {
 #define AT(member) offsetof(struct nd_protect, member)
 static const struct nf_param protect[] = {
     {"mode", NF_CHOICE, AT(asked), 0, 0, "auto", nd_modes, "how changes are recorded", false},
-    {"standby", NF_CHOICE, AT(standby), 0, 0, "hot", standbys, "replays as records come, or keeps them",
+    {"standby", NF_CHOICE, AT(standby), 0, 0, "hot", nd_standbys, "replays as records come, or keeps them",
      false},
     {"capture", NF_CHOICE, AT(capture), 0, 0, "auto", captures, "bytes of each input recorded", false},
     {"tail", NF_CHOICE, AT(tail), 0, 0, "emit", tails, "outputs whose release is unknown", false},

@@ -22,21 +22,31 @@ enum nd_compress { ND_COMPRESS_AUTO, ND_COMPRESS_ALWAYS, ND_COMPRESS_NEVER };
 enum nd_role { ND_ROLE_PRIMARY, ND_ROLE_STANDBY };
 enum nd_state { ND_STATE_LOCAL, ND_STATE_REDIS };
 
+/*
+ * How the chain is protected. What the file or a tool's option asks for (`asked`, `standby`) only node/config
+ * looks at: nd_config_decide works it out once into the facts below, and everybody else reads those.
+ */
 struct nd_protect {
-    uint32_t asked;         /* enum nd_mode: what the file, or a tool's option, says */
-    uint32_t mode;          /* enum nd_mode: what is done, never ND_MODE_AUTO */
+    uint32_t asked;         /* enum nd_mode */
+    uint32_t standby;       /* enum nd_standby */
+    bool pair;              /* there is a stream to a peer: of records or of deltas */
+    bool records;           /* the stream consists of log records */
+    bool deltas;            /* the stream consists of deltas */
+    bool stores;            /* a standby stores records until it takes over, and applies checkpoints (warm);
+                               else it replays each record as it comes (hot) */
+    const char *mode;       /* what is done, for people: "off", "log" or "delta" */
     const char *decided_by; /* the NF for which auto is delta, owned by its module; "": there is none */
-    uint32_t standby, capture, tail; /* the enums above */
-    uint32_t compress;               /* enum nd_compress: what the link carries */
-    uint32_t recovery_budget_ms;     /* 1 … 10000 */
-    uint32_t gather_us;              /* that a burst which is not full may wait for more, 0 … 1000 */
-    uint32_t commit_interval_us;     /* between cuts in mode delta, 10 … 1000000 */
-    uint32_t checkpoint_ms;          /* between deltas to a warm standby, 1 … 60000 */
-    bool strict;                     /* never release without a standby (G1) */
-    bool audit;                      /* region audit: for tests, slow */
-    uint32_t log_mb;                 /* per-lane ring between lane and replicator, 1 … 1024 */
-    uint32_t pending_mb;             /* per-lane records the standby keeps for replay, 1 … 4096 */
-    uint32_t hold_packets;           /* per-lane outputs held, 128 … 1048576 */
+    uint32_t capture, tail; /* the enums above */
+    uint32_t compress;      /* enum nd_compress: what the link carries */
+    uint32_t recovery_budget_ms; /* 1 … 10000 */
+    uint32_t gather_us;          /* that a burst which is not full may wait for more, 0 … 1000 */
+    uint32_t commit_interval_us; /* between cuts in mode delta, 10 … 1000000 */
+    uint32_t checkpoint_ms;      /* between deltas to a warm standby, 1 … 60000 */
+    bool strict;                 /* never release without a standby (G1) */
+    bool audit;                  /* region audit: for tests, slow */
+    uint32_t log_mb;             /* per-lane ring between lane and replicator, 1 … 1024 */
+    uint32_t pending_mb;         /* per-lane records the standby keeps for replay, 1 … 4096 */
+    uint32_t hold_packets;       /* per-lane outputs held, 128 … 1048576 */
 };
 
 struct nd_record {    /* the flight recorder */
@@ -104,12 +114,14 @@ void nd_config_free(struct nd_config *config);
 
 /* ---- config/mode.c ---- */
 
-extern const char *const nd_modes[]; /* "off", "log" … by enum nd_mode; NULL-terminated */
+/* "off", "log" … by enum nd_mode, "hot", "warm" by enum nd_standby; NULL-terminated. */
+extern const char *const nd_modes[], *const nd_standbys[];
 
 /*
- * Decides what `protect->asked` means for the chain: sets mode and decided_by. Auto is the log when every NF
- * can be replayed, and delta when one declares that it cannot (nf_module.unreplayable). FT_EINVAL with a line
- * that names the NF: the log is asked for and cannot be replayed; mode is the log all the same.
+ * Decides what `asked` and `standby` mean for the chain: sets the facts of `protect`. Auto is the log when
+ * every NF can be replayed, and delta when one declares that it cannot (nf_module.unreplayable). FT_EINVAL
+ * with a line that names the NF: the log is asked for and cannot be replayed; the facts are the log's all the
+ * same. Who changes `asked` or `standby` after the file was read calls it again.
  */
 int nd_config_decide(struct nd_protect *protect, const struct nf_chain_config *chain, struct ft_fault *fault);
 

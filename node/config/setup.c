@@ -7,11 +7,11 @@
 #define SPARE_BYTES (2u * FT_RECORD_MAX) /* of a replay ring, above the credit */
 #define DRAIN_MS    1000u
 
-int nd_setup_rings(struct ft_lane *lane, uint64_t log_bytes, uint64_t pending_bytes, bool warm,
+int nd_setup_rings(struct ft_lane *lane, uint64_t log_bytes, uint64_t pending_bytes, bool stores,
                    struct ft_fault *fault)
 {
     if (ft_lane_init(lane, log_bytes, pending_bytes + SPARE_BYTES) == 0) {
-        if (!warm || ft_ring_init(&lane->checkpoint, pending_bytes) == 0)
+        if (!stores || ft_ring_init(&lane->checkpoint, pending_bytes) == 0)
             return 0;
         ft_lane_free(lane);
     }
@@ -35,7 +35,7 @@ void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
 
     core->lanes = config->chain.lanes;
     core->strict = config->protect.strict;
-    core->warm = config->protect.standby == ND_STANDBY_WARM;
+    core->warm = config->protect.stores;
     core->heartbeat_ms = timing->heartbeat_ms;
     core->lease_ms = timing->lease_ms;
     core->detect_ms = timing->detect_ms;
@@ -51,5 +51,5 @@ void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
     out->pending_bytes = (uint64_t)config->protect.pending_mb << 20;
     out->resync_mbps = timing->resync_mbps;
     out->compress = (enum rp_compress)config->protect.compress;
-    out->protect = config->protect.mode != ND_MODE_OFF;
+    out->protect = config->protect.pair;
 }

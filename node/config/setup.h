@@ -13,9 +13,9 @@
 /*
  * Makes what a lane shares with the replicator. `log_bytes`: of its log ring. `pending_bytes`: what the peer
  * may have sent and this side not yet replayed; the replay ring has room for that and for what does not count
- * as sent yet. `warm`: checkpoints may come, and need a ring as large. FT_ENOMEM.
+ * as sent yet. `stores`: checkpoints may come, and need a ring as large. FT_ENOMEM.
  */
-int nd_setup_rings(struct ft_lane *lane, uint64_t log_bytes, uint64_t pending_bytes, bool warm,
+int nd_setup_rings(struct ft_lane *lane, uint64_t log_bytes, uint64_t pending_bytes, bool stores,
                    struct ft_fault *fault);
 
 /*

@@ -18,8 +18,8 @@ static int print_json(const struct nd_config *config, const char *file, const st
         json_array_append_new(nodes, json_string(config->node[i].name));
     if (config)
         object = json_pack("{s:s, s:b, s:s, s:i, s:s, s:s, s:s?, s:o, s:o}", "file", file, "ok", 1, "chain",
-                           config->chain.name, "lanes", (int)config->chain.lanes, "mode",
-                           nd_modes[protect->mode], "mode_asked", nd_modes[protect->asked], "mode_decided_by",
+                           config->chain.name, "lanes", (int)config->chain.lanes, "mode", protect->mode,
+                           "mode_asked", nd_modes[protect->asked], "mode_decided_by",
                            *protect->decided_by ? protect->decided_by : NULL, "nfs", nfs, "nodes", nodes);
     else
         object = json_pack("{s:s, s:b, s:s, s:n, s:o, s:o}", "file", file, "ok", 0, "error", fault->text,
@@ -39,7 +39,7 @@ static void print_text(const struct nd_config *config, const char *file)
     for (unsigned i = 0; i < config->chain.count; i++)
         printf("%s%s", i ? ", " : "", config->chain.nfs[i].module->name);
     printf("), %u lane%s, %s", config->chain.lanes, config->chain.lanes == 1 ? "" : "s",
-           nd_mode_text(mode, nd_modes[p->mode], nd_modes[p->asked], p->decided_by));
+           nd_mode_text(mode, p->mode, nd_modes[p->asked], p->decided_by));
     if (config->nodes)
         printf(", nodes %s, %s", config->node[0].name, config->node[1].name);
     printf("\n");
@@ -58,7 +58,7 @@ int nd_cmd_check(int argc, char **argv)
     error = nd_config_read(&config, options.file, false, &fault);
     if (error)
         fprintf(stderr, "%s\n", fault.text);
-    else if (config->nodes && config->protect.mode == ND_MODE_OFF)
+    else if (config->nodes && !config->protect.pair)
         fprintf(stderr, "%s: warning: protect mode is off: nothing is protected, node %s alone can run\n",
                 options.file, config->node[config->node[0].role == ND_ROLE_STANDBY].name);
     if (!error && config->timing.detect_ms < 20)

@@ -28,7 +28,7 @@ static uint64_t interval(const struct nd_lane *lane)
 
 static bool warm(const struct nd_lane *lane)
 {
-    return lane->config->protect.standby == ND_STANDBY_WARM;
+    return lane->config->protect.stores;
 }
 
 static uint64_t pending_bytes(const struct nd_lane *lane)
@@ -263,7 +263,7 @@ void nd_stream_begin(struct nd_group *group)
     struct nd_stream *s = &group->stream;
 
     s->on = true;
-    s->deltas = group->lane[0].config->protect.mode == ND_MODE_DELTA;
+    s->deltas = group->lane[0].config->protect.deltas;
     s->number = 0;
     s->held = atomic_load_explicit(&s->wanted, memory_order_acquire);
     atomic_store_explicit(&s->copying, 0, memory_order_relaxed);

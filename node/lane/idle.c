@@ -28,7 +28,7 @@ static uint64_t sleep_ns(const struct nd_lane *lane)
 
     /* Nobody waits for a warm standby's lane; waking would take its processor from those who are waited for.
      */
-    if (lane->doing == FT_LANE_REPLAY && lane->config->protect.standby == ND_STANDBY_WARM)
+    if (lane->doing == FT_LANE_REPLAY && lane->config->protect.stores)
         return SLEEP_LAST;
     if (lane->idle < (held ? SPIN_HELD : SPIN_IDLE))
         return 0;

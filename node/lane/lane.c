@@ -175,8 +175,8 @@ static void finish_replay(struct nd_lane *lane)
 {
     uint64_t upto = atomic_load_explicit(&lane->shared->orders.closed_to, memory_order_acquire);
 
-    while (lane->group->lanes > 1 && lane->config->protect.standby == ND_STANDBY_HOT &&
-           nd_lane_behind(lane, upto) && nd_lane_replay(lane, upto))
+    while (lane->group->lanes > 1 && !lane->config->protect.stores && nd_lane_behind(lane, upto) &&
+           nd_lane_replay(lane, upto))
         ;
 }
 
@@ -413,7 +413,7 @@ static void beat(struct nd_lane *lane)
 {
     uint8_t frame[ND_BEAT_LEN];
 
-    if (lane->index != 0 || lane->now < lane->beat_at || lane->config->protect.mode == ND_MODE_OFF)
+    if (lane->index != 0 || lane->now < lane->beat_at || !lane->config->protect.pair)
         return;
     lane->beat_at = lane->now + lane->config->timing.heartbeat_ms * 1000000ull;
     for (unsigned port = 0; port < lane->io->ports; port++) {

@@ -145,7 +145,7 @@ static bool standby_lags(const struct nd_lane *lane)
 
     return atomic_load_explicit(&lane->shared->orders.lag_ns, memory_order_relaxed) >
                p->recovery_budget_ms * 1000000ull &&
-           p->standby == ND_STANDBY_HOT && nd_lane_logs(lane) && !lane->io->burst &&
+           !p->stores && nd_lane_logs(lane) && !lane->io->burst &&
            atomic_load_explicit(&lane->shared->orders.lease_until, memory_order_relaxed) != FT_ALL;
 }
 

@@ -60,8 +60,7 @@ bool nd_lane_record(struct nd_lane *lane)
     if (!lane->recorder || lane->stopped || nd_lane_replay_aborted(lane))
         return false;
     /* What was done in a delta is not known; what a warm standby holds has not been done yet. */
-    if (lane->doing == FT_LANE_REPLAY &&
-        (lane->after_delta || lane->config->protect.standby == ND_STANDBY_WARM))
+    if (lane->doing == FT_LANE_REPLAY && (lane->after_delta || lane->config->protect.stores))
         return false;
     if (lane->index == 0 && lg_recorder_due(lane->recorder, lane->now))
         want_snapshot(lane);

@@ -251,8 +251,7 @@ static bool is_ripe(const struct nd_lane *lane, const struct ft_record *r, uint6
                atomic_load_explicit(&lane->shared->orders.cut_to, memory_order_acquire);
     if (r->burst <= atomic_load_explicit(&lane->shared->orders.covered, memory_order_acquire))
         return true;
-    return r->burst <= upto &&
-           (lane->doing != FT_LANE_REPLAY || lane->config->protect.standby != ND_STANDBY_WARM);
+    return r->burst <= upto && (lane->doing != FT_LANE_REPLAY || !lane->config->protect.stores);
 }
 
 /*

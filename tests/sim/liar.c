@@ -31,7 +31,7 @@ static void change_mood(void)
                                          SIM_LIE_RECORD, SIM_LIE_RECORD, SIM_LIE_RECORD,  SIM_LIE_RUN};
 
     sim.mood = moods[sim_draw(&sim.lies, sizeof(moods) / sizeof(moods[0]))];
-    if (sim.mood == SIM_LIE_RECORD && sim.plan.mode != ND_MODE_LOG && sim_chance(&sim.lies, 700))
+    if (sim.mood == SIM_LIE_RECORD && sim.config->protect.deltas && sim_chance(&sim.lies, 700))
         sim.mood = SIM_LIE_CHUNK;
     sim.mood_until = sim.now + 40 * SIM_MS;
 }

@@ -216,7 +216,7 @@ static int make_lanes(struct sim_node *n, struct ft_fault *fault)
     nd_group_init(&n->group, n->lane, sim.plan.lanes);
     for (unsigned l = 0; l < sim.plan.lanes; l++) {
         error = nd_setup_rings(&n->shared[l], sim.plan.log_bytes, sim.plan.pending_bytes,
-                               sim.plan.standby == ND_STANDBY_WARM, fault);
+                               sim.config->protect.stores, fault);
         if (error)
             return error;
         n->lane[l] = (struct nd_lane){.index = l,

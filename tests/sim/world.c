@@ -132,8 +132,9 @@ static void configure(void)
     this_config.protect.tail = p->suppress_tail ? ND_TAIL_SUPPRESS : ND_TAIL_EMIT;
     this_config.protect.hold_packets = p->hold_packets;
     this_config.protect.strict = p->strict;
-    this_config.protect.mode = p->mode;
+    this_config.protect.asked = p->mode;
     this_config.protect.standby = p->standby;
+    (void)nd_config_decide(&this_config.protect, &this_config.chain, NULL);
     this_config.protect.gather_us = p->gather_us;
     this_config.protect.commit_interval_us = p->commit_us;
     this_config.protect.checkpoint_ms = p->checkpoint_ms;
@@ -151,7 +152,6 @@ static void configure(void)
 void sim_begin(uint64_t seed, const struct sim_plan *plan)
 {
     static const char *const names[2] = {"a", "b"};
-    static const char *const mode[] = {"off", "log", "delta", "auto"};
     uint8_t *parked[2] = {sim.node[0].window.parked, sim.node[1].window.parked};
 
     memset(&sim, 0, sizeof(sim));
@@ -189,8 +189,8 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
     }
     sim.fault_at = sim_draw(&sim.chance, 15 * sim.config->timing.detect_ms * SIM_MS);
     sim_tell(SIM_NOBODY, "seed %lu: chain %s, %s, %s, %u lane%s, %s, %s, detect_ms %u", seed,
-             sim_chain_name[plan->chain], mode[plan->mode], plan->standby == ND_STANDBY_WARM ? "warm" : "hot",
-             plan->lanes, plan->lanes == 1 ? "" : "s", plan->strict ? "strict" : "not strict",
+             sim_chain_name[plan->chain], nd_modes[plan->mode], nd_standbys[plan->standby], plan->lanes,
+             plan->lanes == 1 ? "" : "s", plan->strict ? "strict" : "not strict",
              plan->wild == SIM_HEALS ? "partitions heal in time" : "partitions last",
              sim.config->timing.detect_ms);
 }
@@ -383,7 +383,7 @@ bool sim_settled(void)
  */
 static void ask_checkpoint(const struct sim_node *primary)
 {
-    if (sim.plan.standby != ND_STANDBY_WARM || sim.now < sim.asked + 60 * SIM_MS)
+    if (!sim.config->protect.stores || sim.now < sim.asked + 60 * SIM_MS)
         return;
     sim.asked = sim.now;
     for (unsigned l = 0; l < sim.plan.lanes; l++)

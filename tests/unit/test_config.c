@@ -55,7 +55,7 @@ static void sample_chain_and_protection(void **state)
     assert_int_equal(probe->inside.list[1].mask, inet_addr("255.255.0.0"));
     assert_int_equal(probe->ports.first, 4000);
     assert_int_equal(probe->ports.last, 5000);
-    assert_int_equal(c->protect.mode, ND_MODE_LOG);
+    assert_true(c->protect.pair && c->protect.records && !c->protect.deltas);
     assert_int_equal(c->protect.tail, ND_TAIL_SUPPRESS);
     assert_int_equal(c->protect.compress, ND_COMPRESS_NEVER);
     assert_true(c->protect.strict);
@@ -168,7 +168,7 @@ static void defaults_of_a_chain_file(void **state)
     assert_int_equal(c->chain.lanes, 1);
     assert_int_equal(c->chain.shared_size, 0);
     assert_int_equal(c->protect.asked, ND_MODE_AUTO);
-    assert_int_equal(c->protect.mode, ND_MODE_LOG);
+    assert_true(c->protect.pair && c->protect.records && !c->protect.deltas);
     assert_int_equal(c->protect.standby, ND_STANDBY_HOT);
     assert_int_equal(c->protect.capture, ND_CAPTURE_AUTO);
     assert_int_equal(c->protect.tail, ND_TAIL_EMIT);
@@ -220,10 +220,12 @@ static void auto_is_decided_by_the_chain(void **state)
         c = read_text(text);
         p = &c->protect;
         assert_int_equal(p->asked, cases[i].asked);
-        assert_int_equal(p->mode, cases[i].mode);
+        assert_string_equal(p->mode, nd_modes[cases[i].mode]);
+        assert_int_equal(p->pair, cases[i].mode != ND_MODE_OFF);
+        assert_int_equal(p->records, cases[i].mode == ND_MODE_LOG);
+        assert_int_equal(p->deltas, cases[i].mode == ND_MODE_DELTA);
         assert_string_equal(p->decided_by, cases[i].by);
-        assert_string_equal(nd_mode_text(said, nd_modes[p->mode], nd_modes[p->asked], p->decided_by),
-                            cases[i].said);
+        assert_string_equal(nd_mode_text(said, p->mode, nd_modes[p->asked], p->decided_by), cases[i].said);
         nd_config_free(c);
     }
 }
@@ -241,10 +243,10 @@ static void another_mode_is_decided_anew(void **state)
     assert_string_equal(c->protect.decided_by, "");
     c->protect.asked = ND_MODE_OFF;
     assert_int_equal(nd_config_decide(&c->protect, &c->chain, &fault), 0);
-    assert_int_equal(c->protect.mode, ND_MODE_OFF);
+    assert_false(c->protect.pair || c->protect.records || c->protect.deltas);
     c->protect.asked = ND_MODE_AUTO;
     assert_int_equal(nd_config_decide(&c->protect, &c->chain, &fault), 0);
-    assert_int_equal(c->protect.mode, ND_MODE_DELTA);
+    assert_true(c->protect.pair && c->protect.deltas && !c->protect.records);
     assert_string_equal(c->protect.decided_by, "frail");
     nd_config_free(c);
 }

@@ -361,7 +361,7 @@ static void it_receives_nothing_while_the_standby_lags_beyond_the_budget(void **
     atomic_store(&w.shared.orders.lease_until, FT_ALL); /* SOLO: outputs wait for nobody */
     assert_int_equal(turn_at(2), 1);
     atomic_store(&w.shared.orders.lease_until, FT_ALL - 1);
-    w.config->protect.standby = ND_STANDBY_WARM; /* replays nothing before it takes over */
+    w.config->protect.stores = true; /* replays nothing before it takes over */
     data_arrives(1);
     assert_int_equal(turn_at(3), 1);
 }

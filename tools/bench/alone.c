@@ -172,9 +172,7 @@ int nd_bench_alone_open(struct nd_bench_alone **out, const struct nd_config *con
                         const struct nd_bench_piece *piece, uint64_t seed, struct ft_fault *fault)
 {
     static struct nd_bench_alone a;
-    const struct nd_bench_protection protection = {.mode = piece->logs ? ND_MODE_LOG : ND_MODE_OFF,
-                                                   .standby = piece->marks ? ND_STANDBY_WARM : ND_STANDBY_HOT,
-                                                   .checkpoint_ms = UINT32_MAX};
+    struct nd_bench_protection protection = {.name = ""};
     int error = nd_load_deal(load, piece->lanes, fault);
 
     a = (struct nd_bench_alone){.piece = piece, .slot = nd_bench_slot_new()};
@@ -184,8 +182,11 @@ int nd_bench_alone_open(struct nd_bench_alone **out, const struct nd_config *con
         error = ft_fail(fault, FT_ENOMEM, "no memory");
     if (error)
         return error;
+    (void)nd_bench_protect(&protection.protect, config, piece->logs ? ND_MODE_LOG : ND_MODE_OFF,
+                           piece->marks ? ND_STANDBY_WARM : ND_STANDBY_HOT, NULL);
     nd_bench_adapt(&a.config, config, &protection, piece->lanes);
-    a.config.protect.pending_mb = UINT32_MAX; /* nor is a checkpoint due because the log has grown */
+    a.config.protect.checkpoint_ms = UINT32_MAX; /* none is due … */
+    a.config.protect.pending_mb = UINT32_MAX;    /* nor is a checkpoint due because the log has grown */
     error = put_together(&a, load, seed, fault);
     while (!error && !has_opened(&a))
         turn(&a, 0);

@@ -25,9 +25,8 @@ extern const unsigned nd_bench_loads[ND_BENCH_LOADS]; /* percent */
 /* ---- bench/protection.c ---- */
 
 struct nd_bench_protection {
-    char name[24];                              /* "log:warm" */
-    int mode, standby;                          /* enum nd_mode, enum nd_standby */
-    uint32_t commit_interval_us, checkpoint_ms; /* 0: the file's */
+    char name[24];                 /* "log:warm" */
+    struct nd_protect protect;     /* the file's, changed as the name says */
     bool unreduced;                /* the access log is not reduced: every access is in the record */
     bool peer;                     /* state in Redis, as `redis` says: one node, nobody takes over */
     struct nd_redis_options redis; /* with `peer` */
@@ -41,8 +40,14 @@ int nd_bench_protection(struct nd_bench_protection *out, const char *name, const
 /* The one that all are held against. */
 static inline bool nd_bench_is_off(const struct nd_bench_protection *p)
 {
-    return p->mode == ND_MODE_OFF && !p->peer;
+    return !p->protect.pair && !p->peer;
 }
+/*
+ * The file's settings, with another mode and standby. FT_EINVAL with a line: a log that cannot be replayed
+ * (see nd_config_decide); the pieces make one all the same, and replay nothing.
+ */
+int nd_bench_protect(struct nd_protect *out, const struct nd_config *config, enum nd_mode mode,
+                     enum nd_standby standby, struct ft_fault *fault);
 /* A copy of `config` that protects so, in so many lanes. Everything it points to stays the other's. */
 void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
                     const struct nd_bench_protection *protection, unsigned lanes);

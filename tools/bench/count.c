@@ -15,15 +15,14 @@ static const struct nd_bench_piece *piece_of(const struct nd_config *config, con
                                              struct ft_fault *fault)
 {
     struct nd_bench_protection protection;
-    bool warm;
+    const struct nd_protect *p = &protection.protect;
 
     if (nd_bench_protection(&protection, o->compare, config, fault) != 0)
         return NULL;
     if (nd_bench_is_off(&protection))
         return nd_bench_piece("off");
-    warm = protection.standby == ND_STANDBY_WARM;
-    if (!protection.peer && protection.mode == ND_MODE_LOG && !protection.unreduced && !(warm && o->encode))
-        return nd_bench_piece(warm ? "marks" : o->encode ? "encode" : "inputs");
+    if (p->records && !protection.unreduced && !(p->stores && o->encode))
+        return nd_bench_piece(p->stores ? "marks" : o->encode ? "encode" : "inputs");
     ft_fail(fault, FT_EINVAL, "--count of %.40s%s, expected off, log or log:warm", o->compare,
             o->encode ? " with --encode" : "");
     return NULL;

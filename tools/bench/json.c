@@ -99,9 +99,9 @@ static json_t *run_object(const struct nd_bench_row *row, const struct nd_config
                                     : json_string("imix"),
                     "flows", (json_int_t)(o->capture ? 0 : o->wish.flows), "mpps", ND_BENCH_MEDIAN(row, mpps),
                     "standby",
-                    row->protection.mode == ND_MODE_OFF          ? "none"
-                    : row->protection.standby == ND_STANDBY_WARM ? "warm"
-                                                                 : "hot",
+                    !row->protection.protect.pair    ? "none"
+                    : row->protection.protect.stores ? "warm"
+                                                     : "hot",
                     "overhead_pct", percent, "overhead_ns", ns, "overhead_spread", spread, "ns",
                     ND_BENCH_MEDIAN(row, ns), "wire_bytes_per_packet", ND_BENCH_MEDIAN(row, wire_bytes),
                     "records_per_s", ND_BENCH_MEDIAN(row, records));

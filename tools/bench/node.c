@@ -139,7 +139,7 @@ static int put_together(struct running *r, struct ft_fault *fault)
                                           .seed = n->seed,
                                           .redis = r->redis,
                                           .incarnation = n->incarnation,
-                                          .guardian = n->config->protect.mode != ND_MODE_OFF,
+                                          .guardian = n->config->protect.pair,
                                           .realtime = n->realtime,
                                           .told = told,
                                           .arg = r};

@@ -150,7 +150,7 @@ static int run_further(struct nd_bench_row *row, const struct nd_bench_plan *lik
 int nd_bench_pairs(struct nd_bench_row *row, const struct nd_config *config, const struct nd_load *load,
                    const struct nd_bench_options *o, struct ft_fault *fault)
 {
-    const struct nd_bench_protection none = {.name = "off", .mode = ND_MODE_OFF};
+    struct nd_bench_protection none = {.name = "off"};
     struct nd_config off, with;
     struct nd_bench_plan without = {.config = &off,
                                     .load = load,
@@ -162,6 +162,7 @@ int nd_bench_pairs(struct nd_bench_row *row, const struct nd_config *config, con
                          plan = without;
     int error = 0;
 
+    (void)nd_bench_protect(&none.protect, config, ND_MODE_OFF, ND_STANDBY_HOT, NULL);
     nd_bench_adapt(&off, config, &none, load->lanes);
     nd_bench_adapt(&with, config, &row->protection, load->lanes);
     plan.config = &with;
@@ -178,7 +179,7 @@ int nd_bench_pairs(struct nd_bench_row *row, const struct nd_config *config, con
     }
     if (!error && !o->no_latency && !nd_bench_is_off(&row->protection))
         error = run_late(row, &without, &plan, fault);
-    if (!error && with.protect.mode != ND_MODE_OFF)
+    if (!error && with.protect.pair)
         error = run_further(row, &plan, o, fault);
     return error;
 }

@@ -8,7 +8,7 @@
 
 static const struct kind {
     const char *name;
-    int mode;
+    enum nd_mode mode;
     int standby; /* -1: the one that is asked for */
     uint32_t commit_interval_us, checkpoint_ms;
     bool unreduced;
@@ -26,21 +26,30 @@ static const struct kind {
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
-static void describe(struct nd_bench_protection *p, const struct kind *k, const struct nd_protect *decided)
+int nd_bench_protect(struct nd_protect *out, const struct nd_config *config, enum nd_mode mode,
+                     enum nd_standby standby, struct ft_fault *fault)
 {
-    uint32_t interval = k->commit_interval_us ? k->commit_interval_us : decided->commit_interval_us,
-             checkpoint = k->checkpoint_ms ? k->checkpoint_ms : decided->checkpoint_ms;
+    *out = config->protect;
+    out->asked = mode;
+    out->standby = standby;
+    return nd_config_decide(out, &config->chain, fault);
+}
+
+static void describe(struct nd_bench_protection *p, const struct kind *k)
+{
+    const struct nd_protect *decided = &p->protect;
     char mode[ND_MODE_TEXT];
     int n = snprintf(p->settings, sizeof(p->settings), "%s",
-                     k->settings ? k->settings
-                                 : nd_mode_text(mode, nd_modes[decided->mode], nd_modes[decided->asked],
-                                                decided->decided_by));
+                     k->settings
+                         ? k->settings
+                         : nd_mode_text(mode, decided->mode, nd_modes[decided->asked], decided->decided_by));
 
-    if (decided->mode == ND_MODE_DELTA && n > 0 && (size_t)n < sizeof(p->settings))
-        n += snprintf(p->settings + n, sizeof(p->settings) - (size_t)n, "; cut each %u us", interval);
-    if (p->mode != ND_MODE_OFF && p->standby == ND_STANDBY_WARM && n > 0 && (size_t)n < sizeof(p->settings))
+    if (decided->deltas && n > 0 && (size_t)n < sizeof(p->settings))
+        n += snprintf(p->settings + n, sizeof(p->settings) - (size_t)n, "; cut each %u us",
+                      decided->commit_interval_us);
+    if (decided->pair && decided->stores && n > 0 && (size_t)n < sizeof(p->settings))
         snprintf(p->settings + n, sizeof(p->settings) - (size_t)n,
-                 "; checkpoint each %u ms, %u MB for records", checkpoint, decided->pending_mb);
+                 "; checkpoint each %u ms, %u MB for records", decided->checkpoint_ms, decided->pending_mb);
 }
 
 static const struct peer {
@@ -79,7 +88,6 @@ static int read_peer(struct nd_bench_protection *out, const char *name, const st
                            ND_BENCH_BATCH);
     }
     out->peer = true;
-    out->mode = ND_MODE_OFF;
     out->redis = config->redis;
     out->redis.mode = p->mode;
     out->redis.cache = p->cache;
@@ -88,7 +96,7 @@ static int read_peer(struct nd_bench_protection *out, const char *name, const st
     out->redis.batch = (uint32_t)batch;
     out->redis.port = 0;
     snprintf(out->name, sizeof(out->name), "%.*s:%lu", (int)length, name, batch);
-    return 0;
+    return nd_bench_protect(&out->protect, config, ND_MODE_OFF, ND_STANDBY_HOT, fault);
 }
 
 int nd_bench_protection(struct nd_bench_protection *out, const char *name, const struct nd_config *config,
@@ -97,7 +105,6 @@ int nd_bench_protection(struct nd_bench_protection *out, const char *name, const
     const char *colon = strchr(name, ':');
     size_t length = colon ? (size_t)(colon - name) : strlen(name);
     const struct kind *k = NULL;
-    struct nd_protect decided = config->protect;
     int standby = ND_STANDBY_HOT, error;
 
     *out = (struct nd_bench_protection){.name = ""};
@@ -120,18 +127,15 @@ int nd_bench_protection(struct nd_bench_protection *out, const char *name, const
     if (k->standby >= 0 && colon && k->standby != standby)
         return ft_fail(fault, FT_EINVAL, "--compare %.40s, %s has no such standby", name, k->name);
     standby = k->standby >= 0 ? k->standby : standby;
-    *out = (struct nd_bench_protection){.mode = k->mode,
-                                        .standby = standby,
-                                        .commit_interval_us = k->commit_interval_us,
-                                        .checkpoint_ms = k->checkpoint_ms,
-                                        .unreduced = k->unreduced};
-    snprintf(out->name, sizeof(out->name), "%s%s", k->name,
-             k->standby >= 0              ? ""
-             : standby == ND_STANDBY_WARM ? ":warm"
-                                          : ":hot");
-    decided.asked = (uint32_t)k->mode;
-    error = nd_config_decide(&decided, &config->chain, fault);
-    describe(out, k, &decided);
+    out->unreduced = k->unreduced;
+    snprintf(out->name, sizeof(out->name), "%s%s%s", k->name, k->standby >= 0 ? "" : ":",
+             k->standby >= 0 ? "" : nd_standbys[standby]);
+    error = nd_bench_protect(&out->protect, config, k->mode, (enum nd_standby)standby, fault);
+    if (k->commit_interval_us)
+        out->protect.commit_interval_us = k->commit_interval_us;
+    if (k->checkpoint_ms)
+        out->protect.checkpoint_ms = k->checkpoint_ms;
+    describe(out, k);
     return error;
 }
 
@@ -144,12 +148,5 @@ void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
     out->state = p->peer ? ND_STATE_REDIS : ND_STATE_LOCAL;
     out->redis = p->redis;
     out->chain.unreduced = p->unreduced;
-    out->protect.asked = (uint32_t)p->mode;
-    out->protect.standby = (uint32_t)p->standby;
-    if (p->commit_interval_us)
-        out->protect.commit_interval_us = p->commit_interval_us;
-    if (p->checkpoint_ms)
-        out->protect.checkpoint_ms = p->checkpoint_ms;
-    /* A log of what cannot be replayed was refused by name; the pieces alone make one, and replay nothing. */
-    (void)nd_config_decide(&out->protect, &out->chain, NULL);
+    out->protect = p->protect;
 }

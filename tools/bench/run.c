@@ -207,7 +207,7 @@ static bool has_caught_up(const struct nd_bench_nodes *r, unsigned l)
 
     if (r->alone)
         return true;
-    if (r->plan->config->protect.standby == ND_STANDBY_HOT)
+    if (!r->plan->config->protect.stores)
         return atomic_load(&r->slot[1]->shared[l].report.executed) == atomic_load(&p->report.executed);
     return atomic_load(&p->orders.stable) >= atomic_load(&p->report.recorded);
 }
@@ -263,7 +263,7 @@ static bool has_rested(struct nd_bench_nodes *r)
 /* All lanes stop when nothing is under way; what both then hold must be the same. */
 static int compare_state(struct nd_bench_nodes *r, struct nd_bench_result *out, struct ft_fault *fault)
 {
-    bool replays = !r->alone && r->plan->config->protect.standby == ND_STANDBY_HOT;
+    bool replays = !r->alone && !r->plan->config->protect.stores;
     int error;
 
     error = nd_bench_quieten(r, fault);
@@ -305,7 +305,7 @@ static int check_sink(struct nd_bench_nodes *r, struct ft_fault *fault)
 int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, struct ft_fault *fault)
 {
     struct nd_bench_nodes r = {
-        .plan = plan, .lanes = plan->config->chain.lanes, .alone = plan->config->protect.mode == ND_MODE_OFF};
+        .plan = plan, .lanes = plan->config->chain.lanes, .alone = !plan->config->protect.pair};
     double mpps = plan->takeover_mpps;
     int error;
 

@@ -36,8 +36,8 @@ static int make_lane(struct nd_member *m, unsigned l, struct ft_fault *fault)
 {
     const struct nd_protect *p = &m->c->config->protect;
     struct ft_lane *shared = &m->c->shared[l];
-    int error = nd_setup_rings(shared, (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
-                               p->standby == ND_STANDBY_WARM, fault);
+    int error =
+        nd_setup_rings(shared, (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20, p->stores, fault);
 
     if (error)
         return error;

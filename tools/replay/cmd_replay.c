@@ -18,7 +18,7 @@ static int check_kills(const struct nd_replay *r)
 {
     const struct nd_replay_options *o = r->options;
 
-    if (o->kill_count && r->config->protect.mode == ND_MODE_OFF)
+    if (o->kill_count && !r->config->protect.pair)
         return nd_usage("replay",
                         "--kill with mode off: there is nobody to go on, expected log, delta or auto");
     for (unsigned i = 0; i < o->kill_count; i++)
@@ -28,8 +28,11 @@ static int check_kills(const struct nd_replay *r)
     return 0;
 }
 
-static void adapt(struct nd_config *config, const struct nd_replay_options *o)
+/* What the options ask for, in place of the file's. 0, or an exit code with its line printed. */
+static int adapt(struct nd_config *config, const struct nd_replay_options *o)
 {
+    struct ft_fault fault;
+
     config->chain.l3 = NULL;
     if (o->lanes)
         config->chain.lanes = (uint16_t)o->lanes;
@@ -40,18 +43,10 @@ static void adapt(struct nd_config *config, const struct nd_replay_options *o)
         config->protect.compress = ND_COMPRESS_ALWAYS;
     if (!o->no_gate) /* a gate drops what has left already, and loses nothing */
         config->protect.tail = ND_TAIL_EMIT;
-}
-
-/* The mode that the options ask for, in place of the file's. 0, or an exit code with its line printed. */
-static int change_mode(struct nd_config *config, const struct nd_replay_options *o)
-{
-    struct ft_fault fault;
-
-    if (o->mode < 0)
-        return 0;
-    config->protect.asked = (uint32_t)o->mode;
+    if (o->mode >= 0)
+        config->protect.asked = (uint32_t)o->mode;
     return nd_config_decide(&config->protect, &config->chain, &fault)
-               ? nd_usage("replay", "--mode %s, %s", nd_modes[o->mode], fault.text)
+               ? nd_usage("replay", "--mode %s, %s", nd_modes[config->protect.asked], fault.text)
                : 0;
 }
 
@@ -126,8 +121,7 @@ static int prepare(struct nd_replay *r)
         fprintf(stderr, "%s: chain state is redis, replay takes local only\n", o->config);
         return ND_DATA;
     }
-    adapt(r->config, o);
-    error = change_mode(r->config, o);
+    error = adapt(r->config, o);
     if (error)
         return error;
     error = nd_tape_read(&r->tape, o->input, &r->config->chain, &fault);

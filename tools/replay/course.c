@@ -222,7 +222,7 @@ static bool has_begun(struct nd_replay *r)
  */
 static void ask_checkpoint(struct nd_replay *r)
 {
-    if (r->config->protect.standby != ND_STANDBY_WARM || r->asked == primary(r))
+    if (!r->config->protect.stores || r->asked == primary(r))
         return;
     r->asked = primary(r);
     for (unsigned l = 0; l < r->lanes; l++)
@@ -359,7 +359,7 @@ int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     r->random = r->options->seed;
-    r->alone = r->config->protect.mode == ND_MODE_OFF;
+    r->alone = !r->config->protect.pair;
     error = nd_nodes_open(r, fault);
     if (!error)
         error = start(r, fault);

@@ -279,6 +279,7 @@ static int prepare(struct nd_log *log, struct ft_fault *fault)
         error = nd_log_files_open(&log->files, log->options->log, fault);
     if (!error) {
         log->config->protect.standby = ND_STANDBY_HOT; /* a warm one would leave records alone */
+        (void)nd_config_decide(&log->config->protect, &log->config->chain, NULL);
         error = check_chain(log, fault);
     }
     if (!error)

@@ -49,12 +49,18 @@ static int take_lanes(struct nd_replay_options *o, const char *value)
     return 0;
 }
 
+/* -1: none of the names. */
+static int index_of(const char *const *names, const char *value)
+{
+    for (int i = 0; names[i]; i++)
+        if (strcmp(value, names[i]) == 0)
+            return i;
+    return -1;
+}
+
 static int take_mode(struct nd_replay_options *o, const char *value)
 {
-    o->mode = -1;
-    for (int i = 0; nd_modes[i]; i++)
-        if (strcmp(value, nd_modes[i]) == 0)
-            o->mode = i;
+    o->mode = index_of(nd_modes, value);
     if (o->mode < 0)
         return nd_usage(COMMAND, "--mode %.40s, expected log, delta, auto or off", value);
     return 0;
@@ -62,9 +68,7 @@ static int take_mode(struct nd_replay_options *o, const char *value)
 
 static int take_standby(struct nd_replay_options *o, const char *value)
 {
-    o->standby = strcmp(value, "hot") == 0    ? ND_STANDBY_HOT
-                 : strcmp(value, "warm") == 0 ? ND_STANDBY_WARM
-                                              : -1;
+    o->standby = index_of(nd_standbys, value);
     if (o->standby < 0)
         return nd_usage(COMMAND, "--standby %.40s, expected hot or warm", value);
     return 0;

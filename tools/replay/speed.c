@@ -162,8 +162,9 @@ static int open_all(const struct nd_tape *tape, const struct nd_config *config, 
 
     s.tape = tape;
     s.config = *config;
-    s.config.protect.mode = ND_MODE_LOG;
+    s.config.protect.asked = ND_MODE_LOG;
     s.config.protect.standby = ND_STANDBY_HOT;
+    (void)nd_config_decide(&s.config.protect, &s.config.chain, NULL);
     s.config.protect.audit = false;
     s.frame_max = ((tape->longest > NF_EMIT_LEN ? tape->longest : NF_EMIT_LEN) + 63u) & ~63u;
     s.pool = malloc((size_t)BUFFERS * s.frame_max);
