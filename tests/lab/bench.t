@@ -93,7 +93,7 @@ for protection in off log; do
     ok "--count, $protection: its packets, to the burst" $? "got $n"
 done
 
-for piece in off hold clock inputs encode marks two-lanes two-hold dependencies; do
+for piece in off hold seq inputs encode marks two-lanes two-hold dependencies; do
     n=$("$understudy" bench -c nfs/chains/forward.yaml --flows 64 --count 2000 --piece "$piece" 2>"$dir/err") &&
         [ "$n" -ge 2000 ] && [ "$n" -lt 2128 ]
     ok "--count, piece $piece: its packets, to the turn" $? "got $n"
@@ -180,7 +180,7 @@ refused "a takeover beyond saturation" "from 1 to 100" --takeover-load 101
 refused "a lag of an hour" "from 0 to 600" --lag 3600
 refused "two things at once" "expected one" --access --pieces
 refused "a piece alone" "expected both" --piece off
-refused "an unknown piece" "expected off, hold, clock" -c nfs/chains/forward.yaml --count 10 --piece luck
+refused "an unknown piece" "expected off, hold, seq" -c nfs/chains/forward.yaml --count 10 --piece luck
 refused "access to what does not fit" "1048576 at most" --access --flows 2000000
 data_refused() { # DESCRIPTION EXPECTED ARGUMENTS...: bad data, one line
     local what=$1 expected=$2 code

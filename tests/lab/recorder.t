@@ -75,11 +75,11 @@ ok "a torn file is read as far as it goes" replay "$work/torn.rec"
 refused 65 'bad.rec:offset [0-9]+: .*, expected' "$work/bad.rec"
 refused 65 'pair.yaml:offset 0: .*, expected a recording' "$pair"
 refused 64 'expected LANE:CLOCK' "$log" --until 5
-refused 64 'the log has clocks' "$log" --until 1:$to
+refused 64 'the log has sequence numbers' "$log" --until 1:$to
 refused 64 "--seed.* with --log, expected a capture" "$log" --seed 7
 refused 65 'no recording, expected files' "$work/rec"
 sed 's/max_flows: 20000/max_flows: 20001/' "$pair" >"$work/other.yaml"
 cp "$LAB_DIR/firewall.rules" "$work/"
 timeout 60 "$UNDERSTUDY" replay -c "$work/other.yaml" --log "$log" >"$work/out.txt" 2>"$work/err.txt"
 is "another chain is refused by name" "$? $(grep -cE 'rec:offset 16: chain with .*20000.*, expected .*20001' "$work/err.txt")" "65 1"
-refused 64 'the log has clocks' "$log" --until "0:$((to + 1000000))"
+refused 64 'the log has sequence numbers' "$log" --until "0:$((to + 1000000))"

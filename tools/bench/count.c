@@ -41,7 +41,7 @@ int nd_bench_count(const struct nd_config *config, struct nd_load *load, const s
         piece = piece_of(config, o, &fault);
     if (!piece && o->piece)
         return nd_usage("bench",
-                        "--piece %.40s, expected off, hold, clock, inputs, encode, marks, two-lanes, "
+                        "--piece %.40s, expected off, hold, seq, inputs, encode, marks, two-lanes, "
                         "two-hold or dependencies",
                         o->piece);
     if (!piece)
