@@ -12,6 +12,17 @@ static void print_number(FILE *out, const json_t *value, int width)
         fprintf(out, "  %*s", width, "-");
 }
 
+/* What is told of a node in numbers. */
+static const struct {
+    const char *title, *key;
+    int width;
+} columns[] = {
+    {"since_s", "since_s", 9},      {"view", "view", 5},
+    {"lag", "lag_packets", 8},      {"held", "held_packets", 8},
+    {"log_bytes", "log_bytes", 12},
+};
+#define COLUMNS (sizeof(columns) / sizeof(columns[0]))
+
 static void print_node(const struct nd_pair *pair, unsigned i, FILE *out)
 {
     const json_t *s = pair->status[i];
@@ -22,11 +33,8 @@ static void print_node(const struct nd_pair *pair, unsigned i, FILE *out)
         return;
     }
     fprintf(out, "  %-8s  %-10s", nd_text(s, "role", "-"), nd_text(s, "state", "-"));
-    print_number(out, json_object_get(s, "since_s"), 9);
-    print_number(out, json_object_get(s, "view"), 5);
-    print_number(out, json_object_get(s, "lag_packets"), 8);
-    print_number(out, json_object_get(s, "held_packets"), 8);
-    print_number(out, json_object_get(s, "log_bytes"), 12);
+    for (size_t c = 0; c < COLUMNS; c++)
+        print_number(out, json_object_get(s, columns[c].key), columns[c].width);
     fprintf(out, "  %s\n", nd_text(s, "why", ""));
 }
 
@@ -139,8 +147,10 @@ static void print_verdict(const struct nd_pair *pair, FILE *out)
 void nd_pair_print(const struct nd_pair *pair, FILE *out)
 {
     print_verdict(pair, out);
-    fprintf(out, "%-10s  %-8s  %-10s  %9s  %5s  %8s  %8s  %12s  %s\n", "node", "role", "state", "since_s",
-            "view", "lag", "held", "log_bytes", "why");
+    fprintf(out, "%-10s  %-8s  %-10s", "node", "role", "state");
+    for (size_t c = 0; c < COLUMNS; c++)
+        fprintf(out, "  %*s", columns[c].width, columns[c].title);
+    fprintf(out, "  why\n");
     for (unsigned i = 0; i < ND_NODES; i++) {
         if (pair->only >= 0 && pair->only != (int)i)
             continue;

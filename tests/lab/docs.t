@@ -9,7 +9,7 @@ doc=$root/docs/operating.md
 mkdir -p "$work" || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-plan 8
+plan 9
 
 takes() { "$UNDERSTUDY" check -c "$1" >"$work/out" 2>"$work/err"; }
 
@@ -92,6 +92,23 @@ all_keys() {
     return $bad
 }
 ok "every key of the program is in the doc" all_keys
+
+# The fields of status: each one that the program tells is in the doc's table, and each that the table begins a row
+# with is one that the program tells.
+status_fields() { sed -nE 's/^ *\{"([a-z_]+)", LANE\(.*/\1/p; s/.*\<(add_number|add_text|json_object_set_new)\([a-z_]+, "([a-z_]+)".*/\2/p' "$root/node/answer_status.c"; }
+status_rows() { sed -n '/^Fields of `status/,/^What to watch/p' "$doc" | grep '^|'; }
+check_status() {
+    local field bad=0
+    [ "$(status_fields | wc -l)" -ge 60 ] || { echo "too few fields are found in node/answer_status.c"; bad=1; }
+    while read -r field; do
+        status_rows | grep -qE "\`$field[\`[]" || { echo "$field is not in the doc"; bad=1; }
+    done < <(status_fields)
+    while read -r field; do
+        status_fields | grep -qx "$field" || { echo "$field is in the doc, and the program does not tell it"; bad=1; }
+    done < <(status_rows | cut -d'|' -f2 | grep -oE '`[a-z_]+' | tr -d '`')
+    return $bad
+}
+ok "the fields of status are those of the doc" check_status
 
 names() {
     local file bad=0
