@@ -210,7 +210,7 @@ static void add_process(json_t *o, struct nd_running *r)
     add_number(o, "incarnation", r->incarnation >> 32); /* the half that is no secret */
     json_object_set_new(o, "realtime", json_boolean(atomic_load(&r->realtime)));
     add_number(o, "frames_refused", r->ports.refused);
-    for (unsigned i = 0; i < r->ports.count; i++)
+    for (unsigned i = 0; i < r->ports.io.ports; i++)
         scaled += r->ports.deal.port[i].scaled;
     add_number(o, "ports_scaled", scaled);
     add_number(o, "frames_not_dealt", atomic_load(&r->ports.deal.full));

@@ -226,7 +226,7 @@ void nd_running_close(struct nd_running *r)
         nd_guardian_stop(r->guardian);
     rp_close(r->replicator);
     nd_server_close(r->server);
-    if (r->ports.count)
+    if (r->ports.io.ports)
         nd_ports_close(&r->ports);
     lg_recorder_close(r->recorder);
     for (unsigned l = 0; r->lanes && l < r->config->chain.lanes; l++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where a lane's packets come from and go to: DPDK ports in a node (ports.c), memory in the replay tool. One
+ * Where a lane's packets come from and go to: DPDK ports in a node (node/ports), memory in the replay tool. One
  * call per burst and port. Owned by who made it; used by lanes, each with its own number.
  */
 #ifndef NODE_LANE_IO_H
@@ -23,8 +23,7 @@ struct nd_io {
     uint8_t own[NF_PORTS_MAX][6]; /* this node's own MAC, never the chain's: heartbeats, draining */
     uint32_t buffers;             /* packets that can be in flight */
 
-    /* At most `max` frames of a port, in one piece each; `bad` counts those passed over (runts, scattered).
-     */
+    /* At most `max` frames of a port, in one piece each; others (runts, scattered) are dropped. */
     uint32_t (*receive)(void *ctx, unsigned lane, unsigned port, struct nd_frame frames[], uint32_t max);
     /* Offers outputs in order; how many the port took (a prefix), which are gone then. */
     uint32_t (*send)(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n);

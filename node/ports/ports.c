@@ -14,23 +14,25 @@
 #include <rte_log.h>
 #include <rte_mbuf.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #define RX_RING    1024
 #define TX_RING    1024
-#define ARGS_MAX   (25 + ND_EAL_MAX)
+#define ARGS_MAX   (9 + ND_EAL_MAX)
 #define FRAME_ROOM 2048 /* bytes of a frame a buffer holds */
 #define RETA_MAX   RTE_ETH_RSS_RETA_SIZE_512
+#define RSS_KINDS                                                                                            \
+    (RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_TCP |                               \
+     RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV4_OTHER)
 
 static uint8_t flow_key[64]; /* borrowed by DPDK while a port is configured */
 
-/* DPDK and its drivers write to a log stream, stdout and stderr alike: all three go to memory for a while. */
+/* DPDK and its drivers write to a log stream, stdout and stderr alike: all three go to memory meanwhile. */
 struct log {
     FILE *file;
     int out, err;
@@ -51,7 +53,7 @@ static void log_begin(struct log *log)
     rte_openlog_stream(log->file);
 }
 
-static bool tells(const char *line)
+static bool tells_reason(const char *line)
 {
     static const char *const signs[] = {"annot",   "ould not",       "ailed",  "nvalid",      "rror",
                                         "No such", "not compatible", "o free", "nrecognized", "nknown"};
@@ -83,22 +85,22 @@ static void log_end(struct log *log, char *out, size_t cap)
         line[strcspn(line, "\n")] = '\0';
         if (strlen(line) > 3)
             snprintf(out, cap, "%.120s", line);
-        told = tells(line);
+        told = tells_reason(line);
     }
     fclose(log->file);
 }
 
-static void lcores(char *out, size_t cap, unsigned lanes)
+static void write_lcores(char *out, size_t cap, unsigned lanes)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    size_t n = 0;
+    size_t n = (size_t)snprintf(out, cap, "--lcores=");
 
     /* Floating over all CPUs: pinning is the operator's, through eal: ["--lcores", …]. */
     for (unsigned i = 0; i <= lanes; i++)
         n += (size_t)snprintf(out + n, cap - n, "%s%u@(0-%ld)", i ? "," : "", i, cpus - 1);
 }
 
-static bool given(const struct nd_node *node, const char *option)
+static bool has_option(const struct nd_node *node, const char *option)
 {
     for (uint32_t i = 0; i < node->eals; i++)
         if (strncmp(node->eal[i], option, strlen(option)) == 0)
@@ -115,50 +117,42 @@ static bool is_pci(const char *devargs)
 }
 
 /* Drivers say -1 for anything; it means permission only to those who may lack it. */
-static bool permission(int error)
+static bool is_permission(int error)
 {
     return error == -EACCES || (error == -EPERM && geteuid() != 0);
 }
 
 static int open_eal(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault)
 {
-    static char memory[16], prefix[48], cores[1024];
-    static char *args[ARGS_MAX];
+    static char memory[16], prefix[64], cores[1024];
+    /* Without a shared configuration a killed node leaves no files behind. */
+    static const char *args[ARGS_MAX] = {"understudy", prefix, "--no-telemetry", "--no-shconf"};
     struct log log;
     char why[160];
-    int n = 0;
+    int n = 4;
     bool pci = false;
 
-    snprintf(memory, sizeof(memory), "%u", node->memory_mb);
-    snprintf(prefix, sizeof(prefix), "us_%s_%d", node->name, getpid());
-    lcores(cores, sizeof(cores), config->chain.lanes);
+    snprintf(memory, sizeof(memory), "-m%u", node->memory_mb);
+    snprintf(prefix, sizeof(prefix), "--file-prefix=us_%s_%d", node->name, getpid());
+    write_lcores(cores, sizeof(cores), config->chain.lanes);
     for (unsigned i = 0; i < NF_PORTS_MAX; i++)
         pci |= is_pci(node->port[i]);
-    args[n++] = (char *)(uintptr_t) "understudy";
-    args[n++] = (char *)(uintptr_t) "--file-prefix";
-    args[n++] = prefix;
-    args[n++] = (char *)(uintptr_t) "--no-telemetry";
-    args[n++] = (char *)(uintptr_t) "--no-shconf"; /* a killed node leaves no files behind */
-    if (!given(node, "--lcores") && !given(node, "-l")) {
-        args[n++] = (char *)(uintptr_t) "--lcores";
+    if (!has_option(node, "--lcores") && !has_option(node, "-l"))
         args[n++] = cores;
-    }
     if (!node->hugepages)
-        args[n++] = (char *)(uintptr_t) "--no-huge";
-    if (!given(node, "-m")) {
-        args[n++] = (char *)(uintptr_t) "-m";
+        args[n++] = "--no-huge";
+    if (!has_option(node, "-m"))
         args[n++] = memory;
-    }
     if (!pci)
-        args[n++] = (char *)(uintptr_t) "--no-pci";
+        args[n++] = "--no-pci";
     for (uint32_t i = 0; i < node->eals; i++)
-        args[n++] = (char *)(uintptr_t)node->eal[i];
+        args[n++] = node->eal[i];
     log_begin(&log);
-    int result = rte_eal_init(n, args);
+    int result = rte_eal_init(n, (char **)(uintptr_t)args);
 
     log_end(&log, why, sizeof(why));
     if (result < 0)
-        return ft_fail(fault, permission(-rte_errno) ? FT_EPERM : FT_EINVAL,
+        return ft_fail(fault, is_permission(-rte_errno) ? FT_EPERM : FT_EINVAL,
                        "node %s: DPDK does not start: %s", node->name,
                        why[0] ? why : rte_strerror(rte_errno));
     rmdir(rte_eal_get_runtime_dir());
@@ -169,30 +163,23 @@ static int open_eal(const struct nd_config *config, const struct nd_node *node, 
 static int attach(const char *devargs, uint16_t *id)
 {
     char name[RTE_DEV_NAME_MAX_LEN];
-    const char *comma = strchr(devargs, ',');
+    size_t end = strcspn(devargs, ",");
+    int error;
 
-    snprintf(name, sizeof(name), "%.*s", (int)(comma ? comma - devargs : (long)strlen(devargs)), devargs);
-    if (!is_pci(devargs)) {
-        int error = rte_eal_hotplug_add("vdev", name, comma ? comma + 1 : "");
-
-        if (error)
-            return error;
-    }
-    return rte_eth_dev_get_port_by_name(name, id);
+    snprintf(name, sizeof(name), "%.*s", (int)end, devargs);
+    error = is_pci(devargs) ? 0 : rte_eal_hotplug_add("vdev", name, devargs + end + (devargs[end] == ','));
+    return error ? error : rte_eth_dev_get_port_by_name(name, id);
 }
 
 /*
  * A receive queue for each lane, into which the port deals by the very hash that decides the lane
  * (nflib/chain/dispatch.c). False: this port cannot; then lanes share one queue and deal frames out
- * themselves (ports/lanes.c).
+ * themselves (ports/deal.c).
  */
 static bool can_scale(const struct rte_eth_dev_info *info, unsigned lanes)
 {
-    const uint64_t kinds = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_TCP |
-                           RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV4_OTHER;
-
     return lanes > 1 && info->max_rx_queues >= lanes && info->max_tx_queues >= lanes &&
-           (info->flow_type_rss_offloads & kinds) == kinds && info->reta_size >= NF_FLOW_SPREAD &&
+           (info->flow_type_rss_offloads & RSS_KINDS) == RSS_KINDS && info->reta_size >= NF_FLOW_SPREAD &&
            info->reta_size % NF_FLOW_SPREAD == 0 && info->reta_size <= RETA_MAX &&
            info->hash_key_size <= sizeof(flow_key);
 }
@@ -202,11 +189,10 @@ static void scale(struct rte_eth_conf *conf, const struct rte_eth_dev_info *info
     for (unsigned i = 0; i < sizeof(flow_key); i++)
         flow_key[i] = (uint8_t)(i % 2 ? NF_FLOW_KEY : NF_FLOW_KEY >> 8);
     conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-    conf->rx_adv_conf.rss_conf = (struct rte_eth_rss_conf){
-        .rss_key = flow_key,
-        .rss_key_len = info->hash_key_size ? info->hash_key_size : 40,
-        .rss_hf = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_TCP |
-                  RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV4_OTHER};
+    conf->rx_adv_conf.rss_conf =
+        (struct rte_eth_rss_conf){.rss_key = flow_key,
+                                  .rss_key_len = info->hash_key_size ? info->hash_key_size : 40,
+                                  .rss_hf = RSS_KINDS};
 }
 
 static int deal_queues(uint16_t id, uint16_t size, unsigned lanes)
@@ -214,14 +200,15 @@ static int deal_queues(uint16_t id, uint16_t size, unsigned lanes)
     struct rte_eth_rss_reta_entry64 table[RETA_MAX / RTE_ETH_RETA_GROUP_SIZE] = {{0}};
 
     for (unsigned i = 0; i < size; i++) {
-        table[i / RTE_ETH_RETA_GROUP_SIZE].mask = UINT64_MAX;
-        table[i / RTE_ETH_RETA_GROUP_SIZE].reta[i % RTE_ETH_RETA_GROUP_SIZE] =
-            (uint16_t)(i % NF_FLOW_SPREAD % lanes);
+        struct rte_eth_rss_reta_entry64 *group = &table[i / RTE_ETH_RETA_GROUP_SIZE];
+
+        group->mask = UINT64_MAX;
+        group->reta[i % RTE_ETH_RETA_GROUP_SIZE] = (uint16_t)(i % NF_FLOW_SPREAD % lanes);
     }
     return rte_eth_dev_rss_reta_update(id, table, size);
 }
 
-/* `queues`: what the port has of each kind, 1 where lanes have to share. */
+/* Writes how many queues of each kind the port has: 1 where lanes have to share. */
 static int configure(uint16_t id, const struct rte_eth_dev_info *info, unsigned lanes, uint16_t *rx,
                      uint16_t *tx)
 {
@@ -258,8 +245,7 @@ static int start(struct nd_ports *ports, unsigned port, unsigned lanes, uint16_t
     if (!error && *rxq > 1)
         error = deal_queues(id, info.reta_size, lanes);
     if (!error)
-        rte_eth_promiscuous_enable(
-            id); /* the virtual MAC is not the port's own; not every port can or needs to */
+        rte_eth_promiscuous_enable(id); /* the virtual MAC is not the port's own; not every port can */
     return error;
 }
 
@@ -270,10 +256,9 @@ static void own_mac(const char *name, unsigned port, uint8_t mac[6])
 
     for (const char *c = name; *c; c++)
         hash = (hash ^ (uint8_t)*c) * 16777619u;
-    memcpy(
-        mac,
-        (uint8_t[6]){0x06, 0x75, (uint8_t)(hash >> 16), (uint8_t)(hash >> 8), (uint8_t)hash, (uint8_t)port},
-        6);
+    hash = htonl(hash << 8 | port);
+    memcpy(mac, (uint8_t[2]){0x06, 0x75}, 2);
+    memcpy(mac + 2, &hash, 4);
 }
 
 static int open_ports(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
@@ -292,7 +277,7 @@ static int open_ports(struct nd_ports *ports, const struct nd_config *config, co
             error = start(ports, i, config->chain.lanes, &rxq, &txq);
         log_end(&log, why, sizeof(why));
         if (error)
-            return ft_fail(fault, permission(error) ? FT_EPERM : FT_EINVAL,
+            return ft_fail(fault, is_permission(error) ? FT_EPERM : FT_EINVAL,
                            "node %s: port %s: '%s' cannot be opened: %s", node->name, name, node->port[i],
                            why[0] ? why : strerror(-error));
         ports->io.side[i] = config->chain.l3 ? config->l3.port[i].side : i == 0 ? NF_INSIDE : NF_OUTSIDE;
@@ -301,11 +286,11 @@ static int open_ports(struct nd_ports *ports, const struct nd_config *config, co
             error = nd_deal_port(&ports->deal, i, ports->id[i], rxq, txq, ports->io.side[i], fault);
         if (error)
             return error;
-        ports->io.ports = ports->count = (uint16_t)(i + 1);
+        ports->io.ports = (uint16_t)(i + 1);
     }
-    if (ports->count < 2)
+    if (ports->io.ports < 2)
         return ft_fail(fault, FT_EINVAL, "node %s: a chain needs two ports, there %s %u", node->name,
-                       ports->count == 1 ? "is" : "are", ports->count);
+                       ports->io.ports == 1 ? "is" : "are", ports->io.ports);
     return 0;
 }
 
@@ -317,16 +302,12 @@ static uint32_t receive(void *ctx, unsigned lane, unsigned port, struct nd_frame
     struct rte_mbuf *in[NF_BURST_MAX];
     uint32_t kept = 0, n;
 
-    if (ports->deal.lanes > 1)
-        n = nd_deal_receive(&ports->deal, lane, port, in, max);
-    else
-        n = rte_eth_rx_burst(ports->id[port], 0, in, (uint16_t)max);
-
+    n = ports->deal.lanes > 1 ? nd_deal_receive(&ports->deal, lane, port, in, max)
+                              : rte_eth_rx_burst(ports->id[port], 0, in, (uint16_t)max);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t len = rte_pktmbuf_pkt_len(in[i]);
 
-        /* A buffer holds FRAME_ROOM bytes, so scattered frames are larger than any interface here was set to.
-         */
+        /* A buffer holds FRAME_ROOM bytes: scattered frames are larger than any interface was set to. */
         if (in[i]->nb_segs != 1 || len < 14 || len > FT_FRAME_MAX) {
             rte_pktmbuf_free(in[i]);
             ports->refused++;
@@ -382,17 +363,16 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
     const struct nd_node *node = &config->node[n];
     int error = open_eal(config, node, fault);
 
-    memset(ports, 0, sizeof(*ports));
+    *ports = (struct nd_ports){.io = {.ctx = ports,
+                                      .buffers = node->mbufs / config->chain.lanes,
+                                      .receive = receive,
+                                      .send = transmit,
+                                      .make = make,
+                                      .data = data,
+                                      .drop = drop}};
     if (error)
         return error;
     rte_log_set_global_level(RTE_LOG_WARNING);
-    ports->io = (struct nd_io){.ctx = ports,
-                               .buffers = node->mbufs / config->chain.lanes,
-                               .receive = receive,
-                               .send = transmit,
-                               .make = make,
-                               .data = data,
-                               .drop = drop};
     ports->pool = rte_pktmbuf_pool_create("packets", node->mbufs, 256, 0, FRAME_ROOM + RTE_PKTMBUF_HEADROOM,
                                           SOCKET_ID_ANY);
     if (!ports->pool)
@@ -409,11 +389,11 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
 
 void nd_ports_close(struct nd_ports *ports)
 {
-    for (unsigned i = 0; i < ports->count; i++) {
+    for (unsigned i = 0; i < ports->io.ports; i++) {
         rte_eth_dev_stop(ports->id[i]);
         rte_eth_dev_close(ports->id[i]);
     }
-    ports->count = 0;
+    ports->io.ports = 0;
     nd_deal_close(&ports->deal);
     rte_eal_cleanup();
 }

@@ -8,23 +8,18 @@
 
 #include "node/config/config.h"
 #include "node/lane/io.h"
-#include "node/ports/lanes.h"
-
-#include <rte_ethdev.h>
-#include <rte_mempool.h>
+#include "node/ports/deal.h"
 
 struct nd_ports {
-    struct nd_io io; /* what lanes see of it */
-    uint16_t count;
+    struct nd_io io;           /* what lanes see; the number of ports is io.ports */
     uint16_t id[NF_PORTS_MAX]; /* DPDK's numbers */
     struct rte_mempool *pool;
     struct nd_deal deal; /* with several lanes */
-    uint64_t
-        refused; /* frames too short, too long or scattered; written by lanes, roughly right with several */
+    uint64_t refused;    /* frames too short, too long or scattered; roughly right with several lanes */
 };
 
-/* One clear line in `fault` for what DPDK says in many. FT_EINVAL (devargs), FT_EPERM, FT_ENOMEM, FT_EBUSY.
- */
+/* One clear line in `fault` for what DPDK says in many: FT_EINVAL (devargs), FT_EPERM, FT_ENOMEM. Closed by
+ * nd_ports_close, also after a failure of somebody else's. */
 int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsigned node,
                   struct ft_fault *fault);
 void nd_ports_close(struct nd_ports *ports);

@@ -51,7 +51,7 @@ numbers() {
 check_ranges() {
     local section key min max preset bad=0
     while read -r section key min max preset; do
-        # In range: any complaint is about another rule (the order of times, what this version does), not the range.
+        # In range: any complaint is about another rule (the order of times), not the range.
         for value in "$min" "$max"; do
             pair_with "$section" "$key" "$value" >"$work/pair.yaml"
             takes "$work/pair.yaml" || ! grep -q "$key is $value, expected a number from" "$work/err" ||

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Dealing frames out to lanes; see ports/lanes.h. */
-#include "node/ports/lanes.h"
+/* Dealing frames out to lanes; see ports/deal.h. */
+#include "node/ports/deal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -82,7 +82,7 @@ static unsigned lane_of(const struct nd_deal *deal, unsigned poller, unsigned po
     return nf_flow_lane(&p, deal->lanes);
 }
 
-static void give(struct nd_deal *deal, unsigned port, unsigned lane, struct rte_mbuf *m)
+static void deal_to(struct nd_deal *deal, unsigned port, unsigned lane, struct rte_mbuf *m)
 {
     if (rte_ring_enqueue(deal->port[port].ring[lane], m) == 0)
         return;
@@ -91,15 +91,15 @@ static void give(struct nd_deal *deal, unsigned port, unsigned lane, struct rte_
 }
 
 /* Every lane keeps neighbours of its own, so each needs what they answer. */
-static void give_all(struct nd_deal *deal, unsigned port, struct rte_mbuf *m)
+static void deal_to_all(struct nd_deal *deal, unsigned port, struct rte_mbuf *m)
 {
     for (unsigned l = 1; l < deal->lanes; l++) {
         struct rte_mbuf *copy = rte_pktmbuf_copy(m, deal->pool, 0, UINT32_MAX);
 
         if (copy)
-            give(deal, port, l, copy);
+            deal_to(deal, port, l, copy);
     }
-    give(deal, port, 0, m);
+    deal_to(deal, port, 0, m);
 }
 
 static void poll_port(struct nd_deal *deal, unsigned poller, unsigned port, uint16_t queue)
@@ -112,9 +112,9 @@ static void poll_port(struct nd_deal *deal, unsigned poller, unsigned port, uint
         uint32_t len = rte_pktmbuf_data_len(in[i]);
 
         if (is_arp_reply(frame, len))
-            give_all(deal, port, in[i]);
+            deal_to_all(deal, port, in[i]);
         else
-            give(deal, port, lane_of(deal, poller, port, frame, len), in[i]);
+            deal_to(deal, port, lane_of(deal, poller, port, frame, len), in[i]);
     }
 }
 

@@ -7,8 +7,8 @@
  *
  * Capacity: a ring holds ND_DEAL_RING frames; what finds it full is dropped and counted.
  */
-#ifndef NODE_PORTS_LANES_H
-#define NODE_PORTS_LANES_H
+#ifndef NODE_PORTS_DEAL_H
+#define NODE_PORTS_DEAL_H
 
 #include "node/lane/lane.h"
 
