@@ -5,7 +5,6 @@
  */
 #include "node/redis/redis.h"
 #include "ftcore/base/draw.h"
-
 #include "nflib/chain/chain.h"
 #include "nflib/shared/shared.h"
 #include "node/base/clock.h"
@@ -226,34 +225,28 @@ static const struct value zeros;
 
 static void put_set(struct nd_wire *w, const struct key *key)
 {
-    nd_wire_begin(w, 3, sizeof(*key) + sizeof(zeros) + 3);
-    nd_wire_arg(w, "SET", 3);
-    nd_wire_arg(w, key, sizeof(*key));
-    nd_wire_arg(w, &zeros, sizeof(zeros));
-    nd_wire_end(w, ND_WANT_STATUS, 0);
+    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("SET"), {key, sizeof(*key)}, {&zeros, sizeof(zeros)}};
+
+    nd_wire_command(w, args, 3, ND_WANT_STATUS, 0);
 }
 
 static void put_get(struct nd_wire *w, const struct key *key)
 {
-    nd_wire_begin(w, 2, sizeof(*key) + 3);
-    nd_wire_arg(w, "GET", 3);
-    nd_wire_arg(w, key, sizeof(*key));
-    nd_wire_end(w, ND_WANT_BYTES, nd_wire_hash(&zeros, sizeof(zeros)));
+    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("GET"), {key, sizeof(*key)}};
+
+    nd_wire_command(w, args, 2, ND_WANT_BYTES, nd_wire_hash(&zeros, sizeof(zeros)));
 }
 
 static void put_add(struct nd_wire *w, const struct key *key)
 {
     char name[32];
-    int len = snprintf(name, sizeof(name), "n%" PRIu64, key->number);
+    uint32_t len = (uint32_t)snprintf(name, sizeof(name), "n%" PRIu64, key->number);
+    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("INCRBY"), {name, len}, ND_WIRE_TEXT("1")};
 
-    nd_wire_begin(w, 3, (size_t)len + 8);
-    nd_wire_arg(w, "INCRBY", 6);
-    nd_wire_arg(w, name, (uint32_t)len);
-    nd_wire_arg(w, "1", 1);
-    nd_wire_end(w, ND_WANT_NUMBER, 0);
+    nd_wire_command(w, args, 3, ND_WANT_NUMBER, 0);
 }
 
-static void finish(struct nd_wire *w)
+static void write_and_await(struct nd_wire *w)
 {
     nd_wire_write(w);
     nd_wire_await(w, w->told);
@@ -271,7 +264,7 @@ static struct nd_redis_times time_remote(struct bench *b, struct nd_wire *w, uin
         uint64_t from = nd_now();
         for (uint32_t k = 0; k < batch; k++)
             put(w, &keys[k]);
-        finish(w);
+        write_and_await(w);
         b->taken[i] = (double)(nd_now() - from) / batch;
     }
     return summary(b);
@@ -290,9 +283,9 @@ static int measure_remote(struct nd_redis_access *out, struct bench *b, struct f
         for (uint64_t i = 0; i < b->entries; i++) {
             put_set(&wire, &(struct key){.number = i});
             if (wire.unsent == LOADED)
-                finish(&wire);
+                write_and_await(&wire);
         }
-        finish(&wire);
+        write_and_await(&wire);
         out->remote_read = time_remote(b, &wire, 1, put_get);
         out->remote_write = time_remote(b, &wire, 1, put_set);
         out->remote_add = time_remote(b, &wire, 1, put_add);

@@ -48,20 +48,6 @@ static void flush(struct nd_redis *r)
         r->confirmed = r->ended;
 }
 
-/* A command is whole. */
-static void told(struct nd_redis *r, enum nd_want want, uint64_t value, bool read)
-{
-    nd_wire_end(&r->wire, want, value);
-    if (read)
-        r->reads++;
-    else
-        r->writes++;
-    if (read || r->options.mode == ND_REDIS_SYNC)
-        r->awaited = r->wire.told;
-    if (r->wire.unsent >= (r->loading ? LOAD_BATCH : r->options.batch))
-        flush(r);
-}
-
 static void end_burst(void *ctx, uint64_t burst)
 {
     struct nd_redis *r = ctx;
@@ -87,111 +73,94 @@ void nd_redis_settle(struct nd_redis *r)
 
 /* ---- what ---------------------------------------------------------------------------------------- */
 
-static void begin(struct nd_redis *r, uint32_t args, const char *verb, const void *key, uint32_t key_len,
-                  size_t more)
+/* `read`: packets wait for its answer whatever the mode. */
+static void send_command(struct nd_redis *r, const struct nd_wire_arg args[], uint32_t count,
+                         enum nd_want want, uint64_t value, bool read)
 {
-    nd_wire_begin(&r->wire, args, 8 + key_len + more);
-    nd_wire_arg(&r->wire, verb, (uint32_t)strlen(verb));
-    nd_wire_arg(&r->wire, key, key_len);
+    if (is_lost(r))
+        return;
+    nd_wire_command(&r->wire, args, count, want, value);
+    if (read)
+        r->reads++;
+    else
+        r->writes++;
+    if (read || r->options.mode == ND_REDIS_SYNC)
+        r->awaited = r->wire.told;
+    if (r->wire.unsent >= (r->loading ? LOAD_BATCH : r->options.batch))
+        flush(r);
 }
 
-static void put_decimal(struct nd_redis *r, int64_t n)
+static struct nd_wire_arg decimal(char text[24], int64_t n)
 {
-    char text[24];
-
-    nd_wire_arg(&r->wire, text, (uint32_t)snprintf(text, sizeof(text), "%" PRId64, n));
+    return (struct nd_wire_arg){text, (uint32_t)snprintf(text, 24, "%" PRId64, n)};
 }
 
 static void get(void *ctx, const void *key, uint32_t key_len, const void *expected, uint32_t len)
 {
-    struct nd_redis *r = ctx;
+    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("GET"), {key, key_len}};
 
-    if (is_lost(r))
-        return;
-    begin(r, 2, "GET", key, key_len, 0);
-    told(r, expected ? ND_WANT_BYTES : ND_WANT_NIL, expected ? nd_wire_hash(expected, len) : 0, true);
+    send_command(ctx, args, 2, expected ? ND_WANT_BYTES : ND_WANT_NIL,
+                 expected ? nd_wire_hash(expected, len) : 0, true);
 }
 
 static void set(void *ctx, const void *key, uint32_t key_len, const void *value, uint32_t len)
 {
-    struct nd_redis *r = ctx;
+    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("SET"), {key, key_len}, {value, len}};
 
-    if (is_lost(r))
-        return;
-    begin(r, 3, "SET", key, key_len, len);
-    nd_wire_arg(&r->wire, value, len);
-    told(r, ND_WANT_STATUS, 0, false);
+    send_command(ctx, args, 3, ND_WANT_STATUS, 0, false);
 }
 
 static void del(void *ctx, const void *key, uint32_t key_len)
 {
-    struct nd_redis *r = ctx;
+    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("DEL"), {key, key_len}};
 
-    if (is_lost(r))
-        return;
-    begin(r, 2, "DEL", key, key_len, 0);
-    told(r, ND_WANT_NUMBER, 0, false);
+    send_command(ctx, args, 2, ND_WANT_NUMBER, 0, false);
 }
 
 static void add(void *ctx, const void *key, uint32_t key_len, int64_t n, uint64_t sum)
 {
-    struct nd_redis *r = ctx;
+    char text[24];
+    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("INCRBY"), {key, key_len}, decimal(text, n)};
 
-    if (is_lost(r))
-        return;
-    begin(r, 3, "INCRBY", key, key_len, 24);
-    put_decimal(r, n);
-    told(r, ND_WANT_THIS_NUMBER, sum, false);
+    send_command(ctx, args, 3, ND_WANT_THIS_NUMBER, sum, false);
 }
 
 /* With a cache the number is known here: then it is a write like any other. */
 static void take(void *ctx, const void *key, uint32_t key_len, uint32_t number)
 {
-    struct nd_redis *r = ctx;
+    const struct nd_redis *r = ctx;
     char text[24];
-    int len = snprintf(text, sizeof(text), "%u", number);
+    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("LPOP"), {key, key_len}}, taken = decimal(text, number);
 
-    if (is_lost(r))
-        return;
-    begin(r, 2, "LPOP", key, key_len, 0);
-    told(r, number == NF_NONE ? ND_WANT_NIL : ND_WANT_BYTES, nd_wire_hash(text, (uint32_t)len),
-         !r->options.cache);
+    send_command(ctx, args, 2, number == NF_NONE ? ND_WANT_NIL : ND_WANT_BYTES,
+                 nd_wire_hash(taken.data, taken.len), !r->options.cache);
 }
 
 static void pick(void *ctx, const void *key, uint32_t key_len, uint32_t number)
 {
-    struct nd_redis *r = ctx;
+    char text[24];
+    const struct nd_wire_arg args[] = {
+        ND_WIRE_TEXT("LREM"), {key, key_len}, ND_WIRE_TEXT("1"), decimal(text, number)};
 
-    if (is_lost(r))
-        return;
-    begin(r, 4, "LREM", key, key_len, 32);
-    nd_wire_arg(&r->wire, "1", 1);
-    put_decimal(r, number);
-    told(r, ND_WANT_THIS_NUMBER, 1, false);
+    send_command(ctx, args, 4, ND_WANT_THIS_NUMBER, 1, false);
 }
 
 static void give(void *ctx, const void *key, uint32_t key_len, uint32_t number)
 {
-    struct nd_redis *r = ctx;
+    char text[24];
+    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("RPUSH"), {key, key_len}, decimal(text, number)};
 
-    if (is_lost(r))
-        return;
-    begin(r, 3, "RPUSH", key, key_len, 24);
-    put_decimal(r, number);
-    told(r, ND_WANT_NUMBER, 0, false);
+    send_command(ctx, args, 3, ND_WANT_NUMBER, 0, false);
 }
 
 static void clear(void *ctx)
 {
+    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("FLUSHDB")};
     struct nd_redis *r = ctx;
 
     nd_redis_settle(r);
-    if (is_lost(r))
-        return;
-    r->loading = true;
-    nd_wire_begin(&r->wire, 1, 8);
-    nd_wire_arg(&r->wire, "FLUSHDB", 7);
-    told(r, ND_WANT_STATUS, 0, false);
+    r->loading = !is_lost(r);
+    send_command(r, args, 1, ND_WANT_STATUS, 0, false);
     set(r, MARKER, sizeof(MARKER) - 1, r->options.marker, (uint32_t)strlen(r->options.marker));
 }
 
@@ -240,7 +209,7 @@ static int check_ours(struct nd_redis *r, struct ft_fault *fault)
 }
 
 /* The server's version; "?" when it does not say. */
-static void version(struct nd_redis *r, char out[24])
+static void read_version(struct nd_redis *r, char out[24])
 {
     redisReply *info = redisCommand(r->wire.context, "INFO server");
     const char *at = info && info->type == REDIS_REPLY_STRING ? strstr(info->str, "redis_version:") : NULL;
@@ -257,7 +226,7 @@ static void describe(struct nd_redis *r)
     const struct nd_redis_options *o = &r->options;
     char server[24];
 
-    version(r, server);
+    read_version(r, server);
     snprintf(r->settings, sizeof(r->settings),
              "%s, cache %s, batch %u%s, counters by %s; Redis %s at %s by TCP, no delay, keep-alive, one "
              "connection, hiredis %d.%d.%d; %s",

@@ -204,31 +204,28 @@ static void put_number(struct nd_wire *w, char kind, uint32_t n)
     w->out_len += 2;
 }
 
-void nd_wire_begin(struct nd_wire *w, uint32_t args, size_t bytes)
+void nd_wire_command(struct nd_wire *w, const struct nd_wire_arg args[], uint32_t count, enum nd_want want,
+                     uint64_t value)
 {
-    size_t need = bytes + (args + 1) * HEAD_ROOM;
+    size_t need = (count + 1) * HEAD_ROOM;
 
-    FT_CHECK(need <= OUT_ROOM, "a command of %zu bytes", bytes);
+    for (uint32_t i = 0; i < count; i++)
+        need += args[i].len;
+    FT_CHECK(need <= OUT_ROOM, "a command of %zu bytes", need);
     if (w->told - w->answered == ND_WIRE_WANTS) {
         nd_wire_write(w);
         nd_wire_await(w, w->told - ND_WIRE_WANTS / 2);
     }
     if (w->out_len + need > OUT_ROOM)
         nd_wire_write(w);
-    put_number(w, '*', args);
-}
-
-void nd_wire_arg(struct nd_wire *w, const void *data, uint32_t len)
-{
-    put_number(w, '$', len);
-    memcpy(w->out + w->out_len, data, len);
-    memcpy(w->out + w->out_len + len, "\r\n", 2);
-    w->out_len += len + 2;
-}
-
-void nd_wire_end(struct nd_wire *w, enum nd_want kind, uint64_t value)
-{
-    w->wants[w->told++ % ND_WIRE_WANTS] = (struct nd_wire_want){.value = value, .kind = (uint8_t)kind};
+    put_number(w, '*', count);
+    for (uint32_t i = 0; i < count; i++) {
+        put_number(w, '$', args[i].len);
+        memcpy(w->out + w->out_len, args[i].data, args[i].len);
+        memcpy(w->out + w->out_len + args[i].len, "\r\n", 2);
+        w->out_len += args[i].len + 2;
+    }
+    w->wants[w->told++ % ND_WIRE_WANTS] = (struct nd_wire_want){.value = value, .kind = (uint8_t)want};
     w->unsent++;
 }
 

@@ -11,7 +11,6 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include <hiredis/hiredis.h>
@@ -32,7 +31,7 @@ struct nd_wire {
     uint8_t *out;
     uint32_t out_len;
     struct nd_wire_want *wants; /* [ND_WIRE_WANTS], ring */
-    uint64_t told, answered;    /* commands, ever */
+    uint64_t told, answered;    /* commands gathered, and answered, ever */
     uint32_t unsent;            /* commands in `out` */
     uint64_t batches, waits, bytes_out, bytes_in;
     _Atomic bool lost;
@@ -43,10 +42,17 @@ struct nd_wire {
 int nd_wire_open(struct nd_wire *wire, const char *host, uint16_t port, struct ft_fault *fault);
 void nd_wire_close(struct nd_wire *wire);
 
-/* A command: its number of arguments, each of them, what is expected. */
-void nd_wire_begin(struct nd_wire *wire, uint32_t args, size_t bytes);
-void nd_wire_arg(struct nd_wire *wire, const void *data, uint32_t len);
-void nd_wire_end(struct nd_wire *wire, enum nd_want want, uint64_t value);
+struct nd_wire_arg {
+    const void *data;
+    uint32_t len;
+};
+#define ND_WIRE_TEXT(text)                                                                                   \
+    {                                                                                                        \
+        text, sizeof(text) - 1                                                                               \
+    }
+/* Gathers a command, of its verb and its arguments; `value`: see struct nd_wire_want. */
+void nd_wire_command(struct nd_wire *wire, const struct nd_wire_arg args[], uint32_t count, enum nd_want want,
+                     uint64_t value);
 uint64_t nd_wire_hash(const void *data, uint32_t len);
 
 void nd_wire_write(struct nd_wire *wire);                 /* what has gathered */
