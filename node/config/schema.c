@@ -11,11 +11,9 @@
 
 #define ENTRIES_MAX 64u /* names considered in a suggestion */
 
-static unsigned min3(unsigned a, unsigned b, unsigned c)
+static unsigned lesser(unsigned a, unsigned b)
 {
-    unsigned m = a < b ? a : b;
-
-    return m < c ? m : c;
+    return a < b ? a : b;
 }
 
 /* Edit distance of two short words; more than their lengths' bound counts as far. */
@@ -35,7 +33,7 @@ static unsigned distance(const char *a, const char *b)
         for (size_t j = 1; j <= m; j++) {
             unsigned above = row[j];
 
-            row[j] = min3(above + 1, row[j - 1] + 1, corner + (a[i - 1] != b[j - 1]));
+            row[j] = lesser(lesser(above, row[j - 1]) + 1, corner + (a[i - 1] != b[j - 1]));
             corner = above;
         }
     }
@@ -74,51 +72,44 @@ static uint64_t top_of(const struct nf_param *p)
     return p->kind == NF_U64 ? UINT64_MAX : UINT32_MAX;
 }
 
-const char *nd_schema_expected(const struct nf_param *p, char *buf, size_t cap)
+/* What a person has to write for `p`: "a number from 1 to 16". In `buf`, which is returned. */
+static const char *describe_expected(const struct nf_param *p, char *buf, size_t cap)
 {
-    char names[120];
+    static const struct {
+        int kind;
+        const char *form; /* of the least and the most */
+    } forms[] = {
+        {NF_U32, "a number from %llu to %llu"},
+        {NF_U64, "a number from %llu to %llu"},
+        {NF_SECONDS, "seconds, from %llu to %llu"},
+        {NF_RANGE, "a range like %llu-%llu within these"},
+        {NF_PREFIXES, "a list of at most %llu networks A.B.C.D/N"},
+        {NF_BOOL, "true or false"},
+        {NF_IPV4, "an address A.B.C.D"},
+        {NF_FILE, "a readable file"},
+        {NF_STRING, "text"},
+        {ND_TEXT, "text of 1 to %llu characters"},
+        {ND_NAME, "a name of at most %llu letters, digits, - and _"},
+        {ND_LIST, "a list of at most %llu entries"},
+        {ND_NETWORK, "a network A.B.C.D/N without host bits"},
+        {ND_INTERFACE, "an address with prefix A.B.C.D/N, N from 1 to 32"},
+        {ND_MAC, "a unicast MAC address like 02:00:00:00:00:01"},
+        {ND_ENDPOINT, "A.B.C.D:PORT"},
+        {ND_MAP, "a map of settings"},
+    };
+    int kind = (int)p->kind;
+    unsigned long long least = kind == NF_PREFIXES                  ? NF_PREFIXES_MAX
+                               : kind == ND_LIST                    ? p->max
+                               : kind == ND_TEXT || kind == ND_NAME ? p->max - 1
+                                                                    : p->min;
 
-    switch ((int)p->kind) {
-    case NF_U32:
-    case NF_U64:
-        snprintf(buf, cap, "a number from %llu to %llu", (unsigned long long)p->min,
-                 (unsigned long long)top_of(p));
-        return buf;
-    case NF_SECONDS:
-        snprintf(buf, cap, "seconds, from %llu to %llu", (unsigned long long)p->min,
-                 (unsigned long long)top_of(p));
-        return buf;
-    case NF_RANGE:
-        snprintf(buf, cap, "a range like %llu-%llu within these", (unsigned long long)p->min,
-                 (unsigned long long)top_of(p));
-        return buf;
-    case NF_CHOICE:
-        join(names, sizeof(names), p->choices, " or ");
-        snprintf(buf, cap, "%s", names);
-        return buf;
-    case NF_PREFIXES:
-        snprintf(buf, cap, "a list of at most %u networks A.B.C.D/N", NF_PREFIXES_MAX);
-        return buf;
-    case ND_TEXT:
-        snprintf(buf, cap, "text of 1 to %llu characters", (unsigned long long)p->max - 1);
-        return buf;
-    case ND_NAME:
-        snprintf(buf, cap, "a name of at most %llu letters, digits, - and _", (unsigned long long)p->max - 1);
-        return buf;
-    case ND_LIST:
-        snprintf(buf, cap, "a list of at most %llu entries", (unsigned long long)p->max);
-        return buf;
-    }
-    return p->kind == NF_BOOL                 ? "true or false"
-           : p->kind == NF_IPV4               ? "an address A.B.C.D"
-           : p->kind == NF_FILE               ? "a readable file"
-           : p->kind == NF_STRING             ? "text"
-           : p->kind == ND_KIND(ND_NETWORK)   ? "a network A.B.C.D/N without host bits"
-           : p->kind == ND_KIND(ND_INTERFACE) ? "an address with prefix A.B.C.D/N, N from 1 to 32"
-           : p->kind == ND_KIND(ND_MAC)       ? "a unicast MAC address like 02:00:00:00:00:01"
-           : p->kind == ND_KIND(ND_ENDPOINT)  ? "A.B.C.D:PORT"
-           : p->kind == ND_KIND(ND_MAP)       ? "a map of settings"
-                                              : "a value";
+    snprintf(buf, cap, "a value");
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++)
+        if (forms[i].kind == kind)
+            snprintf(buf, cap, forms[i].form, least, (unsigned long long)top_of(p));
+    if (kind == NF_CHOICE)
+        join(buf, cap, p->choices, " or ");
+    return buf;
 }
 
 static const char *shape(const struct nd_yaml *v)
@@ -131,8 +122,8 @@ static const char *shape(const struct nd_yaml *v)
 
 static int refuse(struct ft_fault *fault, const struct nd_yaml *v, const char *what, const struct nf_param *p)
 {
-    char buf[160];
-    const char *expected = nd_schema_expected(p, buf, sizeof(buf));
+    char buf[120];
+    const char *expected = describe_expected(p, buf, sizeof(buf));
 
     if (v->kind == ND_YAML_TEXT && (*v->text || v->quoted))
         return nd_yaml_fail(fault, v, "%s is %s%.60s%s, expected %s", what, v->quoted ? "\"" : "", v->text,
@@ -226,18 +217,18 @@ static bool read_plain(const struct nd_yaml *v, const struct nf_param *p, void *
 static int read_string(struct nd_arena *arena, const struct nd_yaml *v, const char *what,
                        const struct nf_param *p, const char **out, struct ft_fault *fault)
 {
+    struct stat is;
+
     if (!*v->text && (!v->quoted || p->kind == NF_FILE))
         return refuse(fault, v, what, p);
     *out = p->kind == NF_FILE ? nd_path_join(arena, v->file->dir, v->text)
                               : nd_arena_text(arena, v->text, strlen(v->text));
     if (!*out)
         return ft_fail(fault, FT_ENOMEM, "no memory for the configuration");
-    if (p->kind == NF_FILE && access(*out, R_OK) != 0)
+    if (p->kind == NF_FILE && (access(*out, R_OK) != 0 || stat(*out, &is) != 0))
         return nd_yaml_fail(fault, v, "%s is %.80s (%s), expected a readable file", what, v->text,
                             strerror(errno));
-    struct stat is;
-
-    if (p->kind == NF_FILE && (stat(*out, &is) != 0 || !S_ISREG(is.st_mode)))
+    if (p->kind == NF_FILE && !S_ISREG(is.st_mode))
         return nd_yaml_fail(fault, v, "%s is %.80s (not a regular file), expected a readable file", what,
                             v->text);
     return 0;
@@ -264,12 +255,10 @@ int nd_schema_value(struct nd_arena *arena, const struct nd_yaml *v, const char 
     switch ((int)p->kind) {
     case ND_MAP:
     case ND_LIST:
-        if (v->kind != (p->kind == ND_KIND(ND_MAP) ? ND_YAML_MAP : ND_YAML_LIST) ||
-            (p->kind == ND_KIND(ND_LIST) && v->count > p->max))
-            return refuse(fault, v, what, p);
-        *(const struct nd_yaml **)out = v;
-        return 0;
     case ND_ANY:
+        if ((p->kind == ND_KIND(ND_MAP) && v->kind != ND_YAML_MAP) ||
+            (p->kind == ND_KIND(ND_LIST) && (v->kind != ND_YAML_LIST || v->count > p->max)))
+            return refuse(fault, v, what, p);
         *(const struct nd_yaml **)out = v;
         return 0;
     case NF_PREFIXES:
@@ -318,11 +307,11 @@ static int read_preset(struct nd_arena *arena, const struct nd_yaml *map, const 
                             .key_line = map->key_line,
                             .file = map->file,
                             .text = p->preset};
-    char expected[160];
+    char expected[120];
 
     if (!p->preset)
         return nd_yaml_fail(fault, map, "%s is missing, expected %s", what,
-                            nd_schema_expected(p, expected, sizeof(expected)));
+                            describe_expected(p, expected, sizeof(expected)));
     if (!*p->preset) {
         if (p->kind == NF_STRING || p->kind == NF_FILE)
             *(const char **)out = p->preset;
@@ -337,8 +326,8 @@ static int read_preset(struct nd_arena *arena, const struct nd_yaml *map, const 
     return nd_schema_value(arena, &value, what, p, out, fault);
 }
 
-static int unknown_key(const struct nd_yaml *key, const char *what, const struct nf_param *table,
-                       struct ft_fault *fault)
+static int refuse_key(const struct nd_yaml *key, const char *what, const struct nf_param *table,
+                      struct ft_fault *fault)
 {
     const char *names[ENTRIES_MAX + 1];
     const char *near;
@@ -367,7 +356,7 @@ static int check_keys(const struct nd_yaml *map, const char *what, const struct 
         while (p->name && strcmp(p->name, e->key) != 0)
             p++;
         if (!p->name)
-            return unknown_key(e, what, table, fault);
+            return refuse_key(e, what, table, fault);
     }
     return 0;
 }

@@ -42,9 +42,6 @@ int nd_schema_read(struct nd_arena *arena, const struct nd_yaml *map, const char
 int nd_schema_value(struct nd_arena *arena, const struct nd_yaml *value, const char *what,
                     const struct nf_param *param, void *out, struct ft_fault *fault);
 
-/* What a person has to write for `param`: "a number from 1 to 16". In buf, or a literal. */
-const char *nd_schema_expected(const struct nf_param *param, char *buf, size_t cap);
-
 /* The name in `names` (NULL-terminated) that `text` was likely meant to be; NULL: none is near. */
 const char *nd_schema_nearest(const char *text, const char *const *names);
 

@@ -172,8 +172,6 @@ static int text_node(struct reading *r, const yaml_event_t *event, struct nd_yam
 
 static int build(struct reading *r, const yaml_event_t *event, unsigned depth, struct nd_yaml **out);
 
-static int build_children(struct reading *r, struct nd_yaml *node, unsigned depth);
-
 /* The value behind a key; `event` is the key's. */
 static int build_entry(struct reading *r, const struct nd_yaml *map, const yaml_event_t *event,
                        unsigned depth, struct nd_yaml **out)
@@ -253,7 +251,7 @@ static int build(struct reading *r, const yaml_event_t *event, unsigned depth, s
     return error;
 }
 
-static int expect(struct reading *r, yaml_event_type_t type, const char *found)
+static int expect_event(struct reading *r, yaml_event_type_t type, const char *found)
 {
     yaml_event_t event;
     int error = next_event(r, &event);
@@ -269,10 +267,10 @@ static int expect(struct reading *r, yaml_event_type_t type, const char *found)
 static int build_document(struct reading *r, struct nd_yaml **root)
 {
     yaml_event_t event;
-    int error = expect(r, YAML_STREAM_START_EVENT, "not a stream, expected YAML");
+    int error = expect_event(r, YAML_STREAM_START_EVENT, "not a stream, expected YAML");
 
     if (!error)
-        error = expect(r, YAML_DOCUMENT_START_EVENT, "empty file, expected a configuration");
+        error = expect_event(r, YAML_DOCUMENT_START_EVENT, "empty file, expected a configuration");
     if (!error)
         error = next_event(r, &event);
     if (!error) {
@@ -280,14 +278,15 @@ static int build_document(struct reading *r, struct nd_yaml **root)
         yaml_event_delete(&event);
     }
     if (!error)
-        error = expect(r, YAML_DOCUMENT_END_EVENT, "more than one value, expected one");
+        error = expect_event(r, YAML_DOCUMENT_END_EVENT, "more than one value, expected one");
     if (!error)
-        error = expect(r, YAML_STREAM_END_EVENT, "a second document, expected one");
+        error = expect_event(r, YAML_STREAM_END_EVENT, "a second document, expected one");
     return error;
 }
 
 /* The whole file, at most ND_YAML_BYTES, into `bytes` (ND_YAML_BYTES + 1 large). Its size or an error. */
-static int64_t slurp(const char *path, const struct nd_yaml_file *file, char *bytes, struct ft_fault *fault)
+static int64_t read_file(const char *path, const struct nd_yaml_file *file, char *bytes,
+                         struct ft_fault *fault)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hold us up */
     struct stat is;
@@ -350,7 +349,7 @@ int nd_yaml_read(const struct nd_yaml **root, struct nd_arena *arena, const char
         free(bytes);
         return no_memory(fault);
     }
-    size = slurp(path, r.file, bytes, fault);
+    size = read_file(path, r.file, bytes, fault);
     error = size < 0 ? (int)size : 0;
     if (!error) {
         r.bytes = bytes;
