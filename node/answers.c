@@ -16,7 +16,7 @@
 #define LANE_MS     2000
 #define HANDOVER_MS 5000
 #define VERIFY_MS   10000
-#define LANE_SHIFT  56 /* of a cursor: below it is the lane's own part */
+#define LANE_SHIFT  56 /* of a cursor: the lane is above it, the lane's own cursor below */
 #define CURSOR_MASK ((1ull << LANE_SHIFT) - 1)
 
 static json_t *fail(const char *code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -58,12 +58,12 @@ static const char *text_of(const json_t *request, const char *key)
 
 /* ---- lanes ------------------------------------------------------------------------------------- */
 
-static json_t *answered(const struct nd_question *q)
+static json_t *error_of(const struct nd_question *q)
 {
     return q->error ? fail(ft_error_name(q->error), "%s", q->fault.text) : NULL;
 }
 
-static bool free_within(struct nd_running *r, int ms)
+static bool is_free_within(struct nd_running *r, int ms)
 {
     uint64_t end = nd_now() + (uint64_t)ms * FT_MS;
 
@@ -81,12 +81,13 @@ static json_t *ask_lane(struct nd_running *r, unsigned lane, enum nd_ask_kind ki
 
     r->question.lane = lane;
     atomic_store_explicit(&r->question.asked, (int)kind, memory_order_release);
-    if (free_within(r, LANE_MS))
-        return answered(&r->question);
+    if (is_free_within(r, LANE_MS))
+        return error_of(&r->question);
     if (atomic_compare_exchange_strong(&r->question.asked, &expected, ND_ASK_NONE))
         return fail("busy", "the lane does not answer: it has no room to run a burst");
     /* It is at it just now, or was. */
-    return free_within(r, LANE_MS) ? answered(&r->question) : fail("busy", "the lane takes long to answer");
+    return is_free_within(r, LANE_MS) ? error_of(&r->question)
+                                      : fail("busy", "the lane takes long to answer");
 }
 
 static json_t *show(struct nd_running *r, const json_t *request)
@@ -202,7 +203,7 @@ static json_t *verify(struct nd_running *r)
     return o ? o : fail("input/output", "the standby gave no digest within %d s", VERIFY_MS / 1000);
 }
 
-static bool primary(enum ft_state state)
+static bool is_primary(enum ft_state state)
 {
     return state == FT_SOLO || state == FT_PROTECTED || state == FT_DEGRADED;
 }
@@ -213,7 +214,7 @@ static bool hands_over(struct nd_running *r, struct rp_status *s)
     bool under_way = false;
 
     for (int i = 0; i < HANDOVER_MS * 5 && !atomic_load(&r->stop); i++, sleep_a_little()) {
-        bool reigns = primary(state_of(r, s));
+        bool reigns = is_primary(state_of(r, s));
 
         if (!reigns && s->core.hand == FT_HAND_NONE)
             return true;
@@ -243,7 +244,7 @@ static json_t *promote(struct nd_running *r)
 {
     struct rp_status s;
 
-    if (primary(state_of(r, &s)))
+    if (is_primary(state_of(r, &s)))
         return fail("busy", "node %s is primary already", r->config->node[r->self].name);
     bool alone = !s.core.peer.known && (s.core.state == FT_JOINING || s.core.state == FT_FENCED);
 
@@ -255,7 +256,7 @@ static json_t *promote(struct nd_running *r)
     for (int i = 0; i < HANDOVER_MS * 5 && !atomic_load(&r->stop); i++, sleep_a_little()) {
         if (i % 250 == 0) /* the lease may have to run out first */
             rp_tell(r->replicator, FT_TOLD_PROMOTE);
-        if (primary(state_of(r, &s)))
+        if (is_primary(state_of(r, &s)))
             return json_pack("{s:b,s:I}", "done", 1, "view", (json_int_t)s.core.view);
     }
     return fail("busy", "not promoted: %s", s.core.why);
@@ -265,7 +266,7 @@ static json_t *resync(struct nd_running *r)
 {
     struct rp_status s;
 
-    if (!primary(state_of(r, &s)) || !s.core.peer.known)
+    if (!is_primary(state_of(r, &s)) || !s.core.peer.known)
         return fail("busy", "%s: only a primary with a connected peer can resync it",
                     ft_state_name(s.core.state));
     rp_tell(r->replicator, FT_TOLD_RESYNC);

@@ -88,7 +88,7 @@ static void sync_view(struct nd_running *r, uint64_t *synced)
 }
 
 /* A node that does not fit its peer has nothing to do here; one that serves goes on serving. */
-static bool turned_away(struct nd_running *r)
+static bool is_turned_away(struct nd_running *r)
 {
     struct rp_status s;
 
@@ -104,7 +104,7 @@ static bool turned_away(struct nd_running *r)
     return true;
 }
 
-static bool lost_state(struct nd_running *r)
+static bool has_lost_state(struct nd_running *r)
 {
     const char *why = r->redis ? nd_redis_lost(r->redis) : NULL;
 
@@ -138,16 +138,16 @@ static int keep_going(struct nd_running *r)
         nd_server_serve(r->server, SERVE_MS, nd_answer, r);
         obey_drill(r);
         sync_view(r, &synced);
-        if (turned_away(r)) {
+        if (is_turned_away(r)) {
             code = ND_DATA;
             break;
         }
-        if (lost_state(r)) {
+        if (has_lost_state(r)) {
             code = ND_NO_ANSWER;
             break;
         }
     }
-    /* Lanes first: once they stand nothing can leave, and the closing connection tells the truth. */
+    /* Lanes first: once they have ended nothing can leave, and the closing connection tells the truth. */
     atomic_store(&r->lanes_stop, true);
     rp_stop(r->replicator);
     rte_eal_mp_wait_lcore();

@@ -15,7 +15,7 @@
 #define QUEUE_BYTES (16u << 20) /* between each lane and the flight recorder */
 #define TAKEN_MS    2000
 
-static void told(void *arg, enum ft_state state, uint64_t view, const char *why)
+static void print_state(void *arg, enum ft_state state, uint64_t view, const char *why)
 {
     struct nd_running *r = arg;
     struct timespec t;
@@ -25,7 +25,7 @@ static void told(void *arg, enum ft_state state, uint64_t view, const char *why)
             r->config->node[r->self].name, ft_state_name(state), view, why);
 }
 
-static void new_view(void *arg, uint64_t view)
+static void note_view(void *arg, uint64_t view)
 {
     struct nd_running *r = arg;
 
@@ -36,14 +36,14 @@ static void new_view(void *arg, uint64_t view)
 
 static int make_directory(const char *path, struct ft_fault *fault)
 {
-    char part[256];
+    char prefix[256];
 
-    for (size_t i = 1; i <= strlen(path) && i < sizeof(part); i++) {
+    for (size_t i = 1; i <= strlen(path) && i < sizeof(prefix); i++) {
         if (path[i] != '/' && path[i] != '\0')
             continue;
-        snprintf(part, sizeof(part), "%.*s", (int)i, path);
-        if (mkdir(part, 0755) != 0 && errno != EEXIST)
-            return ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO, "%s: %s", part,
+        snprintf(prefix, sizeof(prefix), "%.*s", (int)i, path);
+        if (mkdir(prefix, 0755) != 0 && errno != EEXIST)
+            return ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO, "%s: %s", prefix,
                            strerror(errno));
     }
     return 0;
@@ -156,8 +156,8 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
         .lanes = r->shared,
         .published = r->group.published,
         .view_file = r->view_file,
-        .told = told,
-        .view = new_view,
+        .told = print_state,
+        .view = note_view,
         .arg = r,
     };
 
@@ -171,7 +171,7 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
         return error;
     /* From the start, not from the next view on: a restarted standby may die in the view it finds. */
     rp_status(r->replicator, &s);
-    new_view(r, s.core.view);
+    note_view(r, s.core.view);
     return 0;
 }
 
@@ -181,8 +181,8 @@ static int open_server(struct nd_running *r, struct ft_fault *fault)
 }
 
 /* A killed process holds its sockets until its memory is gone; its successor may be back before that. */
-static int patiently(struct nd_running *r, int (*open)(struct nd_running *, struct ft_fault *),
-                     struct ft_fault *fault)
+static int open_patiently(struct nd_running *r, int (*open)(struct nd_running *, struct ft_fault *),
+                          struct ft_fault *fault)
 {
     int error = open(r, fault);
 
@@ -209,7 +209,7 @@ int nd_running_open(struct nd_running *r, struct ft_fault *fault)
     if ((directory[0] && (error = make_directory(directory, fault))) ||
         (error = make_directory(self->state, fault)))
         return error;
-    if ((error = patiently(r, open_server, fault)))
+    if ((error = open_patiently(r, open_server, fault)))
         return error;
     if (r->config->protect.pair && (error = nd_guardian_start(&r->guardian, r->config->chain.lanes,
                                                               self->host, peer->host, peer->tcp_port, fault)))
@@ -217,7 +217,7 @@ int nd_running_open(struct nd_running *r, struct ft_fault *fault)
     if ((error = open_region(r, fault)) || (error = nd_ports_open(&r->ports, r->config, r->self, fault)) ||
         (error = open_recorder(r, fault)) || (error = open_redis(r, fault)) || (error = make_lanes(r, fault)))
         return error;
-    return patiently(r, open_replicator, fault);
+    return open_patiently(r, open_replicator, fault);
 }
 
 void nd_running_close(struct nd_running *r)

@@ -40,7 +40,7 @@ static const struct nf_param reference[] = {
 static const struct nf_param no_settings[] = {{0}};
 
 /* Follows `file:` to the other file's sections. */
-static int follow(struct nd_reading *r)
+static int follow_reference(struct nd_reading *r)
 {
     const struct nd_yaml *other, *entry;
     const char *path = NULL;
@@ -100,7 +100,7 @@ static int load_modules(struct nd_reading *r, const struct nd_yaml *list)
         if (!strchr(path, '/')) /* else the loader would search its own directories */
             path = nd_arena_format(r->arena, "./%s", path);
         if (!path)
-            return ft_fail(r->fault, FT_ENOMEM, "no memory for the configuration");
+            return nd_no_memory(r->fault);
         if (strlen(path) >= sizeof(c->modules[0]))
             return nd_yaml_fail(r->fault, e, "path of a module too long, expected less than %zu bytes",
                                 sizeof(c->modules[0]));
@@ -113,7 +113,7 @@ static int load_modules(struct nd_reading *r, const struct nd_yaml *list)
     return 0;
 }
 
-static int unknown_nf(struct nd_reading *r, const struct nd_yaml *at, const char *name)
+static int refuse_nf(struct nd_reading *r, const struct nd_yaml *at, const char *name)
 {
     const char *names[65], *near;
     unsigned n = 0;
@@ -167,14 +167,14 @@ static int read_nf(struct nd_reading *r, const struct nd_yaml *entry)
         settings = &none;
     module = nf_module_find(name);
     if (!module)
-        return unknown_nf(r, entry, name);
+        return refuse_nf(r, entry, name);
     for (unsigned i = 0; i < chain->count; i++)
         if (chain->nfs[i].module == module)
             return nd_yaml_fail(r->fault, entry, "NF %s again, expected each once (first on line %u)", name,
                                 r->nf_at[i]->line);
     config = nd_arena_alloc(r->arena, module->config_size + 1);
     if (!config)
-        return ft_fail(r->fault, FT_ENOMEM, "no memory for the configuration");
+        return nd_no_memory(r->fault);
     error = nd_schema_read(r->arena, settings, name, module->params ? module->params : no_settings, config,
                            r->fault);
     if (!error)
@@ -195,14 +195,14 @@ int nd_read_chain(struct nd_reading *r)
     int error = 0;
 
     if (nd_yaml_get(r->at.chain, "file"))
-        error = follow(r);
+        error = follow_reference(r);
     if (!error)
         error = nd_schema_read(r->arena, r->at.chain, "chain", keys, &raw, r->fault);
     if (error)
         return error;
     r->config->chain.name = nd_arena_text(r->arena, raw.name, strlen(raw.name));
     if (!r->config->chain.name)
-        return ft_fail(r->fault, FT_ENOMEM, "no memory for the configuration");
+        return nd_no_memory(r->fault);
     r->config->chain.lanes = (uint16_t)raw.lanes;
     r->config->state = raw.state;
     r->config->chain.shared_size = (uint64_t)raw.shared_mb << 20;

@@ -115,7 +115,7 @@ static const struct nd_yaml *key_at(const struct nd_yaml *map, const char *key,
     return at ? at : map ? map : otherwise;
 }
 
-/* Each time must be above the one before it (design §8): a right ends before another's can begin. */
+/* Each time must be above the one before it: a right ends before another's can begin. */
 static int check_order(struct nd_reading *r)
 {
     const struct nd_timing *t = &r->config->timing;
@@ -212,7 +212,7 @@ static int read_record(struct nd_reading *r)
         return error;
     path = nd_path_join(r->arena, at->file->dir, out->dir);
     if (!path)
-        return ft_fail(r->fault, FT_ENOMEM, "no memory for the configuration");
+        return nd_no_memory(r->fault);
     if (!*out->dir || strlen(path) >= sizeof(out->dir))
         return nd_yaml_fail(r->fault, at, "record dir is a path of %zu bytes, expected 1 to %zu",
                             *out->dir ? strlen(path) : 0, sizeof(out->dir) - 1);
@@ -282,7 +282,7 @@ int nd_config_read(struct nd_config **out, const char *file, bool need_nodes, st
     if (!r.config || !r.arena) {
         free(r.config);
         nd_arena_free(r.arena);
-        return ft_fail(fault, FT_ENOMEM, "no memory for the configuration");
+        return nd_no_memory(fault);
     }
     r.config->arena = r.arena;
     snprintf(r.config->file, sizeof(r.config->file), "%s", file);

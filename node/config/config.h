@@ -42,32 +42,33 @@ struct nd_protect {
     uint32_t gather_us;          /* that a burst which is not full may wait for more, 0 … 1000 */
     uint32_t commit_interval_us; /* between cuts in mode delta, 10 … 1000000 */
     uint32_t checkpoint_ms;      /* between deltas to a warm standby, 1 … 60000 */
-    bool strict;                 /* never release without a standby (G1) */
+    bool strict;                 /* never release without a standby */
     bool audit;                  /* region audit: for tests, slow */
     uint32_t log_mb;             /* per-lane ring between lane and replicator, 1 … 1024 */
     uint32_t pending_mb;         /* per-lane records the standby keeps for replay, 1 … 4096 */
     uint32_t hold_packets;       /* per-lane outputs held, 128 … 1048576 */
 };
 
-struct nd_record {    /* the flight recorder */
+/* The flight recorder. */
+struct nd_record {
     char dir[192];    /* "": nothing is recorded */
     uint32_t file_mb; /* of records per file, 1 … 65536 */
     uint32_t files;   /* kept, 2 … 100000 */
 };
 
-struct nd_timing { /* all ms; 2 heartbeat <= lease < detect < promote_within < solo_after (design §8) */
+/* All in ms; 2 heartbeat <= lease < detect < promote_within < solo_after. */
+struct nd_timing {
     uint32_t heartbeat_ms, lease_ms, detect_ms, promote_within_ms, solo_after_ms;
     uint32_t resync_deadline_ms; /* a resync that takes longer has failed */
     uint32_t resync_mbps;        /* rate limit of snapshot lines, megabyte per second */
-    uint32_t start_alone_ms; /* a configured primary at view 0 that meets nobody starts alone after this; 0:
-                                never */
+    uint32_t start_alone_ms; /* a configured primary at view 0 without a peer waits so long; 0: for ever */
 };
 
 struct nd_node {
     char name[32];
     uint32_t role; /* enum nd_role: counts only when both nodes are at view 0 */
-    char port[NF_PORTS_MAX]
-             [512]; /* vdev string ("net_af_packet0,iface=in0") or PCI address, by the chain's interface */
+    /* By the chain's interface: a vdev string ("net_af_packet0,iface=in0") or a PCI address. */
+    char port[NF_PORTS_MAX][512];
     char host[ND_HOST_MAX]; /* replication address, numeric IPv4 */
     uint16_t tcp_port;
     char control[108];         /* unix socket path */
@@ -80,8 +81,8 @@ struct nd_node {
     bool realtime; /* real-time priority for the replicator, nice -10 for the others, where permitted */
 };
 
-struct nd_probe { /* for drills: an echo probe across the chain, both ends in network namespaces of this
-                     machine */
+/* For drills: an echo probe across the chain, both ends in network namespaces of this machine. */
+struct nd_probe {
     char from[64], to[64]; /* namespaces; "" for none */
     char address[48];
     uint16_t port;

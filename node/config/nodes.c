@@ -100,7 +100,7 @@ static int read_paths(struct nd_reading *r, struct nd_node *node, const struct n
     int len;
 
     if (!control || !state)
-        return ft_fail(r->fault, FT_ENOMEM, "no memory for the configuration");
+        return nd_no_memory(r->fault);
     if (strlen(control) >= sizeof(node->control))
         return nd_yaml_fail(r->fault, nd_yaml_get(at, "control"),
                             "node %s control is a path of %zu bytes, expected less than %zu", node->name,

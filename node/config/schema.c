@@ -224,7 +224,7 @@ static int read_string(struct nd_arena *arena, const struct nd_yaml *v, const ch
     *out = p->kind == NF_FILE ? nd_path_join(arena, v->file->dir, v->text)
                               : nd_arena_text(arena, v->text, strlen(v->text));
     if (!*out)
-        return ft_fail(fault, FT_ENOMEM, "no memory for the configuration");
+        return nd_no_memory(fault);
     if (p->kind == NF_FILE && (access(*out, R_OK) != 0 || stat(*out, &is) != 0))
         return nd_yaml_fail(fault, v, "%s is %.80s (%s), expected a readable file", what, v->text,
                             strerror(errno));
@@ -318,7 +318,7 @@ static int read_preset(struct nd_arena *arena, const struct nd_yaml *map, const 
         return 0; /* zeros already */
     }
     if (p->kind == NF_PREFIXES && preset_list(arena, &value, p->preset))
-        return ft_fail(fault, FT_ENOMEM, "no memory for the configuration");
+        return nd_no_memory(fault);
     if (p->kind == NF_FILE) { /* where it would lie if it were written there */
         value.text = p->preset;
         value.quoted = true;

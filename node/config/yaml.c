@@ -56,7 +56,7 @@ const char *nd_path_join(struct nd_arena *arena, const char *dir, const char *pa
     return nd_arena_format(arena, "%s%s%s", dir, dir[strlen(dir) - 1] == '/' ? "" : "/", path);
 }
 
-static int no_memory(struct ft_fault *fault)
+int nd_no_memory(struct ft_fault *fault)
 {
     return ft_fail(fault, FT_ENOMEM, "no memory for the configuration");
 }
@@ -111,7 +111,7 @@ static int fail_libyaml(struct reading *r)
     const yaml_parser_t *p = &r->parser;
 
     if (p->error == YAML_MEMORY_ERROR)
-        return no_memory(r->fault);
+        return nd_no_memory(r->fault);
     if (p->error == YAML_READER_ERROR)
         return fail_at(r, line_at(r, p->problem_offset), "not YAML: %s, expected UTF-8 text",
                        p->problem ? p->problem : "unreadable");
@@ -167,7 +167,7 @@ static int text_node(struct reading *r, const yaml_event_t *event, struct nd_yam
     if (!node->quoted && (strcmp(value, "~") == 0 || strcmp(value, "null") == 0))
         len = 0;
     node->text = nd_arena_text(r->arena, value, len);
-    return node->text ? 0 : no_memory(r->fault);
+    return node->text ? 0 : nd_no_memory(r->fault);
 }
 
 static int build(struct reading *r, const yaml_event_t *event, unsigned depth, struct nd_yaml **out);
@@ -236,7 +236,7 @@ static int build(struct reading *r, const yaml_event_t *event, unsigned depth, s
     int error;
 
     if (!node)
-        return no_memory(r->fault);
+        return nd_no_memory(r->fault);
     node->file = r->file;
     node->line = event_line(event);
     node->text = "";
@@ -327,7 +327,7 @@ static int parse(struct reading *r, struct nd_yaml **root)
     int error;
 
     if (!yaml_parser_initialize(&r->parser))
-        return no_memory(r->fault);
+        return nd_no_memory(r->fault);
     yaml_parser_set_input_string(&r->parser, (const unsigned char *)r->bytes, r->size);
     error = build_document(r, root);
     yaml_parser_delete(&r->parser);
@@ -347,7 +347,7 @@ int nd_yaml_read(const struct nd_yaml **root, struct nd_arena *arena, const char
     bytes = malloc(ND_YAML_BYTES + 1);
     if (!r.file || !bytes) {
         free(bytes);
-        return no_memory(fault);
+        return nd_no_memory(fault);
     }
     size = read_file(path, r.file, bytes, fault);
     error = size < 0 ? (int)size : 0;

@@ -36,7 +36,7 @@ struct nd_yaml {
     struct nd_yaml *first, *next;
 };
 
-/* Reads `path`; the tree is in `arena`. FT_ENOENT, FT_EPERM, FT_EIO, FT_ENOMEM, FT_EMALFORMED with position.
+/* Reads `path`; the tree is in `arena`. FT_ENOENT, FT_EPERM, FT_EIO, FT_ENOMEM; FT_EMALFORMED with its line.
  */
 int nd_yaml_read(const struct nd_yaml **root, struct nd_arena *arena, const char *path,
                  struct ft_fault *fault);
@@ -50,6 +50,9 @@ uint32_t nd_yaml_line(const struct nd_yaml *yaml);
 /* Fails with FT_EMALFORMED and "FILE:LINE: …" at `yaml`. */
 int nd_yaml_fail(struct ft_fault *fault, const struct nd_yaml *yaml, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Fails with FT_ENOMEM and a line. */
+int nd_no_memory(struct ft_fault *fault);
 
 /* `path` as seen from `dir` (absolute paths stay); in `arena`. NULL: no memory. */
 const char *nd_path_join(struct nd_arena *arena, const char *dir, const char *path);

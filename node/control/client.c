@@ -31,7 +31,7 @@ static int64_t now_ms(void)
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-static int late(struct asking *a)
+static int fail_late(struct asking *a)
 {
     return ft_fail(a->fault, FT_EIO, "%s: no answer in time", a->path);
 }
@@ -47,13 +47,13 @@ static int wait_for(struct asking *a, short events)
         if (got > 0)
             return 0;
         if (got == 0)
-            return late(a);
+            return fail_late(a);
         if (errno != EINTR)
             return ft_fail(a->fault, FT_EIO, "%s: %s", a->path, strerror(errno));
     }
 }
 
-static int refused(struct asking *a, int error)
+static int fail_refused(struct asking *a, int error)
 {
     if (error == EACCES || error == EPERM)
         return ft_fail(a->fault, FT_EPERM, "%s: no permission to talk to the node", a->path);
@@ -62,7 +62,7 @@ static int refused(struct asking *a, int error)
     return ft_fail(a->fault, FT_EIO, "%s: cannot connect (%s)", a->path, strerror(error));
 }
 
-static int dial(struct asking *a)
+static int connect_to_node(struct asking *a)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
 
@@ -77,9 +77,9 @@ static int dial(struct asking *a)
         if (errno == EISCONN)
             break;
         if (errno != EAGAIN && errno != EINTR) /* EAGAIN: the node's queue of connections is full */
-            return refused(a, errno);
+            return fail_refused(a, errno);
         if (now_ms() >= a->deadline)
-            return late(a);
+            return fail_late(a);
         poll(NULL, 0, 10);
     }
     return 0;
@@ -105,7 +105,7 @@ static int send_all(struct asking *a, const char *bytes, size_t len)
     return 0;
 }
 
-static int room(struct asking *a)
+static int make_room(struct asking *a)
 {
     size_t size = a->size ? a->size * 2 : 16384;
     char *bytes;
@@ -126,7 +126,7 @@ static int room(struct asking *a)
 static int read_line(struct asking *a)
 {
     for (;;) {
-        int error = room(a);
+        int error = make_room(a);
         ssize_t got;
         char *end;
 
@@ -158,7 +158,7 @@ static int exchange(struct asking *a, const json_t *request, json_t **answer)
 
     if (!line)
         return ft_fail(a->fault, FT_EINVAL, "a request that is no JSON object");
-    error = dial(a);
+    error = connect_to_node(a);
     if (!error)
         error = send_all(a, line, strlen(line));
     if (!error)

@@ -10,7 +10,7 @@
 
 #include <jansson.h>
 
-/* Exit codes of all commands (design §10). */
+/* Exit codes of all commands (docs/operating.md). */
 enum nd_exit {
     ND_DONE = 0,
     ND_NOT_EQUAL = 1, /* also: drill failed, degraded, syncing */

@@ -20,7 +20,7 @@ static void print_answer(const struct nd_pair *pair, const char *command, const 
                other, view);
 }
 
-static int act(int argc, char **argv, const char *role, int timeout_ms)
+int nd_cmd_act(int argc, char **argv)
 {
     struct nd_pair pair;
     json_t *answer;
@@ -28,7 +28,8 @@ static int act(int argc, char **argv, const char *role, int timeout_ms)
 
     if (code)
         return code;
-    code = nd_pair_request(&pair, role, json_pack("{s:s}", "cmd", argv[0]), timeout_ms, &answer);
+    code = nd_pair_request(&pair, strcmp(argv[0], "promote") == 0 ? "standby" : "primary",
+                           json_pack("{s:s}", "cmd", argv[0]), ND_ACTION_MS, &answer);
     if (!code) {
         if (pair.options.json)
             code = nd_print_json(answer);
@@ -38,26 +39,6 @@ static int act(int argc, char **argv, const char *role, int timeout_ms)
     }
     nd_pair_close(&pair);
     return code;
-}
-
-int nd_cmd_promote(int argc, char **argv)
-{
-    return act(argc, argv, "standby", ND_ACTION_MS);
-}
-
-int nd_cmd_drain(int argc, char **argv)
-{
-    return act(argc, argv, "primary", ND_ACTION_MS);
-}
-
-int nd_cmd_resync(int argc, char **argv)
-{
-    return act(argc, argv, "primary", ND_ACTION_MS);
-}
-
-int nd_cmd_failback(int argc, char **argv)
-{
-    return act(argc, argv, "primary", ND_ACTION_MS);
 }
 
 static void print_verdict(const json_t *answer, bool equal)

@@ -11,13 +11,13 @@
 
 static volatile sig_atomic_t stopped;
 
-static void stop(int signal)
+static void note_signal(int signal)
 {
     (void)signal;
     stopped = 1;
 }
 
-static void frame(struct nd_pair *pair, bool terminal)
+static void print_frame(struct nd_pair *pair, bool terminal)
 {
     nd_pair_ask_status(pair);
     if (terminal)
@@ -39,9 +39,9 @@ static bool quit_pressed(void)
     return stopped || read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 'Q';
 }
 
-static void watch(struct nd_pair *pair)
+static void watch_pair(struct nd_pair *pair)
 {
-    struct sigaction action = {.sa_handler = stop};
+    struct sigaction action = {.sa_handler = note_signal};
     struct termios before, raw;
     bool keys = tcgetattr(STDIN_FILENO, &before) == 0;
 
@@ -53,7 +53,7 @@ static void watch(struct nd_pair *pair)
         tcsetattr(STDIN_FILENO, TCSANOW, &raw);
     }
     do
-        frame(pair, true);
+        print_frame(pair, true);
     while (!quit_pressed());
     if (keys)
         tcsetattr(STDIN_FILENO, TCSANOW, &before);
@@ -67,9 +67,9 @@ int nd_cmd_top(int argc, char **argv)
     if (code)
         return code;
     if (isatty(STDOUT_FILENO) && isatty(STDIN_FILENO)) {
-        watch(&pair);
+        watch_pair(&pair);
     } else {
-        frame(&pair, false);
+        print_frame(&pair, false);
         code = nd_pair_exit(&pair);
     }
     nd_pair_close(&pair);

@@ -13,10 +13,7 @@ int nd_cmd_replay(int argc, char **argv);
 int nd_cmd_bench(int argc, char **argv);
 int nd_cmd_status(int argc, char **argv);
 int nd_cmd_verify(int argc, char **argv);
-int nd_cmd_promote(int argc, char **argv);
-int nd_cmd_drain(int argc, char **argv);
-int nd_cmd_resync(int argc, char **argv);
-int nd_cmd_failback(int argc, char **argv);
+int nd_cmd_act(int argc, char **argv); /* promote, drain, resync, failback: the word is the request */
 int nd_cmd_show(int argc, char **argv);
 int nd_cmd_set(int argc, char **argv);
 int nd_cmd_clear(int argc, char **argv);

@@ -96,7 +96,7 @@ int nd_pair_in_role(const struct nd_pair *pair, const char *role)
 }
 
 /* Nobody is in the wanted role: because somebody did not answer, or because none is. */
-static int nobody(const struct nd_pair *pair, const char *role)
+static int report_nobody(const struct nd_pair *pair, const char *role)
 {
     int silent = pair->error[0] ? 0 : pair->error[1] ? 1 : -1;
 
@@ -141,7 +141,7 @@ int nd_pair_request(struct nd_pair *pair, const char *role, json_t *request, int
     }
     if (node < 0) {
         json_decref(request);
-        return nobody(pair, role);
+        return report_nobody(pair, role);
     }
     pair->only = node; /* further pages come from the same node */
     error = nd_ask(pair->config->node[node].control, request, timeout_ms, answer, &fault);

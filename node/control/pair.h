@@ -41,7 +41,7 @@ int nd_pair_in_role(const struct nd_pair *pair, const char *role);
  */
 int nd_pair_request(struct nd_pair *pair, const char *role, json_t *request, int timeout_ms, json_t **answer);
 
-/* The exit code that status has for what is known, see design §10. */
+/* The exit code that status has for what is known (docs/operating.md). */
 int nd_pair_exit(const struct nd_pair *pair);
 
 /* Status for people; begins with PROTECTED or NOT PROTECTED. */

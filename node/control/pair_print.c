@@ -48,7 +48,7 @@ struct counters {
     unsigned count;
 };
 
-static bool has(const struct counters *counters, const char *name)
+static bool has_counter(const struct counters *counters, const char *name)
 {
     for (unsigned i = 0; i < counters->count; i++)
         if (strcmp(counters->name[i], name) == 0)
@@ -64,7 +64,7 @@ static void add_counters(struct counters *counters, json_t *lane)
     json_object_foreach(lane, key, value)
     {
         if (strcmp(key, "lane") != 0 && json_is_number(value) && json_number_value(value) != 0 &&
-            !has(counters, key) && counters->count < COUNTERS_MAX)
+            !has_counter(counters, key) && counters->count < COUNTERS_MAX)
             counters->name[counters->count++] = key;
     }
 }

@@ -46,14 +46,14 @@ static uint64_t now_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-static int stream(void)
+static int open_stream(void)
 {
     return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
 
 static bool somebody_listens(const struct sockaddr_un *address)
 {
-    int fd = stream();
+    int fd = open_stream();
     bool yes = fd >= 0 && (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
                            errno == EAGAIN); /* it listens, and many wait */
 
@@ -62,7 +62,7 @@ static bool somebody_listens(const struct sockaddr_un *address)
 }
 
 /* Removes what a node left that is gone; never anything but a socket. */
-static int take_place(const struct sockaddr_un *address, const char *path, struct ft_fault *fault)
+static int clear_path(const struct sockaddr_un *address, const char *path, struct ft_fault *fault)
 {
     struct stat there;
 
@@ -90,13 +90,13 @@ int nd_server_open(struct nd_server **out, const char *path, struct ft_fault *fa
         s->clients[i].fd = -1;
     s->address.sun_family = AF_UNIX;
     snprintf(s->address.sun_path, sizeof(s->address.sun_path), "%s", path);
-    int error = take_place(&s->address, path, fault);
+    int error = clear_path(&s->address, path, fault);
 
     if (error) {
         free(s);
         return error;
     }
-    s->fd = stream();
+    s->fd = open_stream();
     mode_t old = umask(0117); /* owner and group */
     int bound = s->fd < 0 ? -1 : bind(s->fd, (struct sockaddr *)&s->address, sizeof(s->address));
 
@@ -131,7 +131,7 @@ void nd_server_close(struct nd_server *s)
     free(s);
 }
 
-static void welcome(struct nd_server *s)
+static void accept_clients(struct nd_server *s)
 {
     for (int i = 0; i < CLIENTS; i++) {
         struct client *c = &s->clients[i];
@@ -236,5 +236,5 @@ void nd_server_serve(struct nd_server *s, int timeout_ms, json_t *(*answer)(void
             hang_up(c);
     }
     if (p[0].fd >= 0 && p[0].revents)
-        welcome(s);
+        accept_clients(s);
 }

@@ -47,7 +47,7 @@ static int by_time(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static struct nd_redis_times summary(struct bench *b)
+static struct nd_redis_times summarize(struct bench *b)
 {
     struct nd_redis_times t = {0};
 
@@ -173,7 +173,7 @@ static inline __attribute__((always_inline)) struct nd_redis_times time_local(
             access(b, nf, &keys[k]);
         b->taken[i] = (double)(nd_now() - from) / GROUP;
     }
-    return summary(b);
+    return summarize(b);
 }
 
 static void fill_maps(const struct bench *b, const struct nf *nf)
@@ -267,7 +267,7 @@ static struct nd_redis_times time_remote(struct bench *b, struct nd_wire *w, uin
         write_and_await(w);
         b->taken[i] = (double)(nd_now() - from) / batch;
     }
-    return summary(b);
+    return summarize(b);
 }
 
 static int measure_remote(struct nd_redis_access *out, struct bench *b, struct ft_fault *fault)
