@@ -22,9 +22,9 @@ struct nd_redis {
     struct nd_wire wire;
     struct nf_backend *backend;
     bool loading;
-    uint64_t awaited; /* last command whose answer packets wait for */
-    uint64_t ended;   /* last burst told … */
-    uint64_t confirmed;
+    uint64_t awaited;   /* last command whose answer packets wait for */
+    uint64_t ended;     /* last burst whose commands are all gathered */
+    uint64_t confirmed; /* last burst whose outputs may leave */
     uint64_t reads, writes;
     char settings[400];
 };

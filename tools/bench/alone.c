@@ -185,8 +185,8 @@ int nd_bench_alone_open(struct nd_bench_alone **out, const struct nd_config *con
     (void)nd_bench_protect(&protection.protect, config, piece->logs ? ND_MODE_LOG : ND_MODE_OFF,
                            piece->marks ? ND_STANDBY_WARM : ND_STANDBY_HOT, NULL);
     nd_bench_adapt(&a.config, config, &protection, piece->lanes);
-    a.config.protect.checkpoint_ms = UINT32_MAX; /* none is due … */
-    a.config.protect.pending_mb = UINT32_MAX;    /* nor is a checkpoint due because the log has grown */
+    a.config.protect.checkpoint_ms = UINT32_MAX; /* no checkpoint is due by time */
+    a.config.protect.pending_mb = UINT32_MAX;    /* no checkpoint is due because the log has grown */
     error = put_together(&a, load, seed, fault);
     while (!error && !has_opened(&a))
         turn(&a, 0);
