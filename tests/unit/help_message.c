@@ -17,12 +17,6 @@
 
 uint8_t message_frame[FT_MESSAGE_MAX + 64], message_unpacked[FT_BULK_MAX], message_content[FT_BULK_MAX];
 
-/* Of all magnitudes. */
-static uint64_t draw_any_magnitude(void)
-{
-    return draw() >> (draw() % 64);
-}
-
 static void draw_text(char *to, size_t cap, size_t least)
 {
     size_t len = least + draw() % (cap - least);
