@@ -242,8 +242,8 @@ static void put64(uint8_t *p, uint64_t v)
         p[i] = (uint8_t)(v >> (56 - 8 * i));
 }
 
-/* The golden record by any msgpack reader: the format is what docs/record-format.md says, not merely what decode
- * accepts.
+/* The golden record by any msgpack reader: the format is what docs/record-format.md says, not merely what
+ * decode accepts.
  */
 static void any_msgpack_reader_reads_the_golden_record(void **state)
 {
