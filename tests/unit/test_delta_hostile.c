@@ -191,7 +191,7 @@ static void impossible_outputs_are_refused_by_name(void **state)
     head[BYTES] = 80;
     FORGE_PUT(HEAD(60, 3), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0);
     forge_refused(FT_EMALFORMED, "output 1 is number 50, expected more than 50");
-    /* … and a burst to one before it. */
+    /* A burst goes back to one before it. */
     one_output(80);
     head[HELD] = 2;
     FORGE_PUT(HEAD(60, 3), 0, 3, HEAD(60, 3), 0);

@@ -228,7 +228,7 @@ static void the_largest_burst_fits(void **state)
     assert_int_equal(lg_capture_determinant(&capture, value, FT_DETERMINANTS_MAX - 3), FT_EFULL);
     assert_int_equal(lg_capture_determinant(&capture, value, FT_DETERMINANTS_MAX - 100), 0);
     assert_int_equal(lg_capture_determinant(&capture, value, 93),
-                     FT_EFULL); /* refused, and nothing of it kept */
+                     FT_EFULL); /* refused, and nothing of it remains */
     assert_int_equal(lg_capture_determinant(&capture, value, 92), 0);
     lg_capture_end(&capture, 0);
     r = next_record();

@@ -36,7 +36,7 @@ static uint64_t map_model_churn(uint32_t capacity, uint32_t key_size, uint32_t v
     return digest;
 }
 
-static void agrees_with_the_model(void **unused)
+static void map_agrees_with_the_model(void **unused)
 {
     (void)unused;
     map_model_churn(1000, 13, 40, 2500, 50000, 1);
@@ -80,7 +80,7 @@ static void exactly_capacity_entries_go_in(void **unused)
     }
 }
 
-static void one_seed_one_content(void **unused)
+static void the_same_seed_gives_the_same_content(void **unused)
 {
     (void)unused;
     assert_true(map_model_churn(300, 12, 20, 600, 10000, 7) == map_model_churn(300, 12, 20, 600, 10000, 7));
@@ -159,10 +159,10 @@ static void misuse_aborts(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(agrees_with_the_model),
+        cmocka_unit_test(map_agrees_with_the_model),
         cmocka_unit_test(every_size_of_key_and_value_agrees_with_the_model),
         cmocka_unit_test(exactly_capacity_entries_go_in),
-        cmocka_unit_test(one_seed_one_content),
+        cmocka_unit_test(the_same_seed_gives_the_same_content),
         cmocka_unit_test(entries_lie_well),
         cmocka_unit_test(make_needs_the_bytes_it_says),
         cmocka_unit_test(misuse_aborts),
