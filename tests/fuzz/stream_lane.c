@@ -235,7 +235,7 @@ static size_t replay_record(const uint8_t *from, size_t len)
     return (size_t)n;
 }
 
-/* What replay kept is what left, as far as the record has it. */
+/* The replayed outputs are what left, as far as the record has it. */
 static void compare_replayed(const struct result *first)
 {
     const struct lg_output *out;

@@ -101,7 +101,7 @@ done
 
 # ---- pieces of protection, access to state -----------------------------------------------------------------------------
 
-# Two lanes in turn fight over one number: each burst has one edge, to the other lane. One lane has nobody to fight with.
+# Two lanes in turn fight over one number: each burst has one dependency, on the other lane. One lane has nobody to fight with.
 bench -c nfs/chains/forward.yaml --pieces --flows 64 --pairs 1 --seconds 0.05 &&
     [ "$(fact '[.pieces[] | select(.piece == "dependencies") | .dependencies_per_record] == [1]')" = true ] &&
     [ "$(fact '[.pieces[] | select(.piece != "dependencies") | .dependencies_per_record] | add == 0')" = true ] &&

@@ -38,6 +38,11 @@ ok() { # DESCRIPTION COMMAND…
     fi
 }
 
+skip() { # DESCRIPTION WHY
+    tests=$((tests + 1))
+    echo "ok $tests - $1 # SKIP $2"
+}
+
 is() { # DESCRIPTION GOT WANTED
     tests=$((tests + 1))
     if [ "$2" = "$3" ]; then

@@ -8,7 +8,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root" || exit 1
 understudy=${UNDERSTUDY:-build/understudy}
 planted=${BUILD:-build}/understudy-planted
-pcaps=../shared/pcaps
+pcaps=${UNDERSTUDY_PCAPS:-../shared/pcaps}
 dir=$(mktemp -d) || exit 1
 export TMPDIR=$dir/tmp # where the nodes meet: this run's alone
 mkdir "$TMPDIR"
@@ -26,6 +26,13 @@ ok() { # DESCRIPTION STATUS [WHY]
         [ -z "${3:-}" ] || sed 's/^/# /' <<<"$3"
         [ ! -s "$dir/err" ] || head -n 12 "$dir/err" | sed 's/^/# stderr: /'
     fi
+}
+
+# A test that needs others' captures, where there are none.
+skip_without_captures() { # DESCRIPTION
+    compgen -G "$pcaps/*.pcap" >/dev/null && return
+    tests=$((tests + 1))
+    echo "ok $tests - $1 # SKIP no captures in $pcaps"
 }
 
 chains() {

@@ -98,6 +98,7 @@ ok "without a gate: the $lost lost are listed with their clocks, 20 of them at m
 
 # ---- captures of others -----------------------------------------------------------------------------------------------
 
+skip_without_captures "captures of others"
 for file in "$pcaps"/*.pcap; do
     [ -r "$file" ] || continue
     capture monitor "$file" 1

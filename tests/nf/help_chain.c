@@ -74,6 +74,8 @@ static void make_chain(struct help_chain *h)
     h->burst = h->now = 0;
 }
 
+static struct help_chain *opened; /* the last one, while it is open */
+
 void help_chain_open_file(struct help_chain *h, const char *file, uint64_t seed)
 {
     static const struct ft_region_config how = {.name = "test", .shared_size = 1 << 20, .audit = true};
@@ -82,6 +84,7 @@ void help_chain_open_file(struct help_chain *h, const char *file, uint64_t seed)
     h->seed = seed;
     must(nf_chain_region(&h->region, &h->config->chain, &how, &fault), &fault);
     make_chain(h);
+    opened = h;
 }
 
 void help_chain_open(struct help_chain *h, const char *nfs, const char *rules, uint64_t seed)
@@ -111,6 +114,25 @@ void help_chain_close(struct help_chain *h)
     if (h->dir[0])
         remove_chain(h->dir);
     memset(h, 0, sizeof(*h));
+    if (opened == h)
+        opened = NULL;
+}
+
+void (*help_chain_before)(void);
+
+void help_chain_case(void **test)
+{
+    if (help_chain_before)
+        help_chain_before();
+    ((void (*)(void)) * test)();
+}
+
+int help_chain_case_end(void **test)
+{
+    (void)test;
+    if (opened)
+        help_chain_close(opened);
+    return 0;
 }
 
 void help_chain_run(struct help_chain *h, uint64_t now, struct nf_packet packets[], uint32_t n)
@@ -126,6 +148,11 @@ void help_chain_idle(struct help_chain *h, uint64_t now)
 {
     struct nf_packet none;
     help_chain_run(h, now, &none, 0);
+}
+
+void help_chain_wait_tenths(struct help_chain *h, uint64_t tenths)
+{
+    help_chain_idle(h, h->now + tenths * (HELP_SECOND / 10));
 }
 
 struct nf_packet help_chain_send(struct help_chain *h, uint8_t side, uint8_t *frame, uint32_t len)
@@ -186,6 +213,15 @@ uint32_t help_chain_show(const struct help_chain *h, const char *name, char *out
     return rows;
 }
 
+void help_chain_has(const struct help_chain *h, const char *nf, const char *text)
+{
+    static char all[65536];
+
+    help_chain_show(h, nf, all, sizeof(all));
+    if (!strstr(all, text))
+        fail_msg("no %s in %s", text, all);
+}
+
 uint64_t help_chain_digest(const struct help_chain *h)
 {
     return ft_region_digest(h->region);
@@ -236,19 +272,34 @@ static void read_all(struct help_capture *capture, pcap_t *pcap)
     }
 }
 
+const char *help_capture_directory(void)
+{
+    const char *path = getenv("UNDERSTUDY_PCAPS");
+
+    return path ? path : "../shared/pcaps";
+}
+
+void help_captures_or_skip(void)
+{
+    if (access(help_capture_directory(), R_OK) == 0)
+        return;
+    print_message("# no captures in %s\n", help_capture_directory());
+    skip();
+}
+
 bool help_capture_read(struct help_capture *capture, const char *name)
 {
     char path[256], command[320], error[PCAP_ERRBUF_SIZE];
     size_t n = strlen(name);
     memset(capture, 0, sizeof(*capture));
-    snprintf(path, sizeof(path), "../shared/pcaps/%s", name);
+    snprintf(path, sizeof(path), "%s/%s", help_capture_directory(), name);
     if (access(path, R_OK) != 0) {
         printf("# no capture %s here, left out\n", path);
         return false;
     }
-    bool packed = n > 3 && strcmp(name + n - 3, ".gz") == 0;
+    bool gzipped = n > 3 && strcmp(name + n - 3, ".gz") == 0;
     snprintf(command, sizeof(command), "gunzip -c %s", path);
-    FILE *f = packed ? popen(command, "r") : fopen(path, "r");
+    FILE *f = gzipped ? popen(command, "r") : fopen(path, "r");
     assert_non_null(f);
     pcap_t *pcap = pcap_fopen_offline_with_tstamp_precision(f, PCAP_TSTAMP_PRECISION_NANO, error);
     if (!pcap)

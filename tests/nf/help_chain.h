@@ -32,6 +32,19 @@ void help_chain_open_file(struct help_chain *h, const char *file, uint64_t seed)
 void help_chain_again(struct help_chain *h);
 void help_chain_close(struct help_chain *h);
 
+/*
+ * A cmocka test of `void f(void)`. What help_chain_before points to is called inside the test and may open
+ * the chain: cmocka sets its handler of SIGSEGV before each test, and the audit's must come later. A chain
+ * that is still open behind the test is closed.
+ */
+#define HELP_CASE(f)                                                                                         \
+    {                                                                                                        \
+#f, help_chain_case, NULL, help_chain_case_end, (void *)(f)                                          \
+    }
+extern void (*help_chain_before)(void); /* NULL: nothing */
+void help_chain_case(void **test);
+int help_chain_case_end(void **test);
+
 /* What nd_config_read says about such a chain: 0 or an error, its text in `fault`. */
 int help_chain_refused(const char *nfs, const char *rules, struct ft_fault *fault);
 
@@ -40,6 +53,7 @@ int help_chain_refused(const char *nfs, const char *rules, struct ft_fault *faul
 void help_chain_run(struct help_chain *h, uint64_t now, struct nf_packet packets[], uint32_t n);
 /* An empty burst: timers. */
 void help_chain_idle(struct help_chain *h, uint64_t now);
+void help_chain_wait_tenths(struct help_chain *h, uint64_t tenths); /* of a second */
 /* A burst of one frame of its own buffer; rewritten in place. The packet as it came out. */
 struct nf_packet help_chain_send(struct help_chain *h, uint8_t side, uint8_t *frame, uint32_t len);
 /* Builds and sends; true: it passed. The frame as it came out is in *out, when that is not NULL. */
@@ -50,6 +64,8 @@ int help_chain_command(struct help_chain *h, const char *text);
 uint64_t help_chain_counter(const struct help_chain *h, const char *nf, const char *name);
 /* Text of show, all pages, into a buffer of `cap` bytes; how many rows. */
 uint32_t help_chain_show(const struct help_chain *h, const char *nf, char *out, uint32_t cap);
+/* Fails the test when the text of show does not contain `text`. */
+void help_chain_has(const struct help_chain *h, const char *nf, const char *text);
 uint64_t help_chain_digest(const struct help_chain *h);
 
 /* ---- captures ---------------------------------------------------------------------------------- */
@@ -65,7 +81,11 @@ struct help_capture {
     uint32_t count;
 };
 
-/* Of ../shared/pcaps, *.gz as well. False, and a line that says so, when it is not there. */
+/* Where captures lie: $UNDERSTUDY_PCAPS, or ../shared/pcaps. */
+const char *help_capture_directory(void);
+/* Skips the test, and says why, when there is no such directory. */
+void help_captures_or_skip(void);
+/* A file of that directory, *.gz as well. False, and a line that says so, when it is not there. */
 bool help_capture_read(struct help_capture *capture, const char *name);
 /* Makes IPv4 header checksums right: some captures were given other addresses and kept their checksums. */
 void help_capture_mend(struct help_capture *capture);

@@ -268,6 +268,7 @@ static const char *const captures[] = {
 
 static void over_captures(const char *nfs, const char *rules, const char *file)
 {
+    help_captures_or_skip();
     for (unsigned i = 0; i < CAPTURES; i++) {
         struct help_capture capture;
         struct run run;
@@ -288,24 +289,20 @@ static void over_captures(const char *nfs, const char *rules, const char *file)
     }
 }
 
-static void test_nat(void **state)
+static void nat_replays_captures_to_the_same_state(void)
 {
-    (void)state;
     over_captures(NAT, NULL, NULL);
 }
-static void test_firewall(void **state)
+static void firewall_replays_captures_to_the_same_state(void)
 {
-    (void)state;
     over_captures(WALL, "allow out\nallow in tcp to any port 80\ndefault deny in\n", NULL);
 }
-static void test_monitor(void **state)
+static void monitor_replays_captures_to_the_same_state(void)
 {
-    (void)state;
     over_captures(MONITOR, NULL, NULL);
 }
-static void test_edge_file(void **state)
+static void the_edge_chain_replays_captures_to_the_same_state(void)
 {
-    (void)state;
     over_captures(NULL, NULL, "nfs/chains/edge.yaml");
 }
 
@@ -315,6 +312,7 @@ static void translate(const char *file, unsigned flows)
 {
     struct help_capture capture;
     struct run run;
+    help_captures_or_skip();
     if (!help_capture_read(&capture, file))
         return;
     print_message("# %s\n", file);
@@ -334,9 +332,8 @@ static void translate(const char *file, unsigned flows)
     help_capture_free(&capture);
 }
 
-static void test_translation(void **state)
+static void captures_get_a_mapping_for_each_flow(void)
 {
-    (void)state;
     translate("http-methods.pcap", 49);
     translate("ftp-bruteforce.pcap", 30);
     translate("WebattackRCE.pcap", 797);
@@ -351,7 +348,7 @@ static void test_translation(void **state)
 
 /* Without any capture: what the chain file says, and that firewall and monitor see the outside address alone.
  */
-static void test_edge_by_hand(void **state)
+static void firewall_and_monitor_see_the_outside_address_alone(void)
 {
     static char text[65536];
     uint32_t site = HELP_IP(203, 0, 113, 1), host = HELP_IP(192, 168, 7, 8), web = HELP_IP(192, 0, 2, 80);
@@ -359,7 +356,6 @@ static void test_edge_by_hand(void **state)
     struct help_spec back = {.src = web, .dst = site, .sport = 80, .proto = 6, .tcp = HELP_SYN | HELP_ACK};
     struct help_spec ping = {.src = web, .dst = site, .sport = 5, .proto = 1, .type = 8};
     struct help_seen seen;
-    (void)state;
     help_chain_open_file(&h, "nfs/chains/edge.yaml", 1);
     h.now = HELP_SECOND;
     assert_true(help_chain_spec(&h, NF_INSIDE, &out, &seen));
@@ -382,19 +378,15 @@ static void test_edge_by_hand(void **state)
     assert_null(strstr(text, "192.168."));
 }
 
-static int close_chain(void **state)
-{
-    (void)state;
-    help_chain_close(&h);
-    return 0;
-}
-
-#define CASE(f) cmocka_unit_test_teardown(f, close_chain)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_nat),       CASE(test_firewall),     CASE(test_monitor),
-        CASE(test_edge_file), CASE(test_edge_by_hand), CASE(test_translation),
+        HELP_CASE(nat_replays_captures_to_the_same_state),
+        HELP_CASE(firewall_replays_captures_to_the_same_state),
+        HELP_CASE(monitor_replays_captures_to_the_same_state),
+        HELP_CASE(the_edge_chain_replays_captures_to_the_same_state),
+        HELP_CASE(firewall_and_monitor_see_the_outside_address_alone),
+        HELP_CASE(captures_get_a_mapping_for_each_flow),
     };
     return cmocka_run_group_tests_name("edge", tests, NULL, NULL);
 }

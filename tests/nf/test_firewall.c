@@ -34,10 +34,6 @@ static uint64_t counter(const char *name)
 {
     return help_chain_counter(&h, "firewall", name);
 }
-static void wait_tenths(unsigned tenths)
-{
-    help_chain_idle(&h, h.now + tenths * (HELP_SECOND / 10));
-}
 static uint64_t live(void)
 {
     return counter("connections_created") - counter("connections_expired");
@@ -78,7 +74,7 @@ static const char *state_of(const char *from)
     return found;
 }
 
-static void test_rules(void)
+static void the_first_rule_that_fits_decides(void)
 {
     assert_true(web(1, HELP_SYN));
     assert_true(pass(OUT, 6, SITE, 2, REMOTE, 8010, HELP_SYN));
@@ -119,7 +115,7 @@ static void refused(const char *text, const char *expected)
         fail_msg("\"%s\" is not in \"%s\"", expected, fault.text);
 }
 
-static void test_bad_rules(void)
+static void bad_rules_are_refused_by_line(void)
 {
     static char many[5000 * 6];
     refused("allow\npermit in\n", "firewall.rules:2: 'permit', expected allow or deny");
@@ -153,7 +149,7 @@ static void test_bad_rules(void)
 }
 
 /* The states of a connection's life, as RFC 9293's figure 5 names them. */
-static void test_states(void)
+static void connections_go_through_their_states(void)
 {
     static const char from[] = "203.0.113.1:1";
     assert_true(web(1, HELP_SYN));
@@ -171,14 +167,14 @@ static void test_states(void)
     assert_string_equal(state_of(from), "close-wait");
     assert_true(web(1, HELP_ACK));
     assert_string_equal(state_of(from), "close-wait");
-    wait_tenths(3000); /* half closed is open: 7440 s */
+    help_chain_wait_tenths(&h, 3000); /* half closed is open: 7440 s */
     assert_true(web(1, HELP_FIN | HELP_ACK));
     assert_string_equal(state_of(from), "last-ack");
     assert_true(back(1, HELP_ACK));
     assert_string_equal(state_of(from), "time-wait");
-    wait_tenths(2399);
+    help_chain_wait_tenths(&h, 2399);
     assert_int_equal(live(), 1);
-    wait_tenths(1);
+    help_chain_wait_tenths(&h, 1);
     assert_int_equal(live(), 0);
     web(2, HELP_SYN), back(2, HELP_SYN | HELP_ACK), web(2, HELP_ACK);
     assert_true(web(2, HELP_FIN | HELP_ACK));
@@ -195,7 +191,7 @@ static void test_states(void)
 }
 
 /* A finished connection's ports give no licence to the other side. */
-static void test_reuse_is_judged(void)
+static void a_reused_connection_is_judged_anew(void)
 {
     web(1, HELP_SYN), back(1, HELP_SYN | HELP_ACK), web(1, HELP_ACK);
     assert_true(back(1, HELP_ACK));
@@ -205,7 +201,7 @@ static void test_reuse_is_judged(void)
     assert_string_equal(state_of("203.0.113.1:1"), "absent");
 }
 
-static void test_impossible_flags(void)
+static void impossible_flags_are_dropped(void)
 {
     web(1, HELP_SYN);
     assert_false(back(1, HELP_SYN | HELP_FIN));
@@ -216,7 +212,7 @@ static void test_impossible_flags(void)
     assert_string_equal(state_of("203.0.113.1:1"), "syn-sent");
 }
 
-static void test_loose(void)
+static void loose_takes_connections_in_their_middle(void)
 {
     assert_true(web(1, HELP_ACK));
     assert_string_equal(state_of("203.0.113.1:1"), "established");
@@ -236,7 +232,7 @@ static void test_loose(void)
     assert_true(pass(OUT, 17, SITE, 5, REMOTE, 53, 0));
 }
 
-static void test_table_full(void)
+static void a_full_table_lets_nothing_new_in(void)
 {
     help_chain_close(&h);
     help_chain_open(&h, WALL(", max_flows: 8"), rules, 1);
@@ -246,16 +242,16 @@ static void test_table_full(void)
     assert_int_equal(counter("table_full"), 1);
     assert_true(pass(OUT, 17, SITE, 3, REMOTE, 53, 0));
     assert_true(pass(IN, 17, REMOTE, 53, SITE, 3, 0));
-    wait_tenths(2999);
+    help_chain_wait_tenths(&h, 2999);
     assert_true(pass(IN, 17, REMOTE, 53, SITE, 3, 0));
     assert_false(pass(OUT, 17, SITE, 9, REMOTE, 53, 0));
-    wait_tenths(1);
+    help_chain_wait_tenths(&h, 1);
     assert_int_equal(live(), 1);
     assert_true(pass(OUT, 17, SITE, 9, REMOTE, 53, 0));
 }
 
 /* Errors pass when they quote a connection's packet, whichever way it went. */
-static void test_related(void)
+static void errors_about_known_flows_pass(void)
 {
     uint8_t inner[HELP_FRAME_MAX];
     struct help_spec quoted = {
@@ -281,7 +277,7 @@ static void test_related(void)
     assert_false(help_chain_spec(&h, IN, &error, NULL));
 }
 
-static void test_fragments(void)
+static void fragments_go_with_their_first(void)
 {
     struct help_spec first = {.src = SITE,
                               .dst = REMOTE,
@@ -301,13 +297,13 @@ static void test_fragments(void)
     assert_false(help_chain_spec(&h, OUT, &first, NULL)); /* denied, so the others are */
     assert_false(help_chain_spec(&h, OUT, &later, NULL));
     later.src = SITE;
-    wait_tenths(299);
+    help_chain_wait_tenths(&h, 299);
     assert_true(help_chain_spec(&h, OUT, &later, NULL));
-    wait_tenths(1);
+    help_chain_wait_tenths(&h, 1);
     assert_false(help_chain_spec(&h, OUT, &later, NULL));
 }
 
-static void test_others(void)
+static void other_packets_are_judged_by_rules(void)
 {
     uint8_t ipv6[64] = {[12] = 0x86, [13] = 0xdd}, arp[42] = {[12] = 8, [13] = 6, 0, 1, 8, 0, 6, 4};
     uint8_t frame[HELP_FRAME_MAX];
@@ -331,7 +327,7 @@ static void test_others(void)
     assert_int_equal(counter("unsupported"), 1);
 }
 
-static void test_commands(void)
+static void commands_change_rules_and_timeouts(void)
 {
     assert_true(web(1, HELP_SYN));
     assert_int_equal(help_chain_command(&h, "set firewall rule.2=deny"), FT_OK);
@@ -348,34 +344,27 @@ static void test_commands(void)
     assert_int_equal(help_chain_command(&h, "clear firewall 1"), FT_ENOENT);
     assert_int_equal(help_chain_command(&h, "set firewall tcp_transitory=1"), FT_OK);
     assert_string_equal(state_of("198.51.100.7:80"), "syn-recv");
-    wait_tenths(10);
+    help_chain_wait_tenths(&h, 10);
     assert_string_equal(state_of("198.51.100.7:80"), "absent");
 }
 
-/* The audit's handler must be set inside the test: cmocka sets its own before each. */
-static void in_wall(void **test)
+static void open_wall(void)
 {
     help_chain_open(&h, WALL(""), rules, 1);
     h.now = HELP_SECOND;
-    ((void (*)(void)) * test)();
-}
-static int close_wall(void **test)
-{
-    (void)test;
-    help_chain_close(&h);
-    return 0;
 }
 
-/* clang-format off */
-#define CASE(f) {#f, in_wall, NULL, close_wall, (void *)f}
-/* clang-format on */
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_rules),           CASE(test_bad_rules),        CASE(test_states),
-        CASE(test_reuse_is_judged), CASE(test_impossible_flags), CASE(test_loose),
-        CASE(test_table_full),      CASE(test_related),          CASE(test_fragments),
-        CASE(test_others),          CASE(test_commands),
+        HELP_CASE(the_first_rule_that_fits_decides),    HELP_CASE(bad_rules_are_refused_by_line),
+        HELP_CASE(connections_go_through_their_states), HELP_CASE(a_reused_connection_is_judged_anew),
+        HELP_CASE(impossible_flags_are_dropped),        HELP_CASE(loose_takes_connections_in_their_middle),
+        HELP_CASE(a_full_table_lets_nothing_new_in),    HELP_CASE(errors_about_known_flows_pass),
+        HELP_CASE(fragments_go_with_their_first),       HELP_CASE(other_packets_are_judged_by_rules),
+        HELP_CASE(commands_change_rules_and_timeouts),
     };
+
+    help_chain_before = open_wall;
     return cmocka_run_group_tests_name("firewall", tests, NULL, NULL);
 }

@@ -9,15 +9,7 @@
 
 static struct help_chain h;
 
-static void has(const char *text)
-{
-    char all[16384];
-    help_chain_show(&h, "forward", all, sizeof(all));
-    if (!strstr(all, text))
-        fail_msg("no %s in %s", text, all);
-}
-
-static void test_counts(void)
+static void packets_and_bytes_are_counted(void)
 {
     uint8_t frame[64] = {[12] = 0x88, [13] = 0x47}, before[64];
     struct help_spec spec = {.src = HELP_IP(10, 0, 0, 1),
@@ -32,55 +24,47 @@ static void test_counts(void)
     assert_memory_equal(frame, before, sizeof(frame));
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &spec, NULL));
     assert_true(help_chain_spec(&h, NF_INSIDE, &spec, NULL));
-    has("{\"lane\":0,\"packets\":3,\"bytes\":348,\"shared\":3,\"merged\":3,\"last_shared\":3,"
-        "\"last_merged\":3}");
+    help_chain_has(&h, "forward",
+                   "{\"lane\":0,\"packets\":3,\"bytes\":348,\"shared\":3,\"merged\":3,\"last_shared\":3,"
+                   "\"last_merged\":3}");
 }
 
-static void test_switches(void)
+static void shared_and_merged_counts_can_be_switched_off(void)
 {
     struct help_spec spec = {.src = 1, .dst = 2, .proto = 17, .payload = 100};
     help_chain_open(&h, "    - forward: { shared: false, merged: false }\n", NULL, 1);
     assert_true(help_chain_spec(&h, NF_INSIDE, &spec, NULL));
-    has("\"packets\":1,\"bytes\":142,\"shared\":0,\"merged\":0,");
+    help_chain_has(&h, "forward", "\"packets\":1,\"bytes\":142,\"shared\":0,\"merged\":0,");
 }
 
 /* The last merged number has its line to itself when nothing else is noted: audit sees a write that is not
  * marked. */
-static void test_reads(void)
+static void a_forwarder_that_reads_sees_the_payload(void)
 {
     struct help_spec spec = {.src = 1, .dst = 2, .proto = 17, .payload = 100};
     help_chain_open(&h, "    - forward: { shared: false, read: true }\n", NULL, 1);
     for (unsigned i = 0; i < 3; i++)
         assert_true(help_chain_spec(&h, NF_INSIDE, &spec, NULL));
-    has("\"shared\":0,\"merged\":3,\"last_shared\":0,\"last_merged\":3}");
+    help_chain_has(&h, "forward", "\"shared\":0,\"merged\":3,\"last_shared\":0,\"last_merged\":3}");
 }
 
-static void test_captures(void)
+static void captures_replay_to_the_same_state(void)
 {
+    help_captures_or_skip();
     help_chain_open_file(&h, "nfs/chains/forward.yaml", 3);
     help_chain_same(&h, "mixed.pcap", false);
     help_chain_same(&h, "badpackets.pcap", false);
     help_chain_same(&h, "ip_fragmented_garbage.pcap", false);
 }
 
-/* The audit's handler must be set inside the test: cmocka sets its own before each. */
-static void in_forward(void **test)
-{
-    ((void (*)(void)) * test)();
-}
-static int close_forward(void **test)
-{
-    (void)test;
-    help_chain_close(&h);
-    return 0;
-}
-
-/* clang-format off */
-#define CASE(f) {#f, in_forward, NULL, close_forward, (void *)f}
-/* clang-format on */
 int main(void)
 {
-    const struct CMUnitTest tests[] = {CASE(test_counts), CASE(test_switches), CASE(test_reads),
-                                       CASE(test_captures)};
+    const struct CMUnitTest tests[] = {
+        HELP_CASE(packets_and_bytes_are_counted),
+        HELP_CASE(shared_and_merged_counts_can_be_switched_off),
+        HELP_CASE(a_forwarder_that_reads_sees_the_payload),
+        HELP_CASE(captures_replay_to_the_same_state),
+    };
+
     return cmocka_run_group_tests_name("forward", tests, NULL, NULL);
 }

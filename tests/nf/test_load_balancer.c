@@ -20,10 +20,6 @@ static uint64_t counter(const char *name)
 {
     return help_chain_counter(&h, "load_balancer", name);
 }
-static void wait_tenths(uint64_t tenths)
-{
-    help_chain_idle(&h, h.now + tenths * (HELP_SECOND / 10));
-}
 static void open_balancer(const char *nfs)
 {
     help_chain_open(&h, nfs, NULL, 1);
@@ -65,15 +61,7 @@ static bool answer(uint32_t client, uint16_t port, unsigned backend, uint8_t fla
     return s.src == VIP && s.sport == 80;
 }
 
-static void has(const char *text)
-{
-    static char all[65536];
-    help_chain_show(&h, "load_balancer", all, sizeof(all));
-    if (!strstr(all, text))
-        fail_msg("no %s in %s", text, all);
-}
-
-static void test_there_and_back(void)
+static void a_flow_stays_with_its_backend_there_and_back(void)
 {
     struct help_spec other = {
         .src = CLIENT, .dst = VIP, .sport = 5, .dport = 81, .proto = 6, .tcp = HELP_SYN};
@@ -95,13 +83,16 @@ static void test_there_and_back(void)
     assert_int_equal(counter("other"), 2);
     assert_int_equal(ask(CLIENT, 7, HELP_RST), 0);
     assert_int_equal(counter("no_flow"), 1);
-    has("{\"backend\":\"10.1.0.3:8080\",\"state\":\"up\",\"connections\":1,\"total\":1}");
-    has("{\"proto\":\"tcp\",\"client\":\"198.51.100.7:1000\",\"service\":\"203.0.113.10:80\",\"to\":\"10.1.0."
+    help_chain_has(&h, "load_balancer",
+                   "{\"backend\":\"10.1.0.3:8080\",\"state\":\"up\",\"connections\":1,\"total\":1}");
+    help_chain_has(
+        &h, "load_balancer",
+        "{\"proto\":\"tcp\",\"client\":\"198.51.100.7:1000\",\"service\":\"203.0.113.10:80\",\"to\":\"10.1.0."
         "1:80\","
         "\"state\":\"established\",\"packets\":5,");
 }
 
-static void test_least(void)
+static void least_gives_flows_to_the_least_busy(void)
 {
     unsigned got[4] = {0};
     open_balancer(BALANCE(THREE ", tcp_transitory: 5"));
@@ -120,14 +111,14 @@ static void test_least(void)
     for (uint16_t i = 0; i < 30; i++)
         if (i % 3 != 1)
             ask(CLIENT, i, HELP_ACK);
-    wait_tenths(51);
+    help_chain_wait_tenths(&h, 51);
     assert_int_equal(counter("flows_expired"), 10);
     for (uint16_t i = 100; i < 110; i++)
         assert_int_equal(ask(CLIENT, i, HELP_SYN), 2);
     assert_int_not_equal(ask(CLIENT, 200, HELP_SYN), 2);
 }
 
-static void test_consistent(void)
+static void consistent_keeps_clients_with_their_backend(void)
 {
     unsigned was[200], now[200], moved = 0, on_second = 0, got[4] = {0};
     open_balancer(BALANCE(THREE ", policy: consistent"));
@@ -135,7 +126,7 @@ static void test_consistent(void)
         got[was[i] = ask(CLIENT, i, HELP_SYN)]++;
     assert_true(got[1] > 40 && got[2] > 40 && got[3] > 40);
     assert_int_equal(help_chain_command(&h, "clear load_balancer"), FT_OK);
-    has("\"connections\":0");
+    help_chain_has(&h, "load_balancer", "\"connections\":0");
     for (uint16_t i = 0; i < 200; i++)
         assert_int_equal(ask(CLIENT, i, HELP_SYN), was[i]);
     assert_int_equal(help_chain_command(&h, "clear load_balancer"), FT_OK);
@@ -149,7 +140,7 @@ static void test_consistent(void)
     assert_int_equal(moved, on_second); /* nobody else's */
 }
 
-static void test_random(void)
+static void random_gives_flows_to_all(void)
 {
     unsigned got[4] = {0};
     open_balancer(BALANCE(THREE ", policy: random"));
@@ -159,7 +150,7 @@ static void test_random(void)
     assert_int_equal(got[1] + got[2] + got[3], 300);
 }
 
-static void test_changes(void)
+static void an_operator_changes_backends(void)
 {
     static const char *const wrong[] = {
         "backends=10.1.0.1",     "backends=+10.1.0",  "backends=+10.1.0.1:0", "backends=+",
@@ -186,14 +177,15 @@ static void test_changes(void)
     assert_int_equal(set("backends=-10.1.0.3:8080"), FT_OK);
     assert_int_equal(set("backends=-10.1.0.3:8080"), FT_OK);
     assert_int_equal(counter("flows_cut"), 3);
-    has("{\"backend\":\"10.1.0.3:8080\",\"state\":\"gone\",\"connections\":0,\"total\":2}");
+    help_chain_has(&h, "load_balancer",
+                   "{\"backend\":\"10.1.0.3:8080\",\"state\":\"gone\",\"connections\":0,\"total\":2}");
     assert_int_equal(ask(CLIENT, 1, HELP_ACK), 0);
     assert_int_equal(set("backend.10.1.0.1=up"), FT_OK);
     assert_int_equal(ask(CLIENT, 1, HELP_ACK), 1);
 }
 
 /* Places of backends that are gone are used again, those in use are not. */
-static void test_many_changes(void)
+static void places_of_backends_that_are_gone_are_used_again(void)
 {
     char text[64];
     open_balancer(BALANCE(", backends: 10.1.0.1"));
@@ -212,7 +204,7 @@ static void test_many_changes(void)
     assert_int_equal(ask(CLIENT, 1, HELP_ACK), 1);
 }
 
-static void test_full(void)
+static void a_full_table_takes_no_new_flow(void)
 {
     open_balancer(BALANCE(THREE ", max_flows: 2, tcp_transitory: 10"));
     assert_int_equal(ask(CLIENT, 1, HELP_SYN), 1);
@@ -221,13 +213,13 @@ static void test_full(void)
     assert_int_equal(counter("table_full"), 1);
     assert_int_equal(ask(CLIENT, 1, HELP_SYN), 1);
     assert_true(answer(CLIENT, 2, 2, HELP_SYN | HELP_ACK));
-    wait_tenths(101);
+    help_chain_wait_tenths(&h, 101);
     assert_int_equal(counter("flows_expired"), 2);
     assert_int_equal(ask(CLIENT, 3, HELP_SYN), 3);
     assert_false(answer(CLIENT, 2, 2, HELP_ACK));
 }
 
-static void test_fragments(void)
+static void fragments_go_with_their_first(void)
 {
     struct help_seen s;
     struct help_spec first = {.src = CLIENT,
@@ -271,7 +263,7 @@ static void test_fragments(void)
     /* The flow has ended: what was noted is of no use. */
     assert_int_equal(help_chain_command(&h, "set load_balancer tcp_established=1"), FT_OK);
     assert_int_equal(help_chain_command(&h, "set load_balancer tcp_transitory=1"), FT_OK);
-    wait_tenths(20);
+    help_chain_wait_tenths(&h, 20);
     assert_int_equal(counter("flows_expired"), 1);
     assert_true(help_chain_spec(&h, NF_INSIDE, &later, &s));
     assert_int_equal(s.src, B(1));
@@ -287,7 +279,7 @@ static uint32_t quote(const struct help_spec *spec, uint8_t out[HELP_FRAME_MAX],
     return s->end - s->l3;
 }
 
-static void test_errors(void)
+static void icmp_errors_are_translated_both_ways(void)
 {
     uint8_t frame[HELP_FRAME_MAX], error[HELP_FRAME_MAX];
     struct help_seen s, in;
@@ -337,7 +329,7 @@ static void test_errors(void)
 }
 
 /* Any address is the service: answers get back the one that was asked for. */
-static void test_transparent(void)
+static void without_an_address_answers_come_from_the_one_asked_for(void)
 {
     struct help_spec spec = {.src = B(200), .sport = 7, .dport = 53, .proto = 17, .payload = 9};
     struct help_seen s;
@@ -360,7 +352,7 @@ static void test_transparent(void)
     assert_int_equal(s.src, HELP_IP(8, 8, 8, 8));
 }
 
-static void test_refused(void)
+static void impossible_backends_are_refused(void)
 {
     struct ft_fault fault = {""};
     assert_true(help_chain_refused(BALANCE(", backends: \"10.1.0.1 10.1.0\""), NULL, &fault) < 0);
@@ -369,15 +361,15 @@ static void test_refused(void)
     assert_true(help_chain_refused(BALANCE(", backends: 10.1.0.1:99999"), NULL, &fault) < 0);
 }
 
-static void test_captures(void)
+static void captures_replay_to_the_same_state(void)
 {
+    help_captures_or_skip();
     static const char *const chains[] = {"nfs/chains/balanced.yaml", "nfs/chains/race.yaml"};
     static const char *const files[] = {"mixed.pcap",        "badpackets.pcap", "ip_fragmented_garbage.pcap",
                                         "http-qinq.pcap",    "synscan.pcap",    "tcp-truncated-header.pcap",
                                         "http-methods.pcap", "gnutella.pcap"};
     for (unsigned c = 0; c < 2; c++) {
         bool there = true;
-
         help_chain_open_file(&h, chains[c], c + 1);
         for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++)
             there &= help_chain_same(&h, files[i], false);
@@ -387,27 +379,22 @@ static void test_captures(void)
     }
 }
 
-/* The audit's handler must be set inside the test: cmocka sets its own before each. */
-static void in_balancer(void **test)
-{
-    ((void (*)(void)) * test)();
-}
-static int close_balancer(void **test)
-{
-    (void)test;
-    help_chain_close(&h);
-    return 0;
-}
-
-/* clang-format off */
-#define CASE(f) {#f, in_balancer, NULL, close_balancer, (void *)f}
-/* clang-format on */
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_there_and_back), CASE(test_least),        CASE(test_consistent), CASE(test_random),
-        CASE(test_changes),        CASE(test_many_changes), CASE(test_full),       CASE(test_fragments),
-        CASE(test_errors),         CASE(test_transparent),  CASE(test_refused),    CASE(test_captures),
+        HELP_CASE(a_flow_stays_with_its_backend_there_and_back),
+        HELP_CASE(least_gives_flows_to_the_least_busy),
+        HELP_CASE(consistent_keeps_clients_with_their_backend),
+        HELP_CASE(random_gives_flows_to_all),
+        HELP_CASE(an_operator_changes_backends),
+        HELP_CASE(places_of_backends_that_are_gone_are_used_again),
+        HELP_CASE(a_full_table_takes_no_new_flow),
+        HELP_CASE(fragments_go_with_their_first),
+        HELP_CASE(icmp_errors_are_translated_both_ways),
+        HELP_CASE(without_an_address_answers_come_from_the_one_asked_for),
+        HELP_CASE(impossible_backends_are_refused),
+        HELP_CASE(captures_replay_to_the_same_state),
     };
+
     return cmocka_run_group_tests_name("load_balancer", tests, NULL, NULL);
 }

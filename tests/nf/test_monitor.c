@@ -22,10 +22,6 @@ static uint64_t counter(const char *name)
 {
     return help_chain_counter(&h, "monitor", name);
 }
-static void wait_tenths(unsigned tenths)
-{
-    help_chain_idle(&h, h.now + tenths * (HELP_SECOND / 10));
-}
 static void open_monitor(const char *nfs)
 {
     help_chain_open(&h, nfs, NULL, 1);
@@ -39,28 +35,22 @@ static void udp(uint8_t side, uint32_t src, uint16_t sport, uint32_t dst, uint16
     assert_true(help_chain_spec(&h, side, &spec, NULL));
 }
 
-static void has(const char *text)
-{
-    char all[65536];
-    help_chain_show(&h, "monitor", all, sizeof(all));
-    if (!strstr(all, text))
-        fail_msg("no %s in %s", text, all);
-}
-
-static void test_directions(void)
+static void both_directions_are_one_flow(void)
 {
     open_monitor(MONITOR("max_flows: 10"));
     udp(NF_OUTSIDE, B, 53, A, 9, 100);
     udp(NF_INSIDE, A, 9, B, 53, 200);
     udp(NF_OUTSIDE, B, 53, A, 9, 10); /* 60 bytes, the least an Ethernet frame has here */
-    has("{\"proto\":\"udp\",\"from\":\"198.51.100.7:53\",\"to\":\"10.0.0.1:9\",\"packets\":2,\"bytes\":202,"
+    help_chain_has(
+        &h, "monitor",
+        "{\"proto\":\"udp\",\"from\":\"198.51.100.7:53\",\"to\":\"10.0.0.1:9\",\"packets\":2,\"bytes\":202,"
         "\"back_packets\":1,\"back_bytes\":242,\"first_ns\":1000000000,\"last_ns\":1000000000}");
     assert_int_equal(counter("packets"), 3);
     assert_int_equal(counter("bytes"), 444);
     assert_int_equal(counter("flows_created"), 1);
 }
 
-static void test_classes(void)
+static void packets_are_counted_by_class(void)
 {
     uint8_t ipv6[64] = {[12] = 0x86, [13] = 0xdd}, arp[42] = {[12] = 8, [13] = 6, 0, 1, 8, 0, 6, 4};
     uint8_t other[64] = {[12] = 0x88, [13] = 0x47}, frame[HELP_FRAME_MAX];
@@ -89,50 +79,50 @@ static void test_classes(void)
     assert_int_equal(counter("udp_bytes"), 14 + 20 + 12 + 100);
     assert_int_equal(counter("tcp_bytes"), 14 + 20 + 20 + 60);
     assert_int_equal(counter("fragments"), 1);
-    has("\"proto\":\"47\",\"from\":\"10.0.0.1:0\"");
-    has("\"proto\":\"icmp\",\"from\":\"10.0.0.1:300\",\"to\":\"198.51.100.7:300\"");
-    has("\"proto\":\"udp\",\"from\":\"10.0.0.1:0\"");
-    has("[{\"flows\":4,\"packets\":8,");
+    help_chain_has(&h, "monitor", "\"proto\":\"47\",\"from\":\"10.0.0.1:0\"");
+    help_chain_has(&h, "monitor", "\"proto\":\"icmp\",\"from\":\"10.0.0.1:300\",\"to\":\"198.51.100.7:300\"");
+    help_chain_has(&h, "monitor", "\"proto\":\"udp\",\"from\":\"10.0.0.1:0\"");
+    help_chain_has(&h, "monitor", "[{\"flows\":4,\"packets\":8,");
 }
 
-static void test_full_and_idle(void)
+static void a_full_table_takes_no_new_flow_until_idle_ones_end(void)
 {
     open_monitor(MONITOR("max_flows: 4, timeout: 10"));
     for (uint16_t i = 0; i < 6; i++)
         udp(NF_INSIDE, A, i, B, 53, 50);
     assert_int_equal(counter("flows_full"), 2);
-    wait_tenths(50);
+    help_chain_wait_tenths(&h, 50);
     udp(NF_INSIDE, A, 2, B, 53, 50);
     assert_int_equal(counter("packets"), 7);
-    wait_tenths(49);
+    help_chain_wait_tenths(&h, 49);
     assert_int_equal(counter("flows_expired"), 0);
-    wait_tenths(1);
+    help_chain_wait_tenths(&h, 1);
     assert_int_equal(counter("flows_expired"), 3);
     udp(NF_INSIDE, A, 5, B, 53, 50);
     assert_int_equal(counter("flows_full"), 2);
-    wait_tenths(49);
+    help_chain_wait_tenths(&h, 49);
     assert_int_equal(counter("flows_expired"), 3);
-    wait_tenths(1);
+    help_chain_wait_tenths(&h, 1);
     assert_int_equal(counter("flows_expired"), 4);
 }
 
-static void test_commands(void)
+static void commands_change_the_timeout_and_clear_flows(void)
 {
     open_monitor(MONITOR("max_flows: 4"));
     udp(NF_INSIDE, A, 1, B, 53, 50);
     assert_int_equal(help_chain_command(&h, "set monitor timeout=0"), FT_EINVAL);
     assert_int_equal(help_chain_command(&h, "set monitor size=1"), FT_ENOENT);
     assert_int_equal(help_chain_command(&h, "set monitor timeout=1"), FT_OK);
-    wait_tenths(9);
+    help_chain_wait_tenths(&h, 9);
     assert_int_equal(counter("flows_expired"), 0);
-    wait_tenths(1);
+    help_chain_wait_tenths(&h, 1);
     assert_int_equal(counter("flows_expired"), 1);
     for (uint16_t i = 0; i < 4; i++)
         udp(NF_INSIDE, A, i, B, 53, 50);
     assert_int_equal(help_chain_command(&h, "clear monitor x"), FT_ENOENT);
     assert_int_equal(help_chain_command(&h, "clear monitor"), FT_OK);
-    has("[{\"flows\":0,\"packets\":5,");
-    wait_tenths(20);
+    help_chain_has(&h, "monitor", "[{\"flows\":0,\"packets\":5,");
+    help_chain_wait_tenths(&h, 20);
     assert_int_equal(counter("flows_expired"), 1); /* no timer is left of what was cleared */
 }
 
@@ -180,8 +170,9 @@ static void run_capture(const struct help_capture *capture)
     }
 }
 
-static void test_captures(void)
+static void counts_over_captures_are_those_of_tshark(void)
 {
+    help_captures_or_skip();
     uint32_t cap = 8u << 20;
     char *text = malloc(cap);
     assert_non_null(text);
@@ -217,26 +208,15 @@ static void test_captures(void)
     free(text);
 }
 
-/* The audit's handler must be set inside the test: cmocka sets its own before each. */
-static void in_monitor(void **test)
-{
-    ((void (*)(void)) * test)();
-}
-static int close_monitor(void **test)
-{
-    (void)test;
-    help_chain_close(&h);
-    return 0;
-}
-
-/* clang-format off */
-#define CASE(f) {#f, in_monitor, NULL, close_monitor, (void *)f}
-/* clang-format on */
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_directions), CASE(test_classes),  CASE(test_full_and_idle),
-        CASE(test_commands),   CASE(test_captures),
+        HELP_CASE(both_directions_are_one_flow),
+        HELP_CASE(packets_are_counted_by_class),
+        HELP_CASE(a_full_table_takes_no_new_flow_until_idle_ones_end),
+        HELP_CASE(commands_change_the_timeout_and_clear_flows),
+        HELP_CASE(counts_over_captures_are_those_of_tshark),
     };
+
     return cmocka_run_group_tests_name("monitor", tests, NULL, NULL);
 }

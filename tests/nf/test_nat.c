@@ -20,10 +20,6 @@ static uint64_t counter(const char *name)
 {
     return help_chain_counter(&h, "nat", name);
 }
-static void wait_tenths(unsigned tenths)
-{
-    help_chain_idle(&h, h.now + tenths * (HELP_SECOND / 10));
-}
 static uint64_t live(void)
 {
     return counter("mappings_created") - counter("mappings_expired");
@@ -67,51 +63,51 @@ static uint16_t open_tcp(uint16_t sport)
 }
 
 /* RFC 5382 REQ-5: 4 minutes while opening, 2 h 4 min once open. */
-static void test_tcp_timeouts(void)
+static void a_tcp_mapping_lives_as_long_as_its_state_says(void)
 {
     out_tcp(1, HELP_SYN, NULL);
-    wait_tenths(2399);
+    help_chain_wait_tenths(&h, 2399);
     assert_int_equal(live(), 1);
-    wait_tenths(1);
+    help_chain_wait_tenths(&h, 1);
     assert_int_equal(live(), 0);
     uint16_t port = open_tcp(2);
-    wait_tenths(74399);
+    help_chain_wait_tenths(&h, 74399);
     assert_int_equal(live(), 1);
     assert_true(in_tcp(port, HELP_ACK)); /* keeps it */
-    wait_tenths(74399);
+    help_chain_wait_tenths(&h, 74399);
     assert_int_equal(live(), 1);
-    wait_tenths(1);
+    help_chain_wait_tenths(&h, 1);
     assert_int_equal(live(), 0);
     assert_false(in_tcp(port, HELP_ACK));
     assert_int_equal(counter("no_mapping"), 1);
 }
 
 /* One FIN leaves the long timeout, both bring the short one, at once; a new SYN brings the mapping back. */
-static void test_tcp_closing(void)
+static void a_tcp_mapping_ends_after_both_fins(void)
 {
     uint16_t port = open_tcp(1), again;
     assert_true(out_tcp(1, HELP_FIN | HELP_ACK, NULL));
-    wait_tenths(2500);
+    help_chain_wait_tenths(&h, 2500);
     assert_int_equal(live(), 1);
     assert_true(in_tcp(port, HELP_FIN | HELP_ACK));
     assert_true(out_tcp(1, HELP_ACK, NULL));
-    wait_tenths(2399);
+    help_chain_wait_tenths(&h, 2399);
     assert_int_equal(live(), 1);
     assert_true(out_tcp(1, HELP_SYN, &again)); /* RFC 7857 */
     assert_int_equal(again, port);
     assert_true(in_tcp(port, HELP_SYN | HELP_ACK));
     assert_true(out_tcp(1, HELP_ACK, NULL));
-    wait_tenths(74399);
+    help_chain_wait_tenths(&h, 74399);
     assert_int_equal(live(), 1);
-    wait_tenths(1);
+    help_chain_wait_tenths(&h, 1);
     assert_int_equal(live(), 0);
 }
 
-static void test_tcp_reset(void)
+static void a_reset_ends_a_tcp_mapping(void)
 {
     uint16_t port = open_tcp(1);
     assert_true(in_tcp(port, HELP_RST | HELP_ACK));
-    wait_tenths(2400);
+    help_chain_wait_tenths(&h, 2400);
     assert_int_equal(live(), 0);
     assert_false(out_tcp(1, HELP_RST, NULL)); /* nothing to reset: no mapping for it */
     assert_int_equal(live(), 0);
@@ -120,7 +116,7 @@ static void test_tcp_reset(void)
 }
 
 /* Ten ports: the eleventh flow is refused, those before go on, and a port comes back after its flow. */
-static void test_ports_exhausted(void)
+static void exhausted_ports_drop_and_are_counted(void)
 {
     uint16_t port[10];
     for (uint16_t i = 0; i < 10; i++) {
@@ -130,10 +126,10 @@ static void test_ports_exhausted(void)
     }
     assert_false(out_udp(200, NULL));
     assert_int_equal(counter("ports_exhausted"), 1);
-    wait_tenths(2000);
+    help_chain_wait_tenths(&h, 2000);
     assert_true(out_udp(105, NULL));
     assert_true(out_tcp(200, HELP_SYN, NULL)); /* pools are apart */
-    wait_tenths(1000);
+    help_chain_wait_tenths(&h, 1000);
     assert_int_equal(live(), 2); /* 105 and the SYN */
     assert_int_equal(counter("mappings_expired"), 9);
     for (uint16_t i = 0; i < 9; i++)
@@ -141,7 +137,7 @@ static void test_ports_exhausted(void)
     assert_false(out_udp(400, NULL));
 }
 
-static void test_table_full(void)
+static void a_full_table_takes_no_new_mapping(void)
 {
     for (uint16_t i = 0; i < 10; i++)
         assert_true(out_udp(100 + i, NULL));
@@ -151,12 +147,12 @@ static void test_table_full(void)
     assert_int_equal(counter("table_full"), 1);
     assert_true(out_tcp(103, HELP_SYN, NULL));
     assert_true(out_udp(103, NULL));
-    wait_tenths(3000);
+    help_chain_wait_tenths(&h, 3000);
     for (uint16_t i = 0; i < 10; i++) /* no port was lost to what was refused */
         assert_true(out_tcp(200 + i, HELP_SYN, NULL));
 }
 
-static void test_commands(void)
+static void commands_change_timeouts_and_clear_mappings(void)
 {
     char text[16384], command[64];
     uint16_t port;
@@ -176,9 +172,9 @@ static void test_commands(void)
     assert_int_equal(help_chain_command(&h, "set nat udp=0"), FT_EINVAL);
     assert_int_equal(help_chain_command(&h, "set nat udp=2x"), FT_EINVAL);
     assert_int_equal(help_chain_command(&h, "set nat other=2"), FT_ENOENT);
-    wait_tenths(19);
+    help_chain_wait_tenths(&h, 19);
     assert_int_equal(counter("mappings_expired"), 0);
-    wait_tenths(1);
+    help_chain_wait_tenths(&h, 1);
     assert_int_equal(counter("mappings_expired"), 1);
     assert_int_equal(help_chain_command(&h, "clear nat"), FT_OK);
     assert_int_equal(help_chain_show(&h, "nat", text, sizeof(text)), 0);
@@ -186,29 +182,23 @@ static void test_commands(void)
         assert_true(out_udp(100 + i, NULL));
 }
 
-/* The audit's handler must be set inside the test: cmocka sets its own before each. */
-static void in_nat(void **test)
+static void open_nat(void)
 {
     help_chain_open(&h, NAT(", ports: 1024-1033, max_flows: 16"), NULL, 1);
     h.now = HELP_SECOND;
-    ((void (*)(void)) * test)();
 }
 
-static int close_nat(void **test)
-{
-    (void)test;
-    help_chain_close(&h);
-    return 0;
-}
-
-/* clang-format off */
-#define CASE(f) {#f, in_nat, NULL, close_nat, (void *)f}
-/* clang-format on */
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_tcp_timeouts),    CASE(test_tcp_closing), CASE(test_tcp_reset),
-        CASE(test_ports_exhausted), CASE(test_table_full),  CASE(test_commands),
+        HELP_CASE(a_tcp_mapping_lives_as_long_as_its_state_says),
+        HELP_CASE(a_tcp_mapping_ends_after_both_fins),
+        HELP_CASE(a_reset_ends_a_tcp_mapping),
+        HELP_CASE(exhausted_ports_drop_and_are_counted),
+        HELP_CASE(a_full_table_takes_no_new_mapping),
+        HELP_CASE(commands_change_timeouts_and_clear_mappings),
     };
+
+    help_chain_before = open_nat;
     return cmocka_run_group_tests_name("nat", tests, NULL, NULL);
 }

@@ -170,7 +170,7 @@ static void check_counts(const struct model *m)
 }
 
 /* Quiet and busy times take turns, so that the pools run dry and drain again. */
-static void test_model(void **state)
+static void mappings_agree_with_the_model(void **state)
 {
     static struct model m;
     static char text[1 << 20];
@@ -207,6 +207,6 @@ static void test_model(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_model)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(mappings_agree_with_the_model)};
     return cmocka_run_group_tests_name("nat model", tests, NULL, NULL);
 }

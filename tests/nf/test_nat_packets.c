@@ -20,10 +20,6 @@ static uint64_t counter(const char *name)
 {
     return help_chain_counter(&h, "nat", name);
 }
-static void wait_tenths(unsigned tenths)
-{
-    help_chain_idle(&h, h.now + tenths * (HELP_SECOND / 10));
-}
 static uint64_t live(void)
 {
     return counter("mappings_created") - counter("mappings_expired");
@@ -40,7 +36,7 @@ static bool out_udp(uint16_t sport, uint16_t *port)
     return passed;
 }
 
-static void test_ping(void)
+static void a_ping_is_translated_by_its_identifier(void)
 {
     struct help_seen s;
     struct help_spec ping = {.src = HOST, .dst = REMOTE, .sport = 77, .proto = 1, .type = 8, .payload = 56};
@@ -58,13 +54,13 @@ static void test_ping(void)
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &pong, &s));
     assert_int_equal(s.dst, OUTSIDE);
     assert_int_equal(counter("own_echo"), 1);
-    wait_tenths(600);
+    help_chain_wait_tenths(&h, 600);
     assert_int_equal(live(), 0);
 }
 
 /* Host unreachable from a router on the way, quoting what left here: for the host it quotes its own packet.
  */
-static void test_error_inward(void)
+static void an_error_from_outside_reaches_the_host_it_is_about(void)
 {
     uint8_t sent[HELP_FRAME_MAX], error[HELP_FRAME_MAX];
     struct help_seen s;
@@ -109,7 +105,7 @@ static void test_error_inward(void)
 }
 
 /* Errors that quote what never left, or came from another remote end, do not come in. */
-static void test_error_refused(void)
+static void an_error_about_nothing_known_is_dropped(void)
 {
     uint8_t inner[HELP_FRAME_MAX];
     uint16_t port;
@@ -133,7 +129,7 @@ static void test_error_refused(void)
 }
 
 /* Port unreachable from the host about a reply that came in: outside it must quote the outside address. */
-static void test_error_outward(void)
+static void an_error_from_inside_is_translated_in_its_quote(void)
 {
     uint8_t reply[HELP_FRAME_MAX], error[HELP_FRAME_MAX];
     uint16_t port;
@@ -167,7 +163,7 @@ static void test_error_outward(void)
     assert_int_equal(quoted.sport, 53);
 }
 
-static void test_fragments(void)
+static void fragments_go_with_their_first(void)
 {
     struct help_seen s;
     struct help_spec first = {.src = HOST,
@@ -203,15 +199,15 @@ static void test_fragments(void)
     assert_int_equal(s.dst, HOST);
     back.ip_id = 79;
     assert_false(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
-    wait_tenths(299);
+    help_chain_wait_tenths(&h, 299);
     back.ip_id = 78;
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
-    wait_tenths(1); /* 30 s after the first one */
+    help_chain_wait_tenths(&h, 1); /* 30 s after the first one */
     assert_false(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
     assert_false(help_chain_spec(&h, NF_INSIDE, &later, &s));
 }
 
-static void test_tags_and_options(void)
+static void packets_with_tags_and_options_are_translated_too(void)
 {
     for (uint8_t tags = 0; tags <= 2; tags++)
         for (uint8_t options = 0; options <= 10; options += 5) {
@@ -232,7 +228,7 @@ static void test_tags_and_options(void)
     assert_int_equal(live(), 1);
 }
 
-static void test_others(void)
+static void other_packets_pass_or_are_dropped_by_reason(void)
 {
     struct help_seen s;
     struct help_spec gre = {.src = HOST, .dst = REMOTE, .proto = 47, .payload = 40};
@@ -265,29 +261,24 @@ static void test_others(void)
     assert_int_equal(counter("not_inside"), 1);
 }
 
-/* The audit's handler must be set inside the test: cmocka sets its own before each. */
-static void in_nat(void **test)
+static void open_nat(void)
 {
     help_chain_open(&h, NAT(", ports: 1024-1033, max_flows: 16"), NULL, 1);
     h.now = HELP_SECOND;
-    ((void (*)(void)) * test)();
 }
 
-static int close_nat(void **test)
-{
-    (void)test;
-    help_chain_close(&h);
-    return 0;
-}
-
-/* clang-format off */
-#define CASE(f) {#f, in_nat, NULL, close_nat, (void *)f}
-/* clang-format on */
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_ping),      CASE(test_error_inward),     CASE(test_error_refused), CASE(test_error_outward),
-        CASE(test_fragments), CASE(test_tags_and_options), CASE(test_others),
+        HELP_CASE(a_ping_is_translated_by_its_identifier),
+        HELP_CASE(an_error_from_outside_reaches_the_host_it_is_about),
+        HELP_CASE(an_error_about_nothing_known_is_dropped),
+        HELP_CASE(an_error_from_inside_is_translated_in_its_quote),
+        HELP_CASE(fragments_go_with_their_first),
+        HELP_CASE(packets_with_tags_and_options_are_translated_too),
+        HELP_CASE(other_packets_pass_or_are_dropped_by_reason),
     };
+
+    help_chain_before = open_nat;
     return cmocka_run_group_tests_name("nat packets", tests, NULL, NULL);
 }

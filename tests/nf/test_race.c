@@ -58,6 +58,7 @@ static void race(const char *file, const char *name, unsigned lanes, bool audit,
     struct ft_fault fault = {""};
     struct dealt d = {.count = {0}};
 
+    help_captures_or_skip();
     if (!help_capture_read(&d.capture, name))
         return;
     if (nd_config_read(&config, file, false, &fault) < 0)
@@ -82,19 +83,19 @@ static void race(const char *file, const char *name, unsigned lanes, bool audit,
     help_capture_free(&d.capture);
 }
 
-static void test_forward(void **state)
+static void forward_replays_from_the_record(void **state)
 {
     (void)state;
     race("nfs/chains/forward.yaml", "mixed.pcap", 4, false, 3);
     race("nfs/chains/forward.yaml", "mixed.pcap", 2, true, 1);
 }
-static void test_race_chain(void **state)
+static void the_race_chain_replays_from_the_record(void **state)
 {
     (void)state;
     race("nfs/chains/race.yaml", "gnutella.pcap", 4, false, 3);
     race("nfs/chains/race.yaml", "mixed.pcap", 3, true, 1);
 }
-static void test_balanced(void **state)
+static void the_balanced_chain_replays_from_the_record(void **state)
 {
     (void)state;
     race("nfs/chains/balanced.yaml", "synscan.pcap", 4, false, 2);
@@ -146,7 +147,7 @@ static double nat_dependencies(const struct nf_chain_config *chain, uint32_t in,
     return 1000.0 * (double)r.dependencies / (HELP_LANES * 32.0 * bursts);
 }
 
-static void test_nat_dependencies(void **state)
+static void lanes_of_a_nat_meet_seldom(void **state)
 {
     struct help_chain h;
     (void)state;
@@ -169,7 +170,7 @@ static bool passes(struct help_race *r, unsigned lane, struct nf_packet *p)
 }
 
 /* The answer goes to the lane that the question was in, whichever lane is asked; an error about it too. */
-static void test_nat_owner(void **state)
+static void a_mapping_belongs_to_the_lane_that_made_it(void **state)
 {
     struct help_race r = {.bursts = 1, .packets = 1, .seed = 1, .step = 1};
     uint8_t out[HELP_FRAME_MAX], back[HELP_FRAME_MAX], error[HELP_FRAME_MAX];
@@ -217,7 +218,7 @@ static void test_nat_owner(void **state)
 }
 
 /* NAT in racing lanes: the ports each lane gets are in its mappings, so in the digest. */
-static void test_nat_race(void **state)
+static void lanes_of_a_nat_replay_from_the_record(void **state)
 {
     uint32_t in = 1;
     struct help_race r = {
@@ -244,9 +245,12 @@ static void test_nat_race(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forward),   cmocka_unit_test(test_race_chain),
-        cmocka_unit_test(test_balanced),  cmocka_unit_test(test_nat_dependencies),
-        cmocka_unit_test(test_nat_owner), cmocka_unit_test(test_nat_race),
+        cmocka_unit_test(forward_replays_from_the_record),
+        cmocka_unit_test(the_race_chain_replays_from_the_record),
+        cmocka_unit_test(the_balanced_chain_replays_from_the_record),
+        cmocka_unit_test(lanes_of_a_nat_meet_seldom),
+        cmocka_unit_test(a_mapping_belongs_to_the_lane_that_made_it),
+        cmocka_unit_test(lanes_of_a_nat_replay_from_the_record),
     };
     return cmocka_run_group_tests_name("race", tests, NULL, NULL);
 }

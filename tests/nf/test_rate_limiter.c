@@ -44,15 +44,7 @@ static bool tcp(uint8_t side, uint32_t client, uint16_t port, uint8_t flags)
     return help_chain_spec(&h, side, side == NF_OUTSIDE ? &in : &out, NULL);
 }
 
-static void has(const char *text)
-{
-    char all[16384];
-    help_chain_show(&h, "rate_limiter", all, sizeof(all));
-    if (!strstr(all, text))
-        fail_msg("no %s in %s", text, all);
-}
-
-static void test_packets(void)
+static void packets_are_limited(void)
 {
     open_limiter(LIMIT("pps: 10, burst_packets: 5"));
     for (unsigned i = 0; i < 5; i++)
@@ -73,10 +65,10 @@ static void test_packets(void)
     assert_int_equal(counter("over_packets"), 5);
     assert_int_equal(counter("clients_new"), 2);
     assert_int_equal(counter("passed"), 12);
-    has("{\"client\":\"198.51.100.7\",\"packets_left\":0,");
+    help_chain_has(&h, "rate_limiter", "{\"client\":\"198.51.100.7\",\"packets_left\":0,");
 }
 
-static void test_bits(void)
+static void bits_are_limited(void)
 {
     open_limiter(LIMIT("bps: 8000, burst_bits: 73728")); /* 9216 bytes at once, 1000 a second */
     for (unsigned i = 0; i < 9; i++)
@@ -93,7 +85,7 @@ static void test_bits(void)
     assert_int_equal(counter("over_packets"), 0);
 }
 
-static void test_connections(void)
+static void connections_are_limited(void)
 {
     open_limiter(LIMIT("max_connections: 2, tcp_transitory: 10, tcp_established: 100"));
     assert_true(tcp(NF_OUTSIDE, CLIENT, 1, HELP_SYN));
@@ -112,15 +104,17 @@ static void test_connections(void)
     assert_int_equal(counter("connections_expired"), 2);
     assert_true(tcp(NF_OUTSIDE, CLIENT, 3, HELP_SYN));
     assert_false(tcp(NF_OUTSIDE, CLIENT, 4, HELP_SYN));
-    has("\"client\":\"198.51.100.7\",\"packets_left\":100,\"bits_left\":1000000,\"connections\":2,");
+    help_chain_has(
+        &h, "rate_limiter",
+        "\"client\":\"198.51.100.7\",\"packets_left\":100,\"bits_left\":1000000,\"connections\":2,");
     assert_true(tcp(NF_INSIDE, CLIENT, 1, HELP_RST)); /* reset: the short timeout */
     wait_ms(10100);
     assert_int_equal(counter("connections_expired"), 4);
-    has("\"connections\":0");
+    help_chain_has(&h, "rate_limiter", "\"connections\":0");
     assert_true(tcp(NF_OUTSIDE, CLIENT, 4, HELP_SYN));
 }
 
-static void test_full(void)
+static void a_full_table_takes_nobody_new(void)
 {
     open_limiter(LIMIT("pps: 100, max_connections: 5, max_clients: 2, max_flows: 3, timeout: 10, udp: 30"));
     assert_true(udp(CLIENT, 1, 100));
@@ -142,7 +136,7 @@ static void test_full(void)
     assert_true(udp(THIRD, 3, 100));
 }
 
-static void test_odd_packets(void)
+static void packets_without_ports_take_of_their_clients_rate(void)
 {
     uint8_t arp[42] = {[12] = 8, [13] = 6, 0, 1, 8, 0, 6, 4}, frame[HELP_FRAME_MAX];
     struct help_spec first = {
@@ -154,7 +148,7 @@ static void test_odd_packets(void)
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &first, NULL));
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &later, NULL));
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &other, NULL));
-    has("\"packets_left\":1,\"bits_left\":1000000,\"connections\":1,");
+    help_chain_has(&h, "rate_limiter", "\"packets_left\":1,\"bits_left\":1000000,\"connections\":1,");
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &other, NULL));
     assert_false(help_chain_spec(&h, NF_OUTSIDE, &later, NULL));
     assert_false(help_chain_spec(&h, NF_OUTSIDE, &other, NULL));
@@ -166,7 +160,7 @@ static void test_odd_packets(void)
     assert_int_equal(counter("malformed"), 1);
 }
 
-static void test_commands(void)
+static void commands_change_limits(void)
 {
     static const char *const wrong[] = {"set rate_limiter pps=",
                                         "set rate_limiter pps=-1",
@@ -198,7 +192,7 @@ static void test_commands(void)
         assert_true(udp(SECOND_ONE, 1, 100));
 }
 
-static void test_refused(void)
+static void impossible_limits_are_refused(void)
 {
     struct ft_fault fault = {""};
     assert_true(help_chain_refused(LIMIT("burst_packets: 3"), NULL, &fault) < 0);
@@ -206,8 +200,9 @@ static void test_refused(void)
     assert_true(help_chain_refused(LIMIT("bps: 3, burst_bits: 3"), NULL, &fault) < 0);
 }
 
-static void test_captures(void)
+static void captures_replay_to_the_same_state(void)
 {
+    help_captures_or_skip();
     help_chain_open(&h,
                     LIMIT("clients: both, pps: 50, burst_packets: 20, bps: 500000, max_connections: 8, "
                           "max_clients: 5000, max_flows: 1000"),
@@ -221,26 +216,18 @@ static void test_captures(void)
     help_chain_same(&h, "synscan.pcap", false);
 }
 
-/* The audit's handler must be set inside the test: cmocka sets its own before each. */
-static void in_limiter(void **test)
-{
-    ((void (*)(void)) * test)();
-}
-static int close_limiter(void **test)
-{
-    (void)test;
-    help_chain_close(&h);
-    return 0;
-}
-
-/* clang-format off */
-#define CASE(f) {#f, in_limiter, NULL, close_limiter, (void *)f}
-/* clang-format on */
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_packets),     CASE(test_bits),     CASE(test_connections), CASE(test_full),
-        CASE(test_odd_packets), CASE(test_commands), CASE(test_refused),     CASE(test_captures),
+        HELP_CASE(packets_are_limited),
+        HELP_CASE(bits_are_limited),
+        HELP_CASE(connections_are_limited),
+        HELP_CASE(a_full_table_takes_nobody_new),
+        HELP_CASE(packets_without_ports_take_of_their_clients_rate),
+        HELP_CASE(commands_change_limits),
+        HELP_CASE(impossible_limits_are_refused),
+        HELP_CASE(captures_replay_to_the_same_state),
     };
+
     return cmocka_run_group_tests_name("rate_limiter", tests, NULL, NULL);
 }

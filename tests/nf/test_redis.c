@@ -312,26 +312,29 @@ static void same_with_redis(unsigned chain)
 }
 
 #define TEST_CHAIN(name, index)                                                                              \
-    static void test_##name(void **state)                                                                    \
+    static void name(void **state)                                                                           \
     {                                                                                                        \
         (void)state;                                                                                         \
         same_with_redis(index);                                                                              \
     }
-TEST_CHAIN(nat, 0)
-TEST_CHAIN(firewall, 1)
-TEST_CHAIN(monitor, 2)
-TEST_CHAIN(load_balancer, 3)
-TEST_CHAIN(rate_limiter, 4)
-TEST_CHAIN(forward, 5)
-TEST_CHAIN(all, 6)
+TEST_CHAIN(nat_in_redis_is_the_same, 0)
+TEST_CHAIN(firewall_in_redis_is_the_same, 1)
+TEST_CHAIN(monitor_in_redis_is_the_same, 2)
+TEST_CHAIN(load_balancer_in_redis_is_the_same, 3)
+TEST_CHAIN(rate_limiter_in_redis_is_the_same, 4)
+TEST_CHAIN(forward_in_redis_is_the_same, 5)
+TEST_CHAIN(all_of_them_in_redis_are_the_same, 6)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nat),          cmocka_unit_test(test_firewall),
-        cmocka_unit_test(test_monitor),      cmocka_unit_test(test_load_balancer),
-        cmocka_unit_test(test_rate_limiter), cmocka_unit_test(test_forward),
-        cmocka_unit_test(test_all),
+        cmocka_unit_test(nat_in_redis_is_the_same),
+        cmocka_unit_test(firewall_in_redis_is_the_same),
+        cmocka_unit_test(monitor_in_redis_is_the_same),
+        cmocka_unit_test(load_balancer_in_redis_is_the_same),
+        cmocka_unit_test(rate_limiter_in_redis_is_the_same),
+        cmocka_unit_test(forward_in_redis_is_the_same),
+        cmocka_unit_test(all_of_them_in_redis_are_the_same),
     };
     return cmocka_run_group_tests_name("redis", tests, help_redis_start, help_redis_stop);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For tests: builds parts of deltas. Owns the buffers. */
+/* For tests: builds chunks of deltas. Owns the buffers. */
 #include "tests/unit/help_chunk.h"
 #include "ftcore/record/message.h"
 

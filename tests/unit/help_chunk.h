@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For tests: parts of deltas built piece by piece in one buffer. One thread. */
+/* For tests: chunks of deltas built piece by piece in one buffer. One thread. */
 #ifndef TESTS_HELP_CHUNK_H
 #define TESTS_HELP_CHUNK_H
 

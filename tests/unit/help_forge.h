@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For tests: records and parts of deltas put together by hand with msgpack, so that the encoder has no say:
+ * For tests: records and chunks of deltas put together by hand with msgpack, so that the encoder has no say:
  * an array of numbers, a body, a checksum over both. One at a time.
  */
 #ifndef TESTS_UNIT_HELP_FORGE_H
@@ -16,7 +16,7 @@ struct forge {
     uint8_t body[FT_RECORD_MAX];
     size_t body_len;
     long (*decode)(const uint8_t *bytes, size_t len,
-                   struct ft_fault *fault); /* record_decode_exact, or a part's */
+                   struct ft_fault *fault); /* record_decode_exact, or chunk_decode_exact */
 };
 extern struct forge forge;
 

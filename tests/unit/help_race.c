@@ -20,7 +20,7 @@
 struct runner {
     struct help_race *race;
     unsigned lane;
-    uint64_t pace;
+    uint64_t contention;
     bool replay;
     _Atomic unsigned *ready;
 };
@@ -153,7 +153,7 @@ static void *run(void *arg)
 {
     struct runner *me = arg;
 
-    schedule_state = me->pace;
+    schedule_state = me->contention;
     atomic_fetch_sub(me->ready, 1);
     while (atomic_load(me->ready))
         sched_yield();
@@ -164,7 +164,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-static uint64_t run_all(struct help_race *r, uint64_t pace, bool replay)
+static uint64_t run_all(struct help_race *r, uint64_t contention, bool replay)
 {
     struct runner runners[HELP_LANES];
     pthread_t threads[HELP_LANES];
@@ -172,7 +172,7 @@ static uint64_t run_all(struct help_race *r, uint64_t pace, bool replay)
 
     make_again(r);
     for (unsigned l = 0; l < r->config.lanes; l++) {
-        runners[l] = (struct runner){r, l, pace * 31 + l + 1, replay, &ready};
+        runners[l] = (struct runner){r, l, contention * 31 + l + 1, replay, &ready};
         assert_int_equal(pthread_create(&threads[l], NULL, run, &runners[l]), 0);
     }
     for (unsigned l = 0; l < r->config.lanes; l++)
@@ -180,10 +180,10 @@ static uint64_t run_all(struct help_race *r, uint64_t pace, bool replay)
     return ft_region_digest(r->region);
 }
 
-uint64_t help_race_live(struct help_race *r, uint64_t pace)
+uint64_t help_race_live(struct help_race *r, uint64_t contention)
 {
     forget(r);
-    uint64_t digest = run_all(r, pace, false);
+    uint64_t digest = run_all(r, contention, false);
 
     for (unsigned l = 0; l < r->config.lanes; l++)
         for (uint32_t b = 0; b < r->bursts; b++)
@@ -191,9 +191,9 @@ uint64_t help_race_live(struct help_race *r, uint64_t pace)
     return digest;
 }
 
-uint64_t help_race_replay(struct help_race *r, uint64_t pace)
+uint64_t help_race_replay(struct help_race *r, uint64_t contention)
 {
-    return run_all(r, pace, true);
+    return run_all(r, contention, true);
 }
 
 void help_race_in_turn(struct help_race *r)

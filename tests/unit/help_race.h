@@ -38,10 +38,10 @@ struct help_race {
 /* Opens the region and makes the chains of `config.lanes` lanes. Fails the test. */
 void help_race_open(struct help_race *r);
 void help_race_close(struct help_race *r);
-/* Live, from the beginning, `pace` giving how threads get in each other's way; the region's digest. */
-uint64_t help_race_live(struct help_race *r, uint64_t pace);
+/* Live, from the beginning, `contention` giving how threads get in each other's way; the region's digest. */
+uint64_t help_race_live(struct help_race *r, uint64_t contention);
 /* The same bursts from the record, from an empty region. */
-uint64_t help_race_replay(struct help_race *r, uint64_t pace);
+uint64_t help_race_replay(struct help_race *r, uint64_t contention);
 /* Every lane in turn, one burst each, in this thread: the worst that lanes can do to each other. */
 void help_race_in_turn(struct help_race *r);
 /* Lets other threads run now and then; for the NF under test, between its operations. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* For tests: builds log records. Owns the buffers. */
 #include "tests/unit/help_record.h"
+#include "ftcore/base/draw.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,15 +18,17 @@ uint64_t draw_seed;
 
 uint64_t draw(void)
 {
-    draw_seed += 0x9e3779b97f4a7c15ull;
-    uint64_t z = (draw_seed ^ draw_seed >> 30) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-    return z ^ z >> 31;
+    return ft_draw(&draw_seed);
 }
 
 uint64_t draw_below(uint64_t n)
 {
     return draw() % n;
+}
+
+uint64_t draw_any_magnitude(void)
+{
+    return draw() >> draw_below(64);
 }
 
 static size_t filled;

@@ -26,5 +26,6 @@ long record_decode_exact(const uint8_t *bytes, size_t len, struct ft_fault *faul
 extern uint64_t draw_seed;
 uint64_t draw(void);
 uint64_t draw_below(uint64_t n);
+uint64_t draw_any_magnitude(void); /* small numbers as likely as large ones */
 
 #endif

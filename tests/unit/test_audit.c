@@ -60,7 +60,7 @@ static void set(struct ft_region *region, uint8_t *p, size_t n, int value)
     memset(ft_edit(region, p, n), value, n);
 }
 
-static void edits_pass(void **unused)
+static void edited_bytes_pass_the_audit(void **unused)
 {
     struct ft_region *region = open_region(2);
 
@@ -182,7 +182,7 @@ static void a_mark_in_the_shared_arena_outlives_others_bursts(void **unused)
     ft_region_close(region);
 }
 
-static void suspended_writes_pass(void **unused)
+static void writes_during_a_suspension_pass(void **unused)
 {
     struct ft_region *region = open_region(1);
 
@@ -214,7 +214,7 @@ static void write_after_suspension(void *arg)
     ft_audit_check(region, 0);
 }
 
-static void resumed_writes_do_not(void **unused)
+static void writes_after_a_suspension_are_named(void **unused)
 {
     struct ft_region *region = open_region(1);
 
@@ -335,13 +335,13 @@ static void lanes_check_at_the_same_time(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(edits_pass),
+        cmocka_unit_test(edited_bytes_pass_the_audit),
         cmocka_unit_test(an_unmarked_write_is_named),
         cmocka_unit_test(a_mark_lasts_one_burst),
         cmocka_unit_test(one_lane_has_no_grace_in_the_shared_arena),
         cmocka_unit_test(a_mark_in_the_shared_arena_outlives_others_bursts),
-        cmocka_unit_test(suspended_writes_pass),
-        cmocka_unit_test(resumed_writes_do_not),
+        cmocka_unit_test(writes_during_a_suspension_pass),
+        cmocka_unit_test(writes_after_a_suspension_are_named),
         cmocka_unit_test(other_faults_are_passed_on),
         cmocka_unit_test(closing_gives_the_handler_back),
         cmocka_unit_test(lanes_check_at_the_same_time),

@@ -118,7 +118,7 @@ static void pending_lines_are_those_of_the_cut(void **state)
     ft_lines_clear(&region->dirty);
     ft_checkpoint_begin(region);
     assert_int_equal(ft_checkpoint_take(region, 0, lines, 1).count, 0);
-    /* … nor where it was saved: what is pending next is as it is then. */
+    /* A line that was saved is not copied as it was: what is pending next is as it is then. */
     edit(region, 0, &edited[0]);
     ft_lines_clear(&region->dirty);
     ft_lines_clear(&edited[0]);

@@ -98,7 +98,7 @@ static int ask(struct node *node, int timeout_ms, json_t **answer, struct ft_fau
     return error;
 }
 
-static void answer_in_pieces(void **state)
+static void an_answer_may_come_in_pieces(void **state)
 {
     static const char *const pieces[] = {"{\"state\":", "\"PROTECTED\"", "}\n", NULL};
     struct node node = {.pieces = pieces};
@@ -113,7 +113,7 @@ static void answer_in_pieces(void **state)
     json_decref(answer);
 }
 
-static void large_answer(void **state)
+static void a_large_answer_is_read_whole(void **state)
 {
     static const char *const pieces[] = {"{}\n", NULL};
     struct node node = {.pieces = pieces, .padding = 5u << 20};
@@ -128,7 +128,7 @@ static void large_answer(void **state)
     assert_non_null(strstr(fault.text, "more than 64 MiB"));
 }
 
-static void broken_answers(void **state)
+static void broken_answers_are_refused(void **state)
 {
     static const struct {
         const char *piece;
@@ -170,7 +170,7 @@ static void silence_ends_at_the_deadline(void **state)
     assert_non_null(strstr(fault.text, "no answer in time"));
 }
 
-static void nobody_there(void **state)
+static void where_no_node_listens_the_path_is_named(void **state)
 {
     json_t *request = json_object(), *answer;
     struct ft_fault fault = {""};
@@ -201,7 +201,7 @@ static void options_in_any_order(void **state)
     assert_string_equal(options.argv[0], "nat");
 }
 
-static void exit_codes(void **state)
+static void each_error_has_its_exit_code(void **state)
 {
     (void)state;
     assert_int_equal(nd_exit_of(FT_ENOENT), 69);
@@ -216,10 +216,13 @@ static void exit_codes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answer_in_pieces), cmocka_unit_test(large_answer),
-        cmocka_unit_test(broken_answers),   cmocka_unit_test(silence_ends_at_the_deadline),
-        cmocka_unit_test(nobody_there),     cmocka_unit_test(options_in_any_order),
-        cmocka_unit_test(exit_codes),
+        cmocka_unit_test(an_answer_may_come_in_pieces),
+        cmocka_unit_test(a_large_answer_is_read_whole),
+        cmocka_unit_test(broken_answers_are_refused),
+        cmocka_unit_test(silence_ends_at_the_deadline),
+        cmocka_unit_test(where_no_node_listens_the_path_is_named),
+        cmocka_unit_test(options_in_any_order),
+        cmocka_unit_test(each_error_has_its_exit_code),
     };
 
     return cmocka_run_group_tests_name("client", tests, NULL, NULL);

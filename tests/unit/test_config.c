@@ -36,7 +36,7 @@ static struct nd_config *read_sample(void)
     return config;
 }
 
-static void sample_chain_and_protection(void **state)
+static void the_samples_chain_and_protection_are_read(void **state)
 {
     struct nd_config *c = read_sample();
     const struct help_probe *probe = c->chain.nfs[0].config;
@@ -68,7 +68,7 @@ static void sample_chain_and_protection(void **state)
     nd_config_free(c);
 }
 
-static void sample_network(void **state)
+static void the_samples_network_is_read(void **state)
 {
     struct nd_config *c = read_sample();
     const struct nf_l3_config *l3 = &c->l3;
@@ -99,7 +99,7 @@ static void sample_network(void **state)
     nd_config_free(c);
 }
 
-static void sample_nodes(void **state)
+static void the_samples_nodes_are_read(void **state)
 {
     struct nd_config *c = read_sample();
 
@@ -129,7 +129,7 @@ static void sample_nodes(void **state)
     nd_config_free(c);
 }
 
-static void state_in_redis(void **state)
+static void state_may_be_kept_in_redis(void **state)
 {
     struct nd_config *c = read_text("chain: {name: x, nfs: [probe: ]}\n");
 
@@ -157,7 +157,7 @@ static void state_in_redis(void **state)
     nd_config_free(c);
 }
 
-static void defaults_of_a_chain_file(void **state)
+static void a_chain_file_has_defaults(void **state)
 {
     struct nd_config *c = read_text("chain: {name: x, nfs: [probe: ]}\n");
     const struct help_probe *probe = c->chain.nfs[0].config;
@@ -320,7 +320,7 @@ static void own_address_that_is_the_interfaces_counts_once(void **state)
     nd_config_free(c);
 }
 
-static void chain_from_another_file(void **state)
+static void a_chain_may_come_from_another_file(void **state)
 {
     static const char other[] =
         "chain: {name: other, nfs: [probe: {rules: here.rules}]}\nprotect: {tail: suppress}\n";
@@ -360,17 +360,17 @@ static void release_follows_check(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sample_chain_and_protection),
-        cmocka_unit_test(sample_network),
-        cmocka_unit_test(sample_nodes),
-        cmocka_unit_test(defaults_of_a_chain_file),
-        cmocka_unit_test(state_in_redis),
+        cmocka_unit_test(the_samples_chain_and_protection_are_read),
+        cmocka_unit_test(the_samples_network_is_read),
+        cmocka_unit_test(the_samples_nodes_are_read),
+        cmocka_unit_test(a_chain_file_has_defaults),
+        cmocka_unit_test(state_may_be_kept_in_redis),
         cmocka_unit_test(auto_is_decided_by_the_chain),
         cmocka_unit_test(another_mode_is_decided_anew),
         cmocka_unit_test(times_follow_from_detect),
         cmocka_unit_test(virtual_mac_is_the_chains),
         cmocka_unit_test(own_address_that_is_the_interfaces_counts_once),
-        cmocka_unit_test(chain_from_another_file),
+        cmocka_unit_test(a_chain_may_come_from_another_file),
         cmocka_unit_test(release_follows_check),
     };
 

@@ -1,39 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is wrong in a file is refused in one line with its position, whatever it is, and nothing is kept. */
+/*
+ * What is wrong in a file is refused in one line with its position, whatever it is, and nothing stays
+ * allocated.
+ */
+#include "tests/unit/help_refusal.h"
+#include "tests/unit/help_config.h"
+
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
-#include "nfs/firewall_rules.h"
-#include "tests/unit/help_config.h"
-
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define SAMPLE "tests/unit/data/pair.yaml"
-#define CHAIN  "chain: {name: x, nfs: [bare]}\n"
-
-struct refusal {
-    const char *text, *expected;
-};
-
-static void refuse_all(const struct refusal *cases, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        const char *path = help_config_file("t.yaml", cases[i].text, strlen(cases[i].text));
-
-        assert_string_equal(help_config_refusal(path, false), cases[i].expected);
-        assert_int_equal(help_probe_live, 0);
-    }
-}
-#define REFUSE_ALL(cases) refuse_all(cases, sizeof(cases) / sizeof((cases)[0]))
-
-static void keys(void **state)
+static void keys_are_refused_by_position(void **state)
 {
     static const struct refusal cases[] = {
         {"", "t.yaml:1: empty file, expected a configuration"},
@@ -84,7 +67,7 @@ static void keys(void **state)
     REFUSE_ALL(cases);
 }
 
-static void values(void **state)
+static void values_are_refused_by_position(void **state)
 {
 #define NF(settings) "chain:\n  name: x\n  nfs:\n  - probe:\n      " settings "\n"
     static const struct refusal cases[] = {
@@ -138,7 +121,7 @@ static void values(void **state)
     REFUSE_ALL(cases);
 }
 
-static void order_of_times(void **state)
+static void times_out_of_order_are_refused(void **state)
 {
     static const struct refusal cases[] = {
         {CHAIN "timing:\n  detect_ms: 2\n",
@@ -167,7 +150,7 @@ static void order_of_times(void **state)
 }
 
 /* The log is asked for and one NF of the chain cannot be replayed, wherever the key stands. */
-static void log_of_what_cannot_be_replayed(void **state)
+static void a_log_of_what_cannot_be_replayed_is_refused(void **state)
 {
 #define FRAIL  "chain: {name: x, nfs: [bare, frail]}\n"
 #define REASON "protect mode is log, NF \"frail\" cannot be replayed, expected delta or auto"
@@ -188,7 +171,7 @@ static void log_of_what_cannot_be_replayed(void **state)
     REFUSE_ALL(cases);
 }
 
-static void unsupported(void **state)
+static void what_is_not_supported_is_refused(void **state)
 {
     static const struct refusal cases[] = {
         {"chain:\n  name: x\n  nfs: [bare]\n  lanes: 2\n", ""},
@@ -203,7 +186,7 @@ static void unsupported(void **state)
 }
 
 /* One change to the sample pair each. */
-static void pairs(void **state)
+static void mistakes_in_a_pair_are_refused(void **state)
 {
     static const struct {
         const char *find, *replace, *expected;
@@ -268,101 +251,7 @@ static void pairs(void **state)
                         "t.yaml:1: no nodes in this file, expected a pair file with nodes");
 }
 
-/* A mistake in a file that is referred to is named there. */
-static void other_files(void **state)
-{
-    static const struct refusal cases[] = {
-        {"chain: {file: other.yaml}\n", "other.yaml:3: chain lanes is 0, expected a number from 1 to 16"},
-        {"chain:\n  file: none.yaml\n",
-         "t.yaml:2: chain file is none.yaml (No such file or directory), expected a readable file"},
-        {"chain:\n  file: other.yaml\n  name: x\n",
-         "t.yaml:3: unknown key \"name\" in chain, expected one of file"},
-        {"chain: {file: circle.yaml}\n",
-         "circle.yaml:2: a second reference to a chain file, expected the chain itself"},
-        {"chain: {file: rules.yaml}\n", "the.rules:7: no rule, expected one"},
-    };
-    static const char other[] = "chain:\n  name: x\n  lanes: 0\n  nfs: [bare]\n";
-    static const char circle[] = "chain:\n  file: circle.yaml\n";
-    static const char rules[] = "chain: {name: x, nfs: [probe: {number: 14, rules: the.rules}]}\n";
-    char text[300];
-
-    (void)state;
-    help_config_file("other.yaml", other, strlen(other));
-    help_config_file("circle.yaml", circle, strlen(circle));
-    help_config_file("rules.yaml", rules, strlen(rules));
-    help_config_file("the.rules", "x", 1);
-    REFUSE_ALL(cases);
-    snprintf(text, sizeof(text), "chain:\n  name: x\n  nfs: [bare]\n  modules:\n  - the.rules\n");
-    assert_non_null(strstr(help_config_refusal(help_config_file("t.yaml", text, strlen(text)), false),
-                           "t.yaml:5: cannot load the module ("));
-}
-
-static void not_yaml(void **state)
-{
-    static const struct refusal cases[] = {
-        {"chain:\n\tname: x\n",
-         "t.yaml:2: not YAML: found character that cannot start any token (while scanning for "
-         "the next token)"},
-        {"a: [1, 2\nb: 3\n",
-         "t.yaml:2: not YAML: did not find expected ',' or ']' (while parsing a flow sequence)"},
-        {"a: &x 1\n", "t.yaml:1: an anchor, alias or tag, expected a plain value"},
-        {"a: 1\nb: *x\n", "t.yaml:2: an anchor, alias or tag, expected a plain value"},
-        {"a: !!str 1\n", "t.yaml:1: an anchor, alias or tag, expected a plain value"},
-        {CHAIN "---\n" CHAIN, "t.yaml:2: a second document, expected one"},
-        {"a: \"x\\ny\"\n", "t.yaml:1: text with a line end or control character, expected one line"},
-        {"a: \"x\\0y\"\n", "t.yaml:1: text with a line end or control character, expected one line"},
-        {"a: 1\nb: \xff\n", "t.yaml:2: not YAML: invalid leading UTF-8 octet, expected UTF-8 text"},
-        {"a:\n [[[[[[[[[[[[[[[[[[[[[[[[", "t.yaml:2: nested more than 16 deep, expected less"},
-    };
-    const char *dir = help_config_dir();
-    char *large = malloc((1u << 20) + 1);
-
-    (void)state;
-    REFUSE_ALL(cases);
-    assert_non_null(large);
-    memset(large, '#', (1u << 20) + 1);
-    assert_string_equal(help_config_refusal(help_config_file("t.yaml", large, (1u << 20) + 1), false),
-                        "t.yaml: larger than 1 MiB, expected a configuration");
-    assert_string_equal(help_config_refusal(help_config_file("t.yaml", large, 1u << 20), false),
-                        "t.yaml:1: empty file, expected a configuration");
-    free(large);
-    assert_string_equal(
-        help_config_refusal("/nonexistent/x.yaml", false),
-        "/nonexistent/x.yaml: cannot be opened (No such file or directory), expected a readable file");
-    assert_non_null(
-        strstr(help_config_refusal(dir, false), "cannot be read (Is a directory), expected a file"));
-}
-
-/* A pipe without a writer, wherever a file is named. */
-static void no_regular_file(void **state)
-{
-    static const struct refusal cases[] = {
-        {"chain: {name: x, nfs: [probe: {rules: pipe}]}\n",
-         "t.yaml:1: probe rules is pipe (not a regular file), expected a readable file"},
-        {"chain: {name: x, nfs: [probe: {rules: .}]}\n",
-         "t.yaml:1: probe rules is . (not a regular file), expected a readable file"},
-        {"chain: {file: pipe}\n",
-         "t.yaml:1: chain file is pipe (not a regular file), expected a readable file"},
-    };
-    struct ft_fault fault = {""};
-    struct fw_rules *rules = calloc(1, sizeof(*rules));
-    char path[300];
-
-    (void)state;
-    assert_non_null(rules);
-    snprintf(path, sizeof(path), "%s/pipe", help_config_dir());
-    assert_int_equal(mkfifo(path, 0600), 0);
-    alarm(10);
-    assert_string_equal(help_config_refusal(path, false),
-                        "pipe: not a regular file, expected a configuration");
-    REFUSE_ALL(cases);
-    assert_int_equal(fw_rules_read(rules, path, &fault), FT_EIO);
-    assert_non_null(strstr(fault.text, "/pipe: not a regular file, expected rules"));
-    alarm(0);
-    free(rules);
-}
-
-static void nat_addresses(void **state)
+static void addresses_a_nat_cannot_have_are_refused(void **state)
 {
 #define NAT(settings) "chain:\n  name: x\n  nfs:\n  - nat: {" settings "}\n"
 #define NO_HOST       "t.yaml:4: nat: outside is no host's address, expected an address of this chain"
@@ -381,70 +270,17 @@ static void nat_addresses(void **state)
     REFUSE_ALL(cases);
 }
 
-static void wide(void **state)
-{
-    size_t size = 5000 * 3 + 16, used = 0;
-    char *text = malloc(size);
-
-    (void)state;
-    assert_non_null(text);
-    used += (size_t)snprintf(text, size, "a: [");
-    for (int i = 0; i < 5000; i++)
-        used += (size_t)snprintf(text + used, size - used, "1, ");
-    snprintf(text + used, size - used, "]\n");
-    assert_string_equal(help_config_refusal(help_config_file("t.yaml", text, strlen(text)), false),
-                        "t.yaml:1: more than 4096 entries, expected fewer");
-    free(text);
-}
-
-/* A refusal has a position and a reason: "t.yaml:LINE: what", LINE within the file. */
-static unsigned check_mutant(const char *text, size_t len, unsigned lines)
-{
-    const char *said = help_config_refusal(help_config_file("t.yaml", text, len), true);
-    unsigned line = 0;
-
-    assert_int_equal(help_probe_live, 0);
-    if (!*said)
-        return 0;
-    if (sscanf(said, "t.yaml:%u: ", &line) != 1 || line < 1 || line > lines)
-        fail_msg("no position: %s", said);
-    return 1;
-}
-
-/* Every prefix of the sample, and the sample without any one of its bytes. */
-static void mutants(void **state)
-{
-    char *sample = help_config_slurp(SAMPLE), *text;
-    size_t len = strlen(sample);
-    unsigned lines = 0, refused = 0;
-
-    (void)state;
-    text = malloc(len);
-    assert_non_null(text);
-    for (size_t i = 0; i < len; i++)
-        lines += sample[i] == '\n';
-    for (size_t cut = 0; cut < len; cut++)
-        refused += check_mutant(sample, cut, lines);
-    assert_true(refused > len * 9 / 10); /* the last section may be missing */
-    for (size_t out = 0; out < len; out++) {
-        memcpy(text, sample, out);
-        memcpy(text + out, sample + out + 1, len - out - 1);
-        refused += check_mutant(text, len - 1, lines);
-    }
-    free(text);
-    free(sample);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(keys),           cmocka_unit_test(values),
-        cmocka_unit_test(order_of_times), cmocka_unit_test(unsupported),
-        cmocka_unit_test(pairs),          cmocka_unit_test(other_files),
-        cmocka_unit_test(not_yaml),       cmocka_unit_test(no_regular_file),
-        cmocka_unit_test(nat_addresses),  cmocka_unit_test(wide),
-        cmocka_unit_test(mutants),        cmocka_unit_test(log_of_what_cannot_be_replayed),
+        cmocka_unit_test(keys_are_refused_by_position),
+        cmocka_unit_test(values_are_refused_by_position),
+        cmocka_unit_test(times_out_of_order_are_refused),
+        cmocka_unit_test(a_log_of_what_cannot_be_replayed_is_refused),
+        cmocka_unit_test(what_is_not_supported_is_refused),
+        cmocka_unit_test(mistakes_in_a_pair_are_refused),
+        cmocka_unit_test(addresses_a_nat_cannot_have_are_refused),
     };
 
-    return cmocka_run_group_tests_name("config refusals", tests, NULL, help_config_clean);
+    return cmocka_run_group_tests_name("config_refusals", tests, NULL, help_config_clean);
 }

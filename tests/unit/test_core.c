@@ -299,7 +299,7 @@ static void a_higher_view_fences_though_its_owner_is_empty(void **unused)
     assert_int_equal(a.core.fenced.count, 1);
     assert_int_equal(said(&a, FT_MSG_BEAT)->view, 2);
     hears(&a, FT_MSG_BEAT, FT_JOINING);
-    is(&a, FT_SOLO); /* … but only to begin anew: */
+    is(&a, FT_SOLO); /* an empty primary goes on alone only to begin anew */
     because(&a, "both nodes are empty");
     ordered(&a, FT_LANE_FRESH);
     assert_int_equal(a.core.view, 3);

@@ -28,7 +28,7 @@ static struct pair world;
 enum wildness {
     HEALS,  /* strict or not, partitions heal before detect_ms is over */
     STRICT, /* partitions as long as they like */
-    SPLITS, /* … and not strict: the pair may split, which is counted apart */
+    SPLITS, /* partitions as long as they like, not strict: the pair may split, which is counted apart */
 };
 
 static const char *const operator_says[] = {"", "promote", "handover", "resync"};

@@ -176,7 +176,7 @@ static void who_has_handed_over_leaves_a_deaf_connection(void **unused)
     because(&b, "handed over to view 2");
 }
 
-static void a_planned_handover(void **unused)
+static void a_planned_handover_fences_the_primary_and_the_standby_serves(void **unused)
 {
     (void)unused;
     told_to_protected(&b, false);
@@ -307,7 +307,7 @@ int main(void)
         cmocka_unit_test(the_end_of_an_abandoned_connection_is_the_answer),
         cmocka_unit_test(a_handover_that_came_late_is_taken),
         cmocka_unit_test(who_has_handed_over_leaves_a_deaf_connection),
-        cmocka_unit_test(a_planned_handover),
+        cmocka_unit_test(a_planned_handover_fences_the_primary_and_the_standby_serves),
         cmocka_unit_test(a_handover_that_takes_too_long_is_aborted),
         cmocka_unit_test(a_standby_lost_before_handover_is_a_standby_lost),
         cmocka_unit_test(a_standby_lost_after_handover_is_waited_for),

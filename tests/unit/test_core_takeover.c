@@ -281,8 +281,8 @@ static void what_was_replayed_last_is_told_with_the_next_answer(void **unused)
     said(&b, FT_MSG_BEAT);
 }
 
-/* … and told soon: a primary that waits for the standby to catch up has nothing to say that could be
- * answered. */
+/* What was replayed is told soon: a primary that waits for the standby to catch up has nothing to say that
+ * could be answered. */
 static void what_was_replayed_is_told_soon(void **unused)
 {
     (void)unused;

@@ -165,7 +165,7 @@ static void counter_counts_in_a_line_of_its_own(void **unused)
     help_nf_close(&h);
 }
 
-static void one_seed_one_content(void **unused)
+static void the_same_seed_gives_the_same_content(void **unused)
 {
     (void)unused;
     assert_true(churn_set(100, 7) == churn_set(100, 7));
@@ -196,7 +196,7 @@ int main(void)
         cmocka_unit_test(set_agrees_with_the_model),
         cmocka_unit_test(countermap_agrees_with_the_model),
         cmocka_unit_test(counter_counts_in_a_line_of_its_own),
-        cmocka_unit_test(one_seed_one_content),
+        cmocka_unit_test(the_same_seed_gives_the_same_content),
         cmocka_unit_test(make_needs_the_bytes_it_says),
     };
 

@@ -1,48 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Chunks of deltas on the wire: round trips, a golden part, damage of every kind, and chunks built by hand
- * with msgpack, so that the encoder has no say. With DELTA_GOLDEN_WRITE=1 the golden file is written anew.
+ * Chunks of deltas: round trips, a golden chunk, damage, and what must not be written. With
+ * DELTA_GOLDEN_WRITE=1 the golden file is written anew instead of compared.
  */
-#include "ftcore/record/message.h"
 #include "tests/unit/help_forge.h"
 #include "tests/unit/help_chunk.h"
 #include "tests/unit/help_record.h"
+#include "tests/unit/help_death.h"
 
-#include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #define GOLDEN "tests/golden/delta-v1.bin"
 
 static uint8_t wire[2 * FT_CHUNK_MAX];
 
-/* A number of any magnitude. */
-static uint64_t any(void)
-{
-    return draw() >> draw_below(64);
-}
-
 static void random_outputs(void)
 {
     static const uint32_t lens[] = {14, 54, 60, 64, 1500, FT_FRAME_MAX};
-    uint64_t number = chunk->released + draw_below(3), burst = chunk->from + 1, seq = any() >> 1;
+    uint64_t number = chunk->released + draw_below(3), burst = chunk->from + 1,
+             seq = draw_any_magnitude() >> 1;
     uint32_t cut = draw_below(3) == 0 ? FT_FRAME_MAX : draw_below(2) ? 0 : (uint32_t)draw_below(200);
 
     for (uint64_t n = draw_below(4) == 0 ? draw_below(900) : draw_below(6); n; n--) {
         uint32_t len = draw_below(2) ? lens[draw_below(6)] : 14 + (uint32_t)draw_below(FT_FRAME_MAX - 13);
         uint32_t have = draw_below(8) == 0 ? (uint32_t)draw_below(len + 1) : len < cut ? len : cut;
 
-        number += 1 + (draw_below(4) ? 0 : any() >> 8);
-        burst += draw_below(4) ? 0 : any() >> 8;
-        seq += 1 + (draw_below(4) ? 0 : draw_below(2) ? any() : -any());
+        number += 1 + (draw_below(4) ? 0 : draw_any_magnitude() >> 8);
+        burst += draw_below(4) ? 0 : draw_any_magnitude() >> 8;
+        seq += 1 + (draw_below(4) ? 0 : draw_below(2) ? draw_any_magnitude() : -draw_any_magnitude());
         if (number > chunk->outputs || burst > chunk->burst || number < chunk->released ||
             chunk->bytes + sizeof(struct ft_chunk_output) + FT_ALIGN8(have) > FT_CHUNK_OUTPUTS)
             return;
@@ -53,14 +49,15 @@ static void random_outputs(void)
 
 static void random_chunk(void)
 {
-    uint64_t from = any() >> 1, line = 0;
+    uint64_t from = draw_any_magnitude() >> 1, line = 0;
 
-    chunk_begin((uint16_t)draw_below(FT_LANES_MAX), any() | 1, from, from + (draw_below(8) ? any() >> 1 : 0));
-    chunk->seq = any();
-    chunk->access = any();
-    chunk->released = any() >> 1;
-    chunk->outputs = chunk->released + (any() >> 1);
-    chunk->number = (uint32_t)any();
+    chunk_begin((uint16_t)draw_below(FT_LANES_MAX), draw_any_magnitude() | 1, from,
+                from + (draw_below(8) ? draw_any_magnitude() >> 1 : 0));
+    chunk->seq = draw_any_magnitude();
+    chunk->access = draw_any_magnitude();
+    chunk->released = draw_any_magnitude() >> 1;
+    chunk->outputs = chunk->released + (draw_any_magnitude() >> 1);
+    chunk->number = (uint32_t)draw_any_magnitude();
     if (draw_below(2))
         chunk->flags |= FT_CHUNK_LAST;
     if (chunk->flags & FT_CHUNK_LAST && draw_below(2)) {
@@ -90,7 +87,7 @@ static long encode(void)
     return len;
 }
 
-static void test_round_trips(void **state)
+static void what_is_encoded_comes_back(void **state)
 {
     struct ft_fault fault;
     uint64_t held = 0, runs = 0;
@@ -112,8 +109,7 @@ static void test_round_trips(void **state)
     assert_true(held > 10000 && runs > 1000000);
 }
 
-/* The essay's promise: outputs that the standby can make itself cost little. */
-static void test_outputs_are_compact(void **state)
+static void outputs_that_the_standby_can_make_itself_cost_little(void **state)
 {
     long with, without = 0;
 
@@ -131,7 +127,7 @@ static void test_outputs_are_compact(void **state)
     assert_in_range(with - without, 800, 800 * 4);
 }
 
-static void test_damage(void **state)
+static void each_truncated_or_damaged_chunk_is_refused(void **state)
 {
     struct ft_fault fault;
     long len;
@@ -154,7 +150,7 @@ static void test_damage(void **state)
         assert_int_equal(ft_chunk_decode(wire, (size_t)len, CHUNK_LINES, chunk_back, cap, &fault), FT_EFULL);
 }
 
-static void test_golden(void **state)
+static void the_bytes_are_those_of_the_golden_file(void **state)
 {
     static uint8_t golden[4096];
     FILE *file;
@@ -177,275 +173,73 @@ static void test_golden(void **state)
     fclose(file);
 }
 
-/* ---- by hand ---- */
-
-enum {
-    VERSION,
-    LANE,
-    FLAGS,
-    CUT,
-    FROM,
-    BURSTS,
-    CLOCK,
-    ACCESS,
-    RELEASED,
-    OUTPUTS,
-    DIGEST,
-    NUMBER,
-    LINES,
-    HELD,
-    BYTES,
-    NUMBERS
-};
-
-static uint64_t *const head = forge.head;
-static uint8_t *const body = forge.body;
-
-static void plain_head(void)
+static void record_with_the_flag(void *arg)
 {
-    static const uint64_t plain[NUMBERS] = {[VERSION] = 1, [LANE] = 2,   [CUT] = 1,       [FROM] = 9,
-                                            [BURSTS] = 10, [CLOCK] = 90, [RELEASED] = 50, [OUTPUTS] = 60};
-
-    forge_begin(plain, NUMBERS, chunk_decode_exact);
-}
-
-/* Bytes of lines follow as they come, from a run of `count` lines unless zero. */
-static void put_run(uint64_t line, uint32_t count, uint32_t flags)
-{
-    static const uint8_t lines[8 * FT_LINE];
-
-    forge_put(&line, 8);
-    forge_put(&count, 4);
-    forge_put(&flags, 4);
-    if (!flags)
-        forge_put(lines, (size_t)count * FT_LINE);
-    head[LINES] = forge.body_len;
-}
-
-static void hostile_number(int field, uint64_t value, int error, const char *text)
-{
-    plain_head();
-    head[field] = value;
-    forge_refused(error, text);
-}
-
-static void test_hostile_heads(void **state)
-{
-    (void)state;
-    plain_head();
-    forge_good();
-    assert_int_equal(chunk_back->burst, 19);
-    assert_int_equal(chunk_back->flags, FT_REC_DELTA);
-    hostile_number(VERSION, 2, FT_EVERSION, "offset 3: version is 2, expected 1");
-    hostile_number(LANE, 16, FT_EMALFORMED, "offset 4: lane is 16, expected 0 to 15");
-    hostile_number(LANE, 65536 + 2, FT_EMALFORMED, "lane is 65538");
-    hostile_number(FLAGS, FT_REC_DELTA, FT_EMALFORMED,
-                   "offset 5: flags is 8, expected 0, 16 or 18, and 32 or not");
-    hostile_number(FLAGS, FT_REC_DIGEST, FT_EMALFORMED, "flags is 2, expected 0, 16 or 18");
-    hostile_number(FLAGS, 64, FT_EMALFORMED, "flags is 64, expected 0 to 50");
-    hostile_number(FLAGS, 17, FT_EMALFORMED, "flags is 17, expected 0, 16 or 18");
-    hostile_number(CUT, 0, FT_EMALFORMED, "offset 6: cut is 0, expected 1");
-    hostile_number(BURSTS, UINT64_MAX, FT_EMALFORMED, "bursts wraps");
-    hostile_number(DIGEST, 5, FT_EMALFORMED, "digest without its flag");
-    hostile_number(NUMBER, 1ull << 32, FT_EMALFORMED, "number is 4294967296");
-    hostile_number(LINES, FT_CHUNK_LINES + 1, FT_EMALFORMED, "lines is 98305, expected 0 to 98304");
-    hostile_number(LINES, 1ull << 32, FT_EMALFORMED, "lines is 4294967296");
-    hostile_number(HELD, 820, FT_EMALFORMED, "held is 820, expected 0 to 819");
-    hostile_number(BYTES, FT_CHUNK_OUTPUTS + 1, FT_EMALFORMED, "bytes is 32769, expected 0 to 32768");
-    hostile_number(BYTES, 40, FT_EMALFORMED, "outputs take 0 bytes, expected 40");
-    hostile_number(LINES, 16, FT_EMALFORMED, "0 bytes left in the body, expected 16");
-    plain_head();
-    head[FLAGS] = 18;
-    head[DIGEST] = UINT64_MAX;
-    forge_good();
-}
-
-static void test_hostile_lines(void **state)
-{
-    (void)state;
-    plain_head();
-    put_run(10, 2, 0);
-    put_run(12, 1, 1);
-    put_run(CHUNK_LINES - 1, 1, 0);
-    forge_good();
-    body[0] = 11; /* 11, 12 and then 12 again */
-    forge_refused(FT_EMALFORMED, "a run begins at line 12, expected 13 or later");
-    plain_head();
-    put_run(12, 1, 1);
-    put_run(5, 1, 1);
-    forge_refused(FT_EMALFORMED, "offset 36: a run begins at line 5, expected 13 or later");
-    plain_head();
-    put_run(CHUNK_LINES - 1, 2, 1);
-    forge_refused(FT_EMALFORMED, "lies outside the region");
-    plain_head();
-    put_run(UINT64_MAX, 1, 1);
-    forge_refused(FT_EMALFORMED, "lies outside the region");
-    plain_head();
-    put_run(1, 0, 1);
-    forge_refused(FT_EMALFORMED, "lies outside the region");
-    plain_head();
-    put_run(1, 1, 2);
-    forge_refused(FT_EMALFORMED, "a run is cut short");
-    plain_head();
-    put_run(1, 1, 0);
-    forge.body_len -= 8;
-    head[LINES] -= 8;
-    forge_refused(FT_EMALFORMED, "a run is cut short");
-    forge.body_len += 9;
-    head[LINES] += 8;
-    forge_refused(FT_EMALFORMED, "1 bytes more, expected the body's end");
-}
-
-#define HEAD(len, flags) (uint8_t)(((len)-14) << 4 | (flags) | 0x80), (uint8_t)(((len)-14) >> 3)
-
-static void one_output(uint32_t bytes)
-{
-    plain_head();
-    head[HELD] = 1;
-    head[BYTES] = bytes;
-}
-
-static void test_hostile_outputs(void **state)
-{
-    const struct ft_chunk_output *o;
-
-    (void)state;
-    one_output(40 + 8); /* step, other, port: number 51, burst 10, seq 77, three bytes, port 5 */
-    FORGE_PUT(HEAD(60, 13), 0, 1, 152, 1, 3, 5, 'a', 'b', 'c');
-    forge_good();
-    o = (const void *)ft_chunk_held(chunk_back);
-    assert_int_equal(o->number, 51);
-    assert_int_equal(o->burst, 10);
-    assert_int_equal(o->seq, 77);
-    assert_int_equal(o->len, 60);
-    assert_int_equal(o->have, 3);
-    assert_int_equal(o->port, 5);
-    assert_memory_equal(o + 1, "abc\0\0\0\0\0", 8);
-    forge.body_len--;
-    forge_refused(FT_EMALFORMED, "2 bytes left in the body, expected 3");
-    forge.body_len += 2;
-    forge_refused(FT_EMALFORMED, "1 bytes more, expected the body's end");
-    forge.body_len--;
-    body[2] = 10;
-    forge_refused(FT_EMALFORMED, "output 0 is number 61, expected more than 0, at most 60");
-    body[2] = 0;
-    body[3] = 0;
-    forge_refused(FT_EMALFORMED, "output 0 is of burst 9, expected one after 9, at most 19");
-    body[3] = 11;
-    forge_refused(FT_EMALFORMED, "output 0 is of burst 20, expected one after 9, at most 19");
-    body[3] = 10;
-    body[6] = 61;
-    forge_refused(FT_EMALFORMED, "output 0 has 61 bytes, expected at most its 60");
-    body[6] = 9;
-    forge_refused(FT_EMALFORMED, "output 0 needs 56 bytes, 48 are left of bytes");
-    body[6] = 3;
-    head[BYTES] = 56;
-    forge_refused(FT_EMALFORMED, "outputs take 48 bytes, expected 56");
-    head[BYTES] = 47;
-    forge_refused(FT_EMALFORMED, "output 0 needs 48 bytes, 47 are left of bytes");
-    for (forge.body_len = 0; forge.body_len < 8; forge.body_len++) {
-        head[BYTES] = 48;
-        forge_refused(FT_EMALFORMED, "body ends or a number in it is too long, expected an output");
-    }
-
-    /* A number wraps around to one that was there. */
-    one_output(40);
-    FORGE_PUT(HEAD(60, 3), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1);
-    forge_good();
-    assert_int_equal(((const struct ft_chunk_output *)ft_chunk_held(chunk_back))->number, 50);
-    head[HELD] = 2;
-    head[BYTES] = 80;
-    FORGE_PUT(HEAD(60, 3), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0);
-    forge_refused(FT_EMALFORMED, "output 1 is number 50, expected more than 50");
-    /* … and a burst to one before it. */
-    one_output(80);
-    head[HELD] = 2;
-    FORGE_PUT(HEAD(60, 3), 0, 3, HEAD(60, 3), 0);
-    FORGE_PUT(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1);
-    forge_refused(FT_EMALFORMED, "output 1 is of burst 11, expected one after 11, at most 19");
-    one_output(40); /* 9217 bytes: (9217 - 14) << 4 is 147248, b0 fe 08, and 3 */
-    FORGE_PUT(0xb3, 0xfe, 0x08, 0, 1);
-    forge_refused(FT_EMALFORMED, "output 0 is 9217 bytes, expected 14 to 9216");
-    body[0] = 0xa3;
-    forge_good();
-    one_output(40);
-    FORGE_PUT(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0, 1, 0, 0, 0);
-    forge_refused(FT_EMALFORMED, "expected an output");
-}
-
-/* ---- what must not be written ---- */
-
-static void aborts(void (*f)(void))
-{
-    int status;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        signal(SIGABRT, SIG_DFL);
-        if (!freopen("/dev/null", "w", stderr))
-            _exit(2);
-        f();
-        _exit(0);
-    }
-    waitpid(pid, &status, 0);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
-}
-
-static void record_with_the_flag(void)
-{
+    (void)arg;
     record_sample();
     rec->flags |= FT_REC_DELTA;
     ft_record_encode(rec, wire, sizeof(wire));
 }
-static void chunk_without_the_flag(void)
+
+static void chunk_without_the_flag(void *arg)
 {
+    (void)arg;
     chunk_sample();
     chunk->flags &= (uint16_t)~FT_REC_DELTA;
     encode();
 }
-static void chunk_that_goes_back(void)
+
+static void chunk_that_goes_back(void *arg)
 {
+    (void)arg;
     chunk_sample();
     chunk->from = chunk->burst + 1;
     encode();
 }
-static void outputs_that_fall(void)
+
+static void outputs_that_fall(void *arg)
 {
+    (void)arg;
     chunk_sample();
     ((struct ft_chunk_output *)(void *)ft_chunk_held(chunk))->number = 34003;
     encode();
 }
-static void outputs_beyond_their_bytes(void)
+
+static void outputs_beyond_their_bytes(void *arg)
 {
+    (void)arg;
     chunk_sample();
     chunk->held++;
     encode();
 }
-static void runs_that_fall(void)
+
+static void runs_that_fall(void *arg)
 {
+    (void)arg;
     chunk_sample();
     memset(ft_chunk_lines(chunk), 0xee, 8);
     encode();
 }
 
-static void test_aborts(void **state)
+static void what_must_not_be_written_aborts(void **state)
 {
     (void)state;
-    aborts(record_with_the_flag);
-    aborts(chunk_without_the_flag);
-    aborts(chunk_that_goes_back);
-    aborts(outputs_that_fall);
-    aborts(outputs_beyond_their_bytes);
-    aborts(runs_that_fall);
+    assert_dies_by(SIGABRT, record_with_the_flag, NULL, NULL);
+    assert_dies_by(SIGABRT, chunk_without_the_flag, NULL, NULL);
+    assert_dies_by(SIGABRT, chunk_that_goes_back, NULL, NULL);
+    assert_dies_by(SIGABRT, outputs_that_fall, NULL, NULL);
+    assert_dies_by(SIGABRT, outputs_beyond_their_bytes, NULL, NULL);
+    assert_dies_by(SIGABRT, runs_that_fall, NULL, NULL);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trips),     cmocka_unit_test(test_outputs_are_compact),
-        cmocka_unit_test(test_damage),          cmocka_unit_test(test_golden),
-        cmocka_unit_test(test_hostile_heads),   cmocka_unit_test(test_hostile_lines),
-        cmocka_unit_test(test_hostile_outputs), cmocka_unit_test(test_aborts),
+        cmocka_unit_test(what_is_encoded_comes_back),
+        cmocka_unit_test(outputs_that_the_standby_can_make_itself_cost_little),
+        cmocka_unit_test(each_truncated_or_damaged_chunk_is_refused),
+        cmocka_unit_test(the_bytes_are_those_of_the_golden_file),
+        cmocka_unit_test(what_must_not_be_written_aborts),
     };
 
     return cmocka_run_group_tests_name("delta", tests, NULL, NULL);

@@ -38,7 +38,7 @@ static unsigned lane_of(uint32_t from, uint16_t from_port, uint32_t to, uint16_t
     return nf_flow_lane(&p, lanes);
 }
 
-static void both_directions_meet(void **state)
+static void both_directions_of_a_flow_go_to_one_lane(void **state)
 {
     unsigned seen[5] = {0};
 
@@ -75,7 +75,7 @@ static uint32_t toeplitz(const uint8_t *in, unsigned len)
     return hash;
 }
 
-static void ports_compute_the_same(void **state)
+static void network_cards_compute_the_same_lane(void **state)
 {
     (void)state;
     for (uint32_t i = 1; i < 5000; i++) {
@@ -112,8 +112,8 @@ static void what_is_not_ipv4_is_lane_0s(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(both_directions_meet),
-        cmocka_unit_test(ports_compute_the_same),
+        cmocka_unit_test(both_directions_of_a_flow_go_to_one_lane),
+        cmocka_unit_test(network_cards_compute_the_same_lane),
         cmocka_unit_test(fragments_go_by_addresses),
         cmocka_unit_test(what_is_not_ipv4_is_lane_0s),
     };

@@ -89,7 +89,7 @@ static void judge(const char *line)
     nd_drill_judge_fenced(&drill, 0, &run);
 }
 
-static void released_before(void **state)
+static void a_release_before_the_takeover_is_allowed(void **state)
 {
     (void)state;
     judge("{\"fenced\":{\"view\":4,\"last_release_ns\":4960000000,\"last_sent_ns\":4960010000,\"dropped\":7}}"
@@ -101,7 +101,7 @@ static void released_before(void **state)
     assert_int_equal(run.fenced_dropped, 7);
 }
 
-static void released_after(void **state)
+static void a_release_after_the_takeover_fails_the_run(void **state)
 {
     (void)state;
     judge("{\"fenced\":{\"view\":4,\"last_release_ns\":5002500000,\"last_sent_ns\":5002510000,\"dropped\":0}}"
@@ -111,7 +111,7 @@ static void released_after(void **state)
 }
 
 /* Checked before it was stopped, the send returned when it was woken: allowed, and told. */
-static void one_burst_in_flight(void **state)
+static void one_burst_in_flight_is_allowed_and_told(void **state)
 {
     (void)state;
     judge("{\"fenced\":{\"view\":4,\"last_release_ns\":4960000000,\"last_sent_ns\":5500000000,\"dropped\":0}}"
@@ -121,7 +121,7 @@ static void one_burst_in_flight(void **state)
     assert_true(run.burst_in_flight);
 }
 
-static void released_nothing(void **state)
+static void a_node_that_released_nothing_is_no_failure(void **state)
 {
     (void)state;
     judge("{\"fenced\":{\"view\":4,\"last_release_ns\":0,\"last_sent_ns\":0,\"dropped\":0}}\n");
@@ -129,7 +129,7 @@ static void released_nothing(void **state)
     assert_true(run.fenced_before_ms < 0);
 }
 
-static void fields_missing(void **state)
+static void a_status_without_a_number_fails_the_run(void **state)
 {
     (void)state;
     judge("{\"fenced\":{\"view\":4,\"last_sent_ns\":0,\"dropped\":0}}\n");
@@ -142,7 +142,7 @@ static void fields_missing(void **state)
     assert_string_equal(run.failure, "a does not answer after it was fenced");
 }
 
-static void takeover_unknown(void **state)
+static void a_takeover_without_its_fields_fails_the_run(void **state)
 {
     (void)state;
     begin("{\"fenced\":{\"view\":4,\"last_release_ns\":1,\"last_sent_ns\":1,\"dropped\":0}}\n");
@@ -152,7 +152,7 @@ static void takeover_unknown(void **state)
 }
 
 /* A fencing of an earlier run is not this one's. */
-static void fenced_by_which_view(void **state)
+static void a_fencing_of_an_earlier_run_does_not_count(void **state)
 {
     (void)state;
     begin("{\"fenced\":{\"count\":1,\"view\":4}}\n");
@@ -166,7 +166,7 @@ static void fenced_by_which_view(void **state)
 
 #define TAKEOVER(fields) "{\"role\":\"primary\",\"view\":4,\"takeover\":{" fields "}}\n"
 
-static void takeover_fields(void **state)
+static void the_fields_of_a_takeover_are_read(void **state)
 {
     (void)state;
     begin(TAKEOVER("\"reason\":\"silence\",\"suspected_ns\":4999000000,\"decided_ns\":5000000000,"
@@ -185,7 +185,7 @@ static void takeover_fields(void **state)
 }
 
 /* A strict successor holds: its role is all that is waited for. */
-static void strict_takeover(void **state)
+static void a_strict_successor_is_waited_for_by_its_role(void **state)
 {
     uint64_t now = nd_probe_now();
 
@@ -200,7 +200,7 @@ static void strict_takeover(void **state)
     assert_true(nd_probe_now() - now < 1000000000ull);
 }
 
-static void status_missing(void **state)
+static void a_status_that_is_not_whole_is_malformed(void **state)
 {
     struct ft_fault fault = {""};
     struct nd_sight sight;
@@ -220,11 +220,16 @@ static void status_missing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(released_before),     cmocka_unit_test(released_after),
-        cmocka_unit_test(one_burst_in_flight), cmocka_unit_test(released_nothing),
-        cmocka_unit_test(fields_missing),      cmocka_unit_test(takeover_unknown),
-        cmocka_unit_test(takeover_fields),     cmocka_unit_test(strict_takeover),
-        cmocka_unit_test(status_missing),      cmocka_unit_test(fenced_by_which_view),
+        cmocka_unit_test(a_release_before_the_takeover_is_allowed),
+        cmocka_unit_test(a_release_after_the_takeover_fails_the_run),
+        cmocka_unit_test(one_burst_in_flight_is_allowed_and_told),
+        cmocka_unit_test(a_node_that_released_nothing_is_no_failure),
+        cmocka_unit_test(a_status_without_a_number_fails_the_run),
+        cmocka_unit_test(a_takeover_without_its_fields_fails_the_run),
+        cmocka_unit_test(the_fields_of_a_takeover_are_read),
+        cmocka_unit_test(a_strict_successor_is_waited_for_by_its_role),
+        cmocka_unit_test(a_status_that_is_not_whole_is_malformed),
+        cmocka_unit_test(a_fencing_of_an_earlier_run_does_not_count),
     };
 
     return cmocka_run_group_tests(tests, start, stop);

@@ -5,6 +5,7 @@
  * and (as subreaper) the one who sees the guardian end.
  */
 #define _GNU_SOURCE
+#include "node/base/clock.h"
 #include "node/lane/guardian.h"
 
 #include "ftcore/record/message.h"
@@ -26,13 +27,12 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#define NODE  "127.0.0.1"
-#define PEER  "127.0.0.2"
-#define LANES 3u
-#define WORDS 7 /* datagrams that make the word */
+#define NODE    "127.0.0.1"
+#define PEER    "127.0.0.2"
+#define LANES   3u
+#define NOTICES 7 /* datagrams that make a death notice */
 
 static int datagrams = -1, listener = -1;
 static struct sockaddr_in here;
@@ -41,7 +41,7 @@ static struct sockaddr_in here;
 struct plan {
     unsigned hold;   /* lanes that hold */
     size_t memory;   /* bytes to touch */
-    bool identified; /* the word was given */
+    bool identified; /* the guardian is told what a death notice says */
     bool own_group;
     void (*then)(struct nd_guardian *g, int fd); /* NULL: wait to be killed */
 };
@@ -109,14 +109,6 @@ static _Noreturn void node_main(const struct plan *plan)
 
 /* ---- the peer's side ---- */
 
-static double now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1000 + (double)t.tv_nsec / 1e6;
-}
-
 static struct node start(const struct plan *plan)
 {
     struct node node = {.pid = fork()};
@@ -133,11 +125,11 @@ static struct node start(const struct plan *plan)
     return node;
 }
 
-/* A datagram within so many ms, checked to be the word from the node's address. */
-static bool word_within(int ms)
+/* A datagram within so many ms, checked to be the death notice from the node's address. */
+static bool notice_within(int ms)
 {
     struct pollfd p = {datagrams, POLLIN, 0};
-    struct ft_death_notice word;
+    struct ft_death_notice notice;
     struct sockaddr_in from;
     socklen_t len = sizeof(from);
     uint8_t bytes[100];
@@ -146,22 +138,22 @@ static bool word_within(int ms)
     if (poll(&p, 1, ms) != 1)
         return false;
     ssize_t n = recvfrom(datagrams, bytes, sizeof(bytes), 0, (struct sockaddr *)&from, &len);
-    assert_int_equal(ft_death_notice_decode(bytes, (size_t)n, &word), 0);
-    assert_int_equal(word.incarnation, 0xfeedface);
-    assert_int_equal(word.view, 7);
+    assert_int_equal(ft_death_notice_decode(bytes, (size_t)n, &notice), 0);
+    assert_int_equal(notice.incarnation, 0xfeedface);
+    assert_int_equal(notice.view, 7);
     assert_string_equal(inet_ntop(AF_INET, &from.sin_addr, host, sizeof(host)), NODE);
     return true;
 }
 
-static void whole_word(void)
+static void assert_whole_notice(void)
 {
-    for (unsigned i = 0; i < WORDS; i++)
-        assert_true(word_within(5000));
-    assert_false(word_within(60));
+    for (unsigned i = 0; i < NOTICES; i++)
+        assert_true(notice_within(5000));
+    assert_false(notice_within(60));
 }
 
 /* Ended within 5 s, with status 0. A guardian whose node has ended is ours to wait for. */
-static void ended(pid_t pid, int status)
+static void assert_ended(pid_t pid, int status)
 {
     int got = -1;
     pid_t rc = 0;
@@ -175,7 +167,7 @@ static void ended(pid_t pid, int status)
 static void kill_node(struct node *node)
 {
     kill(node->pid, SIGKILL);
-    ended(node->pid, SIGKILL);
+    assert_ended(node->pid, SIGKILL);
     close(node->fd);
 }
 
@@ -203,30 +195,28 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- tests ---- */
-
 static void a_killed_node_is_spoken_for_before_its_socket_ends(void **state)
 {
     struct plan plan = {.hold = LANES, .memory = 1u << 30, .identified = true};
     struct node node = start(&plan);
-    double word = 0, eof = 0;
+    double notice = 0, eof = 0;
 
     (void)state;
-    assert_false(word_within(50));
-    double killed = now_ms();
+    assert_false(notice_within(50));
+    uint64_t killed = nd_now();
     kill(node.pid, SIGKILL);
-    while (!word || !eof) {
-        struct pollfd p[] = {{word ? -1 : datagrams, POLLIN, 0}, {eof ? -1 : node.fd, POLLIN, 0}};
+    while (!notice || !eof) {
+        struct pollfd p[] = {{notice ? -1 : datagrams, POLLIN, 0}, {eof ? -1 : node.fd, POLLIN, 0}};
 
         assert_true(poll(p, 2, 10000) > 0);
         if (p[0].revents)
-            word = now_ms() - killed;
+            notice = (double)(nd_now() - killed) / 1e6;
         if (p[1].revents)
-            eof = now_ms() - killed;
+            eof = (double)(nd_now() - killed) / 1e6;
     }
-    printf("# word after %.2f ms, socket EOF after %.2f ms\n", word, eof);
-    whole_word();
-    ended(node.guardian, 0);
+    printf("# death notice after %.2f ms, socket EOF after %.2f ms\n", notice, eof);
+    assert_whole_notice();
+    assert_ended(node.guardian, 0);
     kill_node(&node);
 }
 
@@ -245,32 +235,31 @@ static void an_orderly_end_is_silent(void **state)
     (void)state;
     for (unsigned i = 0; i < 20; i++) {
         struct node node = start(&plan);
-        ended(node.pid, 0);
+        assert_ended(node.pid, 0);
         close(node.fd);
     }
-    assert_false(word_within(100));
+    assert_false(notice_within(100));
+}
+
+static void assert_no_death_notice(const struct plan *plan)
+{
+    struct node node = start(plan);
+
+    kill_node(&node);
+    assert_ended(node.guardian, 0);
+    assert_false(notice_within(50));
 }
 
 static void no_death_notice_before_all_lanes_held(void **state)
 {
-    struct plan plan = {.hold = LANES - 1, .identified = true};
-    struct node node = start(&plan);
-
     (void)state;
-    kill_node(&node);
-    ended(node.guardian, 0);
-    assert_false(word_within(50));
+    assert_no_death_notice(&(struct plan){.hold = LANES - 1, .identified = true});
 }
 
 static void no_death_notice_without_an_identity(void **state)
 {
-    struct plan plan = {.hold = LANES};
-    struct node node = start(&plan);
-
     (void)state;
-    kill_node(&node);
-    ended(node.guardian, 0);
-    assert_false(word_within(50));
+    assert_no_death_notice(&(struct plan){.hold = LANES});
 }
 
 static void lose_the_guardian(struct nd_guardian *g, int fd)
@@ -297,12 +286,12 @@ static void a_dead_guardian_is_noticed(void **state)
     struct node node = start(&plan);
 
     (void)state;
-    ended(node.pid, 0);
+    assert_ended(node.pid, 0);
     close(node.fd);
-    assert_false(word_within(50));
+    assert_false(notice_within(50));
 }
 
-static void signals_to_the_group_do_not_reach_it(void **state)
+static void signals_to_the_group_do_not_reach_the_guardian(void **state)
 {
     struct plan plan = {.hold = LANES, .identified = true, .own_group = true};
     struct node node = start(&plan);
@@ -311,10 +300,10 @@ static void signals_to_the_group_do_not_reach_it(void **state)
     kill(node.guardian, SIGINT);
     kill(node.guardian, SIGTERM);
     kill(node.guardian, SIGHUP);
-    assert_false(word_within(50));
+    assert_false(notice_within(50));
     kill(-node.pid, SIGKILL);
-    whole_word();
-    ended(node.guardian, 0);
+    assert_whole_notice();
+    assert_ended(node.guardian, 0);
     kill_node(&node);
 }
 
@@ -327,21 +316,21 @@ static void end_first_lane(struct nd_guardian *g, int fd)
     atomic_store(&first_may_end, true);
 }
 
-static void one_lane_is_not_the_node(void **state)
+static void the_end_of_one_lane_is_not_the_nodes(void **state)
 {
     struct plan plan = {.hold = LANES, .identified = true, .then = end_first_lane};
     struct node node = start(&plan);
 
     (void)state;
     send(node.fd, "x", 1, MSG_NOSIGNAL);
-    assert_false(word_within(100));
+    assert_false(notice_within(100));
     kill(node.pid, SIGKILL);
-    whole_word();
-    ended(node.guardian, 0);
+    assert_whole_notice();
+    assert_ended(node.guardian, 0);
     kill_node(&node);
 }
 
-static void it_keeps_nothing_of_the_nodes(void **state)
+static void the_guardian_keeps_nothing_of_the_nodes(void **state)
 {
     struct plan plan = {.hold = LANES, .identified = true};
     struct node node = start(&plan);
@@ -374,8 +363,8 @@ static void it_keeps_nothing_of_the_nodes(void **state)
     assert_int_equal(open_fds, 5);
     assert_int_equal(getsid(node.guardian), node.guardian);
     kill_node(&node);
-    whole_word();
-    ended(node.guardian, 0);
+    assert_whole_notice();
+    assert_ended(node.guardian, 0);
 }
 
 static void addresses_are_checked(void **state)
@@ -400,9 +389,9 @@ int main(void)
         TEST(no_death_notice_before_all_lanes_held),
         TEST(no_death_notice_without_an_identity),
         TEST(a_dead_guardian_is_noticed),
-        TEST(signals_to_the_group_do_not_reach_it),
-        TEST(one_lane_is_not_the_node),
-        TEST(it_keeps_nothing_of_the_nodes),
+        TEST(signals_to_the_group_do_not_reach_the_guardian),
+        TEST(the_end_of_one_lane_is_not_the_nodes),
+        TEST(the_guardian_keeps_nothing_of_the_nodes),
         TEST(addresses_are_checked),
     };
 

@@ -78,7 +78,7 @@ static void the_rest_stays_in_order(void **unused)
 }
 
 /* Many times around, at all fillings: packets come out as they went in, never from an unstable burst. */
-static void goes_around(void **unused)
+static void packets_come_out_in_order_at_all_fillings(void **unused)
 {
     struct ft_hold hold;
     struct ft_held out[5];
@@ -168,9 +168,12 @@ static void fits_what_there_is(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(capacity_is_rounded_up),       cmocka_unit_test(nothing_leaves_before_it_is_stable),
-        cmocka_unit_test(the_rest_stays_in_order),      cmocka_unit_test(goes_around),
-        cmocka_unit_test(misuse_is_a_broken_invariant), cmocka_unit_test(fits_what_there_is),
+        cmocka_unit_test(capacity_is_rounded_up),
+        cmocka_unit_test(nothing_leaves_before_it_is_stable),
+        cmocka_unit_test(the_rest_stays_in_order),
+        cmocka_unit_test(packets_come_out_in_order_at_all_fillings),
+        cmocka_unit_test(misuse_is_a_broken_invariant),
+        cmocka_unit_test(fits_what_there_is),
     };
 
     return cmocka_run_group_tests_name("hold", tests, NULL, NULL);

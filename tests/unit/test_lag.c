@@ -104,10 +104,10 @@ static void a_window_with_nothing_to_replay_counts_only_when_it_was_quicker(void
     lag_after(0, 1000, 11);
     lag_after(1000, 1000, 111);
     assert_int_equal(lag_after(1000, 1000, 211), (1000 - 211) * 10 * 1000);
-    lag_after(1, 1000, 1000); /* all that it has is replayed … */
+    lag_after(1, 1000, 1000); /* all that it has is replayed, which says nothing of its speed */
     lag_after(1000000, 1000, 1000);
     assert_int_equal(lag_after(1000, 3010, 1001),
-                     (3010 - 1001) * 10 * 1000); /* … which says nothing of its pace */
+                     (3010 - 1001) * 10 * 1000); /* the speed is that of before */
     assert_int_equal(lag_after(1000, 3010, 1101), (3010 - 1101) * 10 * 1000);
     lag_after(1000, 3010,
               3010); /* it had nothing left, and was quicker than 0.06 us a packet: a quarter of the way */

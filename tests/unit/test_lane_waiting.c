@@ -172,7 +172,7 @@ static int teardown(void **state)
     return 0;
 }
 
-static void while_it_may_release_frames_stay_with_the_port(void **state)
+static void while_a_lane_may_release_frames_stay_with_the_port(void **state)
 {
     (void)state;
     data_arrives(400);
@@ -184,7 +184,7 @@ static void while_it_may_release_frames_stay_with_the_port(void **state)
     assert_int_equal(w.lane.waiting.count, 0);
 }
 
-static void without_a_lease_it_hears_what_comes_behind_them(void **state)
+static void without_a_lease_a_lane_hears_heartbeats_behind_frames(void **state)
 {
     uint32_t held;
 
@@ -211,7 +211,7 @@ static void without_a_lease_it_hears_what_comes_behind_them(void **state)
         assert_int_equal(w.left[i], i);
 }
 
-static void when_no_more_can_wait_it_still_hears(void **state)
+static void a_lane_hears_heartbeats_when_no_more_frames_can_wait(void **state)
 {
     uint32_t held;
 
@@ -233,8 +233,6 @@ static void when_no_more_can_wait_it_still_hears(void **state)
     assert_int_equal(w.lane.waiting.count, 0);
     assert_int_equal(w.frees, 2 * BUFFERS);
 }
-
-/* ---- gathering ------------------------------------------------------------------------------------- */
 
 /* The lane logs and releases at once. A burst waits for so many us. */
 static void gathering(uint32_t us)
@@ -341,9 +339,7 @@ static void a_lane_is_drained_when_nothing_came_for_a_while(void **state)
     w.lane.draining = false;
 }
 
-/* ---- lag --------------------------------------------------------------------------------------- */
-
-static void it_receives_nothing_while_the_standby_lags_beyond_the_budget(void **state)
+static void a_lane_receives_nothing_while_the_standby_lags_beyond_the_budget(void **state)
 {
     uint64_t budget = w.config->protect.recovery_budget_ms * 1000000ull;
 
@@ -380,22 +376,21 @@ static void a_fenced_lane_drops_what_it_gathered(void **state)
     assert_int_equal(atomic_load(&w.shared.count.received), 1);
 }
 
+#define LANE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(while_it_may_release_frames_stay_with_the_port, setup, teardown),
-        cmocka_unit_test_setup_teardown(without_a_lease_it_hears_what_comes_behind_them, setup, teardown),
-        cmocka_unit_test_setup_teardown(when_no_more_can_wait_it_still_hears, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_logged_burst_waits_for_more_packets_since_its_first, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(a_full_burst_never_waits, setup, teardown),
-        cmocka_unit_test_setup_teardown(nothing_waits_where_nothing_is_logged_or_none_is_to_wait, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(heartbeats_and_address_resolution_do_not_wait, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_lane_is_drained_when_nothing_came_for_a_while, setup, teardown),
-        cmocka_unit_test_setup_teardown(it_receives_nothing_while_the_standby_lags_beyond_the_budget, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(a_fenced_lane_drops_what_it_gathered, setup, teardown),
+        LANE_TEST(while_a_lane_may_release_frames_stay_with_the_port),
+        LANE_TEST(without_a_lease_a_lane_hears_heartbeats_behind_frames),
+        LANE_TEST(a_lane_hears_heartbeats_when_no_more_frames_can_wait),
+        LANE_TEST(a_logged_burst_waits_for_more_packets_since_its_first),
+        LANE_TEST(a_full_burst_never_waits),
+        LANE_TEST(nothing_waits_where_nothing_is_logged_or_none_is_to_wait),
+        LANE_TEST(heartbeats_and_address_resolution_do_not_wait),
+        LANE_TEST(a_lane_is_drained_when_nothing_came_for_a_while),
+        LANE_TEST(a_lane_receives_nothing_while_the_standby_lags_beyond_the_budget),
+        LANE_TEST(a_fenced_lane_drops_what_it_gathered),
     };
 
     return cmocka_run_group_tests_name("lane_waiting", tests, NULL, help_config_clean);

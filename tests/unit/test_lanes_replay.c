@@ -26,7 +26,7 @@
 #define LIMIT  30000 /* ms of any waiting */
 
 struct lane_log {
-    struct ft_record *record[BURSTS]; /* of bursts 1 … */
+    struct ft_record *record[BURSTS]; /* of the bursts from 1 on */
     uint64_t digest_after;
 };
 

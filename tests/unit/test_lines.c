@@ -114,7 +114,7 @@ static void behaves_like_an_array(void **unused)
     ft_lines_free(&set);
 }
 
-static void runs_cross_words(void **unused)
+static void runs_of_lines_cross_words_of_the_bitmap(void **unused)
 {
     struct ft_lines set;
 
@@ -306,7 +306,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(behaves_like_an_array),
-        cmocka_unit_test(runs_cross_words),
+        cmocka_unit_test(runs_of_lines_cross_words_of_the_bitmap),
         cmocka_unit_test(a_claimed_line_is_claimed_once),
         cmocka_unit_test(what_is_not_used_is_not_there),
         cmocka_unit_test(too_many_lines_are_refused),

@@ -142,7 +142,7 @@ static void payload_that_is_touched_is_named(void **unused)
 }
 
 /* Beside one that reads payload, where frames are captured whole, the word holds all the same. */
-static void the_word_is_each_nfs_own(void **unused)
+static void each_nf_declares_for_itself(void **unused)
 {
     (void)unused;
     dies(&payload_nf, &header_nf, read_last, "audit: NF 'header_nf' (lane 0) touched byte 941");
@@ -191,7 +191,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(payload_that_is_touched_is_named),
-        cmocka_unit_test(the_word_is_each_nfs_own),
+        cmocka_unit_test(each_nf_declares_for_itself),
         cmocka_unit_test(who_keeps_the_word_goes_on),
         cmocka_unit_test(who_declares_payload_reads_it),
     };

@@ -179,7 +179,7 @@ static void a_number_rests(void **unused)
     help_nf_close(&h);
 }
 
-static void one_seed_one_content(void **unused)
+static void the_same_seed_gives_the_same_content(void **unused)
 {
     (void)unused;
     assert_true(churn_list(50, 3000, 7) == churn_list(50, 3000, 7));
@@ -243,7 +243,7 @@ int main(void)
         cmocka_unit_test(list_agrees_with_the_model),
         cmocka_unit_test(pool_agrees_with_the_model),
         cmocka_unit_test(a_number_rests),
-        cmocka_unit_test(one_seed_one_content),
+        cmocka_unit_test(the_same_seed_gives_the_same_content),
         cmocka_unit_test(misuse_aborts),
         cmocka_unit_test(make_needs_the_bytes_it_says),
     };

@@ -95,7 +95,7 @@ static pid_t start_server(void)
     }
 }
 
-static void counts_what_the_server_did(void **unused)
+static void the_prober_counts_what_the_server_did(void **unused)
 {
     struct nd_probe_options o = {.address = "127.0.0.1", .port = PORT, .interval_us = 1000, .seconds = 30};
     struct nd_prober *p;
@@ -127,7 +127,7 @@ static void counts_what_the_server_did(void **unused)
     waitpid(server, NULL, 0);
 }
 
-static void serves_and_keeps_flows_busy(void **unused)
+static void the_prober_keeps_flows_busy(void **unused)
 {
     struct nd_probe_options o = {.to = "",
                                  .address = "127.0.0.1",
@@ -155,7 +155,7 @@ static void serves_and_keeps_flows_busy(void **unused)
     nd_probe_free(p);
 }
 
-static void says_why_it_cannot_begin(void **unused)
+static void the_prober_says_why_it_cannot_begin(void **unused)
 {
     struct nd_probe_options good = {
         .to = "", .address = "127.0.0.1", .port = 7109, .interval_us = 1000, .seconds = 1};
@@ -188,9 +188,9 @@ static void says_why_it_cannot_begin(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counts_what_the_server_did),
-        cmocka_unit_test(serves_and_keeps_flows_busy),
-        cmocka_unit_test(says_why_it_cannot_begin),
+        cmocka_unit_test(the_prober_counts_what_the_server_did),
+        cmocka_unit_test(the_prober_keeps_flows_busy),
+        cmocka_unit_test(the_prober_says_why_it_cannot_begin),
     };
     if (own_network() < 0) {
         printf("1..0 # SKIP no permission for a network namespace\n");

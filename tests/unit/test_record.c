@@ -6,27 +6,24 @@
 #include "tests/unit/help_record.h"
 #include "ftcore/region/region.h"
 
-#include <msgpack.h>
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <xxhash.h>
 
-#include <cmocka.h>
+#include <msgpack.h>
+#include <xxhash.h>
 
 #define GOLDEN "tests/golden/record-v1.bin"
 
 static uint8_t wire[FT_RECORD_MAX + 4096];
-
-/* A number of any magnitude. */
-static uint64_t any(void)
-{
-    return draw() >> draw_below(64);
-}
 
 static void random_record(void)
 {
@@ -34,12 +31,12 @@ static void random_record(void)
     static const uint16_t lens[] = {14, 54, 60, 64, 128, 1500, FT_FRAME_MAX};
     uint16_t cut = draw_below(2) ? FT_FRAME_MAX : (uint16_t)draw_below(200);
 
-    record_begin((uint16_t)draw_below(FT_LANES_MAX), (uint16_t)draw_below(8), any() | 1);
-    rec->seq = any() >> 1;
-    rec->time = any();
-    rec->released = any();
-    rec->access = any() >> 1;
-    rec->accesses = (uint32_t)any();
+    record_begin((uint16_t)draw_below(FT_LANES_MAX), (uint16_t)draw_below(8), draw_any_magnitude() | 1);
+    rec->seq = draw_any_magnitude() >> 1;
+    rec->time = draw_any_magnitude();
+    rec->released = draw_any_magnitude();
+    rec->access = draw_any_magnitude() >> 1;
+    rec->accesses = (uint32_t)draw_any_magnitude();
     rec->digest = rec->flags & FT_REC_DIGEST ? draw() : 0;
     if (rec->flags & FT_REC_BY_SEQ)
         rec->inputs = (uint16_t)draw_below(FT_BURST_MAX + 1);
@@ -54,7 +51,7 @@ static void random_record(void)
     record_add_bytes();
     uint64_t own = rec->access, left = rec->accesses;
     for (uint64_t n = draw_below(4) == 0 ? draw_below(FT_DEPENDENCIES_MAX + 1) : draw_below(4); n; n--) {
-        uint64_t step = draw_below(2) ? 0 : any() >> 8;
+        uint64_t step = draw_below(2) ? 0 : draw_any_magnitude() >> 8;
         uint16_t lane = (uint16_t)draw_below(FT_LANES_MAX);
 
         if (step >= left || lane == rec->lane)
@@ -95,7 +92,7 @@ static void same_after_decode(long len)
     assert_int_equal(((uint8_t *)back)[rec->size], 0xee);
 }
 
-static void test_round_trip(void **state)
+static void what_is_encoded_comes_back(void **state)
 {
     (void)state;
     for (uint64_t run = 1; run <= 3000; run++) {
@@ -107,16 +104,16 @@ static void test_round_trip(void **state)
 
 /* Extremes: the largest record there is fits, and so do all numbers at their ends. */
 /* An input that is like the one before costs its byte again; a byte that ends another input says nothing. */
-static void test_repeated_inputs(void **state)
+static void an_input_like_the_one_before_comes_back(void **state)
 {
     (void)state;
     record_begin(1, 0, 9);
     record_add_input(64, 64, 0, FT_IN_OUTSIDE);
     record_add_input(64, 64, 0, FT_IN_OUTSIDE);
-    record_add_input(1500, 64, 1, 0);     /* ends with its flags, 0 … */
-    record_add_input(14, 14, 1, 0);       /* … which is what this one's length is coded as */
-    record_add_input(14 + 128, 64, 1, 0); /* 256: 0x80 0x02 … */
-    record_add_input(15, 15, 1, 0);       /* … 0x02 */
+    record_add_input(1500, 64, 1, 0);     /* ends with its flags, which are 0 */
+    record_add_input(14, 14, 1, 0);       /* whose length is coded as 0, too */
+    record_add_input(14 + 128, 64, 1, 0); /* whose length is coded as 256: 0x80 0x02 */
+    record_add_input(15, 15, 1, 0);       /* whose length is coded as 2: 0x02 */
     record_add_input(15, 15, 1, 0);
     record_add_input(15, 14, 1, 0);
     record_add_bytes();
@@ -124,7 +121,7 @@ static void test_repeated_inputs(void **state)
     same_after_decode(encode());
 }
 
-static void test_largest(void **state)
+static void the_largest_record_and_numbers_fit(void **state)
 {
     (void)state;
     static uint8_t value[FT_DETERMINANTS_MAX - 4];
@@ -145,7 +142,7 @@ static void test_largest(void **state)
     same_after_decode(encode());
 }
 
-static void test_smallest(void **state)
+static void the_smallest_record_is_its_head(void **state)
 {
     (void)state;
     record_begin(0, 0, 1);
@@ -155,7 +152,7 @@ static void test_smallest(void **state)
 }
 
 /* Records in a row are found one after the other. */
-static void test_in_a_row(void **state)
+static void records_in_a_row_are_found_one_after_the_other(void **state)
 {
     (void)state;
     record_sample();
@@ -165,7 +162,7 @@ static void test_in_a_row(void **state)
     assert_int_equal(ft_record_decode(wire + one, (size_t)one, back, FT_RECORD_MAX, NULL), one);
 }
 
-static void test_small_room(void **state)
+static void too_little_room_is_full(void **state)
 {
     (void)state;
     record_sample();
@@ -186,7 +183,7 @@ static void test_small_room(void **state)
 }
 
 /* One byte an input like the one before it, four for the first of another port. */
-static long encoded(unsigned inputs, uint8_t port)
+static long bytes_of_inputs(unsigned inputs, uint8_t port)
 {
     record_begin(0, 0, 100000);
     for (unsigned i = 0; i < inputs; i++)
@@ -197,7 +194,7 @@ static long encoded(unsigned inputs, uint8_t port)
 }
 
 /* Frames of all sizes captured up to 54 bytes: only the first says so. */
-static long encoded_headers(unsigned inputs)
+static long bytes_of_headers(unsigned inputs)
 {
     static const uint32_t lens[] = {70, 60, 54, 50, 40, 14, 77};
 
@@ -209,15 +206,15 @@ static long encoded_headers(unsigned inputs)
     return encode() - rec->bytes;
 }
 
-static void test_cost_of_inputs(void **state)
+static void an_input_like_the_one_before_costs_a_byte(void **state)
 {
     (void)state;
-    assert_int_equal(encoded(32, 0) - encoded(16, 0), 16 * (64 + 1));
-    assert_int_equal(encoded(1, 1) - encoded(1, 0), 3);
-    assert_int_equal(encoded_headers(28) - encoded_headers(14), 14);
+    assert_int_equal(bytes_of_inputs(32, 0) - bytes_of_inputs(16, 0), 16 * (64 + 1));
+    assert_int_equal(bytes_of_inputs(1, 1) - bytes_of_inputs(1, 0), 3);
+    assert_int_equal(bytes_of_headers(28) - bytes_of_headers(14), 14);
 }
 
-static void test_golden(void **state)
+static void the_bytes_are_those_of_the_golden_file(void **state)
 {
     (void)state;
     static uint8_t golden[4096];
@@ -245,9 +242,10 @@ static void put64(uint8_t *p, uint64_t v)
         p[i] = (uint8_t)(v >> (56 - 8 * i));
 }
 
-/* The golden record by any msgpack reader: the format is what the essay says, not merely what decode accepts.
+/* The golden record by any msgpack reader: the format is what docs/record-format.md says, not merely what
+ * decode accepts.
  */
-static void test_plain_msgpack(void **state)
+static void any_msgpack_reader_reads_the_golden_record(void **state)
 {
     (void)state;
     static const uint64_t numbers[] = {1,     3,
@@ -279,9 +277,7 @@ static void test_plain_msgpack(void **state)
     msgpack_unpacked_destroy(&un);
 }
 
-/* Damage. */
-
-static void test_truncation(void **state)
+static void a_truncated_record_is_refused(void **state)
 {
     (void)state;
     struct ft_fault fault;
@@ -293,7 +289,7 @@ static void test_truncation(void **state)
     assert_non_null(strstr(fault.text, "input ends, expected checksum"));
 }
 
-static void test_bit_flips(void **state)
+static void each_flipped_bit_is_refused(void **state)
 {
     (void)state;
     struct ft_fault fault;
@@ -309,7 +305,7 @@ static void test_bit_flips(void **state)
 }
 
 /* Bytes at random places of good records, the checksum made to fit: only the rules stand in the way. */
-static void test_forged(void **state)
+static void forged_bytes_are_survived(void **state)
 {
     (void)state;
     struct ft_fault fault;
@@ -330,7 +326,7 @@ static void test_forged(void **state)
     assert_true(bad > 2000);
 }
 
-static void test_noise(void **state)
+static void noise_is_survived(void **state)
 {
     (void)state;
     static uint8_t noise[300];
@@ -344,82 +340,6 @@ static void test_noise(void **state)
             memcpy(noise, "\xdc\x00\x10\x01", 4);
         assert_true(record_decode_exact(noise, draw_below(sizeof(noise)), &fault) < 0);
     }
-}
-
-/* In memory. */
-
-static void check_refuses(size_t size, const char *text)
-{
-    struct ft_fault fault = {""};
-
-    assert_int_equal(ft_record_check(rec, size, &fault), FT_EMALFORMED);
-    if (!strstr(fault.text, text))
-        fail_msg("got '%s', expected '%s'", fault.text, text);
-    record_sample();
-    assert_int_equal(ft_record_check(rec, rec->size, &fault), 0);
-}
-
-static void test_check(void **state)
-{
-    (void)state;
-    record_sample();
-    struct ft_input *in = (struct ft_input *)((uint8_t *)rec + sizeof(*rec));
-    struct ft_dependency *dependency =
-        (struct ft_dependency *)((uint8_t *)rec + ft_record_dependencies_at(rec));
-    uint8_t *values = (uint8_t *)rec + ft_record_determinants_at(rec);
-    const uint32_t size = rec->size;
-    char text[64];
-
-    check_refuses(sizeof(*rec) - 8, "offset 0: 64 bytes, expected a record of at least 72");
-    check_refuses(size - 8, "size is");
-    rec->size -= 8;
-    check_refuses(size, "offset 0: size is");
-    rec->size += 8;
-    check_refuses(size + 8, "offset 0: size is");
-    rec->lane = FT_LANES_MAX;
-    check_refuses(size, "offset 4: lane is 16");
-    rec->flags = 8;
-    check_refuses(size, "offset 6: flags is 8");
-    rec->burst = 0;
-    check_refuses(size, "offset 8: burst is 0");
-    rec->inputs = 33;
-    check_refuses(size, "inputs is 33");
-    rec->dependencies = 1025;
-    check_refuses(size, "dependencies is 1025");
-    rec->determinants = UINT32_MAX;
-    check_refuses(size, "values is 4294967295");
-    rec->bytes = UINT32_MAX;
-    check_refuses(size, "bytes is 4294967295");
-    rec->access = UINT64_MAX - 19;
-    check_refuses(size, "access wraps");
-    rec->seq = UINT64_MAX - 3;
-    check_refuses(size, "sequence number wraps");
-    rec->flags |= FT_REC_BY_SEQ;
-    check_refuses(size, "in a burst by sequence number");
-    in[2].wire = 13;
-    check_refuses(size, "offset 88: input 2 is 13 bytes on the wire");
-    in[2].wire = 53;
-    check_refuses(size, "input 2 has 54 bytes taken, expected at most its 53");
-    in[3].taken = 53;
-    check_refuses(size, "inputs have 235 bytes taken, expected 236");
-    in[0].flags = 0x80;
-    check_refuses(size, "input 0 has flags 128");
-    dependency[1].own = 500;
-    snprintf(text, sizeof(text), "offset %zu: edge 1 is at access 500, expected 501",
-             ft_record_dependencies_at(rec) + 24);
-    check_refuses(size, text);
-    dependency[0].own = 499;
-    check_refuses(size, "edge 0 is at access 499");
-    dependency[2].own = 520;
-    check_refuses(size, "edge 2 is at access 520");
-    dependency[2].lane = 3;
-    check_refuses(size, "edge 2 names lane 3");
-    dependency[2].lane = FT_LANES_MAX;
-    check_refuses(size, "edge 2 names lane 16");
-    values[0] = 12;
-    check_refuses(size, "value of 12 bytes, expected at most the 11 left");
-    values[0] = 8;
-    check_refuses(size, "3 bytes left for a value");
 }
 
 static double measure(bool decoding, long len, unsigned rounds)
@@ -436,13 +356,13 @@ static double measure(bool decoding, long len, unsigned rounds)
     return ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / rounds;
 }
 
-static void test_measure(void **state)
+static void sizes_and_times_are_printed_on_request(void **state)
 {
     (void)state;
     if (!getenv("RECORD_MEASURE"))
         return;
     for (unsigned inputs = 1; inputs <= 32; inputs *= 2) {
-        encoded(inputs, 0);
+        bytes_of_inputs(inputs, 0);
         rec->seq = rec->released = 123456789;
         rec->time = 1700000000123456789ull;
         rec->access = 4000000;
@@ -456,14 +376,20 @@ static void test_measure(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_repeated_inputs),
-        cmocka_unit_test(test_largest),        cmocka_unit_test(test_smallest),
-        cmocka_unit_test(test_in_a_row),       cmocka_unit_test(test_small_room),
-        cmocka_unit_test(test_cost_of_inputs), cmocka_unit_test(test_golden),
-        cmocka_unit_test(test_plain_msgpack),  cmocka_unit_test(test_truncation),
-        cmocka_unit_test(test_bit_flips),      cmocka_unit_test(test_forged),
-        cmocka_unit_test(test_noise),          cmocka_unit_test(test_check),
-        cmocka_unit_test(test_measure),
+        cmocka_unit_test(what_is_encoded_comes_back),
+        cmocka_unit_test(an_input_like_the_one_before_comes_back),
+        cmocka_unit_test(the_largest_record_and_numbers_fit),
+        cmocka_unit_test(the_smallest_record_is_its_head),
+        cmocka_unit_test(records_in_a_row_are_found_one_after_the_other),
+        cmocka_unit_test(too_little_room_is_full),
+        cmocka_unit_test(an_input_like_the_one_before_costs_a_byte),
+        cmocka_unit_test(the_bytes_are_those_of_the_golden_file),
+        cmocka_unit_test(any_msgpack_reader_reads_the_golden_record),
+        cmocka_unit_test(a_truncated_record_is_refused),
+        cmocka_unit_test(each_flipped_bit_is_refused),
+        cmocka_unit_test(forged_bytes_are_survived),
+        cmocka_unit_test(noise_is_survived),
+        cmocka_unit_test(sizes_and_times_are_printed_on_request),
     };
 
     return cmocka_run_group_tests_name("record", tests, NULL, NULL);

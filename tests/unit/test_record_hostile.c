@@ -17,7 +17,7 @@ enum {
     LANE,
     FLAGS,
     BURST,
-    CLOCK,
+    SEQ,
     TIME,
     RELEASED,
     ACCESS,
@@ -26,7 +26,7 @@ enum {
     INPUTS,
     BYTES,
     DEPENDENCIES,
-    VALUES
+    DETERMINANTS
 };
 
 static uint64_t *const head = forge.head;
@@ -55,7 +55,7 @@ static void hostile_number(int field, uint64_t value, int error, const char *tex
     forge_refused(error, text);
 }
 
-static void test_hostile_heads(void **state)
+static void impossible_heads_are_refused_by_name(void **state)
 {
     (void)state;
     plain_head();
@@ -77,12 +77,13 @@ static void test_hostile_heads(void **state)
     hostile_number(DEPENDENCIES, FT_DEPENDENCIES_MAX + 1, FT_EMALFORMED,
                    "dependencies is 1025, expected 0 to 1024");
     hostile_number(DEPENDENCIES, 65536, FT_EMALFORMED, "dependencies is 65536");
-    hostile_number(VALUES, FT_DETERMINANTS_MAX + 1, FT_EMALFORMED, "values is 65537, expected 0 to 65536");
-    hostile_number(VALUES, 1ull << 32, FT_EMALFORMED, "values is 4294967296");
+    hostile_number(DETERMINANTS, FT_DETERMINANTS_MAX + 1, FT_EMALFORMED,
+                   "values is 65537, expected 0 to 65536");
+    hostile_number(DETERMINANTS, 1ull << 32, FT_EMALFORMED, "values is 4294967296");
 
     /* Offsets count numbers of all lengths. */
     plain_head();
-    head[CLOCK] = 1ull << 40;
+    head[SEQ] = 1ull << 40;
     head[TIME] = 70000;
     head[RELEASED] = 300;
     head[DIGEST] = 200;
@@ -91,7 +92,7 @@ static void test_hostile_heads(void **state)
     head[DEPENDENCIES] = FT_DEPENDENCIES_MAX + 1;
     forge_refused(FT_EMALFORMED, "offset 29: dependencies is 1025");
     plain_head();
-    head[CLOCK] = UINT64_MAX;
+    head[SEQ] = UINT64_MAX;
     head[INPUTS] = 1;
     FORGE_PUT(0);
     forge_refused(FT_EMALFORMED, "sequence number wraps");
@@ -108,7 +109,7 @@ static void test_hostile_heads(void **state)
     good();
 }
 
-static void test_hostile_inputs(void **state)
+static void impossible_inputs_are_refused_by_name(void **state)
 {
     (void)state;
     static uint8_t frame[64];
@@ -169,7 +170,7 @@ static void test_hostile_inputs(void **state)
     forge_refused(FT_EMALFORMED, "expected an input");
 }
 
-static void test_hostile_dependencies(void **state)
+static void impossible_dependencies_are_refused_by_name(void **state)
 {
     (void)state;
     plain_head();
@@ -202,11 +203,11 @@ static void test_hostile_dependencies(void **state)
     forge_refused(FT_EMALFORMED, "edge 1 is at access");
 }
 
-static void test_hostile_values(void **state)
+static void impossible_determinants_are_refused_by_name(void **state)
 {
     (void)state;
     plain_head();
-    head[VALUES] = 9;
+    head[DETERMINANTS] = 9;
     FORGE_PUT(1, 0, 0, 0, 'x', 0, 0, 0, 0);
     good();
     body[5] = 1;
@@ -214,14 +215,14 @@ static void test_hostile_values(void **state)
     body[0] = body[1] = body[2] = body[3] = 0xff;
     forge_refused(FT_EMALFORMED, "offset 19: value of 4294967295 bytes, expected at most the 5 left");
     plain_head();
-    head[VALUES] = 3;
+    head[DETERMINANTS] = 3;
     FORGE_PUT(0, 0, 0);
     forge_refused(FT_EMALFORMED, "3 bytes left for a value, expected a length of 4");
-    head[VALUES] = 4;
+    head[DETERMINANTS] = 4;
     forge_refused(FT_EMALFORMED, "3 bytes left in the body, expected 4");
 }
 
-static void test_hostile_msgpack(void **state)
+static void what_is_no_such_array_is_refused_by_name(void **state)
 {
     (void)state;
     static const struct {
@@ -278,9 +279,11 @@ static void test_hostile_msgpack(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hostile_heads),        cmocka_unit_test(test_hostile_inputs),
-        cmocka_unit_test(test_hostile_dependencies), cmocka_unit_test(test_hostile_values),
-        cmocka_unit_test(test_hostile_msgpack),
+        cmocka_unit_test(impossible_heads_are_refused_by_name),
+        cmocka_unit_test(impossible_inputs_are_refused_by_name),
+        cmocka_unit_test(impossible_dependencies_are_refused_by_name),
+        cmocka_unit_test(impossible_determinants_are_refused_by_name),
+        cmocka_unit_test(what_is_no_such_array_is_refused_by_name),
     };
 
     return cmocka_run_group_tests_name("record_hostile", tests, NULL, NULL);

@@ -2,75 +2,27 @@
 /*
  * The flight recorder of several lanes: a file's snapshot is one moment of all of them and the shared arena,
  * what was queued before it goes to the file before it, a gap in one lane ends the file for all, a resync's
- * need goes first. And what can be executed of a recording: dependencies decide.
+ * need goes first.
  */
-#include "ftcore/record/message.h"
-#include "tools/replay/index.h"
-#include "tests/unit/help_record.h"
+#include "tests/unit/help_recorder_lanes.h"
 #include "tests/unit/help_recorder.h"
+#include "tests/unit/help_record.h"
+#include "ftcore/record/message.h"
 
-#include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
 #include <cmocka.h>
 
+#include <string.h>
 #include <unistd.h>
 
-#define LANES    3u
-#define IDENTITY "lanes 3\n"
-#define WORDS    2048u
-
-static uint64_t *words[LANES + 1]; /* of each lane's arena; the last: of the shared one */
-static struct lg_position at[LANES];
-
-static int setup(void **state)
-{
-    (void)state;
-    rig_make(LANES, WORDS, 1u << 20);
-    for (unsigned l = 0; l <= LANES; l++) {
-        words[l] = ft_arena_alloc(
-            l < LANES ? ft_region_arena(rig.region, l, 1) : ft_region_shared(rig.region), WORDS * 8);
-        for (unsigned i = 0; i < WORDS; i++)
-            words[l][i] = 1000 * l + i;
-    }
-    for (unsigned l = 0; l < LANES; l++)
-        at[l] = (struct lg_position){.burst = 10 * l, .seq = 1 + l, .access = 1 + l, .time = 500};
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return rig_remove();
-}
-
-static void open_recorder(uint64_t file_bytes)
-{
-    rig_open("a", IDENTITY, file_bytes, 10);
-}
-
-static void begin(uint64_t now)
-{
-    assert_true(lg_recorder_due(rig.recorder, now));
-    lg_recorder_begin(rig.recorder, at, 3, now);
-}
-
-/* All lanes' turns until there is no work; lines of the snapshot go in between. */
-static void turns(void)
-{
-    for (bool worked = true; worked;) {
-        worked = false;
-        for (unsigned l = 0; l < LANES; l++)
-            worked |= lg_recorder_turn(rig.recorder, l);
-    }
-}
-
-static void until_based(void)
+static void until_snapshot_is_whole(void)
 {
     for (int i = 0; i < 5000; i++) {
-        turns();
+        lanes_turns();
         if (!lg_recorder_owes(rig.recorder))
             return;
         usleep(1000); /* the writer has a queue to work off */
@@ -78,28 +30,12 @@ static void until_based(void)
     fail_msg("the snapshot is not whole");
 }
 
-/* Ends a record that was begun: the next burst of its lane. */
-static void end_record(uint32_t accesses)
+static void lanes_burst(unsigned lane, uint16_t taken)
 {
-    struct lg_position *p = &at[rec->lane];
-
-    rec->seq = p->seq;
-    rec->time = p->time += 10;
-    rec->access = p->access;
-    rec->accesses = accesses;
-    record_finish();
-    lg_recorder_record(rig.recorder, rec->lane, rec);
-    p->burst++;
-    p->seq += rec->inputs;
-    p->access += accesses;
-}
-
-static void burst(unsigned lane, uint16_t taken)
-{
-    record_begin((uint16_t)lane, 0, at[lane].burst + 1);
+    record_begin((uint16_t)lane, 0, lanes_at[lane].burst + 1);
     record_add_input(taken < 60 ? 60 : taken, taken, 0, 0);
     record_add_bytes();
-    end_record(0);
+    lanes_end_record(0);
 }
 
 /* Every word of every arena is as it was made, plus `add` in the first one of each. */
@@ -120,48 +56,46 @@ static void snapshot_is(const struct lg_recording *r, uint64_t add)
                 if (!run.zero)
                     memcpy(&got, run.bytes + i * 8, 8);
                 for (unsigned l = 0; l <= LANES; l++)
-                    if (word >= words[l] && word < words[l] + WORDS) {
-                        uint64_t n = (uint64_t)(word - words[l]);
+                    if (word >= lanes_words[l] && word < lanes_words[l] + LANES_WORDS) {
+                        uint64_t n = (uint64_t)(word - lanes_words[l]);
 
                         assert_int_equal(got, 1000 * l + n + (n == 0 ? add : 0));
                         notices_seen++;
                     }
             }
     }
-    assert_int_equal(notices_seen, (LANES + 1) * WORDS);
+    assert_int_equal(notices_seen, (LANES + 1) * LANES_WORDS);
 }
 
 static void change(uint64_t add)
 {
     for (unsigned l = 0; l <= LANES; l++)
-        *(uint64_t *)ft_edit(rig.region, words[l], 8) += add;
+        *(uint64_t *)ft_edit(rig.region, lanes_words[l], 8) += add;
 }
-
-/* ---- files ------------------------------------------------------------------------------------- */
 
 static void a_snapshot_is_one_moment_of_all_lanes(void **state)
 {
     struct lg_recording r[2];
 
     (void)state;
-    open_recorder(1u << 30);
-    burst(1, 10); /* before any snapshot: known to no file */
-    begin(1);
+    lanes_open(1u << 30);
+    lanes_burst(1, 10); /* before any snapshot: known to no file */
+    lanes_begin(1);
     change(7); /* before anything is copied */
-    burst(2, 10);
-    burst(0, 10);
+    lanes_burst(2, 10);
+    lanes_burst(0, 10);
     lg_recorder_turn(rig.recorder, 1);
     change(1);
-    burst(2, 10);
-    turns();
+    lanes_burst(2, 10);
+    lanes_turns();
     assert_true(lg_recorder_listens(rig.recorder) && !lg_recorder_owes(rig.recorder));
     assert_false(lg_recorder_due(rig.recorder, 2));
-    burst(1, 10);
+    lanes_burst(1, 10);
     lg_recorder_rotate(rig.recorder);
-    begin(3);
+    lanes_begin(3);
     change(100);
-    burst(1, 10);
-    turns();
+    lanes_burst(1, 10);
+    lanes_turns();
     lg_recorder_stop(rig.recorder, 1);
     rig_close();
 
@@ -200,17 +134,17 @@ static void records_stay_in_their_file(void **state)
     uint64_t all = 0;
 
     (void)state;
-    open_recorder(20000);
-    begin(1);
+    lanes_open(20000);
+    lanes_begin(1);
     for (unsigned i = 0; i < 6000; i++) {
-        burst(i % 7 < 5 ? 0 : i % 7 - 4, 80);
-        turns();
+        lanes_burst(i % 7 < 5 ? 0 : i % 7 - 4, 80);
+        lanes_turns();
         if (lg_recorder_due(rig.recorder, i))
-            lg_recorder_begin(rig.recorder, at, 3, i);
+            lg_recorder_begin(rig.recorder, lanes_at, 3, i);
         if (i % 100 == 0)
             usleep(1000);
     }
-    until_based();
+    until_snapshot_is_whole();
     lg_recorder_stop(rig.recorder, 2);
     rig_close();
     for (unsigned serial = 1;; serial++) {
@@ -229,7 +163,7 @@ static void records_stay_in_their_file(void **state)
             lg_recording_close(&next);
         } else {
             for (unsigned l = 0; l < LANES; l++)
-                assert_int_equal(r.burst[l], at[l].burst);
+                assert_int_equal(r.burst[l], lanes_at[l].burst);
         }
         lg_recording_close(&r);
     }
@@ -242,23 +176,23 @@ static void a_gap_in_one_lane_ends_the_file_for_all(void **state)
     struct lg_recording r;
 
     (void)state;
-    open_recorder(1u << 30);
-    begin(1);
-    turns();
-    burst(2, 10);
+    lanes_open(1u << 30);
+    lanes_begin(1);
+    lanes_turns();
+    lanes_burst(2, 10);
     for (int i = 0; i < 100000 && counts.gaps == 0; i++) {
-        burst(1, 9000);
+        lanes_burst(1, 9000);
         lg_recorder_counts(rig.recorder, &counts);
     }
     assert_int_equal(counts.gaps, 1);
     assert_false(lg_recorder_listens(rig.recorder));
-    burst(2, 10); /* ignored */
+    lanes_burst(2, 10); /* ignored */
     for (uint64_t now = 2; now < 5000 && !lg_recorder_listens(rig.recorder); now++) {
-        lg_recorder_begin(rig.recorder, at, 3, now * 2000000); /* when the writer has caught up */
+        lg_recorder_begin(rig.recorder, lanes_at, 3, now * 2000000); /* when the writer has caught up */
         usleep(1000);
     }
-    until_based();
-    burst(2, 10);
+    until_snapshot_is_whole();
+    lanes_burst(2, 10);
     lg_recorder_stop(rig.recorder, 0);
     rig_close();
     rig_read(&r, 1);
@@ -267,7 +201,7 @@ static void a_gap_in_one_lane_ends_the_file_for_all(void **state)
     rig_read(&r, 2);
     assert_int_equal(r.at[2].burst, 22);
     assert_int_equal(r.burst[2], 23);
-    assert_int_equal(r.at[1].burst, at[1].burst);
+    assert_int_equal(r.at[1].burst, lanes_at[1].burst);
     lg_recording_close(&r);
 }
 
@@ -276,188 +210,36 @@ static void a_resync_goes_first(void **state)
     struct lg_recorder_counts counts;
 
     (void)state;
-    open_recorder(1u << 30);
-    begin(1);
+    lanes_open(1u << 30);
+    lanes_begin(1);
     lg_recorder_turn(rig.recorder, 1);
     assert_true(lg_recorder_owes(rig.recorder));
     lg_recorder_yield(rig.recorder); /* a snapshot is under way: given up */
     assert_false(lg_recorder_owes(rig.recorder) || lg_recorder_listens(rig.recorder));
     assert_int_equal(ft_snapshot_begin(rig.region), 0);
     assert_false(lg_recorder_due(rig.recorder, 2));
-    lg_recorder_begin(rig.recorder, at, 3, 2);
+    lg_recorder_begin(rig.recorder, lanes_at, 3, 2);
     lg_recorder_turn(rig.recorder, 0);
     assert_non_null(rig.region->snapshot_copy); /* it is not ours */
     assert_false(lg_recorder_owes(rig.recorder));
     lg_recorder_counts(rig.recorder, &counts);
     assert_int_equal(counts.gaps, 1);
     ft_snapshot_end(rig.region);
-    begin(3);
-    turns();
+    lanes_begin(3);
+    lanes_turns();
     lg_recorder_yield(rig.recorder); /* a whole snapshot is not given up */
     assert_true(lg_recorder_listens(rig.recorder));
     lg_recorder_counts(rig.recorder, &counts);
     assert_int_equal(counts.gaps, 1);
 }
 
-/* ---- what can be executed ---------------------------------------------------------------------- */
-
-/* A burst of two accesses, with a dependency of its first one. lane == LANES: none. */
-static void access_burst(unsigned own, unsigned lane, uint64_t access)
-{
-    record_begin((uint16_t)own, 0, at[own].burst + 1);
-    record_add_input(60, 10, 0, 0);
-    record_add_bytes();
-    if (lane < LANES)
-        record_add_dependency(at[own].access, (uint16_t)lane, access);
-    end_record(2);
-}
-
-/*
- *  lane 0:  a0 (1,2)        a1 (3,4) ← lane 1's 4     a2 (5,6) ← lane 2's 99, which nobody recorded
- *  lane 1:  b0 (2,3)        b1 (4,5) ← lane 2's 3     b2 (6,7) ← lane 0's 5
- *  lane 2:  c0 (3,4)        c1 (5,6)
- */
-static void record_fight(void)
-{
-    open_recorder(1u << 30);
-    begin(1);
-    turns();
-    access_burst(0, LANES, 0);
-    access_burst(2, LANES, 0);
-    access_burst(1, 0, 0);
-    access_burst(1, 2, 3);
-    access_burst(0, 1, 4);
-    access_burst(2, LANES, 0);
-    access_burst(0, 2, 99);
-    access_burst(1, 0, 5);
-    lg_recorder_stop(rig.recorder, 0);
-    rig_close();
-}
-
-static void what_waits_for_nothing_recorded_is_left_out(void **state)
-{
-    struct lg_recording r;
-    struct nd_index index;
-
-    (void)state;
-    record_fight();
-    rig_read(&r, 1);
-    assert_int_equal(r.records, 8);
-    assert_int_equal(nd_index_make(&index, &r, NULL), 0);
-    assert_int_equal(index.lane[0].count, 3);
-    assert_int_equal(index.lane[0].upto, 2); /* a2 */
-    assert_int_equal(index.lane[1].upto, 2); /* and b2, which needs it */
-    assert_int_equal(index.lane[2].upto, 2);
-    assert_int_equal(nd_index_seq(&index, 0), 3);
-    nd_index_free(&index);
-    lg_recording_close(&r);
-}
-
-static void an_input_has_its_past_and_no_more(void **state)
-{
-    static const struct {
-        unsigned lane;
-        uint64_t seq;
-        uint32_t upto[LANES];
-    } cases[] = {
-        {0, 1, {1, 0, 0}}, /* a0 alone */
-        {0, 2, {2, 2, 1}}, /* a1, for which b1, for which c0 */
-        {1, 3, {0, 2, 1}}, /* b1 */
-        {2, 4, {0, 0, 2}},
-    };
-    struct lg_recording r;
-    struct nd_index index;
-
-    (void)state;
-    record_fight();
-    rig_read(&r, 1);
-    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        assert_int_equal(nd_index_make(&index, &r, NULL), 0);
-        nd_index_until(&index, cases[i].lane, cases[i].seq);
-        for (unsigned l = 0; l < LANES; l++)
-            if (index.lane[l].upto != cases[i].upto[l])
-                fail_msg("case %u: lane %u up to %u", i, l, index.lane[l].upto);
-        nd_index_free(&index);
-    }
-    lg_recording_close(&r);
-}
-
-/* A digest is compared when the records of all lanes that carry it are executed. */
-static void digests_are_compared_by_all_or_none(void **state)
-{
-    struct lg_recording r;
-    struct nd_index index;
-
-    (void)state;
-    open_recorder(1u << 30);
-    begin(1);
-    turns();
-    for (unsigned i = 0; i < 2 * LANES; i++) {
-        if (i == 2 * LANES - 1)
-            break; /* the last lane's second one was not recorded any more */
-        record_begin((uint16_t)(i % LANES), FT_REC_DIGEST, at[i % LANES].burst + 1);
-        record_add_bytes();
-        rec->digest = 70 + i / LANES;
-        end_record(0);
-    }
-    lg_recorder_stop(rig.recorder, 0);
-    rig_close();
-    rig_read(&r, 1);
-    assert_int_equal(nd_index_make(&index, &r, NULL), 0);
-    nd_index_settle(&index);
-    for (unsigned l = 0; l < LANES; l++)
-        assert_true(index.lane[l].burst[0].comparable);
-    assert_false(index.lane[0].burst[1].comparable || index.lane[1].burst[1].comparable);
-    nd_index_free(&index);
-    lg_recording_close(&r);
-}
-
-/* A file of several lanes, cut anywhere: what is read is closed and a part of what the whole file has. */
-static void a_torn_file_is_read_to_its_last_whole_record(void **state)
-{
-    static uint8_t bytes[1u << 20];
-    struct lg_recording r;
-    struct nd_index index;
-    struct ft_fault fault;
-    size_t size, least = 0;
-    FILE *f;
-
-    (void)state;
-    record_fight();
-    f = fopen(rig_file(1), "rb");
-    size = fread(bytes, 1, sizeof(bytes), f);
-    fclose(f);
-    for (size_t cut = 1; cut < 1200; cut++) {
-        uint32_t records = 0;
-
-        f = fopen(rig_file(9), "wb");
-        assert_int_equal(fwrite(bytes, 1, size - cut, f), size - cut);
-        fclose(f);
-        assert_int_equal(lg_recording_open(&r, rig.path, &fault), 0);
-        assert_int_equal(nd_index_make(&index, &r, NULL), 0);
-        for (unsigned l = 0; l < LANES; l++) {
-            records += index.lane[l].upto;
-            assert_true(index.lane[l].upto <= 2);
-        }
-        assert_true(records <= 6 && (cut == 1 || records <= least));
-        least = records;
-        nd_index_free(&index);
-        lg_recording_close(&r);
-    }
-    assert_int_equal(least, 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_snapshot_is_one_moment_of_all_lanes, setup, teardown),
-        cmocka_unit_test_setup_teardown(records_stay_in_their_file, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_gap_in_one_lane_ends_the_file_for_all, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_resync_goes_first, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_waits_for_nothing_recorded_is_left_out, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_input_has_its_past_and_no_more, setup, teardown),
-        cmocka_unit_test_setup_teardown(digests_are_compared_by_all_or_none, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_torn_file_is_read_to_its_last_whole_record, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_snapshot_is_one_moment_of_all_lanes, lanes_setup, lanes_teardown),
+        cmocka_unit_test_setup_teardown(records_stay_in_their_file, lanes_setup, lanes_teardown),
+        cmocka_unit_test_setup_teardown(a_gap_in_one_lane_ends_the_file_for_all, lanes_setup, lanes_teardown),
+        cmocka_unit_test_setup_teardown(a_resync_goes_first, lanes_setup, lanes_teardown),
     };
 
     return cmocka_run_group_tests_name("recorder_lanes", tests, NULL, NULL);

@@ -87,7 +87,7 @@ static void check_monitor(struct nd_redis_options o, uint64_t reads, uint64_t wr
     help_chain_close(&h);
 }
 
-static void test_commands_of_a_burst(void **state)
+static void a_burst_has_its_commands_in_batches(void **state)
 {
     (void)state;
     /* Each command alone, and waited for. */
@@ -122,7 +122,7 @@ static void check_forward(bool offload, bool cache, uint64_t reads, uint64_t wri
     help_chain_close(&h);
 }
 
-static void test_offloaded_addition_is_one_command(void **state)
+static void an_offloaded_addition_is_one_command(void **state)
 {
     (void)state;
     check_forward(true, false, 0, 10);
@@ -132,7 +132,7 @@ static void test_offloaded_addition_is_one_command(void **state)
 }
 
 /* What may leave when: at once, when answered, or when a batch that spans bursts is full. */
-static void test_outputs_wait_for_answers(void **state)
+static void outputs_wait_for_answers(void **state)
 {
     static const struct {
         struct nd_redis_options o;
@@ -165,7 +165,7 @@ static void test_outputs_wait_for_answers(void **state)
 }
 
 /* Somebody else writes to the database: the next read of it ends it. */
-static void test_another_value_is_seen(void **state)
+static void another_value_is_seen(void **state)
 {
     (void)state;
     for (uint32_t batch = 1; batch <= 64; batch += 63) {
@@ -208,7 +208,7 @@ static void check_entry(const char *command, const char *expected)
     help_chain_close(&h);
 }
 
-static void test_a_changed_entry_is_seen(void **state)
+static void a_changed_entry_is_seen(void **state)
 {
     (void)state;
     check_entry("DEL %b", "expected what the region has, got no such key");
@@ -217,7 +217,7 @@ static void test_a_changed_entry_is_seen(void **state)
 }
 
 /* The server dies between two bursts: one line, nothing confirmed, and everything can be closed. */
-static void test_a_dead_server(void **state)
+static void a_dead_server_confirms_nothing(void **state)
 {
     static const struct nd_redis_options modes[] = {
         {.mode = ND_REDIS_SYNC, .batch = 32},
@@ -251,7 +251,7 @@ static void test_a_dead_server(void **state)
     }
 }
 
-static void test_refusals(void **state)
+static void impossible_options_and_used_servers_are_refused(void **state)
 {
     struct nd_redis_options o = {.batch = 0, .port = help_redis.port, .host = "127.0.0.1", .marker = "a"};
     struct ft_fault fault = {""};
@@ -294,7 +294,7 @@ static void test_refusals(void **state)
 }
 
 /* A server of our own comes and goes with the backend, and dies with a process that is killed. */
-static void test_own_server(void **state)
+static void a_server_of_its_own_ends_with_the_connection(void **state)
 {
     struct nd_redis_options o = {.batch = 1};
     struct ft_fault fault = {""};
@@ -332,7 +332,7 @@ static void test_own_server(void **state)
 
 /* Times are what they are; that all were taken, and that a way over the loopback and back is longer than a
  * lookup in memory, holds on any machine. */
-static void test_access_times(void **state)
+static void remote_access_takes_longer_than_local(void **state)
 {
     struct nd_redis_access a;
     struct ft_fault fault = {""};
@@ -352,15 +352,15 @@ static void test_access_times(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_commands_of_a_burst),
-        cmocka_unit_test(test_offloaded_addition_is_one_command),
-        cmocka_unit_test(test_outputs_wait_for_answers),
-        cmocka_unit_test(test_another_value_is_seen),
-        cmocka_unit_test(test_a_changed_entry_is_seen),
-        cmocka_unit_test(test_a_dead_server),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_own_server),
-        cmocka_unit_test(test_access_times),
+        cmocka_unit_test(a_burst_has_its_commands_in_batches),
+        cmocka_unit_test(an_offloaded_addition_is_one_command),
+        cmocka_unit_test(outputs_wait_for_answers),
+        cmocka_unit_test(another_value_is_seen),
+        cmocka_unit_test(a_changed_entry_is_seen),
+        cmocka_unit_test(a_dead_server_confirms_nothing),
+        cmocka_unit_test(impossible_options_and_used_servers_are_refused),
+        cmocka_unit_test(a_server_of_its_own_ends_with_the_connection),
+        cmocka_unit_test(remote_access_takes_longer_than_local),
     };
     return cmocka_run_group_tests_name("redis", tests, help_redis_start, help_redis_stop);
 }

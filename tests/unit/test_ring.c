@@ -31,7 +31,7 @@ static uint64_t there(struct ft_ring *ring)
     return size;
 }
 
-static void capacity_is_rounded_up(void **unused)
+static void a_rings_capacity_is_rounded_up(void **unused)
 {
     struct ft_ring ring;
 
@@ -47,7 +47,7 @@ static void capacity_is_rounded_up(void **unused)
     ft_ring_free(&ring);
 }
 
-static void full_and_empty(void **unused)
+static void a_full_ring_takes_nothing_and_an_empty_one_has_nothing(void **unused)
 {
     struct ft_ring ring;
 
@@ -253,9 +253,12 @@ static void all_arrives_whole_and_in_order(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(capacity_is_rounded_up),         cmocka_unit_test(full_and_empty),
-        cmocka_unit_test(sizes_are_rounded_to_8),         cmocka_unit_test(a_record_is_never_split),
-        cmocka_unit_test(read_bytes_stay_until_consumed), cmocka_unit_test(misuse_is_a_broken_invariant),
+        cmocka_unit_test(a_rings_capacity_is_rounded_up),
+        cmocka_unit_test(a_full_ring_takes_nothing_and_an_empty_one_has_nothing),
+        cmocka_unit_test(sizes_are_rounded_to_8),
+        cmocka_unit_test(a_record_is_never_split),
+        cmocka_unit_test(read_bytes_stay_until_consumed),
+        cmocka_unit_test(misuse_is_a_broken_invariant),
         cmocka_unit_test(all_arrives_whole_and_in_order),
     };
 

@@ -54,14 +54,14 @@ static uint64_t draw(uint64_t *x)
     return *x;
 }
 
-static void visit(struct lane *lane, uint64_t *path, uint64_t *pace)
+static void visit(struct lane *lane, uint64_t *path, uint64_t *contention)
 {
     struct object *o = lane->objects[draw(path) % OBJECTS];
 
     ft_section_enter(&lane->sections, &o->head);
     uint64_t at = o->count;
 
-    if (draw(pace) % lane->yields == 0)
+    if (draw(contention) % lane->yields == 0)
         sched_yield();
     o->who[at] = (uint16_t)(lane->index + 1);
     o->count = at + 1;
@@ -71,7 +71,7 @@ static void visit(struct lane *lane, uint64_t *path, uint64_t *pace)
 static void *run(void *arg)
 {
     struct lane *lane = arg;
-    uint64_t path = 77 + lane->index, pace = lane->seed;
+    uint64_t path = 77 + lane->index, contention = lane->seed;
 
     for (unsigned b = 0; b < BURSTS; b++) {
         struct burst *burst = &lane->bursts[b];
@@ -83,7 +83,7 @@ static void *run(void *arg)
         uint64_t first = lane->sections.next;
 
         for (unsigned v = 0; v < VISITS; v++)
-            visit(lane, &path, &pace);
+            visit(lane, &path, &contention);
         if (lane->replay) {
             if (!ft_sections_used(&lane->sections, burst->access, VISITS))
                 abort();
@@ -171,7 +171,7 @@ static void replay_gives_each_object_its_history(void **state)
             assert_memory_equal(objects[i]->who, before[i].who, sizeof(before[i].who));
         assert_true(ft_region_digest(region) == digest);
     }
-    /* One edge for each time an object changed hands, and none else. */
+    /* One dependency for each time an object changed hands, and none else. */
     assert_int_equal(dependencies, switches);
     assert_true(switches > 100);
     for (unsigned l = 0; l < LANES; l++)

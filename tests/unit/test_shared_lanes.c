@@ -196,23 +196,29 @@ static const struct nf_module module = {
     .process = toy_process,
 };
 
-static void race(unsigned lanes, unsigned rounds, bool audit, uint32_t bursts)
+static struct help_race race_of(unsigned lanes, struct toy_config *config, uint32_t bursts, uint32_t packets)
 {
-    struct toy_config config = {.numbers = 200};
-    struct help_race r = {
+    return (struct help_race){
         .config = {.name = "race",
                    .lanes = (uint16_t)lanes,
                    .count = 1,
-                   .nfs = {{&module, &config}},
+                   .nfs = {{&module, config}},
                    .shared_size = 1},
         .bursts = bursts,
-        .packets = 12,
+        .packets = packets,
         .step = 1000,
-        .audit = audit,
+        .seed = 5,
     };
+}
+
+static void race(unsigned lanes, unsigned rounds, bool audit, uint32_t bursts)
+{
+    struct toy_config config = {.numbers = 200};
+    struct help_race r = race_of(lanes, &config, bursts, 12);
     unsigned different = 0;
     uint64_t last = 0;
 
+    r.audit = audit;
     help_race_open(&r);
     for (unsigned round = 1; round <= rounds; round++) {
         r.seed = round;
@@ -231,22 +237,22 @@ static void race(unsigned lanes, unsigned rounds, bool audit, uint32_t bursts)
     help_race_close(&r);
 }
 
-static void two_lanes(void **state)
+static void two_lanes_replay_to_the_same_state(void **state)
 {
     (void)state;
     race(2, 34, false, 40);
 }
-static void three_lanes(void **state)
+static void three_lanes_replay_to_the_same_state(void **state)
 {
     (void)state;
     race(3, 30, false, 40);
 }
-static void four_lanes(void **state)
+static void four_lanes_replay_to_the_same_state(void **state)
 {
     (void)state;
     race(4, 30, false, 40);
 }
-static void with_audit(void **state)
+static void lanes_replay_to_the_same_state_under_audit(void **state)
 {
     (void)state;
     race(3, 6, true, 30);
@@ -257,13 +263,7 @@ static void with_audit(void **state)
 static double pool_dependencies(uint32_t take_in, uint32_t keep, uint32_t bursts)
 {
     struct toy_config config = {.numbers = 64512, .only_pool = true, .take_in = take_in, .keep = keep};
-    struct help_race r = {
-        .config = {.name = "race", .lanes = 4, .count = 1, .nfs = {{&module, &config}}, .shared_size = 1},
-        .bursts = bursts,
-        .packets = 32,
-        .step = 1000,
-        .seed = 1,
-    };
+    struct help_race r = race_of(4, &config, bursts, 32);
 
     help_race_open(&r);
     help_race_in_turn(&r);
@@ -271,7 +271,7 @@ static double pool_dependencies(uint32_t take_in, uint32_t keep, uint32_t bursts
     return 1000.0 * (double)r.dependencies / (4.0 * bursts * 32);
 }
 
-static void pool_meets_seldom(void **state)
+static void lanes_meet_seldom_at_a_pool(void **state)
 {
     (void)state;
     double flows = pool_dependencies(10, 100, 2000), growth = pool_dependencies(10, 0, 2000),
@@ -289,11 +289,7 @@ static void pool_meets_seldom(void **state)
 static void an_empty_pool_is_left_alone(void **state)
 {
     struct toy_config config = {.numbers = 640};
-    struct help_race r = {
-        .config = {.name = "race", .lanes = 2, .count = 1, .nfs = {{&module, &config}}, .shared_size = 1},
-        .bursts = 1,
-        .seed = 5,
-    };
+    struct help_race r = race_of(2, &config, 1, 0);
     uint32_t had[640], n = 0, tries = 0;
 
     (void)state;
@@ -323,13 +319,7 @@ static void an_empty_pool_is_left_alone(void **state)
 static void another_sum_is_seen(void **state)
 {
     struct toy_config config = {.numbers = 200, .planted = true};
-    struct help_race r = {
-        .config = {.name = "race", .lanes = 2, .count = 1, .nfs = {{&module, &config}}, .shared_size = 1},
-        .bursts = 40,
-        .packets = 12,
-        .step = 1000,
-        .seed = 5,
-    };
+    struct help_race r = race_of(2, &config, 40, 12);
     unsigned seen = 0, planted = 0;
 
     (void)state;
@@ -355,11 +345,7 @@ static void another_sum_is_seen(void **state)
 static void a_read_depends_on_the_burst_read(void **state)
 {
     struct toy_config config = {.numbers = 200};
-    struct help_race r = {
-        .config = {.name = "race", .lanes = 3, .count = 1, .nfs = {{&module, &config}}, .shared_size = 1},
-        .bursts = 1,
-        .seed = 5,
-    };
+    struct help_race r = race_of(3, &config, 1, 0);
     struct nf_packet none;
     const void *block;
     uint64_t sum;
@@ -396,10 +382,14 @@ static void a_read_depends_on_the_burst_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(two_lanes),           cmocka_unit_test(three_lanes),
-        cmocka_unit_test(four_lanes),          cmocka_unit_test(with_audit),
-        cmocka_unit_test(pool_meets_seldom),   cmocka_unit_test(an_empty_pool_is_left_alone),
-        cmocka_unit_test(another_sum_is_seen), cmocka_unit_test(a_read_depends_on_the_burst_read),
+        cmocka_unit_test(two_lanes_replay_to_the_same_state),
+        cmocka_unit_test(three_lanes_replay_to_the_same_state),
+        cmocka_unit_test(four_lanes_replay_to_the_same_state),
+        cmocka_unit_test(lanes_replay_to_the_same_state_under_audit),
+        cmocka_unit_test(lanes_meet_seldom_at_a_pool),
+        cmocka_unit_test(an_empty_pool_is_left_alone),
+        cmocka_unit_test(another_sum_is_seen),
+        cmocka_unit_test(a_read_depends_on_the_burst_read),
     };
 
     return cmocka_run_group_tests_name("shared-lanes", tests, NULL, NULL);

@@ -48,7 +48,7 @@ static void put(const char *text, size_t len)
     fclose(f);
 }
 
-static void missing_is_zero(void **state)
+static void a_missing_file_is_view_zero(void **state)
 {
     struct ft_fault fault = {""};
     uint64_t view = 7;
@@ -59,7 +59,7 @@ static void missing_is_zero(void **state)
     assert_int_not_equal(access(path, F_OK), 0); /* looking does not make one */
 }
 
-static void stored_is_loaded(void **state)
+static void what_is_stored_is_loaded(void **state)
 {
     static const uint64_t views[] = {0, 1, 9, 10, 4711, 1ull << 40, 1ull << 62};
     struct ft_fault fault = {""};
@@ -157,7 +157,7 @@ static void what_is_there_can_be_synced(void **state)
 }
 
 /* Whatever lies there, loading ends. */
-static void no_file_at_all(void **state)
+static void what_is_no_file_is_refused(void **state)
 {
     struct ft_fault fault = {""};
     uint64_t view = 7;
@@ -177,7 +177,7 @@ static void no_file_at_all(void **state)
     alarm(0);
 }
 
-static void unwritable(void **state)
+static void what_cannot_be_written_is_an_error(void **state)
 {
     struct ft_fault fault = {""};
     char deep[200], longest[400];
@@ -199,7 +199,7 @@ static void unwritable(void **state)
 }
 
 /* Permission means nothing to root, so a child without rights tries. */
-static void forbidden(void **state)
+static void a_file_that_is_forbidden_is_an_error(void **state)
 {
     struct ft_fault fault = {""};
     int status;
@@ -226,7 +226,7 @@ static void forbidden(void **state)
 }
 
 /* Stored over and over while another process reads: never anything but a whole one. */
-static void never_torn_for_a_reader(void **state)
+static void a_reader_never_sees_a_torn_file(void **state)
 {
     struct ft_fault fault = {""};
     uint64_t view, last = 0;
@@ -256,15 +256,15 @@ static void never_torn_for_a_reader(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(missing_is_zero, setup, teardown),
-        cmocka_unit_test_setup_teardown(stored_is_loaded, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_missing_file_is_view_zero, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_stored_is_loaded, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(empty_is_refused_and_says_what_to_do, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_there_can_be_synced, setup, teardown),
-        cmocka_unit_test_setup_teardown(no_file_at_all, setup, teardown),
-        cmocka_unit_test_setup_teardown(unwritable, setup, teardown),
-        cmocka_unit_test_setup_teardown(forbidden, setup, teardown),
-        cmocka_unit_test_setup_teardown(never_torn_for_a_reader, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_no_file_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_cannot_be_written_is_an_error, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_file_that_is_forbidden_is_an_error, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_reader_never_sees_a_torn_file, setup, teardown),
     };
 
     return cmocka_run_group_tests_name("view", tests, NULL, NULL);

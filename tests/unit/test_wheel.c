@@ -167,7 +167,7 @@ static uint64_t churn(uint32_t count, uint64_t tick, uint64_t start, uint32_t st
     return digest;
 }
 
-static void agrees_with_the_model(void **unused)
+static void wheel_agrees_with_the_model(void **unused)
 {
     (void)unused;
     churn(100, 1000000, 0, 20000, 1);
@@ -177,7 +177,7 @@ static void agrees_with_the_model(void **unused)
     churn(1, 1000000000, 0, 5000, 5);
 }
 
-static void one_seed_one_content(void **unused)
+static void the_same_seed_gives_the_same_content(void **unused)
 {
     (void)unused;
     assert_true(churn(50, 1000, 5000, 5000, 7) == churn(50, 1000, 5000, 5000, 7));
@@ -185,7 +185,7 @@ static void one_seed_one_content(void **unused)
 }
 
 /* More timers in one far slot than one call spreads; new ones are set in its range meanwhile. */
-static void a_full_slot_is_spread_in_parts(void **unused)
+static void a_full_slot_is_emptied_over_several_calls(void **unused)
 {
     struct help_nf h;
     struct nf_wheel *wheel;
@@ -255,7 +255,7 @@ static void half_spread(bool call_between)
     help_nf_close(&h);
 }
 
-static void a_slot_half_spread_is_cancelled(void **unused)
+static void timers_of_a_slot_half_emptied_can_be_cancelled(void **unused)
 {
     (void)unused;
     half_spread(false);
@@ -371,10 +371,10 @@ static void misuse_aborts(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(agrees_with_the_model),
-        cmocka_unit_test(one_seed_one_content),
-        cmocka_unit_test(a_full_slot_is_spread_in_parts),
-        cmocka_unit_test(a_slot_half_spread_is_cancelled),
+        cmocka_unit_test(wheel_agrees_with_the_model),
+        cmocka_unit_test(the_same_seed_gives_the_same_content),
+        cmocka_unit_test(a_full_slot_is_emptied_over_several_calls),
+        cmocka_unit_test(timers_of_a_slot_half_emptied_can_be_cancelled),
         cmocka_unit_test(rounding_and_ends_of_time),
         cmocka_unit_test(the_earliest_of_several_wheels_wakes),
         cmocka_unit_test(misuse_aborts),

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How NFs and their parameters are found and named: the registry, the chain, its identity. */
+#include "tests/unit/help_probe.h"
+#include "nflib/chain/chain.h"
+#include "ftcore/region/audit.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+NF_MODULE(probe_b)
+NF_MODULE(probe_c)
+NF_MODULE(probe_a)
+
+static void nfs_are_found_by_name_and_number(void **state)
+{
+    (void)state;
+    probe_begin();
+    assert_ptr_equal(nf_chain_find(probe_chain, "b_probe"), nf_chain_nf(probe_chain, 2));
+    assert_null(nf_chain_find(probe_chain, "l3"));
+    assert_null(nf_chain_l3(probe_chain));
+    assert_null(nf_chain_nf(probe_chain, 0));
+    assert_null(nf_chain_nf(probe_chain, 4));
+    assert_true(nf_chain_reads_payload(&probe_chain_config));
+    struct nf_chain_config two = probe_chain_config;
+    two.count = 2;
+    assert_false(nf_chain_reads_payload(&two));
+    assert_ptr_equal(nf_module_find("c_probe"), &probe_c);
+    assert_null(nf_module_find("d_probe"));
+    const struct nf_module *last = NULL, *m;
+    for (unsigned i = 0; (m = nf_module_at(i)); last = m, i++)
+        assert_true(!last || strcmp(last->name, m->name) < 0);
+    assert_non_null(last);
+    probe_end();
+}
+
+static void an_nf_that_cannot_be_made_is_named(void **state)
+{
+    (void)state;
+    probe_begin();
+    struct ft_fault fault = {""};
+    nf_chain_free(probe_chain);
+    ft_audit_suspend(probe_region);
+    ft_region_wipe(probe_region);
+    ft_audit_resume(probe_region);
+    probe_make_error = FT_EINVAL;
+    assert_int_equal(nf_chain_make(&probe_chain, &probe_chain_config, probe_region, 0, 1, &fault), FT_EINVAL);
+    assert_string_equal(fault.text, "nf 1: a_probe: will not");
+    assert_null(probe_chain);
+    assert_int_equal(nf_chain_make(&probe_chain, &probe_chain_config, probe_region, 1, 1, &fault), FT_EINVAL);
+    probe_end();
+}
+
+static void prefixes_hold_their_addresses(void **state)
+{
+    (void)state;
+    struct nf_prefixes set = {
+        .count = 2, .list = {{0x0000000a, 0x000000ff}, {0x0100a8c0, 0xffffffff}}}; /* 10/8, 192.168.0.1 */
+    assert_true(nf_prefixes_has(&set, 0x0403020a));
+    assert_true(nf_prefixes_has(&set, 0x0100a8c0));
+    assert_false(nf_prefixes_has(&set, 0x0200a8c0));
+    set.count = 0;
+    assert_false(nf_prefixes_has(&set, 0x0403020a));
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void identity_covers_parameters_and_contents_of_files(void **state)
+{
+    (void)state;
+    char a[2000], b[2000], path[] = "/tmp/test_chain.XXXXXX";
+    close(mkstemp(path));
+    write_file(path, "rules");
+    struct probe_config mine = {.limit = 12, .loud = true, .mode = 0, .file = path, .ports = {1, 9}};
+    mine.inside =
+        (struct nf_prefixes){.count = 2, .list = {{0x0000000a, 0x000000ff}, {0x0100a8c0, 0xffffffff}}};
+    struct nf_chain_config one = {.name = "one", .lanes = 2, .count = 1, .nfs = {{&probe_b, &mine}}};
+    uint32_t len = nf_chain_identity(&one, a, sizeof(a));
+    assert_int_equal(len, strlen(a));
+    assert_ptr_equal(strstr(a, "lanes 2\n"), a);
+    assert_non_null(strstr(a, "nf 1: b_probe limit=12 loud=true mode=slow file="));
+    assert_non_null(strstr(a, " inside=10.0.0.0/8,192.168.0.1/32 ports=1-9 "));
+    assert_null(strstr(a, path)); /* the same file may lie elsewhere on the other node */
+    write_file(path, "other rules");
+    nf_chain_identity(&one, b, sizeof(b));
+    assert_string_not_equal(a, b);
+    assert_int_equal(nf_chain_identity(&one, b, 10), 9);
+    assert_memory_equal(a, b, 9);
+    unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nfs_are_found_by_name_and_number),
+        cmocka_unit_test(an_nf_that_cannot_be_made_is_named),
+        cmocka_unit_test(prefixes_hold_their_addresses),
+        cmocka_unit_test(identity_covers_parameters_and_contents_of_files),
+    };
+
+    return cmocka_run_group_tests_name("chain_registry", tests, NULL, NULL);
+}

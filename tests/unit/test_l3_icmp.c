@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ICMP that the chain speaks for its own addresses: echoes, errors, and their limit. */
+#include "tests/unit/help_l3.h"
+#include "ftcore/region/audit.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+static void an_echo_from_inside_is_answered_without_the_nfs(void **state)
+{
+    (void)state;
+    l3_begin();
+    l3_know_both(0);
+    l3_translating = true;
+    struct nf_packet p = l3_echo(0, "10.0.0.5", "10.0.0.1", 1);
+    p.have = 60 < p.len ? 60 : p.len;
+    l3_run(1, &p);
+    assert_int_equal(p.drop, 0);
+    assert_int_equal(l3_processed, 0);
+    assert_int_equal(p.out_port, 0);
+    struct nf_packet want = l3_echo(0, "10.0.0.1", "10.0.0.5", 64);
+    uint8_t reply[sizeof(l3_frame)];
+    memcpy(reply, l3_frame, want.len);
+    p = l3_echo(0, "10.0.0.5", "10.0.0.1", 1);
+    l3_run(1, &p);
+    reply[34] = 0;
+    reply[36] = reply[37] = 0;
+    uint16_t sum = nf_checksum(reply + 34, 16);
+    memcpy(reply + 36, &sum, 2);
+    memcpy(reply, host_mac, 6);
+    memcpy(reply + 6, inner_mac, 6);
+    assert_memory_equal(l3_frame, reply, want.len);
+    l3_assert_counted(NF_L3_ECHO_ANSWERED, 2);
+    p = l3_udp(0, "10.0.0.5", "10.0.0.1", 64);
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_LOCAL);
+    assert_int_equal(l3_processed, 0);
+    l3_end();
+}
+
+/* The outside address is also the translator's: only what it leaves alone is for us. */
+static void an_echo_from_outside_is_answered_when_the_nfs_leave_it_alone(void **state)
+{
+    (void)state;
+    l3_begin();
+    l3_know_both(0);
+    struct nf_packet p = l3_echo(1, "198.51.100.7", "203.0.113.9", 1);
+    l3_run(1, &p);
+    assert_int_equal(l3_processed, 1);
+    assert_int_equal(p.drop, 0);
+    assert_int_equal(p.out_port, 1);
+    assert_int_equal(l3_frame[34], 0);
+    assert_int_equal(l3_frame[22], 64);
+    assert_memory_equal(l3_frame, gate_mac, 6);
+    assert_int_equal(nf_checksum(l3_frame + 34, 16), 0);
+    l3_assert_valid(l3_frame);
+    l3_translating = true;
+    p = l3_echo(1, "198.51.100.7", "203.0.113.9", 9);
+    l3_run(1, &p);
+    assert_int_equal(p.drop, 0);
+    assert_int_equal(p.out_port, 0);
+    assert_int_equal(l3_frame[34], 8);
+    assert_int_equal(l3_frame[33], 5);
+    assert_int_equal(l3_frame[22], 8);
+    p = l3_udp(1, "198.51.100.7", "203.0.113.1", 9);
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_LOCAL);
+    /* from inside, translated: its source is ours by now, and no reply would find it */
+    p = l3_echo(0, "10.0.0.5", "203.0.113.1", 9);
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_LOCAL);
+    l3_end();
+}
+
+static void a_ttl_that_ends_is_told_to_the_sender(void **state)
+{
+    (void)state;
+    l3_begin();
+    l3_know_both(0);
+    l3_translating = true;
+    struct nf_packet p = l3_udp(0, "10.0.0.5", "198.51.100.7", 1);
+    uint8_t sent[42];
+    memcpy(sent, l3_frame, 42);
+    l3_run(0.5, &p);
+    l3_assert_dropped(&p, NF_L3_TTL);
+    assert_int_equal(l3_processed, 0);
+    assert_int_equal(l3_made_count, 1);
+    assert_int_equal(l3_made[0].port, 0);
+    assert_int_equal(l3_made[0].len, 14 + 20 + 8 + 28);
+    const uint8_t *f = l3_made[0].frame;
+    static const uint8_t ip_head[10] = {0x45, 0xc0, 0, 56, 0, 0, 0x40, 0, 64, 1};
+    static const uint8_t ends[8] = {10, 0, 0, 1, 10, 0, 0, 5};
+    assert_memory_equal(f, host_mac, 6);
+    assert_memory_equal(f + 6, inner_mac, 6);
+    assert_memory_equal(f + 14, ip_head, 10);
+    assert_memory_equal(f + 26, ends, 8);
+    l3_assert_valid(f);
+    assert_int_equal(f[34], 11);
+    assert_int_equal(f[35], 0);
+    assert_int_equal(nf_checksum(f + 34, 36), 0);
+    assert_memory_equal(f + 42, sent + 14, 28); /* as the sender knows it */
+    l3_end();
+}
+
+static void no_error_answers_errors_fragments_or_translated_packets(void **state)
+{
+    (void)state;
+    l3_begin();
+    l3_know_both(0);
+    uint8_t error[36] = {3, 1, 0, 0, 0, 0, 0, 0, 0x45};
+    struct nf_packet p = l3_ipv4(0, "10.0.0.5", "198.51.100.7", 1, 1, error, sizeof(error));
+    l3_run(0.5, &p);
+    l3_assert_dropped(&p, NF_L3_TTL);
+    assert_int_equal(l3_made_count, 0);
+    p = l3_udp(0, "10.0.0.5", "198.51.100.7", 1); /* a later fragment */
+    l3_frame[21] = 7;
+    l3_frame[24] = l3_frame[25] = 0;
+    uint16_t sum = nf_checksum(l3_frame + 14, 20);
+    memcpy(l3_frame + 24, &sum, 2);
+    l3_run(0.5, &p);
+    l3_assert_dropped(&p, NF_L3_TTL);
+    assert_int_equal(l3_made_count, 0);
+    p = l3_udp(0, "10.0.0.1", "198.51.100.7", 1); /* it says it is from us */
+    l3_run(0.5, &p);
+    l3_assert_dropped(&p, NF_L3_TTL);
+    assert_int_equal(l3_made_count, 0);
+    l3_translating = true; /* translated on its way in: its sender does not know what would be quoted */
+    p = l3_udp(1, "198.51.100.7", "203.0.113.9", 1);
+    l3_run(0.5, &p);
+    l3_assert_dropped(&p, NF_L3_TTL);
+    assert_int_equal(l3_made_count, 0);
+    l3_assert_counted(NF_L3_ICMP_SENT, 0);
+    l3_end();
+}
+
+static void a_packet_without_a_route_is_told_to_the_sender(void **state)
+{
+    (void)state;
+    l3_config.routes = l3_config.next_hops = 0;
+    l3_begin();
+    l3_know_both(0);
+    struct nf_packet p = l3_udp(0, "10.0.0.5", "198.51.100.7", 64);
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_NO_ROUTE);
+    assert_int_equal(l3_made_count, 1);
+    assert_int_equal(l3_made[0].port, 0);
+    assert_int_equal(l3_made[0].frame[34], 3);
+    assert_int_equal(l3_made[0].frame[35], 0);
+    assert_int_equal(nf_checksum(l3_made[0].frame + 34, 36), 0);
+    l3_end();
+    l3_configure();
+}
+
+/* 50 in a row, then one each 10 ms. */
+static void errors_are_limited(void **state)
+{
+    (void)state;
+    l3_begin();
+    l3_know_both(0);
+    l3_run(10, NULL); /* asks for the silent hops */
+    for (unsigned i = 0; i < 60; i++) {
+        struct nf_packet p = l3_udp(0, "10.0.0.5", "198.51.100.7", 1);
+        l3_run(10, &p);
+        assert_int_equal(l3_made_count, i < 50);
+    }
+    l3_assert_counted(NF_L3_ICMP_LIMITED, 10);
+    for (unsigned i = 0; i < 3; i++) {
+        struct nf_packet p = l3_udp(0, "10.0.0.5", "198.51.100.7", 1);
+        l3_run(10.010, &p);
+        assert_int_equal(l3_made_count, i == 0);
+    }
+    l3_assert_counted(NF_L3_ICMP_SENT, 51);
+    l3_end();
+}
+
+int main(void)
+{
+    l3_configure();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_echo_from_inside_is_answered_without_the_nfs),
+        cmocka_unit_test(an_echo_from_outside_is_answered_when_the_nfs_leave_it_alone),
+        cmocka_unit_test(a_ttl_that_ends_is_told_to_the_sender),
+        cmocka_unit_test(no_error_answers_errors_fragments_or_translated_packets),
+        cmocka_unit_test(a_packet_without_a_route_is_told_to_the_sender),
+        cmocka_unit_test(errors_are_limited),
+    };
+
+    return cmocka_run_group_tests_name("l3_icmp", tests, NULL, NULL);
+}

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The chain's neighbours: ARP asked and answered, who may change an entry, and ages. */
+#include "tests/unit/help_l3.h"
+#include "nflib/chain/chain.h"
+#include "ftcore/region/audit.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#define S NF_SECOND
+
+static void next_hops_are_asked_for_at_the_start(void **state)
+{
+    (void)state;
+    l3_begin();
+    static const uint8_t gate_request[42] = {255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0,   2, 8,   6,
+                                             0,   1,   8,   0,   6,   4,   0, 1, 2, 0, 0,   0, 0,   2,
+                                             203, 0,   113, 1,   0,   0,   0, 0, 0, 0, 203, 0, 113, 254};
+    assert_true(nf_chain_due(l3_chain, 0));
+    l3_run(0, NULL);
+    assert_int_equal(l3_made_count, 3);
+    unsigned outside = 0;
+    for (unsigned i = 0; i < 3; i++)
+        if (l3_made[i].port == 1) {
+            assert_int_equal(l3_made[i].len, 42);
+            assert_memory_equal(l3_made[i].frame, gate_request, 42);
+            outside++;
+        }
+    assert_int_equal(outside, 1);
+    l3_run(0.5, NULL);
+    assert_int_equal(l3_made_count, 0);
+    assert_true(nf_chain_wake(l3_chain) <= S);
+    l3_run(1, NULL); /* nobody answered */
+    assert_int_equal(l3_made_count, 3);
+    l3_assert_counted(NF_L3_ARP_ASKED, 6);
+    l3_end();
+}
+
+static void requests_for_own_addresses_are_answered(void **state)
+{
+    (void)state;
+    l3_begin();
+    l3_run(0, NULL);
+    static const uint8_t reply[42] = {0x52, 0x54, 0,   0, 0,    0xfe, 2, 0, 0, 0,    0,   2, 8,   6,
+                                      0,    1,    8,   0, 6,    4,    0, 2, 2, 0,    0,   0, 0,   2,
+                                      203,  0,    113, 9, 0x52, 0x54, 0, 0, 0, 0xfe, 203, 0, 113, 254};
+    struct nf_packet p = l3_arp(1, 1, everybody, gate_mac, "203.0.113.254", "203.0.113.9");
+    l3_run(0.1, &p);
+    l3_assert_dropped(&p, NF_L3_ARP);
+    assert_int_equal(l3_made_count, 1);
+    assert_int_equal(l3_made[0].port, 1);
+    assert_memory_equal(l3_made[0].frame, reply, 42);
+    /* another's address; ours, but asked for on the other link; a reply; a broken one */
+    p = l3_arp(1, 1, everybody, gate_mac, "203.0.113.254", "203.0.113.7");
+    l3_run(0.2, &p);
+    assert_int_equal(l3_made_count, 0);
+    p = l3_arp(0, 1, everybody, host_mac, "10.0.0.5", "203.0.113.1");
+    l3_run(0.3, &p);
+    assert_int_equal(l3_made_count, 0);
+    p = l3_arp(1, 2, outer_mac, gate_mac, "203.0.113.254", "203.0.113.1");
+    l3_run(0.4, &p);
+    assert_int_equal(l3_made_count, 0);
+    p = l3_arp(1, 1, everybody, gate_mac, "203.0.113.254", "203.0.113.9");
+    p.len = p.have = 41;
+    l3_run(0.5, &p);
+    l3_assert_dropped(&p, NF_L3_MALFORMED);
+    assert_int_equal(l3_made_count, 0);
+    /* somebody claims ours: not learned, counted */
+    p = l3_arp(1, 1, everybody, gate_mac, "203.0.113.1", "203.0.113.1");
+    l3_run(0.6, &p);
+    l3_assert_counted(NF_L3_ARP_CONFLICT, 1);
+    l3_assert_counted(NF_L3_ARP_ANSWERED, 1);
+    assert_int_equal(l3_made_count, 0);
+    assert_int_equal(l3_processed, 0);
+    l3_end();
+}
+
+static void unknown_neighbours_are_asked_for_once_a_second(void **state)
+{
+    (void)state;
+    l3_begin();
+    l3_run(0, NULL);
+    for (unsigned i = 0; i < 9; i++) {
+        struct nf_packet p = l3_udp(1, "198.51.100.7", "10.0.0.77", 64);
+        double at = 1 + 0.25 * i;
+        l3_run(at, &p);
+        l3_assert_dropped(&p, NF_L3_NO_NEIGHBOUR);
+        unsigned asked = 0;
+        for (uint32_t k = 0; k < l3_made_count; k++)
+            asked += l3_made[k].port == 0 && l3_made[k].frame[41] == 77;
+        assert_int_equal(asked, i % 4 == 0); /* at 1, 2 and 3 s */
+    }
+    struct nf_packet p = l3_arp(0, 2, inner_mac, host_mac, "10.0.0.77", "10.0.0.1");
+    l3_run(3.5, &p);
+    p = l3_udp(1, "198.51.100.7", "10.0.0.77", 64);
+    l3_run(3.6, &p);
+    assert_int_equal(p.drop, 0);
+    assert_memory_equal(l3_frame, host_mac, 6);
+    l3_end();
+}
+
+/* Where packets to `to` go: the last byte of the MAC. */
+static int mac_of(double at, uint8_t from, const char *to)
+{
+    struct nf_packet p = l3_udp(from, from ? "198.51.100.7" : "10.0.0.5", to, 64);
+    l3_run(at, &p);
+    assert_int_equal(p.drop, 0);
+    return l3_frame[5];
+}
+
+/* 203.0.113.254 is a next hop, 10.0.0.5 is not. */
+static void a_known_neighbour_changes_only_by_what_is_said_to_the_chain_or_by_a_next_hop(void **state)
+{
+    (void)state;
+    static const uint8_t other[6] = {2, 2, 2, 2, 2, 2};
+    struct nf_packet p;
+    l3_begin();
+    l3_know_both(0);
+    assert_int_equal(mac_of(0.1, 1, "10.0.0.5"), host_mac[5]);
+    p = l3_arp(0, 2, everybody, other, "10.0.0.5", "10.0.0.99"); /* said to another */
+    l3_run(0.2, &p);
+    p = l3_arp(0, 1, everybody, other, "10.0.0.5", "10.0.0.99");
+    l3_run(0.2, &p);
+    p = l3_arp(0, 1, everybody, other, "10.0.0.5", "10.0.0.5"); /* to everybody */
+    l3_run(0.2, &p);
+    p = l3_arp(0, 2, everybody, other, "10.0.0.5", "10.0.0.5");
+    l3_run(0.2, &p);
+    assert_int_equal(mac_of(0.3, 1, "10.0.0.5"), host_mac[5]);
+    p = l3_arp(0, 1, everybody, other, "10.0.0.5", "10.0.0.1"); /* asks us */
+    l3_run(0.4, &p);
+    assert_int_equal(mac_of(0.5, 1, "10.0.0.5"), 2);
+    p = l3_arp(1, 2, everybody, other, "203.0.113.254", "203.0.113.77");
+    l3_run(0.6, &p);
+    assert_int_equal(mac_of(0.7, 0, "198.51.100.7"), gate_mac[5]);
+    p = l3_arp(1, 1, everybody, other, "203.0.113.254", "203.0.113.254"); /* it has failed over */
+    l3_run(0.8, &p);
+    assert_int_equal(mac_of(0.9, 0, "198.51.100.7"), 2);
+    p = l3_arp(1, 2, everybody, gate_mac, "203.0.113.254", "203.0.113.254");
+    l3_run(1.0, &p);
+    assert_int_equal(mac_of(1.1, 0, "198.51.100.7"), gate_mac[5]);
+    l3_end();
+}
+
+/* Nobody asked for 10.0.0.78, and what it says is not for us. */
+static void senders_nobody_asked_for_are_not_learned(void **state)
+{
+    (void)state;
+    l3_begin();
+    l3_run(0, NULL);
+    static const struct {
+        uint8_t operation;
+        const char *sender, *target;
+    } said[] = {
+        {2, "10.0.0.78", "10.0.0.99"},
+        {1, "10.0.0.78", "10.0.0.78"},
+        {1, "192.0.2.78", "10.0.0.1"}, /* not of this link */
+        {1, "0.0.0.0", "10.0.0.1"},    /* a probe */
+    };
+    for (unsigned i = 0; i < 4; i++) {
+        struct nf_packet p =
+            l3_arp(0, said[i].operation, everybody, host_mac, said[i].sender, said[i].target);
+        l3_run(0, &p);
+    }
+    struct nf_packet p = l3_udp(1, "198.51.100.7", "10.0.0.78", 64);
+    l3_run(0, &p);
+    l3_assert_dropped(&p, NF_L3_NO_NEIGHBOUR);
+    char text[4000];
+    struct nf_show *show = nf_show_begin(text, sizeof(text));
+    uint64_t cursor = 0;
+    assert_false(nf_l3_show(nf_chain_l3(l3_chain), show, &cursor));
+    nf_show_end(show);
+    assert_null(strstr(text, "192.0.2.78"));
+    assert_null(strstr(text, "\"0.0.0.0\""));
+    l3_end();
+}
+
+static bool known(const char *addr)
+{
+    char text[8000], want[80];
+    struct nf_show *show = nf_show_begin(text, sizeof(text));
+    uint64_t cursor = 0;
+    assert_false(nf_l3_show(nf_chain_l3(l3_chain), show, &cursor));
+    nf_show_end(show);
+    snprintf(want, sizeof(want), "{\"addr\":\"%s\",\"state\":\"known\"", addr);
+    return strstr(text, want);
+}
+
+/* Runs every wake time up to `until`; how often `last` was asked for on `port`. */
+static unsigned asked_until(double until, uint8_t port, uint8_t last)
+{
+    unsigned asked = 0;
+    while (nf_chain_wake(l3_chain) <= (uint64_t)(until * 1000) * NF_MS) {
+        uint64_t wake = nf_chain_wake(l3_chain), time = nf_chain_state(l3_chain)->time;
+        l3_run((double)(wake > time ? wake : time) / 1e9, NULL);
+        for (uint32_t k = 0; k < l3_made_count; k++)
+            asked += l3_made[k].port == port && l3_made[k].frame[41] == last;
+    }
+    return asked;
+}
+
+static void neighbours_are_asked_again_and_forgotten_at_their_age(void **state)
+{
+    (void)state;
+    l3_begin();
+    l3_run(0, NULL);
+    l3_know_both(0.5);
+    /* The next hop is asked every 20 s, though it is silent, and unknown 180 s after it last spoke. */
+    assert_int_equal(asked_until(20.4, 1, 254), 0);
+    assert_int_equal(asked_until(20.6, 1, 254), 1);
+    assert_int_equal(asked_until(60.6, 1, 254), 2);
+    assert_int_equal(asked_until(180.4, 1, 254), 5); /* at 80.5, 100.5, … 160.5 */
+    assert_true(known("203.0.113.254") && known("10.0.0.5"));
+    /* The host was never used: nobody asks, and it is forgotten. */
+    assert_true(asked_until(181, 1, 254) >= 1);
+    assert_false(known("203.0.113.254"));
+    assert_false(known("10.0.0.5"));
+    assert_true(asked_until(185, 1, 254) >= 4); /* once a second again */
+    l3_end();
+}
+
+static void neighbours_in_use_are_kept(void **state)
+{
+    (void)state;
+    l3_begin();
+    l3_know_both(0);
+    unsigned asked = 0;
+    for (unsigned at = 1; at < 300; at++) {
+        asked += asked_until(at, 0, 5);
+        struct nf_packet p = l3_udp(1, "198.51.100.7", "10.0.0.5", 64);
+        l3_run(at, &p);
+        assert_int_equal(p.drop, 0);
+        if (l3_made_count || asked) {
+            p = l3_arp(0, 2, inner_mac, host_mac, "10.0.0.5", "10.0.0.1");
+            l3_run(at, &p);
+        }
+    }
+    assert_in_range(asked, 1, 20);
+    assert_true(known("10.0.0.5"));
+    l3_end();
+}
+
+int main(void)
+{
+    l3_configure();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(next_hops_are_asked_for_at_the_start),
+        cmocka_unit_test(requests_for_own_addresses_are_answered),
+        cmocka_unit_test(unknown_neighbours_are_asked_for_once_a_second),
+        cmocka_unit_test(senders_nobody_asked_for_are_not_learned),
+        cmocka_unit_test(a_known_neighbour_changes_only_by_what_is_said_to_the_chain_or_by_a_next_hop),
+        cmocka_unit_test(neighbours_are_asked_again_and_forgotten_at_their_age),
+        cmocka_unit_test(neighbours_in_use_are_kept),
+    };
+
+    return cmocka_run_group_tests_name("l3_neighbours", tests, NULL, NULL);
+}

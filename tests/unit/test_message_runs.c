@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs of lines, which are the bulk of a snapshot, and the death notice: what comes back, and what is
+ * refused.
+ */
+#include "tests/unit/help_record.h"
+#include "tests/unit/help_message.h"
+#include "ftcore/record/message.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+static void runs_come_back(void **state)
+{
+    static uint8_t out[1000];
+    uint8_t lines[3 * FT_LINE];
+    struct ft_line_run a = {.line = 5, .count = 3, .bytes = lines},
+                       z = {.line = 1000, .count = 24, .zero = true};
+    struct ft_line_run got;
+    uint32_t len = 0, at = 0;
+
+    (void)state;
+    draw_seed = 3;
+    message_fill(lines, sizeof(lines), false);
+    assert_true(ft_run_append(out, &len, sizeof(out), &a));
+    assert_int_equal(len, 16 + 192);
+    assert_true(ft_run_append(out, &len, sizeof(out), &z));
+    assert_int_equal(len, 16 + 192 + 16);
+    assert_int_equal(ft_run_next(out, len, &at, 1024, &got), 1);
+    assert_true(got.line == 5 && got.count == 3 && !got.zero);
+    assert_memory_equal(got.bytes, lines, sizeof(lines));
+    assert_int_equal(ft_run_next(out, len, &at, 1024, &got), 1);
+    assert_true(got.line == 1000 && got.count == 24 && got.zero && !got.bytes);
+    assert_int_equal(ft_run_next(out, len, &at, 1024, &got), 0);
+    len = 0;
+    assert_false(ft_run_append(out, &len, 16 + 191, &a));
+    assert_int_equal(len, 0);
+    assert_true(ft_run_append(out, &len, 16 + 192, &a));
+    assert_false(ft_run_append(out, &len, 16 + 192 + 15, &z));
+}
+
+static int one_run(uint64_t line, uint32_t count, uint32_t flags, uint32_t bytes, uint64_t lines)
+{
+    uint8_t *in = calloc(1, 16 + bytes + 1);
+    struct ft_line_run run;
+    uint32_t at = 0;
+
+    memcpy(in, &line, 8);
+    memcpy(in + 8, &count, 4);
+    memcpy(in + 12, &flags, 4);
+    int rc = ft_run_next(in, 16 + bytes, &at, lines, &run);
+    free(in);
+    return rc;
+}
+
+static void impossible_runs_are_refused(void **state)
+{
+    struct ft_line_run run;
+    uint32_t at = 0;
+
+    (void)state;
+    assert_int_equal(one_run(0, 2, 0, 128, 2), 1);
+    assert_int_equal(one_run(0, 2, 0, 127, 2), FT_EMALFORMED);
+    assert_int_equal(one_run(1, 2, 0, 128, 2), FT_EMALFORMED);
+    assert_int_equal(one_run(0, 0, 0, 0, 2), FT_EMALFORMED);
+    assert_int_equal(one_run(0, 1, 2, 64, 2), FT_EMALFORMED);
+    assert_int_equal(one_run(UINT64_MAX, 2, 1, 0, 100), FT_EMALFORMED);
+    assert_int_equal(one_run(0, UINT32_MAX, 1, 0, 100), FT_EMALFORMED);
+    assert_int_equal(one_run(0, 1u << 26, 0, 64, UINT64_MAX), FT_EMALFORMED); /* 4 GiB: must not wrap */
+    assert_int_equal(one_run(0, UINT32_MAX, 1, 0, UINT32_MAX), 1);
+    assert_int_equal(ft_run_next((const uint8_t *)"0123456789abcde", 15, &at, 10, &run), FT_EMALFORMED);
+}
+
+static void a_death_notice_comes_back_and_its_damage_is_refused(void **state)
+{
+    struct ft_death_notice word = {0x0102030405060708, 42}, got;
+    uint8_t out[FT_DEATH_NOTICE_BYTES + 1];
+
+    (void)state;
+    ft_death_notice_encode(&word, out);
+    assert_memory_equal(out, "understu\1\0\0\0\0\0\0\0\x08\7\6\5\4\3\2\1\x2a", 25);
+    assert_int_equal(ft_death_notice_decode(out, FT_DEATH_NOTICE_BYTES, &got), 0);
+    assert_true(got.incarnation == word.incarnation && got.view == 42);
+    for (size_t len = 0; len <= FT_DEATH_NOTICE_BYTES + 1; len++)
+        if (len != FT_DEATH_NOTICE_BYTES)
+            assert_int_equal(ft_death_notice_decode(out, len, &got), FT_EMALFORMED);
+    for (unsigned bit = 0; bit < FT_DEATH_NOTICE_BYTES * 8; bit++) {
+        out[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_int_equal(ft_death_notice_decode(out, FT_DEATH_NOTICE_BYTES, &got),
+                         bit < 128 ? FT_EMALFORMED : FT_ECHECKSUM);
+        out[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(runs_come_back),
+        cmocka_unit_test(impossible_runs_are_refused),
+        cmocka_unit_test(a_death_notice_comes_back_and_its_damage_is_refused),
+    };
+
+    return cmocka_run_group_tests_name("message_runs", tests, NULL, NULL);
+}

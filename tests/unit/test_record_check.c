@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The log record in memory: what is impossible there is refused by name. */
+#include "tests/unit/help_record.h"
+#include "ftcore/region/region.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+static void check_refuses(size_t size, const char *text)
+{
+    struct ft_fault fault = {""};
+
+    assert_int_equal(ft_record_check(rec, size, &fault), FT_EMALFORMED);
+    if (!strstr(fault.text, text))
+        fail_msg("got '%s', expected '%s'", fault.text, text);
+    record_sample();
+    assert_int_equal(ft_record_check(rec, rec->size, &fault), 0);
+}
+
+static void impossible_records_in_memory_are_refused_by_name(void **state)
+{
+    (void)state;
+    record_sample();
+    struct ft_input *in = (struct ft_input *)((uint8_t *)rec + sizeof(*rec));
+    struct ft_dependency *dependency =
+        (struct ft_dependency *)((uint8_t *)rec + ft_record_dependencies_at(rec));
+    uint8_t *values = (uint8_t *)rec + ft_record_determinants_at(rec);
+    const uint32_t size = rec->size;
+    char text[64];
+
+    check_refuses(sizeof(*rec) - 8, "offset 0: 64 bytes, expected a record of at least 72");
+    check_refuses(size - 8, "size is");
+    rec->size -= 8;
+    check_refuses(size, "offset 0: size is");
+    rec->size += 8;
+    check_refuses(size + 8, "offset 0: size is");
+    rec->lane = FT_LANES_MAX;
+    check_refuses(size, "offset 4: lane is 16");
+    rec->flags = 8;
+    check_refuses(size, "offset 6: flags is 8");
+    rec->burst = 0;
+    check_refuses(size, "offset 8: burst is 0");
+    rec->inputs = 33;
+    check_refuses(size, "inputs is 33");
+    rec->dependencies = 1025;
+    check_refuses(size, "dependencies is 1025");
+    rec->determinants = UINT32_MAX;
+    check_refuses(size, "values is 4294967295");
+    rec->bytes = UINT32_MAX;
+    check_refuses(size, "bytes is 4294967295");
+    rec->access = UINT64_MAX - 19;
+    check_refuses(size, "access wraps");
+    rec->seq = UINT64_MAX - 3;
+    check_refuses(size, "sequence number wraps");
+    rec->flags |= FT_REC_BY_SEQ;
+    check_refuses(size, "in a burst by sequence number");
+    in[2].wire = 13;
+    check_refuses(size, "offset 88: input 2 is 13 bytes on the wire");
+    in[2].wire = 53;
+    check_refuses(size, "input 2 has 54 bytes taken, expected at most its 53");
+    in[3].taken = 53;
+    check_refuses(size, "inputs have 235 bytes taken, expected 236");
+    in[0].flags = 0x80;
+    check_refuses(size, "input 0 has flags 128");
+    dependency[1].own = 500;
+    snprintf(text, sizeof(text), "offset %zu: edge 1 is at access 500, expected 501",
+             ft_record_dependencies_at(rec) + 24);
+    check_refuses(size, text);
+    dependency[0].own = 499;
+    check_refuses(size, "edge 0 is at access 499");
+    dependency[2].own = 520;
+    check_refuses(size, "edge 2 is at access 520");
+    dependency[2].lane = 3;
+    check_refuses(size, "edge 2 names lane 3");
+    dependency[2].lane = FT_LANES_MAX;
+    check_refuses(size, "edge 2 names lane 16");
+    values[0] = 12;
+    check_refuses(size, "value of 12 bytes, expected at most the 11 left");
+    values[0] = 8;
+    check_refuses(size, "3 bytes left for a value");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(impossible_records_in_memory_are_refused_by_name),
+    };
+
+    return cmocka_run_group_tests_name("record_check", tests, NULL, NULL);
+}
