@@ -4,11 +4,10 @@
 #include "logger/delta.h"
 #include "ftcore/base/check.h"
 #include "ftcore/region/checkpoint.h"
-#include "ftcore/record/message.h"
+#include "ftcore/record/runs.h"
 
 #include <string.h>
 
-#define RUN_HEAD 16u  /* bytes that ft_run_room puts before a run */
 #define RUN_MAX  256u /* lines */
 
 static unsigned shared_index(const struct ft_region *region)
@@ -78,7 +77,7 @@ static uint32_t copy_lines(struct lg_delta *delta, uint8_t *out, uint32_t most)
     while (!delta->lines_done) {
         const struct ft_arena *arena = &region->arenas[delta->arena];
         uint64_t first = arena->offset >> FT_LINE_SHIFT, end = first + (arena->used >> FT_LINE_SHIFT);
-        uint64_t room = most - len, lines = room > RUN_HEAD ? (room - RUN_HEAD) / FT_LINE : 0;
+        uint64_t room = most - len, lines = room > FT_RUN_HEAD ? (room - FT_RUN_HEAD) / FT_LINE : 0;
 
         if (lines == 0)
             break;
@@ -141,7 +140,8 @@ static bool make_chunk(struct lg_delta *delta, uint32_t most, bool outputs)
     if (!chunk)
         return false;
     *chunk = delta->head;
-    chunk->flags = FT_REC_DELTA | (delta->head.flags & FT_CHUNK_INCREMENTAL);
+    chunk->kind = FT_ENTRY_CHUNK;
+    chunk->flags = delta->head.flags & FT_CHUNK_INCREMENTAL;
     chunk->lines = copy_lines(delta, ft_chunk_lines(chunk), most);
     memset(ft_chunk_lines(chunk) + chunk->lines, 0, FT_ALIGN8(chunk->lines) - chunk->lines);
     chunk->held = 0;
@@ -172,7 +172,7 @@ bool lg_delta_turn(struct lg_delta *delta)
 
 bool lg_delta_some(struct lg_delta *delta, uint32_t bytes)
 {
-    uint32_t least = RUN_HEAD + FT_LINE;
+    uint32_t least = FT_RUN_HEAD + FT_LINE;
 
     return make_chunk(delta, bytes < least ? least : bytes < FT_CHUNK_LINES ? bytes : FT_CHUNK_LINES, false);
 }
@@ -201,5 +201,5 @@ uint64_t lg_delta_lines(const struct ft_region *region, unsigned lane)
         lines += ft_lines_count(&region->dirty, a->offset >> FT_LINE_SHIFT,
                                 (a->offset + a->used) >> FT_LINE_SHIFT);
     }
-    return lines * (FT_LINE + RUN_HEAD);
+    return lines * (FT_LINE + FT_RUN_HEAD);
 }

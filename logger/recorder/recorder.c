@@ -4,6 +4,7 @@
  * queues. It costs a lane a copy of each record and, while a snapshot is copied, TURN_LINES twice.
  */
 #include "ftcore/base/check.h"
+#include "ftcore/record/runs.h"
 #include "logger/recorder/parts.h"
 
 #include <errno.h>

@@ -2,6 +2,7 @@
 /* Reads and checks a file of the flight recorder. */
 #include "logger/recorder/recording.h"
 #include "ftcore/record/message.h"
+#include "ftcore/record/runs.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -132,11 +132,12 @@ static void look_at_rings(void)
         unsigned at = 0;
 
         while ((r = ft_ring_peek(&lanes[l].replay, &there))) {
-            uint64_t number = ft_is_chunk(r) ? ft_chunk_of(r)->number : r->burst;
+            bool chunk = ft_entry_kind(r) == FT_ENTRY_CHUNK;
+            uint64_t number = chunk ? ft_chunk_of(r)->number : r->burst;
 
             FUZZ_MUST(there >= r->size, "an entry is cut short");
-            FUZZ_MUST(ft_is_chunk(r) || ft_record_check(r, r->size, &fault) == 0, "a bad record was kept");
-            FUZZ_MUST(at < replayed_count[l] && r->lane == l && ft_is_chunk(r) == kept[l][at].chunk &&
+            FUZZ_MUST(chunk || ft_record_check(r, r->size, &fault) == 0, "a bad record was kept");
+            FUZZ_MUST(at < replayed_count[l] && r->lane == l && chunk == kept[l][at].chunk &&
                           number == kept[l][at].number,
                       "number %lu of lane %u in the ring of lane %u", number, r->lane, l);
             at++;
@@ -336,7 +337,8 @@ static bool make_chunk(struct fuzz_input *in, size_t *len, struct ft_chunk *out,
         new_delta(in, how, &end, p);
     }
     p->lane = (uint16_t)lane;
-    p->flags = FT_REC_DELTA | (how & 4 ? FT_CHUNK_LAST : 0);
+    p->kind = FT_ENTRY_CHUNK;
+    p->flags = how & 4 ? FT_CHUNK_LAST : 0;
     if (how & 8)
         spoil(in, p);
     if (p->burst < p->from)

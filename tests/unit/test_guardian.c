@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "node/lane/guardian.h"
 
+#include "ftcore/record/death_notice.h"
 #include "ftcore/record/message.h"
 
 #include <setjmp.h>

@@ -5,7 +5,9 @@
  *
  * `test_message --write-golden` writes tests/golden/messages-v1.bin anew. Do that only with a new version.
  */
+#include "ftcore/record/death_notice.h"
 #include "ftcore/record/message.h"
+#include "ftcore/record/runs.h"
 #include "ftcore/base/draw.h"
 
 #include <setjmp.h>

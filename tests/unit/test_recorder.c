@@ -5,6 +5,7 @@
  * file cut at every byte of its last frames, every bit turned over, files of others.
  */
 #include "ftcore/record/message.h"
+#include "ftcore/record/runs.h"
 #include "tests/unit/help_record.h"
 #include "tests/unit/help_recorder.h"
 

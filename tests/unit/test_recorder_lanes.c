@@ -5,6 +5,7 @@
  * need goes first. And what can be executed of a recording: dependencies decide.
  */
 #include "ftcore/record/message.h"
+#include "ftcore/record/runs.h"
 #include "tools/replay/index.h"
 #include "tests/unit/help_record.h"
 #include "tests/unit/help_recorder.h"
