@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#define RUN_MAX  256u /* lines */
+#define RUN_MAX 256u /* lines */
 
 static unsigned shared_index(const struct ft_region *region)
 {
