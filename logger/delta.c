@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes a lane's share of a delta; see share.h. Lines first, those of the shared arena, then the lane's own
+/* Writes a lane's delta; see delta.h. Lines first, those of the shared arena, then the lane's own
  * in rising order; then outputs. */
 #include "logger/delta.h"
 #include "ftcore/base/check.h"
@@ -17,7 +17,7 @@ static unsigned shared_index(const struct ft_region *region)
 
 void lg_delta_begin(struct lg_delta *delta, const struct ft_chunk *head, uint64_t first)
 {
-    FT_CHECK(!delta->active, "lane %u: a share begins while cut %lu's is not whole", head->lane,
+    FT_CHECK(!delta->active, "lane %u: a delta begins while cut %lu's is not whole", head->lane,
              delta->head.cut);
     delta->active = true;
     delta->head = *head;
@@ -68,7 +68,7 @@ static struct ft_run copy_run(const struct lg_delta *delta, uint64_t from, uint6
     return run;
 }
 
-/* Takes lines of the share's arenas into out[0..most). A part has those of the shared arena or of others. */
+/* Takes lines of the delta's arenas into out[0..most). A chunk has those of the shared arena or of others. */
 static uint32_t copy_lines(struct lg_delta *delta, uint8_t *out, uint32_t most)
 {
     struct ft_region *region = delta->region;
@@ -185,21 +185,18 @@ bool lg_delta_shared(struct lg_delta *delta)
     return true;
 }
 
+static uint64_t dirty_lines(const struct ft_region *region, unsigned arena)
+{
+    const struct ft_arena *a = &region->arenas[arena];
+
+    return ft_lines_count(&region->dirty, a->offset >> FT_LINE_SHIFT, (a->offset + a->used) >> FT_LINE_SHIFT);
+}
+
 uint64_t lg_delta_lines(const struct ft_region *region, unsigned lane)
 {
-    uint64_t lines = 0;
+    uint64_t lines = lane == 0 ? dirty_lines(region, shared_index(region)) : 0;
 
-    for (unsigned nf = 0; nf < region->nfs; nf++) {
-        const struct ft_arena *a = &region->arenas[lane * region->nfs + nf];
-
-        lines += ft_lines_count(&region->dirty, a->offset >> FT_LINE_SHIFT,
-                                (a->offset + a->used) >> FT_LINE_SHIFT);
-    }
-    if (lane == 0) {
-        const struct ft_arena *a = &region->arenas[shared_index(region)];
-
-        lines += ft_lines_count(&region->dirty, a->offset >> FT_LINE_SHIFT,
-                                (a->offset + a->used) >> FT_LINE_SHIFT);
-    }
+    for (unsigned nf = 0; nf < region->nfs; nf++)
+        lines += dirty_lines(region, lane * region->nfs + nf);
     return lines * (FT_LINE + FT_RUN_HEAD);
 }

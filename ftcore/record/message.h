@@ -22,16 +22,17 @@
 #define FT_REASON_MAX     128u
 #define FT_VIEW_MAX       (1ull << 61) /* one view a nanosecond for decades; beyond, it is a lie */
 
-enum ft_state { /* design §7 */
-                FT_JOINING = 1,
-                FT_SYNCING,
-                FT_READY,
-                FT_SOLO,
-                FT_PROTECTED,
-                FT_DEGRADED,
-                FT_FENCED,
+/* Of a node, see docs/ARCHITECTURE.md. */
+enum ft_state {
+    FT_JOINING = 1,
+    FT_SYNCING,
+    FT_READY,
+    FT_SOLO,
+    FT_PROTECTED,
+    FT_DEGRADED,
+    FT_FENCED,
 };
-const char *ft_state_name(enum ft_state state); /* "JOINING" … */
+const char *ft_state_name(enum ft_state state); /* in capitals: "JOINING" */
 
 enum ft_message_type {
     FT_MSG_HELLO = 1,      /* first on a connection, both ways */
