@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A delta is what changed between two cuts, in place of what was done. It has a part for each lane, the
- * lane's delta, which is a run of chunks, so that no chunk is larger than a ring or a message takes. The lane
- * copied it between two bursts; the lines of the shared arena travel in lane 0's delta.
+ * A delta is what changed between two cuts, in place of what was done. Each lane has its own, which is a run
+ * of chunks, so that no chunk is larger than a ring or a message takes. The lane copied it between two
+ * bursts; the lines of the shared arena travel in lane 0's delta.
  *
  * In memory a chunk lies in the same rings as log records, in the order of the lane's stream, and begins like
  * one (size, lane, flags, kind). Behind the struct, each at a multiple of 8:
@@ -118,8 +118,8 @@ long ft_chunk_encode(const struct ft_chunk *chunk, uint8_t *out, size_t cap);
 /*
  * Reads one chunk from in[0..len) into `chunk`, a buffer of `cap` bytes (FT_CHUNK_MAX is enough). Returns the
  * bytes consumed, or FT_ETRUNC, FT_EMALFORMED, FT_ECHECKSUM, FT_EVERSION, FT_EFULL (cap too small) with what
- * and where; then `part` holds nothing meaningful. Everything is checked that a chunk alone can show: counts,
- * sizes, order of numbers, runs rising, within `lines` lines of the region.
+ * and where; then `chunk` holds nothing meaningful. Everything is checked that a chunk alone can show:
+ * counts, sizes, order of numbers, runs rising, within `lines` lines of the region.
  */
 long ft_chunk_decode(const uint8_t *in, size_t len, uint64_t lines, struct ft_chunk *chunk, size_t cap,
                      struct ft_fault *fault);

@@ -69,26 +69,26 @@ static int head_bin(struct ft_head *h, const char *bytes, uint32_t len)
 
 /* The callbacks, by the names the loop calls them. An element's object is not used. */
 #define NUMBER(name, type)                                                                                   \
-    static int take##name(struct ft_head **h, type n, int *o)                                                \
+    static int read##name(struct ft_head **h, type n, int *o)                                                \
     {                                                                                                        \
         *o = 0;                                                                                              \
         return head_number(*h, n);                                                                           \
     }
 #define REFUSE(name, what)                                                                                   \
-    static int take##name(struct ft_head **h, int *o)                                                        \
+    static int read##name(struct ft_head **h, int *o)                                                        \
     {                                                                                                        \
         *o = 0;                                                                                              \
         return head_refuse(*h, what);                                                                        \
     }
 #define REFUSE_VALUE(name, type, what)                                                                       \
-    static int take##name(struct ft_head **h, type n, int *o)                                                \
+    static int read##name(struct ft_head **h, type n, int *o)                                                \
     {                                                                                                        \
         (void)n;                                                                                             \
         *o = 0;                                                                                              \
         return head_refuse(*h, what);                                                                        \
     }
 #define REFUSE_BYTES(name, what)                                                                             \
-    static int take##name(struct ft_head **h, const char *base, const char *bytes, uint32_t n, int *o)       \
+    static int read##name(struct ft_head **h, const char *base, const char *bytes, uint32_t n, int *o)       \
     {                                                                                                        \
         (void)base, (void)bytes, (void)n;                                                                    \
         *o = 0;                                                                                              \
@@ -112,31 +112,31 @@ REFUSE(_false, "false")
 REFUSE_BYTES(_str, "a string")
 REFUSE_BYTES(_ext, "an extension")
 
-static int take_root(struct ft_head **h)
+static int read_root(struct ft_head **h)
 {
     (void)h;
     return 0;
 }
 
-static int take_array(struct ft_head **h, uint32_t size, int *o)
+static int read_array(struct ft_head **h, uint32_t size, int *o)
 {
     *o = 0;
     return head_array(*h, size);
 }
 
-static int take_array_item(struct ft_head **h, int *array, int item)
+static int read_array_item(struct ft_head **h, int *array, int item)
 {
     (void)h, (void)array, (void)item;
     return 0;
 }
 
-static int take_map_item(struct ft_head **h, int *map, int key, int value)
+static int read_map_item(struct ft_head **h, int *map, int key, int value)
 {
     (void)map, (void)key, (void)value;
     return head_refuse(*h, "a map");
 }
 
-static int take_bin(struct ft_head **h, const char *base, const char *bytes, uint32_t len, int *o)
+static int read_bin(struct ft_head **h, const char *base, const char *bytes, uint32_t len, int *o)
 {
     (void)base;
     *o = 0;
@@ -145,7 +145,7 @@ static int take_bin(struct ft_head **h, const char *base, const char *bytes, uin
 
 #define msgpack_unpack_struct(name)    struct unpack##name
 #define msgpack_unpack_func(ret, name) static __attribute__((unused)) ret unpack##name
-#define msgpack_unpack_callback(name)  take##name
+#define msgpack_unpack_callback(name)  read##name
 #define msgpack_unpack_object          int
 #define msgpack_unpack_user            struct ft_head *
 #include <msgpack/unpack_template.h>

@@ -44,7 +44,7 @@
 
 enum lg_frame_type { LG_HEADER = 1, LG_LINES, LG_SNAPSHOT_END, LG_RECORD, LG_END, LG_TYPES };
 
-/* Where a lane stands between two bursts: as in its state. */
+/* Where a lane is between two bursts: as in its state. */
 struct lg_position {
     uint64_t burst, seq; /* last burst closed, sequence number of the next input */
     uint64_t time, access, outputs;
