@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writes log records in the lane's ring. The parts of a record lie in the order in which they become known,
- * so nothing is moved: inputs, their bytes, (dependencies,) values.
+ * Writes log records in the lane's ring. What a record is made of lies in the order in which it becomes
+ * known, so that little is moved: inputs, their bytes, dependencies, determinants.
  */
 #include "logger/capture.h"
 #include "ftcore/base/check.h"
 
 #include <string.h>
-
-_Static_assert(sizeof(struct ft_record) + FT_BURST_MAX * (sizeof(struct ft_input) + FT_FRAME_MAX) +
-                       FT_DEPENDENCIES_MAX * sizeof(struct ft_dependency) + FT_DETERMINANTS_MAX + 32 <=
-                   FT_RECORD_MAX,
-               "a largest record fits");
 
 bool lg_capture_room(struct ft_lane *lane)
 {

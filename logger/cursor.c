@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Walks the parts of a record that has been checked (ftcore/record/record.h). */
+/* Walks the inputs and determinants of a record that has been checked (ftcore/record/record.h). */
 #include "logger/cursor.h"
 
 #include <string.h>

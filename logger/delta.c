@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes a lane's share of a delta; see share.h. Lines first, those of the shared arena, then the lane's own
+/* Writes a lane's delta; see delta.h. Lines first, those of the shared arena, then the lane's own
  * in rising order; then outputs. */
 #include "logger/delta.h"
 #include "ftcore/base/check.h"
 #include "ftcore/region/checkpoint.h"
-#include "ftcore/record/message.h"
+#include "ftcore/record/runs.h"
 
 #include <string.h>
 
-#define RUN_HEAD 16u  /* bytes that ft_run_room puts before a run */
-#define RUN_MAX  256u /* lines */
+#define RUN_MAX 256u /* lines */
 
 static unsigned shared_index(const struct ft_region *region)
 {
@@ -18,7 +17,7 @@ static unsigned shared_index(const struct ft_region *region)
 
 void lg_delta_begin(struct lg_delta *delta, const struct ft_chunk *head, uint64_t first)
 {
-    FT_CHECK(!delta->active, "lane %u: a share begins while cut %lu's is not whole", head->lane,
+    FT_CHECK(!delta->active, "lane %u: a delta begins while cut %lu's is not whole", head->lane,
              delta->head.cut);
     delta->active = true;
     delta->head = *head;
@@ -69,7 +68,7 @@ static struct ft_run copy_run(const struct lg_delta *delta, uint64_t from, uint6
     return run;
 }
 
-/* Takes lines of the share's arenas into out[0..most). A part has those of the shared arena or of others. */
+/* Takes lines of the delta's arenas into out[0..most). A chunk has those of the shared arena or of others. */
 static uint32_t copy_lines(struct lg_delta *delta, uint8_t *out, uint32_t most)
 {
     struct ft_region *region = delta->region;
@@ -78,7 +77,7 @@ static uint32_t copy_lines(struct lg_delta *delta, uint8_t *out, uint32_t most)
     while (!delta->lines_done) {
         const struct ft_arena *arena = &region->arenas[delta->arena];
         uint64_t first = arena->offset >> FT_LINE_SHIFT, end = first + (arena->used >> FT_LINE_SHIFT);
-        uint64_t room = most - len, lines = room > RUN_HEAD ? (room - RUN_HEAD) / FT_LINE : 0;
+        uint64_t room = most - len, lines = room > FT_RUN_HEAD ? (room - FT_RUN_HEAD) / FT_LINE : 0;
 
         if (lines == 0)
             break;
@@ -141,7 +140,8 @@ static bool make_chunk(struct lg_delta *delta, uint32_t most, bool outputs)
     if (!chunk)
         return false;
     *chunk = delta->head;
-    chunk->flags = FT_REC_DELTA | (delta->head.flags & FT_CHUNK_INCREMENTAL);
+    chunk->kind = FT_ENTRY_CHUNK;
+    chunk->flags = delta->head.flags & FT_CHUNK_INCREMENTAL;
     chunk->lines = copy_lines(delta, ft_chunk_lines(chunk), most);
     memset(ft_chunk_lines(chunk) + chunk->lines, 0, FT_ALIGN8(chunk->lines) - chunk->lines);
     chunk->held = 0;
@@ -172,7 +172,7 @@ bool lg_delta_turn(struct lg_delta *delta)
 
 bool lg_delta_some(struct lg_delta *delta, uint32_t bytes)
 {
-    uint32_t least = RUN_HEAD + FT_LINE;
+    uint32_t least = FT_RUN_HEAD + FT_LINE;
 
     return make_chunk(delta, bytes < least ? least : bytes < FT_CHUNK_LINES ? bytes : FT_CHUNK_LINES, false);
 }
@@ -185,21 +185,18 @@ bool lg_delta_shared(struct lg_delta *delta)
     return true;
 }
 
+static uint64_t dirty_lines(const struct ft_region *region, unsigned arena)
+{
+    const struct ft_arena *a = &region->arenas[arena];
+
+    return ft_lines_count(&region->dirty, a->offset >> FT_LINE_SHIFT, (a->offset + a->used) >> FT_LINE_SHIFT);
+}
+
 uint64_t lg_delta_lines(const struct ft_region *region, unsigned lane)
 {
-    uint64_t lines = 0;
+    uint64_t lines = lane == 0 ? dirty_lines(region, shared_index(region)) : 0;
 
-    for (unsigned nf = 0; nf < region->nfs; nf++) {
-        const struct ft_arena *a = &region->arenas[lane * region->nfs + nf];
-
-        lines += ft_lines_count(&region->dirty, a->offset >> FT_LINE_SHIFT,
-                                (a->offset + a->used) >> FT_LINE_SHIFT);
-    }
-    if (lane == 0) {
-        const struct ft_arena *a = &region->arenas[shared_index(region)];
-
-        lines += ft_lines_count(&region->dirty, a->offset >> FT_LINE_SHIFT,
-                                (a->offset + a->used) >> FT_LINE_SHIFT);
-    }
-    return lines * (FT_LINE + RUN_HEAD);
+    for (unsigned nf = 0; nf < region->nfs; nf++)
+        lines += dirty_lines(region, lane * region->nfs + nf);
+    return lines * (FT_LINE + FT_RUN_HEAD);
 }

@@ -33,10 +33,10 @@ static const struct lg_output *oldest(struct lg_replayed *replayed)
     return ft_ring_peek(&replayed->ring, &there);
 }
 
-static void drop_oldest(struct lg_replayed *replayed, const struct lg_output *output)
+/* Its bytes stay readable until the ring's next ft_ring_consume. */
+static void pass_oldest(struct lg_replayed *replayed, const struct lg_output *output)
 {
     ft_ring_advance(&replayed->ring, output->size);
-    ft_ring_consume(&replayed->ring);
     replayed->count--;
 }
 
@@ -52,7 +52,8 @@ void lg_replayed_put(struct lg_replayed *replayed, const struct lg_output *outpu
 
         replayed->forgotten_to = gone->number;
         replayed->forgotten++;
-        drop_oldest(replayed, gone);
+        pass_oldest(replayed, gone);
+        ft_ring_consume(&replayed->ring);
     }
     for (uint32_t line = 0; line < size;
          line += 64) /* the ring is larger than the cache: fetch lines ahead */
@@ -81,8 +82,7 @@ void lg_replayed_released(struct lg_replayed *replayed, uint64_t released)
 
     while ((output = oldest(replayed)) && output->number <= released) {
         __builtin_prefetch((const uint8_t *)output + NEXT * output->size); /* most are of one size */
-        ft_ring_advance(&replayed->ring, output->size);
-        replayed->count--;
+        pass_oldest(replayed, output);
     }
     ft_ring_consume(&replayed->ring);
     /* What left the primary was not suppressed, whether we still had it or not. */
@@ -97,9 +97,7 @@ const struct lg_output *lg_replayed_take(struct lg_replayed *replayed)
     /* The one given last time is freed now: its bytes stayed readable until this call. */
     ft_ring_consume(&replayed->ring);
     output = oldest(replayed);
-    if (output) {
-        ft_ring_advance(&replayed->ring, output->size);
-        replayed->count--;
-    }
+    if (output)
+        pass_oldest(replayed, output);
     return output;
 }

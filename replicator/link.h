@@ -11,6 +11,7 @@
 #ifndef REPLICATOR_LINK_H
 #define REPLICATOR_LINK_H
 
+#include "ftcore/record/death_notice.h"
 #include "ftcore/record/message.h"
 
 #ifndef RP_LINK_OUT /* the simulation has smaller ones in some seeds */

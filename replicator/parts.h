@@ -5,6 +5,7 @@
 #define REPLICATOR_PARTS_H
 
 #include "ftcore/order/closed.h"
+#include "ftcore/record/runs.h"
 #include "replicator/replicator.h"
 
 #ifndef RP_BATCH

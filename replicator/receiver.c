@@ -83,13 +83,13 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
 static int keep(struct rp_replicator *rp, const struct ft_record *r, struct ft_fault *fault)
 {
     struct ft_lane *lane = rp_lane(rp, r->lane);
-    struct ft_ring *ring =
-        ft_is_chunk(r) && r->flags & FT_CHUNK_INCREMENTAL ? &lane->checkpoint : &lane->replay;
+    bool chunk = ft_entry_kind(r) == FT_ENTRY_CHUNK;
+    struct ft_ring *ring = chunk && r->flags & FT_CHUNK_INCREMENTAL ? &lane->checkpoint : &lane->replay;
     void *room = ft_ring_reserve(ring, r->size);
 
     if (!room)
         return ft_fail(fault, FT_EFULL, "%s than this node said it could keep",
-                       ft_is_chunk(r) ? "delta: more chunks" : "log: more records");
+                       chunk ? "delta: more chunks" : "log: more records");
     memcpy(room, r, r->size);
     ft_ring_publish(ring, r->size);
     return 0;

@@ -51,7 +51,8 @@ static bool wanted(const struct rp_replicator *rp, unsigned l, const struct ft_r
 {
     const struct rp_sender *s = &rp->sender;
 
-    return s->on && rp->config.lanes[l].log.read >= s->start[l] && (ft_is_chunk(r) || r->burst > s->from[l]);
+    return s->on && rp->config.lanes[l].log.read >= s->start[l] &&
+           (ft_entry_kind(r) == FT_ENTRY_CHUNK || r->burst > s->from[l]);
 }
 
 static bool has_credit(const struct rp_replicator *rp, unsigned lane, const struct ft_record *r)
@@ -61,12 +62,24 @@ static bool has_credit(const struct rp_replicator *rp, unsigned lane, const stru
 
 static size_t bound(const struct ft_record *r)
 {
-    return ft_is_chunk(r) ? ft_chunk_bound(ft_chunk_of(r)) : ft_record_bound(r);
+    switch (ft_entry_kind(r)) {
+    case FT_ENTRY_CHUNK:
+        return ft_chunk_bound(ft_chunk_of(r));
+    case FT_ENTRY_RECORD:
+        break;
+    }
+    return ft_record_bound(r);
 }
 
 static long encode(const struct ft_record *r, uint8_t *out, size_t cap)
 {
-    return ft_is_chunk(r) ? ft_chunk_encode(ft_chunk_of(r), out, cap) : ft_record_encode(r, out, cap);
+    switch (ft_entry_kind(r)) {
+    case FT_ENTRY_CHUNK:
+        return ft_chunk_encode(ft_chunk_of(r), out, cap);
+    case FT_ENTRY_RECORD:
+        break;
+    }
+    return ft_record_encode(r, out, cap);
 }
 
 static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
@@ -74,12 +87,14 @@ static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
     struct rp_sender *s = &rp->sender;
     uint64_t burst = r->burst, seq = r->seq + r->inputs;
 
-    if (ft_is_chunk(r)) {
+    switch (ft_entry_kind(r)) {
+    case FT_ENTRY_CHUNK:
         burst = ft_chunk_of(r)->burst;
         seq = ft_chunk_of(r)->seq;
         rp->shown.chunks_sent++;
         rp->shown.delta_bytes_raw += r->size;
-    } else {
+        break;
+    case FT_ENTRY_RECORD:
         rp->shown.records_sent++;
         rp->shown.log_bytes_raw += r->size;
     }
@@ -94,7 +109,8 @@ static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
 /* What one turn sends: entries of one kind. */
 struct batch {
     uint32_t len, most; /* bytes of bulk */
-    bool any, chunks;
+    bool any;
+    enum ft_entry_kind kind;
     bool other; /* something of the other kind was next */
 };
 
@@ -108,7 +124,7 @@ static void gather(struct rp_replicator *rp, unsigned l, struct batch *b)
     for (; (r = ft_ring_peek(&lane->log, &there)); ft_ring_advance(&lane->log, r->size)) {
         if (!wanted(rp, l, r))
             continue;
-        if (b->any && b->chunks != ft_is_chunk(r)) {
+        if (b->any && b->kind != ft_entry_kind(r)) {
             b->other = true;
             return;
         }
@@ -120,10 +136,10 @@ static void gather(struct rp_replicator *rp, unsigned l, struct batch *b)
         }
         long n = encode(r, rp->sender.bulk + b->len, FT_BULK_MAX - b->len);
 
-        FT_CHECK(n > 0, "lane %u's %s cannot be encoded: %s", l, ft_is_chunk(r) ? "part" : "record",
-                 ft_error_name((int)n));
+        FT_CHECK(n > 0, "lane %u's %s cannot be encoded: %s", l,
+                 ft_entry_kind(r) == FT_ENTRY_CHUNK ? "part" : "record", ft_error_name((int)n));
         b->any = true;
-        b->chunks = ft_is_chunk(r);
+        b->kind = ft_entry_kind(r);
         b->len += (uint32_t)n;
         note_sent(rp, r);
     }
@@ -131,19 +147,20 @@ static void gather(struct rp_replicator *rp, unsigned l, struct batch *b)
 
 static void send_batch(struct rp_replicator *rp, const struct batch *b)
 {
-    struct ft_packer *compressor = b->chunks ? &rp->sender.compress_delta : &rp->sender.compress_log;
+    bool chunks = b->kind == FT_ENTRY_CHUNK;
+    struct ft_packer *compressor = chunks ? &rp->sender.compress_delta : &rp->sender.compress_log;
     uint64_t before = compressor->compressed;
     bool compresses = rp_schedule_compresses(rp);
     struct ft_message m;
 
-    ft_core_head(&rp->core, b->chunks ? FT_MSG_DELTA : FT_MSG_LOG, rp->now, &m);
+    ft_core_head(&rp->core, chunks ? FT_MSG_DELTA : FT_MSG_LOG, rp->now, &m);
     m.bulk = rp->sender.bulk;
     m.bulk_len = b->len;
     int error = rp_link_send(rp->link, &m, rp->lanes, compresses ? compressor : NULL);
 
     rp->schedule.sent = rp->now;
     FT_CHECK(error == 0, "the link has no room for %u bytes though it said so", b->len);
-    *(b->chunks ? &rp->shown.delta_bytes_wire : &rp->shown.log_bytes_wire) +=
+    *(chunks ? &rp->shown.delta_bytes_wire : &rp->shown.log_bytes_wire) +=
         compresses ? compressor->compressed - before : b->len;
 }
 

@@ -8,9 +8,9 @@
  * So a burst takes the same room however many dependencies it had, and where to cut a lane is found by
  * halving.
  *
- * A lane's delta of a delta is one more item of its queue. What it needs is that every lane's prefix has the
- * share of the same cut, so a prefix has, beside its last access, the number of its last cut; no lane's may
- * be smaller than that of any other's. Inside, therefore, all lanes have passed the same cuts.
+ * A lane's delta is one more item of its queue. What it needs is that every lane's prefix has the delta of
+ * the same cut, so a prefix has, beside its last access, the number of its last cut; no lane's may be smaller
+ * than that of any other's. Inside, therefore, all lanes have passed the same cuts.
  *
  * The set only ever grows while bursts are added (the union of two closed sets is closed), so what was once
  * inside need not be looked at again: it is forgotten, and only how far it reached is kept.
@@ -25,7 +25,7 @@
 struct end {
     uint64_t burst, access;
     uint64_t cut, cut_burst; /* its last delta, and the burst that it ends at; 0 and the snapshot's: none */
-    uint64_t covered;        /* up to here deltas, each based on the one before, tell everything */
+    uint64_t covered;        /* up to here deltas, each continuing the one before, tell everything */
 };
 
 struct lane {
@@ -87,7 +87,7 @@ void ft_closed_reset(struct ft_closed *set, const uint64_t burst[], const uint64
 }
 
 /* Slot of the lane's n-th held item, from 0. */
-static uint32_t slot(const struct ft_closed *set, const struct lane *lane, uint32_t n)
+static uint32_t slot_of(const struct ft_closed *set, const struct lane *lane, uint32_t n)
 {
     uint64_t at = (uint64_t)lane->first + n;
 
@@ -95,29 +95,24 @@ static uint32_t slot(const struct ft_closed *set, const struct lane *lane, uint3
 }
 
 /* Where the lane ends when its first n held items are taken in. */
-static const struct end *reach(const struct ft_closed *set, const struct lane *lane, uint32_t n)
+static const struct end *end_of(const struct ft_closed *set, const struct lane *lane, uint32_t n)
 {
-    return n ? &lane->ends[slot(set, lane, n - 1)] : &lane->inside;
+    return n ? &lane->ends[slot_of(set, lane, n - 1)] : &lane->inside;
 }
 
-static const struct end *held(const struct ft_closed *set, const struct lane *lane)
+static const struct end *end_held(const struct ft_closed *set, const struct lane *lane)
 {
-    return reach(set, lane, lane->count);
+    return end_of(set, lane, lane->count);
 }
 
-static const struct ft_dependency *record_dependencies(const struct ft_record *r)
-{
-    return (const void *)((const uint8_t *)r + ft_record_dependencies_at(r));
-}
-
-/* All that can be wrong is looked at before anything changes. */
-static int refuse(const struct ft_closed *set, const struct ft_record *r)
+/* 0, or why the record cannot be added: all that can be wrong is looked at before anything changes. */
+static int check_record(const struct ft_closed *set, const struct ft_record *r)
 {
     if (r->lane >= set->lanes)
         return FT_EMALFORMED;
-    const struct ft_dependency *dependency = record_dependencies(r);
+    const struct ft_dependency *dependency = ft_record_dependencies(r);
     const struct lane *lane = &set->lane[r->lane];
-    const struct end *end = held(set, lane);
+    const struct end *end = end_held(set, lane);
 
     if (r->burst != end->burst + 1)
         return FT_EORDER;
@@ -134,11 +129,11 @@ static int refuse(const struct ft_closed *set, const struct ft_record *r)
 /* One more item, which ends at `end` and needs what is before it; returns its needs. */
 static uint64_t *append(struct ft_closed *set, struct lane *lane, const struct end *end)
 {
-    uint32_t at = slot(set, lane, lane->count);
+    uint32_t at = slot_of(set, lane, lane->count);
     uint64_t *need = &lane->needs[(size_t)at * set->lanes];
 
     if (lane->count)
-        memcpy(need, &lane->needs[(size_t)slot(set, lane, lane->count - 1) * set->lanes],
+        memcpy(need, &lane->needs[(size_t)slot_of(set, lane, lane->count - 1) * set->lanes],
                set->lanes * sizeof(*need));
     else
         memset(need, 0, set->lanes * sizeof(*need));
@@ -149,13 +144,13 @@ static uint64_t *append(struct ft_closed *set, struct lane *lane, const struct e
 
 int ft_closed_add(struct ft_closed *set, const struct ft_record *record)
 {
-    int error = refuse(set, record);
+    int error = check_record(set, record);
 
     if (error)
         return error;
-    const struct ft_dependency *dependency = record_dependencies(record);
+    const struct ft_dependency *dependency = ft_record_dependencies(record);
     struct lane *lane = &set->lane[record->lane];
-    struct end end = *held(set, lane);
+    struct end end = *end_held(set, lane);
 
     end.burst++;
     end.access += record->accesses;
@@ -170,7 +165,7 @@ int ft_closed_fits(const struct ft_closed *set, const struct ft_chunk *chunk)
 {
     if (chunk->lane >= set->lanes)
         return FT_EMALFORMED;
-    const struct end *end = held(set, &set->lane[chunk->lane]);
+    const struct end *end = end_held(set, &set->lane[chunk->lane]);
     /* Of a segment: it goes on from what is held. A checkpoint tells again what is held since the last delta;
      * behind the first chunk of an incremental one more may have come. */
     bool incremental = chunk->flags & FT_CHUNK_INCREMENTAL, later = incremental && chunk->number > 0;
@@ -193,7 +188,7 @@ int ft_closed_add_delta(struct ft_closed *set, const struct ft_chunk *last)
 
     if (lane->count == set->pending)
         return FT_EFULL;
-    const struct end *before = held(set, lane);
+    const struct end *before = end_held(set, lane);
     uint64_t covered = before->covered;
 
     append(set, lane,
@@ -213,47 +208,49 @@ uint64_t ft_closed_cut(const struct ft_closed *set, uint64_t burst[])
 }
 
 /* What all lanes have together: the access each has come to, and the cut that every one has passed. */
-struct have {
+struct reached {
     uint64_t access[FT_LANES_MAX], cut;
 };
 
-static void look(const struct ft_closed *set, const uint32_t count[], struct have *have)
+static void note_reached(const struct ft_closed *set, const uint32_t count[], struct reached *all)
 {
-    have->cut = UINT64_MAX;
+    all->cut = UINT64_MAX;
     for (unsigned i = 0; i < set->lanes; i++) {
-        const struct end *end = reach(set, &set->lane[i], count[i]);
+        const struct end *end = end_of(set, &set->lane[i], count[i]);
 
-        have->access[i] = end->access;
-        have->cut = end->cut < have->cut ? end->cut : have->cut;
+        all->access[i] = end->access;
+        all->cut = end->cut < all->cut ? end->cut : all->cut;
     }
 }
 
-static bool met(const struct ft_closed *set, const struct lane *lane, uint32_t n, const struct have *have)
+static bool needs_are_met(const struct ft_closed *set, const struct lane *lane, uint32_t n,
+                          const struct reached *all)
 {
-    uint32_t at = slot(set, lane, n - 1);
+    uint32_t at = slot_of(set, lane, n - 1);
     const uint64_t *need = &lane->needs[(size_t)at * set->lanes];
 
-    if (lane->ends[at].cut > have->cut && !FT_PLANTED("half-delta"))
+    if (lane->ends[at].cut > all->cut && !FT_PLANTED("half-delta"))
         return false;
     if (FT_PLANTED("outside-closed"))
         return true;
     for (unsigned i = 0; i < set->lanes && !FT_PLANTED("open-set"); i++)
-        if (need[i] > have->access[i])
+        if (need[i] > all->access[i])
             return false;
     return true;
 }
 
 /* The longest prefix of at most n held items whose needs are met. */
-static uint32_t cut(const struct ft_closed *set, const struct lane *lane, uint32_t n, const struct have *have)
+static uint32_t shorten(const struct ft_closed *set, const struct lane *lane, uint32_t n,
+                        const struct reached *all)
 {
     uint32_t low = 0;
 
-    if (n == 0 || met(set, lane, n, have))
+    if (n == 0 || needs_are_met(set, lane, n, all))
         return n;
     for (n--; low < n;) {
         uint32_t middle = n - (n - low) / 2;
 
-        if (met(set, lane, middle, have))
+        if (needs_are_met(set, lane, middle, all))
             low = middle;
         else
             n = middle - 1;
@@ -264,30 +261,30 @@ static uint32_t cut(const struct ft_closed *set, const struct lane *lane, uint32
 bool ft_closed_compute(struct ft_closed *set, uint64_t burst[])
 {
     uint32_t count[FT_LANES_MAX];
-    struct have have;
+    struct reached all;
     bool moved = false;
 
     for (unsigned i = 0; i < set->lanes; i++)
         count[i] = set->lane[i].count;
-    look(set, count, &have);
-    /* A round without a cut ends it; each cut takes at least one item away, so it does end. */
+    note_reached(set, count, &all);
+    /* A round that shortens no lane ends it; each that does takes at least one item away, so it does end. */
     for (bool again = true; again;) {
         again = false;
         for (unsigned i = 0; i < set->lanes; i++) {
-            uint32_t n = cut(set, &set->lane[i], count[i], &have);
+            uint32_t n = shorten(set, &set->lane[i], count[i], &all);
 
             if (n == count[i])
                 continue;
             count[i] = n;
-            look(set, count, &have);
+            note_reached(set, count, &all);
             again = true;
         }
     }
     for (unsigned i = 0; i < set->lanes; i++) {
         struct lane *lane = &set->lane[i];
 
-        lane->inside = *reach(set, lane, count[i]);
-        lane->first = slot(set, lane, count[i]);
+        lane->inside = *end_of(set, lane, count[i]);
+        lane->first = slot_of(set, lane, count[i]);
         lane->count -= count[i];
         burst[i] = lane->inside.burst;
         moved |= count[i] > 0;

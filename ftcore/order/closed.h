@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The closed set (design §4): the greatest set of per-lane burst prefixes that the standby holds such that no
+ * The closed set: the greatest set of per-lane burst prefixes that the standby holds such that no
  * burst in it depends on an access outside it. A greatest fixed point: start from everything held, and cut a
- * lane back to before the first burst with an unmet edge until nothing changes. Owned by the receiver. Bursts
- * are added in order per lane; those already inside the acknowledged set are forgotten.
+ * lane back to before the first burst with an unmet dependency until nothing changes. Owned by the receiver.
+ * Bursts are added in order per lane; those already inside the acknowledged set are forgotten.
  */
 #ifndef FTCORE_ORDER_CLOSED_H
 #define FTCORE_ORDER_CLOSED_H
@@ -28,12 +28,12 @@ void ft_closed_reset(struct ft_closed *set, const uint64_t burst[], const uint64
 int ft_closed_add(struct ft_closed *set, const struct ft_record *record);
 
 /*
- * A lane's delta of a delta is now held whole; `last` is its last chunk. `cut` must be the one after the
+ * A lane's delta is now held whole; `last` is its last chunk. `cut` must be the one after the
  * lane's last delta. Either it goes on from what is held (a delta segment: `from` is the last burst held,
  * `burst` and `access` any from there on), or it tells again what is held since the delta before it or the
  * snapshot (a checkpoint: `from` is where that ended, `burst` and `access` are the last ones held, or were
  * when the first chunk of an incremental one came). Else FT_EORDER. FT_EMALFORMED for an impossible lane,
- * FT_EFULL as for a burst. The share is inside only together with those of all lanes with the same cut.
+ * FT_EFULL as for a burst. The delta is inside only together with those of all lanes with the same cut.
  */
 int ft_closed_fits(const struct ft_closed *set, const struct ft_chunk *chunk); /* would it be taken? */
 int ft_closed_add_delta(struct ft_closed *set, const struct ft_chunk *last);

@@ -8,9 +8,9 @@
  * dependency says so gives every object the order it had, and nothing more: objects that were never shared
  * between two accesses order nothing.
  *
- * Why it ends: every edge points to an access that had been left when its own was entered, so dependencies
- * and lanes' own orders are both consistent with the time of the recording, and there is no circle. A log
- * that was not made so is found out by the lanes that wait (ftcore/order/waits.h).
+ * Why it ends: every dependency points to an access that had been left when its own was entered, so
+ * dependencies and lanes' own orders are both consistent with the time of the recording, and there is no
+ * circle. A log that was not made so is found out by the lanes that wait (ftcore/order/waits.h).
  */
 #include "ftcore/order/section.h"
 #include "ftcore/base/plant.h"
@@ -22,7 +22,7 @@
 
 #define SPINS 256u /* until a waiting lane lets others run: there may be fewer cores than lanes */
 
-static void pause_a_little(uint32_t *spins)
+static void spin_or_yield(uint32_t *spins)
 {
     if (++*spins % SPINS == 0)
         sched_yield();
@@ -65,7 +65,7 @@ bool ft_sections_used(const struct ft_sections *s, uint64_t access, uint32_t acc
     return s->at == s->count && s->next == access + accesses;
 }
 
-static void note(struct ft_sections *s, unsigned lane, uint64_t access)
+static void note_dependency(struct ft_sections *s, unsigned lane, uint64_t access)
 {
     if (FT_PLANTED("lost-edge") && s->next % 16 == 7)
         return;
@@ -103,7 +103,7 @@ void ft_sections_abandon(struct ft_sections *s)
 }
 
 /* Replay: if this access has a dependency, wait for what it names. */
-static void follow(struct ft_sections *s)
+static void follow_dependency(struct ft_sections *s)
 {
     const struct ft_dependency *dependency = &s->dependencies[s->at];
     uint32_t spins = 0;
@@ -116,7 +116,7 @@ static void follow(struct ft_sections *s)
             ft_wait_for(&s->published[s->lane], dependency->lane, dependency->access);
         s->waits += spins == 0;
         leave_when_off(s);
-        pause_a_little(&spins);
+        spin_or_yield(&spins);
         if (spins % SPINS == 0)
             leave_when_in_vain(s);
     }
@@ -126,7 +126,7 @@ static void follow(struct ft_sections *s)
 }
 
 /* Gives the access its number. Release: what was done inside is there for whoever sees the number. */
-static uint64_t number(struct ft_sections *s)
+static uint64_t give_number(struct ft_sections *s)
 {
     uint64_t access = s->next++;
 
@@ -134,14 +134,14 @@ static uint64_t number(struct ft_sections *s)
     return access;
 }
 
-static void lock(struct ft_shared *object)
+static void lock_object(struct ft_shared *object)
 {
     uint32_t spins = 0, free = 0;
 
     while (!atomic_compare_exchange_weak_explicit(&object->lock, &free, 1, memory_order_acquire,
                                                   memory_order_relaxed)) {
         free = 0;
-        pause_a_little(&spins);
+        spin_or_yield(&spins);
     }
 }
 
@@ -154,13 +154,13 @@ void ft_section_enter(struct ft_sections *s, const struct ft_shared *constant)
     /* Before the lock: what a resync copies out must be the unlocked word of the cut. */
     object = ft_edit_in_line(s->region, constant, sizeof(*object));
     if (s->replaying) {
-        follow(s);
+        follow_dependency(s);
         return;
     }
     if (s->lanes > 1) /* alone there is nobody to lock out */
-        lock(object);
+        lock_object(object);
     if (object->last && object->last != s->lane + 1u)
-        note(s, object->last - 1, object->access);
+        note_dependency(s, object->last - 1, object->access);
 }
 
 void ft_section_leave(struct ft_sections *s, const struct ft_shared *constant)
@@ -177,7 +177,7 @@ void ft_section_leave(struct ft_sections *s, const struct ft_shared *constant)
      * s->next. */
     object->last = s->lane + 1u;
     object->access = s->next;
-    number(s);
+    give_number(s);
     s->inside = false;
     if (!s->replaying && s->lanes > 1)
         atomic_store_explicit(&object->lock, 0, memory_order_release);
@@ -187,14 +187,14 @@ void ft_section_depend(struct ft_sections *s, unsigned lane, uint64_t access)
 {
     FT_CHECK(!s->inside && lane != s->lane && lane < s->lanes, "lane %u depends on lane %u", s->lane, lane);
     if (s->replaying)
-        follow(s);
+        follow_dependency(s);
     else if (access)
-        note(s, lane, access);
-    number(s);
+        note_dependency(s, lane, access);
+    give_number(s);
 }
 
 uint64_t ft_section_mark(struct ft_sections *s)
 {
     FT_CHECK(!s->inside, "lane %u: a mark inside a section", s->lane);
-    return number(s);
+    return give_number(s);
 }

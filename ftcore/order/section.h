@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sections: a lane's stay inside a shared variable, and the order between lanes that they leave behind
- * (design §5).
+ * Sections: a lane's stay inside a shared variable, and the order between lanes that they leave behind.
  *
  * Live, a section is a short lock. Each lane numbers its accesses; the number is given and published at
  * leave, and the object remembers its last lane and that lane's number. Entering an object last used by
- * another lane notes one edge: (own number, other lane, its number). Entering one's own notes nothing. Replay
- * takes no lock and no idea of its own: at an access that has a dependency it waits until the other lane has
- * published that number. A partial order, so lanes replay in parallel.
+ * another lane notes one dependency: (own number, other lane, its number). Entering one's own notes nothing.
+ * Replay takes no lock and no idea of its own: at an access that has a dependency it waits until the other
+ * lane has published that number. A partial order, so lanes replay in parallel.
  *
  * Owned by the lane (struct ft_sections) and the region (struct ft_shared, in the shared arena). Sections do
  * not nest.
@@ -71,8 +70,8 @@ struct ft_sections {
     uint32_t accesses;
     struct ft_access {
         uint64_t object; /* its offset in the region */
-        uint64_t before; /* number of the access to it before this one … */
-        uint64_t own;    /* … and of this one */
+        uint64_t before; /* number of the access to it before this one */
+        uint64_t own;    /* number of this one */
     } access[FT_ACCESSES_MAX];
 };
 

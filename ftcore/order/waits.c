@@ -9,7 +9,7 @@
 #define NOBODY 0u
 #define ALL    0xffu /* else a lane, plus 1 */
 
-static void say(struct ft_published *own, unsigned whom)
+static void publish_wait(struct ft_published *own, unsigned whom)
 {
     uint64_t number = (atomic_load_explicit(&own->wait, memory_order_relaxed) >> WHOM) + 1;
 
@@ -20,38 +20,39 @@ void ft_wait_for(struct ft_published *own, unsigned other, uint64_t access)
 {
     /* Release: who reads this finds the wait before it to be over. */
     atomic_store_explicit(&own->needs, access, memory_order_release);
-    say(own, other + 1);
+    publish_wait(own, other + 1);
 }
 
 void ft_wait_for_all(struct ft_published *own)
 {
-    say(own, ALL);
+    publish_wait(own, ALL);
 }
 
 void ft_wait_over(struct ft_published *own)
 {
-    say(own, NOBODY);
+    publish_wait(own, NOBODY);
 }
 
-struct way {
+struct path {
     uint64_t seen[FT_LANES_MAX + 1]; /* words, in order */
     unsigned lane[FT_LANES_MAX + 1];
     unsigned count;
 };
 
 /* Goes from `self` to whom it waits for, and on. False: somebody does not wait. */
-static bool go(const struct ft_published published[], unsigned lanes, unsigned self, struct way *way)
+static bool follow_waits(const struct ft_published published[], unsigned lanes, unsigned self,
+                         struct path *path)
 {
     unsigned lane = self;
 
-    for (way->count = 0; way->count <= lanes; way->count++) {
+    for (path->count = 0; path->count <= lanes; path->count++) {
         uint64_t word = atomic_load_explicit(&published[lane].wait, memory_order_acquire);
         unsigned whom = word & 0xff;
 
-        way->lane[way->count] = lane;
-        way->seen[way->count] = word;
+        path->lane[path->count] = lane;
+        path->seen[path->count] = word;
         if (whom == ALL) {
-            way->count++;
+            path->count++;
             return true;
         }
         if (whom == NOBODY || whom > lanes ||
@@ -67,16 +68,16 @@ static bool go(const struct ft_published published[], unsigned lanes, unsigned s
 }
 
 /* In a circle, and no lane before it is. */
-static bool is_lowest(const struct way *way, unsigned lanes)
+static bool is_lowest(const struct path *path, unsigned lanes)
 {
     unsigned again = 0;
 
-    if (way->count <= lanes) /* it ends at one that waits for all */
+    if (path->count <= lanes) /* it ends at one that waits for all */
         return true;
-    for (unsigned i = 1; i < way->count; i++) {
-        if (way->lane[i] == way->lane[0])
+    for (unsigned i = 1; i < path->count; i++) {
+        if (path->lane[i] == path->lane[0])
             again = i;
-        if (!again && way->lane[i] < way->lane[0])
+        if (!again && path->lane[i] < path->lane[0])
             return false;
     }
     return again != 0;
@@ -85,9 +86,9 @@ static bool is_lowest(const struct way *way, unsigned lanes)
 bool ft_waits_in_vain(const struct ft_published published[], unsigned lanes, unsigned self, unsigned via[],
                       unsigned *count)
 {
-    struct way first, second;
+    struct path first, second;
 
-    if (!go(published, lanes, self, &first) || !go(published, lanes, self, &second) ||
+    if (!follow_waits(published, lanes, self, &first) || !follow_waits(published, lanes, self, &second) ||
         first.count != second.count || memcmp(first.seen, second.seen, first.count * sizeof(first.seen[0])))
         return false;
     if (!is_lowest(&second, lanes))

@@ -19,7 +19,7 @@
 
 /* The lane waits until `other` has published `access`. */
 void ft_wait_for(struct ft_published *own, unsigned other, uint64_t access);
-/* … until all lanes have come to where it is, the lanes that wait for an access among them. */
+/* The lane waits until all lanes have come to where it is, the lanes that wait for an access among them. */
 void ft_wait_for_all(struct ft_published *own);
 void ft_wait_over(struct ft_published *own);
 

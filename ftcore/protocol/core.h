@@ -15,6 +15,7 @@
 #define FTCORE_PROTOCOL_CORE_H
 
 #include "ftcore/queue/lane.h"
+#include "ftcore/record/death_notice.h"
 #include "ftcore/record/message.h"
 
 #define FT_MS 1000000ull

@@ -8,12 +8,11 @@
 #define FTCORE_RECORD_BODY_H
 
 #include "ftcore/base/error.h"
-#include "ftcore/record/record.h"
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
-
-#define FT_VARINT_MAX 10u /* bytes of 64 bits */
 
 /* Read from front to back. `at` stays where what is at fault begins. */
 struct ft_body {
@@ -59,13 +58,21 @@ static inline int ft_body_ends(struct ft_fault *why, const char *what)
     return ft_fail(why, FT_EMALFORMED, "body ends or a number in it is too long, expected %s", what);
 }
 
+/* All of the body must have been read. */
+static inline int ft_body_done(const struct ft_body *b, struct ft_fault *why)
+{
+    return b->at == b->end
+               ? 0
+               : ft_fail(why, FT_EMALFORMED, "%td bytes more, expected the body's end", b->end - b->at);
+}
+
 /* Copies bytes and zeroes `to` up to the next multiple of 8: both nodes hold the same. */
 static inline int ft_get_bytes(struct ft_body *b, void *to, size_t len, struct ft_fault *why)
 {
     if ((size_t)(b->end - b->at) < len)
         return ft_fail(why, FT_EMALFORMED, "%td bytes left in the body, expected %zu", b->end - b->at, len);
     memcpy(to, b->at, len);
-    memset((uint8_t *)to + len, 0, FT_ALIGN8(len) - len);
+    memset((uint8_t *)to + len, 0, -len & 7);
     b->at += len;
     return 0;
 }

@@ -3,24 +3,13 @@
  * The wire form of a chunk of a delta: encode and decode. Written by the replicator that drains the rings,
  * read by the standby's receiver.
  *
- * One part is one msgpack array of 17 elements, `dc 00 11` first. Numbers are unsigned: in msgpack's shortest
- * form when written, in any unsigned form when read.
- *
- *      0  version    1. First, so that a reader of another version stops before it misreads the rest.
- *      1  lane       0 to 15 (below FT_LANES_MAX).
- *      2  flags      FT_CHUNK_INCREMENTAL; FT_CHUNK_LAST, and FT_REC_DIGEST only beside it. FT_REC_DELTA,
- * which says in a ring that this is no record, is not written. 3  cut        1 to 2^64-1. 4  from       the
- * lane's last burst at the base cut. 5  bursts     that the delta stands for: burst - from. from + bursts
- * must not wrap. 6  seq        next sequence number at the end cut. 7  access     accesses the lane had made
- * at the end cut. 8  released   outputs released when the chunk was made. 9  outputs    outputs ever made at
- * the end cut. 10  digest     any with FT_REC_DIGEST, else 0. 11  number     of the chunk in its delta, 0 to
- * 2^32-1. 12  lines      bytes of runs, 0 to 96 Ki (FT_CHUNK_LINES). 13  held       outputs that follow, 0 to
- * 819. 14  bytes      that these need in memory, heads included, 0 to 32 Ki (FT_CHUNK_OUTPUTS). 15  body bin,
- * see below. 16  checksum   XXH3-64 of all before it, `cf` and eight bytes, as in a record.
+ * One chunk is one msgpack array, as a log record is (ftcore/record/record.c): version 1, the numbers of
+ * FT_CHUNK_NUMBERS in the order and with the ranges of that table, body, checksum. FT_REC_DIGEST is only
+ * beside FT_CHUNK_LAST, the digest is 0 without it, and from + bursts must not wrap.
  *
  * The body is three parts without padding, and nothing after them. Varints and zigzag are those of a record.
  *
- *     lines    Runs as in memory and as in a base: u64 first line | u32 count | u32 flags, then the lines
+ *     lines    Runs as in memory and as in a snapshot: u64 first line | u32 count | u32 flags, then the lines
  *              unless flag 1 says that they are zero. Lines rise: no run begins before the end of the last.
  *     heads    Each output is
  *                  varint (len - 14) * 16 + step + made * 2 + other * 4 + port * 8
@@ -29,9 +18,9 @@
  *                  with other: varint have
  *                  with port:  byte port
  *              Without step, number and sequence number are the next ones and the burst is that of the output
- * before. An NF made it: its sequence number is 0, and the next sequence number stays. Without other, as much
- * of it follows as of the one before: all, or nothing or its first so many bytes. Before the first output:
- *              number released, burst from, seq 0, nothing follows, port 0.
+ *              before. An NF made it (made): its sequence number is 0, and the next sequence number stays.
+ * Without other, as much of it follows as of the one before: all, or nothing, or its first so many bytes.
+ *              Before the first output: number released, burst from, seq 0, nothing follows, port 0.
  *              An output whose packet the standby can make itself costs two to four bytes.
  *     bytes    What is had of the outputs, one after the other.
  *
@@ -39,89 +28,41 @@
  */
 #include "ftcore/record/delta.h"
 
-#include "ftcore/record/body.h"
 #include "ftcore/base/check.h"
+#include "ftcore/record/body.h"
 #include "ftcore/record/head.h"
-#include "ftcore/record/message.h"
+#include "ftcore/record/runs.h"
 
-#include <msgpack/pack.h>
+#define VERSION      1u
+#define OUTPUT_BOUND 36u /* 3 len and flags, 10 number, 10 burst, 10 sequence number, 2 have, port */
 
-#define CHUNK_VERSION 1u
-#define FLAGS_WIRE    (FT_CHUNK_LAST | FT_REC_DIGEST | FT_CHUNK_INCREMENTAL)
-#define HELD_MAX      (FT_CHUNK_OUTPUTS / sizeof(struct ft_chunk_output))
-#define OUTPUT_BOUND  36u /* 3 len and flags, 10 number, 10 burst, 10 sequence number, 2 have, port */
-#define HEAD_BOUND    (3u + 15u * 9u + 5u)
+FT_HEAD_CODEC(struct ft_chunk, FT_CHUNK_NUMBERS, VERSION);
 
-_Static_assert(sizeof(struct ft_chunk) % 8 == 0 && sizeof(struct ft_chunk_output) % 8 == 0,
-               "what follows lies at multiples of 8");
+_Static_assert(sizeof(struct ft_chunk_output) % 8 == 0, "what follows lies at a multiple of 8");
 _Static_assert(offsetof(struct ft_chunk, lane) == offsetof(struct ft_record, lane) &&
+                   offsetof(struct ft_chunk, kind) == offsetof(struct ft_record, kind) &&
                    offsetof(struct ft_chunk, flags) == offsetof(struct ft_record, flags),
-               "chunks and records share their first eight bytes");
+               "chunks and records begin with the same eight bytes");
 _Static_assert(sizeof(struct ft_chunk) + FT_CHUNK_LINES + FT_CHUNK_OUTPUTS <= FT_CHUNK_MAX &&
                    FT_CHUNK_MAX <= FT_RECORD_MAX,
                "counts within their ranges cannot make a chunk that is too large");
-_Static_assert(HELD_MAX == 819, "what the essay says");
-
-enum {
-    F_VERSION,
-    F_LANE,
-    F_FLAGS,
-    F_CUT,
-    F_FROM,
-    F_BURSTS,
-    F_SEQ,
-    F_ACCESS,
-    F_RELEASED,
-    F_OUTPUTS,
-    F_DIGEST,
-    F_NUMBER,
-    F_LINES,
-    F_HELD,
-    F_BYTES,
-    F_BODY,
-    F_CHECKSUM,
-    FIELDS
-};
-
-static const struct ft_field fields[FIELDS] = {
-    [F_VERSION] = {"version", 0, CHUNK_VERSION, CHUNK_VERSION},
-    [F_LANE] = {"lane", 0, 0, FT_LANES_MAX - 1},
-    [F_FLAGS] = {"flags", 0, 0, FLAGS_WIRE},
-    [F_CUT] = {"cut", 0, 1, UINT64_MAX},
-    [F_FROM] = {"from", 0, 0, UINT64_MAX},
-    [F_BURSTS] = {"bursts", 0, 0, UINT64_MAX},
-    [F_SEQ] = {"seq", 0, 0, UINT64_MAX},
-    [F_ACCESS] = {"access", 0, 0, UINT64_MAX},
-    [F_RELEASED] = {"released", 0, 0, UINT64_MAX},
-    [F_OUTPUTS] = {"outputs", 0, 0, UINT64_MAX},
-    [F_DIGEST] = {"digest", 0, 0, UINT64_MAX},
-    [F_NUMBER] = {"number", 0, 0, UINT32_MAX},
-    [F_LINES] = {"lines", 0, 0, FT_CHUNK_LINES},
-    [F_HELD] = {"held", 0, 0, HELD_MAX},
-    [F_BYTES] = {"bytes", 0, 0, FT_CHUNK_OUTPUTS},
-    [F_BODY] = {"body", 0, 0, 0},
-    [F_CHECKSUM] = {"checksum", 0, 0, UINT64_MAX},
-};
-static const struct ft_layout layout = {fields, FIELDS, CHUNK_VERSION};
-
-_Static_assert(FIELDS <= FT_LAYOUT_MAX, "a head has room for them");
+_Static_assert(FT_CHUNK_HELD == FT_CHUNK_OUTPUTS / sizeof(struct ft_chunk_output), "as many as fit");
 
 /* ---- rules, for both directions ---- */
 
-static int rule_head(const uint64_t n[], unsigned *field, struct ft_fault *why)
+/* Of the numbers as on the wire, with `burst` counted from `from`. *at is the offset of the member at fault.
+ */
+static int rule_numbers(const struct ft_chunk *p, size_t *at, struct ft_fault *why)
 {
-    if (ft_rule_ranges(&layout, n, field, why))
-        return FT_EMALFORMED;
-    *field = F_FLAGS;
-    if (n[F_FLAGS] & ~(uint64_t)FLAGS_WIRE || (n[F_FLAGS] & FT_REC_DIGEST && !(n[F_FLAGS] & FT_CHUNK_LAST)))
-        return ft_fail(why, FT_EMALFORMED, "flags is %llu, expected 0, %u or %u, and %u or not",
-                       (unsigned long long)n[F_FLAGS], FT_CHUNK_LAST, FT_CHUNK_LAST | FT_REC_DIGEST,
-                       FT_CHUNK_INCREMENTAL);
-    *field = F_BURSTS;
-    if (n[F_FROM] + n[F_BURSTS] < n[F_FROM])
+    *at = offsetof(struct ft_chunk, flags);
+    if (p->flags & ~FT_CHUNK_FLAGS || (p->flags & FT_REC_DIGEST && !(p->flags & FT_CHUNK_LAST)))
+        return ft_fail(why, FT_EMALFORMED, "flags is %u, expected 0, %u or %u, and %u or not", p->flags,
+                       FT_CHUNK_LAST, FT_CHUNK_LAST | FT_REC_DIGEST, FT_CHUNK_INCREMENTAL);
+    *at = offsetof(struct ft_chunk, burst);
+    if (p->from + p->burst < p->from)
         return ft_fail(why, FT_EMALFORMED, "bursts wraps, expected room for it after from");
-    *field = F_DIGEST;
-    if (!(n[F_FLAGS] & FT_REC_DIGEST) && n[F_DIGEST])
+    *at = offsetof(struct ft_chunk, digest);
+    if (!(p->flags & FT_REC_DIGEST) && p->digest)
         return ft_fail(why, FT_EMALFORMED, "digest without its flag, expected 0");
     return 0;
 }
@@ -148,31 +89,31 @@ static int rule_lines(const struct ft_chunk *p, uint64_t lines, uint32_t *at, st
 }
 
 /* What an output is written relative to; both directions move it alike. */
-struct output_base {
+struct output_origin {
     uint64_t number, burst,
         seq;      /* number and sequence number: of the output before, made ones do not count */
     uint32_t cut; /* bytes had at most; FT_FRAME_MAX: all */
     uint8_t port;
 };
 
-static struct output_base first_output(const struct ft_chunk *p)
+static struct output_origin first_output(const struct ft_chunk *p)
 {
-    return (struct output_base){.number = p->released, .burst = p->from};
+    return (struct output_origin){.number = p->released, .burst = p->from};
 }
 
-static uint32_t usual_have(const struct output_base *base, uint32_t len)
+static uint32_t usual_have(const struct output_origin *origin, uint32_t len)
 {
-    return len < base->cut ? len : base->cut;
+    return len < origin->cut ? len : origin->cut;
 }
 
-static void next_output(struct output_base *base, const struct ft_chunk_output *o)
+static void next_output(struct output_origin *origin, const struct ft_chunk_output *o)
 {
-    base->number = o->number;
-    base->burst = o->burst;
-    base->seq = o->seq ? o->seq : base->seq;
-    base->port = o->port;
-    if (o->have != usual_have(base, o->len))
-        base->cut = o->have < o->len ? o->have : FT_FRAME_MAX;
+    origin->number = o->number;
+    origin->burst = o->burst;
+    origin->seq = o->seq ? o->seq : origin->seq;
+    origin->port = o->port;
+    if (o->have != usual_have(origin, o->len))
+        origin->cut = o->have < o->len ? o->have : FT_FRAME_MAX;
 }
 
 static int rule_output(const struct ft_chunk *p, const struct ft_chunk_output *o, unsigned index,
@@ -211,19 +152,19 @@ static const struct ft_chunk_output *output_at(const struct ft_chunk *p, uint32_
     return o;
 }
 
-static uint8_t *put_output(uint8_t *to, const struct output_base *base, const struct ft_chunk_output *o)
+static uint8_t *put_output(uint8_t *to, const struct output_origin *origin, const struct ft_chunk_output *o)
 {
-    bool made = o->seq == 0, other = o->have != usual_have(base, o->len), port = o->port != base->port;
+    bool made = o->seq == 0, other = o->have != usual_have(origin, o->len), port = o->port != origin->port;
     bool step =
-        o->number != base->number + 1 || o->burst != base->burst || (!made && o->seq != base->seq + 1);
+        o->number != origin->number + 1 || o->burst != origin->burst || (!made && o->seq != origin->seq + 1);
 
     to = ft_put_varint(to, (uint64_t)(o->len - FT_FRAME_MIN) << 4 | step | (unsigned)made << 1 |
                                (unsigned)other << 2 | (unsigned)port << 3);
     if (step) {
-        to = ft_put_varint(to, o->number - base->number - 1);
-        to = ft_put_varint(to, o->burst - base->burst);
+        to = ft_put_varint(to, o->number - origin->number - 1);
+        to = ft_put_varint(to, o->burst - origin->burst);
         if (!made)
-            to = ft_put_varint(to, ft_zigzag(o->seq - base->seq - 1));
+            to = ft_put_varint(to, ft_zigzag(o->seq - origin->seq - 1));
     }
     if (other)
         to = ft_put_varint(to, o->have);
@@ -235,7 +176,7 @@ static uint8_t *put_output(uint8_t *to, const struct output_base *base, const st
 /* Heads to `to`; returns their end, and in `*have` the bytes that follow all of them. */
 static uint8_t *put_outputs(uint8_t *to, const struct ft_chunk *p, size_t *have)
 {
-    struct output_base base = first_output(p);
+    struct output_origin origin = first_output(p);
     uint64_t last[2] = {0};
     struct ft_fault why;
     uint32_t at = 0;
@@ -245,8 +186,8 @@ static uint8_t *put_outputs(uint8_t *to, const struct ft_chunk *p, size_t *have)
         const struct ft_chunk_output *o = output_at(p, at);
 
         FT_CHECK(!rule_output(p, o, i, last, &why), "%s", why.text);
-        to = put_output(to, &base, o);
-        next_output(&base, o);
+        to = put_output(to, &origin, o);
+        next_output(&origin, o);
         *have += o->have;
         at += (uint32_t)(sizeof(*o) + FT_ALIGN8(o->have));
     }
@@ -254,50 +195,42 @@ static uint8_t *put_outputs(uint8_t *to, const struct ft_chunk *p, size_t *have)
     return to;
 }
 
-static void check_chunk(const struct ft_chunk *p, uint64_t n[])
+/* Aborts where the reader would refuse. Writes the numbers as the wire has them. */
+static void check_chunk(const struct ft_chunk *p, uint64_t n[FT_ELEMENTS_MAX])
 {
-    const uint64_t head[FIELDS - 2] = {
-        CHUNK_VERSION, p->lane,   p->flags & ~(uint64_t)FT_REC_DELTA,
-        p->cut,        p->from,   p->burst - p->from,
-        p->seq,        p->access, p->released,
-        p->outputs,    p->digest, p->number,
-        p->lines,      p->held,   p->bytes,
-    };
+    struct ft_chunk numbers = *p;
     struct ft_fault why = {""};
-    unsigned field;
+    size_t member;
     uint32_t at;
 
-    FT_CHECK(p->flags & FT_REC_DELTA, "a record is no chunk of a delta");
+    FT_CHECK(p->kind == FT_ENTRY_CHUNK, "a record is no chunk of a delta");
     FT_CHECK(p->burst >= p->from, "a chunk from burst %llu to %llu", (unsigned long long)p->from,
              (unsigned long long)p->burst);
-    FT_CHECK(!rule_head(head, &field, &why), "%s", why.text);
+    numbers.burst -= p->from;
+    get_numbers(&numbers, n);
+    FT_CHECK(!ft_head_ranges(&layout, n, &member, &why) && !rule_numbers(&numbers, &member, &why), "%s",
+             why.text);
     FT_CHECK(p->size == ft_chunk_size(p->lines, p->bytes), "a chunk of %u bytes that says %u",
              ft_chunk_size(p->lines, p->bytes), p->size);
     FT_CHECK(!rule_lines(p, UINT64_MAX, &at, &why), "%s", why.text);
-    memcpy(n, head, sizeof(head));
 }
 
 size_t ft_chunk_bound(const struct ft_chunk *p)
 {
-    return HEAD_BOUND + p->lines + p->held * OUTPUT_BOUND + p->bytes + FT_CHECKSUM_LEN;
+    return ft_head_bound(&layout) + p->lines + p->held * OUTPUT_BOUND + p->bytes;
 }
 
 long ft_chunk_encode(const struct ft_chunk *p, uint8_t *out, size_t cap)
 {
-    uint8_t heads[HELD_MAX * OUTPUT_BOUND];
+    uint8_t heads[FT_CHUNK_HELD * OUTPUT_BOUND];
     struct ft_out to = {out, out + cap, false};
-    uint64_t n[FIELDS - 2];
-    msgpack_packer pk;
+    uint64_t n[FT_ELEMENTS_MAX];
     size_t have;
     uint32_t at = 0;
 
     check_chunk(p, n);
     size_t heads_len = (size_t)(put_outputs(heads, p, &have) - heads);
-    msgpack_packer_init(&pk, &to, ft_out_write);
-    msgpack_pack_array(&pk, FIELDS);
-    for (unsigned i = 0; i < F_BODY; i++)
-        msgpack_pack_uint64(&pk, n[i]);
-    msgpack_pack_bin(&pk, p->lines + heads_len + have);
+    ft_head_write(&to, &layout, n, p->lines + heads_len + have);
     ft_out_write(&to, (const char *)ft_chunk_lines(p), p->lines);
     ft_out_write(&to, (const char *)heads, heads_len);
     for (unsigned i = 0; i < p->held; i++) {
@@ -311,40 +244,20 @@ long ft_chunk_encode(const struct ft_chunk *p, uint8_t *out, size_t cap)
 
 /* ---- decode ---- */
 
-static void set_head(struct ft_chunk *p, const uint64_t n[])
-{
-    *p = (struct ft_chunk){
-        .size = ft_chunk_size((uint32_t)n[F_LINES], (uint32_t)n[F_BYTES]),
-        .lane = (uint16_t)n[F_LANE],
-        .flags = (uint16_t)(n[F_FLAGS] | FT_REC_DELTA),
-        .cut = n[F_CUT],
-        .from = n[F_FROM],
-        .burst = n[F_FROM] + n[F_BURSTS],
-        .seq = n[F_SEQ],
-        .access = n[F_ACCESS],
-        .released = n[F_RELEASED],
-        .outputs = n[F_OUTPUTS],
-        .digest = n[F_DIGEST],
-        .number = (uint32_t)n[F_NUMBER],
-        .lines = (uint32_t)n[F_LINES],
-        .held = (uint32_t)n[F_HELD],
-        .bytes = (uint32_t)n[F_BYTES],
-    };
-}
-
-static bool get_steps(struct ft_body *b, const struct output_base *base, bool made, struct ft_chunk_output *o)
+static bool get_steps(struct ft_body *b, const struct output_origin *origin, bool made,
+                      struct ft_chunk_output *o)
 {
     uint64_t number, burst, seq = 0;
 
     if (!ft_get_varint(b, &number) || !ft_get_varint(b, &burst) || (!made && !ft_get_varint(b, &seq)))
         return false;
-    o->number = base->number + 1 + number;
-    o->burst = base->burst + burst;
-    o->seq = base->seq + 1 + ft_unzigzag(seq);
+    o->number = origin->number + 1 + number;
+    o->burst = origin->burst + burst;
+    o->seq = origin->seq + 1 + ft_unzigzag(seq);
     return true;
 }
 
-static bool get_output(struct ft_body *b, const struct output_base *base, struct ft_chunk_output *o)
+static bool get_output(struct ft_body *b, const struct output_origin *origin, struct ft_chunk_output *o)
 {
     uint64_t v, have;
 
@@ -352,16 +265,16 @@ static bool get_output(struct ft_body *b, const struct output_base *base, struct
         return false;
     bool made = v & 2;
 
-    *o = (struct ft_chunk_output){.number = base->number + 1,
-                                  .burst = base->burst,
-                                  .seq = base->seq + 1,
+    *o = (struct ft_chunk_output){.number = origin->number + 1,
+                                  .burst = origin->burst,
+                                  .seq = origin->seq + 1,
                                   .len = (uint32_t)(v >> 4) + FT_FRAME_MIN,
-                                  .port = base->port};
-    if (v & 1 && !get_steps(b, base, made, o))
+                                  .port = origin->port};
+    if (v & 1 && !get_steps(b, origin, made, o))
         return false;
     if (made)
         o->seq = 0;
-    o->have = usual_have(base, o->len);
+    o->have = usual_have(origin, o->len);
     if (v & 4) {
         if (!ft_get_varint(b, &have) || have > FT_FRAME_MAX)
             return false;
@@ -378,7 +291,7 @@ static bool get_output(struct ft_body *b, const struct output_base *base, struct
 /* Heads, each where it belongs with a gap for its bytes, which come behind all of them. */
 static int get_heads(struct ft_body *b, const struct ft_chunk *p, struct ft_fault *why)
 {
-    struct output_base base = first_output(p);
+    struct output_origin origin = first_output(p);
     struct ft_body next = *b;
     uint64_t last[2] = {0};
     uint32_t at = 0;
@@ -386,7 +299,7 @@ static int get_heads(struct ft_body *b, const struct ft_chunk *p, struct ft_faul
     for (unsigned i = 0; i < p->held; i++) {
         struct ft_chunk_output o;
 
-        if (!get_output(&next, &base, &o))
+        if (!get_output(&next, &origin, &o))
             return ft_body_ends(why, "an output");
         if (rule_output(p, &o, i, last, why))
             return FT_EMALFORMED;
@@ -395,7 +308,7 @@ static int get_heads(struct ft_body *b, const struct ft_chunk *p, struct ft_faul
             return ft_fail(why, FT_EMALFORMED, "output %u needs %zu bytes, %u are left of bytes", i, size,
                            p->bytes - at);
         memcpy(ft_chunk_held(p) + at, &o, sizeof(o));
-        next_output(&base, &o);
+        next_output(&origin, &o);
         at += (uint32_t)size;
         b->at = next.at;
     }
@@ -426,9 +339,7 @@ static int get_body(struct ft_body *b, struct ft_chunk *p, uint64_t lines, struc
             return FT_EMALFORMED;
         at += (uint32_t)(sizeof(*o) + FT_ALIGN8(o->have));
     }
-    if (b->at < b->end)
-        return ft_fail(why, FT_EMALFORMED, "%td bytes more, expected the body's end", b->end - b->at);
-    return 0;
+    return ft_body_done(b, why);
 }
 
 long ft_chunk_decode(const uint8_t *in, size_t len, uint64_t lines, struct ft_chunk *chunk, size_t cap,
@@ -437,14 +348,17 @@ long ft_chunk_decode(const uint8_t *in, size_t len, uint64_t lines, struct ft_ch
     struct ft_fault why;
     struct ft_head head;
     struct ft_chunk p;
-    unsigned field;
+    size_t at;
 
     long used = ft_head_read(&head, &layout, in, len, fault);
     if (used < 0)
         return used;
-    if (rule_head(head.number, &field, &why))
-        return ft_fail_at(fault, FT_EMALFORMED, ft_head_offset(in, field), &why);
-    set_head(&p, head.number);
+    set_numbers(&p, head.number);
+    if (rule_numbers(&p, &at, &why))
+        return ft_fail_at(fault, FT_EMALFORMED, ft_head_offset(&layout, in, at), &why);
+    p.kind = FT_ENTRY_CHUNK;
+    p.burst += p.from;
+    p.size = ft_chunk_size(p.lines, p.bytes);
     if (p.size > cap)
         return ft_fail(fault, FT_EFULL, "offset 0: part of %u bytes, expected at most %zu", p.size, cap);
     *chunk = p;

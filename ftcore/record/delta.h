@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Delta segments (design §4): what changed between two cuts, in place of what was done. A delta has one delta
- * for each lane, and a delta is a run of chunks, so that no chunk is larger than a ring or a message takes.
- * The lane of a delta copied it, between two bursts; the shared arena's lines travel in lane 0's share.
+ * A delta is what changed between two cuts, in place of what was done. Each lane has its own, which is a run
+ * of chunks, so that no chunk is larger than a ring or a message takes. The lane copied it between two
+ * bursts; the lines of the shared arena travel in lane 0's delta.
  *
  * In memory a chunk lies in the same rings as log records, in the order of the lane's stream, and begins like
- * one (size, lane, flags): FT_REC_DELTA in `flags` tells them apart. Behind the head, each at a multiple of
- * 8:
+ * one (size, lane, flags, kind). Behind the struct, each at a multiple of 8:
  *
- *     struct ft_chunk | runs of lines (ft_run_append) | outputs, each struct ft_chunk_output + bytes
+ *     runs of lines (ftcore/record/runs.h) | outputs, each struct ft_chunk_output + bytes
  *
  * Two kinds of delta, alike in form. After a *delta segment* no log record lies between the start cut and the
  * chunks. A *checkpoint* (to a warm standby) covers a log segment: its records precede the chunks, and who
@@ -17,8 +16,12 @@
  * A checkpoint may be incremental (FT_CHUNK_INCREMENTAL): then records of bursts after its end cut lie
  * between its chunks. Its first chunk comes before them, its last ones when those of all lanes do.
  *
- * A delta counts when all chunks of all deltas are there: it is in the closed set with all lanes at once or
+ * A delta counts when all chunks of all lanes are there: it is in the closed set with all lanes at once or
  * not at all (ftcore/order/closed.h).
+ *
+ * Written by the lane (logger/delta.c) and, on the standby, by the receiver, which decodes it; read by the
+ * sender, which encodes it, and by the standby's lane. On the wire a chunk is a msgpack array of numbers,
+ * which FT_CHUNK_NUMBERS lists, and a body: ftcore/record/delta.c.
  */
 #ifndef FTCORE_RECORD_DELTA_H
 #define FTCORE_RECORD_DELTA_H
@@ -28,51 +31,69 @@
 
 #define FT_CHUNK_LINES   (96u << 10)  /* bytes of runs in a chunk at most */
 #define FT_CHUNK_OUTPUTS (32u << 10)  /* bytes of outputs in a chunk at most, in memory */
+#define FT_CHUNK_HELD    819u         /* outputs in a chunk at most: as many as fit these bytes */
 #define FT_CHUNK_MAX     (160u << 10) /* bytes of a chunk in memory at most */
 
-enum ft_chunk_flags {
-    FT_CHUNK_LAST =
-        16, /* no further chunk of this lane's delta follows. Beside FT_REC_DELTA, FT_REC_DIGEST */
-    FT_CHUNK_INCREMENTAL = 32, /* of a checkpoint that is copied beside bursts: their records may lie between
-                            its chunks, behind the first one. All chunks of a delta have it or none */
+enum ft_chunk_flags {                     /* beside FT_REC_DIGEST, which is only on the last chunk */
+                      FT_CHUNK_LAST = 16, /* no further chunk of this lane's delta follows */
+                      FT_CHUNK_INCREMENTAL =
+                          32, /* of a checkpoint that is copied beside bursts: their records may lie between
+                                 its chunks, behind the first one. All chunks of a delta have it or none */
+                      FT_CHUNK_FLAGS = FT_REC_DIGEST | FT_CHUNK_LAST | FT_CHUNK_INCREMENTAL,
 };
 
 struct ft_chunk {
     uint32_t size; /* bytes in memory, multiple of 8 */
     uint16_t lane;
-    uint16_t
-        flags; /* FT_REC_DELTA always; FT_CHUNK_INCREMENTAL; FT_CHUNK_LAST; FT_REC_DIGEST only on the last */
+    uint8_t flags;     /* enum ft_chunk_flags */
+    uint8_t kind;      /* FT_ENTRY_CHUNK */
     uint64_t cut;      /* number of the cut it ends at: 1 for the first after a snapshot, no gaps */
-    uint64_t from;     /* the lane's last burst at the start cut … */
-    uint64_t burst;    /* … and at the end cut; >= from */
+    uint64_t from;     /* the lane's last burst at the start cut */
+    uint64_t burst;    /* the lane's last burst at the end cut, not less than `from` */
     uint64_t seq;      /* next sequence number at the end cut */
     uint64_t access;   /* accesses the lane had made at the end cut */
     uint64_t released; /* outputs the lane had released when the chunk was made */
     uint64_t outputs;  /* outputs the lane had ever made at the end cut: what is neither released nor carried
                           cannot be emitted by a successor */
-    uint64_t digest;   /* with FT_REC_DIGEST: as in a record, after the end cut */
+    uint64_t digest;   /* with FT_REC_DIGEST: as in a record, after the end cut; otherwise 0 */
     uint32_t number;   /* of the chunk in its delta, from 0 */
     uint32_t lines;    /* bytes of runs */
-    uint32_t held;     /* outputs that follow … */
-    uint32_t bytes;    /* … and all their bytes in memory */
+    uint32_t held;     /* outputs that follow */
+    uint32_t bytes;    /* of these outputs in memory, their structs included */
 };
 
-/* An output that was held at the end cut. All chunks of the head but the first repeat what the delta says. */
+/*
+ * The numbers of a chunk on the wire, as FT_RECORD_NUMBERS lists a record's. In place of `burst` the wire has
+ * how many bursts the delta stands for, burst - from.
+ */
+#define FT_CHUNK_NUMBERS(NUMBER)                                                                             \
+    NUMBER(struct ft_chunk, lane, "lane", 0, FT_LANES_MAX - 1)                                               \
+    NUMBER(struct ft_chunk, flags, "flags", 0, FT_CHUNK_FLAGS)                                               \
+    NUMBER(struct ft_chunk, cut, "cut", 1, UINT64_MAX)                                                       \
+    NUMBER(struct ft_chunk, from, "from", 0, UINT64_MAX)                                                     \
+    NUMBER(struct ft_chunk, burst, "bursts", 0, UINT64_MAX)                                                  \
+    NUMBER(struct ft_chunk, seq, "seq", 0, UINT64_MAX)                                                       \
+    NUMBER(struct ft_chunk, access, "access", 0, UINT64_MAX)                                                 \
+    NUMBER(struct ft_chunk, released, "released", 0, UINT64_MAX)                                             \
+    NUMBER(struct ft_chunk, outputs, "outputs", 0, UINT64_MAX)                                               \
+    NUMBER(struct ft_chunk, digest, "digest", 0, UINT64_MAX)                                                 \
+    NUMBER(struct ft_chunk, number, "number", 0, UINT32_MAX)                                                 \
+    NUMBER(struct ft_chunk, lines, "lines", 0, FT_CHUNK_LINES)                                               \
+    NUMBER(struct ft_chunk, held, "held", 0, FT_CHUNK_HELD)                                                  \
+    NUMBER(struct ft_chunk, bytes, "bytes", 0, FT_CHUNK_OUTPUTS)
+
+/* An output that was held at the end cut. */
 struct ft_chunk_output {
     uint64_t number; /* of the lane's outputs, from 1; rising within a delta */
     uint64_t burst;  /* in (from, burst] of the chunk; never falling within a delta */
     uint64_t seq;    /* of the input it came from; 0: made by an NF */
-    uint32_t len;    /* bytes of the frame, 14 … FT_FRAME_MAX */
+    uint32_t len;    /* bytes of the frame, FT_FRAME_MIN to FT_FRAME_MAX */
     uint32_t have;   /* bytes of it that follow, padded to 8; <= len */
     uint8_t port;
     uint8_t reserved[7];
 };
 
-/* Chunks and records share their first eight bytes. */
-static inline bool ft_is_chunk(const void *entry)
-{
-    return ((const struct ft_record *)entry)->flags & FT_REC_DELTA;
-}
+/* The chunk that an entry of this kind is: chunks and records begin with the same eight bytes. */
 static inline const struct ft_chunk *ft_chunk_of(const struct ft_record *r)
 {
     return (const struct ft_chunk *)(const void *)r;
@@ -95,10 +116,10 @@ size_t ft_chunk_bound(const struct ft_chunk *chunk);
 /* Returns the length, FT_EFULL when cap is too small. A chunk that breaks the rules above aborts. */
 long ft_chunk_encode(const struct ft_chunk *chunk, uint8_t *out, size_t cap);
 /*
- * Reads one chunk from in[0..len) into `part`, a buffer of `cap` bytes (FT_CHUNK_MAX is enough). Returns the
+ * Reads one chunk from in[0..len) into `chunk`, a buffer of `cap` bytes (FT_CHUNK_MAX is enough). Returns the
  * bytes consumed, or FT_ETRUNC, FT_EMALFORMED, FT_ECHECKSUM, FT_EVERSION, FT_EFULL (cap too small) with what
- * and where; then `part` holds nothing meaningful. Everything is checked that a chunk alone can show: counts,
- * sizes, order of numbers, runs rising, within `lines` lines of the region.
+ * and where; then `chunk` holds nothing meaningful. Everything is checked that a chunk alone can show:
+ * counts, sizes, order of numbers, runs rising, within `lines` lines of the region.
  */
 long ft_chunk_decode(const uint8_t *in, size_t len, uint64_t lines, struct ft_chunk *chunk, size_t cap,
                      struct ft_fault *fault);

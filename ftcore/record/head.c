@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads the msgpack array that is a record or a chunk of a delta on the wire. msgpack's own reading loop is
- * instantiated with callbacks that put numbers straight into `struct ft_head` and refuse everything else,
- * first of all containers within the array: no zone, no allocation, no recursion, whatever the bytes are.
- * Called by decode.
+ * Reads and writes the msgpack array that a record or a chunk of a delta is on the wire. For reading,
+ * msgpack's own loop is instantiated with callbacks that put numbers straight into `struct ft_head` and
+ * refuse everything else, first of all containers within the array: no zone, no allocation, no recursion,
+ * whatever the bytes are.
  */
 #include "ftcore/record/head.h"
 
 #include "ftcore/base/check.h"
 
+#include <msgpack/pack.h>
 #include <msgpack/unpack.h>
 #include <msgpack/unpack_define.h>
 #define XXH_INLINE_ALL /* for this machine's vectors: the library's own is for any */
@@ -25,7 +26,7 @@ static int head_refuse(struct ft_head *h, const char *what)
         h->error = ft_fail(&h->why, FT_EMALFORMED, "%s, expected an array of %u", what, h->layout->count);
     else
         h->error =
-            ft_fail(&h->why, FT_EMALFORMED, "%s, expected %s as %s", what, h->layout->fields[h->seen].name,
+            ft_fail(&h->why, FT_EMALFORMED, "%s, expected %s as %s", what, h->layout->elements[h->seen].name,
                     h->seen == body_at(h) ? "bin" : "an unsigned number");
     return -1;
 }
@@ -35,12 +36,12 @@ static int head_number(struct ft_head *h, uint64_t n)
     if (h->size == 0 || h->seen == body_at(h))
         return head_refuse(h, "a number");
     /* The size says nothing before the version is known. */
-    if (h->seen == FT_F_VERSION && n != h->layout->version) {
+    if (h->seen == 0 && n != h->layout->version) {
         h->error = ft_fail(&h->why, FT_EVERSION, "version is %llu, expected %u", (unsigned long long)n,
                            h->layout->version);
         return -1;
     }
-    if (h->seen == FT_F_VERSION && h->size != h->layout->count) {
+    if (h->seen == 0 && h->size != h->layout->count) {
         h->error = ft_fail(&h->why, FT_EMALFORMED, "array of %u, expected %u", h->size, h->layout->count);
         return -1;
     }
@@ -67,37 +68,37 @@ static int head_bin(struct ft_head *h, const char *bytes, uint32_t len)
 }
 
 /* The callbacks, by the names the loop calls them. An element's object is not used. */
-#define TAKE(name, type)                                                                                     \
-    static int take##name(struct ft_head **h, type n, int *o)                                                \
+#define NUMBER(name, type)                                                                                   \
+    static int read##name(struct ft_head **h, type n, int *o)                                                \
     {                                                                                                        \
         *o = 0;                                                                                              \
         return head_number(*h, n);                                                                           \
     }
 #define REFUSE(name, what)                                                                                   \
-    static int take##name(struct ft_head **h, int *o)                                                        \
+    static int read##name(struct ft_head **h, int *o)                                                        \
     {                                                                                                        \
         *o = 0;                                                                                              \
         return head_refuse(*h, what);                                                                        \
     }
 #define REFUSE_VALUE(name, type, what)                                                                       \
-    static int take##name(struct ft_head **h, type n, int *o)                                                \
+    static int read##name(struct ft_head **h, type n, int *o)                                                \
     {                                                                                                        \
         (void)n;                                                                                             \
         *o = 0;                                                                                              \
         return head_refuse(*h, what);                                                                        \
     }
 #define REFUSE_BYTES(name, what)                                                                             \
-    static int take##name(struct ft_head **h, const char *base, const char *bytes, uint32_t n, int *o)       \
+    static int read##name(struct ft_head **h, const char *base, const char *bytes, uint32_t n, int *o)       \
     {                                                                                                        \
         (void)base, (void)bytes, (void)n;                                                                    \
         *o = 0;                                                                                              \
         return head_refuse(*h, what);                                                                        \
     }
 
-TAKE(_uint8, uint8_t)
-TAKE(_uint16, uint16_t)
-TAKE(_uint32, uint32_t)
-TAKE(_uint64, uint64_t)
+NUMBER(_uint8, uint8_t)
+NUMBER(_uint16, uint16_t)
+NUMBER(_uint32, uint32_t)
+NUMBER(_uint64, uint64_t)
 REFUSE_VALUE(_int8, int8_t, "a signed number")
 REFUSE_VALUE(_int16, int16_t, "a signed number")
 REFUSE_VALUE(_int32, int32_t, "a signed number")
@@ -111,31 +112,31 @@ REFUSE(_false, "false")
 REFUSE_BYTES(_str, "a string")
 REFUSE_BYTES(_ext, "an extension")
 
-static int take_root(struct ft_head **h)
+static int read_root(struct ft_head **h)
 {
     (void)h;
     return 0;
 }
 
-static int take_array(struct ft_head **h, uint32_t size, int *o)
+static int read_array(struct ft_head **h, uint32_t size, int *o)
 {
     *o = 0;
     return head_array(*h, size);
 }
 
-static int take_array_item(struct ft_head **h, int *array, int item)
+static int read_array_item(struct ft_head **h, int *array, int item)
 {
     (void)h, (void)array, (void)item;
     return 0;
 }
 
-static int take_map_item(struct ft_head **h, int *map, int key, int value)
+static int read_map_item(struct ft_head **h, int *map, int key, int value)
 {
     (void)map, (void)key, (void)value;
     return head_refuse(*h, "a map");
 }
 
-static int take_bin(struct ft_head **h, const char *base, const char *bytes, uint32_t len, int *o)
+static int read_bin(struct ft_head **h, const char *base, const char *bytes, uint32_t len, int *o)
 {
     (void)base;
     *o = 0;
@@ -144,13 +145,13 @@ static int take_bin(struct ft_head **h, const char *base, const char *bytes, uin
 
 #define msgpack_unpack_struct(name)    struct unpack##name
 #define msgpack_unpack_func(ret, name) static __attribute__((unused)) ret unpack##name
-#define msgpack_unpack_callback(name)  take##name
+#define msgpack_unpack_callback(name)  read##name
 #define msgpack_unpack_object          int
 #define msgpack_unpack_user            struct ft_head *
 #include <msgpack/unpack_template.h>
 
-/* Elements before the body are numbers, or reading would have stopped. */
-size_t ft_head_offset(const uint8_t *in, unsigned index)
+/* Where element `index` begins: those before it are numbers, or reading would have stopped. */
+static size_t element_offset(const uint8_t *in, unsigned index)
 {
     size_t at = in[0] == 0xdc ? 3 : in[0] == 0xdd ? 5 : 1;
 
@@ -159,7 +160,34 @@ size_t ft_head_offset(const uint8_t *in, unsigned index)
     return at;
 }
 
-/* What remains once the array is read: its end and its checksum. */
+size_t ft_head_offset(const struct ft_layout *layout, const uint8_t *in, size_t at)
+{
+    unsigned index = 1;
+
+    while (index < layout->count - 2 && layout->elements[index].at != at)
+        index++;
+    return element_offset(in, index);
+}
+
+int ft_fail_at(struct ft_fault *fault, int error, size_t offset, const struct ft_fault *why)
+{
+    return ft_fail(fault, error, "offset %zu: %s", offset, why->text);
+}
+
+int ft_head_ranges(const struct ft_layout *layout, const uint64_t n[], size_t *at, struct ft_fault *why)
+{
+    const struct ft_element *e = layout->elements;
+
+    for (unsigned i = 0; i < layout->count - 2; i++, e++)
+        if (n[i] < e->min || n[i] > e->max) {
+            *at = e->at;
+            return ft_fail(why, FT_EMALFORMED, "%s is %llu, expected %llu to %llu", e->name,
+                           (unsigned long long)n[i], (unsigned long long)e->min, (unsigned long long)e->max);
+        }
+    return 0;
+}
+
+/* What remains once the array is read: its end, its checksum, the ranges. */
 static long head_verify(struct ft_head *h, const uint8_t *in, size_t end, struct ft_fault *fault)
 {
     /* Nine bytes, or it would not be known where the checksummed part ends. An empty body has no address. */
@@ -173,6 +201,11 @@ static long head_verify(struct ft_head *h, const uint8_t *in, size_t end, struct
     if (hash != h->number[h->layout->count - 1])
         return ft_fail(fault, FT_ECHECKSUM, "offset %zu: checksum is %016llx, expected %016llx", sum_at,
                        (unsigned long long)h->number[h->layout->count - 1], (unsigned long long)hash);
+    struct ft_fault why;
+    size_t at;
+
+    if (ft_head_ranges(h->layout, h->number, &at, &why))
+        return ft_fail_at(fault, FT_EMALFORMED, ft_head_offset(h->layout, in, at), &why);
     return (long)end;
 }
 
@@ -182,7 +215,7 @@ long ft_head_read(struct ft_head *h, const struct ft_layout *layout, const uint8
     struct unpack_context ctx;
     size_t end = 0;
 
-    FT_CHECK(layout->count <= FT_LAYOUT_MAX, "an array of %u", layout->count);
+    FT_CHECK(layout->count <= FT_ELEMENTS_MAX, "an array of %u", layout->count);
     h->layout = layout;
     h->seen = h->size = 0;
     h->error = 0;
@@ -191,12 +224,28 @@ long ft_head_read(struct ft_head *h, const struct ft_layout *layout, const uint8
     int got = unpack_execute(&ctx, (const char *)in, len, &end);
     if (got == 0)
         return ft_fail(fault, FT_ETRUNC, "offset %zu: input ends, expected %s", len,
-                       layout->fields[h->seen].name);
+                       layout->elements[h->seen].name);
     if (got < 0 && !h->error)
         return ft_fail(fault, FT_EMALFORMED, "offset %zu: byte %02x, expected msgpack", end, in[end]);
     if (got < 0)
-        return ft_fail_at(fault, h->error, h->size ? ft_head_offset(in, h->seen) : 0, &h->why);
+        return ft_fail_at(fault, h->error, h->size ? element_offset(in, h->seen) : 0, &h->why);
     return head_verify(h, in, end, fault);
+}
+
+size_t ft_head_bound(const struct ft_layout *layout)
+{
+    return 3 + (layout->count - 2) * 9u + 5 + FT_CHECKSUM_LEN;
+}
+
+void ft_head_write(struct ft_out *to, const struct ft_layout *layout, const uint64_t n[], size_t body_len)
+{
+    msgpack_packer pk;
+
+    msgpack_packer_init(&pk, to, ft_out_write);
+    msgpack_pack_array(&pk, layout->count);
+    for (unsigned i = 0; i < layout->count - 2; i++)
+        msgpack_pack_uint64(&pk, n[i]);
+    msgpack_pack_bin(&pk, body_len);
 }
 
 long ft_head_seal(struct ft_out *to, const uint8_t *start)

@@ -21,19 +21,7 @@
  *     name,text  str without control characters; shorter than its array in struct ft_message
  *     vector     array of one number per lane: exactly as many as the hello agreed on
  *     identity   bin: text, so without NUL
- *     bulk       two elements. A number: 0, the bin is the bulk; else the bin is one LZ4 block (no frame, no
- *                dictionary) and this is the bulk's size, more than the bin's. Of a bulk of more than 64 KiB
- *                there is a block for each 64 KiB and for the rest, each behind its length, a u32 (a single
- *                block has none in front). Then the bin.
- *
- * A compressed bulk always has ten bytes in front of it, `ce`, size, `c6`, length, shortest form or not: its
- * blocks are made in place in the output, before their length is known. Blocks are small since within 64 KiB
- * LZ4 looks for repetitions by a table of twice the size, and by four bytes in place of five: lines of a
- * hundred thousand flows shrink to a third, of which larger blocks leave a half.
- *
- * Whether LZ4 pays depends on the traffic: headers of log records shrink to a third, encrypted payloads not
- * at all. It is measured, not configured: a bulk that did not shrink below 85 % is sent as it is, and so are
- * the next 63; then one is tried again. A bulk under 64 bytes is neither compressed nor measured.
+ *     bulk       two elements, a number and a bin: ftcore/record/bulk.c
  *
  * Reading walks the bytes once and allocates nothing. What is out of range is refused where it stands, with
  * its offset in the frame. Vectors are not compared with each other, nor numbers with earlier messages: that
@@ -42,21 +30,17 @@
 #include "ftcore/record/message.h"
 
 #include "ftcore/base/check.h"
+#include "ftcore/record/bulk.h"
 #include "ftcore/record/reader.h"
 #include "ftcore/record/shape.h"
 #include "ftcore/base/out.h"
 
-#include <lz4.h>
 #include <msgpack/pack.h>
 #include <string.h>
 #define XXH_INLINE_ALL /* for this machine's vectors: the library's own is for any */
 #include <xxhash.h>
 
-#define COMPRESS_MIN   64u
-#define COMPRESS_SKIP  63u
-#define COMPRESS_AHEAD 10u
-#define COMPRESS_BLOCK (64u << 10)
-#define SMALL_BOUND    1024u /* of everything but bulk: a hello needs 200 bytes, an ACK of 16 lanes 510 */
+#define SMALL_BOUND 1024u /* of everything but bulk: a hello needs 200 bytes, an ACK of 16 lanes 510 */
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "frames are little-endian in memory too");
 _Static_assert(FT_BULK_MAX + SMALL_BOUND <= FT_MESSAGE_MAX, "any message fits a frame");
@@ -110,69 +94,6 @@ static void put_vector(msgpack_packer *pk, const struct ft_field *f, const uint8
         msgpack_pack_uint64(pk, v[i]);
 }
 
-/* The blocks of a bulk; their bytes, 0: more than `cap`. */
-static uint32_t pack(const uint8_t *bulk, uint32_t size, uint8_t *out, size_t cap)
-{
-    size_t head = size > COMPRESS_BLOCK ? sizeof(uint32_t) : 0, at = 0;
-
-    for (uint32_t n; size; bulk += n, size -= n) {
-        n = size < COMPRESS_BLOCK ? size : COMPRESS_BLOCK;
-        if (cap - at <= head)
-            return 0;
-        int len =
-            LZ4_compress_default((const char *)bulk, (char *)out + at + head, (int)n, (int)(cap - at - head));
-        if (len <= 0)
-            return 0;
-        memcpy(out + at, &len, head);
-        at += head + (size_t)len;
-    }
-    return (uint32_t)at;
-}
-
-/* Compresses to where the block belongs. False: it does not pay, nothing is written. */
-static bool put_packed(struct ft_out *out, const struct ft_message *m)
-{
-    size_t most = (uint64_t)m->bulk_len * 85 / 100;
-    uint8_t ahead[COMPRESS_AHEAD] = {0xce, [5] = 0xc6};
-
-    if (out->full || (size_t)(out->end - out->at) < COMPRESS_AHEAD + most)
-        return false;
-    uint32_t len = pack(m->bulk, m->bulk_len, out->at + COMPRESS_AHEAD, most);
-
-    if (!len)
-        return false;
-    uint32_t size = __builtin_bswap32(m->bulk_len), block = __builtin_bswap32(len);
-    memcpy(ahead + 1, &size, sizeof(size));
-    memcpy(ahead + 6, &block, sizeof(block));
-    ft_out_write(out, (const char *)ahead, sizeof(ahead));
-    out->at += len;
-    return true;
-}
-
-static void put_bulk(msgpack_packer *pk, struct ft_out *out, const struct ft_message *m, struct ft_packer *p)
-{
-    uint8_t *before = out->at;
-    bool kept = false;
-
-    if (p && m->bulk_len >= COMPRESS_MIN && p->skip >= m->bulk_len) {
-        p->skip -= m->bulk_len;
-    } else if (p && m->bulk_len >= COMPRESS_MIN) {
-        kept = put_packed(out, m);
-        p->tried++;
-        p->kept += kept;
-        p->skip = kept ? 0 : COMPRESS_SKIP * (uint64_t)m->bulk_len;
-    }
-    if (!kept) {
-        msgpack_pack_uint64(pk, 0);
-        msgpack_pack_bin(pk, m->bulk_len);
-        ft_out_write(out, (const char *)m->bulk, m->bulk_len);
-    }
-    if (p) {
-        p->raw += m->bulk_len;
-        p->compressed += kept ? (size_t)(out->at - before) - COMPRESS_AHEAD : m->bulk_len;
-    }
-}
-
 static void put_field(msgpack_packer *pk, struct ft_out *out, const struct ft_field *f,
                       const struct ft_message *m, unsigned lanes, struct ft_packer *compressor,
                       uint64_t *last)
@@ -194,7 +115,7 @@ static void put_field(msgpack_packer *pk, struct ft_out *out, const struct ft_fi
         break;
     case FT_K_BULK:
         FT_CHECK(m->bulk_len <= FT_BULK_MAX, "bulk of %u bytes", m->bulk_len);
-        put_bulk(pk, out, m, compressor);
+        ft_bulk_write(pk, out, m, compressor);
         break;
     default:
         put_number(pk, f, bytes, lanes, last);
@@ -302,52 +223,6 @@ static int get_identity(struct ft_reader *in, const struct ft_field *f, struct f
     return 0;
 }
 
-static int unpack(struct ft_reader *in, const uint8_t *at, uint32_t len, uint8_t *bulk, uint32_t size)
-{
-    const uint8_t *end = at + len;
-    bool many = size > COMPRESS_BLOCK;
-
-    for (uint32_t n; size; bulk += n, size -= n, at += len) {
-        n = size < COMPRESS_BLOCK ? size : COMPRESS_BLOCK;
-        if (many && end - at < (ptrdiff_t)sizeof(len))
-            return FT_READ_REFUSE(in, at, "blocks end, expected %u bytes more of bulk", size);
-        if (many)
-            memcpy(&len, at, sizeof(len)), at += sizeof(len);
-        if (len > end - at)
-            return FT_READ_REFUSE(in, at, "block of %u bytes, expected at most %td", len, end - at);
-        int got = LZ4_decompress_safe((const char *)at, (char *)bulk, (int)len, (int)n);
-        if (got != (int)n)
-            return FT_READ_REFUSE(in, at, "block gives %d bytes, expected %u", got, n);
-    }
-    return at == end ? 0 : FT_READ_REFUSE(in, at, "%td bytes behind the blocks", end - at);
-}
-
-static int get_bulk(struct ft_reader *in, const struct ft_field *f, struct ft_message *m, uint8_t *bulk)
-{
-    const uint8_t *start = in->at, *block;
-    uint64_t size;
-    uint32_t len;
-
-    int rc = ft_read_number(in, "size of bulk", &size);
-    if (rc)
-        return rc;
-    if (size > FT_BULK_MAX)
-        return FT_READ_REFUSE(in, start, "size of bulk is %llu, expected at most %u",
-                              (unsigned long long)size, FT_BULK_MAX);
-    if ((rc = ft_read_bytes(in, f->name, &ft_bin_form, 0, size ? size - 1 : FT_BULK_MAX, &block, &len)))
-        return rc;
-    m->bulk = block;
-    m->bulk_len = len;
-    if (!size)
-        return 0;
-    FT_CHECK(bulk, "no buffer for bulk");
-    if ((rc = unpack(in, block, len, bulk, (uint32_t)size)))
-        return rc;
-    m->bulk = bulk;
-    m->bulk_len = (uint32_t)size;
-    return 0;
-}
-
 static int get_field(struct ft_reader *in, const struct ft_field *f, struct ft_message *m, unsigned lanes,
                      uint8_t *bulk, uint64_t *last)
 {
@@ -359,7 +234,7 @@ static int get_field(struct ft_reader *in, const struct ft_field *f, struct ft_m
     case FT_K_IDENTITY:
         return get_identity(in, f, m);
     case FT_K_BULK:
-        return get_bulk(in, f, m, bulk);
+        return ft_bulk_read(in, m, bulk);
     default:
         return get_ranged(in, f, (uint8_t *)m, lanes, last);
     }

@@ -22,22 +22,23 @@
 #define FT_REASON_MAX     128u
 #define FT_VIEW_MAX       (1ull << 61) /* one view a nanosecond for decades; beyond, it is a lie */
 
-enum ft_state { /* design §7 */
-                FT_JOINING = 1,
-                FT_SYNCING,
-                FT_READY,
-                FT_SOLO,
-                FT_PROTECTED,
-                FT_DEGRADED,
-                FT_FENCED,
+/* Of a node, see docs/ARCHITECTURE.md. */
+enum ft_state {
+    FT_JOINING = 1,
+    FT_SYNCING,
+    FT_READY,
+    FT_SOLO,
+    FT_PROTECTED,
+    FT_DEGRADED,
+    FT_FENCED,
 };
-const char *ft_state_name(enum ft_state state); /* "JOINING" … */
+const char *ft_state_name(enum ft_state state); /* in capitals: "JOINING" */
 
 enum ft_message_type {
     FT_MSG_HELLO = 1,      /* first on a connection, both ways */
     FT_MSG_BEAT,           /* nothing but the head */
     FT_MSG_SNAPSHOT_BEGIN, /* primary: a snapshot follows, cut at `burst`; forget what you hold */
-    FT_MSG_SNAPSHOT,       /* bulk: lines, see ft_lines_pack */
+    FT_MSG_SNAPSHOT,       /* bulk: lines of the snapshot, as runs (ftcore/record/runs.h) */
     FT_MSG_SNAPSHOT_END,   /* primary: that was the last line */
     FT_MSG_LOG,            /* bulk: encoded log records */
     FT_MSG_ACK,            /* standby: `burst` closed set, `replayed`, `taken` */
@@ -111,32 +112,5 @@ long ft_message_encode(const struct ft_message *m, unsigned lanes, struct ft_pac
  */
 long ft_message_decode(const uint8_t *in, size_t len, unsigned lanes, struct ft_message *m, uint8_t *bulk,
                        struct ft_fault *fault);
-
-/*
- * Lines of a snapshot as bulk: runs [u64 first line | u32 count | u32 flags], a run of zero lines (flag 1)
- * has no bytes behind it. Append returns false when `cap` would be exceeded. Next walks a received bulk,
- * checked against the region's `lines`.
- */
-struct ft_line_run {
-    uint64_t line;
-    uint32_t count;
-    bool zero;
-    const uint8_t *bytes; /* NULL for zero */
-};
-bool ft_run_append(uint8_t *out, uint32_t *len, uint32_t cap, const struct ft_line_run *run);
-/* The same of a run that is not zero: where its bytes are to be written, or NULL. */
-uint8_t *ft_run_room(uint8_t *out, uint32_t *len, uint32_t cap, uint64_t line, uint32_t count);
-/* 1: a run, 0: the end, FT_EMALFORMED. */
-int ft_run_next(const uint8_t *in, uint32_t len, uint32_t *at, uint64_t lines, struct ft_line_run *run);
-
-/* ---- the death notice: one datagram ---- */
-#define FT_DEATH_NOTICE_BYTES 40u
-struct ft_death_notice {
-    uint64_t incarnation; /* of the dead process */
-    uint64_t view;
-};
-void ft_death_notice_encode(const struct ft_death_notice *word, uint8_t out[FT_DEATH_NOTICE_BYTES]);
-int ft_death_notice_decode(const uint8_t *in, size_t len,
-                           struct ft_death_notice *word); /* 0, FT_EMALFORMED, FT_ECHECKSUM */
 
 #endif

@@ -3,16 +3,14 @@
  * The log record: one burst of one lane. Two forms.
  *
  * In memory (struct ft_record and what follows it, native, 8-byte aligned, in a ring): written by the lane's
- * capture on the primary and by the receiver on the standby, the same bytes; read by the sender and by
- * the lane's replay. The chunks lie in this order, each starting at a multiple of 8:
+ * capture on the primary and by the receiver on the standby, the same bytes; read by the sender and by the
+ * lane's replay. Behind the struct, each at a multiple of 8:
  *
- *     struct ft_record | ft_input[inputs] | captured bytes | ft_dependency[dependencies] | values, each u32
- * length + bytes
+ *     ft_input[inputs] | captured bytes | ft_dependency[dependencies] | determinants, each u32 length + bytes
  *
  * Inputs come first because they are known before the chain runs, determinants while it runs.
  *
- * On the wire: a msgpack array (head) followed by the body bytes, see record.c, which holds encode and decode
- * side by side. Decoding checks everything: counts, lengths, ranges, order, checksum.
+ * On the wire: a msgpack array of numbers, which FT_RECORD_NUMBERS lists, and a body: ftcore/record/record.c.
  */
 #ifndef FTCORE_RECORD_RECORD_H
 #define FTCORE_RECORD_RECORD_H
@@ -22,19 +20,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FT_BURST_MAX        32u          /* packets in a burst */
-#define FT_FRAME_MAX        9216u        /* bytes of a frame */
+#define FT_BURST_MAX        32u /* packets in a burst */
+#define FT_FRAME_MIN        14u /* bytes of a frame */
+#define FT_FRAME_MAX        9216u
+#define FT_BYTES_MAX        (FT_BURST_MAX * FT_FRAME_MAX)
 #define FT_DEPENDENCIES_MAX 1024u        /* dependencies in a record; a lane closes its burst before more */
 #define FT_DETERMINANTS_MAX 65536u       /* bytes of determinants in a record */
 #define FT_RECORD_MAX       (512u << 10) /* bytes of a record in memory */
 
+/* What an entry of a lane's log ring is. Records and chunks (ftcore/record/delta.h) begin with the same eight
+ * bytes. */
+enum ft_entry_kind {
+    FT_ENTRY_RECORD,
+    FT_ENTRY_CHUNK,
+};
+
 enum ft_record_flags {
-    FT_REC_BY_SEQ = 1,  /* a gate keeps the inputs: `inputs` counts them, no ft_input and no bytes follow */
-    FT_REC_DIGEST = 2,  /* `digest` is the whole region's. One lane: after this burst. Several: before it, all
-                           lanes standing before their records that carry the same digest */
+    FT_REC_BY_SEQ = 1, /* a gate keeps the inputs: `inputs` counts them, no ft_input and no bytes follow */
+    FT_REC_DIGEST =
+        2, /* `digest` is the whole region's. With one lane: after this burst. With several: before
+              it, when all lanes had quiesced before their records that carry the same digest */
     FT_REC_STAMPED = 4, /* `time` was stamped by the gate */
-    FT_REC_DELTA =
-        8, /* in a ring: no record, a chunk of a delta (ftcore/record/delta.h). Never on the wire */
+    FT_REC_FLAGS = 7,   /* all of them */
 };
 
 enum ft_input_flags {
@@ -42,7 +49,7 @@ enum ft_input_flags {
 };
 
 struct ft_input {
-    uint32_t wire;  /* bytes of the frame on the wire, 14 … FT_FRAME_MAX */
+    uint32_t wire;  /* bytes of the frame on the wire, FT_FRAME_MIN to FT_FRAME_MAX */
     uint16_t taken; /* bytes of it captured, <= wire */
     uint8_t port;
     uint8_t flags;
@@ -59,19 +66,45 @@ struct ft_dependency {
 struct ft_record {
     uint32_t size; /* bytes of the record in memory, multiple of 8 */
     uint16_t lane;
-    uint16_t flags;
+    uint8_t flags;         /* enum ft_record_flags */
+    uint8_t kind;          /* FT_ENTRY_RECORD */
     uint64_t burst;        /* number of the burst in its lane, from 1, no gaps */
-    uint64_t seq;          /* sequence number of the first input; inputs have sequence number, seq+1, … */
+    uint64_t seq;          /* sequence number of the first input; the others have the next ones */
     uint64_t time;         /* chain time of the burst, ns */
     uint64_t released;     /* outputs this lane has released so far, since the lane began */
     uint64_t access;       /* number of the lane's first access to a shared variable in this burst */
-    uint64_t digest;       /* with FT_REC_DIGEST */
+    uint64_t digest;       /* with FT_REC_DIGEST; otherwise it means nothing, and is 0 on the wire */
     uint32_t accesses;     /* how many accesses in this burst */
-    uint32_t bytes;        /* captured bytes, without padding */
-    uint32_t determinants; /* bytes of determinants, without padding */
+    uint32_t bytes;        /* captured bytes: the sum of what was taken of the inputs; without padding */
+    uint32_t determinants; /* bytes of determinants, their lengths included, without padding */
     uint16_t inputs;
     uint16_t dependencies;
 };
+
+/*
+ * The numbers of a record on the wire, in their order there: member of struct ft_record, name in texts, least
+ * and largest value. Encode, its bound, decode and check follow from this table; `size` and `kind` alone are
+ * not in it.
+ */
+#define FT_RECORD_NUMBERS(NUMBER)                                                                            \
+    NUMBER(struct ft_record, lane, "lane", 0, FT_LANES_MAX - 1)                                              \
+    NUMBER(struct ft_record, flags, "flags", 0, FT_REC_FLAGS)                                                \
+    NUMBER(struct ft_record, burst, "burst", 1, UINT64_MAX)                                                  \
+    NUMBER(struct ft_record, seq, "seq", 0, UINT64_MAX)                                                      \
+    NUMBER(struct ft_record, time, "time", 0, UINT64_MAX)                                                    \
+    NUMBER(struct ft_record, released, "released", 0, UINT64_MAX)                                            \
+    NUMBER(struct ft_record, access, "access", 0, UINT64_MAX)                                                \
+    NUMBER(struct ft_record, accesses, "accesses", 0, UINT32_MAX)                                            \
+    NUMBER(struct ft_record, digest, "digest", 0, UINT64_MAX)                                                \
+    NUMBER(struct ft_record, inputs, "inputs", 0, FT_BURST_MAX)                                              \
+    NUMBER(struct ft_record, bytes, "bytes", 0, FT_BYTES_MAX)                                                \
+    NUMBER(struct ft_record, dependencies, "dependencies", 0, FT_DEPENDENCIES_MAX)                           \
+    NUMBER(struct ft_record, determinants, "values", 0, FT_DETERMINANTS_MAX)
+
+static inline enum ft_entry_kind ft_entry_kind(const struct ft_record *entry)
+{
+    return (enum ft_entry_kind)entry->kind;
+}
 
 #define FT_ALIGN8(n) (((n) + 7u) & ~(size_t)7u)
 
@@ -86,6 +119,10 @@ static inline size_t ft_record_bytes_at(const struct ft_record *r)
 static inline size_t ft_record_dependencies_at(const struct ft_record *r)
 {
     return ft_record_bytes_at(r) + FT_ALIGN8(r->bytes);
+}
+static inline const struct ft_dependency *ft_record_dependencies(const struct ft_record *r)
+{
+    return (const void *)((const uint8_t *)r + ft_record_dependencies_at(r));
 }
 static inline size_t ft_record_determinants_at(const struct ft_record *r)
 {

@@ -12,18 +12,18 @@
  *
  *     HEADER      struct lg_file_header, struct lg_position of lanes 1, 2, …, then the chain's identity,
  *                 lines of text: once, first
- *     LINES       lines of the snapshot, as runs (ftcore/record/message.h)
+ *     LINES       lines of the snapshot, as runs (ftcore/record/runs.h)
  *     SNAPSHOT_END    the snapshot is whole
  *     RECORD      one log record in its wire form (ftcore/record/record.h)
  *     END         the recorder closed the file
  *
- * The snapshot is the state in which all lanes stood after the bursts that the header names; the file's
- * records are the bursts from the next ones on, for each lane without gaps, and in no order between lanes:
- * dependencies say what there was. A snapshot is copied while the lanes go on, so records stand between its
- * LINES, and a reader takes all LINES first. What was recorded last may be less than a whole order: a lane's
- * records then have dependencies to accesses that are not in the file, and the reader leaves out what cannot
- * be executed. A file whose predecessor ends where its own snapshot begins continues it: the predecessor's
- * state, replayed, is that snapshot, which is checked.
+ * The snapshot is the state in which all lanes were quiesced after the bursts that the header names; the
+ * file's records are the bursts from the next ones on, for each lane without gaps, and in no order between
+ * lanes: dependencies say what there was. A snapshot is copied while the lanes go on, so records stand
+ * between its LINES, and a reader takes all LINES first. What was recorded last may be less than a whole
+ * order: a lane's records then have dependencies to accesses that are not in the file, and the reader leaves
+ * out what cannot be executed. A file whose predecessor ends where its own snapshot begins continues it: the
+ * predecessor's state, replayed, is that snapshot, which is checked.
  */
 #ifndef LOGGER_RECORDER_FRAME_H
 #define LOGGER_RECORDER_FRAME_H
@@ -44,7 +44,7 @@
 
 enum lg_frame_type { LG_HEADER = 1, LG_LINES, LG_SNAPSHOT_END, LG_RECORD, LG_END, LG_TYPES };
 
-/* Where a lane stands between two bursts: as in its state. */
+/* Where a lane is between two bursts: as in its state. */
 struct lg_position {
     uint64_t burst, seq; /* last burst closed, sequence number of the next input */
     uint64_t time, access, outputs;

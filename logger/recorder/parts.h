@@ -38,15 +38,15 @@ struct lg_recorder {
     unsigned lanes;
     struct lg_feed feed[FT_LANES_MAX];
 
-    /* IDLE by any lane, the others by lane 0, or at a moment when all stand. */
+    /* IDLE by any lane, the others by lane 0, or at a moment when all are quiesced. */
     _Atomic int phase;      /* enum lg_phase */
     _Atomic uint64_t taken; /* bytes of records in this file */
-    uint32_t file;          /* begun so far; written when all stand */
+    uint32_t file;          /* begun so far; written when all are quiesced */
 
     /* Lane 0's. */
     bool owing;     /* lines are pending to this recorder: the copy is ours */
-    unsigned arena; /* SEND: being read from the copy … */
-    uint64_t line;  /* … from this line of it on */
+    unsigned arena; /* SEND: the arena that is read from the copy */
+    uint64_t line;  /* the next line of that arena */
     uint64_t retry_at;
     uint64_t failures_seen;
 

@@ -4,6 +4,7 @@
  * queues. It costs a lane a copy of each record and, while a snapshot is copied, TURN_LINES twice.
  */
 #include "ftcore/base/check.h"
+#include "ftcore/record/runs.h"
 #include "logger/recorder/parts.h"
 
 #include <errno.h>
@@ -23,7 +24,7 @@ static enum lg_phase phase_of(struct lg_recorder *rec)
     return (enum lg_phase)atomic_load_explicit(&rec->phase, memory_order_acquire);
 }
 
-/* Lane 0, or all stand. */
+/* By lane 0, or when all are quiesced. */
 static void end_snapshot(struct lg_recorder *rec)
 {
     if (rec->owing)
@@ -40,7 +41,7 @@ static void *reserve(struct lg_recorder *rec, unsigned lane, enum lg_kind kind, 
     return e;
 }
 
-static bool put(struct lg_recorder *rec, unsigned lane, enum lg_kind kind)
+static bool queue_bare(struct lg_recorder *rec, unsigned lane, enum lg_kind kind)
 {
     if (!reserve(rec, lane, kind, sizeof(struct lg_entry)))
         return false;
@@ -61,7 +62,7 @@ static bool give_up(struct lg_recorder *rec, unsigned lane)
     return first;
 }
 
-static void gap(struct lg_recorder *rec, unsigned lane)
+static void count_gap(struct lg_recorder *rec, unsigned lane)
 {
     if (give_up(rec, lane))
         atomic_fetch_add_explicit(&rec->gaps, 1, memory_order_relaxed);
@@ -75,7 +76,7 @@ static bool advance(struct lg_recorder *rec, enum lg_phase from, enum lg_phase t
     return atomic_compare_exchange_strong(&rec->phase, &expected, (int)to);
 }
 
-static bool half_free(struct lg_recorder *rec, unsigned lane)
+static bool is_half_free(struct lg_recorder *rec, unsigned lane)
 {
     return ft_ring_room(&rec->feed[lane].queue) >= rec->feed[lane].queue.capacity / 2;
 }
@@ -93,7 +94,7 @@ void lg_recorder_record(struct lg_recorder *rec, unsigned lane, const struct ft_
         return;
     e = reserve(rec, lane, RECORD, sizeof(*e) + record->size);
     if (!e) {
-        gap(rec, lane);
+        count_gap(rec, lane);
         return;
     }
     memcpy(e + 1, record, record->size);
@@ -117,7 +118,7 @@ bool lg_recorder_due(struct lg_recorder *rec, uint64_t now)
     if (phase == ON && atomic_load_explicit(&rec->taken, memory_order_relaxed) < rec->config.file_bytes)
         return false;
     end_snapshot(rec);
-    return !rec->config.region->snapshot_copy && half_free(rec, 0); /* a resync has it: later */
+    return !rec->config.region->snapshot_copy && is_half_free(rec, 0); /* a resync has it: later */
 }
 
 void lg_recorder_begin(struct lg_recorder *rec, const struct lg_position at[], uint64_t view, uint64_t now)
@@ -127,7 +128,7 @@ void lg_recorder_begin(struct lg_recorder *rec, const struct lg_position at[], u
     if (!lg_recorder_due(rec, now))
         return;
     for (unsigned l = 0; l < rec->lanes; l++)
-        if (!half_free(rec, l)) {
+        if (!is_half_free(rec, l)) {
             rec->retry_at = now + SOON_NS;
             return;
         }
@@ -187,13 +188,13 @@ static bool send_snapshot(struct lg_recorder *rec)
     const struct ft_arena *arena;
     bool any = false;
 
-    for (uint64_t sent = 0; sent < TURN_SENDS && half_free(rec, 0); sent++) {
+    for (uint64_t sent = 0; sent < TURN_SENDS && is_half_free(rec, 0); sent++) {
         while ((arena = arena_of(rec)) && rec->line == arena->used >> FT_LINE_SHIFT) {
             rec->arena++;
             rec->line = 0;
         }
         if (!arena) {
-            put(rec, 0, SNAPSHOT_END);
+            queue_bare(rec, 0, SNAPSHOT_END);
             end_snapshot(rec);
             advance(rec, SEND, ON);
             return true;
@@ -244,13 +245,13 @@ void lg_recorder_rotate(struct lg_recorder *rec)
 void lg_recorder_stop(struct lg_recorder *rec, unsigned lane)
 {
     if (give_up(rec, lane))
-        put(rec, lane, STOP); /* no room: the next BEGIN ends the file as well */
+        queue_bare(rec, lane, STOP); /* no room: the next BEGIN ends the file as well */
 }
 
 void lg_recorder_yield(struct lg_recorder *rec)
 {
     if (rec->owing && phase_of(rec) != IDLE)
-        gap(rec, 0);
+        count_gap(rec, 0);
     end_snapshot(rec);
 }
 

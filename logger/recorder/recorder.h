@@ -6,17 +6,18 @@
  * is too slow the lane counts a gap, what was being recorded ends there in all lanes, and a new file with a
  * new snapshot is begun as soon as the queues are half free again.
  *
- * A snapshot is copied as a resync copies one: lines are pending, whoever edits an pending line copies it
+ * A snapshot is copied as a resync copies one: lines are pending, whoever edits a pending line copies it
  * first, the lanes copy the rest a little at a time between bursts, then lane 0 reads the copies into its
  * queue. There is one set of pending lines. The resync's need goes first: it may take it away
  * (lg_recorder_yield), and while it has it, no snapshot is begun; the file that is being written goes on,
  * whatever its size.
  *
- * Several lanes: a snapshot is the state at one moment in which all of them stand between bursts, so that the
- * records before it hold all that it holds and those behind it nothing of it. So lg_recorder_begin is for a
- * moment in which they do; how they come to stand there, live or in replay, is theirs (node/lane/quiesce.c).
- * A scheme without it was thought of and not taken: a snapshot whose lanes were copied at bursts of their own
- * would have to hold shared objects as they were at accesses of different times, which no copy of lines can.
+ * Several lanes: a snapshot is the state at one moment in which all of them are quiesced between bursts, so
+ * that the records before it hold all that it holds and those behind it nothing of it. So lg_recorder_begin
+ * is for a moment in which they are; how they are quiesced, live or in replay, is theirs
+ * (node/lane/quiesce.c). A scheme without it was thought of and not taken: a snapshot whose lanes were copied
+ * at bursts of their own would have to hold shared objects as they were at accesses of different times, which
+ * no copy of lines can.
  *
  * The writer takes a record from the queue of its lane in no order with those of other lanes; dependencies
  * say what order there was. Entries name their file, so what was queued before a snapshot goes to the file
@@ -69,13 +70,13 @@ bool lg_recorder_due(struct lg_recorder *recorder, uint64_t now);
 /* All lanes are quiesced between bursts, at[lanes]. Begins a file, if one is still due. */
 void lg_recorder_begin(struct lg_recorder *recorder, const struct lg_position at[], uint64_t view,
                        uint64_t now);
-/* Each lane, between bursts: copies some of a base. True if there was work. */
+/* Each lane, between bursts: copies some of a snapshot. True if there was work. */
 bool lg_recorder_turn(struct lg_recorder *recorder, unsigned lane);
-/* All lanes are quiesced: a new file, as soon as this one has its base. Records go on meanwhile. */
+/* All lanes are quiesced: a new file, as soon as this one has its snapshot. Records go on meanwhile. */
 void lg_recorder_rotate(struct lg_recorder *recorder);
 /* Nothing follows: the lane leaves what it did, or its state is void. */
 void lg_recorder_stop(struct lg_recorder *recorder, unsigned lane);
-/* All lanes are quiesced, or lane 0 does: gives back pending lines, if it has them. */
+/* All lanes are quiesced, or lane 0 is: gives back pending lines, if it has them. */
 void lg_recorder_yield(struct lg_recorder *recorder);
 /* Lane 0: the lines pending at present are the recorder's. */
 bool lg_recorder_owes(const struct lg_recorder *recorder);

@@ -2,6 +2,7 @@
 /* Reads and checks a file of the flight recorder. */
 #include "logger/recorder/recording.h"
 #include "ftcore/record/message.h"
+#include "ftcore/record/runs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +15,7 @@
 #define REFUSE(r, offset, error, fmt, ...)                                                                   \
     ft_fail(fault, error, "%.120s:offset %lu: " fmt, (r)->file, (uint64_t)(offset), __VA_ARGS__)
 
-static int map(struct lg_recording *r, struct ft_fault *fault)
+static int map_file(struct lg_recording *r, struct ft_fault *fault)
 {
     int fd = open(r->file, O_RDONLY | O_CLOEXEC), error = 0;
     struct stat s;
@@ -41,7 +42,7 @@ static int map(struct lg_recording *r, struct ft_fault *fault)
     return error;
 }
 
-static bool zeros(const uint8_t *at, uint64_t n)
+static bool all_zero(const uint8_t *at, uint64_t n)
 {
     return n == 0 || (at[0] == 0 && memcmp(at, at + 1, n - 1) == 0);
 }
@@ -52,7 +53,7 @@ static int check_preface(const struct lg_recording *r, struct ft_fault *fault)
 
     memcpy(&version, r->data + 8, sizeof(version));
     memcpy(&zero, r->data + 12, sizeof(zero));
-    if (zeros(r->data, r->size)) /* a machine lost power */
+    if (all_zero(r->data, r->size)) /* a machine lost power */
         return REFUSE(r, 0, FT_ETRUNC, "%lu zeros, expected a recording", r->size);
     if (memcmp(r->data, LG_MAGIC, 8) != 0)
         return REFUSE(r, 0, FT_EMALFORMED, "other bytes than '%s', expected a recording", LG_MAGIC);
@@ -76,7 +77,7 @@ static int frame_at(const struct lg_recording *r, uint64_t at, struct lg_frame *
     memcpy(&f->len, r->data + at, sizeof(f->len));
     memcpy(&f->type, r->data + at + 4, sizeof(f->type));
     f->content = r->data + at + LG_FRAME_HEAD;
-    if (sum != own && zeros(r->data + at, left))
+    if (sum != own && all_zero(r->data + at, left))
         return 0;
     if (sum != own)
         return REFUSE(r, at, FT_ECHECKSUM, "head of a frame with checksum %016lx, expected %016lx", sum, own);
@@ -129,8 +130,7 @@ static int take_header(struct lg_recording *r, uint64_t at, const struct lg_fram
 /* A dependency to the record's own lane or to one that there is not; NULL: none. */
 static const struct ft_dependency *strange_dependency(const struct ft_record *r, unsigned lanes)
 {
-    const struct ft_dependency *dependency =
-        (const void *)((const uint8_t *)r + ft_record_dependencies_at(r));
+    const struct ft_dependency *dependency = ft_record_dependencies(r);
 
     for (unsigned i = 0; i < r->dependencies; i++)
         if (dependency[i].lane >= lanes || dependency[i].lane == r->lane)
@@ -237,7 +237,7 @@ int lg_recording_open(struct lg_recording *r, const char *file, struct ft_fault 
         return ft_fail(fault, FT_EINVAL, "%.60s...: path too long, expected less than %zu bytes", file,
                        sizeof(r->file));
     snprintf(r->file, sizeof(r->file), "%s", file);
-    error = map(r, fault);
+    error = map_file(r, fault);
     if (!error)
         error = check_preface(r, fault);
     if (!error)

@@ -19,13 +19,13 @@ struct lg_recording {
     uint64_t whole;      /* bytes up to the end of the last whole frame; less than `size`: torn */
     struct lg_file_header head;
     const char *identity;                /* head.identity bytes */
-    struct lg_position at[FT_LANES_MAX]; /* where the lanes stood at the snapshot */
+    struct lg_position at[FT_LANES_MAX]; /* where the lanes were at the snapshot */
     bool based;                          /* the snapshot is whole */
     bool ended;                          /* the recorder closed it */
     uint64_t records, inputs, digests;
-    uint64_t burst[FT_LANES_MAX],
-        seq[FT_LANES_MAX]; /* each lane's last record; sequence number of the input after */
-    uint64_t time[FT_LANES_MAX], access[FT_LANES_MAX]; /* … its chain time; the next access */
+    /* Of each lane: its last record, the sequence number of the input after it, its chain time, the next
+     * access. */
+    uint64_t burst[FT_LANES_MAX], seq[FT_LANES_MAX], time[FT_LANES_MAX], access[FT_LANES_MAX];
 };
 
 /* 0, or "FILE:offset N: what, expected what": FT_EMALFORMED, FT_ECHECKSUM, FT_EVERSION, FT_ETRUNC (not even

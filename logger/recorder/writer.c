@@ -24,7 +24,7 @@ static void name_of(const struct lg_recorder *rec, uint64_t serial, char out[NAM
 }
 
 /* The file is given up; the lane hears of it and begins another later. */
-static void failed(struct lg_recorder *rec, const char *what)
+static void give_up_file(struct lg_recorder *rec, const char *what)
 {
     char name[NAME_BYTES];
 
@@ -38,7 +38,7 @@ static void failed(struct lg_recorder *rec, const char *what)
     rec->fd = -1;
 }
 
-static void flush(struct lg_recorder *rec)
+static void flush_frames(struct lg_recorder *rec)
 {
     uint32_t done = 0;
     ssize_t n;
@@ -46,7 +46,7 @@ static void flush(struct lg_recorder *rec)
     while (rec->fd >= 0 && done < rec->out_len) {
         n = write(rec->fd, rec->out + done, rec->out_len - done);
         if (n < 0 && errno != EINTR) {
-            failed(rec, "cannot be written");
+            give_up_file(rec, "cannot be written");
             break;
         }
         done += n > 0 ? (uint32_t)n : 0;
@@ -59,7 +59,7 @@ static void flush(struct lg_recorder *rec)
 static uint8_t *frame_begin(struct lg_recorder *rec)
 {
     if (rec->out_len + LG_FRAME_HEAD + LG_CONTENT_MAX > LG_OUT_BYTES)
-        flush(rec);
+        flush_frames(rec);
     return rec->out + rec->out_len + LG_FRAME_HEAD;
 }
 
@@ -76,7 +76,7 @@ static void end_file(struct lg_recorder *rec)
         return;
     frame_begin(rec);
     frame_end(rec, LG_END, 0);
-    flush(rec);
+    flush_frames(rec);
     if (rec->fd < 0)
         return;
     fdatasync(rec->fd);
@@ -85,7 +85,7 @@ static void end_file(struct lg_recorder *rec)
 }
 
 /* The numbers of the files there are: how many, the lowest and the highest. */
-static uint64_t look_around(const struct lg_recorder *rec, uint64_t *lowest, uint64_t *highest)
+static uint64_t count_files(const struct lg_recorder *rec, uint64_t *lowest, uint64_t *highest)
 {
     DIR *dir = opendir(rec->directory);
     const struct dirent *d;
@@ -108,12 +108,12 @@ static uint64_t look_around(const struct lg_recorder *rec, uint64_t *lowest, uin
     return count;
 }
 
-static void purge(const struct lg_recorder *rec, uint64_t keep)
+static void purge_files(const struct lg_recorder *rec, uint64_t keep)
 {
     uint64_t lowest, highest;
     char name[NAME_BYTES];
 
-    while (look_around(rec, &lowest, &highest) > keep) {
+    while (count_files(rec, &lowest, &highest) > keep) {
         name_of(rec, lowest, name);
         if (unlink(name) != 0)
             return;
@@ -168,14 +168,14 @@ static void begin_writing(struct lg_recorder *rec, const struct lg_begin *b)
 
     drop_baseless(rec);
     end_file(rec);
-    purge(rec, rec->config.files - 1);
+    purge_files(rec, rec->config.files - 1);
     rec->serial++;
     rec->out_len = 0;
     rec->whole = false;
     name_of(rec, rec->serial, name);
     rec->fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
     if (rec->fd < 0) {
-        failed(rec, "cannot be made");
+        give_up_file(rec, "cannot be made");
         return;
     }
     atomic_fetch_add_explicit(&rec->files, 1, memory_order_relaxed);
@@ -279,7 +279,7 @@ void *lg_recorder_write(void *arg)
                 more |= write_lane(rec, l);
             any |= more;
         } while (more);
-        flush(rec);
+        flush_frames(rec);
         if (stop)
             break;
         nanosleep(&pause, NULL);
@@ -293,6 +293,6 @@ uint64_t lg_recorder_highest(const struct lg_recorder *rec)
 {
     uint64_t lowest, highest;
 
-    look_around(rec, &lowest, &highest);
+    count_files(rec, &lowest, &highest);
     return highest;
 }

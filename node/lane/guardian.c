@@ -18,6 +18,7 @@
 #include "node/lane/guardian.h"
 
 #include "ftcore/base/check.h"
+#include "ftcore/record/death_notice.h"
 #include "ftcore/record/message.h"
 
 #include <arpa/inet.h>

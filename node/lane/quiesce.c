@@ -158,8 +158,8 @@ bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next)
     if (lane->group->lanes == 1 || lane->doing != FT_LANE_REPLAY)
         return false;
     if (!lane->stopped) {
-        bool digest =
-            next && !ft_is_chunk(next) && next->flags & FT_REC_DIGEST && next->burst != lane->compared;
+        bool digest = next && ft_entry_kind(next) == FT_ENTRY_RECORD && next->flags & FT_REC_DIGEST &&
+                      next->burst != lane->compared;
 
         if (!digest && (next || !at_stop_point(lane)))
             return false;

@@ -246,9 +246,13 @@ static bool take_chunk(struct nd_lane *lane, const struct ft_chunk *chunk)
 /* True when the entry may be taken now. */
 static bool is_ripe(const struct nd_lane *lane, const struct ft_record *r, uint64_t upto)
 {
-    if (ft_is_chunk(r))
+    switch (ft_entry_kind(r)) {
+    case FT_ENTRY_CHUNK:
         return ft_chunk_of(r)->cut <=
                atomic_load_explicit(&lane->shared->orders.cut_to, memory_order_acquire);
+    case FT_ENTRY_RECORD:
+        break;
+    }
     if (r->burst <= atomic_load_explicit(&lane->shared->orders.covered, memory_order_acquire))
         return true;
     return r->burst <= upto && (lane->doing != FT_LANE_REPLAY || !lane->config->protect.stores);
@@ -283,7 +287,8 @@ static const struct ft_record *next_entry(struct nd_lane *lane, uint64_t upto, s
     r = ft_ring_peek(&lane->shared->replay, &there);
     if (!r || !is_ripe(lane, r, upto))
         return NULL;
-    if (ft_is_chunk(r) && ft_chunk_of(r)->cut != lane->applied + 1 && (earlier = aside(lane, upto)))
+    if (ft_entry_kind(r) == FT_ENTRY_CHUNK && ft_chunk_of(r)->cut != lane->applied + 1 &&
+        (earlier = aside(lane, upto)))
         return earlier;
     *ring = &lane->shared->replay;
     return r;
@@ -315,12 +320,23 @@ static bool skip_covered(struct nd_lane *lane)
     uint64_t covered = atomic_load_explicit(&lane->shared->orders.covered, memory_order_relaxed);
     const struct ft_record *r = ring->read < at ? ft_ring_peek(ring, &there) : NULL;
 
-    if (!r || ft_is_chunk(r))
+    if (!r || ft_entry_kind(r) != FT_ENTRY_RECORD)
         return false;
     FT_COUNT(lane->shared, records_covered, covered + 1 - r->burst);
     ft_ring_advance(ring, at - ring->read);
     ft_ring_consume(ring);
     return true;
+}
+
+static bool take_entry(struct nd_lane *lane, const struct ft_record *r)
+{
+    switch (ft_entry_kind(r)) {
+    case FT_ENTRY_CHUNK:
+        return take_chunk(lane, ft_chunk_of(r));
+    case FT_ENTRY_RECORD:
+        break;
+    }
+    return take_record(lane, r);
 }
 
 bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
@@ -340,7 +356,7 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
             break;
         uint32_t size = r->size;
 
-        if (!(ft_is_chunk(r) ? take_chunk(lane, ft_chunk_of(r)) : take_record(lane, r)))
+        if (!take_entry(lane, r))
             return false;
         ft_ring_advance(ring, size);
         ft_ring_consume(ring);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The death notice: a datagram as it is, or (first byte 1) with its checksum made right. */
+#include "ftcore/record/death_notice.h"
 #include "ftcore/record/message.h"
 #include "tests/fuzz/fuzz.h"
 

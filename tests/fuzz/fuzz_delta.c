@@ -6,6 +6,7 @@
  */
 #include "ftcore/record/delta.h"
 #include "ftcore/record/message.h"
+#include "ftcore/record/runs.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
@@ -87,7 +88,7 @@ static void run(const uint8_t *data, size_t size)
     } else {
         FUZZ_MUST((size_t)n <= len && p->size <= FT_CHUNK_MAX, "%ld bytes consumed of %zu", n, len);
         FUZZ_MUST(p->size == ft_chunk_size(p->lines, p->bytes) && p->burst >= p->from &&
-                      p->lane < FT_LANES_MAX && p->flags & FT_REC_DELTA,
+                      p->lane < FT_LANES_MAX && p->kind == FT_ENTRY_CHUNK,
                   "a chunk of %u bytes, lane %u, bursts %lu to %lu", p->size, p->lane, p->from, p->burst);
         walk(p, lines);
         both_ways(p, lines);
@@ -117,9 +118,10 @@ static void seeds(void)
 
     memset(first, 0, sizeof(first));
     *p = (struct ft_chunk){
-        .flags = FT_REC_DELTA | FT_CHUNK_LAST, .cut = 1, .seq = 1, .size = ft_chunk_size(0, 0)};
+        .kind = FT_ENTRY_CHUNK, .flags = FT_CHUNK_LAST, .cut = 1, .seq = 1, .size = ft_chunk_size(0, 0)};
     seed("empty", p, 2);
-    *p = (struct ft_chunk){.flags = FT_REC_DELTA | FT_CHUNK_LAST | FT_REC_DIGEST,
+    *p = (struct ft_chunk){.kind = FT_ENTRY_CHUNK,
+                           .flags = FT_CHUNK_LAST | FT_REC_DIGEST,
                            .cut = 7,
                            .from = 10,
                            .burst = 12,

@@ -108,12 +108,13 @@ void received_compare_rings(void)
         unsigned at = 0;
 
         while ((r = ft_ring_peek(&received_lanes[l].replay, &there))) {
-            uint64_t number = ft_is_chunk(r) ? ft_chunk_of(r)->number : r->burst;
+            uint64_t number = ft_entry_kind(r) == FT_ENTRY_CHUNK ? ft_chunk_of(r)->number : r->burst;
 
             FUZZ_MUST(there >= r->size, "an entry is cut short");
-            FUZZ_MUST(ft_is_chunk(r) || ft_record_check(r, r->size, &fault) == 0, "a bad record was kept");
+            FUZZ_MUST(ft_entry_kind(r) == FT_ENTRY_CHUNK || ft_record_check(r, r->size, &fault) == 0,
+                      "a bad record was kept");
             FUZZ_MUST(at < received_entry_count[l] && r->lane == l &&
-                          ft_is_chunk(r) == received_entries[l][at].chunk &&
+                          (ft_entry_kind(r) == FT_ENTRY_CHUNK) == received_entries[l][at].chunk &&
                           number == received_entries[l][at].number,
                       "number %lu of lane %u in the ring of lane %u", number, r->lane, l);
             at++;

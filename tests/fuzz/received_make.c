@@ -166,7 +166,8 @@ bool received_make_chunk(struct fuzz_input *in, size_t *len, struct ft_chunk *ou
         new_delta(in, how, &end, p);
     }
     p->lane = (uint16_t)lane;
-    p->flags = FT_REC_DELTA | (how & 4 ? FT_CHUNK_LAST : 0);
+    p->kind = FT_ENTRY_CHUNK;
+    p->flags = how & 4 ? FT_CHUNK_LAST : 0;
     if (how & 8)
         spoil(in, p);
     if (p->burst < p->from)

@@ -91,7 +91,8 @@ const struct ft_chunk *sim_lie_chunk(const struct ft_chunk *was)
      */
     p->lines = sim_lie_draw(2) && !(was->flags & FT_CHUNK_INCREMENTAL) ? was->lines : 0;
     memcpy(ft_chunk_lines(p), ft_chunk_lines(was), p->lines);
-    p->flags = FT_REC_DELTA;
+    p->kind = FT_ENTRY_CHUNK;
+    p->flags = 0;
     p->digest = 0;
     p->held = p->bytes = 0;
     p->size = ft_chunk_size(p->lines, 0);

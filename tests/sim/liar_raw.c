@@ -7,7 +7,6 @@
 #include "tests/sim/sim.h"
 
 #include "ftcore/record/delta.h"
-#include "ftcore/record/rules.h"
 
 #include <stdlib.h>
 #include <string.h>

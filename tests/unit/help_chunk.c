@@ -2,6 +2,7 @@
 /* For tests: builds chunks of deltas. Owns the buffers. */
 #include "tests/unit/help_chunk.h"
 #include "ftcore/record/message.h"
+#include "ftcore/record/runs.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +19,7 @@ void chunk_begin(uint16_t lane, uint64_t cut, uint64_t from, uint64_t burst)
 {
     memset(memory, 0, sizeof(memory));
     chunk->lane = lane;
-    chunk->flags = FT_REC_DELTA;
+    chunk->kind = FT_ENTRY_CHUNK;
     chunk->cut = cut;
     chunk->from = from;
     chunk->burst = burst;

@@ -2,6 +2,7 @@
 /* Deltas of help_twin.h: deltas made from the region's dirty lines and the outputs since the last cut, and
  * the chunks of them applied. One lane, so its delta carries the shared arena too, of which it has none. */
 #include "ftcore/record/message.h"
+#include "ftcore/record/runs.h"
 #include "tests/unit/help_twin.h"
 
 #include <string.h>
@@ -32,7 +33,7 @@ static struct ft_chunk *begin(struct twin_delta *d, const struct twin_lane_state
 
     FT_CHECK(p, "no room for a chunk that was reckoned with");
     *p = (struct ft_chunk){
-        .flags = FT_REC_DELTA,
+        .kind = FT_ENTRY_CHUNK,
         .cut = d->cut + 1,
         .from = d->from,
         .burst = s->burst,

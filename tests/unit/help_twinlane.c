@@ -290,7 +290,8 @@ static bool replay(struct life *life, uint64_t upto, uint32_t most_records)
     for (; n < most_records && (r = ft_ring_peek(ring, &there)); n++) {
         uint32_t size = r->size;
 
-        if (!(ft_is_chunk(r) ? take_chunk(life, ft_chunk_of(r)) : take_record(life, r, upto)))
+        if (!(ft_entry_kind(r) == FT_ENTRY_CHUNK ? take_chunk(life, ft_chunk_of(r))
+                                                 : take_record(life, r, upto)))
             break;
         ft_ring_advance(ring, size);
         ft_ring_consume(ring);

@@ -177,7 +177,7 @@ static void record_with_the_flag(void *arg)
 {
     (void)arg;
     record_sample();
-    rec->flags |= FT_REC_DELTA;
+    rec->kind = FT_ENTRY_CHUNK;
     ft_record_encode(rec, wire, sizeof(wire));
 }
 
@@ -185,7 +185,7 @@ static void chunk_without_the_flag(void *arg)
 {
     (void)arg;
     chunk_sample();
-    chunk->flags &= (uint16_t)~FT_REC_DELTA;
+    chunk->kind = FT_ENTRY_RECORD;
     encode();
 }
 

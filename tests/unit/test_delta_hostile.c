@@ -69,12 +69,12 @@ static void impossible_heads_are_refused_by_name(void **state)
     plain_head();
     forge_good();
     assert_int_equal(chunk_back->burst, 19);
-    assert_int_equal(chunk_back->flags, FT_REC_DELTA);
+    assert_int_equal(chunk_back->kind, FT_ENTRY_CHUNK);
+    assert_int_equal(chunk_back->flags, 0);
     hostile_number(VERSION, 2, FT_EVERSION, "offset 3: version is 2, expected 1");
     hostile_number(LANE, 16, FT_EMALFORMED, "offset 4: lane is 16, expected 0 to 15");
     hostile_number(LANE, 65536 + 2, FT_EMALFORMED, "lane is 65538");
-    hostile_number(FLAGS, FT_REC_DELTA, FT_EMALFORMED,
-                   "offset 5: flags is 8, expected 0, 16 or 18, and 32 or not");
+    hostile_number(FLAGS, 8, FT_EMALFORMED, "offset 5: flags is 8, expected 0, 16 or 18, and 32 or not");
     hostile_number(FLAGS, FT_REC_DIGEST, FT_EMALFORMED, "flags is 2, expected 0, 16 or 18");
     hostile_number(FLAGS, 64, FT_EMALFORMED, "flags is 64, expected 0 to 50");
     hostile_number(FLAGS, 17, FT_EMALFORMED, "flags is 17, expected 0, 16 or 18");

@@ -8,6 +8,7 @@
 #include "node/base/clock.h"
 #include "node/lane/guardian.h"
 
+#include "ftcore/record/death_notice.h"
 #include "ftcore/record/message.h"
 
 #include <setjmp.h>

@@ -4,6 +4,8 @@
  * refused.
  */
 #include "tests/unit/help_record.h"
+#include "ftcore/record/death_notice.h"
+#include "ftcore/record/runs.h"
 #include "tests/unit/help_message.h"
 #include "ftcore/record/message.h"
 

@@ -5,6 +5,7 @@
  * goes on with the next connection.
  */
 #include "ftcore/record/record.h"
+#include "ftcore/record/runs.h"
 #include "tests/unit/help_chunk.h"
 #include "tests/unit/help_record.h"
 #include "tests/unit/help_twin.h"

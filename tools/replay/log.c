@@ -2,6 +2,7 @@
 /* Executes recorded bursts again: a region, a snapshot, and lanes that replay, file by file. */
 #include "tools/replay/log.h"
 #include "ftcore/record/message.h"
+#include "ftcore/record/runs.h"
 #include "nflib/chain/chain.h"
 #include "node/control/options.h"
 
