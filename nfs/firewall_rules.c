@@ -3,8 +3,6 @@
  * checked, never on the packet path. */
 #include "nfs/firewall_rules.h"
 
-#include "nflib/net/flow.h"
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>

@@ -5,115 +5,69 @@
 
 #include <string.h>
 
-#define FW_TICK   (NF_SECOND / 10)
-#define FW_DUE    64u
-#define FW_ROUNDS 16u /* of FW_DUE timers in one burst; the rest in the next */
-
-static uint64_t fw_life(const struct fw *fw, uint8_t class)
-{
-    return fw->timeouts[class] * NF_SECOND;
-}
 uint64_t fw_arena(const void *c)
 {
     const struct fw_config *config = c;
     return sizeof(struct fw) + FT_LINE + (config->rules.count + 2) * sizeof(struct fw_rule) +
-           nf_map_bytes(config->max_flows, sizeof(struct nf_flow_key), sizeof(struct fw_conn)) +
-           nf_wheel_bytes(config->max_flows + config->max_fragments) +
-           nf_fragments_bytes(config->max_fragments);
+           nf_flows_bytes(&config->flows, sizeof(struct fw_conn), 0);
 }
 
 int fw_make(struct nf *nf, struct ft_fault *fault)
 {
     const struct fw_config *config = nf->config;
     uint64_t bytes = (config->rules.count + 2) * sizeof(struct fw_rule);
-    struct fw *fw = ft_arena_alloc(nf->arena, sizeof(*fw));
+    struct fw *fw = nf_make_state(nf, sizeof(*fw), fault);
     if (!fw)
-        return ft_fail(fault, FT_EFULL, "firewall: arena full");
-    fw = NF_EDIT(nf, fw);
-    fw->conns = nf_map_make(nf, config->max_flows, sizeof(struct nf_flow_key), sizeof(struct fw_conn));
-    fw->wheel = nf_wheel_make(nf, config->max_flows + config->max_fragments, FW_TICK);
-    fw->fragments = nf_fragments_make(nf, config->max_fragments, fw->wheel, config->max_flows);
+        return FT_EFULL;
+    bool whole = nf_flows_make(nf, &fw->conns, &config->flows, sizeof(struct fw_conn), 0);
     fw->rules = ft_arena_alloc(nf->arena, bytes);
-    if (!fw->conns || !fw->wheel || !fw->fragments || !fw->rules)
-        return ft_fail(fault, FT_EFULL, "firewall: arena full");
-    memcpy(nf_edit(nf, fw->rules, bytes), config->rules.list, bytes);
+    if (fw->rules)
+        memcpy(nf_edit(nf, fw->rules, bytes), config->rules.list, bytes);
     fw->count = config->rules.count;
-    memcpy(fw->timeouts, config->timeouts, sizeof(fw->timeouts));
-    nf->state = fw;
-    return FT_OK;
+    return nf_made(nf, whole && fw->rules, fault);
 }
 
 void fw_remove(const struct nf *nf, uint32_t slot)
 {
     struct fw *fw = nf->state;
-    nf_wheel_cancel(nf, fw->wheel, slot);
-    nf_map_remove(nf, fw->conns, slot);
+    nf_flow_remove(nf, &fw->conns, slot);
 }
 
-/* False: the table is full. */
-bool fw_create(const struct nf *nf, const struct nf_packet *p, const struct fw_look *look, uint32_t rule,
+bool fw_create(const struct nf *nf, const struct nf_packet *p, const struct nf_look *look, uint32_t rule,
                uint64_t now)
 {
     struct fw *fw = nf->state;
-    uint32_t slot = nf_map_add(nf, fw->conns, &look->key);
+    uint32_t slot = nf_map_add(nf, fw->conns.map, &look->key);
     if (slot == NF_NONE)
         return false;
     struct fw_conn *conn = NF_EDIT_VALUE(nf, struct nf_flow_key, fw_conn_of(fw, slot));
-    conn->seen = now;
     conn->packets[0] = 1;
-    conn->rule = (uint16_t)rule;
-    conn->tcp = p->proto == NF_PROTO_TCP ? nf_tcp_first(p->tcp_flags) : NF_TCP_NONE;
-    conn->class = nf_timeout_class(p->proto, conn->tcp);
-    conn->swapped = look->swapped;
-    conn->side = p->side;
-    nf_wheel_set(nf, fw->wheel, slot, now + fw_life(fw, conn->class));
+    conn->flow.own = rule;
+    conn->flow.swapped = look->swapped;
+    nf_flow_begin(nf, &fw->conns, slot, &conn->flow, p, now);
     nf_count(nf, FW_CREATED, 1);
     return true;
 }
 
-/* One more packet. The timer is moved only when it would fire too late; early is harmless. */
 void fw_touch(const struct nf *nf, const struct nf_packet *p, bool swapped, uint32_t slot, uint64_t now)
 {
     struct fw *fw = nf->state;
     struct fw_conn *conn = NF_EDIT_VALUE(nf, struct nf_flow_key, fw_conn_of(fw, slot));
-    bool reply = swapped != conn->swapped;
-    conn->seen = now;
+    bool reply = swapped != conn->flow.swapped;
     conn->packets[reply]++;
-    if (p->proto != NF_PROTO_TCP)
-        return;
-    conn->tcp = nf_tcp_next(conn->tcp, p->tcp_flags, reply);
-    uint8_t class = nf_timeout_class(NF_PROTO_TCP, conn->tcp);
-    if (class != conn->class) {
-        conn->class = class;
-        nf_wheel_set(nf, fw->wheel, slot, now + fw_life(fw, class));
-    }
+    nf_flow_touch(nf, &fw->conns, slot, &conn->flow, p, reply, now);
 }
 
 void fw_timers(struct nf *nf, uint64_t now)
 {
-    const struct fw_config *config = nf->config;
     struct fw *fw = nf->state;
-    uint32_t due[FW_DUE];
+    struct nf_flows_due due = {.rounds = NF_FLOWS_ROUNDS};
 
-    for (unsigned round = 0; round < FW_ROUNDS; round++) {
-        uint32_t n = nf_wheel_due(nf, fw->wheel, now, due, FW_DUE);
-        for (uint32_t i = 0; i < n; i++) {
-            if (due[i] >= config->max_flows) {
-                nf_fragments_due(nf, fw->fragments, due[i]);
-                continue;
-            }
-            const struct fw_conn *conn = fw_conn_of(fw, due[i]);
-            uint64_t end = conn->seen + fw_life(fw, conn->class);
-            if (end > now) {
-                nf_wheel_set(nf, fw->wheel, due[i], end);
-            } else {
-                nf_map_remove(nf, fw->conns, due[i]);
-                nf_count(nf, FW_EXPIRED, 1);
-            }
+    while (nf_flows_due(nf, &fw->conns, now, &due))
+        for (uint32_t i = 0; i < due.count; i++) {
+            fw_remove(nf, due.slots[i]);
+            nf_count(nf, FW_EXPIRED, 1);
         }
-        if (n < FW_DUE)
-            break;
-    }
 }
 
 /* "rule.3", "default.in", "default.out"; NF_NONE for anything else. */
@@ -140,27 +94,12 @@ int fw_set(struct nf *nf, const char *key, const char *value, uint64_t now, stru
         *NF_EDIT(nf, &fw->rules[rule].action) = allow ? FW_ALLOW : FW_DENY;
         return FT_OK;
     }
-    int class = nf_timeout_set(nf, fw->timeouts, key, value, fault);
-    if (class < 0)
-        return class;
-    /* It holds for all connections from now on, so their timers are set anew. */
-    for (uint32_t slot = 0; (slot = nf_map_next(fw->conns, slot)) != NF_NONE; slot++) {
-        const struct fw_conn *conn = fw_conn_of(fw, slot);
-        uint64_t end = conn->seen + fw_life(fw, conn->class);
-        if (conn->class == class)
-            nf_wheel_set(nf, fw->wheel, slot, end > now ? end : now);
-    }
-    return FT_OK;
+    return nf_flows_set(nf, &fw->conns, key, value, now, fault);
 }
 
 int fw_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
 {
     struct fw *fw = nf->state;
     (void)now;
-    if (key)
-        return ft_fail(fault, FT_ENOENT, "%s: expected no key: all connections are cleared", key);
-    for (uint32_t slot = 0; (slot = nf_map_next(fw->conns, slot)) != NF_NONE; slot++)
-        fw_remove(nf, slot);
-    nf_fragments_clear(nf, fw->fragments);
-    return FT_OK;
+    return nf_flows_clear(nf, &fw->conns, key, fw_remove, fault);
 }

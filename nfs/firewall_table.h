@@ -2,47 +2,31 @@
 /*
  * The firewall's connections: a 5-tuple, the same for both directions, to all that a packet touches.
  *
- * State, written by this instance alone: the connection map, the fragment table, one wheel for both
- * (connections first), the rules with their hits, the timeouts.
+ * State, written by this instance alone: the connections, the rules with their hits.
  */
 #ifndef NFS_FIREWALL_TABLE_H
 #define NFS_FIREWALL_TABLE_H
 
-#include "nflib/net/flow.h"
-#include "nflib/net/fragment.h"
 #include "nflib/nf.h"
-#include "nflib/net/tcp.h"
 #include "nfs/firewall_rules.h"
 
 struct fw_config {
     const char *path;
-    uint32_t max_flows, max_fragments;
-    uint32_t timeouts[NF_TIMEOUT_COUNT];
+    struct nf_flows_config flows;
     bool loose;
-    uint32_t unsupported;
+    uint32_t unsupported;  /* enum nf_policy */
     struct fw_rules rules; /* made by check from the file */
 };
 
-enum { FW_U_DROP, FW_U_PASS }; /* choices of `unsupported` */
-
 struct fw_conn {
-    uint64_t seen;       /* chain time of the last packet */
+    struct nf_flow flow; /* swapped: the originator is end 1 of the key; own: the rule that let it in */
     uint64_t packets[2]; /* from the originator, to it */
-    uint16_t rule;       /* that let it in; number of rules and one more: the defaults */
-    uint8_t tcp;         /* enum nf_tcp_state */
-    uint8_t class;       /* enum nf_timeout that the timer was last set for */
-    uint8_t swapped;     /* the originator is end 1 of the key */
-    uint8_t side;        /* enum nf_side of the originator */
-    uint16_t zero;
 };
 
 struct fw {
-    struct nf_map *conns;
-    struct nf_wheel *wheel;
-    struct nf_fragments *fragments;
+    struct nf_flows conns;
     struct fw_rule *rules; /* [count + 2] */
     uint32_t count;
-    uint32_t timeouts[NF_TIMEOUT_COUNT];
 };
 
 enum fw_counter {
@@ -61,26 +45,20 @@ enum fw_counter {
     FW_TABLE_FULL,
 };
 
-struct fw_look {
-    struct nf_flow_key key;
-    uint64_t hash;
-    bool keyed, swapped;
-};
-
 static inline const struct nf_flow_key *fw_key_of(const struct fw *fw, uint32_t slot)
 {
-    return nf_map_key(fw->conns, slot);
+    return nf_map_key(fw->conns.map, slot);
 }
 static inline const struct fw_conn *fw_conn_of(const struct fw *fw, uint32_t slot)
 {
-    return nf_map_value(fw->conns, slot);
+    return nf_map_value(fw->conns.map, slot);
 }
 
 uint64_t fw_arena(const void *config);
 int fw_make(struct nf *nf, struct ft_fault *fault);
 
 /* A connection for the packet that begins it, let in by `rule`. False: the table is full. */
-bool fw_create(const struct nf *nf, const struct nf_packet *p, const struct fw_look *look, uint32_t rule,
+bool fw_create(const struct nf *nf, const struct nf_packet *p, const struct nf_look *look, uint32_t rule,
                uint64_t now);
 /* One more packet of a connection. */
 void fw_touch(const struct nf *nf, const struct nf_packet *p, bool swapped, uint32_t slot, uint64_t now);

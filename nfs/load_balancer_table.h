@@ -9,11 +9,7 @@
 #ifndef NFS_LOAD_BALANCER_TABLE_H
 #define NFS_LOAD_BALANCER_TABLE_H
 
-#include "nflib/net/flow.h"
-#include "nflib/net/fragment.h"
 #include "nflib/nf.h"
-#include "nflib/shared/shared.h"
-#include "nflib/net/tcp.h"
 
 #define LB_BACKENDS 64u
 
@@ -26,17 +22,15 @@ struct lb_end {
 struct lb_config {
     uint32_t vip;                    /* 0: any address */
     uint32_t port;                   /* 0: any */
-    uint32_t proto, policy, clients; /* enum lb_proto, lb_policy, lb_side */
+    uint32_t proto, policy, clients; /* enum lb_proto, lb_policy, nf_sides */
     const char *backends;
-    uint32_t max_flows, max_fragments;
-    uint32_t timeouts[NF_TIMEOUT_COUNT];
+    struct nf_flows_config flows;
     struct lb_end list[LB_BACKENDS]; /* read from `backends` */
     uint32_t count;
 };
 
 enum lb_proto { LB_TCP, LB_UDP, LB_BOTH_PROTOS };
 enum lb_policy { LB_LEAST, LB_CONSISTENT, LB_RANDOM };
-enum lb_side { LB_OUTSIDE, LB_INSIDE, LB_BOTH };
 
 /* `down` and `gone` lose their flows, `drain` only gets no new ones. What is gone is there as long as it has
  * flows, and until its place is needed. */
@@ -57,23 +51,17 @@ struct lb_key {
 };
 
 struct lb_flow {
-    uint64_t seen, packets;
+    struct nf_flow flow; /* own: the number of the backend */
+    uint64_t packets;
     struct lb_end backend; /* port: as the packets to it have */
-    uint32_t number;       /* of the backend */
-    uint8_t tcp;           /* enum nf_tcp_state */
-    uint8_t class;         /* enum nf_timeout that the timer was last set for */
-    uint8_t zero[2];
 };
 
 struct lb {
     struct nf_shared_map *backends;
-    struct nf_map *flows; /* lb_key as the client sees it: lb_flow */
-    struct nf_map *back;  /* lb_key as the backend sees it: slot in `flows` */
-    struct nf_wheel *wheel;
-    struct nf_fragments *fragments;
-    uint32_t timeouts[NF_TIMEOUT_COUNT];
-    uint32_t sweep; /* next slot to look at for flows of dead backends */
-    uint64_t look;  /* when to look at the backends again; UINT64_MAX: no flows */
+    struct nf_flows flows; /* lb_key as the client sees it: lb_flow */
+    struct nf_map *back;   /* lb_key as the backend sees it: slot in `flows` */
+    uint32_t sweep;        /* next slot to look at for flows of dead backends */
+    uint64_t look;         /* when to look at the backends again; UINT64_MAX: no flows */
 };
 
 enum lb_counter {
@@ -95,11 +83,11 @@ enum lb_counter {
 
 static inline const struct lb_key *lb_key_of(const struct lb *lb, uint32_t slot)
 {
-    return nf_map_key(lb->flows, slot);
+    return nf_map_key(lb->flows.map, slot);
 }
 static inline const struct lb_flow *lb_flow_of(const struct lb *lb, uint32_t slot)
 {
-    return nf_map_value(lb->flows, slot);
+    return nf_map_value(lb->flows.map, slot);
 }
 static inline struct lb_key lb_key(uint8_t proto, uint32_t far, uint16_t fport, uint32_t near, uint16_t nport)
 {

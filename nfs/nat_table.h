@@ -4,16 +4,12 @@
  * identifier, from a pool per protocol. The way back is a direct index by outside port.
  *
  * State, written by this instance alone: the flow map with everything a packet touches in one entry, the
- * indices, the pools, the fragment table, one wheel for both (flows first, then fragments), the timeouts.
+ * indices, the pools.
  */
 #ifndef NFS_NAT_TABLE_H
 #define NFS_NAT_TABLE_H
 
-#include "nflib/net/flow.h"
-#include "nflib/net/fragment.h"
 #include "nflib/nf.h"
-#include "nflib/shared/shared.h"
-#include "nflib/net/tcp.h"
 
 #include <arpa/inet.h>
 
@@ -23,12 +19,9 @@ struct nat_config {
     struct nf_prefixes inside;
     uint32_t outside;
     struct nf_range ports;
-    uint32_t max_flows, max_fragments;
-    uint32_t timeouts[NF_TIMEOUT_COUNT]; /* "other" stays 0: there is no such mapping */
-    uint32_t unsupported;
+    struct nf_flows_config flows;
+    uint32_t unsupported; /* enum nf_policy */
 };
-
-enum { NAT_DROP, NAT_PASS }; /* choices of `unsupported` */
 
 /* As the flow looks from inside. Network order; 16 bytes without padding. */
 struct nat_key {
@@ -39,21 +32,15 @@ struct nat_key {
 };
 
 struct nat_flow {
-    uint64_t seen;    /* chain time of the last packet */
+    struct nf_flow flow;
     uint64_t packets; /* both ways */
     uint16_t port;    /* outside, network order */
-    uint8_t tcp;      /* enum nf_tcp_state */
-    uint8_t class;    /* enum nf_timeout that the timer was last set for */
-    uint32_t zero;
 };
 
 struct nat {
-    struct nf_map *flows;
-    struct nf_wheel *wheel;
-    struct nf_fragments *fragments;
+    struct nf_flows flows;
     struct nf_shared_pool *pool[NAT_PROTOS]; /* of all lanes, with a cache of this one */
     uint32_t *index[NAT_PROTOS];             /* [port - first]: slot + 1, 0: no mapping */
-    uint32_t timeouts[NF_TIMEOUT_COUNT];
 };
 
 enum nat_counter {
@@ -78,11 +65,11 @@ enum nat_counter {
 
 static inline const struct nat_key *nat_key_of(const struct nat *nat, uint32_t slot)
 {
-    return nf_map_key(nat->flows, slot);
+    return nf_map_key(nat->flows.map, slot);
 }
 static inline const struct nat_flow *nat_flow_of(const struct nat *nat, uint32_t slot)
 {
-    return nf_map_value(nat->flows, slot);
+    return nf_map_value(nat->flows.map, slot);
 }
 static inline unsigned nat_proto(uint8_t proto)
 {

@@ -3,7 +3,7 @@
  * limiter: lets each source inside send so many packets in a window of time and drops the rest. The example
  * of docs/writing-an-nf.md, which explains it part by part; built outside the tree by the Makefile beside it.
  */
-#include "nflib/net/flow.h"
+#include "nflib/flow/flow.h"
 #include "nflib/nf.h"
 
 #include <string.h>

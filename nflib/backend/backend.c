@@ -53,7 +53,7 @@ const struct nf_backend_object *nf_backend_object_at(const struct nf_backend *b,
 }
 
 static const struct nf_backend_object *object_of(const struct nf_backend *b, const void *start,
-                                                 enum nf_backend_kind kind)
+                                                 enum nf_watch_kind kind)
 {
     const struct nf_backend_object *object = b->region ? nf_backend_object_at(b, (uintptr_t)start) : NULL;
 
@@ -83,50 +83,49 @@ static void touch_entry(struct nf_backend *b, const struct nf_backend_object *ob
         read_entry(b, object, map, key, slot);
 }
 
-void nf_backend_found(const struct nf_map *map, const void *key, uint32_t slot)
+static void tell_found(const struct nf_map *map, const void *key, uint32_t slot)
 {
     struct nf_backend *b = nf_backend;
-    const struct nf_backend_object *object = b->store.cache ? NULL : object_of(b, map, NF_BACKEND_MAP);
+    const struct nf_backend_object *object = b->store.cache ? NULL : object_of(b, map, NF_WATCH_MAP);
 
     if (object)
         touch_entry(b, object, map, key, slot, NF_TOUCHED_READ);
 }
 
-void nf_backend_changed(const struct nf_map *map, const void *key)
+static void tell_changed(const struct nf_map *map, const void *key)
 {
     struct nf_backend *b = nf_backend;
-    const struct nf_backend_object *object = object_of(b, map, NF_BACKEND_MAP);
+    const struct nf_backend_object *object = object_of(b, map, NF_WATCH_MAP);
 
     if (object)
         *nf_touched_at(&b->touched, (uint32_t)(object - b->objects), key, nf_map_key_size(map)) |=
             NF_TOUCHED_WRITTEN;
 }
 
-void nf_backend_taken(const struct nf_pool *pool, uint32_t number)
+/* One operation on the list of a pool's free numbers. */
+static void tell_pool(const struct nf_pool *pool, uint32_t number,
+                      void (*operation)(void *ctx, const void *key, uint32_t key_len, uint32_t number))
 {
     struct nf_backend *b = nf_backend;
-    const struct nf_backend_object *object = object_of(b, pool, NF_BACKEND_POOL);
+    const struct nf_backend_object *object = object_of(b, pool, NF_WATCH_POOL);
 
     if (object)
-        b->store.take(b->store.ctx, object->prefix, object->prefix_len, number);
+        operation(b->store.ctx, object->prefix, object->prefix_len, number);
 }
 
-void nf_backend_picked(const struct nf_pool *pool, uint32_t number)
+static void tell_taken(const struct nf_pool *pool, uint32_t number)
 {
-    struct nf_backend *b = nf_backend;
-    const struct nf_backend_object *object = object_of(b, pool, NF_BACKEND_POOL);
-
-    if (object)
-        b->store.pick(b->store.ctx, object->prefix, object->prefix_len, number);
+    tell_pool(pool, number, nf_backend->store.take);
 }
 
-void nf_backend_given(const struct nf_pool *pool, uint32_t number)
+static void tell_picked(const struct nf_pool *pool, uint32_t number)
 {
-    struct nf_backend *b = nf_backend;
-    const struct nf_backend_object *object = object_of(b, pool, NF_BACKEND_POOL);
+    tell_pool(pool, number, nf_backend->store.pick);
+}
 
-    if (object)
-        b->store.give(b->store.ctx, object->prefix, object->prefix_len, number);
+static void tell_given(const struct nf_pool *pool, uint32_t number)
+{
+    tell_pool(pool, number, nf_backend->store.give);
 }
 
 /* ---- words ------------------------------------------------------------------------------------- */
@@ -149,7 +148,7 @@ static void read_word(struct nf_backend *b, const struct nf_backend_object *obje
 }
 
 /* The last edit of a word has been made by now. */
-static void tell_death(struct nf_backend *b)
+static void tell_word(struct nf_backend *b)
 {
     const struct nf_backend_object *object = b->word;
     uint64_t value = object ? *nf_backend_word(object) : 0;
@@ -166,23 +165,33 @@ static void tell_death(struct nf_backend *b)
 
 static void touch_word(struct nf_backend *b, const struct nf_backend_object *object)
 {
-    tell_death(b);
+    tell_word(b);
     b->word = object;
     b->word_was = *nf_backend_word(object);
     if (!b->store.offload && !b->store.cache)
         read_word(b, object, b->word_was);
 }
 
-void nf_backend_read(const uint64_t *word)
+static void tell_read(const uint64_t *word)
 {
     struct nf_backend *b = nf_backend;
-    const struct nf_backend_object *object = b->store.cache ? NULL : object_of(b, word, NF_BACKEND_WORD);
+    const struct nf_backend_object *object = b->store.cache ? NULL : object_of(b, word, NF_WATCH_WORD);
 
     if (!object)
         return;
-    tell_death(b);
+    tell_word(b);
     read_word(b, object, *word);
 }
+
+const struct nf_watch nf_backend_watcher = {
+    .made = nf_backend_enter,
+    .found = tell_found,
+    .changed = tell_changed,
+    .read = tell_read,
+    .taken = tell_taken,
+    .picked = tell_picked,
+    .given = tell_given,
+};
 
 /* ---- lines ------------------------------------------------------------------------------------- */
 
@@ -237,17 +246,17 @@ void nf_backend_watch(void *arg, const void *p, size_t n)
         return;
     }
     switch (object->kind) {
-    case NF_BACKEND_MAP:                         /* adding and removing are told by the map itself */
+    case NF_WATCH_MAP:                           /* adding and removing are told by the map itself */
         map = (const struct nf_map *)object->at; // NOLINT(performance-no-int-to-ptr): of the region
         slot = nf_map_slot_of(map, p);
         if (slot != NF_NONE)
             touch_entry(b, object, map, nf_map_key(map, slot), slot, NF_TOUCHED_WRITTEN);
         break;
-    case NF_BACKEND_WORD:
+    case NF_WATCH_WORD:
         touch_word(b, object);
         break;
-    case NF_BACKEND_POOL:
-    case NF_BACKEND_DERIVED:
+    case NF_WATCH_POOL:
+    case NF_WATCH_DERIVED:
         break;
     }
 }
@@ -281,7 +290,7 @@ void nf_backend_burst(uint64_t burst)
 
     if (!b->region)
         return;
-    tell_death(b);
+    tell_word(b);
     for (uint32_t i = 0; i < b->touched.count; i++) {
         const struct nf_touch *touch = &b->touched.list[i];
         const void *key = nf_touched_key(&b->touched, touch);

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of the state backend (nflib/backend*.c) share; see backend.h. */
+/* What the parts of the state backend (nflib/backend/) share; see backend.h. */
 #ifndef NFLIB_BACKEND_PARTS_H
 #define NFLIB_BACKEND_PARTS_H
 
 #include "nflib/backend/backend.h"
-#include "nflib/state/touched.h"
+#include "nflib/backend/touched.h"
+#include "nflib/state/watch.h"
 
 #define NF_BACKEND_PREFIX 16u
 #define NF_BACKEND_KEY    4096u /* as nflib/state/map.c takes them */
 
 struct nf_backend_object {
     uintptr_t at, end;
-    enum nf_backend_kind kind;
+    enum nf_watch_kind kind;
     uint32_t prefix_len;
     char prefix[NF_BACKEND_PREFIX];
 };
@@ -40,6 +41,7 @@ struct nf_backend {
 };
 
 /* backend.c */
+extern const struct nf_watch nf_backend_watcher; /* of the state types */
 void nf_backend_watch(void *arg, const void *p, size_t n);
 const struct nf_backend_object *nf_backend_object_at(const struct nf_backend *b,
                                                      uintptr_t p); /* NULL: in none */
@@ -48,5 +50,8 @@ uint32_t nf_backend_decimal(char text[24], uint64_t n);
 /* SET of an entry as it is, or DEL; SET of a line. */
 void nf_backend_write_entry(struct nf_backend *b, const struct nf_backend_object *object, const void *key);
 void nf_backend_write_line(struct nf_backend *b, uintptr_t line);
+
+/* start.c */
+void nf_backend_enter(const struct nf *nf, enum nf_watch_kind kind, const void *start, uint64_t bytes);
 
 #endif

@@ -4,7 +4,7 @@
  * threads that deal packets out; owns nothing, and reads of lanes only what each module's `owner` may.
  */
 #include "nflib/chain/chain.h"
-#include "nflib/net/flow.h"
+#include "nflib/flow/flow.h"
 
 #include <arpa/inet.h>
 

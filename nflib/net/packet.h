@@ -11,6 +11,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* IPv4 protocols with ports or identifiers, and the types of ICMP echo. */
+#define NF_PROTO_ICMP        1u
+#define NF_PROTO_TCP         6u
+#define NF_PROTO_UDP         17u
+#define NF_ICMP_ECHO_REPLY   0u
+#define NF_ICMP_ECHO_REQUEST 8u
+
 enum nf_side { NF_INSIDE = 0, NF_OUTSIDE = 1 };
 
 /* What the frame is; set by parse. */
@@ -66,6 +73,11 @@ struct nf_packet {
     uint8_t parsed; /* what parse fills is of the bytes that are there; who changes them by hand clears it */
     void *owner;    /* the lane's: mbuf or replay slot */
 };
+
+static inline bool nf_packet_is_echo(const struct nf_packet *p)
+{
+    return p->icmp_type == NF_ICMP_ECHO_REQUEST || p->icmp_type == NF_ICMP_ECHO_REPLY;
+}
 
 /* The packet inside an ICMP error. */
 struct nf_inner {

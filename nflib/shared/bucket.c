@@ -4,7 +4,8 @@
  * last token kept, so any way of cutting time into pieces lets in the same. Lanes' bursts have times of their
  * own: one that is behind another finds the bucket filled up already.
  */
-#include "nflib/chain/chain.h"
+#include "ftcore/order/section.h"
+#include "nflib/module/env.h"
 #include "nflib/shared/shared.h"
 
 struct nf_shared_bucket {

@@ -5,7 +5,8 @@
  *     struct nf_shared_list   line 0: section; line 1: shape, constant; line 2: where the ring stands
  *     items                   `stride` bytes each
  */
-#include "nflib/chain/chain.h"
+#include "ftcore/order/section.h"
+#include "nflib/module/env.h"
 #include "nflib/shared/shared.h"
 
 #include <string.h>

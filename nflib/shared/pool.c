@@ -8,9 +8,10 @@
  * taken: with 256, some four dependencies in a thousand packets if every packet takes a number and none is
  * given back.
  */
-#include "nflib/backend/backend.h"
-#include "nflib/chain/chain.h"
+#include "ftcore/order/section.h"
+#include "nflib/module/env.h"
 #include "nflib/shared/shared.h"
+#include "nflib/state/watch.h"
 
 #define BATCH_MAX  256u
 #define CACHE_PART 16u /* a batch is at most this part of what a lane would get by equal division */
@@ -73,7 +74,7 @@ static struct core *make_core(struct nf *nf, uint32_t count)
     core->batch = batch_of(count, nf->lanes);
     if (!core->pool || !core->owner)
         return NULL;
-    nf_backend_made(nf, NF_BACKEND_DERIVED, core->owner, count);
+    NF_WATCH(made, nf, NF_WATCH_DERIVED, core->owner, count);
     return core;
 }
 
@@ -89,8 +90,8 @@ struct nf_shared_pool *nf_shared_pool_make(struct nf *nf, uint32_t count)
     pool->out = ft_arena_alloc(nf->arena, words(count) * sizeof(uint64_t));
     if (!pool->out)
         return NULL;
-    nf_backend_made(nf, NF_BACKEND_DERIVED, pool, sizeof(*pool));
-    nf_backend_made(nf, NF_BACKEND_DERIVED, pool->out, words(count) * sizeof(uint64_t));
+    NF_WATCH(made, nf, NF_WATCH_DERIVED, pool, sizeof(*pool));
+    NF_WATCH(made, nf, NF_WATCH_DERIVED, pool->out, words(count) * sizeof(uint64_t));
     return pool;
 }
 

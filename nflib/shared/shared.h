@@ -15,7 +15,8 @@
 #ifndef NFLIB_SHARED_SHARED_H
 #define NFLIB_SHARED_SHARED_H
 
-#include "nflib/nf.h"
+#include "nflib/module/module.h"
+#include "nflib/state/state.h"
 
 #define NF_SHARED_MAX 32u /* objects an NF may make */
 
@@ -149,6 +150,14 @@ struct nf_merged *nf_merged_make(struct nf *nf);
 void nf_merged_add(const struct nf *nf, struct nf_merged *merged, uint64_t n);
 uint64_t nf_merged_read(const struct nf *nf, struct nf_merged *merged);
 uint64_t nf_merged_peek(const struct nf *nf, const struct nf_merged *merged);
+
+/* ---- of the chain ------------------------------------------------------------------------------ */
+
+/* Bytes of the shared arena for an NF's objects, and for the directory of all of them. */
+uint64_t nf_shared_bytes(const struct nf_module *module, const void *config, unsigned lanes);
+uint64_t nf_shared_directory_bytes(void);
+/* The end of a burst: publishes the lane's merged counts that changed. */
+void nf_merged_publish(struct nf_env *env);
 
 /* ---- of the library ---------------------------------------------------------------------------- */
 

@@ -3,7 +3,7 @@
  * Owns the text of a `show`: rows as a JSON array in the caller's buffer. Written by NFs through nf_row_*,
  * read by the control side after nf_show_end. A row is whole or absent: one that does not fit is taken back.
  */
-#include "nflib/chain/chain.h"
+#include "nflib/module/module.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>

@@ -9,7 +9,8 @@
  * then, so whoever sees a line may depend on its access; a sequence number, odd while the line is being
  * written, makes count and access one.
  */
-#include "nflib/chain/chain.h"
+#include "ftcore/order/section.h"
+#include "nflib/module/env.h"
 #include "nflib/shared/shared.h"
 
 #include <immintrin.h>

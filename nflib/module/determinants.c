@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Determinants of a burst; see values.h. */
-#include "nflib/chain/determinants.h"
+/* Determinants of a burst; see determinants.h. */
+#include "nflib/module/determinants.h"
 
-#include "nflib/chain/chain.h"
+#include "ftcore/base/check.h"
+#include "ftcore/base/error.h"
+#include "nflib/module/env.h"
 
 #include <string.h>
 
