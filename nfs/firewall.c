@@ -3,8 +3,48 @@
  * firewall: stateful packet filter. What begins a connection is judged by the rules; what belongs to one that
  * was allowed passes without them, both ways, and so do ICMP errors about it. A connection is its 5-tuple,
  * the same for both directions.
+ *
+ * State, written by this instance alone: the connections, the rules with their hits.
  */
-#include "nfs/firewall_table.h"
+#include "nflib/nf.h"
+#include "nfs/firewall_rules.h"
+
+#include <string.h>
+
+struct fw_config {
+    const char *path;
+    struct nf_flows_config flows;
+    bool loose;
+    uint32_t unsupported;  /* enum nf_policy */
+    struct fw_rules rules; /* made by check from the file */
+};
+
+struct fw_conn {
+    struct nf_flow flow; /* swapped: the originator is end 1 of the key */
+    uint64_t packets[2]; /* from the originator, to it */
+};
+
+struct fw {
+    struct nf_flows conns;
+    struct fw_rule *rules; /* [count + 2] */
+    uint32_t count;
+};
+
+enum fw_counter {
+    FW_CREATED,
+    FW_EXPIRED,
+    FW_KNOWN,
+    FW_ALLOWED,
+    FW_RELATED,
+    FW_ARP,
+    FW_UNSUPPORTED,
+    FW_DENIED,
+    FW_INVALID,
+    FW_MALFORMED,
+    FW_FRAGMENT_UNKNOWN,
+    FW_FRAGMENTS_FULL,
+    FW_TABLE_FULL,
+};
 
 static const char *const fw_counters[] = {
     "connections_created",
@@ -27,19 +67,61 @@ static bool fw_has_ports(uint8_t proto)
 {
     return proto == NF_PROTO_TCP || proto == NF_PROTO_UDP || proto == NF_PROTO_ICMP;
 }
-/* ---- packets ----------------------------------------------------------------------------------- */
+static const struct nf_flow_key *fw_key_of(const struct fw *fw, uint32_t slot)
+{
+    return nf_map_key(fw->conns.map, slot);
+}
+static const struct fw_conn *fw_conn_of(const struct fw *fw, uint32_t slot)
+{
+    return nf_map_value(fw->conns.map, slot);
+}
 
-/* By the rules alone, hits counted. NF_NONE: denied and dropped. */
-static uint32_t fw_judge(const struct nf *nf, struct nf_packet *p)
+/* ---- connections ----------------------------------------------------------------------------------- */
+
+static void fw_remove(const struct nf *nf, uint32_t slot)
+{
+    struct fw *fw = nf->state;
+    nf_flow_remove(nf, &fw->conns, slot);
+}
+
+/* False: the table is full. */
+static bool fw_create(const struct nf *nf, const struct nf_packet *p, const struct nf_look *look,
+                      uint64_t now)
+{
+    struct fw *fw = nf->state;
+    uint32_t slot = nf_map_add(nf, fw->conns.map, &look->key);
+    if (slot == NF_NONE)
+        return false;
+    struct fw_conn *conn = NF_EDIT_VALUE(nf, struct nf_flow_key, fw_conn_of(fw, slot));
+    conn->packets[0] = 1;
+    conn->flow.swapped = look->swapped;
+    nf_flow_begin(nf, &fw->conns, slot, &conn->flow, p, now);
+    nf_count(nf, FW_CREATED, 1);
+    return true;
+}
+
+static void fw_touch(const struct nf *nf, const struct nf_packet *p, bool swapped, uint32_t slot,
+                     uint64_t now)
+{
+    struct fw *fw = nf->state;
+    struct fw_conn *conn = NF_EDIT_VALUE(nf, struct nf_flow_key, fw_conn_of(fw, slot));
+    bool reply = swapped != conn->flow.swapped;
+    conn->packets[reply]++;
+    nf_flow_touch(nf, &fw->conns, slot, &conn->flow, p, reply, now);
+}
+
+/* ---- packets --------------------------------------------------------------------------------------- */
+
+/* Decides by the rules alone, and counts the rule's hit. False: denied and dropped. */
+static bool fw_judge(const struct nf *nf, struct nf_packet *p)
 {
     struct fw *fw = nf->state;
     uint32_t rule = fw_rules_match(fw->rules, fw->count, p);
     *NF_EDIT(nf, &fw->rules[rule].hits) += 1;
-    if (fw->rules[rule].action == FW_DENY) {
-        nf_drop(nf, p, FW_DENIED);
-        return NF_NONE;
-    }
-    return rule;
+    if (fw->rules[rule].action == FW_ALLOW)
+        return true;
+    nf_drop(nf, p, FW_DENIED);
+    return false;
 }
 
 /* No connection knows it. */
@@ -53,12 +135,11 @@ static void fw_new(const struct nf *nf, struct nf_packet *p, const struct nf_loo
         nf_drop(nf, p, FW_INVALID);
         return;
     }
-    uint32_t rule = fw_judge(nf, p);
-    if (rule == NF_NONE)
+    if (!fw_judge(nf, p))
         return;
     /* A reset ends what we do not know; there is nothing to keep. */
     bool keep = p->proto != NF_PROTO_TCP || !(p->tcp_flags & NF_TCP_RST);
-    if (keep && !fw_create(nf, p, look, rule, now))
+    if (keep && !fw_create(nf, p, look, now))
         nf_drop(nf, p, FW_TABLE_FULL);
     else
         nf_count(nf, FW_ALLOWED, 1);
@@ -101,7 +182,7 @@ static void fw_unkeyed(const struct nf *nf, struct nf_packet *p)
             return;
         }
     }
-    if (fw_judge(nf, p) != NF_NONE)
+    if (fw_judge(nf, p))
         nf_count(nf, FW_ALLOWED, 1);
 }
 
@@ -146,9 +227,8 @@ static void fw_process(struct nf *nf, struct nf_packet *const packets[], uint32_
         look[i].keyed = (p->flags & NF_P_IPV4) && !(p->flags & (NF_P_BAD | NF_P_LATER | NF_P_ICMP_ERROR)) &&
                         (!fw_has_ports(p->proto) || (p->flags & NF_P_L4)) &&
                         (p->proto != NF_PROTO_ICMP || nf_packet_is_echo(p));
-        if (!look[i].keyed)
-            continue;
-        nf_look_up(fw->conns.map, p, &look[i]);
+        if (look[i].keyed)
+            nf_look_up(fw->conns.map, p, &look[i]);
     }
     for (uint32_t i = 0; i < n; i++)
         if (look[i].keyed)
@@ -159,13 +239,49 @@ static void fw_process(struct nf *nf, struct nf_packet *const packets[], uint32_
         nf_count(nf, FW_KNOWN, known);
 }
 
-/* ---- making, showing, changing ----------------------------------------------------------------- */
+static void fw_timers(struct nf *nf, uint64_t now)
+{
+    struct fw *fw = nf->state;
+    struct nf_flows_due due = {.rounds = NF_FLOWS_ROUNDS};
+
+    while (nf_flows_due(nf, &fw->conns, now, &due))
+        for (uint32_t i = 0; i < due.count; i++) {
+            fw_remove(nf, due.slots[i]);
+            nf_count(nf, FW_EXPIRED, 1);
+        }
+}
+
+/* ---- making ---------------------------------------------------------------------------------------- */
 
 static int fw_check(void *c, struct ft_fault *fault)
 {
     struct fw_config *config = c;
     return fw_rules_read(&config->rules, config->path, fault);
 }
+
+static uint64_t fw_arena(const void *c)
+{
+    const struct fw_config *config = c;
+    return sizeof(struct fw) + FT_LINE + (config->rules.count + 2) * sizeof(struct fw_rule) +
+           nf_flows_bytes(&config->flows, sizeof(struct fw_conn), 0);
+}
+
+static int fw_make(struct nf *nf, struct ft_fault *fault)
+{
+    const struct fw_config *config = nf->config;
+    uint64_t bytes = (config->rules.count + 2) * sizeof(struct fw_rule);
+    struct fw *fw = nf_make_state(nf, sizeof(*fw), fault);
+    if (!fw)
+        return FT_EFULL;
+    bool whole = nf_flows_make(nf, &fw->conns, &config->flows, sizeof(struct fw_conn), 0);
+    fw->rules = ft_arena_alloc(nf->arena, bytes);
+    if (fw->rules)
+        memcpy(nf_edit(nf, fw->rules, bytes), config->rules.list, bytes);
+    fw->count = config->rules.count;
+    return nf_made(nf, whole && fw->rules, fault);
+}
+
+/* ---- for operators --------------------------------------------------------------------------------- */
 
 static void fw_show_rule(const struct fw *fw, struct nf_show *out, uint32_t i)
 {
@@ -211,6 +327,42 @@ static bool fw_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
     }
     return nf_show_slots(nf, fw->conns.map, fw->count + 2, out, cursor, fw_show_conn);
 }
+
+/* "rule.3", "default.in", "default.out"; NF_NONE for anything else. */
+static uint32_t fw_named(const struct fw *fw, const char *key)
+{
+    uint32_t n;
+    if (strcmp(key, "default.in") == 0)
+        return fw->count;
+    if (strcmp(key, "default.out") == 0)
+        return fw->count + 1;
+    if (strncmp(key, "rule.", 5) == 0 && nf_number_parse(key + 5, 1, fw->count, &n))
+        return n - 1;
+    return NF_NONE;
+}
+
+static int fw_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
+{
+    struct fw *fw = nf->state;
+    uint32_t rule = fw_named(fw, key);
+    if (rule != NF_NONE) {
+        bool allow = strcmp(value, "allow") == 0;
+        if (!allow && strcmp(value, "deny") != 0)
+            return ft_fail(fault, FT_EINVAL, "%s=%s: expected allow or deny", key, value);
+        *NF_EDIT(nf, &fw->rules[rule].action) = allow ? FW_ALLOW : FW_DENY;
+        return FT_OK;
+    }
+    return nf_flows_set(nf, &fw->conns, key, value, now, fault);
+}
+
+static int fw_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
+{
+    struct fw *fw = nf->state;
+    (void)now;
+    return nf_flows_clear(nf, &fw->conns, key, fw_remove, fault);
+}
+
+/* ---- the module ------------------------------------------------------------------------------------ */
 
 static const struct nf_param fw_params[] = {
     {.name = "rules",

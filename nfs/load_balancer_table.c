@@ -176,7 +176,7 @@ static bool lb_sweep(const struct nf *nf, uint64_t dead)
     return slot == NF_NONE;
 }
 
-/* Another lane may have been told that a backend is down. */
+/* The operator's change of a backend may have come through another lane. */
 static void lb_look(const struct nf *nf, uint64_t now)
 {
     struct lb *lb = nf->state;

@@ -2,7 +2,7 @@
 /*
  * The load balancer's backends and flows.
  *
- * State: the backends, shared by all lanes behind one section: how each stands, how many connections it has.
+ * State: the backends, shared by all lanes behind one section: its state, how many connections it has.
  * Of this instance: the flows whose packets come to this lane, by the client's side and by the backend's,
  * fragments, one wheel for both (flows first, then fragments).
  */
@@ -118,15 +118,16 @@ int lb_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *faul
 extern const char *const lb_state_names[];
 /* "A.B.C.D" or "A.B.C.D:PORT". */
 bool lb_end_parse(const char *text, struct lb_end *end);
-/* Gives one of them one more connection, by the policy: its number and address; or what stands against it. */
+/* Gives one of them one more connection, by the policy: its number and address. LB_CREATED, or the counter of
+ * the reason why not. */
 enum lb_counter lb_choose(const struct nf *nf, const struct lb_key *key, struct lb_end *end,
                           uint32_t *number);
 /* So many connections of each ended. */
 void lb_ended(const struct nf *nf, const uint32_t count[LB_BACKENDS]);
 /* Bit i: number i is down or gone and still has flows, in some lane. */
 uint64_t lb_dead(const struct nf *nf);
-/* "+A.B.C.D:PORT" or "-…", and "up", "drain", "down" for all of an address. Said again, they change nothing:
- * every lane is told. */
+/* "+A.B.C.D:PORT" or "-…", and "up", "drain", "down" for all of an address. Each may be done
+ * again, since every lane gets the command. */
 int lb_change(const struct nf *nf, const char *value, struct ft_fault *fault);
 int lb_state_set(const struct nf *nf, const char *name, const char *value, struct ft_fault *fault);
 

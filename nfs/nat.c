@@ -185,7 +185,7 @@ static bool nat_inward(const struct nf *nf, struct nf_packet *p, const struct na
 
 /*
  * What comes back belongs to the lane that gave out the port; what goes out has no owner yet, so it goes
- * where its hash says. Later fragments have no port to tell by.
+ * where its hash says. Later fragments have no port to know the owner by.
  */
 static bool nat_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane)
 {

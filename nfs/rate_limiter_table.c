@@ -124,7 +124,8 @@ static void rl_connection_ended(const struct nf *nf, uint32_t addr, uint64_t now
     nf_shared_map_leave(nf, rl->clients, shard);
 }
 
-/* Whoever saw the client first looks after it; another lane's packets have kept it young meanwhile. */
+/* The lane that saw the client first has its timer; another lane's packets may have made it younger
+ * meanwhile. */
 static void rl_client_due(const struct nf *nf, uint32_t number, uint64_t now)
 {
     struct rl *rl = nf->state;

@@ -59,7 +59,7 @@ uint64_t rl_shared(const void *config, unsigned lanes);
 int rl_make(struct nf *nf, struct ft_fault *fault);
 
 /* Takes the packet off its client's rates, with one more connection when `opens`. RL_PASSED, or the
- * counter of what stands against it, and nothing is taken. */
+ * counter of the reason why not, and nothing is taken. */
 enum rl_counter rl_admit(const struct nf *nf, const struct nf_packet *p, bool opens, uint64_t now);
 void rl_conn_open(const struct nf *nf, const struct nf_packet *p, const struct nf_look *look, uint64_t now);
 void rl_conn_touch(const struct nf *nf, const struct nf_packet *p, bool swapped, uint32_t slot, uint64_t now);

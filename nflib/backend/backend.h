@@ -4,7 +4,7 @@
  * same NFs, with each read and write of their state sent to a remote store. Without a backend all this is a
  * branch in a lookup.
  *
- * The NFs go on working on the region. What they do to it is told to a store:
+ * The NFs go on working on the region. What they do to it is reported to a store:
  *
  *   a lookup in a map         GET of the entry, found or not, before the NF goes on
  *   an edit of an entry       SET of the whole value at the burst's end; a GET before it, unless the burst
@@ -13,9 +13,9 @@
  *   a shared word, a counter  each addition is one operation, or a read and a write (`offload`)
  *   anything else edited      its line, SET at the burst's end
  *
- * Not told, so free for the store: what can be made anew from the rest (hash buckets, free slots, timers, who
- * owns a number), reads that are no lookups, and the lane's own state (clock, neighbours, wake times).
- * A burst is the unit: an entry that several of its packets touch is read once and written once.
+ * Not reported, so free for the store: what can be made anew from the rest (hash buckets, free slots, timers,
+ * who owns a number), reads that are no lookups, and the lane's own state (time, neighbours, wake times). A
+ * burst is the unit: an entry that several of its packets touch is read once and written once.
  *
  * What a read must give is known, for the region has it, and one lane is the owner of everything. So the
  * store may let the NF go on and look at the answer later, as if all reads of a batch had been foreseen; it
@@ -49,7 +49,7 @@ struct nf_store {
     void (*give)(void *ctx, const void *key, uint32_t key_len, uint32_t number);
     void (*clear)(void *ctx);                 /* a new chain: deletes all keys; its state follows */
     void (*loaded)(void *ctx);                /* the new chain's state is whole */
-    void (*burst)(void *ctx, uint64_t burst); /* all of this burst has been told */
+    void (*burst)(void *ctx, uint64_t burst); /* all of this burst has been reported */
 };
 
 struct nf_backend;

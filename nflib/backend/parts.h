@@ -20,7 +20,7 @@ struct nf_backend_object {
 /* An arena of the region, for what lies in no object. */
 struct nf_backend_space {
     uintptr_t at, end;
-    bool told; /* the lane's own is not */
+    bool reported; /* the lane's own is not */
     uint32_t prefix_len;
     char prefix[NF_BACKEND_PREFIX];
 };
@@ -30,11 +30,11 @@ struct nf_backend {
     struct ft_region *region;          /* NULL until the chain is made */
     struct nf_backend_object *objects; /* sorted by address once it is */
     uint32_t count, room;
-    uint32_t numbers[FT_NFS_MAX]; /* objects told so far, by NF */
+    uint32_t numbers[FT_NFS_MAX]; /* objects reported so far, by NF */
     struct nf_backend_space spaces[FT_NFS_MAX + 1];
     uint32_t space_count;
     struct nf_touched touched;
-    const struct nf_backend_object *word; /* whose last change is not told yet */
+    const struct nf_backend_object *word; /* whose last change is not reported yet */
     uint64_t word_was;
     uintptr_t lines[64]; /* touched last, by the low bits of their number: most edits are of these again */
     uint8_t key[NF_BACKEND_PREFIX + NF_BACKEND_KEY];

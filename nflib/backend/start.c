@@ -92,7 +92,7 @@ static void enter_space(struct nf_backend *b, const struct ft_arena *arena)
     uintptr_t at = (uintptr_t)arena->region->base + arena->offset;
     struct nf_backend_space *space = &b->spaces[b->space_count++];
 
-    *space = (struct nf_backend_space){.at = at, .end = at + arena->used, .told = arena->nf != 0};
+    *space = (struct nf_backend_space){.at = at, .end = at + arena->used, .reported = arena->nf != 0};
     space->prefix_len = arena->nf == FT_NFS_MAX
                             ? (uint32_t)snprintf(space->prefix, sizeof(space->prefix), "raw:")
                             : (uint32_t)snprintf(space->prefix, sizeof(space->prefix), "%u.raw:", arena->nf);
@@ -118,7 +118,7 @@ void nf_backend_start(struct ft_region *region)
     for (uint32_t i = 0; i < b->count; i++)
         load_object(b, &b->objects[i]);
     for (uint32_t i = 0; i < b->space_count; i++)
-        if (b->spaces[i].told)
+        if (b->spaces[i].reported)
             load_lines(b, &b->spaces[i]);
     b->store.loaded(b->store.ctx);
     ft_region_watch(region, nf_backend_watch, b);

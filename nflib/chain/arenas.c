@@ -16,7 +16,7 @@ uint32_t nf_chain_counters(const struct nf_module *module)
 
 void nf_chain_arenas(const struct nf_chain_config *config, uint64_t sizes[], const char *names[])
 {
-    sizes[0] = sizeof(struct nf_lane_state) + (config->l3 ? nf_l3_bytes(config->l3) : 0) + ARENA_SLACK;
+    sizes[0] = sizeof(struct nf_lane_state) + (config->l3 ? nf_l3_bytes() : 0) + ARENA_SLACK;
     names[0] = "lane";
     for (unsigned i = 0; i < config->count; i++) {
         const struct nf_choice *nf = &config->nfs[i];

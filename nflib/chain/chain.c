@@ -209,7 +209,7 @@ void nf_chain_open(struct nf_chain *chain)
     open_burst(chain);
 }
 
-/* The wake time goes first, so that what the timers ask for is what stands afterwards. */
+/* The wake time is reset first, so that what the timers ask for remains. */
 static void run_timers(struct nf_chain *chain, uint64_t now)
 {
     for (uint32_t i = 0; i <= chain->count; i++) {

@@ -2,7 +2,7 @@
 /*
  * The chain runner: one chain instance per lane, made the same way live, in replay and in tests.
  * Packets from the inner side pass NF 1 … n, packets from the outer side n … 1, so that what translates
- * addresses always stands at the inner end and every NF behind it sees one and the same flow both ways.
+ * addresses is always at the inner end and every NF behind it sees one and the same flow both ways.
  */
 #ifndef NFLIB_CHAIN_CHAIN_H
 #define NFLIB_CHAIN_CHAIN_H
@@ -82,7 +82,7 @@ uint64_t nf_chain_wake(const struct nf_chain *chain); /* earliest of them */
 /*
  * Runs one burst: timers that are due, then the packets (parsed here), L3 first and last. Advances burst,
  * sequence number and time of the lane state: burst must be the next one, time not before the last one
- * (broken invariants). Afterwards packets[i]->drop tells which pass, their frames are rewritten, out_port
+ * (broken invariants). Afterwards packets[i]->drop says which pass, their frames are rewritten, out_port
  * set; nf_chain_emitted has what NFs made.
  */
 void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets,
@@ -104,7 +104,7 @@ int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uin
 bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned *lane);
 
 #define NF_FLOW_KEY    0x6d5au /* the hash's key, as often as a port wants it */
-#define NF_FLOW_SPREAD 128u    /* values of the hash that are told apart */
+#define NF_FLOW_SPREAD 128u    /* values of the hash that lanes are chosen by */
 
 /*
  * The flow's hash, the same for both directions: addresses and ports of TCP and UDP, addresses alone for

@@ -2,7 +2,7 @@
 /*
  * Fragments: the first one carries the ports, so an NF judges it and notes here what became of it; the later
  * ones of the same datagram are looked up and treated alike. Entries go after 30 s. Fragments that
- * overtake their first one are unknown: nothing is kept back.
+ * overtake their first one are unknown: no packet is delayed.
  *
  * The NF's own wheel carries the timers, as the numbers base … base+capacity-1.
  */

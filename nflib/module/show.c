@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROW_ROOM 2048u /* full is told while a row of this size still fits */
+#define ROW_ROOM 2048u /* nf_show_full is true unless a row of this size fits */
 #define TAIL     3u    /* closing brace, closing bracket, NUL */
 
 struct nf_show {

@@ -51,7 +51,7 @@ static struct directory *directory_of(struct nf *nf)
 }
 
 /* Bytes of an object that only keep order among lanes, or are known otherwise. */
-static uint64_t told_from(uint32_t kind, uint64_t size)
+static uint64_t reported_bytes(uint32_t kind, uint64_t size)
 {
     bool own = kind == NF_SHARED_WORD || kind == NF_SHARED_BUCKET || kind == NF_SHARED_LIST;
 
@@ -78,7 +78,7 @@ void *nf_shared_object(struct nf *nf, uint32_t kind, uint64_t size, struct nf *h
     }
     object = ft_arena_alloc(arena, size);
     if (object)
-        NF_WATCH(made, nf, NF_WATCH_DERIVED, object, told_from(kind, size));
+        NF_WATCH(made, nf, NF_WATCH_DERIVED, object, reported_bytes(kind, size));
     if (object)
         *NF_EDIT(nf, entry) =
             (struct entry){.line = (uint32_t)((uint64_t)(object - start) >> FT_LINE_SHIFT), .kind = kind};

@@ -166,7 +166,7 @@ void nf_map_prefetch(const struct nf_map *map, uint64_t hash)
     prefetch(bucket_at(map, home_of(map, hash)));
 }
 
-/* A miss or an overflow fetches a line in vain; telling them apart here would cost more. */
+/* A miss or an overflow fetches a line in vain; a check here would cost more. */
 void nf_map_prefetch_entry(const struct nf_map *map, uint64_t hash)
 {
     const struct bucket *bucket = bucket_at(map, home_of(map, hash));
@@ -199,8 +199,8 @@ static __attribute__((noinline)) uint32_t find_on(const struct nf_map *map, cons
 }
 
 /* Out of line, so that without a watcher a lookup is two instructions longer. */
-static __attribute__((noinline)) uint32_t find_and_tell(const struct nf_map *map, const void *key,
-                                                        uint64_t hash)
+static __attribute__((noinline)) uint32_t find_and_report(const struct nf_map *map, const void *key,
+                                                          uint64_t hash)
 {
     uint32_t slot = find_on(map, key, hash);
 
@@ -212,7 +212,7 @@ static __attribute__((noinline)) uint32_t find_and_tell(const struct nf_map *map
 uint32_t nf_map_find_hashed(const struct nf_map *map, const void *key, uint64_t hash)
 {
     if (ft_unlikely(nf_watch != NULL))
-        return find_and_tell(map, key, hash);
+        return find_and_report(map, key, hash);
 
     const struct bucket *bucket = bucket_at(map, home_of(map, hash));
     uint32_t hits = match(bucket, tag_of(hash));

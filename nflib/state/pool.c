@@ -37,7 +37,7 @@ struct nf_pool *nf_pool_make(struct nf *nf, uint32_t count)
     return pool;
 }
 
-static void take(const struct nf *nf, struct nf_pool *pool, uint32_t number)
+static void take_number(const struct nf *nf, struct nf_pool *pool, uint32_t number)
 {
     nf_list_remove(nf, list_of(pool), number);
     (*NF_EDIT(nf, &pool->free))--;
@@ -48,7 +48,7 @@ uint32_t nf_pool_take(const struct nf *nf, struct nf_pool *pool)
     uint32_t number = nf_list_first(list_of(pool));
 
     if (number != NF_NONE)
-        take(nf, pool, number);
+        take_number(nf, pool, number);
     NF_WATCH(taken, pool, number);
     return number;
 }
@@ -57,7 +57,7 @@ int nf_pool_take_this(const struct nf *nf, struct nf_pool *pool, uint32_t number
 {
     if (nf_pool_taken(pool, number))
         return FT_EBUSY;
-    take(nf, pool, number);
+    take_number(nf, pool, number);
     NF_WATCH(picked, pool, number);
     return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the state types tell whoever keeps their state somewhere else (nflib/backend/backend.h). Without a
- * watcher each call below is a branch. Private to nflib: the watcher sets nf_watch, the state types call.
+ * What the state types report to whoever keeps their state somewhere else (nflib/backend/backend.h). Without
+ * a watcher each call below is a branch. Private to nflib: the watcher sets nf_watch, the state types call.
  */
 #ifndef NFLIB_STATE_WATCH_H
 #define NFLIB_STATE_WATCH_H
@@ -10,9 +10,9 @@
 #include "nflib/state/state.h"
 
 enum nf_watch_kind {
-    NF_WATCH_MAP,     /* its entries are told */
-    NF_WATCH_POOL,    /* its free numbers are told */
-    NF_WATCH_WORD,    /* a uint64_t, which the region's watch tells of */
+    NF_WATCH_MAP,     /* its entries are reported */
+    NF_WATCH_POOL,    /* its free numbers are reported */
+    NF_WATCH_WORD,    /* a uint64_t, which the region's watch reports */
     NF_WATCH_DERIVED, /* nothing: it can be made anew from the rest */
 };
 
@@ -36,7 +36,7 @@ extern const struct nf_watch *nf_watch __attribute__((visibility("hidden")));
             nf_watch->call(__VA_ARGS__);                                                                     \
     } while (0)
 
-/* For the watcher. A lookup that is not told of; the slot whose value holds `p`, or NF_NONE; sizes in bytes.
+/* For the watcher. A lookup that is not reported; the slot whose value holds `p`, or NF_NONE; sizes in bytes.
  */
 uint32_t nf_map_peek(const struct nf_map *map, const void *key);
 uint32_t nf_map_slot_of(const struct nf_map *map, const void *p);
