@@ -30,38 +30,24 @@ struct fw {
     uint32_t count;
 };
 
-enum fw_counter {
-    FW_CREATED,
-    FW_EXPIRED,
-    FW_KNOWN,
-    FW_ALLOWED,
-    FW_RELATED,
-    FW_ARP,
-    FW_UNSUPPORTED,
-    FW_DENIED,
-    FW_INVALID,
-    FW_MALFORMED,
-    FW_FRAGMENT_UNKNOWN,
-    FW_FRAGMENTS_FULL,
-    FW_TABLE_FULL,
-};
-
-static const char *const fw_counters[] = {
-    "connections_created",
-    "connections_expired",
-    "known",   /* packets of connections that were there */
-    "allowed", /* packets allowed by a rule, first ones of connections among them */
-    "related", /* ICMP errors about a connection */
-    "arp",
-    "unsupported",      /* neither IPv4 nor ARP: as `unsupported` says */
-    "denied",           /* dropped, as all that follow */
-    "invalid",          /* TCP flags that cannot be, or no connection it could belong to (loose: false) */
-    "malformed",        /* breaks its format */
-    "fragment_unknown", /* later fragment, first one not allowed or not seen */
-    "fragments_full",   /* not dropped: a first fragment that later ones will not be matched with */
-    "table_full",
-    NULL,
-};
+/* The counters, with their names. */
+#define FW_COUNTERS(X)                                                                                       \
+    X(FW_CREATED, "connections_created")                                                                     \
+    X(FW_EXPIRED, "connections_expired")                                                                     \
+    X(FW_KNOWN, "known")     /* packets of connections that were there */                                    \
+    X(FW_ALLOWED, "allowed") /* packets allowed by a rule, first ones of connections among them */           \
+    X(FW_RELATED, "related") /* ICMP errors about a connection */                                            \
+    X(FW_ARP, "arp")                                                                                         \
+    X(FW_UNSUPPORTED, "unsupported") /* neither IPv4 nor ARP: as `unsupported` says */                       \
+    X(FW_DENIED, "denied")           /* dropped, as all that follow */                                       \
+    X(FW_INVALID,                                                                                            \
+      "invalid") /* TCP flags that cannot be, or no connection it could belong to (loose: false) */          \
+    X(FW_MALFORMED, "malformed")               /* breaks its format */                                       \
+    X(FW_FRAGMENT_UNKNOWN, "fragment_unknown") /* later fragment, first one not allowed or not seen */       \
+    X(FW_FRAGMENTS_FULL, "fragments_full")     /* not dropped: its later fragments will be unknown */        \
+    X(FW_TABLE_FULL, "table_full")
+enum fw_counter { FW_COUNTERS(NF_COUNTER) };
+static const char *const fw_counters[] = {FW_COUNTERS(NF_COUNTER_NAME) NULL};
 
 static bool fw_has_ports(uint8_t proto)
 {

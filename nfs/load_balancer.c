@@ -13,31 +13,11 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-static const char *const lb_counters[] = {
-    "forwarded",
-    "returned",
-    "icmp_errors_translated",
-    "flows_created",
-    "flows_expired",
-    "flows_cut",      /* their backend went down */
-    "other",          /* passed as it is: nothing of the service's */
-    "fragments_full", /* not dropped: a first fragment that later ones will not be matched with */
-    "malformed",      /* dropped, as all that follow */
-    "no_backend",     /* none is up */
-    "no_flow",        /* a reset, or an error, about nothing known */
-    "conflict",       /* the client has the same port in use to every backend that is up */
-    "table_full",
-    "fragment_unknown", /* later fragment to the service, first one not seen */
-    NULL,
-};
+static const char *const lb_counters[] = {LB_COUNTERS(NF_COUNTER_NAME) NULL};
 
-static bool lb_is_client(const struct lb_config *config, const struct nf_packet *p)
-{
-    return nf_sides_has(config->clients, p);
-}
 static bool lb_may_answer(const struct lb_config *config, const struct nf_packet *p)
 {
-    return config->clients == NF_SIDES_BOTH || !lb_is_client(config, p);
+    return config->clients == NF_SIDES_BOTH || !nf_sides_has(config->clients, p);
 }
 
 /* By address alone: later fragments and errors have no ports of their own. */
@@ -137,7 +117,7 @@ static void lb_later(const struct nf *nf, struct nf_packet *p)
     uint32_t word;
 
     if (!nf_fragments_find(lb->flows.fragments, p, &word) || !lb_later_of(lb, p, word >> 1, word & 1)) {
-        if (config->vip && lb_is_client(config, p) && p->daddr == config->vip)
+        if (config->vip && nf_sides_has(config->clients, p) && p->daddr == config->vip)
             nf_drop(nf, p, LB_FRAGMENT_UNKNOWN);
         else
             nf_count(nf, LB_OTHER, 1);
@@ -183,7 +163,7 @@ static bool lb_error_outward(const struct nf *nf, struct nf_packet *p, const str
 static void lb_error(const struct nf *nf, struct nf_packet *p)
 {
     const struct lb_config *config = nf->config;
-    bool client = lb_is_client(config, p), known = false;
+    bool client = nf_sides_has(config->clients, p), known = false;
     struct nf_inner in;
 
     nf_packet_inner(p, &in);
@@ -228,7 +208,7 @@ static void lb_look_up(const struct nf *nf, const struct nf_packet *p, struct lb
     const struct lb *lb = nf->state;
 
     look->answer = lb_may_answer(config, p);
-    look->client = lb_is_client(config, p) && lb_is_service(config, p);
+    look->client = nf_sides_has(config->clients, p) && lb_is_service(config, p);
     if (look->answer) {
         look->back_key = lb_key(p->proto, p->daddr, p->dport, p->saddr, p->sport);
         look->back_hash = nf_map_hash(lb->back, &look->back_key);

@@ -64,22 +64,23 @@ struct lb {
     uint64_t look;         /* when to look at the backends again; UINT64_MAX: no flows */
 };
 
-enum lb_counter {
-    LB_FORWARD,
-    LB_RETURNED,
-    LB_ERRORS,
-    LB_CREATED,
-    LB_EXPIRED,
-    LB_CUT,
-    LB_OTHER,
-    LB_FRAGMENTS_FULL,
-    LB_MALFORMED,
-    LB_NO_BACKEND,
-    LB_NO_FLOW,
-    LB_CONFLICT,
-    LB_TABLE_FULL,
-    LB_FRAGMENT_UNKNOWN,
-};
+/* The counters, with their names. */
+#define LB_COUNTERS(X)                                                                                       \
+    X(LB_FORWARD, "forwarded")                                                                               \
+    X(LB_RETURNED, "returned")                                                                               \
+    X(LB_ERRORS, "icmp_errors_translated")                                                                   \
+    X(LB_CREATED, "flows_created")                                                                           \
+    X(LB_EXPIRED, "flows_expired")                                                                           \
+    X(LB_CUT, "flows_cut")                 /* their backend went down */                                     \
+    X(LB_OTHER, "other")                   /* passed as it is: nothing of the service's */                   \
+    X(LB_FRAGMENTS_FULL, "fragments_full") /* not dropped: its later fragments will be unknown */            \
+    X(LB_MALFORMED, "malformed")           /* dropped, as all that follow */                                 \
+    X(LB_NO_BACKEND, "no_backend")         /* none is up */                                                  \
+    X(LB_NO_FLOW, "no_flow")               /* a reset, or an error, about nothing known */                   \
+    X(LB_CONFLICT, "conflict") /* the client has the same port in use to every backend that is up */         \
+    X(LB_TABLE_FULL, "table_full")                                                                           \
+    X(LB_FRAGMENT_UNKNOWN, "fragment_unknown") /* later fragment to the service, first one not seen */
+enum lb_counter { LB_COUNTERS(NF_COUNTER) };
 
 static inline const struct lb_key *lb_key_of(const struct lb *lb, uint32_t slot)
 {

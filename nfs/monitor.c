@@ -35,49 +35,28 @@ struct mon {
     uint32_t timeout; /* seconds */
 };
 
-enum mon_counter {
-    MON_PACKETS,
-    MON_BYTES,
-    MON_TCP,
-    MON_TCP_BYTES,
-    MON_UDP,
-    MON_UDP_BYTES,
-    MON_ICMP,
-    MON_ICMP_BYTES,
-    MON_OTHER_IP,
-    MON_OTHER_IP_BYTES,
-    MON_FRAGMENTS,
-    MON_ARP,
-    MON_IPV6,
-    MON_OTHER,
-    MON_MALFORMED,
-    MON_CREATED,
-    MON_EXPIRED,
-    MON_FLOWS_FULL,
-    MON_COUNTERS
-};
-
-static const char *const mon_counters[] = {
-    "packets",
-    "bytes",
-    "tcp_packets",
-    "tcp_bytes",
-    "udp_packets",
-    "udp_bytes",
-    "icmp_packets",
-    "icmp_bytes",
-    "other_ip_packets",
-    "other_ip_bytes",
-    "fragments", /* among the packets above */
-    "arp",
-    "ipv6",
-    "other",
-    "malformed",
-    "flows_created",
-    "flows_expired",
-    "flows_full", /* packets of flows that found no room; they pass */
-    NULL,
-};
+/* The counters, with their names. */
+#define MON_NAMES(X)                                                                                         \
+    X(MON_PACKETS, "packets")                                                                                \
+    X(MON_BYTES, "bytes")                                                                                    \
+    X(MON_TCP, "tcp_packets")                                                                                \
+    X(MON_TCP_BYTES, "tcp_bytes")                                                                            \
+    X(MON_UDP, "udp_packets")                                                                                \
+    X(MON_UDP_BYTES, "udp_bytes")                                                                            \
+    X(MON_ICMP, "icmp_packets")                                                                              \
+    X(MON_ICMP_BYTES, "icmp_bytes")                                                                          \
+    X(MON_OTHER_IP, "other_ip_packets")                                                                      \
+    X(MON_OTHER_IP_BYTES, "other_ip_bytes")                                                                  \
+    X(MON_FRAGMENTS, "fragments") /* among the packets above */                                              \
+    X(MON_ARP, "arp")                                                                                        \
+    X(MON_IPV6, "ipv6")                                                                                      \
+    X(MON_OTHER, "other")                                                                                    \
+    X(MON_MALFORMED, "malformed")                                                                            \
+    X(MON_CREATED, "flows_created")                                                                          \
+    X(MON_EXPIRED, "flows_expired")                                                                          \
+    X(MON_FLOWS_FULL, "flows_full") /* packets of flows that found no room; they pass */
+enum mon_counter { MON_NAMES(NF_COUNTER) MON_COUNTERS };
+static const char *const mon_counters[] = {MON_NAMES(NF_COUNTER_NAME) NULL};
 
 static const struct mon_flow *mon_flow_of(const struct mon *mon, uint32_t slot)
 {

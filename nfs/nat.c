@@ -8,26 +8,7 @@
 #include "nflib/net/icmp.h"
 #include "nfs/nat_table.h"
 
-static const char *const nat_counters[] = {
-    "mappings_created",
-    "mappings_expired",
-    "translated_outward",
-    "translated_inward",
-    "icmp_errors_translated",
-    "not_inside",       /* from inside, source not in `inside`: as `unsupported` says */
-    "not_ours",         /* from outside, not to the outside address: passed as it is */
-    "own_echo",         /* echo request to the outside address: passed, the chain answers it */
-    "unsupported",      /* no IPv4, or a protocol without ports: as `unsupported` says */
-    "malformed",        /* dropped, as all that follow */
-    "no_mapping",       /* nothing known that it could belong to */
-    "wrong_remote",     /* to a mapped port, from somebody else */
-    "hairpin",          /* from inside to the outside address */
-    "fragment_unknown", /* later fragment, first one not seen */
-    "fragments_full",   /* not dropped: a first fragment that later ones will not be matched with */
-    "table_full",
-    "ports_exhausted",
-    NULL,
-};
+static const char *const nat_counters[] = {NAT_COUNTERS(NF_COUNTER_NAME) NULL};
 
 /* What a packet is to this NF. */
 enum nat_kind { NAT_K_ARP, NAT_K_BAD, NAT_K_OTHER, NAT_K_LATER, NAT_K_ERROR, NAT_K_FLOW };

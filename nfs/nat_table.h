@@ -43,25 +43,26 @@ struct nat {
     uint32_t *index[NAT_PROTOS];             /* [port - first]: slot + 1, 0: no mapping */
 };
 
-enum nat_counter {
-    NAT_CREATED,
-    NAT_EXPIRED,
-    NAT_OUTWARD,
-    NAT_INWARD,
-    NAT_ERRORS,
-    NAT_NOT_INSIDE,
-    NAT_NOT_OURS,
-    NAT_OWN_ECHO,
-    NAT_UNSUPPORTED,
-    NAT_MALFORMED,
-    NAT_NO_MAPPING,
-    NAT_WRONG_REMOTE,
-    NAT_HAIRPIN,
-    NAT_FRAGMENT_UNKNOWN,
-    NAT_FRAGMENTS_FULL,
-    NAT_TABLE_FULL,
-    NAT_PORTS_EXHAUSTED,
-};
+/* The counters, with their names. */
+#define NAT_COUNTERS(X)                                                                                      \
+    X(NAT_CREATED, "mappings_created")                                                                       \
+    X(NAT_EXPIRED, "mappings_expired")                                                                       \
+    X(NAT_OUTWARD, "translated_outward")                                                                     \
+    X(NAT_INWARD, "translated_inward")                                                                       \
+    X(NAT_ERRORS, "icmp_errors_translated")                                                                  \
+    X(NAT_NOT_INSIDE, "not_inside") /* from inside, source not in `inside`: as `unsupported` says */         \
+    X(NAT_NOT_OURS, "not_ours")     /* from outside, not to the outside address: passed as it is */          \
+    X(NAT_OWN_ECHO, "own_echo")     /* echo request to the outside address: passed, the chain answers it */  \
+    X(NAT_UNSUPPORTED, "unsupported")   /* no IPv4, or a protocol without ports: as `unsupported` says */    \
+    X(NAT_MALFORMED, "malformed")       /* dropped, as all that follow */                                    \
+    X(NAT_NO_MAPPING, "no_mapping")     /* nothing known that it could belong to */                          \
+    X(NAT_WRONG_REMOTE, "wrong_remote") /* to a mapped port, from somebody else */                           \
+    X(NAT_HAIRPIN, "hairpin")           /* from inside to the outside address */                             \
+    X(NAT_FRAGMENT_UNKNOWN, "fragment_unknown") /* later fragment, first one not seen */                     \
+    X(NAT_FRAGMENTS_FULL, "fragments_full")     /* not dropped: its later fragments will be unknown */       \
+    X(NAT_TABLE_FULL, "table_full")                                                                          \
+    X(NAT_PORTS_EXHAUSTED, "ports_exhausted")
+enum nat_counter { NAT_COUNTERS(NF_COUNTER) };
 
 static inline const struct nat_key *nat_key_of(const struct nat *nat, uint32_t slot)
 {

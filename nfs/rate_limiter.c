@@ -11,17 +11,7 @@
 
 #define RL_ROWS 256u /* of a show, in a call */
 
-static const char *const rl_counters[] = {
-    "passed",          "clients_new",         "clients_expired",
-    "connections_new", "connections_expired", "over_packets", /* dropped, as all that follow */
-    "over_bits",       "over_connections",    "clients_full",
-    "flows_full",      "malformed",           NULL,
-};
-
-static bool rl_is_client(const struct rl_config *config, const struct nf_packet *p)
-{
-    return nf_sides_has(config->clients, p);
-}
+static const char *const rl_counters[] = {RL_COUNTERS(NF_COUNTER_NAME) NULL};
 
 static bool rl_is_keyed(const struct nf_packet *p)
 {
@@ -68,7 +58,7 @@ static void rl_one(const struct nf *nf, struct nf_packet *p, const struct nf_loo
 
     if (p->flags & NF_P_BAD)
         nf_drop(nf, p, RL_MALFORMED);
-    else if (p->flags & NF_P_IPV4 && rl_is_client(config, p))
+    else if (p->flags & NF_P_IPV4 && nf_sides_has(config->clients, p))
         rl_client_packet(nf, p, look, slot, now);
     else if (slot != NF_NONE)
         rl_conn_touch(nf, p, look->swapped, slot, now);

@@ -40,19 +40,20 @@ struct rl {
     uint64_t max_connections;
 };
 
-enum rl_counter {
-    RL_PASSED,
-    RL_CLIENTS_NEW,
-    RL_CLIENTS_EXPIRED,
-    RL_CONNECTIONS_NEW,
-    RL_CONNECTIONS_EXPIRED,
-    RL_OVER_PACKETS,
-    RL_OVER_BITS,
-    RL_OVER_CONNECTIONS,
-    RL_CLIENTS_FULL,
-    RL_FLOWS_FULL,
-    RL_MALFORMED,
-};
+/* The counters, with their names. */
+#define RL_COUNTERS(X)                                                                                       \
+    X(RL_PASSED, "passed")                                                                                   \
+    X(RL_CLIENTS_NEW, "clients_new")                                                                         \
+    X(RL_CLIENTS_EXPIRED, "clients_expired")                                                                 \
+    X(RL_CONNECTIONS_NEW, "connections_new")                                                                 \
+    X(RL_CONNECTIONS_EXPIRED, "connections_expired")                                                         \
+    X(RL_OVER_PACKETS, "over_packets") /* dropped, as all that follow */                                     \
+    X(RL_OVER_BITS, "over_bits")                                                                             \
+    X(RL_OVER_CONNECTIONS, "over_connections")                                                               \
+    X(RL_CLIENTS_FULL, "clients_full")                                                                       \
+    X(RL_FLOWS_FULL, "flows_full")                                                                           \
+    X(RL_MALFORMED, "malformed")
+enum rl_counter { RL_COUNTERS(NF_COUNTER) };
 
 uint64_t rl_arena(const void *config);
 uint64_t rl_shared(const void *config, unsigned lanes);

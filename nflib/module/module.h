@@ -75,6 +75,11 @@ struct nf_param {
         .name = #field, .kind = NF_BOOL, .offset = offsetof(type, field), .preset = (value), .help = (text)  \
     }
 
+/* For a list of counters, LIST(X) = X(FLOWS, "flows") X(FULL, "table_full") and so on: the elements of an
+ * enum, `enum counter { LIST(NF_COUNTER) };`, and of the names, `{LIST(NF_COUNTER_NAME) NULL}`. */
+#define NF_COUNTER(id, name)      id,
+#define NF_COUNTER_NAME(id, name) name,
+
 /* ---- modules ----------------------------------------------------------------------------------- */
 
 enum nf_reads {
