@@ -107,6 +107,7 @@ int nf_flows_clear(const struct nf *nf, const struct nf_flows *flows, const char
         return ft_fail(fault, FT_ENOENT, "%s: expected no key: all flows are cleared", key);
     for (uint32_t slot = 0; (slot = nf_map_next(flows->map, slot)) != NF_NONE; slot++)
         remove(nf, slot);
-    nf_fragments_clear(nf, flows->fragments);
+    if (flows->fragments)
+        nf_fragments_clear(nf, flows->fragments);
     return FT_OK;
 }

@@ -95,7 +95,7 @@ static inline void nf_flow_touch(const struct nf *nf, const struct nf_flows *flo
 void nf_flow_remove(const struct nf *nf, const struct nf_flows *flows, uint32_t slot);
 
 /* A first fragment: `word` is noted for the later ones of its datagram, before the packet is rewritten. When
- * there is no room for it, it is counted in `full`. Other packets: no effect. */
+ * there is no room for it, it is counted in `full`. Other packets: no effect. The table has fragments. */
 static inline void nf_flows_note(const struct nf *nf, const struct nf_flows *flows, const struct nf_packet *p,
                                  uint32_t word, uint64_t now, unsigned full)
 {
