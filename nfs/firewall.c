@@ -3,54 +3,115 @@
  * firewall: stateful packet filter. What begins a connection is judged by the rules; what belongs to one that
  * was allowed passes without them, both ways, and so do ICMP errors about it. A connection is its 5-tuple,
  * the same for both directions.
+ *
+ * State, written by this instance alone: the connections, the rules with their hits.
  */
-#include "nfs/firewall_table.h"
+#include "nflib/nf.h"
+#include "nfs/firewall_rules.h"
 
-#define FW_ROWS 256u
+#include <string.h>
 
-static const char *const fw_counters[] = {
-    "connections_created",
-    "connections_expired",
-    "known",   /* packets of connections that were there */
-    "allowed", /* packets allowed by a rule, first ones of connections among them */
-    "related", /* ICMP errors about a connection */
-    "arp",
-    "unsupported",      /* neither IPv4 nor ARP: as `unsupported` says */
-    "denied",           /* dropped, as all that follow */
-    "invalid",          /* TCP flags that cannot be, or no connection it could belong to (loose: false) */
-    "malformed",        /* breaks its format */
-    "fragment_unknown", /* later fragment, first one not allowed or not seen */
-    "fragments_full",   /* not dropped: a first fragment that later ones will not be matched with */
-    "table_full",
-    NULL,
+struct fw_config {
+    const char *path;
+    struct nf_flows_config flows;
+    bool loose;
+    uint32_t unsupported;  /* enum nf_policy */
+    struct fw_rules rules; /* made by check from the file */
 };
+
+struct fw_conn {
+    struct nf_flow flow; /* swapped: the originator is end 1 of the key */
+    uint64_t packets[2]; /* from the originator, to it */
+};
+
+struct fw {
+    struct nf_flows conns;
+    struct fw_rule *rules; /* [count + 2] */
+    uint32_t count;
+};
+
+/* The counters, with their names. */
+#define FW_COUNTERS(X)                                                                                       \
+    X(FW_CREATED, "connections_created")                                                                     \
+    X(FW_EXPIRED, "connections_expired")                                                                     \
+    X(FW_KNOWN, "known")     /* packets of connections that were there */                                    \
+    X(FW_ALLOWED, "allowed") /* packets allowed by a rule, first ones of connections among them */           \
+    X(FW_RELATED, "related") /* ICMP errors about a connection */                                            \
+    X(FW_ARP, "arp")                                                                                         \
+    X(FW_UNSUPPORTED, "unsupported") /* neither IPv4 nor ARP: as `unsupported` says */                       \
+    X(FW_DENIED, "denied")           /* dropped, as all that follow */                                       \
+    X(FW_INVALID,                                                                                            \
+      "invalid") /* TCP flags that cannot be, or no connection it could belong to (loose: false) */          \
+    X(FW_MALFORMED, "malformed")               /* breaks its format */                                       \
+    X(FW_FRAGMENT_UNKNOWN, "fragment_unknown") /* later fragment, first one not allowed or not seen */       \
+    X(FW_FRAGMENTS_FULL, "fragments_full")     /* not dropped: its later fragments will be unknown */        \
+    X(FW_TABLE_FULL, "table_full")
+enum fw_counter { FW_COUNTERS(NF_COUNTER) };
+static const char *const fw_counters[] = {FW_COUNTERS(NF_COUNTER_NAME) NULL};
 
 static bool fw_has_ports(uint8_t proto)
 {
     return proto == NF_PROTO_TCP || proto == NF_PROTO_UDP || proto == NF_PROTO_ICMP;
 }
-static bool fw_is_echo(const struct nf_packet *p)
+static const struct nf_flow_key *fw_key_of(const struct fw *fw, uint32_t slot)
 {
-    return p->icmp_type == NF_ICMP_ECHO_REQUEST || p->icmp_type == NF_ICMP_ECHO_REPLY;
+    return nf_map_key(fw->conns.map, slot);
+}
+static const struct fw_conn *fw_conn_of(const struct fw *fw, uint32_t slot)
+{
+    return nf_map_value(fw->conns.map, slot);
 }
 
-/* ---- packets ----------------------------------------------------------------------------------- */
+/* ---- connections ----------------------------------------------------------------------------------- */
 
-/* By the rules alone, hits counted. NF_NONE: denied and dropped. */
-static uint32_t fw_judge(const struct nf *nf, struct nf_packet *p)
+static void fw_remove(const struct nf *nf, uint32_t slot)
+{
+    struct fw *fw = nf->state;
+    nf_flow_remove(nf, &fw->conns, slot);
+}
+
+/* False: the table is full. */
+static bool fw_create(const struct nf *nf, const struct nf_packet *p, const struct nf_look *look,
+                      uint64_t now)
+{
+    struct fw *fw = nf->state;
+    uint32_t slot = nf_map_add(nf, fw->conns.map, &look->key);
+    if (slot == NF_NONE)
+        return false;
+    struct fw_conn *conn = NF_EDIT_VALUE(nf, struct nf_flow_key, fw_conn_of(fw, slot));
+    conn->packets[0] = 1;
+    conn->flow.swapped = look->swapped;
+    nf_flow_begin(nf, &fw->conns, slot, &conn->flow, p, now);
+    nf_count(nf, FW_CREATED, 1);
+    return true;
+}
+
+static void fw_touch(const struct nf *nf, const struct nf_packet *p, bool swapped, uint32_t slot,
+                     uint64_t now)
+{
+    struct fw *fw = nf->state;
+    struct fw_conn *conn = NF_EDIT_VALUE(nf, struct nf_flow_key, fw_conn_of(fw, slot));
+    bool reply = swapped != conn->flow.swapped;
+    conn->packets[reply]++;
+    nf_flow_touch(nf, &fw->conns, slot, &conn->flow, p, reply, now);
+}
+
+/* ---- packets --------------------------------------------------------------------------------------- */
+
+/* Decides by the rules alone, and counts the rule's hit. False: denied and dropped. */
+static bool fw_judge(const struct nf *nf, struct nf_packet *p)
 {
     struct fw *fw = nf->state;
     uint32_t rule = fw_rules_match(fw->rules, fw->count, p);
     *NF_EDIT(nf, &fw->rules[rule].hits) += 1;
-    if (fw->rules[rule].action == FW_DENY) {
-        nf_drop(nf, p, FW_DENIED);
-        return NF_NONE;
-    }
-    return rule;
+    if (fw->rules[rule].action == FW_ALLOW)
+        return true;
+    nf_drop(nf, p, FW_DENIED);
+    return false;
 }
 
 /* No connection knows it. */
-static void fw_new(const struct nf *nf, struct nf_packet *p, const struct fw_look *look, uint64_t now)
+static void fw_new(const struct nf *nf, struct nf_packet *p, const struct nf_look *look, uint64_t now)
 {
     const struct fw_config *config = nf->config;
     bool begins = p->proto == NF_PROTO_TCP    ? nf_tcp_is_request(p->tcp_flags)
@@ -60,28 +121,27 @@ static void fw_new(const struct nf *nf, struct nf_packet *p, const struct fw_loo
         nf_drop(nf, p, FW_INVALID);
         return;
     }
-    uint32_t rule = fw_judge(nf, p);
-    if (rule == NF_NONE)
+    if (!fw_judge(nf, p))
         return;
     /* A reset ends what we do not know; there is nothing to keep. */
     bool keep = p->proto != NF_PROTO_TCP || !(p->tcp_flags & NF_TCP_RST);
-    if (keep && !fw_create(nf, p, look, rule, now))
+    if (keep && !fw_create(nf, p, look, now))
         nf_drop(nf, p, FW_TABLE_FULL);
     else
         nf_count(nf, FW_ALLOWED, 1);
 }
 
 /* True: of a connection that was there, to be counted by the caller, once a burst. So fw_one. */
-static bool fw_keyed(const struct nf *nf, struct nf_packet *p, const struct fw_look *look, uint64_t now)
+static bool fw_keyed(const struct nf *nf, struct nf_packet *p, const struct nf_look *look, uint64_t now)
 {
     struct fw *fw = nf->state;
     if (p->proto == NF_PROTO_TCP && nf_tcp_is_impossible(p->tcp_flags)) {
         nf_drop(nf, p, FW_INVALID);
         return false;
     }
-    uint32_t slot = nf_map_find_hashed(fw->conns, &look->key, look->hash);
+    uint32_t slot = nf_map_find_hashed(fw->conns.map, &look->key, look->hash);
     if (slot != NF_NONE && p->proto == NF_PROTO_TCP && nf_tcp_is_request(p->tcp_flags) &&
-        nf_tcp_is_over(fw_conn_of(fw, slot)->tcp)) {
+        nf_tcp_is_over(fw_conn_of(fw, slot)->flow.tcp)) {
         /* The ports are used again, perhaps from the other side: judged anew, like any first packet. */
         fw_remove(nf, slot);
         slot = NF_NONE;
@@ -103,25 +163,16 @@ static void fw_unkeyed(const struct nf *nf, struct nf_packet *p)
         struct nf_flow_key key;
         nf_packet_inner(p, &in);
         nf_flow_key_make(&key, in.proto, in.saddr, in.sport, in.daddr, in.dport);
-        if (nf_map_find(fw->conns, &key) != NF_NONE) {
+        if (nf_map_find(fw->conns.map, &key) != NF_NONE) {
             nf_count(nf, FW_RELATED, 1);
             return;
         }
     }
-    if (fw_judge(nf, p) != NF_NONE)
+    if (fw_judge(nf, p))
         nf_count(nf, FW_ALLOWED, 1);
 }
 
-/* A first fragment has passed: so will the others. */
-static void fw_note(const struct nf *nf, const struct nf_packet *p, uint64_t now)
-{
-    struct fw *fw = nf->state;
-    struct nf_fragment_key key = nf_fragment_key(p);
-    if (!nf_fragments_note(nf, fw->fragments, &key, 0, now))
-        nf_count(nf, FW_FRAGMENTS_FULL, 1);
-}
-
-static bool fw_one(const struct nf *nf, struct nf_packet *p, const struct fw_look *look, uint64_t now)
+static bool fw_one(const struct nf *nf, struct nf_packet *p, const struct nf_look *look, uint64_t now)
 {
     const struct fw_config *config = nf->config;
     struct fw *fw = nf->state;
@@ -132,12 +183,10 @@ static bool fw_one(const struct nf *nf, struct nf_packet *p, const struct fw_loo
     } else if (!(p->flags & NF_P_IPV4)) {
         if (p->flags & NF_P_ARP)
             nf_count(nf, FW_ARP, 1);
-        else if (config->unsupported == FW_U_DROP)
-            nf_drop(nf, p, FW_UNSUPPORTED);
         else
-            nf_count(nf, FW_UNSUPPORTED, 1);
+            nf_drop_or_pass(nf, p, config->unsupported, FW_UNSUPPORTED);
     } else if (p->flags & NF_P_LATER) {
-        if (!nf_fragments_find(fw->fragments, p, &word))
+        if (!nf_fragments_find(fw->conns.fragments, p, &word))
             nf_drop(nf, p, FW_FRAGMENT_UNKNOWN);
     } else if (look->keyed) {
         known = fw_keyed(nf, p, look, now);
@@ -146,8 +195,8 @@ static bool fw_one(const struct nf *nf, struct nf_packet *p, const struct fw_loo
     } else {
         fw_unkeyed(nf, p);
     }
-    if (!p->drop && (p->flags & (NF_P_FRAGMENT | NF_P_LATER)) == NF_P_FRAGMENT)
-        fw_note(nf, p, now);
+    if (!p->drop && !(p->flags & NF_P_LATER)) /* a first fragment has passed: so will the others */
+        nf_flows_note(nf, &fw->conns, p, 0, now, FW_FRAGMENTS_FULL);
     return known;
 }
 
@@ -156,36 +205,69 @@ static bool fw_one(const struct nf *nf, struct nf_packet *p, const struct fw_loo
 static void fw_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
     const struct fw *fw = nf->state;
-    struct fw_look look[NF_BURST_MAX];
+    struct nf_look look[NF_BURST_MAX];
     uint32_t known = 0;
 
     for (uint32_t i = 0; i < n; i++) {
         const struct nf_packet *p = packets[i];
         look[i].keyed = (p->flags & NF_P_IPV4) && !(p->flags & (NF_P_BAD | NF_P_LATER | NF_P_ICMP_ERROR)) &&
                         (!fw_has_ports(p->proto) || (p->flags & NF_P_L4)) &&
-                        (p->proto != NF_PROTO_ICMP || fw_is_echo(p));
-        if (!look[i].keyed)
-            continue;
-        look[i].swapped = nf_flow_key_make(&look[i].key, p->proto, p->saddr, p->sport, p->daddr, p->dport);
-        look[i].hash = nf_map_hash(fw->conns, &look[i].key);
-        nf_map_prefetch(fw->conns, look[i].hash);
+                        (p->proto != NF_PROTO_ICMP || nf_packet_is_echo(p));
+        if (look[i].keyed)
+            nf_look_up(fw->conns.map, p, &look[i]);
     }
     for (uint32_t i = 0; i < n; i++)
         if (look[i].keyed)
-            nf_map_prefetch_entry(fw->conns, look[i].hash);
+            nf_map_prefetch_entry(fw->conns.map, look[i].hash);
     for (uint32_t i = 0; i < n; i++)
         known += fw_one(nf, packets[i], &look[i], now);
     if (known)
         nf_count(nf, FW_KNOWN, known);
 }
 
-/* ---- making, showing, changing ----------------------------------------------------------------- */
+static void fw_timers(struct nf *nf, uint64_t now)
+{
+    struct fw *fw = nf->state;
+    struct nf_flows_due due = {.rounds = NF_FLOWS_ROUNDS};
+
+    while (nf_flows_due(nf, &fw->conns, now, &due))
+        for (uint32_t i = 0; i < due.count; i++) {
+            fw_remove(nf, due.slots[i]);
+            nf_count(nf, FW_EXPIRED, 1);
+        }
+}
+
+/* ---- making ---------------------------------------------------------------------------------------- */
 
 static int fw_check(void *c, struct ft_fault *fault)
 {
     struct fw_config *config = c;
     return fw_rules_read(&config->rules, config->path, fault);
 }
+
+static uint64_t fw_arena(const void *c)
+{
+    const struct fw_config *config = c;
+    return sizeof(struct fw) + FT_LINE + (config->rules.count + 2) * sizeof(struct fw_rule) +
+           nf_flows_bytes(&config->flows, sizeof(struct fw_conn), 0);
+}
+
+static int fw_make(struct nf *nf, struct ft_fault *fault)
+{
+    const struct fw_config *config = nf->config;
+    uint64_t bytes = (config->rules.count + 2) * sizeof(struct fw_rule);
+    struct fw *fw = nf_make_state(nf, sizeof(*fw), fault);
+    if (!fw)
+        return FT_EFULL;
+    bool whole = nf_flows_make(nf, &fw->conns, &config->flows, sizeof(struct fw_conn), 0);
+    fw->rules = ft_arena_alloc(nf->arena, bytes);
+    if (fw->rules)
+        memcpy(nf_edit(nf, fw->rules, bytes), config->rules.list, bytes);
+    fw->count = config->rules.count;
+    return nf_made(nf, whole && fw->rules, fault);
+}
+
+/* ---- for operators --------------------------------------------------------------------------------- */
 
 static void fw_show_rule(const struct fw *fw, struct nf_show *out, uint32_t i)
 {
@@ -200,82 +282,87 @@ static void fw_show_rule(const struct fw *fw, struct nf_show *out, uint32_t i)
     nf_row_u64(out, "hits", rule->hits);
 }
 
-static void fw_show_conn(const struct fw *fw, struct nf_show *out, uint32_t slot)
+static void fw_show_conn(const struct nf *nf, struct nf_show *out, uint32_t slot)
 {
+    const struct fw *fw = nf->state;
     const struct nf_flow_key *key = fw_key_of(fw, slot);
     const struct fw_conn *conn = fw_conn_of(fw, slot);
-    unsigned from = conn->swapped;
+    unsigned from = conn->flow.swapped;
     nf_row(out);
     nf_row_proto(out, key->proto);
     nf_row_end(out, "from", key->addr[from], key->port[from]);
     nf_row_end(out, "to", key->addr[!from], key->port[!from]);
-    nf_row_text(out, "direction", "%s", conn->side == NF_OUTSIDE ? "in" : "out");
+    nf_row_text(out, "direction", "%s", conn->flow.side == NF_OUTSIDE ? "in" : "out");
     nf_row_text(out, "state", "%s",
-                key->proto == NF_PROTO_TCP ? nf_tcp_state_name(conn->tcp)
+                key->proto == NF_PROTO_TCP ? nf_tcp_state_name(conn->flow.tcp)
                 : conn->packets[1]         ? "replied"
                                            : "new");
     nf_row_u64(out, "packets", conn->packets[0]);
     nf_row_u64(out, "replies", conn->packets[1]);
-    nf_row_u64(out, "last_ns", conn->seen);
+    nf_row_u64(out, "last_ns", conn->flow.seen);
 }
 
 /* Rules, then connections. */
 static bool fw_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 {
     const struct fw *fw = nf->state;
-    uint64_t rules = fw->count + 2;
-    for (unsigned rows = 0;; rows++) {
-        uint32_t slot = NF_NONE;
-        if (*cursor >= rules) {
-            slot = nf_map_next(fw->conns, (uint32_t)(*cursor - rules));
-            if (slot == NF_NONE)
-                return false;
-            *cursor = rules + slot;
-        }
-        if (rows == FW_ROWS || nf_show_full(out))
+    for (; *cursor < fw->count + 2; *cursor += 1) {
+        if (nf_show_full(out))
             return true;
-        if (slot == NF_NONE)
-            fw_show_rule(fw, out, (uint32_t)*cursor);
-        else
-            fw_show_conn(fw, out, slot);
-        *cursor += 1;
+        fw_show_rule(fw, out, (uint32_t)*cursor);
     }
+    return nf_show_slots(nf, fw->conns.map, fw->count + 2, out, cursor, fw_show_conn);
 }
 
-#define FW_AT(field) offsetof(struct fw_config, field)
-static const char *const fw_unsupported[] = {"drop", "pass", NULL};
+/* "rule.3", "default.in", "default.out"; NF_NONE for anything else. */
+static uint32_t fw_named(const struct fw *fw, const char *key)
+{
+    uint32_t n;
+    if (strcmp(key, "default.in") == 0)
+        return fw->count;
+    if (strcmp(key, "default.out") == 0)
+        return fw->count + 1;
+    if (strncmp(key, "rule.", 5) == 0 && nf_number_parse(key + 5, 1, fw->count, &n))
+        return n - 1;
+    return NF_NONE;
+}
+
+static int fw_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
+{
+    struct fw *fw = nf->state;
+    uint32_t rule = fw_named(fw, key);
+    if (rule != NF_NONE) {
+        bool allow = strcmp(value, "allow") == 0;
+        if (!allow && strcmp(value, "deny") != 0)
+            return ft_fail(fault, FT_EINVAL, "%s=%s: expected allow or deny", key, value);
+        *NF_EDIT(nf, &fw->rules[rule].action) = allow ? FW_ALLOW : FW_DENY;
+        return FT_OK;
+    }
+    return nf_flows_set(nf, &fw->conns, key, value, now, fault);
+}
+
+static int fw_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
+{
+    struct fw *fw = nf->state;
+    (void)now;
+    return nf_flows_clear(nf, &fw->conns, key, fw_remove, fault);
+}
+
+/* ---- the module ------------------------------------------------------------------------------------ */
+
 static const struct nf_param fw_params[] = {
-    {.name = "rules", .kind = NF_FILE, .offset = FW_AT(path), .help = "file of rules, one a line"},
-    {.name = "max_flows",
-     .kind = NF_U32,
-     .offset = FW_AT(max_flows),
-     .min = 1,
-     .max = 16u << 20,
-     .preset = "100000",
-     .help = "connections at most"},
-    {.name = "max_fragments",
-     .kind = NF_U32,
-     .offset = FW_AT(max_fragments),
-     .min = 1,
-     .max = 1u << 20,
-     .preset = "4096",
-     .help = "fragmented datagrams under way at most"},
-    NF_TIMEOUT_PARAM(struct fw_config, "tcp_established", NF_TIMEOUT_TCP_ESTABLISHED, "7440"),
-    NF_TIMEOUT_PARAM(struct fw_config, "tcp_transitory", NF_TIMEOUT_TCP_TRANSITORY, "240"),
-    NF_TIMEOUT_PARAM(struct fw_config, "udp", NF_TIMEOUT_UDP, "300"),
-    NF_TIMEOUT_PARAM(struct fw_config, "icmp", NF_TIMEOUT_ICMP, "60"),
-    NF_TIMEOUT_PARAM(struct fw_config, "other", NF_TIMEOUT_OTHER, "600"),
-    {.name = "loose",
-     .kind = NF_BOOL,
-     .offset = FW_AT(loose),
-     .preset = "true",
-     .help = "a connection may be picked up in the middle, by the rules"},
-    {.name = "unsupported",
-     .kind = NF_CHOICE,
-     .offset = FW_AT(unsupported),
-     .preset = "drop",
-     .choices = fw_unsupported,
-     .help = "what is done with what is neither IPv4 nor ARP"},
+    {.name = "rules",
+     .kind = NF_FILE,
+     .offset = offsetof(struct fw_config, path),
+     .help = "file of rules, one a line"},
+    NF_MAX_FLOWS_PARAM(struct fw_config, flows, "connections at most"),
+    NF_MAX_FRAGMENTS_PARAM(struct fw_config, flows),
+    NF_TCP_UDP_PARAMS(struct fw_config, flows),
+    NF_ICMP_PARAM(struct fw_config, flows),
+    NF_TIMEOUT_PARAM(struct fw_config, flows, "other", NF_TIMEOUT_OTHER, "600"),
+    NF_YES_NO(struct fw_config, loose, "true", "a connection may be picked up in the middle, by the rules"),
+    NF_ONE_OF(struct fw_config, unsupported, nf_policy_names, "drop",
+              "what is done with what is neither IPv4 nor ARP"),
     {0},
 };
 

@@ -3,8 +3,6 @@
  * checked, never on the packet path. */
 #include "nfs/firewall_rules.h"
 
-#include "nflib/net/flow.h"
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -13,7 +11,7 @@
 
 #define LINE_MAX_BYTES 1024u
 
-/* A line's words, one at a time, and where it stands. */
+/* A line's words, one at a time, and its place in the file. */
 struct fw_words {
     const char *path;
     unsigned line;
@@ -27,7 +25,7 @@ static void next_word(struct fw_words *w)
     w->word = strtok_r(NULL, " \t\r\n", &w->rest);
 }
 
-static bool take(struct fw_words *w, const char *word)
+static bool take_word(struct fw_words *w, const char *word)
 {
     if (!w->word || strcmp(w->word, word) != 0)
         return false;
@@ -47,7 +45,7 @@ static int read_host(struct fw_words *w, uint32_t *addr, uint32_t *mask)
     static const char what[] = "any, A.B.C.D or A.B.C.D/0-32 without host bits";
     char text[16];
     uint32_t bits = 32;
-    if (take(w, "any")) {
+    if (take_word(w, "any")) {
         *addr = *mask = 0;
         return FT_OK;
     }
@@ -98,17 +96,17 @@ static int read_ports(struct fw_words *w, struct fw_rule *rule, uint8_t *count)
 static void read_direction(struct fw_words *w, struct fw_rule *rule)
 {
     rule->sides = 1 << NF_INSIDE | 1 << NF_OUTSIDE;
-    if (take(w, "in"))
+    if (take_word(w, "in"))
         rule->sides = 1 << NF_OUTSIDE;
-    else if (take(w, "out"))
+    else if (take_word(w, "out"))
         rule->sides = 1 << NF_INSIDE;
 }
 
 static int read_action(struct fw_words *w, struct fw_rule *rule)
 {
-    if (take(w, "allow"))
+    if (take_word(w, "allow"))
         rule->action = FW_ALLOW;
-    else if (take(w, "deny"))
+    else if (take_word(w, "deny"))
         rule->action = FW_DENY;
     else
         return expected(w, "allow or deny");
@@ -140,18 +138,18 @@ static int read_rule(struct fw_words *w, struct fw_rule *rule)
     if (rc != FT_OK)
         return rc;
     rule->proto = FW_ANY;
-    if (!take(w, "any") && w->word && strcmp(w->word, "from") != 0 && strcmp(w->word, "to") != 0) {
+    if (!take_word(w, "any") && w->word && strcmp(w->word, "from") != 0 && strcmp(w->word, "to") != 0) {
         int proto = nf_proto_parse(w->word);
         if (proto < 0)
             return expected(w, "in, out, tcp, udp, icmp, any, a protocol number, from or to");
         rule->proto = (uint16_t)proto;
         next_word(w);
     }
-    if (take(w, "from") && (rc = read_end(w, rule, true)) != FT_OK)
+    if (take_word(w, "from") && (rc = read_end(w, rule, true)) != FT_OK)
         return rc;
-    if (take(w, "to") && (rc = read_end(w, rule, false)) != FT_OK)
+    if (take_word(w, "to") && (rc = read_end(w, rule, false)) != FT_OK)
         return rc;
-    if (rule->proto == NF_PROTO_ICMP && take(w, "type")) {
+    if (rule->proto == NF_PROTO_ICMP && take_word(w, "type")) {
         uint32_t type;
         if (!w->word || !nf_number_parse(w->word, 0, 255, &type))
             return expected(w, "an ICMP type, 0 to 255");
@@ -184,7 +182,7 @@ static int read_line(struct fw_words *w, struct fw_rules *rules, struct fw_rule 
     w->word = strtok_r(text, " \t\r\n", &w->rest);
     if (!w->word)
         return FT_OK;
-    if (take(w, "default"))
+    if (take_word(w, "default"))
         return read_default(w, defaults);
     if (rules->count == FW_RULES_MAX)
         return ft_fail(w->fault, FT_EINVAL, "%s:%u: one rule too many, expected at most %u", w->path, w->line,
@@ -222,7 +220,7 @@ int fw_rules_read(struct fw_rules *rules, const char *path, struct ft_fault *fau
     while (rc == FT_OK && fgets(text, sizeof(text), f)) {
         w.line++;
         end += (long)strlen(text);
-        if (ftell(f) != end) /* what stands behind it would be passed over */
+        if (ftell(f) != end) /* the rest of the line would be ignored */
             rc = ft_fail(fault, FT_EINVAL, "%s:%u: a byte 0 in the line, expected text", path, w.line);
         else if (strlen(text) == sizeof(text) - 1 || w.line > UINT16_MAX)
             rc = ft_fail(fault, FT_EINVAL,

@@ -7,7 +7,6 @@
  * order or a sum that replay gets wrong is in its state.
  */
 #include "nflib/nf.h"
-#include "nflib/shared/shared.h"
 
 struct fwd_config {
     bool shared, merged, read;
@@ -37,16 +36,12 @@ static uint64_t fwd_shared(const void *config, unsigned lanes)
 
 static int fwd_make(struct nf *nf, struct ft_fault *fault)
 {
-    struct fwd *fwd = ft_arena_alloc(nf->arena, sizeof(*fwd));
+    struct fwd *fwd = nf_make_state(nf, sizeof(*fwd), fault);
     if (!fwd)
-        return ft_fail(fault, FT_EFULL, "forward: arena full");
-    fwd = NF_EDIT(nf, fwd);
+        return FT_EFULL;
     fwd->shared = nf_shared_word_make(nf);
     fwd->merged = nf_merged_make(nf);
-    if (!fwd->shared || !fwd->merged)
-        return ft_fail(fault, FT_EFULL, "forward: arena full");
-    nf->state = fwd;
-    return FT_OK;
+    return nf_made(nf, fwd->shared && fwd->merged, fault);
 }
 
 static void fwd_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
@@ -84,15 +79,11 @@ static bool fwd_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
     return false;
 }
 
-#define FWD_BOOL(field, value, text)                                                                         \
-    {                                                                                                        \
-        .name = #field, .kind = NF_BOOL, .offset = offsetof(struct fwd_config, field), .preset = (value),    \
-        .help = (text)                                                                                       \
-    }
 static const struct nf_param fwd_params[] = {
-    FWD_BOOL(shared, "true", "count in the number that all lanes share"),
-    FWD_BOOL(merged, "true", "count in the number that each lane keeps"),
-    FWD_BOOL(read, "false", "read the merged number in each burst, which puts it in the record"),
+    NF_YES_NO(struct fwd_config, shared, "true", "count in the number that all lanes share"),
+    NF_YES_NO(struct fwd_config, merged, "true", "count in the number that each lane keeps"),
+    NF_YES_NO(struct fwd_config, read, "false",
+              "read the merged number in each burst, which puts it in the record"),
     {0},
 };
 

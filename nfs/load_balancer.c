@@ -13,33 +13,11 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#define LB_ROWS 256u
+static const char *const lb_counters[] = {LB_COUNTERS(NF_COUNTER_NAME) NULL};
 
-static const char *const lb_counters[] = {
-    "forwarded",
-    "returned",
-    "icmp_errors_translated",
-    "flows_created",
-    "flows_expired",
-    "flows_cut",      /* their backend went down */
-    "other",          /* passed as it is: nothing of the service's */
-    "fragments_full", /* not dropped: a first fragment that later ones will not be matched with */
-    "malformed",      /* dropped, as all that follow */
-    "no_backend",     /* none is up */
-    "no_flow",        /* a reset, or an error, about nothing known */
-    "conflict",       /* the client has the same port in use to every backend that is up */
-    "table_full",
-    "fragment_unknown", /* later fragment to the service, first one not seen */
-    NULL,
-};
-
-static bool lb_is_client(const struct lb_config *config, const struct nf_packet *p)
-{
-    return config->clients == LB_BOTH || (config->clients == LB_INSIDE) == (p->side == NF_INSIDE);
-}
 static bool lb_may_answer(const struct lb_config *config, const struct nf_packet *p)
 {
-    return config->clients == LB_BOTH || !lb_is_client(config, p);
+    return config->clients == NF_SIDES_BOTH || !nf_sides_has(config->clients, p);
 }
 
 /* By address alone: later fragments and errors have no ports of their own. */
@@ -55,16 +33,8 @@ static bool lb_is_service(const struct lb_config *config, const struct nf_packet
     return proto && lb_is_vip(config, p->daddr) && (!config->port || ntohs(p->dport) == config->port);
 }
 
-/* Later fragments of the datagram belong to the flow, in the same direction. */
-static void lb_note(const struct nf *nf, const struct nf_packet *p, uint32_t slot, bool reply, uint64_t now)
-{
-    struct lb *lb = nf->state;
-    if (!(p->flags & NF_P_FRAGMENT))
-        return;
-    struct nf_fragment_key key = nf_fragment_key(p);
-    if (!nf_fragments_note(nf, lb->fragments, &key, slot << 1 | reply, now))
-        nf_count(nf, LB_FRAGMENTS_FULL, 1);
-}
+/* The word for later fragments of a datagram: its flow's slot, and 1 for what goes to the client. */
+#define LB_TO_CLIENT 1u
 
 /* ---- packets ----------------------------------------------------------------------------------- */
 
@@ -76,8 +46,9 @@ struct lb_sums {
 static void lb_to_backend(const struct nf *nf, struct nf_packet *p, uint32_t slot, uint64_t now,
                           struct lb_sums *sums)
 {
-    const struct lb_flow *flow = lb_flow_of(nf->state, slot);
-    lb_note(nf, p, slot, false, now);
+    const struct lb *lb = nf->state;
+    const struct lb_flow *flow = lb_flow_of(lb, slot);
+    nf_flows_note(nf, &lb->flows, p, slot << 1, now, LB_FRAGMENTS_FULL);
     nf_packet_set_daddr(p, flow->backend.addr);
     nf_packet_set_dport(p, flow->backend.port);
     sums->forwarded++;
@@ -86,9 +57,10 @@ static void lb_to_backend(const struct nf *nf, struct nf_packet *p, uint32_t slo
 static void lb_to_client(const struct nf *nf, struct nf_packet *p, uint32_t slot, uint64_t now,
                          struct lb_sums *sums)
 {
-    const struct lb_key *key = lb_key_of(nf->state, slot);
+    const struct lb *lb = nf->state;
+    const struct lb_key *key = lb_key_of(lb, slot);
     lb_touch(nf, p, slot, true, now);
-    lb_note(nf, p, slot, true, now);
+    nf_flows_note(nf, &lb->flows, p, slot << 1 | LB_TO_CLIENT, now, LB_FRAGMENTS_FULL);
     nf_packet_set_saddr(p, key->near);
     nf_packet_set_sport(p, key->nport);
     sums->returned++;
@@ -119,7 +91,7 @@ static void lb_flow_packet(const struct nf *nf, struct nf_packet *p, const struc
         return;
     }
     struct lb_key key = look->key;
-    slot = nf_map_find_hashed(lb->flows, &key, look->hash);
+    slot = nf_map_find_hashed(lb->flows.map, &key, look->hash);
     if (slot != NF_NONE)
         lb_touch(nf, p, slot, false, now);
     else if ((slot = lb_create(nf, p, &key, now)) == NF_NONE)
@@ -130,7 +102,7 @@ static void lb_flow_packet(const struct nf *nf, struct nf_packet *p, const struc
 /* The flow may have ended meanwhile, and its slot be another's. */
 static bool lb_later_of(const struct lb *lb, const struct nf_packet *p, uint32_t slot, bool reply)
 {
-    if (nf_map_next(lb->flows, slot) != slot)
+    if (nf_map_next(lb->flows.map, slot) != slot)
         return false;
     const struct lb_key *key = lb_key_of(lb, slot);
     if (reply)
@@ -144,8 +116,8 @@ static void lb_later(const struct nf *nf, struct nf_packet *p)
     const struct lb *lb = nf->state;
     uint32_t word;
 
-    if (!nf_fragments_find(lb->fragments, p, &word) || !lb_later_of(lb, p, word >> 1, word & 1)) {
-        if (config->vip && lb_is_client(config, p) && p->daddr == config->vip)
+    if (!nf_fragments_find(lb->flows.fragments, p, &word) || !lb_later_of(lb, p, word >> 1, word & 1)) {
+        if (config->vip && nf_sides_has(config->clients, p) && p->daddr == config->vip)
             nf_drop(nf, p, LB_FRAGMENT_UNKNOWN);
         else
             nf_count(nf, LB_OTHER, 1);
@@ -163,7 +135,7 @@ static bool lb_error_inward(const struct nf *nf, struct nf_packet *p, const stru
 {
     const struct lb *lb = nf->state;
     struct lb_key key = lb_key(in->proto, in->daddr, in->dport, in->saddr, in->sport);
-    uint32_t slot = nf_map_find(lb->flows, &key);
+    uint32_t slot = nf_map_find(lb->flows.map, &key);
     if (slot == NF_NONE)
         return false;
     const struct lb_end *backend = &lb_flow_of(lb, slot)->backend;
@@ -191,7 +163,7 @@ static bool lb_error_outward(const struct nf *nf, struct nf_packet *p, const str
 static void lb_error(const struct nf *nf, struct nf_packet *p)
 {
     const struct lb_config *config = nf->config;
-    bool client = lb_is_client(config, p), known = false;
+    bool client = nf_sides_has(config->clients, p), known = false;
     struct nf_inner in;
 
     nf_packet_inner(p, &in);
@@ -236,7 +208,7 @@ static void lb_look_up(const struct nf *nf, const struct nf_packet *p, struct lb
     const struct lb *lb = nf->state;
 
     look->answer = lb_may_answer(config, p);
-    look->client = lb_is_client(config, p) && lb_is_service(config, p);
+    look->client = nf_sides_has(config->clients, p) && lb_is_service(config, p);
     if (look->answer) {
         look->back_key = lb_key(p->proto, p->daddr, p->dport, p->saddr, p->sport);
         look->back_hash = nf_map_hash(lb->back, &look->back_key);
@@ -244,8 +216,8 @@ static void lb_look_up(const struct nf *nf, const struct nf_packet *p, struct lb
     }
     if (look->client) {
         look->key = lb_key(p->proto, p->saddr, p->sport, p->daddr, p->dport);
-        look->hash = nf_map_hash(lb->flows, &look->key);
-        nf_map_prefetch(lb->flows, look->hash);
+        look->hash = nf_map_hash(lb->flows.map, &look->key);
+        nf_map_prefetch(lb->flows.map, look->hash);
     }
 }
 
@@ -266,7 +238,7 @@ static void lb_process(struct nf *nf, struct nf_packet *const packets[], uint32_
         if (look[i].answer)
             nf_map_prefetch_entry(lb->back, look[i].back_hash);
         if (look[i].client)
-            nf_map_prefetch_entry(lb->flows, look[i].hash);
+            nf_map_prefetch_entry(lb->flows.map, look[i].hash);
     }
     for (uint32_t i = 0; i < n; i++)
         lb_one(nf, packets[i], &look[i], now, &sums);
@@ -294,18 +266,18 @@ static void lb_show_backends(const struct nf *nf, struct nf_show *out)
     }
 }
 
-static void lb_show_flow(const struct lb *lb, struct nf_show *out, uint32_t slot)
+static void lb_show_flow(const struct nf *nf, struct nf_show *out, uint32_t slot)
 {
-    const struct lb_key *key = lb_key_of(lb, slot);
-    const struct lb_flow *flow = lb_flow_of(lb, slot);
+    const struct lb_key *key = lb_key_of(nf->state, slot);
+    const struct lb_flow *flow = lb_flow_of(nf->state, slot);
     nf_row(out);
     nf_row_proto(out, key->proto);
     nf_row_end(out, "client", key->far, key->fport);
     nf_row_end(out, "service", key->near, key->nport);
     nf_row_end(out, "to", flow->backend.addr, flow->backend.port);
-    nf_row_text(out, "state", "%s", key->proto == NF_PROTO_TCP ? nf_tcp_state_name(flow->tcp) : "open");
+    nf_row_text(out, "state", "%s", key->proto == NF_PROTO_TCP ? nf_tcp_state_name(flow->flow.tcp) : "open");
     nf_row_u64(out, "packets", flow->packets);
-    nf_row_u64(out, "last_ns", flow->seen);
+    nf_row_u64(out, "last_ns", flow->flow.seen);
 }
 
 /* Backends, then the flows of this lane. */
@@ -316,54 +288,31 @@ static bool lb_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
         lb_show_backends(nf, out);
         *cursor = 1;
     }
-    for (unsigned rows = 0;; rows++) {
-        uint32_t slot = nf_map_next(lb->flows, (uint32_t)(*cursor - 1));
-        if (slot == NF_NONE)
-            return false;
-        *cursor = (uint64_t)slot + 1;
-        if (rows == LB_ROWS || nf_show_full(out))
-            return true;
-        lb_show_flow(lb, out, slot);
-        *cursor += 1;
-    }
+    return nf_show_slots(nf, lb->flows.map, 1, out, cursor, lb_show_flow);
 }
 
 /* ---- the module -------------------------------------------------------------------------------- */
 
-#define LB_AT(field) offsetof(struct lb_config, field)
-#define LB_CHOICE(field, value, list, text)                                                                  \
-    {                                                                                                        \
-        .name = #field, .kind = NF_CHOICE, .offset = LB_AT(field), .preset = (value), .choices = (list),     \
-        .help = (text)                                                                                       \
-    }
-#define LB_U32(field, least, most, value, text)                                                              \
-    {                                                                                                        \
-        .name = #field, .kind = NF_U32, .offset = LB_AT(field), .min = (least), .max = (most),               \
-        .preset = (value), .help = (text)                                                                    \
-    }
 static const char *const lb_policies[] = {"least_connections", "consistent", "random", NULL};
-static const char *const lb_sides[] = {"outside", "inside", "both", NULL};
 static const char *const lb_protos[] = {"tcp", "udp", "both", NULL};
 static const struct nf_param lb_params[] = {
     {.name = "vip",
      .kind = NF_IPV4,
-     .offset = LB_AT(vip),
+     .offset = offsetof(struct lb_config, vip),
      .own = true,
      .help = "the service's address; 0.0.0.0: any"},
-    LB_U32(port, 0, 65535, "0", "its port; 0: any"),
-    LB_CHOICE(proto, "tcp", lb_protos, "its protocol"),
+    NF_NUMBER(struct lb_config, port, NF_U32, 0, 65535, "0", "its port; 0: any"),
+    NF_ONE_OF(struct lb_config, proto, lb_protos, "tcp", "its protocol"),
     {.name = "backends",
      .kind = NF_STRING,
-     .offset = LB_AT(backends),
+     .offset = offsetof(struct lb_config, backends),
      .preset = "",
      .help = "ADDRESS or ADDRESS:PORT, with blanks or commas between them"},
-    LB_CHOICE(policy, "least_connections", lb_policies, "who gets a new flow"),
-    LB_CHOICE(clients, "outside", lb_sides, "where clients are"),
-    LB_U32(max_flows, 1, 16u << 20, "100000", "flows at most"),
-    LB_U32(max_fragments, 1, 1u << 20, "4096", "fragmented datagrams under way at most"),
-    NF_TIMEOUT_PARAM(struct lb_config, "tcp_established", NF_TIMEOUT_TCP_ESTABLISHED, "7440"),
-    NF_TIMEOUT_PARAM(struct lb_config, "tcp_transitory", NF_TIMEOUT_TCP_TRANSITORY, "240"),
-    NF_TIMEOUT_PARAM(struct lb_config, "udp", NF_TIMEOUT_UDP, "300"),
+    NF_ONE_OF(struct lb_config, policy, lb_policies, "least_connections", "who gets a new flow"),
+    NF_ONE_OF(struct lb_config, clients, nf_sides_names, "outside", "where clients are"),
+    NF_MAX_FLOWS_PARAM(struct lb_config, flows, "flows at most"),
+    NF_MAX_FRAGMENTS_PARAM(struct lb_config, flows),
+    NF_TCP_UDP_PARAMS(struct lb_config, flows),
     {0},
 };
 

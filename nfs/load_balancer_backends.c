@@ -56,7 +56,7 @@ static uint64_t lb_weight(const struct nf_map *part, const struct lb_end *end, c
     return lb_mix(nf_map_hash(part, end) ^ lb_mix(client + 0x9e3779b97f4a7c15u));
 }
 
-/* The way back must tell the flow from all others: those are of this lane. */
+/* The flow's key as the backend sees it must be unique among this lane's flows. */
 static bool lb_is_free(const struct lb *lb, const struct lb_key *key, const struct lb_end *end)
 {
     struct lb_key back =

@@ -5,15 +5,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#define LB_TICK   (NF_SECOND / 10)
-#define LB_DUE    64u
-#define LB_ROUNDS 16u  /* of LB_DUE timers in one burst; the rest in the next */
-#define LB_SWEEP  512u /* flows of dead backends in one burst */
-
-static uint64_t lb_life(const struct lb *lb, uint8_t class)
-{
-    return lb->timeouts[class] * NF_SECOND;
-}
+#define LB_SWEEP 512u /* flows of dead backends in one burst */
 
 /* ---- making ------------------------------------------------------------------------------------ */
 
@@ -45,11 +37,8 @@ int lb_check(void *c, struct ft_fault *fault)
 uint64_t lb_arena(const void *c)
 {
     const struct lb_config *config = c;
-    return sizeof(struct lb) + FT_LINE +
-           nf_map_bytes(config->max_flows, sizeof(struct lb_key), sizeof(struct lb_flow)) +
-           nf_map_bytes(config->max_flows, sizeof(struct lb_key), sizeof(uint32_t)) +
-           nf_wheel_bytes(config->max_flows + config->max_fragments) +
-           nf_fragments_bytes(config->max_fragments);
+    return sizeof(struct lb) + FT_LINE + nf_flows_bytes(&config->flows, sizeof(struct lb_flow), 0) +
+           nf_map_bytes(config->flows.max_flows, sizeof(struct lb_key), sizeof(uint32_t));
 }
 
 uint64_t lb_shared(const void *config, unsigned lanes)
@@ -72,22 +61,16 @@ static void lb_make_backends(const struct nf *nf, const struct lb *lb)
 int lb_make(struct nf *nf, struct ft_fault *fault)
 {
     const struct lb_config *config = nf->config;
-    struct lb *lb = ft_arena_alloc(nf->arena, sizeof(*lb));
+    struct lb *lb = nf_make_state(nf, sizeof(*lb), fault);
     if (!lb)
-        return ft_fail(fault, FT_EFULL, "load_balancer: arena full");
-    lb = NF_EDIT(nf, lb);
+        return FT_EFULL;
     lb->backends = nf_shared_map_make(nf, LB_BACKENDS, sizeof(struct lb_end), sizeof(struct lb_backend), 1);
-    lb->flows = nf_map_make(nf, config->max_flows, sizeof(struct lb_key), sizeof(struct lb_flow));
-    lb->back = nf_map_make(nf, config->max_flows, sizeof(struct lb_key), sizeof(uint32_t));
-    lb->wheel = nf_wheel_make(nf, config->max_flows + config->max_fragments, LB_TICK);
-    lb->fragments = nf_fragments_make(nf, config->max_fragments, lb->wheel, config->max_flows);
-    if (!lb->backends || !lb->flows || !lb->back || !lb->wheel || !lb->fragments)
-        return ft_fail(fault, FT_EFULL, "load_balancer: arena full");
-    memcpy(lb->timeouts, config->timeouts, sizeof(lb->timeouts));
+    bool whole = nf_flows_make(nf, &lb->flows, &config->flows, sizeof(struct lb_flow), 0);
+    lb->back = nf_map_make(nf, config->flows.max_flows, sizeof(struct lb_key), sizeof(uint32_t));
     lb->look = UINT64_MAX;
-    lb_make_backends(nf, lb);
-    nf->state = lb;
-    return FT_OK;
+    if (lb->backends)
+        lb_make_backends(nf, lb);
+    return nf_made(nf, whole && lb->backends && lb->back, fault);
 }
 
 /* ---- flows ------------------------------------------------------------------------------------- */
@@ -111,13 +94,10 @@ static void lb_fill(const struct nf *nf, const struct nf_packet *p, uint32_t slo
 {
     struct lb *lb = nf->state;
     struct lb_flow *flow = NF_EDIT_VALUE(nf, struct lb_key, lb_flow_of(lb, slot));
-    flow->seen = now;
+    flow->flow.own = number;
     flow->packets = 1;
     flow->backend = *end;
-    flow->number = number;
-    flow->tcp = p->proto == NF_PROTO_TCP ? nf_tcp_first(p->tcp_flags) : NF_TCP_NONE;
-    flow->class = nf_timeout_class(p->proto, flow->tcp);
-    nf_wheel_set(nf, lb->wheel, slot, now + lb_life(lb, flow->class));
+    nf_flow_begin(nf, &lb->flows, slot, &flow->flow, p, now);
     if (lb->look == UINT64_MAX) {
         *NF_EDIT(nf, &lb->look) = now + NF_SECOND;
         nf_wake(nf, lb->look);
@@ -127,7 +107,6 @@ static void lb_fill(const struct nf *nf, const struct nf_packet *p, uint32_t slo
 
 uint32_t lb_create(const struct nf *nf, struct nf_packet *p, const struct lb_key *key, uint64_t now)
 {
-    const struct lb_config *config = nf->config;
     struct lb *lb = nf->state;
     struct lb_end end;
     uint32_t number;
@@ -136,7 +115,7 @@ uint32_t lb_create(const struct nf *nf, struct nf_packet *p, const struct lb_key
         nf_drop(nf, p, LB_NO_FLOW);
         return NF_NONE;
     }
-    if (nf_map_count(lb->flows) == config->max_flows) {
+    if (nf_map_count(lb->flows.map) == lb->flows.max_flows) {
         nf_drop(nf, p, LB_TABLE_FULL);
         return NF_NONE;
     }
@@ -148,9 +127,9 @@ uint32_t lb_create(const struct nf *nf, struct nf_packet *p, const struct lb_key
     if (!end.port)
         end.port = key->nport;
     struct lb_key back = lb_back_key(key, &end);
-    uint32_t slot = nf_map_add(nf, lb->flows, key), at = nf_map_add(nf, lb->back, &back);
+    uint32_t slot = nf_map_add(nf, lb->flows.map, key), at = nf_map_add(nf, lb->back, &back);
     FT_CHECK(slot != NF_NONE && at != NF_NONE, "load_balancer: no slot with %u of %u flows",
-             nf_map_count(lb->flows), config->max_flows);
+             nf_map_count(lb->flows.map), lb->flows.max_flows);
     memcpy(nf_edit(nf, nf_map_value(lb->back, at), sizeof(slot)), &slot, sizeof(slot));
     lb_fill(nf, p, slot, &end, number, now);
     return slot;
@@ -160,53 +139,22 @@ void lb_touch(const struct nf *nf, const struct nf_packet *p, uint32_t slot, boo
 {
     struct lb *lb = nf->state;
     struct lb_flow *flow = NF_EDIT_VALUE(nf, struct lb_key, lb_flow_of(lb, slot));
-    flow->seen = now;
     flow->packets++;
-    if (p->proto != NF_PROTO_TCP)
-        return;
-    flow->tcp = nf_tcp_next(flow->tcp, p->tcp_flags, reply);
-    uint8_t class = nf_timeout_class(NF_PROTO_TCP, flow->tcp);
-    if (class != flow->class) {
-        flow->class = class;
-        nf_wheel_set(nf, lb->wheel, slot, now + lb_life(lb, class));
-    }
+    nf_flow_touch(nf, &lb->flows, slot, &flow->flow, p, reply, now);
 }
 
-/* The backend's count is the caller's: he tells of many at once. */
+/* Counts the flow in `ended`; the caller takes the sums off the backends with lb_ended. */
 static void lb_remove(const struct nf *nf, uint32_t slot, uint32_t ended[LB_BACKENDS])
 {
     struct lb *lb = nf->state;
     const struct lb_flow *flow = lb_flow_of(lb, slot);
     struct lb_key back = lb_back_key(lb_key_of(lb, slot), &flow->backend);
-    ended[flow->number]++;
+    ended[flow->flow.own]++;
     nf_map_remove(nf, lb->back, nf_map_find(lb->back, &back));
-    nf_map_remove(nf, lb->flows, slot);
+    nf_flow_remove(nf, &lb->flows, slot);
 }
 
 /* ---- timers ------------------------------------------------------------------------------------ */
-
-static void lb_expire(const struct nf *nf, const uint32_t due[], uint32_t n, uint64_t now)
-{
-    const struct lb_config *config = nf->config;
-    struct lb *lb = nf->state;
-    uint32_t ended[LB_BACKENDS] = {0};
-
-    for (uint32_t i = 0; i < n; i++) {
-        if (due[i] >= config->max_flows) {
-            nf_fragments_due(nf, lb->fragments, due[i]);
-            continue;
-        }
-        const struct lb_flow *flow = lb_flow_of(lb, due[i]);
-        uint64_t end = flow->seen + lb_life(lb, flow->class);
-        if (end > now) {
-            nf_wheel_set(nf, lb->wheel, due[i], end);
-        } else {
-            lb_remove(nf, due[i], ended);
-            nf_count(nf, LB_EXPIRED, 1);
-        }
-    }
-    lb_ended(nf, ended);
-}
 
 /* Flows of dead backends end, a bounded number in a burst. True: all were looked at. */
 static bool lb_sweep(const struct nf *nf, uint64_t dead)
@@ -215,9 +163,8 @@ static bool lb_sweep(const struct nf *nf, uint64_t dead)
     uint32_t ended[LB_BACKENDS] = {0}, slot = lb->sweep;
     unsigned cut = 0;
 
-    while ((slot = nf_map_next(lb->flows, slot)) != NF_NONE && cut < LB_SWEEP) {
-        if (dead >> lb_flow_of(lb, slot)->number & 1) {
-            nf_wheel_cancel(nf, lb->wheel, slot);
+    while ((slot = nf_map_next(lb->flows.map, slot)) != NF_NONE && cut < LB_SWEEP) {
+        if (dead >> lb_flow_of(lb, slot)->flow.own & 1) {
             lb_remove(nf, slot, ended);
             cut++;
         }
@@ -229,25 +176,27 @@ static bool lb_sweep(const struct nf *nf, uint64_t dead)
     return slot == NF_NONE;
 }
 
-/* Another lane may have been told that a backend is down. */
+/* The operator's change of a backend may have come through another lane. */
 static void lb_look(const struct nf *nf, uint64_t now)
 {
     struct lb *lb = nf->state;
     uint64_t dead = lb_dead(nf);
     bool whole = !dead || lb_sweep(nf, dead);
-    *NF_EDIT(nf, &lb->look) = !whole ? now : nf_map_count(lb->flows) ? now + NF_SECOND : UINT64_MAX;
+    *NF_EDIT(nf, &lb->look) = !whole ? now : nf_map_count(lb->flows.map) ? now + NF_SECOND : UINT64_MAX;
 }
 
 void lb_timers(struct nf *nf, uint64_t now)
 {
     struct lb *lb = nf->state;
-    uint32_t due[LB_DUE];
+    struct nf_flows_due due = {.rounds = NF_FLOWS_ROUNDS};
 
-    for (unsigned round = 0; round < LB_ROUNDS; round++) {
-        uint32_t n = nf_wheel_due(nf, lb->wheel, now, due, LB_DUE);
-        lb_expire(nf, due, n, now);
-        if (n < LB_DUE)
-            break;
+    while (nf_flows_due(nf, &lb->flows, now, &due)) {
+        uint32_t ended[LB_BACKENDS] = {0};
+        for (uint32_t i = 0; i < due.count; i++) {
+            lb_remove(nf, due.slots[i], ended);
+            nf_count(nf, LB_EXPIRED, 1);
+        }
+        lb_ended(nf, ended);
     }
     if (lb->look <= now)
         lb_look(nf, now);
@@ -269,18 +218,10 @@ int lb_set(struct nf *nf, const char *key, const char *value, uint64_t now, stru
         }
         return error;
     }
-    int class = nf_timeout_set(nf, lb->timeouts, key, value, fault);
-    if (class < 0)
-        return class;
-    for (uint32_t slot = 0; (slot = nf_map_next(lb->flows, slot)) != NF_NONE; slot++) {
-        const struct lb_flow *flow = lb_flow_of(lb, slot);
-        uint64_t end = flow->seen + lb_life(lb, flow->class);
-        if (flow->class == class)
-            nf_wheel_set(nf, lb->wheel, slot, end > now ? end : now);
-    }
-    return FT_OK;
+    return nf_flows_set(nf, &lb->flows, key, value, now, fault);
 }
 
+/* One section for all of them. */
 int lb_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
 {
     struct lb *lb = nf->state;
@@ -288,11 +229,9 @@ int lb_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *faul
     (void)now;
     if (key)
         return ft_fail(fault, FT_ENOENT, "%s: expected no key: all flows are cleared", key);
-    for (uint32_t slot = 0; (slot = nf_map_next(lb->flows, slot)) != NF_NONE; slot++) {
-        nf_wheel_cancel(nf, lb->wheel, slot);
+    for (uint32_t slot = 0; (slot = nf_map_next(lb->flows.map, slot)) != NF_NONE; slot++)
         lb_remove(nf, slot, ended);
-    }
     lb_ended(nf, ended);
-    nf_fragments_clear(nf, lb->fragments);
+    nf_fragments_clear(nf, lb->flows.fragments);
     return FT_OK;
 }

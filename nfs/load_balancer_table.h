@@ -2,18 +2,14 @@
 /*
  * The load balancer's backends and flows.
  *
- * State: the backends, shared by all lanes behind one section: how each stands, how many connections it has.
+ * State: the backends, shared by all lanes behind one section: its state, how many connections it has.
  * Of this instance: the flows whose packets come to this lane, by the client's side and by the backend's,
  * fragments, one wheel for both (flows first, then fragments).
  */
 #ifndef NFS_LOAD_BALANCER_TABLE_H
 #define NFS_LOAD_BALANCER_TABLE_H
 
-#include "nflib/net/flow.h"
-#include "nflib/net/fragment.h"
 #include "nflib/nf.h"
-#include "nflib/shared/shared.h"
-#include "nflib/net/tcp.h"
 
 #define LB_BACKENDS 64u
 
@@ -26,17 +22,15 @@ struct lb_end {
 struct lb_config {
     uint32_t vip;                    /* 0: any address */
     uint32_t port;                   /* 0: any */
-    uint32_t proto, policy, clients; /* enum lb_proto, lb_policy, lb_side */
+    uint32_t proto, policy, clients; /* enum lb_proto, lb_policy, nf_sides */
     const char *backends;
-    uint32_t max_flows, max_fragments;
-    uint32_t timeouts[NF_TIMEOUT_COUNT];
+    struct nf_flows_config flows;
     struct lb_end list[LB_BACKENDS]; /* read from `backends` */
     uint32_t count;
 };
 
 enum lb_proto { LB_TCP, LB_UDP, LB_BOTH_PROTOS };
 enum lb_policy { LB_LEAST, LB_CONSISTENT, LB_RANDOM };
-enum lb_side { LB_OUTSIDE, LB_INSIDE, LB_BOTH };
 
 /* `down` and `gone` lose their flows, `drain` only gets no new ones. What is gone is there as long as it has
  * flows, and until its place is needed. */
@@ -57,49 +51,44 @@ struct lb_key {
 };
 
 struct lb_flow {
-    uint64_t seen, packets;
+    struct nf_flow flow; /* own: the number of the backend */
+    uint64_t packets;
     struct lb_end backend; /* port: as the packets to it have */
-    uint32_t number;       /* of the backend */
-    uint8_t tcp;           /* enum nf_tcp_state */
-    uint8_t class;         /* enum nf_timeout that the timer was last set for */
-    uint8_t zero[2];
 };
 
 struct lb {
     struct nf_shared_map *backends;
-    struct nf_map *flows; /* lb_key as the client sees it: lb_flow */
-    struct nf_map *back;  /* lb_key as the backend sees it: slot in `flows` */
-    struct nf_wheel *wheel;
-    struct nf_fragments *fragments;
-    uint32_t timeouts[NF_TIMEOUT_COUNT];
-    uint32_t sweep; /* next slot to look at for flows of dead backends */
-    uint64_t look;  /* when to look at the backends again; UINT64_MAX: no flows */
+    struct nf_flows flows; /* lb_key as the client sees it: lb_flow */
+    struct nf_map *back;   /* lb_key as the backend sees it: slot in `flows` */
+    uint32_t sweep;        /* next slot to look at for flows of dead backends */
+    uint64_t look;         /* when to look at the backends again; UINT64_MAX: no flows */
 };
 
-enum lb_counter {
-    LB_FORWARD,
-    LB_RETURNED,
-    LB_ERRORS,
-    LB_CREATED,
-    LB_EXPIRED,
-    LB_CUT,
-    LB_OTHER,
-    LB_FRAGMENTS_FULL,
-    LB_MALFORMED,
-    LB_NO_BACKEND,
-    LB_NO_FLOW,
-    LB_CONFLICT,
-    LB_TABLE_FULL,
-    LB_FRAGMENT_UNKNOWN,
-};
+/* The counters, with their names. */
+#define LB_COUNTERS(X)                                                                                       \
+    X(LB_FORWARD, "forwarded")                                                                               \
+    X(LB_RETURNED, "returned")                                                                               \
+    X(LB_ERRORS, "icmp_errors_translated")                                                                   \
+    X(LB_CREATED, "flows_created")                                                                           \
+    X(LB_EXPIRED, "flows_expired")                                                                           \
+    X(LB_CUT, "flows_cut")                 /* their backend went down */                                     \
+    X(LB_OTHER, "other")                   /* passed as it is: nothing of the service's */                   \
+    X(LB_FRAGMENTS_FULL, "fragments_full") /* not dropped: its later fragments will be unknown */            \
+    X(LB_MALFORMED, "malformed")           /* dropped, as all that follow */                                 \
+    X(LB_NO_BACKEND, "no_backend")         /* none is up */                                                  \
+    X(LB_NO_FLOW, "no_flow")               /* a reset, or an error, about nothing known */                   \
+    X(LB_CONFLICT, "conflict") /* the client has the same port in use to every backend that is up */         \
+    X(LB_TABLE_FULL, "table_full")                                                                           \
+    X(LB_FRAGMENT_UNKNOWN, "fragment_unknown") /* later fragment to the service, first one not seen */
+enum lb_counter { LB_COUNTERS(NF_COUNTER) };
 
 static inline const struct lb_key *lb_key_of(const struct lb *lb, uint32_t slot)
 {
-    return nf_map_key(lb->flows, slot);
+    return nf_map_key(lb->flows.map, slot);
 }
 static inline const struct lb_flow *lb_flow_of(const struct lb *lb, uint32_t slot)
 {
-    return nf_map_value(lb->flows, slot);
+    return nf_map_value(lb->flows.map, slot);
 }
 static inline struct lb_key lb_key(uint8_t proto, uint32_t far, uint16_t fport, uint32_t near, uint16_t nport)
 {
@@ -130,15 +119,16 @@ int lb_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *faul
 extern const char *const lb_state_names[];
 /* "A.B.C.D" or "A.B.C.D:PORT". */
 bool lb_end_parse(const char *text, struct lb_end *end);
-/* Gives one of them one more connection, by the policy: its number and address; or what stands against it. */
+/* Gives one of them one more connection, by the policy: its number and address. LB_CREATED, or the counter of
+ * the reason why not. */
 enum lb_counter lb_choose(const struct nf *nf, const struct lb_key *key, struct lb_end *end,
                           uint32_t *number);
 /* So many connections of each ended. */
 void lb_ended(const struct nf *nf, const uint32_t count[LB_BACKENDS]);
 /* Bit i: number i is down or gone and still has flows, in some lane. */
 uint64_t lb_dead(const struct nf *nf);
-/* "+A.B.C.D:PORT" or "-…", and "up", "drain", "down" for all of an address. Said again, they change nothing:
- * every lane is told. */
+/* "+A.B.C.D:PORT" or "-…", and "up", "drain", "down" for all of an address. Each may be done
+ * again, since every lane gets the command. */
 int lb_change(const struct nf *nf, const char *value, struct ft_fault *fault);
 int lb_state_set(const struct nf *nf, const char *name, const char *value, struct ft_fault *fault);
 

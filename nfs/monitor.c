@@ -7,7 +7,6 @@
  * State, written by this instance alone: the flow map, one line a flow, and a wheel for idle flows. Totals
  * are the counters.
  */
-#include "nflib/net/flow.h"
 #include "nflib/nf.h"
 
 #include <string.h>
@@ -15,7 +14,6 @@
 #define MON_TICK   (NF_SECOND / 10)
 #define MON_DUE    64u
 #define MON_ROUNDS 16u /* of MON_DUE timers in one burst; the rest in the next */
-#define MON_ROWS   256u
 
 struct mon_config {
     uint32_t max_flows;
@@ -37,55 +35,28 @@ struct mon {
     uint32_t timeout; /* seconds */
 };
 
-enum mon_counter {
-    MON_PACKETS,
-    MON_BYTES,
-    MON_TCP,
-    MON_TCP_BYTES,
-    MON_UDP,
-    MON_UDP_BYTES,
-    MON_ICMP,
-    MON_ICMP_BYTES,
-    MON_OTHER_IP,
-    MON_OTHER_IP_BYTES,
-    MON_FRAGMENTS,
-    MON_ARP,
-    MON_IPV6,
-    MON_OTHER,
-    MON_MALFORMED,
-    MON_CREATED,
-    MON_EXPIRED,
-    MON_FLOWS_FULL,
-    MON_COUNTERS
-};
-
-static const char *const mon_counters[] = {
-    "packets",
-    "bytes",
-    "tcp_packets",
-    "tcp_bytes",
-    "udp_packets",
-    "udp_bytes",
-    "icmp_packets",
-    "icmp_bytes",
-    "other_ip_packets",
-    "other_ip_bytes",
-    "fragments", /* among the packets above */
-    "arp",
-    "ipv6",
-    "other",
-    "malformed",
-    "flows_created",
-    "flows_expired",
-    "flows_full", /* packets of flows that found no room; they pass */
-    NULL,
-};
-
-struct mon_look {
-    struct nf_flow_key key;
-    uint64_t hash;
-    bool keyed, swapped;
-};
+/* The counters, with their names. */
+#define MON_NAMES(X)                                                                                         \
+    X(MON_PACKETS, "packets")                                                                                \
+    X(MON_BYTES, "bytes")                                                                                    \
+    X(MON_TCP, "tcp_packets")                                                                                \
+    X(MON_TCP_BYTES, "tcp_bytes")                                                                            \
+    X(MON_UDP, "udp_packets")                                                                                \
+    X(MON_UDP_BYTES, "udp_bytes")                                                                            \
+    X(MON_ICMP, "icmp_packets")                                                                              \
+    X(MON_ICMP_BYTES, "icmp_bytes")                                                                          \
+    X(MON_OTHER_IP, "other_ip_packets")                                                                      \
+    X(MON_OTHER_IP_BYTES, "other_ip_bytes")                                                                  \
+    X(MON_FRAGMENTS, "fragments") /* among the packets above */                                              \
+    X(MON_ARP, "arp")                                                                                        \
+    X(MON_IPV6, "ipv6")                                                                                      \
+    X(MON_OTHER, "other")                                                                                    \
+    X(MON_MALFORMED, "malformed")                                                                            \
+    X(MON_CREATED, "flows_created")                                                                          \
+    X(MON_EXPIRED, "flows_expired")                                                                          \
+    X(MON_FLOWS_FULL, "flows_full") /* packets of flows that found no room; they pass */
+enum mon_counter { MON_NAMES(NF_COUNTER) MON_COUNTERS };
+static const char *const mon_counters[] = {MON_NAMES(NF_COUNTER_NAME) NULL};
 
 static const struct mon_flow *mon_flow_of(const struct mon *mon, uint32_t slot)
 {
@@ -115,8 +86,8 @@ static bool mon_classify(const struct nf_packet *p, uint64_t sums[])
     return true;
 }
 
-static void mon_flow(const struct nf *nf, const struct nf_packet *p, const struct mon_look *look,
-                     uint64_t now, uint64_t sums[])
+static void mon_flow(const struct nf *nf, const struct nf_packet *p, const struct nf_look *look, uint64_t now,
+                     uint64_t sums[])
 {
     struct mon *mon = nf->state;
     uint32_t slot = nf_map_find_hashed(mon->flows, &look->key, look->hash);
@@ -145,7 +116,7 @@ static void mon_flow(const struct nf *nf, const struct nf_packet *p, const struc
 static void mon_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
     const struct mon *mon = nf->state;
-    struct mon_look look[NF_BURST_MAX];
+    struct nf_look look[NF_BURST_MAX];
     uint64_t sums[MON_COUNTERS] = {0};
 
     for (uint32_t i = 0; i < n; i++) {
@@ -153,9 +124,7 @@ static void mon_process(struct nf *nf, struct nf_packet *const packets[], uint32
         look[i].keyed = mon_classify(p, sums);
         if (!look[i].keyed)
             continue;
-        look[i].swapped = nf_flow_key_make(&look[i].key, p->proto, p->saddr, p->sport, p->daddr, p->dport);
-        look[i].hash = nf_map_hash(mon->flows, &look[i].key);
-        nf_map_prefetch(mon->flows, look[i].hash);
+        nf_look_up(mon->flows, p, &look[i]);
     }
     for (uint32_t i = 0; i < n; i++)
         if (look[i].keyed)
@@ -198,17 +167,13 @@ static uint64_t mon_arena(const void *c)
 static int mon_make(struct nf *nf, struct ft_fault *fault)
 {
     const struct mon_config *config = nf->config;
-    struct mon *mon = ft_arena_alloc(nf->arena, sizeof(*mon));
+    struct mon *mon = nf_make_state(nf, sizeof(*mon), fault);
     if (!mon)
-        return ft_fail(fault, FT_EFULL, "monitor: arena full");
-    mon = NF_EDIT(nf, mon);
+        return FT_EFULL;
     mon->flows = nf_map_make(nf, config->max_flows, sizeof(struct nf_flow_key), sizeof(struct mon_flow));
     mon->wheel = nf_wheel_make(nf, config->max_flows, MON_TICK);
-    if (!mon->flows || !mon->wheel)
-        return ft_fail(fault, FT_EFULL, "monitor: arena full");
     mon->timeout = config->timeout;
-    nf->state = mon;
-    return FT_OK;
+    return nf_made(nf, mon->flows && mon->wheel, fault);
 }
 
 static void mon_show_totals(const struct nf *nf, struct nf_show *out)
@@ -220,8 +185,9 @@ static void mon_show_totals(const struct nf *nf, struct nf_show *out)
         nf_row_u64(out, mon_counters[i], nf->counters[i]);
 }
 
-static void mon_show_flow(const struct mon *mon, struct nf_show *out, uint32_t slot)
+static void mon_show_flow(const struct nf *nf, struct nf_show *out, uint32_t slot)
 {
+    const struct mon *mon = nf->state;
     const struct nf_flow_key *key = nf_map_key(mon->flows, slot);
     const struct mon_flow *flow = mon_flow_of(mon, slot);
     unsigned from = flow->swapped;
@@ -245,16 +211,7 @@ static bool mon_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
         mon_show_totals(nf, out);
         *cursor = 1;
     }
-    for (unsigned rows = 0;; rows++) {
-        uint32_t slot = nf_map_next(mon->flows, (uint32_t)(*cursor - 1));
-        if (slot == NF_NONE)
-            return false;
-        *cursor = (uint64_t)slot + 1;
-        if (rows == MON_ROWS || nf_show_full(out))
-            return true;
-        mon_show_flow(mon, out, slot);
-        *cursor += 1;
-    }
+    return nf_show_slots(nf, mon->flows, 1, out, cursor, mon_show_flow);
 }
 
 static int mon_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
@@ -288,20 +245,9 @@ static int mon_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fau
 }
 
 static const struct nf_param mon_params[] = {
-    {.name = "max_flows",
-     .kind = NF_U32,
-     .offset = offsetof(struct mon_config, max_flows),
-     .min = 1,
-     .max = 16u << 20,
-     .preset = "100000",
-     .help = "flows at most"},
-    {.name = "timeout",
-     .kind = NF_SECONDS,
-     .offset = offsetof(struct mon_config, timeout),
-     .min = 1,
-     .max = NF_TIMEOUT_MAX,
-     .preset = "300",
-     .help = "idle seconds until a flow is forgotten"},
+    NF_NUMBER(struct mon_config, max_flows, NF_U32, 1, 16u << 20, "100000", "flows at most"),
+    NF_NUMBER(struct mon_config, timeout, NF_SECONDS, 1, NF_TIMEOUT_MAX, "300",
+              "idle seconds until a flow is forgotten"),
     {0},
 };
 

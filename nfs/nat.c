@@ -8,28 +8,7 @@
 #include "nflib/net/icmp.h"
 #include "nfs/nat_table.h"
 
-#define NAT_ROWS 256u
-
-static const char *const nat_counters[] = {
-    "mappings_created",
-    "mappings_expired",
-    "translated_outward",
-    "translated_inward",
-    "icmp_errors_translated",
-    "not_inside",       /* from inside, source not in `inside`: as `unsupported` says */
-    "not_ours",         /* from outside, not to the outside address: passed as it is */
-    "own_echo",         /* echo request to the outside address: passed, the chain answers it */
-    "unsupported",      /* no IPv4, or a protocol without ports: as `unsupported` says */
-    "malformed",        /* dropped, as all that follow */
-    "no_mapping",       /* nothing known that it could belong to */
-    "wrong_remote",     /* to a mapped port, from somebody else */
-    "hairpin",          /* from inside to the outside address */
-    "fragment_unknown", /* later fragment, first one not seen */
-    "fragments_full",   /* not dropped: a first fragment that later ones will not be matched with */
-    "table_full",
-    "ports_exhausted",
-    NULL,
-};
+static const char *const nat_counters[] = {NAT_COUNTERS(NF_COUNTER_NAME) NULL};
 
 /* What a packet is to this NF. */
 enum nat_kind { NAT_K_ARP, NAT_K_BAD, NAT_K_OTHER, NAT_K_LATER, NAT_K_ERROR, NAT_K_FLOW };
@@ -54,8 +33,7 @@ static enum nat_kind nat_kind(const struct nf_packet *p)
         return NAT_K_ERROR;
     if (!(p->flags & NF_P_L4))
         return NAT_K_BAD;
-    if (p->proto == NF_PROTO_ICMP && p->icmp_type != NF_ICMP_ECHO_REQUEST &&
-        p->icmp_type != NF_ICMP_ECHO_REPLY)
+    if (p->proto == NF_PROTO_ICMP && !nf_packet_is_echo(p))
         return NAT_K_OTHER;
     return NAT_K_FLOW;
 }
@@ -65,26 +43,7 @@ static bool nat_is_echo_request(const struct nf_packet *p, enum nat_kind kind)
     return kind == NAT_K_FLOW && p->proto == NF_PROTO_ICMP && p->icmp_type == NF_ICMP_ECHO_REQUEST;
 }
 
-static void nat_policy(const struct nf *nf, struct nf_packet *p, unsigned counter)
-{
-    const struct nat_config *config = nf->config;
-    if (config->unsupported == NAT_DROP)
-        nf_drop(nf, p, counter);
-    else
-        nf_count(nf, counter, 1);
-}
-
 /* ---- packets ----------------------------------------------------------------------------------- */
-
-static void nat_note(const struct nf *nf, const struct nf_packet *p, uint32_t addr, uint64_t now)
-{
-    struct nat *nat = nf->state;
-    if (!(p->flags & NF_P_FRAGMENT))
-        return;
-    struct nf_fragment_key key = nf_fragment_key(p);
-    if (!nf_fragments_note(nf, nat->fragments, &key, addr, now))
-        nf_count(nf, NAT_FRAGMENTS_FULL, 1);
-}
 
 /* An error from inside about a packet that came in: the inner destination is ours to translate (RFC
  * 5508, 4.2). */
@@ -95,7 +54,7 @@ static void nat_error_outward(const struct nf *nf, struct nf_packet *p)
     struct nf_inner in;
     nf_packet_inner(p, &in);
     struct nat_key key = nat_key(in.proto, in.daddr, in.dport, in.saddr, in.sport);
-    uint32_t slot = nf_map_find(nat->flows, &key);
+    uint32_t slot = nf_map_find(nat->flows.map, &key);
     if (slot == NF_NONE) {
         nf_drop(nf, p, NAT_NO_MAPPING);
         return;
@@ -139,7 +98,7 @@ static bool nat_outward(const struct nf *nf, struct nf_packet *p, const struct n
         return false;
     }
     if (!nf_prefixes_has(&config->inside, p->saddr)) {
-        nat_policy(nf, p, NAT_NOT_INSIDE);
+        nf_drop_or_pass(nf, p, config->unsupported, NAT_NOT_INSIDE);
         return false;
     }
     if (p->daddr == config->outside) {
@@ -150,17 +109,17 @@ static bool nat_outward(const struct nf *nf, struct nf_packet *p, const struct n
         return false;
     }
     if (look->kind == NAT_K_LATER) {
-        if (!nf_fragments_find(nat->fragments, p, &word)) {
+        if (!nf_fragments_find(nat->flows.fragments, p, &word)) {
             nf_drop(nf, p, NAT_FRAGMENT_UNKNOWN);
             return false;
         }
     } else {
-        uint32_t slot = nf_map_find_hashed(nat->flows, &look->key, look->hash);
+        uint32_t slot = nf_map_find_hashed(nat->flows.map, &look->key, look->hash);
         if (slot != NF_NONE)
             nat_touch(nf, p, slot, now);
         else if ((slot = nat_create(nf, p, &look->key, now)) == NF_NONE)
             return false;
-        nat_note(nf, p, config->outside, now);
+        nf_flows_note(nf, &nat->flows, p, config->outside, now, NAT_FRAGMENTS_FULL);
         nf_packet_set_sport(p, nat_flow_of(nat, slot)->port);
     }
     nf_packet_set_saddr(p, config->outside);
@@ -181,7 +140,7 @@ static bool nat_inward(const struct nf *nf, struct nf_packet *p, const struct na
         return false;
     }
     if (look->kind == NAT_K_LATER) {
-        if (!nf_fragments_find(nat->fragments, p, &addr)) {
+        if (!nf_fragments_find(nat->flows.fragments, p, &addr)) {
             nf_drop(nf, p, NAT_FRAGMENT_UNKNOWN);
             return false;
         }
@@ -198,7 +157,7 @@ static bool nat_inward(const struct nf *nf, struct nf_packet *p, const struct na
         }
         addr = key->inside;
         nat_touch(nf, p, slot, now);
-        nat_note(nf, p, addr, now);
+        nf_flows_note(nf, &nat->flows, p, addr, now, NAT_FRAGMENTS_FULL);
         nf_packet_set_dport(p, key->iport);
     }
     nf_packet_set_daddr(p, addr);
@@ -207,7 +166,7 @@ static bool nat_inward(const struct nf *nf, struct nf_packet *p, const struct na
 
 /*
  * What comes back belongs to the lane that gave out the port; what goes out has no owner yet, so it goes
- * where its hash says. Later fragments have no port to tell by.
+ * where its hash says. Later fragments have no port to know the owner by.
  */
 static bool nat_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane)
 {
@@ -244,7 +203,7 @@ static bool nat_one(const struct nf *nf, struct nf_packet *p, const struct nat_l
     if (p->side == NF_OUTSIDE && (p->flags & NF_P_IPV4) && p->daddr != config->outside)
         nf_count(nf, NAT_NOT_OURS, 1);
     else if (look->kind == NAT_K_OTHER)
-        nat_policy(nf, p, NAT_UNSUPPORTED);
+        nf_drop_or_pass(nf, p, config->unsupported, NAT_UNSUPPORTED);
     else if (p->side == NF_INSIDE)
         return nat_outward(nf, p, look, now);
     else
@@ -268,8 +227,8 @@ static void nat_process(struct nf *nf, struct nf_packet *const packets[], uint32
             continue;
         if (p->side == NF_INSIDE) {
             look[i].key = nat_key(p->proto, p->saddr, p->sport, p->daddr, p->dport);
-            look[i].hash = nf_map_hash(nat->flows, &look[i].key);
-            nf_map_prefetch(nat->flows, look[i].hash);
+            look[i].hash = nf_map_hash(nat->flows.map, &look[i].key);
+            nf_map_prefetch(nat->flows.map, look[i].hash);
         } else if (ntohs(p->dport) >= config->ports.first && ntohs(p->dport) <= config->ports.last)
             __builtin_prefetch(&nat->index[nat_proto(p->proto)][ntohs(p->dport) - config->ports.first]);
     }
@@ -277,7 +236,7 @@ static void nat_process(struct nf *nf, struct nf_packet *const packets[], uint32
         if (look[i].kind != NAT_K_FLOW)
             continue;
         if (packets[i]->side == NF_INSIDE) {
-            nf_map_prefetch_entry(nat->flows, look[i].hash);
+            nf_map_prefetch_entry(nat->flows.map, look[i].hash);
         } else {
             uint32_t slot = nat_by_port(nf, packets[i]->proto, packets[i]->dport);
             if (slot != NF_NONE)
@@ -292,27 +251,25 @@ static void nat_process(struct nf *nf, struct nf_packet *const packets[], uint32
 
 /* ---- making, showing, changing ----------------------------------------------------------------- */
 
+static void nat_show_flow(const struct nf *nf, struct nf_show *out, uint32_t slot)
+{
+    const struct nat_key *key = nat_key_of(nf->state, slot);
+    const struct nat_flow *flow = nat_flow_of(nf->state, slot);
+    bool tcp = key->proto == NF_PROTO_TCP;
+    nf_row(out);
+    nf_row_proto(out, key->proto);
+    nf_row_end(out, "inside", key->inside, key->iport);
+    nf_row_u64(out, "outside_port", ntohs(flow->port));
+    nf_row_end(out, "remote", key->remote, key->rport);
+    nf_row_text(out, "state", "%s", tcp ? nf_tcp_state_name(flow->flow.tcp) : "mapped");
+    nf_row_u64(out, "packets", flow->packets);
+    nf_row_u64(out, "last_ns", flow->flow.seen);
+}
+
 static bool nat_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 {
     const struct nat *nat = nf->state;
-    unsigned rows = 0;
-    uint32_t slot = nf_map_next(nat->flows, (uint32_t)*cursor);
-    for (; slot != NF_NONE; slot = nf_map_next(nat->flows, slot + 1)) {
-        *cursor = slot;
-        if (rows++ == NAT_ROWS || nf_show_full(out))
-            return true;
-        const struct nat_key *key = nat_key_of(nat, slot);
-        const struct nat_flow *flow = nat_flow_of(nat, slot);
-        nf_row(out);
-        nf_row_proto(out, key->proto);
-        nf_row_end(out, "inside", key->inside, key->iport);
-        nf_row_u64(out, "outside_port", ntohs(flow->port));
-        nf_row_end(out, "remote", key->remote, key->rport);
-        nf_row_text(out, "state", "%s", key->proto == NF_PROTO_TCP ? nf_tcp_state_name(flow->tcp) : "mapped");
-        nf_row_u64(out, "packets", flow->packets);
-        nf_row_u64(out, "last_ns", flow->seen);
-    }
-    return false;
+    return nf_show_slots(nf, nat->flows.map, 0, out, cursor, nat_show_flow);
 }
 
 static int nat_check(void *config, struct ft_fault *fault)
@@ -325,50 +282,25 @@ static int nat_check(void *config, struct ft_fault *fault)
     return FT_OK;
 }
 
-#define NAT_AT(field) offsetof(struct nat_config, field)
-static const char *const nat_unsupported[] = {"drop", "pass", NULL};
 static const struct nf_param nat_params[] = {
     {.name = "inside",
      .kind = NF_PREFIXES,
-     .offset = NAT_AT(inside),
+     .offset = offsetof(struct nat_config, inside),
      .preset = "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16",
      .help = "sources that are translated"},
     {.name = "outside",
      .kind = NF_IPV4,
-     .offset = NAT_AT(outside),
+     .offset = offsetof(struct nat_config, outside),
      .own = true,
      .help = "the address they get"},
-    {.name = "ports",
-     .kind = NF_RANGE,
-     .offset = NAT_AT(ports),
-     .min = 1,
-     .max = 65535,
-     .preset = "1024-65535",
-     .help = "outside ports and ICMP identifiers"},
-    {.name = "max_flows",
-     .kind = NF_U32,
-     .offset = NAT_AT(max_flows),
-     .min = 1,
-     .max = 16u << 20,
-     .preset = "100000",
-     .help = "mappings at most"},
-    {.name = "max_fragments",
-     .kind = NF_U32,
-     .offset = NAT_AT(max_fragments),
-     .min = 1,
-     .max = 1u << 20,
-     .preset = "4096",
-     .help = "fragmented datagrams under way at most"},
-    NF_TIMEOUT_PARAM(struct nat_config, "tcp_established", NF_TIMEOUT_TCP_ESTABLISHED, "7440"),
-    NF_TIMEOUT_PARAM(struct nat_config, "tcp_transitory", NF_TIMEOUT_TCP_TRANSITORY, "240"),
-    NF_TIMEOUT_PARAM(struct nat_config, "udp", NF_TIMEOUT_UDP, "300"),
-    NF_TIMEOUT_PARAM(struct nat_config, "icmp", NF_TIMEOUT_ICMP, "60"),
-    {.name = "unsupported",
-     .kind = NF_CHOICE,
-     .offset = NAT_AT(unsupported),
-     .preset = "drop",
-     .choices = nat_unsupported,
-     .help = "what is done with what cannot be translated"},
+    NF_NUMBER(struct nat_config, ports, NF_RANGE, 1, 65535, "1024-65535",
+              "outside ports and ICMP identifiers"),
+    NF_MAX_FLOWS_PARAM(struct nat_config, flows, "mappings at most"),
+    NF_MAX_FRAGMENTS_PARAM(struct nat_config, flows),
+    NF_TCP_UDP_PARAMS(struct nat_config, flows),
+    NF_ICMP_PARAM(struct nat_config, flows),
+    NF_ONE_OF(struct nat_config, unsupported, nf_policy_names, "drop",
+              "what is done with what cannot be translated"),
     {0},
 };
 

@@ -4,16 +4,12 @@
  * identifier, from a pool per protocol. The way back is a direct index by outside port.
  *
  * State, written by this instance alone: the flow map with everything a packet touches in one entry, the
- * indices, the pools, the fragment table, one wheel for both (flows first, then fragments), the timeouts.
+ * indices, the pools.
  */
 #ifndef NFS_NAT_TABLE_H
 #define NFS_NAT_TABLE_H
 
-#include "nflib/net/flow.h"
-#include "nflib/net/fragment.h"
 #include "nflib/nf.h"
-#include "nflib/shared/shared.h"
-#include "nflib/net/tcp.h"
 
 #include <arpa/inet.h>
 
@@ -23,12 +19,9 @@ struct nat_config {
     struct nf_prefixes inside;
     uint32_t outside;
     struct nf_range ports;
-    uint32_t max_flows, max_fragments;
-    uint32_t timeouts[NF_TIMEOUT_COUNT]; /* "other" stays 0: there is no such mapping */
-    uint32_t unsupported;
+    struct nf_flows_config flows;
+    uint32_t unsupported; /* enum nf_policy */
 };
-
-enum { NAT_DROP, NAT_PASS }; /* choices of `unsupported` */
 
 /* As the flow looks from inside. Network order; 16 bytes without padding. */
 struct nat_key {
@@ -39,50 +32,45 @@ struct nat_key {
 };
 
 struct nat_flow {
-    uint64_t seen;    /* chain time of the last packet */
+    struct nf_flow flow;
     uint64_t packets; /* both ways */
     uint16_t port;    /* outside, network order */
-    uint8_t tcp;      /* enum nf_tcp_state */
-    uint8_t class;    /* enum nf_timeout that the timer was last set for */
-    uint32_t zero;
 };
 
 struct nat {
-    struct nf_map *flows;
-    struct nf_wheel *wheel;
-    struct nf_fragments *fragments;
+    struct nf_flows flows;
     struct nf_shared_pool *pool[NAT_PROTOS]; /* of all lanes, with a cache of this one */
     uint32_t *index[NAT_PROTOS];             /* [port - first]: slot + 1, 0: no mapping */
-    uint32_t timeouts[NF_TIMEOUT_COUNT];
 };
 
-enum nat_counter {
-    NAT_CREATED,
-    NAT_EXPIRED,
-    NAT_OUTWARD,
-    NAT_INWARD,
-    NAT_ERRORS,
-    NAT_NOT_INSIDE,
-    NAT_NOT_OURS,
-    NAT_OWN_ECHO,
-    NAT_UNSUPPORTED,
-    NAT_MALFORMED,
-    NAT_NO_MAPPING,
-    NAT_WRONG_REMOTE,
-    NAT_HAIRPIN,
-    NAT_FRAGMENT_UNKNOWN,
-    NAT_FRAGMENTS_FULL,
-    NAT_TABLE_FULL,
-    NAT_PORTS_EXHAUSTED,
-};
+/* The counters, with their names. */
+#define NAT_COUNTERS(X)                                                                                      \
+    X(NAT_CREATED, "mappings_created")                                                                       \
+    X(NAT_EXPIRED, "mappings_expired")                                                                       \
+    X(NAT_OUTWARD, "translated_outward")                                                                     \
+    X(NAT_INWARD, "translated_inward")                                                                       \
+    X(NAT_ERRORS, "icmp_errors_translated")                                                                  \
+    X(NAT_NOT_INSIDE, "not_inside") /* from inside, source not in `inside`: as `unsupported` says */         \
+    X(NAT_NOT_OURS, "not_ours")     /* from outside, not to the outside address: passed as it is */          \
+    X(NAT_OWN_ECHO, "own_echo")     /* echo request to the outside address: passed, the chain answers it */  \
+    X(NAT_UNSUPPORTED, "unsupported")   /* no IPv4, or a protocol without ports: as `unsupported` says */    \
+    X(NAT_MALFORMED, "malformed")       /* dropped, as all that follow */                                    \
+    X(NAT_NO_MAPPING, "no_mapping")     /* nothing known that it could belong to */                          \
+    X(NAT_WRONG_REMOTE, "wrong_remote") /* to a mapped port, from somebody else */                           \
+    X(NAT_HAIRPIN, "hairpin")           /* from inside to the outside address */                             \
+    X(NAT_FRAGMENT_UNKNOWN, "fragment_unknown") /* later fragment, first one not seen */                     \
+    X(NAT_FRAGMENTS_FULL, "fragments_full")     /* not dropped: its later fragments will be unknown */       \
+    X(NAT_TABLE_FULL, "table_full")                                                                          \
+    X(NAT_PORTS_EXHAUSTED, "ports_exhausted")
+enum nat_counter { NAT_COUNTERS(NF_COUNTER) };
 
 static inline const struct nat_key *nat_key_of(const struct nat *nat, uint32_t slot)
 {
-    return nf_map_key(nat->flows, slot);
+    return nf_map_key(nat->flows.map, slot);
 }
 static inline const struct nat_flow *nat_flow_of(const struct nat *nat, uint32_t slot)
 {
-    return nf_map_value(nat->flows, slot);
+    return nf_map_value(nat->flows.map, slot);
 }
 static inline unsigned nat_proto(uint8_t proto)
 {

@@ -9,27 +9,16 @@
  */
 #include "nfs/rate_limiter_table.h"
 
-#define RL_ROWS 256u
+#define RL_ROWS 256u /* of a show, in a call */
 
-static const char *const rl_counters[] = {
-    "passed",          "clients_new",         "clients_expired",
-    "connections_new", "connections_expired", "over_packets", /* dropped, as all that follow */
-    "over_bits",       "over_connections",    "clients_full",
-    "flows_full",      "malformed",           NULL,
-};
-
-static bool rl_is_client(const struct rl_config *config, const struct nf_packet *p)
-{
-    return config->clients == RL_BOTH || (config->clients == RL_INSIDE) == (p->side == NF_INSIDE);
-}
+static const char *const rl_counters[] = {RL_COUNTERS(NF_COUNTER_NAME) NULL};
 
 static bool rl_is_keyed(const struct nf_packet *p)
 {
     if (!(p->flags & NF_P_IPV4) || !(p->flags & NF_P_L4) || p->flags & (NF_P_LATER | NF_P_ICMP_ERROR))
         return false;
     return p->proto == NF_PROTO_TCP || p->proto == NF_PROTO_UDP ||
-           (p->proto == NF_PROTO_ICMP &&
-            (p->icmp_type == NF_ICMP_ECHO_REQUEST || p->icmp_type == NF_ICMP_ECHO_REPLY));
+           (p->proto == NF_PROTO_ICMP && nf_packet_is_echo(p));
 }
 
 /* A reset or an answer opens nothing. */
@@ -40,13 +29,12 @@ static bool rl_opens(const struct nf_packet *p)
     return p->proto != NF_PROTO_ICMP || p->icmp_type == NF_ICMP_ECHO_REQUEST;
 }
 
-static void rl_client_packet(const struct nf *nf, struct nf_packet *p, const struct rl_look *look,
+static void rl_client_packet(const struct nf *nf, struct nf_packet *p, const struct nf_look *look,
                              uint32_t slot, uint64_t now)
 {
-    const struct rl_config *config = nf->config;
     const struct rl *rl = nf->state;
     bool opens = look->keyed && slot == NF_NONE && rl->max_connections && rl_opens(p);
-    if (opens && nf_map_count(rl->conns) == config->max_flows) {
+    if (opens && nf_map_count(rl->conns.map) == rl->conns.max_flows) {
         nf_drop(nf, p, RL_FLOWS_FULL);
         return;
     }
@@ -62,15 +50,15 @@ static void rl_client_packet(const struct nf *nf, struct nf_packet *p, const str
     nf_count(nf, RL_PASSED, 1);
 }
 
-static void rl_one(const struct nf *nf, struct nf_packet *p, const struct rl_look *look, uint64_t now)
+static void rl_one(const struct nf *nf, struct nf_packet *p, const struct nf_look *look, uint64_t now)
 {
     const struct rl_config *config = nf->config;
     const struct rl *rl = nf->state;
-    uint32_t slot = look->keyed ? nf_map_find_hashed(rl->conns, &look->key, look->hash) : NF_NONE;
+    uint32_t slot = look->keyed ? nf_map_find_hashed(rl->conns.map, &look->key, look->hash) : NF_NONE;
 
     if (p->flags & NF_P_BAD)
         nf_drop(nf, p, RL_MALFORMED);
-    else if (p->flags & NF_P_IPV4 && rl_is_client(config, p))
+    else if (p->flags & NF_P_IPV4 && nf_sides_has(config->clients, p))
         rl_client_packet(nf, p, look, slot, now);
     else if (slot != NF_NONE)
         rl_conn_touch(nf, p, look->swapped, slot, now);
@@ -79,16 +67,14 @@ static void rl_one(const struct nf *nf, struct nf_packet *p, const struct rl_loo
 static void rl_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
     const struct rl *rl = nf->state;
-    struct rl_look look[NF_BURST_MAX];
+    struct nf_look look[NF_BURST_MAX];
 
     for (uint32_t i = 0; i < n; i++) {
         const struct nf_packet *p = packets[i];
-        look[i].keyed = nf_map_count(rl->conns) + rl->max_connections && rl_is_keyed(p);
+        look[i].keyed = nf_map_count(rl->conns.map) + rl->max_connections && rl_is_keyed(p);
         if (!look[i].keyed)
             continue;
-        look[i].swapped = nf_flow_key_make(&look[i].key, p->proto, p->saddr, p->sport, p->daddr, p->dport);
-        look[i].hash = nf_map_hash(rl->conns, &look[i].key);
-        nf_map_prefetch(rl->conns, look[i].hash);
+        nf_look_up(rl->conns.map, p, &look[i]);
     }
     for (uint32_t i = 0; i < n; i++)
         rl_one(nf, packets[i], &look[i], now);
@@ -136,32 +122,20 @@ static int rl_check(void *c, struct ft_fault *fault)
     return FT_OK;
 }
 
-#define RL_AT(field) offsetof(struct rl_config, field)
-#define RL_NUMBER(field, width, least, most, value, text)                                                    \
-    {                                                                                                        \
-        .name = #field, .kind = (width), .offset = RL_AT(field), .min = (least), .max = (most),              \
-        .preset = (value), .help = (text)                                                                    \
-    }
-static const char *const rl_sides[] = {"outside", "inside", "both", NULL};
 static const struct nf_param rl_params[] = {
-    {.name = "clients",
-     .kind = NF_CHOICE,
-     .offset = RL_AT(clients),
-     .preset = "outside",
-     .choices = rl_sides,
-     .help = "where the sources that are limited are"},
-    RL_NUMBER(pps, NF_U64, 0, 1000000000, "0", "packets a second of a client; 0: any"),
-    RL_NUMBER(burst_packets, NF_U64, 1, 1000000000, "100", "packets at once"),
-    RL_NUMBER(bps, NF_U64, 0, 1000000000000, "0", "bits a second of a client; 0: any"),
-    RL_NUMBER(burst_bits, NF_U64, RL_FRAME_BITS, 1000000000000, "1000000", "bits at once"),
-    RL_NUMBER(max_connections, NF_U32, 0, 1000000, "0", "connections of a client at once; 0: any"),
-    RL_NUMBER(max_clients, NF_U32, 1, 1u << 22, "65536", "clients at most"),
-    RL_NUMBER(max_flows, NF_U32, 1, 16u << 20, "100000", "connections of a lane at most"),
-    RL_NUMBER(timeout, NF_SECONDS, 1, NF_TIMEOUT_MAX, "60", "idle seconds until a client is forgotten"),
-    NF_TIMEOUT_PARAM(struct rl_config, "tcp_established", NF_TIMEOUT_TCP_ESTABLISHED, "7440"),
-    NF_TIMEOUT_PARAM(struct rl_config, "tcp_transitory", NF_TIMEOUT_TCP_TRANSITORY, "240"),
-    NF_TIMEOUT_PARAM(struct rl_config, "udp", NF_TIMEOUT_UDP, "300"),
-    NF_TIMEOUT_PARAM(struct rl_config, "icmp", NF_TIMEOUT_ICMP, "60"),
+    NF_ONE_OF(struct rl_config, clients, nf_sides_names, "outside", "where the sources that are limited are"),
+    NF_NUMBER(struct rl_config, pps, NF_U64, 0, 1000000000, "0", "packets a second of a client; 0: any"),
+    NF_NUMBER(struct rl_config, burst_packets, NF_U64, 1, 1000000000, "100", "packets at once"),
+    NF_NUMBER(struct rl_config, bps, NF_U64, 0, 1000000000000, "0", "bits a second of a client; 0: any"),
+    NF_NUMBER(struct rl_config, burst_bits, NF_U64, RL_FRAME_BITS, 1000000000000, "1000000", "bits at once"),
+    NF_NUMBER(struct rl_config, max_connections, NF_U32, 0, 1000000, "0",
+              "connections of a client at once; 0: any"),
+    NF_NUMBER(struct rl_config, max_clients, NF_U32, 1, 1u << 22, "65536", "clients at most"),
+    NF_MAX_FLOWS_PARAM(struct rl_config, flows, "connections of a lane at most"),
+    NF_NUMBER(struct rl_config, timeout, NF_SECONDS, 1, NF_TIMEOUT_MAX, "60",
+              "idle seconds until a client is forgotten"),
+    NF_TCP_UDP_PARAMS(struct rl_config, flows),
+    NF_ICMP_PARAM(struct rl_config, flows),
     {0},
 };
 

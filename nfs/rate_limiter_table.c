@@ -6,9 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RL_TICK   (NF_SECOND / 10)
-#define RL_DUE    64u
-#define RL_ROUNDS 8u    /* of RL_DUE timers in one burst; the rest in the next */
+#define RL_ROUNDS 8u    /* parts of what came due in one burst; the rest in the next */
 #define RL_FEW    1024u /* clients up to which one shard is enough, and the limit exact */
 #define RL_SHARDS 64u
 
@@ -28,8 +26,7 @@ uint64_t rl_arena(const void *c)
 {
     const struct rl_config *config = c;
     return sizeof(struct rl) + FT_LINE +
-           nf_map_bytes(config->max_flows, sizeof(struct nf_flow_key), sizeof(struct rl_conn)) +
-           nf_wheel_bytes(config->max_flows + rl_room(config));
+           nf_flows_bytes(&config->flows, sizeof(struct nf_flow), rl_room(config));
 }
 
 uint64_t rl_shared(const void *c, unsigned lanes)
@@ -43,23 +40,19 @@ uint64_t rl_shared(const void *c, unsigned lanes)
 int rl_make(struct nf *nf, struct ft_fault *fault)
 {
     const struct rl_config *config = nf->config;
-    struct rl *rl = ft_arena_alloc(nf->arena, sizeof(*rl));
+    struct rl *rl = nf_make_state(nf, sizeof(*rl), fault);
     if (!rl)
-        return ft_fail(fault, FT_EFULL, "rate_limiter: arena full");
-    rl = NF_EDIT(nf, rl);
+        return FT_EFULL;
     rl->clients = nf_shared_map_make(nf, config->max_clients, sizeof(uint32_t), sizeof(struct rl_client),
                                      rl_shards(config));
-    rl->conns = nf_map_make(nf, config->max_flows, sizeof(struct nf_flow_key), sizeof(struct rl_conn));
-    rl->wheel = nf_wheel_make(nf, config->max_flows + rl_room(config), RL_TICK);
-    if (!rl->clients || !rl->conns || !rl->wheel)
-        return ft_fail(fault, FT_EFULL, "rate_limiter: arena full");
+    if (!nf_flows_make(nf, &rl->conns, &config->flows, sizeof(struct nf_flow), rl_room(config)) ||
+        !rl->clients)
+        return nf_made(nf, false, fault);
     rl->part = nf_map_capacity(nf_shared_map_part(rl->clients, 0));
     rl->timeout = config->timeout;
-    memcpy(rl->timeouts, config->timeouts, sizeof(rl->timeouts));
     rl->packets = (struct nf_rate){config->pps, config->burst_packets};
     rl->bits = (struct nf_rate){config->bps, config->burst_bits};
     rl->max_connections = config->max_connections;
-    nf->state = rl;
     return FT_OK;
 }
 
@@ -68,7 +61,6 @@ int rl_make(struct nf *nf, struct ft_fault *fault)
 static uint32_t rl_client_add(const struct nf *nf, struct nf_map *part, uint32_t shard, const uint32_t *addr,
                               uint64_t now)
 {
-    const struct rl_config *config = nf->config;
     const struct rl *rl = nf->state;
     uint32_t slot = nf_map_add(nf, part, addr);
     if (slot == NF_NONE)
@@ -76,7 +68,8 @@ static uint32_t rl_client_add(const struct nf *nf, struct nf_map *part, uint32_t
     struct rl_client *client = nf_edit(nf, nf_map_value(part, slot), sizeof(*client));
     nf_bucket_full(&client->packets, &rl->packets, now);
     nf_bucket_full(&client->bits, &rl->bits, now);
-    nf_wheel_set(nf, rl->wheel, config->max_flows + shard * rl->part + slot, now + rl->timeout * NF_SECOND);
+    nf_wheel_set(nf, rl->conns.wheel, rl->conns.max_flows + shard * rl->part + slot,
+                 now + rl->timeout * NF_SECOND);
     nf_count(nf, RL_CLIENTS_NEW, 1);
     return slot;
 }
@@ -131,19 +124,19 @@ static void rl_connection_ended(const struct nf *nf, uint32_t addr, uint64_t now
     nf_shared_map_leave(nf, rl->clients, shard);
 }
 
-/* Whoever saw the client first looks after it; another lane's packets have kept it young meanwhile. */
+/* The lane that saw the client first has its timer; another lane's packets may have made it younger
+ * meanwhile. */
 static void rl_client_due(const struct nf *nf, uint32_t number, uint64_t now)
 {
-    const struct rl_config *config = nf->config;
     struct rl *rl = nf->state;
-    uint32_t shard = (number - config->max_flows) / rl->part, slot = (number - config->max_flows) % rl->part;
+    uint32_t place = number - rl->conns.max_flows, shard = place / rl->part, slot = place % rl->part;
     struct nf_map *part = nf_shared_map_enter(nf, rl->clients, shard);
 
     if (nf_map_next(part, slot) == slot) {
         const struct rl_client *client = nf_map_value(part, slot);
         uint64_t life = rl->timeout * NF_SECOND, end = client->seen + life;
         if (client->connections || end > now) {
-            nf_wheel_set(nf, rl->wheel, number, end > now ? end : now + life);
+            nf_wheel_set(nf, rl->conns.wheel, number, end > now ? end : now + life);
         } else {
             nf_map_remove(nf, part, slot);
             nf_count(nf, RL_CLIENTS_EXPIRED, 1);
@@ -154,76 +147,45 @@ static void rl_client_due(const struct nf *nf, uint32_t number, uint64_t now)
 
 /* ---- connections ------------------------------------------------------------------------------- */
 
-static uint64_t rl_life(const struct rl *rl, uint8_t class)
-{
-    return rl->timeouts[class] * NF_SECOND;
-}
-
-void rl_conn_open(const struct nf *nf, const struct nf_packet *p, const struct rl_look *look, uint64_t now)
+void rl_conn_open(const struct nf *nf, const struct nf_packet *p, const struct nf_look *look, uint64_t now)
 {
     struct rl *rl = nf->state;
-    uint32_t slot = nf_map_add(nf, rl->conns, &look->key);
+    uint32_t slot = nf_map_add(nf, rl->conns.map, &look->key);
     FT_CHECK(slot != NF_NONE, "rate_limiter: no room for a connection that was let in");
-    struct rl_conn *conn = NF_EDIT(nf, rl_conn_of(rl, slot));
-    conn->seen = now;
-    conn->client = p->saddr;
-    conn->tcp = p->proto == NF_PROTO_TCP ? nf_tcp_first(p->tcp_flags) : NF_TCP_NONE;
-    conn->class = nf_timeout_class(p->proto, conn->tcp);
+    struct nf_flow *conn = NF_EDIT(nf, nf_flow_at(&rl->conns, slot));
+    conn->own = p->saddr;
     conn->swapped = look->swapped;
-    nf_wheel_set(nf, rl->wheel, slot, now + rl_life(rl, conn->class));
+    nf_flow_begin(nf, &rl->conns, slot, conn, p, now);
     nf_count(nf, RL_CONNECTIONS_NEW, 1);
 }
 
 void rl_conn_touch(const struct nf *nf, const struct nf_packet *p, bool swapped, uint32_t slot, uint64_t now)
 {
     struct rl *rl = nf->state;
-    struct rl_conn *conn = NF_EDIT(nf, rl_conn_of(rl, slot));
-    conn->seen = now;
-    if (p->proto != NF_PROTO_TCP)
-        return;
-    conn->tcp = nf_tcp_next(conn->tcp, p->tcp_flags, swapped != conn->swapped);
-    uint8_t class = nf_timeout_class(NF_PROTO_TCP, conn->tcp);
-    if (class != conn->class) {
-        conn->class = class;
-        nf_wheel_set(nf, rl->wheel, slot, now + rl_life(rl, class));
-    }
+    struct nf_flow *conn = NF_EDIT(nf, nf_flow_at(&rl->conns, slot));
+    nf_flow_touch(nf, &rl->conns, slot, conn, p, swapped != conn->swapped, now);
 }
 
-static void rl_conn_due(const struct nf *nf, uint32_t slot, uint64_t now)
+static void rl_conn_expire(const struct nf *nf, uint32_t slot, uint64_t now)
 {
     struct rl *rl = nf->state;
-    const struct rl_conn *conn = rl_conn_of(rl, slot);
-    uint64_t end = conn->seen + rl_life(rl, conn->class);
-    if (end > now) {
-        nf_wheel_set(nf, rl->wheel, slot, end);
-        return;
-    }
-    uint32_t client = conn->client;
-    nf_map_remove(nf, rl->conns, slot);
+    uint32_t client = nf_flow_at(&rl->conns, slot)->own;
+    nf_flow_remove(nf, &rl->conns, slot);
     nf_count(nf, RL_CONNECTIONS_EXPIRED, 1);
     rl_connection_ended(nf, client, now);
 }
 
 void rl_timers(struct nf *nf, uint64_t now)
 {
-    const struct rl_config *config = nf->config;
     struct rl *rl = nf->state;
-    uint32_t due[RL_DUE];
+    struct nf_flows_due due = {.rounds = RL_ROUNDS, .shared = true};
 
-    for (unsigned round = 0; round < RL_ROUNDS; round++) {
-        if (nf_shared_left(nf) < RL_DUE + NF_SHARED_RESERVE) {
-            nf_wake(nf, now);
-            break;
-        }
-        uint32_t n = nf_wheel_due(nf, rl->wheel, now, due, RL_DUE);
-        for (uint32_t i = 0; i < n; i++)
-            if (due[i] < config->max_flows)
-                rl_conn_due(nf, due[i], now);
+    while (nf_flows_due(nf, &rl->conns, now, &due))
+        for (uint32_t i = 0; i < due.count; i++)
+            if (due.slots[i] < rl->conns.max_flows)
+                rl_conn_expire(nf, due.slots[i], now);
             else
-                rl_client_due(nf, due[i], now);
-        if (n < RL_DUE)
-            break;
-    }
+                rl_client_due(nf, due.slots[i], now);
 }
 
 /* ---- an operator's changes --------------------------------------------------------------------- */
@@ -248,7 +210,7 @@ int rl_set(struct nf *nf, const char *key, const char *value, uint64_t now, stru
                                                                    : NULL;
     (void)now;
     if (!field) { /* timers that are set look at the new timeout when they come due */
-        int class = nf_timeout_set(nf, rl->timeouts, key, value, fault);
+        int class = nf_timeout_set(nf, rl->conns.timeouts, key, value, fault);
         return class < 0 ? class : FT_OK;
     }
     if (!rl_number(value, &n))

@@ -9,10 +9,7 @@
 #ifndef NFS_RATE_LIMITER_TABLE_H
 #define NFS_RATE_LIMITER_TABLE_H
 
-#include "nflib/net/flow.h"
 #include "nflib/nf.h"
-#include "nflib/shared/shared.h"
-#include "nflib/net/tcp.h"
 
 #include <string.h>
 
@@ -21,13 +18,11 @@
 struct rl_config {
     uint64_t pps, bps, burst_packets, burst_bits;
     uint32_t max_connections;
-    uint32_t max_clients, max_flows;
-    uint32_t clients; /* enum rl_side */
+    uint32_t max_clients;
+    uint32_t clients; /* enum nf_sides */
     uint32_t timeout; /* seconds: of an idle client */
-    uint32_t timeouts[NF_TIMEOUT_COUNT];
+    struct nf_flows_config flows;
 };
-
-enum rl_side { RL_OUTSIDE, RL_INSIDE, RL_BOTH };
 
 struct rl_client {
     struct nf_bucket packets, bits;
@@ -35,61 +30,39 @@ struct rl_client {
     uint64_t connections;
 };
 
-struct rl_conn {
-    uint64_t seen;
-    uint32_t client; /* network order */
-    uint8_t tcp;     /* enum nf_tcp_state */
-    uint8_t class;   /* enum nf_timeout that the timer was last set for */
-    uint8_t swapped; /* the first packet went from end 1 of the key to end 0 */
-    uint8_t zero;
-};
-
 struct rl {
     struct nf_shared_map *clients;
-    struct nf_map *conns;
-    struct nf_wheel *wheel;
-    uint32_t part; /* clients of a shard; number `max_flows + shard * part + slot` of the wheel */
+    struct nf_flows conns; /* struct nf_flow; swapped as the first packet was, own: the client's address */
+    uint32_t part;         /* clients of a shard; number `max_flows + shard * part + slot` of the wheel */
     uint32_t timeout;
-    uint32_t timeouts[NF_TIMEOUT_COUNT];
     /* Live settings. 0: no limit. */
     struct nf_rate packets, bits;
     uint64_t max_connections;
 };
 
-enum rl_counter {
-    RL_PASSED,
-    RL_CLIENTS_NEW,
-    RL_CLIENTS_EXPIRED,
-    RL_CONNECTIONS_NEW,
-    RL_CONNECTIONS_EXPIRED,
-    RL_OVER_PACKETS,
-    RL_OVER_BITS,
-    RL_OVER_CONNECTIONS,
-    RL_CLIENTS_FULL,
-    RL_FLOWS_FULL,
-    RL_MALFORMED,
-};
-
-/* What a client's packet is; a connection is looked for when connections are limited and it may be of one. */
-struct rl_look {
-    struct nf_flow_key key;
-    uint64_t hash;
-    bool keyed, swapped;
-};
-
-static inline const struct rl_conn *rl_conn_of(const struct rl *rl, uint32_t slot)
-{
-    return nf_map_value(rl->conns, slot);
-}
+/* The counters, with their names. */
+#define RL_COUNTERS(X)                                                                                       \
+    X(RL_PASSED, "passed")                                                                                   \
+    X(RL_CLIENTS_NEW, "clients_new")                                                                         \
+    X(RL_CLIENTS_EXPIRED, "clients_expired")                                                                 \
+    X(RL_CONNECTIONS_NEW, "connections_new")                                                                 \
+    X(RL_CONNECTIONS_EXPIRED, "connections_expired")                                                         \
+    X(RL_OVER_PACKETS, "over_packets") /* dropped, as all that follow */                                     \
+    X(RL_OVER_BITS, "over_bits")                                                                             \
+    X(RL_OVER_CONNECTIONS, "over_connections")                                                               \
+    X(RL_CLIENTS_FULL, "clients_full")                                                                       \
+    X(RL_FLOWS_FULL, "flows_full")                                                                           \
+    X(RL_MALFORMED, "malformed")
+enum rl_counter { RL_COUNTERS(NF_COUNTER) };
 
 uint64_t rl_arena(const void *config);
 uint64_t rl_shared(const void *config, unsigned lanes);
 int rl_make(struct nf *nf, struct ft_fault *fault);
 
 /* Takes the packet off its client's rates, with one more connection when `opens`. RL_PASSED, or the
- * counter of what stands against it, and nothing is taken. */
+ * counter of the reason why not, and nothing is taken. */
 enum rl_counter rl_admit(const struct nf *nf, const struct nf_packet *p, bool opens, uint64_t now);
-void rl_conn_open(const struct nf *nf, const struct nf_packet *p, const struct rl_look *look, uint64_t now);
+void rl_conn_open(const struct nf *nf, const struct nf_packet *p, const struct nf_look *look, uint64_t now);
 void rl_conn_touch(const struct nf *nf, const struct nf_packet *p, bool swapped, uint32_t slot, uint64_t now);
 
 /* Of the module. */

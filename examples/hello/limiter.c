@@ -3,13 +3,11 @@
  * limiter: lets each source inside send so many packets in a window of time and drops the rest. The example
  * of docs/writing-an-nf.md, which explains it part by part; built outside the tree by the Makefile beside it.
  */
-#include "nflib/net/flow.h"
 #include "nflib/nf.h"
 
 #include <string.h>
 
 #define TICK (NF_SECOND / 100) /* resolution of the windows' ends */
-#define ROWS 256u              /* of one call of show */
 #define DUE  64u               /* windows ended in one burst at most; the rest in the next */
 
 /* From the configuration file; the same on both nodes, never changed. */
@@ -33,27 +31,10 @@ enum counter { PASSED, LIMITED, FULL, WINDOWS };
 static const char *const counters[] = {"passed", "limited", "sources_full", "windows", NULL};
 
 static const struct nf_param params[] = {
-    {.name = "packets",
-     .kind = NF_U32,
-     .offset = offsetof(struct config, packets),
-     .min = 1,
-     .max = 1000000,
-     .preset = "1000",
-     .help = "of one source in a window"},
-    {.name = "window",
-     .kind = NF_SECONDS,
-     .offset = offsetof(struct config, window),
-     .min = 1,
-     .max = 3600,
-     .preset = "1",
-     .help = "seconds from a source's first packet on"},
-    {.name = "max_sources",
-     .kind = NF_U32,
-     .offset = offsetof(struct config, max_sources),
-     .min = 1,
-     .max = 1u << 20,
-     .preset = "10000",
-     .help = "sources with an open window at most"},
+    NF_NUMBER(struct config, packets, NF_U32, 1, 1000000, "1000", "of one source in a window"),
+    NF_NUMBER(struct config, window, NF_SECONDS, 1, 3600, "1", "seconds from a source's first packet on"),
+    NF_NUMBER(struct config, max_sources, NF_U32, 1, 1u << 20, "10000",
+              "sources with an open window at most"),
     {0},
 };
 
@@ -69,18 +50,14 @@ static uint64_t arena(const void *c)
 static int make(struct nf *nf, struct ft_fault *fault)
 {
     const struct config *config = nf->config;
-    struct limiter *l = ft_arena_alloc(nf->arena, sizeof(*l));
+    struct limiter *l = nf_make_state(nf, sizeof(*l), fault);
 
     if (!l)
-        return ft_fail(fault, FT_EFULL, "arena full");
-    l = NF_EDIT(nf, l);
+        return FT_EFULL;
     l->sources = nf_map_make(nf, config->max_sources, sizeof(uint32_t), sizeof(struct source));
     l->windows = nf_wheel_make(nf, config->max_sources, TICK);
-    if (!l->sources || !l->windows)
-        return ft_fail(fault, FT_EFULL, "arena full");
     l->packets = config->packets;
-    nf->state = l;
-    return FT_OK;
+    return nf_made(nf, l->sources && l->windows, fault);
 }
 
 static const struct source *source_at(const struct limiter *l, uint32_t slot)
@@ -136,6 +113,16 @@ static void timers(struct nf *nf, uint64_t now)
         nf_map_remove(nf, l->sources, due[i]);
 }
 
+static void show_source(const struct nf *nf, struct nf_show *out, uint32_t slot)
+{
+    const struct limiter *l = nf->state;
+
+    nf_row(out);
+    nf_row_ipv4(out, "source", *(const uint32_t *)nf_map_key(l->sources, slot));
+    nf_row_u64(out, "packets", source_at(l, slot)->packets);
+    nf_row_u64(out, "began_ns", source_at(l, slot)->began);
+}
+
 static bool show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 {
     const struct limiter *l = nf->state;
@@ -148,20 +135,7 @@ static bool show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
             nf_row_u64(out, counters[i], nf->counters[i]);
         *cursor = 1;
     }
-    for (unsigned rows = 0;; rows++) {
-        uint32_t slot = nf_map_next(l->sources, (uint32_t)(*cursor - 1));
-
-        if (slot == NF_NONE)
-            return false;
-        *cursor = (uint64_t)slot + 1;
-        if (rows == ROWS || nf_show_full(out))
-            return true;
-        nf_row(out);
-        nf_row_ipv4(out, "source", *(const uint32_t *)nf_map_key(l->sources, slot));
-        nf_row_u64(out, "packets", source_at(l, slot)->packets);
-        nf_row_u64(out, "began_ns", source_at(l, slot)->began);
-        *cursor += 1;
-    }
+    return nf_show_slots(nf, l->sources, 1, out, cursor, show_source);
 }
 
 static int set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)

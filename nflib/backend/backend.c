@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What NFs do to their state, told to a store; see backend.h. Owns the list of the chain's objects and what
+ * Reports to a store what NFs do to their state; see backend.h. Owns the list of the chain's objects and what
  * the burst has touched; both are of the process, not of the region, and made anew with the chain.
  *
- * Edits come from the region's watch, before the change: so what is written is looked at when the burst ends.
- * A word is the exception, since each of its changes is told: an edit tells the change before it.
+ * Edits come from the region's watch, before the change: what was written is read when the burst ends. A word
+ * is the exception, since each of its changes is reported: an edit reports the change before it.
  *
  * Keys: "NF.NUMBER:" and the map's key; the same alone for a pool or a word; "NF.raw:" and the number of the
  * line in the NF's arena, "raw:" in the shared one, as four bytes.
@@ -53,7 +53,7 @@ const struct nf_backend_object *nf_backend_object_at(const struct nf_backend *b,
 }
 
 static const struct nf_backend_object *object_of(const struct nf_backend *b, const void *start,
-                                                 enum nf_backend_kind kind)
+                                                 enum nf_watch_kind kind)
 {
     const struct nf_backend_object *object = b->region ? nf_backend_object_at(b, (uintptr_t)start) : NULL;
 
@@ -83,50 +83,49 @@ static void touch_entry(struct nf_backend *b, const struct nf_backend_object *ob
         read_entry(b, object, map, key, slot);
 }
 
-void nf_backend_found(const struct nf_map *map, const void *key, uint32_t slot)
+static void report_lookup(const struct nf_map *map, const void *key, uint32_t slot)
 {
     struct nf_backend *b = nf_backend;
-    const struct nf_backend_object *object = b->store.cache ? NULL : object_of(b, map, NF_BACKEND_MAP);
+    const struct nf_backend_object *object = b->store.cache ? NULL : object_of(b, map, NF_WATCH_MAP);
 
     if (object)
         touch_entry(b, object, map, key, slot, NF_TOUCHED_READ);
 }
 
-void nf_backend_changed(const struct nf_map *map, const void *key)
+static void report_change(const struct nf_map *map, const void *key)
 {
     struct nf_backend *b = nf_backend;
-    const struct nf_backend_object *object = object_of(b, map, NF_BACKEND_MAP);
+    const struct nf_backend_object *object = object_of(b, map, NF_WATCH_MAP);
 
     if (object)
         *nf_touched_at(&b->touched, (uint32_t)(object - b->objects), key, nf_map_key_size(map)) |=
             NF_TOUCHED_WRITTEN;
 }
 
-void nf_backend_taken(const struct nf_pool *pool, uint32_t number)
+/* One operation on the list of a pool's free numbers. */
+static void report_pool(const struct nf_pool *pool, uint32_t number,
+                        void (*operation)(void *ctx, const void *key, uint32_t key_len, uint32_t number))
 {
     struct nf_backend *b = nf_backend;
-    const struct nf_backend_object *object = object_of(b, pool, NF_BACKEND_POOL);
+    const struct nf_backend_object *object = object_of(b, pool, NF_WATCH_POOL);
 
     if (object)
-        b->store.take(b->store.ctx, object->prefix, object->prefix_len, number);
+        operation(b->store.ctx, object->prefix, object->prefix_len, number);
 }
 
-void nf_backend_picked(const struct nf_pool *pool, uint32_t number)
+static void report_taken(const struct nf_pool *pool, uint32_t number)
 {
-    struct nf_backend *b = nf_backend;
-    const struct nf_backend_object *object = object_of(b, pool, NF_BACKEND_POOL);
-
-    if (object)
-        b->store.pick(b->store.ctx, object->prefix, object->prefix_len, number);
+    report_pool(pool, number, nf_backend->store.take);
 }
 
-void nf_backend_given(const struct nf_pool *pool, uint32_t number)
+static void report_picked(const struct nf_pool *pool, uint32_t number)
 {
-    struct nf_backend *b = nf_backend;
-    const struct nf_backend_object *object = object_of(b, pool, NF_BACKEND_POOL);
+    report_pool(pool, number, nf_backend->store.pick);
+}
 
-    if (object)
-        b->store.give(b->store.ctx, object->prefix, object->prefix_len, number);
+static void report_given(const struct nf_pool *pool, uint32_t number)
+{
+    report_pool(pool, number, nf_backend->store.give);
 }
 
 /* ---- words ------------------------------------------------------------------------------------- */
@@ -149,7 +148,7 @@ static void read_word(struct nf_backend *b, const struct nf_backend_object *obje
 }
 
 /* The last edit of a word has been made by now. */
-static void tell_death(struct nf_backend *b)
+static void report_word(struct nf_backend *b)
 {
     const struct nf_backend_object *object = b->word;
     uint64_t value = object ? *nf_backend_word(object) : 0;
@@ -166,23 +165,33 @@ static void tell_death(struct nf_backend *b)
 
 static void touch_word(struct nf_backend *b, const struct nf_backend_object *object)
 {
-    tell_death(b);
+    report_word(b);
     b->word = object;
     b->word_was = *nf_backend_word(object);
     if (!b->store.offload && !b->store.cache)
         read_word(b, object, b->word_was);
 }
 
-void nf_backend_read(const uint64_t *word)
+static void report_read(const uint64_t *word)
 {
     struct nf_backend *b = nf_backend;
-    const struct nf_backend_object *object = b->store.cache ? NULL : object_of(b, word, NF_BACKEND_WORD);
+    const struct nf_backend_object *object = b->store.cache ? NULL : object_of(b, word, NF_WATCH_WORD);
 
     if (!object)
         return;
-    tell_death(b);
+    report_word(b);
     read_word(b, object, *word);
 }
+
+const struct nf_watch nf_backend_watcher = {
+    .made = nf_backend_enter,
+    .found = report_lookup,
+    .changed = report_change,
+    .read = report_read,
+    .taken = report_taken,
+    .picked = report_picked,
+    .given = report_given,
+};
 
 /* ---- lines ------------------------------------------------------------------------------------- */
 
@@ -205,7 +214,7 @@ static void touch_lines(struct nf_backend *b, uintptr_t p, size_t n)
         if (*last == line)
             continue;
         space = space_at(b, line);
-        if (!space || !space->told)
+        if (!space || !space->reported)
             continue;
         *nf_touched_at(&b->touched, LINES, &line, sizeof(line)) = NF_TOUCHED_WRITTEN;
         *last = line;
@@ -237,17 +246,17 @@ void nf_backend_watch(void *arg, const void *p, size_t n)
         return;
     }
     switch (object->kind) {
-    case NF_BACKEND_MAP:                         /* adding and removing are told by the map itself */
+    case NF_WATCH_MAP:                           /* the map itself reports adding and removing */
         map = (const struct nf_map *)object->at; // NOLINT(performance-no-int-to-ptr): of the region
         slot = nf_map_slot_of(map, p);
         if (slot != NF_NONE)
             touch_entry(b, object, map, nf_map_key(map, slot), slot, NF_TOUCHED_WRITTEN);
         break;
-    case NF_BACKEND_WORD:
+    case NF_WATCH_WORD:
         touch_word(b, object);
         break;
-    case NF_BACKEND_POOL:
-    case NF_BACKEND_DERIVED:
+    case NF_WATCH_POOL:
+    case NF_WATCH_DERIVED:
         break;
     }
 }
@@ -281,7 +290,7 @@ void nf_backend_burst(uint64_t burst)
 
     if (!b->region)
         return;
-    tell_death(b);
+    report_word(b);
     for (uint32_t i = 0; i < b->touched.count; i++) {
         const struct nf_touch *touch = &b->touched.list[i];
         const void *key = nf_touched_key(&b->touched, touch);

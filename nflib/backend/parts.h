@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of the state backend (nflib/backend*.c) share; see backend.h. */
+/* What the parts of the state backend (nflib/backend/) share; see backend.h. */
 #ifndef NFLIB_BACKEND_PARTS_H
 #define NFLIB_BACKEND_PARTS_H
 
 #include "nflib/backend/backend.h"
-#include "nflib/state/touched.h"
+#include "nflib/backend/touched.h"
+#include "nflib/state/watch.h"
 
 #define NF_BACKEND_PREFIX 16u
 #define NF_BACKEND_KEY    4096u /* as nflib/state/map.c takes them */
 
 struct nf_backend_object {
     uintptr_t at, end;
-    enum nf_backend_kind kind;
+    enum nf_watch_kind kind;
     uint32_t prefix_len;
     char prefix[NF_BACKEND_PREFIX];
 };
@@ -19,7 +20,7 @@ struct nf_backend_object {
 /* An arena of the region, for what lies in no object. */
 struct nf_backend_space {
     uintptr_t at, end;
-    bool told; /* the lane's own is not */
+    bool reported; /* the lane's own is not */
     uint32_t prefix_len;
     char prefix[NF_BACKEND_PREFIX];
 };
@@ -29,17 +30,18 @@ struct nf_backend {
     struct ft_region *region;          /* NULL until the chain is made */
     struct nf_backend_object *objects; /* sorted by address once it is */
     uint32_t count, room;
-    uint32_t numbers[FT_NFS_MAX]; /* objects told so far, by NF */
+    uint32_t numbers[FT_NFS_MAX]; /* objects reported so far, by NF */
     struct nf_backend_space spaces[FT_NFS_MAX + 1];
     uint32_t space_count;
     struct nf_touched touched;
-    const struct nf_backend_object *word; /* whose last change is not told yet */
+    const struct nf_backend_object *word; /* whose last change is not reported yet */
     uint64_t word_was;
     uintptr_t lines[64]; /* touched last, by the low bits of their number: most edits are of these again */
     uint8_t key[NF_BACKEND_PREFIX + NF_BACKEND_KEY];
 };
 
 /* backend.c */
+extern const struct nf_watch nf_backend_watcher; /* of the state types */
 void nf_backend_watch(void *arg, const void *p, size_t n);
 const struct nf_backend_object *nf_backend_object_at(const struct nf_backend *b,
                                                      uintptr_t p); /* NULL: in none */
@@ -48,5 +50,8 @@ uint32_t nf_backend_decimal(char text[24], uint64_t n);
 /* SET of an entry as it is, or DEL; SET of a line. */
 void nf_backend_write_entry(struct nf_backend *b, const struct nf_backend_object *object, const void *key);
 void nf_backend_write_line(struct nf_backend *b, uintptr_t line);
+
+/* start.c */
+void nf_backend_enter(const struct nf *nf, enum nf_watch_kind kind, const void *start, uint64_t bytes);
 
 #endif

@@ -11,7 +11,7 @@
 
 struct nf_backend *nf_backend;
 
-void nf_backend_enter(const struct nf *nf, enum nf_backend_kind kind, const void *start, uint64_t bytes)
+void nf_backend_enter(const struct nf *nf, enum nf_watch_kind kind, const void *start, uint64_t bytes)
 {
     struct nf_backend *b = nf_backend;
     struct nf_backend_object *object;
@@ -26,7 +26,7 @@ void nf_backend_enter(const struct nf *nf, enum nf_backend_kind kind, const void
     object = &b->objects[b->count++];
     *object =
         (struct nf_backend_object){.at = (uintptr_t)start, .end = (uintptr_t)start + bytes, .kind = kind};
-    if (kind != NF_BACKEND_DERIVED)
+    if (kind != NF_WATCH_DERIVED)
         object->prefix_len = (uint32_t)snprintf(object->prefix, sizeof(object->prefix), "%u.%u:", nf->index,
                                                 b->numbers[nf->index]++);
 }
@@ -54,20 +54,20 @@ static void load_object(struct nf_backend *b, const struct nf_backend_object *ob
     char text[24];
 
     switch (object->kind) {
-    case NF_BACKEND_MAP:
+    case NF_WATCH_MAP:
         for (uint32_t slot = 0; (slot = nf_map_next(start, slot)) != NF_NONE; slot++)
             nf_backend_write_entry(b, object, nf_map_key(start, slot));
         break;
-    case NF_BACKEND_POOL:
+    case NF_WATCH_POOL:
         list = nf_pool_list(start);
         for (uint32_t n = nf_list_first(list); n != NF_NONE; n = nf_list_after(list, n))
             b->store.give(b->store.ctx, object->prefix, object->prefix_len, n);
         break;
-    case NF_BACKEND_WORD:
+    case NF_WATCH_WORD:
         b->store.set(b->store.ctx, object->prefix, object->prefix_len, text,
                      nf_backend_decimal(text, *nf_backend_word(object)));
         break;
-    case NF_BACKEND_DERIVED:
+    case NF_WATCH_DERIVED:
         break;
     }
 }
@@ -92,7 +92,7 @@ static void enter_space(struct nf_backend *b, const struct ft_arena *arena)
     uintptr_t at = (uintptr_t)arena->region->base + arena->offset;
     struct nf_backend_space *space = &b->spaces[b->space_count++];
 
-    *space = (struct nf_backend_space){.at = at, .end = at + arena->used, .told = arena->nf != 0};
+    *space = (struct nf_backend_space){.at = at, .end = at + arena->used, .reported = arena->nf != 0};
     space->prefix_len = arena->nf == FT_NFS_MAX
                             ? (uint32_t)snprintf(space->prefix, sizeof(space->prefix), "raw:")
                             : (uint32_t)snprintf(space->prefix, sizeof(space->prefix), "%u.raw:", arena->nf);
@@ -118,7 +118,7 @@ void nf_backend_start(struct ft_region *region)
     for (uint32_t i = 0; i < b->count; i++)
         load_object(b, &b->objects[i]);
     for (uint32_t i = 0; i < b->space_count; i++)
-        if (b->spaces[i].told)
+        if (b->spaces[i].reported)
             load_lines(b, &b->spaces[i]);
     b->store.loaded(b->store.ctx);
     ft_region_watch(region, nf_backend_watch, b);
@@ -141,6 +141,7 @@ int nf_backend_attach(struct nf_backend **out, const struct nf_store *store)
         return FT_ENOMEM;
     }
     *out = nf_backend = b;
+    nf_watch = &nf_backend_watcher;
     return FT_OK;
 }
 
@@ -150,6 +151,7 @@ void nf_backend_detach(struct nf_backend *b)
         return;
     nf_backend_forget();
     nf_backend = NULL;
+    nf_watch = NULL;
     nf_touched_free(&b->touched);
     free(b->objects);
     free(b);

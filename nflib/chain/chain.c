@@ -5,18 +5,19 @@
  * the region; what is here (instances, buffers of made packets) is rebuilt from the configuration.
  */
 #include "nflib/chain/chain.h"
-#include "ftcore/base/draw.h"
 
+#include "ftcore/base/draw.h"
 #include "ftcore/region/audit.h"
 #include "nflib/backend/backend.h"
+#include "nflib/chain/parts.h"
 #include "nflib/chain/payload_guard.h"
+#include "nflib/shared/shared.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ARENA_SLACK 8192u /* counters' and root's rounding to lines */
-#define AHEAD       4u    /* packets between prefetch and parse */
+#define AHEAD 4u /* packets between prefetch and parse */
 
 struct nf_chain {
     const struct nf_chain_config *config;
@@ -40,42 +41,6 @@ struct nf_chain {
 
 /* ---- making ---- */
 
-static uint32_t counter_count(const struct nf_module *module)
-{
-    uint32_t n = 0;
-    while (module->counters && module->counters[n])
-        n++;
-    return n;
-}
-
-void nf_chain_arenas(const struct nf_chain_config *config, uint64_t sizes[], const char *names[])
-{
-    sizes[0] = sizeof(struct nf_lane_state) + (config->l3 ? nf_l3_bytes(config->l3) : 0) + ARENA_SLACK;
-    names[0] = "lane";
-    for (unsigned i = 0; i < config->count; i++) {
-        const struct nf_choice *nf = &config->nfs[i];
-        sizes[i + 1] = (nf->module->arena ? nf->module->arena(nf->config) : 0) +
-                       counter_count(nf->module) * sizeof(uint64_t) + ARENA_SLACK;
-        names[i + 1] = nf->module->name;
-    }
-}
-
-int nf_chain_region(struct ft_region **out, const struct nf_chain_config *config,
-                    const struct ft_region_config *how, struct ft_fault *fault)
-{
-    uint64_t sizes[FT_NFS_MAX], floor = how->shared_size ? how->shared_size : config->shared_size;
-    const char *names[FT_NFS_MAX];
-    struct ft_region_config region = *how;
-
-    nf_chain_arenas(config, sizes, names);
-    region.lanes = config->lanes;
-    region.nfs = (uint16_t)(config->count + 1);
-    region.arena_size = sizes;
-    region.nf_name = names;
-    region.shared_size = nf_chain_shared(config, floor ? floor : FT_SHARED_DEFAULT);
-    return ft_region_open(out, &region, fault);
-}
-
 static int make_lane_state(struct nf_chain *chain, unsigned lane, uint64_t seed, struct ft_fault *fault)
 {
     struct nf_lane_state *state = ft_arena_alloc(chain->nfs[0].arena, sizeof(*state));
@@ -98,7 +63,7 @@ static int make_nf(struct nf *nf, const struct nf_choice *choice, struct ft_faul
     struct ft_fault why = {""};
     nf->module = choice->module;
     nf->config = choice->config;
-    uint32_t counters = counter_count(nf->module);
+    uint32_t counters = nf_chain_counters(nf->module);
     nf->counters = ft_arena_alloc(nf->arena, (counters ? counters : 1) * sizeof(uint64_t));
     if (!nf->counters)
         return ft_fail(fault, FT_EFULL, "nf %u: %s: arena has no room for its counters", nf->index,
@@ -216,14 +181,6 @@ struct nf_l3 *nf_chain_l3(const struct nf_chain *chain)
     return chain->l3;
 }
 
-bool nf_chain_reads_payload(const struct nf_chain_config *config)
-{
-    for (unsigned i = 0; i < config->count; i++)
-        if (config->nfs[i].module->reads == NF_READS_PAYLOAD)
-            return true;
-    return false;
-}
-
 uint32_t nf_chain_emitted(const struct nf_chain *chain, const struct nf_emitted **list)
 {
     *list = chain->list;
@@ -232,7 +189,7 @@ uint32_t nf_chain_emitted(const struct nf_chain *chain, const struct nf_emitted 
 
 /* ---- running ---- */
 
-static void begin(struct nf_chain *chain)
+static void open_burst(struct nf_chain *chain)
 {
     chain->listed = 0;
     if (chain->open)
@@ -246,7 +203,13 @@ static void begin(struct nf_chain *chain)
     chain->open = true;
 }
 
-/* The wake time goes first, so that what the timers ask for is what stands afterwards. */
+void nf_chain_open(struct nf_chain *chain)
+{
+    FT_CHECK(!chain->open, "two commands in one burst");
+    open_burst(chain);
+}
+
+/* The wake time is reset first, so that what the timers ask for remains. */
 static void run_timers(struct nf_chain *chain, uint64_t now)
 {
     for (uint32_t i = 0; i <= chain->count; i++) {
@@ -379,7 +342,7 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
              (unsigned long long)state->burst);
     FT_CHECK(now >= state->time, "time %llu after %llu", (unsigned long long)now,
              (unsigned long long)state->time);
-    begin(chain);
+    open_burst(chain);
     run_timers(chain, now);
     uint32_t passed = n ? run_packets(chain, packets, n, now) : 0;
     send_made(chain, now);
@@ -424,58 +387,4 @@ void nf_chain_abandon(struct nf_chain *chain)
     ft_sections_abandon(&chain->sections);
     chain->open = chain->follow = false;
     chain->listed = 0;
-}
-
-/* ---- an operator's change ---- */
-
-/* Cuts the next word (up to a blank) off *rest. */
-static char *word(char **rest)
-{
-    char *start = *rest + strspn(*rest, " ");
-    char *end = start + strcspn(start, " ");
-    *rest = *end ? end + 1 : end;
-    *end = 0;
-    return start;
-}
-
-static int set_nf(struct nf *nf, char *rest, uint64_t now, struct ft_fault *fault)
-{
-    rest += strspn(rest, " ");
-    char *equals = strchr(rest, '=');
-    if (!equals || equals == rest)
-        return ft_fail(fault, FT_EINVAL, "set %s: expected KEY=VALUE", nf->module->name);
-    *equals = 0;
-    if (!nf->module->set)
-        return ft_fail(fault, FT_ENOENT, "%s: nothing can be set", nf->module->name);
-    return nf->module->set(nf, rest, equals + 1, now, fault);
-}
-
-static int clear_nf(struct nf *nf, char *rest, uint64_t now, struct ft_fault *fault)
-{
-    char *key = word(&rest);
-    if (rest[strspn(rest, " ")])
-        return ft_fail(fault, FT_EINVAL, "clear %s: expected at most one KEY", nf->module->name);
-    if (!nf->module->clear)
-        return ft_fail(fault, FT_ENOENT, "%s: nothing can be cleared", nf->module->name);
-    return nf->module->clear(nf, *key ? key : NULL, now, fault);
-}
-
-int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uint64_t now,
-                     struct ft_fault *fault)
-{
-    char copy[1024];
-    if (len >= sizeof(copy) || memchr(text, 0, len))
-        return ft_fail(fault, FT_EINVAL, "command too long, or not text");
-    memcpy(copy, text, len);
-    copy[len] = 0;
-    FT_CHECK(!chain->open, "two commands in one burst");
-    begin(chain);
-    char *rest = copy, *verb = word(&rest), *name = word(&rest);
-    bool set = strcmp(verb, "set") == 0;
-    if (!set && strcmp(verb, "clear") != 0)
-        return ft_fail(fault, FT_EINVAL, "\"%.40s\": expected set or clear", verb);
-    struct nf *nf = nf_chain_find(chain, name);
-    if (!nf)
-        return ft_fail(fault, FT_ENOENT, "no NF \"%.40s\" in this chain", name);
-    return set ? set_nf(nf, rest, now, fault) : clear_nf(nf, rest, now, fault);
 }

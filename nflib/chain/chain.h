@@ -2,19 +2,15 @@
 /*
  * The chain runner: one chain instance per lane, made the same way live, in replay and in tests.
  * Packets from the inner side pass NF 1 … n, packets from the outer side n … 1, so that what translates
- * addresses always stands at the inner end and every NF behind it sees one and the same flow both ways.
+ * addresses is always at the inner end and every NF behind it sees one and the same flow both ways.
  */
 #ifndef NFLIB_CHAIN_CHAIN_H
 #define NFLIB_CHAIN_CHAIN_H
 
 #include "ftcore/order/section.h"
 #include "nflib/chain/l3.h"
+#include "nflib/module/env.h"
 #include "nflib/nf.h"
-#include "nflib/chain/determinants.h"
-
-#define NF_EMIT_MAX  64u   /* packets made by NFs in a burst */
-#define NF_EMIT_LEN  1514u /* bytes of such a packet at most */
-#define NF_EMIT_SLOT 1536u
 
 /* One entry of the configuration: a module and its config struct. */
 struct nf_choice {
@@ -32,38 +28,12 @@ struct nf_chain_config {
     bool unreduced; /* for comparison alone: every access to a shared variable goes into the record */
 };
 
-/* The lane's own state, in arena (lane, 0). Read by anybody at a cut. */
-struct nf_lane_state {
-    uint64_t burst;   /* last closed burst */
-    uint64_t seq;     /* next sequence number, from 1 */
-    uint64_t time;    /* chain time of the last burst, ns */
-    uint64_t access;  /* next access number */
-    uint64_t outputs; /* outputs ever made */
-    uint64_t random[4];
-    uint64_t wake[FT_NFS_MAX];
-    uint64_t unmade; /* packets NFs wanted to make when the burst had no room for more */
-};
-
 /* A packet made by an NF in this burst. `frame` stays valid until the next burst. */
 struct nf_emitted {
     uint8_t port;
     uint32_t len;
     const uint8_t *frame;
 };
-
-/* Behind nf->env: what nf_random, nf_wake and nf_emit work on. One per lane, shared by its NFs. */
-struct nf_env {
-    const struct nf_lane_state *state;
-    uint32_t emitted;             /* packets made in this burst so far */
-    struct nf_packet *packets;    /* [NF_EMIT_MAX] */
-    struct ft_sections *sections; /* the lane's order with others; what shared state types enter through */
-    struct nf_determinants *determinants; /* determinants of the burst */
-    struct nf_merged *merged;             /* the lane's merged counts, a chain through all NFs */
-    uint8_t *frames; /* NF_EMIT_MAX buffers of NF_EMIT_SLOT bytes, of the process, not the region */
-};
-
-/* The end of a burst, for merged counts (nflib/state/merged.c): publishes those that changed. */
-void nf_merged_publish(struct nf_env *env);
 
 struct nf_chain;
 
@@ -105,14 +75,14 @@ void nf_chain_abandon(struct nf_chain *chain);
  */
 struct nf_determinants *nf_chain_determinants(struct nf_chain *chain);
 
-/* True when some NF (or L3) wants its timers at `now`: the lane closes a burst even without packets. */
+/* True when some NF (or L3) wants its timers at `now`: the lane executes a burst even without packets. */
 bool nf_chain_due(const struct nf_chain *chain, uint64_t now);
 uint64_t nf_chain_wake(const struct nf_chain *chain); /* earliest of them */
 
 /*
  * Runs one burst: timers that are due, then the packets (parsed here), L3 first and last. Advances burst,
  * sequence number and time of the lane state: burst must be the next one, time not before the last one
- * (broken invariants). Afterwards packets[i]->drop tells which pass, their frames are rewritten, out_port
+ * (broken invariants). Afterwards packets[i]->drop says which pass, their frames are rewritten, out_port
  * set; nf_chain_emitted has what NFs made.
  */
 void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets,
@@ -134,7 +104,7 @@ int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uin
 bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned *lane);
 
 #define NF_FLOW_KEY    0x6d5au /* the hash's key, as often as a port wants it */
-#define NF_FLOW_SPREAD 128u    /* values of the hash that are told apart */
+#define NF_FLOW_SPREAD 128u    /* values of the hash that lanes are chosen by */
 
 /*
  * The flow's hash, the same for both directions: addresses and ports of TCP and UDP, addresses alone for
@@ -155,10 +125,5 @@ bool nf_chain_reads_payload(const struct nf_chain_config *config);
  * hello: returns the length written to out[0..cap).
  */
 uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint32_t cap);
-
-/* Rows as a JSON array in text; see nf.h. NULL: no memory, or cap < 4. */
-struct nf_show *nf_show_begin(char *out, uint32_t cap);
-/* Closes the array, returns its length. */
-uint32_t nf_show_end(struct nf_show *show);
 
 #endif

@@ -4,7 +4,7 @@
  * threads that deal packets out; owns nothing, and reads of lanes only what each module's `owner` may.
  */
 #include "nflib/chain/chain.h"
-#include "nflib/net/flow.h"
+#include "nflib/flow/flow.h"
 
 #include <arpa/inet.h>
 
@@ -26,7 +26,8 @@ bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned 
 /*
  * Toeplitz, as ports compute it for receive-side scaling, with a key of one 16-bit word repeated: then both
  * directions hash alike (Woo, Park: Scalable TCP session monitoring with symmetric receive-side scaling,
- * KAIST 2012). Every 16-bit word of the input meets the same key bits, so the words can be folded first.
+ * KAIST 2012). Every 16-bit word of the input is multiplied by the same key bits, so the words can be folded
+ * first.
  */
 uint32_t nf_flow_hash(const struct nf_packet *p)
 {

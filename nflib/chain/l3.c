@@ -14,9 +14,10 @@
 #include <string.h>
 
 #define ROUTES_ALL   (NF_ROUTES_MAX + NF_PORTS_MAX)
+#define ANY_PORT     0xffu
 #define OWN_MAX      (NF_PORTS_MAX * 9u)
-#define ERROR_EVERY  (10 * NF_MS)  /* 100 ICMP errors a second … */
-#define ERRORS_AHEAD (500 * NF_MS) /* … 50 of them in a row */
+#define ERROR_EVERY  (10 * NF_MS)  /* 100 ICMP errors a second */
+#define ERRORS_AHEAD (500 * NF_MS) /* at most 50 ICMP errors at once */
 
 struct l3_state {
     uint64_t errors_paid; /* chain time up to which the sent errors are paid for */
@@ -73,9 +74,8 @@ static const struct nf_module l3_module = {
 
 /* ---- making ---- */
 
-uint64_t nf_l3_bytes(const struct nf_l3_config *config)
+uint64_t nf_l3_bytes(void)
 {
-    (void)config;
     return sizeof(struct l3_state) + NF_L3_COUNTERS * sizeof(uint64_t) + nf_neighbours_bytes() + 4096;
 }
 
@@ -177,26 +177,19 @@ void nf_l3_free(struct nf_l3 *l3)
 
 /* ---- own addresses ---- */
 
-static bool is_own(const struct nf_l3 *l3, uint32_t addr)
+/* `port`: of the chain, or ANY_PORT. */
+static bool is_own(const struct nf_l3 *l3, uint32_t addr, uint8_t port)
 {
     for (uint32_t i = 0; i < l3->owns; i++)
-        if (l3->own[i].addr == addr)
-            return true;
-    return false;
-}
-
-static bool is_own_of(const struct nf_l3 *l3, uint32_t addr, uint8_t port)
-{
-    for (uint32_t i = 0; i < l3->owns; i++)
-        if (l3->own[i].addr == addr && l3->own[i].port == port)
+        if (l3->own[i].addr == addr && (port == ANY_PORT || l3->own[i].port == port))
             return true;
     return false;
 }
 
 /* An echo request becomes its reply; anything else to an own address ends. */
-static bool answer(struct nf_l3 *l3, struct nf_packet *p)
+static bool answer_echo(struct nf_l3 *l3, struct nf_packet *p)
 {
-    if (!is_own(l3, p->saddr) && nf_icmp_turn_round(p)) {
+    if (!is_own(l3, p->saddr, ANY_PORT) && nf_icmp_turn_round(p)) {
         nf_count(l3->nf, NF_L3_ECHO_ANSWERED, 1);
         return true;
     }
@@ -216,11 +209,11 @@ static bool may_send_error(struct nf_l3 *l3, uint64_t now)
     return true;
 }
 
-static void complain(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type, uint64_t now)
+static void send_error(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type, uint64_t now)
 {
     uint8_t frame[NF_ICMP_ERROR_MAX];
     uint32_t addr = l3->config->port[p->in_port].addr;
-    if (!addr || is_own(l3, p->saddr) || !nf_icmp_may_complain(p) || !may_send_error(l3, now))
+    if (!addr || is_own(l3, p->saddr, ANY_PORT) || !nf_icmp_may_complain(p) || !may_send_error(l3, now))
         return;
     uint32_t len = nf_icmp_error(p, type, 0, addr, frame);
     if (nf_emit(l3->nf, p->in_port, frame, len) == FT_OK)
@@ -239,7 +232,7 @@ static bool on_link(const struct nf_interface *port, uint32_t addr)
  * answer. Of what is said to everybody only a configured next hop's announcement of itself is: a gateway
  * that failed over.
  */
-static void take_arp(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
+static void receive_arp(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
 {
     const uint8_t *arp = p->data + p->l3, *mac = arp + 8;
     const struct nf_interface *port = &l3->config->port[p->in_port];
@@ -247,11 +240,11 @@ static void take_arp(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
     memcpy(&sender, arp + 14, 4);
     memcpy(&target, arp + 24, 4);
     nf_drop(l3->nf, p, NF_L3_ARP);
-    if (is_own(l3, sender)) {
+    if (is_own(l3, sender, ANY_PORT)) {
         nf_count(l3->nf, NF_L3_ARP_CONFLICT, 1);
         return;
     }
-    bool for_us = is_own_of(l3, target, p->in_port);
+    bool for_us = is_own(l3, target, p->in_port);
     bool announced = sender == target && nf_neighbours_is_hop(&l3->neighbours, sender);
     if ((for_us || announced) && sender && !nf_addr_martian(sender) && !nf_addr_many(sender) && !(mac[0] & 1))
         nf_neighbours_learn(&l3->neighbours, sender, p->in_port, mac, on_link(port, sender), now);
@@ -264,7 +257,7 @@ static void take_arp(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
 }
 
 /* Why a frame cannot be routed, NF_L3_DROPS if it can. */
-static enum nf_l3_counter refuse(const struct nf_l3 *l3, const struct nf_packet *p)
+static enum nf_l3_counter find_refusal(const struct nf_l3 *l3, const struct nf_packet *p)
 {
     if (p->have < 14)
         return NF_L3_MALFORMED;
@@ -285,17 +278,17 @@ static enum nf_l3_counter refuse(const struct nf_l3 *l3, const struct nf_packet 
     return NF_L3_DROPS;
 }
 
-static void take(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
+static void receive_packet(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
 {
-    enum nf_l3_counter why = refuse(l3, p);
+    enum nf_l3_counter why = find_refusal(l3, p);
     if (why == NF_L3_ARP) {
-        take_arp(l3, p, now);
+        receive_arp(l3, p, now);
     } else if (why != NF_L3_DROPS) {
         nf_drop(l3->nf, p, why);
-    } else if (p->side == NF_INSIDE && is_own_of(l3, p->daddr, p->in_port)) {
-        answer(l3, p);
-    } else if (p->data[p->l3 + 8] <= 1 && !is_own(l3, p->daddr)) {
-        complain(l3, p, 11, now);
+    } else if (p->side == NF_INSIDE && is_own(l3, p->daddr, p->in_port)) {
+        answer_echo(l3, p);
+    } else if (p->data[p->l3 + 8] <= 1 && !is_own(l3, p->daddr, ANY_PORT)) {
+        send_error(l3, p, 11, now);
         nf_drop(l3->nf, p, NF_L3_TTL);
     }
 }
@@ -303,7 +296,7 @@ static void take(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
 void nf_l3_in(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
     for (uint32_t i = 0; i < n; i++)
-        take(l3, packets[i], now);
+        receive_packet(l3, packets[i], now);
 }
 
 /* ---- out ---- */
@@ -312,7 +305,7 @@ void nf_l3_in(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, u
 struct hop {
     uint32_t addr;
     uint8_t port;
-    const struct nf_neighbour *entry; /* NULL: nothing kept */
+    const struct nf_neighbour *entry; /* NULL: none */
 };
 
 /* A network's own or broadcast address: a destination on the link that is no station. */
@@ -339,14 +332,14 @@ static bool find_hop(struct nf_l3 *l3, struct hop *hop, const struct nf_route *r
     return hop->entry;
 }
 
-static void forward(struct nf_l3 *l3, struct nf_packet *p, struct hop *hop, uint64_t now)
+static void forward_packet(struct nf_l3 *l3, struct nf_packet *p, struct hop *hop, uint64_t now)
 {
     bool local = p->flags & (NF_P_EMITTED | NF_P_LOCAL);
     const struct nf_route *route = find_route(l3, p->daddr);
     if (!local && p->data[p->l3 + 8] <= 1) { /* translated on its way in: its sender would not know it */
         nf_drop(l3->nf, p, NF_L3_TTL);
     } else if (!route) {
-        complain(l3, p, 3, now);
+        send_error(l3, p, 3, now);
         nf_drop(l3->nf, p, NF_L3_NO_ROUTE);
     } else if (nf_addr_many(p->daddr) || link_broadcast(l3, route, p->daddr)) {
         nf_drop(l3->nf, p, NF_L3_BROADCAST);
@@ -370,8 +363,8 @@ void nf_l3_out(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, 
             continue;
         if (!(p->flags & NF_P_IPV4))
             nf_drop(l3->nf, p, NF_L3_NOT_IPV4);
-        else if (!is_own(l3, p->daddr) || answer(l3, p))
-            forward(l3, p, &hop, now);
+        else if (!is_own(l3, p->daddr, ANY_PORT) || answer_echo(l3, p))
+            forward_packet(l3, p, &hop, now);
     }
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The chain's own addresses, routes and neighbour table. It stands at both ends of the chain: takes in ARP
+ * The chain's own addresses, routes and neighbour table. It is at both ends of the chain: takes in ARP
  * and what is addressed to the virtual MAC, sends out with the next hop's address. The neighbour table is
- * state (design §8, hazard 10): it lives in the lane's arena and a takeover keeps it.
+ * state: it lives in the lane's arena, and a takeover keeps it.
  */
 #ifndef NFLIB_CHAIN_L3_H
 #define NFLIB_CHAIN_L3_H
@@ -64,7 +64,7 @@ enum nf_l3_counter {
 
 struct nf_l3;
 
-uint64_t nf_l3_bytes(const struct nf_l3_config *config);
+uint64_t nf_l3_bytes(void);
 /* Fills nf->module, counters and state as well: "l3" is looked at like an NF. `config` stays the caller's. */
 int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *config, struct ft_fault *fault);
 void nf_l3_free(struct nf_l3 *l3); /* NULL is fine */

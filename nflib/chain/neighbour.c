@@ -99,7 +99,7 @@ void nf_arp_frame(uint8_t out[NF_ARP_LEN], uint16_t operation, const uint8_t to[
     memcpy(out + 38, &target, 4);
 }
 
-static void announcement(const struct nf_interface *port, uint32_t addr, uint8_t out[42])
+static void make_announcement(const struct nf_interface *port, uint32_t addr, uint8_t out[42])
 {
     nf_arp_frame(out, 1, everybody, port->mac, addr, nobody, addr);
 }
@@ -110,7 +110,7 @@ bool nf_l3_announce(const struct nf_l3_config *config, unsigned index, uint8_t o
         const struct nf_interface *face = &config->port[i];
         unsigned first = face->addr ? 1 : 0;
         if (index < first + face->extras) {
-            announcement(face, index < first ? face->addr : face->extra[index - first], out);
+            make_announcement(face, index < first ? face->addr : face->extra[index - first], out);
             *port = i;
             return true;
         }
@@ -120,7 +120,7 @@ bool nf_l3_announce(const struct nf_l3_config *config, unsigned index, uint8_t o
 }
 
 /* False: the burst has no room for the request; it is due again at once. */
-static bool ask(const struct nf_neighbours *table, uint32_t slot, uint64_t now)
+static bool send_request(const struct nf_neighbours *table, uint32_t slot, uint64_t now)
 {
     const struct nf_neighbour *entry = at(table, slot);
     const struct nf_interface *port = &table->config->port[entry->port];
@@ -152,7 +152,7 @@ void nf_neighbours_want(struct nf_neighbours *table, uint32_t addr, uint8_t port
         edit->flags &= (uint8_t)~NF_NEIGHBOUR_KNOWN;
     }
     if (!(entry->flags & NF_NEIGHBOUR_ASKED) || now - entry->asked >= ASK_EVERY)
-        ask(table, slot, now);
+        send_request(table, slot, now);
     nf_wake(table->nf, now + ASK_EVERY);
 }
 
@@ -186,7 +186,7 @@ static bool removable(const struct nf_neighbour *entry, uint64_t now)
 }
 
 /* Forgets what is too old. A next hop stays, unknown. True: the slot is free now. */
-static bool forget(struct nf_neighbours *table, uint32_t slot, uint64_t now)
+static bool forget_old(struct nf_neighbours *table, uint32_t slot, uint64_t now)
 {
     const struct nf_neighbour *entry = at(table, slot);
     if (!removable(entry, now))
@@ -223,10 +223,10 @@ void nf_neighbours_timers(struct nf_neighbours *table, uint64_t now)
     uint64_t next = UINT64_MAX;
     uint32_t asks = 0;
     for (uint32_t s = nf_map_next(table->map, 0); s != NF_NONE; s = nf_map_next(table->map, s + 1)) {
-        if (forget(table, s, now))
+        if (forget_old(table, s, now))
             continue;
         const struct nf_neighbour *entry = at(table, s);
-        if (ask_at(entry) <= now && asks < ASKS_A_ROUND && ask(table, s, now))
+        if (ask_at(entry) <= now && asks < ASKS_A_ROUND && send_request(table, s, now))
             asks++;
         uint64_t due = ask_at(entry) < forget_at(entry) ? ask_at(entry) : forget_at(entry);
         next = due < next ? due : next;

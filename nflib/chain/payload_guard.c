@@ -17,8 +17,8 @@
 
 struct sheltered {
     struct nf_packet *packet;
-    uint8_t *data;    /* where the frame really is … */
-    uint32_t headers; /* … and how much of it was copied; 0: it is there itself */
+    uint8_t *data;    /* where the frame really is */
+    uint32_t headers; /* bytes copied of the frame; 0: the packet has the frame itself */
     uint64_t seq;
 };
 

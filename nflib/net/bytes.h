@@ -30,4 +30,14 @@ static inline uint64_t nf_get64(const uint8_t *at)
     return v;
 }
 
+static inline void nf_put16(uint8_t *at, uint16_t v)
+{
+    memcpy(at, &v, sizeof(v));
+}
+
+static inline void nf_put32(uint8_t *at, uint32_t v)
+{
+    memcpy(at, &v, sizeof(v));
+}
+
 #endif

@@ -3,9 +3,8 @@
  * Owns the arithmetic of the Internet checksum. One's complement sums do not depend on byte order, so words
  * are taken as they lie in memory.
  */
+#include "nflib/net/bytes.h"
 #include "nflib/net/packet.h"
-
-#include <string.h>
 
 static uint16_t fold(uint64_t sum)
 {
@@ -18,15 +17,10 @@ uint16_t nf_checksum(const void *data, uint32_t n)
 {
     const uint8_t *at = data;
     uint64_t sum = 0;
-    for (; n >= 4; at += 4, n -= 4) {
-        uint32_t w;
-        memcpy(&w, at, 4);
-        sum += w;
-    }
+    for (; n >= 4; at += 4, n -= 4)
+        sum += nf_get32(at);
     if (n >= 2) {
-        uint16_t w;
-        memcpy(&w, at, 2);
-        sum += w;
+        sum += nf_get16(at);
         at += 2;
         n -= 2;
     }

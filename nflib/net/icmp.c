@@ -4,6 +4,7 @@
  * captured of every packet, so that a replay makes the same bytes.
  */
 #include "nflib/net/icmp.h"
+#include "nflib/net/bytes.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -47,31 +48,25 @@ uint32_t nf_icmp_error(const struct nf_packet *p, uint8_t type, uint8_t code, ui
     memcpy(icmp + 8, p->data + p->l3, quoted);
     icmp[0] = type;
     icmp[1] = code;
-    uint16_t sum = nf_checksum(icmp, 8 + quoted);
-    memcpy(icmp + 2, &sum, 2);
-    uint16_t total = htons((uint16_t)(20 + 8 + quoted));
+    nf_put16(icmp + 2, nf_checksum(icmp, 8 + quoted));
     ip[0] = 0x45;
     ip[1] = 0xc0; /* internetwork control */
-    memcpy(ip + 2, &total, 2);
+    nf_put16(ip + 2, htons((uint16_t)(20 + 8 + quoted)));
     ip[6] = 0x40; /* never fragmented, so it needs no identification */
     ip[8] = OWN_TTL;
     ip[9] = IPPROTO_ICMP;
-    memcpy(ip + 12, &saddr, 4);
-    memcpy(ip + 16, &p->saddr, 4);
-    sum = nf_checksum(ip, 20);
-    memcpy(ip + 10, &sum, 2);
+    nf_put32(ip + 12, saddr);
+    nf_put32(ip + 16, p->saddr);
+    nf_put16(ip + 10, nf_checksum(ip, 20));
     return 14 + 20 + 8 + quoted;
 }
 
+/* Changes a byte of a word that a checksum covers; offsets from `at`. */
 static void change_byte(uint8_t *at, uint32_t word_at, uint32_t sum_at, uint32_t byte_at, uint8_t value)
 {
-    uint16_t from, to, sum;
-    memcpy(&from, at + word_at, 2);
+    uint16_t from = nf_get16(at + word_at);
     at[byte_at] = value;
-    memcpy(&to, at + word_at, 2);
-    memcpy(&sum, at + sum_at, 2);
-    sum = nf_checksum_adjust16(sum, from, to);
-    memcpy(at + sum_at, &sum, 2);
+    nf_put16(at + sum_at, nf_checksum_adjust16(nf_get16(at + sum_at), from, nf_get16(at + word_at)));
 }
 
 bool nf_icmp_turn_round(struct nf_packet *p)

@@ -299,7 +299,7 @@ uint32_t nf_packet_header_bytes_any(const struct nf_packet *p)
     return at_most(want > HEADERS_MIN ? want : HEADERS_MIN, p->have);
 }
 
-/* Called where NF_P_ICMP_ERROR stands, so inner_l4 finds what parse found. */
+/* Called with NF_P_ICMP_ERROR set, so inner_l4 finds what parse found. */
 void nf_packet_inner(const struct nf_packet *p, struct nf_inner *inner)
 {
     memset(inner, 0, sizeof(*inner));

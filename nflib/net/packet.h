@@ -11,6 +11,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* IPv4 protocols with ports or identifiers, and the types of ICMP echo. */
+#define NF_PROTO_ICMP        1u
+#define NF_PROTO_TCP         6u
+#define NF_PROTO_UDP         17u
+#define NF_ICMP_ECHO_REPLY   0u
+#define NF_ICMP_ECHO_REQUEST 8u
+
 enum nf_side { NF_INSIDE = 0, NF_OUTSIDE = 1 };
 
 /* What the frame is; set by parse. */
@@ -53,19 +60,23 @@ struct nf_packet {
     uint8_t proto;    /* IPv4 protocol */
     uint8_t bad;      /* enum nf_bad */
     uint8_t tcp_flags;
-    uint16_t flags;   /* enum nf_packet_flags */
-    uint16_t l3;      /* offset of the IPv4 or ARP header */
-    uint16_t l4;      /* offset of the L4 header (with NF_P_L4) */
-    uint16_t payload; /* offset behind the L4 header */
-    uint16_t l4_len;  /* bytes from l4 to the end of the IPv4 packet, by its total length */
-    uint16_t frag_id; /* host order */
-    uint32_t saddr,
-        daddr; /* as they stand now in the frame, network order; kept up to date by the rewriting calls */
+    uint16_t flags;        /* enum nf_packet_flags */
+    uint16_t l3;           /* offset of the IPv4 or ARP header */
+    uint16_t l4;           /* offset of the L4 header (with NF_P_L4) */
+    uint16_t payload;      /* offset behind the L4 header */
+    uint16_t l4_len;       /* bytes from l4 to the end of the IPv4 packet, by its total length */
+    uint16_t frag_id;      /* host order */
+    uint32_t saddr, daddr; /* as in the frame, network order; the rewriting calls keep them up to date */
     uint16_t sport, dport; /* network order; ICMP echo: identifier in both; else 0 */
     uint8_t icmp_type, icmp_code;
     uint8_t parsed; /* what parse fills is of the bytes that are there; who changes them by hand clears it */
     void *owner;    /* the lane's: mbuf or replay slot */
 };
+
+static inline bool nf_packet_is_echo(const struct nf_packet *p)
+{
+    return p->icmp_type == NF_ICMP_ECHO_REQUEST || p->icmp_type == NF_ICMP_ECHO_REPLY;
+}
 
 /* The packet inside an ICMP error. */
 struct nf_inner {

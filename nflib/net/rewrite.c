@@ -11,15 +11,6 @@
 #include <stddef.h>
 #include <string.h>
 
-static void put16(uint8_t *at, uint16_t v)
-{
-    memcpy(at, &v, 2);
-}
-static void put32(uint8_t *at, uint32_t v)
-{
-    memcpy(at, &v, 4);
-}
-
 static bool has_echo_id(uint8_t icmp_type)
 {
     return icmp_type == 0 || icmp_type == 8;
@@ -50,11 +41,11 @@ static void set_addr(struct nf_packet *p, uint32_t at, uint32_t addr)
 {
     uint8_t *ip = p->data + p->l3, *sum = l4_sum(p);
     uint32_t old = nf_get32(ip + at);
-    put32(ip + at, addr);
-    put16(ip + 10, nf_checksum_adjust32(nf_get16(ip + 10), old, addr));
+    nf_put32(ip + at, addr);
+    nf_put16(ip + 10, nf_checksum_adjust32(nf_get16(ip + 10), old, addr));
     if (sum) {
         uint16_t now = nf_checksum_adjust32(nf_get16(sum), old, addr);
-        put16(sum, p->proto == IPPROTO_UDP ? not_zero(now) : now);
+        nf_put16(sum, p->proto == IPPROTO_UDP ? not_zero(now) : now);
     }
 }
 
@@ -77,8 +68,8 @@ void nf_packet_set_daddr(struct nf_packet *p, uint32_t addr)
 static void set_echo_id(struct nf_packet *p, uint16_t id)
 {
     uint8_t *icmp = p->data + p->l4;
-    put16(icmp + 2, not_zero(nf_checksum_adjust16(nf_get16(icmp + 2), nf_get16(icmp + 4), id)));
-    put16(icmp + 4, id);
+    nf_put16(icmp + 2, not_zero(nf_checksum_adjust16(nf_get16(icmp + 2), nf_get16(icmp + 4), id)));
+    nf_put16(icmp + 4, id);
     p->sport = p->dport = id;
 }
 
@@ -87,9 +78,9 @@ static void set_port(struct nf_packet *p, uint32_t at, uint16_t port)
     uint8_t *l4 = p->data + p->l4, *sum = l4_sum(p);
     if (sum) {
         uint16_t now = nf_checksum_adjust16(nf_get16(sum), nf_get16(l4 + at), port);
-        put16(sum, p->proto == IPPROTO_UDP ? not_zero(now) : now);
+        nf_put16(sum, p->proto == IPPROTO_UDP ? not_zero(now) : now);
     }
-    put16(l4 + at, port);
+    nf_put16(l4 + at, port);
 }
 
 /* The port at `at` of the L4 header, noted in *noted; of an ICMP echo the identifier, which is both. */
@@ -123,7 +114,7 @@ void nf_packet_dec_ttl(struct nf_packet *p)
         return;
     uint16_t old = nf_get16(ip + 8);
     ip[8]--;
-    put16(ip + 10, nf_checksum_adjust16(nf_get16(ip + 10), old, nf_get16(ip + 8)));
+    nf_put16(ip + 10, nf_checksum_adjust16(nf_get16(ip + 10), old, nf_get16(ip + 8)));
 }
 
 /* ---- the packet inside an ICMP error ----------------------------------------------------------------- */
@@ -132,15 +123,15 @@ void nf_packet_dec_ttl(struct nf_packet *p)
 static void put_inner16(struct nf_packet *p, uint8_t *at, uint16_t v)
 {
     uint8_t *outer = p->data + p->l4 + 2;
-    put16(outer, nf_checksum_adjust16(nf_get16(outer), nf_get16(at), v));
-    put16(at, v);
+    nf_put16(outer, nf_checksum_adjust16(nf_get16(outer), nf_get16(at), v));
+    nf_put16(at, v);
 }
 
 static void put_inner32(struct nf_packet *p, uint8_t *at, uint32_t v)
 {
     uint8_t *outer = p->data + p->l4 + 2;
-    put16(outer, nf_checksum_adjust32(nf_get16(outer), nf_get32(at), v));
-    put32(at, v);
+    nf_put16(outer, nf_checksum_adjust32(nf_get16(outer), nf_get32(at), v));
+    nf_put32(at, v);
 }
 
 /* The inner L4 checksum field, NULL when it is not among the quoted bytes, or is none. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where a TCP connection stands, told from flags and direction alone: sequence numbers are not followed, so a
+ * The state of a TCP connection, from flags and direction alone: sequence numbers are not followed, so a
  * state is what the packets claim. Used by NFs that keep connections; the state is one byte of their values.
  */
 #ifndef NFLIB_NET_TCP_H

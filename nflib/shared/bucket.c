@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Token buckets: the arithmetic, and one bucket for all lanes. Whole numbers alone, with what is left of the
- * last token kept, so any way of cutting time into pieces lets in the same. Lanes' bursts have times of their
- * own: one that is behind another finds the bucket filled up already.
+ * last token kept, so the sum of tokens does not depend on how time is cut into bursts. Lanes' bursts have
+ * times of their own: one that is behind another finds the bucket filled up already.
  */
-#include "nflib/chain/chain.h"
+#include "ftcore/order/section.h"
+#include "nflib/module/env.h"
 #include "nflib/shared/shared.h"
 
 struct nf_shared_bucket {
@@ -23,11 +24,11 @@ uint64_t nf_bucket_fill(struct nf_bucket *bucket, const struct nf_rate *rate, ui
     if (bucket->level > rate->burst) /* the rate was changed */
         bucket->level = rate->burst;
     if (now > bucket->at) {
-        unsigned __int128 come = (unsigned __int128)(now - bucket->at) * rate->rate + bucket->rest;
-        bool full = come / NF_SECOND >= rate->burst - bucket->level;
+        unsigned __int128 tokens = (unsigned __int128)(now - bucket->at) * rate->rate + bucket->rest;
+        bool full = tokens / NF_SECOND >= rate->burst - bucket->level;
 
-        bucket->level = full ? rate->burst : bucket->level + (uint64_t)(come / NF_SECOND);
-        bucket->rest = full ? 0 : (uint64_t)(come % NF_SECOND);
+        bucket->level = full ? rate->burst : bucket->level + (uint64_t)(tokens / NF_SECOND);
+        bucket->rest = full ? 0 : (uint64_t)(tokens % NF_SECOND);
         bucket->at = now;
     }
     return bucket->level;

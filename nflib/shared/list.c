@@ -2,10 +2,11 @@
 /*
  * A shared list: items of one size, first in, first out; a ring. Written by every lane, inside the section.
  *
- *     struct nf_shared_list   line 0: section; line 1: shape, constant; line 2: where the ring stands
- *     items                   `stride` bytes each
+ *     struct nf_shared_list   line 0: section; line 1: shape, constant; line 2: the ring's first item and its
+ * length items                   `stride` bytes each
  */
-#include "nflib/chain/chain.h"
+#include "ftcore/order/section.h"
+#include "nflib/module/env.h"
 #include "nflib/shared/shared.h"
 
 #include <string.h>

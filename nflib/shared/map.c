@@ -6,7 +6,8 @@
  * The shard comes from bits of the hash that neither the bucket nor the tag is made of, so a shard's keys are
  * spread over all its buckets.
  */
-#include "nflib/chain/chain.h"
+#include "ftcore/order/section.h"
+#include "nflib/module/env.h"
 #include "nflib/shared/shared.h"
 
 #include <string.h>

@@ -4,13 +4,14 @@
  * section), the lane that has each of the others, and in each lane's own arena a cache, a ring, first in,
  * first out.
  *
- * Lanes that take as many as they give never meet. One that grows meets the others once for `batch` numbers
- * taken: with 256, some four dependencies in a thousand packets if every packet takes a number and none is
- * given back.
+ * Lanes that take as many as they give do not depend on each other. One that grows depends on the others once
+ * for `batch` numbers taken: with 256, some four dependencies in a thousand packets if every packet takes a
+ * number and none is given back.
  */
-#include "nflib/backend/backend.h"
-#include "nflib/chain/chain.h"
+#include "ftcore/order/section.h"
+#include "nflib/module/env.h"
 #include "nflib/shared/shared.h"
+#include "nflib/state/watch.h"
 
 #define BATCH_MAX  256u
 #define CACHE_PART 16u /* a batch is at most this part of what a lane would get by equal division */
@@ -73,7 +74,7 @@ static struct core *make_core(struct nf *nf, uint32_t count)
     core->batch = batch_of(count, nf->lanes);
     if (!core->pool || !core->owner)
         return NULL;
-    nf_backend_made(nf, NF_BACKEND_DERIVED, core->owner, count);
+    NF_WATCH(made, nf, NF_WATCH_DERIVED, core->owner, count);
     return core;
 }
 
@@ -89,8 +90,8 @@ struct nf_shared_pool *nf_shared_pool_make(struct nf *nf, uint32_t count)
     pool->out = ft_arena_alloc(nf->arena, words(count) * sizeof(uint64_t));
     if (!pool->out)
         return NULL;
-    nf_backend_made(nf, NF_BACKEND_DERIVED, pool, sizeof(*pool));
-    nf_backend_made(nf, NF_BACKEND_DERIVED, pool->out, words(count) * sizeof(uint64_t));
+    NF_WATCH(made, nf, NF_WATCH_DERIVED, pool, sizeof(*pool));
+    NF_WATCH(made, nf, NF_WATCH_DERIVED, pool->out, words(count) * sizeof(uint64_t));
     return pool;
 }
 
@@ -114,7 +115,7 @@ static void give_shared(const struct nf *nf, struct core *core, uint32_t number)
 
 /* ---- the cache ---- */
 
-static void put(const struct nf *nf, struct nf_shared_pool *pool, uint32_t number)
+static void cache_number(const struct nf *nf, struct nf_shared_pool *pool, uint32_t number)
 {
     uint32_t at = (pool->first + pool->cached) % CACHE_ROOM;
 
@@ -122,7 +123,7 @@ static void put(const struct nf *nf, struct nf_shared_pool *pool, uint32_t numbe
     (*NF_EDIT(nf, &pool->cached))++;
 }
 
-static uint32_t get(const struct nf *nf, struct nf_shared_pool *pool)
+static uint32_t uncache_number(const struct nf *nf, struct nf_shared_pool *pool)
 {
     uint32_t number = pool->ring[pool->first];
 
@@ -131,7 +132,7 @@ static uint32_t get(const struct nf *nf, struct nf_shared_pool *pool)
     return number;
 }
 
-static void refill(const struct nf *nf, struct nf_shared_pool *pool)
+static void refill_cache(const struct nf *nf, struct nf_shared_pool *pool)
 {
     struct core *core = pool->core;
     uint32_t number = 0;
@@ -142,7 +143,7 @@ static void refill(const struct nf *nf, struct nf_shared_pool *pool)
     }
     ft_section_enter(nf->env->sections, &core->head);
     while (pool->cached < core->batch && (number = take_shared(nf, core)) != NF_NONE)
-        put(nf, pool, number);
+        cache_number(nf, pool, number);
     ft_section_leave(nf->env->sections, &core->head);
     /* Many that ask in vain would each be a change of hands. */
     if (number == NF_NONE)
@@ -167,8 +168,8 @@ uint32_t nf_shared_pool_take(const struct nf *nf, struct nf_shared_pool *pool)
         number = take_alone(nf, pool->core);
     } else {
         if (!pool->cached)
-            refill(nf, pool);
-        number = pool->cached ? get(nf, pool) : NF_NONE;
+            refill_cache(nf, pool);
+        number = pool->cached ? uncache_number(nf, pool) : NF_NONE;
     }
     if (number != NF_NONE)
         *NF_EDIT(nf, &pool->out[number / 64]) |= 1ull << number % 64;
@@ -183,7 +184,7 @@ void nf_shared_pool_give(const struct nf *nf, struct nf_shared_pool *pool, uint3
              "lane %u gives back number %u, which it has not", nf->lane, number);
     *NF_EDIT(nf, &pool->out[number / 64]) &= ~(1ull << number % 64);
     if (core->batch) {
-        put(nf, pool, number);
+        cache_number(nf, pool, number);
         if (pool->cached < 2 * core->batch)
             return;
     }
@@ -192,7 +193,7 @@ void nf_shared_pool_give(const struct nf *nf, struct nf_shared_pool *pool, uint3
         give_shared(nf, core, number);
     else
         while (pool->cached > core->batch)
-            give_shared(nf, core, get(nf, pool));
+            give_shared(nf, core, uncache_number(nf, pool));
     ft_section_leave(nf->env->sections, &core->head);
 }
 

@@ -4,10 +4,10 @@
  * are, in the order it makes them. Written while chains are made, one lane after the other; read then alone.
  * Whichever lane comes first creates, so nodes agree as long as they make their lanes in one order.
  */
+#include "ftcore/order/section.h"
+#include "nflib/module/env.h"
 #include "nflib/shared/shared.h"
-
-#include "nflib/backend/backend.h"
-#include "nflib/chain/chain.h"
+#include "nflib/state/watch.h"
 
 #define DIRECTORY 0x4465726168734655ull
 
@@ -25,13 +25,14 @@ struct directory {
 /* Objects begin at a line's start. */
 #define SHARED_SLACK (NF_SHARED_MAX * 4u * FT_LINE)
 
-uint64_t nf_chain_shared(const struct nf_chain_config *config, uint64_t floor)
+uint64_t nf_shared_bytes(const struct nf_module *module, const void *config, unsigned lanes)
 {
-    uint64_t bytes = sizeof(struct directory) + FT_LINE;
-    for (unsigned i = 0; i < config->count; i++)
-        if (config->nfs[i].module->shared)
-            bytes += config->nfs[i].module->shared(config->nfs[i].config, config->lanes) + SHARED_SLACK;
-    return bytes > floor ? bytes : floor;
+    return module->shared ? module->shared(config, lanes) + SHARED_SLACK : 0;
+}
+
+uint64_t nf_shared_directory_bytes(void)
+{
+    return sizeof(struct directory) + FT_LINE;
 }
 
 static struct directory *directory_of(struct nf *nf)
@@ -50,7 +51,7 @@ static struct directory *directory_of(struct nf *nf)
 }
 
 /* Bytes of an object that only keep order among lanes, or are known otherwise. */
-static uint64_t told_from(uint32_t kind, uint64_t size)
+static uint64_t reported_bytes(uint32_t kind, uint64_t size)
 {
     bool own = kind == NF_SHARED_WORD || kind == NF_SHARED_BUCKET || kind == NF_SHARED_LIST;
 
@@ -77,7 +78,7 @@ void *nf_shared_object(struct nf *nf, uint32_t kind, uint64_t size, struct nf *h
     }
     object = ft_arena_alloc(arena, size);
     if (object)
-        nf_backend_made(nf, NF_BACKEND_DERIVED, object, told_from(kind, size));
+        NF_WATCH(made, nf, NF_WATCH_DERIVED, object, reported_bytes(kind, size));
     if (object)
         *NF_EDIT(nf, entry) =
             (struct entry){.line = (uint32_t)((uint64_t)(object - start) >> FT_LINE_SHIFT), .kind = kind};

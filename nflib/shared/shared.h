@@ -2,8 +2,8 @@
 /*
  * Shared state types: one object for all lanes of a chain, in the shared arena. Each operation enters the
  * object's section, marks what it changes and leaves, so what lanes do to it in any order is done again in
- * the same order by replay (ftcore/order/section.h). An object used by another lane before costs one edge in
- * the record; used by the same lane again, nothing.
+ * the same order by replay (ftcore/order/section.h). An object that another lane used before costs one
+ * dependency in the record; used by the same lane again, nothing.
  *
  * Every lane's `make` makes the same objects in the same order; the first one creates, the others find it.
  * Each type has `_bytes`, what it needs of the shared arena, for module->shared; a `_lane_bytes`, where there
@@ -15,7 +15,8 @@
 #ifndef NFLIB_SHARED_SHARED_H
 #define NFLIB_SHARED_SHARED_H
 
-#include "nflib/nf.h"
+#include "nflib/module/module.h"
+#include "nflib/state/state.h"
 
 #define NF_SHARED_MAX 32u /* objects an NF may make */
 
@@ -42,9 +43,9 @@ uint64_t nf_shared_word_peek(const struct nf_shared_word *word);
 /* ---- map: keys to values of fixed sizes -------------------------------------------------------- */
 
 /*
- * Kept in shards by hash, each with a section of its own, so that lanes meet only where their keys do. With
- * one shard `capacity` is exact. With more a shard takes an eighth more than its part: a table is full when
- * the key's shard is.
+ * Kept in shards by hash, each with a section of its own, so that lanes contend only for keys of one shard.
+ * With one shard `capacity` is exact. With more a shard takes an eighth more than its part: a table is full
+ * when the key's shard is.
  */
 struct nf_shared_map;
 uint64_t nf_shared_map_bytes(uint32_t capacity, uint32_t key_size, uint32_t value_size, uint32_t shards);
@@ -80,9 +81,9 @@ struct nf_map *nf_shared_map_part(const struct nf_shared_map *map, uint32_t shar
 
 /*
  * Numbers 0 … count-1. A lane takes from and gives to a cache of its own, which is refilled from and returns
- * to the shared part in batches, so lanes meet once a batch. One lane alone has no cache: numbers then rest
- * as long as they can (nf_pool). With several, up to an eighth of all numbers can lie in the caches of lanes
- * that do not need them.
+ * to the shared part in batches, so lanes contend once a batch. One lane alone has no cache: numbers then
+ * rest as long as they can (nf_pool). With several, up to an eighth of all numbers can lie in the caches of
+ * lanes that do not need them.
  */
 struct nf_shared_pool;
 uint64_t nf_shared_pool_bytes(uint32_t count);
@@ -110,7 +111,7 @@ struct nf_bucket {
     uint64_t rest;  /* of the last token, in billionths */
 };
 void nf_bucket_full(struct nf_bucket *bucket, const struct nf_rate *rate, uint64_t now);
-/* Lets in what has come until `now` and returns the level. Time that goes back (another lane's) adds nothing.
+/* Adds the tokens due until `now` and returns the level. An earlier time (of another lane) adds nothing.
  */
 uint64_t nf_bucket_fill(struct nf_bucket *bucket, const struct nf_rate *rate, uint64_t now);
 bool nf_bucket_take(struct nf_bucket *bucket, const struct nf_rate *rate, uint64_t n, uint64_t now);
@@ -137,10 +138,10 @@ uint32_t nf_shared_list_peek(const struct nf_shared_list *list);                
 
 /*
  * Adding needs no order and enters nothing. At the end of a burst in which it added, a lane publishes its
- * count, under one access number for all its merged counts. A read takes the lane's own count as it stands
+ * count, under one access number for all its merged counts. A read takes the lane's own count as it is
  * and of every other lane what it published last; once a burst, so later reads of the burst see the same of
- * the others. What it saw of them is a determinant: the sum goes into the record, with one edge for each
- * lane, so that no burst is stable before those it has read from. In replay the recorded sum is used.
+ * the others. What it saw of them is a determinant: the sum goes into the record, with one dependency for
+ * each lane, so that no burst is stable before those it has read from. In replay the recorded sum is used.
  */
 struct nf_merged;
 uint64_t nf_merged_bytes(void);
@@ -149,6 +150,14 @@ struct nf_merged *nf_merged_make(struct nf *nf);
 void nf_merged_add(const struct nf *nf, struct nf_merged *merged, uint64_t n);
 uint64_t nf_merged_read(const struct nf *nf, struct nf_merged *merged);
 uint64_t nf_merged_peek(const struct nf *nf, const struct nf_merged *merged);
+
+/* ---- of the chain ------------------------------------------------------------------------------ */
+
+/* Bytes of the shared arena for an NF's objects, and for the directory of all of them. */
+uint64_t nf_shared_bytes(const struct nf_module *module, const void *config, unsigned lanes);
+uint64_t nf_shared_directory_bytes(void);
+/* The end of a burst: publishes the lane's merged counts that changed. */
+void nf_merged_publish(struct nf_env *env);
 
 /* ---- of the library ---------------------------------------------------------------------------- */
 

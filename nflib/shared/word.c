@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A shared word: one number, its section before it. Written by every lane, inside the section. */
-#include "nflib/backend/backend.h"
-#include "nflib/chain/chain.h"
+#include "ftcore/order/section.h"
+#include "nflib/module/env.h"
 #include "nflib/shared/shared.h"
+#include "nflib/state/watch.h"
 
 struct nf_shared_word {
     struct ft_shared head;
@@ -22,7 +23,7 @@ struct nf_shared_word *nf_shared_word_make(struct nf *nf)
 
     word = nf_shared_object(nf, NF_SHARED_WORD, sizeof(*word), &home, &created);
     if (word && created)
-        nf_backend_made(nf, NF_BACKEND_WORD, &word->value, FT_LINE);
+        NF_WATCH(made, nf, NF_WATCH_WORD, &word->value, FT_LINE);
     return word;
 }
 
@@ -32,8 +33,7 @@ uint64_t nf_shared_word_get(const struct nf *nf, struct nf_shared_word *word)
 
     ft_section_enter(nf->env->sections, &word->head);
     value = word->value;
-    if (ft_unlikely(nf_backend != NULL))
-        nf_backend_read(&word->value);
+    NF_WATCH(read, &word->value);
     ft_section_leave(nf->env->sections, &word->head);
     return value;
 }
@@ -65,8 +65,8 @@ bool nf_shared_word_cas(const struct nf *nf, struct nf_shared_word *word, uint64
         *NF_EDIT(nf, &word->value) = value;
     else
         *expected = word->value;
-    if (ft_unlikely(nf_backend != NULL) && !same)
-        nf_backend_read(&word->value);
+    if (!same)
+        NF_WATCH(read, &word->value);
     ft_section_leave(nf->env->sections, &word->head);
     return same;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* counter: one number with a line of its own, so that counting marks nothing else as changed. Written by the
  * NF's lane, read by it and, at a cut, by show. */
-#include "nflib/backend/backend.h"
+#include "nflib/state/watch.h"
 
 struct nf_counter {
     _Alignas(FT_LINE) uint64_t value;
@@ -17,7 +17,7 @@ struct nf_counter *nf_counter_make(struct nf *nf)
     struct nf_counter *counter = ft_arena_alloc(nf->arena, sizeof(struct nf_counter));
 
     if (counter)
-        nf_backend_made(nf, NF_BACKEND_WORD, counter, sizeof(*counter));
+        NF_WATCH(made, nf, NF_WATCH_WORD, counter, sizeof(*counter));
     return counter;
 }
 

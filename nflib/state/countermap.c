@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* countermap: a map whose values are struct nf_counts. Written by the NF's lane, read by it and, at a cut, by
  * show. Keys of up to 32 bytes share a line with their counts. */
-#include "nflib/nf.h"
+#include "nflib/module/module.h"
+#include "nflib/state/state.h"
 
 /* The handle is the map's own: there is nothing else to keep. */
 struct nf_map *nf_countermap_map(struct nf_countermap *map)

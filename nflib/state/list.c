@@ -8,7 +8,8 @@
  * A ring through the node of the ends, so that no end needs a case of its own. A link is the node's place
  * + 1; 0 in a number's node: not in the list. So zeroed memory is an empty list but for the ends.
  */
-#include "nflib/nf.h"
+#include "nflib/module/module.h"
+#include "nflib/state/state.h"
 
 #define ENDS 1u /* link to the node of the ends */
 

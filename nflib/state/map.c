@@ -16,14 +16,11 @@
  * those never used: the order depends on the operations alone, so every node gives the same slots. Free slots
  * are not linked up beforehand, so that a large empty table costs no memory.
  */
-#include "nflib/backend/backend.h"
-#include "nflib/net/bytes.h"
+#include "nflib/state/key.h"
+#include "nflib/state/watch.h"
 
 #include <immintrin.h>
 #include <string.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #define SLOTS        8u /* in a bucket */
 #define SLOTS_FILLED 4u /* of them at capacity, on average: then one bucket in fifty is passed over */
@@ -95,24 +92,6 @@ static inline uint32_t match(const struct bucket *bucket, uint16_t tag)
     return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi16(tags, _mm_set1_epi16((short)tag))) & 0x5555u;
 }
 
-/* Keys are short: whole words and an overlapping last one are quicker than a call. */
-static inline bool equal(const uint8_t *a, const uint8_t *b, uint32_t n)
-{
-    if (n >= 8) {
-        uint64_t differ = nf_get64(a + n - 8) ^ nf_get64(b + n - 8);
-
-        for (uint32_t i = 0; i + 8 < n; i += 8)
-            differ |= nf_get64(a + i) ^ nf_get64(b + i);
-        return !differ;
-    }
-    if (n >= 4)
-        return !((nf_get32(a) ^ nf_get32(b)) | (nf_get32(a + n - 4) ^ nf_get32(b + n - 4)));
-    for (uint32_t i = 0; i < n; i++)
-        if (a[i] != b[i])
-            return false;
-    return true;
-}
-
 static uint64_t lines_up(uint64_t bytes)
 {
     return (bytes + FT_LINE - 1) & ~(uint64_t)(FT_LINE - 1);
@@ -166,27 +145,13 @@ struct nf_map *nf_map_make(struct nf *nf, uint32_t capacity, uint32_t key_size, 
         return NULL;
     start.seed = nf_random(nf);
     *NF_EDIT(nf, map) = start;
-    nf_backend_made(nf, NF_BACKEND_MAP, map, bytes);
+    NF_WATCH(made, nf, NF_WATCH_MAP, map, bytes);
     return map;
 }
 
 uint64_t nf_map_hash(const struct nf_map *map, const void *key)
 {
-    /* The usual sizes as constants: the compiler drops what the other lengths need. */
-    if (ft_likely(map->key_size == 16))
-        return XXH3_64bits_withSeed(key, 16, map->seed);
-    switch (map->key_size) {
-    case 4:
-        return XXH3_64bits_withSeed(key, 4, map->seed);
-    case 8:
-        return XXH3_64bits_withSeed(key, 8, map->seed);
-    case 12:
-        return XXH3_64bits_withSeed(key, 12, map->seed);
-    case 13:
-        return XXH3_64bits_withSeed(key, 13, map->seed);
-    default:
-        return XXH3_64bits_withSeed(key, map->key_size, map->seed);
-    }
+    return nf_key_hash(key, map->key_size, map->seed);
 }
 
 /* Not __builtin_prefetch: the compiler takes a function that does nothing else for one without effect, and
@@ -201,7 +166,7 @@ void nf_map_prefetch(const struct nf_map *map, uint64_t hash)
     prefetch(bucket_at(map, home_of(map, hash)));
 }
 
-/* A miss or an overflow fetches a line in vain; telling them apart here would cost more. */
+/* A miss or an overflow fetches a line in vain; a check here would cost more. */
 void nf_map_prefetch_entry(const struct nf_map *map, uint64_t hash)
 {
     const struct bucket *bucket = bucket_at(map, home_of(map, hash));
@@ -223,7 +188,7 @@ static __attribute__((noinline)) uint32_t find_on(const struct nf_map *map, cons
         for (uint32_t hits = match(bucket, tag); hits; hits &= hits - 1) {
             uint32_t slot = bucket->slot[__builtin_ctz(hits) / 2];
 
-            if (ft_likely(equal(entry_at(map, slot), key, map->key_size)))
+            if (ft_likely(nf_key_equal(entry_at(map, slot), key, map->key_size)))
                 return slot;
         }
         if (ft_likely(!bucket->passed))
@@ -233,21 +198,21 @@ static __attribute__((noinline)) uint32_t find_on(const struct nf_map *map, cons
     return NF_NONE;
 }
 
-/* Out of line, so that without a backend a lookup is two instructions longer. */
-static __attribute__((noinline)) uint32_t told_lookup(const struct nf_map *map, const void *key,
-                                                      uint64_t hash)
+/* Out of line, so that without a watcher a lookup is two instructions longer. */
+static __attribute__((noinline)) uint32_t find_and_report(const struct nf_map *map, const void *key,
+                                                          uint64_t hash)
 {
     uint32_t slot = find_on(map, key, hash);
 
-    nf_backend_found(map, key, slot);
+    NF_WATCH(found, map, key, slot);
     return slot;
 }
 
 /* Nearly always a flow's key is where its tag is found first, or nothing was passed on. */
 uint32_t nf_map_find_hashed(const struct nf_map *map, const void *key, uint64_t hash)
 {
-    if (ft_unlikely(nf_backend != NULL))
-        return told_lookup(map, key, hash);
+    if (ft_unlikely(nf_watch != NULL))
+        return find_and_report(map, key, hash);
 
     const struct bucket *bucket = bucket_at(map, home_of(map, hash));
     uint32_t hits = match(bucket, tag_of(hash));
@@ -335,8 +300,7 @@ uint32_t nf_map_add(const struct nf *nf, struct nf_map *map, const void *key)
     memcpy(entry, key, map->key_size);
     memset(entry + map->key_size, 0, map->value_at + map->value_size - map->key_size);
     enter(nf, map, hash, slot);
-    if (ft_unlikely(nf_backend != NULL))
-        nf_backend_changed(map, key);
+    NF_WATCH(changed, map, key);
     return slot;
 }
 
@@ -346,8 +310,7 @@ void nf_map_remove(const struct nf *nf, struct nf_map *map, uint32_t slot)
     uint32_t home, b;
 
     FT_CHECK(is_used(map, slot), "slot %u of %u is not used", slot, map->capacity);
-    if (ft_unlikely(nf_backend != NULL))
-        nf_backend_changed(map, entry_at(map, slot));
+    NF_WATCH(changed, map, entry_at(map, slot));
     hash = nf_map_hash(map, entry_at(map, slot));
     home = b = home_of(map, hash);
     do {

@@ -3,7 +3,7 @@
  * pool: numbers that are given out, the one that has been free longest first. Owns one object in the NF's
  * arena and, behind it, the list of the free numbers; the NF's lane writes and reads them.
  */
-#include "nflib/backend/backend.h"
+#include "nflib/state/watch.h"
 
 struct nf_pool {
     uint32_t count;
@@ -32,12 +32,12 @@ struct nf_pool *nf_pool_make(struct nf *nf, uint32_t count)
         (struct nf_pool){.count = count, .free = count, .list_at = (uintptr_t)list - (uintptr_t)pool};
     for (uint32_t number = 0; number < count; number++)
         nf_list_push(nf, list, number);
-    nf_backend_made(nf, NF_BACKEND_POOL, pool, FT_LINE);
-    nf_backend_made(nf, NF_BACKEND_DERIVED, list, nf_list_bytes(count));
+    NF_WATCH(made, nf, NF_WATCH_POOL, pool, FT_LINE);
+    NF_WATCH(made, nf, NF_WATCH_DERIVED, list, nf_list_bytes(count));
     return pool;
 }
 
-static void take(const struct nf *nf, struct nf_pool *pool, uint32_t number)
+static void take_number(const struct nf *nf, struct nf_pool *pool, uint32_t number)
 {
     nf_list_remove(nf, list_of(pool), number);
     (*NF_EDIT(nf, &pool->free))--;
@@ -48,9 +48,8 @@ uint32_t nf_pool_take(const struct nf *nf, struct nf_pool *pool)
     uint32_t number = nf_list_first(list_of(pool));
 
     if (number != NF_NONE)
-        take(nf, pool, number);
-    if (ft_unlikely(nf_backend != NULL))
-        nf_backend_taken(pool, number);
+        take_number(nf, pool, number);
+    NF_WATCH(taken, pool, number);
     return number;
 }
 
@@ -58,9 +57,8 @@ int nf_pool_take_this(const struct nf *nf, struct nf_pool *pool, uint32_t number
 {
     if (nf_pool_taken(pool, number))
         return FT_EBUSY;
-    take(nf, pool, number);
-    if (ft_unlikely(nf_backend != NULL))
-        nf_backend_picked(pool, number);
+    take_number(nf, pool, number);
+    NF_WATCH(picked, pool, number);
     return 0;
 }
 
@@ -69,8 +67,7 @@ void nf_pool_give(const struct nf *nf, struct nf_pool *pool, uint32_t number)
     FT_CHECK(nf_pool_taken(pool, number), "number %u given back twice", number);
     nf_list_push(nf, list_of(pool), number);
     (*NF_EDIT(nf, &pool->free))++;
-    if (ft_unlikely(nf_backend != NULL))
-        nf_backend_given(pool, number);
+    NF_WATCH(given, pool, number);
 }
 
 bool nf_pool_taken(const struct nf_pool *pool, uint32_t number)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* set: a map whose values have no bytes. Written by the NF's lane, read by it and, at a cut, by show. */
-#include "nflib/nf.h"
+#include "nflib/module/module.h"
+#include "nflib/state/state.h"
 
 /* The handle is the map's own: there is nothing else to keep. */
 static inline struct nf_map *map_of(const struct nf_set *set)

@@ -19,7 +19,7 @@ struct nf;
 /*
  * map: keys of fixed size to slots 0 … capacity-1, each with a value of fixed size. Buckets of one line hold
  * 16-bit tags and indices; entries lie in an array of their own. The hash is XXH3 with a random seed made
- * once (design §6, hazard 5).
+ * once, in the region, so both nodes hash alike.
  */
 struct nf_map;
 uint64_t nf_map_bytes(uint32_t capacity, uint32_t key_size, uint32_t value_size);

@@ -22,7 +22,7 @@
  * wheel asks for the time at which a slot is to be spread, too: `timers` may run with nothing due. Cancelling
  * does not take the wake time back; that is at most one more such run.
  */
-#include "nflib/backend/backend.h"
+#include "nflib/state/watch.h"
 
 #define LEVEL_BITS 8u
 #define LEVELS     8u
@@ -118,7 +118,7 @@ struct nf_wheel *nf_wheel_make(struct nf *nf, uint32_t count, uint64_t tick)
     wheel->count = count;
     for (uint32_t link = 1; link < FIRST; link++)
         wheel->nodes[link] = (struct node){.next = link, .prev = link};
-    nf_backend_made(nf, NF_BACKEND_DERIVED, wheel, nf_wheel_bytes(count));
+    NF_WATCH(made, nf, NF_WATCH_DERIVED, wheel, nf_wheel_bytes(count));
     return wheel;
 }
 

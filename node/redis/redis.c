@@ -6,6 +6,7 @@
 #include "node/redis/redis.h"
 
 #include "nflib/backend/backend.h"
+#include "nflib/state/state.h"
 #include "node/redis/wire.h"
 
 #include <inttypes.h>

@@ -6,7 +6,6 @@
  *
  * State: a map of flows. Nothing is forgotten: when it is full, packets of further flows pass unseen.
  */
-#include "nflib/net/flow.h"
 #include "nflib/nf.h"
 
 struct config {

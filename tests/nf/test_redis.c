@@ -170,7 +170,7 @@ static void check_nat(const struct help_chain *h)
     const struct nf *nf = nf_chain_find(h->chain, "nat");
     const struct nat *nat = nf->state;
     char name[16];
-    check_map("1.0:", nat->flows, sizeof(struct nat_key), sizeof(struct nat_flow));
+    check_map("1.0:", nat->flows.map, sizeof(struct nat_key), sizeof(struct nat_flow));
     for (unsigned i = 0; i < NAT_PROTOS; i++) {
         uint32_t mapped = 0;
         for (uint32_t port = 0; port < 128; port++) {
@@ -210,10 +210,10 @@ static void check_balancer(const struct help_chain *h)
 {
     const struct nf *nf = nf_chain_find(h->chain, "load_balancer");
     const struct lb *lb = nf->state;
-    assert_true(nf_map_count(lb->flows) > 0);
+    assert_true(nf_map_count(lb->flows.map) > 0);
     check_map("1.0:", nf_shared_map_part(lb->backends, 0), sizeof(struct lb_end), sizeof(struct lb_backend));
-    check_map("1.1:", lb->flows, sizeof(struct lb_key), sizeof(struct lb_flow));
-    check_map("1.2:", lb->back, sizeof(struct lb_key), sizeof(uint32_t));
+    check_map("1.1:", lb->flows.map, sizeof(struct lb_key), sizeof(struct lb_flow));
+    check_map("1.3:", lb->back, sizeof(struct lb_key), sizeof(uint32_t));
     check_counters(nf);
 }
 
@@ -231,7 +231,7 @@ static void check_limiter(const struct help_chain *h)
     }
     assert_true(clients > 0);
     snprintf(prefix, sizeof(prefix), "1.%u:", nf_shared_map_shards(rl->clients));
-    check_map(prefix, rl->conns, sizeof(struct nf_flow_key), sizeof(struct rl_conn));
+    check_map(prefix, rl->conns.map, sizeof(struct nf_flow_key), sizeof(struct nf_flow));
     check_counters(nf);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Dealing the bench's traffic out to lanes, by the same hash as a node's ports; see bench/load.h. */
 #include "tools/bench/load.h"
-#include "nflib/net/flow.h"
+#include "nflib/flow/flow.h"
 
 #include <stdlib.h>
 

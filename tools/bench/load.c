@@ -154,7 +154,7 @@ static void suit(struct nd_load *load, const struct nf_chain_config *chain)
         hosts = hosts > 2 ? hosts - 1 : 1;
     }
     load->inside_hosts = hosts < HOSTS_MAX ? hosts : HOSTS_MAX;
-    if (lb && lb->vip && lb->clients != LB_INSIDE) {
+    if (lb && lb->vip && lb->clients != NF_SIDES_INSIDE) {
         load->service = ntohl(lb->vip);
         load->service_port = (uint16_t)(lb->port ? lb->port : 80);
         load->service_proto = lb->proto == LB_UDP ? NF_PROTO_UDP : NF_PROTO_TCP;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From which side a captured packet came; see replay/tape.h. */
-#include "nflib/net/flow.h"
+#include "nflib/flow/flow.h"
 #include "nfs/nat_table.h"
 #include "tools/replay/tape.h"
 

@@ -3,7 +3,7 @@
  * Owns the text of a `show`: rows as a JSON array in the caller's buffer. Written by NFs through nf_row_*,
  * read by the control side after nf_show_end. A row is whole or absent: one that does not fit is taken back.
  */
-#include "nflib/chain/chain.h"
+#include "nflib/module/module.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROW_ROOM 2048u /* full is told while a row of this size still fits */
+#define ROW_ROOM 2048u /* nf_show_full is true unless a row of this size fits */
 #define TAIL     3u    /* closing brace, closing bracket, NUL */
 
 struct nf_show {

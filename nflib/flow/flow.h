@@ -3,19 +3,13 @@
  * What NFs that keep flows share: the key that both directions of a flow have in common, the classes of
  * timeouts with their live settings, and how flows are written for people.
  */
-#ifndef NFLIB_NET_FLOW_H
-#define NFLIB_NET_FLOW_H
+#ifndef NFLIB_FLOW_FLOW_H
+#define NFLIB_FLOW_FLOW_H
 
-#include "nflib/nf.h"
+#include "nflib/module/module.h"
+#include "nflib/state/state.h"
 
 #include <string.h>
-
-#define NF_PROTO_ICMP 1u
-#define NF_PROTO_TCP  6u
-#define NF_PROTO_UDP  17u
-
-#define NF_ICMP_ECHO_REPLY   0u
-#define NF_ICMP_ECHO_REQUEST 8u
 
 /* Both ends of a flow, the lesser one (by address, then port, as stored) first. Network order; 16 bytes. */
 struct nf_flow_key {
@@ -54,24 +48,40 @@ enum nf_timeout {
 };
 #define NF_TIMEOUT_MAX 604800u /* seconds: a week */
 
-/* A module's parameter for one class, in a config struct that has `uint32_t timeouts[NF_TIMEOUT_COUNT]`. */
-#define NF_TIMEOUT_PARAM(type, key, class, seconds)                                                          \
-    {                                                                                                        \
-        .name = (key), .kind = NF_SECONDS, .offset = offsetof(type, timeouts[class]), .min = 1,              \
-        .max = NF_TIMEOUT_MAX, .preset = (seconds), .help = "idle seconds until a flow of this class goes"   \
-    }
-
 /* Class of a flow; tcp_state is looked at for TCP alone. */
 uint8_t nf_timeout_class(uint8_t proto, uint8_t tcp_state);
 
 /*
- * One change, "udp" = "120", of the seconds in a region's `timeouts`. Returns the class changed, FT_ENOENT
- * for a key that is no timeout, FT_EINVAL for a value outside 1 … NF_TIMEOUT_MAX.
+ * An operator's change, "udp" = "120", of the seconds in a region's `timeouts`. Returns the class that
+ * changed; FT_ENOENT for a key that is no timeout of the NF, FT_EINVAL for a value outside 1 …
+ * NF_TIMEOUT_MAX.
  */
 int nf_timeout_set(const struct nf *nf, const uint32_t timeouts[NF_TIMEOUT_COUNT], const char *key,
                    const char *value, struct ft_fault *fault);
 
-/* ---- for people -------------------------------------------------------------------------------- */
+/* ---- sides and policies ------------------------------------------------------------------------ */
+
+/* Choices of a parameter: the sides of the chain on which clients are. */
+enum nf_sides { NF_SIDES_OUTSIDE, NF_SIDES_INSIDE, NF_SIDES_BOTH };
+extern const char *const nf_sides_names[];
+static inline bool nf_sides_has(uint32_t sides, const struct nf_packet *p)
+{
+    return sides == NF_SIDES_BOTH || (sides == NF_SIDES_INSIDE) == (p->side == NF_INSIDE);
+}
+
+/* Choices of a parameter: what becomes of packets that the NF does not support. */
+enum nf_policy { NF_POLICY_DROP, NF_POLICY_PASS };
+extern const char *const nf_policy_names[];
+static inline void nf_drop_or_pass(const struct nf *nf, struct nf_packet *p, uint32_t policy,
+                                   unsigned counter)
+{
+    if (policy == NF_POLICY_DROP)
+        nf_drop(nf, p, counter);
+    else
+        nf_count(nf, counter, 1);
+}
+
+/* ---- for operators ----------------------------------------------------------------------------- */
 
 /* "tcp", "udp", "icmp", or NULL. */
 const char *nf_proto_name(uint8_t proto);
@@ -80,6 +90,12 @@ int nf_proto_parse(const char *text);
 void nf_row_proto(struct nf_show *out, uint8_t proto);
 /* "A.B.C.D:PORT", both in network order. */
 void nf_row_end(struct nf_show *out, const char *name, uint32_t addr, uint16_t port);
+/*
+ * Shows the used slots of a map, `row` by row, a bounded number in a call; for `show`. The cursor is `first`
+ * at the beginning and slot + `first` later. True while there is more.
+ */
+bool nf_show_slots(const struct nf *nf, const struct nf_map *map, uint64_t first, struct nf_show *out,
+                   uint64_t *cursor, void (*row)(const struct nf *nf, struct nf_show *out, uint32_t slot));
 /* A whole decimal number in min … max and nothing else; false otherwise. */
 bool nf_number_parse(const char *text, uint32_t min, uint32_t max, uint32_t *out);
 

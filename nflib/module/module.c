@@ -3,7 +3,7 @@
  * Owns the registry of NF modules: a table of pointers sorted by name. Written by constructors before main
  * and while shared objects are loaded (one thread); read by the configuration and by `show`.
  */
-#include "nflib/nf.h"
+#include "nflib/module/module.h"
 
 #include <stdio.h>
 #include <string.h>

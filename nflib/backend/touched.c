@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a burst has touched; see touched.h. */
-#include "nflib/state/touched.h"
+#include "nflib/backend/touched.h"
 
 #include "ftcore/base/check.h"
 #include "ftcore/base/error.h"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a burst has touched of the state that a backend tells of (nflib/backend/backend.h): entries of maps,
+ * What a burst has touched of the state that a backend reports (nflib/backend/backend.h): entries of maps,
  * by object and key, and lines, each once, in the order of first touch. Owned by the backend; emptied at each
  * burst's end. It grows when a burst touches more than any before, which only timers of many flows do.
  */
-#ifndef NFLIB_STATE_TOUCHED_H
-#define NFLIB_STATE_TOUCHED_H
+#ifndef NFLIB_BACKEND_TOUCHED_H
+#define NFLIB_BACKEND_TOUCHED_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The fragment table; see fragment.h. Owned by one NF instance, in its arena. */
-#include "nflib/net/fragment.h"
+#include "nflib/flow/fragment.h"
+
+/* What a datagram's fragments have in common as they arrive. 12 bytes, no padding. */
+struct nf_fragment_key {
+    uint32_t saddr, daddr;
+    uint16_t id;
+    uint8_t proto;
+    uint8_t side;
+};
 
 struct nf_fragments {
     struct nf_map *map; /* nf_fragment_key to the word */
@@ -28,17 +36,18 @@ struct nf_fragments *nf_fragments_make(struct nf *nf, uint32_t capacity, struct 
     return f;
 }
 
-struct nf_fragment_key nf_fragment_key(const struct nf_packet *p)
+static struct nf_fragment_key key_of(const struct nf_packet *p)
 {
     return (struct nf_fragment_key){p->saddr, p->daddr, p->frag_id, p->proto, p->side};
 }
 
-bool nf_fragments_note(const struct nf *nf, struct nf_fragments *fragments, const struct nf_fragment_key *key,
+bool nf_fragments_note(const struct nf *nf, struct nf_fragments *fragments, const struct nf_packet *p,
                        uint32_t word, uint64_t now)
 {
-    uint32_t slot = nf_map_find(fragments->map, key);
+    struct nf_fragment_key key = key_of(p);
+    uint32_t slot = nf_map_find(fragments->map, &key);
     if (slot == NF_NONE)
-        slot = nf_map_add(nf, fragments->map, key);
+        slot = nf_map_add(nf, fragments->map, &key);
     if (slot == NF_NONE)
         return false;
     *(uint32_t *)nf_edit(nf, nf_map_value(fragments->map, slot), sizeof(word)) = word;
@@ -48,7 +57,7 @@ bool nf_fragments_note(const struct nf *nf, struct nf_fragments *fragments, cons
 
 bool nf_fragments_find(const struct nf_fragments *fragments, const struct nf_packet *p, uint32_t *word)
 {
-    struct nf_fragment_key key = nf_fragment_key(p);
+    struct nf_fragment_key key = key_of(p);
     uint32_t slot = nf_map_find(fragments->map, &key);
     if (slot == NF_NONE)
         return false;

@@ -7,8 +7,8 @@
  *
  * Owned by the chain, written by nf_determinant and by whoever replays, read by whoever records.
  */
-#ifndef NFLIB_CHAIN_DETERMINANTS_H
-#define NFLIB_CHAIN_DETERMINANTS_H
+#ifndef NFLIB_MODULE_DETERMINANTS_H
+#define NFLIB_MODULE_DETERMINANTS_H
 
 #include <stdbool.h>
 #include <stdint.h>

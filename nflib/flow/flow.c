@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Flow keys, timeouts and their text; see flow.h. No state of its own. */
-#include "nflib/net/flow.h"
+#include "nflib/flow/flow.h"
 
 #include "nflib/net/tcp.h"
 
 #include <arpa/inet.h>
 #include <string.h>
+
+#define SHOW_ROWS 256u /* in a call */
 
 bool nf_flow_key_make(struct nf_flow_key *key, uint8_t proto, uint32_t saddr, uint16_t sport, uint32_t daddr,
                       uint16_t dport)
@@ -66,6 +68,9 @@ bool nf_number_parse(const char *text, uint32_t min, uint32_t max, uint32_t *out
     return true;
 }
 
+const char *const nf_sides_names[] = {"outside", "inside", "both", NULL};
+const char *const nf_policy_names[] = {"drop", "pass", NULL};
+
 const char *nf_proto_name(uint8_t proto)
 {
     switch (proto) {
@@ -103,4 +108,17 @@ void nf_row_end(struct nf_show *out, const char *name, uint32_t addr, uint16_t p
 {
     uint32_t a = ntohl(addr);
     nf_row_text(out, name, "%u.%u.%u.%u:%u", a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255, ntohs(port));
+}
+
+bool nf_show_slots(const struct nf *nf, const struct nf_map *map, uint64_t first, struct nf_show *out,
+                   uint64_t *cursor, void (*row)(const struct nf *nf, struct nf_show *out, uint32_t slot))
+{
+    uint32_t slot = (uint32_t)(*cursor - first);
+    for (unsigned rows = 0; (slot = nf_map_next(map, slot)) != NF_NONE; slot++) {
+        *cursor = first + slot;
+        if (rows++ == SHOW_ROWS || nf_show_full(out))
+            return true;
+        row(nf, out, slot);
+    }
+    return false;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Determinants of a burst; see values.h. */
-#include "nflib/chain/determinants.h"
+/* Determinants of a burst; see determinants.h. */
+#include "nflib/module/determinants.h"
 
-#include "nflib/chain/chain.h"
+#include "ftcore/base/check.h"
+#include "ftcore/base/error.h"
+#include "nflib/module/env.h"
 
 #include <string.h>
 
@@ -48,7 +50,7 @@ bool nf_determinants_used(const struct nf_determinants *values)
     return !values->wrong && values->at == values->len;
 }
 
-static void note(struct nf_determinants *values, const void *value, uint16_t size)
+static void note_value(struct nf_determinants *values, const void *value, uint16_t size)
 {
     if (!values->len)
         values->block[values->len++] = 0;
@@ -60,7 +62,7 @@ static void note(struct nf_determinants *values, const void *value, uint16_t siz
 }
 
 /* What is not there stays as it is, and the replay is called wrong when the burst has ended. */
-static void give_back(struct nf_determinants *values, void *value, uint16_t size)
+static void replace_value(struct nf_determinants *values, void *value, uint16_t size)
 {
     uint16_t noted = 0;
 
@@ -79,7 +81,7 @@ void nf_determinant(const struct nf *nf, void *value, uint16_t size)
     struct nf_determinants *values = nf->env->determinants;
 
     if (values->replaying)
-        give_back(values, value, size);
+        replace_value(values, value, size);
     else
-        note(values, value, size);
+        note_value(values, value, size);
 }

@@ -9,7 +9,8 @@
  * then, so whoever sees a line may depend on its access; a sequence number, odd while the line is being
  * written, makes count and access one.
  */
-#include "nflib/chain/chain.h"
+#include "ftcore/order/section.h"
+#include "nflib/module/env.h"
 #include "nflib/shared/shared.h"
 
 #include <immintrin.h>
@@ -61,7 +62,7 @@ void nf_merged_add(const struct nf *nf, struct nf_merged *merged, uint64_t n)
     *NF_EDIT_WORD(nf, &merged->count) += n;
 }
 
-static void publish(struct ft_region *region, struct nf_merged *merged, unsigned lane, uint64_t access)
+static void publish_count(struct ft_region *region, struct nf_merged *merged, unsigned lane, uint64_t access)
 {
     struct line *line = ft_edit(region, &merged->lines[lane], sizeof(*line));
     uint64_t sequence = atomic_load_explicit(&line->sequence, memory_order_relaxed);
@@ -84,11 +85,11 @@ void nf_merged_publish(struct nf_env *env)
             continue;
         if (!access)
             access = ft_section_mark(sections);
-        publish(sections->region, m, sections->lane, access);
+        publish_count(sections->region, m, sections->lane, access);
     }
 }
 
-static uint64_t look(const struct line *line, uint64_t *access)
+static uint64_t read_line(const struct line *line, uint64_t *access)
 {
     uint64_t before, after, count;
 
@@ -114,8 +115,8 @@ static uint64_t read_others(const struct nf *nf, const struct nf_merged *merged)
 
         if (lane == nf->lane)
             continue;
-        if (!sections->replaying) /* there the lines may stand elsewhere, and the record knows */
-            sum += look(&merged->lines[lane], &access);
+        if (!sections->replaying) /* in replay the record has the sum: the lines may have other values */
+            sum += read_line(&merged->lines[lane], &access);
         ft_section_depend(sections, lane, access);
     }
     nf_determinant(nf, &sum, sizeof(sum));
@@ -141,6 +142,6 @@ uint64_t nf_merged_peek(const struct nf *nf, const struct nf_merged *merged)
 
     for (unsigned lane = 0; lane < nf->lanes; lane++)
         if (lane != nf->lane)
-            sum += look(&merged->lines[lane], &access);
+            sum += read_line(&merged->lines[lane], &access);
     return sum;
 }

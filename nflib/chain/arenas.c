@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a chain's configuration asks of its region, before there is a chain. No state. */
+#include "nflib/chain/chain.h"
+#include "nflib/chain/parts.h"
+#include "nflib/shared/shared.h"
+
+#define ARENA_SLACK 8192u /* counters' and root's rounding to lines */
+
+uint32_t nf_chain_counters(const struct nf_module *module)
+{
+    uint32_t n = 0;
+    while (module->counters && module->counters[n])
+        n++;
+    return n;
+}
+
+void nf_chain_arenas(const struct nf_chain_config *config, uint64_t sizes[], const char *names[])
+{
+    sizes[0] = sizeof(struct nf_lane_state) + (config->l3 ? nf_l3_bytes() : 0) + ARENA_SLACK;
+    names[0] = "lane";
+    for (unsigned i = 0; i < config->count; i++) {
+        const struct nf_choice *nf = &config->nfs[i];
+        sizes[i + 1] = (nf->module->arena ? nf->module->arena(nf->config) : 0) +
+                       nf_chain_counters(nf->module) * sizeof(uint64_t) + ARENA_SLACK;
+        names[i + 1] = nf->module->name;
+    }
+}
+
+uint64_t nf_chain_shared(const struct nf_chain_config *config, uint64_t floor)
+{
+    uint64_t bytes = nf_shared_directory_bytes();
+    for (unsigned i = 0; i < config->count; i++)
+        bytes += nf_shared_bytes(config->nfs[i].module, config->nfs[i].config, config->lanes);
+    return bytes > floor ? bytes : floor;
+}
+
+int nf_chain_region(struct ft_region **out, const struct nf_chain_config *config,
+                    const struct ft_region_config *how, struct ft_fault *fault)
+{
+    uint64_t sizes[FT_NFS_MAX], floor = how->shared_size ? how->shared_size : config->shared_size;
+    const char *names[FT_NFS_MAX];
+    struct ft_region_config region = *how;
+
+    nf_chain_arenas(config, sizes, names);
+    region.lanes = config->lanes;
+    region.nfs = (uint16_t)(config->count + 1);
+    region.arena_size = sizes;
+    region.nf_name = names;
+    region.shared_size = nf_chain_shared(config, floor ? floor : FT_SHARED_DEFAULT);
+    return ft_region_open(out, &region, fault);
+}
+
+bool nf_chain_reads_payload(const struct nf_chain_config *config)
+{
+    for (unsigned i = 0; i < config->count; i++)
+        if (config->nfs[i].module->reads == NF_READS_PAYLOAD)
+            return true;
+    return false;
+}

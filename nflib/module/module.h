@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Modules, and their instances: what an NF declares of itself, what it is given, and what it may ask of its
+ * lane. Authors write the module and include nflib/nf.h; the chain (nflib/chain/chain.h) makes the instances
+ * and calls them.
+ */
+#ifndef NFLIB_MODULE_MODULE_H
+#define NFLIB_MODULE_MODULE_H
+
+#include "ftcore/region/region.h"
+#include "nflib/net/packet.h"
+
+#define NF_BURST_MAX 32u           /* packets of a burst at most */
+#define NF_SECOND    1000000000ull /* chain time is in nanoseconds */
+#define NF_MS        1000000ull
+
+struct nf;
+struct nf_module;
+struct nf_show;
+
+/* ---- parameters -------------------------------------------------------------------------------- */
+
+/* What a parameter is in the configuration file, and the type of its field in the module's config struct. */
+enum nf_param_kind {
+    NF_U32,      /* uint32_t, min … max */
+    NF_U64,      /* uint64_t, min … max */
+    NF_BOOL,     /* bool */
+    NF_CHOICE,   /* uint32_t, an index into `choices` */
+    NF_IPV4,     /* uint32_t, network order */
+    NF_PREFIXES, /* struct nf_prefixes: a list of A.B.C.D/N */
+    NF_RANGE,    /* struct nf_range: "1024-65535" or one number, min … max */
+    NF_STRING,   /* const char *, owned by the configuration */
+    NF_FILE, /* const char *: the path of a readable file, relative to the configuration file's directory */
+    NF_SECONDS, /* uint32_t, min … max */
+};
+
+struct nf_range {
+    uint32_t first, last;
+};
+struct nf_prefix {
+    uint32_t addr, mask; /* network order */
+};
+#define NF_PREFIXES_MAX 16u
+struct nf_prefixes {
+    uint32_t count;
+    struct nf_prefix list[NF_PREFIXES_MAX];
+};
+bool nf_prefixes_has(const struct nf_prefixes *set, uint32_t addr); /* `addr`: network order */
+
+struct nf_param {
+    const char *name; /* NULL ends a table */
+    enum nf_param_kind kind;
+    size_t offset; /* of the field in the module's config struct */
+    uint64_t min, max;
+    const char *preset;         /* as written in YAML ("a, b" for lists, "" for none); NULL: required */
+    const char *const *choices; /* NULL-terminated, for NF_CHOICE */
+    const char *help;           /* one line for operators */
+    bool own; /* NF_IPV4: the chain answers ARP for this address on its outside interfaces */
+};
+
+/* Rows of a table of parameters, for the field of `type` that has the parameter's name. NF_NUMBER is for
+ * NF_U32, NF_U64 and NF_SECONDS; presets are strings. */
+#define NF_NUMBER(type, field, of_kind, least, most, value, text)                                            \
+    {                                                                                                        \
+        .name = #field, .kind = (of_kind), .offset = offsetof(type, field), .min = (least), .max = (most),   \
+        .preset = (value), .help = (text)                                                                    \
+    }
+#define NF_ONE_OF(type, field, list, value, text)                                                            \
+    {                                                                                                        \
+        .name = #field, .kind = NF_CHOICE, .offset = offsetof(type, field), .choices = (list),               \
+        .preset = (value), .help = (text)                                                                    \
+    }
+#define NF_YES_NO(type, field, value, text)                                                                  \
+    {                                                                                                        \
+        .name = #field, .kind = NF_BOOL, .offset = offsetof(type, field), .preset = (value), .help = (text)  \
+    }
+
+/* For a list of counters, LIST(X) = X(FLOWS, "flows") X(FULL, "table_full") and so on: the elements of an
+ * enum, `enum counter { LIST(NF_COUNTER) };`, and of the names, `{LIST(NF_COUNTER_NAME) NULL}`. */
+#define NF_COUNTER(id, name)      id,
+#define NF_COUNTER_NAME(id, name) name,
+
+/* ---- modules ----------------------------------------------------------------------------------- */
+
+enum nf_reads {
+    NF_READS_HEADERS = 0, /* nothing behind the L4 header: the payload need not be recorded */
+    NF_READS_PAYLOAD = 1,
+};
+
+struct nf_module {
+    const char *name;    /* as in the configuration */
+    const char *summary; /* one line for operators */
+    enum nf_reads reads;
+    /* The NF cannot be replayed: recorded inputs, time and determinants do not decide its state and outputs,
+     * as when a library inside it reads a clock of its own. A chain with such an NF is protected by deltas,
+     * and mode log is refused. */
+    bool unreplayable;
+    const struct nf_param *params;
+    size_t config_size;          /* bytes of the config struct */
+    const char *const *counters; /* NULL-terminated names; reasons for drops are among them */
+
+    /* Checks what ranges cannot say, once, when the file is read; may read further files into the config. 0,
+     * or an error with its text in `fault`. NULL: nothing to check. */
+    int (*check)(void *config, struct ft_fault *fault);
+    void (*release)(void *config); /* frees what `check` made; NULL: nothing to free */
+
+    /* Bytes of arena that an instance needs; a generous bound. NULL: none. */
+    uint64_t (*arena)(const void *config);
+    /* Bytes of the shared arena that all lanes together need (nflib/shared/shared.h). NULL: none. */
+    uint64_t (*shared)(const void *config, unsigned lanes);
+
+    /*
+     * Creates the instance's state: allocates from nf->arena and sets nf->state. Runs on every node before
+     * any packet, on a zeroed arena; what it makes must depend on config and nf_random alone. On a standby
+     * the primary's lines then replace the content. 0, or an error (FT_EFULL: the arena is too small).
+     */
+    int (*make)(struct nf *nf, struct ft_fault *fault);
+
+    /* n (1 … 32) packets that all came in on the same side; none is dropped yet. nf_drop those that end
+     * here. `now`: chain time, in nanoseconds; it never goes back. */
+    void (*process)(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now);
+
+    /* Called before the packets of a burst when `now` has reached the time asked for with nf_wake. NULL: no
+     * timers. */
+    void (*timers)(struct nf *nf, uint64_t now);
+
+    /* Writes rows for an operator, a bounded number in a call; `*cursor` starts at 0. True while there is
+     * more. Reads only. NULL: nothing to show. */
+    bool (*show)(const struct nf *nf, struct nf_show *out, uint64_t *cursor);
+    /* An operator's changes, recorded and replayed. 0, FT_ENOENT for an unknown key, FT_EINVAL for a bad
+     * value. clear: `key` NULL is everything. NULL: nothing can be set, or cleared. */
+    int (*set)(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault);
+    int (*clear)(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault);
+
+    /*
+     * For dispatch in software: the lane that has the state of the packet's flow. The packet is as it came
+     * in, parsed. False: any lane, by the packet's hash. NULL: always any. Called by any thread, with the
+     * instance of any lane, while lanes run: it may read only shared state that can be read without a
+     * section. A wrong answer costs the packet, never state.
+     */
+    bool (*owner)(const struct nf *nf, const struct nf_packet *p, unsigned *lane);
+};
+
+/* Registers `module` before main, or when the shared object is loaded. */
+#define NF_MODULE(module)                                                                                    \
+    __attribute__((constructor)) static void nf_register_##module(void)                                      \
+    {                                                                                                        \
+        nf_module_register(&module);                                                                         \
+    }
+void nf_module_register(const struct nf_module *module);
+const struct nf_module *nf_module_find(const char *name);
+const struct nf_module *nf_module_at(unsigned index); /* sorted by name; NULL beyond the last */
+
+/* ---- instances --------------------------------------------------------------------------------- */
+
+struct nf_env; /* the lane's side, nflib/module/env.h */
+
+struct nf {
+    const struct nf_module *module;
+    const void *config; /* the module's config struct, filled */
+    void *state;        /* root of the state in the arena */
+    struct ft_region *region;
+    struct ft_arena *arena;
+    struct nf_env *env;
+    uint64_t *counters; /* one for each name in module->counters, in the arena */
+    uint16_t lane;
+    uint16_t index; /* in the chain, from 1; 0 is the lane's own state */
+    uint16_t lanes;
+    uint16_t shared; /* shared objects made so far */
+};
+
+/*
+ * A zeroed root of the state, which `make` may write to: it becomes nf->state. NULL: the arena is full, and
+ * `fault` says so.
+ */
+void *nf_make_state(struct nf *nf, size_t size, struct ft_fault *fault);
+/* What `make` returns when `whole` is false, because an object found no room: FT_EFULL, with its text. Else
+ * FT_OK. */
+int nf_made(const struct nf *nf, bool whole, struct ft_fault *fault);
+
+/* A writable pointer to exactly the n bytes at `p`, which are about to change. */
+static inline void *nf_edit(const struct nf *nf, const void *p, size_t n)
+{
+    return ft_edit(nf->region, p, n);
+}
+/* The same for one object, of the type that `p` points to without its const (which the comma takes off). */
+#define NF_EDIT(nf, p) ((__typeof__((void)0, *(p)) *)nf_edit((nf), (p), sizeof(*(p))))
+/* The same for what changes with every packet, where it lies in one line: a word, and the value of a map's
+ * entry with a key of type KEY. */
+#define NF_EDIT_WORD(nf, p)                                                                                  \
+    ({                                                                                                       \
+        _Static_assert(sizeof(*(p)) <= sizeof(uint64_t) && sizeof(*(p)) <= __alignof__(*(p)), "a word");     \
+        (__typeof__((void)0, *(p)) *)ft_edit_in_line((nf)->region, (p), sizeof(*(p)));                       \
+    })
+#define NF_EDIT_VALUE(nf, KEY, value)                                                                        \
+    ({                                                                                                       \
+        _Static_assert(((sizeof(KEY) + 7) & -8) + sizeof(*(value)) <= FT_LINE, "an entry of one line");      \
+        (__typeof__((void)0, *(value)) *)ft_edit_in_line((nf)->region, (value), sizeof(*(value)));           \
+    })
+
+/* Adds to a counter, an index into module->counters. */
+static inline void nf_count(const struct nf *nf, unsigned counter, uint64_t add)
+{
+    *(uint64_t *)ft_edit(nf->region, &nf->counters[counter], sizeof(uint64_t)) += add;
+}
+
+/* Adds to all of the NF's counters what a burst has summed up, with one edit for each line of them that
+ * changes. */
+#define NF_LINE_COUNTERS (FT_LINE / sizeof(uint64_t))
+static inline __attribute__((always_inline)) void nf_count_all(const struct nf *nf, const uint64_t sums[],
+                                                               unsigned counters)
+{
+#pragma GCC unroll 8
+    for (unsigned at = 0; at < counters; at += NF_LINE_COUNTERS) {
+        unsigned n = counters - at < NF_LINE_COUNTERS ? counters - at : NF_LINE_COUNTERS;
+        uint64_t any = 0, *to;
+#pragma GCC unroll 8
+        for (unsigned i = 0; i < n; i++)
+            any |= sums[at + i];
+        if (!any)
+            continue;
+        to = ft_edit_in_line(nf->region, &nf->counters[at], n * sizeof(*to));
+#pragma GCC unroll 8
+        for (unsigned i = 0; i < n; i++)
+            to[i] += sums[at + i];
+    }
+}
+
+/* Drops the packet and counts it: `reason` is an index into module->counters. */
+static inline void nf_drop(const struct nf *nf, struct nf_packet *p, unsigned reason)
+{
+    p->drop = (uint8_t)(reason + 1);
+    p->drop_nf = (uint8_t)nf->index;
+    nf_count(nf, reason, 1);
+}
+
+/* 64 random bits from the lane's generator, whose state is in the region. */
+uint64_t nf_random(const struct nf *nf);
+
+/*
+ * A determinant: a value that NF code learned from something other than its inputs, its state and the time.
+ * Live, the `size` bytes are recorded; in replay they are replaced by the recorded ones. Call it once for
+ * each value, before its first use. At most 16 KB of them in a burst.
+ */
+void nf_determinant(const struct nf *nf, void *value, uint16_t size);
+
+/*
+ * Asks for `timers` to be called when chain time reaches `at`. It only ever brings the wake time forward, so
+ * that wheels and the NF itself can share it; the chain sets it to "none" before it calls `timers`. The wake
+ * time lies in the region.
+ */
+void nf_wake(const struct nf *nf, uint64_t at);
+
+/*
+ * Sends a packet made here on `port`, after the outputs of the burst; the bytes are copied. It passes the
+ * chain's L3 on its way out, but not the other NFs. FT_EFULL (counted): the burst has no room for more;
+ * FT_EINVAL: fewer than 14 or more than 1514 bytes.
+ */
+int nf_emit(const struct nf *nf, uint8_t port, const void *frame, uint32_t len);
+
+/* ---- showing ----------------------------------------------------------------------------------- */
+
+/* A row is a flat object. Field names are C literals; values are escaped as needed. */
+void nf_row(struct nf_show *out);
+void nf_row_text(struct nf_show *out, const char *name, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void nf_row_u64(struct nf_show *out, const char *name, uint64_t value);
+void nf_row_ipv4(struct nf_show *out, const char *name, uint32_t addr); /* `addr`: network order */
+bool nf_show_full(const struct nf_show *out); /* stop, and return true from `show` */
+
+/* For who calls `show`: rows become a JSON array in out[0..cap). nf_show_begin: NULL when there is no memory,
+ * or cap < 4. nf_show_end closes and frees; it returns the text's length. */
+struct nf_show *nf_show_begin(char *out, uint32_t cap);
+uint32_t nf_show_end(struct nf_show *show);
+
+#endif
