@@ -191,8 +191,16 @@ void rp_carry_out(struct rp_replicator *rp)
         rp_link_flush(rp->link);
 }
 
-void rp_step(struct rp_replicator *rp, const struct ft_event *event)
+/*
+ * What was stored counts before anything that may make this node take over: the end of a connection can be
+ * read in the same turn as the last records, and lanes may have replayed those by then.
+ */
+void rp_step(struct rp_replicator *rp, struct ft_event *event)
 {
+    if (rp->stored && !ft_core_primary(&rp->core)) {
+        rp_reached(rp, event);
+        event->reached = true;
+    }
     ft_step(&rp->core, event, &rp->actions);
     rp_carry_out(rp);
 }

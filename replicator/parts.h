@@ -108,8 +108,6 @@ struct rp_replicator {
     struct rp_status shown;
     _Atomic uint64_t shown_seq;
     uint64_t shown_at;
-    uint64_t refused; /* for `shown`, which is written in one place only */
-    char last_refused[FT_REASON_MAX];
     _Atomic int told;
     _Atomic bool stop;
     struct {
@@ -131,12 +129,15 @@ void rp_sleep(uint64_t ns); /* sleeps, whatever comes; below a second */
 /* input.c: everything that can be read, to the core. True if there was anything. */
 bool rp_take_input(struct rp_replicator *rp);
 
-/* reports.c. True when there was something to acknowledge. */
-bool rp_progress(struct rp_replicator *rp); /* how far lanes are; on the standby this is what acknowledges */
-void rp_reports(struct rp_replicator *rp);  /* all else that they reached */
+/* reports.c: fills in how far lanes are; and tells the core, which on the standby acknowledges it. True when
+ * there was something to acknowledge. */
+void rp_reached(struct rp_replicator *rp, struct ft_event *event);
+bool rp_progress(struct rp_replicator *rp);
+void rp_reports(struct rp_replicator *rp); /* all else that they reached */
 
-/* actions.c: one step of the core and all it wants done. */
-void rp_step(struct rp_replicator *rp, const struct ft_event *event);
+/* actions.c: one step of the core and all it wants done. `event` also gets what a standby has stored so far.
+ */
+void rp_step(struct rp_replicator *rp, struct ft_event *event);
 void rp_carry_out(struct rp_replicator *rp);
 
 /* schedule.c: when this thread sends, whether it sleeps, and whether it compresses. */

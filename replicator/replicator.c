@@ -66,8 +66,8 @@ static void show(struct rp_replicator *rp)
     rp->shown.lag_packets = rp_lag_packets(rp);
     rp->shown.compressed = rp->schedule.compressing.count;
     rp->shown.compressing = rp->schedule.compressing.yes;
-    rp->shown.refused = rp->refused;
-    memcpy(rp->shown.last_refused, rp->last_refused, sizeof(rp->shown.last_refused));
+    rp->shown.refused = rp->core.malformed.count;
+    memcpy(rp->shown.last_refused, rp->core.malformed.text, sizeof(rp->shown.last_refused));
     rp->shown.snapshot_left = rp->snapshot.reading ? rp->snapshot.left : 0;
     atomic_fetch_add_explicit(&rp->shown_seq, 1, memory_order_release);
 }

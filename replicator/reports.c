@@ -6,23 +6,31 @@
 #include "replicator/parts.h"
 #include "ftcore/base/plant.h"
 
-/* How far lanes are, to the core; on the standby this is what acknowledges. */
-bool rp_progress(struct rp_replicator *rp)
+void rp_reached(struct rp_replicator *rp, struct ft_event *event)
 {
-    struct ft_event event = {.kind = FT_EV_LANES, .now = rp->now};
-    bool primary = ft_core_primary(&rp->core), moved = rp->stored;
+    bool primary = ft_core_primary(&rp->core);
 
     for (unsigned l = 0; l < rp->lanes; l++) {
         struct ft_lane *lane = rp_lane(rp, l);
         uint64_t closed = atomic_load_explicit(primary ? &lane->report.recorded : &lane->report.executed,
                                                memory_order_acquire);
 
-        event.closed[l] = primary ? closed : rp->receiver.held[l];
-        event.replayed[l] = closed;
-        event.taken[l] = atomic_load_explicit(&lane->replay.tail, memory_order_acquire) +
-                         atomic_load_explicit(&lane->checkpoint.tail, memory_order_acquire);
-        moved |= event.taken[l] != rp->core.taken[l] || closed != rp->closed_told[l];
-        rp->closed_told[l] = closed;
+        event->closed[l] = primary ? closed : rp->receiver.held[l];
+        event->replayed[l] = closed;
+        event->taken[l] = atomic_load_explicit(&lane->replay.tail, memory_order_acquire) +
+                          atomic_load_explicit(&lane->checkpoint.tail, memory_order_acquire);
+    }
+}
+
+bool rp_progress(struct rp_replicator *rp)
+{
+    struct ft_event event = {.kind = FT_EV_LANES, .now = rp->now};
+    bool primary = ft_core_primary(&rp->core), moved = rp->stored;
+
+    rp_reached(rp, &event);
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        moved |= event.taken[l] != rp->core.taken[l] || event.replayed[l] != rp->closed_told[l];
+        rp->closed_told[l] = event.replayed[l];
     }
     rp->stored = false;
     if (moved)

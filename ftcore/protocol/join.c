@@ -240,7 +240,7 @@ static void believe(struct ft_core *core, const struct ft_message *m, struct ft_
 
     if (yields)
         ft_join_fence(core, m->view, actions);
-    else /* hazard 10: the other may have claimed the addresses */
+    else /* the other may have claimed the addresses */
         ft_act(actions, FT_ACT_ANNOUNCE);
 }
 
