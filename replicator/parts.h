@@ -36,8 +36,8 @@ struct rp_schedule {
     struct rp_answer compressing;
     uint64_t stalled; /* since when the connection has not taken all; 0: it has */
     struct rp_link_times times;
-    bool yields;         /* without real-time priority: others run when it gives way */
-    uint64_t sent;       /* when the sender sent its last message */
+    bool yields;   /* without real-time priority: others run when it gives way */
+    uint64_t sent; /* `sent` of the sender's last message, ns: when that was, and what the peer will echo */
     uint64_t moved, gap; /* the last entry, sent or stored, and how long after the one before */
 };
 
@@ -144,7 +144,7 @@ void rp_carry_out(struct rp_replicator *rp);
 void rp_schedule_begin(struct rp_replicator *rp);       /* by the thread itself */
 void rp_schedule_moved(struct rp_replicator *rp);       /* entries were sent, or stored */
 bool rp_schedule_awake(const struct rp_replicator *rp); /* it does not sleep between turns */
-/* A message of `there` bytes waits: it is small, and the one before is not acknowledged. */
+/* A message of `there` bytes waits: it is small, and the peer has not echoed the one before. */
 bool rp_schedule_holds(const struct rp_replicator *rp, uint64_t there);
 bool rp_schedule_compresses(struct rp_replicator *rp); /* the next message is to be compressed */
 

@@ -141,7 +141,7 @@ static void send_batch(struct rp_replicator *rp, const struct batch *b)
     m.bulk_len = b->len;
     int error = rp_link_send(rp->link, &m, rp->lanes, compresses ? compressor : NULL);
 
-    rp->schedule.sent = rp->now;
+    rp->schedule.sent = m.sent;
     FT_CHECK(error == 0, "the link has no room for %u bytes though it said so", b->len);
     *(b->chunks ? &rp->shown.delta_bytes_wire : &rp->shown.log_bytes_wire) +=
         compresses ? compressor->compressed - before : b->len;

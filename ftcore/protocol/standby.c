@@ -28,7 +28,7 @@ bool ft_standby_right(const struct ft_core *core)
 
 void ft_standby_promote(struct ft_core *core, const char *why, struct ft_actions *actions)
 {
-    core->takeover.decided = core->now;
+    core->takeover.suspected = core->takeover.decided = core->now;
     strncpy(core->takeover.reason, why, sizeof(core->takeover.reason) - 1);
     core->view = (core->peer.view > core->view ? core->peer.view : core->view) + 1;
     core->takeover.view = core->view;
@@ -47,7 +47,6 @@ void ft_standby_promote(struct ft_core *core, const char *why, struct ft_actions
 void ft_standby_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *actions)
 {
     if (core->state == FT_READY && how != FT_LOST_ERROR && ft_standby_right(core)) {
-        core->takeover.suspected = core->now;
         ft_standby_promote(core,
                            how == FT_LOST_EOF ? "the peer's kernel closed its connection"
                                               : "the peer's kernel reset its connection",
@@ -77,7 +76,6 @@ static void consider_taking(struct ft_core *core, struct ft_actions *actions)
     /* Without the right: we slept, and the primary may have stopped waiting for us. */
     if (core->hand == FT_HAND_TAKING && core->state == FT_READY && ft_standby_right(core) &&
         ft_reached(core, ft_counts(core, core->closed, core->replayed), core->final)) {
-        core->takeover.suspected = core->now;
         ft_standby_promote(core, "planned", actions);
     }
 }
@@ -105,7 +103,6 @@ void ft_standby_hears(struct ft_core *core, const struct ft_message *m, struct f
         ft_join_again(core, actions, "the primary goes on alone");
         ft_say(core, actions, FT_MSG_BEAT);
     } else if (m->state == FT_JOINING && ready && ft_standby_right(core)) {
-        core->takeover.suspected = core->now;
         ft_standby_promote(core, "the primary has dropped its state", actions);
     }
 }
@@ -189,7 +186,6 @@ void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct
     case FT_EV_DEATH_NOTICE:
         if (core->state == FT_READY && event->word.incarnation == core->peer.incarnation &&
             ft_standby_right(core)) {
-            core->takeover.suspected = core->now;
             if (core->peer.up)
                 ft_act(actions, FT_ACT_CLOSE);
             core->peer.up = core->peer.known = false;
@@ -224,7 +220,6 @@ void ft_standby_time(struct ft_core *core, struct ft_actions *actions)
     if (core->state != FT_READY)
         return;
     if (core->now >= ft_standby_patience(core)) {
-        core->takeover.suspected = core->now;
         ft_standby_promote(core, "silence", actions);
     } else if (core->peer.known && ft_ack_is_late(core)) {
         ft_ack_send(core, actions);
