@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the replicator only: what its chunks (input, reports, actions, sender, receiver, snapshot,
- * replicator) share. One thread uses all of it. */
+/* Inside the replicator only: what its files share. One thread uses all of it. */
 #ifndef REPLICATOR_PARTS_H
 #define REPLICATOR_PARTS_H
 
@@ -43,12 +42,12 @@ struct rp_schedule {
 
 struct rp_sender {
     bool on;                      /* a snapshot has begun: records and chunks go out */
-    uint64_t from[FT_LANES_MAX];  /* records up to this burst are in the snapshot already … */
-    uint64_t start[FT_LANES_MAX]; /* … and all that begins before this position in the log ring */
+    uint64_t from[FT_LANES_MAX];  /* records up to this burst are in the snapshot already */
+    uint64_t start[FT_LANES_MAX]; /* and so is all that begins before this position in the log ring */
     uint64_t sent[FT_LANES_MAX];  /* bytes of entries sent since the snapshot, in memory form: against the
                                      peer's   `taken` */
-    uint64_t seq[FT_LANES_MAX];   /* sequence number after the last entry sent … */
-    uint64_t burst[FT_LANES_MAX]; /* … and its burst */
+    uint64_t seq[FT_LANES_MAX];   /* sequence number after the last entry sent */
+    uint64_t burst[FT_LANES_MAX]; /* burst of the last entry sent */
     bool more;                    /* a message was full, or of one kind: something was left */
     unsigned first;               /* lane that may send first this time */
     uint64_t (*seq_of)[RP_SEQ_MEMORY]; /* [lanes] sequence number after burst b, at b % RP_SEQ_MEMORY */
@@ -58,7 +57,7 @@ struct rp_sender {
 };
 
 struct rp_snapshot {
-    bool cutting, reading; /* asked for; shadow is there */
+    bool cutting, reading; /* a cut is asked for; it was made, and lines are being sent */
     uint64_t cut;          /* serial */
     struct ft_lines unsent;
     uint64_t left, at, lines;
@@ -67,15 +66,15 @@ struct rp_snapshot {
     uint8_t *bulk;
 };
 
-/* A share of which chunks have come, but not the last. */
+/* The delta of a lane whose chunks are coming: what is known after the last one that came. */
 struct rp_delta {
     bool open;
     struct ft_chunk head; /* of its last chunk */
-    uint64_t line;        /* last one of the last run … */
-    uint64_t rank;        /* … and what comes in order behind it */
-    uint64_t output;      /* number of the last output … */
-    uint64_t burst;       /* … and its burst */
-    uint64_t at;          /* spread: where in the replay ring what comes behind the cut begins; else 0 */
+    uint64_t line;        /* last line of the last run */
+    uint64_t rank;        /* least rank that the next line may have */
+    uint64_t output;      /* number of the last output */
+    uint64_t burst;       /* burst of the last output */
+    uint64_t at;          /* incremental: where in the replay ring what comes behind the cut begins; else 0 */
 };
 
 struct rp_receiver {

@@ -38,7 +38,7 @@ bool rp_progress(struct rp_replicator *rp)
     return moved && !primary;
 }
 
-static void port_beats(struct rp_replicator *rp)
+static void report_port_beats(struct rp_replicator *rp)
 {
     struct ft_event event = {.kind = FT_EV_PORT_BEAT, .now = rp->now};
 
@@ -84,7 +84,7 @@ static bool gather_closed(struct rp_replicator *rp, uint64_t closed[])
  * A lane can send no delta that the standby has room for: a snapshot takes its place. Until it is begun,
  * nobody reads what lanes say about the stream before it.
  */
-static void overrun(struct rp_replicator *rp)
+static void report_overrun(struct rp_replicator *rp)
 {
     struct ft_event event = {.kind = FT_EV_TOLD,
                              .now = rp->now,
@@ -118,7 +118,7 @@ static void primary_reports(struct rp_replicator *rp)
         event.kind = FT_EV_HELD;
         rp_step(rp, &event);
     }
-    overrun(rp);
+    report_overrun(rp);
     if (ordered(rp, FT_LANE_DRAIN) && !rp->drained_told && rp->core.hand == FT_HAND_DRAIN &&
         gather_closed(rp, event.closed)) {
         rp->drained_told = true;
@@ -164,7 +164,7 @@ static void standby_reports(struct rp_replicator *rp)
 
 void rp_reports(struct rp_replicator *rp)
 {
-    port_beats(rp);
+    report_port_beats(rp);
     if (ft_core_primary(&rp->core))
         primary_reports(rp);
     else
