@@ -59,7 +59,7 @@ LABLONG := $(wildcard tests/lab/long/*.t)
 
 # Built a second time with bugs to be found, of which the environment chooses one.
 PLANTED := node/lane/lane.c node/lane/outputs.c node/lane/replay.c node/lane/apply.c node/lane/quiesce.c \
-    tools/replay/course.c replicator/snapshot.c ftcore/order/closed.c ftcore/region/snapshot.c
+    tools/replay/course.c replicator/snapshot.c ftcore/order/closed.c ftcore/region/snapshot.c ftcore/region/edit.c
 
 .PHONY: all deps lint results sim sim-coverage check check-sim check-long check-unit check-lab model demo soak clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(HEADERS:%=$(BUILD)/include/%)
@@ -120,12 +120,13 @@ SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_barrier nf
     rp_receiver_reset rp_snapshot_take rp_snapshot_turn rp_link_send rp_view_store ft_ring_init ft_ring_free ft_message_encode \
     ft_record_encode ft_chunk_encode ft_run_append ft_audit_forbid
 SIM_PRODUCT := $(filter-out replicator/socket.c node/redis/% node/control/% tools/%,$(SRC))
+SIM_SOCKETS := replicator/link.o replicator/newcomer.o replicator/buffers.o
 SIM_OBJ   := $(SIM_PRODUCT:%.c=$(BUILD)/sim/%.o)
 SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) tests/nf/help_frames.c)
 SIM_SEAM   = -include tests/sim/seam.h -DRP_CLOCKS=1024u -DRP_HOLD_NS=20000000ull
 $(filter $(BUILD)/sim/ftcore/% $(BUILD)/sim/replicator/%,$(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim/%)): SIM_SEAM += -DSIM_MEMORY
 $(BUILD)/sim/ftcore/region/region.o: SIM_SEAM += -DSIM_REGION
-$(BUILD)/sim/replicator/link.o: SIM_SEAM += -DSIM_SOCKETS
+$(SIM_SOCKETS:%=$(BUILD)/sim/%): SIM_SEAM += -DSIM_SOCKETS
 $(BUILD)/sim/replicator/view.o: SIM_SEAM += -DSIM_FILES
 $(SIM_OBJ): $(BUILD)/sim/%.o: %.c
 	@mkdir -p $(@D)
@@ -152,7 +153,7 @@ $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-planted/%): $(BUILD)/sim-planted/%.o: %.c
 	$(CC) $(CFLAGS) $(SIM_SEAM) -DUNDERSTUDY_PLANT $(ARCH) -c -o $@ $<
 $(filter $(BUILD)/sim-planted/ftcore/% $(BUILD)/sim-planted/replicator/%,$(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-planted/%)): SIM_SEAM += -DSIM_MEMORY
 $(BUILD)/sim-planted/ftcore/region/region.o: SIM_SEAM += -DSIM_REGION
-$(BUILD)/sim-planted/replicator/link.o: SIM_SEAM += -DSIM_SOCKETS
+$(SIM_SOCKETS:%=$(BUILD)/sim-planted/%): SIM_SEAM += -DSIM_SOCKETS
 $(BUILD)/sim-planted/replicator/view.o: SIM_SEAM += -DSIM_FILES
 $(BUILD)/simulate-planted: $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-planted/%) $(SIM_TESTS)
 	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
@@ -165,7 +166,7 @@ $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-coverage/%): $(BUILD)/sim-coverage/%.o: %.
 	$(CC) $(CFLAGS) $(SIM_SEAM) -O0 $(if $(filter ftcore/% replicator/%,$<),--coverage) $(ARCH) -c -o $@ $<
 $(filter $(BUILD)/sim-coverage/ftcore/% $(BUILD)/sim-coverage/replicator/%,$(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-coverage/%)): SIM_SEAM += -DSIM_MEMORY
 $(BUILD)/sim-coverage/ftcore/region/region.o: SIM_SEAM += -DSIM_REGION
-$(BUILD)/sim-coverage/replicator/link.o: SIM_SEAM += -DSIM_SOCKETS
+$(SIM_SOCKETS:%=$(BUILD)/sim-coverage/%): SIM_SEAM += -DSIM_SOCKETS
 $(BUILD)/sim-coverage/replicator/view.o: SIM_SEAM += -DSIM_FILES
 $(BUILD)/simulate-coverage: $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-coverage/%) $(SIM_TESTS)
 	$(CC) $(SANFLAGS) --coverage -Wl,-u,__gcov_dump -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)

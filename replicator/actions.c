@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Carries out what the protocol core decided, in order: words to the lanes, messages, the view file. */
+/* Carries out what the protocol core decided, in order: orders to the lanes, messages, the view file. */
 #include "ftcore/region/audit.h"
 #include "ftcore/region/checkpoint.h"
 #include "ftcore/base/plant.h"
@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STEP_NS    20000u        /* between two looks at lanes that are to stand */
+#define STEP_NS    20000u        /* between two looks at lanes that are to quiesce */
 #define QUIESCE_NS 2000000000ull /* a lane that does not reach a burst boundary within this is broken */
 
-static void each(struct rp_replicator *rp, size_t offset, uint64_t value)
+static void store_in_lanes(struct rp_replicator *rp, size_t offset, uint64_t value)
 {
     for (unsigned l = 0; l < rp->lanes; l++)
         atomic_store_explicit((_Atomic uint64_t *)((char *)rp_lane(rp, l) + offset), value,
@@ -28,7 +28,7 @@ static void set_gate(struct rp_replicator *rp, const struct ft_action *a)
         uint64_t stable = a->gate == FT_GATE_SOLO ? FT_ALL : a->gate == FT_GATE_SHUT ? 0 : a->vector[l];
         uint64_t lease = a->gate == FT_GATE_SOLO ? FT_ALL : a->gate == FT_GATE_SHUT ? 0 : a->lease_until;
 
-        /* Closing: lease first. Opening: what is stable first. Either way no output sees both open by
+        /* Closing writes the lease first, opening writes `stable` first: no output finds both open by
          * accident. */
         if (a->gate != FT_GATE_SOLO)
             atomic_store_explicit(&lane->orders.lease_until, lease, memory_order_release);
@@ -38,7 +38,7 @@ static void set_gate(struct rp_replicator *rp, const struct ft_action *a)
     rp->gate_kind = a->gate;
     if (change) {
         rp->held_told = false;
-        each(rp, offsetof(struct ft_lane, orders.gate), ++rp->gate);
+        store_in_lanes(rp, offsetof(struct ft_lane, orders.gate), ++rp->gate);
     }
 }
 
@@ -61,7 +61,7 @@ static void give_order(struct rp_replicator *rp, enum ft_order kind, const uint6
     }
 }
 
-static bool standing(struct rp_replicator *rp)
+static bool are_quiesced(struct rp_replicator *rp)
 {
     for (unsigned l = 0; l < rp->lanes; l++)
         if (atomic_load_explicit(&rp_lane(rp, l)->report.done, memory_order_acquire) !=
@@ -76,7 +76,7 @@ static void stop_lanes(struct rp_replicator *rp)
     uint64_t waited = 0;
 
     give_order(rp, FT_LANE_WAIT, NULL);
-    while (!standing(rp) && !atomic_load(&rp->stop)) {
+    while (!are_quiesced(rp) && !atomic_load(&rp->stop)) {
         rp_sleep(STEP_NS);
         waited += STEP_NS;
         FT_CHECK(waited < QUIESCE_NS, "a lane has not reached a burst boundary for seconds");
@@ -91,7 +91,7 @@ static void stop_sending(struct rp_replicator *rp)
         atomic_store_explicit(&rp_lane(rp, l)->orders.logging, false, memory_order_release);
 }
 
-static void clear(struct rp_replicator *rp)
+static void clear_state(struct rp_replicator *rp)
 {
     stop_lanes(rp);
     stop_sending(rp);
@@ -100,7 +100,8 @@ static void clear(struct rp_replicator *rp)
     for (unsigned l = 0; l < rp->lanes; l++) {
         struct ft_lane *lane = rp_lane(rp, l);
 
-        /* Of another life; it stands, so they are ours to write. */
+        /* What the lane reported of a state that is void. It is quiesced, so the replicator may write its
+         * words. */
         atomic_store_explicit(&lane->report.executed, 0, memory_order_relaxed);
         atomic_store_explicit(&lane->report.recorded, 0, memory_order_relaxed);
         atomic_store_explicit(&lane->report.overrun, false, memory_order_relaxed);
@@ -162,7 +163,7 @@ static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
         remember_view(rp, a->view);
         break;
     case FT_ACT_CLEAR:
-        clear(rp);
+        clear_state(rp);
         break;
     case FT_ACT_STEER:
         rp->steered_told = false;
@@ -172,7 +173,7 @@ static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
         }
         break;
     case FT_ACT_ANNOUNCE:
-        each(rp, offsetof(struct ft_lane, orders.announce), ++rp->announced);
+        store_in_lanes(rp, offsetof(struct ft_lane, orders.announce), ++rp->announced);
         break;
     case FT_ACT_STATE:
         rp->shown_at = 0; /* show it at once */
@@ -191,8 +192,16 @@ void rp_carry_out(struct rp_replicator *rp)
         rp_link_flush(rp->link);
 }
 
-void rp_step(struct rp_replicator *rp, const struct ft_event *event)
+/*
+ * What was stored counts before anything that may make this node take over: the end of a connection can be
+ * read in the same turn as the last records, and lanes may have replayed those by then.
+ */
+void rp_step(struct rp_replicator *rp, struct ft_event *event)
 {
+    if (rp->stored && !ft_core_primary(&rp->core)) {
+        rp_reached(rp, event);
+        event->reached = true;
+    }
     ft_step(&rp->core, event, &rp->actions);
     rp_carry_out(rp);
 }

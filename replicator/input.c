@@ -12,27 +12,7 @@
 #define DRAIN_ROUNDS 64u /* reads of up to 1 MiB before the time is looked at again */
 #endif
 
-/*
- * What was stored counts before anything that may make us take over: the end of a connection can be read in
- * the same turn as the last records, and lanes may have replayed those by then.
- */
-static void settle(struct rp_replicator *rp)
-{
-    if (rp->stored)
-        rp_progress(rp);
-}
-
-static void refused(struct rp_replicator *rp, const char *text)
-{
-    struct ft_event event = {.kind = FT_EV_MALFORMED, .now = rp->now, .text = text};
-
-    rp->refused++;
-    snprintf(rp->last_refused, sizeof(rp->last_refused), "%.127s", text);
-    rp->shown_at = 0; /* show it at once */
-    rp_step(rp, &event);
-}
-
-static void take_verdict(struct rp_replicator *rp, const struct ft_message *m)
+static void store_verdict(struct rp_replicator *rp, const struct ft_message *m)
 {
     atomic_fetch_add(&rp->verdict[m->lane].seq, 1); /* odd: being written */
     atomic_store(&rp->verdict[m->lane].burst, m->burst[0]);
@@ -46,31 +26,25 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
     struct ft_event event = {.kind = FT_EV_MESSAGE, .now = rp->now, .message = m};
     struct ft_fault fault;
     uint64_t snapshots = rp->core.snapshots;
-    int error = ft_core_doubts(&rp->core, m, &fault);
     bool stream = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA;
+    int error = 0;
 
-    if (!stream)
-        settle(rp);
-    if (!error && (stream || m->type == FT_MSG_SNAPSHOT) && ft_core_accepts(&rp->core, m)) {
+    if ((stream || m->type == FT_MSG_SNAPSHOT) && ft_core_accepts(&rp->core, m)) {
         error = stream ? rp_receiver_take(rp, m, &fault) : rp_snapshot_take(rp, m, &fault);
         rp->stored |= stream;
     }
-    /* Its head may make us take over as any other does (a primary that says it reigns no more): what came
-     * with it counts, and lanes may have replayed it. */
-    if (!error && stream && m->state <= FT_READY)
-        settle(rp);
     if (error) {
-        refused(rp, fault.text);
-        return;
+        event.kind = FT_EV_MALFORMED;
+        event.text = fault.text;
     }
     rp_step(rp, &event);
     if (rp->core.snapshots != snapshots)
         rp_receiver_reset(rp, m);
-    if (!rp->core.peer.known)
+    if (error || !rp->core.peer.known)
         return;
     if (m->type == FT_MSG_VERDICT && ft_core_primary(&rp->core) && m->view == rp->core.view &&
         m->lane < rp->lanes)
-        take_verdict(rp, m);
+        store_verdict(rp, m);
     if (m->type == FT_MSG_DRILL && !atomic_load(&rp->drill_come)) {
         snprintf(rp->drill_got, sizeof(rp->drill_got), "%.31s", m->text);
         atomic_store(&rp->drill_come, true);
@@ -82,7 +56,7 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
  * ended meanwhile must not meet news that came later, like the end of the connection. Only when there was
  * something to read: FT_EV_TIME must not be later than a look that found nothing.
  */
-static void look_at_clock(struct rp_replicator *rp)
+static void read_clock(struct rp_replicator *rp)
 {
     uint64_t now = rp_monotonic();
 
@@ -90,7 +64,7 @@ static void look_at_clock(struct rp_replicator *rp)
         rp->now = now;
 }
 
-static void take_loss(struct rp_replicator *rp)
+static void report_loss(struct rp_replicator *rp)
 {
     static const enum ft_lost how[] = {
         [RP_LOST_EOF] = FT_LOST_EOF, [RP_LOST_RESET] = FT_LOST_RESET, [RP_LOST_ERROR] = FT_LOST_ERROR};
@@ -105,14 +79,14 @@ static void take_loss(struct rp_replicator *rp)
     rp->stuck = false;
     if (lost == RP_LOST_NONE)
         return;
-    look_at_clock(rp);
+    read_clock(rp);
     event.now = rp->now;
-    settle(rp);
     if (lost == RP_LOST_MALFORMED) {
-        refused(rp, fault.text);
-        return;
+        event.kind = FT_EV_MALFORMED;
+        event.text = fault.text;
+    } else {
+        event.how = how[lost];
     }
-    event.how = how[lost];
     rp_step(rp, &event);
 }
 
@@ -142,7 +116,7 @@ bool rp_take_input(struct rp_replicator *rp)
         bool fresh = rp_link_poll(rp->link, rp->now);
 
         if (fresh || rp_link_stats(rp->link)->bytes_in != before)
-            look_at_clock(rp);
+            read_clock(rp);
         if (fresh) {
             event.kind = FT_EV_CONNECTED;
             event.now = rp->now;
@@ -155,15 +129,14 @@ bool rp_take_input(struct rp_replicator *rp)
             take_message(rp, &m);
             any = true;
         }
-        take_loss(rp);
+        report_loss(rp);
         if (rp_link_stats(rp->link)->bytes_in == before)
             break;
     }
     event.kind = FT_EV_DEATH_NOTICE;
     while (rp_link_death_notice(rp->link, &event.word)) {
-        look_at_clock(rp);
+        read_clock(rp);
         event.now = rp->now;
-        settle(rp);
         rp_step(rp, &event);
         any = true;
     }

@@ -2,7 +2,7 @@
 /*
  * How far the standby is behind. One acknowledgement tells what it has stored and what it has replayed, so
  * the way between the nodes does not count. What a hot one still has to replay is told to each lane in time
- * (ft_lane.lag_ns): packets, times what it took for a packet of late. That is measured while it has work: in
+ * (orders.lag_ns): packets, times what it took for a packet of late. That is measured while it has work: in
  * windows of a millisecond and more in which it never had replayed all: an acknowledgement tells of what is
  * stored before it can be replayed, so it had replayed all when it tells of what the one before told as
  * stored. A window in which it had counts only when it was quicker than the mean, or a mean that is too high
@@ -13,9 +13,8 @@
 #define WINDOW_NS 1000000u
 #define WEIGHT    4 /* a window counts as one of so many */
 
-/* The next packet's sequence number after burst `burst`; of one that is not remembered any more, of the
- * oldest that is.
- */
+/* The next packet's sequence number after burst `burst`. Of a burst that is not remembered any more it is
+ * that of the oldest one that is. */
 static uint64_t seq_after(const struct rp_replicator *rp, unsigned l, uint64_t burst)
 {
     const struct rp_sender *s = &rp->sender;
@@ -32,7 +31,7 @@ static uint64_t stored(const struct rp_replicator *rp, unsigned l)
     return burst < rp->sender.burst[l] ? burst : rp->sender.burst[l];
 }
 
-static void measure(struct rp_replicator *rp, struct rp_drain *d, uint64_t seq, uint64_t stored_seq)
+static void measure_replay(struct rp_replicator *rp, struct rp_drain *d, uint64_t seq, uint64_t stored_seq)
 {
     uint64_t passed = rp->now - d->at;
     double ns = seq > d->seq ? (double)passed / (double)(seq - d->seq) : 0;
@@ -60,13 +59,13 @@ static uint64_t lag_ns(struct rp_replicator *rp, unsigned l)
         return 0;
     from = seq_after(rp, l, replayed);
     to = seq_after(rp, l, last);
-    measure(rp, &rp->sender.drain[l], from, to);
+    measure_replay(rp, &rp->sender.drain[l], from, to);
     return replayed < last ? (uint64_t)((double)(to - from) * rp->sender.drain[l].ns) : 0;
 }
 
 /* Lanes read these words with the gate's each turn: an unchanged one is not written, or its line would come
  * from the other core again. */
-static void tell(_Atomic uint64_t *word, uint64_t value)
+static void store_if_new(_Atomic uint64_t *word, uint64_t value)
 {
     if (atomic_load_explicit(word, memory_order_relaxed) != value)
         atomic_store_explicit(word, value, memory_order_relaxed);
@@ -79,8 +78,8 @@ void rp_lag_publish(struct rp_replicator *rp)
     for (unsigned l = 0; l < rp->lanes; l++) {
         uint64_t sent = rp->sender.sent[l], taken = rp->core.peer_taken[l];
 
-        tell(&rp_lane(rp, l)->orders.unreplayed, on && sent > taken ? sent - taken : 0);
-        tell(&rp_lane(rp, l)->orders.lag_ns, on && !rp->config.core.warm ? lag_ns(rp, l) : 0);
+        store_if_new(&rp_lane(rp, l)->orders.unreplayed, on && sent > taken ? sent - taken : 0);
+        store_if_new(&rp_lane(rp, l)->orders.lag_ns, on && !rp->config.core.warm ? lag_ns(rp, l) : 0);
     }
 }
 

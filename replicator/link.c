@@ -3,9 +3,6 @@
  * The link: the connection to the peer, what waits to be written to it and what was read from it, and the
  * guardians' datagrams. Used by the replicator's thread alone.
  *
- * Both buffers are straight, twice as large as what they may hold, and moved to the front only when half of
- * them is behind: a byte is moved at most once, and a frame is always in one piece.
- *
  * A connection ends in this order: data read to the end, its frames handed out, the loss told once, and only
  * then the next connection begins. So what the old connection said is never mixed with the new one's, also
  * when the peer's new process connects before its old one's end was seen. Then the newest connection wins, as
@@ -17,7 +14,7 @@
 #define _GNU_SOURCE /* ppoll */
 #include "replicator/link.h"
 
-#include "ftcore/base/check.h"
+#include "replicator/connection.h"
 #include "replicator/socket.h"
 
 #include <errno.h>
@@ -28,24 +25,15 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Turns of `retry` for an attempt without an answer; the kernel would next ask again after 1 s, 2 s … */
+/* Turns of `retry` for an attempt without an answer; the kernel would next ask again after 1 s, then 2 s */
 #define GIVE_UP 8u
 /* The simulation has smaller ones in some seeds, here and in other files: then they run full. */
-#ifndef IN_CAP
-#define IN_CAP (2u * (FT_MESSAGE_MAX + FT_FRAME_HEAD))
-#endif
-#ifndef OUT_CAP
-#define OUT_CAP (2u * RP_LINK_OUT)
-#endif
 #ifndef READ_BUDGET
 #define READ_BUDGET (1u << 20) /* bytes per poll */
 #endif
 #ifndef WORDS_MAX
 #define WORDS_MAX 64 /* datagrams per call */
 #endif
-#define HELLO_MAX (FT_FRAME_HEAD + FT_IDENTITY_MAX + 1024u)
-#define PEEK_MAX  (HELLO_MAX + 4096u) /* and the beats behind it */
-#define HELLO_NS  1000000000ull       /* for a hello and its proof, while another connection lives */
 /* Between looks at the sockets that hardly ever speak, unless a wait saw something. */
 #define LOOK_NS 200000u
 
@@ -56,24 +44,19 @@ struct rp_link {
     int listener, datagrams; /* listener -1: we connect */
     int fd;                  /* the connection, -1: none */
     int trying;              /* an attempt to connect, -1: none */
-    int next;                /* accepted, begins when the end of the one before was told; -1: none */
-    uint64_t next_at;        /* when it came */
-    uint64_t next_said;      /* `sent` of its hello, 0: not yet */
-    uint64_t next_greeted;   /* … and of ours there */
-    uint64_t greeted;        /* of ours on the connection, said before it began */
-    uint64_t tried_at;
-    bool tried;
-    bool fresh;           /* not yet told by poll */
-    bool malformed;       /* what comes is read and thrown away */
-    bool malformed_new;   /* not yet told by lost */
-    enum rp_lost lost;    /* not yet told by lost; fd is -1 then */
-    bool stalled;         /* the kernel took less than was offered */
-    int broken;           /* errno of a write; reading goes on to the end first */
-    bool knocked, spoken; /* the listener, the datagram socket may have something */
-    uint64_t looked;
+    struct rp_newcomer next; /* begins when the end of the one before was told */
+    uint64_t greeted;        /* `sent` of our hello on the connection, said before it began; 0: none */
+    uint64_t tried_at;       /* when the last attempt to connect began, ns */
+    bool tried;              /* an attempt has been made */
+    bool fresh;              /* not yet told by poll */
+    bool malformed;          /* what comes is read and thrown away */
+    bool malformed_new;      /* not yet told by lost */
+    enum rp_lost lost;       /* not yet told by lost; fd is -1 then */
+    bool knocked, spoken;    /* the listener, the datagram socket may have something */
+    uint64_t looked;         /* when the listener was looked at last, ns */
     struct ft_fault fault;
-    uint8_t *in, *out, *bulk;
-    size_t in_at, in_end, out_at, out_end;
+    struct rp_input in;
+    struct rp_output out;
     struct rp_link_stats stats;
 };
 
@@ -92,10 +75,9 @@ void rp_link_close(struct rp_link *link)
     close_one(&link->datagrams);
     close_one(&link->fd);
     close_one(&link->trying);
-    close_one(&link->next);
-    free(link->in);
-    free(link->out);
-    free(link->bulk);
+    close_one(&link->next.fd);
+    rp_input_free(&link->in);
+    rp_output_free(&link->out);
     free(link);
 }
 
@@ -123,11 +105,8 @@ int rp_link_open(struct rp_link **out, const struct rp_link_config *config, stru
         return ft_fail(fault, FT_ENOMEM, "no memory for the link");
     link->listens = config->listens;
     link->retry_ns = config->retry_ms * 1000000ull;
-    link->listener = link->datagrams = link->fd = link->trying = link->next = -1;
-    link->in = malloc(IN_CAP);
-    link->out = malloc(OUT_CAP);
-    link->bulk = malloc(FT_BULK_MAX);
-    if (!link->in || !link->out || !link->bulk)
+    link->listener = link->datagrams = link->fd = link->trying = link->next.fd = -1;
+    if (rp_input_init(&link->in) != 0 || rp_output_init(&link->out) != 0)
         rc = ft_fail(fault, FT_ENOMEM, "no memory for the link's buffers");
     else
         rc = open_sockets(link, config, fault);
@@ -141,29 +120,30 @@ int rp_link_open(struct rp_link **out, const struct rp_link_config *config, stru
 
 /* ---- the connection's life ---- */
 
-static void forget(struct rp_link *link)
+static void clear_connection(struct rp_link *link)
 {
-    link->in_at = link->in_end = link->out_at = link->out_end = 0;
+    link->in.at = link->in.end = 0;
+    rp_output_clear(&link->out);
     link->malformed = link->malformed_new = false;
     link->lost = RP_LOST_NONE;
-    link->broken = 0;
-    link->stalled = false;
+    link->out.broken = 0;
+    link->out.stalled = false;
 }
 
-static void begin(struct rp_link *link, int *fd)
+static void begin_connection(struct rp_link *link, int *fd)
 {
-    forget(link);
-    link->greeted = fd == &link->next ? link->next_greeted : 0;
+    clear_connection(link);
+    link->greeted = fd == &link->next.fd ? link->next.greeted : 0;
     link->fd = *fd;
     *fd = -1;
     link->fresh = true;
     link->stats.connects++;
 }
 
-static void end(struct rp_link *link, enum rp_lost why, const char *text)
+static void end_connection(struct rp_link *link, enum rp_lost why, const char *text)
 {
     close_one(&link->fd);
-    link->out_at = link->out_end = 0;
+    rp_output_clear(&link->out);
     link->lost = why; /* `fresh` stays: what it said before it ended is said on a connection that was told */
     ft_fail(&link->fault, FT_EIO, "%s", text);
 }
@@ -171,14 +151,15 @@ static void end(struct rp_link *link, enum rp_lost why, const char *text)
 static void end_by_errno(struct rp_link *link, int error)
 {
     /* EPIPE: an earlier reset was already reported to somebody. */
-    end(link, error == ECONNRESET || error == EPIPE ? RP_LOST_RESET : RP_LOST_ERROR, strerror(error));
+    end_connection(link, error == ECONNRESET || error == EPIPE ? RP_LOST_RESET : RP_LOST_ERROR,
+                   strerror(error));
 }
 
 void rp_link_drop(struct rp_link *link)
 {
     close_one(&link->fd);
     link->fresh = false;
-    forget(link);
+    clear_connection(link);
 }
 
 bool rp_link_up(const struct rp_link *link)
@@ -187,19 +168,6 @@ bool rp_link_up(const struct rp_link *link)
 }
 
 /* ---- reading ---- */
-
-/* Room behind what was read; 0 when the caller must take a frame first (there is a whole one then). */
-static size_t in_room(struct rp_link *link)
-{
-    if (link->in_at == link->in_end)
-        link->in_at = link->in_end = 0;
-    if (link->in_at >= IN_CAP / 2) {
-        memmove(link->in, link->in + link->in_at, link->in_end - link->in_at);
-        link->in_end -= link->in_at;
-        link->in_at = 0;
-    }
-    return IN_CAP - link->in_end;
-}
 
 /*
  * Reads until nothing is there, the connection ends, the buffer or the budget is used up. Unless `all`, it
@@ -210,20 +178,20 @@ static void read_some(struct rp_link *link, size_t budget, bool all)
 {
     size_t room;
 
-    while (link->fd >= 0 && budget && (room = in_room(link))) {
+    while (link->fd >= 0 && budget && (room = rp_input_room(&link->in))) {
         size_t most = room < budget ? room : budget;
-        ssize_t n = recv(link->fd, link->in + link->in_end, most, 0);
+        ssize_t n = recv(link->fd, link->in.bytes + link->in.end, most, 0);
 
         if (n > 0) {
             link->stats.bytes_in += (size_t)n;
-            link->in_end += link->malformed ? 0 : (size_t)n;
+            link->in.end += link->malformed ? 0 : (size_t)n;
             budget -= (size_t)n;
             if ((size_t)n < most && !all)
                 return;
-        } else if (n == 0 && !link->broken) {
-            end(link, RP_LOST_EOF, "the peer closed the connection");
-        } else if (n == 0 || (errno == EAGAIN && link->broken)) {
-            end_by_errno(link, link->broken);
+        } else if (n == 0 && !link->out.broken) {
+            end_connection(link, RP_LOST_EOF, "the peer closed the connection");
+        } else if (n == 0 || (errno == EAGAIN && link->out.broken)) {
+            end_by_errno(link, link->out.broken);
         } else if (errno == EAGAIN) {
             return;
         } else if (errno != EINTR) {
@@ -232,64 +200,15 @@ static void read_some(struct rp_link *link, size_t budget, bool all)
     }
 }
 
-/*
- * What the next connection has said: a hello, and behind it something that echoes ours. 1: both; 0: not yet;
- * or what is wrong with it.
- */
-static long next_says(struct rp_link *link, const uint8_t *said, size_t len)
-{
-    struct ft_message m;
-    long n = ft_message_decode(said, len, 0, &m, link->bulk, NULL);
-
-    if (n <= 0)
-        return n;
-    if (m.type != FT_MSG_HELLO)
-        return FT_EMALFORMED;
-    link->next_said = m.sent;
-    for (size_t at = (size_t)n; link->next_greeted; at += (size_t)n) {
-        if ((n = ft_message_decode(said + at, len - at, 0, &m, link->bulk, NULL)) <= 0)
-            return n;
-        if (m.echo == link->next_greeted)
-            return 1;
-    }
-    return 0;
-}
-
-/* Looks at it, and leaves it there. */
-static bool next_is_proven(struct rp_link *link, uint64_t now)
-{
-    uint8_t said[PEEK_MAX];
-    ssize_t n = recv(link->next, said, sizeof(said), MSG_PEEK);
-    long rc = n > 0 ? next_says(link, said, (size_t)n) : 0;
-
-    if (rc > 0)
-        return true;
-    bool wait = rc == 0 && (n > 0 ? (size_t)n < sizeof(said) : n < 0 && errno == EAGAIN);
-
-    if (!wait || now - link->next_at > HELLO_NS) {
-        link->stats.refused[rc < 0 ? -rc : -FT_EMALFORMED]++;
-        close_one(&link->next);
-    }
-    return false;
-}
-
 bool rp_link_asks(const struct rp_link *link, uint64_t *sent)
 {
-    *sent = link->next_said;
-    return link->fd >= 0 && link->next >= 0 && link->next_said && !link->next_greeted;
+    *sent = link->next.said;
+    return link->fd >= 0 && link->next.fd >= 0 && link->next.said && !link->next.greeted;
 }
 
 void rp_link_greet(struct rp_link *link, const struct ft_message *m)
 {
-    uint8_t frame[HELLO_MAX];
-    long len = ft_message_encode(m, 0, NULL, frame, sizeof(frame));
-
-    FT_CHECK(len > 0, "a hello needs more than %zu bytes", sizeof(frame));
-    /* Nothing was written there before, so it fits; else the connection is of no use. */
-    if (send(link->next, frame, (size_t)len, MSG_NOSIGNAL) == len)
-        link->next_greeted = m->sent;
-    else
-        close_one(&link->next);
+    rp_newcomer_greet(&link->next, m);
 }
 
 uint64_t rp_link_greeted(const struct rp_link *link)
@@ -299,19 +218,13 @@ uint64_t rp_link_greeted(const struct rp_link *link)
 
 static void accept_newest(struct rp_link *link, uint64_t now)
 {
-    int fd = rp_accept(link->listener, &link->peer, &link->stats.refused[-FT_EPERM]);
-
-    for (; fd >= 0; fd = rp_accept(link->listener, &link->peer, &link->stats.refused[-FT_EPERM])) {
-        close_one(&link->next);
-        link->next = fd;
-        link->next_at = now;
-        link->next_said = link->next_greeted = 0;
-    }
-    if (link->next < 0 || link->fd < 0 || !next_is_proven(link, now))
+    rp_newcomer_accept(&link->next, link->listener, &link->peer, now, link->stats.refused);
+    if (link->next.fd < 0 || link->fd < 0 ||
+        !rp_newcomer_proven(&link->next, now, link->in.bulk, link->stats.refused))
         return;
     read_some(link, IN_CAP, true);
     if (link->fd >= 0)
-        end(link, RP_LOST_ERROR, "the peer made a new connection");
+        end_connection(link, RP_LOST_ERROR, "the peer made a new connection");
 }
 
 static void try_to_connect(struct rp_link *link, uint64_t now)
@@ -319,7 +232,7 @@ static void try_to_connect(struct rp_link *link, uint64_t now)
     int done = link->trying >= 0 ? rp_connected(link->trying) : -1;
 
     if (done > 0) {
-        begin(link, &link->trying);
+        begin_connection(link, &link->trying);
         return;
     }
     if (done == 0 && now - link->tried_at < GIVE_UP * link->retry_ns)
@@ -333,7 +246,7 @@ static void try_to_connect(struct rp_link *link, uint64_t now)
 }
 
 /* The listener is looked at first: an accept makes a socket before it finds that nobody is there. */
-static void look_around(struct rp_link *link, uint64_t now)
+static void look_at_listener(struct rp_link *link, uint64_t now)
 {
     struct pollfd p = {link->listener, POLLIN, 0};
 
@@ -347,15 +260,15 @@ static void look_around(struct rp_link *link, uint64_t now)
 
 bool rp_link_poll(struct rp_link *link, uint64_t now_ns)
 {
-    look_around(link, now_ns);
-    if (link->listens && (link->knocked || link->next >= 0)) {
+    look_at_listener(link, now_ns);
+    if (link->listens && (link->knocked || link->next.fd >= 0)) {
         link->knocked = false;
         accept_newest(link, now_ns);
     }
     read_some(link, READ_BUDGET, false);
     if (link->fd < 0 && link->lost == RP_LOST_NONE) {
-        if (link->next >= 0)
-            begin(link, &link->next);
+        if (link->next.fd >= 0)
+            begin_connection(link, &link->next.fd);
         else if (!link->listens)
             try_to_connect(link, now_ns);
         read_some(link, READ_BUDGET, false);
@@ -365,21 +278,9 @@ bool rp_link_poll(struct rp_link *link, uint64_t now_ns)
     return fresh;
 }
 
-/* True when next has something to say: a whole frame, or one that can be refused already. */
-static bool has_frame(const struct rp_link *link)
-{
-    size_t have = link->in_end - link->in_at;
-    uint32_t size;
-
-    if (have < sizeof(size))
-        return false;
-    memcpy(&size, link->in + link->in_at, sizeof(size));
-    return size < 1 || size > FT_MESSAGE_MAX || have >= FT_FRAME_HEAD + size;
-}
-
 enum rp_lost rp_link_lost(struct rp_link *link, struct ft_fault *fault)
 {
-    if (has_frame(link))
+    if (rp_input_whole(&link->in))
         return RP_LOST_NONE;
     bool malformed = link->malformed_new && link->fd >= 0;
     enum rp_lost why = malformed ? RP_LOST_MALFORMED : link->lost;
@@ -389,33 +290,25 @@ enum rp_lost rp_link_lost(struct rp_link *link, struct ft_fault *fault)
     if (malformed)
         link->malformed_new = false;
     else if (why != RP_LOST_NONE)
-        forget(link);
+        clear_connection(link);
     return why;
 }
 
 int rp_link_next(struct rp_link *link, unsigned lanes, struct ft_message *m, struct ft_fault *fault)
 {
     struct ft_fault why = {""};
+    int rc = link->malformed ? 0 : rp_input_next(&link->in, lanes, m, &why);
 
-    if (link->malformed)
-        return 0;
-    long used =
-        ft_message_decode(link->in + link->in_at, link->in_end - link->in_at, lanes, m, link->bulk, &why);
-    if (used > 0) {
-        link->in_at += (size_t)used;
-        link->stats.frames_in++;
-        return 1;
-    }
-    if (used == 0)
-        return 0;
-    link->stats.refused[-used]++;
+    link->stats.frames_in += rc > 0;
+    if (rc >= 0)
+        return rc;
+    link->stats.refused[-rc]++;
     link->malformed = link->malformed_new = true;
-    link->in_at = link->in_end = 0;
     if (link->fd >= 0)
         link->fault = why;
     if (fault)
         *fault = why;
-    return (int)used;
+    return rc;
 }
 
 int rp_link_death_notice(struct rp_link *link, struct ft_death_notice *word)
@@ -444,65 +337,28 @@ int rp_link_death_notice(struct rp_link *link, struct ft_death_notice *word)
 
 /* ---- writing ---- */
 
-/* What may wait when `bulk` is added; the rest is for heads. */
-static size_t out_limit(bool bulk)
-{
-    return bulk ? RP_LINK_OUT - RP_LINK_RESERVE : RP_LINK_OUT;
-}
-
 size_t rp_link_room(const struct rp_link *link)
 {
-    size_t used = link->out_end - link->out_at + ft_message_bound(&(struct ft_message){0});
-
-    if (link->fd < 0 || used >= out_limit(true))
-        return 0;
-    return out_limit(true) - used < FT_BULK_MAX ? out_limit(true) - used : FT_BULK_MAX;
+    return link->fd < 0 ? 0 : rp_output_room(&link->out);
 }
 
 int rp_link_send(struct rp_link *link, const struct ft_message *m, unsigned lanes,
                  struct ft_packer *compressor)
 {
-    size_t bound = ft_message_bound(m);
-    bool bulk = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA || m->type == FT_MSG_SNAPSHOT;
+    int error = link->fd < 0 ? FT_ENOENT : rp_output_add(&link->out, m, lanes, compressor);
 
-    if (link->fd < 0)
-        return FT_ENOENT;
-    if (link->out_end - link->out_at + bound > out_limit(bulk))
-        return FT_EFULL;
-    if (OUT_CAP - link->out_end < bound) {
-        memmove(link->out, link->out + link->out_at, link->out_end - link->out_at);
-        link->out_end -= link->out_at;
-        link->out_at = 0;
-    }
-    long len = ft_message_encode(m, lanes, compressor, link->out + link->out_end, bound);
-    FT_CHECK(len > 0, "a message of type %u needs more than %zu bytes", m->type, bound);
-    link->out_end += (size_t)len;
-    link->stats.frames_out++;
-    return 0;
+    link->stats.frames_out += error == 0;
+    return error;
 }
 
 void rp_link_flush(struct rp_link *link)
 {
-    link->stalled = false;
-    while (link->fd >= 0 && !link->broken && link->out_at < link->out_end) {
-        ssize_t n = send(link->fd, link->out + link->out_at, link->out_end - link->out_at, MSG_NOSIGNAL);
-
-        if (n >= 0) {
-            link->out_at += (size_t)n;
-            link->stats.bytes_out += (size_t)n;
-        } else if (errno == EAGAIN) {
-            link->stalled = true;
-            return;
-        } else if (errno != EINTR) {
-            link->broken = errno;
-        }
-    }
-    link->out_at = link->out_end = 0; /* all of it is written, or of no use: a closed connection has none */
+    link->stats.bytes_out += rp_output_write(&link->out, link->fd);
 }
 
 bool rp_link_stalled(const struct rp_link *link)
 {
-    return link->stalled;
+    return link->out.stalled;
 }
 
 bool rp_link_times(const struct rp_link *link, struct rp_link_times *out)
@@ -514,13 +370,13 @@ void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
 {
     /* Whole frames have been taken, so there is room for more. */
     struct pollfd p[] = {
-        {link->fd, (short)(POLLIN | (link->out_at < link->out_end ? POLLOUT : 0)), 0},
+        {link->fd, (short)(POLLIN | (link->out.at < link->out.end ? POLLOUT : 0)), 0},
         {link->trying, POLLOUT, 0},
         {link->listener, POLLIN, 0},
         {link->datagrams, POLLIN, 0},
     };
 
-    if (link->lost != RP_LOST_NONE || link->broken || (link->fd < 0 && link->next >= 0))
+    if (link->lost != RP_LOST_NONE || link->out.broken || (link->fd < 0 && link->next.fd >= 0))
         return;
     if (link->fd < 0 && !link->listens && timeout_ns > link->retry_ns)
         timeout_ns = link->retry_ns;

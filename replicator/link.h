@@ -30,8 +30,9 @@ enum rp_lost {
 struct rp_link_config {
     const char *local_host, *peer_host; /* numeric IPv4 */
     uint16_t local_port, peer_port;
-    bool listens;      /* else connects */
-    uint32_t retry_ms; /* … again so often while there is no connection; an attempt is given up after eight */
+    bool listens; /* else connects */
+    uint32_t
+        retry_ms; /* between attempts to connect; one without an answer is given up after eight times that */
 };
 
 struct rp_link_stats {
@@ -39,14 +40,14 @@ struct rp_link_stats {
     uint64_t refused[16]; /* malformed input by -enum ft_error; FT_EPERM: from an address not the peer's */
 };
 
-/* Of the connection, us: with bytes under way, and of that waiting for the peer to read. */
+/* Times of the connection, us: with bytes under way, and of that waiting for the peer to read. */
 struct rp_link_times {
     uint64_t busy_us, full_us;
 };
 
 struct rp_link;
 
-/* FT_EBUSY (address taken), FT_EPERM, FT_EINVAL … with a one-line fault; nothing stays open. */
+/* FT_EBUSY (address taken), FT_EPERM, FT_EINVAL and others with a one-line fault; nothing stays open. */
 int rp_link_open(struct rp_link **out, const struct rp_link_config *config, struct ft_fault *fault);
 void rp_link_close(struct rp_link *link);
 

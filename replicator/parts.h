@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the replicator only: what its chunks (input, reports, actions, sender, receiver, snapshot,
- * replicator) share. One thread uses all of it. */
+/* Inside the replicator only: what its files share. One thread uses all of it. */
 #ifndef REPLICATOR_PARTS_H
 #define REPLICATOR_PARTS_H
 
@@ -37,19 +36,19 @@ struct rp_schedule {
     struct rp_answer compressing;
     uint64_t stalled; /* since when the connection has not taken all; 0: it has */
     struct rp_link_times times;
-    bool yields;         /* without real-time priority: others run when it gives way */
-    uint64_t sent;       /* when the sender sent its last message */
+    bool yields;   /* without real-time priority: others run when it gives way */
+    uint64_t sent; /* `sent` of the sender's last message, ns: when that was, and what the peer will echo */
     uint64_t moved, gap; /* the last entry, sent or stored, and how long after the one before */
 };
 
 struct rp_sender {
     bool on;                      /* a snapshot has begun: records and chunks go out */
-    uint64_t from[FT_LANES_MAX];  /* records up to this burst are in the snapshot already … */
-    uint64_t start[FT_LANES_MAX]; /* … and all that begins before this position in the log ring */
+    uint64_t from[FT_LANES_MAX];  /* records up to this burst are in the snapshot already */
+    uint64_t start[FT_LANES_MAX]; /* and so is all that begins before this position in the log ring */
     uint64_t sent[FT_LANES_MAX];  /* bytes of entries sent since the snapshot, in memory form: against the
                                      peer's   `taken` */
-    uint64_t seq[FT_LANES_MAX];   /* sequence number after the last entry sent … */
-    uint64_t burst[FT_LANES_MAX]; /* … and its burst */
+    uint64_t seq[FT_LANES_MAX];   /* sequence number after the last entry sent */
+    uint64_t burst[FT_LANES_MAX]; /* burst of the last entry sent */
     bool more;                    /* a message was full, or of one kind: something was left */
     unsigned first;               /* lane that may send first this time */
     uint64_t (*seq_of)[RP_SEQ_MEMORY]; /* [lanes] sequence number after burst b, at b % RP_SEQ_MEMORY */
@@ -59,7 +58,7 @@ struct rp_sender {
 };
 
 struct rp_snapshot {
-    bool cutting, reading; /* asked for; shadow is there */
+    bool cutting, reading; /* a cut is asked for; it was made, and lines are being sent */
     uint64_t cut;          /* serial */
     struct ft_lines unsent;
     uint64_t left, at, lines;
@@ -68,15 +67,15 @@ struct rp_snapshot {
     uint8_t *bulk;
 };
 
-/* A share of which chunks have come, but not the last. */
+/* The delta of a lane whose chunks are coming: what is known after the last one that came. */
 struct rp_delta {
     bool open;
     struct ft_chunk head; /* of its last chunk */
-    uint64_t line;        /* last one of the last run … */
-    uint64_t rank;        /* … and what comes in order behind it */
-    uint64_t output;      /* number of the last output … */
-    uint64_t burst;       /* … and its burst */
-    uint64_t at;          /* spread: where in the replay ring what comes behind the cut begins; else 0 */
+    uint64_t line;        /* last line of the last run */
+    uint64_t rank;        /* least rank that the next line may have */
+    uint64_t output;      /* number of the last output */
+    uint64_t burst;       /* burst of the last output */
+    uint64_t at;          /* incremental: where in the replay ring what comes behind the cut begins; else 0 */
 };
 
 struct rp_receiver {
@@ -109,8 +108,6 @@ struct rp_replicator {
     struct rp_status shown;
     _Atomic uint64_t shown_seq;
     uint64_t shown_at;
-    uint64_t refused; /* for `shown`, which is written in one place only */
-    char last_refused[FT_REASON_MAX];
     _Atomic int told;
     _Atomic bool stop;
     struct {
@@ -132,19 +129,22 @@ void rp_sleep(uint64_t ns); /* sleeps, whatever comes; below a second */
 /* input.c: everything that can be read, to the core. True if there was anything. */
 bool rp_take_input(struct rp_replicator *rp);
 
-/* reports.c. True when there was something to acknowledge. */
-bool rp_progress(struct rp_replicator *rp); /* how far lanes are; on the standby this is what acknowledges */
-void rp_reports(struct rp_replicator *rp);  /* all else that they reached */
+/* reports.c: fills in how far lanes are; and tells the core, which on the standby acknowledges it. True when
+ * there was something to acknowledge. */
+void rp_reached(struct rp_replicator *rp, struct ft_event *event);
+bool rp_progress(struct rp_replicator *rp);
+void rp_reports(struct rp_replicator *rp); /* all else that they reached */
 
-/* actions.c: one step of the core and all it wants done. */
-void rp_step(struct rp_replicator *rp, const struct ft_event *event);
+/* actions.c: one step of the core and all it wants done. `event` also gets what a standby has stored so far.
+ */
+void rp_step(struct rp_replicator *rp, struct ft_event *event);
 void rp_carry_out(struct rp_replicator *rp);
 
 /* schedule.c: when this thread sends, whether it sleeps, and whether it compresses. */
 void rp_schedule_begin(struct rp_replicator *rp);       /* by the thread itself */
 void rp_schedule_moved(struct rp_replicator *rp);       /* entries were sent, or stored */
 bool rp_schedule_awake(const struct rp_replicator *rp); /* it does not sleep between turns */
-/* A message of `there` bytes waits: it is small, and the one before is not acknowledged. */
+/* A message of `there` bytes waits: it is small, and the peer has not echoed the one before. */
 bool rp_schedule_holds(const struct rp_replicator *rp, uint64_t there);
 bool rp_schedule_compresses(struct rp_replicator *rp); /* the next message is to be compressed */
 

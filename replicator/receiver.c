@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LOG and DELTA messages → closed set → the lanes' replay rings. Every record and part is checked, by its
+ * LOG and DELTA messages → closed set → the lanes' replay rings. Every record and chunk is checked, by its
  * decoder and against what came before, before anything of it is kept. Lanes may replay up to the closed set,
  * whose end this publishes; the core acknowledges the same.
  *
  * Chunks lie in the replay ring as they come; those of an incremental checkpoint in a ring of their own,
  * since the records between them are not covered by it and stay when it is applied. They count once their
- * share is whole and the closed set has it, that is, once all lanes' deltas of the same cut are there; until
+ * delta is whole and the closed set has it, that is, once all lanes' deltas of the same cut are there; until
  * then `cut_to` keeps lanes from applying them, and after a takeover nothing of them is.
  *
  * Capacity: the primary never has more than pending_bytes of a lane outstanding, and each ring holds that,
@@ -31,7 +31,7 @@ void rp_receiver_free(struct rp_replicator *rp)
 }
 
 /* A lane that sees how far it may go sees, too, which deltas are whole. */
-static void publish(struct rp_replicator *rp)
+static void publish_closed(struct rp_replicator *rp)
 {
     uint64_t covered[FT_LANES_MAX], cut = ft_closed_cut(rp->receiver.closed, covered);
 
@@ -57,7 +57,7 @@ void rp_receiver_publish(struct rp_replicator *rp)
 
     atomic_store_explicit(&first->orders.stop_point_seen, stop_point, memory_order_release);
     if (!stop_point)
-        publish(rp);
+        publish_closed(rp);
 }
 
 void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
@@ -72,15 +72,15 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
         atomic_store_explicit(&rp_lane(rp, l)->orders.covered_at, 0, memory_order_relaxed);
     for (unsigned l = 0; l < rp->lanes; l++)
         atomic_store_explicit(&rp_lane(rp, l)->orders.snapshot_burst, burst[l], memory_order_relaxed);
-    publish(rp);
-    /* Lanes stand. What they had published in another life must satisfy nobody in this one. */
+    publish_closed(rp);
+    /* Lanes are quiesced. What they had published of the state before must satisfy nobody now. */
     for (unsigned l = 0; rp->config.published && l < rp->lanes; l++)
         atomic_store_explicit(&rp->config.published[l].access, begin ? begin->access[l] : 0,
                               memory_order_release);
 }
 
 /* A record or a chunk, into its lane's ring. */
-static int keep(struct rp_replicator *rp, const struct ft_record *r, struct ft_fault *fault)
+static int store_entry(struct rp_replicator *rp, const struct ft_record *r, struct ft_fault *fault)
 {
     struct ft_lane *lane = rp_lane(rp, r->lane);
     bool chunk = ft_entry_kind(r) == FT_ENTRY_CHUNK;
@@ -108,7 +108,7 @@ static int store_record(struct rp_replicator *rp, const struct ft_record *r, str
         return ft_fail(fault, error, "log: burst %llu of lane %u: %s", (unsigned long long)r->burst, r->lane,
                        ft_error_name(error));
     rp->shown.records_stored++;
-    return keep(rp, r, fault);
+    return store_entry(rp, r, fault);
 }
 
 /* ---- chunks ------------------------------------------------------------------------------------- */
@@ -135,7 +135,7 @@ static int check_head(const struct rp_replicator *rp, const struct rp_delta *s, 
                  : 0;
 }
 
-/* A share's lines rise, but those of the shared arena, which is the region's last, come first. */
+/* A delta's lines rise, but those of the shared arena, which is the region's last, come first. */
 static uint64_t rank(const struct rp_replicator *rp, uint64_t line)
 {
     const struct ft_region *region = rp->config.region;
@@ -145,7 +145,7 @@ static uint64_t rank(const struct rp_replicator *rp, uint64_t line)
 }
 
 /* Runs are in order within a delta, and lie in what its lane may write. `next` is what is known after this
- * part. */
+ * chunk. */
 static int check_lines(const struct rp_replicator *rp, const struct ft_chunk *p, struct rp_delta *next,
                        struct ft_fault *fault)
 {
@@ -192,10 +192,11 @@ static int store_chunk(struct rp_replicator *rp, const struct ft_chunk *p, struc
     delta = &rp->receiver.delta[p->lane];
     if (delta->open)
         next = *delta;
-    else if (p->flags & FT_CHUNK_INCREMENTAL) /* its chunks lie aside: in the replay ring are records alone */
+    else if (p->flags & FT_CHUNK_INCREMENTAL) /* its chunks lie in the checkpoint ring: in the replay ring are
+                                                 records alone */
         next.at = atomic_load_explicit(&rp_lane(rp, p->lane)->replay.head, memory_order_relaxed);
     if ((error = check_head(rp, delta, p, fault)) || (error = check_lines(rp, p, &next, fault)) ||
-        (error = check_outputs(p, &next, fault)) || (error = keep(rp, (const void *)p, fault)))
+        (error = check_outputs(p, &next, fault)) || (error = store_entry(rp, (const void *)p, fault)))
         return error;
     rp->shown.chunks_stored++;
     next.open = !(p->flags & FT_CHUNK_LAST);
@@ -210,8 +211,8 @@ static int store_chunk(struct rp_replicator *rp, const struct ft_chunk *p, struc
 /* ---- messages ---------------------------------------------------------------------------------- */
 
 /* One entry of the bulk. Returns the bytes it took. */
-static long take_one(struct rp_replicator *rp, const struct ft_message *m, uint32_t at,
-                     struct ft_fault *fault)
+static long take_entry(struct rp_replicator *rp, const struct ft_message *m, uint32_t at,
+                       struct ft_fault *fault)
 {
     const uint8_t *in = m->bulk + at;
     uint32_t left = m->bulk_len - at;
@@ -230,7 +231,7 @@ static long take_one(struct rp_replicator *rp, const struct ft_message *m, uint3
 int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault)
 {
     for (uint32_t at = 0; at < m->bulk_len;) {
-        long n = take_one(rp, m, at, fault);
+        long n = take_entry(rp, m, at, fault);
 
         if (n < 0)
             return (int)n;

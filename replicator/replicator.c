@@ -35,7 +35,7 @@ void rp_sleep(uint64_t ns)
 
 /* ---- requests ---------------------------------------------------------------------------------- */
 
-static void requests(struct rp_replicator *rp)
+static void serve_requests(struct rp_replicator *rp)
 {
     struct ft_event event = {
         .kind = FT_EV_TOLD, .now = rp->now, .told = (enum ft_told)atomic_exchange(&rp->told, 0)};
@@ -53,7 +53,7 @@ static void requests(struct rp_replicator *rp)
 /* ---- status ------------------------------------------------------------------------------------ */
 
 /* One writer, readers retry (a sequence lock): the packet path and the readers never wait for each other. */
-static void show(struct rp_replicator *rp)
+static void update_status(struct rp_replicator *rp)
 {
     if (rp->now - rp->shown_at < SHOW_NS)
         return;
@@ -66,8 +66,8 @@ static void show(struct rp_replicator *rp)
     rp->shown.lag_packets = rp_lag_packets(rp);
     rp->shown.compressed = rp->schedule.compressing.count;
     rp->shown.compressing = rp->schedule.compressing.yes;
-    rp->shown.refused = rp->refused;
-    memcpy(rp->shown.last_refused, rp->last_refused, sizeof(rp->shown.last_refused));
+    rp->shown.refused = rp->core.malformed.count;
+    memcpy(rp->shown.last_refused, rp->core.malformed.text, sizeof(rp->shown.last_refused));
     rp->shown.snapshot_left = rp->snapshot.reading ? rp->snapshot.left : 0;
     atomic_fetch_add_explicit(&rp->shown_seq, 1, memory_order_release);
 }
@@ -101,7 +101,7 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now)
             rp_receiver_publish(rp);
     }
     busy |= rp_progress(rp);
-    requests(rp);
+    serve_requests(rp);
     if (now >= rp->time_due) {
         rp_step(rp, &time);
         rp->time_due = ft_core_due(&rp->core) < now + FT_MS ? ft_core_due(&rp->core) : now + FT_MS;
@@ -113,7 +113,7 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now)
             rp_step(rp, &whole);
         rp_link_flush(rp->link);
     }
-    show(rp);
+    update_status(rp);
     return busy;
 }
 
@@ -199,7 +199,7 @@ int rp_open(struct rp_replicator **out, const struct rp_config *config, struct f
     rp->steered_told = true;
     ft_core_init(&rp->core, &rp->config.core, rp->now, &rp->actions);
     rp_carry_out(rp);
-    show(rp);
+    update_status(rp);
     *out = rp;
     return 0;
 }

@@ -2,11 +2,11 @@
 /*
  * The replicator: one thread that drains the lanes' log rings, sends, receives, stores, acknowledges, and
  * carries out what the protocol core decides. It owns the core, the link and the closed set; it reaches lanes
- * only through struct ft_lane and the region only while lanes stop (snapshot lines) or through the
- * shadow of a base.
+ * only through struct ft_lane and the region only while lanes are quiesced (to apply snapshot lines) or
+ * through the copy of a snapshot.
  *
  *   lanes' log rings ─▶ sender ─▶ link ─▶ receiver ─▶ lanes' replay rings
- *   region's shadow  ─▶ snapshot   ─▶ link ─▶ snapshot     ─▶ region
+ *   snapshot's copy  ─▶ snapshot ─▶ link ─▶ snapshot ─▶ region
  */
 #ifndef REPLICATOR_REPLICATOR_H
 #define REPLICATOR_REPLICATOR_H
@@ -48,8 +48,8 @@ struct rp_status {
     uint64_t delta_bytes_raw, delta_bytes_wire, chunks_sent, chunks_stored;
     uint64_t overruns;      /* snapshots begun because a delta would have been too large */
     uint64_t credit_waits;  /* batches that waited for the standby's credit */
-    uint64_t compressed;    /* times messages became compressed … */
-    bool compressing;       /* … and are now */
+    uint64_t compressed;    /* times that messages began to be compressed */
+    bool compressing;       /* they are compressed now */
     uint64_t lag_packets;   /* primary: packets recorded and not yet known to be replayed */
     uint64_t snapshot_left; /* lines not sent yet */
     uint64_t refused;       /* malformed input, all kinds */

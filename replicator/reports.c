@@ -6,23 +6,31 @@
 #include "replicator/parts.h"
 #include "ftcore/base/plant.h"
 
-/* How far lanes are, to the core; on the standby this is what acknowledges. */
-bool rp_progress(struct rp_replicator *rp)
+void rp_reached(struct rp_replicator *rp, struct ft_event *event)
 {
-    struct ft_event event = {.kind = FT_EV_LANES, .now = rp->now};
-    bool primary = ft_core_primary(&rp->core), moved = rp->stored;
+    bool primary = ft_core_primary(&rp->core);
 
     for (unsigned l = 0; l < rp->lanes; l++) {
         struct ft_lane *lane = rp_lane(rp, l);
         uint64_t closed = atomic_load_explicit(primary ? &lane->report.recorded : &lane->report.executed,
                                                memory_order_acquire);
 
-        event.closed[l] = primary ? closed : rp->receiver.held[l];
-        event.replayed[l] = closed;
-        event.taken[l] = atomic_load_explicit(&lane->replay.tail, memory_order_acquire) +
-                         atomic_load_explicit(&lane->checkpoint.tail, memory_order_acquire);
-        moved |= event.taken[l] != rp->core.taken[l] || closed != rp->closed_told[l];
-        rp->closed_told[l] = closed;
+        event->closed[l] = primary ? closed : rp->receiver.held[l];
+        event->replayed[l] = closed;
+        event->taken[l] = atomic_load_explicit(&lane->replay.tail, memory_order_acquire) +
+                          atomic_load_explicit(&lane->checkpoint.tail, memory_order_acquire);
+    }
+}
+
+bool rp_progress(struct rp_replicator *rp)
+{
+    struct ft_event event = {.kind = FT_EV_LANES, .now = rp->now};
+    bool primary = ft_core_primary(&rp->core), moved = rp->stored;
+
+    rp_reached(rp, &event);
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        moved |= event.taken[l] != rp->core.taken[l] || event.replayed[l] != rp->closed_told[l];
+        rp->closed_told[l] = event.replayed[l];
     }
     rp->stored = false;
     if (moved)
@@ -30,7 +38,7 @@ bool rp_progress(struct rp_replicator *rp)
     return moved && !primary;
 }
 
-static void port_beats(struct rp_replicator *rp)
+static void report_port_beats(struct rp_replicator *rp)
 {
     struct ft_event event = {.kind = FT_EV_PORT_BEAT, .now = rp->now};
 
@@ -76,7 +84,7 @@ static bool gather_closed(struct rp_replicator *rp, uint64_t closed[])
  * A lane can send no delta that the standby has room for: a snapshot takes its place. Until it is begun,
  * nobody reads what lanes say about the stream before it.
  */
-static void overrun(struct rp_replicator *rp)
+static void report_overrun(struct rp_replicator *rp)
 {
     struct ft_event event = {.kind = FT_EV_TOLD,
                              .now = rp->now,
@@ -110,7 +118,7 @@ static void primary_reports(struct rp_replicator *rp)
         event.kind = FT_EV_HELD;
         rp_step(rp, &event);
     }
-    overrun(rp);
+    report_overrun(rp);
     if (ordered(rp, FT_LANE_DRAIN) && !rp->drained_told && rp->core.hand == FT_HAND_DRAIN &&
         gather_closed(rp, event.closed)) {
         rp->drained_told = true;
@@ -156,7 +164,7 @@ static void standby_reports(struct rp_replicator *rp)
 
 void rp_reports(struct rp_replicator *rp)
 {
-    port_beats(rp);
+    report_port_beats(rp);
     if (ft_core_primary(&rp->core))
         primary_reports(rp);
     else

@@ -2,9 +2,10 @@
 /*
  * When this thread sends, whether it sleeps between its turns, and whether it compresses.
  *
- * A small message leaves when the one before has been acknowledged, as Nagle's algorithm has it (RFC 896); a
- * message of full size leaves at once. So where threads share a processor messages come as fast as both sides
- * can be had on theirs, and each carries what came together meanwhile.
+ * A small message leaves when the peer has received the one before, as Nagle's algorithm has it (RFC 896):
+ * the peer's messages echo the newest `sent` that it has heard. A message of full size leaves at once. So
+ * where threads share a processor messages come as fast as both sides can be had on theirs, and each carries
+ * what came together meanwhile.
  *
  * With real-time priority nobody else runs on this thread's processor before it sleeps. So it sleeps for
  * REST_NS after each turn with work, and else until the peer says something. Without that priority it stays
@@ -20,7 +21,7 @@
 
 #include <sched.h>
 
-#define ACK_WAIT_NS 200000u     /* most that a small message waits for the acknowledgement of the last */
+#define ACK_WAIT_NS 200000u     /* most that a small message waits for the echo of the last */
 #define AWAKE_NS    200000u     /* after an entry, and between two that are dense */
 #define STALL_NS    10000000ull /* the connection took less than was offered; Linux counts that in ticks */
 #ifndef RP_HOLD_NS
@@ -71,20 +72,12 @@ bool rp_schedule_awake(const struct rp_replicator *rp)
 
 /* ---- messages ---------------------------------------------------------------------------------- */
 
-static bool all_acknowledged(const struct rp_replicator *rp)
-{
-    for (unsigned l = 0; l < rp->lanes; l++)
-        if (rp->sender.burst[l] > rp->core.peer_closed[l])
-            return false;
-    return true;
-}
-
 bool rp_schedule_holds(const struct rp_replicator *rp, uint64_t there)
 {
     const struct ft_core *core = &rp->core;
 
     return there < RP_BATCH && core->state == FT_PROTECTED && !core->hand && !core->resync &&
-           rp->now - rp->schedule.sent < ACK_WAIT_NS && !all_acknowledged(rp);
+           core->peer.echoed < rp->schedule.sent && rp->now < rp->schedule.sent + ACK_WAIT_NS;
 }
 
 /* ---- the link ---------------------------------------------------------------------------------- */

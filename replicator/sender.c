@@ -47,7 +47,7 @@ void rp_sender_begin(struct rp_replicator *rp)
 }
 
 /* False for what nobody wants: there is no standby, or its snapshot has it already. */
-static bool wanted(const struct rp_replicator *rp, unsigned l, const struct ft_record *r)
+static bool is_wanted(const struct rp_replicator *rp, unsigned l, const struct ft_record *r)
 {
     const struct rp_sender *s = &rp->sender;
 
@@ -60,7 +60,7 @@ static bool has_credit(const struct rp_replicator *rp, unsigned lane, const stru
     return rp->sender.sent[lane] + r->size <= rp->core.peer_taken[lane] + rp->config.pending_bytes;
 }
 
-static size_t bound(const struct ft_record *r)
+static size_t encoded_bound(const struct ft_record *r)
 {
     switch (ft_entry_kind(r)) {
     case FT_ENTRY_CHUNK:
@@ -71,7 +71,7 @@ static size_t bound(const struct ft_record *r)
     return ft_record_bound(r);
 }
 
-static long encode(const struct ft_record *r, uint8_t *out, size_t cap)
+static long encode_entry(const struct ft_record *r, uint8_t *out, size_t cap)
 {
     switch (ft_entry_kind(r)) {
     case FT_ENTRY_CHUNK:
@@ -115,29 +115,29 @@ struct batch {
 };
 
 /* Encodes what one lane's ring holds, up to where the kind changes. */
-static void gather(struct rp_replicator *rp, unsigned l, struct batch *b)
+static void gather_lane(struct rp_replicator *rp, unsigned l, struct batch *b)
 {
     struct ft_lane *lane = rp_lane(rp, l);
     uint64_t there;
     const struct ft_record *r;
 
     for (; (r = ft_ring_peek(&lane->log, &there)); ft_ring_advance(&lane->log, r->size)) {
-        if (!wanted(rp, l, r))
+        if (!is_wanted(rp, l, r))
             continue;
         if (b->any && b->kind != ft_entry_kind(r)) {
             b->other = true;
             return;
         }
-        if (b->len >= b->most || b->len + bound(r) > FT_BULK_MAX)
+        if (b->len >= b->most || b->len + encoded_bound(r) > FT_BULK_MAX)
             return;
         if (!has_credit(rp, l, r)) {
             rp->shown.credit_waits++;
             return;
         }
-        long n = encode(r, rp->sender.bulk + b->len, FT_BULK_MAX - b->len);
+        long n = encode_entry(r, rp->sender.bulk + b->len, FT_BULK_MAX - b->len);
 
         FT_CHECK(n > 0, "lane %u's %s cannot be encoded: %s", l,
-                 ft_entry_kind(r) == FT_ENTRY_CHUNK ? "part" : "record", ft_error_name((int)n));
+                 ft_entry_kind(r) == FT_ENTRY_CHUNK ? "chunk" : "record", ft_error_name((int)n));
         b->any = true;
         b->kind = ft_entry_kind(r);
         b->len += (uint32_t)n;
@@ -158,13 +158,13 @@ static void send_batch(struct rp_replicator *rp, const struct batch *b)
     m.bulk_len = b->len;
     int error = rp_link_send(rp->link, &m, rp->lanes, compresses ? compressor : NULL);
 
-    rp->schedule.sent = rp->now;
+    rp->schedule.sent = m.sent;
     FT_CHECK(error == 0, "the link has no room for %u bytes though it said so", b->len);
     *(chunks ? &rp->shown.delta_bytes_wire : &rp->shown.log_bytes_wire) +=
         compresses ? compressor->compressed - before : b->len;
 }
 
-static uint64_t unsent(struct rp_replicator *rp)
+static uint64_t unsent_bytes(struct rp_replicator *rp)
 {
     uint64_t bytes = 0;
 
@@ -187,12 +187,12 @@ bool rp_sender_turn(struct rp_replicator *rp)
     if (rp->snapshot.cutting || (rp->sender.on && room < SEND_LEAST))
         return false;
     /* The second half of what came together is not held: records behind a chunk of a checkpoint. */
-    if (rp->sender.on && !left && rp_schedule_holds(rp, unsent(rp)))
+    if (rp->sender.on && !left && rp_schedule_holds(rp, unsent_bytes(rp)))
         return false;
     /* A busy lane that comes first each time would leave nothing to the others. */
     rp->sender.first = (rp->sender.first + 1) % rp->lanes;
     for (unsigned i = 0; i < rp->lanes; i++)
-        gather(rp, (rp->sender.first + i) % rp->lanes, &b);
+        gather_lane(rp, (rp->sender.first + i) % rp->lanes, &b);
     rp->sender.more = b.len >= b.most || b.other;
     if (b.any)
         send_batch(rp, &b);

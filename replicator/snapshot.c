@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Both ends of a base. Primary: asks the lanes for a cut, lets them copy pending lines to the copy at a
- * limited rate, sends each copied line once. Standby: writes the lines into its region, whose lanes stand
- * still.
+ * Both ends of a snapshot. Primary: asks the lanes for a cut, lets them copy pending lines to the copy at a
+ * limited rate, sends each copied line once. Standby: writes the lines into its region, whose lanes are
+ * quiesced.
  *
  * Capacity: the copy has the region's size, so an edit never waits for this end. What limits the rate is
  * the budget given to the lanes and the link's room.
@@ -78,7 +78,7 @@ bool rp_snapshot_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access
 }
 
 /* Gives the lanes leave to copy what the rate allows for the time passed. */
-static void grant(struct rp_replicator *rp)
+static void grant_copying(struct rp_replicator *rp)
 {
     struct rp_snapshot *b = &rp->snapshot;
     uint64_t us = (rp->now - b->began) / 1000, lines = us * rp->config.resync_mbps / FT_LINE;
@@ -88,7 +88,7 @@ static void grant(struct rp_replicator *rp)
 }
 
 /* How many lines of the run are copied, from its start. */
-static uint64_t copied(struct rp_replicator *rp, struct ft_run run)
+static uint64_t count_copied(struct rp_replicator *rp, struct ft_run run)
 {
     uint64_t n = 0;
 
@@ -98,13 +98,14 @@ static uint64_t copied(struct rp_replicator *rp, struct ft_run run)
 }
 
 /* Splits into zero and other runs. Returns the lines appended. */
-static uint64_t append(struct rp_replicator *rp, uint64_t line, uint64_t count, uint32_t *len, uint32_t most)
+static uint64_t append_runs(struct rp_replicator *rp, uint64_t line, uint64_t count, uint32_t *len,
+                            uint32_t most)
 {
-    const uint8_t *shadow = rp->config.region->snapshot_copy;
+    const uint8_t *copy = rp->config.region->snapshot_copy;
     uint64_t done = 0;
 
     while (done < count) {
-        const uint8_t *at = shadow + ((line + done) << FT_LINE_SHIFT);
+        const uint8_t *at = copy + ((line + done) << FT_LINE_SHIFT);
         bool zero = memcmp(at, zero_line, FT_LINE) == 0;
         uint64_t n = 1;
 
@@ -130,13 +131,13 @@ static uint32_t gather(struct rp_replicator *rp, uint32_t most)
 
         FT_CHECK(run.count, "%llu lines are unsent, and none from line %llu on", (unsigned long long)b->left,
                  (unsigned long long)b->at);
-        uint64_t n = copied(rp, run);
+        uint64_t n = count_copied(rp, run);
 
         if (n == 0) { /* lanes copy in order: what comes behind is not there yet either, but for edits */
             b->at = 0;
             break;
         }
-        uint64_t done = append(rp, run.line, n, &len, most);
+        uint64_t done = append_runs(rp, run.line, n, &len, most);
 
         if (done)
             ft_lines_take(&b->unsent, run.line, run.line + done, done);
@@ -160,7 +161,7 @@ bool rp_snapshot_turn(struct rp_replicator *rp, bool *whole)
         return false;
     if (room < RP_BATCH + RUN_MAX * FT_LINE)
         return false;
-    grant(rp);
+    grant_copying(rp);
     len = gather(rp, RP_BATCH + RUN_MAX * FT_LINE);
     if (len) {
         ft_core_head(&rp->core, FT_MSG_SNAPSHOT, rp->now, &m);
@@ -175,7 +176,7 @@ bool rp_snapshot_turn(struct rp_replicator *rp, bool *whole)
         rp_snapshot_forget(rp);
         *whole = true;
     }
-    return len > 0; /* … as when it is whole: the last line is sent with what ends it */
+    return len > 0; /* true also when it is whole: the last line is sent with what ends it */
 }
 
 void rp_snapshot_forget(struct rp_replicator *rp)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The protocol core: dispatch of events, heads of messages, and the invariants that hold after every step.
- * Owns struct ft_core; nobody else writes to it. The three other core_*.c files hold the chunks: joining,
- * being primary, being standby.
+ * The protocol core: dispatch of events, and the invariants that hold after every step. The files of
+ * ftcore/protocol/ own struct ft_core together, and nobody else writes to it. They are one unit and call each
+ * other (parts.h): head.c fills the heads of messages, join.c decides who reigns, primary.c, standby.c and
+ * handover.c are the roles, resync.c brings a standby up to date, and ack.c says what is stable.
  */
 #include "ftcore/protocol/parts.h"
 #include "ftcore/base/plant.h"
@@ -26,41 +27,6 @@ struct ft_action *ft_act(struct ft_actions *actions, enum ft_action_kind kind)
     memset(action, 0, sizeof(*action));
     action->kind = kind;
     return action;
-}
-
-/* What every message tells, and since when it is told. */
-static void tell(struct ft_core *core, enum ft_message_type type, uint64_t now, struct ft_message *m)
-{
-    memset(m, 0, sizeof(*m));
-    m->type = type;
-    m->state = core->state;
-    m->view = core->view;
-    m->sent = core->sent = now > core->sent ? now : core->sent + 1;
-    if (core->said.since && core->said.state == core->state && core->said.view == core->view)
-        return;
-    core->said.state = core->state;
-    core->said.view = core->view;
-    core->said.since = m->sent;
-}
-
-void ft_core_head(struct ft_core *core, enum ft_message_type type, uint64_t now, struct ft_message *m)
-{
-    tell(core, type, now, m);
-    m->echo = core->peer.newest;
-    /* An answer is a message that echoes something new: from here the other side's lease can run on. */
-    if (core->peer.newest > core->echoed) {
-        core->echoed = core->peer.newest;
-        core->answered = now;
-    }
-}
-
-struct ft_message *ft_say(struct ft_core *core, struct ft_actions *actions, enum ft_message_type type)
-{
-    struct ft_action *action = ft_act(actions, FT_ACT_SEND);
-
-    ft_core_head(core, type, core->now, &action->send);
-    core->beat_due = core->now + ft_ms(core->config.heartbeat_ms);
-    return &action->send;
 }
 
 void ft_become(struct ft_core *core, struct ft_actions *actions, enum ft_state state, const char *fmt, ...)
@@ -133,16 +99,16 @@ void ft_core_init(struct ft_core *core, const struct ft_core_config *config, uin
     check_invariants(core);
 }
 
-static void lost(struct ft_core *core, enum ft_lost how, struct ft_actions *actions);
+static void handle_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *actions);
 
 /*
  * The right of a standby (own_echoed) and its promise (answered) run on: they were given by a node, not by a
  * connection. So do the times of what we heard, or a reconnect would look like silence.
  */
-static void connected(struct ft_core *core, uint64_t greeted, struct ft_actions *actions)
+static void handle_connected(struct ft_core *core, uint64_t greeted, struct ft_actions *actions)
 {
     if (core->peer.up)
-        lost(core, FT_LOST_ERROR, actions);
+        handle_lost(core, FT_LOST_ERROR, actions);
 
     uint64_t heard = core->peer.heard, port_beat = core->peer.port_beat, was = core->peer.incarnation;
     uint64_t beat_view = core->peer.beat_view;
@@ -166,26 +132,8 @@ static void connected(struct ft_core *core, uint64_t greeted, struct ft_actions 
     core->peer.asked = m->sent;
 }
 
-/* It answers nothing, so it is no answer that a lease could rest on. */
-void ft_core_hello(struct ft_core *core, uint64_t now, struct ft_message *m)
-{
-    tell(core, FT_MSG_HELLO, now, m);
-    m->incarnation = core->config.incarnation;
-    memcpy(m->name, core->config.name, sizeof(m->name));
-    m->role = core->config.role;
-    m->strict = core->config.strict;
-    m->warm = core->config.warm;
-    m->lanes = core->config.lanes;
-    m->lease_ms = core->config.lease_ms;
-    m->detect_ms = core->config.detect_ms;
-    m->promote_within_ms = core->config.promote_within_ms;
-    m->solo_after_ms = core->config.solo_after_ms;
-    m->bulk = (const uint8_t *)core->config.identity;
-    m->bulk_len = m->identity_len = core->config.identity_len;
-}
-
 /* The connection is gone, by the peer's doing or ours. */
-static void lost(struct ft_core *core, enum ft_lost how, struct ft_actions *actions)
+static void handle_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *actions)
 {
     static const char *const text[] = {"", "the peer closed the connection",
                                        "the peer's kernel reset the connection", "the connection broke"};
@@ -205,8 +153,10 @@ static void lost(struct ft_core *core, enum ft_lost how, struct ft_actions *acti
         ft_standby_lost(core, how, actions);
 }
 
-static void malformed(struct ft_core *core, const char *text, struct ft_actions *actions)
+static void handle_malformed(struct ft_core *core, const char *text, struct ft_actions *actions)
 {
+    core->malformed.count++;
+    snprintf(core->malformed.text, sizeof(core->malformed.text), "%s", text);
     if (ft_core_primary(core)) {
         ft_primary_malformed(core, text, actions);
         return;
@@ -219,7 +169,7 @@ static void malformed(struct ft_core *core, const char *text, struct ft_actions 
 }
 
 /* What every message means, whatever its type. False: it ends here. */
-static bool take_head(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+static bool read_head(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
     bool reigns = m->state == FT_SOLO || m->state == FT_PROTECTED || m->state == FT_DEGRADED;
 
@@ -257,36 +207,36 @@ static bool take_head(struct ft_core *core, const struct ft_message *m, struct f
     return true;
 }
 
-int ft_core_doubts(const struct ft_core *core, const struct ft_message *m, struct ft_fault *fault)
+/* True, and why, when what the head says cannot be. */
+static bool contradicts(const struct ft_core *core, const struct ft_message *m, struct ft_fault *why)
 {
     if (m->view > FT_VIEW_MAX)
-        return ft_fail(fault, FT_EMALFORMED, "view %lu is beyond any that a pair reaches", m->view);
+        return ft_fail(why, FT_EMALFORMED, "view %lu is beyond any that a pair reaches", m->view);
     if (m->echo > core->sent)
-        return ft_fail(fault, FT_EMALFORMED, "it echoes %lu, and the last we said is %lu", m->echo,
-                       core->sent);
-    return 0;
+        return ft_fail(why, FT_EMALFORMED, "it echoes %lu, and the last we said is %lu", m->echo, core->sent);
+    return false;
 }
 
-static void message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+static void handle_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
-    struct ft_fault fault;
+    struct ft_fault why;
 
-    if (ft_core_doubts(core, m, &fault)) {
-        malformed(core, fault.text, actions);
+    if (contradicts(core, m, &why)) {
+        handle_malformed(core, why.text, actions);
         return;
     }
     if (!core->peer.known && m->type != FT_MSG_HELLO && m->type != FT_MSG_REFUSE) {
         if (core->peer.greeted)
             ft_join_prove(core, m, actions);
         else if (!core->refused)
-            malformed(core, "a message before the hello", actions);
+            handle_malformed(core, "a message before the hello", actions);
         return;
     }
     if (m->type == FT_MSG_HELLO || m->type == FT_MSG_REFUSE) {
         ft_join_hello(core, m, actions);
         return;
     }
-    if (!take_head(core, m, actions))
+    if (!read_head(core, m, actions))
         return;
     if (core->hand == FT_HAND_GIVEN)
         ft_handover_message(core, m, actions);
@@ -296,7 +246,7 @@ static void message(struct ft_core *core, const struct ft_message *m, struct ft_
         ft_standby_message(core, m, actions);
 }
 
-static void told(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
+static void obey_operator(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
 {
     enum ft_told what = event->told;
 
@@ -331,11 +281,11 @@ static void leave_deaf(struct ft_core *core, struct ft_actions *actions)
     if (!core->peer.up || core->abandoning || core->state == FT_READY ||
         ft_primary_silent(core, since) < DEAF * ft_ms(core->config.solo_after_ms))
         return;
-    lost(core, FT_LOST_ERROR, actions);
+    handle_lost(core, FT_LOST_ERROR, actions);
     ft_act(actions, FT_ACT_CLOSE);
 }
 
-static void passed_time(struct ft_core *core, struct ft_actions *actions)
+static void handle_time(struct ft_core *core, struct ft_actions *actions)
 {
     if (ft_core_primary(core))
         ft_primary_time(core, actions);
@@ -356,28 +306,30 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
     if (event->now - core->now > ft_ms(core->config.lease_ms) && !FT_PLANTED("never-slept"))
         core->awake = event->now;
     core->now = event->now;
+    if (event->reached || event->kind == FT_EV_LANES)
+        ft_standby_reached(core, event, actions);
     switch (event->kind) {
     case FT_EV_TIME:
-        passed_time(core, actions);
+        handle_time(core, actions);
         break;
     case FT_EV_CONNECTED:
-        connected(core, event->greeted, actions);
+        handle_connected(core, event->greeted, actions);
         break;
     case FT_EV_LOST:
-        lost(core, event->how, actions);
+        handle_lost(core, event->how, actions);
         break;
     case FT_EV_MESSAGE:
-        message(core, event->message, actions);
+        handle_message(core, event->message, actions);
         break;
     case FT_EV_MALFORMED:
-        malformed(core, event->text, actions);
+        handle_malformed(core, event->text, actions);
         break;
     case FT_EV_PORT_BEAT:
         core->peer.port_beat = core->now;
         core->peer.beat_view = event->view;
         break;
     case FT_EV_TOLD:
-        told(core, event, actions);
+        obey_operator(core, event, actions);
         break;
     default:
         if (ft_core_primary(core))
@@ -394,7 +346,8 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
 
 bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m)
 {
-    if (m->view != core->view || (core->state != FT_SYNCING && core->state != FT_READY))
+    if (m->view != core->view || m->echo > core->sent ||
+        (core->state != FT_SYNCING && core->state != FT_READY))
         return false;
     return m->type != FT_MSG_SNAPSHOT || !core->snapshot_whole;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The protocol core: who is primary, who may release, who may promote itself. A state machine with no socket,
- * clock, thread, allocation or callback (design §7, §8). One event in, a list of actions out, to be carried
- * out in order. Called once per batch, never per packet. The node and the simulation drive the same code; its
- * invariants are asserted after every step.
+ * clock, thread, allocation or callback. One event in, a list of actions out, to be carried out in order.
+ * Called once per batch, never per packet. The node and the simulation drive the same code; its invariants
+ * are asserted after every step. What a node does in each state is in a table in docs/ARCHITECTURE.md, "The
+ * protocol core".
  *
  * Two rules of use, on which safety rests:
  *  - Everything the peer sent that can be read is stepped before FT_EV_TIME with a later time. So a node that
@@ -40,8 +41,8 @@ enum ft_event_kind {
     FT_EV_TIME,      /* time passed */
     FT_EV_CONNECTED, /* a connection to the peer stands; `greeted`: our hello has been said on it already */
     FT_EV_LOST,      /* it ended; `how` */
-    FT_EV_MESSAGE,   /* `message`, checked by its decoder; LOG, DELTA and BASE too, after their bulk was taken
-                        in */
+    FT_EV_MESSAGE,   /* `message`, checked by its decoder. LOG, DELTA and SNAPSHOT come after their bulk was
+                        stored */
     FT_EV_MALFORMED, /* the peer sent what cannot be read, or what contradicts itself: `text` */
     FT_EV_PORT_BEAT, /* the peer's heartbeat on a data port: the `view` it tells */
     FT_EV_DEATH_NOTICE,  /* the death notice: `word` */
@@ -52,7 +53,7 @@ enum ft_event_kind {
     FT_EV_DRAINED,       /* primary: ports empty, all outputs released, last burst closed[] */
     FT_EV_STEERED,       /* standby: announced, frames are left unread */
     FT_EV_DIVERGED,      /* standby: replay did not reproduce the recording: `text` */
-    FT_EV_TOLD, /* an operator: `told`; or a RESYNC that something else asks for, for the reason in `text` */
+    FT_EV_TOLD, /* an operator wants `told`; or something else wants a RESYNC, for the reason in `text` */
 };
 
 enum ft_lost { FT_LOST_EOF = 1, FT_LOST_RESET, FT_LOST_ERROR };
@@ -70,12 +71,14 @@ struct ft_event {
     const struct ft_message *message;
     const char *text;
     struct ft_death_notice word;
-    /* Primary: bursts that the stream accounts for; with CUT, HELD and DRAINED, bursts closed. Standby: the
-     * closed set held. */
+    /* Standby: the closed set it holds. Primary: the bursts that the stream accounts for; with CUT, HELD and
+     * DRAINED, the bursts executed. */
     uint64_t closed[FT_LANES_MAX];
     uint64_t replayed[FT_LANES_MAX]; /* standby */
     uint64_t taken[FT_LANES_MAX];    /* standby: bytes of records replayed, ever */
     uint64_t access[FT_LANES_MAX];   /* FT_EV_CUT: access numbers given so far */
+    bool reached; /* standby: closed, replayed and taken are filled in, and count before the event; of
+                     FT_EV_LANES they always are */
 };
 
 enum ft_action_kind {
@@ -86,10 +89,11 @@ enum ft_action_kind {
     FT_ACT_CUT,         /* make a cut, begin a snapshot and the log after it */
     FT_ACT_NO_SNAPSHOT, /* forget the snapshot and stop logging */
     FT_ACT_VIEW,        /* remember `view` in the file, before anything that follows */
-    FT_ACT_CLEAR,       /* stop the lanes, wait until they stand; what is held of log and snapshot is void */
-    FT_ACT_STEER,       /* `flag`: announce and leave frames unread / read again */
-    FT_ACT_ANNOUNCE,    /* gratuitous ARP for all addresses */
-    FT_ACT_STATE,       /* tell: the state is now send.state, because of send.text */
+    FT_ACT_CLEAR, /* stop the lanes and wait until they are quiesced; what is held of log and snapshot is void
+                   */
+    FT_ACT_STEER, /* `flag`: announce and leave frames unread / read again */
+    FT_ACT_ANNOUNCE, /* gratuitous ARP for all addresses */
+    FT_ACT_STATE,    /* report that the state is now send.state, because of send.text */
 };
 
 enum ft_gate { FT_GATE_SHUT, FT_GATE_GUARDED, FT_GATE_SOLO };
@@ -115,9 +119,9 @@ enum ft_resync {
     FT_RESYNC_NONE,
     FT_RESYNC_CUT,      /* cut asked for */
     FT_RESYNC_SNAPSHOT, /* lines are on their way, and the log behind them */
-    FT_RESYNC_CATCHUP,  /* snapshot is whole there; the standby replays faster than we go */
-    FT_RESYNC_SWITCH,   /* the gate is being guarded: H is about to be known */
-    FT_RESYNC_HOLD,     /* holding after H until the standby has replayed to H */
+    FT_RESYNC_CATCHUP,  /* the snapshot is whole there; the standby replays faster than lanes go on */
+    FT_RESYNC_SWITCH,   /* lanes are told to guard the gate; they say after which bursts they do (`hold`) */
+    FT_RESYNC_HOLD,     /* outputs after `hold` are held until the standby has replayed up to it */
 };
 
 enum ft_handover {
@@ -134,22 +138,22 @@ struct ft_core {
     uint64_t since; /* monotonic ns */
     char why[FT_REASON_MAX];
     uint64_t view;
-    uint64_t now, started,
-        awake;      /* awake: since when we have been stepping without a gap longer than the lease */
+    uint64_t now, started;
+    uint64_t awake; /* since when this node has been stepping without a gap longer than the lease */
     uint64_t alone; /* since when no peer answers at all, for solo_after and start_alone */
 
     struct {
         bool up, known;          /* connection; its hello, and the proof that it is no replay */
         uint64_t asked;          /* `sent` of our hello on this connection: only who hears it can echo it */
-        bool greeted;            /* it said a hello that fits … */
-        struct ft_message hello; /* … this one, without its bulk; believed once `asked` is echoed */
+        bool greeted;            /* it said a hello that fits */
+        struct ft_message hello; /* that hello without its bulk; believed once `asked` is echoed */
         char name[FT_NAME_MAX];
         uint8_t role;
         enum ft_state state;
         uint64_t incarnation, view;
         uint64_t heard; /* last message, our clock; outlives the connection, like port_beat and incarnation */
         uint64_t met;   /* when the connection began */
-        uint64_t newest; /* its `sent`: what we echo */
+        uint64_t newest; /* newest `sent` heard from it, which this node echoes */
         uint64_t echoed; /* newest of our `sent` that it echoed on this connection */
         uint64_t port_beat;
         uint64_t beat_view; /* what the last heartbeat on a data port told */
@@ -162,9 +166,10 @@ struct ft_core {
     } said;
 
     uint64_t answered;   /* standby: when we last sent an answer that echoed something new */
-    uint64_t echoed;     /* … and what it echoed */
+    uint64_t echoed;     /* the newest `sent` of the peer that a message of ours has echoed */
     uint64_t own_echoed; /* newest of our own `sent` times that the peer has answered */
-    uint64_t ready_echo; /* primary: … answered by a READY standby: the lease runs from here */
+    uint64_t ready_echo; /* primary: newest of our own `sent` that a READY standby has answered; the lease
+                            runs from it */
     uint64_t beat_due;
     bool guarded; /* primary: gate is FT_GATE_GUARDED */
     bool solo;    /* primary: gate is FT_GATE_SOLO */
@@ -172,13 +177,14 @@ struct ft_core {
                      no lease until a new snapshot took them away */
     bool steered; /* standby: was asked to draw the frames to itself */
 
-    uint64_t closed[FT_LANES_MAX], replayed[FT_LANES_MAX], taken[FT_LANES_MAX]; /* ours */
+    /* What this node's lanes reached, as struct ft_event says; and what the peer acknowledged of it. */
+    uint64_t closed[FT_LANES_MAX], replayed[FT_LANES_MAX], taken[FT_LANES_MAX];
     uint64_t peer_closed[FT_LANES_MAX], peer_replayed[FT_LANES_MAX], peer_taken[FT_LANES_MAX];
-    uint64_t hold[FT_LANES_MAX];     /* H */
+    uint64_t hold[FT_LANES_MAX];     /* outputs of later bursts are held: see FT_RESYNC_HOLD */
     bool snapshot_whole, hold_known; /* standby */
-    /* Standby: what the last ACK said. */
+    /* Standby: what the last ACK said, and when it was sent. */
     uint64_t acked[FT_LANES_MAX], acked_replayed[FT_LANES_MAX], acked_taken[FT_LANES_MAX];
-    uint64_t acked_at;  /* … and when */
+    uint64_t acked_at;
     uint64_t snapshots; /* standby: snapshots begun, ever; whoever keeps their log begins anew with each */
 
     enum ft_resync resync;
@@ -205,6 +211,10 @@ struct ft_core {
     struct {
         uint64_t at, view, count;
     } fenced;
+    struct {
+        uint64_t count; /* times that what the peer sent could not be read, or contradicted itself */
+        char text[FT_REASON_MAX]; /* what was wrong the last time */
+    } malformed;
     uint64_t solos, degradations, false_alarms;
 };
 
@@ -222,17 +232,13 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
 void ft_core_hello(struct ft_core *core, uint64_t now, struct ft_message *m);
 
 /*
- * Fills the head of a bulk message (LOG, DELTA, BASE) that the caller makes, as the core would: state, view,
- * times. Every message to the peer carries a head from here or from FT_ACT_SEND.
+ * Fills the head of a bulk message (LOG, DELTA, SNAPSHOT) that the caller makes, as the core would: state,
+ * view, times. Every message to the peer carries a head from here or from FT_ACT_SEND.
  */
 void ft_core_head(struct ft_core *core, enum ft_message_type type, uint64_t now, struct ft_message *m);
 
-/* FT_EMALFORMED and why, when what the head says cannot be: a view that no pair reaches, an echo of what we
- * have not said yet. The core takes it as FT_EV_MALFORMED; who counts such things asks first. */
-int ft_core_doubts(const struct ft_core *core, const struct ft_message *m, struct ft_fault *fault);
-
-/* True when bulk of this head may be taken in: from the primary we follow, in its view. BASE only before the
- * snapshot is whole. */
+/* True when the bulk of this message may be stored: it is of the primary that this node follows, in its view,
+ * and its head can be true. SNAPSHOT only before the snapshot is whole. */
 bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m);
 
 /* When FT_EV_TIME is wanted next at the latest, local monotonic ns. */

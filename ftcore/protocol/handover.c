@@ -26,6 +26,14 @@ int ft_handover_begin(struct ft_core *core, struct ft_actions *actions)
     return 0;
 }
 
+void ft_handover_steered(struct ft_core *core, struct ft_actions *actions)
+{
+    if (core->hand != FT_HAND_STEER)
+        return;
+    core->hand = FT_HAND_DRAIN;
+    ft_order(core, actions, FT_LANE_DRAIN);
+}
+
 void ft_handover_off(struct ft_core *core, struct ft_actions *actions, const char *why)
 {
     core->hand = FT_HAND_NONE;

@@ -209,7 +209,6 @@ static void believe(struct ft_core *core, const struct ft_message *m, struct ft_
     if (core->state == FT_READY && !same) {
         /* What we followed has died, or there would be no second process. */
         if (ft_standby_right(core)) {
-            core->takeover.suspected = core->now;
             ft_standby_promote(core, "the peer has started anew", actions);
         } else {
             ft_join_again(core, actions, "the peer has started anew, and the right to promote had ended");
@@ -240,7 +239,7 @@ static void believe(struct ft_core *core, const struct ft_message *m, struct ft_
 
     if (yields)
         ft_join_fence(core, m->view, actions);
-    else /* hazard 10: the other may have claimed the addresses */
+    else /* the other may have claimed the addresses */
         ft_act(actions, FT_ACT_ANNOUNCE);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the protocol core only: what its files, core.c and core_*.c, share. */
+/* Inside the protocol core only: what its files share. They are one unit, and call each other. */
 #ifndef FTCORE_PROTOCOL_PARTS_H
 #define FTCORE_PROTOCOL_PARTS_H
 
@@ -10,8 +10,8 @@ struct ft_message *ft_say(struct ft_core *core, struct ft_actions *actions, enum
 void ft_become(struct ft_core *core, struct ft_actions *actions, enum ft_state state, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void ft_order(struct ft_core *core, struct ft_actions *actions, enum ft_order order);
-/* What of it counts towards being up to date: what is replayed; with a warm standby what is stored, for it
- * replays only when it takes over. */
+/* What counts towards being up to date: the bursts that are replayed; with a warm standby, which replays only
+ * when it takes over, those that are stored. */
 static inline const uint64_t *ft_counts(const struct ft_core *core, const uint64_t closed[],
                                         const uint64_t replayed[])
 {
@@ -19,6 +19,10 @@ static inline const uint64_t *ft_counts(const struct ft_core *core, const uint64
 }
 bool ft_reached(const struct ft_core *core, const uint64_t have[], const uint64_t want[]);
 uint64_t ft_ms(uint32_t ms);
+static inline uint64_t ft_later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
 
 /* protocol/join.c: hello, who is primary, fencing, giving up what we hold. */
 void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
@@ -38,23 +42,36 @@ void ft_primary_message(struct ft_core *core, const struct ft_message *m, struct
 void ft_primary_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
 void ft_primary_time(struct ft_core *core, struct ft_actions *actions);
 void ft_primary_malformed(struct ft_core *core, const char *text, struct ft_actions *actions);
-void ft_primary_guard(struct ft_core *core, struct ft_actions *actions);
-uint64_t ft_primary_lease(const struct ft_core *core);                  /* its end, 0: none */
-uint64_t ft_primary_silent(const struct ft_core *core, uint64_t since); /* … that long, awake, ns */
+/* ns without a message, at most since `since`; time that this node slept does not count */
+uint64_t ft_primary_silent(const struct ft_core *core, uint64_t since);
 void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
+
+/* protocol/ack.c, standby. */
+void ft_ack_send(struct ft_core *core, struct ft_actions *actions);
+void ft_ack_consider(struct ft_core *core,
+                     struct ft_actions *actions);      /* lanes moved: sends one if it is due */
+bool ft_ack_replay_untold(const struct ft_core *core); /* lanes have replayed more than the last ACK told */
+bool ft_ack_is_late(const struct ft_core *core);       /* the same, and the last ACK was not just now */
+/* protocol/ack.c, primary: an ACK came; any message of a READY standby came; guards the gate from now on. */
+void ft_ack_receive(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
+void ft_ack_renew(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
+void ft_ack_guard(struct ft_core *core, struct ft_actions *actions);
+void ft_ack_forget(struct ft_core *core);          /* nothing is acknowledged */
+uint64_t ft_ack_lease(const struct ft_core *core); /* end of the lease, ns; 0: none */
 
 /* protocol/resync.c */
 void ft_resync_consider(struct ft_core *core, struct ft_actions *actions);
 void ft_resync_end(struct ft_core *core, struct ft_actions *actions, const char *outcome);
 void ft_resync_cut_off(struct ft_core *core, struct ft_actions *actions, const char *why);
 void ft_resync_asked(struct ft_core *core, const char *why, struct ft_actions *actions);
-void ft_resync_ack(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
-void ft_resync_ready(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
+void ft_resync_caught_up(struct ft_core *core, struct ft_actions *actions);
+void ft_resync_ready(struct ft_core *core);
 void ft_resync_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
 void ft_resync_time(struct ft_core *core, struct ft_actions *actions);
 
 /* protocol/handover.c */
 int ft_handover_begin(struct ft_core *core, struct ft_actions *actions);
+void ft_handover_steered(struct ft_core *core, struct ft_actions *actions);
 void ft_handover_off(struct ft_core *core, struct ft_actions *actions, const char *why);
 void ft_handover_give(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
 void ft_handover_hello(struct ft_core *core, const struct ft_message *m, bool same,
@@ -65,6 +82,7 @@ void ft_handover_told(struct ft_core *core, struct ft_actions *actions);
 void ft_handover_time(struct ft_core *core, struct ft_actions *actions);
 
 /* protocol/standby.c */
+void ft_standby_reached(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
 void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
 void ft_standby_time(struct ft_core *core, struct ft_actions *actions);

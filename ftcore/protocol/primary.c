@@ -3,9 +3,7 @@
  * Being primary: the gate and its lease, and what the loss of a standby means.
  *
  * The gate is in one of three positions. SOLO: everything leaves; announced, never with strict. Guarded:
- * outputs of bursts up to the standby's closed set leave while the lease runs. Shut: nothing leaves. The
- * lease runs from the time at which we *sent* the newest message that a READY standby has answered, so it
- * ends here before the standby, counting from its answer, may think us dead (design §8).
+ * outputs of bursts up to the standby's closed set leave while the lease runs (ack.c). Shut: nothing leaves.
  */
 #include "ftcore/protocol/parts.h"
 #include "ftcore/base/plant.h"
@@ -13,27 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-uint64_t ft_primary_lease(const struct ft_core *core)
-{
-    uint32_t lease = core->config.lease_ms;
-
-    if (FT_PLANTED("long-lease"))
-        lease = core->config.solo_after_ms;
-    return core->ready_echo ? core->ready_echo + ft_ms(lease) : 0;
-}
-
-void ft_primary_guard(struct ft_core *core, struct ft_actions *actions)
-{
-    struct ft_action *action = ft_act(actions, FT_ACT_GATE);
-
-    core->guarded = true;
-    core->solo = false;
-    action->gate = FT_GATE_GUARDED;
-    action->lease_until = ft_primary_lease(core);
-    memcpy(action->vector, core->peer_closed, sizeof(action->vector));
-}
-
-/* How long nothing has been heard, at most since `since`. Time slept does not count. */
 uint64_t ft_primary_silent(const struct ft_core *core, uint64_t since)
 {
     since = since > core->awake ? since : core->awake;
@@ -91,7 +68,7 @@ void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, stru
  */
 void ft_primary_lost(struct ft_core *core, const char *why, bool certain, struct ft_actions *actions)
 {
-    bool leased = core->guarded && core->now < ft_primary_lease(core);
+    bool leased = core->guarded && core->now < ft_ack_lease(core);
     bool never = core->resync == FT_RESYNC_SWITCH;
 
     if (core->abandoning) {
@@ -125,7 +102,7 @@ static void say_abandon(struct ft_core *core, const char *text, struct ft_action
 {
     core->abandoning = true;
     core->abandon_began = core->now;
-    core->abandon_lease = ft_primary_lease(core);
+    core->abandon_lease = ft_ack_lease(core);
     ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
     core->guarded = core->cut_off = false;
     core->ready_echo = 0;
@@ -194,16 +171,22 @@ void ft_primary_message(struct ft_core *core, const struct ft_message *m, struct
             close_abandoned(core, actions);
         return;
     }
-    if (m->type == FT_MSG_ACK)
-        ft_resync_ack(core, m, actions);
-    if (m->type == FT_MSG_ASK)
+    switch (m->type) {
+    case FT_MSG_ACK:
+        ft_ack_receive(core, m, actions);
+        break;
+    case FT_MSG_ASK:
         ft_handover_begin(core, actions);
-    if (m->type == FT_MSG_STEERED && core->hand == FT_HAND_STEER) {
-        core->hand = FT_HAND_DRAIN;
-        ft_order(core, actions, FT_LANE_DRAIN);
+        break;
+    case FT_MSG_STEERED:
+        ft_handover_steered(core, actions);
+        break;
+    default:
+        break;
     }
+    /* Whatever its type, a message of a READY standby is an answer. */
     if (m->state == FT_READY)
-        ft_resync_ready(core, m, actions);
+        ft_ack_renew(core, m, actions);
     else
         ft_primary_powerless(core, m, actions);
 }
@@ -242,7 +225,7 @@ void ft_primary_event(struct ft_core *core, const struct ft_event *event, struct
 
 static void check_silence(struct ft_core *core, struct ft_actions *actions)
 {
-    if (core->state == FT_PROTECTED && core->now >= ft_primary_lease(core)) {
+    if (core->state == FT_PROTECTED && core->now >= ft_ack_lease(core)) {
         core->degradations++;
         ft_become(core, actions, FT_DEGRADED, "no answer from the standby for %u ms", core->config.lease_ms);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bringing a standby up to date, from the cut to its being READY, and taking its acknowledgements.
+ * Bringing a standby up to date, from the cut to its being READY.
  *
  * A resync begins beside a gate that is SOLO (or shut, with strict); or beside a guarded one whose standby
  * was cut off from the log. That standby may still hold rights, so the gate stays as it is until the standby
@@ -8,7 +8,6 @@
  * primary holding, and only the next snapshot, or solo_after_ms of silence, lets it go on alone.
  */
 #include "ftcore/protocol/parts.h"
-#include "ftcore/base/plant.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -49,7 +48,7 @@ void ft_resync_cut_off(struct ft_core *core, struct ft_actions *actions, const c
 {
     core->cut_off = true;
     core->ready_echo = 0;
-    ft_primary_guard(core, actions);
+    ft_ack_guard(core, actions);
     if (core->state == FT_PROTECTED)
         core->degradations++;
     ft_become(core, actions, FT_DEGRADED, "%s", why);
@@ -79,58 +78,32 @@ static void begin_switch(struct ft_core *core, struct ft_actions *actions)
     core->switch_began = core->now;
     core->ready_echo = 0;
     core->cut_off = false;
-    ft_primary_guard(core, actions);
+    ft_ack_guard(core, actions);
     ft_become(core, actions, FT_DEGRADED, "holding until the standby is ready");
 }
 
-void ft_resync_ack(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+/* Once the standby replays faster than lanes go on, the gate is guarded and outputs are held for it. */
+void ft_resync_caught_up(struct ft_core *core, struct ft_actions *actions)
 {
     const uint64_t *counts = ft_counts(core, core->peer_closed, core->peer_replayed);
     uint64_t lag = 0;
-    bool early = core->resync == FT_RESYNC_CUT || core->resync == FT_RESYNC_SNAPSHOT;
-    bool first = core->resync == FT_RESYNC_CATCHUP || core->resync == FT_RESYNC_SWITCH;
 
-    /* What is left in the connection of an earlier resync must not count: its `taken` ran on another scale,
-     * and its sender has forgotten since what it acknowledged. */
-    if (early || m->echo < core->begun || (first && m->state != FT_SYNCING) || core->cut_off ||
-        (!core->resync && !core->guarded))
-        return;
-    for (unsigned l = 0; l < core->config.lanes; l++) {
-        if (m->burst[l] > core->peer_closed[l])
-            core->peer_closed[l] = m->burst[l];
-        if (m->replayed[l] > core->peer_replayed[l])
-            core->peer_replayed[l] = m->replayed[l];
-        if (m->taken[l] > core->peer_taken[l])
-            core->peer_taken[l] = m->taken[l];
+    for (unsigned l = 0; l < core->config.lanes; l++)
         lag += core->closed[l] > counts[l] ? core->closed[l] - counts[l] : 0;
-    }
     if (core->resync == FT_RESYNC_CATCHUP && lag <= CATCHUP_BURSTS)
         begin_switch(core, actions);
 }
 
 /* The standby says READY: it holds everything up to H and, if it is hot, has replayed it. */
-void ft_resync_ready(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+void ft_resync_ready(struct ft_core *core)
 {
-    uint64_t old = core->ready_echo;
-
-    if (core->resync == FT_RESYNC_HOLD) {
-        if (!ft_reached(core, ft_counts(core, core->peer_closed, core->peer_replayed), core->hold))
-            return;
-        core->resync = FT_RESYNC_NONE;
-        core->resyncs++;
-        snprintf(core->resync_outcome, sizeof(core->resync_outcome), "done in %llu ms",
-                 (core->now - core->resync_began) / FT_MS);
-    }
-    if (!core->guarded || core->cut_off || core->resync)
+    if (core->resync != FT_RESYNC_HOLD ||
+        !ft_reached(core, ft_counts(core, core->peer_closed, core->peer_replayed), core->hold))
         return;
-    if (m->echo > core->ready_echo)
-        core->ready_echo = FT_PLANTED("lease-from-answer") ? core->now : m->echo;
-    if (core->now < ft_primary_lease(core) && core->state != FT_PROTECTED) {
-        if (old)
-            core->false_alarms++;
-        ft_become(core, actions, FT_PROTECTED, old ? "the standby answers again" : "the standby is ready");
-    }
-    ft_primary_guard(core, actions);
+    core->resync = FT_RESYNC_NONE;
+    core->resyncs++;
+    snprintf(core->resync_outcome, sizeof(core->resync_outcome), "done in %llu ms",
+             (core->now - core->resync_began) / FT_MS);
 }
 
 void ft_resync_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
@@ -139,9 +112,7 @@ void ft_resync_event(struct ft_core *core, const struct ft_event *event, struct 
 
     if (event->kind == FT_EV_CUT && core->resync == FT_RESYNC_CUT) {
         core->resync = FT_RESYNC_SNAPSHOT;
-        memset(core->peer_closed, 0, sizeof(core->peer_closed));
-        memset(core->peer_replayed, 0, sizeof(core->peer_replayed));
-        memset(core->peer_taken, 0, sizeof(core->peer_taken));
+        ft_ack_forget(core);
         /* Told to forget, it protects nothing more: what is left of a lease ends here. */
         if (core->guarded)
             ft_resync_cut_off(core, actions, "the standby gets a new snapshot");

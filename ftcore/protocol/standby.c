@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Being standby: taking in a snapshot and the log, acknowledging the closed set, and the right to promote
- * itself.
+ * Being standby: taking in a snapshot and the log, becoming READY, and the right to promote itself.
  *
  * The right comes from the primary's own answers: it ends promote_within_ms after we sent the last message
  * that the primary answered. A standby that slept, or only lost its link, finds its right gone and joins
@@ -12,22 +11,11 @@
 
 #include <string.h>
 
-#define ACK_TAKEN                                                                                            \
-    (256u << 10) /* bytes replayed that are worth an ACK of their own: they are the primary's credit */
-
-/* ns after an ACK when less is worth one: a primary that waits for us to catch up has nothing else to hear */
-#define ACK_SOON 250000u
-
-static uint64_t later(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
 /* Silence counts from our own last answer, since the primary's lease may run on from there; and not while we
  * slept. */
 uint64_t ft_standby_patience(const struct ft_core *core)
 {
-    return later(later(core->answered, core->peer.heard), later(core->peer.port_beat, core->awake)) +
+    return ft_later(ft_later(core->answered, core->peer.heard), ft_later(core->peer.port_beat, core->awake)) +
            ft_ms(core->config.detect_ms);
 }
 
@@ -38,35 +26,9 @@ bool ft_standby_right(const struct ft_core *core)
     return core->own_echoed && core->now < core->own_echoed + ft_ms(core->config.promote_within_ms);
 }
 
-static void acknowledge(struct ft_core *core, struct ft_actions *actions)
-{
-    struct ft_message *m = ft_say(core, actions, FT_MSG_ACK);
-
-    memcpy(m->burst, core->closed, sizeof(m->burst));
-    memcpy(m->replayed, core->replayed, sizeof(m->replayed));
-    memcpy(m->taken, core->taken, sizeof(m->taken));
-    memcpy(core->acked, core->closed, sizeof(core->acked));
-    memcpy(core->acked_replayed, core->replayed, sizeof(core->acked_replayed));
-    memcpy(core->acked_taken, core->taken, sizeof(core->acked_taken));
-    core->acked_at = core->now;
-}
-
-static bool untold(const struct ft_core *core)
-{
-    for (unsigned l = 0; l < core->config.lanes; l++)
-        if (core->replayed[l] != core->acked_replayed[l] || core->taken[l] != core->acked_taken[l])
-            return true;
-    return false;
-}
-
-static bool owes_ack(const struct ft_core *core)
-{
-    return core->now - core->acked_at >= ACK_SOON && untold(core);
-}
-
 void ft_standby_promote(struct ft_core *core, const char *why, struct ft_actions *actions)
 {
-    core->takeover.decided = core->now;
+    core->takeover.suspected = core->takeover.decided = core->now;
     strncpy(core->takeover.reason, why, sizeof(core->takeover.reason) - 1);
     core->view = (core->peer.view > core->view ? core->peer.view : core->view) + 1;
     core->takeover.view = core->view;
@@ -85,7 +47,6 @@ void ft_standby_promote(struct ft_core *core, const char *why, struct ft_actions
 void ft_standby_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *actions)
 {
     if (core->state == FT_READY && how != FT_LOST_ERROR && ft_standby_right(core)) {
-        core->takeover.suspected = core->now;
         ft_standby_promote(core,
                            how == FT_LOST_EOF ? "the peer's kernel closed its connection"
                                               : "the peer's kernel reset its connection",
@@ -106,7 +67,7 @@ static void consider_ready(struct ft_core *core, struct ft_actions *actions)
           ft_reached(core, core->closed, core->hold)))) {
         ft_become(core, actions, FT_READY, "%s all that the primary holds from",
                   core->config.warm ? "stored" : "replayed");
-        acknowledge(core, actions);
+        ft_ack_send(core, actions);
     }
 }
 
@@ -115,7 +76,6 @@ static void consider_taking(struct ft_core *core, struct ft_actions *actions)
     /* Without the right: we slept, and the primary may have stopped waiting for us. */
     if (core->hand == FT_HAND_TAKING && core->state == FT_READY && ft_standby_right(core) &&
         ft_reached(core, ft_counts(core, core->closed, core->replayed), core->final)) {
-        core->takeover.suspected = core->now;
         ft_standby_promote(core, "planned", actions);
     }
 }
@@ -143,7 +103,6 @@ void ft_standby_hears(struct ft_core *core, const struct ft_message *m, struct f
         ft_join_again(core, actions, "the primary goes on alone");
         ft_say(core, actions, FT_MSG_BEAT);
     } else if (m->state == FT_JOINING && ready && ft_standby_right(core)) {
-        core->takeover.suspected = core->now;
         ft_standby_promote(core, "the primary has dropped its state", actions);
     }
 }
@@ -160,7 +119,7 @@ void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct
             break;
         core->snapshot_whole = true;
         ft_order(core, actions, FT_LANE_REPLAY);
-        acknowledge(core, actions);
+        ft_ack_send(core, actions);
         break;
     case FT_MSG_HOLDING:
         if (core->state != FT_SYNCING)
@@ -171,8 +130,8 @@ void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct
         break;
     case FT_MSG_BEAT:
         /* The last of the replay is worth no message of its own, and must not stay untold. */
-        if (core->snapshot_whole && untold(core))
-            acknowledge(core, actions);
+        if (core->snapshot_whole && ft_ack_replay_untold(core))
+            ft_ack_send(core, actions);
         else if (core->state == FT_READY || core->state == FT_SYNCING)
             ft_say(core, actions, FT_MSG_BEAT);
         break;
@@ -202,24 +161,14 @@ void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct
     }
 }
 
-/* Lanes moved: tell the primary what is stable now, and pass credit back in good time. */
-static void take_lanes(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
+/* What lanes reached counts before the event that tells of it: a takeover goes on from there. */
+void ft_standby_reached(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
 {
-    bool tell;
-
     if (core->state != FT_SYNCING && core->state != FT_READY)
         return;
     memcpy(core->closed, event->closed, sizeof(core->closed));
     memcpy(core->replayed, event->replayed, sizeof(core->replayed));
     memcpy(core->taken, event->taken, sizeof(core->taken));
-    if (!core->snapshot_whole)
-        return;
-    tell = owes_ack(core);
-    for (unsigned l = 0; l < core->config.lanes; l++)
-        tell |= core->closed[l] != core->acked[l] || core->taken[l] - core->acked_taken[l] >= ACK_TAKEN;
-    /* While catching up every step counts: the primary waits to see us close. */
-    if (tell || core->state == FT_SYNCING)
-        acknowledge(core, actions);
     consider_ready(core, actions);
     consider_taking(core, actions);
 }
@@ -228,7 +177,7 @@ void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct
 {
     switch (event->kind) {
     case FT_EV_LANES:
-        take_lanes(core, event, actions);
+        ft_ack_consider(core, actions);
         break;
     case FT_EV_STEERED:
         if (core->state == FT_READY && core->peer.known)
@@ -237,7 +186,6 @@ void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct
     case FT_EV_DEATH_NOTICE:
         if (core->state == FT_READY && event->word.incarnation == core->peer.incarnation &&
             ft_standby_right(core)) {
-            core->takeover.suspected = core->now;
             if (core->peer.up)
                 ft_act(actions, FT_ACT_CLOSE);
             core->peer.up = core->peer.known = false;
@@ -272,9 +220,8 @@ void ft_standby_time(struct ft_core *core, struct ft_actions *actions)
     if (core->state != FT_READY)
         return;
     if (core->now >= ft_standby_patience(core)) {
-        core->takeover.suspected = core->now;
         ft_standby_promote(core, "silence", actions);
-    } else if (core->peer.known && owes_ack(core)) {
-        acknowledge(core, actions);
+    } else if (core->peer.known && ft_ack_is_late(core)) {
+        ft_ack_send(core, actions);
     }
 }

@@ -26,7 +26,7 @@
 struct ft_audit {
     atomic_flag lock;
     _Atomic unsigned suspended; /* how many brackets are open */
-    uint8_t *aside;             /* opened pages as they were, at the offsets they have in the region */
+    uint8_t *before;            /* opened pages as they were, at the offsets they have in the region */
     struct ft_lines open;       /* pages, not lines */
     struct ft_lines noted[2];   /* lines; notes go to noted[now] */
     _Atomic unsigned now;
@@ -75,7 +75,7 @@ static bool open_page(struct ft_region *region, uintptr_t address)
     if (!atomic_load(&audit->suspended)) {
         /* Open already: another lane was first. */
         if (!ft_lines_has(&audit->open, offset >> PAGE_SHIFT)) {
-            memcpy(audit->aside + offset, region->base + offset, PAGE);
+            memcpy(audit->before + offset, region->base + offset, PAGE);
             ft_lines_add(&audit->open, offset >> PAGE_SHIFT, 1);
         }
         protect(region, offset, PAGE, PROT_READ | PROT_WRITE);
@@ -104,7 +104,7 @@ void ft_audit_permit(const void *base)
             atomic_store(&forbidden[i].base, NULL);
 }
 
-static void tell(const uint8_t *at)
+static void report_forbidden(const uint8_t *at)
 {
     for (unsigned i = 0; i < FT_LANES_MAX; i++) {
         const uint8_t *base = atomic_load(&forbidden[i].base);
@@ -133,7 +133,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
     int saved = errno;
 
     if (info->si_code == SEGV_ACCERR)
-        tell(info->si_addr);
+        report_forbidden(info->si_addr);
     if (!region || info->si_code != SEGV_ACCERR || !open_page(region, (uintptr_t)info->si_addr))
         pass_on(number, info, context);
     errno = saved;
@@ -163,8 +163,8 @@ static void leave_faults(void)
 
 static void free_audit(struct ft_audit *audit, uint64_t size)
 {
-    if (audit->aside)
-        munmap(audit->aside, size);
+    if (audit->before)
+        munmap(audit->before, size);
     ft_lines_free(&audit->open);
     ft_lines_free(&audit->noted[0]);
     ft_lines_free(&audit->noted[1]);
@@ -175,14 +175,14 @@ int ft_audit_open(struct ft_region *region, struct ft_fault *fault)
 {
     struct ft_audit *audit = calloc(1, sizeof(*audit));
     uint64_t lines = region->size >> FT_LINE_SHIFT;
-    void *aside;
+    void *before;
 
     if (!audit)
         return ft_fail(fault, FT_ENOMEM, "audit: no memory");
-    aside =
+    before =
         mmap(NULL, region->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    audit->aside = aside == MAP_FAILED ? NULL : aside;
-    if (!audit->aside || ft_lines_init(&audit->open, region->size >> PAGE_SHIFT) ||
+    audit->before = before == MAP_FAILED ? NULL : before;
+    if (!audit->before || ft_lines_init(&audit->open, region->size >> PAGE_SHIFT) ||
         ft_lines_init(&audit->noted[0], lines) || ft_lines_init(&audit->noted[1], lines)) {
         free_audit(audit, region->size);
         return ft_fail(fault, FT_ENOMEM, "audit: no memory for a second copy of %llu MiB",
@@ -273,7 +273,7 @@ static void compare_page(const struct ft_region *region, const struct ft_arena *
 
     for (uint64_t line = page * PAGE_LINES; line < (page + 1) * PAGE_LINES; line++) {
         const uint8_t *is = region->base + (line << FT_LINE_SHIFT),
-                      *was = audit->aside + (line << FT_LINE_SHIFT);
+                      *was = audit->before + (line << FT_LINE_SHIFT);
         unsigned at = 0;
 
         if (memcmp(is, was, FT_LINE) == 0 || ft_lines_has(&audit->noted[0], line) ||
@@ -298,7 +298,7 @@ static void check_arena(struct ft_region *region, const struct ft_arena *arena, 
     }
 }
 
-static void forget(struct ft_lines *noted, const struct ft_arena *arena)
+static void forget_notes(struct ft_lines *noted, const struct ft_arena *arena)
 {
     uint64_t from = arena->offset >> FT_LINE_SHIFT, to = from + (arena->size >> FT_LINE_SHIFT);
 
@@ -320,9 +320,9 @@ static void turn_notes(struct ft_region *region, unsigned lane)
     if (audit->passed != (1u << region->lanes) - 1)
         return;
     audit->passed = 0;
-    forget(&audit->noted[former], ft_region_shared(region));
+    forget_notes(&audit->noted[former], ft_region_shared(region));
     if (region->lanes == 1)
-        forget(&audit->noted[1 - former], ft_region_shared(region));
+        forget_notes(&audit->noted[1 - former], ft_region_shared(region));
     else
         atomic_store(&audit->now, former);
 }
@@ -338,8 +338,8 @@ void ft_audit_check(struct ft_region *region, unsigned lane)
         const struct ft_arena *arena = ft_region_arena(region, lane, nf);
 
         check_arena(region, arena, lane);
-        forget(&audit->noted[0], arena);
-        forget(&audit->noted[1], arena);
+        forget_notes(&audit->noted[0], arena);
+        forget_notes(&audit->noted[1], arena);
     }
     check_arena(region, ft_region_shared(region), lane);
     turn_notes(region, lane);

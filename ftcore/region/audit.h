@@ -19,8 +19,8 @@ int ft_audit_open(struct ft_region *region, struct ft_fault *fault); /* called b
 void ft_audit_close(struct ft_region *region);
 void ft_audit_note(struct ft_region *region, uint64_t line, uint64_t count); /* called by ft_edit_track */
 
-/* Bracket everything that may write: base lines being applied, the chain being made, wiping. Nests. What a
- * lane has changed before it in the same burst is not compared. */
+/* Bracket everything that may write: snapshot lines being applied, the chain being made, wiping. Nests. What
+ * a lane has changed before it in the same burst is not compared. */
 void ft_audit_suspend(struct ft_region *region);
 void ft_audit_resume(struct ft_region *region);
 

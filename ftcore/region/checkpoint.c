@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pending lines; see pending.h. Owns the set and what is saved of it, both the region's. Written by lanes. */
+/* The lines of an incremental checkpoint, see checkpoint.h. Owns the set of pending ones and what is saved of
+ * them, both the region's. Written by lanes. */
 #include "ftcore/region/checkpoint.h"
 #include "ftcore/base/plant.h"
 
@@ -30,7 +31,7 @@ static uint64_t first_line(const struct ft_region *region, unsigned lane)
     return region->arenas[lane * region->nfs].offset >> FT_LINE_SHIFT; /* behind the last: the shared one's */
 }
 
-static void *map(uint64_t bytes)
+static void *map_memory(uint64_t bytes)
 {
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
@@ -70,9 +71,9 @@ int ft_checkpoint_prepare(struct ft_region *region)
         return FT_ENOMEM;
     region->checkpoint_saved = saved;
     memset(saved, 0, size);
-    saved->bytes = map(region->size);
-    saved->at = map(number_bytes(region));
-    saved->line = map(number_bytes(region));
+    saved->bytes = map_memory(region->size);
+    saved->at = map_memory(number_bytes(region));
+    saved->line = map_memory(number_bytes(region));
     if (ft_lines_init(&region->checkpoint_pending, lines) != 0 || !saved->bytes || !saved->at ||
         !saved->line) {
         ft_checkpoint_free(region);
@@ -84,7 +85,7 @@ int ft_checkpoint_prepare(struct ft_region *region)
 }
 
 /* Of a checkpoint that nobody wanted there may be some. */
-static void forget(struct ft_region *region)
+static void forget_pending(struct ft_region *region)
 {
     struct ft_saved *saved = region->checkpoint_saved;
     uint64_t lines = region->checkpoint_pending.lines;
@@ -100,7 +101,7 @@ void ft_checkpoint_begin(struct ft_region *region)
 {
     struct ft_lines marked = region->dirty;
 
-    forget(region);
+    forget_pending(region);
     region->dirty = region->checkpoint_pending;
     region->checkpoint_pending = marked;
     atomic_store_explicit(&region->checkpoint_open, true, memory_order_release);
@@ -112,7 +113,7 @@ void ft_checkpoint_end(struct ft_region *region)
         atomic_store_explicit(&region->checkpoint_open, false, memory_order_release);
 }
 
-static struct saved_lane *owner(const struct ft_region *region, uint64_t line)
+static struct saved_lane *lane_of_line(const struct ft_region *region, uint64_t line)
 {
     struct saved_lane *l = region->checkpoint_saved->lane;
 
@@ -135,7 +136,7 @@ void ft_checkpoint_save(struct ft_region *region, uint64_t line, uint64_t count)
     for (uint64_t end = line + count; line < end; line++) {
         if (!ft_lines_marked(&region->checkpoint_pending, line) || ft_lines_marked(&region->dirty, line))
             continue;
-        struct saved_lane *mine = owner(region, line);
+        struct saved_lane *mine = lane_of_line(region, line);
         uint64_t place = mine->next++;
 
         FT_CHECK(place < mine->end, "line %lu is saved, and there are more saved ones than lines", line);
@@ -166,7 +167,7 @@ void ft_checkpoint_copy(struct ft_region *region, const struct ft_run *run, uint
     struct ft_saved *saved = region->checkpoint_saved;
 
     if (run->line < first_line(region, region->lanes)) /* the shared arena's are never saved */
-        find_saved(saved, owner(region, run->line));
+        find_saved(saved, lane_of_line(region, run->line));
     for (uint64_t line = run->line; line < run->line + run->count; line++, out += FT_LINE) {
         uint32_t at = saved->at[line], later = saved->at[line + NEAR];
         const uint8_t *from = region->base + (line << FT_LINE_SHIFT);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The lines of a checkpoint that is copied beside bursts: what was marked at its cut stays as it was there
- * for whoever copies it, however lanes go on to edit. At the cut the marks are pending and new ones begin. A
- * pending line that is about to change for the first time since is saved; whoever copies it finds it there.
+ * The lines of an incremental checkpoint, which is copied beside bursts: what was marked at its cut stays as
+ * it was there for whoever copies it, however lanes go on to edit. At the cut the marks are pending and new
+ * ones begin. A pending line that is about to change for the first time since is saved; whoever copies it
+ * finds it there.
  *
  * Lines are saved one behind the other, in the order of edits, and so is whose they are: lines that packets
  * come to lie anywhere, and saving each at an address of its own, or looking there whether it is saved, would
@@ -29,9 +30,9 @@ void ft_checkpoint_end(struct ft_region *region);
 
 /* By an edit, before it marks [line, line+count). */
 void ft_checkpoint_save(struct ft_region *region, uint64_t line, uint64_t count);
-/* The first run of pending lines in [from, to), at most `max` long, which is pending no more … */
+/* The first run of pending lines in [from, to), at most `max` long, which is pending no more. */
 struct ft_run ft_checkpoint_take(struct ft_region *region, uint64_t from, uint64_t to, uint64_t max);
-/* … and then, before the next edit, its lines as they were at the cut, to `out`. */
+/* Copies the lines of a run that was taken, as they were at the cut, to `out`. Before the next edit. */
 void ft_checkpoint_copy(struct ft_region *region, const struct ft_run *run, uint8_t *out);
 
 void ft_checkpoint_free(struct ft_region *region);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The region: its memory, mapping, arenas and digest. Owned by the node, which opens and closes it; arenas
- * are handed out while the chain is made, by one thread; what lies in them is written by lanes through
- * ft_edit (pending.c).
+ * The region: its memory and mapping. Owned by the node, which opens and closes it; what lies in it is
+ * written by lanes through ft_edit. No other file of this directory calls this one: it stands on edit.c,
+ * which stands on audit.c, checkpoint.c and snapshot.c, and those on arena.c and lines.c.
  */
 #define _GNU_SOURCE /* memfd_create, fallocate */
 #include "ftcore/region/region.h"
@@ -15,14 +15,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#define XXH_INLINE_ALL /* for this machine's vectors: the library's own is for any */
-#include <xxhash.h>
 
 #define PAGE 4096ull
-#define HUGE_PAGE                                                                                            \
-    (2ull << 20) /* the region's size is a multiple, so that it is the same with and without                 \
-                  */
-#define MIB(n) ((unsigned long long)((n) >> 20))
+/* The region's size is a multiple of this, so that it is the same with huge pages and without. */
+#define HUGE_PAGE (2ull << 20)
+#define MIB(n)    ((unsigned long long)((n) >> 20))
 
 static uint64_t round_up(uint64_t size, uint64_t step)
 {
@@ -177,8 +174,7 @@ void ft_region_close(struct ft_region *region)
 {
     if (!region)
         return;
-    if (region->audit)
-        ft_audit_close(region);
+    ft_audit_close(region);
     if (region->snapshot_copy)
         munmap(region->snapshot_copy, region->size);
     ft_lines_free(&region->dirty);
@@ -209,97 +205,15 @@ void ft_edit_track_in_line(struct ft_region *region, const void *p, size_t n)
     ft_edit_track(region, p, n);
 }
 
-struct ft_arena *ft_region_arena(struct ft_region *region, unsigned lane, unsigned nf)
-{
-    FT_CHECK(lane < region->lanes && nf < region->nfs, "arena of lane %u, NF %u", lane, nf);
-    return &region->arenas[lane * region->nfs + nf];
-}
-
-struct ft_arena *ft_region_shared(struct ft_region *region)
-{
-    return &region->arenas[arena_count(region) - 1];
-}
-
-struct ft_arena *ft_region_arena_at(const struct ft_region *region, uint64_t offset)
-{
-    unsigned low = 0, high = arena_count(region);
-
-    /* The last arena that begins at or before the offset; the first begins at 0. */
-    while (high - low > 1) {
-        unsigned middle = (low + high) / 2;
-
-        if (region->arenas[middle].offset <= offset)
-            low = middle;
-        else
-            high = middle;
-    }
-    return offset - region->arenas[low].offset < region->arenas[low].size ? &region->arenas[low] : NULL;
-}
-
-void *ft_arena_alloc(struct ft_arena *arena, uint64_t size)
-{
-    uint64_t left = arena->size - arena->used;
-    uint8_t *p;
-
-    if (size > left)
-        return NULL;
-    /* An empty one takes a line too, so that no two allocations are at the same place. */
-    size = size ? round_up(size, FT_LINE) : FT_LINE;
-    if (size > left)
-        return NULL;
-    p = arena->region->base + arena->offset + arena->used;
-    arena->used += size;
-    return p;
-}
-
 void ft_region_wipe(struct ft_region *region)
 {
     ft_snapshot_end(region);
-    if (region->audit)
-        ft_audit_suspend(region);
+    ft_audit_suspend(region);
     FT_CHECK(fallocate(region->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)region->size) == 0,
              "the region's memory cannot be given back: %s", strerror(errno));
-    if (region->audit)
-        ft_audit_resume(region);
+    ft_audit_resume(region);
     ft_checkpoint_end(region);
     ft_lines_clear(&region->dirty);
     for (unsigned i = 0; i < arena_count(region); i++)
         region->arenas[i].used = 0;
-}
-
-/* Capacity stays out of it: what lies above `used` is nobody's state. */
-static void digest_arena(XXH3_state_t *state, const struct ft_arena *arena)
-{
-    XXH3_64bits_update(state, &arena->used, sizeof(arena->used));
-    XXH3_64bits_update(state, arena->region->base + arena->offset, arena->used);
-}
-
-static uint64_t digest_arenas(const struct ft_region *region, unsigned first, unsigned count)
-{
-    XXH3_state_t state;
-
-    XXH3_64bits_reset(&state);
-    for (unsigned i = first; i < first + count; i++)
-        digest_arena(&state, &region->arenas[i]);
-    return XXH3_64bits_digest(&state);
-}
-
-uint64_t ft_region_digest_lane(const struct ft_region *region, unsigned lane)
-{
-    FT_CHECK(lane < region->lanes, "digest of lane %u", lane);
-    return digest_arenas(region, lane * region->nfs, region->nfs);
-}
-
-uint64_t ft_region_digest(const struct ft_region *region)
-{
-    return digest_arenas(region, 0, arena_count(region));
-}
-
-uint64_t ft_region_used(const struct ft_region *region)
-{
-    uint64_t used = 0;
-
-    for (unsigned i = 0; i < arena_count(region); i++)
-        used += region->arenas[i].used;
-    return used;
 }

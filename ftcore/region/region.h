@@ -33,7 +33,7 @@
 /* What edits have to do at present; bits of ft_region.tracking. 0: an edit is one branch. */
 enum ft_tracking {
     FT_TRACK_DIRTY = 1,    /* mark edited lines for the next delta */
-    FT_TRACK_SNAPSHOT = 2, /* a resync runs: copy an pending line out before it changes */
+    FT_TRACK_SNAPSHOT = 2, /* a snapshot is being copied: save a pending line before it changes */
     FT_TRACK_AUDIT = 4,    /* note edits of this burst, to compare against what really changed */
     FT_TRACK_WATCH = 8, /* somebody wants to know of each edit: a state backend (nflib/backend/backend.h) */
 };
@@ -49,8 +49,8 @@ struct ft_arena {
 
 struct ft_region_config {
     const char *name;           /* of the memory, for /proc/PID/maps */
-    uint16_t lanes;             /* 1 … FT_LANES_MAX */
-    uint16_t nfs;               /* 1 … FT_NFS_MAX, index 0 (lane state) included */
+    uint16_t lanes;             /* 1 to FT_LANES_MAX */
+    uint16_t nfs;               /* 1 to FT_NFS_MAX, index 0 (lane state) included */
     const uint64_t *arena_size; /* [nfs] bytes wanted per lane; raised to FT_ARENA_MIN */
     const char *const *nf_name; /* [nfs] names for messages, strings of the program; NULL: none */
     uint64_t shared_size;       /* bytes of the shared arena; 0 for FT_SHARED_DEFAULT */
@@ -59,7 +59,7 @@ struct ft_region_config {
 };
 
 struct ft_audit; /* ftcore/region/audit.h */
-struct ft_saved; /* ftcore/region/pending.h */
+struct ft_saved; /* ftcore/region/checkpoint.h */
 
 struct ft_region {
     uint8_t *base; /* FT_REGION_BASE; NULL while hidden */
@@ -69,16 +69,16 @@ struct ft_region {
     uint16_t lanes, nfs;
     struct ft_arena *arenas; /* [lanes * nfs + 1], the last one is the shared arena */
     _Atomic uint32_t tracking;
-    struct ft_lines dirty;
-    struct ft_lines snapshot_pending; /* to be copied; claimed by whoever copies */
-    struct ft_lines snapshot_copied;  /* copy in `snapshot_copy` is whole */
-    uint8_t
-        *snapshot_copy; /* where pending lines are copied to: same offsets, one reservation of `size` bytes */
-    struct ft_lines
-        checkpoint_pending; /* of a checkpoint that is copied beside bursts (ftcore/region/pending.h) … */
+    struct ft_lines dirty; /* edited since the last delta was taken */
+    /* A snapshot. Lines are copied to `snapshot_copy` at the offsets they have in the region. */
+    struct ft_lines snapshot_pending; /* lines that are to be copied; who copies one claims it first */
+    struct ft_lines snapshot_copied;  /* lines whose copy is whole */
+    uint8_t *snapshot_copy;           /* `size` bytes reserved; NULL: no snapshot is being copied */
+    /* An incremental checkpoint (ftcore/region/checkpoint.h). */
+    struct ft_lines checkpoint_pending; /* lines that were dirty at its cut and are to be copied */
     struct ft_saved
-        *checkpoint_saved; /* … and each lane's that were edited since; NULL: nothing can be pending */
-    _Atomic bool checkpoint_open; /* edits have to look */
+        *checkpoint_saved;        /* pending lines as they were before edits; NULL: none can be pending */
+    _Atomic bool checkpoint_open; /* lines may be pending, so edits have to look */
     struct ft_audit *audit;       /* NULL unless configured */
     /* FT_TRACK_WATCH: called by the editing lane, before the change. Set while no lane runs. */
     void (*watch)(void *arg, const void *p, size_t n);
@@ -157,16 +157,17 @@ static inline void *ft_edit_in_line(struct ft_region *region, const void *p, siz
 }
 
 /*
- * Resync, the copying side (design §4). `begin` at a cut, with every lane parked: each used line becomes
- * pending. Lanes call `copy` between bursts for their own arenas (lane 0 also the shared arena): copies at
- * most `max` pending lines to the copy, returns how many it copied, 0 when none of its lines is pending
- * any more. What is copied is in `copied`, a set that only grows (one reader, the base's). `left` is 0 when
- * all is there. `end` gives the copy back; also right after an abandoned resync. Lanes may run; the reader
- * has stopped. `begin` fails with FT_ENOMEM, or FT_EBUSY when a resync is under way; nothing is pending then.
+ * A snapshot, the copying side. `begin` at a cut, with every lane quiesced: each used line becomes pending.
+ * It fails with FT_ENOMEM, or FT_EBUSY while another snapshot is being copied; nothing is pending then.
+ * `save` is called by an edit, before the line changes. Lanes call `copy` between bursts for their own arenas
+ * (lane 0 also for the shared arena): it copies at most `max` pending lines and returns how many; 0 when none
+ * of its lines is pending any more. `left` is the number of used lines that are not copied yet. `end` gives
+ * the copy back, also right after an abandoned resync; lanes may run, but nobody may read the copy any more.
  */
 int ft_snapshot_begin(struct ft_region *region);
+void ft_snapshot_save(struct ft_region *region, uint64_t line);
 uint64_t ft_snapshot_copy(struct ft_region *region, unsigned lane, uint64_t max);
-uint64_t ft_snapshot_left(struct ft_region *region); /* used lines not yet copied */
+uint64_t ft_snapshot_left(struct ft_region *region);
 void ft_snapshot_end(struct ft_region *region);
 
 #endif

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an edit does first, and the copies that a resync is pending. A line's way: pending → claimed by
- * exactly one (no set has it, its copy is being made) → copied. Lanes move lines along it, by editing or by
+ * The copies that a snapshot needs of lines as they were at its cut. A line's way: pending; claimed by
+ * exactly one (no set has it, its copy is being made); copied. Lanes move lines along it, by editing or by
  * copying; the sender reads the copy of lines that are copied, and no others.
  *
- * Adding to `copied` comes after the copy, and whoever finds the line there may read the copy or change the
- * line: ft_lines_add releases, ft_lines_has and ft_lines_find acquire.
+ * Adding to `snapshot_copied` comes after the copy, and whoever finds the line there may read the copy or
+ * change the line: ft_lines_add releases, ft_lines_has and ft_lines_find acquire.
  */
-#include "ftcore/region/audit.h"
-#include "ftcore/region/checkpoint.h"
+#include "ftcore/region/region.h"
 #include "ftcore/base/plant.h"
 
 #include <immintrin.h>
@@ -36,7 +35,7 @@ static void check_used(const struct ft_region *region, uint64_t line)
              "edit at offset 0x%llx of the region, which is not handed out", (unsigned long long)offset);
 }
 
-static void copy_before_edit(struct ft_region *region, uint64_t line)
+void ft_snapshot_save(struct ft_region *region, uint64_t line)
 {
     if (ft_lines_has(&region->snapshot_copied, line) || FT_PLANTED("edit-before-copy"))
         return;
@@ -50,58 +49,17 @@ static void copy_before_edit(struct ft_region *region, uint64_t line)
         _mm_pause();
 }
 
-/* Lines of a lane's own arenas are marked and taken by that lane alone. */
-static void mark(struct ft_region *region, uint64_t first, uint64_t count)
-{
-    if (ft_likely(first < ft_region_shared(region)->offset >> FT_LINE_SHIFT))
-        ft_lines_add_alone(&region->dirty, first, count);
-    else
-        ft_lines_add(&region->dirty, first, count);
-}
-
-static __attribute__((noinline)) void track(struct ft_region *region, const void *p, size_t n)
-{
-    uint64_t offset = (uintptr_t)p - (uintptr_t)region->base, first, count;
-    uint32_t tracking = atomic_load_explicit(&region->tracking, memory_order_acquire);
-
-    if (n == 0)
-        return;
-    FT_CHECK(region->base && offset < region->size && n <= region->size - offset,
-             "edit of %zu bytes at %p, outside the region", n, p);
-    if (ft_unlikely(tracking & FT_TRACK_WATCH))
-        region->watch(region->watch_arg, p, n);
-    first = offset >> FT_LINE_SHIFT;
-    count = ((offset + n - 1) >> FT_LINE_SHIFT) - first + 1;
-    if (tracking & FT_TRACK_SNAPSHOT)
-        for (uint64_t line = first; line < first + count; line++)
-            copy_before_edit(region, line);
-    if (ft_unlikely(atomic_load_explicit(&region->checkpoint_open, memory_order_relaxed)))
-        ft_checkpoint_save(region, first, count);
-    if (tracking & FT_TRACK_DIRTY && !(FT_PLANTED("unmarked") && first % 8 == 3))
-        mark(region, first, count);
-    if (tracking & FT_TRACK_AUDIT)
-        ft_audit_note(region, first, count);
-}
-
-void ft_edit_track(struct ft_region *region, const void *p, size_t n)
-{
-    uint32_t tracking = atomic_load_explicit(&region->tracking, memory_order_acquire);
-
-    if (ft_unlikely((uintptr_t)p % FT_LINE + n > FT_LINE || !ft_edit_settled(region, tracking, p)))
-        track(region, p, n);
-}
-
 int ft_snapshot_begin(struct ft_region *region)
 {
-    void *shadow;
+    void *copy;
 
     if (region->snapshot_copy)
         return FT_EBUSY;
-    shadow =
+    copy =
         mmap(NULL, region->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (shadow == MAP_FAILED)
+    if (copy == MAP_FAILED)
         return FT_ENOMEM;
-    region->snapshot_copy = shadow;
+    region->snapshot_copy = copy;
     ft_lines_clear(&region->snapshot_copied);
     for (unsigned i = 0; i <= (unsigned)region->lanes * region->nfs; i++)
         ft_lines_add(&region->snapshot_pending, region->arenas[i].offset >> FT_LINE_SHIFT,
@@ -175,7 +133,7 @@ void ft_snapshot_end(struct ft_region *region)
     /*
      * Lanes may be in the middle of edits. What nobody has claimed counts as copied, so that no lane begins
      * to copy or waits in vain; then whoever had claimed finishes; only then may edits go ahead without
-     * looking. `copied` stays as it is until the next begin, for lanes that have yet to look.
+     * looking. `snapshot_copied` stays as it is until the next begin, for lanes that have yet to look.
      */
     while ((run = ft_lines_find(&region->snapshot_pending, run.line, region->snapshot_pending.lines, BATCH))
                .count)

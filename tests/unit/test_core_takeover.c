@@ -346,6 +346,31 @@ static void a_replay_that_diverged_gives_up(void **unused)
     did(&b, FT_ACT_CUT);
 }
 
+/* A chunk of a delta, or a burst that waits for one of another lane: the primary may wait to hear that it
+ * came. */
+static void what_came_and_closed_nothing_is_answered_as_well(void **unused)
+{
+    (void)unused;
+    told_to_ready(&b, false);
+    hears(&b, FT_MSG_LOG, FT_PROTECTED);
+    did_not(&b, FT_ACT_SEND);
+    reaches(&b, FT_EV_LANES, 10);
+    assert_int_equal(said(&b, FT_MSG_ACK)->echo, b.core.peer.newest);
+    happens(&b, FT_EV_LANES);
+    did_not(&b, FT_ACT_SEND);
+}
+
+static void what_lanes_reached_counts_before_the_event_that_tells_of_it(void **unused)
+{
+    struct ft_event event = {.kind = FT_EV_LOST, .how = FT_LOST_EOF, .reached = true, .closed = {12}};
+
+    (void)unused;
+    told_to_ready(&b, false);
+    event.now = b.now;
+    ft_step(&b.core, &event, &b.did);
+    assert_int_equal(did(&b, FT_ACT_ORDER)->vector[0], 12); /* burst 10 was told before */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -366,6 +391,8 @@ int main(void)
         cmocka_unit_test(what_was_replayed_is_told_soon),
         cmocka_unit_test(the_next_takeover_works_like_the_first),
         cmocka_unit_test(a_replay_that_diverged_gives_up),
+        cmocka_unit_test(what_came_and_closed_nothing_is_answered_as_well),
+        cmocka_unit_test(what_lanes_reached_counts_before_the_event_that_tells_of_it),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

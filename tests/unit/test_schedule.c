@@ -204,15 +204,11 @@ static void a_slow_link(void **state)
     assert_false(rp_schedule_compresses(&rp));
 }
 
-static void a_small_message_waits_for_the_last_ones_acknowledgement(void **state)
+static void a_small_message_waits_until_the_peer_has_received_the_last(void **state)
 {
     (void)state;
-    rp.lanes = 2;
     rp.schedule.sent = rp.now - 10000;
-    rp.sender.burst[0] = 7;
-    rp.sender.burst[1] = 9;
-    rp.core.peer_closed[0] = 7;
-    rp.core.peer_closed[1] = 8;
+    rp.core.peer.echoed = rp.schedule.sent - 1;
     assert_true(rp_schedule_holds(&rp, 100));
     assert_false(rp_schedule_holds(&rp, 128 << 10)); /* a message of full size */
     rp.core.hand = FT_HAND_DRAIN;
@@ -227,8 +223,23 @@ static void a_small_message_waits_for_the_last_ones_acknowledgement(void **state
     assert_false(rp_schedule_holds(&rp, 100)); /* 200 us after the last one */
     rp.now -= 20000;
     assert_true(rp_schedule_holds(&rp, 100));
-    rp.core.peer_closed[1] = 9;
+    rp.core.peer.echoed++;
     assert_false(rp_schedule_holds(&rp, 100));
+}
+
+/* Lane 1's burst 9 waits for one of another lane: it is received, and closed later. */
+static void what_is_received_and_not_closed_holds_nothing_back(void **state)
+{
+    (void)state;
+    rp.lanes = 2;
+    rp.schedule.sent = rp.now - 10000;
+    rp.sender.burst[1] = 9;
+    rp.core.peer_closed[1] = 8;
+    rp.core.peer.echoed = rp.schedule.sent;
+    assert_false(rp_schedule_holds(&rp, 100));
+    rp.core.peer_closed[1] = 9; /* closed as well, by what was sent before: the last message has not come */
+    rp.core.peer.echoed--;
+    assert_true(rp_schedule_holds(&rp, 100));
 }
 
 static void it_stays_awake_while_entries_come_densely(void **state)
@@ -261,7 +272,8 @@ int main(void)
         TEST(what_drains_is_not_compressed),
         TEST(a_peer_that_does_not_read),
         TEST(a_slow_link),
-        TEST(a_small_message_waits_for_the_last_ones_acknowledgement),
+        TEST(a_small_message_waits_until_the_peer_has_received_the_last),
+        TEST(what_is_received_and_not_closed_holds_nothing_back),
         TEST(it_stays_awake_while_entries_come_densely),
     };
 

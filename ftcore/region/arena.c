@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The arenas of a region: where they are, what they hand out, and the digest of what lies in them. */
+#include "ftcore/region/region.h"
+
+#define XXH_INLINE_ALL /* for this machine's vectors: the library's own is for any */
+#include <xxhash.h>
+
+static unsigned arena_count(const struct ft_region *region)
+{
+    return region->lanes * region->nfs + 1u;
+}
+
+struct ft_arena *ft_region_arena(struct ft_region *region, unsigned lane, unsigned nf)
+{
+    FT_CHECK(lane < region->lanes && nf < region->nfs, "arena of lane %u, NF %u", lane, nf);
+    return &region->arenas[lane * region->nfs + nf];
+}
+
+struct ft_arena *ft_region_shared(struct ft_region *region)
+{
+    return &region->arenas[arena_count(region) - 1];
+}
+
+struct ft_arena *ft_region_arena_at(const struct ft_region *region, uint64_t offset)
+{
+    unsigned low = 0, high = arena_count(region);
+
+    /* The last arena that begins at or before the offset; the first begins at 0. */
+    while (high - low > 1) {
+        unsigned middle = (low + high) / 2;
+
+        if (region->arenas[middle].offset <= offset)
+            low = middle;
+        else
+            high = middle;
+    }
+    return offset - region->arenas[low].offset < region->arenas[low].size ? &region->arenas[low] : NULL;
+}
+
+void *ft_arena_alloc(struct ft_arena *arena, uint64_t size)
+{
+    uint64_t left = arena->size - arena->used;
+    uint8_t *p;
+
+    if (size > left)
+        return NULL;
+    /* An empty one takes a line too, so that no two allocations are at the same place. */
+    size = size ? (size + FT_LINE - 1) / FT_LINE * FT_LINE : FT_LINE;
+    if (size > left)
+        return NULL;
+    p = arena->region->base + arena->offset + arena->used;
+    arena->used += size;
+    return p;
+}
+
+/* Capacity stays out of it: what lies above `used` is nobody's state. */
+static void digest_arena(XXH3_state_t *state, const struct ft_arena *arena)
+{
+    XXH3_64bits_update(state, &arena->used, sizeof(arena->used));
+    XXH3_64bits_update(state, arena->region->base + arena->offset, arena->used);
+}
+
+static uint64_t digest_arenas(const struct ft_region *region, unsigned first, unsigned count)
+{
+    XXH3_state_t state;
+
+    XXH3_64bits_reset(&state);
+    for (unsigned i = first; i < first + count; i++)
+        digest_arena(&state, &region->arenas[i]);
+    return XXH3_64bits_digest(&state);
+}
+
+uint64_t ft_region_digest_lane(const struct ft_region *region, unsigned lane)
+{
+    FT_CHECK(lane < region->lanes, "digest of lane %u", lane);
+    return digest_arenas(region, lane * region->nfs, region->nfs);
+}
+
+uint64_t ft_region_digest(const struct ft_region *region)
+{
+    return digest_arenas(region, 0, arena_count(region));
+}
+
+uint64_t ft_region_used(const struct ft_region *region)
+{
+    uint64_t used = 0;
+
+    for (unsigned i = 0; i < arena_count(region); i++)
+        used += region->arenas[i].used;
+    return used;
+}

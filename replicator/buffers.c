@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The two buffers of the link's connection. Both are straight, twice as large as what they may hold, and
+ * moved to the front only when half of them is behind: a byte is moved at most once, and a frame is always in
+ * one piece.
+ */
+#include "replicator/connection.h"
+
+#include "ftcore/base/check.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* ---- input ------------------------------------------------------------------------------------- */
+
+int rp_input_init(struct rp_input *in)
+{
+    *in = (struct rp_input){.bytes = malloc(IN_CAP), .bulk = malloc(FT_BULK_MAX)};
+    return in->bytes && in->bulk ? 0 : FT_ENOMEM;
+}
+
+void rp_input_free(struct rp_input *in)
+{
+    free(in->bytes);
+    free(in->bulk);
+}
+
+size_t rp_input_room(struct rp_input *in)
+{
+    if (in->at == in->end)
+        in->at = in->end = 0;
+    if (in->at >= IN_CAP / 2) {
+        memmove(in->bytes, in->bytes + in->at, in->end - in->at);
+        in->end -= in->at;
+        in->at = 0;
+    }
+    return IN_CAP - in->end;
+}
+
+bool rp_input_whole(const struct rp_input *in)
+{
+    size_t have = in->end - in->at;
+    uint32_t size;
+
+    if (have < sizeof(size))
+        return false;
+    memcpy(&size, in->bytes + in->at, sizeof(size));
+    return size < 1 || size > FT_MESSAGE_MAX || have >= FT_FRAME_HEAD + size;
+}
+
+int rp_input_next(struct rp_input *in, unsigned lanes, struct ft_message *m, struct ft_fault *fault)
+{
+    long used = ft_message_decode(in->bytes + in->at, in->end - in->at, lanes, m, in->bulk, fault);
+
+    if (used > 0)
+        in->at += (size_t)used;
+    if (used < 0)
+        in->at = in->end = 0;
+    return used > 0 ? 1 : (int)used;
+}
+
+/* ---- output ------------------------------------------------------------------------------------ */
+
+int rp_output_init(struct rp_output *out)
+{
+    *out = (struct rp_output){.bytes = malloc(OUT_CAP)};
+    return out->bytes ? 0 : FT_ENOMEM;
+}
+
+void rp_output_free(struct rp_output *out)
+{
+    free(out->bytes);
+}
+
+void rp_output_clear(struct rp_output *out)
+{
+    out->at = out->end = 0;
+}
+
+/* What may wait when `bulk` is added; the rest is for heads. */
+static size_t limit(bool bulk)
+{
+    return bulk ? RP_LINK_OUT - RP_LINK_RESERVE : RP_LINK_OUT;
+}
+
+size_t rp_output_room(const struct rp_output *out)
+{
+    size_t used = out->end - out->at + ft_message_bound(&(struct ft_message){0});
+
+    if (used >= limit(true))
+        return 0;
+    return limit(true) - used < FT_BULK_MAX ? limit(true) - used : FT_BULK_MAX;
+}
+
+int rp_output_add(struct rp_output *out, const struct ft_message *m, unsigned lanes,
+                  struct ft_packer *compressor)
+{
+    size_t bound = ft_message_bound(m);
+    bool bulk = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA || m->type == FT_MSG_SNAPSHOT;
+
+    if (out->end - out->at + bound > limit(bulk))
+        return FT_EFULL;
+    if (OUT_CAP - out->end < bound) {
+        memmove(out->bytes, out->bytes + out->at, out->end - out->at);
+        out->end -= out->at;
+        out->at = 0;
+    }
+    long len = ft_message_encode(m, lanes, compressor, out->bytes + out->end, bound);
+
+    FT_CHECK(len > 0, "a message of type %u needs more than %zu bytes", m->type, bound);
+    out->end += (size_t)len;
+    return 0;
+}
+
+size_t rp_output_write(struct rp_output *out, int fd)
+{
+    size_t written = 0;
+
+    out->stalled = false;
+    while (fd >= 0 && !out->broken && out->at < out->end) {
+        ssize_t n = send(fd, out->bytes + out->at, out->end - out->at, MSG_NOSIGNAL);
+
+        if (n >= 0) {
+            out->at += (size_t)n;
+            written += (size_t)n;
+        } else if (errno == EAGAIN) {
+            out->stalled = true;
+            return written;
+        } else if (errno != EINTR) {
+            out->broken = errno;
+        }
+    }
+    rp_output_clear(out); /* all of it is written, or of no use: a closed connection has none */
+    return written;
+}

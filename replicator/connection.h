@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the link's connection is made of: the buffer of what was read, the buffer of what is to be written,
+ * and the connection that may take its place. Private to the link, which owns all three.
+ */
+#ifndef REPLICATOR_CONNECTION_H
+#define REPLICATOR_CONNECTION_H
+
+#include "replicator/link.h"
+
+#include <netinet/in.h>
+
+/* Bytes of the two buffers. The simulation has smaller ones in some seeds: then they run full. */
+#ifndef IN_CAP
+#define IN_CAP (2u * (FT_MESSAGE_MAX + FT_FRAME_HEAD))
+#endif
+#ifndef OUT_CAP
+#define OUT_CAP (2u * RP_LINK_OUT)
+#endif
+
+/* ---- buffers.c: what was read, and not handed out ---- */
+
+struct rp_input {
+    uint8_t *bytes, *bulk; /* as read; decompressed bulk of the message handed out last */
+    size_t at, end;        /* bytes[at, end) wait */
+};
+
+int rp_input_init(struct rp_input *in); /* FT_ENOMEM; free it all the same */
+void rp_input_free(struct rp_input *in);
+/* Bytes that may be written at `end`. 0 when a message has to be handed out first (there is a whole one
+ * then). */
+size_t rp_input_room(struct rp_input *in);
+/* True when rp_input_next has something to say: a whole frame, or one that can be refused already. */
+bool rp_input_whole(const struct rp_input *in);
+/* 1: a message; 0: none is whole; or an error of ft_message_decode, and nothing waits any more. */
+int rp_input_next(struct rp_input *in, unsigned lanes, struct ft_message *m, struct ft_fault *fault);
+
+/* ---- buffers.c: encoded messages that wait to be written ---- */
+
+struct rp_output {
+    uint8_t *bytes;
+    size_t at, end; /* what waits is bytes[at, end) */
+    bool stalled;   /* the kernel took less than was offered last */
+    int broken;     /* errno of a write that failed: nothing more is written; 0: none */
+};
+
+int rp_output_init(struct rp_output *out); /* FT_ENOMEM */
+void rp_output_free(struct rp_output *out);
+/* Nothing waits. */
+void rp_output_clear(struct rp_output *out);
+/* Bytes of bulk that a message may have now. */
+size_t rp_output_room(const struct rp_output *out);
+/* FT_EFULL when there is no room, for bulk or at all. */
+int rp_output_add(struct rp_output *out, const struct ft_message *m, unsigned lanes,
+                  struct ft_packer *compressor);
+/* Writes what the kernel takes; -1: no connection, and nothing waits any more. Returns the bytes written. */
+size_t rp_output_write(struct rp_output *out, int fd);
+
+/* ---- newcomer.c: a connection that was accepted and has not begun. Beside one that lives it takes over only
+ * once it has said a whole hello and echoed ours. ---- */
+
+struct rp_newcomer {
+    int fd;           /* -1: there is none */
+    uint64_t came;    /* when it was accepted, ns */
+    uint64_t said;    /* `sent` of its hello; 0: it has said none yet */
+    uint64_t greeted; /* `sent` of our hello there; 0: none yet */
+};
+
+/* Accepts what waits. The last one stays, an earlier one is closed. Counts in refused[], as rp_link_stats. */
+void rp_newcomer_accept(struct rp_newcomer *n, int listener, const struct sockaddr_in *peer, uint64_t now,
+                        uint64_t refused[]);
+/* True when it has proved itself; what it said stays unread. One that is wrong or too slow is closed and
+ * counted. `bulk` is room for FT_BULK_MAX bytes. */
+bool rp_newcomer_proven(struct rp_newcomer *n, uint64_t now, uint8_t *bulk, uint64_t refused[]);
+/* Says our hello there, or closes it. */
+void rp_newcomer_greet(struct rp_newcomer *n, const struct ft_message *m);
+
+#endif
