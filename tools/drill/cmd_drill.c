@@ -33,34 +33,26 @@ static void catch_ends(void)
             sigaction(ends[i], &action, NULL);
 }
 
-/* What only this subcommand takes; removed from argv. */
-struct own {
-    bool quiet_probe, verbose;
-    unsigned flows;
+struct options {
+    const char *file;
+    bool json, no_probe, verbose;
+    uint32_t repeat, flows;
 };
 
-static int own_options(int *argc, char **argv, struct own *own)
-{
-    int kept = 0;
-    *own = (struct own){.flows = 8};
-    for (int i = 0; i < *argc; i++) {
-        if (strcmp(argv[i], "--no-probe") == 0)
-            own->quiet_probe = true;
-        else if (strcmp(argv[i], "-v") == 0 || strcmp(argv[i], "--verbose") == 0)
-            own->verbose = true;
-        else if (strcmp(argv[i], "--flows") == 0) {
-            char *end;
-            unsigned long n = i + 1 < *argc ? strtoul(argv[++i], &end, 10) : ~0ul;
-            if (n > ND_PROBE_FLOWS_MAX || *end != 0)
-                return nd_usage("drill", "--flows: 0 to %u expected", ND_PROBE_FLOWS_MAX);
-            own->flows = (unsigned)n;
-        } else
-            argv[kept++] = argv[i];
-    }
-    argv[kept] = NULL;
-    *argc = kept;
-    return 0;
-}
+#define AT(field) offsetof(struct options, field)
+
+static const struct nd_option rows[] = {
+    ND_OPTION_FILE_ROW(AT(file), "configuration"),
+    {"repeat", 0, ND_OPTION_U32, AT(repeat), 1, 100000, "1", .value = "N", .help = "run the drill N times"},
+    {"flows", 0, ND_OPTION_U32, AT(flows), 0, ND_PROBE_FLOWS_MAX, "8", .value = "N",
+     .help = "TCP flows of the prober"},
+    {"no-probe", 0, ND_OPTION_FLAG, AT(no_probe), .help = "leave out the prober that the file configures"},
+    {"verbose", 'v', ND_OPTION_FLAG, AT(verbose), .help = "tell each step on stderr"},
+    ND_OPTION_JSON_ROW(AT(json)),
+    {.name = NULL},
+};
+
+const struct nd_syntax nd_drill_syntax = {"drill", rows, "KIND", 1, 1};
 
 static void print_progress(const char *line, void *ctx)
 {
@@ -227,7 +219,7 @@ static int print_json(enum nd_drill_kind kind, const struct nd_drill_run *runs, 
 
 /* ── the command ── */
 
-static int repeat(struct nd_drill *drill, const struct nd_options *options, enum nd_drill_kind kind)
+static int repeat(struct nd_drill *drill, const struct options *options, enum nd_drill_kind kind)
 {
     struct nd_drill_run *runs = calloc(options->repeat, sizeof *runs);
     struct ft_fault fault = {""};
@@ -258,20 +250,19 @@ static int repeat(struct nd_drill *drill, const struct nd_options *options, enum
 
 int nd_cmd_drill(int argc, char **argv)
 {
-    struct own own;
-    struct nd_options options;
+    struct options options = {.file = NULL};
+    struct nd_arguments rest;
     struct nd_config *config;
     struct nd_drill *drill;
     struct ft_fault fault = {""};
     uint64_t begin = nd_probe_now();
-    if (own_options(&argc, argv, &own) != 0 ||
-        nd_options_read(&options, argc, argv, ND_OPT_FILE | ND_OPT_JSON | ND_OPT_REPEAT, 1, 1, "KIND") != 0)
+    if (nd_syntax_read(&nd_drill_syntax, &options, argc, argv, &rest) != 0)
         return ND_USAGE;
-    int kind = nd_drill_kind(options.argv[0]);
+    int kind = nd_drill_kind(rest.argv[0]);
     if (kind < 0)
         return nd_usage("drill",
                         "unknown kind \"%.40s\": kill, server-loss, hang, standby-kill or planned expected",
-                        options.argv[0]);
+                        rest.argv[0]);
     int error = nd_config_read(&config, options.file, true, &fault);
     if (error < 0) {
         fprintf(stderr, "%s\n", fault.text);
@@ -281,10 +272,10 @@ int nd_cmd_drill(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     struct nd_drill_options o = {.config = config,
                                  .kind = (enum nd_drill_kind)kind,
-                                 .probe = !own.quiet_probe,
-                                 .flows = own.flows,
+                                 .probe = !options.no_probe,
+                                 .flows = options.flows,
                                  .wait_ms = WAIT_MS,
-                                 .say = own.verbose ? print_progress : NULL,
+                                 .say = options.verbose ? print_progress : NULL,
                                  .ctx = &begin};
     int code;
     if ((error = nd_drill_open(&drill, &o, &fault)) < 0) {

@@ -29,7 +29,6 @@ struct nd_replay_options {
     bool no_gate, json;
     bool speed; /* measure replay beside live work, see replay/speed.h */
     uint64_t seed;
-    bool seeded;     /* somebody gave it */
     const char *log; /* --log: execute what was recorded there, in place of a capture */
     bool until;      /* … up to this sequence number of this lane */
     uint64_t until_lane, until_seq;
