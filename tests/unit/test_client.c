@@ -196,7 +196,6 @@ static void options_in_any_order(void **state)
     assert_string_equal(options.file, "f.yaml");
     assert_string_equal(options.node, "b");
     assert_true(options.json);
-    assert_int_equal(options.repeat, 1);
     assert_int_equal(options.argc, 1);
     assert_string_equal(options.argv[0], "nat");
 }

@@ -6,6 +6,7 @@
 #include "tools/bench/bench.h"
 #include "node/control/commands.h"
 #include "node/control/options.h"
+#include "tools/pair/child.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -93,7 +94,7 @@ static int run_all(struct bench *b)
     bool others = false;
     struct ft_fault fault = {""};
 
-    nd_bench_catch();
+    nd_catch_ends();
     for (unsigned i = 0; i < b->count; i++)
         others |= !nd_bench_is_off(&b->rows[i].protection) && !b->rows[i].refused[0];
     for (unsigned i = 0; i < b->count; i++) {

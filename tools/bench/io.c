@@ -11,6 +11,7 @@
 #include "tools/bench/slot.h"
 #include "ftcore/base/check.h"
 #include "node/base/clock.h"
+#include "tools/pair/child.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,10 +36,7 @@ struct buffer {
 
 struct nd_bench_slot *nd_bench_slot_new(void)
 {
-    void *slot =
-        mmap(NULL, sizeof(struct nd_bench_slot), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-    return slot == MAP_FAILED ? NULL : slot;
+    return nd_shared_memory(sizeof(struct nd_bench_slot));
 }
 
 void nd_bench_slot_free(struct nd_bench_slot *slot)

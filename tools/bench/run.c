@@ -11,8 +11,6 @@
 
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -25,30 +23,11 @@
 #define ROUNDS   4u          /* … and in so many turns has come to rest */
 #define SECOND   1e9
 
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int number)
-{
-    (void)number;
-    interrupted = 1;
-}
-
-void nd_bench_catch(void)
-{
-    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
-    const struct sigaction action = {.sa_handler = on_interrupt};
-    struct sigaction before;
-
-    for (unsigned i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
-        if (sigaction(ends[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
-            sigaction(ends[i], &action, NULL);
-}
-
 void nd_bench_sleep(double seconds)
 {
     struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * SECOND)};
 
-    if (!interrupted)
+    if (!nd_interrupted())
         nanosleep(&t, NULL);
 }
 
@@ -104,19 +83,9 @@ static int start_node(struct nd_bench_nodes *r, unsigned n, struct ft_fault *fau
     return ft_fail(fault, FT_ENOMEM, "no process for a node: %s", strerror(errno));
 }
 
-static void end_node(struct nd_bench_nodes *r, unsigned n)
-{
-    if (!r->pid[n])
-        return;
-    kill(r->pid[n], SIGKILL);
-    while (waitpid(r->pid[n], NULL, 0) < 0 && errno == EINTR)
-        ;
-    r->pid[n] = 0;
-}
-
 int nd_bench_check(struct nd_bench_nodes *r, struct ft_fault *fault)
 {
-    if (interrupted)
+    if (nd_interrupted())
         return ft_fail(fault, FT_EIO, "interrupted");
     for (unsigned n = 0; n < ND_NODES; n++) {
         int status;
@@ -176,7 +145,7 @@ static int start(struct nd_bench_nodes *r, struct ft_fault *fault)
 static void finish(struct nd_bench_nodes *r)
 {
     for (unsigned n = ND_NODES; n-- > 0;) {
-        end_node(r, n);
+        nd_child_kill(&r->pid[n]);
         nd_bench_slot_free(r->slot[n]);
     }
     nd_loopback_close(&r->place);

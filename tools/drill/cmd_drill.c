@@ -6,6 +6,8 @@
 #include "tools/drill/drill.h"
 #include "node/control/options.h"
 #include "tools/drill/probe.h"
+#include "tools/pair/child.h"
+#include "tools/pair/quantile.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -13,25 +15,6 @@
 #include <string.h>
 
 #define WAIT_MS 30000 /* for the pair to be PROTECTED */
-
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int number)
-{
-    (void)number;
-    interrupted = 1;
-}
-
-/* A node that was hurt is brought back first. What the caller ignores (nohup) stays ignored. */
-static void catch_ends(void)
-{
-    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
-    const struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
-    struct sigaction before;
-    for (unsigned i = 0; i < sizeof ends / sizeof ends[0]; i++)
-        if (sigaction(ends[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
-            sigaction(ends[i], &action, NULL);
-}
 
 struct options {
     const char *file;
@@ -62,12 +45,6 @@ static void print_progress(const char *line, void *ctx)
 
 /* ── figures ── */
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Of the known values of one field; -1 when none is known. */
 static double median(const struct nd_drill_run *runs, unsigned count, size_t offset)
 {
@@ -78,10 +55,8 @@ static double median(const struct nd_drill_run *runs, unsigned count, size_t off
         if (v >= 0)
             known[n++] = v;
     }
-    if (n > 0) {
-        qsort(known, n, sizeof *known, by_size);
-        m = n % 2 ? known[n / 2] : (known[n / 2 - 1] + known[n / 2]) / 2;
-    }
+    if (n > 0)
+        m = nd_quantile(known, n, 0.5);
     free(known);
     return m;
 }
@@ -229,7 +204,7 @@ static int repeat(struct nd_drill *drill, const struct options *options, enum nd
         fprintf(stderr, "understudy: no memory\n");
         return ND_SOFTWARE;
     }
-    while (error == FT_OK && count < options->repeat && !interrupted) {
+    while (error == FT_OK && count < options->repeat && !nd_interrupted()) {
         error = nd_drill_once(drill, &runs[count], &fault);
         if (error == FT_OK)
             bad += runs[count++].failure[0] != 0;
@@ -268,7 +243,7 @@ int nd_cmd_drill(int argc, char **argv)
         fprintf(stderr, "%s\n", fault.text);
         return nd_exit_of_file(error);
     }
-    catch_ends();
+    nd_catch_ends(); /* a node that was hurt is brought back first */
     signal(SIGPIPE, SIG_IGN);
     struct nd_drill_options o = {.config = config,
                                  .kind = (enum nd_drill_kind)kind,

@@ -11,8 +11,8 @@
 #include "tools/replay/replay.h"
 #include "ftcore/base/draw.h"
 #include "node/base/clock.h"
+#include "tools/pair/child.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -28,14 +28,6 @@
 #define BAR_AFTER  1000000000ull
 #define BAR_EVERY  200000000ull
 #define CHECK_EACH 64u /* rounds between two looks at the processes */
-
-static volatile sig_atomic_t interrupted;
-
-static void interrupt(int number)
-{
-    (void)number;
-    interrupted = 1;
-}
 
 static void sleep_for(long ns)
 {
@@ -80,7 +72,7 @@ static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), co
             sleep_for(PAUSE_NS);
         if (round++ % CHECK_EACH == 0)
             error = nd_nodes_check(r, fault);
-        if (interrupted)
+        if (nd_interrupted())
             error = ft_fail(fault, FT_EIO, "interrupted");
         if (!error && nd_now() - began > PATIENCE)
             error = ft_fail(fault, FT_EDIVERGED, "%s: no progress; node %c is %s: %.100s", what,
@@ -305,7 +297,7 @@ static int feed_on(struct nd_replay *r, const uint64_t to[], bool (*until)(struc
         if (asked != last)
             moved = now;
         last = asked;
-        if (interrupted)
+        if (nd_interrupted())
             error = ft_fail(fault, FT_EIO, "interrupted");
         if (!error && now - moved > PATIENCE)
             error = ft_fail(fault, FT_EDIVERGED, "no progress at burst %lu; node %c is %s: %.100s", asked,
@@ -350,14 +342,12 @@ static int approach(struct nd_replay *r, struct ft_fault *fault)
 
 int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
 {
-    struct sigaction action = {.sa_handler = interrupt};
     uint64_t all[FT_LANES_MAX] = {0};
     int error;
 
     for (unsigned l = 0; l < r->lanes; l++)
         all[l] = r->tapes[l].burst_count;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    nd_catch_ends();
     r->random = r->options->seed;
     r->alone = !r->config->protect.pair;
     error = nd_nodes_open(r, fault);

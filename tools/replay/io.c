@@ -5,6 +5,7 @@
  * the lane takes no more bursts.
  */
 #include "ftcore/base/check.h"
+#include "tools/pair/child.h"
 #include "tools/replay/ledger.h"
 #include "tools/replay/slot.h"
 
@@ -20,12 +21,9 @@
 
 struct nd_slot *nd_slot_new(unsigned lanes)
 {
-    struct nd_slot *slot =
-        mmap(NULL, sizeof(*slot), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct nd_slot *slot = nd_shared_memory(sizeof(*slot));
 
-    if (slot == MAP_FAILED)
-        return NULL;
-    for (unsigned l = 0; l < lanes; l++)
+    for (unsigned l = 0; l < lanes && slot; l++)
         if (ft_ring_init(&slot->lanes[l].out, OUT_BYTES) != 0 ||
             (lanes > 1 && ft_ring_init(&slot->lanes[l].records, RECORD_BYTES) != 0)) {
             nd_slot_free(slot, lanes);

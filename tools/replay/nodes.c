@@ -69,19 +69,10 @@ static void gather(struct nd_replay *r, unsigned n)
     r->deltas += atomic_load(&slot->shared[0].count.cuts);
 }
 
-static void wait_end(struct nd_replay *r, unsigned n)
-{
-    while (waitpid(r->node[n].pid, NULL, 0) < 0 && errno == EINTR)
-        ;
-    r->node[n].pid = 0;
-    gather(r, n);
-}
-
 void nd_nodes_kill(struct nd_replay *r, unsigned n)
 {
-    kill(r->node[n].pid, SIGKILL);
-    wait_end(r, n);
-    r->node[n].deaths++;
+    nd_child_kill(&r->node[n].pid);
+    gather(r, n);
 }
 
 int nd_nodes_check(struct nd_replay *r, struct ft_fault *fault)
@@ -124,18 +115,16 @@ uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested)
     atomic_store(&slot->wish, ND_SLOT_END);
     if (!*rested)
         kill(r->node[n].pid, SIGKILL);
-    wait_end(r, n);
+    nd_child_wait(r->node[n].pid);
+    r->node[n].pid = 0;
+    gather(r, n);
     return atomic_load(&slot->digest);
 }
 
 void nd_nodes_close(struct nd_replay *r)
 {
     for (unsigned n = 0; n < ND_NODES; n++) {
-        if (r->node[n].pid) {
-            kill(r->node[n].pid, SIGKILL);
-            waitpid(r->node[n].pid, NULL, 0);
-            r->node[n].pid = 0;
-        }
+        nd_child_kill(&r->node[n].pid);
         nd_slot_free(r->node[n].slot, r->config->chain.lanes);
         r->node[n].slot = NULL;
     }

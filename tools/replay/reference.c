@@ -7,23 +7,28 @@
 #include "logger/cursor.h"
 #include "nflib/chain/chain.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define WATCH_EACH 1024u /* bursts */
 #define PATIENCE_S 60u   /* until a reference in which nothing moves is ended */
 
+/* What the reference's process tells, in shared memory. */
 struct answer {
     struct nd_reference result;
     unsigned told[FT_LANES_MAX];
-    bool done;
-    struct ft_fault fault;
+};
+
+/* What it is asked. */
+struct question {
+    struct answer *answer;
+    struct nd_gate *gates;
+    const struct nd_ledger *ledgers;
+    const struct nd_config *config;
+    uint64_t seed;
 };
 
 /* One lane of it. */
@@ -230,26 +235,26 @@ static int run_all(struct reference *all, unsigned lanes, struct ft_fault *fault
     return 0;
 }
 
-static int execute(struct answer *answer, struct nd_gate gates[], const struct nd_ledger ledgers[],
-                   const struct nd_config *config, uint64_t seed)
+static int execute(void *arg, struct ft_fault *fault)
 {
+    const struct question *q = arg;
     static struct reference all;
-    struct nd_reference *sum = &answer->result;
-    unsigned lanes = config->chain.lanes;
+    struct nd_reference *sum = &q->answer->result;
+    unsigned lanes = q->config->chain.lanes;
     int error;
 
-    if (ledgers && !is_closed(gates, ledgers, lanes)) {
+    if (q->ledgers && !is_closed(q->gates, q->ledgers, lanes)) {
         sum->diverged = 1;
         return 0;
     }
     for (unsigned l = 0; l < lanes; l++) {
         all.run[l].all = &all;
-        all.run[l].gate = &gates[l];
-        all.run[l].ledger = ledgers ? &ledgers[l] : NULL;
+        all.run[l].gate = &q->gates[l];
+        all.run[l].ledger = q->ledgers ? &q->ledgers[l] : NULL;
     }
-    error = make_runs(&all, config, seed, &answer->fault);
+    error = make_runs(&all, q->config, q->seed, fault);
     if (!error)
-        error = run_all(&all, lanes, &answer->fault);
+        error = run_all(&all, lanes, fault);
     if (error)
         return error;
     for (unsigned l = 0; l < lanes; l++) {
@@ -260,7 +265,7 @@ static int execute(struct answer *answer, struct nd_gate gates[], const struct n
         sum->missing += part->missing;
         sum->dependencies += part->dependencies;
         sum->diverged += part->diverged;
-        answer->told[l] = gates[l].told;
+        q->answer->told[l] = q->gates[l].told;
     }
     sum->digest = ft_region_digest(all.region);
     return 0;
@@ -269,29 +274,16 @@ static int execute(struct answer *answer, struct nd_gate gates[], const struct n
 int nd_reference_run(struct nd_reference *out, struct nd_gate gates[], const struct nd_ledger ledgers[],
                      const struct nd_config *config, uint64_t seed, struct ft_fault *fault)
 {
-    struct answer *answer =
-        mmap(NULL, sizeof(*answer), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    int status = 0, error = 0;
-    pid_t pid;
+    struct question q = {nd_shared_memory(sizeof(*q.answer)), gates, ledgers, config, seed};
+    int error;
 
-    if (answer == MAP_FAILED)
+    if (!q.answer)
         return ft_fail(fault, FT_ENOMEM, "no memory for the reference");
-    fflush(NULL);
-    pid = nd_child();
-    if (pid == 0) {
-        answer->done = execute(answer, gates, ledgers, config, seed) == 0;
-        _exit(0);
-    }
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    *out = answer->result;
+    error = nd_child_run(execute, &q, "the reference", fault);
+    *out = q.answer->result;
     for (unsigned l = 0; l < config->chain.lanes; l++)
-        gates[l].told = answer->told[l] > gates[l].told ? answer->told[l] : gates[l].told;
-    if (pid < 0 || !answer->done)
-        error = ft_fail(fault, FT_EIO, "the reference failed: %s",
-                        pid < 0               ? strerror(errno)
-                        : WIFSIGNALED(status) ? strsignal(WTERMSIG(status))
-                                              : answer->fault.text);
-    munmap(answer, sizeof(*answer));
+        if (q.answer->told[l] > gates[l].told)
+            gates[l].told = q.answer->told[l];
+    munmap(q.answer, sizeof(*q.answer));
     return error;
 }

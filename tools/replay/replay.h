@@ -51,7 +51,6 @@ struct nd_replay {
     struct {
         struct nd_slot *slot;
         pid_t pid; /* 0: none */
-        uint64_t deaths;
     } node[ND_NODES];
     unsigned primary;
     unsigned next_kill;

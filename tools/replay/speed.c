@@ -4,25 +4,21 @@
 #include "tools/pair/child.h"
 #include "node/base/clock.h"
 #include "node/lane/lane.h"
-#include "tools/pair/member.h"
+#include "tools/pair/quantile.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define CHUNK   64u /* bursts between two readings of the CPU's clock */
 #define BUFFERS 4096u
 #define RING    (8u << 20)
 
-struct answer {
-    struct nd_speed speed;
-    struct ft_fault fault;
-    int error;
-    bool done;
+struct question {
+    struct nd_speed *answer; /* shared memory */
+    const struct nd_tape *tape;
+    const struct nd_config *config;
+    uint64_t seed;
 };
 
 static struct {
@@ -276,19 +272,6 @@ static uint64_t run_replay(void)
 
 /* ---- the whole --------------------------------------------------------------------------------- */
 
-static int by_size(const void *a, const void *b)
-{
-    const double *x = a, *y = b;
-
-    return *x < *y ? -1 : *x > *y;
-}
-
-static double median(double list[])
-{
-    qsort(list, ND_SPEED_REPEATS, sizeof(list[0]), by_size);
-    return list[ND_SPEED_REPEATS / 2];
-}
-
 static int measure(struct nd_speed *out, uint64_t seed, struct ft_fault *fault)
 {
     double live[ND_SPEED_REPEATS], replay[ND_SPEED_REPEATS], ratio[ND_SPEED_REPEATS];
@@ -308,47 +291,39 @@ static int measure(struct nd_speed *out, uint64_t seed, struct ft_fault *fault)
         replay[i] = (double)took / packets;
         ratio[i] = replay[i] > 0 ? live[i] / replay[i] : 0;
         if (!error && (!took || digest != ft_region_digest(s.region)))
-            error = ft_fail(fault, FT_EDIVERGED, "speed: replay came to burst %lu of %lu%s",
+            error = ft_fail(fault, FT_EDIVERGED, "replay came to burst %lu of %lu%s",
                             nf_chain_state(s.lane.chain)->burst, s.tape->burst_count,
                             took ? ", and another state" : "");
     }
     if (error)
         return error;
     *out = (struct nd_speed){.measured = true,
-                             .live_ns = median(live),
-                             .replay_ns = median(replay),
-                             .ratio = median(ratio),
+                             .live_ns = nd_quantile(live, ND_SPEED_REPEATS, 0.5),
+                             .replay_ns = nd_quantile(replay, ND_SPEED_REPEATS, 0.5),
+                             .ratio = nd_quantile(ratio, ND_SPEED_REPEATS, 0.5),
                              .least = ratio[0],
                              .most = ratio[ND_SPEED_REPEATS - 1]};
     return 0;
 }
 
+static int open_and_measure(void *arg, struct ft_fault *fault)
+{
+    const struct question *q = arg;
+    int error = open_all(q->tape, q->config, q->seed, fault);
+
+    return error ? error : measure(q->answer, q->seed, fault);
+}
+
 int nd_speed_measure(struct nd_speed *out, const struct nd_tape *tape, const struct nd_config *config,
                      uint64_t seed, struct ft_fault *fault)
 {
-    struct answer *answer =
-        mmap(NULL, sizeof(*answer), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    int status = 0, error = 0;
-    pid_t pid;
+    struct question q = {nd_shared_memory(sizeof(*q.answer)), tape, config, seed};
+    int error;
 
-    if (answer == MAP_FAILED)
+    if (!q.answer)
         return ft_fail(fault, FT_ENOMEM, "no memory to measure speed");
-    fflush(NULL);
-    pid = nd_child(); /* the region has one address */
-    if (pid == 0) {
-        answer->error = open_all(tape, config, seed, &answer->fault);
-        if (!answer->error)
-            answer->error = measure(&answer->speed, seed, &answer->fault);
-        answer->done = true;
-        _exit(0);
-    }
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    *out = answer->speed;
-    if (pid < 0 || !answer->done)
-        error = ft_fail(fault, FT_EIO, "speed: %s", pid < 0 ? strerror(errno) : "its process ended early");
-    else if (answer->error)
-        error = ft_fail(fault, answer->error, "%s", answer->fault.text);
-    munmap(answer, sizeof(*answer));
+    error = nd_child_run(open_and_measure, &q, "speed", fault); /* the region has one address */
+    *out = *q.answer;
+    munmap(q.answer, sizeof(*q.answer));
     return error;
 }
