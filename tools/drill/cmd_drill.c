@@ -7,6 +7,7 @@
 #include "node/control/options.h"
 #include "tools/drill/probe.h"
 #include "tools/pair/child.h"
+#include "tools/pair/columns.h"
 #include "tools/pair/quantile.h"
 
 #include <signal.h>
@@ -45,61 +46,69 @@ static void print_progress(const char *line, void *ctx)
 
 /* ── figures ── */
 
-/* Of the known values of one field; -1 when none is known. */
-static double median(const struct nd_drill_run *runs, unsigned count, size_t offset)
-{
-    double *known = malloc((count + 1) * sizeof *known), m = -1;
-    unsigned n = 0;
-    for (unsigned i = 0; known != NULL && i < count; i++) {
-        double v = *(const double *)((const char *)&runs[i] + offset);
-        if (v >= 0)
-            known[n++] = v;
-    }
-    if (n > 0)
-        m = nd_quantile(known, n, 0.5);
-    free(known);
-    return m;
-}
+#define OF(field) offsetof(struct nd_drill_run, field)
 
-static const struct column {
-    const char *key, *title;
-    size_t offset;
-} columns[] = {
-    {"detect_ms", "detect", offsetof(struct nd_drill_run, detect_ms)},
-    {"replay_ms", "replay", offsetof(struct nd_drill_run, replay_ms)},
-    {"first_packet_ms", "first", offsetof(struct nd_drill_run, first_packet_ms)},
-    {"outage_ms", "outage", offsetof(struct nd_drill_run, outage_ms)},
-    {"flow_silence_ms", "flow", offsetof(struct nd_drill_run, flow_silence_ms)},
-    {"flow_worst_ms", "worst", offsetof(struct nd_drill_run, flow_worst_ms)},
-    {"resync_silence_ms", "resync", offsetof(struct nd_drill_run, resync_silence_ms)},
-    {"protected_ms", "again", offsetof(struct nd_drill_run, protected_ms)},
+static const struct nd_column times[] = {
+    ND_KNOWN("detect", "detect_ms", OF(detect_ms), 8, 1),
+    ND_KNOWN("replay", "replay_ms", OF(replay_ms), 8, 1),
+    ND_KNOWN("first", "first_packet_ms", OF(first_packet_ms), 8, 1),
+    ND_KNOWN("outage", "outage_ms", OF(outage_ms), 8, 1),
+    ND_KNOWN("flow", "flow_silence_ms", OF(flow_silence_ms), 8, 1),
+    ND_KNOWN("worst", "flow_worst_ms", OF(flow_worst_ms), 8, 1),
+    ND_KNOWN("resync", "resync_silence_ms", OF(resync_silence_ms), 8, 1),
+    ND_KNOWN("again", "protected_ms", OF(protected_ms), 8, 1),
+    {.title = NULL},
 };
-#define COLUMNS (sizeof columns / sizeof columns[0])
+
+static const struct nd_column counts[] = {
+    ND_WHOLE("held", "held", OF(held), 7),
+    ND_WHOLE("lost", "lost", OF(lost), 7),
+    ND_WHOLE("dup", "duplicated", OF(duplicated), 7),
+    ND_WHOLE("tail", "tail_emitted", OF(tail_emitted), 7),
+    ND_WHOLE(NULL, "tail_suppressed", OF(tail_suppressed), 0),
+    ND_WHOLE(NULL, "at_ns", OF(at_ns), 0),
+    ND_WHOLE(NULL, "sent", OF(sent), 0),
+    ND_WHOLE(NULL, "reordered", OF(reordered), 0),
+    ND_WHOLE(NULL, "contradicted", OF(contradicted), 0),
+    ND_WHOLE(NULL, "flows_broken", OF(flows_broken), 0),
+    ND_WHOLE(NULL, "view_before", OF(view_before), 0),
+    ND_WHOLE(NULL, "view_after", OF(view_after), 0),
+    ND_WHOLE(NULL, "false_takeovers", OF(false_takeovers), 0),
+    {.title = NULL},
+};
+
+/* The median of each time over the runs that know it; -1 when none does. */
+static struct nd_drill_run medians(const struct nd_drill_run *runs, unsigned count)
+{
+    double *known = malloc((count + 1) * sizeof *known);
+    struct nd_drill_run middle = {.at_ns = 0};
+    for (const struct nd_column *c = times; c->title; c++) {
+        unsigned n = 0;
+        for (unsigned i = 0; known != NULL && i < count; i++) {
+            double v = *(const double *)((const char *)&runs[i] + c->offset);
+            if (v >= 0)
+                known[n++] = v;
+        }
+        *(double *)((char *)&middle + c->offset) = n > 0 ? nd_quantile(known, n, 0.5) : -1;
+    }
+    free(known);
+    return middle;
+}
 
 /* ── for people ── */
-
-static void print_ms(double v)
-{
-    if (v < 0)
-        printf(" %8s", "-");
-    else
-        printf(" %8.1f", v);
-}
 
 static void print_table(const struct nd_drill_run *runs, unsigned count, double baseline, double seconds)
 {
     printf("%-4s %-12s", "run", "victim");
-    for (unsigned c = 0; c < COLUMNS; c++)
-        printf(" %8s", columns[c].title);
-    printf(" %7s %7s %7s %7s  %s\n", "held", "lost", "dup", "tail", "digests");
+    nd_columns_heads(stdout, times);
+    nd_columns_heads(stdout, counts);
+    printf("  digests\n");
     for (unsigned i = 0; i < count; i++) {
         const struct nd_drill_run *r = &runs[i];
         printf("%-4u %-12s", i + 1, r->victim);
-        for (unsigned c = 0; c < COLUMNS; c++)
-            print_ms(*(const double *)((const char *)r + columns[c].offset));
-        printf(" %7llu %7llu %7llu %7llu  %s", (unsigned long long)r->held, (unsigned long long)r->lost,
-               (unsigned long long)r->duplicated, (unsigned long long)r->tail_emitted,
-               r->digests_equal ? "equal" : "DIFFERENT");
+        nd_columns_cells(stdout, times, r);
+        nd_columns_cells(stdout, counts, r);
+        printf("  %s", r->digests_equal ? "equal" : "DIFFERENT");
         if (r->was_fenced)
             printf("; fenced, released %s", r->released_after    ? "AFTER IT"
                                             : r->burst_in_flight ? "nothing after it but one burst in flight"
@@ -109,10 +118,8 @@ static void print_table(const struct nd_drill_run *runs, unsigned count, double 
         printf("%s%s\n", r->failure[0] ? "; FAILED: " : "", r->failure);
     }
     if (count > 1) {
-        printf("%-17s", "median");
-        for (unsigned c = 0; c < COLUMNS; c++)
-            print_ms(median(runs, count, columns[c].offset));
-        printf("\n");
+        struct nd_drill_run middle = medians(runs, count);
+        nd_columns_row(stdout, times, "median", 17, &middle);
     }
     printf(
         "all times in ms; detect: hurt to suspected; replay: of the log; first: suspected to first release;\n"
@@ -129,38 +136,13 @@ static json_t *known(double v)
     return v < 0 ? json_null() : json_real(v);
 }
 
-static json_t *whole(uint64_t v)
-{
-    return json_integer((json_int_t)v);
-}
-
 static json_t *run_object(const struct nd_drill_run *r)
 {
     json_t *o = json_object();
     json_object_set_new(o, "victim", json_string(r->victim));
     json_object_set_new(o, "survivor", json_string(r->survivor));
-    json_object_set_new(o, "at_ns", whole(r->at_ns));
-    for (unsigned c = 0; c < COLUMNS; c++)
-        json_object_set_new(o, columns[c].key, known(*(const double *)((const char *)r + columns[c].offset)));
-    const struct {
-        const char *key;
-        uint64_t value;
-    } counts[] = {
-        {"held", r->held},
-        {"sent", r->sent},
-        {"lost", r->lost},
-        {"duplicated", r->duplicated},
-        {"reordered", r->reordered},
-        {"contradicted", r->contradicted},
-        {"flows_broken", r->flows_broken},
-        {"view_before", r->view_before},
-        {"view_after", r->view_after},
-        {"false_takeovers", r->false_takeovers},
-        {"tail_emitted", r->tail_emitted},
-        {"tail_suppressed", r->tail_suppressed},
-    };
-    for (unsigned i = 0; i < sizeof counts / sizeof counts[0]; i++)
-        json_object_set_new(o, counts[i].key, whole(counts[i].value));
+    nd_columns_json(o, times, r);
+    nd_columns_json(o, counts, r);
     json_object_set_new(o, "digests_equal", json_boolean(r->digests_equal));
     json_object_set_new(o, "fenced",
                         r->was_fenced
@@ -176,11 +158,11 @@ static json_t *run_object(const struct nd_drill_run *r)
 static int print_json(enum nd_drill_kind kind, const struct nd_drill_run *runs, unsigned count,
                       double baseline, double seconds)
 {
+    struct nd_drill_run medians_of_all = medians(runs, count);
     json_t *o = json_object(), *list = json_array(), *middle = json_object();
     for (unsigned i = 0; i < count; i++)
         json_array_append_new(list, run_object(&runs[i]));
-    for (unsigned c = 0; c < COLUMNS; c++)
-        json_object_set_new(middle, columns[c].key, known(median(runs, count, columns[c].offset)));
+    nd_columns_json(middle, times, &medians_of_all);
     json_object_set_new(o, "kind", json_string(nd_drill_name(kind)));
     json_object_set_new(o, "runs", list);
     json_object_set_new(o, "median", middle);

@@ -158,7 +158,7 @@ static void ask_prober(struct nd_drill *d, struct nd_drill_run *r, uint64_t over
     if (r->contradicted > 0)
         nd_drill_failed(r, "%llu answers contradict what was sent", (unsigned long long)r->contradicted);
     else if (r->flows_broken > 0)
-        nd_drill_failed(r, "%u TCP flows broke", r->flows_broken);
+        nd_drill_failed(r, "%llu TCP flows broke", (unsigned long long)r->flows_broken);
     else if (d->options.kind == ND_DRILL_PLANNED && r->lost > 0)
         nd_drill_failed(r, "%llu probes were lost in a planned handover", (unsigned long long)r->lost);
 }

@@ -40,8 +40,7 @@ struct nd_drill_run {
     uint64_t sent, lost, duplicated, reordered, contradicted, held; /* packets; held: when it was hurt */
     double flow_silence_ms, flow_worst_ms;                          /* TCP flows, around the takeover */
     double resync_silence_ms; /* of the probe, from then until PROTECTED */
-    uint32_t flows_broken;
-    uint64_t view_before, view_after, false_takeovers;
+    uint64_t flows_broken, view_before, view_after, false_takeovers;
     uint64_t decided_ns, tail_emitted, tail_suppressed;
     bool digests_equal;
     /* hang: what the woken node says of its fencing, all against the survivor's decision (G5) */

@@ -20,9 +20,8 @@ static const char *begin(FILE *out, const struct nd_column *c)
     return c->title + bar;
 }
 
-void nd_columns_titles(FILE *out, const struct nd_column columns[], const char *name, int wide)
+void nd_columns_heads(FILE *out, const struct nd_column columns[])
 {
-    fprintf(out, "%-*s", wide, name);
     for (const struct nd_column *c = columns; !is_end(c); c++) {
         if (!c->title)
             continue;
@@ -30,6 +29,12 @@ void nd_columns_titles(FILE *out, const struct nd_column columns[], const char *
 
         fprintf(out, "%*s", c->width + (int)strlen(c->suffix), title);
     }
+}
+
+void nd_columns_titles(FILE *out, const struct nd_column columns[], const char *name, int wide)
+{
+    fprintf(out, "%-*s", wide, name);
+    nd_columns_heads(out, columns);
     fputc('\n', out);
 }
 

@@ -54,7 +54,8 @@ struct nd_column {
 /* One line each, of the titles and of a row. `name`, as wide as `wide`, comes first. */
 void nd_columns_titles(FILE *out, const struct nd_column columns[], const char *name, int wide);
 void nd_columns_row(FILE *out, const struct nd_column columns[], const char *name, int wide, const void *row);
-/* The cells without a line end. */
+/* The same without name and line end. */
+void nd_columns_heads(FILE *out, const struct nd_column columns[]);
 void nd_columns_cells(FILE *out, const struct nd_column columns[], const void *row);
 /* Puts the row's figures into an object. */
 void nd_columns_json(json_t *to, const struct nd_column columns[], const void *row);

@@ -62,23 +62,20 @@ static int open_lanes(struct nd_replay *r, struct ft_fault *fault)
         return ft_fail(fault, FT_ENOMEM, "no memory for %u lanes", r->lanes);
     if (r->lanes > 1)
         error = nd_tape_deal(&r->tape, r->lanes, r->tapes, fault);
-    for (unsigned l = 0; l < r->lanes && !error; l++)
-        error = nd_gate_open(&r->gate[l], &r->tapes[l], !o->no_gate, fault);
     if (!error && o->output)
-        error = nd_gate_write(&r->gate[0], o->output, fault);
-    for (unsigned l = 1; l < r->lanes; l++)
-        r->gate[l].dump = r->gate[0].dump;
+        error = nd_capture_open(&r->written, o->output, fault);
+    for (unsigned l = 0; l < r->lanes && !error; l++)
+        error = nd_gate_open(&r->gate[l], &r->tapes[l], !o->no_gate, o->output ? &r->written : NULL, fault);
     return error;
 }
 
 static void close_lanes(struct nd_replay *r)
 {
     for (unsigned l = 0; l < FT_LANES_MAX; l++) {
-        if (l)
-            r->gate[l].dump = NULL; /* the first one's */
         nd_gate_close(&r->gate[l]);
         nd_ledger_free(&r->ledger[l]);
     }
+    nd_capture_close(&r->written);
     for (unsigned l = 0; r->lanes > 1 && r->tapes && l < r->lanes; l++)
         nd_tape_free(&r->tapes[l]);
     if (r->lanes > 1)
@@ -254,7 +251,7 @@ static int judge(struct nd_replay *r)
     int error = nd_replay_run(r, &fault), code = ND_DONE;
 
     if (!error)
-        error = nd_gate_written(&r->gate[0], r->options->output, &fault);
+        error = nd_capture_finish(&r->written, &fault);
     if (!error)
         error = nd_reference_run(&r->reference, r->gate, r->lanes > 1 ? r->ledger : NULL, r->config,
                                  r->options->seed, &fault);

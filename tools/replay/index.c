@@ -1,36 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Finds what can be executed of a recording: records by lane, and closed sets of them. */
 #include "tools/replay/index.h"
+#include "tools/replay/grow.h"
 
 #include <stdlib.h>
 
 /* ---- reading ----------------------------------------------------------------------------------- */
-
-static bool grow(void **list, uint32_t *room, uint32_t count, uint32_t more, size_t size)
-{
-    uint32_t wanted = *room ? *room : 256;
-    void *larger;
-
-    while (wanted < count + more)
-        wanted *= 2;
-    if (wanted == *room)
-        return true;
-    larger = realloc(*list, wanted * size);
-    if (!larger)
-        return false;
-    *list = larger;
-    *room = wanted;
-    return true;
-}
 
 static bool add(struct nd_index_lane *lane, const struct lg_frame *f, const struct ft_record *r)
 {
     const struct ft_dependency *dependencies =
         (const void *)((const uint8_t *)r + ft_record_dependencies_at(r));
 
-    if (!grow((void **)&lane->burst, &lane->room, lane->count, 1, sizeof(lane->burst[0])) ||
-        !grow((void **)&lane->dependencies, &lane->dependencies_room, lane->dependencies_count,
-              r->dependencies, sizeof(dependencies[0])))
+    if (!nd_grow((void **)&lane->burst, &lane->room, lane->count + 1, sizeof(lane->burst[0]), 256) ||
+        !nd_grow((void **)&lane->dependencies, &lane->dependencies_room,
+                 lane->dependencies_count + r->dependencies, sizeof(dependencies[0]), 256))
         return false;
     lane->burst[lane->count++] = (struct nd_index_burst){.content = f->content,
                                                          .len = f->len,

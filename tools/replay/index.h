@@ -21,7 +21,8 @@ struct nd_index_burst {
 struct nd_index_lane {
     struct nd_index_burst *burst;
     struct ft_dependency *dependencies;
-    uint32_t count, room, dependencies_count, dependencies_room;
+    uint32_t count, dependencies_count;
+    uint64_t room, dependencies_room;
     uint32_t upto; /* of `count`, how many are executed */
 };
 

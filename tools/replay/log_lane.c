@@ -3,13 +3,11 @@
  * outputs of all of them as one capture. */
 #include "tools/replay/log.h"
 #include "nflib/chain/chain.h"
+#include "tools/replay/capture.h"
 
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define SNAP_MAX 262144
-#define SECOND   1000000000ul
 
 /* ---- execution --------------------------------------------------------------------------------- */
 
@@ -139,7 +137,7 @@ static unsigned earliest(const struct nd_log *log, const struct heads *h)
 }
 
 /* False: what lanes had written could not be read back. */
-static bool merge(const struct nd_log *log, pcap_dumper_t *dump)
+static bool merge(const struct nd_log *log, struct nd_capture_file *out)
 {
     uint8_t frame[FT_FRAME_MAX];
     struct heads h;
@@ -151,13 +149,10 @@ static bool merge(const struct nd_log *log, pcap_dumper_t *dump)
     }
     while ((l = earliest(log, &h)) < log->lanes) {
         const struct nd_log_frame *f = &h.frame[l];
-        struct pcap_pkthdr head = {.caplen = f->have, .len = f->len};
 
-        head.ts.tv_sec = (time_t)(f->time / SECOND);
-        head.ts.tv_usec = (suseconds_t)(f->time % SECOND);
         if (f->have > sizeof(frame) || fread(frame, 1, f->have, log->of_lane[l].frames) != f->have)
             return false;
-        pcap_dump((u_char *)dump, &head, frame);
+        nd_capture_put(out, f->time, frame, f->have, f->len);
         read_head(log, &h, l);
     }
     return true;
@@ -166,24 +161,16 @@ static bool merge(const struct nd_log *log, pcap_dumper_t *dump)
 int nd_log_dump(struct nd_log *log, struct ft_fault *fault)
 {
     const char *name = log->options->output;
-    pcap_t *pcap = pcap_open_dead_with_tstamp_precision(DLT_EN10MB, SNAP_MAX, PCAP_TSTAMP_PRECISION_NANO);
-    pcap_dumper_t *dump = pcap ? pcap_dump_open(pcap, name) : NULL;
-    bool whole = dump != NULL;
-    int error = 0;
+    struct nd_capture_file out;
+    int error = nd_capture_open(&out, name, fault);
 
-    if (!dump)
-        error = ft_fail(fault, FT_EINVAL, "%.200s, expected a file to write to",
-                        pcap ? pcap_geterr(pcap) : "no memory");
-    for (unsigned l = 0; whole && l < log->lanes; l++)
-        whole = fflush(log->of_lane[l].frames) == 0 && !ferror(log->of_lane[l].frames);
-    if (whole) {
-        whole = merge(log, dump) && pcap_dump_flush(dump) == 0 && !ferror(pcap_dump_file(dump));
-    }
-    if (dump && !whole)
-        error = ft_fail(fault, FT_EINVAL, "%.200s: cannot be written", name);
-    if (dump)
-        pcap_dump_close(dump);
-    if (pcap)
-        pcap_close(pcap);
+    for (unsigned l = 0; !error && l < log->lanes; l++)
+        if (fflush(log->of_lane[l].frames) != 0 || ferror(log->of_lane[l].frames))
+            error = ft_fail(fault, FT_EIO, "%.200s: outputs cannot be kept for it", name);
+    if (!error && !merge(log, &out))
+        error = ft_fail(fault, FT_EIO, "%.200s: outputs cannot be read back for it", name);
+    if (!error)
+        error = nd_capture_finish(&out, fault);
+    nd_capture_close(&out);
     return error;
 }

@@ -45,6 +45,7 @@ struct nd_replay {
     struct nd_tape *tapes; /* [lanes] of each lane; of one lane: the tape itself */
     struct nd_gate gate[FT_LANES_MAX];
     struct nd_ledger ledger[FT_LANES_MAX]; /* with several lanes alone */
+    struct nd_capture_file written;        /* -w */
     struct nd_reference reference;
     struct nd_speed speed;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CPU time of a lane, live and in replay; see replay/speed.h. */
 #include "tools/replay/speed.h"
+#include "tools/replay/grow.h"
 #include "tools/pair/child.h"
 #include "node/base/clock.h"
 #include "node/lane/lane.h"
@@ -203,13 +204,8 @@ static bool keep_records(void)
     uint64_t there;
 
     while ((r = ft_ring_peek(&s.shared.log, &there))) {
-        if (s.log_bytes + r->size > s.log_room) {
-            uint8_t *more = realloc(s.log, s.log_room = 2 * s.log_room + RING);
-
-            if (!more)
-                return false;
-            s.log = more;
-        }
+        if (!nd_grow((void **)&s.log, &s.log_room, s.log_bytes + r->size, 1, RING))
+            return false;
         memcpy(s.log + s.log_bytes, r, r->size);
         s.log_bytes += r->size;
         ft_ring_advance(&s.shared.log, r->size);

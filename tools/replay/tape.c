@@ -2,6 +2,7 @@
 /* Reading a capture and cutting it into bursts; see replay/tape.h. */
 #include "tools/replay/tape.h"
 #include "ftcore/record/record.h"
+#include "tools/replay/grow.h"
 
 #include <errno.h>
 #include <pcap/pcap.h>
@@ -20,30 +21,13 @@
 #define PCAP_HEAD   24u           /* of a pcap file … */
 #define PCAP_RECORD 16u           /* … and of each of its packets */
 
-/* Room for one more of a growing list. */
-static void *grow(void *list, uint64_t count, uint64_t *room, size_t size)
-{
-    void *more = list;
-
-    if (count == *room) {
-        uint64_t wanted = *room ? *room * 2 : 4096;
-
-        more = realloc(list, wanted * size);
-        if (more)
-            *room = wanted;
-    }
-    return more;
-}
-
 /* ---- bursts ------------------------------------------------------------------------------------ */
 
 static struct nd_tape_burst *add_burst(struct nd_tape *tape, uint64_t time)
 {
-    void *more = grow(tape->bursts, tape->burst_count, &tape->burst_room, sizeof(*tape->bursts));
-
-    if (!more)
+    if (!nd_grow((void **)&tape->bursts, &tape->burst_room, tape->burst_count + 1, sizeof(*tape->bursts),
+                 4096))
         return NULL;
-    tape->bursts = more;
     tape->bursts[tape->burst_count] = (struct nd_tape_burst){.time = time, .first = tape->count};
     return &tape->bursts[tape->burst_count++];
 }
@@ -107,11 +91,8 @@ uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t number)
 
 int nd_tape_add(struct nd_tape *tape, const struct nd_tape_input *input)
 {
-    void *more = grow(tape->inputs, tape->count, &tape->input_room, sizeof(*tape->inputs));
-
-    if (more)
-        tape->inputs = more;
-    if (!more || place(tape, input->time))
+    if (!nd_grow((void **)&tape->inputs, &tape->input_room, tape->count + 1, sizeof(*tape->inputs), 4096) ||
+        place(tape, input->time))
         return FT_ENOMEM;
     tape->inputs[tape->count++] = *input;
     if (input->wire > tape->longest)
@@ -128,18 +109,8 @@ static int add_input(struct nd_tape *tape, const struct pcap_pkthdr *head, const
                                .at = tape->used,
                                .wire = head->len,
                                .have = head->caplen};
-    void *more = tape;
 
-    while (more && tape->used + head->caplen > tape->byte_room) {
-        uint64_t wanted = tape->byte_room ? tape->byte_room * 2 : 1u << 20;
-
-        more = realloc(tape->bytes, wanted);
-        if (more) {
-            tape->bytes = more;
-            tape->byte_room = wanted;
-        }
-    }
-    if (!more)
+    if (!nd_grow((void **)&tape->bytes, &tape->byte_room, tape->used + head->caplen, 1, 1u << 20))
         return FT_ENOMEM;
     memcpy(tape->bytes + tape->used, data, head->caplen);
     tape->used += head->caplen;
