@@ -221,9 +221,9 @@ static json_t *run_object(const struct nd_bench_row *row, const struct nd_config
                                         : json_string("imix"));
     json_object_set_new(run, "flows", json_integer((json_int_t)(o->capture ? 0 : o->wish.flows)));
     json_object_set_new(run, "standby",
-                        json_string(row->protection.mode == ND_MODE_OFF          ? "none"
-                                    : row->protection.standby == ND_STANDBY_WARM ? "warm"
-                                                                                 : "hot"));
+                        json_string(!row->protection.protect.pair    ? "none"
+                                    : row->protection.protect.stores ? "warm"
+                                                                     : "hot"));
     json_object_set_new(run, "realtime", json_boolean(row->pairs && row->with[0].realtime));
     json_object_set_new(run, "lag", row->lag.count ? nd_bench_lag_object(&row->lag) : json_null());
     json_object_set_new(run, "pairs_mpps", pairs_of(row));
