@@ -44,15 +44,6 @@ struct nd_timing nd_bench_timing(void)
                               .resync_mbps = 4000};
 }
 
-static void told(void *arg, enum ft_state state, uint64_t view, const char *why)
-{
-    struct nd_bench_slot *slot = ((struct running *)arg)->node->slot;
-
-    (void)view;
-    snprintf(slot->why, sizeof(slot->why), "%s", why);
-    atomic_store(&slot->state, (int)state);
-}
-
 static uint64_t resident(void)
 {
     unsigned long all = 0, pages = 0;
@@ -141,8 +132,7 @@ static int put_together(struct running *r, struct ft_fault *fault)
                                           .incarnation = n->incarnation,
                                           .guardian = n->config->protect.pair,
                                           .realtime = n->realtime,
-                                          .told = told,
-                                          .arg = r};
+                                          .status = &n->slot->status};
     if (!error)
         error = nd_member_open(&r->member, &r->config, fault);
     /* A run is over before the rings have come round once; after that they cost no page faults. */
@@ -171,36 +161,31 @@ static int start(struct running *r, struct ft_fault *fault)
     return clocks ? 0 : ft_fail(fault, FT_EIO, "threads without clocks");
 }
 
-static void rest(struct running *r)
+/* Of the main thread: what it shows, and with what it holds before it rests. */
+static int show_turn(void *arg, struct ft_fault *fault)
 {
+    struct running *r = arg;
     struct nd_bench_slot *slot = r->node->slot;
+    struct timespec step = {0, SHOW_NS};
 
+    nanosleep(&step, NULL);
+    if (r->redis && nd_redis_lost(r->redis))
+        return ft_fail(fault, FT_EIO, "%.200s", nd_redis_lost(r->redis));
+    if (atomic_load(&slot->status.rested))
+        return 0;
     show(r);
-    atomic_store(&slot->region_bytes, ft_region_used(r->member.region));
-    atomic_store(&slot->resident_bytes, resident());
-    nd_member_stop(&r->member);
-    atomic_store(&slot->digest, ft_region_digest(r->member.region));
-    atomic_store(&slot->rested, true);
+    if (atomic_load(&slot->status.wish) == ND_MEMBER_REST) {
+        atomic_store(&slot->region_bytes, ft_region_used(r->member.region));
+        atomic_store(&slot->resident_bytes, resident());
+    }
+    return 0;
 }
 
 static int run(struct running *r, struct ft_fault *fault)
 {
-    struct nd_bench_slot *slot = r->node->slot;
-    struct timespec step = {0, SHOW_NS};
-    int wish, error = start(r, fault);
+    int error = start(r, fault);
 
-    if (error)
-        return error;
-    while ((wish = atomic_load(&slot->wish)) != ND_BENCH_END) {
-        if (!atomic_load(&slot->rested))
-            show(r);
-        if (r->redis && nd_redis_lost(r->redis))
-            return ft_fail(fault, FT_EIO, "%.200s", nd_redis_lost(r->redis));
-        if (wish == ND_BENCH_REST && !atomic_load(&slot->rested))
-            rest(r);
-        nanosleep(&step, NULL);
-    }
-    return 0;
+    return error ? error : nd_member_serve(&r->member, show_turn, r, fault);
 }
 
 static void settle_on(int core)
@@ -225,7 +210,7 @@ _Noreturn void nd_bench_node(const struct nd_bench_node *node)
     if (node->lanes)
         settle_on(node->rest_core);
     r.node = node;
-    if (put_together(&r, &slot->fault) != 0 || run(&r, &slot->fault) != 0)
-        atomic_store(&slot->failed, true);
+    if (put_together(&r, &slot->status.fault) != 0 || run(&r, &slot->status.fault) != 0)
+        atomic_store(&slot->status.failed, true);
     _exit(0);
 }

@@ -88,16 +88,10 @@ int nd_bench_check(struct nd_bench_nodes *r, struct ft_fault *fault)
     if (nd_interrupted())
         return ft_fail(fault, FT_EIO, "interrupted");
     for (unsigned n = 0; n < ND_NODES; n++) {
-        int status;
+        uint64_t burst = atomic_load(&r->slot[n]->shared[0].report.executed) + 1;
 
-        if (!r->pid[n] || waitpid(r->pid[n], &status, WNOHANG) != r->pid[n])
-            continue;
-        r->pid[n] = 0;
-        if (atomic_load(&r->slot[n]->failed))
-            return ft_fail(fault, FT_EIO, "node %c: %.200s", 'a' + (int)n, r->slot[n]->fault.text);
-        return ft_fail(fault, FT_EIO, "node %c ended by itself%s%s", 'a' + (int)n,
-                       WIFSIGNALED(status) ? ": " : "",
-                       WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "");
+        if (nd_member_check(&r->pid[n], &r->slot[n]->status, (char)('a' + n), burst, fault))
+            return FT_EIO;
     }
     return 0;
 }
@@ -114,7 +108,8 @@ int nd_bench_wait(struct nd_bench_nodes *r, bool (*when)(struct nd_bench_nodes *
         error = nd_bench_check(r, fault);
         if (!error && nd_now() - began > patience)
             error = ft_fail(fault, FT_EIO, "%s: no progress; node a is %s: %.100s", what,
-                            ft_state_name((enum ft_state)atomic_load(&r->slot[0]->state)), r->slot[0]->why);
+                            ft_state_name((enum ft_state)atomic_load(&r->slot[0]->status.state)),
+                            r->slot[0]->status.why);
     }
     return error;
 }
@@ -122,8 +117,9 @@ int nd_bench_wait(struct nd_bench_nodes *r, bool (*when)(struct nd_bench_nodes *
 static bool has_begun(struct nd_bench_nodes *r)
 {
     if (r->alone)
-        return atomic_load(&r->slot[0]->state) == FT_SOLO;
-    return atomic_load(&r->slot[0]->state) == FT_PROTECTED && atomic_load(&r->slot[1]->state) == FT_READY;
+        return atomic_load(&r->slot[0]->status.state) == FT_SOLO;
+    return atomic_load(&r->slot[0]->status.state) == FT_PROTECTED &&
+           atomic_load(&r->slot[1]->status.state) == FT_READY;
 }
 
 static int start(struct nd_bench_nodes *r, struct ft_fault *fault)
@@ -224,7 +220,7 @@ int nd_bench_quieten(struct nd_bench_nodes *r, struct ft_fault *fault)
 static bool has_rested(struct nd_bench_nodes *r)
 {
     for (unsigned n = 0; n < ND_NODES; n++)
-        if (r->pid[n] && !atomic_load(&r->slot[n]->rested))
+        if (r->pid[n] && !atomic_load(&r->slot[n]->status.rested))
             return false;
     return true;
 }
@@ -238,13 +234,14 @@ static int compare_state(struct nd_bench_nodes *r, struct nd_bench_result *out, 
     error = nd_bench_quieten(r, fault);
     /* The standby first: it would take over from a primary that ends. */
     for (unsigned n = r->alone ? 1 : 2; n-- > 0 && !error;)
-        atomic_store(&r->slot[n]->wish, ND_BENCH_REST);
+        atomic_store(&r->slot[n]->status.wish, ND_MEMBER_REST);
     if (!error)
         error = nd_bench_wait(r, has_rested, "coming to rest", fault);
     out->region_mb = (double)atomic_load(&r->slot[0]->region_bytes) / 1e6;
     out->resident_mb = (double)atomic_load(&r->slot[0]->resident_bytes) / 1e6;
     out->standby_resident_mb = (double)atomic_load(&r->slot[1]->resident_bytes) / 1e6;
-    if (!error && replays && atomic_load(&r->slot[0]->digest) != atomic_load(&r->slot[1]->digest))
+    if (!error && replays &&
+        atomic_load(&r->slot[0]->status.digest) != atomic_load(&r->slot[1]->status.digest))
         error = ft_fail(fault, FT_EDIVERGED,
                         "the standby's state after burst %lu is not the primary's after burst %lu",
                         atomic_load(&r->slot[1]->shared[0].report.executed),

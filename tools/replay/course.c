@@ -55,8 +55,8 @@ static uint64_t drain(struct nd_replay *r)
 
 static bool protected_by_both(struct nd_replay *r)
 {
-    return atomic_load(&primary(r)->state) == FT_PROTECTED &&
-           atomic_load(&r->node[!r->primary].slot->state) == FT_READY;
+    return atomic_load(&primary(r)->status.state) == FT_PROTECTED &&
+           atomic_load(&r->node[!r->primary].slot->status.state) == FT_READY;
 }
 
 /* Turns until `when`: takes outputs, looks after the processes. */
@@ -75,9 +75,9 @@ static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), co
         if (nd_interrupted())
             error = ft_fail(fault, FT_EIO, "interrupted");
         if (!error && nd_now() - began > PATIENCE)
-            error = ft_fail(fault, FT_EDIVERGED, "%s: no progress; node %c is %s: %.100s", what,
-                            'a' + (int)r->primary,
-                            ft_state_name((enum ft_state)atomic_load(&primary(r)->state)), primary(r)->why);
+            error = ft_fail(
+                fault, FT_EDIVERGED, "%s: no progress; node %c is %s: %.100s", what, 'a' + (int)r->primary,
+                ft_state_name((enum ft_state)atomic_load(&primary(r)->status.state)), primary(r)->status.why);
         if (error)
             return error;
     }
@@ -130,7 +130,7 @@ static bool is_live(struct nd_replay *r)
 /* The standby has taken over, or has dropped what it knew and never will. */
 static bool has_answered(struct nd_replay *r)
 {
-    return is_live(r) || atomic_load(&primary(r)->state) == FT_JOINING;
+    return is_live(r) || atomic_load(&primary(r)->status.state) == FT_JOINING;
 }
 
 /* At once, or a seeded moment later, so that a kill finds bursts in every stage; outputs go on leaving. */
@@ -166,7 +166,7 @@ static int kill_primary(struct nd_replay *r, struct ft_fault *fault)
         return error;
     if (!is_live(r))
         return ft_fail(fault, FT_EDIVERGED, "nobody took over from node %c: node %c is JOINING: %.100s",
-                       'a' + (int)dead, 'a' + (int)r->primary, primary(r)->why);
+                       'a' + (int)dead, 'a' + (int)r->primary, primary(r)->status.why);
     for (unsigned l = 0; l < r->lanes; l++) {
         uint64_t survived = atomic_load(&primary(r)->lanes[l].asked) - 1;
 
@@ -200,7 +200,7 @@ static int kill_one(struct nd_replay *r, struct ft_fault *fault)
 
 static bool is_alone(struct nd_replay *r)
 {
-    return atomic_load(&primary(r)->state) == FT_SOLO;
+    return atomic_load(&primary(r)->status.state) == FT_SOLO;
 }
 
 static bool has_begun(struct nd_replay *r)
@@ -302,7 +302,8 @@ static int feed_on(struct nd_replay *r, const uint64_t to[], bool (*until)(struc
         if (!error && now - moved > PATIENCE)
             error = ft_fail(fault, FT_EDIVERGED, "no progress at burst %lu; node %c is %s: %.100s", asked,
                             'a' + (int)r->primary,
-                            ft_state_name((enum ft_state)atomic_load(&primary(r)->state)), primary(r)->why);
+                            ft_state_name((enum ft_state)atomic_load(&primary(r)->status.state)),
+                            primary(r)->status.why);
         bar(r, now, &shown, false);
     }
     bar(r, 0, &shown, true);

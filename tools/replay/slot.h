@@ -13,6 +13,7 @@
 #include "ftcore/record/record.h"
 #include "node/config/config.h"
 #include "node/lane/io.h"
+#include "tools/pair/member.h"
 #include "tools/replay/tape.h"
 
 #define ND_SLOT_PORTS 2u /* a wire: inside and outside */
@@ -36,21 +37,14 @@ struct nd_slot_lane {
     _Atomic uint64_t taken;              /* last burst given */
 };
 
-enum nd_slot_wish { ND_SLOT_WORK, ND_SLOT_REST, ND_SLOT_END };
-
 struct nd_slot {
+    struct nd_member_status status;
     /* Written by the gate. */
-    _Atomic int wish;  /* enum nd_slot_wish. REST: lanes stop, the digest is taken */
     _Atomic bool fits; /* the link delivers by fits and starts: a kill is near */
     /* Written by the node. */
-    _Atomic int state; /* enum ft_state */
-    _Atomic bool failed, rested;
-    _Atomic uint64_t digest;                 /* with `rested` */
     _Atomic uint64_t log_bytes, delta_bytes; /* of records and of deltas sent, as status counts them */
     _Atomic uint64_t refused;                /* things that the other said and this one could not believe */
     char refusal[FT_REASON_MAX];             /* … the last of them */
-    char why[FT_REASON_MAX];                 /* of the state; for people only: may be read half written */
-    struct ft_fault fault;                   /* with `failed` */
     struct ft_lane shared[FT_LANES_MAX];
     struct nd_slot_lane lanes[FT_LANES_MAX];
 };
