@@ -13,12 +13,12 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#define ND_BENCH_KINDS 16u   /* protections in one comparison, and pairs for each … */
-#define ND_BENCH_PAIRS 99u   /* … at most */
+#define ND_BENCH_KINDS 16u   /* protections in one comparison, at most */
+#define ND_BENCH_PAIRS 99u   /* pairs of runs for each, at most */
 #define ND_BENCH_LOADS 4u    /* of latency: 25, 50, 75, 90 % of saturation */
 #define ND_BENCH_BATCH 2048u /* commands in one write to Redis at most */
-#define ND_BENCH_KILLS 1000u /* takeovers that are timed … */
-#define ND_BENCH_LAG   600u  /* … and seconds that the lag is watched, at most */
+#define ND_BENCH_KILLS 1000u /* takeovers that are timed, at most */
+#define ND_BENCH_LAG   600u  /* seconds for which the lag is watched, at most */
 
 extern const unsigned nd_bench_loads[ND_BENCH_LOADS]; /* percent */
 
@@ -69,7 +69,7 @@ struct nd_bench_options {
     bool access, pieces; /* --access, --pieces: in place of a comparison */
     const char *piece;   /* --piece, with --count; NULL: as --compare says */
     uint64_t count;      /* --count: packets of a run without threads; 0: none */
-    bool encode;         /* … with the sender's encoding of records */
+    bool encode;         /* --encode: with the sender's encoding of records */
 };
 
 /* 0, or ND_USAGE with one line on stderr. */
@@ -107,7 +107,7 @@ struct nd_bench_result {
     uint64_t waits;  /* turns in which a lane could not receive: hold or log ring full */
     uint64_t credit_waits; /* times the sender waited for the standby's credit */
     double takeover_ms;    /* kill to the first released packet; negative: none */
-    double replayed_ms;    /* … to the end of the successor's replay */
+    double replayed_ms;    /* kill to the end of the successor's replay */
     bool realtime;         /* the primary's replicator got its priority */
     struct nd_bench_latency latency[ND_BENCH_LOADS];
     char settings[480]; /* of a peer: how it said it was set; "": no peer */
@@ -133,11 +133,11 @@ struct nd_bench_lag {
 struct nd_bench_plan {
     const struct nd_config *config; /* adapted */
     const struct nd_load *load;
-    double seconds, rest; /* rest: before each measurement; seconds 0: saturation is not measured */
-    double saturation;    /* Mpps that the latency's loads are of; 0: no latency */
-    bool kill;            /* the primary, at the end, at this share of saturation, percent, or … */
-    unsigned takeover_load;
-    double takeover_mpps;     /* … where saturation is not measured, at this rate */
+    double seconds, rest;     /* rest: before each measurement; seconds 0: saturation is not measured */
+    double saturation;        /* Mpps that the latency's loads are of; 0: no latency */
+    bool kill;                /* kill the primary at the end, while packets arrive */
+    unsigned takeover_load;   /* percent of saturation at which it is killed, where that is measured */
+    double takeover_mpps;     /* the rate at which it is killed, where saturation is not measured */
     bool realtime;            /* priorities as a node that runs asks for them */
     struct nd_bench_lag *lag; /* NULL: not watched */
     uint64_t seed;

@@ -45,8 +45,8 @@ struct nd_load_flow {
 };
 
 struct nd_load {
-    struct nd_load_side side[ND_LOAD_SIDES];               /* by enum nf_side: all of it … */
-    struct nd_load_side lane[FT_LANES_MAX][ND_LOAD_SIDES]; /* … and what arrives in each lane */
+    struct nd_load_side side[ND_LOAD_SIDES];               /* by enum nf_side: all that arrives */
+    struct nd_load_side lane[FT_LANES_MAX][ND_LOAD_SIDES]; /* what arrives in each lane */
     unsigned lanes;
     uint8_t *bytes;
     uint64_t flows;

@@ -56,7 +56,7 @@ static uint64_t resident(void)
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static uint64_t used(clockid_t clock)
+static uint64_t clock_ns(clockid_t clock)
 {
     struct timespec t = {0, 0};
 
@@ -64,7 +64,7 @@ static uint64_t used(clockid_t clock)
     return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
-static void show(struct running *r)
+static void show_figures(struct running *r)
 {
     struct nd_bench_slot *slot = r->node->slot;
     uint64_t lanes = 0;
@@ -72,11 +72,11 @@ static void show(struct running *r)
 
     rp_status(r->member.replicator, &s);
     for (unsigned l = 0; l < r->node->config->chain.lanes; l++)
-        lanes += used(r->lane_clock[l]);
+        lanes += clock_ns(r->lane_clock[l]);
     if (r->shown++ % RESIDENT == 0)
         atomic_store(&slot->resident_bytes, resident());
     atomic_store(&slot->cpu_lane, lanes);
-    atomic_store(&slot->cpu_replicator, used(r->replicator_clock));
+    atomic_store(&slot->cpu_replicator, clock_ns(r->replicator_clock));
     atomic_store(&slot->link_bytes, s.link.bytes_out);
     atomic_store(&slot->records, s.records_sent);
     atomic_store(&slot->credit_waits, s.credit_waits);
@@ -109,7 +109,7 @@ static int open_redis(struct running *r, struct ft_fault *fault)
     return error;
 }
 
-static int put_together(struct running *r, struct ft_fault *fault)
+static int open_member(struct running *r, struct ft_fault *fault)
 {
     const struct nd_bench_node *n = r->node;
     int error = nd_bench_io_open(&r->io, n->slot, n->load, fault);
@@ -144,7 +144,7 @@ static int put_together(struct running *r, struct ft_fault *fault)
     return error;
 }
 
-static int start(struct running *r, struct ft_fault *fault)
+static int start_threads(struct running *r, struct ft_fault *fault)
 {
     int error = nd_member_start(&r->member, r->node->lanes, fault);
     bool clocks = true;
@@ -173,7 +173,7 @@ static int show_turn(void *arg, struct ft_fault *fault)
         return ft_fail(fault, FT_EIO, "%.200s", nd_redis_lost(r->redis));
     if (atomic_load(&slot->status.rested))
         return 0;
-    show(r);
+    show_figures(r);
     if (atomic_load(&slot->status.wish) == ND_MEMBER_REST) {
         atomic_store(&slot->region_bytes, ft_region_used(r->member.region));
         atomic_store(&slot->resident_bytes, resident());
@@ -181,14 +181,14 @@ static int show_turn(void *arg, struct ft_fault *fault)
     return 0;
 }
 
-static int run(struct running *r, struct ft_fault *fault)
+static int run_member(struct running *r, struct ft_fault *fault)
 {
-    int error = start(r, fault);
+    int error = start_threads(r, fault);
 
     return error ? error : nd_member_serve(&r->member, show_turn, r, fault);
 }
 
-static void settle_on(int core)
+static void pin_to(int core)
 {
     cpu_set_t cores;
 
@@ -204,13 +204,13 @@ _Noreturn void nd_bench_node(const struct nd_bench_node *node)
 
     prctl(PR_SET_TIMERSLACK, 1000ul);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGINT, SIG_IGN); /* the bench's to act on … */
+    signal(SIGINT, SIG_IGN); /* a signal to the group is the bench's to act on */
     signal(SIGTERM, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     if (node->lanes)
-        settle_on(node->rest_core);
+        pin_to(node->rest_core);
     r.node = node;
-    if (put_together(&r, &slot->status.fault) != 0 || run(&r, &slot->status.fault) != 0)
+    if (open_member(&r, &slot->status.fault) != 0 || run_member(&r, &slot->status.fault) != 0)
         atomic_store(&slot->status.failed, true);
     _exit(0);
 }

@@ -16,11 +16,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PATIENCE 30000000000ull /* ns until something is broken … */
-#define PEERS    10u            /* … times so much for a peer that answers command by command */
+#define PATIENCE 30000000000ull /* ns of waiting after which something is broken */
+#define PEERS    10u            /* times as long for Redis, which answers command by command */
 #define PAUSE    200000l
-#define QUIET_NS 20000000ull /* a lane that closed no burst for so long … */
-#define ROUNDS   4u          /* … and in so many turns has come to rest */
+#define QUIET_NS 20000000ull /* a lane at rest has executed no burst for so long */
+#define ROUNDS   4u          /* and has gone round so often since, finding nothing at its ports */
 #define SECOND   1e9
 
 void nd_bench_sleep(double seconds)
@@ -122,7 +122,7 @@ static bool has_begun(struct nd_bench_nodes *r)
            atomic_load(&r->slot[1]->status.state) == FT_READY;
 }
 
-static int start(struct nd_bench_nodes *r, struct ft_fault *fault)
+static int start_nodes(struct nd_bench_nodes *r, struct ft_fault *fault)
 {
     int error = nd_loopback_open(&r->place, fault);
 
@@ -138,7 +138,7 @@ static int start(struct nd_bench_nodes *r, struct ft_fault *fault)
     return error ? error : nd_bench_wait(r, has_begun, "protection", fault);
 }
 
-static void finish(struct nd_bench_nodes *r)
+static void end_nodes(struct nd_bench_nodes *r)
 {
     for (unsigned n = ND_NODES; n-- > 0;) {
         nd_child_kill(&r->pid[n]);
@@ -276,7 +276,7 @@ int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, 
     int error;
 
     *out = (struct nd_bench_result){.takeover_ms = -1};
-    error = start(&r, fault);
+    error = start_nodes(&r, fault);
     if (!error) {
         memcpy(out->settings, r.slot[0]->settings, sizeof(out->settings));
         error = nd_bench_open(&r, fault);
@@ -296,6 +296,6 @@ int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, 
     if (!error)
         error =
             plan->kill && !r.alone ? nd_bench_take_over(&r, out, mpps, fault) : compare_state(&r, out, fault);
-    finish(&r);
+    end_nodes(&r);
     return error;
 }

@@ -28,8 +28,8 @@ struct nd_bench_count {
     _Atomic uint64_t unfed;                  /* times it asked a port while nothing arrives */
     _Atomic uint64_t released;               /* outputs */
     _Atomic uint64_t gaps;                   /* outputs that were not the next after the one before */
-    _Atomic uint64_t sampled;                /* outputs whose bytes were looked at … */
-    _Atomic uint64_t bad;                    /* … and found with a wrong length or checksum */
+    _Atomic uint64_t sampled;                /* outputs whose bytes were looked at */
+    _Atomic uint64_t bad;                    /* sampled outputs with a wrong length or checksum */
     struct nd_times times;                   /* from scheduled arrival to release, of this phase */
 };
 

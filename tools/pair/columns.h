@@ -18,10 +18,9 @@ enum nd_column_kind {
 };
 
 struct nd_column {
-    const char
-        *title; /* NULL: not in the text; one that begins with '|' has a bar before it. Ends a table with */
-    const char
-        *key; /* … NULL here too. In JSON: "cpu.lane" is "lane" of the object "cpu"; NULL: not in JSON */
+    const char *title; /* NULL: not in the text. One that begins with '|' has a bar before it */
+    const char *key;   /* NULL: not in JSON. "cpu.lane" is "lane" of the object "cpu". A table ends where both
+                          are NULL */
     enum nd_column_kind kind;
     size_t offset;
     int width; /* without the suffix; negative: to the left */

@@ -41,7 +41,7 @@ static struct nd_slot *primary(struct nd_replay *r)
     return r->node[r->primary].slot;
 }
 
-static uint64_t drain(struct nd_replay *r)
+static uint64_t drain_outputs(struct nd_replay *r)
 {
     uint64_t n = 0;
 
@@ -68,7 +68,7 @@ static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), co
     int error = 0;
 
     while (!when(r)) {
-        if (drain(r) == 0)
+        if (drain_outputs(r) == 0)
             sleep_for(PAUSE_NS);
         if (round++ % CHECK_EACH == 0)
             error = nd_nodes_check(r, fault);
@@ -94,7 +94,7 @@ static void set_fits(struct nd_replay *r, bool fits)
 }
 
 /* The primary's lane may take bursts up to this one of its tape. */
-static void feed(struct nd_replay *r, unsigned l, uint64_t to)
+static void feed_lane(struct nd_replay *r, unsigned l, uint64_t to)
 {
     struct nd_slot_lane *lane = &primary(r)->lanes[l];
     struct nd_gate *gate = &r->gate[l];
@@ -134,12 +134,12 @@ static bool has_answered(struct nd_replay *r)
 }
 
 /* At once, or a seeded moment later, so that a kill finds bursts in every stage; outputs go on leaving. */
-static void dawdle(struct nd_replay *r)
+static void wait_seeded(struct nd_replay *r)
 {
     uint64_t late = ft_draw(&r->random) % 2 ? ft_draw(&r->random) % LAST_DOUBT : 0, until = nd_now() + late;
 
     while (nd_now() < until)
-        if (drain(r) == 0)
+        if (drain_outputs(r) == 0)
             sleep_for(PAUSE_NS / 10);
 }
 
@@ -150,7 +150,7 @@ static int kill_primary(struct nd_replay *r, struct ft_fault *fault)
     int error;
 
     nd_nodes_kill(r, dead);
-    while (drain(r)) /* what it had released has left */
+    while (drain_outputs(r)) /* what it had released has left */
         ;
     for (unsigned l = 0; l < r->lanes; l++) {
         uint64_t asked = atomic_load(&primary(r)->lanes[l].asked);
@@ -183,7 +183,7 @@ static int kill_one(struct nd_replay *r, struct ft_fault *fault)
     unsigned standby = !r->primary;
     int error;
 
-    dawdle(r);
+    wait_seeded(r);
     error = wait_until(r, protected_by_both, "protection", fault);
     if (error)
         return error;
@@ -259,7 +259,7 @@ static uint64_t asked_of(struct nd_replay *r, uint64_t *all)
     return n;
 }
 
-static void bar(struct nd_replay *r, uint64_t now, uint64_t *shown, bool end)
+static void show_progress(struct nd_replay *r, uint64_t now, uint64_t *shown, bool end)
 {
     uint64_t done, all;
 
@@ -286,11 +286,11 @@ static int feed_on(struct nd_replay *r, const uint64_t to[], bool (*until)(struc
     int error = 0;
 
     for (unsigned l = 0; l < r->lanes; l++)
-        feed(r, l, to[l]);
+        feed_lane(r, l, to[l]);
     while (!error && !until(r)) {
         uint64_t now = nd_now(), asked = asked_of(r, &all);
 
-        if (drain(r) == 0)
+        if (drain_outputs(r) == 0)
             sleep_for(PAUSE_NS);
         if (round++ % CHECK_EACH == 0)
             error = nd_nodes_check(r, fault);
@@ -304,13 +304,13 @@ static int feed_on(struct nd_replay *r, const uint64_t to[], bool (*until)(struc
                             'a' + (int)r->primary,
                             ft_state_name((enum ft_state)atomic_load(&primary(r)->status.state)),
                             primary(r)->status.why);
-        bar(r, now, &shown, false);
+        show_progress(r, now, &shown, false);
     }
-    bar(r, 0, &shown, true);
+    show_progress(r, 0, &shown, true);
     return error;
 }
 
-static int start(struct nd_replay *r, struct ft_fault *fault)
+static int start_pair(struct nd_replay *r, struct ft_fault *fault)
 {
     int error = nd_nodes_start(r, 0, fault);
 
@@ -320,7 +320,7 @@ static int start(struct nd_replay *r, struct ft_fault *fault)
 }
 
 /* Up to the packet of the next kill, the last part of the way protected and with a link that hesitates. */
-static int approach(struct nd_replay *r, struct ft_fault *fault)
+static int feed_to_kill(struct nd_replay *r, struct ft_fault *fault)
 {
     uint64_t to[FT_LANES_MAX] = {0}, half[FT_LANES_MAX] = {0};
     int error;
@@ -353,10 +353,10 @@ int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
     r->alone = !r->config->protect.pair;
     error = nd_nodes_open(r, fault);
     if (!error)
-        error = start(r, fault);
+        error = start_pair(r, fault);
     r->began = nd_now();
     while (!error && r->next_kill < r->options->kill_count) {
-        error = approach(r, fault);
+        error = feed_to_kill(r, fault);
         if (!error)
             error = kill_one(r, fault);
     }

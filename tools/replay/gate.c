@@ -71,7 +71,7 @@ uint64_t nd_gate_digest(const void *frame, uint32_t len, uint64_t port)
 }
 
 /* True when it is to leave. */
-static bool admit(struct nd_gate *gate, const struct nd_slot_output *out)
+static bool admit_output(struct nd_gate *gate, const struct nd_slot_output *out)
 {
     uint64_t digest = nd_gate_digest(out + 1, out->len, out->port), *left;
 
@@ -102,7 +102,7 @@ uint64_t nd_gate_drain(struct nd_gate *gate, struct ft_ring *ring)
     uint64_t there, n = 0;
 
     while (n < 4096 && (out = ft_ring_peek(ring, &there))) {
-        if (admit(gate, out)) {
+        if (admit_output(gate, out)) {
             gate->released++;
             if (out->burst > gate->last_burst)
                 gate->last_burst = out->burst;

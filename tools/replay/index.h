@@ -13,7 +13,7 @@ struct nd_index_burst {
     uint32_t len;
     uint32_t dependency, dependencies; /* of struct nd_index_lane.dependencies */
     uint64_t seq;                      /* of the first input after this burst */
-    uint64_t access;                   /* … and of the next access */
+    uint64_t access;                   /* number of the first shared access after this burst */
     uint64_t digest;
     bool has_digest, comparable; /* comparable: all lanes execute theirs of this digest */
 };
@@ -39,7 +39,7 @@ struct nd_index {
 int nd_index_make(struct nd_index *index, const struct lg_recording *file, struct ft_fault *fault);
 void nd_index_free(struct nd_index *index);
 
-/* Clock of the lane's next input behind what is executed. */
+/* Sequence number of the lane's next input behind what is executed. */
 uint64_t nd_index_seq(const struct nd_index *index, unsigned lane);
 /*
  * Sets `upto` of every lane to what the burst with this input depends on, itself included: its past, and

@@ -45,7 +45,7 @@ static void note_inputs(const struct ft_record *r, struct nd_log_input in[])
 }
 
 /* Of the lane that --until names, what comes behind its sequence number in the same burst is not shown. */
-static bool shown(const struct nd_log_lane *l, uint64_t seq)
+static bool is_shown(const struct nd_log_lane *l, uint64_t seq)
 {
     const struct nd_replay_options *o = l->log->options;
 
@@ -67,14 +67,14 @@ static void note_outputs(struct nd_log_lane *l, struct nd_log_input in[])
             l->dropped++;
         else
             keep_frame(l, r->time, p->data, p->have, p->len);
-        if (shown(l, in[i].seq))
+        if (is_shown(l, in[i].seq))
             l->last[l->inputs++ % ND_LOG_LAST] = in[i];
     }
     for (uint32_t i = 0; i < count; i++)
         keep_frame(l, r->time, made[i].frame, made[i].len, made[i].len);
 }
 
-static bool execute(struct nd_log_lane *l, const struct nd_index_burst *b)
+static bool execute_burst(struct nd_log_lane *l, const struct nd_index_burst *b)
 {
     struct ft_ring *ring = &l->lane->shared->replay;
     struct nd_log_input in[FT_BURST_MAX] = {{.lane = 0}};
@@ -108,7 +108,7 @@ void *nd_log_run(void *log_lane)
     struct nd_log_lane *l = log_lane;
 
     for (uint32_t i = 0; i < l->index->upto; i++)
-        if (!execute(l, &l->index->burst[i]))
+        if (!execute_burst(l, &l->index->burst[i]))
             break;
     return NULL;
 }
@@ -137,7 +137,7 @@ static unsigned earliest(const struct nd_log *log, const struct heads *h)
 }
 
 /* False: what lanes had written could not be read back. */
-static bool merge(const struct nd_log *log, struct nd_capture_file *out)
+static bool merge_frames(const struct nd_log *log, struct nd_capture_file *out)
 {
     uint8_t frame[FT_FRAME_MAX];
     struct heads h;
@@ -167,7 +167,7 @@ int nd_log_dump(struct nd_log *log, struct ft_fault *fault)
     for (unsigned l = 0; !error && l < log->lanes; l++)
         if (fflush(log->of_lane[l].frames) != 0 || ferror(log->of_lane[l].frames))
             error = ft_fail(fault, FT_EIO, "%.200s: outputs cannot be kept for it", name);
-    if (!error && !merge(log, &out))
+    if (!error && !merge_frames(log, &out))
         error = ft_fail(fault, FT_EIO, "%.200s: outputs cannot be read back for it", name);
     if (!error)
         error = nd_capture_finish(&out, fault);

@@ -47,7 +47,7 @@ static uint64_t replayed_bytes(const struct running *r)
     return each * r->io.io.buffers / 2;
 }
 
-static int put_together(struct running *r, struct ft_fault *fault)
+static int open_member(struct running *r, struct ft_fault *fault)
 {
     const struct nd_replay_node *n = r->node;
     unsigned lanes = n->config->chain.lanes;
@@ -88,7 +88,7 @@ static void sleep_for(long ns)
     nanosleep(&t, NULL);
 }
 
-static void show(struct running *r, uint64_t now)
+static void show_figures(struct running *r, uint64_t now)
 {
     struct rp_status s;
 
@@ -111,7 +111,7 @@ static int replicate_turn(void *arg, struct ft_fault *fault)
 
     (void)fault;
     r->idle = rp_turn(r->member.replicator, now) ? 0 : r->idle + 1;
-    show(r, now);
+    show_figures(r, now);
     if (atomic_load_explicit(&r->node->slot->fits, memory_order_relaxed) && ft_draw(&r->random) % 2 == 0)
         sleep_for((long)(ft_draw(&r->random) % FIT_MAX));
     else if (r->idle)
@@ -119,7 +119,7 @@ static int replicate_turn(void *arg, struct ft_fault *fault)
     return 0;
 }
 
-static int run(struct running *r, struct ft_fault *fault)
+static int run_member(struct running *r, struct ft_fault *fault)
 {
     int error = nd_member_start(&r->member, NULL, fault);
 
@@ -136,7 +136,7 @@ _Noreturn void nd_replay_node(const struct nd_replay_node *node)
     signal(SIGINT, SIG_IGN); /* the tool's to act on */
     r.node = node;
     r.random = node->seed ^ node->incarnation;
-    if (put_together(&r, &slot->status.fault) != 0 || run(&r, &slot->status.fault) != 0)
+    if (open_member(&r, &slot->status.fault) != 0 || run_member(&r, &slot->status.fault) != 0)
         atomic_store(&slot->status.failed, true);
     _exit(0);
 }

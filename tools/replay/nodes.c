@@ -52,7 +52,7 @@ int nd_nodes_start(struct nd_replay *r, unsigned n, struct ft_fault *fault)
 }
 
 /* What a node has counted, before its slot is used again. */
-static void gather(struct nd_replay *r, unsigned n)
+static void add_counts(struct nd_replay *r, unsigned n)
 {
     struct nd_slot *slot = r->node[n].slot;
 
@@ -72,7 +72,7 @@ static void gather(struct nd_replay *r, unsigned n)
 void nd_nodes_kill(struct nd_replay *r, unsigned n)
 {
     nd_child_kill(&r->node[n].pid);
-    gather(r, n);
+    add_counts(r, n);
 }
 
 int nd_nodes_check(struct nd_replay *r, struct ft_fault *fault)
@@ -85,7 +85,7 @@ int nd_nodes_check(struct nd_replay *r, struct ft_fault *fault)
         error = nd_member_check(&r->node[n].pid, &slot->status, (char)('a' + n),
                                 atomic_load(&slot->shared[0].report.executed) + 1, fault);
         if (error)
-            gather(r, n);
+            add_counts(r, n);
     }
     return error;
 }
@@ -109,7 +109,7 @@ uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested)
         kill(r->node[n].pid, SIGKILL);
     nd_child_wait(r->node[n].pid);
     r->node[n].pid = 0;
-    gather(r, n);
+    add_counts(r, n);
     return atomic_load(&slot->status.digest);
 }
 

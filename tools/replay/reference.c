@@ -36,7 +36,7 @@ struct run {
     struct reference *all;
     struct nd_gate *gate;
     const struct nd_ledger *ledger; /* NULL: alone */
-    struct nd_reference result;     /* the lane's part */
+    struct nd_reference result;     /* what this lane adds */
     struct nf_chain *chain;
     uint8_t *frames;
     uint32_t frame_size;
@@ -50,8 +50,8 @@ struct reference {
     _Atomic uint64_t off; /* 1: a lane has stopped, and what others wait for may never come */
 };
 
-static void compare(struct run *r, uint64_t number, uint64_t seq, const struct nd_tape_burst *b,
-                    const void *frame, uint32_t len, uint64_t port)
+static void compare_output(struct run *r, uint64_t number, uint64_t seq, const struct nd_tape_burst *b,
+                           const void *frame, uint32_t len, uint64_t port)
 {
     struct nd_gate *gate = r->gate;
     uint64_t left = number < gate->numbers ? gate->left[number] : 0;
@@ -73,7 +73,7 @@ static void compare(struct run *r, uint64_t number, uint64_t seq, const struct n
 }
 
 /* What the log says of the burst's order and determinants. False: it is no such burst. */
-static bool follow(struct run *r, uint64_t burst, const struct nd_tape_burst *b)
+static bool follow_record(struct run *r, uint64_t burst, const struct nd_tape_burst *b)
 {
     const struct nf_lane_state *state = nf_chain_state(r->chain);
     const struct ft_record *record;
@@ -99,7 +99,7 @@ static bool follow(struct run *r, uint64_t burst, const struct nd_tape_burst *b)
 }
 
 /* All that was recorded was wanted. */
-static bool used_up(struct run *r, uint64_t burst)
+static bool record_used_up(struct run *r, uint64_t burst)
 {
     const struct ft_record *record = nd_ledger_record(r->ledger, burst);
 
@@ -116,7 +116,7 @@ static bool run_burst(struct run *r, uint64_t burst)
     uint64_t seq = nf_chain_state(r->chain)->seq;
     uint32_t count;
 
-    if (r->ledger && !follow(r, burst, b))
+    if (r->ledger && !follow_record(r, burst, b))
         return false;
     for (uint32_t i = 0; i < b->n; i++) {
         const struct nd_tape_input *in = &tape->inputs[b->first + i];
@@ -131,11 +131,12 @@ static bool run_burst(struct run *r, uint64_t burst)
     nf_chain_run(r->chain, burst, b->time, packets, b->n);
     for (uint32_t i = 0; i < b->n; i++)
         if (!packets[i].drop && packets[i].out_port < ND_SLOT_PORTS)
-            compare(r, ++r->result.outputs, seq + i, b, packets[i].data, packets[i].len, packets[i].out_port);
+            compare_output(r, ++r->result.outputs, seq + i, b, packets[i].data, packets[i].len,
+                           packets[i].out_port);
     count = nf_chain_emitted(r->chain, &made);
     for (uint32_t i = 0; i < count; i++)
-        compare(r, ++r->result.outputs, 0, b, made[i].frame, made[i].len, made[i].port);
-    return !r->ledger || used_up(r, burst);
+        compare_output(r, ++r->result.outputs, 0, b, made[i].frame, made[i].len, made[i].port);
+    return !r->ledger || record_used_up(r, burst);
 }
 
 /* Apart, so that no local lives across the jump. False too when what the burst waits for cannot come: its
@@ -176,7 +177,7 @@ static void *run_lane(void *arg)
     return NULL;
 }
 
-/* No edge points out of the log: or its lane would wait for good. */
+/* Whether no dependency points out of the log. A lane with one that does would wait for good. */
 static bool is_closed(const struct nd_gate gates[], const struct nd_ledger ledgers[], unsigned lanes)
 {
     uint64_t accesses[FT_LANES_MAX] = {0};
@@ -235,7 +236,7 @@ static int run_all(struct reference *all, unsigned lanes, struct ft_fault *fault
     return 0;
 }
 
-static int execute(void *arg, struct ft_fault *fault)
+static int execute_reference(void *arg, struct ft_fault *fault)
 {
     const struct question *q = arg;
     static struct reference all;
@@ -279,7 +280,7 @@ int nd_reference_run(struct nd_reference *out, struct nd_gate gates[], const str
 
     if (!q.answer)
         return ft_fail(fault, FT_ENOMEM, "no memory for the reference");
-    error = nd_child_run(execute, &q, "the reference", fault);
+    error = nd_child_run(execute_reference, &q, "the reference", fault);
     *out = q.answer->result;
     for (unsigned l = 0; l < config->chain.lanes; l++)
         if (q.answer->told[l] > gates[l].told)

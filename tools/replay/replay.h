@@ -30,7 +30,7 @@ struct nd_replay_options {
     bool speed; /* measure replay beside live work, see replay/speed.h */
     uint64_t seed;
     const char *log; /* --log: execute what was recorded there, in place of a capture */
-    bool until;      /* … up to this sequence number of this lane */
+    bool until;      /* --until was given: stop after until_seq of until_lane */
     uint64_t until_lane, until_seq;
 };
 

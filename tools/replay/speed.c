@@ -104,7 +104,7 @@ static uint64_t cpu_now(void)
     return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
-static int make(uint64_t seed, struct ft_fault *fault)
+static int make_lane(uint64_t seed, struct ft_fault *fault)
 {
     memset(&s.lane, 0, sizeof(s.lane));
     nd_group_init(&s.group, &s.lane, 1);
@@ -135,7 +135,7 @@ static void touch_replayed(void)
 }
 
 /* From the beginning again, in another role. */
-static int again(enum ft_order doing, uint64_t seed, struct ft_fault *fault)
+static int restart_lane(enum ft_order doing, uint64_t seed, struct ft_fault *fault)
 {
     int error;
 
@@ -143,7 +143,7 @@ static int again(enum ft_order doing, uint64_t seed, struct ft_fault *fault)
     ft_region_wipe(s.region);
     ft_ring_reset(&s.shared.log);
     ft_ring_reset(&s.shared.replay);
-    error = make(seed, fault);
+    error = make_lane(seed, fault);
     if (error)
         return error;
     s.lane.doing = doing;
@@ -182,7 +182,7 @@ static int open_all(const struct nd_tape *tape, const struct nd_config *config, 
                  FT_ALL); /* the standby is as quick as can be: what is held leaves next */
     atomic_store(&s.shared.orders.lease_until, FT_ALL);
     atomic_store(&s.shared.orders.logging, true);
-    return error ? error : make(seed, fault);
+    return error ? error : make_lane(seed, fault);
 }
 
 /* ---- live -------------------------------------------------------------------------------------- */
@@ -268,7 +268,7 @@ static uint64_t run_replay(void)
 
 /* ---- the whole --------------------------------------------------------------------------------- */
 
-static int measure(struct nd_speed *out, uint64_t seed, struct ft_fault *fault)
+static int measure_repeats(struct nd_speed *out, uint64_t seed, struct ft_fault *fault)
 {
     double live[ND_SPEED_REPEATS], replay[ND_SPEED_REPEATS], ratio[ND_SPEED_REPEATS];
     double packets = (double)(s.tape->count ? s.tape->count : 1);
@@ -277,12 +277,12 @@ static int measure(struct nd_speed *out, uint64_t seed, struct ft_fault *fault)
     for (unsigned i = 0; i < ND_SPEED_REPEATS && !error; i++) {
         uint64_t took, digest;
 
-        if ((error = again(FT_LANE_LIVE, seed, fault)))
+        if ((error = restart_lane(FT_LANE_LIVE, seed, fault)))
             break;
         took = run_live();
         live[i] = (double)took / packets;
         digest = ft_region_digest(s.region);
-        if (took && !(error = again(FT_LANE_REPLAY, seed, fault)))
+        if (took && !(error = restart_lane(FT_LANE_REPLAY, seed, fault)))
             took = run_replay();
         replay[i] = (double)took / packets;
         ratio[i] = replay[i] > 0 ? live[i] / replay[i] : 0;
@@ -307,7 +307,7 @@ static int open_and_measure(void *arg, struct ft_fault *fault)
     const struct question *q = arg;
     int error = open_all(q->tape, q->config, q->seed, fault);
 
-    return error ? error : measure(q->answer, q->seed, fault);
+    return error ? error : measure_repeats(q->answer, q->seed, fault);
 }
 
 int nd_speed_measure(struct nd_speed *out, const struct nd_tape *tape, const struct nd_config *config,
