@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BEHIND    8u /* bursts from closed to stable */
+#define BEHIND    8u /* bursts between the last executed and the last stable one */
 #define TURN_NS   1000u
 #define LOG_BYTES (4ull << 20)
 
@@ -71,7 +71,7 @@ static void drain_log(struct nd_bench_alone *a, unsigned lane)
     ft_ring_consume(ring);
 }
 
-/* Each lane in its turn; `behind`: from closed to stable. */
+/* Each lane in its turn; `behind` bursts between the last executed and the last stable one. */
 static inline void turn_lanes(struct nd_bench_alone *a, uint64_t behind)
 {
     const struct nd_bench_piece *piece = a->piece;

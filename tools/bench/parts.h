@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Between the parts of one run: its processes (bench/run.c), what is measured of them (bench/measure.c), its
- * end by a kill (bench/takeover.c).
- * Owned by the bench's own process.
+ * What the files of one run know of each other: its processes (bench/run.c), what is measured of them
+ * (bench/measure.c), its end by a kill (bench/takeover.c). Owned by the bench's own process.
  */
 #ifndef TOOLS_BENCH_PARTS_H
 #define TOOLS_BENCH_PARTS_H
@@ -13,9 +12,9 @@
 
 #define ND_BENCH_LEAST 1000u /* packets of a measurement: it goes on until they have left */
 
-/* Since when a lane has closed no burst. */
+/* Since when a lane has executed no burst. */
 struct nd_bench_quiet {
-    uint64_t closed, unfed, since; /* burst; times it had asked its ports by then; ns */
+    uint64_t executed, unfed, since; /* the last burst; times it had asked its ports by then; ns */
 };
 
 struct nd_bench_nodes {

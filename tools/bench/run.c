@@ -179,20 +179,20 @@ static bool has_caught_up(const struct nd_bench_nodes *r, unsigned l)
 
 /*
  * The lane knows that nothing arrives, has nothing to release, and has gone round several times since without
- * closing a burst: not even the one that tells the standby what has left; and the standby has caught up.
+ * executing a burst: not even the one that tells the standby what has left; and the standby has caught up.
  * However slow the machine.
  */
 static bool lane_is_quiet(struct nd_bench_nodes *r, unsigned l)
 {
     const struct ft_lane *p = &r->slot[0]->shared[l];
-    uint64_t unfed = atomic_load(&r->slot[0]->lane[l].unfed), closed = atomic_load(&p->report.executed),
+    uint64_t unfed = atomic_load(&r->slot[0]->lane[l].unfed), executed = atomic_load(&p->report.executed),
              now = nd_now();
     struct nd_bench_quiet *quiet = &r->quiet[l];
 
-    if (quiet->closed != closed || unfed == quiet->unfed || atomic_load(&p->count.held) != 0 ||
+    if (quiet->executed != executed || unfed == quiet->unfed || atomic_load(&p->count.held) != 0 ||
         !has_caught_up(r, l)) {
-        if (quiet->closed != closed || atomic_load(&p->count.held) != 0)
-            *quiet = (struct nd_bench_quiet){.closed = closed, .unfed = unfed, .since = now};
+        if (quiet->executed != executed || atomic_load(&p->count.held) != 0)
+            *quiet = (struct nd_bench_quiet){.executed = executed, .unfed = unfed, .since = now};
         return false;
     }
     return unfed - quiet->unfed >= ROUNDS * ND_LOAD_SIDES && now - quiet->since >= QUIET_NS;
@@ -211,7 +211,7 @@ int nd_bench_quieten(struct nd_bench_nodes *r, struct ft_fault *fault)
 {
     atomic_store(&r->slot[0]->rate, 0);
     for (unsigned l = 0; l < r->lanes; l++)
-        r->quiet[l] = (struct nd_bench_quiet){.closed = FT_ALL};
+        r->quiet[l] = (struct nd_bench_quiet){.executed = FT_ALL};
     return nd_bench_wait(r, is_quiet, "coming to rest", fault);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What passes between the bench and a node process: memory that both map, made before the fork. And the
+ * A slot is the memory that the bench and one of its node processes share, made before the fork. And the
  * node's ports, which are memory too: frames come from the load, outputs are counted and checked at a sink.
  *
  *   bench → node: how fast packets arrive, what to do     node → bench: what left and when, what it cost

@@ -5,8 +5,8 @@
  * survive (without a gate: from the first that the dead primary had not taken).
  *
  * A kill waits until the pair is protected. While a new standby is brought up to date the feeding goes on,
- * but not further than a seeded part of the way to the next kill: so a kill finds some of its bursts in the
- * snapshot and some in the log.
+ * but not further than a seeded fraction of the way to the next kill: so a kill finds some of its bursts in
+ * the snapshot and some in the log.
  */
 #include "tools/replay/replay.h"
 #include "ftcore/base/draw.h"
@@ -59,29 +59,70 @@ static bool protected_by_both(struct nd_replay *r)
            atomic_load(&r->node[!r->primary].slot->status.state) == FT_READY;
 }
 
-/* Turns until `when`: takes outputs, looks after the processes. */
+/* Bursts of all lanes' tapes, and how many of them were taken. */
+static uint64_t asked_of(struct nd_replay *r, uint64_t *all)
+{
+    uint64_t n = 0;
+
+    *all = 0;
+    for (unsigned l = 0; l < r->lanes; l++) {
+        uint64_t asked = atomic_load(&primary(r)->lanes[l].asked);
+
+        *all += r->tapes[l].burst_count;
+        n += (asked ? asked - 1 : 0) + r->gate[l].shift;
+    }
+    return n;
+}
+
+static void show_progress(struct nd_replay *r, uint64_t now, uint64_t *shown, bool end)
+{
+    uint64_t done, all;
+
+    if (!end &&
+        (r->began == 0 || now - r->began < BAR_AFTER || now - *shown < BAR_EVERY || !isatty(STDERR_FILENO)))
+        return;
+    if (end) {
+        if (*shown)
+            fprintf(stderr, "\r%60s\r", "");
+        return;
+    }
+    *shown = now;
+    done = asked_of(r, &all);
+    if (done == 0 || done > all)
+        return;
+    fprintf(stderr, "\r[%-40.*s] %3lu %%  burst %lu", (int)(done * 40 / all),
+            "########################################", done * 100 / all, done);
+}
+
+/* Turns until `when`: takes outputs, looks after the processes. FT_EDIVERGED: no burst was taken for long. */
 static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), const char *what,
                       struct ft_fault *fault)
 {
-    uint64_t began = nd_now();
+    uint64_t shown = 0, moved = nd_now(), last = 0, all;
     unsigned round = 0;
     int error = 0;
 
-    while (!when(r)) {
+    while (!error && !when(r)) {
+        uint64_t now = nd_now(), asked = asked_of(r, &all);
+
         if (drain_outputs(r) == 0)
             sleep_for(PAUSE_NS);
         if (round++ % CHECK_EACH == 0)
             error = nd_nodes_check(r, fault);
+        if (asked != last)
+            moved = now;
+        last = asked;
         if (nd_interrupted())
             error = ft_fail(fault, FT_EIO, "interrupted");
-        if (!error && nd_now() - began > PATIENCE)
-            error = ft_fail(
-                fault, FT_EDIVERGED, "%s: no progress; node %c is %s: %.100s", what, 'a' + (int)r->primary,
-                ft_state_name((enum ft_state)atomic_load(&primary(r)->status.state)), primary(r)->status.why);
-        if (error)
-            return error;
+        if (!error && now > moved + PATIENCE)
+            error = ft_fail(fault, FT_EDIVERGED, "%s: no progress at burst %lu; node %c is %s: %.100s", what,
+                            asked, 'a' + (int)r->primary,
+                            ft_state_name((enum ft_state)atomic_load(&primary(r)->status.state)),
+                            primary(r)->status.why);
+        show_progress(r, now, &shown, false);
     }
-    return 0;
+    show_progress(r, 0, &shown, true);
+    return error;
 }
 
 /* ---- kills ------------------------------------------------------------------------------------- */
@@ -112,7 +153,7 @@ static bool took_all(struct nd_replay *r)
     for (unsigned l = 0; l < r->lanes; l++) {
         struct nd_slot_lane *lane = &primary(r)->lanes[l];
 
-        if (atomic_load(&lane->asked) <= atomic_load(&lane->fed) && /* has not closed it */
+        if (atomic_load(&lane->asked) <= atomic_load(&lane->fed) && /* has not executed it */
             atomic_load(&lane->taken) < atomic_load(&lane->fed))
             return false;
     }
@@ -209,7 +250,7 @@ static bool has_begun(struct nd_replay *r)
 }
 
 /*
- * A warm standby stands where its last checkpoint left it. Asked for a digest, the primary makes one more:
+ * A warm standby's state is that of its last checkpoint. Asked for a digest, the primary makes one more:
  * then the standby has all there is, and the digests of both can be compared.
  */
 static void ask_checkpoint(struct nd_replay *r)
@@ -221,7 +262,7 @@ static void ask_checkpoint(struct nd_replay *r)
         atomic_fetch_add(&primary(r)->shared[l].orders.digest, 1);
 }
 
-/* All bursts closed, all outputs out of the hold and out of the ring; the standby knows it all. */
+/* All bursts executed, all outputs out of the hold and out of the ring; the standby knows it all. */
 static bool is_done(struct nd_replay *r)
 {
     struct nd_slot *p = primary(r), *s = r->node[!r->primary].slot;
@@ -244,70 +285,13 @@ static bool is_done(struct nd_replay *r)
     return true;
 }
 
-/* Bursts of all lanes' tapes, and how many of them were taken. */
-static uint64_t asked_of(struct nd_replay *r, uint64_t *all)
+/* Feeds the lanes up to these bursts of their tapes, and waits. */
+static int feed_until(struct nd_replay *r, const uint64_t to[], bool (*when)(struct nd_replay *r),
+                      struct ft_fault *fault)
 {
-    uint64_t n = 0;
-
-    *all = 0;
-    for (unsigned l = 0; l < r->lanes; l++) {
-        uint64_t asked = atomic_load(&primary(r)->lanes[l].asked);
-
-        *all += r->tapes[l].burst_count;
-        n += (asked ? asked - 1 : 0) + r->gate[l].shift;
-    }
-    return n;
-}
-
-static void show_progress(struct nd_replay *r, uint64_t now, uint64_t *shown, bool end)
-{
-    uint64_t done, all;
-
-    if (!end && (now - r->began < BAR_AFTER || now - *shown < BAR_EVERY || !isatty(STDERR_FILENO)))
-        return;
-    if (end) {
-        if (*shown)
-            fprintf(stderr, "\r%60s\r", "");
-        return;
-    }
-    *shown = now;
-    done = asked_of(r, &all);
-    if (done == 0 || done > all)
-        return;
-    fprintf(stderr, "\r[%-40.*s] %3lu %%  burst %lu", (int)(done * 40 / all),
-            "########################################", done * 100 / all, done);
-}
-
-static int feed_on(struct nd_replay *r, const uint64_t to[], bool (*until)(struct nd_replay *r),
-                   struct ft_fault *fault)
-{
-    uint64_t shown = 0, moved = nd_now(), last = 0, all;
-    unsigned round = 0;
-    int error = 0;
-
     for (unsigned l = 0; l < r->lanes; l++)
         feed_lane(r, l, to[l]);
-    while (!error && !until(r)) {
-        uint64_t now = nd_now(), asked = asked_of(r, &all);
-
-        if (drain_outputs(r) == 0)
-            sleep_for(PAUSE_NS);
-        if (round++ % CHECK_EACH == 0)
-            error = nd_nodes_check(r, fault);
-        if (asked != last)
-            moved = now;
-        last = asked;
-        if (nd_interrupted())
-            error = ft_fail(fault, FT_EIO, "interrupted");
-        if (!error && now - moved > PATIENCE)
-            error = ft_fail(fault, FT_EDIVERGED, "no progress at burst %lu; node %c is %s: %.100s", asked,
-                            'a' + (int)r->primary,
-                            ft_state_name((enum ft_state)atomic_load(&primary(r)->status.state)),
-                            primary(r)->status.why);
-        show_progress(r, now, &shown, false);
-    }
-    show_progress(r, 0, &shown, true);
-    return error;
+    return wait_until(r, when, "feeding", fault);
 }
 
 static int start_pair(struct nd_replay *r, struct ft_fault *fault)
@@ -319,7 +303,7 @@ static int start_pair(struct nd_replay *r, struct ft_fault *fault)
     return error ? error : wait_until(r, has_begun, "the first protection", fault);
 }
 
-/* Up to the packet of the next kill, the last part of the way protected and with a link that hesitates. */
+/* Up to the packet of the next kill, the last of the way protected and with a link that hesitates. */
 static int feed_to_kill(struct nd_replay *r, struct ft_fault *fault)
 {
     uint64_t to[FT_LANES_MAX] = {0}, half[FT_LANES_MAX] = {0};
@@ -334,11 +318,11 @@ static int feed_to_kill(struct nd_replay *r, struct ft_fault *fault)
             half[l] += ft_draw(&r->random) % ((to[l] - from) / 2 + 1);
     }
     set_fits(r, false);
-    error = feed_on(r, half, protected_by_both, fault);
+    error = feed_until(r, half, protected_by_both, fault);
     if (!error)
-        error = feed_on(r, half, took_all, fault);
+        error = feed_until(r, half, took_all, fault);
     set_fits(r, true);
-    return error ? error : feed_on(r, to, took_all, fault);
+    return error ? error : feed_until(r, to, took_all, fault);
 }
 
 int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
@@ -362,7 +346,7 @@ int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
     }
     set_fits(r, false);
     if (!error)
-        error = feed_on(r, all, is_done, fault);
+        error = feed_until(r, all, is_done, fault);
     r->ended = nd_now();
     if (error == FT_EDIVERGED) {
         fprintf(stderr, "understudy replay: %s\n", fault->text);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which files of a directory are executed: the newest that go on from each other and have a base. */
+/* Which files of a directory are executed: the newest that go on from each other and have a snapshot. */
 #include "tools/replay/log.h"
 
 #include <dirent.h>
@@ -62,7 +62,8 @@ static int add_directory(struct nd_log_files *files, const char *path, struct ft
     return error;
 }
 
-/* From the newest backwards: where the files that go on from each other begin, and which of them has a base.
+/* From the newest backwards: where the files that go on from each other begin, and which of them has a
+ * snapshot.
  */
 static bool choose_files(struct nd_log_files *files)
 {

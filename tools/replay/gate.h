@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gate of the replay tool, for one lane (there is one for each): what has left, in order; what would
- * leave again; which burst of the tape each surviving burst of the lane was. Used by the tool's own process
- * alone.
+ * A gate stands for what is in front of a pair and behind it, for one lane: it feeds the inputs and takes the
+ * outputs. It knows what has left, in order; what would leave again; which burst of the tape each surviving
+ * burst of the lane was. Used by the tool's own process alone.
  *
  * Numbers, sequence numbers and bursts are the lane's. With `keeps` (a gate that keeps the inputs) nothing is
  * ever lost and they run as the tape does. Without, each takeover skips what the dead primary had taken and

@@ -83,7 +83,7 @@ static bool execute_burst(struct nd_log_lane *l, const struct nd_index_burst *b)
 
     FT_CHECK(ft_record_decode(b->content, b->len, l->record, FT_RECORD_MAX, &fault) > 0,
              "a record that was read before: %s", fault.text);
-    if (!b->comparable) { /* other lanes' part of it is not executed */
+    if (!b->comparable) { /* not all lanes execute their bursts of this digest */
         l->record->flags &= (uint16_t)~FT_REC_DIGEST;
         l->record->digest = 0;
     }
@@ -92,7 +92,8 @@ static bool execute_burst(struct nd_log_lane *l, const struct nd_index_burst *b)
     memcpy(room, l->record, l->record->size);
     ft_ring_publish(ring, l->record->size);
     note_inputs(l->record, in);
-    while (!nd_lane_replay(l->lane, l->record->burst)) { /* it may have to stand until all do */
+    while (!nd_lane_replay(l->lane,
+                           l->record->burst)) { /* it may have to wait for other lanes at a stop point */
         if (nd_lane_replay_aborted(l->lane))
             return false;
         sched_yield();

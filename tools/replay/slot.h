@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What passes between the replay tool, which plays the gate, and a node process: memory that both map, made
- * before the fork. It outlives the process: what a killed node had released can be read to the end.
+ * A slot is the memory that the replay tool and one of its node processes share, made before the fork. It
+ * outlives the process: what a killed node had released can be read to the end.
  *
  *   gate → node: how far it may take bursts, and whether to rest     node → gate: outputs, progress, state
  */
