@@ -14,6 +14,11 @@ const unsigned nd_bench_loads[ND_BENCH_LOADS] = {25, 50, 75, 90};
 
 /* ---- opening ----------------------------------------------------------------------------------- */
 
+static uint64_t arrived(const struct nd_bench_nodes *r)
+{
+    return ND_BENCH_SUM(r, 0, lane, arrived[0]) + ND_BENCH_SUM(r, 0, lane, arrived[1]);
+}
+
 static bool has_opened(struct nd_bench_nodes *r)
 {
     const struct nd_load *load = r->plan->load;
@@ -42,10 +47,10 @@ struct reading {
 
 /* Turns in which a lane did not receive: its hold or log ring was full, or its standby as far behind as it
  * may be. */
-static uint64_t waits_of(const struct ft_lane *lane)
+static uint64_t waits_of(const struct nd_bench_nodes *r)
 {
-    return atomic_load(&lane->count.ring_full) + atomic_load(&lane->count.hold_full) +
-           atomic_load(&lane->count.lag_full);
+    return ND_BENCH_SUM(r, 0, shared, count.ring_full) + ND_BENCH_SUM(r, 0, shared, count.hold_full) +
+           ND_BENCH_SUM(r, 0, shared, count.lag_full);
 }
 
 static bool has_shown(struct nd_bench_nodes *r)
@@ -59,15 +64,13 @@ static int take_reading(struct nd_bench_nodes *r, struct reading *x, struct ft_f
     struct nd_bench_slot *p = r->slot[0];
     int error;
 
-    *x = (struct reading){.released = nd_bench_released(r)};
+    *x = (struct reading){.released = ND_BENCH_SUM(r, 0, lane, released)};
     r->at = x->at = nd_now();
-    x->arrived = nd_bench_arrived(r, 0) + nd_bench_arrived(r, 1);
-    for (unsigned l = 0; l < r->lanes; l++) {
-        x->waits += waits_of(&p->shared[l]);
-        x->dropped += atomic_load(&p->shared[l].count.dropped);
-        x->received += atomic_load(&p->shared[l].count.received);
-        x->bursts += atomic_load(&p->shared[l].count.bursts) - atomic_load(&p->shared[l].count.empty_bursts);
-    }
+    x->arrived = arrived(r);
+    x->waits = waits_of(r);
+    x->dropped = ND_BENCH_SUM(r, 0, shared, count.dropped);
+    x->received = ND_BENCH_SUM(r, 0, shared, count.received);
+    x->bursts = ND_BENCH_SUM(r, 0, shared, count.bursts) - ND_BENCH_SUM(r, 0, shared, count.empty_bursts);
     error = nd_bench_wait(r, has_shown, "figures of the nodes", fault);
     for (unsigned n = 0; n < ND_NODES; n++) {
         x->shown_at[n] = atomic_load(&r->slot[n]->shown_at);
@@ -119,19 +122,16 @@ static void set_saturation(struct nd_bench_result *out, const struct reading *a,
 /* Enough has left; or so much been dropped that nothing will. */
 static bool has_measured(struct nd_bench_nodes *r)
 {
-    uint64_t dropped = 0;
+    uint64_t released = ND_BENCH_SUM(r, 0, lane, released);
 
-    for (unsigned l = 0; l < r->lanes; l++)
-        dropped += atomic_load(&r->slot[0]->shared[l].count.dropped);
-    return nd_bench_released(r) - r->from >= ND_BENCH_LEAST ||
-           (nd_bench_released(r) == 0 && dropped >= ND_BENCH_LEAST * 100ull);
+    return released - r->from >= ND_BENCH_LEAST ||
+           (released == 0 && ND_BENCH_SUM(r, 0, shared, count.dropped) >= ND_BENCH_LEAST * 100ull);
 }
 
 static int none_left(const struct nd_bench_nodes *r, struct ft_fault *fault)
 {
     return ft_fail(fault, FT_EMALFORMED,
-                   "none of %lu packets passed the chain, expected traffic that it lets pass",
-                   nd_bench_arrived(r, 0) + nd_bench_arrived(r, 1));
+                   "none of %lu packets passed the chain, expected traffic that it lets pass", arrived(r));
 }
 
 int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, struct ft_fault *fault)
@@ -152,7 +152,7 @@ int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, str
     }
     if (!error)
         error = nd_bench_wait(r, has_measured, "packets at saturation", fault);
-    if (!error && nd_bench_released(r) == 0)
+    if (!error && ND_BENCH_SUM(r, 0, lane, released) == 0)
         error = none_left(r, fault);
     if (!error)
         error = take_reading(r, &b, fault);
@@ -180,10 +180,10 @@ static void sample_lag(struct nd_bench_nodes *r, struct nd_bench_sample *s)
         s->unacknowledged += excess(atomic_load(&p->shared[l].report.recorded), stable);
         s->unreplayed += excess(stable, replayed);
         s->unsent_bytes += excess(atomic_load(&p->shared[l].log.head), atomic_load(&p->shared[l].log.tail));
-        s->unreplayed_bytes += atomic_load(&p->shared[l].orders.unreplayed);
-        s->waits += waits_of(&p->shared[l]);
-        s->held += atomic_load(&p->shared[l].count.held);
     }
+    s->unreplayed_bytes = ND_BENCH_SUM(r, 0, shared, orders.unreplayed);
+    s->waits = waits_of(r);
+    s->held = ND_BENCH_SUM(r, 0, shared, count.held);
     s->packets = atomic_load(&p->lag);
     s->credit_waits = atomic_load(&p->credit_waits);
     s->resident_mb = (double)atomic_load(&p->resident_bytes) / 1e6;
@@ -192,7 +192,7 @@ static void sample_lag(struct nd_bench_nodes *r, struct nd_bench_sample *s)
 
 int nd_bench_watch(struct nd_bench_nodes *r, struct nd_bench_lag *out, struct ft_fault *fault)
 {
-    uint64_t began = nd_now(), at = began, released = nd_bench_released(r);
+    uint64_t began = nd_now(), at = began, released = ND_BENCH_SUM(r, 0, lane, released);
     struct nd_bench_sample before = {0};
     int error = 0;
 
@@ -204,7 +204,7 @@ int nd_bench_watch(struct nd_bench_nodes *r, struct nd_bench_lag *out, struct ft
         nd_bench_sleep((double)excess(next, nd_now()) / SECOND);
         error = nd_bench_check(r, fault);
         sample_lag(r, &now);
-        left = nd_bench_released(r);
+        left = ND_BENCH_SUM(r, 0, lane, released);
         then = nd_now();
         *s = now;
         s->second = (double)(then - began) / SECOND;
@@ -234,10 +234,8 @@ static bool has_timed(struct nd_bench_nodes *r)
 /* What is sent and not known to be replayed now is the last of the load so far, and perhaps the most. */
 static void sample_backlog(const struct nd_bench_nodes *r, struct nd_bench_latency *out)
 {
-    uint64_t bytes = 0;
+    uint64_t bytes = r->alone ? 0 : ND_BENCH_SUM(r, 0, shared, orders.unreplayed);
 
-    for (unsigned l = 0; l < r->lanes && !r->alone; l++)
-        bytes += atomic_load(&r->slot[0]->shared[l].orders.unreplayed);
     out->lag_end_packets = atomic_load(&r->slot[0]->lag);
     out->lag_end_mb = (double)bytes / 1e6;
     if (out->lag_end_packets > out->lag_packets)
