@@ -7,35 +7,32 @@
 #include <string.h>
 
 static const struct command {
-    const char *name, *args, *summary;
+    const char *name, *summary;
     int (*run)(int argc, char **argv);
+    const char *args; /* NULL: `syntax` tells them */
+    const struct nd_syntax *syntax;
 } commands[] = {
-    {"run", "-c FILE -n NAME", "run a node", nd_cmd_run},
-    {"check", "-c FILE [-o json]", "validate a configuration, start nothing", nd_cmd_check},
-    {"replay",
-     "-c FILE IN.pcap | --log DIR [-w OUT.pcap] [--until LANE:CLOCK] [--kill primary@K | standby@K]... "
-     "[--no-gate] "
-     "[--mode M] [--speed] [-o json]",
-     "a capture through a pair, with kills, and the verdict; or what a recorder kept", nd_cmd_replay},
-    {"bench",
-     "[-c FILE] [--compare off,log,…] [--capture FILE | --flows N --zipf S --frame N|imix --new-flows N] "
-     "[--pairs N] [--seconds S] [--lanes N] [--takeovers N] [--takeover-load PCT] [--realtime] [--lag S] "
-     "[--access | --pieces] "
-     "[--no-latency] [--save FILE] [--seed N] [-o json]",
-     "what protection costs while nothing fails, and how soon a successor releases", nd_cmd_bench},
-    {"status", "-c FILE [-n NAME] [-o json]", "is the chain protected, and if not, why", nd_cmd_status},
-    {"verify", "-c FILE [-n NAME] [-o json]", "compare the state of both nodes", nd_cmd_verify},
-    {"promote", "-c FILE [-n NAME] [-o json]", "make the standby the primary", nd_cmd_act},
-    {"drain", "-c FILE [-n NAME] [-o json]", "hand over without loss, so that the primary can be stopped",
-     nd_cmd_act},
-    {"resync", "-c FILE [-n NAME] [-o json]", "copy the whole state to the standby again", nd_cmd_act},
-    {"failback", "-c FILE [-n NAME] [-o json]", "hand back to the node that the file calls primary",
-     nd_cmd_act},
-    {"drill", "-c FILE KIND [--repeat N] [-o json]", "failover drill on a running pair", nd_cmd_drill},
-    {"show", "-c FILE [-n NAME] [-o json] NF", "look at the state of an NF", nd_cmd_show},
-    {"set", "-c FILE [-n NAME] [-o json] NF KEY=VALUE", "change it", nd_cmd_set},
-    {"clear", "-c FILE [-n NAME] [-o json] NF [KEY]", "forget an entry, or all", nd_cmd_clear},
-    {"top", "-c FILE [-n NAME]", "live view, until q", nd_cmd_top},
+    {"run", "run a node", nd_cmd_run, .args = "-c FILE -n NAME"},
+    {"check", "validate a configuration, start nothing", nd_cmd_check, .args = "-c FILE [-o json]"},
+    {"replay", "a capture through a pair, with kills, and the verdict; or what a recorder kept",
+     nd_cmd_replay, .syntax = &nd_replay_syntax},
+    {"bench", "what protection costs while nothing fails, and how soon a successor releases", nd_cmd_bench,
+     .syntax = &nd_bench_syntax},
+    {"status", "is the chain protected, and if not, why", nd_cmd_status,
+     .args = "-c FILE [-n NAME] [-o json]"},
+    {"verify", "compare the state of both nodes", nd_cmd_verify, .args = "-c FILE [-n NAME] [-o json]"},
+    {"promote", "make the standby the primary", nd_cmd_act, .args = "-c FILE [-n NAME] [-o json]"},
+    {"drain", "hand over without loss, so that the primary can be stopped", nd_cmd_act,
+     .args = "-c FILE [-n NAME] [-o json]"},
+    {"resync", "copy the whole state to the standby again", nd_cmd_act,
+     .args = "-c FILE [-n NAME] [-o json]"},
+    {"failback", "hand back to the node that the file calls primary", nd_cmd_act,
+     .args = "-c FILE [-n NAME] [-o json]"},
+    {"drill", "failover drill on a running pair", nd_cmd_drill, .syntax = &nd_drill_syntax},
+    {"show", "look at the state of an NF", nd_cmd_show, .args = "-c FILE [-n NAME] [-o json] NF"},
+    {"set", "change it", nd_cmd_set, .args = "-c FILE [-n NAME] [-o json] NF KEY=VALUE"},
+    {"clear", "forget an entry, or all", nd_cmd_clear, .args = "-c FILE [-n NAME] [-o json] NF [KEY]"},
+    {"top", "live view, until q", nd_cmd_top, .args = "-c FILE [-n NAME]"},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -48,12 +45,23 @@ static int help(void)
 {
     printf("usage: understudy SUBCOMMAND [OPTION]... [ARGUMENT]...\n\n");
     for (size_t i = 0; i < COMMANDS; i++)
-        printf("  understudy %-8s %-42s %s\n", commands[i].name, commands[i].args, commands[i].summary);
+        printf("  understudy %-8s %-42s %s\n", commands[i].name,
+               commands[i].args ? commands[i].args : "[OPTION]..., see its --help", commands[i].summary);
     printf("\n  -c FILE   chain or pair file        -n NAME   the node to ask\n"
            "  -o json   one JSON object on stdout\n\n"
            "exit codes: 0 done, equal, protected; 1 not equal, failed, degraded; 2 not protected; 64 wrong "
            "usage;\n"
            "65 bad configuration or data; 69 no answer; 70 our own fault; 77 no permission\n");
+    return ND_DONE;
+}
+
+static int help_of(const struct command *c)
+{
+    printf("usage: understudy %s", c->name);
+    if (c->args)
+        printf(" %s\n%s\n", c->args, c->summary);
+    else
+        nd_syntax_print(c->syntax, c->summary);
     return ND_DONE;
 }
 
@@ -81,8 +89,7 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], commands[i].name) != 0)
             continue;
         if (argc > 2 && is_help(argv[2])) {
-            printf("usage: understudy %s %s\n%s\n", commands[i].name, commands[i].args, commands[i].summary);
-            return finish(ND_DONE);
+            return finish(help_of(&commands[i]));
         }
         return finish(commands[i].run(argc - 1, argv + 1));
     }

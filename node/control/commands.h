@@ -6,6 +6,10 @@
 #ifndef NODE_CONTROL_COMMANDS_H
 #define NODE_CONTROL_COMMANDS_H
 
+struct nd_syntax;
+/* What --help tells of those that have options of their own. */
+extern const struct nd_syntax nd_drill_syntax, nd_replay_syntax, nd_bench_syntax;
+
 int nd_cmd_run(int argc, char **argv);
 int nd_cmd_drill(int argc, char **argv);
 int nd_cmd_check(int argc, char **argv);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* getopt_long for all subcommands; see options.h. */
+/* Parses command lines by the tables of options.h, with getopt_long. */
 #include "node/control/options.h"
 
 #include <getopt.h>
@@ -8,16 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-enum { LONG_REPEAT = 256 };
-
-static const struct option longs[] = {
-    {"config", required_argument, NULL, 'c'},
-    {"node", required_argument, NULL, 'n'},
-    {"output", required_argument, NULL, 'o'},
-    {"repeat", required_argument, NULL, LONG_REPEAT},
-    {NULL, 0, NULL, 0},
-};
 
 int nd_usage(const char *command, const char *fmt, ...)
 {
@@ -62,60 +52,13 @@ int nd_exit_of_file(int error)
     return error == FT_ENOENT || error == FT_EIO ? ND_DATA : nd_exit_of(error);
 }
 
-static unsigned option_bit(int c)
+static const char *label(const struct nd_option *o, char out[64])
 {
-    return c == 'c'           ? ND_OPT_FILE
-           : c == 'n'         ? ND_OPT_NODE
-           : c == 'o'         ? ND_OPT_JSON
-           : c == LONG_REPEAT ? ND_OPT_REPEAT
-                              : 0;
-}
-
-static const char *option_name(int c)
-{
-    return c == 'c' ? "-c" : c == 'n' ? "-n" : c == 'o' ? "-o" : "--repeat";
-}
-
-static int take(struct nd_options *o, const char *command, int c, char *value)
-{
-    unsigned long repeat;
-    char *end;
-
-    switch (c) {
-    case 'c':
-        o->file = value;
-        break;
-    case 'n':
-        o->node = value;
-        break;
-    case 'o':
-        o->json = true;
-        if (strcmp(value, "json") != 0)
-            return nd_usage(command, "-o %.40s, expected -o json", value);
-        break;
-    case LONG_REPEAT:
-        repeat = strtoul(value, &end, 10);
-        if (*value < '0' || *value > '9' || *end || repeat < 1 || repeat > 100000)
-            return nd_usage(command, "--repeat %.40s, expected a number from 1 to 100000", value);
-        o->repeat = (uint32_t)repeat;
-        break;
-    }
-    return 0;
-}
-
-static int check(const struct nd_options *o, const char *command, unsigned takes, int min, int max,
-                 const char *names)
-{
-    if ((takes & ND_OPT_FILE) && !o->file)
-        return nd_usage(command, "no configuration, expected -c FILE");
-    if ((takes & ND_OPT_NEED_NODE) && !o->node)
-        return nd_usage(command, "no node, expected -n NAME");
-    if (o->argc > max)
-        return nd_usage(command, "unexpected argument \"%.40s\", expected %s", o->argv[max],
-                        max ? names : "none");
-    if (o->argc < min)
-        return nd_usage(command, "too few arguments, expected %s", names);
-    return 0;
+    if (o->letter)
+        snprintf(out, 64, "-%c", o->letter);
+    else
+        snprintf(out, 64, "--%s", o->name);
+    return out;
 }
 
 bool nd_options_number(const char *text, uint64_t *out)
@@ -128,69 +71,228 @@ bool nd_options_number(const char *text, uint64_t *out)
     return *end == '\0';
 }
 
-static int seen_twice(const char *command, const struct option *own, int c, uint64_t *seen)
+/* ---- values ------------------------------------------------------------------------------------ */
+
+static const char *expected(const struct nd_option *o, char out[160])
+{
+    int n = 0;
+
+    if (o->kind == ND_OPTION_JSON)
+        return "-o json";
+    if (o->kind == ND_OPTION_CHOICE)
+        for (unsigned i = 0; o->choices[i]; i++)
+            n += snprintf(out + n, 160 - (size_t)n, "%s%s",
+                          i == 0              ? ""
+                          : o->choices[i + 1] ? ", "
+                                              : " or ",
+                          o->choices[i]);
+    else if (o->max > 0)
+        snprintf(out, 160,
+                 o->kind == ND_OPTION_REAL ? "a number from %g to %g" : "a number from %.0f to %.0f", o->min,
+                 o->max);
+    else
+        snprintf(out, 160, "a number");
+    return out;
+}
+
+static bool read_number(const struct nd_option *o, const char *text, void *out)
+{
+    uint64_t n = 0;
+    double real;
+    char *end;
+
+    if (o->kind == ND_OPTION_REAL) {
+        real = strtod(text, &end);
+        if (*text < '0' || *text > '9' || *end)
+            return false;
+    } else {
+        if (!nd_options_number(text, &n))
+            return false;
+        real = (double)n;
+    }
+    if (o->max > 0 && !(real >= o->min && real <= o->max))
+        return false;
+    if (o->kind == ND_OPTION_REAL)
+        *(double *)out = real;
+    else if (o->kind == ND_OPTION_U64)
+        *(uint64_t *)out = n;
+    else
+        *(uint32_t *)out = (uint32_t)n;
+    return true;
+}
+
+static int find_choice(const struct nd_option *o, const char *text)
+{
+    for (int i = 0; o->choices && o->choices[i]; i++)
+        if (strcmp(text, o->choices[i]) == 0)
+            return i;
+    return -1;
+}
+
+/* False: the row does not allow this value. */
+static bool read_value(const struct nd_option *o, const char *text, void *out)
+{
+    switch (o->kind) {
+    case ND_OPTION_FLAG:
+        return *(bool *)out = true;
+    case ND_OPTION_JSON:
+        return *(bool *)out = strcmp(text, "json") == 0;
+    case ND_OPTION_TEXT:
+        *(const char **)out = text;
+        return true;
+    case ND_OPTION_CHOICE:
+        return (*(int *)out = find_choice(o, text)) >= 0;
+    default:
+        if (find_choice(o, text) != 0)
+            return read_number(o, text, out);
+        *(uint32_t *)out = 0;
+        return true;
+    }
+}
+
+static int read_option(const struct nd_syntax *syntax, const struct nd_option *o, void *options, char *text)
+{
+    char name[64], what[160];
+
+    if (o->kind == ND_OPTION_OTHER)
+        return o->read(options, text);
+    if (read_value(o, text, (char *)options + o->offset))
+        return 0;
+    return nd_usage(syntax->command, "%s %.40s, expected %s", label(o, name), text, expected(o, what));
+}
+
+static void set_presets(const struct nd_option *table, void *options)
+{
+    for (const struct nd_option *o = table; o->name; o++)
+        if (o->preset)
+            read_value(o, o->preset, (char *)options + o->offset);
+        else if (o->kind == ND_OPTION_CHOICE)
+            *(int *)((char *)options + o->offset) = -1;
+}
+
+/* ---- command lines ----------------------------------------------------------------------------- */
+
+struct getopt_table {
+    struct option longs[ND_OPTION_ROWS + 1]; /* `val` is the row's index */
+    char shorts[2 * ND_OPTION_ROWS + 2];
+};
+
+static void make_getopt_table(struct getopt_table *out, const struct nd_option *table)
+{
+    char *shorts = out->shorts;
+
+    *out = (struct getopt_table){.shorts = ""};
+    *shorts++ = ':';
+    for (int i = 0; table[i].name; i++) {
+        bool valued = table[i].kind != ND_OPTION_FLAG;
+
+        out->longs[i] = (struct option){table[i].name, valued ? required_argument : no_argument, NULL, i};
+        if (table[i].letter)
+            *shorts++ = table[i].letter;
+        if (table[i].letter && valued)
+            *shorts++ = ':';
+    }
+}
+
+/* `c` is what getopt_long returned: an index, or a letter. Tables have fewer rows than ' ', so it is clear.
+ */
+static unsigned row_of(const struct nd_option *table, int c)
 {
     unsigned i = 0;
 
-    while (own[i].name && own[i].val != c)
+    if (c <= ' ')
+        return (unsigned)c;
+    while (table[i].letter != c)
         i++;
-    if (!own[i].name || !(*seen >> i & 1)) {
-        *seen |= 1ull << i;
-        return 0;
-    }
-    return c < 128 ? nd_usage(command, "option -%c twice, expected once", c)
-                   : nd_usage(command, "option --%s twice, expected once", own[i].name);
+    return i;
 }
 
-int nd_options_each(const char *command, int argc, char **argv, const char *shorts, const struct option *own,
-                    int again, int (*give)(void *to, int option, char *value), void *to)
+static int check_arguments(const struct nd_syntax *s, const struct nd_arguments *rest)
 {
-    uint64_t seen = 0;
+    char name[64];
+
+    for (unsigned i = 0; s->options[i].name; i++)
+        if (s->options[i].needed && !(rest->given >> i & 1))
+            return nd_usage(s->command, "no %s, expected %s %s", s->options[i].needed,
+                            label(&s->options[i], name), s->options[i].value);
+    if (rest->argc > s->max)
+        return nd_usage(s->command, "unexpected argument \"%.40s\", expected %s", rest->argv[s->max],
+                        s->max ? s->arguments : "none");
+    if (rest->argc < s->min)
+        return nd_usage(s->command, "too few arguments, expected %s", s->arguments);
+    return 0;
+}
+
+int nd_syntax_read(const struct nd_syntax *s, void *options, int argc, char **argv, struct nd_arguments *rest)
+{
+    struct getopt_table known;
+    char name[64];
     int c, error = 0;
 
+    *rest = (struct nd_arguments){.given = 0};
+    set_presets(s->options, options);
+    make_getopt_table(&known, s->options);
     optind = 0;
     opterr = 0;
-    while (!error && (c = getopt_long(argc, argv, shorts, own, NULL)) != -1) {
+    while (!error && (c = getopt_long(argc, argv, known.shorts, known.longs, NULL)) != -1) {
         if (c == ':')
-            return nd_usage(command, "option %.40s without a value", argv[optind - 1]);
+            return nd_usage(s->command, "option %.40s without a value", argv[optind - 1]);
         if (c == '?')
-            return nd_usage(command, "unknown option %.40s", argv[optind - 1]);
-        if (c != again)
-            error = seen_twice(command, own, c, &seen);
-        if (!error)
-            error = give(to, c, optarg);
+            return nd_usage(s->command, "unknown option %.40s", argv[optind - 1]);
+        unsigned row = row_of(s->options, c);
+
+        if ((rest->given >> row & 1) && !s->options[row].again)
+            return nd_usage(s->command, "option %s twice, expected once", label(&s->options[row], name));
+        rest->given |= 1u << row;
+        error = read_option(s, &s->options[row], options, optarg);
     }
-    return error;
+    rest->argc = argc - optind;
+    rest->argv = argv + optind;
+    return error ? error : check_arguments(s, rest);
+}
+
+void nd_syntax_print(const struct nd_syntax *s, const char *summary)
+{
+    char name[64];
+
+    for (const struct nd_option *o = s->options; o->name; o++)
+        printf(" %s%s%s%s%s%s", o->needed ? "" : "[", label(o, name), o->value ? " " : "",
+               o->value ? o->value : "", o->needed ? "" : "]", o->again ? "..." : "");
+    printf("%s%s\n%s\n", *s->arguments ? " " : "", s->arguments, summary);
+    for (const struct nd_option *o = s->options; o->name; o++) {
+        int n = printf("  %c%c%c --%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
+                       o->letter ? ',' : ' ', o->name, o->value ? " " : "", o->value ? o->value : "");
+
+        printf("%*s%s%s%s%s\n", n < 34 ? 34 - n : 1, "", o->help, o->preset ? " (default " : "",
+               o->preset ? o->preset : "", o->preset ? ")" : "");
+    }
 }
 
 int nd_options_read(struct nd_options *o, int argc, char **argv, unsigned takes, int min, int max,
                     const char *names)
 {
-    const char *command = argv[0];
-    unsigned seen = 0;
-    int c;
+    static const struct nd_option all[] = {
+        ND_OPTION_FILE_ROW(offsetof(struct nd_options, file), "configuration"),
+        {"node", 'n', ND_OPTION_TEXT, offsetof(struct nd_options, node), .value = "NAME"},
+        ND_OPTION_JSON_ROW(offsetof(struct nd_options, json)),
+    };
+    struct nd_option table[4] = {{.name = NULL}};
+    struct nd_syntax syntax = {argv[0], table, names, min, max};
+    struct nd_arguments rest;
+    unsigned rows = 0;
+    int error;
 
-    *o = (struct nd_options){.repeat = 1};
-    optind = 0;
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, ":c:n:o:", longs, NULL)) != -1) {
-        unsigned bit = option_bit(c);
-        int error;
-
-        if (c == ':')
-            return nd_usage(command, "option %.40s without a value", argv[optind - 1]);
-        if (!bit || !(takes & bit))
-            return nd_usage(command, "unknown option %.40s", bit ? option_name(c) : argv[optind - 1]);
-        if (seen & bit)
-            return nd_usage(command, "option %s twice, expected once", option_name(c));
-        seen |= bit;
-        error = take(o, command, c, optarg);
-        if (error)
-            return error;
+    for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if (takes >> i & 1)
+            table[rows++] = all[i];
+        if (1u << i == ND_OPT_NODE && (takes & ND_OPT_NEED_NODE))
+            table[rows - 1].needed = "node";
     }
-    o->argc = argc - optind;
-    o->argv = argv + optind;
-    return check(o, command, takes, min, max, names);
+    *o = (struct nd_options){.file = NULL};
+    error = nd_syntax_read(&syntax, o, argc, argv, &rest);
+    o->argc = rest.argc;
+    o->argv = rest.argv;
+    return error;
 }
 
 bool nd_options_replaceable(const char *path, const char *const heads[], unsigned count, size_t len)

@@ -1,27 +1,93 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The options of all subcommands, read in one place so that they mean the same everywhere. */
+/*
+ * The command lines of all subcommands. A table has a row for each option of a subcommand; parsing, refusals
+ * and the usage text follow from it. Every refusal is one line on stderr.
+ */
 #ifndef NODE_CONTROL_OPTIONS_H
 #define NODE_CONTROL_OPTIONS_H
 
 #include "node/control/client.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-/* Which options a subcommand takes; those marked are needed. */
-enum nd_option {
-    ND_OPT_FILE = 1,       /* -c FILE, --config, needed */
-    ND_OPT_NODE = 2,       /* -n NAME, --node */
-    ND_OPT_JSON = 4,       /* -o json, --output */
-    ND_OPT_REPEAT = 8,     /* --repeat N, 1 … 100000 */
-    ND_OPT_NEED_NODE = 16, /* with ND_OPT_NODE: needed */
+enum nd_option_kind {
+    ND_OPTION_FLAG,   /* bool: whether the option is there; it takes no value */
+    ND_OPTION_JSON,   /* bool: "json" is the only value */
+    ND_OPTION_TEXT,   /* const char *, borrowed from argv; NULL: not given */
+    ND_OPTION_U32,    /* uint32_t, min … max; the first of `choices`, if there are any, stands for 0 */
+    ND_OPTION_U64,    /* uint64_t, min … max, at most 19 digits */
+    ND_OPTION_REAL,   /* double, min … max */
+    ND_OPTION_CHOICE, /* int, index into `choices`; -1: not given */
+    ND_OPTION_OTHER,  /* what `read` makes of the value */
 };
+
+#define ND_OPTION_ROWS 32u /* of a table, at most */
+
+struct nd_option {
+    const char *name; /* without "--"; NULL ends a table */
+    char letter;      /* 0: none */
+    enum nd_option_kind kind;
+    size_t offset;                           /* of the field in the subcommand's options */
+    double min, max;                         /* max 0: there is no bound */
+    const char *preset;                      /* what holds without the option, as it is written; NULL: zero */
+    const char *const *choices;              /* NULL-terminated */
+    int (*read)(void *options, char *value); /* 0, or ND_USAGE with its line printed */
+    bool again;                              /* the option may come more than once */
+    const char
+        *needed; /* what is missing without the option, for the refusal; NULL: the option may be absent */
+    const char *value; /* what the usage text calls the value; NULL with ND_OPTION_FLAG */
+    const char *help;
+};
+
+struct nd_syntax {
+    const char *command;
+    const struct nd_option *options;
+    const char *arguments; /* what is not an option, for the usage text and refusals; "": nothing */
+    int min, max;          /* how many there are of them */
+};
+
+/* What a command line had beside the values of its options. */
+struct nd_arguments {
+    uint32_t given; /* bit i: row i of the table */
+    int argc;       /* arguments that are not options, in order */
+    char **argv;
+};
+
+/*
+ * Reads argv (argv[0] is the subcommand's name) into `options`, which must be zeroed; presets come first. 0,
+ * or ND_USAGE for an option that is unknown, lacks its value, comes twice or has a value that its row does
+ * not allow, for a needed one that is absent, and for too few or too many arguments.
+ */
+int nd_syntax_read(const struct nd_syntax *syntax, void *options, int argc, char **argv,
+                   struct nd_arguments *rest);
+/* On stdout: "[-c FILE] [--pairs N] IN.pcap", the summary on a line, then a line for each option. */
+void nd_syntax_print(const struct nd_syntax *syntax, const char *summary);
+
+/* Which options a subcommand takes of those that most have. */
+enum nd_takes {
+    ND_OPT_FILE = 1,      /* -c FILE, --config, needed */
+    ND_OPT_NODE = 2,      /* -n NAME, --node */
+    ND_OPT_JSON = 4,      /* -o json, --output */
+    ND_OPT_NEED_NODE = 8, /* with ND_OPT_NODE: needed */
+};
+
+/* Rows that are the same in each table that has them. */
+#define ND_OPTION_FILE_ROW(field, missing)                                                                   \
+    {                                                                                                        \
+        "config", 'c', ND_OPTION_TEXT, field, .needed = missing, .value = "FILE",                            \
+                                              .help = "chain or pair file"                                   \
+    }
+#define ND_OPTION_JSON_ROW(field)                                                                            \
+    {                                                                                                        \
+        "output", 'o', ND_OPTION_JSON, field, .value = "json", .help = "one JSON object on stdout"           \
+    }
 
 struct nd_options {
     const char *file, *node; /* NULL: not given; borrowed from argv */
     bool json;
-    uint32_t repeat; /* 1 unless given */
-    int argc;        /* what is not an option, in order */
+    int argc; /* what is not an option, in order */
     char **argv;
 };
 
@@ -31,18 +97,6 @@ struct nd_options {
  */
 int nd_options_read(struct nd_options *options, int argc, char **argv, unsigned takes, int min, int max,
                     const char *names);
-
-struct option;
-/*
- * For a subcommand with options of its own: each is handed to `give`, with its value or NULL, until that
- * returns another thing than 0. What is no option is then from argv[optind] on. 0, what `give` said, or
- * ND_USAGE with one line on stderr for an option that is not among `shorts` (which begins with ':') and
- * `longs` (of which there are fewer than 64, and which have the short ones), lacks its value, or comes twice,
- * but for `again`, which may.
- */
-int nd_options_each(const char *command, int argc, char **argv, const char *shorts,
-                    const struct option *longs, int again, int (*give)(void *to, int option, char *value),
-                    void *to);
 
 /* A whole decimal number of at most 19 digits into *out; false: the text is something else. */
 bool nd_options_number(const char *text, uint64_t *out);

@@ -179,7 +179,7 @@ refused "a capture that is not there" 65 "nowhere.pcap: No such file" -c "$chain
 refused "a chain that is not there" 65 "nowhere.yaml" -c "$dir/nowhere.yaml" "$made"
 refused "no chain" 64 "expected -c FILE" "$made"
 refused "no capture" 64 "expected IN.pcap" -c "$chain"
-refused "two captures" 64 "expected one" -c "$chain" "$made" "$made"
+refused "two captures" 64 "unexpected argument" -c "$chain" "$made" "$made"
 refused "an output that cannot be written" 65 "expected a file" -c "$chain" -w "$dir/no/such.pcap" "$made"
 for kill in primary master@1 primary@ primary@x primary@0 primary@-1 primary@1x @1 primary@99999999999999999999; do
     refused "--kill $kill" 64 "expected primary@PACKET or standby@PACKET" -c "$chain" --kill "$kill" "$made"
@@ -190,7 +190,7 @@ refused "--speed with lanes" 64 "expected one" -c "$chain" --lanes 2 --speed "$m
 refused "65 kills" 64 "more than 64 kills" -c "$chain" "${many[@]}" "$made"
 refused "a kill with mode off" 64 "nobody to go on" -c "$chain" --mode off --kill primary@1 "$made"
 refused "17 lanes" 64 "expected a number from 1 to 16" -c "$chain" --lanes 17 "$made"
-refused "mode fast" 64 "expected log, delta, auto or off" -c "$chain" --mode fast "$made"
+refused "mode fast" 64 "expected off, log, delta or auto" -c "$chain" --mode fast "$made"
 refused "a cold standby" 64 "expected hot or warm" -c "$chain" --standby cold "$made"
 refused "an unknown option" 64 "unknown option" -c "$chain" --frobnicate "$made"
 run -c "$chain" "$dir/none.pcap" && [ "$(fact '"\(.input) \(.released) \(.equivalent)"')" = "0 0 true" ]

@@ -196,9 +196,47 @@ static void options_in_any_order(void **state)
     assert_string_equal(options.file, "f.yaml");
     assert_string_equal(options.node, "b");
     assert_true(options.json);
-    assert_int_equal(options.repeat, 1);
     assert_int_equal(options.argc, 1);
     assert_string_equal(options.argv[0], "nat");
+}
+
+struct values {
+    bool flag;
+    uint32_t small;
+    double real;
+    int choice;
+};
+
+static void a_table_of_options_sets_presets_and_refuses_what_its_rows_do_not_allow(void **state)
+{
+    static const char *const choices[] = {"red", "green", NULL}, *const words[] = {"none", NULL};
+    static const struct nd_option rows[] = {
+        {"flag", 'f', ND_OPTION_FLAG, offsetof(struct values, flag), .help = ""},
+        {"small", 0, ND_OPTION_U32, offsetof(struct values, small), 2, 9, "5", words, .value = "N",
+         .help = ""},
+        {"real", 0, ND_OPTION_REAL, offsetof(struct values, real), 0.5, 2, "1", .value = "X", .help = ""},
+        {"choice", 0, ND_OPTION_CHOICE, offsetof(struct values, choice), .choices = choices, .value = "C",
+         .help = ""},
+        {.name = NULL},
+    };
+    const struct nd_syntax syntax = {"test", rows, "NAME", 0, 1};
+    const char *const refused[][3] = {{"--small", "1"},  {"--small", "10"},    {"--small", "5x"},
+                                      {"--real", "0.4"}, {"--choice", "blue"}, {"-f", "-f"},
+                                      {"a", "b"},        {"--small"}};
+    char *good[] = {"test", "--small", "none", "a", "-f", "--choice=green", NULL}, *none[] = {"test", NULL};
+    struct nd_arguments rest;
+    struct values v = {.flag = false};
+
+    (void)state;
+    assert_int_equal(nd_syntax_read(&syntax, &v, 1, none, &rest), 0);
+    assert_true(!v.flag && v.small == 5 && v.real > 0.99 && v.choice == -1 && rest.given == 0);
+    assert_int_equal(nd_syntax_read(&syntax, &v, 6, good, &rest), 0);
+    assert_true(v.flag && v.small == 0 && v.choice == 1 && rest.given == 11 && rest.argc == 1);
+    for (unsigned i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        char *argv[] = {"test", (char *)(uintptr_t)refused[i][0], (char *)(uintptr_t)refused[i][1], NULL};
+
+        assert_int_equal(nd_syntax_read(&syntax, &v, refused[i][1] ? 3 : 2, argv, &rest), ND_USAGE);
+    }
 }
 
 static void each_error_has_its_exit_code(void **state)
@@ -222,6 +260,7 @@ int main(void)
         cmocka_unit_test(silence_ends_at_the_deadline),
         cmocka_unit_test(where_no_node_listens_the_path_is_named),
         cmocka_unit_test(options_in_any_order),
+        cmocka_unit_test(a_table_of_options_sets_presets_and_refuses_what_its_rows_do_not_allow),
         cmocka_unit_test(each_error_has_its_exit_code),
     };
 

@@ -3,51 +3,34 @@
  */
 #include "tools/bench/bench.h"
 #include "node/control/client.h"
-#include "node/control/pair.h"
+#include "node/control/options.h"
+#include "tools/pair/columns.h"
 
 #include <stddef.h>
 
 #define SAMPLES 2000u /* of each kind of access, a second of --seconds */
 
-static const struct row {
+struct row {
     const char *where, *access;
-    size_t at;
-} rows[] = {
-#define ROW(where, access, field)                                                                            \
-    {                                                                                                        \
-        where, access, offsetof(struct nd_redis_access, field)                                               \
-    }
-    ROW("map", "read", local_read),
-    ROW("map", "write", local_write),
-    ROW("shared map", "read", shared_read),
-    ROW("shared map", "write", shared_write),
-    ROW("shared number", "read", word_read),
-    ROW("shared number", "add", word_add),
-    ROW("redis, cached", "read", local_read),
-    ROW("redis, sync", "read", remote_read),
-    ROW("redis, sync", "write", remote_write),
-    ROW("redis, sync", "add", remote_add),
-    ROW("redis, async", "read", piped_read),
-    ROW("redis, async", "write", piped_write),
-    ROW("redis, async", "add", piped_add),
+    struct nd_redis_times times; /* ns */
 };
-#define ROWS (sizeof(rows) / sizeof(rows[0]))
 
-static const struct nd_redis_times *times_of(const struct nd_redis_access *a, const struct row *row)
+static const struct nd_column columns[] = {
+    ND_TEXT_COLUMN(NULL, "state", offsetof(struct row, where), 0),
+    ND_TEXT_COLUMN("access", "access", offsetof(struct row, access), -6),
+    ND_REAL("mean", "mean_ns", offsetof(struct row, times.mean), 10, 1),
+    ND_REAL("p50", "p50_ns", offsetof(struct row, times.p50), 10, 1),
+    ND_REAL("p99", "p99_ns", offsetof(struct row, times.p99), 10, 1),
+    {.title = NULL},
+};
+
+static void print(FILE *out, const struct row rows[], unsigned count, const struct nd_redis_access *a,
+                  const struct nd_bench_options *o)
 {
-    return (const struct nd_redis_times *)((const char *)a + row->at);
-}
-
-static void print(FILE *out, const struct nd_redis_access *a, const struct nd_bench_options *o)
-{
-    fprintf(out, "%-14s %-6s %10s %10s %10s   ns, %lu entries\n", "state", "access", "mean", "p50", "p99",
-            o->wish.flows);
-    for (size_t i = 0; i < ROWS; i++) {
-        const struct nd_redis_times *t = times_of(a, &rows[i]);
-
-        fprintf(out, "%-14s %-6s %10.1f %10.1f %10.1f\n", rows[i].where, rows[i].access, t->mean, t->p50,
-                t->p99);
-    }
+    nd_columns_titles(out, columns, "state", 14);
+    for (unsigned i = 0; i < count; i++)
+        nd_columns_row(out, columns, rows[i].where, 14, &rows[i]);
+    fprintf(out, "times in ns, %lu entries; ", o->wish.flows);
     fprintf(out,
             "keys of 16 bytes, values of 24, in random order; local and async: of the mean of 64, async in "
             "one batch; "
@@ -57,25 +40,20 @@ static void print(FILE *out, const struct nd_redis_access *a, const struct nd_be
             a->settings);
 }
 
-static int print_json(const struct nd_redis_access *a, const struct nd_bench_options *o)
+static int print_json(const struct row rows[], unsigned count, const struct nd_redis_access *a,
+                      const struct nd_bench_options *o)
 {
-    json_t *list = json_array(), *all;
-    char machine[256];
-    int code;
+    json_t *list = json_array();
 
-    nd_bench_machine(machine, sizeof(machine));
-    for (size_t i = 0; i < ROWS; i++) {
-        const struct nd_redis_times *t = times_of(a, &rows[i]);
+    for (unsigned i = 0; i < count; i++) {
+        json_t *one = json_object();
 
-        json_array_append_new(list, json_pack("{s:s, s:s, s:f, s:f, s:f}", "state", rows[i].where, "access",
-                                              rows[i].access, "mean_ns", t->mean, "p50_ns", t->p50, "p99_ns",
-                                              t->p99));
+        nd_columns_json(one, columns, &rows[i]);
+        json_array_append_new(list, one);
     }
-    all = json_pack("{s:s, s:I, s:s, s:o}", "machine", machine, "entries", (json_int_t)o->wish.flows,
-                    "settings", a->settings, "access", list);
-    code = all ? nd_print_json(all) : ND_SOFTWARE;
-    json_decref(all);
-    return code;
+    return nd_bench_print_list(
+        json_pack("{s:I, s:s}", "entries", (json_int_t)o->wish.flows, "settings", a->settings), "access",
+        list);
 }
 
 int nd_bench_access(const struct nd_bench_options *o)
@@ -89,6 +67,24 @@ int nd_bench_access(const struct nd_bench_options *o)
         fprintf(stderr, "understudy bench: %s\n", fault.text);
         return ND_SOFTWARE;
     }
-    print(o->json ? stderr : stdout, &a, o);
-    return o->json ? print_json(&a, o) : ND_DONE;
+
+    const struct row rows[] = {
+        {"map", "read", a.local_read},
+        {"map", "write", a.local_write},
+        {"shared map", "read", a.shared_read},
+        {"shared map", "write", a.shared_write},
+        {"shared number", "read", a.word_read},
+        {"shared number", "add", a.word_add},
+        {"redis, cached", "read", a.local_read},
+        {"redis, sync", "read", a.remote_read},
+        {"redis, sync", "write", a.remote_write},
+        {"redis, sync", "add", a.remote_add},
+        {"redis, async", "read", a.piped_read},
+        {"redis, async", "write", a.piped_write},
+        {"redis, async", "add", a.piped_add},
+    };
+    const unsigned count = sizeof(rows) / sizeof(rows[0]);
+
+    print(o->json ? stderr : stdout, rows, count, &a, o);
+    return o->json ? print_json(rows, count, &a, o) : ND_DONE;
 }

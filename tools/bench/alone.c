@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BEHIND    8u /* bursts from closed to stable */
+#define BEHIND    8u /* bursts between the last executed and the last stable one */
 #define TURN_NS   1000u
 #define LOG_BYTES (4ull << 20)
 
@@ -71,8 +71,8 @@ static void drain_log(struct nd_bench_alone *a, unsigned lane)
     ft_ring_consume(ring);
 }
 
-/* Each lane in its turn; `behind`: from closed to stable. */
-static inline void turn(struct nd_bench_alone *a, uint64_t behind)
+/* Each lane in its turn; `behind` bursts between the last executed and the last stable one. */
+static inline void turn_lanes(struct nd_bench_alone *a, uint64_t behind)
 {
     const struct nd_bench_piece *piece = a->piece;
 
@@ -90,7 +90,7 @@ static inline void turn(struct nd_bench_alone *a, uint64_t behind)
     }
 }
 
-static uint64_t released(const struct nd_bench_alone *a)
+static uint64_t count_released(const struct nd_bench_alone *a)
 {
     uint64_t n = 0;
 
@@ -101,11 +101,11 @@ static uint64_t released(const struct nd_bench_alone *a)
 
 __attribute__((noinline)) uint64_t nd_bench_counted(struct nd_bench_alone *a, uint64_t packets)
 {
-    uint64_t before = released(a);
+    uint64_t before = count_released(a);
 
-    while (released(a) - before < packets)
-        turn(a, BEHIND);
-    return released(a) - before;
+    while (count_released(a) - before < packets)
+        turn_lanes(a, BEHIND);
+    return count_released(a) - before;
 }
 
 void nd_bench_alone_dependencies(const struct nd_bench_alone *a, uint64_t *dependencies, uint64_t *records)
@@ -147,7 +147,7 @@ static int open_lane(struct nd_bench_alone *a, unsigned l, uint64_t seed, struct
     return nd_lane_make(&a->lane[l], fault);
 }
 
-static int put_together(struct nd_bench_alone *a, struct nd_load *load, uint64_t seed, struct ft_fault *fault)
+static int make_lanes(struct nd_bench_alone *a, struct nd_load *load, uint64_t seed, struct ft_fault *fault)
 {
     static const struct ft_region_config how = {.name = "understudy bench"};
     const struct nf_chain_config *chain = &a->config.chain;
@@ -187,9 +187,9 @@ int nd_bench_alone_open(struct nd_bench_alone **out, const struct nd_config *con
     nd_bench_adapt(&a.config, config, &protection, piece->lanes);
     a.config.protect.checkpoint_ms = UINT32_MAX; /* no checkpoint is due by time */
     a.config.protect.pending_mb = UINT32_MAX;    /* no checkpoint is due because the log has grown */
-    error = put_together(&a, load, seed, fault);
+    error = make_lanes(&a, load, seed, fault);
     while (!error && !has_opened(&a))
-        turn(&a, 0);
+        turn_lanes(&a, 0);
     a.dependencies = a.records = 0;
     return error;
 }

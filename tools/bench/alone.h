@@ -16,9 +16,9 @@ struct nd_bench_piece {
     const char *name, *what;
     const char *over; /* the piece that it is more than by what it adds; NULL: none */
     bool holds;       /* outputs wait for a watermark some bursts behind */
-    bool logs;        /* each burst has a record … */
-    bool by_seq;      /* … without inputs: a gate has them */
-    bool encodes;     /* … which is encoded as the sender does it */
+    bool logs;        /* each burst has a record */
+    bool by_seq;      /* the records have no inputs: a gate has them */
+    bool encodes;     /* records are encoded as the sender does it */
     bool marks;       /* the standby is warm: edits mark lines, for checkpoints. None is made here */
     unsigned lanes;   /* in turn, a burst each */
 };

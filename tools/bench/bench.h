@@ -2,8 +2,8 @@
 /*
  * The bench: what protection costs while nothing fails, and how soon a successor releases when something
  * does. Options (bench/options.c), what is compared (bench/protection.c), one run of nodes (bench/run.c),
- * runs in pairs with `off` (bench/pairs.c), tables (bench/print.c), JSON (bench/json.c), one thread that is
- * only counted (bench/count.c).
+ * runs in pairs with `off` (bench/pairs.c), what they came to (bench/figures.c, bench/print.c), one thread
+ * that is only counted (bench/count.c).
  */
 #ifndef TOOLS_BENCH_BENCH_H
 #define TOOLS_BENCH_BENCH_H
@@ -13,12 +13,12 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#define ND_BENCH_KINDS 16u   /* protections in one comparison, and pairs for each … */
-#define ND_BENCH_PAIRS 99u   /* … at most */
+#define ND_BENCH_KINDS 16u   /* protections in one comparison, at most */
+#define ND_BENCH_PAIRS 99u   /* pairs of runs for each, at most */
 #define ND_BENCH_LOADS 4u    /* of latency: 25, 50, 75, 90 % of saturation */
 #define ND_BENCH_BATCH 2048u /* commands in one write to Redis at most */
-#define ND_BENCH_KILLS 1000u /* takeovers that are timed … */
-#define ND_BENCH_LAG   600u  /* … and seconds that the lag is watched, at most */
+#define ND_BENCH_KILLS 1000u /* takeovers that are timed, at most */
+#define ND_BENCH_LAG   600u  /* seconds for which the lag is watched, at most */
 
 extern const unsigned nd_bench_loads[ND_BENCH_LOADS]; /* percent */
 
@@ -69,7 +69,7 @@ struct nd_bench_options {
     bool access, pieces; /* --access, --pieces: in place of a comparison */
     const char *piece;   /* --piece, with --count; NULL: as --compare says */
     uint64_t count;      /* --count: packets of a run without threads; 0: none */
-    bool encode;         /* … with the sender's encoding of records */
+    bool encode;         /* --encode: with the sender's encoding of records */
 };
 
 /* 0, or ND_USAGE with one line on stderr. */
@@ -107,7 +107,7 @@ struct nd_bench_result {
     uint64_t waits;  /* turns in which a lane could not receive: hold or log ring full */
     uint64_t credit_waits; /* times the sender waited for the standby's credit */
     double takeover_ms;    /* kill to the first released packet; negative: none */
-    double replayed_ms;    /* … to the end of the successor's replay */
+    double replayed_ms;    /* kill to the end of the successor's replay */
     bool realtime;         /* the primary's replicator got its priority */
     struct nd_bench_latency latency[ND_BENCH_LOADS];
     char settings[480]; /* of a peer: how it said it was set; "": no peer */
@@ -133,11 +133,11 @@ struct nd_bench_lag {
 struct nd_bench_plan {
     const struct nd_config *config; /* adapted */
     const struct nd_load *load;
-    double seconds, rest; /* rest: before each measurement; seconds 0: saturation is not measured */
-    double saturation;    /* Mpps that the latency's loads are of; 0: no latency */
-    bool kill;            /* the primary, at the end, at this share of saturation, percent, or … */
-    unsigned takeover_load;
-    double takeover_mpps;     /* … where saturation is not measured, at this rate */
+    double seconds, rest;     /* rest: before each measurement; seconds 0: saturation is not measured */
+    double saturation;        /* Mpps that the latency's loads are of; 0: no latency */
+    bool kill;                /* kill the primary at the end, while packets arrive */
+    unsigned takeover_load;   /* percent of saturation at which it is killed, where that is measured */
+    double takeover_mpps;     /* the rate at which it is killed, where saturation is not measured */
     bool realtime;            /* priorities as a node that runs asks for them */
     struct nd_bench_lag *lag; /* NULL: not watched */
     uint64_t seed;
@@ -165,47 +165,26 @@ struct nd_bench_row {
     char refused[200];       /* "": it ran */
 };
 
-/* Linear between the two nearest; sorts. 0 of nothing. */
-double nd_bench_quantile(double values[], unsigned count, double share);
 /* The median of one field over the runs. */
 double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size_t offset);
-/* Of the pairs' ratios: cost in percent, in ns a packet, and the spread: half of the range between the
- * quartiles, in percent. */
-void nd_bench_overhead(const struct nd_bench_row *row, double *percent, double *ns, double *spread);
-/* A share of the runs that ended with a kill took no longer, ms; negative: there was none. */
-double nd_bench_takeover(const struct nd_bench_row *row, double share);
-double nd_bench_replayed(const struct nd_bench_row *row, double share);
-/* Most packets that the standby was behind in a half of the time, over all pairs. */
-uint64_t nd_bench_most_lag(const struct nd_bench_row *row, unsigned half);
-/* The mean of one counter over the pairs. */
-uint64_t nd_bench_mean(const struct nd_bench_row *row, size_t offset);
-/* "lane" or "second": which core had more to do. */
-const char *nd_bench_limit(const struct nd_bench_row *row);
-#define ND_BENCH_MEDIAN(row, field)                                                                          \
-    nd_bench_median((row)->with, (row)->pairs, offsetof(struct nd_bench_result, field))
-
 int nd_bench_pairs(struct nd_bench_row *row, const struct nd_config *config, const struct nd_load *load,
                    const struct nd_bench_options *o, struct ft_fault *fault);
 
 /* ---- bench/print.c ---- */
 
+/* The tables, for people; and as JSON on stdout: 0 or ND_SOFTWARE. `lanes` are those of the load. */
 void nd_bench_print(FILE *out, const struct nd_bench_row rows[], unsigned count,
                     const struct nd_config *config, const struct nd_load *load,
                     const struct nd_bench_options *o);
-/* "AMD EPYC, 2 cores, Linux 6.1" */
-void nd_bench_machine(char *out, size_t cap);
-
-/* ---- bench/json.c ---- */
-
-/* 0 or ND_SOFTWARE. */
 int nd_bench_print_json(const struct nd_bench_row rows[], unsigned count, const struct nd_config *config,
                         const struct nd_bench_options *o, unsigned lanes);
+struct json_t;
+/* Prints {"machine": …} with `list` (a reference that is taken) under `key`, beside what `all` (the same, or
+ * NULL) has. 0 or ND_SOFTWARE. */
+int nd_bench_print_list(struct json_t *all, const char *key, struct json_t *list);
 
 /* ---- bench/lag.c ---- */
 
-struct json_t;
-/* The largest of each figure, and the last. */
-void nd_bench_lag_most(const struct nd_bench_lag *lag, struct nd_bench_sample *out);
 void nd_bench_print_lag(FILE *out, const char *name, const struct nd_bench_lag *lag);
 struct json_t *nd_bench_lag_object(const struct nd_bench_lag *lag);
 
@@ -223,9 +202,5 @@ int nd_bench_pieces(const struct nd_config *config, struct nd_load *load, const 
 
 /* Times of one access to state, here and in Redis. An exit code. */
 int nd_bench_access(const struct nd_bench_options *o);
-
-/* From now on a signal that ends the program only ends what is measured, with an error; so nodes and files
- * go. */
-void nd_bench_catch(void);
 
 #endif

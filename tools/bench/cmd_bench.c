@@ -6,6 +6,7 @@
 #include "tools/bench/bench.h"
 #include "node/control/commands.h"
 #include "node/control/options.h"
+#include "tools/pair/child.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -53,7 +54,7 @@ static int read_list(struct bench *b)
     return 0;
 }
 
-static int prepare(struct bench *b)
+static int read_inputs(struct bench *b)
 {
     const struct nd_bench_options *o = &b->options;
     struct ft_fault fault = {""};
@@ -93,7 +94,7 @@ static int run_all(struct bench *b)
     bool others = false;
     struct ft_fault fault = {""};
 
-    nd_bench_catch();
+    nd_catch_ends();
     for (unsigned i = 0; i < b->count; i++)
         others |= !nd_bench_is_off(&b->rows[i].protection) && !b->rows[i].refused[0];
     for (unsigned i = 0; i < b->count; i++) {
@@ -142,7 +143,7 @@ static int check_save(const struct bench *b)
     return refuse_file(b, error);
 }
 
-static int save(const struct bench *b)
+static int save_tables(const struct bench *b)
 {
     FILE *f = fopen(b->options.save, "we");
     int error = f ? 0 : errno;
@@ -156,10 +157,10 @@ static int save(const struct bench *b)
     return refuse_file(b, error);
 }
 
-static int report(const struct bench *b)
+static int print_results(const struct bench *b)
 {
     const struct nd_bench_options *o = &b->options;
-    int code = o->save ? save(b) : 0;
+    int code = o->save ? save_tables(b) : 0;
 
     nd_bench_print(o->json ? stderr : stdout, b->rows, b->count, b->config, &b->load, o);
     if (o->json && !code)
@@ -179,7 +180,7 @@ int nd_cmd_bench(int argc, char **argv)
     if (b.options.access)
         return nd_bench_access(&b.options);
     b.rows = calloc(ND_BENCH_KINDS, sizeof(*b.rows));
-    code = b.rows ? prepare(&b) : ND_SOFTWARE;
+    code = b.rows ? read_inputs(&b) : ND_SOFTWARE;
     if (!code)
         code = read_list(&b);
     if (!code && b.options.count)
@@ -187,7 +188,7 @@ int nd_cmd_bench(int argc, char **argv)
     else if (!code && b.options.pieces)
         code = nd_bench_pieces(b.config, &b.load, &b.options);
     else if (!code && !(code = run_all(&b)))
-        code = report(&b);
+        code = print_results(&b);
     nd_load_free(&b.load);
     nd_config_free(b.config);
     free(b.rows);

@@ -11,6 +11,7 @@
 #include "tools/bench/slot.h"
 #include "ftcore/base/check.h"
 #include "node/base/clock.h"
+#include "tools/pair/child.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,10 +36,7 @@ struct buffer {
 
 struct nd_bench_slot *nd_bench_slot_new(void)
 {
-    void *slot =
-        mmap(NULL, sizeof(struct nd_bench_slot), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-    return slot == MAP_FAILED ? NULL : slot;
+    return nd_shared_memory(sizeof(struct nd_bench_slot));
 }
 
 void nd_bench_slot_free(struct nd_bench_slot *slot)
@@ -49,7 +47,7 @@ void nd_bench_slot_free(struct nd_bench_slot *slot)
 
 /* ---- arrival ----------------------------------------------------------------------------------- */
 
-static void count(_Atomic uint64_t *at, uint64_t n)
+static void add_to(_Atomic uint64_t *at, uint64_t n)
 {
     atomic_store_explicit(at, atomic_load_explicit(at, memory_order_relaxed) + n, memory_order_relaxed);
 }
@@ -82,22 +80,22 @@ static uint32_t arrivals(struct nd_bench_io *io, struct nd_bench_port *port, uin
     return n;
 }
 
-static struct buffer *take(struct nd_bench_lane *lane)
+static struct buffer *take_buffer(struct nd_bench_lane *lane)
 {
     return lane->free[--lane->frees];
 }
 
-static void give(struct nd_bench_lane *lane, struct buffer *b)
+static void give_back(struct nd_bench_lane *lane, struct buffer *b)
 {
     lane->free[lane->frees++] = b;
 }
 
-static void wrote(struct buffer *b, uint32_t bytes)
+static void note_written(struct buffer *b, uint32_t bytes)
 {
     b->written = b->written > bytes ? b->written : (uint16_t)bytes;
 }
 
-static void fill(const struct nd_load *load, struct buffer *b, const struct nd_load_frame *f)
+static void fill_buffer(const struct nd_load *load, struct buffer *b, const struct nd_load_frame *f)
 {
     const uint8_t *from = load->bytes + (uint64_t)f->line * ND_LOAD_LINE;
 
@@ -107,7 +105,7 @@ static void fill(const struct nd_load *load, struct buffer *b, const struct nd_l
         memcpy(b->frame, from, f->have);
     if (ft_unlikely(b->written > f->have && f->wire > f->have))
         memset(b->frame + f->have, 0, (b->written < f->wire ? b->written : f->wire) - f->have);
-    wrote(b, f->have);
+    note_written(b, f->have);
     b->len = f->wire;
 }
 
@@ -123,7 +121,7 @@ static bool fill_fresh(struct nd_bench_io *io, unsigned lane, unsigned side, str
     do
         nd_load_opening(io->load, side, io->load->flows + port->fresh++, FRESH_LEN, b->frame);
     while (nd_load_lane(b->frame, FRESH_LEN, FRESH_LEN, io->load->lanes) != lane);
-    wrote(b, FRESH_LEN);
+    note_written(b, FRESH_LEN);
     b->len = FRESH_LEN;
     return true;
 }
@@ -138,7 +136,7 @@ static uint32_t receive(void *ctx, unsigned index, unsigned number, struct nd_fr
     uint32_t n = max < lane->frees ? max : lane->frees;
 
     if (ft_unlikely(rate == 0)) {
-        count(&lane->count->unfed, 1);
+        add_to(&lane->count->unfed, 1);
         port->rate = 0; /* the same rate again begins anew */
     }
     if (rate == 0 || side->count == 0 || n > FT_BURST_MAX)
@@ -152,17 +150,17 @@ static uint32_t receive(void *ctx, unsigned index, unsigned number, struct nd_fr
         now = nd_now();
     for (uint32_t i = 0; i < n; i++) {
         const struct nd_load_frame *f = &side->frames[port->next];
-        struct buffer *b = take(lane);
+        struct buffer *b = take_buffer(lane);
 
         b->due = rate != ND_RATE_FULL ? due[i] : 0;
         if (ft_likely(!now) || !fill_fresh(io, index, number, b, now)) {
-            fill(io->load, b, f);
+            fill_buffer(io->load, b, f);
             port->next = port->next + 1 < side->count ? port->next + 1 : side->opening;
         }
         __builtin_prefetch(io->load->bytes + ((uint64_t)f->line + AHEAD) * ND_LOAD_LINE, 0, 0);
         frames[i] = (struct nd_frame){.data = b->frame, .len = b->len, .owner = b};
     }
-    count(&lane->count->arrived[number], n);
+    add_to(&lane->count->arrived[number], n);
     return n;
 }
 
@@ -177,7 +175,7 @@ static uint32_t sum16(const uint8_t *at, uint32_t n)
     return n & 1 ? sum + ((uint32_t)at[n - 1] << 8) : sum;
 }
 
-static bool sums_up(uint32_t sum)
+static bool is_right_sum(uint32_t sum)
 {
     while (sum >> 16)
         sum = (sum & 0xffff) + (sum >> 16);
@@ -194,30 +192,31 @@ static bool is_sound(const struct buffer *b)
         return true;
     head = (ip[0] & 15) * 4u;
     total = (uint32_t)ip[2] << 8 | ip[3];
-    if (ip[0] >> 4 != 4 || head < 20 || total < head || ETH_LEN + total > b->len || !sums_up(sum16(ip, head)))
+    if (ip[0] >> 4 != 4 || head < 20 || total < head || ETH_LEN + total > b->len ||
+        !is_right_sum(sum16(ip, head)))
         return false;
     l4 = ip + head;
     len = total - head;
     if ((ip[6] & 0x3f) || ip[7])
         return true; /* a fragment */
     if (ip[9] == 6 && len >= 20)
-        return sums_up(sum16(ip + 12, 8) + ip[9] + len + sum16(l4, len));
+        return is_right_sum(sum16(ip + 12, 8) + ip[9] + len + sum16(l4, len));
     if (ip[9] == 17 && len >= 8 && (l4[6] || l4[7]))
-        return sums_up(sum16(ip + 12, 8) + ip[9] + len + sum16(l4, len));
+        return is_right_sum(sum16(ip + 12, 8) + ip[9] + len + sum16(l4, len));
     return true;
 }
 
 /* Looks at what a capture had whole, or what was made: the rest has other checksums than zeros would. */
-static void sample(const struct nd_bench_io *io, struct nd_bench_count *counts, const struct buffer *b)
+static void check_sample(const struct nd_bench_io *io, struct nd_bench_count *counts, const struct buffer *b)
 {
     if (io->load->wish.flows == 0)
         return;
-    count(&counts->sampled, 1);
+    add_to(&counts->sampled, 1);
     if (!is_sound(b))
-        count(&counts->bad, 1);
+        add_to(&counts->bad, 1);
 }
 
-static void look_at_phase(const struct nd_bench_slot *slot, struct nd_bench_count *counts)
+static void follow_phase(const struct nd_bench_slot *slot, struct nd_bench_count *counts)
 {
     uint64_t phase = atomic_load_explicit(&slot->phase, memory_order_relaxed);
 
@@ -235,13 +234,13 @@ static uint32_t transmit(void *ctx, unsigned index, unsigned port, const struct 
     uint64_t now = 0, outputs = 0;
 
     (void)port;
-    look_at_phase(io->slot, counts);
+    follow_phase(io->slot, counts);
     for (uint32_t i = 0; i < n; i++) {
         struct buffer *b = held[i].packet;
 
         if (ft_likely(held[i].number)) { /* else the node's own frame: no output of the chain */
             if (ft_unlikely(held[i].number != lane->number + 1))
-                count(&counts->gaps, 1);
+                add_to(&counts->gaps, 1);
             lane->number = held[i].number;
             outputs++;
             if (b->due) {
@@ -249,44 +248,44 @@ static uint32_t transmit(void *ctx, unsigned index, unsigned port, const struct 
                 nd_times_count(&counts->times, now - b->due);
             }
             if (ft_unlikely((held[i].number & (SAMPLE - 1)) == 0))
-                sample(io, counts, b);
+                check_sample(io, counts, b);
         }
-        give(lane, b);
+        give_back(lane, b);
     }
-    count(&counts->released, outputs);
+    add_to(&counts->released, outputs);
     return n;
 }
 
-static void *make(void *ctx, unsigned index, const void *frame, uint32_t len)
+static void *make_buffer(void *ctx, unsigned index, const void *frame, uint32_t len)
 {
     struct nd_bench_lane *lane = &((struct nd_bench_io *)ctx)->lane[index];
     struct buffer *b;
 
     if (lane->frees == 0 || len > NF_EMIT_SLOT)
         return NULL;
-    b = take(lane);
+    b = take_buffer(lane);
     memcpy(b->frame, frame, len);
     b->due = 0;
     b->len = len;
-    wrote(b, len);
+    note_written(b, len);
     return b;
 }
 
-static uint8_t *data(void *owner)
+static uint8_t *frame_of(void *owner)
 {
     return ((struct buffer *)owner)->frame;
 }
 
-static void drop(void *ctx, void *owner)
+static void drop_buffer(void *ctx, void *owner)
 {
     struct buffer *b = owner;
 
-    give(&((struct nd_bench_io *)ctx)->lane[b->lane], b);
+    give_back(&((struct nd_bench_io *)ctx)->lane[b->lane], b);
 }
 
 /* ---- making ------------------------------------------------------------------------------------ */
 
-/* The first buffer to be taken is the first of the lane's part. */
+/* The first buffer to be taken is the first of the lane's own. */
 static int open_lane(struct nd_bench_io *io, unsigned index, uint32_t size)
 {
     struct nd_bench_lane *lane = &io->lane[index];
@@ -301,7 +300,7 @@ static int open_lane(struct nd_bench_io *io, unsigned index, uint32_t size)
 
         if (index) /* untouched memory is lane 0's, and costs nothing until it is used */
             b->lane = (uint16_t)index;
-        give(lane, b);
+        give_back(lane, b);
     }
     for (unsigned s = 0; s < ND_LOAD_SIDES; s++)
         io->busy += io->load->lane[index][s].count > 0;
@@ -333,8 +332,8 @@ int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const s
                             .buffers = BUFFERS,
                             .receive = receive,
                             .send = transmit,
-                            .make = make,
-                            .data = data,
-                            .drop = drop};
+                            .make = make_buffer,
+                            .data = frame_of,
+                            .drop = drop_buffer};
     return 0;
 }

@@ -46,7 +46,7 @@ static uint32_t sum16(const uint8_t *at, uint32_t n)
     return sum;
 }
 
-static uint16_t fold(uint32_t sum)
+static uint16_t fold_sum(uint32_t sum)
 {
     while (sum >> 16)
         sum = (sum & 0xffff) + (sum >> 16);
@@ -71,7 +71,7 @@ static void write_l4(uint8_t *l4, uint32_t len, const struct nd_load_flow *f, ui
         put16(l4 + 4, len);
     }
     /* All behind the headers is zero, and adds nothing. */
-    put16(l4 + sum_at, fold(pseudo + sum16(l4, head)));
+    put16(l4 + sum_at, fold_sum(pseudo + sum16(l4, head)));
 }
 
 static void write_frame(uint8_t *out, uint32_t wire, const struct nd_load_flow *f, uint8_t tcp_flags)
@@ -89,7 +89,7 @@ static void write_frame(uint8_t *out, uint32_t wire, const struct nd_load_flow *
     ip[9] = f->proto;
     put32(ip + 12, f->saddr);
     put32(ip + 16, f->daddr);
-    put16(ip + 10, fold(sum16(ip, IP_LEN)));
+    put16(ip + 10, fold_sum(sum16(ip, IP_LEN)));
     write_l4(ip + IP_LEN, wire - ETH_LEN - IP_LEN, f, tcp_flags);
 }
 
@@ -139,7 +139,7 @@ static const void *config_of(const struct nf_chain_config *chain, const char *na
 }
 
 /* Where flows come from and go to. */
-static void suit(struct nd_load *load, const struct nf_chain_config *chain)
+static void suit_to_chain(struct nd_load *load, const struct nf_chain_config *chain)
 {
     const struct nat_config *nat = config_of(chain, "nat");
     const struct lb_config *lb = config_of(chain, "load_balancer");
@@ -260,7 +260,7 @@ int nd_load_make(struct nd_load *load, const struct nd_load_wish *wish, const st
     int error = 0;
 
     *load = (struct nd_load){.wish = *wish, .flows = wish->flows};
-    suit(load, chain);
+    suit_to_chain(load, chain);
     flows[NF_OUTSIDE] = load->service ? wish->flows / 2 : load->answers ? wish->flows : 0;
     flows[NF_INSIDE] = load->service ? wish->flows - flows[NF_OUTSIDE] : wish->flows;
     if (flows[NF_INSIDE] > (uint64_t)load->inside_hosts * PORTS)

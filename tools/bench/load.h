@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The bench's traffic, in memory: for each side the frames that arrive there, in order, first those that open
- * flows, then the rest in a circle. Made once and dealt out to lanes by their flows' hash (bench/deal.c),
+ * flows, then the rest in a circle. Made once and dealt out, that is, distributed over the lanes by
+ * the hash of the flows (bench/deal.c),
  * before any node is forked; nodes read it, and nobody writes.
  *
  * Synthetic flows suit the chain. From inside: clients in the NAT's first inside prefix (10.0.0.0/8 without a
@@ -45,8 +46,8 @@ struct nd_load_flow {
 };
 
 struct nd_load {
-    struct nd_load_side side[ND_LOAD_SIDES];               /* by enum nf_side: all of it … */
-    struct nd_load_side lane[FT_LANES_MAX][ND_LOAD_SIDES]; /* … and what arrives in each lane */
+    struct nd_load_side side[ND_LOAD_SIDES];               /* by enum nf_side: all that arrives */
+    struct nd_load_side lane[FT_LANES_MAX][ND_LOAD_SIDES]; /* what arrives in each lane */
     unsigned lanes;
     uint8_t *bytes;
     uint64_t flows;

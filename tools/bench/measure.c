@@ -6,13 +6,18 @@
 #include "tools/bench/parts.h"
 #include "node/base/clock.h"
 
-#define SAMPLES 20u   /* of the lag, in a measurement at saturation … */
-#define LOOK_S  0.005 /* … and at a load, one in so many seconds */
+#define SAMPLES 20u   /* samples of the lag in a measurement at saturation */
+#define LOOK_S  0.005 /* seconds between two samples of the lag at a load */
 #define SECOND  1e9
 
 const unsigned nd_bench_loads[ND_BENCH_LOADS] = {25, 50, 75, 90};
 
 /* ---- opening ----------------------------------------------------------------------------------- */
+
+static uint64_t arrived(const struct nd_bench_nodes *r)
+{
+    return ND_BENCH_SUM(r, 0, lane, arrived[0]) + ND_BENCH_SUM(r, 0, lane, arrived[1]);
+}
 
 static bool has_opened(struct nd_bench_nodes *r)
 {
@@ -42,10 +47,10 @@ struct reading {
 
 /* Turns in which a lane did not receive: its hold or log ring was full, or its standby as far behind as it
  * may be. */
-static uint64_t waits_of(const struct ft_lane *lane)
+static uint64_t waits_of(const struct nd_bench_nodes *r)
 {
-    return atomic_load(&lane->count.ring_full) + atomic_load(&lane->count.hold_full) +
-           atomic_load(&lane->count.lag_full);
+    return ND_BENCH_SUM(r, 0, shared, count.ring_full) + ND_BENCH_SUM(r, 0, shared, count.hold_full) +
+           ND_BENCH_SUM(r, 0, shared, count.lag_full);
 }
 
 static bool has_shown(struct nd_bench_nodes *r)
@@ -59,15 +64,13 @@ static int take_reading(struct nd_bench_nodes *r, struct reading *x, struct ft_f
     struct nd_bench_slot *p = r->slot[0];
     int error;
 
-    *x = (struct reading){.released = nd_bench_released(r)};
+    *x = (struct reading){.released = ND_BENCH_SUM(r, 0, lane, released)};
     r->at = x->at = nd_now();
-    x->arrived = nd_bench_arrived(r, 0) + nd_bench_arrived(r, 1);
-    for (unsigned l = 0; l < r->lanes; l++) {
-        x->waits += waits_of(&p->shared[l]);
-        x->dropped += atomic_load(&p->shared[l].count.dropped);
-        x->received += atomic_load(&p->shared[l].count.received);
-        x->bursts += atomic_load(&p->shared[l].count.bursts) - atomic_load(&p->shared[l].count.empty_bursts);
-    }
+    x->arrived = arrived(r);
+    x->waits = waits_of(r);
+    x->dropped = ND_BENCH_SUM(r, 0, shared, count.dropped);
+    x->received = ND_BENCH_SUM(r, 0, shared, count.received);
+    x->bursts = ND_BENCH_SUM(r, 0, shared, count.bursts) - ND_BENCH_SUM(r, 0, shared, count.empty_bursts);
     error = nd_bench_wait(r, has_shown, "figures of the nodes", fault);
     for (unsigned n = 0; n < ND_NODES; n++) {
         x->shown_at[n] = atomic_load(&r->slot[n]->shown_at);
@@ -81,25 +84,25 @@ static int take_reading(struct nd_bench_nodes *r, struct reading *x, struct ft_f
 }
 
 /* Of something that a node shows, for each ns. */
-static double rate(const struct reading *a, const struct reading *b, unsigned node, uint64_t from,
-                   uint64_t to)
+static double rate_per_ns(const struct reading *a, const struct reading *b, unsigned node, uint64_t from,
+                          uint64_t to)
 {
     uint64_t ns = b->shown_at[node] - a->shown_at[node];
 
     return ns ? (double)(to - from) / (double)ns : 0;
 }
 
-static struct nd_bench_cpu used(const struct reading *a, const struct reading *b)
+static struct nd_bench_cpu cpu_used(const struct reading *a, const struct reading *b)
 {
     return (struct nd_bench_cpu){
-        .lane = rate(a, b, 0, a->lanes[0], b->lanes[0]),
-        .replicator = rate(a, b, 0, a->replicator[0], b->replicator[0]),
-        .standby_lane = rate(a, b, 1, a->lanes[1], b->lanes[1]),
-        .standby_replicator = rate(a, b, 1, a->replicator[1], b->replicator[1]),
+        .lane = rate_per_ns(a, b, 0, a->lanes[0], b->lanes[0]),
+        .replicator = rate_per_ns(a, b, 0, a->replicator[0], b->replicator[0]),
+        .standby_lane = rate_per_ns(a, b, 1, a->lanes[1], b->lanes[1]),
+        .standby_replicator = rate_per_ns(a, b, 1, a->replicator[1], b->replicator[1]),
     };
 }
 
-static void conclude(struct nd_bench_result *out, const struct reading *a, const struct reading *b)
+static void set_saturation(struct nd_bench_result *out, const struct reading *a, const struct reading *b)
 {
     double ns = (double)(b->at - a->at), packets = (double)(b->released - a->released),
            came = (double)(b->arrived - a->arrived);
@@ -107,10 +110,10 @@ static void conclude(struct nd_bench_result *out, const struct reading *a, const
     packets = packets > 0 ? packets : 1;
     out->mpps = packets / ns * 1e3;
     out->ns = ns / packets;
-    out->cpu = used(a, b);
+    out->cpu = cpu_used(a, b);
     out->lane_ns = out->cpu.lane * out->ns;
-    out->wire_bytes = rate(a, b, 0, a->link_bytes, b->link_bytes) * out->ns;
-    out->records = rate(a, b, 0, a->records, b->records) * SECOND;
+    out->wire_bytes = rate_per_ns(a, b, 0, a->link_bytes, b->link_bytes) * out->ns;
+    out->records = rate_per_ns(a, b, 0, a->records, b->records) * SECOND;
     out->waits = b->waits - a->waits;
     out->credit_waits = b->credit_waits - a->credit_waits;
     out->dropped = came > 0 ? (double)(b->dropped - a->dropped) / came : 0;
@@ -119,19 +122,16 @@ static void conclude(struct nd_bench_result *out, const struct reading *a, const
 /* Enough has left; or so much been dropped that nothing will. */
 static bool has_measured(struct nd_bench_nodes *r)
 {
-    uint64_t dropped = 0;
+    uint64_t released = ND_BENCH_SUM(r, 0, lane, released);
 
-    for (unsigned l = 0; l < r->lanes; l++)
-        dropped += atomic_load(&r->slot[0]->shared[l].count.dropped);
-    return nd_bench_released(r) - r->from >= ND_BENCH_LEAST ||
-           (nd_bench_released(r) == 0 && dropped >= ND_BENCH_LEAST * 100ull);
+    return released - r->from >= ND_BENCH_LEAST ||
+           (released == 0 && ND_BENCH_SUM(r, 0, shared, count.dropped) >= ND_BENCH_LEAST * 100ull);
 }
 
 static int none_left(const struct nd_bench_nodes *r, struct ft_fault *fault)
 {
     return ft_fail(fault, FT_EMALFORMED,
-                   "none of %lu packets passed the chain, expected traffic that it lets pass",
-                   nd_bench_arrived(r, 0) + nd_bench_arrived(r, 1));
+                   "none of %lu packets passed the chain, expected traffic that it lets pass", arrived(r));
 }
 
 int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, struct ft_fault *fault)
@@ -152,24 +152,24 @@ int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, str
     }
     if (!error)
         error = nd_bench_wait(r, has_measured, "packets at saturation", fault);
-    if (!error && nd_bench_released(r) == 0)
+    if (!error && ND_BENCH_SUM(r, 0, lane, released) == 0)
         error = none_left(r, fault);
     if (!error)
         error = take_reading(r, &b, fault);
     if (!error)
-        conclude(out, &a, &b);
+        set_saturation(out, &a, &b);
     return error;
 }
 
 /* ---- the lag ----------------------------------------------------------------------------------- */
 
-static uint64_t over(uint64_t a, uint64_t b)
+static uint64_t excess(uint64_t a, uint64_t b)
 {
     return a > b ? a - b : 0;
 }
 
 /* What is under way between the nodes, this moment. Each word is read by itself. */
-static void look(struct nd_bench_nodes *r, struct nd_bench_sample *s)
+static void sample_lag(struct nd_bench_nodes *r, struct nd_bench_sample *s)
 {
     struct nd_bench_slot *p = r->slot[0], *q = r->slot[1];
 
@@ -177,13 +177,13 @@ static void look(struct nd_bench_nodes *r, struct nd_bench_sample *s)
         uint64_t replayed = atomic_load(&q->shared[l].report.executed),
                  stable = atomic_load(&p->shared[l].orders.stable);
 
-        s->unacknowledged += over(atomic_load(&p->shared[l].report.recorded), stable);
-        s->unreplayed += over(stable, replayed);
-        s->unsent_bytes += over(atomic_load(&p->shared[l].log.head), atomic_load(&p->shared[l].log.tail));
-        s->unreplayed_bytes += atomic_load(&p->shared[l].orders.unreplayed);
-        s->waits += waits_of(&p->shared[l]);
-        s->held += atomic_load(&p->shared[l].count.held);
+        s->unacknowledged += excess(atomic_load(&p->shared[l].report.recorded), stable);
+        s->unreplayed += excess(stable, replayed);
+        s->unsent_bytes += excess(atomic_load(&p->shared[l].log.head), atomic_load(&p->shared[l].log.tail));
     }
+    s->unreplayed_bytes = ND_BENCH_SUM(r, 0, shared, orders.unreplayed);
+    s->waits = waits_of(r);
+    s->held = ND_BENCH_SUM(r, 0, shared, count.held);
     s->packets = atomic_load(&p->lag);
     s->credit_waits = atomic_load(&p->credit_waits);
     s->resident_mb = (double)atomic_load(&p->resident_bytes) / 1e6;
@@ -192,19 +192,19 @@ static void look(struct nd_bench_nodes *r, struct nd_bench_sample *s)
 
 int nd_bench_watch(struct nd_bench_nodes *r, struct nd_bench_lag *out, struct ft_fault *fault)
 {
-    uint64_t began = nd_now(), at = began, released = nd_bench_released(r);
+    uint64_t began = nd_now(), at = began, released = ND_BENCH_SUM(r, 0, lane, released);
     struct nd_bench_sample before = {0};
     int error = 0;
 
-    look(r, &before);
+    sample_lag(r, &before);
     for (out->count = 0; out->count < out->seconds && !error; out->count++) {
         struct nd_bench_sample *s = &out->sample[out->count], now = {0};
         uint64_t next = began + (out->count + 1) * (uint64_t)SECOND, left, then;
 
-        nd_bench_sleep((double)over(next, nd_now()) / SECOND);
+        nd_bench_sleep((double)excess(next, nd_now()) / SECOND);
         error = nd_bench_check(r, fault);
-        look(r, &now);
-        left = nd_bench_released(r);
+        sample_lag(r, &now);
+        left = ND_BENCH_SUM(r, 0, lane, released);
         then = nd_now();
         *s = now;
         s->second = (double)(then - began) / SECOND;
@@ -232,12 +232,10 @@ static bool has_timed(struct nd_bench_nodes *r)
 }
 
 /* What is sent and not known to be replayed now is the last of the load so far, and perhaps the most. */
-static void look_behind(const struct nd_bench_nodes *r, struct nd_bench_latency *out)
+static void sample_backlog(const struct nd_bench_nodes *r, struct nd_bench_latency *out)
 {
-    uint64_t bytes = 0;
+    uint64_t bytes = r->alone ? 0 : ND_BENCH_SUM(r, 0, shared, orders.unreplayed);
 
-    for (unsigned l = 0; l < r->lanes && !r->alone; l++)
-        bytes += atomic_load(&r->slot[0]->shared[l].orders.unreplayed);
     out->lag_end_packets = atomic_load(&r->slot[0]->lag);
     out->lag_end_mb = (double)bytes / 1e6;
     if (out->lag_end_packets > out->lag_packets)
@@ -246,20 +244,20 @@ static void look_behind(const struct nd_bench_nodes *r, struct nd_bench_latency 
         out->lag_mb = out->lag_end_mb;
 }
 
-static int look_on(struct nd_bench_nodes *r, struct nd_bench_latency *out, struct ft_fault *fault)
+static int sample_load(struct nd_bench_nodes *r, struct nd_bench_latency *out, struct ft_fault *fault)
 {
     unsigned looks = (unsigned)(r->plan->seconds / LOOK_S) + 1;
     int error = 0;
 
     for (unsigned i = 0; i < looks && !error; i++) {
         nd_bench_sleep(r->plan->seconds / looks);
-        look_behind(r, out);
+        sample_backlog(r, out);
         error = nd_bench_check(r, fault);
     }
     return error ? error : nd_bench_wait(r, has_timed, "the latency's packets", fault);
 }
 
-static void tell_times(const struct nd_bench_nodes *r, struct nd_bench_latency *out)
+static void set_times(const struct nd_bench_nodes *r, struct nd_bench_latency *out)
 {
     static struct nd_times all; /* one run at a time */
     const struct nd_bench_slot *slot = r->slot[0];
@@ -273,14 +271,14 @@ static void tell_times(const struct nd_bench_nodes *r, struct nd_bench_latency *
     out->most = (double)atomic_load(&all.most) / 1e3;
 }
 
-static void tell_work(struct nd_bench_latency *out, const struct reading *a, const struct reading *b)
+static void set_work(struct nd_bench_latency *out, const struct reading *a, const struct reading *b)
 {
     double bursts = (double)(b->bursts - a->bursts);
 
     out->bursts = bursts / (double)(b->at - a->at) * SECOND;
     out->packets = bursts > 0 ? (double)(b->received - a->received) / bursts : 0;
-    out->records = rate(a, b, 0, a->records, b->records) * SECOND;
-    out->cpu = used(a, b);
+    out->records = rate_per_ns(a, b, 0, a->records, b->records) * SECOND;
+    out->cpu = cpu_used(a, b);
 }
 
 /* Begins when the standby has caught up with all that came before, so that no load bears what another left.
@@ -298,13 +296,13 @@ int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, dou
         error = take_reading(r, &a, fault);
     atomic_fetch_add(&r->slot[0]->phase, 1);
     if (!error)
-        error = look_on(r, out, fault);
+        error = sample_load(r, out, fault);
     if (!error)
         error = take_reading(r, &b, fault);
     if (error)
         return error;
-    look_behind(r, out);
-    tell_times(r, out);
-    tell_work(out, &a, &b);
+    sample_backlog(r, out);
+    set_times(r, out);
+    set_work(out, &a, &b);
     return 0;
 }

@@ -44,15 +44,6 @@ struct nd_timing nd_bench_timing(void)
                               .resync_mbps = 4000};
 }
 
-static void told(void *arg, enum ft_state state, uint64_t view, const char *why)
-{
-    struct nd_bench_slot *slot = ((struct running *)arg)->node->slot;
-
-    (void)view;
-    snprintf(slot->why, sizeof(slot->why), "%s", why);
-    atomic_store(&slot->state, (int)state);
-}
-
 static uint64_t resident(void)
 {
     unsigned long all = 0, pages = 0;
@@ -65,7 +56,7 @@ static uint64_t resident(void)
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static uint64_t used(clockid_t clock)
+static uint64_t clock_ns(clockid_t clock)
 {
     struct timespec t = {0, 0};
 
@@ -73,7 +64,7 @@ static uint64_t used(clockid_t clock)
     return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
-static void show(struct running *r)
+static void show_figures(struct running *r)
 {
     struct nd_bench_slot *slot = r->node->slot;
     uint64_t lanes = 0;
@@ -81,11 +72,11 @@ static void show(struct running *r)
 
     rp_status(r->member.replicator, &s);
     for (unsigned l = 0; l < r->node->config->chain.lanes; l++)
-        lanes += used(r->lane_clock[l]);
+        lanes += clock_ns(r->lane_clock[l]);
     if (r->shown++ % RESIDENT == 0)
         atomic_store(&slot->resident_bytes, resident());
     atomic_store(&slot->cpu_lane, lanes);
-    atomic_store(&slot->cpu_replicator, used(r->replicator_clock));
+    atomic_store(&slot->cpu_replicator, clock_ns(r->replicator_clock));
     atomic_store(&slot->link_bytes, s.link.bytes_out);
     atomic_store(&slot->records, s.records_sent);
     atomic_store(&slot->credit_waits, s.credit_waits);
@@ -118,7 +109,7 @@ static int open_redis(struct running *r, struct ft_fault *fault)
     return error;
 }
 
-static int put_together(struct running *r, struct ft_fault *fault)
+static int open_member(struct running *r, struct ft_fault *fault)
 {
     const struct nd_bench_node *n = r->node;
     int error = nd_bench_io_open(&r->io, n->slot, n->load, fault);
@@ -141,8 +132,7 @@ static int put_together(struct running *r, struct ft_fault *fault)
                                           .incarnation = n->incarnation,
                                           .guardian = n->config->protect.pair,
                                           .realtime = n->realtime,
-                                          .told = told,
-                                          .arg = r};
+                                          .status = &n->slot->status};
     if (!error)
         error = nd_member_open(&r->member, &r->config, fault);
     /* A run is over before the rings have come round once; after that they cost no page faults. */
@@ -154,7 +144,7 @@ static int put_together(struct running *r, struct ft_fault *fault)
     return error;
 }
 
-static int start(struct running *r, struct ft_fault *fault)
+static int start_threads(struct running *r, struct ft_fault *fault)
 {
     int error = nd_member_start(&r->member, r->node->lanes, fault);
     bool clocks = true;
@@ -171,39 +161,34 @@ static int start(struct running *r, struct ft_fault *fault)
     return clocks ? 0 : ft_fail(fault, FT_EIO, "threads without clocks");
 }
 
-static void rest(struct running *r)
+/* Of the main thread: what it shows, and with what it holds before it rests. */
+static int show_turn(void *arg, struct ft_fault *fault)
 {
-    struct nd_bench_slot *slot = r->node->slot;
-
-    show(r);
-    atomic_store(&slot->region_bytes, ft_region_used(r->member.region));
-    atomic_store(&slot->resident_bytes, resident());
-    nd_member_stop(&r->member);
-    atomic_store(&slot->digest, ft_region_digest(r->member.region));
-    atomic_store(&slot->rested, true);
-}
-
-static int run(struct running *r, struct ft_fault *fault)
-{
+    struct running *r = arg;
     struct nd_bench_slot *slot = r->node->slot;
     struct timespec step = {0, SHOW_NS};
-    int wish, error = start(r, fault);
 
-    if (error)
-        return error;
-    while ((wish = atomic_load(&slot->wish)) != ND_BENCH_END) {
-        if (!atomic_load(&slot->rested))
-            show(r);
-        if (r->redis && nd_redis_lost(r->redis))
-            return ft_fail(fault, FT_EIO, "%.200s", nd_redis_lost(r->redis));
-        if (wish == ND_BENCH_REST && !atomic_load(&slot->rested))
-            rest(r);
-        nanosleep(&step, NULL);
+    nanosleep(&step, NULL);
+    if (r->redis && nd_redis_lost(r->redis))
+        return ft_fail(fault, FT_EIO, "%.200s", nd_redis_lost(r->redis));
+    if (atomic_load(&slot->status.rested))
+        return 0;
+    show_figures(r);
+    if (atomic_load(&slot->status.wish) == ND_MEMBER_REST) {
+        atomic_store(&slot->region_bytes, ft_region_used(r->member.region));
+        atomic_store(&slot->resident_bytes, resident());
     }
     return 0;
 }
 
-static void settle_on(int core)
+static int run_member(struct running *r, struct ft_fault *fault)
+{
+    int error = start_threads(r, fault);
+
+    return error ? error : nd_member_serve(&r->member, show_turn, r, fault);
+}
+
+static void pin_to(int core)
 {
     cpu_set_t cores;
 
@@ -219,13 +204,13 @@ _Noreturn void nd_bench_node(const struct nd_bench_node *node)
 
     prctl(PR_SET_TIMERSLACK, 1000ul);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGINT, SIG_IGN); /* the bench's to act on … */
+    signal(SIGINT, SIG_IGN); /* a signal to the group is the bench's to act on */
     signal(SIGTERM, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     if (node->lanes)
-        settle_on(node->rest_core);
+        pin_to(node->rest_core);
     r.node = node;
-    if (put_together(&r, &slot->fault) != 0 || run(&r, &slot->fault) != 0)
-        atomic_store(&slot->failed, true);
+    if (open_member(&r, &slot->status.fault) != 0 || run_member(&r, &slot->status.fault) != 0)
+        atomic_store(&slot->status.failed, true);
     _exit(0);
 }

@@ -4,31 +4,13 @@
  * both, and their ratio is compared, not the figures of different minutes.
  */
 #include "tools/bench/bench.h"
+#include "tools/pair/quantile.h"
 
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define REST 0.2 /* s before a measurement */
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-double nd_bench_quantile(double values[], unsigned count, double share)
-{
-    double at = share * (count - 1);
-    unsigned low = (unsigned)at;
-
-    if (count == 0)
-        return 0;
-    qsort(values, count, sizeof(values[0]), ascending);
-    return low + 1 < count ? values[low] + (at - low) * (values[low + 1] - values[low]) : values[count - 1];
-}
 
 double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size_t offset)
 {
@@ -36,64 +18,12 @@ double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size
 
     for (unsigned i = 0; i < count; i++)
         values[i] = *(const double *)((const char *)&runs[i] + offset);
-    return nd_bench_quantile(values, count, 0.5);
+    return nd_quantile(values, count, 0.5);
 }
 
-void nd_bench_overhead(const struct nd_bench_row *row, double *percent, double *ns, double *spread)
+static double saturation_of(const struct nd_bench_row *row)
 {
-    double costs[ND_BENCH_PAIRS], more[ND_BENCH_PAIRS];
-
-    for (unsigned i = 0; i < row->pairs; i++) {
-        costs[i] = (1 - row->with[i].mpps / row->off[i].mpps) * 100;
-        more[i] = row->with[i].ns - row->off[i].ns;
-    }
-    *percent = nd_bench_quantile(costs, row->pairs, 0.5);
-    *spread = (nd_bench_quantile(costs, row->pairs, 0.75) - nd_bench_quantile(costs, row->pairs, 0.25)) / 2;
-    *ns = nd_bench_quantile(more, row->pairs, 0.5);
-}
-
-static double at_delta(const double values[], unsigned count, double share)
-{
-    double ms[ND_BENCH_PAIRS + 1 + ND_BENCH_KILLS];
-
-    memcpy(ms, values, sizeof(ms));
-    return count ? nd_bench_quantile(ms, count, share) : -1;
-}
-
-double nd_bench_takeover(const struct nd_bench_row *row, double share)
-{
-    return at_delta(row->takeover_ms, row->takeovers, share);
-}
-
-double nd_bench_replayed(const struct nd_bench_row *row, double share)
-{
-    return at_delta(row->replayed_ms, row->takeovers, share);
-}
-
-uint64_t nd_bench_most_lag(const struct nd_bench_row *row, unsigned half)
-{
-    uint64_t most = 0;
-
-    for (unsigned i = 0; i < row->pairs; i++)
-        most = row->with[i].lag[half] > most ? row->with[i].lag[half] : most;
-    return most;
-}
-
-uint64_t nd_bench_mean(const struct nd_bench_row *row, size_t offset)
-{
-    uint64_t sum = 0;
-
-    for (unsigned i = 0; i < row->pairs; i++)
-        sum += *(const uint64_t *)((const char *)&row->with[i] + offset);
-    return row->pairs ? sum / row->pairs : 0;
-}
-
-const char *nd_bench_limit(const struct nd_bench_row *row)
-{
-    double rest = ND_BENCH_MEDIAN(row, cpu.replicator) + ND_BENCH_MEDIAN(row, cpu.standby_lane) +
-                  ND_BENCH_MEDIAN(row, cpu.standby_replicator);
-
-    return ND_BENCH_MEDIAN(row, cpu.lane) >= rest ? "lane" : "second";
+    return nd_bench_median(row->with, row->pairs, offsetof(struct nd_bench_result, mpps));
 }
 
 static int run_one(struct nd_bench_row *row, struct nd_bench_result *out, const struct nd_bench_plan *plan,
@@ -115,7 +45,7 @@ static int run_late(struct nd_bench_row *row, struct nd_bench_plan *off, struct 
     int error;
 
     with->kill = true;
-    with->saturation = off->saturation = ND_BENCH_MEDIAN(row, mpps);
+    with->saturation = off->saturation = saturation_of(row);
     error = nd_bench_run(&row->off_late, off, fault);
     if (!error)
         error = run_one(row, &row->with_late, with, fault);
@@ -133,7 +63,7 @@ static int run_further(struct nd_bench_row *row, const struct nd_bench_plan *lik
                                  .seed = like->seed,
                                  .kill = true,
                                  .realtime = like->realtime,
-                                 .takeover_mpps = ND_BENCH_MEDIAN(row, mpps) * o->takeover_load / 100};
+                                 .takeover_mpps = saturation_of(row) * o->takeover_load / 100};
     struct nd_bench_result result;
     int error = 0;
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Between the parts of one run: its processes (bench/run.c), what is measured of them (bench/measure.c), its
- * end by a kill (bench/takeover.c).
- * Owned by the bench's own process.
+ * What the files of one run know of each other. bench/run.c is above bench/measure.c and bench/takeover.c,
+ * and those are above bench/nodes.c. Owned by the bench's own process.
  */
 #ifndef TOOLS_BENCH_PARTS_H
 #define TOOLS_BENCH_PARTS_H
@@ -13,9 +12,9 @@
 
 #define ND_BENCH_LEAST 1000u /* packets of a measurement: it goes on until they have left */
 
-/* Since when a lane has closed no burst. */
+/* Since when a lane has executed no burst. */
 struct nd_bench_quiet {
-    uint64_t closed, unfed, since; /* burst; times it had asked its ports by then; ns */
+    uint64_t executed, unfed, since; /* the last burst; times it had asked its ports by then; ns */
 };
 
 struct nd_bench_nodes {
@@ -30,8 +29,20 @@ struct nd_bench_nodes {
     uint64_t at; /* ns: has_shown waits for what nodes show after it */
 };
 
-/* ---- bench/run.c ---- */
+/* The sum over the lanes of one counter of node n: ND_BENCH_SUM(r, 0, shared, count.dropped). */
+#define ND_BENCH_SUM(r, n, array, field)                                                                     \
+    ({                                                                                                       \
+        uint64_t sum_ = 0;                                                                                   \
+        for (unsigned l_ = 0; l_ < (r)->lanes; l_++)                                                         \
+            sum_ += atomic_load(&(r)->slot[n]->array[l_].field);                                             \
+        sum_;                                                                                                \
+    })
 
+/* ---- bench/nodes.c ---- */
+
+/* Starts the nodes and waits until they protect; FT_EIO. nd_bench_end() in any case. */
+int nd_bench_start(struct nd_bench_nodes *r, struct ft_fault *fault);
+void nd_bench_end(struct nd_bench_nodes *r);
 void nd_bench_sleep(double seconds); /* shorter when interrupted */
 /* FT_EIO: a node ended. */
 int nd_bench_check(struct nd_bench_nodes *r, struct ft_fault *fault);
@@ -41,8 +52,6 @@ int nd_bench_wait(struct nd_bench_nodes *r, bool (*when)(struct nd_bench_nodes *
 /* Nothing arrives any more, all that arrived has left, and the standby has caught up: one that replays has
  * replayed all, one that stores has stored all. */
 int nd_bench_quieten(struct nd_bench_nodes *r, struct ft_fault *fault);
-uint64_t nd_bench_arrived(const struct nd_bench_nodes *r, unsigned side);
-uint64_t nd_bench_released(const struct nd_bench_nodes *r);
 
 /* ---- bench/measure.c ---- */
 

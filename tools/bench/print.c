@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The bench's tables, for people. */
+/* The bench's tables for people, and the same figures as JSON. */
 #define _GNU_SOURCE /* sets of cores */
-#include "tools/bench/bench.h"
+#include "node/control/pair.h"
+#include "tools/bench/figures.h"
 
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
-void nd_bench_machine(char *out, size_t cap)
+/* "AMD EPYC, 2 cores, Linux 6.1" */
+static void describe_machine(char *out, size_t cap)
 {
     char line[256], model[128] = "unknown processor";
     FILE *f = fopen("/proc/cpuinfo", "re");
@@ -69,7 +71,7 @@ static void print_head(FILE *out, const struct nd_bench_row rows[], unsigned cou
     int rest;
     unsigned of_lanes = nd_bench_cores(load->lanes, &lanes, &rest);
 
-    nd_bench_machine(text, sizeof(text));
+    describe_machine(text, sizeof(text));
     fprintf(out, "machine     %s\n", text);
     fprintf(out, "chain       %s (%s)\n", config->chain.name, config->file);
     print_traffic(out, o, load);
@@ -92,36 +94,18 @@ static void print_head(FILE *out, const struct nd_bench_row rows[], unsigned cou
             o->pairs, o->seconds, nd_bench_timing().detect_ms, o->takeover_load);
 }
 
-static void print_ms(FILE *out, double v)
-{
-    if (v < 0)
-        fprintf(out, " %8s", "-");
-    else
-        fprintf(out, " %8.2f", v);
-}
+#define WIDE 14 /* of the column with protections' names */
 
-static void print_costs(FILE *out, const struct nd_bench_row rows[], unsigned count)
+/* A line for each row that ran, or why it did not. */
+static void print_costs(FILE *out, const struct nd_bench_row rows[], const struct nd_bench_figures figures[],
+                        unsigned count)
 {
-    fprintf(out, "%-14s %8s %9s %7s %8s %7s %8s %8s %9s %8s %8s %8s\n", "protection", "Mpps", "overhead",
-            "spread", "ns/pkt", "+ns", "lane ns", "B/pkt", "records/s", "takeover", "p90", "worst");
-    for (unsigned i = 0; i < count; i++) {
-        const struct nd_bench_row *row = &rows[i];
-        double percent, ns, spread;
-
-        if (row->refused[0]) {
-            fprintf(out, "%-14s not run: %s\n", row->protection.name, row->refused);
-            continue;
-        }
-        nd_bench_overhead(row, &percent, &ns, &spread);
-        fprintf(out, "%-14s %8.3f %8.1f%% %6.1f%% %8.1f %7.1f %8.1f %8.1f %9.0f", row->protection.name,
-                ND_BENCH_MEDIAN(row, mpps), percent, spread, ND_BENCH_MEDIAN(row, ns), ns,
-                ND_BENCH_MEDIAN(row, lane_ns), ND_BENCH_MEDIAN(row, wire_bytes),
-                ND_BENCH_MEDIAN(row, records));
-        print_ms(out, nd_bench_takeover(row, 0.5));
-        print_ms(out, nd_bench_takeover(row, 0.9));
-        print_ms(out, nd_bench_takeover(row, 1));
-        fprintf(out, "\n");
-    }
+    nd_columns_titles(out, nd_bench_cost_columns, "protection", WIDE);
+    for (unsigned i = 0; i < count; i++)
+        if (rows[i].refused[0])
+            fprintf(out, "%-*s not run: %s\n", WIDE, rows[i].protection.name, rows[i].refused);
+        else
+            nd_columns_row(out, nd_bench_cost_columns, rows[i].protection.name, WIDE, &figures[i]);
     fprintf(out,
             "overhead, +ns: median of the pairs' ratios and differences; spread: half of the range between "
             "their quartiles; lane ns:\nprocessor time of the lane for a packet, spinning included; B/pkt: "
@@ -129,70 +113,26 @@ static void print_costs(FILE *out, const struct nd_bench_row rows[], unsigned co
             "successor's first released packet\n\n");
 }
 
-static void print_latency(FILE *out, const struct nd_bench_row rows[], unsigned count)
+static void print_loads(FILE *out, const struct nd_bench_row rows[], unsigned count, const char *name,
+                        const struct nd_column columns[])
 {
-    fprintf(out, "%-14s %6s %8s | %8s %8s %9s | %8s %8s %9s | %8s %8s %9s\n", "latency, us", "load", "Mpps",
-            "off p50", "p99", "max", "p50", "p99", "max", "added p50", "p99", "max");
-    for (unsigned i = 0; i < count; i++) {
-        const struct nd_bench_row *row = &rows[i];
+    struct nd_bench_load_figures f;
 
-        for (unsigned l = 0; l < ND_BENCH_LOADS && row->late; l++) {
-            const struct nd_bench_latency *a = &row->off_late.latency[l], *b = &row->with_late.latency[l];
-
-            fprintf(out, "%-14s %5u%% %8.3f | %8.1f %8.1f %9.1f | %8.1f %8.1f %9.1f | %9.1f %8.1f %9.1f\n",
-                    row->protection.name, nd_bench_loads[l], b->mpps, a->p50, a->p99, a->most, b->p50, b->p99,
-                    b->most, b->p50 - a->p50, b->p99 - a->p99, b->most - a->most);
+    nd_columns_titles(out, columns, name, WIDE);
+    for (unsigned i = 0; i < count; i++)
+        for (unsigned l = 0; l < ND_BENCH_LOADS && rows[i].late; l++) {
+            nd_bench_load_figures(&f, &rows[i], l);
+            nd_columns_row(out, columns, rows[i].protection.name, WIDE, &f);
         }
-    }
-    fprintf(out, "from the scheduled arrival to the release; load: of what the protection reached at "
-                 "saturation, the same for off\n\n");
 }
 
-/* What nodes did at the latency's loads, and how far the standby was behind. */
-static void print_work(FILE *out, const struct nd_bench_row rows[], unsigned count)
+static void print_resources(FILE *out, const struct nd_bench_row rows[],
+                            const struct nd_bench_figures figures[], unsigned count)
 {
-    fprintf(out, "%-14s %6s %9s %8s %6s | %9s %8s %9s %9s %8s %9s %8s | %6s %8s %8s %8s\n", "at each load",
-            "load", "off b/s", "pkts/b", "lane", "bursts/s", "pkts/b", "records/s", "lag pkts", "MB",
-            "at end", "MB", "lane", "replic.", "sb lane", "sb repl.");
-    for (unsigned i = 0; i < count; i++) {
-        const struct nd_bench_row *row = &rows[i];
-
-        for (unsigned l = 0; l < ND_BENCH_LOADS && row->late; l++) {
-            const struct nd_bench_latency *a = &row->off_late.latency[l], *b = &row->with_late.latency[l];
-
-            fprintf(out,
-                    "%-14s %5u%% %9.0f %8.1f %5.0f%% | %9.0f %8.1f %9.0f %9lu %8.2f %9lu %8.2f | %5.0f%% "
-                    "%7.0f%% %7.0f%% %7.0f%%\n",
-                    row->protection.name, nd_bench_loads[l], a->bursts, a->packets, a->cpu.lane * 100,
-                    b->bursts, b->packets, b->records, b->lag_packets, b->lag_mb, b->lag_end_packets,
-                    b->lag_end_mb, b->cpu.lane * 100, b->cpu.replicator * 100, b->cpu.standby_lane * 100,
-                    b->cpu.standby_replicator * 100);
-        }
-    }
-    fprintf(out, "bursts that had packets, and how many each; lag: sent to the standby and not known to be "
-                 "replayed, the most during\nthe load and as it ended, packets and MB in memory; processor "
-                 "time of each thread, of a core\n\n");
-}
-
-static void print_resources(FILE *out, const struct nd_bench_row rows[], unsigned count)
-{
-    fprintf(out, "%-14s %7s %8s %8s %8s %7s | %9s %8s %8s | %9s %9s %8s %8s\n", "of a core", "lane",
-            "replic.", "sb lane", "sb repl.", "limit", "region MB", "primary", "standby", "lag, pkts", "then",
-            "waits", "dropped");
-    for (unsigned i = 0; i < count; i++) {
-        const struct nd_bench_row *row = &rows[i];
-
-        if (row->refused[0])
-            continue;
-        fprintf(
-            out, "%-14s %6.0f%% %7.0f%% %7.0f%% %7.0f%% %7s | %9.1f %8.1f %8.1f | %9lu %9lu %8lu %7.2f%%\n",
-            row->protection.name, ND_BENCH_MEDIAN(row, cpu.lane) * 100,
-            ND_BENCH_MEDIAN(row, cpu.replicator) * 100, ND_BENCH_MEDIAN(row, cpu.standby_lane) * 100,
-            ND_BENCH_MEDIAN(row, cpu.standby_replicator) * 100, nd_bench_limit(row), row->with[0].region_mb,
-            row->with[0].resident_mb, row->with[0].standby_resident_mb, nd_bench_most_lag(row, 0),
-            nd_bench_most_lag(row, 1), nd_bench_mean(row, offsetof(struct nd_bench_result, waits)),
-            ND_BENCH_MEDIAN(row, dropped) * 100);
-    }
+    nd_columns_titles(out, nd_bench_resource_columns, "of a core", WIDE);
+    for (unsigned i = 0; i < count; i++)
+        if (!rows[i].refused[0])
+            nd_columns_row(out, nd_bench_resource_columns, rows[i].protection.name, WIDE, &figures[i]);
     fprintf(out, "at saturation; limit: the core with more to do; MB: of state, and resident, ports "
                  "included; lag: most "
                  "packets sent\nand not yet replayed, in the first half of the time and in the second; "
@@ -204,16 +144,113 @@ void nd_bench_print(FILE *out, const struct nd_bench_row rows[], unsigned count,
                     const struct nd_config *config, const struct nd_load *load,
                     const struct nd_bench_options *o)
 {
+    struct nd_bench_figures figures[ND_BENCH_KINDS];
+
     print_head(out, rows, count, config, load, o);
-    print_costs(out, rows, count);
+    for (unsigned i = 0; i < count; i++)
+        nd_bench_figures(&figures[i], &rows[i], o, load->lanes);
+    print_costs(out, rows, figures, count);
     if (!o->no_latency) {
-        print_latency(out, rows, count);
-        print_work(out, rows, count);
+        print_loads(out, rows, count, "latency, us", nd_bench_latency_columns);
+        fprintf(out, "from the scheduled arrival to the release; load: of what the protection reached at "
+                     "saturation, the same for off\n\n");
+        print_loads(out, rows, count, "at each load", nd_bench_work_columns);
+        fprintf(out,
+                "bursts that had packets, and how many each; lag: sent to the standby and not known to be "
+                "replayed, the most during\nthe load and as it ended, packets and MB in memory; "
+                "processor time of each thread, of a core\n\n");
     }
-    print_resources(out, rows, count);
+    print_resources(out, rows, figures, count);
     for (unsigned i = 0; i < count; i++)
         if (rows[i].lag.count)
             nd_bench_print_lag(out, rows[i].protection.name, &rows[i].lag);
     for (unsigned i = 0; i < count; i++)
         fprintf(out, "%-14s %s\n", rows[i].protection.name, rows[i].protection.settings);
+}
+
+/* ---- as JSON ----------------------------------------------------------------------------------- */
+
+static json_t *latencies(const struct nd_bench_row *row)
+{
+    json_t *list = json_array();
+    struct nd_bench_load_figures f;
+
+    for (unsigned l = 0; l < ND_BENCH_LOADS && row->late; l++) {
+        json_t *one = json_object();
+
+        nd_bench_load_figures(&f, row, l);
+        nd_columns_json(one, nd_bench_latency_columns, &f);
+        nd_columns_json(one, nd_bench_work_columns, &f);
+        json_array_append_new(list, one);
+    }
+    return list;
+}
+
+static json_t *pairs_of(const struct nd_bench_row *row)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0; i < row->pairs; i++)
+        json_array_append_new(list, json_pack("[f, f]", row->off[i].mpps, row->with[i].mpps));
+    return list;
+}
+
+static json_t *run_object(const struct nd_bench_row *row, const struct nd_config *config,
+                          const struct nd_bench_options *o, unsigned lanes)
+{
+    struct nd_bench_figures figures;
+    json_t *latency,
+        *run = json_pack("{s:s, s:s}", "protection", row->protection.name, "chain", config->chain.name);
+
+    if (row->refused[0]) {
+        json_object_set_new(run, "refused", json_string(row->refused));
+        return run;
+    }
+    nd_bench_figures(&figures, row, o, lanes);
+    nd_columns_json(run, nd_bench_cost_columns, &figures);
+    nd_columns_json(run, nd_bench_resource_columns, &figures);
+    latency = latencies(row);
+    /* That at half of saturation. */
+    json_object_set_new(run, "added_latency_us",
+                        row->late ? json_incref(json_object_get(json_array_get(latency, 1), "added_us"))
+                                  : json_null());
+    json_object_set_new(run, "latency", latency);
+    json_object_set_new(run, "frame",
+                        o->capture      ? json_string("capture")
+                        : o->wish.frame ? json_integer((json_int_t)o->wish.frame)
+                                        : json_string("imix"));
+    json_object_set_new(run, "flows", json_integer((json_int_t)(o->capture ? 0 : o->wish.flows)));
+    json_object_set_new(run, "standby",
+                        json_string(!row->protection.protect.pair    ? "none"
+                                    : row->protection.protect.stores ? "warm"
+                                                                     : "hot"));
+    json_object_set_new(run, "realtime", json_boolean(row->pairs && row->with[0].realtime));
+    json_object_set_new(run, "lag", row->lag.count ? nd_bench_lag_object(&row->lag) : json_null());
+    json_object_set_new(run, "pairs_mpps", pairs_of(row));
+    json_object_set_new(run, "settings", json_string(row->protection.settings));
+    return run;
+}
+
+int nd_bench_print_list(json_t *all, const char *key, json_t *list)
+{
+    char machine[256];
+    int code;
+
+    all = all ? all : json_object();
+    describe_machine(machine, sizeof(machine));
+    json_object_set_new(all, "machine", json_string(machine));
+    json_object_set_new(all, key, list);
+    code = all ? nd_print_json(all) : ND_SOFTWARE;
+    json_decref(all);
+    return code;
+}
+
+int nd_bench_print_json(const struct nd_bench_row rows[], unsigned count, const struct nd_config *config,
+                        const struct nd_bench_options *o, unsigned lanes)
+{
+    json_t *runs = json_array();
+
+    for (unsigned i = 0; i < count; i++)
+        json_array_append_new(runs, run_object(&rows[i], config, o, lanes));
+    return nd_bench_print_list(NULL, "runs", runs);
 }

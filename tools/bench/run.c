@@ -1,261 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One run: node processes from their start to their end, in the bench's own process, which sleeps and reads
- * what they count. Protected, flows opened, then saturation, the lag, the latencies (bench/measure.c), then
- * the kill; or the standby's state against the primary's.
+ * One run: protected, flows opened, then saturation, the lag, the latencies (bench/measure.c), then the kill
+ * (bench/takeover.c); or the standby's state against the primary's.
  */
-#define _GNU_SOURCE /* affinity */
 #include "tools/bench/parts.h"
-#include "tools/pair/child.h"
-#include "node/base/clock.h"
 
-#include <errno.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
-#define PATIENCE 30000000000ull /* ns until something is broken … */
-#define PEERS    10u            /* … times so much for a peer that answers command by command */
-#define PAUSE    200000l
-#define QUIET_NS 20000000ull /* a lane that closed no burst for so long … */
-#define ROUNDS   4u          /* … and in so many turns has come to rest */
-#define SECOND   1e9
-
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int number)
-{
-    (void)number;
-    interrupted = 1;
-}
-
-void nd_bench_catch(void)
-{
-    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
-    const struct sigaction action = {.sa_handler = on_interrupt};
-    struct sigaction before;
-
-    for (unsigned i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
-        if (sigaction(ends[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
-            sigaction(ends[i], &action, NULL);
-}
-
-void nd_bench_sleep(double seconds)
-{
-    struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * SECOND)};
-
-    if (!interrupted)
-        nanosleep(&t, NULL);
-}
-
-/* The last core is the first lane's, the one before serves; further lanes take what there is before these. */
-unsigned nd_bench_cores(unsigned lanes, cpu_set_t *of_lanes, int *rest)
-{
-    cpu_set_t cores;
-    unsigned found = 0, taken = 0;
-
-    *rest = -1;
-    CPU_ZERO(of_lanes);
-    if (sched_getaffinity(0, sizeof(cores), &cores) != 0)
-        return 0;
-    for (int c = CPU_SETSIZE - 1; c >= 0; c--) {
-        if (!CPU_ISSET((unsigned)c, &cores))
-            continue;
-        if (found++ == 1) {
-            *rest = c;
-        } else if (taken < lanes) {
-            CPU_SET((unsigned)c, of_lanes);
-            taken++;
-        }
-    }
-    return *rest >= 0 ? taken : 0;
-}
-
-/* ---- processes --------------------------------------------------------------------------------- */
-
-static int start_node(struct nd_bench_nodes *r, unsigned n, struct ft_fault *fault)
-{
-    struct nd_bench_node node = {.config = r->plan->config,
-                                 .load = r->plan->load,
-                                 .slot = r->slot[n],
-                                 .place = &r->place,
-                                 .number = n,
-                                 .realtime = r->plan->realtime,
-                                 .seed = r->plan->seed,
-                                 .incarnation = nd_now() ^ (uint64_t)n << 63};
-    cpu_set_t lanes;
-
-    if (nd_bench_cores(r->lanes, &lanes, &node.rest_core))
-        node.lanes = &lanes;
-    if (n == 1 && node.lanes) {
-        CPU_ZERO(&lanes);
-        CPU_SET((unsigned)node.rest_core, &lanes);
-    }
-    r->pid[n] = nd_child();
-    if (r->pid[n] == 0)
-        nd_bench_node(&node);
-    if (r->pid[n] > 0)
-        return 0;
-    r->pid[n] = 0;
-    return ft_fail(fault, FT_ENOMEM, "no process for a node: %s", strerror(errno));
-}
-
-static void end_node(struct nd_bench_nodes *r, unsigned n)
-{
-    if (!r->pid[n])
-        return;
-    kill(r->pid[n], SIGKILL);
-    while (waitpid(r->pid[n], NULL, 0) < 0 && errno == EINTR)
-        ;
-    r->pid[n] = 0;
-}
-
-int nd_bench_check(struct nd_bench_nodes *r, struct ft_fault *fault)
-{
-    if (interrupted)
-        return ft_fail(fault, FT_EIO, "interrupted");
-    for (unsigned n = 0; n < ND_NODES; n++) {
-        int status;
-
-        if (!r->pid[n] || waitpid(r->pid[n], &status, WNOHANG) != r->pid[n])
-            continue;
-        r->pid[n] = 0;
-        if (atomic_load(&r->slot[n]->failed))
-            return ft_fail(fault, FT_EIO, "node %c: %.200s", 'a' + (int)n, r->slot[n]->fault.text);
-        return ft_fail(fault, FT_EIO, "node %c ended by itself%s%s", 'a' + (int)n,
-                       WIFSIGNALED(status) ? ": " : "",
-                       WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "");
-    }
-    return 0;
-}
-
-int nd_bench_wait(struct nd_bench_nodes *r, bool (*when)(struct nd_bench_nodes *r), const char *what,
-                  struct ft_fault *fault)
-{
-    uint64_t began = nd_now(),
-             patience = r->plan->config->state == ND_STATE_REDIS ? PATIENCE * PEERS : PATIENCE;
-    int error = 0;
-
-    while (!error && !when(r)) {
-        nd_bench_sleep(PAUSE / SECOND);
-        error = nd_bench_check(r, fault);
-        if (!error && nd_now() - began > patience)
-            error = ft_fail(fault, FT_EIO, "%s: no progress; node a is %s: %.100s", what,
-                            ft_state_name((enum ft_state)atomic_load(&r->slot[0]->state)), r->slot[0]->why);
-    }
-    return error;
-}
-
-static bool has_begun(struct nd_bench_nodes *r)
-{
-    if (r->alone)
-        return atomic_load(&r->slot[0]->state) == FT_SOLO;
-    return atomic_load(&r->slot[0]->state) == FT_PROTECTED && atomic_load(&r->slot[1]->state) == FT_READY;
-}
-
-static int start(struct nd_bench_nodes *r, struct ft_fault *fault)
-{
-    int error = nd_loopback_open(&r->place, fault);
-
-    for (unsigned n = 0; n < ND_NODES && !error; n++) {
-        r->slot[n] = nd_bench_slot_new();
-        if (!r->slot[n])
-            error = ft_fail(fault, FT_ENOMEM, "no memory between the nodes");
-    }
-    if (!error)
-        error = start_node(r, 0, fault);
-    if (!error && !r->alone)
-        error = start_node(r, 1, fault);
-    return error ? error : nd_bench_wait(r, has_begun, "protection", fault);
-}
-
-static void finish(struct nd_bench_nodes *r)
-{
-    for (unsigned n = ND_NODES; n-- > 0;) {
-        end_node(r, n);
-        nd_bench_slot_free(r->slot[n]);
-    }
-    nd_loopback_close(&r->place);
-}
-
-uint64_t nd_bench_arrived(const struct nd_bench_nodes *r, unsigned side)
-{
-    uint64_t n = 0;
-
-    for (unsigned l = 0; l < r->lanes; l++)
-        n += atomic_load(&r->slot[0]->lane[l].arrived[side]);
-    return n;
-}
-
-uint64_t nd_bench_released(const struct nd_bench_nodes *r)
-{
-    uint64_t n = 0;
-
-    for (unsigned l = 0; l < r->lanes; l++)
-        n += atomic_load(&r->slot[0]->lane[l].released);
-    return n;
-}
-
-/* All that the stream tells of is stored at the standby, or replayed where it replays. */
-static bool has_caught_up(const struct nd_bench_nodes *r, unsigned l)
-{
-    const struct ft_lane *p = &r->slot[0]->shared[l];
-
-    if (r->alone)
-        return true;
-    if (!r->plan->config->protect.stores)
-        return atomic_load(&r->slot[1]->shared[l].report.executed) == atomic_load(&p->report.executed);
-    return atomic_load(&p->orders.stable) >= atomic_load(&p->report.recorded);
-}
-
-/*
- * The lane knows that nothing arrives, has nothing to release, and has gone round several times since without
- * closing a burst: not even the one that tells the standby what has left; and the standby has caught up.
- * However slow the machine.
- */
-static bool lane_is_quiet(struct nd_bench_nodes *r, unsigned l)
-{
-    const struct ft_lane *p = &r->slot[0]->shared[l];
-    uint64_t unfed = atomic_load(&r->slot[0]->lane[l].unfed), closed = atomic_load(&p->report.executed),
-             now = nd_now();
-    struct nd_bench_quiet *quiet = &r->quiet[l];
-
-    if (quiet->closed != closed || unfed == quiet->unfed || atomic_load(&p->count.held) != 0 ||
-        !has_caught_up(r, l)) {
-        if (quiet->closed != closed || atomic_load(&p->count.held) != 0)
-            *quiet = (struct nd_bench_quiet){.closed = closed, .unfed = unfed, .since = now};
-        return false;
-    }
-    return unfed - quiet->unfed >= ROUNDS * ND_LOAD_SIDES && now - quiet->since >= QUIET_NS;
-}
-
-static bool is_quiet(struct nd_bench_nodes *r)
-{
-    bool quiet = true;
-
-    for (unsigned l = 0; l < r->lanes; l++)
-        quiet &= lane_is_quiet(r, l);
-    return quiet;
-}
-
-int nd_bench_quieten(struct nd_bench_nodes *r, struct ft_fault *fault)
-{
-    atomic_store(&r->slot[0]->rate, 0);
-    for (unsigned l = 0; l < r->lanes; l++)
-        r->quiet[l] = (struct nd_bench_quiet){.closed = FT_ALL};
-    return nd_bench_wait(r, is_quiet, "coming to rest", fault);
-}
-
-/* ---- the end ----------------------------------------------------------------------------------- */
 
 static bool has_rested(struct nd_bench_nodes *r)
 {
     for (unsigned n = 0; n < ND_NODES; n++)
-        if (r->pid[n] && !atomic_load(&r->slot[n]->rested))
+        if (r->pid[n] && !atomic_load(&r->slot[n]->status.rested))
             return false;
     return true;
 }
@@ -269,13 +24,14 @@ static int compare_state(struct nd_bench_nodes *r, struct nd_bench_result *out, 
     error = nd_bench_quieten(r, fault);
     /* The standby first: it would take over from a primary that ends. */
     for (unsigned n = r->alone ? 1 : 2; n-- > 0 && !error;)
-        atomic_store(&r->slot[n]->wish, ND_BENCH_REST);
+        atomic_store(&r->slot[n]->status.wish, ND_MEMBER_REST);
     if (!error)
         error = nd_bench_wait(r, has_rested, "coming to rest", fault);
     out->region_mb = (double)atomic_load(&r->slot[0]->region_bytes) / 1e6;
     out->resident_mb = (double)atomic_load(&r->slot[0]->resident_bytes) / 1e6;
     out->standby_resident_mb = (double)atomic_load(&r->slot[1]->resident_bytes) / 1e6;
-    if (!error && replays && atomic_load(&r->slot[0]->digest) != atomic_load(&r->slot[1]->digest))
+    if (!error && replays &&
+        atomic_load(&r->slot[0]->status.digest) != atomic_load(&r->slot[1]->status.digest))
         error = ft_fail(fault, FT_EDIVERGED,
                         "the standby's state after burst %lu is not the primary's after burst %lu",
                         atomic_load(&r->slot[1]->shared[0].report.executed),
@@ -286,19 +42,14 @@ static int compare_state(struct nd_bench_nodes *r, struct nd_bench_result *out, 
 /* What the sink found. */
 static int check_sink(struct nd_bench_nodes *r, struct ft_fault *fault)
 {
-    uint64_t gaps = 0, bad = 0, sampled = 0;
+    uint64_t gaps = ND_BENCH_SUM(r, 0, lane, gaps), bad = ND_BENCH_SUM(r, 0, lane, bad);
 
-    for (unsigned l = 0; l < r->lanes; l++) {
-        gaps += atomic_load(&r->slot[0]->lane[l].gaps);
-        bad += atomic_load(&r->slot[0]->lane[l].bad);
-        sampled += atomic_load(&r->slot[0]->lane[l].sampled);
-    }
     if (gaps)
         return ft_fail(fault, FT_EDIVERGED, "%lu of %lu outputs did not follow the one before", gaps,
-                       nd_bench_released(r));
+                       ND_BENCH_SUM(r, 0, lane, released));
     if (bad)
         return ft_fail(fault, FT_EDIVERGED, "%lu of %lu outputs looked at have a wrong length or checksum",
-                       bad, sampled);
+                       bad, ND_BENCH_SUM(r, 0, lane, sampled));
     return 0;
 }
 
@@ -310,7 +61,7 @@ int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, 
     int error;
 
     *out = (struct nd_bench_result){.takeover_ms = -1};
-    error = start(&r, fault);
+    error = nd_bench_start(&r, fault);
     if (!error) {
         memcpy(out->settings, r.slot[0]->settings, sizeof(out->settings));
         error = nd_bench_open(&r, fault);
@@ -330,6 +81,6 @@ int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, 
     if (!error)
         error =
             plan->kill && !r.alone ? nd_bench_take_over(&r, out, mpps, fault) : compare_state(&r, out, fault);
-    finish(&r);
+    nd_bench_end(&r);
     return error;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What passes between the bench and a node process: memory that both map, made before the fork. And the
+ * A slot is the memory that the bench and one of its node processes share, made before the fork. And the
  * node's ports, which are memory too: frames come from the load, outputs are counted and checked at a sink.
  *
  *   bench → node: how fast packets arrive, what to do     node → bench: what left and when, what it cost
@@ -15,12 +15,11 @@
 #include "node/config/config.h"
 #include "node/lane/io.h"
 #include "tools/pair/loopback.h"
+#include "tools/pair/member.h"
 
 #include <sched.h>
 
 #define ND_RATE_FULL UINT64_MAX /* there is always a packet */
-
-enum nd_bench_wish { ND_BENCH_WORK, ND_BENCH_REST, ND_BENCH_END };
 
 /* What a lane's ports and sink count. */
 struct nd_bench_count {
@@ -29,33 +28,29 @@ struct nd_bench_count {
     _Atomic uint64_t unfed;                  /* times it asked a port while nothing arrives */
     _Atomic uint64_t released;               /* outputs */
     _Atomic uint64_t gaps;                   /* outputs that were not the next after the one before */
-    _Atomic uint64_t sampled;                /* outputs whose bytes were looked at … */
-    _Atomic uint64_t bad;                    /* … and found with a wrong length or checksum */
+    _Atomic uint64_t sampled;                /* outputs whose bytes were looked at */
+    _Atomic uint64_t bad;                    /* sampled outputs with a wrong length or checksum */
     struct nd_times times;                   /* from scheduled arrival to release, of this phase */
 };
 
 struct nd_bench_slot {
+    struct nd_member_status status;
+
     /* Written by the bench. */
-    _Atomic int wish;       /* enum nd_bench_wish. REST: the lane stops, the digest is taken */
     _Atomic uint64_t rate;  /* packets a second that arrive, on both sides together; 0: none */
     _Atomic uint64_t phase; /* serial number: forget the times, and count anew */
 
     struct nd_bench_count lane[FT_LANES_MAX]; /* each written by its lane */
 
     /* Written by the node's main thread, every few milliseconds. */
-    _Alignas(64) _Atomic int state; /* enum ft_state */
-    _Atomic bool failed, rested;
-    _Atomic bool realtime;                     /* the replicator got its priority */
-    _Atomic uint64_t digest;                   /* with `rested` */
+    _Alignas(64) _Atomic bool realtime;        /* the replicator got its priority */
     _Atomic uint64_t shown_at;                 /* when the following was as it says, ns */
     _Atomic uint64_t cpu_lane, cpu_replicator; /* ns; all lanes together */
     _Atomic uint64_t link_bytes, records;      /* sent, by the link's and the sender's own counts */
     _Atomic uint64_t credit_waits;             /* times the sender waited for the standby's credit */
     _Atomic uint64_t lag;                      /* packets recorded and not yet known to be replayed */
     _Atomic uint64_t region_bytes, resident_bytes;
-    char settings[480];      /* of a peer, before the state says that it began */
-    char why[FT_REASON_MAX]; /* of the state; for people only */
-    struct ft_fault fault;   /* with `failed` */
+    char settings[480]; /* of a peer, before the state says that it began */
 
     struct ft_lane shared[FT_LANES_MAX];
 };

@@ -4,14 +4,13 @@
 #define _GNU_SOURCE /* affinity */
 #include "tools/bench/parts.h"
 #include "node/base/clock.h"
+#include "tools/pair/child.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 
 /* When the first packet left the successor, by whatever lane; 0: none has. */
 static uint64_t first_release(const struct nd_bench_nodes *r)
@@ -48,7 +47,7 @@ static bool has_released(struct nd_bench_nodes *r)
  * on the successor's core, for a millisecond and more. On servers of their own the dead node takes no time of
  * the other's, so that work goes to the core of the lanes that died.
  */
-static void make_way(const struct nd_bench_nodes *r)
+static void move_dying_threads(const struct nd_bench_nodes *r)
 {
     char name[64];
     cpu_set_t cores;
@@ -79,9 +78,8 @@ int nd_bench_take_over(struct nd_bench_nodes *r, struct nd_bench_result *out, do
         return error;
     at = nd_now();
     kill(r->pid[0], SIGKILL);
-    make_way(r);
-    while (waitpid(r->pid[0], NULL, 0) < 0 && errno == EINTR)
-        ;
+    move_dying_threads(r);
+    nd_child_wait(r->pid[0]);
     r->pid[0] = 0;
     error = nd_bench_wait(r, has_released, "takeover", fault);
     if (!error) {

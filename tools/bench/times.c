@@ -10,7 +10,7 @@ void nd_times_clear(struct nd_times *t)
     atomic_store_explicit(&t->most, 0, memory_order_relaxed);
 }
 
-static uint64_t middle(uint32_t bucket)
+static uint64_t middle_of_bucket(uint32_t bucket)
 {
     uint32_t shift = bucket / ND_TIMES_SUB;
 
@@ -29,7 +29,7 @@ uint64_t nd_times_below(const struct nd_times *t, double share)
     for (uint32_t i = 0; i < ND_TIMES_BUCKETS && all; i++) {
         seen += atomic_load_explicit(&t->bucket[i], memory_order_relaxed);
         if ((double)seen >= share * (double)all)
-            return middle(i);
+            return middle_of_bucket(i);
     }
     return 0;
 }

@@ -6,6 +6,9 @@
 #include "tools/drill/drill.h"
 #include "node/control/options.h"
 #include "tools/drill/probe.h"
+#include "tools/pair/child.h"
+#include "tools/pair/columns.h"
+#include "tools/pair/quantile.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -14,53 +17,26 @@
 
 #define WAIT_MS 30000 /* for the pair to be PROTECTED */
 
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int number)
-{
-    (void)number;
-    interrupted = 1;
-}
-
-/* A node that was hurt is brought back first. What the caller ignores (nohup) stays ignored. */
-static void catch_ends(void)
-{
-    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
-    const struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
-    struct sigaction before;
-    for (unsigned i = 0; i < sizeof ends / sizeof ends[0]; i++)
-        if (sigaction(ends[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
-            sigaction(ends[i], &action, NULL);
-}
-
-/* What only this subcommand takes; removed from argv. */
-struct own {
-    bool quiet_probe, verbose;
-    unsigned flows;
+struct options {
+    const char *file;
+    bool json, no_probe, verbose;
+    uint32_t repeat, flows;
 };
 
-static int own_options(int *argc, char **argv, struct own *own)
-{
-    int kept = 0;
-    *own = (struct own){.flows = 8};
-    for (int i = 0; i < *argc; i++) {
-        if (strcmp(argv[i], "--no-probe") == 0)
-            own->quiet_probe = true;
-        else if (strcmp(argv[i], "-v") == 0 || strcmp(argv[i], "--verbose") == 0)
-            own->verbose = true;
-        else if (strcmp(argv[i], "--flows") == 0) {
-            char *end;
-            unsigned long n = i + 1 < *argc ? strtoul(argv[++i], &end, 10) : ~0ul;
-            if (n > ND_PROBE_FLOWS_MAX || *end != 0)
-                return nd_usage("drill", "--flows: 0 to %u expected", ND_PROBE_FLOWS_MAX);
-            own->flows = (unsigned)n;
-        } else
-            argv[kept++] = argv[i];
-    }
-    argv[kept] = NULL;
-    *argc = kept;
-    return 0;
-}
+#define AT(field) offsetof(struct options, field)
+
+static const struct nd_option rows[] = {
+    ND_OPTION_FILE_ROW(AT(file), "configuration"),
+    {"repeat", 0, ND_OPTION_U32, AT(repeat), 1, 100000, "1", .value = "N", .help = "run the drill N times"},
+    {"flows", 0, ND_OPTION_U32, AT(flows), 0, ND_PROBE_FLOWS_MAX, "8", .value = "N",
+     .help = "TCP flows of the prober"},
+    {"no-probe", 0, ND_OPTION_FLAG, AT(no_probe), .help = "leave out the prober that the file configures"},
+    {"verbose", 'v', ND_OPTION_FLAG, AT(verbose), .help = "tell each step on stderr"},
+    ND_OPTION_JSON_ROW(AT(json)),
+    {.name = NULL},
+};
+
+const struct nd_syntax nd_drill_syntax = {"drill", rows, "KIND", 1, 1};
 
 static void print_progress(const char *line, void *ctx)
 {
@@ -70,69 +46,69 @@ static void print_progress(const char *line, void *ctx)
 
 /* ── figures ── */
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
+#define OF(field) offsetof(struct nd_drill_run, field)
 
-/* Of the known values of one field; -1 when none is known. */
-static double median(const struct nd_drill_run *runs, unsigned count, size_t offset)
+static const struct nd_column times[] = {
+    ND_KNOWN("detect", "detect_ms", OF(detect_ms), 8, 1),
+    ND_KNOWN("replay", "replay_ms", OF(replay_ms), 8, 1),
+    ND_KNOWN("first", "first_packet_ms", OF(first_packet_ms), 8, 1),
+    ND_KNOWN("outage", "outage_ms", OF(outage_ms), 8, 1),
+    ND_KNOWN("flow", "flow_silence_ms", OF(flow_silence_ms), 8, 1),
+    ND_KNOWN("worst", "flow_worst_ms", OF(flow_worst_ms), 8, 1),
+    ND_KNOWN("resync", "resync_silence_ms", OF(resync_silence_ms), 8, 1),
+    ND_KNOWN("again", "protected_ms", OF(protected_ms), 8, 1),
+    {.title = NULL},
+};
+
+static const struct nd_column counts[] = {
+    ND_WHOLE("held", "held", OF(held), 7),
+    ND_WHOLE("lost", "lost", OF(lost), 7),
+    ND_WHOLE("dup", "duplicated", OF(duplicated), 7),
+    ND_WHOLE("tail", "tail_emitted", OF(tail_emitted), 7),
+    ND_WHOLE(NULL, "tail_suppressed", OF(tail_suppressed), 0),
+    ND_WHOLE(NULL, "at_ns", OF(at_ns), 0),
+    ND_WHOLE(NULL, "sent", OF(sent), 0),
+    ND_WHOLE(NULL, "reordered", OF(reordered), 0),
+    ND_WHOLE(NULL, "contradicted", OF(contradicted), 0),
+    ND_WHOLE(NULL, "flows_broken", OF(flows_broken), 0),
+    ND_WHOLE(NULL, "view_before", OF(view_before), 0),
+    ND_WHOLE(NULL, "view_after", OF(view_after), 0),
+    ND_WHOLE(NULL, "false_takeovers", OF(false_takeovers), 0),
+    {.title = NULL},
+};
+
+/* The median of each time over the runs that know it; -1 when none does. */
+static struct nd_drill_run medians(const struct nd_drill_run *runs, unsigned count)
 {
-    double *known = malloc((count + 1) * sizeof *known), m = -1;
-    unsigned n = 0;
-    for (unsigned i = 0; known != NULL && i < count; i++) {
-        double v = *(const double *)((const char *)&runs[i] + offset);
-        if (v >= 0)
-            known[n++] = v;
-    }
-    if (n > 0) {
-        qsort(known, n, sizeof *known, by_size);
-        m = n % 2 ? known[n / 2] : (known[n / 2 - 1] + known[n / 2]) / 2;
+    double *known = malloc((count + 1) * sizeof *known);
+    struct nd_drill_run middle = {.at_ns = 0};
+    for (const struct nd_column *c = times; c->title; c++) {
+        unsigned n = 0;
+        for (unsigned i = 0; known != NULL && i < count; i++) {
+            double v = *(const double *)((const char *)&runs[i] + c->offset);
+            if (v >= 0)
+                known[n++] = v;
+        }
+        *(double *)((char *)&middle + c->offset) = n > 0 ? nd_quantile(known, n, 0.5) : -1;
     }
     free(known);
-    return m;
+    return middle;
 }
-
-static const struct column {
-    const char *key, *title;
-    size_t offset;
-} columns[] = {
-    {"detect_ms", "detect", offsetof(struct nd_drill_run, detect_ms)},
-    {"replay_ms", "replay", offsetof(struct nd_drill_run, replay_ms)},
-    {"first_packet_ms", "first", offsetof(struct nd_drill_run, first_packet_ms)},
-    {"outage_ms", "outage", offsetof(struct nd_drill_run, outage_ms)},
-    {"flow_silence_ms", "flow", offsetof(struct nd_drill_run, flow_silence_ms)},
-    {"flow_worst_ms", "worst", offsetof(struct nd_drill_run, flow_worst_ms)},
-    {"resync_silence_ms", "resync", offsetof(struct nd_drill_run, resync_silence_ms)},
-    {"protected_ms", "again", offsetof(struct nd_drill_run, protected_ms)},
-};
-#define COLUMNS (sizeof columns / sizeof columns[0])
 
 /* ── for people ── */
-
-static void print_ms(double v)
-{
-    if (v < 0)
-        printf(" %8s", "-");
-    else
-        printf(" %8.1f", v);
-}
 
 static void print_table(const struct nd_drill_run *runs, unsigned count, double baseline, double seconds)
 {
     printf("%-4s %-12s", "run", "victim");
-    for (unsigned c = 0; c < COLUMNS; c++)
-        printf(" %8s", columns[c].title);
-    printf(" %7s %7s %7s %7s  %s\n", "held", "lost", "dup", "tail", "digests");
+    nd_columns_heads(stdout, times);
+    nd_columns_heads(stdout, counts);
+    printf("  digests\n");
     for (unsigned i = 0; i < count; i++) {
         const struct nd_drill_run *r = &runs[i];
         printf("%-4u %-12s", i + 1, r->victim);
-        for (unsigned c = 0; c < COLUMNS; c++)
-            print_ms(*(const double *)((const char *)r + columns[c].offset));
-        printf(" %7llu %7llu %7llu %7llu  %s", (unsigned long long)r->held, (unsigned long long)r->lost,
-               (unsigned long long)r->duplicated, (unsigned long long)r->tail_emitted,
-               r->digests_equal ? "equal" : "DIFFERENT");
+        nd_columns_cells(stdout, times, r);
+        nd_columns_cells(stdout, counts, r);
+        printf("  %s", r->digests_equal ? "equal" : "DIFFERENT");
         if (r->was_fenced)
             printf("; fenced, released %s", r->released_after    ? "AFTER IT"
                                             : r->burst_in_flight ? "nothing after it but one burst in flight"
@@ -142,10 +118,8 @@ static void print_table(const struct nd_drill_run *runs, unsigned count, double 
         printf("%s%s\n", r->failure[0] ? "; FAILED: " : "", r->failure);
     }
     if (count > 1) {
-        printf("%-17s", "median");
-        for (unsigned c = 0; c < COLUMNS; c++)
-            print_ms(median(runs, count, columns[c].offset));
-        printf("\n");
+        struct nd_drill_run middle = medians(runs, count);
+        nd_columns_row(stdout, times, "median", 17, &middle);
     }
     printf(
         "all times in ms; detect: hurt to suspected; replay: of the log; first: suspected to first release;\n"
@@ -162,38 +136,13 @@ static json_t *known(double v)
     return v < 0 ? json_null() : json_real(v);
 }
 
-static json_t *whole(uint64_t v)
-{
-    return json_integer((json_int_t)v);
-}
-
 static json_t *run_object(const struct nd_drill_run *r)
 {
     json_t *o = json_object();
     json_object_set_new(o, "victim", json_string(r->victim));
     json_object_set_new(o, "survivor", json_string(r->survivor));
-    json_object_set_new(o, "at_ns", whole(r->at_ns));
-    for (unsigned c = 0; c < COLUMNS; c++)
-        json_object_set_new(o, columns[c].key, known(*(const double *)((const char *)r + columns[c].offset)));
-    const struct {
-        const char *key;
-        uint64_t value;
-    } counts[] = {
-        {"held", r->held},
-        {"sent", r->sent},
-        {"lost", r->lost},
-        {"duplicated", r->duplicated},
-        {"reordered", r->reordered},
-        {"contradicted", r->contradicted},
-        {"flows_broken", r->flows_broken},
-        {"view_before", r->view_before},
-        {"view_after", r->view_after},
-        {"false_takeovers", r->false_takeovers},
-        {"tail_emitted", r->tail_emitted},
-        {"tail_suppressed", r->tail_suppressed},
-    };
-    for (unsigned i = 0; i < sizeof counts / sizeof counts[0]; i++)
-        json_object_set_new(o, counts[i].key, whole(counts[i].value));
+    nd_columns_json(o, times, r);
+    nd_columns_json(o, counts, r);
     json_object_set_new(o, "digests_equal", json_boolean(r->digests_equal));
     json_object_set_new(o, "fenced",
                         r->was_fenced
@@ -209,11 +158,11 @@ static json_t *run_object(const struct nd_drill_run *r)
 static int print_json(enum nd_drill_kind kind, const struct nd_drill_run *runs, unsigned count,
                       double baseline, double seconds)
 {
+    struct nd_drill_run medians_of_all = medians(runs, count);
     json_t *o = json_object(), *list = json_array(), *middle = json_object();
     for (unsigned i = 0; i < count; i++)
         json_array_append_new(list, run_object(&runs[i]));
-    for (unsigned c = 0; c < COLUMNS; c++)
-        json_object_set_new(middle, columns[c].key, known(median(runs, count, columns[c].offset)));
+    nd_columns_json(middle, times, &medians_of_all);
     json_object_set_new(o, "kind", json_string(nd_drill_name(kind)));
     json_object_set_new(o, "runs", list);
     json_object_set_new(o, "median", middle);
@@ -227,7 +176,7 @@ static int print_json(enum nd_drill_kind kind, const struct nd_drill_run *runs, 
 
 /* ── the command ── */
 
-static int repeat(struct nd_drill *drill, const struct nd_options *options, enum nd_drill_kind kind)
+static int repeat(struct nd_drill *drill, const struct options *options, enum nd_drill_kind kind)
 {
     struct nd_drill_run *runs = calloc(options->repeat, sizeof *runs);
     struct ft_fault fault = {""};
@@ -237,7 +186,7 @@ static int repeat(struct nd_drill *drill, const struct nd_options *options, enum
         fprintf(stderr, "understudy: no memory\n");
         return ND_SOFTWARE;
     }
-    while (error == FT_OK && count < options->repeat && !interrupted) {
+    while (error == FT_OK && count < options->repeat && !nd_interrupted()) {
         error = nd_drill_once(drill, &runs[count], &fault);
         if (error == FT_OK)
             bad += runs[count++].failure[0] != 0;
@@ -258,33 +207,32 @@ static int repeat(struct nd_drill *drill, const struct nd_options *options, enum
 
 int nd_cmd_drill(int argc, char **argv)
 {
-    struct own own;
-    struct nd_options options;
+    struct options options = {.file = NULL};
+    struct nd_arguments rest;
     struct nd_config *config;
     struct nd_drill *drill;
     struct ft_fault fault = {""};
     uint64_t begin = nd_probe_now();
-    if (own_options(&argc, argv, &own) != 0 ||
-        nd_options_read(&options, argc, argv, ND_OPT_FILE | ND_OPT_JSON | ND_OPT_REPEAT, 1, 1, "KIND") != 0)
+    if (nd_syntax_read(&nd_drill_syntax, &options, argc, argv, &rest) != 0)
         return ND_USAGE;
-    int kind = nd_drill_kind(options.argv[0]);
+    int kind = nd_drill_kind(rest.argv[0]);
     if (kind < 0)
         return nd_usage("drill",
                         "unknown kind \"%.40s\": kill, server-loss, hang, standby-kill or planned expected",
-                        options.argv[0]);
+                        rest.argv[0]);
     int error = nd_config_read(&config, options.file, true, &fault);
     if (error < 0) {
         fprintf(stderr, "%s\n", fault.text);
         return nd_exit_of_file(error);
     }
-    catch_ends();
+    nd_catch_ends(); /* a node that was hurt is brought back first */
     signal(SIGPIPE, SIG_IGN);
     struct nd_drill_options o = {.config = config,
                                  .kind = (enum nd_drill_kind)kind,
-                                 .probe = !own.quiet_probe,
-                                 .flows = own.flows,
+                                 .probe = !options.no_probe,
+                                 .flows = options.flows,
                                  .wait_ms = WAIT_MS,
-                                 .say = own.verbose ? print_progress : NULL,
+                                 .say = options.verbose ? print_progress : NULL,
                                  .ctx = &begin};
     int code;
     if ((error = nd_drill_open(&drill, &o, &fault)) < 0) {

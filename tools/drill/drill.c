@@ -44,7 +44,7 @@ static const char *refusal(const json_t *answer)
 }
 
 /* A victim on another server does it to itself, when its file permits. */
-static int pass_on(struct nd_drill *d, unsigned through, struct nd_drill_run *r, struct ft_fault *fault)
+static int ask_to_hurt(struct nd_drill *d, unsigned through, struct nd_drill_run *r, struct ft_fault *fault)
 {
     if (d->options.kind == ND_DRILL_HANG)
         return ft_fail(fault, FT_EINVAL, "%s is on another server: nobody here could wake it",
@@ -60,8 +60,8 @@ static int pass_on(struct nd_drill *d, unsigned through, struct nd_drill_run *r,
     return error;
 }
 
-static int hurt(struct nd_drill *d, const struct nd_process *victim, pid_t guardian, struct nd_drill_run *r,
-                struct ft_fault *fault)
+static int hurt_victim(struct nd_drill *d, const struct nd_process *victim, pid_t guardian,
+                       struct nd_drill_run *r, struct ft_fault *fault)
 {
     struct nd_process helper;
     bool loss = d->options.kind == ND_DRILL_SERVER_LOSS;
@@ -101,7 +101,8 @@ static void bring_back(struct nd_drill *d, const struct nd_process *victim, unsi
         nd_drill_failed(r, "%s", fault.text);
 }
 
-static void wake(struct nd_drill *d, const struct nd_process *victim, unsigned node, struct nd_drill_run *r)
+static void wake_victim(struct nd_drill *d, const struct nd_process *victim, unsigned node,
+                        struct nd_drill_run *r)
 {
     struct ft_fault fault;
     nd_drill_sleep(ASLEEP_MS * 1000); /* long enough that it believes nothing happened */
@@ -158,7 +159,7 @@ static void ask_prober(struct nd_drill *d, struct nd_drill_run *r, uint64_t over
     if (r->contradicted > 0)
         nd_drill_failed(r, "%llu answers contradict what was sent", (unsigned long long)r->contradicted);
     else if (r->flows_broken > 0)
-        nd_drill_failed(r, "%u TCP flows broke", r->flows_broken);
+        nd_drill_failed(r, "%llu TCP flows broke", (unsigned long long)r->flows_broken);
     else if (d->options.kind == ND_DRILL_PLANNED && r->lost > 0)
         nd_drill_failed(r, "%llu probes were lost in a planned handover", (unsigned long long)r->lost);
 }
@@ -213,17 +214,17 @@ static void end_run(struct nd_drill *d, unsigned victim, uint64_t over, struct n
     d->quiet_since = nd_probe_now();
 }
 
-static int strike(struct nd_drill *d, const struct nd_sight *s, unsigned victim, struct nd_process *process,
-                  struct nd_drill_run *r, struct ft_fault *fault)
+static int hurt_by_kind(struct nd_drill *d, const struct nd_sight *s, unsigned victim,
+                        struct nd_process *process, struct nd_drill_run *r, struct ft_fault *fault)
 {
     enum nd_drill_kind kind = d->options.kind;
     int error;
     if (kind == ND_DRILL_PLANNED)
         error = ask_handover(d, victim, r, fault);
     else if (!s->seen[victim])
-        error = pass_on(d, 1 - victim, r, fault);
+        error = ask_to_hurt(d, 1 - victim, r, fault);
     else
-        error = hurt(d, process, s->guardian[victim], r, fault);
+        error = hurt_victim(d, process, s->guardian[victim], r, fault);
     if (error == FT_OK)
         nd_drill_say(d, "%s: %s (pid %d), view %llu, %llu packets held", nd_drill_name(kind), r->victim,
                      (int)s->pid[victim], (unsigned long long)s->view, (unsigned long long)s->held);
@@ -231,7 +232,7 @@ static int strike(struct nd_drill *d, const struct nd_sight *s, unsigned victim,
 }
 
 /* Returns when the survivor went on, 0: it did not. */
-static uint64_t watch(struct nd_drill *d, unsigned survivor, struct nd_drill_run *r)
+static uint64_t await_survivor(struct nd_drill *d, unsigned survivor, struct nd_drill_run *r)
 {
     bool alone = d->options.kind == ND_DRILL_STANDBY_KILL;
     uint64_t over = 0;
@@ -267,11 +268,11 @@ int nd_drill_once(struct nd_drill *d, struct nd_drill_run *r, struct ft_fault *f
     if (here && (error = nd_process_read(&process, s.pid[victim], fault)) < 0)
         return error;
     add_baseline(d, nd_probe_now());
-    error = strike(d, &s, victim, &process, r, fault);
+    error = hurt_by_kind(d, &s, victim, &process, r, fault);
     if (error == FT_OK) {
-        uint64_t over = watch(d, 1 - victim, r);
+        uint64_t over = await_survivor(d, 1 - victim, r);
         if (kind == ND_DRILL_HANG && here)
-            wake(d, &process, victim, r);
+            wake_victim(d, &process, victim, r);
         else if (here)
             bring_back(d, &process, victim, r);
         end_run(d, victim, over, r);

@@ -40,11 +40,11 @@ struct nd_drill_run {
     uint64_t sent, lost, duplicated, reordered, contradicted, held; /* packets; held: when it was hurt */
     double flow_silence_ms, flow_worst_ms;                          /* TCP flows, around the takeover */
     double resync_silence_ms; /* of the probe, from then until PROTECTED */
-    uint32_t flows_broken;
-    uint64_t view_before, view_after, false_takeovers;
+    uint64_t flows_broken, view_before, view_after, false_takeovers;
     uint64_t decided_ns, tail_emitted, tail_suppressed;
     bool digests_equal;
-    /* hang: what the woken node says of its fencing, all against the survivor's decision (G5) */
+    /* hang: what the woken node says of its fencing, all against the survivor's decision (docs/guarantees.md,
+     * G5) */
     bool was_fenced, released_after; /* released_after: a lease check passed later than that */
     bool burst_in_flight;            /* checked before, the send returned after: the one burst that may be */
     double fenced_before_ms;         /* the last check that passed came so long before; -1: it sent nothing */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the halves of a drill share: tools/drill/drill.c does, tools/drill/watch.c looks. Nobody else includes
- * this.
+ * What the two files of a drill know of each other: tools/drill/drill.c acts, tools/drill/watch.c asks and
+ * waits. Nobody else includes this.
  */
 #ifndef TOOLS_DRILL_PARTS_H
 #define TOOLS_DRILL_PARTS_H

@@ -212,8 +212,8 @@ void nd_probe_free(struct nd_prober *p)
 }
 
 /* The longest gap among `n` arrivals that touches [t0, t1]; the time since the last one counts up to t1. */
-static uint64_t longest(const _Atomic uint64_t *arrivals, uint64_t n, uint64_t t0, uint64_t t1,
-                        uint64_t *begin)
+static uint64_t longest_silence(const _Atomic uint64_t *arrivals, uint64_t n, uint64_t t0, uint64_t t1,
+                                uint64_t *begin)
 {
     uint64_t best = 0, last = 0;
     *begin = 0;
@@ -251,7 +251,8 @@ static void flow_figures(const struct nd_prober *p, uint64_t t0, uint64_t t1, st
     for (uint32_t f = 0; f < out->flows; f++) {
         const struct nd_probe_flow *flow = &p->table->flow[f];
         out->flows_broken += atomic_load(&flow->broken);
-        silence[f] = (double)longest(flow_list(p, f), atomic_load(&flow->count), t0, t1, &begin) / 1e6;
+        silence[f] =
+            (double)longest_silence(flow_list(p, f), atomic_load(&flow->count), t0, t1, &begin) / 1e6;
     }
     if (out->flows == 0)
         return;
@@ -281,7 +282,8 @@ void nd_probe_figures(const struct nd_prober *p, uint64_t t0, uint64_t t1, struc
     out->contradicted += atomic_load(&t->strange);
     out->refused = atomic_load(&t->refused);
     out->late_ms = (double)atomic_load(&t->late_ns) / 1e6;
-    out->silence_ms = (double)longest(p->arrivals, atomic_load(&t->arrivals), t0, t1, &out->silence_ns) / 1e6;
+    out->silence_ms =
+        (double)longest_silence(p->arrivals, atomic_load(&t->arrivals), t0, t1, &out->silence_ns) / 1e6;
     flow_figures(p, t0, t1, out);
 }
 

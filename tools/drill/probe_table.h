@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the prober's sending child writes and its parent reads: one shared mapping. Only node/probe*.c see it.
+ * What the prober's sending child writes and its parent reads: one shared mapping. Only tools/drill/probe*.c
+ * see it.
  */
 #ifndef TOOLS_DRILL_PROBE_TABLE_H
 #define TOOLS_DRILL_PROBE_TABLE_H

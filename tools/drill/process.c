@@ -173,7 +173,7 @@ int nd_process_links(const struct nd_process *p, bool up, struct ft_fault *fault
 }
 
 /* In the grandchild: takes the process's place. Returns errno. */
-static int become(const struct nd_process *p)
+static int take_its_place(const struct nd_process *p)
 {
     int in = open("/dev/null", O_RDONLY);
     sigset_t none;
@@ -200,7 +200,7 @@ int nd_process_start(const struct nd_process *p, struct ft_fault *fault)
     if (child == 0) {
         setsid();
         if (fork() == 0) {
-            error = become(p);
+            error = take_its_place(p);
             (void)!write(tell[1], &error, sizeof error);
         }
         _exit(0);

@@ -82,7 +82,7 @@ bool nd_drill_field(struct nd_drill_run *r, const json_t *o, const char *key, ui
 }
 
 /* All that is read of it while the pair settles. */
-static bool complete(const json_t *status)
+static bool has_all_fields(const json_t *status)
 {
     return json_is_integer(json_object_get(status, "pid")) &&
            json_is_integer(json_object_get(status, "guardian_pid")) &&
@@ -106,7 +106,7 @@ bool nd_drill_look(struct nd_drill *d, struct nd_sight *s, int *error)
             *error = *error == FT_OK || e == FT_EPERM ? e : *error;
             continue;
         }
-        if (!complete(answer)) {
+        if (!has_all_fields(answer)) {
             *error = FT_EMALFORMED;
             json_decref(answer);
             return false;

@@ -2,9 +2,44 @@
 /* See child.h. */
 #include "tools/pair/child.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+struct answer {
+    struct ft_fault fault;
+    int error;
+    bool done;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_end(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+void nd_catch_ends(void)
+{
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+    const struct sigaction action = {.sa_handler = on_end, .sa_flags = SA_RESTART};
+    struct sigaction before;
+
+    for (unsigned i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+        if (sigaction(ends[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            sigaction(ends[i], &action, NULL);
+}
+
+bool nd_interrupted(void)
+{
+    return interrupted;
+}
 
 pid_t nd_child(void)
 {
@@ -16,4 +51,60 @@ pid_t nd_child(void)
     if (getppid() != parent) /* it ended before it was asked for */
         _exit(0);
     return 0;
+}
+
+int nd_child_wait(pid_t child)
+{
+    int status = 0;
+
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    return status;
+}
+
+void nd_child_kill(pid_t *child)
+{
+    if (*child > 0) {
+        kill(*child, SIGKILL);
+        nd_child_wait(*child);
+    }
+    *child = 0;
+}
+
+void *nd_shared_memory(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+int nd_child_run(int (*work)(void *arg, struct ft_fault *fault), void *arg, const char *what,
+                 struct ft_fault *fault)
+{
+    struct answer *answer = nd_shared_memory(sizeof(*answer));
+    int status, error;
+    pid_t child;
+
+    if (!answer)
+        return ft_fail(fault, FT_ENOMEM, "%s: no memory", what);
+    fflush(NULL);
+    child = nd_child();
+    if (child == 0) {
+        answer->error = work(arg, &answer->fault);
+        answer->done = true;
+        _exit(0);
+    }
+    if (child < 0) {
+        error = ft_fail(fault, FT_ENOMEM, "%s: no process: %s", what, strerror(errno));
+    } else {
+        status = nd_child_wait(child);
+        error = answer->done ? answer->error : FT_EIO;
+        if (error)
+            ft_fail(fault, error, "%s: %.180s", what,
+                    answer->done          ? answer->fault.text
+                    : WIFSIGNALED(status) ? strsignal(WTERMSIG(status))
+                                          : "its process ended early");
+    }
+    munmap(answer, sizeof(*answer));
+    return error;
 }

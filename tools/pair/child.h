@@ -1,11 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A process that ends with the one that made it, whatever ends that one: for nodes that a tool runs. */
+/* Processes that a tool forks, and what ends them; used by the tool's main thread. */
 #ifndef TOOLS_PAIR_CHILD_H
 #define TOOLS_PAIR_CHILD_H
 
+#include "ftcore/base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
-/* As fork(). Called by a thread that lives as long as the child is to. */
+/* As fork(), but the child ends with its parent, whatever ends that one. Called by a thread that lives as
+ * long as the child is to. */
 pid_t nd_child(void);
+/* Waits for its end; its status as waitpid() tells it. */
+int nd_child_wait(pid_t child);
+/* SIGKILL, and waits for its end. *child is 0 then; 0 is no process. */
+void nd_child_kill(pid_t *child);
+
+/* Zeroed memory that this process shares with those that it forks; NULL: none. munmap() frees it. */
+void *nd_shared_memory(size_t size);
+
+/*
+ * Runs `work` in a child and waits for it: its result, and in `fault` its line with `what` before it. FT_EIO
+ * when the child ended early, FT_ENOMEM when there was none. `work` leaves results in shared memory.
+ */
+int nd_child_run(int (*work)(void *arg, struct ft_fault *fault), void *arg, const char *what,
+                 struct ft_fault *fault);
+
+/* From now on SIGINT, SIGTERM and SIGHUP only make nd_interrupted() true, but for one that the caller of the
+ * program has had ignored. */
+void nd_catch_ends(void);
+bool nd_interrupted(void);
 
 #endif

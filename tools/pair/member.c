@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 
 static void new_view(void *arg, uint64_t view)
 {
@@ -18,11 +19,13 @@ static void new_view(void *arg, uint64_t view)
         nd_guardian_identity(m->guardian, m->c->incarnation, view);
 }
 
-static void told(void *arg, enum ft_state state, uint64_t view, const char *why)
+static void note_state(void *arg, enum ft_state state, uint64_t view, const char *why)
 {
-    struct nd_member *m = arg;
+    struct nd_member_status *status = ((struct nd_member *)arg)->c->status;
 
-    m->c->told(m->c->arg, state, view, why);
+    (void)view;
+    snprintf(status->why, sizeof(status->why), "%s", why);
+    atomic_store(&status->state, (int)state);
 }
 
 static int open_region(struct nd_member *m, struct ft_fault *fault)
@@ -73,7 +76,7 @@ static int open_replicator(struct nd_member *m, struct ft_fault *fault)
         .lanes = m->c->shared,
         .published = m->group.published,
         .view_file = view_file,
-        .told = told,
+        .told = note_state,
         .view = new_view,
         .arg = m,
     };
@@ -135,10 +138,40 @@ int nd_member_start(struct nd_member *m, const cpu_set_t *cores, struct ft_fault
     return 0;
 }
 
-void nd_member_stop(struct nd_member *m)
+static void come_to_rest(struct nd_member *m)
 {
     nd_guardian_stop(m->guardian);
     atomic_store(&m->stop, true);
     for (unsigned l = 0; l < m->c->config->chain.lanes; l++)
         pthread_join(m->threads[l], NULL);
+    atomic_store(&m->c->status->digest, ft_region_digest(m->region));
+    atomic_store(&m->c->status->rested, true);
+}
+
+int nd_member_serve(struct nd_member *m, int (*turn)(void *arg, struct ft_fault *fault), void *arg,
+                    struct ft_fault *fault)
+{
+    struct nd_member_status *status = m->c->status;
+    int wish, error = 0;
+
+    while (!error && (wish = atomic_load(&status->wish)) != ND_MEMBER_END) {
+        error = turn(arg, fault);
+        if (!error && wish == ND_MEMBER_REST && !atomic_load(&status->rested))
+            come_to_rest(m);
+    }
+    return error;
+}
+
+int nd_member_check(pid_t *pid, const struct nd_member_status *status, char name, uint64_t burst,
+                    struct ft_fault *fault)
+{
+    int end;
+
+    if (*pid <= 0 || waitpid(*pid, &end, WNOHANG) != *pid)
+        return 0;
+    *pid = 0;
+    if (atomic_load(&status->failed))
+        return ft_fail(fault, FT_EIO, "node %c: %.200s", name, status->fault.text);
+    return ft_fail(fault, FT_EDIVERGED, "node %c ended by itself%s%s at burst %lu of lane 0", name,
+                   WIFSIGNALED(end) ? ": " : "", WIFSIGNALED(end) ? strsignal(WTERMSIG(end)) : "", burst);
 }

@@ -11,6 +11,23 @@
 #include "replicator/replicator.h"
 
 #include <pthread.h>
+#include <sys/types.h>
+
+enum nd_member_wish {
+    ND_MEMBER_WORK,
+    ND_MEMBER_REST, /* lanes stop, the region's digest is taken */
+    ND_MEMBER_END,
+};
+
+/* What the tool wants of a member and what the member tells of itself, in memory that both map. */
+struct nd_member_status {
+    _Atomic int wish;            /* enum nd_member_wish; written by the tool, all else by the member */
+    _Atomic int state;           /* enum ft_state */
+    _Atomic bool failed, rested; /* it has failed as `fault` says; it has come to rest */
+    _Atomic uint64_t digest;     /* of the region, with `rested` */
+    char why[FT_REASON_MAX];     /* why the state is what it is; for people only: may be read half written */
+    struct ft_fault fault;
+};
 
 struct nd_member_config {
     const struct nd_config *config;
@@ -29,8 +46,7 @@ struct nd_member_config {
     bool guardian;           /* start one: before any thread */
     bool realtime;           /* lanes go before ordinary work, where permitted. The replicator's thread is the
                                 caller's */
-    void (*told)(void *arg, enum ft_state state, uint64_t view, const char *why);
-    void *arg;
+    struct nd_member_status *status;
 };
 
 struct nd_member {
@@ -50,7 +66,16 @@ struct nd_member {
 int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct ft_fault *fault);
 /* The lanes' threads, on `cores` where that is not NULL. The replicator's thread is the caller's. */
 int nd_member_start(struct nd_member *m, const cpu_set_t *cores, struct ft_fault *fault);
-/* In order: without a death notice, lanes ended. */
-void nd_member_stop(struct nd_member *m);
+/* Calls `turn` again and again until the tool wants the end or `turn` fails; comes to rest in between when
+ * the tool wants that: without a death notice, lanes ended. */
+int nd_member_serve(struct nd_member *m, int (*turn)(void *arg, struct ft_fault *fault), void *arg,
+                    struct ft_fault *fault);
+
+/*
+ * In the tool's process: whether the member in process *pid still runs. Where it has ended, *pid becomes 0:
+ * FT_EIO with its own line, or FT_EDIVERGED when it ended without one, at the burst that `burst` says.
+ */
+int nd_member_check(pid_t *pid, const struct nd_member_status *status, char name, uint64_t burst,
+                    struct ft_fault *fault);
 
 #endif

@@ -29,7 +29,7 @@ static int check_kills(const struct nd_replay *r)
 }
 
 /* What the options ask for, in place of the file's. 0, or an exit code with its line printed. */
-static int adapt(struct nd_config *config, const struct nd_replay_options *o)
+static int adapt_config(struct nd_config *config, const struct nd_replay_options *o)
 {
     struct ft_fault fault;
 
@@ -62,23 +62,20 @@ static int open_lanes(struct nd_replay *r, struct ft_fault *fault)
         return ft_fail(fault, FT_ENOMEM, "no memory for %u lanes", r->lanes);
     if (r->lanes > 1)
         error = nd_tape_deal(&r->tape, r->lanes, r->tapes, fault);
-    for (unsigned l = 0; l < r->lanes && !error; l++)
-        error = nd_gate_open(&r->gate[l], &r->tapes[l], !o->no_gate, fault);
     if (!error && o->output)
-        error = nd_gate_write(&r->gate[0], o->output, fault);
-    for (unsigned l = 1; l < r->lanes; l++)
-        r->gate[l].dump = r->gate[0].dump;
+        error = nd_capture_open(&r->written, o->output, fault);
+    for (unsigned l = 0; l < r->lanes && !error; l++)
+        error = nd_gate_open(&r->gate[l], &r->tapes[l], !o->no_gate, o->output ? &r->written : NULL, fault);
     return error;
 }
 
 static void close_lanes(struct nd_replay *r)
 {
     for (unsigned l = 0; l < FT_LANES_MAX; l++) {
-        if (l)
-            r->gate[l].dump = NULL; /* the first one's */
         nd_gate_close(&r->gate[l]);
         nd_ledger_free(&r->ledger[l]);
     }
+    nd_capture_close(&r->written);
     for (unsigned l = 0; r->lanes > 1 && r->tapes && l < r->lanes; l++)
         nd_tape_free(&r->tapes[l]);
     if (r->lanes > 1)
@@ -87,7 +84,7 @@ static void close_lanes(struct nd_replay *r)
 }
 
 /* What all gates counted together. */
-static struct nd_gate totals(const struct nd_replay *r)
+static struct nd_gate sum_gates(const struct nd_replay *r)
 {
     struct nd_gate sum = {.keeps = r->gate[0].keeps};
 
@@ -107,7 +104,7 @@ static struct nd_gate totals(const struct nd_replay *r)
 }
 
 /* 0, or an exit code with its line printed. */
-static int prepare(struct nd_replay *r)
+static int read_inputs(struct nd_replay *r)
 {
     const struct nd_replay_options *o = r->options;
     struct ft_fault fault = {""};
@@ -121,7 +118,7 @@ static int prepare(struct nd_replay *r)
         fprintf(stderr, "%s: chain state is redis, replay takes local only\n", o->config);
         return ND_DATA;
     }
-    error = adapt(r->config, o);
+    error = adapt_config(r->config, o);
     if (error)
         return error;
     error = nd_tape_read(&r->tape, o->input, &r->config->chain, &fault);
@@ -143,32 +140,32 @@ static int prepare(struct nd_replay *r)
     return !error ? 0 : error == FT_EIO ? ND_DATA : ND_SOFTWARE;
 }
 
-static uint64_t lost(const struct nd_replay *r)
+static uint64_t count_lost(const struct nd_replay *r)
 {
-    return totals(r).lost_inputs + r->reference.missing;
+    return sum_gates(r).lost_inputs + r->reference.missing;
 }
 
-static uint64_t altered(const struct nd_replay *r)
+static uint64_t count_altered(const struct nd_replay *r)
 {
-    return totals(r).altered + r->reference.altered;
+    return sum_gates(r).altered + r->reference.altered;
 }
 
-static bool equivalent(const struct nd_replay *r)
+static bool is_equivalent(const struct nd_replay *r)
 {
-    const struct nd_gate sum = totals(r), *g = &sum;
+    const struct nd_gate sum = sum_gates(r), *g = &sum;
     bool may_lose = !g->keeps && r->failovers > 0;
 
     return !r->broken && r->primary_digest == r->reference.digest &&
-           (!r->standby_rested || r->standby_digest == r->reference.digest) && altered(r) == 0 &&
+           (!r->standby_rested || r->standby_digest == r->reference.digest) && count_altered(r) == 0 &&
            g->reordered == 0 && g->early == 0 && r->divergences == 0 && r->refused == 0 &&
-           r->reference.diverged == 0 && (may_lose || (lost(r) == 0 && g->duplicated == 0));
+           r->reference.diverged == 0 && (may_lose || (count_lost(r) == 0 && g->duplicated == 0));
 }
 
 /* What a column of the table cannot say. */
-static void explain(const struct nd_replay *r)
+static void print_reasons(const struct nd_replay *r)
 {
-    if (totals(r).told > ND_GATE_TOLD)
-        fprintf(stderr, "lost: … %lu in all\n", lost(r));
+    if (sum_gates(r).told > ND_GATE_TOLD)
+        fprintf(stderr, "lost: … %lu in all\n", count_lost(r));
     if (r->reference.diverged)
         fprintf(stderr, "understudy replay: the surviving log could not be executed again\n");
     if (r->divergences)
@@ -186,7 +183,7 @@ static void explain(const struct nd_replay *r)
 
 static int print_json(const struct nd_replay *r)
 {
-    const struct nd_gate sum = totals(r), *g = &sum;
+    const struct nd_gate sum = sum_gates(r), *g = &sum;
     char reference[24], run[24];
     json_t *o;
     int code;
@@ -194,12 +191,13 @@ static int print_json(const struct nd_replay *r)
     snprintf(reference, sizeof(reference), "%016lx", r->reference.digest);
     snprintf(run, sizeof(run), "%016lx", r->primary_digest);
     o = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:b}", "input",
-                  (json_int_t)r->tape.count, "released", (json_int_t)g->released, "lost", (json_int_t)lost(r),
-                  "duplicated", (json_int_t)g->duplicated, "reordered", (json_int_t)g->reordered, "altered",
-                  (json_int_t)altered(r), "suppressed", (json_int_t)g->suppressed, "failovers",
-                  (json_int_t)r->failovers, "dependencies", (json_int_t)r->reference.dependencies,
-                  "log_bytes", (json_int_t)r->log_bytes, "delta_bytes", (json_int_t)r->delta_bytes,
-                  "reference_digest", reference, "run_digest", run, "equivalent", equivalent(r));
+                  (json_int_t)r->tape.count, "released", (json_int_t)g->released, "lost",
+                  (json_int_t)count_lost(r), "duplicated", (json_int_t)g->duplicated, "reordered",
+                  (json_int_t)g->reordered, "altered", (json_int_t)count_altered(r), "suppressed",
+                  (json_int_t)g->suppressed, "failovers", (json_int_t)r->failovers, "dependencies",
+                  (json_int_t)r->reference.dependencies, "log_bytes", (json_int_t)r->log_bytes, "delta_bytes",
+                  (json_int_t)r->delta_bytes, "reference_digest", reference, "run_digest", run, "equivalent",
+                  is_equivalent(r));
     if (o && r->speed.measured) {
         json_object_set_new(o, "live_ns", json_real(r->speed.live_ns));
         json_object_set_new(o, "replay_ns", json_real(r->speed.replay_ns));
@@ -222,16 +220,16 @@ static uint64_t all_bursts(const struct nd_replay *r)
 
 static void print_text(const struct nd_replay *r, FILE *out)
 {
-    const struct nd_gate sum = totals(r), *g = &sum;
+    const struct nd_gate sum = sum_gates(r), *g = &sum;
     double seconds = (double)(r->ended - r->began) / 1e9;
 
-    fprintf(out, "%s: %s\n", r->options->input, equivalent(r) ? "EQUIVALENT" : "NOT EQUIVALENT");
+    fprintf(out, "%s: %s\n", r->options->input, is_equivalent(r) ? "EQUIVALENT" : "NOT EQUIVALENT");
     fprintf(out, "  %-18s %10lu in %lu bursts\n", "input", r->tape.count, all_bursts(r));
     fprintf(out, "  %-18s %10lu of %lu made\n", "released", g->released, r->reference.outputs);
-    fprintf(out, "  %-18s %10lu\n", "lost", lost(r));
+    fprintf(out, "  %-18s %10lu\n", "lost", count_lost(r));
     fprintf(out, "  %-18s %10lu\n", "duplicated", g->duplicated);
     fprintf(out, "  %-18s %10lu\n", "reordered", g->reordered);
-    fprintf(out, "  %-18s %10lu\n", "altered", altered(r));
+    fprintf(out, "  %-18s %10lu\n", "altered", count_altered(r));
     fprintf(out, "  %-18s %10lu\n", "suppressed", g->suppressed);
     fprintf(out, "  %-18s %10lu\n", "failovers", r->failovers);
     if (r->lanes > 1)
@@ -248,13 +246,13 @@ static void print_text(const struct nd_replay *r, FILE *out)
                 r->speed.replay_ns);
 }
 
-static int judge(struct nd_replay *r)
+static int run_and_judge(struct nd_replay *r)
 {
     struct ft_fault fault = {""};
     int error = nd_replay_run(r, &fault), code = ND_DONE;
 
     if (!error)
-        error = nd_gate_written(&r->gate[0], r->options->output, &fault);
+        error = nd_capture_finish(&r->written, &fault);
     if (!error)
         error = nd_reference_run(&r->reference, r->gate, r->lanes > 1 ? r->ledger : NULL, r->config,
                                  r->options->seed, &fault);
@@ -264,11 +262,11 @@ static int judge(struct nd_replay *r)
         fprintf(stderr, "understudy replay: %s\n", fault.text);
         return error == FT_EPERM ? ND_NO_PERMISSION : ND_SOFTWARE;
     }
-    explain(r);
+    print_reasons(r);
     print_text(r, r->options->json ? stderr : stdout);
     if (r->options->json)
         code = print_json(r);
-    return code ? code : equivalent(r) ? ND_DONE : ND_NOT_EQUAL;
+    return code ? code : is_equivalent(r) ? ND_DONE : ND_NOT_EQUAL;
 }
 
 int nd_cmd_replay(int argc, char **argv)
@@ -280,9 +278,9 @@ int nd_cmd_replay(int argc, char **argv)
     if (code || options.log)
         return code ? code : nd_replay_log(&options);
     r.options = &options;
-    code = prepare(&r);
+    code = read_inputs(&r);
     if (!code)
-        code = judge(&r);
+        code = run_and_judge(&r);
     close_lanes(&r);
     nd_config_free(r.config);
     return code;

@@ -5,14 +5,14 @@
  * survive (without a gate: from the first that the dead primary had not taken).
  *
  * A kill waits until the pair is protected. While a new standby is brought up to date the feeding goes on,
- * but not further than a seeded part of the way to the next kill: so a kill finds some of its bursts in the
- * snapshot and some in the log.
+ * but not further than a seeded fraction of the way to the next kill: so a kill finds some of its bursts in
+ * the snapshot and some in the log.
  */
 #include "tools/replay/replay.h"
 #include "ftcore/base/draw.h"
 #include "node/base/clock.h"
+#include "tools/pair/child.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -29,14 +29,6 @@
 #define BAR_EVERY  200000000ull
 #define CHECK_EACH 64u /* rounds between two looks at the processes */
 
-static volatile sig_atomic_t interrupted;
-
-static void interrupt(int number)
-{
-    (void)number;
-    interrupted = 1;
-}
-
 static void sleep_for(long ns)
 {
     struct timespec t = {0, ns};
@@ -49,7 +41,7 @@ static struct nd_slot *primary(struct nd_replay *r)
     return r->node[r->primary].slot;
 }
 
-static uint64_t drain(struct nd_replay *r)
+static uint64_t drain_outputs(struct nd_replay *r)
 {
     uint64_t n = 0;
 
@@ -63,33 +55,74 @@ static uint64_t drain(struct nd_replay *r)
 
 static bool protected_by_both(struct nd_replay *r)
 {
-    return atomic_load(&primary(r)->state) == FT_PROTECTED &&
-           atomic_load(&r->node[!r->primary].slot->state) == FT_READY;
+    return atomic_load(&primary(r)->status.state) == FT_PROTECTED &&
+           atomic_load(&r->node[!r->primary].slot->status.state) == FT_READY;
 }
 
-/* Turns until `when`: takes outputs, looks after the processes. */
+/* Bursts of all lanes' tapes, and how many of them were taken. */
+static uint64_t asked_of(struct nd_replay *r, uint64_t *all)
+{
+    uint64_t n = 0;
+
+    *all = 0;
+    for (unsigned l = 0; l < r->lanes; l++) {
+        uint64_t asked = atomic_load(&primary(r)->lanes[l].asked);
+
+        *all += r->tapes[l].burst_count;
+        n += (asked ? asked - 1 : 0) + r->gate[l].shift;
+    }
+    return n;
+}
+
+static void show_progress(struct nd_replay *r, uint64_t now, uint64_t *shown, bool end)
+{
+    uint64_t done, all;
+
+    if (!end &&
+        (r->began == 0 || now - r->began < BAR_AFTER || now - *shown < BAR_EVERY || !isatty(STDERR_FILENO)))
+        return;
+    if (end) {
+        if (*shown)
+            fprintf(stderr, "\r%60s\r", "");
+        return;
+    }
+    *shown = now;
+    done = asked_of(r, &all);
+    if (done == 0 || done > all)
+        return;
+    fprintf(stderr, "\r[%-40.*s] %3lu %%  burst %lu", (int)(done * 40 / all),
+            "########################################", done * 100 / all, done);
+}
+
+/* Turns until `when`: takes outputs, looks after the processes. FT_EDIVERGED: no burst was taken for long. */
 static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), const char *what,
                       struct ft_fault *fault)
 {
-    uint64_t began = nd_now();
+    uint64_t shown = 0, moved = nd_now(), last = 0, all;
     unsigned round = 0;
     int error = 0;
 
-    while (!when(r)) {
-        if (drain(r) == 0)
+    while (!error && !when(r)) {
+        uint64_t now = nd_now(), asked = asked_of(r, &all);
+
+        if (drain_outputs(r) == 0)
             sleep_for(PAUSE_NS);
         if (round++ % CHECK_EACH == 0)
             error = nd_nodes_check(r, fault);
-        if (interrupted)
+        if (asked != last)
+            moved = now;
+        last = asked;
+        if (nd_interrupted())
             error = ft_fail(fault, FT_EIO, "interrupted");
-        if (!error && nd_now() - began > PATIENCE)
-            error = ft_fail(fault, FT_EDIVERGED, "%s: no progress; node %c is %s: %.100s", what,
-                            'a' + (int)r->primary,
-                            ft_state_name((enum ft_state)atomic_load(&primary(r)->state)), primary(r)->why);
-        if (error)
-            return error;
+        if (!error && now > moved + PATIENCE)
+            error = ft_fail(fault, FT_EDIVERGED, "%s: no progress at burst %lu; node %c is %s: %.100s", what,
+                            asked, 'a' + (int)r->primary,
+                            ft_state_name((enum ft_state)atomic_load(&primary(r)->status.state)),
+                            primary(r)->status.why);
+        show_progress(r, now, &shown, false);
     }
-    return 0;
+    show_progress(r, 0, &shown, true);
+    return error;
 }
 
 /* ---- kills ------------------------------------------------------------------------------------- */
@@ -102,7 +135,7 @@ static void set_fits(struct nd_replay *r, bool fits)
 }
 
 /* The primary's lane may take bursts up to this one of its tape. */
-static void feed(struct nd_replay *r, unsigned l, uint64_t to)
+static void feed_lane(struct nd_replay *r, unsigned l, uint64_t to)
 {
     struct nd_slot_lane *lane = &primary(r)->lanes[l];
     struct nd_gate *gate = &r->gate[l];
@@ -120,7 +153,7 @@ static bool took_all(struct nd_replay *r)
     for (unsigned l = 0; l < r->lanes; l++) {
         struct nd_slot_lane *lane = &primary(r)->lanes[l];
 
-        if (atomic_load(&lane->asked) <= atomic_load(&lane->fed) && /* has not closed it */
+        if (atomic_load(&lane->asked) <= atomic_load(&lane->fed) && /* has not executed it */
             atomic_load(&lane->taken) < atomic_load(&lane->fed))
             return false;
     }
@@ -138,16 +171,16 @@ static bool is_live(struct nd_replay *r)
 /* The standby has taken over, or has dropped what it knew and never will. */
 static bool has_answered(struct nd_replay *r)
 {
-    return is_live(r) || atomic_load(&primary(r)->state) == FT_JOINING;
+    return is_live(r) || atomic_load(&primary(r)->status.state) == FT_JOINING;
 }
 
 /* At once, or a seeded moment later, so that a kill finds bursts in every stage; outputs go on leaving. */
-static void dawdle(struct nd_replay *r)
+static void wait_seeded(struct nd_replay *r)
 {
     uint64_t late = ft_draw(&r->random) % 2 ? ft_draw(&r->random) % LAST_DOUBT : 0, until = nd_now() + late;
 
     while (nd_now() < until)
-        if (drain(r) == 0)
+        if (drain_outputs(r) == 0)
             sleep_for(PAUSE_NS / 10);
 }
 
@@ -158,7 +191,7 @@ static int kill_primary(struct nd_replay *r, struct ft_fault *fault)
     int error;
 
     nd_nodes_kill(r, dead);
-    while (drain(r)) /* what it had released has left */
+    while (drain_outputs(r)) /* what it had released has left */
         ;
     for (unsigned l = 0; l < r->lanes; l++) {
         uint64_t asked = atomic_load(&primary(r)->lanes[l].asked);
@@ -174,7 +207,7 @@ static int kill_primary(struct nd_replay *r, struct ft_fault *fault)
         return error;
     if (!is_live(r))
         return ft_fail(fault, FT_EDIVERGED, "nobody took over from node %c: node %c is JOINING: %.100s",
-                       'a' + (int)dead, 'a' + (int)r->primary, primary(r)->why);
+                       'a' + (int)dead, 'a' + (int)r->primary, primary(r)->status.why);
     for (unsigned l = 0; l < r->lanes; l++) {
         uint64_t survived = atomic_load(&primary(r)->lanes[l].asked) - 1;
 
@@ -191,7 +224,7 @@ static int kill_one(struct nd_replay *r, struct ft_fault *fault)
     unsigned standby = !r->primary;
     int error;
 
-    dawdle(r);
+    wait_seeded(r);
     error = wait_until(r, protected_by_both, "protection", fault);
     if (error)
         return error;
@@ -208,7 +241,7 @@ static int kill_one(struct nd_replay *r, struct ft_fault *fault)
 
 static bool is_alone(struct nd_replay *r)
 {
-    return atomic_load(&primary(r)->state) == FT_SOLO;
+    return atomic_load(&primary(r)->status.state) == FT_SOLO;
 }
 
 static bool has_begun(struct nd_replay *r)
@@ -217,7 +250,7 @@ static bool has_begun(struct nd_replay *r)
 }
 
 /*
- * A warm standby stands where its last checkpoint left it. Asked for a digest, the primary makes one more:
+ * A warm standby's state is that of its last checkpoint. Asked for a digest, the primary makes one more:
  * then the standby has all there is, and the digests of both can be compared.
  */
 static void ask_checkpoint(struct nd_replay *r)
@@ -229,7 +262,7 @@ static void ask_checkpoint(struct nd_replay *r)
         atomic_fetch_add(&primary(r)->shared[l].orders.digest, 1);
 }
 
-/* All bursts closed, all outputs out of the hold and out of the ring; the standby knows it all. */
+/* All bursts executed, all outputs out of the hold and out of the ring; the standby knows it all. */
 static bool is_done(struct nd_replay *r)
 {
     struct nd_slot *p = primary(r), *s = r->node[!r->primary].slot;
@@ -252,72 +285,16 @@ static bool is_done(struct nd_replay *r)
     return true;
 }
 
-/* Bursts of all lanes' tapes, and how many of them were taken. */
-static uint64_t asked_of(struct nd_replay *r, uint64_t *all)
+/* Feeds the lanes up to these bursts of their tapes, and waits. */
+static int feed_until(struct nd_replay *r, const uint64_t to[], bool (*when)(struct nd_replay *r),
+                      struct ft_fault *fault)
 {
-    uint64_t n = 0;
-
-    *all = 0;
-    for (unsigned l = 0; l < r->lanes; l++) {
-        uint64_t asked = atomic_load(&primary(r)->lanes[l].asked);
-
-        *all += r->tapes[l].burst_count;
-        n += (asked ? asked - 1 : 0) + r->gate[l].shift;
-    }
-    return n;
-}
-
-static void bar(struct nd_replay *r, uint64_t now, uint64_t *shown, bool end)
-{
-    uint64_t done, all;
-
-    if (!end && (now - r->began < BAR_AFTER || now - *shown < BAR_EVERY || !isatty(STDERR_FILENO)))
-        return;
-    if (end) {
-        if (*shown)
-            fprintf(stderr, "\r%60s\r", "");
-        return;
-    }
-    *shown = now;
-    done = asked_of(r, &all);
-    if (done == 0 || done > all)
-        return;
-    fprintf(stderr, "\r[%-40.*s] %3lu %%  burst %lu", (int)(done * 40 / all),
-            "########################################", done * 100 / all, done);
-}
-
-static int feed_on(struct nd_replay *r, const uint64_t to[], bool (*until)(struct nd_replay *r),
-                   struct ft_fault *fault)
-{
-    uint64_t shown = 0, moved = nd_now(), last = 0, all;
-    unsigned round = 0;
-    int error = 0;
-
     for (unsigned l = 0; l < r->lanes; l++)
-        feed(r, l, to[l]);
-    while (!error && !until(r)) {
-        uint64_t now = nd_now(), asked = asked_of(r, &all);
-
-        if (drain(r) == 0)
-            sleep_for(PAUSE_NS);
-        if (round++ % CHECK_EACH == 0)
-            error = nd_nodes_check(r, fault);
-        if (asked != last)
-            moved = now;
-        last = asked;
-        if (interrupted)
-            error = ft_fail(fault, FT_EIO, "interrupted");
-        if (!error && now - moved > PATIENCE)
-            error = ft_fail(fault, FT_EDIVERGED, "no progress at burst %lu; node %c is %s: %.100s", asked,
-                            'a' + (int)r->primary,
-                            ft_state_name((enum ft_state)atomic_load(&primary(r)->state)), primary(r)->why);
-        bar(r, now, &shown, false);
-    }
-    bar(r, 0, &shown, true);
-    return error;
+        feed_lane(r, l, to[l]);
+    return wait_until(r, when, "feeding", fault);
 }
 
-static int start(struct nd_replay *r, struct ft_fault *fault)
+static int start_pair(struct nd_replay *r, struct ft_fault *fault)
 {
     int error = nd_nodes_start(r, 0, fault);
 
@@ -326,8 +303,8 @@ static int start(struct nd_replay *r, struct ft_fault *fault)
     return error ? error : wait_until(r, has_begun, "the first protection", fault);
 }
 
-/* Up to the packet of the next kill, the last part of the way protected and with a link that hesitates. */
-static int approach(struct nd_replay *r, struct ft_fault *fault)
+/* Up to the packet of the next kill, the last of the way protected and with a link that hesitates. */
+static int feed_to_kill(struct nd_replay *r, struct ft_fault *fault)
 {
     uint64_t to[FT_LANES_MAX] = {0}, half[FT_LANES_MAX] = {0};
     int error;
@@ -341,37 +318,35 @@ static int approach(struct nd_replay *r, struct ft_fault *fault)
             half[l] += ft_draw(&r->random) % ((to[l] - from) / 2 + 1);
     }
     set_fits(r, false);
-    error = feed_on(r, half, protected_by_both, fault);
+    error = feed_until(r, half, protected_by_both, fault);
     if (!error)
-        error = feed_on(r, half, took_all, fault);
+        error = feed_until(r, half, took_all, fault);
     set_fits(r, true);
-    return error ? error : feed_on(r, to, took_all, fault);
+    return error ? error : feed_until(r, to, took_all, fault);
 }
 
 int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
 {
-    struct sigaction action = {.sa_handler = interrupt};
     uint64_t all[FT_LANES_MAX] = {0};
     int error;
 
     for (unsigned l = 0; l < r->lanes; l++)
         all[l] = r->tapes[l].burst_count;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    nd_catch_ends();
     r->random = r->options->seed;
     r->alone = !r->config->protect.pair;
     error = nd_nodes_open(r, fault);
     if (!error)
-        error = start(r, fault);
+        error = start_pair(r, fault);
     r->began = nd_now();
     while (!error && r->next_kill < r->options->kill_count) {
-        error = approach(r, fault);
+        error = feed_to_kill(r, fault);
         if (!error)
             error = kill_one(r, fault);
     }
     set_fits(r, false);
     if (!error)
-        error = feed_on(r, all, is_done, fault);
+        error = feed_until(r, all, is_done, fault);
     r->ended = nd_now();
     if (error == FT_EDIVERGED) {
         fprintf(stderr, "understudy replay: %s\n", fault->text);

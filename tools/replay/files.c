@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which files of a directory are executed: the newest that go on from each other and have a base. */
+/* Which files of a directory are executed: the newest that go on from each other and have a snapshot. */
 #include "tools/replay/log.h"
 
 #include <dirent.h>
@@ -16,7 +16,7 @@ static int is_recording(const struct dirent *d)
     return len > strlen(LG_SUFFIX) && strcmp(d->d_name + len - strlen(LG_SUFFIX), LG_SUFFIX) == 0;
 }
 
-static void tell_end(const struct lg_recording *r)
+static void report_torn_end(const struct lg_recording *r)
 {
     if (r->whole == r->size)
         return;
@@ -27,7 +27,7 @@ static void tell_end(const struct lg_recording *r)
 }
 
 /* A file without a whole header was begun when its node died: nothing is in it. */
-static int add(struct nd_log_files *files, const char *file, bool only, struct ft_fault *fault)
+static int add_file(struct nd_log_files *files, const char *file, bool only, struct ft_fault *fault)
 {
     struct lg_recording *r = &files->list[files->count];
     int error = lg_recording_open(r, file, fault);
@@ -55,16 +55,17 @@ static int add_directory(struct nd_log_files *files, const char *path, struct ft
                         n < 0 ? strerror(errno) : "no recording", LG_SUFFIX);
     for (int i = 0; i < n; i++) {
         snprintf(name, sizeof(name), "%s/%s", path, found[i]->d_name);
-        error = error ? error : add(files, name, false, fault);
+        error = error ? error : add_file(files, name, false, fault);
         free(found[i]);
     }
     free(found);
     return error;
 }
 
-/* From the newest backwards: where the files that go on from each other begin, and which of them has a base.
+/* From the newest backwards: where the files that go on from each other begin, and which of them has a
+ * snapshot.
  */
-static bool choose(struct nd_log_files *files)
+static bool choose_files(struct nd_log_files *files)
 {
     struct lg_recording *list = files->list;
 
@@ -86,7 +87,7 @@ static bool choose(struct nd_log_files *files)
 }
 
 /* A recording that ended before this one is nobody's loss; one of which the end is missing may be. */
-static void tell_older(const struct nd_log_files *files, const char *path)
+static void report_passed_over(const struct nd_log_files *files, const char *path)
 {
     const struct lg_recording *before = &files->list[files->first - 1];
 
@@ -116,18 +117,18 @@ int nd_log_files_open(struct nd_log_files *files, const char *path, struct ft_fa
         error = add_directory(files, path, fault);
     } else {
         files->list = calloc(1, sizeof(*files->list));
-        error = files->list ? add(files, path, true, fault) : ft_fail(fault, FT_ENOMEM, "no memory");
+        error = files->list ? add_file(files, path, true, fault) : ft_fail(fault, FT_ENOMEM, "no memory");
     }
     if (error)
         return error;
     all = files->count;
-    if (!choose(files))
+    if (!choose_files(files))
         return ft_fail(fault, FT_EMALFORMED, "%.120s: no whole snapshot, expected one to begin from", path);
     if (files->first > 0 && !lg_recording_follows(&files->list[files->first - 1], &files->list[files->first]))
-        tell_older(files, path);
+        report_passed_over(files, path);
     for (unsigned i = files->count; i < all; i++)
         lg_recording_close(&files->list[i]);
-    tell_end(&files->list[files->count - 1]);
+    report_torn_end(&files->list[files->count - 1]);
     return 0;
 }
 

@@ -3,22 +3,17 @@
 #define _GNU_SOURCE
 #include "tools/replay/gate.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <xxhash.h>
 
-#define SNAP_MAX 262144
-#define SECOND   1000000000ull
-
-int nd_gate_open(struct nd_gate *gate, const struct nd_tape *tape, bool keeps, struct ft_fault *fault)
+int nd_gate_open(struct nd_gate *gate, const struct nd_tape *tape, bool keeps,
+                 struct nd_capture_file *written, struct ft_fault *fault)
 {
-    *gate = (struct nd_gate){.tape = tape, .keeps = keeps};
+    *gate = (struct nd_gate){.tape = tape, .keeps = keeps, .written = written};
     /* Address space, not memory: most chains make no packets of their own. */
     gate->numbers = tape->count + tape->burst_count * NF_EMIT_MAX + 1;
     gate->left = mmap(NULL, gate->numbers * sizeof(*gate->left), PROT_READ | PROT_WRITE,
@@ -39,69 +34,17 @@ void nd_gate_close(struct nd_gate *gate)
         munmap(gate->left, gate->numbers * sizeof(*gate->left));
     free(gate->source);
     free(gate->seq);
-    if (gate->dump)
-        pcap_dump_close(gate->dump);
-    if (gate->part)
-        unlink(gate->part);
-    free(gate->part);
     memset(gate, 0, sizeof(*gate));
 }
 
 /* ---- the file ---------------------------------------------------------------------------------- */
 
-/* Beside it, to become it when it is whole. A device, a pipe or a link is written to as it is. */
-static char *part_of(const char *file)
-{
-    struct stat is;
-    char *part;
-
-    if (lstat(file, &is) == 0 && !S_ISREG(is.st_mode))
-        return NULL;
-    return asprintf(&part, "%s.part", file) < 0 ? NULL : part;
-}
-
-int nd_gate_write(struct nd_gate *gate, const char *file, struct ft_fault *fault)
-{
-    pcap_t *pcap = pcap_open_dead_with_tstamp_precision(DLT_EN10MB, SNAP_MAX, PCAP_TSTAMP_PRECISION_NANO);
-
-    gate->part = part_of(file);
-    if (pcap)
-        gate->dump = pcap_dump_open(pcap, gate->part ? gate->part : file);
-    if (!gate->dump)
-        ft_fail(fault, FT_EIO, "%.200s, expected a file to write to", pcap ? pcap_geterr(pcap) : "no memory");
-    if (pcap)
-        pcap_close(pcap);
-    return gate->dump ? 0 : FT_EIO;
-}
-
-int nd_gate_written(struct nd_gate *gate, const char *file, struct ft_fault *fault)
-{
-    bool failed;
-    int why;
-
-    if (!gate->dump)
-        return 0;
-    failed = pcap_dump_flush(gate->dump) != 0 || ferror(pcap_dump_file(gate->dump));
-    why = errno;
-    pcap_dump_close(gate->dump);
-    gate->dump = NULL;
-    if (!failed && gate->part && rename(gate->part, file) != 0) {
-        failed = true;
-        why = errno;
-    }
-    if (!failed) {
-        free(gate->part);
-        gate->part = NULL;
-    }
-    return failed ? ft_fail(fault, FT_EIO, "%.150s: cannot be written: %s", file, strerror(why)) : 0;
-}
-
 /* Stamped as the input it came from; an NF's own packet with the time of its burst. */
 static void write_packet(struct nd_gate *gate, const struct nd_slot_output *out)
 {
     const struct nd_tape_burst *b = NULL;
-    struct pcap_pkthdr head = {.caplen = out->len, .len = out->len};
     uint64_t stamp = 0, index;
+    uint32_t have = out->len;
 
     if (out->burst >= 1 && out->burst <= gate->known)
         b = &gate->tape->bursts[gate->source[out->burst] - 1];
@@ -111,13 +54,11 @@ static void write_packet(struct nd_gate *gate, const struct nd_slot_output *out)
         index = b->first + (out->seq - gate->seq[out->burst]);
         if (index < gate->tape->count) {
             stamp = gate->tape->inputs[index].stamp;
-            if (gate->tape->inputs[index].have < head.caplen)
-                head.caplen = gate->tape->inputs[index].have;
+            if (gate->tape->inputs[index].have < have)
+                have = gate->tape->inputs[index].have;
         }
     }
-    head.ts.tv_sec = (time_t)(stamp / SECOND);
-    head.ts.tv_usec = (suseconds_t)(stamp % SECOND);
-    pcap_dump((u_char *)gate->dump, &head, (const u_char *)(out + 1));
+    nd_capture_put(gate->written, stamp, out + 1, have, out->len);
 }
 
 /* ---- outputs ----------------------------------------------------------------------------------- */
@@ -130,7 +71,7 @@ uint64_t nd_gate_digest(const void *frame, uint32_t len, uint64_t port)
 }
 
 /* True when it is to leave. */
-static bool admit(struct nd_gate *gate, const struct nd_slot_output *out)
+static bool admit_output(struct nd_gate *gate, const struct nd_slot_output *out)
 {
     uint64_t digest = nd_gate_digest(out + 1, out->len, out->port), *left;
 
@@ -161,11 +102,11 @@ uint64_t nd_gate_drain(struct nd_gate *gate, struct ft_ring *ring)
     uint64_t there, n = 0;
 
     while (n < 4096 && (out = ft_ring_peek(ring, &there))) {
-        if (admit(gate, out)) {
+        if (admit_output(gate, out)) {
             gate->released++;
             if (out->burst > gate->last_burst)
                 gate->last_burst = out->burst;
-            if (gate->dump)
+            if (gate->written)
                 write_packet(gate, out);
         }
         ft_ring_advance(ring, out->size);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gate of the replay tool, for one lane (there is one for each): what has left, in order; what would
- * leave again; which burst of the tape each surviving burst of the lane was. Used by the tool's own process
- * alone.
+ * A gate stands for what is in front of a pair and behind it, for one lane: it feeds the inputs and takes the
+ * outputs. It knows what has left, in order; what would leave again; which burst of the tape each surviving
+ * burst of the lane was. Used by the tool's own process alone.
  *
  * Numbers, sequence numbers and bursts are the lane's. With `keeps` (a gate that keeps the inputs) nothing is
  * ever lost and they run as the tape does. Without, each takeover skips what the dead primary had taken and
@@ -11,17 +11,15 @@
 #ifndef TOOLS_REPLAY_GATE_H
 #define TOOLS_REPLAY_GATE_H
 
+#include "tools/replay/capture.h"
 #include "tools/replay/slot.h"
-
-#include <pcap/pcap.h>
 
 #define ND_GATE_TOLD 20u /* lines about losses, then a total */
 
 struct nd_gate {
     const struct nd_tape *tape;
     bool keeps;
-    pcap_dumper_t *dump; /* NULL: nothing is written */
-    char *part; /* where it is written until it is whole; NULL: to its own name, or nothing is written */
+    struct nd_capture_file *written; /* where what leaves is written, for all lanes; NULL: nowhere */
 
     uint64_t *source; /* [burst] of the tape, for bursts 1 … known */
     uint64_t *seq;    /* [burst] of its first input; [known + 1] is the next */
@@ -38,13 +36,9 @@ struct nd_gate {
     unsigned told;        /* lines said about losses */
 };
 
-int nd_gate_open(struct nd_gate *gate, const struct nd_tape *tape, bool keeps, struct ft_fault *fault);
+int nd_gate_open(struct nd_gate *gate, const struct nd_tape *tape, bool keeps,
+                 struct nd_capture_file *written, struct ft_fault *fault);
 void nd_gate_close(struct nd_gate *gate);
-
-/* OUT.pcap; FT_EIO. */
-int nd_gate_write(struct nd_gate *gate, const char *file, struct ft_fault *fault);
-int nd_gate_written(struct nd_gate *gate, const char *file,
-                    struct ft_fault *fault); /* all of it is on disk */
 
 /* Takes what a node has released out of its ring; how many outputs. */
 uint64_t nd_gate_drain(struct nd_gate *gate, struct ft_ring *out);

@@ -1,36 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Finds what can be executed of a recording: records by lane, and closed sets of them. */
 #include "tools/replay/index.h"
+#include "tools/replay/grow.h"
 
 #include <stdlib.h>
 
 /* ---- reading ----------------------------------------------------------------------------------- */
 
-static bool grow(void **list, uint32_t *room, uint32_t count, uint32_t more, size_t size)
-{
-    uint32_t wanted = *room ? *room : 256;
-    void *larger;
-
-    while (wanted < count + more)
-        wanted *= 2;
-    if (wanted == *room)
-        return true;
-    larger = realloc(*list, wanted * size);
-    if (!larger)
-        return false;
-    *list = larger;
-    *room = wanted;
-    return true;
-}
-
-static bool add(struct nd_index_lane *lane, const struct lg_frame *f, const struct ft_record *r)
+static bool add_burst(struct nd_index_lane *lane, const struct lg_frame *f, const struct ft_record *r)
 {
     const struct ft_dependency *dependencies =
         (const void *)((const uint8_t *)r + ft_record_dependencies_at(r));
 
-    if (!grow((void **)&lane->burst, &lane->room, lane->count, 1, sizeof(lane->burst[0])) ||
-        !grow((void **)&lane->dependencies, &lane->dependencies_room, lane->dependencies_count,
-              r->dependencies, sizeof(dependencies[0])))
+    if (!nd_grow((void **)&lane->burst, &lane->room, lane->count + 1, sizeof(lane->burst[0]), 256) ||
+        !nd_grow((void **)&lane->dependencies, &lane->dependencies_room,
+                 lane->dependencies_count + r->dependencies, sizeof(dependencies[0]), 256))
         return false;
     lane->burst[lane->count++] = (struct nd_index_burst){.content = f->content,
                                                          .len = f->len,
@@ -55,7 +39,7 @@ static int read_records(struct nd_index *index, struct ft_record *room, struct f
             continue;
         FT_CHECK(ft_record_decode(f.content, f.len, room, FT_RECORD_MAX, fault) > 0,
                  "a record that was read before: %s", fault->text);
-        if (!add(&index->lane[room->lane], &f, room))
+        if (!add_burst(&index->lane[room->lane], &f, room))
             return ft_fail(fault, FT_ENOMEM, "no memory for the index of %.160s", index->file->file);
     }
     return 0;
@@ -69,7 +53,7 @@ static uint64_t access_after(const struct nd_index *index, unsigned lane, uint32
     return count ? index->lane[lane].burst[count - 1].access : index->file->at[lane].access;
 }
 
-static bool inside(const struct nd_index *index, const struct nd_index_lane *lane, uint32_t burst)
+static bool depends_inside(const struct nd_index *index, const struct nd_index_lane *lane, uint32_t burst)
 {
     const struct nd_index_burst *b = &lane->burst[burst];
 
@@ -91,7 +75,7 @@ static void close_set(struct nd_index *index)
             struct nd_index_lane *lane = &index->lane[l];
             uint32_t n = 0;
 
-            while (n < lane->upto && inside(index, lane, n))
+            while (n < lane->upto && depends_inside(index, lane, n))
                 n++;
             changed |= n < lane->upto;
             lane->upto = n;
@@ -141,7 +125,7 @@ static void add_past(struct nd_index *index)
 
 /* ---- digests ----------------------------------------------------------------------------------- */
 
-static struct nd_index_burst *with_digest(const struct nd_index_lane *lane, uint64_t digest)
+static struct nd_index_burst *find_digest(const struct nd_index_lane *lane, uint64_t digest)
 {
     for (uint32_t i = 0; i < lane->upto; i++)
         if (lane->burst[i].has_digest && lane->burst[i].digest == digest)
@@ -156,9 +140,9 @@ void nd_index_settle(struct nd_index *index)
         bool all = b->has_digest;
 
         for (unsigned l = 0; all && l < index->lanes; l++)
-            all = with_digest(&index->lane[l], b->digest) != NULL;
+            all = find_digest(&index->lane[l], b->digest) != NULL;
         for (unsigned l = 0; all && l < index->lanes; l++)
-            with_digest(&index->lane[l], b->digest)->comparable = true;
+            find_digest(&index->lane[l], b->digest)->comparable = true;
     }
 }
 

@@ -13,7 +13,7 @@ struct nd_index_burst {
     uint32_t len;
     uint32_t dependency, dependencies; /* of struct nd_index_lane.dependencies */
     uint64_t seq;                      /* of the first input after this burst */
-    uint64_t access;                   /* … and of the next access */
+    uint64_t access;                   /* number of the first shared access after this burst */
     uint64_t digest;
     bool has_digest, comparable; /* comparable: all lanes execute theirs of this digest */
 };
@@ -21,7 +21,8 @@ struct nd_index_burst {
 struct nd_index_lane {
     struct nd_index_burst *burst;
     struct ft_dependency *dependencies;
-    uint32_t count, room, dependencies_count, dependencies_room;
+    uint32_t count, dependencies_count;
+    uint64_t room, dependencies_room;
     uint32_t upto; /* of `count`, how many are executed */
 };
 
@@ -38,7 +39,7 @@ struct nd_index {
 int nd_index_make(struct nd_index *index, const struct lg_recording *file, struct ft_fault *fault);
 void nd_index_free(struct nd_index *index);
 
-/* Clock of the lane's next input behind what is executed. */
+/* Sequence number of the lane's next input behind what is executed. */
 uint64_t nd_index_seq(const struct nd_index *index, unsigned lane);
 /*
  * Sets `upto` of every lane to what the burst with this input depends on, itself included: its past, and

@@ -5,6 +5,7 @@
  * the lane takes no more bursts.
  */
 #include "ftcore/base/check.h"
+#include "tools/pair/child.h"
 #include "tools/replay/ledger.h"
 #include "tools/replay/slot.h"
 
@@ -20,12 +21,9 @@
 
 struct nd_slot *nd_slot_new(unsigned lanes)
 {
-    struct nd_slot *slot =
-        mmap(NULL, sizeof(*slot), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct nd_slot *slot = nd_shared_memory(sizeof(*slot));
 
-    if (slot == MAP_FAILED)
-        return NULL;
-    for (unsigned l = 0; l < lanes; l++)
+    for (unsigned l = 0; l < lanes && slot; l++)
         if (ft_ring_init(&slot->lanes[l].out, OUT_BYTES) != 0 ||
             (lanes > 1 && ft_ring_init(&slot->lanes[l].records, RECORD_BYTES) != 0)) {
             nd_slot_free(slot, lanes);
@@ -71,7 +69,7 @@ struct buffer {
     uint8_t frame[];
 };
 
-static struct buffer *take(struct nd_slot_io *io, unsigned lane, uint32_t len)
+static struct buffer *take_buffer(struct nd_slot_io *io, unsigned lane, uint32_t len)
 {
     struct buffer *b;
 
@@ -83,7 +81,7 @@ static struct buffer *take(struct nd_slot_io *io, unsigned lane, uint32_t len)
     return b;
 }
 
-static void drop(void *ctx, void *owner)
+static void drop_buffer(void *ctx, void *owner)
 {
     struct nd_slot_io *io = ctx;
     unsigned lane = ((struct buffer *)owner)->lane;
@@ -91,8 +89,8 @@ static void drop(void *ctx, void *owner)
     io->lane[lane].free[io->lane[lane].frees++] = owner;
 }
 
-static bool burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint8_t ports[],
-                  uint32_t *n, uint64_t *time)
+static bool read_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint8_t ports[],
+                       uint32_t *n, uint64_t *time)
 {
     struct nd_slot_io *io = ctx;
     struct nd_slot_lane *from = &io->slot->lanes[lane];
@@ -107,7 +105,7 @@ static bool burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame frame
         return false;
     for (uint32_t i = 0; i < b->n; i++) {
         const struct nd_tape_input *in = &tape->inputs[b->first + i];
-        struct buffer *to = take(io, lane, in->wire);
+        struct buffer *to = take_buffer(io, lane, in->wire);
 
         nd_tape_frame(tape, b->first + i, to->frame);
         frames[i] = (struct nd_frame){.data = to->frame, .len = in->wire, .owner = to};
@@ -131,7 +129,7 @@ static uint32_t transmit(void *ctx, unsigned lane, unsigned port, const struct f
         struct nd_slot_output *out;
 
         if (held[sent].number == 0) { /* the node's own frame: no output of the chain */
-            drop(io, b);
+            drop_buffer(io, b);
             continue;
         }
         out = ft_ring_reserve(ring, size);
@@ -145,27 +143,28 @@ static uint32_t transmit(void *ctx, unsigned lane, unsigned port, const struct f
                                        .port = port};
         memcpy(out + 1, b->frame, b->len);
         ft_ring_publish(ring, size);
-        drop(io, b);
+        drop_buffer(io, b);
     }
     return sent;
 }
 
-static void *make(void *ctx, unsigned lane, const void *frame, uint32_t len)
+static void *make_buffer(void *ctx, unsigned lane, const void *frame, uint32_t len)
 {
-    struct buffer *b = take(ctx, lane, len);
+    struct buffer *b = take_buffer(ctx, lane, len);
 
     if (b)
         memcpy(b->frame, frame, len);
     return b;
 }
 
-static uint8_t *data(void *owner)
+static uint8_t *frame_of(void *owner)
 {
     return ((struct buffer *)owner)->frame;
 }
 
 /* With a gate that keeps inputs none is ever lost, so sequence numbers count the tape's packets. */
-static bool complete(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t have, uint32_t len)
+static bool complete_input(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t have,
+                           uint32_t len)
 {
     const struct nd_tape *tape = &((struct nd_slot_io *)ctx)->tapes[lane];
     uint8_t whole[FT_FRAME_MAX];
@@ -177,7 +176,7 @@ static bool complete(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uin
     return true;
 }
 
-static bool input(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t *len, uint8_t *port)
+static bool read_input(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t *len, uint8_t *port)
 {
     const struct nd_tape *tape = &((struct nd_slot_io *)ctx)->tapes[lane];
 
@@ -189,12 +188,12 @@ static bool input(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32
     return true;
 }
 
-static bool room(void *ctx, unsigned lane)
+static bool has_record_room(void *ctx, unsigned lane)
 {
     return ft_ring_room(&((struct nd_slot_io *)ctx)->slot->lanes[lane].records) >= ND_LEDGER_RECORD;
 }
 
-static void record(void *ctx, unsigned lane, const struct ft_record *r)
+static void put_record(void *ctx, unsigned lane, const struct ft_record *r)
 {
     nd_ledger_put(&((struct nd_slot_io *)ctx)->slot->lanes[lane].records, r);
 }
@@ -232,15 +231,15 @@ int nd_slot_io_open(struct nd_slot_io *io, struct nd_slot *slot, const struct nd
                             .side = {NF_INSIDE, NF_OUTSIDE},
                             .buffers = each,
                             .send = transmit,
-                            .make = make,
-                            .data = data,
-                            .drop = drop,
-                            .burst = burst,
-                            .complete = keeps ? complete : NULL,
-                            .input = keeps ? input : NULL,
+                            .make = make_buffer,
+                            .data = frame_of,
+                            .drop = drop_buffer,
+                            .burst = read_burst,
+                            .complete = keeps ? complete_input : NULL,
+                            .input = keeps ? read_input : NULL,
                             .frame_max = (io->frame_max + 63u) & ~63u,
-                            .room = lanes > 1 ? room : NULL,
-                            .record = lanes > 1 ? record : NULL};
+                            .room = lanes > 1 ? has_record_room : NULL,
+                            .record = lanes > 1 ? put_record : NULL};
     return 0;
 }
 

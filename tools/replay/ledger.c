@@ -3,8 +3,8 @@
 #include "tools/replay/ledger.h"
 
 #include "ftcore/base/check.h"
+#include "tools/replay/grow.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 void nd_ledger_free(struct nd_ledger *ledger)
@@ -34,27 +34,8 @@ void nd_ledger_put(struct ft_ring *ring, const struct ft_record *record)
 
 static bool make_room(struct nd_ledger *ledger, uint32_t size)
 {
-    void *more;
-
-    if (ledger->count == ledger->room) {
-        uint64_t wanted = ledger->room ? ledger->room * 2 : 4096;
-
-        more = realloc(ledger->at, wanted * sizeof(*ledger->at));
-        if (!more)
-            return false;
-        ledger->at = more;
-        ledger->room = wanted;
-    }
-    while (ledger->used + size > ledger->byte_room) {
-        uint64_t wanted = ledger->byte_room ? ledger->byte_room * 2 : 1u << 20;
-
-        more = realloc(ledger->bytes, wanted);
-        if (!more)
-            return false;
-        ledger->bytes = more;
-        ledger->byte_room = wanted;
-    }
-    return true;
+    return nd_grow((void **)&ledger->at, &ledger->room, ledger->count + 1, sizeof(*ledger->at), 4096) &&
+           nd_grow((void **)&ledger->bytes, &ledger->byte_room, ledger->used + size, 1, 1u << 20);
 }
 
 uint64_t nd_ledger_drain(struct nd_ledger *ledger, struct ft_ring *ring)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The surviving log of one lane: every record that a live lane closed, as its node gave it to the gate before
- * anybody else could act on it; what did not survive a takeover is cut off. Inputs are kept by number alone
- * (FT_REC_BY_SEQ): the tape has them. Written by the tool's own process; read by it and, after the fork, by
- * the reference.
+ * A ledger is the surviving log of one lane: every record of a burst that a live lane executed, as its node
+ * gave it to the gate before anybody else could act on it; what did not survive a takeover is cut off. Inputs
+ * are kept by number alone (FT_REC_BY_SEQ): the tape has them. Written by the tool's own process; read by it
+ * and, after the fork, by the reference.
  */
 #ifndef TOOLS_REPLAY_LEDGER_H
 #define TOOLS_REPLAY_LEDGER_H

@@ -272,7 +272,7 @@ static int check_until(const struct nd_log *log)
                     o->until_lane);
 }
 
-static int prepare(struct nd_log *log, struct ft_fault *fault)
+static int open_log(struct nd_log *log, struct ft_fault *fault)
 {
     int error = nd_config_read(&log->config, log->options->config, false, fault);
 
@@ -319,7 +319,7 @@ int nd_replay_log(const struct nd_replay_options *options)
     int error, code = ND_DONE;
 
     log = (struct nd_log){.options = options};
-    error = prepare(&log, &fault);
+    error = open_log(&log, &fault);
     if (!error)
         code = check_until(&log);
     if (!error && !code)

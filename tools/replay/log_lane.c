@@ -3,13 +3,11 @@
  * outputs of all of them as one capture. */
 #include "tools/replay/log.h"
 #include "nflib/chain/chain.h"
+#include "tools/replay/capture.h"
 
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define SNAP_MAX 262144
-#define SECOND   1000000000ul
 
 /* ---- execution --------------------------------------------------------------------------------- */
 
@@ -47,7 +45,7 @@ static void note_inputs(const struct ft_record *r, struct nd_log_input in[])
 }
 
 /* Of the lane that --until names, what comes behind its sequence number in the same burst is not shown. */
-static bool shown(const struct nd_log_lane *l, uint64_t seq)
+static bool is_shown(const struct nd_log_lane *l, uint64_t seq)
 {
     const struct nd_replay_options *o = l->log->options;
 
@@ -69,14 +67,14 @@ static void note_outputs(struct nd_log_lane *l, struct nd_log_input in[])
             l->dropped++;
         else
             keep_frame(l, r->time, p->data, p->have, p->len);
-        if (shown(l, in[i].seq))
+        if (is_shown(l, in[i].seq))
             l->last[l->inputs++ % ND_LOG_LAST] = in[i];
     }
     for (uint32_t i = 0; i < count; i++)
         keep_frame(l, r->time, made[i].frame, made[i].len, made[i].len);
 }
 
-static bool execute(struct nd_log_lane *l, const struct nd_index_burst *b)
+static bool execute_burst(struct nd_log_lane *l, const struct nd_index_burst *b)
 {
     struct ft_ring *ring = &l->lane->shared->replay;
     struct nd_log_input in[FT_BURST_MAX] = {{.lane = 0}};
@@ -85,7 +83,7 @@ static bool execute(struct nd_log_lane *l, const struct nd_index_burst *b)
 
     FT_CHECK(ft_record_decode(b->content, b->len, l->record, FT_RECORD_MAX, &fault) > 0,
              "a record that was read before: %s", fault.text);
-    if (!b->comparable) { /* other lanes' part of it is not executed */
+    if (!b->comparable) { /* not all lanes execute their bursts of this digest */
         l->record->flags &= (uint16_t)~FT_REC_DIGEST;
         l->record->digest = 0;
     }
@@ -94,7 +92,8 @@ static bool execute(struct nd_log_lane *l, const struct nd_index_burst *b)
     memcpy(room, l->record, l->record->size);
     ft_ring_publish(ring, l->record->size);
     note_inputs(l->record, in);
-    while (!nd_lane_replay(l->lane, l->record->burst)) { /* it may have to stand until all do */
+    while (!nd_lane_replay(l->lane,
+                           l->record->burst)) { /* it may have to wait for other lanes at a stop point */
         if (nd_lane_replay_aborted(l->lane))
             return false;
         sched_yield();
@@ -110,7 +109,7 @@ void *nd_log_run(void *log_lane)
     struct nd_log_lane *l = log_lane;
 
     for (uint32_t i = 0; i < l->index->upto; i++)
-        if (!execute(l, &l->index->burst[i]))
+        if (!execute_burst(l, &l->index->burst[i]))
             break;
     return NULL;
 }
@@ -139,7 +138,7 @@ static unsigned earliest(const struct nd_log *log, const struct heads *h)
 }
 
 /* False: what lanes had written could not be read back. */
-static bool merge(const struct nd_log *log, pcap_dumper_t *dump)
+static bool merge_frames(const struct nd_log *log, struct nd_capture_file *out)
 {
     uint8_t frame[FT_FRAME_MAX];
     struct heads h;
@@ -151,13 +150,10 @@ static bool merge(const struct nd_log *log, pcap_dumper_t *dump)
     }
     while ((l = earliest(log, &h)) < log->lanes) {
         const struct nd_log_frame *f = &h.frame[l];
-        struct pcap_pkthdr head = {.caplen = f->have, .len = f->len};
 
-        head.ts.tv_sec = (time_t)(f->time / SECOND);
-        head.ts.tv_usec = (suseconds_t)(f->time % SECOND);
         if (f->have > sizeof(frame) || fread(frame, 1, f->have, log->of_lane[l].frames) != f->have)
             return false;
-        pcap_dump((u_char *)dump, &head, frame);
+        nd_capture_put(out, f->time, frame, f->have, f->len);
         read_head(log, &h, l);
     }
     return true;
@@ -166,24 +162,16 @@ static bool merge(const struct nd_log *log, pcap_dumper_t *dump)
 int nd_log_dump(struct nd_log *log, struct ft_fault *fault)
 {
     const char *name = log->options->output;
-    pcap_t *pcap = pcap_open_dead_with_tstamp_precision(DLT_EN10MB, SNAP_MAX, PCAP_TSTAMP_PRECISION_NANO);
-    pcap_dumper_t *dump = pcap ? pcap_dump_open(pcap, name) : NULL;
-    bool whole = dump != NULL;
-    int error = 0;
+    struct nd_capture_file out;
+    int error = nd_capture_open(&out, name, fault);
 
-    if (!dump)
-        error = ft_fail(fault, FT_EINVAL, "%.200s, expected a file to write to",
-                        pcap ? pcap_geterr(pcap) : "no memory");
-    for (unsigned l = 0; whole && l < log->lanes; l++)
-        whole = fflush(log->of_lane[l].frames) == 0 && !ferror(log->of_lane[l].frames);
-    if (whole) {
-        whole = merge(log, dump) && pcap_dump_flush(dump) == 0 && !ferror(pcap_dump_file(dump));
-    }
-    if (dump && !whole)
-        error = ft_fail(fault, FT_EINVAL, "%.200s: cannot be written", name);
-    if (dump)
-        pcap_dump_close(dump);
-    if (pcap)
-        pcap_close(pcap);
+    for (unsigned l = 0; !error && l < log->lanes; l++)
+        if (fflush(log->of_lane[l].frames) != 0 || ferror(log->of_lane[l].frames))
+            error = ft_fail(fault, FT_EIO, "%.200s: outputs cannot be kept for it", name);
+    if (!error && !merge_frames(log, &out))
+        error = ft_fail(fault, FT_EIO, "%.200s: outputs cannot be read back for it", name);
+    if (!error)
+        error = nd_capture_finish(&out, fault);
+    nd_capture_close(&out);
     return error;
 }

@@ -25,7 +25,7 @@ static const char *port_name(const struct nd_log *log, unsigned port)
 }
 
 /* "tcp 10.0.0.1:80 > 10.0.0.2:1234", or what the frame is. */
-static const char *tuple(const struct nf_packet *p, char out[96])
+static const char *format_flow(const struct nf_packet *p, char out[96])
 {
     char from[INET_ADDRSTRLEN], to[INET_ADDRSTRLEN], proto[16];
 
@@ -49,7 +49,7 @@ static const char *tuple(const struct nf_packet *p, char out[96])
 }
 
 /* "dropped by firewall: denied", or the port it left by. */
-static const char *verdict(const struct nd_log *log, const struct nf_packet *p, char out[96])
+static const char *format_verdict(const struct nd_log *log, const struct nf_packet *p, char out[96])
 {
     const struct nf *nf = nf_at(log, p->drop_nf);
 
@@ -63,7 +63,7 @@ static const char *verdict(const struct nd_log *log, const struct nf_packet *p, 
 
 /* ---- of several lanes -------------------------------------------------------------------------- */
 
-static uint64_t counter(const struct nd_log *log, const char *name, unsigned index)
+static uint64_t sum_counter(const struct nd_log *log, const char *name, unsigned index)
 {
     uint64_t sum = 0;
 
@@ -86,7 +86,7 @@ static struct nd_log_lane sum_of(const struct nd_log *log)
 }
 
 /* The lane that --until names, or the first. */
-static unsigned told_lane(const struct nd_log *log)
+static unsigned named_lane(const struct nd_log *log)
 {
     return log->options->until ? (unsigned)log->options->until_lane : 0;
 }
@@ -101,7 +101,7 @@ static unsigned last_inputs(const struct nd_log *log, const struct nd_log_input 
     unsigned n = 0, at;
 
     for (unsigned l = 0; l < log->lanes; l++)
-        left[l] = log->options->until && l != told_lane(log) ? 0 : log->of_lane[l].inputs;
+        left[l] = log->options->until && l != named_lane(log) ? 0 : log->of_lane[l].inputs;
     for (; n < ND_LOG_LAST; n++) {
         const struct nd_log_input *newest = NULL;
 
@@ -142,12 +142,12 @@ static json_t *inputs_json(const struct nd_log *log)
     for (unsigned i = 0; i < n; i++) {
         const struct nd_log_input *p = last[i];
 
-        json_array_append_new(list,
-                              json_pack("{s:i, s:I, s:I, s:s, s:s, s:I, s:s, s:s}", "lane", (int)p->lane,
-                                        "seq", (json_int_t)p->seq, "time_ns", (json_int_t)p->time, "port",
-                                        port_name(log, p->in.in_port), "input", tuple(&p->in, in), "bytes",
-                                        (json_int_t)p->in.len, "verdict", verdict(log, &p->out, what),
-                                        "output", p->out.drop ? "" : tuple(&p->out, out)));
+        json_array_append_new(
+            list, json_pack("{s:i, s:I, s:I, s:s, s:s, s:I, s:s, s:s}", "lane", (int)p->lane, "seq",
+                            (json_int_t)p->seq, "time_ns", (json_int_t)p->time, "port",
+                            port_name(log, p->in.in_port), "input", format_flow(&p->in, in), "bytes",
+                            (json_int_t)p->in.len, "verdict", format_verdict(log, &p->out, what), "output",
+                            p->out.drop ? "" : format_flow(&p->out, out)));
     }
     return list;
 }
@@ -162,7 +162,7 @@ static json_t *state_json(const struct nd_log *log)
 
         for (unsigned c = 0; one && nf->module->counters && nf->module->counters[c]; c++)
             json_object_set_new(one, nf->module->counters[c],
-                                json_integer((json_int_t)counter(log, nf->module->name, c)));
+                                json_integer((json_int_t)sum_counter(log, nf->module->name, c)));
         if (one)
             json_object_set_new(all, nf->module->name, one);
     }
@@ -186,7 +186,7 @@ static json_t *lanes_json(const struct nd_log *log)
 
 static int print_json(const struct nd_log *log)
 {
-    const struct nf_lane_state *state = nf_chain_state(log->lane[told_lane(log)].chain);
+    const struct nf_lane_state *state = nf_chain_state(log->lane[named_lane(log)].chain);
     struct nd_log_lane sum = sum_of(log);
     char digest[24];
     json_t *o;
@@ -220,9 +220,9 @@ static void print_inputs(const struct nd_log *log, FILE *out)
         if (log->lanes > 1)
             fprintf(out, "  %2u:", p->lane);
         fprintf(out, "  %10lu  %lu.%09lu  %s  %s  %u bytes  ->  %s%s%s\n", p->seq, p->time / SECOND,
-                p->time % SECOND, port_name(log, p->in.in_port), tuple(&p->in, in), p->in.len,
-                verdict(log, &p->out, what), p->out.drop ? "" : "  ",
-                p->out.drop ? "" : tuple(&p->out, gone));
+                p->time % SECOND, port_name(log, p->in.in_port), format_flow(&p->in, in), p->in.len,
+                format_verdict(log, &p->out, what), p->out.drop ? "" : "  ",
+                p->out.drop ? "" : format_flow(&p->out, gone));
     }
 }
 
@@ -235,8 +235,8 @@ static void print_state(const struct nd_log *log, FILE *out)
             continue;
         fprintf(out, "  %-14s", nf->module->name);
         for (unsigned c = 0; nf->module->counters && nf->module->counters[c]; c++)
-            if (counter(log, nf->module->name, c))
-                fprintf(out, " %s %lu", nf->module->counters[c], counter(log, nf->module->name, c));
+            if (sum_counter(log, nf->module->name, c))
+                fprintf(out, " %s %lu", nf->module->counters[c], sum_counter(log, nf->module->name, c));
         fprintf(out, "\n");
     }
 }

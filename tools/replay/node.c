@@ -31,16 +31,8 @@ struct running {
     struct nd_member member;
     struct nd_slot_io io;
     uint64_t random, status_at;
+    unsigned idle; /* turns without work */
 };
-
-static void told(void *arg, enum ft_state state, uint64_t view, const char *why)
-{
-    struct nd_slot *slot = ((struct running *)arg)->node->slot;
-
-    (void)view;
-    snprintf(slot->why, sizeof(slot->why), "%s", why);
-    atomic_store(&slot->state, (int)state);
-}
 
 /* ---- putting together -------------------------------------------------------------------------- */
 
@@ -55,7 +47,7 @@ static uint64_t replayed_bytes(const struct running *r)
     return each * r->io.io.buffers / 2;
 }
 
-static int put_together(struct running *r, struct ft_fault *fault)
+static int open_member(struct running *r, struct ft_fault *fault)
 {
     const struct nd_replay_node *n = r->node;
     unsigned lanes = n->config->chain.lanes;
@@ -80,8 +72,7 @@ static int put_together(struct running *r, struct ft_fault *fault)
                                                      .resync_mbps = RESYNC_MBPS},
                                           .seed = n->seed,
                                           .incarnation = n->incarnation,
-                                          .told = told,
-                                          .arg = r};
+                                          .status = &n->slot->status};
     if (error)
         return error;
     r->config.replayed_bytes = replayed_bytes(r);
@@ -97,7 +88,7 @@ static void sleep_for(long ns)
     nanosleep(&t, NULL);
 }
 
-static void show(struct running *r, uint64_t now)
+static void show_figures(struct running *r, uint64_t now)
 {
     struct rp_status s;
 
@@ -113,39 +104,26 @@ static void show(struct running *r, uint64_t now)
 }
 
 /* One turn of the replicator and a wait. Near a kill, pauses gather records and answers into batches. */
-static void turn(struct running *r, unsigned *idle)
+static int replicate_turn(void *arg, struct ft_fault *fault)
 {
+    struct running *r = arg;
     uint64_t now = nd_now();
 
-    *idle = rp_turn(r->member.replicator, now) ? 0 : *idle + 1;
-    show(r, now);
+    (void)fault;
+    r->idle = rp_turn(r->member.replicator, now) ? 0 : r->idle + 1;
+    show_figures(r, now);
     if (atomic_load_explicit(&r->node->slot->fits, memory_order_relaxed) && ft_draw(&r->random) % 2 == 0)
         sleep_for((long)(ft_draw(&r->random) % FIT_MAX));
-    else if (*idle)
-        sleep_for(*idle < IDLE_SHORT ? SLEEP_SHORT : SLEEP_LONG);
-}
-
-static void rest(struct running *r)
-{
-    nd_member_stop(&r->member);
-    atomic_store(&r->node->slot->digest, ft_region_digest(r->member.region));
-    atomic_store(&r->node->slot->rested, true);
-}
-
-static int run(struct running *r, struct ft_fault *fault)
-{
-    struct nd_slot *slot = r->node->slot;
-    unsigned idle = 0;
-    int wish, error = nd_member_start(&r->member, NULL, fault);
-
-    if (error)
-        return error;
-    while ((wish = atomic_load(&slot->wish)) != ND_SLOT_END) {
-        turn(r, &idle);
-        if (wish == ND_SLOT_REST && !atomic_load(&slot->rested))
-            rest(r);
-    }
+    else if (r->idle)
+        sleep_for(r->idle < IDLE_SHORT ? SLEEP_SHORT : SLEEP_LONG);
     return 0;
+}
+
+static int run_member(struct running *r, struct ft_fault *fault)
+{
+    int error = nd_member_start(&r->member, NULL, fault);
+
+    return error ? error : nd_member_serve(&r->member, replicate_turn, r, fault);
 }
 
 _Noreturn void nd_replay_node(const struct nd_replay_node *node)
@@ -158,7 +136,7 @@ _Noreturn void nd_replay_node(const struct nd_replay_node *node)
     signal(SIGINT, SIG_IGN); /* the tool's to act on */
     r.node = node;
     r.random = node->seed ^ node->incarnation;
-    if (put_together(&r, &slot->fault) != 0 || run(&r, &slot->fault) != 0)
-        atomic_store(&slot->failed, true);
+    if (open_member(&r, &slot->status.fault) != 0 || run_member(&r, &slot->status.fault) != 0)
+        atomic_store(&slot->status.failed, true);
     _exit(0);
 }

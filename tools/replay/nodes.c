@@ -52,7 +52,7 @@ int nd_nodes_start(struct nd_replay *r, unsigned n, struct ft_fault *fault)
 }
 
 /* What a node has counted, before its slot is used again. */
-static void gather(struct nd_replay *r, unsigned n)
+static void add_counts(struct nd_replay *r, unsigned n)
 {
     struct nd_slot *slot = r->node[n].slot;
 
@@ -69,42 +69,25 @@ static void gather(struct nd_replay *r, unsigned n)
     r->deltas += atomic_load(&slot->shared[0].count.cuts);
 }
 
-static void wait_end(struct nd_replay *r, unsigned n)
-{
-    while (waitpid(r->node[n].pid, NULL, 0) < 0 && errno == EINTR)
-        ;
-    r->node[n].pid = 0;
-    gather(r, n);
-}
-
 void nd_nodes_kill(struct nd_replay *r, unsigned n)
 {
-    kill(r->node[n].pid, SIGKILL);
-    wait_end(r, n);
-    r->node[n].deaths++;
+    nd_child_kill(&r->node[n].pid);
+    add_counts(r, n);
 }
 
 int nd_nodes_check(struct nd_replay *r, struct ft_fault *fault)
 {
-    for (unsigned n = 0; n < ND_NODES; n++) {
-        struct nd_slot *slot = r->node[n].slot;
-        int status;
+    int error = 0;
 
-        if (!r->node[n].pid)
-            continue;
-        if (waitpid(r->node[n].pid, &status, WNOHANG) != r->node[n].pid)
-            continue;
-        r->node[n].pid = 0;
-        gather(r, n);
-        if (atomic_load(&slot->failed))
-            return ft_fail(fault, FT_EIO, "node %c: %.200s", 'a' + (int)n, slot->fault.text);
-        return ft_fail(fault, FT_EDIVERGED, "node %c ended by itself%s%s%s%lu", 'a' + (int)n,
-                       WIFSIGNALED(status) ? ": " : "",
-                       WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "",
-                       r->lanes == 1 ? " at burst " : ", lane 0 at burst ",
-                       atomic_load(&slot->shared[0].report.executed) + 1);
+    for (unsigned n = 0; n < ND_NODES && !error; n++) {
+        const struct nd_slot *slot = r->node[n].slot;
+
+        error = nd_member_check(&r->node[n].pid, &slot->status, (char)('a' + n),
+                                atomic_load(&slot->shared[0].report.executed) + 1, fault);
+        if (error)
+            add_counts(r, n);
     }
-    return 0;
+    return error;
 }
 
 uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested)
@@ -117,25 +100,23 @@ uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested)
     *rested = false;
     if (!r->node[n].pid)
         return 0;
-    atomic_store(&slot->wish, ND_SLOT_REST);
-    while (!(*rested = atomic_load(&slot->rested)) && nd_now() - began < REST_NS &&
+    atomic_store(&slot->status.wish, ND_MEMBER_REST);
+    while (!(*rested = atomic_load(&slot->status.rested)) && nd_now() - began < REST_NS &&
            waitpid(r->node[n].pid, &status, WNOHANG) == 0)
         nanosleep(&step, NULL);
-    atomic_store(&slot->wish, ND_SLOT_END);
+    atomic_store(&slot->status.wish, ND_MEMBER_END);
     if (!*rested)
         kill(r->node[n].pid, SIGKILL);
-    wait_end(r, n);
-    return atomic_load(&slot->digest);
+    nd_child_wait(r->node[n].pid);
+    r->node[n].pid = 0;
+    add_counts(r, n);
+    return atomic_load(&slot->status.digest);
 }
 
 void nd_nodes_close(struct nd_replay *r)
 {
     for (unsigned n = 0; n < ND_NODES; n++) {
-        if (r->node[n].pid) {
-            kill(r->node[n].pid, SIGKILL);
-            waitpid(r->node[n].pid, NULL, 0);
-            r->node[n].pid = 0;
-        }
+        nd_child_kill(&r->node[n].pid);
         nd_slot_free(r->node[n].slot, r->config->chain.lanes);
         r->node[n].slot = NULL;
     }

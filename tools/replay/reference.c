@@ -7,23 +7,28 @@
 #include "logger/cursor.h"
 #include "nflib/chain/chain.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define WATCH_EACH 1024u /* bursts */
 #define PATIENCE_S 60u   /* until a reference in which nothing moves is ended */
 
+/* What the reference's process tells, in shared memory. */
 struct answer {
     struct nd_reference result;
     unsigned told[FT_LANES_MAX];
-    bool done;
-    struct ft_fault fault;
+};
+
+/* What it is asked. */
+struct question {
+    struct answer *answer;
+    struct nd_gate *gates;
+    const struct nd_ledger *ledgers;
+    const struct nd_config *config;
+    uint64_t seed;
 };
 
 /* One lane of it. */
@@ -31,7 +36,7 @@ struct run {
     struct reference *all;
     struct nd_gate *gate;
     const struct nd_ledger *ledger; /* NULL: alone */
-    struct nd_reference result;     /* the lane's part */
+    struct nd_reference result;     /* what this lane adds */
     struct nf_chain *chain;
     uint8_t *frames;
     uint32_t frame_size;
@@ -45,8 +50,8 @@ struct reference {
     _Atomic uint64_t off; /* 1: a lane has stopped, and what others wait for may never come */
 };
 
-static void compare(struct run *r, uint64_t number, uint64_t seq, const struct nd_tape_burst *b,
-                    const void *frame, uint32_t len, uint64_t port)
+static void compare_output(struct run *r, uint64_t number, uint64_t seq, const struct nd_tape_burst *b,
+                           const void *frame, uint32_t len, uint64_t port)
 {
     struct nd_gate *gate = r->gate;
     uint64_t left = number < gate->numbers ? gate->left[number] : 0;
@@ -68,7 +73,7 @@ static void compare(struct run *r, uint64_t number, uint64_t seq, const struct n
 }
 
 /* What the log says of the burst's order and determinants. False: it is no such burst. */
-static bool follow(struct run *r, uint64_t burst, const struct nd_tape_burst *b)
+static bool follow_record(struct run *r, uint64_t burst, const struct nd_tape_burst *b)
 {
     const struct nf_lane_state *state = nf_chain_state(r->chain);
     const struct ft_record *record;
@@ -94,7 +99,7 @@ static bool follow(struct run *r, uint64_t burst, const struct nd_tape_burst *b)
 }
 
 /* All that was recorded was wanted. */
-static bool used_up(struct run *r, uint64_t burst)
+static bool record_used_up(struct run *r, uint64_t burst)
 {
     const struct ft_record *record = nd_ledger_record(r->ledger, burst);
 
@@ -111,7 +116,7 @@ static bool run_burst(struct run *r, uint64_t burst)
     uint64_t seq = nf_chain_state(r->chain)->seq;
     uint32_t count;
 
-    if (r->ledger && !follow(r, burst, b))
+    if (r->ledger && !follow_record(r, burst, b))
         return false;
     for (uint32_t i = 0; i < b->n; i++) {
         const struct nd_tape_input *in = &tape->inputs[b->first + i];
@@ -126,11 +131,12 @@ static bool run_burst(struct run *r, uint64_t burst)
     nf_chain_run(r->chain, burst, b->time, packets, b->n);
     for (uint32_t i = 0; i < b->n; i++)
         if (!packets[i].drop && packets[i].out_port < ND_SLOT_PORTS)
-            compare(r, ++r->result.outputs, seq + i, b, packets[i].data, packets[i].len, packets[i].out_port);
+            compare_output(r, ++r->result.outputs, seq + i, b, packets[i].data, packets[i].len,
+                           packets[i].out_port);
     count = nf_chain_emitted(r->chain, &made);
     for (uint32_t i = 0; i < count; i++)
-        compare(r, ++r->result.outputs, 0, b, made[i].frame, made[i].len, made[i].port);
-    return !r->ledger || used_up(r, burst);
+        compare_output(r, ++r->result.outputs, 0, b, made[i].frame, made[i].len, made[i].port);
+    return !r->ledger || record_used_up(r, burst);
 }
 
 /* Apart, so that no local lives across the jump. False too when what the burst waits for cannot come: its
@@ -171,7 +177,7 @@ static void *run_lane(void *arg)
     return NULL;
 }
 
-/* No edge points out of the log: or its lane would wait for good. */
+/* Whether no dependency points out of the log. A lane with one that does would wait for good. */
 static bool is_closed(const struct nd_gate gates[], const struct nd_ledger ledgers[], unsigned lanes)
 {
     uint64_t accesses[FT_LANES_MAX] = {0};
@@ -230,26 +236,26 @@ static int run_all(struct reference *all, unsigned lanes, struct ft_fault *fault
     return 0;
 }
 
-static int execute(struct answer *answer, struct nd_gate gates[], const struct nd_ledger ledgers[],
-                   const struct nd_config *config, uint64_t seed)
+static int execute_reference(void *arg, struct ft_fault *fault)
 {
+    const struct question *q = arg;
     static struct reference all;
-    struct nd_reference *sum = &answer->result;
-    unsigned lanes = config->chain.lanes;
+    struct nd_reference *sum = &q->answer->result;
+    unsigned lanes = q->config->chain.lanes;
     int error;
 
-    if (ledgers && !is_closed(gates, ledgers, lanes)) {
+    if (q->ledgers && !is_closed(q->gates, q->ledgers, lanes)) {
         sum->diverged = 1;
         return 0;
     }
     for (unsigned l = 0; l < lanes; l++) {
         all.run[l].all = &all;
-        all.run[l].gate = &gates[l];
-        all.run[l].ledger = ledgers ? &ledgers[l] : NULL;
+        all.run[l].gate = &q->gates[l];
+        all.run[l].ledger = q->ledgers ? &q->ledgers[l] : NULL;
     }
-    error = make_runs(&all, config, seed, &answer->fault);
+    error = make_runs(&all, q->config, q->seed, fault);
     if (!error)
-        error = run_all(&all, lanes, &answer->fault);
+        error = run_all(&all, lanes, fault);
     if (error)
         return error;
     for (unsigned l = 0; l < lanes; l++) {
@@ -260,7 +266,7 @@ static int execute(struct answer *answer, struct nd_gate gates[], const struct n
         sum->missing += part->missing;
         sum->dependencies += part->dependencies;
         sum->diverged += part->diverged;
-        answer->told[l] = gates[l].told;
+        q->answer->told[l] = q->gates[l].told;
     }
     sum->digest = ft_region_digest(all.region);
     return 0;
@@ -269,29 +275,16 @@ static int execute(struct answer *answer, struct nd_gate gates[], const struct n
 int nd_reference_run(struct nd_reference *out, struct nd_gate gates[], const struct nd_ledger ledgers[],
                      const struct nd_config *config, uint64_t seed, struct ft_fault *fault)
 {
-    struct answer *answer =
-        mmap(NULL, sizeof(*answer), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    int status = 0, error = 0;
-    pid_t pid;
+    struct question q = {nd_shared_memory(sizeof(*q.answer)), gates, ledgers, config, seed};
+    int error;
 
-    if (answer == MAP_FAILED)
+    if (!q.answer)
         return ft_fail(fault, FT_ENOMEM, "no memory for the reference");
-    fflush(NULL);
-    pid = nd_child();
-    if (pid == 0) {
-        answer->done = execute(answer, gates, ledgers, config, seed) == 0;
-        _exit(0);
-    }
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    *out = answer->result;
+    error = nd_child_run(execute_reference, &q, "the reference", fault);
+    *out = q.answer->result;
     for (unsigned l = 0; l < config->chain.lanes; l++)
-        gates[l].told = answer->told[l] > gates[l].told ? answer->told[l] : gates[l].told;
-    if (pid < 0 || !answer->done)
-        error = ft_fail(fault, FT_EIO, "the reference failed: %s",
-                        pid < 0               ? strerror(errno)
-                        : WIFSIGNALED(status) ? strsignal(WTERMSIG(status))
-                                              : answer->fault.text);
-    munmap(answer, sizeof(*answer));
+        if (q.answer->told[l] > gates[l].told)
+            gates[l].told = q.answer->told[l];
+    munmap(q.answer, sizeof(*q.answer));
     return error;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The reference: the surviving bursts executed once, by the chain alone, on a fresh region in a process of
- * its own; no replication. Several lanes are threads that follow the surviving log's dependencies and outside
- * values; inputs come from the tape all the same. What a run released is held against it.
+ * its own; no replication. Several lanes are threads that follow the surviving log's dependencies and
+ * determinants; inputs come from the tape all the same. What a run released is held against it.
  */
 #ifndef TOOLS_REPLAY_REFERENCE_H
 #define TOOLS_REPLAY_REFERENCE_H
@@ -16,7 +16,8 @@ struct nd_reference {
     uint64_t altered;      /* outputs that left and are not the reference's */
     uint64_t missing;      /* outputs of the reference that never left */
     uint64_t dependencies; /* followed */
-    uint64_t diverged;     /* lanes whose log could not be executed: not closed, or not used up exactly */
+    uint64_t diverged; /* lanes whose log could not be executed: a dependency points out of it, or not all of
+                          it was used */
 };
 
 /* One gate and ledger a lane; ledgers NULL: one lane, without. FT_ENOMEM, FT_EIO (its process died). Losses

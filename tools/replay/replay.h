@@ -29,9 +29,8 @@ struct nd_replay_options {
     bool no_gate, json;
     bool speed; /* measure replay beside live work, see replay/speed.h */
     uint64_t seed;
-    bool seeded;     /* somebody gave it */
     const char *log; /* --log: execute what was recorded there, in place of a capture */
-    bool until;      /* … up to this sequence number of this lane */
+    bool until;      /* --until was given: stop after until_seq of until_lane */
     uint64_t until_lane, until_seq;
 };
 
@@ -46,13 +45,13 @@ struct nd_replay {
     struct nd_tape *tapes; /* [lanes] of each lane; of one lane: the tape itself */
     struct nd_gate gate[FT_LANES_MAX];
     struct nd_ledger ledger[FT_LANES_MAX]; /* with several lanes alone */
+    struct nd_capture_file written;        /* -w */
     struct nd_reference reference;
     struct nd_speed speed;
 
     struct {
         struct nd_slot *slot;
         pid_t pid; /* 0: none */
-        uint64_t deaths;
     } node[ND_NODES];
     unsigned primary;
     unsigned next_kill;

@@ -28,7 +28,7 @@ struct flows {
     uint64_t size, count;
 };
 
-static struct flow *find(const struct flows *flows, const struct flow *wanted)
+static struct flow *find_flow(const struct flows *flows, const struct flow *wanted)
 {
     uint64_t at = XXH3_64bits_withSeed(&wanted->key, sizeof(wanted->key), wanted->macs) & (flows->size - 1);
 
@@ -49,7 +49,7 @@ static int make_room(struct flows *flows)
         return FT_ENOMEM;
     for (uint64_t i = 0; i < flows->size; i++)
         if (flows->slots[i].used)
-            *find(&more, &flows->slots[i]) = flows->slots[i];
+            *find_flow(&more, &flows->slots[i]) = flows->slots[i];
     free(flows->slots);
     *flows = more;
     return 0;
@@ -77,9 +77,9 @@ static struct flow flow_of(const struct nf_packet *p)
     return flow;
 }
 
-static uint8_t by_flow(struct flows *flows, const struct nf_packet *p)
+static uint8_t side_by_flow(struct flows *flows, const struct nf_packet *p)
 {
-    struct flow flow = flow_of(p), *first = find(flows, &flow);
+    struct flow flow = flow_of(p), *first = find_flow(flows, &flow);
 
     if (!first->used) {
         *first = flow;
@@ -88,7 +88,7 @@ static uint8_t by_flow(struct flows *flows, const struct nf_packet *p)
     return first->swapped == flow.swapped ? NF_INSIDE : NF_OUTSIDE;
 }
 
-static uint8_t by_nat(const struct nat_config *nat, const struct nf_packet *p)
+static uint8_t side_by_nat(const struct nat_config *nat, const struct nf_packet *p)
 {
     if (!nat || !(p->flags & NF_P_IPV4))
         return UNKNOWN;
@@ -115,14 +115,14 @@ int nd_tape_sides(struct nd_tape *tape, const struct nf_chain_config *chain, str
         struct nf_packet p = {.data = tape->bytes + in->at, .len = in->wire, .have = in->have};
 
         nf_packet_parse(&p);
-        in->side = by_nat(nat, &p);
+        in->side = side_by_nat(nat, &p);
         if (in->side != UNKNOWN)
             continue;
         if (make_room(&flows)) {
             free(flows.slots);
             return ft_fail(fault, FT_ENOMEM, "no memory for the capture's flows");
         }
-        in->side = by_flow(&flows, &p);
+        in->side = side_by_flow(&flows, &p);
     }
     free(flows.slots);
     return 0;

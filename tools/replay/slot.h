@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What passes between the replay tool, which plays the gate, and a node process: memory that both map, made
- * before the fork. It outlives the process: what a killed node had released can be read to the end.
+ * A slot is the memory that the replay tool and one of its node processes share, made before the fork. It
+ * outlives the process: what a killed node had released can be read to the end.
  *
  *   gate → node: how far it may take bursts, and whether to rest     node → gate: outputs, progress, state
  */
@@ -13,6 +13,7 @@
 #include "ftcore/record/record.h"
 #include "node/config/config.h"
 #include "node/lane/io.h"
+#include "tools/pair/member.h"
 #include "tools/replay/tape.h"
 
 #define ND_SLOT_PORTS 2u /* a wire: inside and outside */
@@ -36,21 +37,14 @@ struct nd_slot_lane {
     _Atomic uint64_t taken;              /* last burst given */
 };
 
-enum nd_slot_wish { ND_SLOT_WORK, ND_SLOT_REST, ND_SLOT_END };
-
 struct nd_slot {
+    struct nd_member_status status;
     /* Written by the gate. */
-    _Atomic int wish;  /* enum nd_slot_wish. REST: lanes stop, the digest is taken */
     _Atomic bool fits; /* the link delivers by fits and starts: a kill is near */
     /* Written by the node. */
-    _Atomic int state; /* enum ft_state */
-    _Atomic bool failed, rested;
-    _Atomic uint64_t digest;                 /* with `rested` */
     _Atomic uint64_t log_bytes, delta_bytes; /* of records and of deltas sent, as status counts them */
     _Atomic uint64_t refused;                /* things that the other said and this one could not believe */
-    char refusal[FT_REASON_MAX];             /* … the last of them */
-    char why[FT_REASON_MAX];                 /* of the state; for people only: may be read half written */
-    struct ft_fault fault;                   /* with `failed` */
+    char refusal[FT_REASON_MAX];             /* the last of the refused things */
     struct ft_lane shared[FT_LANES_MAX];
     struct nd_slot_lane lanes[FT_LANES_MAX];
 };

@@ -1,28 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CPU time of a lane, live and in replay; see replay/speed.h. */
 #include "tools/replay/speed.h"
+#include "tools/replay/grow.h"
 #include "tools/pair/child.h"
 #include "node/base/clock.h"
 #include "node/lane/lane.h"
-#include "tools/pair/member.h"
+#include "tools/pair/quantile.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define CHUNK   64u /* bursts between two readings of the CPU's clock */
 #define BUFFERS 4096u
 #define RING    (8u << 20)
 
-struct answer {
-    struct nd_speed speed;
-    struct ft_fault fault;
-    int error;
-    bool done;
+struct question {
+    struct nd_speed *answer; /* shared memory */
+    const struct nd_tape *tape;
+    const struct nd_config *config;
+    uint64_t seed;
 };
 
 static struct {
@@ -107,7 +104,7 @@ static uint64_t cpu_now(void)
     return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
-static int make(uint64_t seed, struct ft_fault *fault)
+static int make_lane(uint64_t seed, struct ft_fault *fault)
 {
     memset(&s.lane, 0, sizeof(s.lane));
     nd_group_init(&s.group, &s.lane, 1);
@@ -138,7 +135,7 @@ static void touch_replayed(void)
 }
 
 /* From the beginning again, in another role. */
-static int again(enum ft_order doing, uint64_t seed, struct ft_fault *fault)
+static int restart_lane(enum ft_order doing, uint64_t seed, struct ft_fault *fault)
 {
     int error;
 
@@ -146,7 +143,7 @@ static int again(enum ft_order doing, uint64_t seed, struct ft_fault *fault)
     ft_region_wipe(s.region);
     ft_ring_reset(&s.shared.log);
     ft_ring_reset(&s.shared.replay);
-    error = make(seed, fault);
+    error = make_lane(seed, fault);
     if (error)
         return error;
     s.lane.doing = doing;
@@ -185,7 +182,7 @@ static int open_all(const struct nd_tape *tape, const struct nd_config *config, 
                  FT_ALL); /* the standby is as quick as can be: what is held leaves next */
     atomic_store(&s.shared.orders.lease_until, FT_ALL);
     atomic_store(&s.shared.orders.logging, true);
-    return error ? error : make(seed, fault);
+    return error ? error : make_lane(seed, fault);
 }
 
 /* ---- live -------------------------------------------------------------------------------------- */
@@ -207,13 +204,8 @@ static bool keep_records(void)
     uint64_t there;
 
     while ((r = ft_ring_peek(&s.shared.log, &there))) {
-        if (s.log_bytes + r->size > s.log_room) {
-            uint8_t *more = realloc(s.log, s.log_room = 2 * s.log_room + RING);
-
-            if (!more)
-                return false;
-            s.log = more;
-        }
+        if (!nd_grow((void **)&s.log, &s.log_room, s.log_bytes + r->size, 1, RING))
+            return false;
         memcpy(s.log + s.log_bytes, r, r->size);
         s.log_bytes += r->size;
         ft_ring_advance(&s.shared.log, r->size);
@@ -276,20 +268,7 @@ static uint64_t run_replay(void)
 
 /* ---- the whole --------------------------------------------------------------------------------- */
 
-static int by_size(const void *a, const void *b)
-{
-    const double *x = a, *y = b;
-
-    return *x < *y ? -1 : *x > *y;
-}
-
-static double median(double list[])
-{
-    qsort(list, ND_SPEED_REPEATS, sizeof(list[0]), by_size);
-    return list[ND_SPEED_REPEATS / 2];
-}
-
-static int measure(struct nd_speed *out, uint64_t seed, struct ft_fault *fault)
+static int measure_repeats(struct nd_speed *out, uint64_t seed, struct ft_fault *fault)
 {
     double live[ND_SPEED_REPEATS], replay[ND_SPEED_REPEATS], ratio[ND_SPEED_REPEATS];
     double packets = (double)(s.tape->count ? s.tape->count : 1);
@@ -298,57 +277,49 @@ static int measure(struct nd_speed *out, uint64_t seed, struct ft_fault *fault)
     for (unsigned i = 0; i < ND_SPEED_REPEATS && !error; i++) {
         uint64_t took, digest;
 
-        if ((error = again(FT_LANE_LIVE, seed, fault)))
+        if ((error = restart_lane(FT_LANE_LIVE, seed, fault)))
             break;
         took = run_live();
         live[i] = (double)took / packets;
         digest = ft_region_digest(s.region);
-        if (took && !(error = again(FT_LANE_REPLAY, seed, fault)))
+        if (took && !(error = restart_lane(FT_LANE_REPLAY, seed, fault)))
             took = run_replay();
         replay[i] = (double)took / packets;
         ratio[i] = replay[i] > 0 ? live[i] / replay[i] : 0;
         if (!error && (!took || digest != ft_region_digest(s.region)))
-            error = ft_fail(fault, FT_EDIVERGED, "speed: replay came to burst %lu of %lu%s",
+            error = ft_fail(fault, FT_EDIVERGED, "replay came to burst %lu of %lu%s",
                             nf_chain_state(s.lane.chain)->burst, s.tape->burst_count,
                             took ? ", and another state" : "");
     }
     if (error)
         return error;
     *out = (struct nd_speed){.measured = true,
-                             .live_ns = median(live),
-                             .replay_ns = median(replay),
-                             .ratio = median(ratio),
+                             .live_ns = nd_quantile(live, ND_SPEED_REPEATS, 0.5),
+                             .replay_ns = nd_quantile(replay, ND_SPEED_REPEATS, 0.5),
+                             .ratio = nd_quantile(ratio, ND_SPEED_REPEATS, 0.5),
                              .least = ratio[0],
                              .most = ratio[ND_SPEED_REPEATS - 1]};
     return 0;
 }
 
+static int open_and_measure(void *arg, struct ft_fault *fault)
+{
+    const struct question *q = arg;
+    int error = open_all(q->tape, q->config, q->seed, fault);
+
+    return error ? error : measure_repeats(q->answer, q->seed, fault);
+}
+
 int nd_speed_measure(struct nd_speed *out, const struct nd_tape *tape, const struct nd_config *config,
                      uint64_t seed, struct ft_fault *fault)
 {
-    struct answer *answer =
-        mmap(NULL, sizeof(*answer), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    int status = 0, error = 0;
-    pid_t pid;
+    struct question q = {nd_shared_memory(sizeof(*q.answer)), tape, config, seed};
+    int error;
 
-    if (answer == MAP_FAILED)
+    if (!q.answer)
         return ft_fail(fault, FT_ENOMEM, "no memory to measure speed");
-    fflush(NULL);
-    pid = nd_child(); /* the region has one address */
-    if (pid == 0) {
-        answer->error = open_all(tape, config, seed, &answer->fault);
-        if (!answer->error)
-            answer->error = measure(&answer->speed, seed, &answer->fault);
-        answer->done = true;
-        _exit(0);
-    }
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    *out = answer->speed;
-    if (pid < 0 || !answer->done)
-        error = ft_fail(fault, FT_EIO, "speed: %s", pid < 0 ? strerror(errno) : "its process ended early");
-    else if (answer->error)
-        error = ft_fail(fault, answer->error, "%s", answer->fault.text);
-    munmap(answer, sizeof(*answer));
+    error = nd_child_run(open_and_measure, &q, "speed", fault); /* the region has one address */
+    *out = *q.answer;
+    munmap(q.answer, sizeof(*q.answer));
     return error;
 }

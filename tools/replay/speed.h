@@ -18,7 +18,7 @@ struct nd_speed {
     bool measured;
     double live_ns, replay_ns; /* a packet; medians of ND_SPEED_REPEATS */
     double ratio;              /* median of what each repeat had: live / replay */
-    double least, most;        /* … and the range of it */
+    double least, most;        /* range of the repeats' ratios */
 };
 
 /* One lane. FT_EDIVERGED: replay came to another state, or did not run; FT_ENOMEM, FT_EIO. */

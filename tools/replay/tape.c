@@ -2,6 +2,7 @@
 /* Reading a capture and cutting it into bursts; see replay/tape.h. */
 #include "tools/replay/tape.h"
 #include "ftcore/record/record.h"
+#include "tools/replay/grow.h"
 
 #include <errno.h>
 #include <pcap/pcap.h>
@@ -12,44 +13,27 @@
 #define SECOND      1000000000ull
 #define TOGETHER    1000000ull         /* ns: packets of one burst */
 #define PAUSE_MAX   (3600ull * SECOND) /* longer ones are a second */
-#define TIMER_STEP  100000000ull       /* ns between empty bursts … */
-#define TIMER_MAX   256u               /* … of which a pause has no more than this */
+#define TIMER_STEP  100000000ull       /* ns between empty bursts */
+#define TIMER_MAX   256u               /* empty bursts in a pause, at most */
 #define FRAME_MIN   14u
 #define SECONDS_MAX 10000000000ll /* year 2286: what is beyond is damage */
 #define LINK_TYPE   20u           /* where a pcap file names it */
-#define PCAP_HEAD   24u           /* of a pcap file … */
-#define PCAP_RECORD 16u           /* … and of each of its packets */
-
-/* Room for one more of a growing list. */
-static void *grow(void *list, uint64_t count, uint64_t *room, size_t size)
-{
-    void *more = list;
-
-    if (count == *room) {
-        uint64_t wanted = *room ? *room * 2 : 4096;
-
-        more = realloc(list, wanted * size);
-        if (more)
-            *room = wanted;
-    }
-    return more;
-}
+#define PCAP_HEAD   24u           /* bytes before the first packet of a pcap file */
+#define PCAP_RECORD 16u           /* bytes before each packet of a pcap file */
 
 /* ---- bursts ------------------------------------------------------------------------------------ */
 
 static struct nd_tape_burst *add_burst(struct nd_tape *tape, uint64_t time)
 {
-    void *more = grow(tape->bursts, tape->burst_count, &tape->burst_room, sizeof(*tape->bursts));
-
-    if (!more)
+    if (!nd_grow((void **)&tape->bursts, &tape->burst_room, tape->burst_count + 1, sizeof(*tape->bursts),
+                 4096))
         return NULL;
-    tape->bursts = more;
     tape->bursts[tape->burst_count] = (struct nd_tape_burst){.time = time, .first = tape->count};
     return &tape->bursts[tape->burst_count++];
 }
 
 /* Puts the input that is about to be counted into a burst. */
-static int place(struct nd_tape *tape, uint64_t time)
+static int place_in_burst(struct nd_tape *tape, uint64_t time)
 {
     struct nd_tape_burst *last = tape->burst_count ? &tape->bursts[tape->burst_count - 1] : NULL;
     uint64_t step, from = last ? last->time : time;
@@ -107,11 +91,8 @@ uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t number)
 
 int nd_tape_add(struct nd_tape *tape, const struct nd_tape_input *input)
 {
-    void *more = grow(tape->inputs, tape->count, &tape->input_room, sizeof(*tape->inputs));
-
-    if (more)
-        tape->inputs = more;
-    if (!more || place(tape, input->time))
+    if (!nd_grow((void **)&tape->inputs, &tape->input_room, tape->count + 1, sizeof(*tape->inputs), 4096) ||
+        place_in_burst(tape, input->time))
         return FT_ENOMEM;
     tape->inputs[tape->count++] = *input;
     if (input->wire > tape->longest)
@@ -128,26 +109,16 @@ static int add_input(struct nd_tape *tape, const struct pcap_pkthdr *head, const
                                .at = tape->used,
                                .wire = head->len,
                                .have = head->caplen};
-    void *more = tape;
 
-    while (more && tape->used + head->caplen > tape->byte_room) {
-        uint64_t wanted = tape->byte_room ? tape->byte_room * 2 : 1u << 20;
-
-        more = realloc(tape->bytes, wanted);
-        if (more) {
-            tape->bytes = more;
-            tape->byte_room = wanted;
-        }
-    }
-    if (!more)
+    if (!nd_grow((void **)&tape->bytes, &tape->byte_room, tape->used + head->caplen, 1, 1u << 20))
         return FT_ENOMEM;
     memcpy(tape->bytes + tape->used, data, head->caplen);
     tape->used += head->caplen;
     return nd_tape_add(tape, &in);
 }
 
-static int damaged(struct ft_fault *fault, const char *file, long offset, const char *what,
-                   const char *expected)
+static int refuse_damage(struct ft_fault *fault, const char *file, long offset, const char *what,
+                         const char *expected)
 {
     return ft_fail(fault, FT_EMALFORMED, "%.100s:offset %ld: %.100s, expected %s", file,
                    offset < 0 ? 0 : offset, what, expected);
@@ -160,11 +131,11 @@ static int check_record(const struct pcap_pkthdr *head, const char *file, long o
 
     if (head->caplen > head->len) {
         snprintf(what, sizeof(what), "%u bytes captured of a frame of %u", head->caplen, head->len);
-        return damaged(fault, file, offset, what, "no more than the frame has");
+        return refuse_damage(fault, file, offset, what, "no more than the frame has");
     }
     if (head->ts.tv_sec < 0 || head->ts.tv_sec > SECONDS_MAX || head->ts.tv_usec < 0 ||
         head->ts.tv_usec >= (long)SECOND)
-        return damaged(fault, file, offset, "a time stamp beyond the year 2286", "a time since 1970");
+        return refuse_damage(fault, file, offset, "a time stamp beyond the year 2286", "a time since 1970");
     return 0;
 }
 
@@ -208,8 +179,8 @@ static int read_records(struct nd_tape *tape, pcap_t *pcap, bool plain, const ch
             error = ft_fail(fault, FT_ENOMEM, "%.100s: no memory for the capture", file);
     }
     if (!error && rc != PCAP_ERROR_BREAK)
-        error = damaged(fault, file, plain ? offset : ftell(pcap_file(pcap)), pcap_geterr(pcap),
-                        "a whole record");
+        error = refuse_damage(fault, file, plain ? offset : ftell(pcap_file(pcap)), pcap_geterr(pcap),
+                              "a whole record");
     return error;
 }
 
@@ -241,7 +212,7 @@ int nd_tape_read(struct nd_tape *tape, const char *file, const struct nf_chain_c
     plain = is_plain(f);
     pcap = pcap_fopen_offline_with_tstamp_precision(f, PCAP_TSTAMP_PRECISION_NANO, why);
     if (!pcap) {
-        error = damaged(fault, file, 0, why, "a capture in pcap or pcapng format");
+        error = refuse_damage(fault, file, 0, why, "a capture in pcap or pcapng format");
         fclose(f);
         return error;
     }
@@ -249,7 +220,7 @@ int nd_tape_read(struct nd_tape *tape, const char *file, const struct nf_chain_c
         const char *name = pcap_datalink_val_to_name(pcap_datalink(pcap));
 
         snprintf(why, sizeof(why), "link type %d (%s)", pcap_datalink(pcap), name ? name : "unknown");
-        error = damaged(fault, file, LINK_TYPE, why, "Ethernet");
+        error = refuse_damage(fault, file, LINK_TYPE, why, "Ethernet");
     }
     if (!error)
         error = read_records(tape, pcap, plain, file, fault);

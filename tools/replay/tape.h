@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A capture as the gate feeds it: its packets, and the bursts into which they are cut, once and for all, so
- * that every run over the same capture sees the same bursts at the same times. Made by the replay tool before
- * any node starts; node processes inherit it; never changed.
+ * A tape is a capture read into memory, as the gate feeds it: its packets, and the bursts into which they are
+ * cut, once and for all, so that every run over the same capture sees the same bursts at the same times. Made
+ * by the replay tool before any node starts; node processes inherit it; never changed.
  *
  * A burst holds up to 32 packets that came within a millisecond; its time is that of its first packet, made
  * monotone. In a longer pause empty bursts let timers run. Pauses of an hour and more are a second: some

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See columns.h. */
+#include "tools/pair/columns.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+static bool is_end(const struct nd_column *c)
+{
+    return !c->title && !c->key;
+}
+
+/* Bars have two characters of their own. */
+static const char *begin(FILE *out, const struct nd_column *c)
+{
+    bool bar = c->title[0] == '|';
+
+    fputs(bar ? " | " : " ", out);
+    return c->title + bar;
+}
+
+void nd_columns_heads(FILE *out, const struct nd_column columns[])
+{
+    for (const struct nd_column *c = columns; !is_end(c); c++) {
+        if (!c->title)
+            continue;
+        const char *title = begin(out, c);
+
+        fprintf(out, "%*s", c->width + (int)strlen(c->suffix), title);
+    }
+}
+
+void nd_columns_titles(FILE *out, const struct nd_column columns[], const char *name, int wide)
+{
+    fprintf(out, "%-*s", wide, name);
+    nd_columns_heads(out, columns);
+    fputc('\n', out);
+}
+
+static double number(const struct nd_column *c, const void *row)
+{
+    const void *at = (const char *)row + c->offset;
+
+    return c->kind == ND_COLUMN_WHOLE ? (double)*(const uint64_t *)at : *(const double *)at;
+}
+
+void nd_columns_cells(FILE *out, const struct nd_column columns[], const void *row)
+{
+    for (const struct nd_column *c = columns; !is_end(c); c++) {
+        if (!c->title)
+            continue;
+        begin(out, c);
+        if (c->kind == ND_COLUMN_TEXT)
+            fprintf(out, "%*s", c->width, *(const char *const *)((const char *)row + c->offset));
+        else if (c->kind == ND_COLUMN_KNOWN && number(c, row) < 0)
+            fprintf(out, "%*s", c->width, "-");
+        else
+            fprintf(out, "%*.*f%s", c->width, c->decimals, number(c, row) * c->scale, c->suffix);
+    }
+}
+
+void nd_columns_row(FILE *out, const struct nd_column columns[], const char *name, int wide, const void *row)
+{
+    fprintf(out, "%-*s", wide, name);
+    nd_columns_cells(out, columns, row);
+    fputc('\n', out);
+}
+
+static json_t *value(const struct nd_column *c, const void *row)
+{
+    const void *at = (const char *)row + c->offset;
+
+    if (c->kind == ND_COLUMN_TEXT)
+        return json_string(*(const char *const *)at);
+    if (c->kind == ND_COLUMN_WHOLE)
+        return json_integer((json_int_t) * (const uint64_t *)at);
+    return c->kind == ND_COLUMN_KNOWN && number(c, row) < 0 ? json_null() : json_real(number(c, row));
+}
+
+void nd_columns_json(json_t *to, const struct nd_column columns[], const void *row)
+{
+    for (const struct nd_column *c = columns; !is_end(c); c++) {
+        const char *dot = c->key ? strchr(c->key, '.') : NULL;
+        json_t *object = to;
+        char outer[32];
+
+        if (dot) {
+            snprintf(outer, sizeof(outer), "%.*s", (int)(dot - c->key), c->key);
+            if (!json_object_get(to, outer))
+                json_object_set_new(to, outer, json_object());
+            object = json_object_get(to, outer);
+        }
+        if (c->key)
+            json_object_set_new(object, dot ? dot + 1 : c->key, value(c, row));
+    }
+}
+
+void nd_columns_most(void *to, const struct nd_column columns[], const void *row)
+{
+    for (const struct nd_column *c = columns; !is_end(c); c++)
+        if (c->kind != ND_COLUMN_TEXT && number(c, row) > number(c, to))
+            memcpy((char *)to + c->offset, (const char *)row + c->offset, sizeof(uint64_t));
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tables of what a tool measured. A column says where a figure lies in a row's struct, how people see it and
+ * under which key it is in JSON; text and JSON are made by walking the same columns.
+ */
+#ifndef TOOLS_PAIR_COLUMNS_H
+#define TOOLS_PAIR_COLUMNS_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdio.h>
+
+enum nd_column_kind {
+    ND_COLUMN_REAL,  /* double */
+    ND_COLUMN_KNOWN, /* double; negative: not known, "-" and null */
+    ND_COLUMN_WHOLE, /* uint64_t */
+    ND_COLUMN_TEXT,  /* const char * */
+};
+
+struct nd_column {
+    const char *title; /* NULL: not in the text. One that begins with '|' has a bar before it */
+    const char *key;   /* NULL: not in JSON. "cpu.lane" is "lane" of the object "cpu". A table ends where both
+                          are NULL */
+    enum nd_column_kind kind;
+    size_t offset;
+    int width; /* without the suffix; negative: to the left */
+    int decimals;
+    double scale;       /* of the figure in the text */
+    const char *suffix; /* behind it in the text */
+};
+
+#define ND_REAL(title, key, at, width, decimals)                                                             \
+    {                                                                                                        \
+        title, key, ND_COLUMN_REAL, at, width, decimals, 1, ""                                               \
+    }
+#define ND_KNOWN(title, key, at, width, decimals)                                                            \
+    {                                                                                                        \
+        title, key, ND_COLUMN_KNOWN, at, width, decimals, 1, ""                                              \
+    }
+#define ND_SHARE(title, key, at, width, decimals)                                                            \
+    {                                                                                                        \
+        title, key, ND_COLUMN_REAL, at, width, decimals, 100, "%"                                            \
+    }
+#define ND_WHOLE(title, key, at, width)                                                                      \
+    {                                                                                                        \
+        title, key, ND_COLUMN_WHOLE, at, width, 0, 1, ""                                                     \
+    }
+#define ND_TEXT_COLUMN(title, key, at, width)                                                                \
+    {                                                                                                        \
+        title, key, ND_COLUMN_TEXT, at, width, 0, 1, ""                                                      \
+    }
+
+/* One line each, of the titles and of a row. `name`, as wide as `wide`, comes first. */
+void nd_columns_titles(FILE *out, const struct nd_column columns[], const char *name, int wide);
+void nd_columns_row(FILE *out, const struct nd_column columns[], const char *name, int wide, const void *row);
+/* The same without name and line end. */
+void nd_columns_heads(FILE *out, const struct nd_column columns[]);
+void nd_columns_cells(FILE *out, const struct nd_column columns[], const void *row);
+/* Puts the row's figures into an object. */
+void nd_columns_json(json_t *to, const struct nd_column columns[], const void *row);
+/* Raises each figure of `to` to that of `row` where that is larger. */
+void nd_columns_most(void *to, const struct nd_column columns[], const void *row);
+
+#endif
