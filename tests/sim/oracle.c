@@ -210,10 +210,11 @@ void sim_saw_record(struct sim_node *n, unsigned lane, const struct ft_record *r
 
 /* ---- what leaves ---------------------------------------------------------------------------------- */
 
-/* G5: a newer view has begun. One burst whose lease was looked at before may still leave each lane. */
+/* A newer view has begun. One burst may still leave each lane whose lease was checked before
+ * (docs/guarantees.md, G5). */
 static void after_newer_view(struct sim_node *n, unsigned lane, uint64_t view, uint64_t burst)
 {
-    if (may_split(n))
+    if (n->checked[lane].may_split)
         splits(n);
     if (sim.split)
         return;
@@ -249,7 +250,7 @@ static void keep(struct sim_node *n, unsigned lane, unsigned port, const struct 
                               .port = (uint16_t)port,
                               .node = (uint8_t)n->index,
                               .aside = n->lane[lane].aside,
-                              .alone = may_split(n) || unheard(n),
+                              .alone = n->checked[lane].may_split || n->checked[lane].unheard,
                               .apart = sim.split && n->history->view < sim.reign,
                               .len = p->len,
                               .frame = (uint8_t *)(left + 1)};
@@ -259,7 +260,7 @@ static void keep(struct sim_node *n, unsigned lane, unsigned port, const struct 
     sim.count.released++;
 }
 
-static bool alone(const struct sim_node *n, unsigned lane)
+static bool releases_alone(const struct sim_node *n, unsigned lane)
 {
     if (sim.plan.strict)
         return false;
@@ -267,10 +268,24 @@ static bool alone(const struct sim_node *n, unsigned lane)
            (n->lane[lane].gate < n->leaving_solo && !n->said_holding);
 }
 
+/*
+ * A lane has checked its lease and is about to give outputs to a port. What leaves is judged by the gate as
+ * it is now: between here and the port the lane may be preempted for as long as the system likes, and no
+ * check is left.
+ */
+void sim_saw_lease_check(struct sim_node *n, unsigned lane)
+{
+    n->checked[lane].view = sim_core(n)->view;
+    n->checked[lane].alone = releases_alone(n, lane);
+    n->checked[lane].may_split = may_split(n);
+    n->checked[lane].unheard = unheard(n);
+}
+
 void sim_saw_release(struct sim_node *n, unsigned lane, unsigned port, const struct ft_held held[],
                      uint32_t count)
 {
-    uint64_t view = sim_core(n)->view, last = count ? held[count - 1].burst : 0;
+    uint64_t view = n->checked[lane].view, last = count ? held[count - 1].burst : 0;
+    bool alone = n->checked[lane].alone;
 
     if (count == 0 || sim.plan.liar)
         return;
@@ -280,9 +295,9 @@ void sim_saw_release(struct sim_node *n, unsigned lane, unsigned port, const str
     }
     if (view < sim.reign)
         after_newer_view(n, lane, view, last);
-    if (alone(n, lane) && last > n->history->alone[lane])
+    if (alone && last > n->history->alone[lane])
         n->history->alone[lane] = last;
-    if (!alone(n, lane) && last > n->history->stored[lane] && !sim.split)
+    if (!alone && last > n->history->stored[lane] && !sim.split)
         sim_fail("G1: %s releases burst %lu of lane %u, and the standby has acknowledged %lu", n->name, last,
                  lane, n->history->stored[lane]);
     for (uint32_t i = 0; i < count; i++) {

@@ -323,6 +323,7 @@ static uint32_t send(void *ctx, unsigned lane, unsigned port, const struct ft_he
         send_own(node, port, held[0].packet);
         return n;
     }
+    sim_saw_lease_check(node, lane);
     sim_step(SIM_BEFORE_RELEASE);
     if (sim_chance(&sim.order, 10)) /* the port takes less than offered */
         n = (uint32_t)sim_draw(&sim.order, n + 1);

@@ -8,6 +8,7 @@
  *   10 power b                         its machine loses power
  *   10 start a                         a process that died is started again
  *   10 sleep a 30 [a step's text]      stopped for 30 ms
+ *   10 preempt a 30 [a step's text]    the thread that comes there is preempted for 30 ms
  *   10 silence links both 20           ports, or links; towards a, b, or both; for 20 ms
  *   10 break | 10 flip                 the connection times out; a bit of the next bytes flips
  *   10 slow b 20                       its replay stands for 20 ms
@@ -200,7 +201,8 @@ static void catch_node(const struct line *l, bool sleeps)
                           .node = n->index,
                           .step = SIM_STEPS,
                           .until = SIM_NEVER,
-                          .machine = strcmp(l->what, "power") == 0};
+                          .machine = strcmp(l->what, "power") == 0,
+                          .task = strcmp(l->what, "preempt") == 0};
 
     if (sleeps) {
         char *end;
@@ -249,7 +251,7 @@ static void act(const struct line *l)
 
     if (strcmp(l->what, "kill") == 0 || strcmp(l->what, "power") == 0) {
         catch_node(l, false);
-    } else if (strcmp(l->what, "sleep") == 0) {
+    } else if (strcmp(l->what, "sleep") == 0 || strcmp(l->what, "preempt") == 0) {
         catch_node(l, true);
     } else if (strcmp(l->what, "silence") == 0) {
         silence(l);
@@ -282,7 +284,8 @@ void sim_script_tick(void)
 {
     for (unsigned i = 0; i < script.lines; i++) {
         struct line *l = &script.line[i];
-        bool catches = l->what[0] == 'k' || strcmp(l->what, "power") == 0 || strcmp(l->what, "sleep") == 0;
+        bool catches = l->what[0] == 'k' || strcmp(l->what, "power") == 0 || strcmp(l->what, "sleep") == 0 ||
+                       strcmp(l->what, "preempt") == 0;
 
         if (l->done || l->what[0] == '>' || l->what[0] == '!' || l->at > sim.now ||
             strcmp(l->what, "end") == 0)

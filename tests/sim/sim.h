@@ -184,6 +184,14 @@ struct sim_node {
     uint64_t last_number[SIM_LANES]; /* of the output that left last in this reign */
     bool resting[SIM_LANES];         /* the lane stands between two bursts */
 
+    /* The node as it was when the lane checked its lease last. */
+    struct sim_checked {
+        uint64_t view;
+        bool alone;     /* the gate was SOLO */
+        bool may_split; /* it had announced that it goes on alone, as one of a split pair does */
+        bool unheard;   /* the same, while the standby slept in the midst of its takeover */
+    } checked[SIM_LANES];
+
     struct sim_queue port[SIM_LANES][SIM_PORTS]; /* arrived, dealt to lanes */
 };
 
@@ -233,6 +241,7 @@ struct sim_catch { /* a node is to be caught at a step */
     uint64_t from;      /* not before */
     uint64_t until;     /* then anywhere */
     uint64_t sleep;     /* 0: it dies */
+    bool task;          /* only the thread that comes there sleeps */
     bool machine;
 };
 
@@ -419,6 +428,7 @@ void sim_saw_holding(struct sim_node *node, const struct ft_message *holding);
 void sim_saw_ack(struct sim_node *node, const struct ft_message *ack);
 void sim_saw_fresh(struct sim_node *node);
 void sim_saw_record(struct sim_node *node, unsigned lane, const struct ft_record *record);
+void sim_saw_lease_check(struct sim_node *node, unsigned lane); /* outputs go to a port next */
 void sim_saw_release(struct sim_node *node, unsigned lane, unsigned port, const struct ft_held held[],
                      uint32_t n);
 void sim_watch(void);

@@ -270,6 +270,12 @@ void sim_step(enum sim_step step)
         return;
     c->armed = false;
     sim.count.caught[step]++;
+    if (c->task) {
+        sim_tell(n->index, "a thread of it is preempted for %.3f ms, %s", (double)c->sleep / 1e6,
+                 sim_step_text[step]);
+        sim_sleep(c->sleep, false);
+        return;
+    }
     if (c->sleep) {
         sim_tell(n->index, "sleeps for %.3f ms, %s", (double)c->sleep / 1e6, sim_step_text[step]);
         sim_pause(n, c->sleep);
