@@ -142,6 +142,8 @@ void world_start(struct world *w, unsigned i)
     n->config.view = n->view_file;
     n->inbox.head = n->inbox.tail;
     n->gate = FT_GATE_SHUT;
+    n->stable = n->lease_until = 0;
+    n->lease_printed = false;
     memset(&n->printed, 0, sizeof(n->printed));
     memset(&n->printed_ack, 0, sizeof(n->printed_ack));
     clear_lane(n);
@@ -304,7 +306,7 @@ static void run_lane(struct world *w, unsigned i)
 
     if (n->wanted && live) {
         n->executed += n->wanted;
-        world_note(w, i, "has executed burst %lu", n->executed);
+        world_note(w, i, "executes bursts up to %lu", n->executed);
         n->wanted = 0;
         step(w, i, FT_EV_LANES);
     }
@@ -352,11 +354,13 @@ static void receive(struct world *w, unsigned i)
                                       "the connection is broken"};
     struct world_node *n = &w->node[i];
 
-    while (n->inbox.head != n->inbox.tail && w->now >= w->link_cut[i]) {
+    while (n->inbox.head != n->inbox.tail) {
         struct world_envelope e = n->inbox.list[n->inbox.head % WORLD_PIPE];
         struct ft_event lost = {.kind = FT_EV_LOST, .how = e.how};
+        bool own =
+            e.kind == WORLD_LOST && e.how == FT_LOST_ERROR; /* its own kernel has waited for too long */
 
-        if (e.at > w->now)
+        if (e.at > w->now || (w->now < w->link_cut[i] && !own))
             return;
         n->inbox.head++;
         if (!n->connected)

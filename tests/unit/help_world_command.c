@@ -145,7 +145,7 @@ static bool say(struct world *w, const struct command *c)
 
     m.state = (uint8_t)(n->alive ? n->core.state : FT_JOINING);
     m.view = n->core.view;
-    m.sent = n->last_sent = n->last_sent + 1 > w->now ? n->last_sent + 1 : w->now;
+    m.sent = n->alive ? n->last_sent : ++n->last_sent;
     m.echo = w->node[!from].last_sent;
     if (m.type == FT_MSG_HELLO)
         fill_hello(n, &m);
@@ -239,9 +239,10 @@ static bool happens_to(struct world *w, const struct command *c, unsigned i)
         world_print_status(w, i);
     } else if (is(c, 0, "notice")) { /* the guardian of i's peer has seen it die */
         event.kind = FT_EV_DEATH_NOTICE;
-        event.word.incarnation =
-            c->words > 2 ? strtoull(word(c, 2), NULL, 10) : w->node[!i].config.incarnation;
-        world_note(w, i, "a death notice: %c has died", "ab"[!i]);
+        event.word.incarnation = w->node[!i].config.incarnation;
+        if (c->words > 2)
+            event.word.incarnation = strtoull(word(c, 2), NULL, 10);
+        world_note(w, i, "a death notice: incarnation %lu has died", event.word.incarnation);
         world_step(w, i, &event);
     } else if (is(c, 0, "garble") || is(c, 0, "diverge")) {
         event.kind = is(c, 0, "garble") ? FT_EV_MALFORMED : FT_EV_DIVERGED;

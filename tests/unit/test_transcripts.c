@@ -46,7 +46,7 @@ static void print_difference(const struct transcript *t, const char *wanted, uns
 {
     const char *a = wanted, *b = t->now;
 
-    for (; *a && *a != '\0'; line++) {
+    for (; *a; line++) {
         size_t n = strcspn(a, "\n"), m = strcspn(b, "\n");
 
         if (n != m || memcmp(a, b, n) != 0)
