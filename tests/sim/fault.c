@@ -160,59 +160,6 @@ static void clock_fault(struct sim_node *n)
              (long)n->drift_ppm);
 }
 
-/* A port scan, a health check, garbage, or an old hello said again, from the peer's host. */
-static void intrude(struct sim_node *n)
-{
-    static const uint8_t garbage[64] = "GET / HTTP/1.0";
-    const struct sim_node *peer = &sim.node[!n->index];
-    unsigned how = (unsigned)sim_draw(&sim.chance, 4);
-    bool closes = sim_chance(&sim.chance, 500);
-
-    sim_tell(n->index, "somebody connects from its peer's host, says %s%s",
-             how == 0   ? "nothing"
-             : how == 1 ? "garbage"
-                        : "an old hello",
-             closes ? ", and closes" : "");
-    if (how == 0)
-        sim_net_intrude(n->index, NULL, 0, closes);
-    else if (how == 1)
-        sim_net_intrude(n->index, garbage, sizeof(garbage), closes);
-    else
-        sim_net_intrude(n->index, peer->hello, peer->hello_len, closes);
-}
-
-/* Other strangers, of narrow seeds: what they say is no hello, or never ends, or ends in the midst. */
-static void intrude_else(struct sim_node *n)
-{
-    static uint8_t said[32u << 10];
-    struct ft_message m = {.type = FT_MSG_BEAT, .state = FT_JOINING, .sent = 1, .echo = 1};
-    const struct sim_node *peer = &sim.node[!n->index];
-    uint32_t size = FT_MESSAGE_MAX;
-    size_t len = sizeof(said);
-    long encoded;
-
-    memset(said, 0, sizeof(said));
-    switch (sim_draw(&sim.width, 4)) {
-    case 0: /* a heartbeat, as if all had been said before */
-        encoded = ft_message_encode(&m, sim.plan.lanes, NULL, said, sizeof(said));
-        len = encoded > 0 ? (size_t)encoded : 0;
-        break;
-    case 1: /* a frame of megabytes, and more of it than anybody looks at */
-        memcpy(said, &size, sizeof(size));
-        break;
-    case 2: /* an old hello, and a frame that cannot be */
-        len = peer->hello_len + 16;
-        memset(said, 0xff, len);
-        memcpy(said, peer->hello, peer->hello_len);
-        break;
-    default: /* a chunk of an old hello */
-        len = (size_t)sim_draw(&sim.width, peer->hello_len + 1);
-        memcpy(said, peer->hello, len);
-    }
-    sim_tell(n->index, "somebody else connects from its peer's host, says %zu bytes", len);
-    sim_net_intrude(n->index, said, len, sim_draw(&sim.width, 2));
-}
-
 /* What is tight in a narrow seed gets tighter: the peer takes nothing for longer than anybody's rights last.
  */
 static void narrow(void)
@@ -220,7 +167,7 @@ static void narrow(void)
     uint64_t detect = ms(sim.config->timing.detect_ms);
 
     if (sim_narrow(1))
-        intrude_else(&sim.node[0]);
+        sim_intrude_oddly(&sim.node[0]);
     if (sim.plan.wild != SIM_HEALS && sim_chance(&sim.width, 1) && sim_chance(&sim.width, 300))
         sim_partition(1 + (unsigned)sim_draw(&sim.width, 3), (unsigned)sim_draw(&sim.width, 4),
                       sim.now + detect + sim_draw(&sim.width, 40 * detect));
@@ -273,7 +220,7 @@ static void one(void)
         ask_digest();
         break;
     case 15:
-        intrude(&sim.node[0]);
+        sim_intrude(&sim.node[0]);
         break;
     default:
         tell_node();

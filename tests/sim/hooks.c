@@ -3,7 +3,7 @@
  * Steps: the linker leads calls between the product's files through here (--wrap), so that the world can
  * catch a node in the middle, let other lanes run at section calls, and see what the oracles judge.
  */
-#include "tests/sim/sim.h"
+#include "tests/sim/liar.h"
 
 #include "ftcore/base/check.h"
 #include "ftcore/record/delta.h"

@@ -1,10 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the chunks of the liar share: chance, numbers at their bounds, bytes put in place of others. */
+/* A peer that lies: what the hooks ask of it, and what its files share: chance, numbers at their bounds,
+ * bytes put in place of others. */
 #ifndef TESTS_SIM_LIAR_H
 #define TESTS_SIM_LIAR_H
 
 #include "tests/sim/sim.h"
 
+/* ---- liar.c ---- */
+enum sim_lie {
+    SIM_LIE_HELLO,
+    SIM_LIE_MESSAGE,
+    SIM_LIE_FRAME,
+    SIM_LIE_RECORD,
+    SIM_LIE_CHUNK,
+    SIM_LIE_RUN,
+    SIM_LIE_KINDS
+};
+bool sim_lies(enum sim_lie kind, unsigned per_mille); /* now is a moment for a lie of that kind */
+void sim_lie_message(struct ft_message *m, unsigned lanes);
+long sim_lie_frame(uint8_t *out, long len, size_t cap); /* an encoded message; its new length */
+long sim_lie_sealed(uint8_t *out, long len, size_t cap, uint32_t lines);
+void sim_lie_run(uint8_t head[]);
+void sim_lies_begin(void);
+void sim_lies_forget(unsigned node);
+bool sim_lie_goes_on(unsigned lane);                              /* a delta that it has begun must not end */
+const struct ft_chunk *sim_lie_chunk(const struct ft_chunk *was); /* until the next call */
+const struct ft_record *sim_lie_record(const struct ft_record *was);
+
+/* ---- liar_raw.c ---- */
+/* In place of ft_chunk_encode: a chunk that no encoder would write. */
+long sim_raw_chunk(const struct ft_chunk *p, struct ft_region *region, uint8_t *out, size_t cap);
+void sim_doubt_record(const struct ft_record *was); /* what its rules let pass must survive its wire form */
+void sim_lie_heard(const struct ft_message *hello); /* one that its node has said … */
+bool sim_lie_again(struct ft_message *hello);       /* … and says again; false: it has said none */
+bool sim_bold(unsigned per_mille); /* a bold liar's replicator runs, and does something bold now */
+
+/* ---- among its files ---- */
 static inline uint64_t sim_lie_draw(uint64_t below)
 {
     return sim_draw(&sim.lies, below);

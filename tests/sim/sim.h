@@ -11,7 +11,11 @@
  *   oracle.c  what must never happen                         history.c records kept, executed again
  *   fault.c   what goes wrong, and when                      story.c   the transcript
  *   trouble.c what the system refuses, what is tight         stray.c   a chain that does what no NF may
- *   liar.c    a peer that lies; liar_form.c, liar_share.c, liar_raw.c: how
+ *   plan.c    what a seed is made of                         intruder.c strangers that connect
+ *   stream.c, notice.c  of net.c: bytes of a connection, death notices
+ *   liar.c    a peer that lies; liar_form.c, liar_delta.c, liar_raw.c: how (liar.h)
+ *
+ * Types and calls of the oracles are in oracle.h.
  */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
@@ -19,9 +23,9 @@
 #include "ftcore/record/delta.h"
 #include "node/lane/lane.h"
 #include "replicator/replicator.h"
+#include "tests/sim/oracle.h"
 #include "tests/sim/task.h"
 
-#define SIM_LANES      4u
 #define SIM_REPLICATOR SIM_LANES /* number of that task */
 #define SIM_TASKS      (SIM_LANES + 1)
 #define SIM_PORTS      2u
@@ -82,43 +86,6 @@ enum sim_step {
 extern const char *const sim_step_text[SIM_STEPS];
 
 void sim_step(enum sim_step step); /* may not return */
-
-/* ---- histories --------------------------------------------------------------------------------- */
-
-/*
- * What a state came to be from: the records of every lane, from a fresh start on. A takeover branches off;
- * nothing is ever taken away from a branch.
- */
-struct sim_history {
-    struct sim_history *parent;
-    uint64_t cut[SIM_LANES]; /* bursts taken over from the parent */
-    uint64_t epoch;          /* number of the fresh start */
-    uint64_t seed[SIM_LANES];
-    struct {
-        const struct ft_record **list; /* [count], burst b at b - 1 */
-        uint64_t count, room;
-    } lane[SIM_LANES];
-    uint64_t stored[SIM_LANES]; /* held, ever, by a standby that follows it */
-    uint64_t alone[SIM_LANES];  /* last burst that left without one … */
-    uint64_t hold[SIM_LANES];   /* … when it was said from where its primary holds */
-    uint64_t view;
-    bool trimmed;
-    struct sim_history *next; /* all of the world */
-};
-
-/* An output that left. */
-struct sim_left {
-    const struct sim_history *history;
-    uint64_t number, burst, at, view;
-    uint16_t lane, port;
-    uint8_t node;
-    bool aside, apart; /* with its own MAC; of a pair that had split */
-    bool alone;        /* its node had announced that it goes on alone, as a split pair's may */
-    uint32_t len;
-    const uint8_t *frame;
-    const struct sim_left *same; /* another time that the same one left */
-    struct sim_left *next;
-};
 
 /* ---- nodes ------------------------------------------------------------------------------------- */
 
@@ -310,11 +277,14 @@ void sim_mix(uint64_t value); /* into the hash */
 /* ---- memory of one seed (world.c) ---- */
 void *sim_alloc(size_t size); /* zeroed only when fresh; gone with the next seed */
 
-/* ---- world.c ---- */
+/* ---- plan.c ---- */
 /* `kind`: NULL, or liar, alone, troubled, narrow, stray: what the seed is made to be. */
 void sim_plan_make(struct sim_plan *plan, uint64_t seed, const char *kind);
 int sim_configs(const char *directory, struct ft_fault *fault); /* reads the chains; once */
 extern const char *const sim_chain_name[];
+void sim_configure(void); /* by sim.plan */
+
+/* ---- world.c ---- */
 void sim_begin(uint64_t seed, const struct sim_plan *plan);
 bool sim_tick(void);    /* false: the run has failed */
 void sim_end(void);     /* frees */
@@ -375,6 +345,10 @@ void sim_faults_end(void);
 void sim_partition(unsigned links, unsigned ports, uint64_t until); /* bits: towards a, towards b */
 void sim_pause(struct sim_node *node, uint64_t ns);
 
+/* ---- intruder.c ---- */
+void sim_intrude(struct sim_node *node);       /* somebody connects to it from its peer's host */
+void sim_intrude_oddly(struct sim_node *node); /* the same in a narrow seed, with what is no hello at all */
+
 /* ---- trouble.c ---- */
 /* While a node starts in a troubled seed: what the system is going to refuse is decided. */
 void sim_trouble_begin(void);
@@ -390,55 +364,5 @@ void sim_stray_begin(void);
 void sim_stray_look(const struct nd_lane *lane);   /* after a burst of the chain; may not return */
 void sim_stray_leaves(void);                       /* a node's region is about to be closed */
 bool sim_stray_ends(int number, const char *said); /* is that how it must end? */
-
-/* ---- liar.c ---- */
-enum sim_lie {
-    SIM_LIE_HELLO,
-    SIM_LIE_MESSAGE,
-    SIM_LIE_FRAME,
-    SIM_LIE_RECORD,
-    SIM_LIE_CHUNK,
-    SIM_LIE_RUN,
-    SIM_LIE_KINDS
-};
-bool sim_lies(enum sim_lie kind, unsigned per_mille); /* now is a moment for a lie of that kind */
-void sim_lie_message(struct ft_message *m, unsigned lanes);
-long sim_lie_frame(uint8_t *out, long len, size_t cap); /* an encoded message; its new length */
-long sim_lie_sealed(uint8_t *out, long len, size_t cap, uint32_t lines);
-void sim_lie_run(uint8_t head[]);
-void sim_lies_begin(void);
-void sim_lies_forget(unsigned node);
-bool sim_lie_goes_on(unsigned lane);                              /* a delta that it has begun must not end */
-const struct ft_chunk *sim_lie_chunk(const struct ft_chunk *was); /* until the next call */
-const struct ft_record *sim_lie_record(const struct ft_record *was);
-
-/* ---- liar_raw.c ---- */
-/* In place of ft_chunk_encode: a chunk that no encoder would write. */
-long sim_raw_chunk(const struct ft_chunk *p, struct ft_region *region, uint8_t *out, size_t cap);
-void sim_doubt_record(const struct ft_record *was); /* what its rules let pass must survive its wire form */
-void sim_lie_heard(const struct ft_message *hello); /* one that its node has said … */
-bool sim_lie_again(struct ft_message *hello);       /* … and says again; false: it has said none */
-bool sim_bold(unsigned per_mille); /* a bold liar's replicator runs, and does something bold now */
-
-/* ---- oracle.c ---- */
-void sim_saw_state(struct sim_node *node, enum ft_state state, uint64_t view, const char *why);
-void sim_saw_snapshot(struct sim_node *node, const struct ft_message *begin);
-void sim_saw_gift(struct sim_node *node, const struct ft_message *begin); /* a snapshot is said to begin */
-void sim_saw_holding(struct sim_node *node, const struct ft_message *holding);
-void sim_saw_ack(struct sim_node *node, const struct ft_message *ack);
-void sim_saw_fresh(struct sim_node *node);
-void sim_saw_record(struct sim_node *node, unsigned lane, const struct ft_record *record);
-void sim_saw_lease_check(struct sim_node *node, unsigned lane); /* outputs go to a port next */
-void sim_saw_release(struct sim_node *node, unsigned lane, unsigned port, const struct ft_held held[],
-                     uint32_t n);
-void sim_watch(void);
-void sim_judge(void); /* at the end: both nodes rest */
-
-/* ---- history.c ---- */
-struct sim_history *sim_history_new(struct sim_history *parent, const uint64_t cut[]);
-void sim_history_put(struct sim_history *h, unsigned lane, const struct ft_record *record);
-/* Executes it from nothing and compares what left in its epoch. `died`: nobody holds that state any more. The
- * digest, in *digest; failures are told. */
-void sim_history_execute(struct sim_history *h, bool died, uint64_t *digest);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The course of a seed: what it plans, tick after tick, who runs next; and where a node is caught. */
-#include "tests/sim/sim.h"
+/* The course of a seed: tick after tick, who runs next; and where a node is caught. */
+#include "tests/sim/liar.h"
 #include "ftcore/base/draw.h"
 
 #include "ftcore/base/check.h"
@@ -10,17 +10,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define CHAINS      4u
 #define MEMORY      (4ull << 30) /* of address space */
 #define ROUNDS_MAX  64u
 #define SETTLED_FOR (10 * SIM_MS)
 
 struct sim_world sim;
-
-const char *const sim_chain_name[] = {"forward", "edge", "balanced", "race"};
-
-static struct nd_config *configs[CHAINS];
-static struct nd_config this_config;
 
 /* ---- chance and memory ------------------------------------------------------------------------------ */
 
@@ -51,101 +45,6 @@ void *sim_alloc(size_t size)
     return p;
 }
 
-/* ---- plan -------------------------------------------------------------------------------------------- */
-
-int sim_configs(const char *directory, struct ft_fault *fault)
-{
-    char path[300];
-    int error = 0;
-
-    for (unsigned i = 0; i < CHAINS && !error; i++) {
-        snprintf(path, sizeof(path), "%s/%s.yaml", directory, sim_chain_name[i]);
-        error = nd_config_read(&configs[i], path, false, fault);
-    }
-    return error;
-}
-
-void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
-{
-    struct sim_random r = {seed * 0x2545f4914f6cdd1dull + 1}, more = {seed * 0x9e3779b97f4a7c15ull + 7};
-
-    memset(p, 0, sizeof(*p));
-    p->chain = (unsigned)sim_draw(&r, CHAINS);
-    p->lanes = sim_chance(&r, 500) ? 1 : 2 + (unsigned)sim_draw(&r, SIM_LANES - 1);
-    p->wild = (enum sim_wildness)sim_draw(&r, SIM_WILDS);
-    p->strict = p->wild == SIM_STRICT || (p->wild == SIM_HEALS && sim_chance(&r, 300));
-    p->fast = sim_chance(&r, 600);
-    p->full_capture = sim_chance(&r, 400);
-    p->suppress_tail = sim_chance(&r, 200);
-    p->hold_packets = sim_chance(&r, 300) ? 128 : 1024;
-    p->log_bytes = sim_chance(&r, 200) ? FT_RECORD_MAX : 2u << 20;
-    /* The least that holds a burst of 32 large packets; a file cannot say less than a megabyte. */
-    p->pending_bytes = sim_chance(&r, 250) ? (64u << 10) + sim_draw(&r, 64u << 10) : 1u << 20;
-    p->resync_mbps = sim_chance(&r, 400) ? 40 : 400;
-    p->faults_end = 40 * SIM_MS + sim_draw(&r, p->fast ? 300 * SIM_MS : 600 * SIM_MS);
-    p->quiet_at = SIM_NEVER;
-    p->flows = 4 + (unsigned)sim_draw(&r, 28);
-    p->gap = 150 * SIM_US + sim_draw(&r, 800 * SIM_US);
-    p->tick = 100 * SIM_US + sim_draw(&r, 250 * SIM_US);
-    p->switchy = sim_chance(&r, 300) ? 0 : (unsigned)sim_draw(&r, 500);
-    p->lazy = (unsigned)sim_draw(&r, 200);
-    p->preempted = sim_chance(&r, 300) ? 0 : (unsigned)sim_draw(&r, 600);
-    p->delay = 40 * SIM_US + sim_draw(&r, 300 * SIM_US);
-    p->fault_rate = 1000;
-    p->audit = sim_chance(&r, 60);
-    p->mode = sim_chance(&r, 400) || !sim_chance(&r, 400) ? ND_MODE_LOG : ND_MODE_DELTA;
-    p->standby = sim_chance(&r, 300) ? ND_STANDBY_WARM : ND_STANDBY_HOT;
-    p->commit_us = 200 + (uint32_t)sim_draw(&r, 2000);
-    p->checkpoint_ms = 2 + (uint32_t)sim_draw(&r, 30);
-    p->budget_ms = 1 + (uint32_t)sim_draw(&r, 20);
-    if (p->mode != ND_MODE_LOG || p->standby == ND_STANDBY_WARM) /* what lanes are told in whole megabytes */
-        p->pending_bytes = 1u << 20;
-    p->troubled = sim_chance(&r, 100) || (kind && strcmp(kind, "troubled") == 0);
-    p->narrow = sim_chance(&more, 50) || (kind && strcmp(kind, "narrow") == 0);
-    p->stray = sim_chance(&more, 300) || (kind && strcmp(kind, "stray") == 0);
-    p->bold = sim_chance(&more, 500);
-    p->liar = sim_chance(&r, 80) || (kind && strcmp(kind, "liar") == 0);
-    p->alone = sim_chance(&r, 15) || (kind && (strcmp(kind, "alone") == 0 || strcmp(kind, "stray") == 0));
-    if (p->alone) {
-        p->mode = ND_MODE_OFF;
-        p->troubled |= sim_chance(&r, 400);
-        p->liar = p->strict = p->narrow = false;
-    }
-    p->stray &= p->alone;
-    p->bold &= p->liar;
-    if (p->liar) { /* each lie that is refused ends a connection: that is fault enough */
-        p->fault_rate = 200;
-        p->faults_end += 600 * SIM_MS;
-    }
-    p->chunk_bytes = sim_chance(&r, 200) ? 0 : 80 + (uint32_t)sim_draw(&r, 1000);
-    p->gather_us = sim_chance(&more, 500) ? 0 : 1 + (uint32_t)sim_draw(&more, 60);
-}
-
-static void configure(void)
-{
-    const struct sim_plan *p = &sim.plan;
-    struct nd_timing *t = &this_config.timing;
-
-    this_config = *configs[p->chain];
-    this_config.chain.lanes = (uint16_t)p->lanes;
-    this_config.protect.capture = p->full_capture ? ND_CAPTURE_FULL : ND_CAPTURE_AUTO;
-    this_config.protect.tail = p->suppress_tail ? ND_TAIL_SUPPRESS : ND_TAIL_EMIT;
-    this_config.protect.hold_packets = p->hold_packets;
-    this_config.protect.strict = p->strict;
-    this_config.protect.asked = p->mode;
-    this_config.protect.standby = p->standby;
-    (void)nd_config_decide(&this_config.protect, &this_config.chain, NULL);
-    this_config.protect.gather_us = p->gather_us;
-    this_config.protect.commit_interval_us = p->commit_us;
-    this_config.protect.checkpoint_ms = p->checkpoint_ms;
-    this_config.protect.recovery_budget_ms = p->budget_ms;
-    this_config.protect.pending_mb = 1;
-    this_config.protect.compress = (uint32_t)(sim.seed / 3 % 3);
-    *t = p->fast ? (struct nd_timing){1, 4, 8, 16, 32, 150, 0, 40}
-                 : (struct nd_timing){2, 10, 20, 40, 80, 300, 0, 100};
-    sim.config = &this_config;
-}
-
 /* ---- beginning and end ----------------------------------------------------------------------------------
  */
 
@@ -168,7 +67,7 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
     sim.chain.at = seed * 19 ^ 0x7777777777777777ull;
     sim.owner = SIM_NOBODY;
     sim.left_last = &sim.left;
-    configure();
+    sim_configure();
     sim_window_begin();
     sim_net_begin();
     sim_lies_begin();

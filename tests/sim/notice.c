@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The guardians' datagrams, under way to a node: death notices, now and then damaged or of a stranger. */
+#define _GNU_SOURCE
+#include "tests/sim/net.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+#define NOTICES 16u
+
+ssize_t sim_recvfrom(int fd, void *to, size_t size, int flags, struct sockaddr *from, socklen_t *len);
+
+static struct {
+    uint8_t bytes[FT_DEATH_NOTICE_BYTES];
+    size_t len;
+    bool stranger; /* from another host */
+    uint64_t at;
+} notices[2][NOTICES];
+static unsigned notice_count[2];
+
+void sim_notices_begin(void)
+{
+    memset(notice_count, 0, sizeof(notice_count));
+}
+
+void sim_notices_gone(unsigned node)
+{
+    notice_count[node] = 0;
+}
+
+void sim_net_death_notice(unsigned to, uint64_t incarnation, uint64_t view, uint64_t at)
+{
+    struct ft_death_notice notice = {.incarnation = incarnation, .view = view};
+
+    if (notice_count[to] == NOTICES)
+        return;
+    ft_death_notice_encode(&notice, notices[to][notice_count[to]].bytes);
+    if (sim_troubled(100)) /* damaged on its way; or somebody else's, who speaks another language */
+        notices[to][notice_count[to]].bytes[sim_draw(&sim.trouble, FT_DEATH_NOTICE_BYTES)] ^= 1;
+    notices[to][notice_count[to]].len = sim_troubled(50) ? 7 : FT_DEATH_NOTICE_BYTES;
+    notices[to][notice_count[to]].stranger = sim_troubled(50);
+    notices[to][notice_count[to]++].at = at;
+}
+
+int sim_notice_there(unsigned node)
+{
+    for (unsigned i = 0; i < notice_count[node] && !sim_net_blocked(node); i++)
+        if (notices[node][i].at <= sim.now)
+            return (int)i;
+    return -1;
+}
+
+ssize_t sim_recvfrom(int fd, void *to, size_t size, int flags, struct sockaddr *from, socklen_t *len)
+{
+    unsigned node = sim_sock_of(fd)->node;
+    struct sockaddr_in *in = (struct sockaddr_in *)(void *)from;
+    int i = sim_notice_there(node);
+
+    (void)flags;
+    (void)len;
+    if (i < 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    bool stranger = notices[node][i].stranger;
+
+    size = size < notices[node][i].len ? size : notices[node][i].len;
+    memcpy(to, notices[node][i].bytes, size);
+    memmove(&notices[node][i], &notices[node][i + 1],
+            (--notice_count[node] - (unsigned)i) * sizeof(notices[node][0]));
+    *in = (struct sockaddr_in){.sin_family = AF_INET,
+                               .sin_addr.s_addr = htonl(stranger ? 0x0a090009u : 0x0a090001u + !node)};
+    return (ssize_t)size;
+}
