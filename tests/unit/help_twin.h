@@ -127,7 +127,7 @@ struct twin_delta {
 /* At a start cut: what changes from here on is to be known. */
 void twin_delta_begin(struct twin_delta *d, uint64_t burst);
 void twin_delta_note(struct twin_delta *d, const struct twin_burst *b, const struct twin_lane_state *after);
-/* A share of all since the last cut, into the log ring. False: no room for it, or an overrun. `half`: without
+/* A delta of all since the last cut, into the log ring. False: no room for it, or an overrun. `half`: without
  * its last chunk. */
 bool twin_delta_cut(struct twin_delta *d, const struct twin_lane_state *state, bool half);
 /* Writes a chunk's lines; returns the outputs in it. */

@@ -17,7 +17,7 @@
 
 static struct twin *const a = &twin_pair[0], *const b = &twin_pair[1];
 
-static void first_sync(void **state)
+static void a_first_snapshot_and_the_log_make_both_the_same(void **state)
 {
     struct rp_status s;
 
@@ -37,7 +37,7 @@ static void first_sync(void **state)
 
 /* Without a copy before the edit, the snapshot would hold what came after the cut, and replay adds it again.
  */
-static void edits_during_the_snapshot(void **state)
+static void edits_beside_a_snapshot_are_not_in_it(void **state)
 {
     const struct twin_options slow = {.resync_mbps = 1, .start_alone_ms = 1};
 
@@ -55,7 +55,7 @@ static void edits_during_the_snapshot(void **state)
     twin_pair_end();
 }
 
-static void standby_killed_and_back(void **state)
+static void a_standby_that_was_killed_comes_back_and_is_brought_up_to_date(void **state)
 {
     uint64_t left;
 
@@ -76,7 +76,7 @@ static void standby_killed_and_back(void **state)
 }
 
 /* The taken-over state is that of one burst, at or after every burst that left, and life goes on from it. */
-static void primary_killed(void **state)
+static void the_standby_of_a_killed_primary_goes_on_from_all_that_left(void **state)
 {
     uint64_t from, out;
 
@@ -105,7 +105,7 @@ static void primary_killed(void **state)
 }
 
 /* A standby that does not replay: credit stops the sender, the full ring stops the lane; then all arrives. */
-static void back_pressure(void **state)
+static void a_standby_that_does_not_replay_stops_its_primary_by_credit(void **state)
 {
     uint64_t stuck, before;
 
@@ -131,7 +131,7 @@ static void back_pressure(void **state)
     twin_pair_end();
 }
 
-static void resync_under_load(void **state)
+static void resyncs_under_load_lose_nothing(void **state)
 {
     (void)state;
     atomic_store(&a->box->pause_us, THROTTLED);
@@ -148,7 +148,7 @@ static void resync_under_load(void **state)
 }
 
 /* Asked for, the reign passes without a gap: everything made is in the new primary's state. */
-static void planned_handover(void **state)
+static void a_planned_handover_loses_nothing(void **state)
 {
     uint64_t from;
 
@@ -169,7 +169,7 @@ static void planned_handover(void **state)
 }
 
 /* The comparison itself: a change on one side past the edits is seen in the digests. */
-static void spoilt_state_shows(void **state)
+static void a_byte_written_past_an_edit_shows_in_the_digest(void **state)
 {
     uint64_t region_a, region_b, state_a;
 
@@ -190,14 +190,14 @@ int main(void)
 {
 #define WITH_WORLD(f) cmocka_unit_test_setup_teardown(f, twin_pair_setup, twin_pair_teardown)
     const struct CMUnitTest tests[] = {
-        WITH_WORLD(first_sync),
-        WITH_WORLD(edits_during_the_snapshot),
-        WITH_WORLD(standby_killed_and_back),
-        WITH_WORLD(primary_killed),
-        WITH_WORLD(back_pressure),
-        WITH_WORLD(resync_under_load),
-        WITH_WORLD(planned_handover),
-        WITH_WORLD(spoilt_state_shows),
+        WITH_WORLD(a_first_snapshot_and_the_log_make_both_the_same),
+        WITH_WORLD(edits_beside_a_snapshot_are_not_in_it),
+        WITH_WORLD(a_standby_that_was_killed_comes_back_and_is_brought_up_to_date),
+        WITH_WORLD(the_standby_of_a_killed_primary_goes_on_from_all_that_left),
+        WITH_WORLD(a_standby_that_does_not_replay_stops_its_primary_by_credit),
+        WITH_WORLD(resyncs_under_load_lose_nothing),
+        WITH_WORLD(a_planned_handover_loses_nothing),
+        WITH_WORLD(a_byte_written_past_an_edit_shows_in_the_digest),
     };
 
     return cmocka_run_group_tests_name("replicator", tests, NULL, NULL);

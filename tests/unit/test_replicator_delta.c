@@ -56,7 +56,7 @@ static void back_as_standby(uint64_t from, const struct twin_options *options)
     twin_pair_protected(b, a);
 }
 
-static void delta_segments(void **state)
+static void a_stream_of_deltas_makes_both_the_same(void **state)
 {
     struct rp_status s;
 
@@ -83,10 +83,10 @@ static void delta_segments(void **state)
     end_unrefused();
 }
 
-/* Shares of no burst: they go all the same, take no credit for good, and are not taken for what a snapshot
+/* Deltas of no burst: they go all the same, take no credit for good, and are not taken for what a snapshot
  * had.
  */
-static void cuts_of_an_idle_lane(void **state)
+static void deltas_of_no_burst_go_and_take_no_credit_for_good(void **state)
 {
     uint64_t applied;
 
@@ -108,7 +108,7 @@ static void cuts_of_an_idle_lane(void **state)
     end_unrefused();
 }
 
-static void checkpoints_to_a_hot_standby(void **state)
+static void a_hot_standby_takes_records_and_checkpoints(void **state)
 {
     (void)state;
     segments(0, 70);
@@ -123,7 +123,7 @@ static void checkpoints_to_a_hot_standby(void **state)
 }
 
 /* It replays nothing before it takes over, and then only what no checkpoint covers. */
-static void warm_standby_takes_over(void **state)
+static void a_warm_standby_replays_only_what_no_checkpoint_covers(void **state)
 {
     uint64_t from, replayed;
 
@@ -151,7 +151,7 @@ static void warm_standby_takes_over(void **state)
 }
 
 /* A warm standby without any checkpoint is READY, though it has replayed nothing. */
-static void warm_without_checkpoints(void **state)
+static void a_warm_standby_without_a_checkpoint_replays_all_when_it_takes_over(void **state)
 {
     uint64_t from;
 
@@ -169,7 +169,7 @@ static void warm_without_checkpoints(void **state)
 }
 
 /* The first chunks of a delta have come when the primary dies: the cut before it is what counts. */
-static void takeover_in_the_middle_of_a_delta(void **state)
+static void a_takeover_in_the_middle_of_a_delta_goes_on_from_the_cut_before(void **state)
 {
     uint64_t from, chunks;
 
@@ -209,7 +209,7 @@ static void half_a_delta(void)
 }
 
 /* Half a delta is there when the standby dies; the new one gets a snapshot, and a stream of its own. */
-static void half_a_delta_lost_with_the_standby(void **state)
+static void half_a_delta_is_lost_with_the_standby(void **state)
 {
     (void)state;
     half_a_delta();
@@ -223,7 +223,7 @@ static void half_a_delta_lost_with_the_standby(void **state)
 }
 
 /* The same while both live: the standby has to forget what it has of a delta. */
-static void half_a_delta_and_a_new_snapshot(void **state)
+static void a_new_snapshot_makes_half_a_delta_void(void **state)
 {
     (void)state;
     half_a_delta();
@@ -236,7 +236,7 @@ static void half_a_delta_and_a_new_snapshot(void **state)
 }
 
 /* Chunks that credit kept in the ring are of the stream before the snapshot, by their place. */
-static void chunks_left_in_the_ring(void **state)
+static void chunks_left_in_the_ring_do_not_follow_a_new_snapshot(void **state)
 {
     (void)state;
     segments(150, 0);
@@ -254,7 +254,7 @@ static void chunks_left_in_the_ring(void **state)
 }
 
 /* Kinds change at cuts, with resyncs between. */
-static void kinds_change_under_load(void **state)
+static void kinds_of_segments_change_under_load(void **state)
 {
     static const struct {
         uint32_t every, checkpoint;
@@ -283,7 +283,7 @@ static void kinds_change_under_load(void **state)
 }
 
 /* A delta that is too large for the standby's room: a snapshot takes its place, says so, and is counted. */
-static void overrun_begins_a_snapshot(void **state)
+static void a_delta_that_is_too_large_begins_a_snapshot(void **state)
 {
     struct rp_status s;
 
@@ -304,7 +304,7 @@ static void overrun_begins_a_snapshot(void **state)
     end_unrefused();
 }
 
-static void handover_in_a_delta_segment(void **state)
+static void a_handover_between_deltas_loses_nothing(void **state)
 {
     (void)state;
     segments(64, 0);
@@ -322,7 +322,7 @@ static void handover_in_a_delta_segment(void **state)
 }
 
 /* Nodes that differ in what a standby is refuse each other by name. */
-static void one_warm_one_hot(void **state)
+static void a_warm_and_a_hot_node_refuse_each_other(void **state)
 {
     (void)state;
     twin_start(a, &warm);
@@ -336,19 +336,19 @@ int main(void)
 {
 #define WITH_WORLD(f) cmocka_unit_test_setup_teardown(f, twin_pair_setup, twin_pair_teardown)
     const struct CMUnitTest tests[] = {
-        WITH_WORLD(delta_segments),
-        WITH_WORLD(cuts_of_an_idle_lane),
-        WITH_WORLD(checkpoints_to_a_hot_standby),
-        WITH_WORLD(warm_standby_takes_over),
-        WITH_WORLD(warm_without_checkpoints),
-        WITH_WORLD(takeover_in_the_middle_of_a_delta),
-        WITH_WORLD(half_a_delta_lost_with_the_standby),
-        WITH_WORLD(half_a_delta_and_a_new_snapshot),
-        WITH_WORLD(chunks_left_in_the_ring),
-        WITH_WORLD(kinds_change_under_load),
-        WITH_WORLD(overrun_begins_a_snapshot),
-        WITH_WORLD(handover_in_a_delta_segment),
-        WITH_WORLD(one_warm_one_hot),
+        WITH_WORLD(a_stream_of_deltas_makes_both_the_same),
+        WITH_WORLD(deltas_of_no_burst_go_and_take_no_credit_for_good),
+        WITH_WORLD(a_hot_standby_takes_records_and_checkpoints),
+        WITH_WORLD(a_warm_standby_replays_only_what_no_checkpoint_covers),
+        WITH_WORLD(a_warm_standby_without_a_checkpoint_replays_all_when_it_takes_over),
+        WITH_WORLD(a_takeover_in_the_middle_of_a_delta_goes_on_from_the_cut_before),
+        WITH_WORLD(half_a_delta_is_lost_with_the_standby),
+        WITH_WORLD(a_new_snapshot_makes_half_a_delta_void),
+        WITH_WORLD(chunks_left_in_the_ring_do_not_follow_a_new_snapshot),
+        WITH_WORLD(kinds_of_segments_change_under_load),
+        WITH_WORLD(a_delta_that_is_too_large_begins_a_snapshot),
+        WITH_WORLD(a_handover_between_deltas_loses_nothing),
+        WITH_WORLD(a_warm_and_a_hot_node_refuse_each_other),
     };
 
     return cmocka_run_group_tests_name("replicator_delta", tests, NULL, NULL);

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One link, and a plain socket that sends it what must not be, or is not whom it says (help_link.h). */
+#define _GNU_SOURCE
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "tests/unit/help_link.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+static void part_of_a_frame_is_not_a_message(void **state)
+{
+    struct ft_message m;
+
+    (void)state;
+    int listener = plain_listen();
+    link_open_b();
+    int fd = plain_accept(listener);
+    plain_beat(fd, 5);
+    plain_send(fd, "\x20\0\0\0hal", 7);
+    close(fd);
+    assert_int_equal(link_take(link_b).sent, 5);
+    assert_int_equal(link_wait_lost(link_b), RP_LOST_EOF);
+    assert_int_equal(rp_link_next(link_b, 1, &m, NULL), 0);
+    /* The next connection does not see what was left. */
+    fd = plain_accept(listener);
+    plain_beat(fd, 6);
+    assert_int_equal(link_take(link_b).sent, 6);
+    close(fd);
+    close(listener);
+}
+
+static void reset_is_told_from_end_of_file(void **state)
+{
+    (void)state;
+    int listener = plain_listen();
+    link_open_b();
+    int fd = plain_accept(listener);
+    plain_beat(fd, 9);
+    assert_int_equal(link_take(link_b).sent, 9);
+    plain_reset(fd);
+    assert_int_equal(link_wait_lost(link_b), RP_LOST_RESET);
+    /* Also when it is a write that meets it; what came before is still read. */
+    fd = plain_accept(listener);
+    plain_beat(fd, 10);
+    plain_reset(fd);
+    link_send_beat(link_b, 1);
+    link_send_beat(link_b, 2);
+    assert_int_equal(link_take(link_b).sent, 10);
+    assert_int_equal(link_wait_lost(link_b), RP_LOST_RESET);
+    close(listener);
+}
+
+static int judge_bytes(int fd, const void *bytes, size_t len)
+{
+    struct ft_message m;
+    int rc;
+
+    plain_send(fd, bytes, len);
+    UNTIL((rc = rp_link_next(link_a, 1, &m, &link_why)) || (link_poll_one(link_a), false));
+    return rc;
+}
+
+static void malformed_bytes_are_named_and_counted(void **state)
+{
+    uint8_t other[8 + 7] = {7, 0, 0, 0, 0, 0, 0, 0, 0x96, 2, 2, 0, 0, 0, 3};
+    struct ft_message m;
+    uint32_t sum = (uint32_t)XXH3_64bits(other + 8, 7);
+
+    (void)state;
+    memcpy(other + 4, &sum, 4);
+    link_open_a();
+    int fd = plain_connect(B);
+    UNTIL(rp_link_up(link_a) || (link_poll_one(link_a), false));
+    plain_beat(fd, 4);
+    assert_int_equal(link_take(link_a).sent, 4);
+    assert_int_equal(judge_bytes(fd, "GET / HTTP/1.1\r\n\r\n", 18), FT_EMALFORMED);
+    assert_non_null(strstr(link_why.text, "offset 0: frame of 542393671 bytes"));
+    assert_true(rp_link_up(link_a));
+    assert_int_equal(rp_link_lost(link_a, &link_why), RP_LOST_MALFORMED);
+    assert_non_null(strstr(link_why.text, "offset 0: frame of 542393671 bytes"));
+    assert_int_equal(rp_link_lost(link_a, &link_why), RP_LOST_NONE);
+    /* Nothing from here can be believed; our own messages still leave. */
+    plain_beat(fd, 5);
+    for (unsigned i = 0; i < 10; i++)
+        link_poll_one(link_a);
+    assert_int_equal(rp_link_next(link_a, 1, &m, NULL), 0);
+    assert_int_equal(rp_link_stats(link_a)->refused[-FT_EMALFORMED], 1);
+    link_send_beat(link_a, 1);
+    uint8_t c[4];
+    assert_int_equal(recv(fd, c, 4, 0), 4);
+    rp_link_drop(link_a);
+    UNTIL(plain_closed(fd) || recv(fd, c, 1, MSG_DONTWAIT) == 7);
+    close(fd);
+
+    fd = plain_connect(B);
+    UNTIL(rp_link_up(link_a) || (link_poll_one(link_a), false));
+    assert_int_equal(judge_bytes(fd, "\5\0\0\0zzzz12345", 13), FT_ECHECKSUM);
+    rp_link_drop(link_a);
+    close(fd);
+    fd = plain_connect(B);
+    UNTIL(rp_link_up(link_a) || (link_poll_one(link_a), false));
+    assert_int_equal(judge_bytes(fd, other, sizeof(other)), FT_EVERSION);
+    plain_beat(fd, 6);
+    close(fd);
+    UNTIL(!rp_link_up(link_a) || (link_poll_one(link_a), false));
+    assert_int_equal(rp_link_lost(link_a, &link_why), RP_LOST_EOF);
+    assert_int_equal(rp_link_stats(link_a)->refused[-FT_ECHECKSUM], 1);
+    assert_int_equal(rp_link_stats(link_a)->refused[-FT_EVERSION], 1);
+}
+
+static void random_bytes_are_no_frames_and_end_nothing_but_their_connection(void **state)
+{
+    uint64_t x = 12345;
+    struct ft_message m;
+
+    (void)state;
+    link_open_a();
+    for (unsigned round = 0; round < 200; round++) {
+        uint8_t noise[300];
+        for (size_t i = 0; i < sizeof(noise); i++)
+            noise[i] = (uint8_t)((x = x * 6364136223846793005ull + 1442695040888963407ull) >> 33);
+        noise[1] &= round & 1 ? 0 : 0xff, noise[2] = 0, noise[3] = 0;
+        int fd = plain_connect(B);
+        plain_send(fd, noise, 1 + x % 299);
+        if (round & 2)
+            plain_reset(fd);
+        else
+            close(fd);
+        enum rp_lost lost;
+        UNTIL((rp_link_next(link_a, 1, &m, NULL), lost = rp_link_lost(link_a, &link_why)) == RP_LOST_EOF ||
+              lost == RP_LOST_RESET || (link_poll_one(link_a), false));
+    }
+    assert_int_equal(rp_link_stats(link_a)->frames_in, 0);
+    assert_true(rp_link_stats(link_a)->refused[-FT_ECHECKSUM] > 20);
+}
+
+static void a_connection_from_another_host_is_refused(void **state)
+{
+    (void)state;
+    link_open_a();
+    int fd = plain_connect("127.0.0.3");
+    UNTIL(plain_closed(fd) || (link_poll_one(link_a), false));
+    assert_false(rp_link_up(link_a));
+    assert_int_equal(rp_link_stats(link_a)->refused[-FT_EPERM], 1);
+    close(fd);
+    /* Nor do they disturb a connection that is there. */
+    fd = plain_connect(B);
+    UNTIL(rp_link_up(link_a) || (link_poll_one(link_a), false));
+    int other = plain_connect("127.0.0.3");
+    UNTIL(plain_closed(other) || (link_poll_one(link_a), false));
+    plain_beat(fd, 3);
+    assert_int_equal(link_take(link_a).sent, 3);
+    assert_int_equal(rp_link_stats(link_a)->refused[-FT_EPERM], 2);
+    assert_int_equal(rp_link_stats(link_a)->connects, 1);
+    close(fd);
+    close(other);
+}
+
+static void the_newest_connection_wins_once_it_has_answered(void **state)
+{
+    (void)state;
+    link_open_a();
+    int first = plain_connect(B);
+    plain_beat(first, 1);
+    UNTIL(rp_link_up(link_a) || (link_poll_one(link_a), false));
+    plain_beat(first, 2);
+    int second = plain_connect(B), third = plain_connect(B);
+    uint64_t said = 0;
+
+    assert_false(rp_link_asks(link_a, &said));
+    plain_hello(third);
+    plain_beat(third, 3); /* of old: it answers nothing */
+    UNTIL(rp_link_asks(link_a, &said) || (link_poll_one(link_a), false));
+    assert_int_equal(said, 900);
+    link_greet(link_a, 5000);
+    assert_false(rp_link_asks(link_a, &said)); /* once */
+    for (unsigned i = 0; i < 20; i++)
+        link_poll_one(link_a);
+    assert_true(rp_link_up(link_a));
+    assert_int_equal(rp_link_stats(link_a)->connects, 1);
+    plain_answer(third, 4, 5000);
+    UNTIL(!rp_link_up(link_a) || (link_poll_one(link_a), false));
+    assert_int_equal(rp_link_lost(link_a, NULL), RP_LOST_NONE);
+    assert_false(link_poll_one(link_a)); /* not before the old one's end was told */
+    assert_int_equal(link_take(link_a).sent, 1);
+    assert_int_equal(link_take(link_a).sent, 2);
+    assert_int_equal(rp_link_lost(link_a, &link_why), RP_LOST_ERROR);
+    assert_string_equal(link_why.text, "the peer made a new connection");
+    assert_true(link_poll_one(link_a));
+    assert_int_equal(rp_link_greeted(link_a), 5000);
+    assert_int_equal(link_take(link_a).type, FT_MSG_HELLO);
+    assert_int_equal(link_take(link_a).sent, 3);
+    assert_int_equal(link_take(link_a).echo, 5000);
+    UNTIL(plain_closed(first) && plain_closed(second));
+    assert_int_equal(rp_link_stats(link_a)->connects, 2);
+    /* When the old one's end is there already, that is what is told. */
+    char hello[2048];
+
+    assert_true(recv(third, hello, sizeof(hello), 0) > 0); /* what is left unread would make it a reset */
+    close(third);
+    int fourth = plain_connect(B);
+    assert_int_equal(link_wait_lost(link_a), RP_LOST_EOF);
+    UNTIL(rp_link_up(link_a) || (link_poll_one(link_a), false));
+    assert_int_equal(rp_link_greeted(link_a), 0);
+    plain_reset(fourth);
+    int fifth = plain_connect(B);
+    assert_int_equal(link_wait_lost(link_a), RP_LOST_RESET);
+    close(first), close(second), close(fifth);
+}
+
+/* Whoever says no hello does not end a connection that lives, whatever else it says, or nothing. */
+static void who_says_no_hello_ends_no_connection(void **state)
+{
+    static const uint8_t noise[20000] = {0x10, 0, 0, 0, 1};
+
+    (void)state;
+    link_open_a();
+    int first = plain_connect(B);
+    plain_beat(first, 1);
+    UNTIL(rp_link_up(link_a) || (link_poll_one(link_a), false));
+    assert_int_equal(link_take(link_a).sent, 1);
+    int beats = plain_connect(B);
+    plain_beat(beats, 2);
+    UNTIL(plain_closed(beats) || (link_poll_one(link_a), false));
+    int noisy = plain_connect(B);
+    plain_send(noisy, noise, sizeof(noise));
+    UNTIL(plain_closed(noisy) || (link_poll_one(link_a), false));
+    int gone = plain_connect(B);
+    close(gone);
+    int old = plain_connect(B); /* a recording */
+    uint64_t said;
+    plain_hello(old);
+    plain_beat(old, 901);
+    UNTIL(rp_link_asks(link_a, &said) || (link_poll_one(link_a), false));
+    link_greet(link_a, 5000);
+    plain_answer(old, 902, 4999);
+    plain_answer(old, 903, 5001);
+    for (unsigned i = 0; i < 300; i++)
+        link_poll_one(link_a);
+    assert_true(rp_link_up(link_a));
+    int silent = plain_connect(B);
+    UNTIL(plain_closed(silent) || (link_poll_one(link_a), false)); /* in its own time */
+    plain_beat(first, 3);
+    assert_int_equal(link_take(link_a).sent, 3);
+    assert_int_equal(rp_link_stats(link_a)->connects, 1);
+    assert_in_range(
+        rp_link_stats(link_a)->refused[-FT_EMALFORMED] + rp_link_stats(link_a)->refused[-FT_ECHECKSUM], 3, 4);
+    close(first), close(beats), close(noisy), close(old), close(silent);
+}
+
+static void only_a_whole_death_notice_of_the_peer_is_heard(void **state)
+{
+    struct sockaddr_in to = link_address(A, link_port_a), from = link_address(B, 0),
+                       stranger = link_address("127.0.0.3", 0);
+    struct ft_death_notice word = {0xabcdef, 5}, got = {0, 0};
+    uint8_t bytes[FT_DEATH_NOTICE_BYTES + 1];
+
+    (void)state;
+    link_open_a();
+    int peer = socket(AF_INET, SOCK_DGRAM, 0), other = socket(AF_INET, SOCK_DGRAM, 0);
+    assert_int_equal(bind(peer, (struct sockaddr *)&from, sizeof(from)), 0);
+    assert_int_equal(bind(other, (struct sockaddr *)&stranger, sizeof(stranger)), 0);
+    assert_int_equal(connect(peer, (struct sockaddr *)&to, sizeof(to)), 0);
+    assert_int_equal(connect(other, (struct sockaddr *)&to, sizeof(to)), 0);
+    assert_int_equal(rp_link_death_notice(link_a, &got), 0);
+    ft_death_notice_encode(&word, bytes);
+    send(other, bytes, FT_DEATH_NOTICE_BYTES, 0);
+    send(peer, bytes, FT_DEATH_NOTICE_BYTES - 1, 0);
+    send(peer, bytes, FT_DEATH_NOTICE_BYTES + 1, 0);
+    send(peer, bytes, 0, 0);
+    bytes[20] ^= 1;
+    send(peer, bytes, FT_DEATH_NOTICE_BYTES, 0);
+    rp_link_wait(link_a, LINK_LIMIT);
+    assert_int_equal(rp_link_death_notice(link_a, &got), 0);
+    assert_int_equal(rp_link_stats(link_a)->refused[-FT_EPERM], 1);
+    assert_int_equal(rp_link_stats(link_a)->refused[-FT_EMALFORMED], 3);
+    assert_int_equal(rp_link_stats(link_a)->refused[-FT_ECHECKSUM], 1);
+    ft_death_notice_encode(&word, bytes);
+    send(peer, bytes, FT_DEATH_NOTICE_BYTES, 0);
+    rp_link_wait(link_a, LINK_LIMIT);
+    assert_int_equal(rp_link_death_notice(link_a, &got), 1);
+    assert_true(got.incarnation == 0xabcdef && got.view == 5);
+    assert_int_equal(rp_link_death_notice(link_a, &got), 0);
+    close(peer), close(other);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, link_setup, link_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(part_of_a_frame_is_not_a_message),
+        TEST(reset_is_told_from_end_of_file),
+        TEST(malformed_bytes_are_named_and_counted),
+        TEST(random_bytes_are_no_frames_and_end_nothing_but_their_connection),
+        TEST(a_connection_from_another_host_is_refused),
+        TEST(the_newest_connection_wins_once_it_has_answered),
+        TEST(who_says_no_hello_ends_no_connection),
+        TEST(only_a_whole_death_notice_of_the_peer_is_heard),
+    };
+
+    return cmocka_run_group_tests_name("link, hostile", tests, NULL, NULL);
+}

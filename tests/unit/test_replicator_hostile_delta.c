@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A real standby whose primary is the test (help_peer.h): deltas whose chunks, lines or outputs are not what
+ * they should be. Each is refused by name and counted, nothing of it is kept, and the node goes on with the
+ * next connection. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "tests/unit/help_chunk.h"
+#include "tests/unit/help_peer.h"
+
+#include <string.h>
+
+static struct twin *const b = &peer_twin[1];
+
+/* The head of a chunk, to be bent before end_chunk. The delta of a lane that did one burst, and nothing in
+ * it.
+ */
+static void a_chunk(uint64_t cut, uint64_t from, uint64_t burst, uint32_t number, bool last_one)
+{
+    chunk_begin(0, cut, from, burst);
+    chunk->number = number;
+    chunk->outputs = 9;
+    chunk->flags |= last_one ? FT_CHUNK_LAST : 0;
+}
+
+/* A run of a chunk; bytes as help_chunk.h makes them. */
+static void lines_of(uint64_t line, uint32_t count)
+{
+    assert_true(chunk_add_run(line, count, false));
+}
+
+/* The lane's state after `burst`: without it the standby's own lane would find the delta wrong. */
+static void lane_line(uint64_t burst)
+{
+    struct twin_lane_state s = {.burst = burst, .time = burst * 1000, .outputs = chunk->outputs};
+    uint8_t line[FT_LINE] = {0};
+    struct ft_line_run r = {.line = 0, .count = 1, .bytes = line};
+
+    memcpy(line, &s, sizeof(s));
+    assert_true(ft_run_append(ft_chunk_lines(chunk), &chunk->lines, FT_CHUNK_LINES, &r));
+}
+
+static void end_chunk(void)
+{
+    chunk_finish();
+    long n = ft_chunk_encode(chunk, peer.content + peer.content_len, sizeof(peer.content) - peer.content_len);
+
+    assert_true(n > 0);
+    peer.content_len += (uint32_t)n;
+}
+
+static void plain_chunk(uint64_t cut, uint64_t from, uint64_t burst, uint32_t number, bool last_one)
+{
+    a_chunk(cut, from, burst, number, last_one);
+    end_chunk();
+}
+
+/* The good one, in two chunks, whose lines must not show before the second has come. */
+static void lines_of_a_delta_show_when_its_last_chunk_has_come(void **state)
+{
+    uint64_t before;
+
+    (void)state;
+    peer_start_standby();
+    peer_synchronise(true);
+    before = peer_region();
+    a_chunk(1, 0, 7, 0, false);
+    lane_line(7);
+    lines_of(PEER_TABLE, 4);
+    end_chunk();
+    peer_say_content(FT_MSG_DELTA);
+    TWIN_UNTIL(peer.node, twin_status(peer.node).chunks_stored == 1);
+    assert_int_equal(peer_region(), before);
+    assert_int_equal(atomic_load(&b->box->closed), 0);
+    a_chunk(1, 0, 7, 1, true);
+    lines_of(PEER_TABLE + 4, 4);
+    chunk_add_output(3, 6, 0, 60, 0, 0);
+    end_chunk();
+    peer_say_content(FT_MSG_DELTA);
+    PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 7 && atomic_load(&b->box->closed) == 7);
+    assert_int_not_equal(peer_region(), before);
+    plain_chunk(2, 7, 7, 0, true); /* nothing was done */
+    peer_say_content(FT_MSG_DELTA);
+    PEER_UNTIL(atomic_load(&b->box->applied) == 2);
+    peer_add_record(0, 8); /* a log segment and its checkpoint */
+    peer_say_content(FT_MSG_LOG);
+    a_chunk(3, 7, 8, 0, true);
+    lane_line(8); /* the record may have been passed over */
+    end_chunk();
+    peer_say_content(FT_MSG_DELTA);
+    PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 8 && atomic_load(&b->box->applied) == 3);
+    assert_int_equal(atomic_load(&b->box->closed), 8);
+    assert_int_equal(twin_status(b).refused, 0);
+    twin_end(b);
+}
+
+static void deltas_that_lie_are_refused_and_nothing_of_them_is_kept(void **state)
+{
+    (void)state;
+    peer_start_standby();
+    peer_synchronise(true);
+    plain_chunk(1, 0, 5, 0, true);
+    memset(peer.content + peer.content_len, 0xc1, 40);
+    peer.content_len += 40;
+    peer_is_refused(FT_MSG_DELTA, "offset");
+
+    peer_synchronise(true);
+    plain_chunk(1, 0, 5, 0, true);
+    peer_add_record(0, 6); /* in a message of the other kind */
+    peer_is_refused(FT_MSG_DELTA, "array of 16, expected 17");
+
+    peer_synchronise(true);
+    plain_chunk(1, 0, 5, 0, true);
+    peer_is_refused(FT_MSG_LOG, "array of 17, expected 16");
+
+    peer_synchronise(true);
+    plain_chunk(1, 0, 5, 0, true);
+    a_chunk(2, 5, 5, 0, true);
+    chunk->lane = 5;
+    end_chunk();
+    peer_is_refused(FT_MSG_DELTA, "delta: a chunk of lane 5, there are 1");
+
+    peer_synchronise(true);
+    plain_chunk(2, 0, 5, 0, true);
+    peer_is_refused(FT_MSG_DELTA, "delta: cut 2 of lane 0, from burst 0 to 5: out of order");
+
+    peer_synchronise(true);
+    plain_chunk(1, 3, 5, 0, true); /* another snapshot */
+    peer_is_refused(FT_MSG_DELTA, "delta: cut 1 of lane 0, from burst 3 to 5: out of order");
+
+    peer_synchronise(true);
+    plain_chunk(1, 0, 5, 0, true);
+    plain_chunk(1, 0, 5, 0, true); /* again */
+    peer_is_refused(FT_MSG_DELTA, "delta: cut 1 of lane 0, from burst 0 to 5: out of order");
+
+    peer_synchronise(true);
+    peer_add_record(0, 1);
+    peer_say_content(FT_MSG_LOG);
+    twin_await_closed(b, 1);        /* or the region would change while it is compared */
+    plain_chunk(1, 0, 2, 0, false); /* a checkpoint of more than is held */
+    peer_is_refused(FT_MSG_DELTA, "delta: cut 1 of lane 0, from burst 0 to 2: out of order");
+    twin_end(b);
+}
+
+static void another_delta(void (*bend)(void))
+{
+    peer_synchronise(true);
+    plain_chunk(1, 0, 5, 0, false);
+    a_chunk(1, 0, 5, 1, true);
+    bend();
+    end_chunk();
+    peer_is_refused(FT_MSG_DELTA, "delta: part 1 of cut ");
+    if (!strstr(twin_status(b).last_refused, "is of another delta"))
+        fail_msg("got '%s'", twin_status(b).last_refused);
+}
+
+static void bend_cut(void)
+{
+    chunk->cut++;
+}
+static void bend_from(void)
+{
+    chunk->from++;
+}
+static void bend_burst(void)
+{
+    chunk->burst++;
+}
+static void bend_seq(void)
+{
+    chunk->seq++;
+}
+static void bend_access(void)
+{
+    chunk->access++;
+}
+static void bend_outputs(void)
+{
+    chunk->outputs++;
+}
+
+static void chunks_that_do_not_fit_their_delta_are_refused(void **state)
+{
+    (void)state;
+    peer_start_standby();
+    peer_synchronise(true);
+    plain_chunk(1, 0, 5, 1, true);
+    peer_is_refused(FT_MSG_DELTA, "delta: part 1 of cut 1 of lane 0, expected part 0");
+
+    peer_synchronise(true);
+    plain_chunk(1, 0, 5, 0, false);
+    plain_chunk(1, 0, 5, 2, true);
+    peer_is_refused(FT_MSG_DELTA, "delta: part 2 of cut 1 of lane 0, expected part 1");
+
+    peer_synchronise(true);
+    plain_chunk(1, 0, 5, 0, false);
+    plain_chunk(1, 0, 5, 0, true);
+    peer_is_refused(FT_MSG_DELTA, "delta: part 0 of cut 1 of lane 0, expected part 1");
+
+    peer_synchronise(true);
+    plain_chunk(1, 0, 5, 0, false);
+    peer_say_content(FT_MSG_DELTA);
+    peer_add_record(0, 1);
+    peer_is_refused(FT_MSG_LOG, "log: burst 1 of lane 0 between the chunks of a delta");
+
+    peer_synchronise(true);
+    a_chunk(1, 0, 0, 0, true);
+    chunk->flags |= FT_CHUNK_INCREMENTAL;
+    end_chunk();
+    peer_is_refused(FT_MSG_DELTA,
+                    "delta: more chunks than this node said it could keep"); /* a hot one expects none */
+
+    another_delta(bend_cut);
+    another_delta(bend_from);
+    another_delta(bend_burst);
+    another_delta(bend_seq);
+    another_delta(bend_access);
+    another_delta(bend_outputs);
+    twin_end(b);
+}
+
+static void lines_and_outputs_out_of_place_are_refused(void **state)
+{
+    (void)state;
+    peer_start_standby();
+    peer_synchronise(true);
+    a_chunk(1, 0, 5, 0, true);
+    lines_of(PEER_TABLE, 4);
+    lines_of(PEER_TABLE + PEER_LINES - 1, 2);
+    end_chunk();
+    peer_is_refused(FT_MSG_DELTA, "lie outside the arenas of lane 0");
+
+    peer_synchronise(true);
+    a_chunk(1, 0, 5, 0, true);
+    lines_of(1, 1); /* behind the lane state's only line */
+    end_chunk();
+    peer_is_refused(FT_MSG_DELTA, "delta: lines 1+1 lie outside the arenas of lane 0");
+
+    peer_synchronise(true);
+    a_chunk(1, 0, 5, 0, false);
+    lines_of(PEER_TABLE + 8, 4);
+    end_chunk();
+    a_chunk(1, 0, 5, 1, true);
+    lines_of(PEER_TABLE + 11, 1); /* once more */
+    end_chunk();
+    peer_is_refused(FT_MSG_DELTA, "delta: line 4107 of lane 0 after line 4107");
+
+    peer_synchronise(true);
+    a_chunk(1, 0, 5, 0, false);
+    chunk_add_output(4, 3, 0, 60, 0, 0);
+    end_chunk();
+    a_chunk(1, 0, 5, 1, true);
+    chunk_add_output(4, 3, 0, 60, 0, 0);
+    end_chunk();
+    peer_is_refused(FT_MSG_DELTA, "delta: output 4 of burst 3 of lane 0 out of order");
+
+    peer_synchronise(true);
+    a_chunk(1, 0, 5, 0, false);
+    chunk_add_output(4, 3, 0, 60, 0, 0);
+    end_chunk();
+    a_chunk(1, 0, 5, 1, true);
+    chunk_add_output(5, 2, 0, 60, 0, 0);
+    end_chunk();
+    peer_is_refused(FT_MSG_DELTA, "delta: output 5 of burst 2 of lane 0 out of order");
+    twin_end(b);
+}
+
+/* Chunks of a delta that never ends use up the room that was promised, and no more. */
+static void more_chunks_than_credit_allows_are_refused(void **state)
+{
+    uint32_t number = 0;
+
+    (void)state;
+    peer_start_standby();
+    peer_synchronise(true);
+    while (!peer.ended && !twin_status(b).refused && number < 100000) {
+        for (unsigned i = 0; i < 500; i++)
+            plain_chunk(1, 0, 5, number++, false);
+        peer_say_content(FT_MSG_DELTA);
+        peer_hear();
+    }
+    TWIN_UNTIL(b, twin_status(b).refused == 1);
+    assert_string_equal(twin_status(b).last_refused, "delta: more chunks than this node said it could keep");
+    TWIN_UNTIL(b, twin_state(b) == FT_JOINING);
+    peer_synchronise(true); /* and again */
+    a_chunk(1, 0, 5, 0, true);
+    lane_line(5);
+    end_chunk();
+    peer_say_content(FT_MSG_DELTA);
+    PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 5 && atomic_load(&b->box->closed) == 5);
+    twin_end(b);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, peer_setup, peer_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(lines_of_a_delta_show_when_its_last_chunk_has_come),
+        TEST(deltas_that_lie_are_refused_and_nothing_of_them_is_kept),
+        TEST(chunks_that_do_not_fit_their_delta_are_refused),
+        TEST(lines_and_outputs_out_of_place_are_refused),
+        TEST(more_chunks_than_credit_allows_are_refused),
+    };
+
+    return cmocka_run_group_tests_name("replicator, hostile delta", tests, NULL, NULL);
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A real standby whose primary is the test (help_peer.h): snapshots, logs and heads that say what must not
+ * be. Each is refused by name and counted, nothing of it is kept, and the node goes on with the next
+ * connection. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "tests/unit/help_peer.h"
+#include "tests/unit/help_record.h"
+
+#include <string.h>
+
+static struct twin *const b = &peer_twin[1];
+
+static void snapshots_that_lie_are_refused_and_nothing_of_them_is_kept(void **state)
+{
+    (void)state;
+    peer_start_standby();
+    peer_synchronise(false);
+    peer_add_run(PEER_TABLE, 8, false); /* good, and must not be taken all the same */
+    peer_add_run(1, 1, false);          /* behind the lane state's only line */
+    peer_is_refused(FT_MSG_SNAPSHOT, "snapshot: lines 1+1 lie outside every arena");
+
+    peer_synchronise(false);
+    peer_add_run(PEER_TABLE, 8, false);
+    peer_add_run(PEER_TABLE + PEER_LINES - 4, 8, false); /* over the end of the table */
+    peer_is_refused(FT_MSG_SNAPSHOT, "lie outside every arena");
+
+    peer_synchronise(false);
+    peer_add_run(PEER_TABLE, 8, false);
+    peer_add_run(PEER_TABLE - 1, 2, true); /* zeros before it */
+    peer_is_refused(FT_MSG_SNAPSHOT, "lie outside every arena");
+
+    peer_synchronise(false);
+    peer_add_run(PEER_TABLE, 8, false);
+    peer_add_run(1ull << 60, 1, true); /* outside the region */
+    peer_is_refused(FT_MSG_SNAPSHOT, "snapshot: a run is cut short, or lies outside the region");
+
+    peer_synchronise(false);
+    peer_add_run(PEER_TABLE, 8, false);
+    peer_add_run(PEER_TABLE + 8, 8, false);
+    peer.content_len -= 100; /* ends inside a run */
+    peer_is_refused(FT_MSG_SNAPSHOT, "snapshot: a run is cut short, or lies outside the region");
+    twin_end(b);
+}
+
+static void logs_that_lie_are_refused_and_nothing_of_them_is_kept(void **state)
+{
+    (void)state;
+    peer_start_standby();
+    peer_synchronise(true);
+    peer_add_record(0, 1);
+    memset(peer.content + peer.content_len, 0xc1, 40); /* what msgpack never uses */
+    peer.content_len += 40;
+    peer_is_refused(FT_MSG_LOG, "offset");
+
+    peer_synchronise(true);
+    peer_add_record(0, 1);
+    peer_add_record(0, 2);
+    peer.content[peer.content_len - 1] ^= 1; /* its checksum */
+    peer_is_refused(FT_MSG_LOG, "checksum");
+
+    peer_synchronise(true);
+    peer_add_record(0, 1);
+    peer_add_record(0, 2);
+    peer.content_len -= 5;
+    peer_is_refused(FT_MSG_LOG, "");
+
+    peer_synchronise(true);
+    peer_add_record(0, 1);
+    peer_add_record(5, 1);
+    peer_is_refused(FT_MSG_LOG, "log: a record of lane 5, there are 1");
+
+    peer_synchronise(true);
+    peer_add_record(0, 1);
+    peer_add_record(0, 3);
+    peer_is_refused(FT_MSG_LOG, "log: burst 3 of lane 0: out of order");
+
+    peer_synchronise(true);
+    peer_add_record(0, 1);
+    peer_add_record(0, 1);
+    peer_is_refused(FT_MSG_LOG, "log: burst 1 of lane 0: out of order");
+    twin_end(b);
+}
+
+static void a_dependency_on_a_lane_that_is_not_there_is_refused(void **state)
+{
+    (void)state;
+    peer_start_standby();
+    peer_synchronise(true);
+    record_begin(0, 0, 1);
+    rec->seq = 0;
+    rec->access = 1;
+    rec->accesses = 1;
+    record_add_bytes();
+    record_add_dependency(1, 3, 1); /* a lane that is not there */
+    record_finish();
+    long n = ft_record_encode(rec, peer.content, sizeof(peer.content));
+
+    assert_true(n > 0);
+    peer.content_len = (uint32_t)n;
+    peer_is_refused(FT_MSG_LOG, "log: burst 1 of lane 0: malformed");
+    twin_end(b);
+}
+
+/* More than any credit allowed: refused, and nothing has grown. */
+static void more_records_than_credit_allows_are_refused(void **state)
+{
+    uint64_t burst = 1, most = TWIN_PENDING + 2 * FT_RECORD_MAX;
+
+    (void)state;
+    peer_start_standby();
+    atomic_store(&b->box->per_turn, 0);
+    peer_synchronise(true);
+    while (!peer.ended && burst * sizeof(struct ft_record) < 8 * most) {
+        for (unsigned i = 0; i < 500; i++)
+            peer_add_record(0, burst++);
+        struct ft_message m = peer_head(FT_MSG_LOG);
+        m.bulk = peer.content;
+        m.bulk_len = peer.content_len;
+        peer.content_len = 0;
+        if (twin_status(b).refused)
+            break;
+        peer_say(m);
+        peer_hear();
+    }
+    TWIN_UNTIL(b, twin_status(b).refused == 1);
+    assert_string_equal(twin_status(b).last_refused, "log: more records than this node said it could keep");
+    TWIN_UNTIL(b, twin_state(b) == FT_JOINING);
+    atomic_store(&b->box->per_turn, 64);
+    peer_synchronise(true); /* and again */
+    peer_add_record(0, 1);
+    peer_say_content(FT_MSG_LOG);
+    PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 1 && atomic_load(&b->box->closed) == 1);
+    twin_end(b);
+}
+
+/* What is right in itself but not now is passed over, not refused. */
+static void what_is_right_but_not_now_is_passed_over(void **state)
+{
+    struct ft_message m;
+    uint64_t before;
+
+    (void)state;
+    peer_start_standby();
+    peer_synchronise(true);
+    before = peer_region();
+    peer_add_run(PEER_TABLE, 8, false); /* the snapshot is whole */
+    peer_say_content(FT_MSG_SNAPSHOT);
+    peer_add_record(0, 1);
+    m = peer_head(FT_MSG_LOG);
+    m.view = peer.view - 1; /* of a reign that is over */
+    m.bulk = peer.content;
+    m.bulk_len = peer.content_len;
+    peer_say(m);
+    peer.content_len = 0;
+    peer_say(peer_head(FT_MSG_STEERED));
+    peer_say(peer_head(FT_MSG_ACK));
+    m = peer_head(FT_MSG_BEAT);
+    peer_say(m);
+    PEER_UNTIL(peer.last[FT_MSG_BEAT].echo >= m.sent);
+    assert_int_equal(peer_region(), before);
+    assert_int_equal(twin_status(b).refused, 0);
+    assert_int_equal(twin_state(b), FT_SYNCING);
+    peer_add_record(0, 1);
+    peer_say_content(FT_MSG_LOG);
+    PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 1 && atomic_load(&b->box->closed) == 1);
+    twin_end(b);
+}
+
+/*
+ * Records whose own head says that their sender reigns no more: not a lie, but the last words of a primary
+ * that has dropped its state. The takeover that they cause has them. No lane replays before it is told to go
+ * live, so nothing else can bring them in.
+ */
+static void records_of_a_primary_that_just_dropped_its_state_are_taken_over(void **state)
+{
+    (void)state;
+    peer_start_standby();
+    peer_synchronise(true);
+    atomic_store(&b->box->per_turn, 0);
+    peer.state = FT_DEGRADED;
+    peer_say(peer_head(FT_MSG_HOLDING));
+    PEER_UNTIL(peer.last[FT_MSG_ACK].state == FT_READY);
+    peer.state = FT_PROTECTED;
+    peer_add_record(0, 1);
+    peer_say_content(FT_MSG_LOG);
+    PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 1);
+    peer.state = FT_JOINING;
+    peer_add_record(0, 2);
+    peer_add_record(0, 3);
+    peer_say_content(FT_MSG_LOG);
+    TWIN_UNTIL(b, twin_state(b) == FT_SOLO && atomic_load(&b->box->doing) == FT_LANE_LIVE);
+    assert_int_equal(twin_status(b).core.view, PEER_VIEW + 1);
+    assert_int_equal(atomic_load(&b->box->live_from), 3);
+    twin_end(b);
+}
+
+/* A snapshot that the core does not begin does not touch the log that is coming in. */
+static void a_snapshot_that_the_core_does_not_begin_leaves_the_log_alone(void **state)
+{
+    struct ft_message m;
+
+    (void)state;
+    peer_start_standby();
+    peer_synchronise(true);
+    peer_add_record(0, 1);
+    peer_add_record(0, 2);
+    peer_say_content(FT_MSG_LOG);
+    PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 2);
+    peer.state = FT_PROTECTED; /* which sends no snapshot */
+    m = peer_head(FT_MSG_SNAPSHOT_BEGIN);
+    m.burst[0] = 40;
+    peer_say(m);
+    peer.state = FT_SOLO;
+    peer_add_record(0, 3);
+    peer_say_content(FT_MSG_LOG);
+    PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 3 && atomic_load(&b->box->closed) == 3);
+    assert_int_equal(twin_status(b).refused, 0);
+    twin_end(b);
+}
+
+/* What is claimed in a head is bounded, and what is told in words can be shown. */
+static void what_a_head_claims_is_bounded(void **state)
+{
+    struct ft_message m;
+
+    (void)state;
+    peer_start_standby();
+    peer_synchronise(true);
+    m = peer_head(FT_MSG_BEAT);
+    m.echo = peer_now() + 3600000000000ull;
+    peer_say(m);
+    PEER_UNTIL(peer.ended);
+    TWIN_UNTIL(b, twin_state(b) == FT_JOINING && strstr(twin_status(b).core.why, "it echoes"));
+    assert_non_null(strstr(twin_status(b).last_refused, "it echoes"));
+
+    peer_synchronise(true);
+    m = peer_head(FT_MSG_BEAT);
+    m.view = FT_VIEW_MAX + 1;
+    peer_say(m);
+    PEER_UNTIL(peer.ended);
+    TWIN_UNTIL(b, twin_state(b) == FT_JOINING && strstr(twin_status(b).core.why, "is beyond any"));
+    assert_int_equal(twin_status(b).core.view, PEER_VIEW);
+
+    peer_synchronise(true);
+    m = peer_head(FT_MSG_ABANDON);
+    strcpy(m.text, "so \xff\xc3 be it");
+    peer_say(m);
+    PEER_UNTIL(peer.ended); /* it joins, and then closes */
+    TWIN_UNTIL(b, !strcmp(twin_status(b).core.why, "so ?? be it"));
+    twin_end(b);
+}
+
+static void a_message_before_the_hello_ends_the_connection(void **state)
+{
+    (void)state;
+    peer_start_standby();
+    peer.state = FT_SOLO;
+    peer_connect();
+    peer_say(peer_head(FT_MSG_SNAPSHOT_BEGIN));
+    PEER_UNTIL(peer.ended);
+    peer_synchronise(true);
+    twin_end(b);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, peer_setup, peer_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(snapshots_that_lie_are_refused_and_nothing_of_them_is_kept),
+        TEST(logs_that_lie_are_refused_and_nothing_of_them_is_kept),
+        TEST(a_dependency_on_a_lane_that_is_not_there_is_refused),
+        TEST(more_records_than_credit_allows_are_refused),
+        TEST(what_is_right_but_not_now_is_passed_over),
+        TEST(records_of_a_primary_that_just_dropped_its_state_are_taken_over),
+        TEST(a_snapshot_that_the_core_does_not_begin_leaves_the_log_alone),
+        TEST(what_a_head_claims_is_bounded),
+        TEST(a_message_before_the_hello_ends_the_connection),
+    };
+
+    return cmocka_run_group_tests_name("replicator, hostile log", tests, NULL, NULL);
+}
