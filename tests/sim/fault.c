@@ -44,7 +44,7 @@ void sim_pause(struct sim_node *n, uint64_t ns)
         n->overslept = n->paused_until;
 }
 
-static void silence(void)
+static void silence_paths(void)
 {
     uint64_t detect = ms(sim.config->timing.detect_ms),
              most = sim.plan.wild == SIM_HEALS ? detect * 6 / 10 : 10 * detect;
@@ -111,7 +111,7 @@ static void tell_node(void)
         sim.caught.sleep = SIM_MS + sim_draw(&sim.chance, ms(3 * sim.config->timing.detect_ms));
 }
 
-static void ask(void)
+static void ask_lane(void)
 {
     static const char *const wishes[][3] = {
         {"clear forward", "clear forward", "clear forward"},
@@ -162,7 +162,7 @@ static void clock_fault(struct sim_node *n)
 
 /* What is tight in a narrow seed gets tighter: the peer takes nothing for longer than anybody's rights last.
  */
-static void narrow(void)
+static void tighten(void)
 {
     uint64_t detect = ms(sim.config->timing.detect_ms);
 
@@ -173,7 +173,7 @@ static void narrow(void)
                       sim.now + detect + sim_draw(&sim.width, 40 * detect));
 }
 
-static void one(void)
+static void cause_one(void)
 {
     struct sim_node *n = &sim.node[sim_draw(&sim.chance, 2)];
     uint64_t detect = ms(sim.config->timing.detect_ms);
@@ -191,7 +191,7 @@ static void one(void)
         break;
     case 6:
     case 7:
-        silence();
+        silence_paths();
         break;
     case 8:
         sim_tell(SIM_NOBODY, "the connection breaks");
@@ -201,7 +201,7 @@ static void one(void)
         sim.flips += !sim.plan.narrow; /* a length that is another needs all of the program's room */
         break;
     case 10:
-        /* A lane that stands reads no heartbeats either: with a broken link, a partition. */
+        /* A lane that is held up reads no heartbeats either: with a broken link, a partition. */
         n->stalled_until =
             sim.now + sim_draw(&sim.chance, sim.plan.wild == SIM_HEALS ? detect / 2 : 4 * detect);
         sim.long_partition |= n->stalled_until > sim.now + detect / 2;
@@ -214,7 +214,7 @@ static void one(void)
         sim.slow_until = sim.now + sim_draw(&sim.chance, 4 * detect);
         break;
     case 13:
-        ask();
+        ask_lane();
         break;
     case 14:
         ask_digest();
@@ -313,7 +313,7 @@ void sim_faults_tick(void)
     if (sim.faults_over || sim.plan.fault_rate == 0)
         return;
     if (sim.plan.narrow)
-        narrow();
+        tighten();
     if (sim.break_at && sim.now >= sim.break_at) {
         sim.break_at = 0;
         sim_tell(SIM_NOBODY, "the connection breaks");
@@ -325,7 +325,7 @@ void sim_faults_tick(void)
         return;
     if (sim_chance(&sim.chain, 80))
         accidents();
-    one();
+    cause_one();
     sim.fault_at = sim.now + sim_draw(&sim.chance, sim_chance(&sim.chance, 600) ? detect : 12 * detect) *
                                  1000 / sim.plan.fault_rate;
 }

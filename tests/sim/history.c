@@ -96,7 +96,7 @@ static void compare(struct run *r, const struct ft_record *record, const uint8_t
     }
 }
 
-static uint32_t load(struct run *r, struct lg_cursor *cursor, struct nf_packet packets[])
+static uint32_t load_inputs(struct run *r, struct lg_cursor *cursor, struct nf_packet packets[])
 {
     const struct ft_input *in;
     uint8_t *bytes, *to = r->bytes;
@@ -129,7 +129,7 @@ static void run_burst(struct run *r, const struct ft_record *record)
     nf_chain_follow(
         r->chain, (const struct ft_dependency *)((const uint8_t *)record + ft_record_dependencies_at(record)),
         record->dependencies);
-    n = load(r, &cursor, packets);
+    n = load_inputs(r, &cursor, packets);
     while ((value = lg_cursor_determinant(&cursor, &len)))
         if (nf_determinants_is(value, len))
             nf_determinants_supply(nf_chain_determinants(r->chain), value, len);
@@ -216,7 +216,7 @@ static void index_left(const struct sim_history *h)
         }
 }
 
-static void make(const struct sim_history *h)
+static void make_reference(const struct sim_history *h)
 {
     static const struct ft_region_config how = {.name = "reference", .shared_size = SIM_SHARED};
     const struct nf_chain_config *chain = &sim.config->chain;
@@ -268,7 +268,7 @@ void sim_history_execute(struct sim_history *h, bool died, uint64_t *digest)
     if (died)
         close_history(h);
     index_left(h);
-    make(h);
+    make_reference(h);
     run_all();
     for (unsigned l = 0; l < sim.plan.lanes; l++)
         if (ref.run[l].highest > ref.run[l].outputs && !h->trimmed)

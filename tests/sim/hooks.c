@@ -140,7 +140,7 @@ WRAP(void, nd_lane_emit_tail, struct nd_lane *lane)
 WRAP(bool, nd_group_barrier, struct nd_group *group, void (*work)(struct nd_group *group),
      const _Atomic uint64_t *now_ordered, uint64_t order, const _Atomic bool *stop)
 {
-    sim_step(SIM_IN_MEETING);
+    sim_step(SIM_AT_BARRIER);
     return __real_nd_group_barrier(group, work, now_ordered, order, stop);
 }
 
@@ -359,14 +359,14 @@ WRAP(bool, ft_run_append, uint8_t *out, uint32_t *len, uint32_t cap, const struc
 #define RINGS 64u
 
 static struct ft_ring kept[RINGS];
-static unsigned replayed_count;
+static unsigned kept_count;
 
 WRAP(int, ft_ring_init, struct ft_ring *ring, uint64_t capacity)
 {
-    for (unsigned i = 0; i < replayed_count && !sim.refuse; i++)
+    for (unsigned i = 0; i < kept_count && !sim.refuse; i++)
         if (kept[i].capacity >= capacity && (kept[i].capacity < 2 * capacity || kept[i].capacity == 4096)) {
             *ring = (struct ft_ring){.data = kept[i].data, .capacity = kept[i].capacity};
-            kept[i] = kept[--replayed_count];
+            kept[i] = kept[--kept_count];
             return 0;
         }
     return __real_ft_ring_init(ring, capacity);
@@ -374,10 +374,10 @@ WRAP(int, ft_ring_init, struct ft_ring *ring, uint64_t capacity)
 
 WRAP(void, ft_ring_free, struct ft_ring *ring)
 {
-    if (!ring->data || replayed_count == RINGS) {
+    if (!ring->data || kept_count == RINGS) {
         __real_ft_ring_free(ring);
         return;
     }
-    kept[replayed_count++] = *ring;
+    kept[kept_count++] = *ring;
     *ring = (struct ft_ring){0};
 }

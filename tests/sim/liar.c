@@ -3,17 +3,19 @@
  * A peer that lies: in some seeds what one node says to the other is altered before it leaves, with right
  * checksums around it, so that everything behind the checksums gets to see it. A lie is
  *
- *   of form      (liar_form.c) an element of a message, a record or a chunk of a delta becomes another
- * number, another type, longer, shorter, or is missing of content   a message says what its type can say and
- * its sender never meant: another view, state, echo, vector, identity, another type altogether; a record
- * another order between lanes, a delta what it cannot be after those before it (liar_share.c)
+ * - of form (liar_form.c): an element of a message, a record or a chunk of a delta becomes another number,
+ *   another type, longer, shorter, or is missing;
+ * - of content: a message says what its type can say and its sender never meant, another view, state, echo,
+ *   vector, identity, another type altogether; a record tells another order between lanes, a delta what it
+ *   cannot be after those before it (liar_delta.c).
  *
  * A bold liar, every second, also writes chunks that no encoder would (liar_raw.c), says its hello again in
  * the midst of a connection, and does not keep to its credit.
  *
- * Who believes a liar may end in any state, so these seeds are judged by G6 alone: no node breaks an
- * invariant, none waits for ever, and once the lies have ended two processes begin anew and are PROTECTED
- * soon. What lines of the region contain is never altered: that is the memory of the chain itself.
+ * Who believes a liar may end in any state, so these seeds are judged by one promise alone
+ * (docs/guarantees.md, G6): no node breaks an invariant, none waits for ever, and once the lies have ended
+ * two processes begin anew and are PROTECTED soon. What lines of the region contain is never altered: that is
+ * the memory of the chain itself.
  */
 #include "tests/sim/liar.h"
 

@@ -6,9 +6,9 @@
 
 #include <string.h>
 
-/* A share of several chunks is rare here, since little changes between two cuts. So a liar makes one that
- * never ends: what comes next of the lane is told as another part of it, and one thing in it is of another
- * share. */
+/* A delta of several chunks is rare here, since little changes between two cuts. So a liar makes one that
+ * never ends: what comes next of the lane is told as another chunk of it, and one thing in it is of another
+ * delta. */
 static struct {
     bool open;
     struct ft_chunk head;

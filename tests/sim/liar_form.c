@@ -8,7 +8,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-#define SUM_BYTES 9u /* of a record or part: cf and eight bytes */
+#define SUM_BYTES 9u /* of a record or chunk: cf and eight bytes */
 #define RUN_HEAD  16u
 
 static uint64_t big_endian(const uint8_t *in, unsigned bytes)
@@ -141,7 +141,7 @@ static void change_byte(uint8_t *in, size_t len, uint64_t lines)
                                  : (uint8_t)(in[at] ^ (1u << sim_lie_draw(8)));
 }
 
-/* A varint at the bounds that lengths, numbers of outputs and accesses have, in place of what stands there.
+/* A varint at the bounds that lengths, numbers of outputs and accesses have, in place of what is there.
  */
 static void change_varint(uint8_t *in, size_t len)
 {

@@ -310,7 +310,7 @@ static short events_of(int fd, short wanted)
     }
 }
 
-static int look(struct pollfd *fds, nfds_t n)
+static int look_at_fds(struct pollfd *fds, nfds_t n)
 {
     int ready = 0;
 
@@ -324,7 +324,7 @@ static int look(struct pollfd *fds, nfds_t n)
 int sim_poll(struct pollfd *fds, nfds_t n, int ms)
 {
     (void)ms; /* a look, no more */
-    return look(fds, n);
+    return look_at_fds(fds, n);
 }
 
 int sim_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *time, const sigset_t *mask)
@@ -332,11 +332,11 @@ int sim_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *time, const s
     uint64_t ns = (uint64_t)time->tv_sec * 1000000000ull + (uint64_t)time->tv_nsec;
 
     (void)mask;
-    if (ns == 0 || look(fds, n))
+    if (ns == 0 || look_at_fds(fds, n))
         sim_let_others(); /* a look costs time, too */
     else
         sim_sleep(ns, true);
-    return look(fds, n);
+    return look_at_fds(fds, n);
 }
 
 bool sim_net_ready(unsigned node)

@@ -31,7 +31,7 @@ static bool may_split(const struct sim_node *n)
                                    n->state_since < n->overslept + 3 * patience));
 }
 
-static void splits(const struct sim_node *n)
+static void count_split(const struct sim_node *n)
 {
     if (sim.split)
         return;
@@ -54,7 +54,7 @@ static void takes_over(struct sim_node *n, const uint64_t closed[])
         if (left->history == n->follows && left->burst > closed[left->lane] && (announced || left->alone))
             split = left->apart = true;
     if (split)
-        splits(other);
+        count_split(other);
 }
 
 static void begins_reign(struct sim_node *n, uint64_t view)
@@ -129,7 +129,7 @@ void sim_saw_gift(struct sim_node *n, const struct ft_message *begin)
         sim_fail("%s begins a snapshot without a state", n->name);
 }
 
-static struct sim_history *given(const struct sim_node *n, const struct ft_message *begin)
+static struct sim_history *history_given(const struct sim_node *n, const struct ft_message *begin)
 {
     for (const struct sim_gift *gift = sim.gifts; gift; gift = gift->next)
         if (gift->from != n->index && gift->sent == begin->sent)
@@ -142,7 +142,7 @@ void sim_saw_snapshot(struct sim_node *n, const struct ft_message *begin)
 {
     if (sim.plan.liar)
         return;
-    n->follows = begin ? given(n, begin) : NULL;
+    n->follows = begin ? history_given(n, begin) : NULL;
     if (begin && !n->follows)
         sim_fail("%s gets a snapshot that nobody began", n->name);
     for (unsigned l = 0; n->follows && l < sim.plan.lanes; l++)
@@ -215,7 +215,7 @@ void sim_saw_record(struct sim_node *n, unsigned lane, const struct ft_record *r
 static void after_newer_view(struct sim_node *n, unsigned lane, uint64_t view, uint64_t burst)
 {
     if (n->checked[lane].may_split)
-        splits(n);
+        count_split(n);
     if (sim.split)
         return;
     if (n->after_view != sim.reign)
@@ -236,7 +236,8 @@ static bool unheard(const struct sim_node *n)
            other->paused_until > sim.now;
 }
 
-static void keep(struct sim_node *n, unsigned lane, unsigned port, const struct ft_held *held, uint64_t view)
+static void keep_left(struct sim_node *n, unsigned lane, unsigned port, const struct ft_held *held,
+                      uint64_t view)
 {
     const struct sim_packet *p = held->packet;
     struct sim_left *left = sim_alloc(sizeof(*left) + p->len);
@@ -305,7 +306,7 @@ void sim_saw_release(struct sim_node *n, unsigned lane, unsigned port, const str
             sim_fail("%s releases output %lu of lane %u after output %lu", n->name, held[i].number, lane,
                      n->last_number[lane]);
         n->last_number[lane] = held[i].number;
-        keep(n, lane, port, &held[i], view);
+        keep_left(n, lane, port, &held[i], view);
         sim_mix(held[i].number);
     }
 }
@@ -325,7 +326,7 @@ void sim_watch(void)
 
 /* ---- at the end ------------------------------------------------------------------------------------ */
 
-/* G3, G4: what the last reign made left once; what left twice was a tail. */
+/* What the last reign made left once; what left twice was a tail (docs/guarantees.md, G4). */
 static void count_left(const struct sim_history *h)
 {
     for (const struct sim_left *a = sim.left; a; a = a->next)

@@ -29,9 +29,9 @@ struct sim_history {
         const struct ft_record **list; /* [count], burst b at b - 1 */
         uint64_t count, room;
     } lane[SIM_LANES];
-    uint64_t stored[SIM_LANES]; /* held, ever, by a standby that follows it */
-    uint64_t alone[SIM_LANES];  /* last burst that left without one … */
-    uint64_t hold[SIM_LANES];   /* … when it was said from where its primary holds */
+    uint64_t stored[SIM_LANES]; /* last burst ever held by a standby that follows it */
+    uint64_t alone[SIM_LANES];  /* last burst that left without a standby */
+    uint64_t hold[SIM_LANES];   /* that one, when HOLDING was said last */
     uint64_t view;
     bool trimmed;
     struct sim_history *next; /* all of the world */

@@ -11,7 +11,7 @@
  *   10 preempt a 30 [a step's text]    the thread that comes there is preempted for 30 ms
  *   10 silence links both 20           ports, or links; towards a, b, or both; for 20 ms
  *   10 break | 10 flip                 the connection times out; a bit of the next bytes flips
- *   10 slow b 20                       its replay stands for 20 ms
+ *   10 slow b 20                       its replay is held up for 20 ms
  *   10 jump a 500                      its clock, by 500 ms
  *   10 tell a promote|handover|resync
  *   10 ask a clear nat                 an operator's command
@@ -38,7 +38,7 @@ struct sim_script {
         unsigned number;
         bool done;
     } line[LINES_MAX];
-    unsigned lines, words;
+    unsigned lines, notices; /* notices: death notices that a guardian sends */
     uint64_t notice_delay;
     const char *path;
     char wrong[300];
@@ -55,7 +55,7 @@ static void wrong(const struct line *l, const char *expected)
 
 /* ---- reading --------------------------------------------------------------------------------------- */
 
-static bool set(struct sim_plan *p, const char *key, const char *value)
+static bool set_plan(struct sim_plan *p, const char *key, const char *value)
 {
     bool yes = strcmp(value, "yes") == 0;
     uint64_t number = strtoull(value, NULL, 0);
@@ -85,7 +85,7 @@ static bool set(struct sim_plan *p, const char *key, const char *value)
     else if (strcmp(key, "gap_us") == 0)
         p->gap = number * SIM_US;
     else if (strcmp(key, "guardian") == 0) {
-        script.words = strcmp(value, "silent") == 0 ? 0 : strcmp(value, "twice") == 0 ? 2 : 1;
+        script.notices = strcmp(value, "silent") == 0 ? 0 : strcmp(value, "twice") == 0 ? 2 : 1;
         script.notice_delay = strcmp(value, "late") == 0 ? 15 * SIM_MS : 0;
     } else
         return false;
@@ -133,7 +133,7 @@ static bool read_line(char *text, unsigned number, struct sim_plan *plan)
         return true;
     }
     if (sscanf(text, "set %31s %63s", key, value) == 2)
-        return set(plan, key, value);
+        return set_plan(plan, key, value);
     if (sscanf(text, "%lf %15s%n", &ms, l->what, &used) != 2)
         return false;
     l->at = (uint64_t)(ms * 1e6);
@@ -153,7 +153,7 @@ static int read_script(const char *path, struct sim_plan *plan)
 
     memset(&script, 0, sizeof(script));
     script.path = path;
-    script.words = 1;
+    script.notices = 1;
     usual(plan);
     if (!f) {
         printf("%s: %s\n", path, strerror(errno));
@@ -177,12 +177,12 @@ static int read_script(const char *path, struct sim_plan *plan)
 void sim_script_buried(struct sim_node *n)
 {
     n->restart_at = sim.faults_over ? sim.now + SIM_MS : SIM_NEVER;
-    for (unsigned k = 0; k < script.words && n->powered; k++)
+    for (unsigned k = 0; k < script.notices && n->powered; k++)
         sim_net_death_notice(!n->index, n->incarnation, atomic_load(&n->view),
                              sim.now + script.notice_delay + k * 200 * SIM_US);
 }
 
-/* "a …": the node, and what follows. */
+/* A line that begins with a node: the node, and what follows. */
 static struct sim_node *node_of(const struct line *l, const char **rest)
 {
     if ((l->rest[0] != 'a' && l->rest[0] != 'b') || (l->rest[1] != ' ' && l->rest[1])) {
@@ -215,7 +215,7 @@ static void catch_node(const struct line *l, bool sleeps)
     sim.caught = c;
 }
 
-static void silence(const struct line *l)
+static void silence_paths(const struct line *l)
 {
     char what[16], who[16];
     double ms;
@@ -244,7 +244,7 @@ static void operator_says(const struct line *l, struct sim_node *n, const char *
     atomic_store(&n->question.asked, ND_ASK_COMMAND);
 }
 
-static void act(const struct line *l)
+static void act_on_line(const struct line *l)
 {
     const char *rest = "";
     struct sim_node *n;
@@ -254,7 +254,7 @@ static void act(const struct line *l)
     } else if (strcmp(l->what, "sleep") == 0 || strcmp(l->what, "preempt") == 0) {
         catch_node(l, true);
     } else if (strcmp(l->what, "silence") == 0) {
-        silence(l);
+        silence_paths(l);
     } else if (strcmp(l->what, "break") == 0) {
         sim_tell(SIM_NOBODY, "the connection breaks");
         sim_net_break();
@@ -293,7 +293,7 @@ void sim_script_tick(void)
         if (catches && sim.caught.armed)
             return;
         l->done = true;
-        act(l);
+        act_on_line(l);
     }
 }
 

@@ -42,12 +42,12 @@
 struct sim_random {
     uint64_t at;
 };
-uint64_t sim_draw(struct sim_random *r, uint64_t below); /* 0 … below-1; below >= 1 */
+uint64_t sim_draw(struct sim_random *r, uint64_t below); /* 0 to below - 1; below >= 1 */
 bool sim_chance(struct sim_random *r, unsigned per_mille);
 
 /* ---- steps ------------------------------------------------------------------------------------- */
 
-/* Where a node may be caught: killed, put to sleep. The texts are in story.c: "… is killed <text>". */
+/* Where a node may be caught: killed, put to sleep. The texts are in story.c: "a is killed <text>". */
 enum sim_step {
     SIM_AT_REST, /* between two turns of a lane */
     SIM_BEFORE_CHAIN,
@@ -80,7 +80,7 @@ enum sim_step {
     SIM_ABANDON,
     SIM_TAIL,
     SIM_AT_CUT,
-    SIM_IN_MEETING,
+    SIM_AT_BARRIER,
     SIM_STEPS
 };
 extern const char *const sim_step_text[SIM_STEPS];
@@ -112,9 +112,9 @@ struct sim_node {
     const char *name;
     bool alive, powered;
     uint64_t life;                                    /* processes so far */
-    uint64_t restart_at, paused_until, stalled_until; /* stalled: its replay stands */
+    uint64_t restart_at, paused_until, stalled_until; /* stalled: its replay is held up */
     uint64_t overslept;                               /* when it last woke from a long sleep */
-    bool deciding; /* … in which it had decided to take over, and nobody knew yet */
+    bool deciding; /* before its last sleep it had decided to take over, and nobody knew yet */
     uint64_t incarnation;
     char view_file[64], view_new[64]; /* content; "" none */
     bool has_view_file;
@@ -143,13 +143,13 @@ struct sim_node {
     uint64_t state_since;
     struct sim_history *history;     /* of the state that it makes or has taken over */
     struct sim_history *follows;     /* standby: whose records it stores */
-    uint64_t held[SIM_LANES];        /* … up to here */
-    uint64_t leaving_solo;           /* serial number of the gate that ended SOLO … */
-    bool said_holding;               /* … and from where it holds is said: every lane has seen that gate */
-    uint64_t after_view;             /* the newer view in which it has released … */
-    unsigned after_lanes;            /* … one burst each of these lanes, a bit each */
+    uint64_t held[SIM_LANES];        /* standby: last burst that it stores */
+    uint64_t leaving_solo;           /* serial number of the gate that ended SOLO */
+    bool said_holding;               /* HOLDING is said since: every lane has seen that gate */
+    uint64_t after_view;             /* a view after its own in which it has released */
+    unsigned after_lanes;            /* lanes that have released a burst in after_view, a bit each */
     uint64_t last_number[SIM_LANES]; /* of the output that left last in this reign */
-    bool resting[SIM_LANES];         /* the lane stands between two bursts */
+    bool resting[SIM_LANES];         /* the lane waits between two bursts */
 
     /* The node as it was when the lane checked its lease last. */
     struct sim_checked {
@@ -189,15 +189,15 @@ struct sim_plan { /* of a seed; or of a scenario */
     uint64_t tick;       /* mean */
     unsigned switchy;    /* per mille: a lane lets others run at a section call */
     unsigned lazy;       /* per mille: a task sleeps longer than asked */
-    unsigned preempted;  /* per 100000 steps: a task stands there for a while, and its node goes on */
+    unsigned preempted;  /* per 100000 steps: a task is preempted there for a while, and its node goes on */
     uint64_t delay;      /* of messages, at most, usually */
     unsigned fault_rate; /* per mille of the usual */
     bool troubled;       /* the system refuses now and then: memory, sockets, the view file */
     bool alone;          /* one node, protection off, with the audit of its region on */
-    bool liar;           /* what nodes say to each other is altered; judged by G6 alone */
-    bool bold;           /* … also to what does not fit what was said before */
-    bool stray;          /* alone, and the chain once does what no NF may: the audit ends the process */
-    bool narrow;         /* buffers of kilobytes, sockets that take a chunk, other strangers */
+    bool liar;   /* what nodes say to each other is altered; see liar.c for how such a seed is judged */
+    bool bold;   /* liars also say what does not fit what was said before */
+    bool stray;  /* alone, and the chain once does what no NF may: the audit ends the process */
+    bool narrow; /* buffers of kilobytes, sockets that take a chunk, other strangers */
 };
 
 struct sim_catch { /* a node is to be caught at a step */
@@ -213,8 +213,7 @@ struct sim_catch { /* a node is to be caught at a step */
 };
 
 struct sim_world {
-    uint64_t
-        asked; /* when the primary was asked for a digest last: a warm standby is brought up to date by it */
+    uint64_t asked; /* when the primary was last asked for a digest, which brings a warm standby up to date */
     uint64_t seed, now;
     struct sim_plan plan;
     const struct nd_config *config; /* of this seed */
@@ -224,15 +223,15 @@ struct sim_world {
     struct sim_random lies, trouble;
     struct sim_random width; /* of narrow and stray seeds alone */
     struct sim_random chain; /* of accidents that follow each other */
-    uint64_t stray_at;       /* the chain does it then … */
-    const char *strayed;     /* … and has done it: how the process must end */
+    uint64_t stray_at;       /* when the chain does what no NF may */
+    const char *strayed;     /* the chain has done that, and how the process must end; NULL: not yet */
     unsigned strayed_lane;
-    unsigned mood;       /* enum sim_lie: what liars lie about … */
-    uint64_t mood_until; /* … for so long, or until one has been told */
+    unsigned mood;       /* enum sim_lie: what liars lie about */
+    uint64_t mood_until; /* until when, at most, liars lie about that */
     unsigned refuse;     /* that many requests from now the system refuses one; 0: none */
     struct sim_catch caught;
-    uint64_t break_at; /* the connection breaks while somebody sleeps; 0: it does not */
-    uint64_t kill_at;  /* … and whoever reigns alone dies; 0: it does not */
+    uint64_t break_at; /* when the connection breaks while somebody sleeps; 0: it does not */
+    uint64_t kill_at;  /* when whoever reigns alone dies; 0: it does not */
     uint64_t fault_at;
     bool faults_over;
     struct sim_script *script;                 /* a scenario in place of the seed's faults */
@@ -289,7 +288,7 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan);
 bool sim_tick(void);    /* false: the run has failed */
 void sim_end(void);     /* frees */
 bool sim_settled(void); /* PROTECTED beside READY, both awake */
-bool sim_rests(void);   /* … and nothing is under way: both hold the same */
+bool sim_rests(void);   /* settled, and nothing is under way: both hold the same */
 bool sim_run(void);     /* the whole course of a seed, judged. False: it has failed */
 /* From a task: at least so long. */
 void sim_sleep(uint64_t ns, bool polls);
@@ -356,8 +355,9 @@ void sim_trouble_end(void);
 bool sim_refuses(void);                /* this request */
 bool sim_troubled(unsigned per_mille); /* something small goes wrong, at any time */
 void sim_limits_begin(void);           /* how much buffers hold in this seed */
-void sim_limits_now(unsigned node);  /* … and now, for what its replicator does next; SIM_NOBODY: as ever */
-bool sim_narrow(unsigned per_mille); /* … and in a narrow one, whether something else is tight now */
+void sim_limits_now(unsigned node);    /* how much they hold now, for what the node's replicator does next;
+                                          SIM_NOBODY: as ever */
+bool sim_narrow(unsigned per_mille);   /* in a narrow seed: whether something else is tight now */
 
 /* ---- stray.c ---- */
 void sim_stray_begin(void);

@@ -44,7 +44,7 @@ const char *const sim_step_text[SIM_STEPS] = {
     [SIM_ABANDON] = "as it abandons the connection",
     [SIM_TAIL] = "before it emits the tail",
     [SIM_AT_CUT] = "at the cut",
-    [SIM_IN_MEETING] = "while its lanes meet",
+    [SIM_AT_BARRIER] = "while its lanes are at a barrier",
 };
 
 static char story[STORY_BYTES];

@@ -22,7 +22,7 @@ struct sim_task *sim_running;
 
 static void *world_sp;
 static uint8_t *kept[STACKS_KEPT];
-static unsigned replayed_count;
+static unsigned kept_count;
 
 void sim_switch(void **save, void *load);
 __asm__(".text\n"
@@ -59,8 +59,8 @@ static uint8_t *new_stack(void)
 {
     uint8_t *stack;
 
-    if (replayed_count) {
-        stack = kept[--replayed_count];
+    if (kept_count) {
+        stack = kept[--kept_count];
         forget(stack);
         return stack;
     }
@@ -91,8 +91,8 @@ void sim_task_free(struct sim_task *task)
 {
     if (!task->stack)
         return;
-    if (replayed_count < STACKS_KEPT)
-        kept[replayed_count++] = task->stack;
+    if (kept_count < STACKS_KEPT)
+        kept[kept_count++] = task->stack;
     else
         munmap(task->stack, STACK_BYTES);
     task->stack = NULL;

@@ -96,7 +96,7 @@ bool sim_narrow(unsigned per_mille)
     return sim.plan.narrow && !sim.faults_over && sim_chance(&sim.width, per_mille);
 }
 
-/* What one entry of a log can take here: 32 packets of 1,514 bytes, or a largest part of a delta. */
+/* What one entry of a log can take here: 32 packets of 1,514 bytes, or a largest chunk of a delta. */
 #define ENTRY (192u << 10)
 
 void sim_limits_begin(void)

@@ -135,7 +135,7 @@ static bool dies; /* the node of the task that left last is to die */
 
 /* A task is preempted. While a lane stands in the midst of a burst, others may come to depend on it, send
  * that, and see it acknowledged; then the node dies. */
-static void stand(const struct sim_node *n, enum sim_step step)
+static void preempt_task(const struct sim_node *n, enum sim_step step)
 {
     uint64_t ns = sim_draw(&sim.order, sim_chance(&sim.order, 800) ? SIM_MS : 5 * SIM_MS);
 
@@ -162,7 +162,7 @@ void sim_step(enum sim_step step)
     if (step == SIM_AT_REST && n->state < FT_READY && sim_draw(&sim.order, 1000) < sim.plan.preempted / 60)
         sim_sleep(sim_draw(&sim.order, 12 * SIM_MS), false);
     if (sim.plan.preempted && sim_draw(&sim.order, 100000) < sim.plan.preempted)
-        stand(n, step);
+        preempt_task(n, step);
     if (!c->armed || n->index != c->node || sim.now < c->from)
         return;
     if (sim.now < c->until && ((c->step != SIM_STEPS && c->step != step) || c->skip-- > 0))
@@ -198,7 +198,7 @@ void sim_step(enum sim_step step)
     sim_task_leave();
 }
 
-static void bury(struct sim_node *n)
+static void bury_node(struct sim_node *n)
 {
     bool machine = sim.caught.machine;
     uint64_t back = sim_draw(&sim.chance, sim_chance(&sim.chance, 500) ? 4 * SIM_MS : 200 * SIM_MS);
@@ -227,7 +227,7 @@ static void bury(struct sim_node *n)
 /* ---- ticks
  * ------------------------------------------------------------------------------------------------- */
 
-static bool due(const struct sim_node *n, const struct sim_task *t, bool ready)
+static bool task_is_due(const struct sim_node *n, const struct sim_task *t, bool ready)
 {
     (void)n;
     return t->stack && !t->ended && (t->wake <= sim.now || (t->polls && ready));
@@ -246,14 +246,14 @@ static void turn(struct sim_node *n)
             unsigned which = (first + k) % (lanes + 1);
             struct sim_task *t = &n->task[which == lanes ? SIM_REPLICATOR : which];
 
-            if (r == 0 ? !due(n, t, ready) : !t->again)
+            if (r == 0 ? !task_is_due(n, t, ready) : !t->again)
                 continue;
             if (which < lanes)
                 sim_show(&n->window);
             sim_task_run(t);
             any |= t->again;
             if (dies)
-                bury(n);
+                bury_node(n);
             if (!sim_runs(n) || sim.failed[0])
                 return;
         }

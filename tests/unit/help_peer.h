@@ -21,8 +21,8 @@ struct peer {
     uint8_t *in, *bulk;
     size_t in_len;
     uint64_t heard, last_sent; /* newest `sent` of the node; the test's own */
-    uint64_t view;             /* that it speaks in … */
-    enum ft_state state;       /* … and as what */
+    uint64_t view;             /* that the test speaks in */
+    enum ft_state state;       /* that the test says it is in */
     unsigned seen[FT_MSG_TYPES];
     struct ft_message last[FT_MSG_TYPES];
     bool ended;                   /* the node has closed the connection */

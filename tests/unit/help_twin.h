@@ -24,15 +24,15 @@
 
 struct twin_box {
     /* Written by the test. */
-    _Atomic uint64_t target;     /* live: bursts are made until this many are closed */
+    _Atomic uint64_t target;     /* live: bursts are made until this many are executed */
     _Atomic uint64_t seed;       /* of what this node feeds itself */
     _Atomic uint32_t pause_us;   /* between two bursts */
     _Atomic uint32_t per_turn;   /* records replayed at a time; 0: none at all */
     _Atomic uint32_t told;       /* enum ft_told */
     _Atomic uint64_t ask;        /* serial number: digests, please */
     _Atomic bool stop, spoil;    /* spoil: write once without an edit (planted fault) */
-    _Atomic uint32_t every;      /* bursts from cut to cut of a delta segment; 0: log segments … */
-    _Atomic uint32_t checkpoint; /* … with a checkpoint after so many bursts; 0: none */
+    _Atomic uint32_t every;      /* bursts from cut to cut of a delta segment; 0: log segments */
+    _Atomic uint32_t checkpoint; /* log segments: bursts from checkpoint to checkpoint; 0: none */
     _Atomic bool idle_cuts;      /* delta segment: cuts go on when nothing is done */
     _Atomic bool half;           /* the next delta ends before its last chunk, and the lane with it */
 

@@ -25,11 +25,11 @@ void twin_target(struct twin *t, uint64_t burst);
 /* Lets the primary come to rest at a burst not far from here. */
 uint64_t twin_rest(struct twin *primary);
 
-/* Fails the test unless the state after `burst` is the model's, which has been run that far … */
+/* Fails the test unless the state after `burst` is the model's, which has been run that far. */
 void twin_is_model(struct twin *t, uint64_t burst);
-/* … both regions are the same … */
+/* Fails the test unless both regions are the same. */
 void twin_pair_same(void);
-/* … all of it, after the model has been run to `burst` with `seed`. */
+/* Runs the model to `burst` with `seed`, then asks for all of that. */
 void twin_pair_equal(uint64_t seed, uint64_t burst);
 
 #endif
