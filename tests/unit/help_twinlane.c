@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The lane of help_twin.h: follows orders from burst to burst as node/lane/lane.c does, without ports. */
-#include "ftcore/queue/hold.h"
+#include "tests/unit/help_twinlife.h"
 #include "ftcore/region/region.h"
-#include "logger/capture.h"
-#include "logger/cursor.h"
-#include "tests/unit/help_twin.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,22 +9,6 @@
 
 #define COPY_TURN 256u
 #define HOLD      32768u /* more outputs than the log ring has room for: the ring is what fills */
-
-struct life {
-    struct twin_worker *w;
-    struct twin_box *box;
-    struct ft_lane *shared;
-    struct ft_region *region;
-    struct twin_lane_state *state; /* in the region, as are words */
-    uint64_t *words;
-    struct ft_hold hold;
-    struct lg_capture capture;
-    struct twin_delta delta;
-    enum { TWIN_LOG, TWIN_DELTA } segment;
-    bool stalled; /* a delta was left half: nothing more before the next snapshot */
-    uint64_t order, gate, cut, snapshot_release, digest, quiet_since, burst_at, cut_due, now, copied;
-    enum ft_order doing;
-};
 
 static uint64_t *table; /* of the process, made by twin_lane_make */
 static struct twin_lane_state *lane_state;
@@ -57,14 +38,14 @@ void twin_lane_make(struct twin_worker *w)
     make(w->region, w->salt);
 }
 
-static void apply(struct life *life, const uint8_t *bytes, uint32_t len, uint64_t time)
+void twin_apply_input(struct twin_life *life, const uint8_t *bytes, uint32_t len, uint64_t time)
 {
     uint64_t add, *word = life->words + twin_pick(bytes, len, time, &add);
 
     *(uint64_t *)ft_edit(life->region, word, sizeof(*word)) += add;
 }
 
-static void end_burst(struct life *life, uint64_t time, unsigned n)
+void twin_end_burst(struct twin_life *life, uint64_t time, unsigned n)
 {
     struct twin_lane_state *s = ft_edit(life->region, life->state, sizeof(*life->state));
 
@@ -76,12 +57,12 @@ static void end_burst(struct life *life, uint64_t time, unsigned n)
     s->outputs += n;
 }
 
-static bool logging(const struct life *life)
+static bool logging(const struct twin_life *life)
 {
     return atomic_load_explicit(&life->shared->orders.logging, memory_order_relaxed);
 }
 
-static void closed(struct life *life)
+void twin_tell_executed(struct twin_life *life)
 {
     bool delta = logging(life) && life->segment == TWIN_DELTA;
 
@@ -93,7 +74,7 @@ static void closed(struct life *life)
 
 /* ---- live -------------------------------------------------------------------------------------- */
 
-static void release(struct life *life)
+static void release(struct twin_life *life)
 {
     struct ft_held held;
     uint64_t stable;
@@ -112,15 +93,15 @@ static void release(struct life *life)
     }
 }
 
-static void most(_Atomic uint64_t *word, uint64_t value)
+void twin_note_most(_Atomic uint64_t *word, uint64_t value)
 {
     if (value > atomic_load(word))
         atomic_store(word, value);
 }
 
-static bool has_room(struct life *life)
+static bool has_room(struct twin_life *life)
 {
-    most(&life->box->log_most, ft_ring_used(&life->shared->log));
+    twin_note_most(&life->box->log_most, ft_ring_used(&life->shared->log));
     if (ft_hold_room(&life->hold) < FT_BURST_MAX) {
         atomic_fetch_add(&life->box->hold_full, 1);
         return false;
@@ -132,7 +113,7 @@ static bool has_room(struct life *life)
     return true;
 }
 
-static void run_burst(struct life *life)
+static void run_burst(struct twin_life *life)
 {
     static struct twin_burst b;
     uint64_t burst = life->state->burst + 1, digest = atomic_load(&life->shared->orders.digest);
@@ -147,8 +128,8 @@ static void run_burst(struct life *life)
     if (atomic_load(&life->region->tracking) & FT_TRACK_SNAPSHOT)
         atomic_fetch_add(&life->box->beside_snapshot, 1);
     for (unsigned i = 0; i < b.n; i++)
-        apply(life, b.bytes[i], b.len[i], b.time);
-    end_burst(life, b.time, b.n);
+        twin_apply_input(life, b.bytes[i], b.len[i], b.time);
+    twin_end_burst(life, b.time, b.n);
     if (logged) {
         if (digest != life->digest)
             lg_capture_digest(&life->capture, ft_region_digest_lane(life->region, 0));
@@ -160,11 +141,11 @@ static void run_burst(struct life *life)
         ft_hold_put(&life->hold, &(struct ft_held){.burst = burst, .packet = &b});
     if (logging(life) && (life->segment == TWIN_DELTA || atomic_load(&life->box->checkpoint)))
         twin_delta_note(&life->delta, &b, life->state);
-    closed(life);
+    twin_tell_executed(life);
 }
 
 /* A cut is due: nothing else is done before it is made. The kind of the next segment is chosen at it. */
-static bool cut_due(struct life *life, bool wanted)
+static bool cut_due(struct twin_life *life, bool wanted)
 {
     uint64_t every = atomic_load(&life->box->every), checkpoint = atomic_load(&life->box->checkpoint);
     uint64_t passed = life->state->burst - life->delta.from;
@@ -180,7 +161,7 @@ static bool cut_due(struct life *life, bool wanted)
     return passed >= every || (passed && (!wanted || life->doing == FT_LANE_DRAIN));
 }
 
-static bool make_cut(struct life *life)
+static bool make_cut(struct twin_life *life)
 {
     bool half = atomic_load(&life->box->half);
 
@@ -194,11 +175,11 @@ static bool make_cut(struct life *life)
     }
     atomic_fetch_add(&life->box->cuts, 1);
     life->segment = atomic_load(&life->box->every) ? TWIN_DELTA : TWIN_LOG;
-    closed(life);
+    twin_tell_executed(life);
     return true;
 }
 
-static bool live(struct life *life)
+static bool live(struct twin_life *life)
 {
     bool wanted = life->state->burst < atomic_load(&life->box->target), worked = false;
 
@@ -220,102 +201,9 @@ static bool live(struct life *life)
     return worked;
 }
 
-/* ---- replay ------------------------------------------------------------------------------------ */
-
-static bool replay_record(struct life *life, const struct ft_record *r)
-{
-    const struct ft_input *in;
-    struct lg_cursor cursor;
-    uint8_t *bytes;
-
-    if (r->burst != life->state->burst + 1 || r->seq != life->state->seq || r->time < life->state->time) {
-        atomic_store_explicit(&life->shared->report.diverged, true, memory_order_release);
-        return false;
-    }
-    lg_cursor_begin(&cursor, r);
-    while ((in = lg_cursor_input(&cursor, &bytes)))
-        apply(life, bytes, in->taken, r->time);
-    end_burst(life, r->time, r->inputs);
-    if (!(r->flags & FT_REC_DIGEST))
-        return true;
-    uint64_t got = ft_region_digest_lane(life->region, 0);
-
-    atomic_store_explicit(&life->shared->report.expected, r->digest, memory_order_relaxed);
-    atomic_store_explicit(&life->shared->report.got, got, memory_order_relaxed);
-    atomic_store_explicit(&life->shared->report.digest_burst, r->burst, memory_order_release);
-    if (got != r->digest)
-        atomic_store_explicit(&life->shared->report.diverged, true, memory_order_release);
-    return got == r->digest;
-}
-
-static bool take_chunk(struct life *life, const struct ft_chunk *p)
-{
-    if (p->cut > atomic_load_explicit(&life->shared->orders.cut_to, memory_order_acquire))
-        return false;
-    atomic_fetch_add(&life->box->carried, twin_delta_apply(life->region, p));
-    if (p->flags & FT_CHUNK_LAST) {
-        FT_CHECK(life->state->burst == p->burst && life->state->seq == p->seq &&
-                     life->state->outputs == p->outputs,
-                 "a delta up to burst %lu ends at %lu", p->burst, life->state->burst);
-        atomic_fetch_add(&life->box->applied, 1);
-    }
-    return true;
-}
-
-/* A whole delta covers it, or it is replayed; a warm lane leaves that to the takeover. */
-static bool take_record(struct life *life, const struct ft_record *r, uint64_t upto)
-{
-    if (r->burst > upto)
-        return false;
-    if (r->burst <= atomic_load_explicit(&life->shared->orders.covered, memory_order_acquire)) {
-        atomic_fetch_add(&life->box->covered, 1);
-        return true;
-    }
-    if (life->w->warm && life->doing == FT_LANE_REPLAY)
-        return false;
-    atomic_fetch_add(&life->box->replayed, 1);
-    return replay_record(life, r);
-}
-
-static bool replay(struct life *life, uint64_t upto, uint32_t most_records)
-{
-    struct ft_ring *ring = &life->shared->replay;
-    const struct ft_record *r;
-    uint64_t there;
-    unsigned n = 0;
-
-    most(&life->box->replay_most, ft_ring_used(ring));
-    if (atomic_load(&life->shared->report.diverged))
-        return false;
-    for (; n < most_records && (r = ft_ring_peek(ring, &there)); n++) {
-        uint32_t size = r->size;
-
-        if (!(ft_entry_kind(r) == FT_ENTRY_CHUNK ? take_chunk(life, ft_chunk_of(r))
-                                                 : take_record(life, r, upto)))
-            break;
-        ft_ring_advance(ring, size);
-        ft_ring_consume(ring);
-        closed(life);
-    }
-    return n > 0;
-}
-
-static void take_over(struct life *life)
-{
-    uint64_t upto = atomic_load_explicit(&life->shared->orders.closed_to, memory_order_acquire), there;
-
-    while (replay(life, upto, 64)) /* to its end: a delta of no burst may come last */
-        ;
-    FT_CHECK(life->state->burst == upto, "replay ends at burst %lu of %lu", life->state->burst, upto);
-    while (ft_ring_peek(&life->shared->replay, &there))
-        ft_ring_advance(&life->shared->replay, there);
-    ft_ring_consume(&life->shared->replay);
-    atomic_store(&life->box->live_from, upto);
-}
-
 /* ---- orders ------------------------------------------------------------------------------------ */
 
-static void drop_held(struct life *life)
+static void drop_held(struct twin_life *life)
 {
     struct ft_held held;
 
@@ -323,7 +211,7 @@ static void drop_held(struct life *life)
         ft_hold_drop(&life->hold, 1);
 }
 
-static void go_live(struct life *life, enum ft_order before)
+static void go_live(struct twin_life *life, enum ft_order before)
 {
     if (life->doing == FT_LANE_FRESH) {
         ft_region_wipe(life->region);
@@ -331,13 +219,13 @@ static void go_live(struct life *life, enum ft_order before)
         life->state = lane_state;
         life->words = table;
     } else if (before == FT_LANE_REPLAY) {
-        take_over(life);
+        twin_take_over(life);
     }
-    closed(life);
+    twin_tell_executed(life);
     life->doing = FT_LANE_LIVE;
 }
 
-static void follow(struct life *life, uint64_t order)
+static void follow(struct twin_life *life, uint64_t order)
 {
     enum ft_order before = life->doing;
 
@@ -350,7 +238,7 @@ static void follow(struct life *life, uint64_t order)
         drop_held(life);
         break;
     case FT_LANE_REPLAY:
-        closed(life);
+        twin_tell_executed(life);
         break;
     case FT_LANE_FRESH:
     case FT_LANE_LIVE:
@@ -365,7 +253,7 @@ static void follow(struct life *life, uint64_t order)
     atomic_store_explicit(&life->shared->report.done, order, memory_order_release);
 }
 
-static void look_at_gate(struct life *life)
+static void look_at_gate(struct twin_life *life)
 {
     uint64_t gate = atomic_load_explicit(&life->shared->orders.gate, memory_order_acquire);
 
@@ -376,7 +264,7 @@ static void look_at_gate(struct life *life)
     atomic_store_explicit(&life->shared->report.gate_seen, gate, memory_order_release);
 }
 
-static void look_at_snapshot(struct life *life)
+static void look_at_snapshot(struct twin_life *life)
 {
     uint64_t cut = atomic_load_explicit(&life->shared->orders.cut, memory_order_acquire);
     uint64_t snapshot_release =
@@ -413,7 +301,7 @@ static void look_at_snapshot(struct life *life)
     }
 }
 
-static void answer(struct life *life)
+static void answer(struct twin_life *life)
 {
     uint64_t ask = atomic_load(&life->box->ask);
 
@@ -425,7 +313,7 @@ static void answer(struct life *life)
     atomic_store(&life->box->answered, ask);
 }
 
-static bool turn(struct life *life)
+static bool turn(struct twin_life *life)
 {
     uint64_t order = atomic_load_explicit(&life->shared->orders.order, memory_order_acquire);
     bool worked = false;
@@ -438,7 +326,8 @@ static bool turn(struct life *life)
         look_at_snapshot(life);
         worked = live(life);
     } else if (life->doing == FT_LANE_REPLAY) {
-        worked = replay(life, atomic_load_explicit(&life->shared->orders.closed_to, memory_order_acquire),
+        worked =
+            twin_replay(life, atomic_load_explicit(&life->shared->orders.closed_to, memory_order_acquire),
                         atomic_load(&life->box->per_turn));
         if (atomic_load_explicit(&life->shared->orders.steer, memory_order_acquire))
             atomic_store_explicit(&life->shared->report.steered, true, memory_order_release);
@@ -451,15 +340,15 @@ void *twin_lane_run(void *arg)
 {
     struct timespec pause = {0, 100000};
     struct twin_worker *w = arg;
-    struct life life = {.w = w,
-                        .box = w->box,
-                        .shared = w->shared,
-                        .region = w->region,
-                        .state = lane_state,
-                        .words = table,
-                        .capture = {.lane = w->shared},
-                        .delta = {.lane = w->shared, .region = w->region},
-                        .order = FT_ALL};
+    struct twin_life life = {.w = w,
+                             .box = w->box,
+                             .shared = w->shared,
+                             .region = w->region,
+                             .state = lane_state,
+                             .words = table,
+                             .capture = {.lane = w->shared},
+                             .delta = {.lane = w->shared, .region = w->region},
+                             .order = FT_ALL};
 
     life.delta.out = calloc(TWIN_OUTS, sizeof(*life.delta.out));
     FT_CHECK(life.delta.out && ft_hold_init(&life.hold, HOLD) == 0, "no memory");
