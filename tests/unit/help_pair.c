@@ -226,7 +226,7 @@ static void connect_nodes(struct pair *p)
 
 /* ---- processes --------------------------------------------------------------------------------- */
 
-void pair_kill(struct pair *p, unsigned i, bool machine, bool word, uint64_t back_ns)
+void pair_kill(struct pair *p, unsigned i, bool machine, bool notice, uint64_t back_ns)
 {
     struct pair_node *n = &p->node[i];
 
@@ -238,9 +238,9 @@ void pair_kill(struct pair *p, unsigned i, bool machine, bool word, uint64_t bac
     n->restart_at = p->now + back_ns;
     if (!machine)
         close_by(p, i);
-    if (word && !machine) {
+    if (notice && !machine) {
         p->node[!i].dead_notice = n->incarnation;
-        p->node[!i].word_at = p->now + pair_draw(p, FT_MS);
+        p->node[!i].notice_at = p->now + pair_draw(p, FT_MS);
     }
 }
 
@@ -308,7 +308,7 @@ static void receive(struct pair *p, unsigned i)
         n->replay_at = 0;
         pair_replay(p, i);
     }
-    if (n->dead_notice && p->now >= n->word_at) {
+    if (n->dead_notice && p->now >= n->notice_at) {
         struct ft_event event = {.kind = FT_EV_DEATH_NOTICE, .word = {.incarnation = n->dead_notice}};
 
         n->dead_notice = 0;

@@ -43,8 +43,8 @@ struct pair_node {
     uint32_t conn, deaf;     /* deaf: the connection of which it throws away what comes */
     struct ft_message hello; /* its last one, as anybody could overhear it */
     uint64_t replay_at;      /* when somebody connects to it, 0: nobody */
-    uint64_t dead_notice;    /* incarnation in a word under way, 0: none */
-    uint64_t word_at;
+    uint64_t dead_notice;    /* incarnation in a death notice under way, 0: none */
+    uint64_t notice_at;
 
     /* the lane */
     enum ft_order order;
@@ -96,7 +96,7 @@ struct pair_kind {
 void pair_begin(struct pair *p, uint64_t seed, struct pair_kind kind, FILE *tell);
 void pair_tick(struct pair *p); /* one millisecond */
 void pair_step(struct pair *p, unsigned i, struct ft_event *event);
-void pair_kill(struct pair *p, unsigned i, bool machine, bool word, uint64_t back_ns);
+void pair_kill(struct pair *p, unsigned i, bool machine, bool notice, uint64_t back_ns);
 /* Somebody connects to i, says the peer's old hello, and closes. */
 void pair_replay(struct pair *p, unsigned i);
 void pair_break(struct pair *p); /* the connection ends by an error, in its own time at both ends */
