@@ -3,6 +3,8 @@
  * Two nodes and an arbiter that holds the authority: { view, holder, may the standby be promoted }. There is no such
  * code yet: this is the design that it has to follow. docs/testing.md says what is left out, and why.
  *
+ * G1 to G5 in comments are promises of docs/guarantees.md.
+ *
  *   -DGATE      the arbiter is the gate: it stamps inputs with clocks, keeps them until their outputs have left, lets
  *               pass what the holder of the view sends, once. No clock is read.
  *   (without)   the arbiter is elsewhere (etcd): outputs leave directly, under a lease that the primary renews there

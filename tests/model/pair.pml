@@ -3,6 +3,8 @@
  * Two nodes without an arbiter: takeover, fencing and output commit as ftcore/core*.c has them, for spin to search
  * exhaustively. docs/testing.md says which line here is which function there, what is left out, and why.
  *
+ * G1 to G5 in comments are promises of docs/guarantees.md.
+ *
  *   -DSTRICT     strict: true; silences as long as they like
  *   (without)    strict: false; ticks wait where the other would be thought dead for silence alone
  *   -DPARTITION  strict: false without that promise: spin must find the split

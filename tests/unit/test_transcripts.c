@@ -41,29 +41,38 @@ static bool read_line(struct transcript *t, char line[LINE_MAX])
     return true;
 }
 
-/* Line by line: what was expected and what came, from the first difference on. */
+/* The line after this one. */
+static const char *next_line(const char *text)
+{
+    size_t n = strcspn(text, "\n");
+
+    return text + n + (text[n] == '\n');
+}
+
+static void print_lines(const char *text, const char *sign)
+{
+    for (; *text; text = next_line(text))
+        print_message("#   %s %.*s\n", sign, (int)strcspn(text, "\n"), text);
+}
+
+/* What was expected and what came, from the first line on that differs. `line`: the step's first, in the
+ * file. */
 static void print_difference(const struct transcript *t, const char *wanted, unsigned line)
 {
-    const char *a = wanted, *b = t->now;
+    const char *now = t->now;
 
-    for (; *a; line++) {
-        size_t n = strcspn(a, "\n"), m = strcspn(b, "\n");
+    for (; *wanted && *now; line++) {
+        size_t n = (size_t)(next_line(wanted) - wanted);
 
-        if (n != m || memcmp(a, b, n) != 0)
+        if (strncmp(wanted, now, n) != 0)
             break;
-        a += n + (a[n] == '\n');
-        b += m + (b[m] == '\n');
+        wanted += n;
+        now += n;
     }
     print_message("# %s:%u differs. Expected from there:\n", t->path, line);
-    while (*a) {
-        print_message("#   - %.*s\n", (int)strcspn(a, "\n"), a);
-        a += strcspn(a, "\n") + (a[strcspn(a, "\n")] == '\n');
-    }
+    print_lines(wanted, "-");
     print_message("# and it is:\n");
-    while (*b) {
-        print_message("#   + %.*s\n", (int)strcspn(b, "\n"), b);
-        b += strcspn(b, "\n") + (b[strcspn(b, "\n")] == '\n');
-    }
+    print_lines(now, "+");
 }
 
 /* Behind `----`: the expected text, up to an empty line. What was printed goes into the rewritten file. */
@@ -130,6 +139,9 @@ static void transcript_is_as_written(void **state)
     t.rewritten = open_memstream(&t.whole, &t.whole_size);
     world_begin(&t.world, t.printed);
     run_lines(&t);
+    fflush(t.printed);
+    if (t.now_size)
+        fail_msg("%s: what its last commands print is not expected by any ----: %s", t.path, t.now);
     fclose(t.file);
     fclose(t.printed);
     fclose(t.rewritten);
