@@ -35,8 +35,8 @@ static bool barrier(struct nd_lane *lane, struct nd_barrier *place, void (*work)
     bool number;
 
     ft_wait_for_all(own);
-    number =
-        nd_group_barrier_at(lane->group, place, work, &lane->shared->orders.order, lane->order, lane->stop);
+    number = nd_group_barrier_at(lane->group, place, work, &lane->shared->orders.order, lane->seen.order,
+                                 lane->setup.stop);
     if (!number)
         ft_wait_over(own);
     return number;
@@ -47,7 +47,7 @@ static bool at_snapshot(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
-    if (!FT_PLANTED("wrong-base") && (chunk->cut != lane->applied + 1 || state->burst != chunk->from)) {
+    if (!FT_PLANTED("wrong-base") && (chunk->cut != lane->apply.cut + 1 || state->burst != chunk->from)) {
         nd_lane_diverged(lane, chunk->burst, chunk->seq, "snapshot of the delta, burst", chunk->from,
                          state->burst);
         return false;
@@ -100,7 +100,7 @@ static void keep_outputs(struct nd_lane *lane, const struct ft_chunk *chunk)
         lg_replayed_put(&lane->replayed, &out, held + 1);
         at += sizeof(*held) + FT_ALIGN8(held->have);
     }
-    lane->carried += chunk->held;
+    lane->apply.carried += chunk->held;
 }
 
 /* Lane 0 is past the barrier, so it gets there; unless it has stopped for good. */
@@ -110,7 +110,7 @@ static void wait_for_shared(struct nd_lane *lane, uint64_t cut)
     struct timespec pause = {0, SLEEP_NS};
 
     for (unsigned spins = 0; atomic_load_explicit(&group->applied, memory_order_acquire) < cut; spins++) {
-        if (atomic_load_explicit(lane->stop, memory_order_relaxed) || nd_lane_replay_aborted(lane))
+        if (atomic_load_explicit(lane->setup.stop, memory_order_relaxed) || nd_lane_replay_aborted(lane))
             return;
         if (spins >= SPINS)
             nanosleep(&pause, NULL);
@@ -126,7 +126,7 @@ static void compare_digests(struct nd_group *group)
         struct nd_lane *lane = &group->lane[l];
         const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
-        nd_lane_verdict(lane, state->burst, state->seq, lane->chunk_digest, got);
+        nd_lane_verdict(lane, state->burst, state->seq, lane->apply.digest, got);
     }
 }
 
@@ -138,7 +138,7 @@ static bool check_digest(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
     if (lane->doing != FT_LANE_REPLAY)
         return true;
-    lane->chunk_digest = chunk->digest;
+    lane->apply.digest = chunk->digest;
     barrier(lane, &lane->group->after, compare_digests);
     return !nd_lane_replay_aborted(lane);
 }
@@ -147,7 +147,7 @@ static bool check_digest(struct nd_lane *lane, const struct ft_chunk *chunk)
 static bool arrive(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
-    uint64_t made = chunk->outputs - lane->outputs_before;
+    uint64_t made = chunk->outputs - lane->apply.outputs_before;
 
     ft_audit_check(lane->region, lane->index);
     if (lane->index == 0)
@@ -161,9 +161,10 @@ static bool arrive(struct nd_lane *lane, const struct ft_chunk *chunk)
         return false;
     }
     atomic_store_explicit(&lane->group->published[lane->index].access, chunk->access, memory_order_release);
-    lg_replayed_missed(&lane->replayed, made > lane->carried ? made - lane->carried : 0, chunk->outputs);
+    lg_replayed_missed(&lane->replayed, made > lane->apply.carried ? made - lane->apply.carried : 0,
+                       chunk->outputs);
     lg_replayed_released(&lane->replayed, chunk->released);
-    lane->applied = chunk->cut;
+    lane->apply.cut = chunk->cut;
     FT_COUNT(lane->shared, deltas_applied, 1);
     if (chunk->flags & FT_REC_DIGEST && !check_digest(lane, chunk))
         return false;
@@ -176,10 +177,10 @@ bool nd_lane_apply(struct nd_lane *lane, const struct ft_chunk *chunk)
     if (chunk->number == 0) {
         if (!at_snapshot(lane, chunk))
             return false;
-        lane->outputs_before = nf_chain_state(lane->chain)->outputs;
-        lane->carried = 0;
+        lane->apply.outputs_before = nf_chain_state(lane->chain)->outputs;
+        lane->apply.carried = 0;
     }
-    lane->amid = !(chunk->flags & FT_CHUNK_LAST);
+    lane->apply.begun = !(chunk->flags & FT_CHUNK_LAST);
     write_lines(lane, chunk);
     keep_outputs(lane, chunk);
     return !(chunk->flags & FT_CHUNK_LAST) || arrive(lane, chunk);

@@ -41,8 +41,8 @@ bool nd_checkpoint_begin_incremental(struct nd_group *group)
     atomic_store_explicit(&s->hurry, false, memory_order_relaxed);
     atomic_store_explicit(&s->unfinished, group->lanes, memory_order_relaxed);
     for (unsigned l = 0; l < group->lanes && s->incremental; l++) {
-        group->lane[l].delta_lines_room = lg_delta_lines(region, l);
-        group->lane[l].lines_told = false;
+        group->lane[l].checkpoint.bytes = lg_delta_lines(region, l);
+        group->lane[l].checkpoint.lines_done = false;
     }
     if (s->incremental)
         ft_checkpoint_begin(region);
@@ -57,13 +57,13 @@ void nd_checkpoint_forget(struct nd_group *group)
 
 static uint32_t chunk_bytes(const struct nd_lane *lane)
 {
-    return lane->chunk_bytes ? lane->chunk_bytes : CHUNK_BYTES;
+    return lane->setup.chunk_bytes ? lane->setup.chunk_bytes : CHUNK_BYTES;
 }
 
 static void note_chunk(struct nd_lane *lane)
 {
-    lane->chunk_burst = nf_chain_state(lane->chain)->burst;
-    lane->chunk_at = lane->now;
+    lane->checkpoint.chunk_burst = nf_chain_state(lane->chain)->burst;
+    lane->checkpoint.chunk_at = lane->now;
 }
 
 static bool make_chunk(struct nd_lane *lane, uint32_t bytes)
@@ -77,23 +77,24 @@ static bool way_is_free(struct nd_lane *lane)
 {
     uint64_t stable = atomic_load_explicit(&lane->shared->orders.stable, memory_order_acquire);
 
-    if (nf_chain_state(lane->chain)->burst == lane->chunk_burst)
-        return lane->now - lane->chunk_at >= QUIET_NS;
+    if (nf_chain_state(lane->chain)->burst == lane->checkpoint.chunk_burst)
+        return lane->now - lane->checkpoint.chunk_at >= QUIET_NS;
     if (stable == FT_ALL) /* outputs do not wait for the standby; the ring does */
         return ft_ring_used(&lane->shared->log) < CHUNK_BYTES;
-    return stable > lane->chunk_burst;
+    return stable > lane->checkpoint.chunk_burst;
 }
 
 static bool falls_behind(const struct nd_lane *lane)
 {
-    return (double)lane->delta.bytes < AHEAD * nd_lane_checkpoint_way(lane) * (double)lane->delta_lines_room;
+    return (double)lane->delta.bytes < AHEAD * nd_lane_checkpoint_way(lane) * (double)lane->checkpoint.bytes;
 }
 
 bool nd_lane_hurries(const struct nd_lane *lane)
 {
     const struct nd_stream *s = &lane->group->stream;
 
-    return s->incremental && (lane->draining || atomic_load_explicit(&s->hurry, memory_order_relaxed));
+    return s->incremental &&
+           (nd_lane_draining(lane) || atomic_load_explicit(&s->hurry, memory_order_relaxed));
 }
 
 /* Nothing is to be carried: what was held at the cut has left. */
@@ -126,14 +127,14 @@ bool nd_lane_checkpoint(struct nd_lane *lane)
     while (!delta->lines_done && nd_lane_hurries(lane))
         if (!make_chunk(lane, FT_CHUNK_LINES))
             return false;
-    if (!delta->lines_done && ((!lane->full && way_is_free(lane)) || falls_behind(lane)))
+    if (!delta->lines_done && ((!lane->turn.full && way_is_free(lane)) || falls_behind(lane)))
         make_chunk(lane, chunk_bytes(lane));
-    if (delta->lines_done && !lane->lines_told) {
-        lane->lines_told = true;
+    if (delta->lines_done && !lane->checkpoint.lines_done) {
+        lane->checkpoint.lines_done = true;
         atomic_fetch_sub_explicit(&s->unfinished, 1, memory_order_acq_rel);
     }
-    if (lane->lines_told && atomic_load_explicit(&s->unfinished, memory_order_acquire) == 0 &&
-        (outputs_left(lane) || lane->draining || lane->now - lane->chunk_at >= LEAVE_NS))
+    if (lane->checkpoint.lines_done && atomic_load_explicit(&s->unfinished, memory_order_acquire) == 0 &&
+        (outputs_left(lane) || nd_lane_draining(lane) || lane->now - lane->checkpoint.chunk_at >= LEAVE_NS))
         return lg_delta_turn(delta);
     return true;
 }

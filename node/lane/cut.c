@@ -56,7 +56,7 @@ bool nd_lane_deltas(const struct nd_lane *lane)
 
 bool nd_lane_digest_wanted(const struct nd_lane *lane)
 {
-    return atomic_load_explicit(&lane->shared->orders.digest, memory_order_acquire) != lane->digest;
+    return atomic_load_explicit(&lane->shared->orders.digest, memory_order_acquire) != lane->seen.digest;
 }
 
 bool nd_lane_digest_by_delta(const struct nd_lane *lane)
@@ -124,10 +124,10 @@ static double share_of(uint64_t chunk, uint64_t all)
 double nd_lane_checkpoint_way(const struct nd_lane *lane)
 {
     const struct nd_protect *p = &lane->config->protect;
-    double time = share_of(cut_time(lane) - lane->delta_at_ns, p->checkpoint_ms * 1000000ull);
-    double kept = share_of(lane->uncovered, most_uncovered(lane));
+    double time = share_of(cut_time(lane) - lane->cut.at, p->checkpoint_ms * 1000000ull);
+    double kept = share_of(lane->cut.uncovered, most_uncovered(lane));
 
-    if (lane->delta_grown)
+    if (lane->cut.grown)
         return 1;
     return time > kept ? time : kept;
 }
@@ -141,12 +141,12 @@ static bool checkpoint_due(const struct nd_lane *lane)
 /* Memory that a delta would take now: its lines, and what it carries of the outputs still held. */
 static uint64_t delta_bytes_now(const struct nd_lane *lane)
 {
-    uint64_t made = lane->hold.in - lane->hold_from, from = lane->hold_from;
+    uint64_t made = lane->hold.in - lane->cut.output, from = lane->cut.output;
 
     if (from < lane->hold.out)
         from = lane->hold.out;
     return lg_delta_lines(lane->region, lane->index) +
-           (made ? lane->weighed * (lane->hold.in - from) / made : 0);
+           (made ? lane->cut.carry_bytes * (lane->hold.in - from) / made : 0);
 }
 
 /*
@@ -158,10 +158,10 @@ static void watch_delta(struct nd_lane *lane)
 {
     uint64_t seq = nf_chain_state(lane->chain)->seq, room = pending_bytes(lane) / 16;
 
-    if (!warm(lane) || seq < lane->delta_look_at)
+    if (!warm(lane) || seq < lane->cut.weigh_at)
         return;
-    lane->delta_look_at = seq + room / (PACKET_LINES * FT_LINE * lane->group->lanes);
-    lane->delta_grown =
+    lane->cut.weigh_at = seq + room / (PACKET_LINES * FT_LINE * lane->group->lanes);
+    lane->cut.grown =
         delta_bytes_now(lane) > 7 * room || (lane->index != 0 && lg_delta_lines(lane->region, 0) > 7 * room);
 }
 
@@ -174,7 +174,7 @@ static void begin_delta(struct nd_lane *lane, bool digest, bool incremental)
     struct ft_chunk head = {.lane = (uint16_t)lane->index,
                             .flags = incremental ? FT_CHUNK_INCREMENTAL : 0,
                             .cut = lane->group->stream.number,
-                            .from = lane->cut_from,
+                            .from = lane->cut.burst,
                             .burst = state->burst,
                             .seq = state->seq,
                             .access = state->access - 1,
@@ -185,13 +185,13 @@ static void begin_delta(struct nd_lane *lane, bool digest, bool incremental)
     if (digest) {
         head.flags |= FT_REC_DIGEST;
         head.digest = lane->group->digest;
-        lane->digest = lane->group->digest_taken;
+        lane->seen.digest = lane->group->digest_taken;
         atomic_store_explicit(&lane->shared->report.digest_at, head.burst, memory_order_relaxed);
-        atomic_store_explicit(&lane->shared->report.digest_seen, lane->digest, memory_order_release);
+        atomic_store_explicit(&lane->shared->report.digest_seen, lane->seen.digest, memory_order_release);
     }
-    lg_delta_begin(&lane->delta, &head, lane->hold_from);
-    lane->told_released = head.released;
-    lane->delta_at_ns = cut_time(lane);
+    lg_delta_begin(&lane->delta, &head, lane->cut.output);
+    lane->recorded_released = head.released;
+    lane->cut.at = cut_time(lane);
     FT_COUNT(lane->shared, cuts, 1);
 }
 
@@ -201,10 +201,10 @@ static void snapshot_here(struct nd_group *group)
     for (unsigned l = 0; l < group->lanes; l++) {
         struct nd_lane *lane = &group->lane[l];
 
-        lane->cut_from = nf_chain_state(lane->chain)->burst;
-        lane->hold_from = lane->hold.in;
-        lane->uncovered = lane->weighed = lane->delta_look_at = 0;
-        lane->delta_grown = false;
+        lane->cut.burst = nf_chain_state(lane->chain)->burst;
+        lane->cut.output = lane->hold.in;
+        lane->cut.uncovered = lane->cut.carry_bytes = lane->cut.weigh_at = 0;
+        lane->cut.grown = false;
     }
 }
 
@@ -230,7 +230,7 @@ static bool all_moved(const struct nd_group *group)
     bool moved = true;
 
     for (unsigned l = 0; l < group->lanes; l++)
-        moved &= nf_chain_state(group->lane[l].chain)->burst > group->lane[l].cut_from;
+        moved &= nf_chain_state(group->lane[l].chain)->burst > group->lane[l].cut.burst;
     return moved;
 }
 
@@ -273,11 +273,11 @@ void nd_stream_begin(struct nd_group *group)
         struct nd_lane *lane = &group->lane[l];
 
         lg_delta_drop(&lane->delta);
-        lane->cut_at_ns = lane->delta_at_ns = cut_time(lane);
+        lane->cut.barrier_at = lane->cut.at = cut_time(lane);
         atomic_store_explicit(&lane->shared->report.overrun, false, memory_order_release);
         atomic_store_explicit(&lane->shared->report.recorded, nf_chain_state(lane->chain)->burst,
                               memory_order_release);
-        lane->met = s->held;
+        lane->cut.barriers = s->held;
     }
     snapshot_here(group);
     nd_checkpoint_forget(group);
@@ -292,8 +292,8 @@ void nd_stream_begin(struct nd_group *group)
 static bool due(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
-    uint64_t passed = cut_time(lane) - lane->cut_at_ns;
-    bool idle = lane->now - lane->busy_at >= interval(lane);
+    uint64_t passed = cut_time(lane) - lane->cut.barrier_at;
+    bool idle = lane->now - lane->timers.busy_at >= interval(lane);
 
     if (atomic_load_explicit(&s->copying, memory_order_acquire)) {
         if (s->incremental)
@@ -304,10 +304,11 @@ static bool due(struct nd_lane *lane)
     }
     if (s->deltas)
         return nd_lane_unrecorded(lane) &&
-               (passed >= interval(lane) || idle || lane->draining || lane->short_of_room ||
-                lane->weighed > pending_bytes(lane) / 8); /* or it grows beyond what the standby may keep */
+               (passed >= interval(lane) || idle || nd_lane_draining(lane) || lane->turn.no_room ||
+                lane->cut.carry_bytes >
+                    pending_bytes(lane) / 8); /* or it grows beyond what the standby may keep */
     watch_delta(lane);
-    return lane->cut_from != nf_chain_state(lane->chain)->burst && checkpoint_due(lane);
+    return lane->cut.burst != nf_chain_state(lane->chain)->burst && checkpoint_due(lane);
 }
 
 bool nd_stream_wanted(const struct nd_group *group)
@@ -336,8 +337,8 @@ void nd_stream_cut(struct nd_group *group)
         cut(group);
     }
     for (unsigned l = 0; l < group->lanes; l++) {
-        group->lane[l].cut_at_ns = cut_time(&group->lane[l]);
-        group->lane[l].met = s->held;
+        group->lane[l].cut.barrier_at = cut_time(&group->lane[l]);
+        group->lane[l].cut.barriers = s->held;
     }
 }
 
@@ -357,7 +358,7 @@ static void delta_done(struct nd_lane *lane)
 /* The others still copy: a warm standby may keep only so much of what is logged behind their deltas. */
 static bool too_far_ahead(const struct nd_lane *lane)
 {
-    return lane->uncovered > most_uncovered(lane) &&
+    return lane->cut.uncovered > most_uncovered(lane) &&
            atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire) != 0;
 }
 
@@ -372,15 +373,17 @@ bool nd_lane_cut(struct nd_lane *lane)
         if (lane->index == 0 && marking(lane->region))
             mark(lane->region, false);
         /* Logging ends in one lane after the other: one that still logged may be waiting for us. */
-        return atomic_load_explicit(&s->wanted, memory_order_acquire) == lane->met || nd_lane_quiesce(lane);
+        return atomic_load_explicit(&s->wanted, memory_order_acquire) == lane->cut.barriers ||
+               nd_lane_quiesce(lane);
     }
     if (due(lane)) { /* one of those who find so is enough */
-        uint64_t met = lane->met;
+        uint64_t met = lane->cut.barriers;
 
         atomic_compare_exchange_strong_explicit(&s->wanted, &met, met + 1, memory_order_acq_rel,
                                                 memory_order_relaxed);
     }
-    if (atomic_load_explicit(&s->wanted, memory_order_acquire) != lane->met && !nd_lane_quiesce(lane))
+    if (atomic_load_explicit(&s->wanted, memory_order_acquire) != lane->cut.barriers &&
+        !nd_lane_quiesce(lane))
         return false;
     if (lane->delta.active) {
         if (!(s->incremental ? nd_lane_checkpoint(lane) : lg_delta_turn(&lane->delta)))

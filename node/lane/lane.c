@@ -27,7 +27,8 @@ static int make_chain(struct nd_lane *lane, struct ft_fault *fault)
     int error;
 
     ft_audit_suspend(lane->region);
-    error = nf_chain_make(&lane->chain, &lane->config->chain, lane->region, lane->index, lane->seed, fault);
+    error =
+        nf_chain_make(&lane->chain, &lane->config->chain, lane->region, lane->index, lane->setup.seed, fault);
     if (error == 0) {
         nf_chain_share(lane->chain, lane->group->published);
         nf_chain_sections(lane->chain)->off = &lane->group->aborted;
@@ -47,13 +48,14 @@ int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
     lane->whole_capture =
         lane->config->protect.capture == ND_CAPTURE_FULL || nf_chain_reads_payload(&lane->config->chain);
     lane->by_seq = lane->io->input && lane->config->protect.capture == ND_CAPTURE_AUTO;
-    lane->frames = lane->by_seq ? aligned_alloc(64, (size_t)NF_BURST_MAX * lane->io->frame_max) : NULL;
-    if (lane->by_seq && !lane->frames)
+    lane->burst.frames = lane->by_seq ? aligned_alloc(64, (size_t)NF_BURST_MAX * lane->io->frame_max) : NULL;
+    if (lane->by_seq && !lane->burst.frames)
         return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for a burst's frames", lane->index);
     lane->capture.lane = lane->shared;
     nd_lane_cut_init(lane);
     if (ft_hold_init(&lane->hold, hold) != 0 || nd_waiting_make(&lane->waiting, lane->io->buffers) != 0 ||
-        lg_replayed_init(&lane->replayed, lane->replayed_bytes ? lane->replayed_bytes : REPLAYED_BYTES) != 0)
+        lg_replayed_init(&lane->replayed,
+                         lane->setup.replayed_bytes ? lane->setup.replayed_bytes : REPLAYED_BYTES) != 0)
         return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for %u held packets", lane->index, hold);
     return make_chain(lane, fault);
 }
@@ -64,14 +66,15 @@ void nd_lane_free(struct nd_lane *lane)
     ft_hold_free(&lane->hold);
     nd_waiting_free(&lane->waiting);
     lg_replayed_free(&lane->replayed);
-    free(lane->frames);
+    free(lane->burst.frames);
 }
 
 /* ---- orders ------------------------------------------------------------------------------------ */
 
 static bool barrier(struct nd_lane *lane, void (*work)(struct nd_group *group))
 {
-    return nd_group_barrier(lane->group, work, &lane->shared->orders.order, lane->order, lane->stop);
+    return nd_group_barrier(lane->group, work, &lane->shared->orders.order, lane->seen.order,
+                            lane->setup.stop);
 }
 
 static void report(struct nd_lane *lane)
@@ -84,7 +87,7 @@ static void report(struct nd_lane *lane)
 
 static void reached(struct nd_lane *lane)
 {
-    atomic_store_explicit(&lane->shared->report.done, lane->order, memory_order_release);
+    atomic_store_explicit(&lane->shared->report.done, lane->seen.order, memory_order_release);
 }
 
 /* Nobody has any state: make every lane's anew, in order, whatever a snapshot may have left in the region. */
@@ -196,12 +199,12 @@ static void begin_replay(struct nd_lane *lane)
     atomic_store_explicit(&lane->group->published[lane->index].access,
                           nf_chain_state(lane->chain)->access - 1, memory_order_release);
     lg_replayed_clear(&lane->replayed);
-    lane->applied = 0;
-    lane->after_delta = false;
+    lane->apply.cut = 0;
+    lane->apply.last = false;
     if (lane->index == 0)
         atomic_store_explicit(&lane->group->applied, 0, memory_order_release);
-    if (lane->recorder)
-        lg_recorder_stop(lane->recorder, lane->index);
+    if (lane->setup.recorder)
+        lg_recorder_stop(lane->setup.recorder, lane->index);
     if (lane->doing == FT_LANE_REPLAY)
         nd_lane_record(lane); /* one lane: from the first record on, if any is to come */
     check_snapshot(lane);
@@ -215,7 +218,7 @@ static void begin_replay(struct nd_lane *lane)
 static bool overslept(const struct nd_lane *lane, uint64_t order)
 {
     return !FT_PLANTED("overslept") && lane->doing == FT_LANE_WAIT && lane->group->lanes > 1 &&
-           lane->order != FT_ALL && ft_order_serial(order) > ft_order_serial(lane->order) + 1;
+           lane->seen.order != FT_ALL && ft_order_serial(order) > ft_order_serial(lane->seen.order) + 1;
 }
 
 static void follow(struct nd_lane *lane, uint64_t order)
@@ -226,11 +229,9 @@ static void follow(struct nd_lane *lane, uint64_t order)
     bool off = nd_lane_replay_aborted(lane);
 
     nd_lane_leave_stop_point(lane);
-    lane->order = order;
+    lane->seen.order = order;
     lane->doing = ft_order_kind(order);
-    lane->aside = lane->doing == FT_LANE_ASIDE || lane->doing == FT_LANE_DRAIN;
-    lane->draining = lane->doing == FT_LANE_DRAIN;
-    lane->steer_at = 0;
+    lane->timers.steer_at = 0;
     switch (lane->doing) {
     case FT_LANE_WAIT:
     case FT_LANE_FENCED:
@@ -241,8 +242,8 @@ static void follow(struct nd_lane *lane, uint64_t order)
         else if (missed || before == FT_LANE_REPLAY)
             finish_replay(lane);
         nd_lane_drop_held(lane);
-        if (lane->recorder)
-            lg_recorder_stop(lane->recorder, lane->index);
+        if (lane->setup.recorder)
+            lg_recorder_stop(lane->setup.recorder, lane->index);
         break;
     case FT_LANE_REPLAY:
         begin_replay(lane);
@@ -266,7 +267,7 @@ static void follow(struct nd_lane *lane, uint64_t order)
     case FT_LANE_ASIDE:
         break;
     case FT_LANE_DRAIN: /* reached when the ports have been empty for a while */
-        lane->quiet_since = lane->now;
+        lane->timers.quiet_since = lane->now;
         return;
     }
     reached(lane);
@@ -279,9 +280,9 @@ static void look_at_gate(struct nd_lane *lane)
 {
     uint64_t gate = atomic_load_explicit(&lane->shared->orders.gate, memory_order_acquire);
 
-    if (gate == lane->gate)
+    if (gate == lane->seen.gate)
         return;
-    lane->gate = gate;
+    lane->seen.gate = gate;
     atomic_store_explicit(&lane->shared->report.hold_from, nf_chain_state(lane->chain)->burst,
                           memory_order_relaxed);
     atomic_store_explicit(&lane->shared->report.gate_seen, gate, memory_order_release);
@@ -302,8 +303,8 @@ static void make_cut(struct nd_group *group)
     snapshot_release =
         atomic_load_explicit(&group->lane[0].shared->orders.snapshot_release, memory_order_acquire);
     nd_lane_forget_digests(group);
-    if (group->lane[0].recorder)
-        lg_recorder_yield(group->lane[0].recorder); /* a standby matters more than a recording */
+    if (group->lane[0].setup.recorder)
+        lg_recorder_yield(group->lane[0].setup.recorder); /* a standby matters more than a recording */
     ft_snapshot_end(region);
     begun = snapshot_release < cut &&
             ft_snapshot_begin(region) ==
@@ -311,8 +312,8 @@ static void make_cut(struct nd_group *group)
     for (unsigned l = 0; l < group->lanes; l++) {
         struct nd_lane *lane = &group->lane[l];
 
-        lane->cut = cut;
-        lane->copied = 0;
+        lane->seen.cut = cut;
+        lane->snapshot_copied = 0;
         if (!begun)
             continue;
         atomic_store_explicit(&lane->shared->orders.logging, true, memory_order_relaxed);
@@ -332,7 +333,7 @@ static void make_cut(struct nd_group *group)
 static bool cut_asked(const struct nd_lane *lane)
 {
     /* More than, not unlike: a cut that others met for first may be asked of this lane a moment later. */
-    return atomic_load_explicit(&lane->shared->orders.cut, memory_order_acquire) > lane->cut;
+    return atomic_load_explicit(&lane->shared->orders.cut, memory_order_acquire) > lane->seen.cut;
 }
 
 /*
@@ -366,10 +367,10 @@ static void look_at_snapshot(struct nd_lane *lane)
     struct ft_lane *shared = lane->shared;
     uint64_t snapshot_release = atomic_load_explicit(&shared->orders.snapshot_release, memory_order_acquire);
 
-    if (snapshot_release != lane->snapshot_release) {
-        lane->snapshot_release = snapshot_release;
-        if (lane->index == 0 && snapshot_release >= lane->cut &&
-            !(lane->recorder && lg_recorder_owes(lane->recorder)))
+    if (snapshot_release != lane->seen.snapshot_release) {
+        lane->seen.snapshot_release = snapshot_release;
+        if (lane->index == 0 && snapshot_release >= lane->seen.cut &&
+            !(lane->setup.recorder && lg_recorder_owes(lane->setup.recorder)))
             ft_snapshot_end(lane->region);
     }
     if (cut_asked(lane))
@@ -379,13 +380,13 @@ static void look_at_snapshot(struct nd_lane *lane)
 static bool copy_pending(struct nd_lane *lane)
 {
     uint64_t granted = atomic_load_explicit(&lane->shared->orders.copy_granted, memory_order_relaxed);
-    uint64_t left = granted > lane->copied ? granted - lane->copied : 0, n;
+    uint64_t left = granted > lane->snapshot_copied ? granted - lane->snapshot_copied : 0, n;
 
     if (!(atomic_load_explicit(&lane->region->tracking, memory_order_relaxed) & FT_TRACK_SNAPSHOT) ||
         left == 0)
         return false;
     n = ft_snapshot_copy(lane->region, lane->index, left < COPY_TURN ? left : COPY_TURN);
-    lane->copied += n;
+    lane->snapshot_copied += n;
     return n > 0;
 }
 
@@ -393,19 +394,19 @@ static void look_at_announce(struct nd_lane *lane)
 {
     uint64_t announce = atomic_load_explicit(&lane->shared->orders.announce, memory_order_acquire);
 
-    if (announce != lane->announce) {
-        lane->announce = announce;
+    if (announce != lane->seen.announce) {
+        lane->seen.announce = announce;
         nd_lane_announce(lane);
     }
     /* Again a little later: a switch or a neighbour may have missed it. */
     for (unsigned i = 0; i < 3; i++)
-        if (lane->announce_at[i] && lane->now >= lane->announce_at[i]) {
+        if (lane->timers.announce_at[i] && lane->now >= lane->timers.announce_at[i]) {
             uint64_t later[3];
 
-            lane->announce_at[i] = 0;
-            memcpy(later, lane->announce_at, sizeof(later));
+            lane->timers.announce_at[i] = 0;
+            memcpy(later, lane->timers.announce_at, sizeof(later));
             nd_lane_announce(lane);
-            memcpy(lane->announce_at, later, sizeof(later));
+            memcpy(lane->timers.announce_at, later, sizeof(later));
         }
 }
 
@@ -413,12 +414,12 @@ static void beat(struct nd_lane *lane)
 {
     uint8_t frame[ND_BEAT_LEN];
 
-    if (lane->index != 0 || lane->now < lane->beat_at || !lane->config->protect.pair)
+    if (lane->index != 0 || lane->now < lane->timers.beat_at || !lane->config->protect.pair)
         return;
-    lane->beat_at = lane->now + lane->config->timing.heartbeat_ms * 1000000ull;
+    lane->timers.beat_at = lane->now + lane->config->timing.heartbeat_ms * 1000000ull;
     for (unsigned port = 0; port < lane->io->ports; port++) {
-        nd_beat_write(frame, lane->io->own[port], (uint32_t)(lane->incarnation >> 32),
-                      atomic_load(lane->view));
+        nd_beat_write(frame, lane->io->own[port], (uint32_t)(lane->setup.incarnation >> 32),
+                      atomic_load(lane->setup.view));
         nd_lane_send_own(lane, port, frame, sizeof(frame));
     }
 }
@@ -431,10 +432,10 @@ static bool steering(struct nd_lane *lane)
 {
     if (!atomic_load_explicit(&lane->shared->orders.steer, memory_order_acquire))
         return false;
-    if (lane->now >= lane->steer_at) {
+    if (lane->now >= lane->timers.steer_at) {
         nd_lane_announce(lane);
-        memset(lane->announce_at, 0, sizeof(lane->announce_at));
-        lane->steer_at = lane->now + STEER_NS;
+        memset(lane->timers.announce_at, 0, sizeof(lane->timers.announce_at));
+        lane->timers.steer_at = lane->now + STEER_NS;
         atomic_store_explicit(&lane->shared->report.steered, true, memory_order_release);
     }
     return true;
@@ -445,7 +446,7 @@ static bool turn(struct nd_lane *lane)
     uint64_t order = atomic_load_explicit(&lane->shared->orders.order, memory_order_acquire);
     bool worked = false;
 
-    if (order != lane->order)
+    if (order != lane->seen.order)
         follow(lane, order);
     look_at_gate(lane);
     switch (lane->doing) {
@@ -461,7 +462,7 @@ static bool turn(struct nd_lane *lane)
     case FT_LANE_REPLAY:
         worked =
             nd_lane_replay(lane, atomic_load_explicit(&lane->shared->orders.closed_to, memory_order_acquire));
-        if (!lane->after_delta) /* its inputs are not known: nothing to begin a recording from */
+        if (!lane->apply.last) /* its inputs are not known: nothing to begin a recording from */
             worked |= nd_lane_record(lane);
         if (!steering(lane))
             nd_lane_listen(lane);
@@ -476,9 +477,9 @@ static bool turn(struct nd_lane *lane)
 /* Outputs of the turn before had left by now. */
 static void note_sent(struct nd_lane *lane)
 {
-    if (!lane->sent)
+    if (!lane->turn.sent)
         return;
-    lane->sent = false;
+    lane->turn.sent = false;
     atomic_store_explicit(&lane->shared->count.last_sent_ns, lane->now, memory_order_relaxed);
 }
 
@@ -488,12 +489,12 @@ int nd_lane_run(void *arg)
 
     prctl(PR_SET_TIMERSLACK, 1000ul);
     /* Before ordinary work, where permitted; a lane with a core to itself does not notice. */
-    if (lane->urgent)
+    if (lane->setup.urgent)
         nd_priority_raise();
-    if (lane->guardian)
-        nd_guardian_hold(lane->guardian, lane->index);
-    lane->order = FT_ALL; /* unlike any order, so that the first one is followed */
-    while (!atomic_load_explicit(lane->stop, memory_order_relaxed)) {
+    if (lane->setup.guardian)
+        nd_guardian_hold(lane->setup.guardian, lane->index);
+    lane->seen.order = FT_ALL; /* unlike any order, so that the first one is followed */
+    while (!atomic_load_explicit(lane->setup.stop, memory_order_relaxed)) {
         lane->now = nd_now();
         note_sent(lane);
         beat(lane);

@@ -39,83 +39,149 @@ struct nd_question {
     uint32_t cap, len;
 };
 
+/* What a lane is given beside its config and its region, before nd_lane_make; nothing of it changes later. */
+struct nd_lane_setup {
+    struct nd_guardian *guardian; /* NULL: nobody watches the lane's thread */
+    struct nd_question *question; /* the control thread's, one for all lanes */
+    struct nd_redis *redis;       /* where the chain keeps its state; NULL: in the region */
+    struct lg_recorder *recorder; /* the flight recorder; NULL: there is none */
+    uint64_t seed;                /* of a state that is made anew */
+    uint64_t replayed_bytes;      /* room for replayed outputs; 0: REPLAYED_BYTES */
+    uint32_t chunk_bytes;         /* of lines in a chunk of an incremental checkpoint; 0: CHUNK_BYTES */
+    uint64_t incarnation;         /* the node's; heartbeats carry it */
+    const _Atomic uint64_t *view; /* the node's; heartbeats and recordings carry it */
+    const _Atomic bool *stop;     /* ends nd_lane_run */
+    bool urgent;                  /* the thread asks for priority */
+};
+
+/* The burst whose packets are being received. Written by node/lane/inputs.c and live.c, in replay by
+ * replay.c. */
+struct nd_lane_burst {
+    struct nf_packet packets[NF_BURST_MAX];
+    uint32_t n;         /* packets received so far */
+    uint64_t since;     /* when the first of them was received, ns */
+    uint16_t next_port; /* the port that is asked first, modulo their number */
+    uint8_t *frames; /* replay of inputs that a gate keeps: NF_BURST_MAX of io->frame_max bytes; else NULL */
+};
+
+/* Serial numbers of what the replicator asked for, as far as this lane has done it (struct ft_lane_orders).
+ */
+struct nd_lane_seen {
+    uint64_t order; /* kind and serial; FT_ALL: none yet */
+    uint64_t gate, cut, snapshot_release, announce, digest;
+};
+
+/* The last cut of a live lane's stream (cut.c), and what was done since. */
+struct nd_lane_cut {
+    uint64_t burst;       /* last burst before the cut: the next delta begins there */
+    uint64_t output;      /* the hold's first output after the cut */
+    uint64_t at;          /* when it was, ns of the cuts' clock */
+    uint64_t barriers;    /* barriers for cuts that this lane has taken part in (nd_stream.held) */
+    uint64_t barrier_at;  /* when the last of them was, ns of the cuts' clock */
+    uint64_t uncovered;   /* bytes of records made since, in memory */
+    uint64_t carry_bytes; /* an upper bound of what a delta would carry of the outputs made since */
+    uint64_t weigh_at;    /* sequence number at which to look again how large a delta would be */
+    bool grown;           /* a delta would be nearly as large as the standby can keep */
+};
+
+/* An incremental checkpoint that is copied beside bursts (checkpoint.c). */
+struct nd_lane_checkpoint {
+    uint64_t bytes;       /* an upper bound of what its lines take */
+    uint64_t chunk_burst; /* the last burst before the chunk made last */
+    uint64_t chunk_at;    /* when that chunk was made, ns */
+    bool lines_done;      /* all its lines are copied, and nd_stream.unfinished does not count the lane */
+};
+
+/* A standby's deltas (apply.c). */
+struct nd_lane_apply {
+    uint64_t cut;            /* number of the last delta applied */
+    bool begun;              /* some chunks of the next one are applied: the region is at no cut */
+    bool last;               /* the last entry taken from the stream was a chunk, no record */
+    uint64_t outputs_before; /* outputs that had been made at the begun delta's start */
+    uint64_t carried;        /* outputs that it brought */
+    uint64_t digest;         /* of the whole region at its end, as the primary says */
+};
+
+/* Where a lane that replays beside others stops until all have (quiesce.c). */
+struct nd_lane_stop_point {
+    bool stopped;
+    uint64_t since;                 /* ns; while stopped */
+    uint64_t number;                /* how often all lanes had stopped before; while stopped */
+    const struct ft_record *digest; /* the record that it stopped before, if that carries one; else NULL */
+    uint64_t compared;              /* burst of the last such record that is done */
+    uint64_t asked;                 /* lane 0: times it asked all lanes to stop at closed_to */
+};
+
+/* Monotonic times, ns: when something was last, or is next. */
+struct nd_lane_timers {
+    uint64_t busy_at;        /* the last burst that the stream accounts for */
+    uint64_t quiet_since;    /* while draining: the last packet, or the last turn that could not receive */
+    uint64_t beat_at;        /* the next heartbeat */
+    uint64_t steer_at;       /* the next announcement of a standby that draws frames to its ports */
+    uint64_t claimed_at;     /* the last announcement against another's claim */
+    uint64_t announce_at[3]; /* announcements to repeat; 0: done */
+};
+
+/* What one turn leaves for the next. */
+struct nd_lane_turn {
+    bool full;     /* a full burst was executed: more packets wait, it seems */
+    bool no_room;  /* no burst could begin: the hold or a ring is full */
+    bool sent;     /* outputs left */
+    uint32_t idle; /* turns without work, in a row */
+};
+
 struct nd_lane {
+    /* Given, as setup is. */
     unsigned index;
     const struct nd_config *config;
     const struct nd_io *io;
     struct ft_region *region;
-    struct ft_lane *shared;
+    struct ft_lane *shared; /* orders, report and rings, between this lane and the replicator */
     struct nd_group *group; /* the node's lanes */
-    struct nf_chain *chain;
-    struct nd_guardian *guardian; /* NULL: none */
-    struct nd_question *question;
-    struct nd_redis *redis;       /* where the chain keeps its state; NULL: here */
-    struct lg_recorder *recorder; /* of what is executed; NULL: none */
-    uint64_t seed;                /* of a fresh state */
-    uint64_t replayed_bytes;      /* for outputs of replay; 0: the usual */
-    uint32_t chunk_bytes;         /* of lines in a chunk of an incremental checkpoint; 0: the usual */
-    uint64_t incarnation;         /* for heartbeats */
-    _Atomic uint64_t *view;
-    _Atomic bool *stop;
+    struct nd_lane_setup setup;
 
+    /* Made by nd_lane_make, and owned. */
+    struct nf_chain *chain;
     struct ft_hold hold;
     struct nd_waiting waiting;
     struct lg_capture capture;
-    struct lg_replayed replayed;
     struct lg_delta delta;
-    bool full;                 /* the last turn ran a full burst: more packets wait, it seems */
-    uint64_t delta_lines_room; /* of an incremental one: bytes that its lines may take */
-    uint64_t chunk_burst;      /* … the last burst before its last chunk … */
-    uint64_t chunk_at;         /* … and when that was made, ns */
-    bool lines_told;           /* … all its lines are copied, and counted so in `stream.unfinished` */
-    uint64_t cut_from;         /* burst at the cut that the next delta is based on … */
-    uint64_t hold_from;        /* … and the hold's first output after it */
-    uint64_t cut_at_ns;        /* cut_at_ns at the last barrier for a cut */
-    uint64_t delta_at_ns;      /* … at the last cut with a delta */
-    uint64_t uncovered;        /* bytes of records since then, in memory */
-    uint64_t delta_look_at;    /* sequence number at which to look again how large a delta would be … */
-    bool delta_grown;          /* … and that it is nearly as large as may be */
-    uint64_t weighed; /* bytes at most that a delta would carry of the outputs made since the start cut */
-    uint64_t met;     /* barriers of the stream this lane knows of */
-    uint64_t applied; /* standby: number of the last delta applied */
-    uint64_t outputs_before, carried; /* standby, while a delta is applied: made before it; kept of it */
-    uint64_t chunk_digest;            /* standby: what the delta just applied says that all should be */
-    bool amid;                        /* standby: a delta is begun and not whole */
-    bool after_delta;                 /* standby: the last of the stream was no record */
+    struct lg_replayed replayed;
+    bool by_seq;        /* records hold sequence numbers instead of inputs: a gate keeps those */
+    bool whole_capture; /* records hold whole packets: some NF reads payload, or capture: full */
 
-    bool sent;          /* outputs left in this turn */
-    bool urgent;        /* the file permits to ask for priority */
-    bool by_seq;        /* inputs are recorded by their sequence numbers: a gate keeps them */
-    bool short_of_room; /* the last burst could not be begun: hold or port is full */
-    bool whole_capture; /* take packets whole: some NF reads payload, or capture: full */
-
-    uint64_t order, gate, cut, snapshot_release, announce, digest; /* serial numbers acted on */
-    enum ft_order doing;
-    bool aside; /* what leaves bears the node's own MAC */
-    bool draining;
-    uint64_t now;           /* monotonic ns, read once a turn */
-    uint64_t time_offset;   /* chain time = monotonic + this, modulo 2^64 */
-    uint64_t copied;        /* pending lines, since the cut */
-    uint64_t told_released; /* what the last record said */
-    uint64_t busy_at, quiet_since, beat_at, steer_at, claimed_at;
-    uint64_t announce_at[3];
-    uint32_t idle; /* turns without work */
-
-    /* In replay, several lanes (lane/quiesce.c). */
-    bool stopped;                      /* between bursts, until all lanes do … */
-    uint64_t stopped_at;               /* … since then, ns; */
-    uint64_t stop_number;              /* … and this has been counted on from here */
-    const struct ft_record *at_digest; /* standing: the record that carries it; NULL: none */
-    uint64_t compared;                 /* burst of the last such record */
-    uint64_t stop_points;              /* lane 0: times it asked all to stop */
-
-    uint16_t next_port;
-
-    uint8_t *frames; /* standby, inputs by sequence number: NF_BURST_MAX of io->frame_max bytes; else NULL */
-    struct nf_packet packets[NF_BURST_MAX];
-    uint32_t n;             /* of the burst being gathered */
-    uint64_t gathered_from; /* when its first packet was received, ns */
+    uint64_t now;         /* monotonic ns, read once a turn */
+    uint64_t time_offset; /* chain time is monotonic time plus this, modulo 2^64 */
+    enum ft_order doing;  /* the order that it follows */
+    struct nd_lane_seen seen;
+    struct nd_lane_turn turn;
+    struct nd_lane_timers timers;
+    struct nd_lane_cut cut;
+    struct nd_lane_checkpoint checkpoint;
+    struct nd_lane_apply apply;
+    struct nd_lane_stop_point stop_point;
+    uint64_t snapshot_copied;   /* pending lines of a resync's snapshot that it has copied */
+    uint64_t recorded_released; /* outputs released, as the last record or delta says */
+    struct nd_lane_burst burst;
 };
+
+/* The lane is live until its ports have been empty for a while. */
+static inline bool nd_lane_draining(const struct nd_lane *lane)
+{
+    return lane->doing == FT_LANE_DRAIN;
+}
+
+/* It answers from the node's own MAC, and what leaves bears that: the chain's is about to be the peer's. */
+static inline bool nd_lane_own_mac(const struct nd_lane *lane)
+{
+    return lane->doing == FT_LANE_ASIDE || lane->doing == FT_LANE_DRAIN;
+}
+
+/* It takes packets. */
+static inline bool nd_lane_is_live(const struct nd_lane *lane)
+{
+    return lane->doing == FT_LANE_LIVE || nd_lane_own_mac(lane);
+}
 
 /* Makes what a lane owns, the chain among it; rings in `shared` are there already. */
 int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault);

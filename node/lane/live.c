@@ -21,8 +21,8 @@ static inline __attribute__((always_inline)) void capture_inputs(struct nd_lane 
 {
     struct lg_inputs inputs = lg_capture_inputs(&lane->capture);
 
-    for (uint32_t i = 0; i < lane->n; i++) {
-        struct nf_packet *p = &lane->packets[i];
+    for (uint32_t i = 0; i < lane->burst.n; i++) {
+        struct nf_packet *p = &lane->burst.packets[i];
         uint32_t take = p->len;
 
         if (!whole) {
@@ -36,7 +36,8 @@ static inline __attribute__((always_inline)) void capture_inputs(struct nd_lane 
 
 static void capture(struct nd_lane *lane, uint64_t burst, uint64_t time)
 {
-    lg_capture_begin(&lane->capture, lane->index, burst, nf_chain_state(lane->chain)->seq, time, lane->n);
+    lg_capture_begin(&lane->capture, lane->index, burst, nf_chain_state(lane->chain)->seq, time,
+                     lane->burst.n);
     if (lane->io->burst)
         lane->capture.record->flags |= FT_REC_STAMPED;
     if (lane->by_seq) {
@@ -73,15 +74,15 @@ static void capture_determinants(struct nd_lane *lane, uint64_t access)
 /* The record is whole: to who keeps the log, to the flight recorder, then to the replicator. */
 static void hand_over(struct nd_lane *lane, bool logged)
 {
-    const struct ft_record *r = lg_capture_whole(&lane->capture, lane->told_released);
+    const struct ft_record *r = lg_capture_whole(&lane->capture, lane->recorded_released);
 
     if (lane->io->record)
         lane->io->record(lane->io->ctx, lane->index, r);
-    if (lane->recorder)
-        lg_recorder_record(lane->recorder, lane->index, r);
+    if (lane->setup.recorder)
+        lg_recorder_record(lane->setup.recorder, lane->index, r);
     if (logged) {
-        lane->uncovered += r->size;
-        lg_capture_end(&lane->capture, lane->told_released);
+        lane->cut.uncovered += r->size;
+        lg_capture_end(&lane->capture, lane->recorded_released);
     } else {
         lg_capture_forget(&lane->capture);
     }
@@ -90,13 +91,13 @@ static void hand_over(struct nd_lane *lane, bool logged)
 /* Somebody besides the replicator. */
 static bool wants_record(const struct nd_lane *lane)
 {
-    return lane->io->record || (lane->recorder && lg_recorder_listens(lane->recorder));
+    return lane->io->record || (lane->setup.recorder && lg_recorder_listens(lane->setup.recorder));
 }
 
 static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
-    struct nd_question *q = lane->question;
+    struct nd_question *q = lane->setup.question;
     uint64_t burst = state->burst + 1, seq = state->seq, number = state->outputs, access = state->access;
     bool logged = nd_lane_logs(lane), deltas = nd_lane_deltas(lane);
     bool captured = logged || wants_record(lane);
@@ -108,21 +109,22 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
             lg_capture_determinant(&lane->capture, command, (uint32_t)strlen(command));
         q->error = nf_chain_command(lane->chain, command, (uint32_t)strlen(command), time, &q->fault);
     }
-    nf_chain_run(lane->chain, burst, time, lane->packets, lane->n);
+    nf_chain_run(lane->chain, burst, time, lane->burst.packets, lane->burst.n);
     ft_audit_check(lane->region, lane->index);
     if (captured)
         capture_determinants(lane, access);
     if (logged) {
         if (ft_unlikely(nd_lane_owes_digest(lane)))
             lg_capture_digest(&lane->capture, nd_lane_tell_digest(lane, burst));
-        lane->told_released = atomic_load_explicit(&lane->shared->report.released, memory_order_relaxed);
+        lane->recorded_released = atomic_load_explicit(&lane->shared->report.released, memory_order_relaxed);
     }
     if (logged || deltas)
-        lane->busy_at = lane->now;
+        lane->timers.busy_at = lane->now;
     if (captured)
         hand_over(lane, logged);
     /* What is not answered yet waits in the hold. */
-    if (ft_likely(!lane->redis || nd_redis_confirmed(lane->redis) >= burst || !nd_redis_lost(lane->redis)))
+    if (ft_likely(!lane->setup.redis || nd_redis_confirmed(lane->setup.redis) >= burst ||
+                  !nd_redis_lost(lane->setup.redis)))
         nd_lane_hold(lane, burst, seq, number);
     else
         nd_lane_drop_burst(lane);
@@ -130,8 +132,8 @@ static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
     if (!deltas)
         atomic_store_explicit(&lane->shared->report.recorded, burst, memory_order_release);
     FT_COUNT(lane->shared, bursts, 1);
-    FT_COUNT(lane->shared, empty_bursts, lane->n == 0);
-    FT_COUNT(lane->shared, received, lane->n);
+    FT_COUNT(lane->shared, empty_bursts, lane->burst.n == 0);
+    FT_COUNT(lane->shared, received, lane->burst.n);
 }
 
 /*
@@ -174,10 +176,10 @@ static bool has_room(struct nd_lane *lane)
 
 static const char *command_asked(struct nd_lane *lane)
 {
-    if (atomic_load_explicit(&lane->question->asked, memory_order_acquire) != ND_ASK_COMMAND ||
-        lane->question->lane != lane->index)
+    if (atomic_load_explicit(&lane->setup.question->asked, memory_order_acquire) != ND_ASK_COMMAND ||
+        lane->setup.question->lane != lane->index)
         return NULL;
-    return nd_lane_take(lane->question, ND_ASK_COMMAND) ? lane->question->text : NULL;
+    return nd_lane_take(lane->setup.question, ND_ASK_COMMAND) ? lane->setup.question->text : NULL;
 }
 
 /* Frames that one lane polls may be another's, so none stops before all are quiet. */
@@ -185,7 +187,7 @@ static bool all_drained(const struct nd_lane *lane)
 {
     for (unsigned l = 0; l < lane->group->lanes; l++)
         if (atomic_load_explicit(&lane->group->lane[l].shared->report.done, memory_order_relaxed) !=
-            lane->order)
+            lane->seen.order)
             return false;
     return true;
 }
@@ -201,17 +203,18 @@ static bool copies(const struct nd_lane *lane)
 static void consider_drained(struct nd_lane *lane, bool looked)
 {
     if (!looked)
-        lane->quiet_since = lane->now;
-    if (lane->now - lane->quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
+        lane->timers.quiet_since = lane->now;
+    if (lane->now - lane->timers.quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
         lane->waiting.count == 0 && !nd_lane_unrecorded(lane) && !copies(lane))
-        atomic_store_explicit(&lane->shared->report.done, lane->order, memory_order_release);
+        atomic_store_explicit(&lane->shared->report.done, lane->seen.order, memory_order_release);
 }
 
 /* The standby keeps what we released after the last record. Once it is quiet, one more record ends that. */
 static bool owes_word(const struct nd_lane *lane)
 {
-    return lane->now - lane->busy_at > QUIET_NS &&
-           atomic_load_explicit(&lane->shared->report.released, memory_order_relaxed) != lane->told_released;
+    return lane->now - lane->timers.busy_at > QUIET_NS &&
+           atomic_load_explicit(&lane->shared->report.released, memory_order_relaxed) !=
+               lane->recorded_released;
 }
 
 /* A burst is due without packets: timers, a digest that somebody waits for, a word on what has left. */
@@ -225,14 +228,15 @@ static bool due(struct nd_lane *lane)
     return logged && ((owes_word(lane) && !(nd_lane_deltas(lane) && nd_lane_unrecorded(lane))) ||
                       nd_lane_owes_digest(lane) ||
                       (nd_lane_digest_by_delta(lane) && nd_lane_digest_wanted(lane) &&
-                       nf_chain_state(lane->chain)->burst == lane->cut_from));
+                       nf_chain_state(lane->chain)->burst == lane->cut.burst));
 }
 
 /* Address resolution waits for nobody: who asks holds its packets meanwhile. */
 static bool has_arp(const struct nd_lane *lane)
 {
-    for (uint32_t i = 0; i < lane->n; i++)
-        if (lane->packets[i].len >= 14 && nf_get16(lane->packets[i].data + 12) == htobe16(ARP_TYPE))
+    for (uint32_t i = 0; i < lane->burst.n; i++)
+        if (lane->burst.packets[i].len >= 14 &&
+            nf_get16(lane->burst.packets[i].data + 12) == htobe16(ARP_TYPE))
             return true;
     return false;
 }
@@ -244,8 +248,8 @@ static bool has_arp(const struct nd_lane *lane)
  */
 static bool gathers(struct nd_lane *lane)
 {
-    return lane->n && lane->n < NF_BURST_MAX && !lane->draining && nd_lane_logs(lane) &&
-           lane->now - lane->gathered_from < lane->config->protect.gather_us * 1000ull && !has_arp(lane) &&
+    return lane->burst.n && lane->burst.n < NF_BURST_MAX && !nd_lane_draining(lane) && nd_lane_logs(lane) &&
+           lane->now - lane->burst.since < lane->config->protect.gather_us * 1000ull && !has_arp(lane) &&
            !due(lane);
 }
 
@@ -259,23 +263,23 @@ static bool collect_and_run(struct nd_lane *lane)
             return false;
         command = command_asked(lane);
     } else {
-        if (lane->n == 0)
-            lane->gathered_from = lane->now;
+        if (lane->burst.n == 0)
+            lane->burst.since = lane->now;
         nd_lane_receive(lane);
         command = command_asked(lane);
         if (!command && gathers(lane))
             return true;
-        if (!lane->n && !command && !due(lane))
+        if (!lane->burst.n && !command && !due(lane))
             return false;
         time = burst_time(lane);
     }
-    if (lane->n)
-        lane->quiet_since = lane->now;
+    if (lane->burst.n)
+        lane->timers.quiet_since = lane->now;
     run_burst(lane, time, command);
-    lane->full = lane->n == NF_BURST_MAX;
-    lane->n = 0;
+    lane->turn.full = lane->burst.n == NF_BURST_MAX;
+    lane->burst.n = 0;
     if (command)
-        atomic_store_explicit(&lane->question->asked, ND_ASK_NONE, memory_order_release);
+        atomic_store_explicit(&lane->setup.question->asked, ND_ASK_NONE, memory_order_release);
     return true;
 }
 
@@ -283,19 +287,19 @@ bool nd_lane_live(struct nd_lane *lane)
 {
     bool worked = false, looked = false, may_run;
 
-    if (lane->draining && all_drained(lane))
+    if (nd_lane_draining(lane) && all_drained(lane))
         return false; /* drained: what comes now is the other node's */
     may_run = nd_lane_cut(lane);
-    lane->full = false; /* unless a burst of this turn is */
+    lane->turn.full = false; /* unless a burst of this turn is */
     if (may_run) {
-        lane->short_of_room = !has_room(lane);
-        looked = !lane->short_of_room;
+        lane->turn.no_room = !has_room(lane);
+        looked = !lane->turn.no_room;
         worked = looked ? collect_and_run(lane) : nd_lane_hear(lane);
     }
     worked |= nd_lane_release(lane);
-    if (ft_unlikely(lane->redis != NULL) && !worked)
-        nd_redis_settle(lane->redis);
-    if (lane->draining)
+    if (ft_unlikely(lane->setup.redis != NULL) && !worked)
+        nd_redis_settle(lane->setup.redis);
+    if (nd_lane_draining(lane))
         consider_drained(lane, looked);
     return worked;
 }

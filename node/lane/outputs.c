@@ -33,8 +33,8 @@ static uint32_t hold_passed(struct nd_lane *lane, uint64_t burst, uint64_t seq, 
     uint32_t passed = 0;
     uint64_t sum = 0;
 
-    for (uint32_t i = 0; i < lane->n; i++) {
-        const struct nf_packet *p = &lane->packets[i];
+    for (uint32_t i = 0; i < lane->burst.n; i++) {
+        const struct nf_packet *p = &lane->burst.packets[i];
 
         if (p->drop || p->out_port >= ports) {
             lane->io->drop(lane->io->ctx, p->owner);
@@ -87,7 +87,7 @@ void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t n
     uint32_t count = nf_chain_emitted(lane->chain, &made), passed;
     uint64_t bytes = 0;
 
-    ft_hold_expect(&lane->hold, burst, lane->n + count);
+    ft_hold_expect(&lane->hold, burst, lane->burst.n + count);
     passed = hold_passed(lane, burst, seq, number, &bytes);
     number += passed;
     for (uint32_t i = 0; i < count; i++) {
@@ -98,16 +98,16 @@ void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t n
         bytes += made[i].len;
     }
     if (nd_lane_marks(lane))
-        lane->weighed += carried_most(lane, passed + count, bytes);
-    FT_COUNT(lane->shared, dropped, lane->n - passed);
+        lane->cut.carry_bytes += carried_most(lane, passed + count, bytes);
+    FT_COUNT(lane->shared, dropped, lane->burst.n - passed);
     FT_COUNT(lane->shared, emitted, count);
 }
 
 void nd_lane_drop_burst(struct nd_lane *lane)
 {
-    for (uint32_t i = 0; i < lane->n; i++)
-        lane->io->drop(lane->io->ctx, lane->packets[i].owner);
-    FT_COUNT(lane->shared, dropped, lane->n);
+    for (uint32_t i = 0; i < lane->burst.n; i++)
+        lane->io->drop(lane->io->ctx, lane->burst.packets[i].owner);
+    FT_COUNT(lane->shared, dropped, lane->burst.n);
 }
 
 /* ---- release ----------------------------------------------------------------------------------- */
@@ -118,7 +118,7 @@ static void note_release(struct nd_lane *lane, uint64_t at)
 
     if (atomic_load_explicit(&shared->count.first_release_ns, memory_order_relaxed) == 0)
         atomic_store_explicit(&shared->count.first_release_ns, nd_now(), memory_order_relaxed);
-    lane->sent = true; /* the next turn's clock will say until when at the latest */
+    lane->turn.sent = true; /* the next turn's clock will say until when at the latest */
     atomic_store_explicit(&shared->count.last_release_ns, at, memory_order_relaxed);
 }
 
@@ -147,7 +147,7 @@ static uint32_t transmit_aside(struct nd_lane *lane, const struct ft_held *held,
 /* Outputs in a row for one port. Returns how many the port took. */
 static uint32_t transmit(struct nd_lane *lane, const struct ft_held *held, uint32_t n)
 {
-    if (ft_unlikely(lane->aside))
+    if (ft_unlikely(nd_lane_own_mac(lane)))
         return transmit_aside(lane, held, n);
     return lane->io->send(lane->io->ctx, lane->index, held[0].port, held, n);
 }
@@ -157,8 +157,8 @@ static uint64_t release_to(const struct nd_lane *lane)
 {
     if (FT_PLANTED("early-release"))
         return FT_ALL;
-    if (ft_unlikely(lane->redis != NULL))
-        return nd_redis_confirmed(lane->redis);
+    if (ft_unlikely(lane->setup.redis != NULL))
+        return nd_redis_confirmed(lane->setup.redis);
     return atomic_load_explicit(&lane->shared->orders.stable, memory_order_acquire);
 }
 
@@ -197,9 +197,9 @@ bool nd_lane_release(struct nd_lane *lane)
 /* Packets of a burst that is not run yet. */
 static void drop_gathered(struct nd_lane *lane)
 {
-    for (uint32_t i = 0; i < lane->n; i++)
-        lane->io->drop(lane->io->ctx, lane->packets[i].owner);
-    lane->n = 0;
+    for (uint32_t i = 0; i < lane->burst.n; i++)
+        lane->io->drop(lane->io->ctx, lane->burst.packets[i].owner);
+    lane->burst.n = 0;
 }
 
 void nd_lane_drop_held(struct nd_lane *lane)
@@ -238,7 +238,7 @@ void nd_lane_announce(struct nd_lane *lane)
     for (unsigned i = 0; nf_l3_announce(lane->config->chain.l3, i, frame, &port); i++)
         nd_lane_send_own(lane, port, frame, sizeof(frame));
     for (unsigned i = 0; i < 3; i++)
-        lane->announce_at[i] = lane->now + later[i];
+        lane->timers.announce_at[i] = lane->now + later[i];
 }
 
 /* A packet with all of a kept output's bytes, the gate's among them. NULL: they are not to be had. */

@@ -43,15 +43,15 @@ void nd_lane_abort_replay(struct nd_lane *lane)
 {
     uint64_t off = atomic_load_explicit(&lane->group->aborted, memory_order_relaxed);
 
-    while (off < lane->order &&
-           !atomic_compare_exchange_weak_explicit(&lane->group->aborted, &off, lane->order,
+    while (off < lane->seen.order &&
+           !atomic_compare_exchange_weak_explicit(&lane->group->aborted, &off, lane->seen.order,
                                                   memory_order_release, memory_order_relaxed))
         ;
 }
 
 bool nd_lane_replay_aborted(const struct nd_lane *lane)
 {
-    return atomic_load_explicit(&lane->group->aborted, memory_order_acquire) >= lane->order;
+    return atomic_load_explicit(&lane->group->aborted, memory_order_acquire) >= lane->seen.order;
 }
 
 /* ---- standing still in replay ------------------------------------------------------------------ */
@@ -71,7 +71,7 @@ void nd_lane_leave_stop_point(struct nd_lane *lane)
 
     if (lane->index == 0)
         atomic_store_explicit(&lane->shared->report.stop_point, 0, memory_order_release);
-    while (lane->stopped && now >> TIMES == lane->stop_number) {
+    while (lane->stop_point.stopped && now >> TIMES == lane->stop_point.number) {
         if ((now & COUNT) == group->lanes) { /* the last one to come is at work for all */
             _mm_pause();
             now = atomic_load_explicit(&group->stopped, memory_order_acquire);
@@ -80,10 +80,10 @@ void nd_lane_leave_stop_point(struct nd_lane *lane)
             break;
         }
     }
-    if (lane->stopped)
+    if (lane->stop_point.stopped)
         ft_wait_over(&group->published[lane->index]);
-    lane->stopped = false;
-    lane->compared = 0;
+    lane->stop_point.stopped = false;
+    lane->stop_point.compared = 0;
 }
 
 /* All lanes are quiesced before records that carry a digest. Each tells its own verdict. */
@@ -93,9 +93,9 @@ static void compare_digests(struct nd_group *group)
 
     for (unsigned l = 0; l < group->lanes; l++) {
         struct nd_lane *lane = &group->lane[l];
-        const struct ft_record *r = lane->at_digest;
+        const struct ft_record *r = lane->stop_point.digest;
 
-        lane->compared = r->burst;
+        lane->stop_point.compared = r->burst;
         nd_lane_verdict(lane, r->burst, r->seq, r->digest, got);
     }
 }
@@ -105,14 +105,14 @@ static void at_barrier(struct nd_group *group)
     bool digest = true;
 
     for (unsigned l = 0; l < group->lanes; l++)
-        digest &= group->lane[l].at_digest != NULL;
+        digest &= group->lane[l].stop_point.digest != NULL;
     if (FT_PLANTED_ONCE("spoil-shared")) /* of a shared object's head, a byte that nobody reads */
         group->lane[0].region->base[ft_region_shared(group->lane[0].region)->offset + FT_LINE - 1] ^= 1;
     if (digest)
         compare_digests(group);
     if (atomic_load_explicit(&group->lane[0].shared->report.stop_point, memory_order_relaxed)) {
         atomic_store_explicit(&group->lane[0].shared->report.stop_point, 0, memory_order_release);
-        if (!group->lane[0].after_delta) /* it was, when it asked; a delta may have come since */
+        if (!group->lane[0].apply.last) /* it was, when it asked; a delta may have come since */
             nd_lane_begin_snapshot(group);
     }
 }
@@ -122,22 +122,23 @@ static bool come(struct nd_lane *lane)
 {
     struct nd_group *group = lane->group;
 
-    if (!lane->stopped) {
+    if (!lane->stop_point.stopped) {
         if (group->patient)
             ft_wait_for_all(&group->published[lane->index]);
         uint64_t before = atomic_fetch_add_explicit(&group->stopped, 1, memory_order_acq_rel);
 
-        lane->stopped = true;
-        lane->stop_number = before >> TIMES;
+        lane->stop_point.stopped = true;
+        lane->stop_point.number = before >> TIMES;
         if ((before & COUNT) + 1 == group->lanes) {
             at_barrier(group);
             nd_group_waits_over(group);
-            atomic_store_explicit(&group->stopped, (lane->stop_number + 1) << TIMES, memory_order_release);
+            atomic_store_explicit(&group->stopped, (lane->stop_point.number + 1) << TIMES,
+                                  memory_order_release);
         }
     }
-    if (times_stopped(group) == lane->stop_number)
+    if (times_stopped(group) == lane->stop_point.number)
         return false;
-    lane->stopped = false;
+    lane->stop_point.stopped = false;
     return true;
 }
 
@@ -157,20 +158,20 @@ bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next)
 {
     if (lane->group->lanes == 1 || lane->doing != FT_LANE_REPLAY)
         return false;
-    if (!lane->stopped) {
+    if (!lane->stop_point.stopped) {
         bool digest = next && ft_entry_kind(next) == FT_ENTRY_RECORD && next->flags & FT_REC_DIGEST &&
-                      next->burst != lane->compared;
+                      next->burst != lane->stop_point.compared;
 
         if (!digest && (next || !at_stop_point(lane)))
             return false;
-        lane->at_digest = digest ? next : NULL;
-        lane->stopped_at = lane->now;
+        lane->stop_point.digest = digest ? next : NULL;
+        lane->stop_point.since = lane->now;
     }
-    if (lane->at_digest && !lane->group->patient && lane->now - lane->stopped_at > DIGEST_NS) {
-        uint64_t burst = lane->at_digest->burst;
+    if (lane->stop_point.digest && !lane->group->patient && lane->now - lane->stop_point.since > DIGEST_NS) {
+        uint64_t burst = lane->stop_point.digest->burst;
 
         nd_lane_leave_stop_point(lane);
-        lane->compared = burst;
+        lane->stop_point.compared = burst;
         return false;
     }
     return !come(lane) || nd_lane_replay_aborted(lane);
@@ -213,22 +214,22 @@ bool nd_lane_owes_digest(const struct nd_lane *lane)
                          ? lane->group->digest_taken
                          : atomic_load_explicit(&lane->shared->orders.digest, memory_order_acquire);
 
-    return asked != lane->digest && !nd_lane_digest_by_delta(lane);
+    return asked != lane->seen.digest && !nd_lane_digest_by_delta(lane);
 }
 
 uint64_t nd_lane_tell_digest(struct nd_lane *lane, uint64_t burst)
 {
     bool alone = lane->group->lanes == 1;
 
-    lane->digest = alone ? atomic_load_explicit(&lane->shared->orders.digest, memory_order_acquire)
-                         : lane->group->digest_taken;
+    lane->seen.digest = alone ? atomic_load_explicit(&lane->shared->orders.digest, memory_order_acquire)
+                              : lane->group->digest_taken;
     atomic_store_explicit(&lane->shared->report.digest_at, burst, memory_order_relaxed);
-    atomic_store_explicit(&lane->shared->report.digest_seen, lane->digest, memory_order_release);
+    atomic_store_explicit(&lane->shared->report.digest_seen, lane->seen.digest, memory_order_release);
     return alone ? ft_region_digest(lane->region) : lane->group->digest;
 }
 
 void nd_lane_forget_digests(struct nd_group *group)
 {
     for (unsigned l = 0; group->lanes > 1 && l < group->lanes; l++)
-        group->lane[l].digest = group->digest_taken;
+        group->lane[l].seen.digest = group->digest_taken;
 }

@@ -23,12 +23,12 @@ static bool fetch_inputs(struct nd_lane *lane, const struct ft_record *r)
     const struct nd_io *io = lane->io;
 
     for (uint32_t i = 0; i < r->inputs; i++) {
-        uint8_t *frame = lane->frames + (size_t)i * io->frame_max, port = 0;
+        uint8_t *frame = lane->burst.frames + (size_t)i * io->frame_max, port = 0;
         uint32_t len = 0;
 
-        if (!lane->frames || !io->input(io->ctx, lane->index, r->seq + i, frame, &len, &port))
+        if (!lane->burst.frames || !io->input(io->ctx, lane->index, r->seq + i, frame, &len, &port))
             return false;
-        lane->packets[i] = (struct nf_packet){
+        lane->burst.packets[i] = (struct nf_packet){
             .data = frame, .len = len, .have = len, .in_port = port, .side = io->side[port]};
     }
     return true;
@@ -41,11 +41,12 @@ static uint32_t load_inputs(struct nd_lane *lane, struct lg_cursor *cursor)
     uint32_t n = 0;
 
     while ((in = lg_cursor_input(cursor, &bytes)))
-        lane->packets[n++] = (struct nf_packet){.data = bytes,
-                                                .len = in->wire,
-                                                .have = in->taken,
-                                                .in_port = in->port,
-                                                .side = in->flags & FT_IN_OUTSIDE ? NF_OUTSIDE : NF_INSIDE};
+        lane->burst.packets[n++] =
+            (struct nf_packet){.data = bytes,
+                               .len = in->wire,
+                               .have = in->taken,
+                               .in_port = in->port,
+                               .side = in->flags & FT_IN_OUTSIDE ? NF_OUTSIDE : NF_INSIDE};
     return n;
 }
 
@@ -57,7 +58,7 @@ static void keep_outputs(struct nd_lane *lane, const struct ft_record *r, uint64
     struct lg_output out = {.burst = r->burst};
 
     for (uint32_t i = 0; i < n; i++) {
-        const struct nf_packet *p = &lane->packets[i];
+        const struct nf_packet *p = &lane->burst.packets[i];
 
         if (p->drop || p->out_port >= lane->io->ports)
             continue;
@@ -168,7 +169,7 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
             nd_lane_diverged(lane, r->burst, r->seq, "commands, one at most", 1, commands);
         return false;
     }
-    nf_chain_run(lane->chain, r->burst, r->time + (FT_PLANTED("wrong-time") ? 1 : 0), lane->packets, n);
+    nf_chain_run(lane->chain, r->burst, r->time + (FT_PLANTED("wrong-time") ? 1 : 0), lane->burst.packets, n);
     ft_audit_check(lane->region, lane->index);
     keep_outputs(lane, r, outputs, n);
     lg_replayed_released(&lane->replayed, r->released);
@@ -202,7 +203,7 @@ static __attribute__((noinline)) bool replay_or_abandon(struct nd_lane *lane, co
         nf_chain_abandon(lane->chain);
         return false;
     }
-    order->life = lane->order;
+    order->life = lane->seen.order;
     order->escape = &escape;
     whole = replay_record(lane, r);
     order->escape = NULL;
@@ -212,7 +213,7 @@ static __attribute__((noinline)) bool replay_or_abandon(struct nd_lane *lane, co
 bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto)
 {
     return nf_chain_state(lane->chain)->burst < upto ||
-           lane->applied < atomic_load_explicit(&lane->shared->orders.cut_to, memory_order_acquire);
+           lane->apply.cut < atomic_load_explicit(&lane->shared->orders.cut_to, memory_order_acquire);
 }
 
 /* A warm standby leaves records alone until it takes over; what a delta covers nobody needs to replay. */
@@ -224,12 +225,12 @@ static bool take_record(struct nd_lane *lane, const struct ft_record *r)
         FT_COUNT(lane->shared, records_covered, 1);
         return true;
     }
-    if (lane->recorder) /* before packets are worked on where they lie */
-        lg_recorder_record(lane->recorder, lane->index, r);
+    if (lane->setup.recorder) /* before packets are worked on where they lie */
+        lg_recorder_record(lane->setup.recorder, lane->index, r);
     if (!(FT_PLANTED("skip-record") && burst % 16 == 9) &&
         !(burst % 64 == 33 && FT_PLANTED_ONCE("skip-once")) && !replay_or_abandon(lane, r))
         return false;
-    lane->after_delta = false;
+    lane->apply.last = false;
     atomic_store_explicit(&lane->shared->report.executed, burst, memory_order_release);
     return true;
 }
@@ -237,9 +238,9 @@ static bool take_record(struct nd_lane *lane, const struct ft_record *r)
 /* What the recorder has so far ends here: what was done in a delta is not known. */
 static bool take_chunk(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
-    if (lane->recorder)
-        lg_recorder_stop(lane->recorder, lane->index);
-    lane->after_delta = true;
+    if (lane->setup.recorder)
+        lg_recorder_stop(lane->setup.recorder, lane->index);
+    lane->apply.last = true;
     return nd_lane_apply(lane, chunk);
 }
 
@@ -271,7 +272,7 @@ static const struct ft_record *aside(struct nd_lane *lane, uint64_t upto)
 
     if (ring->capacity == 0 || !(r = ft_ring_peek(ring, &there)))
         return NULL;
-    return ft_chunk_of(r)->cut == lane->applied + 1 && is_ripe(lane, r, upto) ? r : NULL;
+    return ft_chunk_of(r)->cut == lane->apply.cut + 1 && is_ripe(lane, r, upto) ? r : NULL;
 }
 
 /* Twice: while we looked at the one ring, chunks of two cuts may have come, the later one's into the other.
@@ -287,7 +288,7 @@ static const struct ft_record *next_entry(struct nd_lane *lane, uint64_t upto, s
     r = ft_ring_peek(&lane->shared->replay, &there);
     if (!r || !is_ripe(lane, r, upto))
         return NULL;
-    if (ft_entry_kind(r) == FT_ENTRY_CHUNK && ft_chunk_of(r)->cut != lane->applied + 1 &&
+    if (ft_entry_kind(r) == FT_ENTRY_CHUNK && ft_chunk_of(r)->cut != lane->apply.cut + 1 &&
         (earlier = aside(lane, upto)))
         return earlier;
     *ring = &lane->shared->replay;
@@ -350,7 +351,7 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
     if (skip_covered(lane))
         return true;
     /* A share is applied in one go: in the middle of it the region is at no cut. */
-    for (; n == 0 || (n < RECORDS_TURN && !turn_over(lane)) || lane->amid; n++) {
+    for (; n == 0 || (n < RECORDS_TURN && !turn_over(lane)) || lane->apply.begun; n++) {
         r = next_entry(lane, upto, &ring);
         if (nd_lane_stops(lane, r) || !r)
             break;
@@ -360,7 +361,7 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
             return false;
         ft_ring_advance(ring, size);
         ft_ring_consume(ring);
-        if (lane->amid)
+        if (lane->apply.begun)
             give_way(lane);
     }
     if (n > 0)
