@@ -32,18 +32,17 @@ static void nothing(struct nd_group *group)
 static bool barrier(struct nd_lane *lane, struct nd_barrier *place, void (*work)(struct nd_group *group))
 {
     struct ft_published *own = &lane->group->published[lane->index];
-    bool number;
+    bool whole;
 
     ft_wait_for_all(own);
-    number = nd_group_barrier_at(lane->group, place, work, &lane->shared->orders.order, lane->seen.order,
-                                 lane->setup.stop);
-    if (!number)
+    whole = nd_group_barrier_at(lane, place, work);
+    if (!whole)
         ft_wait_over(own);
-    return number;
+    return whole;
 }
 
 /* The lane stands where the delta begins. False: it does not, or the barrier was aborted. */
-static bool at_snapshot(struct nd_lane *lane, const struct ft_chunk *chunk)
+static bool at_delta_start(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
@@ -52,7 +51,7 @@ static bool at_snapshot(struct nd_lane *lane, const struct ft_chunk *chunk)
                          state->burst);
         return false;
     }
-    return barrier(lane, &lane->group->snapshot, nothing);
+    return barrier(lane, &lane->group->delta_start, nothing);
 }
 
 /* Planted: a delta that is not applied, so that the next one finds another snapshot than its own. */
@@ -109,7 +108,8 @@ static void wait_for_shared(struct nd_lane *lane, uint64_t cut)
     struct nd_group *group = lane->group;
     struct timespec pause = {0, SLEEP_NS};
 
-    for (unsigned spins = 0; atomic_load_explicit(&group->applied, memory_order_acquire) < cut; spins++) {
+    for (unsigned spins = 0; atomic_load_explicit(&group->shared_applied, memory_order_acquire) < cut;
+         spins++) {
         if (atomic_load_explicit(lane->setup.stop, memory_order_relaxed) || nd_lane_replay_aborted(lane))
             return;
         if (spins >= SPINS)
@@ -139,7 +139,7 @@ static bool check_digest(struct nd_lane *lane, const struct ft_chunk *chunk)
     if (lane->doing != FT_LANE_REPLAY)
         return true;
     lane->apply.digest = chunk->digest;
-    barrier(lane, &lane->group->after, compare_digests);
+    barrier(lane, &lane->group->delta_end, compare_digests);
     return !nd_lane_replay_aborted(lane);
 }
 
@@ -151,7 +151,7 @@ static bool arrive(struct nd_lane *lane, const struct ft_chunk *chunk)
 
     ft_audit_check(lane->region, lane->index);
     if (lane->index == 0)
-        atomic_store_explicit(&lane->group->applied, chunk->cut, memory_order_release);
+        atomic_store_explicit(&lane->group->shared_applied, chunk->cut, memory_order_release);
     else
         wait_for_shared(lane, chunk->cut);
     if (!left_out(chunk) && (state->burst != chunk->burst || state->seq != chunk->seq ||
@@ -175,7 +175,7 @@ static bool arrive(struct nd_lane *lane, const struct ft_chunk *chunk)
 bool nd_lane_apply(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
     if (chunk->number == 0) {
-        if (!at_snapshot(lane, chunk))
+        if (!at_delta_start(lane, chunk))
             return false;
         lane->apply.outputs_before = nf_chain_state(lane->chain)->outputs;
         lane->apply.carried = 0;

@@ -32,27 +32,21 @@
 #define LEAVE_NS    10000000u
 #define AHEAD       2.0 /* copied share : way to the next checkpoint, at least */
 
-bool nd_checkpoint_begin_incremental(struct nd_group *group)
+bool nd_checkpoint_begin(struct nd_group *group)
 {
     struct nd_stream *s = &group->stream;
     struct ft_region *region = group->lane[0].region;
 
-    s->incremental = region->checkpoint_saved != NULL;
-    atomic_store_explicit(&s->hurry, false, memory_order_relaxed);
-    atomic_store_explicit(&s->unfinished, group->lanes, memory_order_relaxed);
-    for (unsigned l = 0; l < group->lanes && s->incremental; l++) {
+    if (!region->checkpoint_saved)
+        return false;
+    atomic_store_explicit(&s->copy, ND_COPY_BESIDE, memory_order_relaxed);
+    atomic_store_explicit(&s->lines_left, group->lanes, memory_order_relaxed);
+    for (unsigned l = 0; l < group->lanes; l++) {
         group->lane[l].checkpoint.bytes = lg_delta_lines(region, l);
         group->lane[l].checkpoint.lines_done = false;
     }
-    if (s->incremental)
-        ft_checkpoint_begin(region);
-    return s->incremental;
-}
-
-void nd_checkpoint_forget(struct nd_group *group)
-{
-    group->stream.incremental = false;
-    ft_checkpoint_end(group->lane[0].region);
+    ft_checkpoint_begin(region);
+    return true;
 }
 
 static uint32_t chunk_bytes(const struct nd_lane *lane)
@@ -86,18 +80,18 @@ static bool way_is_free(struct nd_lane *lane)
 
 static bool falls_behind(const struct nd_lane *lane)
 {
-    return (double)lane->delta.bytes < AHEAD * nd_lane_checkpoint_way(lane) * (double)lane->checkpoint.bytes;
+    return (double)lane->delta.bytes <
+           AHEAD * nd_lane_checkpoint_progress(lane) * (double)lane->checkpoint.bytes;
 }
 
 bool nd_lane_hurries(const struct nd_lane *lane)
 {
-    const struct nd_stream *s = &lane->group->stream;
+    int copy = atomic_load_explicit(&lane->group->stream.copy, memory_order_relaxed);
 
-    return s->incremental &&
-           (nd_lane_draining(lane) || atomic_load_explicit(&s->hurry, memory_order_relaxed));
+    return copy == ND_COPY_HURRIED || (copy == ND_COPY_BESIDE && nd_lane_draining(lane));
 }
 
-/* Nothing is to be carried: what was held at the cut has left. */
+/* The last chunk has nothing to carry: what was held at the cut has left. */
 static bool outputs_left(const struct nd_lane *lane)
 {
     return lane->hold.out >= lane->delta.end || lane->config->protect.tail == ND_TAIL_SUPPRESS;
@@ -131,9 +125,9 @@ bool nd_lane_checkpoint(struct nd_lane *lane)
         make_chunk(lane, chunk_bytes(lane));
     if (delta->lines_done && !lane->checkpoint.lines_done) {
         lane->checkpoint.lines_done = true;
-        atomic_fetch_sub_explicit(&s->unfinished, 1, memory_order_acq_rel);
+        atomic_fetch_sub_explicit(&s->lines_left, 1, memory_order_acq_rel);
     }
-    if (lane->checkpoint.lines_done && atomic_load_explicit(&s->unfinished, memory_order_acquire) == 0 &&
+    if (lane->checkpoint.lines_done && atomic_load_explicit(&s->lines_left, memory_order_acquire) == 0 &&
         (outputs_left(lane) || nd_lane_draining(lane) || lane->now - lane->checkpoint.chunk_at >= LEAVE_NS))
         return lg_delta_turn(delta);
     return true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The barrier of lanes: a barrier whose last comer works for all. */
-#include "node/lane/group.h"
+/* The barrier of lanes; see group.h. */
+#include "node/lane/lane.h"
 #include "ftcore/order/waits.h"
 
 #include <string.h>
@@ -24,7 +24,7 @@ void nd_group_waits_over(struct nd_group *group)
 #define COUNT 0xffu
 #define TIMES 8
 
-/* Takes the caller out of barrier number `met`, unless it has begun. */
+/* Takes the caller out of the barrier with this number, unless all have come. */
 static bool leave(const struct nd_group *group, struct nd_barrier *place, uint64_t number)
 {
     uint64_t now = atomic_load_explicit(&place->word, memory_order_acquire);
@@ -36,18 +36,24 @@ static bool leave(const struct nd_group *group, struct nd_barrier *place, uint64
     return false;
 }
 
-bool nd_group_barrier(struct nd_group *group, void (*work)(struct nd_group *group),
-                      const _Atomic uint64_t *now_ordered, uint64_t order, const _Atomic bool *stop)
+/* Nobody in the barrier may wait for the others any more. */
+static bool is_over(const struct nd_lane *lane)
 {
-    return nd_group_barrier_at(group, &group->between, work, now_ordered, order, stop);
+    return atomic_load_explicit(lane->setup.stop, memory_order_relaxed) ||
+           atomic_load_explicit(&lane->shared->orders.order, memory_order_acquire) != lane->seen.order ||
+           nd_lane_replay_aborted(lane);
 }
 
-bool nd_group_barrier_at(struct nd_group *group, struct nd_barrier *place,
-                         void (*work)(struct nd_group *group), const _Atomic uint64_t *now_ordered,
-                         uint64_t order, const _Atomic bool *stop)
+bool nd_group_barrier(struct nd_lane *lane, void (*work)(struct nd_group *group))
 {
-    uint64_t before = atomic_fetch_add_explicit(&place->word, 1, memory_order_acq_rel),
-             number = before >> TIMES;
+    return nd_group_barrier_at(lane, &lane->group->between, work);
+}
+
+bool nd_group_barrier_at(struct nd_lane *lane, struct nd_barrier *place, void (*work)(struct nd_group *group))
+{
+    struct nd_group *group = lane->group;
+    uint64_t before = atomic_fetch_add_explicit(&place->word, 1, memory_order_acq_rel);
+    uint64_t number = before >> TIMES;
     struct timespec pause = {0, 5000};
 
     if ((before & COUNT) + 1 == group->lanes) {
@@ -58,11 +64,7 @@ bool nd_group_barrier_at(struct nd_group *group, struct nd_barrier *place,
     }
     for (unsigned spins = 0; atomic_load_explicit(&place->word, memory_order_acquire) >> TIMES == number;
          spins++) {
-        bool over = atomic_load_explicit(stop, memory_order_relaxed) ||
-                    atomic_load_explicit(now_ordered, memory_order_acquire) != order ||
-                    atomic_load_explicit(&group->aborted, memory_order_acquire) >= order;
-
-        if (over && leave(group, place, number))
+        if (is_over(lane) && leave(group, place, number))
             return false;
         if (spins >= SPINS)
             nanosleep(&pause, NULL);

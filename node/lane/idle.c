@@ -70,7 +70,7 @@ static void show_rows(struct nd_lane *lane, struct nd_question *q)
     q->error = 0;
 }
 
-bool nd_lane_take(struct nd_question *q, enum nd_ask_kind kind)
+bool nd_lane_claim_question(struct nd_question *q, enum nd_ask_kind kind)
 {
     int expected = (int)kind;
 
@@ -85,7 +85,7 @@ void nd_lane_answer(struct nd_lane *lane)
 
     if (asked == ND_ASK_NONE || q->lane != lane->index || (asked == ND_ASK_COMMAND && live))
         return; /* a command becomes part of the next burst */
-    if (asked == ND_ASK_TAKEN || !nd_lane_take(q, (enum nd_ask_kind)asked))
+    if (asked == ND_ASK_TAKEN || !nd_lane_claim_question(q, (enum nd_ask_kind)asked))
         return;
     if (asked == ND_ASK_COMMAND)
         q->error = ft_fail(&q->fault, FT_EBUSY, "only the primary changes state");

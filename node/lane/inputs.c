@@ -32,9 +32,8 @@ static inline __attribute__((always_inline)) bool take_beat(struct nd_lane *lane
 }
 
 /*
- * True for a frame from the chain's own MAC, and no input: the other node claims the addresses. While we
- * reign that is a stale primary, and we claim them again (hazard 10); while we hand over it is what we asked
- * for.
+ * True for a frame from the chain's own MAC, and no input: the other node claims the addresses. While this
+ * node is primary that is a stale one, and it claims them again; during a handover it is what it asked for.
  */
 static inline __attribute__((always_inline)) bool take_claim(struct nd_lane *lane, const struct nd_frame *f,
                                                              unsigned port)
@@ -52,21 +51,20 @@ static inline __attribute__((always_inline)) bool take_claim(struct nd_lane *lan
 }
 
 /* Once for each packet, so never a call. */
-static inline __attribute__((always_inline)) bool takes(struct nd_lane *lane, const struct nd_frame *f,
-                                                        unsigned port)
+static inline __attribute__((always_inline)) bool takes_frame(struct nd_lane *lane, const struct nd_frame *f,
+                                                              unsigned port)
 {
     return take_beat(lane, f) || take_claim(lane, f, port);
 }
 
-bool nd_lane_takes(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
+bool nd_lane_takes_frame(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
 {
-    return takes(lane, f, port);
+    return takes_frame(lane, f, port);
 }
 
-bool nd_lane_listen(struct nd_lane *lane)
+void nd_lane_listen(struct nd_lane *lane)
 {
     struct nd_frame in[NF_BURST_MAX];
-    bool any = false;
 
     for (unsigned port = 0; lane->io->receive && port < lane->io->ports; port++) {
         uint32_t n = lane->io->receive(lane->io->ctx, lane->index, port, in, NF_BURST_MAX);
@@ -75,9 +73,7 @@ bool nd_lane_listen(struct nd_lane *lane)
             take_beat(lane, &in[i]);
             lane->io->drop(lane->io->ctx, in[i].owner);
         }
-        any |= n > 0;
     }
-    return any;
 }
 
 static void add_packet(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
@@ -108,7 +104,7 @@ void nd_lane_receive(struct nd_lane *lane)
         uint32_t n = lane->io->receive(lane->io->ctx, lane->index, port, in, most);
 
         for (uint32_t i = 0; i < n; i++) {
-            if (takes(lane, &in[i], port))
+            if (takes_frame(lane, &in[i], port))
                 lane->io->drop(lane->io->ctx, in[i].owner);
             else
                 add_packet(lane, &in[i], port);

@@ -183,84 +183,121 @@ static inline bool nd_lane_is_live(const struct nd_lane *lane)
     return lane->doing == FT_LANE_LIVE || nd_lane_own_mac(lane);
 }
 
-/* Makes what a lane owns, the chain among it; rings in `shared` are there already. */
+/* What tells the standby of the lane's bursts, at present. */
+static inline enum nd_stream_kind nd_lane_stream(const struct nd_lane *lane)
+{
+    return atomic_load_explicit(&lane->shared->orders.logging, memory_order_relaxed)
+               ? lane->group->stream.kind
+               : ND_STREAM_NONE;
+}
+
+/* What the coming burst needs: decided once a turn, after the stream's cut (live.c). */
+struct nd_burst_needs {
+    enum nd_stream_kind stream; /* what tells the standby of it */
+    bool record;                /* a record is made of it, for the stream or for somebody else */
+    bool digest;                /* that record carries a digest */
+    bool marks; /* lines it changes are marked and its outputs weighed, for a delta or checkpoint */
+};
+
+/* Makes what a lane owns, the chain among it; rings in `shared` are there already. Errors: FT_EINVAL,
+ * FT_ENOMEM, and those of nf_chain_make. */
 int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault);
 void nd_lane_free(struct nd_lane *lane);
 
-/* The lane's life, an lcore's main function: until *lane->stop. */
+/* The lane's life, an lcore's main function: until *setup.stop. */
 int nd_lane_run(void *lane);
 
-/* Meets the others between bursts, for whatever any of them is there for. False: the order was taken back. */
-bool nd_lane_quiesce(struct nd_lane *lane);
+/* ---- orders.c ---- */
+int nd_lane_make_chain(struct nd_lane *lane, struct ft_fault *fault);
+void nd_lane_follow(struct nd_lane *lane, uint64_t order);
+/* The lane's thread is about to end: what others wait for is replayed, what is held is dropped. */
+void nd_lane_end(struct nd_lane *lane);
 
-/* ---- lane/live.c ---- */
+/* ---- snapshot.c: a resync ---- */
+bool nd_lane_snapshot_wanted(const struct nd_lane *lane);
+/* All lanes are quiesced: the snapshot's cut. What is asked for last counts, for all lanes. */
+void nd_lane_snapshot_cut(struct nd_group *group);
+/* Ends a snapshot that nobody reads any more; comes to the barrier when one is wanted. */
+void nd_lane_snapshot_orders(struct nd_lane *lane);
+/* Copies pending lines, as many as are granted. True if there were any. */
+bool nd_lane_snapshot_copy(struct nd_lane *lane);
+
+/* ---- live.c ---- */
 bool nd_lane_live(struct nd_lane *lane); /* a turn; true if there was work */
 
-/* ---- lane/inputs.c ---- */
-void nd_lane_receive(struct nd_lane *lane); /* adds to `packets`, up to a burst */
+/* ---- inputs.c ---- */
+void nd_lane_receive(struct nd_lane *lane); /* adds to burst.packets, up to a burst */
 /* From a gate: a whole burst, with its time. False: none is there. */
 bool nd_lane_receive_burst(struct nd_lane *lane, uint64_t *time);
-bool nd_lane_listen(struct nd_lane *lane); /* reads ports for heartbeats only */
+void nd_lane_listen(struct nd_lane *lane); /* reads ports for heartbeats only */
 /* True: the frame is a heartbeat, or a claim of the addresses, and no input. */
-bool nd_lane_takes(struct nd_lane *lane, const struct nd_frame *frame, unsigned port);
+bool nd_lane_takes_frame(struct nd_lane *lane, const struct nd_frame *frame, unsigned port);
 
-/* ---- lane/outputs.c ---- */
-/* The burst's outputs in order: inputs that pass, `seq` the first one's, then what NFs made. `number`: of
- * the lane's last output before. */
-void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t number);
-/* Instead: its state is not where it should be, the node is about to end. */
+/* ---- outputs.c ---- */
+/* The burst's outputs in order: inputs that pass, `seq` the first one's, then what NFs made. `number`: of the
+ * lane's last output before. */
+void nd_lane_hold(struct nd_lane *lane, const struct nd_burst_needs *needs, uint64_t burst, uint64_t seq,
+                  uint64_t number);
+/* Instead of nd_lane_hold: its state is not where it should be, the node is about to end. */
 void nd_lane_drop_burst(struct nd_lane *lane);
-/* lg_delta.carry: how much of a held output a delta carries, `arg` being the lane. */
+/* lg_delta.carry: how many bytes of a held output a delta carries; `arg` is the lane. */
 uint32_t nd_lane_carry(void *arg, const struct ft_held *held, const uint8_t **frame);
-bool nd_lane_release(struct nd_lane *lane); /* what the gate lets go */
+bool nd_lane_release(struct nd_lane *lane); /* what the gate lets go; true if something left */
 void nd_lane_drop_held(struct nd_lane *lane);
+/* A takeover: replayed outputs that the old primary perhaps did not release. */
 void nd_lane_emit_tail(struct nd_lane *lane);
-void nd_lane_announce(struct nd_lane *lane);
+void nd_lane_announce(struct nd_lane *lane); /* claims the chain's addresses, now and three times later */
 void nd_lane_send_own(struct nd_lane *lane, unsigned port, const void *frame, uint32_t len);
 
-/* ---- lane/idle.c: waiting and what is asked between bursts ---- */
+/* ---- own_frames.c ---- */
+void nd_lane_send_announcements(struct nd_lane *lane); /* those that are asked for, or due again */
+void nd_lane_send_heartbeats(struct nd_lane *lane);    /* lane 0, when they are due */
+/*
+ * Standby of a planned handover: draws frames to its ports, and leaves them there until it is primary. Again
+ * and again: what the primary had on its way from the virtual MAC makes bridges learn its side anew. False:
+ * nobody asked for it.
+ */
+bool nd_lane_steer(struct nd_lane *lane);
+
+/* ---- idle.c ---- */
 void nd_lane_wait(struct nd_lane *lane, bool worked);
 void nd_lane_answer(struct nd_lane *lane);
 /* Claims the question, so that the asker cannot take it back any more. False: it just did. */
-bool nd_lane_take(struct nd_question *question, enum nd_ask_kind kind);
+bool nd_lane_claim_question(struct nd_question *question, enum nd_ask_kind kind);
 
-/* ---- lane/cut.c: the stream's cuts ---- */
+/* ---- cut.c: the stream's cuts ---- */
+void nd_lane_cut_init(struct nd_lane *lane);
 /* Joins barriers, makes what a cut needs of this lane. False: it may run no burst in this turn. */
 bool nd_lane_cut(struct nd_lane *lane);
-void nd_lane_cut_init(struct nd_lane *lane);
 /* All lanes are quiesced: the stream begins anew with the snapshot that is cut here. */
 void nd_stream_begin(struct nd_group *group);
 /* All lanes are quiesced: a cut, if one is due. */
 void nd_stream_cut(struct nd_group *group);
 bool nd_stream_wanted(const struct nd_group *group);
-/* Live: the burst to come is logged / is told of by a delta. */
-bool nd_lane_logs(const struct nd_lane *lane);
-bool nd_lane_deltas(const struct nd_lane *lane);
 /* Somebody waits for a digest; and it is a delta that carries it, since the standby does not replay every
  * record. */
 bool nd_lane_digest_wanted(const struct nd_lane *lane);
 bool nd_lane_digest_by_delta(const struct nd_lane *lane);
-bool nd_lane_marks(const struct nd_lane *lane);      /* edits are noted, for a delta or a checkpoint */
-bool nd_lane_unrecorded(const struct nd_lane *lane); /* bursts that no record or delta tells of yet */
+bool nd_lane_marks(const struct nd_lane *lane); /* changed lines are marked, for a delta or a checkpoint */
+bool nd_lane_unrecorded(
+    const struct nd_lane *lane); /* there are bursts that no record or delta tells of yet */
+/* How far the lane is from the last cut to its next checkpoint: from 0 on, 1 and more when it is due. */
+double nd_lane_checkpoint_progress(const struct nd_lane *lane);
 
-/* How far the lane is on the way to its next checkpoint: 0 … 1, and more when it is due. */
-double nd_lane_checkpoint_way(const struct nd_lane *lane);
-
-/* ---- lane/checkpoint.c: a checkpoint that is copied beside bursts ---- */
-/* All lanes are quiesced, for a checkpoint: whether it can be incremental. If so, its lines are pending from
- * here on. */
-bool nd_checkpoint_begin_incremental(struct nd_group *group);
-void nd_checkpoint_forget(struct nd_group *group); /* all stand: the stream begins anew */
-bool nd_lane_hurries(const struct nd_lane *lane);  /* no burst before it is whole */
-/* A turn of the lane whose share is not whole. False: it may run no burst. */
+/* ---- checkpoint.c: a checkpoint that is copied beside bursts ---- */
+/* All lanes are quiesced, at a checkpoint's cut: its lines are pending from here on. False: there is no
+ * memory to copy it beside bursts. */
+bool nd_checkpoint_begin(struct nd_group *group);
+bool nd_lane_hurries(const struct nd_lane *lane); /* no burst before it is whole */
+/* A turn of a lane that has not copied all of it. False: it may run no burst. */
 bool nd_lane_checkpoint(struct nd_lane *lane);
 
-/* ---- lane/apply.c ---- */
+/* ---- apply.c ---- */
 /* A chunk of a delta, in order. False: not now, or it does not fit what is here (then the lane has diverged).
  */
 bool nd_lane_apply(struct nd_lane *lane, const struct ft_chunk *chunk);
 
-/* ---- lane/replay.c ---- */
+/* ---- replay.c ---- */
 /* Says so, stops this lane's replay and aborts that of the others. */
 void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const char *what, uint64_t expected,
                       uint64_t got);
@@ -270,29 +307,34 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto); /* some of the stream;
 /* Something up to burst `upto`, or of a whole delta, is still to be replayed or applied. */
 bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto);
 
-/* ---- lane/record.c: the flight recorder's part between bursts ---- */
-bool nd_lane_record(struct nd_lane *lane); /* live or in replay; true if there was work */
-/* All lanes are quiesced. */
+/* ---- record.c: a lane and the flight recorder ---- */
+bool nd_lane_record(struct nd_lane *lane); /* live or in replay, between bursts; true if there was work */
+/* All lanes are quiesced, for these three. */
 void nd_lane_begin_snapshot(struct nd_group *group);
-void nd_lane_begin_live_snapshot(struct nd_group *group); /* … if one is wanted */
+void nd_lane_begin_live_snapshot(struct nd_group *group); /* if one is wanted */
 void nd_lane_rotate(struct nd_group *group);
 
-/* ---- lane/quiesce.c: several lanes ---- */
+/* ---- quiesce.c: what several lanes do together ---- */
+/* Live: comes to the barrier between bursts, for whatever any lane wants there. False: the order was taken
+ * back. */
+bool nd_lane_quiesce(struct nd_lane *lane);
+/* Whoever waits for an access of this lane waits in vain, until the order after this one. */
 void nd_lane_abort_replay(struct nd_lane *lane);
 bool nd_lane_replay_aborted(const struct nd_lane *lane); /* some lane has diverged under this order */
-/* Replay, before `next` (NULL: nothing more may be replayed at present). True: the lane has to stop.
- */
+/* Replay, before `next` (NULL: nothing more may be replayed at present). True: the lane has to stop. */
 bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next);
-void nd_lane_leave_stop_point(struct nd_lane *lane); /* stands no more: another order */
-/* Live: several lanes have to stand for a digest that is asked for. And, when they do: */
+void nd_lane_leave_stop_point(struct nd_lane *lane); /* another order is to be followed */
+/* Live: several lanes have to quiesce for a digest that is asked for. And, when they are quiesced: */
 bool nd_lane_digest_due(const struct nd_lane *lane);
 void nd_group_take_digest(struct nd_group *group);
 /* All lanes are quiesced: the last digest has not gone into the records of all. No other one, and no other
  * kind of segment, before it has: the standby would compare what belongs to different moments. */
 bool nd_group_owes_digest(const struct nd_group *group);
-bool nd_lane_owes_digest(const struct nd_lane *lane);               /* the next record is to carry one */
-uint64_t nd_lane_tell_digest(struct nd_lane *lane, uint64_t burst); /* after the burst that carries it */
-/* At a cut: records before it and after it have different readers. Who asked has to ask again. */
+bool nd_lane_owes_digest(const struct nd_lane *lane); /* the next record is to carry one */
+/* The digest that the record of this burst carries; says so in the report. */
+uint64_t nd_lane_digest_of_record(struct nd_lane *lane, uint64_t burst);
+void nd_lane_report_digest(struct nd_lane *lane, uint64_t serial, uint64_t burst);
+/* At a snapshot's cut: records before it and after it have different readers. Who asked has to ask again. */
 void nd_lane_forget_digests(struct nd_group *group);
 
 #endif

@@ -52,8 +52,9 @@ static uint32_t hold_passed(struct nd_lane *lane, uint64_t burst, uint64_t seq, 
     return passed;
 }
 
-/* Bytes of a held output that a delta carries: what a log's capture would have had of it (G4), and where a
- * gate has the rest, the headers that NFs may have changed. Of those that NFs made, all. */
+/* Bytes of a held output that a delta carries: what a log's capture would have had of it, so that a
+ * successor can emit it again (docs/guarantees.md, G4); where a gate has the rest, the headers that NFs may
+ * have changed. Of those that NFs made, all. */
 uint32_t nd_lane_carry(void *arg, const struct ft_held *held, const uint8_t **frame)
 {
     struct nd_lane *lane = arg;
@@ -81,7 +82,8 @@ static uint64_t carried_most(const struct nd_lane *lane, uint32_t outputs, uint6
            (lane->whole_capture || bytes < headers ? bytes : headers);
 }
 
-void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t number)
+void nd_lane_hold(struct nd_lane *lane, const struct nd_burst_needs *needs, uint64_t burst, uint64_t seq,
+                  uint64_t number)
 {
     const struct nf_emitted *made;
     uint32_t count = nf_chain_emitted(lane->chain, &made), passed;
@@ -97,7 +99,7 @@ void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t n
             *ft_hold_add(&lane->hold) = held;
         bytes += made[i].len;
     }
-    if (nd_lane_marks(lane))
+    if (needs->marks)
         lane->cut.carry_bytes += carried_most(lane, passed + count, bytes);
     FT_COUNT(lane->shared, dropped, lane->burst.n - passed);
     FT_COUNT(lane->shared, emitted, count);
@@ -123,10 +125,10 @@ static void note_release(struct nd_lane *lane, uint64_t at)
 }
 
 /*
- * While we hand over, bridges must not learn the virtual MAC on this side again: what leaves bears our own.
- * What the port does not take now bears what it had, for the handover may be aborted before it leaves.
+ * During a handover, bridges must not learn the virtual MAC on this side again: what leaves bears the own
+ * one. What the port does not take now bears what it had, for the handover may be aborted before it leaves.
  */
-static uint32_t transmit_aside(struct nd_lane *lane, const struct ft_held *held, uint32_t n)
+static uint32_t transmit_own_mac(struct nd_lane *lane, const struct ft_held *held, uint32_t n)
 {
     unsigned port = held[0].port;
     uint8_t source[TX_BURST][6];
@@ -148,7 +150,7 @@ static uint32_t transmit_aside(struct nd_lane *lane, const struct ft_held *held,
 static uint32_t transmit(struct nd_lane *lane, const struct ft_held *held, uint32_t n)
 {
     if (ft_unlikely(nd_lane_own_mac(lane)))
-        return transmit_aside(lane, held, n);
+        return transmit_own_mac(lane, held, n);
     return lane->io->send(lane->io->ctx, lane->index, held[0].port, held, n);
 }
 
@@ -241,7 +243,7 @@ void nd_lane_announce(struct nd_lane *lane)
         lane->timers.announce_at[i] = lane->now + later[i];
 }
 
-/* A packet with all of a kept output's bytes, the gate's among them. NULL: they are not to be had. */
+/* A packet with all of a replayed output's bytes, the gate's among them. NULL: they are not to be had. */
 static void *make_whole(struct nd_lane *lane, const struct lg_output *output)
 {
     const struct nd_io *io = lane->io;
@@ -257,7 +259,8 @@ static void *make_whole(struct nd_lane *lane, const struct lg_output *output)
     return make_packet(lane, frame, output->len);
 }
 
-/* What was stable and perhaps not released (G4). It passes the gate like everything else. */
+/* What was stable and perhaps not released (docs/guarantees.md, G4). It passes the gate like everything else.
+ */
 void nd_lane_emit_tail(struct nd_lane *lane)
 {
     const struct lg_output *output;

@@ -1,30 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the lanes of a node do together, when there are several: a digest of everything, the snapshot of a
- * recording, and giving up a replay that has diverged. Runs on the lanes' threads; what is agreed on lies in
- * struct nd_group.
+ * What the lanes of a node do together between bursts: a digest of the whole region, the snapshot of a
+ * recording, the stream's cuts; and the abort of a replay that has diverged. Runs on the lanes' threads; what
+ * is agreed on lies in struct nd_group.
  *
- * Live lanes come to a barrier (node/lane/group.h): none waits for another in the middle of a burst for
- * longer than a section takes, so all come within a turn. Digest and snapshot are then taken of a region in
- * which nobody works. The digest goes into the next record of every lane: "before this burst, all lanes
- * standing before the records that carry the same number, the digest of the whole region was …".
+ * Live lanes come to a barrier (group.h). None waits for another in the middle of a burst for longer than a
+ * section takes, so all come within a turn. The last to come does all that is wanted, in a region in which
+ * nobody works. A digest goes into the next record of every lane: the digest of the whole region while all
+ * lanes are before the burst of the record that carries the same number.
  *
- * Lanes that replay may not simply meet. One in the middle of a burst waits for accesses that another, were
- * it to stand already, would never make. They stop in two places, from which none is missing to
- * another:
+ * Lanes that replay may not come to a barrier anywhere. One in the middle of a burst waits for accesses that
+ * another would never make if it waited in the barrier already. They stop in two places, where no lane can be
+ * missing to another:
  *
  *   - before a record that carries a digest. The bursts before all these records are what the primary had
- *     executed when it took the digest: a set that is closed, so every lane can come there.
+ *     executed when it took the digest: a set that is closed, so every lane gets there.
  *   - at closed_to, while it does not move. Lane 0 asks for that (`stop_point`), the replicator stops moving
  * it and says so (`stop_point_seen`), and every lane replays to it: also a closed set. Lanes that stop at a
- *     digest on their way there count as well. Others cannot be waiting for what comes behind it, since
- *     they would have to be behind theirs.
+ * digest on their way there count as well: the others cannot wait for what comes behind it, since they would
+ * have to be behind theirs.
  *
- * Any state in which all lanes are quiesced between bursts is a state of the chain, since replay has done for
- * every access all that was before it. So the last one to come can take a digest or begin a snapshot wherever
- * the others are. A lane that stands does not replay and otherwise goes on with its turns: it must hear of
- * orders, and lane 0 sends heartbeats. Before it follows a new order it leaves (nd_lane_leave_stop_point).
- * A digest that other lanes' records still lack after DIGEST_NS is not compared: replay must not depend on
+ * Any state in which all lanes have stopped between bursts is a state of the chain, since replay has done for
+ * every access all that was before it. So the last one to stop can take a digest or begin a snapshot wherever
+ * the others are. A lane that has stopped does not replay and otherwise goes on with its turns: it follows
+ * orders, and lane 0 sends heartbeats. Before it follows a new order it leaves (nd_lane_leave_stop_point). A
+ * digest that other lanes' records still lack after DIGEST_NS is not compared: replay must not depend on
  * somebody's asking.
  */
 #include "node/lane/lane.h"
@@ -34,17 +34,17 @@
 
 #include <immintrin.h>
 
-#define DIGEST_NS 300000000u /* a lane stands before a digest: less than a handover may take */
+#define DIGEST_NS 300000000u /* a lane waits for the others at a digest: less than a handover may take */
 
 /* ---- replay that has diverged ------------------------------------------------------------------ */
 
 /* Whoever waits for an access of this lane waits in vain, until the order after this one. */
 void nd_lane_abort_replay(struct nd_lane *lane)
 {
-    uint64_t off = atomic_load_explicit(&lane->group->aborted, memory_order_relaxed);
+    uint64_t aborted = atomic_load_explicit(&lane->group->aborted, memory_order_relaxed);
 
-    while (off < lane->seen.order &&
-           !atomic_compare_exchange_weak_explicit(&lane->group->aborted, &off, lane->seen.order,
+    while (aborted < lane->seen.order &&
+           !atomic_compare_exchange_weak_explicit(&lane->group->aborted, &aborted, lane->seen.order,
                                                   memory_order_release, memory_order_relaxed))
         ;
 }
@@ -54,9 +54,9 @@ bool nd_lane_replay_aborted(const struct nd_lane *lane)
     return atomic_load_explicit(&lane->group->aborted, memory_order_acquire) >= lane->seen.order;
 }
 
-/* ---- standing still in replay ------------------------------------------------------------------ */
+/* ---- stop points of replay --------------------------------------------------------------------- */
 
-#define COUNT 0xffu /* of struct nd_group.stand: lanes; above it, times all have stood */
+#define COUNT 0xffu /* of struct nd_group.stopped: lanes; above it, times all have stopped */
 #define TIMES 8
 
 static uint64_t times_stopped(const struct nd_group *group)
@@ -86,7 +86,7 @@ void nd_lane_leave_stop_point(struct nd_lane *lane)
     lane->stop_point.compared = 0;
 }
 
-/* All lanes are quiesced before records that carry a digest. Each tells its own verdict. */
+/* All lanes have stopped before records that carry a digest. Each tells its own verdict. */
 static void compare_digests(struct nd_group *group)
 {
     uint64_t got = ft_region_digest(group->lane[0].region);
@@ -100,7 +100,7 @@ static void compare_digests(struct nd_group *group)
     }
 }
 
-static void at_barrier(struct nd_group *group)
+static void work_at_stop_point(struct nd_group *group)
 {
     bool digest = true;
 
@@ -112,13 +112,13 @@ static void at_barrier(struct nd_group *group)
         compare_digests(group);
     if (atomic_load_explicit(&group->lane[0].shared->report.stop_point, memory_order_relaxed)) {
         atomic_store_explicit(&group->lane[0].shared->report.stop_point, 0, memory_order_release);
-        if (!group->lane[0].apply.last) /* it was, when it asked; a delta may have come since */
+        if (!group->lane[0].apply.last) /* nor did it when lane 0 asked; a delta may have come since */
             nd_lane_begin_snapshot(group);
     }
 }
 
-/* True once all have come and what was to be done is done. */
-static bool come(struct nd_lane *lane)
+/* True once all have stopped and what was to be done is done. */
+static bool stop_with_others(struct nd_lane *lane)
 {
     struct nd_group *group = lane->group;
 
@@ -130,7 +130,7 @@ static bool come(struct nd_lane *lane)
         lane->stop_point.stopped = true;
         lane->stop_point.number = before >> TIMES;
         if ((before & COUNT) + 1 == group->lanes) {
-            at_barrier(group);
+            work_at_stop_point(group);
             nd_group_waits_over(group);
             atomic_store_explicit(&group->stopped, (lane->stop_point.number + 1) << TIMES,
                                   memory_order_release);
@@ -174,7 +174,7 @@ bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next)
         lane->stop_point.compared = burst;
         return false;
     }
-    return !come(lane) || nd_lane_replay_aborted(lane);
+    return !stop_with_others(lane) || nd_lane_replay_aborted(lane);
 }
 
 /* ---- live -------------------------------------------------------------------------------------- */
@@ -217,14 +217,21 @@ bool nd_lane_owes_digest(const struct nd_lane *lane)
     return asked != lane->seen.digest && !nd_lane_digest_by_delta(lane);
 }
 
-uint64_t nd_lane_tell_digest(struct nd_lane *lane, uint64_t burst)
+void nd_lane_report_digest(struct nd_lane *lane, uint64_t serial, uint64_t burst)
+{
+    lane->seen.digest = serial;
+    atomic_store_explicit(&lane->shared->report.digest_at, burst, memory_order_relaxed);
+    atomic_store_explicit(&lane->shared->report.digest_seen, serial, memory_order_release);
+}
+
+uint64_t nd_lane_digest_of_record(struct nd_lane *lane, uint64_t burst)
 {
     bool alone = lane->group->lanes == 1;
 
-    lane->seen.digest = alone ? atomic_load_explicit(&lane->shared->orders.digest, memory_order_acquire)
-                              : lane->group->digest_taken;
-    atomic_store_explicit(&lane->shared->report.digest_at, burst, memory_order_relaxed);
-    atomic_store_explicit(&lane->shared->report.digest_seen, lane->seen.digest, memory_order_release);
+    nd_lane_report_digest(lane,
+                          alone ? atomic_load_explicit(&lane->shared->orders.digest, memory_order_acquire)
+                                : lane->group->digest_taken,
+                          burst);
     return alone ? ft_region_digest(lane->region) : lane->group->digest;
 }
 
@@ -232,4 +239,30 @@ void nd_lane_forget_digests(struct nd_group *group)
 {
     for (unsigned l = 0; group->lanes > 1 && l < group->lanes; l++)
         group->lane[l].seen.digest = group->digest_taken;
+}
+
+/*
+ * What live lanes come to the barrier for, whichever of it they came for: all that is wanted is done. A
+ * snapshot comes first: it makes a delta of the old stream needless.
+ */
+static void work_between_bursts(struct nd_group *group)
+{
+    bool snapshot = false, digest = false;
+
+    for (unsigned l = 0; l < group->lanes; l++) {
+        snapshot |= nd_lane_snapshot_wanted(&group->lane[l]);
+        digest |= nd_lane_digest_due(&group->lane[l]);
+    }
+    if (snapshot)
+        nd_lane_snapshot_cut(group);
+    else if (nd_stream_wanted(group))
+        nd_stream_cut(group);
+    if (digest && !nd_group_owes_digest(group))
+        nd_group_take_digest(group);
+    nd_lane_begin_live_snapshot(group);
+}
+
+bool nd_lane_quiesce(struct nd_lane *lane)
+{
+    return nd_group_barrier(lane, work_between_bursts);
 }

@@ -24,7 +24,7 @@ void nd_waiting_free(struct nd_waiting *waiting)
     *waiting = (struct nd_waiting){.room = 0};
 }
 
-static bool put(struct nd_waiting *waiting, const struct nd_frame *frame, unsigned port)
+static bool put_frame(struct nd_waiting *waiting, const struct nd_frame *frame, unsigned port)
 {
     uint32_t at;
 
@@ -53,7 +53,7 @@ static bool may_release(const struct nd_lane *lane)
     return lane->now < atomic_load_explicit(&lane->shared->orders.lease_until, memory_order_acquire);
 }
 
-bool nd_lane_hear(struct nd_lane *lane)
+bool nd_lane_receive_to_wait(struct nd_lane *lane)
 {
     const struct nd_io *io = lane->io;
     struct nd_frame in[NF_BURST_MAX];
@@ -65,9 +65,9 @@ bool nd_lane_hear(struct nd_lane *lane)
         uint32_t n = io->receive(io->ctx, lane->index, port, in, NF_BURST_MAX);
 
         for (uint32_t i = 0; i < n; i++) {
-            if (nd_lane_takes(lane, &in[i], port)) {
+            if (nd_lane_takes_frame(lane, &in[i], port)) {
                 io->drop(io->ctx, in[i].owner);
-            } else if (!put(&lane->waiting, &in[i], port)) {
+            } else if (!put_frame(&lane->waiting, &in[i], port)) {
                 io->drop(io->ctx, in[i].owner);
                 FT_COUNT(lane->shared, waiting_full, 1);
             }

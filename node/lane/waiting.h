@@ -35,7 +35,7 @@ void nd_waiting_free(struct nd_waiting *waiting);
 bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *frame, unsigned *port);
 
 /* Receives, if the lane may not release; it has no room for a burst. True: frames came. */
-bool nd_lane_hear(struct nd_lane *lane);
+bool nd_lane_receive_to_wait(struct nd_lane *lane);
 /* Drops what waits: the lane is live no more. */
 void nd_lane_drop_waiting(struct nd_lane *lane);
 

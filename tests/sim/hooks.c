@@ -137,11 +137,10 @@ WRAP(void, nd_lane_emit_tail, struct nd_lane *lane)
     __real_nd_lane_emit_tail(lane);
 }
 
-WRAP(bool, nd_group_barrier, struct nd_group *group, void (*work)(struct nd_group *group),
-     const _Atomic uint64_t *now_ordered, uint64_t order, const _Atomic bool *stop)
+WRAP(bool, nd_group_barrier, struct nd_lane *lane, void (*work)(struct nd_group *group))
 {
     sim_step(SIM_IN_MEETING);
-    return __real_nd_group_barrier(group, work, now_ordered, order, stop);
+    return __real_nd_group_barrier(lane, work);
 }
 
 WRAP(int, ft_snapshot_begin, struct ft_region *region)

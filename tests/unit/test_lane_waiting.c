@@ -238,7 +238,7 @@ static void a_lane_hears_heartbeats_when_no_more_frames_can_wait(void **state)
 static void gathering(uint32_t us)
 {
     w.config->protect.gather_us = us;
-    w.group.stream.on = true;
+    w.group.stream.kind = ND_STREAM_RECORDS;
     atomic_store(&w.shared.orders.logging, true);
     atomic_store(&w.shared.orders.stable, FT_ALL);
 }

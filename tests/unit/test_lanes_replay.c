@@ -132,7 +132,7 @@ static void live(void)
     uint64_t there;
 
     atomic_store(&w.feeding, true);
-    w.group.stream.on = true;
+    w.group.stream.kind = ND_STREAM_RECORDS;
     for (unsigned b = 0; b < BURSTS; b++) {
         for (unsigned l = 0; l < LANES; l++) {
             atomic_store(&w.shared[l].orders.logging, true);

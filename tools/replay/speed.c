@@ -108,7 +108,7 @@ static int make_lane(uint64_t seed, struct ft_fault *fault)
 {
     memset(&s.lane, 0, sizeof(s.lane));
     nd_group_init(&s.group, &s.lane, 1);
-    s.group.stream.on = true;
+    s.group.stream.kind = ND_STREAM_RECORDS;
     s.lane = (struct nd_lane){.config = &s.config,
                               .io = &s.io,
                               .region = s.region,
