@@ -4,9 +4,9 @@
  * shared arena as well, and keeps the outputs that the primary held. Chunks come from the replay ring, in the
  * lane's order; none is touched before the whole delta, with the deltas of all lanes, is in the closed set.
  *
- * All lanes meet at the snapshot of the delta, since the lines of the shared arena must not change under
- * another lane that still replays; and none goes on before lane 0 has written them. Lines are written through
- * ft_edit like any other change: whoever copies or audits the region sees them.
+ * All lanes come to a barrier where the delta starts, since the lines of the shared arena must not change
+ * under another lane that still replays; and none goes on before lane 0 has written them. Lines are written
+ * through ft_edit like any other change: whoever copies or audits the region sees them.
  */
 #include "node/lane/lane.h"
 #include "ftcore/region/audit.h"
@@ -22,7 +22,7 @@
 #define SPINS    2000u
 #define SLEEP_NS 5000l
 
-static void nothing(struct nd_group *group)
+static void no_work(struct nd_group *group)
 {
     (void)group;
 }
@@ -41,20 +41,20 @@ static bool barrier(struct nd_lane *lane, struct nd_barrier *place, void (*work)
     return whole;
 }
 
-/* The lane stands where the delta begins. False: it does not, or the barrier was aborted. */
+/* The lane is where the delta starts. False: it does not, or the barrier was aborted. */
 static bool at_delta_start(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
     if (!FT_PLANTED("wrong-base") && (chunk->cut != lane->apply.cut + 1 || state->burst != chunk->from)) {
-        nd_lane_diverged(lane, chunk->burst, chunk->seq, "snapshot of the delta, burst", chunk->from,
+        nd_lane_diverged(lane, chunk->burst, chunk->seq, "start of the delta, burst", chunk->from,
                          state->burst);
         return false;
     }
-    return barrier(lane, &lane->group->delta_start, nothing);
+    return barrier(lane, &lane->group->delta_start, no_work);
 }
 
-/* Planted: a delta that is not applied, so that the next one finds another snapshot than its own. */
+/* Planted: a delta that is not applied, so that the next one starts from another state. */
 static bool left_out(const struct ft_chunk *chunk)
 {
     (void)chunk;
@@ -144,7 +144,7 @@ static bool check_digest(struct nd_lane *lane, const struct ft_chunk *chunk)
 }
 
 /* The whole delta is in place: the lane is at the end cut. */
-static bool arrive(struct nd_lane *lane, const struct ft_chunk *chunk)
+static bool end_delta(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
     uint64_t made = chunk->outputs - lane->apply.outputs_before;
@@ -183,5 +183,5 @@ bool nd_lane_apply(struct nd_lane *lane, const struct ft_chunk *chunk)
     lane->apply.begun = !(chunk->flags & FT_CHUNK_LAST);
     write_lines(lane, chunk);
     keep_outputs(lane, chunk);
-    return !(chunk->flags & FT_CHUNK_LAST) || arrive(lane, chunk);
+    return !(chunk->flags & FT_CHUNK_LAST) || end_delta(lane, chunk);
 }

@@ -40,16 +40,6 @@ static uint64_t pending_bytes(const struct nd_lane *lane)
 
 /* ---- state ------------------------------------------------------------------------------------- */
 
-bool nd_lane_digest_wanted(const struct nd_lane *lane)
-{
-    return atomic_load_explicit(&lane->shared->orders.digest, memory_order_acquire) != lane->seen.digest;
-}
-
-bool nd_lane_digest_by_delta(const struct nd_lane *lane)
-{
-    return warm(lane) || nd_lane_stream(lane) == ND_STREAM_DELTAS;
-}
-
 static uint64_t cut_time(const struct nd_lane *lane)
 {
     return lane->io->burst ? nf_chain_state(lane->chain)->time : lane->now;

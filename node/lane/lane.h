@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A lane: one DPDK lcore that runs the whole chain. It owns its chain instance, what it holds, its capture
- * and what replay kept; it reads its orders and the gate in struct ft_lane, and writes its report there. It
+ * A lane: one DPDK lcore that runs the whole chain. It owns its chain instance, the outputs that it holds,
+ * its capture and replayed outputs. It reads its orders in struct ft_lane and writes its report there. It
  * makes no system call but its ports' own and, when idle, nanosleep.
  *
  *   orders: WAIT ─▶ REPLAY ─▶ LIVE ⇄ DRAIN ─▶ FENCED ─▶ WAIT     FRESH: LIVE from nothing
@@ -76,7 +76,7 @@ struct nd_lane_cut {
     uint64_t burst;       /* last burst before the cut: the next delta begins there */
     uint64_t output;      /* the hold's first output after the cut */
     uint64_t at;          /* when it was, ns of the cuts' clock */
-    uint64_t barriers;    /* barriers for cuts that this lane has taken part in (nd_stream.held) */
+    uint64_t barriers;    /* barriers for cuts that this lane has taken part in (nd_stream.barriers) */
     uint64_t barrier_at;  /* when the last of them was, ns of the cuts' clock */
     uint64_t uncovered;   /* bytes of records made since, in memory */
     uint64_t carry_bytes; /* an upper bound of what a delta would carry of the outputs made since */
@@ -89,7 +89,7 @@ struct nd_lane_checkpoint {
     uint64_t bytes;       /* an upper bound of what its lines take */
     uint64_t chunk_burst; /* the last burst before the chunk made last */
     uint64_t chunk_at;    /* when that chunk was made, ns */
-    bool lines_done;      /* all its lines are copied, and nd_stream.unfinished does not count the lane */
+    bool lines_done;      /* all its lines are copied, and nd_stream.lines_left does not count the lane */
 };
 
 /* A standby's deltas (apply.c). */
@@ -274,10 +274,6 @@ void nd_stream_begin(struct nd_group *group);
 /* All lanes are quiesced: a cut, if one is due. */
 void nd_stream_cut(struct nd_group *group);
 bool nd_stream_wanted(const struct nd_group *group);
-/* Somebody waits for a digest; and it is a delta that carries it, since the standby does not replay every
- * record. */
-bool nd_lane_digest_wanted(const struct nd_lane *lane);
-bool nd_lane_digest_by_delta(const struct nd_lane *lane);
 bool nd_lane_marks(const struct nd_lane *lane); /* changed lines are marked, for a delta or a checkpoint */
 bool nd_lane_unrecorded(
     const struct nd_lane *lane); /* there are bursts that no record or delta tells of yet */
@@ -324,7 +320,12 @@ bool nd_lane_replay_aborted(const struct nd_lane *lane); /* some lane has diverg
 /* Replay, before `next` (NULL: nothing more may be replayed at present). True: the lane has to stop. */
 bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next);
 void nd_lane_leave_stop_point(struct nd_lane *lane); /* another order is to be followed */
-/* Live: several lanes have to quiesce for a digest that is asked for. And, when they are quiesced: */
+
+/* ---- digest.c: live ---- */
+bool nd_lane_digest_wanted(const struct nd_lane *lane); /* somebody waits for one */
+/* It is a delta that carries it, since the standby does not replay every record. */
+bool nd_lane_digest_by_delta(const struct nd_lane *lane);
+/* Several lanes have to quiesce for a digest that is asked for. And, when they are quiesced: */
 bool nd_lane_digest_due(const struct nd_lane *lane);
 void nd_group_take_digest(struct nd_group *group);
 /* All lanes are quiesced: the last digest has not gone into the records of all. No other one, and no other

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A lane and the flight recorder: asks between bursts whether a file is due, brings all lanes to stand for
- * its snapshot, copies some of it. Records are handed over where they come to be: lane/live.c, lane/replay.c.
+ * A lane and the flight recorder: asks between bursts whether a file is due, stops all lanes for its
+ * snapshot, copies some of it. Records are handed over where they come to be: lane/live.c, lane/replay.c.
  */
 #include "node/lane/lane.h"
 #include "nflib/chain/chain.h"
@@ -39,7 +39,7 @@ void nd_lane_rotate(struct nd_group *group)
         lg_recorder_rotate(group->lane[0].setup.recorder);
 }
 
-/* Lane 0: how lanes come to stand depends on what they do. */
+/* Lane 0: live lanes come to a barrier, lanes that replay to a stop point. */
 static void want_snapshot(struct nd_lane *lane)
 {
     struct nd_group *group = lane->group;
@@ -57,7 +57,7 @@ bool nd_lane_record(struct nd_lane *lane)
 {
     struct nd_group *group = lane->group;
 
-    /* After a divergence the state is that of no burst; while others may have come to stand, it is theirs. */
+    /* After a divergence the state is that of no burst; while others may have stopped, it is theirs. */
     if (!lane->setup.recorder || lane->stop_point.stopped || nd_lane_replay_aborted(lane))
         return false;
     /* What was done in a delta is not known; what a warm standby holds has not been done yet. */
