@@ -97,9 +97,8 @@ struct ft_lane_report {
     _Atomic uint64_t expected;     /* standby: its digest as recorded */
     _Atomic uint64_t got;          /* standby: its digest as computed here */
     _Atomic bool diverged;         /* standby: replay did not reproduce the recording, and has stopped */
-    _Atomic uint64_t
-        stop_point;       /* standby, lane 0: serial number of a stop point that it asks for; 0: none */
-    _Atomic bool steered; /* standby: `steer` is done */
+    _Atomic uint64_t stop_point;   /* standby, lane 0: serial number of a stop point asked for; 0: none */
+    _Atomic bool steered;          /* standby: `steer` is done */
 
     _Atomic uint64_t beat_ns;   /* when the peer's last heartbeat came, ns; written after the next two */
     _Atomic uint64_t beat_view; /* the view that it names */

@@ -8,14 +8,14 @@
  * Lane 0 copies the shared arena at the cut itself, before anybody runs a burst: lanes edit it in turns, so
  * its lines are nobody's to save. Also the first chunk comes before the next burst.
  *
- * Pace. Whatever is behind a chunk waits for it, in the ring, on the link, at the standby. So there is one on
- * the way at a time: the next is made when the first burst behind the last one is stable, or when no burst
- * came and some time has passed. That would take too long where the way back is long, so the delta copied
- * never falls behind twice the share of the way to the next checkpoint. While bursts are full, packets wait,
- * and only falling behind makes a chunk. When the next checkpoint is due, or somebody waits, the rest is
- * copied at once and the lane runs no burst meanwhile, nor while it waits for outputs (below). So a standby
- * never has chunks of two checkpoints to keep, and what it has to replay at a takeover stays within what two
- * stretches between checkpoints may take.
+ * Schedule. Whatever is behind a chunk waits for it, in the ring, on the link, at the standby. So there is
+ * one under way at a time: the next is made when the first burst behind the last one is stable, or when no
+ * burst came and some time has passed. That would take too long where acknowledgements take long, so the
+ * copied fraction of the lines is at least twice the progress to the next checkpoint, which begins when that
+ * is 1. While bursts are full, packets wait, and only falling behind makes a chunk. When the next checkpoint
+ * is due, or somebody waits, the rest is copied at once and the lane runs no burst meanwhile, nor while it
+ * waits for outputs (below). So a standby never has chunks of two checkpoints to keep, and what it has to
+ * replay at a takeover stays within what two stretches between checkpoints may take.
  *
  * Lanes that are done with their lines go on with bursts and make their last chunks when all lanes are: what
  * comes behind a lane's last chunk is not stable before the others' are there (ftcore/order/closed.c). The
@@ -30,7 +30,7 @@
 #define CHUNK_BYTES (32u << 10)
 #define QUIET_NS    100000u /* between two chunks when no burst is run */
 #define LEAVE_NS    10000000u
-#define AHEAD       2.0 /* copied share : way to the next checkpoint, at least */
+#define AHEAD       2.0 /* copied fraction : progress to the next checkpoint, at least */
 
 bool nd_checkpoint_begin(struct nd_group *group)
 {
@@ -67,7 +67,7 @@ static bool make_chunk(struct nd_lane *lane, uint32_t bytes)
 }
 
 /* The last chunk has reached the standby, or nobody waits behind it. */
-static bool way_is_free(struct nd_lane *lane)
+static bool last_chunk_arrived(struct nd_lane *lane)
 {
     uint64_t stable = atomic_load_explicit(&lane->shared->orders.stable, memory_order_acquire);
 
@@ -98,7 +98,7 @@ static bool outputs_left(const struct nd_lane *lane)
 }
 
 /* The first chunk, and the shared arena, at the cut. False: the ring has no room for them yet. */
-static bool begin(struct nd_lane *lane)
+static bool make_first_chunks(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
 
@@ -116,12 +116,12 @@ bool nd_lane_checkpoint(struct nd_lane *lane)
     struct nd_stream *s = &lane->group->stream;
     struct lg_delta *delta = &lane->delta;
 
-    if (!begin(lane))
+    if (!make_first_chunks(lane))
         return false;
     while (!delta->lines_done && nd_lane_hurries(lane))
         if (!make_chunk(lane, FT_CHUNK_LINES))
             return false;
-    if (!delta->lines_done && ((!lane->turn.full && way_is_free(lane)) || falls_behind(lane)))
+    if (!delta->lines_done && ((!lane->turn.full && last_chunk_arrived(lane)) || falls_behind(lane)))
         make_chunk(lane, chunk_bytes(lane));
     if (delta->lines_done && !lane->checkpoint.lines_done) {
         lane->checkpoint.lines_done = true;

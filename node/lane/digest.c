@@ -6,9 +6,21 @@
  */
 #include "node/lane/lane.h"
 
+/* Serial number of the digest that the replicator asks for. */
+static uint64_t digest_asked(const struct nd_lane *lane)
+{
+    return atomic_load_explicit(&lane->shared->orders.digest, memory_order_acquire);
+}
+
+/* Serial number of the digest that records are to carry: of several lanes, the one taken last. */
+static uint64_t digest_to_carry(const struct nd_lane *lane)
+{
+    return lane->group->lanes > 1 ? lane->group->digest_taken : digest_asked(lane);
+}
+
 bool nd_lane_digest_wanted(const struct nd_lane *lane)
 {
-    return atomic_load_explicit(&lane->shared->orders.digest, memory_order_acquire) != lane->seen.digest;
+    return digest_asked(lane) != lane->seen.digest;
 }
 
 bool nd_lane_digest_by_delta(const struct nd_lane *lane)
@@ -27,31 +39,24 @@ bool nd_group_owes_digest(const struct nd_group *group)
 
 void nd_group_take_digest(struct nd_group *group)
 {
-    uint64_t asked = 0, digest = ft_region_digest(group->lane[0].region);
-
+    group->digest = ft_region_digest(group->lane[0].region);
+    group->digest_taken = 0;
     for (unsigned l = 0; l < group->lanes; l++) {
-        uint64_t serial = atomic_load_explicit(&group->lane[l].shared->orders.digest, memory_order_acquire);
+        uint64_t asked = digest_asked(&group->lane[l]);
 
-        asked = serial > asked ? serial : asked;
+        group->digest_taken = asked > group->digest_taken ? asked : group->digest_taken;
     }
-    group->digest_taken = asked;
-    group->digest = digest;
 }
 
 bool nd_lane_digest_due(const struct nd_lane *lane)
 {
     return lane->group->lanes > 1 && !nd_lane_digest_by_delta(lane) && !nd_lane_owes_digest(lane) &&
-           atomic_load_explicit(&lane->shared->orders.digest, memory_order_acquire) >
-               lane->group->digest_taken;
+           digest_asked(lane) > lane->group->digest_taken;
 }
 
 bool nd_lane_owes_digest(const struct nd_lane *lane)
 {
-    uint64_t asked = lane->group->lanes > 1
-                         ? lane->group->digest_taken
-                         : atomic_load_explicit(&lane->shared->orders.digest, memory_order_acquire);
-
-    return asked != lane->seen.digest && !nd_lane_digest_by_delta(lane);
+    return digest_to_carry(lane) != lane->seen.digest && !nd_lane_digest_by_delta(lane);
 }
 
 void nd_lane_report_digest(struct nd_lane *lane, uint64_t serial, uint64_t burst)
@@ -63,13 +68,8 @@ void nd_lane_report_digest(struct nd_lane *lane, uint64_t serial, uint64_t burst
 
 uint64_t nd_lane_digest_of_record(struct nd_lane *lane, uint64_t burst)
 {
-    bool alone = lane->group->lanes == 1;
-
-    nd_lane_report_digest(lane,
-                          alone ? atomic_load_explicit(&lane->shared->orders.digest, memory_order_acquire)
-                                : lane->group->digest_taken,
-                          burst);
-    return alone ? ft_region_digest(lane->region) : lane->group->digest;
+    nd_lane_report_digest(lane, digest_to_carry(lane), burst);
+    return lane->group->lanes == 1 ? ft_region_digest(lane->region) : lane->group->digest;
 }
 
 void nd_lane_forget_digests(struct nd_group *group)

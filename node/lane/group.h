@@ -71,12 +71,10 @@ struct nd_group {
     struct nd_barrier between;     /* live: between bursts; also before lanes go live */
     struct nd_barrier delta_start; /* standby: where a delta starts, before it is applied */
     struct nd_barrier delta_end;   /* standby: for a delta's digest. Lanes may leave this one and come to the
-                                      next   delta's start while others have yet to come here */
+                                      next delta's start while others have yet to come here */
     struct nd_stream stream;
-    bool patient; /* a lane that stopped for a digest waits for the others without end: a
-                     recording is replayed */
-    _Atomic uint64_t
-        shared_applied; /* standby: the last delta whose lines of the shared arena are in place */
+    _Atomic uint64_t shared_applied; /* standby: the last delta that is in the shared arena */
+    bool patient; /* a recording is replayed: a lane that stopped at a digest waits without end */
 
     /* Of quiesce.c. */
     _Alignas(64) _Atomic uint64_t aborted; /* the last order whose replay was aborted */
@@ -86,7 +84,8 @@ struct nd_group {
     uint64_t digest;           /* live: that digest */
 };
 
-/* Of a barrier of all: its waits (ftcore/order/waits.h) are over, before anybody is let go. */
+/* All lanes have come to a barrier: none waits for another any more (ftcore/order/waits.h). Before they are
+ * let go. */
 void nd_group_waits_over(struct nd_group *group);
 
 void nd_group_init(struct nd_group *group, struct nd_lane *lanes, unsigned count);

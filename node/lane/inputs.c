@@ -57,11 +57,6 @@ static inline __attribute__((always_inline)) bool takes_frame(struct nd_lane *la
     return take_beat(lane, f) || take_claim(lane, f, port);
 }
 
-bool nd_lane_takes_frame(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
-{
-    return takes_frame(lane, f, port);
-}
-
 void nd_lane_listen(struct nd_lane *lane)
 {
     struct nd_frame in[NF_BURST_MAX];
@@ -74,6 +69,36 @@ void nd_lane_listen(struct nd_lane *lane)
             lane->io->drop(lane->io->ctx, in[i].owner);
         }
     }
+}
+
+/* In SOLO the lease has no end; a gate that is shut has none that runs. */
+static bool may_release(const struct nd_lane *lane)
+{
+    return lane->now < atomic_load_explicit(&lane->shared->orders.lease_until, memory_order_acquire);
+}
+
+bool nd_lane_receive_to_wait(struct nd_lane *lane)
+{
+    const struct nd_io *io = lane->io;
+    struct nd_frame in[NF_BURST_MAX];
+    bool any = false;
+
+    if (!io->receive || io->burst || may_release(lane))
+        return false;
+    for (unsigned port = 0; port < io->ports; port++) {
+        uint32_t n = io->receive(io->ctx, lane->index, port, in, NF_BURST_MAX);
+
+        for (uint32_t i = 0; i < n; i++) {
+            if (takes_frame(lane, &in[i], port)) {
+                io->drop(io->ctx, in[i].owner);
+            } else if (!nd_waiting_put(&lane->waiting, &in[i], port)) {
+                io->drop(io->ctx, in[i].owner);
+                FT_COUNT(lane->shared, waiting_full, 1);
+            }
+        }
+        any |= n > 0;
+    }
+    return any;
 }
 
 static void add_packet(struct nd_lane *lane, const struct nd_frame *f, unsigned port)

@@ -230,8 +230,9 @@ void nd_lane_receive(struct nd_lane *lane); /* adds to burst.packets, up to a bu
 /* From a gate: a whole burst, with its time. False: none is there. */
 bool nd_lane_receive_burst(struct nd_lane *lane, uint64_t *time);
 void nd_lane_listen(struct nd_lane *lane); /* reads ports for heartbeats only */
-/* True: the frame is a heartbeat, or a claim of the addresses, and no input. */
-bool nd_lane_takes_frame(struct nd_lane *lane, const struct nd_frame *frame, unsigned port);
+/* Receives what waits (waiting.h), if the lane may not release; it has no room for a burst. True: frames
+ * came. */
+bool nd_lane_receive_to_wait(struct nd_lane *lane);
 
 /* ---- outputs.c ---- */
 /* The burst's outputs in order: inputs that pass, `seq` the first one's, then what NFs made. `number`: of the
@@ -305,9 +306,8 @@ bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto);
 
 /* ---- record.c: a lane and the flight recorder ---- */
 bool nd_lane_record(struct nd_lane *lane); /* live or in replay, between bursts; true if there was work */
-/* All lanes are quiesced, for these three. */
+/* All lanes are quiesced, for both. */
 void nd_lane_begin_snapshot(struct nd_group *group);
-void nd_lane_begin_live_snapshot(struct nd_group *group); /* if one is wanted */
 void nd_lane_rotate(struct nd_group *group);
 
 /* ---- quiesce.c: what several lanes do together ---- */

@@ -105,10 +105,15 @@ void nd_lane_hold(struct nd_lane *lane, const struct nd_burst_needs *needs, uint
     FT_COUNT(lane->shared, emitted, count);
 }
 
-void nd_lane_drop_burst(struct nd_lane *lane)
+static void drop_packets(struct nd_lane *lane)
 {
     for (uint32_t i = 0; i < lane->burst.n; i++)
         lane->io->drop(lane->io->ctx, lane->burst.packets[i].owner);
+}
+
+void nd_lane_drop_burst(struct nd_lane *lane)
+{
+    drop_packets(lane);
     FT_COUNT(lane->shared, dropped, lane->burst.n);
 }
 
@@ -196,17 +201,11 @@ bool nd_lane_release(struct nd_lane *lane)
     return any;
 }
 
-/* Packets of a burst that is not run yet. */
-static void drop_gathered(struct nd_lane *lane)
-{
-    for (uint32_t i = 0; i < lane->burst.n; i++)
-        lane->io->drop(lane->io->ctx, lane->burst.packets[i].owner);
-    lane->burst.n = 0;
-}
-
 void nd_lane_drop_held(struct nd_lane *lane)
 {
     struct ft_held held[TX_BURST];
+    struct nd_frame frame;
+    unsigned port;
     uint32_t n;
 
     while ((n = ft_hold_peek(&lane->hold, FT_ALL, TX_BURST, held))) {
@@ -215,8 +214,10 @@ void nd_lane_drop_held(struct nd_lane *lane)
         ft_hold_drop(&lane->hold, n);
         FT_COUNT(lane->shared, fenced_dropped, n);
     }
-    drop_gathered(lane);
-    nd_lane_drop_waiting(lane);
+    drop_packets(lane); /* of a burst that is not run yet */
+    lane->burst.n = 0;
+    while (nd_waiting_take(&lane->waiting, &frame, &port))
+        lane->io->drop(lane->io->ctx, frame.owner);
     atomic_store_explicit(&lane->shared->count.held, 0, memory_order_relaxed);
 }
 

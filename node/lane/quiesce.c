@@ -197,7 +197,8 @@ static void work_between_bursts(struct nd_group *group)
         nd_stream_cut(group);
     if (digest && !nd_group_owes_digest(group))
         nd_group_take_digest(group);
-    nd_lane_begin_live_snapshot(group);
+    if (atomic_exchange_explicit(&group->snapshot_due, false, memory_order_relaxed))
+        nd_lane_begin_snapshot(group);
 }
 
 bool nd_lane_quiesce(struct nd_lane *lane)

@@ -27,12 +27,6 @@ void nd_lane_begin_snapshot(struct nd_group *group)
     lg_recorder_begin(first->setup.recorder, at, atomic_load(first->setup.view), nd_now());
 }
 
-void nd_lane_begin_live_snapshot(struct nd_group *group)
-{
-    if (atomic_exchange_explicit(&group->snapshot_due, false, memory_order_relaxed))
-        nd_lane_begin_snapshot(group);
-}
-
 void nd_lane_rotate(struct nd_group *group)
 {
     if (group->lane[0].setup.recorder)
