@@ -17,8 +17,6 @@
 #include "ftcore/region/checkpoint.h"
 #include "nflib/chain/chain.h"
 
-#include <string.h>
-
 #define PACKET_LINES 8u /* that a packet changes, five NFs' entries and their lists */
 
 /* ---- what the configuration says --------------------------------------------------------------- */
@@ -39,6 +37,12 @@ static uint64_t pending_bytes(const struct nd_lane *lane)
 }
 
 /* ---- state ------------------------------------------------------------------------------------- */
+
+/* The delta of the last cut is an incremental checkpoint. */
+static bool is_incremental(const struct nd_stream *stream)
+{
+    return atomic_load_explicit(&stream->copy, memory_order_relaxed) != ND_COPY_STOPPED;
+}
 
 static uint64_t cut_time(const struct nd_lane *lane)
 {
@@ -91,7 +95,7 @@ void nd_lane_cut_init(struct nd_lane *lane)
 static uint64_t most_uncovered(const struct nd_lane *lane)
 {
     const struct nd_stream *s = &lane->group->stream;
-    bool beside = nd_copies_beside(s) && atomic_load_explicit(&s->copying, memory_order_relaxed);
+    bool beside = is_incremental(s) && atomic_load_explicit(&s->copying, memory_order_relaxed);
 
     return pending_bytes(lane) / (beside ? 8 : 4);
 }
@@ -112,7 +116,7 @@ double nd_lane_checkpoint_progress(const struct nd_lane *lane)
     return time > kept ? time : kept;
 }
 
-/* Because of its interval, of what a warm standby may keep, or because somebody waits for a digest. */
+/* Its interval is over, a warm standby may keep no more, or somebody waits for a digest. */
 static bool checkpoint_due(const struct nd_lane *lane)
 {
     return warm(lane) && (nd_lane_digest_wanted(lane) || nd_lane_checkpoint_progress(lane) >= 1);
@@ -150,7 +154,7 @@ static void begin_delta(struct nd_lane *lane, bool digest)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
     struct ft_chunk head = {.lane = (uint16_t)lane->index,
-                            .flags = nd_copies_beside(&lane->group->stream) ? FT_CHUNK_INCREMENTAL : 0,
+                            .flags = is_incremental(&lane->group->stream) ? FT_CHUNK_INCREMENTAL : 0,
                             .cut = lane->group->stream.number,
                             .from = lane->cut.burst,
                             .burst = state->burst,
@@ -197,7 +201,7 @@ static bool too_large(struct nd_group *group)
     return large;
 }
 
-/* Every lane has executed a burst since the last cut. The verdict on a digest is told by the burst where a
+/* Every lane has executed a burst since the last cut. The verdict on a digest names the burst where a
  * delta ends, so no two of a lane may end at the same one; lanes that are asked for a digest execute one
  * (live.c). */
 static bool all_executed(const struct nd_group *group)
@@ -272,7 +276,7 @@ static bool wants_cut(struct nd_lane *lane)
     bool idle = lane->now - lane->timers.busy_at >= interval(lane);
 
     if (atomic_load_explicit(&s->copying, memory_order_acquire)) {
-        if (!nd_copies_beside(s))
+        if (!is_incremental(s))
             return false;
         weigh_delta(lane);
         if (nd_lane_checkpoint_progress(lane) >= 1)
@@ -323,7 +327,7 @@ static void end_delta(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
 
-    if (!nd_copies_beside(s)) /* else records tell of more already */
+    if (!is_incremental(s)) /* else records tell of more already */
         atomic_store_explicit(&lane->shared->report.recorded, lane->delta.head.burst, memory_order_release);
     if (lane->index == 0)
         atomic_store_explicit(&s->shared_copied, s->number, memory_order_release);
@@ -358,7 +362,7 @@ static bool join_cut(struct nd_lane *lane)
 /* A turn at the lane's delta. False: it may run no burst in this turn. */
 static bool copy_delta(struct nd_lane *lane)
 {
-    bool beside = nd_copies_beside(&lane->group->stream);
+    bool beside = is_incremental(&lane->group->stream);
 
     if (!(beside ? nd_lane_checkpoint(lane) : lg_delta_turn(&lane->delta)))
         return false;

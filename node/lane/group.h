@@ -58,12 +58,6 @@ struct nd_stream {
     _Atomic uint64_t shared_copied;   /* number of the last delta that has its lines of the shared arena */
 };
 
-/* The delta of the last cut is an incremental checkpoint. */
-static inline bool nd_copies_beside(const struct nd_stream *stream)
-{
-    return atomic_load_explicit(&stream->copy, memory_order_relaxed) != ND_COPY_STOPPED;
-}
-
 struct nd_group {
     unsigned lanes;
     struct nd_lane *lane; /* [lanes] */

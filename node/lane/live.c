@@ -81,7 +81,8 @@ static const char *take_command(struct nd_lane *lane)
     return nd_lane_claim_question(q, ND_ASK_COMMAND) ? q->text : NULL;
 }
 
-/* The standby keeps what we released after the last record. Once it is quiet, one more record ends that. */
+/* The standby keeps outputs that were released after the last record. Once it is quiet, one more record ends
+ * that. */
 static bool owes_released(const struct nd_lane *lane)
 {
     return lane->now - lane->timers.busy_at > QUIET_NS &&
@@ -286,20 +287,20 @@ static bool all_drained(const struct nd_lane *lane)
     return true;
 }
 
-/* Shares of a cut that no lane may leave unfinished: what was recorded behind them counts only with them. */
-static bool copies(const struct nd_lane *lane)
+/* Deltas that no lane may leave unfinished: what was recorded behind them counts only with them. */
+static bool deltas_unfinished(const struct nd_lane *lane)
 {
     return atomic_load_explicit(&lane->shared->orders.logging, memory_order_relaxed) &&
            atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire);
 }
 
-/* While draining: the ports were looked at for a while and gave nothing, and all that was made has left. */
+/* While draining: the ports were read for a while and gave nothing, and all that was made has left. */
 static void consider_drained(struct nd_lane *lane, bool may_receive)
 {
     if (!may_receive)
         lane->timers.quiet_since = lane->now;
     if (lane->now - lane->timers.quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
-        lane->waiting.count == 0 && !nd_lane_unrecorded(lane) && !copies(lane))
+        lane->waiting.count == 0 && !nd_lane_unrecorded(lane) && !deltas_unfinished(lane))
         atomic_store_explicit(&lane->shared->report.done, lane->seen.order, memory_order_release);
 }
 
