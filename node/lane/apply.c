@@ -17,15 +17,6 @@
 #include "nflib/chain/chain.h"
 
 #include <string.h>
-#include <time.h>
-
-#define SPINS    2000u
-#define SLEEP_NS 5000l
-
-static void no_work(struct nd_group *group)
-{
-    (void)group;
-}
 
 /* False: it was aborted. Who waits for an access of this lane meanwhile waits in vain: it would have to
  * come here first. */
@@ -41,7 +32,7 @@ static bool barrier(struct nd_lane *lane, struct nd_barrier *place, void (*work)
     return whole;
 }
 
-/* The lane is where the delta starts. False: it does not, or the barrier was aborted. */
+/* The lane is where the delta starts. False: it is not, or the barrier was aborted. */
 static bool at_delta_start(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
@@ -51,7 +42,7 @@ static bool at_delta_start(struct nd_lane *lane, const struct ft_chunk *chunk)
                          state->burst);
         return false;
     }
-    return barrier(lane, &lane->group->delta_start, no_work);
+    return barrier(lane, &lane->group->delta_start, NULL);
 }
 
 /* Planted: a delta that is not applied, so that the next one starts from another state. */
@@ -106,18 +97,16 @@ static void keep_outputs(struct nd_lane *lane, const struct ft_chunk *chunk)
 static void wait_for_shared(struct nd_lane *lane, uint64_t cut)
 {
     struct nd_group *group = lane->group;
-    struct timespec pause = {0, SLEEP_NS};
 
     for (unsigned spins = 0; atomic_load_explicit(&group->shared_applied, memory_order_acquire) < cut;
          spins++) {
         if (atomic_load_explicit(lane->setup.stop, memory_order_relaxed) || nd_lane_replay_aborted(lane))
             return;
-        if (spins >= SPINS)
-            nanosleep(&pause, NULL);
+        nd_group_pause(spins);
     }
 }
 
-/* All lanes are at the end cut. Each tells its own verdict. */
+/* All lanes are where the delta ends. Each tells its own verdict. */
 static void compare_digests(struct nd_group *group)
 {
     uint64_t got = ft_region_digest(group->lane[0].region);
@@ -143,8 +132,8 @@ static bool check_digest(struct nd_lane *lane, const struct ft_chunk *chunk)
     return !nd_lane_replay_aborted(lane);
 }
 
-/* The whole delta is in place: the lane is at the end cut. */
-static bool end_delta(struct nd_lane *lane, const struct ft_chunk *chunk)
+/* The whole delta is in place: the lane is where it ends. */
+static bool finish_delta(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
     uint64_t made = chunk->outputs - lane->apply.outputs_before;
@@ -183,5 +172,5 @@ bool nd_lane_apply(struct nd_lane *lane, const struct ft_chunk *chunk)
     lane->apply.begun = !(chunk->flags & FT_CHUNK_LAST);
     write_lines(lane, chunk);
     keep_outputs(lane, chunk);
-    return !(chunk->flags & FT_CHUNK_LAST) || end_delta(lane, chunk);
+    return !(chunk->flags & FT_CHUNK_LAST) || finish_delta(lane, chunk);
 }

@@ -36,6 +36,14 @@ static bool leave(const struct nd_group *group, struct nd_barrier *place, uint64
     return false;
 }
 
+void nd_group_pause(unsigned spins)
+{
+    struct timespec pause = {0, 5000};
+
+    if (spins >= SPINS)
+        nanosleep(&pause, NULL);
+}
+
 /* Nobody in the barrier may wait for the others any more. */
 static bool is_over(const struct nd_lane *lane)
 {
@@ -54,10 +62,10 @@ bool nd_group_barrier_at(struct nd_lane *lane, struct nd_barrier *place, void (*
     struct nd_group *group = lane->group;
     uint64_t before = atomic_fetch_add_explicit(&place->word, 1, memory_order_acq_rel);
     uint64_t number = before >> TIMES;
-    struct timespec pause = {0, 5000};
 
     if ((before & COUNT) + 1 == group->lanes) {
-        work(group);
+        if (work)
+            work(group);
         nd_group_waits_over(group);
         atomic_store_explicit(&place->word, (number + 1) << TIMES, memory_order_release);
         return true;
@@ -66,8 +74,7 @@ bool nd_group_barrier_at(struct nd_lane *lane, struct nd_barrier *place, void (*
          spins++) {
         if (is_over(lane) && leave(group, place, number))
             return false;
-        if (spins >= SPINS)
-            nanosleep(&pause, NULL);
+        nd_group_pause(spins);
     }
     return true;
 }

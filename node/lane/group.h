@@ -82,13 +82,16 @@ struct nd_group {
  * let go. */
 void nd_group_waits_over(struct nd_group *group);
 
+/* A lane waits for another, and has found `spins` times that it still has to: sleeps when that is often. */
+void nd_group_pause(unsigned spins);
+
 void nd_group_init(struct nd_group *group, struct nd_lane *lanes, unsigned count);
 
 /*
- * Waits at `between` until all lanes have come, then `work` runs once, then all go on. Lanes come between
- * bursts; a sleeping lane comes when it wakes. False: the lane left again, because its order is no longer the
- * one that it follows, or replay under it was aborted, or it is to end; and it has not been part of the
- * barrier.
+ * Waits at `between` until all lanes have come, then `work` (or none) runs once, then all go on. Lanes come
+ * between bursts; a sleeping lane comes when it wakes. False: the lane left again, because its order is no
+ * longer the one that it follows, or replay under it was aborted, or it is to end; and it has not been part
+ * of the barrier.
  */
 bool nd_group_barrier(struct nd_lane *lane, void (*work)(struct nd_group *group));
 /* The same at another place: lanes at different places do not count for each other. */

@@ -45,7 +45,7 @@ static inline __attribute__((always_inline)) bool take_claim(struct nd_lane *lan
     FT_COUNT(lane->shared, claims, 1);
     if (lane->doing == FT_LANE_LIVE && lane->now - lane->timers.claimed_at > CLAIM_NS) {
         lane->timers.claimed_at = lane->now;
-        nd_lane_announce(lane);
+        nd_lane_announce(lane, true);
     }
     return true;
 }

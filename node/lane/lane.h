@@ -247,7 +247,8 @@ bool nd_lane_release(struct nd_lane *lane); /* what the gate lets go; true if so
 void nd_lane_drop_held(struct nd_lane *lane);
 /* A takeover: replayed outputs that the old primary perhaps did not release. */
 void nd_lane_emit_tail(struct nd_lane *lane);
-void nd_lane_announce(struct nd_lane *lane); /* claims the chain's addresses, now and three times later */
+/* Claims the chain's addresses. `again`: also three times a little later. */
+void nd_lane_announce(struct nd_lane *lane, bool again);
 void nd_lane_send_own(struct nd_lane *lane, unsigned port, const void *frame, uint32_t len);
 
 /* ---- own_frames.c ---- */

@@ -151,7 +151,7 @@ static bool go_live(struct nd_lane *lane, enum ft_order before)
     report_burst(lane);
     lane->doing = FT_LANE_LIVE;
     if (before == FT_LANE_REPLAY || before == FT_LANE_WAIT) {
-        nd_lane_announce(lane);
+        nd_lane_announce(lane, true);
         nd_lane_emit_tail(lane);
     }
     lane->now = nd_now();

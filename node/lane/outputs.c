@@ -231,7 +231,7 @@ void nd_lane_send_own(struct nd_lane *lane, unsigned port, const void *frame, ui
         lane->io->drop(lane->io->ctx, own.packet);
 }
 
-void nd_lane_announce(struct nd_lane *lane)
+void nd_lane_announce(struct nd_lane *lane, bool again)
 {
     static const uint64_t later[3] = {10000000, 100000000, 1000000000};
     uint8_t frame[42], port;
@@ -240,7 +240,7 @@ void nd_lane_announce(struct nd_lane *lane)
         return;
     for (unsigned i = 0; nf_l3_announce(lane->config->chain.l3, i, frame, &port); i++)
         nd_lane_send_own(lane, port, frame, sizeof(frame));
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; again && i < 3; i++)
         lane->timers.announce_at[i] = lane->now + later[i];
 }
 

@@ -16,17 +16,13 @@ void nd_lane_send_announcements(struct nd_lane *lane)
 
     if (announce != lane->seen.announce) {
         lane->seen.announce = announce;
-        nd_lane_announce(lane);
+        nd_lane_announce(lane, true);
     }
     /* Again a little later: a switch or a neighbour may have missed it. */
     for (unsigned i = 0; i < 3; i++)
         if (lane->timers.announce_at[i] && lane->now >= lane->timers.announce_at[i]) {
-            uint64_t later[3];
-
             lane->timers.announce_at[i] = 0;
-            memcpy(later, lane->timers.announce_at, sizeof(later));
-            nd_lane_announce(lane);
-            memcpy(lane->timers.announce_at, later, sizeof(later));
+            nd_lane_announce(lane, false);
         }
 }
 
@@ -49,7 +45,7 @@ bool nd_lane_steer(struct nd_lane *lane)
     if (!atomic_load_explicit(&lane->shared->orders.steer, memory_order_acquire))
         return false;
     if (lane->now >= lane->timers.steer_at) {
-        nd_lane_announce(lane);
+        nd_lane_announce(lane, false);
         memset(lane->timers.announce_at, 0, sizeof(lane->timers.announce_at));
         lane->timers.steer_at = lane->now + STEER_NS;
         atomic_store_explicit(&lane->shared->report.steered, true, memory_order_release);

@@ -118,10 +118,10 @@ WRAP(void, lg_capture_end, struct lg_capture *capture, uint64_t released)
     sim_step(SIM_AFTER_LOG);
 }
 
-WRAP(void, nd_lane_announce, struct nd_lane *lane)
+WRAP(void, nd_lane_announce, struct nd_lane *lane, bool again)
 {
     sim_step(SIM_BEFORE_ANNOUNCE);
-    __real_nd_lane_announce(lane);
+    __real_nd_lane_announce(lane, again);
     if (lane_now() && lane->index == 0 && sim.owner != sim_running->node) {
         sim.owner = sim_running->node;
         sim_tell(sim_running->node, "claims the addresses");
