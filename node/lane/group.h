@@ -72,23 +72,30 @@ struct nd_group {
 
     /* Of quiesce.c. */
     _Alignas(64) _Atomic uint64_t aborted; /* the last order whose replay was aborted */
-    _Atomic uint64_t stopped;  /* lanes that stopped in replay, and above the low byte how often all had */
+    struct nd_barrier stop;    /* standby: at a stop point of replay, which lanes do not wait in */
     _Atomic bool snapshot_due; /* live: the recorder wants a snapshot, at a barrier (record.c) */
     uint64_t digest_taken;     /* live: serial number of the digest taken last; written in a barrier */
     uint64_t digest;           /* live: that digest */
 };
 
-/* All lanes have come to a barrier: none waits for another any more (ftcore/order/waits.h). Before they are
- * let go. */
-void nd_group_waits_over(struct nd_group *group);
-
 /* A lane waits for another, and has found `spins` times that it still has to: sleeps when that is often. */
 void nd_group_pause(unsigned spins);
+
+/*
+ * Comes to a barrier; the last lane to come does the work (NULL: there is none) before this returns. The
+ * barrier's number, which its end and leaving it ask for. The same lane may come again when it is over or
+ * left.
+ */
+uint64_t nd_barrier_join(struct nd_group *group, struct nd_barrier *place,
+                         void (*work)(struct nd_group *group));
+bool nd_barrier_over(const struct nd_barrier *place, uint64_t number);
+/* False: all have come, and the last one is at work or done. */
+bool nd_barrier_leave(const struct nd_group *group, struct nd_barrier *place, uint64_t number);
 
 void nd_group_init(struct nd_group *group, struct nd_lane *lanes, unsigned count);
 
 /*
- * Waits at `between` until all lanes have come, then `work` (or none) runs once, then all go on. Lanes come
+ * Waits at `between` until all lanes have come, then `work` runs once, then all go on. Lanes come
  * between bursts; a sleeping lane comes when it wakes. False: the lane left again, because its order is no
  * longer the one that it follows, or replay under it was aborted, or it is to end; and it has not been part
  * of the barrier.

@@ -56,32 +56,18 @@ bool nd_lane_replay_aborted(const struct nd_lane *lane)
 
 /* ---- stop points of replay --------------------------------------------------------------------- */
 
-#define COUNT 0xffu /* of struct nd_group.stopped: lanes; above it, times all have stopped */
-#define TIMES 8
-
-static uint64_t times_stopped(const struct nd_group *group)
-{
-    return atomic_load_explicit(&group->stopped, memory_order_acquire) >> TIMES;
-}
-
 void nd_lane_leave_stop_point(struct nd_lane *lane)
 {
     struct nd_group *group = lane->group;
-    uint64_t now = atomic_load_explicit(&group->stopped, memory_order_acquire);
 
     if (lane->index == 0)
         atomic_store_explicit(&lane->shared->report.stop_point, 0, memory_order_release);
-    while (lane->stop_point.stopped && now >> TIMES == lane->stop_point.number) {
-        if ((now & COUNT) == group->lanes) { /* the last one to come is at work for all */
-            _mm_pause();
-            now = atomic_load_explicit(&group->stopped, memory_order_acquire);
-        } else if (atomic_compare_exchange_weak_explicit(&group->stopped, &now, now - 1, memory_order_acq_rel,
-                                                         memory_order_acquire)) {
-            break;
-        }
-    }
-    if (lane->stop_point.stopped)
+    if (lane->stop_point.stopped) {
+        while (!nd_barrier_over(&group->stop, lane->stop_point.number) &&
+               !nd_barrier_leave(group, &group->stop, lane->stop_point.number))
+            _mm_pause(); /* the last one to stop is at work for all */
         ft_wait_over(&group->published[lane->index]);
+    }
     lane->stop_point.stopped = false;
     lane->stop_point.compared = 0;
 }
@@ -125,21 +111,10 @@ static bool stop_with_others(struct nd_lane *lane)
     if (!lane->stop_point.stopped) {
         if (group->patient)
             ft_wait_for_all(&group->published[lane->index]);
-        uint64_t before = atomic_fetch_add_explicit(&group->stopped, 1, memory_order_acq_rel);
-
-        lane->stop_point.stopped = true;
-        lane->stop_point.number = before >> TIMES;
-        if ((before & COUNT) + 1 == group->lanes) {
-            work_at_stop_point(group);
-            nd_group_waits_over(group);
-            atomic_store_explicit(&group->stopped, (lane->stop_point.number + 1) << TIMES,
-                                  memory_order_release);
-        }
+        lane->stop_point.number = nd_barrier_join(group, &group->stop, work_at_stop_point);
     }
-    if (times_stopped(group) == lane->stop_point.number)
-        return false;
-    lane->stop_point.stopped = false;
-    return true;
+    lane->stop_point.stopped = !nd_barrier_over(&group->stop, lane->stop_point.number);
+    return !lane->stop_point.stopped;
 }
 
 /* closed_to does not move until a snapshot has begun, and this lane is there. */
