@@ -72,8 +72,7 @@ static bool turn_replay(struct nd_lane *lane)
     bool worked =
         nd_lane_replay(lane, atomic_load_explicit(&lane->shared->orders.closed_to, memory_order_acquire));
 
-    if (!lane->apply.last) /* the inputs of a delta are not known: nothing to begin a recording from */
-        worked |= nd_lane_record(lane);
+    worked |= nd_lane_record(lane);
     if (!nd_lane_steer(lane))
         nd_lane_listen(lane);
     return worked;

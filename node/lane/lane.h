@@ -96,7 +96,7 @@ struct nd_lane_checkpoint {
 struct nd_lane_apply {
     uint64_t cut;            /* number of the last delta applied */
     bool begun;              /* some chunks of the next one are applied: the region is at no cut */
-    bool last;               /* the last entry taken from the stream was a chunk, no record */
+    bool last_was_chunk;     /* the last entry taken from the stream was a chunk, no record */
     uint64_t outputs_before; /* outputs that had been made at the begun delta's start */
     uint64_t carried;        /* outputs that it brought */
     uint64_t digest;         /* of the whole region at its end, as the primary says */

@@ -74,7 +74,7 @@ static void begin_replay(struct nd_lane *lane)
                           nf_chain_state(lane->chain)->access - 1, memory_order_release);
     lg_replayed_clear(&lane->replayed);
     lane->apply.cut = 0;
-    lane->apply.last = false;
+    lane->apply.last_was_chunk = false;
     if (lane->index == 0)
         atomic_store_explicit(&lane->group->shared_applied, 0, memory_order_release);
     if (lane->setup.recorder)

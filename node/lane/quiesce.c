@@ -98,7 +98,8 @@ static void work_at_stop_point(struct nd_group *group)
         compare_digests(group);
     if (atomic_load_explicit(&group->lane[0].shared->report.stop_point, memory_order_relaxed)) {
         atomic_store_explicit(&group->lane[0].shared->report.stop_point, 0, memory_order_release);
-        if (!group->lane[0].apply.last) /* nor did it when lane 0 asked; a delta may have come since */
+        if (!group->lane[0]
+                 .apply.last_was_chunk) /* nor did it when lane 0 asked; a delta may have come since */
             nd_lane_begin_snapshot(group);
     }
 }

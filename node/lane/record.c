@@ -55,7 +55,7 @@ bool nd_lane_record(struct nd_lane *lane)
     if (!lane->setup.recorder || lane->stop_point.stopped || nd_lane_replay_aborted(lane))
         return false;
     /* What was done in a delta is not known; what a warm standby holds has not been done yet. */
-    if (lane->doing == FT_LANE_REPLAY && (lane->apply.last || lane->config->protect.stores))
+    if (lane->doing == FT_LANE_REPLAY && (lane->apply.last_was_chunk || lane->config->protect.stores))
         return false;
     if (lane->index == 0 && lg_recorder_due(lane->setup.recorder, lane->now))
         want_snapshot(lane);

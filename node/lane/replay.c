@@ -230,7 +230,7 @@ static bool pass_record(struct nd_lane *lane, const struct ft_record *r)
     if (!(FT_PLANTED("skip-record") && burst % 16 == 9) &&
         !(burst % 64 == 33 && FT_PLANTED_ONCE("skip-once")) && !replay_or_abandon(lane, r))
         return false;
-    lane->apply.last = false;
+    lane->apply.last_was_chunk = false;
     atomic_store_explicit(&lane->shared->report.executed, burst, memory_order_release);
     return true;
 }
@@ -240,7 +240,7 @@ static bool pass_chunk(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
     if (lane->setup.recorder)
         lg_recorder_stop(lane->setup.recorder, lane->index);
-    lane->apply.last = true;
+    lane->apply.last_was_chunk = true;
     return nd_lane_apply(lane, chunk);
 }
 
