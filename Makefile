@@ -58,7 +58,7 @@ LAB    := $(wildcard tests/lab/*.t)
 LABLONG := $(wildcard tests/lab/long/*.t)
 
 # Built a second time with bugs to be found, of which the environment chooses one.
-PLANTED := node/lane/lane.c node/lane/outputs.c node/lane/replay.c node/lane/apply.c node/lane/quiesce.c \
+PLANTED := node/lane/orders.c node/lane/outputs.c node/lane/replay.c node/lane/apply.c node/lane/quiesce.c \
     tools/replay/course.c replicator/snapshot.c ftcore/order/closed.c ftcore/region/snapshot.c ftcore/region/edit.c
 
 .PHONY: all deps lint results sim sim-coverage check check-sim check-long check-unit check-lab model demo soak clean format

@@ -123,15 +123,15 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
                                  .region = r->region,
                                  .shared = &r->shared[l],
                                  .group = &r->group,
-                                 .guardian = r->guardian,
-                                 .urgent = r->config->node[r->self].realtime,
-                                 .question = &r->question,
-                                 .redis = r->redis,
-                                 .recorder = r->recorder,
-                                 .incarnation = r->incarnation,
-                                 .view = &r->view,
-                                 .stop = &r->lanes_stop};
-        if (getrandom(&lane->seed, sizeof(lane->seed), 0) != sizeof(lane->seed))
+                                 .setup.guardian = r->guardian,
+                                 .setup.urgent = r->config->node[r->self].realtime,
+                                 .setup.question = &r->question,
+                                 .setup.redis = r->redis,
+                                 .setup.recorder = r->recorder,
+                                 .setup.incarnation = r->incarnation,
+                                 .setup.view = &r->view,
+                                 .setup.stop = &r->lanes_stop};
+        if (getrandom(&lane->setup.seed, sizeof(lane->setup.seed), 0) != sizeof(lane->setup.seed))
             return ft_fail(fault, FT_EIO, "the system gives no random numbers");
         error = nd_lane_make(lane, fault);
     }

@@ -4,9 +4,9 @@
  * shared arena as well, and keeps the outputs that the primary held. Chunks come from the replay ring, in the
  * lane's order; none is touched before the whole delta, with the deltas of all lanes, is in the closed set.
  *
- * All lanes meet at the snapshot of the delta, since the lines of the shared arena must not change under
- * another lane that still replays; and none goes on before lane 0 has written them. Lines are written through
- * ft_edit like any other change: whoever copies or audits the region sees them.
+ * All lanes come to a barrier where the delta starts, since the lines of the shared arena must not change
+ * under another lane that still replays; and none goes on before lane 0 has written them. Lines are written
+ * through ft_edit like any other change: whoever copies or audits the region sees them.
  */
 #include "node/lane/lane.h"
 #include "ftcore/region/audit.h"
@@ -17,45 +17,35 @@
 #include "nflib/chain/chain.h"
 
 #include <string.h>
-#include <time.h>
-
-#define SPINS    2000u
-#define SLEEP_NS 5000l
-
-static void nothing(struct nd_group *group)
-{
-    (void)group;
-}
 
 /* False: it was aborted. Who waits for an access of this lane meanwhile waits in vain: it would have to
  * come here first. */
 static bool barrier(struct nd_lane *lane, struct nd_barrier *place, void (*work)(struct nd_group *group))
 {
     struct ft_published *own = &lane->group->published[lane->index];
-    bool number;
+    bool whole;
 
     ft_wait_for_all(own);
-    number =
-        nd_group_barrier_at(lane->group, place, work, &lane->shared->orders.order, lane->order, lane->stop);
-    if (!number)
+    whole = nd_group_barrier_at(lane, place, work);
+    if (!whole)
         ft_wait_over(own);
-    return number;
+    return whole;
 }
 
-/* The lane stands where the delta begins. False: it does not, or the barrier was aborted. */
-static bool at_snapshot(struct nd_lane *lane, const struct ft_chunk *chunk)
+/* The lane is where the delta starts. False: it is not, or the barrier was aborted. */
+static bool at_delta_start(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
-    if (!FT_PLANTED("wrong-base") && (chunk->cut != lane->applied + 1 || state->burst != chunk->from)) {
-        nd_lane_diverged(lane, chunk->burst, chunk->seq, "snapshot of the delta, burst", chunk->from,
+    if (!FT_PLANTED("wrong-base") && (chunk->cut != lane->apply.cut + 1 || state->burst != chunk->from)) {
+        nd_lane_diverged(lane, chunk->burst, chunk->seq, "start of the delta, burst", chunk->from,
                          state->burst);
         return false;
     }
-    return barrier(lane, &lane->group->snapshot, nothing);
+    return barrier(lane, &lane->group->delta_start, NULL);
 }
 
-/* Planted: a delta that is not applied, so that the next one finds another snapshot than its own. */
+/* Planted: a delta that is not applied, so that the next one starts from another state. */
 static bool left_out(const struct ft_chunk *chunk)
 {
     (void)chunk;
@@ -100,24 +90,23 @@ static void keep_outputs(struct nd_lane *lane, const struct ft_chunk *chunk)
         lg_replayed_put(&lane->replayed, &out, held + 1);
         at += sizeof(*held) + FT_ALIGN8(held->have);
     }
-    lane->carried += chunk->held;
+    lane->apply.carried += chunk->held;
 }
 
 /* Lane 0 is past the barrier, so it gets there; unless it has stopped for good. */
 static void wait_for_shared(struct nd_lane *lane, uint64_t cut)
 {
     struct nd_group *group = lane->group;
-    struct timespec pause = {0, SLEEP_NS};
 
-    for (unsigned spins = 0; atomic_load_explicit(&group->applied, memory_order_acquire) < cut; spins++) {
-        if (atomic_load_explicit(lane->stop, memory_order_relaxed) || nd_lane_replay_aborted(lane))
+    for (unsigned spins = 0; atomic_load_explicit(&group->shared_applied, memory_order_acquire) < cut;
+         spins++) {
+        if (atomic_load_explicit(lane->setup.stop, memory_order_relaxed) || nd_lane_replay_aborted(lane))
             return;
-        if (spins >= SPINS)
-            nanosleep(&pause, NULL);
+        nd_group_pause(spins);
     }
 }
 
-/* All lanes are at the end cut. Each tells its own verdict. */
+/* All lanes are where the delta ends. Each tells its own verdict. */
 static void compare_digests(struct nd_group *group)
 {
     uint64_t got = ft_region_digest(group->lane[0].region);
@@ -126,7 +115,7 @@ static void compare_digests(struct nd_group *group)
         struct nd_lane *lane = &group->lane[l];
         const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
-        nd_lane_verdict(lane, state->burst, state->seq, lane->chunk_digest, got);
+        nd_lane_verdict(lane, state->burst, state->seq, lane->apply.digest, got);
     }
 }
 
@@ -138,20 +127,20 @@ static bool check_digest(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
     if (lane->doing != FT_LANE_REPLAY)
         return true;
-    lane->chunk_digest = chunk->digest;
-    barrier(lane, &lane->group->after, compare_digests);
+    lane->apply.digest = chunk->digest;
+    barrier(lane, &lane->group->delta_end, compare_digests);
     return !nd_lane_replay_aborted(lane);
 }
 
-/* The whole delta is in place: the lane is at the end cut. */
-static bool arrive(struct nd_lane *lane, const struct ft_chunk *chunk)
+/* The whole delta is in place: the lane is where it ends. */
+static bool finish_delta(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
-    uint64_t made = chunk->outputs - lane->outputs_before;
+    uint64_t made = chunk->outputs - lane->apply.outputs_before;
 
     ft_audit_check(lane->region, lane->index);
     if (lane->index == 0)
-        atomic_store_explicit(&lane->group->applied, chunk->cut, memory_order_release);
+        atomic_store_explicit(&lane->group->shared_applied, chunk->cut, memory_order_release);
     else
         wait_for_shared(lane, chunk->cut);
     if (!left_out(chunk) && (state->burst != chunk->burst || state->seq != chunk->seq ||
@@ -161,9 +150,10 @@ static bool arrive(struct nd_lane *lane, const struct ft_chunk *chunk)
         return false;
     }
     atomic_store_explicit(&lane->group->published[lane->index].access, chunk->access, memory_order_release);
-    lg_replayed_missed(&lane->replayed, made > lane->carried ? made - lane->carried : 0, chunk->outputs);
+    lg_replayed_missed(&lane->replayed, made > lane->apply.carried ? made - lane->apply.carried : 0,
+                       chunk->outputs);
     lg_replayed_released(&lane->replayed, chunk->released);
-    lane->applied = chunk->cut;
+    lane->apply.cut = chunk->cut;
     FT_COUNT(lane->shared, deltas_applied, 1);
     if (chunk->flags & FT_REC_DIGEST && !check_digest(lane, chunk))
         return false;
@@ -174,13 +164,13 @@ static bool arrive(struct nd_lane *lane, const struct ft_chunk *chunk)
 bool nd_lane_apply(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
     if (chunk->number == 0) {
-        if (!at_snapshot(lane, chunk))
+        if (!at_delta_start(lane, chunk))
             return false;
-        lane->outputs_before = nf_chain_state(lane->chain)->outputs;
-        lane->carried = 0;
+        lane->apply.outputs_before = nf_chain_state(lane->chain)->outputs;
+        lane->apply.carried = 0;
     }
-    lane->amid = !(chunk->flags & FT_CHUNK_LAST);
+    lane->apply.begun = !(chunk->flags & FT_CHUNK_LAST);
     write_lines(lane, chunk);
     keep_outputs(lane, chunk);
-    return !(chunk->flags & FT_CHUNK_LAST) || arrive(lane, chunk);
+    return !(chunk->flags & FT_CHUNK_LAST) || finish_delta(lane, chunk);
 }

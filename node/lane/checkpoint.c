@@ -8,14 +8,14 @@
  * Lane 0 copies the shared arena at the cut itself, before anybody runs a burst: lanes edit it in turns, so
  * its lines are nobody's to save. Also the first chunk comes before the next burst.
  *
- * Pace. Whatever is behind a chunk waits for it, in the ring, on the link, at the standby. So there is one on
- * the way at a time: the next is made when the first burst behind the last one is stable, or when no burst
- * came and some time has passed. That would take too long where the way back is long, so the delta copied
- * never falls behind twice the share of the way to the next checkpoint. While bursts are full, packets wait,
- * and only falling behind makes a chunk. When the next checkpoint is due, or somebody waits, the rest is
- * copied at once and the lane runs no burst meanwhile, nor while it waits for outputs (below). So a standby
- * never has chunks of two checkpoints to keep, and what it has to replay at a takeover stays within what two
- * stretches between checkpoints may take.
+ * Schedule. Whatever is behind a chunk waits for it, in the ring, on the link, at the standby. So there is
+ * one under way at a time: the next is made when the first burst behind the last one is stable, or when no
+ * burst came and some time has passed. That would take too long where acknowledgements take long, so the
+ * copied fraction of the lines is at least twice the progress to the next checkpoint, which begins when that
+ * is 1. While bursts are full, packets wait, and only falling behind makes a chunk. When the next checkpoint
+ * is due, or somebody waits, the rest is copied at once and the lane runs no burst meanwhile, nor while it
+ * waits for outputs (below). So a standby never has chunks of two checkpoints to keep, and what it has to
+ * replay at a takeover stays within what two stretches between checkpoints may take.
  *
  * Lanes that are done with their lines go on with bursts and make their last chunks when all lanes are: what
  * comes behind a lane's last chunk is not stable before the others' are there (ftcore/order/closed.c). The
@@ -30,40 +30,34 @@
 #define CHUNK_BYTES (32u << 10)
 #define QUIET_NS    100000u /* between two chunks when no burst is run */
 #define LEAVE_NS    10000000u
-#define AHEAD       2.0 /* copied share : way to the next checkpoint, at least */
+#define AHEAD       2.0 /* copied fraction : progress to the next checkpoint, at least */
 
-bool nd_checkpoint_begin_incremental(struct nd_group *group)
+bool nd_checkpoint_begin(struct nd_group *group)
 {
     struct nd_stream *s = &group->stream;
     struct ft_region *region = group->lane[0].region;
 
-    s->incremental = region->checkpoint_saved != NULL;
-    atomic_store_explicit(&s->hurry, false, memory_order_relaxed);
-    atomic_store_explicit(&s->unfinished, group->lanes, memory_order_relaxed);
-    for (unsigned l = 0; l < group->lanes && s->incremental; l++) {
-        group->lane[l].delta_lines_room = lg_delta_lines(region, l);
-        group->lane[l].lines_told = false;
+    if (!region->checkpoint_saved)
+        return false;
+    atomic_store_explicit(&s->copy, ND_COPY_BESIDE, memory_order_relaxed);
+    atomic_store_explicit(&s->lines_left, group->lanes, memory_order_relaxed);
+    for (unsigned l = 0; l < group->lanes; l++) {
+        group->lane[l].checkpoint.bytes = lg_delta_lines(region, l);
+        group->lane[l].checkpoint.lines_done = false;
     }
-    if (s->incremental)
-        ft_checkpoint_begin(region);
-    return s->incremental;
-}
-
-void nd_checkpoint_forget(struct nd_group *group)
-{
-    group->stream.incremental = false;
-    ft_checkpoint_end(group->lane[0].region);
+    ft_checkpoint_begin(region);
+    return true;
 }
 
 static uint32_t chunk_bytes(const struct nd_lane *lane)
 {
-    return lane->chunk_bytes ? lane->chunk_bytes : CHUNK_BYTES;
+    return lane->setup.chunk_bytes ? lane->setup.chunk_bytes : CHUNK_BYTES;
 }
 
 static void note_chunk(struct nd_lane *lane)
 {
-    lane->chunk_burst = nf_chain_state(lane->chain)->burst;
-    lane->chunk_at = lane->now;
+    lane->checkpoint.chunk_burst = nf_chain_state(lane->chain)->burst;
+    lane->checkpoint.chunk_at = lane->now;
 }
 
 static bool make_chunk(struct nd_lane *lane, uint32_t bytes)
@@ -73,37 +67,38 @@ static bool make_chunk(struct nd_lane *lane, uint32_t bytes)
 }
 
 /* The last chunk has reached the standby, or nobody waits behind it. */
-static bool way_is_free(struct nd_lane *lane)
+static bool last_chunk_arrived(struct nd_lane *lane)
 {
     uint64_t stable = atomic_load_explicit(&lane->shared->orders.stable, memory_order_acquire);
 
-    if (nf_chain_state(lane->chain)->burst == lane->chunk_burst)
-        return lane->now - lane->chunk_at >= QUIET_NS;
+    if (nf_chain_state(lane->chain)->burst == lane->checkpoint.chunk_burst)
+        return lane->now - lane->checkpoint.chunk_at >= QUIET_NS;
     if (stable == FT_ALL) /* outputs do not wait for the standby; the ring does */
         return ft_ring_used(&lane->shared->log) < CHUNK_BYTES;
-    return stable > lane->chunk_burst;
+    return stable > lane->checkpoint.chunk_burst;
 }
 
 static bool falls_behind(const struct nd_lane *lane)
 {
-    return (double)lane->delta.bytes < AHEAD * nd_lane_checkpoint_way(lane) * (double)lane->delta_lines_room;
+    return (double)lane->delta.bytes <
+           AHEAD * nd_lane_checkpoint_progress(lane) * (double)lane->checkpoint.bytes;
 }
 
 bool nd_lane_hurries(const struct nd_lane *lane)
 {
-    const struct nd_stream *s = &lane->group->stream;
+    int copy = atomic_load_explicit(&lane->group->stream.copy, memory_order_relaxed);
 
-    return s->incremental && (lane->draining || atomic_load_explicit(&s->hurry, memory_order_relaxed));
+    return copy == ND_COPY_HURRIED || (copy == ND_COPY_BESIDE && nd_lane_draining(lane));
 }
 
-/* Nothing is to be carried: what was held at the cut has left. */
+/* The last chunk has nothing to carry: what was held at the cut has left. */
 static bool outputs_left(const struct nd_lane *lane)
 {
     return lane->hold.out >= lane->delta.end || lane->config->protect.tail == ND_TAIL_SUPPRESS;
 }
 
 /* The first chunk, and the shared arena, at the cut. False: the ring has no room for them yet. */
-static bool begin(struct nd_lane *lane)
+static bool make_first_chunks(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
 
@@ -121,19 +116,19 @@ bool nd_lane_checkpoint(struct nd_lane *lane)
     struct nd_stream *s = &lane->group->stream;
     struct lg_delta *delta = &lane->delta;
 
-    if (!begin(lane))
+    if (!make_first_chunks(lane))
         return false;
     while (!delta->lines_done && nd_lane_hurries(lane))
         if (!make_chunk(lane, FT_CHUNK_LINES))
             return false;
-    if (!delta->lines_done && ((!lane->full && way_is_free(lane)) || falls_behind(lane)))
+    if (!delta->lines_done && ((!lane->turn.full && last_chunk_arrived(lane)) || falls_behind(lane)))
         make_chunk(lane, chunk_bytes(lane));
-    if (delta->lines_done && !lane->lines_told) {
-        lane->lines_told = true;
-        atomic_fetch_sub_explicit(&s->unfinished, 1, memory_order_acq_rel);
+    if (delta->lines_done && !lane->checkpoint.lines_done) {
+        lane->checkpoint.lines_done = true;
+        atomic_fetch_sub_explicit(&s->lines_left, 1, memory_order_acq_rel);
     }
-    if (lane->lines_told && atomic_load_explicit(&s->unfinished, memory_order_acquire) == 0 &&
-        (outputs_left(lane) || lane->draining || lane->now - lane->chunk_at >= LEAVE_NS))
+    if (lane->checkpoint.lines_done && atomic_load_explicit(&s->lines_left, memory_order_acquire) == 0 &&
+        (outputs_left(lane) || nd_lane_draining(lane) || lane->now - lane->checkpoint.chunk_at >= LEAVE_NS))
         return lg_delta_turn(delta);
     return true;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The barrier of lanes: a barrier whose last comer works for all. */
-#include "node/lane/group.h"
+/* The barrier of lanes; see group.h. */
+#include "node/lane/lane.h"
 #include "ftcore/order/waits.h"
 
 #include <string.h>
@@ -15,17 +15,37 @@ void nd_group_init(struct nd_group *group, struct nd_lane *lanes, unsigned count
     group->lanes = count;
 }
 
-void nd_group_waits_over(struct nd_group *group)
+#define COUNT 0xffu
+#define TIMES 8
+
+/* All lanes have come: none waits for another any more (ftcore/order/waits.h). Before they are let go. */
+static void end_waits(struct nd_group *group)
 {
     for (unsigned l = 0; l < group->lanes; l++)
         ft_wait_over(&group->published[l]);
 }
 
-#define COUNT 0xffu
-#define TIMES 8
+uint64_t nd_barrier_join(struct nd_group *group, struct nd_barrier *place,
+                         void (*work)(struct nd_group *group))
+{
+    uint64_t before = atomic_fetch_add_explicit(&place->word, 1, memory_order_acq_rel);
+    uint64_t number = before >> TIMES;
 
-/* Takes the caller out of barrier number `met`, unless it has begun. */
-static bool leave(const struct nd_group *group, struct nd_barrier *place, uint64_t number)
+    if ((before & COUNT) + 1 == group->lanes) {
+        if (work)
+            work(group);
+        end_waits(group);
+        atomic_store_explicit(&place->word, (number + 1) << TIMES, memory_order_release);
+    }
+    return number;
+}
+
+bool nd_barrier_over(const struct nd_barrier *place, uint64_t number)
+{
+    return atomic_load_explicit(&place->word, memory_order_acquire) >> TIMES != number;
+}
+
+bool nd_barrier_leave(const struct nd_group *group, struct nd_barrier *place, uint64_t number)
 {
     uint64_t now = atomic_load_explicit(&place->word, memory_order_acquire);
 
@@ -36,36 +56,35 @@ static bool leave(const struct nd_group *group, struct nd_barrier *place, uint64
     return false;
 }
 
-bool nd_group_barrier(struct nd_group *group, void (*work)(struct nd_group *group),
-                      const _Atomic uint64_t *now_ordered, uint64_t order, const _Atomic bool *stop)
+void nd_group_pause(unsigned spins)
 {
-    return nd_group_barrier_at(group, &group->between, work, now_ordered, order, stop);
-}
-
-bool nd_group_barrier_at(struct nd_group *group, struct nd_barrier *place,
-                         void (*work)(struct nd_group *group), const _Atomic uint64_t *now_ordered,
-                         uint64_t order, const _Atomic bool *stop)
-{
-    uint64_t before = atomic_fetch_add_explicit(&place->word, 1, memory_order_acq_rel),
-             number = before >> TIMES;
     struct timespec pause = {0, 5000};
 
-    if ((before & COUNT) + 1 == group->lanes) {
-        work(group);
-        nd_group_waits_over(group);
-        atomic_store_explicit(&place->word, (number + 1) << TIMES, memory_order_release);
-        return true;
-    }
-    for (unsigned spins = 0; atomic_load_explicit(&place->word, memory_order_acquire) >> TIMES == number;
-         spins++) {
-        bool over = atomic_load_explicit(stop, memory_order_relaxed) ||
-                    atomic_load_explicit(now_ordered, memory_order_acquire) != order ||
-                    atomic_load_explicit(&group->aborted, memory_order_acquire) >= order;
+    if (spins >= SPINS)
+        nanosleep(&pause, NULL);
+}
 
-        if (over && leave(group, place, number))
+bool nd_group_barrier(struct nd_lane *lane, void (*work)(struct nd_group *group))
+{
+    return nd_group_barrier_at(lane, &lane->group->between, work);
+}
+
+/* Nobody in the barrier may wait for the others any more. */
+static bool is_given_up(const struct nd_lane *lane)
+{
+    return atomic_load_explicit(lane->setup.stop, memory_order_relaxed) ||
+           atomic_load_explicit(&lane->shared->orders.order, memory_order_acquire) != lane->seen.order ||
+           nd_lane_replay_aborted(lane);
+}
+
+bool nd_group_barrier_at(struct nd_lane *lane, struct nd_barrier *place, void (*work)(struct nd_group *group))
+{
+    uint64_t number = nd_barrier_join(lane->group, place, work);
+
+    for (unsigned spins = 0; !nd_barrier_over(place, number); spins++) {
+        if (is_given_up(lane) && nd_barrier_leave(lane->group, place, number))
             return false;
-        if (spins >= SPINS)
-            nanosleep(&pause, NULL);
+        nd_group_pause(spins);
     }
     return true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the lanes of a node share among themselves: published access numbers, and a place to meet. Written by
- * lanes; the last to come to a barrier does the work for all while the others stand.
+ * What the lanes of a node share: published access numbers, barriers, and the state of their stream. Written
+ * by lanes; the last lane to come to a barrier works for all while the others wait in it.
  */
 #ifndef NODE_LANE_GROUP_H
 #define NODE_LANE_GROUP_H
@@ -11,63 +11,98 @@
 
 #include <stdbool.h>
 
+struct nd_lane;
+
 struct nd_barrier {
-    /* How many have come, in the low byte; above it how often all have met. One word, so that whoever leaves
-     * a barrier cannot leave the next one in its place. */
+    /* How many have come, in the low byte; above it how often all have. One word, so that whoever leaves a
+     * barrier cannot leave the next one in its place. */
     _Alignas(64) _Atomic uint64_t word;
 };
 
+/* What the stream of live lanes consists of. */
+enum nd_stream_kind {
+    ND_STREAM_NONE,    /* nothing: no snapshot was ever cut */
+    ND_STREAM_RECORDS, /* records; for a warm standby, checkpoints between them */
+    ND_STREAM_DELTAS,  /* deltas */
+};
+
 /*
- * The stream of segments that live lanes make together (design §4; node/lane/cut.c). Written while all lanes
- * stand in a barrier, but for the atomic words.
+ * How lanes copy the delta of the last cut. `copying` counts the lanes whose delta is not whole; at 0 nothing
+ * is copied, whatever is said here, and there may be another cut.
+ *
+ *   cut ──▶ STOPPED ──────────────────────────────────────────────▶ copying == 0
+ *   cut ──▶ BESIDE ──▶ copying == 0
+ *              └── the next checkpoint is due ──▶ HURRIED ─────────▶ copying == 0
+ *
+ * STOPPED: a delta, or a checkpoint without the memory to copy beside bursts. BESIDE and HURRIED: an
+ * incremental checkpoint (checkpoint.c).
+ */
+enum nd_copy {
+    ND_COPY_STOPPED, /* no lane runs a burst before its delta is whole */
+    ND_COPY_BESIDE,  /* lanes run bursts meanwhile */
+    ND_COPY_HURRIED, /* lanes run no burst before all deltas are whole */
+};
+
+/*
+ * The stream that live lanes make together (cut.c). Written in barriers, but for the atomic words. Whether a
+ * lane still takes part in it says ft_lane_orders.logging.
  */
 struct nd_stream {
-    bool on;         /* a snapshot was cut; whether it is still logged each lane knows (ft_lane.logging) */
-    bool deltas;     /* it consists of deltas; else of records, and checkpoints between them */
-    uint64_t number; /* of the last delta since the snapshot */
-    uint64_t held;   /* barriers held, of those … */
-    _Atomic uint64_t wanted;        /* … that were wanted: any lane may, then all come */
-    _Atomic unsigned copying;       /* lanes whose share of the last delta is not whole */
-    _Atomic uint64_t shared_copied; /* number of the delta that has its lines of the shared arena */
-    bool incremental;               /* the last delta is a checkpoint that is copied beside bursts … */
-    _Atomic unsigned unfinished;    /* … lanes with lines left to copy … */
-    _Atomic bool hurry;             /* … and the next one is due, or somebody waits for this one */
+    enum nd_stream_kind kind;
+    uint64_t number;                  /* of the last delta since the snapshot */
+    uint64_t barriers;                /* barriers held for cuts, of those that were wanted */
+    _Atomic uint64_t barriers_wanted; /* any lane may want one, then all come */
+    _Atomic int copy;                 /* enum nd_copy */
+    _Atomic unsigned copying;         /* lanes whose delta is not whole */
+    _Atomic unsigned lines_left;      /* lanes with lines of an incremental checkpoint left to copy */
+    _Atomic uint64_t shared_copied;   /* number of the last delta that has its lines of the shared arena */
 };
 
 struct nd_group {
     unsigned lanes;
     struct nd_lane *lane; /* [lanes] */
     struct ft_published published[FT_LANES_MAX];
-    struct nd_barrier between;  /* live: between bursts. Also before lanes go live */
-    struct nd_barrier snapshot; /* standby: at the snapshot of a delta */
-    struct nd_barrier after; /* … and after it, for its digest. Another place: lanes may leave this one and
-                                come to the next snapshot while others have yet to come here */
+    struct nd_barrier between;     /* live: between bursts; also before lanes go live */
+    struct nd_barrier delta_start; /* standby: where a delta starts, before it is applied */
+    struct nd_barrier delta_end;   /* standby: for a delta's digest. Lanes may leave this one and come to the
+                                      next delta's start while others have yet to come here */
     struct nd_stream stream;
-    bool patient; /* who stands before a digest stands until all do: there is no hurry in a recording */
-    _Atomic uint64_t applied; /* standby: delta whose lines of the shared arena are in place */
+    _Atomic uint64_t shared_applied; /* standby: the last delta that is in the shared arena */
+    bool patient; /* a recording is replayed: a lane that stopped at a digest waits without end */
 
-    /* lane/quiesce.c */
+    /* Of quiesce.c. */
     _Alignas(64) _Atomic uint64_t aborted; /* the last order whose replay was aborted */
-    _Atomic uint64_t stopped;              /* lanes that stop in replay, and times they all did */
-    _Atomic bool snapshot_due;     /* live: a recording needs all to stand between bursts (lane/record.c) */
-    uint64_t digest_taken, digest; /* live: serial of the digest taken last, and it; written at a barrier */
+    struct nd_barrier stop;    /* standby: at a stop point of replay, which lanes do not wait in */
+    _Atomic bool snapshot_due; /* live: the recorder wants a snapshot, at a barrier (record.c) */
+    uint64_t digest_taken;     /* live: serial number of the digest taken last; written in a barrier */
+    uint64_t digest;           /* live: that digest */
 };
 
-/* Of a barrier of all: its waits (ftcore/order/waits.h) are over, before anybody is let go. */
-void nd_group_waits_over(struct nd_group *group);
+/* A lane waits for another, and has found `spins` times that it still has to: sleeps when that is often. */
+void nd_group_pause(unsigned spins);
+
+/*
+ * Comes to a barrier; the last lane to come does the work (NULL: there is none) before this returns. The
+ * barrier's number, which its end and leaving it ask for. The same lane may come again when it is over or
+ * left.
+ */
+uint64_t nd_barrier_join(struct nd_group *group, struct nd_barrier *place,
+                         void (*work)(struct nd_group *group));
+bool nd_barrier_over(const struct nd_barrier *place, uint64_t number);
+/* False: all have come, and the last one is at work or done. */
+bool nd_barrier_leave(const struct nd_group *group, struct nd_barrier *place, uint64_t number);
 
 void nd_group_init(struct nd_group *group, struct nd_lane *lanes, unsigned count);
 
 /*
- * Waits until all lanes have come, then `work` runs once, then all go on. They come between bursts; a
- * sleeping lane comes when it wakes. False: the lane left again, because its order is no longer `order`, or
- * replay under it was aborted, or *stop was set, and it has not been part of it.
+ * Waits at `between` until all lanes have come, then `work` runs once, then all go on. Lanes come
+ * between bursts; a sleeping lane comes when it wakes. False: the lane left again, because its order is no
+ * longer the one that it follows, or replay under it was aborted, or it is to end; and it has not been part
+ * of the barrier.
  */
-bool nd_group_barrier(struct nd_group *group, void (*work)(struct nd_group *group),
-                      const _Atomic uint64_t *now_ordered, uint64_t order, const _Atomic bool *stop);
-/* The same at another place: who meets in different places does not count for each other. */
-bool nd_group_barrier_at(struct nd_group *group, struct nd_barrier *place,
-                         void (*work)(struct nd_group *group), const _Atomic uint64_t *now_ordered,
-                         uint64_t order, const _Atomic bool *stop);
+bool nd_group_barrier(struct nd_lane *lane, void (*work)(struct nd_group *group));
+/* The same at another place: lanes at different places do not count for each other. */
+bool nd_group_barrier_at(struct nd_lane *lane, struct nd_barrier *place,
+                         void (*work)(struct nd_group *group));
 
 #endif

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guardian process and what it deltas with its node: a page with one robust mutex per lane and the text
- * of the word. Lanes lock, the node's replicator writes the identity, the guardian reads; nothing else.
+ * The guardian process, and the page that it shares with its node: one robust mutex per lane and the death
+ * notice. Lanes lock, the node's replicator writes the notice, the guardian reads; nothing else.
  *
- * The guardian is told of each lane through a socket pair, a byte each. Until all lanes hold their mutex, the
- * pair's end is the node's end, and nothing is said. From then on the guardian locks one mutex after the
- * other. It gets each only when its lane's thread has ended, and it gets the last one when all have, in
- * whatever order: then no lane can send anything. A mutex, because the kernel gives up a dying thread's
- * robust mutexes before it takes its memory and its sockets apart, which may take a hundred milliseconds
- * later.
+ * A byte on a socket pair tells the guardian of each lane that holds its mutex. Until all do, the pair's end
+ * is the node's end, and no notice is sent. From then on the guardian locks one mutex after the other. It
+ * gets each only when its lane's thread has ended, and it gets the last one when all have, in whatever order:
+ * then no lane can send anything. A mutex, because the kernel gives up a dying thread's robust mutexes before
+ * it takes its memory and its sockets apart, which may take a hundred milliseconds later.
  *
  * Orderly end: the node kills the guardian before it ends its lanes, so there is no moment at which a lane's
  * end could be taken for death. The guardian is out of reach of what kills the node's group or session, and
@@ -40,12 +39,12 @@
 #define PRIORITY 60 /* real-time, above a lane's: it runs for microseconds, once */
 
 /* When the datagrams leave, ms after the first: a burst of losses does not take all of them. */
-static const unsigned word_at[] = {0, 0, 1, 2, 5, 10, 20};
+static const unsigned notice_at[] = {0, 0, 1, 2, 5, 10, 20};
 
 struct shared {
     pthread_mutex_t lane[FT_LANES_MAX];
-    /* Two texts, `current` says which is whole: the node may die while it writes the other. */
-    struct ft_death_notice word[2];
+    /* `current` says which of the two is whole: the node may die while it writes the other. */
+    struct ft_death_notice notice[2];
     _Atomic uint32_t current;
     _Atomic bool stopped;
 };
@@ -55,7 +54,7 @@ struct nd_guardian {
     unsigned lanes;
     pid_t pid;
     int pair;                 /* the node's end; closed on exec */
-    pthread_mutex_t identity; /* writers of the word */
+    pthread_mutex_t identity; /* of who writes the notice */
     _Atomic bool dead;        /* known to have ended and waited for */
 };
 
@@ -64,7 +63,7 @@ static struct nd_guardian the_guardian = {.identity = PTHREAD_MUTEX_INITIALIZER}
 
 /* ---- in the guardian ---- */
 
-static void detach(int *told, int *datagrams)
+static void detach(int *pair, int *datagrams)
 {
     int null = open("/dev/null", O_RDWR);
     struct sched_param priority = {PRIORITY};
@@ -79,18 +78,18 @@ static void detach(int *told, int *datagrams)
     /* Whoever reads the node's output must see its end; 0 to 2 stay taken, 3 and 4 are ours. */
     for (int fd = 0; null >= 0 && fd < 3; fd++)
         dup2(null, fd);
-    int a = fcntl(*told, F_DUPFD, 5), b = fcntl(*datagrams, F_DUPFD, 5);
-    *told = dup2(a, 3);
+    int a = fcntl(*pair, F_DUPFD, 5), b = fcntl(*datagrams, F_DUPFD, 5);
+    *pair = dup2(a, 3);
     *datagrams = dup2(b, 4);
     close_range(5, ~0u, 0);
 }
 
 /* False: the node ended, in order or not, before all lanes held. */
-static bool all_hold(int told, unsigned lanes)
+static bool all_hold(int pair, unsigned lanes)
 {
     for (unsigned held = 0; held < lanes;) {
         char c;
-        ssize_t n = read(told, &c, 1);
+        ssize_t n = read(pair, &c, 1);
 
         if (n == 1)
             held++;
@@ -100,36 +99,36 @@ static bool all_hold(int told, unsigned lanes)
     return true;
 }
 
-static void speak(struct shared *shared, int datagrams, const struct sockaddr_in *peer)
+static void send_notice(struct shared *shared, int datagrams, const struct sockaddr_in *peer)
 {
-    unsigned said = 0;
+    unsigned slept = 0;
 
-    for (size_t i = 0; i < sizeof(word_at) / sizeof(word_at[0]); i++) {
-        struct ft_death_notice word = shared->word[atomic_load(&shared->current) & 1];
-        struct timespec t = {0, (long)(word_at[i] - said) * 1000000};
+    for (size_t i = 0; i < sizeof(notice_at) / sizeof(notice_at[0]); i++) {
+        struct ft_death_notice notice = shared->notice[atomic_load(&shared->current) & 1];
+        struct timespec t = {0, (long)(notice_at[i] - slept) * 1000000};
         uint8_t bytes[FT_DEATH_NOTICE_BYTES];
 
-        if (word_at[i] > said)
+        if (notice_at[i] > slept)
             nanosleep(&t, NULL);
-        said = word_at[i];
-        ft_death_notice_encode(&word, bytes);
-        if (word.incarnation)
+        slept = notice_at[i];
+        ft_death_notice_encode(&notice, bytes);
+        if (notice.incarnation)
             sendto(datagrams, bytes, sizeof(bytes), 0, (const struct sockaddr *)peer, sizeof(*peer));
     }
 }
 
-static _Noreturn void guard(struct shared *shared, unsigned lanes, int told, int datagrams,
+static _Noreturn void guard(struct shared *shared, unsigned lanes, int pair, int datagrams,
                             const struct sockaddr_in *peer)
 {
-    detach(&told, &datagrams);
-    send(told, "r", 1, MSG_NOSIGNAL); /* ready: out of reach of signals */
-    if (!all_hold(told, lanes))
+    detach(&pair, &datagrams);
+    send(pair, "r", 1, MSG_NOSIGNAL); /* ready: out of reach of signals */
+    if (!all_hold(pair, lanes))
         _exit(0);
     for (unsigned lane = 0; lane < lanes; lane++)
         if (pthread_mutex_lock(&shared->lane[lane]) != EOWNERDEAD)
-            _exit(1); /* not as it should be: then silence and the sockets speak */
+            _exit(1); /* not as it should be: the peer finds out by silence and the sockets' end */
     if (!atomic_load(&shared->stopped))
-        speak(shared, datagrams, peer);
+        send_notice(shared, datagrams, peer);
     _exit(0);
 }
 
@@ -236,7 +235,7 @@ void nd_guardian_identity(struct nd_guardian *g, uint64_t incarnation, uint64_t 
 {
     pthread_mutex_lock(&g->identity);
     uint32_t other = !atomic_load(&g->shared->current);
-    g->shared->word[other] = (struct ft_death_notice){incarnation, view};
+    g->shared->notice[other] = (struct ft_death_notice){incarnation, view};
     atomic_store(&g->shared->current, other);
     pthread_mutex_unlock(&g->identity);
 }

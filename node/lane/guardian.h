@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guardian: a small process, forked before the node does anything else, that tells the peer "dead" the
- * moment the node's lanes can send nothing any more. It shares a robust mutex with each lane; when the kernel
- * takes a killed process apart it orphans those first, before memory and sockets (design §8). When all are
- * orphaned, the guardian sends the word as datagrams (some at once, then spaced over 20 ms) and ends. It also
- * ends, silently, when the node exits in order.
+ * The guardian: a small process, forked before the node does anything else, that sends the peer a death
+ * notice the moment the node's lanes can send nothing any more. It shares a robust mutex with each lane; when
+ * the kernel takes a killed process apart it gives those up first, before memory and sockets. When all are
+ * given up, the guardian sends the notice as datagrams (some at once, then spaced over 20 ms) and ends. It
+ * also ends, silently, when the node exits in order.
  */
 #ifndef NODE_LANE_GUARDIAN_H
 #define NODE_LANE_GUARDIAN_H
@@ -21,15 +21,15 @@ struct nd_guardian;
 int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *local_host, const char *peer_host,
                       uint16_t peer_port, struct ft_fault *fault);
 pid_t nd_guardian_pid(const struct nd_guardian *g);
-/* What the word says; may change. Any thread. */
+/* What the notice says; may change. Any thread. */
 void nd_guardian_identity(struct nd_guardian *g, uint64_t incarnation, uint64_t view);
-/* Called once by each lane's thread, which keeps its mutex until the process ends. The guardian speaks only
- * after all lanes did. */
+/* Called once by each lane's thread, which keeps its mutex until the process ends. The guardian sends nothing
+ * before all lanes did. */
 void nd_guardian_hold(struct nd_guardian *g, unsigned lane);
-/* Orderly end: the guardian leaves without a word. The sockets' end is the word then, after the lanes have
+/* Orderly end: the guardian ends without a notice. The peer sees the sockets' end, after the lanes have
  * stopped. */
 void nd_guardian_stop(struct nd_guardian *g);
-/* False when the guardian process has died (then nobody will speak for us; the node says so in its status).
+/* False when the guardian process has died (then nobody sends a notice; the node says so in its status).
  */
 bool nd_guardian_alive(struct nd_guardian *g);
 

@@ -23,14 +23,14 @@
 static uint64_t sleep_ns(const struct nd_lane *lane)
 {
     bool held = ft_hold_count(&lane->hold) > 0;
-    unsigned doubled = lane->idle / SLEEP_DOUBLE;
+    unsigned doubled = lane->turn.idle / SLEEP_DOUBLE;
     uint64_t ns = (uint64_t)SLEEP_FIRST << (doubled < 4 ? doubled : 4);
 
     /* Nobody waits for a warm standby's lane; waking would take its processor from those who are waited for.
      */
     if (lane->doing == FT_LANE_REPLAY && lane->config->protect.stores)
         return SLEEP_LAST;
-    if (lane->idle < (held ? SPIN_HELD : SPIN_IDLE))
+    if (lane->turn.idle < (held ? SPIN_HELD : SPIN_IDLE))
         return 0;
     return held ? SLEEP_HELD : ns < SLEEP_LAST ? ns : SLEEP_LAST;
 }
@@ -39,7 +39,7 @@ void nd_lane_wait(struct nd_lane *lane, bool worked)
 {
     struct timespec pause = {0, 0};
 
-    lane->idle = worked ? 0 : lane->idle + 1;
+    lane->turn.idle = worked ? 0 : lane->turn.idle + 1;
     if (worked)
         return;
     pause.tv_nsec = (long)sleep_ns(lane);
@@ -70,7 +70,7 @@ static void show_rows(struct nd_lane *lane, struct nd_question *q)
     q->error = 0;
 }
 
-bool nd_lane_take(struct nd_question *q, enum nd_ask_kind kind)
+bool nd_lane_claim_question(struct nd_question *q, enum nd_ask_kind kind)
 {
     int expected = (int)kind;
 
@@ -79,13 +79,13 @@ bool nd_lane_take(struct nd_question *q, enum nd_ask_kind kind)
 
 void nd_lane_answer(struct nd_lane *lane)
 {
-    struct nd_question *q = lane->question;
+    struct nd_question *q = lane->setup.question;
     int asked = atomic_load_explicit(&q->asked, memory_order_acquire);
-    bool live = lane->doing == FT_LANE_LIVE || lane->doing == FT_LANE_ASIDE || lane->doing == FT_LANE_DRAIN;
+    bool live = nd_lane_is_live(lane);
 
     if (asked == ND_ASK_NONE || q->lane != lane->index || (asked == ND_ASK_COMMAND && live))
         return; /* a command becomes part of the next burst */
-    if (asked == ND_ASK_TAKEN || !nd_lane_take(q, (enum nd_ask_kind)asked))
+    if (asked == ND_ASK_TAKEN || !nd_lane_claim_question(q, (enum nd_ask_kind)asked))
         return;
     if (asked == ND_ASK_COMMAND)
         q->error = ft_fail(&q->fault, FT_EBUSY, "only the primary changes state");

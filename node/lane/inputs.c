@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a lane takes from its ports: the frames of a burst, put into lane->packets; heartbeats and claims of
- * the chain's addresses, which are no input.
+ * What a lane takes from its ports: the frames of a burst, put into lane->burst.packets; heartbeats and
+ * claims of the chain's addresses, which are no input.
  */
 #include "node/lane/lane.h"
 #include "nflib/net/bytes.h"
@@ -23,7 +23,7 @@ static inline __attribute__((always_inline)) bool take_beat(struct nd_lane *lane
         return false;
     if (!nd_beat_read(f->data, f->len, &half, &view))
         return false;
-    if (half != (uint32_t)(lane->incarnation >> 32)) {
+    if (half != (uint32_t)(lane->setup.incarnation >> 32)) {
         atomic_store_explicit(&lane->shared->report.beat_half, half, memory_order_relaxed);
         atomic_store_explicit(&lane->shared->report.beat_view, view, memory_order_relaxed);
         atomic_store_explicit(&lane->shared->report.beat_ns, lane->now, memory_order_release);
@@ -32,9 +32,8 @@ static inline __attribute__((always_inline)) bool take_beat(struct nd_lane *lane
 }
 
 /*
- * True for a frame from the chain's own MAC, and no input: the other node claims the addresses. While we
- * reign that is a stale primary, and we claim them again (hazard 10); while we hand over it is what we asked
- * for.
+ * True for a frame from the chain's own MAC, and no input: the other node claims the addresses. While this
+ * node is primary that is a stale one, and it claims them again; during a handover it is what it asked for.
  */
 static inline __attribute__((always_inline)) bool take_claim(struct nd_lane *lane, const struct nd_frame *f,
                                                              unsigned port)
@@ -44,29 +43,23 @@ static inline __attribute__((always_inline)) bool take_claim(struct nd_lane *lan
     if (!l3 || memcmp(f->data + 6, l3->port[port].mac, 6) != 0)
         return false;
     FT_COUNT(lane->shared, claims, 1);
-    if (lane->doing == FT_LANE_LIVE && lane->now - lane->claimed_at > CLAIM_NS) {
-        lane->claimed_at = lane->now;
-        nd_lane_announce(lane);
+    if (lane->doing == FT_LANE_LIVE && lane->now - lane->timers.claimed_at > CLAIM_NS) {
+        lane->timers.claimed_at = lane->now;
+        nd_lane_announce(lane, true);
     }
     return true;
 }
 
 /* Once for each packet, so never a call. */
-static inline __attribute__((always_inline)) bool takes(struct nd_lane *lane, const struct nd_frame *f,
-                                                        unsigned port)
+static inline __attribute__((always_inline)) bool takes_frame(struct nd_lane *lane, const struct nd_frame *f,
+                                                              unsigned port)
 {
     return take_beat(lane, f) || take_claim(lane, f, port);
 }
 
-bool nd_lane_takes(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
-{
-    return takes(lane, f, port);
-}
-
-bool nd_lane_listen(struct nd_lane *lane)
+void nd_lane_listen(struct nd_lane *lane)
 {
     struct nd_frame in[NF_BURST_MAX];
-    bool any = false;
 
     for (unsigned port = 0; lane->io->receive && port < lane->io->ports; port++) {
         uint32_t n = lane->io->receive(lane->io->ctx, lane->index, port, in, NF_BURST_MAX);
@@ -75,6 +68,34 @@ bool nd_lane_listen(struct nd_lane *lane)
             take_beat(lane, &in[i]);
             lane->io->drop(lane->io->ctx, in[i].owner);
         }
+    }
+}
+
+/* In SOLO the lease has no end; a gate that is shut has none that runs. */
+static bool may_release(const struct nd_lane *lane)
+{
+    return lane->now < atomic_load_explicit(&lane->shared->orders.lease_until, memory_order_acquire);
+}
+
+bool nd_lane_receive_to_wait(struct nd_lane *lane)
+{
+    const struct nd_io *io = lane->io;
+    struct nd_frame in[NF_BURST_MAX];
+    bool any = false;
+
+    if (!io->receive || io->burst || may_release(lane))
+        return false;
+    for (unsigned port = 0; port < io->ports; port++) {
+        uint32_t n = io->receive(io->ctx, lane->index, port, in, NF_BURST_MAX);
+
+        for (uint32_t i = 0; i < n; i++) {
+            if (takes_frame(lane, &in[i], port)) {
+                io->drop(io->ctx, in[i].owner);
+            } else if (!nd_waiting_put(&lane->waiting, &in[i], port)) {
+                io->drop(io->ctx, in[i].owner);
+                FT_COUNT(lane->shared, waiting_full, 1);
+            }
+        }
         any |= n > 0;
     }
     return any;
@@ -82,12 +103,12 @@ bool nd_lane_listen(struct nd_lane *lane)
 
 static void add_packet(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
 {
-    lane->packets[lane->n++] = (struct nf_packet){.data = f->data,
-                                                  .len = f->len,
-                                                  .have = f->len,
-                                                  .in_port = (uint8_t)port,
-                                                  .side = lane->io->side[port],
-                                                  .owner = f->owner};
+    lane->burst.packets[lane->burst.n++] = (struct nf_packet){.data = f->data,
+                                                              .len = f->len,
+                                                              .have = f->len,
+                                                              .in_port = (uint8_t)port,
+                                                              .side = lane->io->side[port],
+                                                              .owner = f->owner};
 }
 
 void nd_lane_receive(struct nd_lane *lane)
@@ -96,19 +117,19 @@ void nd_lane_receive(struct nd_lane *lane)
     unsigned from;
     bool more = true;
 
-    while (lane->n < NF_BURST_MAX && nd_waiting_take(&lane->waiting, in, &from))
+    while (lane->burst.n < NF_BURST_MAX && nd_waiting_take(&lane->waiting, in, &from))
         add_packet(lane, in, from);
 
     /* The first port may not starve the second when both are busy; when the others have little, it is asked
      * once more. */
-    for (unsigned k = 0; k <= lane->io->ports && lane->n < NF_BURST_MAX; k++) {
-        unsigned port = (lane->next_port + k) % lane->io->ports;
-        uint32_t want = NF_BURST_MAX - lane->n;
+    for (unsigned k = 0; k <= lane->io->ports && lane->burst.n < NF_BURST_MAX; k++) {
+        unsigned port = (lane->burst.next_port + k) % lane->io->ports;
+        uint32_t want = NF_BURST_MAX - lane->burst.n;
         uint32_t most = k == 0 && want > NF_BURST_MAX / 2 ? NF_BURST_MAX / 2 : want;
         uint32_t n = lane->io->receive(lane->io->ctx, lane->index, port, in, most);
 
         for (uint32_t i = 0; i < n; i++) {
-            if (takes(lane, &in[i], port))
+            if (takes_frame(lane, &in[i], port))
                 lane->io->drop(lane->io->ctx, in[i].owner);
             else
                 add_packet(lane, &in[i], port);
@@ -118,7 +139,7 @@ void nd_lane_receive(struct nd_lane *lane)
         if (k + 1 == lane->io->ports && !more)
             break;
     }
-    lane->next_port++;
+    lane->burst.next_port++;
 }
 
 bool nd_lane_receive_burst(struct nd_lane *lane, uint64_t *time)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A lane: one DPDK lcore that runs the whole chain. It owns its chain instance, what it holds, its capture
- * and what replay kept; it reads its orders and the gate in struct ft_lane, and writes its report there. It
+ * A lane: one DPDK lcore that runs the whole chain. It owns its chain instance, the outputs that it holds,
+ * its capture and replayed outputs. It reads its orders in struct ft_lane and writes its report there. It
  * makes no system call but its ports' own and, when idle, nanosleep.
  *
  *   orders: WAIT ─▶ REPLAY ─▶ LIVE ⇄ DRAIN ─▶ FENCED ─▶ WAIT     FRESH: LIVE from nothing
@@ -39,162 +39,263 @@ struct nd_question {
     uint32_t cap, len;
 };
 
+/* What a lane is given beside its config and its region, before nd_lane_make; nothing of it changes later. */
+struct nd_lane_setup {
+    struct nd_guardian *guardian; /* NULL: nobody watches the lane's thread */
+    struct nd_question *question; /* the control thread's, one for all lanes */
+    struct nd_redis *redis;       /* where the chain keeps its state; NULL: in the region */
+    struct lg_recorder *recorder; /* the flight recorder; NULL: there is none */
+    uint64_t seed;                /* of a state that is made anew */
+    uint64_t replayed_bytes;      /* room for replayed outputs; 0: REPLAYED_BYTES */
+    uint32_t chunk_bytes;         /* of lines in a chunk of an incremental checkpoint; 0: CHUNK_BYTES */
+    uint64_t incarnation;         /* the node's; heartbeats carry it */
+    const _Atomic uint64_t *view; /* the node's; heartbeats and recordings carry it */
+    const _Atomic bool *stop;     /* ends nd_lane_run */
+    bool urgent;                  /* the thread asks for priority */
+};
+
+/* The burst whose packets are being received. Written by node/lane/inputs.c and live.c, in replay by
+ * replay.c. */
+struct nd_lane_burst {
+    struct nf_packet packets[NF_BURST_MAX];
+    uint32_t n;         /* packets received so far */
+    uint64_t since;     /* when the first of them was received, ns */
+    uint16_t next_port; /* the port that is asked first, modulo their number */
+    uint8_t *frames; /* replay of inputs that a gate keeps: NF_BURST_MAX of io->frame_max bytes; else NULL */
+};
+
+/* Serial numbers of what the replicator asked for, as far as this lane has done it (struct ft_lane_orders).
+ */
+struct nd_lane_seen {
+    uint64_t order; /* kind and serial; FT_ALL: none yet */
+    uint64_t gate, cut, snapshot_release, announce, digest;
+};
+
+/* The last cut of a live lane's stream (cut.c), and what was done since. */
+struct nd_lane_cut {
+    uint64_t burst;       /* last burst before the cut: the next delta begins there */
+    uint64_t output;      /* the hold's first output after the cut */
+    uint64_t at;          /* when it was, ns of the cuts' clock */
+    uint64_t barriers;    /* barriers for cuts that this lane has taken part in (nd_stream.barriers) */
+    uint64_t barrier_at;  /* when the last of them was, ns of the cuts' clock */
+    uint64_t uncovered;   /* bytes of records made since, in memory */
+    uint64_t carry_bytes; /* an upper bound of what a delta would carry of the outputs made since */
+    uint64_t weigh_at;    /* sequence number at which to look again how large a delta would be */
+    bool grown;           /* a delta would be nearly as large as the standby can keep */
+};
+
+/* An incremental checkpoint that is copied beside bursts (checkpoint.c). */
+struct nd_lane_checkpoint {
+    uint64_t bytes;       /* an upper bound of what its lines take */
+    uint64_t chunk_burst; /* the last burst before the chunk made last */
+    uint64_t chunk_at;    /* when that chunk was made, ns */
+    bool lines_done;      /* all its lines are copied, and nd_stream.lines_left does not count the lane */
+};
+
+/* A standby's deltas (apply.c). */
+struct nd_lane_apply {
+    uint64_t cut;            /* number of the last delta applied */
+    bool begun;              /* some chunks of the next one are applied: the region is at no cut */
+    bool last_was_chunk;     /* the last entry taken from the stream was a chunk, no record */
+    uint64_t outputs_before; /* outputs that had been made at the begun delta's start */
+    uint64_t carried;        /* outputs that it brought */
+    uint64_t digest;         /* of the whole region at its end, as the primary says */
+};
+
+/* Where a lane that replays beside others stops until all have (quiesce.c). */
+struct nd_lane_stop_point {
+    bool stopped;
+    uint64_t since;                 /* ns; while stopped */
+    uint64_t number;                /* how often all lanes had stopped before; while stopped */
+    const struct ft_record *digest; /* the record that it stopped before, if that carries one; else NULL */
+    uint64_t compared;              /* burst of the last such record that is done */
+    uint64_t asked;                 /* lane 0: times it asked all lanes to stop at closed_to */
+};
+
+/* Monotonic times, ns: when something was last, or is next. */
+struct nd_lane_timers {
+    uint64_t busy_at;        /* the last burst that the stream accounts for */
+    uint64_t quiet_since;    /* while draining: the last packet, or the last turn that could not receive */
+    uint64_t beat_at;        /* the next heartbeat */
+    uint64_t steer_at;       /* the next announcement of a standby that draws frames to its ports */
+    uint64_t claimed_at;     /* the last announcement against another's claim */
+    uint64_t announce_at[3]; /* announcements to repeat; 0: done */
+};
+
+/* What one turn leaves for the next. */
+struct nd_lane_turn {
+    bool full;     /* a full burst was executed: more packets wait, it seems */
+    bool no_room;  /* no burst could begin: the hold or a ring is full */
+    bool sent;     /* outputs left */
+    uint32_t idle; /* turns without work, in a row */
+};
+
 struct nd_lane {
+    /* Given, as setup is. */
     unsigned index;
     const struct nd_config *config;
     const struct nd_io *io;
     struct ft_region *region;
-    struct ft_lane *shared;
+    struct ft_lane *shared; /* orders, report and rings, between this lane and the replicator */
     struct nd_group *group; /* the node's lanes */
-    struct nf_chain *chain;
-    struct nd_guardian *guardian; /* NULL: none */
-    struct nd_question *question;
-    struct nd_redis *redis;       /* where the chain keeps its state; NULL: here */
-    struct lg_recorder *recorder; /* of what is executed; NULL: none */
-    uint64_t seed;                /* of a fresh state */
-    uint64_t replayed_bytes;      /* for outputs of replay; 0: the usual */
-    uint32_t chunk_bytes;         /* of lines in a chunk of an incremental checkpoint; 0: the usual */
-    uint64_t incarnation;         /* for heartbeats */
-    _Atomic uint64_t *view;
-    _Atomic bool *stop;
+    struct nd_lane_setup setup;
 
+    /* Made by nd_lane_make, and owned. */
+    struct nf_chain *chain;
     struct ft_hold hold;
     struct nd_waiting waiting;
     struct lg_capture capture;
-    struct lg_replayed replayed;
     struct lg_delta delta;
-    bool full;                 /* the last turn ran a full burst: more packets wait, it seems */
-    uint64_t delta_lines_room; /* of an incremental one: bytes that its lines may take */
-    uint64_t chunk_burst;      /* … the last burst before its last chunk … */
-    uint64_t chunk_at;         /* … and when that was made, ns */
-    bool lines_told;           /* … all its lines are copied, and counted so in `stream.unfinished` */
-    uint64_t cut_from;         /* burst at the cut that the next delta is based on … */
-    uint64_t hold_from;        /* … and the hold's first output after it */
-    uint64_t cut_at_ns;        /* cut_at_ns at the last barrier for a cut */
-    uint64_t delta_at_ns;      /* … at the last cut with a delta */
-    uint64_t uncovered;        /* bytes of records since then, in memory */
-    uint64_t delta_look_at;    /* sequence number at which to look again how large a delta would be … */
-    bool delta_grown;          /* … and that it is nearly as large as may be */
-    uint64_t weighed; /* bytes at most that a delta would carry of the outputs made since the start cut */
-    uint64_t met;     /* barriers of the stream this lane knows of */
-    uint64_t applied; /* standby: number of the last delta applied */
-    uint64_t outputs_before, carried; /* standby, while a delta is applied: made before it; kept of it */
-    uint64_t chunk_digest;            /* standby: what the delta just applied says that all should be */
-    bool amid;                        /* standby: a delta is begun and not whole */
-    bool after_delta;                 /* standby: the last of the stream was no record */
+    struct lg_replayed replayed;
+    bool by_seq;        /* records hold sequence numbers instead of inputs: a gate keeps those */
+    bool whole_capture; /* records hold whole packets: some NF reads payload, or capture: full */
 
-    bool sent;          /* outputs left in this turn */
-    bool urgent;        /* the file permits to ask for priority */
-    bool by_seq;        /* inputs are recorded by their sequence numbers: a gate keeps them */
-    bool short_of_room; /* the last burst could not be begun: hold or port is full */
-    bool whole_capture; /* take packets whole: some NF reads payload, or capture: full */
-
-    uint64_t order, gate, cut, snapshot_release, announce, digest; /* serial numbers acted on */
-    enum ft_order doing;
-    bool aside; /* what leaves bears the node's own MAC */
-    bool draining;
-    uint64_t now;           /* monotonic ns, read once a turn */
-    uint64_t time_offset;   /* chain time = monotonic + this, modulo 2^64 */
-    uint64_t copied;        /* pending lines, since the cut */
-    uint64_t told_released; /* what the last record said */
-    uint64_t busy_at, quiet_since, beat_at, steer_at, claimed_at;
-    uint64_t announce_at[3];
-    uint32_t idle; /* turns without work */
-
-    /* In replay, several lanes (lane/quiesce.c). */
-    bool stopped;                      /* between bursts, until all lanes do … */
-    uint64_t stopped_at;               /* … since then, ns; */
-    uint64_t stop_number;              /* … and this has been counted on from here */
-    const struct ft_record *at_digest; /* standing: the record that carries it; NULL: none */
-    uint64_t compared;                 /* burst of the last such record */
-    uint64_t stop_points;              /* lane 0: times it asked all to stop */
-
-    uint16_t next_port;
-
-    uint8_t *frames; /* standby, inputs by sequence number: NF_BURST_MAX of io->frame_max bytes; else NULL */
-    struct nf_packet packets[NF_BURST_MAX];
-    uint32_t n;             /* of the burst being gathered */
-    uint64_t gathered_from; /* when its first packet was received, ns */
+    uint64_t now;         /* monotonic ns, read once a turn */
+    uint64_t time_offset; /* chain time is monotonic time plus this, modulo 2^64 */
+    enum ft_order doing;  /* the order that it follows */
+    struct nd_lane_seen seen;
+    struct nd_lane_turn turn;
+    struct nd_lane_timers timers;
+    struct nd_lane_cut cut;
+    struct nd_lane_checkpoint checkpoint;
+    struct nd_lane_apply apply;
+    struct nd_lane_stop_point stop_point;
+    uint64_t snapshot_copied;   /* pending lines of a resync's snapshot that it has copied */
+    uint64_t recorded_released; /* outputs released, as the last record or delta says */
+    struct nd_lane_burst burst;
 };
 
-/* Makes what a lane owns, the chain among it; rings in `shared` are there already. */
+/* The lane is live until its ports have been empty for a while. */
+static inline bool nd_lane_draining(const struct nd_lane *lane)
+{
+    return lane->doing == FT_LANE_DRAIN;
+}
+
+/* It answers from the node's own MAC, and what leaves bears that: the chain's is about to be the peer's. */
+static inline bool nd_lane_own_mac(const struct nd_lane *lane)
+{
+    return lane->doing == FT_LANE_ASIDE || lane->doing == FT_LANE_DRAIN;
+}
+
+/* It takes packets. */
+static inline bool nd_lane_is_live(const struct nd_lane *lane)
+{
+    return lane->doing == FT_LANE_LIVE || nd_lane_own_mac(lane);
+}
+
+/* What tells the standby of the lane's bursts, at present. */
+static inline enum nd_stream_kind nd_lane_stream(const struct nd_lane *lane)
+{
+    return atomic_load_explicit(&lane->shared->orders.logging, memory_order_relaxed)
+               ? lane->group->stream.kind
+               : ND_STREAM_NONE;
+}
+
+/* What the coming burst needs: decided once a turn, after the stream's cut (live.c). */
+struct nd_burst_needs {
+    enum nd_stream_kind stream; /* what tells the standby of it */
+    bool record;                /* a record is made of it, for the stream or for somebody else */
+    bool digest;                /* that record carries a digest */
+    bool marks; /* lines it changes are marked and its outputs weighed, for a delta or checkpoint */
+};
+
+/* Makes what a lane owns, the chain among it; rings in `shared` are there already. Errors: FT_EINVAL,
+ * FT_ENOMEM, and those of nf_chain_make. */
 int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault);
 void nd_lane_free(struct nd_lane *lane);
 
-/* The lane's life, an lcore's main function: until *lane->stop. */
+/* The lane's life, an lcore's main function: until *setup.stop. */
 int nd_lane_run(void *lane);
 
-/* Meets the others between bursts, for whatever any of them is there for. False: the order was taken back. */
-bool nd_lane_quiesce(struct nd_lane *lane);
+/* ---- orders.c ---- */
+int nd_lane_make_chain(struct nd_lane *lane, struct ft_fault *fault);
+void nd_lane_follow(struct nd_lane *lane, uint64_t order);
+/* The lane's thread is about to end: what others wait for is replayed, what is held is dropped. */
+void nd_lane_end(struct nd_lane *lane);
 
-/* ---- lane/live.c ---- */
+/* ---- snapshot.c: a resync ---- */
+bool nd_lane_snapshot_wanted(const struct nd_lane *lane);
+/* All lanes are quiesced: the snapshot's cut. What is asked for last counts, for all lanes. */
+void nd_lane_snapshot_cut(struct nd_group *group);
+/* Ends a snapshot that nobody reads any more; comes to the barrier when one is wanted. */
+void nd_lane_snapshot_orders(struct nd_lane *lane);
+/* Copies pending lines, as many as are granted. True if there were any. */
+bool nd_lane_snapshot_copy(struct nd_lane *lane);
+
+/* ---- live.c ---- */
 bool nd_lane_live(struct nd_lane *lane); /* a turn; true if there was work */
 
-/* ---- lane/inputs.c ---- */
-void nd_lane_receive(struct nd_lane *lane); /* adds to `packets`, up to a burst */
+/* ---- inputs.c ---- */
+void nd_lane_receive(struct nd_lane *lane); /* adds to burst.packets, up to a burst */
 /* From a gate: a whole burst, with its time. False: none is there. */
 bool nd_lane_receive_burst(struct nd_lane *lane, uint64_t *time);
-bool nd_lane_listen(struct nd_lane *lane); /* reads ports for heartbeats only */
-/* True: the frame is a heartbeat, or a claim of the addresses, and no input. */
-bool nd_lane_takes(struct nd_lane *lane, const struct nd_frame *frame, unsigned port);
+void nd_lane_listen(struct nd_lane *lane); /* reads ports for heartbeats only */
+/* Receives what waits (waiting.h), if the lane may not release; it has no room for a burst. True: frames
+ * came. */
+bool nd_lane_receive_to_wait(struct nd_lane *lane);
 
-/* ---- lane/outputs.c ---- */
-/* The burst's outputs in order: inputs that pass, `seq` the first one's, then what NFs made. `number`: of
- * the lane's last output before. */
-void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t number);
-/* Instead: its state is not where it should be, the node is about to end. */
+/* ---- outputs.c ---- */
+/* The burst's outputs in order: inputs that pass, `seq` the first one's, then what NFs made. `number`: of the
+ * lane's last output before. */
+void nd_lane_hold(struct nd_lane *lane, const struct nd_burst_needs *needs, uint64_t burst, uint64_t seq,
+                  uint64_t number);
+/* Instead of nd_lane_hold: its state is not where it should be, the node is about to end. */
 void nd_lane_drop_burst(struct nd_lane *lane);
-/* lg_delta.carry: how much of a held output a delta carries, `arg` being the lane. */
+/* lg_delta.carry: how many bytes of a held output a delta carries; `arg` is the lane. */
 uint32_t nd_lane_carry(void *arg, const struct ft_held *held, const uint8_t **frame);
-bool nd_lane_release(struct nd_lane *lane); /* what the gate lets go */
+bool nd_lane_release(struct nd_lane *lane); /* what the gate lets go; true if something left */
 void nd_lane_drop_held(struct nd_lane *lane);
+/* A takeover: replayed outputs that the old primary perhaps did not release. */
 void nd_lane_emit_tail(struct nd_lane *lane);
-void nd_lane_announce(struct nd_lane *lane);
+/* Claims the chain's addresses. `again`: also three times a little later. */
+void nd_lane_announce(struct nd_lane *lane, bool again);
 void nd_lane_send_own(struct nd_lane *lane, unsigned port, const void *frame, uint32_t len);
 
-/* ---- lane/idle.c: waiting and what is asked between bursts ---- */
+/* ---- own_frames.c ---- */
+void nd_lane_send_announcements(struct nd_lane *lane); /* those that are asked for, or due again */
+void nd_lane_send_heartbeats(struct nd_lane *lane);    /* lane 0, when they are due */
+/*
+ * Standby of a planned handover: draws frames to its ports, and leaves them there until it is primary. Again
+ * and again: what the primary had on its way from the virtual MAC makes bridges learn its side anew. False:
+ * nobody asked for it.
+ */
+bool nd_lane_steer(struct nd_lane *lane);
+
+/* ---- idle.c ---- */
 void nd_lane_wait(struct nd_lane *lane, bool worked);
 void nd_lane_answer(struct nd_lane *lane);
 /* Claims the question, so that the asker cannot take it back any more. False: it just did. */
-bool nd_lane_take(struct nd_question *question, enum nd_ask_kind kind);
+bool nd_lane_claim_question(struct nd_question *question, enum nd_ask_kind kind);
 
-/* ---- lane/cut.c: the stream's cuts ---- */
+/* ---- cut.c: the stream's cuts ---- */
+void nd_lane_cut_init(struct nd_lane *lane);
 /* Joins barriers, makes what a cut needs of this lane. False: it may run no burst in this turn. */
 bool nd_lane_cut(struct nd_lane *lane);
-void nd_lane_cut_init(struct nd_lane *lane);
 /* All lanes are quiesced: the stream begins anew with the snapshot that is cut here. */
 void nd_stream_begin(struct nd_group *group);
 /* All lanes are quiesced: a cut, if one is due. */
 void nd_stream_cut(struct nd_group *group);
 bool nd_stream_wanted(const struct nd_group *group);
-/* Live: the burst to come is logged / is told of by a delta. */
-bool nd_lane_logs(const struct nd_lane *lane);
-bool nd_lane_deltas(const struct nd_lane *lane);
-/* Somebody waits for a digest; and it is a delta that carries it, since the standby does not replay every
- * record. */
-bool nd_lane_digest_wanted(const struct nd_lane *lane);
-bool nd_lane_digest_by_delta(const struct nd_lane *lane);
-bool nd_lane_marks(const struct nd_lane *lane);      /* edits are noted, for a delta or a checkpoint */
-bool nd_lane_unrecorded(const struct nd_lane *lane); /* bursts that no record or delta tells of yet */
+bool nd_lane_marks(const struct nd_lane *lane); /* changed lines are marked, for a delta or a checkpoint */
+bool nd_lane_unrecorded(
+    const struct nd_lane *lane); /* there are bursts that no record or delta tells of yet */
+/* How far the lane is from the last cut to its next checkpoint: from 0 on, 1 and more when it is due. */
+double nd_lane_checkpoint_progress(const struct nd_lane *lane);
 
-/* How far the lane is on the way to its next checkpoint: 0 … 1, and more when it is due. */
-double nd_lane_checkpoint_way(const struct nd_lane *lane);
-
-/* ---- lane/checkpoint.c: a checkpoint that is copied beside bursts ---- */
-/* All lanes are quiesced, for a checkpoint: whether it can be incremental. If so, its lines are pending from
- * here on. */
-bool nd_checkpoint_begin_incremental(struct nd_group *group);
-void nd_checkpoint_forget(struct nd_group *group); /* all stand: the stream begins anew */
-bool nd_lane_hurries(const struct nd_lane *lane);  /* no burst before it is whole */
-/* A turn of the lane whose share is not whole. False: it may run no burst. */
+/* ---- checkpoint.c: a checkpoint that is copied beside bursts ---- */
+/* All lanes are quiesced, at a checkpoint's cut: its lines are pending from here on. False: there is no
+ * memory to copy it beside bursts. */
+bool nd_checkpoint_begin(struct nd_group *group);
+bool nd_lane_hurries(const struct nd_lane *lane); /* no burst before it is whole */
+/* A turn of a lane that has not copied all of it. False: it may run no burst. */
 bool nd_lane_checkpoint(struct nd_lane *lane);
 
-/* ---- lane/apply.c ---- */
+/* ---- apply.c ---- */
 /* A chunk of a delta, in order. False: not now, or it does not fit what is here (then the lane has diverged).
  */
 bool nd_lane_apply(struct nd_lane *lane, const struct ft_chunk *chunk);
 
-/* ---- lane/replay.c ---- */
+/* ---- replay.c ---- */
 /* Says so, stops this lane's replay and aborts that of the others. */
 void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const char *what, uint64_t expected,
                       uint64_t got);
@@ -204,29 +305,38 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto); /* some of the stream;
 /* Something up to burst `upto`, or of a whole delta, is still to be replayed or applied. */
 bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto);
 
-/* ---- lane/record.c: the flight recorder's part between bursts ---- */
-bool nd_lane_record(struct nd_lane *lane); /* live or in replay; true if there was work */
-/* All lanes are quiesced. */
+/* ---- record.c: a lane and the flight recorder ---- */
+bool nd_lane_record(struct nd_lane *lane); /* live or in replay, between bursts; true if there was work */
+/* All lanes are quiesced, for both. */
 void nd_lane_begin_snapshot(struct nd_group *group);
-void nd_lane_begin_live_snapshot(struct nd_group *group); /* … if one is wanted */
 void nd_lane_rotate(struct nd_group *group);
 
-/* ---- lane/quiesce.c: several lanes ---- */
+/* ---- quiesce.c: what several lanes do together ---- */
+/* Live: comes to the barrier between bursts, for whatever any lane wants there. False: the order was taken
+ * back. */
+bool nd_lane_quiesce(struct nd_lane *lane);
+/* Whoever waits for an access of this lane waits in vain, until the order after this one. */
 void nd_lane_abort_replay(struct nd_lane *lane);
 bool nd_lane_replay_aborted(const struct nd_lane *lane); /* some lane has diverged under this order */
-/* Replay, before `next` (NULL: nothing more may be replayed at present). True: the lane has to stop.
- */
+/* Replay, before `next` (NULL: nothing more may be replayed at present). True: the lane has to stop. */
 bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next);
-void nd_lane_leave_stop_point(struct nd_lane *lane); /* stands no more: another order */
-/* Live: several lanes have to stand for a digest that is asked for. And, when they do: */
+void nd_lane_leave_stop_point(struct nd_lane *lane); /* another order is to be followed */
+
+/* ---- digest.c: live ---- */
+bool nd_lane_digest_wanted(const struct nd_lane *lane); /* somebody waits for one */
+/* It is a delta that carries it, since the standby does not replay every record. */
+bool nd_lane_digest_by_delta(const struct nd_lane *lane);
+/* Several lanes have to quiesce for a digest that is asked for. And, when they are quiesced: */
 bool nd_lane_digest_due(const struct nd_lane *lane);
 void nd_group_take_digest(struct nd_group *group);
 /* All lanes are quiesced: the last digest has not gone into the records of all. No other one, and no other
  * kind of segment, before it has: the standby would compare what belongs to different moments. */
 bool nd_group_owes_digest(const struct nd_group *group);
-bool nd_lane_owes_digest(const struct nd_lane *lane);               /* the next record is to carry one */
-uint64_t nd_lane_tell_digest(struct nd_lane *lane, uint64_t burst); /* after the burst that carries it */
-/* At a cut: records before it and after it have different readers. Who asked has to ask again. */
+bool nd_lane_owes_digest(const struct nd_lane *lane); /* the next record is to carry one */
+/* The digest that the record of this burst carries; says so in the report. */
+uint64_t nd_lane_digest_of_record(struct nd_lane *lane, uint64_t burst);
+void nd_lane_report_digest(struct nd_lane *lane, uint64_t serial, uint64_t burst);
+/* At a snapshot's cut: records before it and after it have different readers. Who asked has to ask again. */
 void nd_lane_forget_digests(struct nd_group *group);
 
 #endif

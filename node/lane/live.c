@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A lane while its node is primary: a turn is to receive (lane/inputs.c), capture, run the chain, hold and
- * release (lane/outputs.c). The burst's time is the turn's reading of the clock.
+ * A lane's turn while its node is primary, from top to bottom: what the burst needs is decided once; then, if
+ * there is room, its packets are received (inputs.c), captured, run through the chain, recorded, held and
+ * released (outputs.c). The burst's time is the turn's reading of the clock, or a gate's.
  */
 #include "node/lane/lane.h"
 #include "ftcore/region/audit.h"
@@ -15,14 +16,138 @@
 #define QUIET_NS    2000000ull
 #define DRAIN_QUIET 3000000ull /* ns without a frame until the ports count as empty */
 
-/* ---- burst ------------------------------------------------------------------------------------- */
+/* ---- what the burst needs ---------------------------------------------------------------------- */
+
+/* Somebody besides the replicator wants the record: who keeps the log, or the flight recorder. */
+static bool wants_record(const struct nd_lane *lane)
+{
+    return lane->io->record || (lane->setup.recorder && lg_recorder_listens(lane->setup.recorder));
+}
+
+/* Logging and recording begin between bursts only, by this lane, so what is said here holds for the burst. */
+static struct nd_burst_needs decide_needs(const struct nd_lane *lane)
+{
+    enum nd_stream_kind stream = nd_lane_stream(lane);
+
+    return (struct nd_burst_needs){.stream = stream,
+                                   .record = stream == ND_STREAM_RECORDS || wants_record(lane),
+                                   .digest = stream == ND_STREAM_RECORDS && nd_lane_owes_digest(lane),
+                                   .marks = nd_lane_marks(lane)};
+}
+
+/*
+ * A hot standby has more left to replay than a takeover may take. Not in SOLO, where nothing waits for the
+ * standby and a resync has all of the log to replay; nor where a gate stamps time, whose schedule is not this
+ * lane's.
+ */
+static bool standby_lags(const struct nd_lane *lane, const struct nd_burst_needs *needs)
+{
+    const struct nd_protect *p = &lane->config->protect;
+
+    return atomic_load_explicit(&lane->shared->orders.lag_ns, memory_order_relaxed) >
+               p->recovery_budget_ms * 1000000ull &&
+           !p->stores && needs->stream == ND_STREAM_RECORDS && !lane->io->burst &&
+           atomic_load_explicit(&lane->shared->orders.lease_until, memory_order_relaxed) != FT_ALL;
+}
+
+/* Room for whatever a burst may make; without it the ports' own queues have to wait. */
+static bool has_room(struct nd_lane *lane, const struct nd_burst_needs *needs)
+{
+    if (ft_hold_room(&lane->hold) < NF_BURST_MAX + NF_EMIT_MAX) {
+        FT_COUNT(lane->shared, hold_full, 1);
+        return false;
+    }
+    if (standby_lags(lane, needs)) {
+        FT_COUNT(lane->shared, lag_full, 1);
+        return false;
+    }
+    if (lane->io->room && !lane->io->room(lane->io->ctx, lane->index))
+        return false;
+    if ((needs->record || needs->stream != ND_STREAM_NONE) && !lg_capture_room(lane->shared)) {
+        FT_COUNT(lane->shared, ring_full, 1);
+        return false;
+    }
+    return true;
+}
+
+/* ---- received ---------------------------------------------------------------------------------- */
+
+static const char *take_command(struct nd_lane *lane)
+{
+    struct nd_question *q = lane->setup.question;
+
+    if (atomic_load_explicit(&q->asked, memory_order_acquire) != ND_ASK_COMMAND || q->lane != lane->index)
+        return NULL;
+    return nd_lane_claim_question(q, ND_ASK_COMMAND) ? q->text : NULL;
+}
+
+/* The standby keeps outputs that were released after the last record. Once it is quiet, one more record ends
+ * that. */
+static bool owes_released(const struct nd_lane *lane)
+{
+    return lane->now - lane->timers.busy_at > QUIET_NS &&
+           atomic_load_explicit(&lane->shared->report.released, memory_order_relaxed) !=
+               lane->recorded_released;
+}
+
+/* A digest goes with the next delta, which needs a burst to be cut behind, and no more than one. */
+static bool delta_needs_burst(const struct nd_lane *lane)
+{
+    return nd_lane_digest_by_delta(lane) && nd_lane_digest_wanted(lane) &&
+           nf_chain_state(lane->chain)->burst == lane->cut.burst;
+}
+
+/* A burst is due without packets: for timers, a digest that somebody waits for, or what has been released. */
+static bool burst_is_due(const struct nd_lane *lane, const struct nd_burst_needs *needs)
+{
+    if (nf_chain_due(lane->chain, lane->now + lane->time_offset))
+        return true;
+    if (needs->stream == ND_STREAM_NONE)
+        return false;
+    /* The next delta says what has been released, if there is a burst to be cut behind. */
+    return needs->digest || delta_needs_burst(lane) ||
+           (owes_released(lane) && !(needs->stream == ND_STREAM_DELTAS && nd_lane_unrecorded(lane)));
+}
+
+/* Address resolution waits for nobody: who asks holds its packets meanwhile. */
+static bool has_arp(const struct nd_lane *lane)
+{
+    for (uint32_t i = 0; i < lane->burst.n; i++)
+        if (lane->burst.packets[i].len >= 14 &&
+            nf_get16(lane->burst.packets[i].data + 12) == htobe16(ARP_TYPE))
+            return true;
+    return false;
+}
+
+/*
+ * The cost of a record is shared by the packets of its burst. So a burst that is logged and is not full waits
+ * for more packets, for gather_us from its first one on. Nothing waits when nothing is logged, when the burst
+ * is full, or when a burst is due for another reason; the ports are read meanwhile.
+ */
+static bool waits_for_more(const struct nd_lane *lane, const struct nd_burst_needs *needs)
+{
+    return lane->burst.n && lane->burst.n < NF_BURST_MAX && !nd_lane_draining(lane) &&
+           needs->stream == ND_STREAM_RECORDS &&
+           lane->now - lane->burst.since < lane->config->protect.gather_us * 1000ull && !has_arp(lane) &&
+           !burst_is_due(lane, needs);
+}
+
+/* Chain time of a burst that no gate stamps: goes on from where it was, never back. */
+static uint64_t burst_time(const struct nd_lane *lane)
+{
+    uint64_t last = nf_chain_state(lane->chain)->time, time = lane->now + lane->time_offset;
+
+    return (int64_t)(time - last) < 0 ? last : time;
+}
+
+/* ---- captured ---------------------------------------------------------------------------------- */
 
 static inline __attribute__((always_inline)) void capture_inputs(struct nd_lane *lane, bool whole)
 {
     struct lg_inputs inputs = lg_capture_inputs(&lane->capture);
 
-    for (uint32_t i = 0; i < lane->n; i++) {
-        struct nf_packet *p = &lane->packets[i];
+    for (uint32_t i = 0; i < lane->burst.n; i++) {
+        struct nf_packet *p = &lane->burst.packets[i];
         uint32_t take = p->len;
 
         if (!whole) {
@@ -36,7 +161,8 @@ static inline __attribute__((always_inline)) void capture_inputs(struct nd_lane 
 
 static void capture(struct nd_lane *lane, uint64_t burst, uint64_t time)
 {
-    lg_capture_begin(&lane->capture, lane->index, burst, nf_chain_state(lane->chain)->seq, time, lane->n);
+    lg_capture_begin(&lane->capture, lane->index, burst, nf_chain_state(lane->chain)->seq, time,
+                     lane->burst.n);
     if (lane->io->burst)
         lane->capture.record->flags |= FT_REC_STAMPED;
     if (lane->by_seq) {
@@ -49,18 +175,17 @@ static void capture(struct nd_lane *lane, uint64_t burst, uint64_t time)
         capture_inputs(lane, false);
 }
 
-/* Chain time of a burst that no gate stamps: goes on from where it stood, never back. */
-static uint64_t burst_time(struct nd_lane *lane)
-{
-    uint64_t last = nf_chain_state(lane->chain)->time, time = lane->now + lane->time_offset;
+/* ---- run, recorded, held ----------------------------------------------------------------------- */
 
-    return (int64_t)(time - last) < 0 ? last : time;
-}
-
-/* What NFs learned from outside in the burst, and the order it had with other lanes. */
-static void capture_determinants(struct nd_lane *lane, uint64_t access)
+/*
+ * The record gets what NFs learned from outside in the burst and the order that it had with other lanes. Then
+ * it is whole: for who keeps the log, the flight recorder, and the replicator, if it logs.
+ */
+static void record(struct nd_lane *lane, const struct nd_burst_needs *needs, uint64_t burst, uint64_t access)
 {
     const struct ft_sections *order = nf_chain_sections(lane->chain);
+    bool logged = needs->stream == ND_STREAM_RECORDS;
+    const struct ft_record *r;
     const void *values;
     uint32_t len = nf_determinants_noted(nf_chain_determinants(lane->chain), &values);
 
@@ -68,188 +193,61 @@ static void capture_determinants(struct nd_lane *lane, uint64_t access)
         lg_capture_determinant(&lane->capture, values, len);
     lg_capture_order(&lane->capture, access, (uint32_t)(order->next - access), order->dependencies,
                      order->count);
-}
-
-/* The record is whole: to who keeps the log, to the flight recorder, then to the replicator. */
-static void hand_over(struct nd_lane *lane, bool logged)
-{
-    const struct ft_record *r = lg_capture_whole(&lane->capture, lane->told_released);
-
+    if (ft_unlikely(needs->digest))
+        lg_capture_digest(&lane->capture, nd_lane_digest_of_record(lane, burst));
+    if (logged)
+        lane->recorded_released = atomic_load_explicit(&lane->shared->report.released, memory_order_relaxed);
+    r = lg_capture_whole(&lane->capture, lane->recorded_released);
     if (lane->io->record)
         lane->io->record(lane->io->ctx, lane->index, r);
-    if (lane->recorder)
-        lg_recorder_record(lane->recorder, lane->index, r);
+    if (lane->setup.recorder)
+        lg_recorder_record(lane->setup.recorder, lane->index, r);
     if (logged) {
-        lane->uncovered += r->size;
-        lg_capture_end(&lane->capture, lane->told_released);
+        lane->cut.uncovered += r->size;
+        lg_capture_end(&lane->capture, lane->recorded_released);
     } else {
         lg_capture_forget(&lane->capture);
     }
 }
 
-/* Somebody besides the replicator. */
-static bool wants_record(const struct nd_lane *lane)
-{
-    return lane->io->record || (lane->recorder && lg_recorder_listens(lane->recorder));
-}
-
-static void run_burst(struct nd_lane *lane, uint64_t time, const char *command)
+static void run_burst(struct nd_lane *lane, const struct nd_burst_needs *needs, uint64_t time,
+                      const char *command)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
-    struct nd_question *q = lane->question;
+    struct nd_question *q = lane->setup.question;
     uint64_t burst = state->burst + 1, seq = state->seq, number = state->outputs, access = state->access;
-    bool logged = nd_lane_logs(lane), deltas = nd_lane_deltas(lane);
-    bool captured = logged || wants_record(lane);
 
-    if (captured)
+    if (needs->record)
         capture(lane, burst, time);
     if (command) { /* a determinant: recorded, and on replay taken from the record */
-        if (captured)
+        if (needs->record)
             lg_capture_determinant(&lane->capture, command, (uint32_t)strlen(command));
         q->error = nf_chain_command(lane->chain, command, (uint32_t)strlen(command), time, &q->fault);
     }
-    nf_chain_run(lane->chain, burst, time, lane->packets, lane->n);
+    nf_chain_run(lane->chain, burst, time, lane->burst.packets, lane->burst.n);
     ft_audit_check(lane->region, lane->index);
-    if (captured)
-        capture_determinants(lane, access);
-    if (logged) {
-        if (ft_unlikely(nd_lane_owes_digest(lane)))
-            lg_capture_digest(&lane->capture, nd_lane_tell_digest(lane, burst));
-        lane->told_released = atomic_load_explicit(&lane->shared->report.released, memory_order_relaxed);
-    }
-    if (logged || deltas)
-        lane->busy_at = lane->now;
-    if (captured)
-        hand_over(lane, logged);
-    /* What is not answered yet waits in the hold. */
-    if (ft_likely(!lane->redis || nd_redis_confirmed(lane->redis) >= burst || !nd_redis_lost(lane->redis)))
-        nd_lane_hold(lane, burst, seq, number);
+    if (needs->record)
+        record(lane, needs, burst, access);
+    if (needs->stream != ND_STREAM_NONE)
+        lane->timers.busy_at = lane->now;
+    /* State in Redis: what is not answered there yet waits in the hold. */
+    if (ft_likely(!lane->setup.redis || nd_redis_confirmed(lane->setup.redis) >= burst ||
+                  !nd_redis_lost(lane->setup.redis)))
+        nd_lane_hold(lane, needs, burst, seq, number);
     else
         nd_lane_drop_burst(lane);
     atomic_store_explicit(&lane->shared->report.executed, burst, memory_order_release);
-    if (!deltas)
+    if (needs->stream != ND_STREAM_DELTAS)
         atomic_store_explicit(&lane->shared->report.recorded, burst, memory_order_release);
     FT_COUNT(lane->shared, bursts, 1);
-    FT_COUNT(lane->shared, empty_bursts, lane->n == 0);
-    FT_COUNT(lane->shared, received, lane->n);
+    FT_COUNT(lane->shared, empty_bursts, lane->burst.n == 0);
+    FT_COUNT(lane->shared, received, lane->burst.n);
+    lane->turn.full = lane->burst.n == NF_BURST_MAX;
+    lane->burst.n = 0;
 }
 
-/*
- * A hot standby has more left to replay than a takeover may take. Not in SOLO, where nothing waits for the
- * standby and a resync has all of the log to replay; nor where a gate stamps time, whose pace is not this
- * lane's.
- */
-static bool standby_lags(const struct nd_lane *lane)
-{
-    const struct nd_protect *p = &lane->config->protect;
-
-    return atomic_load_explicit(&lane->shared->orders.lag_ns, memory_order_relaxed) >
-               p->recovery_budget_ms * 1000000ull &&
-           !p->stores && nd_lane_logs(lane) && !lane->io->burst &&
-           atomic_load_explicit(&lane->shared->orders.lease_until, memory_order_relaxed) != FT_ALL;
-}
-
-/* Room for whatever a burst may make; without it the ports' own queues have to wait. */
-static bool has_room(struct nd_lane *lane)
-{
-    if (ft_hold_room(&lane->hold) < NF_BURST_MAX + NF_EMIT_MAX) {
-        FT_COUNT(lane->shared, hold_full, 1);
-        return false;
-    }
-    if (standby_lags(lane)) {
-        FT_COUNT(lane->shared, lag_full, 1);
-        return false;
-    }
-    if (lane->io->room && !lane->io->room(lane->io->ctx, lane->index))
-        return false;
-    /* Logging may begin, but a recording only between bursts, by this lane: what wants_record said still
-     * holds. */
-    if ((wants_record(lane) || atomic_load_explicit(&lane->shared->orders.logging, memory_order_relaxed)) &&
-        !lg_capture_room(lane->shared)) {
-        FT_COUNT(lane->shared, ring_full, 1);
-        return false;
-    }
-    return true;
-}
-
-static const char *command_asked(struct nd_lane *lane)
-{
-    if (atomic_load_explicit(&lane->question->asked, memory_order_acquire) != ND_ASK_COMMAND ||
-        lane->question->lane != lane->index)
-        return NULL;
-    return nd_lane_take(lane->question, ND_ASK_COMMAND) ? lane->question->text : NULL;
-}
-
-/* Frames that one lane polls may be another's, so none stops before all are quiet. */
-static bool all_drained(const struct nd_lane *lane)
-{
-    for (unsigned l = 0; l < lane->group->lanes; l++)
-        if (atomic_load_explicit(&lane->group->lane[l].shared->report.done, memory_order_relaxed) !=
-            lane->order)
-            return false;
-    return true;
-}
-
-/* Shares of a cut that no lane may leave unfinished: what was recorded behind them counts only with them. */
-static bool copies(const struct nd_lane *lane)
-{
-    return atomic_load_explicit(&lane->shared->orders.logging, memory_order_relaxed) &&
-           atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire);
-}
-
-/* While draining: the ports were looked at for a while and gave nothing, and all that was made has left. */
-static void consider_drained(struct nd_lane *lane, bool looked)
-{
-    if (!looked)
-        lane->quiet_since = lane->now;
-    if (lane->now - lane->quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
-        lane->waiting.count == 0 && !nd_lane_unrecorded(lane) && !copies(lane))
-        atomic_store_explicit(&lane->shared->report.done, lane->order, memory_order_release);
-}
-
-/* The standby keeps what we released after the last record. Once it is quiet, one more record ends that. */
-static bool owes_word(const struct nd_lane *lane)
-{
-    return lane->now - lane->busy_at > QUIET_NS &&
-           atomic_load_explicit(&lane->shared->report.released, memory_order_relaxed) != lane->told_released;
-}
-
-/* A burst is due without packets: timers, a digest that somebody waits for, a word on what has left. */
-static bool due(struct nd_lane *lane)
-{
-    bool logged = atomic_load_explicit(&lane->shared->orders.logging, memory_order_relaxed);
-
-    if (nf_chain_due(lane->chain, lane->now + lane->time_offset))
-        return true;
-    /* What the next delta says needs a burst to be cut behind, and no more than one. */
-    return logged && ((owes_word(lane) && !(nd_lane_deltas(lane) && nd_lane_unrecorded(lane))) ||
-                      nd_lane_owes_digest(lane) ||
-                      (nd_lane_digest_by_delta(lane) && nd_lane_digest_wanted(lane) &&
-                       nf_chain_state(lane->chain)->burst == lane->cut_from));
-}
-
-/* Address resolution waits for nobody: who asks holds its packets meanwhile. */
-static bool has_arp(const struct nd_lane *lane)
-{
-    for (uint32_t i = 0; i < lane->n; i++)
-        if (lane->packets[i].len >= 14 && nf_get16(lane->packets[i].data + 12) == htobe16(ARP_TYPE))
-            return true;
-    return false;
-}
-
-/*
- * The cost of a record is shared by the packets of its burst. So a burst that is logged and is not full waits
- * for more packets, for gather_us from its first one on. Nothing waits when nothing is logged, when the burst
- * is full, or when a burst is due for another reason; the ports are looked at meanwhile.
- */
-static bool gathers(struct nd_lane *lane)
-{
-    return lane->n && lane->n < NF_BURST_MAX && !lane->draining && nd_lane_logs(lane) &&
-           lane->now - lane->gathered_from < lane->config->protect.gather_us * 1000ull && !has_arp(lane) &&
-           !due(lane);
-}
-
-static bool collect_and_run(struct nd_lane *lane)
+/* True if there was work. */
+static bool receive_and_run(struct nd_lane *lane, const struct nd_burst_needs *needs)
 {
     const char *command;
     uint64_t time;
@@ -257,45 +255,76 @@ static bool collect_and_run(struct nd_lane *lane)
     if (lane->io->burst) {
         if (!nd_lane_receive_burst(lane, &time))
             return false;
-        command = command_asked(lane);
+        command = take_command(lane);
     } else {
-        if (lane->n == 0)
-            lane->gathered_from = lane->now;
+        if (lane->burst.n == 0)
+            lane->burst.since = lane->now;
         nd_lane_receive(lane);
-        command = command_asked(lane);
-        if (!command && gathers(lane))
+        command = take_command(lane);
+        if (!command && waits_for_more(lane, needs))
             return true;
-        if (!lane->n && !command && !due(lane))
+        if (!lane->burst.n && !command && !burst_is_due(lane, needs))
             return false;
         time = burst_time(lane);
     }
-    if (lane->n)
-        lane->quiet_since = lane->now;
-    run_burst(lane, time, command);
-    lane->full = lane->n == NF_BURST_MAX;
-    lane->n = 0;
+    if (lane->burst.n)
+        lane->timers.quiet_since = lane->now;
+    run_burst(lane, needs, time, command);
     if (command)
-        atomic_store_explicit(&lane->question->asked, ND_ASK_NONE, memory_order_release);
+        atomic_store_explicit(&lane->setup.question->asked, ND_ASK_NONE, memory_order_release);
     return true;
 }
 
+/* ---- drained ----------------------------------------------------------------------------------- */
+
+/* Frames that one lane polls may be another's, so none stops before all are quiet. */
+static bool all_drained(const struct nd_lane *lane)
+{
+    for (unsigned l = 0; l < lane->group->lanes; l++)
+        if (atomic_load_explicit(&lane->group->lane[l].shared->report.done, memory_order_relaxed) !=
+            lane->seen.order)
+            return false;
+    return true;
+}
+
+/* Deltas that no lane may leave unfinished: what was recorded behind them counts only with them. */
+static bool deltas_unfinished(const struct nd_lane *lane)
+{
+    return atomic_load_explicit(&lane->shared->orders.logging, memory_order_relaxed) &&
+           atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire);
+}
+
+/* While draining: the ports were read for a while and gave nothing, and all that was made has left. */
+static void consider_drained(struct nd_lane *lane, bool may_receive)
+{
+    if (!may_receive)
+        lane->timers.quiet_since = lane->now;
+    if (lane->now - lane->timers.quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
+        lane->waiting.count == 0 && !nd_lane_unrecorded(lane) && !deltas_unfinished(lane))
+        atomic_store_explicit(&lane->shared->report.done, lane->seen.order, memory_order_release);
+}
+
+/* ---- the turn ---------------------------------------------------------------------------------- */
+
 bool nd_lane_live(struct nd_lane *lane)
 {
-    bool worked = false, looked = false, may_run;
+    bool worked = false, may_receive = false, may_run;
 
-    if (lane->draining && all_drained(lane))
-        return false; /* drained: what comes now is the other node's */
+    if (nd_lane_draining(lane) && all_drained(lane))
+        return false; /* what comes now is the other node's */
     may_run = nd_lane_cut(lane);
-    lane->full = false; /* unless a burst of this turn is */
+    lane->turn.full = false; /* unless a burst of this turn is */
     if (may_run) {
-        lane->short_of_room = !has_room(lane);
-        looked = !lane->short_of_room;
-        worked = looked ? collect_and_run(lane) : nd_lane_hear(lane);
+        struct nd_burst_needs needs = decide_needs(lane);
+
+        may_receive = has_room(lane, &needs);
+        lane->turn.no_room = !may_receive;
+        worked = may_receive ? receive_and_run(lane, &needs) : nd_lane_receive_to_wait(lane);
     }
     worked |= nd_lane_release(lane);
-    if (ft_unlikely(lane->redis != NULL) && !worked)
-        nd_redis_settle(lane->redis);
-    if (lane->draining)
-        consider_drained(lane, looked);
+    if (ft_unlikely(lane->setup.redis != NULL) && !worked)
+        nd_redis_settle(lane->setup.redis);
+    if (nd_lane_draining(lane))
+        consider_drained(lane, may_receive);
     return worked;
 }

@@ -33,8 +33,8 @@ static uint32_t hold_passed(struct nd_lane *lane, uint64_t burst, uint64_t seq, 
     uint32_t passed = 0;
     uint64_t sum = 0;
 
-    for (uint32_t i = 0; i < lane->n; i++) {
-        const struct nf_packet *p = &lane->packets[i];
+    for (uint32_t i = 0; i < lane->burst.n; i++) {
+        const struct nf_packet *p = &lane->burst.packets[i];
 
         if (p->drop || p->out_port >= ports) {
             lane->io->drop(lane->io->ctx, p->owner);
@@ -52,8 +52,9 @@ static uint32_t hold_passed(struct nd_lane *lane, uint64_t burst, uint64_t seq, 
     return passed;
 }
 
-/* Bytes of a held output that a delta carries: what a log's capture would have had of it (G4), and where a
- * gate has the rest, the headers that NFs may have changed. Of those that NFs made, all. */
+/* Bytes of a held output that a delta carries: what a log's capture would have had of it, so that a
+ * successor can emit it again (docs/guarantees.md, G4); where a gate has the rest, the headers that NFs may
+ * have changed. Of those that NFs made, all. */
 uint32_t nd_lane_carry(void *arg, const struct ft_held *held, const uint8_t **frame)
 {
     struct nd_lane *lane = arg;
@@ -81,13 +82,14 @@ static uint64_t carried_most(const struct nd_lane *lane, uint32_t outputs, uint6
            (lane->whole_capture || bytes < headers ? bytes : headers);
 }
 
-void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t number)
+void nd_lane_hold(struct nd_lane *lane, const struct nd_burst_needs *needs, uint64_t burst, uint64_t seq,
+                  uint64_t number)
 {
     const struct nf_emitted *made;
     uint32_t count = nf_chain_emitted(lane->chain, &made), passed;
     uint64_t bytes = 0;
 
-    ft_hold_expect(&lane->hold, burst, lane->n + count);
+    ft_hold_expect(&lane->hold, burst, lane->burst.n + count);
     passed = hold_passed(lane, burst, seq, number, &bytes);
     number += passed;
     for (uint32_t i = 0; i < count; i++) {
@@ -97,17 +99,22 @@ void nd_lane_hold(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t n
             *ft_hold_add(&lane->hold) = held;
         bytes += made[i].len;
     }
-    if (nd_lane_marks(lane))
-        lane->weighed += carried_most(lane, passed + count, bytes);
-    FT_COUNT(lane->shared, dropped, lane->n - passed);
+    if (needs->marks)
+        lane->cut.carry_bytes += carried_most(lane, passed + count, bytes);
+    FT_COUNT(lane->shared, dropped, lane->burst.n - passed);
     FT_COUNT(lane->shared, emitted, count);
+}
+
+static void drop_packets(struct nd_lane *lane)
+{
+    for (uint32_t i = 0; i < lane->burst.n; i++)
+        lane->io->drop(lane->io->ctx, lane->burst.packets[i].owner);
 }
 
 void nd_lane_drop_burst(struct nd_lane *lane)
 {
-    for (uint32_t i = 0; i < lane->n; i++)
-        lane->io->drop(lane->io->ctx, lane->packets[i].owner);
-    FT_COUNT(lane->shared, dropped, lane->n);
+    drop_packets(lane);
+    FT_COUNT(lane->shared, dropped, lane->burst.n);
 }
 
 /* ---- release ----------------------------------------------------------------------------------- */
@@ -118,15 +125,15 @@ static void note_release(struct nd_lane *lane, uint64_t at)
 
     if (atomic_load_explicit(&shared->count.first_release_ns, memory_order_relaxed) == 0)
         atomic_store_explicit(&shared->count.first_release_ns, nd_now(), memory_order_relaxed);
-    lane->sent = true; /* the next turn's clock will say until when at the latest */
+    lane->turn.sent = true; /* the next turn's clock will say until when at the latest */
     atomic_store_explicit(&shared->count.last_release_ns, at, memory_order_relaxed);
 }
 
 /*
- * While we hand over, bridges must not learn the virtual MAC on this side again: what leaves bears our own.
- * What the port does not take now bears what it had, for the handover may be aborted before it leaves.
+ * During a handover, bridges must not learn the virtual MAC on this side again: what leaves bears the own
+ * one. What the port does not take now bears what it had, for the handover may be aborted before it leaves.
  */
-static uint32_t transmit_aside(struct nd_lane *lane, const struct ft_held *held, uint32_t n)
+static uint32_t transmit_own_mac(struct nd_lane *lane, const struct ft_held *held, uint32_t n)
 {
     unsigned port = held[0].port;
     uint8_t source[TX_BURST][6];
@@ -147,8 +154,8 @@ static uint32_t transmit_aside(struct nd_lane *lane, const struct ft_held *held,
 /* Outputs in a row for one port. Returns how many the port took. */
 static uint32_t transmit(struct nd_lane *lane, const struct ft_held *held, uint32_t n)
 {
-    if (ft_unlikely(lane->aside))
-        return transmit_aside(lane, held, n);
+    if (ft_unlikely(nd_lane_own_mac(lane)))
+        return transmit_own_mac(lane, held, n);
     return lane->io->send(lane->io->ctx, lane->index, held[0].port, held, n);
 }
 
@@ -157,8 +164,8 @@ static uint64_t release_to(const struct nd_lane *lane)
 {
     if (FT_PLANTED("early-release"))
         return FT_ALL;
-    if (ft_unlikely(lane->redis != NULL))
-        return nd_redis_confirmed(lane->redis);
+    if (ft_unlikely(lane->setup.redis != NULL))
+        return nd_redis_confirmed(lane->setup.redis);
     return atomic_load_explicit(&lane->shared->orders.stable, memory_order_acquire);
 }
 
@@ -194,17 +201,11 @@ bool nd_lane_release(struct nd_lane *lane)
     return any;
 }
 
-/* Packets of a burst that is not run yet. */
-static void drop_gathered(struct nd_lane *lane)
-{
-    for (uint32_t i = 0; i < lane->n; i++)
-        lane->io->drop(lane->io->ctx, lane->packets[i].owner);
-    lane->n = 0;
-}
-
 void nd_lane_drop_held(struct nd_lane *lane)
 {
     struct ft_held held[TX_BURST];
+    struct nd_frame frame;
+    unsigned port;
     uint32_t n;
 
     while ((n = ft_hold_peek(&lane->hold, FT_ALL, TX_BURST, held))) {
@@ -213,8 +214,10 @@ void nd_lane_drop_held(struct nd_lane *lane)
         ft_hold_drop(&lane->hold, n);
         FT_COUNT(lane->shared, fenced_dropped, n);
     }
-    drop_gathered(lane);
-    nd_lane_drop_waiting(lane);
+    drop_packets(lane); /* of a burst that is not run yet */
+    lane->burst.n = 0;
+    while (nd_waiting_take(&lane->waiting, &frame, &port))
+        lane->io->drop(lane->io->ctx, frame.owner);
     atomic_store_explicit(&lane->shared->count.held, 0, memory_order_relaxed);
 }
 
@@ -228,7 +231,7 @@ void nd_lane_send_own(struct nd_lane *lane, unsigned port, const void *frame, ui
         lane->io->drop(lane->io->ctx, own.packet);
 }
 
-void nd_lane_announce(struct nd_lane *lane)
+void nd_lane_announce(struct nd_lane *lane, bool again)
 {
     static const uint64_t later[3] = {10000000, 100000000, 1000000000};
     uint8_t frame[42], port;
@@ -237,11 +240,11 @@ void nd_lane_announce(struct nd_lane *lane)
         return;
     for (unsigned i = 0; nf_l3_announce(lane->config->chain.l3, i, frame, &port); i++)
         nd_lane_send_own(lane, port, frame, sizeof(frame));
-    for (unsigned i = 0; i < 3; i++)
-        lane->announce_at[i] = lane->now + later[i];
+    for (unsigned i = 0; again && i < 3; i++)
+        lane->timers.announce_at[i] = lane->now + later[i];
 }
 
-/* A packet with all of a kept output's bytes, the gate's among them. NULL: they are not to be had. */
+/* A packet with all of a replayed output's bytes, the gate's among them. NULL: they are not to be had. */
 static void *make_whole(struct nd_lane *lane, const struct lg_output *output)
 {
     const struct nd_io *io = lane->io;
@@ -257,7 +260,8 @@ static void *make_whole(struct nd_lane *lane, const struct lg_output *output)
     return make_packet(lane, frame, output->len);
 }
 
-/* What was stable and perhaps not released (G4). It passes the gate like everything else. */
+/* What was stable and perhaps not released (docs/guarantees.md, G4). It passes the gate like everything else.
+ */
 void nd_lane_emit_tail(struct nd_lane *lane)
 {
     const struct lg_output *output;

@@ -1,30 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the lanes of a node do together, when there are several: a digest of everything, the snapshot of a
- * recording, and giving up a replay that has diverged. Runs on the lanes' threads; what is agreed on lies in
- * struct nd_group.
+ * What the lanes of a node do together between bursts: a digest of the whole region, the snapshot of a
+ * recording, the stream's cuts; and the abort of a replay that has diverged. Runs on the lanes' threads; what
+ * is agreed on lies in struct nd_group.
  *
- * Live lanes come to a barrier (node/lane/group.h): none waits for another in the middle of a burst for
- * longer than a section takes, so all come within a turn. Digest and snapshot are then taken of a region in
- * which nobody works. The digest goes into the next record of every lane: "before this burst, all lanes
- * standing before the records that carry the same number, the digest of the whole region was …".
+ * Live lanes come to a barrier (group.h). None waits for another in the middle of a burst for longer than a
+ * section takes, so all come within a turn. The last to come does all that is wanted, in a region in which
+ * nobody works. A digest goes into the next record of every lane: the digest of the whole region while all
+ * lanes are before the burst of the record that carries the same number.
  *
- * Lanes that replay may not simply meet. One in the middle of a burst waits for accesses that another, were
- * it to stand already, would never make. They stop in two places, from which none is missing to
- * another:
+ * Lanes that replay may not come to a barrier anywhere. One in the middle of a burst waits for accesses that
+ * another would never make if it waited in the barrier already. They stop in two places, where no lane can be
+ * missing to another:
  *
  *   - before a record that carries a digest. The bursts before all these records are what the primary had
- *     executed when it took the digest: a set that is closed, so every lane can come there.
+ *     executed when it took the digest: a set that is closed, so every lane gets there.
  *   - at closed_to, while it does not move. Lane 0 asks for that (`stop_point`), the replicator stops moving
  * it and says so (`stop_point_seen`), and every lane replays to it: also a closed set. Lanes that stop at a
- *     digest on their way there count as well. Others cannot be waiting for what comes behind it, since
- *     they would have to be behind theirs.
+ * digest on their way there count as well: the others cannot wait for what comes behind it, since they would
+ * have to be behind theirs.
  *
- * Any state in which all lanes are quiesced between bursts is a state of the chain, since replay has done for
- * every access all that was before it. So the last one to come can take a digest or begin a snapshot wherever
- * the others are. A lane that stands does not replay and otherwise goes on with its turns: it must hear of
- * orders, and lane 0 sends heartbeats. Before it follows a new order it leaves (nd_lane_leave_stop_point).
- * A digest that other lanes' records still lack after DIGEST_NS is not compared: replay must not depend on
+ * Any state in which all lanes have stopped between bursts is a state of the chain, since replay has done for
+ * every access all that was before it. So the last one to stop can take a digest or begin a snapshot wherever
+ * the others are. A lane that has stopped does not replay and otherwise goes on with its turns: it follows
+ * orders, and lane 0 sends heartbeats. Before it follows a new order it leaves (nd_lane_leave_stop_point). A
+ * digest that other lanes' records still lack after DIGEST_NS is not compared: replay must not depend on
  * somebody's asking.
  */
 #include "node/lane/lane.h"
@@ -34,111 +34,88 @@
 
 #include <immintrin.h>
 
-#define DIGEST_NS 300000000u /* a lane stands before a digest: less than a handover may take */
+#define DIGEST_NS 300000000u /* a lane waits for the others at a digest: less than a handover may take */
 
 /* ---- replay that has diverged ------------------------------------------------------------------ */
 
 /* Whoever waits for an access of this lane waits in vain, until the order after this one. */
 void nd_lane_abort_replay(struct nd_lane *lane)
 {
-    uint64_t off = atomic_load_explicit(&lane->group->aborted, memory_order_relaxed);
+    uint64_t aborted = atomic_load_explicit(&lane->group->aborted, memory_order_relaxed);
 
-    while (off < lane->order &&
-           !atomic_compare_exchange_weak_explicit(&lane->group->aborted, &off, lane->order,
+    while (aborted < lane->seen.order &&
+           !atomic_compare_exchange_weak_explicit(&lane->group->aborted, &aborted, lane->seen.order,
                                                   memory_order_release, memory_order_relaxed))
         ;
 }
 
 bool nd_lane_replay_aborted(const struct nd_lane *lane)
 {
-    return atomic_load_explicit(&lane->group->aborted, memory_order_acquire) >= lane->order;
+    return atomic_load_explicit(&lane->group->aborted, memory_order_acquire) >= lane->seen.order;
 }
 
-/* ---- standing still in replay ------------------------------------------------------------------ */
-
-#define COUNT 0xffu /* of struct nd_group.stand: lanes; above it, times all have stood */
-#define TIMES 8
-
-static uint64_t times_stopped(const struct nd_group *group)
-{
-    return atomic_load_explicit(&group->stopped, memory_order_acquire) >> TIMES;
-}
+/* ---- stop points of replay --------------------------------------------------------------------- */
 
 void nd_lane_leave_stop_point(struct nd_lane *lane)
 {
     struct nd_group *group = lane->group;
-    uint64_t now = atomic_load_explicit(&group->stopped, memory_order_acquire);
 
     if (lane->index == 0)
         atomic_store_explicit(&lane->shared->report.stop_point, 0, memory_order_release);
-    while (lane->stopped && now >> TIMES == lane->stop_number) {
-        if ((now & COUNT) == group->lanes) { /* the last one to come is at work for all */
-            _mm_pause();
-            now = atomic_load_explicit(&group->stopped, memory_order_acquire);
-        } else if (atomic_compare_exchange_weak_explicit(&group->stopped, &now, now - 1, memory_order_acq_rel,
-                                                         memory_order_acquire)) {
-            break;
-        }
-    }
-    if (lane->stopped)
+    if (lane->stop_point.stopped) {
+        while (!nd_barrier_over(&group->stop, lane->stop_point.number) &&
+               !nd_barrier_leave(group, &group->stop, lane->stop_point.number))
+            _mm_pause(); /* the last one to stop is at work for all */
         ft_wait_over(&group->published[lane->index]);
-    lane->stopped = false;
-    lane->compared = 0;
+    }
+    lane->stop_point.stopped = false;
+    lane->stop_point.compared = 0;
 }
 
-/* All lanes are quiesced before records that carry a digest. Each tells its own verdict. */
+/* All lanes have stopped before records that carry a digest. Each tells its own verdict. */
 static void compare_digests(struct nd_group *group)
 {
     uint64_t got = ft_region_digest(group->lane[0].region);
 
     for (unsigned l = 0; l < group->lanes; l++) {
         struct nd_lane *lane = &group->lane[l];
-        const struct ft_record *r = lane->at_digest;
+        const struct ft_record *r = lane->stop_point.digest;
 
-        lane->compared = r->burst;
+        lane->stop_point.compared = r->burst;
         nd_lane_verdict(lane, r->burst, r->seq, r->digest, got);
     }
 }
 
-static void at_barrier(struct nd_group *group)
+static void work_at_stop_point(struct nd_group *group)
 {
     bool digest = true;
 
     for (unsigned l = 0; l < group->lanes; l++)
-        digest &= group->lane[l].at_digest != NULL;
+        digest &= group->lane[l].stop_point.digest != NULL;
     if (FT_PLANTED_ONCE("spoil-shared")) /* of a shared object's head, a byte that nobody reads */
         group->lane[0].region->base[ft_region_shared(group->lane[0].region)->offset + FT_LINE - 1] ^= 1;
     if (digest)
         compare_digests(group);
     if (atomic_load_explicit(&group->lane[0].shared->report.stop_point, memory_order_relaxed)) {
         atomic_store_explicit(&group->lane[0].shared->report.stop_point, 0, memory_order_release);
-        if (!group->lane[0].after_delta) /* it was, when it asked; a delta may have come since */
+        if (!group->lane[0]
+                 .apply.last_was_chunk) /* nor did it when lane 0 asked; a delta may have come since */
             nd_lane_begin_snapshot(group);
     }
 }
 
-/* True once all have come and what was to be done is done. */
-static bool come(struct nd_lane *lane)
+/* True once all have stopped and what was to be done is done. */
+static bool stop_with_others(struct nd_lane *lane)
 {
     struct nd_group *group = lane->group;
 
-    if (!lane->stopped) {
+    if (!lane->stop_point.stopped) {
         if (group->patient)
             ft_wait_for_all(&group->published[lane->index]);
-        uint64_t before = atomic_fetch_add_explicit(&group->stopped, 1, memory_order_acq_rel);
-
-        lane->stopped = true;
-        lane->stop_number = before >> TIMES;
-        if ((before & COUNT) + 1 == group->lanes) {
-            at_barrier(group);
-            nd_group_waits_over(group);
-            atomic_store_explicit(&group->stopped, (lane->stop_number + 1) << TIMES, memory_order_release);
-        }
+        lane->stop_point.number = nd_barrier_join(group, &group->stop, work_at_stop_point);
     }
-    if (times_stopped(group) == lane->stop_number)
-        return false;
-    lane->stopped = false;
-    return true;
+    lane->stop_point.stopped = !nd_barrier_over(&group->stop, lane->stop_point.number);
+    return !lane->stop_point.stopped;
 }
 
 /* closed_to does not move until a snapshot has begun, and this lane is there. */
@@ -157,78 +134,50 @@ bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next)
 {
     if (lane->group->lanes == 1 || lane->doing != FT_LANE_REPLAY)
         return false;
-    if (!lane->stopped) {
+    if (!lane->stop_point.stopped) {
         bool digest = next && ft_entry_kind(next) == FT_ENTRY_RECORD && next->flags & FT_REC_DIGEST &&
-                      next->burst != lane->compared;
+                      next->burst != lane->stop_point.compared;
 
         if (!digest && (next || !at_stop_point(lane)))
             return false;
-        lane->at_digest = digest ? next : NULL;
-        lane->stopped_at = lane->now;
+        lane->stop_point.digest = digest ? next : NULL;
+        lane->stop_point.since = lane->now;
     }
-    if (lane->at_digest && !lane->group->patient && lane->now - lane->stopped_at > DIGEST_NS) {
-        uint64_t burst = lane->at_digest->burst;
+    if (lane->stop_point.digest && !lane->group->patient && lane->now - lane->stop_point.since > DIGEST_NS) {
+        uint64_t burst = lane->stop_point.digest->burst;
 
         nd_lane_leave_stop_point(lane);
-        lane->compared = burst;
+        lane->stop_point.compared = burst;
         return false;
     }
-    return !come(lane) || nd_lane_replay_aborted(lane);
+    return !stop_with_others(lane) || nd_lane_replay_aborted(lane);
 }
 
 /* ---- live -------------------------------------------------------------------------------------- */
 
-bool nd_group_owes_digest(const struct nd_group *group)
+/*
+ * What live lanes come to the barrier for, whichever of it they came for: all that is wanted is done. A
+ * snapshot comes first: it makes a delta of the old stream needless.
+ */
+static void work_between_bursts(struct nd_group *group)
 {
-    bool owes = false;
-
-    for (unsigned l = 0; group->lanes > 1 && l < group->lanes; l++)
-        owes |= nd_lane_owes_digest(&group->lane[l]);
-    return owes;
-}
-
-void nd_group_take_digest(struct nd_group *group)
-{
-    uint64_t asked = 0, digest = ft_region_digest(group->lane[0].region);
+    bool snapshot = false, digest = false;
 
     for (unsigned l = 0; l < group->lanes; l++) {
-        uint64_t wish = atomic_load_explicit(&group->lane[l].shared->orders.digest, memory_order_acquire);
-
-        asked = wish > asked ? wish : asked;
+        snapshot |= nd_lane_snapshot_wanted(&group->lane[l]);
+        digest |= nd_lane_digest_due(&group->lane[l]);
     }
-    group->digest_taken = asked;
-    group->digest = digest;
+    if (snapshot)
+        nd_lane_snapshot_cut(group);
+    else if (nd_stream_wanted(group))
+        nd_stream_cut(group);
+    if (digest && !nd_group_owes_digest(group))
+        nd_group_take_digest(group);
+    if (atomic_exchange_explicit(&group->snapshot_due, false, memory_order_relaxed))
+        nd_lane_begin_snapshot(group);
 }
 
-bool nd_lane_digest_due(const struct nd_lane *lane)
+bool nd_lane_quiesce(struct nd_lane *lane)
 {
-    return lane->group->lanes > 1 && !nd_lane_digest_by_delta(lane) && !nd_lane_owes_digest(lane) &&
-           atomic_load_explicit(&lane->shared->orders.digest, memory_order_acquire) >
-               lane->group->digest_taken;
-}
-
-bool nd_lane_owes_digest(const struct nd_lane *lane)
-{
-    uint64_t asked = lane->group->lanes > 1
-                         ? lane->group->digest_taken
-                         : atomic_load_explicit(&lane->shared->orders.digest, memory_order_acquire);
-
-    return asked != lane->digest && !nd_lane_digest_by_delta(lane);
-}
-
-uint64_t nd_lane_tell_digest(struct nd_lane *lane, uint64_t burst)
-{
-    bool alone = lane->group->lanes == 1;
-
-    lane->digest = alone ? atomic_load_explicit(&lane->shared->orders.digest, memory_order_acquire)
-                         : lane->group->digest_taken;
-    atomic_store_explicit(&lane->shared->report.digest_at, burst, memory_order_relaxed);
-    atomic_store_explicit(&lane->shared->report.digest_seen, lane->digest, memory_order_release);
-    return alone ? ft_region_digest(lane->region) : lane->group->digest;
-}
-
-void nd_lane_forget_digests(struct nd_group *group)
-{
-    for (unsigned l = 0; group->lanes > 1 && l < group->lanes; l++)
-        group->lane[l].digest = group->digest_taken;
+    return nd_group_barrier(lane, work_between_bursts);
 }

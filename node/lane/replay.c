@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A lane while its node is standby: runs the recorded bursts through the very same chain. Packets are worked
- * on where the record lies; outputs are kept until the primary says it released them. Replay checks itself:
- * numbers, sequence numbers, determinants consumed exactly, digests; on divergence it stops and says what it
- * expected and got.
+ * on where the record lies; outputs are kept until the primary says that it released them. Replay checks
+ * itself: numbers, sequence numbers, determinants consumed exactly, digests; on divergence it stops and says
+ * what it expected and got.
  */
 #include "node/lane/lane.h"
 #include "node/base/clock.h"
@@ -14,8 +14,8 @@
 #include <sched.h>
 #include <stdio.h>
 
-#define RECORDS_TURN 64u     /* between two looks at the orders, at most … */
-#define TURN_NS      200000u /* … and when a turn has taken so long, it ends with the present record */
+#define RECORDS_TURN 64u     /* records between two reads of the orders, at most */
+#define TURN_NS      200000u /* a turn that has taken so long ends with the present record */
 
 /* The gate has the burst's inputs, as they came in. False: it does not, and nobody else. */
 static bool fetch_inputs(struct nd_lane *lane, const struct ft_record *r)
@@ -23,12 +23,12 @@ static bool fetch_inputs(struct nd_lane *lane, const struct ft_record *r)
     const struct nd_io *io = lane->io;
 
     for (uint32_t i = 0; i < r->inputs; i++) {
-        uint8_t *frame = lane->frames + (size_t)i * io->frame_max, port = 0;
+        uint8_t *frame = lane->burst.frames + (size_t)i * io->frame_max, port = 0;
         uint32_t len = 0;
 
-        if (!lane->frames || !io->input(io->ctx, lane->index, r->seq + i, frame, &len, &port))
+        if (!lane->burst.frames || !io->input(io->ctx, lane->index, r->seq + i, frame, &len, &port))
             return false;
-        lane->packets[i] = (struct nf_packet){
+        lane->burst.packets[i] = (struct nf_packet){
             .data = frame, .len = len, .have = len, .in_port = port, .side = io->side[port]};
     }
     return true;
@@ -41,23 +41,24 @@ static uint32_t load_inputs(struct nd_lane *lane, struct lg_cursor *cursor)
     uint32_t n = 0;
 
     while ((in = lg_cursor_input(cursor, &bytes)))
-        lane->packets[n++] = (struct nf_packet){.data = bytes,
-                                                .len = in->wire,
-                                                .have = in->taken,
-                                                .in_port = in->port,
-                                                .side = in->flags & FT_IN_OUTSIDE ? NF_OUTSIDE : NF_INSIDE};
+        lane->burst.packets[n++] =
+            (struct nf_packet){.data = bytes,
+                               .len = in->wire,
+                               .have = in->taken,
+                               .in_port = in->port,
+                               .side = in->flags & FT_IN_OUTSIDE ? NF_OUTSIDE : NF_INSIDE};
     return n;
 }
 
 /* Of an output not captured whole the head is worth keeping only where a gate has the rest. */
-static void keep_outputs(struct nd_lane *lane, const struct ft_record *r, uint64_t number, uint32_t n)
+static void keep_replayed(struct nd_lane *lane, const struct ft_record *r, uint64_t number, uint32_t n)
 {
     const struct nf_emitted *made;
     uint32_t count = nf_chain_emitted(lane->chain, &made);
     struct lg_output out = {.burst = r->burst};
 
     for (uint32_t i = 0; i < n; i++) {
-        const struct nf_packet *p = &lane->packets[i];
+        const struct nf_packet *p = &lane->burst.packets[i];
 
         if (p->drop || p->out_port >= lane->io->ports)
             continue;
@@ -90,7 +91,7 @@ void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const 
 }
 
 /* The record waits for an access that cannot come, since who was to make it waits as well. */
-static void tell_in_vain(struct nd_lane *lane, const struct ft_record *r)
+static void diverged_in_vain(struct nd_lane *lane, const struct ft_record *r)
 {
     const struct ft_sections *order = nf_chain_sections(lane->chain);
     const struct ft_dependency *dependency = ft_sections_at(order);
@@ -168,9 +169,9 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
             nd_lane_diverged(lane, r->burst, r->seq, "commands, one at most", 1, commands);
         return false;
     }
-    nf_chain_run(lane->chain, r->burst, r->time + (FT_PLANTED("wrong-time") ? 1 : 0), lane->packets, n);
+    nf_chain_run(lane->chain, r->burst, r->time + (FT_PLANTED("wrong-time") ? 1 : 0), lane->burst.packets, n);
     ft_audit_check(lane->region, lane->index);
-    keep_outputs(lane, r, outputs, n);
+    keep_replayed(lane, r, outputs, n);
     lg_replayed_released(&lane->replayed, r->released);
     FT_COUNT(lane->shared, replayed_packets, n);
     if (!lg_cursor_done(&cursor) || !nf_determinants_used(nf_chain_determinants(lane->chain)) ||
@@ -196,13 +197,13 @@ static __attribute__((noinline)) bool replay_or_abandon(struct nd_lane *lane, co
     case 0:
         break;
     case FT_IN_VAIN:
-        tell_in_vain(lane, r);
+        diverged_in_vain(lane, r);
         /* fall through */
     default: /* or another lane has diverged, while we waited for it */
         nf_chain_abandon(lane->chain);
         return false;
     }
-    order->life = lane->order;
+    order->life = lane->seen.order;
     order->escape = &escape;
     whole = replay_record(lane, r);
     order->escape = NULL;
@@ -212,11 +213,11 @@ static __attribute__((noinline)) bool replay_or_abandon(struct nd_lane *lane, co
 bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto)
 {
     return nf_chain_state(lane->chain)->burst < upto ||
-           lane->applied < atomic_load_explicit(&lane->shared->orders.cut_to, memory_order_acquire);
+           lane->apply.cut < atomic_load_explicit(&lane->shared->orders.cut_to, memory_order_acquire);
 }
 
 /* A warm standby leaves records alone until it takes over; what a delta covers nobody needs to replay. */
-static bool take_record(struct nd_lane *lane, const struct ft_record *r)
+static bool pass_record(struct nd_lane *lane, const struct ft_record *r)
 {
     uint64_t burst = r->burst;
 
@@ -224,22 +225,22 @@ static bool take_record(struct nd_lane *lane, const struct ft_record *r)
         FT_COUNT(lane->shared, records_covered, 1);
         return true;
     }
-    if (lane->recorder) /* before packets are worked on where they lie */
-        lg_recorder_record(lane->recorder, lane->index, r);
+    if (lane->setup.recorder) /* before packets are worked on where they lie */
+        lg_recorder_record(lane->setup.recorder, lane->index, r);
     if (!(FT_PLANTED("skip-record") && burst % 16 == 9) &&
         !(burst % 64 == 33 && FT_PLANTED_ONCE("skip-once")) && !replay_or_abandon(lane, r))
         return false;
-    lane->after_delta = false;
+    lane->apply.last_was_chunk = false;
     atomic_store_explicit(&lane->shared->report.executed, burst, memory_order_release);
     return true;
 }
 
 /* What the recorder has so far ends here: what was done in a delta is not known. */
-static bool take_chunk(struct nd_lane *lane, const struct ft_chunk *chunk)
+static bool pass_chunk(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
-    if (lane->recorder)
-        lg_recorder_stop(lane->recorder, lane->index);
-    lane->after_delta = true;
+    if (lane->setup.recorder)
+        lg_recorder_stop(lane->setup.recorder, lane->index);
+    lane->apply.last_was_chunk = true;
     return nd_lane_apply(lane, chunk);
 }
 
@@ -263,7 +264,7 @@ static bool is_ripe(const struct nd_lane *lane, const struct ft_record *r, uint6
  * and come when theirs is the next cut; cuts have numbers without gaps, so no two rings have chunks of the
  * same one.
  */
-static const struct ft_record *aside(struct nd_lane *lane, uint64_t upto)
+static const struct ft_record *next_of_checkpoint(struct nd_lane *lane, uint64_t upto)
 {
     struct ft_ring *ring = &lane->shared->checkpoint;
     const struct ft_record *r;
@@ -271,14 +272,14 @@ static const struct ft_record *aside(struct nd_lane *lane, uint64_t upto)
 
     if (ring->capacity == 0 || !(r = ft_ring_peek(ring, &there)))
         return NULL;
-    return ft_chunk_of(r)->cut == lane->applied + 1 && is_ripe(lane, r, upto) ? r : NULL;
+    return ft_chunk_of(r)->cut == lane->apply.cut + 1 && is_ripe(lane, r, upto) ? r : NULL;
 }
 
-/* Twice: while we looked at the one ring, chunks of two cuts may have come, the later one's into the other.
- */
+/* The checkpoint ring is read twice: after the first time, chunks of two cuts may have come, the later one's
+ * into the other ring. */
 static const struct ft_record *next_entry(struct nd_lane *lane, uint64_t upto, struct ft_ring **ring)
 {
-    const struct ft_record *r = aside(lane, upto), *earlier;
+    const struct ft_record *r = next_of_checkpoint(lane, upto), *earlier;
     uint64_t there;
 
     *ring = &lane->shared->checkpoint;
@@ -287,8 +288,8 @@ static const struct ft_record *next_entry(struct nd_lane *lane, uint64_t upto, s
     r = ft_ring_peek(&lane->shared->replay, &there);
     if (!r || !is_ripe(lane, r, upto))
         return NULL;
-    if (ft_entry_kind(r) == FT_ENTRY_CHUNK && ft_chunk_of(r)->cut != lane->applied + 1 &&
-        (earlier = aside(lane, upto)))
+    if (ft_entry_kind(r) == FT_ENTRY_CHUNK && ft_chunk_of(r)->cut != lane->apply.cut + 1 &&
+        (earlier = next_of_checkpoint(lane, upto)))
         return earlier;
     *ring = &lane->shared->replay;
     return r;
@@ -299,7 +300,7 @@ static const struct ft_record *next_entry(struct nd_lane *lane, uint64_t upto, s
  * checkpoint are work for which nobody waits: where the two share a processor, the replicator comes first.
  * A takeover, which everybody waits for, gives nothing away.
  */
-static void give_way(const struct nd_lane *lane)
+static void yield_to_replicator(const struct nd_lane *lane)
 {
     if (lane->doing == FT_LANE_REPLAY)
         sched_yield();
@@ -328,15 +329,15 @@ static bool skip_covered(struct nd_lane *lane)
     return true;
 }
 
-static bool take_entry(struct nd_lane *lane, const struct ft_record *r)
+static bool pass_entry(struct nd_lane *lane, const struct ft_record *r)
 {
     switch (ft_entry_kind(r)) {
     case FT_ENTRY_CHUNK:
-        return take_chunk(lane, ft_chunk_of(r));
+        return pass_chunk(lane, ft_chunk_of(r));
     case FT_ENTRY_RECORD:
         break;
     }
-    return take_record(lane, r);
+    return pass_record(lane, r);
 }
 
 bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
@@ -349,21 +350,21 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
         return false;
     if (skip_covered(lane))
         return true;
-    /* A share is applied in one go: in the middle of it the region is at no cut. */
-    for (; n == 0 || (n < RECORDS_TURN && !turn_over(lane)) || lane->amid; n++) {
+    /* A delta is applied in one go: in the middle of it the region is at no cut. */
+    for (; n == 0 || (n < RECORDS_TURN && !turn_over(lane)) || lane->apply.begun; n++) {
         r = next_entry(lane, upto, &ring);
         if (nd_lane_stops(lane, r) || !r)
             break;
         uint32_t size = r->size;
 
-        if (!take_entry(lane, r))
+        if (!pass_entry(lane, r))
             return false;
         ft_ring_advance(ring, size);
         ft_ring_consume(ring);
-        if (lane->amid)
-            give_way(lane);
+        if (lane->apply.begun)
+            yield_to_replicator(lane);
     }
     if (n > 0)
-        give_way(lane);
+        yield_to_replicator(lane);
     return n > 0;
 }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Frames that wait in front of a lane; see lane/waiting.h. */
 #include "node/lane/waiting.h"
-#include "node/base/clock.h"
-#include "node/lane/lane.h"
 
 #include <stdlib.h>
 
@@ -24,7 +22,7 @@ void nd_waiting_free(struct nd_waiting *waiting)
     *waiting = (struct nd_waiting){.room = 0};
 }
 
-static bool put(struct nd_waiting *waiting, const struct nd_frame *frame, unsigned port)
+bool nd_waiting_put(struct nd_waiting *waiting, const struct nd_frame *frame, unsigned port)
 {
     uint32_t at;
 
@@ -45,43 +43,4 @@ bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *frame, unsigne
     waiting->first = (waiting->first + 1) % waiting->room;
     waiting->count--;
     return true;
-}
-
-/* In SOLO the lease has no end; a gate that is shut has none that runs. */
-static bool may_release(const struct nd_lane *lane)
-{
-    return lane->now < atomic_load_explicit(&lane->shared->orders.lease_until, memory_order_acquire);
-}
-
-bool nd_lane_hear(struct nd_lane *lane)
-{
-    const struct nd_io *io = lane->io;
-    struct nd_frame in[NF_BURST_MAX];
-    bool any = false;
-
-    if (!io->receive || io->burst || may_release(lane))
-        return false;
-    for (unsigned port = 0; port < io->ports; port++) {
-        uint32_t n = io->receive(io->ctx, lane->index, port, in, NF_BURST_MAX);
-
-        for (uint32_t i = 0; i < n; i++) {
-            if (nd_lane_takes(lane, &in[i], port)) {
-                io->drop(io->ctx, in[i].owner);
-            } else if (!put(&lane->waiting, &in[i], port)) {
-                io->drop(io->ctx, in[i].owner);
-                FT_COUNT(lane->shared, waiting_full, 1);
-            }
-        }
-        any |= n > 0;
-    }
-    return any;
-}
-
-void nd_lane_drop_waiting(struct nd_lane *lane)
-{
-    struct nd_frame frame;
-    unsigned port;
-
-    while (nd_waiting_take(&lane->waiting, &frame, &port))
-        lane->io->drop(lane->io->ctx, frame.owner);
 }

@@ -19,8 +19,6 @@
 
 #include <stdbool.h>
 
-struct nd_lane;
-
 struct nd_waiting {
     struct nd_frame *frames; /* [room], a circle from `first` on */
     uint8_t *ports;          /* [room] they came in by */
@@ -31,12 +29,9 @@ struct nd_waiting {
 int nd_waiting_make(struct nd_waiting *waiting, uint32_t buffers);
 void nd_waiting_free(struct nd_waiting *waiting);
 
+/* The newest one. False: no room. */
+bool nd_waiting_put(struct nd_waiting *waiting, const struct nd_frame *frame, unsigned port);
 /* The oldest one. False: none waits. */
 bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *frame, unsigned *port);
-
-/* Receives, if the lane may not release; it has no room for a burst. True: frames came. */
-bool nd_lane_hear(struct nd_lane *lane);
-/* Drops what waits: the lane is live no more. */
-void nd_lane_drop_waiting(struct nd_lane *lane);
 
 #endif

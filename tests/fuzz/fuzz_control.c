@@ -109,10 +109,10 @@ static void open_lane(void)
                             .region = node.region,
                             .shared = node.shared,
                             .group = &node.group,
-                            .question = &node.question,
-                            .seed = 7,
-                            .view = &node.view,
-                            .stop = &node.lanes_stop};
+                            .setup.question = &node.question,
+                            .setup.seed = 7,
+                            .setup.view = &node.view,
+                            .setup.stop = &node.lanes_stop};
     must(nd_lane_make(&lane, &fault), &fault);
     struct rp_config config = {.core = {.name = "a",
                                         .lanes = 1,

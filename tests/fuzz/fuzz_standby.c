@@ -53,7 +53,7 @@ static void apply_snapshot(void)
     lg_replayed_clear(&s.lane.replayed);
     atomic_store(&s.shared.report.diverged, false);
     /* Another order: what was aborted is over. */
-    s.lane.order = ft_order_make(FT_LANE_REPLAY, (atomic_load(&s.group.aborted) >> 8) + 1);
+    s.lane.seen.order = ft_order_make(FT_LANE_REPLAY, (atomic_load(&s.group.aborted) >> 8) + 1);
     atomic_store(&s.group.published[0].access, nf_chain_state(s.lane.chain)->access - 1);
 }
 

@@ -182,10 +182,10 @@ void stream_open(const struct stream_chain *chain)
                               .region = s.region,
                               .shared = &s.shared,
                               .group = &s.group,
-                              .question = &s.question,
-                              .seed = 7,
-                              .view = &s.view,
-                              .stop = &s.stop};
+                              .setup.question = &s.question,
+                              .setup.seed = 7,
+                              .setup.view = &s.view,
+                              .setup.stop = &s.stop};
     FUZZ_MUST(nd_lane_make(&s.lane, &fault) == 0, "%s", fault.text);
 }
 

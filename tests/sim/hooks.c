@@ -118,10 +118,10 @@ WRAP(void, lg_capture_end, struct lg_capture *capture, uint64_t released)
     sim_step(SIM_AFTER_LOG);
 }
 
-WRAP(void, nd_lane_announce, struct nd_lane *lane)
+WRAP(void, nd_lane_announce, struct nd_lane *lane, bool again)
 {
     sim_step(SIM_BEFORE_ANNOUNCE);
-    __real_nd_lane_announce(lane);
+    __real_nd_lane_announce(lane, again);
     if (lane_now() && lane->index == 0 && sim.owner != sim_running->node) {
         sim.owner = sim_running->node;
         sim_tell(sim_running->node, "claims the addresses");
@@ -137,11 +137,10 @@ WRAP(void, nd_lane_emit_tail, struct nd_lane *lane)
     __real_nd_lane_emit_tail(lane);
 }
 
-WRAP(bool, nd_group_barrier, struct nd_group *group, void (*work)(struct nd_group *group),
-     const _Atomic uint64_t *now_ordered, uint64_t order, const _Atomic bool *stop)
+WRAP(bool, nd_group_barrier, struct nd_lane *lane, void (*work)(struct nd_group *group))
 {
     sim_step(SIM_AT_BARRIER);
-    return __real_nd_group_barrier(group, work, now_ordered, order, stop);
+    return __real_nd_group_barrier(lane, work);
 }
 
 WRAP(int, ft_snapshot_begin, struct ft_region *region)

@@ -225,13 +225,13 @@ static int make_lanes(struct sim_node *n, struct ft_fault *fault)
                                       .region = n->window.region,
                                       .shared = &n->shared[l],
                                       .group = &n->group,
-                                      .question = &n->question,
-                                      .seed = sim_draw(&sim.chance, UINT64_MAX),
-                                      .replayed_bytes = 256u << 10,
-                                      .chunk_bytes = sim.plan.chunk_bytes,
-                                      .incarnation = n->incarnation,
-                                      .view = &n->view,
-                                      .stop = &n->stop};
+                                      .setup.question = &n->question,
+                                      .setup.seed = sim_draw(&sim.chance, UINT64_MAX),
+                                      .setup.replayed_bytes = 256u << 10,
+                                      .setup.chunk_bytes = sim.plan.chunk_bytes,
+                                      .setup.incarnation = n->incarnation,
+                                      .setup.view = &n->view,
+                                      .setup.stop = &n->stop};
         if ((error = nd_lane_make(&n->lane[l], fault)))
             return error;
     }

@@ -181,7 +181,7 @@ void sim_saw_fresh(struct sim_node *n)
     n->history->epoch = ++sim.epochs;
     n->history->view = atomic_load(&n->view);
     for (unsigned l = 0; l < sim.plan.lanes; l++)
-        n->history->seed[l] = n->lane[l].seed;
+        n->history->seed[l] = n->lane[l].setup.seed;
     sim.count.epochs++;
 }
 
@@ -250,7 +250,7 @@ static void keep_left(struct sim_node *n, unsigned lane, unsigned port, const st
                               .lane = (uint16_t)lane,
                               .port = (uint16_t)port,
                               .node = (uint8_t)n->index,
-                              .aside = n->lane[lane].aside,
+                              .aside = nd_lane_own_mac(&n->lane[lane]),
                               .alone = n->checked[lane].may_split || n->checked[lane].unheard,
                               .apart = sim.split && n->history->view < sim.reign,
                               .len = p->len,
@@ -266,7 +266,7 @@ static bool releases_alone(const struct sim_node *n, unsigned lane)
     if (sim.plan.strict)
         return false;
     return n->replicator->gate_kind == FT_GATE_SOLO ||
-           (n->lane[lane].gate < n->leaving_solo && !n->said_holding);
+           (n->lane[lane].seen.gate < n->leaving_solo && !n->said_holding);
 }
 
 /*

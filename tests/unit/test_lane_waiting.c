@@ -148,11 +148,11 @@ static int setup(void **state)
                               .io = &io,
                               .shared = &w.shared,
                               .group = &w.group,
-                              .question = &w.question,
-                              .seed = 7,
-                              .incarnation = 5,
-                              .view = &w.view,
-                              .stop = &w.stop,
+                              .setup.question = &w.question,
+                              .setup.seed = 7,
+                              .setup.incarnation = 5,
+                              .setup.view = &w.view,
+                              .setup.stop = &w.stop,
                               .doing = FT_LANE_LIVE};
     if (nf_chain_region(&w.lane.region, &w.config->chain, &how, &fault) || nd_lane_make(&w.lane, &fault))
         fail_msg("%s", fault.text);
@@ -238,7 +238,7 @@ static void a_lane_hears_heartbeats_when_no_more_frames_can_wait(void **state)
 static void gathering(uint32_t us)
 {
     w.config->protect.gather_us = us;
-    w.group.stream.on = true;
+    w.group.stream.kind = ND_STREAM_RECORDS;
     atomic_store(&w.shared.orders.logging, true);
     atomic_store(&w.shared.orders.stable, FT_ALL);
 }
@@ -297,11 +297,11 @@ static void nothing_waits_where_nothing_is_logged_or_none_is_to_wait(void **stat
     data_arrives(1);
     assert_int_equal(turn_at(1), 1);
     gathering(1000);
-    w.lane.draining = true;
-    w.lane.order = ft_order_make(FT_LANE_DRAIN, 1);
+    w.lane.doing = FT_LANE_DRAIN;
+    w.lane.seen.order = ft_order_make(FT_LANE_DRAIN, 1);
     data_arrives(1);
     assert_int_equal(turn_at(2), 1);
-    w.lane.draining = false;
+    w.lane.doing = FT_LANE_LIVE;
 }
 
 static void heartbeats_and_address_resolution_do_not_wait(void **state)
@@ -323,20 +323,20 @@ static void a_lane_is_drained_when_nothing_came_for_a_while(void **state)
 {
     (void)state;
     gathering(1000);
-    w.lane.draining = true;
-    w.lane.order = ft_order_make(FT_LANE_DRAIN, 1);
-    w.lane.quiet_since = 1000000000;
+    w.lane.doing = FT_LANE_DRAIN;
+    w.lane.seen.order = ft_order_make(FT_LANE_DRAIN, 1);
+    w.lane.timers.quiet_since = 1000000000;
     for (uint64_t us = 0; us <= 10000; us += 1000) {
         data_arrives(1);
         assert_int_equal(turn_at(us), 1);
-        assert_true(atomic_load(&w.shared.report.done) != w.lane.order);
+        assert_true(atomic_load(&w.shared.report.done) != w.lane.seen.order);
     }
     turn_at(12900);
-    assert_true(atomic_load(&w.shared.report.done) != w.lane.order);
+    assert_true(atomic_load(&w.shared.report.done) != w.lane.seen.order);
     turn_at(13000); /* three milliseconds after the last one */
-    assert_true(atomic_load(&w.shared.report.done) == w.lane.order);
+    assert_true(atomic_load(&w.shared.report.done) == w.lane.seen.order);
     assert_int_equal(w.lefts, 11);
-    w.lane.draining = false;
+    w.lane.doing = FT_LANE_LIVE;
 }
 
 static void a_lane_receives_nothing_while_the_standby_lags_beyond_the_budget(void **state)

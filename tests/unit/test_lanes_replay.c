@@ -106,10 +106,10 @@ static void make_lanes(void)
                                      .region = w.region,
                                      .shared = &w.shared[l],
                                      .group = &w.group,
-                                     .question = &w.question,
-                                     .seed = 7,
-                                     .view = &w.view,
-                                     .stop = &w.stop};
+                                     .setup.question = &w.question,
+                                     .setup.seed = 7,
+                                     .setup.view = &w.view,
+                                     .setup.stop = &w.stop};
         if (nd_lane_make(&w.lane[l], &fault))
             fail_msg("%s", fault.text);
         atomic_store(&w.shared[l].orders.stable, FT_ALL);
@@ -132,7 +132,7 @@ static void live(void)
     uint64_t there;
 
     atomic_store(&w.feeding, true);
-    w.group.stream.on = true;
+    w.group.stream.kind = ND_STREAM_RECORDS;
     for (unsigned b = 0; b < BURSTS; b++) {
         for (unsigned l = 0; l < LANES; l++) {
             atomic_store(&w.shared[l].orders.logging, true);
@@ -305,7 +305,7 @@ static void a_lane_that_waits_at_the_takeover_gets_what_it_waits_for(void **stat
 
     (void)state;
     receive((unsigned[]){3, BURSTS}, closed);
-    w.lane[0].order = FT_ALL;
+    w.lane[0].seen.order = FT_ALL;
     order(FT_LANE_REPLAY, 1);
     start(1);
     UNTIL(atomic_load(&w.group.published[1].wait) & 0xff);

@@ -136,10 +136,10 @@ static int open_lane(struct nd_bench_alone *a, unsigned l, uint64_t seed, struct
                                   .region = m->region,
                                   .shared = shared,
                                   .group = &m->group,
-                                  .question = &m->question,
-                                  .seed = seed,
-                                  .view = &m->view,
-                                  .stop = &m->stop,
+                                  .setup.question = &m->question,
+                                  .setup.seed = seed,
+                                  .setup.view = &m->view,
+                                  .setup.stop = &m->stop,
                                   .doing = FT_LANE_LIVE};
     atomic_store(&shared->orders.lease_until, FT_ALL);
     atomic_store(&shared->orders.stable, a->piece->holds ? 0 : FT_ALL);

@@ -50,15 +50,15 @@ static int make_lane(struct nd_member *m, unsigned l, struct ft_fault *fault)
                                    .region = m->region,
                                    .shared = shared,
                                    .group = &m->group,
-                                   .guardian = m->guardian,
-                                   .urgent = m->c->realtime,
-                                   .question = &m->question,
-                                   .redis = m->c->redis,
-                                   .seed = m->c->seed,
-                                   .replayed_bytes = m->c->replayed_bytes,
-                                   .incarnation = m->c->incarnation,
-                                   .view = &m->view,
-                                   .stop = &m->stop};
+                                   .setup.guardian = m->guardian,
+                                   .setup.urgent = m->c->realtime,
+                                   .setup.question = &m->question,
+                                   .setup.redis = m->c->redis,
+                                   .setup.seed = m->c->seed,
+                                   .setup.replayed_bytes = m->c->replayed_bytes,
+                                   .setup.incarnation = m->c->incarnation,
+                                   .setup.view = &m->view,
+                                   .setup.stop = &m->stop};
     return nd_lane_make(&m->lanes[l], fault);
 }
 

@@ -83,10 +83,10 @@ static int make_lane(struct nd_log *log, unsigned index, struct ft_fault *fault)
                              .region = log->region,
                              .shared = &log->shared[index],
                              .group = &log->group,
-                             .seed = 1,
-                             .view = &log->view,
-                             .stop = &log->stop,
-                             .order = ft_order_make(FT_LANE_REPLAY, 1),
+                             .setup.seed = 1,
+                             .setup.view = &log->view,
+                             .setup.stop = &log->stop,
+                             .seen.order = ft_order_make(FT_LANE_REPLAY, 1),
                              .doing = FT_LANE_REPLAY};
     if (log->options->output && !(l->frames = tmpfile()))
         return ft_fail(fault, FT_EIO, "no temporary file for outputs");

@@ -59,7 +59,7 @@ static void note_outputs(struct nd_log_lane *l, struct nd_log_input in[])
     uint32_t count = nf_chain_emitted(l->lane->chain, &made);
 
     for (uint32_t i = 0; i < r->inputs; i++) {
-        const struct nf_packet *p = &l->lane->packets[i];
+        const struct nf_packet *p = &l->lane->burst.packets[i];
 
         in[i].out = *p;
         in[i].out.data = NULL;

@@ -108,17 +108,17 @@ static int make_lane(uint64_t seed, struct ft_fault *fault)
 {
     memset(&s.lane, 0, sizeof(s.lane));
     nd_group_init(&s.group, &s.lane, 1);
-    s.group.stream.on = true;
+    s.group.stream.kind = ND_STREAM_RECORDS;
     s.lane = (struct nd_lane){.config = &s.config,
                               .io = &s.io,
                               .region = s.region,
                               .shared = &s.shared,
                               .group = &s.group,
-                              .question = &s.question,
-                              .seed = seed,
-                              .view = &s.view,
-                              .stop = &s.stop,
-                              .order = ft_order_make(FT_LANE_REPLAY, 1), /* not one that was aborted */
+                              .setup.question = &s.question,
+                              .setup.seed = seed,
+                              .setup.view = &s.view,
+                              .setup.stop = &s.stop,
+                              .seen.order = ft_order_make(FT_LANE_REPLAY, 1), /* not one that was aborted */
                               .doing = FT_LANE_LIVE};
     return nd_lane_make(&s.lane, fault);
 }
@@ -226,7 +226,7 @@ static uint64_t run_live(void)
         before = cpu_now();
         while (nf_chain_state(s.lane.chain)->burst < s.upto) {
             s.lane.now = nd_now();
-            if (!nd_lane_live(&s.lane) && s.lane.short_of_room)
+            if (!nd_lane_live(&s.lane) && s.lane.turn.no_room)
                 return 0;
         }
         sum += cpu_now() - before;

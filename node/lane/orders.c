@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a lane follows the replicator's orders (enum ft_order), between bursts. Written and read by the lane's
+ * own thread; where several lanes have to go on together they come to a barrier.
+ */
+#include "node/lane/lane.h"
+#include "node/base/clock.h"
+#include "ftcore/region/audit.h"
+#include "ftcore/base/plant.h"
+#include "nflib/chain/chain.h"
+
+/* ---- state, anew ------------------------------------------------------------------------------- */
+
+int nd_lane_make_chain(struct nd_lane *lane, struct ft_fault *fault)
+{
+    int error;
+
+    ft_audit_suspend(lane->region);
+    error =
+        nf_chain_make(&lane->chain, &lane->config->chain, lane->region, lane->index, lane->setup.seed, fault);
+    if (error == 0) {
+        nf_chain_share(lane->chain, lane->group->published);
+        nf_chain_sections(lane->chain)->off = &lane->group->aborted;
+    }
+    ft_audit_resume(lane->region);
+    return error;
+}
+
+/* Nobody has any state: make every lane's anew, in order, whatever a snapshot may have left in the region. */
+static void make_fresh(struct nd_group *group)
+{
+    struct ft_region *region = group->lane[0].region;
+    struct ft_fault fault;
+
+    ft_audit_suspend(region);
+    for (unsigned l = 0; l < group->lanes; l++)
+        nf_chain_free(group->lane[l].chain);
+    ft_region_wipe(region);
+    ft_audit_resume(region);
+    for (unsigned l = 0; l < group->lanes; l++) {
+        FT_CHECK(nd_lane_make_chain(&group->lane[l], &fault) == 0, "the chain could be made before: %s",
+                 fault.text);
+        group->lane[l].time_offset = 0;
+        if (!FT_PLANTED("old-tail"))
+            lg_replayed_clear(&group->lane[l].replayed); /* of a state that was dropped */
+        atomic_store_explicit(&group->published[l].access, 0, memory_order_relaxed);
+    }
+}
+
+/* ---- replay ------------------------------------------------------------------------------------ */
+
+static void report_burst(struct nd_lane *lane)
+{
+    uint64_t burst = nf_chain_state(lane->chain)->burst;
+
+    atomic_store_explicit(&lane->shared->report.executed, burst, memory_order_release);
+    atomic_store_explicit(&lane->shared->report.recorded, burst, memory_order_release);
+}
+
+/* The snapshot holds what its sender says. */
+static void check_snapshot(struct nd_lane *lane)
+{
+    const struct nf_lane_state *state = nf_chain_state(lane->chain);
+    uint64_t said = atomic_load_explicit(&lane->shared->orders.snapshot_burst, memory_order_relaxed);
+
+    if (lane->doing == FT_LANE_REPLAY && state->burst != said)
+        nd_lane_diverged(lane, state->burst, state->seq, "last burst of the snapshot", said, state->burst);
+}
+
+/* From a snapshot. Other lanes may depend on accesses that it already holds, so they are published. */
+static void begin_replay(struct nd_lane *lane)
+{
+    atomic_store_explicit(&lane->group->published[lane->index].access,
+                          nf_chain_state(lane->chain)->access - 1, memory_order_release);
+    lg_replayed_clear(&lane->replayed);
+    lane->apply.cut = 0;
+    lane->apply.last_was_chunk = false;
+    if (lane->index == 0)
+        atomic_store_explicit(&lane->group->shared_applied, 0, memory_order_release);
+    if (lane->setup.recorder)
+        lg_recorder_stop(lane->setup.recorder, lane->index);
+    if (lane->doing == FT_LANE_REPLAY)
+        nd_lane_record(lane); /* one lane: from the first record on, if any is to come */
+    check_snapshot(lane);
+    report_burst(lane);
+}
+
+/* Replays what is left of the closed set. */
+static uint64_t replay_closed_set(struct nd_lane *lane)
+{
+    uint64_t upto = atomic_load_explicit(&lane->shared->orders.closed_to, memory_order_acquire);
+
+    while (nd_lane_behind(lane, upto) && nd_lane_replay(lane, upto))
+        ;
+    return upto;
+}
+
+/* Another lane may be waiting for what this one was to replay; all of the closed set can be. */
+static void finish_replay(struct nd_lane *lane)
+{
+    if (lane->group->lanes > 1 && !lane->config->protect.stores)
+        replay_closed_set(lane);
+}
+
+/* ---- takeover ---------------------------------------------------------------------------------- */
+
+static void discard(struct ft_ring *ring)
+{
+    uint64_t there;
+
+    while (ft_ring_peek(ring, &there))
+        ft_ring_advance(ring, there);
+    ft_ring_consume(ring);
+}
+
+/* What is left of the closed set is replayed; chain time goes on from where it stopped, never back. */
+static void take_over(struct nd_lane *lane)
+{
+    uint64_t upto = replay_closed_set(lane);
+
+    FT_CHECK(nf_chain_state(lane->chain)->burst == upto, "replay ends at burst %lu of %lu",
+             nf_chain_state(lane->chain)->burst, upto);
+    discard(&lane->shared->replay); /* outside the closed set: nothing of it was released */
+    discard(&lane->shared->checkpoint);
+    if (FT_PLANTED("reuse-seq")) {
+        const uint64_t *seq = &nf_chain_state(lane->chain)->seq;
+
+        *(uint64_t *)ft_edit(lane->region, seq, sizeof(*seq)) -= 1;
+    }
+    lane->now = nd_now();
+    lane->time_offset = nf_chain_state(lane->chain)->time - lane->now;
+    atomic_store_explicit(&lane->shared->count.replay_done_ns, lane->now, memory_order_relaxed);
+}
+
+/*
+ * False: the order was taken back while lanes came to a barrier. A lane that is live takes locks, one that
+ * replays does not: none may go live before all have replayed. Recordings go on in a new file from there.
+ */
+static bool go_live(struct nd_lane *lane, enum ft_order before)
+{
+    atomic_store_explicit(&lane->shared->count.first_release_ns, 0, memory_order_relaxed);
+    if (lane->doing == FT_LANE_FRESH && !nd_group_barrier(lane, make_fresh))
+        return false;
+    if (before == FT_LANE_REPLAY) {
+        take_over(lane);
+        if (!nd_group_barrier(lane, nd_lane_rotate)) {
+            lane->doing = before;
+            return false;
+        }
+    }
+    report_burst(lane);
+    lane->doing = FT_LANE_LIVE;
+    if (before == FT_LANE_REPLAY || before == FT_LANE_WAIT) {
+        nd_lane_announce(lane, true);
+        nd_lane_emit_tail(lane);
+    }
+    lane->now = nd_now();
+    atomic_store_explicit(&lane->shared->count.live_ns, lane->now, memory_order_relaxed);
+    return true;
+}
+
+/* ---- orders ------------------------------------------------------------------------------------ */
+
+/*
+ * The lane stopped and slept, and an order came and went (a WAIT does not: the replicator waits for it). If
+ * it was to replay, others may have begun, and wait for what is this lane's.
+ */
+static bool missed_replay(const struct nd_lane *lane, uint64_t order)
+{
+    return !FT_PLANTED("overslept") && lane->doing == FT_LANE_WAIT && lane->group->lanes > 1 &&
+           lane->seen.order != FT_ALL && ft_order_serial(order) > ft_order_serial(lane->seen.order) + 1;
+}
+
+/* WAIT or FENCED: the lane's part of a replay that goes on in others is done first. */
+static void stop_work(struct nd_lane *lane, enum ft_order before, bool missed, bool aborted)
+{
+    if (missed)
+        begin_replay(lane);
+    if (before == FT_LANE_REPLAY && aborted)
+        nd_lane_abort_replay(lane); /* for those who follow this order already, too */
+    else if (missed || before == FT_LANE_REPLAY)
+        finish_replay(lane);
+    nd_lane_drop_held(lane);
+    if (lane->setup.recorder)
+        lg_recorder_stop(lane->setup.recorder, lane->index);
+}
+
+void nd_lane_follow(struct nd_lane *lane, uint64_t order)
+{
+    enum ft_order before = lane->doing;
+    bool missed = missed_replay(lane, order), aborted = nd_lane_replay_aborted(lane);
+
+    nd_lane_leave_stop_point(lane);
+    lane->seen.order = order;
+    lane->doing = ft_order_kind(order);
+    lane->timers.steer_at = 0;
+    switch (lane->doing) {
+    case FT_LANE_WAIT:
+    case FT_LANE_FENCED:
+        stop_work(lane, before, missed, aborted);
+        break;
+    case FT_LANE_REPLAY:
+        begin_replay(lane);
+        break;
+    case FT_LANE_LIVE:
+        /*
+         * REPLAY came and went while the lane slept: with nothing to replay yet the standby is READY without
+         * it, and what it has acknowledged since is this lane's to replay now.
+         */
+        if (before == FT_LANE_WAIT) {
+            begin_replay(lane);
+            before = FT_LANE_REPLAY;
+        }
+        if (!go_live(lane, before))
+            return;
+        break;
+    case FT_LANE_FRESH:
+        if (!go_live(lane, before))
+            return;
+        break;
+    case FT_LANE_ASIDE:
+        break;
+    case FT_LANE_DRAIN: /* reached when the ports have been empty for a while */
+        lane->timers.quiet_since = lane->now;
+        return;
+    }
+    atomic_store_explicit(&lane->shared->report.done, lane->seen.order, memory_order_release);
+}
+
+void nd_lane_end(struct nd_lane *lane)
+{
+    uint64_t order;
+
+    nd_lane_leave_stop_point(lane);
+    order = atomic_load_explicit(&lane->shared->orders.order, memory_order_acquire);
+    if (lane->doing == FT_LANE_WAIT && ft_order_kind(order) == FT_LANE_REPLAY) {
+        begin_replay(lane);
+        lane->doing = FT_LANE_REPLAY;
+    }
+    if (lane->doing == FT_LANE_REPLAY)
+        finish_replay(lane);
+    nd_lane_drop_held(lane);
+}
