@@ -175,6 +175,7 @@ int main(void)
     static struct CMUnitTest tests[FILES_MAX];
     glob_t files;
     size_t n = 0;
+    int failed;
 
     if (glob(FILES, 0, NULL, &files) != 0) {
         printf("Bail out! %s: no transcripts here\n", FILES);
@@ -185,5 +186,7 @@ int main(void)
                                        .test_func = transcript_is_as_written,
                                        .initial_state = files.gl_pathv[n]};
     cmocka_set_message_output(CM_OUTPUT_TAP);
-    return _cmocka_run_group_tests("transcripts", tests, n, NULL, NULL);
+    failed = _cmocka_run_group_tests("transcripts", tests, n, NULL, NULL);
+    globfree(&files);
+    return failed;
 }
