@@ -13,7 +13,8 @@
 #include <string.h>
 
 #define CATCHUP_BURSTS                                                                                       \
-    64u /* the standby is close enough to switch: replay of these takes far less than a lease */
+    64u /* a lane of the standby that is no further behind is close: it replays these in far less than a     \
+           lease */
 #define RESYNC_PAUSE_MS 200u
 
 void ft_resync_end(struct ft_core *core, struct ft_actions *actions, const char *outcome)
@@ -82,15 +83,19 @@ static void begin_switch(struct ft_core *core, struct ft_actions *actions)
     ft_become(core, actions, FT_DEGRADED, "holding until the standby is ready");
 }
 
-/* Once the standby replays faster than lanes go on, the gate is guarded and outputs are held for it. */
+/*
+ * Once every lane of the standby is close to its primary's, the gate is guarded and outputs are held for it.
+ * Lanes replay beside each other, and with deltas a lane is behind by what is executed between two cuts and
+ * on the way, so the sum over lanes says nothing.
+ */
 void ft_resync_caught_up(struct ft_core *core, struct ft_actions *actions)
 {
     const uint64_t *counts = ft_counts(core, core->peer_closed, core->peer_replayed);
-    uint64_t lag = 0;
+    bool close = true;
 
     for (unsigned l = 0; l < core->config.lanes; l++)
-        lag += core->closed[l] > counts[l] ? core->closed[l] - counts[l] : 0;
-    if (core->resync == FT_RESYNC_CATCHUP && lag <= CATCHUP_BURSTS)
+        close &= core->closed[l] <= counts[l] + CATCHUP_BURSTS;
+    if (core->resync == FT_RESYNC_CATCHUP && close)
         begin_switch(core, actions);
 }
 
