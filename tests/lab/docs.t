@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# What the docs say about the configuration is what the program takes: every number of docs/operating.md's tables at
-# both ends of its range and one beyond, every default that is a number, the example pair; and no doc names
-# or links to a file that is not there. No root, no network.
+# What the docs say is what the program has. Configuration: every number of docs/operating.md's tables at both ends of its
+# range and one beyond, every default that is a number, the example pair. Names: fields of status, subcommands, words of
+# lane and replicator, directories, messages, files, links; and one name for one thing. No root, no network.
 . "$(dirname "$0")/lib.sh"
 
 doc=$root/docs/operating.md
 mkdir -p "$work" || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-plan 9
+plan 14
 
 takes() { "$UNDERSTUDY" check -c "$1" >"$work/out" 2>"$work/err"; }
 
@@ -109,6 +109,71 @@ check_status() {
     return $bad
 }
 ok "the fields of status are those of the doc" check_status
+
+# Lists of names, one a line, each of which a doc must have between the given two texts.
+all_named() { # BEFORE AFTER DOC LEAST < names
+    local name count=0 bad=0
+    while read -r name; do
+        count=$((count + 1))
+        grep -qF -- "$1$name$2" "$3" || { echo "$name is not in $(basename "$3")"; bad=1; }
+    done
+    [ "$count" -ge "$4" ] || { echo "only $count names are found"; bad=1; }
+    return $bad
+}
+lane_words() {
+    sed -n '/^struct ft_lane_\(orders\|report\) {/,/^};/s/^ *_Atomic [a-z0-9_]* \([a-z_]*\);.*/\1/p' "$root/ftcore/queue/lane.h"
+}
+check_lane_words() { all_named '| `' '` |' "$root/docs/ARCHITECTURE.md" 40 < <(lane_words); }
+ok "every word of lane and replicator is in the architecture's tables" check_lane_words
+
+rooms() { sed -n 's/^\([a-z][a-z/]*\) *|.*/\1/p' "$root/scripts/rooms"; }
+check_rooms() { all_named '| `' '` |' "$root/docs/ARCHITECTURE.md" 25 < <(rooms); }
+ok "every directory of scripts/rooms is in the architecture's tree" check_rooms
+
+messages() { sed -n 's/^ *FT_MSG_\([A-Z_]*\)\( = [0-9]*\)\{0,1\},.*/\1/p' "$root/ftcore/record/message.h" | grep -vx TYPES; }
+in_table() { # DOC: words of the table rows' first column
+    grep "^| [A-Z]" "$1" | cut -d'|' -f2 | tr -d ' ' | tr ',' '\n'
+}
+check_messages() {
+    in_table "$root/docs/record-format.md" >"$work/types"
+    [ "$(messages | wc -l)" -ge 18 ] || { echo "too few messages are found"; return 1; }
+    messages | grep -vxFf "$work/types" && return 1
+    return 0
+}
+ok "every type of message is in the formats' table" check_messages
+
+subcommands() { "$UNDERSTUDY" --help | sed -n 's/^  understudy \([a-z]*\) .*/\1/p'; }
+check_subcommands() {
+    local name bad=0
+    [ "$(subcommands | wc -l)" -ge 15 ] || { echo "too few subcommands are found"; bad=1; }
+    while read -r name; do
+        grep -qE "(\`|understudy )$name\>" "$doc" || { echo "$name is not in operating.md"; bad=1; }
+    done < <(subcommands)
+    return $bad
+}
+ok "every subcommand is in the operator's page" check_subcommands
+
+# One name for one thing: names that the glossary's terms have replaced.
+old_names() {
+    ! grep -nEiw "$(tr '\n' '|' <<'END' | sed 's/|$//'
+shares? of (a|the|its|their) deltas?
+parts? of (a|the)? ?(deltas?|checkpoints?|shares?)
+kept outputs?
+outside values?
+aside ring
+clocks? of (a|the) packets?
+records? (hold|with) (its |a )?clocks?
+stands? still
+guardian's word|word of (a|the|its) guardian
+spread checkpoints?
+edges/record|edges per (record|thousand packets)
+shadow
+BASE
+END
+)" "$@"
+}
+check_old_names() { old_names "$root/README.md" "$root"/docs/*.md "$root"/examples/*.yaml; }
+ok "no page has a second name for a term of the glossary" check_old_names
 
 names() {
     local file bad=0
