@@ -9,7 +9,7 @@ doc=$root/docs/operating.md
 mkdir -p "$work" || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-plan 14
+plan 17
 
 takes() { "$UNDERSTUDY" check -c "$1" >"$work/out" 2>"$work/err"; }
 
@@ -153,13 +153,48 @@ check_subcommands() {
 }
 ok "every subcommand is in the operator's page" check_subcommands
 
+# Functions, structs and constants that a doc names are in the code; file names that stand alone are in the tree.
+check_code_names() {
+    local name bad=0
+    while read -r name; do
+        grep -rqw --include='*.[ch]' "$name" "$root"/{ftcore,nflib,nfs,logger,replicator,node,tools,tests} ||
+            { echo "$name is named and not in the code"; bad=1; }
+    done < <(cat "$root"/docs/*.md "$root/README.md" | grep -oE '`(struct )?(ft|nf|lg|rp|nd|FT|NF|LG|RP|ND)_[A-Za-z0-9_]+[`(]' |
+        tr -d '`(' | sed 's/^struct //' | sort -u)
+    while read -r name; do
+        [ -n "$(find "$root"/{ftcore,nflib,nfs,logger,replicator,node,tools,tests,examples} -name "$name" -print -quit)" ] ||
+            { echo "$name is named and not there"; bad=1; }
+    done < <(cat "$root"/docs/*.md | grep -oE '`[a-z0-9_]+\.([ch]|pml|t)`' | tr -d '`' | sort -u)
+    return $bad
+}
+ok "every name of the code in a doc is in the code" check_code_names
+
+testing=$root/docs/testing.md
+targets() { sed -n 's/^FUZZ_TARGET(\([a-z0-9_]*\),.*/\1/p' "$root"/tests/fuzz/*.c; }
+check_targets() { # of the first column of the table of targets
+    sed -n '/^| target |/,/^$/p' "$testing" | cut -d'|' -f2 >"$work/targets"
+    all_named '`' '`' "$work/targets" 25 < <(targets)
+}
+ok "every fuzzing target is in the page on testing" check_targets
+
+check_counts() { # what the page on testing counts
+    local bad=0 bugs
+    has() { grep -qE "$1" "$testing" || { echo "testing.md does not say: $1"; bad=1; }; }
+    bugs=$(sed -n '/^bugs=(/,/^)/p' "$root/tests/sim/planted.t" | sed '1d; s/#.*//' | grep -oE '[a-z-]+' | wc -l)
+    has "\<$bugs planted bugs"
+    has "\<$(find "$root/tests/sim/scenarios" -name '*.sim' | wc -l) scenarios"
+    has "\<$(find "$root/tests/transcripts" -name '*.txt' | wc -l) transcripts"
+    return $bad
+}
+ok "planted bugs, scenarios and transcripts are as many as it says" check_counts
+
 # One name for one thing: names that the glossary's terms have replaced.
 old_names() {
     ! grep -nEiw "$(tr '\n' '|' <<'END' | sed 's/|$//'
 shares? of (a|the|its|their) deltas?
 parts? of (a|the)? ?(deltas?|checkpoints?|shares?)
-kept outputs?
 outside values?
+kept outputs?
 aside ring
 clocks? of (a|the) packets?
 records? (hold|with) (its |a )?clocks?
@@ -168,7 +203,8 @@ guardian's word|word of (a|the|its) guardian
 spread checkpoints?
 edges/record|edges per (record|thousand packets)
 shadow
-BASE
+(a|an|old|new|whole|the) bases?
+BASE, SNAPSHOT|DELTA, BASE
 END
 )" "$@"
 }
