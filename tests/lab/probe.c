@@ -10,6 +10,7 @@
  * has seen so far, and goes on. With --to it serves, too.
  */
 #include "tools/drill/probe.h"
+#include "node/base/clock.h"
 
 #include <getopt.h>
 #include <jansson.h>
@@ -137,16 +138,16 @@ static int run(int argc, char **argv)
         fprintf(stderr, "probe: %s\n", fault.text);
         return 1;
     }
-    uint64_t begin = nd_probe_now();
-    while (!ended && nd_probe_now() - begin < (uint64_t)o.seconds * 1000000000u) {
+    uint64_t begin = nd_now();
+    while (!ended && nd_now() - begin < (uint64_t)o.seconds * 1000000000u) {
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
         if (asked) {
             asked = 0;
-            report(p, begin, nd_probe_now(), json);
+            report(p, begin, nd_now(), json);
             fflush(stdout);
         }
     }
-    uint64_t end = nd_probe_now() - 1000000u;
+    uint64_t end = nd_now() - 1000000u;
     nd_probe_stop(p, 300);
     int exit_code = report(p, begin, end, json);
     nd_probe_free(p);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "tools/drill/probe.h"
+#include "node/base/clock.h"
 
 #include <arpa/inet.h>
 #include <net/if.h>
@@ -104,14 +105,14 @@ static void the_prober_counts_what_the_server_did(void **unused)
     (void)unused;
     pid_t server = start_server();
     assert_int_equal(nd_probe_start(&p, &o, &fault), FT_OK);
-    uint64_t begin = nd_probe_now();
+    uint64_t begin = nd_now();
     do /* what the server does it does by number, not by time */
         sleep_ms(50);
-    while (nd_probe_figures(p, 0, nd_probe_now(), &f), f.sent < 500);
-    uint64_t end = nd_probe_now();
+    while (nd_probe_figures(p, 0, nd_now(), &f), f.sent < 500);
+    uint64_t end = nd_now();
     nd_probe_stop(p, 2000);
-    nd_probe_figures(p, 0, nd_probe_now(), &f);
-    assert_true(f.sent <= (nd_probe_now() - begin) / 1000000 + 2);
+    nd_probe_figures(p, 0, nd_now(), &f);
+    assert_true(f.sent <= (nd_now() - begin) / 1000000 + 2);
     assert_int_equal(f.lost, 10);
     assert_int_equal(f.received, f.sent - 10);
     assert_int_equal(f.duplicated, 2);
@@ -143,9 +144,9 @@ static void the_prober_keeps_flows_busy(void **unused)
     assert_int_equal(nd_probe_start(&p, &o, &fault), FT_OK);
     do
         sleep_ms(50);
-    while (nd_probe_figures(p, 0, nd_probe_now(), &f), f.sent < 100 || f.flow_silence_ms == 0);
+    while (nd_probe_figures(p, 0, nd_now(), &f), f.sent < 100 || f.flow_silence_ms == 0);
     nd_probe_stop(p, 2000);
-    nd_probe_figures(p, 0, nd_probe_now(), &f);
+    nd_probe_figures(p, 0, nd_now(), &f);
     assert_int_equal(f.received, f.sent);
     assert_int_equal(f.contradicted, 0);
     assert_int_equal(f.flows, 5);
@@ -179,7 +180,7 @@ static void the_prober_says_why_it_cannot_begin(void **unused)
     sleep_ms(50);
     nd_probe_stop(p, 50);
     struct nd_probe_figures f;
-    nd_probe_figures(p, 0, nd_probe_now(), &f);
+    nd_probe_figures(p, 0, nd_now(), &f);
     assert_int_equal(f.received, 0);
     assert_true(f.refused > 0);
     nd_probe_free(p);

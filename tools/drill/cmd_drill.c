@@ -6,6 +6,7 @@
 #include "tools/drill/drill.h"
 #include "node/control/options.h"
 #include "tools/drill/probe.h"
+#include "node/base/clock.h"
 #include "tools/pair/child.h"
 #include "tools/pair/columns.h"
 #include "tools/pair/quantile.h"
@@ -41,7 +42,7 @@ const struct nd_syntax nd_drill_syntax = {"drill", rows, "KIND", 1, 1};
 static void print_progress(const char *line, void *ctx)
 {
     uint64_t begin = *(const uint64_t *)ctx;
-    fprintf(stderr, "%8.3f s  %s\n", (double)(nd_probe_now() - begin) / 1e9, line);
+    fprintf(stderr, "%8.3f s  %s\n", (double)(nd_now() - begin) / 1e9, line);
 }
 
 /* ── figures ── */
@@ -212,7 +213,7 @@ int nd_cmd_drill(int argc, char **argv)
     struct nd_config *config;
     struct nd_drill *drill;
     struct ft_fault fault = {""};
-    uint64_t begin = nd_probe_now();
+    uint64_t begin = nd_now();
     if (nd_syntax_read(&nd_drill_syntax, &options, argc, argv, &rest) != 0)
         return ND_USAGE;
     int kind = nd_drill_kind(rest.argv[0]);

@@ -6,6 +6,7 @@
  */
 #include "tools/drill/parts.h"
 #include "tools/drill/process.h"
+#include "node/base/clock.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -51,7 +52,7 @@ static int ask_to_hurt(struct nd_drill *d, unsigned through, struct nd_drill_run
                        d->config->node[1 - through].name);
     json_t *answer = NULL,
            *request = json_pack("{s:s,s:s}", "cmd", "drill", "kind", nd_drill_name(d->options.kind));
-    r->at_ns = nd_probe_now();
+    r->at_ns = nd_now();
     int error = nd_ask(d->config->node[through].control, request, ND_ASK_MS, &answer, fault);
     json_decref(request);
     if (error == FT_OK && refusal(answer) != NULL)
@@ -68,7 +69,7 @@ static int hurt_victim(struct nd_drill *d, const struct nd_process *victim, pid_
     bool guarded = loss && guardian > 0 && nd_process_read(&helper, guardian, NULL) == FT_OK;
     int error = loss ? nd_process_links(victim, false, fault) : FT_OK;
     if (error == FT_OK) {
-        r->at_ns = nd_probe_now();
+        r->at_ns = nd_now();
         error = nd_process_signal(victim, d->options.kind == ND_DRILL_HANG ? SIGSTOP : SIGKILL, fault);
         if (loss && error < 0)
             nd_process_links(victim, true, NULL);
@@ -116,7 +117,7 @@ static void wake_victim(struct nd_drill *d, const struct nd_process *victim, uns
 static int ask_handover(struct nd_drill *d, unsigned primary, struct nd_drill_run *r, struct ft_fault *fault)
 {
     int error;
-    r->at_ns = nd_probe_now();
+    r->at_ns = nd_now();
     json_t *answer = nd_drill_ask(d, primary, "drain", HANDOVER_MS, &error, fault);
     if (answer == NULL)
         return error;
@@ -196,7 +197,7 @@ static void end_run(struct nd_drill *d, unsigned victim, uint64_t over, struct n
     if (nd_drill_settle(d, &s, &fault) < 0) {
         nd_drill_failed(r, "%.150s", fault.text);
     } else {
-        r->protected_ms = nd_drill_ms(r->at_ns, nd_probe_now());
+        r->protected_ms = nd_drill_ms(r->at_ns, nd_now());
         nd_drill_say(d, "PROTECTED again, %s is primary, view %llu", d->config->node[s.primary].name,
                      (unsigned long long)s.view);
         uint64_t expected = r->view_before + (d->options.kind != ND_DRILL_STANDBY_KILL);
@@ -204,14 +205,14 @@ static void end_run(struct nd_drill *d, unsigned victim, uint64_t over, struct n
         r->view_after = s.view;
         if (took && d->config->protect.strict && s.view == expected) {
             uint64_t released = nd_drill_await_release(d, 1 - victim, r);
-            over = released ? released : nd_probe_now();
+            over = released ? released : nd_now();
         }
         if (r->was_fenced)
             nd_drill_judge_fenced(d, victim, r);
         compare_digests(d, s.primary, r);
     }
-    ask_prober(d, r, over ? over : nd_probe_now(), nd_probe_now());
-    d->quiet_since = nd_probe_now();
+    ask_prober(d, r, over ? over : nd_now(), nd_now());
+    d->quiet_since = nd_now();
 }
 
 static int hurt_by_kind(struct nd_drill *d, const struct nd_sight *s, unsigned victim,
@@ -267,7 +268,7 @@ int nd_drill_once(struct nd_drill *d, struct nd_drill_run *r, struct ft_fault *f
     r->held = s.held;
     if (here && (error = nd_process_read(&process, s.pid[victim], fault)) < 0)
         return error;
-    add_baseline(d, nd_probe_now());
+    add_baseline(d, nd_now());
     error = hurt_by_kind(d, &s, victim, &process, r, fault);
     if (error == FT_OK) {
         uint64_t over = await_survivor(d, 1 - victim, r);
@@ -306,7 +307,7 @@ int nd_drill_open(struct nd_drill **out, const struct nd_drill_options *options,
         nd_drill_close(d);
         return error;
     }
-    d->quiet_since = nd_probe_now();
+    d->quiet_since = nd_now();
     *out = d;
     return FT_OK;
 }

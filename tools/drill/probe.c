@@ -1,32 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The prober's parent: makes the shared table, forks the children into their namespaces, and reads figures
- * out of the table. See tools/drill/probe.h.
+ * The prober's parent and its echo server: makes the shared table, forks the children into their namespaces,
+ * and reads figures out of the table. See tools/drill/probe.h.
  */
 #define _GNU_SOURCE
-#include "tools/drill/probe.h"
 #include "tools/drill/probe_table.h"
+#include "node/base/clock.h"
+#include "tools/pair/child.h"
+#include "tools/pair/quantile.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-uint64_t nd_probe_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
+#define CLIENTS_MAX 256u
 
 void nd_probe_hurry(void)
 {
@@ -38,6 +39,110 @@ static void sleep_for(unsigned ms)
 {
     nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}, NULL);
 }
+
+/* ── the echo server: datagrams in one thread, TCP flows in another, every byte sent back as it came ── */
+
+static int open_socket(int type, const struct sockaddr_in *at)
+{
+    int one = 1, room = 1 << 20, s = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+    if (s < 0)
+        return -1;
+    setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (type == SOCK_DGRAM)
+        setsockopt(s, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+    if (bind(s, (const struct sockaddr *)at, sizeof *at) == 0 && (type == SOCK_DGRAM || listen(s, 64) == 0))
+        return s;
+    int error = errno;
+    close(s);
+    errno = error;
+    return -1;
+}
+
+static int listen_at(const char *address, uint16_t port, int sockets[2], struct ft_fault *fault)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
+    if (inet_pton(AF_INET, address, &at.sin_addr) != 1)
+        return ft_fail(fault, FT_EINVAL, "%s: not a numeric IPv4 address", address);
+    sockets[0] = open_socket(SOCK_DGRAM, &at);
+    sockets[1] = sockets[0] < 0 ? -1 : open_socket(SOCK_STREAM, &at);
+    if (sockets[1] >= 0)
+        return FT_OK;
+    int error = errno;
+    if (sockets[0] >= 0)
+        close(sockets[0]);
+    return ft_fail(fault, error == EADDRINUSE ? FT_EBUSY : FT_EIO, "%s port %u: %s", address, port,
+                   strerror(error));
+}
+
+static void *echo_datagrams(void *arg)
+{
+    int s = *(const int *)arg;
+    uint8_t bytes[2048];
+    nd_probe_hurry();
+    for (;;) {
+        struct sockaddr_in from;
+        socklen_t length = sizeof from;
+        ssize_t n = recvfrom(s, bytes, sizeof bytes, 0, (struct sockaddr *)&from, &length);
+        if (n >= 0)
+            (void)sendto(s, bytes, (size_t)n, MSG_DONTWAIT, (struct sockaddr *)&from, length);
+    }
+    return NULL;
+}
+
+/* Sends all of it back, waiting a little for room; false: this client is gone. */
+static bool echo_flow(int s)
+{
+    uint8_t bytes[16384];
+    ssize_t n = recv(s, bytes, sizeof bytes, MSG_DONTWAIT);
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR;
+    for (ssize_t done = 0; done < n;) {
+        ssize_t k = send(s, bytes + done, (size_t)(n - done), MSG_NOSIGNAL | MSG_DONTWAIT);
+        struct pollfd room = {.fd = s, .events = POLLOUT};
+        if (k > 0)
+            done += k;
+        else if ((errno != EAGAIN && errno != EINTR) || poll(&room, 1, 1000) <= 0)
+            return false;
+    }
+    return n > 0;
+}
+
+static void welcome(int listener, struct pollfd *polls, unsigned *count)
+{
+    int one = 1, s = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    if (s < 0)
+        return;
+    if (*count == CLIENTS_MAX) {
+        close(s);
+        return;
+    }
+    setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    polls[(*count)++] = (struct pollfd){.fd = s, .events = POLLIN};
+}
+
+static void echo(const int sockets[2])
+{
+    struct pollfd polls[CLIENTS_MAX] = {{.fd = sockets[1], .events = POLLIN}};
+    unsigned count = 1;
+    pthread_t thread;
+    int datagrams = sockets[0];
+    if (pthread_create(&thread, NULL, echo_datagrams, &datagrams) != 0)
+        _exit(1);
+    nd_probe_hurry();
+    for (;;) {
+        if (poll(polls, count, -1) <= 0)
+            continue;
+        for (unsigned i = count; i-- > 1;)
+            if (polls[i].revents && !echo_flow(polls[i].fd)) {
+                close(polls[i].fd);
+                polls[i] = polls[--count];
+            }
+        if (polls[0].revents)
+            welcome(sockets[1], polls, &count);
+    }
+}
+
+/* ── the children ── */
 
 static int enter_space(const char *name, struct ft_fault *fault)
 {
@@ -59,10 +164,10 @@ static int enter_space(const char *name, struct ft_fault *fault)
 int nd_probe_serve(const char *address, uint16_t port, struct ft_fault *fault)
 {
     int sockets[2];
-    int error = nd_probe_listen(address, port, sockets, fault);
+    int error = listen_at(address, port, sockets, fault);
     if (error < 0)
         return error;
-    nd_probe_echo(sockets);
+    echo(sockets);
     return FT_OK;
 }
 
@@ -71,12 +176,12 @@ static void serve(struct nd_prober *p)
     struct ft_fault fault = {""};
     int sockets[2];
     if (enter_space(p->options.to, &fault) < 0 ||
-        nd_probe_listen(p->address, p->options.port, sockets, &fault) < 0) {
+        listen_at(p->address, p->options.port, sockets, &fault) < 0) {
         memcpy(p->table->fault, fault.text, sizeof p->table->fault);
-        _exit(1);
+        return;
     }
     atomic_store(&p->table->serving, true);
-    nd_probe_echo(sockets);
+    echo(sockets);
 }
 
 static void send_all(struct nd_prober *p)
@@ -84,43 +189,28 @@ static void send_all(struct nd_prober *p)
     struct ft_fault fault = {""};
     if (enter_space(p->options.from, &fault) < 0 ||
         (p->options.flows > 0 && nd_probe_send_flows(p, &fault) < 0) ||
-        nd_probe_send_datagrams(p, &fault) < 0) {
+        nd_probe_send_datagrams(p, &fault) < 0)
         memcpy(p->table->fault, fault.text, sizeof p->table->fault);
+}
+
+/* Returns when the child has raised `flag`: it has begun. */
+static int start_child(struct nd_prober *p, pid_t *child, void (*work)(struct nd_prober *),
+                       _Atomic bool *flag, struct ft_fault *fault)
+{
+    *child = nd_child();
+    if (*child == 0) {
+        signal(SIGINT, SIG_IGN); /* the parent ends us */
+        signal(SIGTERM, SIG_IGN);
+        signal(SIGHUP, SIG_IGN);
+        signal(SIGPIPE, SIG_IGN);
+        work(p);
         _exit(1);
     }
-}
-
-/* A child that ends with its parent, whatever ends the parent. */
-static pid_t start_child(struct nd_prober *p, void (*work)(struct nd_prober *))
-{
-    pid_t parent = getpid(), child = fork();
-    if (child != 0)
-        return child;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
-        _exit(1);
-    signal(SIGINT, SIG_IGN); /* the parent ends us */
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    signal(SIGPIPE, SIG_IGN);
-    work(p);
-    _exit(0);
-}
-
-static void end_child(pid_t *child)
-{
-    if (*child > 0) {
-        kill(*child, SIGKILL);
-        waitpid(*child, NULL, 0);
-    }
-    *child = 0;
-}
-
-static int wait_flag(struct nd_prober *p, pid_t child, _Atomic bool *flag, struct ft_fault *fault)
-{
+    if (*child < 0)
+        return ft_fail(fault, FT_EIO, "probe: fork: %s", strerror(errno));
     for (int i = 0; i < 3000 && !atomic_load(flag); i++) {
-        if (waitpid(child, NULL, WNOHANG) == child) {
-            *(child == p->sender ? &p->sender : &p->server) = 0;
+        if (waitpid(*child, NULL, WNOHANG) == *child) {
+            *child = 0;
             return ft_fail(fault, FT_EIO, "probe: %s",
                            p->table->fault[0] ? p->table->fault : "its child ended at once");
         }
@@ -138,8 +228,7 @@ static int make_table(struct nd_prober *p, struct ft_fault *fault)
     p->table = mmap(NULL, p->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p->table == MAP_FAILED) {
         p->table = NULL;
-        ft_fail(fault, FT_ENOMEM, "probe: %zu bytes: %s", p->size, strerror(errno));
-        return FT_ENOMEM;
+        return ft_fail(fault, FT_ENOMEM, "probe: %zu bytes: %s", p->size, strerror(errno));
     }
     p->slots = (struct nd_probe_slot *)(p->table + 1);
     p->arrivals = (_Atomic uint64_t *)(p->slots + slots);
@@ -148,7 +237,7 @@ static int make_table(struct nd_prober *p, struct ft_fault *fault)
     p->table->arrivals_capacity = (uint32_t)(2 * slots);
     p->table->flow_capacity = (uint32_t)flow;
     if (getrandom(&p->table->run, sizeof p->table->run, 0) != sizeof p->table->run)
-        p->table->run = nd_probe_now();
+        p->table->run = nd_now();
     return FT_OK;
 }
 
@@ -173,16 +262,10 @@ int nd_probe_start(struct nd_prober **out, const struct nd_probe_options *option
     p->options = *options;
     memcpy(p->address, options->address, strlen(options->address) + 1);
     error = make_table(p, fault);
-    if (error == FT_OK && options->to != NULL) {
-        p->server = start_child(p, serve);
-        error = p->server < 0 ? ft_fail(fault, FT_EIO, "probe: fork: %s", strerror(errno))
-                              : wait_flag(p, p->server, &p->table->serving, fault);
-    }
-    if (error == FT_OK) {
-        p->sender = start_child(p, send_all);
-        error = p->sender < 0 ? ft_fail(fault, FT_EIO, "probe: fork: %s", strerror(errno))
-                              : wait_flag(p, p->sender, &p->table->sending, fault);
-    }
+    if (error == FT_OK && options->to != NULL)
+        error = start_child(p, &p->server, serve, &p->table->serving, fault);
+    if (error == FT_OK)
+        error = start_child(p, &p->sender, send_all, &p->table->sending, fault);
     if (error < 0) {
         nd_probe_free(p);
         return error;
@@ -197,8 +280,8 @@ void nd_probe_stop(struct nd_prober *p, uint32_t settle_ms)
         atomic_store(&p->table->stop, true);
         sleep_for(settle_ms);
     }
-    end_child(&p->sender);
-    end_child(&p->server);
+    nd_child_kill(&p->sender);
+    nd_child_kill(&p->server);
 }
 
 void nd_probe_free(struct nd_prober *p)
@@ -232,12 +315,6 @@ static uint64_t longest_silence(const _Atomic uint64_t *arrivals, uint64_t n, ui
     return best;
 }
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static const _Atomic uint64_t *flow_list(const struct nd_prober *p, uint32_t flow)
 {
     return p->flow_arrivals + (uint64_t)flow * p->table->flow_capacity;
@@ -256,9 +333,8 @@ static void flow_figures(const struct nd_prober *p, uint64_t t0, uint64_t t1, st
     }
     if (out->flows == 0)
         return;
-    qsort(silence, out->flows, sizeof silence[0], by_size);
+    out->flow_worst_ms = nd_quantile(silence, out->flows, 1); /* sorts them */
     out->flow_silence_ms = silence[out->flows / 2];
-    out->flow_worst_ms = silence[out->flows - 1];
 }
 
 void nd_probe_figures(const struct nd_prober *p, uint64_t t0, uint64_t t1, struct nd_probe_figures *out)

@@ -58,6 +58,4 @@ void nd_probe_free(struct nd_prober *prober); /* NULL is fine; stops first */
 /* Serves UDP and TCP echo in this process and returns only on failure. */
 int nd_probe_serve(const char *address, uint16_t port, struct ft_fault *fault);
 
-uint64_t nd_probe_now(void);
-
 #endif

@@ -5,8 +5,8 @@
  * can check it.
  */
 #define _GNU_SOURCE
-#include "tools/drill/probe.h"
 #include "tools/drill/probe_table.h"
+#include "node/base/clock.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -93,7 +93,7 @@ static void *receive(void *arg)
     nd_probe_hurry();
     for (;;) {
         ssize_t n = recv(r->socket, d, sizeof d, 0);
-        uint64_t now = nd_probe_now();
+        uint64_t now = nd_now();
         if (n >= 0)
             note_answer(r->prober, d, n, now, &highest);
         else if (errno != EINTR)
@@ -105,11 +105,11 @@ static void *receive(void *arg)
 static void send_scheduled(struct nd_prober *p, int socket)
 {
     struct nd_probe_table *t = p->table;
-    uint64_t interval = p->options.interval_us * 1000u, at = nd_probe_now() + interval;
+    uint64_t interval = p->options.interval_us * 1000u, at = nd_now() + interval;
     struct datagram d;
     for (uint64_t i = 0; i < t->capacity && !atomic_load(&t->stop); i++, at += interval) {
         sleep_until(at);
-        uint64_t now = nd_probe_now();
+        uint64_t now = nd_now();
         if (now - at > atomic_load(&t->late_ns))
             atomic_store(&t->late_ns, now - at);
         make_datagram(&d, t->run, i, now);
@@ -185,7 +185,7 @@ static void flow_receive(struct flows *all, uint32_t i)
     struct flow *f = &all->flow[i];
     uint8_t bytes[4096];
     ssize_t n = recv(f->socket, bytes, sizeof bytes, MSG_DONTWAIT);
-    uint64_t now = nd_probe_now();
+    uint64_t now = nd_now();
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
@@ -211,10 +211,10 @@ static void *run_flows(void *arg)
     struct flows *all = arg;
     struct nd_prober *p = all->prober;
     struct pollfd polls[ND_PROBE_FLOWS_MAX];
-    uint64_t interval = p->options.flow_interval_us * 1000u, at = nd_probe_now() + interval;
+    uint64_t interval = p->options.flow_interval_us * 1000u, at = nd_now() + interval;
     nd_probe_hurry();
     for (;;) {
-        uint64_t now = nd_probe_now();
+        uint64_t now = nd_now();
         if (now >= at) {
             for (uint32_t i = 0; i < p->options.flows && !atomic_load(&p->table->stop); i++)
                 flow_send(all, i);

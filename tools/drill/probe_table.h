@@ -54,8 +54,6 @@ struct nd_prober {
 /* The children's work: each returns only with a failure, or after `stop`. */
 int nd_probe_send_datagrams(struct nd_prober *prober, struct ft_fault *fault);
 int nd_probe_send_flows(struct nd_prober *prober, struct ft_fault *fault); /* starts a thread */
-int nd_probe_listen(const char *address, uint16_t port, int sockets[2], struct ft_fault *fault);
-void nd_probe_echo(const int sockets[2]); /* never returns */
 
 /* A real-time priority where permitted, for the calling thread. */
 void nd_probe_hurry(void);

@@ -4,6 +4,7 @@
  * tools/drill/parts.h.
  */
 #include "tools/drill/parts.h"
+#include "node/base/clock.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -130,14 +131,14 @@ bool nd_drill_look(struct nd_drill *d, struct nd_sight *s, int *error)
 
 int nd_drill_settle(struct nd_drill *d, struct nd_sight *s, struct ft_fault *fault)
 {
-    uint64_t end = nd_probe_now() + d->options.wait_ms * 1000000ull;
+    uint64_t end = nd_now() + d->options.wait_ms * 1000000ull;
     int error = FT_OK;
     do {
         /* Both nodes of this machine have to be there; a node elsewhere is known by its peer's word. */
         if (nd_drill_look(d, s, &error) && (s->seen[0] == s->seen[1] || d->config->drill_permit))
             return FT_OK;
         nd_drill_sleep(20000);
-    } while (nd_probe_now() < end);
+    } while (nd_now() < end);
     if (error == FT_EPERM)
         return ft_fail(fault, FT_EPERM, "%s: no permission for the control socket", d->config->file);
     if (error == FT_EMALFORMED)
@@ -191,12 +192,12 @@ static bool see_takeover(struct nd_drill *d, unsigned node, struct nd_drill_run 
 
 uint64_t nd_drill_await_release(struct nd_drill *d, unsigned node, struct nd_drill_run *r)
 {
-    uint64_t end = nd_probe_now() + RELEASE_MS * 1000000ull, released = 0;
+    uint64_t end = nd_now() + RELEASE_MS * 1000000ull, released = 0;
     bool failed = r->failure[0] != 0;
     do {
         see_takeover(d, node, r, &released);
         nd_drill_sleep(1000);
-    } while (released == 0 && (failed || r->failure[0] == 0) && nd_probe_now() < end);
+    } while (released == 0 && (failed || r->failure[0] == 0) && nd_now() < end);
     if (released == 0 && d->prober != NULL)
         nd_drill_failed(r, "%s took over but released nothing within %d ms", r->survivor, RELEASE_MS);
     return released;
@@ -206,7 +207,7 @@ uint64_t nd_drill_await_takeover(struct nd_drill *d, unsigned node, struct nd_dr
 {
     uint64_t end = r->at_ns + ND_TAKEOVER_MS * 1000000ull, released = 0;
     bool primary = false;
-    while (!primary && nd_probe_now() < end) {
+    while (!primary && nd_now() < end) {
         primary = see_takeover(d, node, r, &released);
         if (!primary)
             nd_drill_sleep(1000);
@@ -218,7 +219,7 @@ uint64_t nd_drill_await_takeover(struct nd_drill *d, unsigned node, struct nd_dr
     /* A strict one holds until its peer is back. */
     if (released == 0 && !d->config->protect.strict)
         released = nd_drill_await_release(d, node, r);
-    return released ? released : nd_probe_now();
+    return released ? released : nd_now();
 }
 
 /* The primary without its standby: as long as it takes to go SOLO, or to see that a strict one stays
@@ -233,19 +234,19 @@ uint64_t nd_drill_await_alone(struct nd_drill *d, unsigned node, struct nd_drill
         snprintf(state, sizeof state, "%s", nd_drill_text(answer, "state"));
         json_decref(answer);
         if (when == 0 && strcmp(state, wanted) == 0)
-            when = nd_probe_now();
+            when = nd_now();
         nd_drill_sleep(1000);
-    } while (nd_probe_now() < end && !(when != 0 && !d->config->protect.strict));
+    } while (nd_now() < end && !(when != 0 && !d->config->protect.strict));
     if (strcmp(state, wanted) != 0)
         nd_drill_failed(r, "%s is %s without its standby, %s expected", r->survivor, state, wanted);
     r->detect_ms = nd_drill_ms(r->at_ns, when);
-    return when ? when : nd_probe_now();
+    return when ? when : nd_now();
 }
 
 void nd_drill_await_fenced(struct nd_drill *d, unsigned node, struct nd_drill_run *r)
 {
-    uint64_t end = nd_probe_now() + ND_TAKEOVER_MS * 1000000ull;
-    while (!r->was_fenced && nd_probe_now() < end) {
+    uint64_t end = nd_now() + ND_TAKEOVER_MS * 1000000ull;
+    while (!r->was_fenced && nd_now() < end) {
         json_t *answer = nd_drill_ask(d, node, "status", ND_ASK_MS, NULL, NULL);
         /* It may have been fenced before: in this run, by a later view. */
         r->was_fenced = nd_drill_number(json_object_get(answer, "fenced"), "view") > r->view_before;

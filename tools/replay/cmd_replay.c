@@ -57,15 +57,14 @@ static int open_lanes(struct nd_replay *r, struct ft_fault *fault)
     int error = 0;
 
     r->lanes = r->config->chain.lanes;
-    r->tapes = r->lanes > 1 ? calloc(r->lanes, sizeof(*r->tapes)) : &r->tape;
-    if (!r->tapes)
-        return ft_fail(fault, FT_ENOMEM, "no memory for %u lanes", r->lanes);
+    r->tapes = r->lanes > 1 ? r->dealt : &r->tape;
     if (r->lanes > 1)
-        error = nd_tape_deal(&r->tape, r->lanes, r->tapes, fault);
+        error = nd_tape_deal(&r->tape, r->lanes, r->dealt, fault);
     if (!error && o->output)
         error = nd_capture_open(&r->written, o->output, fault);
     for (unsigned l = 0; l < r->lanes && !error; l++)
-        error = nd_gate_open(&r->gate[l], &r->tapes[l], !o->no_gate, o->output ? &r->written : NULL, fault);
+        error = nd_gate_open(&r->gate[l], &r->tapes[l], !o->no_gate, &r->counts,
+                             o->output ? &r->written : NULL, fault);
     return error;
 }
 
@@ -73,34 +72,10 @@ static void close_lanes(struct nd_replay *r)
 {
     for (unsigned l = 0; l < FT_LANES_MAX; l++) {
         nd_gate_close(&r->gate[l]);
-        nd_ledger_free(&r->ledger[l]);
+        nd_tape_free(&r->dealt[l]);
     }
     nd_capture_close(&r->written);
-    for (unsigned l = 0; r->lanes > 1 && r->tapes && l < r->lanes; l++)
-        nd_tape_free(&r->tapes[l]);
-    if (r->lanes > 1)
-        free(r->tapes);
     nd_tape_free(&r->tape);
-}
-
-/* What all gates counted together. */
-static struct nd_gate sum_gates(const struct nd_replay *r)
-{
-    struct nd_gate sum = {.keeps = r->gate[0].keeps};
-
-    for (unsigned l = 0; l < r->lanes; l++) {
-        const struct nd_gate *g = &r->gate[l];
-
-        sum.released += g->released;
-        sum.duplicated += g->duplicated;
-        sum.reordered += g->reordered;
-        sum.altered += g->altered;
-        sum.suppressed += g->suppressed;
-        sum.early += g->early;
-        sum.lost_inputs += g->lost_inputs;
-        sum.told += g->told;
-    }
-    return sum;
 }
 
 /* 0, or an exit code with its line printed. */
@@ -140,32 +115,29 @@ static int read_inputs(struct nd_replay *r)
     return !error ? 0 : error == FT_EIO ? ND_DATA : ND_SOFTWARE;
 }
 
-static uint64_t count_lost(const struct nd_replay *r)
-{
-    return sum_gates(r).lost_inputs + r->reference.missing;
-}
-
-static uint64_t count_altered(const struct nd_replay *r)
-{
-    return sum_gates(r).altered + r->reference.altered;
-}
-
 static bool is_equivalent(const struct nd_replay *r)
 {
-    const struct nd_gate sum = sum_gates(r), *g = &sum;
-    bool may_lose = !g->keeps && r->failovers > 0;
+    const struct nd_gate_counts *c = &r->counts;
+    bool may_lose = r->options->no_gate && r->failovers > 0;
 
     return !r->broken && r->primary_digest == r->reference.digest &&
-           (!r->standby_rested || r->standby_digest == r->reference.digest) && count_altered(r) == 0 &&
-           g->reordered == 0 && g->early == 0 && r->divergences == 0 && r->refused == 0 &&
-           r->reference.diverged == 0 && (may_lose || (count_lost(r) == 0 && g->duplicated == 0));
+           (!r->standby_rested || r->standby_digest == r->reference.digest) && c->altered == 0 &&
+           c->reordered == 0 && c->early == 0 && r->divergences == 0 && r->refused == 0 &&
+           r->reference.diverged == 0 && (may_lose || (c->lost == 0 && c->duplicated == 0));
 }
 
-/* What a column of the table cannot say. */
+static void report_digest(const struct nd_replay *r, const char *node, uint64_t digest)
+{
+    if (digest != r->reference.digest)
+        fprintf(stderr, "understudy replay: digest of the %s: expected %016lx, got %016lx\n", node,
+                r->reference.digest, digest);
+}
+
+/* What the figures cannot say. */
 static void print_reasons(const struct nd_replay *r)
 {
-    if (sum_gates(r).told > ND_GATE_TOLD)
-        fprintf(stderr, "lost: … %lu in all\n", count_lost(r));
+    if (r->reference.told > ND_GATE_TOLD)
+        fprintf(stderr, "lost: … %lu in all\n", r->counts.lost);
     if (r->reference.diverged)
         fprintf(stderr, "understudy replay: the surviving log could not be executed again\n");
     if (r->divergences)
@@ -173,40 +145,32 @@ static void print_reasons(const struct nd_replay *r)
     if (r->refused)
         fprintf(stderr, "understudy replay: what one node said the other refused %lu times, last: %s\n",
                 r->refused, r->refusal);
-    if (!r->broken && r->primary_digest != r->reference.digest)
-        fprintf(stderr, "understudy replay: digest of the primary: expected %016lx, got %016lx\n",
-                r->reference.digest, r->primary_digest);
-    if (r->standby_rested && r->standby_digest != r->reference.digest)
-        fprintf(stderr, "understudy replay: digest of the standby: expected %016lx, got %016lx\n",
-                r->reference.digest, r->standby_digest);
+    if (!r->broken)
+        report_digest(r, "primary", r->primary_digest);
+    if (r->standby_rested)
+        report_digest(r, "standby", r->standby_digest);
 }
 
-static int print_json(const struct nd_replay *r)
+static void set_digest(json_t *o, const char *key, uint64_t digest)
 {
-    const struct nd_gate sum = sum_gates(r), *g = &sum;
-    char reference[24], run[24];
-    json_t *o;
-    int code;
+    char text[24];
 
-    snprintf(reference, sizeof(reference), "%016lx", r->reference.digest);
-    snprintf(run, sizeof(run), "%016lx", r->primary_digest);
-    o = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:b}", "input",
-                  (json_int_t)r->tape.count, "released", (json_int_t)g->released, "lost",
-                  (json_int_t)count_lost(r), "duplicated", (json_int_t)g->duplicated, "reordered",
-                  (json_int_t)g->reordered, "altered", (json_int_t)count_altered(r), "suppressed",
-                  (json_int_t)g->suppressed, "failovers", (json_int_t)r->failovers, "dependencies",
-                  (json_int_t)r->reference.dependencies, "log_bytes", (json_int_t)r->log_bytes, "delta_bytes",
-                  (json_int_t)r->delta_bytes, "reference_digest", reference, "run_digest", run, "equivalent",
-                  is_equivalent(r));
-    if (o && r->speed.measured) {
+    snprintf(text, sizeof(text), "%016lx", digest);
+    json_object_set_new(o, key, json_string(text));
+}
+
+static int print_json(const struct nd_replay *r, json_t *o)
+{
+    set_digest(o, "reference_digest", r->reference.digest);
+    set_digest(o, "run_digest", r->primary_digest);
+    json_object_set_new(o, "equivalent", json_boolean(is_equivalent(r)));
+    if (r->speed.measured) {
         json_object_set_new(o, "live_ns", json_real(r->speed.live_ns));
         json_object_set_new(o, "replay_ns", json_real(r->speed.replay_ns));
         json_object_set_new(o, "replay_ratio", json_real(r->speed.ratio));
         json_object_set_new(o, "replay_ratios", json_pack("[f,f]", r->speed.least, r->speed.most));
     }
-    code = o ? nd_print_json(o) : ND_SOFTWARE;
-    json_decref(o);
-    return code;
+    return nd_print_json(o);
 }
 
 static uint64_t all_bursts(const struct nd_replay *r)
@@ -218,28 +182,43 @@ static uint64_t all_bursts(const struct nd_replay *r)
     return n;
 }
 
-static void print_text(const struct nd_replay *r, FILE *out)
+/* The figures, for people and into an object at once. */
+static void print_figures(const struct nd_replay *r, FILE *out, json_t *o)
 {
-    const struct nd_gate sum = sum_gates(r), *g = &sum;
-    double seconds = (double)(r->ended - r->began) / 1e9;
+    const struct nd_gate_counts *c = &r->counts;
+    char bursts[48], made[48], often[48], deltas[48];
+    double seconds = (double)(r->ended - r->began) / 1e9, packets = (double)r->tape.count;
+    const struct {
+        const char *key, *title; /* title NULL: not for people */
+        uint64_t value;
+        const char *more; /* behind it, for people */
+    } figures[] = {
+        {"input", "input", r->tape.count, bursts},
+        {"released", "released", c->released, made},
+        {"lost", "lost", c->lost, ""},
+        {"duplicated", "duplicated", c->duplicated, ""},
+        {"reordered", "reordered", c->reordered, ""},
+        {"altered", "altered", c->altered, ""},
+        {"suppressed", "suppressed", c->suppressed, ""},
+        {"failovers", "failovers", r->failovers, ""},
+        {"dependencies", r->lanes > 1 ? "dependencies" : NULL, r->reference.dependencies, often},
+        {"log_bytes", "log bytes", r->log_bytes, ""},
+        {"delta_bytes", "delta bytes", r->delta_bytes, deltas},
+    };
 
+    snprintf(bursts, sizeof(bursts), " in %lu bursts", all_bursts(r));
+    snprintf(made, sizeof(made), " of %lu made", r->reference.outputs);
+    snprintf(often, sizeof(often), ", %.1f a thousand packets",
+             packets > 0 ? (double)r->reference.dependencies * 1000 / packets : 0);
+    snprintf(deltas, sizeof(deltas), " in %lu deltas", r->deltas);
     fprintf(out, "%s: %s\n", r->options->input, is_equivalent(r) ? "EQUIVALENT" : "NOT EQUIVALENT");
-    fprintf(out, "  %-18s %10lu in %lu bursts\n", "input", r->tape.count, all_bursts(r));
-    fprintf(out, "  %-18s %10lu of %lu made\n", "released", g->released, r->reference.outputs);
-    fprintf(out, "  %-18s %10lu\n", "lost", count_lost(r));
-    fprintf(out, "  %-18s %10lu\n", "duplicated", g->duplicated);
-    fprintf(out, "  %-18s %10lu\n", "reordered", g->reordered);
-    fprintf(out, "  %-18s %10lu\n", "altered", count_altered(r));
-    fprintf(out, "  %-18s %10lu\n", "suppressed", g->suppressed);
-    fprintf(out, "  %-18s %10lu\n", "failovers", r->failovers);
-    if (r->lanes > 1)
-        fprintf(out, "  %-18s %10lu, %.1f a thousand packets\n", "dependencies", r->reference.dependencies,
-                r->tape.count ? (double)r->reference.dependencies * 1000 / (double)r->tape.count : 0);
-    fprintf(out, "  %-18s %10lu\n", "log bytes", r->log_bytes);
-    fprintf(out, "  %-18s %10lu in %lu deltas\n", "delta bytes", r->delta_bytes, r->deltas);
+    for (unsigned i = 0; i < sizeof(figures) / sizeof(figures[0]); i++) {
+        json_object_set_new(o, figures[i].key, json_integer((json_int_t)figures[i].value));
+        if (figures[i].title)
+            fprintf(out, "  %-18s %10lu%s\n", figures[i].title, figures[i].value, figures[i].more);
+    }
     fprintf(out, "  %-18s %s\n", "digest", r->primary_digest == r->reference.digest ? "equal" : "different");
-    fprintf(out, "  %-18s %10.3f s, %.2f Mpps\n", "took", seconds,
-            seconds > 0 ? (double)r->tape.count / seconds / 1e6 : 0);
+    fprintf(out, "  %-18s %10.3f s, %.2f Mpps\n", "took", seconds, seconds > 0 ? packets / seconds / 1e6 : 0);
     if (r->speed.measured)
         fprintf(out, "  %-18s %10.2f times live (%.2f to %.2f): %.0f ns a packet live, %.0f in replay\n",
                 "replay speed", r->speed.ratio, r->speed.least, r->speed.most, r->speed.live_ns,
@@ -250,22 +229,26 @@ static int run_and_judge(struct nd_replay *r)
 {
     struct ft_fault fault = {""};
     int error = nd_replay_run(r, &fault), code = ND_DONE;
+    json_t *o;
 
     if (!error)
         error = nd_capture_finish(&r->written, &fault);
     if (!error)
-        error = nd_reference_run(&r->reference, r->gate, r->lanes > 1 ? r->ledger : NULL, r->config,
-                                 r->options->seed, &fault);
+        error = nd_reference_run(&r->reference, r->gate, r->config, r->options->seed, &fault);
     if (!error && r->options->speed)
         error = nd_speed_measure(&r->speed, &r->tape, r->config, r->options->seed, &fault);
     if (error) {
         fprintf(stderr, "understudy replay: %s\n", fault.text);
         return error == FT_EPERM ? ND_NO_PERMISSION : ND_SOFTWARE;
     }
+    r->counts.lost += r->reference.missing;
+    r->counts.altered += r->reference.altered;
     print_reasons(r);
-    print_text(r, r->options->json ? stderr : stdout);
+    o = json_object();
+    print_figures(r, r->options->json ? stderr : stdout, o);
     if (r->options->json)
-        code = print_json(r);
+        code = print_json(r, o);
+    json_decref(o);
     return code ? code : is_equivalent(r) ? ND_DONE : ND_NOT_EQUAL;
 }
 

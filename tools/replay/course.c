@@ -45,11 +45,8 @@ static uint64_t drain_outputs(struct nd_replay *r)
 {
     uint64_t n = 0;
 
-    for (unsigned l = 0; l < r->lanes; l++) {
-        n += nd_gate_drain(&r->gate[l], &primary(r)->lanes[l].out);
-        if (r->lanes > 1)
-            n += nd_ledger_drain(&r->ledger[l], &primary(r)->lanes[l].records);
-    }
+    for (unsigned l = 0; l < r->lanes; l++)
+        n += nd_gate_drain(&r->gate[l], &primary(r)->lanes[l]);
     return n;
 }
 
@@ -141,7 +138,7 @@ static void feed_lane(struct nd_replay *r, unsigned l, uint64_t to)
     struct nd_gate *gate = &r->gate[l];
 
     /* Without a gate the successor may begin behind the next kill's packet. */
-    to = to > gate->shift ? nd_gate_number(gate, to) : 0;
+    to = to > gate->shift ? to - gate->shift : 0;
     nd_gate_know(gate, to);
     lane->shift = gate->shift;
     if (to > atomic_load_explicit(&lane->fed, memory_order_relaxed))
@@ -208,12 +205,8 @@ static int kill_primary(struct nd_replay *r, struct ft_fault *fault)
     if (!is_live(r))
         return ft_fail(fault, FT_EDIVERGED, "nobody took over from node %c: node %c is JOINING: %.100s",
                        'a' + (int)dead, 'a' + (int)r->primary, primary(r)->status.why);
-    for (unsigned l = 0; l < r->lanes; l++) {
-        uint64_t survived = atomic_load(&primary(r)->lanes[l].asked) - 1;
-
-        nd_gate_takeover(&r->gate[l], survived, taken[l]);
-        nd_ledger_cut(&r->ledger[l], survived);
-    }
+    for (unsigned l = 0; l < r->lanes; l++)
+        nd_gate_takeover(&r->gate[l], atomic_load(&primary(r)->lanes[l].asked) - 1, taken[l]);
     r->failovers++;
     return nd_nodes_start(r, dead, fault);
 }
@@ -271,7 +264,7 @@ static bool is_done(struct nd_replay *r)
         uint64_t last = r->gate[l].known;
 
         if (atomic_load(&p->lanes[l].asked) <= last || atomic_load(&p->shared[l].count.held) != 0 ||
-            ft_ring_used(&p->lanes[l].out) != 0 || (r->lanes > 1 && r->ledger[l].count < last))
+            ft_ring_used(&p->lanes[l].out) != 0 || (r->lanes > 1 && r->gate[l].ledger.count < last))
             return false;
     }
     if (r->alone)

@@ -2,6 +2,7 @@
 /* What leaves, once and in order, and what it came from; see replay/gate.h. */
 #define _GNU_SOURCE
 #include "tools/replay/gate.h"
+#include "tools/replay/grow.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,10 +11,10 @@
 #include <sys/mman.h>
 #include <xxhash.h>
 
-int nd_gate_open(struct nd_gate *gate, const struct nd_tape *tape, bool keeps,
+int nd_gate_open(struct nd_gate *gate, const struct nd_tape *tape, bool keeps, struct nd_gate_counts *counts,
                  struct nd_capture_file *written, struct ft_fault *fault)
 {
-    *gate = (struct nd_gate){.tape = tape, .keeps = keeps, .written = written};
+    *gate = (struct nd_gate){.tape = tape, .keeps = keeps, .counts = counts, .written = written};
     /* Address space, not memory: most chains make no packets of their own. */
     gate->numbers = tape->count + tape->burst_count * NF_EMIT_MAX + 1;
     gate->left = mmap(NULL, gate->numbers * sizeof(*gate->left), PROT_READ | PROT_WRITE,
@@ -34,6 +35,8 @@ void nd_gate_close(struct nd_gate *gate)
         munmap(gate->left, gate->numbers * sizeof(*gate->left));
     free(gate->source);
     free(gate->seq);
+    free(gate->ledger.bytes);
+    free(gate->ledger.at);
     memset(gate, 0, sizeof(*gate));
 }
 
@@ -76,34 +79,34 @@ static bool admit_output(struct nd_gate *gate, const struct nd_slot_output *out)
     uint64_t digest = nd_gate_digest(out + 1, out->len, out->port), *left;
 
     if (out->number == 0 || out->number >= gate->numbers) {
-        gate->altered++;
+        gate->counts->altered++;
         return true;
     }
     left = &gate->left[out->number];
     if (*left) {
-        gate->altered += *left != digest;
+        gate->counts->altered += *left != digest;
         if (gate->keeps)
-            gate->suppressed++;
+            gate->counts->suppressed++;
         else
-            gate->duplicated++;
+            gate->counts->duplicated++;
         return !gate->keeps;
     }
     *left = digest;
     if (out->number < gate->highest)
-        gate->reordered++;
+        gate->counts->reordered++;
     else
         gate->highest = out->number;
     return true;
 }
 
-uint64_t nd_gate_drain(struct nd_gate *gate, struct ft_ring *ring)
+static uint64_t drain_outputs(struct nd_gate *gate, struct ft_ring *ring)
 {
     const struct nd_slot_output *out;
     uint64_t there, n = 0;
 
     while (n < 4096 && (out = ft_ring_peek(ring, &there))) {
         if (admit_output(gate, out)) {
-            gate->released++;
+            gate->counts->released++;
             if (out->burst > gate->last_burst)
                 gate->last_burst = out->burst;
             if (gate->written)
@@ -117,12 +120,41 @@ uint64_t nd_gate_drain(struct nd_gate *gate, struct ft_ring *ring)
     return n;
 }
 
-/* ---- bursts ------------------------------------------------------------------------------------ */
+/* ---- records ----------------------------------------------------------------------------------- */
 
-uint64_t nd_gate_number(const struct nd_gate *gate, uint64_t tape_burst)
+static uint64_t drain_records(struct nd_ledger *ledger, struct ft_ring *ring)
 {
-    return tape_burst - gate->shift;
+    const struct ft_record *r;
+    uint64_t there, n = 0;
+
+    for (; (r = ft_ring_peek(ring, &there)); n++) {
+        ledger->broken |=
+            r->burst != ledger->count + 1 ||
+            !nd_grow((void **)&ledger->at, &ledger->room, r->burst, sizeof(*ledger->at), 4096) ||
+            !nd_grow((void **)&ledger->bytes, &ledger->byte_room, ledger->used + r->size, 1, 1u << 20);
+        if (!ledger->broken) {
+            ledger->at[ledger->count++] = ledger->used;
+            memcpy(ledger->bytes + ledger->used, r, r->size);
+            ledger->used += r->size;
+        }
+        ft_ring_advance(ring, r->size);
+        ft_ring_consume(ring);
+    }
+    return n;
 }
+
+const struct ft_record *nd_gate_record(const struct nd_gate *gate, uint64_t burst)
+{
+    return (const void *)(gate->ledger.bytes + gate->ledger.at[burst - 1]);
+}
+
+uint64_t nd_gate_drain(struct nd_gate *gate, struct nd_slot_lane *lane)
+{
+    return drain_outputs(gate, &lane->out) +
+           (lane->records.data ? drain_records(&gate->ledger, &lane->records) : 0);
+}
+
+/* ---- bursts ------------------------------------------------------------------------------------ */
 
 void nd_gate_know(struct nd_gate *gate, uint64_t burst)
 {
@@ -138,7 +170,7 @@ void nd_gate_tell(struct nd_gate *gate, const char *fmt, ...)
 {
     va_list ap;
 
-    if (gate->told++ >= ND_GATE_TOLD)
+    if (gate->counts->told++ >= ND_GATE_TOLD)
         return;
     va_start(ap, fmt);
     vfprintf(stderr, fmt, ap);
@@ -150,7 +182,7 @@ static void count_lost(struct nd_gate *gate, uint64_t burst)
     const struct nd_tape_burst *b = &gate->tape->bursts[gate->source[burst] - 1];
 
     for (uint32_t i = 0; i < b->n; i++) {
-        gate->lost_inputs++;
+        gate->counts->lost++;
         nd_gate_tell(gate, "lost: packet %lu (seq %lu): taken by the primary, not recovered\n",
                      gate->tape->inputs[b->first + i].number + 1, gate->seq[burst] + i);
     }
@@ -162,7 +194,7 @@ void nd_gate_takeover(struct nd_gate *gate, uint64_t survived, uint64_t taken)
         fprintf(stderr,
                 "understudy replay: an output of burst %lu left, the successor knows bursts up to %lu\n",
                 gate->last_burst, survived);
-        gate->early++;
+        gate->counts->early++;
     }
     nd_gate_know(gate, taken);
     for (uint64_t b = survived + 1; !gate->keeps && b <= taken; b++)
@@ -173,4 +205,6 @@ void nd_gate_takeover(struct nd_gate *gate, uint64_t survived, uint64_t taken)
         gate->shift += taken - survived;
     if (gate->last_burst > survived)
         gate->last_burst = survived;
+    while (gate->ledger.count > survived)
+        gate->ledger.used = gate->ledger.at[--gate->ledger.count];
 }

@@ -16,10 +16,32 @@
 
 #define ND_GATE_TOLD 20u /* lines about losses, then a total */
 
+/* Of all lanes of a run together. */
+struct nd_gate_counts {
+    uint64_t released, duplicated, reordered, altered, suppressed;
+    uint64_t early; /* outputs that left though their burst did not survive: a breach of output commit */
+    uint64_t lost;  /* inputs taken and not recovered */
+    _Atomic unsigned told; /* lines said about losses */
+};
+
+/*
+ * The surviving log of a lane, with several lanes alone: every record of a burst that a live lane executed,
+ * as its node gave it to the gate before anybody else could act on it; what did not survive a takeover is cut
+ * off. Inputs are kept by number alone (FT_REC_BY_SEQ): the tape has them.
+ */
+struct nd_ledger {
+    uint8_t *bytes;
+    uint64_t *at; /* [burst - 1] where its record lies */
+    uint64_t count, used, byte_room, room;
+    bool broken; /* a record did not follow the one before, or there was no memory */
+};
+
 struct nd_gate {
     const struct nd_tape *tape;
     bool keeps;
+    struct nd_gate_counts *counts;
     struct nd_capture_file *written; /* where what leaves is written, for all lanes; NULL: nowhere */
+    struct nd_ledger ledger;
 
     uint64_t *source; /* [burst] of the tape, for bursts 1 … known */
     uint64_t *seq;    /* [burst] of its first input; [known + 1] is the next */
@@ -29,26 +51,22 @@ struct nd_gate {
     uint64_t *left; /* [number] digest of port and bytes; 0: has not left */
     uint64_t numbers, highest;
     uint64_t last_burst; /* highest of an output that left */
-
-    uint64_t released, duplicated, reordered, altered, suppressed;
-    uint64_t early; /* outputs that left though their burst did not survive: a breach of output commit */
-    uint64_t lost_inputs; /* taken and not recovered */
-    unsigned told;        /* lines said about losses */
 };
 
-int nd_gate_open(struct nd_gate *gate, const struct nd_tape *tape, bool keeps,
+/* `tape`, `counts` and `written` stay borrowed. FT_ENOMEM; close it in any case. */
+int nd_gate_open(struct nd_gate *gate, const struct nd_tape *tape, bool keeps, struct nd_gate_counts *counts,
                  struct nd_capture_file *written, struct ft_fault *fault);
 void nd_gate_close(struct nd_gate *gate);
 
-/* Takes what a node has released out of its ring; how many outputs. */
-uint64_t nd_gate_drain(struct nd_gate *gate, struct ft_ring *out);
+/* Takes what a node has released, and its records, out of the lane's rings; how many of both. */
+uint64_t nd_gate_drain(struct nd_gate *gate, struct nd_slot_lane *lane);
 
 /* The primary was killed when it had taken bursts up to `taken`; its successor goes on behind `survived`. */
 void nd_gate_takeover(struct nd_gate *gate, uint64_t survived, uint64_t taken);
-/* The last burst of the tape, as the present primary numbers it; and any burst of the tape. */
-uint64_t nd_gate_number(const struct nd_gate *gate, uint64_t tape_burst);
 /* Bursts up to `burst` are fed: which of the tape they are, is known from now on. */
 void nd_gate_know(struct nd_gate *gate, uint64_t burst);
+/* The record of one of the bursts 1 … ledger.count. */
+const struct ft_record *nd_gate_record(const struct nd_gate *gate, uint64_t burst);
 
 /* Of an output or loss: what a frame hashes to, never 0. */
 uint64_t nd_gate_digest(const void *frame, uint32_t len, uint64_t port);

@@ -6,7 +6,6 @@
  */
 #include "ftcore/base/check.h"
 #include "tools/pair/child.h"
-#include "tools/replay/ledger.h"
 #include "tools/replay/slot.h"
 
 #include <stdlib.h>
@@ -16,6 +15,9 @@
 #define OUT_BYTES    (4u << 20)
 #define RECORD_BYTES (1u << 20)
 #define BUFFERS      65536u /* of all lanes; half of them the holds may have */
+/* What a record in its short form takes of its ring at most. */
+#define RECORD_MAX                                                                                           \
+    (sizeof(struct ft_record) + FT_DEPENDENCIES_MAX * sizeof(struct ft_dependency) + FT_DETERMINANTS_MAX + 8)
 
 /* ---- the memory between ------------------------------------------------------------------------ */
 
@@ -190,12 +192,27 @@ static bool read_input(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, u
 
 static bool has_record_room(void *ctx, unsigned lane)
 {
-    return ft_ring_room(&((struct nd_slot_io *)ctx)->slot->lanes[lane].records) >= ND_LEDGER_RECORD;
+    return ft_ring_room(&((struct nd_slot_io *)ctx)->slot->lanes[lane].records) >= RECORD_MAX;
 }
 
-static void put_record(void *ctx, unsigned lane, const struct ft_record *r)
+/* The gate keeps inputs, so a record goes there without them. */
+static void put_record(void *ctx, unsigned lane, const struct ft_record *record)
 {
-    nd_ledger_put(&((struct nd_slot_io *)ctx)->slot->lanes[lane].records, r);
+    struct ft_ring *ring = &((struct nd_slot_io *)ctx)->slot->lanes[lane].records;
+    struct ft_record brief = *record, *out;
+
+    brief.flags |= FT_REC_BY_SEQ;
+    brief.bytes = 0;
+    brief.size = (uint32_t)ft_record_size(&brief);
+    out = ft_ring_reserve(ring, brief.size);
+    FT_CHECK(out, "burst %lu was run without room for its record", record->burst);
+    *out = brief;
+    memcpy((uint8_t *)out + ft_record_dependencies_at(out),
+           (const uint8_t *)record + ft_record_dependencies_at(record),
+           record->dependencies * sizeof(struct ft_dependency));
+    memcpy((uint8_t *)out + ft_record_determinants_at(out),
+           (const uint8_t *)record + ft_record_determinants_at(record), FT_ALIGN8(record->determinants));
+    ft_ring_publish(ring, brief.size);
 }
 
 /* ---- making ------------------------------------------------------------------------------------ */
@@ -241,12 +258,4 @@ int nd_slot_io_open(struct nd_slot_io *io, struct nd_slot *slot, const struct nd
                             .room = lanes > 1 ? has_record_room : NULL,
                             .record = lanes > 1 ? put_record : NULL};
     return 0;
-}
-
-void nd_slot_io_close(struct nd_slot_io *io)
-{
-    for (unsigned l = 0; l < io->lanes; l++) {
-        free(io->lane[l].free);
-        io->lane[l].free = NULL;
-    }
 }

@@ -25,13 +25,13 @@ static const char *port_name(const struct nd_log *log, unsigned port)
 }
 
 /* "tcp 10.0.0.1:80 > 10.0.0.2:1234", or what the frame is. */
-static const char *format_flow(const struct nf_packet *p, char out[96])
+static void format_flow(const struct nf_packet *p, char out[96])
 {
     char from[INET_ADDRSTRLEN], to[INET_ADDRSTRLEN], proto[16];
 
     if (!(p->flags & NF_P_IPV4)) {
         snprintf(out, 96, "%s", p->flags & NF_P_ARP ? "arp" : p->flags & NF_P_IPV6 ? "ipv6" : "other");
-        return out;
+        return;
     }
     inet_ntop(AF_INET, &p->saddr, from, sizeof(from));
     inet_ntop(AF_INET, &p->daddr, to, sizeof(to));
@@ -45,11 +45,10 @@ static const char *format_flow(const struct nf_packet *p, char out[96])
         snprintf(out, 96, "%s %s:%u > %s:%u", proto, from, ntohs(p->sport), to, ntohs(p->dport));
     else
         snprintf(out, 96, "%s %s > %s", proto, from, to);
-    return out;
 }
 
 /* "dropped by firewall: denied", or the port it left by. */
-static const char *format_verdict(const struct nd_log *log, const struct nf_packet *p, char out[96])
+static void format_verdict(const struct nd_log *log, const struct nf_packet *p, char out[96])
 {
     const struct nf *nf = nf_at(log, p->drop_nf);
 
@@ -58,7 +57,6 @@ static const char *format_verdict(const struct nd_log *log, const struct nf_pack
                  nf && nf->module && nf->module->counters ? nf->module->counters[p->drop - 1] : "?");
     else
         snprintf(out, 96, "%s", port_name(log, p->out_port));
-    return out;
 }
 
 /* ---- of several lanes -------------------------------------------------------------------------- */
@@ -91,91 +89,96 @@ static unsigned named_lane(const struct nd_log *log)
     return log->options->until ? (unsigned)log->options->until_lane : 0;
 }
 
-/*
- * The last inputs, oldest first: of the lane that --until names, or of all, by time. How many; pointers in
- * `out`.
- */
+/* The last inputs, the newest first: of the lane that --until names, or of all, by time. How many. */
 static unsigned last_inputs(const struct nd_log *log, const struct nd_log_input *out[ND_LOG_LAST])
 {
-    uint64_t left[FT_LANES_MAX], oldest;
-    unsigned n = 0, at;
+    uint64_t shown[FT_LANES_MAX] = {0};
+    unsigned n, at = 0;
 
-    for (unsigned l = 0; l < log->lanes; l++)
-        left[l] = log->options->until && l != named_lane(log) ? 0 : log->of_lane[l].inputs;
-    for (; n < ND_LOG_LAST; n++) {
-        const struct nd_log_input *newest = NULL;
+    for (n = 0; n < ND_LOG_LAST; n++) {
+        out[n] = NULL;
+        for (unsigned l = 0; l < log->lanes; l++) {
+            const struct nd_log_lane *lane = &log->of_lane[l];
+            const struct nd_log_input *one = &lane->last[(lane->inputs - shown[l] - 1) % ND_LOG_LAST];
 
-        for (unsigned l = at = 0; l < log->lanes; l++) {
-            oldest = log->of_lane[l].inputs > ND_LOG_LAST ? log->of_lane[l].inputs - ND_LOG_LAST : 0;
-            if (left[l] <= oldest)
+            if ((log->options->until && l != named_lane(log)) || shown[l] == lane->inputs ||
+                shown[l] == ND_LOG_LAST || (out[n] && one->time <= out[n]->time))
                 continue;
-            const struct nd_log_input *one = &log->of_lane[l].last[(left[l] - 1) % ND_LOG_LAST];
-
-            if (!newest || one->time > newest->time) {
-                newest = one;
-                at = l;
-            }
+            out[n] = one;
+            at = l;
         }
-        if (!newest)
+        if (!out[n])
             break;
-        left[at]--;
-        out[n] = newest;
-    }
-    for (unsigned i = 0; i < n / 2; i++) {
-        const struct nd_log_input *swap = out[i];
-
-        out[i] = out[n - 1 - i];
-        out[n - 1 - i] = swap;
+        shown[at]++;
     }
     return n;
 }
 
-/* ---- as JSON ----------------------------------------------------------------------------------- */
+/* ---- for people, and into a JSON object at once ------------------------------------------------- */
 
-static json_t *inputs_json(const struct nd_log *log)
+static json_t *print_inputs(const struct nd_log *log, FILE *out)
 {
     const struct nd_log_input *last[ND_LOG_LAST];
     unsigned n = last_inputs(log, last);
     json_t *list = json_array();
-    char in[96], out[96], what[96];
+    char in[96], gone[96], what[96];
 
-    for (unsigned i = 0; i < n; i++) {
-        const struct nd_log_input *p = last[i];
+    while (n-- > 0) {
+        const struct nd_log_input *p = last[n];
+        const char *port = port_name(log, p->in.in_port);
 
-        json_array_append_new(
-            list, json_pack("{s:i, s:I, s:I, s:s, s:s, s:I, s:s, s:s}", "lane", (int)p->lane, "seq",
-                            (json_int_t)p->seq, "time_ns", (json_int_t)p->time, "port",
-                            port_name(log, p->in.in_port), "input", format_flow(&p->in, in), "bytes",
-                            (json_int_t)p->in.len, "verdict", format_verdict(log, &p->out, what), "output",
-                            p->out.drop ? "" : format_flow(&p->out, out)));
+        format_flow(&p->in, in);
+        format_verdict(log, &p->out, what);
+        gone[0] = '\0';
+        if (!p->out.drop)
+            format_flow(&p->out, gone);
+        if (log->lanes > 1)
+            fprintf(out, "  %2u:", p->lane);
+        fprintf(out, "  %10lu  %lu.%09lu  %s  %s  %u bytes  ->  %s%s%s\n", p->seq, p->time / SECOND,
+                p->time % SECOND, port, in, p->in.len, what, gone[0] ? "  " : "", gone);
+        json_array_append_new(list, json_pack("{s:i, s:I, s:I, s:s, s:s, s:I, s:s, s:s}", "lane",
+                                              (int)p->lane, "seq", (json_int_t)p->seq, "time_ns",
+                                              (json_int_t)p->time, "port", port, "input", in, "bytes",
+                                              (json_int_t)p->in.len, "verdict", what, "output", gone));
     }
     return list;
 }
 
-static json_t *state_json(const struct nd_log *log)
+/* Counters of 0 are not for people. */
+static json_t *print_counters(const struct nd_log *log, FILE *out)
 {
     json_t *all = json_object();
 
     for (unsigned i = 0; i <= log->config->chain.count; i++) {
         const struct nf *nf = nf_at(log, i);
-        json_t *one = nf && nf->module ? json_object() : NULL;
 
-        for (unsigned c = 0; one && nf->module->counters && nf->module->counters[c]; c++)
-            json_object_set_new(one, nf->module->counters[c],
-                                json_integer((json_int_t)sum_counter(log, nf->module->name, c)));
-        if (one)
-            json_object_set_new(all, nf->module->name, one);
+        if (!nf || !nf->module)
+            continue;
+        json_t *one = json_object();
+
+        fprintf(out, "  %-14s", nf->module->name);
+        for (unsigned c = 0; nf->module->counters && nf->module->counters[c]; c++) {
+            uint64_t sum = sum_counter(log, nf->module->name, c);
+
+            json_object_set_new(one, nf->module->counters[c], json_integer((json_int_t)sum));
+            if (sum)
+                fprintf(out, " %s %lu", nf->module->counters[c], sum);
+        }
+        fprintf(out, "\n");
+        json_object_set_new(all, nf->module->name, one);
     }
     return all;
 }
 
-static json_t *lanes_json(const struct nd_log *log)
+static json_t *print_lanes(const struct nd_log *log, FILE *out)
 {
     json_t *list = json_array();
 
     for (unsigned l = 0; l < log->lanes; l++) {
         const struct nf_lane_state *state = nf_chain_state(log->lane[l].chain);
 
+        fprintf(out, "  %-14s lane %u burst %lu seq %lu, chain time %lu.%09lu\n", l ? "" : "came to", l,
+                state->burst, state->seq - 1, state->time / SECOND, state->time % SECOND);
         json_array_append_new(list,
                               json_pack("{s:I, s:I, s:I, s:I}", "burst", (json_int_t)state->burst, "seq",
                                         (json_int_t)state->seq - 1, "time_ns", (json_int_t)state->time,
@@ -184,91 +187,40 @@ static json_t *lanes_json(const struct nd_log *log)
     return list;
 }
 
-static int print_json(const struct nd_log *log)
+int nd_log_print(const struct nd_log *log)
 {
+    FILE *out = log->options->json ? stderr : stdout;
     const struct nf_lane_state *state = nf_chain_state(log->lane[named_lane(log)].chain);
     struct nd_log_lane sum = sum_of(log);
+    unsigned files = log->files.count - log->files.first;
+    json_t *lanes, *last, *o;
     char digest[24];
-    json_t *o;
-    int code;
+    int code = ND_DONE;
 
     snprintf(digest, sizeof(digest), "%016lx", ft_region_digest(log->region));
-    o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:o, s:o, s:o}",
-                  "log", log->options->log, "files", (json_int_t)(log->files.count - log->files.first),
-                  "bursts", (json_int_t)sum.bursts, "inputs", (json_int_t)sum.inputs, "dropped",
-                  (json_int_t)sum.dropped, "outputs", (json_int_t)sum.outputs, "digests",
-                  (json_int_t)sum.digests, "snapshots", (json_int_t)log->snapshots, "burst",
-                  (json_int_t)state->burst, "seq", (json_int_t)state->seq - 1, "time_ns",
-                  (json_int_t)state->time, "digest", digest, "stopped", log->stopped, "equal", !log->diverged,
-                  "lanes", lanes_json(log), "last", inputs_json(log), "state", state_json(log));
-    code = o ? nd_print_json(o) : ND_SOFTWARE;
-    json_decref(o);
-    return code;
-}
-
-/* ---- for people -------------------------------------------------------------------------------- */
-
-static void print_inputs(const struct nd_log *log, FILE *out)
-{
-    const struct nd_log_input *last[ND_LOG_LAST];
-    unsigned n = last_inputs(log, last);
-    char in[96], gone[96], what[96];
-
-    for (unsigned i = 0; i < n; i++) {
-        const struct nd_log_input *p = last[i];
-
-        if (log->lanes > 1)
-            fprintf(out, "  %2u:", p->lane);
-        fprintf(out, "  %10lu  %lu.%09lu  %s  %s  %u bytes  ->  %s%s%s\n", p->seq, p->time / SECOND,
-                p->time % SECOND, port_name(log, p->in.in_port), format_flow(&p->in, in), p->in.len,
-                format_verdict(log, &p->out, what), p->out.drop ? "" : "  ",
-                p->out.drop ? "" : format_flow(&p->out, gone));
-    }
-}
-
-static void print_state(const struct nd_log *log, FILE *out)
-{
-    for (unsigned i = 0; i <= log->config->chain.count; i++) {
-        const struct nf *nf = nf_at(log, i);
-
-        if (!nf || !nf->module)
-            continue;
-        fprintf(out, "  %-14s", nf->module->name);
-        for (unsigned c = 0; nf->module->counters && nf->module->counters[c]; c++)
-            if (sum_counter(log, nf->module->name, c))
-                fprintf(out, " %s %lu", nf->module->counters[c], sum_counter(log, nf->module->name, c));
-        fprintf(out, "\n");
-    }
-}
-
-static void print_text(const struct nd_log *log, FILE *out)
-{
-    struct nd_log_lane sum = sum_of(log);
-
     fprintf(out, "%s: %s\n", log->options->log,
             log->diverged  ? "DIVERGED"
             : log->stopped ? "stopped, equal so far"
                            : "EQUAL to its end");
-    fprintf(out, "  executed       %lu bursts, %lu inputs from %u files\n", sum.bursts, sum.inputs,
-            log->files.count - log->files.first);
-    for (unsigned l = 0; l < log->lanes; l++) {
-        const struct nf_lane_state *state = nf_chain_state(log->lane[l].chain);
-
-        fprintf(out, "  %-14s lane %u burst %lu seq %lu, chain time %lu.%09lu\n", l ? "" : "came to", l,
-                state->burst, state->seq - 1, state->time / SECOND, state->time % SECOND);
-    }
+    fprintf(out, "  executed       %lu bursts, %lu inputs from %u files\n", sum.bursts, sum.inputs, files);
+    lanes = print_lanes(log, out);
     fprintf(out, "  outputs        %lu, dropped %lu\n", sum.outputs, sum.dropped);
     fprintf(out, "  checked        %lu records, %lu digests in them, %lu snapshots\n", sum.bursts,
             sum.digests, log->snapshots);
-    fprintf(out, "  digest         %016lx\n", ft_region_digest(log->region));
+    fprintf(out, "  digest         %s\n", digest);
     fprintf(out, "last inputs: sequence number, time, port, flow  ->  verdict, flow\n");
-    print_inputs(log, out);
+    last = print_inputs(log, out);
     fprintf(out, "counters\n");
-    print_state(log, out);
-}
-
-int nd_log_print(const struct nd_log *log)
-{
-    print_text(log, log->options->json ? stderr : stdout);
-    return log->options->json ? print_json(log) : ND_DONE;
+    o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:o, s:o, s:o}",
+                  "log", log->options->log, "files", (json_int_t)files, "bursts", (json_int_t)sum.bursts,
+                  "inputs", (json_int_t)sum.inputs, "dropped", (json_int_t)sum.dropped, "outputs",
+                  (json_int_t)sum.outputs, "digests", (json_int_t)sum.digests, "snapshots",
+                  (json_int_t)log->snapshots, "burst", (json_int_t)state->burst, "seq",
+                  (json_int_t)state->seq - 1, "time_ns", (json_int_t)state->time, "digest", digest, "stopped",
+                  log->stopped, "equal", !log->diverged, "lanes", lanes, "last", last, "state",
+                  print_counters(log, out));
+    if (log->options->json)
+        code = o ? nd_print_json(o) : ND_SOFTWARE;
+    json_decref(o);
+    return code;
 }

@@ -1,24 +1,141 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The two node processes of a replay run: started, watched, killed, and put to rest. */
+/*
+ * The two nodes of a replay run: real ones (region, lanes, replicator, link over the loopback), each in a
+ * process of its own that can be killed at any moment, with the tool's memory for ports. No guardian: the end
+ * of the connection tells the other one. Times are long, so that a loaded machine raises no false alarm; they
+ * decide how soon something happens, never what.
+ */
 #include "tools/replay/replay.h"
-#include "tools/pair/child.h"
+#include "ftcore/base/draw.h"
 #include "node/base/clock.h"
+#include "tools/pair/child.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define REST_NS 30000000000ull
+#define REST_NS      30000000000ull
+#define RESYNC_MBPS  4000u
+#define IDLE_SHORT   500u /* turns without work */
+#define SLEEP_SHORT  50000l
+#define SLEEP_LONG   200000l
+#define FIT_MAX      3000000u /* ns: a pause of a link that delivers by fits and starts */
+#define STATUS_EVERY 1000000ull
+
+/* ---- in a node's process ----------------------------------------------------------------------- */
+
+struct running {
+    struct nd_slot *slot;
+    struct nd_member_config config;
+    struct nd_member member;
+    struct nd_slot_io io;
+    uint64_t random, status_at;
+    unsigned idle; /* turns without work */
+};
+
+static void sleep_for(long ns)
+{
+    nanosleep(&(struct timespec){0, ns}, NULL);
+}
+
+/* What a lane holds bounds what its standby keeps: with room for that, replay forgets no output. */
+static uint64_t replayed_bytes(const struct nd_config *config, const struct nd_io *io)
+{
+    uint64_t each = 160; /* headers, or a small packet */
+
+    if (nf_chain_reads_payload(&config->chain) || config->protect.capture == ND_CAPTURE_FULL)
+        each = io->frame_max + 8;
+    return (sizeof(struct lg_output) + each) * io->buffers / 2;
+}
+
+static void show_figures(struct running *r, uint64_t now)
+{
+    struct rp_status s;
+
+    if (now - r->status_at < STATUS_EVERY)
+        return;
+    r->status_at = now;
+    rp_status(r->member.replicator, &s);
+    atomic_store(&r->slot->log_bytes, s.log_bytes_wire);
+    atomic_store(&r->slot->delta_bytes, s.delta_bytes_wire);
+    atomic_store(&r->slot->refused, s.refused);
+    if (s.refused)
+        memcpy(r->slot->refusal, s.last_refused, sizeof(s.last_refused));
+}
+
+/* One turn of the replicator and a wait. Near a kill, pauses gather records and answers into batches. */
+static int replicate_turn(void *arg, struct ft_fault *fault)
+{
+    struct running *r = arg;
+    uint64_t now = nd_now();
+
+    (void)fault;
+    r->idle = rp_turn(r->member.replicator, now) ? 0 : r->idle + 1;
+    show_figures(r, now);
+    if (atomic_load_explicit(&r->slot->fits, memory_order_relaxed) && ft_draw(&r->random) % 2 == 0)
+        sleep_for((long)(ft_draw(&r->random) % FIT_MAX));
+    else if (r->idle)
+        sleep_for(r->idle < IDLE_SHORT ? SLEEP_SHORT : SLEEP_LONG);
+    return 0;
+}
+
+/* The process of node `n`, from its first moment to its last. */
+static _Noreturn void run_node(const struct nd_replay *all, unsigned n)
+{
+    static struct running r;
+    struct ft_fault *fault = &all->node[n].slot->status.fault;
+    int error;
+
+    prctl(PR_SET_TIMERSLACK, 1000ul);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, SIG_IGN); /* the tool's to act on */
+    r.slot = all->node[n].slot;
+    r.config = (struct nd_member_config){.config = all->config,
+                                         .io = &r.io.io,
+                                         .shared = r.slot->shared,
+                                         .name = n ? "b" : "a",
+                                         .standby = n == 1,
+                                         .host = all->place.host,
+                                         .port = all->place.port[n],
+                                         .peer = all->place.port[!n],
+                                         .directory = all->place.directory,
+                                         .region_name = "understudy replay",
+                                         .timing = {.heartbeat_ms = 20,
+                                                    .lease_ms = 3000,
+                                                    .detect_ms = 5000,
+                                                    .promote_within_ms = 20000,
+                                                    .solo_after_ms = 40000,
+                                                    .resync_deadline_ms = 60000,
+                                                    .resync_mbps = RESYNC_MBPS},
+                                         .seed = all->options->seed,
+                                         .incarnation = nd_now() ^ (uint64_t)n << 63,
+                                         .status = &r.slot->status};
+    r.random = r.config.seed ^ r.config.incarnation;
+    error = nd_slot_io_open(&r.io, r.slot, all->tapes, all->lanes, !all->options->no_gate, fault);
+    r.config.replayed_bytes = replayed_bytes(all->config, &r.io.io);
+    if (!error)
+        error = nd_member_open(&r.member, &r.config, fault);
+    if (!error)
+        error = nd_member_start(&r.member, NULL, fault);
+    if (!error)
+        error = nd_member_serve(&r.member, replicate_turn, &r, fault);
+    if (error)
+        atomic_store(&r.slot->status.failed, true);
+    _exit(0);
+}
+
+/* ---- in the tool's process --------------------------------------------------------------------- */
 
 int nd_nodes_open(struct nd_replay *r, struct ft_fault *fault)
 {
     int error = nd_loopback_open(&r->place, fault);
 
     for (unsigned n = 0; n < ND_NODES && !error; n++) {
-        r->node[n].slot = nd_slot_new(r->config->chain.lanes);
+        r->node[n].slot = nd_slot_new(r->lanes);
         if (!r->node[n].slot)
             error = ft_fail(fault, FT_ENOMEM, "no memory between the nodes");
     }
@@ -27,28 +144,14 @@ int nd_nodes_open(struct nd_replay *r, struct ft_fault *fault)
 
 int nd_nodes_start(struct nd_replay *r, unsigned n, struct ft_fault *fault)
 {
-    struct nd_replay_node node = {.config = r->config,
-                                  .tapes = r->tapes,
-                                  .slot = r->node[n].slot,
-                                  .name = {(char)('a' + n), '\0'},
-                                  .standby = n == 1,
-                                  .keeps = !r->options->no_gate,
-                                  .port = r->place.port[n],
-                                  .peer = r->place.port[!n],
-                                  .host = r->place.host,
-                                  .directory = r->place.directory,
-                                  .seed = r->options->seed,
-                                  .incarnation = nd_now() ^ (uint64_t)n << 63};
-
-    nd_slot_reset(node.slot, r->config->chain.lanes);
+    nd_slot_reset(r->node[n].slot, r->lanes);
     r->node[n].pid = nd_child();
     if (r->node[n].pid == 0)
-        nd_replay_node(&node);
-    if (r->node[n].pid < 0) {
-        r->node[n].pid = 0;
-        return ft_fail(fault, FT_ENOMEM, "no process for node %s: %s", node.name, strerror(errno));
-    }
-    return 0;
+        run_node(r, n);
+    if (r->node[n].pid > 0)
+        return 0;
+    r->node[n].pid = 0;
+    return ft_fail(fault, FT_ENOMEM, "no process for node %c: %s", 'a' + (int)n, strerror(errno));
 }
 
 /* What a node has counted, before its slot is used again. */
@@ -56,9 +159,9 @@ static void add_counts(struct nd_replay *r, unsigned n)
 {
     struct nd_slot *slot = r->node[n].slot;
 
-    for (unsigned l = 0; l < r->config->chain.lanes; l++) {
+    for (unsigned l = 0; l < r->lanes; l++) {
         r->divergences += atomic_load(&slot->shared[l].count.divergences);
-        r->gate[l].suppressed += atomic_load(&slot->shared[l].count.tail_suppressed);
+        r->counts.suppressed += atomic_load(&slot->shared[l].count.tail_suppressed);
     }
     r->log_bytes += atomic_load(&slot->log_bytes);
     r->delta_bytes += atomic_load(&slot->delta_bytes);
@@ -93,7 +196,6 @@ int nd_nodes_check(struct nd_replay *r, struct ft_fault *fault)
 uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested)
 {
     struct nd_slot *slot = r->node[n].slot;
-    struct timespec step = {0, 100000};
     uint64_t began = nd_now();
     int status;
 
@@ -103,7 +205,7 @@ uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested)
     atomic_store(&slot->status.wish, ND_MEMBER_REST);
     while (!(*rested = atomic_load(&slot->status.rested)) && nd_now() - began < REST_NS &&
            waitpid(r->node[n].pid, &status, WNOHANG) == 0)
-        nanosleep(&step, NULL);
+        sleep_for(100000);
     atomic_store(&slot->status.wish, ND_MEMBER_END);
     if (!*rested)
         kill(r->node[n].pid, SIGKILL);
@@ -117,7 +219,7 @@ void nd_nodes_close(struct nd_replay *r)
 {
     for (unsigned n = 0; n < ND_NODES; n++) {
         nd_child_kill(&r->node[n].pid);
-        nd_slot_free(r->node[n].slot, r->config->chain.lanes);
+        nd_slot_free(r->node[n].slot, r->lanes);
         r->node[n].slot = NULL;
     }
     nd_loopback_close(&r->place);

@@ -16,39 +16,25 @@
 #define WATCH_EACH 1024u /* bursts */
 #define PATIENCE_S 60u   /* until a reference in which nothing moves is ended */
 
-/* What the reference's process tells, in shared memory. */
-struct answer {
-    struct nd_reference result;
-    unsigned told[FT_LANES_MAX];
-};
-
-/* What it is asked. */
-struct question {
-    struct answer *answer;
-    struct nd_gate *gates;
-    const struct nd_ledger *ledgers;
-    const struct nd_config *config;
-    uint64_t seed;
-};
-
 /* One lane of it. */
 struct run {
-    struct reference *all;
     struct nd_gate *gate;
-    const struct nd_ledger *ledger; /* NULL: alone */
-    struct nd_reference result;     /* what this lane adds */
+    uint64_t outputs; /* made by this lane */
     struct nf_chain *chain;
     uint8_t *frames;
     uint32_t frame_size;
     pthread_t thread;
 };
 
-struct reference {
+/* Filled in before the fork as far as the gates; all else is the reference's process's own. */
+static struct {
+    const struct nd_config *config;
+    struct nd_reference *answer; /* in shared memory */
     struct run run[FT_LANES_MAX];
     struct ft_published published[FT_LANES_MAX];
     struct ft_region *region;
     _Atomic uint64_t off; /* 1: a lane has stopped, and what others wait for may never come */
-};
+} all;
 
 static void compare_output(struct run *r, uint64_t number, uint64_t seq, const struct nd_tape_burst *b,
                            const void *frame, uint32_t len, uint64_t port)
@@ -57,7 +43,7 @@ static void compare_output(struct run *r, uint64_t number, uint64_t seq, const s
     uint64_t left = number < gate->numbers ? gate->left[number] : 0;
 
     if (left == 0) {
-        r->result.missing++;
+        all.answer->missing++;
         if (seq)
             nd_gate_tell(gate, "lost: output %lu (seq %lu, packet %lu): never left the chain\n", number, seq,
                          gate->tape->inputs[b->first + (seq - nf_chain_state(r->chain)->seq) + b->n].number +
@@ -65,7 +51,7 @@ static void compare_output(struct run *r, uint64_t number, uint64_t seq, const s
         else
             nd_gate_tell(gate, "lost: output %lu (made by an NF): never left the chain\n", number);
     } else if (left != nd_gate_digest(frame, len, port)) {
-        if (r->result.altered++ == 0)
+        if (all.answer->altered++ == 0)
             fprintf(stderr,
                     "understudy replay: output %lu (seq %lu) left with other bytes than the reference's\n",
                     number, seq);
@@ -81,16 +67,16 @@ static bool follow_record(struct run *r, uint64_t burst, const struct nd_tape_bu
     const void *value;
     uint32_t len;
 
-    if (burst > r->ledger->count)
+    if (burst > r->gate->ledger.count)
         return false;
-    record = nd_ledger_record(r->ledger, burst);
+    record = nd_gate_record(r->gate, burst);
     if (record->burst != burst || record->time != b->time || record->inputs != b->n ||
         record->seq != state->seq || record->access != state->access)
         return false;
     nf_chain_follow(
         r->chain, (const struct ft_dependency *)((const uint8_t *)record + ft_record_dependencies_at(record)),
         record->dependencies);
-    r->result.dependencies += record->dependencies;
+    all.answer->dependencies += record->dependencies;
     lg_cursor_begin(&cursor, record);
     while ((value = lg_cursor_determinant(&cursor, &len)))
         if (nf_determinants_supply(nf_chain_determinants(r->chain), value, len) != FT_OK)
@@ -101,7 +87,7 @@ static bool follow_record(struct run *r, uint64_t burst, const struct nd_tape_bu
 /* All that was recorded was wanted. */
 static bool record_used_up(struct run *r, uint64_t burst)
 {
-    const struct ft_record *record = nd_ledger_record(r->ledger, burst);
+    const struct ft_record *record = nd_gate_record(r->gate, burst);
 
     return nf_determinants_used(nf_chain_determinants(r->chain)) &&
            ft_sections_used(nf_chain_sections(r->chain), record->access, record->accesses);
@@ -113,10 +99,11 @@ static bool run_burst(struct run *r, uint64_t burst)
     const struct nd_tape_burst *b = &tape->bursts[r->gate->source[burst] - 1];
     const struct nf_emitted *made;
     struct nf_packet packets[NF_BURST_MAX];
-    uint64_t seq = nf_chain_state(r->chain)->seq;
+    uint64_t seq = nf_chain_state(r->chain)->seq, before = r->outputs;
     uint32_t count;
+    bool recorded = all.config->chain.lanes > 1;
 
-    if (r->ledger && !follow_record(r, burst, b))
+    if (recorded && !follow_record(r, burst, b))
         return false;
     for (uint32_t i = 0; i < b->n; i++) {
         const struct nd_tape_input *in = &tape->inputs[b->first + i];
@@ -131,12 +118,12 @@ static bool run_burst(struct run *r, uint64_t burst)
     nf_chain_run(r->chain, burst, b->time, packets, b->n);
     for (uint32_t i = 0; i < b->n; i++)
         if (!packets[i].drop && packets[i].out_port < ND_SLOT_PORTS)
-            compare_output(r, ++r->result.outputs, seq + i, b, packets[i].data, packets[i].len,
-                           packets[i].out_port);
+            compare_output(r, ++r->outputs, seq + i, b, packets[i].data, packets[i].len, packets[i].out_port);
     count = nf_chain_emitted(r->chain, &made);
     for (uint32_t i = 0; i < count; i++)
-        compare_output(r, ++r->result.outputs, 0, b, made[i].frame, made[i].len, made[i].port);
-    return !r->ledger || record_used_up(r, burst);
+        compare_output(r, ++r->outputs, 0, b, made[i].frame, made[i].len, made[i].port);
+    all.answer->outputs += r->outputs - before;
+    return !recorded || record_used_up(r, burst);
 }
 
 /* Apart, so that no local lives across the jump. False too when what the burst waits for cannot come: its
@@ -149,7 +136,7 @@ static __attribute__((noinline)) bool run_or_leave(struct run *r, uint64_t burst
 
     if (setjmp(escape) != 0)
         return false;
-    order->off = &r->all->off;
+    order->off = &all.off;
     order->life = 1;
     order->escape = &escape;
     whole = run_burst(r, burst);
@@ -166,33 +153,35 @@ static void *run_lane(void *arg)
             alarm(PATIENCE_S);
         if (run_or_leave(r, burst))
             continue;
-        if (atomic_exchange(&r->all->off, 1) == 0) /* the others stop because this one has */
+        if (atomic_exchange(&all.off, 1) == 0) /* the others stop because this one has */
             fprintf(stderr, "understudy replay: the reference cannot execute burst %lu of a lane\n", burst);
-        r->result.diverged++;
+        all.answer->diverged++;
         break;
     }
     /* What left beyond the reference's last output cannot be right. */
-    for (uint64_t n = r->result.outputs + 1; n <= r->gate->highest; n++)
-        r->result.altered += r->gate->left[n] != 0;
+    for (uint64_t n = r->outputs + 1; n <= r->gate->highest; n++)
+        all.answer->altered += r->gate->left[n] != 0;
     return NULL;
 }
 
 /* Whether no dependency points out of the log. A lane with one that does would wait for good. */
-static bool is_closed(const struct nd_gate gates[], const struct nd_ledger ledgers[], unsigned lanes)
+static bool is_closed(void)
 {
     uint64_t accesses[FT_LANES_MAX] = {0};
+    unsigned lanes = all.config->chain.lanes;
 
     for (unsigned l = 0; l < lanes; l++) {
-        const struct nd_ledger *g = &ledgers[l];
+        const struct nd_gate *g = all.run[l].gate;
+        uint64_t count = g->ledger.count;
 
-        if (g->broken || g->count < gates[l].known)
+        if (g->ledger.broken || count < g->known)
             return false;
-        if (g->count)
-            accesses[l] = nd_ledger_record(g, g->count)->access + nd_ledger_record(g, g->count)->accesses - 1;
+        if (count)
+            accesses[l] = nd_gate_record(g, count)->access + nd_gate_record(g, count)->accesses - 1;
     }
     for (unsigned l = 0; l < lanes; l++)
-        for (uint64_t burst = 1; burst <= ledgers[l].count; burst++) {
-            const struct ft_record *r = nd_ledger_record(&ledgers[l], burst);
+        for (uint64_t burst = 1; burst <= all.run[l].gate->ledger.count; burst++) {
+            const struct ft_record *r = nd_gate_record(all.run[l].gate, burst);
             const struct ft_dependency *dependency =
                 (const void *)((const uint8_t *)r + ft_record_dependencies_at(r));
 
@@ -203,88 +192,70 @@ static bool is_closed(const struct nd_gate gates[], const struct nd_ledger ledge
     return true;
 }
 
-static int make_runs(struct reference *all, const struct nd_config *config, uint64_t seed,
-                     struct ft_fault *fault)
+static int make_runs(uint64_t seed, struct ft_fault *fault)
 {
     static const struct ft_region_config how = {.name = "understudy reference"};
-    int error = nf_chain_region(&all->region, &config->chain, &how, fault);
+    const struct nf_chain_config *chain = &all.config->chain;
+    int error = nf_chain_region(&all.region, chain, &how, fault);
 
-    for (unsigned l = 0; l < config->chain.lanes && !error; l++) {
-        struct run *r = &all->run[l];
+    for (unsigned l = 0; l < chain->lanes && !error; l++) {
+        struct run *r = &all.run[l];
 
         r->frame_size = r->gate->tape->longest;
         r->frames = malloc((size_t)r->frame_size * NF_BURST_MAX + 1);
         if (!r->frames)
             return ft_fail(fault, FT_ENOMEM, "no memory for the reference");
-        error = nf_chain_make(&r->chain, &config->chain, all->region, l, seed, fault);
+        error = nf_chain_make(&r->chain, chain, all.region, l, seed, fault);
         if (!error)
-            nf_chain_share(r->chain, all->published);
+            nf_chain_share(r->chain, all.published);
     }
     return error;
 }
 
-static int run_all(struct reference *all, unsigned lanes, struct ft_fault *fault)
+static int run_all(struct ft_fault *fault)
 {
+    unsigned lanes = all.config->chain.lanes;
+
     alarm(PATIENCE_S);
     for (unsigned l = 1; l < lanes; l++)
-        if (pthread_create(&all->run[l].thread, NULL, run_lane, &all->run[l]) != 0)
+        if (pthread_create(&all.run[l].thread, NULL, run_lane, &all.run[l]) != 0)
             return ft_fail(fault, FT_ENOMEM, "no thread for lane %u of the reference", l);
-    run_lane(&all->run[0]);
+    run_lane(&all.run[0]);
     for (unsigned l = 1; l < lanes; l++)
-        pthread_join(all->run[l].thread, NULL);
+        pthread_join(all.run[l].thread, NULL);
     alarm(0);
+    all.answer->digest = ft_region_digest(all.region);
     return 0;
 }
 
-static int execute_reference(void *arg, struct ft_fault *fault)
+static int execute_reference(void *seed, struct ft_fault *fault)
 {
-    const struct question *q = arg;
-    static struct reference all;
-    struct nd_reference *sum = &q->answer->result;
-    unsigned lanes = q->config->chain.lanes;
-    int error;
+    int error = 0;
 
-    if (q->ledgers && !is_closed(q->gates, q->ledgers, lanes)) {
-        sum->diverged = 1;
-        return 0;
+    if (all.config->chain.lanes > 1 && !is_closed()) {
+        all.answer->diverged = 1;
+    } else {
+        error = make_runs(*(const uint64_t *)seed, fault);
+        if (!error)
+            error = run_all(fault);
     }
-    for (unsigned l = 0; l < lanes; l++) {
-        all.run[l].all = &all;
-        all.run[l].gate = &q->gates[l];
-        all.run[l].ledger = q->ledgers ? &q->ledgers[l] : NULL;
-    }
-    error = make_runs(&all, q->config, q->seed, fault);
-    if (!error)
-        error = run_all(&all, lanes, fault);
-    if (error)
-        return error;
-    for (unsigned l = 0; l < lanes; l++) {
-        const struct nd_reference *part = &all.run[l].result;
-
-        sum->outputs += part->outputs;
-        sum->altered += part->altered;
-        sum->missing += part->missing;
-        sum->dependencies += part->dependencies;
-        sum->diverged += part->diverged;
-        q->answer->told[l] = q->gates[l].told;
-    }
-    sum->digest = ft_region_digest(all.region);
-    return 0;
+    all.answer->told = all.run[0].gate->counts->told;
+    return error;
 }
 
-int nd_reference_run(struct nd_reference *out, struct nd_gate gates[], const struct nd_ledger ledgers[],
-                     const struct nd_config *config, uint64_t seed, struct ft_fault *fault)
+int nd_reference_run(struct nd_reference *out, struct nd_gate gates[], const struct nd_config *config,
+                     uint64_t seed, struct ft_fault *fault)
 {
-    struct question q = {nd_shared_memory(sizeof(*q.answer)), gates, ledgers, config, seed};
     int error;
 
-    if (!q.answer)
+    all.config = config;
+    all.answer = nd_shared_memory(sizeof(*all.answer));
+    if (!all.answer)
         return ft_fail(fault, FT_ENOMEM, "no memory for the reference");
-    error = nd_child_run(execute_reference, &q, "the reference", fault);
-    *out = q.answer->result;
     for (unsigned l = 0; l < config->chain.lanes; l++)
-        if (q.answer->told[l] > gates[l].told)
-            gates[l].told = q.answer->told[l];
-    munmap(q.answer, sizeof(*q.answer));
+        all.run[l].gate = &gates[l];
+    error = nd_child_run(execute_reference, &seed, "the reference", fault);
+    *out = *all.answer;
+    munmap(all.answer, sizeof(*all.answer));
     return error;
 }

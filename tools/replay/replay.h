@@ -42,10 +42,11 @@ struct nd_replay {
     struct nd_config *config;
     struct nd_tape tape;
     unsigned lanes;
-    struct nd_tape *tapes; /* [lanes] of each lane; of one lane: the tape itself */
+    struct nd_tape dealt[FT_LANES_MAX]; /* with several lanes alone */
+    struct nd_tape *tapes; /* [lanes] of each lane: the dealt ones, or of one lane the tape itself */
     struct nd_gate gate[FT_LANES_MAX];
-    struct nd_ledger ledger[FT_LANES_MAX]; /* with several lanes alone */
-    struct nd_capture_file written;        /* -w */
+    struct nd_gate_counts counts;
+    struct nd_capture_file written; /* -w */
     struct nd_reference reference;
     struct nd_speed speed;
 

@@ -73,24 +73,5 @@ struct nd_slot_io {
 /* keeps: the gate keeps inputs. */
 int nd_slot_io_open(struct nd_slot_io *io, struct nd_slot *slot, const struct nd_tape tapes[], unsigned lanes,
                     bool keeps, struct ft_fault *fault);
-void nd_slot_io_close(struct nd_slot_io *io);
-
-/* ---- replay/node.c ---- */
-
-struct nd_replay_node {
-    const struct nd_config *config;
-    const struct nd_tape *tapes; /* [lanes] */
-    struct nd_slot *slot;
-    char name[2];          /* "a" or "b" */
-    bool standby;          /* role at the first start */
-    bool keeps;            /* the gate keeps inputs */
-    uint16_t port, peer;   /* of the link, on the loopback */
-    const char *host;      /* its address */
-    const char *directory; /* for the view file */
-    uint64_t seed, incarnation;
-};
-
-/* A node's process, from its first moment to its last. */
-_Noreturn void nd_replay_node(const struct nd_replay_node *node);
 
 #endif

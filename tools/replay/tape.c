@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading a capture and cutting it into bursts; see replay/tape.h. */
+/* Reading a capture, cutting it into bursts and dealing it out to lanes; see replay/tape.h. */
 #include "tools/replay/tape.h"
 #include "ftcore/record/record.h"
 #include "tools/replay/grow.h"
@@ -89,7 +89,7 @@ uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t number)
 
 /* ---- packets ----------------------------------------------------------------------------------- */
 
-int nd_tape_add(struct nd_tape *tape, const struct nd_tape_input *input)
+static int append_input(struct nd_tape *tape, const struct nd_tape_input *input)
 {
     if (!nd_grow((void **)&tape->inputs, &tape->input_room, tape->count + 1, sizeof(*tape->inputs), 4096) ||
         place_in_burst(tape, input->time))
@@ -114,7 +114,7 @@ static int add_input(struct nd_tape *tape, const struct pcap_pkthdr *head, const
         return FT_ENOMEM;
     memcpy(tape->bytes + tape->used, data, head->caplen);
     tape->used += head->caplen;
-    return nd_tape_add(tape, &in);
+    return append_input(tape, &in);
 }
 
 static int refuse_damage(struct ft_fault *fault, const char *file, long offset, const char *what,
@@ -248,4 +248,28 @@ void nd_tape_frame(const struct nd_tape *tape, uint64_t index, uint8_t *out)
     memcpy(out, tape->bytes + in->at, in->have);
     if (in->have < in->wire)
         memset(out + in->have, 0, in->wire - in->have);
+}
+
+int nd_tape_deal(const struct nd_tape *tape, unsigned lanes, struct nd_tape out[], struct ft_fault *fault)
+{
+    int error = 0;
+
+    memset(out, 0, lanes * sizeof(out[0]));
+    for (unsigned l = 0; l < lanes; l++) {
+        out[l].bytes = tape->bytes;
+        out[l].borrowed = true;
+    }
+    for (uint64_t i = 0; i < tape->count && !error; i++) {
+        const struct nd_tape_input *in = &tape->inputs[i];
+        struct nf_packet p = {.data = tape->bytes + in->at, .len = in->wire, .have = in->have};
+
+        nf_packet_parse(&p);
+        error = append_input(&out[nf_flow_lane(&p, lanes)], in);
+    }
+    for (unsigned l = 0; l < lanes; l++) {
+        out[l].longest = tape->longest;
+        if (error)
+            nd_tape_free(&out[l]);
+    }
+    return error ? ft_fail(fault, FT_ENOMEM, "no memory for the lanes' packets") : 0;
 }

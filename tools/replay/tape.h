@@ -55,16 +55,12 @@ void nd_tape_frame(const struct nd_tape *tape, uint64_t index, uint8_t *out);
 /* Number of the burst with the last input up to packet `number` of the capture, from 0. 0: there is none. */
 uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t number);
 
-/* ---- replay/deal.c ---- */
-
 /*
  * Deals the tape out to lanes, each with bursts of its own, into out[lanes]; they borrow the tape's bytes. A
  * lane is what the symmetric flow hash says: nothing in a capture was translated by this chain, so both
  * directions of a flow bear the same addresses. FT_ENOMEM: nothing is left to free.
  */
 int nd_tape_deal(const struct nd_tape *tape, unsigned lanes, struct nd_tape out[], struct ft_fault *fault);
-/* Puts an input with its `time` at the end of the tape. FT_ENOMEM. */
-int nd_tape_add(struct nd_tape *tape, const struct nd_tape_input *input);
 
 /* ---- replay/side.c ---- */
 
