@@ -67,7 +67,7 @@ static int report(const struct nd_prober *p, uint64_t begin, uint64_t end, bool 
             f.late_ms);
         if (f.flows)
             printf(
-                "%u TCP flows, %u broken; longest silence of the median flow %.1f ms, of the worst %.1f ms\n",
+                "%lu TCP flows, %lu broken; longest silence of the median flow %.1f ms, of the worst %.1f ms\n",
                 f.flows, f.flows_broken, f.flow_silence_ms, f.flow_worst_ms);
         return 0;
     }

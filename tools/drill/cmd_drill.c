@@ -5,8 +5,6 @@
 #include "node/control/commands.h"
 #include "tools/drill/drill.h"
 #include "node/control/options.h"
-#include "tools/drill/probe.h"
-#include "node/base/clock.h"
 #include "tools/pair/child.h"
 #include "tools/pair/columns.h"
 #include "tools/pair/quantile.h"
@@ -39,12 +37,6 @@ static const struct nd_option rows[] = {
 
 const struct nd_syntax nd_drill_syntax = {"drill", rows, "KIND", 1, 1};
 
-static void print_progress(const char *line, void *ctx)
-{
-    uint64_t begin = *(const uint64_t *)ctx;
-    fprintf(stderr, "%8.3f s  %s\n", (double)(nd_now() - begin) / 1e9, line);
-}
-
 /* ── figures ── */
 
 #define OF(field) offsetof(struct nd_drill_run, field)
@@ -63,15 +55,15 @@ static const struct nd_column times[] = {
 
 static const struct nd_column counts[] = {
     ND_WHOLE("held", "held", OF(held), 7),
-    ND_WHOLE("lost", "lost", OF(lost), 7),
-    ND_WHOLE("dup", "duplicated", OF(duplicated), 7),
+    ND_WHOLE("lost", "lost", OF(seen.lost), 7),
+    ND_WHOLE("dup", "duplicated", OF(seen.duplicated), 7),
     ND_WHOLE("tail", "tail_emitted", OF(tail_emitted), 7),
     ND_WHOLE(NULL, "tail_suppressed", OF(tail_suppressed), 0),
     ND_WHOLE(NULL, "at_ns", OF(at_ns), 0),
-    ND_WHOLE(NULL, "sent", OF(sent), 0),
-    ND_WHOLE(NULL, "reordered", OF(reordered), 0),
-    ND_WHOLE(NULL, "contradicted", OF(contradicted), 0),
-    ND_WHOLE(NULL, "flows_broken", OF(flows_broken), 0),
+    ND_WHOLE(NULL, "sent", OF(seen.sent), 0),
+    ND_WHOLE(NULL, "reordered", OF(seen.reordered), 0),
+    ND_WHOLE(NULL, "contradicted", OF(seen.contradicted), 0),
+    ND_WHOLE(NULL, "flows_broken", OF(seen.flows_broken), 0),
     ND_WHOLE(NULL, "view_before", OF(view_before), 0),
     ND_WHOLE(NULL, "view_after", OF(view_after), 0),
     ND_WHOLE(NULL, "false_takeovers", OF(false_takeovers), 0),
@@ -115,7 +107,7 @@ static void print_table(const struct nd_drill_run *runs, unsigned count, double 
                                             : r->burst_in_flight ? "nothing after it but one burst in flight"
                                                                  : "nothing after it");
         if (r->false_takeovers)
-            printf("; %llu false takeovers", (unsigned long long)r->false_takeovers);
+            printf("; %lu false takeovers", r->false_takeovers);
         printf("%s%s\n", r->failure[0] ? "; FAILED: " : "", r->failure);
     }
     if (count > 1) {
@@ -213,7 +205,6 @@ int nd_cmd_drill(int argc, char **argv)
     struct nd_config *config;
     struct nd_drill *drill;
     struct ft_fault fault = {""};
-    uint64_t begin = nd_now();
     if (nd_syntax_read(&nd_drill_syntax, &options, argc, argv, &rest) != 0)
         return ND_USAGE;
     int kind = nd_drill_kind(rest.argv[0]);
@@ -233,8 +224,7 @@ int nd_cmd_drill(int argc, char **argv)
                                  .probe = !options.no_probe,
                                  .flows = options.flows,
                                  .wait_ms = WAIT_MS,
-                                 .say = options.verbose ? print_progress : NULL,
-                                 .ctx = &begin};
+                                 .verbose = options.verbose};
     int code;
     if ((error = nd_drill_open(&drill, &o, &fault)) < 0) {
         fprintf(stderr, "understudy: %s\n", fault.text);

@@ -144,25 +144,19 @@ static void ask_prober(struct nd_drill *d, struct nd_drill_run *r, uint64_t over
     if (d->prober == NULL)
         return;
     nd_drill_sleep(300000); /* answers under way */
-    nd_probe_figures(d->prober, r->at_ns - 50000000u, end, &f);
-    r->sent = f.sent;
-    r->lost = f.lost;
-    r->duplicated = f.duplicated;
-    r->reordered = f.reordered;
-    r->contradicted = f.contradicted;
-    r->flows_broken = f.flows_broken;
+    nd_probe_figures(d->prober, r->at_ns - 50000000u, end, &r->seen);
     nd_probe_figures(d->prober, r->at_ns, over + AFTER_MS * 1000000ull, &f);
     r->outage_ms = f.silence_ms;
     r->flow_silence_ms = f.flow_silence_ms;
     r->flow_worst_ms = f.flow_worst_ms;
     nd_probe_figures(d->prober, over + AFTER_MS * 1000000ull, end, &f);
     r->resync_silence_ms = f.silence_ms;
-    if (r->contradicted > 0)
-        nd_drill_failed(r, "%llu answers contradict what was sent", (unsigned long long)r->contradicted);
-    else if (r->flows_broken > 0)
-        nd_drill_failed(r, "%llu TCP flows broke", (unsigned long long)r->flows_broken);
-    else if (d->options.kind == ND_DRILL_PLANNED && r->lost > 0)
-        nd_drill_failed(r, "%llu probes were lost in a planned handover", (unsigned long long)r->lost);
+    if (r->seen.contradicted > 0)
+        nd_drill_failed(r, "%lu answers contradict what was sent", r->seen.contradicted);
+    else if (r->seen.flows_broken > 0)
+        nd_drill_failed(r, "%lu TCP flows broke", r->seen.flows_broken);
+    else if (d->options.kind == ND_DRILL_PLANNED && r->seen.lost > 0)
+        nd_drill_failed(r, "%lu probes were lost in a planned handover", r->seen.lost);
 }
 
 static void add_baseline(struct nd_drill *d, uint64_t until)
@@ -198,8 +192,7 @@ static void end_run(struct nd_drill *d, unsigned victim, uint64_t over, struct n
         nd_drill_failed(r, "%.150s", fault.text);
     } else {
         r->protected_ms = nd_drill_ms(r->at_ns, nd_now());
-        nd_drill_say(d, "PROTECTED again, %s is primary, view %llu", d->config->node[s.primary].name,
-                     (unsigned long long)s.view);
+        nd_drill_say(d, "PROTECTED again, %s is primary, view %lu", d->config->node[s.primary].name, s.view);
         uint64_t expected = r->view_before + (d->options.kind != ND_DRILL_STANDBY_KILL);
         r->false_takeovers = s.view > expected ? s.view - expected : 0;
         r->view_after = s.view;
@@ -227,8 +220,8 @@ static int hurt_by_kind(struct nd_drill *d, const struct nd_sight *s, unsigned v
     else
         error = hurt_victim(d, process, s->guardian[victim], r, fault);
     if (error == FT_OK)
-        nd_drill_say(d, "%s: %s (pid %d), view %llu, %llu packets held", nd_drill_name(kind), r->victim,
-                     (int)s->pid[victim], (unsigned long long)s->view, (unsigned long long)s->held);
+        nd_drill_say(d, "%s: %s (pid %d), view %lu, %lu packets held", nd_drill_name(kind), r->victim,
+                     (int)s->pid[victim], s->view, s->held);
     return error;
 }
 
@@ -291,6 +284,7 @@ int nd_drill_open(struct nd_drill **out, const struct nd_drill_options *options,
         return ft_fail(fault, FT_ENOMEM, "no memory");
     d->options = *options;
     d->config = config;
+    d->began = nd_now();
     int error = nd_drill_settle(d, &s, fault);
     if (error == FT_OK && options->probe && config->probe.port != 0) {
         struct nd_probe_options p = {.from = config->probe.from,

@@ -9,6 +9,7 @@
 #define TOOLS_DRILL_DRILL_H
 
 #include "node/config/config.h"
+#include "tools/drill/probe.h"
 
 #include <stdbool.h>
 
@@ -24,11 +25,10 @@ enum nd_drill_kind {
 struct nd_drill_options {
     const struct nd_config *config;
     enum nd_drill_kind kind;
-    bool probe;                               /* use the configured prober */
-    uint32_t flows;                           /* TCP flows of the prober */
-    uint32_t wait_ms;                         /* for the pair to be PROTECTED, before and after */
-    void (*say)(const char *line, void *ctx); /* progress; may be NULL */
-    void *ctx;
+    bool probe;       /* use the configured prober */
+    uint32_t flows;   /* TCP flows of the prober */
+    uint32_t wait_ms; /* for the pair to be PROTECTED, before and after */
+    bool verbose;     /* each step on stderr */
 };
 
 /* One run. Times in ms, negative: not known. */
@@ -37,10 +37,11 @@ struct nd_drill_run {
     char failure[160]; /* "": all was as it should be */
     uint64_t at_ns;    /* when the victim was hurt */
     double detect_ms, replay_ms, first_packet_ms, outage_ms, protected_ms;
-    uint64_t sent, lost, duplicated, reordered, contradicted, held; /* packets; held: when it was hurt */
-    double flow_silence_ms, flow_worst_ms;                          /* TCP flows, around the takeover */
-    double resync_silence_ms; /* of the probe, from then until PROTECTED */
-    uint64_t flows_broken, view_before, view_after, false_takeovers;
+    uint64_t held;                         /* packets, when it was hurt */
+    struct nd_probe_figures seen;          /* by the prober, of the whole run */
+    double flow_silence_ms, flow_worst_ms; /* TCP flows, around the takeover */
+    double resync_silence_ms;              /* of the probe, from then until PROTECTED */
+    uint64_t view_before, view_after, false_takeovers;
     uint64_t decided_ns, tail_emitted, tail_suppressed;
     bool digests_equal;
     /* hang: what the woken node says of its fencing, all against the survivor's decision (docs/guarantees.md,

@@ -8,7 +8,6 @@
 
 #include "node/control/client.h"
 #include "tools/drill/drill.h"
-#include "tools/drill/probe.h"
 
 #include <sys/types.h>
 
@@ -19,6 +18,7 @@ struct nd_drill {
     struct nd_drill_options options;
     const struct nd_config *config;
     struct nd_prober *prober;
+    uint64_t began;
     uint64_t quiet_since; /* no drill since */
     double baseline_ms, baseline_s;
 };

@@ -33,7 +33,7 @@ struct nd_probe_figures {
     double silence_ms;                     /* longest time without any arrival that touches the span */
     uint64_t silence_ns;                   /* when that began */
     double late_ms;                        /* how late the prober itself was at worst (whole run) */
-    uint32_t flows, flows_broken;          /* TCP flows; reset or ended by the other side (whole run) */
+    uint64_t flows, flows_broken;          /* TCP flows; reset or ended by the other side (whole run) */
     double flow_silence_ms, flow_worst_ms; /* longest silence of the median flow, of the worst flow */
 };
 

@@ -26,17 +26,16 @@ double nd_drill_ms(uint64_t from, uint64_t to)
 
 void nd_drill_say(struct nd_drill *d, const char *fmt, ...)
 {
-    char line[256];
     va_list args;
-    if (d->options.say == NULL)
+    if (!d->options.verbose)
         return;
+    fprintf(stderr, "%8.3f s  ", (double)(nd_now() - d->began) / 1e9);
     va_start(args, fmt);
-    vsnprintf(line, sizeof line, fmt, args);
+    vfprintf(stderr, fmt, args);
     va_end(args);
-    d->options.say(line, d->options.ctx);
+    fputc('\n', stderr);
 }
 
-/* The first thing that went wrong is the one that is told. */
 void nd_drill_failed(struct nd_drill_run *r, const char *fmt, ...)
 {
     va_list args;
@@ -82,47 +81,37 @@ bool nd_drill_field(struct nd_drill_run *r, const json_t *o, const char *key, ui
     return json_is_integer(v);
 }
 
-/* All that is read of it while the pair settles. */
-static bool has_all_fields(const json_t *status)
-{
-    return json_is_integer(json_object_get(status, "pid")) &&
-           json_is_integer(json_object_get(status, "guardian_pid")) &&
-           json_is_integer(json_object_get(status, "view")) &&
-           json_is_integer(json_object_get(status, "held_packets")) &&
-           json_is_string(json_object_get(status, "role")) &&
-           json_is_string(json_object_get(status, "state"));
-}
-
-/* True when one node is a PROTECTED primary, and the other, if it can be asked from here, its READY standby.
- */
 bool nd_drill_look(struct nd_drill *d, struct nd_sight *s, int *error)
 {
     bool primary = false, standby = true;
     memset(s, 0, sizeof *s);
     *error = FT_OK;
     for (unsigned i = 0; i < ND_NODES; i++) {
+        json_int_t pid, guardian, view, held;
+        const char *role, *state;
         int e;
         json_t *answer = nd_drill_ask(d, i, "status", ND_ASK_MS, &e, NULL);
         if (answer == NULL) {
             *error = *error == FT_OK || e == FT_EPERM ? e : *error;
             continue;
         }
-        if (!has_all_fields(answer)) {
+        if (json_unpack(answer, "{s:I,s:I,s:I,s:I,s:s,s:s}", "pid", &pid, "guardian_pid", &guardian, "view",
+                        &view, "held_packets", &held, "role", &role, "state", &state) != 0) {
             *error = FT_EMALFORMED;
             json_decref(answer);
             return false;
         }
         s->seen[i] = true;
-        s->pid[i] = (pid_t)nd_drill_number(answer, "pid");
-        s->guardian[i] = (pid_t)nd_drill_number(answer, "guardian_pid");
-        if (strcmp(nd_drill_text(answer, "role"), "primary") == 0) {
+        s->pid[i] = (pid_t)pid;
+        s->guardian[i] = (pid_t)guardian;
+        if (strcmp(role, "primary") == 0) {
             s->primary = i;
             s->standby = 1 - i;
-            s->view = nd_drill_number(answer, "view");
-            s->held = nd_drill_number(answer, "held_packets");
-            primary = !primary && strcmp(nd_drill_text(answer, "state"), "PROTECTED") == 0;
+            s->view = (uint64_t)view;
+            s->held = (uint64_t)held;
+            primary = !primary && strcmp(state, "PROTECTED") == 0;
         } else {
-            standby = standby && strcmp(nd_drill_text(answer, "state"), "READY") == 0;
+            standby = standby && strcmp(state, "READY") == 0;
         }
         json_decref(answer);
     }
@@ -222,8 +211,6 @@ uint64_t nd_drill_await_takeover(struct nd_drill *d, unsigned node, struct nd_dr
     return released ? released : nd_now();
 }
 
-/* The primary without its standby: as long as it takes to go SOLO, or to see that a strict one stays
- * DEGRADED. */
 uint64_t nd_drill_await_alone(struct nd_drill *d, unsigned node, struct nd_drill_run *r)
 {
     const char *wanted = d->config->protect.strict ? "DEGRADED" : "SOLO";

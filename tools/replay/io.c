@@ -48,18 +48,13 @@ void nd_slot_free(struct nd_slot *slot, unsigned lanes)
 
 void nd_slot_reset(struct nd_slot *slot, unsigned lanes)
 {
-    struct ft_ring out[FT_LANES_MAX], records[FT_LANES_MAX];
+    memset(slot, 0, offsetof(struct nd_slot, lanes));
+    for (unsigned l = 0; l < lanes; l++) {
+        struct nd_slot_lane *lane = &slot->lanes[l];
 
-    for (unsigned l = 0; l < lanes; l++) {
-        out[l] = slot->lanes[l].out;
-        records[l] = slot->lanes[l].records;
-    }
-    memset(slot, 0, sizeof(*slot));
-    for (unsigned l = 0; l < lanes; l++) {
-        slot->lanes[l].out = out[l];
-        slot->lanes[l].records = records[l];
-        ft_ring_reset(&slot->lanes[l].out);
-        ft_ring_reset(&slot->lanes[l].records);
+        ft_ring_reset(&lane->out);
+        ft_ring_reset(&lane->records);
+        lane->fed = lane->shift = lane->asked = lane->taken = 0;
     }
 }
 
@@ -217,32 +212,24 @@ static void put_record(void *ctx, unsigned lane, const struct ft_record *record)
 
 /* ---- making ------------------------------------------------------------------------------------ */
 
-static void deal_buffers(struct nd_slot_io *io, uint32_t size, uint32_t each)
-{
-    for (unsigned l = 0; l < io->lanes; l++)
-        for (uint32_t i = each; i-- > 0;)
-            io->lane[l].free[io->lane[l].frees++] = io->pool + ((size_t)l * each + i) * size;
-}
-
 int nd_slot_io_open(struct nd_slot_io *io, struct nd_slot *slot, const struct nd_tape tapes[], unsigned lanes,
                     bool keeps, struct ft_fault *fault)
 {
     uint32_t size, each = BUFFERS / lanes;
-    bool enough;
+    uint8_t *pool;
 
-    *io = (struct nd_slot_io){.slot = slot, .tapes = tapes, .lanes = lanes};
+    *io = (struct nd_slot_io){.slot = slot, .tapes = tapes};
     io->frame_max = tapes->longest > NF_EMIT_SLOT ? tapes->longest : NF_EMIT_SLOT;
     size = ((uint32_t)sizeof(struct buffer) + io->frame_max + 63u) & ~63u;
-    io->pool = mmap(NULL, (size_t)size * BUFFERS, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    enough = io->pool != MAP_FAILED;
+    pool = mmap(NULL, (size_t)size * BUFFERS, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     for (unsigned l = 0; l < lanes; l++) {
         io->lane[l].free = malloc(each * sizeof(*io->lane[l].free));
-        enough &= io->lane[l].free != NULL;
+        if (pool == MAP_FAILED || !io->lane[l].free)
+            return ft_fail(fault, FT_ENOMEM, "no memory for %u packet buffers", BUFFERS);
+        for (uint32_t i = each; i-- > 0;)
+            io->lane[l].free[io->lane[l].frees++] = pool + ((size_t)l * each + i) * size;
     }
-    if (!enough)
-        return ft_fail(fault, FT_ENOMEM, "no memory for %u packet buffers", BUFFERS);
-    deal_buffers(io, size, each);
     io->io = (struct nd_io){.ctx = io,
                             .ports = ND_SLOT_PORTS,
                             .side = {NF_INSIDE, NF_OUTSIDE},

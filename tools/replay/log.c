@@ -23,26 +23,18 @@ static const struct lg_recording *first_of(const struct nd_log *log)
 static int refuse_chain(const struct lg_recording *r, const char *ours, uint32_t len, struct ft_fault *fault)
 {
     const char *theirs = r->identity;
-    uint32_t at = 0, line = 0, left, left_ours;
+    char line[2][52] = {"", ""}; /* what each has there */
+    uint32_t at = 0, from = 0;
 
-    while (at < len && at < r->head.identity && ours[at] == theirs[at]) {
+    for (; at < len && at < r->head.identity && ours[at] == theirs[at]; at++)
         if (ours[at] == '\n')
-            line = at + 1;
-        at++;
-    }
-    line = at > line + 24 ? at - 24 : line;
-    left = r->head.identity - line;
-    left_ours = len - line;
-    for (uint32_t i = 0; i < left; i++)
-        if (theirs[line + i] == '\n')
-            left = i;
-    for (uint32_t i = 0; i < left_ours; i++)
-        if (ours[line + i] == '\n')
-            left_ours = i;
+            from = at + 1;
+    from = at > from + 24 ? at - 24 : from;
+    snprintf(line[0], sizeof(line[0]) - 1, "%.*s", (int)(r->head.identity - from), theirs + from);
+    snprintf(line[1], sizeof(line[1]) - 1, "%.*s", (int)(len - from), ours + from);
     return ft_fail(fault, FT_EMALFORMED,
                    "%.90s:offset %u: chain with '%.*s', expected '%.*s' of the configuration", r->file,
-                   LG_PREFACE, left > 50 ? 50 : (int)left, theirs + line,
-                   left_ours > 50 ? 50 : (int)left_ours, ours + line);
+                   LG_PREFACE, (int)strcspn(line[0], "\n"), line[0], (int)strcspn(line[1], "\n"), line[1]);
 }
 
 static int check_chain(const struct nd_log *log, struct ft_fault *fault)
@@ -57,13 +49,6 @@ static int check_chain(const struct nd_log *log, struct ft_fault *fault)
         return ft_fail(fault, FT_EMALFORMED, "%.120s:offset %u: %u lanes, expected %u of the configuration",
                        r->file, LG_PREFACE, r->head.lanes, log->config->chain.lanes);
     return 0;
-}
-
-static int open_region(struct nd_log *log, struct ft_fault *fault)
-{
-    static const struct ft_region_config how = {.name = "understudy replay"};
-
-    return nf_chain_region(&log->region, &log->config->chain, &how, fault);
 }
 
 static int make_lane(struct nd_log *log, unsigned index, struct ft_fault *fault)
@@ -100,12 +85,6 @@ static int make_lanes(struct nd_log *log, struct ft_fault *fault)
     int error = 0;
 
     log->io = (struct nd_io){.ports = l3 ? l3->ports : 2, .buffers = 1024};
-    log->shared = aligned_alloc(64, lanes * sizeof(*log->shared));
-    log->lane = calloc(lanes, sizeof(*log->lane));
-    log->of_lane = calloc(lanes, sizeof(*log->of_lane));
-    if (!log->shared || !log->lane || !log->of_lane)
-        return ft_fail(fault, FT_ENOMEM, "no memory for %u lanes", lanes);
-    memset(log->shared, 0, lanes * sizeof(*log->shared));
     log->lanes = lanes;
     nd_group_init(&log->group, log->lane, lanes);
     log->group.patient = true;
@@ -205,23 +184,18 @@ static int run_lanes(struct nd_log *log, struct ft_fault *fault)
     return error;
 }
 
-/* Whether this file has what --until names. One line when it has not and is the last. */
-static int look_for_until(struct nd_log *log, bool last)
+/* Whether what --until names is before `end`, the sequence number that the lane's next input would have. One
+ * line when it is not and `last` says that nothing follows. */
+static int check_until(struct nd_log *log, uint64_t end, bool last)
 {
     const struct nd_replay_options *o = log->options;
-    uint64_t to;
 
-    if (!o->until)
+    log->stopped = o->until_seq < end;
+    if (!last || (log->stopped && o->until_seq >= first_of(log)->at[o->until_lane].seq))
         return 0;
-    to = nd_index_seq(&log->index, (unsigned)o->until_lane);
-    log->stopped = o->until_seq < to;
-    if (log->stopped)
-        nd_index_until(&log->index, (unsigned)o->until_lane, o->until_seq);
-    else if (last)
-        return nd_usage("replay", "--until %lu:%lu: the log has sequence numbers %lu to %lu of lane %lu",
-                        o->until_lane, o->until_seq, first_of(log)->at[o->until_lane].seq, to - 1,
-                        o->until_lane);
-    return 0;
+    return nd_usage("replay", "--until %lu:%lu: the log has sequence numbers %lu to %lu of lane %lu",
+                    o->until_lane, o->until_seq, first_of(log)->at[o->until_lane].seq, end - 1,
+                    o->until_lane);
 }
 
 /* An exit code in *code when nothing was executed for it. */
@@ -233,8 +207,13 @@ static int run_file(struct nd_log *log, unsigned file, int *code, struct ft_faul
     if (error || log->diverged)
         return error;
     error = nd_index_make(&log->index, r, fault);
-    if (!error)
-        *code = look_for_until(log, file + 1 == log->files.count);
+    if (!error && log->options->until) {
+        unsigned lane = (unsigned)log->options->until_lane;
+
+        *code = check_until(log, nd_index_seq(&log->index, lane), file + 1 == log->files.count);
+        if (log->stopped && !*code)
+            nd_index_until(&log->index, lane, log->options->until_seq);
+    }
     if (!error && !*code) {
         nd_index_settle(&log->index);
         error = run_lanes(log, fault);
@@ -245,8 +224,19 @@ static int run_file(struct nd_log *log, unsigned file, int *code, struct ft_faul
 
 static int run_files(struct nd_log *log, int *code, struct ft_fault *fault)
 {
-    int error = apply_snapshot(log, fault);
+    const struct nd_replay_options *o = log->options;
+    int error;
 
+    /* Before anything is executed, as far as can be told without reading records. */
+    if (o->until && o->until_lane >= log->lanes)
+        *code = nd_usage("replay", "--until %lu:%lu: the log has sequence numbers of lanes 0 to %u",
+                         o->until_lane, o->until_seq, log->lanes - 1);
+    else if (o->until)
+        *code = check_until(log, log->files.list[log->files.count - 1].seq[o->until_lane], true);
+    if (*code)
+        return 0;
+    log->stopped = false;
+    error = apply_snapshot(log, fault);
     for (unsigned i = log->files.first;
          !error && !*code && i < log->files.count && !log->stopped && !log->diverged; i++)
         error = run_file(log, i, code, fault);
@@ -255,25 +245,9 @@ static int run_files(struct nd_log *log, int *code, struct ft_fault *fault)
 
 /* ---- the command ------------------------------------------------------------------------------- */
 
-/* Before anything is executed, as far as can be told without reading records. */
-static int check_until(const struct nd_log *log)
-{
-    const struct nd_replay_options *o = log->options;
-    const struct lg_recording *first = first_of(log), *last = &log->files.list[log->files.count - 1];
-
-    if (!o->until || (o->until_lane < log->lanes && o->until_seq >= first->at[o->until_lane].seq &&
-                      o->until_seq < last->seq[o->until_lane]))
-        return 0;
-    if (o->until_lane >= log->lanes)
-        return nd_usage("replay", "--until %lu:%lu: the log has sequence numbers of lanes 0 to %u",
-                        o->until_lane, o->until_seq, log->lanes - 1);
-    return nd_usage("replay", "--until %lu:%lu: the log has sequence numbers %lu to %lu of lane %lu",
-                    o->until_lane, o->until_seq, first->at[o->until_lane].seq, last->seq[o->until_lane] - 1,
-                    o->until_lane);
-}
-
 static int open_log(struct nd_log *log, struct ft_fault *fault)
 {
+    static const struct ft_region_config how = {.name = "understudy replay"};
     int error = nd_config_read(&log->config, log->options->config, false, fault);
 
     if (!error)
@@ -284,7 +258,7 @@ static int open_log(struct nd_log *log, struct ft_fault *fault)
         error = check_chain(log, fault);
     }
     if (!error)
-        error = open_region(log, fault);
+        error = nf_chain_region(&log->region, &log->config->chain, &how, fault);
     if (!error)
         error = make_lanes(log, fault);
     return error;
@@ -303,9 +277,6 @@ static void close_all(struct nd_log *log)
         if (lane->frames)
             fclose(lane->frames);
     }
-    free(log->shared);
-    free(log->lane);
-    free(log->of_lane);
     if (log->region)
         ft_region_close(log->region);
     nd_log_files_close(&log->files);
@@ -318,11 +289,9 @@ int nd_replay_log(const struct nd_replay_options *options)
     struct ft_fault fault = {""};
     int error, code = ND_DONE;
 
-    log = (struct nd_log){.options = options};
+    log.options = options;
     error = open_log(&log, &fault);
     if (!error)
-        code = check_until(&log);
-    if (!error && !code)
         error = run_files(&log, &code, &fault);
     if (!error && !code && options->output)
         error = nd_log_dump(&log, &fault);

@@ -69,9 +69,9 @@ struct nd_log {
     struct nd_index index; /* of the file that is executed */
     struct ft_region *region;
     unsigned lanes;
-    struct ft_lane *shared;      /* [lanes] */
-    struct nd_lane *lane;        /* [lanes] */
-    struct nd_log_lane *of_lane; /* [lanes] */
+    struct ft_lane shared[FT_LANES_MAX];
+    struct nd_lane lane[FT_LANES_MAX];
+    struct nd_log_lane of_lane[FT_LANES_MAX];
     struct nd_group group;
     struct nd_io io;
     _Atomic uint64_t view;

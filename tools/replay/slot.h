@@ -46,6 +46,7 @@ struct nd_slot {
     _Atomic uint64_t refused;                /* things that the other said and this one could not believe */
     char refusal[FT_REASON_MAX];             /* the last of the refused things */
     struct ft_lane shared[FT_LANES_MAX];
+    /* All before this is zero for each new process; the rings stay. */
     struct nd_slot_lane lanes[FT_LANES_MAX];
 };
 
@@ -61,8 +62,6 @@ struct nd_slot_io {
     struct nd_io io; /* what lanes see of it */
     struct nd_slot *slot;
     const struct nd_tape *tapes; /* [lanes] */
-    unsigned lanes;
-    uint8_t *pool;
     struct {
         _Alignas(64) void **free; /* buffers of the lane's not in use */
         uint32_t frees;

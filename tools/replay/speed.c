@@ -15,16 +15,12 @@
 #define BUFFERS 4096u
 #define RING    (8u << 20)
 
-struct question {
+/* What nd_speed_measure fills in before the fork, and the measuring process's own. */
+static struct {
     struct nd_speed *answer; /* shared memory */
     const struct nd_tape *tape;
-    const struct nd_config *config;
-    uint64_t seed;
-};
-
-static struct {
-    const struct nd_tape *tape;
     struct nd_config config;
+    uint64_t seed;
     struct ft_region *region;
     struct ft_lane shared;
     struct nd_lane lane;
@@ -104,25 +100,6 @@ static uint64_t cpu_now(void)
     return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
-static int make_lane(uint64_t seed, struct ft_fault *fault)
-{
-    memset(&s.lane, 0, sizeof(s.lane));
-    nd_group_init(&s.group, &s.lane, 1);
-    s.group.stream.kind = ND_STREAM_RECORDS;
-    s.lane = (struct nd_lane){.config = &s.config,
-                              .io = &s.io,
-                              .region = s.region,
-                              .shared = &s.shared,
-                              .group = &s.group,
-                              .setup.question = &s.question,
-                              .setup.seed = seed,
-                              .setup.view = &s.view,
-                              .setup.stop = &s.stop,
-                              .seen.order = ft_order_make(FT_LANE_REPLAY, 1), /* not one that was aborted */
-                              .doing = FT_LANE_LIVE};
-    return nd_lane_make(&s.lane, fault);
-}
-
 /* A standby's memory for outputs is touched for the first time once in its life: not a matter of its speed.
  */
 static void touch_replayed(void)
@@ -134,36 +111,45 @@ static void touch_replayed(void)
     lg_replayed_clear(&s.lane.replayed);
 }
 
-/* From the beginning again, in another role. */
-static int restart_lane(enum ft_order doing, uint64_t seed, struct ft_fault *fault)
+/* From the beginning, the first time or again, in this role. */
+static int start_lane(enum ft_order doing, struct ft_fault *fault)
 {
     int error;
 
-    nd_lane_free(&s.lane);
+    if (s.lane.chain)
+        nd_lane_free(&s.lane);
     ft_region_wipe(s.region);
     ft_ring_reset(&s.shared.log);
     ft_ring_reset(&s.shared.replay);
-    error = make_lane(seed, fault);
-    if (error)
-        return error;
-    s.lane.doing = doing;
-    touch_replayed();
-    return 0;
+    nd_group_init(&s.group, &s.lane, 1);
+    s.group.stream.kind = ND_STREAM_RECORDS;
+    s.lane = (struct nd_lane){.config = &s.config,
+                              .io = &s.io,
+                              .region = s.region,
+                              .shared = &s.shared,
+                              .group = &s.group,
+                              .setup.question = &s.question,
+                              .setup.seed = s.seed,
+                              .setup.view = &s.view,
+                              .setup.stop = &s.stop,
+                              .seen.order = ft_order_make(FT_LANE_REPLAY, 1), /* not one that was aborted */
+                              .doing = doing};
+    error = nd_lane_make(&s.lane, fault);
+    if (!error)
+        touch_replayed();
+    return error;
 }
 
-static int open_all(const struct nd_tape *tape, const struct nd_config *config, uint64_t seed,
-                    struct ft_fault *fault)
+static int open_all(struct ft_fault *fault)
 {
     static const struct ft_region_config how = {.name = "understudy speed"};
     int error;
 
-    s.tape = tape;
-    s.config = *config;
     s.config.protect.asked = ND_MODE_LOG;
     s.config.protect.standby = ND_STANDBY_HOT;
     (void)nd_config_decide(&s.config.protect, &s.config.chain, NULL);
     s.config.protect.audit = false;
-    s.frame_max = ((tape->longest > NF_EMIT_LEN ? tape->longest : NF_EMIT_LEN) + 63u) & ~63u;
+    s.frame_max = ((s.tape->longest > NF_EMIT_LEN ? s.tape->longest : NF_EMIT_LEN) + 63u) & ~63u;
     s.pool = malloc((size_t)BUFFERS * s.frame_max);
     if (!s.pool || ft_lane_init(&s.shared, RING, RING) != 0)
         return ft_fail(fault, FT_ENOMEM, "no memory for %u frames", BUFFERS);
@@ -177,12 +163,12 @@ static int open_all(const struct nd_tape *tape, const struct nd_config *config, 
                           .data = io_data,
                           .drop = io_drop,
                           .burst = io_burst};
-    error = nf_chain_region(&s.region, &config->chain, &how, fault);
+    error = nf_chain_region(&s.region, &s.config.chain, &how, fault);
     atomic_store(&s.shared.orders.stable,
                  FT_ALL); /* the standby is as quick as can be: what is held leaves next */
     atomic_store(&s.shared.orders.lease_until, FT_ALL);
     atomic_store(&s.shared.orders.logging, true);
-    return error ? error : make_lane(seed, fault);
+    return error;
 }
 
 /* ---- live -------------------------------------------------------------------------------------- */
@@ -268,21 +254,22 @@ static uint64_t run_replay(void)
 
 /* ---- the whole --------------------------------------------------------------------------------- */
 
-static int measure_repeats(struct nd_speed *out, uint64_t seed, struct ft_fault *fault)
+static int measure_repeats(void *unused, struct ft_fault *fault)
 {
     double live[ND_SPEED_REPEATS], replay[ND_SPEED_REPEATS], ratio[ND_SPEED_REPEATS];
     double packets = (double)(s.tape->count ? s.tape->count : 1);
-    int error = 0;
+    int error = open_all(fault);
 
+    (void)unused;
     for (unsigned i = 0; i < ND_SPEED_REPEATS && !error; i++) {
         uint64_t took, digest;
 
-        if ((error = restart_lane(FT_LANE_LIVE, seed, fault)))
+        if ((error = start_lane(FT_LANE_LIVE, fault)))
             break;
         took = run_live();
         live[i] = (double)took / packets;
         digest = ft_region_digest(s.region);
-        if (took && !(error = restart_lane(FT_LANE_REPLAY, seed, fault)))
+        if (took && !(error = start_lane(FT_LANE_REPLAY, fault)))
             took = run_replay();
         replay[i] = (double)took / packets;
         ratio[i] = replay[i] > 0 ? live[i] / replay[i] : 0;
@@ -293,33 +280,28 @@ static int measure_repeats(struct nd_speed *out, uint64_t seed, struct ft_fault 
     }
     if (error)
         return error;
-    *out = (struct nd_speed){.measured = true,
-                             .live_ns = nd_quantile(live, ND_SPEED_REPEATS, 0.5),
-                             .replay_ns = nd_quantile(replay, ND_SPEED_REPEATS, 0.5),
-                             .ratio = nd_quantile(ratio, ND_SPEED_REPEATS, 0.5),
-                             .least = ratio[0],
-                             .most = ratio[ND_SPEED_REPEATS - 1]};
+    *s.answer = (struct nd_speed){.measured = true,
+                                  .live_ns = nd_quantile(live, ND_SPEED_REPEATS, 0.5),
+                                  .replay_ns = nd_quantile(replay, ND_SPEED_REPEATS, 0.5),
+                                  .ratio = nd_quantile(ratio, ND_SPEED_REPEATS, 0.5),
+                                  .least = ratio[0],
+                                  .most = ratio[ND_SPEED_REPEATS - 1]};
     return 0;
-}
-
-static int open_and_measure(void *arg, struct ft_fault *fault)
-{
-    const struct question *q = arg;
-    int error = open_all(q->tape, q->config, q->seed, fault);
-
-    return error ? error : measure_repeats(q->answer, q->seed, fault);
 }
 
 int nd_speed_measure(struct nd_speed *out, const struct nd_tape *tape, const struct nd_config *config,
                      uint64_t seed, struct ft_fault *fault)
 {
-    struct question q = {nd_shared_memory(sizeof(*q.answer)), tape, config, seed};
     int error;
 
-    if (!q.answer)
+    s.answer = nd_shared_memory(sizeof(*s.answer));
+    s.tape = tape;
+    s.config = *config;
+    s.seed = seed;
+    if (!s.answer)
         return ft_fail(fault, FT_ENOMEM, "no memory to measure speed");
-    error = nd_child_run(open_and_measure, &q, "speed", fault); /* the region has one address */
-    *out = *q.answer;
-    munmap(q.answer, sizeof(*q.answer));
+    error = nd_child_run(measure_repeats, NULL, "speed", fault); /* the region has one address */
+    *out = *s.answer;
+    munmap(s.answer, sizeof(*s.answer));
     return error;
 }

@@ -38,53 +38,28 @@ static int place_in_burst(struct nd_tape *tape, uint64_t time)
     struct nd_tape_burst *last = tape->burst_count ? &tape->bursts[tape->burst_count - 1] : NULL;
     uint64_t step, from = last ? last->time : time;
 
-    if (!last || last->n == FT_BURST_MAX || time - last->time > TOGETHER) {
+    if (!last || last->n == FT_BURST_MAX || time - from > TOGETHER) {
         step = (time - from) / TIMER_MAX;
         step = step > TIMER_STEP ? step : TIMER_STEP;
         for (uint64_t t = from + step; t < time; t += step)
             if (!add_burst(tape, t))
                 return FT_ENOMEM;
         last = add_burst(tape, time);
-        if (!last)
-            return FT_ENOMEM;
     }
+    if (!last)
+        return FT_ENOMEM;
     last->n++;
     return 0;
 }
 
-/* How many inputs are of packets up to `number`. */
-static uint64_t inputs_to(const struct nd_tape *tape, uint64_t number)
-{
-    uint64_t low = 0, high = tape->count;
-
-    while (low < high) {
-        uint64_t middle = low + (high - low) / 2;
-
-        if (tape->inputs[middle].number <= number)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t number)
 {
-    uint64_t low = 0, high = tape->burst_count, index = inputs_to(tape, number);
+    uint64_t last = 0;
 
-    if (index-- == 0)
-        return 0;
-
-    /* The last burst that begins at or before it; empty ones stand before the one that has it. */
-    while (high - low > 1) {
-        uint64_t middle = low + (high - low) / 2;
-
-        if (tape->bursts[middle].first <= index)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low + 1;
+    for (uint64_t b = 0; b < tape->burst_count; b++)
+        if (tape->bursts[b].n && tape->inputs[tape->bursts[b].first].number <= number)
+            last = b + 1;
+    return last;
 }
 
 /* ---- packets ----------------------------------------------------------------------------------- */
