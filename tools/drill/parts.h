@@ -41,8 +41,6 @@ json_t *nd_drill_ask(struct nd_drill *drill, unsigned node, const char *command,
                      struct ft_fault *fault);
 const char *nd_drill_text(const json_t *object, const char *key); /* "" when it is not there */
 uint64_t nd_drill_number(const json_t *object, const char *key);  /* 0 when it is not there */
-/* One that has to be there: without it the run has failed, and this is false. */
-bool nd_drill_field(struct nd_drill_run *run, const json_t *object, const char *key, uint64_t *out);
 
 /* True when one node is a PROTECTED primary, and the other, if it can be asked from here, its READY standby.
  */

@@ -67,15 +67,14 @@ const char *nd_drill_text(const json_t *o, const char *key)
 
 uint64_t nd_drill_number(const json_t *o, const char *key)
 {
-    const json_t *v = json_object_get(o, key);
-    double x = json_number_value(v);
-    return json_is_integer(v) ? (uint64_t)json_integer_value(v) : x > 0 ? (uint64_t)x : 0;
+    return (uint64_t)json_integer_value(json_object_get(o, key));
 }
 
-bool nd_drill_field(struct nd_drill_run *r, const json_t *o, const char *key, uint64_t *out)
+/* One that has to be there: without it the run has failed, and this is false. */
+static bool read_field(struct nd_drill_run *r, const json_t *o, const char *key, uint64_t *out)
 {
     const json_t *v = json_object_get(o, key);
-    *out = json_is_integer(v) ? (uint64_t)json_integer_value(v) : 0;
+    *out = (uint64_t)json_integer_value(v);
     if (!json_is_integer(v))
         nd_drill_failed(r, "a node's status has no number \"%s\"", key);
     return json_is_integer(v);
@@ -143,12 +142,10 @@ int nd_drill_settle(struct nd_drill *d, struct nd_sight *s, struct ft_fault *fau
 static bool note_takeover(struct nd_drill_run *r, const json_t *t)
 {
     uint64_t suspected, replayed, released;
-    if (!nd_drill_field(r, t, "suspected_ns", &suspected) ||
-        !nd_drill_field(r, t, "decided_ns", &r->decided_ns) ||
-        !nd_drill_field(r, t, "replay_done_ns", &replayed) ||
-        !nd_drill_field(r, t, "first_release_ns", &released) ||
-        !nd_drill_field(r, t, "tail_emitted", &r->tail_emitted) ||
-        !nd_drill_field(r, t, "tail_suppressed", &r->tail_suppressed))
+    if (!read_field(r, t, "suspected_ns", &suspected) || !read_field(r, t, "decided_ns", &r->decided_ns) ||
+        !read_field(r, t, "replay_done_ns", &replayed) || !read_field(r, t, "first_release_ns", &released) ||
+        !read_field(r, t, "tail_emitted", &r->tail_emitted) ||
+        !read_field(r, t, "tail_suppressed", &r->tail_suppressed))
         return false;
     snprintf(r->reason, sizeof r->reason, "%s", nd_drill_text(t, "reason"));
     if (r->reason[0] == 0)
@@ -253,9 +250,9 @@ void nd_drill_judge_fenced(struct nd_drill *d, unsigned node, struct nd_drill_ru
         nd_drill_failed(r, "%s does not answer after it was fenced", r->victim);
     } else if (r->decided_ns == 0) {
         nd_drill_failed(r, "it is not known when %s took over", r->survivor);
-    } else if (nd_drill_field(r, fenced, "last_release_ns", &checked) &&
-               nd_drill_field(r, fenced, "last_sent_ns", &sent) &&
-               nd_drill_field(r, fenced, "dropped", &r->fenced_dropped)) {
+    } else if (read_field(r, fenced, "last_release_ns", &checked) &&
+               read_field(r, fenced, "last_sent_ns", &sent) &&
+               read_field(r, fenced, "dropped", &r->fenced_dropped)) {
         r->fenced_before_ms = checked ? nd_drill_ms(checked, r->decided_ns) : -1;
         r->released_after = checked > r->decided_ns;
         r->burst_in_flight = !r->released_after && sent > r->decided_ns;

@@ -4,7 +4,6 @@
 #include "tools/replay/capture.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,23 +49,14 @@ void nd_capture_put(struct nd_capture_file *c, uint64_t stamp, const void *frame
 
 int nd_capture_finish(struct nd_capture_file *c, struct ft_fault *fault)
 {
-    bool failed;
-    int why;
-
     if (!c->dump)
         return 0;
-    failed = pcap_dump_flush(c->dump) != 0 || ferror(pcap_dump_file(c->dump));
-    why = errno;
-    pcap_dump_close(c->dump);
-    c->dump = NULL;
-    if (!failed && c->part && rename(c->part, c->file) != 0) {
-        failed = true;
-        why = errno;
-    }
-    if (failed)
-        return ft_fail(fault, FT_EIO, "%.150s: cannot be written: %s", c->file, strerror(why));
+    if (pcap_dump_flush(c->dump) != 0 || ferror(pcap_dump_file(c->dump)) ||
+        (c->part && rename(c->part, c->file) != 0))
+        return ft_fail(fault, FT_EIO, "%.150s: cannot be written: %s", c->file, strerror(errno));
     free(c->part);
     c->part = NULL;
+    nd_capture_close(c);
     return 0;
 }
 

@@ -31,9 +31,7 @@
 
 static void sleep_for(long ns)
 {
-    struct timespec t = {0, ns};
-
-    nanosleep(&t, NULL);
+    nanosleep(&(struct timespec){0, ns}, NULL);
 }
 
 static struct nd_slot *primary(struct nd_replay *r)
@@ -71,22 +69,15 @@ static uint64_t asked_of(struct nd_replay *r, uint64_t *all)
     return n;
 }
 
-static void show_progress(struct nd_replay *r, uint64_t now, uint64_t *shown, bool end)
+/* A bar for a terminal, in a long run. */
+static void show_progress(struct nd_replay *r, uint64_t now, uint64_t *shown)
 {
-    uint64_t done, all;
+    uint64_t all, done = asked_of(r, &all);
 
-    if (!end &&
-        (r->began == 0 || now - r->began < BAR_AFTER || now - *shown < BAR_EVERY || !isatty(STDERR_FILENO)))
+    if (r->began == 0 || now - r->began < BAR_AFTER || now - *shown < BAR_EVERY || done == 0 || done > all ||
+        !isatty(STDERR_FILENO))
         return;
-    if (end) {
-        if (*shown)
-            fprintf(stderr, "\r%60s\r", "");
-        return;
-    }
     *shown = now;
-    done = asked_of(r, &all);
-    if (done == 0 || done > all)
-        return;
     fprintf(stderr, "\r[%-40.*s] %3lu %%  burst %lu", (int)(done * 40 / all),
             "########################################", done * 100 / all, done);
 }
@@ -116,9 +107,10 @@ static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), co
                             asked, 'a' + (int)r->primary,
                             ft_state_name((enum ft_state)atomic_load(&primary(r)->status.state)),
                             primary(r)->status.why);
-        show_progress(r, now, &shown, false);
+        show_progress(r, now, &shown);
     }
-    show_progress(r, 0, &shown, true);
+    if (shown)
+        fprintf(stderr, "\r%60s\r", "");
     return error;
 }
 
@@ -221,13 +213,10 @@ static int kill_one(struct nd_replay *r, struct ft_fault *fault)
     error = wait_until(r, protected_by_both, "protection", fault);
     if (error)
         return error;
-    if (kill->primary) {
-        error = kill_primary(r, fault);
-    } else {
-        nd_nodes_kill(r, standby);
-        error = nd_nodes_start(r, standby, fault);
-    }
-    return error;
+    if (kill->primary)
+        return kill_primary(r, fault);
+    nd_nodes_kill(r, standby);
+    return nd_nodes_start(r, standby, fault);
 }
 
 /* ---- the whole --------------------------------------------------------------------------------- */

@@ -5,10 +5,9 @@
  * (replay/log_lane.c), what is told of it (replay/log_print.c).
  *
  * Every lane but the first is a thread: the first runs on the caller's, so one lane alone is one thread, for
- * a debugger. One thread for all lanes would have to change lanes in the middle of bursts, since two bursts
- * of two lanes may each wait for an access of the other; so it would need a stack for each lane, and a replay
- * that no standby ever does. Threads follow the dependencies as a standby's lanes do, with the same code, and
- * whatever order they run in beyond that makes no difference, which is what the dependencies are for.
+ * a debugger. Threads follow the dependencies as a standby's lanes do, with the same code; their order beyond
+ * that makes no difference. (One thread for all lanes would have to change lanes within bursts: two bursts
+ * may each wait for an access of the other.)
  *
  * Where one file ends and the next begins all lanes are quiesced: they are joined there, and the snapshot is
  * compared.
