@@ -66,9 +66,9 @@ static int report(const struct nd_prober *p, uint64_t begin, uint64_t end, bool 
             f.sent, f.received, f.lost, f.duplicated, f.reordered, f.contradicted, f.refused, f.silence_ms,
             f.late_ms);
         if (f.flows)
-            printf(
-                "%lu TCP flows, %lu broken; longest silence of the median flow %.1f ms, of the worst %.1f ms\n",
-                f.flows, f.flows_broken, f.flow_silence_ms, f.flow_worst_ms);
+            printf("%lu TCP flows, %lu broken; longest silence of the median flow %.1f ms, of the worst %.1f "
+                   "ms\n",
+                   f.flows, f.flows_broken, f.flow_silence_ms, f.flow_worst_ms);
         return 0;
     }
     json_t *gaps = json_array(), *flows = json_array();
