@@ -20,11 +20,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int read_file(pid_t pid, const char *name, char *out, size_t cap)
+static int open_entry(pid_t pid, const char *name)
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static int read_file(pid_t pid, const char *name, char *out, size_t cap)
+{
+    int fd = open_entry(pid, name);
     if (fd < 0)
         return -errno;
     ssize_t n = read(fd, out, cap - 1);
@@ -43,13 +48,6 @@ static bool read_link(pid_t pid, const char *name, char *out, size_t cap)
     ssize_t n = readlink(path, out, cap - 1);
     out[n > 0 ? n : 0] = 0;
     return n > 0;
-}
-
-static int open_space(pid_t pid, const char *name)
-{
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, name);
-    return open(path, O_RDONLY | O_CLOEXEC);
 }
 
 /* Field 22 of stat; the name in field 2 may hold anything, so count from its closing parenthesis. 0: no such
@@ -90,7 +88,7 @@ int nd_process_read(struct nd_process *p, pid_t pid, struct ft_fault *fault)
     if (split_args(p, n) < 0)
         return ft_fail(fault, FT_EINVAL, "process %d: too many arguments", (int)pid);
     if (!read_link(pid, "exe", p->exe, sizeof p->exe) || !read_link(pid, "cwd", p->cwd, sizeof p->cwd) ||
-        (p->net = open_space(pid, "net")) < 0 || (p->mount = open_space(pid, "mnt")) < 0) {
+        (p->net = open_entry(pid, "ns/net")) < 0 || (p->mount = open_entry(pid, "ns/mnt")) < 0) {
         int error = errno;
         nd_process_close(p);
         return ft_fail(fault, error == ENOENT ? FT_ENOENT : FT_EPERM, "process %d: %s", (int)pid,
