@@ -11,7 +11,6 @@
 #include "tools/bench/slot.h"
 #include "ftcore/base/check.h"
 #include "node/base/clock.h"
-#include "tools/pair/child.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,19 +30,6 @@ struct buffer {
     uint16_t lane;    /* whose it is */
     _Alignas(ND_LOAD_LINE) uint8_t frame[];
 };
-
-/* ---- the memory between ------------------------------------------------------------------------ */
-
-struct nd_bench_slot *nd_bench_slot_new(void)
-{
-    return nd_shared_memory(sizeof(struct nd_bench_slot));
-}
-
-void nd_bench_slot_free(struct nd_bench_slot *slot)
-{
-    if (slot)
-        munmap(slot, sizeof(*slot));
-}
 
 /* ---- arrival ----------------------------------------------------------------------------------- */
 

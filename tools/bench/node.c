@@ -56,7 +56,7 @@ static uint64_t resident(void)
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static uint64_t clock_ns(clockid_t clock)
+uint64_t nd_bench_clock(clockid_t clock)
 {
     struct timespec t = {0, 0};
 
@@ -72,11 +72,11 @@ static void show_figures(struct running *r)
 
     rp_status(r->member.replicator, &s);
     for (unsigned l = 0; l < r->node->config->chain.lanes; l++)
-        lanes += clock_ns(r->lane_clock[l]);
+        lanes += nd_bench_clock(r->lane_clock[l]);
     if (r->shown++ % RESIDENT == 0)
         atomic_store(&slot->resident_bytes, resident());
     atomic_store(&slot->cpu_lane, lanes);
-    atomic_store(&slot->cpu_replicator, clock_ns(r->replicator_clock));
+    atomic_store(&slot->cpu_replicator, nd_bench_clock(r->replicator_clock));
     atomic_store(&slot->link_bytes, s.link.bytes_out);
     atomic_store(&slot->records, s.records_sent);
     atomic_store(&slot->credit_waits, s.credit_waits);

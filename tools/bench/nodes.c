@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #define PATIENCE 30000000000ull /* ns of waiting after which something is broken */
@@ -124,7 +125,7 @@ int nd_bench_start(struct nd_bench_nodes *r, struct ft_fault *fault)
     int error = nd_loopback_open(&r->place, fault);
 
     for (unsigned n = 0; n < ND_NODES && !error; n++) {
-        r->slot[n] = nd_bench_slot_new();
+        r->slot[n] = nd_shared_memory(sizeof(*r->slot[n]));
         if (!r->slot[n])
             error = ft_fail(fault, FT_ENOMEM, "no memory between the nodes");
     }
@@ -139,7 +140,8 @@ void nd_bench_end(struct nd_bench_nodes *r)
 {
     for (unsigned n = ND_NODES; n-- > 0;) {
         nd_child_kill(&r->pid[n]);
-        nd_bench_slot_free(r->slot[n]);
+        if (r->slot[n])
+            munmap(r->slot[n], sizeof(*r->slot[n]));
     }
     nd_loopback_close(&r->place);
 }

@@ -18,6 +18,7 @@
 #include "tools/pair/member.h"
 
 #include <sched.h>
+#include <time.h>
 
 #define ND_RATE_FULL UINT64_MAX /* there is always a packet */
 
@@ -54,10 +55,6 @@ struct nd_bench_slot {
 
     struct ft_lane shared[FT_LANES_MAX];
 };
-
-/* NULL: no memory. */
-struct nd_bench_slot *nd_bench_slot_new(void);
-void nd_bench_slot_free(struct nd_bench_slot *slot);
 
 /* ---- bench/io.c: ports in memory ---- */
 
@@ -106,6 +103,9 @@ struct nd_bench_node {
 /* The times the bench gives its nodes: a loaded machine must raise no false alarm, and a death is told by the
  * guardian. */
 struct nd_timing nd_bench_timing(void);
+
+/* Processor time of a thread, ns. */
+uint64_t nd_bench_clock(clockid_t clock);
 
 /* A node's process, from its first moment to its last. */
 _Noreturn void nd_bench_node(const struct nd_bench_node *node);
