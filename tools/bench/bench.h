@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The bench: what protection costs while nothing fails, and how soon a successor releases when something
- * does. Options (bench/options.c), what is compared (bench/protection.c), one run of nodes (bench/run.c),
- * runs in pairs with `off` (bench/pairs.c), what they came to (bench/figures.c, bench/print.c), one thread
- * that is only counted (bench/count.c).
+ * does. Options (bench/cmd_bench.c), what is compared (bench/protection.c), one run of nodes (bench/run.c),
+ * runs in pairs with `off` (bench/cmd_bench.c), what they came to (bench/figures.c, bench/print.c), one
+ * thread that is only counted (bench/alone.c).
  */
 #ifndef TOOLS_BENCH_BENCH_H
 #define TOOLS_BENCH_BENCH_H
 
 #include "tools/bench/slot.h"
-
-#include <stddef.h>
-#include <stdio.h>
+#include "tools/pair/columns.h"
 
 #define ND_BENCH_KINDS 16u   /* protections in one comparison, at most */
 #define ND_BENCH_PAIRS 99u   /* pairs of runs for each, at most */
@@ -52,7 +50,7 @@ int nd_bench_protect(struct nd_protect *out, const struct nd_config *config, enu
 void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
                     const struct nd_bench_protection *protection, unsigned lanes);
 
-/* ---- bench/options.c ---- */
+/* ---- bench/cmd_bench.c ---- */
 
 struct nd_bench_options {
     const char *config, *capture, *save; /* capture NULL: synthetic; save NULL: nowhere */
@@ -71,9 +69,6 @@ struct nd_bench_options {
     uint64_t count;      /* --count: packets of a run without threads; 0: none */
     bool encode;         /* --encode: with the sender's encoding of records */
 };
-
-/* 0, or ND_USAGE with one line on stderr. */
-int nd_bench_options_read(struct nd_bench_options *o, int argc, char **argv);
 
 /* ---- bench/run.c ---- */
 
@@ -150,7 +145,7 @@ int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, 
  * only one, nothing is pinned. */
 unsigned nd_bench_cores(unsigned lanes, cpu_set_t *of_lanes, int *rest);
 
-/* ---- bench/pairs.c ---- */
+/* ---- bench/cmd_bench.c ---- */
 
 struct nd_bench_row {
     struct nd_bench_protection protection;
@@ -167,8 +162,35 @@ struct nd_bench_row {
 
 /* The median of one field over the runs. */
 double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size_t offset);
-int nd_bench_pairs(struct nd_bench_row *row, const struct nd_config *config, const struct nd_load *load,
-                   const struct nd_bench_options *o, struct ft_fault *fault);
+
+/* ---- bench/figures.c ---- */
+
+/* Medians over the pairs, where nothing else is said. */
+struct nd_bench_figures {
+    double overhead_pct, overhead_ns; /* of the pairs' ratios and differences */
+    double overhead_spread;           /* half of the range between the ratios' quartiles, in percent */
+    struct nd_bench_result with;      /* the fields that the columns name */
+    double takeover, takeover_p90, takeover_worst, replayed,
+        replayed_worst;                       /* ms; negative: there was none */
+    const char *limit;                        /* "lane" or "second": which core had more to do */
+    uint64_t lag, lag_late;                   /* packets, the most of all pairs, in each half of the time */
+    uint64_t waits, credit_waits;             /* means */
+    uint64_t takeovers, takeover_load, lanes; /* as in the row, the options and the load */
+};
+
+void nd_bench_figures(struct nd_bench_figures *out, const struct nd_bench_row *row,
+                      const struct nd_bench_options *o, unsigned lanes);
+extern const struct nd_column nd_bench_cost_columns[], nd_bench_resource_columns[];
+
+/* At a load. */
+struct nd_bench_load_figures {
+    uint64_t load; /* percent of saturation */
+    struct nd_bench_latency off, with;
+    double added_p50, added_p99, added_most; /* us */
+};
+
+void nd_bench_load_figures(struct nd_bench_load_figures *out, const struct nd_bench_row *row, unsigned load);
+extern const struct nd_column nd_bench_latency_columns[], nd_bench_work_columns[];
 
 /* ---- bench/print.c ---- */
 
@@ -178,17 +200,11 @@ void nd_bench_print(FILE *out, const struct nd_bench_row rows[], unsigned count,
                     const struct nd_bench_options *o);
 int nd_bench_print_json(const struct nd_bench_row rows[], unsigned count, const struct nd_config *config,
                         const struct nd_bench_options *o, unsigned lanes);
-struct json_t;
 /* Prints {"machine": …} with `list` (a reference that is taken) under `key`, beside what `all` (the same, or
  * NULL) has. 0 or ND_SOFTWARE. */
-int nd_bench_print_list(struct json_t *all, const char *key, struct json_t *list);
+int nd_bench_print_list(json_t *all, const char *key, json_t *list);
 
-/* ---- bench/lag.c ---- */
-
-void nd_bench_print_lag(FILE *out, const char *name, const struct nd_bench_lag *lag);
-struct json_t *nd_bench_lag_object(const struct nd_bench_lag *lag);
-
-/* ---- bench/count.c ---- */
+/* ---- bench/alone.c ---- */
 
 /* The lane alone, in this thread, for an instruction counter: prints the number of packets. An exit code. */
 int nd_bench_count(const struct nd_config *config, struct nd_load *load, const struct nd_bench_options *o);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See figures.h. */
-#include "tools/bench/figures.h"
+/* What the runs of a protection came to, as figures in tables; text and JSON walk the same columns. */
+#include "tools/bench/bench.h"
 #include "tools/pair/quantile.h"
 
 #include <string.h>
@@ -79,6 +79,15 @@ const struct nd_column nd_bench_work_columns[] = {
     ND_SHARE("sb repl.", "cpu.standby_replicator", OF_LOAD(with.cpu.standby_replicator), 7, 0),
     {.title = NULL},
 };
+
+double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size_t offset)
+{
+    double values[ND_BENCH_PAIRS];
+
+    for (unsigned i = 0; i < count; i++)
+        values[i] = *(const double *)((const char *)&runs[i] + offset);
+    return nd_quantile(values, count, 0.5);
+}
 
 static void set_overhead(struct nd_bench_figures *f, const struct nd_bench_row *row)
 {

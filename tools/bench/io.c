@@ -202,13 +202,40 @@ static void check_sample(const struct nd_bench_io *io, struct nd_bench_count *co
         add_to(&counts->bad, 1);
 }
 
+static uint32_t bucket_of(uint64_t ns)
+{
+    uint32_t shift, index;
+
+    if (ns < ND_TIMES_SUB)
+        return (uint32_t)ns;
+    shift = 63u - (uint32_t)__builtin_clzll(ns) - 6u;
+    index = (shift + 1) * ND_TIMES_SUB + (uint32_t)(ns >> shift) - ND_TIMES_SUB;
+    return index < ND_TIMES_BUCKETS ? index : ND_TIMES_BUCKETS - 1;
+}
+
+static void count_time(struct nd_times *t, uint64_t ns)
+{
+    add_to(&t->bucket[bucket_of(ns)], 1);
+    add_to(&t->count, 1);
+    if (ns > atomic_load_explicit(&t->most, memory_order_relaxed))
+        atomic_store_explicit(&t->most, ns, memory_order_relaxed);
+}
+
+static void clear_times(struct nd_times *t)
+{
+    for (uint32_t i = 0; i < ND_TIMES_BUCKETS; i++)
+        atomic_store_explicit(&t->bucket[i], 0, memory_order_relaxed);
+    atomic_store_explicit(&t->count, 0, memory_order_relaxed);
+    atomic_store_explicit(&t->most, 0, memory_order_relaxed);
+}
+
 static void follow_phase(const struct nd_bench_slot *slot, struct nd_bench_count *counts)
 {
     uint64_t phase = atomic_load_explicit(&slot->phase, memory_order_relaxed);
 
     if (ft_likely(phase == atomic_load_explicit(&counts->phase_seen, memory_order_relaxed)))
         return;
-    nd_times_clear(&counts->times);
+    clear_times(&counts->times);
     atomic_store_explicit(&counts->phase_seen, phase, memory_order_release);
 }
 
@@ -231,7 +258,7 @@ static uint32_t transmit(void *ctx, unsigned index, unsigned port, const struct 
             outputs++;
             if (b->due) {
                 now = now ? now : nd_now();
-                nd_times_count(&counts->times, now - b->due);
+                count_time(&counts->times, now - b->due);
             }
             if (ft_unlikely((held[i].number & (SAMPLE - 1)) == 0))
                 check_sample(io, counts, b);

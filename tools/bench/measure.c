@@ -6,6 +6,8 @@
 #include "tools/bench/parts.h"
 #include "node/base/clock.h"
 
+#include <math.h>
+
 #define SAMPLES 20u   /* samples of the lag in a measurement at saturation */
 #define LOOK_S  0.005 /* seconds between two samples of the lag at a load */
 #define SECOND  1e9
@@ -257,18 +259,49 @@ static int sample_load(struct nd_bench_nodes *r, struct nd_bench_latency *out, s
     return error ? error : nd_bench_wait(r, has_timed, "the latency's packets", fault);
 }
 
+static uint64_t middle_of_bucket(uint32_t bucket)
+{
+    uint32_t shift = bucket / ND_TIMES_SUB;
+
+    if (shift == 0)
+        return bucket;
+    shift--;
+    return ((uint64_t)(bucket % ND_TIMES_SUB + ND_TIMES_SUB) << shift) + ((1ull << shift) >> 1);
+}
+
+/* The time in us that `share` of the `all` counted ones do not exceed; 0 of nothing. */
+static double time_below(const uint64_t bucket[], uint64_t all, double share)
+{
+    uint64_t seen = 0;
+
+    for (uint32_t i = 0; i < ND_TIMES_BUCKETS && all; i++) {
+        seen += bucket[i];
+        if ((double)seen >= share * (double)all)
+            return (double)middle_of_bucket(i) / 1e3;
+    }
+    return 0;
+}
+
 static void set_times(const struct nd_bench_nodes *r, struct nd_bench_latency *out)
 {
-    static struct nd_times all; /* one run at a time */
-    const struct nd_bench_slot *slot = r->slot[0];
+    uint64_t bucket[ND_TIMES_BUCKETS] = {0}, all = 0;
+    struct nd_bench_slot *slot = r->slot[0];
 
-    nd_times_clear(&all);
-    for (unsigned l = 0; l < r->lanes; l++)
-        if (atomic_load(&slot->lane[l].phase_seen) == atomic_load(&slot->phase))
-            nd_times_add(&all, &slot->lane[l].times);
-    out->p50 = (double)nd_times_below(&all, 0.5) / 1e3;
-    out->p99 = (double)nd_times_below(&all, 0.99) / 1e3;
-    out->most = (double)atomic_load(&all.most) / 1e3;
+    for (unsigned l = 0; l < r->lanes; l++) {
+        const struct nd_times *t = &slot->lane[l].times;
+
+        if (atomic_load(&slot->lane[l].phase_seen) != atomic_load(&slot->phase))
+            continue;
+        for (uint32_t i = 0; i < ND_TIMES_BUCKETS; i++) {
+            uint64_t n = atomic_load_explicit(&t->bucket[i], memory_order_relaxed);
+
+            bucket[i] += n;
+            all += n;
+        }
+        out->most = fmax(out->most, (double)atomic_load(&t->most) / 1e3);
+    }
+    out->p50 = time_below(bucket, all, 0.5);
+    out->p99 = time_below(bucket, all, 0.99);
 }
 
 static void set_work(struct nd_bench_latency *out, const struct reading *a, const struct reading *b)

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * What the files of one run know of each other. bench/run.c is above bench/measure.c and bench/takeover.c,
- * and those are above bench/nodes.c. Owned by the bench's own process.
- */
+/* What bench/run.c and bench/measure.c know of each other. Owned by the bench's own process. */
 #ifndef TOOLS_BENCH_PARTS_H
 #define TOOLS_BENCH_PARTS_H
 
@@ -38,11 +35,8 @@ struct nd_bench_nodes {
         sum_;                                                                                                \
     })
 
-/* ---- bench/nodes.c ---- */
+/* ---- bench/run.c ---- */
 
-/* Starts the nodes and waits until they protect; FT_EIO. nd_bench_end() in any case. */
-int nd_bench_start(struct nd_bench_nodes *r, struct ft_fault *fault);
-void nd_bench_end(struct nd_bench_nodes *r);
 void nd_bench_sleep(double seconds); /* shorter when interrupted */
 /* FT_EIO: a node ended. */
 int nd_bench_check(struct nd_bench_nodes *r, struct ft_fault *fault);
@@ -63,11 +57,5 @@ int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, str
 int nd_bench_watch(struct nd_bench_nodes *r, struct nd_bench_lag *out, struct ft_fault *fault);
 int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, double mpps,
                      struct ft_fault *fault);
-
-/* ---- bench/takeover.c ---- */
-
-/* Kills the primary at this rate, and waits for what its successor releases. */
-int nd_bench_take_over(struct nd_bench_nodes *r, struct nd_bench_result *out, double mpps,
-                       struct ft_fault *fault);
 
 #endif

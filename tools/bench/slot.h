@@ -11,7 +11,6 @@
 #include "ftcore/protocol/core.h"
 #include "ftcore/queue/lane.h"
 #include "tools/bench/load.h"
-#include "tools/bench/times.h"
 #include "node/config/config.h"
 #include "node/lane/io.h"
 #include "tools/pair/loopback.h"
@@ -21,6 +20,17 @@
 #include <time.h>
 
 #define ND_RATE_FULL UINT64_MAX /* there is always a packet */
+
+/* A histogram of times in ns, exact to 1.6 %: 64 buckets for each power of two. The lane counts, others read
+ * at any time. */
+#define ND_TIMES_SUB     64u
+#define ND_TIMES_BUCKETS (ND_TIMES_SUB * 36u) /* up to 2^41 ns, half an hour; what is longer counts as that  \
+                                               */
+
+struct nd_times {
+    _Atomic uint64_t bucket[ND_TIMES_BUCKETS];
+    _Atomic uint64_t count, most; /* most: the longest, exact */
+};
 
 /* What a lane's ports and sink count. */
 struct nd_bench_count {
