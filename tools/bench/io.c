@@ -12,6 +12,7 @@
 #include "ftcore/base/check.h"
 #include "node/base/clock.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -152,44 +153,27 @@ static uint32_t receive(void *ctx, unsigned index, unsigned number, struct nd_fr
 
 /* ---- the sink ---------------------------------------------------------------------------------- */
 
-static uint32_t sum16(const uint8_t *at, uint32_t n)
-{
-    uint32_t sum = 0;
-
-    for (uint32_t i = 0; i + 1 < n; i += 2)
-        sum += (uint32_t)at[i] << 8 | at[i + 1];
-    return n & 1 ? sum + ((uint32_t)at[n - 1] << 8) : sum;
-}
-
-static bool is_right_sum(uint32_t sum)
-{
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return sum == 0xffff;
-}
-
 /* An IPv4 frame's lengths and checksums, as its receiver would look at them. What else there is passes. */
 static bool is_sound(const struct buffer *b)
 {
     const uint8_t *ip = b->frame + ETH_LEN, *l4;
     uint32_t head, total, len;
+    uint16_t sum;
 
     if (b->len < ETH_LEN + 20 || b->frame[12] != 8 || b->frame[13] != 0)
         return true;
     head = (ip[0] & 15) * 4u;
     total = (uint32_t)ip[2] << 8 | ip[3];
-    if (ip[0] >> 4 != 4 || head < 20 || total < head || ETH_LEN + total > b->len ||
-        !is_right_sum(sum16(ip, head)))
+    if (ip[0] >> 4 != 4 || head < 20 || total < head || ETH_LEN + total > b->len || nf_checksum(ip, head))
         return false;
     l4 = ip + head;
     len = total - head;
     if ((ip[6] & 0x3f) || ip[7])
         return true; /* a fragment */
-    if (ip[9] == 6 && len >= 20)
-        return is_right_sum(sum16(ip + 12, 8) + ip[9] + len + sum16(l4, len));
-    if (ip[9] == 17 && len >= 8 && (l4[6] || l4[7]))
-        return is_right_sum(sum16(ip + 12, 8) + ip[9] + len + sum16(l4, len));
-    return true;
+    if (!(ip[9] == NF_PROTO_TCP && len >= 20) && !(ip[9] == NF_PROTO_UDP && len >= 8 && (l4[6] || l4[7])))
+        return true;
+    sum = nf_checksum_adjust16(nf_checksum(ip + 12, 8), 0, (uint16_t)~nf_checksum(l4, len));
+    return nf_checksum_adjust16(sum, 0, htons((uint16_t)(ip[9] + len))) == 0;
 }
 
 /* Looks at what a capture had whole, or what was made: the rest has other checksums than zeros would. */

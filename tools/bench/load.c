@@ -3,6 +3,7 @@
 #include "tools/bench/load.h"
 #include "ftcore/base/draw.h"
 #include "nflib/flow/flow.h"
+#include "nflib/net/bytes.h"
 #include "nfs/load_balancer_table.h"
 #include "nfs/nat_table.h"
 #include "tools/replay/tape.h"
@@ -26,72 +27,43 @@
 
 /* ---- frames ------------------------------------------------------------------------------------ */
 
-static void put16(uint8_t *at, uint32_t value)
+static void write_l4(uint8_t *ip, uint32_t len, const struct nd_load_flow *f, uint8_t tcp_flags)
 {
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
-}
+    bool tcp = f->proto == NF_PROTO_TCP;
+    uint8_t *l4 = ip + IP_LEN;
 
-static void put32(uint8_t *at, uint32_t value)
-{
-    put16(at, value >> 16);
-    put16(at + 2, value & 0xffff);
-}
-
-static uint32_t sum16(const uint8_t *at, uint32_t n)
-{
-    uint32_t sum = 0;
-
-    for (uint32_t i = 0; i + 1 < n; i += 2)
-        sum += (uint32_t)at[i] << 8 | at[i + 1];
-    return sum;
-}
-
-static uint16_t fold_sum(uint32_t sum)
-{
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)~sum;
-}
-
-static void write_l4(uint8_t *l4, uint32_t len, const struct nd_load_flow *f, uint8_t tcp_flags)
-{
-    uint32_t pseudo =
-        (f->saddr >> 16) + (f->saddr & 0xffff) + (f->daddr >> 16) + (f->daddr & 0xffff) + f->proto + len;
-    unsigned head = f->proto == NF_PROTO_TCP ? 20 : 8, sum_at = f->proto == NF_PROTO_TCP ? 16 : 6;
-
-    put16(l4, f->sport);
-    put16(l4 + 2, f->dport);
-    if (f->proto == NF_PROTO_TCP) {
-        put32(l4 + 4, 1);
-        put32(l4 + 8, tcp_flags & ACK ? 1 : 0);
+    nf_put16(l4, htons(f->sport));
+    nf_put16(l4 + 2, htons(f->dport));
+    if (tcp) {
+        nf_put32(l4 + 4, htonl(1));
+        nf_put32(l4 + 8, htonl(tcp_flags & ACK ? 1 : 0));
         l4[12] = 5 << 4;
         l4[13] = tcp_flags;
-        put16(l4 + 14, 65535);
+        nf_put16(l4 + 14, 65535);
     } else {
-        put16(l4 + 4, len);
+        nf_put16(l4 + 4, htons((uint16_t)len));
     }
-    /* All behind the headers is zero, and adds nothing. */
-    put16(l4 + sum_at, fold_sum(pseudo + sum16(l4, head)));
+    /* The addresses lie before the header; all behind it is zero, and adds nothing. */
+    nf_put16(l4 + (tcp ? 16 : 6), nf_checksum_adjust16(nf_checksum(ip + 12, 8 + (tcp ? 20 : 8)), 0,
+                                                       htons((uint16_t)(f->proto + len))));
 }
 
 static void write_frame(uint8_t *out, uint32_t wire, const struct nd_load_flow *f, uint8_t tcp_flags)
 {
-    static const uint8_t macs[12] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2};
+    static const uint8_t head[ETH_LEN] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0};
     uint8_t *ip = out + ETH_LEN;
 
     memset(out, 0, ND_LOAD_LINE);
-    memcpy(out, macs, sizeof(macs));
-    put16(out + 12, 0x0800);
+    memcpy(out, head, sizeof(head));
     ip[0] = 0x45;
-    put16(ip + 2, wire - ETH_LEN);
-    put16(ip + 6, 0x4000);
+    nf_put16(ip + 2, htons((uint16_t)(wire - ETH_LEN)));
+    ip[6] = 0x40; /* do not fragment */
     ip[8] = 64;
     ip[9] = f->proto;
-    put32(ip + 12, f->saddr);
-    put32(ip + 16, f->daddr);
-    put16(ip + 10, fold_sum(sum16(ip, IP_LEN)));
-    write_l4(ip + IP_LEN, wire - ETH_LEN - IP_LEN, f, tcp_flags);
+    nf_put32(ip + 12, htonl(f->saddr));
+    nf_put32(ip + 16, htonl(f->daddr));
+    nf_put16(ip + 10, nf_checksum(ip, IP_LEN));
+    write_l4(ip, wire - ETH_LEN - IP_LEN, f, tcp_flags);
 }
 
 /* ---- flows ------------------------------------------------------------------------------------- */
