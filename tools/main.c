@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* understudy SUBCOMMAND: finds the subcommand and hands over. */
-#include "node/control/commands.h"
 #include "node/control/options.h"
 
 #include <stdio.h>
@@ -20,7 +19,7 @@ static const struct command {
      .syntax = &nd_bench_syntax},
     {"status", "is the chain protected, and if not, why", nd_cmd_status,
      .args = "-c FILE [-n NAME] [-o json]"},
-    {"verify", "compare the state of both nodes", nd_cmd_verify, .args = "-c FILE [-n NAME] [-o json]"},
+    {"verify", "compare the state of both nodes", nd_cmd_act, .args = "-c FILE [-n NAME] [-o json]"},
     {"promote", "make the standby the primary", nd_cmd_act, .args = "-c FILE [-n NAME] [-o json]"},
     {"drain", "hand over without loss, so that the primary can be stopped", nd_cmd_act,
      .args = "-c FILE [-n NAME] [-o json]"},

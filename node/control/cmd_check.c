@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* understudy check: reads a configuration, says what it found, starts nothing. */
-#include "node/control/commands.h"
 #include "node/config/config.h"
 #include "node/control/options.h"
 

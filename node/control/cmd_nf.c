@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* understudy show, set, clear: the state of an NF in the running chain. */
-#include "node/control/commands.h"
 #include "node/control/pair.h"
 
 #include <stdlib.h>

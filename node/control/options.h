@@ -116,4 +116,23 @@ int nd_exit_of_file(int error);
  */
 bool nd_options_replaceable(const char *path, const char *const heads[], unsigned count, size_t len);
 
+/*
+ * The subcommands. Each gets argv with its own name first, prints its result on stdout, one line on stderr
+ * when it fails, and returns the exit code (enum nd_exit).
+ */
+/* What --help tells of those that have options of their own. */
+extern const struct nd_syntax nd_drill_syntax, nd_replay_syntax, nd_bench_syntax;
+
+int nd_cmd_run(int argc, char **argv);
+int nd_cmd_drill(int argc, char **argv);
+int nd_cmd_check(int argc, char **argv);
+int nd_cmd_replay(int argc, char **argv);
+int nd_cmd_bench(int argc, char **argv);
+int nd_cmd_status(int argc, char **argv);
+int nd_cmd_act(int argc, char **argv); /* verify, promote, drain, resync, failback: the word is the request */
+int nd_cmd_show(int argc, char **argv);
+int nd_cmd_set(int argc, char **argv);
+int nd_cmd_clear(int argc, char **argv);
+int nd_cmd_top(int argc, char **argv);
+
 #endif

@@ -2,7 +2,6 @@
 /* bench --access: how long one access to state takes, in the region and in Redis. Measured by redis/access.c.
  */
 #include "tools/bench/bench.h"
-#include "node/control/client.h"
 #include "node/control/options.h"
 #include "tools/pair/columns.h"
 

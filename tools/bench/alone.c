@@ -12,13 +12,11 @@
  */
 #define _GNU_SOURCE /* affinity */
 #include "tools/bench/bench.h"
-#include "node/control/client.h"
 #include "node/control/options.h"
 #include "node/lane/lane.h"
 #include "nflib/chain/chain.h"
 #include "tools/pair/child.h"
 #include "tools/pair/columns.h"
-#include "tools/pair/quantile.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,6 @@
  * is a wire between two ports, as in the replay tool.
  */
 #include "tools/bench/bench.h"
-#include "node/control/commands.h"
 #include "node/control/options.h"
 #include "tools/pair/child.h"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the runs of a protection came to, as figures in tables; text and JSON walk the same columns. */
 #include "tools/bench/bench.h"
-#include "tools/pair/quantile.h"
 
 #include <string.h>
 

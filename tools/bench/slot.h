@@ -13,7 +13,6 @@
 #include "tools/bench/load.h"
 #include "node/config/config.h"
 #include "node/lane/io.h"
-#include "tools/pair/loopback.h"
 #include "tools/pair/member.h"
 
 #include <sched.h>
@@ -23,9 +22,10 @@
 
 /* A histogram of times in ns, exact to 1.6 %: 64 buckets for each power of two. The lane counts, others read
  * at any time. */
-#define ND_TIMES_SUB     64u
-#define ND_TIMES_BUCKETS (ND_TIMES_SUB * 36u) /* up to 2^41 ns, half an hour; what is longer counts as that  \
-                                               */
+#define ND_TIMES_SUB 64u
+#define ND_TIMES_BUCKETS                                                                                     \
+    (ND_TIMES_SUB * 36u) /* up to 2^41 ns, half an hour; what is longer counts as that                       \
+                          */
 
 struct nd_times {
     _Atomic uint64_t bucket[ND_TIMES_BUCKETS];

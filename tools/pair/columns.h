@@ -61,4 +61,8 @@ void nd_columns_json(json_t *to, const struct nd_column columns[], const void *r
 /* Raises each figure of `to` to that of `row` where that is larger. */
 void nd_columns_most(void *to, const struct nd_column columns[], const void *row);
 
+/* The value that `share` (0 … 1) of the values does not exceed, linear between the two nearest; 0 of nothing.
+ * Sorts the values. */
+double nd_quantile(double values[], unsigned count, double share);
+
 #endif
