@@ -92,12 +92,13 @@ struct nd_bench_latency {
 
 /* What one run of a protection came to. */
 struct nd_bench_result {
+    /* Figures of which the table tells the median; all are double, up to `dropped`. */
     double lane_ns;  /* of processor time that the lane used for a packet, waiting by spinning included */
     double mpps, ns; /* a packet on the lane, at saturation */
     double wire_bytes, records; /* a packet; a second. Of the link, heartbeats and all */
     struct nd_bench_cpu cpu;
+    double dropped; /* share of what came */
     double region_mb, resident_mb, standby_resident_mb;
-    double dropped;  /* share of what came */
     uint64_t lag[2]; /* most packets that the standby was behind, as sampled, in each half of the time */
     uint64_t waits;  /* turns in which a lane could not receive: hold or log ring full */
     uint64_t credit_waits; /* times the sender waited for the standby's credit */

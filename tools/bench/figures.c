@@ -119,19 +119,6 @@ static const char *limit_of(const struct nd_bench_cpu *cpu)
 void nd_bench_figures(struct nd_bench_figures *f, const struct nd_bench_row *row,
                       const struct nd_bench_options *o, unsigned lanes)
 {
-    static const size_t medians[] = {
-        offsetof(struct nd_bench_result, mpps),
-        offsetof(struct nd_bench_result, ns),
-        offsetof(struct nd_bench_result, lane_ns),
-        offsetof(struct nd_bench_result, wire_bytes),
-        offsetof(struct nd_bench_result, records),
-        offsetof(struct nd_bench_result, dropped),
-        offsetof(struct nd_bench_result, cpu.lane),
-        offsetof(struct nd_bench_result, cpu.replicator),
-        offsetof(struct nd_bench_result, cpu.standby_lane),
-        offsetof(struct nd_bench_result, cpu.standby_replicator),
-    };
-
     *f = (struct nd_bench_figures){
         .takeover = quantile_of(row->takeover_ms, row->takeovers, 0.5),
         .takeover_p90 = quantile_of(row->takeover_ms, row->takeovers, 0.9),
@@ -143,8 +130,8 @@ void nd_bench_figures(struct nd_bench_figures *f, const struct nd_bench_row *row
         .lanes = lanes,
     };
     set_overhead(f, row);
-    for (unsigned i = 0; i < sizeof(medians) / sizeof(medians[0]); i++)
-        *(double *)((char *)&f->with + medians[i]) = nd_bench_median(row->with, row->pairs, medians[i]);
+    for (size_t at = 0; at <= offsetof(struct nd_bench_result, dropped); at += sizeof(double))
+        *(double *)((char *)&f->with + at) = nd_bench_median(row->with, row->pairs, at);
     f->with.region_mb = row->with[0].region_mb;
     f->with.resident_mb = row->with[0].resident_mb;
     f->with.standby_resident_mb = row->with[0].standby_resident_mb;

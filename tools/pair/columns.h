@@ -29,26 +29,15 @@ struct nd_column {
     const char *suffix; /* behind it in the text */
 };
 
-#define ND_REAL(title, key, at, width, decimals)                                                             \
+#define ND_COLUMN(title, key, kind, at, width, decimals, scale, suffix)                                      \
     {                                                                                                        \
-        title, key, ND_COLUMN_REAL, at, width, decimals, 1, ""                                               \
+        title, key, kind, at, width, decimals, scale, suffix                                                 \
     }
-#define ND_KNOWN(title, key, at, width, decimals)                                                            \
-    {                                                                                                        \
-        title, key, ND_COLUMN_KNOWN, at, width, decimals, 1, ""                                              \
-    }
-#define ND_SHARE(title, key, at, width, decimals)                                                            \
-    {                                                                                                        \
-        title, key, ND_COLUMN_REAL, at, width, decimals, 100, "%"                                            \
-    }
-#define ND_WHOLE(title, key, at, width)                                                                      \
-    {                                                                                                        \
-        title, key, ND_COLUMN_WHOLE, at, width, 0, 1, ""                                                     \
-    }
-#define ND_TEXT_COLUMN(title, key, at, width)                                                                \
-    {                                                                                                        \
-        title, key, ND_COLUMN_TEXT, at, width, 0, 1, ""                                                      \
-    }
+#define ND_REAL(t, key, at, width, decimals)  ND_COLUMN(t, key, ND_COLUMN_REAL, at, width, decimals, 1, "")
+#define ND_KNOWN(t, key, at, width, decimals) ND_COLUMN(t, key, ND_COLUMN_KNOWN, at, width, decimals, 1, "")
+#define ND_SHARE(t, key, at, width, decimals) ND_COLUMN(t, key, ND_COLUMN_REAL, at, width, decimals, 100, "%")
+#define ND_WHOLE(t, key, at, width)           ND_COLUMN(t, key, ND_COLUMN_WHOLE, at, width, 0, 1, "")
+#define ND_TEXT_COLUMN(t, key, at, width)     ND_COLUMN(t, key, ND_COLUMN_TEXT, at, width, 0, 1, "")
 
 /* One line each, of the titles and of a row. `name`, as wide as `wide`, comes first. */
 void nd_columns_titles(FILE *out, const struct nd_column columns[], const char *name, int wide);
