@@ -82,6 +82,7 @@ static int clear_path(const struct sockaddr_un *address, const char *path, struc
 int nd_server_open(struct nd_server **out, const char *path, struct ft_fault *fault)
 {
     struct nd_server *s = calloc(1, sizeof(*s));
+    int error;
 
     *out = NULL;
     if (!s)
@@ -90,26 +91,24 @@ int nd_server_open(struct nd_server **out, const char *path, struct ft_fault *fa
         s->clients[i].fd = -1;
     s->address.sun_family = AF_UNIX;
     snprintf(s->address.sun_path, sizeof(s->address.sun_path), "%s", path);
-    int error = clear_path(&s->address, path, fault);
+    error = clear_path(&s->address, path, fault);
+    if (!error) {
+        s->fd = open_stream();
+        mode_t old = umask(0117); /* owner and group */
+        int bound = s->fd < 0 ? -1 : bind(s->fd, (struct sockaddr *)&s->address, sizeof(s->address));
 
-    if (error) {
-        free(s);
-        return error;
+        umask(old);
+        if (bound != 0 || listen(s->fd, CLIENTS) != 0) {
+            error = ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO,
+                            "control socket %s: %s", path, strerror(errno));
+            close(s->fd);
+        }
     }
-    s->fd = open_stream();
-    mode_t old = umask(0117); /* owner and group */
-    int bound = s->fd < 0 ? -1 : bind(s->fd, (struct sockaddr *)&s->address, sizeof(s->address));
-
-    umask(old);
-    if (bound != 0 || listen(s->fd, CLIENTS) != 0) {
-        error = errno;
-        close(s->fd);
+    if (error)
         free(s);
-        return ft_fail(fault, error == EACCES || error == EPERM ? FT_EPERM : FT_EIO, "control socket %s: %s",
-                       path, strerror(error));
-    }
-    *out = s;
-    return 0;
+    else
+        *out = s;
+    return error;
 }
 
 static void hang_up(struct client *c)

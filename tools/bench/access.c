@@ -32,10 +32,8 @@ static void print(FILE *out, const struct row rows[], unsigned count, const stru
     fprintf(out, "times in ns, %lu entries; ", o->wish.flows);
     fprintf(out,
             "keys of 16 bytes, values of 24, in random order; local and async: of the mean of 64, async in "
-            "one batch; "
-            "shared:\nof two lanes, section and lock included; what is cached is read here, and written as "
-            "without a "
-            "cache\n%s\n",
+            "one batch; shared:\nof two lanes, section and lock included; what is cached is read here, and "
+            "written as without a cache\n%s\n",
             a->settings);
 }
 

@@ -247,8 +247,8 @@ int nd_bench_count(const struct nd_config *config, struct nd_load *load, const s
 
     if (!piece && o->piece)
         return nd_usage("bench",
-                        "--piece %.40s, expected off, hold, seq, inputs, encode, marks, two-lanes, "
-                        "two-hold or dependencies",
+                        "--piece %.40s, expected off, hold, seq, inputs, encode, marks, two-lanes, two-hold "
+                        "or dependencies",
                         o->piece);
     if (!piece)
         return nd_usage("bench", "%s", fault.text);

@@ -155,19 +155,16 @@ static int order_open(struct order *o, uint64_t flows, double zipf, uint64_t see
         o->turn = calloc(flows, sizeof(*o->turn));
     if (!o->below && !o->turn)
         return FT_ENOMEM;
-    for (uint64_t i = 0; i < flows; i++) {
-        if (o->below) {
-            sum += pow((double)(i + 1), -zipf);
-            o->below[i] = sum;
-        } else {
-            uint64_t j = ft_draw(&o->random) % (i + 1);
-
-            o->turn[i] = o->turn[j];
-            o->turn[j] = (uint32_t)i;
-        }
-    }
+    for (uint64_t i = 0; o->below && i < flows; i++)
+        o->below[i] = sum += pow((double)(i + 1), -zipf);
     for (uint64_t i = 0; o->below && i < flows; i++)
         o->below[i] /= sum;
+    for (uint64_t i = 0; o->turn && i < flows; i++) {
+        uint64_t j = ft_draw(&o->random) % (i + 1);
+
+        o->turn[i] = o->turn[j];
+        o->turn[j] = (uint32_t)i;
+    }
     return 0;
 }
 
@@ -188,12 +185,6 @@ static uint64_t order_next(struct order *o, uint64_t position)
             high = middle;
     }
     return low;
-}
-
-static void order_close(struct order *o)
-{
-    free(o->below);
-    free(o->turn);
 }
 
 static uint32_t size_of(const struct nd_load *load, uint64_t *random)
@@ -260,7 +251,8 @@ int nd_load_make(struct nd_load *load, const struct nd_load_wish *wish, const st
         error = order_open(&o, flows[s], wish->zipf, wish->seed);
         if (!error)
             fill_side(load, s, flows[s], &o, s ? load->side[0].count : 0);
-        order_close(&o);
+        free(o.below);
+        free(o.turn);
     }
     if (error)
         nd_load_free(load);

@@ -86,22 +86,19 @@ static int take_reading(struct nd_bench_nodes *r, struct reading *x, struct ft_f
 }
 
 /* Of something that a node shows, for each ns. */
-static double rate_per_ns(const struct reading *a, const struct reading *b, unsigned node, uint64_t from,
-                          uint64_t to)
+static double rate_per_ns(const struct reading *a, const struct reading *b, unsigned node, uint64_t grown)
 {
     uint64_t ns = b->shown_at[node] - a->shown_at[node];
 
-    return ns ? (double)(to - from) / (double)ns : 0;
+    return ns ? (double)grown / (double)ns : 0;
 }
 
 static struct nd_bench_cpu cpu_used(const struct reading *a, const struct reading *b)
 {
-    return (struct nd_bench_cpu){
-        .lane = rate_per_ns(a, b, 0, a->lanes[0], b->lanes[0]),
-        .replicator = rate_per_ns(a, b, 0, a->replicator[0], b->replicator[0]),
-        .standby_lane = rate_per_ns(a, b, 1, a->lanes[1], b->lanes[1]),
-        .standby_replicator = rate_per_ns(a, b, 1, a->replicator[1], b->replicator[1]),
-    };
+    return (struct nd_bench_cpu){rate_per_ns(a, b, 0, b->lanes[0] - a->lanes[0]),
+                                 rate_per_ns(a, b, 0, b->replicator[0] - a->replicator[0]),
+                                 rate_per_ns(a, b, 1, b->lanes[1] - a->lanes[1]),
+                                 rate_per_ns(a, b, 1, b->replicator[1] - a->replicator[1])};
 }
 
 static void set_saturation(struct nd_bench_result *out, const struct reading *a, const struct reading *b)
@@ -114,8 +111,8 @@ static void set_saturation(struct nd_bench_result *out, const struct reading *a,
     out->ns = ns / packets;
     out->cpu = cpu_used(a, b);
     out->lane_ns = out->cpu.lane * out->ns;
-    out->wire_bytes = rate_per_ns(a, b, 0, a->link_bytes, b->link_bytes) * out->ns;
-    out->records = rate_per_ns(a, b, 0, a->records, b->records) * SECOND;
+    out->wire_bytes = rate_per_ns(a, b, 0, b->link_bytes - a->link_bytes) * out->ns;
+    out->records = rate_per_ns(a, b, 0, b->records - a->records) * SECOND;
     out->waits = b->waits - a->waits;
     out->credit_waits = b->credit_waits - a->credit_waits;
     out->dropped = came > 0 ? (double)(b->dropped - a->dropped) / came : 0;
@@ -128,12 +125,6 @@ static bool has_measured(struct nd_bench_nodes *r)
 
     return released - r->from >= ND_BENCH_LEAST ||
            (released == 0 && ND_BENCH_SUM(r, 0, shared, count.dropped) >= ND_BENCH_LEAST * 100ull);
-}
-
-static int none_left(const struct nd_bench_nodes *r, struct ft_fault *fault)
-{
-    return ft_fail(fault, FT_EMALFORMED,
-                   "none of %lu packets passed the chain, expected traffic that it lets pass", arrived(r));
 }
 
 int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, struct ft_fault *fault)
@@ -155,7 +146,9 @@ int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, str
     if (!error)
         error = nd_bench_wait(r, has_measured, "packets at saturation", fault);
     if (!error && ND_BENCH_SUM(r, 0, lane, released) == 0)
-        error = none_left(r, fault);
+        error =
+            ft_fail(fault, FT_EMALFORMED,
+                    "none of %lu packets passed the chain, expected traffic that it lets pass", arrived(r));
     if (!error)
         error = take_reading(r, &b, fault);
     if (!error)
@@ -211,8 +204,8 @@ int nd_bench_watch(struct nd_bench_nodes *r, struct nd_bench_lag *out, struct ft
         *s = now;
         s->second = (double)(then - began) / SECOND;
         s->mpps = (double)(left - released) / (double)(then - at) * 1e3;
-        s->waits = now.waits - before.waits;
-        s->credit_waits = now.credit_waits - before.credit_waits;
+        s->waits -= before.waits;
+        s->credit_waits -= before.credit_waits;
         released = left;
         at = then;
         before = now;
@@ -304,16 +297,6 @@ static void set_times(const struct nd_bench_nodes *r, struct nd_bench_latency *o
     out->p99 = time_below(bucket, all, 0.99);
 }
 
-static void set_work(struct nd_bench_latency *out, const struct reading *a, const struct reading *b)
-{
-    double bursts = (double)(b->bursts - a->bursts);
-
-    out->bursts = bursts / (double)(b->at - a->at) * SECOND;
-    out->packets = bursts > 0 ? (double)(b->received - a->received) / bursts : 0;
-    out->records = rate_per_ns(a, b, 0, a->records, b->records) * SECOND;
-    out->cpu = cpu_used(a, b);
-}
-
 /* Begins when the standby has caught up with all that came before, so that no load bears what another left.
  */
 int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, double mpps,
@@ -321,6 +304,7 @@ int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, dou
 {
     struct reading a, b;
     int error = nd_bench_quieten(r, fault);
+    double bursts;
 
     *out = (struct nd_bench_latency){.mpps = mpps};
     atomic_store(&r->slot[0]->rate, (uint64_t)(mpps * 1e6) + 1);
@@ -336,6 +320,10 @@ int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, dou
         return error;
     sample_backlog(r, out);
     set_times(r, out);
-    set_work(out, &a, &b);
+    bursts = (double)(b.bursts - a.bursts);
+    out->bursts = bursts / (double)(b.at - a.at) * SECOND;
+    out->packets = bursts > 0 ? (double)(b.received - a.received) / bursts : 0;
+    out->records = rate_per_ns(&a, &b, 0, b.records - a.records) * SECOND;
+    out->cpu = cpu_used(&a, &b);
     return 0;
 }

@@ -106,11 +106,11 @@ static void print_costs(FILE *out, const struct nd_bench_row rows[], const struc
             fprintf(out, "%-*s not run: %s\n", WIDE, rows[i].protection.name, rows[i].refused);
         else
             nd_columns_row(out, nd_bench_cost_columns, rows[i].protection.name, WIDE, &figures[i]);
-    fprintf(out,
-            "overhead, +ns: median of the pairs' ratios and differences; spread: half of the range between "
-            "their quartiles; lane ns:\nprocessor time of the lane for a packet, spinning included; B/pkt: "
-            "on the link, heartbeats and all; takeover: ms from the kill to the "
-            "successor's first released packet\n\n");
+    fprintf(
+        out,
+        "overhead, +ns: median of the pairs' ratios and differences; spread: half of the range between their "
+        "quartiles; lane ns:\nprocessor time of the lane for a packet, spinning included; B/pkt: on the "
+        "link, heartbeats and all; takeover: ms from the kill to the successor's first released packet\n\n");
 }
 
 static void print_loads(FILE *out, const struct nd_bench_row rows[], unsigned count, const char *name,
@@ -133,11 +133,10 @@ static void print_resources(FILE *out, const struct nd_bench_row rows[],
     for (unsigned i = 0; i < count; i++)
         if (!rows[i].refused[0])
             nd_columns_row(out, nd_bench_resource_columns, rows[i].protection.name, WIDE, &figures[i]);
-    fprintf(out, "at saturation; limit: the core with more to do; MB: of state, and resident, ports "
-                 "included; lag: most "
-                 "packets sent\nand not yet replayed, in the first half of the time and in the second; "
-                 "waits: turns in which "
-                 "the lane did not receive,\nits hold or log ring being full\n\n");
+    fprintf(out,
+            "at saturation; limit: the core with more to do; MB: of state, and resident, ports included; "
+            "lag: most packets sent\nand not yet replayed, in the first half of the time and in the second; "
+            "waits: turns in which the lane did not receive,\nits hold or log ring being full\n\n");
 }
 
 /* ---- the lag, second by second ------------------------------------------------------------------ */
@@ -179,11 +178,9 @@ static void print_lag(FILE *out, const char *name, const struct nd_bench_lag *la
     nd_columns_row(out, lag_columns, "last", 14, &lag->sample[lag->count - 1]);
     fprintf(out,
             "at saturation, once a second for %u s; bursts not acknowledged, acknowledged and not replayed; "
-            "packets "
-            "recorded and\nnot known to be replayed; MB of records not sent, sent and not known to be "
-            "replayed; waits, "
-            "credit: in a second, turns\nin which a lane did not receive, times the sender waited for the "
-            "standby\n\n",
+            "packets recorded and\nnot known to be replayed; MB of records not sent, sent and not known to "
+            "be replayed; waits, credit: in a second, turns\nin which a lane did not receive, times the "
+            "sender waited for the standby\n\n",
             lag->count);
 }
 
@@ -222,10 +219,9 @@ void nd_bench_print(FILE *out, const struct nd_bench_row rows[], unsigned count,
         fprintf(out, "from the scheduled arrival to the release; load: of what the protection reached at "
                      "saturation, the same for off\n\n");
         print_loads(out, rows, count, "at each load", nd_bench_work_columns);
-        fprintf(out,
-                "bursts that had packets, and how many each; lag: sent to the standby and not known to be "
-                "replayed, the most during\nthe load and as it ended, packets and MB in memory; "
-                "processor time of each thread, of a core\n\n");
+        fprintf(out, "bursts that had packets, and how many each; lag: sent to the standby and not known to "
+                     "be replayed, the most during\nthe load and as it ended, packets and MB in memory; "
+                     "processor time of each thread, of a core\n\n");
     }
     print_resources(out, rows, figures, count);
     for (unsigned i = 0; i < count; i++)

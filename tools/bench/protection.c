@@ -113,11 +113,10 @@ int nd_bench_protection(struct nd_bench_protection *out, const char *name, const
         if (strlen(kinds[i].name) == length && strncmp(kinds[i].name, name, length) == 0)
             k = &kinds[i];
     if (!k)
-        return ft_fail(
-            fault, FT_EINVAL,
-            "--compare %.40s, expected off, log, delta, auto, checkpoint or ftmb, with :hot or :warm, or "
-            "redis-sync, redis-async, with -cache or -rmw, with :BATCH",
-            name);
+        return ft_fail(fault, FT_EINVAL,
+                       "--compare %.40s, expected off, log, delta, auto, checkpoint or ftmb, with :hot or "
+                       ":warm, or redis-sync, redis-async, with -cache or -rmw, with :BATCH",
+                       name);
     if (colon && strcmp(colon, ":warm") == 0)
         standby = ND_STANDBY_WARM;
     else if (colon && strcmp(colon, ":hot") != 0)

@@ -116,10 +116,10 @@ int nd_bench_wait(struct nd_bench_nodes *r, bool (*when)(struct nd_bench_nodes *
 
 static bool has_begun(struct nd_bench_nodes *r)
 {
-    if (r->alone)
-        return atomic_load(&r->slot[0]->status.state) == FT_SOLO;
-    return atomic_load(&r->slot[0]->status.state) == FT_PROTECTED &&
-           atomic_load(&r->slot[1]->status.state) == FT_READY;
+    int state = atomic_load(&r->slot[0]->status.state);
+
+    return r->alone ? state == FT_SOLO
+                    : state == FT_PROTECTED && atomic_load(&r->slot[1]->status.state) == FT_READY;
 }
 
 static int start_nodes(struct nd_bench_nodes *r, struct ft_fault *fault)
@@ -131,10 +131,8 @@ static int start_nodes(struct nd_bench_nodes *r, struct ft_fault *fault)
         if (!r->slot[n])
             error = ft_fail(fault, FT_ENOMEM, "no memory between the nodes");
     }
-    if (!error)
-        error = start_node(r, 0, fault);
-    if (!error && !r->alone)
-        error = start_node(r, 1, fault);
+    for (unsigned n = 0; n < (r->alone ? 1 : ND_NODES) && !error; n++)
+        error = start_node(r, n, fault);
     return error ? error : nd_bench_wait(r, has_begun, "protection", fault);
 }
 
@@ -172,12 +170,10 @@ static bool lane_is_quiet(struct nd_bench_nodes *r, unsigned l)
              now = nd_now();
     struct nd_bench_quiet *quiet = &r->quiet[l];
 
-    if (quiet->executed != executed || unfed == quiet->unfed || atomic_load(&p->count.held) != 0 ||
-        !has_caught_up(r, l)) {
-        if (quiet->executed != executed || atomic_load(&p->count.held) != 0)
-            *quiet = (struct nd_bench_quiet){.executed = executed, .unfed = unfed, .since = now};
+    if (quiet->executed != executed || atomic_load(&p->count.held) != 0)
+        *quiet = (struct nd_bench_quiet){.executed = executed, .unfed = unfed, .since = now};
+    if (!has_caught_up(r, l))
         return false;
-    }
     return unfed - quiet->unfed >= ROUNDS * ND_LOAD_SIDES && now - quiet->since >= QUIET_NS;
 }
 
@@ -203,26 +199,12 @@ int nd_bench_quieten(struct nd_bench_nodes *r, struct ft_fault *fault)
 /* When the first packet left the successor, by whatever lane; 0: none has. */
 static uint64_t first_release(const struct nd_bench_nodes *r)
 {
-    uint64_t first = 0;
+    uint64_t first = FT_ALL, at;
 
-    for (unsigned l = 0; l < r->lanes; l++) {
-        uint64_t at = atomic_load(&r->slot[1]->shared[l].count.first_release_ns);
-
-        first = at && (first == 0 || at < first) ? at : first;
-    }
-    return first;
-}
-
-static uint64_t last_replay(const struct nd_bench_nodes *r)
-{
-    uint64_t last = 0;
-
-    for (unsigned l = 0; l < r->lanes; l++) {
-        uint64_t at = atomic_load(&r->slot[1]->shared[l].count.replay_done_ns);
-
-        last = at > last ? at : last;
-    }
-    return last;
+    for (unsigned l = 0; l < r->lanes; l++)
+        if ((at = atomic_load(&r->slot[1]->shared[l].count.first_release_ns)) != 0 && at < first)
+            first = at;
+    return first == FT_ALL ? 0 : first;
 }
 
 static bool has_released(struct nd_bench_nodes *r)
@@ -254,7 +236,7 @@ static void move_dying_threads(const struct nd_bench_nodes *r)
 static int take_over(struct nd_bench_nodes *r, struct nd_bench_result *out, double mpps,
                      struct ft_fault *fault)
 {
-    uint64_t rate = (uint64_t)(mpps * 1e6) + 1, at;
+    uint64_t rate = (uint64_t)(mpps * 1e6) + 1, at, replayed = 0;
     int error = nd_bench_quieten(r, fault);
 
     atomic_store(&r->slot[0]->rate, rate);
@@ -272,7 +254,10 @@ static int take_over(struct nd_bench_nodes *r, struct nd_bench_result *out, doub
     error = nd_bench_wait(r, has_released, "takeover", fault);
     if (!error) {
         out->takeover_ms = (double)(first_release(r) - at) / 1e6;
-        out->replayed_ms = (double)(last_replay(r) - at) / 1e6;
+        for (unsigned l = 0; l < r->lanes; l++)
+            if (atomic_load(&r->slot[1]->shared[l].count.replay_done_ns) > replayed)
+                replayed = atomic_load(&r->slot[1]->shared[l].count.replay_done_ns);
+        out->replayed_ms = (double)(replayed - at) / 1e6;
     }
     return error;
 }
