@@ -193,12 +193,11 @@ static int make_lanes(struct alone *a, struct nd_load *load, uint64_t seed, stru
 }
 
 /* `load` is dealt out to the piece's lanes; all flows are open when this returns. */
-static int open_alone(const struct nd_config *config, struct nd_load *load, const struct piece *piece,
-                      uint64_t seed, struct ft_fault *fault)
+static int open_alone(struct nd_bench *b, const struct piece *piece, struct ft_fault *fault)
 {
     struct nd_bench_protection protection = {.name = ""};
     struct alone *a = &alone;
-    int error = nd_load_deal(load, piece->lanes, fault);
+    int error = nd_load_deal(&b->load, piece->lanes, fault);
 
     a->piece = piece;
     a->slot = nd_shared_memory(sizeof(*a->slot));
@@ -207,12 +206,12 @@ static int open_alone(const struct nd_config *config, struct nd_load *load, cons
         error = ft_fail(fault, FT_ENOMEM, "no memory");
     if (error)
         return error;
-    (void)nd_bench_protect(&protection.protect, config, piece->logs ? ND_MODE_LOG : ND_MODE_OFF,
+    (void)nd_bench_protect(&protection.protect, b->config, piece->logs ? ND_MODE_LOG : ND_MODE_OFF,
                            piece->marks ? ND_STANDBY_WARM : ND_STANDBY_HOT, NULL);
-    nd_bench_adapt(&a->config, config, &protection, piece->lanes);
+    nd_bench_adapt(&a->config, b->config, &protection, piece->lanes);
     a->config.protect.checkpoint_ms = UINT32_MAX; /* no checkpoint is due by time */
     a->config.protect.pending_mb = UINT32_MAX;    /* no checkpoint is due because the log has grown */
-    error = make_lanes(a, load, seed, fault);
+    error = make_lanes(a, &b->load, b->options.wish.seed, fault);
     while (!error && !has_opened(a))
         turn_lanes(a, 0);
     a->dependencies = a->records = 0;
@@ -239,10 +238,11 @@ static const struct piece *piece_of(const struct nd_config *config, const struct
     return NULL;
 }
 
-int nd_bench_count(const struct nd_config *config, struct nd_load *load, const struct nd_bench_options *o)
+int nd_bench_count(struct nd_bench *b)
 {
+    const struct nd_bench_options *o = &b->options;
     struct ft_fault fault = {""};
-    const struct piece *piece = o->piece ? find_piece(o->piece) : piece_of(config, o, &fault);
+    const struct piece *piece = o->piece ? find_piece(o->piece) : piece_of(b->config, o, &fault);
     int error;
 
     if (!piece && o->piece)
@@ -252,7 +252,7 @@ int nd_bench_count(const struct nd_config *config, struct nd_load *load, const s
                         o->piece);
     if (!piece)
         return nd_usage("bench", "%s", fault.text);
-    error = open_alone(config, load, piece, o->wish.seed, &fault);
+    error = open_alone(b, piece, &fault);
     if (error) {
         fprintf(stderr, "understudy bench: %s\n", fault.text);
         return error == FT_EINVAL ? ND_USAGE : ND_SOFTWARE;
@@ -271,10 +271,8 @@ struct measured {
 /* A measurement, for the process that makes it. */
 struct measurement {
     struct measured *to; /* shared memory */
-    const struct nd_config *config;
-    struct nd_load *load;
+    struct nd_bench *bench;
     const struct piece *piece;
-    const struct nd_bench_options *options;
 };
 
 /* In a process of its own. */
@@ -288,7 +286,7 @@ static int measure(void *arg, struct ft_fault *fault)
 
     if (nd_bench_cores(1, &cores, &rest))
         sched_setaffinity(0, sizeof(cores), &cores);
-    error = open_alone(m->config, m->load, m->piece, m->options->wish.seed, fault);
+    error = open_alone(m->bench, m->piece, fault);
     if (error)
         return error;
     nd_bench_counted(&alone, CHUNK);
@@ -296,7 +294,7 @@ static int measure(void *arg, struct ft_fault *fault)
     do {
         packets += nd_bench_counted(&alone, CHUNK);
         used = nd_bench_clock(CLOCK_THREAD_CPUTIME_ID) - from;
-    } while ((double)used < m->options->seconds * 1e9);
+    } while ((double)used < m->bench->options.seconds * 1e9);
     m->to->ns = (double)used / (double)packets;
     m->to->dependencies = alone.records ? (double)alone.dependencies / (double)alone.records : 0;
     return 0;
@@ -365,8 +363,9 @@ static void print(FILE *out, const struct summary sums[])
             "processor time of a lane without threads, medians of rounds; added: to the piece it is over\n");
 }
 
-int nd_bench_pieces(const struct nd_config *config, struct nd_load *load, const struct nd_bench_options *o)
+int nd_bench_pieces(struct nd_bench *b)
 {
+    const struct nd_bench_options *o = &b->options;
     size_t count = (size_t)o->pairs * PIECES;
     struct summary sums[PIECES];
     struct ft_fault fault = {""};
@@ -375,7 +374,7 @@ int nd_bench_pieces(const struct nd_config *config, struct nd_load *load, const 
 
     for (size_t i = 0; i < count && !error; i++) {
         const struct piece *piece = &pieces[i % PIECES];
-        struct measurement one = {&m[i], config, load, piece, o};
+        struct measurement one = {&m[i], b, piece};
 
         error = nd_child_run(measure, &one, piece->name, &fault);
     }
@@ -387,5 +386,5 @@ int nd_bench_pieces(const struct nd_config *config, struct nd_load *load, const 
         sum_up(&sums[p], m, o->pairs, p);
     munmap(m, count * sizeof(*m));
     print(o->json ? stderr : stdout, sums);
-    return o->json ? print_json(sums, config) : ND_DONE;
+    return o->json ? print_json(sums, b->config) : ND_DONE;
 }

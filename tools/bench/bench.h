@@ -129,14 +129,13 @@ struct nd_bench_lag {
 struct nd_bench_plan {
     const struct nd_config *config; /* adapted */
     const struct nd_load *load;
-    double seconds, rest;     /* rest: before each measurement; seconds 0: saturation is not measured */
-    double saturation;        /* Mpps that the latency's loads are of; 0: no latency */
-    bool kill;                /* kill the primary at the end, while packets arrive */
-    unsigned takeover_load;   /* percent of saturation at which it is killed, where that is measured */
-    double takeover_mpps;     /* the rate at which it is killed, where saturation is not measured */
-    bool realtime;            /* priorities as a node that runs asks for them */
+    const struct nd_bench_options *options; /* seconds, takeover_load, realtime, seed */
+    bool saturate;                          /* measure saturation */
+    double saturation; /* Mpps that the latency's loads are of, and kills where it is not measured; 0: no
+                          latency */
+    bool late;         /* measure latencies */
+    bool kill;         /* kill the primary at the end, while packets arrive */
     struct nd_bench_lag *lag; /* NULL: not watched */
-    uint64_t seed;
 };
 
 /* FT_EIO …: nodes that do not start or end by themselves, a sink that found a gap; FT_EMALFORMED: a chain
@@ -145,8 +144,6 @@ int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, 
 /* Cores of the primary's lanes, one each as far as there are so many (returned), and of the rest. 0: there is
  * only one, nothing is pinned. */
 unsigned nd_bench_cores(unsigned lanes, cpu_set_t *of_lanes, int *rest);
-
-/* ---- bench/cmd_bench.c ---- */
 
 struct nd_bench_row {
     struct nd_bench_protection protection;
@@ -161,10 +158,10 @@ struct nd_bench_row {
     char refused[200];       /* "": it ran */
 };
 
+/* ---- bench/figures.c ---- */
+
 /* The median of one field over the runs. */
 double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size_t offset);
-
-/* ---- bench/figures.c ---- */
 
 /* Medians over the pairs, where nothing else is said. */
 struct nd_bench_figures {
@@ -193,31 +190,31 @@ struct nd_bench_load_figures {
 void nd_bench_load_figures(struct nd_bench_load_figures *out, const struct nd_bench_row *row, unsigned load);
 extern const struct nd_column nd_bench_latency_columns[], nd_bench_work_columns[];
 
+/* A comparison: what is asked for, and what came of it. */
+struct nd_bench {
+    struct nd_bench_options options;
+    struct nd_config *config;
+    struct nd_load load;
+    struct nd_bench_row *rows;
+    unsigned count;
+};
+
 /* ---- bench/print.c ---- */
 
-/* The tables, for people; and as JSON on stdout: 0 or ND_SOFTWARE. `lanes` are those of the load. */
-void nd_bench_print(FILE *out, const struct nd_bench_row rows[], unsigned count,
-                    const struct nd_config *config, const struct nd_load *load,
-                    const struct nd_bench_options *o);
-int nd_bench_print_json(const struct nd_bench_row rows[], unsigned count, const struct nd_config *config,
-                        const struct nd_bench_options *o, unsigned lanes);
+/* The tables, for people; and as JSON on stdout: 0 or ND_SOFTWARE. */
+void nd_bench_print(FILE *out, const struct nd_bench *b);
+int nd_bench_print_json(const struct nd_bench *b);
 /* Prints {"machine": …} with `list` (a reference that is taken) under `key`, beside what `all` (the same, or
  * NULL) has. 0 or ND_SOFTWARE. */
 int nd_bench_print_list(json_t *all, const char *key, json_t *list);
 
-/* ---- bench/alone.c ---- */
+/* ---- bench/alone.c, bench/access.c: in place of a comparison. They return exit codes ---- */
 
-/* The lane alone, in this thread, for an instruction counter: prints the number of packets. An exit code. */
-int nd_bench_count(const struct nd_config *config, struct nd_load *load, const struct nd_bench_options *o);
-
-/* ---- bench/pieces.c ---- */
-
-/* What each piece of protection costs a lane, without threads. An exit code. */
-int nd_bench_pieces(const struct nd_config *config, struct nd_load *load, const struct nd_bench_options *o);
-
-/* ---- bench/access.c ---- */
-
-/* Times of one access to state, here and in Redis. An exit code. */
+/* The lane alone, in this thread, for an instruction counter: prints the number of packets. */
+int nd_bench_count(struct nd_bench *b);
+/* What each piece of protection costs a lane, without threads. */
+int nd_bench_pieces(struct nd_bench *b);
+/* Times of one access to state, here and in Redis. */
 int nd_bench_access(const struct nd_bench_options *o);
 
 #endif

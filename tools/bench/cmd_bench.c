@@ -82,16 +82,8 @@ static int read_options(struct nd_bench_options *o, int argc, char **argv)
 
 /* ---- what is compared --------------------------------------------------------------------------- */
 
-struct bench {
-    struct nd_bench_options options;
-    struct nd_config *config;
-    struct nd_load load;
-    struct nd_bench_row *rows;
-    unsigned count;
-};
-
 /* Rows for what --compare names. `off` is part of every pair, so its row is filled from theirs. */
-static int read_list(struct bench *b)
+static int read_list(struct nd_bench *b)
 {
     char list[512], *rest = list, *name;
     struct ft_fault fault;
@@ -120,7 +112,7 @@ static int read_list(struct bench *b)
     return 0;
 }
 
-static int read_inputs(struct bench *b)
+static int read_inputs(struct nd_bench *b)
 {
     const struct nd_bench_options *o = &b->options;
     struct ft_fault fault = {""};
@@ -137,7 +129,7 @@ static int read_inputs(struct bench *b)
 }
 
 /* `off` beside others: its figures are those of their pairs. Alone it is run against itself: the noise. */
-static void fill_off(struct bench *b)
+static void fill_off(struct nd_bench *b)
 {
     const struct nd_bench_row *from = NULL;
 
@@ -161,13 +153,6 @@ static void fill_off(struct bench *b)
  * Runs of a protection, each beside one of `off` a moment before: what slows the machine for seconds slows
  * both, and their ratio is compared, not the figures of different minutes.
  */
-#define REST 0.2 /* s before a measurement */
-
-static double saturation_of(const struct nd_bench_row *row)
-{
-    return nd_bench_median(row->with, row->pairs, offsetof(struct nd_bench_result, mpps));
-}
-
 static int run_one(struct nd_bench_row *row, struct nd_bench_result *out, const struct nd_bench_plan *plan,
                    struct ft_fault *fault)
 {
@@ -180,65 +165,54 @@ static int run_one(struct nd_bench_row *row, struct nd_bench_result *out, const 
     return error;
 }
 
-/* Latencies at what the protection reached, of `off` as well. */
-static int run_late(struct nd_bench_row *row, struct nd_bench_plan *off, struct nd_bench_plan *with,
-                    struct ft_fault *fault)
+/* After the pairs: latencies at what the protection reached, of `off` as well; runs of nothing but a kill;
+ * one that is watched. */
+static int run_further(struct nd_bench_row *row, struct nd_bench_plan *off, struct nd_bench_plan *with,
+                       struct ft_fault *fault)
 {
-    int error;
-
-    with->kill = true;
-    with->saturation = off->saturation = saturation_of(row);
-    error = nd_bench_run(&row->off_late, off, fault);
-    if (!error)
-        error = run_one(row, &row->with_late, with, fault);
-    row->late = !error;
-    return error;
-}
-
-/* Runs of nothing but a kill, and one that is watched. */
-static int run_further(struct nd_bench_row *row, const struct nd_bench_plan *like,
-                       const struct nd_bench_options *o, struct ft_fault *fault)
-{
-    struct nd_bench_plan plan = {.config = like->config,
-                                 .load = like->load,
-                                 .rest = REST,
-                                 .seed = like->seed,
-                                 .kill = true,
-                                 .realtime = like->realtime,
-                                 .takeover_mpps = saturation_of(row) * o->takeover_load / 100};
+    const struct nd_bench_options *o = with->options;
     struct nd_bench_result result;
     int error = 0;
 
+    with->kill = true;
+    with->saturation = off->saturation =
+        nd_bench_median(row->with, row->pairs, offsetof(struct nd_bench_result, mpps));
+    if (!o->no_latency && !nd_bench_is_off(&row->protection)) {
+        with->late = off->late = true;
+        error = nd_bench_run(&row->off_late, off, fault);
+        if (!error)
+            error = run_one(row, &row->with_late, with, fault);
+        row->late = !error;
+    }
+    if (!with->config->protect.pair)
+        return error;
+    with->saturate = with->late = false;
     for (unsigned i = 0; i < o->takeovers && !error; i++)
-        error = run_one(row, &result, &plan, fault);
+        error = run_one(row, &result, with, fault);
     if (error || !o->lag)
         return error;
     row->lag.seconds = o->lag;
-    plan.lag = &row->lag;
-    plan.kill = false; /* at the end the standby's state must be the primary's */
-    return run_one(row, &result, &plan, fault);
+    with->lag = &row->lag;
+    with->kill = false; /* at the end the standby's state must be the primary's */
+    return run_one(row, &result, with, fault);
 }
 
-static int run_pairs(struct nd_bench_row *row, const struct nd_config *config, const struct nd_load *load,
-                     const struct nd_bench_options *o, struct ft_fault *fault)
+static int run_pairs(const struct nd_bench *b, struct nd_bench_row *row, struct ft_fault *fault)
 {
     struct nd_bench_protection none = {.name = "off"};
     struct nd_config off, with;
     struct nd_bench_plan without = {.config = &off,
-                                    .load = load,
-                                    .seconds = o->seconds,
-                                    .rest = REST,
-                                    .takeover_load = o->takeover_load,
-                                    .realtime = o->realtime,
-                                    .seed = o->wish.seed},
+                                    .load = &b->load,
+                                    .options = &b->options,
+                                    .saturate = true},
                          plan = without;
     int error = 0;
 
-    (void)nd_bench_protect(&none.protect, config, ND_MODE_OFF, ND_STANDBY_HOT, NULL);
-    nd_bench_adapt(&off, config, &none, load->lanes);
-    nd_bench_adapt(&with, config, &row->protection, load->lanes);
+    (void)nd_bench_protect(&none.protect, b->config, ND_MODE_OFF, ND_STANDBY_HOT, NULL);
+    nd_bench_adapt(&off, b->config, &none, b->load.lanes);
+    nd_bench_adapt(&with, b->config, &row->protection, b->load.lanes);
     plan.config = &with;
-    for (unsigned i = 0; i < o->pairs && !error; i++) {
+    for (unsigned i = 0; i < b->options.pairs && !error; i++) {
         plan.kill = i > 0; /* the first one compares states */
         error = nd_bench_run(&row->off[i], &without, fault);
         if (!error)
@@ -249,14 +223,10 @@ static int run_pairs(struct nd_bench_row *row, const struct nd_config *config, c
         if (isatty(STDERR_FILENO)) /* for people who wait */
             fputc('.', stderr);
     }
-    if (!error && !o->no_latency && !nd_bench_is_off(&row->protection))
-        error = run_late(row, &without, &plan, fault);
-    if (!error && with.protect.pair)
-        error = run_further(row, &plan, o, fault);
-    return error;
+    return error ? error : run_further(row, &without, &plan, fault);
 }
 
-static int run_all(struct bench *b)
+static int run_all(struct nd_bench *b)
 {
     bool others = false;
     struct ft_fault fault = {""};
@@ -272,7 +242,7 @@ static int run_all(struct bench *b)
             continue;
         if (isatty(STDERR_FILENO))
             fprintf(stderr, "%s ", row->protection.name);
-        error = run_pairs(row, b->config, &b->load, &b->options, &fault);
+        error = run_pairs(b, row, &fault);
         if (isatty(STDERR_FILENO))
             fprintf(stderr, "\n");
         if (error) {
@@ -287,7 +257,7 @@ static int run_all(struct bench *b)
     return 0;
 }
 
-static int refuse_file(const struct bench *b, int error)
+static int refuse_file(const struct nd_bench *b, int error)
 {
     if (error)
         fprintf(stderr, "%s: %s, expected a file to write\n", b->options.save, strerror(error));
@@ -295,7 +265,7 @@ static int refuse_file(const struct bench *b, int error)
 }
 
 /* Before minutes are spent on what cannot be kept. */
-static int check_save(const struct bench *b)
+static int check_save(const struct nd_bench *b)
 {
     static const char *const heads[] = {"machine"};
 
@@ -310,13 +280,13 @@ static int check_save(const struct bench *b)
     return refuse_file(b, error);
 }
 
-static int save_tables(const struct bench *b)
+static int save_tables(const struct nd_bench *b)
 {
     FILE *f = fopen(b->options.save, "we");
     int error = f ? 0 : errno;
 
     if (f) {
-        nd_bench_print(f, b->rows, b->count, b->config, &b->load, &b->options);
+        nd_bench_print(f, b);
         error = ferror(f) ? EIO : 0;
         if (fclose(f) != 0)
             error = errno;
@@ -324,20 +294,19 @@ static int save_tables(const struct bench *b)
     return refuse_file(b, error);
 }
 
-static int print_results(const struct bench *b)
+static int print_results(const struct nd_bench *b)
 {
-    const struct nd_bench_options *o = &b->options;
-    int code = o->save ? save_tables(b) : 0;
+    int code = b->options.save ? save_tables(b) : 0;
 
-    nd_bench_print(o->json ? stderr : stdout, b->rows, b->count, b->config, &b->load, o);
-    if (o->json && !code)
-        code = nd_bench_print_json(b->rows, b->count, b->config, o, b->load.lanes);
+    nd_bench_print(b->options.json ? stderr : stdout, b);
+    if (b->options.json && !code)
+        code = nd_bench_print_json(b);
     return code;
 }
 
 int nd_cmd_bench(int argc, char **argv)
 {
-    static struct bench b;
+    static struct nd_bench b;
     int code = read_options(&b.options, argc, argv);
 
     if (!code)
@@ -351,9 +320,9 @@ int nd_cmd_bench(int argc, char **argv)
     if (!code)
         code = read_list(&b);
     if (!code && b.options.count)
-        code = nd_bench_count(b.config, &b.load, &b.options);
+        code = nd_bench_count(&b);
     else if (!code && b.options.pieces)
-        code = nd_bench_pieces(b.config, &b.load, &b.options);
+        code = nd_bench_pieces(&b);
     else if (!code && !(code = run_all(&b)))
         code = print_results(&b);
     nd_load_free(&b.load);

@@ -132,13 +132,13 @@ int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, str
     struct reading a, b;
     int error;
 
-    nd_bench_sleep(r->plan->rest);
+    nd_bench_sleep(ND_BENCH_REST);
     error = take_reading(r, &a, fault);
     r->from = a.released;
     for (unsigned i = 0; i < SAMPLES && !error; i++) {
         uint64_t lag;
 
-        nd_bench_sleep(r->plan->seconds / SAMPLES);
+        nd_bench_sleep(r->plan->options->seconds / SAMPLES);
         lag = atomic_load(&r->slot[0]->lag);
         out->lag[i * 2 / SAMPLES] = lag > out->lag[i * 2 / SAMPLES] ? lag : out->lag[i * 2 / SAMPLES];
         error = nd_bench_check(r, fault);
@@ -241,11 +241,11 @@ static void sample_backlog(const struct nd_bench_nodes *r, struct nd_bench_laten
 
 static int sample_load(struct nd_bench_nodes *r, struct nd_bench_latency *out, struct ft_fault *fault)
 {
-    unsigned looks = (unsigned)(r->plan->seconds / LOOK_S) + 1;
+    unsigned looks = (unsigned)(r->plan->options->seconds / LOOK_S) + 1;
     int error = 0;
 
     for (unsigned i = 0; i < looks && !error; i++) {
-        nd_bench_sleep(r->plan->seconds / looks);
+        nd_bench_sleep(r->plan->options->seconds / looks);
         sample_backlog(r, out);
         error = nd_bench_check(r, fault);
     }
@@ -308,7 +308,7 @@ int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, dou
 
     *out = (struct nd_bench_latency){.mpps = mpps};
     atomic_store(&r->slot[0]->rate, (uint64_t)(mpps * 1e6) + 1);
-    nd_bench_sleep(r->plan->rest);
+    nd_bench_sleep(ND_BENCH_REST);
     if (!error)
         error = take_reading(r, &a, fault);
     atomic_fetch_add(&r->slot[0]->phase, 1);

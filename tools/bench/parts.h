@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#define ND_BENCH_REST  0.2   /* seconds before a measurement */
 #define ND_BENCH_LEAST 1000u /* packets of a measurement: it goes on until they have left */
 
 /* Since when a lane has executed no burst. */

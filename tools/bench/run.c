@@ -63,8 +63,8 @@ static int start_node(struct nd_bench_nodes *r, unsigned n, struct ft_fault *fau
                                  .slot = r->slot[n],
                                  .place = &r->place,
                                  .number = n,
-                                 .realtime = r->plan->realtime,
-                                 .seed = r->plan->seed,
+                                 .realtime = r->plan->options->realtime,
+                                 .seed = r->plan->options->wish.seed,
                                  .incarnation = nd_now() ^ (uint64_t)n << 63};
     cpu_set_t lanes;
 
@@ -236,12 +236,12 @@ static void move_dying_threads(const struct nd_bench_nodes *r)
 static int take_over(struct nd_bench_nodes *r, struct nd_bench_result *out, double mpps,
                      struct ft_fault *fault)
 {
-    uint64_t rate = (uint64_t)(mpps * 1e6) + 1, at, replayed = 0;
+    uint64_t rate = (uint64_t)(mpps * r->plan->options->takeover_load * 1e4) + 1, at, replayed = 0;
     int error = nd_bench_quieten(r, fault);
 
     atomic_store(&r->slot[0]->rate, rate);
     atomic_store(&r->slot[1]->rate, rate);
-    nd_bench_sleep(r->plan->rest);
+    nd_bench_sleep(ND_BENCH_REST);
     if (!error)
         error = nd_bench_check(r, fault);
     if (error)
@@ -314,7 +314,7 @@ int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, 
 {
     struct nd_bench_nodes r = {
         .plan = plan, .lanes = plan->config->chain.lanes, .alone = !plan->config->protect.pair};
-    double mpps = plan->takeover_mpps;
+    double mpps = plan->saturation;
     int error;
 
     *out = (struct nd_bench_result){.takeover_ms = -1};
@@ -323,13 +323,13 @@ int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, 
         memcpy(out->settings, r.slot[0]->settings, sizeof(out->settings));
         error = nd_bench_open(&r, fault);
     }
-    if (!error && plan->seconds > 0) {
+    if (!error && plan->saturate) {
         error = nd_bench_saturate(&r, out, fault);
-        mpps = out->mpps * plan->takeover_load / 100;
+        mpps = out->mpps;
     }
     if (!error && plan->lag && !r.alone)
         error = nd_bench_watch(&r, plan->lag, fault);
-    for (unsigned i = 0; i < ND_BENCH_LOADS && !error && plan->saturation > 0; i++)
+    for (unsigned i = 0; i < ND_BENCH_LOADS && !error && plan->late; i++)
         error = nd_bench_latency(&r, &out->latency[i], plan->saturation * nd_bench_loads[i] / 100, fault);
     if (!error) {
         out->realtime = atomic_load(&r.slot[0]->realtime);
