@@ -2,7 +2,6 @@
 /* understudy show, set, clear: the state of an NF in the running chain. */
 #include "node/control/pair.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define COLUMNS_MAX 32

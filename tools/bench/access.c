@@ -3,9 +3,6 @@
  */
 #include "tools/bench/bench.h"
 #include "node/control/options.h"
-#include "tools/pair/columns.h"
-
-#include <stddef.h>
 
 #define SAMPLES 2000u /* of each kind of access, a second of --seconds */
 

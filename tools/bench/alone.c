@@ -14,14 +14,11 @@
 #include "tools/bench/bench.h"
 #include "node/control/options.h"
 #include "node/lane/lane.h"
-#include "nflib/chain/chain.h"
 #include "tools/pair/child.h"
-#include "tools/pair/columns.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #define BEHIND    8u /* bursts between the last executed and the last stable one */
 #define TURN_NS   1000u

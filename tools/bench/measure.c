@@ -3,7 +3,7 @@
  * What is measured while nodes run, by the bench's own process, which sleeps and reads what they count:
  * saturation, the lag at saturation, latency at a rate.
  */
-#include "tools/bench/parts.h"
+#include "tools/bench/bench.h"
 #include "node/base/clock.h"
 
 #include <math.h>

@@ -8,15 +8,12 @@
 #define _GNU_SOURCE /* affinity, clocks of threads */
 #include "tools/bench/slot.h"
 #include "node/base/clock.h"
-#include "tools/pair/member.h"
 #include "node/lane/priority.h"
 
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SHOW_NS  2000000l

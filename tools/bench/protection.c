@@ -2,7 +2,6 @@
 /* What the bench compares, by name, and how each is set; see bench.h. */
 #include "tools/bench/bench.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -5,7 +5,7 @@
  * lag, the latencies (bench/measure.c), then the kill, or the standby's state against the primary's.
  */
 #define _GNU_SOURCE /* affinity */
-#include "tools/bench/parts.h"
+#include "tools/bench/bench.h"
 #include "node/base/clock.h"
 #include "tools/pair/child.h"
 

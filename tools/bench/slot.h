@@ -16,7 +16,6 @@
 #include "tools/pair/member.h"
 
 #include <sched.h>
-#include <time.h>
 
 #define ND_RATE_FULL UINT64_MAX /* there is always a packet */
 

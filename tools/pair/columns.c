@@ -3,7 +3,6 @@
 #include "tools/pair/columns.h"
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
