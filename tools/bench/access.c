@@ -34,22 +34,6 @@ static void print(FILE *out, const struct row rows[], unsigned count, const stru
             a->settings);
 }
 
-static int print_json(const struct row rows[], unsigned count, const struct nd_redis_access *a,
-                      const struct nd_bench_options *o)
-{
-    json_t *list = json_array();
-
-    for (unsigned i = 0; i < count; i++) {
-        json_t *one = json_object();
-
-        nd_columns_json(one, columns, &rows[i]);
-        json_array_append_new(list, one);
-    }
-    return nd_bench_print_list(
-        json_pack("{s:I, s:s}", "entries", (json_int_t)o->wish.flows, "settings", a->settings), "access",
-        list);
-}
-
 int nd_bench_access(const struct nd_bench_options *o)
 {
     static struct nd_redis_access a;
@@ -78,7 +62,14 @@ int nd_bench_access(const struct nd_bench_options *o)
         {"redis, async", "add", a.piped_add},
     };
     const unsigned count = sizeof(rows) / sizeof(rows[0]);
+    json_t *list = o->json ? json_array() : NULL;
 
     print(o->json ? stderr : stdout, rows, count, &a, o);
-    return o->json ? print_json(rows, count, &a, o) : ND_DONE;
+    if (!o->json)
+        return ND_DONE;
+    for (unsigned i = 0; i < count; i++)
+        json_array_append_new(list, nd_columns_object(columns, &rows[i]));
+    return nd_bench_print_list(
+        json_pack("{s:I, s:s}", "entries", (json_int_t)o->wish.flows, "settings", a.settings), "access",
+        list);
 }

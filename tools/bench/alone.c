@@ -276,8 +276,7 @@ struct measurement {
 static int measure(void *arg, struct ft_fault *fault)
 {
     const struct measurement *m = arg;
-    uint64_t packets = 0;
-    uint64_t from, used;
+    uint64_t packets = 0, from, used;
     cpu_set_t cores;
     int rest, error;
 
@@ -295,11 +294,6 @@ static int measure(void *arg, struct ft_fault *fault)
     m->to->ns = (double)used / (double)packets;
     m->to->dependencies = alone.records ? (double)alone.dependencies / (double)alone.records : 0;
     return 0;
-}
-
-static unsigned index_of(const char *name)
-{
-    return (unsigned)(find_piece(name) - pieces);
 }
 
 struct summary {
@@ -321,7 +315,7 @@ static void sum_up(struct summary *s, const struct measured *m, unsigned rounds,
 
     for (unsigned r = 0; r < rounds; r++) {
         ns[r] = m[r * PIECES + piece].ns;
-        added[r] = over ? ns[r] - m[r * PIECES + index_of(over)].ns : 0;
+        added[r] = over ? ns[r] - m[r * PIECES + (size_t)(find_piece(over) - pieces)].ns : 0;
     }
     s->ns = nd_quantile(ns, rounds, 0.5);
     s->added = nd_quantile(added, rounds, 0.5);

@@ -111,14 +111,11 @@ static double quantile_of(const double values[], unsigned count, double share)
     return count ? nd_quantile(ms, count, share) : -1;
 }
 
-static const char *limit_of(const struct nd_bench_cpu *cpu)
-{
-    return cpu->lane >= cpu->replicator + cpu->standby_lane + cpu->standby_replicator ? "lane" : "second";
-}
-
 void nd_bench_figures(struct nd_bench_figures *f, const struct nd_bench_row *row,
                       const struct nd_bench_options *o, unsigned lanes)
 {
+    const struct nd_bench_cpu *cpu = &f->with.cpu;
+
     *f = (struct nd_bench_figures){
         .takeover = quantile_of(row->takeover_ms, row->takeovers, 0.5),
         .takeover_p90 = quantile_of(row->takeover_ms, row->takeovers, 0.9),
@@ -135,7 +132,7 @@ void nd_bench_figures(struct nd_bench_figures *f, const struct nd_bench_row *row
     f->with.region_mb = row->with[0].region_mb;
     f->with.resident_mb = row->with[0].resident_mb;
     f->with.standby_resident_mb = row->with[0].standby_resident_mb;
-    f->limit = limit_of(&f->with.cpu);
+    f->limit = cpu->lane >= cpu->replicator + cpu->standby_lane + cpu->standby_replicator ? "lane" : "second";
     for (unsigned i = 0; i < row->pairs; i++) {
         const struct nd_bench_result *r = &row->with[i];
 

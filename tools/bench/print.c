@@ -182,23 +182,16 @@ static void print_lag(FILE *out, const char *name, const struct nd_bench_lag *la
             lag->count);
 }
 
-static json_t *sample_object(const struct nd_bench_sample *sample)
-{
-    json_t *o = json_object();
-
-    nd_columns_json(o, lag_columns, sample);
-    return o;
-}
-
 static json_t *lag_object(const struct nd_bench_lag *lag)
 {
     struct nd_bench_sample most = most_of(lag);
     json_t *samples = json_array();
 
     for (unsigned i = 0; i < lag->count; i++)
-        json_array_append_new(samples, sample_object(&lag->sample[i]));
-    return json_pack("{s:I, s:o, s:o, s:o}", "seconds", (json_int_t)lag->count, "most", sample_object(&most),
-                     "last", sample_object(&lag->sample[lag->count ? lag->count - 1 : 0]), "samples",
+        json_array_append_new(samples, nd_columns_object(lag_columns, &lag->sample[i]));
+    return json_pack("{s:I, s:o, s:o, s:o}", "seconds", (json_int_t)lag->count, "most",
+                     nd_columns_object(lag_columns, &most), "last",
+                     nd_columns_object(lag_columns, &lag->sample[lag->count ? lag->count - 1 : 0]), "samples",
                      samples);
 }
 
@@ -235,10 +228,10 @@ static json_t *latencies(const struct nd_bench_row *row)
     struct nd_bench_load_figures f;
 
     for (unsigned l = 0; l < ND_BENCH_LOADS && row->late; l++) {
-        json_t *one = json_object();
+        json_t *one;
 
         nd_bench_load_figures(&f, row, l);
-        nd_columns_json(one, nd_bench_latency_columns, &f);
+        one = nd_columns_object(nd_bench_latency_columns, &f);
         nd_columns_json(one, nd_bench_work_columns, &f);
         json_array_append_new(list, one);
     }

@@ -3,6 +3,7 @@
 #include "tools/pair/columns.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,6 +95,14 @@ void nd_columns_json(json_t *to, const struct nd_column columns[], const void *r
         if (c->key)
             json_object_set_new(object, dot ? dot + 1 : c->key, value(c, row));
     }
+}
+
+json_t *nd_columns_object(const struct nd_column columns[], const void *row)
+{
+    json_t *object = json_object();
+
+    nd_columns_json(object, columns, row);
+    return object;
 }
 
 void nd_columns_most(void *to, const struct nd_column columns[], const void *row)

@@ -47,6 +47,8 @@ void nd_columns_heads(FILE *out, const struct nd_column columns[]);
 void nd_columns_cells(FILE *out, const struct nd_column columns[], const void *row);
 /* Puts the row's figures into an object. */
 void nd_columns_json(json_t *to, const struct nd_column columns[], const void *row);
+/* An object of them. */
+json_t *nd_columns_object(const struct nd_column columns[], const void *row);
 /* Raises each figure of `to` to that of `row` where that is larger. */
 void nd_columns_most(void *to, const struct nd_column columns[], const void *row);
 
