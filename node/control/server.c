@@ -166,24 +166,20 @@ static bool write_all(int fd, const char *text, size_t len)
     return true;
 }
 
-static json_t *malformed(const char *text)
-{
-    return json_pack("{s:{s:s,s:s}}", "error", "code", "malformed", "text", text);
-}
-
 static bool reply(struct client *c, const char *line, size_t len, json_t *(*answer)(void *, const json_t *),
                   void *arg)
 {
     json_error_t why;
     json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &why), *result;
     bool sent = false;
+    char *text;
 
-    if (!request)
-        result = malformed("the request is no JSON object on one line");
+    if (json_is_object(request))
+        result = answer(arg, request);
     else
-        result = json_is_object(request) ? answer(arg, request) : malformed("the request is no JSON object");
-    char *text = result ? json_dumps(result, JSON_COMPACT) : NULL;
-
+        result = json_pack("{s:{s:s,s:s+}}", "error", "code", "malformed", "text",
+                           "the request is no JSON object", request ? "" : " on one line");
+    text = result ? json_dumps(result, JSON_COMPACT) : NULL;
     if (text)
         sent = write_all(c->fd, text, strlen(text)) && write_all(c->fd, "\n", 1);
     free(text);

@@ -34,13 +34,6 @@ static void note_state(void *arg, enum ft_state state, uint64_t view, const char
     atomic_store(&status->state, (int)state);
 }
 
-static int open_region(struct nd_member *m, struct ft_fault *fault)
-{
-    const struct ft_region_config how = {.name = m->c->region_name, .audit = m->c->config->protect.audit};
-
-    return nf_chain_region(&m->region, &m->c->config->chain, &how, fault);
-}
-
 static int make_lane(struct nd_member *m, unsigned l, struct ft_fault *fault)
 {
     const struct nd_protect *p = &m->c->config->protect;
@@ -102,6 +95,7 @@ static int open_replicator(struct nd_member *m, struct ft_fault *fault)
 
 int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct ft_fault *fault)
 {
+    const struct ft_region_config how = {.name = c->region_name, .audit = c->config->protect.audit};
     unsigned lanes = c->config->chain.lanes;
     int error = 0;
 
@@ -114,7 +108,7 @@ int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct
     if (c->guardian)
         error = nd_guardian_start(&m->guardian, lanes, c->host, c->host, c->peer, fault);
     if (!error)
-        error = open_region(m, fault);
+        error = nf_chain_region(&m->region, &c->config->chain, &how, fault);
     for (unsigned l = 0; l < lanes && !error; l++)
         error = make_lane(m, l, fault);
     return error ? error : open_replicator(m, fault);
@@ -229,7 +223,7 @@ int nd_loopback_open(struct nd_loopback *place, struct ft_fault *fault)
     return 0;
 }
 
-void nd_loopback_forget(struct nd_loopback *place)
+void nd_loopback_close(struct nd_loopback *place)
 {
     char path[96];
 
@@ -238,11 +232,6 @@ void nd_loopback_forget(struct nd_loopback *place)
             snprintf(path, sizeof(path), "%s/%c.view%s", place->directory, 'a' + (int)n, i ? ".new" : "");
             unlink(path);
         }
-}
-
-void nd_loopback_close(struct nd_loopback *place)
-{
-    nd_loopback_forget(place);
     if (place->directory[0])
         rmdir(place->directory);
     place->directory[0] = '\0';

@@ -88,7 +88,5 @@ struct nd_loopback {
 /* FT_EIO. Close it in any case. */
 int nd_loopback_open(struct nd_loopback *place, struct ft_fault *fault);
 void nd_loopback_close(struct nd_loopback *place);
-/* As if nobody had reigned yet: the members' view files are gone. */
-void nd_loopback_forget(struct nd_loopback *place);
 
 #endif
