@@ -3,8 +3,6 @@
  * understudy run: keeps a node going that was put together (running.c). Threads: this one (control socket),
  * the replicator, one per lane; and the guardian's process.
  */
-#include "node/control/commands.h"
-#include "node/control/client.h"
 #include "node/control/options.h"
 #include "node/lane/priority.h"
 #include "node/running.h"

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* understudy SUBCOMMAND: finds the subcommand and hands over. */
-#include "node/control/commands.h"
 #include "node/control/options.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#define PAIR "-c FILE [-n NAME] [-o json]"
 
 static const struct command {
     const char *name, *summary;
@@ -18,20 +19,16 @@ static const struct command {
      nd_cmd_replay, .syntax = &nd_replay_syntax},
     {"bench", "what protection costs while nothing fails, and how soon a successor releases", nd_cmd_bench,
      .syntax = &nd_bench_syntax},
-    {"status", "is the chain protected, and if not, why", nd_cmd_status,
-     .args = "-c FILE [-n NAME] [-o json]"},
-    {"verify", "compare the state of both nodes", nd_cmd_verify, .args = "-c FILE [-n NAME] [-o json]"},
-    {"promote", "make the standby the primary", nd_cmd_act, .args = "-c FILE [-n NAME] [-o json]"},
-    {"drain", "hand over without loss, so that the primary can be stopped", nd_cmd_act,
-     .args = "-c FILE [-n NAME] [-o json]"},
-    {"resync", "copy the whole state to the standby again", nd_cmd_act,
-     .args = "-c FILE [-n NAME] [-o json]"},
-    {"failback", "hand back to the node that the file calls primary", nd_cmd_act,
-     .args = "-c FILE [-n NAME] [-o json]"},
+    {"status", "is the chain protected, and if not, why", nd_cmd_status, .args = PAIR},
+    {"verify", "compare the state of both nodes", nd_cmd_act, .args = PAIR},
+    {"promote", "make the standby the primary", nd_cmd_act, .args = PAIR},
+    {"drain", "hand over without loss, so that the primary can be stopped", nd_cmd_act, .args = PAIR},
+    {"resync", "copy the whole state to the standby again", nd_cmd_act, .args = PAIR},
+    {"failback", "hand back to the node that the file calls primary", nd_cmd_act, .args = PAIR},
     {"drill", "failover drill on a running pair", nd_cmd_drill, .syntax = &nd_drill_syntax},
-    {"show", "look at the state of an NF", nd_cmd_show, .args = "-c FILE [-n NAME] [-o json] NF"},
-    {"set", "change it", nd_cmd_set, .args = "-c FILE [-n NAME] [-o json] NF KEY=VALUE"},
-    {"clear", "forget an entry, or all", nd_cmd_clear, .args = "-c FILE [-n NAME] [-o json] NF [KEY]"},
+    {"show", "look at the state of an NF", nd_cmd_show, .args = PAIR " NF"},
+    {"set", "change it", nd_cmd_set, .args = PAIR " NF KEY=VALUE"},
+    {"clear", "forget an entry, or all", nd_cmd_clear, .args = PAIR " NF [KEY]"},
     {"top", "live view, until q", nd_cmd_top, .args = "-c FILE [-n NAME]"},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -86,12 +83,9 @@ int main(int argc, char **argv)
         return finish(ND_DONE);
     }
     for (size_t i = 0; i < COMMANDS; i++) {
-        if (strcmp(argv[1], commands[i].name) != 0)
-            continue;
-        if (argc > 2 && is_help(argv[2])) {
-            return finish(help_of(&commands[i]));
-        }
-        return finish(commands[i].run(argc - 1, argv + 1));
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return finish(argc > 2 && is_help(argv[2]) ? help_of(&commands[i])
+                                                       : commands[i].run(argc - 1, argv + 1));
     }
     return nd_usage(NULL, "unknown subcommand \"%.40s\"", argv[1]);
 }

@@ -3,11 +3,10 @@
 #include "node/control/client.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,26 +30,17 @@ static int64_t now_ms(void)
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-static int fail_late(struct asking *a)
+/* The next call on the socket waits until the deadline at most. */
+static int limit_wait(struct asking *a)
 {
-    return ft_fail(a->fault, FT_EIO, "%s: no answer in time", a->path);
-}
+    int64_t left = a->deadline - now_ms();
+    const struct timeval time = {.tv_sec = left / 1000, .tv_usec = left % 1000 * 1000};
 
-/* Until the socket is ready for `events`. */
-static int wait_for(struct asking *a, short events)
-{
-    for (;;) {
-        struct pollfd poll_fd = {.fd = a->fd, .events = events};
-        int64_t left = a->deadline - now_ms();
-        int got = left > 0 ? poll(&poll_fd, 1, (int)left) : 0;
-
-        if (got > 0)
-            return 0;
-        if (got == 0)
-            return fail_late(a);
-        if (errno != EINTR)
-            return ft_fail(a->fault, FT_EIO, "%s: %s", a->path, strerror(errno));
-    }
+    if (left <= 0)
+        return ft_fail(a->fault, FT_EIO, "%s: no answer in time", a->path);
+    setsockopt(a->fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time));
+    setsockopt(a->fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time));
+    return 0;
 }
 
 static int fail_refused(struct asking *a, int error)
@@ -65,44 +55,34 @@ static int fail_refused(struct asking *a, int error)
 static int connect_to_node(struct asking *a)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
+    int error;
 
     if (strlen(a->path) >= sizeof(to.sun_path))
         return ft_fail(a->fault, FT_EINVAL, "control socket path too long, expected less than %zu bytes",
                        sizeof(to.sun_path));
     strcpy(to.sun_path, a->path);
-    a->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    a->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (a->fd < 0)
         return ft_fail(a->fault, FT_EIO, "%s: no socket (%s)", a->path, strerror(errno));
-    while (connect(a->fd, (struct sockaddr *)&to, sizeof(to)) != 0) {
-        if (errno == EISCONN)
-            break;
-        if (errno != EAGAIN && errno != EINTR) /* EAGAIN: the node's queue of connections is full */
+    while (!(error = limit_wait(a)) && connect(a->fd, (struct sockaddr *)&to, sizeof(to)) != 0)
+        if (errno != EAGAIN && errno != EINTR) /* EAGAIN: the node's queue of connections stayed full */
             return fail_refused(a, errno);
-        if (now_ms() >= a->deadline)
-            return fail_late(a);
-        poll(NULL, 0, 10);
-    }
-    return 0;
+    return error;
 }
 
 static int send_all(struct asking *a, const char *bytes, size_t len)
 {
-    while (len) {
+    int error = 0;
+
+    while (len && !(error = limit_wait(a))) {
         ssize_t sent = send(a->fd, bytes, len, MSG_NOSIGNAL);
 
-        if (sent >= 0) {
-            bytes += sent;
-            len -= (size_t)sent;
-        } else if (errno == EAGAIN) {
-            int error = wait_for(a, POLLOUT);
-
-            if (error)
-                return error;
-        } else if (errno != EINTR) {
+        if (sent < 0 && errno != EAGAIN && errno != EINTR)
             return ft_fail(a->fault, FT_EIO, "%s: the node hung up (%s)", a->path, strerror(errno));
-        }
+        bytes += sent > 0 ? sent : 0;
+        len -= sent > 0 ? (size_t)sent : 0;
     }
-    return 0;
+    return error;
 }
 
 static int make_room(struct asking *a)
@@ -125,29 +105,21 @@ static int make_room(struct asking *a)
 /* Reads up to the line's end; its length without it in a->used. */
 static int read_line(struct asking *a)
 {
-    for (;;) {
-        int error = make_room(a);
-        ssize_t got;
-        char *end;
+    int error;
 
-        if (error)
-            return error;
-        got = recv(a->fd, a->bytes + a->used, a->size - a->used, 0);
+    while (!(error = make_room(a)) && !(error = limit_wait(a))) {
+        ssize_t got = recv(a->fd, a->bytes + a->used, a->size - a->used, 0);
+        char *end = got > 0 ? memchr(a->bytes + a->used, '\n', (size_t)got) : NULL;
+
         if (got == 0)
             return ft_fail(a->fault, FT_EIO, "%s: the node hung up before the end of its answer", a->path);
-        if (got > 0) {
-            end = memchr(a->bytes + a->used, '\n', (size_t)got);
-            a->used = end ? (size_t)(end - a->bytes) : a->used + (size_t)got;
-            if (end)
-                return 0;
-        } else if (errno == EAGAIN) {
-            error = wait_for(a, POLLIN);
-            if (error)
-                return error;
-        } else if (errno != EINTR) {
+        if (got < 0 && errno != EAGAIN && errno != EINTR)
             return ft_fail(a->fault, FT_EIO, "%s: %s", a->path, strerror(errno));
-        }
+        a->used = end ? (size_t)(end - a->bytes) : a->used + (got > 0 ? (size_t)got : 0);
+        if (end)
+            return 0;
     }
+    return error;
 }
 
 static int exchange(struct asking *a, const json_t *request, json_t **answer)

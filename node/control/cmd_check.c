@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* understudy check: reads a configuration, says what it found, starts nothing. */
-#include "node/control/commands.h"
-#include "node/config/config.h"
-#include "node/control/options.h"
-
-#include <stdio.h>
+#include "node/control/pair.h"
 
 static int print_json(const struct nd_config *config, const char *file, const struct ft_fault *fault)
 {
     const struct nd_protect *protect = config ? &config->protect : NULL;
     json_t *nfs = json_array(), *nodes = json_array(), *object;
-    int failed;
+    int code;
 
     for (unsigned i = 0; config && i < config->chain.count; i++)
         json_array_append_new(nfs, json_string(config->chain.nfs[i].module->name));
@@ -24,10 +20,9 @@ static int print_json(const struct nd_config *config, const char *file, const st
     else
         object = json_pack("{s:s, s:b, s:s, s:n, s:o, s:o}", "file", file, "ok", 0, "error", fault->text,
                            "chain", "nfs", nfs, "nodes", nodes);
-    failed = !object || json_dumpf(object, stdout, JSON_COMPACT);
-    printf("\n");
+    code = nd_print_json(object);
     json_decref(object);
-    return failed ? ND_SOFTWARE : ND_DONE;
+    return code;
 }
 
 static void print_text(const struct nd_config *config, const char *file)

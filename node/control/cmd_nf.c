@@ -1,24 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* understudy show, set, clear: the state of an NF in the running chain. */
-#include "node/control/commands.h"
 #include "node/control/pair.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define COLUMNS_MAX 32
 #define TAKES       (ND_OPT_FILE | ND_OPT_NODE | ND_OPT_JSON)
 
-struct column {
-    const char *name; /* of the table's row */
-    int width;
-};
-
 /* The columns of the table printed last: rows that have just these go on in it, others begin a new one. */
 struct table {
-    struct column column[COLUMNS_MAX];
-    int count;
-    json_t *like; /* a row with these columns; owned, NULL: no table yet */
+    int width[COLUMNS_MAX]; /* of the first columns; further ones are not shown */
+    json_t *like;           /* a row with these columns; owned, NULL: no table yet */
 };
 
 static const char *cell(const json_t *row, const char *name, char *buf, size_t cap)
@@ -51,48 +43,51 @@ static bool fits(const struct table *table, const json_t *row)
     return true;
 }
 
+/* A line of the table: a row, or the columns' names. */
+static void print_row(const struct table *table, const json_t *row)
+{
+    int i = 0, count = (int)json_object_size(table->like);
+    const char *name;
+    json_t *value;
+    char buf[64];
+
+    count = count < COLUMNS_MAX ? count : COLUMNS_MAX;
+    json_object_foreach(table->like, name, value)
+    {
+        if (i < count)
+            printf("%-*s%s", i + 1 < count ? table->width[i] + 2 : 0,
+                   row ? cell(row, name, buf, sizeof(buf)) : name, i + 1 < count ? "" : "\n");
+        i++;
+    }
+}
+
 /* A new table, with the columns of `row`, wide enough for all rows of the page that fit it. */
 static void begin_table(struct table *table, json_t *row, const json_t *rows)
 {
-    bool first = !table->like;
-    const char *key;
+    const char *name;
     json_t *value, *other;
     char buf[64];
     size_t r;
+    int i = 0;
 
+    if (table->like)
+        printf("\n");
     json_decref(table->like);
     table->like = json_incref(row);
-    table->count = 0;
-    json_object_foreach(row, key, value)
+    json_object_foreach(row, name, value)
     {
-        if (table->count == COLUMNS_MAX)
+        if (i == COLUMNS_MAX)
             break;
-        table->column[table->count].name = key;
-        table->column[table->count++].width = (int)strlen(key);
-    }
-    json_array_foreach(rows, r, other)
-    {
-        for (int i = 0; i < table->count && fits(table, other); i++) {
-            int len = (int)strlen(cell(other, table->column[i].name, buf, sizeof(buf)));
+        table->width[i] = (int)strlen(name);
+        json_array_foreach(rows, r, other)
+        {
+            int len = fits(table, other) ? (int)strlen(cell(other, name, buf, sizeof(buf))) : 0;
 
-            if (len > table->column[i].width)
-                table->column[i].width = len;
+            table->width[i] = len > table->width[i] ? len : table->width[i];
         }
+        i++;
     }
-    if (!first)
-        printf("\n");
-    for (int i = 0; i < table->count; i++)
-        printf("%-*s%s", i + 1 < table->count ? table->column[i].width + 2 : 0, table->column[i].name,
-               i + 1 < table->count ? "" : "\n");
-}
-
-static void print_row(const struct table *table, const json_t *row)
-{
-    char buf[64];
-
-    for (int i = 0; i < table->count; i++)
-        printf("%-*s%s", i + 1 < table->count ? table->column[i].width + 2 : 0,
-               cell(row, table->column[i].name, buf, sizeof(buf)), i + 1 < table->count ? "" : "\n");
+    print_row(table, NULL);
 }
 
 /* Rows with the same columns together, table after table in the order of their first rows. */
@@ -117,14 +112,15 @@ static void print_rows(struct table *table, json_t *rows)
 /* Page after page, each for people at once or, for JSON, into `all`. */
 static int show_pages(struct nd_pair *pair, const char *nf, json_t *all)
 {
-    struct table table = {.count = 0};
-    json_int_t cursor = 0;
-    int code;
+    struct table table = {.like = NULL};
+    json_int_t cursor = 0, asked;
+    bool more = true;
+    int code = 0;
 
-    for (;;) {
+    while (more && !code) {
         json_t *answer, *rows, *next;
-        bool last, stuck;
 
+        asked = cursor;
         code = nd_pair_request(pair, "primary",
                                json_pack("{s:s, s:s, s:I}", "cmd", "show", "nf", nf, "cursor", cursor),
                                ND_ACTION_MS, &answer);
@@ -136,16 +132,13 @@ static int show_pages(struct nd_pair *pair, const char *nf, json_t *all)
             json_array_extend(all, rows);
         else
             print_rows(&table, rows);
-        last = !json_is_integer(next);
-        stuck = !last && json_integer_value(next) == cursor;
+        more = json_is_integer(next);
         cursor = json_integer_value(next);
         json_decref(answer);
-        if (stuck) {
+        if (more && cursor == asked) {
             fprintf(stderr, "understudy: the node sends the same page again, expected the next\n");
             code = ND_SOFTWARE;
         }
-        if (last || stuck)
-            break;
     }
     json_decref(table.like);
     return code;

@@ -1,7 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* understudy status: what the nodes say of themselves, and an exit code for scripts. */
-#include "node/control/commands.h"
+/*
+ * What the nodes say of themselves, with an exit code for scripts (status, top), and what is one request to
+ * one node (verify, promote, drain, resync, failback).
+ */
 #include "node/control/pair.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+/* ---- status ------------------------------------------------------------------------------------- */
 
 /* The view of the node that counts, with what the other one says, if it does not say so itself. */
 static int print_json(struct nd_pair *pair)
@@ -49,6 +59,133 @@ int nd_cmd_status(int argc, char **argv)
             code = ND_SOFTWARE;
     } else {
         nd_pair_print(&pair, stdout);
+    }
+    nd_pair_close(&pair);
+    return code;
+}
+
+/* ---- top: the status once a second until q; without a terminal, one frame ---------------------------- */
+
+static volatile sig_atomic_t stopped;
+
+static void note_signal(int signal)
+{
+    (void)signal;
+    stopped = 1;
+}
+
+static void print_frame(struct nd_pair *pair, bool terminal)
+{
+    nd_pair_ask_status(pair);
+    if (terminal)
+        printf("\033[H\033[J");
+    nd_pair_print(pair, stdout);
+    if (terminal)
+        printf("\nq to quit\n");
+    fflush(stdout);
+}
+
+/* A second passes, or a key is pressed: true for q or the end of input. */
+static bool quit_pressed(void)
+{
+    struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
+    char key;
+
+    if (poll(&in, 1, 1000) <= 0)
+        return stopped;
+    return stopped || read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 'Q';
+}
+
+static void watch_pair(struct nd_pair *pair)
+{
+    struct sigaction action = {.sa_handler = note_signal};
+    struct termios before, raw;
+    bool keys = tcgetattr(STDIN_FILENO, &before) == 0;
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    if (keys) {
+        raw = before;
+        raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+        tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+    }
+    do
+        print_frame(pair, true);
+    while (!quit_pressed());
+    if (keys)
+        tcsetattr(STDIN_FILENO, TCSANOW, &before);
+}
+
+int nd_cmd_top(int argc, char **argv)
+{
+    struct nd_pair pair;
+    int code = nd_pair_open(&pair, argc, argv, ND_OPT_FILE | ND_OPT_NODE, 0, 0, "");
+
+    if (code)
+        return code;
+    if (isatty(STDOUT_FILENO) && isatty(STDIN_FILENO)) {
+        watch_pair(&pair);
+    } else {
+        print_frame(&pair, false);
+        code = nd_pair_exit(&pair);
+    }
+    nd_pair_close(&pair);
+    return code;
+}
+
+/* ---- requests ----------------------------------------------------------------------------------- */
+
+static void print_verdict(const json_t *answer)
+{
+    bool equal = json_is_true(json_object_get(answer, "equal"));
+    json_t *digests = json_object_get(answer, "digests"), *digest;
+    const char *node;
+
+    printf("%s  after burst %" JSON_INTEGER_FORMAT, equal ? "EQUAL" : "DIFFERENT",
+           json_integer_value(json_object_get(answer, "at")));
+    json_object_foreach(digests, node, digest)
+    {
+        if (!equal)
+            printf(", node %s %s", node, json_is_string(digest) ? json_string_value(digest) : "-");
+    }
+    printf("\n");
+}
+
+/* One line, of the node that was asked. */
+static void print_answer(const struct nd_pair *pair, const char *command, const json_t *answer)
+{
+    const char *node = pair->config->node[pair->only].name, *other = pair->config->node[!pair->only].name;
+    json_int_t view = json_integer_value(json_object_get(answer, "view"));
+
+    if (strcmp(command, "verify") == 0)
+        print_verdict(answer);
+    else if (strcmp(command, "resync") == 0)
+        printf("resync: node %s sends node %s the whole state again\n", node, other);
+    else if (strcmp(command, "promote") == 0)
+        printf("promote: node %s is primary, view %" JSON_INTEGER_FORMAT "\n", node, view);
+    else
+        printf("%s: node %s has handed over to node %s, view %" JSON_INTEGER_FORMAT "\n", command, node,
+               other, view);
+}
+
+int nd_cmd_act(int argc, char **argv)
+{
+    struct nd_pair pair;
+    json_t *answer;
+    int code = nd_pair_open(&pair, argc, argv, ND_OPT_FILE | ND_OPT_NODE | ND_OPT_JSON, 0, 0, "");
+
+    if (code)
+        return code;
+    code = nd_pair_request(&pair, strcmp(argv[0], "promote") == 0 ? "standby" : "primary",
+                           json_pack("{s:s}", "cmd", argv[0]), ND_ACTION_MS, &answer);
+    if (!code) {
+        if (pair.options.json)
+            code = nd_print_json(answer);
+        else
+            print_answer(&pair, argv[0], answer);
+        if (!code && strcmp(argv[0], "verify") == 0 && !json_is_true(json_object_get(answer, "equal")))
+            code = ND_NOT_EQUAL;
+        json_decref(answer);
     }
     nd_pair_close(&pair);
     return code;

@@ -35,9 +35,8 @@ struct nd_option {
     const char *const *choices;              /* NULL-terminated */
     int (*read)(void *options, char *value); /* 0, or ND_USAGE with its line printed */
     bool again;                              /* the option may come more than once */
-    const char
-        *needed; /* what is missing without the option, for the refusal; NULL: the option may be absent */
-    const char *value; /* what the usage text calls the value; NULL with ND_OPTION_FLAG */
+    const char *needed; /* what is missing without the option, for the refusal; NULL: it may be absent */
+    const char *value;  /* what the usage text calls the value; NULL with ND_OPTION_FLAG */
     const char *help;
 };
 
@@ -91,9 +90,7 @@ struct nd_options {
     char **argv;
 };
 
-/*
- * Reads argv (argv[0] is the subcommand's name), of which `takes` says what is allowed, with min … max
- * further arguments, called `names` in messages. 0, or ND_USAGE with one line on stderr.
+/* The same for the options that most have, of which `takes` says what is allowed; `names` are the arguments.
  */
 int nd_options_read(struct nd_options *options, int argc, char **argv, unsigned takes, int min, int max,
                     const char *names);
@@ -109,11 +106,28 @@ int nd_exit_of(int error);
 /* The same for a file that could not be read: nd_config_read. */
 int nd_exit_of_file(int error);
 
-/*
- * Whether a command may write its results to `path`: nothing is there, or no regular file, or one that is
- * empty or begins with one of `heads` (each of `len` bytes), that is, results. So a slip of the hand costs no
- * file of other use.
- */
+/* Whether a command may write its results to `path`, so that a slip of the hand costs no file of other use:
+ * nothing is there, or no regular file, or one that is empty or begins with one of `heads` (each of `len`
+ * bytes). */
 bool nd_options_replaceable(const char *path, const char *const heads[], unsigned count, size_t len);
+
+/*
+ * The subcommands. Each gets argv with its own name first, prints its result on stdout, one line on stderr
+ * when it fails, and returns the exit code (enum nd_exit).
+ */
+/* What --help tells of those that have options of their own. */
+extern const struct nd_syntax nd_drill_syntax, nd_replay_syntax, nd_bench_syntax;
+
+int nd_cmd_run(int argc, char **argv);
+int nd_cmd_drill(int argc, char **argv);
+int nd_cmd_check(int argc, char **argv);
+int nd_cmd_replay(int argc, char **argv);
+int nd_cmd_bench(int argc, char **argv);
+int nd_cmd_status(int argc, char **argv);
+int nd_cmd_act(int argc, char **argv); /* verify, promote, drain, resync, failback: the word is the request */
+int nd_cmd_show(int argc, char **argv);
+int nd_cmd_set(int argc, char **argv);
+int nd_cmd_clear(int argc, char **argv);
+int nd_cmd_top(int argc, char **argv);
 
 #endif

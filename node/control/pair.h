@@ -6,7 +6,6 @@
 #ifndef NODE_CONTROL_PAIR_H
 #define NODE_CONTROL_PAIR_H
 
-#include "node/control/client.h"
 #include "node/config/config.h"
 #include "node/control/options.h"
 

@@ -40,71 +40,47 @@ static void print_node(const struct nd_pair *pair, unsigned i, FILE *out)
 
 /* ---- lanes ------------------------------------------------------------------------------------- */
 
-#define COUNTERS_MAX 32
-
-/* The counters that are not zero on some lane, in the node's order. */
-struct counters {
-    const char *name[COUNTERS_MAX];
-    unsigned count;
-};
-
-static bool has_counter(const struct counters *counters, const char *name)
-{
-    for (unsigned i = 0; i < counters->count; i++)
-        if (strcmp(counters->name[i], name) == 0)
-            return true;
-    return false;
-}
-
-static void add_counters(struct counters *counters, json_t *lane)
-{
-    const char *key;
-    json_t *value;
-
-    json_object_foreach(lane, key, value)
-    {
-        if (strcmp(key, "lane") != 0 && json_is_number(value) && json_number_value(value) != 0 &&
-            !has_counter(counters, key) && counters->count < COUNTERS_MAX)
-            counters->name[counters->count++] = key;
-    }
-}
-
 static int width(const char *name)
 {
     return strlen(name) > 9 ? (int)strlen(name) : 9;
 }
 
-static void print_lane(const char *node, const json_t *lane, const struct counters *counters, FILE *out)
+static void print_lane(const char *node, const json_t *lane, json_t *counters, FILE *out)
 {
+    const char *name;
+    json_t *value;
+
     fprintf(out, "%-10s", node);
     print_number(out, json_object_get(lane, "lane"), 4);
     fprintf(out, "  %-7s", nd_text(lane, "doing", "-"));
-    for (unsigned i = 0; i < counters->count; i++)
-        print_number(out, json_object_get(lane, counters->name[i]), width(counters->name[i]));
+    json_object_foreach(counters, name, value) print_number(out, json_object_get(lane, name), width(name));
     fputc('\n', out);
 }
 
 static void print_lanes(const struct nd_pair *pair, FILE *out)
 {
-    struct counters counters = {.count = 0};
-    const json_t *lanes[ND_NODES];
-    size_t total = 0;
+    json_t *counters = json_object(); /* those that are not zero on some lane, in the node's order */
+    json_t *lanes[ND_NODES], *lane, *value;
+    const char *name;
+    size_t l, total = 0;
 
     for (unsigned i = 0; i < ND_NODES; i++) {
         lanes[i] = json_object_get(pair->status[i], "lanes");
         total += json_array_size(lanes[i]);
-        for (size_t l = 0; l < json_array_size(lanes[i]); l++)
-            add_counters(&counters, json_array_get(lanes[i], l));
+        json_array_foreach(lanes[i], l, lane) json_object_foreach(lane, name, value)
+        {
+            if (strcmp(name, "lane") != 0 && json_is_number(value) && json_number_value(value) != 0)
+                json_object_set(counters, name, value);
+        }
     }
-    if (!total)
-        return;
-    fprintf(out, "\n%-10s  lane  %-7s", "node", "doing");
-    for (unsigned i = 0; i < counters.count; i++)
-        fprintf(out, "  %*s", width(counters.name[i]), counters.name[i]);
-    fputc('\n', out);
+    if (total) {
+        fprintf(out, "\n%-10s  lane  %-7s", "node", "doing");
+        json_object_foreach(counters, name, value) fprintf(out, "  %*s", width(name), name);
+        fputc('\n', out);
+    }
     for (unsigned i = 0; i < ND_NODES; i++)
-        for (size_t l = 0; l < json_array_size(lanes[i]); l++)
-            print_lane(pair->config->node[i].name, json_array_get(lanes[i], l), &counters, out);
+        json_array_foreach(lanes[i], l, lane) print_lane(pair->config->node[i].name, lane, counters, out);
+    json_decref(counters);
 }
 
 /* ---- nodes ------------------------------------------------------------------------------------- */

@@ -7,7 +7,6 @@
 #include "node/control/server.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -82,6 +81,7 @@ static int clear_path(const struct sockaddr_un *address, const char *path, struc
 int nd_server_open(struct nd_server **out, const char *path, struct ft_fault *fault)
 {
     struct nd_server *s = calloc(1, sizeof(*s));
+    int error;
 
     *out = NULL;
     if (!s)
@@ -90,26 +90,24 @@ int nd_server_open(struct nd_server **out, const char *path, struct ft_fault *fa
         s->clients[i].fd = -1;
     s->address.sun_family = AF_UNIX;
     snprintf(s->address.sun_path, sizeof(s->address.sun_path), "%s", path);
-    int error = clear_path(&s->address, path, fault);
+    error = clear_path(&s->address, path, fault);
+    if (!error) {
+        s->fd = open_stream();
+        mode_t old = umask(0117); /* owner and group */
+        int bound = s->fd < 0 ? -1 : bind(s->fd, (struct sockaddr *)&s->address, sizeof(s->address));
 
-    if (error) {
-        free(s);
-        return error;
+        umask(old);
+        if (bound != 0 || listen(s->fd, CLIENTS) != 0) {
+            error = ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO,
+                            "control socket %s: %s", path, strerror(errno));
+            close(s->fd);
+        }
     }
-    s->fd = open_stream();
-    mode_t old = umask(0117); /* owner and group */
-    int bound = s->fd < 0 ? -1 : bind(s->fd, (struct sockaddr *)&s->address, sizeof(s->address));
-
-    umask(old);
-    if (bound != 0 || listen(s->fd, CLIENTS) != 0) {
-        error = errno;
-        close(s->fd);
+    if (error)
         free(s);
-        return ft_fail(fault, error == EACCES || error == EPERM ? FT_EPERM : FT_EIO, "control socket %s: %s",
-                       path, strerror(error));
-    }
-    *out = s;
-    return 0;
+    else
+        *out = s;
+    return error;
 }
 
 static void hang_up(struct client *c)
@@ -168,24 +166,20 @@ static bool write_all(int fd, const char *text, size_t len)
     return true;
 }
 
-static json_t *malformed(const char *text)
-{
-    return json_pack("{s:{s:s,s:s}}", "error", "code", "malformed", "text", text);
-}
-
 static bool reply(struct client *c, const char *line, size_t len, json_t *(*answer)(void *, const json_t *),
                   void *arg)
 {
     json_error_t why;
     json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &why), *result;
     bool sent = false;
+    char *text;
 
-    if (!request)
-        result = malformed("the request is no JSON object on one line");
+    if (json_is_object(request))
+        result = answer(arg, request);
     else
-        result = json_is_object(request) ? answer(arg, request) : malformed("the request is no JSON object");
-    char *text = result ? json_dumps(result, JSON_COMPACT) : NULL;
-
+        result = json_pack("{s:{s:s,s:s+}}", "error", "code", "malformed", "text",
+                           "the request is no JSON object", request ? "" : " on one line");
+    text = result ? json_dumps(result, JSON_COMPACT) : NULL;
     if (text)
         sent = write_all(c->fd, text, strlen(text)) && write_all(c->fd, "\n", 1);
     free(text);

@@ -2,11 +2,7 @@
 /* bench --access: how long one access to state takes, in the region and in Redis. Measured by redis/access.c.
  */
 #include "tools/bench/bench.h"
-#include "node/control/client.h"
 #include "node/control/options.h"
-#include "tools/pair/columns.h"
-
-#include <stddef.h>
 
 #define SAMPLES 2000u /* of each kind of access, a second of --seconds */
 
@@ -33,27 +29,9 @@ static void print(FILE *out, const struct row rows[], unsigned count, const stru
     fprintf(out, "times in ns, %lu entries; ", o->wish.flows);
     fprintf(out,
             "keys of 16 bytes, values of 24, in random order; local and async: of the mean of 64, async in "
-            "one batch; "
-            "shared:\nof two lanes, section and lock included; what is cached is read here, and written as "
-            "without a "
-            "cache\n%s\n",
+            "one batch; shared:\nof two lanes, section and lock included; what is cached is read here, and "
+            "written as without a cache\n%s\n",
             a->settings);
-}
-
-static int print_json(const struct row rows[], unsigned count, const struct nd_redis_access *a,
-                      const struct nd_bench_options *o)
-{
-    json_t *list = json_array();
-
-    for (unsigned i = 0; i < count; i++) {
-        json_t *one = json_object();
-
-        nd_columns_json(one, columns, &rows[i]);
-        json_array_append_new(list, one);
-    }
-    return nd_bench_print_list(
-        json_pack("{s:I, s:s}", "entries", (json_int_t)o->wish.flows, "settings", a->settings), "access",
-        list);
 }
 
 int nd_bench_access(const struct nd_bench_options *o)
@@ -84,7 +62,14 @@ int nd_bench_access(const struct nd_bench_options *o)
         {"redis, async", "add", a.piped_add},
     };
     const unsigned count = sizeof(rows) / sizeof(rows[0]);
+    json_t *list = o->json ? json_array() : NULL;
 
     print(o->json ? stderr : stdout, rows, count, &a, o);
-    return o->json ? print_json(rows, count, &a, o) : ND_DONE;
+    if (!o->json)
+        return ND_DONE;
+    for (unsigned i = 0; i < count; i++)
+        json_array_append_new(list, nd_columns_object(columns, &rows[i]));
+    return nd_bench_print_list(
+        json_pack("{s:I, s:s}", "entries", (json_int_t)o->wish.flows, "settings", a.settings), "access",
+        list);
 }

@@ -1,19 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lanes without threads; see bench/alone.h. The log ring is emptied without being read, but for what encodes.
+/*
+ * Lanes without threads and without a replicator: receive, capture, chain, hold, release, in the caller's
+ * thread, with as much of protection switched on as is asked for. All of it is the node's own code. Time
+ * moves by a microsecond a turn, the loop itself moves the stable watermark, and the log ring is emptied
+ * without being read, but for what encodes.
+ *
+ * --count: nothing varies from run to run, for an instruction counter (scripts/instructions). --pieces: what
+ * each piece of protection costs a lane: processor time a packet, with one piece more switched on. Each
+ * measurement is a process of its own (a process has one region); rounds of all pieces follow each other, and
+ * differences are taken within a round, so slow changes of the machine cancel.
  */
-#include "tools/bench/alone.h"
-#include "node/control/client.h"
-#include "tools/pair/member.h"
-#include "nflib/chain/chain.h"
+#define _GNU_SOURCE /* affinity */
+#include "tools/bench/bench.h"
+#include "node/control/options.h"
+#include "node/lane/lane.h"
+#include "tools/pair/child.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define BEHIND    8u /* bursts between the last executed and the last stable one */
 #define TURN_NS   1000u
 #define LOG_BYTES (4ull << 20)
+#define CHUNK     65536u /* packets between two looks at the clock */
 
-const struct nd_bench_piece nd_bench_pieces_all[ND_BENCH_PIECES] = {
+/* What is switched on; by name. */
+static const struct piece {
+    const char *name, *what;
+    const char *over; /* the piece that it is more than by what it adds; NULL: none */
+    bool holds;       /* outputs wait for a watermark some bursts behind */
+    bool logs;        /* each burst has a record */
+    bool by_seq;      /* the records have no inputs: a gate has them */
+    bool encodes;     /* records are encoded as the sender does it */
+    bool marks;       /* the standby is warm: edits mark lines, for checkpoints. None is made here */
+    unsigned lanes;   /* in turn, a burst each */
+} pieces[] = {
     {"off", "the chain; outputs leave at once", NULL, .lanes = 1},
     {"hold", "outputs wait for a watermark, 8 bursts behind", "off", .holds = true, .lanes = 1},
     {"seq", "a record of each burst: number, clock, time; a gate has the inputs", "hold", .holds = true,
@@ -28,23 +50,25 @@ const struct nd_bench_piece nd_bench_pieces_all[ND_BENCH_PIECES] = {
     {"dependencies", "the same, recorded: inputs, and the order in what lanes share", "two-hold",
      .holds = true, .logs = true, .lanes = 2},
 };
+#define PIECES (sizeof(pieces) / sizeof(pieces[0]))
 
-struct nd_bench_alone {
-    const struct nd_bench_piece *piece;
+/* A process can have one. */
+static struct alone {
+    const struct piece *piece;
     struct nd_bench_slot *slot;
     struct nd_bench_io io;
     struct nd_member member; /* without threads and replicator: region and lanes */
     struct nd_lane lane[FT_LANES_MAX];
     struct nd_config config;
-    uint8_t *wire; /* NULL: records are not encoded */
-    uint64_t dependencies, records;
-};
+    uint8_t *wire;                  /* NULL: records are not encoded */
+    uint64_t dependencies, records; /* in records, since the flows were opened */
+} alone;
 
-const struct nd_bench_piece *nd_bench_piece(const char *name)
+static const struct piece *find_piece(const char *name)
 {
-    for (unsigned i = 0; i < ND_BENCH_PIECES; i++)
-        if (strcmp(nd_bench_pieces_all[i].name, name) == 0)
-            return &nd_bench_pieces_all[i];
+    for (unsigned i = 0; i < PIECES; i++)
+        if (strcmp(pieces[i].name, name) == 0)
+            return &pieces[i];
     return NULL;
 }
 
@@ -55,7 +79,7 @@ static bool no_input(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uin
     return false;
 }
 
-static void drain_log(struct nd_bench_alone *a, unsigned lane)
+static void drain_log(struct alone *a, unsigned lane)
 {
     struct ft_ring *ring = &a->slot->shared[lane].log;
     const struct ft_record *r;
@@ -72,9 +96,9 @@ static void drain_log(struct nd_bench_alone *a, unsigned lane)
 }
 
 /* Each lane in its turn; `behind` bursts between the last executed and the last stable one. */
-static inline void turn_lanes(struct nd_bench_alone *a, uint64_t behind)
+static inline void turn_lanes(struct alone *a, uint64_t behind)
 {
-    const struct nd_bench_piece *piece = a->piece;
+    const struct piece *piece = a->piece;
 
     for (unsigned l = 0; l < piece->lanes; l++) {
         struct ft_lane *shared = &a->slot->shared[l];
@@ -90,7 +114,7 @@ static inline void turn_lanes(struct nd_bench_alone *a, uint64_t behind)
     }
 }
 
-static uint64_t count_released(const struct nd_bench_alone *a)
+static uint64_t count_released(const struct alone *a)
 {
     uint64_t n = 0;
 
@@ -99,7 +123,10 @@ static uint64_t count_released(const struct nd_bench_alone *a)
     return n;
 }
 
-__attribute__((noinline)) uint64_t nd_bench_counted(struct nd_bench_alone *a, uint64_t packets)
+/* Until so many packets more have left, and to the end of the burst: how many it were. A name of its own,
+ * never inlined: what an instruction counter looks at. */
+uint64_t nd_bench_counted(struct alone *a, uint64_t packets);
+__attribute__((noinline)) uint64_t nd_bench_counted(struct alone *a, uint64_t packets)
 {
     uint64_t before = count_released(a);
 
@@ -108,13 +135,7 @@ __attribute__((noinline)) uint64_t nd_bench_counted(struct nd_bench_alone *a, ui
     return count_released(a) - before;
 }
 
-void nd_bench_alone_dependencies(const struct nd_bench_alone *a, uint64_t *dependencies, uint64_t *records)
-{
-    *dependencies = a->dependencies;
-    *records = a->records;
-}
-
-static bool has_opened(const struct nd_bench_alone *a)
+static bool has_opened(const struct alone *a)
 {
     for (unsigned l = 0; l < a->piece->lanes; l++)
         for (unsigned s = 0; s < ND_LOAD_SIDES; s++)
@@ -123,7 +144,7 @@ static bool has_opened(const struct nd_bench_alone *a)
     return true;
 }
 
-static int open_lane(struct nd_bench_alone *a, unsigned l, uint64_t seed, struct ft_fault *fault)
+static int open_lane(struct alone *a, unsigned l, uint64_t seed, struct ft_fault *fault)
 {
     struct ft_lane *shared = &a->slot->shared[l];
     struct nd_member *m = &a->member;
@@ -147,7 +168,7 @@ static int open_lane(struct nd_bench_alone *a, unsigned l, uint64_t seed, struct
     return nd_lane_make(&a->lane[l], fault);
 }
 
-static int make_lanes(struct nd_bench_alone *a, struct nd_load *load, uint64_t seed, struct ft_fault *fault)
+static int make_lanes(struct alone *a, struct nd_load *load, uint64_t seed, struct ft_fault *fault)
 {
     static const struct ft_region_config how = {.name = "understudy bench"};
     const struct nf_chain_config *chain = &a->config.chain;
@@ -168,28 +189,193 @@ static int make_lanes(struct nd_bench_alone *a, struct nd_load *load, uint64_t s
     return error;
 }
 
-int nd_bench_alone_open(struct nd_bench_alone **out, const struct nd_config *config, struct nd_load *load,
-                        const struct nd_bench_piece *piece, uint64_t seed, struct ft_fault *fault)
+/* `load` is dealt out to the piece's lanes; all flows are open when this returns. */
+static int open_alone(struct nd_bench *b, const struct piece *piece, struct ft_fault *fault)
 {
-    static struct nd_bench_alone a;
     struct nd_bench_protection protection = {.name = ""};
-    int error = nd_load_deal(load, piece->lanes, fault);
+    struct alone *a = &alone;
+    int error = nd_load_deal(&b->load, piece->lanes, fault);
 
-    a = (struct nd_bench_alone){.piece = piece, .slot = nd_bench_slot_new()};
-    a.wire = piece->encodes ? malloc(FT_RECORD_MAX * 2) : NULL;
-    *out = &a;
-    if (!error && (!a.slot || (piece->encodes && !a.wire)))
+    a->piece = piece;
+    a->slot = nd_shared_memory(sizeof(*a->slot));
+    a->wire = piece->encodes ? malloc(FT_RECORD_MAX * 2) : NULL;
+    if (!error && (!a->slot || (piece->encodes && !a->wire)))
         error = ft_fail(fault, FT_ENOMEM, "no memory");
     if (error)
         return error;
-    (void)nd_bench_protect(&protection.protect, config, piece->logs ? ND_MODE_LOG : ND_MODE_OFF,
+    (void)nd_bench_protect(&protection.protect, b->config, piece->logs ? ND_MODE_LOG : ND_MODE_OFF,
                            piece->marks ? ND_STANDBY_WARM : ND_STANDBY_HOT, NULL);
-    nd_bench_adapt(&a.config, config, &protection, piece->lanes);
-    a.config.protect.checkpoint_ms = UINT32_MAX; /* no checkpoint is due by time */
-    a.config.protect.pending_mb = UINT32_MAX;    /* no checkpoint is due because the log has grown */
-    error = make_lanes(&a, load, seed, fault);
-    while (!error && !has_opened(&a))
-        turn_lanes(&a, 0);
-    a.dependencies = a.records = 0;
+    nd_bench_adapt(&a->config, b->config, &protection, piece->lanes);
+    a->config.protect.checkpoint_ms = UINT32_MAX; /* no checkpoint is due by time */
+    a->config.protect.pending_mb = UINT32_MAX;    /* no checkpoint is due because the log has grown */
+    error = make_lanes(a, &b->load, b->options.wish.seed, fault);
+    while (!error && !has_opened(a))
+        turn_lanes(a, 0);
+    a->dependencies = a->records = 0;
     return error;
+}
+
+/* ---- --count ----------------------------------------------------------------------------------- */
+
+/* What --compare names, in words of pieces. NULL: none. */
+static const struct piece *piece_of(const struct nd_config *config, const struct nd_bench_options *o,
+                                    struct ft_fault *fault)
+{
+    struct nd_bench_protection protection;
+    const struct nd_protect *p = &protection.protect;
+
+    if (nd_bench_protection(&protection, o->compare, config, fault) != 0)
+        return NULL;
+    if (nd_bench_is_off(&protection))
+        return find_piece("off");
+    if (p->records && !protection.unreduced && !(p->stores && o->encode))
+        return find_piece(p->stores ? "marks" : o->encode ? "encode" : "inputs");
+    ft_fail(fault, FT_EINVAL, "--count of %.40s%s, expected off, log or log:warm", o->compare,
+            o->encode ? " with --encode" : "");
+    return NULL;
+}
+
+int nd_bench_count(struct nd_bench *b)
+{
+    const struct nd_bench_options *o = &b->options;
+    struct ft_fault fault = {""};
+    const struct piece *piece = o->piece ? find_piece(o->piece) : piece_of(b->config, o, &fault);
+    int error;
+
+    if (!piece && o->piece)
+        return nd_usage("bench",
+                        "--piece %.40s, expected off, hold, seq, inputs, encode, marks, two-lanes, two-hold "
+                        "or dependencies",
+                        o->piece);
+    if (!piece)
+        return nd_usage("bench", "%s", fault.text);
+    error = open_alone(b, piece, &fault);
+    if (error) {
+        fprintf(stderr, "understudy bench: %s\n", fault.text);
+        return error == FT_EINVAL ? ND_USAGE : ND_SOFTWARE;
+    }
+    printf("%lu\n", nd_bench_counted(&alone, o->count));
+    return ND_DONE;
+}
+
+/* ---- --pieces ---------------------------------------------------------------------------------- */
+
+struct measured {
+    double ns; /* of processor time, a packet */
+    double dependencies;
+};
+
+/* A measurement, for the process that makes it. */
+struct measurement {
+    struct measured *to; /* shared memory */
+    struct nd_bench *bench;
+    const struct piece *piece;
+};
+
+/* In a process of its own. */
+static int measure(void *arg, struct ft_fault *fault)
+{
+    const struct measurement *m = arg;
+    uint64_t packets = 0, from, used;
+    cpu_set_t cores;
+    int rest, error;
+
+    if (nd_bench_cores(1, &cores, &rest))
+        sched_setaffinity(0, sizeof(cores), &cores);
+    error = open_alone(m->bench, m->piece, fault);
+    if (error)
+        return error;
+    nd_bench_counted(&alone, CHUNK);
+    from = nd_bench_clock(CLOCK_THREAD_CPUTIME_ID);
+    do {
+        packets += nd_bench_counted(&alone, CHUNK);
+        used = nd_bench_clock(CLOCK_THREAD_CPUTIME_ID) - from;
+    } while ((double)used < m->bench->options.seconds * 1e9);
+    m->to->ns = (double)used / (double)packets;
+    m->to->dependencies = alone.records ? (double)alone.dependencies / (double)alone.records : 0;
+    return 0;
+}
+
+struct summary {
+    double ns, added, spread, dependencies; /* added: to the piece it is over */
+};
+
+static const struct nd_column columns[] = {
+    ND_REAL("ns/pkt", "ns", offsetof(struct summary, ns), 8, 1),
+    ND_REAL("added", "added_ns", offsetof(struct summary, added), 8, 1),
+    ND_REAL("spread", "spread_ns", offsetof(struct summary, spread), 8, 1),
+    ND_REAL("dependencies/rec", "dependencies_per_record", offsetof(struct summary, dependencies), 16, 2),
+    {.title = NULL},
+};
+
+static void sum_up(struct summary *s, const struct measured *m, unsigned rounds, unsigned piece)
+{
+    double ns[ND_BENCH_PAIRS], added[ND_BENCH_PAIRS];
+    const char *over = pieces[piece].over;
+
+    for (unsigned r = 0; r < rounds; r++) {
+        ns[r] = m[r * PIECES + piece].ns;
+        added[r] = over ? ns[r] - m[r * PIECES + (size_t)(find_piece(over) - pieces)].ns : 0;
+    }
+    s->ns = nd_quantile(ns, rounds, 0.5);
+    s->added = nd_quantile(added, rounds, 0.5);
+    s->spread = (nd_quantile(added, rounds, 0.75) - nd_quantile(added, rounds, 0.25)) / 2;
+    s->dependencies = m[piece].dependencies;
+}
+
+static int print_json(const struct summary sums[], const struct nd_config *config)
+{
+    json_t *list = json_array();
+
+    for (unsigned p = 0; p < PIECES; p++) {
+        const struct piece *piece = &pieces[p];
+        json_t *one = json_pack("{s:s, s:s, s:s, s:s?}", "piece", piece->name, "chain", config->chain.name,
+                                "what", piece->what, "over", piece->over);
+
+        nd_columns_json(one, columns, &sums[p]);
+        if (!piece->over)
+            json_object_set_new(one, "added_ns", json_null());
+        json_array_append_new(list, one);
+    }
+    return nd_bench_print_list(NULL, "pieces", list);
+}
+
+static void print(FILE *out, const struct summary sums[])
+{
+    nd_columns_titles(out, columns, "piece", 12);
+    for (unsigned p = 0; p < PIECES; p++) {
+        const struct piece *piece = &pieces[p];
+
+        fprintf(out, "%-12s", piece->name);
+        nd_columns_cells(out, columns, &sums[p]);
+        fprintf(out, "  %s%s%s\n", piece->what, piece->over ? "; over " : "", piece->over ? piece->over : "");
+    }
+    fprintf(out,
+            "processor time of a lane without threads, medians of rounds; added: to the piece it is over\n");
+}
+
+int nd_bench_pieces(struct nd_bench *b)
+{
+    const struct nd_bench_options *o = &b->options;
+    size_t count = (size_t)o->pairs * PIECES;
+    struct summary sums[PIECES];
+    struct ft_fault fault = {""};
+    struct measured *m = nd_shared_memory(count * sizeof(*m));
+    int error = m ? 0 : ft_fail(&fault, FT_ENOMEM, "no memory");
+
+    for (size_t i = 0; i < count && !error; i++) {
+        const struct piece *piece = &pieces[i % PIECES];
+        struct measurement one = {&m[i], b, piece};
+
+        error = nd_child_run(measure, &one, piece->name, &fault);
+    }
+    if (error) {
+        fprintf(stderr, "understudy bench: %s\n", fault.text);
+        return ND_SOFTWARE;
+    }
+    for (unsigned p = 0; p < PIECES; p++)
+        sum_up(&sums[p], m, o->pairs, p);
+    munmap(m, count * sizeof(*m));
+    print(o->json ? stderr : stdout, sums);
+    return o->json ? print_json(sums, b->config) : ND_DONE;
 }

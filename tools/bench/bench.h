@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The bench: what protection costs while nothing fails, and how soon a successor releases when something
- * does. Options (bench/options.c), what is compared (bench/protection.c), one run of nodes (bench/run.c),
- * runs in pairs with `off` (bench/pairs.c), what they came to (bench/figures.c, bench/print.c), one thread
- * that is only counted (bench/count.c).
+ * does. Options and pairs of runs (bench/cmd_bench.c), what is compared (bench/protection.c), one run of
+ * nodes (bench/run.c, bench/measure.c), what they came to (bench/figures.c, bench/print.c), lanes in one
+ * thread (bench/alone.c).
  */
 #ifndef TOOLS_BENCH_BENCH_H
 #define TOOLS_BENCH_BENCH_H
 
 #include "tools/bench/slot.h"
-
-#include <stddef.h>
-#include <stdio.h>
+#include "tools/pair/columns.h"
 
 #define ND_BENCH_KINDS 16u   /* protections in one comparison, at most */
 #define ND_BENCH_PAIRS 99u   /* pairs of runs for each, at most */
@@ -52,7 +50,7 @@ int nd_bench_protect(struct nd_protect *out, const struct nd_config *config, enu
 void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
                     const struct nd_bench_protection *protection, unsigned lanes);
 
-/* ---- bench/options.c ---- */
+/* ---- bench/cmd_bench.c ---- */
 
 struct nd_bench_options {
     const char *config, *capture, *save; /* capture NULL: synthetic; save NULL: nowhere */
@@ -71,9 +69,6 @@ struct nd_bench_options {
     uint64_t count;      /* --count: packets of a run without threads; 0: none */
     bool encode;         /* --encode: with the sender's encoding of records */
 };
-
-/* 0, or ND_USAGE with one line on stderr. */
-int nd_bench_options_read(struct nd_bench_options *o, int argc, char **argv);
 
 /* ---- bench/run.c ---- */
 
@@ -97,12 +92,13 @@ struct nd_bench_latency {
 
 /* What one run of a protection came to. */
 struct nd_bench_result {
+    /* Figures of which the table tells the median; all are double, up to `dropped`. */
     double lane_ns;  /* of processor time that the lane used for a packet, waiting by spinning included */
     double mpps, ns; /* a packet on the lane, at saturation */
     double wire_bytes, records; /* a packet; a second. Of the link, heartbeats and all */
     struct nd_bench_cpu cpu;
+    double dropped; /* share of what came */
     double region_mb, resident_mb, standby_resident_mb;
-    double dropped;  /* share of what came */
     uint64_t lag[2]; /* most packets that the standby was behind, as sampled, in each half of the time */
     uint64_t waits;  /* turns in which a lane could not receive: hold or log ring full */
     uint64_t credit_waits; /* times the sender waited for the standby's credit */
@@ -133,14 +129,13 @@ struct nd_bench_lag {
 struct nd_bench_plan {
     const struct nd_config *config; /* adapted */
     const struct nd_load *load;
-    double seconds, rest;     /* rest: before each measurement; seconds 0: saturation is not measured */
-    double saturation;        /* Mpps that the latency's loads are of; 0: no latency */
-    bool kill;                /* kill the primary at the end, while packets arrive */
-    unsigned takeover_load;   /* percent of saturation at which it is killed, where that is measured */
-    double takeover_mpps;     /* the rate at which it is killed, where saturation is not measured */
-    bool realtime;            /* priorities as a node that runs asks for them */
+    const struct nd_bench_options *options; /* seconds, takeover_load, realtime, seed */
+    bool saturate;                          /* measure saturation */
+    double saturation; /* Mpps that the latency's loads are of, and kills where it is not measured; 0: no
+                          latency */
+    bool late;         /* measure latencies */
+    bool kill;         /* kill the primary at the end, while packets arrive */
     struct nd_bench_lag *lag; /* NULL: not watched */
-    uint64_t seed;
 };
 
 /* FT_EIO …: nodes that do not start or end by themselves, a sink that found a gap; FT_EMALFORMED: a chain
@@ -150,7 +145,59 @@ int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, 
  * only one, nothing is pinned. */
 unsigned nd_bench_cores(unsigned lanes, cpu_set_t *of_lanes, int *rest);
 
-/* ---- bench/pairs.c ---- */
+/* ---- bench/run.c, bench/measure.c: the nodes of a run, in the bench's own process ---- */
+
+#define ND_BENCH_REST  0.2   /* seconds before a measurement */
+#define ND_BENCH_LEAST 1000u /* packets of a measurement: it goes on until they have left */
+
+/* Since when a lane has executed no burst. */
+struct nd_bench_quiet {
+    uint64_t executed, unfed, since; /* the last burst; times it had asked its ports by then; ns */
+};
+
+struct nd_bench_nodes {
+    const struct nd_bench_plan *plan;
+    struct nd_loopback place;
+    struct nd_bench_slot *slot[ND_NODES];
+    pid_t pid[ND_NODES]; /* 0: none */
+    unsigned lanes;
+    bool alone;
+    uint64_t from; /* packets that had left when the measurement began */
+    struct nd_bench_quiet quiet[FT_LANES_MAX];
+    uint64_t at; /* ns: has_shown waits for what nodes show after it */
+};
+
+/* The sum over the lanes of one counter of node n: ND_BENCH_SUM(r, 0, shared, count.dropped). */
+#define ND_BENCH_SUM(r, n, array, field)                                                                     \
+    ({                                                                                                       \
+        uint64_t sum_ = 0;                                                                                   \
+        for (unsigned l_ = 0; l_ < (r)->lanes; l_++)                                                         \
+            sum_ += atomic_load(&(r)->slot[n]->array[l_].field);                                             \
+        sum_;                                                                                                \
+    })
+
+void nd_bench_sleep(double seconds); /* shorter when interrupted */
+/* FT_EIO: a node ended. */
+int nd_bench_check(struct nd_bench_nodes *r, struct ft_fault *fault);
+/* Until `when`, checking nodes. FT_EIO: a node ended, or half a minute was over. */
+int nd_bench_wait(struct nd_bench_nodes *r, bool (*when)(struct nd_bench_nodes *r), const char *what,
+                  struct ft_fault *fault);
+/* Nothing arrives any more, all that arrived has left, and the standby has caught up: one that replays has
+ * replayed all, one that stores has stored all. */
+int nd_bench_quieten(struct nd_bench_nodes *r, struct ft_fault *fault);
+
+/* ---- bench/measure.c ---- */
+
+/* Opens the flows, and goes on at saturation. */
+int nd_bench_open(struct nd_bench_nodes *r, struct ft_fault *fault);
+/* FT_EMALFORMED: the chain lets nothing pass. */
+int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, struct ft_fault *fault);
+/* Goes on at saturation, and looks once a second. */
+int nd_bench_watch(struct nd_bench_nodes *r, struct nd_bench_lag *out, struct ft_fault *fault);
+int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, double mpps,
+                     struct ft_fault *fault);
+
+/* ---- bench/cmd_bench.c ---- */
 
 struct nd_bench_row {
     struct nd_bench_protection protection;
@@ -165,42 +212,63 @@ struct nd_bench_row {
     char refused[200];       /* "": it ran */
 };
 
+/* ---- bench/figures.c ---- */
+
 /* The median of one field over the runs. */
 double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size_t offset);
-int nd_bench_pairs(struct nd_bench_row *row, const struct nd_config *config, const struct nd_load *load,
-                   const struct nd_bench_options *o, struct ft_fault *fault);
+
+/* Medians over the pairs, where nothing else is said. */
+struct nd_bench_figures {
+    double overhead_pct, overhead_ns; /* of the pairs' ratios and differences */
+    double overhead_spread;           /* half of the range between the ratios' quartiles, in percent */
+    struct nd_bench_result with;      /* the fields that the columns name */
+    double takeover, takeover_p90, takeover_worst, replayed,
+        replayed_worst;                       /* ms; negative: there was none */
+    const char *limit;                        /* "lane" or "second": which core had more to do */
+    uint64_t lag, lag_late;                   /* packets, the most of all pairs, in each half of the time */
+    uint64_t waits, credit_waits;             /* means */
+    uint64_t takeovers, takeover_load, lanes; /* as in the row, the options and the load */
+};
+
+void nd_bench_figures(struct nd_bench_figures *out, const struct nd_bench_row *row,
+                      const struct nd_bench_options *o, unsigned lanes);
+extern const struct nd_column nd_bench_cost_columns[], nd_bench_resource_columns[];
+
+/* At a load. */
+struct nd_bench_load_figures {
+    uint64_t load; /* percent of saturation */
+    struct nd_bench_latency off, with;
+    double added_p50, added_p99, added_most; /* us */
+};
+
+void nd_bench_load_figures(struct nd_bench_load_figures *out, const struct nd_bench_row *row, unsigned load);
+extern const struct nd_column nd_bench_latency_columns[], nd_bench_work_columns[];
+
+/* A comparison: what is asked for, and what came of it. */
+struct nd_bench {
+    struct nd_bench_options options;
+    struct nd_config *config;
+    struct nd_load load;
+    struct nd_bench_row *rows;
+    unsigned count;
+};
 
 /* ---- bench/print.c ---- */
 
-/* The tables, for people; and as JSON on stdout: 0 or ND_SOFTWARE. `lanes` are those of the load. */
-void nd_bench_print(FILE *out, const struct nd_bench_row rows[], unsigned count,
-                    const struct nd_config *config, const struct nd_load *load,
-                    const struct nd_bench_options *o);
-int nd_bench_print_json(const struct nd_bench_row rows[], unsigned count, const struct nd_config *config,
-                        const struct nd_bench_options *o, unsigned lanes);
-struct json_t;
+/* The tables, for people; and as JSON on stdout: 0 or ND_SOFTWARE. */
+void nd_bench_print(FILE *out, const struct nd_bench *b);
+int nd_bench_print_json(const struct nd_bench *b);
 /* Prints {"machine": …} with `list` (a reference that is taken) under `key`, beside what `all` (the same, or
  * NULL) has. 0 or ND_SOFTWARE. */
-int nd_bench_print_list(struct json_t *all, const char *key, struct json_t *list);
+int nd_bench_print_list(json_t *all, const char *key, json_t *list);
 
-/* ---- bench/lag.c ---- */
+/* ---- bench/alone.c, bench/access.c: in place of a comparison. They return exit codes ---- */
 
-void nd_bench_print_lag(FILE *out, const char *name, const struct nd_bench_lag *lag);
-struct json_t *nd_bench_lag_object(const struct nd_bench_lag *lag);
-
-/* ---- bench/count.c ---- */
-
-/* The lane alone, in this thread, for an instruction counter: prints the number of packets. An exit code. */
-int nd_bench_count(const struct nd_config *config, struct nd_load *load, const struct nd_bench_options *o);
-
-/* ---- bench/pieces.c ---- */
-
-/* What each piece of protection costs a lane, without threads. An exit code. */
-int nd_bench_pieces(const struct nd_config *config, struct nd_load *load, const struct nd_bench_options *o);
-
-/* ---- bench/access.c ---- */
-
-/* Times of one access to state, here and in Redis. An exit code. */
+/* The lane alone, in this thread, for an instruction counter: prints the number of packets. */
+int nd_bench_count(struct nd_bench *b);
+/* What each piece of protection costs a lane, without threads. */
+int nd_bench_pieces(struct nd_bench *b);
+/* Times of one access to state, here and in Redis. */
 int nd_bench_access(const struct nd_bench_options *o);
 
 #endif

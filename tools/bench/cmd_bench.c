@@ -4,28 +4,86 @@
  * is a wire between two ports, as in the replay tool.
  */
 #include "tools/bench/bench.h"
-#include "node/control/commands.h"
 #include "node/control/options.h"
 #include "tools/pair/child.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define CHAIN_DEFAULT "nfs/chains/balanced.yaml"
 
-struct bench {
-    struct nd_bench_options options;
-    struct nd_config *config;
-    struct nd_load load;
-    struct nd_bench_row *rows;
-    unsigned count;
+/* ---- options ------------------------------------------------------------------------------------ */
+
+#define AT(field) offsetof(struct nd_bench_options, field)
+
+static const char *const imix[] = {"imix", NULL};
+
+static const struct nd_option rows[] = {
+    ND_OPTION_FILE_ROW(AT(config), NULL),
+    {"compare", 0, ND_OPTION_TEXT, AT(compare), .preset = "off,log", .value = "LIST",
+     .help = "the protections to compare"},
+    {"capture", 0, ND_OPTION_TEXT, AT(capture), .value = "FILE",
+     .help = "traffic: this capture, in a circle"},
+    {"flows", 0, ND_OPTION_U64, AT(wish.flows), 2, 16u << 20, "100000", .value = "N",
+     .help = "synthetic traffic: how many flows"},
+    {"zipf", 0, ND_OPTION_REAL, AT(wish.zipf), 0, 10, "0", .value = "S",
+     .help = "skew of the flows' shares; 0: all alike"},
+    {"frame", 0, ND_OPTION_U32, AT(wish.frame), 64, 1500, "64", imix, .value = "N|imix",
+     .help = "bytes of a frame"},
+    {"new-flows", 0, ND_OPTION_U64, AT(wish.new_flows), 1, 100000000, .value = "N",
+     .help = "new flows a second, beside the others"},
+    {"pairs", 0, ND_OPTION_U32, AT(pairs), 1, ND_BENCH_PAIRS, "5", .value = "N",
+     .help = "runs of each protection, each beside one of off"},
+    {"seconds", 0, ND_OPTION_REAL, AT(seconds), 0.05, 600, "1", .value = "S", .help = "of each measurement"},
+    {"lanes", 0, ND_OPTION_U32, AT(lanes), 1, FT_LANES_MAX, .value = "N", .help = "in place of the file's"},
+    {"takeovers", 0, ND_OPTION_U32, AT(takeovers), 0, ND_BENCH_KILLS, "0", .value = "N",
+     .help = "further runs that end with a kill"},
+    {"takeover-load", 0, ND_OPTION_U32, AT(takeover_load), 1, 100, "50", .value = "PCT",
+     .help = "percent of saturation at which primaries are killed"},
+    {"realtime", 0, ND_OPTION_FLAG, AT(realtime), .help = "threads with the priorities of a node in service"},
+    {"lag", 0, ND_OPTION_U32, AT(lag), 0, ND_BENCH_LAG, "0", .value = "S",
+     .help = "seconds for which the standby's lag is sampled"},
+    {"no-latency", 0, ND_OPTION_FLAG, AT(no_latency), .help = "leave out the runs that measure latency"},
+    {"access", 0, ND_OPTION_FLAG, AT(access), .help = "only time accesses to state, here and in Redis"},
+    {"pieces", 0, ND_OPTION_FLAG, AT(pieces),
+     .help = "only measure what each piece of protection costs a lane"},
+    {"count", 0, ND_OPTION_U64, AT(count), 1, 1000000000, .value = "N",
+     .help = "only run N packets in one thread, for an instruction counter"},
+    {"encode", 0, ND_OPTION_FLAG, AT(encode), .help = "with --count: encode the records as the sender does"},
+    {"piece", 0, ND_OPTION_TEXT, AT(piece), .value = "NAME",
+     .help = "with --count: this piece of protection"},
+    {"save", 0, ND_OPTION_TEXT, AT(save), .value = "FILE", .help = "write the tables to this file too"},
+    {"seed", 0, ND_OPTION_U64, AT(wish.seed), .preset = "1", .value = "N", .help = "of the traffic"},
+    ND_OPTION_JSON_ROW(AT(json)),
+    {.name = NULL},
 };
 
+const struct nd_syntax nd_bench_syntax = {"bench", rows, "", 0, 0};
+
+static int read_options(struct nd_bench_options *o, int argc, char **argv)
+{
+    struct nd_arguments rest;
+    int error;
+
+    *o = (struct nd_bench_options){.config = NULL};
+    error = nd_syntax_read(&nd_bench_syntax, o, argc, argv, &rest);
+    if (error)
+        return error;
+    if (o->encode && !o->count)
+        return nd_usage("bench", "--encode without --count, expected both");
+    if (o->piece && !o->count)
+        return nd_usage("bench", "--piece without --count, expected both");
+    if (o->access + o->pieces + (o->count > 0) > 1)
+        return nd_usage("bench", "more than one of --access, --pieces and --count, expected one");
+    return 0;
+}
+
+/* ---- what is compared --------------------------------------------------------------------------- */
+
 /* Rows for what --compare names. `off` is part of every pair, so its row is filled from theirs. */
-static int read_list(struct bench *b)
+static int read_list(struct nd_bench *b)
 {
     char list[512], *rest = list, *name;
     struct ft_fault fault;
@@ -54,7 +112,7 @@ static int read_list(struct bench *b)
     return 0;
 }
 
-static int read_inputs(struct bench *b)
+static int read_inputs(struct nd_bench *b)
 {
     const struct nd_bench_options *o = &b->options;
     struct ft_fault fault = {""};
@@ -71,7 +129,7 @@ static int read_inputs(struct bench *b)
 }
 
 /* `off` beside others: its figures are those of their pairs. Alone it is run against itself: the noise. */
-static void fill_off(struct bench *b)
+static void fill_off(struct nd_bench *b)
 {
     const struct nd_bench_row *from = NULL;
 
@@ -89,7 +147,86 @@ static void fill_off(struct bench *b)
     }
 }
 
-static int run_all(struct bench *b)
+/* ---- pairs of runs ------------------------------------------------------------------------------ */
+
+/*
+ * Runs of a protection, each beside one of `off` a moment before: what slows the machine for seconds slows
+ * both, and their ratio is compared, not the figures of different minutes.
+ */
+static int run_one(struct nd_bench_row *row, struct nd_bench_result *out, const struct nd_bench_plan *plan,
+                   struct ft_fault *fault)
+{
+    int error = nd_bench_run(out, plan, fault);
+
+    if (!error && out->takeover_ms >= 0) {
+        row->replayed_ms[row->takeovers] = out->replayed_ms;
+        row->takeover_ms[row->takeovers++] = out->takeover_ms;
+    }
+    return error;
+}
+
+/* After the pairs: latencies at what the protection reached, of `off` as well; runs of nothing but a kill;
+ * one that is watched. */
+static int run_further(struct nd_bench_row *row, struct nd_bench_plan *off, struct nd_bench_plan *with,
+                       struct ft_fault *fault)
+{
+    const struct nd_bench_options *o = with->options;
+    struct nd_bench_result result;
+    int error = 0;
+
+    with->kill = true;
+    with->saturation = off->saturation =
+        nd_bench_median(row->with, row->pairs, offsetof(struct nd_bench_result, mpps));
+    if (!o->no_latency && !nd_bench_is_off(&row->protection)) {
+        with->late = off->late = true;
+        error = nd_bench_run(&row->off_late, off, fault);
+        if (!error)
+            error = run_one(row, &row->with_late, with, fault);
+        row->late = !error;
+    }
+    if (!with->config->protect.pair)
+        return error;
+    with->saturate = with->late = false;
+    for (unsigned i = 0; i < o->takeovers && !error; i++)
+        error = run_one(row, &result, with, fault);
+    if (error || !o->lag)
+        return error;
+    row->lag.seconds = o->lag;
+    with->lag = &row->lag;
+    with->kill = false; /* at the end the standby's state must be the primary's */
+    return run_one(row, &result, with, fault);
+}
+
+static int run_pairs(const struct nd_bench *b, struct nd_bench_row *row, struct ft_fault *fault)
+{
+    struct nd_bench_protection none = {.name = "off"};
+    struct nd_config off, with;
+    struct nd_bench_plan without = {.config = &off,
+                                    .load = &b->load,
+                                    .options = &b->options,
+                                    .saturate = true},
+                         plan = without;
+    int error = 0;
+
+    (void)nd_bench_protect(&none.protect, b->config, ND_MODE_OFF, ND_STANDBY_HOT, NULL);
+    nd_bench_adapt(&off, b->config, &none, b->load.lanes);
+    nd_bench_adapt(&with, b->config, &row->protection, b->load.lanes);
+    plan.config = &with;
+    for (unsigned i = 0; i < b->options.pairs && !error; i++) {
+        plan.kill = i > 0; /* the first one compares states */
+        error = nd_bench_run(&row->off[i], &without, fault);
+        if (!error)
+            error = run_one(row, &row->with[i], &plan, fault);
+        row->pairs += !error;
+        if (!error && row->with[i].settings[0])
+            memcpy(row->protection.settings, row->with[i].settings, sizeof(row->protection.settings));
+        if (isatty(STDERR_FILENO)) /* for people who wait */
+            fputc('.', stderr);
+    }
+    return error ? error : run_further(row, &without, &plan, fault);
+}
+
+static int run_all(struct nd_bench *b)
 {
     bool others = false;
     struct ft_fault fault = {""};
@@ -105,7 +242,7 @@ static int run_all(struct bench *b)
             continue;
         if (isatty(STDERR_FILENO))
             fprintf(stderr, "%s ", row->protection.name);
-        error = nd_bench_pairs(row, b->config, &b->load, &b->options, &fault);
+        error = run_pairs(b, row, &fault);
         if (isatty(STDERR_FILENO))
             fprintf(stderr, "\n");
         if (error) {
@@ -120,7 +257,7 @@ static int run_all(struct bench *b)
     return 0;
 }
 
-static int refuse_file(const struct bench *b, int error)
+static int refuse_file(const struct nd_bench *b, int error)
 {
     if (error)
         fprintf(stderr, "%s: %s, expected a file to write\n", b->options.save, strerror(error));
@@ -128,7 +265,7 @@ static int refuse_file(const struct bench *b, int error)
 }
 
 /* Before minutes are spent on what cannot be kept. */
-static int check_save(const struct bench *b)
+static int check_save(const struct nd_bench *b)
 {
     static const char *const heads[] = {"machine"};
 
@@ -143,13 +280,13 @@ static int check_save(const struct bench *b)
     return refuse_file(b, error);
 }
 
-static int save_tables(const struct bench *b)
+static int save_tables(const struct nd_bench *b)
 {
     FILE *f = fopen(b->options.save, "we");
     int error = f ? 0 : errno;
 
     if (f) {
-        nd_bench_print(f, b->rows, b->count, b->config, &b->load, &b->options);
+        nd_bench_print(f, b);
         error = ferror(f) ? EIO : 0;
         if (fclose(f) != 0)
             error = errno;
@@ -157,21 +294,20 @@ static int save_tables(const struct bench *b)
     return refuse_file(b, error);
 }
 
-static int print_results(const struct bench *b)
+static int print_results(const struct nd_bench *b)
 {
-    const struct nd_bench_options *o = &b->options;
-    int code = o->save ? save_tables(b) : 0;
+    int code = b->options.save ? save_tables(b) : 0;
 
-    nd_bench_print(o->json ? stderr : stdout, b->rows, b->count, b->config, &b->load, o);
-    if (o->json && !code)
-        code = nd_bench_print_json(b->rows, b->count, b->config, o, b->load.lanes);
+    nd_bench_print(b->options.json ? stderr : stdout, b);
+    if (b->options.json && !code)
+        code = nd_bench_print_json(b);
     return code;
 }
 
 int nd_cmd_bench(int argc, char **argv)
 {
-    static struct bench b;
-    int code = nd_bench_options_read(&b.options, argc, argv);
+    static struct nd_bench b;
+    int code = read_options(&b.options, argc, argv);
 
     if (!code)
         code = check_save(&b);
@@ -184,9 +320,9 @@ int nd_cmd_bench(int argc, char **argv)
     if (!code)
         code = read_list(&b);
     if (!code && b.options.count)
-        code = nd_bench_count(b.config, &b.load, &b.options);
+        code = nd_bench_count(&b);
     else if (!code && b.options.pieces)
-        code = nd_bench_pieces(b.config, &b.load, &b.options);
+        code = nd_bench_pieces(&b);
     else if (!code && !(code = run_all(&b)))
         code = print_results(&b);
     nd_load_free(&b.load);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See figures.h. */
-#include "tools/bench/figures.h"
-#include "tools/pair/quantile.h"
+/* What the runs of a protection came to, as figures in tables; text and JSON walk the same columns. */
+#include "tools/bench/bench.h"
 
 #include <string.h>
 
@@ -80,6 +79,15 @@ const struct nd_column nd_bench_work_columns[] = {
     {.title = NULL},
 };
 
+double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size_t offset)
+{
+    double values[ND_BENCH_PAIRS];
+
+    for (unsigned i = 0; i < count; i++)
+        values[i] = *(const double *)((const char *)&runs[i] + offset);
+    return nd_quantile(values, count, 0.5);
+}
+
 static void set_overhead(struct nd_bench_figures *f, const struct nd_bench_row *row)
 {
     double percent[ND_BENCH_PAIRS], more[ND_BENCH_PAIRS];
@@ -103,26 +111,10 @@ static double quantile_of(const double values[], unsigned count, double share)
     return count ? nd_quantile(ms, count, share) : -1;
 }
 
-static const char *limit_of(const struct nd_bench_cpu *cpu)
-{
-    return cpu->lane >= cpu->replicator + cpu->standby_lane + cpu->standby_replicator ? "lane" : "second";
-}
-
 void nd_bench_figures(struct nd_bench_figures *f, const struct nd_bench_row *row,
                       const struct nd_bench_options *o, unsigned lanes)
 {
-    static const size_t medians[] = {
-        offsetof(struct nd_bench_result, mpps),
-        offsetof(struct nd_bench_result, ns),
-        offsetof(struct nd_bench_result, lane_ns),
-        offsetof(struct nd_bench_result, wire_bytes),
-        offsetof(struct nd_bench_result, records),
-        offsetof(struct nd_bench_result, dropped),
-        offsetof(struct nd_bench_result, cpu.lane),
-        offsetof(struct nd_bench_result, cpu.replicator),
-        offsetof(struct nd_bench_result, cpu.standby_lane),
-        offsetof(struct nd_bench_result, cpu.standby_replicator),
-    };
+    const struct nd_bench_cpu *cpu = &f->with.cpu;
 
     *f = (struct nd_bench_figures){
         .takeover = quantile_of(row->takeover_ms, row->takeovers, 0.5),
@@ -135,12 +127,12 @@ void nd_bench_figures(struct nd_bench_figures *f, const struct nd_bench_row *row
         .lanes = lanes,
     };
     set_overhead(f, row);
-    for (unsigned i = 0; i < sizeof(medians) / sizeof(medians[0]); i++)
-        *(double *)((char *)&f->with + medians[i]) = nd_bench_median(row->with, row->pairs, medians[i]);
+    for (size_t at = 0; at <= offsetof(struct nd_bench_result, dropped); at += sizeof(double))
+        *(double *)((char *)&f->with + at) = nd_bench_median(row->with, row->pairs, at);
     f->with.region_mb = row->with[0].region_mb;
     f->with.resident_mb = row->with[0].resident_mb;
     f->with.standby_resident_mb = row->with[0].standby_resident_mb;
-    f->limit = limit_of(&f->with.cpu);
+    f->limit = cpu->lane >= cpu->replicator + cpu->standby_lane + cpu->standby_replicator ? "lane" : "second";
     for (unsigned i = 0; i < row->pairs; i++) {
         const struct nd_bench_result *r = &row->with[i];
 

@@ -11,8 +11,8 @@
 #include "tools/bench/slot.h"
 #include "ftcore/base/check.h"
 #include "node/base/clock.h"
-#include "tools/pair/child.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -31,19 +31,6 @@ struct buffer {
     uint16_t lane;    /* whose it is */
     _Alignas(ND_LOAD_LINE) uint8_t frame[];
 };
-
-/* ---- the memory between ------------------------------------------------------------------------ */
-
-struct nd_bench_slot *nd_bench_slot_new(void)
-{
-    return nd_shared_memory(sizeof(struct nd_bench_slot));
-}
-
-void nd_bench_slot_free(struct nd_bench_slot *slot)
-{
-    if (slot)
-        munmap(slot, sizeof(*slot));
-}
 
 /* ---- arrival ----------------------------------------------------------------------------------- */
 
@@ -166,44 +153,27 @@ static uint32_t receive(void *ctx, unsigned index, unsigned number, struct nd_fr
 
 /* ---- the sink ---------------------------------------------------------------------------------- */
 
-static uint32_t sum16(const uint8_t *at, uint32_t n)
-{
-    uint32_t sum = 0;
-
-    for (uint32_t i = 0; i + 1 < n; i += 2)
-        sum += (uint32_t)at[i] << 8 | at[i + 1];
-    return n & 1 ? sum + ((uint32_t)at[n - 1] << 8) : sum;
-}
-
-static bool is_right_sum(uint32_t sum)
-{
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return sum == 0xffff;
-}
-
 /* An IPv4 frame's lengths and checksums, as its receiver would look at them. What else there is passes. */
 static bool is_sound(const struct buffer *b)
 {
     const uint8_t *ip = b->frame + ETH_LEN, *l4;
     uint32_t head, total, len;
+    uint16_t sum;
 
     if (b->len < ETH_LEN + 20 || b->frame[12] != 8 || b->frame[13] != 0)
         return true;
     head = (ip[0] & 15) * 4u;
     total = (uint32_t)ip[2] << 8 | ip[3];
-    if (ip[0] >> 4 != 4 || head < 20 || total < head || ETH_LEN + total > b->len ||
-        !is_right_sum(sum16(ip, head)))
+    if (ip[0] >> 4 != 4 || head < 20 || total < head || ETH_LEN + total > b->len || nf_checksum(ip, head))
         return false;
     l4 = ip + head;
     len = total - head;
     if ((ip[6] & 0x3f) || ip[7])
         return true; /* a fragment */
-    if (ip[9] == 6 && len >= 20)
-        return is_right_sum(sum16(ip + 12, 8) + ip[9] + len + sum16(l4, len));
-    if (ip[9] == 17 && len >= 8 && (l4[6] || l4[7]))
-        return is_right_sum(sum16(ip + 12, 8) + ip[9] + len + sum16(l4, len));
-    return true;
+    if (!(ip[9] == NF_PROTO_TCP && len >= 20) && !(ip[9] == NF_PROTO_UDP && len >= 8 && (l4[6] || l4[7])))
+        return true;
+    sum = nf_checksum_adjust16(nf_checksum(ip + 12, 8), 0, (uint16_t)~nf_checksum(l4, len));
+    return nf_checksum_adjust16(sum, 0, htons((uint16_t)(ip[9] + len))) == 0;
 }
 
 /* Looks at what a capture had whole, or what was made: the rest has other checksums than zeros would. */
@@ -216,13 +186,40 @@ static void check_sample(const struct nd_bench_io *io, struct nd_bench_count *co
         add_to(&counts->bad, 1);
 }
 
+static uint32_t bucket_of(uint64_t ns)
+{
+    uint32_t shift, index;
+
+    if (ns < ND_TIMES_SUB)
+        return (uint32_t)ns;
+    shift = 63u - (uint32_t)__builtin_clzll(ns) - 6u;
+    index = (shift + 1) * ND_TIMES_SUB + (uint32_t)(ns >> shift) - ND_TIMES_SUB;
+    return index < ND_TIMES_BUCKETS ? index : ND_TIMES_BUCKETS - 1;
+}
+
+static void count_time(struct nd_times *t, uint64_t ns)
+{
+    add_to(&t->bucket[bucket_of(ns)], 1);
+    add_to(&t->count, 1);
+    if (ns > atomic_load_explicit(&t->most, memory_order_relaxed))
+        atomic_store_explicit(&t->most, ns, memory_order_relaxed);
+}
+
+static void clear_times(struct nd_times *t)
+{
+    for (uint32_t i = 0; i < ND_TIMES_BUCKETS; i++)
+        atomic_store_explicit(&t->bucket[i], 0, memory_order_relaxed);
+    atomic_store_explicit(&t->count, 0, memory_order_relaxed);
+    atomic_store_explicit(&t->most, 0, memory_order_relaxed);
+}
+
 static void follow_phase(const struct nd_bench_slot *slot, struct nd_bench_count *counts)
 {
     uint64_t phase = atomic_load_explicit(&slot->phase, memory_order_relaxed);
 
     if (ft_likely(phase == atomic_load_explicit(&counts->phase_seen, memory_order_relaxed)))
         return;
-    nd_times_clear(&counts->times);
+    clear_times(&counts->times);
     atomic_store_explicit(&counts->phase_seen, phase, memory_order_release);
 }
 
@@ -245,7 +242,7 @@ static uint32_t transmit(void *ctx, unsigned index, unsigned port, const struct 
             outputs++;
             if (b->due) {
                 now = now ? now : nd_now();
-                nd_times_count(&counts->times, now - b->due);
+                count_time(&counts->times, now - b->due);
             }
             if (ft_unlikely((held[i].number & (SAMPLE - 1)) == 0))
                 check_sample(io, counts, b);

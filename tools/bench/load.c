@@ -2,6 +2,8 @@
 /* Making the bench's traffic; see bench/load.h. */
 #include "tools/bench/load.h"
 #include "ftcore/base/draw.h"
+#include "nflib/flow/flow.h"
+#include "nflib/net/bytes.h"
 #include "nfs/load_balancer_table.h"
 #include "nfs/nat_table.h"
 #include "tools/replay/tape.h"
@@ -25,72 +27,43 @@
 
 /* ---- frames ------------------------------------------------------------------------------------ */
 
-static void put16(uint8_t *at, uint32_t value)
+static void write_l4(uint8_t *ip, uint32_t len, const struct nd_load_flow *f, uint8_t tcp_flags)
 {
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
-}
+    bool tcp = f->proto == NF_PROTO_TCP;
+    uint8_t *l4 = ip + IP_LEN;
 
-static void put32(uint8_t *at, uint32_t value)
-{
-    put16(at, value >> 16);
-    put16(at + 2, value & 0xffff);
-}
-
-static uint32_t sum16(const uint8_t *at, uint32_t n)
-{
-    uint32_t sum = 0;
-
-    for (uint32_t i = 0; i + 1 < n; i += 2)
-        sum += (uint32_t)at[i] << 8 | at[i + 1];
-    return sum;
-}
-
-static uint16_t fold_sum(uint32_t sum)
-{
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)~sum;
-}
-
-static void write_l4(uint8_t *l4, uint32_t len, const struct nd_load_flow *f, uint8_t tcp_flags)
-{
-    uint32_t pseudo =
-        (f->saddr >> 16) + (f->saddr & 0xffff) + (f->daddr >> 16) + (f->daddr & 0xffff) + f->proto + len;
-    unsigned head = f->proto == NF_PROTO_TCP ? 20 : 8, sum_at = f->proto == NF_PROTO_TCP ? 16 : 6;
-
-    put16(l4, f->sport);
-    put16(l4 + 2, f->dport);
-    if (f->proto == NF_PROTO_TCP) {
-        put32(l4 + 4, 1);
-        put32(l4 + 8, tcp_flags & ACK ? 1 : 0);
+    nf_put16(l4, htons(f->sport));
+    nf_put16(l4 + 2, htons(f->dport));
+    if (tcp) {
+        nf_put32(l4 + 4, htonl(1));
+        nf_put32(l4 + 8, htonl(tcp_flags & ACK ? 1 : 0));
         l4[12] = 5 << 4;
         l4[13] = tcp_flags;
-        put16(l4 + 14, 65535);
+        nf_put16(l4 + 14, 65535);
     } else {
-        put16(l4 + 4, len);
+        nf_put16(l4 + 4, htons((uint16_t)len));
     }
-    /* All behind the headers is zero, and adds nothing. */
-    put16(l4 + sum_at, fold_sum(pseudo + sum16(l4, head)));
+    /* The addresses lie before the header; all behind it is zero, and adds nothing. */
+    nf_put16(l4 + (tcp ? 16 : 6), nf_checksum_adjust16(nf_checksum(ip + 12, 8 + (tcp ? 20 : 8)), 0,
+                                                       htons((uint16_t)(f->proto + len))));
 }
 
 static void write_frame(uint8_t *out, uint32_t wire, const struct nd_load_flow *f, uint8_t tcp_flags)
 {
-    static const uint8_t macs[12] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2};
+    static const uint8_t head[ETH_LEN] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0};
     uint8_t *ip = out + ETH_LEN;
 
     memset(out, 0, ND_LOAD_LINE);
-    memcpy(out, macs, sizeof(macs));
-    put16(out + 12, 0x0800);
+    memcpy(out, head, sizeof(head));
     ip[0] = 0x45;
-    put16(ip + 2, wire - ETH_LEN);
-    put16(ip + 6, 0x4000);
+    nf_put16(ip + 2, htons((uint16_t)(wire - ETH_LEN)));
+    ip[6] = 0x40; /* do not fragment */
     ip[8] = 64;
     ip[9] = f->proto;
-    put32(ip + 12, f->saddr);
-    put32(ip + 16, f->daddr);
-    put16(ip + 10, fold_sum(sum16(ip, IP_LEN)));
-    write_l4(ip + IP_LEN, wire - ETH_LEN - IP_LEN, f, tcp_flags);
+    nf_put32(ip + 12, htonl(f->saddr));
+    nf_put32(ip + 16, htonl(f->daddr));
+    nf_put16(ip + 10, nf_checksum(ip, IP_LEN));
+    write_l4(ip, wire - ETH_LEN - IP_LEN, f, tcp_flags);
 }
 
 /* ---- flows ------------------------------------------------------------------------------------- */
@@ -182,19 +155,16 @@ static int order_open(struct order *o, uint64_t flows, double zipf, uint64_t see
         o->turn = calloc(flows, sizeof(*o->turn));
     if (!o->below && !o->turn)
         return FT_ENOMEM;
-    for (uint64_t i = 0; i < flows; i++) {
-        if (o->below) {
-            sum += pow((double)(i + 1), -zipf);
-            o->below[i] = sum;
-        } else {
-            uint64_t j = ft_draw(&o->random) % (i + 1);
-
-            o->turn[i] = o->turn[j];
-            o->turn[j] = (uint32_t)i;
-        }
-    }
+    for (uint64_t i = 0; o->below && i < flows; i++)
+        o->below[i] = sum += pow((double)(i + 1), -zipf);
     for (uint64_t i = 0; o->below && i < flows; i++)
         o->below[i] /= sum;
+    for (uint64_t i = 0; o->turn && i < flows; i++) {
+        uint64_t j = ft_draw(&o->random) % (i + 1);
+
+        o->turn[i] = o->turn[j];
+        o->turn[j] = (uint32_t)i;
+    }
     return 0;
 }
 
@@ -215,12 +185,6 @@ static uint64_t order_next(struct order *o, uint64_t position)
             high = middle;
     }
     return low;
-}
-
-static void order_close(struct order *o)
-{
-    free(o->below);
-    free(o->turn);
 }
 
 static uint32_t size_of(const struct nd_load *load, uint64_t *random)
@@ -287,11 +251,64 @@ int nd_load_make(struct nd_load *load, const struct nd_load_wish *wish, const st
         error = order_open(&o, flows[s], wish->zipf, wish->seed);
         if (!error)
             fill_side(load, s, flows[s], &o, s ? load->side[0].count : 0);
-        order_close(&o);
+        free(o.below);
+        free(o.turn);
     }
     if (error)
         nd_load_free(load);
     return error ? ft_fail(fault, error, "no memory for %lu flows", wish->flows) : 0;
+}
+
+/* ---- dealing out, by the same hash as a node's ports ------------------------------------------- */
+
+unsigned nd_load_lane(const uint8_t *frame, uint32_t wire, uint32_t have, unsigned lanes)
+{
+    struct nf_packet p = {.data = (uint8_t *)(uintptr_t)frame, .len = wire, .have = have};
+
+    if (lanes == 1)
+        return 0;
+    nf_packet_parse(&p);
+    return nf_flow_lane(&p, lanes);
+}
+
+/* A side's frames, in order; each goes to one lane. */
+static int deal_side(struct nd_load *load, unsigned side, unsigned lanes)
+{
+    const struct nd_load_side *all = &load->side[side];
+
+    for (unsigned l = 0; l < lanes; l++) {
+        struct nd_load_side *to = &load->lane[l][side];
+
+        *to = (struct nd_load_side){.frames = malloc((all->count + 1) * sizeof(*to->frames))};
+        if (!to->frames)
+            return FT_ENOMEM;
+    }
+    for (uint64_t i = 0; i < all->count; i++) {
+        const struct nd_load_frame *f = &all->frames[i];
+        const uint8_t *bytes = load->bytes + (uint64_t)f->line * ND_LOAD_LINE;
+        struct nd_load_side *to = &load->lane[nd_load_lane(bytes, f->wire, f->have, lanes)][side];
+
+        to->frames[to->count++] = *f;
+        to->opening += i < all->opening;
+    }
+    for (unsigned l = 0; l < lanes;
+         l++) /* Zipf: a lane's flows may all be rare. Then they are opened again */
+        if (load->lane[l][side].opening == load->lane[l][side].count)
+            load->lane[l][side].opening = 0;
+    return 0;
+}
+
+int nd_load_deal(struct nd_load *load, unsigned lanes, struct ft_fault *fault)
+{
+    int error = 0;
+
+    load->lanes = lanes;
+    for (unsigned s = 0; s < ND_LOAD_SIDES; s++)
+        if (lanes == 1)
+            load->lane[0][s] = load->side[s];
+        else if (!error)
+            error = deal_side(load, s, lanes);
+    return error ? ft_fail(fault, error, "no memory for the traffic of %u lanes", lanes) : 0;
 }
 
 /* ---- a capture --------------------------------------------------------------------------------- */

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The bench's traffic, in memory: for each side the frames that arrive there, in order, first those that open
- * flows, then the rest in a circle. Made once and dealt out, that is, distributed over the lanes by
- * the hash of the flows (bench/deal.c),
- * before any node is forked; nodes read it, and nobody writes.
+ * flows, then the rest in a circle. Made once and dealt out to the lanes by the hash of the flows, before any
+ * node is forked; nodes read it, and nobody writes.
  *
  * Synthetic flows suit the chain. From inside: clients in the NAT's first inside prefix (10.0.0.0/8 without a
  * NAT), every other flow TCP and UDP, to 198.18.0.0/15. From outside: with a load balancer half of the flows,

@@ -3,8 +3,10 @@
  * What is measured while nodes run, by the bench's own process, which sleeps and reads what they count:
  * saturation, the lag at saturation, latency at a rate.
  */
-#include "tools/bench/parts.h"
+#include "tools/bench/bench.h"
 #include "node/base/clock.h"
+
+#include <math.h>
 
 #define SAMPLES 20u   /* samples of the lag in a measurement at saturation */
 #define LOOK_S  0.005 /* seconds between two samples of the lag at a load */
@@ -84,22 +86,19 @@ static int take_reading(struct nd_bench_nodes *r, struct reading *x, struct ft_f
 }
 
 /* Of something that a node shows, for each ns. */
-static double rate_per_ns(const struct reading *a, const struct reading *b, unsigned node, uint64_t from,
-                          uint64_t to)
+static double rate_per_ns(const struct reading *a, const struct reading *b, unsigned node, uint64_t grown)
 {
     uint64_t ns = b->shown_at[node] - a->shown_at[node];
 
-    return ns ? (double)(to - from) / (double)ns : 0;
+    return ns ? (double)grown / (double)ns : 0;
 }
 
 static struct nd_bench_cpu cpu_used(const struct reading *a, const struct reading *b)
 {
-    return (struct nd_bench_cpu){
-        .lane = rate_per_ns(a, b, 0, a->lanes[0], b->lanes[0]),
-        .replicator = rate_per_ns(a, b, 0, a->replicator[0], b->replicator[0]),
-        .standby_lane = rate_per_ns(a, b, 1, a->lanes[1], b->lanes[1]),
-        .standby_replicator = rate_per_ns(a, b, 1, a->replicator[1], b->replicator[1]),
-    };
+    return (struct nd_bench_cpu){rate_per_ns(a, b, 0, b->lanes[0] - a->lanes[0]),
+                                 rate_per_ns(a, b, 0, b->replicator[0] - a->replicator[0]),
+                                 rate_per_ns(a, b, 1, b->lanes[1] - a->lanes[1]),
+                                 rate_per_ns(a, b, 1, b->replicator[1] - a->replicator[1])};
 }
 
 static void set_saturation(struct nd_bench_result *out, const struct reading *a, const struct reading *b)
@@ -112,8 +111,8 @@ static void set_saturation(struct nd_bench_result *out, const struct reading *a,
     out->ns = ns / packets;
     out->cpu = cpu_used(a, b);
     out->lane_ns = out->cpu.lane * out->ns;
-    out->wire_bytes = rate_per_ns(a, b, 0, a->link_bytes, b->link_bytes) * out->ns;
-    out->records = rate_per_ns(a, b, 0, a->records, b->records) * SECOND;
+    out->wire_bytes = rate_per_ns(a, b, 0, b->link_bytes - a->link_bytes) * out->ns;
+    out->records = rate_per_ns(a, b, 0, b->records - a->records) * SECOND;
     out->waits = b->waits - a->waits;
     out->credit_waits = b->credit_waits - a->credit_waits;
     out->dropped = came > 0 ? (double)(b->dropped - a->dropped) / came : 0;
@@ -128,24 +127,18 @@ static bool has_measured(struct nd_bench_nodes *r)
            (released == 0 && ND_BENCH_SUM(r, 0, shared, count.dropped) >= ND_BENCH_LEAST * 100ull);
 }
 
-static int none_left(const struct nd_bench_nodes *r, struct ft_fault *fault)
-{
-    return ft_fail(fault, FT_EMALFORMED,
-                   "none of %lu packets passed the chain, expected traffic that it lets pass", arrived(r));
-}
-
 int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, struct ft_fault *fault)
 {
     struct reading a, b;
     int error;
 
-    nd_bench_sleep(r->plan->rest);
+    nd_bench_sleep(ND_BENCH_REST);
     error = take_reading(r, &a, fault);
     r->from = a.released;
     for (unsigned i = 0; i < SAMPLES && !error; i++) {
         uint64_t lag;
 
-        nd_bench_sleep(r->plan->seconds / SAMPLES);
+        nd_bench_sleep(r->plan->options->seconds / SAMPLES);
         lag = atomic_load(&r->slot[0]->lag);
         out->lag[i * 2 / SAMPLES] = lag > out->lag[i * 2 / SAMPLES] ? lag : out->lag[i * 2 / SAMPLES];
         error = nd_bench_check(r, fault);
@@ -153,7 +146,9 @@ int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, str
     if (!error)
         error = nd_bench_wait(r, has_measured, "packets at saturation", fault);
     if (!error && ND_BENCH_SUM(r, 0, lane, released) == 0)
-        error = none_left(r, fault);
+        error =
+            ft_fail(fault, FT_EMALFORMED,
+                    "none of %lu packets passed the chain, expected traffic that it lets pass", arrived(r));
     if (!error)
         error = take_reading(r, &b, fault);
     if (!error)
@@ -209,8 +204,8 @@ int nd_bench_watch(struct nd_bench_nodes *r, struct nd_bench_lag *out, struct ft
         *s = now;
         s->second = (double)(then - began) / SECOND;
         s->mpps = (double)(left - released) / (double)(then - at) * 1e3;
-        s->waits = now.waits - before.waits;
-        s->credit_waits = now.credit_waits - before.credit_waits;
+        s->waits -= before.waits;
+        s->credit_waits -= before.credit_waits;
         released = left;
         at = then;
         before = now;
@@ -246,39 +241,60 @@ static void sample_backlog(const struct nd_bench_nodes *r, struct nd_bench_laten
 
 static int sample_load(struct nd_bench_nodes *r, struct nd_bench_latency *out, struct ft_fault *fault)
 {
-    unsigned looks = (unsigned)(r->plan->seconds / LOOK_S) + 1;
+    unsigned looks = (unsigned)(r->plan->options->seconds / LOOK_S) + 1;
     int error = 0;
 
     for (unsigned i = 0; i < looks && !error; i++) {
-        nd_bench_sleep(r->plan->seconds / looks);
+        nd_bench_sleep(r->plan->options->seconds / looks);
         sample_backlog(r, out);
         error = nd_bench_check(r, fault);
     }
     return error ? error : nd_bench_wait(r, has_timed, "the latency's packets", fault);
 }
 
-static void set_times(const struct nd_bench_nodes *r, struct nd_bench_latency *out)
+static uint64_t middle_of_bucket(uint32_t bucket)
 {
-    static struct nd_times all; /* one run at a time */
-    const struct nd_bench_slot *slot = r->slot[0];
+    uint32_t shift = bucket / ND_TIMES_SUB;
 
-    nd_times_clear(&all);
-    for (unsigned l = 0; l < r->lanes; l++)
-        if (atomic_load(&slot->lane[l].phase_seen) == atomic_load(&slot->phase))
-            nd_times_add(&all, &slot->lane[l].times);
-    out->p50 = (double)nd_times_below(&all, 0.5) / 1e3;
-    out->p99 = (double)nd_times_below(&all, 0.99) / 1e3;
-    out->most = (double)atomic_load(&all.most) / 1e3;
+    if (shift == 0)
+        return bucket;
+    shift--;
+    return ((uint64_t)(bucket % ND_TIMES_SUB + ND_TIMES_SUB) << shift) + ((1ull << shift) >> 1);
 }
 
-static void set_work(struct nd_bench_latency *out, const struct reading *a, const struct reading *b)
+/* The time in us that `share` of the `all` counted ones do not exceed; 0 of nothing. */
+static double time_below(const uint64_t bucket[], uint64_t all, double share)
 {
-    double bursts = (double)(b->bursts - a->bursts);
+    uint64_t seen = 0;
 
-    out->bursts = bursts / (double)(b->at - a->at) * SECOND;
-    out->packets = bursts > 0 ? (double)(b->received - a->received) / bursts : 0;
-    out->records = rate_per_ns(a, b, 0, a->records, b->records) * SECOND;
-    out->cpu = cpu_used(a, b);
+    for (uint32_t i = 0; i < ND_TIMES_BUCKETS && all; i++) {
+        seen += bucket[i];
+        if ((double)seen >= share * (double)all)
+            return (double)middle_of_bucket(i) / 1e3;
+    }
+    return 0;
+}
+
+static void set_times(const struct nd_bench_nodes *r, struct nd_bench_latency *out)
+{
+    uint64_t bucket[ND_TIMES_BUCKETS] = {0}, all = 0;
+    struct nd_bench_slot *slot = r->slot[0];
+
+    for (unsigned l = 0; l < r->lanes; l++) {
+        const struct nd_times *t = &slot->lane[l].times;
+
+        if (atomic_load(&slot->lane[l].phase_seen) != atomic_load(&slot->phase))
+            continue;
+        for (uint32_t i = 0; i < ND_TIMES_BUCKETS; i++) {
+            uint64_t n = atomic_load_explicit(&t->bucket[i], memory_order_relaxed);
+
+            bucket[i] += n;
+            all += n;
+        }
+        out->most = fmax(out->most, (double)atomic_load(&t->most) / 1e3);
+    }
+    out->p50 = time_below(bucket, all, 0.5);
+    out->p99 = time_below(bucket, all, 0.99);
 }
 
 /* Begins when the standby has caught up with all that came before, so that no load bears what another left.
@@ -288,10 +304,11 @@ int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, dou
 {
     struct reading a, b;
     int error = nd_bench_quieten(r, fault);
+    double bursts;
 
     *out = (struct nd_bench_latency){.mpps = mpps};
     atomic_store(&r->slot[0]->rate, (uint64_t)(mpps * 1e6) + 1);
-    nd_bench_sleep(r->plan->rest);
+    nd_bench_sleep(ND_BENCH_REST);
     if (!error)
         error = take_reading(r, &a, fault);
     atomic_fetch_add(&r->slot[0]->phase, 1);
@@ -303,6 +320,10 @@ int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, dou
         return error;
     sample_backlog(r, out);
     set_times(r, out);
-    set_work(out, &a, &b);
+    bursts = (double)(b.bursts - a.bursts);
+    out->bursts = bursts / (double)(b.at - a.at) * SECOND;
+    out->packets = bursts > 0 ? (double)(b.received - a.received) / bursts : 0;
+    out->records = rate_per_ns(&a, &b, 0, b.records - a.records) * SECOND;
+    out->cpu = cpu_used(&a, &b);
     return 0;
 }

@@ -8,15 +8,12 @@
 #define _GNU_SOURCE /* affinity, clocks of threads */
 #include "tools/bench/slot.h"
 #include "node/base/clock.h"
-#include "tools/pair/member.h"
 #include "node/lane/priority.h"
 
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SHOW_NS  2000000l
@@ -56,7 +53,7 @@ static uint64_t resident(void)
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static uint64_t clock_ns(clockid_t clock)
+uint64_t nd_bench_clock(clockid_t clock)
 {
     struct timespec t = {0, 0};
 
@@ -72,11 +69,11 @@ static void show_figures(struct running *r)
 
     rp_status(r->member.replicator, &s);
     for (unsigned l = 0; l < r->node->config->chain.lanes; l++)
-        lanes += clock_ns(r->lane_clock[l]);
+        lanes += nd_bench_clock(r->lane_clock[l]);
     if (r->shown++ % RESIDENT == 0)
         atomic_store(&slot->resident_bytes, resident());
     atomic_store(&slot->cpu_lane, lanes);
-    atomic_store(&slot->cpu_replicator, clock_ns(r->replicator_clock));
+    atomic_store(&slot->cpu_replicator, nd_bench_clock(r->replicator_clock));
     atomic_store(&slot->link_bytes, s.link.bytes_out);
     atomic_store(&slot->records, s.records_sent);
     atomic_store(&slot->credit_waits, s.credit_waits);
@@ -95,27 +92,16 @@ static void *replicate(void *arg)
     return NULL;
 }
 
-/* Before the chain is made. The server is this process's, and ends with it. */
-static int open_redis(struct running *r, struct ft_fault *fault)
-{
-    const struct nd_config *c = r->node->config;
-    int error = 0;
-
-    if (c->state != ND_STATE_REDIS)
-        return 0;
-    error = nd_redis_open(&r->redis, &c->redis, fault);
-    if (!error)
-        snprintf(r->node->slot->settings, sizeof(r->node->slot->settings), "%s", nd_redis_settings(r->redis));
-    return error;
-}
-
 static int open_member(struct running *r, struct ft_fault *fault)
 {
     const struct nd_bench_node *n = r->node;
     int error = nd_bench_io_open(&r->io, n->slot, n->load, fault);
 
-    if (!error)
-        error = open_redis(r, fault);
+    /* Before the chain is made. The server is this process's, and ends with it. */
+    if (!error && n->config->state == ND_STATE_REDIS)
+        error = nd_redis_open(&r->redis, &n->config->redis, fault);
+    if (r->redis)
+        snprintf(n->slot->settings, sizeof(n->slot->settings), "%s", nd_redis_settings(r->redis));
     r->config = (struct nd_member_config){.config = n->config,
                                           .io = &r->io.io,
                                           .shared = n->slot->shared,
@@ -181,36 +167,25 @@ static int show_turn(void *arg, struct ft_fault *fault)
     return 0;
 }
 
-static int run_member(struct running *r, struct ft_fault *fault)
-{
-    int error = start_threads(r, fault);
-
-    return error ? error : nd_member_serve(&r->member, show_turn, r, fault);
-}
-
-static void pin_to(int core)
-{
-    cpu_set_t cores;
-
-    CPU_ZERO(&cores);
-    CPU_SET((unsigned)core, &cores);
-    sched_setaffinity(0, sizeof(cores), &cores);
-}
-
 _Noreturn void nd_bench_node(const struct nd_bench_node *node)
 {
     static struct running r;
-    struct nd_bench_slot *slot = node->slot;
+    struct ft_fault *fault = &node->slot->status.fault;
+    cpu_set_t rest;
 
     prctl(PR_SET_TIMERSLACK, 1000ul);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGINT, SIG_IGN); /* a signal to the group is the bench's to act on */
     signal(SIGTERM, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
-    if (node->lanes)
-        pin_to(node->rest_core);
+    if (node->lanes) {
+        CPU_ZERO(&rest);
+        CPU_SET((unsigned)node->rest_core, &rest);
+        sched_setaffinity(0, sizeof(rest), &rest);
+    }
     r.node = node;
-    if (open_member(&r, &slot->status.fault) != 0 || run_member(&r, &slot->status.fault) != 0)
-        atomic_store(&slot->status.failed, true);
+    if (open_member(&r, fault) || start_threads(&r, fault) ||
+        nd_member_serve(&r.member, show_turn, &r, fault))
+        atomic_store(&node->slot->status.failed, true);
     _exit(0);
 }

@@ -2,7 +2,7 @@
 /* The bench's tables for people, and the same figures as JSON. */
 #define _GNU_SOURCE /* sets of cores */
 #include "node/control/pair.h"
-#include "tools/bench/figures.h"
+#include "tools/bench/bench.h"
 
 #include <string.h>
 #include <sys/utsname.h>
@@ -27,8 +27,11 @@ static void describe_machine(char *out, size_t cap)
     snprintf(out, cap, "%s, %ld cores, Linux %.60s", model, sysconf(_SC_NPROCESSORS_ONLN), name.release);
 }
 
-static void print_traffic(FILE *out, const struct nd_bench_options *o, const struct nd_load *load)
+static void print_traffic(FILE *out, const struct nd_bench *b)
 {
+    const struct nd_bench_options *o = &b->options;
+    const struct nd_load *load = &b->load;
+
     if (o->capture)
         fprintf(out, "traffic     %s, again and again\n", o->capture);
     else {
@@ -51,32 +54,29 @@ static void print_traffic(FILE *out, const struct nd_bench_options *o, const str
 }
 
 /* What the nodes asked for, and what the system let their replicators have. */
-static const char *priorities(const struct nd_bench_row rows[], unsigned count,
-                              const struct nd_bench_options *o)
+static const char *priorities(const struct nd_bench *b)
 {
-    if (!o->realtime)
+    if (!b->options.realtime)
         return "no priorities, as `run` by default; --realtime asks for them";
-    for (unsigned i = 0; i < count; i++)
-        if (rows[i].pairs && !rows[i].off[0].realtime)
+    for (unsigned i = 0; i < b->count; i++)
+        if (b->rows[i].pairs && !b->rows[i].off[0].realtime)
             return "priorities were asked for, which the system refused";
     return "replicators real-time, the others nice -10";
 }
 
-static void print_head(FILE *out, const struct nd_bench_row rows[], unsigned count,
-                       const struct nd_config *config, const struct nd_load *load,
-                       const struct nd_bench_options *o)
+static void print_head(FILE *out, const struct nd_bench *b)
 {
     char text[256];
     cpu_set_t lanes;
     int rest;
-    unsigned of_lanes = nd_bench_cores(load->lanes, &lanes, &rest);
+    unsigned of_lanes = nd_bench_cores(b->load.lanes, &lanes, &rest);
 
     describe_machine(text, sizeof(text));
     fprintf(out, "machine     %s\n", text);
-    fprintf(out, "chain       %s (%s)\n", config->chain.name, config->file);
-    print_traffic(out, o, load);
-    fprintf(out, "lanes       %u%s\n", load->lanes,
-            of_lanes && of_lanes < load->lanes
+    fprintf(out, "chain       %s (%s)\n", b->config->chain.name, b->config->file);
+    print_traffic(out, b);
+    fprintf(out, "lanes       %u%s\n", b->load.lanes,
+            of_lanes && of_lanes < b->load.lanes
                 ? ", which share what cores they have: in turn, not beside each other"
                 : "");
     if (of_lanes)
@@ -87,85 +87,137 @@ static void print_head(FILE *out, const struct nd_bench_row rows[], unsigned cou
             of_lanes, rest);
     else
         fprintf(out, "cores       one for all: nothing is pinned\n");
-    fprintf(out, "threads     %s\n", priorities(rows, count, o));
+    fprintf(out, "threads     %s\n", priorities(b));
     fprintf(out,
             "measured    %u pairs with off, %g s each; times of the pair: detect %u ms, a death told by the "
             "guardian;\n            primaries are killed at %u %% of saturation\n\n",
-            o->pairs, o->seconds, nd_bench_timing().detect_ms, o->takeover_load);
+            b->options.pairs, b->options.seconds, nd_bench_timing().detect_ms, b->options.takeover_load);
 }
 
 #define WIDE 14 /* of the column with protections' names */
 
 /* A line for each row that ran, or why it did not. */
-static void print_costs(FILE *out, const struct nd_bench_row rows[], const struct nd_bench_figures figures[],
-                        unsigned count)
+static void print_costs(FILE *out, const struct nd_bench *b, const struct nd_bench_figures figures[])
 {
     nd_columns_titles(out, nd_bench_cost_columns, "protection", WIDE);
-    for (unsigned i = 0; i < count; i++)
-        if (rows[i].refused[0])
-            fprintf(out, "%-*s not run: %s\n", WIDE, rows[i].protection.name, rows[i].refused);
+    for (unsigned i = 0; i < b->count; i++)
+        if (b->rows[i].refused[0])
+            fprintf(out, "%-*s not run: %s\n", WIDE, b->rows[i].protection.name, b->rows[i].refused);
         else
-            nd_columns_row(out, nd_bench_cost_columns, rows[i].protection.name, WIDE, &figures[i]);
-    fprintf(out,
-            "overhead, +ns: median of the pairs' ratios and differences; spread: half of the range between "
-            "their quartiles; lane ns:\nprocessor time of the lane for a packet, spinning included; B/pkt: "
-            "on the link, heartbeats and all; takeover: ms from the kill to the "
-            "successor's first released packet\n\n");
+            nd_columns_row(out, nd_bench_cost_columns, b->rows[i].protection.name, WIDE, &figures[i]);
+    fprintf(
+        out,
+        "overhead, +ns: median of the pairs' ratios and differences; spread: half of the range between their "
+        "quartiles; lane ns:\nprocessor time of the lane for a packet, spinning included; B/pkt: on the "
+        "link, heartbeats and all; takeover: ms from the kill to the successor's first released packet\n\n");
 }
 
-static void print_loads(FILE *out, const struct nd_bench_row rows[], unsigned count, const char *name,
+static void print_loads(FILE *out, const struct nd_bench *b, const char *name,
                         const struct nd_column columns[])
 {
     struct nd_bench_load_figures f;
 
     nd_columns_titles(out, columns, name, WIDE);
-    for (unsigned i = 0; i < count; i++)
-        for (unsigned l = 0; l < ND_BENCH_LOADS && rows[i].late; l++) {
-            nd_bench_load_figures(&f, &rows[i], l);
-            nd_columns_row(out, columns, rows[i].protection.name, WIDE, &f);
+    for (unsigned i = 0; i < b->count; i++)
+        for (unsigned l = 0; l < ND_BENCH_LOADS && b->rows[i].late; l++) {
+            nd_bench_load_figures(&f, &b->rows[i], l);
+            nd_columns_row(out, columns, b->rows[i].protection.name, WIDE, &f);
         }
 }
 
-static void print_resources(FILE *out, const struct nd_bench_row rows[],
-                            const struct nd_bench_figures figures[], unsigned count)
+static void print_resources(FILE *out, const struct nd_bench *b, const struct nd_bench_figures figures[])
 {
     nd_columns_titles(out, nd_bench_resource_columns, "of a core", WIDE);
-    for (unsigned i = 0; i < count; i++)
-        if (!rows[i].refused[0])
-            nd_columns_row(out, nd_bench_resource_columns, rows[i].protection.name, WIDE, &figures[i]);
-    fprintf(out, "at saturation; limit: the core with more to do; MB: of state, and resident, ports "
-                 "included; lag: most "
-                 "packets sent\nand not yet replayed, in the first half of the time and in the second; "
-                 "waits: turns in which "
-                 "the lane did not receive,\nits hold or log ring being full\n\n");
+    for (unsigned i = 0; i < b->count; i++)
+        if (!b->rows[i].refused[0])
+            nd_columns_row(out, nd_bench_resource_columns, b->rows[i].protection.name, WIDE, &figures[i]);
+    fprintf(out,
+            "at saturation; limit: the core with more to do; MB: of state, and resident, ports included; "
+            "lag: most packets sent\nand not yet replayed, in the first half of the time and in the second; "
+            "waits: turns in which the lane did not receive,\nits hold or log ring being full\n\n");
 }
 
-void nd_bench_print(FILE *out, const struct nd_bench_row rows[], unsigned count,
-                    const struct nd_config *config, const struct nd_load *load,
-                    const struct nd_bench_options *o)
+/* ---- the lag, second by second ------------------------------------------------------------------ */
+
+#define OF(field) offsetof(struct nd_bench_sample, field)
+
+static const struct nd_column lag_columns[] = {
+    ND_REAL(NULL, "second", OF(second), 0, 0),
+    ND_REAL("Mpps", "mpps", OF(mpps), 8, 3),
+    ND_WHOLE("not ackd", "unacknowledged_bursts", OF(unacknowledged), 9),
+    ND_WHOLE("not repl.", "unreplayed_bursts", OF(unreplayed), 9),
+    ND_WHOLE("packets", "packets", OF(packets), 9),
+    {"unsent MB", "unsent_bytes", ND_COLUMN_WHOLE, OF(unsent_bytes), 9, 2, 1e-6, ""},
+    {"unrepl MB", "unreplayed_bytes", ND_COLUMN_WHOLE, OF(unreplayed_bytes), 9, 2, 1e-6, ""},
+    ND_WHOLE("held", "held", OF(held), 8),
+    ND_WHOLE("waits", "waits", OF(waits), 8),
+    ND_WHOLE("credit", "credit_waits", OF(credit_waits), 8),
+    ND_REAL("prim. MB", "primary_mb", OF(resident_mb), 8, 1),
+    ND_REAL("stby MB", "standby_mb", OF(standby_resident_mb), 8, 1),
+    {.title = NULL},
+};
+
+/* The largest of each figure. */
+static struct nd_bench_sample most_of(const struct nd_bench_lag *lag)
+{
+    struct nd_bench_sample most = {0};
+
+    for (unsigned i = 0; i < lag->count; i++)
+        nd_columns_most(&most, lag_columns, &lag->sample[i]);
+    return most;
+}
+
+static void print_lag(FILE *out, const char *name, const struct nd_bench_lag *lag)
+{
+    struct nd_bench_sample most = most_of(lag);
+
+    nd_columns_titles(out, lag_columns, name, 14);
+    nd_columns_row(out, lag_columns, "most", 14, &most);
+    nd_columns_row(out, lag_columns, "last", 14, &lag->sample[lag->count - 1]);
+    fprintf(out,
+            "at saturation, once a second for %u s; bursts not acknowledged, acknowledged and not replayed; "
+            "packets recorded and\nnot known to be replayed; MB of records not sent, sent and not known to "
+            "be replayed; waits, credit: in a second, turns\nin which a lane did not receive, times the "
+            "sender waited for the standby\n\n",
+            lag->count);
+}
+
+static json_t *lag_object(const struct nd_bench_lag *lag)
+{
+    struct nd_bench_sample most = most_of(lag);
+    json_t *samples = json_array();
+
+    for (unsigned i = 0; i < lag->count; i++)
+        json_array_append_new(samples, nd_columns_object(lag_columns, &lag->sample[i]));
+    return json_pack("{s:I, s:o, s:o, s:o}", "seconds", (json_int_t)lag->count, "most",
+                     nd_columns_object(lag_columns, &most), "last",
+                     nd_columns_object(lag_columns, &lag->sample[lag->count ? lag->count - 1 : 0]), "samples",
+                     samples);
+}
+
+void nd_bench_print(FILE *out, const struct nd_bench *b)
 {
     struct nd_bench_figures figures[ND_BENCH_KINDS];
 
-    print_head(out, rows, count, config, load, o);
-    for (unsigned i = 0; i < count; i++)
-        nd_bench_figures(&figures[i], &rows[i], o, load->lanes);
-    print_costs(out, rows, figures, count);
-    if (!o->no_latency) {
-        print_loads(out, rows, count, "latency, us", nd_bench_latency_columns);
+    print_head(out, b);
+    for (unsigned i = 0; i < b->count; i++)
+        nd_bench_figures(&figures[i], &b->rows[i], &b->options, b->load.lanes);
+    print_costs(out, b, figures);
+    if (!b->options.no_latency) {
+        print_loads(out, b, "latency, us", nd_bench_latency_columns);
         fprintf(out, "from the scheduled arrival to the release; load: of what the protection reached at "
                      "saturation, the same for off\n\n");
-        print_loads(out, rows, count, "at each load", nd_bench_work_columns);
-        fprintf(out,
-                "bursts that had packets, and how many each; lag: sent to the standby and not known to be "
-                "replayed, the most during\nthe load and as it ended, packets and MB in memory; "
-                "processor time of each thread, of a core\n\n");
+        print_loads(out, b, "at each load", nd_bench_work_columns);
+        fprintf(out, "bursts that had packets, and how many each; lag: sent to the standby and not known to "
+                     "be replayed, the most during\nthe load and as it ended, packets and MB in memory; "
+                     "processor time of each thread, of a core\n\n");
     }
-    print_resources(out, rows, figures, count);
-    for (unsigned i = 0; i < count; i++)
-        if (rows[i].lag.count)
-            nd_bench_print_lag(out, rows[i].protection.name, &rows[i].lag);
-    for (unsigned i = 0; i < count; i++)
-        fprintf(out, "%-14s %s\n", rows[i].protection.name, rows[i].protection.settings);
+    print_resources(out, b, figures);
+    for (unsigned i = 0; i < b->count; i++)
+        if (b->rows[i].lag.count)
+            print_lag(out, b->rows[i].protection.name, &b->rows[i].lag);
+    for (unsigned i = 0; i < b->count; i++)
+        fprintf(out, "%-14s %s\n", b->rows[i].protection.name, b->rows[i].protection.settings);
 }
 
 /* ---- as JSON ----------------------------------------------------------------------------------- */
@@ -176,57 +228,49 @@ static json_t *latencies(const struct nd_bench_row *row)
     struct nd_bench_load_figures f;
 
     for (unsigned l = 0; l < ND_BENCH_LOADS && row->late; l++) {
-        json_t *one = json_object();
+        json_t *one;
 
         nd_bench_load_figures(&f, row, l);
-        nd_columns_json(one, nd_bench_latency_columns, &f);
+        one = nd_columns_object(nd_bench_latency_columns, &f);
         nd_columns_json(one, nd_bench_work_columns, &f);
         json_array_append_new(list, one);
     }
     return list;
 }
 
-static json_t *pairs_of(const struct nd_bench_row *row)
+static json_t *run_object(const struct nd_bench_row *row, const struct nd_bench *b)
 {
-    json_t *list = json_array();
-
-    for (unsigned i = 0; i < row->pairs; i++)
-        json_array_append_new(list, json_pack("[f, f]", row->off[i].mpps, row->with[i].mpps));
-    return list;
-}
-
-static json_t *run_object(const struct nd_bench_row *row, const struct nd_config *config,
-                          const struct nd_bench_options *o, unsigned lanes)
-{
+    const struct nd_bench_options *o = &b->options;
+    const struct nd_protect *p = &row->protection.protect;
     struct nd_bench_figures figures;
     json_t *latency,
-        *run = json_pack("{s:s, s:s}", "protection", row->protection.name, "chain", config->chain.name);
+        *pairs = json_array(),
+        *run = json_pack("{s:s, s:s}", "protection", row->protection.name, "chain", b->config->chain.name);
 
     if (row->refused[0]) {
         json_object_set_new(run, "refused", json_string(row->refused));
+        json_decref(pairs);
         return run;
     }
-    nd_bench_figures(&figures, row, o, lanes);
+    nd_bench_figures(&figures, row, o, b->load.lanes);
     nd_columns_json(run, nd_bench_cost_columns, &figures);
     nd_columns_json(run, nd_bench_resource_columns, &figures);
     latency = latencies(row);
-    /* That at half of saturation. */
-    json_object_set_new(run, "added_latency_us",
-                        row->late ? json_incref(json_object_get(json_array_get(latency, 1), "added_us"))
-                                  : json_null());
+    for (unsigned i = 0; i < row->pairs; i++)
+        json_array_append_new(pairs, json_pack("[f, f]", row->off[i].mpps, row->with[i].mpps));
+    /* The latency added at half of saturation. */
+    json_object_set(run, "added_latency_us",
+                    row->late ? json_object_get(json_array_get(latency, 1), "added_us") : json_null());
     json_object_set_new(run, "latency", latency);
     json_object_set_new(run, "frame",
                         o->capture      ? json_string("capture")
                         : o->wish.frame ? json_integer((json_int_t)o->wish.frame)
                                         : json_string("imix"));
     json_object_set_new(run, "flows", json_integer((json_int_t)(o->capture ? 0 : o->wish.flows)));
-    json_object_set_new(run, "standby",
-                        json_string(!row->protection.protect.pair    ? "none"
-                                    : row->protection.protect.stores ? "warm"
-                                                                     : "hot"));
+    json_object_set_new(run, "standby", json_string(!p->pair ? "none" : p->stores ? "warm" : "hot"));
     json_object_set_new(run, "realtime", json_boolean(row->pairs && row->with[0].realtime));
-    json_object_set_new(run, "lag", row->lag.count ? nd_bench_lag_object(&row->lag) : json_null());
-    json_object_set_new(run, "pairs_mpps", pairs_of(row));
+    json_object_set_new(run, "lag", row->lag.count ? lag_object(&row->lag) : json_null());
+    json_object_set_new(run, "pairs_mpps", pairs);
     json_object_set_new(run, "settings", json_string(row->protection.settings));
     return run;
 }
@@ -245,12 +289,11 @@ int nd_bench_print_list(json_t *all, const char *key, json_t *list)
     return code;
 }
 
-int nd_bench_print_json(const struct nd_bench_row rows[], unsigned count, const struct nd_config *config,
-                        const struct nd_bench_options *o, unsigned lanes)
+int nd_bench_print_json(const struct nd_bench *b)
 {
     json_t *runs = json_array();
 
-    for (unsigned i = 0; i < count; i++)
-        json_array_append_new(runs, run_object(&rows[i], config, o, lanes));
+    for (unsigned i = 0; i < b->count; i++)
+        json_array_append_new(runs, run_object(&b->rows[i], b));
     return nd_bench_print_list(NULL, "runs", runs);
 }

@@ -2,7 +2,6 @@
 /* What the bench compares, by name, and how each is set; see bench.h. */
 #include "tools/bench/bench.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,19 +36,17 @@ int nd_bench_protect(struct nd_protect *out, const struct nd_config *config, enu
 
 static void describe(struct nd_bench_protection *p, const struct kind *k)
 {
-    const struct nd_protect *decided = &p->protect;
-    char mode[ND_MODE_TEXT];
-    int n = snprintf(p->settings, sizeof(p->settings), "%s",
-                     k->settings
-                         ? k->settings
-                         : nd_mode_text(mode, decided->mode, nd_modes[decided->asked], decided->decided_by));
+    const struct nd_protect *d = &p->protect;
+    char mode[ND_MODE_TEXT], cut[40] = "", checkpoint[80] = "";
 
-    if (decided->deltas && n > 0 && (size_t)n < sizeof(p->settings))
-        n += snprintf(p->settings + n, sizeof(p->settings) - (size_t)n, "; cut each %u us",
-                      decided->commit_interval_us);
-    if (decided->pair && decided->stores && n > 0 && (size_t)n < sizeof(p->settings))
-        snprintf(p->settings + n, sizeof(p->settings) - (size_t)n,
-                 "; checkpoint each %u ms, %u MB for records", decided->checkpoint_ms, decided->pending_mb);
+    if (d->deltas)
+        snprintf(cut, sizeof(cut), "; cut each %u us", d->commit_interval_us);
+    if (d->pair && d->stores)
+        snprintf(checkpoint, sizeof(checkpoint), "; checkpoint each %u ms, %u MB for records",
+                 d->checkpoint_ms, d->pending_mb);
+    snprintf(p->settings, sizeof(p->settings), "%.300s%s%s",
+             k->settings ? k->settings : nd_mode_text(mode, d->mode, nd_modes[d->asked], d->decided_by), cut,
+             checkpoint);
 }
 
 static const struct peer {
@@ -115,11 +112,10 @@ int nd_bench_protection(struct nd_bench_protection *out, const char *name, const
         if (strlen(kinds[i].name) == length && strncmp(kinds[i].name, name, length) == 0)
             k = &kinds[i];
     if (!k)
-        return ft_fail(
-            fault, FT_EINVAL,
-            "--compare %.40s, expected off, log, delta, auto, checkpoint or ftmb, with :hot or :warm, or "
-            "redis-sync, redis-async, with -cache or -rmw, with :BATCH",
-            name);
+        return ft_fail(fault, FT_EINVAL,
+                       "--compare %.40s, expected off, log, delta, auto, checkpoint or ftmb, with :hot or "
+                       ":warm, or redis-sync, redis-async, with -cache or -rmw, with :BATCH",
+                       name);
     if (colon && strcmp(colon, ":warm") == 0)
         standby = ND_STANDBY_WARM;
     else if (colon && strcmp(colon, ":hot") != 0)

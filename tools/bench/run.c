@@ -1,11 +1,268 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One run: protected, flows opened, then saturation, the lag, the latencies (bench/measure.c), then the kill
- * (bench/takeover.c); or the standby's state against the primary's.
+ * One run of nodes, in the bench's own process, which sleeps and reads what they count: the processes, from
+ * their start to their end; the kill; and the order of it all: protected, flows opened, then saturation, the
+ * lag, the latencies (bench/measure.c), then the kill, or the standby's state against the primary's.
  */
-#include "tools/bench/parts.h"
+#define _GNU_SOURCE /* affinity */
+#include "tools/bench/bench.h"
+#include "node/base/clock.h"
+#include "tools/pair/child.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+#define PATIENCE 30000000000ull /* ns of waiting after which something is broken */
+#define PEERS    10u            /* times as long for Redis, which answers command by command */
+#define PAUSE    200000l
+#define QUIET_NS 20000000ull /* a lane at rest has executed no burst for so long */
+#define ROUNDS   4u          /* and has gone round so often since, finding nothing at its ports */
+#define SECOND   1e9
+
+void nd_bench_sleep(double seconds)
+{
+    struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * SECOND)};
+
+    if (!nd_interrupted())
+        nanosleep(&t, NULL);
+}
+
+/* The last core is the first lane's, the one before serves; further lanes take what there is before these. */
+unsigned nd_bench_cores(unsigned lanes, cpu_set_t *of_lanes, int *rest)
+{
+    cpu_set_t cores;
+    unsigned found = 0, taken = 0;
+
+    *rest = -1;
+    CPU_ZERO(of_lanes);
+    if (sched_getaffinity(0, sizeof(cores), &cores) != 0)
+        return 0;
+    for (int c = CPU_SETSIZE - 1; c >= 0; c--) {
+        if (!CPU_ISSET((unsigned)c, &cores))
+            continue;
+        if (found++ == 1) {
+            *rest = c;
+        } else if (taken < lanes) {
+            CPU_SET((unsigned)c, of_lanes);
+            taken++;
+        }
+    }
+    return *rest >= 0 ? taken : 0;
+}
+
+/* ---- processes --------------------------------------------------------------------------------- */
+
+static int start_node(struct nd_bench_nodes *r, unsigned n, struct ft_fault *fault)
+{
+    struct nd_bench_node node = {.config = r->plan->config,
+                                 .load = r->plan->load,
+                                 .slot = r->slot[n],
+                                 .place = &r->place,
+                                 .number = n,
+                                 .realtime = r->plan->options->realtime,
+                                 .seed = r->plan->options->wish.seed,
+                                 .incarnation = nd_now() ^ (uint64_t)n << 63};
+    cpu_set_t lanes;
+
+    if (nd_bench_cores(r->lanes, &lanes, &node.rest_core))
+        node.lanes = &lanes;
+    if (n == 1 && node.lanes) {
+        CPU_ZERO(&lanes);
+        CPU_SET((unsigned)node.rest_core, &lanes);
+    }
+    r->pid[n] = nd_child();
+    if (r->pid[n] == 0)
+        nd_bench_node(&node);
+    if (r->pid[n] > 0)
+        return 0;
+    r->pid[n] = 0;
+    return ft_fail(fault, FT_ENOMEM, "no process for a node: %s", strerror(errno));
+}
+
+int nd_bench_check(struct nd_bench_nodes *r, struct ft_fault *fault)
+{
+    if (nd_interrupted())
+        return ft_fail(fault, FT_EIO, "interrupted");
+    for (unsigned n = 0; n < ND_NODES; n++) {
+        uint64_t burst = atomic_load(&r->slot[n]->shared[0].report.executed) + 1;
+
+        if (nd_member_check(&r->pid[n], &r->slot[n]->status, (char)('a' + n), burst, fault))
+            return FT_EIO;
+    }
+    return 0;
+}
+
+int nd_bench_wait(struct nd_bench_nodes *r, bool (*when)(struct nd_bench_nodes *r), const char *what,
+                  struct ft_fault *fault)
+{
+    uint64_t began = nd_now(),
+             patience = r->plan->config->state == ND_STATE_REDIS ? PATIENCE * PEERS : PATIENCE;
+    int error = 0;
+
+    while (!error && !when(r)) {
+        nd_bench_sleep(PAUSE / SECOND);
+        error = nd_bench_check(r, fault);
+        if (!error && nd_now() - began > patience)
+            error = ft_fail(fault, FT_EIO, "%s: no progress; node a is %s: %.100s", what,
+                            ft_state_name((enum ft_state)atomic_load(&r->slot[0]->status.state)),
+                            r->slot[0]->status.why);
+    }
+    return error;
+}
+
+static bool has_begun(struct nd_bench_nodes *r)
+{
+    int state = atomic_load(&r->slot[0]->status.state);
+
+    return r->alone ? state == FT_SOLO
+                    : state == FT_PROTECTED && atomic_load(&r->slot[1]->status.state) == FT_READY;
+}
+
+static int start_nodes(struct nd_bench_nodes *r, struct ft_fault *fault)
+{
+    int error = nd_loopback_open(&r->place, fault);
+
+    for (unsigned n = 0; n < ND_NODES && !error; n++) {
+        r->slot[n] = nd_shared_memory(sizeof(*r->slot[n]));
+        if (!r->slot[n])
+            error = ft_fail(fault, FT_ENOMEM, "no memory between the nodes");
+    }
+    for (unsigned n = 0; n < (r->alone ? 1 : ND_NODES) && !error; n++)
+        error = start_node(r, n, fault);
+    return error ? error : nd_bench_wait(r, has_begun, "protection", fault);
+}
+
+static void end_nodes(struct nd_bench_nodes *r)
+{
+    for (unsigned n = ND_NODES; n-- > 0;) {
+        nd_child_kill(&r->pid[n]);
+        if (r->slot[n])
+            munmap(r->slot[n], sizeof(*r->slot[n]));
+    }
+    nd_loopback_close(&r->place);
+}
+
+/* All that the stream tells of is stored at the standby, or replayed where it replays. */
+static bool has_caught_up(const struct nd_bench_nodes *r, unsigned l)
+{
+    const struct ft_lane *p = &r->slot[0]->shared[l];
+
+    if (r->alone)
+        return true;
+    if (!r->plan->config->protect.stores)
+        return atomic_load(&r->slot[1]->shared[l].report.executed) == atomic_load(&p->report.executed);
+    return atomic_load(&p->orders.stable) >= atomic_load(&p->report.recorded);
+}
+
+/*
+ * The lane knows that nothing arrives, has nothing to release, and has gone round several times since without
+ * executing a burst: not even the one that tells the standby what has left; and the standby has caught up.
+ * However slow the machine.
+ */
+static bool lane_is_quiet(struct nd_bench_nodes *r, unsigned l)
+{
+    const struct ft_lane *p = &r->slot[0]->shared[l];
+    uint64_t unfed = atomic_load(&r->slot[0]->lane[l].unfed), executed = atomic_load(&p->report.executed),
+             now = nd_now();
+    struct nd_bench_quiet *quiet = &r->quiet[l];
+
+    if (quiet->executed != executed || atomic_load(&p->count.held) != 0)
+        *quiet = (struct nd_bench_quiet){.executed = executed, .unfed = unfed, .since = now};
+    if (!has_caught_up(r, l))
+        return false;
+    return unfed - quiet->unfed >= ROUNDS * ND_LOAD_SIDES && now - quiet->since >= QUIET_NS;
+}
+
+static bool is_quiet(struct nd_bench_nodes *r)
+{
+    bool quiet = true;
+
+    for (unsigned l = 0; l < r->lanes; l++)
+        quiet &= lane_is_quiet(r, l);
+    return quiet;
+}
+
+int nd_bench_quieten(struct nd_bench_nodes *r, struct ft_fault *fault)
+{
+    atomic_store(&r->slot[0]->rate, 0);
+    for (unsigned l = 0; l < r->lanes; l++)
+        r->quiet[l] = (struct nd_bench_quiet){.executed = FT_ALL};
+    return nd_bench_wait(r, is_quiet, "coming to rest", fault);
+}
+
+/* ---- the kill: the primary dies while packets arrive at both nodes, as at a pair's ports ---------- */
+
+/* When the first packet left the successor, by whatever lane; 0: none has. */
+static uint64_t first_release(const struct nd_bench_nodes *r)
+{
+    uint64_t first = FT_ALL, at;
+
+    for (unsigned l = 0; l < r->lanes; l++)
+        if ((at = atomic_load(&r->slot[1]->shared[l].count.first_release_ns)) != 0 && at < first)
+            first = at;
+    return first == FT_ALL ? 0 : first;
+}
+
+static bool has_released(struct nd_bench_nodes *r)
+{
+    return first_release(r) != 0;
+}
+
+/*
+ * What the system does to end a process, giving back its memory above all, it does where the last thread was:
+ * on the successor's core, for a millisecond and more. On servers of their own the dead node takes no time of
+ * the other's, so that work goes to the core of the lanes that died.
+ */
+static void move_dying_threads(const struct nd_bench_nodes *r)
+{
+    char name[64];
+    cpu_set_t cores;
+    int rest;
+    DIR *threads;
+
+    snprintf(name, sizeof(name), "/proc/%d/task", r->pid[0]);
+    if (nd_bench_cores(r->lanes, &cores, &rest) == 0 || !(threads = opendir(name)))
+        return;
+    for (const struct dirent *t; (t = readdir(threads));)
+        if (atoi(t->d_name) > 0)
+            sched_setaffinity(atoi(t->d_name), sizeof(cores), &cores); /* it may be gone by now */
+    closedir(threads);
+}
+
+static int take_over(struct nd_bench_nodes *r, struct nd_bench_result *out, double mpps,
+                     struct ft_fault *fault)
+{
+    uint64_t rate = (uint64_t)(mpps * r->plan->options->takeover_load * 1e4) + 1, at, replayed = 0;
+    int error = nd_bench_quieten(r, fault);
+
+    atomic_store(&r->slot[0]->rate, rate);
+    atomic_store(&r->slot[1]->rate, rate);
+    nd_bench_sleep(ND_BENCH_REST);
+    if (!error)
+        error = nd_bench_check(r, fault);
+    if (error)
+        return error;
+    at = nd_now();
+    kill(r->pid[0], SIGKILL);
+    move_dying_threads(r);
+    nd_child_wait(r->pid[0]);
+    r->pid[0] = 0;
+    error = nd_bench_wait(r, has_released, "takeover", fault);
+    if (!error) {
+        out->takeover_ms = (double)(first_release(r) - at) / 1e6;
+        for (unsigned l = 0; l < r->lanes; l++)
+            if (atomic_load(&r->slot[1]->shared[l].count.replay_done_ns) > replayed)
+                replayed = atomic_load(&r->slot[1]->shared[l].count.replay_done_ns);
+        out->replayed_ms = (double)(replayed - at) / 1e6;
+    }
+    return error;
+}
+
+/* ---- a run ------------------------------------------------------------------------------------- */
 
 static bool has_rested(struct nd_bench_nodes *r)
 {
@@ -57,30 +314,29 @@ int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, 
 {
     struct nd_bench_nodes r = {
         .plan = plan, .lanes = plan->config->chain.lanes, .alone = !plan->config->protect.pair};
-    double mpps = plan->takeover_mpps;
+    double mpps = plan->saturation;
     int error;
 
     *out = (struct nd_bench_result){.takeover_ms = -1};
-    error = nd_bench_start(&r, fault);
+    error = start_nodes(&r, fault);
     if (!error) {
         memcpy(out->settings, r.slot[0]->settings, sizeof(out->settings));
         error = nd_bench_open(&r, fault);
     }
-    if (!error && plan->seconds > 0) {
+    if (!error && plan->saturate) {
         error = nd_bench_saturate(&r, out, fault);
-        mpps = out->mpps * plan->takeover_load / 100;
+        mpps = out->mpps;
     }
     if (!error && plan->lag && !r.alone)
         error = nd_bench_watch(&r, plan->lag, fault);
-    for (unsigned i = 0; i < ND_BENCH_LOADS && !error && plan->saturation > 0; i++)
+    for (unsigned i = 0; i < ND_BENCH_LOADS && !error && plan->late; i++)
         error = nd_bench_latency(&r, &out->latency[i], plan->saturation * nd_bench_loads[i] / 100, fault);
     if (!error) {
         out->realtime = atomic_load(&r.slot[0]->realtime);
         error = check_sink(&r, fault);
     }
     if (!error)
-        error =
-            plan->kill && !r.alone ? nd_bench_take_over(&r, out, mpps, fault) : compare_state(&r, out, fault);
-    nd_bench_end(&r);
+        error = plan->kill && !r.alone ? take_over(&r, out, mpps, fault) : compare_state(&r, out, fault);
+    end_nodes(&r);
     return error;
 }

@@ -11,15 +11,25 @@
 #include "ftcore/protocol/core.h"
 #include "ftcore/queue/lane.h"
 #include "tools/bench/load.h"
-#include "tools/bench/times.h"
 #include "node/config/config.h"
 #include "node/lane/io.h"
-#include "tools/pair/loopback.h"
 #include "tools/pair/member.h"
 
 #include <sched.h>
 
 #define ND_RATE_FULL UINT64_MAX /* there is always a packet */
+
+/* A histogram of times in ns, exact to 1.6 %: 64 buckets for each power of two. The lane counts, others read
+ * at any time. */
+#define ND_TIMES_SUB 64u
+#define ND_TIMES_BUCKETS                                                                                     \
+    (ND_TIMES_SUB * 36u) /* up to 2^41 ns, half an hour; what is longer counts as that                       \
+                          */
+
+struct nd_times {
+    _Atomic uint64_t bucket[ND_TIMES_BUCKETS];
+    _Atomic uint64_t count, most; /* most: the longest, exact */
+};
 
 /* What a lane's ports and sink count. */
 struct nd_bench_count {
@@ -54,10 +64,6 @@ struct nd_bench_slot {
 
     struct ft_lane shared[FT_LANES_MAX];
 };
-
-/* NULL: no memory. */
-struct nd_bench_slot *nd_bench_slot_new(void);
-void nd_bench_slot_free(struct nd_bench_slot *slot);
 
 /* ---- bench/io.c: ports in memory ---- */
 
@@ -106,6 +112,9 @@ struct nd_bench_node {
 /* The times the bench gives its nodes: a loaded machine must raise no false alarm, and a death is told by the
  * guardian. */
 struct nd_timing nd_bench_timing(void);
+
+/* Processor time of a thread, ns. */
+uint64_t nd_bench_clock(clockid_t clock);
 
 /* A node's process, from its first moment to its last. */
 _Noreturn void nd_bench_node(const struct nd_bench_node *node);

@@ -2,12 +2,10 @@
 /*
  * understudy drill: runs a drill so many times, and tells what came of it as a table or as JSON.
  */
-#include "node/control/commands.h"
 #include "tools/drill/drill.h"
 #include "node/control/options.h"
 #include "tools/pair/child.h"
 #include "tools/pair/columns.h"
-#include "tools/pair/quantile.h"
 
 #include <signal.h>
 #include <stdio.h>

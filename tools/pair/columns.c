@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool is_end(const struct nd_column *c)
@@ -96,9 +97,35 @@ void nd_columns_json(json_t *to, const struct nd_column columns[], const void *r
     }
 }
 
+json_t *nd_columns_object(const struct nd_column columns[], const void *row)
+{
+    json_t *object = json_object();
+
+    nd_columns_json(object, columns, row);
+    return object;
+}
+
 void nd_columns_most(void *to, const struct nd_column columns[], const void *row)
 {
     for (const struct nd_column *c = columns; !is_end(c); c++)
         if (c->kind != ND_COLUMN_TEXT && number(c, row) > number(c, to))
             memcpy((char *)to + c->offset, (const char *)row + c->offset, sizeof(uint64_t));
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+double nd_quantile(double values[], unsigned count, double share)
+{
+    double at = share * (count - 1);
+    unsigned low = (unsigned)at;
+
+    if (count == 0)
+        return 0;
+    qsort(values, count, sizeof(values[0]), compare);
+    return low + 1 < count ? values[low] + (at - low) * (values[low + 1] - values[low]) : values[count - 1];
 }

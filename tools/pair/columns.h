@@ -29,26 +29,15 @@ struct nd_column {
     const char *suffix; /* behind it in the text */
 };
 
-#define ND_REAL(title, key, at, width, decimals)                                                             \
+#define ND_COLUMN(title, key, kind, at, width, decimals, scale, suffix)                                      \
     {                                                                                                        \
-        title, key, ND_COLUMN_REAL, at, width, decimals, 1, ""                                               \
+        title, key, kind, at, width, decimals, scale, suffix                                                 \
     }
-#define ND_KNOWN(title, key, at, width, decimals)                                                            \
-    {                                                                                                        \
-        title, key, ND_COLUMN_KNOWN, at, width, decimals, 1, ""                                              \
-    }
-#define ND_SHARE(title, key, at, width, decimals)                                                            \
-    {                                                                                                        \
-        title, key, ND_COLUMN_REAL, at, width, decimals, 100, "%"                                            \
-    }
-#define ND_WHOLE(title, key, at, width)                                                                      \
-    {                                                                                                        \
-        title, key, ND_COLUMN_WHOLE, at, width, 0, 1, ""                                                     \
-    }
-#define ND_TEXT_COLUMN(title, key, at, width)                                                                \
-    {                                                                                                        \
-        title, key, ND_COLUMN_TEXT, at, width, 0, 1, ""                                                      \
-    }
+#define ND_REAL(t, key, at, width, decimals)  ND_COLUMN(t, key, ND_COLUMN_REAL, at, width, decimals, 1, "")
+#define ND_KNOWN(t, key, at, width, decimals) ND_COLUMN(t, key, ND_COLUMN_KNOWN, at, width, decimals, 1, "")
+#define ND_SHARE(t, key, at, width, decimals) ND_COLUMN(t, key, ND_COLUMN_REAL, at, width, decimals, 100, "%")
+#define ND_WHOLE(t, key, at, width)           ND_COLUMN(t, key, ND_COLUMN_WHOLE, at, width, 0, 1, "")
+#define ND_TEXT_COLUMN(t, key, at, width)     ND_COLUMN(t, key, ND_COLUMN_TEXT, at, width, 0, 1, "")
 
 /* One line each, of the titles and of a row. `name`, as wide as `wide`, comes first. */
 void nd_columns_titles(FILE *out, const struct nd_column columns[], const char *name, int wide);
@@ -58,7 +47,13 @@ void nd_columns_heads(FILE *out, const struct nd_column columns[]);
 void nd_columns_cells(FILE *out, const struct nd_column columns[], const void *row);
 /* Puts the row's figures into an object. */
 void nd_columns_json(json_t *to, const struct nd_column columns[], const void *row);
+/* An object of them. */
+json_t *nd_columns_object(const struct nd_column columns[], const void *row);
 /* Raises each figure of `to` to that of `row` where that is larger. */
 void nd_columns_most(void *to, const struct nd_column columns[], const void *row);
+
+/* The value that `share` (0 … 1) of the values does not exceed, linear between the two nearest; 0 of nothing.
+ * Sorts the values. */
+double nd_quantile(double values[], unsigned count, double share);
 
 #endif

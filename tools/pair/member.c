@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A node in a forked process; see member.h. */
+/* A node in a forked process, its address and files; see member.h. */
 #define _GNU_SOURCE /* affinity of threads */
 #include "tools/pair/member.h"
 #include "node/config/setup.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
+
+#define TRIES 8u /* to find a port that is not the other member's */
 
 static void new_view(void *arg, uint64_t view)
 {
@@ -26,13 +32,6 @@ static void note_state(void *arg, enum ft_state state, uint64_t view, const char
     (void)view;
     snprintf(status->why, sizeof(status->why), "%s", why);
     atomic_store(&status->state, (int)state);
-}
-
-static int open_region(struct nd_member *m, struct ft_fault *fault)
-{
-    const struct ft_region_config how = {.name = m->c->region_name, .audit = m->c->config->protect.audit};
-
-    return nf_chain_region(&m->region, &m->c->config->chain, &how, fault);
 }
 
 static int make_lane(struct nd_member *m, unsigned l, struct ft_fault *fault)
@@ -96,6 +95,7 @@ static int open_replicator(struct nd_member *m, struct ft_fault *fault)
 
 int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct ft_fault *fault)
 {
+    const struct ft_region_config how = {.name = c->region_name, .audit = c->config->protect.audit};
     unsigned lanes = c->config->chain.lanes;
     int error = 0;
 
@@ -108,7 +108,7 @@ int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct
     if (c->guardian)
         error = nd_guardian_start(&m->guardian, lanes, c->host, c->host, c->peer, fault);
     if (!error)
-        error = open_region(m, fault);
+        error = nf_chain_region(&m->region, &c->config->chain, &how, fault);
     for (unsigned l = 0; l < lanes && !error; l++)
         error = make_lane(m, l, fault);
     return error ? error : open_replicator(m, fault);
@@ -174,4 +174,65 @@ int nd_member_check(pid_t *pid, const struct nd_member_status *status, char name
         return ft_fail(fault, FT_EIO, "node %c: %.200s", name, status->fault.text);
     return ft_fail(fault, FT_EDIVERGED, "node %c ended by itself%s%s at burst %lu of lane 0", name,
                    WIFSIGNALED(end) ? ": " : "", WIFSIGNALED(end) ? strsignal(WTERMSIG(end)) : "", burst);
+}
+
+/*
+ * Ports that are free for both kinds of socket. The address is the run's own (127.0.0.0/8 is all loopback),
+ * so no other program takes them between this look and the nodes' start.
+ */
+static int free_port(const char *host, uint16_t *port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t len = sizeof(at);
+    int tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+        udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int error = FT_EIO;
+
+    inet_pton(AF_INET, host, &at.sin_addr);
+    if (tcp >= 0 && udp >= 0 && bind(tcp, (struct sockaddr *)&at, sizeof(at)) == 0 &&
+        getsockname(tcp, (struct sockaddr *)&at, &len) == 0 &&
+        bind(udp, (struct sockaddr *)&at, sizeof(at)) == 0) {
+        *port = ntohs(at.sin_port);
+        error = 0;
+    }
+    if (tcp >= 0)
+        close(tcp);
+    if (udp >= 0)
+        close(udp);
+    return error;
+}
+
+int nd_loopback_open(struct nd_loopback *place, struct ft_fault *fault)
+{
+    const char *base = getenv("TMPDIR");
+    unsigned id = (unsigned)getpid();
+
+    *place = (struct nd_loopback){.host = ""};
+    snprintf(place->directory, sizeof(place->directory), "%.40s/understudy-XXXXXX",
+             base && *base ? base : "/tmp");
+    if (!mkdtemp(place->directory)) {
+        ft_fail(fault, FT_EIO, "%s: %s, expected a directory to write in", place->directory, strerror(errno));
+        place->directory[0] = '\0';
+        return FT_EIO;
+    }
+    snprintf(place->host, sizeof(place->host), "127.%u.%u.%u", 64 + (id >> 16 & 63), id >> 8 & 255, id & 255);
+    for (unsigned n = 0; n < ND_NODES; n++)
+        for (unsigned i = 0; i < TRIES && (place->port[n] == 0 || place->port[n] == place->port[!n]); i++)
+            if (free_port(place->host, &place->port[n]) != 0)
+                return ft_fail(fault, FT_EIO, "no port is free on the loopback");
+    return 0;
+}
+
+void nd_loopback_close(struct nd_loopback *place)
+{
+    char path[96];
+
+    for (unsigned n = 0; n < ND_NODES; n++)
+        for (unsigned i = 0; place->directory[0] && i < 2; i++) {
+            snprintf(path, sizeof(path), "%s/%c.view%s", place->directory, 'a' + (int)n, i ? ".new" : "");
+            unlink(path);
+        }
+    if (place->directory[0])
+        rmdir(place->directory);
+    place->directory[0] = '\0';
 }

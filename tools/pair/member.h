@@ -78,4 +78,15 @@ int nd_member_serve(struct nd_member *m, int (*turn)(void *arg, struct ft_fault 
 int nd_member_check(pid_t *pid, const struct nd_member_status *status, char name, uint64_t burst,
                     struct ft_fault *fault);
 
+/* A place on the loopback for the two members of a run: an address of its own, a port for each, a directory
+ * for their view files. Made and removed by the tool's process. */
+struct nd_loopback {
+    char directory[64], host[16];
+    uint16_t port[ND_NODES];
+};
+
+/* FT_EIO. Close it in any case. */
+int nd_loopback_open(struct nd_loopback *place, struct ft_fault *fault);
+void nd_loopback_close(struct nd_loopback *place);
+
 #endif

@@ -4,7 +4,6 @@
  * and stamps bursts at the same places in every run. Interfaces of the file are not used: the chain is a wire
  * between two ports.
  */
-#include "node/control/commands.h"
 #include "node/control/options.h"
 #include "node/control/pair.h"
 #include "tools/replay/log.h"

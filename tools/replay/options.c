@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The options of replay: its table for node/control/options.h, and which options exclude or need each other.
  */
-#include "node/control/commands.h"
 #include "node/control/options.h"
 #include "tools/replay/replay.h"
 

@@ -6,7 +6,7 @@
 #ifndef TOOLS_REPLAY_REPLAY_H
 #define TOOLS_REPLAY_REPLAY_H
 
-#include "tools/pair/loopback.h"
+#include "tools/pair/member.h"
 #include "tools/replay/reference.h"
 #include "tools/replay/speed.h"
 

@@ -5,7 +5,7 @@
 #include "tools/pair/child.h"
 #include "node/base/clock.h"
 #include "node/lane/lane.h"
-#include "tools/pair/quantile.h"
+#include "tools/pair/columns.h"
 
 #include <stdlib.h>
 #include <string.h>
