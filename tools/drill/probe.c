@@ -7,7 +7,7 @@
 #include "tools/drill/probe_table.h"
 #include "node/base/clock.h"
 #include "tools/pair/child.h"
-#include "tools/pair/quantile.h"
+#include "tools/pair/columns.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
