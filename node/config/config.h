@@ -98,9 +98,7 @@ struct nd_config {
     struct nd_timing timing;
     struct nd_record record;
     struct nd_node node[ND_NODES];
-    uint32_t nodes;       /* 0: a chain file; else 2 */
-    char modules[8][192]; /* shared objects with NFs from outside the tree, loaded before the chain is read */
-    uint32_t module_count;
+    uint32_t nodes;    /* 0: a chain file; else 2 */
     bool drill_permit; /* a peer may ask this pair's nodes to kill themselves */
     struct nd_probe probe;
     void *arena; /* owned memory of strings and NF configs */
@@ -113,7 +111,7 @@ struct nd_config {
 int nd_config_read(struct nd_config **out, const char *file, bool need_nodes, struct ft_fault *fault);
 void nd_config_free(struct nd_config *config);
 
-/* ---- config/mode.c ---- */
+/* ---- modes ---- */
 
 /* "off", "log" … by enum nd_mode, "hot", "warm" by enum nd_standby; NULL-terminated. */
 extern const char *const nd_modes[], *const nd_standbys[];
