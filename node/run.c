@@ -179,15 +179,16 @@ int nd_cmd_run(int argc, char **argv)
     if (self < 0) {
         fprintf(stderr, "understudy: %s: no node '%s', expected %s or %s\n", options.file, options.node,
                 r.config->node[0].name, r.config->node[1].name);
-        nd_config_free(r.config);
-        return ND_USAGE;
-    }
-    if (!r.config->protect.pair && r.config->node[self].role == ND_ROLE_STANDBY) {
+        code = ND_USAGE;
+    } else if (!r.config->protect.pair && r.config->node[self].role == ND_ROLE_STANDBY) {
         fprintf(stderr,
                 "understudy: node %s: protect mode is off, expected node %s, the primary, to run alone\n",
                 r.config->node[self].name, r.config->node[!self].name);
+        code = ND_DATA;
+    }
+    if (code) {
         nd_config_free(r.config);
-        return ND_DATA;
+        return code;
     }
     r.self = (unsigned)self;
     the_node = &r;
@@ -195,12 +196,9 @@ int nd_cmd_run(int argc, char **argv)
     sigaction(SIGINT, &stop, NULL);
     signal(SIGPIPE, SIG_IGN);
     error = nd_running_open(&r, &fault);
-    if (error) {
+    if (error)
         fprintf(stderr, "understudy: %s\n", fault.text);
-        nd_running_close(&r);
-        return exit_of(error);
-    }
-    code = keep_going(&r);
+    code = error ? exit_of(error) : keep_going(&r);
     nd_running_close(&r);
     return code;
 }

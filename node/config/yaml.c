@@ -142,20 +142,15 @@ static uint32_t line_at(const struct reading *r, size_t offset)
     return line;
 }
 
-static int fail_at(struct reading *r, uint32_t line, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-static int fail_at(struct reading *r, uint32_t line, const char *fmt, ...)
-{
-    char text[sizeof(r->fault->text)];
-    uint32_t last = line_at(r, r->size ? r->size - 1 : 0);
-    va_list ap;
+/* Fails at a line of the file; libyaml sees the end on a line of its own. */
+#define fail_at(r, at, ...)                                                                                  \
+    nd_yaml_fail((r)->fault, &(struct nd_yaml){.file = (r)->file, .line = line_of((r), (at))}, __VA_ARGS__)
 
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    if (line > last) /* libyaml sees the end on a line of its own */
-        line = last;
-    return ft_fail(r->fault, FT_EMALFORMED, "%s:%u: %s", r->file->shown, line, text);
+static uint32_t line_of(const struct reading *r, uint32_t line)
+{
+    uint32_t last = line_at(r, r->size ? r->size - 1 : 0);
+
+    return line < last ? line : last;
 }
 
 /* What libyaml objects to. Problems of encoding come with an offset, the others with a line. */
