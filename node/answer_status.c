@@ -209,12 +209,13 @@ static void add_process(json_t *o, struct nd_running *r)
     add_number(o, "region_bytes", ft_region_used(r->region));
 }
 
-json_t *nd_answer_status(struct nd_running *r)
+json_t *nd_answer_status(struct nd_running *r, const json_t *request)
 {
     struct rp_status status, *s = &status;
     json_t *o = json_object(), *lanes = json_array();
     uint64_t now = nd_now();
 
+    (void)request;
     rp_status(r->replicator, s);
     add_text(o, "node", r->config->node[r->self].name);
     add_text(o, "role",

@@ -201,13 +201,11 @@ static bool hands_over(struct nd_running *r, struct rp_status *s)
     bool under_way = false;
 
     for (int i = 0; i < HANDOVER_MS * 5 && !atomic_load(&r->stop); i++, sleep_a_little()) {
-        bool reigns = is_primary(r, s);
+        bool reigns = is_primary(r, s), idle = s->core.hand == FT_HAND_NONE;
 
-        if (!reigns && s->core.hand == FT_HAND_NONE)
-            return true;
-        under_way |= s->core.hand != FT_HAND_NONE;
-        if (reigns && s->core.hand == FT_HAND_NONE && (under_way || i > 1000))
-            return false;
+        under_way |= !idle;
+        if (idle && (!reigns || under_way || i > 1000))
+            return !reigns;
     }
     return false;
 }
@@ -238,10 +236,10 @@ static json_t *promote(struct nd_running *r, const json_t *request)
     bool alone = !s.core.peer.known && (s.core.state == FT_JOINING || s.core.state == FT_FENCED);
 
     if (s.core.state != FT_READY && !alone)
-        return fail(
-            "busy",
-            "%s: only a READY standby, or a JOINING or FENCED node that meets nobody, can be promoted",
-            ft_state_name(s.core.state));
+        return fail("busy",
+                    "%s: only a READY standby, or a JOINING or FENCED node that meets nobody, can be "
+                    "promoted",
+                    ft_state_name(s.core.state));
     for (int i = 0; i < HANDOVER_MS * 5 && !atomic_load(&r->stop); i++, sleep_a_little()) {
         if (i % 250 == 0) /* the lease may have to run out first */
             rp_tell(r->replicator, FT_TOLD_PROMOTE);
@@ -277,20 +275,20 @@ static json_t *drill(struct nd_running *r, const json_t *request)
     return json_pack("{s:b}", "done", 1);
 }
 
-static json_t *status(struct nd_running *r, const json_t *request)
-{
-    (void)request;
-    return nd_answer_status(r);
-}
-
 static const struct {
     const char *cmd;
     json_t *(*answer)(struct nd_running *r, const json_t *request);
     bool asks_lanes; /* one may still be at a question that its asker gave up */
 } answers[] = {
-    {"status", status, false},   {"verify", verify, false},      {"show", show, true},
-    {"set", change, true},       {"clear", change, true},        {"promote", promote, false},
-    {"drain", hand_over, false}, {"failback", hand_over, false}, {"resync", resync, false},
+    {"status", nd_answer_status, false},
+    {"verify", verify, false},
+    {"show", show, true},
+    {"set", change, true},
+    {"clear", change, true},
+    {"promote", promote, false},
+    {"drain", hand_over, false},
+    {"failback", hand_over, false},
+    {"resync", resync, false},
     {"drill", drill, false},
 };
 

@@ -23,13 +23,12 @@
 
 #define SERVE_MS 20
 
-static struct nd_running *the_node; /* for the signal handler alone */
+static struct nd_running the_node; /* static for the signal handler alone */
 
 static void stop_signal(int number)
 {
     (void)number;
-    if (the_node)
-        atomic_store(&the_node->stop, true);
+    atomic_store(&the_node.stop, true);
 }
 
 static void *replicate(void *arg)
@@ -160,7 +159,7 @@ static int exit_of(int error)
 
 int nd_cmd_run(int argc, char **argv)
 {
-    static struct nd_running r;
+    struct nd_running *r = &the_node;
     struct nd_options options;
     struct ft_fault fault = {""};
     struct sigaction stop = {.sa_handler = stop_signal};
@@ -169,36 +168,35 @@ int nd_cmd_run(int argc, char **argv)
 
     if (code)
         return code;
-    error = nd_config_read(&r.config, options.file, true, &fault);
+    error = nd_config_read(&r->config, options.file, true, &fault);
     if (error) {
         fprintf(stderr, "understudy: %s\n", fault.text);
         return nd_exit_of_file(error);
     }
-    int self = nd_config_node(r.config, options.node);
+    int self = nd_config_node(r->config, options.node);
 
     if (self < 0) {
         fprintf(stderr, "understudy: %s: no node '%s', expected %s or %s\n", options.file, options.node,
-                r.config->node[0].name, r.config->node[1].name);
+                r->config->node[0].name, r->config->node[1].name);
         code = ND_USAGE;
-    } else if (!r.config->protect.pair && r.config->node[self].role == ND_ROLE_STANDBY) {
+    } else if (!r->config->protect.pair && r->config->node[self].role == ND_ROLE_STANDBY) {
         fprintf(stderr,
                 "understudy: node %s: protect mode is off, expected node %s, the primary, to run alone\n",
-                r.config->node[self].name, r.config->node[!self].name);
+                r->config->node[self].name, r->config->node[!self].name);
         code = ND_DATA;
     }
     if (code) {
-        nd_config_free(r.config);
+        nd_config_free(r->config);
         return code;
     }
-    r.self = (unsigned)self;
-    the_node = &r;
+    r->self = (unsigned)self;
     sigaction(SIGTERM, &stop, NULL);
     sigaction(SIGINT, &stop, NULL);
     signal(SIGPIPE, SIG_IGN);
-    error = nd_running_open(&r, &fault);
+    error = nd_running_open(r, &fault);
     if (error)
         fprintf(stderr, "understudy: %s\n", fault.text);
-    code = error ? exit_of(error) : keep_going(&r);
-    nd_running_close(&r);
+    code = error ? exit_of(error) : keep_going(r);
+    nd_running_close(r);
     return code;
 }

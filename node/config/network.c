@@ -202,14 +202,11 @@ static int read_route(struct nd_reading *r, const struct nd_yaml *at)
     struct {
         struct nf_prefix to;
         uint32_t via;
-    } raw;
-    int port;
+    } raw = {.via = 0};
+    int port = nd_schema_read(r->arena, at, "route", route_keys, &raw, r->fault);
 
-    memset(&raw, 0, sizeof(raw));
-    port = nd_schema_read(r->arena, at, "route", route_keys, &raw, r->fault);
-    if (port < 0)
-        return port;
-    port = port_of(r, nd_yaml_get(at, "via"), "route via", raw.via);
+    if (port == 0)
+        port = port_of(r, nd_yaml_get(at, "via"), "route via", raw.via);
     if (port < 0)
         return port;
     for (unsigned i = 0; i < l3->routes; i++)
@@ -245,9 +242,7 @@ int nd_read_network(struct nd_reading *r)
                    : 0;
     for (const struct nd_yaml *e = r->at.interfaces->first; e && !error; e = e->next)
         error = read_interface(r, e);
-    if (!error)
-        error = check_sides(r);
-    if (!error)
+    if (!error && !(error = check_sides(r)))
         error = add_nf_addresses(r);
     for (const struct nd_yaml *e = r->at.routes ? r->at.routes->first : NULL; e && !error; e = e->next)
         error = read_route(r, e);

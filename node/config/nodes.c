@@ -103,11 +103,10 @@ static int read_node(struct nd_reading *r, const struct nd_yaml *at)
 {
     static const struct nf_param text = {.kind = ND_KIND(ND_TEXT), .max = sizeof(r->config->node->eal[0])};
     struct nd_node *node = &r->config->node[r->config->nodes];
-    struct raw_node raw;
+    struct raw_node raw = {.control = ""};
     char what[48];
     int error;
 
-    memset(&raw, 0, sizeof(raw));
     if (strlen(at->key) >= sizeof(node->name) || !nd_parse_name(at->key))
         return nd_yaml_fail(r->fault, at, "node name \"%.40s\", expected at most 31 letters, digits, - and _",
                             at->key);
@@ -150,11 +149,9 @@ static int check_pair(struct nd_reading *r)
 static int read_drill(struct nd_reading *r)
 {
     struct nd_probe *probe = &r->config->probe;
-    struct raw_drill raw;
-    int error;
+    struct raw_drill raw = {.permit = false};
+    int error = nd_schema_read(r->arena, r->at.drill, "drill", drill_keys, &raw, r->fault);
 
-    memset(&raw, 0, sizeof(raw));
-    error = nd_schema_read(r->arena, r->at.drill, "drill", drill_keys, &raw, r->fault);
     r->config->drill_permit = raw.permit;
     if (error || !raw.probe)
         return error;

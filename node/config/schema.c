@@ -140,12 +140,6 @@ static bool read_number(const char *text, const struct nf_param *p, void *out)
     return true;
 }
 
-static bool read_bool(const char *text, bool *out)
-{
-    *out = strcmp(text, "true") == 0;
-    return *out || strcmp(text, "false") == 0;
-}
-
 static bool read_choice(const char *text, const struct nf_param *p, uint32_t *out)
 {
     for (uint32_t i = 0; p->choices[i]; i++)
@@ -182,7 +176,8 @@ static bool read_plain(const struct nd_yaml *v, const struct nf_param *p, void *
     case NF_SECONDS:
         return !v->quoted && read_number(v->text, p, out);
     case NF_BOOL:
-        return !v->quoted && read_bool(v->text, out);
+        *(bool *)out = strcmp(v->text, "true") == 0;
+        return !v->quoted && (*(bool *)out || strcmp(v->text, "false") == 0);
     case NF_CHOICE:
         return read_choice(v->text, p, out);
     case NF_IPV4:
@@ -208,6 +203,7 @@ static bool read_plain(const struct nd_yaml *v, const struct nf_param *p, void *
 static int read_string(struct nd_arena *arena, const struct nd_yaml *v, const char *what,
                        const struct nf_param *p, const char **out, struct ft_fault *fault)
 {
+    const char *why = NULL;
     struct stat is;
 
     if (!*v->text && (!v->quoted || p->kind == NF_FILE))
@@ -217,12 +213,10 @@ static int read_string(struct nd_arena *arena, const struct nd_yaml *v, const ch
     if (!*out)
         return nd_no_memory(fault);
     if (p->kind == NF_FILE && (access(*out, R_OK) != 0 || stat(*out, &is) != 0))
-        return nd_yaml_fail(fault, v, "%s is %.80s (%s), expected a readable file", what, v->text,
-                            strerror(errno));
-    if (p->kind == NF_FILE && !S_ISREG(is.st_mode))
-        return nd_yaml_fail(fault, v, "%s is %.80s (not a regular file), expected a readable file", what,
-                            v->text);
-    return 0;
+        why = strerror(errno);
+    else if (p->kind == NF_FILE && !S_ISREG(is.st_mode))
+        why = "not a regular file";
+    return why ? nd_yaml_fail(fault, v, "%s is %.80s (%s), expected a readable file", what, v->text, why) : 0;
 }
 
 static int read_prefixes(const struct nd_yaml *v, const char *what, const struct nf_param *p,

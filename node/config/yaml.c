@@ -231,15 +231,13 @@ static int build_entry(struct reading *r, const struct nd_yaml *map, const yaml_
 
     if (event->type != YAML_SCALAR_EVENT)
         return fail_at(r, key.line, "a list or map as a key, expected a name");
-    error = text_node(r, event, &key);
-    if (error)
+    if ((error = text_node(r, event, &key)))
         return error;
     before = nd_yaml_get(map, key.text);
     if (before)
         return fail_at(r, key.line, "duplicate key \"%.60s\", expected once (first on line %u)", key.text,
                        before->key_line);
-    error = next_event(r, &value);
-    if (error)
+    if ((error = next_event(r, &value)))
         return error;
     error = build(r, &value, depth, out);
     yaml_event_delete(&value);

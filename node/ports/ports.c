@@ -213,7 +213,7 @@ static int start(struct nd_ports *ports, unsigned port)
 {
     struct rte_eth_dev_info info;
     struct rte_eth_conf conf = {0}, plain = {0};
-    uint16_t id = ports->id[port], lanes = (uint16_t)ports->deal.lanes, rx = RX_RING, tx = TX_RING;
+    uint16_t id = ports->deal.port[port].id, lanes = (uint16_t)ports->deal.lanes, rx = RX_RING, tx = TX_RING;
     int error = rte_eth_dev_info_get(id, &info);
 
     if (error)
@@ -222,7 +222,8 @@ static int start(struct nd_ports *ports, unsigned port)
 
     if (rxq > 1)
         scale(&conf, &info);
-    if (rxq == 1 || rte_eth_dev_configure(id, rxq, txq, &conf) != 0)
+    error = rte_eth_dev_configure(id, rxq, txq, &conf);
+    if (error && rxq > 1)
         error = rte_eth_dev_configure(id, rxq = 1, txq, &plain);
     ports->deal.port[port].scaled = rxq > 1;
     ports->deal.port[port].queues = txq >= lanes;
@@ -262,7 +263,7 @@ static int open_ports(struct nd_ports *ports, const struct nd_config *config, co
         const char *name = config->chain.l3 ? config->l3.port[i].name : i ? "outside" : "inside";
 
         log_begin(&log);
-        int error = attach(node->port[i], &ports->id[i]);
+        int error = attach(node->port[i], &ports->deal.port[i].id);
 
         if (!error)
             error = start(ports, i);
@@ -273,7 +274,6 @@ static int open_ports(struct nd_ports *ports, const struct nd_config *config, co
                            why[0] ? why : strerror(-error));
         ports->io.side[i] = config->chain.l3 ? config->l3.port[i].side : i == 0 ? NF_INSIDE : NF_OUTSIDE;
         own_mac(node->name, i, ports->io.own[i]);
-        ports->deal.port[i].id = ports->id[i];
         ports->deal.port[i].side = ports->io.side[i];
         if (config->chain.lanes > 1 && (error = nd_deal_port(&ports->deal, i, fault)))
             return error;
@@ -294,7 +294,7 @@ static uint32_t receive(void *ctx, unsigned lane, unsigned port, struct nd_frame
     uint32_t kept = 0, n;
 
     n = ports->deal.lanes > 1 ? nd_deal_receive(&ports->deal, lane, port, in, max)
-                              : rte_eth_rx_burst(ports->id[port], 0, in, (uint16_t)max);
+                              : rte_eth_rx_burst(ports->deal.port[port].id, 0, in, (uint16_t)max);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t len = rte_pktmbuf_pkt_len(in[i]);
 
@@ -320,7 +320,7 @@ static uint32_t transmit(void *ctx, unsigned lane, unsigned port, const struct f
         out[i] = held[i].packet;
     if (ports->deal.lanes > 1)
         return nd_deal_send(&ports->deal, lane, port, out, n);
-    return rte_eth_tx_burst(ports->id[port], 0, out, (uint16_t)n);
+    return rte_eth_tx_burst(ports->deal.port[port].id, 0, out, (uint16_t)n);
 }
 
 static void *make(void *ctx, unsigned lane, const void *frame, uint32_t len)
@@ -381,8 +381,8 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
 void nd_ports_close(struct nd_ports *ports)
 {
     for (unsigned i = 0; i < ports->io.ports; i++) {
-        rte_eth_dev_stop(ports->id[i]);
-        rte_eth_dev_close(ports->id[i]);
+        rte_eth_dev_stop(ports->deal.port[i].id);
+        rte_eth_dev_close(ports->deal.port[i].id);
     }
     ports->io.ports = 0;
     nd_deal_close(&ports->deal);

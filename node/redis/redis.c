@@ -22,7 +22,7 @@ struct nd_redis {
     struct nd_redis_server server; /* pid 0: somebody else's */
     struct nd_wire wire;
     struct nf_backend *backend;
-    bool loading;
+    bool loading;       /* a new chain's state, for whose answers nobody waits */
     uint64_t awaited;   /* last command whose answer packets wait for */
     uint64_t ended;     /* last burst whose commands are all gathered */
     uint64_t confirmed; /* last burst whose outputs may leave */
@@ -36,12 +36,12 @@ static bool is_lost(const struct nd_redis *r)
     return atomic_load_explicit(&r->wire.lost, memory_order_relaxed);
 }
 
-/* All bursts that have ended are told in what is written now. */
-static void flush(struct nd_redis *r)
+/* Writes, and waits for the answers up to `upto`. All bursts that have ended are told in what is written. */
+static void flush(struct nd_redis *r, uint64_t upto)
 {
     nd_wire_write(&r->wire);
-    if (r->awaited > r->wire.answered && !r->loading)
-        nd_wire_await(&r->wire, r->awaited);
+    if (upto > r->wire.answered)
+        nd_wire_await(&r->wire, upto);
     else
         nd_wire_take(&r->wire);
     if (!is_lost(r))
@@ -58,17 +58,13 @@ static void end_burst(void *ctx, uint64_t burst)
     if (r->awaited <= r->wire.answered)
         r->confirmed = burst;
     else if (!r->options.across)
-        flush(r);
+        flush(r, r->awaited);
 }
 
 void nd_redis_settle(struct nd_redis *r)
 {
-    if (is_lost(r))
-        return;
-    nd_wire_write(&r->wire);
-    nd_wire_await(&r->wire, r->wire.told);
     if (!is_lost(r))
-        r->confirmed = r->ended;
+        flush(r, r->wire.told);
 }
 
 /* ---- what ---------------------------------------------------------------------------------------- */
@@ -84,7 +80,7 @@ static void send_command(struct nd_redis *r, const struct nd_wire_arg args[], ui
     if (read || r->options.mode == ND_REDIS_SYNC)
         r->awaited = r->wire.told;
     if (r->wire.unsent >= (r->loading ? LOAD_BATCH : r->options.batch))
-        flush(r);
+        flush(r, r->loading ? 0 : r->awaited);
 }
 
 static struct nd_wire_arg decimal(char text[24], int64_t n)
