@@ -65,8 +65,7 @@ static bool own_address(const struct nf_interface *port, uint32_t addr)
     return port->addr == addr;
 }
 
-/* Locally administered, the same on both nodes and after each start: a hash of the chain's name, then the
- * index. */
+/* Locally administered, of both nodes, the same after each start: a hash of the chain's name, the index. */
 static void derive_mac(const char *chain, unsigned index, uint8_t mac[6])
 {
     uint32_t hash = 2166136261u; /* FNV-1a */

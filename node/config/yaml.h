@@ -36,10 +36,8 @@ struct nd_yaml {
     struct nd_yaml *first, *next;
 };
 
-/*
- * Memory that lives and dies together: everything a configuration owns. What was handed out stays where it
- * is until the whole arena is freed. Zeroed, aligned for anything. NULL: no memory.
- */
+/* Memory that lives and dies together: everything a configuration owns. What was handed out stays where it
+ * is until the whole arena is freed. Zeroed, aligned for anything. NULL: no memory. */
 struct nd_arena *nd_arena_new(void);
 void nd_arena_free(struct nd_arena *arena); /* NULL is fine */
 void *nd_arena_alloc(struct nd_arena *arena, size_t size);
@@ -47,7 +45,7 @@ void *nd_arena_alloc(struct nd_arena *arena, size_t size);
 char *nd_arena_text(struct nd_arena *arena, const char *text, size_t len);
 char *nd_arena_format(struct nd_arena *arena, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Reads `path`; the tree is in `arena`. FT_ENOENT, FT_EPERM, FT_EIO, FT_ENOMEM; FT_EMALFORMED with its line.
+/* Reads `path` into a tree in `arena`. FT_ENOENT, FT_EPERM, FT_EIO, FT_ENOMEM; FT_EMALFORMED with its line.
  */
 int nd_yaml_read(const struct nd_yaml **root, struct nd_arena *arena, const char *path,
                  struct ft_fault *fault);

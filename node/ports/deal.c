@@ -38,10 +38,7 @@ static bool is_arp_reply(const uint8_t *frame, uint32_t len)
     return len >= 42 && frame[12] == 0x08 && frame[13] == 0x06 && frame[20] == 0 && frame[21] == 2;
 }
 
-/*
- * Only a live lane's chain may be asked who owns a packet: on a standby the region is being replayed, or
- * written.
- */
+/* Only a live lane's chain may be asked who owns a packet: a standby's region is replayed, or written. */
 static bool may_ask(const struct nd_deal *deal, unsigned poller)
 {
     enum ft_order doing = deal->lane ? deal->lane[poller].doing : FT_LANE_WAIT;
