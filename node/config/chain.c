@@ -104,8 +104,7 @@ static int refuse_nf(struct nd_reading *r, const struct nd_yaml *at, const char 
                         near ? near : "the name of an NF", near ? "?" : "");
 }
 
-/* The NF's own checks. A message about a file that a setting names has its own position: it stays as it is.
- */
+/* The NF's own checks. A message about a file that a setting names has its own position, and stays so. */
 static int check_nf(struct nd_reading *r, const struct nd_yaml *at, const struct nf_module *module,
                     void *config)
 {
