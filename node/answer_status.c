@@ -8,7 +8,6 @@
 #include "node/base/clock.h"
 
 #include <stddef.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #define LANE(member) offsetof(struct ft_lane, member)
@@ -71,13 +70,6 @@ static uint64_t over_lanes(const struct nd_running *r, size_t at, enum over over
 }
 
 /* ---- sections ---------------------------------------------------------------------------------- */
-
-static const char *role_of(enum ft_state state)
-{
-    if (state == FT_SOLO || state == FT_PROTECTED || state == FT_DEGRADED)
-        return "primary";
-    return state == FT_SYNCING || state == FT_READY ? "standby" : "none";
-}
 
 static json_t *lane_status(const struct ft_lane *l, unsigned index)
 {
@@ -217,17 +209,19 @@ static void add_process(json_t *o, struct nd_running *r)
     add_number(o, "region_bytes", ft_region_used(r->region));
 }
 
-json_t *nd_answer_status(struct nd_running *r)
+json_t *nd_answer_status(struct nd_running *r, const json_t *request)
 {
-    struct rp_status *s = malloc(sizeof(*s));
+    struct rp_status status, *s = &status;
     json_t *o = json_object(), *lanes = json_array();
     uint64_t now = nd_now();
 
-    if (!s)
-        return o;
+    (void)request;
     rp_status(r->replicator, s);
     add_text(o, "node", r->config->node[r->self].name);
-    add_text(o, "role", role_of(s->core.state));
+    add_text(o, "role",
+             ft_core_primary(&s->core)                                  ? "primary"
+             : s->core.state == FT_SYNCING || s->core.state == FT_READY ? "standby"
+                                                                        : "none");
     add_text(o, "state", ft_state_name(s->core.state));
     add_text(o, "protection", s->core.state == FT_PROTECTED ? "PROTECTED" : "UNPROTECTED");
     json_object_set_new(o, "since_s",
@@ -255,6 +249,5 @@ json_t *nd_answer_status(struct nd_running *r)
     json_object_set_new(o, "link", link_status(s));
     json_object_set_new(o, "recorder", recorder_status(r->recorder));
     add_process(o, r);
-    free(s);
     return o;
 }

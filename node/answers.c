@@ -8,11 +8,9 @@
 #include "node/running.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define ROWS_CAP    (256u << 10)
 #define LANE_MS     2000
 #define HANDOVER_MS 5000
 #define VERIFY_MS   10000
@@ -24,17 +22,15 @@ static json_t *fail(const char *code, const char *fmt, ...)
 {
     char text[300];
     va_list ap;
+    json_t *o;
 
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-
-    json_t *o = json_pack("{s:{s:s,s:s}}", "error", "code", code, "text", text);
-
+    o = json_pack("{s:{s:s,s:s}}", "error", "code", code, "text", text);
     if (o)
         return o;
-    /* What was quoted has been cut inside a character; JSON would have none of it. */
-    for (char *c = text; *c; c++)
+    for (char *c = text; *c; c++) /* what was quoted has been cut inside a character: that is no JSON */
         if (*c & 0x80)
             *c = '?';
     return json_pack("{s:{s:s,s:s}}", "error", "code", code, "text", text);
@@ -51,17 +47,18 @@ static enum ft_state state_of(struct nd_running *r, struct rp_status *s)
     return s->core.state;
 }
 
+static bool is_primary(struct nd_running *r, struct rp_status *s)
+{
+    rp_status(r->replicator, s);
+    return ft_core_primary(&s->core);
+}
+
 static const char *text_of(const json_t *request, const char *key)
 {
     return json_string_value(json_object_get(request, key));
 }
 
 /* ---- lanes ------------------------------------------------------------------------------------- */
-
-static json_t *error_of(const struct nd_question *q)
-{
-    return q->error ? fail(ft_error_name(q->error), "%s", q->fault.text) : NULL;
-}
 
 static bool is_free_within(struct nd_running *r, int ms)
 {
@@ -77,34 +74,35 @@ static bool is_free_within(struct nd_running *r, int ms)
 
 static json_t *ask_lane(struct nd_running *r, unsigned lane, enum nd_ask_kind kind)
 {
+    struct nd_question *q = &r->question;
     int expected = (int)kind;
 
-    r->question.lane = lane;
-    atomic_store_explicit(&r->question.asked, (int)kind, memory_order_release);
-    if (is_free_within(r, LANE_MS))
-        return error_of(&r->question);
-    if (atomic_compare_exchange_strong(&r->question.asked, &expected, ND_ASK_NONE))
-        return fail("busy", "the lane does not answer: it has no room to run a burst");
-    /* It is at it just now, or was. */
-    return is_free_within(r, LANE_MS) ? error_of(&r->question)
-                                      : fail("busy", "the lane takes long to answer");
+    q->lane = lane;
+    q->fault.text[0] = '\0';
+    atomic_store_explicit(&q->asked, (int)kind, memory_order_release);
+    if (!is_free_within(r, LANE_MS)) {
+        if (atomic_compare_exchange_strong(&q->asked, &expected, ND_ASK_NONE))
+            return fail("busy", "the lane does not answer: it has no room to run a burst");
+        if (!is_free_within(r, LANE_MS)) /* it is at it just now, or was */
+            return fail("busy", "the lane takes long to answer");
+    }
+    return q->error ? fail(ft_error_name(q->error), "%s", q->fault.text) : NULL;
 }
 
 static json_t *show(struct nd_running *r, const json_t *request)
 {
     const char *nf = text_of(request, "nf");
-    unsigned lane = (unsigned)(json_integer_value(json_object_get(request, "cursor")) >> LANE_SHIFT);
+    uint64_t next = (uint64_t)json_integer_value(json_object_get(request, "cursor"));
+    unsigned lane = (unsigned)(next >> LANE_SHIFT);
     struct nd_question *q = &r->question;
     json_t *error, *rows;
-    uint64_t next;
 
     if (!nf || strlen(nf) >= sizeof(q->text))
         return fail("invalid", "show needs the name of an NF");
     snprintf(q->text, sizeof(q->text), "%s", nf);
     if (lane >= r->config->chain.lanes)
         return fail("invalid", "the cursor is of no lane");
-    q->cursor = (uint64_t)json_integer_value(json_object_get(request, "cursor")) & CURSOR_MASK;
-    q->fault.text[0] = '\0';
+    q->cursor = next & CURSOR_MASK;
     error = ask_lane(r, lane, ND_ASK_SHOW);
     if (error)
         return error;
@@ -118,12 +116,13 @@ static json_t *show(struct nd_running *r, const json_t *request)
                                                                    : json_null());
 }
 
-static json_t *change(struct nd_running *r, const json_t *request, bool set)
+static json_t *change(struct nd_running *r, const json_t *request)
 {
     const char *nf = text_of(request, "nf"), *key = text_of(request, "key"),
                *value = text_of(request, "value");
+    bool set = strcmp(text_of(request, "cmd"), "set") == 0;
     struct nd_question *q = &r->question;
-    json_t *error;
+    json_t *error = NULL;
     int n;
 
     if (!nf || (set && (!key || !value)))
@@ -134,8 +133,6 @@ static json_t *change(struct nd_running *r, const json_t *request, bool set)
         n = snprintf(q->text, sizeof(q->text), key ? "clear %s %s" : "clear %s", nf, key);
     if (n >= (int)sizeof(q->text) || strpbrk(q->text, "\n\r"))
         return fail("invalid", "the change is too long for one line of %zu bytes", sizeof(q->text) - 1);
-    q->fault.text[0] = '\0';
-    error = NULL;
     for (unsigned l = 0; l < r->config->chain.lanes && !error; l++) /* each records it in its own burst */
         error = ask_lane(r, l, ND_ASK_COMMAND);
     return error ? error : json_pack("{s:b,s:s}", "done", 1, "change", q->text);
@@ -156,8 +153,7 @@ static bool is_told(struct nd_running *r, unsigned lane, struct verdict *v)
            v->burst == atomic_load(&r->shared[lane].report.digest_at);
 }
 
-/* The standby that was asked is gone, or a snapshot has taken the place of the record that carries the
- * digest. */
+/* The standby that was asked is gone, or a snapshot is in place of the record that carries the digest. */
 static bool asked_in_vain(struct nd_running *r, struct rp_status *s, uint64_t resyncs)
 {
     enum ft_state state = state_of(r, s);
@@ -165,47 +161,38 @@ static bool asked_in_vain(struct nd_running *r, struct rp_status *s, uint64_t re
     return (state != FT_PROTECTED && state != FT_DEGRADED) || s->core.resync || s->core.resyncs != resyncs;
 }
 
-static json_t *verify(struct nd_running *r)
+static json_t *verify(struct nd_running *r, const json_t *request)
 {
-    struct rp_status *s = malloc(sizeof(*s));
+    struct rp_status s;
     struct verdict v[FT_LANES_MAX] = {0};
     unsigned lanes = r->config->chain.lanes, told = 0;
     uint64_t end = nd_now() + VERIFY_MS * FT_MS, resyncs;
     char here[24], there[24];
     bool equal = true;
-    json_t *o = NULL;
 
-    if (!s || state_of(r, s) != FT_PROTECTED) {
-        o = fail("busy", "not protected (%s): there is nothing to compare with",
-                 s ? ft_state_name(s->core.state) : "?");
-        free(s);
-        return o;
-    }
+    (void)request;
+    if (state_of(r, &s) != FT_PROTECTED)
+        return fail("busy", "not protected (%s): there is nothing to compare with",
+                    ft_state_name(s.core.state));
     for (unsigned l = 0; l < lanes; l++)
         v[l].asked = atomic_fetch_add(&r->shared[l].orders.digest, 1) + 1;
-    resyncs = s->core.resyncs;
-    for (; nd_now() < end && told < lanes && !o && !atomic_load(&r->stop); sleep_a_little()) {
-        bool in_vain =
-            asked_in_vain(r, s, resyncs); /* looked at first: a digest that differs ends the pair */
+    resyncs = s.core.resyncs;
+    for (; nd_now() < end && told < lanes && !atomic_load(&r->stop); sleep_a_little()) {
+        /* Looked at first: a digest that differs ends the pair. */
+        bool in_vain = asked_in_vain(r, &s, resyncs);
 
         for (; told < lanes && is_told(r, told, &v[told]); told++)
             equal &= v[told].expected == v[told].got && v[told].expected == v[0].expected;
         if (told < lanes && in_vain)
-            o = fail("busy", "not protected any more: %s", s->core.why);
+            return fail("busy", "not protected any more: %s", s.core.why);
     }
-    if (told == lanes) { /* lanes took one digest of everything, and tell it each */
-        snprintf(here, sizeof(here), "%016lx", v[0].expected);
-        snprintf(there, sizeof(there), "%016lx", v[0].got);
-        o = json_pack("{s:b,s:{s:s,s:s},s:I}", "equal", equal, "digests", r->config->node[r->self].name, here,
-                      s->core.peer.name, there, "at", (json_int_t)v[0].burst);
-    }
-    free(s);
-    return o ? o : fail("input/output", "the standby gave no digest within %d s", VERIFY_MS / 1000);
-}
-
-static bool is_primary(enum ft_state state)
-{
-    return state == FT_SOLO || state == FT_PROTECTED || state == FT_DEGRADED;
+    if (told < lanes)
+        return fail("input/output", "the standby gave no digest within %d s", VERIFY_MS / 1000);
+    /* Lanes took one digest of everything, and tell it each. */
+    snprintf(here, sizeof(here), "%016lx", v[0].expected);
+    snprintf(there, sizeof(there), "%016lx", v[0].got);
+    return json_pack("{s:b,s:{s:s,s:s},s:I}", "equal", equal, "digests", r->config->node[r->self].name, here,
+                     s.core.peer.name, there, "at", (json_int_t)v[0].burst);
 }
 
 /* Waits until this node reigns no more; false when it was aborted, or nothing came of it at all. */
@@ -214,19 +201,18 @@ static bool hands_over(struct nd_running *r, struct rp_status *s)
     bool under_way = false;
 
     for (int i = 0; i < HANDOVER_MS * 5 && !atomic_load(&r->stop); i++, sleep_a_little()) {
-        bool reigns = is_primary(state_of(r, s));
+        bool reigns = is_primary(r, s), idle = s->core.hand == FT_HAND_NONE;
 
-        if (!reigns && s->core.hand == FT_HAND_NONE)
-            return true;
-        under_way |= s->core.hand != FT_HAND_NONE;
-        if (reigns && s->core.hand == FT_HAND_NONE && (under_way || i > 1000))
-            return false;
+        under_way |= !idle;
+        if (idle && (!reigns || under_way || i > 1000))
+            return !reigns;
     }
     return false;
 }
 
-static json_t *hand_over(struct nd_running *r, bool back)
+static json_t *hand_over(struct nd_running *r, const json_t *request)
 {
+    bool back = strcmp(text_of(request, "cmd"), "failback") == 0;
     struct rp_status s;
 
     if (state_of(r, &s) != FT_PROTECTED)
@@ -240,33 +226,35 @@ static json_t *hand_over(struct nd_running *r, bool back)
     return json_pack("{s:b,s:I}", "done", 1, "view", (json_int_t)s.core.view);
 }
 
-static json_t *promote(struct nd_running *r)
+static json_t *promote(struct nd_running *r, const json_t *request)
 {
     struct rp_status s;
 
-    if (is_primary(state_of(r, &s)))
+    (void)request;
+    if (is_primary(r, &s))
         return fail("busy", "node %s is primary already", r->config->node[r->self].name);
     bool alone = !s.core.peer.known && (s.core.state == FT_JOINING || s.core.state == FT_FENCED);
 
     if (s.core.state != FT_READY && !alone)
-        return fail(
-            "busy",
-            "%s: only a READY standby, or a JOINING or FENCED node that meets nobody, can be promoted",
-            ft_state_name(s.core.state));
+        return fail("busy",
+                    "%s: only a READY standby, or a JOINING or FENCED node that meets nobody, can be "
+                    "promoted",
+                    ft_state_name(s.core.state));
     for (int i = 0; i < HANDOVER_MS * 5 && !atomic_load(&r->stop); i++, sleep_a_little()) {
         if (i % 250 == 0) /* the lease may have to run out first */
             rp_tell(r->replicator, FT_TOLD_PROMOTE);
-        if (is_primary(state_of(r, &s)))
+        if (is_primary(r, &s))
             return json_pack("{s:b,s:I}", "done", 1, "view", (json_int_t)s.core.view);
     }
     return fail("busy", "not promoted: %s", s.core.why);
 }
 
-static json_t *resync(struct nd_running *r)
+static json_t *resync(struct nd_running *r, const json_t *request)
 {
     struct rp_status s;
 
-    if (!is_primary(state_of(r, &s)) || !s.core.peer.known)
+    (void)request;
+    if (!is_primary(r, &s) || !s.core.peer.known)
         return fail("busy", "%s: only a primary with a connected peer can resync it",
                     ft_state_name(s.core.state));
     rp_tell(r->replicator, FT_TOLD_RESYNC);
@@ -287,11 +275,22 @@ static json_t *drill(struct nd_running *r, const json_t *request)
     return json_pack("{s:b}", "done", 1);
 }
 
-/* A lane may still be at a question that its asker gave up. */
-static bool asks_lanes(const char *cmd)
-{
-    return strcmp(cmd, "show") == 0 || strcmp(cmd, "set") == 0 || strcmp(cmd, "clear") == 0;
-}
+static const struct {
+    const char *cmd;
+    json_t *(*answer)(struct nd_running *r, const json_t *request);
+    bool asks_lanes; /* one may still be at a question that its asker gave up */
+} answers[] = {
+    {"status", nd_answer_status, false},
+    {"verify", verify, false},
+    {"show", show, true},
+    {"set", change, true},
+    {"clear", change, true},
+    {"promote", promote, false},
+    {"drain", hand_over, false},
+    {"failback", hand_over, false},
+    {"resync", resync, false},
+    {"drill", drill, false},
+};
 
 json_t *nd_answer(void *running, const json_t *request)
 {
@@ -300,27 +299,11 @@ json_t *nd_answer(void *running, const json_t *request)
 
     if (!cmd)
         return fail("invalid", "the request names no cmd");
-    if (asks_lanes(cmd) && atomic_load(&r->question.asked) != ND_ASK_NONE)
-        return fail("busy", "a lane is still at an earlier question");
-    if (strcmp(cmd, "status") == 0)
-        return nd_answer_status(r);
-    if (strcmp(cmd, "verify") == 0)
-        return verify(r);
-    if (strcmp(cmd, "show") == 0)
-        return show(r, request);
-    if (strcmp(cmd, "set") == 0)
-        return change(r, request, true);
-    if (strcmp(cmd, "clear") == 0)
-        return change(r, request, false);
-    if (strcmp(cmd, "promote") == 0)
-        return promote(r);
-    if (strcmp(cmd, "drain") == 0)
-        return hand_over(r, false);
-    if (strcmp(cmd, "failback") == 0)
-        return hand_over(r, true);
-    if (strcmp(cmd, "resync") == 0)
-        return resync(r);
-    if (strcmp(cmd, "drill") == 0)
-        return drill(r, request);
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++)
+        if (strcmp(cmd, answers[i].cmd) == 0) {
+            if (answers[i].asks_lanes && atomic_load(&r->question.asked) != ND_ASK_NONE)
+                return fail("busy", "a lane is still at an earlier question");
+            return answers[i].answer(r, request);
+        }
     return fail("not found", "unknown cmd '%.40s'", cmd);
 }

@@ -21,13 +21,12 @@
 
 #define SERVE_MS 20
 
-static struct nd_running *the_node; /* for the signal handler alone */
+static struct nd_running the_node; /* static for the signal handler alone */
 
 static void stop_signal(int number)
 {
     (void)number;
-    if (the_node)
-        atomic_store(&the_node->stop, true);
+    atomic_store(&the_node.stop, true);
 }
 
 static void *replicate(void *arg)
@@ -45,7 +44,7 @@ static void *replicate(void *arg)
     return NULL;
 }
 
-static int launch_lanes(struct nd_running *r)
+static bool launch_lanes(struct nd_running *r)
 {
     unsigned lcore, l = 0;
 
@@ -54,7 +53,7 @@ static int launch_lanes(struct nd_running *r)
         if (l < r->config->chain.lanes && rte_eal_remote_launch(nd_lane_run, &r->lanes[l], lcore) == 0)
             l++;
     }
-    return l == r->config->chain.lanes ? 0 : FT_EINVAL;
+    return l == r->config->chain.lanes;
 }
 
 static void obey_drill(struct nd_running *r)
@@ -117,33 +116,26 @@ static int keep_going(struct nd_running *r)
     uint64_t synced = 0;
     int code = ND_DONE;
 
-    if (launch_lanes(r) != 0) {
+    if (!launch_lanes(r)) {
         fprintf(stderr, "understudy: node %s: fewer lcores than lanes\n", r->config->node[r->self].name);
-        atomic_store(&r->lanes_stop, true);
-        rte_eal_mp_wait_lcore();
-        return ND_DATA;
-    }
-    if (pthread_create(&replicator, NULL, replicate, r) != 0) {
+        code = ND_DATA;
+    } else if (pthread_create(&replicator, NULL, replicate, r) != 0) {
         fprintf(stderr, "understudy: no thread for the replicator\n");
+        code = ND_SOFTWARE;
+    }
+    if (code) {
         atomic_store(&r->lanes_stop, true);
         rte_eal_mp_wait_lcore();
-        return ND_SOFTWARE;
+        return code;
     }
     /* A status would take seconds otherwise. This thread sleeps unless asked. */
     if (r->config->node[r->self].realtime)
         nd_priority_raise();
-    while (!atomic_load(&r->stop)) {
+    while (!code && !atomic_load(&r->stop)) {
         nd_server_serve(r->server, SERVE_MS, nd_answer, r);
         obey_drill(r);
         sync_view(r, &synced);
-        if (is_turned_away(r)) {
-            code = ND_DATA;
-            break;
-        }
-        if (has_lost_state(r)) {
-            code = ND_NO_ANSWER;
-            break;
-        }
+        code = is_turned_away(r) ? ND_DATA : has_lost_state(r) ? ND_NO_ANSWER : ND_DONE;
     }
     /* Lanes first: once they have ended nothing can leave, and the closing connection tells the truth. */
     atomic_store(&r->lanes_stop, true);
@@ -153,20 +145,19 @@ static int keep_going(struct nd_running *r)
     return code;
 }
 
+/* An address that somebody else has, or that this host does not have: yet, or still. No memory: the file
+ * asks for more than this machine has. */
 static int exit_of(int error)
 {
-    if (error == FT_EPERM)
-        return ND_NO_PERMISSION;
-    /* An address that somebody else has, or that this host does not have: yet, or still. */
-    if (error == FT_EBUSY || error == FT_ENOENT)
-        return ND_NO_ANSWER;
-    /* No memory: the file asks for more than this machine has. */
-    return error == FT_EIO ? ND_SOFTWARE : ND_DATA;
+    return error == FT_EPERM                         ? ND_NO_PERMISSION
+           : error == FT_EBUSY || error == FT_ENOENT ? ND_NO_ANSWER
+           : error == FT_EIO                         ? ND_SOFTWARE
+                                                     : ND_DATA;
 }
 
 int nd_cmd_run(int argc, char **argv)
 {
-    static struct nd_running r;
+    struct nd_running *r = &the_node;
     struct nd_options options;
     struct ft_fault fault = {""};
     struct sigaction stop = {.sa_handler = stop_signal};
@@ -175,38 +166,35 @@ int nd_cmd_run(int argc, char **argv)
 
     if (code)
         return code;
-    error = nd_config_read(&r.config, options.file, true, &fault);
+    error = nd_config_read(&r->config, options.file, true, &fault);
     if (error) {
         fprintf(stderr, "understudy: %s\n", fault.text);
         return nd_exit_of_file(error);
     }
-    int self = nd_config_node(r.config, options.node);
+    int self = nd_config_node(r->config, options.node);
 
     if (self < 0) {
         fprintf(stderr, "understudy: %s: no node '%s', expected %s or %s\n", options.file, options.node,
-                r.config->node[0].name, r.config->node[1].name);
-        nd_config_free(r.config);
-        return ND_USAGE;
-    }
-    if (!r.config->protect.pair && r.config->node[self].role == ND_ROLE_STANDBY) {
+                r->config->node[0].name, r->config->node[1].name);
+        code = ND_USAGE;
+    } else if (!r->config->protect.pair && r->config->node[self].role == ND_ROLE_STANDBY) {
         fprintf(stderr,
                 "understudy: node %s: protect mode is off, expected node %s, the primary, to run alone\n",
-                r.config->node[self].name, r.config->node[!self].name);
-        nd_config_free(r.config);
-        return ND_DATA;
+                r->config->node[self].name, r->config->node[!self].name);
+        code = ND_DATA;
     }
-    r.self = (unsigned)self;
-    the_node = &r;
+    if (code) {
+        nd_config_free(r->config);
+        return code;
+    }
+    r->self = (unsigned)self;
     sigaction(SIGTERM, &stop, NULL);
     sigaction(SIGINT, &stop, NULL);
     signal(SIGPIPE, SIG_IGN);
-    error = nd_running_open(&r, &fault);
-    if (error) {
+    error = nd_running_open(r, &fault);
+    if (error)
         fprintf(stderr, "understudy: %s\n", fault.text);
-        nd_running_close(&r);
-        return exit_of(error);
-    }
-    code = keep_going(&r);
-    nd_running_close(&r);
+    code = error ? exit_of(error) : keep_going(r);
+    nd_running_close(r);
     return code;
 }

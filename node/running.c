@@ -34,12 +34,13 @@ static void note_view(void *arg, uint64_t view)
         nd_guardian_identity(r->guardian, r->incarnation, view);
 }
 
-static int make_directory(const char *path, struct ft_fault *fault)
+/* The directory that the first `len` bytes of `path` name, and those above it. */
+static int make_directory(const char *path, size_t len, struct ft_fault *fault)
 {
     char prefix[256];
 
-    for (size_t i = 1; i <= strlen(path) && i < sizeof(prefix); i++) {
-        if (path[i] != '/' && path[i] != '\0')
+    for (size_t i = 1; i <= len && i < sizeof(prefix); i++) {
+        if (path[i] != '/' && i != len)
             continue;
         snprintf(prefix, sizeof(prefix), "%.*s", (int)i, path);
         if (mkdir(prefix, 0755) != 0 && errno != EEXIST)
@@ -47,15 +48,6 @@ static int make_directory(const char *path, struct ft_fault *fault)
                            strerror(errno));
     }
     return 0;
-}
-
-static int open_region(struct nd_running *r, struct ft_fault *fault)
-{
-    const struct ft_region_config how = {.name = "understudy region",
-                                         .audit = r->config->protect.audit,
-                                         .huge = r->config->node[r->self].hugepages};
-
-    return nf_chain_region(&r->region, &r->config->chain, &how, fault);
 }
 
 /* DIR/NODE/ of this file: two nodes may share a machine and its file. */
@@ -76,7 +68,7 @@ static int open_recorder(struct nd_running *r, struct ft_fault *fault)
     if (!c->record.dir[0])
         return 0;
     snprintf(dir, sizeof(dir), "%s/%s", c->record.dir, node);
-    error = make_directory(dir, fault);
+    error = make_directory(dir, strlen(dir), fault);
     if (error)
         return error;
     config.identity_len = nf_chain_identity(&c->chain, identity, sizeof(identity));
@@ -197,25 +189,23 @@ static int open_patiently(struct nd_running *r, int (*open)(struct nd_running *,
 int nd_running_open(struct nd_running *r, struct ft_fault *fault)
 {
     const struct nd_node *self = &r->config->node[r->self], *peer = &r->config->node[!r->self];
-    char directory[256];
+    const struct ft_region_config how = {
+        .name = "understudy region", .audit = r->config->protect.audit, .huge = self->hugepages};
+    const char *slash = strrchr(self->control, '/'); /* a bare name lies in the working directory */
     int error;
 
-    snprintf(directory, sizeof(directory), "%s", self->control);
-    char *slash = strrchr(directory, '/');
-
-    directory[slash ? slash - directory : 0] = '\0'; /* a bare name lies in the working directory */
     if (getrandom(&r->incarnation, sizeof(r->incarnation), 0) != sizeof(r->incarnation))
         return ft_fail(fault, FT_EIO, "the system gives no random numbers");
-    if ((directory[0] && (error = make_directory(directory, fault))) ||
-        (error = make_directory(self->state, fault)))
-        return error;
-    if ((error = open_patiently(r, open_server, fault)))
+    if ((slash && (error = make_directory(self->control, (size_t)(slash - self->control), fault))) ||
+        (error = make_directory(self->state, strlen(self->state), fault)) ||
+        (error = open_patiently(r, open_server, fault)))
         return error;
     if (r->config->protect.pair && (error = nd_guardian_start(&r->guardian, r->config->chain.lanes,
                                                               self->host, peer->host, peer->tcp_port, fault)))
         return error;
-    if ((error = open_region(r, fault)) || (error = nd_ports_open(&r->ports, r->config, r->self, fault)) ||
-        (error = open_recorder(r, fault)) || (error = open_redis(r, fault)) || (error = make_lanes(r, fault)))
+    if ((error = nf_chain_region(&r->region, &r->config->chain, &how, fault)) ||
+        (error = nd_ports_open(&r->ports, r->config, r->self, fault)) || (error = open_recorder(r, fault)) ||
+        (error = open_redis(r, fault)) || (error = make_lanes(r, fault)))
         return error;
     return open_patiently(r, open_replicator, fault);
 }

@@ -43,6 +43,6 @@ void nd_running_close(struct nd_running *r);
 json_t *nd_answer(void *running, const json_t *request);
 
 /* answer_status.c */
-json_t *nd_answer_status(struct nd_running *r);
+json_t *nd_answer_status(struct nd_running *r, const json_t *request);
 
 #endif

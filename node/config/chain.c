@@ -43,7 +43,7 @@ static const struct nf_param no_settings[] = {{0}};
 static int follow_reference(struct nd_reading *r)
 {
     const struct nd_yaml *other, *entry;
-    const char *path = NULL;
+    const char *path;
     int error = nd_schema_read(r->arena, r->at.chain, "chain", reference, &path, r->fault);
 
     if (!error)
@@ -72,64 +72,39 @@ static int follow_reference(struct nd_reading *r)
     return 0;
 }
 
-static int load_module(const struct nd_yaml *at, const char *path, struct ft_fault *fault)
+static int load_module(struct nd_reading *r, const struct nd_yaml *at)
 {
-    const char *why;
-    char line[160];
+    static const struct nf_param kind = {.kind = NF_FILE};
+    const char *path, *why;
+    int error = nd_schema_value(r->arena, at, "chain modules entry", &kind, &path, r->fault);
 
+    if (error)
+        return error;
+    if (!strchr(path, '/')) /* else the loader would search its own directories */
+        path = nd_arena_format(r->arena, "./%s", path);
+    if (!path)
+        return nd_no_memory(r->fault);
     if (dlopen(path, RTLD_NOW | RTLD_LOCAL)) /* stays: its NFs are registered for good */
         return 0;
     why = dlerror();
-    snprintf(line, sizeof(line), "%s", why ? why : "unknown reason");
-    line[strcspn(line, "\n")] = 0;
-    return nd_yaml_fail(fault, at, "cannot load the module (%s), expected a shared object with NFs", line);
-}
-
-static int load_modules(struct nd_reading *r, const struct nd_yaml *list)
-{
-    static const struct nf_param kind = {.kind = NF_FILE};
-    struct nd_config *c = r->config;
-
-    for (const struct nd_yaml *e = list ? list->first : NULL; e; e = e->next) {
-        char *to = c->modules[c->module_count];
-        const char *path;
-        int error = nd_schema_value(r->arena, e, "chain modules entry", &kind, &path, r->fault);
-
-        if (error)
-            return error;
-        if (!strchr(path, '/')) /* else the loader would search its own directories */
-            path = nd_arena_format(r->arena, "./%s", path);
-        if (!path)
-            return nd_no_memory(r->fault);
-        if (strlen(path) >= sizeof(c->modules[0]))
-            return nd_yaml_fail(r->fault, e, "path of a module too long, expected less than %zu bytes",
-                                sizeof(c->modules[0]));
-        memcpy(to, path, strlen(path) + 1);
-        error = load_module(e, to, r->fault);
-        if (error)
-            return error;
-        c->module_count++;
-    }
-    return 0;
+    if (!why)
+        why = "unknown reason";
+    return nd_yaml_fail(r->fault, at, "cannot load the module (%.*s), expected a shared object with NFs",
+                        (int)(strcspn(why, "\n") < 159 ? strcspn(why, "\n") : 159), why);
 }
 
 static int refuse_nf(struct nd_reading *r, const struct nd_yaml *at, const char *name)
 {
-    const char *names[65], *near;
-    unsigned n = 0;
+    const char *names[65] = {NULL}, *near;
 
-    while (n < 64 && nf_module_at(n)) {
+    for (unsigned n = 0; n < 64 && nf_module_at(n); n++)
         names[n] = nf_module_at(n)->name;
-        n++;
-    }
-    names[n] = NULL;
     near = nd_schema_nearest(name, names);
     return nd_yaml_fail(r->fault, at, "no NF called \"%.40s\", expected %s%s", name,
                         near ? near : "the name of an NF", near ? "?" : "");
 }
 
-/* The NF's own checks. A message about a file that a setting names has its own position: it stays as it is.
- */
+/* The NF's own checks. A message about a file that a setting names has its own position, and stays so. */
 static int check_nf(struct nd_reading *r, const struct nd_yaml *at, const struct nf_module *module,
                     void *config)
 {
@@ -191,6 +166,7 @@ static int read_nf(struct nd_reading *r, const struct nd_yaml *entry)
 
 int nd_read_chain(struct nd_reading *r)
 {
+    struct nf_chain_config *chain = &r->config->chain;
     struct raw_chain raw = {.lanes = 0};
     int error = 0;
 
@@ -200,15 +176,16 @@ int nd_read_chain(struct nd_reading *r)
         error = nd_schema_read(r->arena, r->at.chain, "chain", keys, &raw, r->fault);
     if (error)
         return error;
-    r->config->chain.name = nd_arena_text(r->arena, raw.name, strlen(raw.name));
-    if (!r->config->chain.name)
+    chain->name = nd_arena_text(r->arena, raw.name, strlen(raw.name));
+    if (!chain->name)
         return nd_no_memory(r->fault);
-    r->config->chain.lanes = (uint16_t)raw.lanes;
+    chain->lanes = (uint16_t)raw.lanes;
+    chain->shared_size = (uint64_t)raw.shared_mb << 20;
     r->config->state = raw.state;
-    r->config->chain.shared_size = (uint64_t)raw.shared_mb << 20;
     if (!raw.nfs->count)
         return nd_yaml_fail(r->fault, raw.nfs, "chain nfs is an empty list, expected at least one NF");
-    error = load_modules(r, raw.modules);
+    for (const struct nd_yaml *e = raw.modules ? raw.modules->first : NULL; e && !error; e = e->next)
+        error = load_module(r, e);
     for (const struct nd_yaml *e = raw.nfs->first; e && !error; e = e->next)
         error = read_nf(r, e);
     return error;

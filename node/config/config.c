@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The file as a whole: top-level keys, protection, timing, and what this build does not do. */
+/* The file as a whole: top-level keys, protection, timing, recording, and what may not stand together. */
 #include "node/config/parts.h"
 
 #include <arpa/inet.h>
@@ -7,9 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const nd_modes[] = {"off", "log", "delta", "auto", NULL};
+const char *const nd_standbys[] = {"hot", "warm", NULL};
 static const char *const captures[] = {"auto", "full", NULL};
 static const char *const tails[] = {"emit", "suppress", NULL};
 static const char *const compressions[] = {"auto", "always", "never", NULL};
+static const char *const redis_modes[] = {"sync", "async", NULL};
 
 #define AT(member) offsetof(struct nd_sections, member)
 static const struct nf_param sections[] = {
@@ -18,82 +21,68 @@ static const struct nf_param sections[] = {
     {"redis", ND_KIND(ND_MAP), AT(redis), 0, 0, "", NULL, "for chain state: redis", false},
     {"timing", ND_KIND(ND_MAP), AT(timing), 0, 0, "", NULL, "detection and takeover", false},
     {"record", ND_KIND(ND_ANY), AT(record), 0, 0, "", NULL, "what is kept on disk", false},
-    {"interfaces", ND_KIND(ND_LIST), AT(interfaces), 0, NF_PORTS_MAX, "", NULL, "the chain's addresses",
-     false},
+    {"interfaces", ND_KIND(ND_LIST), AT(interfaces), 0, NF_PORTS_MAX, "", NULL, "with addresses", false},
     {"routes", ND_KIND(ND_LIST), AT(routes), 0, NF_ROUTES_MAX, "", NULL, "static routes", false},
-    {"next_hops", ND_KIND(ND_LIST), AT(next_hops), 0, NF_NEXT_HOPS_MAX, "", NULL, "neighbours kept fresh",
-     false},
+    {"next_hops", ND_KIND(ND_LIST), AT(next_hops), 0, NF_NEXT_HOPS_MAX, "", NULL, "kept fresh", false},
     {"nodes", ND_KIND(ND_MAP), AT(nodes), 0, 0, "", NULL, "the two nodes", false},
     {"drill", ND_KIND(ND_MAP), AT(drill), 0, 0, "", NULL, "failover drills", false},
     {0},
 };
 #undef AT
 
-#define AT(member) offsetof(struct nd_protect, member)
+#define AT(member) offsetof(struct nd_config, member)
 static const struct nf_param protect[] = {
-    {"mode", NF_CHOICE, AT(asked), 0, 0, "auto", nd_modes, "how changes are recorded", false},
-    {"standby", NF_CHOICE, AT(standby), 0, 0, "hot", nd_standbys, "replays as records come, or keeps them",
-     false},
-    {"capture", NF_CHOICE, AT(capture), 0, 0, "auto", captures, "bytes of each input recorded", false},
-    {"tail", NF_CHOICE, AT(tail), 0, 0, "emit", tails, "outputs whose release is unknown", false},
-    {"compress", NF_CHOICE, AT(compress), 0, 0, "auto", compressions, "what the link carries", false},
-    {"recovery_budget_ms", NF_U32, AT(recovery_budget_ms), 1, 10000, "2", NULL, "lag of a hot standby",
-     false},
-    {"gather_us", NF_U32, AT(gather_us), 0, 1000, "10", NULL, "that a burst waits for more packets", false},
-    {"commit_interval_us", NF_U32, AT(commit_interval_us), 10, 1000000, "1000", NULL, "between cuts", false},
-    {"checkpoint_ms", NF_U32, AT(checkpoint_ms), 1, 60000, "100", NULL, "between deltas to a warm standby",
-     false},
-    {"strict", NF_BOOL, AT(strict), 0, 0, "false", NULL, "never release without a standby", false},
-    {"audit", NF_BOOL, AT(audit), 0, 0, "false", NULL, "check each edit of the region: slow", false},
-    {"log_mb", NF_U32, AT(log_mb), 1, 1024, "16", NULL, "ring of records, per lane", false},
-    {"pending_mb", NF_U32, AT(pending_mb), 1, 4096, "64", NULL, "records the standby keeps, per lane", false},
-    {"hold_packets", NF_U32, AT(hold_packets), 128, 1048576, "16384", NULL, "outputs held, per lane", false},
+    {"mode", NF_CHOICE, AT(protect.asked), 0, 0, "auto", nd_modes, "how changes are recorded", false},
+    {"standby", NF_CHOICE, AT(protect.standby), 0, 0, "hot", nd_standbys, "replays at once, or later", false},
+    {"capture", NF_CHOICE, AT(protect.capture), 0, 0, "auto", captures, "recorded bytes of inputs", false},
+    {"tail", NF_CHOICE, AT(protect.tail), 0, 0, "emit", tails, "outputs whose release is unknown", false},
+    {"compress", NF_CHOICE, AT(protect.compress), 0, 0, "auto", compressions, "what the link carries", false},
+    {"recovery_budget_ms", NF_U32, AT(protect.recovery_budget_ms), 1, 10000, "2", NULL, "hot: lag", false},
+    {"gather_us", NF_U32, AT(protect.gather_us), 0, 1000, "10", NULL, "a burst's wait for packets", false},
+    {"commit_interval_us", NF_U32, AT(protect.commit_interval_us), 10, 1000000, "1000", NULL, "delta", false},
+    {"checkpoint_ms", NF_U32, AT(protect.checkpoint_ms), 1, 60000, "100", NULL, "between warm's", false},
+    {"strict", NF_BOOL, AT(protect.strict), 0, 0, "false", NULL, "never release without a standby", false},
+    {"audit", NF_BOOL, AT(protect.audit), 0, 0, "false", NULL, "check each edit of the region: slow", false},
+    {"log_mb", NF_U32, AT(protect.log_mb), 1, 1024, "16", NULL, "ring of records, per lane", false},
+    {"pending_mb", NF_U32, AT(protect.pending_mb), 1, 4096, "64", NULL, "the standby's, per lane", false},
+    {"hold_packets", NF_U32, AT(protect.hold_packets), 128, 1048576, "16384", NULL, "per lane", false},
+    {0},
+};
+
+/* Times whose default depends on others are 0 when absent; read_timing fills them in. */
+static const struct nf_param timing[] = {
+    {"heartbeat_ms", NF_U32, AT(timing.heartbeat_ms), 1, 10000, "", NULL, "between heartbeats", false},
+    {"lease_ms", NF_U32, AT(timing.lease_ms), 2, 60000, "", NULL, "right to release", false},
+    {"detect_ms", NF_U32, AT(timing.detect_ms), 3, 60000, "50", NULL, "silence: a failure", false},
+    {"promote_within_ms", NF_U32, AT(timing.promote_within_ms), 1, 600000, "", NULL, "the standby's", false},
+    {"solo_after_ms", NF_U32, AT(timing.solo_after_ms), 1, 600000, "", NULL, "the primary's", false},
+    {"resync_deadline_ms", NF_U32, AT(timing.resync_deadline_ms), 100, 3600000, "30000", NULL, "", false},
+    {"resync_mbps", NF_U32, AT(timing.resync_mbps), 1, 100000, "400", NULL, "megabyte per second", false},
+    {"start_alone_ms", NF_U32, AT(timing.start_alone_ms), 0, 3600000, "3000", NULL, "0: never", false},
+    {0},
+};
+
+static const struct nf_param record[] = {
+    {"dir", ND_KIND(ND_TEXT), AT(record.dir), 0, 192, NULL, NULL, "directory of recordings", false},
+    {"file_mb", NF_U32, AT(record.file_mb), 1, 65536, "64", NULL, "of records per file", false},
+    {"files", NF_U32, AT(record.files), 2, 100000, "8", NULL, "files kept", false},
     {0},
 };
 #undef AT
 
 struct raw_redis {
-    uint32_t mode, batch;
-    bool cache, offload;
-    struct nd_endpoint address;
+    struct nd_redis_options options;
+    struct nd_endpoint address; /* port 0: none is given, the server is one of our own */
 };
-
-static const char *const redis_modes[] = {"sync", "async", NULL};
 
 #define AT(member) offsetof(struct raw_redis, member)
 static const struct nf_param redis[] = {
-    {"mode", NF_CHOICE, AT(mode), 0, 0, "sync", redis_modes, "whether packets wait for writes", false},
-    {"cache", NF_BOOL, AT(cache), 0, 0, "false", NULL, "reads are local", false},
-    {"batch", NF_U32, AT(batch), 1, ND_REDIS_BATCH_MAX, "32", NULL, "commands in one write", false},
-    {"offload", NF_BOOL, AT(offload), 0, 0, "true", NULL, "counters by INCRBY", false},
+    {"mode", NF_CHOICE, AT(options.mode), 0, 0, "sync", redis_modes, "whether packets wait for writes",
+     false},
+    {"cache", NF_BOOL, AT(options.cache), 0, 0, "false", NULL, "reads are local", false},
+    {"batch", NF_U32, AT(options.batch), 1, ND_REDIS_BATCH_MAX, "32", NULL, "commands in one write", false},
+    {"offload", NF_BOOL, AT(options.offload), 0, 0, "true", NULL, "counters by INCRBY", false},
     {"address", ND_KIND(ND_ENDPOINT), AT(address), 0, 0, "", NULL, "of the server", false},
-    {0},
-};
-#undef AT
-
-/* Times whose default depends on others are 0 when absent; read_timing fills them in. */
-#define AT(member) offsetof(struct nd_timing, member)
-static const struct nf_param timing[] = {
-    {"heartbeat_ms", NF_U32, AT(heartbeat_ms), 1, 10000, "", NULL, "between heartbeats", false},
-    {"lease_ms", NF_U32, AT(lease_ms), 2, 60000, "", NULL, "right to release after an answer", false},
-    {"detect_ms", NF_U32, AT(detect_ms), 3, 60000, "50", NULL, "silence that counts as failure", false},
-    {"promote_within_ms", NF_U32, AT(promote_within_ms), 1, 600000, "", NULL, "end of the right to promote",
-     false},
-    {"solo_after_ms", NF_U32, AT(solo_after_ms), 1, 600000, "", NULL, "silence before going alone", false},
-    {"resync_deadline_ms", NF_U32, AT(resync_deadline_ms), 100, 3600000, "30000", NULL, "for a resync",
-     false},
-    {"resync_mbps", NF_U32, AT(resync_mbps), 1, 100000, "400", NULL, "megabyte per second of snapshot",
-     false},
-    {"start_alone_ms", NF_U32, AT(start_alone_ms), 0, 3600000, "3000", NULL, "0: never start alone", false},
-    {0},
-};
-#undef AT
-
-#define AT(member) offsetof(struct nd_record, member)
-static const struct nf_param record[] = {
-    {"dir", ND_KIND(ND_TEXT), AT(dir), 0, 192, NULL, NULL, "directory of recordings", false},
-    {"file_mb", NF_U32, AT(file_mb), 1, 65536, "64", NULL, "of records per file", false},
-    {"files", NF_U32, AT(files), 2, 100000, "8", NULL, "files kept", false},
     {0},
 };
 #undef AT
@@ -145,10 +134,15 @@ static int check_order(struct nd_reading *r)
     return 0;
 }
 
+static int read_protect(struct nd_reading *r)
+{
+    return read_section(r, r->at.protect, "protect", protect, r->config);
+}
+
 static int read_timing(struct nd_reading *r)
 {
     struct nd_timing *t = &r->config->timing;
-    int error = read_section(r, r->at.timing, "timing", timing, t);
+    int error = read_section(r, r->at.timing, "timing", timing, r->config);
 
     if (error)
         return error;
@@ -166,24 +160,18 @@ static int read_timing(struct nd_reading *r)
     return check_order(r);
 }
 
-/* Without an address the server is one of our own. */
 static int read_redis(struct nd_reading *r)
 {
     struct nd_redis_options *out = &r->config->redis;
-    struct raw_redis raw = {.mode = 0};
+    struct raw_redis raw = {.address.port = 0};
     int error = read_section(r, r->at.redis, "redis", redis, &raw);
 
-    if (error)
-        return error;
-    *out = (struct nd_redis_options){.mode = raw.mode,
-                                     .cache = raw.cache,
-                                     .offload = raw.offload,
-                                     .batch = raw.batch,
-                                     .port = raw.address.port};
-    if (raw.address.port)
+    *out = raw.options;
+    out->port = raw.address.port;
+    if (out->port)
         inet_ntop(AF_INET, &raw.address.addr, out->host, sizeof(out->host));
     snprintf(out->marker, sizeof(out->marker), "%s", r->config->chain.name);
-    return 0;
+    return error;
 }
 
 /* A directory alone, or a map; relative to the file. */
@@ -198,32 +186,63 @@ static int read_record(struct nd_reading *r)
     if (!at)
         return 0;
     if (at->kind == ND_YAML_TEXT) {
-        dir = *at;
+        map = dir = *at;
         dir.key = "dir";
         dir.next = NULL;
-        map = *at;
         map.kind = ND_YAML_MAP;
-        map.count = 1;
         map.first = &dir;
         at = &map;
     }
-    error = nd_schema_read(r->arena, at, "record", record, out, r->fault);
+    error = nd_schema_read(r->arena, at, "record", record, r->config, r->fault);
     if (error)
         return error;
     path = nd_path_join(r->arena, at->file->dir, out->dir);
     if (!path)
         return nd_no_memory(r->fault);
-    if (!*out->dir || strlen(path) >= sizeof(out->dir))
+    if (strlen(path) >= sizeof(out->dir))
         return nd_yaml_fail(r->fault, at, "record dir is a path of %zu bytes, expected 1 to %zu",
-                            *out->dir ? strlen(path) : 0, sizeof(out->dir) - 1);
+                            strlen(path), sizeof(out->dir) - 1);
     snprintf(out->dir, sizeof(out->dir), "%s", path);
     return 0;
 }
 
-/* What the keys allow one by one and not together. */
-static int check_state(const struct nd_reading *r)
+int nd_config_decide(struct nd_protect *to, const struct nf_chain_config *chain, struct ft_fault *fault)
 {
-    const struct nd_config *c = r->config;
+    const struct nf_module *nf = NULL; /* the first of the chain that cannot be replayed */
+    bool automatic = to->asked == ND_MODE_AUTO;
+    enum nd_mode mode;
+
+    for (unsigned i = chain->count; i-- > 0;)
+        if (chain->nfs[i].module->unreplayable)
+            nf = chain->nfs[i].module;
+    mode = !automatic ? to->asked : nf ? ND_MODE_DELTA : ND_MODE_LOG;
+    to->pair = mode != ND_MODE_OFF;
+    to->records = mode == ND_MODE_LOG;
+    to->deltas = mode == ND_MODE_DELTA;
+    to->stores = to->standby == ND_STANDBY_WARM;
+    to->mode = nd_modes[mode];
+    to->decided_by = automatic && nf ? nf->name : "";
+    if (to->records && nf)
+        return ft_fail(fault, FT_EINVAL, "NF \"%s\" cannot be replayed, expected delta or auto", nf->name);
+    return 0;
+}
+
+const char *nd_mode_text(char out[ND_MODE_TEXT], const char *mode, const char *asked, const char *decided_by)
+{
+    if (strcmp(asked, nd_modes[ND_MODE_AUTO]) != 0)
+        snprintf(out, ND_MODE_TEXT, "mode %s", mode);
+    else if (*decided_by)
+        snprintf(out, ND_MODE_TEXT, "mode %s (auto: NF \"%s\" cannot be replayed)", mode, decided_by);
+    else
+        snprintf(out, ND_MODE_TEXT, "mode %s (auto: every NF can be replayed)", mode);
+    return out;
+}
+
+/* What the keys allow one by one and not together. */
+static int check_modes(struct nd_reading *r)
+{
+    struct nd_config *c = r->config;
+    struct ft_fault why;
 
     if (c->state == ND_STATE_REDIS && c->protect.asked != ND_MODE_OFF)
         return nd_yaml_fail(r->fault, key_at(r->at.protect, "mode", r->at.chain),
@@ -232,14 +251,6 @@ static int check_state(const struct nd_reading *r)
     if (c->state == ND_STATE_REDIS && c->chain.lanes > 1)
         return nd_yaml_fail(r->fault, key_at(r->at.chain, "lanes", r->root),
                             "chain lanes is %u with chain state redis, expected 1", c->chain.lanes);
-    return 0;
-}
-
-static int decide_mode(struct nd_reading *r)
-{
-    struct nd_config *c = r->config;
-    struct ft_fault why;
-
     if (nd_config_decide(&c->protect, &c->chain, &why) == 0)
         return 0;
     return nd_yaml_fail(r->fault, key_at(r->at.protect, "mode", r->root), "protect mode is %s, %s",
@@ -248,43 +259,28 @@ static int decide_mode(struct nd_reading *r)
 
 static int read_all(struct nd_reading *r, bool need_nodes)
 {
+    static int (*const steps[])(struct nd_reading *) = {nd_read_chain, read_protect, read_redis,
+                                                        read_timing,   read_record,  nd_read_network,
+                                                        nd_read_nodes, check_modes};
     int error = nd_schema_read(r->arena, r->root, NULL, sections, &r->at, r->fault);
 
     if (!error && need_nodes && !r->at.nodes)
         error = nd_yaml_fail(r->fault, r->root, "no nodes in this file, expected a pair file with nodes");
-    if (!error)
-        error = nd_read_chain(r);
-    if (!error)
-        error = read_section(r, r->at.protect, "protect", protect, &r->config->protect);
-    if (!error)
-        error = read_redis(r);
-    if (!error)
-        error = read_timing(r);
-    if (!error)
-        error = read_record(r);
-    if (!error)
-        error = nd_read_network(r);
-    if (!error)
-        error = nd_read_nodes(r);
-    if (!error)
-        error = check_state(r);
-    return error ? error : decide_mode(r);
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && !error; i++)
+        error = steps[i](r);
+    return error;
 }
 
 int nd_config_read(struct nd_config **out, const char *file, bool need_nodes, struct ft_fault *fault)
 {
-    struct nd_reading r = {.fault = fault};
+    struct nd_reading r = {.config = calloc(1, sizeof(*r.config)), .fault = fault};
     int error;
 
     *out = NULL;
-    r.config = calloc(1, sizeof(*r.config));
-    r.arena = nd_arena_new();
-    if (!r.config || !r.arena) {
+    if (!r.config || !(r.config->arena = r.arena = nd_arena_new())) {
         free(r.config);
-        nd_arena_free(r.arena);
         return nd_no_memory(fault);
     }
-    r.config->arena = r.arena;
     snprintf(r.config->file, sizeof(r.config->file), "%s", file);
     error = strlen(file) >= sizeof(r.config->file)
                 ? ft_fail(fault, FT_EINVAL, "%.60s...: path too long, expected less than 256 bytes", file)

@@ -22,22 +22,19 @@ enum nd_compress { ND_COMPRESS_AUTO, ND_COMPRESS_ALWAYS, ND_COMPRESS_NEVER };
 enum nd_role { ND_ROLE_PRIMARY, ND_ROLE_STANDBY };
 enum nd_state { ND_STATE_LOCAL, ND_STATE_REDIS };
 
-/*
- * How the chain is protected. What the file or a tool's option asks for (`asked`, `standby`) only node/config
- * looks at: nd_config_decide works it out once into the facts below, and everybody else reads those.
- */
+/* How the chain is protected. Only node/config looks at what the file or a tool's option asks for (`asked`,
+ * `standby`): nd_config_decide makes of it the facts below, which everybody else reads. */
 struct nd_protect {
-    uint32_t asked;         /* enum nd_mode */
-    uint32_t standby;       /* enum nd_standby */
-    bool pair;              /* there is a stream to a peer: of records or of deltas */
-    bool records;           /* the stream consists of log records */
-    bool deltas;            /* the stream consists of deltas */
-    bool stores;            /* a standby stores records until it takes over, and applies checkpoints (warm);
-                               else it replays each record as it comes (hot) */
-    const char *mode;       /* what is done, for people: "off", "log" or "delta" */
-    const char *decided_by; /* the NF for which auto is delta, owned by its module; "": there is none */
-    uint32_t capture, tail; /* the enums above */
-    uint32_t compress;      /* enum nd_compress: what the link carries */
+    uint32_t asked;   /* enum nd_mode */
+    uint32_t standby; /* enum nd_standby */
+    bool pair;        /* there is a stream to a peer: of records or of deltas */
+    bool records;     /* the stream consists of log records */
+    bool deltas;      /* the stream consists of deltas */
+    bool stores;      /* warm: a standby stores records until it takes over; hot: it replays them at once */
+    const char *mode; /* what is done, for people: "off", "log" or "delta" */
+    const char *decided_by;      /* the NF for which auto is delta, owned by its module; "": there is none */
+    uint32_t capture, tail;      /* the enums above */
+    uint32_t compress;           /* enum nd_compress: what the link carries */
     uint32_t recovery_budget_ms; /* 1 … 10000 */
     uint32_t gather_us;          /* that a burst which is not full may wait for more, 0 … 1000 */
     uint32_t commit_interval_us; /* between cuts in mode delta, 10 … 1000000 */
@@ -98,9 +95,7 @@ struct nd_config {
     struct nd_timing timing;
     struct nd_record record;
     struct nd_node node[ND_NODES];
-    uint32_t nodes;       /* 0: a chain file; else 2 */
-    char modules[8][192]; /* shared objects with NFs from outside the tree, loaded before the chain is read */
-    uint32_t module_count;
+    uint32_t nodes;    /* 0: a chain file; else 2 */
     bool drill_permit; /* a peer may ask this pair's nodes to kill themselves */
     struct nd_probe probe;
     void *arena; /* owned memory of strings and NF configs */
@@ -113,23 +108,16 @@ struct nd_config {
 int nd_config_read(struct nd_config **out, const char *file, bool need_nodes, struct ft_fault *fault);
 void nd_config_free(struct nd_config *config);
 
-/* ---- config/mode.c ---- */
-
 /* "off", "log" … by enum nd_mode, "hot", "warm" by enum nd_standby; NULL-terminated. */
 extern const char *const nd_modes[], *const nd_standbys[];
 
-/*
- * Decides what `asked` and `standby` mean for the chain: sets the facts of `protect`. Auto is the log when
- * every NF can be replayed, and delta when one declares that it cannot (nf_module.unreplayable). FT_EINVAL
- * with a line that names the NF: the log is asked for and cannot be replayed; the facts are the log's all the
- * same. Who changes `asked` or `standby` after the file was read calls it again.
- */
+/* Sets the facts of `protect`; called again by who changes `asked` or `standby` after the file was read. Auto
+ * is the log when every NF can be replayed, and delta when one declares that it cannot. FT_EINVAL with a line
+ * that names the NF: the log is asked for and cannot be replayed; the facts are the log's all the same. */
 int nd_config_decide(struct nd_protect *protect, const struct nf_chain_config *chain, struct ft_fault *fault);
 
-/*
- * What was decided, for people: "mode delta", or with what was asked for when that is auto: "mode log (auto:
- * every NF can be replayed)". Of names, since a subcommand knows the node's words alone. Returns `out`.
- */
+/* What was decided, for people: "mode delta", or "mode log (auto: every NF can be replayed)". Of names, since
+ * a subcommand knows the node's words alone. Returns `out`. */
 #define ND_MODE_TEXT 128u
 const char *nd_mode_text(char out[ND_MODE_TEXT], const char *mode, const char *asked, const char *decided_by);
 

@@ -10,20 +10,19 @@
 static const char *const sides[] = {"inside", "outside", NULL};
 
 struct raw_interface {
-    char name[32];
+    struct nf_interface port;
     uint32_t side;
     struct nf_prefix address;
-    uint8_t mac[6];
     const struct nd_yaml *extra;
 };
 
 #define AT(member) offsetof(struct raw_interface, member)
 static const struct nf_param interface_keys[] = {
-    {"name", ND_KIND(ND_NAME), AT(name), 0, 32, NULL, NULL, "as in the nodes' ports", false},
+    {"name", ND_KIND(ND_NAME), AT(port.name), 0, 32, NULL, NULL, "as in the nodes' ports", false},
     {"side", NF_CHOICE, AT(side), 0, 0, NULL, sides, "of the chain", false},
     {"address", ND_KIND(ND_INTERFACE), AT(address), 0, 0, NULL, NULL, "of both nodes, in turn", false},
     {"extra", ND_KIND(ND_LIST), AT(extra), 0, 8, "", NULL, "further own addresses", false},
-    {"mac", ND_KIND(ND_MAC), AT(mac), 0, 0, "", NULL, "virtual, of both nodes", false},
+    {"mac", ND_KIND(ND_MAC), AT(port.mac), 0, 0, "", NULL, "virtual, of both nodes", false},
     {0},
 };
 #undef AT
@@ -36,16 +35,10 @@ static const struct nf_param route_keys[] = {
 
 static const struct nf_param address_kind = {.kind = NF_IPV4};
 
-struct shown_addr {
-    char text[INET_ADDRSTRLEN];
-};
-
-static struct shown_addr show_addr(uint32_t addr)
+/* In a buffer of the C library's: one address a message. */
+static const char *show_addr(uint32_t addr)
 {
-    struct shown_addr shown;
-
-    inet_ntop(AF_INET, &addr, shown.text, sizeof(shown.text));
-    return shown;
+    return inet_ntoa((struct in_addr){addr});
 }
 
 /* Neither this host, nor loopback, nor multicast or above. */
@@ -72,8 +65,7 @@ static bool own_address(const struct nf_interface *port, uint32_t addr)
     return port->addr == addr;
 }
 
-/* Locally administered, the same on both nodes and after each start: a hash of the chain's name, then the
- * index. */
+/* Locally administered, of both nodes, the same after each start: a hash of the chain's name, the index. */
 static void derive_mac(const char *chain, unsigned index, uint8_t mac[6])
 {
     uint32_t hash = 2166136261u; /* FNV-1a */
@@ -90,7 +82,7 @@ static int add_extra(struct nd_reading *r, const struct nd_yaml *at, struct nf_i
 {
     if (!host_address(addr))
         return nd_yaml_fail(r->fault, at, "%s is no host's address, expected an address of this chain",
-                            show_addr(addr).text);
+                            show_addr(addr));
     if (own_address(port, addr))
         return 0;
     if (port->extras == sizeof(port->extra) / sizeof(port->extra[0]))
@@ -107,7 +99,7 @@ static int check_interface(struct nd_reading *r, const struct nd_yaml *at, const
     if (!host_address(port->addr) || network_or_broadcast(port->addr, port->mask))
         return nd_yaml_fail(r->fault, nd_yaml_get(at, "address"),
                             "interface %s address is %s, expected an address of a host", port->name,
-                            show_addr(port->addr).text);
+                            show_addr(port->addr));
     for (unsigned i = 0; i < l3->ports; i++) {
         const struct nf_interface *o = &l3->port[i];
 
@@ -135,12 +127,11 @@ static int read_interface(struct nd_reading *r, const struct nd_yaml *at)
 
     if (error)
         return error;
-    memcpy(port->name, raw.name, sizeof(port->name));
+    *port = raw.port;
     port->side = (uint8_t)raw.side;
     port->addr = raw.address.addr;
     port->mask = raw.address.mask;
-    memcpy(port->mac, raw.mac, 6);
-    if (memcmp(raw.mac, none, 6) == 0)
+    if (memcmp(port->mac, none, 6) == 0)
         derive_mac(r->config->chain.name, l3->ports, port->mac);
     error = check_interface(r, at, port);
     for (const struct nd_yaml *e = raw.extra ? raw.extra->first : NULL; e && !error; e = e->next) {
@@ -172,23 +163,17 @@ static int check_sides(struct nd_reading *r)
 static int add_nf_addresses(struct nd_reading *r)
 {
     struct nf_l3_config *l3 = &r->config->l3;
+    int error = 0;
 
-    for (unsigned i = 0; i < r->config->chain.count; i++) {
-        const struct nf_param *p = r->own[i];
-        uint32_t addr;
+    for (unsigned i = 0; i < r->config->chain.count && !error; i++) {
+        const char *config = r->config->chain.nfs[i].config;
+        uint32_t addr = r->own[i] ? *(const uint32_t *)(config + r->own[i]->offset) : 0;
 
-        if (!p)
-            continue;
-        memcpy(&addr, (const char *)r->config->chain.nfs[i].config + p->offset, sizeof(addr));
-        for (unsigned k = 0; k < l3->ports; k++) {
-            int error =
-                addr && l3->port[k].side == NF_OUTSIDE ? add_extra(r, r->nf_at[i], &l3->port[k], addr) : 0;
-
-            if (error)
-                return error;
-        }
+        for (unsigned k = 0; addr && !error && k < l3->ports; k++)
+            if (l3->port[k].side == NF_OUTSIDE)
+                error = add_extra(r, r->nf_at[i], &l3->port[k], addr);
     }
-    return 0;
+    return error;
 }
 
 /* The interface whose network `hop` is in, for a neighbour: not the chain itself. */
@@ -203,11 +188,11 @@ static int port_of(struct nd_reading *r, const struct nd_yaml *at, const char *w
             continue;
         if (own_address(port, hop) || network_or_broadcast(hop, port->mask))
             return nd_yaml_fail(r->fault, at, "%s is %s, expected a neighbour in the network of %s", what,
-                                show_addr(hop).text, port->name);
+                                show_addr(hop), port->name);
         return (int)i;
     }
     return nd_yaml_fail(r->fault, at, "%s is %s, expected an address in the network of an interface", what,
-                        show_addr(hop).text);
+                        show_addr(hop));
 }
 
 static int read_route(struct nd_reading *r, const struct nd_yaml *at)
@@ -216,14 +201,11 @@ static int read_route(struct nd_reading *r, const struct nd_yaml *at)
     struct {
         struct nf_prefix to;
         uint32_t via;
-    } raw;
-    int port;
+    } raw = {.via = 0};
+    int port = nd_schema_read(r->arena, at, "route", route_keys, &raw, r->fault);
 
-    memset(&raw, 0, sizeof(raw));
-    port = nd_schema_read(r->arena, at, "route", route_keys, &raw, r->fault);
-    if (port < 0)
-        return port;
-    port = port_of(r, nd_yaml_get(at, "via"), "route via", raw.via);
+    if (port == 0)
+        port = port_of(r, nd_yaml_get(at, "via"), "route via", raw.via);
     if (port < 0)
         return port;
     for (unsigned i = 0; i < l3->routes; i++)
@@ -259,9 +241,7 @@ int nd_read_network(struct nd_reading *r)
                    : 0;
     for (const struct nd_yaml *e = r->at.interfaces->first; e && !error; e = e->next)
         error = read_interface(r, e);
-    if (!error)
-        error = check_sides(r);
-    if (!error)
+    if (!error && !(error = check_sides(r)))
         error = add_nf_addresses(r);
     for (const struct nd_yaml *e = r->at.routes ? r->at.routes->first : NULL; e && !error; e = e->next)
         error = read_route(r, e);

@@ -20,15 +20,14 @@ struct nd_reading {
     struct nd_arena *arena;
     const struct nd_yaml *root;
     struct nd_sections at;
-    const struct nf_param
-        *own[FT_NFS_MAX - 1]; /* [chain.count] the NF's address that the chain answers for, or NULL */
-    const struct nd_yaml *nf_at[FT_NFS_MAX - 1]; /* where each NF stands */
+    /* [chain.count] The NF's address that the chain answers for, or NULL; where each NF stands. */
+    const struct nf_param *own[FT_NFS_MAX - 1];
+    const struct nd_yaml *nf_at[FT_NFS_MAX - 1];
     struct ft_fault *fault;
 };
 
 /* Each: 0 or a negative ft_error with the fault filled. */
-int nd_read_chain(
-    struct nd_reading *r); /* chain, and protect and redis of a chain file that is referred to */
+int nd_read_chain(struct nd_reading *r);   /* chain; protect and redis of a chain file referred to */
 int nd_read_network(struct nd_reading *r); /* interfaces, routes, next_hops; needs the chain */
 int nd_read_nodes(struct nd_reading *r);   /* nodes, drill; needs the network */
 

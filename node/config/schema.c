@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table engine of schema.h. Values are read by kind; presets go the same way as what stands in the file.
- */
+/* The table engine of schema.h. Values are read by kind; presets go the same way as the file's. */
 #include "node/config/schema.h"
 
 #include <errno.h>
@@ -67,35 +66,33 @@ static void join(char *buf, size_t cap, const char *const *names, const char *be
 
 static uint64_t top_of(const struct nf_param *p)
 {
-    if (p->max)
-        return p->max;
-    return p->kind == NF_U64 ? UINT64_MAX : UINT32_MAX;
+    uint64_t top = p->kind == NF_U64 ? UINT64_MAX : UINT32_MAX;
+
+    return p->max && p->max < top ? p->max : top;
 }
 
 /* What a person has to write for `p`: "a number from 1 to 16". In `buf`, which is returned. */
 static const char *describe_expected(const struct nf_param *p, char *buf, size_t cap)
 {
-    static const struct {
-        int kind;
-        const char *form; /* of the least and the most */
-    } forms[] = {
-        {NF_U32, "a number from %llu to %llu"},
-        {NF_U64, "a number from %llu to %llu"},
-        {NF_SECONDS, "seconds, from %llu to %llu"},
-        {NF_RANGE, "a range like %llu-%llu within these"},
-        {NF_PREFIXES, "a list of at most %llu networks A.B.C.D/N"},
-        {NF_BOOL, "true or false"},
-        {NF_IPV4, "an address A.B.C.D"},
-        {NF_FILE, "a readable file"},
-        {NF_STRING, "text"},
-        {ND_TEXT, "text of 1 to %llu characters"},
-        {ND_NAME, "a name of at most %llu letters, digits, - and _"},
-        {ND_LIST, "a list of at most %llu entries"},
-        {ND_NETWORK, "a network A.B.C.D/N without host bits"},
-        {ND_INTERFACE, "an address with prefix A.B.C.D/N, N from 1 to 32"},
-        {ND_MAC, "a unicast MAC address like 02:00:00:00:00:01"},
-        {ND_ENDPOINT, "A.B.C.D:PORT"},
-        {ND_MAP, "a map of settings"},
+    static const char *const forms[] = {
+        /* of the least and the most */
+        [NF_U32] = "a number from %llu to %llu",
+        [NF_U64] = "a number from %llu to %llu",
+        [NF_SECONDS] = "seconds, from %llu to %llu",
+        [NF_RANGE] = "a range like %llu-%llu within these",
+        [NF_PREFIXES] = "a list of at most %llu networks A.B.C.D/N",
+        [NF_BOOL] = "true or false",
+        [NF_IPV4] = "an address A.B.C.D",
+        [NF_FILE] = "a readable file",
+        [NF_STRING] = "text",
+        [ND_TEXT] = "text of 1 to %llu characters",
+        [ND_NAME] = "a name of at most %llu letters, digits, - and _",
+        [ND_LIST] = "a list of at most %llu entries",
+        [ND_NETWORK] = "a network A.B.C.D/N without host bits",
+        [ND_INTERFACE] = "an address with prefix A.B.C.D/N, N from 1 to 32",
+        [ND_MAC] = "a unicast MAC address like 02:00:00:00:00:01",
+        [ND_ENDPOINT] = "A.B.C.D:PORT",
+        [ND_MAP] = "a map of settings",
     };
     int kind = (int)p->kind;
     unsigned long long least = kind == NF_PREFIXES                  ? NF_PREFIXES_MAX
@@ -103,10 +100,9 @@ static const char *describe_expected(const struct nf_param *p, char *buf, size_t
                                : kind == ND_TEXT || kind == ND_NAME ? p->max - 1
                                                                     : p->min;
 
-    snprintf(buf, cap, "a value");
-    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++)
-        if (forms[i].kind == kind)
-            snprintf(buf, cap, forms[i].form, least, (unsigned long long)top_of(p));
+    const char *form = kind <= ND_LIST ? forms[kind] : NULL;
+
+    snprintf(buf, cap, form ? form : "a value", least, (unsigned long long)top_of(p));
     if (kind == NF_CHOICE)
         join(buf, cap, p->choices, " or ");
     return buf;
@@ -139,15 +135,9 @@ static bool read_number(const char *text, const struct nf_param *p, void *out)
         return false;
     if (p->kind == NF_U64)
         *(uint64_t *)out = value;
-    else if (value <= UINT32_MAX)
+    else
         *(uint32_t *)out = (uint32_t)value;
-    return p->kind == NF_U64 || value <= UINT32_MAX;
-}
-
-static bool read_bool(const char *text, bool *out)
-{
-    *out = strcmp(text, "true") == 0;
-    return *out || strcmp(text, "false") == 0;
+    return true;
 }
 
 static bool read_choice(const char *text, const struct nf_param *p, uint32_t *out)
@@ -158,11 +148,6 @@ static bool read_choice(const char *text, const struct nf_param *p, uint32_t *ou
             return true;
         }
     return false;
-}
-
-static bool read_range(const char *text, const struct nf_param *p, struct nf_range *out)
-{
-    return nd_parse_range(text, out) && out->first >= p->min && out->last <= top_of(p);
 }
 
 static bool read_network(const char *text, struct nf_prefix *out)
@@ -183,21 +168,22 @@ static bool read_buffer(const char *text, const struct nf_param *p, char *out)
 /* Kinds that are one text and whose value needs no memory. */
 static bool read_plain(const struct nd_yaml *v, const struct nf_param *p, void *out)
 {
-    bool unquoted = !v->quoted;
+    const struct nf_range *range = out;
 
     switch ((int)p->kind) {
     case NF_U32:
     case NF_U64:
     case NF_SECONDS:
-        return unquoted && read_number(v->text, p, out);
+        return !v->quoted && read_number(v->text, p, out);
     case NF_BOOL:
-        return unquoted && read_bool(v->text, out);
+        *(bool *)out = strcmp(v->text, "true") == 0;
+        return !v->quoted && (*(bool *)out || strcmp(v->text, "false") == 0);
     case NF_CHOICE:
         return read_choice(v->text, p, out);
     case NF_IPV4:
         return nd_parse_ipv4(v->text, out);
     case NF_RANGE:
-        return read_range(v->text, p, out);
+        return nd_parse_range(v->text, out) && range->first >= p->min && range->last <= top_of(p);
     case ND_TEXT:
     case ND_NAME:
         return read_buffer(v->text, p, out);
@@ -217,6 +203,7 @@ static bool read_plain(const struct nd_yaml *v, const struct nf_param *p, void *
 static int read_string(struct nd_arena *arena, const struct nd_yaml *v, const char *what,
                        const struct nf_param *p, const char **out, struct ft_fault *fault)
 {
+    const char *why = NULL;
     struct stat is;
 
     if (!*v->text && (!v->quoted || p->kind == NF_FILE))
@@ -226,12 +213,10 @@ static int read_string(struct nd_arena *arena, const struct nd_yaml *v, const ch
     if (!*out)
         return nd_no_memory(fault);
     if (p->kind == NF_FILE && (access(*out, R_OK) != 0 || stat(*out, &is) != 0))
-        return nd_yaml_fail(fault, v, "%s is %.80s (%s), expected a readable file", what, v->text,
-                            strerror(errno));
-    if (p->kind == NF_FILE && !S_ISREG(is.st_mode))
-        return nd_yaml_fail(fault, v, "%s is %.80s (not a regular file), expected a readable file", what,
-                            v->text);
-    return 0;
+        why = strerror(errno);
+    else if (p->kind == NF_FILE && !S_ISREG(is.st_mode))
+        why = "not a regular file";
+    return why ? nd_yaml_fail(fault, v, "%s is %.80s (%s), expected a readable file", what, v->text, why) : 0;
 }
 
 static int read_prefixes(const struct nd_yaml *v, const char *what, const struct nf_param *p,
@@ -252,50 +237,31 @@ static int read_prefixes(const struct nd_yaml *v, const char *what, const struct
 int nd_schema_value(struct nd_arena *arena, const struct nd_yaml *v, const char *what,
                     const struct nf_param *p, void *out, struct ft_fault *fault)
 {
-    switch ((int)p->kind) {
-    case ND_MAP:
-    case ND_LIST:
-    case ND_ANY:
-        if ((p->kind == ND_KIND(ND_MAP) && v->kind != ND_YAML_MAP) ||
-            (p->kind == ND_KIND(ND_LIST) && (v->kind != ND_YAML_LIST || v->count > p->max)))
-            return refuse(fault, v, what, p);
+    int kind = (int)p->kind;
+
+    if (kind == ND_ANY || (kind == ND_MAP && v->kind == ND_YAML_MAP) ||
+        (kind == ND_LIST && v->kind == ND_YAML_LIST && v->count <= p->max)) {
         *(const struct nd_yaml **)out = v;
         return 0;
-    case NF_PREFIXES:
-        return read_prefixes(v, what, p, out, fault);
     }
-    if (v->kind != ND_YAML_TEXT)
-        return refuse(fault, v, what, p);
-    if (p->kind == NF_STRING || p->kind == NF_FILE)
+    if (kind == NF_PREFIXES)
+        return read_prefixes(v, what, p, out, fault);
+    if (v->kind == ND_YAML_TEXT && (kind == NF_STRING || kind == NF_FILE))
         return read_string(arena, v, what, p, out, fault);
-    return read_plain(v, p, out) ? 0 : refuse(fault, v, what, p);
+    return v->kind == ND_YAML_TEXT && read_plain(v, p, out) ? 0 : refuse(fault, v, what, p);
 }
 
-/* "a, b" as a list of texts: presets of lists are written so. */
-static int preset_list(struct nd_arena *arena, struct nd_yaml *list, const char *text)
+/* Presets of lists are written "a, b". */
+static bool read_preset_list(const char *text, struct nf_prefixes *out)
 {
-    struct nd_yaml **tail = &list->first;
+    char entry[32];
 
-    list->kind = ND_YAML_LIST;
-    while (*text) {
-        size_t len = strcspn(text, ",");
-        size_t blank = strspn(text, " ");
-        struct nd_yaml *entry = nd_arena_alloc(arena, sizeof(*entry));
-
-        if (!entry)
-            return FT_ENOMEM;
-        *entry = *list;
-        entry->kind = ND_YAML_TEXT;
-        entry->first = NULL;
-        entry->text = blank < len ? nd_arena_text(arena, text + blank, len - blank) : "";
-        if (!entry->text)
-            return FT_ENOMEM;
-        *tail = entry;
-        tail = &entry->next;
-        list->count++;
-        text += text[len] ? len + 1 : len;
+    for (; *text; text += strcspn(text, ","), text += strspn(text, ", ")) {
+        snprintf(entry, sizeof(entry), "%.*s", (int)strcspn(text, ","), text);
+        if (out->count == NF_PREFIXES_MAX || !read_network(entry, &out->list[out->count++]))
+            return false;
     }
-    return 0;
+    return true;
 }
 
 /* A key that is absent: its preset, in the name of the map's line. */
@@ -306,7 +272,8 @@ static int read_preset(struct nd_arena *arena, const struct nd_yaml *map, const 
                             .line = map->line,
                             .key_line = map->key_line,
                             .file = map->file,
-                            .text = p->preset};
+                            .text = p->preset,
+                            .quoted = p->kind == NF_FILE}; /* where it would lie if it stood there */
     char expected[120];
 
     if (!p->preset)
@@ -317,31 +284,24 @@ static int read_preset(struct nd_arena *arena, const struct nd_yaml *map, const 
             *(const char **)out = p->preset;
         return 0; /* zeros already */
     }
-    if (p->kind == NF_PREFIXES && preset_list(arena, &value, p->preset))
-        return nd_no_memory(fault);
-    if (p->kind == NF_FILE) { /* where it would lie if it were written there */
-        value.text = p->preset;
-        value.quoted = true;
-    }
+    if (p->kind == NF_PREFIXES)
+        return read_preset_list(p->preset, out) ? 0 : refuse(fault, &value, what, p);
     return nd_schema_value(arena, &value, what, p, out, fault);
 }
 
 static int refuse_key(const struct nd_yaml *key, const char *what, const struct nf_param *table,
                       struct ft_fault *fault)
 {
-    const char *names[ENTRIES_MAX + 1];
-    const char *near;
+    const char *names[ENTRIES_MAX + 1] = {NULL}, *near;
     char all[140];
-    unsigned n = 0;
 
-    for (; table[n].name && n < ENTRIES_MAX; n++)
+    for (unsigned n = 0; table[n].name && n < ENTRIES_MAX; n++)
         names[n] = table[n].name;
-    names[n] = NULL;
     near = nd_schema_nearest(key->key, names);
     if (near)
         return nd_yaml_fail(fault, key, "unknown key \"%.40s\" in %s, expected \"%s\"?", key->key, what,
                             near);
-    if (!n)
+    if (!names[0])
         return nd_yaml_fail(fault, key, "unknown key \"%.40s\" in %s, expected no settings", key->key, what);
     join(all, sizeof(all), names, ", ");
     return nd_yaml_fail(fault, key, "unknown key \"%.40s\" in %s, expected one of %s", key->key, what, all);

@@ -10,8 +10,7 @@
 #include "nflib/nf.h"
 #include "node/config/yaml.h"
 
-/* Kinds for the file's own sections, beside those of enum nf_param_kind. Preset "" means the key may be
- * absent. */
+/* Kinds for the file's own sections, beside enum nf_param_kind. Preset "": the key may be absent. */
 enum nd_kind {
     ND_TEXT = 64, /* char[max]: the text with its terminator fits */
     ND_NAME,      /* char[max]: letters, digits, - and _ */
@@ -30,11 +29,9 @@ struct nd_endpoint {
     uint16_t port;
 };
 
-/*
- * Reads `map` into `out`, which must be zeroed; texts go to `arena`. `what` names the section in messages,
- * NULL for the file as a whole.
- * 0, FT_EMALFORMED with position, or FT_ENOMEM. After a failure `out` holds nothing that needs freeing.
- */
+/* Reads `map` into `out`, which must be zeroed; texts go to `arena`. `what` names the section in messages,
+ * NULL for the file as a whole. FT_EMALFORMED with position, or FT_ENOMEM; then `out` holds nothing to be
+ * freed. */
 int nd_schema_read(struct nd_arena *arena, const struct nd_yaml *map, const char *what,
                    const struct nf_param *table, void *out, struct ft_fault *fault);
 

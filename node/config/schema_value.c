@@ -3,39 +3,22 @@
 #include "node/config/schema.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <netinet/ether.h>
 #include <stdlib.h>
 #include <string.h>
 
-static bool digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 bool nd_parse_u64(const char *text, uint64_t *value)
 {
-    uint64_t v = 0;
-
-    if (!*text)
-        return false;
-    for (; *text; text++) {
-        uint64_t d = (uint64_t)(*text - '0');
-
-        if (!digit(*text) || v > (UINT64_MAX - d) / 10)
-            return false;
-        v = v * 10 + d;
-    }
-    *value = v;
-    return true;
+    errno = 0;
+    *value = strtoull(text, NULL, 10);
+    return *text && !text[strspn(text, "0123456789")] && !errno;
 }
 
 bool nd_parse_ipv4(const char *text, uint32_t *addr)
 {
-    struct in_addr in;
-
-    if (inet_pton(AF_INET, text, &in) != 1)
-        return false;
-    *addr = in.s_addr;
-    return true;
+    return inet_pton(AF_INET, text, addr) == 1;
 }
 
 /* The text in front of the last `mark` into head[cap], the number behind it into *tail. */
@@ -66,42 +49,24 @@ bool nd_parse_range(const char *text, struct nf_range *range)
     char head[32];
     uint64_t first, last;
 
-    if (strchr(text, '-')) {
-        if (!split(text, '-', head, sizeof(head), &last) || !nd_parse_u64(head, &first))
-            return false;
-    } else {
+    if (!strchr(text, '-')) {
         if (!nd_parse_u64(text, &first))
             return false;
         last = first;
-    }
-    if (first > last || last > UINT32_MAX)
+    } else if (!split(text, '-', head, sizeof(head), &last) || !nd_parse_u64(head, &first)) {
         return false;
+    }
     *range = (struct nf_range){.first = (uint32_t)first, .last = (uint32_t)last};
-    return true;
+    return first <= last && last <= UINT32_MAX;
 }
 
 bool nd_parse_mac(const char *text, uint8_t mac[6])
 {
-    uint8_t any = 0;
+    static const uint8_t none[6];
+    bool whole = strlen(text) == 17 && text[14] == ':' && isxdigit((unsigned char)text[16]) &&
+                 ether_aton_r(text, (struct ether_addr *)mac); /* so each number has two digits */
 
-    for (int i = 0; i < 6; i++, text += 3) {
-        unsigned value = 0;
-
-        for (int k = 0; k < 2; k++) {
-            const char *hex = "0123456789abcdef";
-            const char *at =
-                text[k] ? strchr(hex, text[k] | (text[k] >= 'A' && text[k] <= 'F' ? 0x20 : 0)) : NULL;
-
-            if (!at)
-                return false;
-            value = value * 16 + (unsigned)(at - hex);
-        }
-        if (text[2] != (i < 5 ? ':' : 0))
-            return false;
-        mac[i] = (uint8_t)value;
-        any |= mac[i];
-    }
-    return any && !(mac[0] & 1);
+    return whole && memcmp(mac, none, 6) != 0 && !(mac[0] & 1);
 }
 
 bool nd_parse_endpoint(const char *text, struct nd_endpoint *endpoint)

@@ -19,19 +19,12 @@ int nd_setup_rings(struct ft_lane *lane, uint64_t log_bytes, uint64_t pending_by
                    pending_bytes >> 20);
 }
 
-/* Both nodes must have the same: the chain; and the credit, since the primary's is its own file's, and the
- * ring is the standby's. */
-static uint32_t identify(const struct nd_config *c, char identity[FT_IDENTITY_MAX])
-{
-    uint32_t own = (uint32_t)snprintf(identity, FT_IDENTITY_MAX, "pending_mb=%u\n", c->protect.pending_mb);
-
-    return own + nf_chain_identity(&c->chain, identity + own, FT_IDENTITY_MAX - own);
-}
-
 void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
                          const struct nd_timing *timing, char identity[FT_IDENTITY_MAX])
 {
     struct ft_core_config *core = &out->core;
+    uint32_t own =
+        (uint32_t)snprintf(identity, FT_IDENTITY_MAX, "pending_mb=%u\n", config->protect.pending_mb);
 
     core->lanes = config->chain.lanes;
     core->strict = config->protect.strict;
@@ -46,8 +39,10 @@ void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
     core->drain_ms = DRAIN_MS;
     /* A connection that broke must be there again before silence looks like a death. */
     out->link.retry_ms = timing->detect_ms < 8 ? 1 : timing->detect_ms < 80 ? timing->detect_ms / 4 : 20;
+    /* Both nodes must have the same chain; and credit: the primary's is its own file's, the ring the
+     * standby's. */
     core->identity = identity;
-    core->identity_len = identify(config, identity);
+    core->identity_len = own + nf_chain_identity(&config->chain, identity + own, FT_IDENTITY_MAX - own);
     out->pending_bytes = (uint64_t)config->protect.pending_mb << 20;
     out->resync_mbps = timing->resync_mbps;
     out->compress = (enum rp_compress)config->protect.compress;

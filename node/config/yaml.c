@@ -3,16 +3,23 @@
 #include "node/config/yaml.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include <yaml.h>
 
 #define SHOWN_MAX 100u /* of a path in a message, so that the reason fits behind it */
+
+struct block {
+    struct block *next;
+    max_align_t data[];
+};
+
+struct nd_arena {
+    struct block *blocks;
+};
 
 struct reading {
     yaml_parser_t parser;
@@ -23,9 +30,54 @@ struct reading {
     struct ft_fault *fault;
 };
 
-uint32_t nd_yaml_line(const struct nd_yaml *yaml)
+struct nd_arena *nd_arena_new(void)
 {
-    return yaml->key_line ? yaml->key_line : yaml->line;
+    return calloc(1, sizeof(struct nd_arena));
+}
+
+void nd_arena_free(struct nd_arena *arena)
+{
+    while (arena && arena->blocks) {
+        struct block *block = arena->blocks;
+
+        arena->blocks = block->next;
+        free(block);
+    }
+    free(arena);
+}
+
+void *nd_arena_alloc(struct nd_arena *arena, size_t size)
+{
+    struct block *block = calloc(1, sizeof(*block) + size);
+
+    if (!block)
+        return NULL;
+    block->next = arena->blocks;
+    arena->blocks = block;
+    return block->data;
+}
+
+char *nd_arena_text(struct nd_arena *arena, const char *text, size_t len)
+{
+    return nd_arena_format(arena, "%.*s", (int)len, text);
+}
+
+char *nd_arena_format(struct nd_arena *arena, const char *fmt, ...)
+{
+    va_list ap;
+    char *text;
+    int len;
+
+    va_start(ap, fmt);
+    len = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    text = len < 0 ? NULL : nd_arena_alloc(arena, (size_t)len + 1);
+    if (text) {
+        va_start(ap, fmt);
+        vsnprintf(text, (size_t)len + 1, fmt, ap);
+        va_end(ap);
+    }
+    return text;
 }
 
 int nd_yaml_fail(struct ft_fault *fault, const struct nd_yaml *yaml, const char *fmt, ...)
@@ -36,7 +88,8 @@ int nd_yaml_fail(struct ft_fault *fault, const struct nd_yaml *yaml, const char 
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    return ft_fail(fault, FT_EMALFORMED, "%s:%u: %s", yaml->file->shown, nd_yaml_line(yaml), text);
+    return ft_fail(fault, FT_EMALFORMED, "%s:%u: %s", yaml->file->shown,
+                   yaml->key_line ? yaml->key_line : yaml->line, text);
 }
 
 const struct nd_yaml *nd_yaml_get(const struct nd_yaml *map, const char *key)
@@ -89,20 +142,15 @@ static uint32_t line_at(const struct reading *r, size_t offset)
     return line;
 }
 
-static int fail_at(struct reading *r, uint32_t line, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-static int fail_at(struct reading *r, uint32_t line, const char *fmt, ...)
-{
-    char text[sizeof(r->fault->text)];
-    uint32_t last = line_at(r, r->size ? r->size - 1 : 0);
-    va_list ap;
+/* Fails at a line of the file; libyaml sees the end on a line of its own. */
+#define fail_at(r, at, ...)                                                                                  \
+    nd_yaml_fail((r)->fault, &(struct nd_yaml){.file = (r)->file, .line = line_of((r), (at))}, __VA_ARGS__)
 
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    if (line > last) /* libyaml sees the end on a line of its own */
-        line = last;
-    return ft_fail(r->fault, FT_EMALFORMED, "%s:%u: %s", r->file->shown, line, text);
+static uint32_t line_of(const struct reading *r, uint32_t line)
+{
+    uint32_t last = line_at(r, r->size ? r->size - 1 : 0);
+
+    return line < last ? line : last;
 }
 
 /* What libyaml objects to. Problems of encoding come with an offset, the others with a line. */
@@ -183,15 +231,13 @@ static int build_entry(struct reading *r, const struct nd_yaml *map, const yaml_
 
     if (event->type != YAML_SCALAR_EVENT)
         return fail_at(r, key.line, "a list or map as a key, expected a name");
-    error = text_node(r, event, &key);
-    if (error)
+    if ((error = text_node(r, event, &key)))
         return error;
     before = nd_yaml_get(map, key.text);
     if (before)
         return fail_at(r, key.line, "duplicate key \"%.60s\", expected once (first on line %u)", key.text,
                        before->key_line);
-    error = next_event(r, &value);
-    if (error)
+    if ((error = next_event(r, &value)))
         return error;
     error = build(r, &value, depth, out);
     yaml_event_delete(&value);
@@ -267,70 +313,44 @@ static int expect_event(struct reading *r, yaml_event_type_t type, const char *f
 static int build_document(struct reading *r, struct nd_yaml **root)
 {
     yaml_event_t event;
-    int error = expect_event(r, YAML_STREAM_START_EVENT, "not a stream, expected YAML");
+    int error;
 
-    if (!error)
-        error = expect_event(r, YAML_DOCUMENT_START_EVENT, "empty file, expected a configuration");
-    if (!error)
-        error = next_event(r, &event);
-    if (!error) {
-        error = build(r, &event, 0, root);
-        yaml_event_delete(&event);
-    }
+    if ((error = expect_event(r, YAML_STREAM_START_EVENT, "not a stream, expected YAML")) ||
+        (error = expect_event(r, YAML_DOCUMENT_START_EVENT, "empty file, expected a configuration")) ||
+        (error = next_event(r, &event)))
+        return error;
+    error = build(r, &event, 0, root);
+    yaml_event_delete(&event);
     if (!error)
         error = expect_event(r, YAML_DOCUMENT_END_EVENT, "more than one value, expected one");
-    if (!error)
-        error = expect_event(r, YAML_STREAM_END_EVENT, "a second document, expected one");
-    return error;
+    return error ? error : expect_event(r, YAML_STREAM_END_EVENT, "a second document, expected one");
 }
 
-/* The whole file, at most ND_YAML_BYTES, into `bytes` (ND_YAML_BYTES + 1 large). Its size or an error. */
-static int64_t read_file(const char *path, const struct nd_yaml_file *file, char *bytes,
-                         struct ft_fault *fault)
+/* The whole file, at most ND_YAML_BYTES, into `bytes` (ND_YAML_BYTES + 1 large). */
+static int read_file(struct reading *r, const char *path, char *bytes)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hold us up */
+    const char *shown = r->file->shown;
     struct stat is;
-    size_t size = 0;
-    ssize_t got = 0;
+    bool there = stat(path, &is) == 0, /* a pipe must not hold us up; a directory cannot be read */
+        odd = there && !S_ISREG(is.st_mode) && !S_ISDIR(is.st_mode);
+    FILE *file = there && !odd ? fopen(path, "re") : NULL;
+    int error = 0;
 
-    if (fd < 0)
-        return ft_fail(fault,
+    if (odd)
+        return ft_fail(r->fault, FT_EIO, "%s: not a regular file, expected a configuration", shown);
+    if (!file)
+        return ft_fail(r->fault,
                        errno == EACCES                       ? FT_EPERM
                        : errno == ENOENT || errno == ENOTDIR ? FT_ENOENT
                                                              : FT_EIO,
-                       "%s: cannot be opened (%s), expected a readable file", file->shown, strerror(errno));
-    if (fstat(fd, &is) != 0 ||
-        (!S_ISREG(is.st_mode) && !S_ISDIR(is.st_mode))) { /* read refuses directories */
-        close(fd);
-        return ft_fail(fault, FT_EIO, "%s: not a regular file, expected a configuration", file->shown);
-    }
-    while (size <= ND_YAML_BYTES) {
-        got = read(fd, bytes + size, ND_YAML_BYTES + 1 - size);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        size += (size_t)got;
-    }
-    if (got < 0)
-        ft_fail(fault, FT_EIO, "%s: cannot be read (%s), expected a file", file->shown, strerror(errno));
-    close(fd);
-    if (got < 0)
-        return FT_EIO;
-    if (size > ND_YAML_BYTES)
-        return ft_fail(fault, FT_EMALFORMED, "%s: larger than 1 MiB, expected a configuration", file->shown);
-    return (int64_t)size;
-}
-
-static int parse(struct reading *r, struct nd_yaml **root)
-{
-    int error;
-
-    if (!yaml_parser_initialize(&r->parser))
-        return nd_no_memory(r->fault);
-    yaml_parser_set_input_string(&r->parser, (const unsigned char *)r->bytes, r->size);
-    error = build_document(r, root);
-    yaml_parser_delete(&r->parser);
+                       "%s: cannot be opened (%s), expected a readable file", shown, strerror(errno));
+    r->bytes = bytes;
+    r->size = fread(bytes, 1, ND_YAML_BYTES + 1, file);
+    if (ferror(file))
+        error = ft_fail(r->fault, FT_EIO, "%s: cannot be read (%s), expected a file", shown, strerror(errno));
+    else if (r->size > ND_YAML_BYTES)
+        error = ft_fail(r->fault, FT_EMALFORMED, "%s: larger than 1 MiB, expected a configuration", shown);
+    fclose(file);
     return error;
 }
 
@@ -339,25 +359,17 @@ int nd_yaml_read(const struct nd_yaml **root, struct nd_arena *arena, const char
 {
     struct reading r = {.arena = arena, .file = file_of(arena, path), .fault = fault};
     struct nd_yaml *tree = NULL;
-    char *bytes;
-    int64_t size;
-    int error;
+    char *bytes = malloc(ND_YAML_BYTES + 1);
+    int error = r.file && bytes ? read_file(&r, path, bytes) : nd_no_memory(fault);
 
-    *root = NULL;
-    bytes = malloc(ND_YAML_BYTES + 1);
-    if (!r.file || !bytes) {
-        free(bytes);
-        return nd_no_memory(fault);
-    }
-    size = read_file(path, r.file, bytes, fault);
-    error = size < 0 ? (int)size : 0;
-    if (!error) {
-        r.bytes = bytes;
-        r.size = (size_t)size;
-        error = parse(&r, &tree);
+    if (!error && !yaml_parser_initialize(&r.parser))
+        error = nd_no_memory(fault);
+    else if (!error) {
+        yaml_parser_set_input_string(&r.parser, (const unsigned char *)bytes, r.size);
+        error = build_document(&r, &tree);
+        yaml_parser_delete(&r.parser);
     }
     free(bytes);
-    if (!error)
-        *root = tree;
+    *root = error ? NULL : tree;
     return error;
 }

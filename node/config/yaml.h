@@ -8,9 +8,9 @@
 #define NODE_CONFIG_YAML_H
 
 #include "ftcore/base/error.h"
-#include "node/config/arena.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define ND_YAML_BYTES    (1u << 20)
@@ -36,7 +36,16 @@ struct nd_yaml {
     struct nd_yaml *first, *next;
 };
 
-/* Reads `path`; the tree is in `arena`. FT_ENOENT, FT_EPERM, FT_EIO, FT_ENOMEM; FT_EMALFORMED with its line.
+/* Memory that lives and dies together: everything a configuration owns. What was handed out stays where it
+ * is until the whole arena is freed. Zeroed, aligned for anything. NULL: no memory. */
+struct nd_arena *nd_arena_new(void);
+void nd_arena_free(struct nd_arena *arena); /* NULL is fine */
+void *nd_arena_alloc(struct nd_arena *arena, size_t size);
+/* A terminated copy of `len` bytes, or of printf's result. */
+char *nd_arena_text(struct nd_arena *arena, const char *text, size_t len);
+char *nd_arena_format(struct nd_arena *arena, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Reads `path` into a tree in `arena`. FT_ENOENT, FT_EPERM, FT_EIO, FT_ENOMEM; FT_EMALFORMED with its line.
  */
 int nd_yaml_read(const struct nd_yaml **root, struct nd_arena *arena, const char *path,
                  struct ft_fault *fault);
@@ -44,10 +53,7 @@ int nd_yaml_read(const struct nd_yaml **root, struct nd_arena *arena, const char
 /* The entry `key` of a map; NULL: none, or `map` is NULL or no map. */
 const struct nd_yaml *nd_yaml_get(const struct nd_yaml *map, const char *key);
 
-/* The line to complain about: where the key stands, else the value. */
-uint32_t nd_yaml_line(const struct nd_yaml *yaml);
-
-/* Fails with FT_EMALFORMED and "FILE:LINE: …" at `yaml`. */
+/* Fails with FT_EMALFORMED and "FILE:LINE: …" at `yaml`: where its key stands, else the value. */
 int nd_yaml_fail(struct ft_fault *fault, const struct nd_yaml *yaml, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

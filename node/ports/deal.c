@@ -7,15 +7,6 @@
 
 #define POLL 32u /* frames a turn */
 
-void nd_deal_open(struct nd_deal *deal, unsigned lanes, const struct nf_l3_config *l3,
-                  struct rte_mempool *pool)
-{
-    memset(deal, 0, sizeof(*deal));
-    deal->lanes = lanes;
-    deal->l3 = l3;
-    deal->pool = pool;
-}
-
 void nd_deal_close(struct nd_deal *deal)
 {
     for (unsigned p = 0; p < NF_PORTS_MAX; p++)
@@ -24,13 +15,8 @@ void nd_deal_close(struct nd_deal *deal)
     memset(deal->port, 0, sizeof(deal->port));
 }
 
-int nd_deal_port(struct nd_deal *deal, unsigned port, uint16_t id, uint16_t rx, uint16_t tx,
-                 enum nf_side side, struct ft_fault *fault)
+int nd_deal_port(struct nd_deal *deal, unsigned port, struct ft_fault *fault)
 {
-    deal->port[port].id = id;
-    deal->port[port].scaled = rx >= deal->lanes;
-    deal->port[port].queues = tx >= deal->lanes;
-    deal->port[port].side = side;
     rte_spinlock_init(&deal->port[port].receiving);
     rte_spinlock_init(&deal->port[port].sending);
     for (unsigned l = 0; l < deal->lanes; l++) {
@@ -52,10 +38,7 @@ static bool is_arp_reply(const uint8_t *frame, uint32_t len)
     return len >= 42 && frame[12] == 0x08 && frame[13] == 0x06 && frame[20] == 0 && frame[21] == 2;
 }
 
-/*
- * Only a live lane's chain may be asked who owns a packet: on a standby the region is being replayed, or
- * written.
- */
+/* Only a live lane's chain may be asked who owns a packet: a standby's region is replayed, or written. */
 static bool may_ask(const struct nd_deal *deal, unsigned poller)
 {
     enum ft_order doing = deal->lane ? deal->lane[poller].doing : FT_LANE_WAIT;
@@ -94,7 +77,7 @@ static void deal_to(struct nd_deal *deal, unsigned port, unsigned lane, struct r
 static void deal_to_all(struct nd_deal *deal, unsigned port, struct rte_mbuf *m)
 {
     for (unsigned l = 1; l < deal->lanes; l++) {
-        struct rte_mbuf *copy = rte_pktmbuf_copy(m, deal->pool, 0, UINT32_MAX);
+        struct rte_mbuf *copy = rte_pktmbuf_copy(m, m->pool, 0, UINT32_MAX);
 
         if (copy)
             deal_to(deal, port, l, copy);
@@ -125,10 +108,8 @@ uint32_t nd_deal_receive(struct nd_deal *deal, unsigned lane, unsigned port, str
      * cannot know, the lane whose NAT gave out a port, is dealt on. */
     if (deal->port[port].scaled) {
         poll_port(deal, lane, port, (uint16_t)lane);
-        return rte_ring_sc_dequeue_burst(deal->port[port].ring[lane], (void **)out, max, NULL);
-    }
-    /* Polling and dealing under one lock: a flow's frames stay in order. */
-    if (rte_spinlock_trylock(&deal->port[port].receiving)) {
+    } else if (rte_spinlock_trylock(&deal->port[port].receiving)) {
+        /* Polling and dealing under one lock: a flow's frames stay in order. */
         poll_port(deal, lane, port, 0);
         rte_spinlock_unlock(&deal->port[port].receiving);
     }

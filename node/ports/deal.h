@@ -13,7 +13,6 @@
 #include "node/lane/lane.h"
 
 #include <rte_ethdev.h>
-#include <rte_mempool.h>
 #include <rte_ring.h>
 #include <rte_spinlock.h>
 
@@ -23,7 +22,6 @@ struct nd_deal {
     unsigned lanes;
     const struct nd_lane *lane; /* [lanes]; NULL until they are made: then frames are dealt by hash */
     const struct nf_l3_config *l3;
-    struct rte_mempool *pool;
     struct {
         rte_spinlock_t receiving, sending;
         uint16_t id; /* DPDK's */
@@ -35,12 +33,10 @@ struct nd_deal {
     _Atomic uint64_t full; /* frames that found a ring full */
 };
 
-void nd_deal_open(struct nd_deal *deal, unsigned lanes, const struct nf_l3_config *l3,
-                  struct rte_mempool *pool);
+/* Makes the port's locks and rings, once the device is started and id, scaled, queues and side are set.
+ * FT_ENOMEM. */
+int nd_deal_port(struct nd_deal *deal, unsigned port, struct ft_fault *fault);
 void nd_deal_close(struct nd_deal *deal);
-/* Once the device is started: receive and transmit queues it has. FT_ENOMEM. */
-int nd_deal_port(struct nd_deal *deal, unsigned port, uint16_t id, uint16_t rx, uint16_t tx,
-                 enum nf_side side, struct ft_fault *fault);
 
 /* The lane's next frames, at most `max`. */
 uint32_t nd_deal_receive(struct nd_deal *deal, unsigned lane, unsigned port, struct rte_mbuf *out[],

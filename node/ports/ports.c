@@ -208,41 +208,34 @@ static int deal_queues(uint16_t id, uint16_t size, unsigned lanes)
     return rte_eth_dev_rss_reta_update(id, table, size);
 }
 
-/* Writes how many queues of each kind the port has: 1 where lanes have to share. */
-static int configure(uint16_t id, const struct rte_eth_dev_info *info, unsigned lanes, uint16_t *rx,
-                     uint16_t *tx)
-{
-    struct rte_eth_conf conf = {0}, plain = {0};
-
-    *rx = 1;
-    *tx = info->max_tx_queues >= lanes ? (uint16_t)lanes : 1;
-    if (can_scale(info, lanes)) {
-        scale(&conf, info);
-        if (rte_eth_dev_configure(id, (uint16_t)lanes, *tx, &conf) == 0) {
-            *rx = (uint16_t)lanes;
-            return 0;
-        }
-    }
-    return rte_eth_dev_configure(id, 1, *tx, &plain);
-}
-
-static int start(struct nd_ports *ports, unsigned port, unsigned lanes, uint16_t *rxq, uint16_t *txq)
+/* One queue of each kind where lanes have to share. */
+static int start(struct nd_ports *ports, unsigned port)
 {
     struct rte_eth_dev_info info;
-    uint16_t id = ports->id[port], rx = RX_RING, tx = TX_RING;
+    struct rte_eth_conf conf = {0}, plain = {0};
+    uint16_t id = ports->deal.port[port].id, lanes = (uint16_t)ports->deal.lanes, rx = RX_RING, tx = TX_RING;
     int error = rte_eth_dev_info_get(id, &info);
 
-    if (!error)
-        error = configure(id, &info, lanes, rxq, txq);
+    if (error)
+        return error;
+    uint16_t txq = info.max_tx_queues >= lanes ? lanes : 1, rxq = can_scale(&info, lanes) ? lanes : 1;
+
+    if (rxq > 1)
+        scale(&conf, &info);
+    error = rte_eth_dev_configure(id, rxq, txq, &conf);
+    if (error && rxq > 1)
+        error = rte_eth_dev_configure(id, rxq = 1, txq, &plain);
+    ports->deal.port[port].scaled = rxq > 1;
+    ports->deal.port[port].queues = txq >= lanes;
     if (!error)
         error = rte_eth_dev_adjust_nb_rx_tx_desc(id, &rx, &tx);
-    for (unsigned q = 0; !error && q < *rxq; q++)
-        error = rte_eth_rx_queue_setup(id, (uint16_t)q, rx, SOCKET_ID_ANY, NULL, ports->pool);
-    for (unsigned q = 0; !error && q < *txq; q++)
-        error = rte_eth_tx_queue_setup(id, (uint16_t)q, tx, SOCKET_ID_ANY, NULL);
+    for (uint16_t q = 0; !error && q < rxq; q++)
+        error = rte_eth_rx_queue_setup(id, q, rx, SOCKET_ID_ANY, NULL, ports->pool);
+    for (uint16_t q = 0; !error && q < txq; q++)
+        error = rte_eth_tx_queue_setup(id, q, tx, SOCKET_ID_ANY, NULL);
     if (!error)
         error = rte_eth_dev_start(id);
-    if (!error && *rxq > 1)
+    if (!error && rxq > 1)
         error = deal_queues(id, info.reta_size, lanes);
     if (!error)
         rte_eth_promiscuous_enable(id); /* the virtual MAC is not the port's own; not every port can */
@@ -267,14 +260,13 @@ static int open_ports(struct nd_ports *ports, const struct nd_config *config, co
     for (unsigned i = 0; i < NF_PORTS_MAX && node->port[i][0]; i++) {
         struct log log;
         char why[160];
-        uint16_t rxq = 1, txq = 1;
         const char *name = config->chain.l3 ? config->l3.port[i].name : i ? "outside" : "inside";
 
         log_begin(&log);
-        int error = attach(node->port[i], &ports->id[i]);
+        int error = attach(node->port[i], &ports->deal.port[i].id);
 
         if (!error)
-            error = start(ports, i, config->chain.lanes, &rxq, &txq);
+            error = start(ports, i);
         log_end(&log, why, sizeof(why));
         if (error)
             return ft_fail(fault, is_permission(error) ? FT_EPERM : FT_EINVAL,
@@ -282,9 +274,8 @@ static int open_ports(struct nd_ports *ports, const struct nd_config *config, co
                            why[0] ? why : strerror(-error));
         ports->io.side[i] = config->chain.l3 ? config->l3.port[i].side : i == 0 ? NF_INSIDE : NF_OUTSIDE;
         own_mac(node->name, i, ports->io.own[i]);
-        if (config->chain.lanes > 1)
-            error = nd_deal_port(&ports->deal, i, ports->id[i], rxq, txq, ports->io.side[i], fault);
-        if (error)
+        ports->deal.port[i].side = ports->io.side[i];
+        if (config->chain.lanes > 1 && (error = nd_deal_port(&ports->deal, i, fault)))
             return error;
         ports->io.ports = (uint16_t)(i + 1);
     }
@@ -303,7 +294,7 @@ static uint32_t receive(void *ctx, unsigned lane, unsigned port, struct nd_frame
     uint32_t kept = 0, n;
 
     n = ports->deal.lanes > 1 ? nd_deal_receive(&ports->deal, lane, port, in, max)
-                              : rte_eth_rx_burst(ports->id[port], 0, in, (uint16_t)max);
+                              : rte_eth_rx_burst(ports->deal.port[port].id, 0, in, (uint16_t)max);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t len = rte_pktmbuf_pkt_len(in[i]);
 
@@ -329,7 +320,7 @@ static uint32_t transmit(void *ctx, unsigned lane, unsigned port, const struct f
         out[i] = held[i].packet;
     if (ports->deal.lanes > 1)
         return nd_deal_send(&ports->deal, lane, port, out, n);
-    return rte_eth_tx_burst(ports->id[port], 0, out, (uint16_t)n);
+    return rte_eth_tx_burst(ports->deal.port[port].id, 0, out, (uint16_t)n);
 }
 
 static void *make(void *ctx, unsigned lane, const void *frame, uint32_t len)
@@ -363,7 +354,8 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
     const struct nd_node *node = &config->node[n];
     int error = open_eal(config, node, fault);
 
-    *ports = (struct nd_ports){.io = {.ctx = ports,
+    *ports = (struct nd_ports){.deal = {.lanes = config->chain.lanes, .l3 = config->chain.l3},
+                               .io = {.ctx = ports,
                                       .buffers = node->mbufs / config->chain.lanes,
                                       .receive = receive,
                                       .send = transmit,
@@ -379,8 +371,7 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
         error = ft_fail(fault, FT_ENOMEM,
                         "node %s: no memory for %u packet buffers in %u MB; lower mbufs or raise memory_mb",
                         node->name, node->mbufs, node->memory_mb);
-    nd_deal_open(&ports->deal, config->chain.lanes, config->chain.l3, ports->pool);
-    if (!error)
+    else
         error = open_ports(ports, config, node, fault);
     if (error)
         nd_ports_close(ports);
@@ -390,8 +381,8 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
 void nd_ports_close(struct nd_ports *ports)
 {
     for (unsigned i = 0; i < ports->io.ports; i++) {
-        rte_eth_dev_stop(ports->id[i]);
-        rte_eth_dev_close(ports->id[i]);
+        rte_eth_dev_stop(ports->deal.port[i].id);
+        rte_eth_dev_close(ports->deal.port[i].id);
     }
     ports->io.ports = 0;
     nd_deal_close(&ports->deal);

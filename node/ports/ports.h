@@ -11,10 +11,9 @@
 #include "node/ports/deal.h"
 
 struct nd_ports {
-    struct nd_io io;           /* what lanes see; the number of ports is io.ports */
-    uint16_t id[NF_PORTS_MAX]; /* DPDK's numbers */
+    struct nd_io io; /* what lanes see; the number of ports is io.ports */
     struct rte_mempool *pool;
-    struct nd_deal deal; /* with several lanes */
+    struct nd_deal deal; /* id and side of the ports; the rest with several lanes */
     uint64_t refused;    /* frames too short, too long or scattered; roughly right with several lanes */
 };
 

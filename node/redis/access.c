@@ -34,10 +34,10 @@ struct bench {
     uint64_t unused; /* what was read, so that it is read */
 };
 
-static struct key draw_key(struct bench *b)
+static void draw_keys(struct bench *b, struct key keys[], uint32_t count)
 {
-    FT_CHECK(b->entries > 0, "no entries to draw from");
-    return (struct key){.number = ft_draw(&b->draw) % b->entries};
+    for (uint32_t k = 0; k < count; k++)
+        keys[k] = (struct key){.number = ft_draw(&b->draw) % b->entries};
 }
 
 static int by_time(const void *a, const void *b)
@@ -112,65 +112,46 @@ static const struct nf_module bare = {.name = "bare",
                                       .make = bare_make,
                                       .process = bare_process};
 
-static void read_map(struct bench *b, const struct nf *nf, const struct key *key)
+enum access { READ_MAP, WRITE_MAP, READ_SHARED, WRITE_SHARED, READ_WORD, ADD_WORD };
+
+/* Returns what was read. */
+static inline __attribute__((always_inline)) uint64_t access_state(const struct nf *nf, enum access access,
+                                                                   const struct key *key)
 {
     const struct state *s = nf->state;
-    const struct value *value = nf_map_value(s->map, nf_map_find(s->map, key));
-
-    b->unused += value->word[0];
-}
-
-static void write_map(struct bench *b, const struct nf *nf, const struct key *key)
-{
-    const struct state *s = nf->state;
-    const struct value *value = nf_map_value(s->map, nf_map_find(s->map, key));
-
-    (void)b;
-    NF_EDIT(nf, value)->word[0]++;
-}
-
-static void read_shared(struct bench *b, const struct nf *nf, const struct key *key)
-{
-    const struct state *s = nf->state;
-    struct value value;
-
-    if (nf_shared_map_get(nf, s->shared, key, &value))
-        b->unused += value.word[0];
-}
-
-static void write_shared(struct bench *b, const struct nf *nf, const struct key *key)
-{
-    const struct state *s = nf->state;
+    struct value value = {{0}};
     uint64_t sum = 0;
 
-    nf_shared_map_add_to(nf, s->shared, key, 0, 1, UINT64_MAX, &sum);
-    b->unused += sum;
+    switch (access) {
+    case READ_MAP:
+        return ((const struct value *)nf_map_value(s->map, nf_map_find(s->map, key)))->word[0];
+    case WRITE_MAP:
+        return NF_EDIT(nf, (const struct value *)nf_map_value(s->map, nf_map_find(s->map, key)))->word[0]++;
+    case READ_SHARED:
+        nf_shared_map_get(nf, s->shared, key, &value);
+        return value.word[0];
+    case WRITE_SHARED:
+        nf_shared_map_add_to(nf, s->shared, key, 0, 1, UINT64_MAX, &sum);
+        return sum;
+    case READ_WORD:
+        return nf_shared_word_get(nf, s->word);
+    case ADD_WORD:
+        return nf_shared_word_add(nf, s->word, 1);
+    }
+    return 0;
 }
 
-static void read_word(struct bench *b, const struct nf *nf, const struct key *key)
-{
-    (void)key;
-    b->unused += nf_shared_word_get(nf, ((const struct state *)nf->state)->word);
-}
-
-static void add_word(struct bench *b, const struct nf *nf, const struct key *key)
-{
-    (void)key;
-    b->unused += nf_shared_word_add(nf, ((const struct state *)nf->state)->word, 1);
-}
-
-static inline __attribute__((always_inline)) struct nd_redis_times time_local(
-    struct bench *b, const struct nf *nf,
-    void (*access)(struct bench *b, const struct nf *nf, const struct key *key))
+static inline __attribute__((always_inline)) struct nd_redis_times time_local(struct bench *b,
+                                                                              const struct nf *nf,
+                                                                              enum access access)
 {
     struct key keys[GROUP];
 
     for (uint32_t i = 0; i < b->samples; i++) {
-        for (uint32_t k = 0; k < GROUP; k++)
-            keys[k] = draw_key(b);
+        draw_keys(b, keys, GROUP);
         uint64_t from = nd_now();
         for (uint32_t k = 0; k < GROUP; k++)
-            access(b, nf, &keys[k]);
+            b->unused += access_state(nf, access, &keys[k]);
         b->taken[i] = (double)(nd_now() - from) / GROUP;
     }
     return summarize(b);
@@ -191,9 +172,8 @@ static void fill_maps(const struct bench *b, const struct nf *nf)
 
 static int measure_local(struct nd_redis_access *out, struct bench *b, struct ft_fault *fault)
 {
-    uint32_t capacity = b->entries;
     struct nf_chain_config chain = {
-        .name = "access", .lanes = LANES, .count = 1, .nfs = {{&bare, &capacity}}};
+        .name = "access", .lanes = LANES, .count = 1, .nfs = {{&bare, &b->entries}}};
     static const struct ft_region_config how = {.name = "access"};
     struct ft_region *region = NULL;
     struct nf_chain *made = NULL;
@@ -206,12 +186,12 @@ static int measure_local(struct nd_redis_access *out, struct bench *b, struct ft
         const struct nf *nf = nf_chain_nf(made, 1);
 
         fill_maps(b, nf);
-        out->local_read = time_local(b, nf, read_map);
-        out->local_write = time_local(b, nf, write_map);
-        out->shared_read = time_local(b, nf, read_shared);
-        out->shared_write = time_local(b, nf, write_shared);
-        out->word_read = time_local(b, nf, read_word);
-        out->word_add = time_local(b, nf, add_word);
+        out->local_read = time_local(b, nf, READ_MAP);
+        out->local_write = time_local(b, nf, WRITE_MAP);
+        out->shared_read = time_local(b, nf, READ_SHARED);
+        out->shared_write = time_local(b, nf, WRITE_SHARED);
+        out->word_read = time_local(b, nf, READ_WORD);
+        out->word_add = time_local(b, nf, ADD_WORD);
     }
     nf_chain_free(made);
     if (region)
@@ -259,8 +239,7 @@ static struct nd_redis_times time_remote(struct bench *b, struct nd_wire *w, uin
     for (uint32_t i = 0; i < b->samples && !atomic_load(&w->lost); i++) {
         struct key keys[GROUP];
 
-        for (uint32_t k = 0; k < batch; k++)
-            keys[k] = draw_key(b);
+        draw_keys(b, keys, batch);
         uint64_t from = nd_now();
         for (uint32_t k = 0; k < batch; k++)
             put(w, &keys[k]);

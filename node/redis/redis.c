@@ -22,11 +22,10 @@ struct nd_redis {
     struct nd_redis_server server; /* pid 0: somebody else's */
     struct nd_wire wire;
     struct nf_backend *backend;
-    bool loading;
+    bool loading;       /* a new chain's state, for whose answers nobody waits */
     uint64_t awaited;   /* last command whose answer packets wait for */
     uint64_t ended;     /* last burst whose commands are all gathered */
     uint64_t confirmed; /* last burst whose outputs may leave */
-    uint64_t reads, writes;
     char settings[400];
 };
 
@@ -37,12 +36,12 @@ static bool is_lost(const struct nd_redis *r)
     return atomic_load_explicit(&r->wire.lost, memory_order_relaxed);
 }
 
-/* All bursts that have ended are told in what is written now. */
-static void flush(struct nd_redis *r)
+/* Writes, and waits for the answers up to `upto`. All bursts that have ended are told in what is written. */
+static void flush(struct nd_redis *r, uint64_t upto)
 {
     nd_wire_write(&r->wire);
-    if (r->awaited > r->wire.answered && !r->loading)
-        nd_wire_await(&r->wire, r->awaited);
+    if (upto > r->wire.answered)
+        nd_wire_await(&r->wire, upto);
     else
         nd_wire_take(&r->wire);
     if (!is_lost(r))
@@ -59,17 +58,13 @@ static void end_burst(void *ctx, uint64_t burst)
     if (r->awaited <= r->wire.answered)
         r->confirmed = burst;
     else if (!r->options.across)
-        flush(r);
+        flush(r, r->awaited);
 }
 
 void nd_redis_settle(struct nd_redis *r)
 {
-    if (is_lost(r))
-        return;
-    nd_wire_write(&r->wire);
-    nd_wire_await(&r->wire, r->wire.told);
     if (!is_lost(r))
-        r->confirmed = r->ended;
+        flush(r, r->wire.told);
 }
 
 /* ---- what ---------------------------------------------------------------------------------------- */
@@ -81,14 +76,11 @@ static void send_command(struct nd_redis *r, const struct nd_wire_arg args[], ui
     if (is_lost(r))
         return;
     nd_wire_command(&r->wire, args, count, want, value);
-    if (read)
-        r->reads++;
-    else
-        r->writes++;
+    *(read ? &r->wire.counts.reads : &r->wire.counts.writes) += 1;
     if (read || r->options.mode == ND_REDIS_SYNC)
         r->awaited = r->wire.told;
     if (r->wire.unsent >= (r->loading ? LOAD_BATCH : r->options.batch))
-        flush(r);
+        flush(r, r->loading ? 0 : r->awaited);
 }
 
 static struct nd_wire_arg decimal(char text[24], int64_t n)
@@ -168,12 +160,11 @@ static void clear(void *ctx)
 static void loaded(void *ctx)
 {
     struct nd_redis *r = ctx;
-    struct nd_wire *w = &r->wire;
 
     nd_redis_settle(r);
     r->loading = false;
     r->ended = r->confirmed = 0;
-    r->reads = r->writes = w->batches = w->waits = w->bytes_out = w->bytes_in = 0;
+    r->wire.counts = (struct nd_redis_counts){0};
 }
 
 /* ---- opening --------------------------------------------------------------------------------------- */
@@ -190,16 +181,15 @@ static int check_ours(struct nd_redis *r, struct ft_fault *fault)
     redisReply *owner = redisCommand(r->wire.context, "GET %s", MARKER);
     bool ours = owner && owner->type == REDIS_REPLY_STRING && strcmp(owner->str, r->options.marker) == 0;
 
+    freeReplyObject(owner);
     if (!owner)
         return refuse(r, fault, "GET");
-    freeReplyObject(owner);
     if (ours)
         return FT_OK;
     redisReply *size = redisCommand(r->wire.context, "DBSIZE");
     long long keys = size && size->type == REDIS_REPLY_INTEGER ? size->integer : -1;
 
-    if (size)
-        freeReplyObject(size);
+    freeReplyObject(size);
     if (keys < 0)
         return refuse(r, fault, "DBSIZE");
     if (keys > 0)
@@ -209,35 +199,24 @@ static int check_ours(struct nd_redis *r, struct ft_fault *fault)
     return FT_OK;
 }
 
-/* The server's version; "?" when it does not say. */
-static void read_version(struct nd_redis *r, char out[24])
-{
-    redisReply *info = redisCommand(r->wire.context, "INFO server");
-    const char *at = info && info->type == REDIS_REPLY_STRING ? strstr(info->str, "redis_version:") : NULL;
-
-    snprintf(out, 24, "?");
-    if (at)
-        snprintf(out, 24, "%.*s", (int)strcspn(at + 14, "\r\n"), at + 14);
-    if (info)
-        freeReplyObject(info);
-}
-
 static void describe(struct nd_redis *r)
 {
     const struct nd_redis_options *o = &r->options;
-    char server[24];
+    redisReply *info = redisCommand(r->wire.context, "INFO server");
+    const char *at = info && info->type == REDIS_REPLY_STRING ? strstr(info->str, "redis_version:") : NULL;
+    const char *version = at ? at + 14 : "?";
 
-    read_version(r, server);
     snprintf(r->settings, sizeof(r->settings),
-             "%s, cache %s, batch %u%s, counters by %s; Redis %s at %s by TCP, no delay, keep-alive, one "
+             "%s, cache %s, batch %u%s, counters by %s; Redis %.*s at %s by TCP, no delay, keep-alive, one "
              "connection, hiredis %d.%d.%d; %s",
              o->mode == ND_REDIS_SYNC ? "sync" : "async", o->cache ? "on" : "off", o->batch,
              o->across ? " across bursts" : "",
              o->offload ? "INCRBY"
              : o->cache ? "SET"
                         : "GET and SET",
-             server, r->wire.name, HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH,
-             r->server.pid ? r->server.settings : "a server that was there");
+             (int)strcspn(version, "\r\n"), version, r->wire.name, HIREDIS_MAJOR, HIREDIS_MINOR,
+             HIREDIS_PATCH, r->server.pid ? r->server.settings : "a server that was there");
+    freeReplyObject(info);
 }
 
 static int put_together(struct nd_redis *r, struct ft_fault *fault)
@@ -334,10 +313,5 @@ const char *nd_redis_settings(const struct nd_redis *r)
 
 struct nd_redis_counts nd_redis_counts(const struct nd_redis *r)
 {
-    return (struct nd_redis_counts){.reads = r->reads,
-                                    .writes = r->writes,
-                                    .batches = r->wire.batches,
-                                    .waits = r->wire.waits,
-                                    .bytes_out = r->wire.bytes_out,
-                                    .bytes_in = r->wire.bytes_in};
+    return r->wire.counts;
 }

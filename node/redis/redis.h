@@ -94,12 +94,10 @@ struct nd_redis_times {
 struct nd_redis_access {
     struct nd_redis_times local_read, local_write; /* lookup; lookup and edit. Of the mean of 64 in a row */
     struct nd_redis_times shared_read,
-        shared_write;                          /* the same in a map that two lanes share, sections and all */
+        shared_write;                          /* the same in a map that two lanes share, with sections */
     struct nd_redis_times word_read, word_add; /* a number that two lanes share */
-    struct nd_redis_times remote_read, remote_write; /* GET; SET. Each by itself, to its answer */
-    struct nd_redis_times remote_add;                /* INCRBY */
-    struct nd_redis_times piped_read, piped_write;   /* the same, of the mean of 64 in one batch */
-    struct nd_redis_times piped_add;
+    struct nd_redis_times remote_read, remote_write, remote_add; /* GET; SET; INCRBY. Each to its answer */
+    struct nd_redis_times piped_read, piped_write, piped_add; /* the same, of the mean of 64 in one batch */
     char settings[240]; /* of the server and the connection, for people */
 };
 /*

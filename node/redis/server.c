@@ -81,15 +81,6 @@ static bool answers(uint16_t port)
     return there;
 }
 
-static int why_ended(const struct nd_redis_server *server, int status, struct ft_fault *fault)
-{
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-        return ft_fail(fault, FT_ENOENT, "redis-server is not installed, expected Debian's redis-server");
-    return ft_fail(fault, FT_EIO, "redis-server on port %u ended at once (%s %d)", server->port,
-                   WIFEXITED(status) ? "exit" : "signal",
-                   WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
-}
-
 static int wait_ready(struct nd_redis_server *server, struct ft_fault *fault)
 {
     uint64_t until = nd_now() + READY_NS;
@@ -97,8 +88,14 @@ static int wait_ready(struct nd_redis_server *server, struct ft_fault *fault)
 
     while (nd_now() < until) {
         if (waitpid(server->pid, &status, WNOHANG) == server->pid) {
+            bool exited = WIFEXITED(status);
+
             server->pid = 0;
-            return why_ended(server, status, fault);
+            if (exited && WEXITSTATUS(status) == 127)
+                return ft_fail(fault, FT_ENOENT,
+                               "redis-server is not installed, expected Debian's redis-server");
+            return ft_fail(fault, FT_EIO, "redis-server on port %u ended at once (%s %d)", server->port,
+                           exited ? "exit" : "signal", exited ? WEXITSTATUS(status) : WTERMSIG(status));
         }
         if (answers(server->port))
             return FT_OK;
@@ -136,11 +133,8 @@ void nd_redis_server_stop(struct nd_redis_server *server)
     uint64_t until = nd_now() + END_NS;
     bool gone = server->pid <= 0 || kill(server->pid, SIGTERM) != 0;
 
-    while (!gone && nd_now() < until) {
+    for (; !gone && nd_now() < until; nanosleep(&(struct timespec){.tv_nsec = SLEEP_NS}, NULL))
         gone = waitpid(server->pid, NULL, WNOHANG) != 0;
-        if (!gone)
-            nanosleep(&(struct timespec){.tv_nsec = SLEEP_NS}, NULL);
-    }
     if (!gone) {
         kill(server->pid, SIGKILL);
         waitpid(server->pid, NULL, 0);

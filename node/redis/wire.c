@@ -5,6 +5,7 @@
 #include "ftcore/base/check.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,19 +47,17 @@ static const char *const wanted[] = {"OK", "a number", "the number that the regi
                                      "what the region has", "no such key"};
 
 /* True when the next answer is to be of this kind; it is used up. */
-static bool expect(struct nd_wire *w, enum nd_want kind, uint64_t *value)
+static bool expect(struct nd_wire *w, enum nd_want kind, struct nd_wire_want *want)
 {
-    const struct nd_wire_want *want = &w->wants[w->answered % ND_WIRE_WANTS];
-
+    *want = w->wants[w->answered % ND_WIRE_WANTS];
     if (w->answered == w->told) {
         nd_wire_lose(w, "an answer to nothing");
         return false;
     }
     w->answered++;
-    *value = want->value;
     if (want->kind == kind || (kind == ND_WANT_NUMBER && want->kind == ND_WANT_THIS_NUMBER))
         return true;
-    nd_wire_lose(w, "command %llu: expected %s, got %s", (unsigned long long)w->answered, wanted[want->kind],
+    nd_wire_lose(w, "command %" PRIu64 ": expected %s, got %s", w->answered, wanted[want->kind],
                  kind == ND_WANT_BYTES ? "other bytes" : wanted[kind]);
     return false;
 }
@@ -66,35 +65,34 @@ static bool expect(struct nd_wire *w, enum nd_want kind, uint64_t *value)
 static void *on_string(const redisReadTask *task, char *text, size_t len)
 {
     struct nd_wire *w = task->privdata;
-    uint64_t value;
+    struct nd_wire_want want;
 
     if (task->type == REDIS_REPLY_ERROR)
         nd_wire_lose(w, "%.*s", (int)(len < 150 ? len : 150), text);
     else if (task->type == REDIS_REPLY_STATUS)
-        expect(w, ND_WANT_STATUS, &value);
-    else if (expect(w, ND_WANT_BYTES, &value) && XXH3_64bits(text, len) != value)
-        nd_wire_lose(w, "command %llu: expected what the region has, got other bytes",
-                     (unsigned long long)w->answered);
+        expect(w, ND_WANT_STATUS, &want);
+    else if (expect(w, ND_WANT_BYTES, &want) && XXH3_64bits(text, len) != want.value)
+        nd_wire_lose(w, "command %" PRIu64 ": expected what the region has, got other bytes", w->answered);
     return w;
 }
 
 static void *on_number(const redisReadTask *task, long long number)
 {
     struct nd_wire *w = task->privdata;
-    const struct nd_wire_want *want = &w->wants[w->answered % ND_WIRE_WANTS];
-    uint64_t value;
+    struct nd_wire_want want;
 
-    if (expect(w, ND_WANT_NUMBER, &value) && want->kind == ND_WANT_THIS_NUMBER && (uint64_t)number != value)
-        nd_wire_lose(w, "command %llu: expected %llu as the region has, got %llu",
-                     (unsigned long long)w->answered, (unsigned long long)value, (unsigned long long)number);
+    if (expect(w, ND_WANT_NUMBER, &want) && want.kind == ND_WANT_THIS_NUMBER &&
+        (uint64_t)number != want.value)
+        nd_wire_lose(w, "command %" PRIu64 ": expected %" PRIu64 " as the region has, got %" PRIu64,
+                     w->answered, want.value, (uint64_t)number);
     return w;
 }
 
 static void *on_nil(const redisReadTask *task)
 {
-    uint64_t value;
+    struct nd_wire_want want;
 
-    expect(task->privdata, ND_WANT_NIL, &value);
+    expect(task->privdata, ND_WANT_NIL, &want);
     return task->privdata;
 }
 
@@ -105,7 +103,7 @@ static void parse(struct nd_wire *w, const char *bytes, size_t len)
 {
     void *answer;
 
-    w->bytes_in += len;
+    w->counts.bytes_in += len;
     if (redisReaderFeed(w->reader, bytes, len) != REDIS_OK)
         nd_wire_lose(w, "%s", w->reader->errstr);
     do {
@@ -145,7 +143,7 @@ void nd_wire_await(struct nd_wire *w, uint64_t count)
 {
     unsigned looks = 0;
 
-    w->waits += w->answered < count;
+    w->counts.waits += w->answered < count;
     while (w->answered < count && !atomic_load_explicit(&w->lost, memory_order_relaxed))
         if (receive(w, looks < SPINS ? MSG_DONTWAIT : 0))
             looks = 0;
@@ -170,8 +168,8 @@ void nd_wire_write(struct nd_wire *w)
             nd_wire_lose(w, errno == EAGAIN ? "takes no command for %d s" : "the connection is lost",
                          PATIENCE);
     }
-    w->bytes_out += sent;
-    w->batches++;
+    w->counts.bytes_out += sent;
+    w->counts.batches++;
     w->out_len = 0;
     w->unsent = 0;
 }
@@ -238,24 +236,16 @@ int nd_wire_open(struct nd_wire *w, const char *host, uint16_t port, struct ft_f
     memset(w, 0, sizeof(*w));
     snprintf(w->name, sizeof(w->name), "%.20s:%u", host, port);
     w->context = redisConnectWithTimeout(host, port, patience);
-    if (!w->context || w->context->err) {
-        int error = ft_fail(fault, FT_ENOENT, "redis %s: %s, expected a server there", w->name,
-                            w->context ? w->context->errstr : "no memory");
-        nd_wire_close(w);
-        return error;
-    }
-    if (redisSetTimeout(w->context, patience) != REDIS_OK || redisEnableKeepAlive(w->context) != REDIS_OK) {
-        int error = ft_fail(fault, FT_EIO, "redis %s: %s", w->name, w->context->errstr);
-        nd_wire_close(w);
-        return error;
-    }
+    if (!w->context || w->context->err)
+        return ft_fail(fault, FT_ENOENT, "redis %s: %s, expected a server there", w->name,
+                       w->context ? w->context->errstr : "no memory");
+    if (redisSetTimeout(w->context, patience) != REDIS_OK || redisEnableKeepAlive(w->context) != REDIS_OK)
+        return ft_fail(fault, FT_EIO, "redis %s: %s", w->name, w->context->errstr);
     w->reader = redisReaderCreateWithFunctions(&on_answer);
     w->out = malloc(OUT_ROOM);
     w->wants = calloc(ND_WIRE_WANTS, sizeof(*w->wants));
-    if (!w->reader || !w->out || !w->wants) {
-        nd_wire_close(w);
+    if (!w->reader || !w->out || !w->wants)
         return ft_fail(fault, FT_ENOMEM, "redis %s: no memory for its buffers", w->name);
-    }
     w->reader->privdata = w;
     w->reader->maxbuf = 0; /* keeps its buffer, however large it was once */
     return FT_OK;
@@ -269,8 +259,4 @@ void nd_wire_close(struct nd_wire *w)
         redisFree(w->context);
     free(w->out);
     free(w->wants);
-    w->reader = NULL;
-    w->context = NULL;
-    w->out = NULL;
-    w->wants = NULL;
 }

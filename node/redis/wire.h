@@ -7,11 +7,9 @@
 #ifndef NODE_REDIS_WIRE_H
 #define NODE_REDIS_WIRE_H
 
-#include "ftcore/base/error.h"
+#include "node/redis/redis.h"
 
 #include <stdatomic.h>
-#include <stdbool.h>
-#include <stdint.h>
 
 #include <hiredis/hiredis.h>
 
@@ -33,12 +31,13 @@ struct nd_wire {
     struct nd_wire_want *wants; /* [ND_WIRE_WANTS], ring */
     uint64_t told, answered;    /* commands gathered, and answered, ever */
     uint32_t unsent;            /* commands in `out` */
-    uint64_t batches, waits, bytes_out, bytes_in;
+    struct nd_redis_counts counts;
     _Atomic bool lost;
     char why[200];
 };
 
-/* Connected, with keep-alive, without delay. FT_ENOENT: nobody there; FT_ENOMEM. */
+/* Connected, with keep-alive, without delay. FT_ENOENT: nobody there; FT_EIO, FT_ENOMEM. After a failure too
+ * it has to be closed, once. */
 int nd_wire_open(struct nd_wire *wire, const char *host, uint16_t port, struct ft_fault *fault);
 void nd_wire_close(struct nd_wire *wire);
 
