@@ -26,7 +26,7 @@ static void set_gate(struct rp_replicator *rp, const struct ft_action *a)
     for (unsigned l = 0; l < rp->lanes; l++) {
         struct ft_lane *lane = rp_lane(rp, l);
         uint64_t stable = a->gate == FT_GATE_SOLO ? FT_ALL : a->gate == FT_GATE_SHUT ? 0 : a->vector[l];
-        uint64_t lease = a->gate == FT_GATE_SOLO ? FT_ALL : a->gate == FT_GATE_SHUT ? 0 : a->lease_until;
+        uint64_t lease = a->gate == FT_GATE_GUARDED ? a->lease_until : stable;
 
         /* Closing writes the lease first, opening writes `stable` first: no output finds both open by
          * accident. */
@@ -61,11 +61,13 @@ static void give_order(struct rp_replicator *rp, enum ft_order kind, const uint6
     }
 }
 
-static bool are_quiesced(struct rp_replicator *rp)
+bool rp_ordered(struct rp_replicator *rp, enum ft_order kind)
 {
+    if (rp->ordered != kind)
+        return false;
     for (unsigned l = 0; l < rp->lanes; l++)
         if (atomic_load_explicit(&rp_lane(rp, l)->report.done, memory_order_acquire) !=
-            ft_order_make(rp->ordered, rp->order))
+            ft_order_make(kind, rp->order))
             return false;
     return true;
 }
@@ -76,7 +78,7 @@ static void stop_lanes(struct rp_replicator *rp)
     uint64_t waited = 0;
 
     give_order(rp, FT_LANE_WAIT, NULL);
-    while (!are_quiesced(rp) && !atomic_load(&rp->stop)) {
+    while (!rp_ordered(rp, FT_LANE_WAIT) && !atomic_load(&rp->stop)) {
         rp_sleep(STEP_NS);
         waited += STEP_NS;
         FT_CHECK(waited < QUIESCE_NS, "a lane has not reached a burst boundary for seconds");

@@ -139,6 +139,8 @@ void rp_reports(struct rp_replicator *rp); /* all else that they reached */
  */
 void rp_step(struct rp_replicator *rp, struct ft_event *event);
 void rp_carry_out(struct rp_replicator *rp);
+/* The order given last is this, and all lanes have reached it. */
+bool rp_ordered(struct rp_replicator *rp, enum ft_order kind);
 
 /* schedule.c: when this thread sends, whether it sleeps, and whether it compresses. */
 void rp_schedule_begin(struct rp_replicator *rp);       /* by the thread itself */

@@ -55,18 +55,6 @@ static void report_port_beats(struct rp_replicator *rp)
     }
 }
 
-/* All lanes have reached the order given last. */
-static bool ordered(struct rp_replicator *rp, enum ft_order kind)
-{
-    if (rp->ordered != kind)
-        return false;
-    for (unsigned l = 0; l < rp->lanes; l++)
-        if (atomic_load_explicit(&rp_lane(rp, l)->report.done, memory_order_acquire) !=
-            ft_order_make(kind, rp->order))
-            return false;
-    return true;
-}
-
 /* False while the stream does not account for all: the standby would wait for the rest, and we do nothing
  * more. */
 static bool gather_closed(struct rp_replicator *rp, uint64_t closed[])
@@ -119,7 +107,7 @@ static void primary_reports(struct rp_replicator *rp)
         rp_step(rp, &event);
     }
     report_overrun(rp);
-    if (ordered(rp, FT_LANE_DRAIN) && !rp->drained_told && rp->core.hand == FT_HAND_DRAIN &&
+    if (rp_ordered(rp, FT_LANE_DRAIN) && !rp->drained_told && rp->core.hand == FT_HAND_DRAIN &&
         gather_closed(rp, event.closed)) {
         rp->drained_told = true;
         event.kind = FT_EV_DRAINED;
