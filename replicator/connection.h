@@ -75,4 +75,22 @@ bool rp_newcomer_proven(struct rp_newcomer *n, uint64_t now, uint8_t *bulk, uint
 /* Says our hello there, or closes it. */
 void rp_newcomer_greet(struct rp_newcomer *n, const struct ft_message *m);
 
+/* ---- socket.c: sockets as the link needs them: IPv4, non-blocking, closed on exec, without delay ---- */
+
+/* `host` numeric IPv4: 0 or FT_EINVAL. */
+int rp_address(struct sockaddr_in *out, const char *host, uint16_t port, struct ft_fault *fault);
+/* A descriptor, or FT_EBUSY (taken), FT_EINVAL (not of this host), FT_EPERM, FT_EIO. */
+int rp_listen(const struct sockaddr_in *at, struct ft_fault *fault);
+int rp_datagrams(const struct sockaddr_in *at, struct ft_fault *fault);
+
+/* The next connection waiting that comes from `peer`'s address; others are closed and counted. -1: none. */
+int rp_accept(int listener, const struct sockaddr_in *peer, uint64_t *strangers);
+/* Begins to connect from `local`'s address, any port. -1: not now. */
+int rp_connect(const struct sockaddr_in *local, const struct sockaddr_in *peer);
+/* 1 connected, 0 not yet, -1 failed. */
+int rp_connected(int fd);
+/* Of a connection, ever, us: bytes were under way, and of that because the peer did not read. False: the
+ * system does not say. */
+bool rp_times(int fd, uint64_t *busy_us, uint64_t *full_us);
+
 #endif

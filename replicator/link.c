@@ -15,7 +15,6 @@
 #include "replicator/link.h"
 
 #include "replicator/connection.h"
-#include "replicator/socket.h"
 
 #include <errno.h>
 #include <poll.h>

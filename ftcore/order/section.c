@@ -33,7 +33,8 @@ static void publish_wait(struct ft_published *own, unsigned whom)
     atomic_store_explicit(&own->wait, number << WHOM | whom, memory_order_release);
 }
 
-void ft_wait_for(struct ft_published *own, unsigned other, uint64_t access)
+/* The lane waits until `other` has published `access`. */
+static void wait_for(struct ft_published *own, unsigned other, uint64_t access)
 {
     /* Release: who reads this finds the wait before it to be over. */
     atomic_store_explicit(&own->needs, access, memory_order_release);
@@ -100,21 +101,23 @@ static bool is_lowest(const struct path *path, unsigned lanes)
     return again != 0;
 }
 
-bool ft_waits_in_vain(const struct ft_published published[], unsigned lanes, unsigned self, unsigned via[],
-                      unsigned *count)
+/*
+ * The lane waits for an access, and in vain. Of a circle only its lowest lane is told so. The lanes on the
+ * way, its own first, are written to `via`. The last one is itself again, or waits for all.
+ */
+static bool waits_in_vain(struct ft_sections *s)
 {
     struct path first, second;
 
-    if (!follow_waits(published, lanes, self, &first) || !follow_waits(published, lanes, self, &second) ||
-        first.count != second.count || memcmp(first.seen, second.seen, first.count * sizeof(first.seen[0])))
+    if (!follow_waits(s->published, s->lanes, s->lane, &first) ||
+        !follow_waits(s->published, s->lanes, s->lane, &second) || first.count != second.count ||
+        memcmp(first.seen, second.seen, first.count * sizeof(first.seen[0])) || !is_lowest(&second, s->lanes))
         return false;
-    if (!is_lowest(&second, lanes))
-        return false;
-    *count = second.count;
-    for (unsigned i = 1; i < *count; i++) /* a circle ends where it began */
-        if (second.lane[i] == self)
-            *count = i + 1;
-    memcpy(via, second.lane, *count * sizeof(via[0]));
+    s->vias = second.count;
+    for (unsigned i = 1; i < s->vias; i++) /* a circle ends where it began */
+        if (second.lane[i] == s->lane)
+            s->vias = i + 1;
+    memcpy(s->via, second.lane, s->vias * sizeof(s->via[0]));
     return true;
 }
 
@@ -179,13 +182,6 @@ static void leave_when_off(struct ft_sections *s)
         longjmp(*s->escape, FT_ABORTED);
 }
 
-/* What this lane waits for cannot come: the log is not one that lanes have made. */
-static void leave_when_in_vain(struct ft_sections *s)
-{
-    if (s->escape && ft_waits_in_vain(s->published, s->lanes, s->lane, s->via, &s->vias))
-        longjmp(*s->escape, FT_IN_VAIN);
-}
-
 const struct ft_dependency *ft_sections_at(const struct ft_sections *s)
 {
     return &s->dependencies[s->at];
@@ -209,12 +205,13 @@ static void follow_dependency(struct ft_sections *s)
     while (atomic_load_explicit(&s->published[dependency->lane].access, memory_order_acquire) <
            dependency->access) {
         if (spins == 0)
-            ft_wait_for(&s->published[s->lane], dependency->lane, dependency->access);
+            wait_for(&s->published[s->lane], dependency->lane, dependency->access);
         s->waits += spins == 0;
         leave_when_off(s);
         spin_or_yield(&spins);
-        if (spins % SPINS == 0)
-            leave_when_in_vain(s);
+        /* What this lane waits for cannot come: the log is not one that lanes have made. */
+        if (spins % SPINS == 0 && s->escape && waits_in_vain(s))
+            longjmp(*s->escape, FT_IN_VAIN);
     }
     if (spins)
         ft_wait_over(&s->published[s->lane]);

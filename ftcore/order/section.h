@@ -116,18 +116,8 @@ uint64_t ft_section_mark(struct ft_sections *s);
  * Written by the lane that waits; a wait for all also by the lane that ends it. Read by lanes that wait.
  */
 
-/* The lane waits until `other` has published `access`. */
-void ft_wait_for(struct ft_published *own, unsigned other, uint64_t access);
 /* The lane waits until all lanes have come to where it is, the lanes that wait for an access among them. */
 void ft_wait_for_all(struct ft_published *own);
 void ft_wait_over(struct ft_published *own);
-
-/*
- * Lane `self` waits for an access, and in vain. Of a circle only its lowest lane is told so. The lanes on the
- * way, `self` first, are written to via[lanes + 1]; *count: how many. The last one is `self` again, or waits
- * for all.
- */
-bool ft_waits_in_vain(const struct ft_published published[], unsigned lanes, unsigned self, unsigned via[],
-                      unsigned *count);
 
 #endif

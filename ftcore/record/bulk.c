@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The wire form of a bulk: write and read, compression included; see bulk.h.
+ * The wire form of a bulk: write and read, compression included.
  *
  * A bulk is two elements of the message's array. A number: 0, and the bin is the bulk; else the bin is one
  * LZ4 block (no frame, no dictionary) and this is the bulk's size, more than the bin's. Of a bulk of more
@@ -16,7 +16,7 @@
  * at all. It is measured, not configured: a bulk that did not shrink below 85 % is sent as it is, and so are
  * the next 63; then one is tried again. A bulk under 64 bytes is neither compressed nor measured.
  */
-#include "ftcore/record/bulk.h"
+#include "ftcore/record/shape.h"
 
 #include "ftcore/base/check.h"
 

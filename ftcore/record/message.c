@@ -30,8 +30,6 @@
 #include "ftcore/record/message.h"
 
 #include "ftcore/base/check.h"
-#include "ftcore/record/bulk.h"
-#include "ftcore/record/reader.h"
 #include "ftcore/record/shape.h"
 #include "ftcore/base/out.h"
 
