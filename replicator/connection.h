@@ -25,8 +25,6 @@ struct rp_input {
     size_t at, end;        /* bytes[at, end) wait */
 };
 
-int rp_input_init(struct rp_input *in); /* FT_ENOMEM; free it all the same */
-void rp_input_free(struct rp_input *in);
 /* Bytes that may be written at `end`. 0 when a message has to be handed out first (there is a whole one
  * then). */
 size_t rp_input_room(struct rp_input *in);
@@ -44,10 +42,6 @@ struct rp_output {
     int broken;     /* errno of a write that failed: nothing more is written; 0: none */
 };
 
-int rp_output_init(struct rp_output *out); /* FT_ENOMEM */
-void rp_output_free(struct rp_output *out);
-/* Nothing waits. */
-void rp_output_clear(struct rp_output *out);
 /* Bytes of bulk that a message may have now. */
 size_t rp_output_room(const struct rp_output *out);
 /* FT_EFULL when there is no room, for bulk or at all. */

@@ -70,43 +70,18 @@ static bool has_credit(const struct rp_replicator *rp, unsigned lane, const stru
     return rp->sender.sent[lane] + r->size <= rp->core.peer_taken[lane] + rp->config.pending_bytes;
 }
 
-static size_t encoded_bound(const struct ft_record *r)
-{
-    switch (ft_entry_kind(r)) {
-    case FT_ENTRY_CHUNK:
-        return ft_chunk_bound(ft_chunk_of(r));
-    case FT_ENTRY_RECORD:
-        break;
-    }
-    return ft_record_bound(r);
-}
-
-static long encode_entry(const struct ft_record *r, uint8_t *out, size_t cap)
-{
-    switch (ft_entry_kind(r)) {
-    case FT_ENTRY_CHUNK:
-        return ft_chunk_encode(ft_chunk_of(r), out, cap);
-    case FT_ENTRY_RECORD:
-        break;
-    }
-    return ft_record_encode(r, out, cap);
-}
-
 static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
 {
     struct rp_sender *s = &rp->sender;
     uint64_t burst = r->burst, seq = r->seq + r->inputs;
 
-    switch (ft_entry_kind(r)) {
-    case FT_ENTRY_CHUNK:
+    if (ft_entry_kind(r) == FT_ENTRY_CHUNK) {
         burst = ft_chunk_of(r)->burst;
         seq = ft_chunk_of(r)->seq;
         rp->shown.chunks_sent++;
         rp->shown.delta_bytes_raw += r->size;
-        break;
-    case FT_ENTRY_RECORD:
+    } else {
         rp->shown.records_sent++;
-        rp->shown.log_bytes_raw += r->size;
     }
     s->sent[r->lane] += r->size;
     if (seq > s->seq[r->lane]) /* an incremental checkpoint's chunks tell of an earlier burst */
@@ -132,22 +107,27 @@ static void gather_lane(struct rp_replicator *rp, unsigned l, struct batch *b)
     const struct ft_record *r;
 
     for (; (r = ft_ring_peek(&lane->log, &there)); ft_ring_advance(&lane->log, r->size)) {
+        bool chunk = ft_entry_kind(r) == FT_ENTRY_CHUNK;
+
         if (!is_wanted(rp, l, r))
             continue;
         if (b->any && b->kind != ft_entry_kind(r)) {
             b->other = true;
             return;
         }
-        if (b->len >= b->most || b->len + encoded_bound(r) > FT_BULK_MAX)
+        if (b->len >= b->most ||
+            b->len + (chunk ? ft_chunk_bound(ft_chunk_of(r)) : ft_record_bound(r)) > FT_BULK_MAX)
             return;
         if (!has_credit(rp, l, r)) {
             rp->shown.credit_waits++;
             return;
         }
-        long n = encode_entry(r, rp->sender.bulk + b->len, FT_BULK_MAX - b->len);
+        uint8_t *out = rp->sender.bulk + b->len;
+        size_t cap = FT_BULK_MAX - b->len;
+        long n = chunk ? ft_chunk_encode(ft_chunk_of(r), out, cap) : ft_record_encode(r, out, cap);
 
-        FT_CHECK(n > 0, "lane %u's %s cannot be encoded: %s", l,
-                 ft_entry_kind(r) == FT_ENTRY_CHUNK ? "chunk" : "record", ft_error_name((int)n));
+        FT_CHECK(n > 0, "lane %u's %s cannot be encoded: %s", l, chunk ? "chunk" : "record",
+                 ft_error_name((int)n));
         b->any = true;
         b->kind = ft_entry_kind(r);
         b->len += (uint32_t)n;

@@ -69,7 +69,7 @@ void ft_resync_event(struct ft_core *core, const struct ft_event *event, struct 
 void ft_resync_time(struct ft_core *core, struct ft_actions *actions);
 
 /* protocol/handover.c */
-int ft_handover_begin(struct ft_core *core, struct ft_actions *actions);
+void ft_handover_begin(struct ft_core *core, struct ft_actions *actions);
 void ft_handover_steered(struct ft_core *core, struct ft_actions *actions);
 void ft_handover_off(struct ft_core *core, struct ft_actions *actions, const char *why);
 void ft_handover_give(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
