@@ -126,21 +126,13 @@ static inline struct ft_lane *rp_lane(struct rp_replicator *rp, unsigned lane)
 uint64_t rp_monotonic(void);
 void rp_sleep(uint64_t ns); /* sleeps, whatever comes; below a second */
 
-/* input.c: everything that can be read, to the core. True if there was anything. */
-bool rp_take_input(struct rp_replicator *rp);
-
-/* reports.c: fills in how far lanes are; and tells the core, which on the standby acknowledges it. True when
- * there was something to acknowledge. */
-void rp_reached(struct rp_replicator *rp, struct ft_event *event);
+/* actions.c: tells the core how far lanes are, which on the standby acknowledges it; true when there was
+ * something to acknowledge. And all else that they reached. */
 bool rp_progress(struct rp_replicator *rp);
-void rp_reports(struct rp_replicator *rp); /* all else that they reached */
-
-/* actions.c: one step of the core and all it wants done. `event` also gets what a standby has stored so far.
- */
+void rp_reports(struct rp_replicator *rp);
+/* One step of the core and all it wants done. `event` also gets what a standby has stored so far. */
 void rp_step(struct rp_replicator *rp, struct ft_event *event);
 void rp_carry_out(struct rp_replicator *rp);
-/* The order given last is this, and all lanes have reached it. */
-bool rp_ordered(struct rp_replicator *rp, enum ft_order kind);
 
 /* schedule.c: when this thread sends, whether it sleeps, and whether it compresses. */
 void rp_schedule_begin(struct rp_replicator *rp);       /* by the thread itself */

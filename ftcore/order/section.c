@@ -182,11 +182,6 @@ static void leave_when_off(struct ft_sections *s)
         longjmp(*s->escape, FT_ABORTED);
 }
 
-const struct ft_dependency *ft_sections_at(const struct ft_sections *s)
-{
-    return &s->dependencies[s->at];
-}
-
 void ft_sections_abandon(struct ft_sections *s)
 {
     ft_wait_over(&s->published[s->lane]);

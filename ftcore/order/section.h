@@ -47,7 +47,8 @@ struct ft_sections {
     bool inside;
     uint64_t next; /* number of the next access, from 1 */
 
-    /* Live: noted in this burst. Replay: those of the record, followed in order. */
+    /* Live: noted in this burst. Replay: those of the record, followed in order; where it waits, or waited
+     * when it jumped, is dependencies[at]. */
     struct ft_dependency dependencies[FT_DEPENDENCIES_MAX];
     uint32_t count, at;
 
@@ -86,8 +87,6 @@ void ft_sections_begin_replay(struct ft_sections *s, uint64_t access,
 /* Whether the burst used up exactly what was recorded: its dependencies, and `accesses` accesses. Replay
  * only. */
 bool ft_sections_used(const struct ft_sections *s, uint64_t access, uint32_t accesses);
-/* Where replay waits, or waited when it jumped: the dependency that it follows. */
-const struct ft_dependency *ft_sections_at(const struct ft_sections *s);
 /* After a jump to `escape`: the burst is over, inside or not, and so is the wait. */
 void ft_sections_abandon(struct ft_sections *s);
 

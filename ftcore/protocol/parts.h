@@ -55,7 +55,6 @@ void ft_primary_malformed(struct ft_core *core, const char *text, struct ft_acti
 uint64_t ft_primary_silent(const struct ft_core *core, uint64_t since);
 void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_ack_guard(struct ft_core *core, struct ft_actions *actions); /* guards the gate from now on */
-void ft_ack_forget(struct ft_core *core);                            /* nothing is acknowledged */
 uint64_t ft_ack_lease(const struct ft_core *core);                   /* end of the lease, ns; 0: none */
 
 /* protocol/resync.c */

@@ -181,13 +181,6 @@ void ft_ack_guard(struct ft_core *core, struct ft_actions *actions)
     memcpy(action->vector, core->peer_closed, sizeof(action->vector));
 }
 
-void ft_ack_forget(struct ft_core *core)
-{
-    memset(core->peer_closed, 0, sizeof(core->peer_closed));
-    memset(core->peer_replayed, 0, sizeof(core->peer_replayed));
-    memset(core->peer_taken, 0, sizeof(core->peer_taken));
-}
-
 static void receive_ack(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
     bool early = core->resync == FT_RESYNC_CUT || core->resync == FT_RESYNC_SNAPSHOT;

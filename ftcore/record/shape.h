@@ -6,7 +6,7 @@
 #ifndef FTCORE_RECORD_SHAPE_H
 #define FTCORE_RECORD_SHAPE_H
 
-#include "ftcore/base/out.h"
+#include "ftcore/record/body.h"
 #include "ftcore/record/message.h"
 
 #include <msgpack/pack.h>

@@ -150,11 +150,6 @@ static void find_saved(struct ft_saved *saved, struct saved_lane *mine)
     }
 }
 
-struct ft_run ft_checkpoint_take(struct ft_region *region, uint64_t from, uint64_t to, uint64_t max)
-{
-    return ft_lines_take(&region->checkpoint_pending, from, to, max);
-}
-
 void ft_checkpoint_copy(struct ft_region *region, const struct ft_run *run, uint8_t *out)
 {
     struct ft_saved *saved = region->checkpoint_saved;

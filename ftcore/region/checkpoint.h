@@ -30,9 +30,8 @@ void ft_checkpoint_end(struct ft_region *region);
 
 /* By an edit, before it marks [line, line+count). */
 void ft_checkpoint_save(struct ft_region *region, uint64_t line, uint64_t count);
-/* The first run of pending lines in [from, to), at most `max` long, which is pending no more. */
-struct ft_run ft_checkpoint_take(struct ft_region *region, uint64_t from, uint64_t to, uint64_t max);
-/* Copies the lines of a run that was taken, as they were at the cut, to `out`. Before the next edit. */
+/* Copies the lines of a run that was taken out of `checkpoint_pending`, as they were at the cut, to `out`.
+ * Before the next edit. */
 void ft_checkpoint_copy(struct ft_region *region, const struct ft_run *run, uint8_t *out);
 
 void ft_checkpoint_free(struct ft_region *region);
