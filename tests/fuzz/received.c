@@ -3,6 +3,7 @@
  * The model of the receiver: start from all that is held, take items away until nothing changes. Owns the
  * items.
  */
+#include "tests/unit/help_record.h"
 #include "tests/fuzz/received.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -110,7 +111,7 @@ void received_compare_rings(void)
             uint64_t number = ft_entry_kind(r) == FT_ENTRY_CHUNK ? ft_chunk_of(r)->number : r->burst;
 
             FUZZ_MUST(there >= r->size, "an entry is cut short");
-            FUZZ_MUST(ft_entry_kind(r) == FT_ENTRY_CHUNK || ft_record_check(r, r->size, &fault) == 0,
+            FUZZ_MUST(ft_entry_kind(r) == FT_ENTRY_CHUNK || record_check(r, r->size, &fault) == 0,
                       "a bad record was kept");
             FUZZ_MUST(at < received_entry_count[l] && r->lane == l &&
                           (ft_entry_kind(r) == FT_ENTRY_CHUNK) == received_entries[l][at].chunk &&

@@ -4,6 +4,7 @@
  * docs/record-format.md lists them in their order. A number that is added to a table is tested here without a
  * further line.
  */
+#include "tests/unit/help_record.h"
 #include "ftcore/record/delta.h"
 #include "ftcore/record/record.h"
 
@@ -39,7 +40,7 @@ static void test_numbers_of_a_record_come_back(void **state)
     entry->flags = FT_REC_DIGEST;
     entry->bytes = entry->determinants = entry->inputs = entry->dependencies = 0; /* no body */
     entry->size = sizeof(*entry);
-    assert_int_equal(ft_record_check(entry, sizeof(*entry), &fault), 0);
+    assert_int_equal(record_check(entry, sizeof(*entry), &fault), 0);
 
     long len = ft_record_encode(entry, wire, sizeof(wire));
     assert_in_range(len, 1, ft_record_bound(entry));
