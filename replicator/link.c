@@ -4,12 +4,10 @@
  * guardians' datagrams. Used by the replicator's thread alone.
  *
  * A connection ends in this order: data read to the end, its frames handed out, the loss told once, and only
- * then the next connection begins. So what the old connection said is never mixed with the new one's, also
- * when the peer's new process connects before its old one's end was seen. Then the newest connection wins, as
- * soon as it has said a whole hello and echoed ours: the peer makes a second one only when it knows nothing
- * of the first, says hello at once, and answers one. Whoever else is on the peer's host (a port scan, a
- * health check, a recording of an old hello) must not end a connection that lives, since that would look like
- * our death.
+ * then the next connection begins, so what the two said is never mixed. Of two the newest wins, as soon as it
+ * has said a whole hello and echoed ours: the peer makes a second one only when it knows nothing of the
+ * first. Whoever else is on the peer's host (a port scan, a health check, a recording of an old hello) must
+ * not end a connection that lives, since that would look like our death.
  */
 #define _GNU_SOURCE /* ppoll */
 #include "replicator/link.h"

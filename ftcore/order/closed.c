@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The closed set: which of the bursts the standby holds are recoverable. Owned by the receiver's thread,
- * which adds bursts as records and deltas arrive and computes once per batch; nobody else reads or writes it.
+ * The closed set: which of the bursts the standby holds are recoverable. Owned by the receiver's thread.
  *
- * A prefix of a lane contains all bursts before its end, so what a burst needs of another lane is kept as
- * what the whole prefix up to it needs: one access number per lane, never smaller than in the burst before.
- * So a burst takes the same room however many dependencies it had, and where to cut a lane is found by
- * halving.
+ * What a burst needs of another lane is kept as what the whole prefix up to it needs: one access number per
+ * lane, never smaller than in the burst before. So a burst takes the same room however many dependencies it
+ * had, and where to cut a lane is found by halving.
  *
- * A lane's delta is one more item of its queue. What it needs is that every lane's prefix has the delta of
- * the same cut, so a prefix has, beside its last access, the number of its last cut; no lane's may be smaller
- * than that of any other's. Inside, therefore, all lanes have passed the same cuts.
+ * A lane's delta is one more item of its queue. It needs that every lane's prefix has the delta of the same
+ * cut, so a prefix has, beside its last access, the number of its last cut; no lane's may be smaller than any
+ * other's.
  *
  * The set only ever grows while bursts are added (the union of two closed sets is closed), so what was once
- * inside need not be looked at again: it is forgotten, and only how far it reached is kept.
+ * inside is forgotten, and only how far it reached is kept.
  */
 #include "ftcore/order/closed.h"
 #include "ftcore/base/plant.h"

@@ -3,10 +3,9 @@
  * Sections: the lock live, the recorded order in replay. Written by lanes; what they note is taken by capture
  * when the burst ends.
  *
- * Why replay is right: the accesses to one object form a chain, since each enters after the one before left.
- * Neighbours in that chain are of one lane (ordered by its numbers) or have a dependency. So waiting where a
- * dependency says so gives every object the order it had, and nothing more: objects that were never shared
- * between two accesses order nothing.
+ * Why replay is right: the accesses to one object form a chain. Neighbours in it are of one lane (ordered by
+ * its numbers) or have a dependency, so waiting for dependencies gives every object the order it had, and
+ * nothing more.
  *
  * Why it ends: every dependency points to an access that had been left when its own was entered, so
  * dependencies and lanes' own orders are both consistent with the time of the recording, and there is no

@@ -9,9 +9,8 @@
  *     u32 checksum   low half of XXH3-64, no seed, of the content
  *     content        one msgpack array, nothing behind it
  *
- * A changed length selects other bytes, which the checksum then refuses; a length out of range is refused as
- * soon as it is seen, so a reader never waits for more than one frame's bytes. TCP's own checksum misses one
- * error in 65536; this one is there for those, and for our own mistakes.
+ * A length out of range is refused as soon as it is seen, so a reader never waits for more than one frame's
+ * bytes. TCP's own checksum misses one error in 65536; this one is there for those, and for our own mistakes.
  *
  * The array begins with six numbers, the head: version, type, view, sent, echo, state. Version is first and
  * is looked at before anything else, the array's length included: another version may have another head. Then
@@ -23,9 +22,9 @@
  *     identity   bin: text, so without NUL
  *     bulk       two elements, a number and a bin: ftcore/record/bulk.c
  *
- * Reading walks the bytes once and allocates nothing. What is out of range is refused where it stands, with
- * its offset in the frame. Vectors are not compared with each other, nor numbers with earlier messages: that
- * takes knowledge of the protocol's state, and is the core's.
+ * What is out of range is refused where it stands, with its offset in the frame. Vectors are not compared
+ * with each other, nor numbers with earlier messages: that takes knowledge of the protocol's state, and is
+ * the core's.
  */
 #include "ftcore/record/shape.h"
 

@@ -9,11 +9,10 @@
  *
  *     version    1. First, so that a reader of another version stops before it misreads the rest.
  *     numbers    Those of FT_RECORD_NUMBERS, in the order and with the ranges of that table. An unknown flag
- * may change what the body means, so it is refused. `digest` is 0 without FT_REC_DIGEST, so that a record has
- * one shortest form. body       bin, see below. Its length is there so that any msgpack reader can skip it.
- *     checksum   XXH3-64, no seed, of all bytes of the record before this element: from the array's first
- * byte to the body's last. Always nine bytes, `cf` and the value in big-endian order, so that where the bytes
- * it covers end is known.
+ * may change what the body means, so it is refused. `digest` is 0 without FT_REC_DIGEST. body       bin, see
+ * below. Its length is there so that any msgpack reader can skip it. checksum   XXH3-64, no seed, of all
+ * bytes of the record before this element. Always nine bytes, `cf` and the value in big-endian order, so that
+ * where the bytes it covers end is known.
  *
  * The body is four parts without padding, and nothing after them. A varint has seven bits in a byte, the low
  * ones first, and the top bit set in all bytes but its last.

@@ -4,8 +4,8 @@
  * by lanes: in the fault handler (a page opens), in ft_edit_track (a note), at a burst's end (pages close).
  *
  * A lock keeps a page from being opened by one lane while another compares it; the handler may take it
- * because whoever holds it writes nothing in the region, so cannot fault there. Notes need no lock: each lane
- * makes its own before its write. Notes of the shared arena are dropped one turn late, see turn_notes.
+ * because whoever holds it writes nothing in the region. Notes need no lock: each lane makes its own before
+ * its write.
  */
 #include "ftcore/region/audit.h"
 
