@@ -4,7 +4,6 @@
  * docs/record-format.md lists them in their order. A number that is added to a table is tested here without a
  * further line.
  */
-#include "tests/unit/help_record.h"
 #include "ftcore/record/delta.h"
 #include "ftcore/record/record.h"
 
@@ -16,6 +15,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+int record_check(const struct ft_record *r, size_t size, struct ft_fault *fault); /* help_record_check.c */
 
 /* A number of its own for every member that can hold one. */
 #define FILL(type, member, name, min, max)                                                                   \
