@@ -122,7 +122,7 @@ SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_barrier nf
 SIM_PRODUCT := $(filter-out replicator/socket.c node/redis/% node/control/% tools/%,$(SRC))
 SIM_SOCKETS := replicator/link.o replicator/newcomer.o replicator/buffers.o
 SIM_OBJ   := $(SIM_PRODUCT:%.c=$(BUILD)/sim/%.o)
-SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) tests/nf/help_frames.c)
+SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) tests/nf/help_frames.c tests/unit/help_record_check.c)
 SIM_SEAM   = -include tests/sim/seam.h -DRP_CLOCKS=1024u -DRP_HOLD_NS=20000000ull
 $(filter $(BUILD)/sim/ftcore/% $(BUILD)/sim/replicator/%,$(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim/%)): SIM_SEAM += -DSIM_MEMORY
 $(BUILD)/sim/ftcore/region/region.o: SIM_SEAM += -DSIM_REGION

@@ -52,8 +52,8 @@ static struct ft_run copy_run(const struct lg_delta *delta, uint64_t from, uint6
 {
     struct ft_region *region = delta->region;
     bool incremental = delta->head.flags & FT_CHUNK_INCREMENTAL;
-    struct ft_run run = incremental ? ft_checkpoint_take(region, from, to, max)
-                                    : ft_lines_take(&region->dirty, from, to, max);
+    struct ft_run run =
+        ft_lines_take(incremental ? &region->checkpoint_pending : &region->dirty, from, to, max);
     uint8_t *room;
 
     if (run.count == 0)

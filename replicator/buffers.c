@@ -9,23 +9,10 @@
 #include "ftcore/base/check.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 /* ---- input ------------------------------------------------------------------------------------- */
-
-int rp_input_init(struct rp_input *in)
-{
-    *in = (struct rp_input){.bytes = malloc(IN_CAP), .bulk = malloc(FT_BULK_MAX)};
-    return in->bytes && in->bulk ? 0 : FT_ENOMEM;
-}
-
-void rp_input_free(struct rp_input *in)
-{
-    free(in->bytes);
-    free(in->bulk);
-}
 
 size_t rp_input_room(struct rp_input *in)
 {
@@ -62,22 +49,6 @@ int rp_input_next(struct rp_input *in, unsigned lanes, struct ft_message *m, str
 }
 
 /* ---- output ------------------------------------------------------------------------------------ */
-
-int rp_output_init(struct rp_output *out)
-{
-    *out = (struct rp_output){.bytes = malloc(OUT_CAP)};
-    return out->bytes ? 0 : FT_ENOMEM;
-}
-
-void rp_output_free(struct rp_output *out)
-{
-    free(out->bytes);
-}
-
-void rp_output_clear(struct rp_output *out)
-{
-    out->at = out->end = 0;
-}
 
 /* What may wait when `bulk` is added; the rest is for heads. */
 static size_t limit(bool bulk)
@@ -132,6 +103,6 @@ size_t rp_output_write(struct rp_output *out, int fd)
             out->broken = errno;
         }
     }
-    rp_output_clear(out); /* all of it is written, or of no use: a closed connection has none */
+    out->at = out->end = 0; /* all of it is written, or of no use: a closed connection has none */
     return written;
 }

@@ -25,8 +25,6 @@ struct rp_input {
     size_t at, end;        /* bytes[at, end) wait */
 };
 
-int rp_input_init(struct rp_input *in); /* FT_ENOMEM; free it all the same */
-void rp_input_free(struct rp_input *in);
 /* Bytes that may be written at `end`. 0 when a message has to be handed out first (there is a whole one
  * then). */
 size_t rp_input_room(struct rp_input *in);
@@ -44,10 +42,6 @@ struct rp_output {
     int broken;     /* errno of a write that failed: nothing more is written; 0: none */
 };
 
-int rp_output_init(struct rp_output *out); /* FT_ENOMEM */
-void rp_output_free(struct rp_output *out);
-/* Nothing waits. */
-void rp_output_clear(struct rp_output *out);
 /* Bytes of bulk that a message may have now. */
 size_t rp_output_room(const struct rp_output *out);
 /* FT_EFULL when there is no room, for bulk or at all. */
@@ -74,5 +68,23 @@ void rp_newcomer_accept(struct rp_newcomer *n, int listener, const struct sockad
 bool rp_newcomer_proven(struct rp_newcomer *n, uint64_t now, uint8_t *bulk, uint64_t refused[]);
 /* Says our hello there, or closes it. */
 void rp_newcomer_greet(struct rp_newcomer *n, const struct ft_message *m);
+
+/* ---- socket.c: sockets as the link needs them: IPv4, non-blocking, closed on exec, without delay ---- */
+
+/* `host` numeric IPv4: 0 or FT_EINVAL. */
+int rp_address(struct sockaddr_in *out, const char *host, uint16_t port, struct ft_fault *fault);
+/* A descriptor, or FT_EBUSY (taken), FT_EINVAL (not of this host), FT_EPERM, FT_EIO. */
+int rp_listen(const struct sockaddr_in *at, struct ft_fault *fault);
+int rp_datagrams(const struct sockaddr_in *at, struct ft_fault *fault);
+
+/* The next connection waiting that comes from `peer`'s address; others are closed and counted. -1: none. */
+int rp_accept(int listener, const struct sockaddr_in *peer, uint64_t *strangers);
+/* Begins to connect from `local`'s address, any port. -1: not now. */
+int rp_connect(const struct sockaddr_in *local, const struct sockaddr_in *peer);
+/* 1 connected, 0 not yet, -1 failed. */
+int rp_connected(int fd);
+/* Of a connection, ever, us: bytes were under way, and of that because the peer did not read. False: the
+ * system does not say. */
+bool rp_times(int fd, uint64_t *busy_us, uint64_t *full_us);
 
 #endif

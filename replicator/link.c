@@ -4,18 +4,15 @@
  * guardians' datagrams. Used by the replicator's thread alone.
  *
  * A connection ends in this order: data read to the end, its frames handed out, the loss told once, and only
- * then the next connection begins. So what the old connection said is never mixed with the new one's, also
- * when the peer's new process connects before its old one's end was seen. Then the newest connection wins, as
- * soon as it has said a whole hello and echoed ours: the peer makes a second one only when it knows nothing
- * of the first, says hello at once, and answers one. Whoever else is on the peer's host (a port scan, a
- * health check, a recording of an old hello) must not end a connection that lives, since that would look like
- * our death.
+ * then the next connection begins, so what the two said is never mixed. Of two the newest wins, as soon as it
+ * has said a whole hello and echoed ours: the peer makes a second one only when it knows nothing of the
+ * first. Whoever else is on the peer's host (a port scan, a health check, a recording of an old hello) must
+ * not end a connection that lives, since that would look like our death.
  */
 #define _GNU_SOURCE /* ppoll */
 #include "replicator/link.h"
 
 #include "replicator/connection.h"
-#include "replicator/socket.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -76,8 +73,9 @@ void rp_link_close(struct rp_link *link)
     close_one(&link->fd);
     close_one(&link->trying);
     close_one(&link->next.fd);
-    rp_input_free(&link->in);
-    rp_output_free(&link->out);
+    free(link->in.bytes);
+    free(link->in.bulk);
+    free(link->out.bytes);
     free(link);
 }
 
@@ -106,7 +104,10 @@ int rp_link_open(struct rp_link **out, const struct rp_link_config *config, stru
     link->listens = config->listens;
     link->retry_ns = config->retry_ms * 1000000ull;
     link->listener = link->datagrams = link->fd = link->trying = link->next.fd = -1;
-    if (rp_input_init(&link->in) != 0 || rp_output_init(&link->out) != 0)
+    link->in.bytes = malloc(IN_CAP);
+    link->in.bulk = malloc(FT_BULK_MAX);
+    link->out.bytes = malloc(OUT_CAP);
+    if (!link->in.bytes || !link->in.bulk || !link->out.bytes)
         rc = ft_fail(fault, FT_ENOMEM, "no memory for the link's buffers");
     else
         rc = open_sockets(link, config, fault);
@@ -123,11 +124,9 @@ int rp_link_open(struct rp_link **out, const struct rp_link_config *config, stru
 static void clear_connection(struct rp_link *link)
 {
     link->in.at = link->in.end = 0;
-    rp_output_clear(&link->out);
+    link->out = (struct rp_output){.bytes = link->out.bytes};
     link->malformed = link->malformed_new = false;
     link->lost = RP_LOST_NONE;
-    link->out.broken = 0;
-    link->out.stalled = false;
 }
 
 static void begin_connection(struct rp_link *link, int *fd)
@@ -143,7 +142,7 @@ static void begin_connection(struct rp_link *link, int *fd)
 static void end_connection(struct rp_link *link, enum rp_lost why, const char *text)
 {
     close_one(&link->fd);
-    rp_output_clear(&link->out);
+    link->out.at = link->out.end = 0;
     link->lost = why; /* `fresh` stays: what it said before it ended is said on a connection that was told */
     ft_fail(&link->fault, FT_EIO, "%s", text);
 }

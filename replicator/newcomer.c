@@ -3,7 +3,6 @@
 #include "replicator/connection.h"
 
 #include "ftcore/base/check.h"
-#include "replicator/socket.h"
 
 #include <errno.h>
 #include <sys/socket.h>

@@ -17,7 +17,7 @@
 #define RP_PENDING 65536u /* bursts per lane that the receiver keeps outside the closed set */
 #endif
 
-/* How fast a hot standby replays, by what it acknowledges; of one lane (lag.c). */
+/* How fast a hot standby replays, by what it acknowledges; of one lane. */
 struct rp_drain {
     uint64_t at, seq; /* when the present window began, ns, and the packet that it had replayed by then */
     uint64_t seen, stored; /* packets of the acknowledgement before: replayed, stored */
@@ -126,17 +126,11 @@ static inline struct ft_lane *rp_lane(struct rp_replicator *rp, unsigned lane)
 uint64_t rp_monotonic(void);
 void rp_sleep(uint64_t ns); /* sleeps, whatever comes; below a second */
 
-/* input.c: everything that can be read, to the core. True if there was anything. */
-bool rp_take_input(struct rp_replicator *rp);
-
-/* reports.c: fills in how far lanes are; and tells the core, which on the standby acknowledges it. True when
- * there was something to acknowledge. */
-void rp_reached(struct rp_replicator *rp, struct ft_event *event);
+/* actions.c: tells the core how far lanes are, which on the standby acknowledges it; true when there was
+ * something to acknowledge. And all else that they reached. */
 bool rp_progress(struct rp_replicator *rp);
-void rp_reports(struct rp_replicator *rp); /* all else that they reached */
-
-/* actions.c: one step of the core and all it wants done. `event` also gets what a standby has stored so far.
- */
+void rp_reports(struct rp_replicator *rp);
+/* One step of the core and all it wants done. `event` also gets what a standby has stored so far. */
 void rp_step(struct rp_replicator *rp, struct ft_event *event);
 void rp_carry_out(struct rp_replicator *rp);
 
@@ -153,13 +147,10 @@ int rp_sender_init(struct rp_replicator *rp);
 void rp_sender_free(struct rp_replicator *rp);
 void rp_sender_begin(struct rp_replicator *rp); /* all lanes made the cut: what comes behind it goes out */
 bool rp_sender_turn(struct rp_replicator *rp);
-
-/* lag.c: how far the standby is behind; to the lanes, and in packets of all lanes, recorded and not known to
- * be replayed. */
-void rp_lag_publish(struct rp_replicator *rp);
+/* Packets of all lanes, recorded and not known to be replayed. */
 uint64_t rp_lag_packets(const struct rp_replicator *rp);
 
-/* base.c: both ends of a base. */
+/* snapshot.c: both ends of a snapshot. */
 int rp_snapshot_init(struct rp_replicator *rp);
 void rp_snapshot_free(struct rp_replicator *rp);
 void rp_snapshot_ask(struct rp_replicator *rp); /* cut, please */
@@ -168,7 +159,7 @@ bool rp_snapshot_cut(struct rp_replicator *rp, uint64_t burst[],
 bool rp_snapshot_turn(struct rp_replicator *rp, bool *whole); /* `whole`: every line is on its way, once */
 void rp_snapshot_forget(struct rp_replicator *rp);
 int rp_snapshot_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault);
-/* The run lies in what is handed out of one arena; RP_ANY, or one that `lane`'s share of a delta may carry.
+/* The run lies in what is handed out of one arena; RP_ANY, or one that `lane`'s delta may carry.
  */
 #define RP_ANY FT_LANES_MAX
 bool rp_lines_in_use(const struct ft_region *region, const struct ft_line_run *run, unsigned lane);

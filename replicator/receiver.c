@@ -68,10 +68,10 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
     ft_closed_reset(rp->receiver.closed, burst, begin ? begin->access : none);
     memcpy(rp->receiver.held, burst, sizeof(rp->receiver.held));
     memset(rp->receiver.delta, 0, sizeof(rp->receiver.delta));
-    for (unsigned l = 0; l < rp->lanes; l++)
+    for (unsigned l = 0; l < rp->lanes; l++) {
         atomic_store_explicit(&rp_lane(rp, l)->orders.covered_at, 0, memory_order_relaxed);
-    for (unsigned l = 0; l < rp->lanes; l++)
         atomic_store_explicit(&rp_lane(rp, l)->orders.snapshot_burst, burst[l], memory_order_relaxed);
+    }
     publish_closed(rp);
     /* Lanes are quiesced. What they had published of the state before must satisfy nobody now. */
     for (unsigned l = 0; rp->config.published && l < rp->lanes; l++)

@@ -4,18 +4,16 @@
  *
  * A small message leaves when the peer has received the one before, as Nagle's algorithm has it (RFC 896):
  * the peer's messages echo the newest `sent` that it has heard. A message of full size leaves at once. So
- * where threads share a processor messages come as fast as both sides can be had on theirs, and each carries
- * what came together meanwhile.
+ * messages come as fast as both sides have a processor, and each carries what came together meanwhile.
  *
- * With real-time priority nobody else runs on this thread's processor before it sleeps. So it sleeps for
- * REST_NS after each turn with work, and else until the peer says something. Without that priority it stays
- * awake while entries come densely, on the primary as on the standby, since to wake a processor that sleeps
- * takes longer than all that is to be done for a message; after each turn it gives way (sched_yield) to
- * whoever wants its processor, as a standby's lane does (node/lane/replay.c). Sparse entries let it sleep.
+ * With real-time priority nobody else runs on this thread's processor before it sleeps: it sleeps for REST_NS
+ * after each turn with work, and else until the peer says something. Without that priority it stays awake
+ * while entries come densely, since to wake a processor takes longer than all that is to be done for a
+ * message; after each turn it gives way (sched_yield) to whoever wants its processor, as a standby's lane
+ * does (node/lane/replay.c).
  *
- * Compressing pays only where the link is the limit: where the connection takes all that is offered, bytes
- * are free. Where it takes less for a while, though the peer reads, the link is the limit. That is measured,
- * with a memory for answers that did not last.
+ * Compressing pays only where the link is the limit: where the connection takes less than it is offered for a
+ * while, though the peer reads. That is measured, with a memory for answers that did not last.
  */
 #include "replicator/parts.h"
 

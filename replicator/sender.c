@@ -9,6 +9,13 @@
  * What of the ring belongs to the stream that a snapshot begins is known by its place: a lane tells with its
  * cut how much it had ever published (`cut_at`). A chunk's numbers would not tell, for a lane that did
  * nothing ends a delta at the burst at which the snapshot was cut.
+ *
+ * How far the standby is behind: one acknowledgement tells what it has stored and what it has replayed, so
+ * the way between the nodes does not count. What a hot one still has to replay is told to each lane in time
+ * (orders.lag_ns): packets, times what it took for a packet of late. That is measured while it has work, in
+ * windows of a millisecond and more in which it never had replayed all that the acknowledgement before told
+ * as stored. A window in which it had counts only when it was quicker than the mean, or a mean that is too
+ * high would keep a lane from sending enough to correct it.
  */
 #include "replicator/parts.h"
 
@@ -18,6 +25,9 @@
 #ifndef SEND_LEAST
 #define SEND_LEAST FT_RECORD_MAX /* room in the link that any entry fits in, with a batch before it */
 #endif
+
+#define WINDOW_NS 1000000u
+#define WEIGHT    4 /* a window counts as one of so many */
 
 int rp_sender_init(struct rp_replicator *rp)
 {
@@ -60,43 +70,18 @@ static bool has_credit(const struct rp_replicator *rp, unsigned lane, const stru
     return rp->sender.sent[lane] + r->size <= rp->core.peer_taken[lane] + rp->config.pending_bytes;
 }
 
-static size_t encoded_bound(const struct ft_record *r)
-{
-    switch (ft_entry_kind(r)) {
-    case FT_ENTRY_CHUNK:
-        return ft_chunk_bound(ft_chunk_of(r));
-    case FT_ENTRY_RECORD:
-        break;
-    }
-    return ft_record_bound(r);
-}
-
-static long encode_entry(const struct ft_record *r, uint8_t *out, size_t cap)
-{
-    switch (ft_entry_kind(r)) {
-    case FT_ENTRY_CHUNK:
-        return ft_chunk_encode(ft_chunk_of(r), out, cap);
-    case FT_ENTRY_RECORD:
-        break;
-    }
-    return ft_record_encode(r, out, cap);
-}
-
 static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
 {
     struct rp_sender *s = &rp->sender;
     uint64_t burst = r->burst, seq = r->seq + r->inputs;
 
-    switch (ft_entry_kind(r)) {
-    case FT_ENTRY_CHUNK:
+    if (ft_entry_kind(r) == FT_ENTRY_CHUNK) {
         burst = ft_chunk_of(r)->burst;
         seq = ft_chunk_of(r)->seq;
         rp->shown.chunks_sent++;
         rp->shown.delta_bytes_raw += r->size;
-        break;
-    case FT_ENTRY_RECORD:
+    } else {
         rp->shown.records_sent++;
-        rp->shown.log_bytes_raw += r->size;
     }
     s->sent[r->lane] += r->size;
     if (seq > s->seq[r->lane]) /* an incremental checkpoint's chunks tell of an earlier burst */
@@ -122,22 +107,27 @@ static void gather_lane(struct rp_replicator *rp, unsigned l, struct batch *b)
     const struct ft_record *r;
 
     for (; (r = ft_ring_peek(&lane->log, &there)); ft_ring_advance(&lane->log, r->size)) {
+        bool chunk = ft_entry_kind(r) == FT_ENTRY_CHUNK;
+
         if (!is_wanted(rp, l, r))
             continue;
         if (b->any && b->kind != ft_entry_kind(r)) {
             b->other = true;
             return;
         }
-        if (b->len >= b->most || b->len + encoded_bound(r) > FT_BULK_MAX)
+        if (b->len >= b->most ||
+            b->len + (chunk ? ft_chunk_bound(ft_chunk_of(r)) : ft_record_bound(r)) > FT_BULK_MAX)
             return;
         if (!has_credit(rp, l, r)) {
             rp->shown.credit_waits++;
             return;
         }
-        long n = encode_entry(r, rp->sender.bulk + b->len, FT_BULK_MAX - b->len);
+        uint8_t *out = rp->sender.bulk + b->len;
+        size_t cap = FT_BULK_MAX - b->len;
+        long n = chunk ? ft_chunk_encode(ft_chunk_of(r), out, cap) : ft_record_encode(r, out, cap);
 
-        FT_CHECK(n > 0, "lane %u's %s cannot be encoded: %s", l,
-                 ft_entry_kind(r) == FT_ENTRY_CHUNK ? "chunk" : "record", ft_error_name((int)n));
+        FT_CHECK(n > 0, "lane %u's %s cannot be encoded: %s", l, chunk ? "chunk" : "record",
+                 ft_error_name((int)n));
         b->any = true;
         b->kind = ft_entry_kind(r);
         b->len += (uint32_t)n;
@@ -164,6 +154,89 @@ static void send_batch(struct rp_replicator *rp, const struct batch *b)
         compresses ? compressor->compressed - before : b->len;
 }
 
+/* The next packet's sequence number after burst `burst`. Of a burst that is not remembered any more it is
+ * that of the oldest one that is. */
+static uint64_t seq_after(const struct rp_replicator *rp, unsigned l, uint64_t burst)
+{
+    const struct rp_sender *s = &rp->sender;
+    uint64_t oldest = s->burst[l] < RP_SEQ_MEMORY ? 0 : s->burst[l] - RP_SEQ_MEMORY + 1;
+
+    return s->seq_of[l][(burst < oldest ? oldest : burst) % RP_SEQ_MEMORY];
+}
+
+/* What it stored of what was sent; nothing of what a snapshot holds was. */
+static uint64_t stored(const struct rp_replicator *rp, unsigned l)
+{
+    uint64_t burst = rp->core.peer_closed[l];
+
+    return burst < rp->sender.burst[l] ? burst : rp->sender.burst[l];
+}
+
+static void measure_replay(struct rp_replicator *rp, struct rp_drain *d, uint64_t seq, uint64_t stored_seq)
+{
+    uint64_t passed = rp->now - d->at;
+    double ns = seq > d->seq ? (double)passed / (double)(seq - d->seq) : 0;
+
+    /* Replay of what is acknowledged as stored goes on meanwhile: what the acknowledgement before told of. */
+    if (seq != d->seen) {
+        d->idle |= seq >= d->stored;
+        d->seen = seq;
+    }
+    d->stored = stored_seq;
+    if (passed < WINDOW_NS || (ns <= 0 && !d->idle)) /* without progress the window stays open */
+        return;
+    if (d->seq && ns > 0 && (!d->idle || ns < d->ns))
+        d->ns = d->ns > 0 ? d->ns + (ns - d->ns) / WEIGHT : ns;
+    d->at = rp->now;
+    d->seq = seq;
+    d->idle = seq >= stored_seq;
+}
+
+static uint64_t lag_ns(struct rp_replicator *rp, unsigned l)
+{
+    uint64_t last = stored(rp, l), replayed = rp->core.peer_replayed[l], from, to;
+
+    if (replayed <= rp->sender.from[l]) /* nothing of what was sent, yet */
+        return 0;
+    from = seq_after(rp, l, replayed);
+    to = seq_after(rp, l, last);
+    measure_replay(rp, &rp->sender.drain[l], from, to);
+    return replayed < last ? (uint64_t)((double)(to - from) * rp->sender.drain[l].ns) : 0;
+}
+
+/* Lanes read these words with the gate's each turn: an unchanged one is not written, or its line would come
+ * from the other core again. */
+static void store_if_new(_Atomic uint64_t *word, uint64_t value)
+{
+    if (atomic_load_explicit(word, memory_order_relaxed) != value)
+        atomic_store_explicit(word, value, memory_order_relaxed);
+}
+
+static void publish_lag(struct rp_replicator *rp)
+{
+    bool on = rp->sender.on;
+
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        uint64_t sent = rp->sender.sent[l], taken = rp->core.peer_taken[l];
+
+        store_if_new(&rp_lane(rp, l)->orders.unreplayed, on && sent > taken ? sent - taken : 0);
+        store_if_new(&rp_lane(rp, l)->orders.lag_ns, on && !rp->config.core.warm ? lag_ns(rp, l) : 0);
+    }
+}
+
+uint64_t rp_lag_packets(const struct rp_replicator *rp)
+{
+    uint64_t lag = 0;
+
+    for (unsigned l = 0; rp->sender.on && l < rp->lanes; l++) {
+        uint64_t replayed = seq_after(rp, l, rp->core.peer_replayed[l]);
+
+        if (replayed && rp->sender.seq[l] > replayed)
+            lag += rp->sender.seq[l] - replayed;
+    }
+    return lag;
+}
+
 static uint64_t unsent_bytes(struct rp_replicator *rp)
 {
     uint64_t bytes = 0;
@@ -180,7 +253,7 @@ bool rp_sender_turn(struct rp_replicator *rp)
 
     bool left = rp->sender.more;
 
-    rp_lag_publish(rp);
+    publish_lag(rp);
     rp->sender.more = false;
     /* A lane may have made the cut by now, and be at its new stream: what is behind the cut is not ours to
      * drop before all of them have. */

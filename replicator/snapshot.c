@@ -60,7 +60,7 @@ bool rp_snapshot_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access
             return false;
     ft_lines_clear(&b->unsent);
     b->left = b->at = 0;
-    for (unsigned i = 0; i <= (unsigned)region->lanes * region->nfs; i++) {
+    for (unsigned i = 0; i < ft_region_arenas(region); i++) {
         uint64_t lines = region->arenas[i].used >> FT_LINE_SHIFT;
 
         ft_lines_add(&b->unsent, region->arenas[i].offset >> FT_LINE_SHIFT, lines);
@@ -201,7 +201,7 @@ bool rp_lines_in_use(const struct ft_region *region, const struct ft_line_run *r
 {
     uint64_t from = run->line << FT_LINE_SHIFT, to = from + ((uint64_t)run->count << FT_LINE_SHIFT);
 
-    for (unsigned i = 0; i <= (unsigned)region->lanes * region->nfs; i++)
+    for (unsigned i = 0; i < ft_region_arenas(region); i++)
         if (carries(&region->arenas[i], lane) && from >= region->arenas[i].offset &&
             to <= region->arenas[i].offset + region->arenas[i].used)
             return true;

@@ -10,9 +10,9 @@
 const char *ft_error_name(int error)
 {
     static const char *const names[] = {
-        "ok",           "invalid",      "no memory", "full",         "empty", "truncated",
-        "malformed",    "checksum",     "version",   "out of order", "busy",  "no permission",
-        "input/output", "peer differs", "not found", "diverged",
+        "ok",           "invalid",   "no memory",    "full", "truncated",     "malformed",
+        "checksum",     "version",   "out of order", "busy", "no permission", "input/output",
+        "peer differs", "not found", "diverged",
     };
     unsigned index = error <= 0 ? (unsigned)-error : ~0u;
 

@@ -12,18 +12,17 @@ enum ft_error {
     FT_EINVAL = -1,     /* an argument or a setting is impossible */
     FT_ENOMEM = -2,     /* the system gave no memory */
     FT_EFULL = -3,      /* a queue, table or arena is at its stated capacity */
-    FT_EMPTY = -4,      /* nothing there */
-    FT_ETRUNC = -5,     /* input ends too early */
-    FT_EMALFORMED = -6, /* input breaks its format */
-    FT_ECHECKSUM = -7,  /* input does not match its checksum */
-    FT_EVERSION = -8,   /* another version of the format */
-    FT_EORDER = -9,     /* a number out of sequence */
-    FT_EBUSY = -10,     /* taken by somebody else (address, port, name) */
-    FT_EPERM = -11,     /* no permission */
-    FT_EIO = -12,       /* the system refused an operation */
-    FT_EPEER = -13,     /* the peer differs in identity */
-    FT_ENOENT = -14,    /* no such thing */
-    FT_EDIVERGED = -15, /* replay did not reproduce the recording */
+    FT_ETRUNC = -4,     /* input ends too early */
+    FT_EMALFORMED = -5, /* input breaks its format */
+    FT_ECHECKSUM = -6,  /* input does not match its checksum */
+    FT_EVERSION = -7,   /* another version of the format */
+    FT_EORDER = -8,     /* a number out of sequence */
+    FT_EBUSY = -9,      /* taken by somebody else (address, port, name) */
+    FT_EPERM = -10,     /* no permission */
+    FT_EIO = -11,       /* the system refused an operation */
+    FT_EPEER = -12,     /* the peer differs in identity */
+    FT_ENOENT = -13,    /* no such thing */
+    FT_EDIVERGED = -14, /* replay did not reproduce the recording */
 };
 
 struct ft_fault {

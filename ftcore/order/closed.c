@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The closed set: which of the bursts the standby holds are recoverable. Owned by the receiver's thread,
- * which adds bursts as records and deltas arrive and computes once per batch; nobody else reads or writes it.
+ * The closed set: which of the bursts the standby holds are recoverable. Owned by the receiver's thread.
  *
- * A prefix of a lane contains all bursts before its end, so what a burst needs of another lane is kept as
- * what the whole prefix up to it needs: one access number per lane, never smaller than in the burst before.
- * So a burst takes the same room however many dependencies it had, and where to cut a lane is found by
- * halving.
+ * What a burst needs of another lane is kept as what the whole prefix up to it needs: one access number per
+ * lane, never smaller than in the burst before. So a burst takes the same room however many dependencies it
+ * had, and where to cut a lane is found by halving.
  *
- * A lane's delta is one more item of its queue. What it needs is that every lane's prefix has the delta of
- * the same cut, so a prefix has, beside its last access, the number of its last cut; no lane's may be smaller
- * than that of any other's. Inside, therefore, all lanes have passed the same cuts.
+ * A lane's delta is one more item of its queue. It needs that every lane's prefix has the delta of the same
+ * cut, so a prefix has, beside its last access, the number of its last cut; no lane's may be smaller than any
+ * other's.
  *
  * The set only ever grows while bursts are added (the union of two closed sets is closed), so what was once
- * inside need not be looked at again: it is forgotten, and only how far it reached is kept.
+ * inside is forgotten, and only how far it reached is kept.
  */
 #include "ftcore/order/closed.h"
 #include "ftcore/base/plant.h"
@@ -25,7 +23,6 @@
 struct end {
     uint64_t burst, access;
     uint64_t cut, cut_burst; /* its last delta, and the burst that it ends at; 0 and the snapshot's: none */
-    uint64_t covered;        /* up to here deltas, each continuing the one before, tell everything */
 };
 
 struct lane {
@@ -80,8 +77,7 @@ void ft_closed_reset(struct ft_closed *set, const uint64_t burst[], const uint64
     for (unsigned i = 0; i < set->lanes; i++) {
         struct lane *lane = &set->lane[i];
 
-        lane->inside =
-            (struct end){.burst = burst[i], .access = access[i], .cut_burst = burst[i], .covered = burst[i]};
+        lane->inside = (struct end){.burst = burst[i], .access = access[i], .cut_burst = burst[i]};
         lane->first = lane->count = 0;
     }
 }
@@ -132,11 +128,10 @@ static uint64_t *append(struct ft_closed *set, struct lane *lane, const struct e
     uint32_t at = slot_of(set, lane, lane->count);
     uint64_t *need = &lane->needs[(size_t)at * set->lanes];
 
+    memset(need, 0, set->lanes * sizeof(*need));
     if (lane->count)
         memcpy(need, &lane->needs[(size_t)slot_of(set, lane, lane->count - 1) * set->lanes],
                set->lanes * sizeof(*need));
-    else
-        memset(need, 0, set->lanes * sizeof(*need));
     lane->ends[at] = *end;
     lane->count++;
     return need;
@@ -166,16 +161,16 @@ int ft_closed_fits(const struct ft_closed *set, const struct ft_chunk *chunk)
     if (chunk->lane >= set->lanes)
         return FT_EMALFORMED;
     const struct end *end = end_held(set, &set->lane[chunk->lane]);
-    /* Of a segment: it goes on from what is held. A checkpoint tells again what is held since the last delta;
-     * behind the first chunk of an incremental one more may have come. */
+    /* Only a delta segment, before which no record is held since the last delta, tells more than is held;
+     * behind the first chunk of an incremental checkpoint more may have come. */
     bool incremental = chunk->flags & FT_CHUNK_INCREMENTAL, later = incremental && chunk->number > 0;
-    bool segment = !incremental && chunk->from == end->burst && chunk->burst >= end->burst &&
-                   chunk->access >= end->access;
-    bool known = later ? chunk->burst <= end->burst && chunk->access <= end->access
-                       : chunk->burst == end->burst && chunk->access == end->access;
-    bool checkpoint = chunk->from == end->cut_burst && known;
+    bool records = incremental || end->burst != end->cut_burst;
+    bool less = chunk->burst < end->burst || chunk->access < end->access;
+    bool more = chunk->burst > end->burst || chunk->access > end->access;
 
-    return chunk->cut == end->cut + 1 && (segment || checkpoint) ? 0 : FT_EORDER;
+    if (chunk->cut != end->cut + 1 || chunk->from != end->cut_burst || (less && !later) || (more && records))
+        return FT_EORDER;
+    return 0;
 }
 
 int ft_closed_add_delta(struct ft_closed *set, const struct ft_chunk *last)
@@ -189,21 +184,19 @@ int ft_closed_add_delta(struct ft_closed *set, const struct ft_chunk *last)
     if (lane->count == set->pending)
         return FT_EFULL;
     const struct end *before = end_held(set, lane);
-    uint64_t covered = before->covered;
 
     append(set, lane,
            &(struct end){.burst = last->burst > before->burst ? last->burst : before->burst,
                          .access = last->access > before->access ? last->access : before->access,
                          .cut = last->cut,
-                         .cut_burst = last->burst,
-                         .covered = last->from <= covered ? last->burst : covered});
+                         .cut_burst = last->burst});
     return 0;
 }
 
 uint64_t ft_closed_cut(const struct ft_closed *set, uint64_t burst[])
 {
     for (unsigned i = 0; i < set->lanes; i++)
-        burst[i] = set->lane[i].inside.covered;
+        burst[i] = set->lane[i].inside.cut_burst;
     return set->lane[0].inside.cut;
 }
 

@@ -28,21 +28,18 @@ void ft_closed_reset(struct ft_closed *set, const uint64_t burst[], const uint64
 int ft_closed_add(struct ft_closed *set, const struct ft_record *record);
 
 /*
- * A lane's delta is now held whole; `last` is its last chunk. `cut` must be the one after the
- * lane's last delta. Either it goes on from what is held (a delta segment: `from` is the last burst held,
- * `burst` and `access` any from there on), or it tells again what is held since the delta before it or the
- * snapshot (a checkpoint: `from` is where that ended, `burst` and `access` are the last ones held, or were
- * when the first chunk of an incremental one came). Else FT_EORDER. FT_EMALFORMED for an impossible lane,
- * FT_EFULL as for a burst. The delta is inside only together with those of all lanes with the same cut.
+ * A lane's delta is now held whole; `last` is its last chunk. `cut` must be the one after the lane's last
+ * delta, and `from` where that ended, or the snapshot. Either no record is held since (a delta segment:
+ * `burst` and `access` are any from there on), or it tells all of them again (a checkpoint: `burst` and
+ * `access` are the last ones held, or were when the first chunk of an incremental one came). Else FT_EORDER.
+ * FT_EMALFORMED for an impossible lane, FT_EFULL as for a burst. The delta is inside only together with those
+ * of all lanes with the same cut.
  */
 int ft_closed_fits(const struct ft_closed *set, const struct ft_chunk *chunk); /* would it be taken? */
 int ft_closed_add_delta(struct ft_closed *set, const struct ft_chunk *last);
 
-/*
- * Number of the last delta inside, 0: none since the reset; and per lane the burst up to which deltas inside
- * tell everything, so that no record is needed: where the last one ends, unless a log segment that none
- * covers came between.
- */
+/* Number of the last delta inside, 0: none since the reset; and per lane the burst at which it ends (the
+ * snapshot's: none), up to which deltas tell everything, so that no record is needed. */
 uint64_t ft_closed_cut(const struct ft_closed *set, uint64_t burst[]);
 
 /* Computes; writes per lane the last burst inside. True if any lane moved since last time, be it by a delta

@@ -3,24 +3,122 @@
  * Sections: the lock live, the recorded order in replay. Written by lanes; what they note is taken by capture
  * when the burst ends.
  *
- * Why replay is right: the accesses to one object form a chain, since each enters after the one before left.
- * Neighbours in that chain are of one lane (ordered by its numbers) or have a dependency. So waiting where a
- * dependency says so gives every object the order it had, and nothing more: objects that were never shared
- * between two accesses order nothing.
+ * Why replay is right: the accesses to one object form a chain. Neighbours in it are of one lane (ordered by
+ * its numbers) or have a dependency, so waiting for dependencies gives every object the order it had, and
+ * nothing more.
  *
  * Why it ends: every dependency points to an access that had been left when its own was entered, so
  * dependencies and lanes' own orders are both consistent with the time of the recording, and there is no
- * circle. A log that was not made so is found out by the lanes that wait (ftcore/order/waits.h).
+ * circle. A log that was not made so is found out by the lanes that wait.
  */
 #include "ftcore/order/section.h"
 #include "ftcore/base/plant.h"
-#include "ftcore/order/waits.h"
 
 #include <immintrin.h>
 #include <sched.h>
 #include <string.h>
 
 #define SPINS 256u /* until a waiting lane lets others run: there may be fewer cores than lanes */
+
+/* Of the word: above, the number of the wait; below, for whom. */
+#define WHOM   8
+#define NOBODY 0u
+#define ALL    0xffu /* else a lane, plus 1 */
+
+static void publish_wait(struct ft_published *own, unsigned whom)
+{
+    uint64_t number = (atomic_load_explicit(&own->wait, memory_order_relaxed) >> WHOM) + 1;
+
+    atomic_store_explicit(&own->wait, number << WHOM | whom, memory_order_release);
+}
+
+/* The lane waits until `other` has published `access`. */
+static void wait_for(struct ft_published *own, unsigned other, uint64_t access)
+{
+    /* Release: who reads this finds the wait before it to be over. */
+    atomic_store_explicit(&own->needs, access, memory_order_release);
+    publish_wait(own, other + 1);
+}
+
+void ft_wait_for_all(struct ft_published *own)
+{
+    publish_wait(own, ALL);
+}
+
+void ft_wait_over(struct ft_published *own)
+{
+    publish_wait(own, NOBODY);
+}
+
+struct path {
+    uint64_t seen[FT_LANES_MAX + 1]; /* words, in order */
+    unsigned lane[FT_LANES_MAX + 1];
+    unsigned count;
+};
+
+/* Goes from `self` to whom it waits for, and on. False: somebody does not wait. */
+static bool follow_waits(const struct ft_published published[], unsigned lanes, unsigned self,
+                         struct path *path)
+{
+    unsigned lane = self;
+
+    for (path->count = 0; path->count <= lanes; path->count++) {
+        uint64_t word = atomic_load_explicit(&published[lane].wait, memory_order_acquire);
+        unsigned whom = word & 0xff;
+
+        path->lane[path->count] = lane;
+        path->seen[path->count] = word;
+        if (whom == ALL) {
+            path->count++;
+            return true;
+        }
+        if (whom == NOBODY || whom > lanes ||
+            atomic_load_explicit(&published[whom - 1].access, memory_order_acquire) >=
+                atomic_load_explicit(&published[lane].needs, memory_order_acquire))
+            return false;
+        /* What it needs may be of a later wait; then it has said meanwhile that this one is over. */
+        if (atomic_load_explicit(&published[lane].wait, memory_order_acquire) != word)
+            return false;
+        lane = whom - 1;
+    }
+    return true; /* more steps than lanes: a circle */
+}
+
+/* In a circle, and no lane before it is. */
+static bool is_lowest(const struct path *path, unsigned lanes)
+{
+    unsigned again = 0;
+
+    if (path->count <= lanes) /* it ends at one that waits for all */
+        return true;
+    for (unsigned i = 1; i < path->count; i++) {
+        if (path->lane[i] == path->lane[0])
+            again = i;
+        if (!again && path->lane[i] < path->lane[0])
+            return false;
+    }
+    return again != 0;
+}
+
+/*
+ * The lane waits for an access, and in vain. Of a circle only its lowest lane is told so. The lanes on the
+ * way, its own first, are written to `via`. The last one is itself again, or waits for all.
+ */
+static bool waits_in_vain(struct ft_sections *s)
+{
+    struct path first, second;
+
+    if (!follow_waits(s->published, s->lanes, s->lane, &first) ||
+        !follow_waits(s->published, s->lanes, s->lane, &second) || first.count != second.count ||
+        memcmp(first.seen, second.seen, first.count * sizeof(first.seen[0])) || !is_lowest(&second, s->lanes))
+        return false;
+    s->vias = second.count;
+    for (unsigned i = 1; i < s->vias; i++) /* a circle ends where it began */
+        if (second.lane[i] == s->lane)
+            s->vias = i + 1;
+    memcpy(s->via, second.lane, s->vias * sizeof(s->via[0]));
+    return true;
+}
 
 static void spin_or_yield(uint32_t *spins)
 {
@@ -83,18 +181,6 @@ static void leave_when_off(struct ft_sections *s)
         longjmp(*s->escape, FT_ABORTED);
 }
 
-/* What this lane waits for cannot come: the log is not one that lanes have made. */
-static void leave_when_in_vain(struct ft_sections *s)
-{
-    if (s->escape && ft_waits_in_vain(s->published, s->lanes, s->lane, s->via, &s->vias))
-        longjmp(*s->escape, FT_IN_VAIN);
-}
-
-const struct ft_dependency *ft_sections_at(const struct ft_sections *s)
-{
-    return &s->dependencies[s->at];
-}
-
 void ft_sections_abandon(struct ft_sections *s)
 {
     ft_wait_over(&s->published[s->lane]);
@@ -113,12 +199,13 @@ static void follow_dependency(struct ft_sections *s)
     while (atomic_load_explicit(&s->published[dependency->lane].access, memory_order_acquire) <
            dependency->access) {
         if (spins == 0)
-            ft_wait_for(&s->published[s->lane], dependency->lane, dependency->access);
+            wait_for(&s->published[s->lane], dependency->lane, dependency->access);
         s->waits += spins == 0;
         leave_when_off(s);
         spin_or_yield(&spins);
-        if (spins % SPINS == 0)
-            leave_when_in_vain(s);
+        /* What this lane waits for cannot come: the log is not one that lanes have made. */
+        if (spins % SPINS == 0 && s->escape && waits_in_vain(s))
+            longjmp(*s->escape, FT_IN_VAIN);
     }
     if (spins)
         ft_wait_over(&s->published[s->lane]);

@@ -33,7 +33,7 @@ enum { FT_ABORTED = 1, FT_IN_VAIN }; /* what a wait that ends otherwise jumps wi
 #define FT_ACCESSES_MAX 512u /* kept of a burst, where all are; what is beyond is left out */
 
 /* Access numbers that lanes have published, one line each; all lanes of a node share the array. In replay
- * also what each waits for, see ftcore/order/waits.h. */
+ * also what each waits for, see below. */
 struct ft_published {
     _Alignas(64) _Atomic uint64_t access;
     _Atomic uint64_t wait, needs;
@@ -47,7 +47,8 @@ struct ft_sections {
     bool inside;
     uint64_t next; /* number of the next access, from 1 */
 
-    /* Live: noted in this burst. Replay: those of the record, followed in order. */
+    /* Live: noted in this burst. Replay: those of the record, followed in order; where it waits, or waited
+     * when it jumped, is dependencies[at]. */
     struct ft_dependency dependencies[FT_DEPENDENCIES_MAX];
     uint32_t count, at;
 
@@ -57,7 +58,7 @@ struct ft_sections {
      * Replay that is aborted: when another lane has stopped for good, what it was to do never comes. A
      * wait that finds *off at or above `life` jumps to `escape`, out of the middle of a burst, with
      * FT_ABORTED: whoever set it gives up the lane's state, calls ft_sections_abandon, and nothing else. A
-     * wait in vain (ftcore/order/waits.h) jumps there with FT_IN_VAIN, and has then noted in `via` who waits
+     * wait in vain (see below) jumps there with FT_IN_VAIN, and has then noted in `via` who waits
      * for whom. NULL: waits have no other end.
      */
     const _Atomic uint64_t *off;
@@ -86,8 +87,6 @@ void ft_sections_begin_replay(struct ft_sections *s, uint64_t access,
 /* Whether the burst used up exactly what was recorded: its dependencies, and `accesses` accesses. Replay
  * only. */
 bool ft_sections_used(const struct ft_sections *s, uint64_t access, uint32_t accesses);
-/* Where replay waits, or waited when it jumped: the dependency that it follows. */
-const struct ft_dependency *ft_sections_at(const struct ft_sections *s);
 /* After a jump to `escape`: the burst is over, inside or not, and so is the wait. */
 void ft_sections_abandon(struct ft_sections *s);
 
@@ -102,5 +101,22 @@ void ft_section_leave(struct ft_sections *s, const struct ft_shared *object);
 void ft_section_depend(struct ft_sections *s, unsigned lane, uint64_t access);
 /* An access that others may depend on; returns its number. */
 uint64_t ft_section_mark(struct ft_sections *s);
+
+/*
+ * Who waits for whom while lanes replay, and whether somebody waits in vain. What lanes recorded has no
+ * circle (section.c), but a log may be damaged, or come from a peer that is.
+ *
+ * A lane that has to wait says for what, beside its access number in struct ft_published: for an access of
+ * another lane, or for all lanes (at a barrier, which nobody leaves before all have come). So each waits for
+ * one thing at most, and it waits in vain when going from one to the next leads into a circle, or to a lane
+ * that waits for all. Every wait has a number, and all that was seen on the way must be the same when it is
+ * seen again: then all of them waited at the moment in between, and from there on none of them moves.
+ *
+ * Written by the lane that waits; a wait for all also by the lane that ends it. Read by lanes that wait.
+ */
+
+/* The lane waits until all lanes have come to where it is, the lanes that wait for an access among them. */
+void ft_wait_for_all(struct ft_published *own);
+void ft_wait_over(struct ft_published *own);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The protocol core: dispatch of events, and the invariants that hold after every step. The files of
- * ftcore/protocol/ own struct ft_core together, and nobody else writes to it. They are one unit and call each
- * other (parts.h): head.c fills the heads of messages, join.c decides who reigns, primary.c, standby.c and
- * handover.c are the roles, resync.c brings a standby up to date, and ack.c says what is stable.
+ * The protocol core: dispatch of events, the heads of messages, and the invariants that hold after every
+ * step. The files of ftcore/protocol/ own struct ft_core together, and nobody else writes to it. They are one
+ * unit and call each other (parts.h): join.c decides who reigns, primary.c, standby.c and handover.c are the
+ * roles, resync.c brings a standby up to date.
  */
 #include "ftcore/protocol/parts.h"
 #include "ftcore/base/plant.h"
@@ -14,11 +14,6 @@
 
 #define DEAF 4u /* times solo_after_ms: a peer that only slept is to find the connection as it was */
 
-uint64_t ft_ms(uint32_t ms)
-{
-    return ms * FT_MS;
-}
-
 struct ft_action *ft_act(struct ft_actions *actions, enum ft_action_kind kind)
 {
     FT_CHECK(actions->count < FT_ACTIONS_MAX, "a step wants more than %u actions", FT_ACTIONS_MAX);
@@ -27,6 +22,59 @@ struct ft_action *ft_act(struct ft_actions *actions, enum ft_action_kind kind)
     memset(action, 0, sizeof(*action));
     action->kind = kind;
     return action;
+}
+
+/* All of the head but the echo. `said` remembers since when the peer is told this state and view. */
+static void fill_head(struct ft_core *core, enum ft_message_type type, uint64_t now, struct ft_message *m)
+{
+    memset(m, 0, sizeof(*m));
+    m->type = type;
+    m->state = core->state;
+    m->view = core->view;
+    m->sent = core->sent = now > core->sent ? now : core->sent + 1;
+    if (core->said.since && core->said.state == core->state && core->said.view == core->view)
+        return;
+    core->said.state = core->state;
+    core->said.view = core->view;
+    core->said.since = m->sent;
+}
+
+void ft_core_head(struct ft_core *core, enum ft_message_type type, uint64_t now, struct ft_message *m)
+{
+    fill_head(core, type, now, m);
+    m->echo = core->peer.newest;
+    /* An answer is a message that echoes something new: from here the other side's lease can run on. */
+    if (core->peer.newest > core->echoed) {
+        core->echoed = core->peer.newest;
+        core->answered = now;
+    }
+}
+
+struct ft_message *ft_say(struct ft_core *core, struct ft_actions *actions, enum ft_message_type type)
+{
+    struct ft_action *action = ft_act(actions, FT_ACT_SEND);
+
+    ft_core_head(core, type, core->now, &action->send);
+    core->beat_due = core->now + ft_ms(core->config.heartbeat_ms);
+    return &action->send;
+}
+
+/* A hello echoes nothing, so it is no answer that a lease could rest on. */
+void ft_core_hello(struct ft_core *core, uint64_t now, struct ft_message *m)
+{
+    fill_head(core, FT_MSG_HELLO, now, m);
+    m->incarnation = core->config.incarnation;
+    memcpy(m->name, core->config.name, sizeof(m->name));
+    m->role = core->config.role;
+    m->strict = core->config.strict;
+    m->warm = core->config.warm;
+    m->lanes = core->config.lanes;
+    m->lease_ms = core->config.lease_ms;
+    m->detect_ms = core->config.detect_ms;
+    m->promote_within_ms = core->config.promote_within_ms;
+    m->solo_after_ms = core->config.solo_after_ms;
+    m->bulk = (const uint8_t *)core->config.identity;
+    m->bulk_len = m->identity_len = core->config.identity_len;
 }
 
 void ft_become(struct ft_core *core, struct ft_actions *actions, enum ft_state state, const char *fmt, ...)
@@ -99,39 +147,6 @@ void ft_core_init(struct ft_core *core, const struct ft_core_config *config, uin
     check_invariants(core);
 }
 
-static void handle_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *actions);
-
-/*
- * The right of a standby (own_echoed) and its promise (answered) run on: they were given by a node, not by a
- * connection. So do the times of what we heard, or a reconnect would look like silence.
- */
-static void handle_connected(struct ft_core *core, uint64_t greeted, struct ft_actions *actions)
-{
-    if (core->peer.up)
-        handle_lost(core, FT_LOST_ERROR, actions);
-
-    uint64_t heard = core->peer.heard, port_beat = core->peer.port_beat, was = core->peer.incarnation;
-    uint64_t beat_view = core->peer.beat_view;
-
-    memset(&core->peer, 0, sizeof(core->peer));
-    core->peer.up = true;
-    core->peer.heard = heard;
-    core->peer.met = core->now;
-    core->peer.port_beat = port_beat;
-    core->peer.beat_view = beat_view;
-    core->peer.incarnation = was;
-    core->ready_echo = core->echoed = 0;
-
-    core->peer.asked = greeted;
-    if (greeted)
-        return;
-    struct ft_message *m = &ft_act(actions, FT_ACT_SEND)->send;
-
-    ft_core_hello(core, core->now, m);
-    core->beat_due = core->now + ft_ms(core->config.heartbeat_ms);
-    core->peer.asked = m->sent;
-}
-
 /* The connection is gone, by the peer's doing or ours. */
 static void handle_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *actions)
 {
@@ -143,14 +158,39 @@ static void handle_lost(struct ft_core *core, enum ft_lost how, struct ft_action
     /* One that never proved who it is: its end says nothing about the peer. */
     if (!core->peer.known)
         how = FT_LOST_ERROR;
-    core->peer.up = core->peer.known = false;
-    core->alone = core->now;
+    ft_peer_gone(core);
     if (core->hand == FT_HAND_GIVEN)
         ft_handover_unknown(core, text[how], actions);
     else if (ft_core_primary(core))
         ft_primary_lost(core, text[how], how != FT_LOST_ERROR, actions);
     else
         ft_standby_lost(core, how, actions);
+}
+
+/*
+ * The right of a standby (own_echoed) and its promise (answered) run on: they were given by a node, not by a
+ * connection. So do the times of what we heard, or a reconnect would look like silence.
+ */
+static void handle_connected(struct ft_core *core, uint64_t greeted, struct ft_actions *actions)
+{
+    if (core->peer.up)
+        handle_lost(core, FT_LOST_ERROR, actions);
+
+    core->peer = (__typeof__(core->peer)){.up = true,
+                                          .asked = greeted,
+                                          .incarnation = core->peer.incarnation,
+                                          .heard = core->peer.heard,
+                                          .met = core->now,
+                                          .port_beat = core->peer.port_beat,
+                                          .beat_view = core->peer.beat_view};
+    core->ready_echo = core->echoed = 0;
+    if (greeted)
+        return;
+    struct ft_message *m = &ft_act(actions, FT_ACT_SEND)->send;
+
+    ft_core_hello(core, core->now, m);
+    core->beat_due = core->now + ft_ms(core->config.heartbeat_ms);
+    core->peer.asked = m->sent;
 }
 
 static void handle_malformed(struct ft_core *core, const char *text, struct ft_actions *actions)
@@ -162,8 +202,7 @@ static void handle_malformed(struct ft_core *core, const char *text, struct ft_a
         return;
     }
     /* Rights first, then the connection: a primary that sees it closed may believe we are gone. */
-    core->peer.up = core->peer.known = false;
-    core->alone = core->now;
+    ft_peer_gone(core);
     ft_join_again(core, actions, text);
     ft_act(actions, FT_ACT_CLOSE);
 }
@@ -171,23 +210,18 @@ static void handle_malformed(struct ft_core *core, const char *text, struct ft_a
 /* What every message means, whatever its type. False: it ends here. */
 static bool read_head(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
-    bool reigns = m->state == FT_SOLO || m->state == FT_PROTECTED || m->state == FT_DEGRADED;
-
     core->peer.heard = core->now;
     core->peer.state = m->state;
     core->peer.view = m->view;
-    if (m->sent > core->peer.newest)
-        core->peer.newest = m->sent;
-    if (m->echo > core->own_echoed)
-        core->own_echoed = m->echo;
-    if (m->echo > core->peer.echoed)
-        core->peer.echoed = m->echo;
+    core->peer.newest = ft_later(core->peer.newest, m->sent);
+    core->own_echoed = ft_later(core->own_echoed, m->echo);
+    core->peer.echoed = ft_later(core->peer.echoed, m->echo);
     if (m->view > core->view && !FT_PLANTED("no-fence") &&
         (ft_core_primary(core) || core->hand == FT_HAND_GIVEN)) {
         ft_join_fence(core, m->view, actions);
         return true;
     }
-    if (!reigns) {
+    if (!ft_reigns(m->state)) {
         ft_standby_hears(core, m, actions);
         return true;
     }
@@ -207,21 +241,15 @@ static bool read_head(struct ft_core *core, const struct ft_message *m, struct f
     return true;
 }
 
-/* True, and why, when what the head says cannot be. */
-static bool contradicts(const struct ft_core *core, const struct ft_message *m, struct ft_fault *why)
-{
-    if (m->view > FT_VIEW_MAX)
-        return ft_fail(why, FT_EMALFORMED, "view %lu is beyond any that a pair reaches", m->view);
-    if (m->echo > core->sent)
-        return ft_fail(why, FT_EMALFORMED, "it echoes %lu, and the last we said is %lu", m->echo, core->sent);
-    return false;
-}
-
 static void handle_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
-    struct ft_fault why;
+    struct ft_fault why = {""};
 
-    if (contradicts(core, m, &why)) {
+    if (m->view > FT_VIEW_MAX)
+        ft_fail(&why, FT_EMALFORMED, "view %lu is beyond any that a pair reaches", m->view);
+    else if (m->echo > core->sent)
+        ft_fail(&why, FT_EMALFORMED, "it echoes %lu, and the last we said is %lu", m->echo, core->sent);
+    if (why.text[0]) {
         handle_malformed(core, why.text, actions);
         return;
     }
@@ -276,10 +304,9 @@ static void obey_operator(struct ft_core *core, const struct ft_event *event, st
  */
 static void leave_deaf(struct ft_core *core, struct ft_actions *actions)
 {
-    uint64_t since = core->peer.heard > core->peer.met ? core->peer.heard : core->peer.met;
-
     if (!core->peer.up || core->abandoning || core->state == FT_READY ||
-        ft_primary_silent(core, since) < DEAF * ft_ms(core->config.solo_after_ms))
+        ft_primary_silent(core, ft_later(core->peer.heard, core->peer.met)) <
+            DEAF * ft_ms(core->config.solo_after_ms))
         return;
     handle_lost(core, FT_LOST_ERROR, actions);
     ft_act(actions, FT_ACT_CLOSE);
@@ -352,20 +379,15 @@ bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m)
     return m->type != FT_MSG_SNAPSHOT || !core->snapshot_whole;
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 uint64_t ft_core_due(const struct ft_core *core)
 {
     uint64_t due = core->now + ft_ms(core->config.heartbeat_ms);
 
-    if (core->peer.up)
-        due = earlier(due, core->beat_due);
-    if (core->state == FT_READY)
-        due = earlier(due, ft_standby_patience(core));
-    if (core->state == FT_PROTECTED)
-        due = earlier(due, core->ready_echo + ft_ms(core->config.lease_ms));
-    return due > core->now ? due : core->now;
+    if (core->peer.up && core->beat_due < due)
+        due = core->beat_due;
+    if (core->state == FT_READY && ft_standby_patience(core) < due)
+        due = ft_standby_patience(core);
+    if (core->state == FT_PROTECTED && core->ready_echo + ft_ms(core->config.lease_ms) < due)
+        due = core->ready_echo + ft_ms(core->config.lease_ms);
+    return ft_later(due, core->now);
 }

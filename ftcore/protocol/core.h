@@ -244,9 +244,13 @@ bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m);
 /* When FT_EV_TIME is wanted next at the latest, local monotonic ns. */
 uint64_t ft_core_due(const struct ft_core *core);
 
+static inline bool ft_reigns(enum ft_state state)
+{
+    return state == FT_SOLO || state == FT_PROTECTED || state == FT_DEGRADED;
+}
 static inline bool ft_core_primary(const struct ft_core *core)
 {
-    return core->state == FT_SOLO || core->state == FT_PROTECTED || core->state == FT_DEGRADED;
+    return ft_reigns(core->state);
 }
 
 #endif

@@ -13,17 +13,16 @@
 #include <stdio.h>
 #include <string.h>
 
-int ft_handover_begin(struct ft_core *core, struct ft_actions *actions)
+void ft_handover_begin(struct ft_core *core, struct ft_actions *actions)
 {
     if (core->state != FT_PROTECTED || core->hand)
-        return FT_EBUSY;
+        return;
     core->hand = FT_HAND_STEER;
     core->hand_began = core->now;
     core->hand_outcome[0] = '\0';
     /* First, so that nothing from the chain's MAC leaves here once the standby claims it. */
     ft_order(core, actions, FT_LANE_ASIDE);
     ft_say(core, actions, FT_MSG_STEER)->number = 1;
-    return 0;
 }
 
 void ft_handover_steered(struct ft_core *core, struct ft_actions *actions)

@@ -9,11 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool reigning(enum ft_state state)
-{
-    return state == FT_SOLO || state == FT_PROTECTED || state == FT_DEGRADED;
-}
-
 /* The word of a text that differs from the other text's, and its line. Not terminated. */
 struct word {
     const char *line, *at;
@@ -177,8 +172,7 @@ void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_a
         return;
     }
     core->refused = false;
-    if (m->sent > core->peer.newest)
-        core->peer.newest = m->sent;
+    core->peer.newest = ft_later(core->peer.newest, m->sent);
     /* Our answer is what proves us there. Who is known already says nothing new. */
     ft_say(core, actions, FT_MSG_BEAT);
     if (core->peer.known)
@@ -200,8 +194,7 @@ static void believe(struct ft_core *core, const struct ft_message *m, struct ft_
     core->peer.name[FT_NAME_MAX - 1] = '\0';
     core->peer.role = m->role;
     core->peer.heard = core->now;
-    if (m->sent > core->peer.newest)
-        core->peer.newest = m->sent;
+    core->peer.newest = ft_later(core->peer.newest, m->sent);
     core->peer.state = m->state;
     core->peer.view = m->view;
     core->peer.echoed = m->echo;
@@ -223,7 +216,7 @@ static void believe(struct ft_core *core, const struct ft_message *m, struct ft_
         ft_standby_hears(core, m, actions);
         return; /* ft_step asks ft_join_consider next */
     }
-    if (!reigning(m->state)) {
+    if (!ft_reigns(m->state)) {
         /* The peer has reigned after us and lost everything; what it released, we do not know. Nor may we go
          * on. */
         if (m->view > core->view)
@@ -263,7 +256,7 @@ void ft_join_prove(struct ft_core *core, const struct ft_message *m, struct ft_a
 
 void ft_join_reign(struct ft_core *core, struct ft_actions *actions, const char *why)
 {
-    core->view = (core->peer.known && core->peer.view > core->view ? core->peer.view : core->view) + 1;
+    core->view = ft_later(core->view, core->peer.known ? core->peer.view : 0) + 1;
     memset(core->closed, 0, sizeof(core->closed));
     ft_act(actions, FT_ACT_VIEW)->view = core->view;
     ft_primary_alone(core, actions, why);
@@ -288,7 +281,7 @@ void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
     bool first = core->config.role == 0;
 
     if (core->refused)
-        first = first && !reigning(core->peer.state);
+        first = first && !ft_reigns(core->peer.state);
     if (!core->peer.known) {
         /* Never served and meets nobody: the file's word has to do, unless strict forbids to release alone
          * anyway. */

@@ -18,10 +18,19 @@ static inline const uint64_t *ft_counts(const struct ft_core *core, const uint64
     return core->config.warm ? closed : replayed;
 }
 bool ft_reached(const struct ft_core *core, const uint64_t have[], const uint64_t want[]);
-uint64_t ft_ms(uint32_t ms);
+static inline uint64_t ft_ms(uint32_t ms)
+{
+    return ms * FT_MS;
+}
 static inline uint64_t ft_later(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
+}
+/* No connection any more: the peer's end of it, or ours, or its death. */
+static inline void ft_peer_gone(struct ft_core *core)
+{
+    core->peer.up = core->peer.known = false;
+    core->alone = core->now;
 }
 
 /* protocol/join.c: hello, who is primary, fencing, giving up what we hold. */
@@ -45,19 +54,8 @@ void ft_primary_malformed(struct ft_core *core, const char *text, struct ft_acti
 /* ns without a message, at most since `since`; time that this node slept does not count */
 uint64_t ft_primary_silent(const struct ft_core *core, uint64_t since);
 void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
-
-/* protocol/ack.c, standby. */
-void ft_ack_send(struct ft_core *core, struct ft_actions *actions);
-void ft_ack_consider(struct ft_core *core,
-                     struct ft_actions *actions);      /* lanes moved: sends one if it is due */
-bool ft_ack_replay_untold(const struct ft_core *core); /* lanes have replayed more than the last ACK told */
-bool ft_ack_is_late(const struct ft_core *core);       /* the same, and the last ACK was not just now */
-/* protocol/ack.c, primary: an ACK came; any message of a READY standby came; guards the gate from now on. */
-void ft_ack_receive(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
-void ft_ack_renew(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
-void ft_ack_guard(struct ft_core *core, struct ft_actions *actions);
-void ft_ack_forget(struct ft_core *core);          /* nothing is acknowledged */
-uint64_t ft_ack_lease(const struct ft_core *core); /* end of the lease, ns; 0: none */
+void ft_ack_guard(struct ft_core *core, struct ft_actions *actions); /* guards the gate from now on */
+uint64_t ft_ack_lease(const struct ft_core *core);                   /* end of the lease, ns; 0: none */
 
 /* protocol/resync.c */
 void ft_resync_consider(struct ft_core *core, struct ft_actions *actions);
@@ -70,7 +68,7 @@ void ft_resync_event(struct ft_core *core, const struct ft_event *event, struct 
 void ft_resync_time(struct ft_core *core, struct ft_actions *actions);
 
 /* protocol/handover.c */
-int ft_handover_begin(struct ft_core *core, struct ft_actions *actions);
+void ft_handover_begin(struct ft_core *core, struct ft_actions *actions);
 void ft_handover_steered(struct ft_core *core, struct ft_actions *actions);
 void ft_handover_off(struct ft_core *core, struct ft_actions *actions, const char *why);
 void ft_handover_give(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);

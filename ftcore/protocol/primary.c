@@ -3,7 +3,9 @@
  * Being primary: the gate and its lease, and what the loss of a standby means.
  *
  * The gate is in one of three positions. SOLO: everything leaves; announced, never with strict. Guarded:
- * outputs of bursts up to the standby's closed set leave while the lease runs (ack.c). Shut: nothing leaves.
+ * outputs of bursts up to the closed set acknowledged last leave while the lease runs. Shut: nothing leaves.
+ * The lease runs from the time at which this node *sent* the newest message that a READY standby has
+ * answered, so it ends here before the standby, counting from its answer, may think this node dead.
  */
 #include "ftcore/protocol/parts.h"
 #include "ftcore/base/plant.h"
@@ -13,8 +15,7 @@
 
 uint64_t ft_primary_silent(const struct ft_core *core, uint64_t since)
 {
-    since = since > core->awake ? since : core->awake;
-    return core->now - since;
+    return core->now - ft_later(since, core->awake);
 }
 
 void ft_primary_alone(struct ft_core *core, struct ft_actions *actions, const char *why)
@@ -131,8 +132,7 @@ static bool perhaps_replaced(const struct ft_core *core)
 static void close_abandoned(struct ft_core *core, struct ft_actions *actions)
 {
     core->abandoning = false;
-    core->peer.up = core->peer.known = false;
-    core->alone = core->now;
+    ft_peer_gone(core);
     ft_act(actions, FT_ACT_NO_SNAPSHOT);
     ft_act(actions, FT_ACT_CLOSE);
     if (perhaps_replaced(core))
@@ -153,13 +153,67 @@ void ft_primary_malformed(struct ft_core *core, const char *text, struct ft_acti
     }
     bool lost = !core->solo && core->peer.up;
 
-    core->peer.up = core->peer.known = false;
-    core->alone = core->now;
+    ft_peer_gone(core);
     if (lost)
         ft_primary_lost(core, text, false, actions);
     else
         ft_resync_end(core, actions, text);
     ft_act(actions, FT_ACT_CLOSE);
+}
+
+uint64_t ft_ack_lease(const struct ft_core *core)
+{
+    uint32_t lease = core->config.lease_ms;
+
+    if (FT_PLANTED("long-lease"))
+        lease = core->config.solo_after_ms;
+    return core->ready_echo ? core->ready_echo + ft_ms(lease) : 0;
+}
+
+void ft_ack_guard(struct ft_core *core, struct ft_actions *actions)
+{
+    struct ft_action *action = ft_act(actions, FT_ACT_GATE);
+
+    core->guarded = true;
+    core->solo = false;
+    action->gate = FT_GATE_GUARDED;
+    action->lease_until = ft_ack_lease(core);
+    memcpy(action->vector, core->peer_closed, sizeof(action->vector));
+}
+
+static void receive_ack(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+{
+    bool early = core->resync == FT_RESYNC_CUT || core->resync == FT_RESYNC_SNAPSHOT;
+    bool first = core->resync == FT_RESYNC_CATCHUP || core->resync == FT_RESYNC_SWITCH;
+
+    /* What is left in the connection of an earlier resync must not count: its `taken` ran on another scale,
+     * and its sender has forgotten since what it acknowledged. */
+    if (early || m->echo < core->begun || (first && m->state != FT_SYNCING) || core->cut_off ||
+        (!core->resync && !core->guarded))
+        return;
+    for (unsigned l = 0; l < core->config.lanes; l++) {
+        core->peer_closed[l] = ft_later(core->peer_closed[l], m->burst[l]);
+        core->peer_replayed[l] = ft_later(core->peer_replayed[l], m->replayed[l]);
+        core->peer_taken[l] = ft_later(core->peer_taken[l], m->taken[l]);
+    }
+    ft_resync_caught_up(core, actions);
+}
+
+static void renew_lease(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+{
+    uint64_t old = core->ready_echo;
+
+    ft_resync_ready(core);
+    if (!core->guarded || core->cut_off || core->resync)
+        return;
+    if (m->echo > core->ready_echo)
+        core->ready_echo = FT_PLANTED("lease-from-answer") ? core->now : m->echo;
+    if (core->now < ft_ack_lease(core) && core->state != FT_PROTECTED) {
+        if (old)
+            core->false_alarms++;
+        ft_become(core, actions, FT_PROTECTED, old ? "the standby answers again" : "the standby is ready");
+    }
+    ft_ack_guard(core, actions);
 }
 
 /* ---- events ------------------------------------------------------------------------------------ */
@@ -173,7 +227,7 @@ void ft_primary_message(struct ft_core *core, const struct ft_message *m, struct
     }
     switch (m->type) {
     case FT_MSG_ACK:
-        ft_ack_receive(core, m, actions);
+        receive_ack(core, m, actions);
         break;
     case FT_MSG_ASK:
         ft_handover_begin(core, actions);
@@ -186,7 +240,7 @@ void ft_primary_message(struct ft_core *core, const struct ft_message *m, struct
     }
     /* Whatever its type, a message of a READY standby is an answer. */
     if (m->state == FT_READY)
-        ft_ack_renew(core, m, actions);
+        renew_lease(core, m, actions);
     else
         ft_primary_powerless(core, m, actions);
 }
@@ -197,10 +251,9 @@ static void hear_death_notice(struct ft_core *core, const struct ft_event *event
     if (!core->peer.incarnation || event->word.incarnation != core->peer.incarnation)
         return;
     if (core->peer.up) {
-        core->alone = core->now;
+        ft_peer_gone(core);
         ft_act(actions, FT_ACT_CLOSE);
     }
-    core->peer.up = core->peer.known = false;
     core->peer.incarnation = 0;
     ft_primary_lost(core, "the standby's guardian says it is dead", true, actions);
 }

@@ -117,7 +117,9 @@ void ft_resync_event(struct ft_core *core, const struct ft_event *event, struct 
 
     if (event->kind == FT_EV_CUT && core->resync == FT_RESYNC_CUT) {
         core->resync = FT_RESYNC_SNAPSHOT;
-        ft_ack_forget(core);
+        memset(core->peer_closed, 0, sizeof(core->peer_closed));
+        memset(core->peer_replayed, 0, sizeof(core->peer_replayed));
+        memset(core->peer_taken, 0, sizeof(core->peer_taken));
         /* Told to forget, it protects nothing more: what is left of a lease ends here. */
         if (core->guarded)
             ft_resync_cut_off(core, actions, "the standby gets a new snapshot");

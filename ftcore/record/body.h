@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the bodies of log records and chunks of deltas are made of: varints, with seven bits in a byte, the
- * low ones first, and the top bit set in all bytes but the last; and plain bytes. Private to their encoders
- * and decoders. Nothing is read beyond `end`.
+ * low ones first, and the top bit set in all bytes but the last; and plain bytes; and where encoders of
+ * these and of messages write. Private to them and their decoders. Nothing is read beyond `end`.
  */
 #ifndef FTCORE_RECORD_BODY_H
 #define FTCORE_RECORD_BODY_H
@@ -18,6 +18,28 @@
 struct ft_body {
     const uint8_t *at, *end;
 };
+
+/* Where msgpack-c's packer writes: a bounded buffer of the caller's. Once something did not fit, nothing more
+ * is written. */
+struct ft_out {
+    uint8_t *at, *end;
+    bool full;
+};
+
+/* A msgpack_packer_write. */
+static inline int ft_out_write(void *data, const char *bytes, size_t len)
+{
+    struct ft_out *out = data;
+
+    if (out->full || len > (size_t)(out->end - out->at)) {
+        out->full = true;
+        return -1;
+    }
+    if (len)
+        memcpy(out->at, bytes, len);
+    out->at += len;
+    return 0;
+}
 
 static inline uint8_t *ft_put_varint(uint8_t *p, uint64_t v)
 {

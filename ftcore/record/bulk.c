@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The wire form of a bulk: write and read, compression included; see bulk.h.
+ * The wire form of a bulk: write and read, compression included.
  *
- * A bulk is two elements of the message's array. A number: 0, and the bin is the bulk; else the bin is one
- * LZ4 block (no frame, no dictionary) and this is the bulk's size, more than the bin's. Of a bulk of more
- * than 64 KiB there is a block for each 64 KiB and for the rest, each behind its length, a u32 (a single
- * block has none in front). Then the bin.
+ * A bulk is two elements of the message's array. A number: 0, and the bin is the bulk; else this is the
+ * bulk's size, more than the bin's, and the bin is one LZ4 block (no frame, no dictionary); of a bulk of more
+ * than 64 KiB a block for each 64 KiB and for the rest, each behind its length, a u32. Then the bin.
  *
  * A compressed bulk always has ten bytes in front of it, `ce`, size, `c6`, length, shortest form or not: its
- * blocks are made in place in the output, before their length is known. Blocks are small since within 64 KiB
- * LZ4 looks for repetitions by a table of twice the size, and by four bytes in place of five: lines of a
- * hundred thousand flows shrink to a third, of which larger blocks leave a half.
+ * blocks are made in place in the output, before their length is known. Within 64 KiB LZ4 looks for
+ * repetitions by a table of twice the size, and by four bytes in place of five: lines of a hundred thousand
+ * flows shrink to a third, of which larger blocks leave a half.
  *
- * Whether LZ4 pays depends on the traffic: headers of log records shrink to a third, encrypted payloads not
- * at all. It is measured, not configured: a bulk that did not shrink below 85 % is sent as it is, and so are
- * the next 63; then one is tried again. A bulk under 64 bytes is neither compressed nor measured.
+ * Whether LZ4 pays depends on the traffic, and is measured: a bulk that did not shrink below 85 % is sent as
+ * it is, and so are the next 63; then one is tried again. A bulk under 64 bytes is neither compressed nor
+ * measured.
  */
-#include "ftcore/record/bulk.h"
+#include "ftcore/record/shape.h"
 
 #include "ftcore/base/check.h"
 

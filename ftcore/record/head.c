@@ -68,83 +68,51 @@ static int head_bin(struct ft_head *h, const char *bytes, uint32_t len)
 }
 
 /* The callbacks, by the names the loop calls them. An element's object is not used. */
-#define NUMBER(name, type)                                                                                   \
-    static int read##name(struct ft_head **h, type n, int *o)                                                \
+#define UNUSED __attribute__((unused))
+#define READ(name, result, ...)                                                                              \
+    static int read##name(struct ft_head **h, ##__VA_ARGS__, int *o)                                         \
     {                                                                                                        \
         *o = 0;                                                                                              \
-        return head_number(*h, n);                                                                           \
+        return result;                                                                                       \
     }
-#define REFUSE(name, what)                                                                                   \
-    static int read##name(struct ft_head **h, int *o)                                                        \
-    {                                                                                                        \
-        *o = 0;                                                                                              \
-        return head_refuse(*h, what);                                                                        \
-    }
-#define REFUSE_VALUE(name, type, what)                                                                       \
-    static int read##name(struct ft_head **h, type n, int *o)                                                \
-    {                                                                                                        \
-        (void)n;                                                                                             \
-        *o = 0;                                                                                              \
-        return head_refuse(*h, what);                                                                        \
-    }
-#define REFUSE_BYTES(name, what)                                                                             \
-    static int read##name(struct ft_head **h, const char *base, const char *bytes, uint32_t n, int *o)       \
-    {                                                                                                        \
-        (void)base, (void)bytes, (void)n;                                                                    \
-        *o = 0;                                                                                              \
-        return head_refuse(*h, what);                                                                        \
-    }
+#define BYTES const char *base UNUSED, const char *bytes UNUSED, uint32_t n UNUSED
 
-NUMBER(_uint8, uint8_t)
-NUMBER(_uint16, uint16_t)
-NUMBER(_uint32, uint32_t)
-NUMBER(_uint64, uint64_t)
-REFUSE_VALUE(_int8, int8_t, "a signed number")
-REFUSE_VALUE(_int16, int16_t, "a signed number")
-REFUSE_VALUE(_int32, int32_t, "a signed number")
-REFUSE_VALUE(_int64, int64_t, "a signed number")
-REFUSE_VALUE(_float, float, "a float")
-REFUSE_VALUE(_double, double, "a float")
-REFUSE_VALUE(_map, uint32_t, "a map")
-REFUSE(_nil, "nil")
-REFUSE(_true, "true")
-REFUSE(_false, "false")
-REFUSE_BYTES(_str, "a string")
-REFUSE_BYTES(_ext, "an extension")
+READ(_uint8, head_number(*h, n), uint8_t n)
+READ(_uint16, head_number(*h, n), uint16_t n)
+READ(_uint32, head_number(*h, n), uint32_t n)
+READ(_uint64, head_number(*h, n), uint64_t n)
+READ(_int8, head_refuse(*h, "a signed number"), int8_t n UNUSED)
+READ(_int16, head_refuse(*h, "a signed number"), int16_t n UNUSED)
+READ(_int32, head_refuse(*h, "a signed number"), int32_t n UNUSED)
+READ(_int64, head_refuse(*h, "a signed number"), int64_t n UNUSED)
+READ(_float, head_refuse(*h, "a float"), float n UNUSED)
+READ(_double, head_refuse(*h, "a float"), double n UNUSED)
+READ(_map, head_refuse(*h, "a map"), uint32_t n UNUSED)
+READ(_nil, head_refuse(*h, "nil"))
+READ(_true, head_refuse(*h, "true"))
+READ(_false, head_refuse(*h, "false"))
+READ(_str, head_refuse(*h, "a string"), BYTES)
+READ(_ext, head_refuse(*h, "an extension"), BYTES)
+READ(_array, head_array(*h, n), uint32_t n)
+READ(_bin, head_bin(*h, bytes, n), BYTES)
 
-static int read_root(struct ft_head **h)
+static int read_root(struct ft_head **h UNUSED)
 {
-    (void)h;
     return 0;
 }
 
-static int read_array(struct ft_head **h, uint32_t size, int *o)
+static int read_array_item(struct ft_head **h UNUSED, int *array UNUSED, int item UNUSED)
 {
-    *o = 0;
-    return head_array(*h, size);
-}
-
-static int read_array_item(struct ft_head **h, int *array, int item)
-{
-    (void)h, (void)array, (void)item;
     return 0;
 }
 
-static int read_map_item(struct ft_head **h, int *map, int key, int value)
+static int read_map_item(struct ft_head **h, int *map UNUSED, int key UNUSED, int value UNUSED)
 {
-    (void)map, (void)key, (void)value;
     return head_refuse(*h, "a map");
 }
 
-static int read_bin(struct ft_head **h, const char *base, const char *bytes, uint32_t len, int *o)
-{
-    (void)base;
-    *o = 0;
-    return head_bin(*h, bytes, len);
-}
-
 #define msgpack_unpack_struct(name)    struct unpack##name
-#define msgpack_unpack_func(ret, name) static __attribute__((unused)) ret unpack##name
+#define msgpack_unpack_func(ret, name) static UNUSED ret unpack##name
 #define msgpack_unpack_callback(name)  read##name
 #define msgpack_unpack_object          int
 #define msgpack_unpack_user            struct ft_head *

@@ -7,7 +7,7 @@
 #define FTCORE_RECORD_HEAD_H
 
 #include "ftcore/base/error.h"
-#include "ftcore/base/out.h"
+#include "ftcore/record/body.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -3,7 +3,7 @@
  * Reads msgpack from front to back out of memory, allocating nothing, with the offset of what is wrong.
  * Written and read by ft_message_decode alone.
  */
-#include "ftcore/record/reader.h"
+#include "ftcore/record/shape.h"
 
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The wire form of the log record: encode and decode; and the check of one in memory. Records are encoded by
+ * The wire form of the log record: encode and decode. Records are encoded by
  * the replicator thread that drains the rings and by the flight recorder; they are decoded by the standby's
  * receiver and by whatever opens a recording.
  *
@@ -9,11 +9,10 @@
  *
  *     version    1. First, so that a reader of another version stops before it misreads the rest.
  *     numbers    Those of FT_RECORD_NUMBERS, in the order and with the ranges of that table. An unknown flag
- * may change what the body means, so it is refused. `digest` is 0 without FT_REC_DIGEST, so that a record has
- * one shortest form. body       bin, see below. Its length is there so that any msgpack reader can skip it.
- *     checksum   XXH3-64, no seed, of all bytes of the record before this element: from the array's first
- * byte to the body's last. Always nine bytes, `cf` and the value in big-endian order, so that where the bytes
- * it covers end is known.
+ * may change what the body means, so it is refused. `digest` is 0 without FT_REC_DIGEST. body       bin, see
+ * below. Its length is there so that any msgpack reader can skip it. checksum   XXH3-64, no seed, of all
+ * bytes of the record before this element. Always nine bytes, `cf` and the value in big-endian order, so that
+ * where the bytes it covers end is known.
  *
  * The body is four parts without padding, and nothing after them. A varint has seven bits in a byte, the low
  * ones first, and the top bit set in all bytes but its last.
@@ -300,63 +299,4 @@ long ft_record_decode(const uint8_t *in, size_t len, struct ft_record *out, size
     if (get_body(&body, out, &why))
         return ft_fail_at(fault, FT_EMALFORMED, (size_t)(body.at - in), &why);
     return used;
-}
-
-/* Check. */
-
-static int check_inputs(const struct ft_record *r, size_t *at, struct ft_fault *why)
-{
-    const struct ft_input *in = ft_record_inputs(r);
-    uint64_t taken = 0;
-
-    *at = sizeof(*r);
-    if (r->flags & FT_REC_BY_SEQ)
-        return 0;
-    for (unsigned i = 0; i < r->inputs; i++, *at += sizeof(*in)) {
-        if (ft_rule_input(&in[i], i, why))
-            return FT_EMALFORMED;
-        taken += in[i].taken;
-    }
-    return ft_rule_taken(r, taken, why);
-}
-
-static int check_dependencies(const struct ft_record *r, size_t *at, struct ft_fault *why)
-{
-    uint64_t least = r->access;
-
-    *at = ft_record_dependencies_at(r);
-    for (unsigned i = 0; i < r->dependencies; i++, *at += sizeof(struct ft_dependency)) {
-        const struct ft_dependency *dependency = (const void *)((const uint8_t *)r + *at);
-
-        if (ft_rule_dependency(r, dependency, i, least, why))
-            return FT_EMALFORMED;
-        least = dependency->own + 1;
-    }
-    return 0;
-}
-
-int ft_record_check(const struct ft_record *r, size_t size, struct ft_fault *fault)
-{
-    uint64_t n[FT_ELEMENTS_MAX];
-    struct ft_fault why;
-    size_t at;
-
-    if (size < sizeof(*r))
-        return ft_fail(fault, FT_EMALFORMED, "offset 0: %zu bytes, expected a record of at least %zu", size,
-                       sizeof(*r));
-    const struct ft_record numbers = numbers_of(r);
-    get_numbers(&numbers, n);
-    if (ft_head_ranges(&layout, n, &at, &why) || ft_rule_numbers(&numbers, &at, &why))
-        return ft_fail_at(fault, FT_EMALFORMED, at, &why);
-    if (r->kind != FT_ENTRY_RECORD)
-        return ft_fail(fault, FT_EMALFORMED, "offset %zu: entry of kind %u, expected a record",
-                       offsetof(struct ft_record, kind), r->kind);
-    if (r->size != ft_record_size(r) || r->size > size)
-        return ft_fail(fault, FT_EMALFORMED, "offset 0: size is %u, expected %zu, and %zu bytes are there",
-                       r->size, ft_record_size(r), size);
-    if (check_inputs(r, &at, &why) || check_dependencies(r, &at, &why))
-        return ft_fail_at(fault, FT_EMALFORMED, at, &why);
-    if (ft_rule_determinants((const uint8_t *)r + ft_record_determinants_at(r), r->determinants, &at, &why))
-        return ft_fail_at(fault, FT_EMALFORMED, ft_record_determinants_at(r) + at, &why);
-    return 0;
 }

@@ -148,8 +148,4 @@ long ft_record_encode(const struct ft_record *r, uint8_t *out, size_t cap);
 long ft_record_decode(const uint8_t *in, size_t len, struct ft_record *out, size_t cap,
                       struct ft_fault *fault);
 
-/* The same checks for a record in memory that came from elsewhere (a file, another process): 0 or
- * FT_EMALFORMED. */
-int ft_record_check(const struct ft_record *r, size_t size, struct ft_fault *fault);
-
 #endif

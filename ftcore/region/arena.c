@@ -5,11 +5,6 @@
 #define XXH_INLINE_ALL /* for this machine's vectors: the library's own is for any */
 #include <xxhash.h>
 
-static unsigned arena_count(const struct ft_region *region)
-{
-    return region->lanes * region->nfs + 1u;
-}
-
 struct ft_arena *ft_region_arena(struct ft_region *region, unsigned lane, unsigned nf)
 {
     FT_CHECK(lane < region->lanes && nf < region->nfs, "arena of lane %u, NF %u", lane, nf);
@@ -18,12 +13,12 @@ struct ft_arena *ft_region_arena(struct ft_region *region, unsigned lane, unsign
 
 struct ft_arena *ft_region_shared(struct ft_region *region)
 {
-    return &region->arenas[arena_count(region) - 1];
+    return &region->arenas[ft_region_arenas(region) - 1];
 }
 
 struct ft_arena *ft_region_arena_at(const struct ft_region *region, uint64_t offset)
 {
-    unsigned low = 0, high = arena_count(region);
+    unsigned low = 0, high = ft_region_arenas(region);
 
     /* The last arena that begins at or before the offset; the first begins at 0. */
     while (high - low > 1) {
@@ -78,14 +73,14 @@ uint64_t ft_region_digest_lane(const struct ft_region *region, unsigned lane)
 
 uint64_t ft_region_digest(const struct ft_region *region)
 {
-    return digest_arenas(region, 0, arena_count(region));
+    return digest_arenas(region, 0, ft_region_arenas(region));
 }
 
 uint64_t ft_region_used(const struct ft_region *region)
 {
     uint64_t used = 0;
 
-    for (unsigned i = 0; i < arena_count(region); i++)
+    for (unsigned i = 0; i < ft_region_arenas(region); i++)
         used += region->arenas[i].used;
     return used;
 }

@@ -4,8 +4,8 @@
  * by lanes: in the fault handler (a page opens), in ft_edit_track (a note), at a burst's end (pages close).
  *
  * A lock keeps a page from being opened by one lane while another compares it; the handler may take it
- * because whoever holds it writes nothing in the region, so cannot fault there. Notes need no lock: each lane
- * makes its own before its write. Notes of the shared arena are dropped one turn late, see turn_notes.
+ * because whoever holds it writes nothing in the region. Notes need no lock: each lane makes its own before
+ * its write.
  */
 #include "ftcore/region/audit.h"
 
@@ -175,13 +175,10 @@ int ft_audit_open(struct ft_region *region, struct ft_fault *fault)
 {
     struct ft_audit *audit = calloc(1, sizeof(*audit));
     uint64_t lines = region->size >> FT_LINE_SHIFT;
-    void *before;
 
     if (!audit)
         return ft_fail(fault, FT_ENOMEM, "audit: no memory");
-    before =
-        mmap(NULL, region->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    audit->before = before == MAP_FAILED ? NULL : before;
+    audit->before = ft_map_memory(region->size);
     if (!audit->before || ft_lines_init(&audit->open, region->size >> PAGE_SHIFT) ||
         ft_lines_init(&audit->noted[0], lines) || ft_lines_init(&audit->noted[1], lines)) {
         free_audit(audit, region->size);

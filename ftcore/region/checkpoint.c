@@ -31,13 +31,6 @@ static uint64_t first_line(const struct ft_region *region, unsigned lane)
     return region->arenas[lane * region->nfs].offset >> FT_LINE_SHIFT; /* behind the last: the shared one's */
 }
 
-static void *map_memory(uint64_t bytes)
-{
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    return p == MAP_FAILED ? NULL : p;
-}
-
 static uint64_t number_bytes(const struct ft_region *region)
 {
     return ((region->size >> FT_LINE_SHIFT) + NEAR) * sizeof(uint32_t);
@@ -71,9 +64,9 @@ int ft_checkpoint_prepare(struct ft_region *region)
         return FT_ENOMEM;
     region->checkpoint_saved = saved;
     memset(saved, 0, size);
-    saved->bytes = map_memory(region->size);
-    saved->at = map_memory(number_bytes(region));
-    saved->line = map_memory(number_bytes(region));
+    saved->bytes = ft_map_memory(region->size);
+    saved->at = ft_map_memory(number_bytes(region));
+    saved->line = ft_map_memory(number_bytes(region));
     if (ft_lines_init(&region->checkpoint_pending, lines) != 0 || !saved->bytes || !saved->at ||
         !saved->line) {
         ft_checkpoint_free(region);
@@ -155,11 +148,6 @@ static void find_saved(struct ft_saved *saved, struct saved_lane *mine)
         if (*at == 0) /* as it was at the cut, should it have been saved again */
             *at = (uint32_t)mine->found + 1;
     }
-}
-
-struct ft_run ft_checkpoint_take(struct ft_region *region, uint64_t from, uint64_t to, uint64_t max)
-{
-    return ft_lines_take(&region->checkpoint_pending, from, to, max);
 }
 
 void ft_checkpoint_copy(struct ft_region *region, const struct ft_run *run, uint8_t *out)

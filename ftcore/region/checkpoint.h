@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The lines of an incremental checkpoint, which is copied beside bursts: what was marked at its cut stays as
- * it was there for whoever copies it, however lanes go on to edit. At the cut the marks are pending and new
- * ones begin. A pending line that is about to change for the first time since is saved; whoever copies it
- * finds it there.
+ * it was there for whoever copies it. At the cut the marks are pending and new ones begin. A pending line
+ * that is about to change for the first time since is saved, and copied from there.
  *
- * Lines are saved one behind the other, in the order of edits, and so is whose they are: lines that packets
- * come to lie anywhere, and saving each at an address of its own, or looking there whether it is saved, would
- * wait for memory once more. A marked line was saved when it was marked. They are copied in the order of the
- * region all the same, so what a checkpoint takes on the link does not depend on how fast it was copied.
+ * Lines are saved one behind the other, in the order of edits: saving each at an address of its own would
+ * wait for memory once more. They are copied in the order of the region all the same, so what a checkpoint
+ * takes on the link does not depend on how fast it was copied.
  *
  * Pending lines are their lane's: it edits them and it takes them, in one thread. Those of the shared arena
  * are taken before any lane runs a burst again; to edit one before is a broken invariant.
  *
- * Capacity: a lane can save as many lines as its arenas have; pages that were never saved to are not there.
- * They stay until the region is closed, so that a checkpoint finds the pages that the last one used.
+ * Capacity: a lane can save as many lines as its arenas have. Pages that were saved to stay until the region
+ * is closed, for the next checkpoint.
  */
 #ifndef FTCORE_REGION_CHECKPOINT_H
 #define FTCORE_REGION_CHECKPOINT_H
@@ -30,9 +28,8 @@ void ft_checkpoint_end(struct ft_region *region);
 
 /* By an edit, before it marks [line, line+count). */
 void ft_checkpoint_save(struct ft_region *region, uint64_t line, uint64_t count);
-/* The first run of pending lines in [from, to), at most `max` long, which is pending no more. */
-struct ft_run ft_checkpoint_take(struct ft_region *region, uint64_t from, uint64_t to, uint64_t max);
-/* Copies the lines of a run that was taken, as they were at the cut, to `out`. Before the next edit. */
+/* Copies the lines of a run that was taken out of `checkpoint_pending`, as they were at the cut, to `out`.
+ * Before the next edit. */
 void ft_checkpoint_copy(struct ft_region *region, const struct ft_run *run, uint8_t *out);
 
 void ft_checkpoint_free(struct ft_region *region);

@@ -53,17 +53,20 @@ static size_t bytes_for(uint64_t lines)
     return (words + words_for(words)) * sizeof(uint64_t);
 }
 
+void *ft_map_memory(uint64_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return p == MAP_FAILED ? NULL : p;
+}
+
 int ft_lines_init(struct ft_lines *set, uint64_t lines)
 {
-    void *memory = MAP_FAILED;
-
     *set = (struct ft_lines){0};
     if (lines <= UINT64_MAX / 4)
-        memory = mmap(NULL, bytes_for(lines), PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED)
+        set->bits = ft_map_memory(bytes_for(lines));
+    if (!set->bits)
         return FT_ENOMEM;
-    set->bits = memory;
     set->mask = mapped_words(lines) - 1;
     set->summary = set->bits + set->mask + 1;
     set->lines = lines;

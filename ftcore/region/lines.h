@@ -29,6 +29,9 @@ struct ft_run {
     uint64_t count; /* lines in a row; 0: nothing found */
 };
 
+/* Private memory, zeroed, of which pages count once they are written; NULL: none. For munmap. */
+void *ft_map_memory(uint64_t bytes);
+
 /* Room for `lines` bits, all clear; zero pages are not touched until used. FT_ENOMEM. */
 int ft_lines_init(struct ft_lines *set, uint64_t lines);
 void ft_lines_free(struct ft_lines *set);

@@ -26,11 +26,6 @@ static uint64_t round_up(uint64_t size, uint64_t step)
     return (size + step - 1) / step * step;
 }
 
-static unsigned arena_count(const struct ft_region *region)
-{
-    return region->lanes * region->nfs + 1u;
-}
-
 static int too_large(struct ft_fault *fault)
 {
     return ft_fail(fault, FT_ENOMEM, "region: the arenas need more than %llu MiB, the most a region can have",
@@ -45,7 +40,7 @@ static int place(struct ft_region *region, unsigned lane, unsigned nf, uint64_t 
 
     if (wanted > FT_REGION_MAX || round_up(wanted, FT_ARENA_ALIGN) > FT_REGION_MAX - region->size)
         return too_large(fault);
-    arena = &region->arenas[nf == FT_NFS_MAX ? arena_count(region) - 1 : lane * region->nfs + nf];
+    arena = &region->arenas[nf == FT_NFS_MAX ? ft_region_arenas(region) - 1 : lane * region->nfs + nf];
     *arena = (struct ft_arena){
         .offset = region->size,
         .size = round_up(wanted < FT_ARENA_MIN ? FT_ARENA_MIN : wanted, PAGE),
@@ -61,9 +56,9 @@ static int lay_out(struct ft_region *region, const struct ft_region_config *conf
 {
     int error = FT_OK;
 
-    region->arenas = calloc(arena_count(region), sizeof(*region->arenas));
+    region->arenas = calloc(ft_region_arenas(region), sizeof(*region->arenas));
     if (!region->arenas)
-        return ft_fail(fault, FT_ENOMEM, "region: no memory for %u arenas", arena_count(region));
+        return ft_fail(fault, FT_ENOMEM, "region: no memory for %u arenas", ft_region_arenas(region));
     for (unsigned lane = 0; lane < region->lanes; lane++)
         for (unsigned nf = 0; nf < region->nfs && !error; nf++)
             error = place(region, lane, nf, config->arena_size[nf], fault);
@@ -214,6 +209,6 @@ void ft_region_wipe(struct ft_region *region)
     ft_audit_resume(region);
     ft_checkpoint_end(region);
     ft_lines_clear(&region->dirty);
-    for (unsigned i = 0; i < arena_count(region); i++)
+    for (unsigned i = 0; i < ft_region_arenas(region); i++)
         region->arenas[i].used = 0;
 }

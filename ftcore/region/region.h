@@ -93,6 +93,11 @@ struct ft_region {
 int ft_region_open(struct ft_region **out, const struct ft_region_config *config, struct ft_fault *fault);
 void ft_region_close(struct ft_region *region);
 
+/* Of all lanes, and the shared one behind them. */
+static inline unsigned ft_region_arenas(const struct ft_region *region)
+{
+    return region->lanes * region->nfs + 1u;
+}
 /* lane < lanes, nf < nfs. */
 struct ft_arena *ft_region_arena(struct ft_region *region, unsigned lane, unsigned nf);
 struct ft_arena *ft_region_shared(struct ft_region *region);

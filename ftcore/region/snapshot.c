@@ -51,17 +51,13 @@ void ft_snapshot_save(struct ft_region *region, uint64_t line)
 
 int ft_snapshot_begin(struct ft_region *region)
 {
-    void *copy;
-
     if (region->snapshot_copy)
         return FT_EBUSY;
-    copy =
-        mmap(NULL, region->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (copy == MAP_FAILED)
+    region->snapshot_copy = ft_map_memory(region->size);
+    if (!region->snapshot_copy)
         return FT_ENOMEM;
-    region->snapshot_copy = copy;
     ft_lines_clear(&region->snapshot_copied);
-    for (unsigned i = 0; i <= (unsigned)region->lanes * region->nfs; i++)
+    for (unsigned i = 0; i < ft_region_arenas(region); i++)
         ft_lines_add(&region->snapshot_pending, region->arenas[i].offset >> FT_LINE_SHIFT,
                      region->arenas[i].used >> FT_LINE_SHIFT);
     atomic_fetch_or(&region->tracking, FT_TRACK_SNAPSHOT);

@@ -13,7 +13,7 @@
 #include "ftcore/record/message.h"
 #include "ftcore/record/runs.h"
 #include "ftcore/base/plant.h"
-#include "ftcore/order/waits.h"
+#include "ftcore/order/section.h"
 #include "nflib/chain/chain.h"
 
 #include <string.h>

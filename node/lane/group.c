@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The barrier of lanes; see group.h. */
 #include "node/lane/lane.h"
-#include "ftcore/order/waits.h"
+#include "ftcore/order/section.h"
 
 #include <string.h>
 #include <time.h>
@@ -18,7 +18,7 @@ void nd_group_init(struct nd_group *group, struct nd_lane *lanes, unsigned count
 #define COUNT 0xffu
 #define TIMES 8
 
-/* All lanes have come: none waits for another any more (ftcore/order/waits.h). Before they are let go. */
+/* All lanes have come: none waits for another any more (ftcore/order/section.h). Before they are let go. */
 static void end_waits(struct nd_group *group)
 {
     for (unsigned l = 0; l < group->lanes; l++)

@@ -29,7 +29,7 @@
  */
 #include "node/lane/lane.h"
 #include "ftcore/base/plant.h"
-#include "ftcore/order/waits.h"
+#include "ftcore/order/section.h"
 #include "nflib/chain/chain.h"
 
 #include <immintrin.h>

@@ -94,7 +94,7 @@ void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const 
 static void diverged_in_vain(struct nd_lane *lane, const struct ft_record *r)
 {
     const struct ft_sections *order = nf_chain_sections(lane->chain);
-    const struct ft_dependency *dependency = ft_sections_at(order);
+    const struct ft_dependency *dependency = &order->dependencies[order->at];
     char what[512];
     size_t at =
         (size_t)snprintf(what, sizeof(what), "waits in vain for an access of lane %u:", dependency->lane);

@@ -5,6 +5,7 @@
  * memory form, and its encoding decodes to the same record; that encoding is its shortest form, so encoding
  * once more gives the same bytes.
  */
+#include "tests/unit/help_record.h"
 #include "ftcore/record/record.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -29,7 +30,7 @@ static void both_ways(const struct ft_record *r)
     long n, m;
 
     FUZZ_MUST(wire && once_more, "no memory");
-    FUZZ_MUST(ft_record_check(r, r->size, &fault) == 0, "decoded, then refused: %s", fault.text);
+    FUZZ_MUST(record_check(r, r->size, &fault) == 0, "decoded, then refused: %s", fault.text);
     n = ft_record_encode(r, wire, bound);
     FUZZ_MUST(n > 0, "what was decoded cannot be encoded in %zu bytes", bound);
     FUZZ_MUST(ft_record_encode(r, once_more, (size_t)n - 1) == FT_EFULL, "encoded in less than %ld bytes", n);

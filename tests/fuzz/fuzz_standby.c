@@ -5,6 +5,7 @@
  * else. After a divergence a snapshot comes, as in a resync, over the same chain. At the end of each input a
  * snapshot and one good record lead to the state that they always lead to, whatever was before.
  */
+#include "tests/unit/help_record.h"
 #include "ftcore/region/audit.h"
 #include "tests/fuzz/stream_parts.h"
 
@@ -197,7 +198,7 @@ static bool one_record(struct fuzz_input *in)
     else if (numbers & 0x40)
         r->burst += (uint64_t)(int8_t)fuzz_u8(in);
     r->size = (uint32_t)ft_record_size(r);
-    return ft_record_check(r, r->size, &fault) != 0 || replay(r);
+    return record_check(r, r->size, &fault) != 0 || replay(r);
 }
 
 static void run(const uint8_t *data, size_t size)

@@ -3,6 +3,7 @@
  * The model of the receiver: start from all that is held, take items away until nothing changes. Owns the
  * items.
  */
+#include "tests/unit/help_record.h"
 #include "tests/fuzz/received.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -30,8 +31,7 @@ struct received_held received_end(unsigned lane, unsigned n)
     return n ? received_held[lane][n - 1]
              : (struct received_held){.burst = received_begin.burst[lane],
                                       .access = received_begin.access[lane],
-                                      .cut_burst = received_begin.burst[lane],
-                                      .covered = received_begin.burst[lane]};
+                                      .cut_burst = received_begin.burst[lane]};
 }
 
 uint64_t received_access(unsigned lane, unsigned n)
@@ -92,9 +92,9 @@ void received_compare(void)
         FUZZ_MUST(atomic_load(&received_lanes[l].orders.cut_to) == cut_all_have_passed(n),
                   "lane %u may apply cut %lu, expected %lu", l, atomic_load(&received_lanes[l].orders.cut_to),
                   cut_all_have_passed(n));
-        FUZZ_MUST(atomic_load(&received_lanes[l].orders.covered) == end.covered,
+        FUZZ_MUST(atomic_load(&received_lanes[l].orders.covered) == end.cut_burst,
                   "lane %u is covered to %lu, expected %lu", l,
-                  atomic_load(&received_lanes[l].orders.covered), end.covered);
+                  atomic_load(&received_lanes[l].orders.covered), end.cut_burst);
     }
 }
 
@@ -111,7 +111,7 @@ void received_compare_rings(void)
             uint64_t number = ft_entry_kind(r) == FT_ENTRY_CHUNK ? ft_chunk_of(r)->number : r->burst;
 
             FUZZ_MUST(there >= r->size, "an entry is cut short");
-            FUZZ_MUST(ft_entry_kind(r) == FT_ENTRY_CHUNK || ft_record_check(r, r->size, &fault) == 0,
+            FUZZ_MUST(ft_entry_kind(r) == FT_ENTRY_CHUNK || record_check(r, r->size, &fault) == 0,
                       "a bad record was kept");
             FUZZ_MUST(at < received_entry_count[l] && r->lane == l &&
                           (ft_entry_kind(r) == FT_ENTRY_CHUNK) == received_entries[l][at].chunk &&
@@ -175,9 +175,10 @@ bool received_chunk_fits(const struct ft_chunk *p, const uint64_t runs[2], const
     if (open && (p->cut != h->cut || p->from != h->from || p->burst != h->burst || p->seq != h->seq ||
                  p->access != h->access || p->outputs != h->outputs))
         return false;
-    if (!open && (p->cut != end.cut + 1 ||
-                  !((p->from == end.burst && p->access >= end.access) ||
-                    (p->from == end.cut_burst && p->burst == end.burst && p->access == end.access))))
+    /* A delta segment, before which no record is held, or a checkpoint. */
+    if (!open && (p->cut != end.cut + 1 || p->from != end.cut_burst ||
+                  !((end.burst == end.cut_burst && p->access >= end.access) ||
+                    (p->burst == end.burst && p->access == end.access))))
         return false;
     for (unsigned i = 0; i < 2 && runs[i]; i++) {
         uint64_t at = runs[i] - 1, owner = at / RECEIVED_STRIDE;
@@ -211,7 +212,6 @@ void received_note_chunk(const struct ft_chunk *p, const uint64_t runs[2], const
     if (received_delta[l].open)
         return;
     *h = received_end(l, received_count[l]);
-    h->covered = p->from <= h->covered ? p->burst : h->covered;
     h->burst = h->cut_burst = p->burst;
     h->access = p->access;
     h->cut = p->cut;

@@ -18,8 +18,8 @@
 
 /* What was taken in so far, as the test understands it: a burst, or a lane's whole delta. */
 struct received_held {
-    uint64_t burst, access;           /* where the lane is after it */
-    uint64_t cut, cut_burst, covered; /* its last delta; up to where deltas tell everything */
+    uint64_t burst, access;  /* where the lane is after it */
+    uint64_t cut, cut_burst; /* its last delta, and where that ends: up to there deltas tell everything */
     unsigned dependencies;
     struct ft_dependency dependency[4];
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Makes records and chunks from the bytes of an input. Owns the buffer they are encoded into. */
+#include "tests/unit/help_record.h"
 #include "tests/fuzz/received_make.h"
 #include "tests/fuzz/received.h"
 
@@ -48,7 +49,7 @@ bool received_make_record(struct fuzz_input *in, size_t *len, struct ft_record *
     r->size = (uint32_t)ft_record_size(r);
     struct ft_fault fault;
 
-    if (ft_record_check(r, r->size, &fault) != 0)
+    if (record_check(r, r->size, &fault) != 0)
         return false; /* what no encoder takes; the decoder has a target of its own */
     long n = ft_record_encode(r, received_wire + *len, sizeof(received_wire) - *len);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The lane of a stream: ports in memory, its runs, and the replay of its records; see stream.h. */
+#include "tests/unit/help_record.h"
 #include "tests/fuzz/stream_parts.h"
 #include "ftcore/region/audit.h"
 #include "ftcore/record/record.h"
@@ -113,7 +114,7 @@ static void io_record(void *ctx, unsigned lane, const struct ft_record *r)
 
     (void)ctx;
     (void)lane;
-    FUZZ_MUST(ft_record_check(r, r->size, &fault) == 0, "the lane made a bad record: %s", fault.text);
+    FUZZ_MUST(record_check(r, r->size, &fault) == 0, "the lane made a bad record: %s", fault.text);
     long n = ft_record_encode(r, to->records + to->bytes, RECORDS - to->bytes);
 
     FUZZ_MUST(n > 0, "a stream's records are too many");

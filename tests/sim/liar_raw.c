@@ -4,6 +4,7 @@
  * in all but one thing; a hello said again in the midst of a connection. And doubts: a record is altered in
  * memory and held against its rules; what they let pass must be the same after encoding and decoding.
  */
+#include "tests/unit/help_record.h"
 #include "tests/sim/liar.h"
 
 #include "ftcore/record/delta.h"
@@ -14,7 +15,7 @@
 
 long __real_ft_record_encode(const struct ft_record *r, uint8_t *out, size_t cap);
 
-static uint64_t draw(uint64_t below)
+static uint64_t pick(uint64_t below)
 {
     return sim_draw(&sim.width, below);
 }
@@ -130,15 +131,15 @@ static void alter(uint64_t n[], struct bytes *body, struct ft_region *region)
 {
     const uint32_t output = sizeof(struct ft_chunk_output);
 
-    switch (draw(11)) {
+    switch (pick(11)) {
     case 0:
-        n[LANE] = region->lanes + draw(FT_LANES_MAX - region->lanes);
+        n[LANE] = region->lanes + pick(FT_LANES_MAX - region->lanes);
         break;
     case 1:
         n[FLAGS] = FT_REC_DIGEST;
         break;
     case 2:
-        n[FROM] = UINT64_MAX - draw(4);
+        n[FROM] = UINT64_MAX - pick(4);
         n[BURSTS] = 5;
         break;
     case 3: /* the same line twice */
@@ -158,22 +159,22 @@ static void alter(uint64_t n[], struct bytes *body, struct ft_region *region)
         n[BURSTS] = 5;
         n[OUTPUTS] = n[RELEASED] + 5;
         put_output(body, 1, 2);
-        put_output(body, draw(2) ? UINT64_MAX : 0, UINT64_MAX);
+        put_output(body, pick(2) ? UINT64_MAX : 0, UINT64_MAX);
         break;
     case 8: /* a head of an output that ends in its midst */
         n[HELD] = 1;
         n[BYTES] = output;
-        put_varint(body, (60 - FT_FRAME_MIN) << 4 | STEP | (draw(2) ? MADE : 0));
-        for (unsigned i = (unsigned)draw(3); i > 0; i--)
+        put_varint(body, (60 - FT_FRAME_MIN) << 4 | STEP | (pick(2) ? MADE : 0));
+        for (unsigned i = (unsigned)pick(3); i > 0; i--)
             put_varint(body, 1);
         break;
     case 9:
         n[HELD] = 1;
         n[BYTES] = output;
-        put_varint(body, (60 - FT_FRAME_MIN) << 4 | (draw(2) ? OTHER : PORT));
+        put_varint(body, (60 - FT_FRAME_MIN) << 4 | (pick(2) ? OTHER : PORT));
         break;
     default:
-        n[NUMBER] += draw(2);
+        n[NUMBER] += pick(2);
     }
     n[LINES] = n[HELD] ? 0 : body->len;
 }
@@ -213,17 +214,17 @@ static uint64_t other(uint64_t was)
     static const uint64_t known[] = {0,    1,          13,         16,         33,
                                      9217, UINT16_MAX, UINT32_MAX, UINT64_MAX, UINT64_MAX - 1};
 
-    return draw(2) ? known[draw(sizeof(known) / sizeof(known[0]))] : was + 1 - 2 * draw(2);
+    return pick(2) ? known[pick(sizeof(known) / sizeof(known[0]))] : was + 1 - 2 * pick(2);
 }
 
 static void alter_head(struct ft_record *r)
 {
-    switch (draw(11)) {
+    switch (pick(11)) {
     case 0:
         r->lane = (uint16_t)other(r->lane);
         break;
     case 1:
-        r->flags ^= (uint16_t)(1u << draw(5));
+        r->flags ^= (uint16_t)(1u << pick(5));
         break;
     case 2:
         r->burst = other(0);
@@ -232,7 +233,7 @@ static void alter_head(struct ft_record *r)
         r->seq = other(UINT64_MAX);
         break;
     case 4:
-        r->access = UINT64_MAX - draw(3);
+        r->access = UINT64_MAX - pick(3);
         break;
     case 5:
         r->accesses = (uint32_t)other(r->accesses);
@@ -256,24 +257,24 @@ static void alter_head(struct ft_record *r)
 
 static void alter_list(struct ft_record *r)
 {
-    struct ft_input *in = (struct ft_input *)(r + 1) + (r->inputs ? draw(r->inputs) : 0);
+    struct ft_input *in = (struct ft_input *)(r + 1) + (r->inputs ? pick(r->inputs) : 0);
     struct ft_dependency *dependency = (void *)((uint8_t *)r + ft_record_dependencies_at(r));
 
-    if (r->dependencies && draw(2)) {
-        dependency += draw(r->dependencies);
-        if (draw(2))
-            dependency->lane = draw(2) ? r->lane : (uint16_t)other(dependency->lane);
+    if (r->dependencies && pick(2)) {
+        dependency += pick(r->dependencies);
+        if (pick(2))
+            dependency->lane = pick(2) ? r->lane : (uint16_t)other(dependency->lane);
         else
-            dependency->own = draw(2) ? r->access - 1 : other(dependency->own);
-    } else if (r->determinants && draw(2)) {
-        ((uint8_t *)r)[ft_record_determinants_at(r) + draw(4)] ^= (uint8_t)(1u << draw(8));
+            dependency->own = pick(2) ? r->access - 1 : other(dependency->own);
+    } else if (r->determinants && pick(2)) {
+        ((uint8_t *)r)[ft_record_determinants_at(r) + pick(4)] ^= (uint8_t)(1u << pick(8));
     } else if (r->inputs) {
-        if (draw(3) == 0)
+        if (pick(3) == 0)
             in->wire = (uint32_t)other(in->wire);
-        else if (draw(2))
+        else if (pick(2))
             in->taken = (uint16_t)other(in->taken);
         else
-            in->flags ^= (uint8_t)(1u << draw(8));
+            in->flags ^= (uint8_t)(1u << pick(8));
     } else if (r->bytes == 0) { /* a burst of no packet, as a gate would have it */
         r->flags |= FT_REC_BY_SEQ;
     }
@@ -295,13 +296,13 @@ void sim_doubt_record(const struct ft_record *was)
         return;
     memset((uint8_t *)r + size, 0, 64);
     memcpy(r, was, size);
-    if (draw(8) == 0)
-        size = (size_t)draw(2 * sizeof(*r));
-    else if (draw(3))
+    if (pick(8) == 0)
+        size = (size_t)pick(2 * sizeof(*r));
+    else if (pick(3))
         alter_list(r);
     else
         alter_head(r);
-    if (ft_record_check(r, size, &fault))
+    if (record_check(r, size, &fault))
         return;
     len = __real_ft_record_encode(r, wire, sizeof(wire));
     got = len > 0 ? ft_record_decode(wire, (size_t)len, &again.record, sizeof(again), &fault) : -1;

@@ -4,6 +4,7 @@
  * know what each node stored, released and reigned over from the calls themselves, not from what the core
  * believes.
  */
+#include "tests/unit/help_record.h"
 #include "tests/sim/sim.h"
 
 #include "ftcore/base/check.h"
@@ -190,7 +191,7 @@ void sim_saw_record(struct sim_node *n, unsigned lane, const struct ft_record *r
     struct sim_history *h = n->history;
     struct ft_fault fault;
 
-    if (ft_record_check(record, record->size, &fault))
+    if (record_check(record, record->size, &fault))
         sim_fail("%s: lane %u makes a record that is none: %s", n->name, lane, fault.text);
     if (sim.plan.liar)
         return;

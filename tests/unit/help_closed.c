@@ -160,14 +160,15 @@ static void draw_dependencies(unsigned lane, struct model_burst *burst, uint64_t
 void model_draw_segments(void)
 {
     uint64_t access[MODEL_LANES], cut = 0, steps = 0;
-    bool room = true;
+    bool room = true, log;
 
     draw_model();
+    log = draw_below(2);
     memcpy(access, history.access, sizeof(access));
     memset(history.count, 0, sizeof(history.count));
     memset(history.burst, 0, sizeof(history.burst));
     while (room) {
-        bool log = draw_below(2), delta = !log || draw_below(2);
+        bool delta = !log || draw_below(2);
 
         cut += delta;
         for (unsigned l = 0; l < history.lanes; l++) {
@@ -184,7 +185,7 @@ void model_draw_segments(void)
             if (delta) {
                 struct model_burst *b = &history.burst[l][history.count[l]++];
 
-                *b = (struct model_burst){.access = access[l] + 1, .cut = cut, .segment = !log};
+                *b = (struct model_burst){.access = access[l] + 1, .cut = cut};
                 b->bursts = log ? 0 : draw_below(4);
                 b->accesses = b->bursts ? (uint32_t)draw_below(4) : 0;
                 access[l] += b->accesses;

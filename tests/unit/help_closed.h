@@ -23,7 +23,6 @@ struct model_burst {
     uint32_t accesses;
     unsigned dependencies;
     struct model_dependency dependency[MODEL_DEPENDENCIES];
-    bool segment;    /* a delta that goes on from what is held, else it tells again what records told */
     uint64_t cut;    /* 0: a burst, else a delta of that cut */
     uint64_t bursts; /* how many bursts a delta stands for that are not held themselves; of a burst 1 */
 };
@@ -53,8 +52,8 @@ void model_draw_arbitrary(void);
 void model_draw_run(void);
 
 /*
- * A stream of segments, all lanes changing the kind at the same cuts: log segments, whose bursts a delta may
- * follow (a checkpoint), and delta segments, a delta that stands for bursts of its own, or for none.
+ * A stream of segments of one kind: log segments, whose bursts a delta may follow (a checkpoint), or delta
+ * segments, a delta that stands for bursts of its own, or for none.
  */
 void model_draw_segments(void);
 

@@ -28,4 +28,7 @@ uint64_t draw(void);
 uint64_t draw_below(uint64_t n);
 uint64_t draw_any_magnitude(void); /* small numbers as likely as large ones */
 
+/* Does the record in memory keep all rules of the format? 0 or FT_EMALFORMED, with what and where. */
+int record_check(const struct ft_record *r, size_t size, struct ft_fault *fault);
+
 #endif

@@ -66,7 +66,7 @@ static void a_checkpoint(struct ft_region *region, struct ft_lines *marked, stru
     while (taken < expected) {
         uint8_t bytes[20 * FT_LINE];
         uint64_t most = 1 + draw(20);
-        struct ft_run run = ft_checkpoint_take(region, from, lines, most);
+        struct ft_run run = ft_lines_take(&region->checkpoint_pending, from, lines, most);
 
         assert_true(run.count > 0 && run.count <= most);
         ft_checkpoint_copy(region, &run, bytes);
@@ -78,7 +78,7 @@ static void a_checkpoint(struct ft_region *region, struct ft_lines *marked, stru
         for (uint64_t edits = draw(4); edits; edits--)
             edit(region, (unsigned)draw(2), edited);
     }
-    assert_int_equal(ft_checkpoint_take(region, 0, lines, 1).count, 0);
+    assert_int_equal(ft_lines_take(&region->checkpoint_pending, 0, lines, 1).count, 0);
     assert_int_equal(ft_lines_count(&left, 0, lines), 0);
     ft_checkpoint_end(region);
     ft_lines_free(&left);
@@ -117,7 +117,7 @@ static void pending_lines_are_those_of_the_cut(void **state)
     ft_checkpoint_end(region);
     ft_lines_clear(&region->dirty);
     ft_checkpoint_begin(region);
-    assert_int_equal(ft_checkpoint_take(region, 0, lines, 1).count, 0);
+    assert_int_equal(ft_lines_take(&region->checkpoint_pending, 0, lines, 1).count, 0);
     /* A line that was saved is not copied as it was: what is pending next is as it is then. */
     edit(region, 0, &edited[0]);
     ft_lines_clear(&region->dirty);
@@ -148,7 +148,7 @@ static void what_is_saved_first_counts(void **state)
         memset(ft_edit(region, line, FT_LINE), i, FT_LINE);
         ft_lines_clear(&region->dirty);
     }
-    assert_int_equal(ft_checkpoint_take(region, run.line, run.line + 1, 1).count, 1);
+    assert_int_equal(ft_lines_take(&region->checkpoint_pending, run.line, run.line + 1, 1).count, 1);
     ft_checkpoint_copy(region, &run, bytes);
     assert_memory_equal(bytes, cut, FT_LINE);
     ft_region_close(region);

@@ -32,8 +32,7 @@ static int add_delta(struct ft_closed *set, unsigned lane, unsigned index)
 {
     const struct model_burst *b = &history.burst[lane][index];
 
-    chunk_begin((uint16_t)lane, b->cut,
-                model_bursts_to(lane, b->segment ? index : model_delta_before(lane, index)),
+    chunk_begin((uint16_t)lane, b->cut, model_bursts_to(lane, model_delta_before(lane, index)),
                 model_bursts_to(lane, index + 1));
     chunk->flags |= FT_CHUNK_LAST;
     chunk->access = b->access + b->accesses - 1;
@@ -54,21 +53,6 @@ static void build_record(unsigned lane, unsigned index)
     record_finish();
 }
 
-/* Up to which burst the deltas among the first `n` items tell everything. */
-static uint64_t covered_by(unsigned lane, unsigned n)
-{
-    unsigned end = 0; /* items that deltas tell everything of */
-
-    for (unsigned i = 0; i < n; i++) {
-        const struct model_burst *b = &history.burst[lane][i];
-        unsigned from = b->segment ? i : model_delta_before(lane, i);
-
-        if (b->cut && model_bursts_to(lane, from) <= model_bursts_to(lane, end))
-            end = i + 1;
-    }
-    return model_bursts_to(lane, end);
-}
-
 static uint64_t partial; /* times that something held was not inside */
 
 static void compare_cuts(const struct ft_closed *set, const unsigned best[])
@@ -79,7 +63,7 @@ static void compare_cuts(const struct ft_closed *set, const unsigned best[])
         unsigned delta = model_delta_before(l, best[l]);
 
         assert_int_equal(cut, delta ? history.burst[l][delta - 1].cut : 0);
-        assert_int_equal(burst[l], covered_by(l, best[l]));
+        assert_int_equal(burst[l], model_bursts_to(l, delta));
     }
 }
 

@@ -81,7 +81,7 @@ static uint64_t lag_after(uint64_t us, uint64_t stored, uint64_t replayed)
     rp.now += us * 1000;
     rp.core.peer_closed[0] = stored;
     rp.core.peer_replayed[0] = replayed;
-    rp_lag_publish(&rp);
+    rp_sender_turn(&rp);
     return atomic_load(&lane.orders.lag_ns);
 }
 

@@ -204,7 +204,7 @@ static void captured_is_what_was_given(void **state)
         record(model);
         r = next_record();
         assert_non_null(r);
-        if (ft_record_check(r, r->size, &fault))
+        if (record_check(r, r->size, &fault))
             fail_msg("burst %lu: %s", burst, fault.text);
         compare(r, model);
         padding_is_zero(r);
@@ -234,7 +234,7 @@ static void the_largest_burst_fits(void **state)
     r = next_record();
     assert_int_equal(r->determinants, FT_DETERMINANTS_MAX);
     assert_int_equal(r->bytes, FT_BURST_MAX * FT_FRAME_MAX);
-    assert_int_equal(ft_record_check(r, r->size, &fault), 0);
+    assert_int_equal(record_check(r, r->size, &fault), 0);
     padding_is_zero(r);
     crosses_the_wire(r);
 }

@@ -72,7 +72,7 @@ static long encode(void)
 {
     struct ft_fault fault = {""};
 
-    if (ft_record_check(rec, rec->size, &fault))
+    if (record_check(rec, rec->size, &fault))
         fail_msg("a good record: %s", fault.text);
     long len = ft_record_encode(rec, wire, sizeof(wire));
     assert_true(len > 0);
@@ -320,7 +320,7 @@ static void forged_bytes_are_survived(void **state)
         put64(wire + len - 8, XXH3_64bits(wire, (size_t)len - 9));
         long used = record_decode_exact(wire, (size_t)len, &fault);
         bad += used < 0;
-        if (used >= 0 && ft_record_check(back, back->size, &fault))
+        if (used >= 0 && record_check(back, back->size, &fault))
             fail_msg("decoded, yet %s", fault.text);
     }
     assert_true(bad > 2000);

@@ -17,11 +17,11 @@ static void check_refuses(size_t size, const char *text)
 {
     struct ft_fault fault = {""};
 
-    assert_int_equal(ft_record_check(rec, size, &fault), FT_EMALFORMED);
+    assert_int_equal(record_check(rec, size, &fault), FT_EMALFORMED);
     if (!strstr(fault.text, text))
         fail_msg("got '%s', expected '%s'", fault.text, text);
     record_sample();
-    assert_int_equal(ft_record_check(rec, rec->size, &fault), 0);
+    assert_int_equal(record_check(rec, rec->size, &fault), 0);
 }
 
 static void impossible_records_in_memory_are_refused_by_name(void **state)

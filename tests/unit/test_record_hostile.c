@@ -45,7 +45,7 @@ static void good(void)
     struct ft_fault fault;
 
     forge_good();
-    assert_int_equal(ft_record_check(back, back->size, &fault), 0);
+    assert_int_equal(record_check(back, back->size, &fault), 0);
 }
 
 static void hostile_number(int field, uint64_t value, int error, const char *text)

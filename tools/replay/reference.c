@@ -127,7 +127,7 @@ static bool run_burst(struct run *r, uint64_t burst)
 }
 
 /* Apart, so that no local lives across the jump. False too when what the burst waits for cannot come: its
- * lane waits for this one (ftcore/order/waits.h), or has stopped. */
+ * lane waits for this one (ftcore/order/section.h), or has stopped. */
 static __attribute__((noinline)) bool run_or_leave(struct run *r, uint64_t burst)
 {
     struct ft_sections *order = nf_chain_sections(r->chain);
