@@ -93,7 +93,6 @@ static uint32_t copy_lines(struct lg_delta *delta, uint8_t *out, uint32_t most)
                 break;
             continue;
         }
-        FT_COUNT(delta->lane, delta_lines, run.count);
         delta->line = run.line + run.count - first;
     }
     return len;

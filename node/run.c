@@ -6,7 +6,7 @@
 #include "node/control/commands.h"
 #include "node/control/client.h"
 #include "node/control/options.h"
-#include "node/lane/priority.h"
+#include "node/lane/lane.h"
 #include "node/running.h"
 
 #include <rte_eal.h>

@@ -77,13 +77,10 @@ static inline void ft_hold_put(struct ft_hold *hold, const struct ft_held *outpu
 }
 
 /*
- * The oldest outputs whose burst is at most `stable`, that are in a row for one port: at most `max` of them
- * into out[]. They stay held: what the port accepted is then removed with ft_hold_drop, the rest stays, in
- * order.
+ * The oldest outputs whose burst is at most `stable`, that are in a row for one port and in the slots: how
+ * many, at most `max`; *out is the first. They stay held, and lie there until the next put: what the port
+ * accepted is then removed with ft_hold_drop, the rest stays, in order.
  */
-uint32_t ft_hold_peek(const struct ft_hold *hold, uint64_t stable, uint32_t max, struct ft_held *out);
-/* The same where they lie, *out being the first: perhaps fewer, those up to the end of the slots. At least
- * one when there is one. Valid until the next put. */
 uint32_t ft_hold_ready(const struct ft_hold *hold, uint64_t stable, uint32_t max, const struct ft_held **out);
 static inline void ft_hold_drop(struct ft_hold *hold, uint32_t count)
 {

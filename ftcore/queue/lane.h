@@ -111,12 +111,12 @@ struct ft_lane_counters {
     _Atomic uint64_t lag_full; /* turns without a burst: the standby lags as far as it may */
     _Atomic uint64_t replayed_packets, tail_emitted, tail_suppressed, fenced_dropped;
     _Atomic uint64_t claims;       /* frames from the chain's own MAC: the other node claims the addresses */
-    _Atomic uint64_t waiting_full; /* frames dropped because no more can wait (node/lane/waiting.h) */
+    _Atomic uint64_t waiting_full; /* frames dropped because no more can wait (struct nd_waiting) */
     _Atomic uint64_t lease_held;   /* times a stable output had to wait for the lease */
     _Atomic uint64_t bursts, empty_bursts, log_bytes;
-    _Atomic uint64_t cuts, delta_bytes, delta_lines;  /* live: deltas begun; their bytes in memory; lines */
-    _Atomic uint64_t deltas_applied, records_covered; /* standby; records that a delta made needless */
-    _Atomic uint64_t divergences;                     /* times replay did not reproduce the recording */
+    _Atomic uint64_t cuts, delta_bytes; /* live: deltas begun; their bytes in memory */
+    _Atomic uint64_t deltas_applied;    /* standby */
+    _Atomic uint64_t divergences;       /* times replay did not reproduce the recording */
     _Atomic uint64_t replay_done_ns, live_ns, first_release_ns; /* monotonic; of the last takeover */
     _Atomic uint64_t last_release_ns; /* when outputs were last found fit to leave */
     _Atomic uint64_t last_sent_ns;    /* when the port had taken those, at the latest */
@@ -132,10 +132,17 @@ struct ft_lane {
     struct ft_lane_counters count;
 };
 
+/* For the lane: an order, as it is now; what it reported; reporting, so that whoever reads it sees all that
+ * the lane did before. */
+#define FT_ORDERED(lane, field)  atomic_load_explicit(&(lane)->orders.field, memory_order_acquire)
+#define FT_REPORTED(lane, field) atomic_load_explicit(&(lane)->report.field, memory_order_relaxed)
+#define FT_REPORT(lane, field, value)                                                                        \
+    atomic_store_explicit(&(lane)->report.field, (value), memory_order_release)
+
+/* Counters: sets one, adds to one. */
+#define FT_NOTE(lane, field, value) atomic_store_explicit(&(lane)->count.field, (value), memory_order_relaxed)
 #define FT_COUNT(lane, field, n)                                                                             \
-    atomic_store_explicit(&(lane)->count.field,                                                              \
-                          atomic_load_explicit(&(lane)->count.field, memory_order_relaxed) + (n),            \
-                          memory_order_relaxed)
+    FT_NOTE(lane, field, atomic_load_explicit(&(lane)->count.field, memory_order_relaxed) + (n))
 
 /* Rings of the given capacities, bytes. FT_ENOMEM. */
 int ft_lane_init(struct ft_lane *lane, uint64_t log_bytes, uint64_t replay_bytes);

@@ -157,7 +157,7 @@ static bool finish_delta(struct nd_lane *lane, const struct ft_chunk *chunk)
     FT_COUNT(lane->shared, deltas_applied, 1);
     if (chunk->flags & FT_REC_DIGEST && !check_digest(lane, chunk))
         return false;
-    atomic_store_explicit(&lane->shared->report.executed, chunk->burst, memory_order_release);
+    FT_REPORT(lane->shared, executed, chunk->burst);
     return true;
 }
 

@@ -69,7 +69,7 @@ static bool make_chunk(struct nd_lane *lane, uint32_t bytes)
 /* The last chunk has reached the standby, or nobody waits behind it. */
 static bool last_chunk_arrived(struct nd_lane *lane)
 {
-    uint64_t stable = atomic_load_explicit(&lane->shared->orders.stable, memory_order_acquire);
+    uint64_t stable = FT_ORDERED(lane->shared, stable);
 
     if (nf_chain_state(lane->chain)->burst == lane->checkpoint.chunk_burst)
         return lane->now - lane->checkpoint.chunk_at >= QUIET_NS;

@@ -52,8 +52,7 @@ static uint64_t cut_time(const struct nd_lane *lane)
 bool nd_lane_unrecorded(const struct nd_lane *lane)
 {
     return nd_lane_stream(lane) != ND_STREAM_NONE &&
-           atomic_load_explicit(&lane->shared->report.recorded, memory_order_relaxed) !=
-               nf_chain_state(lane->chain)->burst;
+           FT_REPORTED(lane->shared, recorded) != nf_chain_state(lane->chain)->burst;
 }
 
 static void mark(struct ft_region *region, bool on)
@@ -160,8 +159,7 @@ static void begin_delta(struct nd_lane *lane, bool digest)
                             .burst = state->burst,
                             .seq = state->seq,
                             .access = state->access - 1,
-                            .released =
-                                atomic_load_explicit(&lane->shared->report.released, memory_order_relaxed),
+                            .released = FT_REPORTED(lane->shared, released),
                             .outputs = state->outputs};
 
     if (digest) {
@@ -197,7 +195,7 @@ static bool too_large(struct nd_group *group)
     for (unsigned l = 0; l < group->lanes; l++)
         large |= delta_bytes_now(&group->lane[l]) > pending_bytes(&group->lane[l]) / 2;
     for (unsigned l = 0; large && l < group->lanes; l++)
-        atomic_store_explicit(&group->lane[l].shared->report.overrun, true, memory_order_release);
+        FT_REPORT(group->lane[l].shared, overrun, true);
     return large;
 }
 
@@ -253,9 +251,8 @@ void nd_stream_begin(struct nd_group *group)
 
         lg_delta_drop(&lane->delta);
         lane->cut.barrier_at = lane->cut.at = cut_time(lane);
-        atomic_store_explicit(&lane->shared->report.overrun, false, memory_order_release);
-        atomic_store_explicit(&lane->shared->report.recorded, nf_chain_state(lane->chain)->burst,
-                              memory_order_release);
+        FT_REPORT(lane->shared, overrun, false);
+        FT_REPORT(lane->shared, recorded, nf_chain_state(lane->chain)->burst);
         lane->cut.barriers = s->barriers;
     }
     start_next_delta(group);
@@ -304,7 +301,7 @@ static bool all_log(const struct nd_group *group)
     bool all = true;
 
     for (unsigned l = 0; l < group->lanes; l++)
-        all &= atomic_load_explicit(&group->lane[l].shared->orders.logging, memory_order_relaxed);
+        all &= FT_ORDERED(group->lane[l].shared, logging);
     return all;
 }
 
@@ -328,7 +325,7 @@ static void end_delta(struct nd_lane *lane)
     struct nd_stream *s = &lane->group->stream;
 
     if (!is_incremental(s)) /* else records tell of more already */
-        atomic_store_explicit(&lane->shared->report.recorded, lane->delta.head.burst, memory_order_release);
+        FT_REPORT(lane->shared, recorded, lane->delta.head.burst);
     if (lane->index == 0)
         atomic_store_explicit(&s->shared_copied, s->number, memory_order_release);
     if (atomic_fetch_sub_explicit(&s->copying, 1, memory_order_acq_rel) == 1)
@@ -376,7 +373,7 @@ bool nd_lane_cut(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
 
-    if (!atomic_load_explicit(&lane->shared->orders.logging, memory_order_relaxed)) {
+    if (!FT_ORDERED(lane->shared, logging)) {
         end_stream(lane);
         return join_cut(
             lane); /* logging ends in one lane after the other: one that still logs may wait for us */
@@ -392,5 +389,5 @@ bool nd_lane_cut(struct nd_lane *lane)
     if (nd_lane_hurries(lane) && atomic_load_explicit(&s->copying, memory_order_acquire) != 0)
         return false;
     return atomic_load_explicit(&s->shared_copied, memory_order_acquire) == s->number &&
-           !atomic_load_explicit(&lane->shared->report.overrun, memory_order_relaxed) && !too_far_ahead(lane);
+           !FT_REPORTED(lane->shared, overrun) && !too_far_ahead(lane);
 }

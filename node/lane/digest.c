@@ -9,7 +9,7 @@
 /* Serial number of the digest that the replicator asks for. */
 static uint64_t digest_asked(const struct nd_lane *lane)
 {
-    return atomic_load_explicit(&lane->shared->orders.digest, memory_order_acquire);
+    return FT_ORDERED(lane->shared, digest);
 }
 
 /* Serial number of the digest that records are to carry: of several lanes, the one taken last. */
@@ -62,8 +62,8 @@ bool nd_lane_owes_digest(const struct nd_lane *lane)
 void nd_lane_report_digest(struct nd_lane *lane, uint64_t serial, uint64_t burst)
 {
     lane->seen.digest = serial;
-    atomic_store_explicit(&lane->shared->report.digest_at, burst, memory_order_relaxed);
-    atomic_store_explicit(&lane->shared->report.digest_seen, serial, memory_order_release);
+    FT_REPORT(lane->shared, digest_at, burst);
+    FT_REPORT(lane->shared, digest_seen, serial);
 }
 
 uint64_t nd_lane_digest_of_record(struct nd_lane *lane, uint64_t burst)

@@ -44,10 +44,9 @@ static bool standby_lags(const struct nd_lane *lane, const struct nd_burst_needs
 {
     const struct nd_protect *p = &lane->config->protect;
 
-    return atomic_load_explicit(&lane->shared->orders.lag_ns, memory_order_relaxed) >
-               p->recovery_budget_ms * 1000000ull &&
-           !p->stores && needs->stream == ND_STREAM_RECORDS && !lane->io->burst &&
-           atomic_load_explicit(&lane->shared->orders.lease_until, memory_order_relaxed) != FT_ALL;
+    return FT_ORDERED(lane->shared, lag_ns) > p->recovery_budget_ms * 1000000ull && !p->stores &&
+           needs->stream == ND_STREAM_RECORDS && !lane->io->burst &&
+           FT_ORDERED(lane->shared, lease_until) != FT_ALL;
 }
 
 /* Room for whatever a burst may make; without it the ports' own queues have to wait. */
@@ -86,8 +85,7 @@ static const char *take_command(struct nd_lane *lane)
 static bool owes_released(const struct nd_lane *lane)
 {
     return lane->now - lane->timers.busy_at > QUIET_NS &&
-           atomic_load_explicit(&lane->shared->report.released, memory_order_relaxed) !=
-               lane->recorded_released;
+           FT_REPORTED(lane->shared, released) != lane->recorded_released;
 }
 
 /* A digest goes with the next delta, which needs a burst to be cut behind, and no more than one. */
@@ -196,7 +194,7 @@ static void record(struct nd_lane *lane, const struct nd_burst_needs *needs, uin
     if (ft_unlikely(needs->digest))
         lg_capture_digest(&lane->capture, nd_lane_digest_of_record(lane, burst));
     if (logged)
-        lane->recorded_released = atomic_load_explicit(&lane->shared->report.released, memory_order_relaxed);
+        lane->recorded_released = FT_REPORTED(lane->shared, released);
     r = lg_capture_whole(&lane->capture, lane->recorded_released);
     if (lane->io->record)
         lane->io->record(lane->io->ctx, lane->index, r);
@@ -236,9 +234,9 @@ static void run_burst(struct nd_lane *lane, const struct nd_burst_needs *needs, 
         nd_lane_hold(lane, needs, burst, seq, number);
     else
         nd_lane_drop_burst(lane);
-    atomic_store_explicit(&lane->shared->report.executed, burst, memory_order_release);
+    FT_REPORT(lane->shared, executed, burst);
     if (needs->stream != ND_STREAM_DELTAS)
-        atomic_store_explicit(&lane->shared->report.recorded, burst, memory_order_release);
+        FT_REPORT(lane->shared, recorded, burst);
     FT_COUNT(lane->shared, bursts, 1);
     FT_COUNT(lane->shared, empty_bursts, lane->burst.n == 0);
     FT_COUNT(lane->shared, received, lane->burst.n);
@@ -281,8 +279,7 @@ static bool receive_and_run(struct nd_lane *lane, const struct nd_burst_needs *n
 static bool all_drained(const struct nd_lane *lane)
 {
     for (unsigned l = 0; l < lane->group->lanes; l++)
-        if (atomic_load_explicit(&lane->group->lane[l].shared->report.done, memory_order_relaxed) !=
-            lane->seen.order)
+        if (FT_REPORTED(lane->group->lane[l].shared, done) != lane->seen.order)
             return false;
     return true;
 }
@@ -290,7 +287,7 @@ static bool all_drained(const struct nd_lane *lane)
 /* Deltas that no lane may leave unfinished: what was recorded behind them counts only with them. */
 static bool deltas_unfinished(const struct nd_lane *lane)
 {
-    return atomic_load_explicit(&lane->shared->orders.logging, memory_order_relaxed) &&
+    return FT_ORDERED(lane->shared, logging) &&
            atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire);
 }
 
@@ -301,7 +298,7 @@ static void consider_drained(struct nd_lane *lane, bool may_receive)
         lane->timers.quiet_since = lane->now;
     if (lane->now - lane->timers.quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
         lane->waiting.count == 0 && !nd_lane_unrecorded(lane) && !deltas_unfinished(lane))
-        atomic_store_explicit(&lane->shared->report.done, lane->seen.order, memory_order_release);
+        FT_REPORT(lane->shared, done, lane->seen.order);
 }
 
 /* ---- the turn ---------------------------------------------------------------------------------- */

@@ -53,15 +53,15 @@ static void report_burst(struct nd_lane *lane)
 {
     uint64_t burst = nf_chain_state(lane->chain)->burst;
 
-    atomic_store_explicit(&lane->shared->report.executed, burst, memory_order_release);
-    atomic_store_explicit(&lane->shared->report.recorded, burst, memory_order_release);
+    FT_REPORT(lane->shared, executed, burst);
+    FT_REPORT(lane->shared, recorded, burst);
 }
 
 /* The snapshot holds what its sender says. */
 static void check_snapshot(struct nd_lane *lane)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
-    uint64_t said = atomic_load_explicit(&lane->shared->orders.snapshot_burst, memory_order_relaxed);
+    uint64_t said = FT_ORDERED(lane->shared, snapshot_burst);
 
     if (lane->doing == FT_LANE_REPLAY && state->burst != said)
         nd_lane_diverged(lane, state->burst, state->seq, "last burst of the snapshot", said, state->burst);
@@ -88,7 +88,7 @@ static void begin_replay(struct nd_lane *lane)
 /* Replays what is left of the closed set. */
 static uint64_t replay_closed_set(struct nd_lane *lane)
 {
-    uint64_t upto = atomic_load_explicit(&lane->shared->orders.closed_to, memory_order_acquire);
+    uint64_t upto = FT_ORDERED(lane->shared, closed_to);
 
     while (nd_lane_behind(lane, upto) && nd_lane_replay(lane, upto))
         ;
@@ -129,7 +129,7 @@ static void take_over(struct nd_lane *lane)
     }
     lane->now = nd_now();
     lane->time_offset = nf_chain_state(lane->chain)->time - lane->now;
-    atomic_store_explicit(&lane->shared->count.replay_done_ns, lane->now, memory_order_relaxed);
+    FT_NOTE(lane->shared, replay_done_ns, lane->now);
 }
 
 /*
@@ -138,7 +138,7 @@ static void take_over(struct nd_lane *lane)
  */
 static bool go_live(struct nd_lane *lane, enum ft_order before)
 {
-    atomic_store_explicit(&lane->shared->count.first_release_ns, 0, memory_order_relaxed);
+    FT_NOTE(lane->shared, first_release_ns, 0);
     if (lane->doing == FT_LANE_FRESH && !nd_group_barrier(lane, make_fresh))
         return false;
     if (before == FT_LANE_REPLAY) {
@@ -155,7 +155,7 @@ static bool go_live(struct nd_lane *lane, enum ft_order before)
         nd_lane_emit_tail(lane);
     }
     lane->now = nd_now();
-    atomic_store_explicit(&lane->shared->count.live_ns, lane->now, memory_order_relaxed);
+    FT_NOTE(lane->shared, live_ns, lane->now);
     return true;
 }
 
@@ -224,7 +224,7 @@ void nd_lane_follow(struct nd_lane *lane, uint64_t order)
         lane->timers.quiet_since = lane->now;
         return;
     }
-    atomic_store_explicit(&lane->shared->report.done, lane->seen.order, memory_order_release);
+    FT_REPORT(lane->shared, done, lane->seen.order);
 }
 
 void nd_lane_end(struct nd_lane *lane)
@@ -232,7 +232,7 @@ void nd_lane_end(struct nd_lane *lane)
     uint64_t order;
 
     nd_lane_leave_stop_point(lane);
-    order = atomic_load_explicit(&lane->shared->orders.order, memory_order_acquire);
+    order = FT_ORDERED(lane->shared, order);
     if (lane->doing == FT_LANE_WAIT && ft_order_kind(order) == FT_LANE_REPLAY) {
         begin_replay(lane);
         lane->doing = FT_LANE_REPLAY;

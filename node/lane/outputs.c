@@ -124,9 +124,9 @@ static void note_release(struct nd_lane *lane, uint64_t at)
     struct ft_lane *shared = lane->shared;
 
     if (atomic_load_explicit(&shared->count.first_release_ns, memory_order_relaxed) == 0)
-        atomic_store_explicit(&shared->count.first_release_ns, nd_now(), memory_order_relaxed);
+        FT_NOTE(shared, first_release_ns, nd_now());
     lane->turn.sent = true; /* the next turn's clock will say until when at the latest */
-    atomic_store_explicit(&shared->count.last_release_ns, at, memory_order_relaxed);
+    FT_NOTE(shared, last_release_ns, at);
 }
 
 /*
@@ -166,7 +166,7 @@ static uint64_t release_to(const struct nd_lane *lane)
         return FT_ALL;
     if (ft_unlikely(lane->setup.redis != NULL))
         return nd_redis_confirmed(lane->setup.redis);
-    return atomic_load_explicit(&lane->shared->orders.stable, memory_order_acquire);
+    return FT_ORDERED(lane->shared, stable);
 }
 
 bool nd_lane_release(struct nd_lane *lane)
@@ -177,7 +177,7 @@ bool nd_lane_release(struct nd_lane *lane)
     uint32_t n, sent;
 
     while ((n = ft_hold_ready(&lane->hold, release_to(lane), TX_BURST, &held))) {
-        uint64_t lease = atomic_load_explicit(&shared->orders.lease_until, memory_order_acquire);
+        uint64_t lease = FT_ORDERED(shared, lease_until);
         uint64_t at = lease == FT_ALL ? lane->now : nd_now();
 
         if (at >= lease) {
@@ -194,21 +194,19 @@ bool nd_lane_release(struct nd_lane *lane)
         any = true;
     }
     if (any)
-        atomic_store_explicit(&shared->report.released,
-                              nf_chain_state(lane->chain)->outputs - ft_hold_count(&lane->hold),
-                              memory_order_relaxed);
-    atomic_store_explicit(&shared->count.held, ft_hold_count(&lane->hold), memory_order_relaxed);
+        FT_REPORT(shared, released, nf_chain_state(lane->chain)->outputs - ft_hold_count(&lane->hold));
+    FT_NOTE(shared, held, ft_hold_count(&lane->hold));
     return any;
 }
 
 void nd_lane_drop_held(struct nd_lane *lane)
 {
-    struct ft_held held[TX_BURST];
+    const struct ft_held *held;
     struct nd_frame frame;
     unsigned port;
     uint32_t n;
 
-    while ((n = ft_hold_peek(&lane->hold, FT_ALL, TX_BURST, held))) {
+    while ((n = ft_hold_ready(&lane->hold, FT_ALL, TX_BURST, &held))) {
         for (uint32_t i = 0; i < n; i++)
             lane->io->drop(lane->io->ctx, held[i].packet);
         ft_hold_drop(&lane->hold, n);
@@ -218,7 +216,7 @@ void nd_lane_drop_held(struct nd_lane *lane)
     lane->burst.n = 0;
     while (nd_waiting_take(&lane->waiting, &frame, &port))
         lane->io->drop(lane->io->ctx, frame.owner);
-    atomic_store_explicit(&lane->shared->count.held, 0, memory_order_relaxed);
+    FT_NOTE(lane->shared, held, 0);
 }
 
 /* ---- own frames, the tail ---------------------------------------------------------------------- */

@@ -12,7 +12,7 @@
 
 void nd_lane_send_announcements(struct nd_lane *lane)
 {
-    uint64_t announce = atomic_load_explicit(&lane->shared->orders.announce, memory_order_acquire);
+    uint64_t announce = FT_ORDERED(lane->shared, announce);
 
     if (announce != lane->seen.announce) {
         lane->seen.announce = announce;
@@ -42,13 +42,13 @@ void nd_lane_send_heartbeats(struct nd_lane *lane)
 
 bool nd_lane_steer(struct nd_lane *lane)
 {
-    if (!atomic_load_explicit(&lane->shared->orders.steer, memory_order_acquire))
+    if (!FT_ORDERED(lane->shared, steer))
         return false;
     if (lane->now >= lane->timers.steer_at) {
         nd_lane_announce(lane, false);
         memset(lane->timers.announce_at, 0, sizeof(lane->timers.announce_at));
         lane->timers.steer_at = lane->now + STEER_NS;
-        atomic_store_explicit(&lane->shared->report.steered, true, memory_order_release);
+        FT_REPORT(lane->shared, steered, true);
     }
     return true;
 }

@@ -61,7 +61,7 @@ void nd_lane_leave_stop_point(struct nd_lane *lane)
     struct nd_group *group = lane->group;
 
     if (lane->index == 0)
-        atomic_store_explicit(&lane->shared->report.stop_point, 0, memory_order_release);
+        FT_REPORT(lane->shared, stop_point, 0);
     if (lane->stop_point.stopped) {
         while (!nd_barrier_over(&group->stop, lane->stop_point.number) &&
                !nd_barrier_leave(group, &group->stop, lane->stop_point.number))
@@ -96,8 +96,8 @@ static void work_at_stop_point(struct nd_group *group)
         group->lane[0].region->base[ft_region_shared(group->lane[0].region)->offset + FT_LINE - 1] ^= 1;
     if (digest)
         compare_digests(group);
-    if (atomic_load_explicit(&group->lane[0].shared->report.stop_point, memory_order_relaxed)) {
-        atomic_store_explicit(&group->lane[0].shared->report.stop_point, 0, memory_order_release);
+    if (FT_REPORTED(group->lane[0].shared, stop_point)) {
+        FT_REPORT(group->lane[0].shared, stop_point, 0);
         if (!group->lane[0]
                  .apply.last_was_chunk) /* nor did it when lane 0 asked; a delta may have come since */
             nd_lane_begin_snapshot(group);
@@ -122,12 +122,10 @@ static bool stop_with_others(struct nd_lane *lane)
 static bool at_stop_point(const struct nd_lane *lane)
 {
     const struct ft_lane *first = lane->group->lane[0].shared;
-    uint64_t stop_point = atomic_load_explicit(&first->report.stop_point, memory_order_acquire);
+    uint64_t stop_point = FT_REPORTED(first, stop_point);
 
-    return stop_point &&
-           atomic_load_explicit(&first->orders.stop_point_seen, memory_order_acquire) == stop_point &&
-           atomic_load_explicit(&lane->shared->orders.closed_to, memory_order_acquire) ==
-               nf_chain_state(lane->chain)->burst;
+    return stop_point && FT_ORDERED(first, stop_point_seen) == stop_point &&
+           FT_ORDERED(lane->shared, closed_to) == nf_chain_state(lane->chain)->burst;
 }
 
 bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next)

@@ -42,9 +42,8 @@ static void want_snapshot(struct nd_lane *lane)
         atomic_store_explicit(&group->snapshot_due, true, memory_order_release);
     else if (group->lanes == 1)
         nd_lane_begin_snapshot(group);
-    else if (atomic_load_explicit(&lane->shared->report.stop_point, memory_order_relaxed) == 0)
-        atomic_store_explicit(&lane->shared->report.stop_point, ++lane->stop_point.asked,
-                              memory_order_release);
+    else if (FT_REPORTED(lane->shared, stop_point) == 0)
+        FT_REPORT(lane->shared, stop_point, ++lane->stop_point.asked);
 }
 
 bool nd_lane_record(struct nd_lane *lane)

@@ -86,7 +86,7 @@ void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const 
     fprintf(stderr, "understudy: replay diverged: lane %u burst %lu seq %lu: %s: expected %lu, got %lu\n",
             lane->index, burst, seq, what, expected, got);
     FT_COUNT(lane->shared, divergences, 1);
-    atomic_store_explicit(&lane->shared->report.diverged, true, memory_order_release);
+    FT_REPORT(lane->shared, diverged, true);
     nd_lane_abort_replay(lane);
 }
 
@@ -126,9 +126,9 @@ static bool follows(struct nd_lane *lane, const struct ft_record *r)
 
 bool nd_lane_verdict(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t expected, uint64_t got)
 {
-    atomic_store_explicit(&lane->shared->report.expected, expected, memory_order_relaxed);
-    atomic_store_explicit(&lane->shared->report.got, got, memory_order_relaxed);
-    atomic_store_explicit(&lane->shared->report.digest_burst, burst, memory_order_release);
+    FT_REPORT(lane->shared, expected, expected);
+    FT_REPORT(lane->shared, got, got);
+    FT_REPORT(lane->shared, digest_burst, burst);
     if (got != expected)
         nd_lane_diverged(lane, burst, seq, "digest", expected, got);
     return got == expected;
@@ -212,8 +212,7 @@ static __attribute__((noinline)) bool replay_or_abandon(struct nd_lane *lane, co
 
 bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto)
 {
-    return nf_chain_state(lane->chain)->burst < upto ||
-           lane->apply.cut < atomic_load_explicit(&lane->shared->orders.cut_to, memory_order_acquire);
+    return nf_chain_state(lane->chain)->burst < upto || lane->apply.cut < FT_ORDERED(lane->shared, cut_to);
 }
 
 /* A warm standby leaves records alone until it takes over; what a delta covers nobody needs to replay. */
@@ -221,17 +220,15 @@ static bool pass_record(struct nd_lane *lane, const struct ft_record *r)
 {
     uint64_t burst = r->burst;
 
-    if (burst <= atomic_load_explicit(&lane->shared->orders.covered, memory_order_acquire)) {
-        FT_COUNT(lane->shared, records_covered, 1);
+    if (burst <= FT_ORDERED(lane->shared, covered))
         return true;
-    }
     if (lane->setup.recorder) /* before packets are worked on where they lie */
         lg_recorder_record(lane->setup.recorder, lane->index, r);
     if (!(FT_PLANTED("skip-record") && burst % 16 == 9) &&
         !(burst % 64 == 33 && FT_PLANTED_ONCE("skip-once")) && !replay_or_abandon(lane, r))
         return false;
     lane->apply.last_was_chunk = false;
-    atomic_store_explicit(&lane->shared->report.executed, burst, memory_order_release);
+    FT_REPORT(lane->shared, executed, burst);
     return true;
 }
 
@@ -247,16 +244,10 @@ static bool pass_chunk(struct nd_lane *lane, const struct ft_chunk *chunk)
 /* True when the entry may be taken now. */
 static bool is_ripe(const struct nd_lane *lane, const struct ft_record *r, uint64_t upto)
 {
-    switch (ft_entry_kind(r)) {
-    case FT_ENTRY_CHUNK:
-        return ft_chunk_of(r)->cut <=
-               atomic_load_explicit(&lane->shared->orders.cut_to, memory_order_acquire);
-    case FT_ENTRY_RECORD:
-        break;
-    }
-    if (r->burst <= atomic_load_explicit(&lane->shared->orders.covered, memory_order_acquire))
-        return true;
-    return r->burst <= upto && (lane->doing != FT_LANE_REPLAY || !lane->config->protect.stores);
+    if (ft_entry_kind(r) == FT_ENTRY_CHUNK)
+        return ft_chunk_of(r)->cut <= FT_ORDERED(lane->shared, cut_to);
+    return r->burst <= FT_ORDERED(lane->shared, covered) ||
+           (r->burst <= upto && (lane->doing != FT_LANE_REPLAY || !lane->config->protect.stores));
 }
 
 /*
@@ -312,32 +303,18 @@ static bool turn_over(const struct nd_lane *lane)
     return lane->doing == FT_LANE_REPLAY && nd_now() - lane->now >= TURN_NS;
 }
 
-/* What a checkpoint covers lies in one piece, so nothing of it is looked at, but for how many records there
- * are. */
+/* What a checkpoint covers lies in one piece, so nothing of it is looked at. */
 static bool skip_covered(struct nd_lane *lane)
 {
     struct ft_ring *ring = &lane->shared->replay;
-    uint64_t at = atomic_load_explicit(&lane->shared->orders.covered_at, memory_order_acquire), there;
-    uint64_t covered = atomic_load_explicit(&lane->shared->orders.covered, memory_order_relaxed);
+    uint64_t at = FT_ORDERED(lane->shared, covered_at), there;
     const struct ft_record *r = ring->read < at ? ft_ring_peek(ring, &there) : NULL;
 
     if (!r || ft_entry_kind(r) != FT_ENTRY_RECORD)
         return false;
-    FT_COUNT(lane->shared, records_covered, covered + 1 - r->burst);
     ft_ring_advance(ring, at - ring->read);
     ft_ring_consume(ring);
     return true;
-}
-
-static bool pass_entry(struct nd_lane *lane, const struct ft_record *r)
-{
-    switch (ft_entry_kind(r)) {
-    case FT_ENTRY_CHUNK:
-        return pass_chunk(lane, ft_chunk_of(r));
-    case FT_ENTRY_RECORD:
-        break;
-    }
-    return pass_record(lane, r);
 }
 
 bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
@@ -357,7 +334,7 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
             break;
         uint32_t size = r->size;
 
-        if (!pass_entry(lane, r))
+        if (!(ft_entry_kind(r) == FT_ENTRY_CHUNK ? pass_chunk(lane, ft_chunk_of(r)) : pass_record(lane, r)))
             return false;
         ft_ring_advance(ring, size);
         ft_ring_consume(ring);

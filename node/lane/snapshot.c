@@ -11,21 +11,18 @@
 bool nd_lane_snapshot_wanted(const struct nd_lane *lane)
 {
     /* Greater, not different: a cut that others asked for first may be asked of this lane a moment later. */
-    return atomic_load_explicit(&lane->shared->orders.cut, memory_order_acquire) > lane->seen.cut;
+    return FT_ORDERED(lane->shared, cut) > lane->seen.cut;
 }
 
 static void report_cut(struct nd_lane *lane)
 {
-    struct ft_lane_report *report = &lane->shared->report;
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
     atomic_store_explicit(&lane->shared->orders.logging, true, memory_order_relaxed);
-    atomic_store_explicit(&report->cut_burst, state->burst, memory_order_relaxed);
-    atomic_store_explicit(&report->cut_access, state->access - 1, memory_order_relaxed);
-    atomic_store_explicit(&report->cut_at,
-                          atomic_load_explicit(&lane->shared->log.head, memory_order_relaxed),
-                          memory_order_relaxed);
-    atomic_store_explicit(&report->cut_seen, lane->seen.cut, memory_order_release);
+    FT_REPORT(lane->shared, cut_burst, state->burst);
+    FT_REPORT(lane->shared, cut_access, state->access - 1);
+    FT_REPORT(lane->shared, cut_at, atomic_load_explicit(&lane->shared->log.head, memory_order_relaxed));
+    FT_REPORT(lane->shared, cut_seen, lane->seen.cut);
 }
 
 void nd_lane_snapshot_cut(struct nd_group *group)
@@ -35,11 +32,11 @@ void nd_lane_snapshot_cut(struct nd_group *group)
     bool begun;
 
     for (unsigned l = 0; l < group->lanes; l++) {
-        uint64_t asked = atomic_load_explicit(&group->lane[l].shared->orders.cut, memory_order_acquire);
+        uint64_t asked = FT_ORDERED(group->lane[l].shared, cut);
 
         cut = asked > cut ? asked : cut;
     }
-    released = atomic_load_explicit(&first->shared->orders.snapshot_release, memory_order_acquire);
+    released = FT_ORDERED(first->shared, snapshot_release);
     nd_lane_forget_digests(group);
     if (first->setup.recorder)
         lg_recorder_yield(first->setup.recorder); /* a standby matters more than a recording */
@@ -58,7 +55,7 @@ void nd_lane_snapshot_cut(struct nd_group *group)
 
 void nd_lane_snapshot_orders(struct nd_lane *lane)
 {
-    uint64_t released = atomic_load_explicit(&lane->shared->orders.snapshot_release, memory_order_acquire);
+    uint64_t released = FT_ORDERED(lane->shared, snapshot_release);
 
     if (released != lane->seen.snapshot_release) {
         lane->seen.snapshot_release = released;
@@ -72,7 +69,7 @@ void nd_lane_snapshot_orders(struct nd_lane *lane)
 
 bool nd_lane_snapshot_copy(struct nd_lane *lane)
 {
-    uint64_t granted = atomic_load_explicit(&lane->shared->orders.copy_granted, memory_order_relaxed);
+    uint64_t granted = FT_ORDERED(lane->shared, copy_granted);
     uint64_t left = granted > lane->snapshot_copied ? granted - lane->snapshot_copied : 0, n;
 
     if (!(atomic_load_explicit(&lane->region->tracking, memory_order_relaxed) & FT_TRACK_SNAPSHOT) ||

@@ -76,17 +76,17 @@ void twin_tell_executed(struct twin_life *life)
 
 static void release(struct twin_life *life)
 {
-    struct ft_held held;
+    const struct ft_held *held;
     uint64_t stable;
 
     while (stable = atomic_load_explicit(&life->shared->orders.stable, memory_order_acquire),
-           ft_hold_peek(&life->hold, stable, 1, &held)) {
+           ft_hold_ready(&life->hold, stable, 1, &held)) {
         uint64_t lease = atomic_load_explicit(&life->shared->orders.lease_until, memory_order_acquire);
 
         if (lease != FT_ALL && monotonic() >= lease)
             return;
+        atomic_store(&life->box->out_burst, held->burst);
         ft_hold_drop(&life->hold, 1);
-        atomic_store(&life->box->out_burst, held.burst);
         atomic_fetch_add(&life->box->outputs, 1);
         atomic_store_explicit(&life->shared->report.released,
                               life->state->outputs - ft_hold_count(&life->hold), memory_order_relaxed);
@@ -205,9 +205,9 @@ static bool live(struct twin_life *life)
 
 static void drop_held(struct twin_life *life)
 {
-    struct ft_held held;
+    const struct ft_held *held;
 
-    while (ft_hold_peek(&life->hold, FT_ALL, 1, &held))
+    while (ft_hold_ready(&life->hold, FT_ALL, 1, &held))
         ft_hold_drop(&life->hold, 1);
 }
 

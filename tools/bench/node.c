@@ -9,7 +9,7 @@
 #include "tools/bench/slot.h"
 #include "node/base/clock.h"
 #include "tools/pair/member.h"
-#include "node/lane/priority.h"
+#include "node/lane/lane.h"
 
 #include <signal.h>
 #include <stdio.h>
