@@ -76,15 +76,6 @@ static inline void lg_capture_inputs_end(struct lg_capture *capture, const struc
     r->bytes = (uint32_t)(inputs->to - ((uint8_t *)r + ft_record_bytes_at(r)));
     memset(inputs->to, 0, 8); /* the padding behind them, so that equal records are equal to the byte */
 }
-/* One alone. */
-static inline void lg_capture_input(struct lg_capture *capture, const void *frame, uint32_t wire,
-                                    uint32_t take, unsigned port, bool outside)
-{
-    struct lg_inputs inputs = lg_capture_inputs(capture);
-
-    lg_inputs_add(&inputs, frame, wire, take, port, outside);
-    lg_capture_inputs_end(capture, &inputs);
-}
 /* After the inputs. FT_EFULL when the record's values would exceed FT_DETERMINANTS_MAX. */
 int lg_capture_determinant(struct lg_capture *capture, const void *value, uint32_t len);
 /* The burst's accesses to shared variables: number of the first, how many, and the dependencies among them.
@@ -96,5 +87,23 @@ void lg_capture_digest(struct lg_capture *capture, uint64_t digest);
 const struct ft_record *lg_capture_whole(struct lg_capture *capture, uint64_t released);
 void lg_capture_end(struct lg_capture *capture, uint64_t released); /* the replicator may have it */
 void lg_capture_forget(struct lg_capture *capture);                 /* nobody gets it */
+
+/*
+ * Reading a record that has been checked (ftcore/record/record.h) as replay needs it: its inputs one by one,
+ * then its determinants in order. What the chain consumes must be exactly what was recorded; lg_cursor_done
+ * says whether it was.
+ */
+struct lg_cursor {
+    const struct ft_record *record;
+    uint32_t input, byte, value;
+};
+
+void lg_cursor_begin(struct lg_cursor *cursor, const struct ft_record *record);
+/* Next input and its captured bytes (in the record itself: replay may work on them in place). NULL: no more.
+ */
+const struct ft_input *lg_cursor_input(struct lg_cursor *cursor, uint8_t **bytes);
+/* Next determinant; NULL: no more. */
+const void *lg_cursor_determinant(struct lg_cursor *cursor, uint32_t *len);
+bool lg_cursor_done(const struct lg_cursor *cursor);
 
 #endif

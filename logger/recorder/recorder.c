@@ -305,7 +305,6 @@ int lg_recorder_open(struct lg_recorder **out, const struct lg_recorder_config *
     snprintf(rec->directory, sizeof(rec->directory), "%s", config->directory);
     snprintf(rec->node, sizeof(rec->node), "%s", config->node);
     memcpy(rec->identity, config->identity, config->identity_len);
-    rec->serial = lg_recorder_highest(rec);
     if (access(rec->directory, W_OK | X_OK) != 0) {
         free_all(rec);
         return ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO,

@@ -37,11 +37,9 @@ static bool at_delta_start(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
-    if (!FT_PLANTED("wrong-base") && (chunk->cut != lane->apply.cut + 1 || state->burst != chunk->from)) {
-        nd_lane_diverged(lane, chunk->burst, chunk->seq, "start of the delta, burst", chunk->from,
-                         state->burst);
-        return false;
-    }
+    if (!FT_PLANTED("wrong-base") && (chunk->cut != lane->apply.cut + 1 || state->burst != chunk->from))
+        return nd_lane_diverged(lane, chunk->burst, chunk->seq, "start of the delta, burst", chunk->from,
+                                state->burst);
     return barrier(lane, &lane->group->delta_start, NULL);
 }
 
@@ -144,11 +142,9 @@ static bool finish_delta(struct nd_lane *lane, const struct ft_chunk *chunk)
     else
         wait_for_shared(lane, chunk->cut);
     if (!left_out(chunk) && (state->burst != chunk->burst || state->seq != chunk->seq ||
-                             state->access != chunk->access + 1 || state->outputs != chunk->outputs)) {
-        nd_lane_diverged(lane, chunk->burst, chunk->seq, "the lane's own line after a delta, burst",
-                         chunk->burst, state->burst);
-        return false;
-    }
+                             state->access != chunk->access + 1 || state->outputs != chunk->outputs))
+        return nd_lane_diverged(lane, chunk->burst, chunk->seq, "the lane's own line after a delta, burst",
+                                chunk->burst, state->burst);
     atomic_store_explicit(&lane->group->published[lane->index].access, chunk->access, memory_order_release);
     lg_replayed_missed(&lane->replayed, made > lane->apply.carried ? made - lane->apply.carried : 0,
                        chunk->outputs);

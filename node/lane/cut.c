@@ -55,36 +55,11 @@ bool nd_lane_unrecorded(const struct nd_lane *lane)
            FT_REPORTED(lane->shared, recorded) != nf_chain_state(lane->chain)->burst;
 }
 
-static void mark(struct ft_region *region, bool on)
-{
-    ft_checkpoint_end(region);
-    if (!on) {
-        atomic_fetch_and(&region->tracking, ~(uint32_t)FT_TRACK_DIRTY);
-        return;
-    }
-    ft_lines_clear(&region->dirty);
-    atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
-}
-
-static bool marking(const struct ft_region *region)
-{
-    return atomic_load_explicit(&region->tracking, memory_order_relaxed) & FT_TRACK_DIRTY;
-}
-
 bool nd_lane_marks(const struct nd_lane *lane)
 {
     enum nd_stream_kind kind = nd_lane_stream(lane);
 
     return kind == ND_STREAM_DELTAS || (kind == ND_STREAM_RECORDS && warm(lane));
-}
-
-void nd_lane_cut_init(struct nd_lane *lane)
-{
-    lane->delta = (struct lg_delta){.lane = lane->shared,
-                                    .region = lane->region,
-                                    .hold = &lane->hold,
-                                    .carry = nd_lane_carry,
-                                    .arg = lane};
 }
 
 /* ---- barriers ---------------------------------------------------------------------------------- */
@@ -238,6 +213,7 @@ static void make_delta_cut(struct nd_group *group)
 
 void nd_stream_begin(struct nd_group *group)
 {
+    struct ft_region *region = group->lane[0].region;
     struct nd_stream *s = &group->stream;
 
     s->kind = group->lane[0].config->protect.deltas ? ND_STREAM_DELTAS : ND_STREAM_RECORDS;
@@ -256,11 +232,13 @@ void nd_stream_begin(struct nd_group *group)
         lane->cut.barriers = s->barriers;
     }
     start_next_delta(group);
-    ft_checkpoint_end(group->lane[0].region);
+    ft_checkpoint_end(region);
     if (warm(&group->lane[0]))
-        ft_checkpoint_prepare(group->lane[0].region); /* without that room checkpoints are copied at once */
-    if (nd_lane_marks(&group->lane[0]))
-        mark(group->lane[0].region, true);
+        ft_checkpoint_prepare(region); /* without that room checkpoints are copied at once */
+    if (nd_lane_marks(&group->lane[0])) {
+        ft_lines_clear(&region->dirty);
+        atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
+    }
 }
 
 /* ---- a lane's turn ----------------------------------------------------------------------------- */
@@ -344,8 +322,9 @@ static void end_stream(struct nd_lane *lane)
 {
     lg_delta_drop(&lane->delta);
     ft_checkpoint_end(lane->region);
-    if (lane->index == 0 && marking(lane->region))
-        mark(lane->region, false);
+    if (lane->index == 0 &&
+        atomic_load_explicit(&lane->region->tracking, memory_order_relaxed) & FT_TRACK_DIRTY)
+        atomic_fetch_and(&lane->region->tracking, ~(uint32_t)FT_TRACK_DIRTY);
 }
 
 /* Takes part in the barrier that some lane wants. False: it was left, or another order waits. */

@@ -40,7 +40,11 @@ int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
     if (lane->by_seq && !lane->burst.frames)
         return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for a burst's frames", lane->index);
     lane->capture.lane = lane->shared;
-    nd_lane_cut_init(lane);
+    lane->delta = (struct lg_delta){.lane = lane->shared,
+                                    .region = lane->region,
+                                    .hold = &lane->hold,
+                                    .carry = nd_lane_carry,
+                                    .arg = lane};
     if (ft_hold_init(&lane->hold, hold) != 0 || nd_waiting_make(&lane->waiting, lane->io->buffers) != 0 ||
         lg_replayed_init(&lane->replayed,
                          lane->setup.replayed_bytes ? lane->setup.replayed_bytes : REPLAYED_BYTES) != 0)

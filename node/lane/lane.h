@@ -12,7 +12,6 @@
 #include "ftcore/queue/hold.h"
 #include "ftcore/queue/lane.h"
 #include "logger/capture.h"
-#include "logger/cursor.h"
 #include "logger/replayed.h"
 #include "logger/recorder/recorder.h"
 #include "logger/delta.h"
@@ -210,7 +209,7 @@ void nd_lane_follow(struct nd_lane *lane, uint64_t order);
 /* The lane's thread is about to end: what others wait for is replayed, what is held is dropped. */
 void nd_lane_end(struct nd_lane *lane);
 
-/* ---- snapshot.c: a resync ---- */
+/* ---- snapshot.c: of a resync ---- */
 bool nd_lane_snapshot_wanted(const struct nd_lane *lane);
 /* All lanes are quiesced: the snapshot's cut. What is asked for last counts, for all lanes. */
 void nd_lane_snapshot_cut(struct nd_group *group);
@@ -269,7 +268,6 @@ void nd_lane_answer(struct nd_lane *lane);
 bool nd_lane_claim_question(struct nd_question *question, enum nd_ask_kind kind);
 
 /* ---- cut.c: the stream's cuts ---- */
-void nd_lane_cut_init(struct nd_lane *lane);
 /* Joins barriers, makes what a cut needs of this lane. False: it may run no burst in this turn. */
 bool nd_lane_cut(struct nd_lane *lane);
 /* All lanes are quiesced: the stream begins anew with the snapshot that is cut here. */
@@ -297,8 +295,8 @@ bool nd_lane_checkpoint(struct nd_lane *lane);
 bool nd_lane_apply(struct nd_lane *lane, const struct ft_chunk *chunk);
 
 /* ---- replay.c ---- */
-/* Says so, stops this lane's replay and aborts that of the others. */
-void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const char *what, uint64_t expected,
+/* Says so, stops this lane's replay and aborts that of the others. Always false. */
+bool nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const char *what, uint64_t expected,
                       uint64_t got);
 /* Tells what came of a digest that was asked for; a wrong one is a divergence. True: it is as expected. */
 bool nd_lane_verdict(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t expected, uint64_t got);
@@ -306,7 +304,7 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto); /* some of the stream;
 /* Something up to burst `upto`, or of a whole delta, is still to be replayed or applied. */
 bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto);
 
-/* ---- record.c: a lane and the flight recorder ---- */
+/* ---- snapshot.c: of the flight recorder ---- */
 bool nd_lane_record(struct nd_lane *lane); /* live or in replay, between bursts; true if there was work */
 /* All lanes are quiesced, for both. */
 void nd_lane_begin_snapshot(struct nd_group *group);

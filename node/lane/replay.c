@@ -80,7 +80,7 @@ static void keep_replayed(struct nd_lane *lane, const struct ft_record *r, uint6
     }
 }
 
-void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const char *what, uint64_t expected,
+bool nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const char *what, uint64_t expected,
                       uint64_t got)
 {
     fprintf(stderr, "understudy: replay diverged: lane %u burst %lu seq %lu: %s: expected %lu, got %lu\n",
@@ -88,6 +88,7 @@ void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const 
     FT_COUNT(lane->shared, divergences, 1);
     FT_REPORT(lane->shared, diverged, true);
     nd_lane_abort_replay(lane);
+    return false;
 }
 
 /* The record waits for an access that cannot come, since who was to make it waits as well. */
@@ -112,16 +113,13 @@ static bool follows(struct nd_lane *lane, const struct ft_record *r)
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
     if (r->burst != state->burst + 1)
-        nd_lane_diverged(lane, r->burst, r->seq, "burst", r->burst, state->burst + 1);
-    else if (r->seq != state->seq)
-        nd_lane_diverged(lane, r->burst, r->seq, "seq", r->seq, state->seq);
-    else if (r->access != state->access)
-        nd_lane_diverged(lane, r->burst, r->seq, "access", r->access, state->access);
-    else if (r->time < state->time)
-        nd_lane_diverged(lane, r->burst, r->seq, "time not before", r->time, state->time);
-    else
-        return true;
-    return false;
+        return nd_lane_diverged(lane, r->burst, r->seq, "burst", r->burst, state->burst + 1);
+    if (r->seq != state->seq)
+        return nd_lane_diverged(lane, r->burst, r->seq, "seq", r->seq, state->seq);
+    if (r->access != state->access)
+        return nd_lane_diverged(lane, r->burst, r->seq, "access", r->access, state->access);
+    return r->time >= state->time ||
+           nd_lane_diverged(lane, r->burst, r->seq, "time not before", r->time, state->time);
 }
 
 bool nd_lane_verdict(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t expected, uint64_t got)
@@ -129,9 +127,7 @@ bool nd_lane_verdict(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_
     FT_REPORT(lane->shared, expected, expected);
     FT_REPORT(lane->shared, got, got);
     FT_REPORT(lane->shared, digest_burst, burst);
-    if (got != expected)
-        nd_lane_diverged(lane, burst, seq, "digest", expected, got);
-    return got == expected;
+    return got == expected || nd_lane_diverged(lane, burst, seq, "digest", expected, got);
 }
 
 static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
@@ -151,10 +147,8 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     nf_chain_follow(lane->chain,
                     (const struct ft_dependency *)((const uint8_t *)r + ft_record_dependencies_at(r)),
                     FT_PLANTED("drop-edge") ? 0 : r->dependencies);
-    if (r->flags & FT_REC_BY_SEQ && !fetch_inputs(lane, r)) {
-        nd_lane_diverged(lane, r->burst, r->seq, "inputs that the gate keeps", r->inputs, 0);
-        return false;
-    }
+    if (r->flags & FT_REC_BY_SEQ && !fetch_inputs(lane, r))
+        return nd_lane_diverged(lane, r->burst, r->seq, "inputs that the gate keeps", r->inputs, 0);
     n = r->flags & FT_REC_BY_SEQ ? r->inputs : load_inputs(lane, &cursor);
     while ((value = lg_cursor_determinant(&cursor, &len)))
         if (nf_determinants_is(value, len))
@@ -164,10 +158,8 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     if (!whole || commands > 1) {      /* no lane of ours records two commands in a burst */
         nf_chain_abandon(lane->chain); /* a snapshot may come, and go on with this chain */
         if (!whole)
-            nd_lane_diverged(lane, r->burst, r->seq, "determinants that are whole", 1, 0);
-        else
-            nd_lane_diverged(lane, r->burst, r->seq, "commands, one at most", 1, commands);
-        return false;
+            return nd_lane_diverged(lane, r->burst, r->seq, "determinants that are whole", 1, 0);
+        return nd_lane_diverged(lane, r->burst, r->seq, "commands, one at most", 1, commands);
     }
     nf_chain_run(lane->chain, r->burst, r->time + (FT_PLANTED("wrong-time") ? 1 : 0), lane->burst.packets, n);
     ft_audit_check(lane->region, lane->index);
@@ -175,10 +167,8 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     lg_replayed_released(&lane->replayed, r->released);
     FT_COUNT(lane->shared, replayed_packets, n);
     if (!lg_cursor_done(&cursor) || !nf_determinants_used(nf_chain_determinants(lane->chain)) ||
-        !ft_sections_used(nf_chain_sections(lane->chain), r->access, r->accesses)) {
-        nd_lane_diverged(lane, r->burst, r->seq, "determinants left", 0, 1);
-        return false;
-    }
+        !ft_sections_used(nf_chain_sections(lane->chain), r->access, r->accesses))
+        return nd_lane_diverged(lane, r->burst, r->seq, "determinants left", 0, 1);
     if (!(r->flags & FT_REC_DIGEST) || lane->group->lanes > 1) /* several: compared before the burst */
         return true;
     return nd_lane_verdict(lane, r->burst, r->seq, r->digest, ft_region_digest(lane->region));

@@ -6,7 +6,7 @@
 #include "tests/sim/sim.h"
 
 #include "ftcore/base/check.h"
-#include "logger/cursor.h"
+#include "logger/capture.h"
 
 #include <string.h>
 

@@ -122,8 +122,11 @@ static void run_burst(struct twin_life *life)
     twin_make(&b, atomic_load(&life->box->seed), burst);
     if (logged) {
         lg_capture_begin(&life->capture, 0, burst, life->state->seq, b.time, b.n);
+        struct lg_inputs inputs = lg_capture_inputs(&life->capture);
+
         for (unsigned i = 0; i < b.n; i++)
-            lg_capture_input(&life->capture, b.bytes[i], b.len[i], b.len[i], 0, false);
+            lg_inputs_add(&inputs, b.bytes[i], b.len[i], b.len[i], 0, false);
+        lg_capture_inputs_end(&life->capture, &inputs);
     }
     if (atomic_load(&life->region->tracking) & FT_TRACK_SNAPSHOT)
         atomic_fetch_add(&life->box->beside_snapshot, 1);

@@ -4,7 +4,7 @@
 
 #include "ftcore/base/check.h"
 #include "ftcore/region/region.h"
-#include "logger/cursor.h"
+#include "logger/capture.h"
 
 static bool replay_record(struct twin_life *life, const struct ft_record *r)
 {

@@ -262,14 +262,14 @@ static int check_until(const struct nd_log *log)
     const struct lg_recording *first = first_of(log), *last = &log->files.list[log->files.count - 1];
 
     if (!o->until || (o->until_lane < log->lanes && o->until_seq >= first->at[o->until_lane].seq &&
-                      o->until_seq < last->seq[o->until_lane]))
+                      o->until_seq < last->end[o->until_lane].seq))
         return 0;
     if (o->until_lane >= log->lanes)
         return nd_usage("replay", "--until %lu:%lu: the log has sequence numbers of lanes 0 to %u",
                         o->until_lane, o->until_seq, log->lanes - 1);
     return nd_usage("replay", "--until %lu:%lu: the log has sequence numbers %lu to %lu of lane %lu",
-                    o->until_lane, o->until_seq, first->at[o->until_lane].seq, last->seq[o->until_lane] - 1,
-                    o->until_lane);
+                    o->until_lane, o->until_seq, first->at[o->until_lane].seq,
+                    last->end[o->until_lane].seq - 1, o->until_lane);
 }
 
 static int open_log(struct nd_log *log, struct ft_fault *fault)

@@ -4,7 +4,7 @@
 #include "tools/pair/child.h"
 
 #include "ftcore/order/section.h"
-#include "logger/cursor.h"
+#include "logger/capture.h"
 #include "nflib/chain/chain.h"
 
 #include <pthread.h>
