@@ -2,10 +2,7 @@
 /*
  * Capture: writes a lane's log records, in place in its log ring, while the burst runs: inputs before NFs
  * change them, then determinants as they happen. Owned by the lane. A record is visible to the replicator
- * when it is ended, whole.
- *
- * The ring is the queue. When it has no room for a largest record, lg_capture_room says so and the lane stops
- * receiving.
+ * when it is ended, whole. Cursor: reads a record for replay.
  */
 #ifndef LOGGER_CAPTURE_H
 #define LOGGER_CAPTURE_H
@@ -22,6 +19,7 @@ struct lg_capture {
     unsigned next;            /* input to be captured next */
 };
 
+/* The ring has room for a largest record. */
 bool lg_capture_room(struct ft_lane *lane);
 
 /* Room must be there. `inputs` at most FT_BURST_MAX, and exactly as many inputs follow, or
@@ -30,10 +28,8 @@ void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst
                       unsigned inputs);
 /* A gate keeps the inputs: their sequence numbers are enough. In place of the inputs. */
 void lg_capture_by_seq(struct lg_capture *capture);
-/*
- * The inputs, one after the other: `take` bytes of each frame's `wire` are kept. In line, and what goes from
- * one to the next in a variable of the caller's: it is done for every packet.
- */
+/* The inputs, one after the other: `take` bytes of each frame's `wire` are kept. In line, and what goes from
+ * one to the next in a variable of the caller's: it is done for every packet. */
 #define LG_HEADERS 64u /* bytes that are taken of nearly every packet */
 typedef uint64_t lg_half __attribute__((vector_size(LG_HEADERS / 2), aligned(1), may_alias));
 struct lg_headers {
@@ -88,11 +84,8 @@ const struct ft_record *lg_capture_whole(struct lg_capture *capture, uint64_t re
 void lg_capture_end(struct lg_capture *capture, uint64_t released); /* the replicator may have it */
 void lg_capture_forget(struct lg_capture *capture);                 /* nobody gets it */
 
-/*
- * Reading a record that has been checked (ftcore/record/record.h) as replay needs it: its inputs one by one,
- * then its determinants in order. What the chain consumes must be exactly what was recorded; lg_cursor_done
- * says whether it was.
- */
+/* Reads a record that has been checked (ftcore/record/record.h): its inputs one by one, then its determinants
+ * in order. lg_cursor_done: all of it was read. */
 struct lg_cursor {
     const struct ft_record *record;
     uint32_t input, byte, value;

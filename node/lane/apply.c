@@ -109,8 +109,7 @@ static void compare_digests(struct nd_group *group)
 {
     uint64_t got = ft_region_digest(group->lane[0].region);
 
-    for (unsigned l = 0; l < group->lanes; l++) {
-        struct nd_lane *lane = &group->lane[l];
+    for (struct nd_lane *lane = group->lane; lane < group->lane + group->lanes; lane++) {
         const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
         nd_lane_verdict(lane, state->burst, state->seq, lane->apply.digest, got);

@@ -4,14 +4,12 @@
  * cut for a warm standby's checkpoints only.
  *
  * When a cut is due in one lane, all come to a barrier between bursts; the last to come makes it for all.
- * Each lane then copies its own delta, in its own turns: it runs no burst before the delta is whole, but
- * releases, listens and follows orders. Lane 0 copies the shared arena, and no lane runs a burst before that.
- * A checkpoint between records is copied beside bursts instead (checkpoint.c). The states: enum nd_copy in
+ * Each lane then copies its own delta in its own turns, lane 0 that of the shared arena first; a checkpoint
+ * between records is copied beside bursts (checkpoint.c). When lanes may run bursts says enum nd_copy in
  * group.h.
  *
  * The clock of cuts is the chain's time where a gate stamps bursts (so that a capture gives the same stream
- * at any speed), else the lane's. Lines are marked for deltas and checkpoints alone; else an edit costs one
- * branch.
+ * at any speed), else the lane's. Lines are marked for deltas and checkpoints alone.
  */
 #include "node/lane/lane.h"
 #include "ftcore/region/checkpoint.h"
@@ -151,9 +149,7 @@ static void begin_delta(struct nd_lane *lane, bool digest)
 /* The next delta starts from what all lanes have executed now. */
 static void start_next_delta(struct nd_group *group)
 {
-    for (unsigned l = 0; l < group->lanes; l++) {
-        struct nd_lane *lane = &group->lane[l];
-
+    for (struct nd_lane *lane = group->lane; lane < group->lane + group->lanes; lane++) {
         lane->cut.burst = nf_chain_state(lane->chain)->burst;
         lane->cut.output = lane->hold.in;
         lane->cut.uncovered = lane->cut.carry_bytes = lane->cut.weigh_at = 0;
@@ -222,9 +218,7 @@ void nd_stream_begin(struct nd_group *group)
     atomic_store_explicit(&s->copying, 0, memory_order_relaxed);
     atomic_store_explicit(&s->copy, ND_COPY_STOPPED, memory_order_relaxed);
     atomic_store_explicit(&s->shared_copied, 0, memory_order_release);
-    for (unsigned l = 0; l < group->lanes; l++) {
-        struct nd_lane *lane = &group->lane[l];
-
+    for (struct nd_lane *lane = group->lane; lane < group->lane + group->lanes; lane++) {
         lg_delta_drop(&lane->delta);
         lane->cut.barrier_at = lane->cut.at = cut_time(lane);
         FT_REPORT(lane->shared, overrun, false);

@@ -57,21 +57,14 @@ static void report_burst(struct nd_lane *lane)
     FT_REPORT(lane->shared, recorded, burst);
 }
 
-/* The snapshot holds what its sender says. */
-static void check_snapshot(struct nd_lane *lane)
-{
-    const struct nf_lane_state *state = nf_chain_state(lane->chain);
-    uint64_t said = FT_ORDERED(lane->shared, snapshot_burst);
-
-    if (lane->doing == FT_LANE_REPLAY && state->burst != said)
-        nd_lane_diverged(lane, state->burst, state->seq, "last burst of the snapshot", said, state->burst);
-}
-
 /* From a snapshot. Other lanes may depend on accesses that it already holds, so they are published. */
 static void begin_replay(struct nd_lane *lane)
 {
-    atomic_store_explicit(&lane->group->published[lane->index].access,
-                          nf_chain_state(lane->chain)->access - 1, memory_order_release);
+    const struct nf_lane_state *state = nf_chain_state(lane->chain);
+    uint64_t said = FT_ORDERED(lane->shared, snapshot_burst); /* last burst that the snapshot holds */
+
+    atomic_store_explicit(&lane->group->published[lane->index].access, state->access - 1,
+                          memory_order_release);
     lg_replayed_clear(&lane->replayed);
     lane->apply.cut = 0;
     lane->apply.last_was_chunk = false;
@@ -79,9 +72,12 @@ static void begin_replay(struct nd_lane *lane)
         atomic_store_explicit(&lane->group->shared_applied, 0, memory_order_release);
     if (lane->setup.recorder)
         lg_recorder_stop(lane->setup.recorder, lane->index);
-    if (lane->doing == FT_LANE_REPLAY)
+    if (lane->doing == FT_LANE_REPLAY) {
         nd_lane_record(lane); /* one lane: from the first record on, if any is to come */
-    check_snapshot(lane);
+        if (state->burst != said)
+            nd_lane_diverged(lane, state->burst, state->seq, "last burst of the snapshot", said,
+                             state->burst);
+    }
     report_burst(lane);
 }
 

@@ -151,14 +151,6 @@ static uint32_t transmit_own_mac(struct nd_lane *lane, const struct ft_held *hel
     return sent;
 }
 
-/* Outputs in a row for one port. Returns how many the port took. */
-static uint32_t transmit(struct nd_lane *lane, const struct ft_held *held, uint32_t n)
-{
-    if (ft_unlikely(nd_lane_own_mac(lane)))
-        return transmit_own_mac(lane, held, n);
-    return lane->io->send(lane->io->ctx, lane->index, held[0].port, held, n);
-}
-
 /* Last burst whose outputs may leave. State in Redis: what is answered there. */
 static uint64_t release_to(const struct nd_lane *lane)
 {
@@ -184,7 +176,9 @@ bool nd_lane_release(struct nd_lane *lane)
             FT_COUNT(shared, lease_held, 1);
             break;
         }
-        sent = transmit(lane, held, n);
+        sent = ft_unlikely(nd_lane_own_mac(lane))
+                   ? transmit_own_mac(lane, held, n)
+                   : lane->io->send(lane->io->ctx, lane->index, held[0].port, held, n);
         if (sent == 0) {
             FT_COUNT(shared, tx_refused, 1);
             break;

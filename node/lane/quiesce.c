@@ -4,28 +4,23 @@
  * recording, the stream's cuts; and the abort of a replay that has diverged. Runs on the lanes' threads; what
  * is agreed on lies in struct nd_group.
  *
- * Live lanes come to a barrier (group.h). None waits for another in the middle of a burst for longer than a
- * section takes, so all come within a turn. The last to come does all that is wanted, in a region in which
- * nobody works. A digest goes into the next record of every lane: the digest of the whole region while all
- * lanes are before the burst of the record that carries the same number.
+ * Live lanes come to a barrier (group.h), all within a turn, since none waits for another in the middle of a
+ * burst for longer than a section takes. The last to come does all that is wanted. A digest goes into the
+ * next record of every lane: that of the whole region while all lanes are before the burst of that record.
  *
- * Lanes that replay may not come to a barrier anywhere. One in the middle of a burst waits for accesses that
- * another would never make if it waited in the barrier already. They stop in two places, where no lane can be
- * missing to another:
+ * Lanes that replay may not wait in a barrier anywhere: one in the middle of a burst waits for accesses that
+ * another would never make if it waited in the barrier already. They stop where the bursts before are a
+ * closed set, so that every lane gets there:
  *
- *   - before a record that carries a digest. The bursts before all these records are what the primary had
- *     executed when it took the digest: a set that is closed, so every lane gets there.
+ *   - before a record that carries a digest, as the primary had executed when it took the digest;
  *   - at closed_to, while it does not move. Lane 0 asks for that (`stop_point`), the replicator stops moving
- * it and says so (`stop_point_seen`), and every lane replays to it: also a closed set. Lanes that stop at a
- * digest on their way there count as well: the others cannot wait for what comes behind it, since they would
- * have to be behind theirs.
+ * it and says so (`stop_point_seen`). Lanes that stop at a digest on their way there count as well: others
+ *     that wait for what comes behind it would have to be behind theirs.
  *
- * Any state in which all lanes have stopped between bursts is a state of the chain, since replay has done for
- * every access all that was before it. So the last one to stop can take a digest or begin a snapshot wherever
- * the others are. A lane that has stopped does not replay and otherwise goes on with its turns: it follows
- * orders, and lane 0 sends heartbeats. Before it follows a new order it leaves (nd_lane_leave_stop_point). A
- * digest that other lanes' records still lack after DIGEST_NS is not compared: replay must not depend on
- * somebody's asking.
+ * Any state in which all lanes have stopped between bursts is a state of the chain, so the last one to stop
+ * can take a digest or begin a snapshot. A lane that has stopped goes on with its turns but does not replay;
+ * before it follows a new order it leaves (nd_lane_leave_stop_point). A digest that other lanes' records
+ * still lack after DIGEST_NS is not compared: replay must not depend on somebody's asking.
  */
 #include "node/lane/lane.h"
 #include "ftcore/base/plant.h"
@@ -77,8 +72,7 @@ static void compare_digests(struct nd_group *group)
 {
     uint64_t got = ft_region_digest(group->lane[0].region);
 
-    for (unsigned l = 0; l < group->lanes; l++) {
-        struct nd_lane *lane = &group->lane[l];
+    for (struct nd_lane *lane = group->lane; lane < group->lane + group->lanes; lane++) {
         const struct ft_record *r = lane->stop_point.digest;
 
         lane->stop_point.compared = r->burst;

@@ -279,18 +279,12 @@ static const struct ft_record *next_entry(struct nd_lane *lane, uint64_t upto, s
 /*
  * A standby's replicator acknowledges what the primary's outputs wait for. Replaying records and applying a
  * checkpoint are work for which nobody waits: where the two share a processor, the replicator comes first.
- * A takeover, which everybody waits for, gives nothing away.
+ * A takeover, which everybody waits for, gives nothing away, and has no end of a turn.
  */
 static void yield_to_replicator(const struct nd_lane *lane)
 {
     if (lane->doing == FT_LANE_REPLAY)
         sched_yield();
-}
-
-/* A takeover, which everybody waits for, has no end of a turn. */
-static bool turn_over(const struct nd_lane *lane)
-{
-    return lane->doing == FT_LANE_REPLAY && nd_now() - lane->now >= TURN_NS;
 }
 
 /* What a checkpoint covers lies in one piece, so nothing of it is looked at. */
@@ -318,7 +312,9 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
     if (skip_covered(lane))
         return true;
     /* A delta is applied in one go: in the middle of it the region is at no cut. */
-    for (; n == 0 || (n < RECORDS_TURN && !turn_over(lane)) || lane->apply.begun; n++) {
+    for (; n == 0 || lane->apply.begun ||
+           (n < RECORDS_TURN && (lane->doing != FT_LANE_REPLAY || nd_now() - lane->now < TURN_NS));
+         n++) {
         r = next_entry(lane, upto, &ring);
         if (nd_lane_stops(lane, r) || !r)
             break;
