@@ -170,31 +170,22 @@ static bool too_large(struct nd_group *group)
     return large;
 }
 
-/* Every lane has executed a burst since the last cut. The verdict on a digest names the burst where a
- * delta ends, so no two of a lane may end at the same one; lanes that are asked for a digest execute one
- * (live.c). */
-static bool all_executed(const struct nd_group *group)
+/* No burst since the last cut. The verdict on a digest names the burst where a delta ends, so no two of a
+ * lane may end at the same one; lanes that are asked for a digest execute one (live.c). */
+static bool executed_none(const struct nd_lane *lane)
 {
-    bool all = true;
-
-    for (unsigned l = 0; l < group->lanes; l++)
-        all &= nf_chain_state(group->lane[l].chain)->burst > group->lane[l].cut.burst;
-    return all;
+    return nf_chain_state(lane->chain)->burst <= lane->cut.burst;
 }
 
 /* All lanes are quiesced, and one of them found that a cut is due. */
 static void make_delta_cut(struct nd_group *group)
 {
     struct nd_stream *s = &group->stream;
-    bool wanted = s->kind == ND_STREAM_DELTAS, digest = false;
+    bool wanted = s->kind == ND_STREAM_DELTAS || nd_group_any(group, checkpoint_due);
+    bool digest = nd_group_any(group, nd_lane_digest_wanted) && !nd_group_any(group, executed_none);
 
-    for (unsigned l = 0; l < group->lanes; l++) {
-        wanted |= checkpoint_due(&group->lane[l]);
-        digest |= nd_lane_digest_wanted(&group->lane[l]);
-    }
     if (!wanted || too_large(group) || nd_group_owes_digest(group))
         return;
-    digest = digest && all_executed(group);
     s->number++;
     if (digest)
         nd_group_take_digest(group);
@@ -268,13 +259,9 @@ bool nd_stream_wanted(const struct nd_group *group)
 }
 
 /* Logging ends in one lane after the other; a stream that some have left is not worth a cut. */
-static bool all_log(const struct nd_group *group)
+static bool has_left(const struct nd_lane *lane)
 {
-    bool all = true;
-
-    for (unsigned l = 0; l < group->lanes; l++)
-        all &= FT_ORDERED(group->lane[l].shared, logging);
-    return all;
+    return !FT_ORDERED(lane->shared, logging);
 }
 
 void nd_stream_cut(struct nd_group *group)
@@ -283,7 +270,7 @@ void nd_stream_cut(struct nd_group *group)
     bool copying = atomic_load_explicit(&s->copying, memory_order_acquire) != 0;
 
     s->barriers = atomic_load_explicit(&s->barriers_wanted, memory_order_acquire);
-    if (s->kind != ND_STREAM_NONE && all_log(group) && !copying)
+    if (s->kind != ND_STREAM_NONE && !nd_group_any(group, has_left) && !copying)
         make_delta_cut(group);
     for (unsigned l = 0; l < group->lanes; l++) {
         group->lane[l].cut.barrier_at = cut_time(&group->lane[l]);

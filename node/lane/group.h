@@ -74,6 +74,9 @@ struct nd_group {
     uint64_t digest;           /* live: that digest */
 };
 
+/* Some lane is so. */
+bool nd_group_any(const struct nd_group *group, bool (*is)(const struct nd_lane *lane));
+
 /* A lane waits for another, and has found `spins` times that it still has to: sleeps when that is often. */
 void nd_group_pause(unsigned spins);
 

@@ -111,15 +111,6 @@ static bool turn(struct nd_lane *lane)
     return worked;
 }
 
-/* Outputs of the turn before had left by now. */
-static void note_sent(struct nd_lane *lane)
-{
-    if (!lane->turn.sent)
-        return;
-    lane->turn.sent = false;
-    FT_NOTE(lane->shared, last_sent_ns, lane->now);
-}
-
 int nd_lane_run(void *arg)
 {
     struct nd_lane *lane = arg;
@@ -133,7 +124,9 @@ int nd_lane_run(void *arg)
     lane->seen.order = FT_ALL; /* unlike any order, so that the first one is followed */
     while (!atomic_load_explicit(lane->setup.stop, memory_order_relaxed)) {
         lane->now = nd_now();
-        note_sent(lane);
+        if (lane->turn.sent) /* outputs of the turn before had left by now */
+            FT_NOTE(lane->shared, last_sent_ns, lane->now);
+        lane->turn.sent = false;
         nd_lane_send_heartbeats(lane);
         nd_lane_wait(lane, turn(lane));
     }

@@ -321,7 +321,7 @@ bool nd_lane_replay_aborted(const struct nd_lane *lane); /* some lane has diverg
 bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next);
 void nd_lane_leave_stop_point(struct nd_lane *lane); /* another order is to be followed */
 
-/* ---- digest.c: live ---- */
+/* ---- quiesce.c: digests that somebody asked a primary for ---- */
 bool nd_lane_digest_wanted(const struct nd_lane *lane); /* somebody waits for one */
 /* It is a delta that carries it, since the standby does not replay every record. */
 bool nd_lane_digest_by_delta(const struct nd_lane *lane);

@@ -18,19 +18,15 @@
 
 /* ---- what the burst needs ---------------------------------------------------------------------- */
 
-/* Somebody besides the replicator wants the record: who keeps the log, or the flight recorder. */
-static bool wants_record(const struct nd_lane *lane)
-{
-    return lane->io->record || (lane->setup.recorder && lg_recorder_listens(lane->setup.recorder));
-}
-
 /* Logging and recording begin between bursts only, by this lane, so what is said here holds for the burst. */
 static struct nd_burst_needs decide_needs(const struct nd_lane *lane)
 {
     enum nd_stream_kind stream = nd_lane_stream(lane);
 
     return (struct nd_burst_needs){.stream = stream,
-                                   .record = stream == ND_STREAM_RECORDS || wants_record(lane),
+                                   .record =
+                                       stream == ND_STREAM_RECORDS || lane->io->record ||
+                                       (lane->setup.recorder && lg_recorder_listens(lane->setup.recorder)),
                                    .digest = stream == ND_STREAM_RECORDS && nd_lane_owes_digest(lane),
                                    .marks = nd_lane_marks(lane)};
 }

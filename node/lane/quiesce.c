@@ -80,15 +80,16 @@ static void compare_digests(struct nd_group *group)
     }
 }
 
+static bool stopped_elsewhere(const struct nd_lane *lane)
+{
+    return !lane->stop_point.digest;
+}
+
 static void work_at_stop_point(struct nd_group *group)
 {
-    bool digest = true;
-
-    for (unsigned l = 0; l < group->lanes; l++)
-        digest &= group->lane[l].stop_point.digest != NULL;
     if (FT_PLANTED_ONCE("spoil-shared")) /* of a shared object's head, a byte that nobody reads */
         group->lane[0].region->base[ft_region_shared(group->lane[0].region)->offset + FT_LINE - 1] ^= 1;
-    if (digest)
+    if (!nd_group_any(group, stopped_elsewhere))
         compare_digests(group);
     if (FT_REPORTED(group->lane[0].shared, stop_point)) {
         FT_REPORT(group->lane[0].shared, stop_point, 0);
@@ -145,6 +146,76 @@ bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next)
     return !stop_with_others(lane) || nd_lane_replay_aborted(lane);
 }
 
+/* ---- digests of a primary's state --------------------------------------------------------------- */
+
+/* Serial number of the digest that the replicator asks for. */
+static uint64_t digest_asked(const struct nd_lane *lane)
+{
+    return FT_ORDERED(lane->shared, digest);
+}
+
+/* Serial number of the digest that records are to carry: of several lanes, the one taken last. */
+static uint64_t digest_to_carry(const struct nd_lane *lane)
+{
+    return lane->group->lanes > 1 ? lane->group->digest_taken : digest_asked(lane);
+}
+
+bool nd_lane_digest_wanted(const struct nd_lane *lane)
+{
+    return digest_asked(lane) != lane->seen.digest;
+}
+
+bool nd_lane_digest_by_delta(const struct nd_lane *lane)
+{
+    return lane->config->protect.stores || nd_lane_stream(lane) == ND_STREAM_DELTAS;
+}
+
+bool nd_group_owes_digest(const struct nd_group *group)
+{
+    return group->lanes > 1 && nd_group_any(group, nd_lane_owes_digest);
+}
+
+void nd_group_take_digest(struct nd_group *group)
+{
+    group->digest = ft_region_digest(group->lane[0].region);
+    group->digest_taken = 0;
+    for (unsigned l = 0; l < group->lanes; l++) {
+        uint64_t asked = digest_asked(&group->lane[l]);
+
+        group->digest_taken = asked > group->digest_taken ? asked : group->digest_taken;
+    }
+}
+
+bool nd_lane_digest_due(const struct nd_lane *lane)
+{
+    return lane->group->lanes > 1 && !nd_lane_digest_by_delta(lane) && !nd_lane_owes_digest(lane) &&
+           digest_asked(lane) > lane->group->digest_taken;
+}
+
+bool nd_lane_owes_digest(const struct nd_lane *lane)
+{
+    return digest_to_carry(lane) != lane->seen.digest && !nd_lane_digest_by_delta(lane);
+}
+
+void nd_lane_report_digest(struct nd_lane *lane, uint64_t serial, uint64_t burst)
+{
+    lane->seen.digest = serial;
+    FT_REPORT(lane->shared, digest_at, burst);
+    FT_REPORT(lane->shared, digest_seen, serial);
+}
+
+uint64_t nd_lane_digest_of_record(struct nd_lane *lane, uint64_t burst)
+{
+    nd_lane_report_digest(lane, digest_to_carry(lane), burst);
+    return lane->group->lanes == 1 ? ft_region_digest(lane->region) : lane->group->digest;
+}
+
+void nd_lane_forget_digests(struct nd_group *group)
+{
+    for (unsigned l = 0; group->lanes > 1 && l < group->lanes; l++)
+        group->lane[l].seen.digest = group->digest_taken;
+}
+
 /* ---- live -------------------------------------------------------------------------------------- */
 
 /*
@@ -153,13 +224,9 @@ bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next)
  */
 static void work_between_bursts(struct nd_group *group)
 {
-    bool snapshot = false, digest = false;
+    bool digest = nd_group_any(group, nd_lane_digest_due);
 
-    for (unsigned l = 0; l < group->lanes; l++) {
-        snapshot |= nd_lane_snapshot_wanted(&group->lane[l]);
-        digest |= nd_lane_digest_due(&group->lane[l]);
-    }
-    if (snapshot)
+    if (nd_group_any(group, nd_lane_snapshot_wanted))
         nd_lane_snapshot_cut(group);
     else if (nd_stream_wanted(group))
         nd_stream_cut(group);
