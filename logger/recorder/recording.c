@@ -94,8 +94,6 @@ static int frame_at(const struct lg_recording *r, uint64_t at, struct lg_frame *
     return 1;
 }
 
-/* ---- what frames say --------------------------------------------------------------------------- */
-
 static int take_header(struct lg_recording *r, uint64_t at, const struct lg_frame *f, struct ft_fault *fault)
 {
     struct lg_file_header *h = &r->head;

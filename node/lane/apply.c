@@ -46,7 +46,6 @@ static bool at_delta_start(struct nd_lane *lane, const struct ft_chunk *chunk)
 /* Planted: a delta that is not applied, so that the next one starts from another state. */
 static bool left_out(const struct ft_chunk *chunk)
 {
-    (void)chunk;
     return FT_PLANTED("wrong-base") && chunk->cut % 2 == 0;
 }
 

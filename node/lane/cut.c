@@ -17,8 +17,6 @@
 
 #define PACKET_LINES 8u /* that a packet changes, five NFs' entries and their lists */
 
-/* ---- what the configuration says --------------------------------------------------------------- */
-
 static uint64_t interval(const struct nd_lane *lane)
 {
     return lane->config->protect.commit_interval_us * 1000ull;
@@ -33,8 +31,6 @@ static uint64_t pending_bytes(const struct nd_lane *lane)
 {
     return (uint64_t)lane->config->protect.pending_mb << 20;
 }
-
-/* ---- state ------------------------------------------------------------------------------------- */
 
 /* The delta of the last cut is an incremental checkpoint. */
 static bool is_incremental(const struct nd_stream *stream)
@@ -59,8 +55,6 @@ bool nd_lane_marks(const struct nd_lane *lane)
 
     return kind == ND_STREAM_DELTAS || (kind == ND_STREAM_RECORDS && warm(lane));
 }
-
-/* ---- barriers ---------------------------------------------------------------------------------- */
 
 /* Bytes of records that a warm standby may keep. While a checkpoint is copied, it keeps a second checkpoint.
  */
@@ -225,8 +219,6 @@ void nd_stream_begin(struct nd_group *group)
         atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
     }
 }
-
-/* ---- a lane's turn ----------------------------------------------------------------------------- */
 
 /* The lane wants a cut. Who finds one due while the last one is still copied makes that hurry. */
 static bool wants_cut(struct nd_lane *lane)

@@ -58,8 +58,6 @@ static inline __attribute__((always_inline)) bool takes_frame(struct nd_lane *la
     return take_beat(lane, f) || take_claim(lane, f, port);
 }
 
-/* ---- frames that wait -------------------------------------------------------------------------- */
-
 int nd_waiting_make(struct nd_waiting *waiting, uint32_t buffers)
 {
     *waiting = (struct nd_waiting){.room = buffers / 4};
@@ -100,8 +98,6 @@ bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *frame, unsigne
     waiting->count--;
     return true;
 }
-
-/* ---- received ---------------------------------------------------------------------------------- */
 
 void nd_lane_listen(struct nd_lane *lane)
 {

@@ -20,10 +20,8 @@
 #include "node/lane/guardian.h"
 #include "node/lane/io.h"
 
-/*
- * A question of the control thread to a lane, answered between bursts. One at a time: the asker fills it and
- * sets `asked`, the lane answers and sets `asked` back.
- */
+/* A question of the control thread to a lane, answered between bursts. One at a time: the asker fills it and
+ * sets `asked`, the lane answers and sets `asked` back. */
 enum nd_ask_kind { ND_ASK_NONE, ND_ASK_SHOW, ND_ASK_COMMAND, ND_ASK_TAKEN /* the lane is at it */ };
 struct nd_question {
     _Atomic int asked; /* enum nd_ask_kind */
@@ -151,8 +149,7 @@ struct nd_lane {
         uint32_t n;         /* packets received so far */
         uint64_t since;     /* when the first of them was received */
         uint16_t next_port; /* the port that is asked first, modulo their number */
-        uint8_t
-            *frames; /* replay of inputs that a gate keeps: NF_BURST_MAX of io->frame_max bytes; or NULL */
+        uint8_t *frames;    /* replay from a gate: NF_BURST_MAX of io->frame_max bytes; else NULL */
     } burst;
 };
 
@@ -254,11 +251,9 @@ void nd_lane_send_own(struct nd_lane *lane, unsigned port, const void *frame, ui
 /* ---- own_frames.c ---- */
 void nd_lane_send_announcements(struct nd_lane *lane); /* those that are asked for, or due again */
 void nd_lane_send_heartbeats(struct nd_lane *lane);    /* lane 0, when they are due */
-/*
- * Standby of a planned handover: draws frames to its ports, and leaves them there until it is primary. Again
- * and again: what the primary had on its way from the virtual MAC makes bridges learn its side anew. False:
- * nobody asked for it.
- */
+/* Standby of a planned handover: draws frames to its ports, again and again, since bridges learn the
+ * primary's side anew from what it had on its way. They stay there until it is primary. False: nobody asked
+ * for it. */
 bool nd_lane_steer(struct nd_lane *lane);
 
 /* ---- idle.c ---- */
@@ -276,8 +271,7 @@ void nd_stream_begin(struct nd_group *group);
 void nd_stream_cut(struct nd_group *group);
 bool nd_stream_wanted(const struct nd_group *group);
 bool nd_lane_marks(const struct nd_lane *lane); /* changed lines are marked, for a delta or a checkpoint */
-bool nd_lane_unrecorded(
-    const struct nd_lane *lane); /* there are bursts that no record or delta tells of yet */
+bool nd_lane_unrecorded(const struct nd_lane *lane); /* no record or delta tells of its last burst yet */
 /* How far the lane is from the last cut to its next checkpoint: from 0 on, 1 and more when it is due. */
 double nd_lane_checkpoint_progress(const struct nd_lane *lane);
 
@@ -290,7 +284,7 @@ bool nd_lane_hurries(const struct nd_lane *lane); /* no burst before it is whole
 bool nd_lane_checkpoint(struct nd_lane *lane);
 
 /* ---- apply.c ---- */
-/* A chunk of a delta, in order. False: not now, or it does not fit what is here (then the lane has diverged).
+/* A chunk of a delta, in order. False: not now, or it does not fit what is here: then the lane has diverged.
  */
 bool nd_lane_apply(struct nd_lane *lane, const struct ft_chunk *chunk);
 
@@ -311,8 +305,7 @@ void nd_lane_begin_snapshot(struct nd_group *group);
 void nd_lane_rotate(struct nd_group *group);
 
 /* ---- quiesce.c: what several lanes do together ---- */
-/* Live: comes to the barrier between bursts, for whatever any lane wants there. False: the order was taken
- * back. */
+/* Live: comes to the barrier between bursts, for whatever any lane wants there. False: it left again. */
 bool nd_lane_quiesce(struct nd_lane *lane);
 /* Whoever waits for an access of this lane waits in vain, until the order after this one. */
 void nd_lane_abort_replay(struct nd_lane *lane);

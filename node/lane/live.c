@@ -16,8 +16,6 @@
 #define QUIET_NS    2000000ull
 #define DRAIN_QUIET 3000000ull /* ns without a frame until the ports count as empty */
 
-/* ---- what the burst needs ---------------------------------------------------------------------- */
-
 /* Logging and recording begin between bursts only, by this lane, so what is said here holds for the burst. */
 static struct nd_burst_needs decide_needs(const struct nd_lane *lane)
 {
@@ -64,8 +62,6 @@ static bool has_room(struct nd_lane *lane, const struct nd_burst_needs *needs)
     }
     return true;
 }
-
-/* ---- received ---------------------------------------------------------------------------------- */
 
 static const char *take_command(struct nd_lane *lane)
 {
@@ -134,8 +130,6 @@ static uint64_t burst_time(const struct nd_lane *lane)
     return (int64_t)(time - last) < 0 ? last : time;
 }
 
-/* ---- captured ---------------------------------------------------------------------------------- */
-
 static inline __attribute__((always_inline)) void capture_inputs(struct nd_lane *lane, bool whole)
 {
     struct lg_inputs inputs = lg_capture_inputs(&lane->capture);
@@ -168,8 +162,6 @@ static void capture(struct nd_lane *lane, uint64_t burst, uint64_t time)
     else
         capture_inputs(lane, false);
 }
-
-/* ---- run, recorded, held ----------------------------------------------------------------------- */
 
 /*
  * The record gets what NFs learned from outside in the burst and the order that it had with other lanes. Then
@@ -269,8 +261,6 @@ static bool receive_and_run(struct nd_lane *lane, const struct nd_burst_needs *n
     return true;
 }
 
-/* ---- drained ----------------------------------------------------------------------------------- */
-
 /* Frames that one lane polls may be another's, so none stops before all are quiet. */
 static bool all_drained(const struct nd_lane *lane)
 {
@@ -280,24 +270,19 @@ static bool all_drained(const struct nd_lane *lane)
     return true;
 }
 
-/* Deltas that no lane may leave unfinished: what was recorded behind them counts only with them. */
-static bool deltas_unfinished(const struct nd_lane *lane)
-{
-    return FT_ORDERED(lane->shared, logging) &&
-           atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire);
-}
-
-/* While draining: the ports were read for a while and gave nothing, and all that was made has left. */
+/* While draining: the ports were read for a while and gave nothing, all that was made has left, and no lane
+ * has a delta to finish, without which what was recorded behind it does not count. */
 static void consider_drained(struct nd_lane *lane, bool may_receive)
 {
+    bool unfinished = FT_ORDERED(lane->shared, logging) &&
+                      atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire);
+
     if (!may_receive)
         lane->timers.quiet_since = lane->now;
     if (lane->now - lane->timers.quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
-        lane->waiting.count == 0 && !nd_lane_unrecorded(lane) && !deltas_unfinished(lane))
+        lane->waiting.count == 0 && !nd_lane_unrecorded(lane) && !unfinished)
         FT_REPORT(lane->shared, done, lane->seen.order);
 }
-
-/* ---- the turn ---------------------------------------------------------------------------------- */
 
 bool nd_lane_live(struct nd_lane *lane)
 {

@@ -9,8 +9,6 @@
 #include "ftcore/base/plant.h"
 #include "nflib/chain/chain.h"
 
-/* ---- state, anew ------------------------------------------------------------------------------- */
-
 int nd_lane_make_chain(struct nd_lane *lane, struct ft_fault *fault)
 {
     int error;
@@ -46,8 +44,6 @@ static void make_fresh(struct nd_group *group)
         atomic_store_explicit(&group->published[l].access, 0, memory_order_relaxed);
     }
 }
-
-/* ---- replay ------------------------------------------------------------------------------------ */
 
 static void report_burst(struct nd_lane *lane)
 {
@@ -97,8 +93,6 @@ static void finish_replay(struct nd_lane *lane)
     if (lane->group->lanes > 1 && !lane->config->protect.stores)
         replay_closed_set(lane);
 }
-
-/* ---- takeover ---------------------------------------------------------------------------------- */
 
 static void discard(struct ft_ring *ring)
 {
@@ -154,8 +148,6 @@ static bool go_live(struct nd_lane *lane, enum ft_order before)
     FT_NOTE(lane->shared, live_ns, lane->now);
     return true;
 }
-
-/* ---- orders ------------------------------------------------------------------------------------ */
 
 /*
  * The lane stopped and slept, and an order came and went (a WAIT does not: the replicator waits for it). If

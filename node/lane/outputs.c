@@ -23,8 +23,6 @@ static void *make_packet(struct nd_lane *lane, const void *frame, uint32_t len)
     return packet;
 }
 
-/* ---- hold -------------------------------------------------------------------------------------- */
-
 /* Inputs that pass. Returns how many, and their bytes. */
 static uint32_t hold_passed(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t number,
                             uint64_t *bytes)
@@ -116,8 +114,6 @@ void nd_lane_drop_burst(struct nd_lane *lane)
     drop_packets(lane);
     FT_COUNT(lane->shared, dropped, lane->burst.n);
 }
-
-/* ---- release ----------------------------------------------------------------------------------- */
 
 static void note_release(struct nd_lane *lane, uint64_t at)
 {
@@ -212,8 +208,6 @@ void nd_lane_drop_held(struct nd_lane *lane)
         lane->io->drop(lane->io->ctx, frame.owner);
     FT_NOTE(lane->shared, held, 0);
 }
-
-/* ---- own frames, the tail ---------------------------------------------------------------------- */
 
 void nd_lane_send_own(struct nd_lane *lane, unsigned port, const void *frame, uint32_t len)
 {

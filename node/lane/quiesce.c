@@ -31,8 +31,6 @@
 
 #define DIGEST_NS 300000000u /* a lane waits for the others at a digest: less than a handover may take */
 
-/* ---- replay that has diverged ------------------------------------------------------------------ */
-
 /* Whoever waits for an access of this lane waits in vain, until the order after this one. */
 void nd_lane_abort_replay(struct nd_lane *lane)
 {
@@ -48,8 +46,6 @@ bool nd_lane_replay_aborted(const struct nd_lane *lane)
 {
     return atomic_load_explicit(&lane->group->aborted, memory_order_acquire) >= lane->seen.order;
 }
-
-/* ---- stop points of replay --------------------------------------------------------------------- */
 
 void nd_lane_leave_stop_point(struct nd_lane *lane)
 {
@@ -146,8 +142,6 @@ bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next)
     return !stop_with_others(lane) || nd_lane_replay_aborted(lane);
 }
 
-/* ---- digests of a primary's state --------------------------------------------------------------- */
-
 /* Serial number of the digest that the replicator asks for. */
 static uint64_t digest_asked(const struct nd_lane *lane)
 {
@@ -215,8 +209,6 @@ void nd_lane_forget_digests(struct nd_group *group)
     for (unsigned l = 0; group->lanes > 1 && l < group->lanes; l++)
         group->lane[l].seen.digest = group->digest_taken;
 }
-
-/* ---- live -------------------------------------------------------------------------------------- */
 
 /*
  * What live lanes come to the barrier for, whichever of it they came for: all that is wanted is done. A

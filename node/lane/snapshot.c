@@ -11,8 +11,6 @@
 
 #define COPY_TURN 256u /* pending lines copied between two bursts: 16 KiB, some microseconds */
 
-/* ---- a resync ---------------------------------------------------------------------------------- */
-
 bool nd_lane_snapshot_wanted(const struct nd_lane *lane)
 {
     /* Greater, not different: a cut that others asked for first may be asked of this lane a moment later. */
@@ -84,8 +82,6 @@ bool nd_lane_snapshot_copy(struct nd_lane *lane)
     lane->snapshot_copied += n;
     return n > 0;
 }
-
-/* ---- the flight recorder ----------------------------------------------------------------------- */
 
 /* All lanes are quiesced between bursts. */
 void nd_lane_begin_snapshot(struct nd_group *group)
