@@ -4,9 +4,6 @@
  * known, so that little is moved: inputs, their bytes, dependencies, determinants. Walks records for replay.
  */
 #include "logger/capture.h"
-#include "ftcore/base/check.h"
-
-#include <string.h>
 
 bool lg_capture_room(struct ft_lane *lane)
 {
@@ -96,11 +93,6 @@ void lg_capture_end(struct lg_capture *capture, uint64_t released)
 void lg_capture_forget(struct lg_capture *capture)
 {
     capture->record = NULL;
-}
-
-void lg_cursor_begin(struct lg_cursor *cursor, const struct ft_record *record)
-{
-    *cursor = (struct lg_cursor){.record = record};
 }
 
 const struct ft_input *lg_cursor_input(struct lg_cursor *cursor, uint8_t **bytes)

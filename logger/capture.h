@@ -87,11 +87,10 @@ void lg_capture_forget(struct lg_capture *capture);                 /* nobody ge
 /* Reads a record that has been checked (ftcore/record/record.h): its inputs one by one, then its determinants
  * in order. lg_cursor_done: all of it was read. */
 struct lg_cursor {
-    const struct ft_record *record;
+    const struct ft_record *record; /* the rest is 0 to begin with */
     uint32_t input, byte, value;
 };
 
-void lg_cursor_begin(struct lg_cursor *cursor, const struct ft_record *record);
 /* Next input and its captured bytes (in the record itself: replay may work on them in place). NULL: no more.
  */
 const struct ft_input *lg_cursor_input(struct lg_cursor *cursor, uint8_t **bytes);

@@ -22,7 +22,7 @@ struct lg_delta {
     uint32_t (*carry)(void *arg, const struct ft_held *held, const uint8_t **frame);
     void *arg;
 
-    bool active;
+    bool active;          /* may be set to false when nobody wants the delta any more */
     struct ft_chunk head; /* what all chunks of the delta say */
     unsigned arena;       /* whose lines are copied; region's lanes * nfs: the shared one, lane 0's first */
     uint64_t line;        /* next line to look at */
@@ -41,7 +41,6 @@ bool lg_delta_turn(struct lg_delta *delta);
 bool lg_delta_some(struct lg_delta *delta, uint32_t bytes);
 /* The lines of the shared arena, as far as there is room. True when none of them is left. */
 bool lg_delta_shared(struct lg_delta *delta);
-void lg_delta_drop(struct lg_delta *delta); /* nobody wants it any more */
 
 /* Bytes of memory that a delta of the lane's arenas would take now, outputs not counted: an upper bound. */
 uint64_t lg_delta_lines(const struct ft_region *region, unsigned lane);

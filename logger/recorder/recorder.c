@@ -17,8 +17,6 @@
 #define TURN_SENDS 2u             /* times that many lines are read from the copy, between two bursts */
 #define SOON_NS    1000000ull     /* after a queue had too little room */
 
-/* ---- the lanes --------------------------------------------------------------------------------- */
-
 static enum lg_phase phase_of(struct lg_recorder *rec)
 {
     return (enum lg_phase)atomic_load_explicit(&rec->phase, memory_order_acquire);
@@ -259,8 +257,6 @@ bool lg_recorder_owes(const struct lg_recorder *rec)
 {
     return rec->owing;
 }
-
-/* ---- making ------------------------------------------------------------------------------------ */
 
 static void free_all(struct lg_recorder *rec)
 {

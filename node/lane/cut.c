@@ -17,11 +17,6 @@
 
 #define PACKET_LINES 8u /* that a packet changes, five NFs' entries and their lists */
 
-static uint64_t interval(const struct nd_lane *lane)
-{
-    return lane->config->protect.commit_interval_us * 1000ull;
-}
-
 static bool warm(const struct nd_lane *lane)
 {
     return lane->config->protect.stores;
@@ -204,7 +199,7 @@ void nd_stream_begin(struct nd_group *group)
     atomic_store_explicit(&s->copy, ND_COPY_STOPPED, memory_order_relaxed);
     atomic_store_explicit(&s->shared_copied, 0, memory_order_release);
     for (struct nd_lane *lane = group->lane; lane < group->lane + group->lanes; lane++) {
-        lg_delta_drop(&lane->delta);
+        lane->delta.active = false;
         lane->cut.barrier_at = lane->cut.at = cut_time(lane);
         FT_REPORT(lane->shared, overrun, false);
         FT_REPORT(lane->shared, recorded, nf_chain_state(lane->chain)->burst);
@@ -225,7 +220,8 @@ static bool wants_cut(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
     uint64_t passed = cut_time(lane) - lane->cut.barrier_at;
-    bool idle = lane->now - lane->timers.busy_at >= interval(lane);
+    uint64_t interval = lane->config->protect.commit_interval_us * 1000ull;
+    bool idle = lane->now - lane->timers.busy_at >= interval;
 
     if (atomic_load_explicit(&s->copying, memory_order_acquire)) {
         if (!is_incremental(s))
@@ -237,17 +233,11 @@ static bool wants_cut(struct nd_lane *lane)
     }
     if (s->kind == ND_STREAM_DELTAS)
         return nd_lane_unrecorded(lane) &&
-               (passed >= interval(lane) || idle || nd_lane_draining(lane) || lane->turn.no_room ||
+               (passed >= interval || idle || nd_lane_draining(lane) || lane->turn.no_room ||
                 lane->cut.carry_bytes >
                     pending_bytes(lane) / 8); /* or it grows beyond what the standby may keep */
     weigh_delta(lane);
     return lane->cut.burst != nf_chain_state(lane->chain)->burst && checkpoint_due(lane);
-}
-
-bool nd_stream_wanted(const struct nd_group *group)
-{
-    return atomic_load_explicit(&group->stream.barriers_wanted, memory_order_acquire) !=
-           group->stream.barriers;
 }
 
 /* Logging ends in one lane after the other; a stream that some have left is not worth a cut. */
@@ -260,8 +250,11 @@ void nd_stream_cut(struct nd_group *group)
 {
     struct nd_stream *s = &group->stream;
     bool copying = atomic_load_explicit(&s->copying, memory_order_acquire) != 0;
+    uint64_t wanted = atomic_load_explicit(&s->barriers_wanted, memory_order_acquire);
 
-    s->barriers = atomic_load_explicit(&s->barriers_wanted, memory_order_acquire);
+    if (wanted == s->barriers)
+        return;
+    s->barriers = wanted;
     if (s->kind != ND_STREAM_NONE && !nd_group_any(group, has_left) && !copying)
         make_delta_cut(group);
     for (unsigned l = 0; l < group->lanes; l++) {
@@ -283,17 +276,10 @@ static void end_delta(struct nd_lane *lane)
         ft_checkpoint_end(lane->region);
 }
 
-/* The others still copy: a warm standby may keep only so much of what is logged behind their deltas. */
-static bool too_far_ahead(const struct nd_lane *lane)
-{
-    return lane->cut.uncovered > most_uncovered(lane) &&
-           atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire) != 0;
-}
-
 /* Nobody wants the lane's stream any more: each lane ends it for itself, before it runs a burst. */
 static void end_stream(struct nd_lane *lane)
 {
-    lg_delta_drop(&lane->delta);
+    lane->delta.active = false;
     ft_checkpoint_end(lane->region);
     if (lane->index == 0 &&
         atomic_load_explicit(&lane->region->tracking, memory_order_relaxed) & FT_TRACK_DIRTY)
@@ -338,8 +324,10 @@ bool nd_lane_cut(struct nd_lane *lane)
     }
     if (!join_cut(lane) || (lane->delta.active && !copy_delta(lane)))
         return false;
-    if (nd_lane_hurries(lane) && atomic_load_explicit(&s->copying, memory_order_acquire) != 0)
+    /* While others still copy: a warm standby may keep only so much of what is logged behind their deltas. */
+    if ((nd_lane_hurries(lane) || lane->cut.uncovered > most_uncovered(lane)) &&
+        atomic_load_explicit(&s->copying, memory_order_acquire) != 0)
         return false;
     return atomic_load_explicit(&s->shared_copied, memory_order_acquire) == s->number &&
-           !FT_REPORTED(lane->shared, overrun) && !too_far_ahead(lane);
+           !FT_REPORTED(lane->shared, overrun);
 }

@@ -60,8 +60,6 @@ struct nd_guardian {
 /* One per process, and never given back: the kernel looks at the mutexes when the lanes' threads end. */
 static struct nd_guardian the_guardian = {.identity = PTHREAD_MUTEX_INITIALIZER};
 
-/* ---- in the guardian ---- */
-
 static void detach(int *pair, int *datagrams)
 {
     int null = open("/dev/null", O_RDWR);
@@ -130,8 +128,6 @@ static _Noreturn void guard(struct shared *shared, unsigned lanes, int pair, int
         send_notice(shared, datagrams, peer);
     _exit(0);
 }
-
-/* ---- in the node ---- */
 
 static int make_shared(struct shared **out, struct ft_fault *fault)
 {

@@ -53,12 +53,11 @@ struct nd_lane_setup {
 /*
  * Where frames wait that a lane has taken from its ports and has no room to work on (inputs.c).
  *
- * A lane whose hold is full leaves frames in its ports' queues, and hears no heartbeat behind them. That is
- * no matter while it may release. A primary whose lease has run out may have been replaced, and a heartbeat
- * on a data port may be all that tells it so before it would go SOLO. So while it has no room and may not
- * release, it goes on receiving: heartbeats and claims are taken, the rest waits here, in order, and is
- * worked on before anything else once there is room. When this is full, too, what comes is dropped and
- * counted (`waiting_full`), as a port's queue would do.
+ * A lane whose hold is full leaves frames in its ports' queues, and hears no heartbeat behind them. A primary
+ * whose lease has run out may have been replaced, and a heartbeat on a data port may be all that tells it so
+ * before it would go SOLO. So while it has no room and may not release, it goes on receiving: heartbeats and
+ * claims are taken, the rest waits here, in order, and is worked on before anything else once there is room.
+ * When this is full, too, what comes is dropped and counted (`waiting_full`), as a port's queue would do.
  */
 struct nd_waiting {
     struct nd_frame *frames; /* [room], a circle from `first` on */
@@ -267,9 +266,8 @@ bool nd_lane_claim_question(struct nd_question *question, enum nd_ask_kind kind)
 bool nd_lane_cut(struct nd_lane *lane);
 /* All lanes are quiesced: the stream begins anew with the snapshot that is cut here. */
 void nd_stream_begin(struct nd_group *group);
-/* All lanes are quiesced: a cut, if one is due. */
+/* All lanes are quiesced: a cut, if one is wanted and due. */
 void nd_stream_cut(struct nd_group *group);
-bool nd_stream_wanted(const struct nd_group *group);
 bool nd_lane_marks(const struct nd_lane *lane); /* changed lines are marked, for a delta or a checkpoint */
 bool nd_lane_unrecorded(const struct nd_lane *lane); /* no record or delta tells of its last burst yet */
 /* How far the lane is from the last cut to its next checkpoint: from 0 on, 1 and more when it is due. */

@@ -111,8 +111,7 @@ static bool has_arp(const struct nd_lane *lane)
 
 /*
  * The cost of a record is shared by the packets of its burst. So a burst that is logged and is not full waits
- * for more packets, for gather_us from its first one on. Nothing waits when nothing is logged, when the burst
- * is full, or when a burst is due for another reason; the ports are read meanwhile.
+ * for more packets, for gather_us from its first one on; the ports are read meanwhile.
  */
 static bool waits_for_more(const struct nd_lane *lane, const struct nd_burst_needs *needs)
 {

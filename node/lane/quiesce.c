@@ -220,7 +220,7 @@ static void work_between_bursts(struct nd_group *group)
 
     if (nd_group_any(group, nd_lane_snapshot_wanted))
         nd_lane_snapshot_cut(group);
-    else if (nd_stream_wanted(group))
+    else
         nd_stream_cut(group);
     if (digest && !nd_group_owes_digest(group))
         nd_group_take_digest(group);

@@ -133,7 +133,7 @@ bool nd_lane_verdict(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_
 static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
-    struct lg_cursor cursor;
+    struct lg_cursor cursor = {.record = r};
     struct ft_fault fault;
     const void *value;
     uint32_t n, len;
@@ -143,7 +143,6 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
 
     if (!follows(lane, r))
         return false;
-    lg_cursor_begin(&cursor, r);
     nf_chain_follow(lane->chain,
                     (const struct ft_dependency *)((const uint8_t *)r + ft_record_dependencies_at(r)),
                     FT_PLANTED("drop-edge") ? 0 : r->dependencies);

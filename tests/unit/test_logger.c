@@ -144,7 +144,7 @@ static void compare_inputs(struct lg_cursor *cursor, const struct burst *b)
 
 static void compare(const struct ft_record *r, const struct burst *b)
 {
-    struct lg_cursor cursor;
+    struct lg_cursor cursor = {.record = r};
     const void *value;
     uint32_t len;
 
@@ -155,7 +155,6 @@ static void compare(const struct ft_record *r, const struct burst *b)
     assert_int_equal(r->released, b->released);
     assert_int_equal(r->flags, b->digested ? FT_REC_DIGEST : 0);
     assert_int_equal(r->digest, b->digested ? b->digest : 0);
-    lg_cursor_begin(&cursor, r);
     compare_inputs(&cursor, b);
     for (unsigned i = 0; i < b->values; i++) {
         assert_false(lg_cursor_done(&cursor));
