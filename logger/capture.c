@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Writes log records in the lane's ring. What a record is made of lies in the order in which it becomes
- * known, so that little is moved: inputs, their bytes, dependencies, determinants. Walks records for replay.
- */
+/* Writes log records in the lane's ring, laid out in the order in which things become known, so that little
+ * is moved: inputs, their bytes, dependencies, determinants. Walks records for replay. */
 #include "logger/capture.h"
 
 bool lg_capture_room(struct ft_lane *lane)

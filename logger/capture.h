@@ -22,8 +22,7 @@ struct lg_capture {
 /* The ring has room for a largest record. */
 bool lg_capture_room(struct ft_lane *lane);
 
-/* Room must be there. `inputs` at most FT_BURST_MAX, and exactly as many inputs follow, or
- * lg_capture_by_seq. */
+/* Room must be there. `inputs` at most FT_BURST_MAX: as many follow, or lg_capture_by_seq. */
 void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst, uint64_t seq, uint64_t time,
                       unsigned inputs);
 /* A gate keeps the inputs: their sequence numbers are enough. In place of the inputs. */

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Held outputs of one lane. Owns the queue's slots, not the packets. Written and read by the lane alone, so
- * nothing here is atomic; `in` and `out` count for ever and are reduced to a slot by a mask.
- */
+/* Held outputs of one lane (hold.h). Owns the queue's slots, not the packets. */
 #include "ftcore/queue/hold.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/error.h"

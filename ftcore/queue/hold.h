@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Held outputs of one lane, in order. Written and read by that lane alone: the chain's outputs go in with
- * their burst, and come out when the lane finds the burst stable. Full: the lane stops receiving; nothing
- * leaves early.
+ * Held outputs of one lane, in order. Written and read by that lane alone, so nothing is atomic: the chain's
+ * outputs go in with their burst, and come out when the lane finds the burst stable. Full: the lane stops
+ * receiving; nothing leaves early.
  */
 #ifndef FTCORE_QUEUE_HOLD_H
 #define FTCORE_QUEUE_HOLD_H
@@ -23,7 +23,7 @@ struct ft_held {
 struct ft_hold {
     struct ft_held *slots;
     uint32_t capacity; /* power of two */
-    uint64_t in, out;  /* ever put, ever released */
+    uint64_t in, out;  /* ever put, ever released; reduced to a slot by a mask */
 };
 
 /* The capacity for `wanted` outputs: a power of two, at most `most` (0 if that is 0). */

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * A ring of records of varying size. Owns the buffer, which lies twice in a row in the address space, so that
- * no record is ever split at its end. `head` is written by the writer, `tail` and `read` by the reader; each
- * keeps a copy of the other's word, and the writer reads the reader's cache line only when its copy says
- * full.
- */
+/* A ring of records of varying size (ring.h). Owns the buffer. The writer reads the reader's cache line only
+ * when its copy of `tail` says full. */
 #define _GNU_SOURCE /* memfd_create */
 #include "ftcore/queue/ring.h"
 #include "ftcore/base/check.h"

@@ -246,8 +246,7 @@ static void write_entry(struct lg_recorder *rec, unsigned lane, const struct lg_
     }
 }
 
-/* Some of a lane's entries; those of a file that has yet to begin wait for the BEGIN, which is queued
- * already. */
+/* Some of a lane's entries; those of a file that has yet to begin wait for its BEGIN. */
 static bool write_lane(struct lg_recorder *rec, unsigned lane)
 {
     const struct lg_entry *e;

@@ -51,8 +51,7 @@ bool nd_lane_marks(const struct nd_lane *lane)
     return kind == ND_STREAM_DELTAS || (kind == ND_STREAM_RECORDS && warm(lane));
 }
 
-/* Bytes of records that a warm standby may keep. While a checkpoint is copied, it keeps a second checkpoint.
- */
+/* Bytes of records that a warm standby may keep; while a checkpoint is copied, it keeps a second one. */
 static uint64_t most_uncovered(const struct nd_lane *lane)
 {
     const struct nd_stream *s = &lane->group->stream;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Where a lane's packets come from and go to: DPDK ports in a node (node/ports), memory in the replay tool.
- * One call per burst and port. Owned by who made it; used by lanes, each with its own number.
- */
+/* Where a lane's packets come from and go to: DPDK ports in a node (node/ports), memory in the replay tool.
+ * One call per burst and port. Owned by who made it; used by lanes, each with its own number. */
 #ifndef NODE_LANE_IO_H
 #define NODE_LANE_IO_H
 

@@ -72,8 +72,7 @@ static const char *take_command(struct nd_lane *lane)
     return nd_lane_claim_question(q, ND_ASK_COMMAND) ? q->text : NULL;
 }
 
-/* The standby keeps outputs that were released after the last record. Once it is quiet, one more record ends
- * that. */
+/* The standby keeps outputs that were released after the last record, until one more record says so. */
 static bool owes_released(const struct nd_lane *lane)
 {
     return lane->now - lane->timers.busy_at > QUIET_NS &&

@@ -246,8 +246,7 @@ static void *make_whole(struct nd_lane *lane, const struct lg_output *output)
     return make_packet(lane, frame, output->len);
 }
 
-/* What was stable and perhaps not released (docs/guarantees.md, G4). It passes the gate like everything else.
- */
+/* What was stable and perhaps not released (docs/guarantees.md, G4). It passes the gate as all else does. */
 void nd_lane_emit_tail(struct nd_lane *lane)
 {
     const struct lg_output *output;

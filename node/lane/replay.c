@@ -239,11 +239,8 @@ static bool is_ripe(const struct nd_lane *lane, const struct ft_record *r, uint6
            (r->burst <= upto && (lane->doing != FT_LANE_REPLAY || !lane->config->protect.stores));
 }
 
-/*
- * What comes next, if it may be taken now. Chunks of an incremental checkpoint lie in a ring of their own,
- * and come when theirs is the next cut; cuts have numbers without gaps, so no two rings have chunks of the
- * same one.
- */
+/* What comes next, if it may be taken now. Chunks of an incremental checkpoint lie in a ring of their own,
+ * and come when theirs is the next cut; no two rings have chunks of the same one. */
 static const struct ft_record *next_of_checkpoint(struct nd_lane *lane, uint64_t upto)
 {
     struct ft_ring *ring = &lane->shared->checkpoint;
@@ -275,11 +272,9 @@ static const struct ft_record *next_entry(struct nd_lane *lane, uint64_t upto, s
     return r;
 }
 
-/*
- * A standby's replicator acknowledges what the primary's outputs wait for. Replaying records and applying a
- * checkpoint are work for which nobody waits: where the two share a processor, the replicator comes first.
- * A takeover, which everybody waits for, gives nothing away, and has no end of a turn.
- */
+/* A standby's replicator acknowledges what the primary's outputs wait for, and nobody waits for replay: where
+ * the two share a processor, the replicator comes first. A takeover, which everybody waits for, gives nothing
+ * away. */
 static void yield_to_replicator(const struct nd_lane *lane)
 {
     if (lane->doing == FT_LANE_REPLAY)
