@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Writes log records in the lane's ring. What a record is made of lies in the order in which it becomes
- * known, so that little is moved: inputs, their bytes, dependencies, determinants.
- */
+/* Writes log records in the lane's ring, laid out in the order in which things become known, so that little
+ * is moved: inputs, their bytes, dependencies, determinants. Walks records for replay. */
 #include "logger/capture.h"
-#include "ftcore/base/check.h"
-
-#include <string.h>
 
 bool lg_capture_room(struct ft_lane *lane)
 {
@@ -96,4 +91,36 @@ void lg_capture_end(struct lg_capture *capture, uint64_t released)
 void lg_capture_forget(struct lg_capture *capture)
 {
     capture->record = NULL;
+}
+
+const struct ft_input *lg_cursor_input(struct lg_cursor *cursor, uint8_t **bytes)
+{
+    const struct ft_record *r = cursor->record;
+    const struct ft_input *in;
+
+    if (r->flags & FT_REC_BY_SEQ || cursor->input == r->inputs)
+        return NULL;
+    in = ft_record_inputs(r) + cursor->input++;
+    *bytes = (uint8_t *)(uintptr_t)r + ft_record_bytes_at(r) + cursor->byte;
+    cursor->byte += in->taken;
+    return in;
+}
+
+const void *lg_cursor_determinant(struct lg_cursor *cursor, uint32_t *len)
+{
+    const struct ft_record *r = cursor->record;
+    const uint8_t *at = (const uint8_t *)r + ft_record_determinants_at(r) + cursor->value;
+
+    if (cursor->value == r->determinants)
+        return NULL;
+    memcpy(len, at, sizeof(*len));
+    cursor->value += (uint32_t)sizeof(*len) + *len;
+    return at + sizeof(*len);
+}
+
+bool lg_cursor_done(const struct lg_cursor *cursor)
+{
+    const struct ft_record *r = cursor->record;
+
+    return (r->flags & FT_REC_BY_SEQ || cursor->input == r->inputs) && cursor->value == r->determinants;
 }

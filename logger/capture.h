@@ -2,10 +2,7 @@
 /*
  * Capture: writes a lane's log records, in place in its log ring, while the burst runs: inputs before NFs
  * change them, then determinants as they happen. Owned by the lane. A record is visible to the replicator
- * when it is ended, whole.
- *
- * The ring is the queue. When it has no room for a largest record, lg_capture_room says so and the lane stops
- * receiving.
+ * when it is ended, whole. Cursor: reads a record for replay.
  */
 #ifndef LOGGER_CAPTURE_H
 #define LOGGER_CAPTURE_H
@@ -22,18 +19,16 @@ struct lg_capture {
     unsigned next;            /* input to be captured next */
 };
 
+/* The ring has room for a largest record. */
 bool lg_capture_room(struct ft_lane *lane);
 
-/* Room must be there. `inputs` at most FT_BURST_MAX, and exactly as many inputs follow, or
- * lg_capture_by_seq. */
+/* Room must be there. `inputs` at most FT_BURST_MAX: as many follow, or lg_capture_by_seq. */
 void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst, uint64_t seq, uint64_t time,
                       unsigned inputs);
 /* A gate keeps the inputs: their sequence numbers are enough. In place of the inputs. */
 void lg_capture_by_seq(struct lg_capture *capture);
-/*
- * The inputs, one after the other: `take` bytes of each frame's `wire` are kept. In line, and what goes from
- * one to the next in a variable of the caller's: it is done for every packet.
- */
+/* The inputs, one after the other: `take` bytes of each frame's `wire` are kept. In line, and what goes from
+ * one to the next in a variable of the caller's: it is done for every packet. */
 #define LG_HEADERS 64u /* bytes that are taken of nearly every packet */
 typedef uint64_t lg_half __attribute__((vector_size(LG_HEADERS / 2), aligned(1), may_alias));
 struct lg_headers {
@@ -76,15 +71,6 @@ static inline void lg_capture_inputs_end(struct lg_capture *capture, const struc
     r->bytes = (uint32_t)(inputs->to - ((uint8_t *)r + ft_record_bytes_at(r)));
     memset(inputs->to, 0, 8); /* the padding behind them, so that equal records are equal to the byte */
 }
-/* One alone. */
-static inline void lg_capture_input(struct lg_capture *capture, const void *frame, uint32_t wire,
-                                    uint32_t take, unsigned port, bool outside)
-{
-    struct lg_inputs inputs = lg_capture_inputs(capture);
-
-    lg_inputs_add(&inputs, frame, wire, take, port, outside);
-    lg_capture_inputs_end(capture, &inputs);
-}
 /* After the inputs. FT_EFULL when the record's values would exceed FT_DETERMINANTS_MAX. */
 int lg_capture_determinant(struct lg_capture *capture, const void *value, uint32_t len);
 /* The burst's accesses to shared variables: number of the first, how many, and the dependencies among them.
@@ -96,5 +82,19 @@ void lg_capture_digest(struct lg_capture *capture, uint64_t digest);
 const struct ft_record *lg_capture_whole(struct lg_capture *capture, uint64_t released);
 void lg_capture_end(struct lg_capture *capture, uint64_t released); /* the replicator may have it */
 void lg_capture_forget(struct lg_capture *capture);                 /* nobody gets it */
+
+/* Reads a record that has been checked (ftcore/record/record.h): its inputs one by one, then its determinants
+ * in order. lg_cursor_done: all of it was read. */
+struct lg_cursor {
+    const struct ft_record *record; /* the rest is 0 to begin with */
+    uint32_t input, byte, value;
+};
+
+/* Next input and its captured bytes (in the record itself: replay may work on them in place). NULL: no more.
+ */
+const struct ft_input *lg_cursor_input(struct lg_cursor *cursor, uint8_t **bytes);
+/* Next determinant; NULL: no more. */
+const void *lg_cursor_determinant(struct lg_cursor *cursor, uint32_t *len);
+bool lg_cursor_done(const struct lg_cursor *cursor);
 
 #endif

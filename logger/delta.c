@@ -29,11 +29,6 @@ void lg_delta_begin(struct lg_delta *delta, const struct ft_chunk *head, uint64_
     delta->bytes = 0;
 }
 
-void lg_delta_drop(struct lg_delta *delta)
-{
-    delta->active = false;
-}
-
 /* Lane 0 goes from the shared arena to those of its own. False: there is none any more. */
 static bool next_arena(struct lg_delta *delta)
 {
@@ -93,7 +88,6 @@ static uint32_t copy_lines(struct lg_delta *delta, uint8_t *out, uint32_t most)
                 break;
             continue;
         }
-        FT_COUNT(delta->lane, delta_lines, run.count);
         delta->line = run.line + run.count - first;
     }
     return len;

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A lane's delta: copies its dirty lines and the outputs it holds into chunks, in place in the
- * lane's log ring. Owned by the lane, which runs no burst from the cut until its delta is whole, but goes on
- * with everything else: when the ring is full the rest waits for the next turn.
- *
- * A delta of an incremental checkpoint (FT_CHUNK_INCREMENTAL in its head) copies pending lines
- * (ftcore/region/pending.h) instead, some at a time, and the lane runs bursts in between:
- * node/lane/checkpoint.c.
+ * A lane's delta: copies its dirty lines and the outputs it holds into chunks, in place in the lane's log
+ * ring. Owned by the lane. When the ring is full the rest waits for the next turn. A delta of an incremental
+ * checkpoint (FT_CHUNK_INCREMENTAL in its head) copies pending lines instead (ftcore/region/pending.h), some
+ * at a time.
  */
 #ifndef LOGGER_DELTA_H
 #define LOGGER_DELTA_H
@@ -25,19 +22,16 @@ struct lg_delta {
     uint32_t (*carry)(void *arg, const struct ft_held *held, const uint8_t **frame);
     void *arg;
 
-    bool active;
+    bool active;          /* may be set to false when nobody wants the delta any more */
     struct ft_chunk head; /* what all chunks of the delta say */
-    unsigned arena; /* index of the arena whose lines are copied; region's lanes * nfs: the shared one, which
-                       lane 0 copies first */
-    uint64_t line;  /* next line to look at */
+    unsigned arena;       /* whose lines are copied; region's lanes * nfs: the shared one, lane 0's first */
+    uint64_t line;        /* next line to look at */
     bool lines_done;
     uint64_t next, end; /* of the hold's outputs */
     uint64_t bytes;     /* of the chunks made so far, in memory */
 };
 
-/*
- * At the cut, with this lane between bursts: `head` with lane, cut, from … outputs, digest filled in; outputs
- * [first, hold->in) of the hold are the delta's.
+/* At the cut: `head` says all that chunks have in common; the outputs held from `first` on are the delta's.
  */
 void lg_delta_begin(struct lg_delta *delta, const struct ft_chunk *head, uint64_t first);
 /* Makes chunks while the ring has room. True when the last is published. */
@@ -47,7 +41,6 @@ bool lg_delta_turn(struct lg_delta *delta);
 bool lg_delta_some(struct lg_delta *delta, uint32_t bytes);
 /* The lines of the shared arena, as far as there is room. True when none of them is left. */
 bool lg_delta_shared(struct lg_delta *delta);
-void lg_delta_drop(struct lg_delta *delta); /* nobody wants it any more */
 
 /* Bytes of memory that a delta of the lane's arenas would take now, outputs not counted: an upper bound. */
 uint64_t lg_delta_lines(const struct ft_region *region, unsigned lane);

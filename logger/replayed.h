@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Replayed outputs: what replay produced and the primary has not yet said it released. At takeover they are
- * the tail. Owned by the standby's lane. Bounded by a ring of bytes; when it is full the oldest are forgotten
- * and counted as suppressed (without a gate a packet that was inside the primary may be lost:
- * docs/guarantees.md, G3).
+ * the tail. Owned by the standby's lane. When its ring is full the oldest are forgotten and counted as
+ * suppressed (docs/guarantees.md, G3).
  */
 #ifndef LOGGER_REPLAYED_H
 #define LOGGER_REPLAYED_H

@@ -4,7 +4,7 @@
  * the replicator, one per lane; and the guardian's process.
  */
 #include "node/control/options.h"
-#include "node/lane/priority.h"
+#include "node/lane/lane.h"
 #include "node/running.h"
 
 #include <rte_eal.h>

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Held outputs of one lane. Owns the queue's slots, not the packets. Written and read by the lane alone, so
- * nothing here is atomic; `in` and `out` count for ever and are reduced to a slot by a mask.
- */
+/* Held outputs of one lane (hold.h). Owns the queue's slots, not the packets. */
 #include "ftcore/queue/hold.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/error.h"
 #include "ftcore/base/plant.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define CAPACITY_MAX (1u << 31)
 
@@ -57,22 +53,6 @@ uint32_t ft_hold_ready(const struct ft_hold *hold, uint64_t stable, uint32_t max
         count++;
     *out = first;
     return count;
-}
-
-uint32_t ft_hold_peek(const struct ft_hold *hold, uint64_t stable, uint32_t max, struct ft_held *out)
-{
-    const struct ft_held *at;
-    uint32_t count = ft_hold_ready(hold, stable, max, &at), more = 0;
-
-    memcpy(out, at, count * sizeof(*at));
-    /* Those from the start of the slots on. */
-    while (count && count + more < ft_hold_count(hold) && count + more < max) {
-        at = ft_hold_slot(hold, hold->out + count + more);
-        if (at->burst > stable || at->port != out[0].port)
-            break;
-        out[count + more++] = *at;
-    }
-    return count + more;
 }
 
 const struct ft_held *ft_hold_at(const struct ft_hold *hold, uint64_t index)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Held outputs of one lane, in order. Written and read by that lane alone: the chain's outputs go in with
- * their burst, and come out when the lane finds the burst stable. Full: the lane stops receiving; nothing
- * leaves early.
+ * Held outputs of one lane, in order. Written and read by that lane alone, so nothing is atomic: the chain's
+ * outputs go in with their burst, and come out when the lane finds the burst stable. Full: the lane stops
+ * receiving; nothing leaves early.
  */
 #ifndef FTCORE_QUEUE_HOLD_H
 #define FTCORE_QUEUE_HOLD_H
@@ -23,7 +23,7 @@ struct ft_held {
 struct ft_hold {
     struct ft_held *slots;
     uint32_t capacity; /* power of two */
-    uint64_t in, out;  /* ever put, ever released */
+    uint64_t in, out;  /* ever put, ever released; reduced to a slot by a mask */
 };
 
 /* The capacity for `wanted` outputs: a power of two, at most `most` (0 if that is 0). */
@@ -77,13 +77,10 @@ static inline void ft_hold_put(struct ft_hold *hold, const struct ft_held *outpu
 }
 
 /*
- * The oldest outputs whose burst is at most `stable`, that are in a row for one port: at most `max` of them
- * into out[]. They stay held: what the port accepted is then removed with ft_hold_drop, the rest stays, in
- * order.
+ * The oldest outputs whose burst is at most `stable`, that are in a row for one port and in the slots: how
+ * many, at most `max`; *out is the first. They stay held, and lie there until the next put: what the port
+ * accepted is then removed with ft_hold_drop, the rest stays, in order.
  */
-uint32_t ft_hold_peek(const struct ft_hold *hold, uint64_t stable, uint32_t max, struct ft_held *out);
-/* The same where they lie, *out being the first: perhaps fewer, those up to the end of the slots. At least
- * one when there is one. Valid until the next put. */
 uint32_t ft_hold_ready(const struct ft_hold *hold, uint64_t stable, uint32_t max, const struct ft_held **out);
 static inline void ft_hold_drop(struct ft_hold *hold, uint32_t count)
 {

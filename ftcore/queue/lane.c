@@ -7,13 +7,10 @@
 int ft_lane_init(struct ft_lane *lane, uint64_t log_bytes, uint64_t replay_bytes)
 {
     memset(lane, 0, sizeof(*lane));
-    if (ft_ring_init(&lane->log, log_bytes) != 0)
-        return FT_ENOMEM;
-    if (ft_ring_init(&lane->replay, replay_bytes) != 0) {
-        ft_ring_free(&lane->log);
-        return FT_ENOMEM;
-    }
-    return 0;
+    if (ft_ring_init(&lane->log, log_bytes) == 0 && ft_ring_init(&lane->replay, replay_bytes) == 0)
+        return 0;
+    ft_lane_free(lane);
+    return FT_ENOMEM;
 }
 
 void ft_lane_free(struct ft_lane *lane)

@@ -20,8 +20,7 @@
 /* What a lane is to do. An order is a kind and a serial number in one word, so a kind that is repeated is
  * another order. */
 enum ft_order {
-    FT_LANE_WAIT, /* touch nothing: the region is the replicator's, which applies a snapshot or knows nothing
-                   */
+    FT_LANE_WAIT,   /* touch nothing: the region is the replicator's */
     FT_LANE_REPLAY, /* replay records up to `closed_to`, receive nothing */
     FT_LANE_FRESH,  /* as LIVE, but make the chain's state anew first: nobody has any */
     FT_LANE_LIVE,   /* replay what is left up to `closed_to`, emit the tail, announce, then take packets */
@@ -49,39 +48,33 @@ static inline uint64_t ft_order_serial(uint64_t order)
  * read by the lane. A serial number that grows asks for something once more.
  */
 struct ft_lane_orders {
-    _Atomic uint64_t order;            /* ft_order_make */
-    _Atomic uint64_t stable;           /* outputs of bursts up to here may leave; FT_ALL in SOLO */
-    _Atomic uint64_t lease_until;      /* nothing may leave from this monotonic time on, ns; FT_ALL in SOLO; 0
-                                          shuts the gate */
-    _Atomic uint64_t gate;             /* serial number of the last change between SOLO and guarded */
-    _Atomic uint64_t cut;              /* serial number of a cut: begin a snapshot and log from there */
-    _Atomic bool logging;              /* the stream is wanted; the replicator switches it off */
+    _Atomic uint64_t order;       /* ft_order_make */
+    _Atomic uint64_t stable;      /* outputs of bursts up to here may leave; FT_ALL in SOLO */
+    _Atomic uint64_t lease_until; /* monotonic ns: nothing may leave from then on; FT_ALL in SOLO; 0: shut */
+    _Atomic uint64_t gate;        /* serial number of the last change between SOLO and guarded */
+    _Atomic uint64_t cut;         /* serial number of a cut: begin a snapshot and log from there */
+    _Atomic bool logging;         /* the stream is wanted; the replicator switches it off */
     _Atomic uint64_t snapshot_release; /* the last cut whose snapshot nobody reads any more */
     _Atomic uint64_t copy_granted;     /* pending lines to copy since the cut, at most; grows with time */
     _Atomic uint64_t announce;         /* serial number: claim the addresses by gratuitous ARP */
     _Atomic uint64_t digest;     /* serial number: let a record or a delta carry a digest of the state */
     _Atomic uint64_t unreplayed; /* primary: bytes of records sent that the standby has not replayed yet */
-    _Atomic uint64_t lag_ns; /* primary: what a hot standby would take to replay what it has stored, ns; 0:
-                                not known, or nothing is left */
+    _Atomic uint64_t lag_ns; /* primary: ns until a hot standby has replayed what it has; 0: unknown, none */
 
     _Atomic bool steer;              /* standby: announce again and again, and leave frames unread */
     _Atomic uint64_t closed_to;      /* standby: last burst that may be replayed */
     _Atomic uint64_t snapshot_burst; /* standby: last burst that the snapshot holds, as its sender says */
     _Atomic uint64_t covered;    /* standby: last burst that needs no replay, since a whole delta covers it */
-    _Atomic uint64_t covered_at; /* standby: up to this position `replay` has only records that an incremental
-                                    checkpoint covers. Written after `covered` */
-    _Atomic uint64_t cut_to; /* standby: the last cut whose deltas are whole; chunks of later ones may not be
-                                applied. Written before `closed_to` */
-    _Atomic uint64_t stop_point_seen; /* standby, of lane 0: closed_to of no lane moves while this equals
-                                         `stop_point` */
+    _Atomic uint64_t covered_at; /* standby: `replay` has only covered records up to here; after `covered` */
+    _Atomic uint64_t cut_to;     /* standby: last cut that may be applied: all is there; before `closed_to` */
+    _Atomic uint64_t stop_point_seen; /* standby, lane 0: no closed_to moves while this equals `stop_point` */
 };
 
 /* How far the lane is. Written by the lane, read by the replicator. */
 struct ft_lane_report {
     _Atomic uint64_t done;       /* last order reached: LIVE once packets are taken, DRAIN once drained */
     _Atomic uint64_t executed;   /* last burst executed, live or replayed */
-    _Atomic uint64_t recorded;   /* live: last burst that the stream in `log` accounts for: the last executed,
-                                    or in   a stream of deltas the last before a cut */
+    _Atomic uint64_t recorded;   /* live: last burst that `log` accounts for: with deltas, the last cut's */
     _Atomic uint64_t released;   /* outputs released, ever; records carry it */
     _Atomic uint64_t gate_seen;  /* live: the gate's serial number at the last burst boundary */
     _Atomic uint64_t hold_from;  /* live: last burst that may have left under the gate before */
@@ -111,12 +104,12 @@ struct ft_lane_counters {
     _Atomic uint64_t lag_full; /* turns without a burst: the standby lags as far as it may */
     _Atomic uint64_t replayed_packets, tail_emitted, tail_suppressed, fenced_dropped;
     _Atomic uint64_t claims;       /* frames from the chain's own MAC: the other node claims the addresses */
-    _Atomic uint64_t waiting_full; /* frames dropped because no more can wait (node/lane/waiting.h) */
+    _Atomic uint64_t waiting_full; /* frames dropped because no more can wait (struct nd_waiting) */
     _Atomic uint64_t lease_held;   /* times a stable output had to wait for the lease */
     _Atomic uint64_t bursts, empty_bursts, log_bytes;
-    _Atomic uint64_t cuts, delta_bytes, delta_lines;  /* live: deltas begun; their bytes in memory; lines */
-    _Atomic uint64_t deltas_applied, records_covered; /* standby; records that a delta made needless */
-    _Atomic uint64_t divergences;                     /* times replay did not reproduce the recording */
+    _Atomic uint64_t cuts, delta_bytes; /* live: deltas begun; their bytes in memory */
+    _Atomic uint64_t deltas_applied;    /* standby */
+    _Atomic uint64_t divergences;       /* times replay did not reproduce the recording */
     _Atomic uint64_t replay_done_ns, live_ns, first_release_ns; /* monotonic; of the last takeover */
     _Atomic uint64_t last_release_ns; /* when outputs were last found fit to leave */
     _Atomic uint64_t last_sent_ns;    /* when the port had taken those, at the latest */
@@ -132,10 +125,17 @@ struct ft_lane {
     struct ft_lane_counters count;
 };
 
+/* For the lane: an order, as it is now; what it reported; reporting, so that whoever reads it sees all that
+ * the lane did before. */
+#define FT_ORDERED(lane, field)  atomic_load_explicit(&(lane)->orders.field, memory_order_acquire)
+#define FT_REPORTED(lane, field) atomic_load_explicit(&(lane)->report.field, memory_order_relaxed)
+#define FT_REPORT(lane, field, value)                                                                        \
+    atomic_store_explicit(&(lane)->report.field, (value), memory_order_release)
+
+/* Counters: sets one, adds to one. */
+#define FT_NOTE(lane, field, value) atomic_store_explicit(&(lane)->count.field, (value), memory_order_relaxed)
 #define FT_COUNT(lane, field, n)                                                                             \
-    atomic_store_explicit(&(lane)->count.field,                                                              \
-                          atomic_load_explicit(&(lane)->count.field, memory_order_relaxed) + (n),            \
-                          memory_order_relaxed)
+    FT_NOTE(lane, field, atomic_load_explicit(&(lane)->count.field, memory_order_relaxed) + (n))
 
 /* Rings of the given capacities, bytes. FT_ENOMEM. */
 int ft_lane_init(struct ft_lane *lane, uint64_t log_bytes, uint64_t replay_bytes);

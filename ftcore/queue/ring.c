@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * A ring of records of varying size. Owns the buffer, which lies twice in a row in the address space, so that
- * no record is ever split at its end. `head` is written by the writer, `tail` and `read` by the reader; each
- * keeps a copy of the other's word, and the writer reads the reader's cache line only when its copy says
- * full.
- */
+/* A ring of records of varying size (ring.h). Owns the buffer. The writer reads the reader's cache line only
+ * when its copy of `tail` says full. */
 #define _GNU_SOURCE /* memfd_create */
 #include "ftcore/queue/ring.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/error.h"
+#include "ftcore/record/record.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,11 +14,6 @@
 
 #define CAPACITY_MIN 4096u
 #define CAPACITY_MAX (1ull << 40)
-
-static uint64_t align8(uint64_t size)
-{
-    return (size + 7) & ~7ull;
-}
 
 /* Maps `capacity` bytes of fd at `data` and once more right behind. */
 static bool map_twice(uint8_t *data, uint64_t capacity, int fd)
@@ -85,7 +77,7 @@ void *ft_ring_reserve(struct ft_ring *ring, uint64_t size)
 
     if (size > ring->capacity)
         return NULL;
-    if (align8(size) > ring->capacity - (head - ring->tail_seen) && align8(size) > ft_ring_room(ring))
+    if (FT_ALIGN8(size) > ring->capacity - (head - ring->tail_seen) && FT_ALIGN8(size) > ft_ring_room(ring))
         return NULL;
     return ring->data + (head & (ring->capacity - 1));
 }
@@ -94,9 +86,9 @@ void ft_ring_publish(struct ft_ring *ring, uint64_t size)
 {
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
 
-    FT_CHECK(size <= ring->capacity && align8(size) <= ring->capacity - (head - ring->tail_seen),
+    FT_CHECK(size <= ring->capacity && FT_ALIGN8(size) <= ring->capacity - (head - ring->tail_seen),
              "%llu bytes published that were not reserved", (unsigned long long)size);
-    atomic_store_explicit(&ring->head, head + align8(size), memory_order_release);
+    atomic_store_explicit(&ring->head, head + FT_ALIGN8(size), memory_order_release);
 }
 
 const void *ft_ring_peek(struct ft_ring *ring, uint64_t *size)
@@ -108,10 +100,10 @@ const void *ft_ring_peek(struct ft_ring *ring, uint64_t *size)
 
 void ft_ring_advance(struct ft_ring *ring, uint64_t size)
 {
-    FT_CHECK(size <= ring->capacity && align8(size) <= ring->head_seen - ring->read,
+    FT_CHECK(size <= ring->capacity && FT_ALIGN8(size) <= ring->head_seen - ring->read,
              "advance by %llu bytes, %llu seen", (unsigned long long)size,
              (unsigned long long)(ring->head_seen - ring->read));
-    ring->read += align8(size);
+    ring->read += FT_ALIGN8(size);
 }
 
 void ft_ring_consume(struct ft_ring *ring)

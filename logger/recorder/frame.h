@@ -17,13 +17,12 @@
  *     RECORD      one log record in its wire form (ftcore/record/record.h)
  *     END         the recorder closed the file
  *
- * The snapshot is the state in which all lanes were quiesced after the bursts that the header names; the
- * file's records are the bursts from the next ones on, for each lane without gaps, and in no order between
+ * The file's records are the bursts after the snapshot, for each lane without gaps, and in no order between
  * lanes: dependencies say what there was. A snapshot is copied while the lanes go on, so records stand
- * between its LINES, and a reader takes all LINES first. What was recorded last may be less than a whole
- * order: a lane's records then have dependencies to accesses that are not in the file, and the reader leaves
- * out what cannot be executed. A file whose predecessor ends where its own snapshot begins continues it: the
- * predecessor's state, replayed, is that snapshot, which is checked.
+ * between its LINES, and a reader takes all LINES first. The last records may have dependencies to accesses
+ * that are not in the file; the reader leaves out what cannot be executed. A file whose predecessor ends
+ * where its own snapshot begins continues it: the predecessor's state, replayed, is that snapshot, which is
+ * checked.
  */
 #ifndef LOGGER_RECORDER_FRAME_H
 #define LOGGER_RECORDER_FRAME_H

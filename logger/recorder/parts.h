@@ -66,7 +66,5 @@ struct lg_recorder {
 
 /* recorder/writer.c: the thread's main function, until `stop` and the queue is empty. */
 void *lg_recorder_write(void *recorder);
-/* Highest number of a file in the directory, 0: none. */
-uint64_t lg_recorder_highest(const struct lg_recorder *recorder);
 
 #endif

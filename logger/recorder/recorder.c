@@ -17,8 +17,6 @@
 #define TURN_SENDS 2u             /* times that many lines are read from the copy, between two bursts */
 #define SOON_NS    1000000ull     /* after a queue had too little room */
 
-/* ---- the lanes --------------------------------------------------------------------------------- */
-
 static enum lg_phase phase_of(struct lg_recorder *rec)
 {
     return (enum lg_phase)atomic_load_explicit(&rec->phase, memory_order_acquire);
@@ -260,8 +258,6 @@ bool lg_recorder_owes(const struct lg_recorder *rec)
     return rec->owing;
 }
 
-/* ---- making ------------------------------------------------------------------------------------ */
-
 static void free_all(struct lg_recorder *rec)
 {
     for (unsigned l = 0; l < rec->lanes; l++)
@@ -270,53 +266,42 @@ static void free_all(struct lg_recorder *rec)
     free(rec);
 }
 
-static struct lg_recorder *make(const struct lg_recorder_config *config)
-{
-    struct lg_recorder *rec = aligned_alloc(64, sizeof(*rec));
-    bool whole = rec != NULL;
-
-    if (!rec)
-        return NULL;
-    memset(rec, 0, sizeof(*rec));
-    rec->lanes = config->region->lanes;
-    for (unsigned l = 0; l < rec->lanes; l++)
-        whole &= ft_ring_init(&rec->feed[l].queue, config->queue_bytes) == 0;
-    rec->out = malloc(LG_OUT_BYTES);
-    if (whole && rec->out)
-        return rec;
-    free_all(rec);
-    return NULL;
-}
-
 int lg_recorder_open(struct lg_recorder **out, const struct lg_recorder_config *config,
                      struct ft_fault *fault)
 {
-    struct lg_recorder *rec;
+    struct lg_recorder *rec = aligned_alloc(64, sizeof(*rec));
+    bool whole = true;
+    int error = 0;
 
     *out = NULL;
     FT_CHECK(config->identity_len <= FT_IDENTITY_MAX && config->files >= 2 &&
                  config->queue_bytes >= 4u * FT_RECORD_MAX,
              "a recorder of %u files", config->files);
-    rec = make(config);
     if (!rec)
         return ft_fail(fault, FT_ENOMEM, "no memory for the recorder");
+    memset(rec, 0, sizeof(*rec));
     rec->config = *config;
     rec->fd = -1;
+    rec->lanes = config->region->lanes;
+    rec->out = malloc(LG_OUT_BYTES);
+    for (unsigned l = 0; l < rec->lanes; l++)
+        whole &= ft_ring_init(&rec->feed[l].queue, config->queue_bytes) == 0;
     snprintf(rec->directory, sizeof(rec->directory), "%s", config->directory);
     snprintf(rec->node, sizeof(rec->node), "%s", config->node);
     memcpy(rec->identity, config->identity, config->identity_len);
-    rec->serial = lg_recorder_highest(rec);
-    if (access(rec->directory, W_OK | X_OK) != 0) {
+    if (!whole || !rec->out)
+        error = ft_fail(fault, FT_ENOMEM, "no memory for the recorder");
+    else if (access(rec->directory, W_OK | X_OK) != 0)
+        error =
+            ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO,
+                    "%.160s: %s, expected a directory for recordings", config->directory, strerror(errno));
+    else if (pthread_create(&rec->thread, NULL, lg_recorder_write, rec) != 0)
+        error = ft_fail(fault, FT_ENOMEM, "no thread for the recorder");
+    if (error)
         free_all(rec);
-        return ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO,
-                       "%.160s: %s, expected a directory for recordings", config->directory, strerror(errno));
-    }
-    if (pthread_create(&rec->thread, NULL, lg_recorder_write, rec) != 0) {
-        free_all(rec);
-        return ft_fail(fault, FT_ENOMEM, "no thread for the recorder");
-    }
-    *out = rec;
-    return 0;
+    else
+        *out = rec;
+    return error;
 }
 
 void lg_recorder_close(struct lg_recorder *rec)

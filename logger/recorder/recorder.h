@@ -6,22 +6,15 @@
  * is too slow the lane counts a gap, what was being recorded ends there in all lanes, and a new file with a
  * new snapshot is begun as soon as the queues are half free again.
  *
- * A snapshot is copied as a resync copies one: lines are pending, whoever edits a pending line copies it
- * first, the lanes copy the rest a little at a time between bursts, then lane 0 reads the copies into its
- * queue. There is one set of pending lines. The resync's need goes first: it may take it away
- * (lg_recorder_yield), and while it has it, no snapshot is begun; the file that is being written goes on,
- * whatever its size.
+ * A snapshot is the state at one moment in which all lanes are quiesced between bursts (lg_recorder_begin;
+ * how they are quiesced is theirs: node/lane/quiesce.c), so that the records before it hold all that it holds
+ * and those behind it nothing of it. It is copied as a resync copies one: whoever edits a pending line copies
+ * it first, the lanes copy the rest between bursts, then lane 0 reads the copies into its queue. There is one
+ * set of pending lines, and a resync's need goes first: it may take them away (lg_recorder_yield), and while
+ * it has them, the file that is being written goes on, whatever its size.
  *
- * Several lanes: a snapshot is the state at one moment in which all of them are quiesced between bursts, so
- * that the records before it hold all that it holds and those behind it nothing of it. So lg_recorder_begin
- * is for a moment in which they are; how they are quiesced, live or in replay, is theirs
- * (node/lane/quiesce.c). A scheme without it was thought of and not taken: a snapshot whose lanes were copied
- * at bursts of their own would have to hold shared objects as they were at accesses of different times, which
- * no copy of lines can.
- *
- * The writer takes a record from the queue of its lane in no order with those of other lanes; dependencies
- * say what order there was. Entries name their file, so what was queued before a snapshot goes to the file
- * before it.
+ * Records are written in no order between lanes; dependencies say what order there was. Entries name their
+ * file, so what was queued before a snapshot goes to the file before it.
  */
 #ifndef LOGGER_RECORDER_RECORDER_H
 #define LOGGER_RECORDER_RECORDER_H
@@ -36,9 +29,8 @@ struct lg_recorder_config {
     const char *identity; /* of the chain */
     uint32_t identity_len;
     struct ft_region *region;
-    uint64_t
-        file_bytes; /* of records, in memory form, until a new file is begun; its snapshot comes on top */
-    uint32_t files; /* kept, the one being written included; at least 2 */
+    uint64_t file_bytes;  /* of records in memory, until a new file is begun; its snapshot comes on top */
+    uint32_t files;       /* kept, the one being written included; at least 2 */
     uint64_t queue_bytes; /* a lane's; at least 4 × FT_RECORD_MAX */
 };
 

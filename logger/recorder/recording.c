@@ -94,8 +94,6 @@ static int frame_at(const struct lg_recording *r, uint64_t at, struct lg_frame *
     return 1;
 }
 
-/* ---- what frames say --------------------------------------------------------------------------- */
-
 static int take_header(struct lg_recording *r, uint64_t at, const struct lg_frame *f, struct ft_fault *fault)
 {
     struct lg_file_header *h = &r->head;
@@ -119,10 +117,7 @@ static int take_header(struct lg_recording *r, uint64_t at, const struct lg_fram
             r->at[l].access == 0)
             return REFUSE(r, at, FT_EMALFORMED, "header with a region of %lu bytes, expected at most %llu",
                           h->region_size, FT_REGION_MAX);
-        r->burst[l] = r->at[l].burst;
-        r->seq[l] = r->at[l].seq;
-        r->time[l] = r->at[l].time;
-        r->access[l] = r->at[l].access;
+        r->end[l] = r->at[l];
     }
     return 0;
 }
@@ -143,7 +138,7 @@ static int take_record(struct lg_recording *r, uint64_t at, const struct lg_fram
 {
     struct ft_fault why = {""};
     long n = ft_record_decode(f->content, f->len, room, FT_RECORD_MAX, &why);
-    uint64_t *burst, *seq;
+    struct lg_position *end;
 
     if (n < 0)
         return REFUSE(r, at + LG_FRAME_HEAD, (int)n, "record: %.100s", why.text);
@@ -155,15 +150,14 @@ static int take_record(struct lg_recording *r, uint64_t at, const struct lg_fram
         return REFUSE(r, at, FT_EMALFORMED,
                       "record with a dependency to lane %u, expected another one below %u",
                       strange_dependency(room, r->head.lanes)->lane, r->head.lanes);
-    burst = &r->burst[room->lane];
-    seq = &r->seq[room->lane];
-    if (room->burst != *burst + 1 || room->seq != *seq)
+    end = &r->end[room->lane];
+    if (room->burst != end->burst + 1 || room->seq != end->seq)
         return REFUSE(r, at, FT_EMALFORMED, "burst %lu from seq %lu, expected burst %lu from seq %lu",
-                      room->burst, room->seq, *burst + 1, *seq);
-    *burst = room->burst;
-    *seq = room->seq + room->inputs;
-    r->time[room->lane] = room->time;
-    r->access[room->lane] = room->access + room->accesses;
+                      room->burst, room->seq, end->burst + 1, end->seq);
+    *end = (struct lg_position){.burst = room->burst,
+                                .seq = room->seq + room->inputs,
+                                .time = room->time,
+                                .access = room->access + room->accesses};
     r->inputs += room->inputs;
     r->digests += (room->flags & FT_REC_DIGEST) != 0;
     r->records++;
@@ -274,10 +268,10 @@ bool lg_recording_follows(const struct lg_recording *before, const struct lg_rec
     if (before->head.lanes != next->head.lanes)
         return false;
     for (unsigned l = 0; l < next->head.lanes; l++) {
-        const struct lg_position *at = &next->at[l];
+        const struct lg_position *at = &next->at[l], *end = &before->end[l];
 
-        if (before->burst[l] != at->burst || before->seq[l] != at->seq || before->time[l] != at->time ||
-            before->access[l] != at->access)
+        if (end->burst != at->burst || end->seq != at->seq || end->time != at->time ||
+            end->access != at->access)
             return false;
         began |= at->time != 0;
     }

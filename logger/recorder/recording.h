@@ -23,9 +23,7 @@ struct lg_recording {
     bool based;                          /* the snapshot is whole */
     bool ended;                          /* the recorder closed it */
     uint64_t records, inputs, digests;
-    /* Of each lane: its last record, the sequence number of the input after it, its chain time, the next
-     * access. */
-    uint64_t burst[FT_LANES_MAX], seq[FT_LANES_MAX], time[FT_LANES_MAX], access[FT_LANES_MAX];
+    struct lg_position end[FT_LANES_MAX]; /* where they are after the last records; `outputs` is not known */
 };
 
 /* 0, or "FILE:offset N: what, expected what": FT_EMALFORMED, FT_ECHECKSUM, FT_EVERSION, FT_ETRUNC (not even

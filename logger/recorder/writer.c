@@ -23,6 +23,20 @@ static void name_of(const struct lg_recorder *rec, uint64_t serial, char out[NAM
     snprintf(out, NAME_BYTES, "%s/%08lu" LG_SUFFIX, rec->directory, serial);
 }
 
+/* Without its whole snapshot a file must not drive out one that can be read. */
+static void close_file(struct lg_recorder *rec)
+{
+    char name[NAME_BYTES];
+
+    if (rec->fd < 0)
+        return;
+    close(rec->fd);
+    rec->fd = -1;
+    name_of(rec, rec->serial, name);
+    if (!rec->whole)
+        unlink(name);
+}
+
 /* The file is given up; the lane hears of it and begins another later. */
 static void give_up_file(struct lg_recorder *rec, const char *what)
 {
@@ -31,11 +45,7 @@ static void give_up_file(struct lg_recorder *rec, const char *what)
     name_of(rec, rec->serial, name);
     fprintf(stderr, "understudy: recorder: %s: %s: %s\n", name, what, strerror(errno));
     atomic_fetch_add_explicit(&rec->failures, 1, memory_order_release);
-    if (rec->fd >= 0 && !rec->whole)
-        unlink(name); /* it must not drive out one that can be read */
-    if (rec->fd >= 0)
-        close(rec->fd);
-    rec->fd = -1;
+    close_file(rec);
 }
 
 static void flush_frames(struct lg_recorder *rec)
@@ -149,24 +159,12 @@ static void put_header(struct lg_recorder *rec, const struct lg_begin *b)
     frame_end(rec, LG_HEADER, (uint32_t)sizeof(h) + more + h.identity);
 }
 
-/* Under overload files without a snapshot must not drive out those that have one. */
-static void drop_baseless(struct lg_recorder *rec)
-{
-    char name[NAME_BYTES];
-
-    if (rec->fd < 0 || rec->whole)
-        return;
-    close(rec->fd);
-    rec->fd = -1;
-    name_of(rec, rec->serial, name);
-    unlink(name);
-}
-
 static void begin_writing(struct lg_recorder *rec, const struct lg_begin *b)
 {
     char name[NAME_BYTES];
 
-    drop_baseless(rec);
+    if (!rec->whole)
+        close_file(rec);
     end_file(rec);
     purge_files(rec, rec->config.files - 1);
     rec->serial++;
@@ -197,6 +195,16 @@ static void put_record(struct lg_recorder *rec, const struct ft_record *r)
 
 static void write_entry(struct lg_recorder *rec, unsigned lane, const struct lg_entry *e);
 
+/* Writes the queue's first entry, and frees it. */
+static void take_entry(struct lg_recorder *rec, unsigned lane, const struct lg_entry *e)
+{
+    uint32_t size = e->size;
+
+    write_entry(rec, lane, e);
+    ft_ring_advance(&rec->feed[lane].queue, size);
+    ft_ring_consume(&rec->feed[lane].queue);
+}
+
 /* What other lanes had queued for files up to this one, which ends. Lane 0 may be at its next BEGIN. */
 static void write_others(struct lg_recorder *rec, unsigned but, uint32_t file)
 {
@@ -205,13 +213,8 @@ static void write_others(struct lg_recorder *rec, unsigned but, uint32_t file)
 
     for (unsigned l = 0; l < rec->lanes; l++)
         while (l != but && (e = ft_ring_peek(&rec->feed[l].queue, &there)) && e->kind != BEGIN &&
-               e->file <= file) {
-            uint32_t size = e->size;
-
-            write_entry(rec, l, e);
-            ft_ring_advance(&rec->feed[l].queue, size);
-            ft_ring_consume(&rec->feed[l].queue);
-        }
+               e->file <= file)
+            take_entry(rec, l, e);
 }
 
 static void write_entry(struct lg_recorder *rec, unsigned lane, const struct lg_entry *e)
@@ -243,23 +246,17 @@ static void write_entry(struct lg_recorder *rec, unsigned lane, const struct lg_
     }
 }
 
-/* Some of a lane's entries; those of a file that has yet to begin wait for the BEGIN, which is queued
- * already. */
+/* Some of a lane's entries; those of a file that has yet to begin wait for its BEGIN. */
 static bool write_lane(struct lg_recorder *rec, unsigned lane)
 {
-    struct ft_ring *queue = &rec->feed[lane].queue;
     const struct lg_entry *e;
     uint64_t there;
     unsigned n = 0;
 
-    for (; n < ENTRIES_TURN && (e = ft_ring_peek(queue, &there)); n++) {
-        uint32_t size = e->size;
-
+    for (; n < ENTRIES_TURN && (e = ft_ring_peek(&rec->feed[lane].queue, &there)); n++) {
         if (e->kind != BEGIN && e->file > rec->writing)
             break;
-        write_entry(rec, lane, e);
-        ft_ring_advance(queue, size);
-        ft_ring_consume(queue);
+        take_entry(rec, lane, e);
     }
     return n > 0;
 }
@@ -268,8 +265,10 @@ void *lg_recorder_write(void *arg)
 {
     struct lg_recorder *rec = arg;
     struct timespec pause = {0, SLEEP_FIRST};
+    uint64_t lowest;
 
     prctl(PR_SET_NAME, "us-recorder");
+    count_files(rec, &lowest, &rec->serial);
     for (;;) {
         bool stop = atomic_load_explicit(&rec->stop, memory_order_acquire), any = false, more;
 
@@ -287,12 +286,4 @@ void *lg_recorder_write(void *arg)
     }
     end_file(rec);
     return NULL;
-}
-
-uint64_t lg_recorder_highest(const struct lg_recorder *rec)
-{
-    uint64_t lowest, highest;
-
-    count_files(rec, &lowest, &highest);
-    return highest;
 }

@@ -37,18 +37,15 @@ static bool at_delta_start(struct nd_lane *lane, const struct ft_chunk *chunk)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
-    if (!FT_PLANTED("wrong-base") && (chunk->cut != lane->apply.cut + 1 || state->burst != chunk->from)) {
-        nd_lane_diverged(lane, chunk->burst, chunk->seq, "start of the delta, burst", chunk->from,
-                         state->burst);
-        return false;
-    }
+    if (!FT_PLANTED("wrong-base") && (chunk->cut != lane->apply.cut + 1 || state->burst != chunk->from))
+        return nd_lane_diverged(lane, chunk->burst, chunk->seq, "start of the delta, burst", chunk->from,
+                                state->burst);
     return barrier(lane, &lane->group->delta_start, NULL);
 }
 
 /* Planted: a delta that is not applied, so that the next one starts from another state. */
 static bool left_out(const struct ft_chunk *chunk)
 {
-    (void)chunk;
     return FT_PLANTED("wrong-base") && chunk->cut % 2 == 0;
 }
 
@@ -111,8 +108,7 @@ static void compare_digests(struct nd_group *group)
 {
     uint64_t got = ft_region_digest(group->lane[0].region);
 
-    for (unsigned l = 0; l < group->lanes; l++) {
-        struct nd_lane *lane = &group->lane[l];
+    for (struct nd_lane *lane = group->lane; lane < group->lane + group->lanes; lane++) {
         const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
         nd_lane_verdict(lane, state->burst, state->seq, lane->apply.digest, got);
@@ -144,11 +140,9 @@ static bool finish_delta(struct nd_lane *lane, const struct ft_chunk *chunk)
     else
         wait_for_shared(lane, chunk->cut);
     if (!left_out(chunk) && (state->burst != chunk->burst || state->seq != chunk->seq ||
-                             state->access != chunk->access + 1 || state->outputs != chunk->outputs)) {
-        nd_lane_diverged(lane, chunk->burst, chunk->seq, "the lane's own line after a delta, burst",
-                         chunk->burst, state->burst);
-        return false;
-    }
+                             state->access != chunk->access + 1 || state->outputs != chunk->outputs))
+        return nd_lane_diverged(lane, chunk->burst, chunk->seq, "the lane's own line after a delta, burst",
+                                chunk->burst, state->burst);
     atomic_store_explicit(&lane->group->published[lane->index].access, chunk->access, memory_order_release);
     lg_replayed_missed(&lane->replayed, made > lane->apply.carried ? made - lane->apply.carried : 0,
                        chunk->outputs);
@@ -157,7 +151,7 @@ static bool finish_delta(struct nd_lane *lane, const struct ft_chunk *chunk)
     FT_COUNT(lane->shared, deltas_applied, 1);
     if (chunk->flags & FT_REC_DIGEST && !check_digest(lane, chunk))
         return false;
-    atomic_store_explicit(&lane->shared->report.executed, chunk->burst, memory_order_release);
+    FT_REPORT(lane->shared, executed, chunk->burst);
     return true;
 }
 

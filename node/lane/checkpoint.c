@@ -10,18 +10,15 @@
  *
  * Schedule. Whatever is behind a chunk waits for it, in the ring, on the link, at the standby. So there is
  * one under way at a time: the next is made when the first burst behind the last one is stable, or when no
- * burst came and some time has passed. That would take too long where acknowledgements take long, so the
- * copied fraction of the lines is at least twice the progress to the next checkpoint, which begins when that
- * is 1. While bursts are full, packets wait, and only falling behind makes a chunk. When the next checkpoint
- * is due, or somebody waits, the rest is copied at once and the lane runs no burst meanwhile, nor while it
- * waits for outputs (below). So a standby never has chunks of two checkpoints to keep, and what it has to
- * replay at a takeover stays within what two stretches between checkpoints may take.
+ * burst came and some time has passed; and, as acknowledgements may take long, when the copied fraction of
+ * the lines is less than AHEAD times the progress to the next checkpoint. While bursts are full only that
+ * makes a chunk. When the next checkpoint is due, or somebody waits, the rest is copied at once and the lane
+ * runs no burst meanwhile. So a standby never has chunks of two checkpoints to keep.
  *
- * Lanes that are done with their lines go on with bursts and make their last chunks when all lanes are: what
- * comes behind a lane's last chunk is not stable before the others' are there (ftcore/order/closed.c). The
- * last chunk carries the outputs of before the cut that are still held. Records tell of those as well, so
- * they leave soon, whatever becomes of the checkpoint; it waits for that, and carries none, unless it takes
- * LEAVE_NS.
+ * Lanes that are done with their lines make their last chunks when all are: what comes behind a lane's last
+ * chunk is not stable before the others' are there (ftcore/order/closed.c). The last chunk carries the
+ * outputs of before the cut that are still held. Records tell of those as well, so they leave soon; the chunk
+ * waits for that, and carries none, unless it takes LEAVE_NS.
  */
 #include "node/lane/lane.h"
 #include "ftcore/region/checkpoint.h"
@@ -69,7 +66,7 @@ static bool make_chunk(struct nd_lane *lane, uint32_t bytes)
 /* The last chunk has reached the standby, or nobody waits behind it. */
 static bool last_chunk_arrived(struct nd_lane *lane)
 {
-    uint64_t stable = atomic_load_explicit(&lane->shared->orders.stable, memory_order_acquire);
+    uint64_t stable = FT_ORDERED(lane->shared, stable);
 
     if (nf_chain_state(lane->chain)->burst == lane->checkpoint.chunk_burst)
         return lane->now - lane->checkpoint.chunk_at >= QUIET_NS;

@@ -4,27 +4,18 @@
  * cut for a warm standby's checkpoints only.
  *
  * When a cut is due in one lane, all come to a barrier between bursts; the last to come makes it for all.
- * Each lane then copies its own delta, in its own turns: it runs no burst before the delta is whole, but
- * releases, listens and follows orders. Lane 0 copies the shared arena, and no lane runs a burst before that.
- * A checkpoint between records is copied beside bursts instead (checkpoint.c). The states: enum nd_copy in
+ * Each lane then copies its own delta in its own turns, lane 0 that of the shared arena first; a checkpoint
+ * between records is copied beside bursts (checkpoint.c). When lanes may run bursts says enum nd_copy in
  * group.h.
  *
  * The clock of cuts is the chain's time where a gate stamps bursts (so that a capture gives the same stream
- * at any speed), else the lane's. Lines are marked for deltas and checkpoints alone; else an edit costs one
- * branch.
+ * at any speed), else the lane's. Lines are marked for deltas and checkpoints alone.
  */
 #include "node/lane/lane.h"
 #include "ftcore/region/checkpoint.h"
 #include "nflib/chain/chain.h"
 
 #define PACKET_LINES 8u /* that a packet changes, five NFs' entries and their lists */
-
-/* ---- what the configuration says --------------------------------------------------------------- */
-
-static uint64_t interval(const struct nd_lane *lane)
-{
-    return lane->config->protect.commit_interval_us * 1000ull;
-}
 
 static bool warm(const struct nd_lane *lane)
 {
@@ -35,8 +26,6 @@ static uint64_t pending_bytes(const struct nd_lane *lane)
 {
     return (uint64_t)lane->config->protect.pending_mb << 20;
 }
-
-/* ---- state ------------------------------------------------------------------------------------- */
 
 /* The delta of the last cut is an incremental checkpoint. */
 static bool is_incremental(const struct nd_stream *stream)
@@ -52,24 +41,7 @@ static uint64_t cut_time(const struct nd_lane *lane)
 bool nd_lane_unrecorded(const struct nd_lane *lane)
 {
     return nd_lane_stream(lane) != ND_STREAM_NONE &&
-           atomic_load_explicit(&lane->shared->report.recorded, memory_order_relaxed) !=
-               nf_chain_state(lane->chain)->burst;
-}
-
-static void mark(struct ft_region *region, bool on)
-{
-    ft_checkpoint_end(region);
-    if (!on) {
-        atomic_fetch_and(&region->tracking, ~(uint32_t)FT_TRACK_DIRTY);
-        return;
-    }
-    ft_lines_clear(&region->dirty);
-    atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
-}
-
-static bool marking(const struct ft_region *region)
-{
-    return atomic_load_explicit(&region->tracking, memory_order_relaxed) & FT_TRACK_DIRTY;
+           FT_REPORTED(lane->shared, recorded) != nf_chain_state(lane->chain)->burst;
 }
 
 bool nd_lane_marks(const struct nd_lane *lane)
@@ -79,19 +51,7 @@ bool nd_lane_marks(const struct nd_lane *lane)
     return kind == ND_STREAM_DELTAS || (kind == ND_STREAM_RECORDS && warm(lane));
 }
 
-void nd_lane_cut_init(struct nd_lane *lane)
-{
-    lane->delta = (struct lg_delta){.lane = lane->shared,
-                                    .region = lane->region,
-                                    .hold = &lane->hold,
-                                    .carry = nd_lane_carry,
-                                    .arg = lane};
-}
-
-/* ---- barriers ---------------------------------------------------------------------------------- */
-
-/* Bytes of records that a warm standby may keep. While a checkpoint is copied, it keeps a second checkpoint.
- */
+/* Bytes of records that a warm standby may keep; while a checkpoint is copied, it keeps a second one. */
 static uint64_t most_uncovered(const struct nd_lane *lane)
 {
     const struct nd_stream *s = &lane->group->stream;
@@ -160,8 +120,7 @@ static void begin_delta(struct nd_lane *lane, bool digest)
                             .burst = state->burst,
                             .seq = state->seq,
                             .access = state->access - 1,
-                            .released =
-                                atomic_load_explicit(&lane->shared->report.released, memory_order_relaxed),
+                            .released = FT_REPORTED(lane->shared, released),
                             .outputs = state->outputs};
 
     if (digest) {
@@ -178,9 +137,7 @@ static void begin_delta(struct nd_lane *lane, bool digest)
 /* The next delta starts from what all lanes have executed now. */
 static void start_next_delta(struct nd_group *group)
 {
-    for (unsigned l = 0; l < group->lanes; l++) {
-        struct nd_lane *lane = &group->lane[l];
-
+    for (struct nd_lane *lane = group->lane; lane < group->lane + group->lanes; lane++) {
         lane->cut.burst = nf_chain_state(lane->chain)->burst;
         lane->cut.output = lane->hold.in;
         lane->cut.uncovered = lane->cut.carry_bytes = lane->cut.weigh_at = 0;
@@ -197,35 +154,26 @@ static bool too_large(struct nd_group *group)
     for (unsigned l = 0; l < group->lanes; l++)
         large |= delta_bytes_now(&group->lane[l]) > pending_bytes(&group->lane[l]) / 2;
     for (unsigned l = 0; large && l < group->lanes; l++)
-        atomic_store_explicit(&group->lane[l].shared->report.overrun, true, memory_order_release);
+        FT_REPORT(group->lane[l].shared, overrun, true);
     return large;
 }
 
-/* Every lane has executed a burst since the last cut. The verdict on a digest names the burst where a
- * delta ends, so no two of a lane may end at the same one; lanes that are asked for a digest execute one
- * (live.c). */
-static bool all_executed(const struct nd_group *group)
+/* No burst since the last cut. The verdict on a digest names the burst where a delta ends, so no two of a
+ * lane may end at the same one; lanes that are asked for a digest execute one (live.c). */
+static bool executed_none(const struct nd_lane *lane)
 {
-    bool all = true;
-
-    for (unsigned l = 0; l < group->lanes; l++)
-        all &= nf_chain_state(group->lane[l].chain)->burst > group->lane[l].cut.burst;
-    return all;
+    return nf_chain_state(lane->chain)->burst <= lane->cut.burst;
 }
 
 /* All lanes are quiesced, and one of them found that a cut is due. */
 static void make_delta_cut(struct nd_group *group)
 {
     struct nd_stream *s = &group->stream;
-    bool wanted = s->kind == ND_STREAM_DELTAS, digest = false;
+    bool wanted = s->kind == ND_STREAM_DELTAS || nd_group_any(group, checkpoint_due);
+    bool digest = nd_group_any(group, nd_lane_digest_wanted) && !nd_group_any(group, executed_none);
 
-    for (unsigned l = 0; l < group->lanes; l++) {
-        wanted |= checkpoint_due(&group->lane[l]);
-        digest |= nd_lane_digest_wanted(&group->lane[l]);
-    }
     if (!wanted || too_large(group) || nd_group_owes_digest(group))
         return;
-    digest = digest && all_executed(group);
     s->number++;
     if (digest)
         nd_group_take_digest(group);
@@ -240,6 +188,7 @@ static void make_delta_cut(struct nd_group *group)
 
 void nd_stream_begin(struct nd_group *group)
 {
+    struct ft_region *region = group->lane[0].region;
     struct nd_stream *s = &group->stream;
 
     s->kind = group->lane[0].config->protect.deltas ? ND_STREAM_DELTAS : ND_STREAM_RECORDS;
@@ -248,32 +197,30 @@ void nd_stream_begin(struct nd_group *group)
     atomic_store_explicit(&s->copying, 0, memory_order_relaxed);
     atomic_store_explicit(&s->copy, ND_COPY_STOPPED, memory_order_relaxed);
     atomic_store_explicit(&s->shared_copied, 0, memory_order_release);
-    for (unsigned l = 0; l < group->lanes; l++) {
-        struct nd_lane *lane = &group->lane[l];
-
-        lg_delta_drop(&lane->delta);
+    for (struct nd_lane *lane = group->lane; lane < group->lane + group->lanes; lane++) {
+        lane->delta.active = false;
         lane->cut.barrier_at = lane->cut.at = cut_time(lane);
-        atomic_store_explicit(&lane->shared->report.overrun, false, memory_order_release);
-        atomic_store_explicit(&lane->shared->report.recorded, nf_chain_state(lane->chain)->burst,
-                              memory_order_release);
+        FT_REPORT(lane->shared, overrun, false);
+        FT_REPORT(lane->shared, recorded, nf_chain_state(lane->chain)->burst);
         lane->cut.barriers = s->barriers;
     }
     start_next_delta(group);
-    ft_checkpoint_end(group->lane[0].region);
+    ft_checkpoint_end(region);
     if (warm(&group->lane[0]))
-        ft_checkpoint_prepare(group->lane[0].region); /* without that room checkpoints are copied at once */
-    if (nd_lane_marks(&group->lane[0]))
-        mark(group->lane[0].region, true);
+        ft_checkpoint_prepare(region); /* without that room checkpoints are copied at once */
+    if (nd_lane_marks(&group->lane[0])) {
+        ft_lines_clear(&region->dirty);
+        atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
+    }
 }
-
-/* ---- a lane's turn ----------------------------------------------------------------------------- */
 
 /* The lane wants a cut. Who finds one due while the last one is still copied makes that hurry. */
 static bool wants_cut(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
     uint64_t passed = cut_time(lane) - lane->cut.barrier_at;
-    bool idle = lane->now - lane->timers.busy_at >= interval(lane);
+    uint64_t interval = lane->config->protect.commit_interval_us * 1000ull;
+    bool idle = lane->now - lane->timers.busy_at >= interval;
 
     if (atomic_load_explicit(&s->copying, memory_order_acquire)) {
         if (!is_incremental(s))
@@ -285,36 +232,29 @@ static bool wants_cut(struct nd_lane *lane)
     }
     if (s->kind == ND_STREAM_DELTAS)
         return nd_lane_unrecorded(lane) &&
-               (passed >= interval(lane) || idle || nd_lane_draining(lane) || lane->turn.no_room ||
+               (passed >= interval || idle || nd_lane_draining(lane) || lane->turn.no_room ||
                 lane->cut.carry_bytes >
                     pending_bytes(lane) / 8); /* or it grows beyond what the standby may keep */
     weigh_delta(lane);
     return lane->cut.burst != nf_chain_state(lane->chain)->burst && checkpoint_due(lane);
 }
 
-bool nd_stream_wanted(const struct nd_group *group)
-{
-    return atomic_load_explicit(&group->stream.barriers_wanted, memory_order_acquire) !=
-           group->stream.barriers;
-}
-
 /* Logging ends in one lane after the other; a stream that some have left is not worth a cut. */
-static bool all_log(const struct nd_group *group)
+static bool has_left(const struct nd_lane *lane)
 {
-    bool all = true;
-
-    for (unsigned l = 0; l < group->lanes; l++)
-        all &= atomic_load_explicit(&group->lane[l].shared->orders.logging, memory_order_relaxed);
-    return all;
+    return !FT_ORDERED(lane->shared, logging);
 }
 
 void nd_stream_cut(struct nd_group *group)
 {
     struct nd_stream *s = &group->stream;
     bool copying = atomic_load_explicit(&s->copying, memory_order_acquire) != 0;
+    uint64_t wanted = atomic_load_explicit(&s->barriers_wanted, memory_order_acquire);
 
-    s->barriers = atomic_load_explicit(&s->barriers_wanted, memory_order_acquire);
-    if (s->kind != ND_STREAM_NONE && all_log(group) && !copying)
+    if (wanted == s->barriers)
+        return;
+    s->barriers = wanted;
+    if (s->kind != ND_STREAM_NONE && !nd_group_any(group, has_left) && !copying)
         make_delta_cut(group);
     for (unsigned l = 0; l < group->lanes; l++) {
         group->lane[l].cut.barrier_at = cut_time(&group->lane[l]);
@@ -328,27 +268,21 @@ static void end_delta(struct nd_lane *lane)
     struct nd_stream *s = &lane->group->stream;
 
     if (!is_incremental(s)) /* else records tell of more already */
-        atomic_store_explicit(&lane->shared->report.recorded, lane->delta.head.burst, memory_order_release);
+        FT_REPORT(lane->shared, recorded, lane->delta.head.burst);
     if (lane->index == 0)
         atomic_store_explicit(&s->shared_copied, s->number, memory_order_release);
     if (atomic_fetch_sub_explicit(&s->copying, 1, memory_order_acq_rel) == 1)
         ft_checkpoint_end(lane->region);
 }
 
-/* The others still copy: a warm standby may keep only so much of what is logged behind their deltas. */
-static bool too_far_ahead(const struct nd_lane *lane)
-{
-    return lane->cut.uncovered > most_uncovered(lane) &&
-           atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire) != 0;
-}
-
 /* Nobody wants the lane's stream any more: each lane ends it for itself, before it runs a burst. */
 static void end_stream(struct nd_lane *lane)
 {
-    lg_delta_drop(&lane->delta);
+    lane->delta.active = false;
     ft_checkpoint_end(lane->region);
-    if (lane->index == 0 && marking(lane->region))
-        mark(lane->region, false);
+    if (lane->index == 0 &&
+        atomic_load_explicit(&lane->region->tracking, memory_order_relaxed) & FT_TRACK_DIRTY)
+        atomic_fetch_and(&lane->region->tracking, ~(uint32_t)FT_TRACK_DIRTY);
 }
 
 /* Takes part in the barrier that some lane wants. False: it was left, or another order waits. */
@@ -376,7 +310,7 @@ bool nd_lane_cut(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
 
-    if (!atomic_load_explicit(&lane->shared->orders.logging, memory_order_relaxed)) {
+    if (!FT_ORDERED(lane->shared, logging)) {
         end_stream(lane);
         return join_cut(
             lane); /* logging ends in one lane after the other: one that still logs may wait for us */
@@ -389,8 +323,10 @@ bool nd_lane_cut(struct nd_lane *lane)
     }
     if (!join_cut(lane) || (lane->delta.active && !copy_delta(lane)))
         return false;
-    if (nd_lane_hurries(lane) && atomic_load_explicit(&s->copying, memory_order_acquire) != 0)
+    /* While others still copy: a warm standby may keep only so much of what is logged behind their deltas. */
+    if ((nd_lane_hurries(lane) || lane->cut.uncovered > most_uncovered(lane)) &&
+        atomic_load_explicit(&s->copying, memory_order_acquire) != 0)
         return false;
     return atomic_load_explicit(&s->shared_copied, memory_order_acquire) == s->number &&
-           !atomic_load_explicit(&lane->shared->report.overrun, memory_order_relaxed) && !too_far_ahead(lane);
+           !FT_REPORTED(lane->shared, overrun);
 }

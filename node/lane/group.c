@@ -15,15 +15,17 @@ void nd_group_init(struct nd_group *group, struct nd_lane *lanes, unsigned count
     group->lanes = count;
 }
 
+bool nd_group_any(const struct nd_group *group, bool (*is)(const struct nd_lane *lane))
+{
+    bool any = false;
+
+    for (unsigned l = 0; l < group->lanes; l++)
+        any |= is(&group->lane[l]);
+    return any;
+}
+
 #define COUNT 0xffu
 #define TIMES 8
-
-/* All lanes have come: none waits for another any more (ftcore/order/section.h). Before they are let go. */
-static void end_waits(struct nd_group *group)
-{
-    for (unsigned l = 0; l < group->lanes; l++)
-        ft_wait_over(&group->published[l]);
-}
 
 uint64_t nd_barrier_join(struct nd_group *group, struct nd_barrier *place,
                          void (*work)(struct nd_group *group))
@@ -34,7 +36,9 @@ uint64_t nd_barrier_join(struct nd_group *group, struct nd_barrier *place,
     if ((before & COUNT) + 1 == group->lanes) {
         if (work)
             work(group);
-        end_waits(group);
+        /* Before they are let go: none waits for another any more. */
+        for (unsigned l = 0; l < group->lanes; l++)
+            ft_wait_over(&group->published[l]);
         atomic_store_explicit(&place->word, (number + 1) << TIMES, memory_order_release);
     }
     return number;
@@ -73,8 +77,7 @@ bool nd_group_barrier(struct nd_lane *lane, void (*work)(struct nd_group *group)
 static bool is_given_up(const struct nd_lane *lane)
 {
     return atomic_load_explicit(lane->setup.stop, memory_order_relaxed) ||
-           atomic_load_explicit(&lane->shared->orders.order, memory_order_acquire) != lane->seen.order ||
-           nd_lane_replay_aborted(lane);
+           FT_ORDERED(lane->shared, order) != lane->seen.order || nd_lane_replay_aborted(lane);
 }
 
 bool nd_group_barrier_at(struct nd_lane *lane, struct nd_barrier *place, void (*work)(struct nd_group *group))

@@ -33,14 +33,11 @@ enum nd_stream_kind {
  *   cut ──▶ STOPPED ──────────────────────────────────────────────▶ copying == 0
  *   cut ──▶ BESIDE ──▶ copying == 0
  *              └── the next checkpoint is due ──▶ HURRIED ─────────▶ copying == 0
- *
- * STOPPED: a delta, or a checkpoint without the memory to copy beside bursts. BESIDE and HURRIED: an
- * incremental checkpoint (checkpoint.c).
  */
 enum nd_copy {
-    ND_COPY_STOPPED, /* no lane runs a burst before its delta is whole */
-    ND_COPY_BESIDE,  /* lanes run bursts meanwhile */
-    ND_COPY_HURRIED, /* lanes run no burst before all deltas are whole */
+    ND_COPY_STOPPED, /* no lane runs a burst before its delta, and that of the shared arena, is whole */
+    ND_COPY_BESIDE,  /* an incremental checkpoint (checkpoint.c): lanes run bursts meanwhile */
+    ND_COPY_HURRIED, /* an incremental checkpoint: lanes run no burst before all deltas are whole */
 };
 
 /*
@@ -64,8 +61,7 @@ struct nd_group {
     struct ft_published published[FT_LANES_MAX];
     struct nd_barrier between;     /* live: between bursts; also before lanes go live */
     struct nd_barrier delta_start; /* standby: where a delta starts, before it is applied */
-    struct nd_barrier delta_end;   /* standby: for a delta's digest. Lanes may leave this one and come to the
-                                      next delta's start while others have yet to come here */
+    struct nd_barrier delta_end; /* standby: for a delta's digest; others may be at the next delta's start */
     struct nd_stream stream;
     _Atomic uint64_t shared_applied; /* standby: the last delta that is in the shared arena */
     bool patient; /* a recording is replayed: a lane that stopped at a digest waits without end */
@@ -78,14 +74,14 @@ struct nd_group {
     uint64_t digest;           /* live: that digest */
 };
 
+/* Some lane is so. */
+bool nd_group_any(const struct nd_group *group, bool (*is)(const struct nd_lane *lane));
+
 /* A lane waits for another, and has found `spins` times that it still has to: sleeps when that is often. */
 void nd_group_pause(unsigned spins);
 
-/*
- * Comes to a barrier; the last lane to come does the work (NULL: there is none) before this returns. The
- * barrier's number, which its end and leaving it ask for. The same lane may come again when it is over or
- * left.
- */
+/* Comes to a barrier; the last lane to come does the work (NULL: there is none) before this returns. The
+ * barrier's number, for its end and for leaving it; then the same lane may come again. */
 uint64_t nd_barrier_join(struct nd_group *group, struct nd_barrier *place,
                          void (*work)(struct nd_group *group));
 bool nd_barrier_over(const struct nd_barrier *place, uint64_t number);
@@ -94,12 +90,8 @@ bool nd_barrier_leave(const struct nd_group *group, struct nd_barrier *place, ui
 
 void nd_group_init(struct nd_group *group, struct nd_lane *lanes, unsigned count);
 
-/*
- * Waits at `between` until all lanes have come, then `work` runs once, then all go on. Lanes come
- * between bursts; a sleeping lane comes when it wakes. False: the lane left again, because its order is no
- * longer the one that it follows, or replay under it was aborted, or it is to end; and it has not been part
- * of the barrier.
- */
+/* Waits at `between` until all lanes have come, then `work` runs once, then all go on. Lanes come between
+ * bursts. False: the lane left again, because it has another order, replay was aborted, or it is to end. */
 bool nd_group_barrier(struct nd_lane *lane, void (*work)(struct nd_group *group));
 /* The same at another place: lanes at different places do not count for each other. */
 bool nd_group_barrier_at(struct nd_lane *lane, struct nd_barrier *place,

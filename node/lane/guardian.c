@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guardian process, and the page that it shares with its node: one robust mutex per lane and the death
- * notice. Lanes lock, the node's replicator writes the notice, the guardian reads; nothing else.
+ * The guardian process (guardian.h), and the page that it shares with its node: one robust mutex per lane and
+ * the death notice. Lanes lock, the node's replicator writes the notice, the guardian reads; nothing else.
  *
  * A byte on a socket pair tells the guardian of each lane that holds its mutex. Until all do, the pair's end
- * is the node's end, and no notice is sent. From then on the guardian locks one mutex after the other. It
- * gets each only when its lane's thread has ended, and it gets the last one when all have, in whatever order:
- * then no lane can send anything. A mutex, because the kernel gives up a dying thread's robust mutexes before
- * it takes its memory and its sockets apart, which may take a hundred milliseconds later.
+ * is the node's end, and no notice is sent. From then on the guardian locks one mutex after the other, and
+ * gets the last one when all lanes' threads have ended: then no lane can send anything. The kernel gives up a
+ * dying thread's robust mutexes before it takes its memory and its sockets apart, perhaps a hundred
+ * milliseconds later.
  *
- * Orderly end: the node kills the guardian before it ends its lanes, so there is no moment at which a lane's
- * end could be taken for death. The guardian is out of reach of what kills the node's group or session, and
- * of a terminal's interrupt, which is the node's to handle.
+ * Orderly end: the node kills the guardian before it ends its lanes. The guardian is out of reach of what
+ * kills the node's group or session, and of a terminal's interrupt, which is the node's to handle.
  */
 #define _GNU_SOURCE /* close_range */
 #include "node/lane/guardian.h"
@@ -60,8 +59,6 @@ struct nd_guardian {
 
 /* One per process, and never given back: the kernel looks at the mutexes when the lanes' threads end. */
 static struct nd_guardian the_guardian = {.identity = PTHREAD_MUTEX_INITIALIZER};
-
-/* ---- in the guardian ---- */
 
 static void detach(int *pair, int *datagrams)
 {
@@ -131,8 +128,6 @@ static _Noreturn void guard(struct shared *shared, unsigned lanes, int pair, int
         send_notice(shared, datagrams, peer);
     _exit(0);
 }
-
-/* ---- in the node ---- */
 
 static int make_shared(struct shared **out, struct ft_fault *fault)
 {

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The guardian: a small process, forked before the node does anything else, that sends the peer a death
- * notice the moment the node's lanes can send nothing any more. It shares a robust mutex with each lane; when
- * the kernel takes a killed process apart it gives those up first, before memory and sockets. When all are
- * given up, the guardian sends the notice as datagrams (some at once, then spaced over 20 ms) and ends. It
- * also ends, silently, when the node exits in order.
+ * notice (datagrams, some at once, then spaced over 20 ms) the moment the node's lanes can send nothing any
+ * more, and ends. It also ends, silently, when the node exits in order.
  */
 #ifndef NODE_LANE_GUARDIAN_H
 #define NODE_LANE_GUARDIAN_H
@@ -26,11 +24,9 @@ void nd_guardian_identity(struct nd_guardian *g, uint64_t incarnation, uint64_t 
 /* Called once by each lane's thread, which keeps its mutex until the process ends. The guardian sends nothing
  * before all lanes did. */
 void nd_guardian_hold(struct nd_guardian *g, unsigned lane);
-/* Orderly end: the guardian ends without a notice. The peer sees the sockets' end, after the lanes have
- * stopped. */
+/* Orderly end, without a notice: the peer sees the sockets' end, after the lanes have stopped. */
 void nd_guardian_stop(struct nd_guardian *g);
-/* False when the guardian process has died (then nobody sends a notice; the node says so in its status).
- */
+/* False when the guardian process has died: nobody sends a notice. */
 bool nd_guardian_alive(struct nd_guardian *g);
 
 #endif

@@ -26,8 +26,7 @@ static uint64_t sleep_ns(const struct nd_lane *lane)
     unsigned doubled = lane->turn.idle / SLEEP_DOUBLE;
     uint64_t ns = (uint64_t)SLEEP_FIRST << (doubled < 4 ? doubled : 4);
 
-    /* Nobody waits for a warm standby's lane; waking would take its processor from those who are waited for.
-     */
+    /* Nobody waits for a warm standby's lane; waking would take the processor from who is waited for. */
     if (lane->doing == FT_LANE_REPLAY && lane->config->protect.stores)
         return SLEEP_LAST;
     if (lane->turn.idle < (held ? SPIN_HELD : SPIN_IDLE))

@@ -9,6 +9,7 @@
 #include "node/lane/beat.h"
 
 #include <endian.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define CLAIM_NS 10000000ull /* between two answers to another's claim */
@@ -24,9 +25,9 @@ static inline __attribute__((always_inline)) bool take_beat(struct nd_lane *lane
     if (!nd_beat_read(f->data, f->len, &half, &view))
         return false;
     if (half != (uint32_t)(lane->setup.incarnation >> 32)) {
-        atomic_store_explicit(&lane->shared->report.beat_half, half, memory_order_relaxed);
-        atomic_store_explicit(&lane->shared->report.beat_view, view, memory_order_relaxed);
-        atomic_store_explicit(&lane->shared->report.beat_ns, lane->now, memory_order_release);
+        FT_REPORT(lane->shared, beat_half, half);
+        FT_REPORT(lane->shared, beat_view, view);
+        FT_REPORT(lane->shared, beat_ns, lane->now);
     }
     return true;
 }
@@ -57,6 +58,47 @@ static inline __attribute__((always_inline)) bool takes_frame(struct nd_lane *la
     return take_beat(lane, f) || take_claim(lane, f, port);
 }
 
+int nd_waiting_make(struct nd_waiting *waiting, uint32_t buffers)
+{
+    *waiting = (struct nd_waiting){.room = buffers / 4};
+    waiting->frames = calloc(waiting->room + 1, sizeof(*waiting->frames));
+    waiting->ports = calloc(waiting->room + 1, sizeof(*waiting->ports));
+    if (waiting->frames && waiting->ports)
+        return 0;
+    nd_waiting_free(waiting);
+    return FT_ENOMEM;
+}
+
+void nd_waiting_free(struct nd_waiting *waiting)
+{
+    free(waiting->frames);
+    free(waiting->ports);
+    *waiting = (struct nd_waiting){.room = 0};
+}
+
+static bool put_waiting(struct nd_waiting *waiting, const struct nd_frame *frame, unsigned port)
+{
+    uint32_t at;
+
+    if (waiting->count == waiting->room)
+        return false;
+    at = (waiting->first + waiting->count++) % waiting->room;
+    waiting->frames[at] = *frame;
+    waiting->ports[at] = (uint8_t)port;
+    return true;
+}
+
+bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *frame, unsigned *port)
+{
+    if (waiting->count == 0)
+        return false;
+    *frame = waiting->frames[waiting->first];
+    *port = waiting->ports[waiting->first];
+    waiting->first = (waiting->first + 1) % waiting->room;
+    waiting->count--;
+    return true;
+}
+
 void nd_lane_listen(struct nd_lane *lane)
 {
     struct nd_frame in[NF_BURST_MAX];
@@ -74,7 +116,7 @@ void nd_lane_listen(struct nd_lane *lane)
 /* In SOLO the lease has no end; a gate that is shut has none that runs. */
 static bool may_release(const struct nd_lane *lane)
 {
-    return lane->now < atomic_load_explicit(&lane->shared->orders.lease_until, memory_order_acquire);
+    return lane->now < FT_ORDERED(lane->shared, lease_until);
 }
 
 bool nd_lane_receive_to_wait(struct nd_lane *lane)
@@ -91,7 +133,7 @@ bool nd_lane_receive_to_wait(struct nd_lane *lane)
         for (uint32_t i = 0; i < n; i++) {
             if (takes_frame(lane, &in[i], port)) {
                 io->drop(io->ctx, in[i].owner);
-            } else if (!nd_waiting_put(&lane->waiting, &in[i], port)) {
+            } else if (!put_waiting(&lane->waiting, &in[i], port)) {
                 io->drop(io->ctx, in[i].owner);
                 FT_COUNT(lane->shared, waiting_full, 1);
             }

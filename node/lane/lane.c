@@ -6,12 +6,24 @@
 #include "node/lane/lane.h"
 #include "node/base/clock.h"
 #include "nflib/chain/chain.h"
-#include "node/lane/priority.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #define REPLAYED_BYTES (4u << 20)
+
+/* Linux: both are of the calling thread alone. */
+bool nd_priority_raise(void)
+{
+    return setpriority(PRIO_PROCESS, 0, -10) == 0;
+}
+
+bool nd_priority_realtime(void)
+{
+    return sched_setscheduler(0, SCHED_FIFO, &(const struct sched_param){.sched_priority = 10}) == 0;
+}
 
 int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
 {
@@ -28,7 +40,11 @@ int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
     if (lane->by_seq && !lane->burst.frames)
         return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for a burst's frames", lane->index);
     lane->capture.lane = lane->shared;
-    nd_lane_cut_init(lane);
+    lane->delta = (struct lg_delta){.lane = lane->shared,
+                                    .region = lane->region,
+                                    .hold = &lane->hold,
+                                    .carry = nd_lane_carry,
+                                    .arg = lane};
     if (ft_hold_init(&lane->hold, hold) != 0 || nd_waiting_make(&lane->waiting, lane->io->buffers) != 0 ||
         lg_replayed_init(&lane->replayed,
                          lane->setup.replayed_bytes ? lane->setup.replayed_bytes : REPLAYED_BYTES) != 0)
@@ -48,14 +64,13 @@ void nd_lane_free(struct nd_lane *lane)
 /* The gate changed between SOLO and guarded: what left under the old one is at most what is executed now. */
 static void follow_gate(struct nd_lane *lane)
 {
-    uint64_t gate = atomic_load_explicit(&lane->shared->orders.gate, memory_order_acquire);
+    uint64_t gate = FT_ORDERED(lane->shared, gate);
 
     if (gate == lane->seen.gate)
         return;
     lane->seen.gate = gate;
-    atomic_store_explicit(&lane->shared->report.hold_from, nf_chain_state(lane->chain)->burst,
-                          memory_order_relaxed);
-    atomic_store_explicit(&lane->shared->report.gate_seen, gate, memory_order_release);
+    FT_REPORT(lane->shared, hold_from, nf_chain_state(lane->chain)->burst);
+    FT_REPORT(lane->shared, gate_seen, gate);
 }
 
 static bool turn_live(struct nd_lane *lane)
@@ -69,8 +84,7 @@ static bool turn_live(struct nd_lane *lane)
 
 static bool turn_replay(struct nd_lane *lane)
 {
-    bool worked =
-        nd_lane_replay(lane, atomic_load_explicit(&lane->shared->orders.closed_to, memory_order_acquire));
+    bool worked = nd_lane_replay(lane, FT_ORDERED(lane->shared, closed_to));
 
     worked |= nd_lane_record(lane);
     if (!nd_lane_steer(lane))
@@ -81,7 +95,7 @@ static bool turn_replay(struct nd_lane *lane)
 /* True if there was work. */
 static bool turn(struct nd_lane *lane)
 {
-    uint64_t order = atomic_load_explicit(&lane->shared->orders.order, memory_order_acquire);
+    uint64_t order = FT_ORDERED(lane->shared, order);
     bool worked = false;
 
     if (order != lane->seen.order)
@@ -97,15 +111,6 @@ static bool turn(struct nd_lane *lane)
     return worked;
 }
 
-/* Outputs of the turn before had left by now. */
-static void note_sent(struct nd_lane *lane)
-{
-    if (!lane->turn.sent)
-        return;
-    lane->turn.sent = false;
-    atomic_store_explicit(&lane->shared->count.last_sent_ns, lane->now, memory_order_relaxed);
-}
-
 int nd_lane_run(void *arg)
 {
     struct nd_lane *lane = arg;
@@ -119,7 +124,9 @@ int nd_lane_run(void *arg)
     lane->seen.order = FT_ALL; /* unlike any order, so that the first one is followed */
     while (!atomic_load_explicit(lane->setup.stop, memory_order_relaxed)) {
         lane->now = nd_now();
-        note_sent(lane);
+        if (lane->turn.sent) /* outputs of the turn before had left by now */
+            FT_NOTE(lane->shared, last_sent_ns, lane->now);
+        lane->turn.sent = false;
         nd_lane_send_heartbeats(lane);
         nd_lane_wait(lane, turn(lane));
     }

@@ -12,7 +12,6 @@
 #include "ftcore/queue/hold.h"
 #include "ftcore/queue/lane.h"
 #include "logger/capture.h"
-#include "logger/cursor.h"
 #include "logger/replayed.h"
 #include "logger/recorder/recorder.h"
 #include "logger/delta.h"
@@ -20,12 +19,9 @@
 #include "node/lane/group.h"
 #include "node/lane/guardian.h"
 #include "node/lane/io.h"
-#include "node/lane/waiting.h"
 
-/*
- * A question of the control thread to a lane, answered between bursts. One at a time: the asker fills it and
- * sets `asked`, the lane answers and sets `asked` back.
- */
+/* A question of the control thread to a lane, answered between bursts. One at a time: the asker fills it and
+ * sets `asked`, the lane answers and sets `asked` back. */
 enum nd_ask_kind { ND_ASK_NONE, ND_ASK_SHOW, ND_ASK_COMMAND, ND_ASK_TAKEN /* the lane is at it */ };
 struct nd_question {
     _Atomic int asked; /* enum nd_ask_kind */
@@ -54,82 +50,22 @@ struct nd_lane_setup {
     bool urgent;                  /* the thread asks for priority */
 };
 
-/* The burst whose packets are being received. Written by node/lane/inputs.c and live.c, in replay by
- * replay.c. */
-struct nd_lane_burst {
-    struct nf_packet packets[NF_BURST_MAX];
-    uint32_t n;         /* packets received so far */
-    uint64_t since;     /* when the first of them was received, ns */
-    uint16_t next_port; /* the port that is asked first, modulo their number */
-    uint8_t *frames; /* replay of inputs that a gate keeps: NF_BURST_MAX of io->frame_max bytes; else NULL */
-};
-
-/* Serial numbers of what the replicator asked for, as far as this lane has done it (struct ft_lane_orders).
+/*
+ * Where frames wait that a lane has taken from its ports and has no room to work on (inputs.c).
+ *
+ * A lane whose hold is full leaves frames in its ports' queues, and hears no heartbeat behind them. A primary
+ * whose lease has run out may have been replaced, and a heartbeat on a data port may be all that tells it so
+ * before it would go SOLO. So while it has no room and may not release, it goes on receiving: heartbeats and
+ * claims are taken, the rest waits here, in order, and is worked on before anything else once there is room.
+ * When this is full, too, what comes is dropped and counted (`waiting_full`), as a port's queue would do.
  */
-struct nd_lane_seen {
-    uint64_t order; /* kind and serial; FT_ALL: none yet */
-    uint64_t gate, cut, snapshot_release, announce, digest;
+struct nd_waiting {
+    struct nd_frame *frames; /* [room], a circle from `first` on */
+    uint8_t *ports;          /* [room] they came in by */
+    uint32_t room, first, count;
 };
 
-/* The last cut of a live lane's stream (cut.c), and what was done since. */
-struct nd_lane_cut {
-    uint64_t burst;       /* last burst before the cut: the next delta begins there */
-    uint64_t output;      /* the hold's first output after the cut */
-    uint64_t at;          /* when it was, ns of the cuts' clock */
-    uint64_t barriers;    /* barriers for cuts that this lane has taken part in (nd_stream.barriers) */
-    uint64_t barrier_at;  /* when the last of them was, ns of the cuts' clock */
-    uint64_t uncovered;   /* bytes of records made since, in memory */
-    uint64_t carry_bytes; /* an upper bound of what a delta would carry of the outputs made since */
-    uint64_t weigh_at;    /* sequence number at which to look again how large a delta would be */
-    bool grown;           /* a delta would be nearly as large as the standby can keep */
-};
-
-/* An incremental checkpoint that is copied beside bursts (checkpoint.c). */
-struct nd_lane_checkpoint {
-    uint64_t bytes;       /* an upper bound of what its lines take */
-    uint64_t chunk_burst; /* the last burst before the chunk made last */
-    uint64_t chunk_at;    /* when that chunk was made, ns */
-    bool lines_done;      /* all its lines are copied, and nd_stream.lines_left does not count the lane */
-};
-
-/* A standby's deltas (apply.c). */
-struct nd_lane_apply {
-    uint64_t cut;            /* number of the last delta applied */
-    bool begun;              /* some chunks of the next one are applied: the region is at no cut */
-    bool last_was_chunk;     /* the last entry taken from the stream was a chunk, no record */
-    uint64_t outputs_before; /* outputs that had been made at the begun delta's start */
-    uint64_t carried;        /* outputs that it brought */
-    uint64_t digest;         /* of the whole region at its end, as the primary says */
-};
-
-/* Where a lane that replays beside others stops until all have (quiesce.c). */
-struct nd_lane_stop_point {
-    bool stopped;
-    uint64_t since;                 /* ns; while stopped */
-    uint64_t number;                /* how often all lanes had stopped before; while stopped */
-    const struct ft_record *digest; /* the record that it stopped before, if that carries one; else NULL */
-    uint64_t compared;              /* burst of the last such record that is done */
-    uint64_t asked;                 /* lane 0: times it asked all lanes to stop at closed_to */
-};
-
-/* Monotonic times, ns: when something was last, or is next. */
-struct nd_lane_timers {
-    uint64_t busy_at;        /* the last burst that the stream accounts for */
-    uint64_t quiet_since;    /* while draining: the last packet, or the last turn that could not receive */
-    uint64_t beat_at;        /* the next heartbeat */
-    uint64_t steer_at;       /* the next announcement of a standby that draws frames to its ports */
-    uint64_t claimed_at;     /* the last announcement against another's claim */
-    uint64_t announce_at[3]; /* announcements to repeat; 0: done */
-};
-
-/* What one turn leaves for the next. */
-struct nd_lane_turn {
-    bool full;     /* a full burst was executed: more packets wait, it seems */
-    bool no_room;  /* no burst could begin: the hold or a ring is full */
-    bool sent;     /* outputs left */
-    uint32_t idle; /* turns without work, in a row */
-};
-
+/* Times are monotonic, ns, unless said otherwise. */
 struct nd_lane {
     /* Given, as setup is. */
     unsigned index;
@@ -150,19 +86,70 @@ struct nd_lane {
     bool by_seq;        /* records hold sequence numbers instead of inputs: a gate keeps those */
     bool whole_capture; /* records hold whole packets: some NF reads payload, or capture: full */
 
-    uint64_t now;         /* monotonic ns, read once a turn */
+    uint64_t now;         /* read once a turn */
     uint64_t time_offset; /* chain time is monotonic time plus this, modulo 2^64 */
     enum ft_order doing;  /* the order that it follows */
-    struct nd_lane_seen seen;
-    struct nd_lane_turn turn;
-    struct nd_lane_timers timers;
-    struct nd_lane_cut cut;
-    struct nd_lane_checkpoint checkpoint;
-    struct nd_lane_apply apply;
-    struct nd_lane_stop_point stop_point;
+    struct {            /* how far it has done what orders ask for (struct ft_lane_orders): serial numbers */
+        uint64_t order; /* kind and serial; FT_ALL: none yet */
+        uint64_t gate, cut, snapshot_release, announce, digest;
+    } seen;
+    struct {           /* what one turn leaves for the next */
+        bool full;     /* a full burst was executed: more packets wait, it seems */
+        bool no_room;  /* no burst could begin: the hold or a ring is full */
+        bool sent;     /* outputs left */
+        uint32_t idle; /* turns without work, in a row */
+    } turn;
+    struct {                  /* when something was last, or is next */
+        uint64_t busy_at;     /* the last burst that the stream accounts for */
+        uint64_t quiet_since; /* while draining: the last packet, or the last turn that could not receive */
+        uint64_t beat_at;     /* the next heartbeat */
+        uint64_t steer_at;    /* the next announcement of a standby that draws frames to its ports */
+        uint64_t claimed_at;  /* the last announcement against another's claim */
+        uint64_t announce_at[3]; /* announcements to repeat; 0: done */
+    } timers;
+    struct {                  /* cut.c: the last cut of a live lane's stream, and what was done since */
+        uint64_t burst;       /* last burst before the cut: the next delta begins there */
+        uint64_t output;      /* the hold's first output after the cut */
+        uint64_t at;          /* when it was, on the cuts' clock */
+        uint64_t barriers;    /* barriers for cuts that this lane has taken part in (nd_stream.barriers) */
+        uint64_t barrier_at;  /* when the last of them was, on the cuts' clock */
+        uint64_t uncovered;   /* bytes of records made since, in memory */
+        uint64_t carry_bytes; /* an upper bound of what a delta would carry of the outputs made since */
+        uint64_t weigh_at;    /* sequence number at which to look again how large a delta would be */
+        bool grown;           /* a delta would be nearly as large as the standby can keep */
+    } cut;
+    struct {                  /* checkpoint.c: an incremental checkpoint */
+        uint64_t bytes;       /* an upper bound of what its lines take */
+        uint64_t chunk_burst; /* the last burst before the chunk made last */
+        uint64_t chunk_at;    /* when that chunk was made */
+        bool lines_done;      /* all its lines are copied, and nd_stream.lines_left does not count the lane */
+    } checkpoint;
+    struct {                     /* apply.c: a standby's deltas */
+        uint64_t cut;            /* number of the last delta applied */
+        bool begun;              /* some chunks of the next one are applied: the region is at no cut */
+        bool last_was_chunk;     /* the last entry taken from the stream was a chunk, no record */
+        uint64_t outputs_before; /* outputs that had been made at the begun delta's start */
+        uint64_t carried;        /* outputs that it brought */
+        uint64_t digest;         /* of the whole region at its end, as the primary says */
+    } apply;
+    struct { /* quiesce.c: where a lane that replays beside others stops until all have */
+        bool stopped;
+        uint64_t since;  /* while stopped */
+        uint64_t number; /* how often all lanes had stopped before; while stopped */
+        const struct ft_record
+            *digest;       /* the record that it stopped before, if that carries one; else NULL */
+        uint64_t compared; /* burst of the last such record that is done */
+        uint64_t asked;    /* lane 0: times it asked all lanes to stop at closed_to */
+    } stop_point;
     uint64_t snapshot_copied;   /* pending lines of a resync's snapshot that it has copied */
     uint64_t recorded_released; /* outputs released, as the last record or delta says */
-    struct nd_lane_burst burst;
+    struct {                    /* the burst whose packets are being received, or that is replayed */
+        struct nf_packet packets[NF_BURST_MAX];
+        uint32_t n;         /* packets received so far */
+        uint64_t since;     /* when the first of them was received */
+        uint16_t next_port; /* the port that is asked first, modulo their number */
+        uint8_t *frames;    /* replay from a gate: NF_BURST_MAX of io->frame_max bytes; else NULL */
+    } burst;
 };
 
 /* The lane is live until its ports have been empty for a while. */
@@ -186,9 +173,7 @@ static inline bool nd_lane_is_live(const struct nd_lane *lane)
 /* What tells the standby of the lane's bursts, at present. */
 static inline enum nd_stream_kind nd_lane_stream(const struct nd_lane *lane)
 {
-    return atomic_load_explicit(&lane->shared->orders.logging, memory_order_relaxed)
-               ? lane->group->stream.kind
-               : ND_STREAM_NONE;
+    return FT_ORDERED(lane->shared, logging) ? lane->group->stream.kind : ND_STREAM_NONE;
 }
 
 /* What the coming burst needs: decided once a turn, after the stream's cut (live.c). */
@@ -207,13 +192,20 @@ void nd_lane_free(struct nd_lane *lane);
 /* The lane's life, an lcore's main function: until *setup.stop. */
 int nd_lane_run(void *lane);
 
+/* The calling thread goes before ordinary work: nice -10. For lanes, and for the thread that answers, which
+ * lanes would leave no time on few cores. False: the system does not permit it. */
+bool nd_priority_raise(void);
+/* The calling thread goes before all of these: SCHED_FIFO 10. For the replicator, whose heartbeats and
+ * acknowledgements must not wait behind packet work; it sleeps after each turn. False: not permitted. */
+bool nd_priority_realtime(void);
+
 /* ---- orders.c ---- */
 int nd_lane_make_chain(struct nd_lane *lane, struct ft_fault *fault);
 void nd_lane_follow(struct nd_lane *lane, uint64_t order);
 /* The lane's thread is about to end: what others wait for is replayed, what is held is dropped. */
 void nd_lane_end(struct nd_lane *lane);
 
-/* ---- snapshot.c: a resync ---- */
+/* ---- snapshot.c: of a resync ---- */
 bool nd_lane_snapshot_wanted(const struct nd_lane *lane);
 /* All lanes are quiesced: the snapshot's cut. What is asked for last counts, for all lanes. */
 void nd_lane_snapshot_cut(struct nd_group *group);
@@ -226,12 +218,16 @@ bool nd_lane_snapshot_copy(struct nd_lane *lane);
 bool nd_lane_live(struct nd_lane *lane); /* a turn; true if there was work */
 
 /* ---- inputs.c ---- */
+/* Room for a quarter of the packet buffers: the hold may have half. FT_ENOMEM: nothing is left to free. */
+int nd_waiting_make(struct nd_waiting *waiting, uint32_t buffers);
+void nd_waiting_free(struct nd_waiting *waiting);
+/* The oldest frame that waits. False: none does. */
+bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *frame, unsigned *port);
 void nd_lane_receive(struct nd_lane *lane); /* adds to burst.packets, up to a burst */
 /* From a gate: a whole burst, with its time. False: none is there. */
 bool nd_lane_receive_burst(struct nd_lane *lane, uint64_t *time);
 void nd_lane_listen(struct nd_lane *lane); /* reads ports for heartbeats only */
-/* Receives what waits (waiting.h), if the lane may not release; it has no room for a burst. True: frames
- * came. */
+/* The lane has no room for a burst: receives what is to wait, if it may not release. True: frames came. */
 bool nd_lane_receive_to_wait(struct nd_lane *lane);
 
 /* ---- outputs.c ---- */
@@ -254,11 +250,9 @@ void nd_lane_send_own(struct nd_lane *lane, unsigned port, const void *frame, ui
 /* ---- own_frames.c ---- */
 void nd_lane_send_announcements(struct nd_lane *lane); /* those that are asked for, or due again */
 void nd_lane_send_heartbeats(struct nd_lane *lane);    /* lane 0, when they are due */
-/*
- * Standby of a planned handover: draws frames to its ports, and leaves them there until it is primary. Again
- * and again: what the primary had on its way from the virtual MAC makes bridges learn its side anew. False:
- * nobody asked for it.
- */
+/* Standby of a planned handover: draws frames to its ports, again and again, since bridges learn the
+ * primary's side anew from what it had on its way. They stay there until it is primary. False: nobody asked
+ * for it. */
 bool nd_lane_steer(struct nd_lane *lane);
 
 /* ---- idle.c ---- */
@@ -268,17 +262,14 @@ void nd_lane_answer(struct nd_lane *lane);
 bool nd_lane_claim_question(struct nd_question *question, enum nd_ask_kind kind);
 
 /* ---- cut.c: the stream's cuts ---- */
-void nd_lane_cut_init(struct nd_lane *lane);
 /* Joins barriers, makes what a cut needs of this lane. False: it may run no burst in this turn. */
 bool nd_lane_cut(struct nd_lane *lane);
 /* All lanes are quiesced: the stream begins anew with the snapshot that is cut here. */
 void nd_stream_begin(struct nd_group *group);
-/* All lanes are quiesced: a cut, if one is due. */
+/* All lanes are quiesced: a cut, if one is wanted and due. */
 void nd_stream_cut(struct nd_group *group);
-bool nd_stream_wanted(const struct nd_group *group);
 bool nd_lane_marks(const struct nd_lane *lane); /* changed lines are marked, for a delta or a checkpoint */
-bool nd_lane_unrecorded(
-    const struct nd_lane *lane); /* there are bursts that no record or delta tells of yet */
+bool nd_lane_unrecorded(const struct nd_lane *lane); /* no record or delta tells of its last burst yet */
 /* How far the lane is from the last cut to its next checkpoint: from 0 on, 1 and more when it is due. */
 double nd_lane_checkpoint_progress(const struct nd_lane *lane);
 
@@ -291,13 +282,13 @@ bool nd_lane_hurries(const struct nd_lane *lane); /* no burst before it is whole
 bool nd_lane_checkpoint(struct nd_lane *lane);
 
 /* ---- apply.c ---- */
-/* A chunk of a delta, in order. False: not now, or it does not fit what is here (then the lane has diverged).
+/* A chunk of a delta, in order. False: not now, or it does not fit what is here: then the lane has diverged.
  */
 bool nd_lane_apply(struct nd_lane *lane, const struct ft_chunk *chunk);
 
 /* ---- replay.c ---- */
-/* Says so, stops this lane's replay and aborts that of the others. */
-void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const char *what, uint64_t expected,
+/* Says so, stops this lane's replay and aborts that of the others. Always false. */
+bool nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const char *what, uint64_t expected,
                       uint64_t got);
 /* Tells what came of a digest that was asked for; a wrong one is a divergence. True: it is as expected. */
 bool nd_lane_verdict(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t expected, uint64_t got);
@@ -305,15 +296,14 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto); /* some of the stream;
 /* Something up to burst `upto`, or of a whole delta, is still to be replayed or applied. */
 bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto);
 
-/* ---- record.c: a lane and the flight recorder ---- */
+/* ---- snapshot.c: of the flight recorder ---- */
 bool nd_lane_record(struct nd_lane *lane); /* live or in replay, between bursts; true if there was work */
 /* All lanes are quiesced, for both. */
 void nd_lane_begin_snapshot(struct nd_group *group);
 void nd_lane_rotate(struct nd_group *group);
 
 /* ---- quiesce.c: what several lanes do together ---- */
-/* Live: comes to the barrier between bursts, for whatever any lane wants there. False: the order was taken
- * back. */
+/* Live: comes to the barrier between bursts, for whatever any lane wants there. False: it left again. */
 bool nd_lane_quiesce(struct nd_lane *lane);
 /* Whoever waits for an access of this lane waits in vain, until the order after this one. */
 void nd_lane_abort_replay(struct nd_lane *lane);
@@ -322,7 +312,7 @@ bool nd_lane_replay_aborted(const struct nd_lane *lane); /* some lane has diverg
 bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next);
 void nd_lane_leave_stop_point(struct nd_lane *lane); /* another order is to be followed */
 
-/* ---- digest.c: live ---- */
+/* ---- quiesce.c: digests that somebody asked a primary for ---- */
 bool nd_lane_digest_wanted(const struct nd_lane *lane); /* somebody waits for one */
 /* It is a delta that carries it, since the standby does not replay every record. */
 bool nd_lane_digest_by_delta(const struct nd_lane *lane);

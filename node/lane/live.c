@@ -16,21 +16,15 @@
 #define QUIET_NS    2000000ull
 #define DRAIN_QUIET 3000000ull /* ns without a frame until the ports count as empty */
 
-/* ---- what the burst needs ---------------------------------------------------------------------- */
-
-/* Somebody besides the replicator wants the record: who keeps the log, or the flight recorder. */
-static bool wants_record(const struct nd_lane *lane)
-{
-    return lane->io->record || (lane->setup.recorder && lg_recorder_listens(lane->setup.recorder));
-}
-
 /* Logging and recording begin between bursts only, by this lane, so what is said here holds for the burst. */
 static struct nd_burst_needs decide_needs(const struct nd_lane *lane)
 {
     enum nd_stream_kind stream = nd_lane_stream(lane);
 
     return (struct nd_burst_needs){.stream = stream,
-                                   .record = stream == ND_STREAM_RECORDS || wants_record(lane),
+                                   .record =
+                                       stream == ND_STREAM_RECORDS || lane->io->record ||
+                                       (lane->setup.recorder && lg_recorder_listens(lane->setup.recorder)),
                                    .digest = stream == ND_STREAM_RECORDS && nd_lane_owes_digest(lane),
                                    .marks = nd_lane_marks(lane)};
 }
@@ -44,10 +38,9 @@ static bool standby_lags(const struct nd_lane *lane, const struct nd_burst_needs
 {
     const struct nd_protect *p = &lane->config->protect;
 
-    return atomic_load_explicit(&lane->shared->orders.lag_ns, memory_order_relaxed) >
-               p->recovery_budget_ms * 1000000ull &&
-           !p->stores && needs->stream == ND_STREAM_RECORDS && !lane->io->burst &&
-           atomic_load_explicit(&lane->shared->orders.lease_until, memory_order_relaxed) != FT_ALL;
+    return FT_ORDERED(lane->shared, lag_ns) > p->recovery_budget_ms * 1000000ull && !p->stores &&
+           needs->stream == ND_STREAM_RECORDS && !lane->io->burst &&
+           FT_ORDERED(lane->shared, lease_until) != FT_ALL;
 }
 
 /* Room for whatever a burst may make; without it the ports' own queues have to wait. */
@@ -70,8 +63,6 @@ static bool has_room(struct nd_lane *lane, const struct nd_burst_needs *needs)
     return true;
 }
 
-/* ---- received ---------------------------------------------------------------------------------- */
-
 static const char *take_command(struct nd_lane *lane)
 {
     struct nd_question *q = lane->setup.question;
@@ -81,13 +72,11 @@ static const char *take_command(struct nd_lane *lane)
     return nd_lane_claim_question(q, ND_ASK_COMMAND) ? q->text : NULL;
 }
 
-/* The standby keeps outputs that were released after the last record. Once it is quiet, one more record ends
- * that. */
+/* The standby keeps outputs that were released after the last record, until one more record says so. */
 static bool owes_released(const struct nd_lane *lane)
 {
     return lane->now - lane->timers.busy_at > QUIET_NS &&
-           atomic_load_explicit(&lane->shared->report.released, memory_order_relaxed) !=
-               lane->recorded_released;
+           FT_REPORTED(lane->shared, released) != lane->recorded_released;
 }
 
 /* A digest goes with the next delta, which needs a burst to be cut behind, and no more than one. */
@@ -121,8 +110,7 @@ static bool has_arp(const struct nd_lane *lane)
 
 /*
  * The cost of a record is shared by the packets of its burst. So a burst that is logged and is not full waits
- * for more packets, for gather_us from its first one on. Nothing waits when nothing is logged, when the burst
- * is full, or when a burst is due for another reason; the ports are read meanwhile.
+ * for more packets, for gather_us from its first one on; the ports are read meanwhile.
  */
 static bool waits_for_more(const struct nd_lane *lane, const struct nd_burst_needs *needs)
 {
@@ -139,8 +127,6 @@ static uint64_t burst_time(const struct nd_lane *lane)
 
     return (int64_t)(time - last) < 0 ? last : time;
 }
-
-/* ---- captured ---------------------------------------------------------------------------------- */
 
 static inline __attribute__((always_inline)) void capture_inputs(struct nd_lane *lane, bool whole)
 {
@@ -175,8 +161,6 @@ static void capture(struct nd_lane *lane, uint64_t burst, uint64_t time)
         capture_inputs(lane, false);
 }
 
-/* ---- run, recorded, held ----------------------------------------------------------------------- */
-
 /*
  * The record gets what NFs learned from outside in the burst and the order that it had with other lanes. Then
  * it is whole: for who keeps the log, the flight recorder, and the replicator, if it logs.
@@ -196,7 +180,7 @@ static void record(struct nd_lane *lane, const struct nd_burst_needs *needs, uin
     if (ft_unlikely(needs->digest))
         lg_capture_digest(&lane->capture, nd_lane_digest_of_record(lane, burst));
     if (logged)
-        lane->recorded_released = atomic_load_explicit(&lane->shared->report.released, memory_order_relaxed);
+        lane->recorded_released = FT_REPORTED(lane->shared, released);
     r = lg_capture_whole(&lane->capture, lane->recorded_released);
     if (lane->io->record)
         lane->io->record(lane->io->ctx, lane->index, r);
@@ -236,9 +220,9 @@ static void run_burst(struct nd_lane *lane, const struct nd_burst_needs *needs, 
         nd_lane_hold(lane, needs, burst, seq, number);
     else
         nd_lane_drop_burst(lane);
-    atomic_store_explicit(&lane->shared->report.executed, burst, memory_order_release);
+    FT_REPORT(lane->shared, executed, burst);
     if (needs->stream != ND_STREAM_DELTAS)
-        atomic_store_explicit(&lane->shared->report.recorded, burst, memory_order_release);
+        FT_REPORT(lane->shared, recorded, burst);
     FT_COUNT(lane->shared, bursts, 1);
     FT_COUNT(lane->shared, empty_bursts, lane->burst.n == 0);
     FT_COUNT(lane->shared, received, lane->burst.n);
@@ -275,36 +259,28 @@ static bool receive_and_run(struct nd_lane *lane, const struct nd_burst_needs *n
     return true;
 }
 
-/* ---- drained ----------------------------------------------------------------------------------- */
-
 /* Frames that one lane polls may be another's, so none stops before all are quiet. */
 static bool all_drained(const struct nd_lane *lane)
 {
     for (unsigned l = 0; l < lane->group->lanes; l++)
-        if (atomic_load_explicit(&lane->group->lane[l].shared->report.done, memory_order_relaxed) !=
-            lane->seen.order)
+        if (FT_REPORTED(lane->group->lane[l].shared, done) != lane->seen.order)
             return false;
     return true;
 }
 
-/* Deltas that no lane may leave unfinished: what was recorded behind them counts only with them. */
-static bool deltas_unfinished(const struct nd_lane *lane)
-{
-    return atomic_load_explicit(&lane->shared->orders.logging, memory_order_relaxed) &&
-           atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire);
-}
-
-/* While draining: the ports were read for a while and gave nothing, and all that was made has left. */
+/* While draining: the ports were read for a while and gave nothing, all that was made has left, and no lane
+ * has a delta to finish, without which what was recorded behind it does not count. */
 static void consider_drained(struct nd_lane *lane, bool may_receive)
 {
+    bool unfinished = FT_ORDERED(lane->shared, logging) &&
+                      atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire);
+
     if (!may_receive)
         lane->timers.quiet_since = lane->now;
     if (lane->now - lane->timers.quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
-        lane->waiting.count == 0 && !nd_lane_unrecorded(lane) && !deltas_unfinished(lane))
-        atomic_store_explicit(&lane->shared->report.done, lane->seen.order, memory_order_release);
+        lane->waiting.count == 0 && !nd_lane_unrecorded(lane) && !unfinished)
+        FT_REPORT(lane->shared, done, lane->seen.order);
 }
-
-/* ---- the turn ---------------------------------------------------------------------------------- */
 
 bool nd_lane_live(struct nd_lane *lane)
 {

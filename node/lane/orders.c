@@ -9,8 +9,6 @@
 #include "ftcore/base/plant.h"
 #include "nflib/chain/chain.h"
 
-/* ---- state, anew ------------------------------------------------------------------------------- */
-
 int nd_lane_make_chain(struct nd_lane *lane, struct ft_fault *fault)
 {
     int error;
@@ -47,31 +45,22 @@ static void make_fresh(struct nd_group *group)
     }
 }
 
-/* ---- replay ------------------------------------------------------------------------------------ */
-
 static void report_burst(struct nd_lane *lane)
 {
     uint64_t burst = nf_chain_state(lane->chain)->burst;
 
-    atomic_store_explicit(&lane->shared->report.executed, burst, memory_order_release);
-    atomic_store_explicit(&lane->shared->report.recorded, burst, memory_order_release);
-}
-
-/* The snapshot holds what its sender says. */
-static void check_snapshot(struct nd_lane *lane)
-{
-    const struct nf_lane_state *state = nf_chain_state(lane->chain);
-    uint64_t said = atomic_load_explicit(&lane->shared->orders.snapshot_burst, memory_order_relaxed);
-
-    if (lane->doing == FT_LANE_REPLAY && state->burst != said)
-        nd_lane_diverged(lane, state->burst, state->seq, "last burst of the snapshot", said, state->burst);
+    FT_REPORT(lane->shared, executed, burst);
+    FT_REPORT(lane->shared, recorded, burst);
 }
 
 /* From a snapshot. Other lanes may depend on accesses that it already holds, so they are published. */
 static void begin_replay(struct nd_lane *lane)
 {
-    atomic_store_explicit(&lane->group->published[lane->index].access,
-                          nf_chain_state(lane->chain)->access - 1, memory_order_release);
+    const struct nf_lane_state *state = nf_chain_state(lane->chain);
+    uint64_t said = FT_ORDERED(lane->shared, snapshot_burst); /* last burst that the snapshot holds */
+
+    atomic_store_explicit(&lane->group->published[lane->index].access, state->access - 1,
+                          memory_order_release);
     lg_replayed_clear(&lane->replayed);
     lane->apply.cut = 0;
     lane->apply.last_was_chunk = false;
@@ -79,16 +68,19 @@ static void begin_replay(struct nd_lane *lane)
         atomic_store_explicit(&lane->group->shared_applied, 0, memory_order_release);
     if (lane->setup.recorder)
         lg_recorder_stop(lane->setup.recorder, lane->index);
-    if (lane->doing == FT_LANE_REPLAY)
+    if (lane->doing == FT_LANE_REPLAY) {
         nd_lane_record(lane); /* one lane: from the first record on, if any is to come */
-    check_snapshot(lane);
+        if (state->burst != said)
+            nd_lane_diverged(lane, state->burst, state->seq, "last burst of the snapshot", said,
+                             state->burst);
+    }
     report_burst(lane);
 }
 
 /* Replays what is left of the closed set. */
 static uint64_t replay_closed_set(struct nd_lane *lane)
 {
-    uint64_t upto = atomic_load_explicit(&lane->shared->orders.closed_to, memory_order_acquire);
+    uint64_t upto = FT_ORDERED(lane->shared, closed_to);
 
     while (nd_lane_behind(lane, upto) && nd_lane_replay(lane, upto))
         ;
@@ -101,8 +93,6 @@ static void finish_replay(struct nd_lane *lane)
     if (lane->group->lanes > 1 && !lane->config->protect.stores)
         replay_closed_set(lane);
 }
-
-/* ---- takeover ---------------------------------------------------------------------------------- */
 
 static void discard(struct ft_ring *ring)
 {
@@ -129,7 +119,7 @@ static void take_over(struct nd_lane *lane)
     }
     lane->now = nd_now();
     lane->time_offset = nf_chain_state(lane->chain)->time - lane->now;
-    atomic_store_explicit(&lane->shared->count.replay_done_ns, lane->now, memory_order_relaxed);
+    FT_NOTE(lane->shared, replay_done_ns, lane->now);
 }
 
 /*
@@ -138,7 +128,7 @@ static void take_over(struct nd_lane *lane)
  */
 static bool go_live(struct nd_lane *lane, enum ft_order before)
 {
-    atomic_store_explicit(&lane->shared->count.first_release_ns, 0, memory_order_relaxed);
+    FT_NOTE(lane->shared, first_release_ns, 0);
     if (lane->doing == FT_LANE_FRESH && !nd_group_barrier(lane, make_fresh))
         return false;
     if (before == FT_LANE_REPLAY) {
@@ -155,11 +145,9 @@ static bool go_live(struct nd_lane *lane, enum ft_order before)
         nd_lane_emit_tail(lane);
     }
     lane->now = nd_now();
-    atomic_store_explicit(&lane->shared->count.live_ns, lane->now, memory_order_relaxed);
+    FT_NOTE(lane->shared, live_ns, lane->now);
     return true;
 }
-
-/* ---- orders ------------------------------------------------------------------------------------ */
 
 /*
  * The lane stopped and slept, and an order came and went (a WAIT does not: the replicator waits for it). If
@@ -224,7 +212,7 @@ void nd_lane_follow(struct nd_lane *lane, uint64_t order)
         lane->timers.quiet_since = lane->now;
         return;
     }
-    atomic_store_explicit(&lane->shared->report.done, lane->seen.order, memory_order_release);
+    FT_REPORT(lane->shared, done, lane->seen.order);
 }
 
 void nd_lane_end(struct nd_lane *lane)
@@ -232,7 +220,7 @@ void nd_lane_end(struct nd_lane *lane)
     uint64_t order;
 
     nd_lane_leave_stop_point(lane);
-    order = atomic_load_explicit(&lane->shared->orders.order, memory_order_acquire);
+    order = FT_ORDERED(lane->shared, order);
     if (lane->doing == FT_LANE_WAIT && ft_order_kind(order) == FT_LANE_REPLAY) {
         begin_replay(lane);
         lane->doing = FT_LANE_REPLAY;

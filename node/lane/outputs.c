@@ -23,8 +23,6 @@ static void *make_packet(struct nd_lane *lane, const void *frame, uint32_t len)
     return packet;
 }
 
-/* ---- hold -------------------------------------------------------------------------------------- */
-
 /* Inputs that pass. Returns how many, and their bytes. */
 static uint32_t hold_passed(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t number,
                             uint64_t *bytes)
@@ -117,16 +115,14 @@ void nd_lane_drop_burst(struct nd_lane *lane)
     FT_COUNT(lane->shared, dropped, lane->burst.n);
 }
 
-/* ---- release ----------------------------------------------------------------------------------- */
-
 static void note_release(struct nd_lane *lane, uint64_t at)
 {
     struct ft_lane *shared = lane->shared;
 
     if (atomic_load_explicit(&shared->count.first_release_ns, memory_order_relaxed) == 0)
-        atomic_store_explicit(&shared->count.first_release_ns, nd_now(), memory_order_relaxed);
+        FT_NOTE(shared, first_release_ns, nd_now());
     lane->turn.sent = true; /* the next turn's clock will say until when at the latest */
-    atomic_store_explicit(&shared->count.last_release_ns, at, memory_order_relaxed);
+    FT_NOTE(shared, last_release_ns, at);
 }
 
 /*
@@ -151,14 +147,6 @@ static uint32_t transmit_own_mac(struct nd_lane *lane, const struct ft_held *hel
     return sent;
 }
 
-/* Outputs in a row for one port. Returns how many the port took. */
-static uint32_t transmit(struct nd_lane *lane, const struct ft_held *held, uint32_t n)
-{
-    if (ft_unlikely(nd_lane_own_mac(lane)))
-        return transmit_own_mac(lane, held, n);
-    return lane->io->send(lane->io->ctx, lane->index, held[0].port, held, n);
-}
-
 /* Last burst whose outputs may leave. State in Redis: what is answered there. */
 static uint64_t release_to(const struct nd_lane *lane)
 {
@@ -166,7 +154,7 @@ static uint64_t release_to(const struct nd_lane *lane)
         return FT_ALL;
     if (ft_unlikely(lane->setup.redis != NULL))
         return nd_redis_confirmed(lane->setup.redis);
-    return atomic_load_explicit(&lane->shared->orders.stable, memory_order_acquire);
+    return FT_ORDERED(lane->shared, stable);
 }
 
 bool nd_lane_release(struct nd_lane *lane)
@@ -177,14 +165,16 @@ bool nd_lane_release(struct nd_lane *lane)
     uint32_t n, sent;
 
     while ((n = ft_hold_ready(&lane->hold, release_to(lane), TX_BURST, &held))) {
-        uint64_t lease = atomic_load_explicit(&shared->orders.lease_until, memory_order_acquire);
+        uint64_t lease = FT_ORDERED(shared, lease_until);
         uint64_t at = lease == FT_ALL ? lane->now : nd_now();
 
         if (at >= lease) {
             FT_COUNT(shared, lease_held, 1);
             break;
         }
-        sent = transmit(lane, held, n);
+        sent = ft_unlikely(nd_lane_own_mac(lane))
+                   ? transmit_own_mac(lane, held, n)
+                   : lane->io->send(lane->io->ctx, lane->index, held[0].port, held, n);
         if (sent == 0) {
             FT_COUNT(shared, tx_refused, 1);
             break;
@@ -194,21 +184,19 @@ bool nd_lane_release(struct nd_lane *lane)
         any = true;
     }
     if (any)
-        atomic_store_explicit(&shared->report.released,
-                              nf_chain_state(lane->chain)->outputs - ft_hold_count(&lane->hold),
-                              memory_order_relaxed);
-    atomic_store_explicit(&shared->count.held, ft_hold_count(&lane->hold), memory_order_relaxed);
+        FT_REPORT(shared, released, nf_chain_state(lane->chain)->outputs - ft_hold_count(&lane->hold));
+    FT_NOTE(shared, held, ft_hold_count(&lane->hold));
     return any;
 }
 
 void nd_lane_drop_held(struct nd_lane *lane)
 {
-    struct ft_held held[TX_BURST];
+    const struct ft_held *held;
     struct nd_frame frame;
     unsigned port;
     uint32_t n;
 
-    while ((n = ft_hold_peek(&lane->hold, FT_ALL, TX_BURST, held))) {
+    while ((n = ft_hold_ready(&lane->hold, FT_ALL, TX_BURST, &held))) {
         for (uint32_t i = 0; i < n; i++)
             lane->io->drop(lane->io->ctx, held[i].packet);
         ft_hold_drop(&lane->hold, n);
@@ -218,10 +206,8 @@ void nd_lane_drop_held(struct nd_lane *lane)
     lane->burst.n = 0;
     while (nd_waiting_take(&lane->waiting, &frame, &port))
         lane->io->drop(lane->io->ctx, frame.owner);
-    atomic_store_explicit(&lane->shared->count.held, 0, memory_order_relaxed);
+    FT_NOTE(lane->shared, held, 0);
 }
-
-/* ---- own frames, the tail ---------------------------------------------------------------------- */
 
 void nd_lane_send_own(struct nd_lane *lane, unsigned port, const void *frame, uint32_t len)
 {
@@ -260,8 +246,7 @@ static void *make_whole(struct nd_lane *lane, const struct lg_output *output)
     return make_packet(lane, frame, output->len);
 }
 
-/* What was stable and perhaps not released (docs/guarantees.md, G4). It passes the gate like everything else.
- */
+/* What was stable and perhaps not released (docs/guarantees.md, G4). It passes the gate as all else does. */
 void nd_lane_emit_tail(struct nd_lane *lane)
 {
     const struct lg_output *output;

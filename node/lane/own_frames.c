@@ -1,18 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * When a lane sends frames of the node's own: heartbeats, and announcements of the chain's addresses. How
- * they are sent is in outputs.c; what a heartbeat says in beat.c.
+ * When a lane sends frames of the node's own: heartbeats, and announcements of the chain's addresses; and
+ * what a heartbeat says (beat.h). How frames are sent is in outputs.c.
  */
 #include "node/lane/lane.h"
 #include "node/lane/beat.h"
 
+#include <endian.h>
 #include <string.h>
 
 #define STEER_NS 1000000u /* between two announcements while steering */
 
+static const uint8_t everybody[6] = {0x07, 0x75, 0x73, 0x62, 0x65, 0x61};
+static const uint8_t magic[4] = {'U', 'S', 'B', 'T'};
+
+void nd_beat_write(uint8_t frame[ND_BEAT_LEN], const uint8_t own[6], uint32_t half, uint64_t view)
+{
+    uint16_t type = htobe16(ND_BEAT_TYPE);
+
+    memset(frame, 0, ND_BEAT_LEN);
+    memcpy(frame, everybody, 6);
+    memcpy(frame + 6, own, 6);
+    memcpy(frame + 12, &type, 2);
+    memcpy(frame + 14, magic, 4);
+    half = htobe32(half);
+    view = htobe64(view);
+    memcpy(frame + 18, &half, 4);
+    memcpy(frame + 22, &view, 8);
+}
+
+bool nd_beat_read(const uint8_t *frame, uint32_t len, uint32_t *half, uint64_t *view)
+{
+    if (len < 30 || frame[12] != ND_BEAT_TYPE >> 8 || frame[13] != (ND_BEAT_TYPE & 0xff) ||
+        memcmp(frame + 14, magic, 4))
+        return false;
+    memcpy(half, frame + 18, 4);
+    memcpy(view, frame + 22, 8);
+    *half = be32toh(*half);
+    *view = be64toh(*view);
+    return true;
+}
+
 void nd_lane_send_announcements(struct nd_lane *lane)
 {
-    uint64_t announce = atomic_load_explicit(&lane->shared->orders.announce, memory_order_acquire);
+    uint64_t announce = FT_ORDERED(lane->shared, announce);
 
     if (announce != lane->seen.announce) {
         lane->seen.announce = announce;
@@ -42,13 +73,13 @@ void nd_lane_send_heartbeats(struct nd_lane *lane)
 
 bool nd_lane_steer(struct nd_lane *lane)
 {
-    if (!atomic_load_explicit(&lane->shared->orders.steer, memory_order_acquire))
+    if (!FT_ORDERED(lane->shared, steer))
         return false;
     if (lane->now >= lane->timers.steer_at) {
         nd_lane_announce(lane, false);
         memset(lane->timers.announce_at, 0, sizeof(lane->timers.announce_at));
         lane->timers.steer_at = lane->now + STEER_NS;
-        atomic_store_explicit(&lane->shared->report.steered, true, memory_order_release);
+        FT_REPORT(lane->shared, steered, true);
     }
     return true;
 }

@@ -4,28 +4,23 @@
  * recording, the stream's cuts; and the abort of a replay that has diverged. Runs on the lanes' threads; what
  * is agreed on lies in struct nd_group.
  *
- * Live lanes come to a barrier (group.h). None waits for another in the middle of a burst for longer than a
- * section takes, so all come within a turn. The last to come does all that is wanted, in a region in which
- * nobody works. A digest goes into the next record of every lane: the digest of the whole region while all
- * lanes are before the burst of the record that carries the same number.
+ * Live lanes come to a barrier (group.h), all within a turn, since none waits for another in the middle of a
+ * burst for longer than a section takes. The last to come does all that is wanted. A digest goes into the
+ * next record of every lane: that of the whole region while all lanes are before the burst of that record.
  *
- * Lanes that replay may not come to a barrier anywhere. One in the middle of a burst waits for accesses that
- * another would never make if it waited in the barrier already. They stop in two places, where no lane can be
- * missing to another:
+ * Lanes that replay may not wait in a barrier anywhere: one in the middle of a burst waits for accesses that
+ * another would never make if it waited in the barrier already. They stop where the bursts before are a
+ * closed set, so that every lane gets there:
  *
- *   - before a record that carries a digest. The bursts before all these records are what the primary had
- *     executed when it took the digest: a set that is closed, so every lane gets there.
+ *   - before a record that carries a digest, as the primary had executed when it took the digest;
  *   - at closed_to, while it does not move. Lane 0 asks for that (`stop_point`), the replicator stops moving
- * it and says so (`stop_point_seen`), and every lane replays to it: also a closed set. Lanes that stop at a
- * digest on their way there count as well: the others cannot wait for what comes behind it, since they would
- * have to be behind theirs.
+ * it and says so (`stop_point_seen`). Lanes that stop at a digest on their way there count as well: others
+ *     that wait for what comes behind it would have to be behind theirs.
  *
- * Any state in which all lanes have stopped between bursts is a state of the chain, since replay has done for
- * every access all that was before it. So the last one to stop can take a digest or begin a snapshot wherever
- * the others are. A lane that has stopped does not replay and otherwise goes on with its turns: it follows
- * orders, and lane 0 sends heartbeats. Before it follows a new order it leaves (nd_lane_leave_stop_point). A
- * digest that other lanes' records still lack after DIGEST_NS is not compared: replay must not depend on
- * somebody's asking.
+ * Any state in which all lanes have stopped between bursts is a state of the chain, so the last one to stop
+ * can take a digest or begin a snapshot. A lane that has stopped goes on with its turns but does not replay;
+ * before it follows a new order it leaves (nd_lane_leave_stop_point). A digest that other lanes' records
+ * still lack after DIGEST_NS is not compared: replay must not depend on somebody's asking.
  */
 #include "node/lane/lane.h"
 #include "ftcore/base/plant.h"
@@ -35,8 +30,6 @@
 #include <immintrin.h>
 
 #define DIGEST_NS 300000000u /* a lane waits for the others at a digest: less than a handover may take */
-
-/* ---- replay that has diverged ------------------------------------------------------------------ */
 
 /* Whoever waits for an access of this lane waits in vain, until the order after this one. */
 void nd_lane_abort_replay(struct nd_lane *lane)
@@ -54,14 +47,12 @@ bool nd_lane_replay_aborted(const struct nd_lane *lane)
     return atomic_load_explicit(&lane->group->aborted, memory_order_acquire) >= lane->seen.order;
 }
 
-/* ---- stop points of replay --------------------------------------------------------------------- */
-
 void nd_lane_leave_stop_point(struct nd_lane *lane)
 {
     struct nd_group *group = lane->group;
 
     if (lane->index == 0)
-        atomic_store_explicit(&lane->shared->report.stop_point, 0, memory_order_release);
+        FT_REPORT(lane->shared, stop_point, 0);
     if (lane->stop_point.stopped) {
         while (!nd_barrier_over(&group->stop, lane->stop_point.number) &&
                !nd_barrier_leave(group, &group->stop, lane->stop_point.number))
@@ -77,8 +68,7 @@ static void compare_digests(struct nd_group *group)
 {
     uint64_t got = ft_region_digest(group->lane[0].region);
 
-    for (unsigned l = 0; l < group->lanes; l++) {
-        struct nd_lane *lane = &group->lane[l];
+    for (struct nd_lane *lane = group->lane; lane < group->lane + group->lanes; lane++) {
         const struct ft_record *r = lane->stop_point.digest;
 
         lane->stop_point.compared = r->burst;
@@ -86,18 +76,19 @@ static void compare_digests(struct nd_group *group)
     }
 }
 
+static bool stopped_elsewhere(const struct nd_lane *lane)
+{
+    return !lane->stop_point.digest;
+}
+
 static void work_at_stop_point(struct nd_group *group)
 {
-    bool digest = true;
-
-    for (unsigned l = 0; l < group->lanes; l++)
-        digest &= group->lane[l].stop_point.digest != NULL;
     if (FT_PLANTED_ONCE("spoil-shared")) /* of a shared object's head, a byte that nobody reads */
         group->lane[0].region->base[ft_region_shared(group->lane[0].region)->offset + FT_LINE - 1] ^= 1;
-    if (digest)
+    if (!nd_group_any(group, stopped_elsewhere))
         compare_digests(group);
-    if (atomic_load_explicit(&group->lane[0].shared->report.stop_point, memory_order_relaxed)) {
-        atomic_store_explicit(&group->lane[0].shared->report.stop_point, 0, memory_order_release);
+    if (FT_REPORTED(group->lane[0].shared, stop_point)) {
+        FT_REPORT(group->lane[0].shared, stop_point, 0);
         if (!group->lane[0]
                  .apply.last_was_chunk) /* nor did it when lane 0 asked; a delta may have come since */
             nd_lane_begin_snapshot(group);
@@ -122,12 +113,10 @@ static bool stop_with_others(struct nd_lane *lane)
 static bool at_stop_point(const struct nd_lane *lane)
 {
     const struct ft_lane *first = lane->group->lane[0].shared;
-    uint64_t stop_point = atomic_load_explicit(&first->report.stop_point, memory_order_acquire);
+    uint64_t stop_point = FT_REPORTED(first, stop_point);
 
-    return stop_point &&
-           atomic_load_explicit(&first->orders.stop_point_seen, memory_order_acquire) == stop_point &&
-           atomic_load_explicit(&lane->shared->orders.closed_to, memory_order_acquire) ==
-               nf_chain_state(lane->chain)->burst;
+    return stop_point && FT_ORDERED(first, stop_point_seen) == stop_point &&
+           FT_ORDERED(lane->shared, closed_to) == nf_chain_state(lane->chain)->burst;
 }
 
 bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next)
@@ -153,7 +142,73 @@ bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next)
     return !stop_with_others(lane) || nd_lane_replay_aborted(lane);
 }
 
-/* ---- live -------------------------------------------------------------------------------------- */
+/* Serial number of the digest that the replicator asks for. */
+static uint64_t digest_asked(const struct nd_lane *lane)
+{
+    return FT_ORDERED(lane->shared, digest);
+}
+
+/* Serial number of the digest that records are to carry: of several lanes, the one taken last. */
+static uint64_t digest_to_carry(const struct nd_lane *lane)
+{
+    return lane->group->lanes > 1 ? lane->group->digest_taken : digest_asked(lane);
+}
+
+bool nd_lane_digest_wanted(const struct nd_lane *lane)
+{
+    return digest_asked(lane) != lane->seen.digest;
+}
+
+bool nd_lane_digest_by_delta(const struct nd_lane *lane)
+{
+    return lane->config->protect.stores || nd_lane_stream(lane) == ND_STREAM_DELTAS;
+}
+
+bool nd_group_owes_digest(const struct nd_group *group)
+{
+    return group->lanes > 1 && nd_group_any(group, nd_lane_owes_digest);
+}
+
+void nd_group_take_digest(struct nd_group *group)
+{
+    group->digest = ft_region_digest(group->lane[0].region);
+    group->digest_taken = 0;
+    for (unsigned l = 0; l < group->lanes; l++) {
+        uint64_t asked = digest_asked(&group->lane[l]);
+
+        group->digest_taken = asked > group->digest_taken ? asked : group->digest_taken;
+    }
+}
+
+bool nd_lane_digest_due(const struct nd_lane *lane)
+{
+    return lane->group->lanes > 1 && !nd_lane_digest_by_delta(lane) && !nd_lane_owes_digest(lane) &&
+           digest_asked(lane) > lane->group->digest_taken;
+}
+
+bool nd_lane_owes_digest(const struct nd_lane *lane)
+{
+    return digest_to_carry(lane) != lane->seen.digest && !nd_lane_digest_by_delta(lane);
+}
+
+void nd_lane_report_digest(struct nd_lane *lane, uint64_t serial, uint64_t burst)
+{
+    lane->seen.digest = serial;
+    FT_REPORT(lane->shared, digest_at, burst);
+    FT_REPORT(lane->shared, digest_seen, serial);
+}
+
+uint64_t nd_lane_digest_of_record(struct nd_lane *lane, uint64_t burst)
+{
+    nd_lane_report_digest(lane, digest_to_carry(lane), burst);
+    return lane->group->lanes == 1 ? ft_region_digest(lane->region) : lane->group->digest;
+}
+
+void nd_lane_forget_digests(struct nd_group *group)
+{
+    for (unsigned l = 0; group->lanes > 1 && l < group->lanes; l++)
+        group->lane[l].seen.digest = group->digest_taken;
+}
 
 /*
  * What live lanes come to the barrier for, whichever of it they came for: all that is wanted is done. A
@@ -161,15 +216,11 @@ bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next)
  */
 static void work_between_bursts(struct nd_group *group)
 {
-    bool snapshot = false, digest = false;
+    bool digest = nd_group_any(group, nd_lane_digest_due);
 
-    for (unsigned l = 0; l < group->lanes; l++) {
-        snapshot |= nd_lane_snapshot_wanted(&group->lane[l]);
-        digest |= nd_lane_digest_due(&group->lane[l]);
-    }
-    if (snapshot)
+    if (nd_group_any(group, nd_lane_snapshot_wanted))
         nd_lane_snapshot_cut(group);
-    else if (nd_stream_wanted(group))
+    else
         nd_stream_cut(group);
     if (digest && !nd_group_owes_digest(group))
         nd_group_take_digest(group);

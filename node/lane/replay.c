@@ -80,14 +80,15 @@ static void keep_replayed(struct nd_lane *lane, const struct ft_record *r, uint6
     }
 }
 
-void nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const char *what, uint64_t expected,
+bool nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const char *what, uint64_t expected,
                       uint64_t got)
 {
     fprintf(stderr, "understudy: replay diverged: lane %u burst %lu seq %lu: %s: expected %lu, got %lu\n",
             lane->index, burst, seq, what, expected, got);
     FT_COUNT(lane->shared, divergences, 1);
-    atomic_store_explicit(&lane->shared->report.diverged, true, memory_order_release);
+    FT_REPORT(lane->shared, diverged, true);
     nd_lane_abort_replay(lane);
+    return false;
 }
 
 /* The record waits for an access that cannot come, since who was to make it waits as well. */
@@ -112,32 +113,27 @@ static bool follows(struct nd_lane *lane, const struct ft_record *r)
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
     if (r->burst != state->burst + 1)
-        nd_lane_diverged(lane, r->burst, r->seq, "burst", r->burst, state->burst + 1);
-    else if (r->seq != state->seq)
-        nd_lane_diverged(lane, r->burst, r->seq, "seq", r->seq, state->seq);
-    else if (r->access != state->access)
-        nd_lane_diverged(lane, r->burst, r->seq, "access", r->access, state->access);
-    else if (r->time < state->time)
-        nd_lane_diverged(lane, r->burst, r->seq, "time not before", r->time, state->time);
-    else
-        return true;
-    return false;
+        return nd_lane_diverged(lane, r->burst, r->seq, "burst", r->burst, state->burst + 1);
+    if (r->seq != state->seq)
+        return nd_lane_diverged(lane, r->burst, r->seq, "seq", r->seq, state->seq);
+    if (r->access != state->access)
+        return nd_lane_diverged(lane, r->burst, r->seq, "access", r->access, state->access);
+    return r->time >= state->time ||
+           nd_lane_diverged(lane, r->burst, r->seq, "time not before", r->time, state->time);
 }
 
 bool nd_lane_verdict(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t expected, uint64_t got)
 {
-    atomic_store_explicit(&lane->shared->report.expected, expected, memory_order_relaxed);
-    atomic_store_explicit(&lane->shared->report.got, got, memory_order_relaxed);
-    atomic_store_explicit(&lane->shared->report.digest_burst, burst, memory_order_release);
-    if (got != expected)
-        nd_lane_diverged(lane, burst, seq, "digest", expected, got);
-    return got == expected;
+    FT_REPORT(lane->shared, expected, expected);
+    FT_REPORT(lane->shared, got, got);
+    FT_REPORT(lane->shared, digest_burst, burst);
+    return got == expected || nd_lane_diverged(lane, burst, seq, "digest", expected, got);
 }
 
 static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
-    struct lg_cursor cursor;
+    struct lg_cursor cursor = {.record = r};
     struct ft_fault fault;
     const void *value;
     uint32_t n, len;
@@ -147,14 +143,11 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
 
     if (!follows(lane, r))
         return false;
-    lg_cursor_begin(&cursor, r);
     nf_chain_follow(lane->chain,
                     (const struct ft_dependency *)((const uint8_t *)r + ft_record_dependencies_at(r)),
                     FT_PLANTED("drop-edge") ? 0 : r->dependencies);
-    if (r->flags & FT_REC_BY_SEQ && !fetch_inputs(lane, r)) {
-        nd_lane_diverged(lane, r->burst, r->seq, "inputs that the gate keeps", r->inputs, 0);
-        return false;
-    }
+    if (r->flags & FT_REC_BY_SEQ && !fetch_inputs(lane, r))
+        return nd_lane_diverged(lane, r->burst, r->seq, "inputs that the gate keeps", r->inputs, 0);
     n = r->flags & FT_REC_BY_SEQ ? r->inputs : load_inputs(lane, &cursor);
     while ((value = lg_cursor_determinant(&cursor, &len)))
         if (nf_determinants_is(value, len))
@@ -164,10 +157,8 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     if (!whole || commands > 1) {      /* no lane of ours records two commands in a burst */
         nf_chain_abandon(lane->chain); /* a snapshot may come, and go on with this chain */
         if (!whole)
-            nd_lane_diverged(lane, r->burst, r->seq, "determinants that are whole", 1, 0);
-        else
-            nd_lane_diverged(lane, r->burst, r->seq, "commands, one at most", 1, commands);
-        return false;
+            return nd_lane_diverged(lane, r->burst, r->seq, "determinants that are whole", 1, 0);
+        return nd_lane_diverged(lane, r->burst, r->seq, "commands, one at most", 1, commands);
     }
     nf_chain_run(lane->chain, r->burst, r->time + (FT_PLANTED("wrong-time") ? 1 : 0), lane->burst.packets, n);
     ft_audit_check(lane->region, lane->index);
@@ -175,10 +166,8 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     lg_replayed_released(&lane->replayed, r->released);
     FT_COUNT(lane->shared, replayed_packets, n);
     if (!lg_cursor_done(&cursor) || !nf_determinants_used(nf_chain_determinants(lane->chain)) ||
-        !ft_sections_used(nf_chain_sections(lane->chain), r->access, r->accesses)) {
-        nd_lane_diverged(lane, r->burst, r->seq, "determinants left", 0, 1);
-        return false;
-    }
+        !ft_sections_used(nf_chain_sections(lane->chain), r->access, r->accesses))
+        return nd_lane_diverged(lane, r->burst, r->seq, "determinants left", 0, 1);
     if (!(r->flags & FT_REC_DIGEST) || lane->group->lanes > 1) /* several: compared before the burst */
         return true;
     return nd_lane_verdict(lane, r->burst, r->seq, r->digest, ft_region_digest(lane->region));
@@ -212,8 +201,7 @@ static __attribute__((noinline)) bool replay_or_abandon(struct nd_lane *lane, co
 
 bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto)
 {
-    return nf_chain_state(lane->chain)->burst < upto ||
-           lane->apply.cut < atomic_load_explicit(&lane->shared->orders.cut_to, memory_order_acquire);
+    return nf_chain_state(lane->chain)->burst < upto || lane->apply.cut < FT_ORDERED(lane->shared, cut_to);
 }
 
 /* A warm standby leaves records alone until it takes over; what a delta covers nobody needs to replay. */
@@ -221,17 +209,15 @@ static bool pass_record(struct nd_lane *lane, const struct ft_record *r)
 {
     uint64_t burst = r->burst;
 
-    if (burst <= atomic_load_explicit(&lane->shared->orders.covered, memory_order_acquire)) {
-        FT_COUNT(lane->shared, records_covered, 1);
+    if (burst <= FT_ORDERED(lane->shared, covered))
         return true;
-    }
     if (lane->setup.recorder) /* before packets are worked on where they lie */
         lg_recorder_record(lane->setup.recorder, lane->index, r);
     if (!(FT_PLANTED("skip-record") && burst % 16 == 9) &&
         !(burst % 64 == 33 && FT_PLANTED_ONCE("skip-once")) && !replay_or_abandon(lane, r))
         return false;
     lane->apply.last_was_chunk = false;
-    atomic_store_explicit(&lane->shared->report.executed, burst, memory_order_release);
+    FT_REPORT(lane->shared, executed, burst);
     return true;
 }
 
@@ -247,23 +233,14 @@ static bool pass_chunk(struct nd_lane *lane, const struct ft_chunk *chunk)
 /* True when the entry may be taken now. */
 static bool is_ripe(const struct nd_lane *lane, const struct ft_record *r, uint64_t upto)
 {
-    switch (ft_entry_kind(r)) {
-    case FT_ENTRY_CHUNK:
-        return ft_chunk_of(r)->cut <=
-               atomic_load_explicit(&lane->shared->orders.cut_to, memory_order_acquire);
-    case FT_ENTRY_RECORD:
-        break;
-    }
-    if (r->burst <= atomic_load_explicit(&lane->shared->orders.covered, memory_order_acquire))
-        return true;
-    return r->burst <= upto && (lane->doing != FT_LANE_REPLAY || !lane->config->protect.stores);
+    if (ft_entry_kind(r) == FT_ENTRY_CHUNK)
+        return ft_chunk_of(r)->cut <= FT_ORDERED(lane->shared, cut_to);
+    return r->burst <= FT_ORDERED(lane->shared, covered) ||
+           (r->burst <= upto && (lane->doing != FT_LANE_REPLAY || !lane->config->protect.stores));
 }
 
-/*
- * What comes next, if it may be taken now. Chunks of an incremental checkpoint lie in a ring of their own,
- * and come when theirs is the next cut; cuts have numbers without gaps, so no two rings have chunks of the
- * same one.
- */
+/* What comes next, if it may be taken now. Chunks of an incremental checkpoint lie in a ring of their own,
+ * and come when theirs is the next cut; no two rings have chunks of the same one. */
 static const struct ft_record *next_of_checkpoint(struct nd_lane *lane, uint64_t upto)
 {
     struct ft_ring *ring = &lane->shared->checkpoint;
@@ -295,49 +272,27 @@ static const struct ft_record *next_entry(struct nd_lane *lane, uint64_t upto, s
     return r;
 }
 
-/*
- * A standby's replicator acknowledges what the primary's outputs wait for. Replaying records and applying a
- * checkpoint are work for which nobody waits: where the two share a processor, the replicator comes first.
- * A takeover, which everybody waits for, gives nothing away.
- */
+/* A standby's replicator acknowledges what the primary's outputs wait for, and nobody waits for replay: where
+ * the two share a processor, the replicator comes first. A takeover, which everybody waits for, gives nothing
+ * away. */
 static void yield_to_replicator(const struct nd_lane *lane)
 {
     if (lane->doing == FT_LANE_REPLAY)
         sched_yield();
 }
 
-/* A takeover, which everybody waits for, has no end of a turn. */
-static bool turn_over(const struct nd_lane *lane)
-{
-    return lane->doing == FT_LANE_REPLAY && nd_now() - lane->now >= TURN_NS;
-}
-
-/* What a checkpoint covers lies in one piece, so nothing of it is looked at, but for how many records there
- * are. */
+/* What a checkpoint covers lies in one piece, so nothing of it is looked at. */
 static bool skip_covered(struct nd_lane *lane)
 {
     struct ft_ring *ring = &lane->shared->replay;
-    uint64_t at = atomic_load_explicit(&lane->shared->orders.covered_at, memory_order_acquire), there;
-    uint64_t covered = atomic_load_explicit(&lane->shared->orders.covered, memory_order_relaxed);
+    uint64_t at = FT_ORDERED(lane->shared, covered_at), there;
     const struct ft_record *r = ring->read < at ? ft_ring_peek(ring, &there) : NULL;
 
     if (!r || ft_entry_kind(r) != FT_ENTRY_RECORD)
         return false;
-    FT_COUNT(lane->shared, records_covered, covered + 1 - r->burst);
     ft_ring_advance(ring, at - ring->read);
     ft_ring_consume(ring);
     return true;
-}
-
-static bool pass_entry(struct nd_lane *lane, const struct ft_record *r)
-{
-    switch (ft_entry_kind(r)) {
-    case FT_ENTRY_CHUNK:
-        return pass_chunk(lane, ft_chunk_of(r));
-    case FT_ENTRY_RECORD:
-        break;
-    }
-    return pass_record(lane, r);
 }
 
 bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
@@ -351,13 +306,15 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
     if (skip_covered(lane))
         return true;
     /* A delta is applied in one go: in the middle of it the region is at no cut. */
-    for (; n == 0 || (n < RECORDS_TURN && !turn_over(lane)) || lane->apply.begun; n++) {
+    for (; n == 0 || lane->apply.begun ||
+           (n < RECORDS_TURN && (lane->doing != FT_LANE_REPLAY || nd_now() - lane->now < TURN_NS));
+         n++) {
         r = next_entry(lane, upto, &ring);
         if (nd_lane_stops(lane, r) || !r)
             break;
         uint32_t size = r->size;
 
-        if (!pass_entry(lane, r))
+        if (!(ft_entry_kind(r) == FT_ENTRY_CHUNK ? pass_chunk(lane, ft_chunk_of(r)) : pass_record(lane, r)))
             return false;
         ft_ring_advance(ring, size);
         ft_ring_consume(ring);

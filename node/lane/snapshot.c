@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A lane's side of a resync: the cut at which the replicator's snapshot begins and the stream begins anew,
- * and the copies of pending lines. Runs on the lanes' threads; the replicator reads what is copied.
+ * A lane's side of snapshots. Of a resync: the cut at which the replicator's snapshot begins and the stream
+ * begins anew, and the copies of pending lines; the replicator reads what is copied. Of the flight recorder:
+ * whether a file is due, the stop of all lanes for its snapshot, copies of some of it. Runs on the lanes'
+ * threads.
  */
 #include "node/lane/lane.h"
 #include "nflib/chain/chain.h"
+#include "node/base/clock.h"
 
 #define COPY_TURN 256u /* pending lines copied between two bursts: 16 KiB, some microseconds */
 
 bool nd_lane_snapshot_wanted(const struct nd_lane *lane)
 {
     /* Greater, not different: a cut that others asked for first may be asked of this lane a moment later. */
-    return atomic_load_explicit(&lane->shared->orders.cut, memory_order_acquire) > lane->seen.cut;
+    return FT_ORDERED(lane->shared, cut) > lane->seen.cut;
 }
 
 static void report_cut(struct nd_lane *lane)
 {
-    struct ft_lane_report *report = &lane->shared->report;
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
     atomic_store_explicit(&lane->shared->orders.logging, true, memory_order_relaxed);
-    atomic_store_explicit(&report->cut_burst, state->burst, memory_order_relaxed);
-    atomic_store_explicit(&report->cut_access, state->access - 1, memory_order_relaxed);
-    atomic_store_explicit(&report->cut_at,
-                          atomic_load_explicit(&lane->shared->log.head, memory_order_relaxed),
-                          memory_order_relaxed);
-    atomic_store_explicit(&report->cut_seen, lane->seen.cut, memory_order_release);
+    FT_REPORT(lane->shared, cut_burst, state->burst);
+    FT_REPORT(lane->shared, cut_access, state->access - 1);
+    FT_REPORT(lane->shared, cut_at, atomic_load_explicit(&lane->shared->log.head, memory_order_relaxed));
+    FT_REPORT(lane->shared, cut_seen, lane->seen.cut);
 }
 
 void nd_lane_snapshot_cut(struct nd_group *group)
@@ -35,11 +35,11 @@ void nd_lane_snapshot_cut(struct nd_group *group)
     bool begun;
 
     for (unsigned l = 0; l < group->lanes; l++) {
-        uint64_t asked = atomic_load_explicit(&group->lane[l].shared->orders.cut, memory_order_acquire);
+        uint64_t asked = FT_ORDERED(group->lane[l].shared, cut);
 
         cut = asked > cut ? asked : cut;
     }
-    released = atomic_load_explicit(&first->shared->orders.snapshot_release, memory_order_acquire);
+    released = FT_ORDERED(first->shared, snapshot_release);
     nd_lane_forget_digests(group);
     if (first->setup.recorder)
         lg_recorder_yield(first->setup.recorder); /* a standby matters more than a recording */
@@ -58,7 +58,7 @@ void nd_lane_snapshot_cut(struct nd_group *group)
 
 void nd_lane_snapshot_orders(struct nd_lane *lane)
 {
-    uint64_t released = atomic_load_explicit(&lane->shared->orders.snapshot_release, memory_order_acquire);
+    uint64_t released = FT_ORDERED(lane->shared, snapshot_release);
 
     if (released != lane->seen.snapshot_release) {
         lane->seen.snapshot_release = released;
@@ -72,7 +72,7 @@ void nd_lane_snapshot_orders(struct nd_lane *lane)
 
 bool nd_lane_snapshot_copy(struct nd_lane *lane)
 {
-    uint64_t granted = atomic_load_explicit(&lane->shared->orders.copy_granted, memory_order_relaxed);
+    uint64_t granted = FT_ORDERED(lane->shared, copy_granted);
     uint64_t left = granted > lane->snapshot_copied ? granted - lane->snapshot_copied : 0, n;
 
     if (!(atomic_load_explicit(&lane->region->tracking, memory_order_relaxed) & FT_TRACK_SNAPSHOT) ||
@@ -81,4 +81,60 @@ bool nd_lane_snapshot_copy(struct nd_lane *lane)
     n = ft_snapshot_copy(lane->region, lane->index, left < COPY_TURN ? left : COPY_TURN);
     lane->snapshot_copied += n;
     return n > 0;
+}
+
+/* All lanes are quiesced between bursts. */
+void nd_lane_begin_snapshot(struct nd_group *group)
+{
+    struct nd_lane *first = &group->lane[0];
+    struct lg_position at[FT_LANES_MAX];
+
+    if (!first->setup.recorder)
+        return;
+    for (unsigned l = 0; l < group->lanes; l++) {
+        const struct nf_lane_state *state = nf_chain_state(group->lane[l].chain);
+
+        at[l] = (struct lg_position){.burst = state->burst,
+                                     .seq = state->seq,
+                                     .time = state->time,
+                                     .access = state->access,
+                                     .outputs = state->outputs};
+    }
+    lg_recorder_begin(first->setup.recorder, at, atomic_load(first->setup.view), nd_now());
+}
+
+void nd_lane_rotate(struct nd_group *group)
+{
+    if (group->lane[0].setup.recorder)
+        lg_recorder_rotate(group->lane[0].setup.recorder);
+}
+
+/* Lane 0: live lanes come to a barrier, lanes that replay to a stop point. */
+static void want_snapshot(struct nd_lane *lane)
+{
+    struct nd_group *group = lane->group;
+
+    if (lane->doing != FT_LANE_REPLAY)
+        atomic_store_explicit(&group->snapshot_due, true, memory_order_release);
+    else if (group->lanes == 1)
+        nd_lane_begin_snapshot(group);
+    else if (FT_REPORTED(lane->shared, stop_point) == 0)
+        FT_REPORT(lane->shared, stop_point, ++lane->stop_point.asked);
+}
+
+bool nd_lane_record(struct nd_lane *lane)
+{
+    struct nd_group *group = lane->group;
+
+    /* After a divergence the state is that of no burst; while others may have stopped, it is theirs. */
+    if (!lane->setup.recorder || lane->stop_point.stopped || nd_lane_replay_aborted(lane))
+        return false;
+    /* What was done in a delta is not known; what a warm standby holds has not been done yet. */
+    if (lane->doing == FT_LANE_REPLAY && (lane->apply.last_was_chunk || lane->config->protect.stores))
+        return false;
+    if (lane->index == 0 && lg_recorder_due(lane->setup.recorder, lane->now))
+        want_snapshot(lane);
+    if (lane->doing != FT_LANE_REPLAY && atomic_load_explicit(&group->snapshot_due, memory_order_acquire))
+        nd_lane_quiesce(lane);
+    return lg_recorder_turn(lane->setup.recorder, lane->index);
 }

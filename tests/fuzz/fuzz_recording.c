@@ -107,9 +107,10 @@ static void walk(const struct lg_recording *r)
                       "a dependency to lane %u", dependency[i].lane);
         }
     }
-    FUZZ_MUST(at == r->whole && records == r->records &&
-                  memcmp(burst, r->burst, r->head.lanes * sizeof(burst[0])) == 0,
-              "%lu records, walked %lu", r->records, records);
+    FUZZ_MUST(at == r->whole && records == r->records, "%lu records, walked %lu", r->records, records);
+    for (unsigned l = 0; l < r->head.lanes; l++)
+        FUZZ_MUST(burst[l] == r->end[l].burst, "lane %u ends at burst %lu, walked %lu", l, r->end[l].burst,
+                  burst[l]);
 }
 
 static void run(const uint8_t *data, size_t size)

@@ -33,15 +33,15 @@ static uint64_t good_end;
 
 /* ---- snapshots ------------------------------------------------------------------------------------- */
 
-static void copy_arenas(bool back)
+static void copy_arenas(bool restore)
 {
     const struct ft_region *r = s.region;
 
     for (unsigned i = 0; i <= (unsigned)r->lanes * r->nfs; i++) {
         const struct ft_arena *a = &r->arenas[i];
 
-        memcpy(back ? r->base + a->offset : snapshot + a->offset,
-               back ? snapshot + a->offset : r->base + a->offset, a->used);
+        memcpy(restore ? r->base + a->offset : snapshot + a->offset,
+               restore ? snapshot + a->offset : r->base + a->offset, a->used);
     }
 }
 

@@ -108,7 +108,7 @@ static bool io_room(void *ctx, unsigned lane)
 /* The record goes to the standby as bytes, and comes back the same. */
 static void io_record(void *ctx, unsigned lane, const struct ft_record *r)
 {
-    static _Alignas(64) uint8_t back[FT_RECORD_MAX];
+    static _Alignas(64) uint8_t decoded[FT_RECORD_MAX];
     struct ft_fault fault = {""};
     struct result *to = s.result;
 
@@ -118,10 +118,10 @@ static void io_record(void *ctx, unsigned lane, const struct ft_record *r)
     long n = ft_record_encode(r, to->records + to->bytes, RECORDS - to->bytes);
 
     FUZZ_MUST(n > 0, "a stream's records are too many");
-    long m =
-        ft_record_decode(to->records + to->bytes, (size_t)n, (struct ft_record *)back, sizeof(back), &fault);
+    long m = ft_record_decode(to->records + to->bytes, (size_t)n, (struct ft_record *)decoded,
+                              sizeof(decoded), &fault);
 
-    FUZZ_MUST(m == n && memcmp(back, r, r->size) == 0, "burst %lu comes back as another: %s", r->burst,
+    FUZZ_MUST(m == n && memcmp(decoded, r, r->size) == 0, "burst %lu comes back as another: %s", r->burst,
               fault.text);
     to->bytes += (size_t)n;
 }

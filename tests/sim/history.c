@@ -6,7 +6,7 @@
 #include "tests/sim/sim.h"
 
 #include "ftcore/base/check.h"
-#include "logger/cursor.h"
+#include "logger/capture.h"
 
 #include <string.h>
 
@@ -120,12 +120,11 @@ static void run_burst(struct run *r, const struct ft_record *record)
 {
     struct nf_packet packets[NF_BURST_MAX];
     const struct nf_emitted *made;
-    struct lg_cursor cursor;
+    struct lg_cursor cursor = {.record = record};
     struct ft_fault fault;
     const void *value;
     uint32_t n, len, count;
 
-    lg_cursor_begin(&cursor, record);
     nf_chain_follow(
         r->chain, (const struct ft_dependency *)((const uint8_t *)record + ft_record_dependencies_at(record)),
         record->dependencies);

@@ -76,17 +76,17 @@ void twin_tell_executed(struct twin_life *life)
 
 static void release(struct twin_life *life)
 {
-    struct ft_held held;
+    const struct ft_held *held;
     uint64_t stable;
 
     while (stable = atomic_load_explicit(&life->shared->orders.stable, memory_order_acquire),
-           ft_hold_peek(&life->hold, stable, 1, &held)) {
+           ft_hold_ready(&life->hold, stable, 1, &held)) {
         uint64_t lease = atomic_load_explicit(&life->shared->orders.lease_until, memory_order_acquire);
 
         if (lease != FT_ALL && monotonic() >= lease)
             return;
+        atomic_store(&life->box->out_burst, held->burst);
         ft_hold_drop(&life->hold, 1);
-        atomic_store(&life->box->out_burst, held.burst);
         atomic_fetch_add(&life->box->outputs, 1);
         atomic_store_explicit(&life->shared->report.released,
                               life->state->outputs - ft_hold_count(&life->hold), memory_order_relaxed);
@@ -122,8 +122,11 @@ static void run_burst(struct twin_life *life)
     twin_make(&b, atomic_load(&life->box->seed), burst);
     if (logged) {
         lg_capture_begin(&life->capture, 0, burst, life->state->seq, b.time, b.n);
+        struct lg_inputs inputs = lg_capture_inputs(&life->capture);
+
         for (unsigned i = 0; i < b.n; i++)
-            lg_capture_input(&life->capture, b.bytes[i], b.len[i], b.len[i], 0, false);
+            lg_inputs_add(&inputs, b.bytes[i], b.len[i], b.len[i], 0, false);
+        lg_capture_inputs_end(&life->capture, &inputs);
     }
     if (atomic_load(&life->region->tracking) & FT_TRACK_SNAPSHOT)
         atomic_fetch_add(&life->box->beside_snapshot, 1);
@@ -205,9 +208,9 @@ static bool live(struct twin_life *life)
 
 static void drop_held(struct twin_life *life)
 {
-    struct ft_held held;
+    const struct ft_held *held;
 
-    while (ft_hold_peek(&life->hold, FT_ALL, 1, &held))
+    while (ft_hold_ready(&life->hold, FT_ALL, 1, &held))
         ft_hold_drop(&life->hold, 1);
 }
 

@@ -4,19 +4,18 @@
 
 #include "ftcore/base/check.h"
 #include "ftcore/region/region.h"
-#include "logger/cursor.h"
+#include "logger/capture.h"
 
 static bool replay_record(struct twin_life *life, const struct ft_record *r)
 {
     const struct ft_input *in;
-    struct lg_cursor cursor;
+    struct lg_cursor cursor = {.record = r};
     uint8_t *bytes;
 
     if (r->burst != life->state->burst + 1 || r->seq != life->state->seq || r->time < life->state->time) {
         atomic_store_explicit(&life->shared->report.diverged, true, memory_order_release);
         return false;
     }
-    lg_cursor_begin(&cursor, r);
     while ((in = lg_cursor_input(&cursor, &bytes)))
         twin_apply_input(life, bytes, in->taken, r->time);
     twin_end_burst(life, r->time, r->inputs);

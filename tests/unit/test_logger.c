@@ -4,7 +4,6 @@
  * is filled with ff bytes first, so that what capture leaves unwritten shows.
  */
 #include "tests/unit/help_record.h"
-#include "logger/cursor.h"
 #include "ftcore/base/error.h"
 #include "logger/capture.h"
 
@@ -92,12 +91,19 @@ static void invent(struct burst *b, uint64_t number, uint64_t seq, unsigned inpu
     }
 }
 
+static void input(const void *frame, uint32_t wire, uint32_t take, unsigned port, bool outside)
+{
+    struct lg_inputs inputs = lg_capture_inputs(&capture);
+
+    lg_inputs_add(&inputs, frame, wire, take, port, outside);
+    lg_capture_inputs_end(&capture, &inputs);
+}
+
 static void record(const struct burst *b)
 {
     lg_capture_begin(&capture, 3, b->number, b->seq, b->time, b->inputs);
     for (unsigned i = 0; i < b->inputs; i++)
-        lg_capture_input(&capture, b->input[i].bytes, b->input[i].wire, b->input[i].take, b->input[i].port,
-                         b->input[i].outside);
+        input(b->input[i].bytes, b->input[i].wire, b->input[i].take, b->input[i].port, b->input[i].outside);
     for (unsigned i = 0; i < b->values; i++)
         assert_int_equal(lg_capture_determinant(&capture, b->value[i], b->value_len[i]), 0);
     if (b->digested)
@@ -138,7 +144,7 @@ static void compare_inputs(struct lg_cursor *cursor, const struct burst *b)
 
 static void compare(const struct ft_record *r, const struct burst *b)
 {
-    struct lg_cursor cursor;
+    struct lg_cursor cursor = {.record = r};
     const void *value;
     uint32_t len;
 
@@ -149,7 +155,6 @@ static void compare(const struct ft_record *r, const struct burst *b)
     assert_int_equal(r->released, b->released);
     assert_int_equal(r->flags, b->digested ? FT_REC_DIGEST : 0);
     assert_int_equal(r->digest, b->digested ? b->digest : 0);
-    lg_cursor_begin(&cursor, r);
     compare_inputs(&cursor, b);
     for (unsigned i = 0; i < b->values; i++) {
         assert_false(lg_cursor_done(&cursor));
@@ -224,7 +229,7 @@ static void the_largest_burst_fits(void **state)
     fill(value, sizeof(value));
     lg_capture_begin(&capture, 3, 1, 1, 7, FT_BURST_MAX);
     for (unsigned i = 0; i < FT_BURST_MAX; i++)
-        lg_capture_input(&capture, value + i, FT_FRAME_MAX, FT_FRAME_MAX, 0, false);
+        input(value + i, FT_FRAME_MAX, FT_FRAME_MAX, 0, false);
     assert_int_equal(lg_capture_determinant(&capture, value, FT_DETERMINANTS_MAX - 3), FT_EFULL);
     assert_int_equal(lg_capture_determinant(&capture, value, FT_DETERMINANTS_MAX - 100), 0);
     assert_int_equal(lg_capture_determinant(&capture, value, 93),
@@ -244,7 +249,7 @@ static void nothing_is_seen_before_the_end(void **state)
     (void)state;
     lg_capture_begin(&capture, 0, 1, 1, 7, 1);
     assert_null(next_record());
-    lg_capture_input(&capture, "fourteen bytes", 14, 14, 0, false);
+    input("fourteen bytes", 14, 14, 0, false);
     assert_null(next_record());
     lg_capture_end(&capture, 0);
     assert_non_null(next_record());

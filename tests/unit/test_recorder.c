@@ -123,8 +123,8 @@ static void what_is_recorded_is_read(void **state)
     assert_string_equal(r.head.node, "b");
     assert_memory_equal(r.identity, RECORDER_IDENTITY, sizeof(RECORDER_IDENTITY) - 1);
     assert_int_equal(r.records, 500);
-    assert_int_equal(r.burst[0], 520);
-    assert_int_equal(r.seq[0], 2081);
+    assert_int_equal(r.end[0].burst, 520);
+    assert_int_equal(r.end[0].seq, 2081);
     snapshot_is_right(&r);
     while (lg_recording_next(&r, &at, &f)) {
         if (f.type != LG_RECORD)
@@ -167,7 +167,7 @@ static void files_are_bounded_and_go_on(void **state)
         assert_true(i == 0 || lg_recording_follows(&r[i - 1], &r[i]));
         assert_false(i > 0 && lg_recording_follows(&r[i], &r[i - 1]));
     }
-    assert_int_equal(r[3].burst[0], 8000);
+    assert_int_equal(r[3].end[0].burst, 8000);
     for (unsigned i = 0; i < n; i++)
         lg_recording_close(&r[i]);
     /* Another life goes on with the numbers, and keeps to the bound. */
@@ -211,7 +211,7 @@ static void a_slow_disk_costs_a_gap_and_a_new_snapshot(void **state)
         n--;
         rig_read(&r, serial);
         assert_true(r.head.at.burst >= last);
-        last = r.burst[0];
+        last = r.end[0].burst;
         based += r.based;
         if (r.based)
             snapshot_is_right(&r);

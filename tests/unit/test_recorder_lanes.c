@@ -107,9 +107,9 @@ static void a_snapshot_is_one_moment_of_all_lanes(void **state)
     assert_int_equal(r[0].records, 4);
     assert_int_equal(r[0].at[1].burst, 11);
     assert_int_equal(r[0].at[2].burst, 20);
-    assert_int_equal(r[0].burst[0], 1);
-    assert_int_equal(r[0].burst[1], 12);
-    assert_int_equal(r[0].burst[2], 22);
+    assert_int_equal(r[0].end[0].burst, 1);
+    assert_int_equal(r[0].end[1].burst, 12);
+    assert_int_equal(r[0].end[2].burst, 22);
     snapshot_is(&r[0], 0);
     rig_read(&r[1], 2);
     assert_true(r[1].based && r[1].ended);
@@ -164,7 +164,7 @@ static void records_stay_in_their_file(void **state)
             lg_recording_close(&next);
         } else {
             for (unsigned l = 0; l < LANES; l++)
-                assert_int_equal(r.burst[l], lanes_at[l].burst);
+                assert_int_equal(r.end[l].burst, lanes_at[l].burst);
         }
         lg_recording_close(&r);
     }
@@ -197,11 +197,11 @@ static void a_gap_in_one_lane_ends_the_file_for_all(void **state)
     lg_recorder_stop(rig.recorder, 0);
     rig_close();
     rig_read(&r, 1);
-    assert_int_equal(r.burst[2], 21);
+    assert_int_equal(r.end[2].burst, 21);
     lg_recording_close(&r);
     rig_read(&r, 2);
     assert_int_equal(r.at[2].burst, 22);
-    assert_int_equal(r.burst[2], 23);
+    assert_int_equal(r.end[2].burst, 23);
     assert_int_equal(r.at[1].burst, lanes_at[1].burst);
     lg_recording_close(&r);
 }

@@ -8,7 +8,7 @@
 #define _GNU_SOURCE /* affinity, clocks of threads */
 #include "tools/bench/slot.h"
 #include "node/base/clock.h"
-#include "node/lane/priority.h"
+#include "node/lane/lane.h"
 
 #include <signal.h>
 #include <stdio.h>

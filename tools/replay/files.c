@@ -22,7 +22,7 @@ static void report_torn_end(const struct lg_recording *r)
         return;
     fprintf(stderr, "%s: torn at offset %lu of %lu: read up to burst", r->file, r->whole, r->size);
     for (unsigned l = 0; l < r->head.lanes; l++)
-        fprintf(stderr, "%s%lu", l ? ", " : " ", r->burst[l]);
+        fprintf(stderr, "%s%lu", l ? ", " : " ", r->end[l].burst);
     fprintf(stderr, "\n");
 }
 

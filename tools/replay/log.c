@@ -232,7 +232,7 @@ static int run_files(struct nd_log *log, int *code, struct ft_fault *fault)
         *code = nd_usage("replay", "--until %lu:%lu: the log has sequence numbers of lanes 0 to %u",
                          o->until_lane, o->until_seq, log->lanes - 1);
     else if (o->until)
-        *code = check_until(log, log->files.list[log->files.count - 1].seq[o->until_lane], true);
+        *code = check_until(log, log->files.list[log->files.count - 1].end[o->until_lane].seq, true);
     if (*code)
         return 0;
     log->stopped = false;

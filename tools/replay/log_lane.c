@@ -26,12 +26,11 @@ static void keep_frame(struct nd_log_lane *l, uint64_t time, const uint8_t *fram
 /* What came in, before NFs change it where it lies. */
 static void note_inputs(const struct ft_record *r, struct nd_log_input in[])
 {
-    struct lg_cursor cursor;
+    struct lg_cursor cursor = {.record = r};
     const struct ft_input *i;
     uint8_t *bytes;
     uint32_t n = 0;
 
-    lg_cursor_begin(&cursor, r);
     while ((i = lg_cursor_input(&cursor, &bytes))) {
         in[n] = (struct nd_log_input){.lane = r->lane, .seq = r->seq + n, .time = r->time};
         in[n].in = (struct nf_packet){.data = bytes,

@@ -4,7 +4,7 @@
 #include "tools/pair/child.h"
 
 #include "ftcore/order/section.h"
-#include "logger/cursor.h"
+#include "logger/capture.h"
 #include "nflib/chain/chain.h"
 
 #include <pthread.h>
@@ -77,7 +77,7 @@ static bool follow_record(struct run *r, uint64_t burst, const struct nd_tape_bu
         r->chain, (const struct ft_dependency *)((const uint8_t *)record + ft_record_dependencies_at(record)),
         record->dependencies);
     all.answer->dependencies += record->dependencies;
-    lg_cursor_begin(&cursor, record);
+    cursor = (struct lg_cursor){.record = record};
     while ((value = lg_cursor_determinant(&cursor, &len)))
         if (nf_determinants_supply(nf_chain_determinants(r->chain), value, len) != FT_OK)
             return false;
