@@ -46,7 +46,7 @@ uint32_t nf_map_next(const struct nf_map *map,
 struct nf_pool;
 uint64_t nf_pool_bytes(uint32_t count);
 struct nf_pool *nf_pool_make(struct nf *nf, uint32_t count);
-uint32_t nf_pool_take(const struct nf *nf, struct nf_pool *pool);                  /* NF_NONE: exhausted */
+uint32_t nf_pool_take(const struct nf *nf, struct nf_pool *pool); /* NF_NONE: exhausted */
 void nf_pool_give(const struct nf *nf, struct nf_pool *pool,
                   uint32_t number); /* giving a free one is a broken invariant */
 bool nf_pool_taken(const struct nf_pool *pool, uint32_t number);
