@@ -14,7 +14,6 @@
 #define NFLIB_NF_H
 
 #include "nflib/flow/flow.h"     /* keys of flows, timeouts, texts for operators */
-#include "nflib/flow/fragment.h" /* what later fragments of a datagram belong to */
 #include "nflib/flow/table.h"    /* flows that age: map, timers and fragments together */
 #include "nflib/module/module.h" /* modules, parameters, instances, edits, counters, show */
 #include "nflib/net/packet.h"    /* packets, and rewriting them */

@@ -118,11 +118,6 @@ static void report_taken(const struct nf_pool *pool, uint32_t number)
     report_pool(pool, number, nf_backend->store.take);
 }
 
-static void report_picked(const struct nf_pool *pool, uint32_t number)
-{
-    report_pool(pool, number, nf_backend->store.pick);
-}
-
 static void report_given(const struct nf_pool *pool, uint32_t number)
 {
     report_pool(pool, number, nf_backend->store.give);
@@ -189,7 +184,6 @@ const struct nf_watch nf_backend_watcher = {
     .changed = report_change,
     .read = report_read,
     .taken = report_taken,
-    .picked = report_picked,
     .given = report_given,
 };
 

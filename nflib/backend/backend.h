@@ -10,7 +10,7 @@
  *   an edit of an entry       SET of the whole value at the burst's end; a GET before it, unless the burst
  *                             has read or written the entry already; a DEL where it was removed
  *   a pool                    the list of free numbers: taking one pops it, giving one back pushes it
- *   a shared word, a counter  each addition is one operation, or a read and a write (`offload`)
+ *   a shared word             each addition is one operation, or a read and a write (`offload`)
  *   anything else edited      its line, SET at the burst's end
  *
  * Not reported, so free for the store: what can be made anew from the rest (hash buckets, free slots, timers,
@@ -42,10 +42,8 @@ struct nf_store {
     void (*set)(void *ctx, const void *key, uint32_t key_len, const void *value, uint32_t len);
     void (*del)(void *ctx, const void *key, uint32_t key_len);
     void (*add)(void *ctx, const void *key, uint32_t key_len, int64_t n, uint64_t sum);
-    /* Lists of numbers. take: the first, which must be `number` (NF_NONE: empty); pick: this one, from the
-     * middle; give: to the end. */
+    /* Lists of numbers. take: the first, which must be `number` (NF_NONE: empty); give: to the end. */
     void (*take)(void *ctx, const void *key, uint32_t key_len, uint32_t number);
-    void (*pick)(void *ctx, const void *key, uint32_t key_len, uint32_t number);
     void (*give)(void *ctx, const void *key, uint32_t key_len, uint32_t number);
     void (*clear)(void *ctx);                 /* a new chain: deletes all keys; its state follows */
     void (*loaded)(void *ctx);                /* the new chain's state is whole */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a chain's configuration asks of its region, before there is a chain. No state. */
 #include "nflib/chain/chain.h"
-#include "nflib/chain/parts.h"
 #include "nflib/shared/shared.h"
 
 #define ARENA_SLACK 8192u /* counters' and root's rounding to lines */

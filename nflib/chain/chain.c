@@ -9,7 +9,6 @@
 #include "ftcore/base/draw.h"
 #include "ftcore/region/audit.h"
 #include "nflib/backend/backend.h"
-#include "nflib/chain/parts.h"
 #include "nflib/chain/payload_guard.h"
 #include "nflib/shared/shared.h"
 

@@ -126,4 +126,11 @@ bool nf_chain_reads_payload(const struct nf_chain_config *config);
  */
 uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint32_t cap);
 
+/* ---- of nflib/chain ---------------------------------------------------------------------------- */
+
+/* Counters that the module has names for. */
+uint32_t nf_chain_counters(const struct nf_module *module);
+/* Opens the coming burst for a command. One was opened already: a broken invariant. */
+void nf_chain_open(struct nf_chain *chain);
+
 #endif

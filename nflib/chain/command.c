@@ -2,7 +2,6 @@
 /* An operator's change, "set NF KEY=VALUE" or "clear NF [KEY]": read, and given to the NF. Run by the lane.
  */
 #include "nflib/chain/chain.h"
-#include "nflib/chain/parts.h"
 
 #include <string.h>
 

@@ -6,7 +6,80 @@
 
 #include <string.h>
 
-#define TICK (NF_SECOND / 10) /* of a flow's timer */
+#define TICK          (NF_SECOND / 10) /* of a flow's timer */
+#define FRAGMENT_LIFE (30 * NF_SECOND)
+
+/* What a datagram's fragments have in common as they arrive. 12 bytes, no padding. */
+struct nf_fragment_key {
+    uint32_t saddr, daddr;
+    uint16_t id;
+    uint8_t proto;
+    uint8_t side;
+};
+
+struct nf_fragments {
+    struct nf_map *map; /* nf_fragment_key to the word */
+    struct nf_wheel *wheel;
+    uint32_t base;
+};
+
+static uint64_t fragments_bytes(uint32_t capacity)
+{
+    return sizeof(struct nf_fragments) + FT_LINE +
+           nf_map_bytes(capacity, sizeof(struct nf_fragment_key), sizeof(uint32_t));
+}
+
+static struct nf_fragments *make_fragments(struct nf *nf, uint32_t capacity, struct nf_wheel *wheel,
+                                           uint32_t base)
+{
+    struct nf_fragments *f = ft_arena_alloc(nf->arena, sizeof(*f));
+    struct nf_map *map = nf_map_make(nf, capacity, sizeof(struct nf_fragment_key), sizeof(uint32_t));
+    if (!f || !map)
+        return NULL;
+    f = NF_EDIT(nf, f);
+    f->map = map;
+    f->wheel = wheel;
+    f->base = base;
+    return f;
+}
+
+static struct nf_fragment_key key_of(const struct nf_packet *p)
+{
+    return (struct nf_fragment_key){p->saddr, p->daddr, p->frag_id, p->proto, p->side};
+}
+
+bool nf_fragments_note(const struct nf *nf, struct nf_fragments *fragments, const struct nf_packet *p,
+                       uint32_t word, uint64_t now)
+{
+    struct nf_fragment_key key = key_of(p);
+    uint32_t slot = nf_map_find(fragments->map, &key);
+    if (slot == NF_NONE)
+        slot = nf_map_add(nf, fragments->map, &key);
+    if (slot == NF_NONE)
+        return false;
+    *(uint32_t *)nf_edit(nf, nf_map_value(fragments->map, slot), sizeof(word)) = word;
+    nf_wheel_set(nf, fragments->wheel, fragments->base + slot, now + FRAGMENT_LIFE);
+    return true;
+}
+
+bool nf_fragments_find(const struct nf_fragments *fragments, const struct nf_packet *p, uint32_t *word)
+{
+    struct nf_fragment_key key = key_of(p);
+    uint32_t slot = nf_map_find(fragments->map, &key);
+    if (slot == NF_NONE)
+        return false;
+    *word = *(const uint32_t *)nf_map_value(fragments->map, slot);
+    return true;
+}
+
+void nf_fragments_clear(const struct nf *nf, struct nf_fragments *fragments)
+{
+    uint32_t slot = 0;
+    while ((slot = nf_map_next(fragments->map, slot)) != NF_NONE) {
+        nf_wheel_cancel(nf, fragments->wheel, fragments->base + slot);
+        nf_map_remove(nf, fragments->map, slot++);
+    }
+}
 
 static uint64_t end_of(const struct nf_flows *flows, const struct nf_flow *flow)
 {
@@ -17,7 +90,7 @@ uint64_t nf_flows_bytes(const struct nf_flows_config *config, uint32_t value_siz
 {
     return nf_map_bytes(config->max_flows, sizeof(struct nf_flow_key), value_size) +
            nf_wheel_bytes(config->max_flows + config->max_fragments + timers) +
-           (config->max_fragments ? nf_fragments_bytes(config->max_fragments) : 0);
+           (config->max_fragments ? fragments_bytes(config->max_fragments) : 0);
 }
 
 bool nf_flows_make(struct nf *nf, struct nf_flows *flows, const struct nf_flows_config *config,
@@ -26,7 +99,7 @@ bool nf_flows_make(struct nf *nf, struct nf_flows *flows, const struct nf_flows_
     flows->map = nf_map_make(nf, config->max_flows, sizeof(struct nf_flow_key), value_size);
     flows->wheel = nf_wheel_make(nf, config->max_flows + config->max_fragments + timers, TICK);
     if (config->max_fragments)
-        flows->fragments = nf_fragments_make(nf, config->max_fragments, flows->wheel, config->max_flows);
+        flows->fragments = make_fragments(nf, config->max_fragments, flows->wheel, config->max_flows);
     flows->max_flows = config->max_flows;
     memcpy(flows->timeouts, config->timeouts, sizeof(flows->timeouts));
     return flows->map && flows->wheel && (flows->fragments || !config->max_fragments);
@@ -65,7 +138,7 @@ static void sort_due(const struct nf *nf, const struct nf_flows *flows, uint64_t
         if (end > now)
             nf_wheel_set(nf, flows->wheel, number, end);
         else if (number >= flows->max_flows && flows->fragments)
-            nf_fragments_due(nf, flows->fragments, number);
+            nf_map_remove(nf, flows->fragments->map, number - flows->max_flows);
         else
             due->slots[due->count++] = number;
     }

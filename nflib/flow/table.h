@@ -10,8 +10,25 @@
 #define NFLIB_FLOW_TABLE_H
 
 #include "nflib/flow/flow.h"
-#include "nflib/flow/fragment.h"
 #include "nflib/net/tcp.h"
+
+/* ---- fragments --------------------------------------------------------------------------------- */
+
+/*
+ * The first fragment carries the ports, so an NF judges it and notes here what became of it; the later ones
+ * of the same datagram are looked up and treated alike. Entries go after 30 s. Fragments that overtake their
+ * first one are unknown: no packet is delayed. A wheel carries the timers, as numbers base … base+capacity-1.
+ */
+struct nf_fragments;
+/* True and the word noted, or false when the first fragment has not been seen. */
+bool nf_fragments_find(const struct nf_fragments *fragments, const struct nf_packet *p, uint32_t *word);
+/* Forgets all. */
+void nf_fragments_clear(const struct nf *nf, struct nf_fragments *fragments);
+/* For nf_flows_note. Replaces what an earlier datagram of the same key left. False: full. */
+bool nf_fragments_note(const struct nf *nf, struct nf_fragments *fragments, const struct nf_packet *p,
+                       uint32_t word, uint64_t now);
+
+/* ---- flows ------------------------------------------------------------------------------------- */
 
 /* In the NF's config struct. */
 struct nf_flows_config {

@@ -11,6 +11,22 @@
 #include <stddef.h>
 #include <string.h>
 
+/* One's complement sums do not depend on byte order, so words are taken as they lie in memory. */
+uint16_t nf_checksum(const void *data, uint32_t n)
+{
+    const uint8_t *at = data;
+    uint64_t sum = 0;
+    for (; n >= 4; at += 4, n -= 4)
+        sum += nf_get32(at);
+    if (n & 2)
+        sum += nf_get16(at);
+    if (n & 1)
+        sum += at[n - 1];
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)~sum;
+}
+
 static bool has_echo_id(uint8_t icmp_type)
 {
     return icmp_type == 0 || icmp_type == 8;

@@ -22,6 +22,9 @@
 #include <immintrin.h>
 #include <string.h>
 
+/* The process's one watcher of state types. Written before a chain is made, read by lanes. */
+const struct nf_watch *nf_watch;
+
 #define SLOTS        8u /* in a bucket */
 #define SLOTS_FILLED 4u /* of them at capacity, on average: then one bucket in fifty is passed over */
 

@@ -37,29 +37,16 @@ struct nf_pool *nf_pool_make(struct nf *nf, uint32_t count)
     return pool;
 }
 
-static void take_number(const struct nf *nf, struct nf_pool *pool, uint32_t number)
-{
-    nf_list_remove(nf, list_of(pool), number);
-    (*NF_EDIT(nf, &pool->free))--;
-}
-
 uint32_t nf_pool_take(const struct nf *nf, struct nf_pool *pool)
 {
     uint32_t number = nf_list_first(list_of(pool));
 
-    if (number != NF_NONE)
-        take_number(nf, pool, number);
+    if (number != NF_NONE) {
+        nf_list_remove(nf, list_of(pool), number);
+        (*NF_EDIT(nf, &pool->free))--;
+    }
     NF_WATCH(taken, pool, number);
     return number;
-}
-
-int nf_pool_take_this(const struct nf *nf, struct nf_pool *pool, uint32_t number)
-{
-    if (nf_pool_taken(pool, number))
-        return FT_EBUSY;
-    take_number(nf, pool, number);
-    NF_WATCH(picked, pool, number);
-    return 0;
 }
 
 void nf_pool_give(const struct nf *nf, struct nf_pool *pool, uint32_t number)

@@ -41,44 +41,12 @@ uint32_t nf_map_capacity(const struct nf_map *map);
 uint32_t nf_map_next(const struct nf_map *map,
                      uint32_t slot); /* first used slot >= slot, NF_NONE at the end */
 
-/* set: a map without values. */
-struct nf_set;
-uint64_t nf_set_bytes(uint32_t capacity, uint32_t key_size);
-struct nf_set *nf_set_make(struct nf *nf, uint32_t capacity, uint32_t key_size);
-bool nf_set_has(const struct nf_set *set, const void *key);
-int nf_set_add(const struct nf *nf, struct nf_set *set,
-               const void *key); /* 0, FT_EBUSY: there already, FT_EFULL */
-int nf_set_remove(const struct nf *nf, struct nf_set *set, const void *key); /* 0 or FT_ENOENT */
-uint32_t nf_set_count(const struct nf_set *set);
-
-/* countermap: packets and bytes per key. */
-struct nf_countermap;
-struct nf_counts {
-    uint64_t packets, bytes, first, last; /* first and last: chain time */
-};
-uint64_t nf_countermap_bytes(uint32_t capacity, uint32_t key_size);
-struct nf_countermap *nf_countermap_make(struct nf *nf, uint32_t capacity, uint32_t key_size);
-/* Adds one packet of `bytes`; makes the key when it is new. Slot, or NF_NONE when there is no room for a new
- * key. */
-uint32_t nf_countermap_add(const struct nf *nf, struct nf_countermap *map, const void *key, uint64_t bytes,
-                           uint64_t now);
-const struct nf_counts *nf_countermap_get(const struct nf_countermap *map, uint32_t slot);
-struct nf_map *nf_countermap_map(struct nf_countermap *map);
-
-/* counter: one number with a line of its own. */
-struct nf_counter;
-uint64_t nf_counter_bytes(void);
-struct nf_counter *nf_counter_make(struct nf *nf);
-void nf_counter_add(const struct nf *nf, struct nf_counter *counter, uint64_t n);
-uint64_t nf_counter_get(const struct nf_counter *counter);
-
 /* pool: numbers 0 … count-1, each free or taken; given out oldest-freed first, so a number rests before it is
  * used again. */
 struct nf_pool;
 uint64_t nf_pool_bytes(uint32_t count);
 struct nf_pool *nf_pool_make(struct nf *nf, uint32_t count);
-uint32_t nf_pool_take(const struct nf *nf, struct nf_pool *pool);                  /* NF_NONE: exhausted */
-int nf_pool_take_this(const struct nf *nf, struct nf_pool *pool, uint32_t number); /* 0 or FT_EBUSY */
+uint32_t nf_pool_take(const struct nf *nf, struct nf_pool *pool); /* NF_NONE: exhausted */
 void nf_pool_give(const struct nf *nf, struct nf_pool *pool,
                   uint32_t number); /* giving a free one is a broken invariant */
 bool nf_pool_taken(const struct nf_pool *pool, uint32_t number);

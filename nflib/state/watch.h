@@ -22,8 +22,7 @@ struct nf_watch {
     void (*found)(const struct nf_map *map, const void *key, uint32_t slot); /* a lookup and its result */
     void (*changed)(const struct nf_map *map, const void *key); /* added, or about to be removed */
     void (*read)(const uint64_t *word);
-    void (*taken)(const struct nf_pool *pool, uint32_t number);  /* the first; NF_NONE: the pool is empty */
-    void (*picked)(const struct nf_pool *pool, uint32_t number); /* this one, from the middle */
+    void (*taken)(const struct nf_pool *pool, uint32_t number); /* the first; NF_NONE: the pool is empty */
     void (*given)(const struct nf_pool *pool, uint32_t number);
 };
 

@@ -129,15 +129,6 @@ static void take(void *ctx, const void *key, uint32_t key_len, uint32_t number)
                  nd_wire_hash(taken.data, taken.len), !r->options.cache);
 }
 
-static void pick(void *ctx, const void *key, uint32_t key_len, uint32_t number)
-{
-    char text[24];
-    const struct nd_wire_arg args[] = {
-        ND_WIRE_TEXT("LREM"), {key, key_len}, ND_WIRE_TEXT("1"), decimal(text, number)};
-
-    send_command(ctx, args, 4, ND_WANT_THIS_NUMBER, 1, false);
-}
-
 static void give(void *ctx, const void *key, uint32_t key_len, uint32_t number)
 {
     char text[24];
@@ -229,7 +220,6 @@ static int put_together(struct nd_redis *r, struct ft_fault *fault)
                                    .del = del,
                                    .add = add,
                                    .take = take,
-                                   .pick = pick,
                                    .give = give,
                                    .clear = clear,
                                    .loaded = loaded,

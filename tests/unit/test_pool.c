@@ -113,10 +113,7 @@ static void pool_step(const struct help_nf *h, struct nf_pool *pool, struct orde
     if (kind == 0 && !has(resting, number)) {
         nf_pool_give(h->nf, pool, number);
         in(resting, number);
-    } else if (kind == 1) {
-        assert_int_equal(nf_pool_take_this(h->nf, pool, number), has(resting, number) ? 0 : FT_EBUSY);
-        out(resting, number);
-    } else if (kind > 1) {
+    } else if (kind > 0) {
         assert_int_equal(nf_pool_take(h->nf, pool), resting->n ? resting->list[0] : NF_NONE);
         if (resting->n)
             out(resting, resting->list[0]);
