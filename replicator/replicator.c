@@ -54,7 +54,7 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
 {
     struct ft_event event = {.kind = FT_EV_MESSAGE, .now = rp->now, .message = m};
     struct ft_fault fault;
-    uint64_t snapshots = rp->core.snapshots;
+    uint64_t snapshots = rp->core.snapshots, malformed = rp->core.malformed.count;
     bool stream = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA;
     int error = 0;
 
@@ -69,7 +69,7 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
     rp_step(rp, &event);
     if (rp->core.snapshots != snapshots)
         rp_receiver_reset(rp, m);
-    if (error || !rp->core.peer.known)
+    if (rp->core.malformed.count != malformed || !rp->core.peer.known)
         return;
     if (m->type == FT_MSG_VERDICT && ft_core_primary(&rp->core) && m->view == rp->core.view &&
         m->lane < rp->lanes)

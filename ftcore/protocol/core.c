@@ -3,7 +3,7 @@
  * The protocol core: dispatch of events, the heads of messages, and the invariants that hold after every
  * step. The files of ftcore/protocol/ own struct ft_core together, and nobody else writes to it. They are one
  * unit and call each other (parts.h): join.c decides who reigns, primary.c, standby.c and handover.c are the
- * roles, resync.c brings a standby up to date.
+ * roles, ack.c is the acknowledgement, resync.c brings a standby up to date.
  */
 #include "ftcore/protocol/parts.h"
 #include "ftcore/base/plant.h"
@@ -193,10 +193,9 @@ static void handle_connected(struct ft_core *core, uint64_t greeted, struct ft_a
     core->peer.asked = m->sent;
 }
 
-static void handle_malformed(struct ft_core *core, const char *text, struct ft_actions *actions)
+/* The connection gave what cannot be: whoever is at its other end is not believed any more. */
+static void give_up_connection(struct ft_core *core, const char *text, struct ft_actions *actions)
 {
-    core->malformed.count++;
-    snprintf(core->malformed.text, sizeof(core->malformed.text), "%s", text);
     if (ft_core_primary(core)) {
         ft_primary_malformed(core, text, actions);
         return;
@@ -205,6 +204,13 @@ static void handle_malformed(struct ft_core *core, const char *text, struct ft_a
     ft_peer_gone(core);
     ft_join_again(core, actions, text);
     ft_act(actions, FT_ACT_CLOSE);
+}
+
+static void handle_malformed(struct ft_core *core, const char *text, struct ft_actions *actions)
+{
+    core->malformed.count++;
+    snprintf(core->malformed.text, sizeof(core->malformed.text), "%s", text);
+    give_up_connection(core, text, actions);
 }
 
 /* What every message means, whatever its type. False: it ends here. */
@@ -257,7 +263,7 @@ static void handle_message(struct ft_core *core, const struct ft_message *m, str
         if (core->peer.greeted)
             ft_join_prove(core, m, actions);
         else if (!core->refused)
-            handle_malformed(core, "a message before the hello", actions);
+            give_up_connection(core, "a message before the hello", actions); /* a stranger's: not counted */
         return;
     }
     if (m->type == FT_MSG_HELLO || m->type == FT_MSG_REFUSE) {

@@ -54,6 +54,14 @@ void ft_primary_malformed(struct ft_core *core, const char *text, struct ft_acti
 /* ns without a message, at most since `since`; time that this node slept does not count */
 uint64_t ft_primary_silent(const struct ft_core *core, uint64_t since);
 void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
+
+/* protocol/ack.c */
+void ft_ack_send(struct ft_core *core, struct ft_actions *actions);
+bool ft_ack_replay_untold(const struct ft_core *core);
+bool ft_ack_is_late(const struct ft_core *core); /* it was replayed some time ago, and no ACK says so */
+void ft_ack_consider(struct ft_core *core, struct ft_actions *actions); /* sends one if it is due */
+void ft_ack_receive(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
+void ft_ack_renew_lease(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_ack_guard(struct ft_core *core, struct ft_actions *actions); /* guards the gate from now on */
 uint64_t ft_ack_lease(const struct ft_core *core);                   /* end of the lease, ns; 0: none */
 

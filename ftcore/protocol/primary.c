@@ -161,61 +161,6 @@ void ft_primary_malformed(struct ft_core *core, const char *text, struct ft_acti
     ft_act(actions, FT_ACT_CLOSE);
 }
 
-uint64_t ft_ack_lease(const struct ft_core *core)
-{
-    uint32_t lease = core->config.lease_ms;
-
-    if (FT_PLANTED("long-lease"))
-        lease = core->config.solo_after_ms;
-    return core->ready_echo ? core->ready_echo + ft_ms(lease) : 0;
-}
-
-void ft_ack_guard(struct ft_core *core, struct ft_actions *actions)
-{
-    struct ft_action *action = ft_act(actions, FT_ACT_GATE);
-
-    core->guarded = true;
-    core->solo = false;
-    action->gate = FT_GATE_GUARDED;
-    action->lease_until = ft_ack_lease(core);
-    memcpy(action->vector, core->peer_closed, sizeof(action->vector));
-}
-
-static void receive_ack(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
-{
-    bool early = core->resync == FT_RESYNC_CUT || core->resync == FT_RESYNC_SNAPSHOT;
-    bool first = core->resync == FT_RESYNC_CATCHUP || core->resync == FT_RESYNC_SWITCH;
-
-    /* What is left in the connection of an earlier resync must not count: its `taken` ran on another scale,
-     * and its sender has forgotten since what it acknowledged. */
-    if (early || m->echo < core->begun || (first && m->state != FT_SYNCING) || core->cut_off ||
-        (!core->resync && !core->guarded))
-        return;
-    for (unsigned l = 0; l < core->config.lanes; l++) {
-        core->peer_closed[l] = ft_later(core->peer_closed[l], m->burst[l]);
-        core->peer_replayed[l] = ft_later(core->peer_replayed[l], m->replayed[l]);
-        core->peer_taken[l] = ft_later(core->peer_taken[l], m->taken[l]);
-    }
-    ft_resync_caught_up(core, actions);
-}
-
-static void renew_lease(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
-{
-    uint64_t old = core->ready_echo;
-
-    ft_resync_ready(core);
-    if (!core->guarded || core->cut_off || core->resync)
-        return;
-    if (m->echo > core->ready_echo)
-        core->ready_echo = FT_PLANTED("lease-from-answer") ? core->now : m->echo;
-    if (core->now < ft_ack_lease(core) && core->state != FT_PROTECTED) {
-        if (old)
-            core->false_alarms++;
-        ft_become(core, actions, FT_PROTECTED, old ? "the standby answers again" : "the standby is ready");
-    }
-    ft_ack_guard(core, actions);
-}
-
 /* ---- events ------------------------------------------------------------------------------------ */
 
 void ft_primary_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
@@ -227,7 +172,7 @@ void ft_primary_message(struct ft_core *core, const struct ft_message *m, struct
     }
     switch (m->type) {
     case FT_MSG_ACK:
-        receive_ack(core, m, actions);
+        ft_ack_receive(core, m, actions);
         break;
     case FT_MSG_ASK:
         ft_handover_begin(core, actions);
@@ -240,7 +185,7 @@ void ft_primary_message(struct ft_core *core, const struct ft_message *m, struct
     }
     /* Whatever its type, a message of a READY standby is an answer. */
     if (m->state == FT_READY)
-        renew_lease(core, m, actions);
+        ft_ack_renew_lease(core, m, actions);
     else
         ft_primary_powerless(core, m, actions);
 }

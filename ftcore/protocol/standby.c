@@ -5,61 +5,11 @@
  * The right comes from the primary's own answers: it ends promote_within_ms after we sent the last message
  * that the primary answered. A standby that slept, or only lost its link, finds its right gone and joins
  * again; it never promotes a stale state.
- *
- * An ACK says which bursts the standby holds (the closed set), which it has replayed, and how many bytes of
- * records it has replayed, which are the primary's credit.
  */
 #include "ftcore/protocol/parts.h"
 #include "ftcore/base/plant.h"
 
 #include <string.h>
-
-/* The standby acknowledges at once when so many bytes were replayed: they are the primary's credit. */
-#define ACK_TAKEN (256u << 10)
-/* ns after an ACK when less is worth one: a primary that waits for us to catch up has nothing else to hear */
-#define ACK_SOON 250000u
-
-static void send_ack(struct ft_core *core, struct ft_actions *actions)
-{
-    struct ft_message *m = ft_say(core, actions, FT_MSG_ACK);
-
-    memcpy(m->burst, core->closed, sizeof(m->burst));
-    memcpy(m->replayed, core->replayed, sizeof(m->replayed));
-    memcpy(m->taken, core->taken, sizeof(m->taken));
-    memcpy(core->acked, core->closed, sizeof(core->acked));
-    memcpy(core->acked_replayed, core->replayed, sizeof(core->acked_replayed));
-    memcpy(core->acked_taken, core->taken, sizeof(core->acked_taken));
-    core->acked_at = core->now;
-}
-
-static bool replay_untold(const struct ft_core *core)
-{
-    for (unsigned l = 0; l < core->config.lanes; l++)
-        if (core->replayed[l] != core->acked_replayed[l] || core->taken[l] != core->acked_taken[l])
-            return true;
-    return false;
-}
-
-static bool ack_is_late(const struct ft_core *core)
-{
-    return core->now - core->acked_at >= ACK_SOON && replay_untold(core);
-}
-
-/*
- * Each step counts while catching up, since the primary waits to see the standby close. What came and closed
- * nothing is acknowledged as well: the primary may hold its next message until this one has been received.
- */
-static void consider_ack(struct ft_core *core, struct ft_actions *actions)
-{
-    bool due = core->state == FT_SYNCING || core->peer.newest > core->echoed || ack_is_late(core);
-
-    if (!core->snapshot_whole || (core->state != FT_SYNCING && core->state != FT_READY))
-        return;
-    for (unsigned l = 0; l < core->config.lanes; l++)
-        due |= core->closed[l] != core->acked[l] || core->taken[l] - core->acked_taken[l] >= ACK_TAKEN;
-    if (due)
-        send_ack(core, actions);
-}
 
 /* Silence counts from our own last answer, since the primary's lease may run on from there; and not while we
  * slept. */
@@ -117,7 +67,7 @@ static void consider_ready(struct ft_core *core, struct ft_actions *actions)
           ft_reached(core, core->closed, core->hold)))) {
         ft_become(core, actions, FT_READY, "%s all that the primary holds from",
                   core->config.warm ? "stored" : "replayed");
-        send_ack(core, actions);
+        ft_ack_send(core, actions);
     }
 }
 
@@ -169,7 +119,7 @@ void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct
             break;
         core->snapshot_whole = true;
         ft_order(core, actions, FT_LANE_REPLAY);
-        send_ack(core, actions);
+        ft_ack_send(core, actions);
         break;
     case FT_MSG_HOLDING:
         if (core->state != FT_SYNCING)
@@ -180,8 +130,8 @@ void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct
         break;
     case FT_MSG_BEAT:
         /* The last of the replay is worth no message of its own, and must not stay untold. */
-        if (core->snapshot_whole && replay_untold(core))
-            send_ack(core, actions);
+        if (core->snapshot_whole && ft_ack_replay_untold(core))
+            ft_ack_send(core, actions);
         else if (core->state == FT_READY || core->state == FT_SYNCING)
             ft_say(core, actions, FT_MSG_BEAT);
         break;
@@ -226,7 +176,7 @@ void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct
 {
     switch (event->kind) {
     case FT_EV_LANES:
-        consider_ack(core, actions);
+        ft_ack_consider(core, actions);
         break;
     case FT_EV_STEERED:
         if (core->state == FT_READY && core->peer.known)
@@ -269,7 +219,7 @@ void ft_standby_time(struct ft_core *core, struct ft_actions *actions)
         return;
     if (core->now >= ft_standby_patience(core)) {
         ft_standby_promote(core, "silence", actions);
-    } else if (core->peer.known && ack_is_late(core)) {
-        send_ack(core, actions);
+    } else if (core->peer.known && ft_ack_is_late(core)) {
+        ft_ack_send(core, actions);
     }
 }

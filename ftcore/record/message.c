@@ -75,7 +75,7 @@ const struct ft_shape ft_shapes[FT_MSG_TYPES] = {
         },
     [FT_MSG_BEAT] = {"BEAT", {{0}}},
     [FT_MSG_SNAPSHOT_BEGIN] = {"SNAPSHOT_BEGIN", {{PER_LANE(burst)}, {PER_LANE(access)}}},
-    [FT_MSG_SNAPSHOT] = {"BASE", {{PLAIN("bulk", FT_K_BULK)}}},
+    [FT_MSG_SNAPSHOT] = {"SNAPSHOT", {{PLAIN("bulk", FT_K_BULK)}}},
     [FT_MSG_SNAPSHOT_END] = {"SNAPSHOT_END", {{0}}},
     [FT_MSG_LOG] = {"LOG", {{PLAIN("bulk", FT_K_BULK)}}},
     [FT_MSG_ACK] = {"ACK", {{PER_LANE(burst)}, {PER_LANE(replayed)}, {PER_LANE(taken)}}},
