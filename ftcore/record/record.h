@@ -99,7 +99,7 @@ struct ft_record {
     NUMBER(struct ft_record, inputs, "inputs", 0, FT_BURST_MAX)                                              \
     NUMBER(struct ft_record, bytes, "bytes", 0, FT_BYTES_MAX)                                                \
     NUMBER(struct ft_record, dependencies, "dependencies", 0, FT_DEPENDENCIES_MAX)                           \
-    NUMBER(struct ft_record, determinants, "values", 0, FT_DETERMINANTS_MAX)
+    NUMBER(struct ft_record, determinants, "determinants", 0, FT_DETERMINANTS_MAX)
 
 static inline enum ft_entry_kind ft_entry_kind(const struct ft_record *entry)
 {

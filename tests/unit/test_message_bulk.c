@@ -103,24 +103,24 @@ static void a_large_bulk_has_several_blocks(void **state)
         assert_int_equal(m.bulk[i], 'a');
     message_begin(8, 1, FT_MSG_SNAPSHOT, 5);
     message_put(65637), message_put_bytes(blocks, len);
-    message_refused(1, "offset 298: BASE block gives 100 bytes, expected 101");
+    message_refused(1, "offset 298: SNAPSHOT block gives 100 bytes, expected 101");
     message_begin(8, 1, FT_MSG_SNAPSHOT, 5);
     message_put(65536 * 2 + 100), message_put_bytes(blocks, len);
-    message_refused(1, "offset 298: BASE block gives 100 bytes, expected 65536");
+    message_refused(1, "offset 298: SNAPSHOT block gives 100 bytes, expected 65536");
     message_begin(8, 1, FT_MSG_SNAPSHOT, 5);
     message_put(65636), message_put_bytes(blocks, len - LZ4_LEN);
-    message_refused(1, "offset 298: BASE block of 11 bytes, expected at most 0");
+    message_refused(1, "offset 298: SNAPSHOT block of 11 bytes, expected at most 0");
     message_begin(8, 1, FT_MSG_SNAPSHOT, 5);
     message_put(65636), message_put_bytes(blocks, len - LZ4_LEN - 1);
-    message_refused(1, "offset 294: BASE blocks end, expected 100 bytes more of bulk");
+    message_refused(1, "offset 294: SNAPSHOT blocks end, expected 100 bytes more of bulk");
     message_begin(8, 1, FT_MSG_SNAPSHOT, 5);
     blocks[len] = 0;
     message_put(65636), message_put_bytes(blocks, len + 1);
-    message_refused(1, "offset 309: BASE 1 bytes behind the blocks");
+    message_refused(1, "offset 309: SNAPSHOT 1 bytes behind the blocks");
     memcpy(blocks, &wrong, 4);
     message_begin(8, 1, FT_MSG_SNAPSHOT, 5);
     message_put(65636), message_put_bytes(blocks, len);
-    message_refused(1, "offset 27: BASE block of 300 bytes, expected at most 282");
+    message_refused(1, "offset 27: SNAPSHOT block of 300 bytes, expected at most 282");
     /* Content that repeats itself over more than a block's table: each block is compressed by itself. */
     m = (struct ft_message){
         .type = FT_MSG_SNAPSHOT, .state = FT_READY, .bulk = message_content, .bulk_len = 200000};
@@ -161,13 +161,13 @@ static void impossible_bulks_are_refused_by_name(void **state)
     message_refused(1, "offset 15: LOG size of bulk is 2097153, expected at most 2097152");
     message_begin(8, 1, FT_MSG_SNAPSHOT, 5);
     message_put(0), message_put_raw("\xc6\x00\x20\x00\x01", 5);
-    message_refused(1, "offset 16: BASE bulk has 2097153 bytes, expected 0 to 2097152");
+    message_refused(1, "offset 16: SNAPSHOT bulk has 2097153 bytes, expected 0 to 2097152");
     message_begin(8, 1, FT_MSG_SNAPSHOT, 5);
     message_put(0), message_put_raw("\xc5\x01\x00xyz", 6);
-    message_refused(1, "offset 16: BASE bulk has 3 bytes, expected 256");
+    message_refused(1, "offset 16: SNAPSHOT bulk has 3 bytes, expected 256");
     message_begin(8, 1, FT_MSG_SNAPSHOT, 5);
     message_put(0), message_put_text("x", 1);
-    message_refused(1, "offset 16: BASE bulk begins with byte a1 and 1 follow, expected bytes");
+    message_refused(1, "offset 16: SNAPSHOT bulk begins with byte a1 and 1 follow, expected bytes");
     message_begin(8, 1, FT_MSG_LOG, 5);
     message_put(0), message_put_bytes("", 0);
     message_accepted(1, &m);

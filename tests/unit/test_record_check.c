@@ -52,7 +52,7 @@ static void impossible_records_in_memory_are_refused_by_name(void **state)
     rec->dependencies = 1025;
     check_refuses(size, "dependencies is 1025");
     rec->determinants = UINT32_MAX;
-    check_refuses(size, "values is 4294967295");
+    check_refuses(size, "determinants is 4294967295");
     rec->bytes = UINT32_MAX;
     check_refuses(size, "bytes is 4294967295");
     rec->access = UINT64_MAX - 19;

@@ -78,8 +78,8 @@ static void impossible_heads_are_refused_by_name(void **state)
                    "dependencies is 1025, expected 0 to 1024");
     hostile_number(DEPENDENCIES, 65536, FT_EMALFORMED, "dependencies is 65536");
     hostile_number(DETERMINANTS, FT_DETERMINANTS_MAX + 1, FT_EMALFORMED,
-                   "values is 65537, expected 0 to 65536");
-    hostile_number(DETERMINANTS, 1ull << 32, FT_EMALFORMED, "values is 4294967296");
+                   "determinants is 65537, expected 0 to 65536");
+    hostile_number(DETERMINANTS, 1ull << 32, FT_EMALFORMED, "determinants is 4294967296");
 
     /* Offsets count numbers of all lengths. */
     plain_head();

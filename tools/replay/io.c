@@ -54,7 +54,10 @@ void nd_slot_reset(struct nd_slot *slot, unsigned lanes)
 
         ft_ring_reset(&lane->out);
         ft_ring_reset(&lane->records);
-        lane->fed = lane->shift = lane->asked = lane->taken = 0;
+        lane->shift = 0;
+        atomic_store(&lane->asked, 0);
+        atomic_store(&lane->fed, 0);
+        atomic_store(&lane->taken, 0);
     }
 }
 
