@@ -163,7 +163,7 @@ static int enter_space(const char *name, struct ft_fault *fault)
 
 int nd_probe_serve(const char *address, uint16_t port, struct ft_fault *fault)
 {
-    int sockets[2];
+    int sockets[2] = {-1, -1};
     int error = listen_at(address, port, sockets, fault);
     if (error < 0)
         return error;
@@ -174,7 +174,7 @@ int nd_probe_serve(const char *address, uint16_t port, struct ft_fault *fault)
 static void serve(struct nd_prober *p)
 {
     struct ft_fault fault = {""};
-    int sockets[2];
+    int sockets[2] = {-1, -1};
     if (enter_space(p->options.to, &fault) < 0 ||
         listen_at(p->address, p->options.port, sockets, &fault) < 0) {
         memcpy(p->table->fault, fault.text, sizeof p->table->fault);
