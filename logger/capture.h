@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Capture: writes a lane's log records, in place in its log ring, while the burst runs: inputs before NFs
- * change them, then determinants as they happen. Owned by the lane. A record is visible to the replicator
+ * Capture: writes a lane's log records, in place in its log ring: inputs before NFs change them, determinants
+ * and dependencies when the burst has run. Owned by the lane. A record is visible to the replicator
  * when it is ended, whole. Cursor: reads a record for replay.
  */
 #ifndef LOGGER_CAPTURE_H
@@ -25,7 +25,7 @@ bool lg_capture_room(struct ft_lane *lane);
 /* Room must be there. `inputs` at most FT_BURST_MAX: as many follow, or lg_capture_by_seq. */
 void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst, uint64_t seq, uint64_t time,
                       unsigned inputs);
-/* A gate keeps the inputs: their sequence numbers are enough. In place of the inputs. */
+/* An input keeper has the inputs: their sequence numbers are enough. In place of the inputs. */
 void lg_capture_by_seq(struct lg_capture *capture);
 /* The inputs, one after the other: `take` bytes of each frame's `wire` are kept. In line, and what goes from
  * one to the next in a variable of the caller's: it is done for every packet. */
@@ -73,7 +73,7 @@ static inline void lg_capture_inputs_end(struct lg_capture *capture, const struc
 }
 /* After the inputs. FT_EFULL when the record's values would exceed FT_DETERMINANTS_MAX. */
 int lg_capture_determinant(struct lg_capture *capture, const void *value, uint32_t len);
-/* The burst's accesses to shared variables: number of the first, how many, and the dependencies among them.
+/* The burst's accesses to shared objects: number of the first, how many, and the dependencies among them.
  * Once, after the chain ran. */
 void lg_capture_order(struct lg_capture *capture, uint64_t access, uint32_t accesses,
                       const struct ft_dependency dependencies[], unsigned count);

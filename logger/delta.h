@@ -2,8 +2,8 @@
 /*
  * A lane's delta: copies its dirty lines and the outputs it holds into chunks, in place in the lane's log
  * ring. Owned by the lane. When the ring is full the rest waits for the next turn. A delta of an incremental
- * checkpoint (FT_CHUNK_INCREMENTAL in its head) copies pending lines instead (ftcore/region/pending.h), some
- * at a time.
+ * checkpoint (FT_CHUNK_INCREMENTAL in its head) copies pending lines instead (ftcore/region/checkpoint.h),
+ * some at a time.
  */
 #ifndef LOGGER_DELTA_H
 #define LOGGER_DELTA_H

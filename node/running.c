@@ -113,7 +113,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
                                  .config = r->config,
                                  .io = &r->ports.io,
                                  .region = r->region,
-                                 .shared = &r->shared[l],
+                                 .words = &r->shared[l],
                                  .group = &r->group,
                                  .setup.guardian = r->guardian,
                                  .setup.urgent = r->config->node[r->self].realtime,

@@ -238,8 +238,8 @@ bool rp_progress(struct rp_replicator *rp)
 
     reached_by_lanes(rp, &event);
     for (unsigned l = 0; l < rp->lanes; l++) {
-        moved |= event.taken[l] != rp->core.taken[l] || event.replayed[l] != rp->closed_told[l];
-        rp->closed_told[l] = event.replayed[l];
+        moved |= event.taken[l] != rp->core.taken[l] || event.replayed[l] != rp->replayed_told[l];
+        rp->replayed_told[l] = event.replayed[l];
     }
     rp->stored = false;
     if (moved)

@@ -18,7 +18,7 @@
 #endif
 
 /* How fast a hot standby replays, by what it acknowledges; of one lane. */
-struct rp_drain {
+struct rp_replay_rate {
     uint64_t at, seq; /* when the present window began, ns, and the packet that it had replayed by then */
     uint64_t seen, stored; /* packets of the acknowledgement before: replayed, stored */
     bool idle;             /* it had replayed all at some moment of the window */
@@ -46,13 +46,13 @@ struct rp_sender {
     uint64_t from[FT_LANES_MAX];  /* records up to this burst are in the snapshot already */
     uint64_t start[FT_LANES_MAX]; /* and so is all that begins before this position in the log ring */
     uint64_t sent[FT_LANES_MAX];  /* bytes of entries sent since the snapshot, in memory form: against the
-                                     peer's   `taken` */
+                                     peer's `taken` */
     uint64_t seq[FT_LANES_MAX];   /* sequence number after the last entry sent */
     uint64_t burst[FT_LANES_MAX]; /* burst of the last entry sent */
     bool more;                    /* a message was full, or of one kind: something was left */
     unsigned first;               /* lane that may send first this time */
     uint64_t (*seq_of)[RP_SEQ_MEMORY]; /* [lanes] sequence number after burst b, at b % RP_SEQ_MEMORY */
-    struct rp_drain drain[FT_LANES_MAX];
+    struct rp_replay_rate drain[FT_LANES_MAX];
     struct ft_packer compress_log, compress_delta;
     uint8_t *bulk;
 };
@@ -103,7 +103,7 @@ struct rp_replicator {
     bool stored; /* records or chunks came in: acknowledge */
     bool stuck;  /* a message found no room at all */
     bool held_told, drained_told, steered_told, diverged_told;
-    uint64_t beat_seen[FT_LANES_MAX], closed_told[FT_LANES_MAX], digest_told[FT_LANES_MAX];
+    uint64_t beat_seen[FT_LANES_MAX], replayed_told[FT_LANES_MAX], digest_told[FT_LANES_MAX];
     uint64_t time_due;
     struct rp_status shown;
     _Atomic uint64_t shown_seq;

@@ -120,12 +120,12 @@ static int check_head(const struct rp_replicator *rp, const struct rp_delta *s, 
     uint32_t number = s->open ? s->head.number + 1 : 0;
 
     if (p->number != number)
-        return ft_fail(fault, FT_EORDER, "delta: part %u of cut %llu of lane %u, expected part %u", p->number,
-                       (unsigned long long)p->cut, p->lane, number);
+        return ft_fail(fault, FT_EORDER, "delta: chunk %u of cut %llu of lane %u, expected chunk %u",
+                       p->number, (unsigned long long)p->cut, p->lane, number);
     if (s->open && (p->cut != s->head.cut || p->from != s->head.from || p->burst != s->head.burst ||
                     p->seq != s->head.seq || p->access != s->head.access || p->outputs != s->head.outputs ||
                     (p->flags ^ s->head.flags) & FT_CHUNK_INCREMENTAL))
-        return ft_fail(fault, FT_EMALFORMED, "delta: part %u of cut %llu of lane %u is of another delta",
+        return ft_fail(fault, FT_EMALFORMED, "delta: chunk %u of cut %llu of lane %u is of another delta",
                        p->number, (unsigned long long)p->cut, p->lane);
     int error = s->open ? 0 : ft_closed_fits(rp->receiver.closed, p);
 

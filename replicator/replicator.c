@@ -22,8 +22,8 @@
 #define STILL_NS      200000000u
 #define WAIT_STILL_NS 1000000u
 
-#ifndef DRAIN_ROUNDS
-#define DRAIN_ROUNDS 64u /* reads of up to 1 MiB before the time is looked at again */
+#ifndef READ_ROUNDS
+#define READ_ROUNDS 64u /* reads of up to 1 MiB before the time is looked at again */
 #endif
 
 uint64_t rp_monotonic(void)
@@ -141,7 +141,7 @@ static bool take_input(struct rp_replicator *rp)
     bool any = false;
     uint64_t before;
 
-    for (unsigned round = 0; round < DRAIN_ROUNDS; round++) {
+    for (unsigned round = 0; round < READ_ROUNDS; round++) {
         before = rp_link_stats(rp->link)->bytes_in;
         bool fresh = rp_link_poll(rp->link, rp->now);
 

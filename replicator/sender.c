@@ -51,7 +51,7 @@ void rp_sender_begin(struct rp_replicator *rp)
         s->start[l] = atomic_load_explicit(&rp_lane(rp, l)->report.cut_at, memory_order_relaxed);
         s->sent[l] = s->seq[l] = s->burst[l] = 0;
         memset(s->seq_of[l], 0, sizeof(s->seq_of[l]));
-        s->drain[l] = (struct rp_drain){.at = rp->now};
+        s->drain[l] = (struct rp_replay_rate){.at = rp->now};
     }
     s->on = true;
 }
@@ -172,7 +172,8 @@ static uint64_t stored(const struct rp_replicator *rp, unsigned l)
     return burst < rp->sender.burst[l] ? burst : rp->sender.burst[l];
 }
 
-static void measure_replay(struct rp_replicator *rp, struct rp_drain *d, uint64_t seq, uint64_t stored_seq)
+static void measure_replay(struct rp_replicator *rp, struct rp_replay_rate *d, uint64_t seq,
+                           uint64_t stored_seq)
 {
     uint64_t passed = rp->now - d->at;
     double ns = seq > d->seq ? (double)passed / (double)(seq - d->seq) : 0;

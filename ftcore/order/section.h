@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sections: a lane's stay inside a shared variable, and the order between lanes that they leave behind.
+ * Sections: a lane's stay inside a shared object, and the order between lanes that they leave behind.
  *
  * Live, a section is a short lock. Each lane numbers its accesses; the number is given and published at
  * leave, and the object remembers its last lane and that lane's number. Entering an object last used by

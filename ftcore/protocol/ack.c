@@ -3,7 +3,8 @@
  * The acknowledgement: what the standby says of its closed set, and what the primary makes of it.
  *
  * Standby: an ACK says which bursts the standby holds (the closed set), which it has replayed, and how many
- * bytes of records it has replayed, which are the primary's credit.
+ * bytes of entries (records and chunks) it has taken out of its rings: replayed, applied, or skipped as
+ * covered. The primary's credit follows from that.
  *
  * Primary: two numbers guard the gate of the lanes. `stable` is the closed set acknowledged last; outputs of
  * bursts up to it may leave while the lease runs. The lease runs from the time at which this node *sent* the
@@ -15,7 +16,8 @@
 
 #include <string.h>
 
-/* The standby acknowledges at once when so many bytes were replayed: they are the primary's credit. */
+/* The standby acknowledges at once when so many bytes were taken out of its rings: they are the primary's
+ * credit. */
 #define ACK_TAKEN (256u << 10)
 /* ns after an ACK when less is worth one: a primary that waits for us to catch up has nothing else to hear */
 #define ACK_SOON 250000u

@@ -8,9 +8,9 @@
  *
  * Two rules of use, on which safety rests:
  *  - Everything the peer sent that can be read is stepped before FT_EV_TIME with a later time. So a node that
- * slept hears what happened before it acts on the silence.
+ *    slept hears what happened before it acts on the silence.
  *  - Actions are carried out in order, before the next step. Messages leave in the order in which their heads
- * were made.
+ *    were made.
  */
 #ifndef FTCORE_PROTOCOL_CORE_H
 #define FTCORE_PROTOCOL_CORE_H

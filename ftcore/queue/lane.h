@@ -44,8 +44,9 @@ static inline uint64_t ft_order_serial(uint64_t order)
 }
 
 /*
- * What the replicator wants of a lane. Written by the replicator, but for `logging`, which a cut switches on;
- * read by the lane. A serial number that grows asks for something once more.
+ * What the replicator wants of a lane. Written by the replicator, but for `logging`, which a cut switches on,
+ * and `digest`, which the main thread counts up; read by the lane. A serial number that grows asks for
+ * something once more.
  */
 struct ft_lane_orders {
     _Atomic uint64_t order;       /* ft_order_make */
@@ -70,7 +71,10 @@ struct ft_lane_orders {
     _Atomic uint64_t stop_point_seen; /* standby, lane 0: no closed_to moves while this equals `stop_point` */
 };
 
-/* How far the lane is. Written by the lane, read by the replicator. */
+/*
+ * How far the lane is. Written by the lane; read by the replicator, by other lanes and by status. Of a lane
+ * that it has stopped the replicator clears what docs/ARCHITECTURE.md names.
+ */
 struct ft_lane_report {
     _Atomic uint64_t done;       /* last order reached: LIVE once packets are taken, DRAIN once drained */
     _Atomic uint64_t executed;   /* last burst executed, live or replayed */

@@ -19,7 +19,8 @@
  *                  with port:  byte port
  *              Without step, number and sequence number are the next ones and the burst is that of the output
  *              before. An NF made it (made): its sequence number is 0, and the next sequence number stays.
- * Without other, as much of it follows as of the one before: all, or nothing, or its first so many bytes.
+ *              Without other, as much of it follows as of the one before: all, or nothing, or its first so
+ *              many bytes.
  *              Before the first output: number released, burst from, seq 0, nothing follows, port 0.
  *              An output whose packet the standby can make itself costs two to four bytes.
  *     bytes    What is had of the outputs, one after the other.

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The wire form of the log record: encode and decode. Records are encoded by
- * the replicator thread that drains the rings and by the flight recorder; they are decoded by the standby's
- * receiver and by whatever opens a recording.
+ * The wire form of the log record: encode and decode. Encoded by the replicator thread that drains the rings
+ * and by the flight recorder; decoded by the standby's receiver and by whatever opens a recording.
  *
  * One record is one msgpack array. Numbers are unsigned: in msgpack's shortest form when written, in any
  * unsigned form when read. The elements are
  *
  *     version    1. First, so that a reader of another version stops before it misreads the rest.
- *     numbers    Those of FT_RECORD_NUMBERS, in the order and with the ranges of that table. An unknown flag
- * may change what the body means, so it is refused. `digest` is 0 without FT_REC_DIGEST. body       bin, see
- * below. Its length is there so that any msgpack reader can skip it. checksum   XXH3-64, no seed, of all
- * bytes of the record before this element. Always nine bytes, `cf` and the value in big-endian order, so that
- * where the bytes it covers end is known.
+ *     numbers    Those of FT_RECORD_NUMBERS, in its order and ranges. An unknown flag may change what the
+ *                body means, so it is refused. `digest` is 0 without FT_REC_DIGEST.
+ *     body       bin, see below. Its length is there so that any msgpack reader can skip it.
+ *     checksum   XXH3-64, no seed, of all bytes of the record before this element. Always nine bytes, `cf`
+ *                and the value in big-endian order, so that where the bytes it covers end is known.
  *
  * The body is four parts without padding, and nothing after them. A varint has seven bits in a byte, the low
  * ones first, and the top bit set in all bytes but its last.
@@ -29,7 +28,7 @@
  *                  varint zigzag(access - last access in a dependency to that lane)
  *              where least is the head's access, and after a dependency one more than its own. The head's
  *              access stands for the last one before a lane's first dependency: lanes run about alike.
- *     values   Determinants, as in memory: each a u32 length, little-endian, and so many bytes.
+ *     determinants    As in memory: each a u32 length, little-endian, and so many bytes.
  *
  * Nothing is compressed here. The message layer compresses whole batches and finds more repetition there.
  */

@@ -8,7 +8,8 @@
  *
  *     ft_input[inputs] | captured bytes | ft_dependency[dependencies] | determinants, each u32 length + bytes
  *
- * Inputs come first because they are known before the chain runs, determinants while it runs.
+ * Inputs come first because they are known before the chain runs; an operator's command comes before the run,
+ * determinants of NFs and dependencies after it.
  *
  * On the wire: a msgpack array of numbers, which FT_RECORD_NUMBERS lists, and a body: ftcore/record/record.c.
  */
@@ -24,7 +25,7 @@
 #define FT_FRAME_MIN        14u /* bytes of a frame */
 #define FT_FRAME_MAX        9216u
 #define FT_BYTES_MAX        (FT_BURST_MAX * FT_FRAME_MAX)
-#define FT_DEPENDENCIES_MAX 1024u        /* dependencies in a record; a lane closes its burst before more */
+#define FT_DEPENDENCIES_MAX 1024u        /* dependencies in a record; more abort the node: nf_shared_left */
 #define FT_DETERMINANTS_MAX 65536u       /* bytes of determinants in a record */
 #define FT_RECORD_MAX       (512u << 10) /* bytes of a record in memory */
 
@@ -72,7 +73,7 @@ struct ft_record {
     uint64_t seq;          /* sequence number of the first input; the others have the next ones */
     uint64_t time;         /* chain time of the burst, ns */
     uint64_t released;     /* outputs this lane has released so far, since the lane began */
-    uint64_t access;       /* number of the lane's first access to a shared variable in this burst */
+    uint64_t access;       /* number of the lane's first access to a shared object in this burst */
     uint64_t digest;       /* with FT_REC_DIGEST; otherwise it means nothing, and is 0 on the wire */
     uint32_t accesses;     /* how many accesses in this burst */
     uint32_t bytes;        /* captured bytes: the sum of what was taken of the inputs; without padding */

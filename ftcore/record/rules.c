@@ -50,11 +50,12 @@ int ft_rule_dependency(const struct ft_record *r, const struct ft_dependency *de
                        uint64_t least, struct ft_fault *why)
 {
     if (dependency->lane >= FT_LANES_MAX || dependency->lane == r->lane)
-        return ft_fail(why, FT_EMALFORMED, "edge %u names lane %u, expected another than %u below %u", index,
-                       dependency->lane, r->lane, FT_LANES_MAX);
+        return ft_fail(why, FT_EMALFORMED, "dependency %u names lane %u, expected another than %u below %u",
+                       index, dependency->lane, r->lane, FT_LANES_MAX);
     if (dependency->own < least || dependency->own - r->access >= r->accesses)
-        return ft_fail(why, FT_EMALFORMED, "edge %u is at access %llu, expected %llu or later, before %llu",
-                       index, (unsigned long long)dependency->own, (unsigned long long)least,
+        return ft_fail(why, FT_EMALFORMED,
+                       "dependency %u is at access %llu, expected %llu or later, before %llu", index,
+                       (unsigned long long)dependency->own, (unsigned long long)least,
                        (unsigned long long)(r->access + r->accesses));
     return 0;
 }
@@ -66,8 +67,8 @@ int ft_rule_determinants(const uint8_t *determinants, size_t len, size_t *at, st
         size_t left = len - *at;
 
         if (left < sizeof(size))
-            return ft_fail(why, FT_EMALFORMED, "%zu bytes left for a value, expected a length of %zu", left,
-                           sizeof(size));
+            return ft_fail(why, FT_EMALFORMED, "%zu bytes left for a determinant, expected a length of %zu",
+                           left, sizeof(size));
         memcpy(&size, determinants + *at, sizeof(size));
         if (size > left - sizeof(size))
             return ft_fail(why, FT_EMALFORMED, "value of %u bytes, expected at most the %zu left", size,

@@ -25,7 +25,7 @@ struct nf_chain_config {
     struct nf_choice nfs[FT_NFS_MAX - 1];
     struct nf_l3_config *l3; /* NULL: a wire between two ports, no addresses */
     uint64_t shared_size;    /* at least; 0: FT_SHARED_DEFAULT */
-    bool unreduced; /* for comparison alone: every access to a shared variable goes into the record */
+    bool unreduced;          /* for comparison alone: every access to a shared object goes into the record */
 };
 
 /* A packet made by an NF in this burst. `frame` stays valid until the next burst. */

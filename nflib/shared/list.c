@@ -3,7 +3,8 @@
  * A shared list: items of one size, first in, first out; a ring. Written by every lane, inside the section.
  *
  *     struct nf_shared_list   line 0: section; line 1: shape, constant; line 2: the ring's first item and its
- * length items                   `stride` bytes each
+ *                             length
+ *     items                   `stride` bytes each
  */
 #include "ftcore/order/section.h"
 #include "nflib/module/env.h"

@@ -148,10 +148,10 @@ static bool finish_delta(struct nd_lane *lane, const struct ft_chunk *chunk)
                        chunk->outputs);
     lg_replayed_released(&lane->replayed, chunk->released);
     lane->apply.cut = chunk->cut;
-    FT_COUNT(lane->shared, deltas_applied, 1);
+    FT_COUNT(lane->words, deltas_applied, 1);
     if (chunk->flags & FT_REC_DIGEST && !check_digest(lane, chunk))
         return false;
-    FT_REPORT(lane->shared, executed, chunk->burst);
+    FT_REPORT(lane->words, executed, chunk->burst);
     return true;
 }
 

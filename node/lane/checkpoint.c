@@ -66,12 +66,12 @@ static bool make_chunk(struct nd_lane *lane, uint32_t bytes)
 /* The last chunk has reached the standby, or nobody waits behind it. */
 static bool last_chunk_arrived(struct nd_lane *lane)
 {
-    uint64_t stable = FT_ORDERED(lane->shared, stable);
+    uint64_t stable = FT_ORDERED(lane->words, stable);
 
     if (nf_chain_state(lane->chain)->burst == lane->checkpoint.chunk_burst)
         return lane->now - lane->checkpoint.chunk_at >= QUIET_NS;
     if (stable == FT_ALL) /* outputs do not wait for the standby; the ring does */
-        return ft_ring_used(&lane->shared->log) < CHUNK_BYTES;
+        return ft_ring_used(&lane->words->log) < CHUNK_BYTES;
     return stable > lane->checkpoint.chunk_burst;
 }
 

@@ -8,8 +8,8 @@
  * between records is copied beside bursts (checkpoint.c). When lanes may run bursts says enum nd_copy in
  * group.h.
  *
- * The clock of cuts is the chain's time where a gate stamps bursts (so that a capture gives the same stream
- * at any speed), else the lane's. Lines are marked for deltas and checkpoints alone.
+ * The clock of cuts is the chain's time where an input keeper stamps bursts (so that a capture gives the same
+ * stream at any speed), else the lane's. Lines are marked for deltas and checkpoints alone.
  */
 #include "node/lane/lane.h"
 #include "ftcore/region/checkpoint.h"
@@ -41,7 +41,7 @@ static uint64_t cut_time(const struct nd_lane *lane)
 bool nd_lane_unrecorded(const struct nd_lane *lane)
 {
     return nd_lane_stream(lane) != ND_STREAM_NONE &&
-           FT_REPORTED(lane->shared, recorded) != nf_chain_state(lane->chain)->burst;
+           FT_REPORTED(lane->words, recorded) != nf_chain_state(lane->chain)->burst;
 }
 
 bool nd_lane_marks(const struct nd_lane *lane)
@@ -120,7 +120,7 @@ static void begin_delta(struct nd_lane *lane, bool digest)
                             .burst = state->burst,
                             .seq = state->seq,
                             .access = state->access - 1,
-                            .released = FT_REPORTED(lane->shared, released),
+                            .released = FT_REPORTED(lane->words, released),
                             .outputs = state->outputs};
 
     if (digest) {
@@ -131,7 +131,7 @@ static void begin_delta(struct nd_lane *lane, bool digest)
     lg_delta_begin(&lane->delta, &head, lane->cut.output);
     lane->recorded_released = head.released;
     lane->cut.at = cut_time(lane);
-    FT_COUNT(lane->shared, cuts, 1);
+    FT_COUNT(lane->words, cuts, 1);
 }
 
 /* The next delta starts from what all lanes have executed now. */
@@ -154,7 +154,7 @@ static bool too_large(struct nd_group *group)
     for (unsigned l = 0; l < group->lanes; l++)
         large |= delta_bytes_now(&group->lane[l]) > pending_bytes(&group->lane[l]) / 2;
     for (unsigned l = 0; large && l < group->lanes; l++)
-        FT_REPORT(group->lane[l].shared, overrun, true);
+        FT_REPORT(group->lane[l].words, overrun, true);
     return large;
 }
 
@@ -200,8 +200,8 @@ void nd_stream_begin(struct nd_group *group)
     for (struct nd_lane *lane = group->lane; lane < group->lane + group->lanes; lane++) {
         lane->delta.active = false;
         lane->cut.barrier_at = lane->cut.at = cut_time(lane);
-        FT_REPORT(lane->shared, overrun, false);
-        FT_REPORT(lane->shared, recorded, nf_chain_state(lane->chain)->burst);
+        FT_REPORT(lane->words, overrun, false);
+        FT_REPORT(lane->words, recorded, nf_chain_state(lane->chain)->burst);
         lane->cut.barriers = s->barriers;
     }
     start_next_delta(group);
@@ -242,7 +242,7 @@ static bool wants_cut(struct nd_lane *lane)
 /* Logging ends in one lane after the other; a stream that some have left is not worth a cut. */
 static bool has_left(const struct nd_lane *lane)
 {
-    return !FT_ORDERED(lane->shared, logging);
+    return !FT_ORDERED(lane->words, logging);
 }
 
 void nd_stream_cut(struct nd_group *group)
@@ -268,7 +268,7 @@ static void end_delta(struct nd_lane *lane)
     struct nd_stream *s = &lane->group->stream;
 
     if (!is_incremental(s)) /* else records tell of more already */
-        FT_REPORT(lane->shared, recorded, lane->delta.head.burst);
+        FT_REPORT(lane->words, recorded, lane->delta.head.burst);
     if (lane->index == 0)
         atomic_store_explicit(&s->shared_copied, s->number, memory_order_release);
     if (atomic_fetch_sub_explicit(&s->copying, 1, memory_order_acq_rel) == 1)
@@ -302,7 +302,8 @@ static bool copy_delta(struct nd_lane *lane)
         return false;
     if (!lane->delta.active)
         end_delta(lane);
-    /* What made it hurry comes before the next burst, so that a gate's cuts do not depend on its speed. */
+    /* What made it hurry comes before the next burst, so that an input keeper's cuts do not depend on its
+     * speed. */
     return !nd_lane_hurries(lane);
 }
 
@@ -310,7 +311,7 @@ bool nd_lane_cut(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
 
-    if (!FT_ORDERED(lane->shared, logging)) {
+    if (!FT_ORDERED(lane->words, logging)) {
         end_stream(lane);
         return join_cut(
             lane); /* logging ends in one lane after the other: one that still logs may wait for us */
@@ -328,5 +329,5 @@ bool nd_lane_cut(struct nd_lane *lane)
         atomic_load_explicit(&s->copying, memory_order_acquire) != 0)
         return false;
     return atomic_load_explicit(&s->shared_copied, memory_order_acquire) == s->number &&
-           !FT_REPORTED(lane->shared, overrun);
+           !FT_REPORTED(lane->words, overrun);
 }

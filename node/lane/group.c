@@ -77,7 +77,7 @@ bool nd_group_barrier(struct nd_lane *lane, void (*work)(struct nd_group *group)
 static bool is_given_up(const struct nd_lane *lane)
 {
     return atomic_load_explicit(lane->setup.stop, memory_order_relaxed) ||
-           FT_ORDERED(lane->shared, order) != lane->seen.order || nd_lane_replay_aborted(lane);
+           FT_ORDERED(lane->words, order) != lane->seen.order || nd_lane_replay_aborted(lane);
 }
 
 bool nd_group_barrier_at(struct nd_lane *lane, struct nd_barrier *place, void (*work)(struct nd_group *group))

@@ -25,9 +25,9 @@ static inline __attribute__((always_inline)) bool take_beat(struct nd_lane *lane
     if (!nd_beat_read(f->data, f->len, &half, &view))
         return false;
     if (half != (uint32_t)(lane->setup.incarnation >> 32)) {
-        FT_REPORT(lane->shared, beat_half, half);
-        FT_REPORT(lane->shared, beat_view, view);
-        FT_REPORT(lane->shared, beat_ns, lane->now);
+        FT_REPORT(lane->words, beat_half, half);
+        FT_REPORT(lane->words, beat_view, view);
+        FT_REPORT(lane->words, beat_ns, lane->now);
     }
     return true;
 }
@@ -43,7 +43,7 @@ static inline __attribute__((always_inline)) bool take_claim(struct nd_lane *lan
 
     if (!l3 || memcmp(f->data + 6, l3->port[port].mac, 6) != 0)
         return false;
-    FT_COUNT(lane->shared, claims, 1);
+    FT_COUNT(lane->words, claims, 1);
     if (lane->doing == FT_LANE_LIVE && lane->now - lane->timers.claimed_at > CLAIM_NS) {
         lane->timers.claimed_at = lane->now;
         nd_lane_announce(lane, true);
@@ -116,7 +116,7 @@ void nd_lane_listen(struct nd_lane *lane)
 /* In SOLO the lease has no end; a gate that is shut has none that runs. */
 static bool may_release(const struct nd_lane *lane)
 {
-    return lane->now < FT_ORDERED(lane->shared, lease_until);
+    return lane->now < FT_ORDERED(lane->words, lease_until);
 }
 
 bool nd_lane_receive_to_wait(struct nd_lane *lane)
@@ -135,7 +135,7 @@ bool nd_lane_receive_to_wait(struct nd_lane *lane)
                 io->drop(io->ctx, in[i].owner);
             } else if (!put_waiting(&lane->waiting, &in[i], port)) {
                 io->drop(io->ctx, in[i].owner);
-                FT_COUNT(lane->shared, waiting_full, 1);
+                FT_COUNT(lane->words, waiting_full, 1);
             }
         }
         any |= n > 0;

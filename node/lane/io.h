@@ -29,20 +29,21 @@ struct nd_io {
     uint8_t *(*data)(void *owner);
     void (*drop)(void *ctx, void *owner);
 
-    /* A gate in front: whole bursts, cut and stamped there, instead of receive. The burst after number
-     * `last`: true, its frames, their ports and its chain time; false: none yet. NULL: no gate. */
+    /* An input keeper in front (the replay tool): whole bursts, cut and stamped there, instead of receive.
+     * The burst after number `last`: true, its frames, their ports and its chain time; false: none yet. NULL:
+     * there is none. */
     bool (*burst)(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint8_t ports[],
                   uint32_t *n, uint64_t *time);
 
-    /* A gate that keeps the inputs: writes what a record did not take, bytes [have, len) of the frame that
+    /* An input keeper: writes what a record did not take, bytes [have, len) of the frame that
      * came in with `seq`. False: it has no such frame. NULL: nobody keeps them. */
     bool (*complete)(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t have, uint32_t len);
-    /* The same gate: the frame that came in with `seq`, whole, into `frame` (frame_max bytes), its length and
-     * port. So records need not hold it (FT_REC_BY_SEQ). Beside `complete`; both or neither. */
+    /* The input keeper: the frame that came in with `seq`, whole, into `frame` (frame_max bytes), its length
+     * and port. So records need not hold it (FT_REC_BY_SEQ). Beside `complete`; both or neither. */
     bool (*input)(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t *len, uint8_t *port);
     uint32_t frame_max; /* with `input`: no frame is longer */
 
-    /* A gate that keeps the log: every record of a live lane is given to it, whole, before anybody else sees
+    /* Who keeps the log: every record of a live lane is given to it, whole, before anybody else sees
      * it. `room`: whether it takes another. Both or neither; NULL: nobody keeps it. */
     bool (*room)(void *ctx, unsigned lane);
     void (*record)(void *ctx, unsigned lane, const struct ft_record *record);

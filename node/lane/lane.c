@@ -39,8 +39,8 @@ int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
     lane->burst.frames = lane->by_seq ? aligned_alloc(64, (size_t)NF_BURST_MAX * lane->io->frame_max) : NULL;
     if (lane->by_seq && !lane->burst.frames)
         return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for a burst's frames", lane->index);
-    lane->capture.lane = lane->shared;
-    lane->delta = (struct lg_delta){.lane = lane->shared,
+    lane->capture.lane = lane->words;
+    lane->delta = (struct lg_delta){.lane = lane->words,
                                     .region = lane->region,
                                     .hold = &lane->hold,
                                     .carry = nd_lane_carry,
@@ -64,13 +64,13 @@ void nd_lane_free(struct nd_lane *lane)
 /* The gate changed between SOLO and guarded: what left under the old one is at most what is executed now. */
 static void follow_gate(struct nd_lane *lane)
 {
-    uint64_t gate = FT_ORDERED(lane->shared, gate);
+    uint64_t gate = FT_ORDERED(lane->words, gate);
 
     if (gate == lane->seen.gate)
         return;
     lane->seen.gate = gate;
-    FT_REPORT(lane->shared, hold_from, nf_chain_state(lane->chain)->burst);
-    FT_REPORT(lane->shared, gate_seen, gate);
+    FT_REPORT(lane->words, hold_from, nf_chain_state(lane->chain)->burst);
+    FT_REPORT(lane->words, gate_seen, gate);
 }
 
 static bool turn_live(struct nd_lane *lane)
@@ -79,14 +79,14 @@ static bool turn_live(struct nd_lane *lane)
     if (nd_lane_digest_due(lane))
         nd_lane_quiesce(lane);
     nd_lane_send_announcements(lane);
-    return nd_lane_live(lane) | nd_lane_snapshot_copy(lane) | nd_lane_record(lane);
+    return nd_lane_live(lane) | nd_lane_snapshot_copy(lane) | nd_lane_recorder_turn(lane);
 }
 
 static bool turn_replay(struct nd_lane *lane)
 {
-    bool worked = nd_lane_replay(lane, FT_ORDERED(lane->shared, closed_to));
+    bool worked = nd_lane_replay(lane, FT_ORDERED(lane->words, closed_to));
 
-    worked |= nd_lane_record(lane);
+    worked |= nd_lane_recorder_turn(lane);
     if (!nd_lane_steer(lane))
         nd_lane_listen(lane);
     return worked;
@@ -95,7 +95,7 @@ static bool turn_replay(struct nd_lane *lane)
 /* True if there was work. */
 static bool turn(struct nd_lane *lane)
 {
-    uint64_t order = FT_ORDERED(lane->shared, order);
+    uint64_t order = FT_ORDERED(lane->words, order);
     bool worked = false;
 
     if (order != lane->seen.order)
@@ -125,7 +125,7 @@ int nd_lane_run(void *arg)
     while (!atomic_load_explicit(lane->setup.stop, memory_order_relaxed)) {
         lane->now = nd_now();
         if (lane->turn.sent) /* outputs of the turn before had left by now */
-            FT_NOTE(lane->shared, last_sent_ns, lane->now);
+            FT_NOTE(lane->words, last_sent_ns, lane->now);
         lane->turn.sent = false;
         nd_lane_send_heartbeats(lane);
         nd_lane_wait(lane, turn(lane));

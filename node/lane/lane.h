@@ -4,7 +4,8 @@
  * its capture and replayed outputs. It reads its orders in struct ft_lane and writes its report there. It
  * makes no system call but its ports' own and, when idle, nanosleep.
  *
- *   orders: WAIT ─▶ REPLAY ─▶ LIVE ⇄ DRAIN ─▶ FENCED ─▶ WAIT     FRESH: LIVE from nothing
+ *   orders: WAIT ─▶ REPLAY ─▶ LIVE ─▶ ASIDE ─▶ DRAIN. Back to LIVE when a handover is aborted; FENCED from
+ *   any of them, then WAIT. FRESH: LIVE from nothing.
  */
 #ifndef NODE_LANE_LANE_H
 #define NODE_LANE_LANE_H
@@ -20,7 +21,7 @@
 #include "node/lane/guardian.h"
 #include "node/lane/io.h"
 
-/* A question of the control thread to a lane, answered between bursts. One at a time: the asker fills it and
+/* A question of the main thread to a lane, answered between bursts. One at a time: the asker fills it and
  * sets `asked`, the lane answers and sets `asked` back. */
 enum nd_ask_kind { ND_ASK_NONE, ND_ASK_SHOW, ND_ASK_COMMAND, ND_ASK_TAKEN /* the lane is at it */ };
 struct nd_question {
@@ -38,7 +39,7 @@ struct nd_question {
 /* What a lane is given beside its config and its region, before nd_lane_make; nothing of it changes later. */
 struct nd_lane_setup {
     struct nd_guardian *guardian; /* NULL: nobody watches the lane's thread */
-    struct nd_question *question; /* the control thread's, one for all lanes */
+    struct nd_question *question; /* the main thread's, one for all lanes */
     struct nd_redis *redis;       /* where the chain keeps its state; NULL: in the region */
     struct lg_recorder *recorder; /* the flight recorder; NULL: there is none */
     uint64_t seed;                /* of a state that is made anew */
@@ -72,7 +73,7 @@ struct nd_lane {
     const struct nd_config *config;
     const struct nd_io *io;
     struct ft_region *region;
-    struct ft_lane *shared; /* orders, report and rings, between this lane and the replicator */
+    struct ft_lane *words;  /* orders, report and rings, between this lane and the replicator */
     struct nd_group *group; /* the node's lanes */
     struct nd_lane_setup setup;
 
@@ -83,7 +84,7 @@ struct nd_lane {
     struct lg_capture capture;
     struct lg_delta delta;
     struct lg_replayed replayed;
-    bool by_seq;        /* records hold sequence numbers instead of inputs: a gate keeps those */
+    bool by_seq;        /* records hold sequence numbers instead of inputs: the input keeper has those */
     bool whole_capture; /* records hold whole packets: some NF reads payload, or capture: full */
 
     uint64_t now;         /* read once a turn */
@@ -148,7 +149,7 @@ struct nd_lane {
         uint32_t n;         /* packets received so far */
         uint64_t since;     /* when the first of them was received */
         uint16_t next_port; /* the port that is asked first, modulo their number */
-        uint8_t *frames;    /* replay from a gate: NF_BURST_MAX of io->frame_max bytes; else NULL */
+        uint8_t *frames;    /* replay from an input keeper: NF_BURST_MAX of io->frame_max bytes; else NULL */
     } burst;
 };
 
@@ -173,7 +174,7 @@ static inline bool nd_lane_is_live(const struct nd_lane *lane)
 /* What tells the standby of the lane's bursts, at present. */
 static inline enum nd_stream_kind nd_lane_stream(const struct nd_lane *lane)
 {
-    return FT_ORDERED(lane->shared, logging) ? lane->group->stream.kind : ND_STREAM_NONE;
+    return FT_ORDERED(lane->words, logging) ? lane->group->stream.kind : ND_STREAM_NONE;
 }
 
 /* What the coming burst needs: decided once a turn, after the stream's cut (live.c). */
@@ -224,7 +225,7 @@ void nd_waiting_free(struct nd_waiting *waiting);
 /* The oldest frame that waits. False: none does. */
 bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *frame, unsigned *port);
 void nd_lane_receive(struct nd_lane *lane); /* adds to burst.packets, up to a burst */
-/* From a gate: a whole burst, with its time. False: none is there. */
+/* From an input keeper: a whole burst, with its time. False: none is there. */
 bool nd_lane_receive_burst(struct nd_lane *lane, uint64_t *time);
 void nd_lane_listen(struct nd_lane *lane); /* reads ports for heartbeats only */
 /* The lane has no room for a burst: receives what is to wait, if it may not release. True: frames came. */
@@ -297,7 +298,8 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto); /* some of the stream;
 bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto);
 
 /* ---- snapshot.c: of the flight recorder ---- */
-bool nd_lane_record(struct nd_lane *lane); /* live or in replay, between bursts; true if there was work */
+bool nd_lane_recorder_turn(
+    struct nd_lane *lane); /* live or in replay, between bursts; true if there was work */
 /* All lanes are quiesced, for both. */
 void nd_lane_begin_snapshot(struct nd_group *group);
 void nd_lane_rotate(struct nd_group *group);

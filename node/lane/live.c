@@ -2,7 +2,7 @@
 /*
  * A lane's turn while its node is primary, from top to bottom: what the burst needs is decided once; then, if
  * there is room, its packets are received (inputs.c), captured, run through the chain, recorded, held and
- * released (outputs.c). The burst's time is the turn's reading of the clock, or a gate's.
+ * released (outputs.c). The burst's time is the turn's reading of the clock, or an input keeper's.
  */
 #include "node/lane/lane.h"
 #include "ftcore/region/audit.h"
@@ -31,33 +31,33 @@ static struct nd_burst_needs decide_needs(const struct nd_lane *lane)
 
 /*
  * A hot standby has more left to replay than a takeover may take. Not in SOLO, where nothing waits for the
- * standby and a resync has all of the log to replay; nor where a gate stamps time, whose schedule is not this
- * lane's.
+ * standby and a resync has all of the log to replay; nor where an input keeper stamps time, whose schedule is
+ * not this lane's.
  */
 static bool standby_lags(const struct nd_lane *lane, const struct nd_burst_needs *needs)
 {
     const struct nd_protect *p = &lane->config->protect;
 
-    return FT_ORDERED(lane->shared, lag_ns) > p->recovery_budget_ms * 1000000ull && !p->stores &&
+    return FT_ORDERED(lane->words, lag_ns) > p->recovery_budget_ms * 1000000ull && !p->stores &&
            needs->stream == ND_STREAM_RECORDS && !lane->io->burst &&
-           FT_ORDERED(lane->shared, lease_until) != FT_ALL;
+           FT_ORDERED(lane->words, lease_until) != FT_ALL;
 }
 
 /* Room for whatever a burst may make; without it the ports' own queues have to wait. */
 static bool has_room(struct nd_lane *lane, const struct nd_burst_needs *needs)
 {
     if (ft_hold_room(&lane->hold) < NF_BURST_MAX + NF_EMIT_MAX) {
-        FT_COUNT(lane->shared, hold_full, 1);
+        FT_COUNT(lane->words, hold_full, 1);
         return false;
     }
     if (standby_lags(lane, needs)) {
-        FT_COUNT(lane->shared, lag_full, 1);
+        FT_COUNT(lane->words, lag_full, 1);
         return false;
     }
     if (lane->io->room && !lane->io->room(lane->io->ctx, lane->index))
         return false;
-    if ((needs->record || needs->stream != ND_STREAM_NONE) && !lg_capture_room(lane->shared)) {
-        FT_COUNT(lane->shared, ring_full, 1);
+    if ((needs->record || needs->stream != ND_STREAM_NONE) && !lg_capture_room(lane->words)) {
+        FT_COUNT(lane->words, ring_full, 1);
         return false;
     }
     return true;
@@ -76,7 +76,7 @@ static const char *take_command(struct nd_lane *lane)
 static bool owes_released(const struct nd_lane *lane)
 {
     return lane->now - lane->timers.busy_at > QUIET_NS &&
-           FT_REPORTED(lane->shared, released) != lane->recorded_released;
+           FT_REPORTED(lane->words, released) != lane->recorded_released;
 }
 
 /* A digest goes with the next delta, which needs a burst to be cut behind, and no more than one. */
@@ -120,7 +120,7 @@ static bool waits_for_more(const struct nd_lane *lane, const struct nd_burst_nee
            !burst_is_due(lane, needs);
 }
 
-/* Chain time of a burst that no gate stamps: goes on from where it was, never back. */
+/* Chain time of a burst that no input keeper stamps: goes on from where it was, never back. */
 static uint64_t burst_time(const struct nd_lane *lane)
 {
     uint64_t last = nf_chain_state(lane->chain)->time, time = lane->now + lane->time_offset;
@@ -180,7 +180,7 @@ static void record(struct nd_lane *lane, const struct nd_burst_needs *needs, uin
     if (ft_unlikely(needs->digest))
         lg_capture_digest(&lane->capture, nd_lane_digest_of_record(lane, burst));
     if (logged)
-        lane->recorded_released = FT_REPORTED(lane->shared, released);
+        lane->recorded_released = FT_REPORTED(lane->words, released);
     r = lg_capture_whole(&lane->capture, lane->recorded_released);
     if (lane->io->record)
         lane->io->record(lane->io->ctx, lane->index, r);
@@ -220,12 +220,12 @@ static void run_burst(struct nd_lane *lane, const struct nd_burst_needs *needs, 
         nd_lane_hold(lane, needs, burst, seq, number);
     else
         nd_lane_drop_burst(lane);
-    FT_REPORT(lane->shared, executed, burst);
+    FT_REPORT(lane->words, executed, burst);
     if (needs->stream != ND_STREAM_DELTAS)
-        FT_REPORT(lane->shared, recorded, burst);
-    FT_COUNT(lane->shared, bursts, 1);
-    FT_COUNT(lane->shared, empty_bursts, lane->burst.n == 0);
-    FT_COUNT(lane->shared, received, lane->burst.n);
+        FT_REPORT(lane->words, recorded, burst);
+    FT_COUNT(lane->words, bursts, 1);
+    FT_COUNT(lane->words, empty_bursts, lane->burst.n == 0);
+    FT_COUNT(lane->words, received, lane->burst.n);
     lane->turn.full = lane->burst.n == NF_BURST_MAX;
     lane->burst.n = 0;
 }
@@ -263,7 +263,7 @@ static bool receive_and_run(struct nd_lane *lane, const struct nd_burst_needs *n
 static bool all_drained(const struct nd_lane *lane)
 {
     for (unsigned l = 0; l < lane->group->lanes; l++)
-        if (FT_REPORTED(lane->group->lane[l].shared, done) != lane->seen.order)
+        if (FT_REPORTED(lane->group->lane[l].words, done) != lane->seen.order)
             return false;
     return true;
 }
@@ -272,14 +272,14 @@ static bool all_drained(const struct nd_lane *lane)
  * has a delta to finish, without which what was recorded behind it does not count. */
 static void consider_drained(struct nd_lane *lane, bool may_receive)
 {
-    bool unfinished = FT_ORDERED(lane->shared, logging) &&
+    bool unfinished = FT_ORDERED(lane->words, logging) &&
                       atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire);
 
     if (!may_receive)
         lane->timers.quiet_since = lane->now;
     if (lane->now - lane->timers.quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
         lane->waiting.count == 0 && !nd_lane_unrecorded(lane) && !unfinished)
-        FT_REPORT(lane->shared, done, lane->seen.order);
+        FT_REPORT(lane->words, done, lane->seen.order);
 }
 
 bool nd_lane_live(struct nd_lane *lane)

@@ -49,15 +49,15 @@ static void report_burst(struct nd_lane *lane)
 {
     uint64_t burst = nf_chain_state(lane->chain)->burst;
 
-    FT_REPORT(lane->shared, executed, burst);
-    FT_REPORT(lane->shared, recorded, burst);
+    FT_REPORT(lane->words, executed, burst);
+    FT_REPORT(lane->words, recorded, burst);
 }
 
 /* From a snapshot. Other lanes may depend on accesses that it already holds, so they are published. */
 static void begin_replay(struct nd_lane *lane)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
-    uint64_t said = FT_ORDERED(lane->shared, snapshot_burst); /* last burst that the snapshot holds */
+    uint64_t said = FT_ORDERED(lane->words, snapshot_burst); /* last burst that the snapshot holds */
 
     atomic_store_explicit(&lane->group->published[lane->index].access, state->access - 1,
                           memory_order_release);
@@ -69,7 +69,7 @@ static void begin_replay(struct nd_lane *lane)
     if (lane->setup.recorder)
         lg_recorder_stop(lane->setup.recorder, lane->index);
     if (lane->doing == FT_LANE_REPLAY) {
-        nd_lane_record(lane); /* one lane: from the first record on, if any is to come */
+        nd_lane_recorder_turn(lane); /* one lane: from the first record on, if any is to come */
         if (state->burst != said)
             nd_lane_diverged(lane, state->burst, state->seq, "last burst of the snapshot", said,
                              state->burst);
@@ -80,7 +80,7 @@ static void begin_replay(struct nd_lane *lane)
 /* Replays what is left of the closed set. */
 static uint64_t replay_closed_set(struct nd_lane *lane)
 {
-    uint64_t upto = FT_ORDERED(lane->shared, closed_to);
+    uint64_t upto = FT_ORDERED(lane->words, closed_to);
 
     while (nd_lane_behind(lane, upto) && nd_lane_replay(lane, upto))
         ;
@@ -110,8 +110,8 @@ static void take_over(struct nd_lane *lane)
 
     FT_CHECK(nf_chain_state(lane->chain)->burst == upto, "replay ends at burst %lu of %lu",
              nf_chain_state(lane->chain)->burst, upto);
-    discard(&lane->shared->replay); /* outside the closed set: nothing of it was released */
-    discard(&lane->shared->checkpoint);
+    discard(&lane->words->replay); /* outside the closed set: nothing of it was released */
+    discard(&lane->words->checkpoint);
     if (FT_PLANTED("reuse-seq")) {
         const uint64_t *seq = &nf_chain_state(lane->chain)->seq;
 
@@ -119,7 +119,7 @@ static void take_over(struct nd_lane *lane)
     }
     lane->now = nd_now();
     lane->time_offset = nf_chain_state(lane->chain)->time - lane->now;
-    FT_NOTE(lane->shared, replay_done_ns, lane->now);
+    FT_NOTE(lane->words, replay_done_ns, lane->now);
 }
 
 /*
@@ -128,7 +128,7 @@ static void take_over(struct nd_lane *lane)
  */
 static bool go_live(struct nd_lane *lane, enum ft_order before)
 {
-    FT_NOTE(lane->shared, first_release_ns, 0);
+    FT_NOTE(lane->words, first_release_ns, 0);
     if (lane->doing == FT_LANE_FRESH && !nd_group_barrier(lane, make_fresh))
         return false;
     if (before == FT_LANE_REPLAY) {
@@ -145,7 +145,7 @@ static bool go_live(struct nd_lane *lane, enum ft_order before)
         nd_lane_emit_tail(lane);
     }
     lane->now = nd_now();
-    FT_NOTE(lane->shared, live_ns, lane->now);
+    FT_NOTE(lane->words, live_ns, lane->now);
     return true;
 }
 
@@ -212,7 +212,7 @@ void nd_lane_follow(struct nd_lane *lane, uint64_t order)
         lane->timers.quiet_since = lane->now;
         return;
     }
-    FT_REPORT(lane->shared, done, lane->seen.order);
+    FT_REPORT(lane->words, done, lane->seen.order);
 }
 
 void nd_lane_end(struct nd_lane *lane)
@@ -220,7 +220,7 @@ void nd_lane_end(struct nd_lane *lane)
     uint64_t order;
 
     nd_lane_leave_stop_point(lane);
-    order = FT_ORDERED(lane->shared, order);
+    order = FT_ORDERED(lane->words, order);
     if (lane->doing == FT_LANE_WAIT && ft_order_kind(order) == FT_LANE_REPLAY) {
         begin_replay(lane);
         lane->doing = FT_LANE_REPLAY;

@@ -19,7 +19,7 @@ static void *make_packet(struct nd_lane *lane, const void *frame, uint32_t len)
     void *packet = lane->io->make(lane->io->ctx, lane->index, frame, len);
 
     if (!packet)
-        FT_COUNT(lane->shared, no_buffer, 1);
+        FT_COUNT(lane->words, no_buffer, 1);
     return packet;
 }
 
@@ -51,8 +51,8 @@ static uint32_t hold_passed(struct nd_lane *lane, uint64_t burst, uint64_t seq, 
 }
 
 /* Bytes of a held output that a delta carries: what a log's capture would have had of it, so that a
- * successor can emit it again (docs/guarantees.md, G4); where a gate has the rest, the headers that NFs may
- * have changed. Of those that NFs made, all. */
+ * successor can emit it again (docs/guarantees.md, G4); where an input keeper has the rest, the headers that
+ * NFs may have changed. Of those that NFs made, all. */
 uint32_t nd_lane_carry(void *arg, const struct ft_held *held, const uint8_t **frame)
 {
     struct nd_lane *lane = arg;
@@ -99,8 +99,8 @@ void nd_lane_hold(struct nd_lane *lane, const struct nd_burst_needs *needs, uint
     }
     if (needs->marks)
         lane->cut.carry_bytes += carried_most(lane, passed + count, bytes);
-    FT_COUNT(lane->shared, dropped, lane->burst.n - passed);
-    FT_COUNT(lane->shared, emitted, count);
+    FT_COUNT(lane->words, dropped, lane->burst.n - passed);
+    FT_COUNT(lane->words, emitted, count);
 }
 
 static void drop_packets(struct nd_lane *lane)
@@ -112,12 +112,12 @@ static void drop_packets(struct nd_lane *lane)
 void nd_lane_drop_burst(struct nd_lane *lane)
 {
     drop_packets(lane);
-    FT_COUNT(lane->shared, dropped, lane->burst.n);
+    FT_COUNT(lane->words, dropped, lane->burst.n);
 }
 
 static void note_release(struct nd_lane *lane, uint64_t at)
 {
-    struct ft_lane *shared = lane->shared;
+    struct ft_lane *shared = lane->words;
 
     if (atomic_load_explicit(&shared->count.first_release_ns, memory_order_relaxed) == 0)
         FT_NOTE(shared, first_release_ns, nd_now());
@@ -154,12 +154,12 @@ static uint64_t release_to(const struct nd_lane *lane)
         return FT_ALL;
     if (ft_unlikely(lane->setup.redis != NULL))
         return nd_redis_confirmed(lane->setup.redis);
-    return FT_ORDERED(lane->shared, stable);
+    return FT_ORDERED(lane->words, stable);
 }
 
 bool nd_lane_release(struct nd_lane *lane)
 {
-    struct ft_lane *shared = lane->shared;
+    struct ft_lane *shared = lane->words;
     const struct ft_held *held;
     bool any = false;
     uint32_t n, sent;
@@ -200,13 +200,13 @@ void nd_lane_drop_held(struct nd_lane *lane)
         for (uint32_t i = 0; i < n; i++)
             lane->io->drop(lane->io->ctx, held[i].packet);
         ft_hold_drop(&lane->hold, n);
-        FT_COUNT(lane->shared, fenced_dropped, n);
+        FT_COUNT(lane->words, fenced_dropped, n);
     }
     drop_packets(lane); /* of a burst that is not run yet */
     lane->burst.n = 0;
     while (nd_waiting_take(&lane->waiting, &frame, &port))
         lane->io->drop(lane->io->ctx, frame.owner);
-    FT_NOTE(lane->shared, held, 0);
+    FT_NOTE(lane->words, held, 0);
 }
 
 void nd_lane_send_own(struct nd_lane *lane, unsigned port, const void *frame, uint32_t len)
@@ -230,7 +230,8 @@ void nd_lane_announce(struct nd_lane *lane, bool again)
         lane->timers.announce_at[i] = lane->now + later[i];
 }
 
-/* A packet with all of a replayed output's bytes, the gate's among them. NULL: they are not to be had. */
+/* A packet with all of a replayed output's bytes, the input keeper's among them. NULL: they are not to be
+ * had. */
 static void *make_whole(struct nd_lane *lane, const struct lg_output *output)
 {
     const struct nd_io *io = lane->io;
@@ -251,7 +252,7 @@ void nd_lane_emit_tail(struct nd_lane *lane)
 {
     const struct lg_output *output;
 
-    FT_COUNT(lane->shared, tail_suppressed, lane->replayed.forgotten);
+    FT_COUNT(lane->words, tail_suppressed, lane->replayed.forgotten);
     lane->replayed.forgotten = 0;
     while ((output = lg_replayed_take(&lane->replayed))) {
         struct ft_held held = {.burst = output->burst,
@@ -263,11 +264,11 @@ void nd_lane_emit_tail(struct nd_lane *lane)
         if (lane->config->protect.tail == ND_TAIL_EMIT && ft_hold_room(&lane->hold))
             held.packet = make_whole(lane, output);
         if (!held.packet) {
-            FT_COUNT(lane->shared, tail_suppressed, 1);
+            FT_COUNT(lane->words, tail_suppressed, 1);
             continue;
         }
         ft_hold_put(&lane->hold, &held);
-        FT_COUNT(lane->shared, tail_emitted, 1);
+        FT_COUNT(lane->words, tail_emitted, 1);
     }
     nd_lane_release(lane);
 }

@@ -43,7 +43,7 @@ bool nd_beat_read(const uint8_t *frame, uint32_t len, uint32_t *half, uint64_t *
 
 void nd_lane_send_announcements(struct nd_lane *lane)
 {
-    uint64_t announce = FT_ORDERED(lane->shared, announce);
+    uint64_t announce = FT_ORDERED(lane->words, announce);
 
     if (announce != lane->seen.announce) {
         lane->seen.announce = announce;
@@ -73,13 +73,13 @@ void nd_lane_send_heartbeats(struct nd_lane *lane)
 
 bool nd_lane_steer(struct nd_lane *lane)
 {
-    if (!FT_ORDERED(lane->shared, steer))
+    if (!FT_ORDERED(lane->words, steer))
         return false;
     if (lane->now >= lane->timers.steer_at) {
         nd_lane_announce(lane, false);
         memset(lane->timers.announce_at, 0, sizeof(lane->timers.announce_at));
         lane->timers.steer_at = lane->now + STEER_NS;
-        FT_REPORT(lane->shared, steered, true);
+        FT_REPORT(lane->words, steered, true);
     }
     return true;
 }

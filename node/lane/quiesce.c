@@ -14,8 +14,8 @@
  *
  *   - before a record that carries a digest, as the primary had executed when it took the digest;
  *   - at closed_to, while it does not move. Lane 0 asks for that (`stop_point`), the replicator stops moving
- * it and says so (`stop_point_seen`). Lanes that stop at a digest on their way there count as well: others
- *     that wait for what comes behind it would have to be behind theirs.
+ *     it and says so (`stop_point_seen`). Lanes that stop at a digest on their way there count as well:
+ * others that wait for what comes behind it would have to be behind theirs.
  *
  * Any state in which all lanes have stopped between bursts is a state of the chain, so the last one to stop
  * can take a digest or begin a snapshot. A lane that has stopped goes on with its turns but does not replay;
@@ -52,7 +52,7 @@ void nd_lane_leave_stop_point(struct nd_lane *lane)
     struct nd_group *group = lane->group;
 
     if (lane->index == 0)
-        FT_REPORT(lane->shared, stop_point, 0);
+        FT_REPORT(lane->words, stop_point, 0);
     if (lane->stop_point.stopped) {
         while (!nd_barrier_over(&group->stop, lane->stop_point.number) &&
                !nd_barrier_leave(group, &group->stop, lane->stop_point.number))
@@ -87,8 +87,8 @@ static void work_at_stop_point(struct nd_group *group)
         group->lane[0].region->base[ft_region_shared(group->lane[0].region)->offset + FT_LINE - 1] ^= 1;
     if (!nd_group_any(group, stopped_elsewhere))
         compare_digests(group);
-    if (FT_REPORTED(group->lane[0].shared, stop_point)) {
-        FT_REPORT(group->lane[0].shared, stop_point, 0);
+    if (FT_REPORTED(group->lane[0].words, stop_point)) {
+        FT_REPORT(group->lane[0].words, stop_point, 0);
         if (!group->lane[0]
                  .apply.last_was_chunk) /* nor did it when lane 0 asked; a delta may have come since */
             nd_lane_begin_snapshot(group);
@@ -112,11 +112,11 @@ static bool stop_with_others(struct nd_lane *lane)
 /* closed_to does not move until a snapshot has begun, and this lane is there. */
 static bool at_stop_point(const struct nd_lane *lane)
 {
-    const struct ft_lane *first = lane->group->lane[0].shared;
+    const struct ft_lane *first = lane->group->lane[0].words;
     uint64_t stop_point = FT_REPORTED(first, stop_point);
 
     return stop_point && FT_ORDERED(first, stop_point_seen) == stop_point &&
-           FT_ORDERED(lane->shared, closed_to) == nf_chain_state(lane->chain)->burst;
+           FT_ORDERED(lane->words, closed_to) == nf_chain_state(lane->chain)->burst;
 }
 
 bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next)
@@ -145,7 +145,7 @@ bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next)
 /* Serial number of the digest that the replicator asks for. */
 static uint64_t digest_asked(const struct nd_lane *lane)
 {
-    return FT_ORDERED(lane->shared, digest);
+    return FT_ORDERED(lane->words, digest);
 }
 
 /* Serial number of the digest that records are to carry: of several lanes, the one taken last. */
@@ -194,8 +194,8 @@ bool nd_lane_owes_digest(const struct nd_lane *lane)
 void nd_lane_report_digest(struct nd_lane *lane, uint64_t serial, uint64_t burst)
 {
     lane->seen.digest = serial;
-    FT_REPORT(lane->shared, digest_at, burst);
-    FT_REPORT(lane->shared, digest_seen, serial);
+    FT_REPORT(lane->words, digest_at, burst);
+    FT_REPORT(lane->words, digest_seen, serial);
 }
 
 uint64_t nd_lane_digest_of_record(struct nd_lane *lane, uint64_t burst)

@@ -17,7 +17,7 @@
 #define RECORDS_TURN 64u     /* records between two reads of the orders, at most */
 #define TURN_NS      200000u /* a turn that has taken so long ends with the present record */
 
-/* The gate has the burst's inputs, as they came in. False: it does not, and nobody else. */
+/* The input keeper has the burst's inputs, as they came in. False: it does not, and nobody else. */
 static bool fetch_inputs(struct nd_lane *lane, const struct ft_record *r)
 {
     const struct nd_io *io = lane->io;
@@ -50,7 +50,7 @@ static uint32_t load_inputs(struct nd_lane *lane, struct lg_cursor *cursor)
     return n;
 }
 
-/* Of an output not captured whole the head is worth keeping only where a gate has the rest. */
+/* Of an output not captured whole the head is worth keeping only where an input keeper has the rest. */
 static void keep_replayed(struct nd_lane *lane, const struct ft_record *r, uint64_t number, uint32_t n)
 {
     const struct nf_emitted *made;
@@ -66,7 +66,7 @@ static void keep_replayed(struct nd_lane *lane, const struct ft_record *r, uint6
         out.seq = r->seq + i;
         out.len = p->len;
         out.have = p->have == p->len || lane->io->complete ? p->have : 0;
-        if (lane->by_seq && !lane->whole_capture) /* the gate has the rest */
+        if (lane->by_seq && !lane->whole_capture) /* the input keeper has the rest */
             out.have = nf_packet_header_bytes(p);
         out.port = p->out_port;
         lg_replayed_put(&lane->replayed, &out, p->data);
@@ -85,8 +85,8 @@ bool nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const 
 {
     fprintf(stderr, "understudy: replay diverged: lane %u burst %lu seq %lu: %s: expected %lu, got %lu\n",
             lane->index, burst, seq, what, expected, got);
-    FT_COUNT(lane->shared, divergences, 1);
-    FT_REPORT(lane->shared, diverged, true);
+    FT_COUNT(lane->words, divergences, 1);
+    FT_REPORT(lane->words, diverged, true);
     nd_lane_abort_replay(lane);
     return false;
 }
@@ -124,9 +124,9 @@ static bool follows(struct nd_lane *lane, const struct ft_record *r)
 
 bool nd_lane_verdict(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t expected, uint64_t got)
 {
-    FT_REPORT(lane->shared, expected, expected);
-    FT_REPORT(lane->shared, got, got);
-    FT_REPORT(lane->shared, digest_burst, burst);
+    FT_REPORT(lane->words, expected, expected);
+    FT_REPORT(lane->words, got, got);
+    FT_REPORT(lane->words, digest_burst, burst);
     return got == expected || nd_lane_diverged(lane, burst, seq, "digest", expected, got);
 }
 
@@ -164,7 +164,7 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     ft_audit_check(lane->region, lane->index);
     keep_replayed(lane, r, outputs, n);
     lg_replayed_released(&lane->replayed, r->released);
-    FT_COUNT(lane->shared, replayed_packets, n);
+    FT_COUNT(lane->words, replayed_packets, n);
     if (!lg_cursor_done(&cursor) || !nf_determinants_used(nf_chain_determinants(lane->chain)) ||
         !ft_sections_used(nf_chain_sections(lane->chain), r->access, r->accesses))
         return nd_lane_diverged(lane, r->burst, r->seq, "determinants left", 0, 1);
@@ -201,7 +201,7 @@ static __attribute__((noinline)) bool replay_or_abandon(struct nd_lane *lane, co
 
 bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto)
 {
-    return nf_chain_state(lane->chain)->burst < upto || lane->apply.cut < FT_ORDERED(lane->shared, cut_to);
+    return nf_chain_state(lane->chain)->burst < upto || lane->apply.cut < FT_ORDERED(lane->words, cut_to);
 }
 
 /* A warm standby leaves records alone until it takes over; what a delta covers nobody needs to replay. */
@@ -209,7 +209,7 @@ static bool pass_record(struct nd_lane *lane, const struct ft_record *r)
 {
     uint64_t burst = r->burst;
 
-    if (burst <= FT_ORDERED(lane->shared, covered))
+    if (burst <= FT_ORDERED(lane->words, covered))
         return true;
     if (lane->setup.recorder) /* before packets are worked on where they lie */
         lg_recorder_record(lane->setup.recorder, lane->index, r);
@@ -217,7 +217,7 @@ static bool pass_record(struct nd_lane *lane, const struct ft_record *r)
         !(burst % 64 == 33 && FT_PLANTED_ONCE("skip-once")) && !replay_or_abandon(lane, r))
         return false;
     lane->apply.last_was_chunk = false;
-    FT_REPORT(lane->shared, executed, burst);
+    FT_REPORT(lane->words, executed, burst);
     return true;
 }
 
@@ -234,8 +234,8 @@ static bool pass_chunk(struct nd_lane *lane, const struct ft_chunk *chunk)
 static bool is_ripe(const struct nd_lane *lane, const struct ft_record *r, uint64_t upto)
 {
     if (ft_entry_kind(r) == FT_ENTRY_CHUNK)
-        return ft_chunk_of(r)->cut <= FT_ORDERED(lane->shared, cut_to);
-    return r->burst <= FT_ORDERED(lane->shared, covered) ||
+        return ft_chunk_of(r)->cut <= FT_ORDERED(lane->words, cut_to);
+    return r->burst <= FT_ORDERED(lane->words, covered) ||
            (r->burst <= upto && (lane->doing != FT_LANE_REPLAY || !lane->config->protect.stores));
 }
 
@@ -243,7 +243,7 @@ static bool is_ripe(const struct nd_lane *lane, const struct ft_record *r, uint6
  * and come when theirs is the next cut; no two rings have chunks of the same one. */
 static const struct ft_record *next_of_checkpoint(struct nd_lane *lane, uint64_t upto)
 {
-    struct ft_ring *ring = &lane->shared->checkpoint;
+    struct ft_ring *ring = &lane->words->checkpoint;
     const struct ft_record *r;
     uint64_t there;
 
@@ -259,16 +259,16 @@ static const struct ft_record *next_entry(struct nd_lane *lane, uint64_t upto, s
     const struct ft_record *r = next_of_checkpoint(lane, upto), *earlier;
     uint64_t there;
 
-    *ring = &lane->shared->checkpoint;
+    *ring = &lane->words->checkpoint;
     if (r)
         return r;
-    r = ft_ring_peek(&lane->shared->replay, &there);
+    r = ft_ring_peek(&lane->words->replay, &there);
     if (!r || !is_ripe(lane, r, upto))
         return NULL;
     if (ft_entry_kind(r) == FT_ENTRY_CHUNK && ft_chunk_of(r)->cut != lane->apply.cut + 1 &&
         (earlier = next_of_checkpoint(lane, upto)))
         return earlier;
-    *ring = &lane->shared->replay;
+    *ring = &lane->words->replay;
     return r;
 }
 
@@ -284,8 +284,8 @@ static void yield_to_replicator(const struct nd_lane *lane)
 /* What a checkpoint covers lies in one piece, so nothing of it is looked at. */
 static bool skip_covered(struct nd_lane *lane)
 {
-    struct ft_ring *ring = &lane->shared->replay;
-    uint64_t at = FT_ORDERED(lane->shared, covered_at), there;
+    struct ft_ring *ring = &lane->words->replay;
+    uint64_t at = FT_ORDERED(lane->words, covered_at), there;
     const struct ft_record *r = ring->read < at ? ft_ring_peek(ring, &there) : NULL;
 
     if (!r || ft_entry_kind(r) != FT_ENTRY_RECORD)

@@ -107,7 +107,7 @@ static void open_lane(void)
     lane = (struct nd_lane){.config = node.config,
                             .io = &io,
                             .region = node.region,
-                            .shared = node.shared,
+                            .words = node.shared,
                             .group = &node.group,
                             .setup.question = &node.question,
                             .setup.seed = 7,

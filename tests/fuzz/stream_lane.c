@@ -181,7 +181,7 @@ void stream_open(const struct stream_chain *chain)
     s.lane = (struct nd_lane){.config = s.config,
                               .io = &s.io,
                               .region = s.region,
-                              .shared = &s.shared,
+                              .words = &s.shared,
                               .group = &s.group,
                               .setup.question = &s.question,
                               .setup.seed = 7,

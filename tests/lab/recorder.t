@@ -74,7 +74,7 @@ rm "$log/99999999.rec"
 ok "a torn file is read as far as it goes" replay "$work/torn.rec"
 refused 65 'bad.rec:offset [0-9]+: .*, expected' "$work/bad.rec"
 refused 65 'pair.yaml:offset 0: .*, expected a recording' "$pair"
-refused 64 'expected LANE:CLOCK' "$log" --until 5
+refused 64 'expected LANE:SEQ' "$log" --until 5
 refused 64 'the log has sequence numbers' "$log" --until 1:$to
 refused 64 "--seed.* with --log, expected a capture" "$log" --seed 7
 refused 65 'no recording, expected files' "$work/rec"

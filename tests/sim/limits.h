@@ -20,7 +20,7 @@ extern struct sim_limits sim_limits;
 #define IN_CAP          sim_limits.link_in
 #define READ_BUDGET     sim_limits.read_budget
 #define WORDS_MAX       (int)sim_limits.words
-#define DRAIN_ROUNDS    sim_limits.drain_rounds
+#define READ_ROUNDS     sim_limits.drain_rounds
 #define RP_BATCH        sim_limits.batch
 #define RUN_MAX         sim_limits.run_lines
 #define SEND_LEAST      sim_limits.send_least

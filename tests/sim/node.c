@@ -223,7 +223,7 @@ static int make_lanes(struct sim_node *n, struct ft_fault *fault)
                                       .config = sim.config,
                                       .io = &n->io,
                                       .region = n->window.region,
-                                      .shared = &n->shared[l],
+                                      .words = &n->shared[l],
                                       .group = &n->group,
                                       .setup.question = &n->question,
                                       .setup.seed = sim_draw(&sim.chance, UINT64_MAX),

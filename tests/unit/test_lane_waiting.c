@@ -146,7 +146,7 @@ static int setup(void **state)
     assert_int_equal(ft_lane_init(&w.shared, 1 << 20, 1 << 20), 0);
     w.lane = (struct nd_lane){.config = w.config,
                               .io = &io,
-                              .shared = &w.shared,
+                              .words = &w.shared,
                               .group = &w.group,
                               .setup.question = &w.question,
                               .setup.seed = 7,

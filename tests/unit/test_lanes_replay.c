@@ -104,7 +104,7 @@ static void make_lanes(void)
                                      .config = w.config,
                                      .io = &w.io,
                                      .region = w.region,
-                                     .shared = &w.shared[l],
+                                     .words = &w.shared[l],
                                      .group = &w.group,
                                      .setup.question = &w.question,
                                      .setup.seed = 7,

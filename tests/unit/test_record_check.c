@@ -70,21 +70,21 @@ static void impossible_records_in_memory_are_refused_by_name(void **state)
     in[0].flags = 0x80;
     check_refuses(size, "input 0 has flags 128");
     dependency[1].own = 500;
-    snprintf(text, sizeof(text), "offset %zu: edge 1 is at access 500, expected 501",
+    snprintf(text, sizeof(text), "offset %zu: dependency 1 is at access 500, expected 501",
              ft_record_dependencies_at(rec) + 24);
     check_refuses(size, text);
     dependency[0].own = 499;
-    check_refuses(size, "edge 0 is at access 499");
+    check_refuses(size, "dependency 0 is at access 499");
     dependency[2].own = 520;
-    check_refuses(size, "edge 2 is at access 520");
+    check_refuses(size, "dependency 2 is at access 520");
     dependency[2].lane = 3;
-    check_refuses(size, "edge 2 names lane 3");
+    check_refuses(size, "dependency 2 names lane 3");
     dependency[2].lane = FT_LANES_MAX;
-    check_refuses(size, "edge 2 names lane 16");
+    check_refuses(size, "dependency 2 names lane 16");
     values[0] = 12;
     check_refuses(size, "value of 12 bytes, expected at most the 11 left");
     values[0] = 8;
-    check_refuses(size, "3 bytes left for a value");
+    check_refuses(size, "3 bytes left for a determinant");
 }
 
 int main(void)

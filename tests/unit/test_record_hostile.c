@@ -183,15 +183,15 @@ static void impossible_dependencies_are_refused_by_name(void **state)
     assert_int_equal(dependency[1].own, 102);
     assert_int_equal(dependency[1].access, 95);
     body[0] = 0x02;
-    forge_refused(FT_EMALFORMED, "offset 19: edge 0 names lane 2, expected another than 2");
+    forge_refused(FT_EMALFORMED, "offset 19: dependency 0 names lane 2, expected another than 2");
     plain_head();
     head[DEPENDENCIES] = 1;
     FORGE_PUT(0x93, 0x01, 0); /* 100 + 9 is the last access */
     good();
     body[0] = 0xa3;
-    forge_refused(FT_EMALFORMED, "edge 0 is at access 110, expected 100 or later, before 110");
+    forge_refused(FT_EMALFORMED, "dependency 0 is at access 110, expected 100 or later, before 110");
     head[ACCESSES] = 0;
-    forge_refused(FT_EMALFORMED, "edge 0 is at access 110");
+    forge_refused(FT_EMALFORMED, "dependency 0 is at access 110");
     forge.body_len--;
     forge_refused(FT_EMALFORMED, "expected a dependency");
 
@@ -200,7 +200,7 @@ static void impossible_dependencies_are_refused_by_name(void **state)
     head[ACCESS] = UINT64_MAX - 10;
     head[DEPENDENCIES] = 2;
     FORGE_PUT(0x03, 0, 0xf3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0);
-    forge_refused(FT_EMALFORMED, "edge 1 is at access");
+    forge_refused(FT_EMALFORMED, "dependency 1 is at access");
 }
 
 static void impossible_determinants_are_refused_by_name(void **state)
@@ -217,7 +217,7 @@ static void impossible_determinants_are_refused_by_name(void **state)
     plain_head();
     head[DETERMINANTS] = 3;
     FORGE_PUT(0, 0, 0);
-    forge_refused(FT_EMALFORMED, "3 bytes left for a value, expected a length of 4");
+    forge_refused(FT_EMALFORMED, "3 bytes left for a determinant, expected a length of 4");
     head[DETERMINANTS] = 4;
     forge_refused(FT_EMALFORMED, "3 bytes left in the body, expected 4");
 }

@@ -152,7 +152,7 @@ static void another_delta(void (*bend)(void))
     a_chunk(1, 0, 5, 1, true);
     bend();
     end_chunk();
-    peer_is_refused(FT_MSG_DELTA, "delta: part 1 of cut ");
+    peer_is_refused(FT_MSG_DELTA, "delta: chunk 1 of cut ");
     if (!strstr(twin_status(b).last_refused, "is of another delta"))
         fail_msg("got '%s'", twin_status(b).last_refused);
 }
@@ -188,17 +188,17 @@ static void chunks_that_do_not_fit_their_delta_are_refused(void **state)
     peer_start_standby();
     peer_synchronise(true);
     plain_chunk(1, 0, 5, 1, true);
-    peer_is_refused(FT_MSG_DELTA, "delta: part 1 of cut 1 of lane 0, expected part 0");
+    peer_is_refused(FT_MSG_DELTA, "delta: chunk 1 of cut 1 of lane 0, expected chunk 0");
 
     peer_synchronise(true);
     plain_chunk(1, 0, 5, 0, false);
     plain_chunk(1, 0, 5, 2, true);
-    peer_is_refused(FT_MSG_DELTA, "delta: part 2 of cut 1 of lane 0, expected part 1");
+    peer_is_refused(FT_MSG_DELTA, "delta: chunk 2 of cut 1 of lane 0, expected chunk 1");
 
     peer_synchronise(true);
     plain_chunk(1, 0, 5, 0, false);
     plain_chunk(1, 0, 5, 0, true);
-    peer_is_refused(FT_MSG_DELTA, "delta: part 0 of cut 1 of lane 0, expected part 1");
+    peer_is_refused(FT_MSG_DELTA, "delta: chunk 0 of cut 1 of lane 0, expected chunk 1");
 
     peer_synchronise(true);
     plain_chunk(1, 0, 5, 0, false);

@@ -155,7 +155,7 @@ static int open_lane(struct alone *a, unsigned l, uint64_t seed, struct ft_fault
                                   .config = &a->config,
                                   .io = &a->io.io,
                                   .region = m->region,
-                                  .shared = shared,
+                                  .words = shared,
                                   .group = &m->group,
                                   .setup.question = &m->question,
                                   .setup.seed = seed,

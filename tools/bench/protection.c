@@ -20,7 +20,7 @@ static const struct kind {
     {"checkpoint", ND_MODE_DELTA, ND_STANDBY_HOT, 1000, 0, false,
      "as Pico Replication: deltas alone, one each millisecond, outputs held until they are stored"},
     {"ftmb", ND_MODE_LOG, ND_STANDBY_WARM, 0, 200, true,
-     "as FTMB: every access to a shared variable logged, nothing reduced; a checkpoint each 200 ms, replay "
+     "as FTMB: every access to a shared object logged, nothing reduced; a checkpoint each 200 ms, replay "
      "after a failure only"},
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))

@@ -47,7 +47,7 @@ static int make_lane(struct nd_member *m, unsigned l, struct ft_fault *fault)
                                    .config = m->c->config,
                                    .io = m->c->io,
                                    .region = m->region,
-                                   .shared = shared,
+                                   .words = shared,
                                    .group = &m->group,
                                    .setup.guardian = m->guardian,
                                    .setup.urgent = m->c->realtime,

@@ -66,7 +66,7 @@ static int make_lane(struct nd_log *log, unsigned index, struct ft_fault *fault)
                              .config = log->config,
                              .io = &log->io,
                              .region = log->region,
-                             .shared = &log->shared[index],
+                             .words = &log->shared[index],
                              .group = &log->group,
                              .setup.seed = 1,
                              .setup.view = &log->view,

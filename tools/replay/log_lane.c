@@ -75,7 +75,7 @@ static void note_outputs(struct nd_log_lane *l, struct nd_log_input in[])
 
 static bool execute_burst(struct nd_log_lane *l, const struct nd_index_burst *b)
 {
-    struct ft_ring *ring = &l->lane->shared->replay;
+    struct ft_ring *ring = &l->lane->words->replay;
     struct nd_log_input in[FT_BURST_MAX] = {{.lane = 0}};
     struct ft_fault fault;
     void *room;

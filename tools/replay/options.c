@@ -36,7 +36,7 @@ static int read_until(void *options, char *value)
     if (colon)
         *colon = '\0';
     if (!colon || !nd_options_number(value, &o->until_lane) || !nd_options_number(colon + 1, &o->until_seq))
-        return nd_usage("replay", "--until %.40s, expected LANE:CLOCK", value);
+        return nd_usage("replay", "--until %.40s, expected LANE:SEQ", value);
     return 0;
 }
 
@@ -58,7 +58,7 @@ static const struct nd_option rows[] = {
     {"write", 'w', ND_OPTION_TEXT, AT(output), .value = "OUT.pcap", .help = "write what left the chain"},
     {"log", 0, ND_OPTION_TEXT, AT(log), .value = "DIR",
      .help = "in place of a capture: execute what a recorder kept there"},
-    {"until", 0, ND_OPTION_OTHER, .read = read_until, .value = "LANE:CLOCK",
+    {"until", 0, ND_OPTION_OTHER, .read = read_until, .value = "LANE:SEQ",
      .help = "with --log: stop after this sequence number of this lane"},
     ND_OPTION_JSON_ROW(AT(json)),
     {.name = NULL},

@@ -126,7 +126,7 @@ static int start_lane(enum ft_order doing, struct ft_fault *fault)
     s.lane = (struct nd_lane){.config = &s.config,
                               .io = &s.io,
                               .region = s.region,
-                              .shared = &s.shared,
+                              .words = &s.shared,
                               .group = &s.group,
                               .setup.question = &s.question,
                               .setup.seed = s.seed,
