@@ -2,7 +2,8 @@
 /*
  * A lane: one DPDK lcore that runs the whole chain. It owns its chain instance, the outputs that it holds,
  * its capture and replayed outputs. It reads its orders in struct ft_lane and writes its report there. It
- * makes no system call but its ports' own and, when idle, nanosleep.
+ * makes no system call but its ports' own and, when idle, nanosleep. The files of node/lane are one unit
+ * around this struct, and call each other.
  *
  *   orders: WAIT ─▶ REPLAY ─▶ LIVE ─▶ ASIDE ─▶ DRAIN. Back to LIVE when a handover is aborted; FENCED from
  *   any of them, then WAIT. FRESH: LIVE from nothing.
