@@ -145,7 +145,6 @@ static bool go_live(struct nd_lane *lane, enum ft_order before)
         nd_lane_emit_tail(lane);
     }
     lane->now = nd_now();
-    FT_NOTE(lane->words, live_ns, lane->now);
     return true;
 }
 

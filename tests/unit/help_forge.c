@@ -19,9 +19,18 @@ void forge_begin(const uint64_t numbers[], unsigned count,
 {
     assert_true(count <= FORGE_NUMBERS);
     memcpy(forge.head, numbers, count * sizeof(numbers[0]));
+    forge.plain = numbers;
     forge.numbers = count;
     forge.body_len = 0;
     forge.decode = decode;
+}
+
+void forge_number_refused(unsigned field, uint64_t value, int error, const char *text)
+{
+    assert_non_null(forge.plain);
+    forge_begin(forge.plain, forge.numbers, forge.decode);
+    forge.head[field] = value;
+    forge_refused(error, text);
 }
 
 void forge_put(const void *bytes, size_t len)

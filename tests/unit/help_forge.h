@@ -11,7 +11,8 @@
 #define FORGE_NUMBERS 32u
 
 struct forge {
-    unsigned numbers; /* before the body; at most FORGE_NUMBERS */
+    const uint64_t *plain; /* the numbers that the last one began with */
+    unsigned numbers;      /* before the body; at most FORGE_NUMBERS */
     uint64_t head[FORGE_NUMBERS];
     uint8_t body[FT_RECORD_MAX];
     size_t body_len;
@@ -20,7 +21,7 @@ struct forge {
 };
 extern struct forge forge;
 
-/* Begins one with these numbers and an empty body. */
+/* Begins one with these numbers, which stay where they are, and an empty body. */
 void forge_begin(const uint64_t numbers[], unsigned count,
                  long (*decode)(const uint8_t *bytes, size_t len, struct ft_fault *fault));
 /* At the body's end. */
@@ -30,6 +31,8 @@ void forge_put(const void *bytes, size_t len);
 /* Encodes and decodes what is there; it stays, to be changed and tried again. Fails the test when it is
  * decoded; or refused with another error or without `text`. */
 void forge_refused(int error, const char *text);
+/* The one begun last once more, with this number changed: it is refused so. */
+void forge_number_refused(unsigned field, uint64_t value, int error, const char *text);
 /* Fails the test when it is refused. */
 void forge_good(void);
 

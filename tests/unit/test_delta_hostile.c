@@ -56,13 +56,6 @@ static void put_run(uint64_t line, uint32_t count, uint32_t flags)
     head[LINES] = forge.body_len;
 }
 
-static void hostile_number(int field, uint64_t value, int error, const char *text)
-{
-    plain_head();
-    head[field] = value;
-    forge_refused(error, text);
-}
-
 static void impossible_heads_are_refused_by_name(void **state)
 {
     (void)state;
@@ -71,23 +64,24 @@ static void impossible_heads_are_refused_by_name(void **state)
     assert_int_equal(chunk_back->burst, 19);
     assert_int_equal(chunk_back->kind, FT_ENTRY_CHUNK);
     assert_int_equal(chunk_back->flags, 0);
-    hostile_number(VERSION, 2, FT_EVERSION, "offset 3: version is 2, expected 1");
-    hostile_number(LANE, 16, FT_EMALFORMED, "offset 4: lane is 16, expected 0 to 15");
-    hostile_number(LANE, 65536 + 2, FT_EMALFORMED, "lane is 65538");
-    hostile_number(FLAGS, 8, FT_EMALFORMED, "offset 5: flags is 8, expected 0, 16 or 18, and 32 or not");
-    hostile_number(FLAGS, FT_REC_DIGEST, FT_EMALFORMED, "flags is 2, expected 0, 16 or 18");
-    hostile_number(FLAGS, 64, FT_EMALFORMED, "flags is 64, expected 0 to 50");
-    hostile_number(FLAGS, 17, FT_EMALFORMED, "flags is 17, expected 0, 16 or 18");
-    hostile_number(CUT, 0, FT_EMALFORMED, "offset 6: cut is 0, expected 1");
-    hostile_number(BURSTS, UINT64_MAX, FT_EMALFORMED, "bursts wraps");
-    hostile_number(DIGEST, 5, FT_EMALFORMED, "digest without its flag");
-    hostile_number(NUMBER, 1ull << 32, FT_EMALFORMED, "number is 4294967296");
-    hostile_number(LINES, FT_CHUNK_LINES + 1, FT_EMALFORMED, "lines is 98305, expected 0 to 98304");
-    hostile_number(LINES, 1ull << 32, FT_EMALFORMED, "lines is 4294967296");
-    hostile_number(HELD, 820, FT_EMALFORMED, "held is 820, expected 0 to 819");
-    hostile_number(BYTES, FT_CHUNK_OUTPUTS + 1, FT_EMALFORMED, "bytes is 32769, expected 0 to 32768");
-    hostile_number(BYTES, 40, FT_EMALFORMED, "outputs take 0 bytes, expected 40");
-    hostile_number(LINES, 16, FT_EMALFORMED, "0 bytes left in the body, expected 16");
+    forge_number_refused(VERSION, 2, FT_EVERSION, "offset 3: version is 2, expected 1");
+    forge_number_refused(LANE, 16, FT_EMALFORMED, "offset 4: lane is 16, expected 0 to 15");
+    forge_number_refused(LANE, 65536 + 2, FT_EMALFORMED, "lane is 65538");
+    forge_number_refused(FLAGS, 8, FT_EMALFORMED,
+                         "offset 5: flags is 8, expected 0, 16 or 18, and 32 or not");
+    forge_number_refused(FLAGS, FT_REC_DIGEST, FT_EMALFORMED, "flags is 2, expected 0, 16 or 18");
+    forge_number_refused(FLAGS, 64, FT_EMALFORMED, "flags is 64, expected 0 to 50");
+    forge_number_refused(FLAGS, 17, FT_EMALFORMED, "flags is 17, expected 0, 16 or 18");
+    forge_number_refused(CUT, 0, FT_EMALFORMED, "offset 6: cut is 0, expected 1");
+    forge_number_refused(BURSTS, UINT64_MAX, FT_EMALFORMED, "bursts wraps");
+    forge_number_refused(DIGEST, 5, FT_EMALFORMED, "digest without its flag");
+    forge_number_refused(NUMBER, 1ull << 32, FT_EMALFORMED, "number is 4294967296");
+    forge_number_refused(LINES, FT_CHUNK_LINES + 1, FT_EMALFORMED, "lines is 98305, expected 0 to 98304");
+    forge_number_refused(LINES, 1ull << 32, FT_EMALFORMED, "lines is 4294967296");
+    forge_number_refused(HELD, 820, FT_EMALFORMED, "held is 820, expected 0 to 819");
+    forge_number_refused(BYTES, FT_CHUNK_OUTPUTS + 1, FT_EMALFORMED, "bytes is 32769, expected 0 to 32768");
+    forge_number_refused(BYTES, 40, FT_EMALFORMED, "outputs take 0 bytes, expected 40");
+    forge_number_refused(LINES, 16, FT_EMALFORMED, "0 bytes left in the body, expected 16");
     plain_head();
     head[FLAGS] = 18;
     head[DIGEST] = UINT64_MAX;

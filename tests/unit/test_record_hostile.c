@@ -48,38 +48,31 @@ static void good(void)
     assert_int_equal(record_check(back, back->size, &fault), 0);
 }
 
-static void hostile_number(int field, uint64_t value, int error, const char *text)
-{
-    plain_head();
-    head[field] = value;
-    forge_refused(error, text);
-}
-
 static void impossible_heads_are_refused_by_name(void **state)
 {
     (void)state;
     plain_head();
     good();
-    hostile_number(VERSION, 2, FT_EVERSION, "offset 3: version is 2, expected 1");
-    hostile_number(VERSION, 0, FT_EVERSION, "version is 0");
-    hostile_number(LANE, FT_LANES_MAX, FT_EMALFORMED, "offset 4: lane is 16, expected 0 to 15");
-    hostile_number(LANE, 65536 + 2, FT_EMALFORMED, "lane is 65538");
-    hostile_number(FLAGS, 8, FT_EMALFORMED, "flags is 8, expected 0 to 7");
-    hostile_number(FLAGS, 1u << 16, FT_EMALFORMED, "flags is 65536");
-    hostile_number(BURST, 0, FT_EMALFORMED, "burst is 0, expected 1");
-    hostile_number(ACCESSES, 1ull << 32, FT_EMALFORMED, "accesses is 4294967296");
-    hostile_number(ACCESS, UINT64_MAX, FT_EMALFORMED, "access wraps");
-    hostile_number(DIGEST, 5, FT_EMALFORMED, "digest without its flag");
-    hostile_number(INPUTS, FT_BURST_MAX + 1, FT_EMALFORMED, "inputs is 33, expected 0 to 32");
-    hostile_number(INPUTS, 65536, FT_EMALFORMED, "inputs is 65536");
-    hostile_number(BYTES, FT_BURST_MAX * FT_FRAME_MAX + 1, FT_EMALFORMED, "bytes is 294913");
-    hostile_number(BYTES, UINT64_MAX, FT_EMALFORMED, "bytes is 18446744073709551615");
-    hostile_number(DEPENDENCIES, FT_DEPENDENCIES_MAX + 1, FT_EMALFORMED,
-                   "dependencies is 1025, expected 0 to 1024");
-    hostile_number(DEPENDENCIES, 65536, FT_EMALFORMED, "dependencies is 65536");
-    hostile_number(DETERMINANTS, FT_DETERMINANTS_MAX + 1, FT_EMALFORMED,
-                   "determinants is 65537, expected 0 to 65536");
-    hostile_number(DETERMINANTS, 1ull << 32, FT_EMALFORMED, "determinants is 4294967296");
+    forge_number_refused(VERSION, 2, FT_EVERSION, "offset 3: version is 2, expected 1");
+    forge_number_refused(VERSION, 0, FT_EVERSION, "version is 0");
+    forge_number_refused(LANE, FT_LANES_MAX, FT_EMALFORMED, "offset 4: lane is 16, expected 0 to 15");
+    forge_number_refused(LANE, 65536 + 2, FT_EMALFORMED, "lane is 65538");
+    forge_number_refused(FLAGS, 8, FT_EMALFORMED, "flags is 8, expected 0 to 7");
+    forge_number_refused(FLAGS, 1u << 16, FT_EMALFORMED, "flags is 65536");
+    forge_number_refused(BURST, 0, FT_EMALFORMED, "burst is 0, expected 1");
+    forge_number_refused(ACCESSES, 1ull << 32, FT_EMALFORMED, "accesses is 4294967296");
+    forge_number_refused(ACCESS, UINT64_MAX, FT_EMALFORMED, "access wraps");
+    forge_number_refused(DIGEST, 5, FT_EMALFORMED, "digest without its flag");
+    forge_number_refused(INPUTS, FT_BURST_MAX + 1, FT_EMALFORMED, "inputs is 33, expected 0 to 32");
+    forge_number_refused(INPUTS, 65536, FT_EMALFORMED, "inputs is 65536");
+    forge_number_refused(BYTES, FT_BURST_MAX * FT_FRAME_MAX + 1, FT_EMALFORMED, "bytes is 294913");
+    forge_number_refused(BYTES, UINT64_MAX, FT_EMALFORMED, "bytes is 18446744073709551615");
+    forge_number_refused(DEPENDENCIES, FT_DEPENDENCIES_MAX + 1, FT_EMALFORMED,
+                         "dependencies is 1025, expected 0 to 1024");
+    forge_number_refused(DEPENDENCIES, 65536, FT_EMALFORMED, "dependencies is 65536");
+    forge_number_refused(DETERMINANTS, FT_DETERMINANTS_MAX + 1, FT_EMALFORMED,
+                         "determinants is 65537, expected 0 to 65536");
+    forge_number_refused(DETERMINANTS, 1ull << 32, FT_EMALFORMED, "determinants is 4294967296");
 
     /* Offsets count numbers of all lengths. */
     plain_head();
