@@ -58,8 +58,7 @@ LAB    := $(wildcard tests/lab/*.t)
 LABLONG := $(wildcard tests/lab/long/*.t)
 
 # Built a second time with bugs to be found, of which the environment chooses one.
-PLANTED := node/lane/orders.c node/lane/outputs.c node/lane/replay.c node/lane/apply.c node/lane/quiesce.c \
-    tools/replay/course.c replicator/snapshot.c ftcore/order/closed.c ftcore/region/snapshot.c ftcore/region/edit.c
+PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore replicator node tools -name '*.c'))
 
 .PHONY: all deps lint results sim sim-coverage check check-sim check-long check-unit check-lab model demo soak clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(HEADERS:%=$(BUILD)/include/%)
@@ -111,7 +110,7 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(HELP) $(CORE)
 	@mkdir -p $(@D)
 	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $< $(HELP) -Wl,--whole-archive $(CORE) -Wl,--no-whole-archive \
 	    $(LDLIBS) $(shell pkg-config --libs $(TESTLIB))
-.SECONDARY:
+.PRECIOUS: %.o
 
 # The simulation: the product's sources behind tests/sim/seam.h, in which the world answers in place of the system;
 # calls between files that the world looks at go through tests/sim/hooks.c.

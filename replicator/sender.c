@@ -17,6 +17,7 @@
  * as stored. A window in which it had counts only when it was quicker than the mean, or a mean that is too
  * high would keep a lane from sending enough to correct it.
  */
+#include "ftcore/base/plant.h"
 #include "replicator/parts.h"
 
 #include <stdlib.h>
@@ -265,8 +266,12 @@ bool rp_sender_turn(struct rp_replicator *rp)
         return false;
     /* A busy lane that comes first each time would leave nothing to the others. */
     rp->sender.first = (rp->sender.first + 1) % rp->lanes;
-    for (unsigned i = 0; i < rp->lanes; i++)
-        gather_lane(rp, (rp->sender.first + i) % rp->lanes, &b);
+    for (unsigned i = 0; i < rp->lanes; i++) {
+        unsigned l = (rp->sender.first + i) % rp->lanes;
+
+        if (!FT_PLANTED("late-lane") || l + 1 < rp->lanes || (rp->now >> 20) % 8 == 0)
+            gather_lane(rp, l, &b);
+    }
     rp->sender.more = b.len >= b.most || b.other;
     if (b.any)
         send_batch(rp, &b);
