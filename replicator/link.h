@@ -13,6 +13,7 @@
 
 #include "ftcore/record/death_notice.h"
 #include "ftcore/record/message.h"
+#include "replicator/stream.h"
 
 #ifndef RP_LINK_OUT /* the simulation has smaller ones in some seeds */
 #define RP_LINK_OUT     (8u << 20)
@@ -33,6 +34,7 @@ struct rp_link_config {
     bool listens; /* else connects */
     uint32_t
         retry_ms; /* between attempts to connect; one without an answer is given up after eight times that */
+    struct rp_seal_config seal;
 };
 
 struct rp_link_stats {
@@ -60,7 +62,7 @@ bool rp_link_up(const struct rp_link *link);
  * caller says its own hello there (`m`, not queued behind anything). The new connection takes over when the
  * peer has echoed m->sent on it; a recording of an old hello cannot.
  */
-bool rp_link_asks(const struct rp_link *link, uint64_t *sent);
+bool rp_link_asks(struct rp_link *link, uint64_t *sent);
 void rp_link_greet(struct rp_link *link, const struct ft_message *m);
 /* `sent` of the hello said so on the connection that stands now; 0: none. */
 uint64_t rp_link_greeted(const struct rp_link *link);

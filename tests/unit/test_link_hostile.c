@@ -198,7 +198,8 @@ static void the_newest_connection_wins_once_it_has_answered(void **state)
     assert_int_equal(link_take(link_a).type, FT_MSG_HELLO);
     assert_int_equal(link_take(link_a).sent, 3);
     assert_int_equal(link_take(link_a).echo, 5000);
-    UNTIL(plain_closed(first) && plain_closed(second));
+    UNTIL(plain_closed(first));
+    UNTIL(plain_closed(second) || (link_poll_one(link_a), false)); /* it has shown nothing in its time */
     assert_int_equal(rp_link_stats(link_a)->connects, 2);
     /* When the old one's end is there already, that is what is told. */
     char hello[2048];
@@ -250,8 +251,8 @@ static void who_says_no_hello_ends_no_connection(void **state)
     plain_beat(first, 3);
     assert_int_equal(link_take(link_a).sent, 3);
     assert_int_equal(rp_link_stats(link_a)->connects, 1);
-    assert_in_range(
-        rp_link_stats(link_a)->refused[-FT_EMALFORMED] + rp_link_stats(link_a)->refused[-FT_ECHECKSUM], 3, 4);
+    assert_int_equal(
+        rp_link_stats(link_a)->refused[-FT_EMALFORMED] + rp_link_stats(link_a)->refused[-FT_ECHECKSUM], 5);
     close(first), close(beats), close(noisy), close(old), close(silent);
 }
 
