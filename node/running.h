@@ -10,8 +10,8 @@
 
 struct nd_running {
     struct nd_config *config;
-    unsigned self; /* index of this node in the file */
-    uint64_t incarnation;
+    unsigned self;           /* index of this node in the file */
+    struct ft_sender sender; /* random: this process, to its peer */
     struct ft_region *region;
     struct nd_ports ports;
     struct ft_lane *shared; /* [lanes] */

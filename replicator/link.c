@@ -365,12 +365,13 @@ int rp_link_next(struct rp_link *link, unsigned lanes, struct ft_message *m, str
     return rc;
 }
 
-int rp_link_death_notice(struct rp_link *link, struct ft_death_notice *word)
+int rp_link_death_notice(struct rp_link *link, const struct ft_sender *peer)
 {
     if (!link->spoken)
         return 0;
     for (int i = 0; i < WORDS_MAX; i++) {
-        uint8_t bytes[FT_DEATH_NOTICE_BYTES + 1];
+        uint8_t bytes[FT_DATAGRAM_BYTES + 1];
+        struct ft_datagram said = {0};
         struct sockaddr_in from;
         socklen_t len = sizeof(from);
 
@@ -379,12 +380,14 @@ int rp_link_death_notice(struct rp_link *link, struct ft_death_notice *word)
             link->spoken = false;
             return 0;
         }
+        if (!peer)
+            continue;
         int rc = from.sin_addr.s_addr == link->peer.sin_addr.s_addr
-                     ? ft_death_notice_decode(bytes, (size_t)n, word)
+                     ? ft_datagram_decode(bytes, (size_t)n, peer, &said)
                      : FT_EPERM;
-        if (rc == 0)
+        if (rc == 0 && said.kind == FT_DEATH_NOTICE)
             return 1;
-        link->stats.refused[-rc]++;
+        link->stats.refused[rc ? -rc : -FT_EMALFORMED]++;
     }
     return 0;
 }

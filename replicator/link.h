@@ -11,7 +11,7 @@
 #ifndef REPLICATOR_LINK_H
 #define REPLICATOR_LINK_H
 
-#include "ftcore/record/death_notice.h"
+#include "ftcore/record/datagram.h"
 #include "ftcore/record/message.h"
 #include "replicator/stream.h"
 
@@ -77,8 +77,9 @@ enum rp_lost rp_link_lost(struct rp_link *link, struct ft_fault *fault);
  * with it; until then what comes is thrown away). m->bulk is valid until the next call of next, poll or drop.
  */
 int rp_link_next(struct rp_link *link, unsigned lanes, struct ft_message *m, struct ft_fault *fault);
-/* A checked guardian's datagram from the peer's address: 1 or 0. */
-int rp_link_death_notice(struct rp_link *link, struct ft_death_notice *word);
+/* The death notice of `peer` has come, from its address: 1 or 0. NULL: none is expected, and what comes is
+ * thrown away. */
+int rp_link_death_notice(struct rp_link *link, const struct ft_sender *peer);
 
 /* Bytes of content that can be sent as bulk now. */
 size_t rp_link_room(const struct rp_link *link);

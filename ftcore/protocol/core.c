@@ -64,6 +64,7 @@ void ft_core_hello(struct ft_core *core, uint64_t now, struct ft_message *m)
 {
     fill_head(core, FT_MSG_HELLO, now, m);
     m->incarnation = core->config.incarnation;
+    memcpy(m->secret, core->config.secret, sizeof(m->secret));
     memcpy(m->name, core->config.name, sizeof(m->name));
     m->role = core->config.role;
     m->strict = core->config.strict;
@@ -179,6 +180,7 @@ static void handle_connected(struct ft_core *core, uint64_t greeted, struct ft_a
     core->peer = (__typeof__(core->peer)){.up = true,
                                           .asked = greeted,
                                           .incarnation = core->peer.incarnation,
+                                          .secret = {core->peer.secret[0], core->peer.secret[1]},
                                           .heard = core->peer.heard,
                                           .met = core->now,
                                           .port_beat = core->peer.port_beat,

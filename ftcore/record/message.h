@@ -67,6 +67,7 @@ struct ft_message {
 
     /* HELLO */
     uint64_t incarnation;   /* random, of this process */
+    uint64_t secret[2];     /* random, of this process: the key of its datagrams (ftcore/record/datagram.h) */
     char name[FT_NAME_MAX]; /* of the node */
     uint8_t role;           /* the file's: 0 primary, 1 standby */
     uint8_t strict;

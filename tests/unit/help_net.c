@@ -36,7 +36,12 @@ void help_links(struct rp_link *link[2], const char *const host[2], uint16_t por
     for (unsigned i = 0; i < 2; i++)
         port[i] = help_free_port(host[i]);
     for (unsigned i = 0; i < 2; i++) {
-        struct rp_link_config config = {.local_host = host[i], .peer_host = host[!i], .local_port = port[i], .peer_port = port[!i], .listens = i == 0, .retry_ms = 20};
+        struct rp_link_config config = {.local_host = host[i],
+                                        .peer_host = host[!i],
+                                        .local_port = port[i],
+                                        .peer_port = port[!i],
+                                        .listens = i == 0,
+                                        .retry_ms = 20};
 
         if (rp_link_open(&link[i], &config, &why))
             fail_msg("%s", why.text);

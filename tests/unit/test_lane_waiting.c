@@ -110,11 +110,15 @@ static void data_arrives(unsigned n)
         memcpy(arrive() + NUMBER, &number, 4);
 }
 
+static const struct ft_sender peer = {77, {8, 9}};
+
 static void beat_arrives(uint64_t view)
 {
     static const uint8_t own[6] = {6, 0, 0, 0, 0, 9};
 
-    nd_beat_write(arrive(), own, 77, view);
+    static uint64_t counter;
+
+    nd_beat_write(arrive(), own, &peer, view, ++counter);
 }
 
 static uint64_t view_heard(void)
@@ -150,12 +154,15 @@ static int setup(void **state)
                               .group = &w.group,
                               .setup.question = &w.question,
                               .setup.seed = 7,
-                              .setup.incarnation = 5,
+                              .setup.self = {5, {6, 7}},
                               .setup.view = &w.view,
                               .setup.stop = &w.stop,
                               .doing = FT_LANE_LIVE};
     if (nf_chain_region(&w.lane.region, &w.config->chain, &how, &fault) || nd_lane_make(&w.lane, &fault))
         fail_msg("%s", fault.text);
+    atomic_store(&w.shared.orders.peer_incarnation, peer.incarnation);
+    atomic_store(&w.shared.orders.peer_secret[0], peer.secret[0]);
+    atomic_store(&w.shared.orders.peer_secret[1], peer.secret[1]);
     atomic_store(&w.shared.orders.lease_until, FT_ALL); /* it may release, but nothing is stable */
     return 0;
 }

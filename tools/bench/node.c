@@ -115,7 +115,7 @@ static int open_member(struct running *r, struct ft_fault *fault)
                                           .timing = nd_bench_timing(),
                                           .seed = n->seed,
                                           .redis = r->redis,
-                                          .incarnation = n->incarnation,
+                                          .sender.incarnation = n->incarnation,
                                           .guardian = n->config->protect.pair,
                                           .realtime = n->realtime,
                                           .status = &n->slot->status};

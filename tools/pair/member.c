@@ -21,8 +21,6 @@ static void new_view(void *arg, uint64_t view)
     struct nd_member *m = arg;
 
     atomic_store(&m->view, view);
-    if (m->guardian)
-        nd_guardian_identity(m->guardian, m->c->incarnation, view);
 }
 
 static void note_state(void *arg, enum ft_state state, uint64_t view, const char *why)
@@ -55,7 +53,7 @@ static int make_lane(struct nd_member *m, unsigned l, struct ft_fault *fault)
                                    .setup.redis = m->c->redis,
                                    .setup.seed = m->c->seed,
                                    .setup.replayed_bytes = m->c->replayed_bytes,
-                                   .setup.incarnation = m->c->incarnation,
+                                   .setup.self = m->c->sender,
                                    .setup.view = &m->view,
                                    .setup.stop = &m->stop};
     return nd_lane_make(&m->lanes[l], fault);
@@ -65,7 +63,9 @@ static int open_replicator(struct nd_member *m, struct ft_fault *fault)
 {
     static char identity[FT_IDENTITY_MAX], view_file[300];
     struct rp_config config = {
-        .core = {.role = m->c->standby, .incarnation = m->c->incarnation},
+        .core = {.role = m->c->standby,
+                 .incarnation = m->c->sender.incarnation,
+                 .secret = {m->c->sender.secret[0], m->c->sender.secret[1]}},
         .link = {.local_host = m->c->host,
                  .peer_host = m->c->host,
                  .local_port = m->c->port,
@@ -106,7 +106,7 @@ int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct
         return ft_fail(fault, FT_ENOMEM, "no memory for %u lanes", lanes);
     nd_group_init(&m->group, m->lanes, lanes);
     if (c->guardian)
-        error = nd_guardian_start(&m->guardian, lanes, c->host, c->host, c->peer, fault);
+        error = nd_guardian_start(&m->guardian, lanes, c->host, c->host, c->peer, &c->sender, fault);
     if (!error)
         error = nf_chain_region(&m->region, &c->config->chain, &how, fault);
     for (unsigned l = 0; l < lanes && !error; l++)

@@ -40,7 +40,8 @@ struct nd_member_config {
     const char *directory;   /* for the view file */
     const char *region_name; /* of the memory */
     struct nd_timing timing;
-    uint64_t seed, incarnation;
+    uint64_t seed;
+    struct ft_sender sender; /* unique in the run */
     struct nd_redis *redis;  /* where the chain keeps its state, open; NULL: here */
     uint64_t replayed_bytes; /* for outputs of replay, a lane; 0: the usual */
     bool guardian;           /* start one: before any thread */

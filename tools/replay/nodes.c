@@ -112,9 +112,9 @@ static _Noreturn void run_node(const struct nd_replay *all, unsigned n)
                                                     .resync_deadline_ms = 60000,
                                                     .resync_mbps = RESYNC_MBPS},
                                          .seed = all->options->seed,
-                                         .incarnation = nd_now() ^ (uint64_t)n << 63,
+                                         .sender.incarnation = nd_now() ^ (uint64_t)n << 63,
                                          .status = &r.slot->status};
-    r.random = r.config.seed ^ r.config.incarnation;
+    r.random = r.config.seed ^ r.config.sender.incarnation;
     error = nd_slot_io_open(&r.io, r.slot, all->tapes, all->lanes, !all->options->no_gate, fault);
     r.config.replayed_bytes = replayed_bytes(all->config, &r.io.io);
     if (!error)
