@@ -13,7 +13,7 @@
 #include "ftcore/base/error.h"
 #include "ftcore/region/region.h"
 
-#define FT_STREAM_VERSION 1u
+#define FT_STREAM_VERSION 2u
 #define FT_FRAME_HEAD     8u         /* bytes before a frame's content */
 #define FT_MESSAGE_MAX    (4u << 20) /* bytes of a frame's content */
 #define FT_BULK_MAX       (2u << 20) /* bytes of bulk before compression */
