@@ -130,6 +130,23 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
     return error;
 }
 
+/* What seals the link. Files are read here, once, while the node may still wait for a disk. */
+static int read_seal(struct nd_running *r, struct rp_seal_config *seal, struct ft_fault *fault)
+{
+    const struct nd_link *link = &r->config->link;
+
+    *seal = (struct rp_seal_config){.peer_name = r->config->node[!r->self].name};
+    if (link->certificate[0]) {
+        seal->certificate = link->certificate;
+        seal->private_key = link->private_key;
+        seal->authority = link->authority;
+    }
+    if (!link->key[0])
+        return 0;
+    seal->keys = &r->keys;
+    return rp_keys_read(&r->keys, link->key, fault);
+}
+
 static int open_replicator(struct nd_running *r, struct ft_fault *fault)
 {
     static char identity[FT_IDENTITY_MAX];
@@ -153,10 +170,14 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
         .arg = r,
     };
 
+    int error = read_seal(r, &config.link.seal, fault);
+
+    if (error)
+        return error;
     nd_setup_replicator(&config, c, &c->timing, identity);
     snprintf(config.core.name, sizeof(config.core.name), "%s", self->name);
     snprintf(r->view_file, sizeof(r->view_file), "%s/%s.view", self->state, self->name);
-    int error = rp_open(&r->replicator, &config, fault);
+    error = rp_open(&r->replicator, &config, fault);
     struct rp_status s;
 
     if (error)

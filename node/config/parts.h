@@ -11,7 +11,7 @@
 
 /* The top-level keys as they stand in the file; NULL: absent. */
 struct nd_sections {
-    const struct nd_yaml *chain, *protect, *redis, *timing, *record, *interfaces, *routes, *next_hops, *nodes,
+    const struct nd_yaml *chain, *protect, *redis, *timing, *link, *record, *interfaces, *routes, *next_hops, *nodes,
         *drill;
 };
 
@@ -30,5 +30,7 @@ struct nd_reading {
 int nd_read_chain(struct nd_reading *r);   /* chain; protect and redis of a chain file referred to */
 int nd_read_network(struct nd_reading *r); /* interfaces, routes, next_hops; needs the chain */
 int nd_read_nodes(struct nd_reading *r);   /* nodes, drill; needs the network */
+int nd_read_link(struct nd_reading *r);    /* link */
+int nd_check_link(struct nd_reading *r);   /* a pair says what seals its link; needs everything else */
 
 #endif
