@@ -103,7 +103,7 @@ static void report_change(const struct nf_map *map, const void *key)
 }
 
 /* One operation on the list of a pool's free numbers. */
-static void report_pool(const struct nf_pool *pool, uint32_t number,
+static void report_pool(const uint32_t *pool, uint32_t number,
                         void (*operation)(void *ctx, const void *key, uint32_t key_len, uint32_t number))
 {
     struct nf_backend *b = nf_backend;
@@ -113,12 +113,12 @@ static void report_pool(const struct nf_pool *pool, uint32_t number,
         operation(b->store.ctx, object->prefix, object->prefix_len, number);
 }
 
-static void report_taken(const struct nf_pool *pool, uint32_t number)
+static void report_taken(const uint32_t *pool, uint32_t number)
 {
     report_pool(pool, number, nf_backend->store.take);
 }
 
-static void report_given(const struct nf_pool *pool, uint32_t number)
+static void report_given(const uint32_t *pool, uint32_t number)
 {
     report_pool(pool, number, nf_backend->store.give);
 }

@@ -50,7 +50,6 @@ void nf_backend_forget(void)
 static void load_object(struct nf_backend *b, const struct nf_backend_object *object)
 {
     const void *start = (const void *)object->at; // NOLINT(performance-no-int-to-ptr): of the region
-    const struct nf_list *list;
     char text[24];
 
     switch (object->kind) {
@@ -59,9 +58,8 @@ static void load_object(struct nf_backend *b, const struct nf_backend_object *ob
             nf_backend_write_entry(b, object, nf_map_key(start, slot));
         break;
     case NF_WATCH_POOL:
-        list = nf_pool_list(start);
-        for (uint32_t n = nf_list_first(list); n != NF_NONE; n = nf_list_after(list, n))
-            b->store.give(b->store.ctx, object->prefix, object->prefix_len, n);
+        for (const uint32_t *n = start; n < (const uint32_t *)object->end; n++)
+            b->store.give(b->store.ctx, object->prefix, object->prefix_len, *n);
         break;
     case NF_WATCH_WORD:
         b->store.set(b->store.ctx, object->prefix, object->prefix_len, text,

@@ -38,13 +38,6 @@ uint64_t nf_shared_word_get(const struct nf *nf, struct nf_shared_word *word)
     return value;
 }
 
-void nf_shared_word_set(const struct nf *nf, struct nf_shared_word *word, uint64_t value)
-{
-    ft_section_enter(nf->env->sections, &word->head);
-    *NF_EDIT(nf, &word->value) = value;
-    ft_section_leave(nf->env->sections, &word->head);
-}
-
 uint64_t nf_shared_word_add(const struct nf *nf, struct nf_shared_word *word, uint64_t n)
 {
     uint64_t sum;
@@ -61,12 +54,12 @@ bool nf_shared_word_cas(const struct nf *nf, struct nf_shared_word *word, uint64
 
     ft_section_enter(nf->env->sections, &word->head);
     same = word->value == *expected;
-    if (same)
+    if (same) {
         *NF_EDIT(nf, &word->value) = value;
-    else
+    } else {
         *expected = word->value;
-    if (!same)
         NF_WATCH(read, &word->value);
+    }
     ft_section_leave(nf->env->sections, &word->head);
     return same;
 }
