@@ -136,7 +136,7 @@ void nf_chain_free(struct nf_chain *chain)
     if (!chain)
         return;
     nf_payload_guard_free(chain->guard);
-    nf_l3_free(chain->l3);
+    free(chain->l3);
     free(chain);
 }
 
@@ -175,11 +175,6 @@ struct nf *nf_chain_find(const struct nf_chain *chain, const char *name)
     return NULL;
 }
 
-struct nf_l3 *nf_chain_l3(const struct nf_chain *chain)
-{
-    return chain->l3;
-}
-
 uint32_t nf_chain_emitted(const struct nf_chain *chain, const struct nf_emitted **list)
 {
     *list = chain->list;
@@ -216,9 +211,7 @@ static void run_timers(struct nf_chain *chain, uint64_t now)
         if (*wake == UINT64_MAX || *wake > now)
             continue;
         *(uint64_t *)ft_edit(chain->region, wake, sizeof(*wake)) = UINT64_MAX;
-        if (i == 0)
-            nf_l3_timers(chain->l3, now);
-        else if (chain->nfs[i].module->timers)
+        if (chain->nfs[i].module->timers)
             chain->nfs[i].module->timers(&chain->nfs[i], now);
     }
 }

@@ -26,7 +26,6 @@ static void nfs_are_found_by_name_and_number(void **state)
     probe_begin();
     assert_ptr_equal(nf_chain_find(probe_chain, "b_probe"), nf_chain_nf(probe_chain, 2));
     assert_null(nf_chain_find(probe_chain, "l3"));
-    assert_null(nf_chain_l3(probe_chain));
     assert_null(nf_chain_nf(probe_chain, 0));
     assert_null(nf_chain_nf(probe_chain, 4));
     assert_true(nf_chain_reads_payload(&probe_chain_config));
