@@ -125,7 +125,7 @@ static uint32_t nat_named(const struct nf *nf, const char *key)
     memcpy(proto, key, (size_t)(slash - key));
     proto[slash - key] = 0;
     int n = nf_proto_parse(proto);
-    if (n != NF_PROTO_TCP && n != NF_PROTO_UDP && n != NF_PROTO_ICMP)
+    if (n < 0 || !nf_proto_has_ports((uint8_t)n))
         return NF_NONE;
     return nat_by_port(nf, (uint8_t)n, htons((uint16_t)port));
 }

@@ -13,14 +13,6 @@
 
 static const char *const rl_counters[] = {RL_COUNTERS(NF_COUNTER_NAME) NULL};
 
-static bool rl_is_keyed(const struct nf_packet *p)
-{
-    if (!(p->flags & NF_P_IPV4) || !(p->flags & NF_P_L4) || p->flags & (NF_P_LATER | NF_P_ICMP_ERROR))
-        return false;
-    return p->proto == NF_PROTO_TCP || p->proto == NF_PROTO_UDP ||
-           (p->proto == NF_PROTO_ICMP && nf_packet_is_echo(p));
-}
-
 /* A reset or an answer opens nothing. */
 static bool rl_opens(const struct nf_packet *p)
 {
@@ -71,7 +63,7 @@ static void rl_process(struct nf *nf, struct nf_packet *const packets[], uint32_
 
     for (uint32_t i = 0; i < n; i++) {
         const struct nf_packet *p = packets[i];
-        look[i].keyed = nf_map_count(rl->conns.map) + rl->max_connections && rl_is_keyed(p);
+        look[i].keyed = nf_map_count(rl->conns.map) + rl->max_connections && nf_packet_has_ends(p);
         if (!look[i].keyed)
             continue;
         nf_look_up(rl->conns.map, p, &look[i]);

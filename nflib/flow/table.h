@@ -39,20 +39,13 @@ struct nf_flows_config {
 
 /* Rows of the NF's table of parameters; `field`: the struct nf_flows_config in the config struct `type`. */
 #define NF_MAX_FLOWS_PARAM(type, field, text)                                                                \
-    {                                                                                                        \
-        .name = "max_flows", .kind = NF_U32, .offset = offsetof(type, field.max_flows), .min = 1,            \
-        .max = 16u << 20, .preset = "100000", .help = (text)                                                 \
-    }
+    NF_PARAM_AT(type, "max_flows", field.max_flows, NF_U32, "100000", text, .min = 1, .max = 16u << 20)
 #define NF_MAX_FRAGMENTS_PARAM(type, field)                                                                  \
-    {                                                                                                        \
-        .name = "max_fragments", .kind = NF_U32, .offset = offsetof(type, field.max_fragments), .min = 1,    \
-        .max = 1u << 20, .preset = "4096", .help = "fragmented datagrams under way at most"                  \
-    }
+    NF_PARAM_AT(type, "max_fragments", field.max_fragments, NF_U32, "4096",                                  \
+                "fragmented datagrams under way at most", .min = 1, .max = 1u << 20)
 #define NF_TIMEOUT_PARAM(type, field, key, class, seconds)                                                   \
-    {                                                                                                        \
-        .name = (key), .kind = NF_SECONDS, .offset = offsetof(type, field.timeouts[class]), .min = 1,        \
-        .max = NF_TIMEOUT_MAX, .preset = (seconds), .help = "idle seconds until a flow of this class goes"   \
-    }
+    NF_PARAM_AT(type, key, field.timeouts[class], NF_SECONDS, seconds,                                       \
+                "idle seconds until a flow of this class goes", .min = 1, .max = NF_TIMEOUT_MAX)
 #define NF_TCP_UDP_PARAMS(type, field)                                                                       \
     NF_TIMEOUT_PARAM(type, field, "tcp_established", NF_TIMEOUT_TCP_ESTABLISHED, "7440"),                    \
         NF_TIMEOUT_PARAM(type, field, "tcp_transitory", NF_TIMEOUT_TCP_TRANSITORY, "240"),                   \

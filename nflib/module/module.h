@@ -58,22 +58,20 @@ struct nf_param {
     bool own; /* NF_IPV4: the chain answers ARP for this address on its outside interfaces */
 };
 
-/* Rows of a table of parameters, for the field of `type` that has the parameter's name. NF_NUMBER is for
- * NF_U32, NF_U64 and NF_SECONDS; presets are strings. */
+/* Rows of a table of parameters, for the field of `type` that has the parameter's name; NF_PARAM_AT names it.
+ * Presets are strings; what else a row says follows the help. NF_NUMBER is for NF_U32, NF_U64, NF_SECONDS and
+ * NF_RANGE. */
+#define NF_PARAM_AT(type, key, field, of_kind, value, text, ...)                                             \
+    {                                                                                                        \
+        .name = (key), .kind = (of_kind), .offset = offsetof(type, field), .preset = (value),                \
+        .help = (text), ##__VA_ARGS__                                                                        \
+    }
+#define NF_PARAM(type, field, ...) NF_PARAM_AT(type, #field, field, __VA_ARGS__)
 #define NF_NUMBER(type, field, of_kind, least, most, value, text)                                            \
-    {                                                                                                        \
-        .name = #field, .kind = (of_kind), .offset = offsetof(type, field), .min = (least), .max = (most),   \
-        .preset = (value), .help = (text)                                                                    \
-    }
+    NF_PARAM(type, field, of_kind, value, text, .min = (least), .max = (most))
 #define NF_ONE_OF(type, field, list, value, text)                                                            \
-    {                                                                                                        \
-        .name = #field, .kind = NF_CHOICE, .offset = offsetof(type, field), .choices = (list),               \
-        .preset = (value), .help = (text)                                                                    \
-    }
-#define NF_YES_NO(type, field, value, text)                                                                  \
-    {                                                                                                        \
-        .name = #field, .kind = NF_BOOL, .offset = offsetof(type, field), .preset = (value), .help = (text)  \
-    }
+    NF_PARAM(type, field, NF_CHOICE, value, text, .choices = (list))
+#define NF_YES_NO(type, field, value, text) NF_PARAM(type, field, NF_BOOL, value, text)
 
 /* For a list of counters, LIST(X) = X(FLOWS, "flows") X(FULL, "table_full") and so on: the elements of an
  * enum, `enum counter { LIST(NF_COUNTER) };`, and of the names, `{LIST(NF_COUNTER_NAME) NULL}`. */
