@@ -243,23 +243,21 @@ static int fw_check(void *c, struct ft_fault *fault)
 static uint64_t fw_arena(const void *c)
 {
     const struct fw_config *config = c;
-    return sizeof(struct fw) + FT_LINE + (config->read.count + 2) * sizeof(struct fw_rule) +
+    return (config->read.count + 2) * sizeof(struct fw_rule) +
            nf_flows_bytes(&config->flows, sizeof(struct fw_conn), 0);
 }
 
-static int fw_make(struct nf *nf, struct ft_fault *fault)
+static bool fw_make(struct nf *nf)
 {
     const struct fw_config *config = nf->config;
     uint64_t bytes = (config->read.count + 2) * sizeof(struct fw_rule);
-    struct fw *fw = nf_make_state(nf, sizeof(*fw), fault);
-    if (!fw)
-        return FT_EFULL;
+    struct fw *fw = nf->state;
     bool whole = nf_flows_make(nf, &fw->conns, &config->flows, sizeof(struct fw_conn), 0);
     fw->rules = ft_arena_alloc(nf->arena, bytes);
     if (fw->rules)
         memcpy(nf_edit(nf, fw->rules, bytes), config->read.list, bytes);
     fw->count = config->read.count;
-    return nf_made(nf, whole && fw->rules, fault);
+    return whole && fw->rules;
 }
 
 /* ---- for operators --------------------------------------------------------------------------------- */
@@ -364,6 +362,7 @@ static const struct nf_module fw_module = {
     .reads = NF_READS_HEADERS,
     .params = fw_params,
     .config_size = sizeof(struct fw_config),
+    .state_size = sizeof(struct fw),
     .counters = fw_counters,
     .check = fw_check,
     .arena = fw_arena,

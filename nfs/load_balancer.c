@@ -313,6 +313,7 @@ static const struct nf_module lb_module = {
     .reads = NF_READS_HEADERS,
     .params = lb_params,
     .config_size = sizeof(struct lb_config),
+    .state_size = sizeof(struct lb),
     .counters = lb_counters,
     .check = lb_check,
     .arena = lb_arena,

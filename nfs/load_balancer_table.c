@@ -37,7 +37,7 @@ int lb_check(void *c, struct ft_fault *fault)
 uint64_t lb_arena(const void *c)
 {
     const struct lb_config *config = c;
-    return sizeof(struct lb) + FT_LINE + nf_flows_bytes(&config->flows, sizeof(struct lb_flow), 0) +
+    return nf_flows_bytes(&config->flows, sizeof(struct lb_flow), 0) +
            nf_map_bytes(config->flows.max_flows, sizeof(struct lb_key), sizeof(uint32_t));
 }
 
@@ -58,19 +58,17 @@ static void lb_make_backends(const struct nf *nf, const struct lb *lb)
             nf_map_add(nf, part, &config->list[i]);
 }
 
-int lb_make(struct nf *nf, struct ft_fault *fault)
+bool lb_make(struct nf *nf)
 {
     const struct lb_config *config = nf->config;
-    struct lb *lb = nf_make_state(nf, sizeof(*lb), fault);
-    if (!lb)
-        return FT_EFULL;
+    struct lb *lb = nf->state;
     lb->backends = nf_shared_map_make(nf, LB_BACKENDS, sizeof(struct lb_end), sizeof(struct lb_backend), 1);
     bool whole = nf_flows_make(nf, &lb->flows, &config->flows, sizeof(struct lb_flow), 0);
     lb->back = nf_map_make(nf, config->flows.max_flows, sizeof(struct lb_key), sizeof(uint32_t));
     lb->look = UINT64_MAX;
     if (lb->backends)
         lb_make_backends(nf, lb);
-    return nf_made(nf, whole && lb->backends && lb->back, fault);
+    return whole && lb->backends && lb->back;
 }
 
 /* ---- flows ------------------------------------------------------------------------------------- */

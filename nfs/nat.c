@@ -301,6 +301,7 @@ static const struct nf_module nat_module = {
     .reads = NF_READS_HEADERS,
     .params = nat_params,
     .config_size = sizeof(struct nat_config),
+    .state_size = sizeof(struct nat),
     .check = nat_check,
     .counters = nat_counters,
     .arena = nat_arena,

@@ -137,6 +137,7 @@ static const struct nf_module rl_module = {
     .reads = NF_READS_HEADERS,
     .params = rl_params,
     .config_size = sizeof(struct rl_config),
+    .state_size = sizeof(struct rl),
     .counters = rl_counters,
     .check = rl_check,
     .arena = rl_arena,

@@ -59,19 +59,16 @@ static int make_lane_state(struct nf_chain *chain, unsigned lane, uint64_t seed,
 
 static int make_nf(struct nf *nf, const struct nf_choice *choice, struct ft_fault *fault)
 {
-    struct ft_fault why = {""};
-    nf->module = choice->module;
+    const struct nf_module *module = choice->module;
+    nf->module = module;
     nf->config = choice->config;
-    uint32_t counters = nf_chain_counters(nf->module);
-    nf->counters = ft_arena_alloc(nf->arena, (counters ? counters : 1) * sizeof(uint64_t));
-    if (!nf->counters)
-        return ft_fail(fault, FT_EFULL, "nf %u: %s: arena has no room for its counters", nf->index,
-                       nf->module->name);
-    int error = nf->module->make ? nf->module->make(nf, &why) : FT_OK;
-    if (error < 0)
-        return ft_fail(fault, error, "nf %u: %s: %.180s", nf->index, nf->module->name,
-                       why.text[0] ? why.text : ft_error_name(error));
-    return FT_OK;
+    nf->counters = ft_arena_alloc(nf->arena, nf_chain_counters(module) * sizeof(uint64_t));
+    nf->state = ft_arena_alloc(nf->arena, module->state_size);
+    if (nf->state)
+        nf_edit(nf, nf->state, module->state_size);
+    if (nf->counters && nf->state && (!module->make || module->make(nf)))
+        return FT_OK;
+    return ft_fail(fault, FT_EFULL, "nf %u: %s: the arena is too small", nf->index, module->name);
 }
 
 static int make_all(struct nf_chain *chain, unsigned lane, uint64_t seed, struct ft_fault *fault)

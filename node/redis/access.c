@@ -69,8 +69,7 @@ struct state {
 
 static uint64_t bare_arena(const void *config)
 {
-    return sizeof(struct state) + FT_LINE +
-           nf_map_bytes(*(const uint32_t *)config, sizeof(struct key), sizeof(struct value));
+    return nf_map_bytes(*(const uint32_t *)config, sizeof(struct key), sizeof(struct value));
 }
 
 static uint64_t bare_shared(const void *config, unsigned lanes)
@@ -81,19 +80,15 @@ static uint64_t bare_shared(const void *config, unsigned lanes)
            nf_shared_word_bytes();
 }
 
-static int bare_make(struct nf *nf, struct ft_fault *fault)
+static bool bare_make(struct nf *nf)
 {
     uint32_t entries = *(const uint32_t *)nf->config;
-    struct state *s = ft_arena_alloc(nf->arena, sizeof(*s));
+    struct state *s = nf->state;
 
-    if (!s)
-        return ft_fail(fault, FT_EFULL, "arena full");
-    s = NF_EDIT(nf, s);
     s->map = nf_map_make(nf, entries, sizeof(struct key), sizeof(struct value));
     s->shared = nf_shared_map_make(nf, entries * 2, sizeof(struct key), sizeof(struct value), SHARDS);
     s->word = nf_shared_word_make(nf);
-    nf->state = s;
-    return s->map && s->shared && s->word ? FT_OK : ft_fail(fault, FT_EFULL, "arena full");
+    return s->map && s->shared && s->word;
 }
 
 static void bare_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
@@ -107,6 +102,7 @@ static void bare_process(struct nf *nf, struct nf_packet *const packets[], uint3
 static const struct nf_module bare = {.name = "bare",
                                       .summary = "maps and a number",
                                       .config_size = sizeof(uint32_t),
+                                      .state_size = sizeof(struct state),
                                       .arena = bare_arena,
                                       .shared = bare_shared,
                                       .make = bare_make,

@@ -50,9 +50,9 @@ static void an_nf_that_cannot_be_made_is_named(void **state)
     ft_audit_suspend(probe_region);
     ft_region_wipe(probe_region);
     ft_audit_resume(probe_region);
-    probe_make_error = FT_EINVAL;
-    assert_int_equal(nf_chain_make(&probe_chain, &probe_chain_config, probe_region, 0, 1, &fault), FT_EINVAL);
-    assert_string_equal(fault.text, "nf 1: a_probe: will not");
+    probe_make_fails = true;
+    assert_int_equal(nf_chain_make(&probe_chain, &probe_chain_config, probe_region, 0, 1, &fault), FT_EFULL);
+    assert_string_equal(fault.text, "nf 1: a_probe: the arena is too small");
     assert_null(probe_chain);
     assert_int_equal(nf_chain_make(&probe_chain, &probe_chain_config, probe_region, 1, 1, &fault), FT_EINVAL);
     probe_end();

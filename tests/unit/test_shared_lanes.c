@@ -39,7 +39,7 @@ struct toy_config {
 static uint64_t toy_arena(const void *config)
 {
     const struct toy_config *c = config;
-    return sizeof(struct toy) + nf_shared_pool_lane_bytes(c->numbers) + 2 * nf_merged_lane_bytes();
+    return nf_shared_pool_lane_bytes(c->numbers) + 2 * nf_merged_lane_bytes();
 }
 
 static uint64_t toy_shared(const void *config, unsigned lanes)
@@ -50,18 +50,16 @@ static uint64_t toy_shared(const void *config, unsigned lanes)
            2 * nf_merged_bytes();
 }
 
-static int toy_make(struct nf *nf, struct ft_fault *fault)
+static bool toy_make(struct nf *nf)
 {
     const struct toy_config *c = nf->config;
-    struct toy *toy = NF_EDIT(nf, (struct toy *)ft_arena_alloc(nf->arena, sizeof(*toy)));
+    struct toy *toy = nf->state;
     toy->word = nf_shared_word_make(nf);
     toy->map = nf_shared_map_make(nf, 40, 4, 16, 4);
     toy->pool = nf_shared_pool_make(nf, c->numbers);
     toy->merged = nf_merged_make(nf);
     toy->rare = nf_merged_make(nf);
-    nf->state = toy;
-    bool whole = toy->word && toy->map && toy->pool && toy->merged && toy->rare;
-    return whole ? 0 : ft_fail(fault, FT_EFULL, "toy: no room");
+    return toy->word && toy->map && toy->pool && toy->merged && toy->rare;
 }
 
 static void mix(const struct nf *nf, uint64_t value)
@@ -171,6 +169,7 @@ static const struct nf_module module = {
     .name = "toy",
     .summary = "all shared state types",
     .config_size = sizeof(struct toy_config),
+    .state_size = sizeof(struct toy),
     .arena = toy_arena,
     .shared = toy_shared,
     .make = toy_make,
