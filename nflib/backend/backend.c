@@ -203,12 +203,8 @@ static void touch_lines(struct nf_backend *b, uintptr_t p, size_t n)
 
     for (uintptr_t line = first; line < p + n; line += FT_LINE) {
         uintptr_t *last = &b->lines[line >> FT_LINE_SHIFT & 63];
-        const struct nf_backend_space *space;
 
-        if (*last == line)
-            continue;
-        space = space_at(b, line);
-        if (!space || !space->reported)
+        if (*last == line || !space_at(b, line))
             continue;
         *nf_touched_at(&b->touched, LINES, &line, sizeof(line)) = NF_TOUCHED_WRITTEN;
         *last = line;

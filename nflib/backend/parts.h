@@ -20,7 +20,6 @@ struct nf_backend_object {
 /* An arena of the region, for what lies in no object. */
 struct nf_backend_space {
     uintptr_t at, end;
-    bool reported; /* the lane's own is not */
     uint32_t prefix_len;
     char prefix[NF_BACKEND_PREFIX];
 };

@@ -90,7 +90,7 @@ static void enter_space(struct nf_backend *b, const struct ft_arena *arena)
     uintptr_t at = (uintptr_t)arena->region->base + arena->offset;
     struct nf_backend_space *space = &b->spaces[b->space_count++];
 
-    *space = (struct nf_backend_space){.at = at, .end = at + arena->used, .reported = arena->nf != 0};
+    *space = (struct nf_backend_space){.at = at, .end = at + arena->used};
     space->prefix_len = arena->nf == FT_NFS_MAX
                             ? (uint32_t)snprintf(space->prefix, sizeof(space->prefix), "raw:")
                             : (uint32_t)snprintf(space->prefix, sizeof(space->prefix), "%u.raw:", arena->nf);
@@ -108,7 +108,7 @@ void nf_backend_start(struct ft_region *region)
     struct nf_backend *b = nf_backend;
 
     qsort(b->objects, b->count, sizeof(*b->objects), by_address);
-    for (unsigned nf = 0; nf < region->nfs; nf++)
+    for (unsigned nf = 1; nf < region->nfs; nf++) /* the lane's own is not reported */
         enter_space(b, ft_region_arena(region, 0, nf));
     enter_space(b, ft_region_shared(region));
     b->region = region;
@@ -116,8 +116,7 @@ void nf_backend_start(struct ft_region *region)
     for (uint32_t i = 0; i < b->count; i++)
         load_object(b, &b->objects[i]);
     for (uint32_t i = 0; i < b->space_count; i++)
-        if (b->spaces[i].reported)
-            load_lines(b, &b->spaces[i]);
+        load_lines(b, &b->spaces[i]);
     b->store.loaded(b->store.ctx);
     ft_region_watch(region, nf_backend_watch, b);
 }
@@ -133,11 +132,6 @@ int nf_backend_attach(struct nf_backend **out, const struct nf_store *store)
     if (!b)
         return FT_ENOMEM;
     b->store = *store;
-    if (nf_touched_init(&b->touched) != FT_OK) {
-        nf_touched_free(&b->touched);
-        free(b);
-        return FT_ENOMEM;
-    }
     *out = nf_backend = b;
     nf_watch = &nf_backend_watcher;
     return FT_OK;

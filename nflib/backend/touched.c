@@ -14,14 +14,6 @@
 #define ROOM_FIRST 1024u
 #define KEYS_FIRST (32u << 10)
 
-int nf_touched_init(struct nf_touched *t)
-{
-    *t = (struct nf_touched){.room = ROOM_FIRST, .keys_room = KEYS_FIRST};
-    t->list = calloc(t->room, sizeof(*t->list));
-    t->keys = malloc(t->keys_room);
-    return t->list && t->keys ? FT_OK : FT_ENOMEM;
-}
-
 void nf_touched_free(struct nf_touched *t)
 {
     free(t->list);
@@ -34,7 +26,7 @@ static uint32_t keep_key(struct nf_touched *t, const void *key, uint32_t key_len
     uint32_t at = t->keys_len;
 
     while (t->keys_room - at < key_len) {
-        t->keys_room *= 2;
+        t->keys_room = t->keys_room ? 2 * t->keys_room : KEYS_FIRST;
         t->keys = realloc(t->keys, t->keys_room);
         FT_CHECK(t->keys, "no memory for keys touched in a burst");
     }
@@ -56,7 +48,7 @@ uint32_t *nf_touched_at(struct nf_touched *t, uint32_t object, const void *key, 
             return &touch->flags;
     }
     if (t->count == t->room) {
-        t->room *= 2;
+        t->room = t->room ? 2 * t->room : ROOM_FIRST;
         t->list = realloc(t->list, t->room * sizeof(*t->list));
         FT_CHECK(t->list, "no memory for %u entries touched in a burst", t->room);
     }

@@ -29,8 +29,6 @@ struct nf_touched {
     uint32_t keys_len, keys_room;
 };
 
-/* FT_ENOMEM. */
-int nf_touched_init(struct nf_touched *touched);
 void nf_touched_free(struct nf_touched *touched);
 
 /* The flags of (object, key), 0 when it is touched for the first time; for the caller to change at once. */

@@ -37,16 +37,17 @@ uint64_t nf_shared_map_bytes(uint32_t capacity, uint32_t key_size, uint32_t valu
 struct nf_shared_map *nf_shared_map_make(struct nf *nf, uint32_t capacity, uint32_t key_size,
                                          uint32_t value_size, uint32_t shards)
 {
+    struct nf home = *nf; /* as if the shared arena were its own */
     struct nf_shared_map *map;
-    struct nf home;
     bool created;
 
     FT_CHECK(shards > 0 && shards <= 4096, "a map of %u shards", shards);
-    map = nf_shared_object(nf, NF_SHARED_MAP, sizeof(*map) + shards * sizeof(struct shard), &home, &created);
+    map = nf_shared_object(nf, NF_SHARED_MAP, sizeof(*map) + shards * sizeof(struct shard), &created);
     if (!map || !created)
         return map;
     map = nf_edit(nf, map, sizeof(*map) + shards * sizeof(struct shard));
     map->shards = shards;
+    home.arena = ft_region_shared(nf->region);
     for (uint32_t i = 0; i < shards; i++) {
         map->shard[i].map = nf_map_make(&home, part_of(capacity, shards), key_size, value_size);
         if (!map->shard[i].map)

@@ -62,16 +62,16 @@ static uint32_t batch_of(uint32_t count, unsigned lanes)
 
 static struct core *make_core(struct nf *nf, uint32_t count)
 {
+    struct ft_arena *arena = ft_region_shared(nf->region);
     struct core *core;
-    struct nf home;
     bool created;
 
-    core = nf_shared_object(nf, NF_SHARED_POOL, sizeof(*core), &home, &created);
+    core = nf_shared_object(nf, NF_SHARED_POOL, sizeof(*core), &created);
     if (!core || !created)
         return core;
     core = NF_EDIT(nf, core);
-    core->ring = ft_arena_alloc(home.arena, count * sizeof(*core->ring));
-    core->owner = ft_arena_alloc(home.arena, count);
+    core->ring = ft_arena_alloc(arena, count * sizeof(*core->ring));
+    core->owner = ft_arena_alloc(arena, count);
     if (!core->ring || !core->owner)
         return NULL;
     core->ring = nf_edit(nf, core->ring, count * sizeof(*core->ring));

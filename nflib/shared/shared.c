@@ -50,7 +50,7 @@ static struct directory *directory_of(struct nf *nf)
     return directory;
 }
 
-void *nf_shared_object(struct nf *nf, uint32_t kind, uint64_t size, struct nf *home, bool *created)
+void *nf_shared_object(struct nf *nf, uint32_t kind, uint64_t size, bool *created)
 {
     struct ft_arena *arena = ft_region_shared(nf->region);
     struct directory *directory = directory_of(nf);
@@ -61,8 +61,6 @@ void *nf_shared_object(struct nf *nf, uint32_t kind, uint64_t size, struct nf *h
         return NULL;
     FT_CHECK(nf->shared < NF_SHARED_MAX, "nf %u: more than %u shared objects", nf->index, NF_SHARED_MAX);
     entry = &directory->entries[nf->index][nf->shared++];
-    *home = *nf;
-    home->arena = arena;
     *created = !entry->line;
     if (entry->line) {
         FT_CHECK(entry->kind == kind, "nf %u: lanes make different shared objects", nf->index);

@@ -128,10 +128,9 @@ void nf_merged_publish(struct nf_env *env);
 
 /*
  * The NF's next shared object: `size` zeroed bytes of the shared arena, or the ones that another lane's make
- * got. `home`: the NF as it would be if the shared arena were its own, for making private types in it. NULL:
- * full.
+ * got. NULL: full.
  */
-void *nf_shared_object(struct nf *nf, uint32_t kind, uint64_t size, struct nf *home, bool *created);
+void *nf_shared_object(struct nf *nf, uint32_t kind, uint64_t size, bool *created);
 enum nf_shared_kind {
     NF_SHARED_WORD = 1,
     NF_SHARED_MAP,

@@ -18,10 +18,9 @@ uint64_t nf_shared_word_bytes(void)
 struct nf_shared_word *nf_shared_word_make(struct nf *nf)
 {
     struct nf_shared_word *word;
-    struct nf home;
     bool created;
 
-    word = nf_shared_object(nf, NF_SHARED_WORD, sizeof(*word), &home, &created);
+    word = nf_shared_object(nf, NF_SHARED_WORD, sizeof(*word), &created);
     if (word && created)
         NF_WATCH(made, nf, NF_WATCH_WORD, &word->value, FT_LINE);
     return word;
