@@ -182,7 +182,7 @@ static bool fw_one(const struct nf *nf, struct nf_packet *p, const struct nf_loo
         else
             nf_drop_or_pass(nf, p, config->unsupported, FW_UNSUPPORTED);
     } else if (p->flags & NF_P_LATER) {
-        if (!nf_fragments_find(fw->conns.fragments, p, &word))
+        if (!nf_fragments_find(&fw->conns, p, &word))
             nf_drop(nf, p, FW_FRAGMENT_UNKNOWN);
     } else if (look->keyed) {
         known = fw_keyed(nf, p, look, now);

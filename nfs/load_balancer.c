@@ -116,7 +116,7 @@ static void lb_later(const struct nf *nf, struct nf_packet *p)
     const struct lb *lb = nf->state;
     uint32_t word;
 
-    if (!nf_fragments_find(lb->flows.fragments, p, &word) || !lb_later_of(lb, p, word >> 1, word & 1)) {
+    if (!nf_fragments_find(&lb->flows, p, &word) || !lb_later_of(lb, p, word >> 1, word & 1)) {
         if (config->vip && nf_sides_has(config->clients, p) && p->daddr == config->vip)
             nf_drop(nf, p, LB_FRAGMENT_UNKNOWN);
         else
@@ -254,10 +254,9 @@ static void lb_show_backends(const struct nf *nf, struct nf_show *out)
     const struct nf_map *part = nf_shared_map_part(lb->backends, 0);
     for (uint32_t number = 0; (number = nf_map_next(part, number)) != NF_NONE; number++) {
         const struct lb_backend *backend = nf_map_value(part, number);
-        struct lb_end end;
-        memcpy(&end, nf_map_key(part, number), sizeof(end));
+        const struct lb_end *end = nf_map_key(part, number);
         nf_row(out);
-        nf_row_end(out, "backend", end.addr, end.port);
+        nf_row_end(out, "backend", end->addr, end->port);
         nf_row_text(out, "state", "%s", lb_state_names[backend->state % (LB_GONE + 1)]);
         nf_row_u64(out, "connections", backend->connections);
         nf_row_u64(out, "total", backend->total);

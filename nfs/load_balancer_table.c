@@ -80,11 +80,8 @@ static struct lb_key lb_back_key(const struct lb_key *key, const struct lb_end *
 
 uint32_t lb_find_back(const struct lb *lb, const struct lb_key *key, uint64_t hash)
 {
-    uint32_t at = nf_map_find_hashed(lb->back, key, hash), slot;
-    if (at == NF_NONE)
-        return NF_NONE;
-    memcpy(&slot, nf_map_value(lb->back, at), sizeof(slot));
-    return slot;
+    uint32_t at = nf_map_find_hashed(lb->back, key, hash);
+    return at == NF_NONE ? NF_NONE : *(const uint32_t *)nf_map_value(lb->back, at);
 }
 
 static void lb_fill(const struct nf *nf, const struct nf_packet *p, uint32_t slot, const struct lb_end *end,
@@ -128,7 +125,7 @@ uint32_t lb_create(const struct nf *nf, struct nf_packet *p, const struct lb_key
     uint32_t slot = nf_map_add(nf, lb->flows.map, key), at = nf_map_add(nf, lb->back, &back);
     FT_CHECK(slot != NF_NONE && at != NF_NONE, "load_balancer: no slot with %u of %u flows",
              nf_map_count(lb->flows.map), lb->flows.max_flows);
-    memcpy(nf_edit(nf, nf_map_value(lb->back, at), sizeof(slot)), &slot, sizeof(slot));
+    *NF_EDIT(nf, (const uint32_t *)nf_map_value(lb->back, at)) = slot;
     lb_fill(nf, p, slot, &end, number, now);
     return slot;
 }
@@ -230,6 +227,6 @@ int lb_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *faul
     for (uint32_t slot = 0; (slot = nf_map_next(lb->flows.map, slot)) != NF_NONE; slot++)
         lb_remove(nf, slot, ended);
     lb_ended(nf, ended);
-    nf_fragments_clear(nf, lb->flows.fragments);
+    nf_fragments_clear(nf, &lb->flows);
     return FT_OK;
 }

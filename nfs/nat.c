@@ -107,7 +107,7 @@ static bool nat_outward(const struct nf *nf, struct nf_packet *p, const struct n
         return false;
     }
     if (look->kind == NAT_K_LATER) {
-        if (!nf_fragments_find(nat->flows.fragments, p, &word)) {
+        if (!nf_fragments_find(&nat->flows, p, &word)) {
             nf_drop(nf, p, NAT_FRAGMENT_UNKNOWN);
             return false;
         }
@@ -138,7 +138,7 @@ static bool nat_inward(const struct nf *nf, struct nf_packet *p, const struct na
         return false;
     }
     if (look->kind == NAT_K_LATER) {
-        if (!nf_fragments_find(nat->flows.fragments, p, &addr)) {
+        if (!nf_fragments_find(&nat->flows, p, &addr)) {
             nf_drop(nf, p, NAT_FRAGMENT_UNKNOWN);
             return false;
         }

@@ -77,10 +77,8 @@ static void rl_process(struct nf *nf, struct nf_packet *const packets[], uint32_
 static void rl_show_client(struct nf_show *out, const struct nf_map *part, uint32_t slot)
 {
     const struct rl_client *client = nf_map_value(part, slot);
-    uint32_t addr;
-    memcpy(&addr, nf_map_key(part, slot), sizeof(addr));
     nf_row(out);
-    nf_row_ipv4(out, "client", addr);
+    nf_row_ipv4(out, "client", *(const uint32_t *)nf_map_key(part, slot));
     nf_row_u64(out, "packets_left", client->packets.level);
     nf_row_u64(out, "bits_left", client->bits.level);
     nf_row_u64(out, "connections", client->connections);

@@ -39,9 +39,7 @@ static const struct nf_neighbour *at(const struct nf_neighbours *table, uint32_t
 
 static uint32_t addr_of(const struct nf_neighbours *table, uint32_t slot)
 {
-    uint32_t addr;
-    memcpy(&addr, nf_map_key(table->map, slot), sizeof(addr));
-    return addr;
+    return *(const uint32_t *)nf_map_key(table->map, slot);
 }
 
 /* A new entry has no flags. NF_NONE: there is none and `add` is false, or the table is full. */

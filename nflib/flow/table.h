@@ -12,22 +12,6 @@
 #include "nflib/flow/flow.h"
 #include "nflib/net/tcp.h"
 
-/* ---- fragments --------------------------------------------------------------------------------- */
-
-/*
- * The first fragment carries the ports, so an NF judges it and notes here what became of it; the later ones
- * of the same datagram are looked up and treated alike. Entries go after 30 s. Fragments that overtake their
- * first one are unknown: no packet is delayed. A wheel carries the timers, as numbers base … base+capacity-1.
- */
-struct nf_fragments;
-/* True and the word noted, or false when the first fragment has not been seen. */
-bool nf_fragments_find(const struct nf_fragments *fragments, const struct nf_packet *p, uint32_t *word);
-/* Forgets all. */
-void nf_fragments_clear(const struct nf *nf, struct nf_fragments *fragments);
-/* For nf_flows_note. Replaces what an earlier datagram of the same key left. False: full. */
-bool nf_fragments_note(const struct nf *nf, struct nf_fragments *fragments, const struct nf_packet *p,
-                       uint32_t word, uint64_t now);
-
 /* ---- flows ------------------------------------------------------------------------------------- */
 
 /* In the NF's config struct. */
@@ -63,8 +47,8 @@ struct nf_flow {
 
 struct nf_flows {
     struct nf_map *map;
-    struct nf_wheel *wheel; /* flows by slot, then fragments, then what the NF sets */
-    struct nf_fragments *fragments;
+    struct nf_wheel *wheel;   /* flows by slot, then fragments, then what the NF sets */
+    struct nf_map *fragments; /* of datagrams under way; NULL: the NF keeps none */
     uint32_t max_flows;
     uint32_t timeouts[NF_TIMEOUT_COUNT]; /* seconds; operators change them */
 };
@@ -104,12 +88,25 @@ static inline void nf_flow_touch(const struct nf *nf, const struct nf_flows *flo
 /* Forgets a flow and its timer. */
 void nf_flow_remove(const struct nf *nf, const struct nf_flows *flows, uint32_t slot);
 
+/*
+ * Fragments. The first one carries the ports, so an NF judges it and notes in a word what became of it; the
+ * later ones of the same datagram are looked up and treated alike. Entries go after 30 s. Fragments that
+ * overtake their first one are unknown: no packet is delayed. The table has fragments.
+ */
+/* True and the word noted, or false when the first fragment has not been seen. */
+bool nf_fragments_find(const struct nf_flows *flows, const struct nf_packet *p, uint32_t *word);
+/* Forgets all. */
+void nf_fragments_clear(const struct nf *nf, const struct nf_flows *flows);
+/* For nf_flows_note. Replaces what an earlier datagram of the same key left. False: full. */
+bool nf_fragments_note(const struct nf *nf, const struct nf_flows *flows, const struct nf_packet *p,
+                       uint32_t word, uint64_t now);
+
 /* A first fragment: `word` is noted for the later ones of its datagram, before the packet is rewritten. When
- * there is no room for it, it is counted in `full`. Other packets: no effect. The table has fragments. */
+ * there is no room for it, it is counted in `full`. Other packets: no effect. */
 static inline void nf_flows_note(const struct nf *nf, const struct nf_flows *flows, const struct nf_packet *p,
                                  uint32_t word, uint64_t now, unsigned full)
 {
-    if (p->flags & NF_P_FRAGMENT && !nf_fragments_note(nf, flows->fragments, p, word, now))
+    if (p->flags & NF_P_FRAGMENT && !nf_fragments_note(nf, flows, p, word, now))
         nf_count(nf, full, 1);
 }
 
