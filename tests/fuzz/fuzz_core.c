@@ -319,67 +319,63 @@ static void run(const uint8_t *data, size_t size)
 #define ACK(state)       6 | 0x40, FT_MSG_ACK - 1, (state)-1, 0, 0, 0, 0, 0, 0, 0, 0, 0
 #define HELLO(state)     6, 0, (state)-1, 0, 0, 0, 0
 
+/* A row is what one call of happen reads, or several. */
+/* clang-format off */
+
+/* A first start as primary, a resync, READY: PROTECTED; then a handover; then silence. */
+static const uint8_t primary[] = {
+    0,
+    1,
+    HELLO(FT_JOINING),
+    SAY(FT_MSG_BEAT, FT_JOINING),
+    5, 0,
+    SAY(FT_MSG_BEAT, FT_SYNCING),
+    5, 1,
+    5, 8,
+    ACK(FT_SYNCING),
+    5, 2,
+    ACK(FT_READY),
+    0, 5,
+    3 | 8,
+    SAY(FT_MSG_STEERED, FT_READY),
+    5, 3,
+    0, 255};
+static const uint8_t standby[] = {
+    1,
+    1,
+    HELLO(FT_JOINING),
+    6, FT_MSG_BEAT - 1, FT_SOLO - 1, 2, 0, 0,
+    6 | 0x40, FT_MSG_SNAPSHOT_BEGIN - 1, FT_SOLO - 1, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    SAY(FT_MSG_SNAPSHOT_END, FT_SOLO),
+    SAY(FT_MSG_HOLDING, FT_DEGRADED),
+    5, 9,
+    SAY(FT_MSG_BEAT, FT_PROTECTED),
+    5, 9,
+    1 | 0x40};
+static const uint8_t strict[] = {
+    2,
+    1,
+    HELLO(FT_JOINING),
+    SAY(FT_MSG_BEAT, FT_JOINING),
+    4,
+    0, 255,
+    0, 255};
+static const uint8_t alone[] = {
+    0,
+    0, 200,
+    0, 200,
+    1,
+    HELLO(FT_SOLO),
+    SAY(FT_MSG_BEAT, FT_SOLO)};
+static const uint8_t refuse[] = {
+    0,
+    1,
+    6, 0, 0, 0, 0, 0, 0x80, 20, 'x',
+    SAY(FT_MSG_REFUSE, FT_JOINING), 'n', 'o'};
+/* clang-format on */
+
 static void seeds(void)
 {
-    /* a first start as primary, a resync, READY: PROTECTED; then a handover; then silence */
-    static const uint8_t primary[] = {0,
-                                      1,
-                                      HELLO(FT_JOINING),
-                                      SAY(FT_MSG_BEAT, FT_JOINING),
-                                      5,
-                                      0,
-                                      SAY(FT_MSG_BEAT, FT_SYNCING),
-                                      5,
-                                      1,
-                                      5,
-                                      8,
-                                      ACK(FT_SYNCING),
-                                      5,
-                                      2,
-                                      ACK(FT_READY),
-                                      0,
-                                      5,
-                                      3 | 8,
-                                      SAY(FT_MSG_STEERED, FT_READY),
-                                      5,
-                                      3,
-                                      0,
-                                      255};
-    static const uint8_t standby[] = {1,
-                                      1,
-                                      HELLO(FT_JOINING),
-                                      6,
-                                      FT_MSG_BEAT - 1,
-                                      FT_SOLO - 1,
-                                      2,
-                                      0,
-                                      0,
-                                      6 | 0x40,
-                                      FT_MSG_SNAPSHOT_BEGIN - 1,
-                                      FT_SOLO - 1,
-                                      0,
-                                      0,
-                                      0,
-                                      0,
-                                      0,
-                                      0,
-                                      0,
-                                      0,
-                                      0,
-                                      SAY(FT_MSG_SNAPSHOT_END, FT_SOLO),
-                                      SAY(FT_MSG_HOLDING, FT_DEGRADED),
-                                      5,
-                                      9,
-                                      SAY(FT_MSG_BEAT, FT_PROTECTED),
-                                      5,
-                                      9,
-                                      1 | 0x40};
-    static const uint8_t strict[] = {2, 1,  HELLO(FT_JOINING), SAY(FT_MSG_BEAT, FT_JOINING), 4, 0, 255,
-                                     0, 255};
-    static const uint8_t alone[] = {0, 0, 200, 0, 200, 1, HELLO(FT_SOLO), SAY(FT_MSG_BEAT, FT_SOLO)};
-    static const uint8_t refuse[] = {0,   1,  6, 0, 0, 0, 0, 0, 0x80, 20, 'x', SAY(FT_MSG_REFUSE, FT_JOINING),
-                                     'n', 'o'};
-
     fuzz_seed("primary", primary, sizeof(primary));
     fuzz_seed("standby", standby, sizeof(standby));
     fuzz_seed("strict", strict, sizeof(strict));
