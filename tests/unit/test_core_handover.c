@@ -145,10 +145,10 @@ static void a_handover_that_came_late_is_taken(void **unused)
 {
     (void)unused;
     told_to_ready(&b, false);
+    uint64_t before = b.sent;
+
     hears(&b, FT_MSG_STEER, FT_PROTECTED);
     reaches(&b, FT_EV_LANES, 12);
-    uint64_t before = b.core.own_echoed;
-
     sleeps(&b, 150);
     hears_at(&b, FT_MSG_BEAT, FT_PROTECTED, 0, before);
     hears_at(&b, FT_MSG_HANDOVER, FT_FENCED, 12, before);
@@ -198,7 +198,7 @@ static void a_planned_handover_fences_the_primary_and_the_standby_serves(void **
     b.did.count = 0;
     happens(&b, FT_EV_STEERED);
     said(&b, FT_MSG_STEERED);
-    hears_at(&b, FT_MSG_HANDOVER, FT_FENCED, 12, b.core.sent);
+    hears_at(&b, FT_MSG_HANDOVER, FT_FENCED, 12, b.sent);
     is(&b, FT_READY); /* it holds more than we have replayed */
     reaches(&b, FT_EV_LANES, 12);
     is(&b, FT_SOLO);

@@ -194,15 +194,18 @@ static void a_primary_that_came_back_empty_has_died(void **unused)
 /* Whoever stands at the peer's address and says its old hello is nobody until it answers ours. */
 static void a_hello_of_old_means_nothing(void **unused)
 {
+    uint64_t asked;
+
     (void)unused;
     told_to_ready(&b, false);
     loses(&b, FT_LOST_ERROR);
     connects(&b);
+    asked = said(&b, FT_MSG_HELLO)->sent;
     b.hello.incarnation = 201;
     hello_of_old(&b, FT_JOINING, 1);
     is(&b, FT_READY);
     assert_int_equal(b.core.peer.incarnation, 200);
-    hears_at(&b, FT_MSG_BEAT, FT_JOINING, 0, b.core.peer.asked - 1);
+    hears_at(&b, FT_MSG_BEAT, FT_JOINING, 0, asked - 1);
     is(&b, FT_READY);
     loses(&b, FT_LOST_EOF); /* nor is its going the peer's death */
     is(&b, FT_READY);
@@ -221,8 +224,9 @@ static void a_hello_of_old_means_nothing(void **unused)
     loses(&b, FT_LOST_RESET);
     is(&b, FT_DEGRADED);
     connects(&b);
+    asked = said(&b, FT_MSG_HELLO)->sent;
     hello_of_old(&b, FT_JOINING, 0);
-    hears_at(&b, FT_MSG_BEAT, FT_JOINING, 0, b.core.peer.asked);
+    hears_at(&b, FT_MSG_BEAT, FT_JOINING, 0, asked);
     is(&b, FT_SOLO);
 }
 
@@ -230,7 +234,7 @@ static void a_hello_of_old_means_nothing(void **unused)
 static void a_hello_said_ahead_is_not_said_again(void **unused)
 {
     struct ft_message m;
-    struct ft_event event = {.kind = FT_EV_CONNECTED, .now = 5 * FT_MS};
+    struct ft_event event = {.kind = FT_EV_CONNECTED};
 
     (void)unused;
     told_to_ready(&b, false);
@@ -239,7 +243,7 @@ static void a_hello_said_ahead_is_not_said_again(void **unused)
     loses(&b, FT_LOST_ERROR);
     b.now = 5 * FT_MS;
     event.greeted = m.sent;
-    ft_step(&b.core, &event, &b.did);
+    event_happens(&b, &event);
     did_not(&b, FT_ACT_SEND);
     b.hello.incarnation = 201;
     hello_of_old(&b, FT_JOINING, 1);
@@ -252,7 +256,7 @@ static void what_cannot_be_is_malformed(void **unused)
 {
     (void)unused;
     told_to_ready(&b, false);
-    hears_at(&b, FT_MSG_BEAT, FT_PROTECTED, 0, b.core.sent + 1);
+    hears_at(&b, FT_MSG_BEAT, FT_PROTECTED, 0, b.sent + 1);
     is(&b, FT_JOINING);
     because(&b, "it echoes");
     did(&b, FT_ACT_CLOSE);
@@ -318,9 +322,9 @@ static void the_next_takeover_works_like_the_first(void **unused)
     reaches(&b, FT_EV_CUT, 20);
     hears(&b, FT_MSG_BEAT, FT_SYNCING);
     happens(&b, FT_EV_SNAPSHOT_SENT);
-    hears_at(&b, FT_MSG_ACK, FT_SYNCING, 20, b.core.sent);
+    hears_at(&b, FT_MSG_ACK, FT_SYNCING, 20, b.sent);
     reaches(&b, FT_EV_HELD, 22);
-    hears_at(&b, FT_MSG_ACK, FT_READY, 22, b.core.sent);
+    hears_at(&b, FT_MSG_ACK, FT_READY, 22, b.sent);
     is(&b, FT_PROTECTED);
     hears_view(&b, FT_SOLO, 3);
     is(&b, FT_JOINING);
@@ -355,7 +359,7 @@ static void what_came_and_closed_nothing_is_answered_as_well(void **unused)
     hears(&b, FT_MSG_LOG, FT_PROTECTED);
     did_not(&b, FT_ACT_SEND);
     reaches(&b, FT_EV_LANES, 10);
-    assert_int_equal(said(&b, FT_MSG_ACK)->echo, b.core.peer.newest);
+    assert_int_equal(said(&b, FT_MSG_ACK)->echo, b.peer_now);
     happens(&b, FT_EV_LANES);
     did_not(&b, FT_ACT_SEND);
 }
@@ -366,8 +370,7 @@ static void what_lanes_reached_counts_before_the_event_that_tells_of_it(void **u
 
     (void)unused;
     told_to_ready(&b, false);
-    event.now = b.now;
-    ft_step(&b.core, &event, &b.did);
+    event_happens(&b, &event);
     assert_int_equal(did(&b, FT_ACT_ORDER)->vector[0], 12); /* burst 10 was told before */
 }
 
