@@ -226,6 +226,11 @@ void did_not(struct tale *t, enum ft_action_kind kind)
         fail_msg("action %d was done (%s)", kind, t->core.why);
 }
 
+unsigned position(struct tale *t, enum ft_action_kind kind)
+{
+    return (unsigned)(did(t, kind) - t->did.list);
+}
+
 const struct ft_message *said(struct tale *t, enum ft_message_type type)
 {
     for (uint32_t i = t->did.count; i-- > 0;)

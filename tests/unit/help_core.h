@@ -50,6 +50,7 @@ void is(struct tale *t, enum ft_state state);
 void because(struct tale *t, const char *text); /* `why` contains it */
 const struct ft_action *did(struct tale *t, enum ft_action_kind kind);
 void did_not(struct tale *t, enum ft_action_kind kind);
+unsigned position(struct tale *t, enum ft_action_kind kind); /* among the actions; of the last of this kind */
 const struct ft_message *said(struct tale *t, enum ft_message_type type);
 void gate_is(struct tale *t, enum ft_gate gate);
 void ordered(struct tale *t, enum ft_order order);

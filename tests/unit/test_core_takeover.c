@@ -14,15 +14,6 @@ static struct tale b;
 
 /* ---- taking over ------------------------------------------------------------------------------- */
 
-static unsigned position(enum ft_action_kind kind)
-{
-    for (uint32_t i = 0; i < b.did.count; i++)
-        if (b.did.list[i].kind == kind)
-            return i;
-    fail_msg("action %d was not done", kind);
-    return 0;
-}
-
 static void reigns(uint64_t view, const char *why)
 {
     is(&b, FT_SOLO);
@@ -30,8 +21,8 @@ static void reigns(uint64_t view, const char *why)
     assert_int_equal(did(&b, FT_ACT_VIEW)->view, view);
     ordered(&b, FT_LANE_LIVE);
     assert_int_equal(did(&b, FT_ACT_ORDER)->vector[0], 10);
-    assert_true(position(FT_ACT_VIEW) < position(FT_ACT_ORDER));
-    assert_true(position(FT_ACT_ORDER) < position(FT_ACT_ANNOUNCE));
+    assert_true(position(&b, FT_ACT_VIEW) < position(&b, FT_ACT_ORDER));
+    assert_true(position(&b, FT_ACT_ORDER) < position(&b, FT_ACT_ANNOUNCE));
 }
 
 static void silence_of_link_and_ports_is_death(void **unused)

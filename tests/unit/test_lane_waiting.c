@@ -14,10 +14,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define BUFFERS 512u /* so the hold has 256 places, and 128 frames may wait */
 #define FRAME   64u
@@ -145,12 +142,11 @@ static int setup(void **state)
 
     (void)state;
     memset(&w, 0, sizeof(w));
-    if (nd_config_read(&w.config, help_config_file("chain.yaml", text, sizeof(text) - 1), false, &fault))
+    if (nd_config_read(&w.config, help_config_file("chain.yaml", text, sizeof(text) - 1), false, &fault) ||
+        nf_chain_region(&w.region, &w.config->chain, &how, &fault))
         fail_msg("%s", fault.text);
     for (w.frees = 0; w.frees < 2 * BUFFERS; w.frees++)
         w.free[w.frees] = &w.pool[w.frees];
-    if (nf_chain_region(&w.region, &w.config->chain, &how, &fault))
-        fail_msg("%s", fault.text);
     nd_group_init(&w.group, &w.lane, 1);
     assert_int_equal(ft_lane_init(&w.shared, 1 << 20, 1 << 20), 0);
     w.lane = (struct nd_lane){.config = w.config,

@@ -14,7 +14,6 @@
 #include <cmocka.h>
 
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -187,17 +186,6 @@ static void start(unsigned l)
                      0);
 }
 
-/* Lane 1 alone follows the order to replay; soon it waits in the middle of its first burst. */
-static void start_beside_one_that_sleeps(void)
-{
-    start(1);
-    for (unsigned ms = 0; atomic_load(&w.shared[1].report.done) != ft_order_make(FT_LANE_REPLAY, 1); ms++) {
-        assert_true(ms < LIMIT);
-        usleep(1000);
-    }
-    usleep(20000);
-}
-
 static void end(void)
 {
     atomic_store(&w.stop, true);
@@ -213,6 +201,14 @@ static void end(void)
         assert_true(ms_ < LIMIT);                                                                            \
         usleep(1000);                                                                                        \
     }
+
+/* Lane 1 alone follows the order to replay; soon it waits in the middle of its first burst. */
+static void start_beside_one_that_sleeps(void)
+{
+    start(1);
+    UNTIL(atomic_load(&w.shared[1].report.done) == ft_order_make(FT_LANE_REPLAY, 1));
+    usleep(20000);
+}
 
 static bool all_done(enum ft_order kind, uint64_t serial)
 {
