@@ -1,177 +1,164 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * When the replicator's thread sleeps between its turns, by what the system counts: of a real one that runs
- * on a thread, whose lane and standby are the test. A machine that gives others the processor all the time
- * tells nothing; then a test is skipped.
+ * When the replicator's thread sleeps between its turns, and when it only gives way: of a real one whose lane
+ * and standby are the test. While it runs, the test is the clock and the scheduler as well: it stands in for
+ * the system's calls, each of which takes the time that it is asked for.
  */
-#define _GNU_SOURCE /* gettid */
+#define _GNU_SOURCE /* ppoll */
 #include "tests/unit/help_primary.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <limits.h>
-#include <stdio.h>
+#include <string.h>
 #include <cmocka.h>
 
-#include <pthread.h>
+#include <poll.h>
 #include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
+
+#define US   1000u
+#define TURN 10000u /* ns that a turn takes after which the thread gives way */
+
+/* What passes while the replicator runs. Times in ns. */
+static struct {
+    bool runs;
+    int policy; /* of its thread */
+    uint64_t now, end;
+    uint64_t every, next; /* when the lane puts a record */
+    unsigned left;        /* records to come */
+    unsigned entries, gave_way, rested, waited;
+} w;
+
+static void passes(uint64_t ns)
+{
+    w.now += ns;
+    for (; w.left && w.now >= w.next; w.left--, w.entries++) {
+        assert_true(primary_put_packets(1));
+        w.next += w.every;
+    }
+    if (w.now >= w.end)
+        rp_stop(primary.replicator);
+}
+
+int clock_gettime(clockid_t id, struct timespec *t)
+{
+    if (!w.runs)
+        return (int)syscall(SYS_clock_gettime, id, t);
+    *t = (struct timespec){(time_t)(w.now / 1000000000u), (long)(w.now % 1000000000u)};
+    return 0;
+}
+
+int sched_yield(void)
+{
+    w.gave_way++;
+    passes(TURN);
+    return 0;
+}
+
+int nanosleep(const struct timespec *time, struct timespec *rest)
+{
+    if (!w.runs)
+        return (int)syscall(SYS_nanosleep, time, rest);
+    w.rested++;
+    passes((uint64_t)time->tv_nsec);
+    return 0;
+}
+
+int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *time, const sigset_t *mask)
+{
+    struct timespec none = {0, 0};
+
+    (void)mask;
+    w.waited++;
+    if (syscall(SYS_ppoll, fds, n, &none, NULL, 0) == 0) /* nobody wakes it */
+        passes((uint64_t)time->tv_nsec);
+    return 0;
+}
+
+int sched_getscheduler(pid_t pid)
+{
+    (void)pid;
+    return w.policy;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    primary_open((struct primary_options){.compress = RP_COMPRESS_NEVER});
+    return 0;
+}
 
 static int teardown(void **state)
 {
     (void)state;
+    w.runs = false;
     primary_close();
     return 0;
 }
 
-static _Atomic int thread_id;
-
-static void *run(void *unused)
+/* The replicator runs for so long, with so many records, one every so many ns. */
+static void run(int policy, uint64_t every, unsigned records, uint64_t ns)
 {
-    (void)unused;
-    atomic_store(&thread_id, (int)gettid());
+    memset(&w, 0, sizeof(w));
+    w.policy = policy;
+    w.now = primary.now;
+    w.end = w.now + ns;
+    w.every = every;
+    w.next = w.now;
+    w.left = records;
+    w.runs = true;
     rp_run(primary.replicator);
-    return NULL;
-}
-
-/* False: the system does not permit a thread to have priority. */
-static bool start(pthread_t *thread, bool realtime)
-{
-    struct sched_param param = {.sched_priority = 1};
-    pthread_attr_t attr;
-    int error;
-
-    atomic_store(&thread_id, 0);
-    pthread_attr_init(&attr);
-    if (realtime) {
-        pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
-        pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
-        pthread_attr_setschedparam(&attr, &param);
-    }
-    error = pthread_create(thread, &attr, run, NULL);
-    pthread_attr_destroy(&attr);
-    if (error)
-        return false;
-    PRIMARY_UNTIL(atomic_load(&thread_id));
-    return true;
-}
-
-/* Of the replicator's thread, ever: how often it slept, and how often another had its processor. */
-struct switches {
-    unsigned long slept, gave_way;
-};
-
-static struct switches switches(void)
-{
-    struct switches n = {0, 0};
-    char path[64], line[128];
-    FILE *f;
-
-    snprintf(path, sizeof(path), "/proc/self/task/%d/status", atomic_load(&thread_id));
-    f = fopen(path, "r");
-    assert_non_null(f);
-    while (fgets(line, sizeof(line), f)) {
-        sscanf(line, "voluntary_ctxt_switches: %lu", &n.slept);
-        sscanf(line, "nonvoluntary_ctxt_switches: %lu", &n.gave_way);
-    }
-    fclose(f);
-    return n;
-}
-
-#define WINDOW  15u /* records */
-#define WINDOWS 3u
-
-/* Puts a record every so many ns. How often the thread slept meanwhile; -1: other work of the machine came
- * between, to it or to us. */
-static long sleeps_between(uint64_t every)
-{
-    struct switches before = {0, 0}, after;
-    uint64_t last = primary_clock(), longest = 0;
-
-    for (unsigned i = 0; i < 5 + WINDOW; i++) {
-        uint64_t now = primary_clock();
-
-        while (now < last + every)
-            now = primary_clock();
-        assert_true(primary_put_packets(1));
-        if (i < 5)
-            before = switches(); /* by now it knows how dense they are */
-        else
-            longest = now - last > longest ? now - last : longest;
-        last = primary_clock();
-    }
-    after = switches();
-    standby_reads();
-    return longest > every + 40000 || after.gave_way != before.gave_way ? -1
-                                                                        : (long)(after.slept - before.slept);
-}
-
-/* Of some windows that nothing disturbed. False: the machine is too busy to tell. */
-static bool measure(uint64_t every, long *least, long *most)
-{
-    uint64_t end = primary_clock() + PRIMARY_LIMIT;
-    unsigned windows = 0;
-
-    *least = LONG_MAX;
-    *most = 0;
-    while (windows < WINDOWS && primary_clock() < end) {
-        long n = sleeps_between(every);
-
-        if (n < 0)
-            continue;
-        windows++;
-        *least = n < *least ? n : *least;
-        *most = n > *most ? n : *most;
-    }
-    return windows == WINDOWS;
-}
-
-static void run_beside(bool realtime, pthread_t *thread)
-{
-    primary_open((struct primary_options){.compress = RP_COMPRESS_NEVER, .real_time = true});
-    if (!start(thread, realtime))
-        skip();
+    w.runs = false;
+    assert_int_equal(w.left, 0);
 }
 
 static void it_stays_awake_while_entries_come_densely(void **state)
 {
-    long least, most, sparse_least, sparse_most;
-    pthread_t thread;
-    bool told;
-
     (void)state;
-    run_beside(false, &thread);
-    told = measure(100000, &least, &most) && measure(400000, &sparse_least, &sparse_most);
-    rp_stop(primary.replicator);
-    pthread_join(thread, NULL);
-    if (!told)
-        skip();
-    assert_int_equal(least, 0);
-    assert_true(sparse_most >= (long)WINDOW * 5 / 2); /* it does not wait awake for 200 us first */
+    run(SCHED_OTHER, 150 * US, 100, 100 * 150 * US);
+    assert_in_range(w.waited, 1, 10); /* before the second, which told how dense they are */
+    assert_true(w.gave_way > 98 * 150 * US / TURN);
 }
 
-static void with_priority_it_sleeps_between_its_turns(void **state)
+static void it_sleeps_two_hundred_microseconds_after_the_last(void **state)
 {
-    long least, most;
-    pthread_t thread;
-    bool told;
-
     (void)state;
-    run_beside(true, &thread);
-    told = measure(150000, &least, &most);
-    rp_stop(primary.replicator);
-    pthread_join(thread, NULL);
-    if (!told)
-        skip();
-    assert_true(least >= (long)WINDOW * 3 / 2); /* it does not wait awake: nobody else would run */
+    run(SCHED_OTHER, 100 * US, 11, 50 * 1000 * US);
+    assert_in_range(w.gave_way, (9 * 100 + 200) * US / TURN, (10 * 100 + 250) * US / TURN);
+    assert_true(w.waited > 10);
 }
+
+static void sparse_entries_leave_it_asleep(void **state)
+{
+    (void)state;
+    run(SCHED_OTHER, 300 * US, 100, 100 * 300 * US + 1000 * US);
+    assert_in_range(w.gave_way, 100, 210); /* after turns with work alone */
+    assert_true(w.waited > 100);
+}
+
+/* Nobody else would run on its processor. */
+static void with_real_time_priority_it_sleeps_after_each_turn_with_work(void **state)
+{
+    (void)state;
+    run(SCHED_FIFO, 100 * US, 100, 100 * 100 * US + 1000 * US);
+    assert_int_equal(w.gave_way, 0);
+    assert_in_range(w.rested, 100, 110);
+    assert_true(w.waited >= 100);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(it_stays_awake_while_entries_come_densely, teardown),
-        cmocka_unit_test_teardown(with_priority_it_sleeps_between_its_turns, teardown),
+        TEST(it_stays_awake_while_entries_come_densely),
+        TEST(it_sleeps_two_hundred_microseconds_after_the_last),
+        TEST(sparse_entries_leave_it_asleep),
+        TEST(with_real_time_priority_it_sleeps_after_each_turn_with_work),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
