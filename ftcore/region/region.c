@@ -127,9 +127,7 @@ static int fill(struct ft_region *region, const struct ft_region_config *config,
     if (error)
         return error;
     /* Audit protects single 4 KiB pages, which huge ones cannot. */
-    region->huge =
-        config->huge && !config->audit && make_memory(region, config->name, MFD_HUGETLB, NULL) == 0;
-    if (!region->huge)
+    if (!config->huge || config->audit || make_memory(region, config->name, MFD_HUGETLB, NULL))
         error = make_memory(region, config->name, 0, fault);
     if (!error)
         error = make_sets(region, fault);

@@ -65,7 +65,6 @@ struct ft_region {
     uint8_t *base; /* FT_REGION_BASE; NULL while hidden */
     uint64_t size; /* bytes mapped */
     int fd;        /* memfd; -1 when closed */
-    bool huge;     /* huge pages were had */
     uint16_t lanes, nfs;
     struct ft_arena *arenas; /* [lanes * nfs + 1], the last one is the shared arena */
     _Atomic uint32_t tracking;

@@ -137,7 +137,7 @@ void probe_begin(void)
     trace[0] = 0;
     probe_make_fails = false;
     probe_open_region(&probe_chain_config);
-    if (nf_chain_make(&probe_chain, &probe_chain_config, probe_region, 0, 99, &fault))
+    if (nf_chain_make(&probe_chain, &probe_chain_config, probe_region, 0, PROBE_SEED, &fault))
         fail_msg("%s", fault.text);
     ft_audit_check(probe_region, 0);
 }

@@ -17,6 +17,8 @@ enum {
 
 enum { SEEN, DROPPED };
 
+#define PROBE_SEED 99u /* of the chain */
+
 struct probe_config {
     uint32_t limit;
     bool loud;

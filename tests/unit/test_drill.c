@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tools/drill/parts.h"
+#include "tools/drill/watch.h"
 #include "node/base/clock.h"
 
 #include <pthread.h>

@@ -284,7 +284,7 @@ static void an_empty_pool_is_left_alone(void **state)
         assert_int_equal(nf_shared_pool_take(two, twos), NF_NONE);
         assert_int_equal(nf_shared_pool_take(one, ones), NF_NONE);
     }
-    assert_true(nf_chain_sections(r.chains[1])->noted <= 11);
+    assert_true(nf_chain_sections(r.chains[1])->count <= 11);
     while (n)
         nf_shared_pool_give(one, ones, had[--n]);
     while (nf_shared_pool_take(two, twos) == NF_NONE)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The looking half of a drill: asks both control sockets and waits for what should come. See
- * tools/drill/parts.h.
+ * tools/drill/watch.h.
  */
 #include "tools/drill/parts.h"
 #include "node/base/clock.h"
