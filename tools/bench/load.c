@@ -6,7 +6,7 @@
 #include "nflib/net/bytes.h"
 #include "nfs/load_balancer_table.h"
 #include "nfs/nat_table.h"
-#include "tools/replay/tape.h"
+#include "tools/pair/tape.h"
 
 #include <arpa/inet.h>
 #include <math.h>

@@ -14,7 +14,7 @@
 #include "node/config/config.h"
 #include "node/lane/io.h"
 #include "tools/pair/member.h"
-#include "tools/replay/tape.h"
+#include "tools/pair/tape.h"
 
 #define ND_SLOT_PORTS 2u /* a wire: inside and outside */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CPU time of a lane, live and in replay; see replay/speed.h. */
 #include "tools/replay/speed.h"
-#include "tools/replay/grow.h"
+#include "tools/pair/grow.h"
 #include "tools/pair/child.h"
 #include "node/base/clock.h"
 #include "node/lane/lane.h"

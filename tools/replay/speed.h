@@ -10,7 +10,7 @@
 #define TOOLS_REPLAY_SPEED_H
 
 #include "node/config/config.h"
-#include "tools/replay/tape.h"
+#include "tools/pair/tape.h"
 
 #define ND_SPEED_REPEATS 7u
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From which side a captured packet came; see replay/tape.h. */
+/* From which side a captured packet came; see pair/tape.h. */
 #include "nflib/flow/flow.h"
 #include "nfs/nat_table.h"
-#include "tools/replay/tape.h"
+#include "tools/pair/tape.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading a capture, cutting it into bursts and dealing it out to lanes; see replay/tape.h. */
-#include "tools/replay/tape.h"
+/* Reading a capture, cutting it into bursts and dealing it out to lanes; see pair/tape.h. */
+#include "tools/pair/tape.h"
 #include "ftcore/record/record.h"
-#include "tools/replay/grow.h"
+#include "tools/pair/grow.h"
 
 #include <errno.h>
 #include <pcap/pcap.h>
