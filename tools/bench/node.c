@@ -8,6 +8,7 @@
 #define _GNU_SOURCE /* affinity, clocks of threads */
 #include "tools/bench/slot.h"
 #include "node/base/clock.h"
+#include "tools/pair/child.h"
 #include "node/lane/lane.h"
 
 #include <signal.h>
@@ -16,7 +17,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define SHOW_NS  2000000l
+#define SHOW_NS  2000000u
 #define RESIDENT 128u /* times shown until the memory is looked at again */
 
 struct running {
@@ -152,9 +153,8 @@ static int show_turn(void *arg, struct ft_fault *fault)
 {
     struct running *r = arg;
     struct nd_bench_slot *slot = r->node->slot;
-    struct timespec step = {0, SHOW_NS};
 
-    nanosleep(&step, NULL);
+    nd_sleep(SHOW_NS);
     if (r->redis && nd_redis_lost(r->redis))
         return ft_fail(fault, FT_EIO, "%.200s", nd_redis_lost(r->redis));
     if (atomic_load(&slot->status.rested))

@@ -25,10 +25,8 @@
 
 void nd_bench_sleep(double seconds)
 {
-    struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * SECOND)};
-
     if (!nd_interrupted())
-        nanosleep(&t, NULL);
+        nd_sleep((uint64_t)(seconds * SECOND));
 }
 
 /* The last core is the first lane's, the one before serves; further lanes take what there is before these. */

@@ -112,14 +112,9 @@ void nd_process_close(struct nd_process *p)
     p->net = p->mount = -1;
 }
 
-bool nd_process_lives(const struct nd_process *p)
-{
-    return start_time(p->pid) == p->started;
-}
-
 int nd_process_signal(const struct nd_process *p, int number, struct ft_fault *fault)
 {
-    if (!nd_process_lives(p))
+    if (start_time(p->pid) != p->started)
         return ft_fail(fault, FT_ENOENT, "process %d is gone", (int)p->pid);
     if (kill(p->pid, number) == 0)
         return FT_OK;

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 struct answer {
@@ -39,6 +40,11 @@ void nd_catch_ends(void)
 bool nd_interrupted(void)
 {
     return interrupted;
+}
+
+void nd_sleep(uint64_t ns)
+{
+    nanosleep(&(struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)}, NULL);
 }
 
 pid_t nd_child(void)

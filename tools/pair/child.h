@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* As fork(), but the child ends with its parent, whatever ends that one. Called by a thread that lives as
@@ -16,6 +17,9 @@ pid_t nd_child(void);
 int nd_child_wait(pid_t child);
 /* SIGKILL, and waits for its end. *child is 0 then; 0 is no process. */
 void nd_child_kill(pid_t *child);
+
+/* Shorter when a signal comes. */
+void nd_sleep(uint64_t ns);
 
 /* Zeroed memory that this process shares with those that it forks; NULL: none. munmap() frees it. */
 void *nd_shared_memory(size_t size);

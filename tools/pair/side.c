@@ -1,91 +1,74 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From which side a captured packet came; see pair/tape.h. */
+#define _GNU_SOURCE /* tdestroy */
 #include "nflib/flow/flow.h"
 #include "nfs/nat_table.h"
 #include "tools/pair/tape.h"
 
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #define UNKNOWN 2
 
-/* Who began each flow: open addressing, doubled when half full. */
-struct ends {
-    uint8_t low[6], high[6]; /* MACs */
-};
+/* Who began a flow. A tree holds one of each flow, by all that stands before `swapped`. */
 struct flow {
     union {
         struct nf_flow_key key;
-        struct ends ends;
+        struct {
+            uint8_t low[6], high[6];
+        } macs;
     };
-    uint8_t used;
-    uint8_t swapped; /* of the first packet */
-    uint8_t macs;
-};
-struct flows {
-    struct flow *slots;
-    uint64_t size, count;
+    bool by_macs;
+    bool swapped; /* the first packet went from the greater end to the lesser */
 };
 
-static struct flow *find_flow(const struct flows *flows, const struct flow *wanted)
+static int compare_flows(const void *a, const void *b)
 {
-    uint64_t at = XXH3_64bits_withSeed(&wanted->key, sizeof(wanted->key), wanted->macs) & (flows->size - 1);
-
-    while (flows->slots[at].used && (flows->slots[at].macs != wanted->macs ||
-                                     memcmp(&flows->slots[at].key, &wanted->key, sizeof(wanted->key)) != 0))
-        at = (at + 1) & (flows->size - 1);
-    return &flows->slots[at];
-}
-
-static int make_room(struct flows *flows)
-{
-    struct flows more = {.size = flows->size ? flows->size * 2 : 4096, .count = flows->count};
-
-    if (flows->count * 2 < flows->size)
-        return 0;
-    more.slots = calloc(more.size, sizeof(*more.slots));
-    if (!more.slots)
-        return FT_ENOMEM;
-    for (uint64_t i = 0; i < flows->size; i++)
-        if (flows->slots[i].used)
-            *find_flow(&more, &flows->slots[i]) = flows->slots[i];
-    free(flows->slots);
-    *flows = more;
-    return 0;
+    return memcmp(a, b, offsetof(struct flow, swapped));
 }
 
 /* The flow of a packet, and whether it goes from its greater end to its lesser. */
 static struct flow flow_of(const struct nf_packet *p)
 {
-    struct flow flow = {.used = 1};
+    struct flow flow;
 
+    memset(&flow, 0, sizeof(flow)); /* padding is compared */
     if (p->flags & NF_P_IPV4) {
         bool ports = (p->flags & NF_P_L4) && !(p->flags & NF_P_FRAGMENT) &&
                      (p->proto == NF_PROTO_TCP || p->proto == NF_PROTO_UDP);
 
         flow.swapped = nf_flow_key_make(&flow.key, p->proto, p->saddr, ports ? p->sport : 0, p->daddr,
                                         ports ? p->dport : 0);
-    } else if (p->have >= 12) {
-        flow.macs = 1;
+        return flow;
+    }
+    flow.by_macs = true;
+    if (p->have >= 12) {
         flow.swapped = memcmp(p->data + 6, p->data, 6) > 0;
-        memcpy(flow.ends.low, p->data + (flow.swapped ? 0 : 6), 6);
-        memcpy(flow.ends.high, p->data + (flow.swapped ? 6 : 0), 6);
-    } else {
-        flow.macs = 1;
+        memcpy(flow.macs.low, p->data + (flow.swapped ? 0 : 6), 6);
+        memcpy(flow.macs.high, p->data + (flow.swapped ? 6 : 0), 6);
     }
     return flow;
 }
 
-static uint8_t side_by_flow(struct flows *flows, const struct nf_packet *p)
+/* FT_ENOMEM. */
+static int side_by_flow(void **flows, const struct nf_packet *p, uint8_t *side)
 {
-    struct flow flow = flow_of(p), *first = find_flow(flows, &flow);
+    struct flow flow = flow_of(p), *kept, **first = tsearch(&flow, flows, compare_flows);
 
-    if (!first->used) {
-        *first = flow;
-        flows->count++;
+    if (!first)
+        return FT_ENOMEM;
+    if (*first == &flow) {
+        kept = malloc(sizeof(*kept));
+        if (!kept) {
+            tdelete(&flow, flows, compare_flows);
+            return FT_ENOMEM;
+        }
+        *kept = flow;
+        *first = kept;
     }
-    return first->swapped == flow.swapped ? NF_INSIDE : NF_OUTSIDE;
+    *side = (*first)->swapped == flow.swapped ? NF_INSIDE : NF_OUTSIDE;
+    return 0;
 }
 
 static uint8_t side_by_nat(const struct nat_config *nat, const struct nf_packet *p)
@@ -108,22 +91,18 @@ static const struct nat_config *nat_of(const struct nf_chain_config *chain)
 int nd_tape_sides(struct nd_tape *tape, const struct nf_chain_config *chain, struct ft_fault *fault)
 {
     const struct nat_config *nat = nat_of(chain);
-    struct flows flows = {NULL, 0, 0};
+    void *flows = NULL;
+    int error = 0;
 
-    for (uint64_t i = 0; i < tape->count; i++) {
+    for (uint64_t i = 0; i < tape->count && !error; i++) {
         struct nd_tape_input *in = &tape->inputs[i];
         struct nf_packet p = {.data = tape->bytes + in->at, .len = in->wire, .have = in->have};
 
         nf_packet_parse(&p);
         in->side = side_by_nat(nat, &p);
-        if (in->side != UNKNOWN)
-            continue;
-        if (make_room(&flows)) {
-            free(flows.slots);
-            return ft_fail(fault, FT_ENOMEM, "no memory for the capture's flows");
-        }
-        in->side = side_by_flow(&flows, &p);
+        if (in->side == UNKNOWN)
+            error = side_by_flow(&flows, &p, &in->side);
     }
-    free(flows.slots);
-    return 0;
+    tdestroy(flows, free);
+    return error ? ft_fail(fault, error, "no memory for the capture's flows") : 0;
 }

@@ -23,16 +23,11 @@
 #else
 #define PATIENCE 60000000000ull /* ns without any progress: something is broken */
 #endif
-#define PAUSE_NS   100000l
+#define PAUSE_NS   100000u
 #define LAST_DOUBT 2000000u /* ns: most that a kill comes after its packet */
 #define BAR_AFTER  1000000000ull
 #define BAR_EVERY  200000000ull
 #define CHECK_EACH 64u /* rounds between two looks at the processes */
-
-static void sleep_for(long ns)
-{
-    nanosleep(&(struct timespec){0, ns}, NULL);
-}
 
 static struct nd_slot *primary(struct nd_replay *r)
 {
@@ -94,7 +89,7 @@ static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), co
         uint64_t now = nd_now(), asked = asked_of(r, &all);
 
         if (drain_outputs(r) == 0)
-            sleep_for(PAUSE_NS);
+            nd_sleep(PAUSE_NS);
         if (round++ % CHECK_EACH == 0)
             error = nd_nodes_check(r, fault);
         if (asked != last)
@@ -170,7 +165,7 @@ static void wait_seeded(struct nd_replay *r)
 
     while (nd_now() < until)
         if (drain_outputs(r) == 0)
-            sleep_for(PAUSE_NS / 10);
+            nd_sleep(PAUSE_NS / 10);
 }
 
 static int kill_primary(struct nd_replay *r, struct ft_fault *fault)

@@ -21,8 +21,8 @@
 #define REST_NS      30000000000ull
 #define RESYNC_MBPS  4000u
 #define IDLE_SHORT   500u /* turns without work */
-#define SLEEP_SHORT  50000l
-#define SLEEP_LONG   200000l
+#define SLEEP_SHORT  50000u
+#define SLEEP_LONG   200000u
 #define FIT_MAX      3000000u /* ns: a pause of a link that delivers by fits and starts */
 #define STATUS_EVERY 1000000ull
 
@@ -36,11 +36,6 @@ struct running {
     uint64_t random, status_at;
     unsigned idle; /* turns without work */
 };
-
-static void sleep_for(long ns)
-{
-    nanosleep(&(struct timespec){0, ns}, NULL);
-}
 
 /* What a lane holds bounds what its standby keeps: with room for that, replay forgets no output. */
 static uint64_t replayed_bytes(const struct nd_config *config, const struct nd_io *io)
@@ -77,9 +72,9 @@ static int replicate_turn(void *arg, struct ft_fault *fault)
     r->idle = rp_turn(r->member.replicator, now) ? 0 : r->idle + 1;
     show_figures(r, now);
     if (atomic_load_explicit(&r->slot->fits, memory_order_relaxed) && ft_draw(&r->random) % 2 == 0)
-        sleep_for((long)(ft_draw(&r->random) % FIT_MAX));
+        nd_sleep(ft_draw(&r->random) % FIT_MAX);
     else if (r->idle)
-        sleep_for(r->idle < IDLE_SHORT ? SLEEP_SHORT : SLEEP_LONG);
+        nd_sleep(r->idle < IDLE_SHORT ? SLEEP_SHORT : SLEEP_LONG);
     return 0;
 }
 
@@ -205,7 +200,7 @@ uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested)
     atomic_store(&slot->status.wish, ND_MEMBER_REST);
     while (!(*rested = atomic_load(&slot->status.rested)) && nd_now() - began < REST_NS &&
            waitpid(r->node[n].pid, &status, WNOHANG) == 0)
-        sleep_for(100000);
+        nd_sleep(100000);
     atomic_store(&slot->status.wish, ND_MEMBER_END);
     if (!*rested)
         kill(r->node[n].pid, SIGKILL);
