@@ -57,8 +57,7 @@ static struct alone {
     const struct piece *piece;
     struct nd_bench_slot *slot;
     struct nd_bench_io io;
-    struct nd_member member; /* without threads and replicator: region and lanes */
-    struct nd_lane lane[FT_LANES_MAX];
+    struct nd_lanes lanes;
     struct nd_config config;
     uint8_t *wire;                  /* NULL: records are not encoded */
     uint64_t dependencies, records; /* in records, since the flows were opened */
@@ -104,13 +103,13 @@ static inline void turn_lanes(struct alone *a, uint64_t behind)
         struct ft_lane *shared = &a->slot->shared[l];
         uint64_t closed = atomic_load_explicit(&shared->report.executed, memory_order_relaxed);
 
-        a->lane[l].now += TURN_NS;
+        a->lanes.lane[l].now += TURN_NS;
         if (piece->holds)
             atomic_store_explicit(&shared->orders.stable, closed > behind ? closed - behind : 0,
                                   memory_order_release);
         if (piece->logs)
             drain_log(a, l);
-        nd_lane_live(&a->lane[l]);
+        nd_lane_live(&a->lanes.lane[l]);
     }
 }
 
@@ -144,47 +143,28 @@ static bool has_opened(const struct alone *a)
     return true;
 }
 
-static int open_lane(struct alone *a, unsigned l, uint64_t seed, struct ft_fault *fault)
-{
-    struct ft_lane *shared = &a->slot->shared[l];
-    struct nd_member *m = &a->member;
-
-    if (ft_lane_init(shared, LOG_BYTES, LOG_BYTES) != 0)
-        return ft_fail(fault, FT_ENOMEM, "no memory for rings");
-    a->lane[l] = (struct nd_lane){.index = l,
-                                  .config = &a->config,
-                                  .io = &a->io.io,
-                                  .region = m->region,
-                                  .words = shared,
-                                  .group = &m->group,
-                                  .setup.question = &m->question,
-                                  .setup.seed = seed,
-                                  .setup.view = &m->view,
-                                  .setup.stop = &m->stop,
-                                  .doing = FT_LANE_LIVE};
-    atomic_store(&shared->orders.lease_until, FT_ALL);
-    atomic_store(&shared->orders.stable, a->piece->holds ? 0 : FT_ALL);
-    atomic_store(&shared->orders.logging, a->piece->logs);
-    return nd_lane_make(&a->lane[l], fault);
-}
-
 static int make_lanes(struct alone *a, struct nd_load *load, uint64_t seed, struct ft_fault *fault)
 {
-    static const struct ft_region_config how = {.name = "understudy bench"};
-    const struct nf_chain_config *chain = &a->config.chain;
+    struct ft_lane *shared = a->slot->shared;
     int error = nd_bench_io_open(&a->io, a->slot, load, fault);
 
-    nd_group_init(&a->member.group, a->lane, chain->lanes);
     if (a->piece->by_seq) {
         a->io.io.input = no_input;
         a->io.io.frame_max = ND_LOAD_LINE;
     }
+    for (unsigned l = 0; l < a->piece->lanes && !error; l++) {
+        if (ft_lane_init(&shared[l], LOG_BYTES, LOG_BYTES) != 0)
+            error = ft_fail(fault, FT_ENOMEM, "no memory for rings");
+        atomic_store(&shared[l].orders.lease_until, FT_ALL);
+        atomic_store(&shared[l].orders.stable, a->piece->holds ? 0 : FT_ALL);
+        atomic_store(&shared[l].orders.logging, a->piece->logs);
+    }
+    a->lanes = (struct nd_lanes){
+        .config = &a->config, .io = &a->io.io, .words = shared, .setup.seed = seed, .doing = FT_LANE_LIVE};
     if (!error)
-        error = nf_chain_region(&a->member.region, chain, &how, fault);
-    for (unsigned l = 0; l < chain->lanes && !error; l++)
-        error = open_lane(a, l, seed, fault);
+        error = nd_lanes_open(&a->lanes, "understudy bench", false, fault);
     if (!error && a->piece->logs) /* as a snapshot does: the stream begins, with the log */
-        nd_stream_begin(&a->member.group);
+        nd_stream_begin(&a->lanes.group);
     atomic_store(&a->slot->rate, ND_RATE_FULL);
     return error;
 }

@@ -161,7 +161,7 @@ static int show_turn(void *arg, struct ft_fault *fault)
         return 0;
     show_figures(r);
     if (atomic_load(&slot->status.wish) == ND_MEMBER_REST) {
-        atomic_store(&slot->region_bytes, ft_region_used(r->member.region));
+        atomic_store(&slot->region_bytes, ft_region_used(r->member.lanes.region));
         atomic_store(&slot->resident_bytes, resident());
     }
     return 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A member of a pair that a tool forked: a real node (region, lanes, replicator, link over the loopback) in a
- * process of its own, with the tool's memory for ports. Put together by the replay tool's nodes and by the
- * bench's; owned by that process, which ends with it.
+ * Lanes as tools have them. And a member of a pair that a tool forked: a real node (region, lanes,
+ * replicator, link over the loopback) in a process of its own, with the tool's memory for ports. Put together
+ * by the replay tool's nodes and by the bench's; owned by that process, which ends with it.
  */
 #ifndef TOOLS_PAIR_MEMBER_H
 #define TOOLS_PAIR_MEMBER_H
@@ -12,6 +12,31 @@
 
 #include <pthread.h>
 #include <sys/types.h>
+
+/*
+ * The lanes of a process, and the region that they work on: of a member, or without threads and replicator of
+ * a tool that turns them itself. A process has one region. Memory that belongs to them stays for its life.
+ */
+struct nd_lanes {
+    /* Given. */
+    const struct nd_config *config;
+    const struct nd_io *io;
+    struct ft_lane *words;      /* [lanes], with rings */
+    struct nd_lane_setup setup; /* without question, view and stop, which are here */
+    enum ft_order doing;        /* of a lane that turns by itself */
+
+    struct ft_region *region;
+    struct nd_lane lane[FT_LANES_MAX];
+    struct nd_group group;
+    struct nd_question question;
+    _Atomic uint64_t view;
+    _Atomic bool stop;
+};
+
+/* The region, then the lanes. */
+int nd_lanes_open(struct nd_lanes *lanes, const char *region_name, bool audit, struct ft_fault *fault);
+/* The lanes on the region that is there, the first time or, when they are freed and it is wiped, again. */
+int nd_lanes_make(struct nd_lanes *lanes, struct ft_fault *fault);
 
 enum nd_member_wish {
     ND_MEMBER_WORK,
@@ -51,15 +76,9 @@ struct nd_member_config {
 
 struct nd_member {
     const struct nd_member_config *c;
-    struct ft_region *region;
-    struct nd_lane *lanes;
-    struct nd_group group;
-    pthread_t *threads; /* of the lanes */
+    struct nd_lanes lanes;
+    pthread_t threads[FT_LANES_MAX];
     struct rp_replicator *replicator;
-    struct nd_guardian *guardian; /* NULL: none */
-    struct nd_question question;
-    _Atomic uint64_t view;
-    _Atomic bool stop;
 };
 
 /* `c` stays borrowed. What failed stays as it is: the process ends. */

@@ -66,15 +66,11 @@ struct nd_log {
     struct nd_config *config;
     struct nd_log_files files;
     struct nd_index index; /* of the file that is executed */
-    struct ft_region *region;
     unsigned lanes;
     struct ft_lane shared[FT_LANES_MAX];
-    struct nd_lane lane[FT_LANES_MAX];
+    struct nd_lanes node;
     struct nd_log_lane of_lane[FT_LANES_MAX];
-    struct nd_group group;
     struct nd_io io;
-    _Atomic uint64_t view;
-    _Atomic bool stop;
     uint64_t snapshots;
     bool stopped;  /* at --until */
     bool diverged; /* told by then */
