@@ -61,8 +61,6 @@ static int prepare_lane(struct nd_log *log, unsigned index, struct ft_fault *fau
     if (!l->record || ft_lane_init(&log->shared[index], 4096, RING_BYTES) != 0)
         return ft_fail(fault, FT_ENOMEM, "no memory for lane %u", index);
     atomic_store(&log->shared[index].orders.order, ft_order_make(FT_LANE_REPLAY, 1));
-    if (log->options->output && !(l->frames = tmpfile()))
-        return ft_fail(fault, FT_EIO, "no temporary file for outputs");
     return 0;
 }
 
@@ -256,16 +254,6 @@ static int open_log(struct nd_log *log, struct ft_fault *fault)
     return error;
 }
 
-/* Memory goes with the process. */
-static void close_all(struct nd_log *log)
-{
-    for (unsigned l = 0; l < log->lanes; l++)
-        if (log->of_lane[l].frames)
-            fclose(log->of_lane[l].frames);
-    nd_log_files_close(&log->files);
-    nd_config_free(log->config);
-}
-
 int nd_replay_log(const struct nd_replay_options *options)
 {
     static struct nd_log log;
@@ -285,6 +273,7 @@ int nd_replay_log(const struct nd_replay_options *options)
         code = nd_log_print(&log);
         code = code ? code : log.diverged ? ND_NOT_EQUAL : ND_DONE;
     }
-    close_all(&log);
+    nd_log_files_close(&log.files); /* all other memory goes with the process */
+    nd_config_free(log.config);
     return code;
 }
