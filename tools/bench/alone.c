@@ -172,7 +172,7 @@ static int make_lanes(struct alone *a, struct nd_load *load, uint64_t seed, stru
 /* `load` is dealt out to the piece's lanes; all flows are open when this returns. */
 static int open_alone(struct nd_bench *b, const struct piece *piece, struct ft_fault *fault)
 {
-    struct nd_bench_protection protection = {.name = ""};
+    struct nd_bench_protection protection;
     struct alone *a = &alone;
     int error = nd_load_deal(&b->load, piece->lanes, fault);
 
@@ -183,8 +183,11 @@ static int open_alone(struct nd_bench *b, const struct piece *piece, struct ft_f
         error = ft_fail(fault, FT_ENOMEM, "no memory");
     if (error)
         return error;
-    (void)nd_bench_protect(&protection.protect, b->config, piece->logs ? ND_MODE_LOG : ND_MODE_OFF,
-                           piece->marks ? ND_STANDBY_WARM : ND_STANDBY_HOT, NULL);
+    (void)nd_bench_protection(&protection,
+                              !piece->logs   ? "off"
+                              : piece->marks ? "log:warm"
+                                             : "log",
+                              b->config, NULL);
     nd_bench_adapt(&a->config, b->config, &protection, piece->lanes);
     a->config.protect.checkpoint_ms = UINT32_MAX; /* no checkpoint is due by time */
     a->config.protect.pending_mb = UINT32_MAX;    /* no checkpoint is due because the log has grown */
