@@ -11,7 +11,6 @@
 #include "tools/pair/child.h"
 #include "node/lane/lane.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -106,12 +105,8 @@ static int open_member(struct running *r, struct ft_fault *fault)
     r->config = (struct nd_member_config){.config = n->config,
                                           .io = &r->io.io,
                                           .shared = n->slot->shared,
-                                          .name = n->number ? "b" : "a",
-                                          .standby = n->number == 1,
-                                          .host = n->place->host,
-                                          .port = n->place->port[n->number],
-                                          .peer = n->place->port[!n->number],
-                                          .directory = n->place->directory,
+                                          .place = n->place,
+                                          .number = n->number,
                                           .region_name = "understudy bench",
                                           .timing = nd_bench_timing(),
                                           .seed = n->seed,
@@ -167,25 +162,20 @@ static int show_turn(void *arg, struct ft_fault *fault)
     return 0;
 }
 
-_Noreturn void nd_bench_node(const struct nd_bench_node *node)
+int nd_bench_node(void *arg, struct ft_fault *fault)
 {
     static struct running r;
-    struct ft_fault *fault = &node->slot->status.fault;
     cpu_set_t rest;
+    int error;
 
-    prctl(PR_SET_TIMERSLACK, 1000ul);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGINT, SIG_IGN); /* a signal to the group is the bench's to act on */
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    if (node->lanes) {
+    r.node = arg;
+    if (r.node->lanes) {
         CPU_ZERO(&rest);
-        CPU_SET((unsigned)node->rest_core, &rest);
+        CPU_SET((unsigned)r.node->rest_core, &rest);
         sched_setaffinity(0, sizeof(rest), &rest);
     }
-    r.node = node;
-    if (open_member(&r, fault) || start_threads(&r, fault) ||
-        nd_member_serve(&r.member, show_turn, &r, fault))
-        atomic_store(&node->slot->status.failed, true);
-    _exit(0);
+    error = open_member(&r, fault);
+    if (!error)
+        error = start_threads(&r, fault);
+    return error ? error : nd_member_serve(&r.member, show_turn, &r, fault);
 }

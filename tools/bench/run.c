@@ -10,7 +10,6 @@
 #include "tools/pair/child.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,25 +71,16 @@ static int start_node(struct nd_bench_nodes *r, unsigned n, struct ft_fault *fau
         CPU_ZERO(&lanes);
         CPU_SET((unsigned)node.rest_core, &lanes);
     }
-    r->pid[n] = nd_child();
-    if (r->pid[n] == 0)
-        nd_bench_node(&node);
-    if (r->pid[n] > 0)
-        return 0;
-    r->pid[n] = 0;
-    return ft_fail(fault, FT_ENOMEM, "no process for a node: %s", strerror(errno));
+    return nd_member_fork(&r->pid[n], &r->slot[n]->status, nd_bench_node, &node, fault);
 }
 
 int nd_bench_check(struct nd_bench_nodes *r, struct ft_fault *fault)
 {
     if (nd_interrupted())
         return ft_fail(fault, FT_EIO, "interrupted");
-    for (unsigned n = 0; n < ND_NODES; n++) {
-        uint64_t burst = atomic_load(&r->slot[n]->shared[0].report.executed) + 1;
-
-        if (nd_member_check(&r->pid[n], &r->slot[n]->status, (char)('a' + n), burst, fault))
+    for (unsigned n = 0; n < ND_NODES; n++)
+        if (nd_member_check(&r->pid[n], n, &r->slot[n]->status, r->slot[n]->shared, fault))
             return FT_EIO;
-    }
     return 0;
 }
 

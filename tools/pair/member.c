@@ -3,9 +3,11 @@
 #define _GNU_SOURCE /* affinity of threads */
 #include "tools/pair/member.h"
 #include "node/config/setup.h"
+#include "tools/pair/child.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,11 @@
 #include <unistd.h>
 
 #define TRIES 8u /* to find a port that is not the other member's */
+
+static char name_of(unsigned member)
+{
+    return member == 0 ? 'a' : 'b';
+}
 
 int nd_lanes_make(struct nd_lanes *n, struct ft_fault *fault)
 {
@@ -68,13 +75,15 @@ static void note_state(void *arg, enum ft_state state, uint64_t view, const char
 static int open_replicator(struct nd_member *m, struct ft_fault *fault)
 {
     static char identity[FT_IDENTITY_MAX], view_file[300];
+    const struct nd_loopback *place = m->c->place;
+    unsigned number = m->c->number;
     struct rp_config config = {
-        .core = {.role = m->c->standby, .incarnation = m->c->incarnation},
-        .link = {.local_host = m->c->host,
-                 .peer_host = m->c->host,
-                 .local_port = m->c->port,
-                 .peer_port = m->c->peer,
-                 .listens = m->c->name[0] == 'a'},
+        .core = {.role = number, .name = {name_of(number)}, .incarnation = m->c->incarnation},
+        .link = {.local_host = place->host,
+                 .peer_host = place->host,
+                 .local_port = place->port[number],
+                 .peer_port = place->port[!number],
+                 .listens = number == 0},
         .region = m->lanes.region,
         .lanes = m->c->shared,
         .published = m->lanes.group.published,
@@ -87,8 +96,7 @@ static int open_replicator(struct nd_member *m, struct ft_fault *fault)
     int error;
 
     nd_setup_replicator(&config, m->c->config, &m->c->timing, identity);
-    snprintf(config.core.name, sizeof(config.core.name), "%s", m->c->name);
-    snprintf(view_file, sizeof(view_file), "%s/%s.view", m->c->directory, m->c->name);
+    snprintf(view_file, sizeof(view_file), "%s/%c.view", place->directory, name_of(number));
     error = rp_open(&m->replicator, &config, fault);
     if (error)
         return error;
@@ -113,7 +121,8 @@ int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct
                                       .setup.replayed_bytes = c->replayed_bytes,
                                       .setup.incarnation = c->incarnation}};
     if (c->guardian)
-        error = nd_guardian_start(&m->lanes.setup.guardian, lanes, c->host, c->host, c->peer, fault);
+        error = nd_guardian_start(&m->lanes.setup.guardian, lanes, c->place->host, c->place->host,
+                                  c->place->port[!c->number], fault);
     for (unsigned l = 0; l < lanes && !error; l++)
         error = nd_setup_rings(&c->shared[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
                                p->stores, fault);
@@ -170,9 +179,30 @@ int nd_member_serve(struct nd_member *m, int (*turn)(void *arg, struct ft_fault 
     return error;
 }
 
-int nd_member_check(pid_t *pid, const struct nd_member_status *status, char name, uint64_t burst,
-                    struct ft_fault *fault)
+int nd_member_fork(pid_t *pid, struct nd_member_status *status, int (*run)(void *arg, struct ft_fault *fault),
+                   void *arg, struct ft_fault *fault)
 {
+    static const int ignored[] = {SIGPIPE, SIGINT, SIGTERM, SIGHUP};
+
+    *pid = nd_child();
+    if (*pid < 0) {
+        *pid = 0;
+        return ft_fail(fault, FT_ENOMEM, "no process for a node: %s", strerror(errno));
+    }
+    if (*pid > 0)
+        return 0;
+    prctl(PR_SET_TIMERSLACK, 1000ul);
+    for (unsigned i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+        signal(ignored[i], SIG_IGN);
+    if (run(arg, &status->fault) != 0)
+        atomic_store(&status->failed, true);
+    _exit(0);
+}
+
+int nd_member_check(pid_t *pid, unsigned number, const struct nd_member_status *status,
+                    const struct ft_lane *shared, struct ft_fault *fault)
+{
+    char name = name_of(number);
     int end;
 
     if (*pid <= 0 || waitpid(*pid, &end, WNOHANG) != *pid)
@@ -181,7 +211,8 @@ int nd_member_check(pid_t *pid, const struct nd_member_status *status, char name
     if (atomic_load(&status->failed))
         return ft_fail(fault, FT_EIO, "node %c: %.200s", name, status->fault.text);
     return ft_fail(fault, FT_EDIVERGED, "node %c ended by itself%s%s at burst %lu of lane 0", name,
-                   WIFSIGNALED(end) ? ": " : "", WIFSIGNALED(end) ? strsignal(WTERMSIG(end)) : "", burst);
+                   WIFSIGNALED(end) ? ": " : "", WIFSIGNALED(end) ? strsignal(WTERMSIG(end)) : "",
+                   atomic_load(&shared->report.executed) + 1);
 }
 
 /*

@@ -54,15 +54,19 @@ struct nd_member_status {
     struct ft_fault fault;
 };
 
+/* A place on the loopback for the two members of a run: an address of its own, a port for each, a directory
+ * for their view files. Made and removed by the tool's process. */
+struct nd_loopback {
+    char directory[64], host[16];
+    uint16_t port[ND_NODES];
+};
+
 struct nd_member_config {
     const struct nd_config *config;
     const struct nd_io *io;
     struct ft_lane *shared; /* [lanes], zeroed; memory that the tool reads */
-    const char *name;       /* "a" listens, "b" connects */
-    bool standby;           /* role at the first start */
-    const char *host;       /* both ends of the link */
-    uint16_t port, peer;
-    const char *directory;   /* for the view file */
+    const struct nd_loopback *place;
+    unsigned number;         /* 0: "a", which listens and begins as primary; 1: "b", the standby */
     const char *region_name; /* of the memory */
     struct nd_timing timing;
     uint64_t seed, incarnation;
@@ -90,19 +94,17 @@ int nd_member_start(struct nd_member *m, const cpu_set_t *cores, struct ft_fault
 int nd_member_serve(struct nd_member *m, int (*turn)(void *arg, struct ft_fault *fault), void *arg,
                     struct ft_fault *fault);
 
+/* In the tool's process: runs a member in a process of its own, to which signals to the group mean nothing.
+ * When `run` returns an error, the member's status has its line. FT_ENOMEM; then *pid is 0. */
+int nd_member_fork(pid_t *pid, struct nd_member_status *status, int (*run)(void *arg, struct ft_fault *fault),
+                   void *arg, struct ft_fault *fault);
 /*
- * In the tool's process: whether the member in process *pid still runs. Where it has ended, *pid becomes 0:
- * FT_EIO with its own line, or FT_EDIVERGED when it ended without one, at the burst that `burst` says.
+ * Whether the member in process *pid still runs, member `number`, `shared` its lane 0. Where it has ended,
+ * *pid becomes 0: FT_EIO with its own line, or FT_EDIVERGED when it ended without one, with the burst it was
+ * at.
  */
-int nd_member_check(pid_t *pid, const struct nd_member_status *status, char name, uint64_t burst,
-                    struct ft_fault *fault);
-
-/* A place on the loopback for the two members of a run: an address of its own, a port for each, a directory
- * for their view files. Made and removed by the tool's process. */
-struct nd_loopback {
-    char directory[64], host[16];
-    uint16_t port[ND_NODES];
-};
+int nd_member_check(pid_t *pid, unsigned number, const struct nd_member_status *status,
+                    const struct ft_lane *shared, struct ft_fault *fault);
 
 /* FT_EIO. Close it in any case. */
 int nd_loopback_open(struct nd_loopback *place, struct ft_fault *fault);
