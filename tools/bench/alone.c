@@ -18,7 +18,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define BEHIND    8u /* bursts between the last executed and the last stable one */
 #define TURN_NS   1000u
@@ -250,15 +249,15 @@ struct measured {
 
 /* A measurement, for the process that makes it. */
 struct measurement {
-    struct measured *to; /* shared memory */
     struct nd_bench *bench;
     const struct piece *piece;
 };
 
 /* In a process of its own. */
-static int measure(void *arg, struct ft_fault *fault)
+static int measure(void *arg, void *result, struct ft_fault *fault)
 {
     const struct measurement *m = arg;
+    struct measured *to = result;
     uint64_t packets = 0, from, used;
     cpu_set_t cores;
     int rest, error;
@@ -269,13 +268,13 @@ static int measure(void *arg, struct ft_fault *fault)
     if (error)
         return error;
     nd_bench_counted(&alone, CHUNK);
-    from = nd_bench_clock(CLOCK_THREAD_CPUTIME_ID);
+    from = nd_cpu_time(CLOCK_THREAD_CPUTIME_ID);
     do {
         packets += nd_bench_counted(&alone, CHUNK);
-        used = nd_bench_clock(CLOCK_THREAD_CPUTIME_ID) - from;
+        used = nd_cpu_time(CLOCK_THREAD_CPUTIME_ID) - from;
     } while ((double)used < m->bench->options.seconds * 1e9);
-    m->to->ns = (double)used / (double)packets;
-    m->to->dependencies = alone.records ? (double)alone.dependencies / (double)alone.records : 0;
+    to->ns = (double)used / (double)packets;
+    to->dependencies = alone.records ? (double)alone.dependencies / (double)alone.records : 0;
     return 0;
 }
 
@@ -291,19 +290,19 @@ static const struct nd_column columns[] = {
     {.title = NULL},
 };
 
-static void sum_up(struct summary *s, const struct measured *m, unsigned rounds, unsigned piece)
+static void sum_up(struct summary *s, struct measured m[][PIECES], unsigned rounds, unsigned piece)
 {
     double ns[ND_BENCH_PAIRS], added[ND_BENCH_PAIRS];
     const char *over = pieces[piece].over;
 
     for (unsigned r = 0; r < rounds; r++) {
-        ns[r] = m[r * PIECES + piece].ns;
-        added[r] = over ? ns[r] - m[r * PIECES + (size_t)(find_piece(over) - pieces)].ns : 0;
+        ns[r] = m[r][piece].ns;
+        added[r] = over ? ns[r] - m[r][find_piece(over) - pieces].ns : 0;
     }
     s->ns = nd_quantile(ns, rounds, 0.5);
     s->added = nd_quantile(added, rounds, 0.5);
     s->spread = (nd_quantile(added, rounds, 0.75) - nd_quantile(added, rounds, 0.25)) / 2;
-    s->dependencies = m[piece].dependencies;
+    s->dependencies = m[0][piece].dependencies;
 }
 
 static int print_json(const struct summary sums[], const struct nd_config *config)
@@ -339,18 +338,17 @@ static void print(FILE *out, const struct summary sums[])
 
 int nd_bench_pieces(struct nd_bench *b)
 {
+    static struct measured m[ND_BENCH_PAIRS][PIECES];
     const struct nd_bench_options *o = &b->options;
-    size_t count = (size_t)o->pairs * PIECES;
     struct summary sums[PIECES];
     struct ft_fault fault = {""};
-    struct measured *m = nd_shared_memory(count * sizeof(*m));
-    int error = m ? 0 : ft_fail(&fault, FT_ENOMEM, "no memory");
+    int error = 0;
 
-    for (size_t i = 0; i < count && !error; i++) {
+    for (unsigned i = 0; i < o->pairs * PIECES && !error; i++) {
         const struct piece *piece = &pieces[i % PIECES];
-        struct measurement one = {&m[i], b, piece};
+        struct measurement one = {b, piece};
 
-        error = nd_child_run(measure, &one, piece->name, &fault);
+        error = nd_child_run(measure, &one, &m[i / PIECES][i % PIECES], sizeof(m[0][0]), piece->name, &fault);
     }
     if (error) {
         fprintf(stderr, "understudy bench: %s\n", fault.text);
@@ -358,7 +356,6 @@ int nd_bench_pieces(struct nd_bench *b)
     }
     for (unsigned p = 0; p < PIECES; p++)
         sum_up(&sums[p], m, o->pairs, p);
-    munmap(m, count * sizeof(*m));
     print(o->json ? stderr : stdout, sums);
     return o->json ? print_json(sums, b->config) : ND_DONE;
 }

@@ -53,14 +53,6 @@ static uint64_t resident(void)
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-uint64_t nd_bench_clock(clockid_t clock)
-{
-    struct timespec t = {0, 0};
-
-    clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
-
 static void show_figures(struct running *r)
 {
     struct nd_bench_slot *slot = r->node->slot;
@@ -69,11 +61,11 @@ static void show_figures(struct running *r)
 
     rp_status(r->member.replicator, &s);
     for (unsigned l = 0; l < r->node->config->chain.lanes; l++)
-        lanes += nd_bench_clock(r->lane_clock[l]);
+        lanes += nd_cpu_time(r->lane_clock[l]);
     if (r->shown++ % RESIDENT == 0)
         atomic_store(&slot->resident_bytes, resident());
     atomic_store(&slot->cpu_lane, lanes);
-    atomic_store(&slot->cpu_replicator, nd_bench_clock(r->replicator_clock));
+    atomic_store(&slot->cpu_replicator, nd_cpu_time(r->replicator_clock));
     atomic_store(&slot->link_bytes, s.link.bytes_out);
     atomic_store(&slot->records, s.records_sent);
     atomic_store(&slot->credit_waits, s.credit_waits);

@@ -113,9 +113,6 @@ struct nd_bench_node {
  * guardian. */
 struct nd_timing nd_bench_timing(void);
 
-/* Processor time of a thread, ns. */
-uint64_t nd_bench_clock(clockid_t clock);
-
 /* A node's process: nd_member_fork. `node` is a struct nd_bench_node. */
 int nd_bench_node(void *node, struct ft_fault *fault);
 

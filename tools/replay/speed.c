@@ -9,7 +9,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define CHUNK   64u /* bursts between two readings of the CPU's clock */
 #define BUFFERS 4096u
@@ -17,7 +16,6 @@
 
 /* What nd_speed_measure fills in before the fork, and the measuring process's own. */
 static struct {
-    struct nd_speed *answer; /* shared memory */
     const struct nd_tape *tape;
     struct nd_config config;
     struct ft_lane shared;
@@ -85,14 +83,6 @@ static uint8_t *io_data(void *owner)
 }
 
 /* ---- the lane ---------------------------------------------------------------------------------- */
-
-static uint64_t cpu_now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
 
 /* A standby's memory for outputs is touched for the first time once in its life: not a matter of its speed.
  */
@@ -191,13 +181,13 @@ static uint64_t run_live(void)
     for (from = 0; from < s.tape->burst_count; from = s.upto) {
         s.upto = from + CHUNK < s.tape->burst_count ? from + CHUNK : s.tape->burst_count;
         put_in_place(from);
-        before = cpu_now();
+        before = nd_cpu_time(CLOCK_THREAD_CPUTIME_ID);
         while (nf_chain_state(s.lanes.lane[0].chain)->burst < s.upto) {
             s.lanes.lane[0].now = nd_now();
             if (!nd_lane_live(&s.lanes.lane[0]) && s.lanes.lane[0].turn.no_room)
                 return 0;
         }
-        sum += cpu_now() - before;
+        sum += nd_cpu_time(CLOCK_THREAD_CPUTIME_ID) - before;
         if (!keep_records())
             return 0;
     }
@@ -223,20 +213,20 @@ static uint64_t run_replay(void)
             burst = r->burst;
             at += r->size;
         }
-        before = cpu_now();
+        before = nd_cpu_time(CLOCK_THREAD_CPUTIME_ID);
         while (nf_chain_state(s.lanes.lane[0].chain)->burst < burst) {
             s.lanes.lane[0].now = nd_now();
             if (!nd_lane_replay(&s.lanes.lane[0], burst))
                 return 0;
         }
-        sum += cpu_now() - before;
+        sum += nd_cpu_time(CLOCK_THREAD_CPUTIME_ID) - before;
     }
     return sum;
 }
 
 /* ---- the whole --------------------------------------------------------------------------------- */
 
-static int measure_repeats(void *unused, struct ft_fault *fault)
+static int measure_repeats(void *unused, void *result, struct ft_fault *fault)
 {
     double live[ND_SPEED_REPEATS], replay[ND_SPEED_REPEATS], ratio[ND_SPEED_REPEATS];
     double packets = (double)(s.tape->count ? s.tape->count : 1);
@@ -262,28 +252,21 @@ static int measure_repeats(void *unused, struct ft_fault *fault)
     }
     if (error)
         return error;
-    *s.answer = (struct nd_speed){.measured = true,
-                                  .live_ns = nd_quantile(live, ND_SPEED_REPEATS, 0.5),
-                                  .replay_ns = nd_quantile(replay, ND_SPEED_REPEATS, 0.5),
-                                  .ratio = nd_quantile(ratio, ND_SPEED_REPEATS, 0.5),
-                                  .least = ratio[0],
-                                  .most = ratio[ND_SPEED_REPEATS - 1]};
+    *(struct nd_speed *)result = (struct nd_speed){.measured = true,
+                                                   .live_ns = nd_quantile(live, ND_SPEED_REPEATS, 0.5),
+                                                   .replay_ns = nd_quantile(replay, ND_SPEED_REPEATS, 0.5),
+                                                   .ratio = nd_quantile(ratio, ND_SPEED_REPEATS, 0.5),
+                                                   .least = ratio[0],
+                                                   .most = ratio[ND_SPEED_REPEATS - 1]};
     return 0;
 }
 
 int nd_speed_measure(struct nd_speed *out, const struct nd_tape *tape, const struct nd_config *config,
                      uint64_t seed, struct ft_fault *fault)
 {
-    int error;
-
-    s.answer = nd_shared_memory(sizeof(*s.answer));
     s.tape = tape;
     s.config = *config;
     s.lanes.setup.seed = seed;
-    if (!s.answer)
-        return ft_fail(fault, FT_ENOMEM, "no memory to measure speed");
-    error = nd_child_run(measure_repeats, NULL, "speed", fault); /* the region has one address */
-    *out = *s.answer;
-    munmap(s.answer, sizeof(*s.answer));
-    return error;
+    return nd_child_run(measure_repeats, NULL, out, sizeof(*out), "speed",
+                        fault); /* the region has one address */
 }
