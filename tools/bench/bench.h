@@ -183,6 +183,14 @@ int nd_bench_wait(struct nd_bench_nodes *r, bool (*when)(struct nd_bench_nodes *
  * replayed all, one that stores has stored all. */
 int nd_bench_quieten(struct nd_bench_nodes *r, struct ft_fault *fault);
 
+/* ---- bench/node.c ---- */
+
+/* Starts node n, 0: "a", the primary; 1: "b", the standby. FT_ENOMEM. */
+int nd_bench_start(struct nd_bench_nodes *r, unsigned n, struct ft_fault *fault);
+/* The times the bench gives its nodes: a loaded machine must raise no false alarm, and a death is told by the
+ * guardian. */
+struct nd_timing nd_bench_timing(void);
+
 /* ---- bench/measure.c ---- */
 
 /* Opens the flows, and goes on at saturation. */

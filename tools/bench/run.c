@@ -53,27 +53,6 @@ unsigned nd_bench_cores(unsigned lanes, cpu_set_t *of_lanes, int *rest)
 
 /* ---- processes --------------------------------------------------------------------------------- */
 
-static int start_node(struct nd_bench_nodes *r, unsigned n, struct ft_fault *fault)
-{
-    struct nd_bench_node node = {.config = r->plan->config,
-                                 .load = r->plan->load,
-                                 .slot = r->slot[n],
-                                 .place = &r->place,
-                                 .number = n,
-                                 .realtime = r->plan->options->realtime,
-                                 .seed = r->plan->options->wish.seed,
-                                 .incarnation = nd_now() ^ (uint64_t)n << 63};
-    cpu_set_t lanes;
-
-    if (nd_bench_cores(r->lanes, &lanes, &node.rest_core))
-        node.lanes = &lanes;
-    if (n == 1 && node.lanes) {
-        CPU_ZERO(&lanes);
-        CPU_SET((unsigned)node.rest_core, &lanes);
-    }
-    return nd_member_fork(&r->pid[n], &r->slot[n]->status, nd_bench_node, &node, fault);
-}
-
 int nd_bench_check(struct nd_bench_nodes *r, struct ft_fault *fault)
 {
     if (nd_interrupted())
@@ -120,7 +99,7 @@ static int start_nodes(struct nd_bench_nodes *r, struct ft_fault *fault)
             error = ft_fail(fault, FT_ENOMEM, "no memory between the nodes");
     }
     for (unsigned n = 0; n < (r->alone ? 1 : ND_NODES) && !error; n++)
-        error = start_node(r, n, fault);
+        error = nd_bench_start(r, n, fault);
     return error ? error : nd_bench_wait(r, has_begun, "protection", fault);
 }
 
