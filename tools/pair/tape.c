@@ -159,31 +159,22 @@ static int read_records(struct nd_tape *tape, pcap_t *pcap, bool plain, const ch
     return error;
 }
 
-static int open_file(FILE **out, const char *file, struct ft_fault *fault)
-{
-    *out = fopen(file, "rbe");
-    if (*out)
-        return 0;
-    return ft_fail(fault,
-                   errno == ENOENT                     ? FT_ENOENT
-                   : errno == EACCES || errno == EPERM ? FT_EPERM
-                                                       : FT_EIO,
-                   "%.150s: %s, expected a capture", file, strerror(errno));
-}
-
 int nd_tape_read(struct nd_tape *tape, const char *file, const struct nf_chain_config *chain,
                  struct ft_fault *fault)
 {
     char why[PCAP_ERRBUF_SIZE] = "";
-    FILE *f;
+    FILE *f = fopen(file, "rbe");
     pcap_t *pcap;
     bool plain;
-    int error;
+    int error = 0;
 
     memset(tape, 0, sizeof(*tape));
-    error = open_file(&f, file, fault);
-    if (error)
-        return error;
+    if (!f)
+        return ft_fail(fault,
+                       errno == ENOENT                     ? FT_ENOENT
+                       : errno == EACCES || errno == EPERM ? FT_EPERM
+                                                           : FT_EIO,
+                       "%.150s: %s, expected a capture", file, strerror(errno));
     plain = is_plain(f);
     pcap = pcap_fopen_offline_with_tstamp_precision(f, PCAP_TSTAMP_PRECISION_NANO, why);
     if (!pcap) {
