@@ -11,6 +11,7 @@
 #include "tools/bench/slot.h"
 #include "ftcore/base/check.h"
 #include "node/base/clock.h"
+#include "tools/pair/tape.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -107,7 +108,7 @@ static bool fill_fresh(struct nd_bench_io *io, unsigned lane, unsigned side, str
     port->fresh_due = port->fresh_due ? port->fresh_due + gap : now + gap;
     do
         nd_load_opening(io->load, side, io->load->flows + port->fresh++, FRESH_LEN, b->frame);
-    while (nd_load_lane(b->frame, FRESH_LEN, FRESH_LEN, io->load->lanes) != lane);
+    while (nd_tape_lane(b->frame, FRESH_LEN, FRESH_LEN, io->load->lanes) != lane);
     note_written(b, FRESH_LEN);
     b->len = FRESH_LEN;
     return true;

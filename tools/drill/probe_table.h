@@ -49,6 +49,7 @@ struct nd_prober {
     _Atomic uint64_t *arrivals;
     _Atomic uint64_t *flow_arrivals; /* flow_capacity for each flow */
     pid_t sender, server;
+    int socket; /* the sender's, for datagrams */
 };
 
 /* The children's work: each returns only with a failure, or after `stop`. */

@@ -80,17 +80,17 @@ static uint8_t side_by_nat(const struct nat_config *nat, const struct nf_packet 
     return nf_prefixes_has(&nat->inside, p->daddr) || p->daddr == nat->outside ? NF_OUTSIDE : UNKNOWN;
 }
 
-static const struct nat_config *nat_of(const struct nf_chain_config *chain)
+const void *nd_nf_config(const struct nf_chain_config *chain, const char *name)
 {
     for (unsigned i = 0; i < chain->count; i++)
-        if (strcmp(chain->nfs[i].module->name, "nat") == 0)
+        if (strcmp(chain->nfs[i].module->name, name) == 0)
             return chain->nfs[i].config;
     return NULL;
 }
 
 int nd_tape_sides(struct nd_tape *tape, const struct nf_chain_config *chain, struct ft_fault *fault)
 {
-    const struct nat_config *nat = nat_of(chain);
+    const struct nat_config *nat = nd_nf_config(chain, "nat");
     void *flows = NULL;
     int error = 0;
 

@@ -216,6 +216,16 @@ void nd_tape_frame(const struct nd_tape *tape, uint64_t index, uint8_t *out)
         memset(out + in->have, 0, in->wire - in->have);
 }
 
+unsigned nd_tape_lane(const uint8_t *frame, uint32_t wire, uint32_t have, unsigned lanes)
+{
+    struct nf_packet p = {.data = (uint8_t *)(uintptr_t)frame, .len = wire, .have = have};
+
+    if (lanes == 1)
+        return 0;
+    nf_packet_parse(&p);
+    return nf_flow_lane(&p, lanes);
+}
+
 int nd_tape_deal(const struct nd_tape *tape, unsigned lanes, struct nd_tape out[], struct ft_fault *fault)
 {
     int error = 0;
@@ -227,10 +237,8 @@ int nd_tape_deal(const struct nd_tape *tape, unsigned lanes, struct nd_tape out[
     }
     for (uint64_t i = 0; i < tape->count && !error; i++) {
         const struct nd_tape_input *in = &tape->inputs[i];
-        struct nf_packet p = {.data = tape->bytes + in->at, .len = in->wire, .have = in->have};
 
-        nf_packet_parse(&p);
-        error = append_input(&out[nf_flow_lane(&p, lanes)], in);
+        error = append_input(&out[nd_tape_lane(tape->bytes + in->at, in->wire, in->have, lanes)], in);
     }
     for (unsigned l = 0; l < lanes; l++) {
         out[l].longest = tape->longest;

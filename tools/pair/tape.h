@@ -52,6 +52,9 @@ void nd_tape_free(struct nd_tape *tape);
 /* Copies an input's frame, all `wire` bytes of it, to `out`. */
 void nd_tape_frame(const struct nd_tape *tape, uint64_t index, uint8_t *out);
 
+/* The lane of a frame of `wire` bytes of which `have` are there, by the same hash as a node's ports. */
+unsigned nd_tape_lane(const uint8_t *frame, uint32_t wire, uint32_t have, unsigned lanes);
+
 /* Number of the burst with the last input up to packet `number` of the capture, from 0. 0: there is none. */
 uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t number);
 
@@ -71,5 +74,8 @@ int nd_tape_deal(const struct nd_tape *tape, unsigned lanes, struct nd_tape out[
  * ports of TCP and UDP; the addresses alone for fragments and other protocols; the MACs for all else.)
  */
 int nd_tape_sides(struct nd_tape *tape, const struct nf_chain_config *chain, struct ft_fault *fault);
+
+/* What the chain's file says of the first NF of this name; NULL: there is none. */
+const void *nd_nf_config(const struct nf_chain_config *chain, const char *name);
 
 #endif

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Executes the surviving bursts again and compares; see replay/reference.h. */
-#include "tools/replay/reference.h"
+/*
+ * The reference: the surviving bursts executed once, by the chain alone, on a fresh region in a process of
+ * its own; no replication. Several lanes are threads that follow the surviving log's dependencies and
+ * determinants; inputs come from the tape all the same. What a run released is held against it.
+ */
+#include "tools/replay/replay.h"
 #include "tools/pair/child.h"
 
 #include "ftcore/order/section.h"

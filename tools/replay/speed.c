@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CPU time of a lane, live and in replay; see replay/speed.h. */
-#include "tools/replay/speed.h"
+/*
+ * How fast replay is beside live work (replay --speed): the CPU time that a lane takes for a packet, live
+ * with a log segment, and in replay of the records that it made. One real lane on one thread, in a process of
+ * its own, over the bursts of the tape; ports are memory, and what a replicator would do is not in it:
+ * neither the sending of records nor their decoding. Frames are put in place before they are timed, as a port
+ * does.
+ */
+#include "tools/replay/replay.h"
 #include "tools/pair/grow.h"
 #include "tools/pair/child.h"
 #include "node/base/clock.h"
