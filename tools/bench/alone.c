@@ -133,15 +133,6 @@ __attribute__((noinline)) uint64_t nd_bench_counted(struct alone *a, uint64_t pa
     return count_released(a) - before;
 }
 
-static bool has_opened(const struct alone *a)
-{
-    for (unsigned l = 0; l < a->piece->lanes; l++)
-        for (unsigned s = 0; s < ND_LOAD_SIDES; s++)
-            if (atomic_load(&a->slot->lane[l].arrived[s]) < a->io.load->lane[l][s].opening)
-                return false;
-    return true;
-}
-
 static int make_lanes(struct alone *a, struct nd_load *load, uint64_t seed, struct ft_fault *fault)
 {
     struct ft_lane *shared = a->slot->shared;
@@ -191,7 +182,7 @@ static int open_alone(struct nd_bench *b, const struct piece *piece, struct ft_f
     a->config.protect.checkpoint_ms = UINT32_MAX; /* no checkpoint is due by time */
     a->config.protect.pending_mb = UINT32_MAX;    /* no checkpoint is due because the log has grown */
     error = make_lanes(a, &b->load, b->options.wish.seed, fault);
-    while (!error && !has_opened(a))
+    while (!error && !nd_bench_has_opened(a->slot, &b->load))
         turn_lanes(a, 0);
     a->dependencies = a->records = 0;
     return error;

@@ -68,19 +68,16 @@ static void write_frame(uint8_t *out, uint32_t wire, const struct nd_load_flow *
 
 /* ---- flows ------------------------------------------------------------------------------------- */
 
-static struct nd_load_flow from_inside(const struct nd_load *load, uint64_t i)
+static struct nd_load_flow flow_of(const struct nd_load *load, unsigned side, uint64_t i)
 {
-    return (struct nd_load_flow){.saddr = load->inside + 1 + (uint32_t)(i % load->inside_hosts),
-                                 .sport = (uint16_t)(PORT_FIRST + i / load->inside_hosts % PORTS),
-                                 .daddr = SERVERS + 1 + (uint32_t)(i * 7919 % 65521),
-                                 .dport = i & 1 ? 53 : 443,
-                                 .proto = i & 1 ? NF_PROTO_UDP : NF_PROTO_TCP};
-}
+    struct nd_load_flow f = {.saddr = load->inside + 1 + (uint32_t)(i % load->inside_hosts),
+                             .sport = (uint16_t)(PORT_FIRST + i / load->inside_hosts % PORTS),
+                             .daddr = SERVERS + 1 + (uint32_t)(i * 7919 % 65521),
+                             .dport = i & 1 ? 53 : 443,
+                             .proto = i & 1 ? NF_PROTO_UDP : NF_PROTO_TCP};
 
-static struct nd_load_flow from_outside(const struct nd_load *load, uint64_t i)
-{
-    struct nd_load_flow f = from_inside(load, i);
-
+    if (side == NF_INSIDE)
+        return f;
     if (load->service)
         return (struct nd_load_flow){.saddr = CLIENTS + 1 + (uint32_t)(i % HOSTS_MAX),
                                      .sport = (uint16_t)(PORT_FIRST + i / HOSTS_MAX % PORTS),
@@ -89,11 +86,6 @@ static struct nd_load_flow from_outside(const struct nd_load *load, uint64_t i)
                                      .proto = load->service_proto};
     return (struct nd_load_flow){
         .saddr = f.daddr, .daddr = f.saddr, .sport = f.dport, .dport = f.sport, .proto = f.proto};
-}
-
-static struct nd_load_flow flow_of(const struct nd_load *load, unsigned side, uint64_t i)
-{
-    return side == NF_INSIDE ? from_inside(load, i) : from_outside(load, i);
 }
 
 void nd_load_opening(const struct nd_load *load, unsigned side, uint64_t number, uint32_t wire, uint8_t *out)

@@ -95,4 +95,7 @@ struct nd_bench_io {
 int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const struct nd_load *load,
                      struct ft_fault *fault);
 
+/* All flows of the load have been opened. */
+bool nd_bench_has_opened(const struct nd_bench_slot *slot, const struct nd_load *load);
+
 #endif

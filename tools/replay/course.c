@@ -196,14 +196,9 @@ static int kill_one(struct nd_replay *r, struct ft_fault *fault)
 
 /* ---- the whole --------------------------------------------------------------------------------- */
 
-static bool is_alone(struct nd_replay *r)
-{
-    return atomic_load(&primary(r)->status.state) == FT_SOLO;
-}
-
 static bool has_begun(struct nd_replay *r)
 {
-    return r->alone ? is_alone(r) : protected_by_both(r);
+    return r->alone ? atomic_load(&primary(r)->status.state) == FT_SOLO : protected_by_both(r);
 }
 
 /*
@@ -301,9 +296,10 @@ int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
         if (!error)
             error = kill_one(r, fault);
     }
-    set_fits(r, false);
-    if (!error)
+    if (!error) {
+        set_fits(r, false);
         error = feed_until(r, all, is_done, fault);
+    }
     r->ended = nd_now();
     if (error == FT_EDIVERGED) {
         fprintf(stderr, "understudy replay: %s\n", fault->text);

@@ -46,21 +46,6 @@ void nd_slot_free(struct nd_slot *slot, unsigned lanes)
     munmap(slot, sizeof(*slot));
 }
 
-void nd_slot_reset(struct nd_slot *slot, unsigned lanes)
-{
-    memset(slot, 0, offsetof(struct nd_slot, lanes));
-    for (unsigned l = 0; l < lanes; l++) {
-        struct nd_slot_lane *lane = &slot->lanes[l];
-
-        ft_ring_reset(&lane->out);
-        ft_ring_reset(&lane->records);
-        lane->shift = 0;
-        atomic_store(&lane->asked, 0);
-        atomic_store(&lane->fed, 0);
-        atomic_store(&lane->taken, 0);
-    }
-}
-
 /* ---- what lanes call --------------------------------------------------------------------------- */
 
 struct buffer {

@@ -114,21 +114,28 @@ static int run_node(void *arg, struct ft_fault *fault)
 
 /* ---- in the tool's process --------------------------------------------------------------------- */
 
+static int renew_slot(struct nd_replay *r, unsigned n, struct ft_fault *fault)
+{
+    nd_slot_free(r->node[n].slot, r->lanes);
+    r->node[n].slot = nd_slot_new(r->lanes);
+    return r->node[n].slot ? 0 : ft_fail(fault, FT_ENOMEM, "no memory between the nodes");
+}
+
 int nd_nodes_open(struct nd_replay *r, struct ft_fault *fault)
 {
     int error = nd_loopback_open(&r->place, fault);
 
-    for (unsigned n = 0; n < ND_NODES && !error; n++) {
-        r->node[n].slot = nd_slot_new(r->lanes);
-        if (!r->node[n].slot)
-            error = ft_fail(fault, FT_ENOMEM, "no memory between the nodes");
-    }
+    for (unsigned n = 0; n < ND_NODES && !error; n++)
+        error = renew_slot(r, n, fault);
     return error;
 }
 
 int nd_nodes_start(struct nd_replay *r, unsigned n, struct ft_fault *fault)
 {
-    nd_slot_reset(r->node[n].slot, r->lanes);
+    int error = renew_slot(r, n, fault);
+
+    if (error)
+        return error;
     running = (struct running){.all = r, .number = n};
     return nd_member_fork(&r->node[n].pid, &r->node[n].slot->status, run_node, &running, fault);
 }
