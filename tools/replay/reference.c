@@ -79,8 +79,8 @@ static bool follow_record(struct run *r, uint64_t burst, const struct nd_tape_bu
         record->seq != state->seq || record->access != state->access)
         return false;
     dependency = (const void *)((const uint8_t *)record + ft_record_dependencies_at(record));
-    for (unsigned i = 0; i < record->dependencies;
-         i++) /* one that points out of the log would be waited for for good */
+    /* One that points out of the log would be waited for without end. */
+    for (unsigned i = 0; i < record->dependencies; i++)
         if (dependency[i].lane >= all.config->chain.lanes ||
             dependency[i].access > all.run[dependency[i].lane].accesses)
             return false;
