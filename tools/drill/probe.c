@@ -130,7 +130,7 @@ static int enter_space(const char *name, struct ft_fault *fault)
 
 int nd_probe_serve(const char *address, uint16_t port, struct ft_fault *fault)
 {
-    int sockets[2], error = listen_at(address, port, sockets, fault);
+    int sockets[2] = {-1, -1}, error = listen_at(address, port, sockets, fault);
     if (error == FT_OK)
         echo(sockets);
     return error;
@@ -139,7 +139,7 @@ int nd_probe_serve(const char *address, uint16_t port, struct ft_fault *fault)
 static void serve(struct nd_prober *p)
 {
     struct ft_fault fault = {""};
-    int sockets[2];
+    int sockets[2] = {-1, -1};
     if (enter_space(p->options.to, &fault) < 0 ||
         listen_at(p->address, p->options.port, sockets, &fault) < 0) {
         memcpy(p->table->fault, fault.text, sizeof p->table->fault);
