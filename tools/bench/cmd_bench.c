@@ -199,7 +199,7 @@ static int run_further(struct nd_bench_row *row, struct nd_bench_plan *off, stru
 
 static int run_pairs(const struct nd_bench *b, struct nd_bench_row *row, struct ft_fault *fault)
 {
-    struct nd_bench_protection none = {.name = "off"};
+    struct nd_bench_protection none;
     struct nd_config off, with;
     struct nd_bench_plan without = {.config = &off,
                                     .load = &b->load,
@@ -208,7 +208,7 @@ static int run_pairs(const struct nd_bench *b, struct nd_bench_row *row, struct 
                          plan = without;
     int error = 0;
 
-    (void)nd_bench_protect(&none.protect, b->config, ND_MODE_OFF, ND_STANDBY_HOT, NULL);
+    (void)nd_bench_protection(&none, "off", b->config, NULL);
     nd_bench_adapt(&off, b->config, &none, b->load.lanes);
     nd_bench_adapt(&with, b->config, &row->protection, b->load.lanes);
     plan.config = &with;
