@@ -122,6 +122,11 @@ static inline struct ft_lane *rp_lane(struct rp_replicator *rp, unsigned lane)
     return &rp->config.lanes[lane];
 }
 
+/* The same to every lane. */
+#define RP_ORDER_ALL(rp, field, value)                                                                       \
+    for (unsigned l_ = 0; l_ < (rp)->lanes; l_++)                                                            \
+    FT_ORDER(rp_lane(rp, l_), field, value)
+
 /* replicator.c */
 uint64_t rp_monotonic(void);
 void rp_sleep(uint64_t ns); /* sleeps, whatever comes; below a second */

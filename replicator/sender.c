@@ -47,8 +47,8 @@ void rp_sender_begin(struct rp_replicator *rp)
     struct rp_sender *s = &rp->sender;
 
     for (unsigned l = 0; l < rp->lanes; l++) {
-        s->from[l] = atomic_load_explicit(&rp_lane(rp, l)->report.cut_burst, memory_order_relaxed);
-        s->start[l] = atomic_load_explicit(&rp_lane(rp, l)->report.cut_at, memory_order_relaxed);
+        s->from[l] = FT_REPORTED(rp_lane(rp, l), cut_burst);
+        s->start[l] = FT_REPORTED(rp_lane(rp, l), cut_at);
         s->sent[l] = s->seq[l] = s->burst[l] = 0;
         memset(s->seq_of[l], 0, sizeof(s->seq_of[l]));
         s->drain[l] = (struct rp_replay_rate){.at = rp->now};

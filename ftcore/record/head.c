@@ -37,8 +37,7 @@ static int head_number(struct ft_head *h, uint64_t n)
         return head_refuse(h, "a number");
     /* The size says nothing before the version is known. */
     if (h->seen == 0 && n != h->layout->version) {
-        h->error = ft_fail(&h->why, FT_EVERSION, "version is %llu, expected %u", (unsigned long long)n,
-                           h->layout->version);
+        h->error = ft_fail(&h->why, FT_EVERSION, "version is %lu, expected %u", n, h->layout->version);
         return -1;
     }
     if (h->seen == 0 && h->size != h->layout->count) {
@@ -149,8 +148,8 @@ int ft_head_ranges(const struct ft_layout *layout, const uint64_t n[], size_t *a
     for (unsigned i = 0; i < layout->count - 2; i++, e++)
         if (n[i] < e->min || n[i] > e->max) {
             *at = e->at;
-            return ft_fail(why, FT_EMALFORMED, "%s is %llu, expected %llu to %llu", e->name,
-                           (unsigned long long)n[i], (unsigned long long)e->min, (unsigned long long)e->max);
+            return ft_fail(why, FT_EMALFORMED, "%s is %lu, expected %lu to %lu", e->name, n[i], e->min,
+                           e->max);
         }
     return 0;
 }
@@ -167,8 +166,8 @@ static long head_verify(struct ft_head *h, const uint8_t *in, size_t end, struct
                        (size_t)(h->body + h->body_len - in));
     uint64_t hash = XXH3_64bits(in, sum_at);
     if (hash != h->number[h->layout->count - 1])
-        return ft_fail(fault, FT_ECHECKSUM, "offset %zu: checksum is %016llx, expected %016llx", sum_at,
-                       (unsigned long long)h->number[h->layout->count - 1], (unsigned long long)hash);
+        return ft_fail(fault, FT_ECHECKSUM, "offset %zu: checksum is %016lx, expected %016lx", sum_at,
+                       h->number[h->layout->count - 1], hash);
     struct ft_fault why;
     size_t at;
 

@@ -72,11 +72,9 @@ int ft_read_bytes(struct ft_reader *in, const char *name, const struct ft_form *
     if (rc)
         return rc;
     if (n < min || n > max)
-        return FT_READ_REFUSE(in, start, "%s has %llu bytes, expected %llu to %llu", name,
-                              (unsigned long long)n, (unsigned long long)min, (unsigned long long)max);
+        return FT_READ_REFUSE(in, start, "%s has %lu bytes, expected %lu to %lu", name, n, min, max);
     if ((uint64_t)(in->end - in->at) < n)
-        return FT_READ_REFUSE(in, start, "%s has %td bytes, expected %llu", name, in->end - in->at,
-                              (unsigned long long)n);
+        return FT_READ_REFUSE(in, start, "%s has %td bytes, expected %lu", name, in->end - in->at, n);
     *bytes = in->at;
     *len = (uint32_t)n;
     in->at += n;

@@ -32,7 +32,7 @@ static void check_used(const struct ft_region *region, uint64_t line)
     const struct ft_arena *arena = ft_region_arena_at(region, offset);
 
     FT_CHECK(arena && offset - arena->offset < arena->used,
-             "edit at offset 0x%llx of the region, which is not handed out", (unsigned long long)offset);
+             "edit at offset 0x%lx of the region, which is not handed out", offset);
 }
 
 void ft_snapshot_save(struct ft_region *region, uint64_t line)
