@@ -110,9 +110,7 @@ struct rp_replicator {
     uint64_t shown_at;
     _Atomic int told;
     _Atomic bool stop;
-    struct {
-        _Atomic uint64_t seq, burst, expected, got;
-    } verdict[FT_LANES_MAX];
+    struct rp_verdict verdict[FT_LANES_MAX];
     char drill_ask[32], drill_got[32];
     _Atomic bool drill_asked, drill_come;
 };
