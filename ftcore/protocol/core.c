@@ -140,8 +140,7 @@ void ft_core_init(struct ft_core *core, const struct ft_core_config *config, uin
     actions->count = 0;
     core->config = *config;
     core->view = config->view;
-    core->now = core->started = core->awake = core->alone = now;
-    core->beat_due = now;
+    core->now = core->started = core->awake = core->alone = core->beat_due = now;
     ft_become(core, actions, FT_JOINING, "started");
     ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
     check_invariants(core);

@@ -29,14 +29,9 @@ struct ft_layout {
 };
 
 struct ft_head {
-    const struct ft_layout *layout;
-    uint64_t number[FT_ELEMENTS_MAX]; /* of each element but the body */
+    uint64_t number[FT_ELEMENTS_MAX]; /* the version, then the others */
     const uint8_t *body;              /* in the input */
     size_t body_len;
-    unsigned seen; /* elements read */
-    uint32_t size; /* of the array; 0 before it */
-    int error;
-    struct ft_fault why; /* with error */
 };
 
 /*

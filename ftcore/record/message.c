@@ -380,7 +380,8 @@ long ft_message_decode(const uint8_t *in, size_t len, unsigned lanes, struct ft_
     uint32_t own = (uint32_t)XXH3_64bits(in + FT_FRAME_HEAD, size);
     if (sum != own)
         return ft_fail(fault, FT_ECHECKSUM, "offset 4: checksum is %08x, expected %08x", sum, own);
-    struct ft_reader from = {in, in + FT_FRAME_HEAD, in + FT_FRAME_HEAD + size, fault, "message"};
+    struct ft_reader from = {in,    in + FT_FRAME_HEAD, in + FT_FRAME_HEAD + size,
+                             fault, "message",          FT_EMALFORMED};
     int rc = get_content(&from, lanes, m, bulk);
     if (!rc)
         return (long)FT_FRAME_HEAD + size;
