@@ -57,8 +57,8 @@ void lg_capture_order(struct lg_capture *capture, uint64_t access, uint32_t acce
     r->accesses = accesses;
     if (count == 0)
         return;
-    memmove(at + count * sizeof(dependencies[0]), at,
-            FT_ALIGN8(r->determinants)); /* a value may have come before the chain ran */
+    /* A value may have come before the chain ran. */
+    memmove(at + count * sizeof(dependencies[0]), at, FT_ALIGN8(r->determinants));
     memcpy(at, dependencies, count * sizeof(dependencies[0]));
     r->dependencies = (uint16_t)count;
 }

@@ -121,8 +121,7 @@ static void remember_view(struct rp_replicator *rp, uint64_t view)
 
     if (rp->config.protect && !FT_PLANTED("view-forgotten") &&
         rp_view_store(rp->config.view_file, view, &fault) != 0)
-        fprintf(stderr, "understudy: %s\n",
-                fault.text); /* taking over without a file beats not taking over */
+        fprintf(stderr, "understudy: %s\n", fault.text); /* a takeover without a file beats none */
     if (rp->config.view)
         rp->config.view(rp->config.arg, view);
 }

@@ -30,9 +30,8 @@ enum rp_lost {
 struct rp_link_config {
     const char *local_host, *peer_host; /* numeric IPv4 */
     uint16_t local_port, peer_port;
-    bool listens; /* else connects */
-    uint32_t
-        retry_ms; /* between attempts to connect; one without an answer is given up after eight times that */
+    bool listens;      /* else connects */
+    uint32_t retry_ms; /* between attempts to connect; after eight times that one is given up */
 };
 
 struct rp_link_stats {

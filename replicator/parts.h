@@ -157,13 +157,12 @@ uint64_t rp_lag_packets(const struct rp_replicator *rp);
 int rp_snapshot_init(struct rp_replicator *rp);
 void rp_snapshot_free(struct rp_replicator *rp);
 void rp_snapshot_ask(struct rp_replicator *rp); /* cut, please */
-bool rp_snapshot_cut(struct rp_replicator *rp, uint64_t burst[],
-                     uint64_t access[]);                      /* true once, when all lanes made the cut */
+/* True once, when all lanes made the cut. */
+bool rp_snapshot_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access[]);
 bool rp_snapshot_turn(struct rp_replicator *rp, bool *whole); /* `whole`: every line is on its way, once */
 void rp_snapshot_forget(struct rp_replicator *rp);
 int rp_snapshot_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault);
-/* The run lies in what is handed out of one arena; RP_ANY, or one that `lane`'s delta may carry.
- */
+/* The run lies in what is handed out of one arena: any, or one that `lane`'s delta may carry. */
 #define RP_ANY FT_LANES_MAX
 bool rp_lines_in_use(const struct ft_region *region, const struct ft_line_run *run, unsigned lane);
 

@@ -191,8 +191,7 @@ static int store_chunk(struct rp_replicator *rp, const struct ft_chunk *p, struc
     delta = &rp->receiver.delta[p->lane];
     if (delta->open)
         next = *delta;
-    else if (p->flags & FT_CHUNK_INCREMENTAL) /* its chunks lie in the checkpoint ring: in the replay ring are
-                                                 records alone */
+    else if (p->flags & FT_CHUNK_INCREMENTAL) /* its chunks do not lie in the replay ring */
         next.at = atomic_load_explicit(&rp_lane(rp, p->lane)->replay.head, memory_order_relaxed);
     if ((error = check_head(rp, delta, p, fault)) || (error = check_lines(rp, p, &next, fault)) ||
         (error = check_outputs(p, &next, fault)) || (error = store_entry(rp, (const void *)p, fault)))

@@ -12,9 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CATCHUP_BURSTS                                                                                       \
-    64u /* a lane of the standby that is no further behind is close: it replays these in far less than a     \
-           lease */
+/* A lane of the standby that is no further behind is close: it replays these in far less than a lease. */
+#define CATCHUP_BURSTS  64u
 #define RESYNC_PAUSE_MS 200u
 
 void ft_resync_end(struct ft_core *core, struct ft_actions *actions, const char *outcome)

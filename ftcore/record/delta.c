@@ -51,8 +51,7 @@ _Static_assert(FT_CHUNK_HELD == FT_CHUNK_OUTPUTS / sizeof(struct ft_chunk_output
 
 /* ---- rules, for both directions ---- */
 
-/* Of the numbers as on the wire, with `burst` counted from `from`. *at is the offset of the member at fault.
- */
+/* Of numbers as on the wire, with `burst` counted from `from`. *at is the offset of the member at fault. */
 static int rule_numbers(const struct ft_chunk *p, size_t *at, struct ft_fault *why)
 {
     *at = offsetof(struct ft_chunk, flags);
@@ -91,8 +90,8 @@ static int rule_lines(const struct ft_chunk *p, uint64_t lines, uint32_t *at, st
 
 /* What an output is written relative to; both directions move it alike. */
 struct output_origin {
-    uint64_t number, burst,
-        seq;      /* number and sequence number: of the output before, made ones do not count */
+    uint64_t number, burst;
+    uint64_t seq; /* of the output before that no NF made */
     uint32_t cut; /* bytes had at most; FT_FRAME_MAX: all */
     uint8_t port;
 };

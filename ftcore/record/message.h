@@ -89,7 +89,7 @@ struct ft_message {
     uint32_t bulk_len;
 };
 
-/* Measures whether compression pays, per kind of bulk. Zero it to begin with. One per direction, one thread.
+/* Measures whether compression pays, per kind of bulk. Zeroed to begin with. One per direction, one thread.
  */
 struct ft_packer {
     uint64_t skip;            /* bytes of bulk left to send raw before trying again; a larger bulk is tried */

@@ -33,8 +33,7 @@ struct ft_audit {
     uint32_t passed; /* lanes that ended a burst since the notes turned */
 };
 
-/* Regions share one address: at most one audited region is mapped at a time, and it is the one that faults.
- */
+/* Regions share one address: at most one audited region is mapped at a time, and that one faults. */
 static struct ft_region *_Atomic mapped;
 static struct sigaction previous; /* whom faults elsewhere are passed on to */
 static unsigned users;            /* audits that need the handler */
@@ -106,7 +105,7 @@ void ft_audit_permit(const void *base)
 
 static void report_forbidden(const uint8_t *at)
 {
-    for (unsigned i = 0; i < FT_LANES_MAX; i++) {
+    for (unsigned i = 0; i < FORBIDDEN_MAX; i++) {
         const uint8_t *base = atomic_load(&forbidden[i].base);
 
         if (base && at >= base && (uint64_t)(at - base) < forbidden[i].size)

@@ -64,9 +64,7 @@ int ft_snapshot_begin(struct ft_region *region)
     return FT_OK;
 }
 
-/* Claims and copies what is still pending of a run, which editing lanes may be thinning out. Returns how
- * much.
- */
+/* Claims and copies what is still pending of a run, which editing lanes may be thinning out; returns it. */
 static uint64_t copy_run(struct ft_region *region, struct ft_run run)
 {
     uint64_t end = run.line + run.count, done = 0;

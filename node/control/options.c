@@ -194,8 +194,7 @@ static void make_getopt_table(struct getopt_table *out, const struct nd_option *
     }
 }
 
-/* `c` is what getopt_long returned: an index, or a letter. Tables have fewer rows than ' ', so it is clear.
- */
+/* `c` is what getopt_long returned: an index, or a letter, since tables have fewer rows than ' '. */
 static unsigned row_of(const struct nd_option *table, int c)
 {
     unsigned i = 0;
