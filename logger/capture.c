@@ -83,7 +83,6 @@ void lg_capture_end(struct lg_capture *capture, uint64_t released)
 {
     const struct ft_record *r = lg_capture_whole(capture, released);
 
-    FT_COUNT(capture->lane, log_bytes, r->size);
     ft_ring_publish(&capture->lane->log, r->size);
     capture->record = NULL;
 }

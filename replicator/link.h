@@ -35,7 +35,7 @@ struct rp_link_config {
 };
 
 struct rp_link_stats {
-    uint64_t bytes_out, bytes_in, frames_out, frames_in, connects;
+    uint64_t bytes_out, bytes_in, frames_in, connects;
     uint64_t refused[16]; /* malformed input by -enum ft_error; FT_EPERM: from an address not the peer's */
 };
 

@@ -50,7 +50,7 @@ struct rp_status {
     bool link_up;
     struct rp_link_stats link;
     uint64_t log_bytes_wire, snapshot_bytes, records_sent, records_stored;
-    uint64_t delta_bytes_raw, delta_bytes_wire, chunks_sent, chunks_stored;
+    uint64_t delta_bytes_wire, chunks_sent, chunks_stored;
     uint64_t overruns;      /* snapshots begun because a delta would have been too large */
     uint64_t credit_waits;  /* batches that waited for the standby's credit */
     uint64_t compressed;    /* times that messages began to be compressed */

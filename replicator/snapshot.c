@@ -18,8 +18,6 @@
 #define RUN_MAX 2048u /* lines in a run: 128 KiB */
 #endif
 
-static const uint8_t zero_line[FT_LINE];
-
 int rp_snapshot_init(struct rp_replicator *rp)
 {
     struct rp_snapshot *b = &rp->snapshot;
@@ -98,22 +96,14 @@ static uint64_t count_copied(struct rp_replicator *rp, struct ft_run run)
 static uint64_t append_runs(struct rp_replicator *rp, uint64_t line, uint64_t count, uint32_t *len,
                             uint32_t most)
 {
-    const uint8_t *copy = rp->config.region->snapshot_copy;
     uint64_t done = 0;
 
     while (done < count) {
-        const uint8_t *at = copy + ((line + done) << FT_LINE_SHIFT);
-        bool zero = memcmp(at, zero_line, FT_LINE) == 0;
-        uint64_t n = 1;
-
-        while (done + n < count && (memcmp(at + n * FT_LINE, zero_line, FT_LINE) == 0) == zero)
-            n++;
-        struct ft_line_run run = {
-            .line = line + done, .count = (uint32_t)n, .zero = zero, .bytes = zero ? NULL : at};
+        struct ft_line_run run = ft_run_at(rp->config.region->snapshot_copy, line + done, count - done);
 
         if (!ft_run_append(rp->snapshot.bulk, len, most, &run))
             break;
-        done += n;
+        done += run.count;
     }
     return done;
 }
@@ -153,9 +143,7 @@ bool rp_snapshot_turn(struct rp_replicator *rp, bool *whole)
     uint32_t len;
 
     *whole = false;
-    if (!b->reading)
-        return false;
-    if (room < RP_BATCH + RUN_MAX * FT_LINE)
+    if (!b->reading || room < RP_BATCH + RUN_MAX * FT_LINE)
         return false;
     grant_copying(rp);
     len = gather(rp, RP_BATCH + RUN_MAX * FT_LINE);

@@ -110,8 +110,8 @@ struct ft_lane_counters {
     _Atomic uint64_t claims;       /* frames from the chain's own MAC: the other node claims the addresses */
     _Atomic uint64_t waiting_full; /* frames dropped because no more can wait (struct nd_waiting) */
     _Atomic uint64_t lease_held;   /* times a stable output had to wait for the lease */
-    _Atomic uint64_t bursts, empty_bursts, log_bytes;
-    _Atomic uint64_t cuts, delta_bytes;                /* live: deltas begun; their bytes in memory */
+    _Atomic uint64_t bursts, empty_bursts;
+    _Atomic uint64_t cuts;                             /* live: deltas begun */
     _Atomic uint64_t deltas_applied;                   /* standby */
     _Atomic uint64_t divergences;                      /* times replay did not reproduce the recording */
     _Atomic uint64_t replay_done_ns, first_release_ns; /* monotonic; of the last takeover */

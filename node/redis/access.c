@@ -194,8 +194,7 @@ static int measure_local(struct nd_redis_access *out, struct bench *b, struct ft
         out->word_add = time_local(b, nf, ADD_WORD);
     }
     nf_chain_free(made);
-    if (region)
-        ft_region_close(region);
+    ft_region_close(region);
     return error;
 }
 

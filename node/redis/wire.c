@@ -176,30 +176,15 @@ void nd_wire_write(struct nd_wire *w)
 
 static void put_number(struct nd_wire *w, char kind, uint32_t n)
 {
-    char digits[12];
-    uint32_t at = sizeof(digits);
-    uint8_t *to = w->out + w->out_len;
+    char text[28] = {[12] = '\r', [13] = '\n'}; /* what is copied has one length: no call */
+    uint32_t at = 12;
 
-    if (n < 100) { /* nearly all of them */
-        uint32_t two = n >= 10;
-
-        to[0] = (uint8_t)kind;
-        to[1] = (uint8_t)('0' + n / 10);
-        to[1 + two] = (uint8_t)('0' + n % 10);
-        to[2 + two] = '\r';
-        to[3 + two] = '\n';
-        w->out_len += 4 + two;
-        return;
-    }
-    do {
-        digits[--at] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n);
-    w->out[w->out_len++] = (uint8_t)kind;
-    memcpy(w->out + w->out_len, digits + at, sizeof(digits) - at);
-    w->out_len += (uint32_t)sizeof(digits) - at;
-    memcpy(w->out + w->out_len, "\r\n", 2);
-    w->out_len += 2;
+    do
+        text[--at] = (char)('0' + n % 10);
+    while (n /= 10);
+    text[--at] = kind;
+    memcpy(w->out + w->out_len, text + at, 14);
+    w->out_len += 14 - at;
 }
 
 void nd_wire_command(struct nd_wire *w, const struct nd_wire_arg args[], uint32_t count, enum nd_want want,
