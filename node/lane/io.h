@@ -11,7 +11,8 @@
 struct nd_frame {
     uint8_t *data;
     uint32_t len;
-    void *owner; /* the buffer, for send and drop */
+    uint8_t port; /* of a frame that waits: where it came in (struct nd_waiting) */
+    void *owner;  /* the buffer, for send and drop */
 };
 
 struct nd_io {

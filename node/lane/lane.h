@@ -63,7 +63,6 @@ struct nd_lane_setup {
  */
 struct nd_waiting {
     struct nd_frame *frames; /* [room], a circle from `first` on */
-    uint8_t *ports;          /* [room] they came in by */
     uint32_t room, first, count;
 };
 
@@ -223,7 +222,7 @@ bool nd_lane_live(struct nd_lane *lane); /* a turn; true if there was work */
 int nd_waiting_make(struct nd_waiting *waiting, uint32_t buffers);
 void nd_waiting_free(struct nd_waiting *waiting);
 /* The oldest frame that waits. False: none does. */
-bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *frame, unsigned *port);
+bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *frame);
 void nd_lane_receive(struct nd_lane *lane); /* adds to burst.packets, up to a burst */
 /* From an input keeper: a whole burst, with its time. False: none is there. */
 bool nd_lane_receive_burst(struct nd_lane *lane, uint64_t *time);

@@ -193,7 +193,6 @@ void nd_lane_drop_held(struct nd_lane *lane)
 {
     const struct ft_held *held;
     struct nd_frame frame;
-    unsigned port;
     uint32_t n;
 
     while ((n = ft_hold_ready(&lane->hold, FT_ALL, TX_BURST, &held))) {
@@ -204,7 +203,7 @@ void nd_lane_drop_held(struct nd_lane *lane)
     }
     drop_packets(lane); /* of a burst that is not run yet */
     lane->burst.n = 0;
-    while (nd_waiting_take(&lane->waiting, &frame, &port))
+    while (nd_waiting_take(&lane->waiting, &frame))
         lane->io->drop(lane->io->ctx, frame.owner);
     FT_NOTE(lane->words, held, 0);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Dealing frames out to lanes; see ports/deal.h. */
-#include "node/ports/deal.h"
+/* Dealing frames out to lanes; see ports.h. */
+#include "node/ports/ports.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -235,7 +235,7 @@ static void write_and_await(struct nd_wire *w)
 static struct nd_redis_times time_remote(struct bench *b, struct nd_wire *w, uint32_t batch,
                                          void (*put)(struct nd_wire *w, const struct key *key))
 {
-    for (uint32_t i = 0; i < b->samples && !atomic_load(&w->lost); i++) {
+    for (uint32_t i = 0; i < b->samples && !nd_wire_lost(w); i++) {
         struct key keys[GROUP];
 
         draw_keys(b, keys, batch);
@@ -272,7 +272,7 @@ static int measure_remote(struct nd_redis_access *out, struct bench *b, struct f
         out->piped_add = time_remote(b, &wire, GROUP, put_add);
         snprintf(out->settings, sizeof(out->settings), "%s; TCP on the loopback, no delay, one connection",
                  server.settings);
-        if (atomic_load(&wire.lost))
+        if (nd_wire_lost(&wire))
             error = ft_fail(fault, FT_EIO, "%s", wire.why);
     }
     nd_wire_close(&wire);

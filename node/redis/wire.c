@@ -27,7 +27,7 @@ void nd_wire_lose(struct nd_wire *w, const char *fmt, ...)
     va_list args;
     int n;
 
-    if (atomic_load_explicit(&w->lost, memory_order_relaxed))
+    if (nd_wire_lost(w))
         return;
     n = snprintf(w->why, sizeof(w->why), "redis %s: ", w->name);
     va_start(args, fmt);
@@ -110,7 +110,7 @@ static void parse(struct nd_wire *w, const char *bytes, size_t len)
         answer = NULL;
         if (redisReaderGetReply(w->reader, &answer) != REDIS_OK)
             nd_wire_lose(w, "%s", w->reader->errstr);
-    } while (answer && !atomic_load_explicit(&w->lost, memory_order_relaxed));
+    } while (answer && !nd_wire_lost(w));
 }
 
 /* False: nothing was there. */
@@ -134,8 +134,7 @@ static bool receive(struct nd_wire *w, int flags)
 
 void nd_wire_take(struct nd_wire *w)
 {
-    while (w->answered < w->told && !atomic_load_explicit(&w->lost, memory_order_relaxed) &&
-           receive(w, MSG_DONTWAIT))
+    while (w->answered < w->told && !nd_wire_lost(w) && receive(w, MSG_DONTWAIT))
         ;
 }
 
@@ -144,7 +143,7 @@ void nd_wire_await(struct nd_wire *w, uint64_t count)
     unsigned looks = 0;
 
     w->counts.waits += w->answered < count;
-    while (w->answered < count && !atomic_load_explicit(&w->lost, memory_order_relaxed))
+    while (w->answered < count && !nd_wire_lost(w))
         if (receive(w, looks < SPINS ? MSG_DONTWAIT : 0))
             looks = 0;
         else
@@ -159,7 +158,7 @@ void nd_wire_write(struct nd_wire *w)
 
     if (!w->unsent)
         return;
-    while (sent < w->out_len && !atomic_load_explicit(&w->lost, memory_order_relaxed)) {
+    while (sent < w->out_len && !nd_wire_lost(w)) {
         ssize_t n = send(w->context->fd, w->out + sent, w->out_len - sent, MSG_NOSIGNAL);
 
         if (n > 0)

@@ -36,6 +36,12 @@ struct nd_wire {
     char why[200];
 };
 
+/* By any thread. True: `why` says why. */
+static inline bool nd_wire_lost(const struct nd_wire *wire)
+{
+    return atomic_load_explicit(&wire->lost, memory_order_acquire);
+}
+
 /* Connected, with keep-alive, without delay. FT_ENOENT: nobody there; FT_EIO, FT_ENOMEM. After a failure too
  * it has to be closed, once. */
 int nd_wire_open(struct nd_wire *wire, const char *host, uint16_t port, struct ft_fault *fault);
