@@ -3,7 +3,6 @@
  * What the control socket answers. Runs on the node's main thread; asks lanes through their question, the
  * replicator through its words, and waits a bounded while where the answer is an effect.
  */
-#include "nflib/chain/chain.h"
 #include "node/base/clock.h"
 #include "node/running.h"
 

@@ -10,8 +10,6 @@
 #include "replicator/parts.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define STEP_NS    20000u        /* between two looks at lanes that are to quiesce */
 #define QUIESCE_NS 2000000000ull /* a lane that does not reach a burst boundary within this is broken */

@@ -7,7 +7,6 @@
  * Capacity: the copy has the region's size, so an edit never waits for this end. What limits the rate is
  * the budget given to the lanes and the link's room.
  */
-#include "ftcore/region/audit.h"
 #include "ftcore/base/plant.h"
 #include "replicator/parts.h"
 

@@ -68,7 +68,6 @@ uint64_t ft_ack_lease(const struct ft_core *core);                   /* end of t
 /* protocol/resync.c */
 void ft_resync_consider(struct ft_core *core, struct ft_actions *actions);
 void ft_resync_end(struct ft_core *core, struct ft_actions *actions, const char *outcome);
-void ft_resync_cut_off(struct ft_core *core, struct ft_actions *actions, const char *why);
 void ft_resync_asked(struct ft_core *core, const char *why, struct ft_actions *actions);
 void ft_resync_caught_up(struct ft_core *core, struct ft_actions *actions);
 void ft_resync_ready(struct ft_core *core);

@@ -110,7 +110,8 @@ unsigned ft_shape_fields(const struct ft_shape *s)
     return n;
 }
 
-unsigned ft_shape_elements(const struct ft_shape *s)
+/* Length of the content's array. */
+static unsigned elements_of(const struct ft_shape *s)
 {
     unsigned fields = ft_shape_fields(s), n = 2 + FT_HEAD_FIELDS + fields;
 
@@ -218,7 +219,7 @@ long ft_message_encode(const struct ft_message *m, unsigned lanes, struct ft_pac
     const struct ft_shape *s = &ft_shapes[m->type];
     struct ft_out to = {out + FT_FRAME_HEAD, out + cap, false};
     msgpack_packer_init(&pk, &to, ft_out_write);
-    msgpack_pack_array(&pk, ft_shape_elements(s));
+    msgpack_pack_array(&pk, elements_of(s));
     msgpack_pack_uint64(&pk, FT_STREAM_VERSION);
     msgpack_pack_uint64(&pk, m->type);
     for (unsigned i = 0; i < FT_HEAD_FIELDS; i++)
@@ -341,8 +342,8 @@ static int get_shape(struct ft_reader *in, const struct ft_shape **s, struct ft_
     m->type = (uint8_t)v;
     *s = &ft_shapes[v];
     in->type = (*s)->name;
-    if (n != ft_shape_elements(*s))
-        return FT_READ_REFUSE(in, start, "is an array of %lu, expected %u", n, ft_shape_elements(*s));
+    if (n != elements_of(*s))
+        return FT_READ_REFUSE(in, start, "is an array of %lu, expected %u", n, elements_of(*s));
     return 0;
 }
 

@@ -41,8 +41,6 @@ extern const struct ft_field ft_head_fields[FT_HEAD_FIELDS];
 extern const struct ft_shape ft_shapes[FT_MSG_TYPES]; /* [0] is empty */
 
 unsigned ft_shape_fields(const struct ft_shape *s);
-/* Length of the content's array. */
-unsigned ft_shape_elements(const struct ft_shape *s);
 /* What a number may be; `last` is the number before it, `lanes` 0 when not yet agreed. */
 void ft_field_range(const struct ft_field *f, unsigned lanes, uint64_t last, uint64_t *lo, uint64_t *hi);
 

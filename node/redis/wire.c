@@ -22,7 +22,8 @@
 #define SPINS     256 /* looks at the socket before sleeping on it: some tens of microseconds */
 #define HEAD_ROOM 32u /* of an argument, or of a command */
 
-void nd_wire_lose(struct nd_wire *w, const char *fmt, ...)
+/* Remembers the first reason. */
+static __attribute__((format(printf, 2, 3))) void lose(struct nd_wire *w, const char *fmt, ...)
 {
     va_list args;
     int n;
@@ -51,14 +52,14 @@ static bool expect(struct nd_wire *w, enum nd_want kind, struct nd_wire_want *wa
 {
     *want = w->wants[w->answered % ND_WIRE_WANTS];
     if (w->answered == w->told) {
-        nd_wire_lose(w, "an answer to nothing");
+        lose(w, "an answer to nothing");
         return false;
     }
     w->answered++;
     if (want->kind == kind || (kind == ND_WANT_NUMBER && want->kind == ND_WANT_THIS_NUMBER))
         return true;
-    nd_wire_lose(w, "command %" PRIu64 ": expected %s, got %s", w->answered, wanted[want->kind],
-                 kind == ND_WANT_BYTES ? "other bytes" : wanted[kind]);
+    lose(w, "command %" PRIu64 ": expected %s, got %s", w->answered, wanted[want->kind],
+         kind == ND_WANT_BYTES ? "other bytes" : wanted[kind]);
     return false;
 }
 
@@ -68,11 +69,11 @@ static void *on_string(const redisReadTask *task, char *text, size_t len)
     struct nd_wire_want want;
 
     if (task->type == REDIS_REPLY_ERROR)
-        nd_wire_lose(w, "%.*s", (int)(len < 150 ? len : 150), text);
+        lose(w, "%.*s", (int)(len < 150 ? len : 150), text);
     else if (task->type == REDIS_REPLY_STATUS)
         expect(w, ND_WANT_STATUS, &want);
     else if (expect(w, ND_WANT_BYTES, &want) && XXH3_64bits(text, len) != want.value)
-        nd_wire_lose(w, "command %" PRIu64 ": expected what the region has, got other bytes", w->answered);
+        lose(w, "command %" PRIu64 ": expected what the region has, got other bytes", w->answered);
     return w;
 }
 
@@ -83,8 +84,8 @@ static void *on_number(const redisReadTask *task, long long number)
 
     if (expect(w, ND_WANT_NUMBER, &want) && want.kind == ND_WANT_THIS_NUMBER &&
         (uint64_t)number != want.value)
-        nd_wire_lose(w, "command %" PRIu64 ": expected %" PRIu64 " as the region has, got %" PRIu64,
-                     w->answered, want.value, (uint64_t)number);
+        lose(w, "command %" PRIu64 ": expected %" PRIu64 " as the region has, got %" PRIu64, w->answered,
+             want.value, (uint64_t)number);
     return w;
 }
 
@@ -105,11 +106,11 @@ static void parse(struct nd_wire *w, const char *bytes, size_t len)
 
     w->counts.bytes_in += len;
     if (redisReaderFeed(w->reader, bytes, len) != REDIS_OK)
-        nd_wire_lose(w, "%s", w->reader->errstr);
+        lose(w, "%s", w->reader->errstr);
     do {
         answer = NULL;
         if (redisReaderGetReply(w->reader, &answer) != REDIS_OK)
-            nd_wire_lose(w, "%s", w->reader->errstr);
+            lose(w, "%s", w->reader->errstr);
     } while (answer && !nd_wire_lost(w));
 }
 
@@ -124,11 +125,11 @@ static bool receive(struct nd_wire *w, int flags)
         return true;
     }
     if (n == 0)
-        nd_wire_lose(w, "the server closed the connection");
+        lose(w, "the server closed the connection");
     else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-        nd_wire_lose(w, "%s", strerror(errno));
+        lose(w, "%s", strerror(errno));
     else if (!(flags & MSG_DONTWAIT) && errno != EINTR)
-        nd_wire_lose(w, "no answer for %d s", PATIENCE);
+        lose(w, "no answer for %d s", PATIENCE);
     return false;
 }
 
@@ -164,8 +165,7 @@ void nd_wire_write(struct nd_wire *w)
         if (n > 0)
             sent += (uint32_t)n;
         else if (n < 0 && errno != EINTR)
-            nd_wire_lose(w, errno == EAGAIN ? "takes no command for %d s" : "the connection is lost",
-                         PATIENCE);
+            lose(w, errno == EAGAIN ? "takes no command for %d s" : "the connection is lost", PATIENCE);
     }
     w->counts.bytes_out += sent;
     w->counts.batches++;
