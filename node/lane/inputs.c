@@ -73,21 +73,18 @@ void nd_waiting_free(struct nd_waiting *waiting)
 
 static bool put_waiting(struct nd_waiting *waiting, const struct nd_frame *frame, unsigned port)
 {
-    struct nd_frame *last;
-
     if (waiting->count == waiting->room)
         return false;
-    last = &waiting->frames[(waiting->first + waiting->count++) % waiting->room];
-    *last = *frame;
-    last->port = (uint8_t)port;
+    waiting->frames[(waiting->first + waiting->count++) % waiting->room] =
+        (struct nd_waiting_frame){*frame, port};
     return true;
 }
 
-bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *frame)
+bool nd_waiting_take(struct nd_waiting *waiting, struct nd_waiting_frame *out)
 {
     if (waiting->count == 0)
         return false;
-    *frame = waiting->frames[waiting->first];
+    *out = waiting->frames[waiting->first];
     waiting->first = (waiting->first + 1) % waiting->room;
     waiting->count--;
     return true;
@@ -150,10 +147,11 @@ static void add_packet(struct nd_lane *lane, const struct nd_frame *f, unsigned 
 void nd_lane_receive(struct nd_lane *lane)
 {
     struct nd_frame in[NF_BURST_MAX];
+    struct nd_waiting_frame first;
     bool more = true;
 
-    while (lane->burst.n < NF_BURST_MAX && nd_waiting_take(&lane->waiting, in))
-        add_packet(lane, in, in->port);
+    while (lane->burst.n < NF_BURST_MAX && nd_waiting_take(&lane->waiting, &first))
+        add_packet(lane, &first.frame, first.port);
 
     /* The first port may not starve the second when both are busy; when the others have little, it is asked
      * once more. */

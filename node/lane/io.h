@@ -11,8 +11,7 @@
 struct nd_frame {
     uint8_t *data;
     uint32_t len;
-    uint8_t port; /* of a frame that waits: where it came in (struct nd_waiting) */
-    void *owner;  /* the buffer, for send and drop */
+    void *owner; /* the buffer, for send and drop */
 };
 
 struct nd_io {

@@ -62,7 +62,10 @@ struct nd_lane_setup {
  * When this is full, too, what comes is dropped and counted (`waiting_full`), as a port's queue would do.
  */
 struct nd_waiting {
-    struct nd_frame *frames; /* [room], a circle from `first` on */
+    struct nd_waiting_frame {
+        struct nd_frame frame;
+        unsigned port; /* it came in by */
+    } * frames;        /* [room], a circle from `first` on */
     uint32_t room, first, count;
 };
 
@@ -222,7 +225,7 @@ bool nd_lane_live(struct nd_lane *lane); /* a turn; true if there was work */
 int nd_waiting_make(struct nd_waiting *waiting, uint32_t buffers);
 void nd_waiting_free(struct nd_waiting *waiting);
 /* The oldest frame that waits. False: none does. */
-bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *frame);
+bool nd_waiting_take(struct nd_waiting *waiting, struct nd_waiting_frame *out);
 void nd_lane_receive(struct nd_lane *lane); /* adds to burst.packets, up to a burst */
 /* From an input keeper: a whole burst, with its time. False: none is there. */
 bool nd_lane_receive_burst(struct nd_lane *lane, uint64_t *time);
