@@ -201,8 +201,7 @@ static int measure_local(struct nd_redis_access *out, struct bench *b, struct ft
         out->word_add = time_local(b, nf, ADD_WORD);
     }
     nf_chain_free(made);
-    if (region)
-        ft_region_close(region);
+    ft_region_close(region);
     return error;
 }
 
@@ -243,7 +242,7 @@ static void write_and_await(struct nd_wire *w)
 static struct nd_redis_times time_remote(struct bench *b, struct nd_wire *w, uint32_t batch,
                                          void (*put)(struct nd_wire *w, const struct key *key))
 {
-    for (uint32_t i = 0; i < b->samples && !atomic_load(&w->lost); i++) {
+    for (uint32_t i = 0; i < b->samples && !nd_wire_lost(w); i++) {
         struct key keys[GROUP];
 
         draw_keys(b, keys, batch);
@@ -280,7 +279,7 @@ static int measure_remote(struct nd_redis_access *out, struct bench *b, struct f
         out->piped_add = time_remote(b, &wire, GROUP, put_add);
         snprintf(out->settings, sizeof(out->settings), "%s; TCP on the loopback, no delay, one connection",
                  server.settings);
-        if (atomic_load(&wire.lost))
+        if (nd_wire_lost(&wire))
             error = ft_fail(fault, FT_EIO, "%s", wire.why);
     }
     nd_wire_close(&wire);
