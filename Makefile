@@ -110,7 +110,7 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(HELP) $(CORE)
 	@mkdir -p $(@D)
 	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $< $(HELP) -Wl,--whole-archive $(CORE) -Wl,--no-whole-archive \
 	    $(LDLIBS) $(shell pkg-config --libs $(TESTLIB))
-.PRECIOUS: %.o
+.PRECIOUS: $(BUILD)/obj/%.o
 
 # The simulation: the product's sources behind tests/sim/seam.h, in which the world answers in place of the system;
 # calls between files that the world looks at go through tests/sim/hooks.c.

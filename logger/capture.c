@@ -57,8 +57,8 @@ void lg_capture_order(struct lg_capture *capture, uint64_t access, uint32_t acce
     r->accesses = accesses;
     if (count == 0)
         return;
-    memmove(at + count * sizeof(dependencies[0]), at,
-            FT_ALIGN8(r->determinants)); /* a value may have come before the chain ran */
+    /* A value may have come before the chain ran. */
+    memmove(at + count * sizeof(dependencies[0]), at, FT_ALIGN8(r->determinants));
     memcpy(at, dependencies, count * sizeof(dependencies[0]));
     r->dependencies = (uint16_t)count;
 }
@@ -83,7 +83,6 @@ void lg_capture_end(struct lg_capture *capture, uint64_t released)
 {
     const struct ft_record *r = lg_capture_whole(capture, released);
 
-    FT_COUNT(capture->lane, log_bytes, r->size);
     ft_ring_publish(&capture->lane->log, r->size);
     capture->record = NULL;
 }

@@ -90,8 +90,7 @@ struct lg_cursor {
     uint32_t input, byte, value;
 };
 
-/* Next input and its captured bytes (in the record itself: replay may work on them in place). NULL: no more.
- */
+/* Next input and its captured bytes (in the record: replay may work on them in place). NULL: no more. */
 const struct ft_input *lg_cursor_input(struct lg_cursor *cursor, uint8_t **bytes);
 /* Next determinant; NULL: no more. */
 const void *lg_cursor_determinant(struct lg_cursor *cursor, uint32_t *len);

@@ -151,7 +151,6 @@ static bool make_chunk(struct lg_delta *delta, uint32_t most, bool outputs)
     chunk->size = ft_chunk_size(chunk->lines, chunk->bytes);
     delta->bytes += chunk->size;
     delta->head.number++;
-    FT_COUNT(delta->lane, delta_bytes, chunk->size);
     ft_ring_publish(&delta->lane->log, chunk->size);
     return true;
 }

@@ -31,8 +31,7 @@ struct lg_delta {
     uint64_t bytes;     /* of the chunks made so far, in memory */
 };
 
-/* At the cut: `head` says all that chunks have in common; the outputs held from `first` on are the delta's.
- */
+/* At the cut: `head` says what chunks have in common; the outputs held from `first` on are the delta's. */
 void lg_delta_begin(struct lg_delta *delta, const struct ft_chunk *head, uint64_t first);
 /* Makes chunks while the ring has room. True when the last is published. */
 bool lg_delta_turn(struct lg_delta *delta);

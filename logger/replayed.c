@@ -2,7 +2,6 @@
 /* Outputs of replay, oldest first, in a ring that the lane both fills and empties. */
 #include "logger/replayed.h"
 #include "ftcore/base/check.h"
-#include "ftcore/base/error.h"
 
 #include <string.h>
 

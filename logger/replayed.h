@@ -9,7 +9,6 @@
 
 #include "ftcore/queue/ring.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct lg_output {

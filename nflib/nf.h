@@ -19,6 +19,6 @@
 #include "nflib/net/packet.h"    /* packets, and rewriting them */
 #include "nflib/net/tcp.h"       /* states of TCP connections */
 #include "nflib/shared/shared.h" /* state that all lanes share */
-#include "nflib/state/state.h"   /* state of one lane: maps, counters, pools, lists, timers */
+#include "nflib/state/state.h"   /* state of one lane: maps, timers */
 
 #endif

@@ -12,11 +12,11 @@
 #include <string.h>
 
 struct fw_config {
-    const char *path;
+    const char *rules; /* path of the file */
     struct nf_flows_config flows;
     bool loose;
-    uint32_t unsupported;  /* enum nf_policy */
-    struct fw_rules rules; /* made by check from the file */
+    uint32_t unsupported; /* enum nf_policy */
+    struct fw_rules read; /* made by check from the file */
 };
 
 struct fw_conn {
@@ -49,10 +49,6 @@ struct fw {
 enum fw_counter { FW_COUNTERS(NF_COUNTER) };
 static const char *const fw_counters[] = {FW_COUNTERS(NF_COUNTER_NAME) NULL};
 
-static bool fw_has_ports(uint8_t proto)
-{
-    return proto == NF_PROTO_TCP || proto == NF_PROTO_UDP || proto == NF_PROTO_ICMP;
-}
 static const struct nf_flow_key *fw_key_of(const struct fw *fw, uint32_t slot)
 {
     return nf_map_key(fw->conns.map, slot);
@@ -186,11 +182,11 @@ static bool fw_one(const struct nf *nf, struct nf_packet *p, const struct nf_loo
         else
             nf_drop_or_pass(nf, p, config->unsupported, FW_UNSUPPORTED);
     } else if (p->flags & NF_P_LATER) {
-        if (!nf_fragments_find(fw->conns.fragments, p, &word))
+        if (!nf_fragments_find(&fw->conns, p, &word))
             nf_drop(nf, p, FW_FRAGMENT_UNKNOWN);
     } else if (look->keyed) {
         known = fw_keyed(nf, p, look, now);
-    } else if (fw_has_ports(p->proto) && !(p->flags & (NF_P_L4 | NF_P_ICMP_ERROR))) {
+    } else if (nf_proto_has_ports(p->proto) && !(p->flags & (NF_P_L4 | NF_P_ICMP_ERROR))) {
         nf_drop(nf, p, FW_MALFORMED);
     } else {
         fw_unkeyed(nf, p);
@@ -210,9 +206,8 @@ static void fw_process(struct nf *nf, struct nf_packet *const packets[], uint32_
 
     for (uint32_t i = 0; i < n; i++) {
         const struct nf_packet *p = packets[i];
-        look[i].keyed = (p->flags & NF_P_IPV4) && !(p->flags & (NF_P_BAD | NF_P_LATER | NF_P_ICMP_ERROR)) &&
-                        (!fw_has_ports(p->proto) || (p->flags & NF_P_L4)) &&
-                        (p->proto != NF_PROTO_ICMP || nf_packet_is_echo(p));
+        look[i].keyed = nf_packet_has_ends(p) ||
+                        ((p->flags & (NF_P_IPV4 | NF_P_LATER)) == NF_P_IPV4 && !nf_proto_has_ports(p->proto));
         if (look[i].keyed)
             nf_look_up(fw->conns.map, p, &look[i]);
     }
@@ -242,29 +237,27 @@ static void fw_timers(struct nf *nf, uint64_t now)
 static int fw_check(void *c, struct ft_fault *fault)
 {
     struct fw_config *config = c;
-    return fw_rules_read(&config->rules, config->path, fault);
+    return fw_rules_read(&config->read, config->rules, fault);
 }
 
 static uint64_t fw_arena(const void *c)
 {
     const struct fw_config *config = c;
-    return sizeof(struct fw) + FT_LINE + (config->rules.count + 2) * sizeof(struct fw_rule) +
+    return (config->read.count + 2) * sizeof(struct fw_rule) +
            nf_flows_bytes(&config->flows, sizeof(struct fw_conn), 0);
 }
 
-static int fw_make(struct nf *nf, struct ft_fault *fault)
+static bool fw_make(struct nf *nf)
 {
     const struct fw_config *config = nf->config;
-    uint64_t bytes = (config->rules.count + 2) * sizeof(struct fw_rule);
-    struct fw *fw = nf_make_state(nf, sizeof(*fw), fault);
-    if (!fw)
-        return FT_EFULL;
+    uint64_t bytes = (config->read.count + 2) * sizeof(struct fw_rule);
+    struct fw *fw = nf->state;
     bool whole = nf_flows_make(nf, &fw->conns, &config->flows, sizeof(struct fw_conn), 0);
     fw->rules = ft_arena_alloc(nf->arena, bytes);
     if (fw->rules)
-        memcpy(nf_edit(nf, fw->rules, bytes), config->rules.list, bytes);
-    fw->count = config->rules.count;
-    return nf_made(nf, whole && fw->rules, fault);
+        memcpy(nf_edit(nf, fw->rules, bytes), config->read.list, bytes);
+    fw->count = config->read.count;
+    return whole && fw->rules;
 }
 
 /* ---- for operators --------------------------------------------------------------------------------- */
@@ -351,10 +344,7 @@ static int fw_clear(struct nf *nf, const char *key, uint64_t now, struct ft_faul
 /* ---- the module ------------------------------------------------------------------------------------ */
 
 static const struct nf_param fw_params[] = {
-    {.name = "rules",
-     .kind = NF_FILE,
-     .offset = offsetof(struct fw_config, path),
-     .help = "file of rules, one a line"},
+    NF_PARAM(struct fw_config, rules, NF_FILE, NULL, "file of rules, one a line"),
     NF_MAX_FLOWS_PARAM(struct fw_config, flows, "connections at most"),
     NF_MAX_FRAGMENTS_PARAM(struct fw_config, flows),
     NF_TCP_UDP_PARAMS(struct fw_config, flows),
@@ -372,6 +362,7 @@ static const struct nf_module fw_module = {
     .reads = NF_READS_HEADERS,
     .params = fw_params,
     .config_size = sizeof(struct fw_config),
+    .state_size = sizeof(struct fw),
     .counters = fw_counters,
     .check = fw_check,
     .arena = fw_arena,

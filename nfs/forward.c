@@ -24,7 +24,7 @@ static const char *const fwd_counters[] = {"packets", "bytes", NULL};
 static uint64_t fwd_arena(const void *config)
 {
     (void)config;
-    return sizeof(struct fwd) + FT_LINE + nf_merged_lane_bytes();
+    return nf_merged_lane_bytes();
 }
 
 static uint64_t fwd_shared(const void *config, unsigned lanes)
@@ -34,14 +34,12 @@ static uint64_t fwd_shared(const void *config, unsigned lanes)
     return nf_shared_word_bytes() + nf_merged_bytes();
 }
 
-static int fwd_make(struct nf *nf, struct ft_fault *fault)
+static bool fwd_make(struct nf *nf)
 {
-    struct fwd *fwd = nf_make_state(nf, sizeof(*fwd), fault);
-    if (!fwd)
-        return FT_EFULL;
+    struct fwd *fwd = nf->state;
     fwd->shared = nf_shared_word_make(nf);
     fwd->merged = nf_merged_make(nf);
-    return nf_made(nf, fwd->shared && fwd->merged, fault);
+    return fwd->shared && fwd->merged;
 }
 
 static void fwd_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
@@ -93,6 +91,7 @@ static const struct nf_module fwd_module = {
     .reads = NF_READS_HEADERS,
     .params = fwd_params,
     .config_size = sizeof(struct fwd_config),
+    .state_size = sizeof(struct fwd),
     .counters = fwd_counters,
     .arena = fwd_arena,
     .shared = fwd_shared,

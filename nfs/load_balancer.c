@@ -116,7 +116,7 @@ static void lb_later(const struct nf *nf, struct nf_packet *p)
     const struct lb *lb = nf->state;
     uint32_t word;
 
-    if (!nf_fragments_find(lb->flows.fragments, p, &word) || !lb_later_of(lb, p, word >> 1, word & 1)) {
+    if (!nf_fragments_find(&lb->flows, p, &word) || !lb_later_of(lb, p, word >> 1, word & 1)) {
         if (config->vip && nf_sides_has(config->clients, p) && p->daddr == config->vip)
             nf_drop(nf, p, LB_FRAGMENT_UNKNOWN);
         else
@@ -180,9 +180,7 @@ static void lb_error(const struct nf *nf, struct nf_packet *p)
 
 static bool lb_is_flow(const struct nf_packet *p)
 {
-    return (p->flags & (NF_P_BAD | NF_P_IPV4 | NF_P_LATER | NF_P_ICMP_ERROR | NF_P_L4)) ==
-               (NF_P_IPV4 | NF_P_L4) &&
-           (p->proto == NF_PROTO_TCP || p->proto == NF_PROTO_UDP);
+    return nf_packet_has_ends(p) && p->proto != NF_PROTO_ICMP;
 }
 
 static void lb_one(const struct nf *nf, struct nf_packet *p, const struct lb_look *look, uint64_t now,
@@ -256,10 +254,9 @@ static void lb_show_backends(const struct nf *nf, struct nf_show *out)
     const struct nf_map *part = nf_shared_map_part(lb->backends, 0);
     for (uint32_t number = 0; (number = nf_map_next(part, number)) != NF_NONE; number++) {
         const struct lb_backend *backend = nf_map_value(part, number);
-        struct lb_end end;
-        memcpy(&end, nf_map_key(part, number), sizeof(end));
+        const struct lb_end *end = nf_map_key(part, number);
         nf_row(out);
-        nf_row_end(out, "backend", end.addr, end.port);
+        nf_row_end(out, "backend", end->addr, end->port);
         nf_row_text(out, "state", "%s", lb_state_names[backend->state % (LB_GONE + 1)]);
         nf_row_u64(out, "connections", backend->connections);
         nf_row_u64(out, "total", backend->total);
@@ -296,18 +293,11 @@ static bool lb_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 static const char *const lb_policies[] = {"least_connections", "consistent", "random", NULL};
 static const char *const lb_protos[] = {"tcp", "udp", "both", NULL};
 static const struct nf_param lb_params[] = {
-    {.name = "vip",
-     .kind = NF_IPV4,
-     .offset = offsetof(struct lb_config, vip),
-     .own = true,
-     .help = "the service's address; 0.0.0.0: any"},
+    NF_PARAM(struct lb_config, vip, NF_IPV4, NULL, "the service's address; 0.0.0.0: any", .own = true),
     NF_NUMBER(struct lb_config, port, NF_U32, 0, 65535, "0", "its port; 0: any"),
     NF_ONE_OF(struct lb_config, proto, lb_protos, "tcp", "its protocol"),
-    {.name = "backends",
-     .kind = NF_STRING,
-     .offset = offsetof(struct lb_config, backends),
-     .preset = "",
-     .help = "ADDRESS or ADDRESS:PORT, with blanks or commas between them"},
+    NF_PARAM(struct lb_config, backends, NF_STRING, "",
+             "ADDRESS or ADDRESS:PORT, with blanks or commas between them"),
     NF_ONE_OF(struct lb_config, policy, lb_policies, "least_connections", "who gets a new flow"),
     NF_ONE_OF(struct lb_config, clients, nf_sides_names, "outside", "where clients are"),
     NF_MAX_FLOWS_PARAM(struct lb_config, flows, "flows at most"),
@@ -322,6 +312,7 @@ static const struct nf_module lb_module = {
     .reads = NF_READS_HEADERS,
     .params = lb_params,
     .config_size = sizeof(struct lb_config),
+    .state_size = sizeof(struct lb),
     .counters = lb_counters,
     .check = lb_check,
     .arena = lb_arena,

@@ -21,11 +21,9 @@ bool lb_end_parse(const char *text, struct lb_end *end)
     return inet_pton(AF_INET, addr, &end->addr) == 1;
 }
 
-static struct lb_end lb_end_at(const struct nf_map *part, uint32_t number)
+static const struct lb_end *lb_end_at(const struct nf_map *part, uint32_t number)
 {
-    struct lb_end end;
-    memcpy(&end, nf_map_key(part, number), sizeof(end));
-    return end;
+    return nf_map_key(part, number);
 }
 static const struct lb_backend *lb_backend_at(const struct nf_map *part, uint32_t number)
 {
@@ -69,10 +67,8 @@ static bool lb_better(const struct nf_map *part, uint32_t policy, const struct l
                       uint32_t b)
 {
     const struct lb_backend *is = lb_backend_at(part, a), *was = lb_backend_at(part, b);
-    if (policy == LB_CONSISTENT) {
-        struct lb_end this = lb_end_at(part, a), other = lb_end_at(part, b);
-        return lb_weight(part, &this, key) > lb_weight(part, &other, key);
-    }
+    if (policy == LB_CONSISTENT)
+        return lb_weight(part, lb_end_at(part, a), key) > lb_weight(part, lb_end_at(part, b), key);
     return is->connections < was->connections ||
            (is->connections == was->connections && is->total < was->total);
 }
@@ -85,10 +81,9 @@ static uint32_t lb_choose_here(const struct nf *nf, const struct nf_map *part, c
 
     *against = LB_NO_BACKEND;
     for (uint32_t number = 0; (number = nf_map_next(part, number)) != NF_NONE; number++) {
-        struct lb_end end = lb_end_at(part, number);
         if (lb_backend_at(part, number)->state != LB_UP)
             continue;
-        if (lb_is_free(nf->state, key, &end))
+        if (lb_is_free(nf->state, key, lb_end_at(part, number)))
             list[n++] = number;
         else
             *against = LB_CONFLICT;
@@ -114,7 +109,7 @@ enum lb_counter lb_choose(const struct nf *nf, const struct lb_key *key, struct 
         struct lb_backend *backend = lb_backend_edit(nf, part, *number);
         backend->connections++;
         backend->total++;
-        *end = lb_end_at(part, *number);
+        *end = *lb_end_at(part, *number);
         against = LB_CREATED;
     }
     nf_shared_map_leave(nf, lb->backends, 0);
@@ -208,8 +203,8 @@ int lb_state_set(const struct nf *nf, const char *name, const char *value, struc
                        name, value);
     struct nf_map *part = nf_shared_map_enter(nf, lb->backends, 0);
     for (uint32_t number = 0; (number = nf_map_next(part, number)) != NF_NONE; number++) {
-        struct lb_end there = lb_end_at(part, number);
-        if (there.addr != end.addr || (end.port && there.port != end.port) ||
+        const struct lb_end *there = lb_end_at(part, number);
+        if (there->addr != end.addr || (end.port && there->port != end.port) ||
             lb_backend_at(part, number)->state == LB_GONE)
             continue;
         lb_backend_edit(nf, part, number)->state = state;

@@ -37,7 +37,7 @@ int lb_check(void *c, struct ft_fault *fault)
 uint64_t lb_arena(const void *c)
 {
     const struct lb_config *config = c;
-    return sizeof(struct lb) + FT_LINE + nf_flows_bytes(&config->flows, sizeof(struct lb_flow), 0) +
+    return nf_flows_bytes(&config->flows, sizeof(struct lb_flow), 0) +
            nf_map_bytes(config->flows.max_flows, sizeof(struct lb_key), sizeof(uint32_t));
 }
 
@@ -58,19 +58,17 @@ static void lb_make_backends(const struct nf *nf, const struct lb *lb)
             nf_map_add(nf, part, &config->list[i]);
 }
 
-int lb_make(struct nf *nf, struct ft_fault *fault)
+bool lb_make(struct nf *nf)
 {
     const struct lb_config *config = nf->config;
-    struct lb *lb = nf_make_state(nf, sizeof(*lb), fault);
-    if (!lb)
-        return FT_EFULL;
+    struct lb *lb = nf->state;
     lb->backends = nf_shared_map_make(nf, LB_BACKENDS, sizeof(struct lb_end), sizeof(struct lb_backend), 1);
     bool whole = nf_flows_make(nf, &lb->flows, &config->flows, sizeof(struct lb_flow), 0);
     lb->back = nf_map_make(nf, config->flows.max_flows, sizeof(struct lb_key), sizeof(uint32_t));
     lb->look = UINT64_MAX;
     if (lb->backends)
         lb_make_backends(nf, lb);
-    return nf_made(nf, whole && lb->backends && lb->back, fault);
+    return whole && lb->backends && lb->back;
 }
 
 /* ---- flows ------------------------------------------------------------------------------------- */
@@ -82,11 +80,8 @@ static struct lb_key lb_back_key(const struct lb_key *key, const struct lb_end *
 
 uint32_t lb_find_back(const struct lb *lb, const struct lb_key *key, uint64_t hash)
 {
-    uint32_t at = nf_map_find_hashed(lb->back, key, hash), slot;
-    if (at == NF_NONE)
-        return NF_NONE;
-    memcpy(&slot, nf_map_value(lb->back, at), sizeof(slot));
-    return slot;
+    uint32_t at = nf_map_find_hashed(lb->back, key, hash);
+    return at == NF_NONE ? NF_NONE : *(const uint32_t *)nf_map_value(lb->back, at);
 }
 
 static void lb_fill(const struct nf *nf, const struct nf_packet *p, uint32_t slot, const struct lb_end *end,
@@ -130,7 +125,7 @@ uint32_t lb_create(const struct nf *nf, struct nf_packet *p, const struct lb_key
     uint32_t slot = nf_map_add(nf, lb->flows.map, key), at = nf_map_add(nf, lb->back, &back);
     FT_CHECK(slot != NF_NONE && at != NF_NONE, "load_balancer: no slot with %u of %u flows",
              nf_map_count(lb->flows.map), lb->flows.max_flows);
-    memcpy(nf_edit(nf, nf_map_value(lb->back, at), sizeof(slot)), &slot, sizeof(slot));
+    *NF_EDIT(nf, (const uint32_t *)nf_map_value(lb->back, at)) = slot;
     lb_fill(nf, p, slot, &end, number, now);
     return slot;
 }
@@ -232,6 +227,6 @@ int lb_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *faul
     for (uint32_t slot = 0; (slot = nf_map_next(lb->flows.map, slot)) != NF_NONE; slot++)
         lb_remove(nf, slot, ended);
     lb_ended(nf, ended);
-    nf_fragments_clear(nf, lb->flows.fragments);
+    nf_fragments_clear(nf, &lb->flows);
     return FT_OK;
 }

@@ -100,7 +100,7 @@ static inline struct lb_key lb_key(uint8_t proto, uint32_t far, uint16_t fport, 
 int lb_check(void *config, struct ft_fault *fault);
 uint64_t lb_arena(const void *config);
 uint64_t lb_shared(const void *config, unsigned lanes);
-int lb_make(struct nf *nf, struct ft_fault *fault);
+bool lb_make(struct nf *nf);
 
 /* Slot of the flow that a packet of these ends belongs to, seen from the backend's side; or NF_NONE. `hash`:
  * of the key, in lb->back. */

@@ -159,21 +159,18 @@ static void mon_timers(struct nf *nf, uint64_t now)
 static uint64_t mon_arena(const void *c)
 {
     const struct mon_config *config = c;
-    return sizeof(struct mon) + FT_LINE +
-           nf_map_bytes(config->max_flows, sizeof(struct nf_flow_key), sizeof(struct mon_flow)) +
+    return nf_map_bytes(config->max_flows, sizeof(struct nf_flow_key), sizeof(struct mon_flow)) +
            nf_wheel_bytes(config->max_flows);
 }
 
-static int mon_make(struct nf *nf, struct ft_fault *fault)
+static bool mon_make(struct nf *nf)
 {
     const struct mon_config *config = nf->config;
-    struct mon *mon = nf_make_state(nf, sizeof(*mon), fault);
-    if (!mon)
-        return FT_EFULL;
+    struct mon *mon = nf->state;
     mon->flows = nf_map_make(nf, config->max_flows, sizeof(struct nf_flow_key), sizeof(struct mon_flow));
     mon->wheel = nf_wheel_make(nf, config->max_flows, MON_TICK);
     mon->timeout = config->timeout;
-    return nf_made(nf, mon->flows && mon->wheel, fault);
+    return mon->flows && mon->wheel;
 }
 
 static void mon_show_totals(const struct nf *nf, struct nf_show *out)
@@ -257,6 +254,7 @@ static const struct nf_module mon_module = {
     .reads = NF_READS_HEADERS,
     .params = mon_params,
     .config_size = sizeof(struct mon_config),
+    .state_size = sizeof(struct mon),
     .counters = mon_counters,
     .arena = mon_arena,
     .make = mon_make,

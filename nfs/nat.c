@@ -25,7 +25,7 @@ static enum nat_kind nat_kind(const struct nf_packet *p)
         return NAT_K_BAD;
     if (!(p->flags & NF_P_IPV4))
         return p->flags & NF_P_ARP ? NAT_K_ARP : NAT_K_OTHER;
-    if (p->proto != NF_PROTO_TCP && p->proto != NF_PROTO_UDP && p->proto != NF_PROTO_ICMP)
+    if (!nf_proto_has_ports(p->proto))
         return NAT_K_OTHER;
     if (p->flags & NF_P_LATER)
         return NAT_K_LATER;
@@ -33,9 +33,7 @@ static enum nat_kind nat_kind(const struct nf_packet *p)
         return NAT_K_ERROR;
     if (!(p->flags & NF_P_L4))
         return NAT_K_BAD;
-    if (p->proto == NF_PROTO_ICMP && !nf_packet_is_echo(p))
-        return NAT_K_OTHER;
-    return NAT_K_FLOW;
+    return nf_packet_has_ends(p) ? NAT_K_FLOW : NAT_K_OTHER;
 }
 
 static bool nat_is_echo_request(const struct nf_packet *p, enum nat_kind kind)
@@ -70,8 +68,8 @@ static void nat_error_inward(const struct nf *nf, struct nf_packet *p)
     const struct nat *nat = nf->state;
     struct nf_inner in;
     nf_packet_inner(p, &in);
-    bool known = in.proto == NF_PROTO_TCP || in.proto == NF_PROTO_UDP || in.proto == NF_PROTO_ICMP;
-    uint32_t slot = known && in.saddr == config->outside ? nat_by_port(nf, in.proto, in.sport) : NF_NONE;
+    bool ours = nf_proto_has_ports(in.proto) && in.saddr == config->outside;
+    uint32_t slot = ours ? nat_by_port(nf, in.proto, in.sport) : NF_NONE;
     if (slot == NF_NONE) {
         nf_drop(nf, p, NAT_NO_MAPPING);
         return;
@@ -109,7 +107,7 @@ static bool nat_outward(const struct nf *nf, struct nf_packet *p, const struct n
         return false;
     }
     if (look->kind == NAT_K_LATER) {
-        if (!nf_fragments_find(nat->flows.fragments, p, &word)) {
+        if (!nf_fragments_find(&nat->flows, p, &word)) {
             nf_drop(nf, p, NAT_FRAGMENT_UNKNOWN);
             return false;
         }
@@ -140,7 +138,7 @@ static bool nat_inward(const struct nf *nf, struct nf_packet *p, const struct na
         return false;
     }
     if (look->kind == NAT_K_LATER) {
-        if (!nf_fragments_find(nat->flows.fragments, p, &addr)) {
+        if (!nf_fragments_find(&nat->flows, p, &addr)) {
             nf_drop(nf, p, NAT_FRAGMENT_UNKNOWN);
             return false;
         }
@@ -283,16 +281,9 @@ static int nat_check(void *config, struct ft_fault *fault)
 }
 
 static const struct nf_param nat_params[] = {
-    {.name = "inside",
-     .kind = NF_PREFIXES,
-     .offset = offsetof(struct nat_config, inside),
-     .preset = "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16",
-     .help = "sources that are translated"},
-    {.name = "outside",
-     .kind = NF_IPV4,
-     .offset = offsetof(struct nat_config, outside),
-     .own = true,
-     .help = "the address they get"},
+    NF_PARAM(struct nat_config, inside, NF_PREFIXES, "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16",
+             "sources that are translated"),
+    NF_PARAM(struct nat_config, outside, NF_IPV4, NULL, "the address they get", .own = true),
     NF_NUMBER(struct nat_config, ports, NF_RANGE, 1, 65535, "1024-65535",
               "outside ports and ICMP identifiers"),
     NF_MAX_FLOWS_PARAM(struct nat_config, flows, "mappings at most"),
@@ -310,6 +301,7 @@ static const struct nf_module nat_module = {
     .reads = NF_READS_HEADERS,
     .params = nat_params,
     .config_size = sizeof(struct nat_config),
+    .state_size = sizeof(struct nat),
     .check = nat_check,
     .counters = nat_counters,
     .arena = nat_arena,

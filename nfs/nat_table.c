@@ -18,7 +18,7 @@ uint64_t nat_arena(const void *c)
 {
     const struct nat_config *config = c;
     uint64_t ports = nat_ports(config);
-    return sizeof(struct nat) + FT_LINE + nf_flows_bytes(&config->flows, sizeof(struct nat_flow), 0) +
+    return nf_flows_bytes(&config->flows, sizeof(struct nat_flow), 0) +
            NAT_PROTOS * (nf_shared_pool_lane_bytes((uint32_t)ports) + ports * sizeof(uint32_t) + FT_LINE);
 }
 
@@ -28,19 +28,17 @@ uint64_t nat_shared(const void *config, unsigned lanes)
     return NAT_PROTOS * nf_shared_pool_bytes(nat_ports(config));
 }
 
-int nat_make(struct nf *nf, struct ft_fault *fault)
+bool nat_make(struct nf *nf)
 {
     const struct nat_config *config = nf->config;
-    struct nat *nat = nf_make_state(nf, sizeof(*nat), fault);
-    if (!nat)
-        return FT_EFULL;
+    struct nat *nat = nf->state;
     bool whole = nf_flows_make(nf, &nat->flows, &config->flows, sizeof(struct nat_flow), 0);
     for (unsigned i = 0; i < NAT_PROTOS; i++) {
         nat->pool[i] = nf_shared_pool_make(nf, nat_ports(config));
         nat->index[i] = ft_arena_alloc(nf->arena, nat_ports(config) * sizeof(uint32_t));
         whole = whole && nat->pool[i] && nat->index[i];
     }
-    return nf_made(nf, whole, fault);
+    return whole;
 }
 
 uint32_t nat_create(const struct nf *nf, struct nf_packet *p, const struct nat_key *key, uint64_t now)
@@ -125,7 +123,7 @@ static uint32_t nat_named(const struct nf *nf, const char *key)
     memcpy(proto, key, (size_t)(slash - key));
     proto[slash - key] = 0;
     int n = nf_proto_parse(proto);
-    if (n != NF_PROTO_TCP && n != NF_PROTO_UDP && n != NF_PROTO_ICMP)
+    if (n < 0 || !nf_proto_has_ports((uint8_t)n))
         return NF_NONE;
     return nat_by_port(nf, (uint8_t)n, htons((uint16_t)port));
 }

@@ -98,7 +98,7 @@ static inline uint32_t nat_by_port(const struct nf *nf, uint8_t proto, uint16_t 
 
 uint64_t nat_arena(const void *config);
 uint64_t nat_shared(const void *config, unsigned lanes);
-int nat_make(struct nf *nf, struct ft_fault *fault);
+bool nat_make(struct nf *nf);
 
 /* A mapping for a packet from inside, its first packet counted, or the packet dropped and NF_NONE. */
 uint32_t nat_create(const struct nf *nf, struct nf_packet *p, const struct nat_key *key, uint64_t now);

@@ -13,14 +13,6 @@
 
 static const char *const rl_counters[] = {RL_COUNTERS(NF_COUNTER_NAME) NULL};
 
-static bool rl_is_keyed(const struct nf_packet *p)
-{
-    if (!(p->flags & NF_P_IPV4) || !(p->flags & NF_P_L4) || p->flags & (NF_P_LATER | NF_P_ICMP_ERROR))
-        return false;
-    return p->proto == NF_PROTO_TCP || p->proto == NF_PROTO_UDP ||
-           (p->proto == NF_PROTO_ICMP && nf_packet_is_echo(p));
-}
-
 /* A reset or an answer opens nothing. */
 static bool rl_opens(const struct nf_packet *p)
 {
@@ -71,7 +63,7 @@ static void rl_process(struct nf *nf, struct nf_packet *const packets[], uint32_
 
     for (uint32_t i = 0; i < n; i++) {
         const struct nf_packet *p = packets[i];
-        look[i].keyed = nf_map_count(rl->conns.map) + rl->max_connections && rl_is_keyed(p);
+        look[i].keyed = nf_map_count(rl->conns.map) + rl->max_connections && nf_packet_has_ends(p);
         if (!look[i].keyed)
             continue;
         nf_look_up(rl->conns.map, p, &look[i]);
@@ -85,10 +77,8 @@ static void rl_process(struct nf *nf, struct nf_packet *const packets[], uint32_
 static void rl_show_client(struct nf_show *out, const struct nf_map *part, uint32_t slot)
 {
     const struct rl_client *client = nf_map_value(part, slot);
-    uint32_t addr;
-    memcpy(&addr, nf_map_key(part, slot), sizeof(addr));
     nf_row(out);
-    nf_row_ipv4(out, "client", addr);
+    nf_row_ipv4(out, "client", *(const uint32_t *)nf_map_key(part, slot));
     nf_row_u64(out, "packets_left", client->packets.level);
     nf_row_u64(out, "bits_left", client->bits.level);
     nf_row_u64(out, "connections", client->connections);
@@ -145,6 +135,7 @@ static const struct nf_module rl_module = {
     .reads = NF_READS_HEADERS,
     .params = rl_params,
     .config_size = sizeof(struct rl_config),
+    .state_size = sizeof(struct rl),
     .counters = rl_counters,
     .check = rl_check,
     .arena = rl_arena,

@@ -25,8 +25,7 @@ static uint32_t rl_room(const struct rl_config *config)
 uint64_t rl_arena(const void *c)
 {
     const struct rl_config *config = c;
-    return sizeof(struct rl) + FT_LINE +
-           nf_flows_bytes(&config->flows, sizeof(struct nf_flow), rl_room(config));
+    return nf_flows_bytes(&config->flows, sizeof(struct nf_flow), rl_room(config));
 }
 
 uint64_t rl_shared(const void *c, unsigned lanes)
@@ -37,23 +36,21 @@ uint64_t rl_shared(const void *c, unsigned lanes)
                                rl_shards(config));
 }
 
-int rl_make(struct nf *nf, struct ft_fault *fault)
+bool rl_make(struct nf *nf)
 {
     const struct rl_config *config = nf->config;
-    struct rl *rl = nf_make_state(nf, sizeof(*rl), fault);
-    if (!rl)
-        return FT_EFULL;
+    struct rl *rl = nf->state;
     rl->clients = nf_shared_map_make(nf, config->max_clients, sizeof(uint32_t), sizeof(struct rl_client),
                                      rl_shards(config));
     if (!nf_flows_make(nf, &rl->conns, &config->flows, sizeof(struct nf_flow), rl_room(config)) ||
         !rl->clients)
-        return nf_made(nf, false, fault);
+        return false;
     rl->part = nf_map_capacity(nf_shared_map_part(rl->clients, 0));
     rl->timeout = config->timeout;
     rl->packets = (struct nf_rate){config->pps, config->burst_packets};
     rl->bits = (struct nf_rate){config->bps, config->burst_bits};
     rl->max_connections = config->max_connections;
-    return FT_OK;
+    return true;
 }
 
 /* ---- clients, inside the section of a shard ---------------------------------------------------- */

@@ -57,7 +57,7 @@ enum rl_counter { RL_COUNTERS(NF_COUNTER) };
 
 uint64_t rl_arena(const void *config);
 uint64_t rl_shared(const void *config, unsigned lanes);
-int rl_make(struct nf *nf, struct ft_fault *fault);
+bool rl_make(struct nf *nf);
 
 /* Takes the packet off its client's rates, with one more connection when `opens`. RL_PASSED, or the
  * counter of the reason why not, and nothing is taken. */

@@ -74,12 +74,15 @@ static uint64_t over_lanes(const struct nd_running *r, size_t at, enum over over
 
 static json_t *lane_status(const struct ft_lane *l, unsigned index)
 {
-    static const char *const doing[] = {"wait", "replay", "live", "live", "aside", "drain", "fenced"};
+    static const char *const doing[] = {
+        [FT_LANE_WAIT] = "wait",    [FT_LANE_REPLAY] = "replay", [FT_LANE_FRESH] = "live",
+        [FT_LANE_LIVE] = "live",    [FT_LANE_ASIDE] = "aside",   [FT_LANE_DRAIN] = "drain",
+        [FT_LANE_FENCED] = "fenced"};
     enum ft_order order = ft_order_kind(load(l, LANE(report.done)));
     json_t *o = json_object();
 
     add_number(o, "lane", index);
-    add_text(o, "doing", order < 7 ? doing[order] : "start");
+    add_text(o, "doing", order <= FT_LANE_FENCED ? doing[order] : "start");
     for (size_t i = 0; i < sizeof(of_lane) / sizeof(of_lane[0]); i++)
         add_number(o, of_lane[i].name, load(l, of_lane[i].at));
     return o;
@@ -139,7 +142,9 @@ static json_t *fenced_status(const struct nd_running *r, const struct rp_status 
 
 static json_t *resync_status(const struct rp_status *s)
 {
-    static const char *const phase[] = {"none", "cut", "snapshot", "catch-up", "switch", "hold"};
+    static const char *const phase[] = {
+        [FT_RESYNC_NONE] = "none",        [FT_RESYNC_CUT] = "cut",       [FT_RESYNC_SNAPSHOT] = "snapshot",
+        [FT_RESYNC_CATCHUP] = "catch-up", [FT_RESYNC_SWITCH] = "switch", [FT_RESYNC_HOLD] = "hold"};
     json_t *o = json_object();
 
     add_text(o, "phase", phase[s->core.resync]);

@@ -3,7 +3,6 @@
  * What the control socket answers. Runs on the node's main thread; asks lanes through their question, the
  * replicator through its words, and waits a bounded while where the answer is an effect.
  */
-#include "nflib/chain/chain.h"
 #include "node/base/clock.h"
 #include "node/running.h"
 
@@ -140,17 +139,10 @@ static json_t *change(struct nd_running *r, const json_t *request)
 
 /* ---- the pair ---------------------------------------------------------------------------------- */
 
-/* What the standby said of the digest that a lane was asked for. */
-struct verdict {
-    uint64_t asked, burst, expected, got;
-};
-
-/* Of the burst that carries the digest asked for, and of no other. */
-static bool is_told(struct nd_running *r, unsigned lane, struct verdict *v)
+/* The verdict is on the burst that carries the digest asked for, and on no other. */
+static bool is_told(const struct ft_lane *lane, uint64_t asked, const struct rp_verdict *verdict)
 {
-    return atomic_load(&r->shared[lane].report.digest_seen) >= v->asked &&
-           rp_verdict(r->replicator, lane, &v->burst, &v->expected, &v->got) &&
-           v->burst == atomic_load(&r->shared[lane].report.digest_at);
+    return FT_REPORTED(lane, digest_seen) >= asked && verdict->burst == FT_REPORTED(lane, digest_at);
 }
 
 /* The standby that was asked is gone, or a snapshot is in place of the record that carries the digest. */
@@ -164,9 +156,9 @@ static bool asked_in_vain(struct nd_running *r, struct rp_status *s, uint64_t re
 static json_t *verify(struct nd_running *r, const json_t *request)
 {
     struct rp_status s;
-    struct verdict v[FT_LANES_MAX] = {0};
+    const struct rp_verdict *first = &s.verdict[0], *v = first;
     unsigned lanes = r->config->chain.lanes, told = 0;
-    uint64_t end = nd_now() + VERIFY_MS * FT_MS, resyncs;
+    uint64_t asked[FT_LANES_MAX], end = nd_now() + VERIFY_MS * FT_MS, resyncs;
     char here[24], there[24];
     bool equal = true;
 
@@ -175,24 +167,26 @@ static json_t *verify(struct nd_running *r, const json_t *request)
         return fail("busy", "not protected (%s): there is nothing to compare with",
                     ft_state_name(s.core.state));
     for (unsigned l = 0; l < lanes; l++)
-        v[l].asked = atomic_fetch_add(&r->shared[l].orders.digest, 1) + 1;
+        asked[l] = atomic_fetch_add(&r->shared[l].orders.digest, 1) + 1;
     resyncs = s.core.resyncs;
     for (; nd_now() < end && told < lanes && !atomic_load(&r->stop); sleep_a_little()) {
         /* Looked at first: a digest that differs ends the pair. */
         bool in_vain = asked_in_vain(r, &s, resyncs);
 
-        for (; told < lanes && is_told(r, told, &v[told]); told++)
-            equal &= v[told].expected == v[told].got && v[told].expected == v[0].expected;
+        while (told < lanes && is_told(&r->shared[told], asked[told], &s.verdict[told]))
+            told++;
         if (told < lanes && in_vain)
             return fail("busy", "not protected any more: %s", s.core.why);
     }
     if (told < lanes)
         return fail("input/output", "the standby gave no digest within %d s", VERIFY_MS / 1000);
     /* Lanes took one digest of everything, and tell it each. */
-    snprintf(here, sizeof(here), "%016lx", v[0].expected);
-    snprintf(there, sizeof(there), "%016lx", v[0].got);
+    for (; v < first + lanes; v++)
+        equal &= v->expected == v->got && v->expected == first->expected;
+    snprintf(here, sizeof(here), "%016lx", first->expected);
+    snprintf(there, sizeof(there), "%016lx", first->got);
     return json_pack("{s:b,s:{s:s,s:s},s:I}", "equal", equal, "digests", r->config->node[r->self].name, here,
-                     s.core.peer.name, there, "at", (json_int_t)v[0].burst);
+                     s.core.peer.name, there, "at", (json_int_t)first->burst);
 }
 
 /* Waits until this node reigns no more; false when it was aborted, or nothing came of it at all. */

@@ -16,8 +16,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <time.h>
-#include <unistd.h>
 
 #define SERVE_MS 20
 
@@ -92,10 +90,7 @@ static bool is_turned_away(struct nd_running *r)
     rp_status(r->replicator, &s);
     if (!s.core.refused || s.core.state != FT_JOINING)
         return false;
-    bool reigns =
-        s.core.peer.state == FT_SOLO || s.core.peer.state == FT_PROTECTED || s.core.peer.state == FT_DEGRADED;
-
-    if (r->config->node[r->self].role == ND_ROLE_PRIMARY && !reigns)
+    if (r->config->node[r->self].role == ND_ROLE_PRIMARY && !ft_reigns(s.core.peer.state))
         return false;
     fprintf(stderr, "understudy: node %s: %s\n", r->config->node[r->self].name, s.core.why);
     return true;

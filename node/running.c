@@ -234,8 +234,7 @@ int nd_running_open(struct nd_running *r, struct ft_fault *fault)
 
 void nd_running_close(struct nd_running *r)
 {
-    if (r->guardian)
-        nd_guardian_stop(r->guardian);
+    nd_guardian_stop(r->guardian);
     rp_close(r->replicator);
     nd_server_close(r->server);
     if (r->ports.io.ports)
@@ -246,8 +245,7 @@ void nd_running_close(struct nd_running *r)
     for (unsigned l = 0; r->shared && l < r->config->chain.lanes; l++)
         ft_lane_free(&r->shared[l]);
     nd_redis_close(r->redis);
-    if (r->region)
-        ft_region_close(r->region);
+    ft_region_close(r->region);
     free(r->shared);
     free(r->lanes);
     free(r->question.out);

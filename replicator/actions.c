@@ -10,18 +10,9 @@
 #include "replicator/parts.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define STEP_NS    20000u        /* between two looks at lanes that are to quiesce */
 #define QUIESCE_NS 2000000000ull /* a lane that does not reach a burst boundary within this is broken */
-
-static void store_in_lanes(struct rp_replicator *rp, size_t offset, uint64_t value)
-{
-    for (unsigned l = 0; l < rp->lanes; l++)
-        atomic_store_explicit((_Atomic uint64_t *)((char *)rp_lane(rp, l) + offset), value,
-                              memory_order_release);
-}
 
 static void set_gate(struct rp_replicator *rp, const struct ft_action *a)
 {
@@ -35,14 +26,15 @@ static void set_gate(struct rp_replicator *rp, const struct ft_action *a)
         /* Closing writes the lease first, opening writes `stable` first: no output finds both open by
          * accident. */
         if (a->gate != FT_GATE_SOLO)
-            atomic_store_explicit(&lane->orders.lease_until, lease, memory_order_release);
-        atomic_store_explicit(&lane->orders.stable, stable, memory_order_release);
-        atomic_store_explicit(&lane->orders.lease_until, lease, memory_order_release);
+            FT_ORDER(lane, lease_until, lease);
+        FT_ORDER(lane, stable, stable);
+        FT_ORDER(lane, lease_until, lease);
     }
     rp->gate_kind = a->gate;
     if (change) {
         rp->held_told = false;
-        store_in_lanes(rp, offsetof(struct ft_lane, orders.gate), ++rp->gate);
+        rp->gate++;
+        RP_ORDER_ALL(rp, gate, rp->gate);
     }
 }
 
@@ -57,11 +49,10 @@ static void give_order(struct rp_replicator *rp, enum ft_order kind, const uint6
     }
     for (unsigned l = 0; l < rp->lanes; l++) {
         if (kind == FT_LANE_LIVE && vector)
-            atomic_store_explicit(&rp_lane(rp, l)->orders.closed_to, vector[l], memory_order_release);
+            FT_ORDER(rp_lane(rp, l), closed_to, vector[l]);
         if (kind == FT_LANE_FRESH || kind == FT_LANE_LIVE)
-            atomic_store_explicit(&rp_lane(rp, l)->orders.steer, false, memory_order_relaxed);
-        atomic_store_explicit(&rp_lane(rp, l)->orders.order, ft_order_make(kind, rp->order),
-                              memory_order_release);
+            FT_ORDER(rp_lane(rp, l), steer, false);
+        FT_ORDER(rp_lane(rp, l), order, ft_order_make(kind, rp->order));
     }
 }
 
@@ -71,8 +62,7 @@ static bool has_order(struct rp_replicator *rp, enum ft_order kind)
     if (rp->ordered != kind)
         return false;
     for (unsigned l = 0; l < rp->lanes; l++)
-        if (atomic_load_explicit(&rp_lane(rp, l)->report.done, memory_order_acquire) !=
-            ft_order_make(kind, rp->order))
+        if (FT_REPORTED(rp_lane(rp, l), done) != ft_order_make(kind, rp->order))
             return false;
     return true;
 }
@@ -94,8 +84,7 @@ static void stop_sending(struct rp_replicator *rp)
 {
     rp_snapshot_forget(rp);
     rp->sender.on = false;
-    for (unsigned l = 0; l < rp->lanes; l++)
-        atomic_store_explicit(&rp_lane(rp, l)->orders.logging, false, memory_order_release);
+    RP_ORDER_ALL(rp, logging, false);
 }
 
 static void clear_state(struct rp_replicator *rp)
@@ -109,14 +98,14 @@ static void clear_state(struct rp_replicator *rp)
 
         /* What the lane reported of a state that is void. It is quiesced, so the replicator may write its
          * words. */
-        atomic_store_explicit(&lane->report.executed, 0, memory_order_relaxed);
-        atomic_store_explicit(&lane->report.recorded, 0, memory_order_relaxed);
-        atomic_store_explicit(&lane->report.overrun, false, memory_order_relaxed);
+        FT_REPORT(lane, executed, 0);
+        FT_REPORT(lane, recorded, 0);
+        FT_REPORT(lane, overrun, false);
         ft_ring_reset(&lane->replay);
         ft_ring_reset(&lane->checkpoint);
         ft_ring_reset(&lane->log);
-        atomic_store_explicit(&lane->report.diverged, false, memory_order_relaxed);
-        atomic_store_explicit(&lane->orders.steer, false, memory_order_relaxed);
+        FT_REPORT(lane, diverged, false);
+        FT_ORDER(lane, steer, false);
     }
     rp_receiver_reset(rp, NULL);
     if (!rp->audit_off)
@@ -130,8 +119,7 @@ static void remember_view(struct rp_replicator *rp, uint64_t view)
 
     if (rp->config.protect && !FT_PLANTED("view-forgotten") &&
         rp_view_store(rp->config.view_file, view, &fault) != 0)
-        fprintf(stderr, "understudy: %s\n",
-                fault.text); /* taking over without a file beats not taking over */
+        fprintf(stderr, "understudy: %s\n", fault.text); /* a takeover without a file beats none */
     if (rp->config.view)
         rp->config.view(rp->config.arg, view);
 }
@@ -174,13 +162,13 @@ static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
         break;
     case FT_ACT_STEER:
         rp->steered_told = false;
-        for (unsigned l = 0; l < rp->lanes; l++) {
-            atomic_store_explicit(&rp_lane(rp, l)->report.steered, false, memory_order_relaxed);
-            atomic_store_explicit(&rp_lane(rp, l)->orders.steer, a->flag, memory_order_release);
-        }
+        for (unsigned l = 0; l < rp->lanes; l++)
+            FT_REPORT(rp_lane(rp, l), steered, false);
+        RP_ORDER_ALL(rp, steer, a->flag);
         break;
     case FT_ACT_ANNOUNCE:
-        store_in_lanes(rp, offsetof(struct ft_lane, orders.announce), ++rp->announced);
+        rp->announced++;
+        RP_ORDER_ALL(rp, announce, rp->announced);
         break;
     case FT_ACT_STATE:
         rp->shown_at = 0; /* show it at once */
@@ -272,17 +260,15 @@ static void report_port_beats(struct rp_replicator *rp)
         rp->beat_counter = 0;
     }
     for (unsigned l = 0; l < rp->lanes; l++) {
-        const struct ft_lane_report *report = &rp_lane(rp, l)->report;
-        uint64_t beat = atomic_load_explicit(&report->beat_ns, memory_order_acquire), counter;
+        uint64_t beat = FT_REPORTED(rp_lane(rp, l), beat_ns), counter;
 
         tell_lane_of_peer(&rp_lane(rp, l)->orders, &peer);
         if (beat == rp->beat_seen[l])
             continue;
         rp->beat_seen[l] = beat;
-        event.view = atomic_load_explicit(&report->beat_view, memory_order_relaxed);
-        counter = atomic_load_explicit(&report->beat_counter, memory_order_relaxed);
-        if (atomic_load_explicit(&report->beat_from, memory_order_relaxed) != peer.incarnation ||
-            counter <= rp->beat_counter)
+        event.view = FT_REPORTED(rp_lane(rp, l), beat_view);
+        counter = FT_REPORTED(rp_lane(rp, l), beat_counter);
+        if (FT_REPORTED(rp_lane(rp, l), beat_from) != peer.incarnation || counter <= rp->beat_counter)
             continue;
         rp->beat_counter = counter;
         rp_step(rp, &event);
@@ -296,8 +282,8 @@ static bool gather_closed(struct rp_replicator *rp, uint64_t closed[])
     bool all = true;
 
     for (unsigned l = 0; l < rp->lanes; l++) {
-        closed[l] = atomic_load_explicit(&rp_lane(rp, l)->report.executed, memory_order_acquire);
-        all &= atomic_load_explicit(&rp_lane(rp, l)->report.recorded, memory_order_acquire) == closed[l];
+        closed[l] = FT_REPORTED(rp_lane(rp, l), executed);
+        all &= FT_REPORTED(rp_lane(rp, l), recorded) == closed[l];
     }
     return all;
 }
@@ -315,7 +301,7 @@ static void report_overrun(struct rp_replicator *rp)
     bool over = false;
 
     for (unsigned l = 0; l < rp->lanes; l++)
-        over |= atomic_load_explicit(&rp_lane(rp, l)->report.overrun, memory_order_acquire);
+        over |= FT_REPORTED(rp_lane(rp, l), overrun);
     if (!over || !rp->sender.on)
         return;
     rp_step(rp, &event);
@@ -331,9 +317,8 @@ static void primary_reports(struct rp_replicator *rp)
     if (rp_snapshot_cut(rp, event.closed, event.access))
         rp_step(rp, &event);
     for (unsigned l = 0; held && l < rp->lanes; l++) {
-        held = FT_PLANTED("gate-unseen") ||
-               atomic_load_explicit(&rp_lane(rp, l)->report.gate_seen, memory_order_acquire) == rp->gate;
-        event.closed[l] = atomic_load_explicit(&rp_lane(rp, l)->report.hold_from, memory_order_relaxed);
+        held = FT_PLANTED("gate-unseen") || FT_REPORTED(rp_lane(rp, l), gate_seen) == rp->gate;
+        event.closed[l] = FT_REPORTED(rp_lane(rp, l), hold_from);
     }
     if (held) {
         rp->held_told = true;
@@ -357,18 +342,18 @@ static void standby_reports(struct rp_replicator *rp)
 
     for (unsigned l = 0; l < rp->lanes; l++) {
         struct ft_lane *lane = rp_lane(rp, l);
-        uint64_t burst = atomic_load_explicit(&lane->report.digest_burst, memory_order_acquire);
+        uint64_t burst = FT_REPORTED(lane, digest_burst);
 
-        steered &= atomic_load_explicit(&lane->report.steered, memory_order_acquire);
-        diverged |= atomic_load_explicit(&lane->report.diverged, memory_order_acquire);
+        steered &= FT_REPORTED(lane, steered);
+        diverged |= FT_REPORTED(lane, diverged);
         if (burst == rp->digest_told[l] || !rp->core.peer.known)
             continue;
         rp->digest_told[l] = burst;
         ft_core_head(&rp->core, FT_MSG_VERDICT, rp->now, &m);
         m.lane = (uint16_t)l;
         m.burst[0] = burst;
-        m.number = atomic_load_explicit(&lane->report.expected, memory_order_relaxed);
-        m.number2 = atomic_load_explicit(&lane->report.got, memory_order_relaxed);
+        m.number = FT_REPORTED(lane, expected);
+        m.number2 = FT_REPORTED(lane, got);
         rp_link_send(rp->link, &m, rp->lanes, NULL);
     }
     if (steered) {

@@ -402,10 +402,7 @@ size_t rp_link_room(const struct rp_link *link)
 int rp_link_send(struct rp_link *link, const struct ft_message *m, unsigned lanes,
                  struct ft_packer *compressor)
 {
-    int error = !link->stream ? FT_ENOENT : rp_output_add(&link->out, m, lanes, compressor);
-
-    link->stats.frames_out += error == 0;
-    return error;
+    return !link->stream ? FT_ENOENT : rp_output_add(&link->out, m, lanes, compressor);
 }
 
 void rp_link_flush(struct rp_link *link)

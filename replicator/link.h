@@ -31,14 +31,13 @@ enum rp_lost {
 struct rp_link_config {
     const char *local_host, *peer_host; /* numeric IPv4 */
     uint16_t local_port, peer_port;
-    bool listens; /* else connects */
-    uint32_t
-        retry_ms; /* between attempts to connect; one without an answer is given up after eight times that */
+    bool listens;      /* else connects */
+    uint32_t retry_ms; /* between attempts to connect; after eight times that one is given up */
     struct rp_seal_config seal;
 };
 
 struct rp_link_stats {
-    uint64_t bytes_out, bytes_in, frames_out, frames_in, connects;
+    uint64_t bytes_out, bytes_in, frames_in, connects;
     uint64_t refused[16]; /* malformed input by -enum ft_error; FT_EPERM: from an address not the peer's */
 };
 

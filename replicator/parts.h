@@ -111,9 +111,7 @@ struct rp_replicator {
     uint64_t shown_at;
     _Atomic int told;
     _Atomic bool stop;
-    struct {
-        _Atomic uint64_t seq, burst, expected, got;
-    } verdict[FT_LANES_MAX];
+    struct rp_verdict verdict[FT_LANES_MAX];
     char drill_ask[32], drill_got[32];
     _Atomic bool drill_asked, drill_come;
 };
@@ -122,6 +120,11 @@ static inline struct ft_lane *rp_lane(struct rp_replicator *rp, unsigned lane)
 {
     return &rp->config.lanes[lane];
 }
+
+/* The same to every lane. */
+#define RP_ORDER_ALL(rp, field, value)                                                                       \
+    for (unsigned l_ = 0; l_ < (rp)->lanes; l_++)                                                            \
+    FT_ORDER(rp_lane(rp, l_), field, value)
 
 /* replicator.c */
 uint64_t rp_monotonic(void);
@@ -155,13 +158,12 @@ uint64_t rp_lag_packets(const struct rp_replicator *rp);
 int rp_snapshot_init(struct rp_replicator *rp);
 void rp_snapshot_free(struct rp_replicator *rp);
 void rp_snapshot_ask(struct rp_replicator *rp); /* cut, please */
-bool rp_snapshot_cut(struct rp_replicator *rp, uint64_t burst[],
-                     uint64_t access[]);                      /* true once, when all lanes made the cut */
+/* True once, when all lanes made the cut. */
+bool rp_snapshot_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access[]);
 bool rp_snapshot_turn(struct rp_replicator *rp, bool *whole); /* `whole`: every line is on its way, once */
 void rp_snapshot_forget(struct rp_replicator *rp);
 int rp_snapshot_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault);
-/* The run lies in what is handed out of one arena; RP_ANY, or one that `lane`'s delta may carry.
- */
+/* The run lies in what is handed out of one arena: any, or one that `lane`'s delta may carry. */
 #define RP_ANY FT_LANES_MAX
 bool rp_lines_in_use(const struct ft_region *region, const struct ft_line_run *run, unsigned lane);
 

@@ -38,11 +38,11 @@ static void publish_closed(struct rp_replicator *rp)
     for (unsigned l = 0; l < rp->lanes; l++) {
         struct ft_lane *lane = rp_lane(rp, l);
 
-        atomic_store_explicit(&lane->orders.covered, covered[l], memory_order_release);
+        FT_ORDER(lane, covered, covered[l]);
         if (rp->receiver.delta[l].head.burst == covered[l])
-            atomic_store_explicit(&lane->orders.covered_at, rp->receiver.delta[l].at, memory_order_release);
-        atomic_store_explicit(&lane->orders.cut_to, cut, memory_order_release);
-        atomic_store_explicit(&lane->orders.closed_to, rp->receiver.held[l], memory_order_release);
+            FT_ORDER(lane, covered_at, rp->receiver.delta[l].at);
+        FT_ORDER(lane, cut_to, cut);
+        FT_ORDER(lane, closed_to, rp->receiver.held[l]);
     }
 }
 
@@ -53,9 +53,9 @@ static void publish_closed(struct rp_replicator *rp)
 void rp_receiver_publish(struct rp_replicator *rp)
 {
     struct ft_lane *first = rp_lane(rp, 0);
-    uint64_t stop_point = atomic_load_explicit(&first->report.stop_point, memory_order_acquire);
+    uint64_t stop_point = FT_REPORTED(first, stop_point);
 
-    atomic_store_explicit(&first->orders.stop_point_seen, stop_point, memory_order_release);
+    FT_ORDER(first, stop_point_seen, stop_point);
     if (!stop_point)
         publish_closed(rp);
 }
@@ -69,8 +69,8 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
     memcpy(rp->receiver.held, burst, sizeof(rp->receiver.held));
     memset(rp->receiver.delta, 0, sizeof(rp->receiver.delta));
     for (unsigned l = 0; l < rp->lanes; l++) {
-        atomic_store_explicit(&rp_lane(rp, l)->orders.covered_at, 0, memory_order_relaxed);
-        atomic_store_explicit(&rp_lane(rp, l)->orders.snapshot_burst, burst[l], memory_order_relaxed);
+        FT_ORDER(rp_lane(rp, l), covered_at, 0);
+        FT_ORDER(rp_lane(rp, l), snapshot_burst, burst[l]);
     }
     publish_closed(rp);
     /* Lanes are quiesced. What they had published of the state before must satisfy nobody now. */
@@ -100,12 +100,12 @@ static int store_record(struct rp_replicator *rp, const struct ft_record *r, str
     if (r->lane >= rp->lanes)
         return ft_fail(fault, FT_EMALFORMED, "log: a record of lane %u, there are %u", r->lane, rp->lanes);
     if (rp->receiver.delta[r->lane].open && !(rp->receiver.delta[r->lane].head.flags & FT_CHUNK_INCREMENTAL))
-        return ft_fail(fault, FT_EORDER, "log: burst %llu of lane %u between the chunks of a delta",
-                       (unsigned long long)r->burst, r->lane);
+        return ft_fail(fault, FT_EORDER, "log: burst %lu of lane %u between the chunks of a delta", r->burst,
+                       r->lane);
     int error = ft_closed_add(rp->receiver.closed, r);
 
     if (error)
-        return ft_fail(fault, error, "log: burst %llu of lane %u: %s", (unsigned long long)r->burst, r->lane,
+        return ft_fail(fault, error, "log: burst %lu of lane %u: %s", r->burst, r->lane,
                        ft_error_name(error));
     rp->shown.records_stored++;
     return store_entry(rp, r, fault);
@@ -120,18 +120,17 @@ static int check_head(const struct rp_replicator *rp, const struct rp_delta *s, 
     uint32_t number = s->open ? s->head.number + 1 : 0;
 
     if (p->number != number)
-        return ft_fail(fault, FT_EORDER, "delta: chunk %u of cut %llu of lane %u, expected chunk %u",
-                       p->number, (unsigned long long)p->cut, p->lane, number);
+        return ft_fail(fault, FT_EORDER, "delta: chunk %u of cut %lu of lane %u, expected chunk %u",
+                       p->number, p->cut, p->lane, number);
     if (s->open && (p->cut != s->head.cut || p->from != s->head.from || p->burst != s->head.burst ||
                     p->seq != s->head.seq || p->access != s->head.access || p->outputs != s->head.outputs ||
                     (p->flags ^ s->head.flags) & FT_CHUNK_INCREMENTAL))
-        return ft_fail(fault, FT_EMALFORMED, "delta: chunk %u of cut %llu of lane %u is of another delta",
-                       p->number, (unsigned long long)p->cut, p->lane);
+        return ft_fail(fault, FT_EMALFORMED, "delta: chunk %u of cut %lu of lane %u is of another delta",
+                       p->number, p->cut, p->lane);
     int error = s->open ? 0 : ft_closed_fits(rp->receiver.closed, p);
 
-    return error ? ft_fail(fault, error, "delta: cut %llu of lane %u, from burst %llu to %llu: %s",
-                           (unsigned long long)p->cut, p->lane, (unsigned long long)p->from,
-                           (unsigned long long)p->burst, ft_error_name(error))
+    return error ? ft_fail(fault, error, "delta: cut %lu of lane %u, from burst %lu to %lu: %s", p->cut,
+                           p->lane, p->from, p->burst, ft_error_name(error))
                  : 0;
 }
 
@@ -154,11 +153,11 @@ static int check_lines(const struct rp_replicator *rp, const struct ft_chunk *p,
 
     while (ft_run_next(ft_chunk_lines(p), p->lines, &at, rp->snapshot.lines, &run) > 0) {
         if (!rp_lines_in_use(rp->config.region, &run, p->lane))
-            return ft_fail(fault, FT_EMALFORMED, "delta: lines %llu+%u lie outside the arenas of lane %u",
-                           (unsigned long long)run.line, run.count, p->lane);
+            return ft_fail(fault, FT_EMALFORMED, "delta: lines %lu+%u lie outside the arenas of lane %u",
+                           run.line, run.count, p->lane);
         if (rank(rp, run.line) < next->rank)
-            return ft_fail(fault, FT_EMALFORMED, "delta: line %llu of lane %u after line %llu",
-                           (unsigned long long)run.line, p->lane, (unsigned long long)next->line);
+            return ft_fail(fault, FT_EMALFORMED, "delta: line %lu of lane %u after line %lu", run.line,
+                           p->lane, next->line);
         next->line = run.line + run.count - 1;
         next->rank = rank(rp, next->line) + 1;
     }
@@ -173,8 +172,8 @@ static int check_outputs(const struct ft_chunk *p, struct rp_delta *next, struct
         const struct ft_chunk_output *o = (const void *)(ft_chunk_held(p) + at);
 
         if (o->number <= next->output || o->burst < next->burst)
-            return ft_fail(fault, FT_EMALFORMED, "delta: output %llu of burst %llu of lane %u out of order",
-                           (unsigned long long)o->number, (unsigned long long)o->burst, p->lane);
+            return ft_fail(fault, FT_EMALFORMED, "delta: output %lu of burst %lu of lane %u out of order",
+                           o->number, o->burst, p->lane);
         next->output = o->number;
         next->burst = o->burst;
         at += (uint32_t)(sizeof(*o) + FT_ALIGN8(o->have));
@@ -192,8 +191,7 @@ static int store_chunk(struct rp_replicator *rp, const struct ft_chunk *p, struc
     delta = &rp->receiver.delta[p->lane];
     if (delta->open)
         next = *delta;
-    else if (p->flags & FT_CHUNK_INCREMENTAL) /* its chunks lie in the checkpoint ring: in the replay ring are
-                                                 records alone */
+    else if (p->flags & FT_CHUNK_INCREMENTAL) /* its chunks do not lie in the replay ring */
         next.at = atomic_load_explicit(&rp_lane(rp, p->lane)->replay.head, memory_order_relaxed);
     if ((error = check_head(rp, delta, p, fault)) || (error = check_lines(rp, p, &next, fault)) ||
         (error = check_outputs(p, &next, fault)) || (error = store_entry(rp, (const void *)p, fault)))
@@ -203,9 +201,9 @@ static int store_chunk(struct rp_replicator *rp, const struct ft_chunk *p, struc
     next.head = *p;
     *delta = next;
     error = next.open ? 0 : ft_closed_add_delta(rp->receiver.closed, p);
-    return error ? ft_fail(fault, error, "delta: cut %llu of lane %u: %s", (unsigned long long)p->cut,
-                           p->lane, ft_error_name(error))
-                 : 0;
+    return error
+               ? ft_fail(fault, error, "delta: cut %lu of lane %u: %s", p->cut, p->lane, ft_error_name(error))
+               : 0;
 }
 
 /* ---- messages ---------------------------------------------------------------------------------- */

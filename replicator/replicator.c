@@ -41,20 +41,11 @@ void rp_sleep(uint64_t ns)
 
 /* ---- what comes from the peer -------------------------------------------------------------------- */
 
-static void store_verdict(struct rp_replicator *rp, const struct ft_message *m)
-{
-    atomic_fetch_add(&rp->verdict[m->lane].seq, 1); /* odd: being written */
-    atomic_store(&rp->verdict[m->lane].burst, m->burst[0]);
-    atomic_store(&rp->verdict[m->lane].expected, m->number);
-    atomic_store(&rp->verdict[m->lane].got, m->number2);
-    atomic_fetch_add(&rp->verdict[m->lane].seq, 1);
-}
-
 static void take_message(struct rp_replicator *rp, const struct ft_message *m)
 {
     struct ft_event event = {.kind = FT_EV_MESSAGE, .now = rp->now, .message = m};
     struct ft_fault fault;
-    uint64_t snapshots = rp->core.snapshots, malformed = rp->core.malformed.count;
+    uint64_t snapshots = rp->core.snapshots;
     bool stream = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA;
     int error = 0;
 
@@ -69,11 +60,11 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
     rp_step(rp, &event);
     if (rp->core.snapshots != snapshots)
         rp_receiver_reset(rp, m);
-    if (rp->core.malformed.count != malformed || !rp->core.peer.known)
+    if (rp->actions.malformed || !rp->core.peer.known)
         return;
     if (m->type == FT_MSG_VERDICT && ft_core_primary(&rp->core) && m->view == rp->core.view &&
         m->lane < rp->lanes)
-        store_verdict(rp, m);
+        rp->verdict[m->lane] = (struct rp_verdict){m->burst[0], m->number, m->number2};
     if (m->type == FT_MSG_DRILL && !atomic_load(&rp->drill_come)) {
         snprintf(rp->drill_got, sizeof(rp->drill_got), "%.31s", m->text);
         atomic_store(&rp->drill_come, true);
@@ -219,6 +210,7 @@ static void update_status(struct rp_replicator *rp)
     rp->shown.compressing = rp->schedule.compressing.yes;
     rp->shown.refused = rp->core.malformed.count;
     memcpy(rp->shown.last_refused, rp->core.malformed.text, sizeof(rp->shown.last_refused));
+    memcpy(rp->shown.verdict, rp->verdict, sizeof(rp->verdict));
     rp->shown.snapshot_left = rp->snapshot.reading ? rp->snapshot.left : 0;
     atomic_fetch_add_explicit(&rp->shown_seq, 1, memory_order_release);
 }
@@ -388,20 +380,5 @@ bool rp_drilled(struct rp_replicator *rp, char *kind, size_t cap)
         return false;
     snprintf(kind, cap, "%s", rp->drill_got);
     atomic_store(&rp->drill_come, false);
-    return true;
-}
-
-bool rp_verdict(struct rp_replicator *rp, unsigned lane, uint64_t *burst, uint64_t *expected, uint64_t *got)
-{
-    uint64_t before;
-
-    /* Whole, or the digests of one burst would be told as another's. */
-    do {
-        if ((before = atomic_load(&rp->verdict[lane].seq)) == 0)
-            return false;
-        *burst = atomic_load(&rp->verdict[lane].burst);
-        *expected = atomic_load(&rp->verdict[lane].expected);
-        *got = atomic_load(&rp->verdict[lane].got);
-    } while (before & 1 || before != atomic_load(&rp->verdict[lane].seq));
     return true;
 }

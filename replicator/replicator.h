@@ -39,13 +39,18 @@ struct rp_config {
     void *arg;
 };
 
+/* The standby's last on a lane's digest: the burst, 0 for none since start, and both digests. */
+struct rp_verdict {
+    uint64_t burst, expected, got;
+};
+
 /* What status shows; a copy, taken whole. Times are monotonic ns. */
 struct rp_status {
     struct ft_core core; /* state, peer, vectors, takeover, resync */
     bool link_up;
     struct rp_link_stats link;
     uint64_t log_bytes_wire, snapshot_bytes, records_sent, records_stored;
-    uint64_t delta_bytes_raw, delta_bytes_wire, chunks_sent, chunks_stored;
+    uint64_t delta_bytes_wire, chunks_sent, chunks_stored;
     uint64_t overruns;      /* snapshots begun because a delta would have been too large */
     uint64_t credit_waits;  /* batches that waited for the standby's credit */
     uint64_t compressed;    /* times that messages began to be compressed */
@@ -54,6 +59,7 @@ struct rp_status {
     uint64_t snapshot_left; /* lines not sent yet */
     uint64_t refused;       /* malformed input, all kinds */
     char last_refused[FT_REASON_MAX];
+    struct rp_verdict verdict[FT_LANES_MAX];
 };
 
 struct rp_replicator;
@@ -80,9 +86,6 @@ void rp_tell(struct rp_replicator *rp, enum ft_told what);
 void rp_drill(struct rp_replicator *rp, const char *kind);
 /* True once when the peer asked us to: its word in kind[0..cap). */
 bool rp_drilled(struct rp_replicator *rp, char *kind, size_t cap);
-/* The last verdict of the standby on a lane's digest, in the view that is: burst, both digests. False: none
- * since start. */
-bool rp_verdict(struct rp_replicator *rp, unsigned lane, uint64_t *burst, uint64_t *expected, uint64_t *got);
 
 /* ---- view file: one line "understudy view N"; replaced as a whole ---- */
 int rp_view_load(const char *path, uint64_t *view, struct ft_fault *fault); /* a missing file is view 0 */

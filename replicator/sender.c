@@ -48,8 +48,8 @@ void rp_sender_begin(struct rp_replicator *rp)
     struct rp_sender *s = &rp->sender;
 
     for (unsigned l = 0; l < rp->lanes; l++) {
-        s->from[l] = atomic_load_explicit(&rp_lane(rp, l)->report.cut_burst, memory_order_relaxed);
-        s->start[l] = atomic_load_explicit(&rp_lane(rp, l)->report.cut_at, memory_order_relaxed);
+        s->from[l] = FT_REPORTED(rp_lane(rp, l), cut_burst);
+        s->start[l] = FT_REPORTED(rp_lane(rp, l), cut_at);
         s->sent[l] = s->seq[l] = s->burst[l] = 0;
         memset(s->seq_of[l], 0, sizeof(s->seq_of[l]));
         s->drain[l] = (struct rp_replay_rate){.at = rp->now};
@@ -80,7 +80,6 @@ static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
         burst = ft_chunk_of(r)->burst;
         seq = ft_chunk_of(r)->seq;
         rp->shown.chunks_sent++;
-        rp->shown.delta_bytes_raw += r->size;
     } else {
         rp->shown.records_sent++;
     }
@@ -94,10 +93,9 @@ static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
 
 /* What one turn sends: entries of one kind. */
 struct batch {
-    uint32_t len, most; /* bytes of bulk */
-    bool any;
-    enum ft_entry_kind kind;
-    bool other; /* something of the other kind was next */
+    uint32_t len, most;      /* bytes of bulk */
+    enum ft_entry_kind kind; /* once there are any */
+    bool other;              /* something of the other kind was next */
 };
 
 /* Encodes what one lane's ring holds, up to where the kind changes. */
@@ -112,7 +110,7 @@ static void gather_lane(struct rp_replicator *rp, unsigned l, struct batch *b)
 
         if (!is_wanted(rp, l, r))
             continue;
-        if (b->any && b->kind != ft_entry_kind(r)) {
+        if (b->len && b->kind != ft_entry_kind(r)) {
             b->other = true;
             return;
         }
@@ -129,7 +127,6 @@ static void gather_lane(struct rp_replicator *rp, unsigned l, struct batch *b)
 
         FT_CHECK(n > 0, "lane %u's %s cannot be encoded: %s", l, chunk ? "chunk" : "record",
                  ft_error_name((int)n));
-        b->any = true;
         b->kind = ft_entry_kind(r);
         b->len += (uint32_t)n;
         note_sent(rp, r);
@@ -244,7 +241,6 @@ bool rp_sender_turn(struct rp_replicator *rp)
 {
     size_t room = rp_link_room(rp->link);
     struct batch b = {.most = room < RP_BATCH ? (uint32_t)room : RP_BATCH};
-
     bool left = rp->sender.more;
 
     publish_lag(rp);
@@ -265,9 +261,9 @@ bool rp_sender_turn(struct rp_replicator *rp)
             gather_lane(rp, l, &b);
     }
     rp->sender.more = b.len >= b.most || b.other;
-    if (b.any)
+    if (b.len)
         send_batch(rp, &b);
     for (unsigned l = 0; l < rp->lanes; l++)
         ft_ring_consume(&rp_lane(rp, l)->log);
-    return b.any;
+    return b.len > 0;
 }

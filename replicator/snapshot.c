@@ -7,7 +7,6 @@
  * Capacity: the copy has the region's size, so an edit never waits for this end. What limits the rate is
  * the budget given to the lanes and the link's room.
  */
-#include "ftcore/region/audit.h"
 #include "ftcore/base/plant.h"
 #include "replicator/parts.h"
 
@@ -17,8 +16,6 @@
 #ifndef RUN_MAX
 #define RUN_MAX 2048u /* lines in a run: 128 KiB */
 #endif
-
-static const uint8_t zero_line[FT_LINE];
 
 int rp_snapshot_init(struct rp_replicator *rp)
 {
@@ -42,10 +39,8 @@ void rp_snapshot_ask(struct rp_replicator *rp)
     rp->snapshot.cutting = true;
     rp->snapshot.reading = false;
     rp->snapshot.cut++;
-    for (unsigned l = 0; l < rp->lanes; l++)
-        atomic_store_explicit(&rp_lane(rp, l)->orders.copy_granted, 0, memory_order_relaxed);
-    for (unsigned l = 0; l < rp->lanes; l++)
-        atomic_store_explicit(&rp_lane(rp, l)->orders.cut, rp->snapshot.cut, memory_order_release);
+    RP_ORDER_ALL(rp, copy_granted, 0);
+    RP_ORDER_ALL(rp, cut, rp->snapshot.cut);
 }
 
 bool rp_snapshot_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access[])
@@ -56,7 +51,7 @@ bool rp_snapshot_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access
     if (!b->cutting)
         return false;
     for (unsigned l = 0; l < rp->lanes; l++)
-        if (atomic_load_explicit(&rp_lane(rp, l)->report.cut_seen, memory_order_acquire) != b->cut)
+        if (FT_REPORTED(rp_lane(rp, l), cut_seen) != b->cut)
             return false;
     ft_lines_clear(&b->unsent);
     b->left = b->at = 0;
@@ -67,8 +62,8 @@ bool rp_snapshot_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access
         b->left += lines;
     }
     for (unsigned l = 0; l < rp->lanes; l++) {
-        burst[l] = atomic_load_explicit(&rp_lane(rp, l)->report.cut_burst, memory_order_relaxed);
-        access[l] = atomic_load_explicit(&rp_lane(rp, l)->report.cut_access, memory_order_relaxed);
+        burst[l] = FT_REPORTED(rp_lane(rp, l), cut_burst);
+        access[l] = FT_REPORTED(rp_lane(rp, l), cut_access);
     }
     rp_sender_begin(rp);
     b->cutting = false;
@@ -83,8 +78,7 @@ static void grant_copying(struct rp_replicator *rp)
     struct rp_snapshot *b = &rp->snapshot;
     uint64_t us = (rp->now - b->began) / 1000, lines = us * rp->config.resync_mbps / FT_LINE;
 
-    for (unsigned l = 0; l < rp->lanes; l++)
-        atomic_store_explicit(&rp_lane(rp, l)->orders.copy_granted, lines / rp->lanes, memory_order_relaxed);
+    RP_ORDER_ALL(rp, copy_granted, lines / rp->lanes);
 }
 
 /* How many lines of the run are copied, from its start. */
@@ -101,22 +95,14 @@ static uint64_t count_copied(struct rp_replicator *rp, struct ft_run run)
 static uint64_t append_runs(struct rp_replicator *rp, uint64_t line, uint64_t count, uint32_t *len,
                             uint32_t most)
 {
-    const uint8_t *copy = rp->config.region->snapshot_copy;
     uint64_t done = 0;
 
     while (done < count) {
-        const uint8_t *at = copy + ((line + done) << FT_LINE_SHIFT);
-        bool zero = memcmp(at, zero_line, FT_LINE) == 0;
-        uint64_t n = 1;
-
-        while (done + n < count && (memcmp(at + n * FT_LINE, zero_line, FT_LINE) == 0) == zero)
-            n++;
-        struct ft_line_run run = {
-            .line = line + done, .count = (uint32_t)n, .zero = zero, .bytes = zero ? NULL : at};
+        struct ft_line_run run = ft_run_at(rp->config.region->snapshot_copy, line + done, count - done);
 
         if (!ft_run_append(rp->snapshot.bulk, len, most, &run))
             break;
-        done += n;
+        done += run.count;
     }
     return done;
 }
@@ -129,8 +115,7 @@ static uint32_t gather(struct rp_replicator *rp, uint32_t most)
     while (b->left) {
         struct ft_run run = ft_lines_find(&b->unsent, b->at, b->lines, RUN_MAX);
 
-        FT_CHECK(run.count, "%llu lines are unsent, and none from line %llu on", (unsigned long long)b->left,
-                 (unsigned long long)b->at);
+        FT_CHECK(run.count, "%lu lines are unsent, and none from line %lu on", b->left, b->at);
         uint64_t n = count_copied(rp, run);
 
         if (n == 0) { /* lanes copy in order: what comes behind is not there yet either, but for edits */
@@ -157,9 +142,7 @@ bool rp_snapshot_turn(struct rp_replicator *rp, bool *whole)
     uint32_t len;
 
     *whole = false;
-    if (!b->reading)
-        return false;
-    if (room < RP_BATCH + RUN_MAX * FT_LINE)
+    if (!b->reading || room < RP_BATCH + RUN_MAX * FT_LINE)
         return false;
     grant_copying(rp);
     len = gather(rp, RP_BATCH + RUN_MAX * FT_LINE);
@@ -186,8 +169,7 @@ void rp_snapshot_forget(struct rp_replicator *rp)
     if (!b->reading && !b->cutting)
         return;
     b->reading = b->cutting = false;
-    for (unsigned l = 0; l < rp->lanes; l++)
-        atomic_store_explicit(&rp_lane(rp, l)->orders.snapshot_release, b->cut, memory_order_release);
+    RP_ORDER_ALL(rp, snapshot_release, b->cut);
 }
 
 /* ---- standby ----------------------------------------------------------------------------------- */
@@ -218,8 +200,8 @@ int rp_snapshot_take(struct rp_replicator *rp, const struct ft_message *m, struc
 
     while ((error = ft_run_next(m->bulk, m->bulk_len, &at, rp->snapshot.lines, &run)) > 0)
         if (!rp_lines_in_use(region, &run, RP_ANY))
-            return ft_fail(fault, FT_EMALFORMED, "snapshot: lines %llu+%u lie outside every arena",
-                           (unsigned long long)run.line, run.count);
+            return ft_fail(fault, FT_EMALFORMED, "snapshot: lines %lu+%u lie outside every arena", run.line,
+                           run.count);
     if (error)
         return ft_fail(fault, error, "snapshot: a run is cut short, or lies outside the region");
     at = 0;

@@ -3,21 +3,18 @@
  * view. */
 #include "replicator/replicator.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#define LINE        "understudy view %lu\n"
 #define RP_VIEW_MAX (1ull << 62) /* one view a nanosecond for a century; beyond, it is damage */
 
 int rp_view_load(const char *path, uint64_t *view, struct ft_fault *fault)
 {
-    static const char head[] = "understudy view ";
-    char text[64], *end;
+    char text[64], same[64];
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe put there must not hold us up */
     ssize_t n;
 
@@ -35,12 +32,9 @@ int rp_view_load(const char *path, uint64_t *view, struct ft_fault *fault)
             "line of the peer's file into it",
             path);
     text[n > 0 ? n : 0] = '\0';
-    if (strncmp(text, head, sizeof(head) - 1) == 0 && isdigit((unsigned char)text[sizeof(head) - 1])) {
-        errno = 0;
-        *view = strtoull(text + sizeof(head) - 1, &end, 10);
-        if (errno == 0 && *view <= RP_VIEW_MAX && *end == '\n' && end + 1 == text + n)
-            return 0;
-    }
+    if (sscanf(text, LINE, view) == 1 && *view <= RP_VIEW_MAX &&
+        snprintf(same, sizeof(same), LINE, *view) == n && strcmp(text, same) == 0)
+        return 0;
     *view = 0;
     return ft_fail(fault, FT_EMALFORMED,
                    "%s:1: expected 'understudy view N'; remove it only if its peer holds the state", path);
@@ -49,7 +43,7 @@ int rp_view_load(const char *path, uint64_t *view, struct ft_fault *fault)
 int rp_view_store(const char *path, uint64_t view, struct ft_fault *fault)
 {
     char text[64], temporary[300];
-    int n = snprintf(text, sizeof(text), "understudy view %" PRIu64 "\n", view), fd;
+    int n = snprintf(text, sizeof(text), LINE, view), fd;
 
     if (snprintf(temporary, sizeof(temporary), "%s.new", path) >= (int)sizeof(temporary))
         return ft_fail(fault, FT_EINVAL, "%.100s…: the path is too long", path);

@@ -42,22 +42,19 @@ static uint64_t arena(const void *c)
 {
     const struct config *config = c;
 
-    return sizeof(struct limiter) + FT_LINE +
-           nf_map_bytes(config->max_sources, sizeof(uint32_t), sizeof(struct source)) +
+    return nf_map_bytes(config->max_sources, sizeof(uint32_t), sizeof(struct source)) +
            nf_wheel_bytes(config->max_sources);
 }
 
-static int make(struct nf *nf, struct ft_fault *fault)
+static bool make(struct nf *nf)
 {
     const struct config *config = nf->config;
-    struct limiter *l = nf_make_state(nf, sizeof(*l), fault);
+    struct limiter *l = nf->state;
 
-    if (!l)
-        return FT_EFULL;
     l->sources = nf_map_make(nf, config->max_sources, sizeof(uint32_t), sizeof(struct source));
     l->windows = nf_wheel_make(nf, config->max_sources, TICK);
     l->packets = config->packets;
-    return nf_made(nf, l->sources && l->windows, fault);
+    return l->sources && l->windows;
 }
 
 static const struct source *source_at(const struct limiter *l, uint32_t slot)
@@ -172,6 +169,7 @@ static const struct nf_module limiter = {
     .reads = NF_READS_HEADERS,
     .params = params,
     .config_size = sizeof(struct config),
+    .state_size = sizeof(struct limiter),
     .counters = counters,
     .arena = arena,
     .make = make,

@@ -14,9 +14,8 @@
 
 struct ft_closed;
 
-/* `pending` bounds bursts and deltas held per lane but not yet closed; adding more fails with FT_EFULL. NULL:
- * no memory.
- */
+/* `pending` bounds bursts and deltas held per lane and not yet closed; adding more fails with FT_EFULL. NULL:
+ * no memory. */
 struct ft_closed *ft_closed_new(unsigned lanes, uint32_t pending);
 void ft_closed_free(struct ft_closed *set);
 

@@ -141,8 +141,7 @@ void ft_core_init(struct ft_core *core, const struct ft_core_config *config, uin
     actions->count = 0;
     core->config = *config;
     core->view = config->view;
-    core->now = core->started = core->awake = core->alone = now;
-    core->beat_due = now;
+    core->now = core->started = core->awake = core->alone = core->beat_due = now;
     ft_become(core, actions, FT_JOINING, "started");
     ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
     check_invariants(core);
@@ -210,6 +209,7 @@ static void give_up_connection(struct ft_core *core, const char *text, struct ft
 
 static void handle_malformed(struct ft_core *core, const char *text, struct ft_actions *actions)
 {
+    actions->malformed = true;
     core->malformed.count++;
     snprintf(core->malformed.text, sizeof(core->malformed.text), "%s", text);
     give_up_connection(core, text, actions);
@@ -337,6 +337,7 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
 {
     FT_CHECK(event->now >= core->now, "time goes back from %lu to %lu", core->now, event->now);
     actions->count = 0;
+    actions->malformed = false;
     /* We slept (SIGSTOP, a paused machine). What we have not heard meanwhile says nothing about the peer. */
     if (event->now - core->now > ft_ms(core->config.lease_ms) && !FT_PLANTED("never-slept"))
         core->awake = event->now;

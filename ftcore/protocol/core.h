@@ -111,6 +111,7 @@ struct ft_action {
 #define FT_ACTIONS_MAX 24u
 struct ft_actions {
     uint32_t count;
+    bool malformed; /* the event was refused, and counts as malformed */
     struct ft_action list[FT_ACTIONS_MAX];
 };
 

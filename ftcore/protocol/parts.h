@@ -37,15 +37,15 @@ static inline void ft_peer_gone(struct ft_core *core)
 void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_join_prove(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_join_consider(struct ft_core *core, struct ft_actions *actions); /* JOINING: is it on us to reign? */
-void ft_join_again(struct ft_core *core, struct ft_actions *actions,
-                   const char *why); /* drop state and rights */
+/* Drops state and rights. */
+void ft_join_again(struct ft_core *core, struct ft_actions *actions, const char *why);
 void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actions);
-void ft_join_reign(struct ft_core *core, struct ft_actions *actions,
-                   const char *why); /* with an empty state */
+/* With an empty state. */
+void ft_join_reign(struct ft_core *core, struct ft_actions *actions, const char *why);
 
 /* protocol/primary.c */
-void ft_primary_alone(struct ft_core *core, struct ft_actions *actions,
-                      const char *why); /* SOLO, or hold if strict */
+/* SOLO, or holds if strict. */
+void ft_primary_alone(struct ft_core *core, struct ft_actions *actions, const char *why);
 void ft_primary_lost(struct ft_core *core, const char *why, bool certain, struct ft_actions *actions);
 void ft_primary_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_primary_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
@@ -68,7 +68,6 @@ uint64_t ft_ack_lease(const struct ft_core *core);                   /* end of t
 /* protocol/resync.c */
 void ft_resync_consider(struct ft_core *core, struct ft_actions *actions);
 void ft_resync_end(struct ft_core *core, struct ft_actions *actions, const char *outcome);
-void ft_resync_cut_off(struct ft_core *core, struct ft_actions *actions, const char *why);
 void ft_resync_asked(struct ft_core *core, const char *why, struct ft_actions *actions);
 void ft_resync_caught_up(struct ft_core *core, struct ft_actions *actions);
 void ft_resync_ready(struct ft_core *core);

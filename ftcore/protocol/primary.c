@@ -3,9 +3,8 @@
  * Being primary: the gate and its lease, and what the loss of a standby means.
  *
  * The gate is in one of three positions. SOLO: everything leaves; announced, never with strict. Guarded:
- * outputs of bursts up to the closed set acknowledged last leave while the lease runs. Shut: nothing leaves.
- * The lease runs from the time at which this node *sent* the newest message that a READY standby has
- * answered, so it ends here before the standby, counting from its answer, may think this node dead.
+ * outputs of bursts up to the closed set acknowledged last leave while the lease runs (ack.c). Shut: nothing
+ * leaves.
  */
 #include "ftcore/protocol/parts.h"
 #include "ftcore/base/plant.h"

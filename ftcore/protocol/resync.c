@@ -12,9 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CATCHUP_BURSTS                                                                                       \
-    64u /* a lane of the standby that is no further behind is close: it replays these in far less than a     \
-           lease */
+/* A lane of the standby that is no further behind is close: it replays these in far less than a lease. */
+#define CATCHUP_BURSTS  64u
 #define RESYNC_PAUSE_MS 200u
 
 void ft_resync_end(struct ft_core *core, struct ft_actions *actions, const char *outcome)
@@ -45,7 +44,7 @@ void ft_resync_consider(struct ft_core *core, struct ft_actions *actions)
 }
 
 /* Guarded, and from now on without a lease: the standby is to forget what it holds. */
-void ft_resync_cut_off(struct ft_core *core, struct ft_actions *actions, const char *why)
+static void cut_off(struct ft_core *core, struct ft_actions *actions, const char *why)
 {
     core->cut_off = true;
     core->ready_echo = 0;
@@ -68,7 +67,7 @@ void ft_resync_asked(struct ft_core *core, const char *why, struct ft_actions *a
         ft_act(actions, FT_ACT_NO_SNAPSHOT);
     core->resync_again = 0;
     if (core->guarded && told_holding)
-        ft_resync_cut_off(core, actions, why);
+        cut_off(core, actions, why);
     else if (core->guarded)
         ft_primary_alone(core, actions, why);
 }
@@ -122,7 +121,7 @@ void ft_resync_event(struct ft_core *core, const struct ft_event *event, struct 
         memset(core->peer_taken, 0, sizeof(core->peer_taken));
         /* Told to forget, it protects nothing more: what is left of a lease ends here. */
         if (core->guarded)
-            ft_resync_cut_off(core, actions, "the standby gets a new snapshot");
+            cut_off(core, actions, "the standby gets a new snapshot");
         m = ft_say(core, actions, FT_MSG_SNAPSHOT_BEGIN);
         memcpy(m->burst, event->closed, sizeof(event->closed));
         memcpy(m->access, event->access, sizeof(event->access));
@@ -145,7 +144,7 @@ static void give_up(struct ft_core *core, struct ft_actions *actions, const char
     ft_resync_end(core, actions, outcome);
     if (core->guarded && told_holding) {
         core->resync_again = core->now;
-        ft_resync_cut_off(core, actions, outcome);
+        cut_off(core, actions, outcome);
     } else if (core->guarded) {
         ft_primary_alone(core, actions, "the resync failed");
     }

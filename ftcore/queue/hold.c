@@ -57,7 +57,6 @@ uint32_t ft_hold_ready(const struct ft_hold *hold, uint64_t stable, uint32_t max
 
 const struct ft_held *ft_hold_at(const struct ft_hold *hold, uint64_t index)
 {
-    FT_CHECK(index >= hold->out && index < hold->in, "output %llu of %llu … %llu", (unsigned long long)index,
-             (unsigned long long)hold->out, (unsigned long long)hold->in);
+    FT_CHECK(index >= hold->out && index < hold->in, "output %lu of %lu … %lu", index, hold->out, hold->in);
     return ft_hold_slot(hold, index);
 }

@@ -57,8 +57,7 @@ static inline void ft_hold_expect(const struct ft_hold *hold, uint64_t burst, ui
              hold->capacity, ft_hold_room(hold), most);
     /* Only against what is still held: an emptied queue may begin again with the numbers of a new view. */
     FT_CHECK(ft_hold_count(hold) == 0 || ft_hold_slot(hold, hold->in - 1)->burst <= burst,
-             "an output of burst %llu after one of burst %llu", (unsigned long long)burst,
-             (unsigned long long)ft_hold_slot(hold, hold->in - 1)->burst);
+             "an output of burst %lu after one of burst %lu", burst, ft_hold_slot(hold, hold->in - 1)->burst);
 }
 
 #define FT_HOLD_AHEAD 64u /* outputs: the cache gets a later one's slot meanwhile */

@@ -110,12 +110,12 @@ struct ft_lane_counters {
     _Atomic uint64_t received, dropped, emitted, held, tx_refused, ring_full, hold_full, no_buffer;
     _Atomic uint64_t lag_full; /* turns without a burst: the standby lags as far as it may */
     _Atomic uint64_t replayed_packets, tail_emitted, tail_suppressed, fenced_dropped;
-    _Atomic uint64_t claims;        /* frames from the chain's own MAC: the other node claims the addresses */
+    _Atomic uint64_t claims;       /* frames from the chain's own MAC: the other node claims the addresses */
     _Atomic uint64_t beats_refused; /* heartbeats that are not the peer's, or too many to be looked at */
-    _Atomic uint64_t waiting_full;  /* frames dropped because no more can wait (struct nd_waiting) */
-    _Atomic uint64_t lease_held;    /* times a stable output had to wait for the lease */
-    _Atomic uint64_t bursts, empty_bursts, log_bytes;
-    _Atomic uint64_t cuts, delta_bytes;                /* live: deltas begun; their bytes in memory */
+    _Atomic uint64_t waiting_full; /* frames dropped because no more can wait (struct nd_waiting) */
+    _Atomic uint64_t lease_held;   /* times a stable output had to wait for the lease */
+    _Atomic uint64_t bursts, empty_bursts;
+    _Atomic uint64_t cuts;                             /* live: deltas begun */
     _Atomic uint64_t deltas_applied;                   /* standby */
     _Atomic uint64_t divergences;                      /* times replay did not reproduce the recording */
     _Atomic uint64_t replay_done_ns, first_release_ns; /* monotonic; of the last takeover */
@@ -133,12 +133,14 @@ struct ft_lane {
     struct ft_lane_counters count;
 };
 
-/* For the lane: an order, as it is now; what it reported; reporting, so that whoever reads it sees all that
- * the lane did before. */
-#define FT_ORDERED(lane, field)  atomic_load_explicit(&(lane)->orders.field, memory_order_acquire)
-#define FT_REPORTED(lane, field) atomic_load_explicit(&(lane)->report.field, memory_order_relaxed)
+/* For the lane: an order, as it is now, and reporting. For the replicator: a report, as it is now, and
+ * ordering. Whoever reads a word sees all that its writer did before. */
+#define FT_ORDERED(lane, field) atomic_load_explicit(&(lane)->orders.field, memory_order_acquire)
 #define FT_REPORT(lane, field, value)                                                                        \
     atomic_store_explicit(&(lane)->report.field, (value), memory_order_release)
+#define FT_REPORTED(lane, field) atomic_load_explicit(&(lane)->report.field, memory_order_acquire)
+#define FT_ORDER(lane, field, value)                                                                         \
+    atomic_store_explicit(&(lane)->orders.field, (value), memory_order_release)
 
 /* Counters: sets one, adds to one. */
 #define FT_NOTE(lane, field, value) atomic_store_explicit(&(lane)->count.field, (value), memory_order_relaxed)

@@ -87,7 +87,7 @@ void ft_ring_publish(struct ft_ring *ring, uint64_t size)
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
 
     FT_CHECK(size <= ring->capacity && FT_ALIGN8(size) <= ring->capacity - (head - ring->tail_seen),
-             "%llu bytes published that were not reserved", (unsigned long long)size);
+             "%lu bytes published that were not reserved", size);
     atomic_store_explicit(&ring->head, head + FT_ALIGN8(size), memory_order_release);
 }
 
@@ -101,8 +101,7 @@ const void *ft_ring_peek(struct ft_ring *ring, uint64_t *size)
 void ft_ring_advance(struct ft_ring *ring, uint64_t size)
 {
     FT_CHECK(size <= ring->capacity && FT_ALIGN8(size) <= ring->head_seen - ring->read,
-             "advance by %llu bytes, %llu seen", (unsigned long long)size,
-             (unsigned long long)(ring->head_seen - ring->read));
+             "advance by %lu bytes, %lu seen", size, (ring->head_seen - ring->read));
     ring->read += FT_ALIGN8(size);
 }
 

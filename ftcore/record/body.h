@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the bodies of log records and chunks of deltas are made of: varints, with seven bits in a byte, the
- * low ones first, and the top bit set in all bytes but the last; and plain bytes; and where encoders of
- * these and of messages write. Private to them and their decoders. Nothing is read beyond `end`.
+ * low ones first, and the top bit set in all bytes but the last; and plain bytes; and how encoders and
+ * decoders of these and of messages write and read msgpack. Private to them. Nothing is read beyond `end`.
  */
 #ifndef FTCORE_RECORD_BODY_H
 #define FTCORE_RECORD_BODY_H
@@ -98,5 +98,38 @@ static inline int ft_get_bytes(struct ft_body *b, void *to, size_t len, struct f
     b->at += len;
     return 0;
 }
+
+/*
+ * reader.c: a cursor over msgpack in memory, in the three forms that a message or an entry is made of.
+ * Nothing is allocated, nothing is read beyond `end`, and the first thing that is wrong is named with its
+ * offset.
+ */
+struct ft_reader {
+    const uint8_t *frame, *at, *end; /* offsets count from `frame` */
+    struct ft_fault *fault;
+    const char *type; /* what is read, for texts */
+    int ended;        /* the error when the input ends too early */
+};
+
+/* FT_EMALFORMED with "offset N: TYPE …". */
+#define FT_READ_REFUSE(in, where, fmt, ...)                                                                  \
+    ft_fail((in)->fault, FT_EMALFORMED, "offset %td: %s " fmt, (where) - (in)->frame, (in)->type, __VA_ARGS__)
+
+/*
+ * What stands in front of an array, a string or bytes: its length is in the type byte itself (of `fix`, with
+ * `mask`), or in 1, 2 or 4 bytes behind types first, first + 1, first + 2. Arrays have no one-byte form.
+ */
+struct ft_form {
+    const char *text;
+    uint8_t fix, mask, first, bytes;
+};
+extern const struct ft_form ft_array_form, ft_str_form, ft_bin_form;
+
+/* All return 0, FT_EMALFORMED or `ended`, and then reading is over. `name` is for texts. */
+int ft_read_number(struct ft_reader *in, const char *name, uint64_t *v);
+int ft_read_length(struct ft_reader *in, const char *name, const struct ft_form *form, uint64_t *len);
+/* A string or bytes of min to max. */
+int ft_read_bytes(struct ft_reader *in, const char *name, const struct ft_form *form, uint64_t min,
+                  uint64_t max, const uint8_t **bytes, uint32_t *len);
 
 #endif

@@ -121,8 +121,7 @@ int ft_bulk_read(struct ft_reader *in, struct ft_message *m, uint8_t *bulk)
     if (rc)
         return rc;
     if (size > FT_BULK_MAX)
-        return FT_READ_REFUSE(in, start, "size of bulk is %llu, expected at most %u",
-                              (unsigned long long)size, FT_BULK_MAX);
+        return FT_READ_REFUSE(in, start, "size of bulk is %lu, expected at most %u", size, FT_BULK_MAX);
     if ((rc = ft_read_bytes(in, "bulk", &ft_bin_form, 0, size ? size - 1 : FT_BULK_MAX, &block, &len)))
         return rc;
     m->bulk = block;

@@ -51,8 +51,7 @@ _Static_assert(FT_CHUNK_HELD == FT_CHUNK_OUTPUTS / sizeof(struct ft_chunk_output
 
 /* ---- rules, for both directions ---- */
 
-/* Of the numbers as on the wire, with `burst` counted from `from`. *at is the offset of the member at fault.
- */
+/* Of numbers as on the wire, with `burst` counted from `from`. *at is the offset of the member at fault. */
 static int rule_numbers(const struct ft_chunk *p, size_t *at, struct ft_fault *why)
 {
     *at = offsetof(struct ft_chunk, flags);
@@ -82,8 +81,8 @@ static int rule_lines(const struct ft_chunk *p, uint64_t lines, uint32_t *at, st
         if (got < 0)
             return ft_fail(why, FT_EMALFORMED, "a run is cut short, or lies outside the region");
         if (run.line < end)
-            return ft_fail(why, FT_EMALFORMED, "a run begins at line %llu, expected %llu or later",
-                           (unsigned long long)run.line, (unsigned long long)end);
+            return ft_fail(why, FT_EMALFORMED, "a run begins at line %lu, expected %lu or later", run.line,
+                           end);
         end = run.line + run.count;
         *at = next;
     }
@@ -91,8 +90,8 @@ static int rule_lines(const struct ft_chunk *p, uint64_t lines, uint32_t *at, st
 
 /* What an output is written relative to; both directions move it alike. */
 struct output_origin {
-    uint64_t number, burst,
-        seq;      /* number and sequence number: of the output before, made ones do not count */
+    uint64_t number, burst;
+    uint64_t seq; /* of the output before that no NF made */
     uint32_t cut; /* bytes had at most; FT_FRAME_MAX: all */
     uint8_t port;
 };
@@ -127,14 +126,11 @@ static int rule_output(const struct ft_chunk *p, const struct ft_chunk_output *o
         return ft_fail(why, FT_EMALFORMED, "output %u has %u bytes, expected at most its %u", index, o->have,
                        o->len);
     if (o->number <= last[0] || o->number > p->outputs)
-        return ft_fail(why, FT_EMALFORMED, "output %u is number %llu, expected more than %llu, at most %llu",
-                       index, (unsigned long long)o->number, (unsigned long long)last[0],
-                       (unsigned long long)p->outputs);
+        return ft_fail(why, FT_EMALFORMED, "output %u is number %lu, expected more than %lu, at most %lu",
+                       index, o->number, last[0], p->outputs);
     if (o->burst <= p->from || o->burst > p->burst || o->burst < last[1])
-        return ft_fail(
-            why, FT_EMALFORMED, "output %u is of burst %llu, expected one after %llu, at most %llu", index,
-            (unsigned long long)o->burst, (unsigned long long)(last[1] > p->from ? last[1] - 1 : p->from),
-            (unsigned long long)p->burst);
+        return ft_fail(why, FT_EMALFORMED, "output %u is of burst %lu, expected one after %lu, at most %lu",
+                       index, o->burst, (last[1] > p->from ? last[1] - 1 : p->from), p->burst);
     last[0] = o->number;
     last[1] = o->burst;
     return 0;
@@ -205,8 +201,7 @@ static void check_chunk(const struct ft_chunk *p, uint64_t n[FT_ELEMENTS_MAX])
     uint32_t at;
 
     FT_CHECK(p->kind == FT_ENTRY_CHUNK, "a record is no chunk of a delta");
-    FT_CHECK(p->burst >= p->from, "a chunk from burst %llu to %llu", (unsigned long long)p->from,
-             (unsigned long long)p->burst);
+    FT_CHECK(p->burst >= p->from, "a chunk from burst %lu to %lu", p->from, p->burst);
     numbers.burst -= p->from;
     get_numbers(&numbers, n);
     FT_CHECK(!ft_head_ranges(&layout, n, &member, &why) && !rule_numbers(&numbers, &member, &why), "%s",

@@ -34,12 +34,12 @@
 #define FT_CHUNK_HELD    819u         /* outputs in a chunk at most: as many as fit these bytes */
 #define FT_CHUNK_MAX     (160u << 10) /* bytes of a chunk in memory at most */
 
-enum ft_chunk_flags {                     /* beside FT_REC_DIGEST, which is only on the last chunk */
-                      FT_CHUNK_LAST = 16, /* no further chunk of this lane's delta follows */
-                      FT_CHUNK_INCREMENTAL =
-                          32, /* of a checkpoint that is copied beside bursts: their records may lie between
-                                 its chunks, behind the first one. All chunks of a delta have it or none */
-                      FT_CHUNK_FLAGS = FT_REC_DIGEST | FT_CHUNK_LAST | FT_CHUNK_INCREMENTAL,
+/* Beside FT_REC_DIGEST, which is only on the last chunk. Incremental are all chunks of a delta, or none: it
+ * is copied beside bursts, and their records may lie between its chunks, behind the first one. */
+enum ft_chunk_flags {
+    FT_CHUNK_LAST = 16, /* no further chunk of this lane's delta follows */
+    FT_CHUNK_INCREMENTAL = 32,
+    FT_CHUNK_FLAGS = FT_REC_DIGEST | FT_CHUNK_LAST | FT_CHUNK_INCREMENTAL,
 };
 
 struct ft_chunk {

@@ -29,14 +29,9 @@ struct ft_layout {
 };
 
 struct ft_head {
-    const struct ft_layout *layout;
-    uint64_t number[FT_ELEMENTS_MAX]; /* of each element but the body */
+    uint64_t number[FT_ELEMENTS_MAX]; /* the version, then the others */
     const uint8_t *body;              /* in the input */
     size_t body_len;
-    unsigned seen; /* elements read */
-    uint32_t size; /* of the array; 0 before it */
-    int error;
-    struct ft_fault why; /* with error */
 };
 
 /*
@@ -46,8 +41,7 @@ struct ft_head {
 long ft_head_read(struct ft_head *head, const struct ft_layout *layout, const uint8_t *in, size_t len,
                   struct ft_fault *fault);
 
-/* Are the numbers, n[0] the version's, within their ranges? If not, *at is the offset of the member at fault.
- */
+/* Are the numbers, n[0] the version's, within their ranges? Else *at is the offset of the member at fault. */
 int ft_head_ranges(const struct ft_layout *layout, const uint64_t n[], size_t *at, struct ft_fault *why);
 
 /* Where in an array that was read the number of the member at offset `at` begins. */

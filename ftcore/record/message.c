@@ -112,7 +112,8 @@ unsigned ft_shape_fields(const struct ft_shape *s)
     return n;
 }
 
-unsigned ft_shape_elements(const struct ft_shape *s)
+/* Length of the content's array. */
+static unsigned elements_of(const struct ft_shape *s)
 {
     unsigned fields = ft_shape_fields(s), n = 2 + FT_HEAD_FIELDS + fields;
 
@@ -145,8 +146,7 @@ static void put_number(msgpack_packer *pk, const struct ft_field *f, const uint8
 
     memcpy(&v, m + f->at, f->width);
     ft_field_range(f, lanes, *last, &lo, &hi);
-    FT_CHECK(v >= lo && v <= hi, "%s is %llu, expected %llu to %llu", f->name, (unsigned long long)v,
-             (unsigned long long)lo, (unsigned long long)hi);
+    FT_CHECK(v >= lo && v <= hi, "%s is %lu, expected %lu to %lu", f->name, v, lo, hi);
     msgpack_pack_uint64(pk, v);
     *last = v;
 }
@@ -221,7 +221,7 @@ long ft_message_encode(const struct ft_message *m, unsigned lanes, struct ft_pac
     const struct ft_shape *s = &ft_shapes[m->type];
     struct ft_out to = {out + FT_FRAME_HEAD, out + cap, false};
     msgpack_packer_init(&pk, &to, ft_out_write);
-    msgpack_pack_array(&pk, ft_shape_elements(s));
+    msgpack_pack_array(&pk, elements_of(s));
     msgpack_pack_uint64(&pk, FT_STREAM_VERSION);
     msgpack_pack_uint64(&pk, m->type);
     for (unsigned i = 0; i < FT_HEAD_FIELDS; i++)
@@ -250,8 +250,7 @@ static int get_ranged(struct ft_reader *in, const struct ft_field *f, uint8_t *m
         return rc;
     ft_field_range(f, lanes, *last, &lo, &hi);
     if (v < lo || v > hi)
-        return FT_READ_REFUSE(in, start, "%s is %llu, expected %llu to %llu", f->name, (unsigned long long)v,
-                              (unsigned long long)lo, (unsigned long long)hi);
+        return FT_READ_REFUSE(in, start, "%s is %lu, expected %lu to %lu", f->name, v, lo, hi);
     memcpy(m + f->at, &v, f->width);
     *last = v;
     return 0;
@@ -284,7 +283,7 @@ static int get_vector(struct ft_reader *in, const struct ft_field *f, uint8_t *m
     if (rc)
         return rc;
     if (lanes ? n != lanes : n < 1 || n > FT_LANES_MAX)
-        return FT_READ_REFUSE(in, start, "%s has %llu numbers, expected %u", f->name, (unsigned long long)n,
+        return FT_READ_REFUSE(in, start, "%s has %lu numbers, expected %u", f->name, n,
                               lanes ? lanes : FT_LANES_MAX);
     for (unsigned i = 0; i < n; i++)
         if ((rc = ft_read_number(in, f->name, &v[i])))
@@ -335,20 +334,18 @@ static int get_shape(struct ft_reader *in, const struct ft_shape **s, struct ft_
     if ((rc = ft_read_number(in, "version", &v)))
         return rc;
     if (v != FT_STREAM_VERSION)
-        return ft_fail(in->fault, FT_EVERSION, "offset %td: version is %llu, expected %u", at - in->frame,
-                       (unsigned long long)v, FT_STREAM_VERSION);
+        return ft_fail(in->fault, FT_EVERSION, "offset %td: version is %lu, expected %u", at - in->frame, v,
+                       FT_STREAM_VERSION);
     at = in->at;
     if ((rc = ft_read_number(in, "type", &v)))
         return rc;
     if (v < 1 || v >= FT_MSG_TYPES)
-        return FT_READ_REFUSE(in, at, "type is %llu, expected 1 to %d", (unsigned long long)v,
-                              FT_MSG_TYPES - 1);
+        return FT_READ_REFUSE(in, at, "type is %lu, expected 1 to %d", v, FT_MSG_TYPES - 1);
     m->type = (uint8_t)v;
     *s = &ft_shapes[v];
     in->type = (*s)->name;
-    if (n != ft_shape_elements(*s))
-        return FT_READ_REFUSE(in, start, "is an array of %llu, expected %u", (unsigned long long)n,
-                              ft_shape_elements(*s));
+    if (n != elements_of(*s))
+        return FT_READ_REFUSE(in, start, "is an array of %lu, expected %u", n, elements_of(*s));
     return 0;
 }
 
@@ -386,7 +383,8 @@ long ft_message_decode(const uint8_t *in, size_t len, unsigned lanes, struct ft_
     uint32_t own = (uint32_t)XXH3_64bits(in + FT_FRAME_HEAD, size);
     if (sum != own)
         return ft_fail(fault, FT_ECHECKSUM, "offset 4: checksum is %08x, expected %08x", sum, own);
-    struct ft_reader from = {in, in + FT_FRAME_HEAD, in + FT_FRAME_HEAD + size, fault, "message"};
+    struct ft_reader from = {in,    in + FT_FRAME_HEAD, in + FT_FRAME_HEAD + size,
+                             fault, "message",          FT_EMALFORMED};
     int rc = get_content(&from, lanes, m, bulk);
     if (!rc)
         return (long)FT_FRAME_HEAD + size;

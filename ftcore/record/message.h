@@ -1,12 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Messages between the two nodes of a pair: their struct form and their wire form (message.c holds encode and
- * decode side by side).
- *
- * A frame on the connection: u32 length of what follows | u32 low half of XXH3-64 of what follows | content,
- * little endian. Content: a msgpack array [version, type, view, sent, echo, state, …fields of the type]. Bulk
- * (log records, chunks of deltas, lines) is a msgpack bin inside it, LZ4-compressed where that pays.
- */
+/* Messages between the two nodes of a pair: their struct form; message.c holds encode and decode side by
+ * side, and says what the wire form is. Bulk: log records, chunks of deltas, lines. */
 #ifndef FTCORE_RECORD_MESSAGE_H
 #define FTCORE_RECORD_MESSAGE_H
 
@@ -90,7 +84,7 @@ struct ft_message {
     uint32_t bulk_len;
 };
 
-/* Measures whether compression pays, per kind of bulk. Zero it to begin with. One per direction, one thread.
+/* Measures whether compression pays, per kind of bulk. Zeroed to begin with. One per direction, one thread.
  */
 struct ft_packer {
     uint64_t skip;            /* bytes of bulk left to send raw before trying again; a larger bulk is tried */

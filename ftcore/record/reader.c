@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reads msgpack from front to back out of memory, allocating nothing, with the offset of what is wrong.
- * Written and read by ft_message_decode alone.
+ * Used by the decoders of messages, records and chunks.
  */
-#include "ftcore/record/shape.h"
+#include "ftcore/record/body.h"
 
-#include <stdbool.h>
-
-static int wrong_form(const struct ft_reader *in, const char *name, const char *expected)
+/* `error`: FT_EMALFORMED, or in->ended where more bytes might make it right. */
+static int wrong_form(const struct ft_reader *in, int error, const char *name, const char *expected)
 {
+    ptrdiff_t at = in->at - in->frame;
+
     if (in->at == in->end)
-        return FT_READ_REFUSE(in, in->at, "ends, expected %s as %s", name, expected);
-    return FT_READ_REFUSE(in, in->at, "%s begins with byte %02x and %td follow, expected %s", name, *in->at,
-                          in->end - in->at - 1, expected);
+        return ft_fail(in->fault, in->ended, "offset %td: %s ends, expected %s as %s", at, in->type, name,
+                       expected);
+    return ft_fail(in->fault, error, "offset %td: %s %s begins with byte %02x and %td follow, expected %s",
+                   at, in->type, name, *in->at, in->end - in->at - 1, expected);
 }
 
 /* Big-endian number of 1, 2, 4 or 8 bytes behind a msgpack type byte; false: the input ends. */
@@ -33,10 +35,10 @@ int ft_read_number(struct ft_reader *in, const char *name, uint64_t *v)
         return 0;
     }
     if (in->at == in->end || *in->at < 0xcc || *in->at > 0xcf)
-        return wrong_form(in, name, "an unsigned number");
+        return wrong_form(in, FT_EMALFORMED, name, "an unsigned number");
     unsigned bytes = 1u << (*in->at - 0xcc);
     if (!get_behind(in, bytes, v))
-        return wrong_form(in, name, "an unsigned number");
+        return wrong_form(in, in->ended, name, "an unsigned number");
     in->at += 1 + bytes;
     return 0;
 }
@@ -48,7 +50,7 @@ const struct ft_form ft_bin_form = {"bytes", 0, 0, 0xc4, 1};
 int ft_read_length(struct ft_reader *in, const char *name, const struct ft_form *form, uint64_t *len)
 {
     if (in->at == in->end)
-        return wrong_form(in, name, form->text);
+        return wrong_form(in, in->ended, name, form->text);
     uint8_t byte = *in->at;
     if (form->mask && (byte & ~form->mask) == form->fix) {
         *len = byte & form->mask;
@@ -56,8 +58,10 @@ int ft_read_length(struct ft_reader *in, const char *name, const struct ft_form 
         return 0;
     }
     unsigned bytes = byte < form->first ? 8 : (unsigned)form->bytes << (byte - form->first) % 8;
-    if (byte - form->first > 2 || bytes > 4 || !get_behind(in, bytes, len))
-        return wrong_form(in, name, form->text);
+    if (byte - form->first > 2 || bytes > 4)
+        return wrong_form(in, FT_EMALFORMED, name, form->text);
+    if (!get_behind(in, bytes, len))
+        return wrong_form(in, in->ended, name, form->text);
     in->at += 1 + bytes;
     return 0;
 }
@@ -72,11 +76,10 @@ int ft_read_bytes(struct ft_reader *in, const char *name, const struct ft_form *
     if (rc)
         return rc;
     if (n < min || n > max)
-        return FT_READ_REFUSE(in, start, "%s has %llu bytes, expected %llu to %llu", name,
-                              (unsigned long long)n, (unsigned long long)min, (unsigned long long)max);
+        return FT_READ_REFUSE(in, start, "%s has %lu bytes, expected %lu to %lu", name, n, min, max);
     if ((uint64_t)(in->end - in->at) < n)
-        return FT_READ_REFUSE(in, start, "%s has %td bytes, expected %llu", name, in->end - in->at,
-                              (unsigned long long)n);
+        return ft_fail(in->fault, in->ended, "offset %td: %s %s has %td bytes, expected %lu",
+                       start - in->frame, in->type, name, in->end - in->at, n);
     *bytes = in->at;
     *len = (uint32_t)n;
     in->at += n;

@@ -112,8 +112,7 @@ static void next_dependency(struct dependency_origin *origin, const struct ft_de
 
 /* Encode. */
 
-/* The writer checks what it codes as differences: an impossible part could come out as another, possible one.
- */
+/* The writer checks what it codes as differences: an impossible part could come out as a possible one. */
 static uint8_t *put_inputs(uint8_t *p, const struct ft_record *r)
 {
     const struct ft_input *in = ft_record_inputs(r);

@@ -38,9 +38,9 @@ enum ft_entry_kind {
 
 enum ft_record_flags {
     FT_REC_BY_SEQ = 1, /* a gate keeps the inputs: `inputs` counts them, no ft_input and no bytes follow */
-    FT_REC_DIGEST =
-        2, /* `digest` is the whole region's. With one lane: after this burst. With several: before
-              it, when all lanes had quiesced before their records that carry the same digest */
+    /* `digest` is the whole region's. With one lane: after this burst. With several: before it, when all
+     * lanes had quiesced before their records that carry the same digest. */
+    FT_REC_DIGEST = 2,
     FT_REC_STAMPED = 4, /* `time` was stamped by the gate */
     FT_REC_FLAGS = 7,   /* all of them */
 };
@@ -137,8 +137,7 @@ static inline size_t ft_record_size(const struct ft_record *r)
 /* Bytes that encoding `r` can need at most. */
 size_t ft_record_bound(const struct ft_record *r);
 
-/* Writes the wire form to out[0..cap). Returns its length; FT_EFULL when it does not fit. `r` must be whole.
- */
+/* Writes the wire form to out[0..cap). Returns its length; FT_EFULL: it does not fit. `r` must be whole. */
 long ft_record_encode(const struct ft_record *r, uint8_t *out, size_t cap);
 
 /*

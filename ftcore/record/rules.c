@@ -41,8 +41,8 @@ int ft_rule_input(const struct ft_input *in, unsigned index, struct ft_fault *wh
 int ft_rule_taken(const struct ft_record *r, uint64_t taken, struct ft_fault *why)
 {
     if (taken != r->bytes)
-        return ft_fail(why, FT_EMALFORMED, "inputs have %llu bytes taken, expected %u as the head says",
-                       (unsigned long long)taken, r->bytes);
+        return ft_fail(why, FT_EMALFORMED, "inputs have %lu bytes taken, expected %u as the head says", taken,
+                       r->bytes);
     return 0;
 }
 
@@ -54,9 +54,8 @@ int ft_rule_dependency(const struct ft_record *r, const struct ft_dependency *de
                        index, dependency->lane, r->lane, FT_LANES_MAX);
     if (dependency->own < least || dependency->own - r->access >= r->accesses)
         return ft_fail(why, FT_EMALFORMED,
-                       "dependency %u is at access %llu, expected %llu or later, before %llu", index,
-                       (unsigned long long)dependency->own, (unsigned long long)least,
-                       (unsigned long long)(r->access + r->accesses));
+                       "dependency %u is at access %lu, expected %lu or later, before %lu", index,
+                       dependency->own, least, (r->access + r->accesses));
     return 0;
 }
 

@@ -10,6 +10,18 @@
 
 #define RUN_ZERO 1u
 
+struct ft_line_run ft_run_at(const uint8_t *memory, uint64_t line, uint64_t most)
+{
+    static const uint8_t zero[FT_LINE];
+    const uint8_t *at = memory + (line << FT_LINE_SHIFT);
+    struct ft_line_run run = {.line = line, .count = 1, .zero = memcmp(at, zero, FT_LINE) == 0};
+
+    while (run.count < most && (memcmp(at + (size_t)run.count * FT_LINE, zero, FT_LINE) == 0) == run.zero)
+        run.count++;
+    run.bytes = run.zero ? NULL : at;
+    return run;
+}
+
 /* A run's head; where its bytes go, or NULL: no room for both. */
 static uint8_t *put_run(uint8_t *out, uint32_t *len, uint32_t cap, uint64_t line, uint32_t count,
                         uint32_t flags)

@@ -22,6 +22,9 @@ struct ft_line_run {
     const uint8_t *bytes; /* NULL for zero */
 };
 
+/* The lines of `memory` from `line` on that are all zero or all not, as a run: at least one, at most `most`.
+ */
+struct ft_line_run ft_run_at(const uint8_t *memory, uint64_t line, uint64_t most);
 /* Appends a run to out[0..*len). False: it would exceed `cap`, and nothing is written. */
 bool ft_run_append(uint8_t *out, uint32_t *len, uint32_t cap, const struct ft_line_run *run);
 /* The same of a run that is not zero: where its bytes are to be written, or NULL. */

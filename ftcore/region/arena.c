@@ -49,19 +49,15 @@ void *ft_arena_alloc(struct ft_arena *arena, uint64_t size)
 }
 
 /* Capacity stays out of it: what lies above `used` is nobody's state. */
-static void digest_arena(XXH3_state_t *state, const struct ft_arena *arena)
-{
-    XXH3_64bits_update(state, &arena->used, sizeof(arena->used));
-    XXH3_64bits_update(state, arena->region->base + arena->offset, arena->used);
-}
-
 static uint64_t digest_arenas(const struct ft_region *region, unsigned first, unsigned count)
 {
     XXH3_state_t state;
 
     XXH3_64bits_reset(&state);
-    for (unsigned i = first; i < first + count; i++)
-        digest_arena(&state, &region->arenas[i]);
+    for (const struct ft_arena *a = &region->arenas[first]; a < &region->arenas[first + count]; a++) {
+        XXH3_64bits_update(&state, &a->used, sizeof(a->used));
+        XXH3_64bits_update(&state, region->base + a->offset, a->used);
+    }
     return XXH3_64bits_digest(&state);
 }
 

@@ -33,8 +33,7 @@ struct ft_audit {
     uint32_t passed; /* lanes that ended a burst since the notes turned */
 };
 
-/* Regions share one address: at most one audited region is mapped at a time, and it is the one that faults.
- */
+/* Regions share one address: at most one audited region is mapped at a time, and that one faults. */
 static struct ft_region *_Atomic mapped;
 static struct sigaction previous; /* whom faults elsewhere are passed on to */
 static unsigned users;            /* audits that need the handler */
@@ -59,8 +58,8 @@ static void unlock(struct ft_audit *audit)
 
 static void protect(struct ft_region *region, uint64_t offset, uint64_t size, int how)
 {
-    FT_CHECK(mprotect(region->base + offset, size, how) == 0, "audit: mprotect at offset 0x%llx: %s",
-             (unsigned long long)offset, strerror(errno));
+    FT_CHECK(mprotect(region->base + offset, size, how) == 0, "audit: mprotect at offset 0x%lx: %s", offset,
+             strerror(errno));
 }
 
 /* True if the fault is the first write to a page of an arena, which may now go on. */
@@ -106,7 +105,7 @@ void ft_audit_permit(const void *base)
 
 static void report_forbidden(const uint8_t *at)
 {
-    for (unsigned i = 0; i < FT_LANES_MAX; i++) {
+    for (unsigned i = 0; i < FORBIDDEN_MAX; i++) {
         const uint8_t *base = atomic_load(&forbidden[i].base);
 
         if (base && at >= base && (uint64_t)(at - base) < forbidden[i].size)
@@ -182,8 +181,7 @@ int ft_audit_open(struct ft_region *region, struct ft_fault *fault)
     if (!audit->before || ft_lines_init(&audit->open, region->size >> PAGE_SHIFT) ||
         ft_lines_init(&audit->noted[0], lines) || ft_lines_init(&audit->noted[1], lines)) {
         free_audit(audit, region->size);
-        return ft_fail(fault, FT_ENOMEM, "audit: no memory for a second copy of %llu MiB",
-                       (unsigned long long)(region->size >> 20));
+        return ft_fail(fault, FT_ENOMEM, "audit: no memory for a second copy of %lu MiB", region->size >> 20);
     }
     region->audit = audit;
     users++;
@@ -247,8 +245,8 @@ void ft_audit_note(struct ft_region *region, uint64_t line, uint64_t count)
     if (atomic_load_explicit(&audit->suspended, memory_order_relaxed))
         return;
     FT_CHECK(arena && end <= arena->offset + arena->used,
-             "edit of region offsets 0x%llx to 0x%llx, which is not inside what one arena has handed out",
-             (unsigned long long)offset, (unsigned long long)end);
+             "edit of region offsets 0x%lx to 0x%lx, which is not inside what one arena has handed out",
+             offset, end);
     ft_lines_add(&audit->noted[atomic_load(&audit->now)], line, count);
 }
 
@@ -257,9 +255,8 @@ static _Noreturn void accuse(const struct ft_region *region, const struct ft_are
 {
     bool shared = arena->nf == FT_NFS_MAX;
 
-    fprintf(stderr, "audit: NF '%s' (lane %u) changed offset 0x%llx of its arena without an edit\n",
-            shared ? "shared" : region->nf_name[arena->nf], lane,
-            (unsigned long long)(offset - arena->offset));
+    fprintf(stderr, "audit: NF '%s' (lane %u) changed offset 0x%lx of its arena without an edit\n",
+            shared ? "shared" : region->nf_name[arena->nf], lane, offset - arena->offset);
     abort();
 }
 

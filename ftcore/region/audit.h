@@ -26,7 +26,7 @@ void ft_audit_resume(struct ft_region *region);
 
 /*
  * Memory outside the region that nobody may touch, which the caller has protected: whoever does gets `told`,
- * in the handler of its fault, with the address; `told` does not return. At most FT_LANES_MAX at a time,
+ * in the handler of its fault, with the address; `told` does not return. At most 4 * FT_LANES_MAX at a time,
  * while a region with audit is open.
  */
 void ft_audit_forbid(const void *base, uint64_t size, void (*told)(void *arg, const void *at), void *arg);

@@ -82,8 +82,7 @@ void ft_lines_free(struct ft_lines *set)
 
 static void check_range(const struct ft_lines *set, uint64_t from, uint64_t to)
 {
-    FT_CHECK(from <= to && to <= set->lines, "lines %llu to %llu of a set of %llu", (unsigned long long)from,
-             (unsigned long long)to, (unsigned long long)set->lines);
+    FT_CHECK(from <= to && to <= set->lines, "lines %lu to %lu of a set of %lu", from, to, set->lines);
 }
 
 static void add_bits(struct ft_lines *set, uint64_t word, uint64_t mask)
@@ -116,8 +115,8 @@ static void add_bits_alone(struct ft_lines *set, uint64_t word, uint64_t mask)
 static inline __attribute__((always_inline)) void add_lines(struct ft_lines *set, uint64_t line,
                                                             uint64_t count, bool alone)
 {
-    FT_CHECK(line <= set->lines && count <= set->lines - line, "adding %llu lines at %llu to a set of %llu",
-             (unsigned long long)count, (unsigned long long)line, (unsigned long long)set->lines);
+    FT_CHECK(line <= set->lines && count <= set->lines - line, "adding %lu lines at %lu to a set of %lu",
+             count, line, set->lines);
     while (count > 0) {
         unsigned low = line % WORD_LINES;
         uint64_t here = count < WORD_LINES - low ? count : WORD_LINES - low;
@@ -234,7 +233,7 @@ struct ft_run ft_lines_take(struct ft_lines *set, uint64_t from, uint64_t to, ui
         uint64_t mask = window(line / WORD_LINES, line, end);
         uint64_t had = remove_bits(set, line / WORD_LINES, mask);
 
-        FT_CHECK((had & mask) == mask, "two takers of the lines at %llu", (unsigned long long)line);
+        FT_CHECK((had & mask) == mask, "two takers of the lines at %lu", line);
     }
     return run;
 }

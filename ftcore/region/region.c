@@ -19,7 +19,7 @@
 #define PAGE 4096ull
 /* The region's size is a multiple of this, so that it is the same with huge pages and without. */
 #define HUGE_PAGE (2ull << 20)
-#define MIB(n)    ((unsigned long long)((n) >> 20))
+#define MIB(n)    (uint64_t)((n) >> 20)
 
 static uint64_t round_up(uint64_t size, uint64_t step)
 {
@@ -28,7 +28,7 @@ static uint64_t round_up(uint64_t size, uint64_t step)
 
 static int too_large(struct ft_fault *fault)
 {
-    return ft_fail(fault, FT_ENOMEM, "region: the arenas need more than %llu MiB, the most a region can have",
+    return ft_fail(fault, FT_ENOMEM, "region: the arenas need more than %lu MiB, the most a region can have",
                    MIB(FT_REGION_MAX));
 }
 
@@ -78,13 +78,13 @@ static int map_region(struct ft_region *region, struct ft_fault *fault)
         mmap(want, region->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, region->fd, 0);
 
     if (got == MAP_FAILED && errno != EEXIST)
-        return ft_fail(fault, FT_ENOMEM, "region: the system refuses %llu MiB: %s", MIB(region->size),
+        return ft_fail(fault, FT_ENOMEM, "region: the system refuses %lu MiB: %s", MIB(region->size),
                        strerror(errno));
     if (got != want) { /* a kernel that does not know NOREPLACE puts it elsewhere */
         if (got != MAP_FAILED)
             munmap(got, region->size);
-        return ft_fail(fault, FT_EBUSY, "region: %llu MiB at address 0x%llx are not free in this process",
-                       MIB(region->size), FT_REGION_BASE);
+        return ft_fail(fault, FT_EBUSY, "region: %lu MiB at address 0x%lx are not free in this process",
+                       MIB(region->size), (uint64_t)FT_REGION_BASE);
     }
     region->base = got;
     return FT_OK;
@@ -98,7 +98,7 @@ static int make_memory(struct ft_region *region, const char *name, unsigned flag
     if (region->fd < 0)
         return ft_fail(fault, FT_ENOMEM, "region: the system gives no memory file: %s", strerror(errno));
     if (ftruncate(region->fd, (off_t)region->size) != 0)
-        error = ft_fail(fault, FT_ENOMEM, "region: the system refuses %llu MiB: %s", MIB(region->size),
+        error = ft_fail(fault, FT_ENOMEM, "region: the system refuses %lu MiB: %s", MIB(region->size),
                         strerror(errno));
     else
         error = map_region(region, fault);
@@ -115,8 +115,7 @@ static int make_sets(struct ft_region *region, struct ft_fault *fault)
 
     if (ft_lines_init(&region->dirty, lines) || ft_lines_init(&region->snapshot_pending, lines) ||
         ft_lines_init(&region->snapshot_copied, lines))
-        return ft_fail(fault, FT_ENOMEM, "region: no memory for sets of %llu lines",
-                       (unsigned long long)lines);
+        return ft_fail(fault, FT_ENOMEM, "region: no memory for sets of %lu lines", lines);
     return FT_OK;
 }
 
@@ -127,9 +126,7 @@ static int fill(struct ft_region *region, const struct ft_region_config *config,
     if (error)
         return error;
     /* Audit protects single 4 KiB pages, which huge ones cannot. */
-    region->huge =
-        config->huge && !config->audit && make_memory(region, config->name, MFD_HUGETLB, NULL) == 0;
-    if (!region->huge)
+    if (!config->huge || config->audit || make_memory(region, config->name, MFD_HUGETLB, NULL))
         error = make_memory(region, config->name, 0, fault);
     if (!error)
         error = make_sets(region, fault);

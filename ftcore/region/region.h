@@ -65,7 +65,6 @@ struct ft_region {
     uint8_t *base; /* FT_REGION_BASE; NULL while hidden */
     uint64_t size; /* bytes mapped */
     int fd;        /* memfd; -1 when closed */
-    bool huge;     /* huge pages were had */
     uint16_t lanes, nfs;
     struct ft_arena *arenas; /* [lanes * nfs + 1], the last one is the shared arena */
     _Atomic uint32_t tracking;
@@ -76,10 +75,9 @@ struct ft_region {
     uint8_t *snapshot_copy;           /* `size` bytes reserved; NULL: no snapshot is being copied */
     /* An incremental checkpoint (ftcore/region/checkpoint.h). */
     struct ft_lines checkpoint_pending; /* lines that were dirty at its cut and are to be copied */
-    struct ft_saved
-        *checkpoint_saved;        /* pending lines as they were before edits; NULL: none can be pending */
-    _Atomic bool checkpoint_open; /* lines may be pending, so edits have to look */
-    struct ft_audit *audit;       /* NULL unless configured */
+    struct ft_saved *checkpoint_saved;  /* those as they were before edits; NULL: none can be pending */
+    _Atomic bool checkpoint_open;       /* lines may be pending, so edits have to look */
+    struct ft_audit *audit;             /* NULL unless configured */
     /* FT_TRACK_WATCH: called by the editing lane, before the change. Set while no lane runs. */
     void (*watch)(void *arg, const void *p, size_t n);
     void *watch_arg;

@@ -32,7 +32,7 @@ static void check_used(const struct ft_region *region, uint64_t line)
     const struct ft_arena *arena = ft_region_arena_at(region, offset);
 
     FT_CHECK(arena && offset - arena->offset < arena->used,
-             "edit at offset 0x%llx of the region, which is not handed out", (unsigned long long)offset);
+             "edit at offset 0x%lx of the region, which is not handed out", offset);
 }
 
 void ft_snapshot_save(struct ft_region *region, uint64_t line)
@@ -64,9 +64,7 @@ int ft_snapshot_begin(struct ft_region *region)
     return FT_OK;
 }
 
-/* Claims and copies what is still pending of a run, which editing lanes may be thinning out. Returns how
- * much.
- */
+/* Claims and copies what is still pending of a run, which editing lanes may be thinning out; returns it. */
 static uint64_t copy_run(struct ft_region *region, struct ft_run run)
 {
     uint64_t end = run.line + run.count, done = 0;

@@ -157,28 +157,20 @@ static const struct ft_arena *arena_of(struct lg_recorder *rec)
 /* The next lines of the copy into the queue, zero lines as runs without bytes. */
 static void send_lines(struct lg_recorder *rec, const struct ft_arena *arena)
 {
-    static const uint8_t zero[FT_LINE];
-    uint64_t left = (arena->used >> FT_LINE_SHIFT) - rec->line, n = 1, first, most;
-    const uint8_t *at;
-    struct lg_entry *e;
+    uint64_t left = (arena->used >> FT_LINE_SHIFT) - rec->line;
+    struct ft_line_run run =
+        ft_run_at(rec->config.region->snapshot_copy, (arena->offset >> FT_LINE_SHIFT) + rec->line,
+                  left < TURN_LINES ? left : TURN_LINES);
+    size_t bytes = run.zero ? 0 : (size_t)run.count << FT_LINE_SHIFT;
+    struct lg_entry *e = reserve(rec, 0, LINES, sizeof(*e) + FT_RUN_HEAD + bytes);
     uint32_t len = 0;
 
-    first = (arena->offset >> FT_LINE_SHIFT) + rec->line;
-    at = rec->config.region->snapshot_copy + (first << FT_LINE_SHIFT);
-    struct ft_line_run run = {.line = first, .zero = memcmp(at, zero, FT_LINE) == 0};
-
-    most = left < TURN_LINES ? left : TURN_LINES;
-    while (n < most && (memcmp(at + (n << FT_LINE_SHIFT), zero, FT_LINE) == 0) == run.zero)
-        n++;
-    run.count = (uint32_t)n;
-    run.bytes = run.zero ? NULL : at;
-    e = reserve(rec, 0, LINES, sizeof(*e) + 64 + (run.zero ? 0 : n << FT_LINE_SHIFT));
-    FT_CHECK(e, "half of the queue is free and has no room for %lu lines", n);
+    FT_CHECK(e, "half of the queue is free and has no room for %u lines", run.count);
     FT_CHECK(ft_run_append((uint8_t *)(e + 1), &len, (uint32_t)(e->size - sizeof(*e)), &run),
-             "no room for %lu lines", n);
+             "no room for %u lines", run.count);
     e->len = len;
     ft_ring_publish(&rec->feed[0].queue, e->size);
-    rec->line += n;
+    rec->line += run.count;
 }
 
 static bool send_snapshot(struct lg_recorder *rec)

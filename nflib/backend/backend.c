@@ -19,19 +19,13 @@
 
 /* ---- keys -------------------------------------------------------------------------------------- */
 
+/* Of a map's entry its key; of a line of an arena its number. */
 static uint32_t name_entry(struct nf_backend *b, const struct nf_backend_object *object, const void *key,
                            uint32_t len)
 {
     memcpy(b->key, object->prefix, object->prefix_len);
     memcpy(b->key + object->prefix_len, key, len);
     return object->prefix_len + len;
-}
-
-static uint32_t name_line(struct nf_backend *b, const struct nf_backend_space *space, uint32_t line)
-{
-    memcpy(b->key, space->prefix, space->prefix_len);
-    memcpy(b->key + space->prefix_len, &line, sizeof(line));
-    return space->prefix_len + (uint32_t)sizeof(line);
 }
 
 /* ---- objects ----------------------------------------------------------------------------------- */
@@ -103,7 +97,7 @@ static void report_change(const struct nf_map *map, const void *key)
 }
 
 /* One operation on the list of a pool's free numbers. */
-static void report_pool(const struct nf_pool *pool, uint32_t number,
+static void report_pool(const uint32_t *pool, uint32_t number,
                         void (*operation)(void *ctx, const void *key, uint32_t key_len, uint32_t number))
 {
     struct nf_backend *b = nf_backend;
@@ -113,12 +107,12 @@ static void report_pool(const struct nf_pool *pool, uint32_t number,
         operation(b->store.ctx, object->prefix, object->prefix_len, number);
 }
 
-static void report_taken(const struct nf_pool *pool, uint32_t number)
+static void report_taken(const uint32_t *pool, uint32_t number)
 {
     report_pool(pool, number, nf_backend->store.take);
 }
 
-static void report_given(const struct nf_pool *pool, uint32_t number)
+static void report_given(const uint32_t *pool, uint32_t number)
 {
     report_pool(pool, number, nf_backend->store.give);
 }
@@ -189,11 +183,11 @@ const struct nf_watch nf_backend_watcher = {
 
 /* ---- lines ------------------------------------------------------------------------------------- */
 
-static const struct nf_backend_space *space_at(const struct nf_backend *b, uintptr_t p)
+static const struct nf_backend_object *arena_at(const struct nf_backend *b, uintptr_t p)
 {
-    for (uint32_t i = 0; i < b->space_count; i++)
-        if (p >= b->spaces[i].at && p < b->spaces[i].end)
-            return &b->spaces[i];
+    for (uint32_t i = 0; i < b->arena_count; i++)
+        if (p >= b->arenas[i].at && p < b->arenas[i].end)
+            return &b->arenas[i];
     return NULL;
 }
 
@@ -203,12 +197,8 @@ static void touch_lines(struct nf_backend *b, uintptr_t p, size_t n)
 
     for (uintptr_t line = first; line < p + n; line += FT_LINE) {
         uintptr_t *last = &b->lines[line >> FT_LINE_SHIFT & 63];
-        const struct nf_backend_space *space;
 
-        if (*last == line)
-            continue;
-        space = space_at(b, line);
-        if (!space || !space->reported)
+        if (*last == line || !arena_at(b, line))
             continue;
         *nf_touched_at(&b->touched, LINES, &line, sizeof(line)) = NF_TOUCHED_WRITTEN;
         *last = line;
@@ -270,8 +260,9 @@ void nf_backend_write_entry(struct nf_backend *b, const struct nf_backend_object
 
 void nf_backend_write_line(struct nf_backend *b, uintptr_t line)
 {
-    const struct nf_backend_space *space = space_at(b, line);
-    uint32_t len = name_line(b, space, (uint32_t)((line - space->at) >> FT_LINE_SHIFT));
+    const struct nf_backend_object *arena = arena_at(b, line);
+    uint32_t number = (uint32_t)((line - arena->at) >> FT_LINE_SHIFT);
+    uint32_t len = name_entry(b, arena, &number, sizeof(number));
 
     b->store.set(b->store.ctx, b->key, len, (const void *)line, // NOLINT(performance-no-int-to-ptr)
                  FT_LINE);

@@ -10,17 +10,10 @@
 #define NF_BACKEND_PREFIX 16u
 #define NF_BACKEND_KEY    4096u /* as nflib/state/map.c takes them */
 
+/* What the chain made; or an arena, for what lies in no object: `kind` says nothing then. */
 struct nf_backend_object {
     uintptr_t at, end;
     enum nf_watch_kind kind;
-    uint32_t prefix_len;
-    char prefix[NF_BACKEND_PREFIX];
-};
-
-/* An arena of the region, for what lies in no object. */
-struct nf_backend_space {
-    uintptr_t at, end;
-    bool reported; /* the lane's own is not */
     uint32_t prefix_len;
     char prefix[NF_BACKEND_PREFIX];
 };
@@ -31,8 +24,8 @@ struct nf_backend {
     struct nf_backend_object *objects; /* sorted by address once it is */
     uint32_t count, room;
     uint32_t numbers[FT_NFS_MAX]; /* objects reported so far, by NF */
-    struct nf_backend_space spaces[FT_NFS_MAX + 1];
-    uint32_t space_count;
+    struct nf_backend_object arenas[FT_NFS_MAX + 1];
+    uint32_t arena_count;
     struct nf_touched touched;
     const struct nf_backend_object *word; /* whose last change is not reported yet */
     uint64_t word_was;

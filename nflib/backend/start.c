@@ -40,7 +40,7 @@ void nf_backend_forget(void)
     if (b->region)
         ft_region_watch(b->region, NULL, NULL);
     b->region = NULL;
-    b->count = b->space_count = 0;
+    b->count = b->arena_count = 0;
     b->word = NULL;
     memset(b->numbers, 0, sizeof(b->numbers));
     memset(b->lines, 0, sizeof(b->lines));
@@ -50,7 +50,6 @@ void nf_backend_forget(void)
 static void load_object(struct nf_backend *b, const struct nf_backend_object *object)
 {
     const void *start = (const void *)object->at; // NOLINT(performance-no-int-to-ptr): of the region
-    const struct nf_list *list;
     char text[24];
 
     switch (object->kind) {
@@ -59,9 +58,8 @@ static void load_object(struct nf_backend *b, const struct nf_backend_object *ob
             nf_backend_write_entry(b, object, nf_map_key(start, slot));
         break;
     case NF_WATCH_POOL:
-        list = nf_pool_list(start);
-        for (uint32_t n = nf_list_first(list); n != NF_NONE; n = nf_list_after(list, n))
-            b->store.give(b->store.ctx, object->prefix, object->prefix_len, n);
+        for (const uint32_t *n = start; n < (const uint32_t *)object->end; n++)
+            b->store.give(b->store.ctx, object->prefix, object->prefix_len, *n);
         break;
     case NF_WATCH_WORD:
         b->store.set(b->store.ctx, object->prefix, object->prefix_len, text,
@@ -73,11 +71,11 @@ static void load_object(struct nf_backend *b, const struct nf_backend_object *ob
 }
 
 /* A line that is all zeros is as good as none. */
-static void load_lines(struct nf_backend *b, const struct nf_backend_space *space)
+static void load_lines(struct nf_backend *b, const struct nf_backend_object *arena)
 {
     static const uint8_t zeros[FT_LINE];
 
-    for (uintptr_t line = space->at; line < space->end; line += FT_LINE) {
+    for (uintptr_t line = arena->at; line < arena->end; line += FT_LINE) {
         const struct nf_backend_object *object = nf_backend_object_at(b, line);
 
         if (object)
@@ -87,15 +85,15 @@ static void load_lines(struct nf_backend *b, const struct nf_backend_space *spac
     }
 }
 
-static void enter_space(struct nf_backend *b, const struct ft_arena *arena)
+static void enter_arena(struct nf_backend *b, const struct ft_arena *arena)
 {
     uintptr_t at = (uintptr_t)arena->region->base + arena->offset;
-    struct nf_backend_space *space = &b->spaces[b->space_count++];
+    struct nf_backend_object *entry = &b->arenas[b->arena_count++];
 
-    *space = (struct nf_backend_space){.at = at, .end = at + arena->used, .reported = arena->nf != 0};
-    space->prefix_len = arena->nf == FT_NFS_MAX
-                            ? (uint32_t)snprintf(space->prefix, sizeof(space->prefix), "raw:")
-                            : (uint32_t)snprintf(space->prefix, sizeof(space->prefix), "%u.raw:", arena->nf);
+    *entry = (struct nf_backend_object){.at = at, .end = at + arena->used};
+    entry->prefix_len = arena->nf == FT_NFS_MAX
+                            ? (uint32_t)snprintf(entry->prefix, sizeof(entry->prefix), "raw:")
+                            : (uint32_t)snprintf(entry->prefix, sizeof(entry->prefix), "%u.raw:", arena->nf);
 }
 
 static int by_address(const void *a, const void *b)
@@ -110,16 +108,15 @@ void nf_backend_start(struct ft_region *region)
     struct nf_backend *b = nf_backend;
 
     qsort(b->objects, b->count, sizeof(*b->objects), by_address);
-    for (unsigned nf = 0; nf < region->nfs; nf++)
-        enter_space(b, ft_region_arena(region, 0, nf));
-    enter_space(b, ft_region_shared(region));
+    for (unsigned nf = 1; nf < region->nfs; nf++) /* the lane's own is not reported */
+        enter_arena(b, ft_region_arena(region, 0, nf));
+    enter_arena(b, ft_region_shared(region));
     b->region = region;
     b->store.clear(b->store.ctx);
     for (uint32_t i = 0; i < b->count; i++)
         load_object(b, &b->objects[i]);
-    for (uint32_t i = 0; i < b->space_count; i++)
-        if (b->spaces[i].reported)
-            load_lines(b, &b->spaces[i]);
+    for (uint32_t i = 0; i < b->arena_count; i++)
+        load_lines(b, &b->arenas[i]);
     b->store.loaded(b->store.ctx);
     ft_region_watch(region, nf_backend_watch, b);
 }
@@ -135,11 +132,6 @@ int nf_backend_attach(struct nf_backend **out, const struct nf_store *store)
     if (!b)
         return FT_ENOMEM;
     b->store = *store;
-    if (nf_touched_init(&b->touched) != FT_OK) {
-        nf_touched_free(&b->touched);
-        free(b);
-        return FT_ENOMEM;
-    }
     *out = nf_backend = b;
     nf_watch = &nf_backend_watcher;
     return FT_OK;

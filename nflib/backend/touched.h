@@ -12,8 +12,10 @@
 
 enum { NF_TOUCHED_READ = 1, NF_TOUCHED_WRITTEN = 2 };
 
+#define NF_TOUCHED_CHAINS 4096u
+
 struct nf_touch {
-    uint32_t hash;
+    uint32_t hash, next; /* index + 1 in its chain; 0: the last */
     uint32_t object;
     uint32_t key_at, key_len; /* in `keys` */
     uint32_t flags;
@@ -22,13 +24,11 @@ struct nf_touch {
 struct nf_touched {
     struct nf_touch *list; /* [room] */
     uint32_t count, room;
-    uint32_t *places; /* [4 * room], open addressing: index + 1 */
+    uint32_t chains[NF_TOUCHED_CHAINS]; /* by hash: index + 1 in `list`; 0: empty */
     uint8_t *keys;
     uint32_t keys_len, keys_room;
 };
 
-/* FT_ENOMEM. */
-int nf_touched_init(struct nf_touched *touched);
 void nf_touched_free(struct nf_touched *touched);
 
 /* The flags of (object, key), 0 when it is touched for the first time; for the caller to change at once. */

@@ -19,7 +19,7 @@ void nf_chain_arenas(const struct nf_chain_config *config, uint64_t sizes[], con
     names[0] = "lane";
     for (unsigned i = 0; i < config->count; i++) {
         const struct nf_choice *nf = &config->nfs[i];
-        sizes[i + 1] = (nf->module->arena ? nf->module->arena(nf->config) : 0) +
+        sizes[i + 1] = (nf->module->arena ? nf->module->arena(nf->config) : 0) + nf->module->state_size +
                        nf_chain_counters(nf->module) * sizeof(uint64_t) + ARENA_SLACK;
         names[i + 1] = nf->module->name;
     }

@@ -59,19 +59,16 @@ static int make_lane_state(struct nf_chain *chain, unsigned lane, uint64_t seed,
 
 static int make_nf(struct nf *nf, const struct nf_choice *choice, struct ft_fault *fault)
 {
-    struct ft_fault why = {""};
-    nf->module = choice->module;
+    const struct nf_module *module = choice->module;
+    nf->module = module;
     nf->config = choice->config;
-    uint32_t counters = nf_chain_counters(nf->module);
-    nf->counters = ft_arena_alloc(nf->arena, (counters ? counters : 1) * sizeof(uint64_t));
-    if (!nf->counters)
-        return ft_fail(fault, FT_EFULL, "nf %u: %s: arena has no room for its counters", nf->index,
-                       nf->module->name);
-    int error = nf->module->make ? nf->module->make(nf, &why) : FT_OK;
-    if (error < 0)
-        return ft_fail(fault, error, "nf %u: %s: %.180s", nf->index, nf->module->name,
-                       why.text[0] ? why.text : ft_error_name(error));
-    return FT_OK;
+    nf->counters = ft_arena_alloc(nf->arena, nf_chain_counters(module) * sizeof(uint64_t));
+    nf->state = ft_arena_alloc(nf->arena, module->state_size);
+    if (nf->state)
+        nf_edit(nf, nf->state, module->state_size);
+    if (nf->counters && nf->state && (!module->make || module->make(nf)))
+        return FT_OK;
+    return ft_fail(fault, FT_EFULL, "nf %u: %s: the arena is too small", nf->index, module->name);
 }
 
 static int make_all(struct nf_chain *chain, unsigned lane, uint64_t seed, struct ft_fault *fault)
@@ -136,7 +133,7 @@ void nf_chain_free(struct nf_chain *chain)
     if (!chain)
         return;
     nf_payload_guard_free(chain->guard);
-    nf_l3_free(chain->l3);
+    free(chain->l3);
     free(chain);
 }
 
@@ -175,11 +172,6 @@ struct nf *nf_chain_find(const struct nf_chain *chain, const char *name)
     return NULL;
 }
 
-struct nf_l3 *nf_chain_l3(const struct nf_chain *chain)
-{
-    return chain->l3;
-}
-
 uint32_t nf_chain_emitted(const struct nf_chain *chain, const struct nf_emitted **list)
 {
     *list = chain->list;
@@ -216,9 +208,7 @@ static void run_timers(struct nf_chain *chain, uint64_t now)
         if (*wake == UINT64_MAX || *wake > now)
             continue;
         *(uint64_t *)ft_edit(chain->region, wake, sizeof(*wake)) = UINT64_MAX;
-        if (i == 0)
-            nf_l3_timers(chain->l3, now);
-        else if (chain->nfs[i].module->timers)
+        if (chain->nfs[i].module->timers)
             chain->nfs[i].module->timers(&chain->nfs[i], now);
     }
 }

@@ -107,17 +107,15 @@ bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned 
 #define NF_FLOW_SPREAD 128u    /* values of the hash that lanes are chosen by */
 
 /*
- * The flow's hash, the same for both directions: addresses and ports of TCP and UDP, addresses alone for
- * fragments and other protocols. IPv4, parsed. Ports that can, compute the same.
+ * Lane 0 … lanes-1 by the flow's hash, the same for both directions: addresses and ports of TCP and UDP,
+ * addresses alone for fragments and other protocols. Ports that can, compute the same. What is not IPv4 goes
+ * to lane 0. The packet is parsed.
  */
-uint32_t nf_flow_hash(const struct nf_packet *p);
-/* Lane 0 … lanes-1 by the flow's hash. What is not IPv4 goes to lane 0. The packet is parsed. */
 unsigned nf_flow_lane(const struct nf_packet *p, unsigned lanes);
 
-/* Instances by name, for show. Index 0 is "l3". NULL: no such NF in the chain. */
+/* Instances by name, for show; "l3" with addresses. NULL: no such NF in the chain. */
 struct nf *nf_chain_find(const struct nf_chain *chain, const char *name);
 struct nf *nf_chain_nf(const struct nf_chain *chain, unsigned index); /* 1 … count */
-struct nf_l3 *nf_chain_l3(const struct nf_chain *chain);              /* NULL without addresses */
 bool nf_chain_reads_payload(const struct nf_chain_config *config);
 
 /*

@@ -29,7 +29,7 @@ bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned 
  * KAIST 2012). Every 16-bit word of the input is multiplied by the same key bits, so the words can be folded
  * first.
  */
-uint32_t nf_flow_hash(const struct nf_packet *p)
+static uint32_t hash_flow(const struct nf_packet *p)
 {
     bool ports = (p->flags & NF_P_L4) && !(p->flags & NF_P_FRAGMENT) &&
                  (p->proto == NF_PROTO_TCP || p->proto == NF_PROTO_UDP);
@@ -50,5 +50,5 @@ unsigned nf_flow_lane(const struct nf_packet *p, unsigned lanes)
 {
     if (lanes == 1 || !(p->flags & NF_P_IPV4))
         return 0;
-    return nf_flow_hash(p) % NF_FLOW_SPREAD % lanes;
+    return hash_flow(p) % NF_FLOW_SPREAD % lanes;
 }

@@ -30,9 +30,8 @@ static void __attribute__((format(printf, 2, 3))) say(struct text *t, const char
 
 static void say_ipv4(struct text *t, uint32_t addr)
 {
-    char name[INET_ADDRSTRLEN];
-    struct in_addr in = {.s_addr = addr};
-    say(t, "%s", inet_ntop(AF_INET, &in, name, sizeof(name)));
+    uint32_t a = ntohl(addr);
+    say(t, "%u.%u.%u.%u", a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255);
 }
 
 static void say_prefix(struct text *t, uint32_t addr, uint32_t mask)

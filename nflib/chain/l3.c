@@ -19,10 +19,6 @@
 #define ERROR_EVERY  (10 * NF_MS)  /* 100 ICMP errors a second */
 #define ERRORS_AHEAD (500 * NF_MS) /* at most 50 ICMP errors at once */
 
-struct l3_state {
-    uint64_t errors_paid; /* chain time up to which the sent errors are paid for */
-};
-
 struct own {
     uint32_t addr;
     uint8_t port;
@@ -31,52 +27,64 @@ struct own {
 struct nf_l3 {
     struct nf *nf;
     const struct nf_l3_config *config;
-    const struct l3_state *state;
+    const uint64_t *errors_paid; /* chain time up to which the sent errors are paid for */
     struct nf_neighbours neighbours;
     struct own own[OWN_MAX];
     struct nf_route route[ROUTES_ALL]; /* longest prefix first */
     uint32_t owns, routes;
 };
 
-static const char *const counter_names[] = {
-    [NF_L3_ARP] = "l3_arp",
-    [NF_L3_VLAN] = "l3_vlan",
-    [NF_L3_OTHER_MAC] = "l3_other_mac",
-    [NF_L3_BROADCAST] = "l3_broadcast",
-    [NF_L3_NOT_IPV4] = "l3_not_ipv4",
-    [NF_L3_MALFORMED] = "l3_malformed",
-    [NF_L3_MARTIAN] = "l3_martian",
-    [NF_L3_LOCAL] = "l3_local",
-    [NF_L3_TTL] = "l3_ttl",
-    [NF_L3_NO_ROUTE] = "l3_no_route",
-    [NF_L3_NO_NEIGHBOUR] = "l3_no_neighbour",
-    [NF_L3_ARP_CONFLICT] = "l3_arp_conflict",
-    [NF_L3_ARP_ASKED] = "l3_arp_asked",
-    [NF_L3_ARP_ANSWERED] = "l3_arp_answered",
-    [NF_L3_ECHO_ANSWERED] = "l3_echo_answered",
-    [NF_L3_ICMP_SENT] = "l3_icmp_sent",
-    [NF_L3_ICMP_LIMITED] = "l3_icmp_limited",
-    [NF_L3_NEIGHBOURS_FULL] = "l3_neighbours_full",
-    [NF_L3_COUNTERS] = NULL,
-};
+/* ---- the module ---- */
 
-static bool show_module(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
+static const char *const counter_names[] = {NF_L3_COUNTER_LIST(NF_COUNTER_NAME) NULL};
+
+static void run_timers(struct nf *nf, uint64_t now)
 {
-    return nf_l3_show(nf->state, out, cursor);
+    struct nf_l3 *l3 = nf->state;
+    nf_neighbours_timers(&l3->neighbours, now);
+}
+
+static void show_neighbour(const struct nf *nf, struct nf_show *out, uint32_t slot)
+{
+    const struct nf_l3 *l3 = nf->state;
+    const struct nf_neighbour *entry = nf_map_value(l3->neighbours.map, slot);
+    const uint8_t *m = entry->mac;
+    bool known = entry->flags & NF_NEIGHBOUR_KNOWN;
+    nf_row(out);
+    nf_row_ipv4(out, "addr", *(const uint32_t *)nf_map_key(l3->neighbours.map, slot));
+    nf_row_text(out, "state", "%s", known ? "known" : "asked");
+    if (known)
+        nf_row_text(out, "mac", "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+    nf_row_text(out, "port", "%s", l3->config->port[entry->port].name);
+    nf_row_u64(out, "confirmed_ns", entry->confirmed);
+}
+
+/* A row with the counters, then one per neighbour. */
+static bool show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
+{
+    const struct nf_l3 *l3 = nf->state;
+    if (*cursor == 0) {
+        nf_row(out);
+        for (unsigned i = 0; i < NF_L3_COUNTERS; i++)
+            nf_row_u64(out, counter_names[i], nf->counters[i]);
+        *cursor = 1;
+    }
+    return nf_show_slots(nf, l3->neighbours.map, 1, out, cursor, show_neighbour);
 }
 
 static const struct nf_module l3_module = {
     .name = "l3",
     .summary = "addresses, routes and neighbours of the chain",
     .counters = counter_names,
-    .show = show_module,
+    .timers = run_timers,
+    .show = show,
 };
 
 /* ---- making ---- */
 
 uint64_t nf_l3_bytes(void)
 {
-    return sizeof(struct l3_state) + NF_L3_COUNTERS * sizeof(uint64_t) + nf_neighbours_bytes() + 4096;
+    return sizeof(uint64_t) + NF_L3_COUNTERS * sizeof(uint64_t) + nf_neighbours_bytes() + 4096;
 }
 
 static void add_route(struct nf_l3 *l3, struct nf_route route)
@@ -155,9 +163,9 @@ int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *con
     nf->counters = ft_arena_alloc(nf->arena, NF_L3_COUNTERS * sizeof(uint64_t));
     l3->nf = nf;
     l3->config = config;
-    l3->state = ft_arena_alloc(nf->arena, sizeof(*l3->state));
+    l3->errors_paid = ft_arena_alloc(nf->arena, sizeof(*l3->errors_paid));
     read_config(l3, config);
-    if (!nf->counters || !l3->state || nf_neighbours_make(&l3->neighbours, nf, config))
+    if (!nf->counters || !l3->errors_paid || nf_neighbours_make(&l3->neighbours, nf, config))
         error = ft_fail(fault, FT_EFULL, "l3: the lane's arena is too small");
     else
         error = add_hops(l3, fault);
@@ -168,11 +176,6 @@ int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *con
     nf_wake(nf, 0); /* ask for the next hops in the first burst */
     *out = l3;
     return FT_OK;
-}
-
-void nf_l3_free(struct nf_l3 *l3)
-{
-    free(l3);
 }
 
 /* ---- own addresses ---- */
@@ -200,12 +203,12 @@ static bool answer_echo(struct nf_l3 *l3, struct nf_packet *p)
 /* ICMP errors of all kinds share one allowance per lane. */
 static bool may_send_error(struct nf_l3 *l3, uint64_t now)
 {
-    uint64_t paid = (l3->state->errors_paid > now ? l3->state->errors_paid : now) + ERROR_EVERY;
+    uint64_t paid = (*l3->errors_paid > now ? *l3->errors_paid : now) + ERROR_EVERY;
     if (paid > now + ERRORS_AHEAD) {
         nf_count(l3->nf, NF_L3_ICMP_LIMITED, 1);
         return false;
     }
-    NF_EDIT(l3->nf, l3->state)->errors_paid = paid;
+    *NF_EDIT(l3->nf, l3->errors_paid) = paid;
     return true;
 }
 
@@ -366,25 +369,4 @@ void nf_l3_out(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, 
         else if (!is_own(l3, p->daddr, ANY_PORT) || answer_echo(l3, p))
             forward_packet(l3, p, &hop, now);
     }
-}
-
-/* ---- the rest ---- */
-
-void nf_l3_timers(struct nf_l3 *l3, uint64_t now)
-{
-    nf_neighbours_timers(&l3->neighbours, now);
-}
-
-bool nf_l3_show(const struct nf_l3 *l3, struct nf_show *out, uint64_t *cursor)
-{
-    if (*cursor == 0) {
-        nf_row(out);
-        for (unsigned i = 0; i < NF_L3_COUNTERS; i++)
-            nf_row_u64(out, counter_names[i], l3->nf->counters[i]);
-        *cursor = 1;
-    }
-    uint64_t slot = *cursor - 1;
-    bool more = nf_neighbours_show(&l3->neighbours, out, &slot);
-    *cursor = slot + 1;
-    return more;
 }

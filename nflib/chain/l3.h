@@ -38,36 +38,34 @@ struct nf_l3_config {
     uint32_t next_hop[NF_NEXT_HOPS_MAX]; /* asked for at start and kept fresh */
 };
 
-/* The chain's "l3" counters; up to NF_L3_DROPS they are reasons of nf_drop. */
-enum nf_l3_counter {
-    NF_L3_ARP,          /* ARP: taken in here */
-    NF_L3_VLAN,         /* tagged: there are no VLAN interfaces */
-    NF_L3_OTHER_MAC,    /* addressed to another station */
-    NF_L3_BROADCAST,    /* IPv4 to many, by MAC or by address */
-    NF_L3_NOT_IPV4,     /* IPv6 and everything else that is not routed */
-    NF_L3_MALFORMED,    /* the frame or its IPv4 header is broken */
-    NF_L3_MARTIAN,      /* a source or destination that no router forwards */
-    NF_L3_LOCAL,        /* for an own address and not an echo request */
-    NF_L3_TTL,          /* ran out */
-    NF_L3_NO_ROUTE,     /* */
-    NF_L3_NO_NEIGHBOUR, /* the next hop's MAC is not known (yet) */
-    NF_L3_DROPS,
-    NF_L3_ARP_CONFLICT = NF_L3_DROPS, /* somebody else claims an own address */
-    NF_L3_ARP_ASKED,
-    NF_L3_ARP_ANSWERED,
-    NF_L3_ECHO_ANSWERED,
-    NF_L3_ICMP_SENT,
-    NF_L3_ICMP_LIMITED, /* errors not sent: too many */
-    NF_L3_NEIGHBOURS_FULL,
-    NF_L3_COUNTERS
-};
+/* The chain's "l3" counters, with their names. */
+#define NF_L3_COUNTER_LIST(X)                                                                                \
+    X(NF_L3_ARP, "l3_arp")             /* dropped, as all up to NF_L3_DROPS; ARP: taken in here */           \
+    X(NF_L3_VLAN, "l3_vlan")           /* tagged: there are no VLAN interfaces */                            \
+    X(NF_L3_OTHER_MAC, "l3_other_mac") /* addressed to another station */                                    \
+    X(NF_L3_BROADCAST, "l3_broadcast") /* IPv4 to many, by MAC or by address */                              \
+    X(NF_L3_NOT_IPV4, "l3_not_ipv4")   /* IPv6 and everything else that is not routed */                     \
+    X(NF_L3_MALFORMED, "l3_malformed") /* the frame or its IPv4 header is broken */                          \
+    X(NF_L3_MARTIAN, "l3_martian")     /* a source or destination that no router forwards */                 \
+    X(NF_L3_LOCAL, "l3_local")         /* for an own address and not an echo request */                      \
+    X(NF_L3_TTL, "l3_ttl")             /* ran out */                                                         \
+    X(NF_L3_NO_ROUTE, "l3_no_route")                                                                         \
+    X(NF_L3_NO_NEIGHBOUR, "l3_no_neighbour") /* the next hop's MAC is not known (yet) */                     \
+    X(NF_L3_ARP_CONFLICT, "l3_arp_conflict") /* somebody else claims an own address */                       \
+    X(NF_L3_ARP_ASKED, "l3_arp_asked")                                                                       \
+    X(NF_L3_ARP_ANSWERED, "l3_arp_answered")                                                                 \
+    X(NF_L3_ECHO_ANSWERED, "l3_echo_answered")                                                               \
+    X(NF_L3_ICMP_SENT, "l3_icmp_sent")                                                                       \
+    X(NF_L3_ICMP_LIMITED, "l3_icmp_limited") /* errors not sent: too many */                                 \
+    X(NF_L3_NEIGHBOURS_FULL, "l3_neighbours_full")
+enum nf_l3_counter { NF_L3_COUNTER_LIST(NF_COUNTER) NF_L3_COUNTERS, NF_L3_DROPS = NF_L3_ARP_CONFLICT };
 
 struct nf_l3;
 
 uint64_t nf_l3_bytes(void);
-/* Fills nf->module, counters and state as well: "l3" is looked at like an NF. `config` stays the caller's. */
+/* Fills nf->module, counters and state as well: "l3" is looked at like an NF, and has timers like one.
+ * `config` stays the caller's, `*out` is freed by free. */
 int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *config, struct ft_fault *fault);
-void nf_l3_free(struct nf_l3 *l3); /* NULL is fine */
 
 /*
  * ARP is answered, learned from and dropped; what is not for us is dropped (counted). A packet from inside to
@@ -83,12 +81,9 @@ void nf_l3_in(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, u
  * Packets made by NFs keep their TTL; ARP frames among them leave as they are.
  */
 void nf_l3_out(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now);
-void nf_l3_timers(struct nf_l3 *l3, uint64_t now);
 
 /* Gratuitous ARP (a request for itself, broadcast) for address number `index` of all own addresses: frame
  * into out[42]. False: no such index. Not state: used at promotion. */
 bool nf_l3_announce(const struct nf_l3_config *config, unsigned index, uint8_t out[42], uint8_t *port);
-/* First a row with the counters, then one per neighbour. */
-bool nf_l3_show(const struct nf_l3 *l3, struct nf_show *out, uint64_t *cursor);
 
 #endif

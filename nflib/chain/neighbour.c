@@ -39,16 +39,26 @@ static const struct nf_neighbour *at(const struct nf_neighbours *table, uint32_t
 
 static uint32_t addr_of(const struct nf_neighbours *table, uint32_t slot)
 {
-    uint32_t addr;
-    memcpy(&addr, nf_map_key(table->map, slot), sizeof(addr));
-    return addr;
+    return *(const uint32_t *)nf_map_key(table->map, slot);
+}
+
+/* A new entry has no flags. NF_NONE: there is none and `add` is false, or the table is full. */
+static uint32_t find_or_add(struct nf_neighbours *table, uint32_t addr, uint8_t port, bool add)
+{
+    uint32_t slot = nf_map_find(table->map, &addr);
+    if (slot != NF_NONE || !add)
+        return slot;
+    slot = nf_map_add(table->nf, table->map, &addr);
+    if (slot == NF_NONE)
+        nf_count(table->nf, NF_L3_NEIGHBOURS_FULL, 1);
+    else
+        NF_EDIT(table->nf, at(table, slot))->port = port;
+    return slot;
 }
 
 int nf_neighbours_add_hop(struct nf_neighbours *table, uint32_t addr, uint8_t port)
 {
-    uint32_t slot = nf_map_find(table->map, &addr);
-    if (slot == NF_NONE)
-        slot = nf_map_add(table->nf, table->map, &addr);
+    uint32_t slot = find_or_add(table, addr, port, true);
     if (slot == NF_NONE)
         return FT_EFULL;
     struct nf_neighbour *entry = NF_EDIT(table->nf, at(table, slot));
@@ -99,18 +109,14 @@ void nf_arp_frame(uint8_t out[NF_ARP_LEN], uint16_t operation, const uint8_t to[
     memcpy(out + 38, &target, 4);
 }
 
-static void make_announcement(const struct nf_interface *port, uint32_t addr, uint8_t out[42])
-{
-    nf_arp_frame(out, 1, everybody, port->mac, addr, nobody, addr);
-}
-
 bool nf_l3_announce(const struct nf_l3_config *config, unsigned index, uint8_t out[42], uint8_t *port)
 {
     for (uint8_t i = 0; i < config->ports; i++) {
         const struct nf_interface *face = &config->port[i];
         unsigned first = face->addr ? 1 : 0;
         if (index < first + face->extras) {
-            make_announcement(face, index < first ? face->addr : face->extra[index - first], out);
+            uint32_t addr = index < first ? face->addr : face->extra[index - first];
+            nf_arp_frame(out, 1, everybody, face->mac, addr, nobody, addr);
             *port = i;
             return true;
         }
@@ -137,14 +143,9 @@ static bool send_request(const struct nf_neighbours *table, uint32_t slot, uint6
 
 void nf_neighbours_want(struct nf_neighbours *table, uint32_t addr, uint8_t port, uint64_t now)
 {
-    uint32_t slot = nf_map_find(table->map, &addr);
-    if (slot == NF_NONE) {
-        slot = nf_map_add(table->nf, table->map, &addr);
-        if (slot == NF_NONE) {
-            nf_count(table->nf, NF_L3_NEIGHBOURS_FULL, 1);
-            return;
-        }
-    }
+    uint32_t slot = find_or_add(table, addr, port, true);
+    if (slot == NF_NONE)
+        return;
     const struct nf_neighbour *entry = at(table, slot);
     if (entry->port != port) { /* it moved to another link */
         struct nf_neighbour *edit = NF_EDIT(table->nf, entry);
@@ -159,18 +160,10 @@ void nf_neighbours_want(struct nf_neighbours *table, uint32_t addr, uint8_t port
 void nf_neighbours_learn(struct nf_neighbours *table, uint32_t addr, uint8_t port, const uint8_t mac[6],
                          bool add, uint64_t now)
 {
-    uint32_t slot = nf_map_find(table->map, &addr);
-    if (slot == NF_NONE) {
-        slot = add ? nf_map_add(table->nf, table->map, &addr) : NF_NONE;
-        if (slot == NF_NONE) {
-            nf_count(table->nf, NF_L3_NEIGHBOURS_FULL, add);
-            return;
-        }
-        NF_EDIT(table->nf, at(table, slot))->port = port;
-    }
-    const struct nf_neighbour *entry = at(table, slot);
-    if (entry->port != port)
+    uint32_t slot = find_or_add(table, addr, port, add);
+    if (slot == NF_NONE || at(table, slot)->port != port)
         return;
+    const struct nf_neighbour *entry = at(table, slot);
     struct nf_neighbour *edit = NF_EDIT(table->nf, entry);
     memcpy(edit->mac, mac, 6);
     edit->confirmed = now;
@@ -178,37 +171,15 @@ void nf_neighbours_learn(struct nf_neighbours *table, uint32_t addr, uint8_t por
     nf_wake(table->nf, entry->flags & NF_NEIGHBOUR_HOP ? refresh_at(entry) : now + FORGET_AFTER);
 }
 
-static bool removable(const struct nf_neighbour *entry, uint64_t now)
-{
-    if (entry->flags & NF_NEIGHBOUR_KNOWN)
-        return now - entry->confirmed >= FORGET_AFTER;
-    return !(entry->flags & NF_NEIGHBOUR_HOP) && now - entry->asked >= GIVE_UP_AFTER;
-}
-
-/* Forgets what is too old. A next hop stays, unknown. True: the slot is free now. */
-static bool forget_old(struct nf_neighbours *table, uint32_t slot, uint64_t now)
-{
-    const struct nf_neighbour *entry = at(table, slot);
-    if (!removable(entry, now))
-        return false;
-    if (entry->flags & NF_NEIGHBOUR_HOP) {
-        NF_EDIT(table->nf, entry)->flags &= (uint8_t)~NF_NEIGHBOUR_KNOWN;
-        return false;
-    }
-    nf_map_remove(table->nf, table->map, slot);
-    return true;
-}
-
 /* When the entry is to be asked for; UINT64_MAX: not unless somebody uses it. */
 static uint64_t ask_at(const struct nf_neighbour *entry)
 {
-    if (!(entry->flags & NF_NEIGHBOUR_KNOWN)) {
-        if (!(entry->flags & NF_NEIGHBOUR_HOP))
-            return UINT64_MAX;
-        return entry->flags & NF_NEIGHBOUR_ASKED ? entry->asked + ASK_EVERY : 0;
-    }
-    uint64_t last = entry->confirmed > entry->asked ? entry->confirmed : entry->asked;
-    return entry->flags & NF_NEIGHBOUR_HOP || entry->used > last ? refresh_at(entry) : UINT64_MAX;
+    bool hop = entry->flags & NF_NEIGHBOUR_HOP;
+    if (entry->flags & NF_NEIGHBOUR_KNOWN)
+        return hop || entry->used + REFRESH_AFTER > refresh_at(entry) ? refresh_at(entry) : UINT64_MAX;
+    if (!hop)
+        return UINT64_MAX;
+    return entry->flags & NF_NEIGHBOUR_ASKED ? entry->asked + ASK_EVERY : 0;
 }
 
 static uint64_t forget_at(const struct nf_neighbour *entry)
@@ -216,6 +187,20 @@ static uint64_t forget_at(const struct nf_neighbour *entry)
     if (entry->flags & NF_NEIGHBOUR_KNOWN)
         return entry->confirmed + FORGET_AFTER;
     return entry->flags & NF_NEIGHBOUR_HOP ? UINT64_MAX : entry->asked + GIVE_UP_AFTER;
+}
+
+/* Forgets what is too old. A next hop stays, unknown. True: the slot is free now. */
+static bool forget_old(struct nf_neighbours *table, uint32_t slot, uint64_t now)
+{
+    const struct nf_neighbour *entry = at(table, slot);
+    if (forget_at(entry) > now)
+        return false;
+    if (entry->flags & NF_NEIGHBOUR_HOP) {
+        NF_EDIT(table->nf, entry)->flags &= (uint8_t)~NF_NEIGHBOUR_KNOWN;
+        return false;
+    }
+    nf_map_remove(table->nf, table->map, slot);
+    return true;
 }
 
 void nf_neighbours_timers(struct nf_neighbours *table, uint64_t now)
@@ -233,25 +218,4 @@ void nf_neighbours_timers(struct nf_neighbours *table, uint64_t now)
     }
     if (next != UINT64_MAX)
         nf_wake(table->nf, next > now + ROUND_EVERY ? next : now + ROUND_EVERY);
-}
-
-bool nf_neighbours_show(const struct nf_neighbours *table, struct nf_show *out, uint64_t *cursor)
-{
-    uint32_t slot = nf_map_next(table->map, (uint32_t)*cursor);
-    for (; slot != NF_NONE; slot = nf_map_next(table->map, slot + 1)) {
-        *cursor = slot;
-        if (nf_show_full(out))
-            return true;
-        const struct nf_neighbour *entry = at(table, slot);
-        const uint8_t *m = entry->mac;
-        bool known = entry->flags & NF_NEIGHBOUR_KNOWN;
-        nf_row(out);
-        nf_row_ipv4(out, "addr", addr_of(table, slot));
-        nf_row_text(out, "state", "%s", known ? "known" : "asked");
-        if (known)
-            nf_row_text(out, "mac", "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
-        nf_row_text(out, "port", "%s", table->config->port[entry->port].name);
-        nf_row_u64(out, "confirmed_ns", entry->confirmed);
-    }
-    return false;
 }

@@ -17,67 +17,40 @@ struct nf_fragment_key {
     uint8_t side;
 };
 
-struct nf_fragments {
-    struct nf_map *map; /* nf_fragment_key to the word */
-    struct nf_wheel *wheel;
-    uint32_t base;
-};
-
-static uint64_t fragments_bytes(uint32_t capacity)
-{
-    return sizeof(struct nf_fragments) + FT_LINE +
-           nf_map_bytes(capacity, sizeof(struct nf_fragment_key), sizeof(uint32_t));
-}
-
-static struct nf_fragments *make_fragments(struct nf *nf, uint32_t capacity, struct nf_wheel *wheel,
-                                           uint32_t base)
-{
-    struct nf_fragments *f = ft_arena_alloc(nf->arena, sizeof(*f));
-    struct nf_map *map = nf_map_make(nf, capacity, sizeof(struct nf_fragment_key), sizeof(uint32_t));
-    if (!f || !map)
-        return NULL;
-    f = NF_EDIT(nf, f);
-    f->map = map;
-    f->wheel = wheel;
-    f->base = base;
-    return f;
-}
-
 static struct nf_fragment_key key_of(const struct nf_packet *p)
 {
     return (struct nf_fragment_key){p->saddr, p->daddr, p->frag_id, p->proto, p->side};
 }
 
-bool nf_fragments_note(const struct nf *nf, struct nf_fragments *fragments, const struct nf_packet *p,
+bool nf_fragments_note(const struct nf *nf, const struct nf_flows *flows, const struct nf_packet *p,
                        uint32_t word, uint64_t now)
 {
     struct nf_fragment_key key = key_of(p);
-    uint32_t slot = nf_map_find(fragments->map, &key);
+    uint32_t slot = nf_map_find(flows->fragments, &key);
     if (slot == NF_NONE)
-        slot = nf_map_add(nf, fragments->map, &key);
+        slot = nf_map_add(nf, flows->fragments, &key);
     if (slot == NF_NONE)
         return false;
-    *(uint32_t *)nf_edit(nf, nf_map_value(fragments->map, slot), sizeof(word)) = word;
-    nf_wheel_set(nf, fragments->wheel, fragments->base + slot, now + FRAGMENT_LIFE);
+    *NF_EDIT(nf, (const uint32_t *)nf_map_value(flows->fragments, slot)) = word;
+    nf_wheel_set(nf, flows->wheel, flows->max_flows + slot, now + FRAGMENT_LIFE);
     return true;
 }
 
-bool nf_fragments_find(const struct nf_fragments *fragments, const struct nf_packet *p, uint32_t *word)
+bool nf_fragments_find(const struct nf_flows *flows, const struct nf_packet *p, uint32_t *word)
 {
     struct nf_fragment_key key = key_of(p);
-    uint32_t slot = nf_map_find(fragments->map, &key);
+    uint32_t slot = nf_map_find(flows->fragments, &key);
     if (slot == NF_NONE)
         return false;
-    *word = *(const uint32_t *)nf_map_value(fragments->map, slot);
+    *word = *(const uint32_t *)nf_map_value(flows->fragments, slot);
     return true;
 }
 
-void nf_fragments_clear(const struct nf *nf, struct nf_fragments *fragments)
+void nf_fragments_clear(const struct nf *nf, const struct nf_flows *flows)
 {
-    uint32_t slot = 0;
-    while ((slot = nf_map_next(fragments->map, slot)) != NF_NONE) {
-        nf_wheel_cancel(nf, fragments->wheel, fragments->base + slot);
-        nf_map_remove(nf, fragments->map, slot++);
+    for (uint32_t slot = 0; (slot = nf_map_next(flows->fragments, slot)) != NF_NONE; slot++) {
+        nf_wheel_cancel(nf, flows->wheel, flows->max_flows + slot);
+        nf_map_remove(nf, flows->fragments, slot);
     }
 }
 
@@ -88,9 +61,11 @@ static uint64_t end_of(const struct nf_flows *flows, const struct nf_flow *flow)
 
 uint64_t nf_flows_bytes(const struct nf_flows_config *config, uint32_t value_size, uint32_t timers)
 {
-    return nf_map_bytes(config->max_flows, sizeof(struct nf_flow_key), value_size) +
-           nf_wheel_bytes(config->max_flows + config->max_fragments + timers) +
-           (config->max_fragments ? fragments_bytes(config->max_fragments) : 0);
+    uint64_t bytes = nf_map_bytes(config->max_flows, sizeof(struct nf_flow_key), value_size) +
+                     nf_wheel_bytes(config->max_flows + config->max_fragments + timers);
+    if (config->max_fragments)
+        bytes += nf_map_bytes(config->max_fragments, sizeof(struct nf_fragment_key), sizeof(uint32_t));
+    return bytes;
 }
 
 bool nf_flows_make(struct nf *nf, struct nf_flows *flows, const struct nf_flows_config *config,
@@ -99,7 +74,8 @@ bool nf_flows_make(struct nf *nf, struct nf_flows *flows, const struct nf_flows_
     flows->map = nf_map_make(nf, config->max_flows, sizeof(struct nf_flow_key), value_size);
     flows->wheel = nf_wheel_make(nf, config->max_flows + config->max_fragments + timers, TICK);
     if (config->max_fragments)
-        flows->fragments = make_fragments(nf, config->max_fragments, flows->wheel, config->max_flows);
+        flows->fragments =
+            nf_map_make(nf, config->max_fragments, sizeof(struct nf_fragment_key), sizeof(uint32_t));
     flows->max_flows = config->max_flows;
     memcpy(flows->timeouts, config->timeouts, sizeof(flows->timeouts));
     return flows->map && flows->wheel && (flows->fragments || !config->max_fragments);
@@ -138,7 +114,7 @@ static void sort_due(const struct nf *nf, const struct nf_flows *flows, uint64_t
         if (end > now)
             nf_wheel_set(nf, flows->wheel, number, end);
         else if (number >= flows->max_flows && flows->fragments)
-            nf_map_remove(nf, flows->fragments->map, number - flows->max_flows);
+            nf_map_remove(nf, flows->fragments, number - flows->max_flows);
         else
             due->slots[due->count++] = number;
     }
@@ -181,6 +157,6 @@ int nf_flows_clear(const struct nf *nf, const struct nf_flows *flows, const char
     for (uint32_t slot = 0; (slot = nf_map_next(flows->map, slot)) != NF_NONE; slot++)
         remove(nf, slot);
     if (flows->fragments)
-        nf_fragments_clear(nf, flows->fragments);
+        nf_fragments_clear(nf, flows);
     return FT_OK;
 }

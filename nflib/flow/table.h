@@ -12,22 +12,6 @@
 #include "nflib/flow/flow.h"
 #include "nflib/net/tcp.h"
 
-/* ---- fragments --------------------------------------------------------------------------------- */
-
-/*
- * The first fragment carries the ports, so an NF judges it and notes here what became of it; the later ones
- * of the same datagram are looked up and treated alike. Entries go after 30 s. Fragments that overtake their
- * first one are unknown: no packet is delayed. A wheel carries the timers, as numbers base … base+capacity-1.
- */
-struct nf_fragments;
-/* True and the word noted, or false when the first fragment has not been seen. */
-bool nf_fragments_find(const struct nf_fragments *fragments, const struct nf_packet *p, uint32_t *word);
-/* Forgets all. */
-void nf_fragments_clear(const struct nf *nf, struct nf_fragments *fragments);
-/* For nf_flows_note. Replaces what an earlier datagram of the same key left. False: full. */
-bool nf_fragments_note(const struct nf *nf, struct nf_fragments *fragments, const struct nf_packet *p,
-                       uint32_t word, uint64_t now);
-
 /* ---- flows ------------------------------------------------------------------------------------- */
 
 /* In the NF's config struct. */
@@ -39,20 +23,13 @@ struct nf_flows_config {
 
 /* Rows of the NF's table of parameters; `field`: the struct nf_flows_config in the config struct `type`. */
 #define NF_MAX_FLOWS_PARAM(type, field, text)                                                                \
-    {                                                                                                        \
-        .name = "max_flows", .kind = NF_U32, .offset = offsetof(type, field.max_flows), .min = 1,            \
-        .max = 16u << 20, .preset = "100000", .help = (text)                                                 \
-    }
+    NF_PARAM_AT(type, "max_flows", field.max_flows, NF_U32, "100000", text, .min = 1, .max = 16u << 20)
 #define NF_MAX_FRAGMENTS_PARAM(type, field)                                                                  \
-    {                                                                                                        \
-        .name = "max_fragments", .kind = NF_U32, .offset = offsetof(type, field.max_fragments), .min = 1,    \
-        .max = 1u << 20, .preset = "4096", .help = "fragmented datagrams under way at most"                  \
-    }
+    NF_PARAM_AT(type, "max_fragments", field.max_fragments, NF_U32, "4096",                                  \
+                "fragmented datagrams under way at most", .min = 1, .max = 1u << 20)
 #define NF_TIMEOUT_PARAM(type, field, key, class, seconds)                                                   \
-    {                                                                                                        \
-        .name = (key), .kind = NF_SECONDS, .offset = offsetof(type, field.timeouts[class]), .min = 1,        \
-        .max = NF_TIMEOUT_MAX, .preset = (seconds), .help = "idle seconds until a flow of this class goes"   \
-    }
+    NF_PARAM_AT(type, key, field.timeouts[class], NF_SECONDS, seconds,                                       \
+                "idle seconds until a flow of this class goes", .min = 1, .max = NF_TIMEOUT_MAX)
 #define NF_TCP_UDP_PARAMS(type, field)                                                                       \
     NF_TIMEOUT_PARAM(type, field, "tcp_established", NF_TIMEOUT_TCP_ESTABLISHED, "7440"),                    \
         NF_TIMEOUT_PARAM(type, field, "tcp_transitory", NF_TIMEOUT_TCP_TRANSITORY, "240"),                   \
@@ -70,8 +47,8 @@ struct nf_flow {
 
 struct nf_flows {
     struct nf_map *map;
-    struct nf_wheel *wheel; /* flows by slot, then fragments, then what the NF sets */
-    struct nf_fragments *fragments;
+    struct nf_wheel *wheel;   /* flows by slot, then fragments, then what the NF sets */
+    struct nf_map *fragments; /* of datagrams under way; NULL: the NF keeps none */
     uint32_t max_flows;
     uint32_t timeouts[NF_TIMEOUT_COUNT]; /* seconds; operators change them */
 };
@@ -111,12 +88,25 @@ static inline void nf_flow_touch(const struct nf *nf, const struct nf_flows *flo
 /* Forgets a flow and its timer. */
 void nf_flow_remove(const struct nf *nf, const struct nf_flows *flows, uint32_t slot);
 
+/*
+ * Fragments. The first one carries the ports, so an NF judges it and notes in a word what became of it; the
+ * later ones of the same datagram are looked up and treated alike. Entries go after 30 s. Fragments that
+ * overtake their first one are unknown: no packet is delayed. The table has fragments.
+ */
+/* True and the word noted, or false when the first fragment has not been seen. */
+bool nf_fragments_find(const struct nf_flows *flows, const struct nf_packet *p, uint32_t *word);
+/* Forgets all. */
+void nf_fragments_clear(const struct nf *nf, const struct nf_flows *flows);
+/* For nf_flows_note. Replaces what an earlier datagram of the same key left. False: full. */
+bool nf_fragments_note(const struct nf *nf, const struct nf_flows *flows, const struct nf_packet *p,
+                       uint32_t word, uint64_t now);
+
 /* A first fragment: `word` is noted for the later ones of its datagram, before the packet is rewritten. When
- * there is no room for it, it is counted in `full`. Other packets: no effect. The table has fragments. */
+ * there is no room for it, it is counted in `full`. Other packets: no effect. */
 static inline void nf_flows_note(const struct nf *nf, const struct nf_flows *flows, const struct nf_packet *p,
                                  uint32_t word, uint64_t now, unsigned full)
 {
-    if (p->flags & NF_P_FRAGMENT && !nf_fragments_note(nf, flows->fragments, p, word, now))
+    if (p->flags & NF_P_FRAGMENT && !nf_fragments_note(nf, flows, p, word, now))
         nf_count(nf, full, 1);
 }
 

@@ -55,18 +55,3 @@ int nf_emit(const struct nf *nf, uint8_t port, const void *frame, uint32_t len)
     env->emitted++;
     return FT_OK;
 }
-
-void *nf_make_state(struct nf *nf, size_t size, struct ft_fault *fault)
-{
-    void *state = ft_arena_alloc(nf->arena, size);
-    if (!state) {
-        nf_made(nf, false, fault);
-        return NULL;
-    }
-    return nf->state = nf_edit(nf, state, size);
-}
-
-int nf_made(const struct nf *nf, bool whole, struct ft_fault *fault)
-{
-    return whole ? FT_OK : ft_fail(fault, FT_EFULL, "%s: arena full", nf->module->name);
-}

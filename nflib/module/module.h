@@ -58,22 +58,20 @@ struct nf_param {
     bool own; /* NF_IPV4: the chain answers ARP for this address on its outside interfaces */
 };
 
-/* Rows of a table of parameters, for the field of `type` that has the parameter's name. NF_NUMBER is for
- * NF_U32, NF_U64 and NF_SECONDS; presets are strings. */
+/* Rows of a table of parameters, for the field of `type` that has the parameter's name; NF_PARAM_AT names it.
+ * Presets are strings; what else a row says follows the help. NF_NUMBER is for NF_U32, NF_U64, NF_SECONDS and
+ * NF_RANGE. */
+#define NF_PARAM_AT(type, key, field, of_kind, value, text, ...)                                             \
+    {                                                                                                        \
+        .name = (key), .kind = (of_kind), .offset = offsetof(type, field), .preset = (value),                \
+        .help = (text), ##__VA_ARGS__                                                                        \
+    }
+#define NF_PARAM(type, field, ...) NF_PARAM_AT(type, #field, field, __VA_ARGS__)
 #define NF_NUMBER(type, field, of_kind, least, most, value, text)                                            \
-    {                                                                                                        \
-        .name = #field, .kind = (of_kind), .offset = offsetof(type, field), .min = (least), .max = (most),   \
-        .preset = (value), .help = (text)                                                                    \
-    }
+    NF_PARAM(type, field, of_kind, value, text, .min = (least), .max = (most))
 #define NF_ONE_OF(type, field, list, value, text)                                                            \
-    {                                                                                                        \
-        .name = #field, .kind = NF_CHOICE, .offset = offsetof(type, field), .choices = (list),               \
-        .preset = (value), .help = (text)                                                                    \
-    }
-#define NF_YES_NO(type, field, value, text)                                                                  \
-    {                                                                                                        \
-        .name = #field, .kind = NF_BOOL, .offset = offsetof(type, field), .preset = (value), .help = (text)  \
-    }
+    NF_PARAM(type, field, NF_CHOICE, value, text, .choices = (list))
+#define NF_YES_NO(type, field, value, text) NF_PARAM(type, field, NF_BOOL, value, text)
 
 /* For a list of counters, LIST(X) = X(FLOWS, "flows") X(FULL, "table_full") and so on: the elements of an
  * enum, `enum counter { LIST(NF_COUNTER) };`, and of the names, `{LIST(NF_COUNTER_NAME) NULL}`. */
@@ -104,17 +102,18 @@ struct nf_module {
     int (*check)(void *config, struct ft_fault *fault);
     void (*release)(void *config); /* frees what `check` made; NULL: nothing to free */
 
-    /* Bytes of arena that an instance needs; a generous bound. NULL: none. */
+    size_t state_size; /* bytes of nf->state, the root of an instance's state */
+    /* Bytes of arena that an instance needs beside that; a generous bound. NULL: none. */
     uint64_t (*arena)(const void *config);
     /* Bytes of the shared arena that all lanes together need (nflib/shared/shared.h). NULL: none. */
     uint64_t (*shared)(const void *config, unsigned lanes);
 
     /*
-     * Creates the instance's state: allocates from nf->arena and sets nf->state. Runs on every node before
-     * any packet, on a zeroed arena; what it makes must depend on config and nf_random alone. On a standby
-     * the primary's lines then replace the content. 0, or an error (FT_EFULL: the arena is too small).
+     * Fills nf->state, which is zeroed and may be written to here, with objects that it makes in nf->arena.
+     * Runs on every node before any packet; what it makes must depend on config and nf_random alone. On a
+     * standby the primary's lines then replace the content. False: something found no room. NULL: zeroes.
      */
-    int (*make)(struct nf *nf, struct ft_fault *fault);
+    bool (*make)(struct nf *nf);
 
     /* n (1 … 32) packets that all came in on the same side; none is dropped yet. nf_drop those that end
      * here. `now`: chain time, in nanoseconds; it never goes back. */
@@ -168,15 +167,6 @@ struct nf {
     uint16_t lanes;
     uint16_t shared; /* shared objects made so far */
 };
-
-/*
- * A zeroed root of the state, which `make` may write to: it becomes nf->state. NULL: the arena is full, and
- * `fault` says so.
- */
-void *nf_make_state(struct nf *nf, size_t size, struct ft_fault *fault);
-/* What `make` returns when `whole` is false, because an object found no room: FT_EFULL, with its text. Else
- * FT_OK. */
-int nf_made(const struct nf *nf, bool whole, struct ft_fault *fault);
 
 /* A writable pointer to exactly the n bytes at `p`, which are about to change. */
 static inline void *nf_edit(const struct nf *nf, const void *p, size_t n)

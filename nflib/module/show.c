@@ -132,8 +132,6 @@ void nf_row_u64(struct nf_show *show, const char *name, uint64_t value)
 
 void nf_row_ipv4(struct nf_show *show, const char *name, uint32_t addr)
 {
-    char text[INET_ADDRSTRLEN];
-    struct in_addr in = {.s_addr = addr};
-    inet_ntop(AF_INET, &in, text, sizeof(text));
-    nf_row_text(show, name, "%s", text);
+    uint32_t a = ntohl(addr);
+    nf_row_text(show, name, "%u.%u.%u.%u", a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255);
 }

@@ -32,7 +32,7 @@ bool nf_icmp_may_complain(const struct nf_packet *p)
         return false;
     if (p->proto != IPPROTO_ICMP)
         return true;
-    return p->flags & NF_P_L4 && (p->icmp_type == 0 || p->icmp_type == 8 ||
+    return p->flags & NF_P_L4 && (nf_icmp_is_echo(p->icmp_type) ||
                                   (p->icmp_type >= 13 && p->icmp_type <= 18)); /* queries and their answers */
 }
 

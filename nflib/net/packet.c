@@ -79,7 +79,7 @@ static void parse_icmp(struct nf_packet *p)
     p->payload = (uint16_t)(p->l4 + 8);
     p->icmp_type = icmp[0];
     p->icmp_code = icmp[1];
-    if (icmp[0] == 0 || icmp[0] == 8)
+    if (nf_icmp_is_echo(icmp[0]))
         p->sport = p->dport = nf_get16(icmp + 4);
     else if (is_icmp_error(icmp[0]) && inner_l4(p))
         p->flags |= NF_P_ICMP_ERROR;
@@ -315,7 +315,7 @@ void nf_packet_inner(const struct nf_packet *p, struct nf_inner *inner)
     if (inner->proto == IPPROTO_TCP || inner->proto == IPPROTO_UDP) {
         inner->sport = nf_get16(at);
         inner->dport = nf_get16(at + 2);
-    } else if (inner->proto == IPPROTO_ICMP && (at[0] == 0 || at[0] == 8)) {
+    } else if (inner->proto == IPPROTO_ICMP && nf_icmp_is_echo(at[0])) {
         inner->sport = inner->dport = nf_get16(at + 4);
     }
 }

@@ -73,9 +73,20 @@ struct nf_packet {
     void *owner;    /* the lane's: mbuf or replay slot */
 };
 
-static inline bool nf_packet_is_echo(const struct nf_packet *p)
+static inline bool nf_icmp_is_echo(uint8_t icmp_type)
 {
-    return p->icmp_type == NF_ICMP_ECHO_REQUEST || p->icmp_type == NF_ICMP_ECHO_REPLY;
+    return icmp_type == NF_ICMP_ECHO_REQUEST || icmp_type == NF_ICMP_ECHO_REPLY;
+}
+/* IPv4 of a protocol that has ports, or an identifier as ICMP echo: NF_P_L4 says whether they can be read. */
+static inline bool nf_proto_has_ports(uint8_t proto)
+{
+    return proto == NF_PROTO_TCP || proto == NF_PROTO_UDP || proto == NF_PROTO_ICMP;
+}
+/* A packet of a flow with two ends: TCP, UDP or ICMP echo, its ports or identifier read. */
+static inline bool nf_packet_has_ends(const struct nf_packet *p)
+{
+    return (p->flags & (NF_P_IPV4 | NF_P_LATER | NF_P_ICMP_ERROR | NF_P_L4)) == (NF_P_IPV4 | NF_P_L4) &&
+           (p->proto != NF_PROTO_ICMP || nf_icmp_is_echo(p->icmp_type));
 }
 
 /* The packet inside an ICMP error. */

@@ -27,11 +27,6 @@ uint16_t nf_checksum(const void *data, uint32_t n)
     return (uint16_t)~sum;
 }
 
-static bool has_echo_id(uint8_t icmp_type)
-{
-    return icmp_type == 0 || icmp_type == 8;
-}
-
 /*
  * A sum of zero in its other form. In UDP's field zero means that none was made. An ICMP message may be all
  * zeros (an echo reply), and then this form alone is right; of every other message receivers take either.
@@ -39,6 +34,12 @@ static bool has_echo_id(uint8_t icmp_type)
 static uint16_t not_zero(uint16_t sum)
 {
     return sum ? sum : 0xffff;
+}
+
+/* Of TCP and UDP, after what the checksum covers has changed. */
+static uint16_t l4_sum_value(uint8_t proto, uint16_t sum)
+{
+    return proto == IPPROTO_UDP ? not_zero(sum) : sum;
 }
 
 /* The field that covers ports and (with a pseudo header) addresses; NULL when there is none to adjust. */
@@ -59,10 +60,8 @@ static void set_addr(struct nf_packet *p, uint32_t at, uint32_t addr)
     uint32_t old = nf_get32(ip + at);
     nf_put32(ip + at, addr);
     nf_put16(ip + 10, nf_checksum_adjust32(nf_get16(ip + 10), old, addr));
-    if (sum) {
-        uint16_t now = nf_checksum_adjust32(nf_get16(sum), old, addr);
-        nf_put16(sum, p->proto == IPPROTO_UDP ? not_zero(now) : now);
-    }
+    if (sum)
+        nf_put16(sum, l4_sum_value(p->proto, nf_checksum_adjust32(nf_get16(sum), old, addr)));
 }
 
 void nf_packet_set_saddr(struct nf_packet *p, uint32_t addr)
@@ -92,10 +91,8 @@ static void set_echo_id(struct nf_packet *p, uint16_t id)
 static void set_port(struct nf_packet *p, uint32_t at, uint16_t port)
 {
     uint8_t *l4 = p->data + p->l4, *sum = l4_sum(p);
-    if (sum) {
-        uint16_t now = nf_checksum_adjust16(nf_get16(sum), nf_get16(l4 + at), port);
-        nf_put16(sum, p->proto == IPPROTO_UDP ? not_zero(now) : now);
-    }
+    if (sum)
+        nf_put16(sum, l4_sum_value(p->proto, nf_checksum_adjust16(nf_get16(sum), nf_get16(l4 + at), port)));
     nf_put16(l4 + at, port);
 }
 
@@ -105,7 +102,7 @@ static void rewrite_port(struct nf_packet *p, uint32_t at, uint16_t port, uint16
     if (!(p->flags & NF_P_L4))
         return;
     if (p->proto == IPPROTO_ICMP) {
-        if (has_echo_id(p->icmp_type))
+        if (nf_icmp_is_echo(p->icmp_type))
             set_echo_id(p, port);
         return;
     }
@@ -177,10 +174,10 @@ static void set_inner(struct nf_packet *p, uint32_t addr_at, uint32_t port_at, u
         if (sum) {
             uint16_t now = nf_checksum_adjust32(nf_get16(sum), old_addr, addr);
             now = nf_checksum_adjust16(now, nf_get16(l4 + port_at), port);
-            put_inner16(p, sum, inner.proto == IPPROTO_UDP ? not_zero(now) : now);
+            put_inner16(p, sum, l4_sum_value(inner.proto, now));
         }
         put_inner16(p, l4 + port_at, port);
-    } else if (inner.proto == IPPROTO_ICMP && has_echo_id(l4[0])) {
+    } else if (inner.proto == IPPROTO_ICMP && nf_icmp_is_echo(l4[0])) {
         put_inner16(p, l4 + 2, not_zero(nf_checksum_adjust16(nf_get16(l4 + 2), nf_get16(l4 + 4), port)));
         put_inner16(p, l4 + 4, port);
     }

@@ -43,10 +43,9 @@ struct nf_merged *nf_merged_make(struct nf *nf)
 {
     struct nf_merged *merged;
     struct line *lines;
-    struct nf home;
     bool created;
 
-    lines = nf_shared_object(nf, NF_SHARED_MERGED, nf->lanes * sizeof(*lines), &home, &created);
+    lines = nf_shared_object(nf, NF_SHARED_MERGED, nf->lanes * sizeof(*lines), &created);
     merged = lines ? ft_arena_alloc(nf->arena, sizeof(*merged)) : NULL;
     if (!merged)
         return NULL;

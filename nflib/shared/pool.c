@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A shared pool: the free numbers that no lane has (nflib/state/pool.c, in the shared arena, behind a
- * section), the lane that has each of the others, and in each lane's own arena a cache, a ring, first in,
+ * A shared pool: the free numbers that no lane has (a ring in the shared arena, behind a section), the lane
+ * that has each of the others, and in each lane's own arena a cache, a ring as well. Rings are first in,
  * first out.
  *
  * Lanes that take as many as they give do not depend on each other. One that grows depends on the others once
@@ -20,10 +20,12 @@
 /* In the shared arena. */
 struct core {
     struct ft_shared head;
-    _Alignas(FT_LINE) struct nf_pool *pool; /* constant */
-    uint8_t *owner;                         /* [count]: lane + 1, 0: nobody's */
+    _Alignas(FT_LINE) uint32_t *ring; /* [count]; constant, like what follows */
+    uint8_t *owner;                   /* [count]: lane + 1, 0: nobody's */
     uint32_t count;
-    uint32_t batch; /* 0: no caches */
+    uint32_t batch;                   /* 0: no caches */
+    _Alignas(FT_LINE) uint32_t first; /* place in the ring of the number that has been free longest */
+    uint32_t free;
 };
 
 /* In the lane's. */
@@ -43,7 +45,7 @@ static uint64_t words(uint32_t count)
 
 uint64_t nf_shared_pool_bytes(uint32_t count)
 {
-    return sizeof(struct core) + nf_pool_bytes(count) + count + 4 * FT_LINE;
+    return sizeof(struct core) + (uint64_t)count * (sizeof(uint32_t) + 1) + 3 * FT_LINE;
 }
 
 uint64_t nf_shared_pool_lane_bytes(uint32_t count)
@@ -60,20 +62,24 @@ static uint32_t batch_of(uint32_t count, unsigned lanes)
 
 static struct core *make_core(struct nf *nf, uint32_t count)
 {
+    struct ft_arena *arena = ft_region_shared(nf->region);
     struct core *core;
-    struct nf home;
     bool created;
 
-    core = nf_shared_object(nf, NF_SHARED_POOL, sizeof(*core), &home, &created);
+    core = nf_shared_object(nf, NF_SHARED_POOL, sizeof(*core), &created);
     if (!core || !created)
         return core;
     core = NF_EDIT(nf, core);
-    core->pool = nf_pool_make(&home, count);
-    core->owner = ft_arena_alloc(home.arena, count);
-    core->count = count;
-    core->batch = batch_of(count, nf->lanes);
-    if (!core->pool || !core->owner)
+    core->ring = ft_arena_alloc(arena, count * sizeof(*core->ring));
+    core->owner = ft_arena_alloc(arena, count);
+    if (!core->ring || !core->owner)
         return NULL;
+    core->ring = nf_edit(nf, core->ring, count * sizeof(*core->ring));
+    for (uint32_t number = 0; number < count; number++)
+        core->ring[number] = number;
+    core->count = core->free = count;
+    core->batch = batch_of(count, nf->lanes);
+    NF_WATCH(made, nf, NF_WATCH_POOL, core->ring, count * sizeof(*core->ring));
     NF_WATCH(made, nf, NF_WATCH_DERIVED, core->owner, count);
     return core;
 }
@@ -99,18 +105,27 @@ struct nf_shared_pool *nf_shared_pool_make(struct nf *nf, uint32_t count)
 
 static uint32_t take_shared(const struct nf *nf, struct core *core)
 {
-    uint32_t number = nf_pool_take(nf, core->pool);
+    uint32_t number = core->free ? core->ring[core->first] : NF_NONE;
 
+    NF_WATCH(taken, core->ring, number);
+    if (number == NF_NONE)
+        return number;
+    *NF_EDIT(nf, &core->first) = core->first + 1 < core->count ? core->first + 1 : 0;
+    (*NF_EDIT(nf, &core->free))--;
     /* By the byte and atomically: dispatchers look without a section. */
-    if (number != NF_NONE)
-        __atomic_store_n(NF_EDIT(nf, &core->owner[number]), (uint8_t)(nf->lane + 1), __ATOMIC_RELAXED);
+    __atomic_store_n(NF_EDIT(nf, &core->owner[number]), (uint8_t)(nf->lane + 1), __ATOMIC_RELAXED);
     return number;
 }
 
 static void give_shared(const struct nf *nf, struct core *core, uint32_t number)
 {
+    uint32_t left = core->count - core->first; /* places to the end of the ring */
+    uint32_t at = core->free < left ? core->first + core->free : core->free - left;
+
     __atomic_store_n(NF_EDIT(nf, &core->owner[number]), 0, __ATOMIC_RELAXED);
-    nf_pool_give(nf, core->pool, number);
+    *NF_EDIT(nf, &core->ring[at]) = number;
+    (*NF_EDIT(nf, &core->free))++;
+    NF_WATCH(given, core->ring, number);
 }
 
 /* ---- the cache ---- */

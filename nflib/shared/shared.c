@@ -50,15 +50,7 @@ static struct directory *directory_of(struct nf *nf)
     return directory;
 }
 
-/* Bytes of an object that only keep order among lanes, or are known otherwise. */
-static uint64_t reported_bytes(uint32_t kind, uint64_t size)
-{
-    bool own = kind == NF_SHARED_WORD || kind == NF_SHARED_BUCKET || kind == NF_SHARED_LIST;
-
-    return own ? sizeof(struct ft_shared) : size;
-}
-
-void *nf_shared_object(struct nf *nf, uint32_t kind, uint64_t size, struct nf *home, bool *created)
+void *nf_shared_object(struct nf *nf, uint32_t kind, uint64_t size, bool *created)
 {
     struct ft_arena *arena = ft_region_shared(nf->region);
     struct directory *directory = directory_of(nf);
@@ -69,19 +61,18 @@ void *nf_shared_object(struct nf *nf, uint32_t kind, uint64_t size, struct nf *h
         return NULL;
     FT_CHECK(nf->shared < NF_SHARED_MAX, "nf %u: more than %u shared objects", nf->index, NF_SHARED_MAX);
     entry = &directory->entries[nf->index][nf->shared++];
-    *home = *nf;
-    home->arena = arena;
     *created = !entry->line;
     if (entry->line) {
         FT_CHECK(entry->kind == kind, "nf %u: lanes make different shared objects", nf->index);
         return start + ((uint64_t)entry->line << FT_LINE_SHIFT);
     }
     object = ft_arena_alloc(arena, size);
-    if (object)
-        NF_WATCH(made, nf, NF_WATCH_DERIVED, object, reported_bytes(kind, size));
-    if (object)
-        *NF_EDIT(nf, entry) =
-            (struct entry){.line = (uint32_t)((uint64_t)(object - start) >> FT_LINE_SHIFT), .kind = kind};
+    if (!object)
+        return NULL;
+    /* A word is reported by itself: of it, only what keeps order among lanes can be made anew. */
+    NF_WATCH(made, nf, NF_WATCH_DERIVED, object, kind == NF_SHARED_WORD ? sizeof(struct ft_shared) : size);
+    *NF_EDIT(nf, entry) =
+        (struct entry){.line = (uint32_t)((uint64_t)(object - start) >> FT_LINE_SHIFT), .kind = kind};
     return object;
 }
 

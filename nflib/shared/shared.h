@@ -34,7 +34,6 @@ struct nf_shared_word;
 uint64_t nf_shared_word_bytes(void);
 struct nf_shared_word *nf_shared_word_make(struct nf *nf);
 uint64_t nf_shared_word_get(const struct nf *nf, struct nf_shared_word *word);
-void nf_shared_word_set(const struct nf *nf, struct nf_shared_word *word, uint64_t value);
 uint64_t nf_shared_word_add(const struct nf *nf, struct nf_shared_word *word, uint64_t n); /* the sum */
 /* Compare and update: true, or what is there in *expected. */
 bool nf_shared_word_cas(const struct nf *nf, struct nf_shared_word *word, uint64_t *expected, uint64_t value);
@@ -51,23 +50,8 @@ struct nf_shared_map;
 uint64_t nf_shared_map_bytes(uint32_t capacity, uint32_t key_size, uint32_t value_size, uint32_t shards);
 struct nf_shared_map *nf_shared_map_make(struct nf *nf, uint32_t capacity, uint32_t key_size,
                                          uint32_t value_size, uint32_t shards);
-/* Copies the value out; false: no such key. `value` may be NULL. */
-bool nf_shared_map_get(const struct nf *nf, struct nf_shared_map *map, const void *key, void *value);
-/* 0, FT_EBUSY: the key is there, FT_EFULL. */
-int nf_shared_map_add(const struct nf *nf, struct nf_shared_map *map, const void *key, const void *value);
-int nf_shared_map_remove(const struct nf *nf, struct nf_shared_map *map, const void *key); /* 0, FT_ENOENT */
-/* Compare and update: 0; FT_EBUSY: another value, which is now in `expected`; FT_ENOENT. */
-int nf_shared_map_cas(const struct nf *nf, struct nf_shared_map *map, const void *key, void *expected,
-                      const void *value);
 /*
- * Adds `n` (in two's complement: subtracts) to the 64-bit number at byte `at` of the value, which the result
- * must not take above `most`. A new key begins with a value of zeroes. 0 and the result in *sum (may be
- * NULL); FT_EBUSY: it would go above `most` or below 0, nothing changed; FT_EFULL.
- */
-int nf_shared_map_add_to(const struct nf *nf, struct nf_shared_map *map, const void *key, uint32_t at,
-                         int64_t n, uint64_t most, uint64_t *sum);
-/*
- * A longer stay in one shard: until it is left, the map of the shard may be used like one of the NF's own
+ * A stay in the section of one shard: until it is left, the map of the shard is used like one of the NF's own
  * (nflib/state/state.h). Sections do not nest: nothing else that is shared may be touched in between.
  */
 uint32_t nf_shared_map_shards(const struct nf_shared_map *map);
@@ -82,8 +66,8 @@ struct nf_map *nf_shared_map_part(const struct nf_shared_map *map, uint32_t shar
 /*
  * Numbers 0 … count-1. A lane takes from and gives to a cache of its own, which is refilled from and returns
  * to the shared part in batches, so lanes contend once a batch. One lane alone has no cache: numbers then
- * rest as long as they can (nf_pool). With several, up to an eighth of all numbers can lie in the caches of
- * lanes that do not need them.
+ * rest as long as they can. With several, up to an eighth of all numbers can lie in the caches of lanes that
+ * do not need them.
  */
 struct nf_shared_pool;
 uint64_t nf_shared_pool_bytes(uint32_t count);
@@ -104,35 +88,16 @@ struct nf_rate {
     uint64_t rate;  /* tokens a second */
     uint64_t burst; /* tokens at most */
 };
-/* The arithmetic alone, for values of maps: whole numbers, nothing is lost to rounding. */
+/* A token bucket, for values of maps, shared ones too: whole numbers, nothing is lost to rounding. What is
+ * taken is subtracted from `level` after a fill. */
 struct nf_bucket {
     uint64_t level; /* tokens */
     uint64_t at;    /* chain time it was last filled up to */
     uint64_t rest;  /* of the last token, in billionths */
 };
 void nf_bucket_full(struct nf_bucket *bucket, const struct nf_rate *rate, uint64_t now);
-/* Adds the tokens due until `now` and returns the level. An earlier time (of another lane) adds nothing.
- */
+/* Adds the tokens due until `now` and returns the level. An earlier time (of another lane) adds nothing. */
 uint64_t nf_bucket_fill(struct nf_bucket *bucket, const struct nf_rate *rate, uint64_t now);
-bool nf_bucket_take(struct nf_bucket *bucket, const struct nf_rate *rate, uint64_t n, uint64_t now);
-
-struct nf_shared_bucket;
-uint64_t nf_shared_bucket_bytes(void);
-/* Full at chain time 0. */
-struct nf_shared_bucket *nf_shared_bucket_make(struct nf *nf, const struct nf_rate *rate);
-/* All n or none. */
-bool nf_shared_bucket_take(const struct nf *nf, struct nf_shared_bucket *bucket, uint64_t n, uint64_t now);
-void nf_shared_bucket_set(const struct nf *nf, struct nf_shared_bucket *bucket, const struct nf_rate *rate,
-                          uint64_t now);
-
-/* ---- list: first in, first out ----------------------------------------------------------------- */
-
-struct nf_shared_list;
-uint64_t nf_shared_list_bytes(uint32_t capacity, uint32_t size);
-struct nf_shared_list *nf_shared_list_make(struct nf *nf, uint32_t capacity, uint32_t size);
-int nf_shared_list_push(const struct nf *nf, struct nf_shared_list *list, const void *item); /* 0, FT_EFULL */
-int nf_shared_list_pop(const struct nf *nf, struct nf_shared_list *list, void *item); /* 0, FT_ENOENT */
-uint32_t nf_shared_list_peek(const struct nf_shared_list *list);                      /* how many are in it */
 
 /* ---- merged: a count kept per lane ------------------------------------------------------------- */
 
@@ -163,16 +128,13 @@ void nf_merged_publish(struct nf_env *env);
 
 /*
  * The NF's next shared object: `size` zeroed bytes of the shared arena, or the ones that another lane's make
- * got. `home`: the NF as it would be if the shared arena were its own, for making private types in it. NULL:
- * full.
+ * got. NULL: full.
  */
-void *nf_shared_object(struct nf *nf, uint32_t kind, uint64_t size, struct nf *home, bool *created);
+void *nf_shared_object(struct nf *nf, uint32_t kind, uint64_t size, bool *created);
 enum nf_shared_kind {
     NF_SHARED_WORD = 1,
     NF_SHARED_MAP,
     NF_SHARED_POOL,
-    NF_SHARED_BUCKET,
-    NF_SHARED_LIST,
     NF_SHARED_MERGED,
 };
 

@@ -18,10 +18,9 @@ uint64_t nf_shared_word_bytes(void)
 struct nf_shared_word *nf_shared_word_make(struct nf *nf)
 {
     struct nf_shared_word *word;
-    struct nf home;
     bool created;
 
-    word = nf_shared_object(nf, NF_SHARED_WORD, sizeof(*word), &home, &created);
+    word = nf_shared_object(nf, NF_SHARED_WORD, sizeof(*word), &created);
     if (word && created)
         NF_WATCH(made, nf, NF_WATCH_WORD, &word->value, FT_LINE);
     return word;
@@ -36,13 +35,6 @@ uint64_t nf_shared_word_get(const struct nf *nf, struct nf_shared_word *word)
     NF_WATCH(read, &word->value);
     ft_section_leave(nf->env->sections, &word->head);
     return value;
-}
-
-void nf_shared_word_set(const struct nf *nf, struct nf_shared_word *word, uint64_t value)
-{
-    ft_section_enter(nf->env->sections, &word->head);
-    *NF_EDIT(nf, &word->value) = value;
-    ft_section_leave(nf->env->sections, &word->head);
 }
 
 uint64_t nf_shared_word_add(const struct nf *nf, struct nf_shared_word *word, uint64_t n)
@@ -61,12 +53,12 @@ bool nf_shared_word_cas(const struct nf *nf, struct nf_shared_word *word, uint64
 
     ft_section_enter(nf->env->sections, &word->head);
     same = word->value == *expected;
-    if (same)
+    if (same) {
         *NF_EDIT(nf, &word->value) = value;
-    else
+    } else {
         *expected = word->value;
-    if (!same)
         NF_WATCH(read, &word->value);
+    }
     ft_section_leave(nf->env->sections, &word->head);
     return same;
 }

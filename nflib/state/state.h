@@ -41,29 +41,6 @@ uint32_t nf_map_capacity(const struct nf_map *map);
 uint32_t nf_map_next(const struct nf_map *map,
                      uint32_t slot); /* first used slot >= slot, NF_NONE at the end */
 
-/* pool: numbers 0 … count-1, each free or taken; given out oldest-freed first, so a number rests before it is
- * used again. */
-struct nf_pool;
-uint64_t nf_pool_bytes(uint32_t count);
-struct nf_pool *nf_pool_make(struct nf *nf, uint32_t count);
-uint32_t nf_pool_take(const struct nf *nf, struct nf_pool *pool); /* NF_NONE: exhausted */
-void nf_pool_give(const struct nf *nf, struct nf_pool *pool,
-                  uint32_t number); /* giving a free one is a broken invariant */
-bool nf_pool_taken(const struct nf_pool *pool, uint32_t number);
-uint32_t nf_pool_free(const struct nf_pool *pool);
-
-/* list: order over numbers 0 … count-1, each in the list or not; for "least recently used" and queues. */
-struct nf_list;
-uint64_t nf_list_bytes(uint32_t count);
-struct nf_list *nf_list_make(struct nf *nf, uint32_t count);
-void nf_list_push(const struct nf *nf, struct nf_list *list,
-                  uint32_t number); /* to the end; moves it when it is in already */
-void nf_list_remove(const struct nf *nf, struct nf_list *list,
-                    uint32_t number);               /* no effect when it is not in */
-uint32_t nf_list_first(const struct nf_list *list); /* NF_NONE when empty */
-uint32_t nf_list_after(const struct nf_list *list, uint32_t number);
-bool nf_list_has(const struct nf_list *list, uint32_t number);
-
 /*
  * wheel: one timer per number 0 … count-1, resolution `tick` ns, any delay. Lazy use is cheap: keep the
  * last-seen time in the value and set the timer again when it fires early. nf_wheel_due must be called from

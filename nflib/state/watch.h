@@ -10,9 +10,9 @@
 #include "nflib/state/state.h"
 
 enum nf_watch_kind {
-    NF_WATCH_MAP,     /* its entries are reported */
-    NF_WATCH_POOL,    /* its free numbers are reported */
-    NF_WATCH_WORD,    /* a uint64_t, which the region's watch reports */
+    NF_WATCH_MAP,  /* its entries are reported */
+    NF_WATCH_POOL, /* uint32_t numbers, all free when it is made, in order: taking and giving is reported */
+    NF_WATCH_WORD, /* a uint64_t, which the region's watch reports */
     NF_WATCH_DERIVED, /* nothing: it can be made anew from the rest */
 };
 
@@ -22,8 +22,8 @@ struct nf_watch {
     void (*found)(const struct nf_map *map, const void *key, uint32_t slot); /* a lookup and its result */
     void (*changed)(const struct nf_map *map, const void *key); /* added, or about to be removed */
     void (*read)(const uint64_t *word);
-    void (*taken)(const struct nf_pool *pool, uint32_t number); /* the first; NF_NONE: the pool is empty */
-    void (*given)(const struct nf_pool *pool, uint32_t number);
+    void (*taken)(const uint32_t *pool, uint32_t number); /* the first; NF_NONE: the pool is empty */
+    void (*given)(const uint32_t *pool, uint32_t number);
 };
 
 /* NULL: nobody watches. */
@@ -41,7 +41,5 @@ uint32_t nf_map_peek(const struct nf_map *map, const void *key);
 uint32_t nf_map_slot_of(const struct nf_map *map, const void *p);
 uint32_t nf_map_key_size(const struct nf_map *map);
 uint32_t nf_map_value_size(const struct nf_map *map);
-/* The free numbers, oldest first. */
-const struct nf_list *nf_pool_list(const struct nf_pool *pool);
 
 #endif

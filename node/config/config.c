@@ -175,13 +175,27 @@ static int read_redis(struct nd_reading *r)
     return error;
 }
 
+int nd_read_path(struct nd_reading *r, const struct nd_yaml *at, const char *what, const char *path,
+                 char *out, size_t cap)
+{
+    const char *joined = nd_path_join(r->arena, at->file->dir, path);
+
+    if (!joined)
+        return nd_no_memory(r->fault);
+    if (strlen(joined) >= cap)
+        return nd_yaml_fail(r->fault, at, "%s is a path of %zu bytes, expected less than %zu", what,
+                            strlen(joined), cap);
+    snprintf(out, cap, "%s", joined);
+    return 0;
+}
+
 /* A directory alone, or a map; relative to the file. */
 static int read_record(struct nd_reading *r)
 {
     const struct nd_yaml *at = r->at.record;
     struct nd_record *out = &r->config->record;
+    char written[sizeof(out->dir)];
     struct nd_yaml dir, map;
-    const char *path;
     int error;
 
     if (!at)
@@ -197,14 +211,8 @@ static int read_record(struct nd_reading *r)
     error = nd_schema_read(r->arena, at, "record", record, r->config, r->fault);
     if (error)
         return error;
-    path = nd_path_join(r->arena, at->file->dir, out->dir);
-    if (!path)
-        return nd_no_memory(r->fault);
-    if (strlen(path) >= sizeof(out->dir))
-        return nd_yaml_fail(r->fault, at, "record dir is a path of %zu bytes, expected 1 to %zu",
-                            strlen(path), sizeof(out->dir) - 1);
-    snprintf(out->dir, sizeof(out->dir), "%s", path);
-    return 0;
+    memcpy(written, out->dir, sizeof(written));
+    return nd_read_path(r, at, "record dir", written, out->dir, sizeof(out->dir));
 }
 
 int nd_config_decide(struct nd_protect *to, const struct nf_chain_config *chain, struct ft_fault *fault)
@@ -260,9 +268,9 @@ static int check_modes(struct nd_reading *r)
 
 static int read_all(struct nd_reading *r, bool need_nodes)
 {
-    static int (*const steps[])(struct nd_reading *) = {nd_read_chain, read_protect, read_redis,
-                                                        read_timing,   nd_read_link, read_record,
-                                                        nd_read_network, nd_read_nodes, check_modes, nd_check_link};
+    static int (*const steps[])(struct nd_reading *) = {
+        nd_read_chain, read_protect,    read_redis,    read_timing, nd_read_link,
+        read_record,   nd_read_network, nd_read_nodes, check_modes, nd_check_link};
     int error = nd_schema_read(r->arena, r->root, NULL, sections, &r->at, r->fault);
 
     if (!error && need_nodes && !r->at.nodes)

@@ -27,9 +27,11 @@ struct raw_tls {
 
 #define AT(member) offsetof(struct raw_tls, member)
 static const struct nf_param tls_keys[] = {
-    {"cert", ND_KIND(ND_TEXT), AT(cert), 0, PATH_MAX_BYTES, NULL, NULL, "of this node, which it names", false},
+    {"cert", ND_KIND(ND_TEXT), AT(cert), 0, PATH_MAX_BYTES, NULL, NULL, "of this node, which it names",
+     false},
     {"key", ND_KIND(ND_TEXT), AT(key), 0, PATH_MAX_BYTES, NULL, NULL, "of the certificate", false},
-    {"ca", ND_KIND(ND_TEXT), AT(ca), 0, PATH_MAX_BYTES, NULL, NULL, "that signed both nodes' certificates", false},
+    {"ca", ND_KIND(ND_TEXT), AT(ca), 0, PATH_MAX_BYTES, NULL, NULL, "that signed both nodes' certificates",
+     false},
     {0},
 };
 #undef AT
@@ -62,10 +64,12 @@ int nd_read_link(struct nd_reading *r)
     if (error)
         return error;
     if (r->at.link && ways != 1)
-        return nd_yaml_fail(r->fault, r->at.link, "link has %u of key, tls and insecure: true, expected one", ways);
+        return nd_yaml_fail(r->fault, r->at.link, "link has %u of key, tls and insecure: true, expected one",
+                            ways);
     out->insecure = raw.insecure;
     if (raw.key[0])
-        return nd_read_path(r, nd_yaml_get(r->at.link, "key"), "link key", raw.key, out->key, sizeof(out->key));
+        return nd_read_path(r, nd_yaml_get(r->at.link, "key"), "link key", raw.key, out->key,
+                            sizeof(out->key));
     return raw.tls ? read_tls(r, raw.tls) : 0;
 }
 

@@ -73,29 +73,26 @@ static int read_ports(struct nd_reading *r, struct nd_node *node, const struct n
     return nd_schema_read(r->arena, ports, what, keys, node->port, r->fault);
 }
 
-/* The control socket, relative to the file; the state directory is where it lies unless said. */
+/* The control socket; the state directory is where it lies unless said. */
 static int read_paths(struct nd_reading *r, struct nd_node *node, const struct nd_yaml *at,
                       const struct raw_node *raw)
 {
-    const char *control = nd_path_join(r->arena, at->file->dir, raw->control), *state = ".";
-    const char *slash = control ? strrchr(control, '/') : NULL;
+    const struct nd_yaml *state = nd_yaml_get(at, "state");
+    char what[48];
+    int error;
 
-    if (*node->state)
-        state = nd_path_join(r->arena, at->file->dir, node->state);
-    else if (slash)
-        state = nd_arena_text(r->arena, control, slash == control ? 1 : (size_t)(slash - control));
-    if (!control || !state)
-        return nd_no_memory(r->fault);
-    if (strlen(control) >= sizeof(node->control))
-        return nd_yaml_fail(r->fault, nd_yaml_get(at, "control"),
-                            "node %s control is a path of %zu bytes, expected less than %zu", node->name,
-                            strlen(control), sizeof(node->control));
-    if (strlen(state) >= sizeof(node->state))
-        return nd_yaml_fail(r->fault, nd_yaml_get(at, "state"),
-                            "node %s state is a path of %zu bytes, expected less than %zu", node->name,
-                            strlen(state), sizeof(node->state));
-    snprintf(node->control, sizeof(node->control), "%s", control);
-    snprintf(node->state, sizeof(node->state), "%s", state);
+    snprintf(what, sizeof(what), "node %s control", node->name);
+    error =
+        nd_read_path(r, nd_yaml_get(at, "control"), what, raw->control, node->control, sizeof(node->control));
+    if (error)
+        return error;
+    snprintf(what, sizeof(what), "node %s state", node->name);
+    if (state)
+        return nd_read_path(r, state, what, raw->node.state, node->state, sizeof(node->state));
+    const char *slash = strrchr(node->control, '/');
+    size_t len = slash ? (size_t)(slash - node->control) : 0;
+
+    snprintf(node->state, sizeof(node->state), "%.*s", len ? (int)len : 1, slash ? node->control : ".");
     return 0;
 }
 

@@ -11,8 +11,8 @@
 
 /* The top-level keys as they stand in the file; NULL: absent. */
 struct nd_sections {
-    const struct nd_yaml *chain, *protect, *redis, *timing, *link, *record, *interfaces, *routes, *next_hops, *nodes,
-        *drill;
+    const struct nd_yaml *chain, *protect, *redis, *timing, *link, *record, *interfaces, *routes, *next_hops,
+        *nodes, *drill;
 };
 
 struct nd_reading {
@@ -25,6 +25,10 @@ struct nd_reading {
     const struct nd_yaml *nf_at[FT_NFS_MAX - 1];
     struct ft_fault *fault;
 };
+
+/* A path in the file, seen from where that lies, into out[0..cap); `what` names it in the refusal. */
+int nd_read_path(struct nd_reading *r, const struct nd_yaml *at, const char *what, const char *path,
+                 char *out, size_t cap);
 
 /* Each: 0 or a negative ft_error with the fault filled. */
 int nd_read_chain(struct nd_reading *r);   /* chain; protect and redis of a chain file referred to */

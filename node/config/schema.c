@@ -76,18 +76,18 @@ static const char *describe_expected(const struct nf_param *p, char *buf, size_t
 {
     static const char *const forms[] = {
         /* of the least and the most */
-        [NF_U32] = "a number from %llu to %llu",
-        [NF_U64] = "a number from %llu to %llu",
-        [NF_SECONDS] = "seconds, from %llu to %llu",
-        [NF_RANGE] = "a range like %llu-%llu within these",
-        [NF_PREFIXES] = "a list of at most %llu networks A.B.C.D/N",
+        [NF_U32] = "a number from %lu to %lu",
+        [NF_U64] = "a number from %lu to %lu",
+        [NF_SECONDS] = "seconds, from %lu to %lu",
+        [NF_RANGE] = "a range like %lu-%lu within these",
+        [NF_PREFIXES] = "a list of at most %lu networks A.B.C.D/N",
         [NF_BOOL] = "true or false",
         [NF_IPV4] = "an address A.B.C.D",
         [NF_FILE] = "a readable file",
         [NF_STRING] = "text",
-        [ND_TEXT] = "text of 1 to %llu characters",
-        [ND_NAME] = "a name of at most %llu letters, digits, - and _",
-        [ND_LIST] = "a list of at most %llu entries",
+        [ND_TEXT] = "text of 1 to %lu characters",
+        [ND_NAME] = "a name of at most %lu letters, digits, - and _",
+        [ND_LIST] = "a list of at most %lu entries",
         [ND_NETWORK] = "a network A.B.C.D/N without host bits",
         [ND_INTERFACE] = "an address with prefix A.B.C.D/N, N from 1 to 32",
         [ND_MAC] = "a unicast MAC address like 02:00:00:00:00:01",
@@ -95,14 +95,14 @@ static const char *describe_expected(const struct nf_param *p, char *buf, size_t
         [ND_MAP] = "a map of settings",
     };
     int kind = (int)p->kind;
-    unsigned long long least = kind == NF_PREFIXES                  ? NF_PREFIXES_MAX
-                               : kind == ND_LIST                    ? p->max
-                               : kind == ND_TEXT || kind == ND_NAME ? p->max - 1
-                                                                    : p->min;
+    uint64_t least = kind == NF_PREFIXES                  ? NF_PREFIXES_MAX
+                     : kind == ND_LIST                    ? p->max
+                     : kind == ND_TEXT || kind == ND_NAME ? p->max - 1
+                                                          : p->min;
 
     const char *form = kind <= ND_LIST ? forms[kind] : NULL;
 
-    snprintf(buf, cap, form ? form : "a value", least, (unsigned long long)top_of(p));
+    snprintf(buf, cap, form ? form : "a value", least, top_of(p));
     if (kind == NF_CHOICE)
         join(buf, cap, p->choices, " or ");
     return buf;

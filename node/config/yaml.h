@@ -45,8 +45,7 @@ void *nd_arena_alloc(struct nd_arena *arena, size_t size);
 char *nd_arena_text(struct nd_arena *arena, const char *text, size_t len);
 char *nd_arena_format(struct nd_arena *arena, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Reads `path` into a tree in `arena`. FT_ENOENT, FT_EPERM, FT_EIO, FT_ENOMEM; FT_EMALFORMED with its line.
- */
+/* Reads `path` into a tree in `arena`. FT_ENOENT, FT_EPERM, FT_EIO, FT_ENOMEM; FT_EMALFORMED with a line. */
 int nd_yaml_read(const struct nd_yaml **root, struct nd_arena *arena, const char *path,
                  struct ft_fault *fault);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One question to a control socket, with a deadline over all of it; see client.h. */
 #include "node/control/client.h"
+#include "node/base/clock.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,7 +9,6 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #define ANSWER_MAX ((size_t)64 << 20)
@@ -16,25 +16,17 @@
 struct asking {
     const char *path;
     int fd;
-    int64_t deadline; /* ms */
-    char *bytes;      /* of the answer */
+    uint64_t deadline; /* ns */
+    char *bytes;       /* of the answer */
     size_t used, size;
     struct ft_fault *fault;
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* The next call on the socket waits until the deadline at most. */
 static int limit_wait(struct asking *a)
 {
-    int64_t left = a->deadline - now_ms();
-    const struct timeval time = {.tv_sec = left / 1000, .tv_usec = left % 1000 * 1000};
+    int64_t left = (int64_t)(a->deadline - nd_now()) / 1000;
+    const struct timeval time = {.tv_sec = left / 1000000, .tv_usec = left % 1000000};
 
     if (left <= 0)
         return ft_fail(a->fault, FT_EIO, "%s: no answer in time", a->path);
@@ -150,7 +142,8 @@ static int exchange(struct asking *a, const json_t *request, json_t **answer)
 
 int nd_ask(const char *path, const json_t *request, int timeout_ms, json_t **answer, struct ft_fault *fault)
 {
-    struct asking a = {.path = path, .fd = -1, .deadline = now_ms() + timeout_ms, .fault = fault};
+    struct asking a = {
+        .path = path, .fd = -1, .deadline = nd_now() + (uint64_t)timeout_ms * 1000000, .fault = fault};
     int error;
 
     *answer = NULL;

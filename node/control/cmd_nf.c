@@ -4,14 +4,7 @@
 
 #include <string.h>
 
-#define COLUMNS_MAX 32
-#define TAKES       (ND_OPT_FILE | ND_OPT_NODE | ND_OPT_JSON)
-
-/* The columns of the table printed last: rows that have just these go on in it, others begin a new one. */
-struct table {
-    int width[COLUMNS_MAX]; /* of the first columns; further ones are not shown */
-    json_t *like;           /* a row with these columns; owned, NULL: no table yet */
-};
+#define TAKES (ND_OPT_FILE | ND_OPT_NODE | ND_OPT_JSON)
 
 static const char *cell(const json_t *row, const char *name, char *buf, size_t cap)
 {
@@ -28,79 +21,78 @@ static const char *cell(const json_t *row, const char *name, char *buf, size_t c
     return buf;
 }
 
-static bool fits(const struct table *table, const json_t *row)
+/* Two objects have the same names: rows of one table; or a row and its table. */
+static bool is_alike(const json_t *a, json_t *b)
 {
-    const char *key;
+    const char *name;
     json_t *value;
 
-    if (!table->like || json_object_size(row) != json_object_size(table->like))
+    if (json_object_size(a) != json_object_size(b))
         return false;
-    json_object_foreach(table->like, key, value)
+    json_object_foreach(b, name, value)
     {
-        if (!json_object_get(row, key))
+        if (!json_object_get(a, name))
             return false;
     }
     return true;
 }
 
-/* A line of the table: a row, or the columns' names. */
-static void print_row(const struct table *table, const json_t *row)
+/* A line of the table: a row, or the columns' names. A table has the columns' widths by name. */
+static void print_row(json_t *table, const json_t *row)
 {
-    int i = 0, count = (int)json_object_size(table->like);
     const char *name;
-    json_t *value;
+    json_t *width;
     char buf[64];
 
-    count = count < COLUMNS_MAX ? count : COLUMNS_MAX;
-    json_object_foreach(table->like, name, value)
+    json_object_foreach(table, name, width)
     {
-        if (i < count)
-            printf("%-*s%s", i + 1 < count ? table->width[i] + 2 : 0,
-                   row ? cell(row, name, buf, sizeof(buf)) : name, i + 1 < count ? "" : "\n");
-        i++;
+        bool last = !json_object_iter_next(table, json_object_key_to_iter(name));
+
+        printf("%-*s%s", last ? 0 : (int)json_integer_value(width) + 2,
+               row ? cell(row, name, buf, sizeof(buf)) : name, last ? "\n" : "");
     }
 }
 
-/* A new table, with the columns of `row`, wide enough for all rows of the page that fit it. */
-static void begin_table(struct table *table, json_t *row, const json_t *rows)
+/* A new table, with the columns of `row`, wide enough for all rows of the page that are alike. */
+static json_t *begin_table(json_t *row, const json_t *rows)
 {
+    json_t *table = json_object(), *value, *other;
     const char *name;
-    json_t *value, *other;
     char buf[64];
     size_t r;
-    int i = 0;
 
-    if (table->like)
-        printf("\n");
-    json_decref(table->like);
-    table->like = json_incref(row);
     json_object_foreach(row, name, value)
     {
-        if (i == COLUMNS_MAX)
-            break;
-        table->width[i] = (int)strlen(name);
+        size_t width = strlen(name);
+
         json_array_foreach(rows, r, other)
         {
-            int len = fits(table, other) ? (int)strlen(cell(other, name, buf, sizeof(buf))) : 0;
+            size_t len = is_alike(other, row) ? strlen(cell(other, name, buf, sizeof(buf))) : 0;
 
-            table->width[i] = len > table->width[i] ? len : table->width[i];
+            width = len > width ? len : width;
         }
-        i++;
+        json_object_set_new(table, name, json_integer((json_int_t)width));
     }
     print_row(table, NULL);
+    return table;
 }
 
-/* Rows with the same columns together, table after table in the order of their first rows. */
-static void print_rows(struct table *table, json_t *rows)
+/* Rows that are alike together, table after table in the order of their first rows; *table is the last one,
+ * owned, in which the next page's rows go on. NULL: there is none yet. */
+static void print_rows(json_t **table, json_t *rows)
 {
-    while (json_array_size(rows)) {
-        json_t *row;
+    json_t *row;
 
-        if (!fits(table, json_array_get(rows, 0)))
-            begin_table(table, json_array_get(rows, 0), rows);
+    while ((row = json_array_get(rows, 0))) {
+        if (!*table || !is_alike(row, *table)) {
+            if (*table)
+                printf("\n");
+            json_decref(*table);
+            *table = begin_table(row, rows);
+        }
         for (size_t r = 0; (row = json_array_get(rows, r));) {
-            if (fits(table, row)) {
-                print_row(table, row);
+            if (is_alike(row, *table)) {
+                print_row(*table, row);
                 json_array_remove(rows, r);
             } else {
                 r++;
@@ -112,7 +104,7 @@ static void print_rows(struct table *table, json_t *rows)
 /* Page after page, each for people at once or, for JSON, into `all`. */
 static int show_pages(struct nd_pair *pair, const char *nf, json_t *all)
 {
-    struct table table = {.like = NULL};
+    json_t *table = NULL;
     json_int_t cursor = 0, asked;
     bool more = true;
     int code = 0;
@@ -140,7 +132,7 @@ static int show_pages(struct nd_pair *pair, const char *nf, json_t *all)
             code = ND_SOFTWARE;
         }
     }
-    json_decref(table.like);
+    json_decref(table);
     return code;
 }
 

@@ -27,24 +27,16 @@ int nd_usage(const char *command, const char *fmt, ...)
 
 int nd_exit_of(int error)
 {
-    switch (error) {
-    case FT_OK:
+    static const int exits[] = {
+        [-FT_EINVAL] = ND_DATA,     [-FT_EMALFORMED] = ND_DATA,  [-FT_ETRUNC] = ND_DATA,
+        [-FT_ECHECKSUM] = ND_DATA,  [-FT_EVERSION] = ND_DATA,    [-FT_EPERM] = ND_NO_PERMISSION,
+        [-FT_EPEER] = ND_NO_ANSWER, [-FT_ENOENT] = ND_NO_ANSWER, [-FT_EIO] = ND_NO_ANSWER,
+    };
+    unsigned index = (unsigned)-error;
+
+    if (error == FT_OK)
         return ND_DONE;
-    case FT_EINVAL:
-    case FT_EMALFORMED:
-    case FT_ETRUNC:
-    case FT_ECHECKSUM:
-    case FT_EVERSION:
-        return ND_DATA;
-    case FT_EPERM:
-        return ND_NO_PERMISSION;
-    case FT_EPEER:
-    case FT_ENOENT:
-    case FT_EIO:
-        return ND_NO_ANSWER;
-    default:
-        return ND_SOFTWARE;
-    }
+    return index < sizeof(exits) / sizeof(exits[0]) && exits[index] ? exits[index] : ND_SOFTWARE;
 }
 
 int nd_exit_of_file(int error)
@@ -194,8 +186,7 @@ static void make_getopt_table(struct getopt_table *out, const struct nd_option *
     }
 }
 
-/* `c` is what getopt_long returned: an index, or a letter. Tables have fewer rows than ' ', so it is clear.
- */
+/* `c` is what getopt_long returned: an index, or a letter, since tables have fewer rows than ' '. */
 static unsigned row_of(const struct nd_option *table, int c)
 {
     unsigned i = 0;

@@ -90,8 +90,7 @@ struct nd_options {
     char **argv;
 };
 
-/* The same for the options that most have, of which `takes` says what is allowed; `names` are the arguments.
- */
+/* The same for the options that most have; `takes` says which are allowed, `names` are the arguments. */
 int nd_options_read(struct nd_options *options, int argc, char **argv, unsigned takes, int min, int max,
                     const char *names);
 

@@ -116,9 +116,8 @@ static int refusal_exit(const char *code)
         const char *code;
         int exit;
     } exits[] = {
-        {"invalid", ND_DATA},        {"malformed", ND_DATA}, {"truncated", ND_DATA},
-        {"not found", ND_DATA},      {"unknown", ND_DATA},   {"no permission", ND_NO_PERMISSION},
-        {"no answer", ND_NO_ANSWER}, {"peer", ND_NO_ANSWER}, {"internal", ND_SOFTWARE},
+        {"invalid", ND_DATA},       {"malformed", ND_DATA}, {"truncated", ND_DATA},
+        {"not found", ND_DATA},     {"unknown", ND_DATA},   {"no permission", ND_NO_PERMISSION},
         {"no memory", ND_SOFTWARE},
     };
 

@@ -1,28 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Serves the control socket. Capacity: CLIENTS connections, REQUEST_MAX bytes a request; when all places are
- * taken the next client waits in the kernel's queue, and a silent one loses its place after SILENT_MS.
+ * taken the next client waits in the kernel's queue, and a silent one loses its place after SILENT_NS.
  */
 #define _GNU_SOURCE
 #include "node/control/server.h"
+#include "node/base/clock.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CLIENTS     16
 #define REQUEST_MAX 65536
-#define SILENT_MS   5000
-#define WRITE_MS    2000
+#define SILENT_NS   5000000000ull
+#define WRITE_NS    2000000000ull
 
 struct client {
     int fd; /* -1: free */
@@ -36,14 +35,6 @@ struct nd_server {
     struct sockaddr_un address;
     struct client clients[CLIENTS];
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 static int open_stream(void)
 {
@@ -139,7 +130,7 @@ static void accept_clients(struct nd_server *s)
         c->fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (c->fd < 0)
             return;
-        c->since = now_ms();
+        c->since = nd_now();
         c->in = malloc(REQUEST_MAX);
         if (!c->in)
             hang_up(c);
@@ -149,7 +140,7 @@ static void accept_clients(struct nd_server *s)
 /* Writes all of it, waiting a bounded while for a slow reader. */
 static bool write_all(int fd, const char *text, size_t len)
 {
-    uint64_t began = now_ms();
+    uint64_t began = nd_now();
 
     while (len) {
         ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
@@ -157,7 +148,7 @@ static bool write_all(int fd, const char *text, size_t len)
         if (n > 0) {
             text += n;
             len -= (size_t)n;
-        } else if (errno == EAGAIN && now_ms() - began < WRITE_MS) {
+        } else if (errno == EAGAIN && nd_now() - began < WRITE_NS) {
             poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, 100);
         } else if (errno != EINTR) {
             return false;
@@ -196,13 +187,13 @@ static bool listen_to(struct client *c, json_t *(*answer)(void *, const json_t *
     if (n <= 0)
         return n < 0 && (errno == EAGAIN || errno == EINTR);
     c->len += (size_t)n;
-    c->since = now_ms();
+    c->since = nd_now();
     while ((end = memchr(c->in, '\n', c->len))) {
         size_t used = (size_t)(end - c->in) + 1;
 
         if (!reply(c, c->in, used - 1, answer, arg))
             return false;
-        c->since = now_ms(); /* the time an answer took is not the client's silence */
+        c->since = nd_now(); /* the time an answer took is not the client's silence */
         memmove(c->in, c->in + used, c->len - used);
         c->len -= used;
     }
@@ -226,7 +217,7 @@ void nd_server_serve(struct nd_server *s, int timeout_ms, json_t *(*answer)(void
 
         if (c->fd < 0)
             continue;
-        if (p[i + 1].revents ? !listen_to(c, answer, arg) : now_ms() - c->since > SILENT_MS)
+        if (p[i + 1].revents ? !listen_to(c, answer, arg) : nd_now() - c->since > SILENT_NS)
             hang_up(c);
     }
     if (p[0].fd >= 0 && p[0].revents)

@@ -10,7 +10,6 @@
  */
 #include "node/lane/lane.h"
 #include "ftcore/region/audit.h"
-#include "ftcore/record/message.h"
 #include "ftcore/record/runs.h"
 #include "ftcore/base/plant.h"
 #include "ftcore/order/section.h"

@@ -233,8 +233,7 @@ static bool wants_cut(struct nd_lane *lane)
     if (s->kind == ND_STREAM_DELTAS)
         return nd_lane_unrecorded(lane) &&
                (passed >= interval || idle || nd_lane_draining(lane) || lane->turn.no_room ||
-                lane->cut.carry_bytes >
-                    pending_bytes(lane) / 8); /* or it grows beyond what the standby may keep */
+                lane->cut.carry_bytes > pending_bytes(lane) / 8); /* the standby may keep no more */
     weigh_delta(lane);
     return lane->cut.burst != nf_chain_state(lane->chain)->burst && checkpoint_due(lane);
 }
@@ -313,8 +312,7 @@ bool nd_lane_cut(struct nd_lane *lane)
 
     if (!FT_ORDERED(lane->words, logging)) {
         end_stream(lane);
-        return join_cut(
-            lane); /* logging ends in one lane after the other: one that still logs may wait for us */
+        return join_cut(lane); /* a lane for which logging has not ended yet may wait for this one */
     }
     if (wants_cut(lane)) { /* one of those who find so is enough */
         uint64_t barriers = lane->cut.barriers;

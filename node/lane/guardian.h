@@ -24,7 +24,8 @@ pid_t nd_guardian_pid(const struct nd_guardian *g);
 /* Called once by each lane's thread, which keeps its mutex until the process ends. The guardian sends nothing
  * before all lanes did. */
 void nd_guardian_hold(struct nd_guardian *g, unsigned lane);
-/* Orderly end, without a notice: the peer sees the sockets' end, after the lanes have stopped. */
+/* Orderly end, without a notice: the peer sees the sockets' end, after the lanes have stopped. NULL: nothing.
+ */
 void nd_guardian_stop(struct nd_guardian *g);
 /* False when the guardian process has died: nobody sends a notice. */
 bool nd_guardian_alive(struct nd_guardian *g);

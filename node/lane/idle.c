@@ -9,7 +9,6 @@
 
 #include <immintrin.h>
 
-#include <string.h>
 #include <time.h>
 
 #define SPIN_HELD    400u /* turns: some tens of microseconds */
@@ -51,11 +50,9 @@ void nd_lane_wait(struct nd_lane *lane, bool worked)
 static void show_rows(struct nd_lane *lane, struct nd_question *q)
 {
     struct nf *nf = nf_chain_find(lane->chain, q->text);
-    struct nf_l3 *l3 = nf_chain_l3(lane->chain);
-    bool about_l3 = strcmp(q->text, "l3") == 0;
     struct nf_show *out;
 
-    if (about_l3 ? !l3 : !nf || !nf->module || !nf->module->show) {
+    if (!nf || !nf->module->show) {
         q->error = ft_fail(&q->fault, FT_ENOENT, "no NF called '%s' in this chain", q->text);
         return;
     }
@@ -64,7 +61,7 @@ static void show_rows(struct nd_lane *lane, struct nd_question *q)
         q->error = ft_fail(&q->fault, FT_ENOMEM, "no memory to show '%s'", q->text);
         return;
     }
-    q->more = about_l3 ? nf_l3_show(l3, out, &q->cursor) : nf->module->show(nf, out, &q->cursor);
+    q->more = nf->module->show(nf, out, &q->cursor);
     q->len = nf_show_end(out);
     q->error = 0;
 }

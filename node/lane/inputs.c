@@ -85,38 +85,29 @@ int nd_waiting_make(struct nd_waiting *waiting, uint32_t buffers)
 {
     *waiting = (struct nd_waiting){.room = buffers / 4};
     waiting->frames = calloc(waiting->room + 1, sizeof(*waiting->frames));
-    waiting->ports = calloc(waiting->room + 1, sizeof(*waiting->ports));
-    if (waiting->frames && waiting->ports)
-        return 0;
-    nd_waiting_free(waiting);
-    return FT_ENOMEM;
+    return waiting->frames ? 0 : FT_ENOMEM;
 }
 
 void nd_waiting_free(struct nd_waiting *waiting)
 {
     free(waiting->frames);
-    free(waiting->ports);
     *waiting = (struct nd_waiting){.room = 0};
 }
 
 static bool put_waiting(struct nd_waiting *waiting, const struct nd_frame *frame, unsigned port)
 {
-    uint32_t at;
-
     if (waiting->count == waiting->room)
         return false;
-    at = (waiting->first + waiting->count++) % waiting->room;
-    waiting->frames[at] = *frame;
-    waiting->ports[at] = (uint8_t)port;
+    waiting->frames[(waiting->first + waiting->count++) % waiting->room] =
+        (struct nd_waiting_frame){*frame, port};
     return true;
 }
 
-bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *frame, unsigned *port)
+bool nd_waiting_take(struct nd_waiting *waiting, struct nd_waiting_frame *out)
 {
     if (waiting->count == 0)
         return false;
-    *frame = waiting->frames[waiting->first];
-    *port = waiting->ports[waiting->first];
+    *out = waiting->frames[waiting->first];
     waiting->first = (waiting->first + 1) % waiting->room;
     waiting->count--;
     return true;
@@ -179,11 +170,11 @@ static void add_packet(struct nd_lane *lane, const struct nd_frame *f, unsigned 
 void nd_lane_receive(struct nd_lane *lane)
 {
     struct nd_frame in[NF_BURST_MAX];
-    unsigned from;
+    struct nd_waiting_frame first;
     bool more = true;
 
-    while (lane->burst.n < NF_BURST_MAX && nd_waiting_take(&lane->waiting, in, &from))
-        add_packet(lane, in, from);
+    while (lane->burst.n < NF_BURST_MAX && nd_waiting_take(&lane->waiting, &first))
+        add_packet(lane, &first.frame, first.port);
 
     /* The first port may not starve the second when both are busy; when the others have little, it is asked
      * once more. */

@@ -63,8 +63,10 @@ struct nd_lane_setup {
  * When this is full, too, what comes is dropped and counted (`waiting_full`), as a port's queue would do.
  */
 struct nd_waiting {
-    struct nd_frame *frames; /* [room], a circle from `first` on */
-    uint8_t *ports;          /* [room] they came in by */
+    struct nd_waiting_frame {
+        struct nd_frame frame;
+        unsigned port; /* it came in by */
+    } * frames;        /* [room], a circle from `first` on */
     uint32_t room, first, count;
 };
 
@@ -139,12 +141,11 @@ struct nd_lane {
     } apply;
     struct { /* quiesce.c: where a lane that replays beside others stops until all have */
         bool stopped;
-        uint64_t since;  /* while stopped */
-        uint64_t number; /* how often all lanes had stopped before; while stopped */
-        const struct ft_record
-            *digest;       /* the record that it stopped before, if that carries one; else NULL */
-        uint64_t compared; /* burst of the last such record that is done */
-        uint64_t asked;    /* lane 0: times it asked all lanes to stop at closed_to */
+        uint64_t since;                 /* while stopped */
+        uint64_t number;                /* how often all lanes had stopped before; while stopped */
+        const struct ft_record *digest; /* the record that it stopped before, if that carries one */
+        uint64_t compared;              /* burst of the last such record that is done */
+        uint64_t asked;                 /* lane 0: times it asked all lanes to stop at closed_to */
     } stop_point;
     uint64_t snapshot_copied;   /* pending lines of a resync's snapshot that it has copied */
     uint64_t recorded_released; /* outputs released, as the last record or delta says */
@@ -227,7 +228,7 @@ bool nd_lane_live(struct nd_lane *lane); /* a turn; true if there was work */
 int nd_waiting_make(struct nd_waiting *waiting, uint32_t buffers);
 void nd_waiting_free(struct nd_waiting *waiting);
 /* The oldest frame that waits. False: none does. */
-bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *frame, unsigned *port);
+bool nd_waiting_take(struct nd_waiting *waiting, struct nd_waiting_frame *out);
 void nd_lane_receive(struct nd_lane *lane); /* adds to burst.packets, up to a burst */
 /* From an input keeper: a whole burst, with its time. False: none is there. */
 bool nd_lane_receive_burst(struct nd_lane *lane, uint64_t *time);
@@ -287,7 +288,7 @@ bool nd_lane_hurries(const struct nd_lane *lane); /* no burst before it is whole
 bool nd_lane_checkpoint(struct nd_lane *lane);
 
 /* ---- apply.c ---- */
-/* A chunk of a delta, in order. False: not now, or it does not fit what is here: then the lane has diverged.
+/* A chunk of a delta, in order. False: not now, or it does not fit what is here, and the lane has diverged.
  */
 bool nd_lane_apply(struct nd_lane *lane, const struct ft_chunk *chunk);
 
@@ -302,8 +303,8 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto); /* some of the stream;
 bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto);
 
 /* ---- snapshot.c: of the flight recorder ---- */
-bool nd_lane_recorder_turn(
-    struct nd_lane *lane); /* live or in replay, between bursts; true if there was work */
+/* Live or in replay, between bursts; true if there was work. */
+bool nd_lane_recorder_turn(struct nd_lane *lane);
 /* All lanes are quiesced, for both. */
 void nd_lane_begin_snapshot(struct nd_group *group);
 void nd_lane_rotate(struct nd_group *group);

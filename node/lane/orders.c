@@ -198,9 +198,7 @@ void nd_lane_follow(struct nd_lane *lane, uint64_t order)
             begin_replay(lane);
             before = FT_LANE_REPLAY;
         }
-        if (!go_live(lane, before))
-            return;
-        break;
+        /* fall through */
     case FT_LANE_FRESH:
         if (!go_live(lane, before))
             return;

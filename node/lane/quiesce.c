@@ -89,8 +89,8 @@ static void work_at_stop_point(struct nd_group *group)
         compare_digests(group);
     if (FT_REPORTED(group->lane[0].words, stop_point)) {
         FT_REPORT(group->lane[0].words, stop_point, 0);
-        if (!group->lane[0]
-                 .apply.last_was_chunk) /* nor did it when lane 0 asked; a delta may have come since */
+        /* Nor did a chunk come last when lane 0 asked; a delta may have come since. */
+        if (!group->lane[0].apply.last_was_chunk)
             nd_lane_begin_snapshot(group);
     }
 }

@@ -21,7 +21,7 @@ static void report_cut(struct nd_lane *lane)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
-    atomic_store_explicit(&lane->words->orders.logging, true, memory_order_relaxed);
+    FT_ORDER(lane->words, logging, true);
     FT_REPORT(lane->words, cut_burst, state->burst);
     FT_REPORT(lane->words, cut_access, state->access - 1);
     FT_REPORT(lane->words, cut_at, atomic_load_explicit(&lane->words->log.head, memory_order_relaxed));

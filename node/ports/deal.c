@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Dealing frames out to lanes; see ports/deal.h. */
-#include "node/ports/deal.h"
+/* Dealing frames out to lanes; see ports.h. */
+#include "node/ports/ports.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -41,9 +41,7 @@ static bool is_arp_reply(const uint8_t *frame, uint32_t len)
 /* Only a live lane's chain may be asked who owns a packet: a standby's region is replayed, or written. */
 static bool may_ask(const struct nd_deal *deal, unsigned poller)
 {
-    enum ft_order doing = deal->lane ? deal->lane[poller].doing : FT_LANE_WAIT;
-
-    return doing == FT_LANE_LIVE || doing == FT_LANE_ASIDE || doing == FT_LANE_DRAIN;
+    return deal->lane && nd_lane_is_live(&deal->lane[poller]);
 }
 
 static unsigned lane_of(const struct nd_deal *deal, unsigned poller, unsigned port, const uint8_t *frame,

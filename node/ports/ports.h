@@ -6,9 +6,36 @@
 #ifndef NODE_PORTS_PORTS_H
 #define NODE_PORTS_PORTS_H
 
-#include "node/config/config.h"
-#include "node/lane/io.h"
-#include "node/ports/deal.h"
+#include "node/lane/lane.h"
+
+#include <rte_ethdev.h>
+#include <rte_ring.h>
+#include <rte_spinlock.h>
+
+/*
+ * Several lanes behind ports. Of a port that has a receive queue for each lane (RSS), each lane polls its
+ * own; else whichever lane finds the port free polls it. Either way frames are dealt out to rings, one a lane
+ * and port, since only an NF may know whose an answer is. Owned by the ports; the polling lane writes, under
+ * the port's lock where the queue is shared; each lane reads its own ring.
+ *
+ * Capacity: a ring holds ND_DEAL_RING frames; what finds it full is dropped and counted.
+ */
+#define ND_DEAL_RING 1024u
+
+struct nd_deal {
+    unsigned lanes;
+    const struct nd_lane *lane; /* [lanes]; NULL until they are made: then frames are dealt by hash */
+    const struct nf_l3_config *l3;
+    struct {
+        rte_spinlock_t receiving, sending;
+        uint16_t id; /* DPDK's */
+        bool scaled; /* a receive queue for every lane, by the flow's hash */
+        bool queues; /* a transmit queue for every lane */
+        enum nf_side side;
+        struct rte_ring *ring[FT_LANES_MAX];
+    } port[NF_PORTS_MAX];
+    _Atomic uint64_t full; /* frames that found a ring full */
+};
 
 struct nd_ports {
     struct nd_io io; /* what lanes see; the number of ports is io.ports */
@@ -22,5 +49,17 @@ struct nd_ports {
 int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsigned node,
                   struct ft_fault *fault);
 void nd_ports_close(struct nd_ports *ports);
+
+/* ---- deal.c ---- */
+
+/* Makes the port's locks and rings, once the device is started and id, scaled, queues and side are set.
+ * FT_ENOMEM. */
+int nd_deal_port(struct nd_deal *deal, unsigned port, struct ft_fault *fault);
+void nd_deal_close(struct nd_deal *deal);
+
+/* The lane's next frames, at most `max`. */
+uint32_t nd_deal_receive(struct nd_deal *deal, unsigned lane, unsigned port, struct rte_mbuf *out[],
+                         uint32_t max);
+uint32_t nd_deal_send(struct nd_deal *deal, unsigned lane, unsigned port, struct rte_mbuf *out[], uint32_t n);
 
 #endif

@@ -69,8 +69,7 @@ struct state {
 
 static uint64_t bare_arena(const void *config)
 {
-    return sizeof(struct state) + FT_LINE +
-           nf_map_bytes(*(const uint32_t *)config, sizeof(struct key), sizeof(struct value));
+    return nf_map_bytes(*(const uint32_t *)config, sizeof(struct key), sizeof(struct value));
 }
 
 static uint64_t bare_shared(const void *config, unsigned lanes)
@@ -81,19 +80,15 @@ static uint64_t bare_shared(const void *config, unsigned lanes)
            nf_shared_word_bytes();
 }
 
-static int bare_make(struct nf *nf, struct ft_fault *fault)
+static bool bare_make(struct nf *nf)
 {
     uint32_t entries = *(const uint32_t *)nf->config;
-    struct state *s = ft_arena_alloc(nf->arena, sizeof(*s));
+    struct state *s = nf->state;
 
-    if (!s)
-        return ft_fail(fault, FT_EFULL, "arena full");
-    s = NF_EDIT(nf, s);
     s->map = nf_map_make(nf, entries, sizeof(struct key), sizeof(struct value));
     s->shared = nf_shared_map_make(nf, entries * 2, sizeof(struct key), sizeof(struct value), SHARDS);
     s->word = nf_shared_word_make(nf);
-    nf->state = s;
-    return s->map && s->shared && s->word ? FT_OK : ft_fail(fault, FT_EFULL, "arena full");
+    return s->map && s->shared && s->word;
 }
 
 static void bare_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
@@ -107,6 +102,7 @@ static void bare_process(struct nf *nf, struct nf_packet *const packets[], uint3
 static const struct nf_module bare = {.name = "bare",
                                       .summary = "maps and a number",
                                       .config_size = sizeof(uint32_t),
+                                      .state_size = sizeof(struct state),
                                       .arena = bare_arena,
                                       .shared = bare_shared,
                                       .make = bare_make,
@@ -114,13 +110,25 @@ static const struct nf_module bare = {.name = "bare",
 
 enum access { READ_MAP, WRITE_MAP, READ_SHARED, WRITE_SHARED, READ_WORD, ADD_WORD };
 
+/* What one access in the section of a key's shard read, or made of what it read. */
+static inline __attribute__((always_inline)) uint64_t access_shared(const struct nf *nf,
+                                                                    const struct key *key, bool write)
+{
+    const struct state *s = nf->state;
+    uint32_t shard = nf_shared_map_shard(s->shared, key);
+    const struct nf_map *part = nf_shared_map_enter(nf, s->shared, shard);
+    const struct value *value = nf_map_value(part, nf_map_find(part, key));
+    uint64_t number = write ? ++NF_EDIT(nf, value)->word[0] : value->word[0];
+
+    nf_shared_map_leave(nf, s->shared, shard);
+    return number;
+}
+
 /* Returns what was read. */
 static inline __attribute__((always_inline)) uint64_t access_state(const struct nf *nf, enum access access,
                                                                    const struct key *key)
 {
     const struct state *s = nf->state;
-    struct value value = {{0}};
-    uint64_t sum = 0;
 
     switch (access) {
     case READ_MAP:
@@ -128,11 +136,9 @@ static inline __attribute__((always_inline)) uint64_t access_state(const struct 
     case WRITE_MAP:
         return NF_EDIT(nf, (const struct value *)nf_map_value(s->map, nf_map_find(s->map, key)))->word[0]++;
     case READ_SHARED:
-        nf_shared_map_get(nf, s->shared, key, &value);
-        return value.word[0];
+        return access_shared(nf, key, false);
     case WRITE_SHARED:
-        nf_shared_map_add_to(nf, s->shared, key, 0, 1, UINT64_MAX, &sum);
-        return sum;
+        return access_shared(nf, key, true);
     case READ_WORD:
         return nf_shared_word_get(nf, s->word);
     case ADD_WORD:
@@ -160,13 +166,14 @@ static inline __attribute__((always_inline)) struct nd_redis_times time_local(st
 static void fill_maps(const struct bench *b, const struct nf *nf)
 {
     const struct state *s = nf->state;
-    const struct value value = {{0}};
 
     for (uint64_t i = 0; i < b->entries; i++) {
         struct key key = {.number = i};
 
         FT_CHECK(nf_map_add(nf, s->map, &key) != NF_NONE, "the map is full");
-        FT_CHECK(nf_shared_map_add(nf, s->shared, &key, &value) == 0, "the shared map is full");
+        struct nf_map *part = nf_shared_map_part(s->shared, nf_shared_map_shard(s->shared, &key));
+
+        FT_CHECK(nf_map_add(nf, part, &key) != NF_NONE, "the shared map is full");
     }
 }
 
@@ -194,8 +201,7 @@ static int measure_local(struct nd_redis_access *out, struct bench *b, struct ft
         out->word_add = time_local(b, nf, ADD_WORD);
     }
     nf_chain_free(made);
-    if (region)
-        ft_region_close(region);
+    ft_region_close(region);
     return error;
 }
 
@@ -236,7 +242,7 @@ static void write_and_await(struct nd_wire *w)
 static struct nd_redis_times time_remote(struct bench *b, struct nd_wire *w, uint32_t batch,
                                          void (*put)(struct nd_wire *w, const struct key *key))
 {
-    for (uint32_t i = 0; i < b->samples && !atomic_load(&w->lost); i++) {
+    for (uint32_t i = 0; i < b->samples && !nd_wire_lost(w); i++) {
         struct key keys[GROUP];
 
         draw_keys(b, keys, batch);
@@ -273,7 +279,7 @@ static int measure_remote(struct nd_redis_access *out, struct bench *b, struct f
         out->piped_add = time_remote(b, &wire, GROUP, put_add);
         snprintf(out->settings, sizeof(out->settings), "%s; TCP on the loopback, no delay, one connection",
                  server.settings);
-        if (atomic_load(&wire.lost))
+        if (nd_wire_lost(&wire))
             error = ft_fail(fault, FT_EIO, "%s", wire.why);
     }
     nd_wire_close(&wire);

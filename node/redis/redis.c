@@ -31,11 +31,6 @@ struct nd_redis {
 
 /* ---- when ---------------------------------------------------------------------------------------- */
 
-static bool is_lost(const struct nd_redis *r)
-{
-    return atomic_load_explicit(&r->wire.lost, memory_order_relaxed);
-}
-
 /* Writes, and waits for the answers up to `upto`. All bursts that have ended are told in what is written. */
 static void flush(struct nd_redis *r, uint64_t upto)
 {
@@ -44,7 +39,7 @@ static void flush(struct nd_redis *r, uint64_t upto)
         nd_wire_await(&r->wire, upto);
     else
         nd_wire_take(&r->wire);
-    if (!is_lost(r))
+    if (!nd_wire_lost(&r->wire))
         r->confirmed = r->ended;
 }
 
@@ -53,7 +48,7 @@ static void end_burst(void *ctx, uint64_t burst)
     struct nd_redis *r = ctx;
 
     r->ended = burst;
-    if (is_lost(r))
+    if (nd_wire_lost(&r->wire))
         return;
     if (r->awaited <= r->wire.answered)
         r->confirmed = burst;
@@ -63,7 +58,7 @@ static void end_burst(void *ctx, uint64_t burst)
 
 void nd_redis_settle(struct nd_redis *r)
 {
-    if (!is_lost(r))
+    if (!nd_wire_lost(&r->wire))
         flush(r, r->wire.told);
 }
 
@@ -73,7 +68,7 @@ void nd_redis_settle(struct nd_redis *r)
 static void send_command(struct nd_redis *r, const struct nd_wire_arg args[], uint32_t count,
                          enum nd_want want, uint64_t value, bool read)
 {
-    if (is_lost(r))
+    if (nd_wire_lost(&r->wire))
         return;
     nd_wire_command(&r->wire, args, count, want, value);
     *(read ? &r->wire.counts.reads : &r->wire.counts.writes) += 1;
@@ -143,7 +138,7 @@ static void clear(void *ctx)
     struct nd_redis *r = ctx;
 
     nd_redis_settle(r);
-    r->loading = !is_lost(r);
+    r->loading = !nd_wire_lost(&r->wire);
     send_command(r, args, 1, ND_WANT_STATUS, 0, false);
     set(r, MARKER, sizeof(MARKER) - 1, r->options.marker, (uint32_t)strlen(r->options.marker));
 }
@@ -288,7 +283,7 @@ uint64_t nd_redis_confirmed(const struct nd_redis *r)
 
 const char *nd_redis_lost(const struct nd_redis *r)
 {
-    return atomic_load_explicit(&r->wire.lost, memory_order_acquire) ? r->wire.why : NULL;
+    return nd_wire_lost(&r->wire) ? r->wire.why : NULL;
 }
 
 uint16_t nd_redis_port(const struct nd_redis *r)

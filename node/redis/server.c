@@ -19,21 +19,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <hiredis/hiredis.h>
+
 #define READY_NS 10000000000ull
 #define END_NS   5000000000ull
 #define SLEEP_NS 2000000
-
-static struct sockaddr_in loopback(uint16_t port)
-{
-    return (struct sockaddr_in){
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
-}
 
 /* A port that nobody has at this moment; 0: none. Should somebody take it before the server does, the server
  * ends, and says so. */
 static uint16_t free_port(void)
 {
-    struct sockaddr_in at = loopback(0);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t len = sizeof(at);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool found = fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 &&
@@ -67,18 +63,15 @@ static void become_server(uint16_t port, pid_t parent)
 /* Answers a PING; one that is still loading does not. */
 static bool answers(uint16_t port)
 {
-    struct sockaddr_in at = loopback(port);
-    struct timeval patience = {.tv_usec = 200000};
-    char reply[8] = "";
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool there = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0 &&
-                 connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0 &&
-                 send(fd, "PING\r\n", 6, MSG_NOSIGNAL) == 6 && recv(fd, reply, 7, 0) == 7 &&
-                 memcmp(reply, "+PONG\r\n", 7) == 0;
+    const struct timeval patience = {.tv_usec = 200000};
+    redisContext *c = redisConnectWithTimeout("127.0.0.1", port, patience);
+    bool ready = c && !c->err && redisSetTimeout(c, patience) == REDIS_OK;
+    redisReply *reply = ready ? redisCommand(c, "PING") : NULL;
 
-    if (fd >= 0)
-        close(fd);
-    return there;
+    ready = reply && reply->type == REDIS_REPLY_STATUS;
+    freeReplyObject(reply);
+    redisFree(c);
+    return ready;
 }
 
 static int wait_ready(struct nd_redis_server *server, struct ft_fault *fault)

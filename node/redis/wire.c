@@ -22,12 +22,13 @@
 #define SPINS     256 /* looks at the socket before sleeping on it: some tens of microseconds */
 #define HEAD_ROOM 32u /* of an argument, or of a command */
 
-void nd_wire_lose(struct nd_wire *w, const char *fmt, ...)
+/* Remembers the first reason. */
+static __attribute__((format(printf, 2, 3))) void lose(struct nd_wire *w, const char *fmt, ...)
 {
     va_list args;
     int n;
 
-    if (atomic_load_explicit(&w->lost, memory_order_relaxed))
+    if (nd_wire_lost(w))
         return;
     n = snprintf(w->why, sizeof(w->why), "redis %s: ", w->name);
     va_start(args, fmt);
@@ -51,14 +52,14 @@ static bool expect(struct nd_wire *w, enum nd_want kind, struct nd_wire_want *wa
 {
     *want = w->wants[w->answered % ND_WIRE_WANTS];
     if (w->answered == w->told) {
-        nd_wire_lose(w, "an answer to nothing");
+        lose(w, "an answer to nothing");
         return false;
     }
     w->answered++;
     if (want->kind == kind || (kind == ND_WANT_NUMBER && want->kind == ND_WANT_THIS_NUMBER))
         return true;
-    nd_wire_lose(w, "command %" PRIu64 ": expected %s, got %s", w->answered, wanted[want->kind],
-                 kind == ND_WANT_BYTES ? "other bytes" : wanted[kind]);
+    lose(w, "command %" PRIu64 ": expected %s, got %s", w->answered, wanted[want->kind],
+         kind == ND_WANT_BYTES ? "other bytes" : wanted[kind]);
     return false;
 }
 
@@ -68,11 +69,11 @@ static void *on_string(const redisReadTask *task, char *text, size_t len)
     struct nd_wire_want want;
 
     if (task->type == REDIS_REPLY_ERROR)
-        nd_wire_lose(w, "%.*s", (int)(len < 150 ? len : 150), text);
+        lose(w, "%.*s", (int)(len < 150 ? len : 150), text);
     else if (task->type == REDIS_REPLY_STATUS)
         expect(w, ND_WANT_STATUS, &want);
     else if (expect(w, ND_WANT_BYTES, &want) && XXH3_64bits(text, len) != want.value)
-        nd_wire_lose(w, "command %" PRIu64 ": expected what the region has, got other bytes", w->answered);
+        lose(w, "command %" PRIu64 ": expected what the region has, got other bytes", w->answered);
     return w;
 }
 
@@ -83,8 +84,8 @@ static void *on_number(const redisReadTask *task, long long number)
 
     if (expect(w, ND_WANT_NUMBER, &want) && want.kind == ND_WANT_THIS_NUMBER &&
         (uint64_t)number != want.value)
-        nd_wire_lose(w, "command %" PRIu64 ": expected %" PRIu64 " as the region has, got %" PRIu64,
-                     w->answered, want.value, (uint64_t)number);
+        lose(w, "command %" PRIu64 ": expected %" PRIu64 " as the region has, got %" PRIu64, w->answered,
+             want.value, (uint64_t)number);
     return w;
 }
 
@@ -105,12 +106,12 @@ static void parse(struct nd_wire *w, const char *bytes, size_t len)
 
     w->counts.bytes_in += len;
     if (redisReaderFeed(w->reader, bytes, len) != REDIS_OK)
-        nd_wire_lose(w, "%s", w->reader->errstr);
+        lose(w, "%s", w->reader->errstr);
     do {
         answer = NULL;
         if (redisReaderGetReply(w->reader, &answer) != REDIS_OK)
-            nd_wire_lose(w, "%s", w->reader->errstr);
-    } while (answer && !atomic_load_explicit(&w->lost, memory_order_relaxed));
+            lose(w, "%s", w->reader->errstr);
+    } while (answer && !nd_wire_lost(w));
 }
 
 /* False: nothing was there. */
@@ -124,18 +125,17 @@ static bool receive(struct nd_wire *w, int flags)
         return true;
     }
     if (n == 0)
-        nd_wire_lose(w, "the server closed the connection");
+        lose(w, "the server closed the connection");
     else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
-        nd_wire_lose(w, "%s", strerror(errno));
+        lose(w, "%s", strerror(errno));
     else if (!(flags & MSG_DONTWAIT) && errno != EINTR)
-        nd_wire_lose(w, "no answer for %d s", PATIENCE);
+        lose(w, "no answer for %d s", PATIENCE);
     return false;
 }
 
 void nd_wire_take(struct nd_wire *w)
 {
-    while (w->answered < w->told && !atomic_load_explicit(&w->lost, memory_order_relaxed) &&
-           receive(w, MSG_DONTWAIT))
+    while (w->answered < w->told && !nd_wire_lost(w) && receive(w, MSG_DONTWAIT))
         ;
 }
 
@@ -144,7 +144,7 @@ void nd_wire_await(struct nd_wire *w, uint64_t count)
     unsigned looks = 0;
 
     w->counts.waits += w->answered < count;
-    while (w->answered < count && !atomic_load_explicit(&w->lost, memory_order_relaxed))
+    while (w->answered < count && !nd_wire_lost(w))
         if (receive(w, looks < SPINS ? MSG_DONTWAIT : 0))
             looks = 0;
         else
@@ -159,14 +159,13 @@ void nd_wire_write(struct nd_wire *w)
 
     if (!w->unsent)
         return;
-    while (sent < w->out_len && !atomic_load_explicit(&w->lost, memory_order_relaxed)) {
+    while (sent < w->out_len && !nd_wire_lost(w)) {
         ssize_t n = send(w->context->fd, w->out + sent, w->out_len - sent, MSG_NOSIGNAL);
 
         if (n > 0)
             sent += (uint32_t)n;
         else if (n < 0 && errno != EINTR)
-            nd_wire_lose(w, errno == EAGAIN ? "takes no command for %d s" : "the connection is lost",
-                         PATIENCE);
+            lose(w, errno == EAGAIN ? "takes no command for %d s" : "the connection is lost", PATIENCE);
     }
     w->counts.bytes_out += sent;
     w->counts.batches++;
@@ -176,30 +175,15 @@ void nd_wire_write(struct nd_wire *w)
 
 static void put_number(struct nd_wire *w, char kind, uint32_t n)
 {
-    char digits[12];
-    uint32_t at = sizeof(digits);
-    uint8_t *to = w->out + w->out_len;
+    char text[28] = {[12] = '\r', [13] = '\n'}; /* what is copied has one length: no call */
+    uint32_t at = 12;
 
-    if (n < 100) { /* nearly all of them */
-        uint32_t two = n >= 10;
-
-        to[0] = (uint8_t)kind;
-        to[1] = (uint8_t)('0' + n / 10);
-        to[1 + two] = (uint8_t)('0' + n % 10);
-        to[2 + two] = '\r';
-        to[3 + two] = '\n';
-        w->out_len += 4 + two;
-        return;
-    }
-    do {
-        digits[--at] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n);
-    w->out[w->out_len++] = (uint8_t)kind;
-    memcpy(w->out + w->out_len, digits + at, sizeof(digits) - at);
-    w->out_len += (uint32_t)sizeof(digits) - at;
-    memcpy(w->out + w->out_len, "\r\n", 2);
-    w->out_len += 2;
+    do
+        text[--at] = (char)('0' + n % 10);
+    while (n /= 10);
+    text[--at] = kind;
+    memcpy(w->out + w->out_len, text + at, 14);
+    w->out_len += 14 - at;
 }
 
 void nd_wire_command(struct nd_wire *w, const struct nd_wire_arg args[], uint32_t count, enum nd_want want,

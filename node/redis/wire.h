@@ -36,6 +36,12 @@ struct nd_wire {
     char why[200];
 };
 
+/* By any thread. True: `why` says why. */
+static inline bool nd_wire_lost(const struct nd_wire *wire)
+{
+    return atomic_load_explicit(&wire->lost, memory_order_acquire);
+}
+
 /* Connected, with keep-alive, without delay. FT_ENOENT: nobody there; FT_EIO, FT_ENOMEM. After a failure too
  * it has to be closed, once. */
 int nd_wire_open(struct nd_wire *wire, const char *host, uint16_t port, struct ft_fault *fault);
@@ -45,10 +51,7 @@ struct nd_wire_arg {
     const void *data;
     uint32_t len;
 };
-#define ND_WIRE_TEXT(text)                                                                                   \
-    {                                                                                                        \
-        text, sizeof(text) - 1                                                                               \
-    }
+#define ND_WIRE_TEXT(text) ((struct nd_wire_arg){text, sizeof(text) - 1})
 /* Gathers a command, of its verb and its arguments; `value`: see struct nd_wire_want. */
 void nd_wire_command(struct nd_wire *wire, const struct nd_wire_arg args[], uint32_t count, enum nd_want want,
                      uint64_t value);
@@ -57,8 +60,5 @@ uint64_t nd_wire_hash(const void *data, uint32_t len);
 void nd_wire_write(struct nd_wire *wire);                 /* what has gathered */
 void nd_wire_take(struct nd_wire *wire);                  /* answers that are there */
 void nd_wire_await(struct nd_wire *wire, uint64_t count); /* until so many are answered; written they are */
-
-/* Remembers the first reason. */
-void nd_wire_lose(struct nd_wire *wire, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

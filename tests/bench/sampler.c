@@ -45,21 +45,16 @@ static uint64_t arena(const void *c)
 {
     const struct config *config = c;
 
-    return sizeof(struct sampler) + FT_LINE +
-           nf_map_bytes(config->max_flows, sizeof(struct nf_flow_key), sizeof(struct flow));
+    return nf_map_bytes(config->max_flows, sizeof(struct nf_flow_key), sizeof(struct flow));
 }
 
-static int make(struct nf *nf, struct ft_fault *fault)
+static bool make(struct nf *nf)
 {
     const struct config *config = nf->config;
-    struct sampler *s = ft_arena_alloc(nf->arena, sizeof(*s));
+    struct sampler *s = nf->state;
 
-    if (!s)
-        return ft_fail(fault, FT_EFULL, "arena full");
-    s = NF_EDIT(nf, s);
     s->flows = nf_map_make(nf, config->max_flows, sizeof(struct nf_flow_key), sizeof(struct flow));
-    nf->state = s;
-    return s->flows ? FT_OK : ft_fail(fault, FT_EFULL, "arena full");
+    return s->flows;
 }
 
 static void sample(struct nf *nf, const struct nf_packet *p, uint64_t number, uint64_t now)
@@ -105,6 +100,7 @@ static const struct nf_module module = {
     .params = params,
     .config_size = sizeof(struct config),
     .counters = counters,
+    .state_size = sizeof(struct sampler),
     .arena = arena,
     .make = make,
     .process = process,

@@ -6,7 +6,7 @@
  */
 #include "ftcore/record/record.h"
 #include "node/config/config.h"
-#include "tools/replay/tape.h"
+#include "tools/pair/tape.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdio.h>

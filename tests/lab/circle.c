@@ -15,18 +15,6 @@ struct circle_config {
     uint32_t at, pause_us;
 };
 
-static uint64_t arena(const void *config)
-{
-    (void)config;
-    return FT_LINE;
-}
-
-static int make(struct nf *nf, struct ft_fault *fault)
-{
-    nf->state = ft_arena_alloc(nf->arena, sizeof(uint64_t));
-    return nf->state ? FT_OK : ft_fail(fault, FT_EFULL, "arena full");
-}
-
 static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
     const struct circle_config *config = nf->config;
@@ -57,8 +45,7 @@ static const struct nf_module circle = {
     .reads = NF_READS_HEADERS,
     .params = params,
     .config_size = sizeof(struct circle_config),
-    .arena = arena,
-    .make = make,
+    .state_size = sizeof(uint64_t),
     .process = process,
 };
 NF_MODULE(circle)

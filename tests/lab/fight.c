@@ -18,7 +18,7 @@ struct fight {
 static uint64_t arena(const void *config)
 {
     (void)config;
-    return sizeof(struct fight) + FT_LINE + nf_merged_lane_bytes();
+    return nf_merged_lane_bytes();
 }
 
 static uint64_t shared(const void *config, unsigned lanes)
@@ -28,19 +28,13 @@ static uint64_t shared(const void *config, unsigned lanes)
     return nf_shared_word_bytes() + nf_merged_bytes();
 }
 
-static int make(struct nf *nf, struct ft_fault *fault)
+static bool make(struct nf *nf)
 {
-    struct fight *f = ft_arena_alloc(nf->arena, sizeof(*f));
+    struct fight *f = nf->state;
 
-    if (!f)
-        return ft_fail(fault, FT_EFULL, "arena full");
-    f = NF_EDIT(nf, f);
     f->number = nf_shared_word_make(nf);
     f->packets = nf_merged_make(nf);
-    if (!f->number || !f->packets)
-        return ft_fail(fault, FT_EFULL, "arena full");
-    nf->state = f;
-    return FT_OK;
+    return f->number && f->packets;
 }
 
 /* A step of a generator that no other order of the same packets gives. */
@@ -92,6 +86,7 @@ static const struct nf_module fight = {
     .summary = "for tests: all lanes want one number in every packet",
     .reads = NF_READS_HEADERS,
     .params = params,
+    .state_size = sizeof(struct fight),
     .arena = arena,
     .shared = shared,
     .make = make,

@@ -6,18 +6,6 @@
  */
 #include "nflib/nf.h"
 
-static uint64_t arena(const void *config)
-{
-    (void)config;
-    return sizeof(uint64_t) + FT_LINE;
-}
-
-static int make(struct nf *nf, struct ft_fault *fault)
-{
-    nf->state = ft_arena_alloc(nf->arena, sizeof(uint64_t));
-    return nf->state ? FT_OK : ft_fail(fault, FT_EFULL, "arena full");
-}
-
 static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
     const uint64_t *state = nf->state;
@@ -40,8 +28,7 @@ static const struct nf_module frail = {
     .unreplayable = true,
 #endif
     .params = params,
-    .arena = arena,
-    .make = make,
+    .state_size = sizeof(uint64_t),
     .process = process,
 };
 NF_MODULE(frail)

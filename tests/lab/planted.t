@@ -43,7 +43,7 @@ for where in "delta:hot 1" "delta:hot 2" "delta:warm 1" "log:warm 1" "log:warm 2
         caught $bug wide "$policy" "$lanes" 4 $again
     done
 done
-for bug in early-release reuse-seq skip-line; do
+for bug in early-release,late-lane reuse-seq skip-line; do
     for policy in delta:hot delta:warm log:warm log:hot; do
         caught $bug wide $policy 1 12
     done

@@ -213,7 +213,7 @@ if [ -x "$planted" ]; then
             ok "caught: $name ($*)" $? "exit $code, $(cat "$dir/json")"
         fi
     }
-    for bug in none early-release skip-record reuse-seq wrong-time skip-line; do
+    for bug in none early-release,late-lane skip-record reuse-seq wrong-time skip-line; do
         caught "$bug" --seed 1
         caught "$bug" --seed 2 --no-gate
     done

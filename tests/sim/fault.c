@@ -279,13 +279,13 @@ static bool delicate(void)
  */
 static void look_in(const struct sim_node *n)
 {
-    uint64_t burst, expected, got;
+    struct rp_status status;
     char kind[32];
 
     if (sim_troubled(2))
         rp_drill(n->replicator, "hang");
     rp_drilled(n->replicator, kind, sizeof(kind));
-    rp_verdict(n->replicator, sim.plan.lanes - 1, &burst, &expected, &got);
+    rp_status(n->replicator, &status);
 }
 
 void sim_faults_tick(void)

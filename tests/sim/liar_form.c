@@ -168,12 +168,54 @@ static void lengthen(uint8_t *in, size_t head, long by)
         in[i] = (uint8_t)was;
 }
 
+static bool is_number(uint8_t first)
+{
+    return first < 0x80 || (first >= 0xcc && first <= 0xcf);
+}
+
+/* What begins a bool, an array, a map, text, a float and others. */
+static const uint8_t types[] = {0xc0, 0xc2, 0x93, 0x80, 0xc1, 0xd0, 0xa1, 0xc4, 0xcb, 0xff, 0xdc, 0xdd};
+
+/* The array says that it has more elements than are there, or fewer, or none. */
+static void miscount(uint8_t *in)
+{
+    if (in[0] == 0xdc)
+        in[2] = sim_lie_draw(4) ? (uint8_t)(in[2] + (sim_lie_draw(2) ? 1 : -1)) : 0;
+    else
+        in[0] = sim_lie_draw(4) ? (uint8_t)(0x90 | ((in[0] + (sim_lie_draw(2) ? 1 : -1)) & 0x0f)) : 0x90;
+}
+
+/* The content of the element at `at`, `size` bytes of which `head` stand before it, ends early. */
+static size_t shorten(uint8_t *in, size_t len, size_t cap, size_t at, size_t size, size_t head,
+                      uint64_t lines)
+{
+    size_t rest = size - head, cut = 1 + (size_t)sim_lie_draw(rest < 8 ? rest : 8);
+
+    if (sim_lie_draw(2) && rest > lines) /* soon after its lines */
+        cut = rest - lines - (size_t)sim_lie_draw(rest - lines < 12 ? rest - lines : 12);
+    lengthen(in + at, head, -(long)cut);
+    return sim_lie_replace(in, len, cap, at + size - cut, cut, types, 0);
+}
+
+/* The length that the element at `at` says is another; or it is longer. */
+static size_t misjudge_length(uint8_t *in, size_t len, size_t cap, size_t at, size_t size, size_t head)
+{
+    if (head > 1 && sim_lie_draw(2) && len + 2 <= cap) {
+        lengthen(in + at, head, 2);
+        return sim_lie_replace(in, len, cap, at + size, 0, types, 2);
+    }
+    if (head > 1)
+        in[at + head - 1] = (uint8_t)(in[at + head - 1] + (sim_lie_draw(2) ? 1 : -1));
+    else if (in[at] >= 0x90 && in[at] < 0xc0)
+        in[at] ^= 1;
+    return len;
+}
+
 /* `in` is an array with one element that follows `len` when `sealed`. `lines`: bytes of its body that are
  * runs. Returns the new length, at most `cap`. */
 static size_t alter(uint8_t *in, size_t len, size_t cap, bool sealed, uint64_t lines)
 {
-    static const uint8_t types[] = {0xc0, 0xc2, 0x93, 0x80, 0xc1, 0xd0, 0xa1, 0xc4, 0xcb, 0xff, 0xdc, 0xdd};
-    size_t start = in[0] == 0xdc ? 3 : 1, at = start, head = 0, size = 0;
+    size_t at = in[0] == 0xdc ? 3 : 1, head = 0, size = 0;
     unsigned count = in[0] == 0xdc ? (unsigned)big_endian(in + 1, 2) : in[0] & 0x0fu;
     unsigned chosen = (unsigned)sim_lie_draw(count - sealed), of = 0;
     uint8_t text[16];
@@ -191,11 +233,8 @@ static size_t alter(uint8_t *in, size_t len, size_t cap, bool sealed, uint64_t l
         return len;
     case 1: /* the input ends in the midst of it, or before it */
         return at + (sim_lie_draw(2) ? size / 2 : 0);
-    case 2: /* more elements than are there, or fewer, or none */
-        if (start == 3)
-            in[2] = sim_lie_draw(4) ? (uint8_t)(in[2] + (sim_lie_draw(2) ? 1 : -1)) : 0;
-        else
-            in[0] = sim_lie_draw(4) ? (uint8_t)(0x90 | ((in[0] + (sim_lie_draw(2) ? 1 : -1)) & 0x0f)) : 0x90;
+    case 2:
+        miscount(in);
         return len;
     case 3: /* something behind it */
         return sim_lie_replace(in, len, cap, len, 0, types, 1 + (size_t)sim_lie_draw(3));
@@ -203,33 +242,19 @@ static size_t alter(uint8_t *in, size_t len, size_t cap, bool sealed, uint64_t l
         in[0] = types[sim_lie_draw(sizeof(types))];
         return len;
     case 5: /* the same number in its longest form */
-        if (in[at] < 0x80 || (in[at] >= 0xcc && in[at] <= 0xcf))
+        if (is_number(in[at]))
             return sim_lie_replace(in, len, cap, at, size, text, put_number(text, value_of(in + at), false));
         break;
-    case 6: /* its content ends early */
-        if (head > 1 && size > head) {
-            size_t rest = size - head, cut = 1 + (size_t)sim_lie_draw(rest < 8 ? rest : 8);
-
-            if (sim_lie_draw(2) && rest > lines) /* soon after its lines */
-                cut = rest - lines - (size_t)sim_lie_draw(rest - lines < 12 ? rest - lines : 12);
-            lengthen(in + at, head, -(long)cut);
-            return sim_lie_replace(in, len, cap, at + size - cut, cut, text, 0);
-        }
+    case 6:
+        if (head > 1 && size > head)
+            return shorten(in, len, cap, at, size, head, lines);
         break;
-    case 7: /* its length is another; or it is longer */
-        if (head > 1 && sim_lie_draw(2) && len + 2 <= cap) {
-            lengthen(in + at, head, 2);
-            return sim_lie_replace(in, len, cap, at + size, 0, types, 2);
-        }
-        if (head > 1)
-            in[at + head - 1] = (uint8_t)(in[at + head - 1] + (sim_lie_draw(2) ? 1 : -1));
-        else if (in[at] >= 0x90 && in[at] < 0xc0)
-            in[at] ^= 1;
-        return len;
+    case 7:
+        return misjudge_length(in, len, cap, at, size, head);
     default:
         break;
     }
-    if (in[at] < 0x80 || (in[at] >= 0xcc && in[at] <= 0xcf))
+    if (is_number(in[at]))
         return sim_lie_replace(in, len, cap, at, size, text,
                                put_number(text, sim_lie_number(value_of(in + at)), sim_lie_draw(2)));
     if (size > head)

@@ -282,9 +282,8 @@ static uint64_t fresh(void)
     return first >> 16;
 }
 
-int main(int argc, char **argv)
+static bool read_options(int argc, char **argv)
 {
-    struct ft_fault fault;
     int c;
 
     while ((c = getopt(argc, argv, "n:f:j:l:s:k:rvqx")) != -1)
@@ -321,10 +320,38 @@ int main(int argc, char **argv)
             options.quiet = true;
             break;
         default:
-            fprintf(stderr, "usage: simulate [-n SEEDS] [-f FIRST | -r] [-j JOBS] [-l FILE] [-k KIND] [-q] "
-                            "[-x] [-s SEED [-v]]\n");
-            return 64;
+            return false;
         }
+    return true;
+}
+
+/* Scenarios from files, as TAP. */
+static int scenarios(char *const paths[], int count)
+{
+    int failed = 0;
+
+    printf("1..%d\n", count);
+    for (int i = 0; i < count; i++) {
+        int error = sim_scenario(paths[i], options.aloud);
+
+        if (error == 1 && !options.aloud)
+            printf("%s", sim_story());
+        printf("%sok %d - %s%s%s\n", error ? "not " : "", i + 1, paths[i], error == 1 ? ": " : "",
+               error == 1 ? sim.failed : "");
+        failed |= error;
+    }
+    return failed;
+}
+
+int main(int argc, char **argv)
+{
+    struct ft_fault fault;
+
+    if (!read_options(argc, argv)) {
+        fprintf(stderr, "usage: simulate [-n SEEDS] [-f FIRST | -r] [-j JOBS] [-l FILE] [-k KIND] [-q] "
+                        "[-x] [-s SEED [-v]]\n");
+        return 64;
+    }
     mallopt(M_MMAP_THRESHOLD,
             128 << 10); /* fixed: large and hardly touched blocks come from the system, zeroed */
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
@@ -334,21 +361,8 @@ int main(int argc, char **argv)
     }
     if (options.list)
         read_list(options.list);
-    if (optind < argc) {
-        int failed = 0;
-
-        printf("1..%d\n", argc - optind);
-        for (int i = optind; i < argc; i++) {
-            int error = sim_scenario(argv[i], options.aloud);
-
-            if (error == 1 && !options.aloud)
-                printf("%s", sim_story());
-            printf("%sok %d - %s%s%s\n", error ? "not " : "", i - optind + 1, argv[i], error == 1 ? ": " : "",
-                   error == 1 ? sim.failed : "");
-            failed |= error;
-        }
-        return failed;
-    }
+    if (optind < argc)
+        return scenarios(argv + optind, argc - optind);
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     FT_CHECK(shared != MAP_FAILED && options.jobs >= 1 && options.jobs <= JOBS_MAX, "%u jobs", options.jobs);
     return options.one ? one() : many();

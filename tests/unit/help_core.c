@@ -45,13 +45,21 @@ void tale_begin(struct tale *t, unsigned role, uint64_t view, bool strict)
                                    .bulk_len = sizeof(IDENTITY) - 1};
     strcpy(t->hello.name, role ? "left" : "right");
     t->peer_now = 5000 * FT_MS;
+    tale_begin_anew(t);
+}
+
+void tale_begin_anew(struct tale *t)
+{
     ft_core_init(&t->core, &t->config, t->now, &t->did);
 }
 
-static void step(struct tale *t, struct ft_event *event)
+void event_happens(struct tale *t, struct ft_event *event)
 {
     event->now = t->now;
     ft_step(&t->core, event, &t->did);
+    for (uint32_t i = 0; i < t->did.count; i++)
+        if (t->did.list[i].kind == FT_ACT_SEND)
+            t->sent = t->did.list[i].send.sent;
 }
 
 static void hear(struct tale *t, struct ft_message *m)
@@ -59,7 +67,7 @@ static void hear(struct tale *t, struct ft_message *m)
     struct ft_event event = {.kind = FT_EV_MESSAGE, .message = m};
 
     m->sent = t->peer_now += 1000;
-    step(t, &event);
+    event_happens(t, &event);
 }
 
 void connects(struct tale *t)
@@ -74,7 +82,7 @@ void hello_from(struct tale *t, enum ft_state state, uint64_t view)
 
     m.state = state;
     m.view = view;
-    m.echo = t->core.sent;
+    m.echo = t->sent;
     hear(t, &m);
 }
 
@@ -86,7 +94,7 @@ void hello_of_old(struct tale *t, enum ft_state state, uint64_t view)
     m.state = state;
     m.view = view;
     m.sent = 77;
-    step(t, &event);
+    event_happens(t, &event);
 }
 
 void hears_at(struct tale *t, enum ft_message_type type, enum ft_state state, uint64_t burst, uint64_t echo)
@@ -99,12 +107,12 @@ void hears_at(struct tale *t, enum ft_message_type type, enum ft_state state, ui
 
 void hears(struct tale *t, enum ft_message_type type, enum ft_state state)
 {
-    hears_at(t, type, state, 0, t->core.sent);
+    hears_at(t, type, state, 0, t->sent);
 }
 
 void hears_view(struct tale *t, enum ft_state state, uint64_t view)
 {
-    struct ft_message m = {.type = FT_MSG_BEAT, .state = state, .view = view, .echo = t->core.sent};
+    struct ft_message m = {.type = FT_MSG_BEAT, .state = state, .view = view, .echo = t->sent};
 
     hear(t, &m);
 }
@@ -113,7 +121,7 @@ void loses(struct tale *t, enum ft_lost how)
 {
     struct ft_event event = {.kind = FT_EV_LOST, .how = how};
 
-    step(t, &event);
+    event_happens(t, &event);
 }
 
 void happens(struct tale *t, enum ft_event_kind kind)
@@ -122,14 +130,14 @@ void happens(struct tale *t, enum ft_event_kind kind)
 
     event.closed[0] = t->closed;
     event.replayed[0] = t->replayed;
-    step(t, &event);
+    event_happens(t, &event);
 }
 
 void beats(struct tale *t, uint64_t view)
 {
     struct ft_event event = {.kind = FT_EV_PORT_BEAT, .view = view};
 
-    step(t, &event);
+    event_happens(t, &event);
 }
 
 void reaches(struct tale *t, enum ft_event_kind kind, uint64_t closed)
@@ -142,21 +150,21 @@ void word_of(struct tale *t, uint64_t incarnation)
 {
     struct ft_event event = {.kind = FT_EV_DEATH_NOTICE, .incarnation = incarnation};
 
-    step(t, &event);
+    event_happens(t, &event);
 }
 
 void told(struct tale *t, enum ft_told what)
 {
     struct ft_event event = {.kind = FT_EV_TOLD, .told = what};
 
-    step(t, &event);
+    event_happens(t, &event);
 }
 
 void malformed(struct tale *t)
 {
     struct ft_event event = {.kind = FT_EV_MALFORMED, .text = "frame checksum differs"};
 
-    step(t, &event);
+    event_happens(t, &event);
 }
 
 void ticks(struct tale *t)
@@ -218,6 +226,11 @@ void did_not(struct tale *t, enum ft_action_kind kind)
         fail_msg("action %d was done (%s)", kind, t->core.why);
 }
 
+unsigned position(struct tale *t, enum ft_action_kind kind)
+{
+    return (unsigned)(did(t, kind) - t->did.list);
+}
+
 const struct ft_message *said(struct tale *t, enum ft_message_type type)
 {
     for (uint32_t i = t->did.count; i-- > 0;)
@@ -250,13 +263,13 @@ void told_to_protected(struct tale *t, bool strict)
     happens(t, FT_EV_SNAPSHOT_SENT);
     said(t, FT_MSG_SNAPSHOT_END);
     reaches(t, FT_EV_LANES, 8);
-    hears_at(t, FT_MSG_ACK, FT_SYNCING, 8, t->core.sent);
+    hears_at(t, FT_MSG_ACK, FT_SYNCING, 8, t->sent);
     is(t, FT_DEGRADED);
     gate_is(t, FT_GATE_GUARDED);
     assert_int_equal(did(t, FT_ACT_GATE)->lease_until, 0);
     reaches(t, FT_EV_HELD, 10);
     assert_int_equal(said(t, FT_MSG_HOLDING)->burst[0], 10);
-    hears_at(t, FT_MSG_ACK, FT_READY, 10, t->core.sent);
+    hears_at(t, FT_MSG_ACK, FT_READY, 10, t->sent);
     is(t, FT_PROTECTED);
 }
 
@@ -268,13 +281,13 @@ void told_to_ready(struct tale *t, bool strict)
     is(t, FT_JOINING);
     hears_view(t, strict ? FT_DEGRADED : FT_SOLO, 1);
     assert_int_equal(did(t, FT_ACT_VIEW)->view, 1);
-    hears_at(t, FT_MSG_SNAPSHOT_BEGIN, strict ? FT_DEGRADED : FT_SOLO, 5, t->core.sent);
+    hears_at(t, FT_MSG_SNAPSHOT_BEGIN, strict ? FT_DEGRADED : FT_SOLO, 5, t->sent);
     is(t, FT_SYNCING);
     did(t, FT_ACT_CLEAR);
     hears(t, FT_MSG_SNAPSHOT_END, strict ? FT_DEGRADED : FT_SOLO);
     ordered(t, FT_LANE_REPLAY);
     said(t, FT_MSG_ACK);
-    hears_at(t, FT_MSG_HOLDING, FT_DEGRADED, 10, t->core.sent);
+    hears_at(t, FT_MSG_HOLDING, FT_DEGRADED, 10, t->sent);
     is(t, FT_SYNCING);
     reaches(t, FT_EV_LANES, 10);
     is(t, FT_READY);

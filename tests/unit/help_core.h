@@ -16,10 +16,13 @@ struct tale {
     uint64_t now, peer_now;  /* clocks of the two, ns */
     struct ft_message hello; /* the peer's, to be bent by the test */
     uint64_t closed, replayed;
+    uint64_t sent; /* `sent` of the node's newest message */
 };
 
 /* A node with the file's role and the view of its view file. The clock begins at 0. */
 void tale_begin(struct tale *t, unsigned role, uint64_t view, bool strict);
+/* The tale begins anew, with what the test has changed in its config. */
+void tale_begin_anew(struct tale *t);
 
 /* What happens. `hears` is a message of the peer in our view that echoes our newest one; so is its hello,
  * which comes after it has had ours. `hello_of_old` echoes nothing. */
@@ -35,9 +38,10 @@ void reaches(struct tale *t, enum ft_event_kind kind, uint64_t closed); /* repla
 void word_of(struct tale *t, uint64_t incarnation);
 void told(struct tale *t, enum ft_told what);
 void malformed(struct tale *t);
-void waits(struct tale *t, unsigned ms);  /* stepping every millisecond */
-void sleeps(struct tale *t, unsigned ms); /* the clock goes on, no step */
-void ticks(struct tale *t);               /* one FT_EV_TIME, now */
+void waits(struct tale *t, unsigned ms);                    /* stepping every millisecond */
+void sleeps(struct tale *t, unsigned ms);                   /* the clock goes on, no step */
+void ticks(struct tale *t);                                 /* one FT_EV_TIME, now */
+void event_happens(struct tale *t, struct ft_event *event); /* any other, now */
 
 /* What was seen to come of the last step. Each fails the test if it was not so. */
 /* A heartbeat on a data port that tells this view. */
@@ -46,6 +50,7 @@ void is(struct tale *t, enum ft_state state);
 void because(struct tale *t, const char *text); /* `why` contains it */
 const struct ft_action *did(struct tale *t, enum ft_action_kind kind);
 void did_not(struct tale *t, enum ft_action_kind kind);
+unsigned position(struct tale *t, enum ft_action_kind kind); /* among the actions; of the last of this kind */
 const struct ft_message *said(struct tale *t, enum ft_message_type type);
 void gate_is(struct tale *t, enum ft_gate gate);
 void ordered(struct tale *t, enum ft_order order);

@@ -167,6 +167,8 @@ void pair_take(struct pair *p, unsigned i, const struct pair_envelope *e)
     struct ft_event event = {.kind = FT_EV_MESSAGE, .message = &e->m};
     uint64_t snapshots = n->core.snapshots;
 
+    if (e->m.echo > n->own_echoed)
+        n->own_echoed = e->m.echo;
     if (e->m.type == FT_MSG_LOG && ft_core_accepts(&n->core, &e->m)) {
         if (n->held != e->after)
             pair_fail(p, "a hole in the log that %c takes in", 'a' + (int)i);
@@ -284,7 +286,7 @@ static bool may_leave(const struct pair *p, unsigned i, uint32_t depth)
 static bool may_split(const struct pair *p, unsigned i)
 {
     const struct pair_node *n = &p->node[i];
-    uint64_t alone = n->core.since - n->offset, patience = n->core.config.solo_after_ms * FT_MS;
+    uint64_t alone = n->core.since - n->offset, patience = PAIR_SOLO * FT_MS;
 
     return !p->strict && n->gate == FT_GATE_SOLO &&
            (p->long_partition || (n->overslept && alone + FT_MS >= n->overslept + patience &&
@@ -335,16 +337,16 @@ void pair_watch(struct pair *p)
     for (unsigned i = 0; i < 2; i++) {
         struct pair_node *n = &p->node[i], *other = &p->node[!i];
         const struct ft_core *core = &other->core;
-        uint64_t right = core->own_echoed + core->config.promote_within_ms * FT_MS;
+        uint64_t right = other->own_echoed + PAIR_PROMOTE * FT_MS;
 
         if (p->split || !n->alive || !other->alive)
             continue;
         if (n->core.state == FT_PROTECTED && core->state == FT_READY &&
-            n->lease_until - n->offset > core->answered - other->offset + core->config.lease_ms * FT_MS)
+            n->lease_until - n->offset > other->answered - other->offset + PAIR_LEASE * FT_MS)
             pair_fail(p, "the lease of %c outlasts the answer of %c", 'a' + (int)i, 'a' + (int)!i);
         if (n->gate != FT_GATE_SOLO || n->gate_at)
             continue;
-        if (core->state == FT_READY && core->own_echoed && pair_clock(p, !i) < right)
+        if (core->state == FT_READY && other->own_echoed && pair_clock(p, !i) < right)
             pair_fail(p, "%c releases alone while %c may promote itself", 'a' + (int)i, 'a' + (int)!i);
     }
 }

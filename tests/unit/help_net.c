@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* For tests with real sockets. See help_net.h. */
 #include "tests/unit/help_net.h"
-#include "replicator/parts.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,9 +10,8 @@
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
-
-#define LIMIT 10000000000ull /* ns */
 
 uint16_t help_free_port(const char *host)
 {
@@ -27,32 +26,11 @@ uint16_t help_free_port(const char *host)
     return ntohs(at.sin_port);
 }
 
-void help_links(struct rp_link *link[2], const char *const host[2], uint16_t port[2])
-{
-    bool fresh[2] = {false, false};
-    uint64_t end = rp_monotonic() + LIMIT;
-    struct ft_fault why;
-
-    for (unsigned i = 0; i < 2; i++)
-        port[i] = help_free_port(host[i]);
-    for (unsigned i = 0; i < 2; i++) {
-        struct rp_link_config config = {.local_host = host[i],
-                                        .peer_host = host[!i],
-                                        .local_port = port[i],
-                                        .peer_port = port[!i],
-                                        .listens = i == 0,
-                                        .retry_ms = 20};
-
-        if (rp_link_open(&link[i], &config, &why))
-            fail_msg("%s", why.text);
-    }
-    for (; !fresh[0] || !fresh[1]; help_not_beyond(end, "a connection"))
-        for (unsigned i = 0; i < 2; i++)
-            fresh[i] |= rp_link_poll(link[i], rp_monotonic());
-}
-
 void help_not_beyond(uint64_t end, const char *what)
 {
-    if (rp_monotonic() > end)
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    if ((uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec > end)
         fail_msg("never: %s", what);
 }

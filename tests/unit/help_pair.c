@@ -69,10 +69,10 @@ static void start(struct pair *p, unsigned i)
                                .warm = p->warm,
                                .view = n->view_file,
                                .heartbeat_ms = 2,
-                               .lease_ms = 10,
+                               .lease_ms = PAIR_LEASE,
                                .detect_ms = 20,
-                               .promote_within_ms = 40,
-                               .solo_after_ms = 80,
+                               .promote_within_ms = PAIR_PROMOTE,
+                               .solo_after_ms = PAIR_SOLO,
                                .resync_deadline_ms = 300,
                                .start_alone_ms = 100,
                                .drain_ms = 60,
@@ -90,6 +90,7 @@ static void start(struct pair *p, unsigned i)
     n->gate_at = n->steered_at = n->cut_at = n->snapshot_sent_at = n->restart_at = n->paused_until = 0;
     n->logging = n->whole = n->stale = false;
     n->stalled_until = n->replay_at = 0;
+    n->own_echoed = 0;
     ft_core_init(&n->core, &c, pair_clock(p, i), &actions);
     pair_note(p, i, "starts, view %lu", n->view_file);
     for (uint32_t k = 0; k < actions.count; k++)
@@ -133,13 +134,22 @@ static struct pair_envelope *post(struct pair *p, unsigned to)
 
 void pair_send(struct pair *p, unsigned from, const struct ft_message *m, uint32_t tip, uint32_t after)
 {
-    if (!p->node[from].conn)
+    struct pair_node *n = &p->node[from];
+
+    if (!n->conn)
         return;
+    if (n->answers_on != n->conn || m->echo > n->echoed) {
+        n->answers_on = n->conn;
+        n->echoed = m->echo;
+        n->answered = m->echo ? pair_clock(p, from) : n->answered;
+    }
+    if (m->type == FT_MSG_ABANDON)
+        n->abandons = n->conn;
 
     struct pair_envelope *e = post(p, !from);
 
     e->kind = PAIR_MESSAGE;
-    e->conn = p->node[from].conn;
+    e->conn = n->conn;
     e->m = *m;
     e->tip = tip;
     e->after = after;

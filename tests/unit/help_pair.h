@@ -18,6 +18,11 @@
 #define PAIR_PIPE   4096u
 #define NO_STATE    UINT32_MAX
 
+/* Timing of both nodes, ms. */
+#define PAIR_LEASE   10
+#define PAIR_PROMOTE 40
+#define PAIR_SOLO    80
+
 struct pair_envelope {
     uint64_t at; /* world time, ns */
     uint32_t conn;
@@ -39,11 +44,15 @@ struct pair_node {
     uint64_t view_file, incarnation;
     bool alive, machine_up;
     uint64_t paused_until, restart_at, stalled_until;
-    uint64_t overslept;      /* when it last woke from a sleep that outlasted detect_ms */
-    uint32_t conn, deaf;     /* deaf: the connection of which it throws away what comes */
-    struct ft_message hello; /* its last one, as anybody could overhear it */
-    uint64_t replay_at;      /* when somebody connects to it, 0: nobody */
-    uint64_t dead_notice;    /* incarnation in a death notice under way, 0: none */
+    uint64_t overslept;            /* when it last woke from a sleep that outlasted detect_ms */
+    uint32_t conn, deaf;           /* deaf: the connection of which it throws away what comes */
+    struct ft_message hello;       /* its last one, as anybody could overhear it */
+    uint64_t answered;             /* when it last sent an echo of something new, its clock */
+    uint64_t echoed;               /* the newest that it has echoed on the connection `answers_on` */
+    uint64_t own_echoed;           /* the newest of its own messages that was echoed to it */
+    uint32_t answers_on, abandons; /* abandons: the connection on which it last said ABANDON */
+    uint64_t replay_at;            /* when somebody connects to it, 0: nobody */
+    uint64_t dead_notice;          /* incarnation in a death notice under way, 0: none */
     uint64_t notice_at;
 
     /* the lane */

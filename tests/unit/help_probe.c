@@ -14,7 +14,7 @@
 #include <string.h>
 
 static char trace[4096];
-int probe_make_error;
+bool probe_make_fails;
 
 static void add_to_trace(const char *fmt, unsigned a, unsigned b)
 {
@@ -30,19 +30,10 @@ const char *probe_trace(void)
     return last;
 }
 
-static uint64_t probe_arena(const void *config)
+static bool probe_make(struct nf *nf)
 {
-    (void)config;
-    return sizeof(struct probe);
-}
-
-static int probe_make(struct nf *nf, struct ft_fault *fault)
-{
-    if (probe_make_error)
-        return ft_fail(fault, probe_make_error, "will not");
-    nf->state = ft_arena_alloc(nf->arena, sizeof(struct probe));
     ((struct probe *)nf->state)->limit = ((const struct probe_config *)nf->config)->limit;
-    return nf->state ? FT_OK : FT_EFULL;
+    return !probe_make_fails;
 }
 
 static void probe_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
@@ -105,8 +96,8 @@ static const struct nf_param probe_params[] = {
     {                                                                                                        \
         .name = title, .reads = title[0] == 'c' ? NF_READS_PAYLOAD : NF_READS_HEADERS,                       \
         .params = probe_params, .config_size = sizeof(struct probe_config), .counters = probe_counters,      \
-        .arena = probe_arena, .make = probe_make, .process = probe_process, .timers = probe_timers,          \
-        .set = probe_set, .clear = probe_clear,                                                              \
+        .state_size = sizeof(struct probe), .make = probe_make, .process = probe_process,                    \
+        .timers = probe_timers, .set = probe_set, .clear = probe_clear,                                      \
     }
 
 const struct nf_module probe_a = PROBE("a_probe");
@@ -144,9 +135,9 @@ void probe_begin(void)
     if (probe_region) /* left by a test that failed */
         probe_end();
     trace[0] = 0;
-    probe_make_error = 0;
+    probe_make_fails = false;
     probe_open_region(&probe_chain_config);
-    if (nf_chain_make(&probe_chain, &probe_chain_config, probe_region, 0, 99, &fault))
+    if (nf_chain_make(&probe_chain, &probe_chain_config, probe_region, 0, PROBE_SEED, &fault))
         fail_msg("%s", fault.text);
     ft_audit_check(probe_region, 0);
 }

@@ -17,6 +17,8 @@ enum {
 
 enum { SEEN, DROPPED };
 
+#define PROBE_SEED 99u /* of the chain */
+
 struct probe_config {
     uint32_t limit;
     bool loud;
@@ -31,7 +33,7 @@ struct probe {
 };
 
 /* What the next NF that is made returns. */
-extern int probe_make_error;
+extern bool probe_make_fails;
 
 /* What the NFs noted since the last call: "2:ab" is NF 2 with packets a and b, "t2@10" its timers at 10. */
 const char *probe_trace(void);

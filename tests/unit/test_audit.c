@@ -65,7 +65,6 @@ static void edited_bytes_pass_the_audit(void **unused)
     struct ft_region *region = open_region(2);
 
     (void)unused;
-    assert_false(region->huge); /* single pages are protected */
     for (unsigned burst = 1; burst <= 300; burst++) {
         unsigned lane = burst % 2;
 
@@ -290,6 +289,32 @@ static void other_faults_are_passed_on(void **unused)
     ft_region_close(region);
 }
 
+#define PLACES (4u * FT_LANES_MAX)
+
+static void say_place(void *arg, const void *touched)
+{
+    fprintf(stderr, "place %td of them\n", ((const char *)touched - (char *)arg) / 4096);
+    abort();
+}
+
+/* As many places as there may be, each a page; the argument says which one is touched. */
+static void touch_place(void *arg)
+{
+    volatile char *places = mmap(NULL, PLACES * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    open_region(1);
+    for (unsigned i = 0; i < PLACES; i++)
+        ft_audit_forbid((const char *)places + i * 4096, 4096, say_place, (void *)(uintptr_t)places);
+    places[(uintptr_t)arg * 4096] = 1;
+}
+
+static void whoever_touches_a_forbidden_place_is_told(void **unused)
+{
+    (void)unused;
+    assert_dies(touch_place, (void *)(uintptr_t)0, "place 0 of them");
+    assert_dies(touch_place, (void *)(uintptr_t)(PLACES - 1), "place 63 of them");
+}
+
 static void closing_gives_the_handler_back(void **unused)
 {
     struct sigaction old = {.sa_handler = earlier_handler}, now;
@@ -343,6 +368,7 @@ int main(void)
         cmocka_unit_test(writes_during_a_suspension_pass),
         cmocka_unit_test(writes_after_a_suspension_are_named),
         cmocka_unit_test(other_faults_are_passed_on),
+        cmocka_unit_test(whoever_touches_a_forbidden_place_is_told),
         cmocka_unit_test(closing_gives_the_handler_back),
         cmocka_unit_test(lanes_check_at_the_same_time),
     };

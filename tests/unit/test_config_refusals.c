@@ -185,12 +185,29 @@ static void what_is_not_supported_is_refused(void **state)
     REFUSE_ALL(cases);
 }
 
-/* One change to the sample pair each. */
-static void mistakes_in_a_pair_are_refused(void **state)
+/* One change to the sample pair. */
+struct change {
+    const char *find, *replace, *expected;
+};
+
+static void refuse_changes(const struct change cases[], size_t count)
 {
-    static const struct {
-        const char *find, *replace, *expected;
-    } cases[] = {
+    char *sample = help_config_slurp(SAMPLE);
+
+    for (size_t i = 0; i < count; i++) {
+        char *text = help_config_replace(sample, cases[i].find, cases[i].replace);
+
+        assert_string_equal(help_config_refusal(help_config_file("t.yaml", text, strlen(text)), true),
+                            cases[i].expected);
+        assert_int_equal(help_probe_live, 0);
+        free(text);
+    }
+    free(sample);
+}
+
+static void mistakes_in_a_pair_s_networks_are_refused(void **state)
+{
+    static const struct change cases[] = {
         {"side: inside", "side: left", "t.yaml:14: interface side is left, expected inside or outside"},
         {"side: inside", "side: outside",
          "t.yaml:12: no interface on the inside, expected at least one each side"},
@@ -216,6 +233,15 @@ static void mistakes_in_a_pair_are_refused(void **state)
         {"to: 10.1.0.0/16", "to: 0.0.0.0/0", "t.yaml:23: a second route to one network, expected one"},
         {"10.0.0.254]", "10.0.0.255]",
          "t.yaml:24: next hop is 10.0.0.255, expected a neighbour in the network of in"},
+    };
+
+    (void)state;
+    refuse_changes(cases, sizeof(cases) / sizeof(cases[0]));
+}
+
+static void mistakes_in_a_pair_s_nodes_are_refused(void **state)
+{
+    static const struct change cases[] = {
         {"role: standby", "role: primary",
          "t.yaml:34: nodes a and b are both primary, expected one primary and one standby"},
         {"out: \"net_af_packet1,iface=b-out\"", "ouf: x",
@@ -235,18 +261,9 @@ static void mistakes_in_a_pair_are_refused(void **state)
         {"interfaces:\n", "intrefaces:\n",
          "t.yaml:12: unknown key \"intrefaces\" in the file, expected \"interfaces\"?"},
     };
-    char *sample = help_config_slurp(SAMPLE);
 
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        char *text = help_config_replace(sample, cases[i].find, cases[i].replace);
-
-        assert_string_equal(help_config_refusal(help_config_file("t.yaml", text, strlen(text)), true),
-                            cases[i].expected);
-        assert_int_equal(help_probe_live, 0);
-        free(text);
-    }
-    free(sample);
+    refuse_changes(cases, sizeof(cases) / sizeof(cases[0]));
     assert_string_equal(help_config_refusal(help_config_file("t.yaml", CHAIN, strlen(CHAIN)), true),
                         "t.yaml:1: no nodes in this file, expected a pair file with nodes");
 }
@@ -278,7 +295,8 @@ int main(void)
         cmocka_unit_test(times_out_of_order_are_refused),
         cmocka_unit_test(a_log_of_what_cannot_be_replayed_is_refused),
         cmocka_unit_test(what_is_not_supported_is_refused),
-        cmocka_unit_test(mistakes_in_a_pair_are_refused),
+        cmocka_unit_test(mistakes_in_a_pair_s_networks_are_refused),
+        cmocka_unit_test(mistakes_in_a_pair_s_nodes_are_refused),
         cmocka_unit_test(addresses_a_nat_cannot_have_are_refused),
     };
 

@@ -148,7 +148,7 @@ static bool delicate(const struct pair *p)
 {
     for (unsigned i = 0; i < 2; i++)
         if (p->node[i].alive && (p->node[i].core.resync >= FT_RESYNC_SWITCH || p->node[i].core.hand ||
-                                 p->node[i].core.abandoning))
+                                 (p->node[i].conn && p->node[i].abandons == p->node[i].conn)))
             return true;
     return false;
 }

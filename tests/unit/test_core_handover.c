@@ -10,15 +10,6 @@
 
 static struct tale b;
 
-static unsigned position(enum ft_action_kind kind)
-{
-    for (uint32_t i = 0; i < b.did.count; i++)
-        if (b.did.list[i].kind == kind)
-            return i;
-    fail_msg("action %d was not done", kind);
-    return 0;
-}
-
 /* ---- closing ----------------------------------------------------------------------------------- */
 
 static void a_primary_closes_only_when_the_right_is_gone(void **unused)
@@ -108,15 +99,15 @@ static void a_standby_gives_up_before_the_connection_ends(void **unused)
     hears(&b, FT_MSG_ABANDON, FT_DEGRADED);
     is(&b, FT_JOINING);
     assert_int_equal(said(&b, FT_MSG_ABANDONED)->state, FT_JOINING);
-    assert_true(position(FT_ACT_CLEAR) < position(FT_ACT_CLOSE));
+    assert_true(position(&b, FT_ACT_CLEAR) < position(&b, FT_ACT_CLOSE));
     loses(&b, FT_LOST_EOF);
     is(&b, FT_JOINING);
 
     told_to_ready(&b, false);
     malformed(&b);
     is(&b, FT_JOINING);
-    assert_true(position(FT_ACT_STATE) < position(FT_ACT_CLOSE));
-    assert_true(position(FT_ACT_CLEAR) < position(FT_ACT_CLOSE));
+    assert_true(position(&b, FT_ACT_STATE) < position(&b, FT_ACT_CLOSE));
+    assert_true(position(&b, FT_ACT_CLEAR) < position(&b, FT_ACT_CLOSE));
 }
 
 /* ---- handing over ------------------------------------------------------------------------------ */
@@ -145,10 +136,10 @@ static void a_handover_that_came_late_is_taken(void **unused)
 {
     (void)unused;
     told_to_ready(&b, false);
+    uint64_t before = b.sent;
+
     hears(&b, FT_MSG_STEER, FT_PROTECTED);
     reaches(&b, FT_EV_LANES, 12);
-    uint64_t before = b.core.own_echoed;
-
     sleeps(&b, 150);
     hears_at(&b, FT_MSG_BEAT, FT_PROTECTED, 0, before);
     hears_at(&b, FT_MSG_HANDOVER, FT_FENCED, 12, before);
@@ -182,7 +173,7 @@ static void a_planned_handover_fences_the_primary_and_the_standby_serves(void **
     told_to_protected(&b, false);
     told(&b, FT_TOLD_HANDOVER);
     ordered(&b, FT_LANE_ASIDE); /* before the standby claims the chain's MAC */
-    assert_true(position(FT_ACT_ORDER) < position(FT_ACT_SEND));
+    assert_true(position(&b, FT_ACT_ORDER) < position(&b, FT_ACT_SEND));
     gives();
     waits(&b, 100);
     is(&b, FT_FENCED);
@@ -198,7 +189,7 @@ static void a_planned_handover_fences_the_primary_and_the_standby_serves(void **
     b.did.count = 0;
     happens(&b, FT_EV_STEERED);
     said(&b, FT_MSG_STEERED);
-    hears_at(&b, FT_MSG_HANDOVER, FT_FENCED, 12, b.core.sent);
+    hears_at(&b, FT_MSG_HANDOVER, FT_FENCED, 12, b.sent);
     is(&b, FT_READY); /* it holds more than we have replayed */
     reaches(&b, FT_EV_LANES, 12);
     is(&b, FT_SOLO);

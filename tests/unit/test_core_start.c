@@ -78,8 +78,7 @@ static void who_was_heard_as_another_waits_to_be_heard(void **unused)
     hears_view(&a, FT_SOLO, 3);
     loses(&a, FT_LOST_EOF);
     assert_int_equal(a.core.view, 3);
-    event.now = a.now;
-    ft_step(&a.core, &event, &a.did);
+    event_happens(&a, &event);
     a.hello.incarnation = 201;
     hello_of_old(&a, FT_JOINING, 3);
     hears_at(&a, FT_MSG_BEAT, FT_JOINING, 0, m.sent); /* in view 3 it reigns over one in view 1 */
@@ -155,9 +154,10 @@ static void differ(const char *name, const char *ours, const char *peer, const c
                    const char *expected)
 {
     tale_begin(&a, 0, 0, false);
-    strcpy(a.core.config.name, name);
-    a.core.config.identity = ours;
-    a.core.config.identity_len = (uint32_t)strlen(ours);
+    strcpy(a.config.name, name);
+    a.config.identity = ours;
+    a.config.identity_len = (uint32_t)strlen(ours);
+    tale_begin_anew(&a);
     strcpy(a.hello.name, peer);
     a.hello.bulk = (const uint8_t *)theirs;
     a.hello.bulk_len = a.hello.identity_len = (uint32_t)strlen(theirs);
@@ -201,12 +201,13 @@ static void the_refusal_fits(void **unused)
     snprintf(theirs, sizeof(theirs), "nf 3: load_balancer tcp_established=%0200u vip=1\n", 2u);
     for (int names = 0; names < 2; names++) {
         tale_begin(&a, 0, 0, false);
-        strcpy(a.core.config.name, names ? LONG : "a");
+        strcpy(a.config.name, names ? LONG : "a");
         strcpy(a.hello.name, names ? LONG : "b");
         if (names)
             a.hello.name[0] = 'b';
-        a.core.config.identity = ours;
-        a.core.config.identity_len = (uint32_t)strlen(ours);
+        a.config.identity = ours;
+        a.config.identity_len = (uint32_t)strlen(ours);
+        tale_begin_anew(&a);
         a.hello.bulk = (const uint8_t *)theirs;
         a.hello.bulk_len = a.hello.identity_len = (uint32_t)strlen(theirs);
         connects(&a);

@@ -14,15 +14,6 @@ static struct tale b;
 
 /* ---- taking over ------------------------------------------------------------------------------- */
 
-static unsigned position(enum ft_action_kind kind)
-{
-    for (uint32_t i = 0; i < b.did.count; i++)
-        if (b.did.list[i].kind == kind)
-            return i;
-    fail_msg("action %d was not done", kind);
-    return 0;
-}
-
 static void reigns(uint64_t view, const char *why)
 {
     is(&b, FT_SOLO);
@@ -30,8 +21,8 @@ static void reigns(uint64_t view, const char *why)
     assert_int_equal(did(&b, FT_ACT_VIEW)->view, view);
     ordered(&b, FT_LANE_LIVE);
     assert_int_equal(did(&b, FT_ACT_ORDER)->vector[0], 10);
-    assert_true(position(FT_ACT_VIEW) < position(FT_ACT_ORDER));
-    assert_true(position(FT_ACT_ORDER) < position(FT_ACT_ANNOUNCE));
+    assert_true(position(&b, FT_ACT_VIEW) < position(&b, FT_ACT_ORDER));
+    assert_true(position(&b, FT_ACT_ORDER) < position(&b, FT_ACT_ANNOUNCE));
 }
 
 static void silence_of_link_and_ports_is_death(void **unused)
@@ -194,15 +185,18 @@ static void a_primary_that_came_back_empty_has_died(void **unused)
 /* Whoever stands at the peer's address and says its old hello is nobody until it answers ours. */
 static void a_hello_of_old_means_nothing(void **unused)
 {
+    uint64_t asked;
+
     (void)unused;
     told_to_ready(&b, false);
     loses(&b, FT_LOST_ERROR);
     connects(&b);
+    asked = said(&b, FT_MSG_HELLO)->sent;
     b.hello.incarnation = 201;
     hello_of_old(&b, FT_JOINING, 1);
     is(&b, FT_READY);
     assert_int_equal(b.core.peer.incarnation, 200);
-    hears_at(&b, FT_MSG_BEAT, FT_JOINING, 0, b.core.peer.asked - 1);
+    hears_at(&b, FT_MSG_BEAT, FT_JOINING, 0, asked - 1);
     is(&b, FT_READY);
     loses(&b, FT_LOST_EOF); /* nor is its going the peer's death */
     is(&b, FT_READY);
@@ -221,8 +215,9 @@ static void a_hello_of_old_means_nothing(void **unused)
     loses(&b, FT_LOST_RESET);
     is(&b, FT_DEGRADED);
     connects(&b);
+    asked = said(&b, FT_MSG_HELLO)->sent;
     hello_of_old(&b, FT_JOINING, 0);
-    hears_at(&b, FT_MSG_BEAT, FT_JOINING, 0, b.core.peer.asked);
+    hears_at(&b, FT_MSG_BEAT, FT_JOINING, 0, asked);
     is(&b, FT_SOLO);
 }
 
@@ -230,7 +225,7 @@ static void a_hello_of_old_means_nothing(void **unused)
 static void a_hello_said_ahead_is_not_said_again(void **unused)
 {
     struct ft_message m;
-    struct ft_event event = {.kind = FT_EV_CONNECTED, .now = 5 * FT_MS};
+    struct ft_event event = {.kind = FT_EV_CONNECTED};
 
     (void)unused;
     told_to_ready(&b, false);
@@ -239,7 +234,7 @@ static void a_hello_said_ahead_is_not_said_again(void **unused)
     loses(&b, FT_LOST_ERROR);
     b.now = 5 * FT_MS;
     event.greeted = m.sent;
-    ft_step(&b.core, &event, &b.did);
+    event_happens(&b, &event);
     did_not(&b, FT_ACT_SEND);
     b.hello.incarnation = 201;
     hello_of_old(&b, FT_JOINING, 1);
@@ -252,7 +247,7 @@ static void what_cannot_be_is_malformed(void **unused)
 {
     (void)unused;
     told_to_ready(&b, false);
-    hears_at(&b, FT_MSG_BEAT, FT_PROTECTED, 0, b.core.sent + 1);
+    hears_at(&b, FT_MSG_BEAT, FT_PROTECTED, 0, b.sent + 1);
     is(&b, FT_JOINING);
     because(&b, "it echoes");
     did(&b, FT_ACT_CLOSE);
@@ -318,9 +313,9 @@ static void the_next_takeover_works_like_the_first(void **unused)
     reaches(&b, FT_EV_CUT, 20);
     hears(&b, FT_MSG_BEAT, FT_SYNCING);
     happens(&b, FT_EV_SNAPSHOT_SENT);
-    hears_at(&b, FT_MSG_ACK, FT_SYNCING, 20, b.core.sent);
+    hears_at(&b, FT_MSG_ACK, FT_SYNCING, 20, b.sent);
     reaches(&b, FT_EV_HELD, 22);
-    hears_at(&b, FT_MSG_ACK, FT_READY, 22, b.core.sent);
+    hears_at(&b, FT_MSG_ACK, FT_READY, 22, b.sent);
     is(&b, FT_PROTECTED);
     hears_view(&b, FT_SOLO, 3);
     is(&b, FT_JOINING);
@@ -355,7 +350,7 @@ static void what_came_and_closed_nothing_is_answered_as_well(void **unused)
     hears(&b, FT_MSG_LOG, FT_PROTECTED);
     did_not(&b, FT_ACT_SEND);
     reaches(&b, FT_EV_LANES, 10);
-    assert_int_equal(said(&b, FT_MSG_ACK)->echo, b.core.peer.newest);
+    assert_int_equal(said(&b, FT_MSG_ACK)->echo, b.peer_now);
     happens(&b, FT_EV_LANES);
     did_not(&b, FT_ACT_SEND);
 }
@@ -366,8 +361,7 @@ static void what_lanes_reached_counts_before_the_event_that_tells_of_it(void **u
 
     (void)unused;
     told_to_ready(&b, false);
-    event.now = b.now;
-    ft_step(&b.core, &event, &b.did);
+    event_happens(&b, &event);
     assert_int_equal(did(&b, FT_ACT_ORDER)->vector[0], 12); /* burst 10 was told before */
 }
 

@@ -18,7 +18,8 @@ static struct tale a;
 static void begin(unsigned role, bool warm)
 {
     tale_begin(&a, role, 0, false);
-    a.core.config.warm = warm;
+    a.config.warm = warm;
+    tale_begin_anew(&a);
     a.hello.warm = warm;
     connects(&a);
     hello_from(&a, FT_JOINING, 0);
@@ -35,11 +36,10 @@ static void stores(uint64_t closed)
 static void told_to_hold(bool warm)
 {
     begin(1, warm);
-    assert_int_equal(a.core.config.warm, warm);
     hears_view(&a, FT_SOLO, 1);
-    hears_at(&a, FT_MSG_SNAPSHOT_BEGIN, FT_SOLO, 5, a.core.sent);
+    hears_at(&a, FT_MSG_SNAPSHOT_BEGIN, FT_SOLO, 5, a.sent);
     hears(&a, FT_MSG_SNAPSHOT_END, FT_SOLO);
-    hears_at(&a, FT_MSG_HOLDING, FT_DEGRADED, 10, a.core.sent);
+    hears_at(&a, FT_MSG_HOLDING, FT_DEGRADED, 10, a.sent);
     is(&a, FT_SYNCING);
 }
 
@@ -79,7 +79,7 @@ static void a_handover_waits_for_what_is_stored(void **unused)
     told_to_hold(true);
     stores(10);
     hears(&a, FT_MSG_BEAT, FT_PROTECTED);
-    hears_at(&a, FT_MSG_HANDOVER, FT_FENCED, 12, a.core.sent);
+    hears_at(&a, FT_MSG_HANDOVER, FT_FENCED, 12, a.sent);
     stores(11);
     is(&a, FT_READY);
     stores(12);
@@ -89,16 +89,13 @@ static void a_handover_waits_for_what_is_stored(void **unused)
 
 static void acks(enum ft_state state, uint64_t closed, uint64_t replayed)
 {
-    struct ft_message m = {.type = FT_MSG_ACK,
-                           .state = state,
-                           .view = a.core.view,
-                           .echo = a.core.sent,
-                           .sent = a.peer_now += 1000};
-    struct ft_event event = {.kind = FT_EV_MESSAGE, .now = a.now, .message = &m};
+    struct ft_message m = {
+        .type = FT_MSG_ACK, .state = state, .view = a.core.view, .echo = a.sent, .sent = a.peer_now += 1000};
+    struct ft_event event = {.kind = FT_EV_MESSAGE, .message = &m};
 
     m.burst[0] = closed;
     m.replayed[0] = replayed;
-    ft_step(&a.core, &event, &a.did);
+    event_happens(&a, &event);
 }
 
 static void told_to_catch_up(bool warm)
@@ -139,8 +136,7 @@ static void a_resync_says_who_asked_for_it(void **unused)
 
     (void)unused;
     told_to_protected(&a, false);
-    event.now = a.now;
-    ft_step(&a.core, &event, &a.did);
+    event_happens(&a, &event);
     is(&a, FT_DEGRADED);
     because(&a, "the next delta is too large");
     did(&a, FT_ACT_NO_SNAPSHOT);

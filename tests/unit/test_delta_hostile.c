@@ -133,14 +133,20 @@ static void one_output(uint32_t bytes)
     head[BYTES] = bytes;
 }
 
-static void impossible_outputs_are_refused_by_name(void **state)
+/* With step, other and port: number 51, burst 10, seq 77, three bytes, port 5. */
+static void one_output_with_bytes(void)
+{
+    one_output(40 + 8);
+    FORGE_PUT(HEAD(60, 13), 0, 1, 152, 1, 3, 5, 'a', 'b', 'c');
+    forge_good();
+}
+
+static void an_output_is_read_as_it_was_written(void **state)
 {
     const struct ft_chunk_output *o;
 
     (void)state;
-    one_output(40 + 8); /* step, other, port: number 51, burst 10, seq 77, three bytes, port 5 */
-    FORGE_PUT(HEAD(60, 13), 0, 1, 152, 1, 3, 5, 'a', 'b', 'c');
-    forge_good();
+    one_output_with_bytes();
     o = (const void *)ft_chunk_held(chunk_back);
     assert_int_equal(o->number, 51);
     assert_int_equal(o->burst, 10);
@@ -149,6 +155,12 @@ static void impossible_outputs_are_refused_by_name(void **state)
     assert_int_equal(o->have, 3);
     assert_int_equal(o->port, 5);
     assert_memory_equal(o + 1, "abc\0\0\0\0\0", 8);
+}
+
+static void an_output_is_refused_by_the_number_that_is_wrong(void **state)
+{
+    (void)state;
+    one_output_with_bytes();
     forge.body_len--;
     forge_refused(FT_EMALFORMED, "2 bytes left in the body, expected 3");
     forge.body_len += 2;
@@ -175,7 +187,11 @@ static void impossible_outputs_are_refused_by_name(void **state)
         head[BYTES] = 48;
         forge_refused(FT_EMALFORMED, "body ends or a number in it is too long, expected an output");
     }
+}
 
+static void outputs_whose_numbers_go_back_are_refused(void **state)
+{
+    (void)state;
     /* A number wraps around to one that was there. */
     one_output(40);
     FORGE_PUT(HEAD(60, 3), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1);
@@ -191,6 +207,11 @@ static void impossible_outputs_are_refused_by_name(void **state)
     FORGE_PUT(HEAD(60, 3), 0, 3, HEAD(60, 3), 0);
     FORGE_PUT(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1);
     forge_refused(FT_EMALFORMED, "output 1 is of burst 11, expected one after 11, at most 19");
+}
+
+static void outputs_of_impossible_lengths_are_refused(void **state)
+{
+    (void)state;
     one_output(40); /* 9217 bytes: (9217 - 14) << 4 is 147248, b0 fe 08, and 3 */
     FORGE_PUT(0xb3, 0xfe, 0x08, 0, 1);
     forge_refused(FT_EMALFORMED, "output 0 is 9217 bytes, expected 14 to 9216");
@@ -206,7 +227,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(impossible_heads_are_refused_by_name),
         cmocka_unit_test(impossible_lines_are_refused_by_name),
-        cmocka_unit_test(impossible_outputs_are_refused_by_name),
+        cmocka_unit_test(an_output_is_read_as_it_was_written),
+        cmocka_unit_test(an_output_is_refused_by_the_number_that_is_wrong),
+        cmocka_unit_test(outputs_whose_numbers_go_back_are_refused),
+        cmocka_unit_test(outputs_of_impossible_lengths_are_refused),
     };
 
     return cmocka_run_group_tests_name("delta_hostile", tests, NULL, NULL);

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tools/drill/parts.h"
+#include "tools/drill/drill.h"
 #include "node/base/clock.h"
 
 #include <pthread.h>
@@ -209,7 +209,7 @@ static void a_status_that_is_not_whole_is_malformed(void **state)
     (void)state;
     begin("{\"role\":\"primary\",\"state\":\"PROTECTED\",\"pid\":1,\"guardian_pid\":2,\"held_packets\":0}\n");
     config.drill_permit = true;
-    drill.options.wait_ms = 100;
+    drill.wait_ms = 100;
     assert_int_equal(nd_drill_settle(&drill, &sight, &fault), FT_EMALFORMED);
     assert_string_equal(fault.text, "pair.yaml: a node's status lacks what a drill reads");
     node.line =

@@ -225,7 +225,7 @@ static void show_gives_each_row_once_in_pages(void **state)
     while (more && pages < 100) {
         char text[2000];
         struct nf_show *show = nf_show_begin(text, sizeof(text));
-        more = nf_l3_show(nf_chain_l3(l3_chain), show, &cursor);
+        more = l3_nf->module->show(l3_nf, show, &cursor);
         nf_show_end(show);
         for (const char *at = text; (at = strstr(at, "\"addr\"")); at++)
             rows++;

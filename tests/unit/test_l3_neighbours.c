@@ -174,7 +174,7 @@ static void senders_nobody_asked_for_are_not_learned(void **state)
     char text[4000];
     struct nf_show *show = nf_show_begin(text, sizeof(text));
     uint64_t cursor = 0;
-    assert_false(nf_l3_show(nf_chain_l3(l3_chain), show, &cursor));
+    assert_false(l3_nf->module->show(l3_nf, show, &cursor));
     nf_show_end(show);
     assert_null(strstr(text, "192.0.2.78"));
     assert_null(strstr(text, "\"0.0.0.0\""));
@@ -186,7 +186,7 @@ static bool known(const char *addr)
     char text[8000], want[80];
     struct nf_show *show = nf_show_begin(text, sizeof(text));
     uint64_t cursor = 0;
-    assert_false(nf_l3_show(nf_chain_l3(l3_chain), show, &cursor));
+    assert_false(l3_nf->module->show(l3_nf, show, &cursor));
     nf_show_end(show);
     snprintf(want, sizeof(want), "{\"addr\":\"%s\",\"state\":\"known\"", addr);
     return strstr(text, want);

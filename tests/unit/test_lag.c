@@ -1,88 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How far a standby is behind, as lanes and status are told: records sent over a real connection on the
- * loopback, acknowledgements as the core has them. Time as the replicator sees it is given.
+ * How far a standby is behind, as lanes and status are told: of a real replicator whose lane and standby are
+ * the test, which also gives the time.
  */
-#include "replicator/parts.h"
-#include "tests/unit/help_net.h"
-#include "tests/unit/help_record.h"
+#include "tests/unit/help_primary.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
 #include <cmocka.h>
 
-#define A "127.0.0.1"
-#define B "127.0.0.2"
-
-static struct rp_link *a, *b;
-static struct rp_replicator rp;
-static struct ft_lane lane;
+#define REMEMBERED 65536u /* bursts whose place among the packets the sender remembers */
 
 static int setup(void **state)
 {
-    static const char *const hosts[2] = {A, B};
-    struct rp_link *links[2];
-    uint16_t ports[2];
-
     (void)state;
-    help_links(links, hosts, ports);
-    a = links[0];
-    b = links[1];
-    memset(&rp, 0, sizeof(rp));
-    memset(&lane, 0, sizeof(lane));
-    rp.lanes = 1;
-    rp.link = a;
-    rp.now = 1000000000;
-    rp.config.lanes = &lane;
-    rp.core.state = FT_DEGRADED; /* no message is held */
-    rp.config.pending_bytes = 64u << 20;
-    rp.config.compress = RP_COMPRESS_NEVER;
-    if (ft_lane_init(&lane, 1u << 20, 1u << 20) || rp_sender_init(&rp))
-        return -1;
-    atomic_store(&lane.report.cut_burst, 10); /* the snapshot holds bursts up to this one */
-    rp_sender_begin(&rp);
+    primary_open((struct primary_options){.compress = RP_COMPRESS_NEVER});
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    rp_sender_free(&rp);
-    ft_lane_free(&lane);
-    rp_link_close(a);
-    rp_link_close(b);
+    primary_close();
     return 0;
 }
 
-/* A burst of ten packets, sent. */
-static void send(uint64_t burst)
-{
-    record_begin(0, FT_REC_BY_SEQ, burst);
-    rec->inputs = 10;
-    rec->seq = 1 + (burst - 11) * 10;
-    record_finish();
-    memcpy(ft_ring_reserve(&lane.log, rec->size), rec, rec->size);
-    ft_ring_publish(&lane.log, rec->size);
-    assert_true(rp_sender_turn(&rp));
-}
-
+/* Bursts of ten packets each, sent. */
 static void send_up_to(uint64_t last)
 {
-    for (uint64_t burst = rp.sender.burst[0] ? rp.sender.burst[0] + 1 : 11; burst <= last; burst++)
-        send(burst);
+    unsigned before = primary.messages;
+
+    while (primary.burst < last)
+        assert_true(primary_put_packets(10));
+    PRIMARY_UNTIL(ft_ring_used(&primary.lane.log) == 0)
+    {
+        primary_turn();
+    }
+    PRIMARY_UNTIL(primary.messages > before)
+    {
+        standby_reads();
+    }
 }
 
 /* The lag in ns after an acknowledgement of these bursts, stored and replayed, so many us later. */
 static uint64_t lag_after(uint64_t us, uint64_t stored, uint64_t replayed)
 {
-    rp.now += us * 1000;
-    rp.core.peer_closed[0] = stored;
-    rp.core.peer_replayed[0] = replayed;
-    rp_sender_turn(&rp);
-    return atomic_load(&lane.orders.lag_ns);
+    standby_acks(stored, replayed, 0);
+    primary.now += us * 1000;
+    primary_turn();
+    return atomic_load(&primary.lane.orders.lag_ns);
 }
 
 static void what_is_left_takes_what_packets_took_of_late(void **state)
@@ -142,11 +109,11 @@ static void what_is_on_its_way_does_not_count(void **state)
 {
     (void)state;
     send_up_to(1010);
-    lag_after(0, 1010, 11);
-    lag_after(1000, 1010, 111);
-    lag_after(1000, 1010, 211);
-    assert_int_equal(lag_after(10, 221, 211), 10 * 10 * 1000);
-    assert_int_equal(lag_after(10, 221, 221), 0);
+    lag_after(0, 411, 11);
+    lag_after(1000, 411, 111);
+    assert_int_equal(lag_after(1000, 411, 211), (411 - 211) * 10 * 1000);
+    assert_int_equal(lag_after(10, 421, 411), 10 * 10 * 1000);
+    assert_int_equal(lag_after(10, 421, 421), 0);
 }
 
 static void what_a_snapshot_holds_does_not_count(void **state)
@@ -158,39 +125,41 @@ static void what_a_snapshot_holds_does_not_count(void **state)
     assert_int_equal(lag_after(2000, 20, 10), 0); /* it stands, but what of the log it took nobody knows */
 }
 
-static void a_warm_standby_does_not_lag(void **state)
+static void neither_a_warm_standby_lags_nor_one_that_is_gone(void **state)
 {
     (void)state;
-    rp.config.core.warm = true;
+    send_up_to(1010);
+    lag_after(0, 1010, 11);
+    lag_after(1000, 1010, 111);
+    assert_true(lag_after(1000, 1010, 211) > 0);
+    standby_ends();
+    PRIMARY_UNTIL(atomic_load(&primary.lane.orders.lag_ns) == 0)
+    {
+        primary_turn();
+    }
+    primary_close();
+
+    primary_open((struct primary_options){.compress = RP_COMPRESS_NEVER, .warm = true});
     send_up_to(1010);
     lag_after(0, 1010, 11);
     lag_after(1000, 1010, 111);
     assert_int_equal(lag_after(1000, 1010, 211), 0);
-    rp.config.core.warm = false;
-    lag_after(1000, 1010, 311);
-    lag_after(1000, 1010, 411);
-    assert_true(lag_after(1000, 1010, 511) > 0);
-    rp.sender.on = false; /* nor one that is not there */
-    assert_int_equal(lag_after(1000, 1010, 611), 0);
 }
 
-/* Bursts are remembered as many as RP_SEQ_MEMORY; a standby that is further behind is so far at least. */
+/* A standby that is further behind than the sender remembers is so far at least. */
 static void the_lag_in_packets_never_shrinks_by_forgetting(void **state)
 {
-    struct ft_message m;
-
     (void)state;
-    for (uint64_t burst = 11; burst <= 30 + RP_SEQ_MEMORY; burst++) {
-        send(burst);
-        rp_link_flush(a);
-        for (rp_link_poll(b, rp_monotonic()); rp_link_next(b, 1, &m, &(struct ft_fault){""}) > 0;)
-            ;
-        rp.core.peer_taken[0] = rp.sender.sent[0]; /* credit */
+    for (uint64_t burst = PRIMARY_CUT + 1000; burst <= 30 + REMEMBERED; burst += 1000) {
+        send_up_to(burst);
+        standby_acks(burst, 12, primary.bytes); /* credit */
+        primary_turn();
     }
-    rp.core.peer_replayed[0] = 20 + RP_SEQ_MEMORY;
-    assert_int_equal(rp_lag_packets(&rp), 100);
-    rp.core.peer_replayed[0] = 12;
-    assert_int_equal(rp_lag_packets(&rp), (RP_SEQ_MEMORY - 1) * 10);
+    send_up_to(30 + REMEMBERED);
+    standby_acks(30 + REMEMBERED, 12, primary.bytes);
+    assert_int_equal(primary_status().lag_packets, (REMEMBERED - 1) * 10);
+    standby_acks(30 + REMEMBERED, 20 + REMEMBERED, primary.bytes);
+    assert_int_equal(primary_status().lag_packets, 100);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -204,7 +173,7 @@ int main(void)
         TEST(a_window_without_progress_stays_open),
         TEST(what_is_on_its_way_does_not_count),
         TEST(what_a_snapshot_holds_does_not_count),
-        TEST(a_warm_standby_does_not_lag),
+        TEST(neither_a_warm_standby_lags_nor_one_that_is_gone),
         TEST(the_lag_in_packets_never_shrinks_by_forgetting),
     };
 

@@ -53,24 +53,26 @@ static void comes_back(const struct ft_message *m, unsigned lanes, struct ft_pac
 
 static void what_is_encoded_comes_back(void **state)
 {
-    struct ft_packer compressor = {0};
+    unsigned shorter = 0;
 
     (void)state;
     for (unsigned run = 1; run < 3000; run++) {
+        struct ft_packer compressor = {0}; /* a new one tries */
+
         draw_seed = run;
         unsigned lanes = (unsigned)(1 + draw() % FT_LANES_MAX);
         struct ft_message m = message_draw((unsigned)(1 + draw() % (FT_MSG_TYPES - 1)), lanes, 5000);
 
-        compressor.skip = 0;
         comes_back(&m, lanes, draw() & 1 ? &compressor : NULL);
+        shorter += compressor.compressed < compressor.raw;
     }
-    assert_true(compressor.kept > 20 && compressor.compressed < compressor.raw);
+    assert_true(shorter > 20);
     for (unsigned big = 0; big < 4; big++) {
+        struct ft_packer compressor = {0};
         struct ft_message m = {.type = FT_MSG_LOG, .state = FT_SOLO, .bulk = message_content};
 
         m.bulk_len = FT_BULK_MAX - (big & 1);
         message_fill(message_content, m.bulk_len, big & 2);
-        compressor.skip = 0;
         comes_back(&m, 1, &compressor);
     }
 }
@@ -113,10 +115,10 @@ static void control_characters_are_cleaned(void **state)
 
 static void too_little_room_is_full(void **state)
 {
-    struct ft_packer compressor = {0};
-
     (void)state;
     for (unsigned type = 1; type < FT_MSG_TYPES; type++) {
+        struct ft_packer compressor = {0};
+
         draw_seed = type;
         struct ft_message m = message_draw(type, 3, 300);
         long len = ft_message_encode(&m, 3, NULL, message_frame, sizeof(message_frame));
@@ -126,7 +128,6 @@ static void too_little_room_is_full(void **state)
             free(exact);
         }
         assert_int_equal(ft_message_encode(&m, 3, NULL, message_frame, (size_t)len), len);
-        compressor.skip = 0;
         assert_int_equal(ft_message_encode(&m, 3, &compressor, message_frame, 20), FT_EFULL);
     }
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pool and list: against a plain array that holds the order. */
+/* A shared pool in one lane, against a plain array that holds the order in which numbers rest. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "nflib/shared/shared.h"
 #include "tests/unit/help_death.h"
 #include "tests/unit/help_nf.h"
 
@@ -46,89 +47,35 @@ static void in(struct order *order, uint32_t number)
     order->list[order->n++] = number;
 }
 
-static void compare_list(const struct nf_list *list, const struct order *order, uint32_t count)
-{
-    uint32_t number = nf_list_first(list);
-
-    for (uint32_t i = 0; i < order->n; i++) {
-        assert_int_equal(number, order->list[i]);
-        number = nf_list_after(list, number);
-    }
-    assert_int_equal(number, NF_NONE);
-    for (uint32_t i = 0; i < count; i++)
-        assert_int_equal(nf_list_has(list, i), has(order, i));
-    assert_false(nf_list_has(list, count));
-    assert_false(nf_list_has(list, NF_NONE));
-}
-
-static uint64_t churn_list(uint32_t count, uint32_t steps, uint64_t seed)
-{
-    struct help_nf h;
-    struct nf_list *list;
-    struct order order = {0};
-    uint64_t sequence = seed, digest;
-
-    help_nf_open(&h, nf_list_bytes(count), seed);
-    list = nf_list_make(h.nf, count);
-    assert_non_null(list);
-    for (uint32_t i = 0; i < steps; i++) {
-        uint32_t number = help_nf_below(&sequence, count);
-
-        if (help_nf_below(&sequence, 4) < 1 + i / 1000 % 3) {
-            nf_list_push(h.nf, list, number);
-            in(&order, number);
-        } else {
-            nf_list_remove(h.nf, list, number);
-            out(&order, number);
-        }
-        help_nf_audit(&h);
-        if (i % 16 == 0 || count < 10)
-            compare_list(list, &order, count);
-    }
-    compare_list(list, &order, count);
-    digest = ft_region_digest(h.region);
-    help_nf_close(&h);
-    return digest;
-}
-
-static void list_agrees_with_the_model(void **unused)
-{
-    (void)unused;
-    churn_list(1, 1000, 1);
-    churn_list(2, 3000, 2);
-    churn_list(5, 10000, 3);
-    churn_list(COUNT_MAX, 20000, 4);
-}
-
-static void compare_pool(const struct nf_pool *pool, const struct order *resting, uint32_t count)
-{
-    assert_int_equal(nf_pool_free(pool), resting->n);
-    for (uint32_t i = 0; i < count; i++)
-        assert_int_equal(nf_pool_taken(pool, i), !has(resting, i));
-}
-
-static void pool_step(const struct help_nf *h, struct nf_pool *pool, struct order *resting, uint32_t number,
-                      uint32_t kind)
+static void pool_step(const struct help_nf *h, struct nf_shared_pool *pool, struct order *resting,
+                      uint32_t number, uint32_t kind)
 {
     if (kind == 0 && !has(resting, number)) {
-        nf_pool_give(h->nf, pool, number);
+        nf_shared_pool_give(h->nf, pool, number);
         in(resting, number);
     } else if (kind > 0) {
-        assert_int_equal(nf_pool_take(h->nf, pool), resting->n ? resting->list[0] : NF_NONE);
+        assert_int_equal(nf_shared_pool_take(h->nf, pool), resting->n ? resting->list[0] : NF_NONE);
         if (resting->n)
             out(resting, resting->list[0]);
     }
 }
 
+static void compare_pool(const struct nf_shared_pool *pool, const struct order *resting, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal(nf_shared_pool_owner(pool, i), has(resting, i) ? NF_NONE : 0);
+    assert_int_equal(nf_shared_pool_owner(pool, count), NF_NONE);
+}
+
 static uint64_t churn_pool(uint32_t count, uint32_t steps, uint64_t seed)
 {
     struct help_nf h;
-    struct nf_pool *pool;
+    struct nf_shared_pool *pool;
     struct order resting = {0};
     uint64_t sequence = seed, digest;
 
-    help_nf_open(&h, nf_pool_bytes(count), seed);
-    pool = nf_pool_make(h.nf, count);
+    help_nf_open(&h, nf_shared_pool_lane_bytes(count), seed);
+    pool = nf_shared_pool_make(h.nf, count);
     assert_non_null(pool);
     for (uint32_t i = 0; i < count; i++) /* at first in order */
         in(&resting, i);
@@ -158,28 +105,9 @@ static void pool_agrees_with_the_model(void **unused)
     churn_pool(COUNT_MAX, 20000, 4);
 }
 
-static void a_number_rests(void **unused)
-{
-    struct help_nf h;
-    struct nf_pool *pool;
-
-    (void)unused;
-    help_nf_open(&h, nf_pool_bytes(4), 1);
-    pool = nf_pool_make(h.nf, 4);
-    assert_int_equal(nf_pool_take(h.nf, pool), 0);
-    nf_pool_give(h.nf, pool, 0);
-    assert_int_equal(nf_pool_take(h.nf, pool), 1);
-    assert_int_equal(nf_pool_take(h.nf, pool), 2);
-    assert_int_equal(nf_pool_take(h.nf, pool), 3);
-    assert_int_equal(nf_pool_take(h.nf, pool), 0);
-    assert_int_equal(nf_pool_take(h.nf, pool), NF_NONE);
-    help_nf_close(&h);
-}
-
 static void the_same_seed_gives_the_same_content(void **unused)
 {
     (void)unused;
-    assert_true(churn_list(50, 3000, 7) == churn_list(50, 3000, 7));
     assert_true(churn_pool(50, 3000, 7) == churn_pool(50, 3000, 7));
 }
 
@@ -187,21 +115,14 @@ static void give_twice(void *arg)
 {
     struct help_nf *h = arg;
 
-    nf_pool_give(h->nf, nf_pool_make(h->nf, 4), 2);
+    nf_shared_pool_give(h->nf, nf_shared_pool_make(h->nf, 4), 2);
 }
 
 static void give_beyond(void *arg)
 {
     struct help_nf *h = arg;
 
-    nf_pool_give(h->nf, nf_pool_make(h->nf, 4), 4);
-}
-
-static void push_beyond(void *arg)
-{
-    struct help_nf *h = arg;
-
-    nf_list_push(h->nf, nf_list_make(h->nf, 4), 4);
+    nf_shared_pool_give(h->nf, nf_shared_pool_make(h->nf, 4), 4);
 }
 
 static void misuse_aborts(void **unused)
@@ -210,36 +131,35 @@ static void misuse_aborts(void **unused)
 
     (void)unused;
     help_nf_open(&h, 1 << 16, 1);
-    assert_dies(give_twice, &h, "number 2 given back twice");
-    assert_dies(give_beyond, &h, "number 4 of a pool of 4");
-    assert_dies(push_beyond, &h, "number 4 in a list of 4");
+    assert_dies(give_twice, &h, "gives back number 2, which it has not");
+    assert_dies(give_beyond, &h, "gives back number 4, which it has not");
     help_nf_close(&h);
 }
 
 static void make_needs_the_bytes_it_says(void **unused)
 {
     struct help_nf h;
-    uint64_t used;
 
     (void)unused;
-    help_nf_open(&h, 1 << 16, 1);
-    assert_null(nf_list_make(h.nf, 1000000));
-    used = h.nf->arena->used;
-    assert_non_null(nf_list_make(h.nf, 1000));
-    assert_int_equal(h.nf->arena->used - used, nf_list_bytes(1000));
-    used = h.nf->arena->used;
-    assert_non_null(nf_pool_make(h.nf, 1000));
-    assert_int_equal(h.nf->arena->used - used, nf_pool_bytes(1000));
-    assert_null(nf_pool_make(h.nf, 1000000));
+    help_nf_open(&h, 1 << 20, 1);
+    for (uint32_t count = 1; count < 100000; count = 3 * count + 1) {
+        const struct ft_arena *shared = ft_region_shared(h.region);
+        uint64_t used = h.nf->arena->used, both = shared->used;
+
+        if (count == 1) /* the directory of shared objects is made with the first of them */
+            both += nf_shared_directory_bytes();
+        assert_non_null(nf_shared_pool_make(h.nf, count));
+        assert_true(h.nf->arena->used - used <= nf_shared_pool_lane_bytes(count));
+        assert_true(shared->used <= both + nf_shared_pool_bytes(count));
+    }
+    assert_null(nf_shared_pool_make(h.nf, 100000000));
     help_nf_close(&h);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(list_agrees_with_the_model),
         cmocka_unit_test(pool_agrees_with_the_model),
-        cmocka_unit_test(a_number_rests),
         cmocka_unit_test(the_same_seed_gives_the_same_content),
         cmocka_unit_test(misuse_aborts),
         cmocka_unit_test(make_needs_the_bytes_it_says),

@@ -24,16 +24,11 @@ static void check_refuses(size_t size, const char *text)
     assert_int_equal(record_check(rec, rec->size, &fault), 0);
 }
 
-static void impossible_records_in_memory_are_refused_by_name(void **state)
+static void impossible_sizes_and_numbers_are_refused_by_name(void **state)
 {
     (void)state;
     record_sample();
-    struct ft_input *in = (struct ft_input *)((uint8_t *)rec + sizeof(*rec));
-    struct ft_dependency *dependency =
-        (struct ft_dependency *)((uint8_t *)rec + ft_record_dependencies_at(rec));
-    uint8_t *values = (uint8_t *)rec + ft_record_determinants_at(rec);
     const uint32_t size = rec->size;
-    char text[64];
 
     check_refuses(sizeof(*rec) - 8, "offset 0: 64 bytes, expected a record of at least 72");
     check_refuses(size - 8, "size is");
@@ -61,6 +56,15 @@ static void impossible_records_in_memory_are_refused_by_name(void **state)
     check_refuses(size, "sequence number wraps");
     rec->flags |= FT_REC_BY_SEQ;
     check_refuses(size, "in a burst by sequence number");
+}
+
+static void impossible_inputs_are_refused_by_name(void **state)
+{
+    (void)state;
+    record_sample();
+    struct ft_input *in = (struct ft_input *)((uint8_t *)rec + sizeof(*rec));
+    const uint32_t size = rec->size;
+
     in[2].wire = 13;
     check_refuses(size, "offset 88: input 2 is 13 bytes on the wire");
     in[2].wire = 53;
@@ -69,6 +73,17 @@ static void impossible_records_in_memory_are_refused_by_name(void **state)
     check_refuses(size, "inputs have 235 bytes taken, expected 236");
     in[0].flags = 0x80;
     check_refuses(size, "input 0 has flags 128");
+}
+
+static void impossible_dependencies_are_refused_by_name(void **state)
+{
+    (void)state;
+    record_sample();
+    struct ft_dependency *dependency =
+        (struct ft_dependency *)((uint8_t *)rec + ft_record_dependencies_at(rec));
+    const uint32_t size = rec->size;
+    char text[64];
+
     dependency[1].own = 500;
     snprintf(text, sizeof(text), "offset %zu: dependency 1 is at access 500, expected 501",
              ft_record_dependencies_at(rec) + 24);
@@ -81,6 +96,15 @@ static void impossible_records_in_memory_are_refused_by_name(void **state)
     check_refuses(size, "dependency 2 names lane 3");
     dependency[2].lane = FT_LANES_MAX;
     check_refuses(size, "dependency 2 names lane 16");
+}
+
+static void impossible_determinants_are_refused_by_name(void **state)
+{
+    (void)state;
+    record_sample();
+    uint8_t *values = (uint8_t *)rec + ft_record_determinants_at(rec);
+    const uint32_t size = rec->size;
+
     values[0] = 12;
     check_refuses(size, "value of 12 bytes, expected at most the 11 left");
     values[0] = 8;
@@ -90,7 +114,10 @@ static void impossible_records_in_memory_are_refused_by_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(impossible_records_in_memory_are_refused_by_name),
+        cmocka_unit_test(impossible_sizes_and_numbers_are_refused_by_name),
+        cmocka_unit_test(impossible_inputs_are_refused_by_name),
+        cmocka_unit_test(impossible_dependencies_are_refused_by_name),
+        cmocka_unit_test(impossible_determinants_are_refused_by_name),
     };
 
     return cmocka_run_group_tests_name("record_check", tests, NULL, NULL);

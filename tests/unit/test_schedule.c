@@ -1,266 +1,297 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * When the replicator compresses, over a real connection on the loopback ("a" listens, "b" connects, both in
- * this process), when it holds a message and when it stays awake. Time as the replicator sees it is given.
+ * When the replicator compresses, when it holds a message, and when it stays awake: of a real one whose lane
+ * and standby are the test. The test gives the time, but for what the system measures of the connection.
  */
-#include "replicator/parts.h"
-#include "tests/unit/help_net.h"
+#include "tests/unit/help_primary.h"
+#include "tests/unit/help_record.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stddef.h>
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
-#define A     "127.0.0.1"
-#define B     "127.0.0.2"
-#define LIMIT 10000000000ull /* of any waiting */
-#define SLOW  (1u << 20)     /* bytes a second */
-#define S     1000000000ull
+#define SLOW   (1u << 20) /* bytes a second */
+#define MS     1000000ull
+#define S      1000000000ull
+#define FRAME  9216u
+#define FRAMES 7u
+#define LARGE  (FRAME * FRAMES) /* bytes of packets in a large record */
 
-static uint16_t port_a, port_b;
-static struct rp_link *a, *b;
-static struct rp_replicator rp;
-static struct ft_fault why;
-static uint8_t content[64 << 10];
+static uint64_t wire; /* bytes of the log's messages so far, when compressed_at looked last */
 
-#define UNTIL(cond) for (uint64_t end_ = rp_monotonic() + LIMIT; !(cond); help_not_beyond(end_, #cond))
+static void open_with(enum rp_compress compress)
+{
+    primary_open((struct primary_options){.compress = compress});
+    wire = 0;
+}
 
 static int setup(void **state)
 {
-    static const char *const hosts[2] = {A, B};
-    struct rp_link *links[2];
-    uint16_t ports[2];
-
     (void)state;
-    help_links(links, hosts, ports);
-    a = links[0];
-    b = links[1];
-    port_a = ports[0];
-    port_b = ports[1];
-    memset(&rp, 0, sizeof(rp));
-    rp.link = a;
-    rp.lanes = 1;
-    rp.now = S;
-    rp.core.state = FT_PROTECTED;
+    open_with(RP_COMPRESS_AUTO);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    rp_link_close(a);
-    rp_link_close(b);
+    primary_close();
     return 0;
 }
 
-/* Of a's end of the connection, which the link keeps to itself. */
+static void put_small(void)
+{
+    assert_true(primary_put_packets(1));
+}
+
+/* Its bytes can be compressed well. */
+static bool put_large(void)
+{
+    record_begin(0, 0, 0);
+    for (unsigned i = 0; i < FRAMES; i++)
+        record_add_input(FRAME, FRAME, 0, 0);
+    record_add_bytes();
+    record_finish();
+    return primary_put(rec);
+}
+
+static void nap(uint64_t ns)
+{
+    nanosleep(&(struct timespec){0, (long)ns}, NULL);
+}
+
+/* ---- compressing ------------------------------------------------------------------------------- */
+
+/* In a turn at this time, a large record leaves. Is it compressed? */
+static bool compressed_at(uint64_t when)
+{
+    uint64_t before = wire;
+
+    assert_true(when >= primary.now);
+    primary.now = when;
+    assert_true(put_large());
+    primary_turn();
+    assert_int_equal(ft_ring_used(&primary.lane.log), 0);
+    wire = primary_status().log_bytes_wire;
+    return wire - before < LARGE / 2;
+}
+
+static void assert_nothing_was_compressed(void)
+{
+    struct rp_status s = primary_status();
+
+    assert_true(s.records_sent > 0);
+    assert_true(s.log_bytes_wire >= s.records_sent * LARGE);
+    assert_int_equal(s.compressed, 0);
+}
+
 static void limit_rate(uint32_t bytes)
 {
-    struct sockaddr_in here, there;
-    unsigned found = 0;
-
-    for (int fd = 3; fd < 256; fd++) {
-        socklen_t len = sizeof(here), len2 = sizeof(there);
-
-        if (getsockname(fd, (struct sockaddr *)&here, &len) == 0 && ntohs(here.sin_port) == port_a &&
-            getpeername(fd, (struct sockaddr *)&there, &len2) == 0)
-            found += setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &bytes, sizeof(bytes)) == 0;
-    }
-    assert_int_equal(found, 1);
+    assert_int_equal(setsockopt(primary_socket(), SOL_SOCKET, SO_MAX_PACING_RATE, &bytes, sizeof(bytes)), 0);
 }
 
-static void offer(void)
+/* A large record, and time passes, for the system as well. */
+static bool offer(uint64_t ns)
 {
-    struct ft_message m = {
-        .type = FT_MSG_LOG, .state = FT_PROTECTED, .bulk = content, .bulk_len = sizeof(content)};
+    bool had_room = put_large();
 
-    if (rp_link_room(a) >= m.bulk_len)
-        assert_int_equal(rp_link_send(a, &m, 1, NULL), 0);
-    rp_link_flush(a);
+    primary_turn();
+    nap(ns);
+    primary.now += ns;
+    return had_room;
 }
 
-static void take_all(void)
-{
-    struct ft_message m;
-
-    rp_link_poll(b, rp_monotonic());
-    while (rp_link_next(b, 1, &m, &why) > 0)
-        ;
-}
-
-/* The system counts real time; so does this. */
-static bool compresses_after(uint64_t ns)
-{
-    struct timespec t = {0, (long)ns};
-
-    nanosleep(&t, NULL);
-    rp.now += ns;
-    return rp_schedule_compresses(&rp);
-}
-
-static void told_to(void **state)
+static void it_compresses_as_it_is_told(void **state)
 {
     (void)state;
-    rp.config.compress = RP_COMPRESS_ALWAYS;
-    assert_true(rp_schedule_compresses(&rp));
-    rp.config.compress = RP_COMPRESS_NEVER;
-    UNTIL(rp_link_stalled(a)) offer(); /* whatever the link does */
-    for (unsigned i = 0; i < 10; i++)
-        assert_false(compresses_after(4000000));
+    primary_close();
+    open_with(RP_COMPRESS_ALWAYS);
+    assert_true(compressed_at(primary.now));
+    primary_close();
+    open_with(RP_COMPRESS_NEVER);
+    limit_rate(SLOW);
+    for (unsigned i = 0; i < 100; i++) { /* whatever the link does */
+        offer(2 * MS);
+        standby_reads();
+    }
+    assert_nothing_was_compressed();
 }
 
 static void what_drains_is_not_compressed(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < 200; i++) {
-        offer();
-        UNTIL(!rp_link_stalled(a))
+    for (unsigned i = 1; i <= 200; i++) {
+        offer(0);
+        PRIMARY_UNTIL(primary.messages == i)
         {
-            take_all();
-            rp_link_flush(a);
+            primary_turn();
+            standby_reads();
         }
-        take_all();
-        rp.now += 3000000;
-        assert_false(rp_schedule_compresses(&rp));
+        primary.now += 3 * MS;
     }
+    assert_nothing_was_compressed();
     limit_rate(8 * SLOW); /* bytes are under way all the time, and all that is offered is taken */
     for (unsigned i = 0; i < 30; i++) {
-        offer();
-        assert_false(rp_link_stalled(a));
-        assert_false(compresses_after(10000000));
-        take_all();
+        offer(10 * MS);
+        standby_reads();
     }
-    assert_int_equal(rp.schedule.compressing.count, 0);
+    assert_nothing_was_compressed();
 }
 
 /* Then its processor is the limit, or ours, and never the link. */
-static void a_peer_that_does_not_read(void **state)
+static void for_a_peer_that_does_not_read_nothing_is_compressed(void **state)
 {
-    struct rp_link_times t = {0, 0};
-
     (void)state;
-    UNTIL(rp_link_stalled(a) && t.full_us) /* the system has seen it, too */
-    {
-        offer();
-        assert_true(rp_link_times(a, &t));
+    PRIMARY_UNTIL(!offer(4 * MS))
+    { /* until there is no room anywhere */
     }
-    for (unsigned i = 0; i < 50; i++) {
-        offer();
-        assert_false(compresses_after(4000000));
-    }
-    assert_true(rp.schedule.stalled != 0);
+    assert_nothing_was_compressed();
 }
 
-static void stall_by_the_link(void)
+/* Offers more than the link takes until records are compressed. When that began. */
+static uint64_t stall_by_the_link(void)
 {
+    struct rp_status s;
+    uint64_t at;
+
     limit_rate(SLOW);
-    UNTIL(rp.schedule.compressing.yes)
-    {
-        offer();
-        take_all();
-        compresses_after(1000000);
-    }
+    do {
+        primary.now += MS;
+        at = primary.now;
+        put_large();
+        primary_turn();
+        standby_reads();
+        nap(2 * MS);
+        s = primary_status();
+    } while (!s.compressing);
+    wire = s.log_bytes_wire;
+    return at;
 }
 
+/* All that waits comes. */
 static void recover(void)
 {
+    uint64_t sent = primary_status().records_sent;
+
     limit_rate(UINT32_MAX);
-    UNTIL(!rp_link_stalled(a))
+    PRIMARY_UNTIL(primary.bulk >= sent * LARGE) /* a record takes a little more */
     {
-        take_all();
-        rp_link_flush(a);
+        nap(MS);
+        primary_turn();
+        standby_reads();
     }
+}
+
+static void assert_stands_for(uint64_t found, uint64_t ns)
+{
+    assert_true(compressed_at(found + ns - MS - 1));
+    assert_false(compressed_at(found + ns));
 }
 
 /* A yes stands for a second after it was found last; found again within it, for two. */
-static void a_slow_link(void **state)
+static void for_a_slow_link_it_compresses_for_a_while(void **state)
+{
+    uint64_t found = stall_by_the_link();
+
+    (void)state;
+    assert_int_equal(primary_status().compressed, 1);
+    recover();
+    assert_stands_for(found, S);
+    found = stall_by_the_link();
+    assert_int_equal(primary_status().compressed, 2);
+    recover();
+    assert_stands_for(found, 2 * S);
+    primary.now += 3 * S;
+    found = stall_by_the_link(); /* long after: a second again */
+    recover();
+    assert_stands_for(found, S);
+}
+
+/* ---- messages ---------------------------------------------------------------------------------- */
+
+/* A turn: did all that was put leave? */
+static bool leaves(void)
+{
+    primary_turn();
+    return ft_ring_used(&primary.lane.log) == 0;
+}
+
+static bool leaves_after(uint64_t ns)
+{
+    primary.now += ns;
+    return leaves();
+}
+
+static void a_small_message_waits_for_two_hundred_microseconds(void **state)
 {
     (void)state;
-    stall_by_the_link();
-    assert_int_equal(rp.schedule.compressing.count, 1);
-    recover();
-    rp.now = rp.schedule.compressing.seen + S - 1;
-    assert_true(rp_schedule_compresses(&rp));
-    rp.now++;
-    assert_false(rp_schedule_compresses(&rp));
-    stall_by_the_link();
-    assert_int_equal(rp.schedule.compressing.count, 2);
-    recover();
-    rp.now = rp.schedule.compressing.seen + 2 * S - 1;
-    assert_true(rp_schedule_compresses(&rp));
-    rp.now++;
-    assert_false(rp_schedule_compresses(&rp));
-    rp.now += 3 * S;
-    stall_by_the_link(); /* long after: a second again */
-    recover();
-    rp.now = rp.schedule.compressing.seen + S;
-    assert_false(rp_schedule_compresses(&rp));
+    primary_protect();
+    put_small();
+    assert_true(leaves());
+    put_small();
+    assert_false(leaves_after(10000));
+    assert_false(leaves_after(189000));
+    assert_true(leaves_after(2000));
 }
 
 static void a_small_message_waits_until_the_peer_has_received_the_last(void **state)
 {
+    unsigned before;
+
     (void)state;
-    rp.schedule.sent = rp.now - 10000;
-    rp.core.peer.echoed = rp.schedule.sent - 1;
-    assert_true(rp_schedule_holds(&rp, 100));
-    assert_false(rp_schedule_holds(&rp, 128 << 10)); /* a message of full size */
-    rp.core.hand = FT_HAND_DRAIN;
-    assert_false(rp_schedule_holds(&rp, 100));
-    rp.core.hand = FT_HAND_NONE;
-    rp.core.state = FT_DEGRADED;
-    assert_false(rp_schedule_holds(&rp, 100)); /* outputs are waiting for the standby to be ready */
-    rp.core.state = FT_PROTECTED;
-    rp.now += 189999;
-    assert_true(rp_schedule_holds(&rp, 100));
-    rp.now++;
-    assert_false(rp_schedule_holds(&rp, 100)); /* 200 us after the last one */
-    rp.now -= 20000;
-    assert_true(rp_schedule_holds(&rp, 100));
-    rp.core.peer.echoed++;
-    assert_false(rp_schedule_holds(&rp, 100));
+    primary_protect();
+    before = primary.messages;
+    put_small();
+    assert_true(leaves());
+    put_small();
+    standby_acks(primary.burst - 1, primary.burst - 1,
+                 0); /* of another lane's, say: it echoes what came before */
+    assert_false(leaves_after(10000));
+    PRIMARY_UNTIL(primary.messages > before)
+    {
+        standby_reads();
+    }
+    standby_answers(); /* and what is received need not be closed, as its burst may wait for another lane's */
+    assert_true(leaves_after(10000));
 }
 
-/* Lane 1's burst 9 waits for one of another lane: it is received, and closed later. */
-static void what_is_received_and_not_closed_holds_nothing_back(void **state)
+static void a_message_of_full_size_does_not_wait(void **state)
 {
     (void)state;
-    rp.lanes = 2;
-    rp.schedule.sent = rp.now - 10000;
-    rp.sender.burst[1] = 9;
-    rp.core.peer_closed[1] = 8;
-    rp.core.peer.echoed = rp.schedule.sent;
-    assert_false(rp_schedule_holds(&rp, 100));
-    rp.core.peer_closed[1] = 9; /* closed as well, by what was sent before: the last message has not come */
-    rp.core.peer.echoed--;
-    assert_true(rp_schedule_holds(&rp, 100));
+    primary_protect();
+    put_small();
+    assert_true(leaves());
+    put_large();
+    assert_false(leaves_after(10000));
+    put_large();
+    put_large();
+    primary_turn();
+    assert_true(leaves());
 }
 
-static void it_stays_awake_while_entries_come_densely(void **state)
+static void nothing_waits_while_outputs_wait_for_the_standby_to_be_ready(void **state)
 {
     (void)state;
-    rp_schedule_begin(&rp); /* without real-time priority */
-    rp_schedule_moved(&rp);
-    assert_false(rp_schedule_awake(&rp)); /* the first for long */
-    rp.now += 200000;
-    rp_schedule_moved(&rp);
-    assert_false(rp_schedule_awake(&rp)); /* they are sparse */
-    rp.now += 199999;
-    rp_schedule_moved(&rp);
-    assert_true(rp_schedule_awake(&rp));
-    rp.now += 199999;
-    assert_true(rp_schedule_awake(&rp));
-    rp.schedule.yields = false; /* nobody else would run */
-    assert_false(rp_schedule_awake(&rp));
-    rp.schedule.yields = true;
-    rp.now++;
-    assert_false(rp_schedule_awake(&rp)); /* 200 us after the last entry */
+    for (unsigned i = 0; i < 5; i++) {
+        put_small();
+        assert_true(leaves_after(1000));
+    }
+}
+
+static void nothing_waits_in_a_handover(void **state)
+{
+    (void)state;
+    primary_protect();
+    put_small();
+    assert_true(leaves());
+    put_small();
+    assert_false(leaves_after(10000));
+    rp_tell(primary.replicator, FT_TOLD_HANDOVER);
+    assert_true(leaves_after(10000));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -268,13 +299,15 @@ static void it_stays_awake_while_entries_come_densely(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(told_to),
+        TEST(it_compresses_as_it_is_told),
         TEST(what_drains_is_not_compressed),
-        TEST(a_peer_that_does_not_read),
-        TEST(a_slow_link),
+        TEST(for_a_peer_that_does_not_read_nothing_is_compressed),
+        TEST(for_a_slow_link_it_compresses_for_a_while),
+        TEST(a_small_message_waits_for_two_hundred_microseconds),
         TEST(a_small_message_waits_until_the_peer_has_received_the_last),
-        TEST(what_is_received_and_not_closed_holds_nothing_back),
-        TEST(it_stays_awake_while_entries_come_densely),
+        TEST(a_message_of_full_size_does_not_wait),
+        TEST(nothing_waits_while_outputs_wait_for_the_standby_to_be_ready),
+        TEST(nothing_waits_in_a_handover),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -46,8 +46,7 @@ static void word_is_a_number(void **state)
     assert_int_equal(expected, 7);
     assert_true(nf_shared_word_cas(h.nf, word, &expected, 9));
     burst();
-    nf_shared_word_set(h.nf, word, nf_shared_word_get(h.nf, word) + 1);
-    assert_int_equal(nf_shared_word_peek(word), 10);
+    assert_int_equal(nf_shared_word_peek(word), 9);
     burst();
     help_nf_close(&h);
 }
@@ -64,63 +63,34 @@ struct model {
     uint32_t count;
 };
 
+/* Under the section of the key's shard: looked up, and then added, changed or removed. */
 static void map_step(struct nf_shared_map *map, struct model *m, uint64_t *sequence, uint32_t capacity)
 {
-    uint32_t key = help_nf_below(sequence, KEYS), n = help_nf_below(sequence, 50);
-    struct value v = {n, help_nf_draw(sequence)}, was = m->value[key];
-    uint64_t sum = 0;
-    bool full = !m->there[key] && m->count == capacity;
+    uint32_t key = help_nf_below(sequence, KEYS), kind = help_nf_below(sequence, 3);
+    struct value v = {help_nf_draw(sequence), help_nf_draw(sequence)};
+    uint32_t shard = nf_shared_map_shard(map, &key);
+    struct nf_map *part = nf_shared_map_enter(h.nf, map, shard);
+    uint32_t slot = nf_map_find(part, &key);
 
-    switch (help_nf_below(sequence, 5)) {
-    case 0:
-        assert_int_equal(nf_shared_map_add(h.nf, map, &key, &v), m->there[key] ? FT_EBUSY
-                                                                 : full        ? FT_EFULL
-                                                                               : 0);
-        if (!m->there[key] && !full) {
-            m->there[key] = true;
-            m->value[key] = v;
-            m->count++;
-        }
-        break;
-    case 1:
-        assert_int_equal(nf_shared_map_remove(h.nf, map, &key), m->there[key] ? 0 : FT_ENOENT);
-        m->count -= m->there[key];
+    assert_int_equal(slot != NF_NONE, m->there[key]);
+    if (slot != NF_NONE)
+        assert_memory_equal(nf_map_value(part, slot), &m->value[key], sizeof(v));
+    if (slot != NF_NONE && kind == 0) {
+        nf_map_remove(h.nf, part, slot);
         m->there[key] = false;
-        break;
-    case 2: {
-        int64_t add = (int64_t)n - 25;
-        uint64_t snapshot = m->there[key] ? was.a : 0;
-        bool out = add < 0 ? snapshot < (uint64_t)-add : snapshot + (uint64_t)add > 60;
-
-        assert_int_equal(nf_shared_map_add_to(h.nf, map, &key, 0, add, 60, &sum), out    ? FT_EBUSY
-                                                                                  : full ? FT_EFULL
-                                                                                         : 0);
-        if (out || full)
-            break;
-        assert_int_equal(sum, snapshot + (uint64_t)add);
-        m->value[key] = (struct value){sum, m->there[key] ? was.b : 0};
+        m->count--;
+    } else if (kind != 0) {
+        if (slot == NF_NONE)
+            slot = nf_map_add(h.nf, part, &key);
+        assert_int_equal(slot == NF_NONE, !m->there[key] && m->count == capacity);
+    }
+    if (slot != NF_NONE && kind != 0) {
         m->count += !m->there[key];
         m->there[key] = true;
-        break;
+        m->value[key] = v;
+        memcpy(nf_edit(h.nf, nf_map_value(part, slot), sizeof(v)), &v, sizeof(v));
     }
-    case 3: {
-        bool right = n % 2;
-
-        was.a += !right;
-        assert_int_equal(nf_shared_map_cas(h.nf, map, &key, &was, &v), !m->there[key] ? FT_ENOENT
-                                                                       : right        ? 0
-                                                                                      : FT_EBUSY);
-        if (m->there[key])
-            assert_memory_equal(&was, &m->value[key], sizeof(was));
-        if (m->there[key] && right)
-            m->value[key] = v;
-        break;
-    }
-    default:
-        assert_int_equal(nf_shared_map_get(h.nf, map, &key, &v), m->there[key]);
-        if (m->there[key])
-            assert_memory_equal(&v, &m->value[key], sizeof(v));
-    }
+    nf_shared_map_leave(h.nf, map, shard);
 }
 
 static void map_is_a_map(void **state)
@@ -176,36 +146,41 @@ static void pool_gives_the_longest_free(void **state)
     help_nf_close(&h);
 }
 
+static bool take_tokens(struct nf_bucket *b, const struct nf_rate *rate, uint64_t n, uint64_t now)
+{
+    bool there = nf_bucket_fill(b, rate, now) >= n;
+
+    b->level -= there ? n : 0;
+    return there;
+}
+
 /* However time is cut, what comes in is rate * time, and never more than the burst at once. */
 static void bucket_lets_in_its_rate(void **state)
 {
-    const struct nf_rate rate = {.rate = 1234567, .burst = 1000};
-
-    (void)state;
-    open_nf();
-    struct nf_shared_bucket *bucket = nf_shared_bucket_make(h.nf, &rate);
+    struct nf_rate rate = {.rate = 1234567, .burst = 1000};
+    struct nf_bucket b;
     uint64_t sequence = 5, now = 0, taken = 0;
 
-    assert_true(nf_shared_bucket_take(h.nf, bucket, 1000, 0));
-    assert_false(nf_shared_bucket_take(h.nf, bucket, 1, 0));
+    (void)state;
+    nf_bucket_full(&b, &rate, 0);
+    assert_true(take_tokens(&b, &rate, 1000, 0));
+    assert_false(take_tokens(&b, &rate, 1, 0));
     while (now < SECOND) {
         now += help_nf_below(&sequence, 200000);
         now = now < SECOND ? now : SECOND;
-        while (nf_shared_bucket_take(h.nf, bucket, 1, now))
+        while (take_tokens(&b, &rate, 1, now))
             taken++;
-        burst();
     }
     assert_int_equal(taken, 1234567);
-    assert_false(nf_shared_bucket_take(h.nf, bucket, 1, SECOND - 500000)); /* a lane that is behind */
-    assert_false(nf_shared_bucket_take(h.nf, bucket, 1001, 100 * SECOND));
-    assert_true(nf_shared_bucket_take(h.nf, bucket, 1000, 100 * SECOND));
-    nf_shared_bucket_set(h.nf, bucket, &(struct nf_rate){.rate = 1, .burst = 5}, 200 * SECOND);
-    assert_false(nf_shared_bucket_take(h.nf, bucket, 6, 200 * SECOND));
-    assert_true(nf_shared_bucket_take(h.nf, bucket, 5, 200 * SECOND));
-    assert_false(nf_shared_bucket_take(h.nf, bucket, 1, 201 * SECOND - 1));
-    assert_true(nf_shared_bucket_take(h.nf, bucket, 1, 201 * SECOND));
-    burst();
-    help_nf_close(&h);
+    assert_false(take_tokens(&b, &rate, 1, SECOND - 500000)); /* a lane that is behind */
+    assert_false(take_tokens(&b, &rate, 1001, 100 * SECOND));
+    assert_true(take_tokens(&b, &rate, 1000, 100 * SECOND));
+    nf_bucket_fill(&b, &rate, 200 * SECOND);
+    rate = (struct nf_rate){.rate = 1, .burst = 5};
+    assert_false(take_tokens(&b, &rate, 6, 200 * SECOND));
+    assert_true(take_tokens(&b, &rate, 5, 200 * SECOND));
+    assert_false(take_tokens(&b, &rate, 1, 201 * SECOND - 1));
+    assert_true(take_tokens(&b, &rate, 1, 201 * SECOND));
 }
 
 /* Rates and times as large as they come do not overflow. */
@@ -216,39 +191,9 @@ static void bucket_arithmetic_is_wide(void **state)
 
     (void)state;
     nf_bucket_full(&b, &rate, 0);
-    assert_true(nf_bucket_take(&b, &rate, 1ull << 40, 0));
+    assert_true(take_tokens(&b, &rate, 1ull << 40, 0));
     assert_int_equal(nf_bucket_fill(&b, &rate, SECOND), 400000000000ull);
     assert_int_equal(nf_bucket_fill(&b, &rate, UINT64_MAX), 1ull << 40);
-}
-
-static void list_is_first_in_first_out(void **state)
-{
-    (void)state;
-    open_nf();
-    struct nf_shared_list *list = nf_shared_list_make(h.nf, 10, 12);
-    uint64_t sequence = 1, in = 0, out = 0;
-    uint8_t item[12], expected[12];
-
-    for (unsigned i = 0; i < 5000; i++) {
-        if (help_nf_below(&sequence, 2)) {
-            memset(item, (int)(in * 7), sizeof(item));
-            int error = nf_shared_list_push(h.nf, list, item);
-            assert_int_equal(error, in - out == 10 ? FT_EFULL : 0);
-            in += error == 0;
-        } else {
-            memset(expected, (int)(out * 7), sizeof(expected));
-            int error = nf_shared_list_pop(h.nf, list, item);
-            assert_int_equal(error, in == out ? FT_ENOENT : 0);
-            if (!error)
-                assert_memory_equal(item, expected, sizeof(item));
-            out += error == 0;
-        }
-        assert_int_equal(nf_shared_list_peek(list), in - out);
-        if (i % 100 == 0)
-            burst();
-    }
-    assert_true(out > 1000);
-    help_nf_close(&h);
 }
 
 static void merged_alone_is_a_count(void **state)
@@ -355,7 +300,6 @@ int main(void)
         cmocka_unit_test(pool_gives_the_longest_free),
         cmocka_unit_test(bucket_lets_in_its_rate),
         cmocka_unit_test(bucket_arithmetic_is_wide),
-        cmocka_unit_test(list_is_first_in_first_out),
         cmocka_unit_test(merged_alone_is_a_count),
         cmocka_unit_test(values_come_back_as_noted),
         cmocka_unit_test(pool_refuses_what_it_did_not_give),

@@ -21,8 +21,6 @@ struct toy {
     struct nf_shared_word *word;
     struct nf_shared_map *map;
     struct nf_shared_pool *pool;
-    struct nf_shared_bucket *bucket;
-    struct nf_shared_list *list;
     struct nf_merged *merged, *rare;
     uint64_t mix;  /* of all that was read */
     uint64_t seen; /* merged count at the last read: it only grows */
@@ -38,12 +36,10 @@ struct toy_config {
     uint32_t keep;    /* and gives the oldest back when it has so many */
 };
 
-static const struct nf_rate rate = {.rate = 1000000, .burst = 20};
-
 static uint64_t toy_arena(const void *config)
 {
     const struct toy_config *c = config;
-    return sizeof(struct toy) + nf_shared_pool_lane_bytes(c->numbers) + 2 * nf_merged_lane_bytes();
+    return nf_shared_pool_lane_bytes(c->numbers) + 2 * nf_merged_lane_bytes();
 }
 
 static uint64_t toy_shared(const void *config, unsigned lanes)
@@ -51,23 +47,19 @@ static uint64_t toy_shared(const void *config, unsigned lanes)
     const struct toy_config *c = config;
     (void)lanes;
     return nf_shared_word_bytes() + nf_shared_map_bytes(40, 4, 16, 4) + nf_shared_pool_bytes(c->numbers) +
-           nf_shared_bucket_bytes() + nf_shared_list_bytes(10, 8) + 2 * nf_merged_bytes();
+           2 * nf_merged_bytes();
 }
 
-static int toy_make(struct nf *nf, struct ft_fault *fault)
+static bool toy_make(struct nf *nf)
 {
     const struct toy_config *c = nf->config;
-    struct toy *toy = NF_EDIT(nf, (struct toy *)ft_arena_alloc(nf->arena, sizeof(*toy)));
+    struct toy *toy = nf->state;
     toy->word = nf_shared_word_make(nf);
     toy->map = nf_shared_map_make(nf, 40, 4, 16, 4);
     toy->pool = nf_shared_pool_make(nf, c->numbers);
-    toy->bucket = nf_shared_bucket_make(nf, &rate);
-    toy->list = nf_shared_list_make(nf, 10, 8);
     toy->merged = nf_merged_make(nf);
     toy->rare = nf_merged_make(nf);
-    nf->state = toy;
-    bool whole = toy->word && toy->map && toy->pool && toy->bucket && toy->list && toy->merged && toy->rare;
-    return whole ? 0 : ft_fail(fault, FT_EFULL, "toy: no room");
+    return toy->word && toy->map && toy->pool && toy->merged && toy->rare;
 }
 
 static void mix(const struct nf *nf, uint64_t value)
@@ -98,23 +90,18 @@ static void give_first(const struct nf *nf, struct toy *toy)
 
 static void map_step(const struct nf *nf, struct toy *toy, uint64_t draw)
 {
-    uint32_t key = (uint32_t)(draw >> 8) % 60;
-    uint64_t value[2] = {draw >> 40, nf->lane}, sum = 0;
-    switch (draw >> 32 & 3) {
-    case 0:
-        mix(nf, (uint64_t)nf_shared_map_add_to(nf, toy->map, &key, 8, (int64_t)(draw >> 60) - 8, 50, &sum));
-        mix(nf, sum);
-        break;
-    case 1:
-        mix(nf, (uint64_t)nf_shared_map_remove(nf, toy->map, &key));
-        break;
-    case 2:
-        mix(nf, nf_shared_map_get(nf, toy->map, &key, value) ? value[0] + value[1] : 0);
-        mix(nf, (uint64_t)nf_shared_map_cas(nf, toy->map, &key, value, (uint64_t[2]){value[0] + 1, 7}));
-        break;
-    default:
-        mix(nf, (uint64_t)nf_shared_map_add(nf, toy->map, &key, value));
-    }
+    uint32_t key = (uint32_t)(draw >> 8) % 60, shard = nf_shared_map_shard(toy->map, &key);
+    struct nf_map *part = nf_shared_map_enter(nf, toy->map, shard);
+    uint32_t slot = nf_map_find(part, &key);
+
+    mix(nf, slot);
+    if (slot != NF_NONE)
+        mix(nf, *(const uint64_t *)nf_map_value(part, slot));
+    if (slot != NF_NONE && draw >> 32 & 1)
+        nf_map_remove(nf, part, slot);
+    else if (slot != NF_NONE || (slot = nf_map_add(nf, part, &key)) != NF_NONE)
+        *NF_EDIT(nf, (const uint64_t *)nf_map_value(part, slot)) += draw >> 40;
+    nf_shared_map_leave(nf, toy->map, shard);
 }
 
 static void merged_step(const struct nf *nf, struct toy *toy, uint64_t draw)
@@ -130,11 +117,11 @@ static void merged_step(const struct nf *nf, struct toy *toy, uint64_t draw)
     mix(nf, now);
 }
 
-static void step(const struct nf *nf, uint64_t draw, uint64_t now)
+static void step(const struct nf *nf, uint64_t draw)
 {
     struct toy *toy = nf->state;
-    uint64_t item = draw;
-    switch (draw % 8) {
+    uint64_t item;
+    switch (draw % 5) {
     case 0:
         mix(nf, nf_shared_word_add(nf, toy->word, draw >> 50));
         break;
@@ -152,15 +139,6 @@ static void step(const struct nf *nf, uint64_t draw, uint64_t now)
         else if (toy->count)
             give_first(nf, toy);
         break;
-    case 4:
-        mix(nf, nf_shared_bucket_take(nf, toy->bucket, draw >> 62, now));
-        break;
-    case 5:
-        mix(nf, (uint64_t)nf_shared_list_push(nf, toy->list, &item));
-        break;
-    case 6:
-        mix(nf, nf_shared_list_pop(nf, toy->list, &item) ? 0 : item);
-        break;
     default:
         merged_step(nf, toy, draw);
     }
@@ -172,10 +150,11 @@ static void toy_process(struct nf *nf, struct nf_packet *const packets[], uint32
     const struct toy_config *c = nf->config;
     struct toy *toy = nf->state;
     (void)packets;
+    (void)now;
     for (uint32_t i = 0; i < n; i++) {
         uint64_t draw = nf_random(nf);
         if (!c->only_pool) {
-            step(nf, draw, now);
+            step(nf, draw);
         } else if (draw % c->take_in == 0) {
             if (c->keep && toy->count == c->keep)
                 give_first(nf, toy);
@@ -190,6 +169,7 @@ static const struct nf_module module = {
     .name = "toy",
     .summary = "all shared state types",
     .config_size = sizeof(struct toy_config),
+    .state_size = sizeof(struct toy),
     .arena = toy_arena,
     .shared = toy_shared,
     .make = toy_make,
@@ -304,7 +284,7 @@ static void an_empty_pool_is_left_alone(void **state)
         assert_int_equal(nf_shared_pool_take(two, twos), NF_NONE);
         assert_int_equal(nf_shared_pool_take(one, ones), NF_NONE);
     }
-    assert_true(nf_chain_sections(r.chains[1])->noted <= 11);
+    assert_true(nf_chain_sections(r.chains[1])->count <= 11);
     while (n)
         nf_shared_pool_give(one, ones, had[--n]);
     while (nf_shared_pool_take(two, twos) == NF_NONE)

@@ -18,7 +18,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define BEHIND    8u /* bursts between the last executed and the last stable one */
 #define TURN_NS   1000u
@@ -57,8 +56,7 @@ static struct alone {
     const struct piece *piece;
     struct nd_bench_slot *slot;
     struct nd_bench_io io;
-    struct nd_member member; /* without threads and replicator: region and lanes */
-    struct nd_lane lane[FT_LANES_MAX];
+    struct nd_lanes lanes;
     struct nd_config config;
     uint8_t *wire;                  /* NULL: records are not encoded */
     uint64_t dependencies, records; /* in records, since the flows were opened */
@@ -104,13 +102,13 @@ static inline void turn_lanes(struct alone *a, uint64_t behind)
         struct ft_lane *shared = &a->slot->shared[l];
         uint64_t closed = atomic_load_explicit(&shared->report.executed, memory_order_relaxed);
 
-        a->lane[l].now += TURN_NS;
+        a->lanes.lane[l].now += TURN_NS;
         if (piece->holds)
             atomic_store_explicit(&shared->orders.stable, closed > behind ? closed - behind : 0,
                                   memory_order_release);
         if (piece->logs)
             drain_log(a, l);
-        nd_lane_live(&a->lane[l]);
+        nd_lane_live(&a->lanes.lane[l]);
     }
 }
 
@@ -135,56 +133,28 @@ __attribute__((noinline)) uint64_t nd_bench_counted(struct alone *a, uint64_t pa
     return count_released(a) - before;
 }
 
-static bool has_opened(const struct alone *a)
-{
-    for (unsigned l = 0; l < a->piece->lanes; l++)
-        for (unsigned s = 0; s < ND_LOAD_SIDES; s++)
-            if (atomic_load(&a->slot->lane[l].arrived[s]) < a->io.load->lane[l][s].opening)
-                return false;
-    return true;
-}
-
-static int open_lane(struct alone *a, unsigned l, uint64_t seed, struct ft_fault *fault)
-{
-    struct ft_lane *shared = &a->slot->shared[l];
-    struct nd_member *m = &a->member;
-
-    if (ft_lane_init(shared, LOG_BYTES, LOG_BYTES) != 0)
-        return ft_fail(fault, FT_ENOMEM, "no memory for rings");
-    a->lane[l] = (struct nd_lane){.index = l,
-                                  .config = &a->config,
-                                  .io = &a->io.io,
-                                  .region = m->region,
-                                  .words = shared,
-                                  .group = &m->group,
-                                  .setup.question = &m->question,
-                                  .setup.seed = seed,
-                                  .setup.view = &m->view,
-                                  .setup.stop = &m->stop,
-                                  .doing = FT_LANE_LIVE};
-    atomic_store(&shared->orders.lease_until, FT_ALL);
-    atomic_store(&shared->orders.stable, a->piece->holds ? 0 : FT_ALL);
-    atomic_store(&shared->orders.logging, a->piece->logs);
-    return nd_lane_make(&a->lane[l], fault);
-}
-
 static int make_lanes(struct alone *a, struct nd_load *load, uint64_t seed, struct ft_fault *fault)
 {
-    static const struct ft_region_config how = {.name = "understudy bench"};
-    const struct nf_chain_config *chain = &a->config.chain;
+    struct ft_lane *shared = a->slot->shared;
     int error = nd_bench_io_open(&a->io, a->slot, load, fault);
 
-    nd_group_init(&a->member.group, a->lane, chain->lanes);
     if (a->piece->by_seq) {
         a->io.io.input = no_input;
         a->io.io.frame_max = ND_LOAD_LINE;
     }
+    for (unsigned l = 0; l < a->piece->lanes && !error; l++) {
+        if (ft_lane_init(&shared[l], LOG_BYTES, LOG_BYTES) != 0)
+            error = ft_fail(fault, FT_ENOMEM, "no memory for rings");
+        atomic_store(&shared[l].orders.lease_until, FT_ALL);
+        atomic_store(&shared[l].orders.stable, a->piece->holds ? 0 : FT_ALL);
+        atomic_store(&shared[l].orders.logging, a->piece->logs);
+    }
+    a->lanes = (struct nd_lanes){
+        .config = &a->config, .io = &a->io.io, .words = shared, .setup.seed = seed, .doing = FT_LANE_LIVE};
     if (!error)
-        error = nf_chain_region(&a->member.region, chain, &how, fault);
-    for (unsigned l = 0; l < chain->lanes && !error; l++)
-        error = open_lane(a, l, seed, fault);
+        error = nd_lanes_open(&a->lanes, "understudy bench", false, fault);
     if (!error && a->piece->logs) /* as a snapshot does: the stream begins, with the log */
-        nd_stream_begin(&a->member.group);
+        nd_stream_begin(&a->lanes.group);
     atomic_store(&a->slot->rate, ND_RATE_FULL);
     return error;
 }
@@ -192,7 +162,7 @@ static int make_lanes(struct alone *a, struct nd_load *load, uint64_t seed, stru
 /* `load` is dealt out to the piece's lanes; all flows are open when this returns. */
 static int open_alone(struct nd_bench *b, const struct piece *piece, struct ft_fault *fault)
 {
-    struct nd_bench_protection protection = {.name = ""};
+    struct nd_bench_protection protection;
     struct alone *a = &alone;
     int error = nd_load_deal(&b->load, piece->lanes, fault);
 
@@ -203,13 +173,16 @@ static int open_alone(struct nd_bench *b, const struct piece *piece, struct ft_f
         error = ft_fail(fault, FT_ENOMEM, "no memory");
     if (error)
         return error;
-    (void)nd_bench_protect(&protection.protect, b->config, piece->logs ? ND_MODE_LOG : ND_MODE_OFF,
-                           piece->marks ? ND_STANDBY_WARM : ND_STANDBY_HOT, NULL);
+    (void)nd_bench_protection(&protection,
+                              !piece->logs   ? "off"
+                              : piece->marks ? "log:warm"
+                                             : "log",
+                              b->config, NULL);
     nd_bench_adapt(&a->config, b->config, &protection, piece->lanes);
     a->config.protect.checkpoint_ms = UINT32_MAX; /* no checkpoint is due by time */
     a->config.protect.pending_mb = UINT32_MAX;    /* no checkpoint is due because the log has grown */
     error = make_lanes(a, &b->load, b->options.wish.seed, fault);
-    while (!error && !has_opened(a))
+    while (!error && !nd_bench_has_opened(a->slot, &b->load))
         turn_lanes(a, 0);
     a->dependencies = a->records = 0;
     return error;
@@ -267,15 +240,15 @@ struct measured {
 
 /* A measurement, for the process that makes it. */
 struct measurement {
-    struct measured *to; /* shared memory */
     struct nd_bench *bench;
     const struct piece *piece;
 };
 
 /* In a process of its own. */
-static int measure(void *arg, struct ft_fault *fault)
+static int measure(void *arg, void *result, struct ft_fault *fault)
 {
     const struct measurement *m = arg;
+    struct measured *to = result;
     uint64_t packets = 0, from, used;
     cpu_set_t cores;
     int rest, error;
@@ -286,13 +259,13 @@ static int measure(void *arg, struct ft_fault *fault)
     if (error)
         return error;
     nd_bench_counted(&alone, CHUNK);
-    from = nd_bench_clock(CLOCK_THREAD_CPUTIME_ID);
+    from = nd_cpu_time(CLOCK_THREAD_CPUTIME_ID);
     do {
         packets += nd_bench_counted(&alone, CHUNK);
-        used = nd_bench_clock(CLOCK_THREAD_CPUTIME_ID) - from;
+        used = nd_cpu_time(CLOCK_THREAD_CPUTIME_ID) - from;
     } while ((double)used < m->bench->options.seconds * 1e9);
-    m->to->ns = (double)used / (double)packets;
-    m->to->dependencies = alone.records ? (double)alone.dependencies / (double)alone.records : 0;
+    to->ns = (double)used / (double)packets;
+    to->dependencies = alone.records ? (double)alone.dependencies / (double)alone.records : 0;
     return 0;
 }
 
@@ -308,19 +281,19 @@ static const struct nd_column columns[] = {
     {.title = NULL},
 };
 
-static void sum_up(struct summary *s, const struct measured *m, unsigned rounds, unsigned piece)
+static void sum_up(struct summary *s, struct measured m[][PIECES], unsigned rounds, unsigned piece)
 {
     double ns[ND_BENCH_PAIRS], added[ND_BENCH_PAIRS];
     const char *over = pieces[piece].over;
 
     for (unsigned r = 0; r < rounds; r++) {
-        ns[r] = m[r * PIECES + piece].ns;
-        added[r] = over ? ns[r] - m[r * PIECES + (size_t)(find_piece(over) - pieces)].ns : 0;
+        ns[r] = m[r][piece].ns;
+        added[r] = over ? ns[r] - m[r][find_piece(over) - pieces].ns : 0;
     }
     s->ns = nd_quantile(ns, rounds, 0.5);
     s->added = nd_quantile(added, rounds, 0.5);
     s->spread = (nd_quantile(added, rounds, 0.75) - nd_quantile(added, rounds, 0.25)) / 2;
-    s->dependencies = m[piece].dependencies;
+    s->dependencies = m[0][piece].dependencies;
 }
 
 static int print_json(const struct summary sums[], const struct nd_config *config)
@@ -356,18 +329,17 @@ static void print(FILE *out, const struct summary sums[])
 
 int nd_bench_pieces(struct nd_bench *b)
 {
+    static struct measured m[ND_BENCH_PAIRS][PIECES];
     const struct nd_bench_options *o = &b->options;
-    size_t count = (size_t)o->pairs * PIECES;
     struct summary sums[PIECES];
     struct ft_fault fault = {""};
-    struct measured *m = nd_shared_memory(count * sizeof(*m));
-    int error = m ? 0 : ft_fail(&fault, FT_ENOMEM, "no memory");
+    int error = 0;
 
-    for (size_t i = 0; i < count && !error; i++) {
+    for (unsigned i = 0; i < o->pairs * PIECES && !error; i++) {
         const struct piece *piece = &pieces[i % PIECES];
-        struct measurement one = {&m[i], b, piece};
+        struct measurement one = {b, piece};
 
-        error = nd_child_run(measure, &one, piece->name, &fault);
+        error = nd_child_run(measure, &one, &m[i / PIECES][i % PIECES], sizeof(m[0][0]), piece->name, &fault);
     }
     if (error) {
         fprintf(stderr, "understudy bench: %s\n", fault.text);
@@ -375,7 +347,6 @@ int nd_bench_pieces(struct nd_bench *b)
     }
     for (unsigned p = 0; p < PIECES; p++)
         sum_up(&sums[p], m, o->pairs, p);
-    munmap(m, count * sizeof(*m));
     print(o->json ? stderr : stdout, sums);
     return o->json ? print_json(sums, b->config) : ND_DONE;
 }

@@ -31,8 +31,11 @@ struct nd_bench_protection {
     char settings[480];            /* for people; of a peer, as it was set when it ran */
 };
 
-/* "log", "delta:warm", "redis-sync-cache:64" …: 0; FT_EINVAL with a line: unknown, or nothing this build
- * does. */
+/*
+ * The file's settings, changed as the name says: "log", "delta:warm", "redis-sync-cache:64" …. FT_EINVAL with
+ * a line: unknown, out->name is ""; or nothing this build does, such as a log that cannot be replayed (see
+ * nd_config_decide). The pieces make such a log all the same, and replay nothing.
+ */
 int nd_bench_protection(struct nd_bench_protection *out, const char *name, const struct nd_config *config,
                         struct ft_fault *fault);
 /* The one that all are held against. */
@@ -40,12 +43,6 @@ static inline bool nd_bench_is_off(const struct nd_bench_protection *p)
 {
     return !p->protect.pair && !p->peer;
 }
-/*
- * The file's settings, with another mode and standby. FT_EINVAL with a line: a log that cannot be replayed
- * (see nd_config_decide); the pieces make one all the same, and replay nothing.
- */
-int nd_bench_protect(struct nd_protect *out, const struct nd_config *config, enum nd_mode mode,
-                     enum nd_standby standby, struct ft_fault *fault);
 /* A copy of `config` that protects so, in so many lanes. Everything it points to stays the other's. */
 void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
                     const struct nd_bench_protection *protection, unsigned lanes);
@@ -64,6 +61,7 @@ struct nd_bench_options {
     unsigned lag;           /* seconds, 0 … ND_BENCH_LAG; 0: the lag is not watched */
     bool json, no_latency;
     bool realtime;       /* priorities as a node has them whose file says so */
+    bool insecure;       /* the link of the pair is not sealed */
     bool access, pieces; /* --access, --pieces: in place of a comparison */
     const char *piece;   /* --piece, with --count; NULL: as --compare says */
     uint64_t count;      /* --count: packets of a run without threads; 0: none */
@@ -185,6 +183,14 @@ int nd_bench_wait(struct nd_bench_nodes *r, bool (*when)(struct nd_bench_nodes *
 /* Nothing arrives any more, all that arrived has left, and the standby has caught up: one that replays has
  * replayed all, one that stores has stored all. */
 int nd_bench_quieten(struct nd_bench_nodes *r, struct ft_fault *fault);
+
+/* ---- bench/node.c ---- */
+
+/* Starts node n, 0: "a", the primary; 1: "b", the standby. FT_ENOMEM. */
+int nd_bench_start(struct nd_bench_nodes *r, unsigned n, struct ft_fault *fault);
+/* The times the bench gives its nodes: a loaded machine must raise no false alarm, and a death is told by the
+ * guardian. */
+struct nd_timing nd_bench_timing(void);
 
 /* ---- bench/measure.c ---- */
 

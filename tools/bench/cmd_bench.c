@@ -42,6 +42,8 @@ static const struct nd_option rows[] = {
      .help = "further runs that end with a kill"},
     {"takeover-load", 0, ND_OPTION_U32, AT(takeover_load), 1, 100, "50", .value = "PCT",
      .help = "percent of saturation at which primaries are killed"},
+    {"insecure", 0, ND_OPTION_FLAG, AT(insecure),
+     .help = "no key seals the pair's link, as with insecure: true"},
     {"realtime", 0, ND_OPTION_FLAG, AT(realtime), .help = "threads with the priorities of a node in service"},
     {"lag", 0, ND_OPTION_U32, AT(lag), 0, ND_BENCH_LAG, "0", .value = "S",
      .help = "seconds for which the standby's lag is sampled"},
@@ -199,7 +201,7 @@ static int run_further(struct nd_bench_row *row, struct nd_bench_plan *off, stru
 
 static int run_pairs(const struct nd_bench *b, struct nd_bench_row *row, struct ft_fault *fault)
 {
-    struct nd_bench_protection none = {.name = "off"};
+    struct nd_bench_protection none;
     struct nd_config off, with;
     struct nd_bench_plan without = {.config = &off,
                                     .load = &b->load,
@@ -208,7 +210,7 @@ static int run_pairs(const struct nd_bench *b, struct nd_bench_row *row, struct 
                          plan = without;
     int error = 0;
 
-    (void)nd_bench_protect(&none.protect, b->config, ND_MODE_OFF, ND_STANDBY_HOT, NULL);
+    (void)nd_bench_protection(&none, "off", b->config, NULL);
     nd_bench_adapt(&off, b->config, &none, b->load.lanes);
     nd_bench_adapt(&with, b->config, &row->protection, b->load.lanes);
     plan.config = &with;

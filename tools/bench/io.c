@@ -11,6 +11,7 @@
 #include "tools/bench/slot.h"
 #include "ftcore/base/check.h"
 #include "node/base/clock.h"
+#include "tools/pair/tape.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -107,7 +108,7 @@ static bool fill_fresh(struct nd_bench_io *io, unsigned lane, unsigned side, str
     port->fresh_due = port->fresh_due ? port->fresh_due + gap : now + gap;
     do
         nd_load_opening(io->load, side, io->load->flows + port->fresh++, FRESH_LEN, b->frame);
-    while (nd_load_lane(b->frame, FRESH_LEN, FRESH_LEN, io->load->lanes) != lane);
+    while (nd_tape_lane(b->frame, FRESH_LEN, FRESH_LEN, io->load->lanes) != lane);
     note_written(b, FRESH_LEN);
     b->len = FRESH_LEN;
     return true;
@@ -176,16 +177,6 @@ static bool is_sound(const struct buffer *b)
     return nf_checksum_adjust16(sum, 0, htons((uint16_t)(ip[9] + len))) == 0;
 }
 
-/* Looks at what a capture had whole, or what was made: the rest has other checksums than zeros would. */
-static void check_sample(const struct nd_bench_io *io, struct nd_bench_count *counts, const struct buffer *b)
-{
-    if (io->load->wish.flows == 0)
-        return;
-    add_to(&counts->sampled, 1);
-    if (!is_sound(b))
-        add_to(&counts->bad, 1);
-}
-
 static uint32_t bucket_of(uint64_t ns)
 {
     uint32_t shift, index;
@@ -205,21 +196,18 @@ static void count_time(struct nd_times *t, uint64_t ns)
         atomic_store_explicit(&t->most, ns, memory_order_relaxed);
 }
 
-static void clear_times(struct nd_times *t)
+/* A new phase: times are counted anew. */
+static void follow_phase(const struct nd_bench_slot *slot, struct nd_bench_count *counts)
 {
+    uint64_t phase = atomic_load_explicit(&slot->phase, memory_order_relaxed);
+    struct nd_times *t = &counts->times;
+
+    if (ft_likely(phase == atomic_load_explicit(&counts->phase_seen, memory_order_relaxed)))
+        return;
     for (uint32_t i = 0; i < ND_TIMES_BUCKETS; i++)
         atomic_store_explicit(&t->bucket[i], 0, memory_order_relaxed);
     atomic_store_explicit(&t->count, 0, memory_order_relaxed);
     atomic_store_explicit(&t->most, 0, memory_order_relaxed);
-}
-
-static void follow_phase(const struct nd_bench_slot *slot, struct nd_bench_count *counts)
-{
-    uint64_t phase = atomic_load_explicit(&slot->phase, memory_order_relaxed);
-
-    if (ft_likely(phase == atomic_load_explicit(&counts->phase_seen, memory_order_relaxed)))
-        return;
-    clear_times(&counts->times);
     atomic_store_explicit(&counts->phase_seen, phase, memory_order_release);
 }
 
@@ -244,8 +232,11 @@ static uint32_t transmit(void *ctx, unsigned index, unsigned port, const struct 
                 now = now ? now : nd_now();
                 count_time(&counts->times, now - b->due);
             }
-            if (ft_unlikely((held[i].number & (SAMPLE - 1)) == 0))
-                check_sample(io, counts, b);
+            /* Of a capture the end may be missing: what it had has other checksums than zeros would. */
+            if (ft_unlikely((held[i].number & (SAMPLE - 1)) == 0) && io->load->wish.flows) {
+                add_to(&counts->sampled, 1);
+                add_to(&counts->bad, !is_sound(b));
+            }
         }
         give_back(lane, b);
     }
@@ -278,6 +269,15 @@ static void drop_buffer(void *ctx, void *owner)
     struct buffer *b = owner;
 
     give_back(&((struct nd_bench_io *)ctx)->lane[b->lane], b);
+}
+
+bool nd_bench_has_opened(const struct nd_bench_slot *slot, const struct nd_load *load)
+{
+    for (unsigned l = 0; l < load->lanes; l++)
+        for (unsigned s = 0; s < ND_LOAD_SIDES; s++)
+            if (atomic_load(&slot->lane[l].arrived[s]) < load->lane[l][s].opening)
+                return false;
+    return true;
 }
 
 /* ---- making ------------------------------------------------------------------------------------ */

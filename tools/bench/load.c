@@ -6,7 +6,7 @@
 #include "nflib/net/bytes.h"
 #include "nfs/load_balancer_table.h"
 #include "nfs/nat_table.h"
-#include "tools/replay/tape.h"
+#include "tools/pair/tape.h"
 
 #include <arpa/inet.h>
 #include <math.h>
@@ -68,19 +68,16 @@ static void write_frame(uint8_t *out, uint32_t wire, const struct nd_load_flow *
 
 /* ---- flows ------------------------------------------------------------------------------------- */
 
-static struct nd_load_flow from_inside(const struct nd_load *load, uint64_t i)
+static struct nd_load_flow flow_of(const struct nd_load *load, unsigned side, uint64_t i)
 {
-    return (struct nd_load_flow){.saddr = load->inside + 1 + (uint32_t)(i % load->inside_hosts),
-                                 .sport = (uint16_t)(PORT_FIRST + i / load->inside_hosts % PORTS),
-                                 .daddr = SERVERS + 1 + (uint32_t)(i * 7919 % 65521),
-                                 .dport = i & 1 ? 53 : 443,
-                                 .proto = i & 1 ? NF_PROTO_UDP : NF_PROTO_TCP};
-}
+    struct nd_load_flow f = {.saddr = load->inside + 1 + (uint32_t)(i % load->inside_hosts),
+                             .sport = (uint16_t)(PORT_FIRST + i / load->inside_hosts % PORTS),
+                             .daddr = SERVERS + 1 + (uint32_t)(i * 7919 % 65521),
+                             .dport = i & 1 ? 53 : 443,
+                             .proto = i & 1 ? NF_PROTO_UDP : NF_PROTO_TCP};
 
-static struct nd_load_flow from_outside(const struct nd_load *load, uint64_t i)
-{
-    struct nd_load_flow f = from_inside(load, i);
-
+    if (side == NF_INSIDE)
+        return f;
     if (load->service)
         return (struct nd_load_flow){.saddr = CLIENTS + 1 + (uint32_t)(i % HOSTS_MAX),
                                      .sport = (uint16_t)(PORT_FIRST + i / HOSTS_MAX % PORTS),
@@ -91,11 +88,6 @@ static struct nd_load_flow from_outside(const struct nd_load *load, uint64_t i)
         .saddr = f.daddr, .daddr = f.saddr, .sport = f.dport, .dport = f.sport, .proto = f.proto};
 }
 
-static struct nd_load_flow flow_of(const struct nd_load *load, unsigned side, uint64_t i)
-{
-    return side == NF_INSIDE ? from_inside(load, i) : from_outside(load, i);
-}
-
 void nd_load_opening(const struct nd_load *load, unsigned side, uint64_t number, uint32_t wire, uint8_t *out)
 {
     struct nd_load_flow f = flow_of(load, side, number);
@@ -103,19 +95,11 @@ void nd_load_opening(const struct nd_load *load, unsigned side, uint64_t number,
     write_frame(out, wire, &f, SYN);
 }
 
-static const void *config_of(const struct nf_chain_config *chain, const char *name)
-{
-    for (unsigned i = 0; i < chain->count; i++)
-        if (strcmp(chain->nfs[i].module->name, name) == 0)
-            return chain->nfs[i].config;
-    return NULL;
-}
-
 /* Where flows come from and go to. */
 static void suit_to_chain(struct nd_load *load, const struct nf_chain_config *chain)
 {
-    const struct nat_config *nat = config_of(chain, "nat");
-    const struct lb_config *lb = config_of(chain, "load_balancer");
+    const struct nat_config *nat = nd_nf_config(chain, "nat");
+    const struct lb_config *lb = nd_nf_config(chain, "load_balancer");
     uint32_t hosts = HOSTS_MAX;
 
     load->inside = INSIDE;
@@ -259,17 +243,7 @@ int nd_load_make(struct nd_load *load, const struct nd_load_wish *wish, const st
     return error ? ft_fail(fault, error, "no memory for %lu flows", wish->flows) : 0;
 }
 
-/* ---- dealing out, by the same hash as a node's ports ------------------------------------------- */
-
-unsigned nd_load_lane(const uint8_t *frame, uint32_t wire, uint32_t have, unsigned lanes)
-{
-    struct nf_packet p = {.data = (uint8_t *)(uintptr_t)frame, .len = wire, .have = have};
-
-    if (lanes == 1)
-        return 0;
-    nf_packet_parse(&p);
-    return nf_flow_lane(&p, lanes);
-}
+/* ---- dealing out ------------------------------------------------------------------------------- */
 
 /* A side's frames, in order; each goes to one lane. */
 static int deal_side(struct nd_load *load, unsigned side, unsigned lanes)
@@ -286,7 +260,7 @@ static int deal_side(struct nd_load *load, unsigned side, unsigned lanes)
     for (uint64_t i = 0; i < all->count; i++) {
         const struct nd_load_frame *f = &all->frames[i];
         const uint8_t *bytes = load->bytes + (uint64_t)f->line * ND_LOAD_LINE;
-        struct nd_load_side *to = &load->lane[nd_load_lane(bytes, f->wire, f->have, lanes)][side];
+        struct nd_load_side *to = &load->lane[nd_tape_lane(bytes, f->wire, f->have, lanes)][side];
 
         to->frames[to->count++] = *f;
         to->opening += i < all->opening;

@@ -70,9 +70,6 @@ int nd_load_read(struct nd_load *load, const char *file, const struct nf_chain_c
 void nd_load_free(struct nd_load *load);
 /* To each of 1 … FT_LANES_MAX lanes its flows, once, before it is used. FT_ENOMEM. */
 int nd_load_deal(struct nd_load *load, unsigned lanes, struct ft_fault *fault);
-/* The lane of a frame of which `have` bytes are there. */
-unsigned nd_load_lane(const uint8_t *frame, uint32_t wire, uint32_t have, unsigned lanes);
-
 /* Writes the first ND_LOAD_LINE bytes of a flow's first frame, of `wire` bytes: flow `number` of `side`, from
  * 0; those from `flows` on are new. */
 void nd_load_opening(const struct nd_load *load, unsigned side, uint64_t number, uint32_t wire, uint8_t *out);

@@ -23,13 +23,7 @@ static uint64_t arrived(const struct nd_bench_nodes *r)
 
 static bool has_opened(struct nd_bench_nodes *r)
 {
-    const struct nd_load *load = r->plan->load;
-
-    for (unsigned l = 0; l < r->lanes; l++)
-        for (unsigned s = 0; s < ND_LOAD_SIDES; s++)
-            if (atomic_load(&r->slot[0]->lane[l].arrived[s]) < load->lane[l][s].opening)
-                return false;
-    return true;
+    return nd_bench_has_opened(r->slot[0], r->plan->load);
 }
 
 int nd_bench_open(struct nd_bench_nodes *r, struct ft_fault *fault)

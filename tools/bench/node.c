@@ -6,29 +6,32 @@
  * Priorities are those of a node that runs, unless the bench was asked to do without.
  */
 #define _GNU_SOURCE /* affinity, clocks of threads */
-#include "tools/bench/slot.h"
+#include "tools/bench/bench.h"
 #include "node/base/clock.h"
+#include "tools/pair/child.h"
 #include "node/lane/lane.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define SHOW_NS  2000000l
+#define SHOW_NS  2000000u
 #define RESIDENT 128u /* times shown until the memory is looked at again */
 
-struct running {
-    const struct nd_bench_node *node;
-    struct nd_member_config config;
+static struct running {
+    const struct nd_bench_nodes *all; /* this and the next three as they were before the fork */
+    const struct nd_config *config;
+    struct nd_bench_slot *slot;
+    unsigned number;
+    struct nd_member_config how;
     struct nd_member member;
     struct nd_bench_io io;
     struct nd_redis *redis; /* NULL: state is local */
     pthread_t replicator;
     clockid_t lane_clock[FT_LANES_MAX], replicator_clock;
     unsigned shown;
-};
+} running;
 
 struct nd_timing nd_bench_timing(void)
 {
@@ -53,27 +56,19 @@ static uint64_t resident(void)
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-uint64_t nd_bench_clock(clockid_t clock)
-{
-    struct timespec t = {0, 0};
-
-    clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
-
 static void show_figures(struct running *r)
 {
-    struct nd_bench_slot *slot = r->node->slot;
+    struct nd_bench_slot *slot = r->slot;
     uint64_t lanes = 0;
     struct rp_status s;
 
     rp_status(r->member.replicator, &s);
-    for (unsigned l = 0; l < r->node->config->chain.lanes; l++)
-        lanes += nd_bench_clock(r->lane_clock[l]);
+    for (unsigned l = 0; l < r->config->chain.lanes; l++)
+        lanes += nd_cpu_time(r->lane_clock[l]);
     if (r->shown++ % RESIDENT == 0)
         atomic_store(&slot->resident_bytes, resident());
     atomic_store(&slot->cpu_lane, lanes);
-    atomic_store(&slot->cpu_replicator, nd_bench_clock(r->replicator_clock));
+    atomic_store(&slot->cpu_replicator, nd_cpu_time(r->replicator_clock));
     atomic_store(&slot->link_bytes, s.link.bytes_out);
     atomic_store(&slot->records, s.records_sent);
     atomic_store(&slot->credit_waits, s.credit_waits);
@@ -87,61 +82,57 @@ static void *replicate(void *arg)
 
     prctl(PR_SET_NAME, "us-replicator");
     prctl(PR_SET_TIMERSLACK, 1000ul);
-    atomic_store(&r->node->slot->realtime, r->node->realtime && nd_priority_realtime());
+    atomic_store(&r->slot->realtime, r->all->plan->options->realtime && nd_priority_realtime());
     rp_run(r->member.replicator);
     return NULL;
 }
 
 static int open_member(struct running *r, struct ft_fault *fault)
 {
-    const struct nd_bench_node *n = r->node;
-    int error = nd_bench_io_open(&r->io, n->slot, n->load, fault);
+    const struct nd_bench_options *o = r->all->plan->options;
+    int error = nd_bench_io_open(&r->io, r->slot, r->all->plan->load, fault);
 
     /* Before the chain is made. The server is this process's, and ends with it. */
-    if (!error && n->config->state == ND_STATE_REDIS)
-        error = nd_redis_open(&r->redis, &n->config->redis, fault);
+    if (!error && r->config->state == ND_STATE_REDIS)
+        error = nd_redis_open(&r->redis, &r->config->redis, fault);
     if (r->redis)
-        snprintf(n->slot->settings, sizeof(n->slot->settings), "%s", nd_redis_settings(r->redis));
-    r->config = (struct nd_member_config){.config = n->config,
-                                          .io = &r->io.io,
-                                          .shared = n->slot->shared,
-                                          .name = n->number ? "b" : "a",
-                                          .standby = n->number == 1,
-                                          .host = n->place->host,
-                                          .port = n->place->port[n->number],
-                                          .peer = n->place->port[!n->number],
-                                          .directory = n->place->directory,
-                                          .region_name = "understudy bench",
-                                          .timing = nd_bench_timing(),
-                                          .seed = n->seed,
-                                          .redis = r->redis,
-                                          .sender.incarnation = n->incarnation,
-                                          .guardian = n->config->protect.pair,
-                                          .realtime = n->realtime,
-                                          .status = &n->slot->status};
+        snprintf(r->slot->settings, sizeof(r->slot->settings), "%s", nd_redis_settings(r->redis));
+    r->how = (struct nd_member_config){.config = r->config,
+                                       .io = &r->io.io,
+                                       .shared = r->slot->shared,
+                                       .place = &r->all->place,
+                                       .number = r->number,
+                                       .region_name = "understudy bench",
+                                       .timing = nd_bench_timing(),
+                                       .seed = o->wish.seed,
+                                       .redis = r->redis,
+                                       .sender.incarnation = nd_now() ^ (uint64_t)r->number << 63,
+                                       .guardian = r->config->protect.pair,
+                                       .realtime = o->realtime,
+                                       .status = &r->slot->status};
     if (!error)
-        error = nd_member_open(&r->member, &r->config, fault);
+        error = nd_member_open(&r->member, &r->how, fault);
     /* A run is over before the rings have come round once; after that they cost no page faults. */
-    for (unsigned l = 0; l < n->config->chain.lanes && !error; l++) {
-        ft_ring_populate(n->number ? &n->slot->shared[l].replay : &n->slot->shared[l].log);
-        if (n->number && n->slot->shared[l].checkpoint.capacity)
-            ft_ring_populate(&n->slot->shared[l].checkpoint);
+    for (unsigned l = 0; l < r->config->chain.lanes && !error; l++) {
+        ft_ring_populate(r->number ? &r->slot->shared[l].replay : &r->slot->shared[l].log);
+        if (r->number && r->slot->shared[l].checkpoint.capacity)
+            ft_ring_populate(&r->slot->shared[l].checkpoint);
     }
     return error;
 }
 
-static int start_threads(struct running *r, struct ft_fault *fault)
+static int start_threads(struct running *r, const cpu_set_t *cores, struct ft_fault *fault)
 {
-    int error = nd_member_start(&r->member, r->node->lanes, fault);
+    int error = nd_member_start(&r->member, cores, fault);
     bool clocks = true;
 
     if (!error && pthread_create(&r->replicator, NULL, replicate, r) != 0)
         error = ft_fail(fault, FT_ENOMEM, "no thread for the replicator");
     if (error)
         return error;
-    if (r->node->realtime)
+    if (r->all->plan->options->realtime)
         nd_priority_raise();
-    for (unsigned l = 0; l < r->node->config->chain.lanes; l++)
+    for (unsigned l = 0; l < r->config->chain.lanes; l++)
         clocks &= pthread_getcpuclockid(r->member.threads[l], &r->lane_clock[l]) == 0;
     clocks &= pthread_getcpuclockid(r->replicator, &r->replicator_clock) == 0;
     return clocks ? 0 : ft_fail(fault, FT_EIO, "threads without clocks");
@@ -151,41 +142,42 @@ static int start_threads(struct running *r, struct ft_fault *fault)
 static int show_turn(void *arg, struct ft_fault *fault)
 {
     struct running *r = arg;
-    struct nd_bench_slot *slot = r->node->slot;
-    struct timespec step = {0, SHOW_NS};
+    struct nd_bench_slot *slot = r->slot;
 
-    nanosleep(&step, NULL);
+    nd_sleep(SHOW_NS);
     if (r->redis && nd_redis_lost(r->redis))
         return ft_fail(fault, FT_EIO, "%.200s", nd_redis_lost(r->redis));
     if (atomic_load(&slot->status.rested))
         return 0;
     show_figures(r);
     if (atomic_load(&slot->status.wish) == ND_MEMBER_REST) {
-        atomic_store(&slot->region_bytes, ft_region_used(r->member.region));
+        atomic_store(&slot->region_bytes, ft_region_used(r->member.lanes.region));
         atomic_store(&slot->resident_bytes, resident());
     }
     return 0;
 }
 
-_Noreturn void nd_bench_node(const struct nd_bench_node *node)
+/* The node's process. The standby's lanes count as rest. */
+static int run_node(void *arg, struct ft_fault *fault)
 {
-    static struct running r;
-    struct ft_fault *fault = &node->slot->status.fault;
-    cpu_set_t rest;
+    struct running *r = arg;
+    cpu_set_t cores, rest;
+    int rest_core, error;
+    bool pinned = nd_bench_cores(r->config->chain.lanes, &cores, &rest_core) > 0;
 
-    prctl(PR_SET_TIMERSLACK, 1000ul);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGINT, SIG_IGN); /* a signal to the group is the bench's to act on */
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    if (node->lanes) {
+    if (pinned) {
         CPU_ZERO(&rest);
-        CPU_SET((unsigned)node->rest_core, &rest);
+        CPU_SET((unsigned)rest_core, &rest);
         sched_setaffinity(0, sizeof(rest), &rest);
     }
-    r.node = node;
-    if (open_member(&r, fault) || start_threads(&r, fault) ||
-        nd_member_serve(&r.member, show_turn, &r, fault))
-        atomic_store(&node->slot->status.failed, true);
-    _exit(0);
+    error = open_member(r, fault);
+    if (!error)
+        error = start_threads(r, !pinned ? NULL : r->number == 0 ? &cores : &rest, fault);
+    return error ? error : nd_member_serve(&r->member, show_turn, r, fault);
+}
+
+int nd_bench_start(struct nd_bench_nodes *all, unsigned n, struct ft_fault *fault)
+{
+    running = (struct running){.all = all, .config = all->plan->config, .slot = all->slot[n], .number = n};
+    return nd_member_fork(&all->pid[n], &all->slot[n]->status, run_node, &running, fault);
 }

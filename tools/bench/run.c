@@ -10,7 +10,6 @@
 #include "tools/pair/child.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,10 +24,8 @@
 
 void nd_bench_sleep(double seconds)
 {
-    struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * SECOND)};
-
     if (!nd_interrupted())
-        nanosleep(&t, NULL);
+        nd_sleep((uint64_t)(seconds * SECOND));
 }
 
 /* The last core is the first lane's, the one before serves; further lanes take what there is before these. */
@@ -56,43 +53,13 @@ unsigned nd_bench_cores(unsigned lanes, cpu_set_t *of_lanes, int *rest)
 
 /* ---- processes --------------------------------------------------------------------------------- */
 
-static int start_node(struct nd_bench_nodes *r, unsigned n, struct ft_fault *fault)
-{
-    struct nd_bench_node node = {.config = r->plan->config,
-                                 .load = r->plan->load,
-                                 .slot = r->slot[n],
-                                 .place = &r->place,
-                                 .number = n,
-                                 .realtime = r->plan->options->realtime,
-                                 .seed = r->plan->options->wish.seed,
-                                 .incarnation = nd_now() ^ (uint64_t)n << 63};
-    cpu_set_t lanes;
-
-    if (nd_bench_cores(r->lanes, &lanes, &node.rest_core))
-        node.lanes = &lanes;
-    if (n == 1 && node.lanes) {
-        CPU_ZERO(&lanes);
-        CPU_SET((unsigned)node.rest_core, &lanes);
-    }
-    r->pid[n] = nd_child();
-    if (r->pid[n] == 0)
-        nd_bench_node(&node);
-    if (r->pid[n] > 0)
-        return 0;
-    r->pid[n] = 0;
-    return ft_fail(fault, FT_ENOMEM, "no process for a node: %s", strerror(errno));
-}
-
 int nd_bench_check(struct nd_bench_nodes *r, struct ft_fault *fault)
 {
     if (nd_interrupted())
         return ft_fail(fault, FT_EIO, "interrupted");
-    for (unsigned n = 0; n < ND_NODES; n++) {
-        uint64_t burst = atomic_load(&r->slot[n]->shared[0].report.executed) + 1;
-
-        if (nd_member_check(&r->pid[n], &r->slot[n]->status, (char)('a' + n), burst, fault))
+    for (unsigned n = 0; n < ND_NODES; n++)
+        if (nd_member_check(&r->pid[n], n, &r->slot[n]->status, r->slot[n]->shared, fault))
             return FT_EIO;
-    }
     return 0;
 }
 
@@ -124,7 +91,7 @@ static bool has_begun(struct nd_bench_nodes *r)
 
 static int start_nodes(struct nd_bench_nodes *r, struct ft_fault *fault)
 {
-    int error = nd_loopback_open(&r->place, fault);
+    int error = nd_loopback_open(&r->place, !r->plan->options->insecure, fault);
 
     for (unsigned n = 0; n < ND_NODES && !error; n++) {
         r->slot[n] = nd_shared_memory(sizeof(*r->slot[n]));
@@ -132,7 +99,7 @@ static int start_nodes(struct nd_bench_nodes *r, struct ft_fault *fault)
             error = ft_fail(fault, FT_ENOMEM, "no memory between the nodes");
     }
     for (unsigned n = 0; n < (r->alone ? 1 : ND_NODES) && !error; n++)
-        error = start_node(r, n, fault);
+        error = nd_bench_start(r, n, fault);
     return error ? error : nd_bench_wait(r, has_begun, "protection", fault);
 }
 

@@ -95,28 +95,7 @@ struct nd_bench_io {
 int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const struct nd_load *load,
                      struct ft_fault *fault);
 
-/* ---- bench/node.c ---- */
-
-struct nd_bench_node {
-    const struct nd_config *config;
-    const struct nd_load *load;
-    struct nd_bench_slot *slot;
-    const struct nd_loopback *place;
-    unsigned number;        /* 0: "a", the primary; 1: "b", the standby */
-    const cpu_set_t *lanes; /* cores of its lanes; NULL: nothing is pinned. The standby's count as rest */
-    int rest_core;          /* with `lanes` */
-    bool realtime;          /* priorities as a node that runs asks for them */
-    uint64_t seed, incarnation;
-};
-
-/* The times the bench gives its nodes: a loaded machine must raise no false alarm, and a death is told by the
- * guardian. */
-struct nd_timing nd_bench_timing(void);
-
-/* Processor time of a thread, ns. */
-uint64_t nd_bench_clock(clockid_t clock);
-
-/* A node's process, from its first moment to its last. */
-_Noreturn void nd_bench_node(const struct nd_bench_node *node);
+/* All flows of the load have been opened. */
+bool nd_bench_has_opened(const struct nd_bench_slot *slot, const struct nd_load *load);
 
 #endif

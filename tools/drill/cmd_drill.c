@@ -3,7 +3,6 @@
  * understudy drill: runs a drill so many times, and tells what came of it as a table or as JSON.
  */
 #include "tools/drill/drill.h"
-#include "node/control/options.h"
 #include "tools/pair/child.h"
 #include "tools/pair/columns.h"
 
@@ -12,15 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WAIT_MS 30000 /* for the pair to be PROTECTED */
-
-struct options {
-    const char *file;
-    bool json, no_probe, verbose;
-    uint32_t repeat, flows;
-};
-
-#define AT(field) offsetof(struct options, field)
+#define AT(field) offsetof(struct nd_drill_options, field)
 
 static const struct nd_option rows[] = {
     ND_OPTION_FILE_ROW(AT(file), "configuration"),
@@ -88,7 +79,7 @@ static struct nd_drill_run medians(const struct nd_drill_run *runs, unsigned cou
 
 /* ── for people ── */
 
-static void print_table(const struct nd_drill_run *runs, unsigned count, double baseline, double seconds)
+static void print_table(const struct nd_drill *d, const struct nd_drill_run *runs, unsigned count)
 {
     printf("%-4s %-12s", "run", "victim");
     nd_columns_heads(stdout, times);
@@ -116,8 +107,8 @@ static void print_table(const struct nd_drill_run *runs, unsigned count, double 
         "all times in ms; detect: hurt to suspected; replay: of the log; first: suspected to first release;\n"
         "outage, flow, worst: longest silence around it of the probe, the median and the worst TCP flow;\n"
         "resync: of the probe from then on; again: hurt to PROTECTED\n");
-    if (baseline >= 0)
-        printf("longest silence without a failure: %.1f ms in %.1f s\n", baseline, seconds);
+    if (d->prober)
+        printf("longest silence without a failure: %.1f ms in %.1f s\n", d->baseline_ms, d->baseline_s);
 }
 
 /* ── for programs ── */
@@ -129,108 +120,86 @@ static json_t *known(double v)
 
 static json_t *run_object(const struct nd_drill_run *r)
 {
-    json_t *o = json_object();
-    json_object_set_new(o, "victim", json_string(r->victim));
-    json_object_set_new(o, "survivor", json_string(r->survivor));
+    json_t *fenced = json_pack("{s:b,s:b,s:o,s:I}", "released_after", r->released_after, "burst_in_flight",
+                               r->burst_in_flight, "before_ms", known(r->fenced_before_ms), "dropped",
+                               (json_int_t)r->fenced_dropped);
+    json_t *o = json_pack("{s:s, s:s, s:b, s:O?, s:s, s:s?}", "victim", r->victim, "survivor", r->survivor,
+                          "digests_equal", r->digests_equal, "fenced", r->was_fenced ? fenced : NULL,
+                          "reason", r->reason, "failure", r->failure[0] ? r->failure : NULL);
+    json_decref(fenced);
     nd_columns_json(o, times, r);
     nd_columns_json(o, counts, r);
-    json_object_set_new(o, "digests_equal", json_boolean(r->digests_equal));
-    json_object_set_new(o, "fenced",
-                        r->was_fenced
-                            ? json_pack("{s:b,s:b,s:o,s:I}", "released_after", r->released_after,
-                                        "burst_in_flight", r->burst_in_flight, "before_ms",
-                                        known(r->fenced_before_ms), "dropped", (json_int_t)r->fenced_dropped)
-                            : json_null());
-    json_object_set_new(o, "reason", json_string(r->reason));
-    json_object_set_new(o, "failure", r->failure[0] ? json_string(r->failure) : json_null());
     return o;
 }
 
-static int print_json(enum nd_drill_kind kind, const struct nd_drill_run *runs, unsigned count,
-                      double baseline, double seconds)
+static int print_json(const struct nd_drill *d, const struct nd_drill_run *runs, unsigned count)
 {
-    struct nd_drill_run medians_of_all = medians(runs, count);
-    json_t *o = json_object(), *list = json_array(), *middle = json_object();
+    struct nd_drill_run middle = medians(runs, count);
+    json_t *list = json_array();
     for (unsigned i = 0; i < count; i++)
         json_array_append_new(list, run_object(&runs[i]));
-    nd_columns_json(middle, times, &medians_of_all);
-    json_object_set_new(o, "kind", json_string(nd_drill_name(kind)));
-    json_object_set_new(o, "runs", list);
-    json_object_set_new(o, "median", middle);
-    json_object_set_new(o, "baseline_gap_ms", known(baseline));
-    json_object_set_new(o, "baseline_s", json_real(seconds));
-    int bad = json_dumpf(o, stdout, JSON_COMPACT | JSON_REAL_PRECISION(7));
-    printf("\n");
+    json_t *o = json_pack("{s:s, s:o, s:o, s:o, s:f}", "kind", nd_drill_kinds[d->kind], "runs", list,
+                          "median", nd_columns_object(times, &middle), "baseline_gap_ms",
+                          known(d->prober ? d->baseline_ms : -1), "baseline_s", d->baseline_s);
+    int code = nd_print_json(o);
     json_decref(o);
-    return bad ? ND_SOFTWARE : ND_DONE;
+    return code;
 }
 
 /* ── the command ── */
 
-static int repeat(struct nd_drill *drill, const struct options *options, enum nd_drill_kind kind)
+static int repeat(struct nd_drill *d)
 {
-    struct nd_drill_run *runs = calloc(options->repeat, sizeof *runs);
+    uint32_t times_wanted = d->options.repeat;
+    struct nd_drill_run *runs = calloc(times_wanted, sizeof *runs);
     struct ft_fault fault = {""};
     unsigned count = 0, bad = 0;
-    int error = FT_OK;
-    if (runs == NULL) {
-        fprintf(stderr, "understudy: no memory\n");
-        return ND_SOFTWARE;
-    }
-    while (error == FT_OK && count < options->repeat && !nd_interrupted()) {
-        error = nd_drill_once(drill, &runs[count], &fault);
+    int error = runs ? FT_OK : ft_fail(&fault, FT_ENOMEM, "no memory"), code = ND_DONE;
+    while (error == FT_OK && count < times_wanted && !nd_interrupted()) {
+        error = nd_drill_once(d, &runs[count], &fault);
         if (error == FT_OK)
             bad += runs[count++].failure[0] != 0;
     }
     if (error < 0)
         fprintf(stderr, "understudy: %s\n", fault.text);
-    double seconds = 0, baseline = nd_drill_baseline(drill, &seconds);
-    int code = ND_DONE;
-    if (options->json)
-        code = print_json(kind, runs, count, baseline, seconds);
+    if (d->options.json)
+        code = print_json(d, runs, count);
     else if (count > 0)
-        print_table(runs, count, baseline, seconds);
+        print_table(d, runs, count);
     free(runs);
     if (error == FT_ENOENT || error == FT_EPERM)
         return nd_exit_of(error);
-    return code != ND_DONE ? code : error < 0 || bad > 0 || count < options->repeat ? ND_NOT_EQUAL : ND_DONE;
+    return code != ND_DONE ? code : error < 0 || bad > 0 || count < times_wanted ? ND_NOT_EQUAL : ND_DONE;
 }
 
 int nd_cmd_drill(int argc, char **argv)
 {
-    struct options options = {.file = NULL};
+    struct nd_drill drill = {.wait_ms = 30000};
     struct nd_arguments rest;
-    struct nd_config *config;
-    struct nd_drill *drill;
     struct ft_fault fault = {""};
-    if (nd_syntax_read(&nd_drill_syntax, &options, argc, argv, &rest) != 0)
+    int code;
+    if (nd_syntax_read(&nd_drill_syntax, &drill.options, argc, argv, &rest) != 0)
         return ND_USAGE;
-    int kind = nd_drill_kind(rest.argv[0]);
-    if (kind < 0)
+    while (drill.kind < ND_DRILL_KINDS && strcmp(rest.argv[0], nd_drill_kinds[drill.kind]) != 0)
+        drill.kind++;
+    if (drill.kind == ND_DRILL_KINDS)
         return nd_usage("drill",
                         "unknown kind \"%.40s\": kill, server-loss, hang, standby-kill or planned expected",
                         rest.argv[0]);
-    int error = nd_config_read(&config, options.file, true, &fault);
+    int error = nd_config_read(&drill.config, drill.options.file, true, &fault);
     if (error < 0) {
         fprintf(stderr, "%s\n", fault.text);
         return nd_exit_of_file(error);
     }
     nd_catch_ends(); /* a node that was hurt is brought back first */
     signal(SIGPIPE, SIG_IGN);
-    struct nd_drill_options o = {.config = config,
-                                 .kind = (enum nd_drill_kind)kind,
-                                 .probe = !options.no_probe,
-                                 .flows = options.flows,
-                                 .wait_ms = WAIT_MS,
-                                 .verbose = options.verbose};
-    int code;
-    if ((error = nd_drill_open(&drill, &o, &fault)) < 0) {
+    if ((error = nd_drill_open(&drill, &fault)) < 0) {
         fprintf(stderr, "understudy: %s\n", fault.text);
         code = error == FT_ENOENT || error == FT_EPERM ? nd_exit_of(error) : ND_NOT_EQUAL;
     } else {
-        code = repeat(drill, &options, (enum nd_drill_kind)kind);
-        nd_drill_close(drill);
+        code = repeat(&drill);
     }
-    nd_config_free(config);
+    nd_probe_free(drill.prober);
+    nd_config_free(drill.config);
     return code;
 }

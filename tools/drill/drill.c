@@ -4,9 +4,10 @@
  *
  *   settle ─▶ baseline ─▶ hurt ─▶ takeover seen ─▶ restart (or wake) ─▶ settle ─▶ compare digests ─▶ figures
  */
-#include "tools/drill/parts.h"
+#include "tools/drill/drill.h"
 #include "tools/drill/process.h"
 #include "node/base/clock.h"
+#include "tools/pair/child.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -20,20 +21,7 @@
 #define AFTER_MS      100 /* a silence that begins later is not the takeover's */
 #define ASLEEP_MS     500 /* a stopped node sleeps on after it was replaced */
 
-static const char *const names[ND_DRILL_KINDS] = {"kill", "server-loss", "hang", "standby-kill", "planned"};
-
-const char *nd_drill_name(enum nd_drill_kind kind)
-{
-    return names[kind];
-}
-
-int nd_drill_kind(const char *name)
-{
-    for (int k = 0; k < ND_DRILL_KINDS; k++)
-        if (strcmp(name, names[k]) == 0)
-            return k;
-    return -1;
-}
+const char *const nd_drill_kinds[ND_DRILL_KINDS] = {"kill", "server-loss", "hang", "standby-kill", "planned"};
 
 /* ── hurting and healing ── */
 
@@ -41,17 +29,16 @@ int nd_drill_kind(const char *name)
 static const char *refusal(const json_t *answer)
 {
     const json_t *error = json_object_get(answer, "error");
-    return error ? nd_drill_text(error, "text") : NULL;
+    return error ? nd_text(error, "text", "") : NULL;
 }
 
 /* A victim on another server does it to itself, when its file permits. */
 static int ask_to_hurt(struct nd_drill *d, unsigned through, struct nd_drill_run *r, struct ft_fault *fault)
 {
-    if (d->options.kind == ND_DRILL_HANG)
+    if (d->kind == ND_DRILL_HANG)
         return ft_fail(fault, FT_EINVAL, "%s is on another server: nobody here could wake it",
                        d->config->node[1 - through].name);
-    json_t *answer = NULL,
-           *request = json_pack("{s:s,s:s}", "cmd", "drill", "kind", nd_drill_name(d->options.kind));
+    json_t *answer = NULL, *request = json_pack("{s:s,s:s}", "cmd", "drill", "kind", nd_drill_kinds[d->kind]);
     r->at_ns = nd_now();
     int error = nd_ask(d->config->node[through].control, request, ND_ASK_MS, &answer, fault);
     json_decref(request);
@@ -65,12 +52,12 @@ static int hurt_victim(struct nd_drill *d, const struct nd_process *victim, pid_
                        struct nd_drill_run *r, struct ft_fault *fault)
 {
     struct nd_process helper;
-    bool loss = d->options.kind == ND_DRILL_SERVER_LOSS;
+    bool loss = d->kind == ND_DRILL_SERVER_LOSS;
     bool guarded = loss && guardian > 0 && nd_process_read(&helper, guardian, NULL) == FT_OK;
     int error = loss ? nd_process_links(victim, false, fault) : FT_OK;
     if (error == FT_OK) {
         r->at_ns = nd_now();
-        error = nd_process_signal(victim, d->options.kind == ND_DRILL_HANG ? SIGSTOP : SIGKILL, fault);
+        error = nd_process_signal(victim, d->kind == ND_DRILL_HANG ? SIGSTOP : SIGKILL, fault);
         if (loss && error < 0)
             nd_process_links(victim, true, NULL);
     }
@@ -87,7 +74,7 @@ static void bring_back(struct nd_drill *d, const struct nd_process *victim, unsi
                        struct nd_drill_run *r)
 {
     struct ft_fault fault;
-    if (d->options.kind == ND_DRILL_SERVER_LOSS && nd_process_links(victim, true, &fault) < 0)
+    if (d->kind == ND_DRILL_SERVER_LOSS && nd_process_links(victim, true, &fault) < 0)
         nd_drill_failed(r, "%s", fault.text);
     for (int waited = 0; waited < SUPERVISOR_MS; waited += 20) {
         json_t *answer = nd_drill_ask(d, node, "status", ND_ASK_MS, NULL, NULL);
@@ -95,7 +82,7 @@ static void bring_back(struct nd_drill *d, const struct nd_process *victim, unsi
         json_decref(answer);
         if (there)
             return;
-        nd_drill_sleep(20000);
+        nd_sleep(20 * ND_MS);
     }
     nd_drill_say(d, "%s is started again", r->victim);
     if (nd_process_start(victim, &fault) < 0)
@@ -106,7 +93,7 @@ static void wake_victim(struct nd_drill *d, const struct nd_process *victim, uns
                         struct nd_drill_run *r)
 {
     struct ft_fault fault;
-    nd_drill_sleep(ASLEEP_MS * 1000); /* long enough that it believes nothing happened */
+    nd_sleep(ASLEEP_MS * ND_MS); /* long enough that it believes nothing happened */
     nd_drill_say(d, "%s is woken", r->victim);
     if (nd_process_signal(victim, SIGCONT, &fault) < 0)
         nd_drill_failed(r, "%s", fault.text);
@@ -143,19 +130,19 @@ static void ask_prober(struct nd_drill *d, struct nd_drill_run *r, uint64_t over
     struct nd_probe_figures f;
     if (d->prober == NULL)
         return;
-    nd_drill_sleep(300000); /* answers under way */
+    nd_sleep(300 * ND_MS); /* answers under way */
     nd_probe_figures(d->prober, r->at_ns - 50000000u, end, &r->seen);
-    nd_probe_figures(d->prober, r->at_ns, over + AFTER_MS * 1000000ull, &f);
+    nd_probe_figures(d->prober, r->at_ns, over + AFTER_MS * ND_MS, &f);
     r->outage_ms = f.silence_ms;
     r->flow_silence_ms = f.flow_silence_ms;
     r->flow_worst_ms = f.flow_worst_ms;
-    nd_probe_figures(d->prober, over + AFTER_MS * 1000000ull, end, &f);
+    nd_probe_figures(d->prober, over + AFTER_MS * ND_MS, end, &f);
     r->resync_silence_ms = f.silence_ms;
     if (r->seen.contradicted > 0)
         nd_drill_failed(r, "%lu answers contradict what was sent", r->seen.contradicted);
     else if (r->seen.flows_broken > 0)
         nd_drill_failed(r, "%lu TCP flows broke", r->seen.flows_broken);
-    else if (d->options.kind == ND_DRILL_PLANNED && r->seen.lost > 0)
+    else if (d->kind == ND_DRILL_PLANNED && r->seen.lost > 0)
         nd_drill_failed(r, "%lu probes were lost in a planned handover", r->seen.lost);
 }
 
@@ -185,7 +172,7 @@ static void begin_run(struct nd_drill *d, const struct nd_sight *s, unsigned vic
  * `over`: when the survivor went on, 0: it did not. */
 static void end_run(struct nd_drill *d, unsigned victim, uint64_t over, struct nd_drill_run *r)
 {
-    bool took = over != 0 && d->options.kind != ND_DRILL_STANDBY_KILL;
+    bool took = over != 0 && d->kind != ND_DRILL_STANDBY_KILL;
     struct ft_fault fault;
     struct nd_sight s;
     if (nd_drill_settle(d, &s, &fault) < 0) {
@@ -193,7 +180,7 @@ static void end_run(struct nd_drill *d, unsigned victim, uint64_t over, struct n
     } else {
         r->protected_ms = nd_drill_ms(r->at_ns, nd_now());
         nd_drill_say(d, "PROTECTED again, %s is primary, view %lu", d->config->node[s.primary].name, s.view);
-        uint64_t expected = r->view_before + (d->options.kind != ND_DRILL_STANDBY_KILL);
+        uint64_t expected = r->view_before + (d->kind != ND_DRILL_STANDBY_KILL);
         r->false_takeovers = s.view > expected ? s.view - expected : 0;
         r->view_after = s.view;
         if (took && d->config->protect.strict && s.view == expected) {
@@ -211,7 +198,7 @@ static void end_run(struct nd_drill *d, unsigned victim, uint64_t over, struct n
 static int hurt_by_kind(struct nd_drill *d, const struct nd_sight *s, unsigned victim,
                         struct nd_process *process, struct nd_drill_run *r, struct ft_fault *fault)
 {
-    enum nd_drill_kind kind = d->options.kind;
+    enum nd_drill_kind kind = d->kind;
     int error;
     if (kind == ND_DRILL_PLANNED)
         error = ask_handover(d, victim, r, fault);
@@ -220,7 +207,7 @@ static int hurt_by_kind(struct nd_drill *d, const struct nd_sight *s, unsigned v
     else
         error = hurt_victim(d, process, s->guardian[victim], r, fault);
     if (error == FT_OK)
-        nd_drill_say(d, "%s: %s (pid %d), view %lu, %lu packets held", nd_drill_name(kind), r->victim,
+        nd_drill_say(d, "%s: %s (pid %d), view %lu, %lu packets held", nd_drill_kinds[kind], r->victim,
                      (int)s->pid[victim], s->view, s->held);
     return error;
 }
@@ -228,7 +215,7 @@ static int hurt_by_kind(struct nd_drill *d, const struct nd_sight *s, unsigned v
 /* Returns when the survivor went on, 0: it did not. */
 static uint64_t await_survivor(struct nd_drill *d, unsigned survivor, struct nd_drill_run *r)
 {
-    bool alone = d->options.kind == ND_DRILL_STANDBY_KILL;
+    bool alone = d->kind == ND_DRILL_STANDBY_KILL;
     uint64_t over = 0;
     if (r->failure[0] == 0)
         over = alone ? nd_drill_await_alone(d, survivor, r) : nd_drill_await_takeover(d, survivor, r);
@@ -245,14 +232,14 @@ static uint64_t await_survivor(struct nd_drill *d, unsigned survivor, struct nd_
 
 int nd_drill_once(struct nd_drill *d, struct nd_drill_run *r, struct ft_fault *fault)
 {
-    enum nd_drill_kind kind = d->options.kind;
+    enum nd_drill_kind kind = d->kind;
     struct nd_process process = {.net = -1, .mount = -1};
     struct nd_sight s;
     int error = nd_drill_settle(d, &s, fault);
     if (error < 0)
         return error;
     if (d->prober != NULL)
-        nd_drill_sleep(BASELINE_MS * 1000);
+        nd_sleep(BASELINE_MS * ND_MS);
     if (!nd_drill_look(d, &s, &error))
         return ft_fail(fault, FT_EIO, "%s: the pair did not stay PROTECTED", d->config->file);
     unsigned victim = kind == ND_DRILL_STANDBY_KILL ? s.standby : s.primary;
@@ -275,45 +262,23 @@ int nd_drill_once(struct nd_drill *d, struct nd_drill_run *r, struct ft_fault *f
     return error;
 }
 
-int nd_drill_open(struct nd_drill **out, const struct nd_drill_options *options, struct ft_fault *fault)
+int nd_drill_open(struct nd_drill *d, struct ft_fault *fault)
 {
-    const struct nd_config *config = options->config;
-    struct nd_drill *d = calloc(1, sizeof *d);
+    const struct nd_config *config = d->config;
     struct nd_sight s;
-    if (d == NULL)
-        return ft_fail(fault, FT_ENOMEM, "no memory");
-    d->options = *options;
-    d->config = config;
     d->began = nd_now();
     int error = nd_drill_settle(d, &s, fault);
-    if (error == FT_OK && options->probe && config->probe.port != 0) {
+    if (error == FT_OK && !d->options.no_probe && config->probe.port != 0) {
         struct nd_probe_options p = {.from = config->probe.from,
                                      .to = config->probe.to[0] ? config->probe.to : NULL,
                                      .address = config->probe.address,
                                      .port = config->probe.port,
                                      .interval_us = 1000,
-                                     .flows = options->flows,
+                                     .flows = d->options.flows,
                                      .flow_interval_us = 5000,
                                      .seconds = 3600};
         error = nd_probe_start(&d->prober, &p, fault);
     }
-    if (error < 0) {
-        nd_drill_close(d);
-        return error;
-    }
     d->quiet_since = nd_now();
-    *out = d;
-    return FT_OK;
-}
-
-double nd_drill_baseline(const struct nd_drill *d, double *seconds)
-{
-    *seconds = d->baseline_s;
-    return d->prober != NULL ? d->baseline_ms : -1;
-}
-
-void nd_drill_close(struct nd_drill *d)
-{
-    nd_probe_free(d->prober);
-    free(d);
+    return error;
 }

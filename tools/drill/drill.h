@@ -9,9 +9,15 @@
 #define TOOLS_DRILL_DRILL_H
 
 #include "node/config/config.h"
+#include "node/control/pair.h"
 #include "tools/drill/probe.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
+
+#define ND_MS          1000000ull /* ns */
+#define ND_ASK_MS      500        /* a status answer */
+#define ND_TAKEOVER_MS 5000
 
 enum nd_drill_kind {
     ND_DRILL_KILL,         /* SIGKILL the primary */
@@ -23,12 +29,11 @@ enum nd_drill_kind {
 };
 
 struct nd_drill_options {
-    const struct nd_config *config;
-    enum nd_drill_kind kind;
-    bool probe;       /* use the configured prober */
-    uint32_t flows;   /* TCP flows of the prober */
-    uint32_t wait_ms; /* for the pair to be PROTECTED, before and after */
-    bool verbose;     /* each step on stderr */
+    const char *file;
+    bool json, no_probe; /* no_probe: do without the configured prober */
+    bool verbose;        /* each step on stderr */
+    uint32_t repeat;
+    uint32_t flows; /* TCP flows of the prober */
 };
 
 /* One run. Times in ms, negative: not known. */
@@ -52,19 +57,64 @@ struct nd_drill_run {
     uint64_t fenced_dropped;
 };
 
-struct nd_drill;
+struct nd_drill {
+    struct nd_drill_options options;
+    enum nd_drill_kind kind;
+    struct nd_config *config;
+    uint32_t wait_ms;         /* for the pair to be PROTECTED, before and after */
+    struct nd_prober *prober; /* NULL: none */
+    uint64_t began;
+    uint64_t quiet_since;           /* no drill since */
+    double baseline_ms, baseline_s; /* the prober's longest silence outside of all runs, in so many seconds */
+};
 
-/* Starts the prober. FT_ENOENT: no node answers, FT_EPERM, FT_EIO. `options->config` stays borrowed. */
-int nd_drill_open(struct nd_drill **out, const struct nd_drill_options *options, struct ft_fault *fault);
+/* ── drill.c: acts ── */
+
+/* With options, kind and configuration filled in: starts the prober. FT_ENOENT: no node answers, FT_EPERM,
+ * FT_EIO. */
+int nd_drill_open(struct nd_drill *drill, struct ft_fault *fault);
 /* One run; a drill that did not end well is FT_OK with out->failure. FT_ENOENT, FT_EPERM, FT_EIO: it could
  * not begin. */
 int nd_drill_once(struct nd_drill *drill, struct nd_drill_run *out, struct ft_fault *fault);
-/* Longest silence of the prober outside of all runs so far, ms, and for how long that was looked at; -1
- * without. */
-double nd_drill_baseline(const struct nd_drill *drill, double *seconds);
-void nd_drill_close(struct nd_drill *drill);
 
-const char *nd_drill_name(enum nd_drill_kind kind);
-int nd_drill_kind(const char *name); /* -1: none of that name */
+extern const char *const nd_drill_kinds[ND_DRILL_KINDS];
+
+/* ── watch.c: asks and waits ── */
+
+struct nd_sight { /* of both nodes, in a settled pair */
+    unsigned primary, standby;
+    pid_t pid[ND_NODES], guardian[ND_NODES];
+    uint64_t view, held;
+    bool seen[ND_NODES];
+};
+
+/* The first thing that went wrong is the one that is told. */
+void nd_drill_failed(struct nd_drill_run *run, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void nd_drill_say(struct nd_drill *drill, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+double nd_drill_ms(uint64_t from_ns, uint64_t to_ns); /* -1 when either is unknown (0) */
+
+/* The answer (a new reference) or NULL, then `fault` says why; *error, which may be NULL, is always set. */
+json_t *nd_drill_ask(struct nd_drill *drill, unsigned node, const char *command, int timeout_ms, int *error,
+                     struct ft_fault *fault);
+uint64_t nd_drill_number(const json_t *object, const char *key); /* 0 when it is not there */
+
+/* True when one node is a PROTECTED primary, and the other, if it can be asked from here, its READY standby.
+ */
+bool nd_drill_look(struct nd_drill *drill, struct nd_sight *out, int *error);
+/* Waits for that. */
+int nd_drill_settle(struct nd_drill *drill, struct nd_sight *out, struct ft_fault *fault);
+
+/* Polls `node` until it is primary in a later view and, unless it is strict, has released something. Returns
+ * when that was, 0: never. */
+uint64_t nd_drill_await_takeover(struct nd_drill *drill, unsigned node, struct nd_drill_run *run);
+/* The primary without its standby: until it goes SOLO, or long enough to see that a strict one stays
+ * DEGRADED. */
+uint64_t nd_drill_await_alone(struct nd_drill *drill, unsigned node, struct nd_drill_run *run);
+/* Until the first packet of the takeover has left, or for a while. Returns when that was, 0: none has. */
+uint64_t nd_drill_await_release(struct nd_drill *drill, unsigned node, struct nd_drill_run *run);
+/* The woken node has to find itself fenced by a view after the one it was stopped in. */
+void nd_drill_await_fenced(struct nd_drill *drill, unsigned node, struct nd_drill_run *run);
+/* Once it can release no more: did it, after it was replaced? Both clocks are this machine's. */
+void nd_drill_judge_fenced(struct nd_drill *drill, unsigned node, struct nd_drill_run *run);
 
 #endif

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -27,35 +26,24 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CLIENTS_MAX 256u
-
 void nd_probe_hurry(void)
 {
     struct sched_param p = {.sched_priority = 20};
     sched_setscheduler(0, SCHED_FIFO, &p); /* without permission it stays as it is: late_ms tells */
 }
 
-static void sleep_for(unsigned ms)
-{
-    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}, NULL);
-}
+/* ── the echo server: a thread for datagrams and one a TCP flow; every byte is sent back as it came ── */
 
-/* ── the echo server: datagrams in one thread, TCP flows in another, every byte sent back as it came ── */
-
+/* What is left open when this fails goes with the process. */
 static int open_socket(int type, const struct sockaddr_in *at)
 {
     int one = 1, room = 1 << 20, s = socket(AF_INET, type | SOCK_CLOEXEC, 0);
-    if (s < 0)
-        return -1;
     setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (type == SOCK_DGRAM)
         setsockopt(s, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
-    if (bind(s, (const struct sockaddr *)at, sizeof *at) == 0 && (type == SOCK_DGRAM || listen(s, 64) == 0))
-        return s;
-    int error = errno;
-    close(s);
-    errno = error;
-    return -1;
+    bool good =
+        bind(s, (const struct sockaddr *)at, sizeof *at) == 0 && (type == SOCK_DGRAM || listen(s, 64) == 0);
+    return good ? s : -1;
 }
 
 static int listen_at(const char *address, uint16_t port, int sockets[2], struct ft_fault *fault)
@@ -63,22 +51,16 @@ static int listen_at(const char *address, uint16_t port, int sockets[2], struct 
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
     if (inet_pton(AF_INET, address, &at.sin_addr) != 1)
         return ft_fail(fault, FT_EINVAL, "%s: not a numeric IPv4 address", address);
-    sockets[0] = open_socket(SOCK_DGRAM, &at);
-    sockets[1] = sockets[0] < 0 ? -1 : open_socket(SOCK_STREAM, &at);
-    if (sockets[1] >= 0)
+    if ((sockets[0] = open_socket(SOCK_DGRAM, &at)) >= 0 && (sockets[1] = open_socket(SOCK_STREAM, &at)) >= 0)
         return FT_OK;
-    int error = errno;
-    if (sockets[0] >= 0)
-        close(sockets[0]);
-    return ft_fail(fault, error == EADDRINUSE ? FT_EBUSY : FT_EIO, "%s port %u: %s", address, port,
-                   strerror(error));
+    return ft_fail(fault, errno == EADDRINUSE ? FT_EBUSY : FT_EIO, "%s port %u: %s", address, port,
+                   strerror(errno));
 }
 
 static void *echo_datagrams(void *arg)
 {
-    int s = *(const int *)arg;
+    int s = (int)(intptr_t)arg;
     uint8_t bytes[2048];
-    nd_probe_hurry();
     for (;;) {
         struct sockaddr_in from;
         socklen_t length = sizeof from;
@@ -89,56 +71,41 @@ static void *echo_datagrams(void *arg)
     return NULL;
 }
 
-/* Sends all of it back, waiting a little for room; false: this client is gone. */
-static bool echo_flow(int s)
+/* One client's flow, until it ends. */
+static void *echo_flow(void *arg)
 {
     uint8_t bytes[16384];
-    ssize_t n = recv(s, bytes, sizeof bytes, MSG_DONTWAIT);
-    if (n < 0)
-        return errno == EAGAIN || errno == EINTR;
-    for (ssize_t done = 0; done < n;) {
-        ssize_t k = send(s, bytes + done, (size_t)(n - done), MSG_NOSIGNAL | MSG_DONTWAIT);
-        struct pollfd room = {.fd = s, .events = POLLOUT};
-        if (k > 0)
-            done += k;
-        else if ((errno != EAGAIN && errno != EINTR) || poll(&room, 1, 1000) <= 0)
-            return false;
-    }
-    return n > 0;
+    int s = (int)(intptr_t)arg;
+    ssize_t n, sent = 0;
+    while (sent >= 0 && (n = recv(s, bytes, sizeof bytes, 0)) > 0)
+        for (ssize_t done = 0; done < n && sent >= 0; done += sent)
+            sent = send(s, bytes + done, (size_t)(n - done), MSG_NOSIGNAL);
+    close(s);
+    return NULL;
 }
 
-static void welcome(int listener, struct pollfd *polls, unsigned *count)
+static int start_thread(void *(*work)(void *), int socket)
 {
-    int one = 1, s = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    if (s < 0)
-        return;
-    if (*count == CLIENTS_MAX) {
-        close(s);
-        return;
-    }
-    setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    polls[(*count)++] = (struct pollfd){.fd = s, .events = POLLIN};
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, work, (void *)(intptr_t)socket);
+    if (error == 0)
+        pthread_detach(thread);
+    return error;
 }
 
 static void echo(const int sockets[2])
 {
-    struct pollfd polls[CLIENTS_MAX] = {{.fd = sockets[1], .events = POLLIN}};
-    unsigned count = 1;
-    pthread_t thread;
-    int datagrams = sockets[0];
-    if (pthread_create(&thread, NULL, echo_datagrams, &datagrams) != 0)
+    int one = 1;
+    nd_probe_hurry(); /* and the threads that it starts */
+    if (start_thread(echo_datagrams, sockets[0]) != 0)
         _exit(1);
-    nd_probe_hurry();
     for (;;) {
-        if (poll(polls, count, -1) <= 0)
+        int s = accept4(sockets[1], NULL, NULL, SOCK_CLOEXEC);
+        if (s < 0)
             continue;
-        for (unsigned i = count; i-- > 1;)
-            if (polls[i].revents && !echo_flow(polls[i].fd)) {
-                close(polls[i].fd);
-                polls[i] = polls[--count];
-            }
-        if (polls[0].revents)
-            welcome(sockets[1], polls, &count);
+        setsockopt(s, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        if (start_thread(echo_flow, s) != 0)
+            close(s);
     }
 }
 
@@ -163,12 +130,10 @@ static int enter_space(const char *name, struct ft_fault *fault)
 
 int nd_probe_serve(const char *address, uint16_t port, struct ft_fault *fault)
 {
-    int sockets[2] = {-1, -1};
-    int error = listen_at(address, port, sockets, fault);
-    if (error < 0)
-        return error;
-    echo(sockets);
-    return FT_OK;
+    int sockets[2] = {-1, -1}, error = listen_at(address, port, sockets, fault);
+    if (error == FT_OK)
+        echo(sockets);
+    return error;
 }
 
 static void serve(struct nd_prober *p)
@@ -214,7 +179,7 @@ static int start_child(struct nd_prober *p, pid_t *child, void (*work)(struct nd
             return ft_fail(fault, FT_EIO, "probe: %s",
                            p->table->fault[0] ? p->table->fault : "its child ended at once");
         }
-        sleep_for(1);
+        nd_sleep(1000000u);
     }
     return atomic_load(flag) ? FT_OK : ft_fail(fault, FT_EIO, "probe: did not begin within 3 s");
 }
@@ -278,7 +243,7 @@ void nd_probe_stop(struct nd_prober *p, uint32_t settle_ms)
 {
     if (p->sender > 0) {
         atomic_store(&p->table->stop, true);
-        sleep_for(settle_ms);
+        nd_sleep(settle_ms * 1000000ull);
     }
     nd_child_kill(&p->sender);
     nd_child_kill(&p->server);

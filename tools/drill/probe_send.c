@@ -20,7 +20,7 @@
 
 #define FLOW_CHUNK   64u
 #define FLOW_WINDOW  65536u          /* bytes under way at most: a flow that is cut off does not pile up */
-#define CONNECT_WAIT 2000            /* ms */
+#define CONNECT_WAIT 2               /* s */
 #define NOTE_EACH    (1000u * 1000u) /* ns between two noted arrivals of a flow */
 
 struct datagram {
@@ -54,11 +54,6 @@ static void sleep_until(uint64_t t)
 
 /* ── datagrams ── */
 
-struct receiver {
-    struct nd_prober *prober;
-    int socket;
-};
-
 static void note_answer(struct nd_prober *p, const struct datagram *d, ssize_t length, uint64_t now,
                         uint64_t *highest)
 {
@@ -76,8 +71,7 @@ static void note_answer(struct nd_prober *p, const struct datagram *d, ssize_t l
         atomic_fetch_or(&s->odd, 1);
     if (d->number > *highest)
         *highest = d->number;
-    if (atomic_fetch_add(&s->copies, 1) == 0)
-        s->first = now;
+    atomic_fetch_add(&s->copies, 1);
     uint64_t n = atomic_load(&t->arrivals);
     if (n < t->arrivals_capacity) {
         p->arrivals[n] = now;
@@ -87,22 +81,22 @@ static void note_answer(struct nd_prober *p, const struct datagram *d, ssize_t l
 
 static void *receive(void *arg)
 {
-    struct receiver *r = arg;
+    struct nd_prober *p = arg;
     uint64_t highest = 0;
     struct datagram d[2]; /* room to see that an answer is too long */
     nd_probe_hurry();
     for (;;) {
-        ssize_t n = recv(r->socket, d, sizeof d, 0);
+        ssize_t n = recv(p->socket, d, sizeof d, 0);
         uint64_t now = nd_now();
         if (n >= 0)
-            note_answer(r->prober, d, n, now, &highest);
+            note_answer(p, d, n, now, &highest);
         else if (errno != EINTR)
-            atomic_fetch_add(&r->prober->table->refused, 1);
+            atomic_fetch_add(&p->table->refused, 1);
     }
     return NULL;
 }
 
-static void send_scheduled(struct nd_prober *p, int socket)
+static void send_scheduled(struct nd_prober *p)
 {
     struct nd_probe_table *t = p->table;
     uint64_t interval = p->options.interval_us * 1000u, at = nd_now() + interval;
@@ -116,7 +110,7 @@ static void send_scheduled(struct nd_prober *p, int socket)
         p->slots[i].sent = now;
         atomic_store(&t->next, i + 1);
         /* Refused: an ICMP error to an earlier one, delivered here instead of to the receiver. */
-        if (send(socket, &d, sizeof d, MSG_DONTWAIT) < 0)
+        if (send(p->socket, &d, sizeof d, MSG_DONTWAIT) < 0)
             atomic_fetch_add(&t->refused, 1);
     }
 }
@@ -125,48 +119,43 @@ int nd_probe_send_datagrams(struct nd_prober *p, struct ft_fault *fault)
 {
     struct sockaddr_in to = target(p);
     int room = 1 << 20, s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct receiver r = {p, s};
     pthread_t thread;
     if (s < 0 || connect(s, (struct sockaddr *)&to, sizeof to) < 0)
         return ft_fail(fault, FT_EIO, "%s: %s", p->address, strerror(errno));
     setsockopt(s, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
-    if (pthread_create(&thread, NULL, receive, &r) != 0)
+    p->socket = s;
+    if (pthread_create(&thread, NULL, receive, p) != 0)
         return ft_fail(fault, FT_ENOMEM, "no thread");
     nd_probe_hurry();
     atomic_store(&p->table->sending, true);
-    send_scheduled(p, s);
+    send_scheduled(p);
     for (;;)
         pause(); /* the receiver goes on until the parent ends us */
 }
 
 /* ── TCP flows ── */
 
-struct flow {
+static struct flow {
     int socket;
     uint64_t sent, received; /* bytes */
     uint64_t noted;
-};
-
-struct flows {
-    struct nd_prober *prober;
-    struct flow flow[ND_PROBE_FLOWS_MAX];
-};
+} flows[ND_PROBE_FLOWS_MAX]; /* of this child */
 
 static uint8_t flow_byte(uint32_t flow, uint64_t position)
 {
     return (uint8_t)((position * 0x9e3779b97f4a7c15u) >> 32 ^ flow * 37u);
 }
 
-static void flow_broke(struct flows *all, uint32_t i)
+static void flow_broke(struct nd_prober *p, uint32_t i)
 {
-    close(all->flow[i].socket);
-    all->flow[i].socket = -1;
-    atomic_store(&all->prober->table->flow[i].broken, true);
+    close(flows[i].socket);
+    flows[i].socket = -1;
+    atomic_store(&p->table->flow[i].broken, true);
 }
 
-static void flow_send(struct flows *all, uint32_t i)
+static void flow_send(struct nd_prober *p, uint32_t i)
 {
-    struct flow *f = &all->flow[i];
+    struct flow *f = &flows[i];
     uint8_t chunk[FLOW_CHUNK];
     if (f->socket < 0 || f->sent - f->received > FLOW_WINDOW)
         return;
@@ -176,20 +165,19 @@ static void flow_send(struct flows *all, uint32_t i)
     if (n > 0)
         f->sent += (uint64_t)n;
     else if (n < 0 && errno != EAGAIN && errno != EINTR)
-        flow_broke(all, i);
+        flow_broke(p, i);
 }
 
-static void flow_receive(struct flows *all, uint32_t i)
+static void flow_receive(struct nd_prober *p, uint32_t i)
 {
-    struct nd_prober *p = all->prober;
-    struct flow *f = &all->flow[i];
+    struct flow *f = &flows[i];
     uint8_t bytes[4096];
     ssize_t n = recv(f->socket, bytes, sizeof bytes, MSG_DONTWAIT);
     uint64_t now = nd_now();
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
-        flow_broke(all, i);
+        flow_broke(p, i);
         return;
     }
     for (ssize_t k = 0; k < n; k++)
@@ -208,8 +196,7 @@ static void flow_receive(struct flows *all, uint32_t i)
 
 static void *run_flows(void *arg)
 {
-    struct flows *all = arg;
-    struct nd_prober *p = all->prober;
+    struct nd_prober *p = arg;
     struct pollfd polls[ND_PROBE_FLOWS_MAX];
     uint64_t interval = p->options.flow_interval_us * 1000u, at = nd_now() + interval;
     nd_probe_hurry();
@@ -217,56 +204,43 @@ static void *run_flows(void *arg)
         uint64_t now = nd_now();
         if (now >= at) {
             for (uint32_t i = 0; i < p->options.flows && !atomic_load(&p->table->stop); i++)
-                flow_send(all, i);
+                flow_send(p, i);
             at += interval;
             continue;
         }
         for (uint32_t i = 0; i < p->options.flows; i++)
-            polls[i] = (struct pollfd){.fd = all->flow[i].socket, .events = POLLIN};
+            polls[i] = (struct pollfd){.fd = flows[i].socket, .events = POLLIN};
         struct timespec wait = {.tv_sec = (time_t)((at - now) / 1000000000u),
                                 .tv_nsec = (long)((at - now) % 1000000000u)};
         if (ppoll(polls, p->options.flows, &wait, NULL) <= 0)
             continue;
         for (uint32_t i = 0; i < p->options.flows; i++)
             if (polls[i].fd >= 0 && polls[i].revents)
-                flow_receive(all, i);
+                flow_receive(p, i);
     }
     return NULL;
 }
 
+/* Sends and receives never wait; only this does. */
 static int connect_flow(struct flow *f, const struct sockaddr_in *to)
 {
-    int one = 1, error = 0;
-    socklen_t length = sizeof error;
-    f->socket = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (f->socket < 0)
-        return FT_EIO;
+    const struct timeval patience = {.tv_sec = CONNECT_WAIT};
+    int one = 1;
+    f->socket = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(f->socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (connect(f->socket, (const struct sockaddr *)to, sizeof *to) == 0)
-        return FT_OK;
-    struct pollfd poll_out = {.fd = f->socket, .events = POLLOUT};
-    if (errno != EINPROGRESS)
-        return FT_EIO;
-    if (poll(&poll_out, 1, CONNECT_WAIT) <= 0) {
-        errno = ETIMEDOUT;
-        return FT_EIO;
-    }
-    getsockopt(f->socket, SOL_SOCKET, SO_ERROR, &error, &length);
-    errno = error;
-    return error ? FT_EIO : FT_OK;
+    setsockopt(f->socket, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    return connect(f->socket, (const struct sockaddr *)to, sizeof *to);
 }
 
 int nd_probe_send_flows(struct nd_prober *p, struct ft_fault *fault)
 {
-    static struct flows all; /* of this child; lives as long as its thread */
     struct sockaddr_in to = target(p);
     pthread_t thread;
-    all.prober = p;
     for (uint32_t i = 0; i < p->options.flows; i++)
-        if (connect_flow(&all.flow[i], &to) < 0)
+        if (connect_flow(&flows[i], &to) < 0)
             return ft_fail(fault, FT_EIO, "TCP to %s port %u: %s", p->address, p->options.port,
-                           strerror(errno));
-    if (pthread_create(&thread, NULL, run_flows, &all) != 0)
+                           strerror(errno == EINPROGRESS ? ETIMEDOUT : errno));
+    if (pthread_create(&thread, NULL, run_flows, p) != 0)
         return ft_fail(fault, FT_ENOMEM, "no thread");
     return FT_OK;
 }

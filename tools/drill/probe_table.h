@@ -14,10 +14,10 @@
 
 #define ND_PROBE_BYTES 64u
 
-struct nd_probe_slot {            /* one datagram */
-    _Atomic uint64_t sent, first; /* ns; 0: not yet */
-    _Atomic uint32_t copies;      /* answers seen */
-    _Atomic uint32_t odd;         /* 1: came after a later one, 2: other bytes than were sent */
+struct nd_probe_slot {       /* one datagram */
+    _Atomic uint64_t sent;   /* ns; 0: not yet */
+    _Atomic uint32_t copies; /* answers seen */
+    _Atomic uint32_t odd;    /* 1: came after a later one, 2: other bytes than were sent */
 };
 
 struct nd_probe_flow {
@@ -49,6 +49,7 @@ struct nd_prober {
     _Atomic uint64_t *arrivals;
     _Atomic uint64_t *flow_arrivals; /* flow_capacity for each flow */
     pid_t sender, server;
+    int socket; /* the sender's, for datagrams */
 };
 
 /* The children's work: each returns only with a failure, or after `stop`. */

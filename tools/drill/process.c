@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include "tools/drill/process.h"
+#include "tools/pair/child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -112,14 +113,9 @@ void nd_process_close(struct nd_process *p)
     p->net = p->mount = -1;
 }
 
-bool nd_process_lives(const struct nd_process *p)
-{
-    return start_time(p->pid) == p->started;
-}
-
 int nd_process_signal(const struct nd_process *p, int number, struct ft_fault *fault)
 {
-    if (!nd_process_lives(p))
+    if (start_time(p->pid) != p->started)
         return ft_fail(fault, FT_ENOENT, "process %d is gone", (int)p->pid);
     if (kill(p->pid, number) == 0)
         return FT_OK;
@@ -157,15 +153,14 @@ int nd_process_links(const struct nd_process *p, bool up, struct ft_fault *fault
 {
     if (same_space(p->net)) /* this machine's own network: not in a drill */
         return ft_fail(fault, FT_EPERM, "the node is in no network namespace of its own, its links stay up");
-    pid_t child = fork();
-    int status = 0;
+    pid_t child = nd_child();
     if (child == 0)
         _exit(setns(p->net, CLONE_NEWNET) < 0 ? errno : set_links(up));
-    if (child < 0 || waitpid(child, &status, 0) != child)
+    if (child < 0)
         return ft_fail(fault, FT_EIO, "fork: %s", strerror(errno));
-    if (status == 0)
+    int status = nd_child_wait(child), error = WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+    if (error == 0)
         return FT_OK;
-    int error = WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
     return ft_fail(fault, error == EPERM ? FT_EPERM : FT_EIO, "links of process %d: %s", (int)p->pid,
                    strerror(error));
 }

@@ -29,7 +29,6 @@ struct nd_process {
 int nd_process_read(struct nd_process *out, pid_t pid, struct ft_fault *fault);
 void nd_process_close(struct nd_process *process);
 
-bool nd_process_lives(const struct nd_process *process);
 /* Sends `number` to this very process. FT_ENOENT: it is gone. */
 int nd_process_signal(const struct nd_process *process, int number, struct ft_fault *fault);
 /* Every link of its network namespace but lo, down or up. FT_EPERM where it is the namespace of the caller,

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The looking half of a drill: asks both control sockets and waits for what should come. See
- * tools/drill/parts.h.
+ * tools/drill/drill.h.
  */
-#include "tools/drill/parts.h"
+#include "tools/drill/drill.h"
 #include "node/base/clock.h"
+#include "tools/pair/child.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,11 +14,6 @@
 
 #define RELEASE_MS 2000 /* from the takeover to its first packet; without traffic there is none */
 #define LONE_MS    500  /* how long a strict primary is watched without its standby, beyond solo_after_ms */
-
-void nd_drill_sleep(long us)
-{
-    nanosleep(&(struct timespec){.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000}, NULL);
-}
 
 double nd_drill_ms(uint64_t from, uint64_t to)
 {
@@ -57,12 +53,6 @@ json_t *nd_drill_ask(struct nd_drill *d, unsigned node, const char *command, int
     if (error != NULL)
         *error = e;
     return e < 0 ? NULL : answer;
-}
-
-const char *nd_drill_text(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s ? s : "";
 }
 
 uint64_t nd_drill_number(const json_t *o, const char *key)
@@ -119,13 +109,13 @@ bool nd_drill_look(struct nd_drill *d, struct nd_sight *s, int *error)
 
 int nd_drill_settle(struct nd_drill *d, struct nd_sight *s, struct ft_fault *fault)
 {
-    uint64_t end = nd_now() + d->options.wait_ms * 1000000ull;
+    uint64_t end = nd_now() + d->wait_ms * ND_MS;
     int error = FT_OK;
     do {
         /* Both nodes of this machine have to be there; a node elsewhere is known by its peer's word. */
         if (nd_drill_look(d, s, &error) && (s->seen[0] == s->seen[1] || d->config->drill_permit))
             return FT_OK;
-        nd_drill_sleep(20000);
+        nd_sleep(20 * ND_MS);
     } while (nd_now() < end);
     if (error == FT_EPERM)
         return ft_fail(fault, FT_EPERM, "%s: no permission for the control socket", d->config->file);
@@ -133,8 +123,7 @@ int nd_drill_settle(struct nd_drill *d, struct nd_sight *s, struct ft_fault *fau
         return ft_fail(fault, error, "%s: a node's status lacks what a drill reads", d->config->file);
     if (!s->seen[0] && !s->seen[1])
         return ft_fail(fault, FT_ENOENT, "%s: no node answers", d->config->file);
-    return ft_fail(fault, FT_EIO, "%s: the pair is not PROTECTED within %u ms", d->config->file,
-                   d->options.wait_ms);
+    return ft_fail(fault, FT_EIO, "%s: the pair is not PROTECTED within %u ms", d->config->file, d->wait_ms);
 }
 
 /* ── watching ── */
@@ -147,7 +136,7 @@ static bool note_takeover(struct nd_drill_run *r, const json_t *t)
         !read_field(r, t, "tail_emitted", &r->tail_emitted) ||
         !read_field(r, t, "tail_suppressed", &r->tail_suppressed))
         return false;
-    snprintf(r->reason, sizeof r->reason, "%s", nd_drill_text(t, "reason"));
+    snprintf(r->reason, sizeof r->reason, "%s", nd_text(t, "reason", ""));
     if (r->reason[0] == 0)
         nd_drill_failed(r, "a node's takeover has no \"reason\"");
     if (suspected == 0)
@@ -163,7 +152,7 @@ static bool note_takeover(struct nd_drill_run *r, const json_t *t)
 static bool see_takeover(struct nd_drill *d, unsigned node, struct nd_drill_run *r, uint64_t *released)
 {
     json_t *answer = nd_drill_ask(d, node, "status", ND_ASK_MS, NULL, NULL);
-    bool primary = strcmp(nd_drill_text(answer, "role"), "primary") == 0 &&
+    bool primary = strcmp(nd_text(answer, "role", ""), "primary") == 0 &&
                    nd_drill_number(answer, "view") > r->view_before;
     *released = 0;
     if (primary) {
@@ -178,11 +167,11 @@ static bool see_takeover(struct nd_drill *d, unsigned node, struct nd_drill_run 
 
 uint64_t nd_drill_await_release(struct nd_drill *d, unsigned node, struct nd_drill_run *r)
 {
-    uint64_t end = nd_now() + RELEASE_MS * 1000000ull, released = 0;
+    uint64_t end = nd_now() + RELEASE_MS * ND_MS, released = 0;
     bool failed = r->failure[0] != 0;
     do {
         see_takeover(d, node, r, &released);
-        nd_drill_sleep(1000);
+        nd_sleep(ND_MS);
     } while (released == 0 && (failed || r->failure[0] == 0) && nd_now() < end);
     if (released == 0 && d->prober != NULL)
         nd_drill_failed(r, "%s took over but released nothing within %d ms", r->survivor, RELEASE_MS);
@@ -191,12 +180,12 @@ uint64_t nd_drill_await_release(struct nd_drill *d, unsigned node, struct nd_dri
 
 uint64_t nd_drill_await_takeover(struct nd_drill *d, unsigned node, struct nd_drill_run *r)
 {
-    uint64_t end = r->at_ns + ND_TAKEOVER_MS * 1000000ull, released = 0;
+    uint64_t end = r->at_ns + ND_TAKEOVER_MS * ND_MS, released = 0;
     bool primary = false;
     while (!primary && nd_now() < end) {
         primary = see_takeover(d, node, r, &released);
         if (!primary)
-            nd_drill_sleep(1000);
+            nd_sleep(ND_MS);
     }
     if (!primary) {
         nd_drill_failed(r, "%s did not take over within %d ms", r->survivor, ND_TAKEOVER_MS);
@@ -211,15 +200,15 @@ uint64_t nd_drill_await_takeover(struct nd_drill *d, unsigned node, struct nd_dr
 uint64_t nd_drill_await_alone(struct nd_drill *d, unsigned node, struct nd_drill_run *r)
 {
     const char *wanted = d->config->protect.strict ? "DEGRADED" : "SOLO";
-    uint64_t end = r->at_ns + (d->config->timing.solo_after_ms + LONE_MS) * 1000000ull, when = 0;
+    uint64_t end = r->at_ns + (d->config->timing.solo_after_ms + LONE_MS) * ND_MS, when = 0;
     char state[32] = "";
     do {
         json_t *answer = nd_drill_ask(d, node, "status", ND_ASK_MS, NULL, NULL);
-        snprintf(state, sizeof state, "%s", nd_drill_text(answer, "state"));
+        snprintf(state, sizeof state, "%s", nd_text(answer, "state", ""));
         json_decref(answer);
         if (when == 0 && strcmp(state, wanted) == 0)
             when = nd_now();
-        nd_drill_sleep(1000);
+        nd_sleep(ND_MS);
     } while (nd_now() < end && !(when != 0 && !d->config->protect.strict));
     if (strcmp(state, wanted) != 0)
         nd_drill_failed(r, "%s is %s without its standby, %s expected", r->survivor, state, wanted);
@@ -229,13 +218,13 @@ uint64_t nd_drill_await_alone(struct nd_drill *d, unsigned node, struct nd_drill
 
 void nd_drill_await_fenced(struct nd_drill *d, unsigned node, struct nd_drill_run *r)
 {
-    uint64_t end = nd_now() + ND_TAKEOVER_MS * 1000000ull;
+    uint64_t end = nd_now() + ND_TAKEOVER_MS * ND_MS;
     while (!r->was_fenced && nd_now() < end) {
         json_t *answer = nd_drill_ask(d, node, "status", ND_ASK_MS, NULL, NULL);
         /* It may have been fenced before: in this run, by a later view. */
         r->was_fenced = nd_drill_number(json_object_get(answer, "fenced"), "view") > r->view_before;
         json_decref(answer);
-        nd_drill_sleep(1000);
+        nd_sleep(ND_MS);
     }
     if (!r->was_fenced)
         nd_drill_failed(r, "%s was woken and did not say that it is fenced", r->victim);

@@ -15,6 +15,7 @@ struct answer {
     struct ft_fault fault;
     int error;
     bool done;
+    _Alignas(64) uint8_t result[];
 };
 
 static volatile sig_atomic_t interrupted;
@@ -39,6 +40,19 @@ void nd_catch_ends(void)
 bool nd_interrupted(void)
 {
     return interrupted;
+}
+
+void nd_sleep(uint64_t ns)
+{
+    nanosleep(&(struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)}, NULL);
+}
+
+uint64_t nd_cpu_time(clockid_t clock)
+{
+    struct timespec t = {0, 0};
+
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 pid_t nd_child(void)
@@ -78,10 +92,10 @@ void *nd_shared_memory(size_t size)
     return memory == MAP_FAILED ? NULL : memory;
 }
 
-int nd_child_run(int (*work)(void *arg, struct ft_fault *fault), void *arg, const char *what,
-                 struct ft_fault *fault)
+int nd_child_run(int (*work)(void *arg, void *result, struct ft_fault *fault), void *arg, void *out,
+                 size_t size, const char *what, struct ft_fault *fault)
 {
-    struct answer *answer = nd_shared_memory(sizeof(*answer));
+    struct answer *answer = nd_shared_memory(sizeof(*answer) + size);
     int status, error;
     pid_t child;
 
@@ -90,7 +104,7 @@ int nd_child_run(int (*work)(void *arg, struct ft_fault *fault), void *arg, cons
     fflush(NULL);
     child = nd_child();
     if (child == 0) {
-        answer->error = work(arg, &answer->fault);
+        answer->error = work(arg, answer->result, &answer->fault);
         answer->done = true;
         _exit(0);
     }
@@ -105,6 +119,7 @@ int nd_child_run(int (*work)(void *arg, struct ft_fault *fault), void *arg, cons
                     : WIFSIGNALED(status) ? strsignal(WTERMSIG(status))
                                           : "its process ended early");
     }
-    munmap(answer, sizeof(*answer));
+    memcpy(out, answer->result, size);
+    munmap(answer, sizeof(*answer) + size);
     return error;
 }

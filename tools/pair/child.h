@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Processes that a tool forks, and what ends them; used by the tool's main thread. */
+/* Processes that a tool forks, and what ends them, used by the tool's main thread; and the time of threads.
+ */
 #ifndef TOOLS_PAIR_CHILD_H
 #define TOOLS_PAIR_CHILD_H
 
@@ -7,7 +8,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 /* As fork(), but the child ends with its parent, whatever ends that one. Called by a thread that lives as
  * long as the child is to. */
@@ -17,15 +20,21 @@ int nd_child_wait(pid_t child);
 /* SIGKILL, and waits for its end. *child is 0 then; 0 is no process. */
 void nd_child_kill(pid_t *child);
 
+/* Shorter when a signal comes. */
+void nd_sleep(uint64_t ns);
+/* Processor time of a thread, ns. */
+uint64_t nd_cpu_time(clockid_t clock);
+
 /* Zeroed memory that this process shares with those that it forks; NULL: none. munmap() frees it. */
 void *nd_shared_memory(size_t size);
 
 /*
- * Runs `work` in a child and waits for it: its result, and in `fault` its line with `what` before it. FT_EIO
- * when the child ended early, FT_ENOMEM when there was none. `work` leaves results in shared memory.
+ * Runs `work` in a child and waits for it: its result, in `fault` its line with `what` before it, and in
+ * *out, of `size` bytes, what it left in `result`, which is zeroed. FT_EIO when the child ended early,
+ * FT_ENOMEM when there was none.
  */
-int nd_child_run(int (*work)(void *arg, struct ft_fault *fault), void *arg, const char *what,
-                 struct ft_fault *fault);
+int nd_child_run(int (*work)(void *arg, void *result, struct ft_fault *fault), void *arg, void *out,
+                 size_t size, const char *what, struct ft_fault *fault);
 
 /* From now on SIGINT, SIGTERM and SIGHUP only make nd_interrupted() true, but for one that the caller of the
  * program has had ignored. */

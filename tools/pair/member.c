@@ -3,24 +3,61 @@
 #define _GNU_SOURCE /* affinity of threads */
 #include "tools/pair/member.h"
 #include "node/config/setup.h"
+#include "tools/pair/child.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define TRIES 8u /* to find a port that is not the other member's */
 
+static char name_of(unsigned member)
+{
+    return member == 0 ? 'a' : 'b';
+}
+
+int nd_lanes_make(struct nd_lanes *n, struct ft_fault *fault)
+{
+    int error = 0;
+
+    nd_group_init(&n->group, n->lane, n->config->chain.lanes);
+    n->setup.question = &n->question;
+    n->setup.view = &n->view;
+    n->setup.stop = &n->stop;
+    for (unsigned l = 0; l < n->config->chain.lanes && !error; l++) {
+        n->lane[l] = (struct nd_lane){.index = l,
+                                      .config = n->config,
+                                      .io = n->io,
+                                      .region = n->region,
+                                      .words = &n->words[l],
+                                      .group = &n->group,
+                                      .setup = n->setup,
+                                      .seen.order = ft_order_make(n->doing, 1),
+                                      .doing = n->doing};
+        error = nd_lane_make(&n->lane[l], fault);
+    }
+    return error;
+}
+
+int nd_lanes_open(struct nd_lanes *n, const char *region_name, bool audit, struct ft_fault *fault)
+{
+    const struct ft_region_config how = {.name = region_name, .audit = audit};
+    int error = nf_chain_region(&n->region, &n->config->chain, &how, fault);
+
+    return error ? error : nd_lanes_make(n, fault);
+}
+
 static void new_view(void *arg, uint64_t view)
 {
-    struct nd_member *m = arg;
-
-    atomic_store(&m->view, view);
+    atomic_store(&((struct nd_member *)arg)->lanes.view, view);
 }
 
 static void note_state(void *arg, enum ft_state state, uint64_t view, const char *why)
@@ -32,48 +69,25 @@ static void note_state(void *arg, enum ft_state state, uint64_t view, const char
     atomic_store(&status->state, (int)state);
 }
 
-static int make_lane(struct nd_member *m, unsigned l, struct ft_fault *fault)
-{
-    const struct nd_protect *p = &m->c->config->protect;
-    struct ft_lane *shared = &m->c->shared[l];
-    int error =
-        nd_setup_rings(shared, (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20, p->stores, fault);
-
-    if (error)
-        return error;
-    m->lanes[l] = (struct nd_lane){.index = l,
-                                   .config = m->c->config,
-                                   .io = m->c->io,
-                                   .region = m->region,
-                                   .words = shared,
-                                   .group = &m->group,
-                                   .setup.guardian = m->guardian,
-                                   .setup.urgent = m->c->realtime,
-                                   .setup.question = &m->question,
-                                   .setup.redis = m->c->redis,
-                                   .setup.seed = m->c->seed,
-                                   .setup.replayed_bytes = m->c->replayed_bytes,
-                                   .setup.self = m->c->sender,
-                                   .setup.view = &m->view,
-                                   .setup.stop = &m->stop};
-    return nd_lane_make(&m->lanes[l], fault);
-}
-
 static int open_replicator(struct nd_member *m, struct ft_fault *fault)
 {
     static char identity[FT_IDENTITY_MAX], view_file[300];
+    const struct nd_loopback *place = m->c->place;
+    unsigned number = m->c->number;
     struct rp_config config = {
-        .core = {.role = m->c->standby,
+        .core = {.role = number,
+                 .name = {name_of(number)},
                  .incarnation = m->c->sender.incarnation,
                  .secret = {m->c->sender.secret[0], m->c->sender.secret[1]}},
-        .link = {.local_host = m->c->host,
-                 .peer_host = m->c->host,
-                 .local_port = m->c->port,
-                 .peer_port = m->c->peer,
-                 .listens = m->c->name[0] == 'a'},
-        .region = m->region,
+        .link = {.local_host = place->host,
+                 .peer_host = place->host,
+                 .local_port = place->port[number],
+                 .peer_port = place->port[!number],
+                 .listens = number == 0,
+                 .seal.keys = place->keys.count ? &place->keys : NULL},
+        .region = m->lanes.region,
         .lanes = m->c->shared,
-        .published = m->group.published,
+        .published = m->lanes.group.published,
         .view_file = view_file,
         .told = note_state,
         .view = new_view,
@@ -83,8 +97,7 @@ static int open_replicator(struct nd_member *m, struct ft_fault *fault)
     int error;
 
     nd_setup_replicator(&config, m->c->config, &m->c->timing, identity);
-    snprintf(config.core.name, sizeof(config.core.name), "%s", m->c->name);
-    snprintf(view_file, sizeof(view_file), "%s/%s.view", m->c->directory, m->c->name);
+    snprintf(view_file, sizeof(view_file), "%s/%c.view", place->directory, name_of(number));
     error = rp_open(&m->replicator, &config, fault);
     if (error)
         return error;
@@ -95,22 +108,27 @@ static int open_replicator(struct nd_member *m, struct ft_fault *fault)
 
 int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct ft_fault *fault)
 {
-    const struct ft_region_config how = {.name = c->region_name, .audit = c->config->protect.audit};
+    const struct nd_protect *p = &c->config->protect;
     unsigned lanes = c->config->chain.lanes;
     int error = 0;
 
-    *m = (struct nd_member){.c = c};
-    m->lanes = calloc(lanes, sizeof(*m->lanes));
-    m->threads = calloc(lanes, sizeof(*m->threads));
-    if (!m->lanes || !m->threads)
-        return ft_fail(fault, FT_ENOMEM, "no memory for %u lanes", lanes);
-    nd_group_init(&m->group, m->lanes, lanes);
+    *m = (struct nd_member){.c = c,
+                            .lanes = {.config = c->config,
+                                      .io = c->io,
+                                      .words = c->shared,
+                                      .setup.urgent = c->realtime,
+                                      .setup.redis = c->redis,
+                                      .setup.seed = c->seed,
+                                      .setup.replayed_bytes = c->replayed_bytes,
+                                      .setup.self = c->sender}};
     if (c->guardian)
-        error = nd_guardian_start(&m->guardian, lanes, c->host, c->host, c->peer, &c->sender, fault);
-    if (!error)
-        error = nf_chain_region(&m->region, &c->config->chain, &how, fault);
+        error = nd_guardian_start(&m->lanes.setup.guardian, lanes, c->place->host, c->place->host,
+                                  c->place->port[!c->number], &c->sender, fault);
     for (unsigned l = 0; l < lanes && !error; l++)
-        error = make_lane(m, l, fault);
+        error = nd_setup_rings(&c->shared[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
+                               p->stores, fault);
+    if (!error)
+        error = nd_lanes_open(&m->lanes, c->region_name, p->audit, fault);
     return error ? error : open_replicator(m, fault);
 }
 
@@ -130,7 +148,7 @@ int nd_member_start(struct nd_member *m, const cpu_set_t *cores, struct ft_fault
         pthread_attr_init(&attr);
         if (cores)
             pthread_attr_setaffinity_np(&attr, sizeof(*cores), cores);
-        error = pthread_create(&m->threads[l], &attr, run_lane, &m->lanes[l]);
+        error = pthread_create(&m->threads[l], &attr, run_lane, &m->lanes.lane[l]);
         pthread_attr_destroy(&attr);
         if (error)
             return ft_fail(fault, FT_ENOMEM, "no thread for lane %u: %s", l, strerror(error));
@@ -140,11 +158,11 @@ int nd_member_start(struct nd_member *m, const cpu_set_t *cores, struct ft_fault
 
 static void come_to_rest(struct nd_member *m)
 {
-    nd_guardian_stop(m->guardian);
-    atomic_store(&m->stop, true);
+    nd_guardian_stop(m->lanes.setup.guardian);
+    atomic_store(&m->lanes.stop, true);
     for (unsigned l = 0; l < m->c->config->chain.lanes; l++)
         pthread_join(m->threads[l], NULL);
-    atomic_store(&m->c->status->digest, ft_region_digest(m->region));
+    atomic_store(&m->c->status->digest, ft_region_digest(m->lanes.region));
     atomic_store(&m->c->status->rested, true);
 }
 
@@ -162,9 +180,30 @@ int nd_member_serve(struct nd_member *m, int (*turn)(void *arg, struct ft_fault 
     return error;
 }
 
-int nd_member_check(pid_t *pid, const struct nd_member_status *status, char name, uint64_t burst,
-                    struct ft_fault *fault)
+int nd_member_fork(pid_t *pid, struct nd_member_status *status, int (*run)(void *arg, struct ft_fault *fault),
+                   void *arg, struct ft_fault *fault)
 {
+    static const int ignored[] = {SIGPIPE, SIGINT, SIGTERM, SIGHUP};
+
+    *pid = nd_child();
+    if (*pid < 0) {
+        *pid = 0;
+        return ft_fail(fault, FT_ENOMEM, "no process for a node: %s", strerror(errno));
+    }
+    if (*pid > 0)
+        return 0;
+    prctl(PR_SET_TIMERSLACK, 1000ul);
+    for (unsigned i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+        signal(ignored[i], SIG_IGN);
+    if (run(arg, &status->fault) != 0)
+        atomic_store(&status->failed, true);
+    _exit(0);
+}
+
+int nd_member_check(pid_t *pid, unsigned number, const struct nd_member_status *status,
+                    const struct ft_lane *shared, struct ft_fault *fault)
+{
+    char name = name_of(number);
     int end;
 
     if (*pid <= 0 || waitpid(*pid, &end, WNOHANG) != *pid)
@@ -173,7 +212,8 @@ int nd_member_check(pid_t *pid, const struct nd_member_status *status, char name
     if (atomic_load(&status->failed))
         return ft_fail(fault, FT_EIO, "node %c: %.200s", name, status->fault.text);
     return ft_fail(fault, FT_EDIVERGED, "node %c ended by itself%s%s at burst %lu of lane 0", name,
-                   WIFSIGNALED(end) ? ": " : "", WIFSIGNALED(end) ? strsignal(WTERMSIG(end)) : "", burst);
+                   WIFSIGNALED(end) ? ": " : "", WIFSIGNALED(end) ? strsignal(WTERMSIG(end)) : "",
+                   atomic_load(&shared->report.executed) + 1);
 }
 
 /*
@@ -202,12 +242,14 @@ static int free_port(const char *host, uint16_t *port)
     return error;
 }
 
-int nd_loopback_open(struct nd_loopback *place, struct ft_fault *fault)
+int nd_loopback_open(struct nd_loopback *place, bool sealed, struct ft_fault *fault)
 {
     const char *base = getenv("TMPDIR");
     unsigned id = (unsigned)getpid();
 
-    *place = (struct nd_loopback){.host = ""};
+    *place = (struct nd_loopback){.host = "", .keys.count = sealed};
+    if (getrandom(place->keys.key[0], RP_KEY_BYTES, 0) != RP_KEY_BYTES)
+        return ft_fail(fault, FT_EIO, "the system gives no random numbers");
     snprintf(place->directory, sizeof(place->directory), "%.40s/understudy-XXXXXX",
              base && *base ? base : "/tmp");
     if (!mkdtemp(place->directory)) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A member of a pair that a tool forked: a real node (region, lanes, replicator, link over the loopback) in a
- * process of its own, with the tool's memory for ports. Put together by the replay tool's nodes and by the
- * bench's; owned by that process, which ends with it.
+ * Lanes as tools have them. And a member of a pair that a tool forked: a real node (region, lanes,
+ * replicator, link over the loopback) in a process of its own, with the tool's memory for ports. Put together
+ * by the replay tool's nodes and by the bench's; owned by that process, which ends with it.
  */
 #ifndef TOOLS_PAIR_MEMBER_H
 #define TOOLS_PAIR_MEMBER_H
@@ -12,6 +12,31 @@
 
 #include <pthread.h>
 #include <sys/types.h>
+
+/*
+ * The lanes of a process, and the region that they work on: of a member, or without threads and replicator of
+ * a tool that turns them itself. A process has one region. Memory that belongs to them stays for its life.
+ */
+struct nd_lanes {
+    /* Given. */
+    const struct nd_config *config;
+    const struct nd_io *io;
+    struct ft_lane *words;      /* [lanes], with rings */
+    struct nd_lane_setup setup; /* without question, view and stop, which are here */
+    enum ft_order doing;        /* of a lane that turns by itself */
+
+    struct ft_region *region;
+    struct nd_lane lane[FT_LANES_MAX];
+    struct nd_group group;
+    struct nd_question question;
+    _Atomic uint64_t view;
+    _Atomic bool stop;
+};
+
+/* The region, then the lanes. */
+int nd_lanes_open(struct nd_lanes *lanes, const char *region_name, bool audit, struct ft_fault *fault);
+/* The lanes on the region that is there, the first time or, when they are freed and it is wiped, again. */
+int nd_lanes_make(struct nd_lanes *lanes, struct ft_fault *fault);
 
 enum nd_member_wish {
     ND_MEMBER_WORK,
@@ -29,15 +54,20 @@ struct nd_member_status {
     struct ft_fault fault;
 };
 
+/* A place on the loopback for the two members of a run: an address of its own, a port for each, a directory
+ * for their view files. Made and removed by the tool's process. */
+struct nd_loopback {
+    char directory[64], host[16];
+    uint16_t port[ND_NODES];
+    struct rp_keys keys; /* of the members' link; count 0: it is not sealed */
+};
+
 struct nd_member_config {
     const struct nd_config *config;
     const struct nd_io *io;
     struct ft_lane *shared; /* [lanes], zeroed; memory that the tool reads */
-    const char *name;       /* "a" listens, "b" connects */
-    bool standby;           /* role at the first start */
-    const char *host;       /* both ends of the link */
-    uint16_t port, peer;
-    const char *directory;   /* for the view file */
+    const struct nd_loopback *place;
+    unsigned number;         /* 0: "a", which listens and begins as primary; 1: "b", the standby */
     const char *region_name; /* of the memory */
     struct nd_timing timing;
     uint64_t seed;
@@ -52,15 +82,9 @@ struct nd_member_config {
 
 struct nd_member {
     const struct nd_member_config *c;
-    struct ft_region *region;
-    struct nd_lane *lanes;
-    struct nd_group group;
-    pthread_t *threads; /* of the lanes */
+    struct nd_lanes lanes;
+    pthread_t threads[FT_LANES_MAX];
     struct rp_replicator *replicator;
-    struct nd_guardian *guardian; /* NULL: none */
-    struct nd_question question;
-    _Atomic uint64_t view;
-    _Atomic bool stop;
 };
 
 /* `c` stays borrowed. What failed stays as it is: the process ends. */
@@ -72,22 +96,20 @@ int nd_member_start(struct nd_member *m, const cpu_set_t *cores, struct ft_fault
 int nd_member_serve(struct nd_member *m, int (*turn)(void *arg, struct ft_fault *fault), void *arg,
                     struct ft_fault *fault);
 
+/* In the tool's process: runs a member in a process of its own, to which signals to the group mean nothing.
+ * When `run` returns an error, the member's status has its line. FT_ENOMEM; then *pid is 0. */
+int nd_member_fork(pid_t *pid, struct nd_member_status *status, int (*run)(void *arg, struct ft_fault *fault),
+                   void *arg, struct ft_fault *fault);
 /*
- * In the tool's process: whether the member in process *pid still runs. Where it has ended, *pid becomes 0:
- * FT_EIO with its own line, or FT_EDIVERGED when it ended without one, at the burst that `burst` says.
+ * Whether the member in process *pid still runs, member `number`, `shared` its lane 0. Where it has ended,
+ * *pid becomes 0: FT_EIO with its own line, or FT_EDIVERGED when it ended without one, with the burst it was
+ * at.
  */
-int nd_member_check(pid_t *pid, const struct nd_member_status *status, char name, uint64_t burst,
-                    struct ft_fault *fault);
-
-/* A place on the loopback for the two members of a run: an address of its own, a port for each, a directory
- * for their view files. Made and removed by the tool's process. */
-struct nd_loopback {
-    char directory[64], host[16];
-    uint16_t port[ND_NODES];
-};
+int nd_member_check(pid_t *pid, unsigned number, const struct nd_member_status *status,
+                    const struct ft_lane *shared, struct ft_fault *fault);
 
 /* FT_EIO. Close it in any case. */
-int nd_loopback_open(struct nd_loopback *place, struct ft_fault *fault);
+int nd_loopback_open(struct nd_loopback *place, bool sealed, struct ft_fault *fault);
 void nd_loopback_close(struct nd_loopback *place);
 
 #endif

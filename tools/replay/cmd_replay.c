@@ -27,7 +27,7 @@ static int check_kills(const struct nd_replay *r)
     return 0;
 }
 
-/* What the options ask for, in place of the file's. 0, or an exit code with its line printed. */
+/* What the options ask for, in place of the file's. 0, or ND_USAGE with its line printed. */
 static int adapt_config(struct nd_config *config, const struct nd_replay_options *o)
 {
     struct ft_fault fault;
@@ -84,18 +84,13 @@ static int read_inputs(struct nd_replay *r)
     struct ft_fault fault = {""};
     int error = nd_config_read(&r->config, o->config, false, &fault);
 
-    if (error) {
-        fprintf(stderr, "%s\n", fault.text);
-        return nd_exit_of_file(error);
-    }
-    if (r->config->state != ND_STATE_LOCAL) {
-        fprintf(stderr, "%s: chain state is redis, replay takes local only\n", o->config);
-        return ND_DATA;
-    }
-    error = adapt_config(r->config, o);
-    if (error)
-        return error;
-    error = nd_tape_read(&r->tape, o->input, &r->config->chain, &fault);
+    if (!error && r->config->state != ND_STATE_LOCAL)
+        error = ft_fail(&fault, FT_EMALFORMED, "%.150s: chain state is redis, replay takes local only",
+                        o->config);
+    if (!error && adapt_config(r->config, o))
+        return ND_USAGE;
+    if (!error)
+        error = nd_tape_read(&r->tape, o->input, &r->config->chain, &fault);
     if (error) {
         fprintf(stderr, "%s\n", fault.text);
         return nd_exit_of_file(error);

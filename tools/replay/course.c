@@ -23,16 +23,9 @@
 #else
 #define PATIENCE 60000000000ull /* ns without any progress: something is broken */
 #endif
-#define PAUSE_NS   100000l
+#define PAUSE_NS   100000u
 #define LAST_DOUBT 2000000u /* ns: most that a kill comes after its packet */
-#define BAR_AFTER  1000000000ull
-#define BAR_EVERY  200000000ull
-#define CHECK_EACH 64u /* rounds between two looks at the processes */
-
-static void sleep_for(long ns)
-{
-    nanosleep(&(struct timespec){0, ns}, NULL);
-}
+#define CHECK_EACH 64u      /* rounds between two looks at the processes */
 
 static struct nd_slot *primary(struct nd_replay *r)
 {
@@ -54,63 +47,45 @@ static bool protected_by_both(struct nd_replay *r)
            atomic_load(&r->node[!r->primary].slot->status.state) == FT_READY;
 }
 
-/* Bursts of all lanes' tapes, and how many of them were taken. */
-static uint64_t asked_of(struct nd_replay *r, uint64_t *all)
+/* Bursts of all lanes' tapes that were taken. */
+static uint64_t count_taken(struct nd_replay *r)
 {
     uint64_t n = 0;
 
-    *all = 0;
     for (unsigned l = 0; l < r->lanes; l++) {
         uint64_t asked = atomic_load(&primary(r)->lanes[l].asked);
 
-        *all += r->tapes[l].burst_count;
         n += (asked ? asked - 1 : 0) + r->gate[l].shift;
     }
     return n;
-}
-
-/* A bar for a terminal, in a long run. */
-static void show_progress(struct nd_replay *r, uint64_t now, uint64_t *shown)
-{
-    uint64_t all, done = asked_of(r, &all);
-
-    if (r->began == 0 || now - r->began < BAR_AFTER || now - *shown < BAR_EVERY || done == 0 || done > all ||
-        !isatty(STDERR_FILENO))
-        return;
-    *shown = now;
-    fprintf(stderr, "\r[%-40.*s] %3lu %%  burst %lu", (int)(done * 40 / all),
-            "########################################", done * 100 / all, done);
 }
 
 /* Turns until `when`: takes outputs, looks after the processes. FT_EDIVERGED: no burst was taken for long. */
 static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), const char *what,
                       struct ft_fault *fault)
 {
-    uint64_t shown = 0, moved = nd_now(), last = 0, all;
+    uint64_t moved = nd_now(), last = 0;
     unsigned round = 0;
     int error = 0;
 
     while (!error && !when(r)) {
-        uint64_t now = nd_now(), asked = asked_of(r, &all);
+        uint64_t now = nd_now(), taken = count_taken(r);
 
         if (drain_outputs(r) == 0)
-            sleep_for(PAUSE_NS);
+            nd_sleep(PAUSE_NS);
         if (round++ % CHECK_EACH == 0)
             error = nd_nodes_check(r, fault);
-        if (asked != last)
+        if (taken != last)
             moved = now;
-        last = asked;
+        last = taken;
         if (nd_interrupted())
             error = ft_fail(fault, FT_EIO, "interrupted");
         if (!error && now > moved + PATIENCE)
             error = ft_fail(fault, FT_EDIVERGED, "%s: no progress at burst %lu; node %c is %s: %.100s", what,
-                            asked, 'a' + (int)r->primary,
+                            taken, 'a' + (int)r->primary,
                             ft_state_name((enum ft_state)atomic_load(&primary(r)->status.state)),
                             primary(r)->status.why);
-        show_progress(r, now, &shown);
     }
-    if (shown)
-        fprintf(stderr, "\r%60s\r", "");
     return error;
 }
 
@@ -170,7 +145,7 @@ static void wait_seeded(struct nd_replay *r)
 
     while (nd_now() < until)
         if (drain_outputs(r) == 0)
-            sleep_for(PAUSE_NS / 10);
+            nd_sleep(PAUSE_NS / 10);
 }
 
 static int kill_primary(struct nd_replay *r, struct ft_fault *fault)
@@ -221,14 +196,9 @@ static int kill_one(struct nd_replay *r, struct ft_fault *fault)
 
 /* ---- the whole --------------------------------------------------------------------------------- */
 
-static bool is_alone(struct nd_replay *r)
-{
-    return atomic_load(&primary(r)->status.state) == FT_SOLO;
-}
-
 static bool has_begun(struct nd_replay *r)
 {
-    return r->alone ? is_alone(r) : protected_by_both(r);
+    return r->alone ? atomic_load(&primary(r)->status.state) == FT_SOLO : protected_by_both(r);
 }
 
 /*
@@ -326,9 +296,10 @@ int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
         if (!error)
             error = kill_one(r, fault);
     }
-    set_fits(r, false);
-    if (!error)
+    if (!error) {
+        set_fits(r, false);
         error = feed_until(r, all, is_done, fault);
+    }
     r->ended = nd_now();
     if (error == FT_EDIVERGED) {
         fprintf(stderr, "understudy replay: %s\n", fault->text);

@@ -3,11 +3,9 @@
 #include "tools/replay/log.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static int is_recording(const struct dirent *d)
 {
@@ -41,7 +39,8 @@ static int add_file(struct nd_log_files *files, const char *file, bool only, str
     return error;
 }
 
-static int add_directory(struct nd_log_files *files, const char *path, struct ft_fault *fault)
+/* All of a directory, by name; or what is no directory that can be read, as a file. */
+static int add_files(struct nd_log_files *files, const char *path, struct ft_fault *fault)
 {
     struct dirent **found = NULL;
     int n = scandir(path, &found, is_recording, alphasort), error = 0;
@@ -50,9 +49,10 @@ static int add_directory(struct nd_log_files *files, const char *path, struct ft
     files->list = calloc(n > 0 ? (size_t)n : 1, sizeof(*files->list));
     if (!files->list)
         error = ft_fail(fault, FT_ENOMEM, "no memory for %d files", n);
-    else if (n <= 0)
-        error = ft_fail(fault, n < 0 ? FT_EIO : FT_EMALFORMED, "%.120s: %s, expected files *%s", path,
-                        n < 0 ? strerror(errno) : "no recording", LG_SUFFIX);
+    else if (n < 0)
+        error = add_file(files, path, true, fault);
+    else if (n == 0)
+        error = ft_fail(fault, FT_EMALFORMED, "%.120s: no recording, expected files *%s", path, LG_SUFFIX);
     for (int i = 0; i < n; i++) {
         snprintf(name, sizeof(name), "%s/%s", path, found[i]->d_name);
         error = error ? error : add_file(files, name, false, fault);
@@ -103,22 +103,10 @@ static void report_passed_over(const struct nd_log_files *files, const char *pat
 int nd_log_files_open(struct nd_log_files *files, const char *path, struct ft_fault *fault)
 {
     unsigned all;
-    struct stat s;
     int error;
 
     *files = (struct nd_log_files){.count = 0};
-    if (stat(path, &s) != 0)
-        return ft_fail(fault,
-                       errno == ENOENT   ? FT_ENOENT
-                       : errno == EACCES ? FT_EPERM
-                                         : FT_EIO,
-                       "%.120s: %s", path, strerror(errno));
-    if (S_ISDIR(s.st_mode)) {
-        error = add_directory(files, path, fault);
-    } else {
-        files->list = calloc(1, sizeof(*files->list));
-        error = files->list ? add_file(files, path, true, fault) : ft_fail(fault, FT_ENOMEM, "no memory");
-    }
+    error = add_files(files, path, fault);
     if (error)
         return error;
     all = files->count;

@@ -2,7 +2,7 @@
 /* What leaves, once and in order, and what it came from; see replay/gate.h. */
 #define _GNU_SOURCE
 #include "tools/replay/gate.h"
-#include "tools/replay/grow.h"
+#include "tools/pair/grow.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Finds what can be executed of a recording: records by lane, and closed sets of them. */
 #include "tools/replay/index.h"
-#include "tools/replay/grow.h"
+#include "tools/pair/grow.h"
 
 #include <stdlib.h>
 

@@ -46,21 +46,6 @@ void nd_slot_free(struct nd_slot *slot, unsigned lanes)
     munmap(slot, sizeof(*slot));
 }
 
-void nd_slot_reset(struct nd_slot *slot, unsigned lanes)
-{
-    memset(slot, 0, offsetof(struct nd_slot, lanes));
-    for (unsigned l = 0; l < lanes; l++) {
-        struct nd_slot_lane *lane = &slot->lanes[l];
-
-        ft_ring_reset(&lane->out);
-        ft_ring_reset(&lane->records);
-        lane->shift = 0;
-        atomic_store(&lane->asked, 0);
-        atomic_store(&lane->fed, 0);
-        atomic_store(&lane->taken, 0);
-    }
-}
-
 /* ---- what lanes call --------------------------------------------------------------------------- */
 
 struct buffer {
@@ -163,19 +148,6 @@ static uint8_t *frame_of(void *owner)
 }
 
 /* With a gate that keeps inputs none is ever lost, so sequence numbers count the tape's packets. */
-static bool complete_input(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t have,
-                           uint32_t len)
-{
-    const struct nd_tape *tape = &((struct nd_slot_io *)ctx)->tapes[lane];
-    uint8_t whole[FT_FRAME_MAX];
-
-    if (seq == 0 || seq > tape->count || tape->inputs[seq - 1].wire != len || have > len)
-        return false;
-    nd_tape_frame(tape, seq - 1, whole);
-    memcpy(frame + have, whole + have, len - have);
-    return true;
-}
-
 static bool read_input(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t *len, uint8_t *port)
 {
     const struct nd_tape *tape = &((struct nd_slot_io *)ctx)->tapes[lane];
@@ -185,6 +157,18 @@ static bool read_input(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, u
     nd_tape_frame(tape, seq - 1, frame);
     *len = tape->inputs[seq - 1].wire;
     *port = tape->inputs[seq - 1].side == NF_OUTSIDE;
+    return true;
+}
+
+static bool complete_input(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t have,
+                           uint32_t len)
+{
+    uint8_t whole[FT_FRAME_MAX], port;
+    uint32_t wire;
+
+    if (!read_input(ctx, lane, seq, whole, &wire, &port) || wire != len || have > len)
+        return false;
+    memcpy(frame + have, whole + have, len - have);
     return true;
 }
 

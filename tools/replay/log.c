@@ -51,50 +51,43 @@ static int check_chain(const struct nd_log *log, struct ft_fault *fault)
     return 0;
 }
 
-static int make_lane(struct nd_log *log, unsigned index, struct ft_fault *fault)
+static int prepare_lane(struct nd_log *log, unsigned index, struct ft_fault *fault)
 {
-    struct nd_lane *lane = &log->lane[index];
     struct nd_log_lane *l = &log->of_lane[index];
 
     l->log = log;
-    l->lane = lane;
+    l->lane = &log->node.lane[index];
     l->record = aligned_alloc(64, FT_RECORD_MAX);
     if (!l->record || ft_lane_init(&log->shared[index], 4096, RING_BYTES) != 0)
         return ft_fail(fault, FT_ENOMEM, "no memory for lane %u", index);
     atomic_store(&log->shared[index].orders.order, ft_order_make(FT_LANE_REPLAY, 1));
-    *lane = (struct nd_lane){.index = index,
-                             .config = log->config,
-                             .io = &log->io,
-                             .region = log->region,
-                             .words = &log->shared[index],
-                             .group = &log->group,
-                             .setup.seed = 1,
-                             .setup.view = &log->view,
-                             .setup.stop = &log->stop,
-                             .seen.order = ft_order_make(FT_LANE_REPLAY, 1),
-                             .doing = FT_LANE_REPLAY};
-    if (log->options->output && !(l->frames = tmpfile()))
-        return ft_fail(fault, FT_EIO, "no temporary file for outputs");
-    return nd_lane_make(lane, fault);
+    return 0;
 }
 
 static int make_lanes(struct nd_log *log, struct ft_fault *fault)
 {
     const struct nf_l3_config *l3 = log->config->chain.l3;
-    unsigned lanes = log->config->chain.lanes;
+    const struct lg_recording *r = first_of(log);
+    const struct ft_region *region;
     int error = 0;
 
     log->io = (struct nd_io){.ports = l3 ? l3->ports : 2, .buffers = 1024};
-    log->lanes = lanes;
-    nd_group_init(&log->group, log->lane, lanes);
-    log->group.patient = true;
-    for (unsigned l = 0; l < lanes && !error; l++)
-        error = make_lane(log, l, fault);
-    if (!error && (ft_region_used(log->region) != first_of(log)->head.region_used ||
-                   log->region->size != first_of(log)->head.region_size))
-        return ft_fail(
-            fault, FT_EMALFORMED, "%.120s:offset %u: region of %lu bytes, expected %lu as this program has",
-            first_of(log)->file, LG_PREFACE, first_of(log)->head.region_used, ft_region_used(log->region));
+    log->lanes = log->config->chain.lanes;
+    log->node = (struct nd_lanes){.config = log->config,
+                                  .io = &log->io,
+                                  .words = log->shared,
+                                  .setup.seed = 1,
+                                  .doing = FT_LANE_REPLAY};
+    for (unsigned l = 0; l < log->lanes && !error; l++)
+        error = prepare_lane(log, l, fault);
+    if (!error)
+        error = nd_lanes_open(&log->node, "understudy replay", false, fault);
+    log->node.group.patient = true;
+    region = log->node.region;
+    if (!error && (ft_region_used(region) != r->head.region_used || region->size != r->head.region_size))
+        error = ft_fail(fault, FT_EMALFORMED,
+                        "%.120s:offset %u: region of %lu bytes, expected %lu as this program has", r->file,
+                        LG_PREFACE, r->head.region_used, ft_region_used(region));
     return error;
 }
 
@@ -104,7 +97,7 @@ static int make_lanes(struct nd_log *log, struct ft_fault *fault)
 static int take_snapshot(struct nd_log *log, const struct lg_recording *r, bool compare,
                          struct ft_fault *fault)
 {
-    struct ft_region *region = log->region;
+    struct ft_region *region = log->node.region;
     struct lg_frame f;
     uint64_t at = 0;
 
@@ -151,14 +144,14 @@ static int apply_snapshot(struct nd_log *log, struct ft_fault *fault)
     int error = take_snapshot(log, first, false, fault);
 
     for (unsigned l = 0; l < log->lanes && !error; l++) {
-        const struct nf_lane_state *state = nf_chain_state(log->lane[l].chain);
+        const struct nf_lane_state *state = nf_chain_state(log->node.lane[l].chain);
         const struct lg_position *at = &first->at[l];
 
         if (state->burst != at->burst || state->seq != at->seq || state->access != at->access)
             error =
                 ft_fail(fault, FT_EMALFORMED, "%.120s: snapshot of burst %lu of lane %u, expected burst %lu",
                         first->file, state->burst, l, at->burst);
-        atomic_store(&log->group.published[l].access, state->access - 1);
+        atomic_store(&log->node.group.published[l].access, state->access - 1);
     }
     return error;
 }
@@ -175,12 +168,12 @@ static int run_lanes(struct nd_log *log, struct ft_fault *fault)
     for (; started < log->lanes && !error; started++)
         if (pthread_create(&log->of_lane[started].thread, NULL, nd_log_run, &log->of_lane[started]) != 0) {
             error = ft_fail(fault, FT_ENOMEM, "no thread for lane %u", started--);
-            nd_lane_abort_replay(&log->lane[0]);
+            nd_lane_abort_replay(&log->node.lane[0]);
         }
     nd_log_run(&log->of_lane[0]);
     for (unsigned l = 1; l < started; l++)
         pthread_join(log->of_lane[l].thread, NULL);
-    log->diverged = nd_lane_replay_aborted(&log->lane[0]);
+    log->diverged = nd_lane_replay_aborted(&log->node.lane[0]);
     return error;
 }
 
@@ -247,7 +240,6 @@ static int run_files(struct nd_log *log, int *code, struct ft_fault *fault)
 
 static int open_log(struct nd_log *log, struct ft_fault *fault)
 {
-    static const struct ft_region_config how = {.name = "understudy replay"};
     int error = nd_config_read(&log->config, log->options->config, false, fault);
 
     if (!error)
@@ -258,29 +250,8 @@ static int open_log(struct nd_log *log, struct ft_fault *fault)
         error = check_chain(log, fault);
     }
     if (!error)
-        error = nf_chain_region(&log->region, &log->config->chain, &how, fault);
-    if (!error)
         error = make_lanes(log, fault);
     return error;
-}
-
-static void close_all(struct nd_log *log)
-{
-    for (unsigned l = 0; l < log->lanes; l++) {
-        struct nd_log_lane *lane = &log->of_lane[l];
-
-        if (!lane->lane)
-            continue;
-        nd_lane_free(lane->lane);
-        ft_lane_free(&log->shared[l]);
-        free(lane->record);
-        if (lane->frames)
-            fclose(lane->frames);
-    }
-    if (log->region)
-        ft_region_close(log->region);
-    nd_log_files_close(&log->files);
-    nd_config_free(log->config);
 }
 
 int nd_replay_log(const struct nd_replay_options *options)
@@ -302,6 +273,7 @@ int nd_replay_log(const struct nd_replay_options *options)
         code = nd_log_print(&log);
         code = code ? code : log.diverged ? ND_NOT_EQUAL : ND_DONE;
     }
-    close_all(&log);
+    nd_log_files_close(&log.files); /* all other memory goes with the process */
+    nd_config_free(log.config);
     return code;
 }

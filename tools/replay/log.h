@@ -43,6 +43,18 @@ struct nd_log_input {
     struct nf_packet in, out; /* data NULL */
 };
 
+/* Outputs of a lane that are kept for -w, in order. */
+struct nd_log_frame {
+    uint64_t time, at; /* at: of its bytes */
+    uint32_t have, len;
+};
+struct nd_log_outputs {
+    struct nd_log_frame *list;
+    uint8_t *bytes;
+    uint64_t count, used, room, byte_room;
+    bool lost; /* there was no memory for one */
+};
+
 struct nd_log;
 
 struct nd_log_lane {
@@ -50,15 +62,10 @@ struct nd_log_lane {
     struct nd_lane *lane;
     struct ft_record *record;
     const struct nd_index_lane *index; /* of the file that is executed */
-    FILE *frames;                      /* outputs for -w: struct nd_log_frame and bytes; NULL: not wanted */
+    struct nd_log_outputs kept;
     pthread_t thread;
     struct nd_log_input last[ND_LOG_LAST];
     uint64_t inputs, dropped, outputs, bursts, digests;
-};
-
-struct nd_log_frame {
-    uint64_t time;
-    uint32_t have, len;
 };
 
 struct nd_log {
@@ -66,15 +73,11 @@ struct nd_log {
     struct nd_config *config;
     struct nd_log_files files;
     struct nd_index index; /* of the file that is executed */
-    struct ft_region *region;
     unsigned lanes;
     struct ft_lane shared[FT_LANES_MAX];
-    struct nd_lane lane[FT_LANES_MAX];
+    struct nd_lanes node;
     struct nd_log_lane of_lane[FT_LANES_MAX];
-    struct nd_group group;
     struct nd_io io;
-    _Atomic uint64_t view;
-    _Atomic bool stop;
     uint64_t snapshots;
     bool stopped;  /* at --until */
     bool diverged; /* told by then */

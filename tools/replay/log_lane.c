@@ -3,6 +3,7 @@
  * outputs of all of them as one capture. */
 #include "tools/replay/log.h"
 #include "nflib/chain/chain.h"
+#include "tools/pair/grow.h"
 #include "tools/replay/capture.h"
 
 #include <sched.h>
@@ -14,13 +15,18 @@
 static void keep_frame(struct nd_log_lane *l, uint64_t time, const uint8_t *frame, uint32_t have,
                        uint32_t len)
 {
-    struct nd_log_frame head = {.time = time, .have = have, .len = len};
+    struct nd_log_outputs *o = &l->kept;
 
     l->outputs++;
-    if (!l->frames)
+    if (!l->log->options->output || o->lost)
         return;
-    fwrite(&head, sizeof(head), 1, l->frames); /* ferror is asked at the end */
-    fwrite(frame, 1, have, l->frames);
+    o->lost = !nd_grow((void **)&o->list, &o->room, o->count + 1, sizeof(*o->list), 4096) ||
+              !nd_grow((void **)&o->bytes, &o->byte_room, o->used + have, 1, 1u << 20);
+    if (o->lost)
+        return;
+    o->list[o->count++] = (struct nd_log_frame){.time = time, .at = o->used, .have = have, .len = len};
+    memcpy(o->bytes + o->used, frame, have);
+    o->used += have;
 }
 
 /* What came in, before NFs change it where it lies. */
@@ -115,60 +121,38 @@ void *nd_log_run(void *log_lane)
 
 /* ---- outputs ----------------------------------------------------------------------------------- */
 
-struct heads {
-    struct nd_log_frame frame[FT_LANES_MAX];
-    bool there[FT_LANES_MAX];
-};
-
-static void read_head(const struct nd_log *log, struct heads *h, unsigned lane)
-{
-    h->there[lane] = fread(&h->frame[lane], sizeof(h->frame[lane]), 1, log->of_lane[lane].frames) == 1;
-}
-
 /* The lane whose next frame is the earliest; `lanes`: none has any. */
-static unsigned earliest(const struct nd_log *log, const struct heads *h)
+static unsigned earliest(const struct nd_log *log, const uint64_t next[])
 {
     unsigned first = log->lanes;
 
-    for (unsigned l = 0; l < log->lanes; l++)
-        if (h->there[l] && (first == log->lanes || h->frame[l].time < h->frame[first].time))
+    for (unsigned l = 0; l < log->lanes; l++) {
+        const struct nd_log_outputs *o = &log->of_lane[l].kept;
+
+        if (next[l] < o->count &&
+            (first == log->lanes || o->list[next[l]].time < log->of_lane[first].kept.list[next[first]].time))
             first = l;
+    }
     return first;
-}
-
-/* False: what lanes had written could not be read back. */
-static bool merge_frames(const struct nd_log *log, struct nd_capture_file *out)
-{
-    uint8_t frame[FT_FRAME_MAX];
-    struct heads h;
-    unsigned l;
-
-    for (l = 0; l < log->lanes; l++) {
-        rewind(log->of_lane[l].frames);
-        read_head(log, &h, l);
-    }
-    while ((l = earliest(log, &h)) < log->lanes) {
-        const struct nd_log_frame *f = &h.frame[l];
-
-        if (f->have > sizeof(frame) || fread(frame, 1, f->have, log->of_lane[l].frames) != f->have)
-            return false;
-        nd_capture_put(out, f->time, frame, f->have, f->len);
-        read_head(log, &h, l);
-    }
-    return true;
 }
 
 int nd_log_dump(struct nd_log *log, struct ft_fault *fault)
 {
     const char *name = log->options->output;
+    uint64_t next[FT_LANES_MAX] = {0};
     struct nd_capture_file out;
     int error = nd_capture_open(&out, name, fault);
+    unsigned l;
 
-    for (unsigned l = 0; !error && l < log->lanes; l++)
-        if (fflush(log->of_lane[l].frames) != 0 || ferror(log->of_lane[l].frames))
-            error = ft_fail(fault, FT_EIO, "%.200s: outputs cannot be kept for it", name);
-    if (!error && !merge_frames(log, &out))
-        error = ft_fail(fault, FT_EIO, "%.200s: outputs cannot be read back for it", name);
+    for (l = 0; !error && l < log->lanes; l++)
+        if (log->of_lane[l].kept.lost)
+            error = ft_fail(fault, FT_ENOMEM, "%.200s: no memory to keep outputs for it", name);
+    while (!error && (l = earliest(log, next)) < log->lanes) {
+        const struct nd_log_outputs *o = &log->of_lane[l].kept;
+        const struct nd_log_frame *f = &o->list[next[l]++];
+
+        nd_capture_put(&out, f->time, o->bytes + f->at, f->have, f->len);
+    }
     if (!error)
         error = nd_capture_finish(&out, fault);
     nd_capture_close(&out);

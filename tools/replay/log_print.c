@@ -14,7 +14,7 @@
 
 static const struct nf *nf_at(const struct nd_log *log, unsigned index)
 {
-    return index ? nf_chain_nf(log->lane[0].chain, index) : nf_chain_find(log->lane[0].chain, "l3");
+    return index ? nf_chain_nf(log->node.lane[0].chain, index) : nf_chain_find(log->node.lane[0].chain, "l3");
 }
 
 static const char *port_name(const struct nd_log *log, unsigned port)
@@ -66,7 +66,7 @@ static uint64_t sum_counter(const struct nd_log *log, const char *name, unsigned
     uint64_t sum = 0;
 
     for (unsigned l = 0; l < log->lanes; l++)
-        sum += nf_chain_find(log->lane[l].chain, name)->counters[index];
+        sum += nf_chain_find(log->node.lane[l].chain, name)->counters[index];
     return sum;
 }
 
@@ -175,7 +175,7 @@ static json_t *print_lanes(const struct nd_log *log, FILE *out)
     json_t *list = json_array();
 
     for (unsigned l = 0; l < log->lanes; l++) {
-        const struct nf_lane_state *state = nf_chain_state(log->lane[l].chain);
+        const struct nf_lane_state *state = nf_chain_state(log->node.lane[l].chain);
 
         fprintf(out, "  %-14s lane %u burst %lu seq %lu, chain time %lu.%09lu\n", l ? "" : "came to", l,
                 state->burst, state->seq - 1, state->time / SECOND, state->time % SECOND);
@@ -190,14 +190,14 @@ static json_t *print_lanes(const struct nd_log *log, FILE *out)
 int nd_log_print(const struct nd_log *log)
 {
     FILE *out = log->options->json ? stderr : stdout;
-    const struct nf_lane_state *state = nf_chain_state(log->lane[named_lane(log)].chain);
+    const struct nf_lane_state *state = nf_chain_state(log->node.lane[named_lane(log)].chain);
     struct nd_log_lane sum = sum_of(log);
     unsigned files = log->files.count - log->files.first;
     json_t *lanes, *last, *o;
     char digest[24];
     int code = ND_DONE;
 
-    snprintf(digest, sizeof(digest), "%016lx", ft_region_digest(log->region));
+    snprintf(digest, sizeof(digest), "%016lx", ft_region_digest(log->node.region));
     fprintf(out, "%s: %s\n", log->options->log,
             log->diverged  ? "DIVERGED"
             : log->stopped ? "stopped, equal so far"

@@ -10,10 +10,8 @@
 #include "node/base/clock.h"
 #include "tools/pair/child.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,26 +19,23 @@
 #define REST_NS      30000000000ull
 #define RESYNC_MBPS  4000u
 #define IDLE_SHORT   500u /* turns without work */
-#define SLEEP_SHORT  50000l
-#define SLEEP_LONG   200000l
+#define SLEEP_SHORT  50000u
+#define SLEEP_LONG   200000u
 #define FIT_MAX      3000000u /* ns: a pause of a link that delivers by fits and starts */
 #define STATUS_EVERY 1000000ull
 
 /* ---- in a node's process ----------------------------------------------------------------------- */
 
-struct running {
+static struct running {
+    const struct nd_replay *all; /* this and `number` as they were before the fork */
+    unsigned number;
     struct nd_slot *slot;
     struct nd_member_config config;
     struct nd_member member;
     struct nd_slot_io io;
     uint64_t random, status_at;
     unsigned idle; /* turns without work */
-};
-
-static void sleep_for(long ns)
-{
-    nanosleep(&(struct timespec){0, ns}, NULL);
-}
+} running;
 
 /* What a lane holds bounds what its standby keeps: with room for that, replay forgets no output. */
 static uint64_t replayed_bytes(const struct nd_config *config, const struct nd_io *io)
@@ -77,81 +72,72 @@ static int replicate_turn(void *arg, struct ft_fault *fault)
     r->idle = rp_turn(r->member.replicator, now) ? 0 : r->idle + 1;
     show_figures(r, now);
     if (atomic_load_explicit(&r->slot->fits, memory_order_relaxed) && ft_draw(&r->random) % 2 == 0)
-        sleep_for((long)(ft_draw(&r->random) % FIT_MAX));
+        nd_sleep(ft_draw(&r->random) % FIT_MAX);
     else if (r->idle)
-        sleep_for(r->idle < IDLE_SHORT ? SLEEP_SHORT : SLEEP_LONG);
+        nd_sleep(r->idle < IDLE_SHORT ? SLEEP_SHORT : SLEEP_LONG);
     return 0;
 }
 
-/* The process of node `n`, from its first moment to its last. */
-static _Noreturn void run_node(const struct nd_replay *all, unsigned n)
+/* The process of a node. */
+static int run_node(void *arg, struct ft_fault *fault)
 {
-    static struct running r;
-    struct ft_fault *fault = &all->node[n].slot->status.fault;
+    struct running *r = arg;
+    const struct nd_replay *all = r->all;
     int error;
 
-    prctl(PR_SET_TIMERSLACK, 1000ul);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGINT, SIG_IGN); /* the tool's to act on */
-    r.slot = all->node[n].slot;
-    r.config = (struct nd_member_config){.config = all->config,
-                                         .io = &r.io.io,
-                                         .shared = r.slot->shared,
-                                         .name = n ? "b" : "a",
-                                         .standby = n == 1,
-                                         .host = all->place.host,
-                                         .port = all->place.port[n],
-                                         .peer = all->place.port[!n],
-                                         .directory = all->place.directory,
-                                         .region_name = "understudy replay",
-                                         .timing = {.heartbeat_ms = 20,
-                                                    .lease_ms = 3000,
-                                                    .detect_ms = 5000,
-                                                    .promote_within_ms = 20000,
-                                                    .solo_after_ms = 40000,
-                                                    .resync_deadline_ms = 60000,
-                                                    .resync_mbps = RESYNC_MBPS},
-                                         .seed = all->options->seed,
-                                         .sender.incarnation = nd_now() ^ (uint64_t)n << 63,
-                                         .status = &r.slot->status};
-    r.random = r.config.seed ^ r.config.sender.incarnation;
-    error = nd_slot_io_open(&r.io, r.slot, all->tapes, all->lanes, !all->options->no_gate, fault);
-    r.config.replayed_bytes = replayed_bytes(all->config, &r.io.io);
+    r->slot = all->node[r->number].slot;
+    r->config = (struct nd_member_config){.config = all->config,
+                                          .io = &r->io.io,
+                                          .shared = r->slot->shared,
+                                          .place = &all->place,
+                                          .number = r->number,
+                                          .region_name = "understudy replay",
+                                          .timing = {.heartbeat_ms = 20,
+                                                     .lease_ms = 3000,
+                                                     .detect_ms = 5000,
+                                                     .promote_within_ms = 20000,
+                                                     .solo_after_ms = 40000,
+                                                     .resync_deadline_ms = 60000,
+                                                     .resync_mbps = RESYNC_MBPS},
+                                          .seed = all->options->seed,
+                                          .sender.incarnation = nd_now() ^ (uint64_t)r->number << 63,
+                                          .status = &r->slot->status};
+    r->random = r->config.seed ^ r->config.sender.incarnation;
+    error = nd_slot_io_open(&r->io, r->slot, all->tapes, all->lanes, !all->options->no_gate, fault);
+    r->config.replayed_bytes = replayed_bytes(all->config, &r->io.io);
     if (!error)
-        error = nd_member_open(&r.member, &r.config, fault);
+        error = nd_member_open(&r->member, &r->config, fault);
     if (!error)
-        error = nd_member_start(&r.member, NULL, fault);
-    if (!error)
-        error = nd_member_serve(&r.member, replicate_turn, &r, fault);
-    if (error)
-        atomic_store(&r.slot->status.failed, true);
-    _exit(0);
+        error = nd_member_start(&r->member, NULL, fault);
+    return error ? error : nd_member_serve(&r->member, replicate_turn, r, fault);
 }
 
 /* ---- in the tool's process --------------------------------------------------------------------- */
 
+static int renew_slot(struct nd_replay *r, unsigned n, struct ft_fault *fault)
+{
+    nd_slot_free(r->node[n].slot, r->lanes);
+    r->node[n].slot = nd_slot_new(r->lanes);
+    return r->node[n].slot ? 0 : ft_fail(fault, FT_ENOMEM, "no memory between the nodes");
+}
+
 int nd_nodes_open(struct nd_replay *r, struct ft_fault *fault)
 {
-    int error = nd_loopback_open(&r->place, fault);
+    int error = nd_loopback_open(&r->place, false, fault);
 
-    for (unsigned n = 0; n < ND_NODES && !error; n++) {
-        r->node[n].slot = nd_slot_new(r->lanes);
-        if (!r->node[n].slot)
-            error = ft_fail(fault, FT_ENOMEM, "no memory between the nodes");
-    }
+    for (unsigned n = 0; n < ND_NODES && !error; n++)
+        error = renew_slot(r, n, fault);
     return error;
 }
 
 int nd_nodes_start(struct nd_replay *r, unsigned n, struct ft_fault *fault)
 {
-    nd_slot_reset(r->node[n].slot, r->lanes);
-    r->node[n].pid = nd_child();
-    if (r->node[n].pid == 0)
-        run_node(r, n);
-    if (r->node[n].pid > 0)
-        return 0;
-    r->node[n].pid = 0;
-    return ft_fail(fault, FT_ENOMEM, "no process for node %c: %s", 'a' + (int)n, strerror(errno));
+    int error = renew_slot(r, n, fault);
+
+    if (error)
+        return error;
+    running = (struct running){.all = r, .number = n};
+    return nd_member_fork(&r->node[n].pid, &r->node[n].slot->status, run_node, &running, fault);
 }
 
 /* What a node has counted, before its slot is used again. */
@@ -185,8 +171,7 @@ int nd_nodes_check(struct nd_replay *r, struct ft_fault *fault)
     for (unsigned n = 0; n < ND_NODES && !error; n++) {
         const struct nd_slot *slot = r->node[n].slot;
 
-        error = nd_member_check(&r->node[n].pid, &slot->status, (char)('a' + n),
-                                atomic_load(&slot->shared[0].report.executed) + 1, fault);
+        error = nd_member_check(&r->node[n].pid, n, &slot->status, slot->shared, fault);
         if (error)
             add_counts(r, n);
     }
@@ -205,7 +190,7 @@ uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested)
     atomic_store(&slot->status.wish, ND_MEMBER_REST);
     while (!(*rested = atomic_load(&slot->status.rested)) && nd_now() - began < REST_NS &&
            waitpid(r->node[n].pid, &status, WNOHANG) == 0)
-        sleep_for(100000);
+        nd_sleep(100000);
     atomic_store(&slot->status.wish, ND_MEMBER_END);
     if (!*rested)
         kill(r->node[n].pid, SIGKILL);

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Executes the surviving bursts again and compares; see replay/reference.h. */
-#include "tools/replay/reference.h"
+/*
+ * The reference: the surviving bursts executed once, by the chain alone, on a fresh region in a process of
+ * its own; no replication. Several lanes are threads that follow the surviving log's dependencies and
+ * determinants; inputs come from the tape all the same. What a run released is held against it.
+ */
+#include "tools/replay/replay.h"
 #include "tools/pair/child.h"
 
 #include "ftcore/order/section.h"
@@ -10,7 +14,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define WATCH_EACH 1024u /* bursts */
@@ -19,7 +22,8 @@
 /* One lane of it. */
 struct run {
     struct nd_gate *gate;
-    uint64_t outputs; /* made by this lane */
+    uint64_t outputs;  /* made by this lane */
+    uint64_t accesses; /* in its log */
     struct nf_chain *chain;
     uint8_t *frames;
     uint32_t frame_size;
@@ -62,6 +66,7 @@ static void compare_output(struct run *r, uint64_t number, uint64_t seq, const s
 static bool follow_record(struct run *r, uint64_t burst, const struct nd_tape_burst *b)
 {
     const struct nf_lane_state *state = nf_chain_state(r->chain);
+    const struct ft_dependency *dependency;
     const struct ft_record *record;
     struct lg_cursor cursor;
     const void *value;
@@ -73,9 +78,13 @@ static bool follow_record(struct run *r, uint64_t burst, const struct nd_tape_bu
     if (record->burst != burst || record->time != b->time || record->inputs != b->n ||
         record->seq != state->seq || record->access != state->access)
         return false;
-    nf_chain_follow(
-        r->chain, (const struct ft_dependency *)((const uint8_t *)record + ft_record_dependencies_at(record)),
-        record->dependencies);
+    dependency = (const void *)((const uint8_t *)record + ft_record_dependencies_at(record));
+    /* One that points out of the log would be waited for without end. */
+    for (unsigned i = 0; i < record->dependencies; i++)
+        if (dependency[i].lane >= all.config->chain.lanes ||
+            dependency[i].access > all.run[dependency[i].lane].accesses)
+            return false;
+    nf_chain_follow(r->chain, dependency, record->dependencies);
     all.answer->dependencies += record->dependencies;
     cursor = (struct lg_cursor){.record = record};
     while ((value = lg_cursor_determinant(&cursor, &len)))
@@ -164,31 +173,19 @@ static void *run_lane(void *arg)
     return NULL;
 }
 
-/* Whether no dependency points out of the log. A lane with one that does would wait for good. */
-static bool is_closed(void)
+/* Whether each lane's log is whole, up to the last burst that survived; and how many accesses it has. */
+static bool has_whole_logs(void)
 {
-    uint64_t accesses[FT_LANES_MAX] = {0};
-    unsigned lanes = all.config->chain.lanes;
+    for (unsigned l = 0; l < all.config->chain.lanes; l++) {
+        struct run *r = &all.run[l];
+        uint64_t count = r->gate->ledger.count;
 
-    for (unsigned l = 0; l < lanes; l++) {
-        const struct nd_gate *g = all.run[l].gate;
-        uint64_t count = g->ledger.count;
-
-        if (g->ledger.broken || count < g->known)
+        if (r->gate->ledger.broken || count < r->gate->known)
             return false;
         if (count)
-            accesses[l] = nd_gate_record(g, count)->access + nd_gate_record(g, count)->accesses - 1;
+            r->accesses =
+                nd_gate_record(r->gate, count)->access + nd_gate_record(r->gate, count)->accesses - 1;
     }
-    for (unsigned l = 0; l < lanes; l++)
-        for (uint64_t burst = 1; burst <= all.run[l].gate->ledger.count; burst++) {
-            const struct ft_record *r = nd_gate_record(all.run[l].gate, burst);
-            const struct ft_dependency *dependency =
-                (const void *)((const uint8_t *)r + ft_record_dependencies_at(r));
-
-            for (unsigned i = 0; i < r->dependencies; i++)
-                if (dependency[i].lane >= lanes || dependency[i].access > accesses[dependency[i].lane])
-                    return false;
-        }
     return true;
 }
 
@@ -228,11 +225,12 @@ static int run_all(struct ft_fault *fault)
     return 0;
 }
 
-static int execute_reference(void *seed, struct ft_fault *fault)
+static int execute_reference(void *seed, void *result, struct ft_fault *fault)
 {
     int error = 0;
 
-    if (all.config->chain.lanes > 1 && !is_closed()) {
+    all.answer = result;
+    if (all.config->chain.lanes > 1 && !has_whole_logs()) {
         all.answer->diverged = 1;
     } else {
         error = make_runs(*(const uint64_t *)seed, fault);
@@ -246,16 +244,8 @@ static int execute_reference(void *seed, struct ft_fault *fault)
 int nd_reference_run(struct nd_reference *out, struct nd_gate gates[], const struct nd_config *config,
                      uint64_t seed, struct ft_fault *fault)
 {
-    int error;
-
     all.config = config;
-    all.answer = nd_shared_memory(sizeof(*all.answer));
-    if (!all.answer)
-        return ft_fail(fault, FT_ENOMEM, "no memory for the reference");
     for (unsigned l = 0; l < config->chain.lanes; l++)
         all.run[l].gate = &gates[l];
-    error = nd_child_run(execute_reference, &seed, "the reference", fault);
-    *out = *all.answer;
-    munmap(all.answer, sizeof(*all.answer));
-    return error;
+    return nd_child_run(execute_reference, &seed, out, sizeof(*out), "the reference", fault);
 }

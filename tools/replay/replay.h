@@ -7,8 +7,7 @@
 #define TOOLS_REPLAY_REPLAY_H
 
 #include "tools/pair/member.h"
-#include "tools/replay/reference.h"
-#include "tools/replay/speed.h"
+#include "tools/replay/gate.h"
 
 #include <sys/types.h>
 
@@ -27,7 +26,7 @@ struct nd_replay_options {
     unsigned kill_count;
     unsigned lanes; /* 0: the file's */
     bool no_gate, json;
-    bool speed; /* measure replay beside live work, see replay/speed.h */
+    bool speed; /* measure replay beside live work, see replay/speed.c */
     uint64_t seed;
     const char *log; /* --log: execute what was recorded there, in place of a capture */
     bool until;      /* --until was given: stop after until_seq of until_lane */
@@ -36,6 +35,28 @@ struct nd_replay_options {
 
 /* 0, or ND_USAGE with one line on stderr. */
 int nd_replay_options_read(struct nd_replay_options *o, int argc, char **argv);
+
+/* See replay/reference.c. */
+struct nd_reference {
+    uint64_t digest;               /* of the region after the last burst */
+    _Atomic uint64_t outputs;      /* made */
+    _Atomic uint64_t altered;      /* outputs that left and are not the reference's */
+    _Atomic uint64_t missing;      /* outputs of the reference that never left */
+    _Atomic uint64_t dependencies; /* followed */
+    _Atomic uint64_t diverged;     /* lanes whose log could not be executed: a dependency points out of it, or
+                                      not all of it was used */
+    unsigned told;                 /* lines said about losses, by the gates and by the reference */
+};
+
+#define ND_SPEED_REPEATS 7u
+
+/* See replay/speed.c. */
+struct nd_speed {
+    bool measured;
+    double live_ns, replay_ns; /* a packet; medians of ND_SPEED_REPEATS */
+    double ratio;              /* median of what each repeat had: live / replay */
+    double least, most;        /* range of the repeats' ratios */
+};
 
 struct nd_replay {
     const struct nd_replay_options *options;
@@ -83,5 +104,17 @@ void nd_nodes_kill(struct nd_replay *r, unsigned n); /* and waits for its end */
 int nd_nodes_check(struct nd_replay *r, struct ft_fault *fault);
 uint64_t nd_nodes_rest(struct nd_replay *r, unsigned n, bool *rested); /* stops it in order; its digest */
 void nd_nodes_close(struct nd_replay *r);
+
+/* ---- replay/reference.c ---- */
+
+/* One gate a lane. FT_ENOMEM, FT_EIO (its process died). Losses are told on stderr. */
+int nd_reference_run(struct nd_reference *out, struct nd_gate gates[], const struct nd_config *config,
+                     uint64_t seed, struct ft_fault *fault);
+
+/* ---- replay/speed.c ---- */
+
+/* One lane. FT_EDIVERGED: replay came to another state, or did not run; FT_ENOMEM, FT_EIO. */
+int nd_speed_measure(struct nd_speed *out, const struct nd_tape *tape, const struct nd_config *config,
+                     uint64_t seed, struct ft_fault *fault);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A slot is the memory that the replay tool and one of its node processes share, made before the fork. It
- * outlives the process: what a killed node had released can be read to the end.
+ * A slot is the memory that the replay tool and one of its node processes share, made before the fork, anew
+ * for each process. It outlives the process: what a killed node had released can be read to the end.
  *
  *   gate → node: how far it may take bursts, and whether to rest     node → gate: outputs, progress, state
  */
@@ -14,7 +14,7 @@
 #include "node/config/config.h"
 #include "node/lane/io.h"
 #include "tools/pair/member.h"
-#include "tools/replay/tape.h"
+#include "tools/pair/tape.h"
 
 #define ND_SLOT_PORTS 2u /* a wire: inside and outside */
 
@@ -46,15 +46,12 @@ struct nd_slot {
     _Atomic uint64_t refused;                /* things that the other said and this one could not believe */
     char refusal[FT_REASON_MAX];             /* the last of the refused things */
     struct ft_lane shared[FT_LANES_MAX];
-    /* All before this is zero for each new process; the rings stay. */
     struct nd_slot_lane lanes[FT_LANES_MAX];
 };
 
 /* NULL: no memory. Rings are for outputs of `lanes` lanes. */
 struct nd_slot *nd_slot_new(unsigned lanes);
 void nd_slot_free(struct nd_slot *slot, unsigned lanes);
-/* As new, for another process; nobody may be using it. */
-void nd_slot_reset(struct nd_slot *slot, unsigned lanes);
 
 /* ---- replay/io.c: the node's side of the gate ---- */
 

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CPU time of a lane, live and in replay; see replay/speed.h. */
-#include "tools/replay/speed.h"
-#include "tools/replay/grow.h"
+/*
+ * How fast replay is beside live work (replay --speed): the CPU time that a lane takes for a packet, live
+ * with a log segment, and in replay of the records that it made. One real lane on one thread, in a process of
+ * its own, over the bursts of the tape; ports are memory, and what a replicator would do is not in it:
+ * neither the sending of records nor their decoding. Frames are put in place before they are timed, as a port
+ * does.
+ */
+#include "tools/replay/replay.h"
+#include "tools/pair/grow.h"
 #include "tools/pair/child.h"
 #include "node/base/clock.h"
-#include "node/lane/lane.h"
 #include "tools/pair/columns.h"
+#include "tools/pair/member.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define CHUNK   64u /* bursts between two readings of the CPU's clock */
 #define BUFFERS 4096u
@@ -17,18 +22,11 @@
 
 /* What nd_speed_measure fills in before the fork, and the measuring process's own. */
 static struct {
-    struct nd_speed *answer; /* shared memory */
     const struct nd_tape *tape;
     struct nd_config config;
-    uint64_t seed;
-    struct ft_region *region;
     struct ft_lane shared;
-    struct nd_lane lane;
-    struct nd_group group;
-    struct nd_question question;
+    struct nd_lanes lanes; /* one */
     struct nd_io io;
-    _Atomic uint64_t view;
-    _Atomic bool stop;
 
     uint8_t *pool; /* BUFFERS frames */
     uint32_t frame_max;
@@ -92,23 +90,15 @@ static uint8_t *io_data(void *owner)
 
 /* ---- the lane ---------------------------------------------------------------------------------- */
 
-static uint64_t cpu_now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
-
 /* A standby's memory for outputs is touched for the first time once in its life: not a matter of its speed.
  */
-static void touch_replayed(void)
+static void touch_replayed(struct nd_lane *lane)
 {
     struct lg_output output = {.len = 0};
 
-    while (s.lane.replayed.forgotten == 0)
-        lg_replayed_put(&s.lane.replayed, &output, NULL);
-    lg_replayed_clear(&s.lane.replayed);
+    while (lane->replayed.forgotten == 0)
+        lg_replayed_put(&lane->replayed, &output, NULL);
+    lg_replayed_clear(&lane->replayed);
 }
 
 /* From the beginning, the first time or again, in this role. */
@@ -116,35 +106,21 @@ static int start_lane(enum ft_order doing, struct ft_fault *fault)
 {
     int error;
 
-    if (s.lane.chain)
-        nd_lane_free(&s.lane);
-    ft_region_wipe(s.region);
+    if (s.lanes.lane[0].chain)
+        nd_lane_free(&s.lanes.lane[0]);
+    ft_region_wipe(s.lanes.region);
     ft_ring_reset(&s.shared.log);
     ft_ring_reset(&s.shared.replay);
-    nd_group_init(&s.group, &s.lane, 1);
-    s.group.stream.kind = ND_STREAM_RECORDS;
-    s.lane = (struct nd_lane){.config = &s.config,
-                              .io = &s.io,
-                              .region = s.region,
-                              .words = &s.shared,
-                              .group = &s.group,
-                              .setup.question = &s.question,
-                              .setup.seed = s.seed,
-                              .setup.view = &s.view,
-                              .setup.stop = &s.stop,
-                              .seen.order = ft_order_make(FT_LANE_REPLAY, 1), /* not one that was aborted */
-                              .doing = doing};
-    error = nd_lane_make(&s.lane, fault);
+    s.lanes.doing = doing;
+    error = nd_lanes_make(&s.lanes, fault);
+    s.lanes.group.stream.kind = ND_STREAM_RECORDS;
     if (!error)
-        touch_replayed();
+        touch_replayed(&s.lanes.lane[0]);
     return error;
 }
 
 static int open_all(struct ft_fault *fault)
 {
-    static const struct ft_region_config how = {.name = "understudy speed"};
-    int error;
-
     s.config.protect.asked = ND_MODE_LOG;
     s.config.protect.standby = ND_STANDBY_HOT;
     (void)nd_config_decide(&s.config.protect, &s.config.chain, NULL);
@@ -163,12 +139,14 @@ static int open_all(struct ft_fault *fault)
                           .data = io_data,
                           .drop = io_drop,
                           .burst = io_burst};
-    error = nf_chain_region(&s.region, &s.config.chain, &how, fault);
     atomic_store(&s.shared.orders.stable,
                  FT_ALL); /* the standby is as quick as can be: what is held leaves next */
     atomic_store(&s.shared.orders.lease_until, FT_ALL);
     atomic_store(&s.shared.orders.logging, true);
-    return error;
+    s.lanes.config = &s.config;
+    s.lanes.io = &s.io;
+    s.lanes.words = &s.shared;
+    return nd_lanes_open(&s.lanes, "understudy speed", false, fault);
 }
 
 /* ---- live -------------------------------------------------------------------------------------- */
@@ -209,13 +187,13 @@ static uint64_t run_live(void)
     for (from = 0; from < s.tape->burst_count; from = s.upto) {
         s.upto = from + CHUNK < s.tape->burst_count ? from + CHUNK : s.tape->burst_count;
         put_in_place(from);
-        before = cpu_now();
-        while (nf_chain_state(s.lane.chain)->burst < s.upto) {
-            s.lane.now = nd_now();
-            if (!nd_lane_live(&s.lane) && s.lane.turn.no_room)
+        before = nd_cpu_time(CLOCK_THREAD_CPUTIME_ID);
+        while (nf_chain_state(s.lanes.lane[0].chain)->burst < s.upto) {
+            s.lanes.lane[0].now = nd_now();
+            if (!nd_lane_live(&s.lanes.lane[0]) && s.lanes.lane[0].turn.no_room)
                 return 0;
         }
-        sum += cpu_now() - before;
+        sum += nd_cpu_time(CLOCK_THREAD_CPUTIME_ID) - before;
         if (!keep_records())
             return 0;
     }
@@ -241,20 +219,20 @@ static uint64_t run_replay(void)
             burst = r->burst;
             at += r->size;
         }
-        before = cpu_now();
-        while (nf_chain_state(s.lane.chain)->burst < burst) {
-            s.lane.now = nd_now();
-            if (!nd_lane_replay(&s.lane, burst))
+        before = nd_cpu_time(CLOCK_THREAD_CPUTIME_ID);
+        while (nf_chain_state(s.lanes.lane[0].chain)->burst < burst) {
+            s.lanes.lane[0].now = nd_now();
+            if (!nd_lane_replay(&s.lanes.lane[0], burst))
                 return 0;
         }
-        sum += cpu_now() - before;
+        sum += nd_cpu_time(CLOCK_THREAD_CPUTIME_ID) - before;
     }
     return sum;
 }
 
 /* ---- the whole --------------------------------------------------------------------------------- */
 
-static int measure_repeats(void *unused, struct ft_fault *fault)
+static int measure_repeats(void *unused, void *result, struct ft_fault *fault)
 {
     double live[ND_SPEED_REPEATS], replay[ND_SPEED_REPEATS], ratio[ND_SPEED_REPEATS];
     double packets = (double)(s.tape->count ? s.tape->count : 1);
@@ -268,40 +246,33 @@ static int measure_repeats(void *unused, struct ft_fault *fault)
             break;
         took = run_live();
         live[i] = (double)took / packets;
-        digest = ft_region_digest(s.region);
+        digest = ft_region_digest(s.lanes.region);
         if (took && !(error = start_lane(FT_LANE_REPLAY, fault)))
             took = run_replay();
         replay[i] = (double)took / packets;
         ratio[i] = replay[i] > 0 ? live[i] / replay[i] : 0;
-        if (!error && (!took || digest != ft_region_digest(s.region)))
+        if (!error && (!took || digest != ft_region_digest(s.lanes.region)))
             error = ft_fail(fault, FT_EDIVERGED, "replay came to burst %lu of %lu%s",
-                            nf_chain_state(s.lane.chain)->burst, s.tape->burst_count,
+                            nf_chain_state(s.lanes.lane[0].chain)->burst, s.tape->burst_count,
                             took ? ", and another state" : "");
     }
     if (error)
         return error;
-    *s.answer = (struct nd_speed){.measured = true,
-                                  .live_ns = nd_quantile(live, ND_SPEED_REPEATS, 0.5),
-                                  .replay_ns = nd_quantile(replay, ND_SPEED_REPEATS, 0.5),
-                                  .ratio = nd_quantile(ratio, ND_SPEED_REPEATS, 0.5),
-                                  .least = ratio[0],
-                                  .most = ratio[ND_SPEED_REPEATS - 1]};
+    *(struct nd_speed *)result = (struct nd_speed){.measured = true,
+                                                   .live_ns = nd_quantile(live, ND_SPEED_REPEATS, 0.5),
+                                                   .replay_ns = nd_quantile(replay, ND_SPEED_REPEATS, 0.5),
+                                                   .ratio = nd_quantile(ratio, ND_SPEED_REPEATS, 0.5),
+                                                   .least = ratio[0],
+                                                   .most = ratio[ND_SPEED_REPEATS - 1]};
     return 0;
 }
 
 int nd_speed_measure(struct nd_speed *out, const struct nd_tape *tape, const struct nd_config *config,
                      uint64_t seed, struct ft_fault *fault)
 {
-    int error;
-
-    s.answer = nd_shared_memory(sizeof(*s.answer));
     s.tape = tape;
     s.config = *config;
-    s.seed = seed;
-    if (!s.answer)
-        return ft_fail(fault, FT_ENOMEM, "no memory to measure speed");
-    error = nd_child_run(measure_repeats, NULL, "speed", fault); /* the region has one address */
-    *out = *s.answer;
-    munmap(s.answer, sizeof(*s.answer));
-    return error;
+    s.lanes.setup.seed = seed;
+    return nd_child_run(measure_repeats, NULL, out, sizeof(*out), "speed",
+                        fault); /* the region has one address */
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading a capture, cutting it into bursts and dealing it out to lanes; see replay/tape.h. */
-#include "tools/replay/tape.h"
+/* Reading a capture, cutting it into bursts and dealing it out to lanes; see pair/tape.h. */
+#include "tools/pair/tape.h"
 #include "ftcore/record/record.h"
-#include "tools/replay/grow.h"
+#include "tools/pair/grow.h"
 
 #include <errno.h>
 #include <pcap/pcap.h>
@@ -159,31 +159,22 @@ static int read_records(struct nd_tape *tape, pcap_t *pcap, bool plain, const ch
     return error;
 }
 
-static int open_file(FILE **out, const char *file, struct ft_fault *fault)
-{
-    *out = fopen(file, "rbe");
-    if (*out)
-        return 0;
-    return ft_fail(fault,
-                   errno == ENOENT                     ? FT_ENOENT
-                   : errno == EACCES || errno == EPERM ? FT_EPERM
-                                                       : FT_EIO,
-                   "%.150s: %s, expected a capture", file, strerror(errno));
-}
-
 int nd_tape_read(struct nd_tape *tape, const char *file, const struct nf_chain_config *chain,
                  struct ft_fault *fault)
 {
     char why[PCAP_ERRBUF_SIZE] = "";
-    FILE *f;
+    FILE *f = fopen(file, "rbe");
     pcap_t *pcap;
     bool plain;
-    int error;
+    int error = 0;
 
     memset(tape, 0, sizeof(*tape));
-    error = open_file(&f, file, fault);
-    if (error)
-        return error;
+    if (!f)
+        return ft_fail(fault,
+                       errno == ENOENT                     ? FT_ENOENT
+                       : errno == EACCES || errno == EPERM ? FT_EPERM
+                                                           : FT_EIO,
+                       "%.150s: %s, expected a capture", file, strerror(errno));
     plain = is_plain(f);
     pcap = pcap_fopen_offline_with_tstamp_precision(f, PCAP_TSTAMP_PRECISION_NANO, why);
     if (!pcap) {
@@ -225,6 +216,16 @@ void nd_tape_frame(const struct nd_tape *tape, uint64_t index, uint8_t *out)
         memset(out + in->have, 0, in->wire - in->have);
 }
 
+unsigned nd_tape_lane(const uint8_t *frame, uint32_t wire, uint32_t have, unsigned lanes)
+{
+    struct nf_packet p = {.data = (uint8_t *)(uintptr_t)frame, .len = wire, .have = have};
+
+    if (lanes == 1)
+        return 0;
+    nf_packet_parse(&p);
+    return nf_flow_lane(&p, lanes);
+}
+
 int nd_tape_deal(const struct nd_tape *tape, unsigned lanes, struct nd_tape out[], struct ft_fault *fault)
 {
     int error = 0;
@@ -236,10 +237,8 @@ int nd_tape_deal(const struct nd_tape *tape, unsigned lanes, struct nd_tape out[
     }
     for (uint64_t i = 0; i < tape->count && !error; i++) {
         const struct nd_tape_input *in = &tape->inputs[i];
-        struct nf_packet p = {.data = tape->bytes + in->at, .len = in->wire, .have = in->have};
 
-        nf_packet_parse(&p);
-        error = append_input(&out[nf_flow_lane(&p, lanes)], in);
+        error = append_input(&out[nd_tape_lane(tape->bytes + in->at, in->wire, in->have, lanes)], in);
     }
     for (unsigned l = 0; l < lanes; l++) {
         out[l].longest = tape->longest;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lists that grow as a capture or a log is read. */
-#ifndef TOOLS_REPLAY_GROW_H
-#define TOOLS_REPLAY_GROW_H
+#ifndef TOOLS_PAIR_GROW_H
+#define TOOLS_PAIR_GROW_H
 
 #include <stdbool.h>
 #include <stdint.h>

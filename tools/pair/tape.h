@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A tape is a capture read into memory, as the gate feeds it: its packets, and the bursts into which they are
- * cut, once and for all, so that every run over the same capture sees the same bursts at the same times. Made
- * by the replay tool before any node starts; node processes inherit it; never changed.
+ * A tape is a capture read into memory: its packets, and the bursts into which they are cut, once and for
+ * all, so that every run over the same capture sees the same bursts at the same times. Made by the replay
+ * tool and the bench before any node starts; node processes inherit it; never changed.
  *
  * A burst holds up to 32 packets that came within a millisecond; its time is that of its first packet, made
  * monotone. In a longer pause empty bursts let timers run. Pauses of an hour and more are a second: some
  * captures are joined from parts years apart.
  */
-#ifndef TOOLS_REPLAY_TAPE_H
-#define TOOLS_REPLAY_TAPE_H
+#ifndef TOOLS_PAIR_TAPE_H
+#define TOOLS_PAIR_TAPE_H
 
 #include "ftcore/base/error.h"
 #include "nflib/chain/chain.h"
@@ -52,6 +52,9 @@ void nd_tape_free(struct nd_tape *tape);
 /* Copies an input's frame, all `wire` bytes of it, to `out`. */
 void nd_tape_frame(const struct nd_tape *tape, uint64_t index, uint8_t *out);
 
+/* The lane of a frame of `wire` bytes of which `have` are there, by the same hash as a node's ports. */
+unsigned nd_tape_lane(const uint8_t *frame, uint32_t wire, uint32_t have, unsigned lanes);
+
 /* Number of the burst with the last input up to packet `number` of the capture, from 0. 0: there is none. */
 uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t number);
 
@@ -62,7 +65,7 @@ uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t number);
  */
 int nd_tape_deal(const struct nd_tape *tape, unsigned lanes, struct nd_tape out[], struct ft_fault *fault);
 
-/* ---- replay/side.c ---- */
+/* ---- pair/side.c ---- */
 
 /*
  * On which side each input arrives, into inputs[].side. With a NAT in the chain: a source among its inside
@@ -71,5 +74,8 @@ int nd_tape_deal(const struct nd_tape *tape, unsigned lanes, struct nd_tape out[
  * ports of TCP and UDP; the addresses alone for fragments and other protocols; the MACs for all else.)
  */
 int nd_tape_sides(struct nd_tape *tape, const struct nf_chain_config *chain, struct ft_fault *fault);
+
+/* What the chain's file says of the first NF of this name; NULL: there is none. */
+const void *nd_nf_config(const struct nf_chain_config *chain, const char *name);
 
 #endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * When the replicator's thread sleeps between its turns, and when it only gives way: of a real one whose lane
+ * and standby are the test. While it runs, the test is the clock and the scheduler as well: it stands in for
+ * the system's calls, each of which takes the time that it is asked for.
+ */
+#define _GNU_SOURCE /* ppoll */
+#include "tests/unit/help_primary.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define US   1000u
+#define TURN 10000u /* ns that a turn takes after which the thread gives way */
+
+/* What passes while the replicator runs. Times in ns. */
+static struct {
+    bool runs;
+    int policy; /* of its thread */
+    uint64_t now, end;
+    uint64_t every, next; /* when the lane puts a record */
+    unsigned left;        /* records to come */
+    unsigned entries, gave_way, rested, waited;
+} w;
+
+static void passes(uint64_t ns)
+{
+    w.now += ns;
+    for (; w.left && w.now >= w.next; w.left--, w.entries++) {
+        assert_true(primary_put_packets(1));
+        w.next += w.every;
+    }
+    if (w.now >= w.end)
+        rp_stop(primary.replicator);
+}
+
+int clock_gettime(clockid_t id, struct timespec *t)
+{
+    if (!w.runs)
+        return (int)syscall(SYS_clock_gettime, id, t);
+    *t = (struct timespec){(time_t)(w.now / 1000000000u), (long)(w.now % 1000000000u)};
+    return 0;
+}
+
+int sched_yield(void)
+{
+    w.gave_way++;
+    passes(TURN);
+    return 0;
+}
+
+int nanosleep(const struct timespec *time, struct timespec *rest)
+{
+    if (!w.runs)
+        return (int)syscall(SYS_nanosleep, time, rest);
+    w.rested++;
+    passes((uint64_t)time->tv_nsec);
+    return 0;
+}
+
+int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *time, const sigset_t *mask)
+{
+    struct timespec none = {0, 0};
+
+    (void)mask;
+    w.waited++;
+    if (syscall(SYS_ppoll, fds, n, &none, NULL, 0) == 0) /* nobody wakes it */
+        passes((uint64_t)time->tv_nsec);
+    return 0;
+}
+
+int sched_getscheduler(pid_t pid)
+{
+    (void)pid;
+    return w.policy;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    primary_open((struct primary_options){.compress = RP_COMPRESS_NEVER});
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    w.runs = false;
+    primary_close();
+    return 0;
+}
+
+/* The replicator runs for so long, with so many records, one every so many ns. */
+static void run(int policy, uint64_t every, unsigned records, uint64_t ns)
+{
+    memset(&w, 0, sizeof(w));
+    w.policy = policy;
+    w.now = primary.now;
+    w.end = w.now + ns;
+    w.every = every;
+    w.next = w.now;
+    w.left = records;
+    w.runs = true;
+    rp_run(primary.replicator);
+    w.runs = false;
+    assert_int_equal(w.left, 0);
+}
+
+static void it_stays_awake_while_entries_come_densely(void **state)
+{
+    (void)state;
+    run(SCHED_OTHER, 150 * US, 100, 100 * 150 * US);
+    assert_in_range(w.waited, 1, 10); /* before the second, which told how dense they are */
+    assert_true(w.gave_way > 98 * 150 * US / TURN);
+}
+
+static void it_sleeps_two_hundred_microseconds_after_the_last(void **state)
+{
+    (void)state;
+    run(SCHED_OTHER, 100 * US, 11, 50 * 1000 * US);
+    assert_in_range(w.gave_way, (9 * 100 + 200) * US / TURN, (10 * 100 + 250) * US / TURN);
+    assert_true(w.waited > 10);
+}
+
+static void sparse_entries_leave_it_asleep(void **state)
+{
+    (void)state;
+    run(SCHED_OTHER, 300 * US, 100, 100 * 300 * US + 1000 * US);
+    assert_in_range(w.gave_way, 100, 210); /* after turns with work alone */
+    assert_true(w.waited > 100);
+}
+
+/* Nobody else would run on its processor. */
+static void with_real_time_priority_it_sleeps_after_each_turn_with_work(void **state)
+{
+    (void)state;
+    run(SCHED_FIFO, 100 * US, 100, 100 * 100 * US + 1000 * US);
+    assert_int_equal(w.gave_way, 0);
+    assert_in_range(w.rested, 100, 110);
+    assert_true(w.waited >= 100);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(it_stays_awake_while_entries_come_densely),
+        TEST(it_sleeps_two_hundred_microseconds_after_the_last),
+        TEST(sparse_entries_leave_it_asleep),
+        TEST(with_real_time_priority_it_sleeps_after_each_turn_with_work),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("schedule_sleep", tests, NULL, NULL);
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From which side a captured packet came; see pair/tape.h. */
+#define _GNU_SOURCE /* tdestroy */
+#include "nflib/flow/flow.h"
+#include "nfs/nat_table.h"
+#include "tools/pair/tape.h"
+
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define UNKNOWN 2
+
+/* Who began a flow. A tree holds one of each flow, by all that stands before `swapped`. */
+struct flow {
+    union {
+        struct nf_flow_key key;
+        struct {
+            uint8_t low[6], high[6];
+        } macs;
+    };
+    bool by_macs;
+    bool swapped; /* the first packet went from the greater end to the lesser */
+};
+
+static int compare_flows(const void *a, const void *b)
+{
+    return memcmp(a, b, offsetof(struct flow, swapped));
+}
+
+/* The flow of a packet, and whether it goes from its greater end to its lesser. */
+static struct flow flow_of(const struct nf_packet *p)
+{
+    struct flow flow;
+
+    memset(&flow, 0, sizeof(flow)); /* padding is compared */
+    if (p->flags & NF_P_IPV4) {
+        bool ports = (p->flags & NF_P_L4) && !(p->flags & NF_P_FRAGMENT) &&
+                     (p->proto == NF_PROTO_TCP || p->proto == NF_PROTO_UDP);
+
+        flow.swapped = nf_flow_key_make(&flow.key, p->proto, p->saddr, ports ? p->sport : 0, p->daddr,
+                                        ports ? p->dport : 0);
+        return flow;
+    }
+    flow.by_macs = true;
+    if (p->have >= 12) {
+        flow.swapped = memcmp(p->data + 6, p->data, 6) > 0;
+        memcpy(flow.macs.low, p->data + (flow.swapped ? 0 : 6), 6);
+        memcpy(flow.macs.high, p->data + (flow.swapped ? 6 : 0), 6);
+    }
+    return flow;
+}
+
+/* FT_ENOMEM. */
+static int side_by_flow(void **flows, const struct nf_packet *p, uint8_t *side)
+{
+    struct flow flow = flow_of(p), *kept, **first = tsearch(&flow, flows, compare_flows);
+
+    if (!first)
+        return FT_ENOMEM;
+    if (*first == &flow) {
+        kept = malloc(sizeof(*kept));
+        if (!kept) {
+            tdelete(&flow, flows, compare_flows);
+            return FT_ENOMEM;
+        }
+        *kept = flow;
+        *first = kept;
+    }
+    *side = (*first)->swapped == flow.swapped ? NF_INSIDE : NF_OUTSIDE;
+    return 0;
+}
+
+static uint8_t side_by_nat(const struct nat_config *nat, const struct nf_packet *p)
+{
+    if (!nat || !(p->flags & NF_P_IPV4))
+        return UNKNOWN;
+    if (nf_prefixes_has(&nat->inside, p->saddr))
+        return NF_INSIDE;
+    return nf_prefixes_has(&nat->inside, p->daddr) || p->daddr == nat->outside ? NF_OUTSIDE : UNKNOWN;
+}
+
+const void *nd_nf_config(const struct nf_chain_config *chain, const char *name)
+{
+    for (unsigned i = 0; i < chain->count; i++)
+        if (strcmp(chain->nfs[i].module->name, name) == 0)
+            return chain->nfs[i].config;
+    return NULL;
+}
+
+int nd_tape_sides(struct nd_tape *tape, const struct nf_chain_config *chain, struct ft_fault *fault)
+{
+    const struct nat_config *nat = nd_nf_config(chain, "nat");
+    void *flows = NULL;
+    int error = 0;
+
+    for (uint64_t i = 0; i < tape->count && !error; i++) {
+        struct nd_tape_input *in = &tape->inputs[i];
+        struct nf_packet p = {.data = tape->bytes + in->at, .len = in->wire, .have = in->have};
+
+        nf_packet_parse(&p);
+        in->side = side_by_nat(nat, &p);
+        if (in->side == UNKNOWN)
+            error = side_by_flow(&flows, &p, &in->side);
+    }
+    tdestroy(flows, free);
+    return error ? ft_fail(fault, error, "no memory for the capture's flows") : 0;
+}
