@@ -189,17 +189,17 @@ static json_t *verify(struct nd_running *r, const json_t *request)
                      s.core.peer.name, there, "at", (json_int_t)first->burst);
 }
 
-/* Waits until this node reigns no more; false when it was aborted, or nothing came of it at all. */
+/* Waits until this node is primary no more; false when it was aborted, or nothing came of it at all. */
 static bool hands_over(struct nd_running *r, struct rp_status *s)
 {
     bool under_way = false;
 
     for (int i = 0; i < HANDOVER_MS * 5 && !atomic_load(&r->stop); i++, sleep_a_little()) {
-        bool reigns = is_primary(r, s), idle = s->core.hand == FT_HAND_NONE;
+        bool primary = is_primary(r, s), idle = s->core.hand == FT_HAND_NONE;
 
         under_way |= !idle;
-        if (idle && (!reigns || under_way || i > 1000))
-            return !reigns;
+        if (idle && (!primary || under_way || i > 1000))
+            return !primary;
     }
     return false;
 }

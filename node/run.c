@@ -90,7 +90,7 @@ static bool is_turned_away(struct nd_running *r)
     rp_status(r->replicator, &s);
     if (!s.core.refused || s.core.state != FT_JOINING)
         return false;
-    if (r->config->node[r->self].role == ND_ROLE_PRIMARY && !ft_reigns(s.core.peer.state))
+    if (r->config->node[r->self].role == ND_ROLE_PRIMARY && !ft_is_primary(s.core.peer.state))
         return false;
     fprintf(stderr, "understudy: node %s: %s\n", r->config->node[r->self].name, s.core.why);
     return true;

@@ -32,7 +32,7 @@ static void set_gate(struct rp_replicator *rp, const struct ft_action *a)
     }
     rp->gate_kind = a->gate;
     if (change) {
-        rp->held_told = false;
+        rp->guarded_told = false;
         rp->gate++;
         RP_ORDER_ALL(rp, gate, rp->gate);
     }
@@ -127,7 +127,7 @@ static void remember_view(struct rp_replicator *rp, uint64_t view)
 static void send(struct rp_replicator *rp, const struct ft_message *m)
 {
     if (rp->link && rp_link_send(rp->link, m, rp->lanes, NULL) == FT_EFULL)
-        rp->stuck = true; /* not even a heartbeat fits: the connection is as good as dead */
+        rp->stuck = true; /* not even a heartbeat fits: the connection is dropped */
 }
 
 static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
@@ -198,7 +198,7 @@ static void reached_by_lanes(struct rp_replicator *rp, struct ft_event *event)
         uint64_t closed = atomic_load_explicit(primary ? &lane->report.recorded : &lane->report.executed,
                                                memory_order_acquire);
 
-        event->closed[l] = primary ? closed : rp->receiver.held[l];
+        event->closed[l] = primary ? closed : rp->receiver.closed_to[l];
         event->replayed[l] = closed;
         event->taken[l] = atomic_load_explicit(&lane->replay.tail, memory_order_acquire) +
                           atomic_load_explicit(&lane->checkpoint.tail, memory_order_acquire);
@@ -311,18 +311,18 @@ static void report_overrun(struct rp_replicator *rp)
 static void primary_reports(struct rp_replicator *rp)
 {
     struct ft_event event = {.now = rp->now};
-    bool held = rp->core.resync == FT_RESYNC_SWITCH && !rp->held_told;
+    bool guarded = rp->core.resync == FT_RESYNC_SWITCH && !rp->guarded_told;
 
     event.kind = FT_EV_CUT;
     if (rp_snapshot_cut(rp, event.closed, event.access))
         rp_step(rp, &event);
-    for (unsigned l = 0; held && l < rp->lanes; l++) {
-        held = FT_PLANTED("gate-unseen") || FT_REPORTED(rp_lane(rp, l), gate_seen) == rp->gate;
+    for (unsigned l = 0; guarded && l < rp->lanes; l++) {
+        guarded = FT_PLANTED("gate-unseen") || FT_REPORTED(rp_lane(rp, l), gate_seen) == rp->gate;
         event.closed[l] = FT_REPORTED(rp_lane(rp, l), hold_from);
     }
-    if (held) {
-        rp->held_told = true;
-        event.kind = FT_EV_HELD;
+    if (guarded) {
+        rp->guarded_told = true;
+        event.kind = FT_EV_GUARDED;
         rp_step(rp, &event);
     }
     report_overrun(rp);

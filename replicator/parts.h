@@ -80,7 +80,7 @@ struct rp_delta {
 
 struct rp_receiver {
     struct ft_closed *closed;
-    uint64_t held[FT_LANES_MAX]; /* closed set, last computed */
+    uint64_t closed_to[FT_LANES_MAX]; /* closed set, last computed */
     struct rp_delta delta[FT_LANES_MAX];
     struct ft_record *scratch; /* or a chunk */
 };
@@ -102,7 +102,7 @@ struct rp_replicator {
     bool audit_off;
     bool stored; /* records or chunks came in: acknowledge */
     bool stuck;  /* a message found no room at all */
-    bool held_told, drained_told, steered_told, diverged_told;
+    bool guarded_told, drained_told, steered_told, diverged_told;
     uint64_t beat_from, beat_counter; /* the newest heartbeat on a data port: whose it is, and its number */
     uint64_t beat_seen[FT_LANES_MAX], replayed_told[FT_LANES_MAX], digest_told[FT_LANES_MAX];
     uint64_t time_due;

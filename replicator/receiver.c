@@ -42,7 +42,7 @@ static void publish_closed(struct rp_replicator *rp)
         if (rp->receiver.delta[l].head.burst == covered[l])
             FT_ORDER(lane, covered_at, rp->receiver.delta[l].at);
         FT_ORDER(lane, cut_to, cut);
-        FT_ORDER(lane, closed_to, rp->receiver.held[l]);
+        FT_ORDER(lane, closed_to, rp->receiver.closed_to[l]);
     }
 }
 
@@ -66,7 +66,7 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
     const uint64_t *burst = begin ? begin->burst : none;
 
     ft_closed_reset(rp->receiver.closed, burst, begin ? begin->access : none);
-    memcpy(rp->receiver.held, burst, sizeof(rp->receiver.held));
+    memcpy(rp->receiver.closed_to, burst, sizeof(rp->receiver.closed_to));
     memset(rp->receiver.delta, 0, sizeof(rp->receiver.delta));
     for (unsigned l = 0; l < rp->lanes; l++) {
         FT_ORDER(rp_lane(rp, l), covered_at, 0);
@@ -235,7 +235,7 @@ int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struc
             return (int)n;
         at += (uint32_t)n;
     }
-    ft_closed_compute(rp->receiver.closed, rp->receiver.held);
+    ft_closed_compute(rp->receiver.closed, rp->receiver.closed_to);
     rp_receiver_publish(rp);
     return 0;
 }

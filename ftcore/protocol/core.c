@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DEAF 4u /* times solo_after_ms: a peer that only slept is to find the connection as it was */
+#define SILENCES 4u /* times solo_after_ms: a peer that only slept is to find the connection as it was */
 
 struct ft_action *ft_act(struct ft_actions *actions, enum ft_action_kind kind)
 {
@@ -229,7 +229,7 @@ static bool read_head(struct ft_core *core, const struct ft_message *m, struct f
         ft_join_fence(core, m->view, actions);
         return true;
     }
-    if (!ft_reigns(m->state)) {
+    if (!ft_is_primary(m->state)) {
         ft_standby_hears(core, m, actions);
         return true;
     }
@@ -300,7 +300,7 @@ static void obey_operator(struct ft_core *core, const struct ft_event *event, st
     } else if (what == FT_TOLD_PROMOTE && core->state == FT_JOINING && !core->peer.known &&
                core->now - core->alone >= ft_ms(core->config.solo_after_ms)) {
         /* Nobody has answered for longer than any lease runs. The state is lost; the person has decided. */
-        ft_join_reign(core, actions, "told to, with an empty state");
+        ft_join_begin_alone(core, actions, "told to, with an empty state");
     }
 }
 
@@ -310,11 +310,11 @@ static void obey_operator(struct ft_core *core, const struct ft_event *event, st
  * rights that rest on it (promote_within_ms is shorter), so closing it tells nobody that we died. Who has
  * handed over has none either, and has to hear what became of it.
  */
-static void leave_deaf(struct ft_core *core, struct ft_actions *actions)
+static void drop_silent_connection(struct ft_core *core, struct ft_actions *actions)
 {
     if (!core->peer.up || core->abandoning || core->state == FT_READY ||
         ft_primary_silent(core, ft_later(core->peer.heard, core->peer.met)) <
-            DEAF * ft_ms(core->config.solo_after_ms))
+            SILENCES * ft_ms(core->config.solo_after_ms))
         return;
     handle_lost(core, FT_LOST_ERROR, actions);
     ft_act(actions, FT_ACT_CLOSE);
@@ -328,7 +328,7 @@ static void handle_time(struct ft_core *core, struct ft_actions *actions)
         ft_standby_time(core, actions);
     if (core->state == FT_JOINING)
         ft_join_consider(core, actions);
-    leave_deaf(core, actions);
+    drop_silent_connection(core, actions);
     if (core->peer.up && core->now >= core->beat_due)
         ft_say(core, actions, FT_MSG_BEAT);
 }

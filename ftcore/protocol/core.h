@@ -48,7 +48,7 @@ enum ft_event_kind {
     FT_EV_LANES,         /* what lanes reached: closed[], and the fields below it */
     FT_EV_CUT,           /* the cut asked for was made after closed[]; the snapshot can be read */
     FT_EV_SNAPSHOT_SENT, /* primary: every line of the snapshot is on its way */
-    FT_EV_HELD,          /* primary: the gate is guarded; nothing after closed[] left unguarded */
+    FT_EV_GUARDED,       /* primary: the gate is guarded; nothing after closed[] left unguarded */
     FT_EV_DRAINED,       /* primary: ports empty, all outputs released, last burst closed[] */
     FT_EV_STEERED,       /* standby: announced, frames are left unread */
     FT_EV_DIVERGED,      /* standby: replay did not reproduce the recording: `text` */
@@ -244,13 +244,13 @@ bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m);
 /* When FT_EV_TIME is wanted next at the latest, local monotonic ns. */
 uint64_t ft_core_due(const struct ft_core *core);
 
-static inline bool ft_reigns(enum ft_state state)
+static inline bool ft_is_primary(enum ft_state state)
 {
     return state == FT_SOLO || state == FT_PROTECTED || state == FT_DEGRADED;
 }
 static inline bool ft_core_primary(const struct ft_core *core)
 {
-    return ft_reigns(core->state);
+    return ft_is_primary(core->state);
 }
 
 #endif

@@ -217,7 +217,7 @@ static void believe(struct ft_core *core, const struct ft_message *m, struct ft_
         ft_standby_hears(core, m, actions);
         return; /* ft_step asks ft_join_consider next */
     }
-    if (!ft_reigns(m->state)) {
+    if (!ft_is_primary(m->state)) {
         /* The peer has reigned after us and lost everything; what it released, we do not know. Nor may we go
          * on. */
         if (m->view > core->view)
@@ -255,7 +255,7 @@ void ft_join_prove(struct ft_core *core, const struct ft_message *m, struct ft_a
     believe(core, &hello, actions);
 }
 
-void ft_join_reign(struct ft_core *core, struct ft_actions *actions, const char *why)
+void ft_join_begin_alone(struct ft_core *core, struct ft_actions *actions, const char *why)
 {
     core->view = ft_later(core->view, core->peer.known ? core->peer.view : 0) + 1;
     memset(core->closed, 0, sizeof(core->closed));
@@ -282,13 +282,13 @@ void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
     bool first = core->config.role == 0;
 
     if (core->refused)
-        first = first && !ft_reigns(core->peer.state);
+        first = first && !ft_is_primary(core->peer.state);
     if (!core->peer.known) {
         /* Never served and meets nobody: the file's word has to do, unless strict forbids to release alone
          * anyway. */
         if (first && core->view == 0 && core->config.start_alone_ms &&
             core->now - core->started >= ft_ms(core->config.start_alone_ms))
-            ft_join_reign(core, actions, "started alone");
+            ft_join_begin_alone(core, actions, "started alone");
         return;
     }
     if (core->peer.state != FT_JOINING || !heard_as_we_are(core, actions))
@@ -296,7 +296,7 @@ void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
     if (core->peer.role == core->config.role)
         first = strncmp(core->config.name, core->peer.name, FT_NAME_MAX) < 0;
     if (core->view > core->peer.view || (core->view == core->peer.view && first))
-        ft_join_reign(core, actions, core->view ? "both nodes are empty" : "first start");
+        ft_join_begin_alone(core, actions, core->view ? "both nodes are empty" : "first start");
 }
 
 void ft_join_again(struct ft_core *core, struct ft_actions *actions, const char *why)

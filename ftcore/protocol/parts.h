@@ -41,7 +41,7 @@ void ft_join_consider(struct ft_core *core, struct ft_actions *actions); /* JOIN
 void ft_join_again(struct ft_core *core, struct ft_actions *actions, const char *why);
 void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actions);
 /* With an empty state. */
-void ft_join_reign(struct ft_core *core, struct ft_actions *actions, const char *why);
+void ft_join_begin_alone(struct ft_core *core, struct ft_actions *actions, const char *why);
 
 /* protocol/primary.c */
 /* SOLO, or holds if strict. */

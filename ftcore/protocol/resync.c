@@ -129,7 +129,7 @@ void ft_resync_event(struct ft_core *core, const struct ft_event *event, struct 
     } else if (event->kind == FT_EV_SNAPSHOT_SENT && core->resync == FT_RESYNC_SNAPSHOT) {
         core->resync = FT_RESYNC_CATCHUP;
         ft_say(core, actions, FT_MSG_SNAPSHOT_END);
-    } else if (event->kind == FT_EV_HELD && core->resync == FT_RESYNC_SWITCH) {
+    } else if (event->kind == FT_EV_GUARDED && core->resync == FT_RESYNC_SWITCH) {
         core->resync = FT_RESYNC_HOLD;
         memcpy(core->hold, event->closed, sizeof(core->hold));
         memcpy(ft_say(core, actions, FT_MSG_HOLDING)->burst, core->hold, sizeof(core->hold));

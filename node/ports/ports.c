@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opens DPDK and the node's ports. DPDK tells its story on a log stream in many lines; it goes to memory
+ * Opens DPDK and the node's ports. DPDK writes many lines to its log; they go to memory
  * while we open, and the last line that looks like a reason becomes ours.
  */
 #define _GNU_SOURCE /* memfd_create */

@@ -215,7 +215,7 @@ static void report(struct fuzz_input *in)
         event.kind = FT_EV_SNAPSHOT_SENT;
         n.snapshot = false;
     } else if (how == 2 && n.switched && n.core.resync == FT_RESYNC_SWITCH) {
-        event.kind = FT_EV_HELD;
+        event.kind = FT_EV_GUARDED;
         n.switched = false;
     } else if (how == 3 && n.draining && n.core.hand == FT_HAND_DRAIN) {
         event.kind = FT_EV_DRAINED;

@@ -46,6 +46,7 @@ chain: {name: edge, nfs: [monitor]}
 interfaces:
   - {name: in, side: inside, address: 10.0.0.1/24}
   - {name: out, side: outside, address: 198.51.100.2/24}
+link: {insecure: true}
 nodes:
   a: {role: primary, ports: {in: net_null0, out: net_null1}, replication: "127.0.0.1:7001", control: a.sock}
   b: {role: standby, ports: {in: net_null0, out: net_null1}, replication: "127.0.0.1:7002", control: b.sock}

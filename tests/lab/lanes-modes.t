@@ -72,7 +72,7 @@ for protect in "mode: delta" "mode: log, standby: warm"; do
     while_fetching primary-hangs hang "$was"
     is "it was replaced" "$(other)" "$was"
     while_fetching "drain" us drain
-    is "it reigns again" "$(primary)" "$was"
+    is "it is primary again" "$(primary)" "$was"
     replayed "$was"
     ok "primaries are killed" timeout 120 "$UNDERSTUDY" drill kill -c "$pair" --repeat 3
     is "recordings with a hole" "$(with_holes)" 0

@@ -99,10 +99,10 @@ void sim_saw_state(struct sim_node *n, enum ft_state state, uint64_t view, const
         n->said_holding = false;
     }
     for (unsigned l = 0; state == FT_READY && n->state == FT_SYNCING && l < sim.plan.lanes; l++)
-        if (n->follows->hold[l] > n->replicator->receiver.held[l])
+        if (n->follows->hold[l] > n->replicator->receiver.closed_to[l])
             sim_fail(
                 "G1: %s is READY with burst %lu of lane %u, and burst %lu had left before its primary held",
-                n->name, n->replicator->receiver.held[l], l, n->follows->hold[l]);
+                n->name, n->replicator->receiver.closed_to[l], l, n->follows->hold[l]);
     if (began && n->replicator)
         begins_reign(n, view);
     if (state == FT_JOINING)
@@ -167,9 +167,9 @@ void sim_saw_holding(struct sim_node *n, const struct ft_message *m)
 void sim_saw_ack(struct sim_node *n, const struct ft_message *ack)
 {
     for (unsigned l = 0; n->follows && l < sim.plan.lanes; l++) {
-        if (ack->burst[l] > n->replicator->receiver.held[l])
+        if (ack->burst[l] > n->replicator->receiver.closed_to[l])
             sim_fail("G1: %s acknowledges burst %lu of lane %u and holds %lu", n->name, ack->burst[l], l,
-                     n->replicator->receiver.held[l]);
+                     n->replicator->receiver.closed_to[l]);
         if (ack->burst[l] > n->follows->stored[l])
             n->follows->stored[l] = ack->burst[l];
     }

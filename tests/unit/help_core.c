@@ -267,7 +267,7 @@ void told_to_protected(struct tale *t, bool strict)
     is(t, FT_DEGRADED);
     gate_is(t, FT_GATE_GUARDED);
     assert_int_equal(did(t, FT_ACT_GATE)->lease_until, 0);
-    reaches(t, FT_EV_HELD, 10);
+    reaches(t, FT_EV_GUARDED, 10);
     assert_int_equal(said(t, FT_MSG_HOLDING)->burst[0], 10);
     hears_at(t, FT_MSG_ACK, FT_READY, 10, t->sent);
     is(t, FT_PROTECTED);

@@ -43,7 +43,7 @@ static void set_chain(const struct pair *p, struct pair_node *n, uint32_t tip)
 
 /* ---- actions ----------------------------------------------------------------------------------- */
 
-static void begin_reign(struct pair *p, unsigned i, const struct ft_action *a)
+static void begin_alone(struct pair *p, unsigned i, const struct ft_action *a)
 {
     struct pair_node *n = &p->node[i], *other = &p->node[!i];
 
@@ -54,13 +54,13 @@ static void begin_reign(struct pair *p, unsigned i, const struct ft_action *a)
         uint32_t to = (uint32_t)a->vector[0];
 
         if (n->held == NO_STATE) {
-            pair_fail(p, "%c reigns on nothing", 'a' + (int)i);
+            pair_fail(p, "%c is primary on nothing", 'a' + (int)i);
             return;
         }
         if (!n->whole)
-            pair_fail(p, "%c reigns on half a snapshot", 'a' + (int)i);
+            pair_fail(p, "%c is primary on half a snapshot", 'a' + (int)i);
         if (n->stale)
-            pair_fail(p, "%c reigns on a snapshot put over an older state", 'a' + (int)i);
+            pair_fail(p, "%c is primary on a snapshot put over an older state", 'a' + (int)i);
         if (to > p->depth[n->held])
             pair_fail(p, "%c is to replay up to %u and holds %u", 'a' + (int)i, to, p->depth[n->held]);
         to = to > p->depth[n->held] ? p->depth[n->held] : to;
@@ -68,7 +68,7 @@ static void begin_reign(struct pair *p, unsigned i, const struct ft_action *a)
         n->released = to > 3 ? to - 3 : 0; /* the tail */
         p->takeovers++;
         if (!p->split && !contains(p, n->tip, p->line))
-            pair_fail(p, "%c reigns without burst %u, which has left", 'a' + (int)i, p->depth[p->line]);
+            pair_fail(p, "%c is primary without burst %u, which has left", 'a' + (int)i, p->depth[p->line]);
     } else {
         n->tip = grow(p, NO_STATE);
         n->chain[0] = n->tip;
@@ -76,7 +76,7 @@ static void begin_reign(struct pair *p, unsigned i, const struct ft_action *a)
         if (other->alive && !p->split &&
             (ft_core_primary(&other->core) || other->core.hand == FT_HAND_GIVEN ||
              other->core.state == FT_READY))
-            pair_fail(p, "%c reigns with an empty state beside one that holds some", 'a' + (int)i);
+            pair_fail(p, "%c is primary with an empty state beside one that holds some", 'a' + (int)i);
         p->line = n->tip;
         p->emptied++;
     }
@@ -129,7 +129,7 @@ void pair_act(struct pair *p, unsigned i, const struct ft_action *a)
         break;
     case FT_ACT_ORDER:
         if (a->order == FT_LANE_LIVE || a->order == FT_LANE_FRESH)
-            begin_reign(p, i, a);
+            begin_alone(p, i, a);
         n->order = a->order == FT_LANE_FRESH ? FT_LANE_LIVE : a->order;
         if (a->order == FT_LANE_REPLAY)
             n->whole = true;
@@ -212,7 +212,7 @@ static void work_live(struct pair *p, unsigned i)
     if (n->gate_at && p->now >= n->gate_at) {
         n->gate = FT_GATE_GUARDED;
         n->gate_at = 0;
-        step_lanes(p, i, FT_EV_HELD);
+        step_lanes(p, i, FT_EV_GUARDED);
     }
     if (n->tip != NO_STATE && n->cut_at && p->now >= n->cut_at) {
         n->cut_at = 0;

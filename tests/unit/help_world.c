@@ -279,7 +279,7 @@ static void do_duties(struct world *w, unsigned i)
         step(w, i, FT_EV_SNAPSHOT_SENT);
     }
     if (is_due(w, i, WORLD_HELD))
-        step(w, i, FT_EV_HELD);
+        step(w, i, FT_EV_GUARDED);
     if (n->released == n->executed && is_due(w, i, WORLD_DRAINED))
         step(w, i, FT_EV_DRAINED);
     if (is_due(w, i, WORLD_STEERED))

@@ -120,7 +120,7 @@ static void a_resync_that_fails_after_holding_takes_the_rights_away_first(void *
     hears(&a, FT_MSG_BEAT, FT_SYNCING);
     happens(&a, FT_EV_SNAPSHOT_SENT);
     hears_at(&a, FT_MSG_ACK, FT_SYNCING, 20, a.sent);
-    reaches(&a, FT_EV_HELD, 30);
+    reaches(&a, FT_EV_GUARDED, 30);
     for (unsigned i = 0; i < 20; i++) {
         hears_at(&a, FT_MSG_ACK, FT_SYNCING, 25, a.sent);
         waits(&a, 10);

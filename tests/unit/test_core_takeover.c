@@ -14,7 +14,7 @@ static struct tale b;
 
 /* ---- taking over ------------------------------------------------------------------------------- */
 
-static void reigns(uint64_t view, const char *why)
+static void is_primary_in_view(uint64_t view, const char *why)
 {
     is(&b, FT_SOLO);
     because(&b, why);
@@ -32,7 +32,7 @@ static void silence_of_link_and_ports_is_death(void **unused)
     waits(&b, 49);
     is(&b, FT_READY);
     waits(&b, 1);
-    reigns(2, "silence");
+    is_primary_in_view(2, "silence");
     assert_int_equal(said(&b, FT_MSG_BEAT)->view, 2); /* on its way before anything leaves */
 }
 
@@ -69,15 +69,15 @@ static void a_reset_and_the_death_notice_are_death_at_once(void **unused)
     (void)unused;
     told_to_ready(&b, false);
     loses(&b, FT_LOST_EOF);
-    reigns(2, "closed its connection");
+    is_primary_in_view(2, "closed its connection");
     told_to_ready(&b, false);
     loses(&b, FT_LOST_RESET);
-    reigns(2, "reset its connection");
+    is_primary_in_view(2, "reset its connection");
     told_to_ready(&b, false);
     word_of(&b, 999);
     is(&b, FT_READY);
     word_of(&b, 200);
-    reigns(2, "death notice");
+    is_primary_in_view(2, "death notice");
     word_of(&b, 200); /* they come in threes */
     because(&b, "death notice");
     assert_int_equal(b.did.count, 0);
@@ -90,14 +90,14 @@ static void a_broken_connection_alone_is_no_death(void **unused)
     loses(&b, FT_LOST_ERROR);
     is(&b, FT_READY);
     word_of(&b, 200);
-    reigns(2, "death notice");
+    is_primary_in_view(2, "death notice");
 
     told_to_ready(&b, false);
     loses(&b, FT_LOST_ERROR);
     waits(&b, 49);
     is(&b, FT_READY);
     waits(&b, 1);
-    reigns(2, "silence");
+    is_primary_in_view(2, "silence");
 }
 
 static void the_right_survives_a_reconnect_and_so_does_a_port_beat(void **unused)
@@ -114,7 +114,7 @@ static void the_right_survives_a_reconnect_and_so_does_a_port_beat(void **unused
     hello_from(&b, FT_DEGRADED, 1);
     is(&b, FT_READY);
     loses(&b, FT_LOST_EOF);
-    reigns(2, "closed its connection");
+    is_primary_in_view(2, "closed its connection");
 }
 
 static void without_the_right_it_joins(void **unused)
@@ -147,7 +147,7 @@ static void a_standby_that_slept_does_not_act_on_the_silence(void **unused)
     waits(&b, 49);
     is(&b, FT_READY);
     waits(&b, 1);
-    reigns(2, "silence");
+    is_primary_in_view(2, "silence");
 }
 
 static void a_primary_that_goes_on_alone_ends_the_right(void **unused)
@@ -168,7 +168,7 @@ static void a_primary_that_came_back_empty_has_died(void **unused)
     connects(&b);
     b.hello.incarnation = 201;
     hello_from(&b, FT_JOINING, 1);
-    reigns(2, "started anew");
+    is_primary_in_view(2, "started anew");
     did(&b, FT_ACT_CUT); /* and is the standby now */
 
     tale_begin(&b, 0, 1, false);
@@ -240,7 +240,7 @@ static void a_hello_said_ahead_is_not_said_again(void **unused)
     hello_of_old(&b, FT_JOINING, 1);
     is(&b, FT_READY);
     hears_at(&b, FT_MSG_BEAT, FT_JOINING, 0, m.sent);
-    reigns(2, "started anew");
+    is_primary_in_view(2, "started anew");
 }
 
 static void what_cannot_be_is_malformed(void **unused)
@@ -314,7 +314,7 @@ static void the_next_takeover_works_like_the_first(void **unused)
     hears(&b, FT_MSG_BEAT, FT_SYNCING);
     happens(&b, FT_EV_SNAPSHOT_SENT);
     hears_at(&b, FT_MSG_ACK, FT_SYNCING, 20, b.sent);
-    reaches(&b, FT_EV_HELD, 22);
+    reaches(&b, FT_EV_GUARDED, 22);
     hears_at(&b, FT_MSG_ACK, FT_READY, 22, b.sent);
     is(&b, FT_PROTECTED);
     hears_view(&b, FT_SOLO, 3);

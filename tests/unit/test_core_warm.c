@@ -117,7 +117,7 @@ static void the_primary_counts_what_is_stored(void **unused)
     acks(FT_SYNCING, 1000, 5);
     is(&a, FT_DEGRADED);
     gate_is(&a, FT_GATE_GUARDED);
-    reaches(&a, FT_EV_HELD, 1010);
+    reaches(&a, FT_EV_GUARDED, 1010);
     acks(FT_READY, 1009, 5);
     is(&a, FT_DEGRADED);
     acks(FT_READY, 1010, 5);
