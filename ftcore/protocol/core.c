@@ -211,7 +211,7 @@ static void handle_malformed(struct ft_core *core, const char *text, struct ft_a
 {
     actions->malformed = true;
     core->malformed.count++;
-    snprintf(core->malformed.text, sizeof(core->malformed.text), "%s", text);
+    snprintf(core->malformed.text, sizeof(core->malformed.text), "%.127s", text);
     give_up_connection(core, text, actions);
 }
 

@@ -63,17 +63,17 @@ uint64_t peer_now(void)
 
 /* ---- the peer ---------------------------------------------------------------------------------- */
 
-static struct sockaddr_in address(unsigned self, uint16_t port)
+static struct sockaddr_in address(uint16_t port)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
 
-    inet_pton(AF_INET, twin_host(self), &at.sin_addr);
+    inet_pton(AF_INET, twin_place.host, &at.sin_addr);
     return at;
 }
 
 void peer_listen_as(unsigned self)
 {
-    struct sockaddr_in at = address(self, twin_port(self));
+    struct sockaddr_in at = address(twin_place.port[self]);
     int on = 1;
 
     peer.listener = socket(AF_INET, SOCK_STREAM, 0);
@@ -149,13 +149,14 @@ void peer_hello(unsigned self)
     struct ft_core_config c;
     struct ft_message m;
 
-    twin_core_config(&c, self);
+    twin_core_config(&c, self, &(struct twin_options){.warm = peer.warm});
     m = peer_head(FT_MSG_HELLO);
     m.view = peer.state == FT_JOINING ? 0 : peer.view;
     m.incarnation = 77;
     memcpy(m.name, c.name, sizeof(m.name));
     m.role = c.role;
     m.lanes = 1;
+    m.warm = c.warm;
     m.lease_ms = c.lease_ms;
     m.detect_ms = c.detect_ms;
     m.promote_within_ms = c.promote_within_ms;
@@ -178,7 +179,7 @@ void peer_connect(void)
         assert_int_equal(poll(&p, 1, TWIN_LIMIT), 1);
         peer.fd = accept(peer.listener, NULL, NULL);
     } else {
-        struct sockaddr_in from = address(1, 0), to = address(0, twin_port(0));
+        struct sockaddr_in from = address(0), to = address(twin_place.port[0]);
 
         peer.fd = socket(AF_INET, SOCK_STREAM, 0);
         assert_int_equal(bind(peer.fd, (struct sockaddr *)&from, sizeof(from)), 0);
@@ -200,7 +201,7 @@ void peer_add_run(uint64_t line, uint32_t count, bool zero)
 void peer_add_record(uint16_t lane, uint64_t burst)
 {
     record_begin(lane, 0, burst);
-    rec->seq = 0;
+    rec->seq = rec->access = 1;
     rec->time = burst * 1000;
     record_add_bytes();
     record_finish();
@@ -220,8 +221,19 @@ void peer_say_content(enum ft_message_type type)
     peer.content_len = 0;
 }
 
-/* The standby has begun to take a snapshot, and with `whole` has it: an empty lane state, and its own table.
- */
+void peer_add_lane(uint64_t burst, uint64_t outputs, uint8_t *out, uint32_t *len, uint32_t cap)
+{
+    static uint8_t lines[PEER_LANE * FT_LINE];
+    struct nf_lane_state *s = (struct nf_lane_state *)lines;
+    struct ft_line_run r = {.line = 0, .count = PEER_LANE, .bytes = lines};
+
+    _Static_assert((sizeof(*s) + FT_LINE - 1) / FT_LINE == PEER_LANE, "the lane's state");
+    *s = (struct nf_lane_state){
+        .burst = burst, .seq = 1, .time = burst * 1000, .access = 1, .outputs = outputs};
+    memset(s->wake, 0xff, sizeof(s->wake));
+    assert_true(ft_run_append(out, len, cap, &r));
+}
+
 void peer_synchronise(bool whole)
 {
     struct ft_message m;
@@ -236,11 +248,12 @@ void peer_synchronise(bool whole)
     peer.content_len = 0;
     if (!whole)
         return;
-    peer_add_run(0, 1, true);
+    peer_add_lane(0, 0, peer.content, &peer.content_len, sizeof(peer.content));
     peer_say_content(FT_MSG_SNAPSHOT);
     peer_say(peer_head(FT_MSG_SNAPSHOT_END));
     PEER_UNTIL(peer.seen[FT_MSG_ACK]);
-    TWIN_UNTIL(peer.node, atomic_load(&peer.node->box->doing) == FT_LANE_REPLAY);
+    TWIN_UNTIL(peer.node,
+               ft_order_kind(atomic_load(&peer.node->box->by_node.lane[0].report.done)) == FT_LANE_REPLAY);
 }
 
 uint64_t peer_region(void)
@@ -268,10 +281,11 @@ void peer_is_refused(enum ft_message_type type, const char *text)
     assert_int_equal(peer_region(), before);
 }
 
-void peer_start_standby(void)
+void peer_start_standby(bool warm)
 {
+    peer.warm = warm;
     peer.node = &peer_twin[1];
     peer.view = PEER_VIEW;
     peer_listen_as(0);
-    twin_start(&peer_twin[1], NULL);
+    twin_start(&peer_twin[1], &(struct twin_options){.warm = warm});
 }

@@ -11,12 +11,14 @@
 #include "tests/unit/help_twin.h"
 
 #define PEER_VIEW  5                                 /* of a primary that the test plays */
-#define PEER_TABLE (FT_ARENA_ALIGN >> FT_LINE_SHIFT) /* first line of the second arena */
-#define PEER_LINES (TWIN_WORDS * 8 / FT_LINE)        /* lines of the table */
+#define PEER_LANE  6u                                /* lines of the lane's state, the first of the region */
+#define PEER_TABLE (FT_ARENA_ALIGN >> FT_LINE_SHIFT) /* first line of the NF's arena */
+#define PEER_LINES (1 + TWIN_WORDS * 8 / FT_LINE)    /* of that arena: its counters and its table */
 
 /* What the test has and has heard as a peer. */
 struct peer {
     struct twin *node; /* the real one */
+    bool warm;         /* both are */
     int listener, fd;  /* -1: none */
     uint8_t *in, *bulk;
     size_t in_len;
@@ -49,13 +51,17 @@ void peer_hear(void); /* reads what is there */
 
 #define PEER_UNTIL(cond) TWIN_UNTIL(peer.node, (peer_hear(), (cond)))
 
-/* Bulk, added to `content`: a run of a snapshot's lines; a record; then the message that carries it. */
+/* Bulk, added to `content`: a run of a snapshot's lines; a record; then the message that carries it. Nothing
+ * has ever come in where the peer is primary. */
 void peer_add_run(uint64_t line, uint32_t count, bool zero);
 void peer_add_record(uint16_t lane, uint64_t burst);
 void peer_say_content(enum ft_message_type type);
 
-void peer_start_standby(void); /* the real node, b */
-/* The standby has begun to take a snapshot, and with `whole` has it: an empty lane state, and its own table.
+/* The run of the lane's state after `burst`, with so many outputs made, added to out[*len..cap). */
+void peer_add_lane(uint64_t burst, uint64_t outputs, uint8_t *out, uint32_t *len, uint32_t cap);
+
+void peer_start_standby(bool warm); /* the real node, b */
+/* The standby has begun to take a snapshot, and with `whole` has it: a lane's first state, and its own table.
  */
 void peer_synchronise(bool whole);
 uint64_t peer_region(void); /* a digest of the node's region */

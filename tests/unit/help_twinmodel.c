@@ -10,7 +10,7 @@ void twin_make(struct twin_burst *b, uint64_t seed, uint64_t burst)
 {
     uint64_t x = seed ^ burst * 0x2545f4914f6cdd1dull;
 
-    b->time = burst * 1000 + ft_draw(&x) % 1000;
+    b->time = burst * TWIN_TICK_US * 1000 + ft_draw(&x) % 1000;
     b->n = (unsigned)(ft_draw(&x) % (FT_BURST_MAX + 1));
     for (unsigned i = 0; i < b->n; i++) {
         b->len[i] = 16 + (uint32_t)(ft_draw(&x) % (TWIN_INPUT - 15));
@@ -42,6 +42,7 @@ uint64_t twin_state_hash(const struct twin_lane_state *lane, const uint64_t word
 void twin_model_begin(struct twin_model *m)
 {
     memset(m, 0, sizeof(*m));
+    m->lane.seq = 1;
     twin_first_words(m->words, 0);
 }
 

@@ -61,10 +61,10 @@ void twin_target(struct twin *t, uint64_t burst)
 
 uint64_t twin_rest(struct twin *primary)
 {
-    uint64_t burst = atomic_load(&primary->box->closed) + 200;
+    uint64_t burst = twin_executed(primary) + 200;
 
     twin_target(primary, burst);
-    twin_await_closed(primary, burst);
+    twin_await_executed(primary, burst);
     return burst;
 }
 
@@ -72,7 +72,7 @@ void twin_is_model(struct twin *t, uint64_t burst)
 {
     uint64_t region, state;
 
-    twin_await_closed(t, burst);
+    twin_await_executed(t, burst);
     assert_int_equal(twin_digest(t, &region, &state), burst);
     assert_int_equal(twin_truth->lane.burst, burst);
     assert_int_equal(state, twin_state_hash(&twin_truth->lane, twin_truth->words));

@@ -20,7 +20,7 @@ void twin_pair_start(const struct twin_options *options);
 void twin_pair_protected(struct twin *primary, struct twin *standby);
 void twin_pair_end(void);
 
-/* Live: bursts are made until `burst` is closed. */
+/* Live: bursts are made until `burst` is executed. */
 void twin_target(struct twin *t, uint64_t burst);
 /* Lets the primary come to rest at a burst not far from here. */
 uint64_t twin_rest(struct twin *primary);

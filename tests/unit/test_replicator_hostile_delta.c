@@ -15,6 +15,11 @@
 
 static struct twin *const b = &peer_twin[1];
 
+static uint64_t deltas_applied(void)
+{
+    return atomic_load(&b->box->by_node.lane[0].count.deltas_applied);
+}
+
 /* The head of a chunk, to be bent before end_chunk. The delta of a lane that did one burst, and nothing in
  * it.
  */
@@ -22,6 +27,7 @@ static void a_chunk(uint64_t cut, uint64_t from, uint64_t burst, uint32_t number
 {
     chunk_begin(0, cut, from, burst);
     chunk->number = number;
+    chunk->seq = 1;
     chunk->outputs = 9;
     chunk->flags |= last_one ? FT_CHUNK_LAST : 0;
 }
@@ -33,14 +39,9 @@ static void lines_of(uint64_t line, uint32_t count)
 }
 
 /* The lane's state after `burst`: without it the standby's own lane would find the delta wrong. */
-static void lane_line(uint64_t burst)
+static void lane_lines(uint64_t burst)
 {
-    struct twin_lane_state s = {.burst = burst, .time = burst * 1000, .outputs = chunk->outputs};
-    uint8_t line[FT_LINE] = {0};
-    struct ft_line_run r = {.line = 0, .count = 1, .bytes = line};
-
-    memcpy(line, &s, sizeof(s));
-    assert_true(ft_run_append(ft_chunk_lines(chunk), &chunk->lines, FT_CHUNK_LINES, &r));
+    peer_add_lane(burst, chunk->outputs, ft_chunk_lines(chunk), &chunk->lines, FT_CHUNK_LINES);
 }
 
 static void end_chunk(void)
@@ -64,35 +65,51 @@ static void lines_of_a_delta_show_when_its_last_chunk_has_come(void **state)
     uint64_t before;
 
     (void)state;
-    peer_start_standby();
+    peer_start_standby(false);
     peer_synchronise(true);
     before = peer_region();
     a_chunk(1, 0, 7, 0, false);
-    lane_line(7);
+    lane_lines(7);
     lines_of(PEER_TABLE, 4);
     end_chunk();
     peer_say_content(FT_MSG_DELTA);
     TWIN_UNTIL(peer.node, twin_status(peer.node).chunks_stored == 1);
     assert_int_equal(peer_region(), before);
-    assert_int_equal(atomic_load(&b->box->closed), 0);
+    assert_int_equal(twin_executed(b), 0);
     a_chunk(1, 0, 7, 1, true);
     lines_of(PEER_TABLE + 4, 4);
     chunk_add_output(3, 6, 0, 60, 0, 0);
     end_chunk();
     peer_say_content(FT_MSG_DELTA);
-    PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 7 && atomic_load(&b->box->closed) == 7);
+    PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 7 && twin_executed(b) == 7);
     assert_int_not_equal(peer_region(), before);
     plain_chunk(2, 7, 7, 0, true); /* nothing was done */
     peer_say_content(FT_MSG_DELTA);
-    PEER_UNTIL(atomic_load(&b->box->applied) == 2);
-    peer_add_record(0, 8); /* a log segment and its checkpoint */
+    PEER_UNTIL(deltas_applied() == 2);
+    assert_int_equal(twin_executed(b), 7);
+    assert_int_equal(twin_status(b).refused, 0);
+    twin_end(b);
+}
+
+/* A log segment, which a warm standby acknowledges and leaves alone; then its checkpoint. */
+static void a_checkpoint_takes_the_place_of_records_that_were_acknowledged(void **state)
+{
+    (void)state;
+    peer_start_standby(true);
+    peer_synchronise(true);
+    peer_add_record(0, 1);
+    peer_add_record(0, 2);
     peer_say_content(FT_MSG_LOG);
-    a_chunk(3, 7, 8, 0, true);
-    lane_line(8); /* the record may have been passed over */
+    PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 2);
+    assert_int_equal(twin_executed(b), 0);
+    a_chunk(1, 0, 2, 0, true);
+    lane_lines(2);
+    lines_of(PEER_TABLE, 4);
     end_chunk();
     peer_say_content(FT_MSG_DELTA);
-    PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 8 && atomic_load(&b->box->applied) == 3);
-    assert_int_equal(atomic_load(&b->box->closed), 8);
+    PEER_UNTIL(twin_executed(b) == 2);
+    assert_int_equal(deltas_applied(), 1);
+    assert_int_equal(twin_status(b).records_stored, 2);
     assert_int_equal(twin_status(b).refused, 0);
     twin_end(b);
 }
@@ -100,7 +117,7 @@ static void lines_of_a_delta_show_when_its_last_chunk_has_come(void **state)
 static void deltas_that_lie_are_refused_and_nothing_of_them_is_kept(void **state)
 {
     (void)state;
-    peer_start_standby();
+    peer_start_standby(false);
     peer_synchronise(true);
     plain_chunk(1, 0, 5, 0, true);
     memset(peer.content + peer.content_len, 0xc1, 40);
@@ -139,7 +156,7 @@ static void deltas_that_lie_are_refused_and_nothing_of_them_is_kept(void **state
     peer_synchronise(true);
     peer_add_record(0, 1);
     peer_say_content(FT_MSG_LOG);
-    twin_await_closed(b, 1);        /* or the region would change while it is compared */
+    twin_await_executed(b, 1);      /* or the region would change while it is compared */
     plain_chunk(1, 0, 2, 0, false); /* a checkpoint of more than is held */
     peer_is_refused(FT_MSG_DELTA, "delta: cut 1 of lane 0, from burst 0 to 2: out of order");
     twin_end(b);
@@ -185,7 +202,7 @@ static void bend_outputs(void)
 static void chunks_that_do_not_fit_their_delta_are_refused(void **state)
 {
     (void)state;
-    peer_start_standby();
+    peer_start_standby(false);
     peer_synchronise(true);
     plain_chunk(1, 0, 5, 1, true);
     peer_is_refused(FT_MSG_DELTA, "delta: chunk 1 of cut 1 of lane 0, expected chunk 0");
@@ -225,7 +242,7 @@ static void chunks_that_do_not_fit_their_delta_are_refused(void **state)
 static void lines_and_outputs_out_of_place_are_refused(void **state)
 {
     (void)state;
-    peer_start_standby();
+    peer_start_standby(false);
     peer_synchronise(true);
     a_chunk(1, 0, 5, 0, true);
     lines_of(PEER_TABLE, 4);
@@ -235,9 +252,9 @@ static void lines_and_outputs_out_of_place_are_refused(void **state)
 
     peer_synchronise(true);
     a_chunk(1, 0, 5, 0, true);
-    lines_of(1, 1); /* behind the lane state's only line */
+    lines_of(PEER_LANE, 1); /* behind the lane's state */
     end_chunk();
-    peer_is_refused(FT_MSG_DELTA, "delta: lines 1+1 lie outside the arenas of lane 0");
+    peer_is_refused(FT_MSG_DELTA, "delta: lines 6+1 lie outside the arenas of lane 0");
 
     peer_synchronise(true);
     a_chunk(1, 0, 5, 0, false);
@@ -274,7 +291,7 @@ static void more_chunks_than_credit_allows_are_refused(void **state)
     uint32_t number = 0;
 
     (void)state;
-    peer_start_standby();
+    peer_start_standby(false);
     peer_synchronise(true);
     while (!peer.ended && !twin_status(b).refused && number < 100000) {
         for (unsigned i = 0; i < 500; i++)
@@ -287,10 +304,10 @@ static void more_chunks_than_credit_allows_are_refused(void **state)
     TWIN_UNTIL(b, twin_state(b) == FT_JOINING);
     peer_synchronise(true); /* and again */
     a_chunk(1, 0, 5, 0, true);
-    lane_line(5);
+    lane_lines(5);
     end_chunk();
     peer_say_content(FT_MSG_DELTA);
-    PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 5 && atomic_load(&b->box->closed) == 5);
+    PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 5 && twin_executed(b) == 5);
     twin_end(b);
 }
 
@@ -300,6 +317,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(lines_of_a_delta_show_when_its_last_chunk_has_come),
+        TEST(a_checkpoint_takes_the_place_of_records_that_were_acknowledged),
         TEST(deltas_that_lie_are_refused_and_nothing_of_them_is_kept),
         TEST(chunks_that_do_not_fit_their_delta_are_refused),
         TEST(lines_and_outputs_out_of_place_are_refused),

@@ -18,11 +18,11 @@ static struct twin *const b = &peer_twin[1];
 static void snapshots_that_lie_are_refused_and_nothing_of_them_is_kept(void **state)
 {
     (void)state;
-    peer_start_standby();
+    peer_start_standby(false);
     peer_synchronise(false);
     peer_add_run(PEER_TABLE, 8, false); /* good, and must not be taken all the same */
-    peer_add_run(1, 1, false);          /* behind the lane state's only line */
-    peer_is_refused(FT_MSG_SNAPSHOT, "snapshot: lines 1+1 lie outside every arena");
+    peer_add_run(PEER_LANE, 1, false);  /* behind the lane's state */
+    peer_is_refused(FT_MSG_SNAPSHOT, "snapshot: lines 6+1 lie outside every arena");
 
     peer_synchronise(false);
     peer_add_run(PEER_TABLE, 8, false);
@@ -50,7 +50,7 @@ static void snapshots_that_lie_are_refused_and_nothing_of_them_is_kept(void **st
 static void logs_that_lie_are_refused_and_nothing_of_them_is_kept(void **state)
 {
     (void)state;
-    peer_start_standby();
+    peer_start_standby(false);
     peer_synchronise(true);
     peer_add_record(0, 1);
     memset(peer.content + peer.content_len, 0xc1, 40); /* what msgpack never uses */
@@ -89,11 +89,10 @@ static void logs_that_lie_are_refused_and_nothing_of_them_is_kept(void **state)
 static void a_dependency_on_a_lane_that_is_not_there_is_refused(void **state)
 {
     (void)state;
-    peer_start_standby();
+    peer_start_standby(false);
     peer_synchronise(true);
     record_begin(0, 0, 1);
-    rec->seq = 0;
-    rec->access = 1;
+    rec->seq = rec->access = 1;
     rec->accesses = 1;
     record_add_bytes();
     record_add_dependency(1, 3, 1); /* a lane that is not there */
@@ -112,9 +111,9 @@ static void more_records_than_credit_allows_are_refused(void **state)
     uint64_t burst = 1, most = TWIN_PENDING + 2 * FT_RECORD_MAX;
 
     (void)state;
-    peer_start_standby();
-    atomic_store(&b->box->per_turn, 0);
+    peer_start_standby(false);
     peer_synchronise(true);
+    twin_stall(b);
     while (!peer.ended && burst * sizeof(struct ft_record) < 8 * most) {
         for (unsigned i = 0; i < 500; i++)
             peer_add_record(0, burst++);
@@ -130,11 +129,11 @@ static void more_records_than_credit_allows_are_refused(void **state)
     TWIN_UNTIL(b, twin_status(b).refused == 1);
     assert_string_equal(twin_status(b).last_refused, "log: more records than this node said it could keep");
     TWIN_UNTIL(b, twin_state(b) == FT_JOINING);
-    atomic_store(&b->box->per_turn, 64);
+    atomic_store(&b->box->stall, false);
     peer_synchronise(true); /* and again */
     peer_add_record(0, 1);
     peer_say_content(FT_MSG_LOG);
-    PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 1 && atomic_load(&b->box->closed) == 1);
+    PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 1 && twin_executed(b) == 1);
     twin_end(b);
 }
 
@@ -145,7 +144,7 @@ static void what_is_right_but_not_now_is_passed_over(void **state)
     uint64_t before;
 
     (void)state;
-    peer_start_standby();
+    peer_start_standby(false);
     peer_synchronise(true);
     before = peer_region();
     peer_add_run(PEER_TABLE, 8, false); /* the snapshot is whole */
@@ -167,7 +166,7 @@ static void what_is_right_but_not_now_is_passed_over(void **state)
     assert_int_equal(twin_state(b), FT_SYNCING);
     peer_add_record(0, 1);
     peer_say_content(FT_MSG_LOG);
-    PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 1 && atomic_load(&b->box->closed) == 1);
+    PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 1 && twin_executed(b) == 1);
     twin_end(b);
 }
 
@@ -179,9 +178,9 @@ static void what_is_right_but_not_now_is_passed_over(void **state)
 static void records_of_a_primary_that_just_dropped_its_state_are_taken_over(void **state)
 {
     (void)state;
-    peer_start_standby();
+    peer_start_standby(false);
     peer_synchronise(true);
-    atomic_store(&b->box->per_turn, 0);
+    twin_stall(b);
     peer.state = FT_DEGRADED;
     peer_say(peer_head(FT_MSG_HOLDING));
     PEER_UNTIL(peer.last[FT_MSG_ACK].state == FT_READY);
@@ -193,9 +192,9 @@ static void records_of_a_primary_that_just_dropped_its_state_are_taken_over(void
     peer_add_record(0, 2);
     peer_add_record(0, 3);
     peer_say_content(FT_MSG_LOG);
-    TWIN_UNTIL(b, twin_state(b) == FT_SOLO && atomic_load(&b->box->doing) == FT_LANE_LIVE);
+    TWIN_UNTIL(b, twin_state(b) == FT_SOLO && twin_is_live(b));
     assert_int_equal(twin_status(b).core.view, PEER_VIEW + 1);
-    assert_int_equal(atomic_load(&b->box->live_from), 3);
+    assert_int_equal(twin_executed(b), 3);
     twin_end(b);
 }
 
@@ -205,7 +204,7 @@ static void a_snapshot_that_the_core_does_not_begin_leaves_the_log_alone(void **
     struct ft_message m;
 
     (void)state;
-    peer_start_standby();
+    peer_start_standby(false);
     peer_synchronise(true);
     peer_add_record(0, 1);
     peer_add_record(0, 2);
@@ -218,7 +217,7 @@ static void a_snapshot_that_the_core_does_not_begin_leaves_the_log_alone(void **
     peer.state = FT_SOLO;
     peer_add_record(0, 3);
     peer_say_content(FT_MSG_LOG);
-    PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 3 && atomic_load(&b->box->closed) == 3);
+    PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 3 && twin_executed(b) == 3);
     assert_int_equal(twin_status(b).refused, 0);
     twin_end(b);
 }
@@ -229,7 +228,7 @@ static void what_a_head_claims_is_bounded(void **state)
     struct ft_message m;
 
     (void)state;
-    peer_start_standby();
+    peer_start_standby(false);
     peer_synchronise(true);
     m = peer_head(FT_MSG_BEAT);
     m.echo = peer_now() + 3600000000000ull;
@@ -258,7 +257,7 @@ static void what_a_head_claims_is_bounded(void **state)
 static void a_message_before_the_hello_ends_the_connection(void **state)
 {
     (void)state;
-    peer_start_standby();
+    peer_start_standby(false);
     peer.state = FT_SOLO;
     peer_connect();
     peer_say(peer_head(FT_MSG_SNAPSHOT_BEGIN));

@@ -44,9 +44,9 @@ static void a_primary_that_cannot_read_its_standby_holds_and_does_not_close(void
     twin_start(a, NULL);
     make_protected();
     atomic_store(&a->box->target, 20);
-    twin_await_closed(a, 20);
+    twin_await_executed(a, 20);
     PEER_UNTIL(peer.seen[FT_MSG_LOG]);
-    assert_int_equal(atomic_load(&a->box->outputs), 0); /* we have acknowledged none */
+    assert_int_equal(atomic_load(&a->box->by_node.outputs), 0); /* we have acknowledged none */
     peer_say_raw(garbage, sizeof(garbage));
     PEER_UNTIL(peer.seen[FT_MSG_ABANDON]);
     assert_non_null(strstr(peer.last[FT_MSG_ABANDON].text, "frame of"));
@@ -57,12 +57,12 @@ static void a_primary_that_cannot_read_its_standby_holds_and_does_not_close(void
         peer_hear();
     }
     assert_false(peer.ended);
-    assert_int_equal(atomic_load(&a->box->outputs), 0);
+    assert_int_equal(atomic_load(&a->box->by_node.outputs), 0);
 
     peer.state = FT_JOINING; /* as we were told to; our right has ended, so it may go on */
     peer_connect();
     peer_hello(1);
-    TWIN_UNTIL(a, atomic_load(&a->box->outputs) > 0);
+    TWIN_UNTIL(a, atomic_load(&a->box->by_node.outputs) > 0);
     twin_end(a);
 }
 
@@ -76,12 +76,12 @@ static void a_standby_that_never_answers_lets_the_primary_go_on_in_time(void **s
     twin_start(a, NULL);
     make_protected();
     atomic_store(&a->box->target, 20);
-    twin_await_closed(a, 20);
+    twin_await_executed(a, 20);
     began = peer_now();
     peer_say_raw("\xff\xff\xff\xff", 4);
     PEER_UNTIL(peer.ended);
     assert_true(peer_now() - began > 3000000000ull); /* promote_within_ms */
-    TWIN_UNTIL(a, twin_state(a) == FT_SOLO && atomic_load(&a->box->outputs) > 0);
+    TWIN_UNTIL(a, twin_state(a) == FT_SOLO && atomic_load(&a->box->by_node.outputs) > 0);
     twin_end(a);
 }
 
