@@ -65,10 +65,11 @@ struct rp_newcomer {
 
 struct rp_newcomers {
     struct rp_newcomer place[RP_NEWCOMERS];
+    uint64_t random; /* which place is given away when all are taken; any number to begin with */
 };
 
-/* Accepts what waits. When all places are taken the oldest that has not shown the key is closed, or the new
- * one. Counts in refused[], as rp_link_stats. */
+/* Accepts one that waits. When all places are taken one of them is given away. Counts in refused[], as
+ * rp_link_stats. */
 void rp_newcomers_accept(struct rp_newcomers *all, struct rp_seal *seal, int listener,
                          const struct sockaddr_in *peer, uint64_t now, uint64_t refused[]);
 /*

@@ -55,6 +55,7 @@ struct rp_link {
     bool malformed_new;     /* not yet told by lost */
     enum rp_lost lost;      /* not yet told by lost; fd is -1 then */
     bool knocked, spoken;   /* the listener, the datagram socket may have something */
+    uint64_t accepted;      /* when one was accepted last, ns */
     uint64_t looked;        /* when the listener was looked at last, ns */
     struct ft_fault fault;
     struct rp_input in;
@@ -252,10 +253,12 @@ static void look_at_newcomers(struct rp_link *link, uint64_t now)
 {
     struct rp_newcomer *n;
 
-    if (link->knocked)
+    if (link->knocked && now - link->accepted >= LOOK_NS) {
         rp_newcomers_accept(&link->newcomers, link->seal, link->listener, &link->peer, now,
                             link->stats.refused);
-    link->knocked = false;
+        link->accepted = now;
+        link->knocked = false;
+    }
     if (link->next) /* until the end of the connection before it was told */
         return;
     n = rp_newcomers_look(&link->newcomers, link->stream, now, link->in.bulk, link->stats.refused);

@@ -37,41 +37,28 @@ bool rp_newcomers_any(const struct rp_newcomers *all)
     return any;
 }
 
-/* A free place, or that of the oldest that has not shown the key; NULL: all have. */
-static struct rp_newcomer *find_place(struct rp_newcomers *all)
+/* A free place, or any: nobody can tell whose he takes, and the peer tries again. */
+static struct rp_newcomer *find_place(struct rp_newcomers *all, uint64_t now)
 {
-    struct rp_newcomer *oldest = NULL;
-
-    for (unsigned i = 0; i < RP_NEWCOMERS; i++) {
-        struct rp_newcomer *n = &all->place[i];
-
-        if (!n->stream)
-            return n;
-        if (rp_stream_sealed(n->stream) && rp_stream_has_shown_key(n->stream))
-            continue;
-        if (!oldest || n->came < oldest->came)
-            oldest = n;
-    }
-    return oldest;
+    for (unsigned i = 0; i < RP_NEWCOMERS; i++)
+        if (!all->place[i].stream)
+            return &all->place[i];
+    all->random = (all->random ^ now) * 6364136223846793005u + 1442695040888963407u;
+    return &all->place[(all->random >> 33) % RP_NEWCOMERS];
 }
 
 void rp_newcomers_accept(struct rp_newcomers *all, struct rp_seal *seal, int listener,
                          const struct sockaddr_in *peer, uint64_t now, uint64_t refused[])
 {
-    int fd;
+    int fd = rp_accept(listener, peer, &refused[-FT_EPERM]);
+    struct rp_stream *stream = fd < 0 ? NULL : rp_stream_open(seal, fd, true);
+    struct rp_newcomer *n = stream ? find_place(all, now) : NULL;
 
-    while ((fd = rp_accept(listener, peer, &refused[-FT_EPERM])) >= 0) {
-        struct rp_stream *stream = rp_stream_open(seal, fd, true);
-        struct rp_newcomer *n = find_place(all);
-
-        if (!n || !stream) {
-            rp_stream_close(stream, false);
-            continue;
-        }
-        refused[-FT_EPERM] += n->stream != NULL;
-        close_newcomer(n);
-        *n = (struct rp_newcomer){.stream = stream, .came = now};
-    }
+    if (!n)
+        return;
+    refused[-FT_EPERM] += n->stream != NULL;
+    close_newcomer(n);
+    *n = (struct rp_newcomer){.stream = stream, .came = now};
 }
 
 /* A hello, and behind it something that echoes ours. 1: both; 0: not yet; or what is wrong with them. */

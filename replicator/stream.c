@@ -294,11 +294,6 @@ bool rp_stream_sealed(const struct rp_stream *stream)
     return stream->tls != NULL;
 }
 
-bool rp_stream_has_shown_key(const struct rp_stream *stream)
-{
-    return stream->open || (stream->tls && SSL_session_reused(stream->tls));
-}
-
 /* What a call of OpenSSL that moved nothing means, as errno; 0: the end. */
 static int error_of(struct rp_stream *s, int result)
 {

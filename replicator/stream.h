@@ -39,8 +39,6 @@ int rp_stream_fd(const struct rp_stream *stream);
 /* 1: the peer has proved itself (plain: nothing to prove); 0: not yet; -1: refused, rp_stream_why says why.
  */
 int rp_stream_handshake(struct rp_stream *stream);
-/* The peer has shown that it has the key; the handshake may not be over yet. */
-bool rp_stream_has_shown_key(const struct rp_stream *stream);
 bool rp_stream_sealed(const struct rp_stream *stream);
 /*
  * As recv and send: the bytes moved, 0 at the end, or -1 with errno (EAGAIN; EPROTO for what the key does not
