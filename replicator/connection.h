@@ -52,6 +52,21 @@ int rp_output_add(struct rp_output *out, const struct ft_message *m, unsigned la
  */
 size_t rp_output_write(struct rp_output *out, struct rp_stream *stream);
 
+/* ---- attempt.c: the side that connects ---- */
+
+struct rp_attempt {
+    uint64_t retry_ns; /* between two of them; one without an answer is given up after eight times that */
+    struct rp_stream *stream; /* NULL: none is under way */
+    bool connected;           /* its socket is; its handshake is not over */
+    bool any;                 /* there has been one */
+    uint64_t begun;           /* the last one, ns */
+};
+
+/* Goes on with an attempt, or begins one when it is time. True: `stream` is a connection, for the caller to
+ * take. */
+bool rp_attempt_go_on(struct rp_attempt *a, struct rp_seal *seal, const struct sockaddr_in *local,
+                      const struct sockaddr_in *peer, uint64_t now, uint64_t refused[]);
+
 /* ---- newcomers.c: connections that were accepted and have not begun ---- */
 
 #define RP_NEWCOMERS 16u /* at a time */
@@ -88,6 +103,13 @@ void rp_newcomer_greet(struct rp_newcomer *n, const struct ft_message *m);
 void rp_newcomers_close(struct rp_newcomers *all);
 /* True while some have not begun. */
 bool rp_newcomers_any(const struct rp_newcomers *all);
+
+/* ---- notice.c ---- */
+
+/* The death notice of `peer` has come on `fd` from `host`: 1, else 0. NULL: what comes is thrown away. *more:
+ * false when nothing waits any more. Counts in refused[], as rp_link_stats. */
+int rp_notice_take(int fd, const struct sockaddr_in *host, const struct ft_sender *peer, bool *more,
+                   uint64_t refused[]);
 
 /* ---- socket.c: sockets as the link needs them: IPv4, non-blocking, closed on exec, without delay ---- */
 

@@ -23,14 +23,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Turns of `retry` for an attempt without an answer; the kernel would next ask again after 1 s, then 2 s */
-#define GIVE_UP 8u
 /* The simulation has smaller ones in some seeds, here and in other files: then they run full. */
 #ifndef READ_BUDGET
 #define READ_BUDGET (1u << 20) /* bytes per poll */
-#endif
-#ifndef WORDS_MAX
-#define WORDS_MAX 64 /* datagrams per call */
 #endif
 /* Between looks at the sockets that hardly ever speak, unless a wait saw something. */
 #define LOOK_NS 200000u
@@ -38,18 +33,14 @@
 struct rp_link {
     struct sockaddr_in local, peer;
     bool listens;
-    uint64_t retry_ns;
-    struct rp_seal *seal;     /* NULL: connections are plain */
-    int listener, datagrams;  /* listener -1: we connect */
-    struct rp_stream *stream; /* the connection, NULL: none */
-    struct rp_stream *trying; /* an attempt to connect, NULL: none */
-    bool connected;           /* the attempt's socket is; its handshake is not over */
+    struct rp_seal *seal;      /* NULL: connections are plain */
+    int listener, datagrams;   /* listener -1: we connect */
+    struct rp_stream *stream;  /* the connection, NULL: none */
+    struct rp_attempt attempt; /* to connect */
     struct rp_newcomers newcomers;
     struct rp_stream *next; /* begins when the end of the one before was told */
     uint64_t next_greeted;  /* as `greeted`, of `next` */
     uint64_t greeted;       /* `sent` of our hello on the connection, said before it began; 0: none */
-    uint64_t tried_at;      /* when the last attempt to connect began, ns */
-    bool tried;             /* an attempt has been made */
     bool fresh;             /* not yet told by poll */
     bool malformed;         /* what comes is read and thrown away */
     bool malformed_new;     /* not yet told by lost */
@@ -77,7 +68,7 @@ void rp_link_close(struct rp_link *link)
     close_one(&link->listener);
     close_one(&link->datagrams);
     rp_stream_close(link->stream, true);
-    rp_stream_close(link->trying, false);
+    rp_stream_close(link->attempt.stream, false);
     rp_stream_close(link->next, false);
     rp_newcomers_close(&link->newcomers);
     rp_seal_close(link->seal);
@@ -112,7 +103,7 @@ int rp_link_open(struct rp_link **out, const struct rp_link_config *config, stru
     if (!link)
         return ft_fail(fault, FT_ENOMEM, "no memory for the link");
     link->listens = config->listens;
-    link->retry_ns = config->retry_ms * 1000000ull;
+    link->attempt.retry_ns = config->retry_ms * 1000000ull;
     link->listener = link->datagrams = -1;
     link->in.bytes = malloc(IN_CAP);
     link->in.bulk = malloc(FT_BULK_MAX);
@@ -272,38 +263,6 @@ static void look_at_newcomers(struct rp_link *link, uint64_t now)
         end_connection(link, RP_LOST_ERROR, "the peer made a new connection");
 }
 
-/* 1: the attempt has become a connection, whose peer has proved itself; 0: not yet; -1: it has failed. */
-static int look_at_attempt(struct rp_link *link)
-{
-    int done = link->connected ? 1 : rp_connected(rp_stream_fd(link->trying));
-
-    link->connected = done > 0;
-    if (done > 0 && (done = rp_stream_handshake(link->trying)) < 0)
-        link->stats.refused[-FT_EPERM]++;
-    return done;
-}
-
-static void try_to_connect(struct rp_link *link, uint64_t now)
-{
-    int done = link->trying ? look_at_attempt(link) : -1, fd;
-
-    if (done > 0) {
-        begin_connection(link, &link->trying, 0);
-        return;
-    }
-    if (done == 0 && now - link->tried_at < GIVE_UP * link->retry_ns)
-        return;
-    rp_stream_close(link->trying, false);
-    link->trying = NULL;
-    if (link->tried && now - link->tried_at < link->retry_ns)
-        return;
-    link->tried = true;
-    link->tried_at = now;
-    link->connected = false;
-    fd = rp_connect(&link->local, &link->peer);
-    link->trying = fd < 0 ? NULL : rp_stream_open(link->seal, fd, false);
-}
-
 /* The listener is looked at first: an accept makes a socket before it finds that nobody is there. */
 static void look_at_listener(struct rp_link *link, uint64_t now)
 {
@@ -326,8 +285,9 @@ bool rp_link_poll(struct rp_link *link, uint64_t now_ns)
     if (!link->stream && link->lost == RP_LOST_NONE) {
         if (link->next)
             begin_connection(link, &link->next, link->next_greeted);
-        else if (!link->listens)
-            try_to_connect(link, now_ns);
+        else if (!link->listens && rp_attempt_go_on(&link->attempt, link->seal, &link->local, &link->peer,
+                                                    now_ns, link->stats.refused))
+            begin_connection(link, &link->attempt.stream, 0);
         read_some(link, READ_BUDGET, false);
     }
     bool fresh = link->fresh;
@@ -370,29 +330,9 @@ int rp_link_next(struct rp_link *link, unsigned lanes, struct ft_message *m, str
 
 int rp_link_death_notice(struct rp_link *link, const struct ft_sender *peer)
 {
-    if (!link->spoken)
-        return 0;
-    for (int i = 0; i < WORDS_MAX; i++) {
-        uint8_t bytes[FT_DATAGRAM_BYTES + 1];
-        struct ft_datagram said = {0};
-        struct sockaddr_in from;
-        socklen_t len = sizeof(from);
-
-        ssize_t n = recvfrom(link->datagrams, bytes, sizeof(bytes), 0, (struct sockaddr *)&from, &len);
-        if (n < 0) {
-            link->spoken = false;
-            return 0;
-        }
-        if (!peer)
-            continue;
-        int rc = from.sin_addr.s_addr == link->peer.sin_addr.s_addr
-                     ? ft_datagram_decode(bytes, (size_t)n, peer, &said)
-                     : FT_EPERM;
-        if (rc == 0 && said.kind == FT_DEATH_NOTICE)
-            return 1;
-        link->stats.refused[rc ? -rc : -FT_EMALFORMED]++;
-    }
-    return 0;
+    return link->spoken
+               ? rp_notice_take(link->datagrams, &link->peer, peer, &link->spoken, link->stats.refused)
+               : 0;
 }
 
 /* ---- writing ---- */
@@ -428,7 +368,7 @@ void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
     /* Whole frames have been taken, so there is room for more. */
     struct pollfd p[4 + RP_NEWCOMERS] = {
         {rp_stream_fd(link->stream), (short)(POLLIN | (link->out.at < link->out.end ? POLLOUT : 0)), 0},
-        {rp_stream_fd(link->trying), link->connected ? POLLIN : POLLOUT, 0},
+        {rp_stream_fd(link->attempt.stream), link->attempt.connected ? POLLIN : POLLOUT, 0},
         {link->listener, POLLIN, 0},
         {link->datagrams, POLLIN, 0},
     };
@@ -439,8 +379,8 @@ void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
         return;
     for (unsigned i = 0; i < RP_NEWCOMERS; i++)
         p[4 + i] = (struct pollfd){rp_stream_fd(link->newcomers.place[i].stream), POLLIN, 0};
-    if (!link->stream && !link->listens && timeout_ns > link->retry_ns)
-        timeout_ns = link->retry_ns;
+    if (!link->stream && !link->listens && timeout_ns > link->attempt.retry_ns)
+        timeout_ns = link->attempt.retry_ns;
     t = (struct timespec){(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
     if (ppoll(p, sizeof(p) / sizeof(p[0]), &t, NULL) > 0) {
         link->knocked |= p[2].revents != 0;

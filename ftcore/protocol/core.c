@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The protocol core: dispatch of events, the heads of messages, and the invariants that hold after every
- * step. The files of ftcore/protocol/ own struct ft_core together, and nobody else writes to it. They are one
- * unit and call each other (parts.h): join.c decides who reigns, primary.c, standby.c and handover.c are the
- * roles, ack.c is the acknowledgement, resync.c brings a standby up to date.
+ * The protocol core: dispatch of events, heads of messages, and what holds after every step. The files of
+ * ftcore/protocol/ are one unit: they own struct ft_core and call each other (parts.h). join.c decides who is
+ * primary; then primary.c, standby.c, handover.c; ack.c and resync.c are the two exchanges between them.
  */
 #include "ftcore/protocol/parts.h"
 #include "ftcore/base/plant.h"
@@ -175,7 +174,6 @@ static void handle_connected(struct ft_core *core, uint64_t greeted, struct ft_a
 {
     if (core->peer.up)
         handle_lost(core, FT_LOST_ERROR, actions);
-
     core->peer = (__typeof__(core->peer)){.up = true,
                                           .asked = greeted,
                                           .incarnation = core->peer.incarnation,

@@ -110,10 +110,10 @@ struct ft_lane_counters {
     _Atomic uint64_t received, dropped, emitted, held, tx_refused, ring_full, hold_full, no_buffer;
     _Atomic uint64_t lag_full; /* turns without a burst: the standby lags as far as it may */
     _Atomic uint64_t replayed_packets, tail_emitted, tail_suppressed, fenced_dropped;
-    _Atomic uint64_t claims;       /* frames from the chain's own MAC: the other node claims the addresses */
+    _Atomic uint64_t claims;        /* frames from the chain's own MAC: the other node claims the addresses */
     _Atomic uint64_t beats_refused; /* heartbeats that are not the peer's, or too many to be looked at */
-    _Atomic uint64_t waiting_full; /* frames dropped because no more can wait (struct nd_waiting) */
-    _Atomic uint64_t lease_held;   /* times a stable output had to wait for the lease */
+    _Atomic uint64_t waiting_full;  /* frames dropped because no more can wait (struct nd_waiting) */
+    _Atomic uint64_t lease_held;    /* times a stable output had to wait for the lease */
     _Atomic uint64_t bursts, empty_bursts;
     _Atomic uint64_t cuts;                             /* live: deltas begun */
     _Atomic uint64_t deltas_applied;                   /* standby */

@@ -102,21 +102,16 @@ static void data_arrives(unsigned n)
 {
     static uint32_t number;
 
-    if (w.last == 0)
-        number = 0;
+    number = w.last == 0 ? 0 : number;
     for (unsigned i = 0; i < n; i++, number++)
         memcpy(arrive() + NUMBER, &number, 4);
 }
 
-static const struct ft_sender peer = {77, {8, 9}};
+static const struct ft_sender peer = {.incarnation = 77};
 
 static void beat_arrives(uint64_t view)
 {
-    static const uint8_t own[6] = {6, 0, 0, 0, 0, 9};
-
-    static uint64_t counter;
-
-    nd_beat_write(arrive(), own, &peer, view, ++counter);
+    nd_beat_write(arrive(), (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer, view, view);
 }
 
 static uint64_t view_heard(void)
@@ -167,8 +162,6 @@ static int setup(void **state)
     if (nd_lane_make(&w.lane, &fault))
         fail_msg("%s", fault.text);
     atomic_store(&w.shared.orders.peer_incarnation, peer.incarnation);
-    atomic_store(&w.shared.orders.peer_secret[0], peer.secret[0]);
-    atomic_store(&w.shared.orders.peer_secret[1], peer.secret[1]);
     atomic_store(&w.shared.orders.lease_until, FT_ALL); /* it may release, but nothing is stable */
     return 0;
 }
