@@ -24,6 +24,7 @@ struct rp_stream {
     bool open, farewell;
     bool ended, drained; /* the socket: is at its end; gave less than it was asked for */
     int error;           /* the socket's last errno, 0: none */
+    bool pending;        /* OpenSSL has more that was read from the socket */
     char why[96];
 };
 
@@ -181,7 +182,9 @@ ssize_t rp_stream_read(struct rp_stream *s, void *to, size_t size, bool *more)
         return read_plain(s, to, size, more);
     ERR_clear_error();
     rc = SSL_read_ex(s->tls, to, size, &n);
-    *more = !s->drained || SSL_has_pending(s->tls);
+    /* Without a byte of content, what OpenSSL still has is the beginning of a record, whose rest will come. */
+    s->pending = rc == 1 && SSL_has_pending(s->tls);
+    *more = s->pending || !s->drained;
     if (rc == 1)
         return (ssize_t)n;
     errno = error_of(s, rc);
@@ -216,7 +219,7 @@ bool rp_stream_farewell(const struct rp_stream *stream)
 
 bool rp_stream_pending(const struct rp_stream *stream)
 {
-    return stream && stream->tls && SSL_has_pending(stream->tls);
+    return stream && stream->pending;
 }
 
 const char *rp_stream_why(const struct rp_stream *stream)
