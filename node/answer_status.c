@@ -32,6 +32,7 @@ static const struct {
     {"no_buffer", LANE(count.no_buffer)},
     {"lease_held", LANE(count.lease_held)},
     {"claims", LANE(count.claims)},
+    {"beats_refused", LANE(count.beats_refused)},
     {"empty_bursts", LANE(count.empty_bursts)},
 };
 
@@ -204,7 +205,7 @@ static void add_process(json_t *o, struct nd_running *r)
     add_number(o, "pid", (uint64_t)getpid());
     add_number(o, "guardian_pid",
                r->guardian && nd_guardian_alive(r->guardian) ? (uint64_t)nd_guardian_pid(r->guardian) : 0);
-    add_number(o, "incarnation", r->incarnation >> 32); /* the half that is no secret */
+    add_number(o, "incarnation", r->sender.incarnation >> 32); /* half: it is told to the peer alone */
     json_object_set_new(o, "realtime", json_boolean(atomic_load(&r->realtime)));
     add_number(o, "frames_refused", r->ports.refused);
     for (unsigned i = 0; i < r->ports.io.ports; i++)

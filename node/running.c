@@ -30,8 +30,6 @@ static void note_view(void *arg, uint64_t view)
     struct nd_running *r = arg;
 
     atomic_store(&r->view, view);
-    if (r->guardian)
-        nd_guardian_identity(r->guardian, r->incarnation, view);
 }
 
 /* The directory that the first `len` bytes of `path` name, and those above it. */
@@ -120,7 +118,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
                                  .setup.question = &r->question,
                                  .setup.redis = r->redis,
                                  .setup.recorder = r->recorder,
-                                 .setup.incarnation = r->incarnation,
+                                 .setup.self = r->sender,
                                  .setup.view = &r->view,
                                  .setup.stop = &r->lanes_stop};
         if (getrandom(&lane->setup.seed, sizeof(lane->setup.seed), 0) != sizeof(lane->setup.seed))
@@ -132,13 +130,32 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
     return error;
 }
 
+/* What seals the link. Files are read here, once, while the node may still wait for a disk. */
+static int read_seal(struct nd_running *r, struct rp_seal_config *seal, struct ft_fault *fault)
+{
+    const struct nd_link *link = &r->config->link;
+
+    *seal = (struct rp_seal_config){.peer_name = r->config->node[!r->self].name};
+    if (link->certificate[0]) {
+        seal->certificate = link->certificate;
+        seal->private_key = link->private_key;
+        seal->authority = link->authority;
+    }
+    if (!link->key[0])
+        return 0;
+    seal->keys = &r->keys;
+    return rp_keys_read(&r->keys, link->key, fault);
+}
+
 static int open_replicator(struct nd_running *r, struct ft_fault *fault)
 {
     static char identity[FT_IDENTITY_MAX];
     const struct nd_config *c = r->config;
     const struct nd_node *self = &c->node[r->self], *peer = &c->node[!r->self];
     struct rp_config config = {
-        .core = {.role = self->role == ND_ROLE_STANDBY, .incarnation = r->incarnation},
+        .core = {.role = self->role == ND_ROLE_STANDBY,
+                 .incarnation = r->sender.incarnation,
+                 .secret = {r->sender.secret[0], r->sender.secret[1]}},
         .link = {.local_host = self->host,
                  .peer_host = peer->host,
                  .local_port = self->tcp_port,
@@ -153,10 +170,14 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
         .arg = r,
     };
 
+    int error = read_seal(r, &config.link.seal, fault);
+
+    if (error)
+        return error;
     nd_setup_replicator(&config, c, &c->timing, identity);
     snprintf(config.core.name, sizeof(config.core.name), "%s", self->name);
     snprintf(r->view_file, sizeof(r->view_file), "%s/%s.view", self->state, self->name);
-    int error = rp_open(&r->replicator, &config, fault);
+    error = rp_open(&r->replicator, &config, fault);
     struct rp_status s;
 
     if (error)
@@ -194,14 +215,15 @@ int nd_running_open(struct nd_running *r, struct ft_fault *fault)
     const char *slash = strrchr(self->control, '/'); /* a bare name lies in the working directory */
     int error;
 
-    if (getrandom(&r->incarnation, sizeof(r->incarnation), 0) != sizeof(r->incarnation))
+    if (getrandom(&r->sender, sizeof(r->sender), 0) != sizeof(r->sender))
         return ft_fail(fault, FT_EIO, "the system gives no random numbers");
     if ((slash && (error = make_directory(self->control, (size_t)(slash - self->control), fault))) ||
         (error = make_directory(self->state, strlen(self->state), fault)) ||
         (error = open_patiently(r, open_server, fault)))
         return error;
-    if (r->config->protect.pair && (error = nd_guardian_start(&r->guardian, r->config->chain.lanes,
-                                                              self->host, peer->host, peer->tcp_port, fault)))
+    if (r->config->protect.pair &&
+        (error = nd_guardian_start(&r->guardian, r->config->chain.lanes, self->host, peer->host,
+                                   peer->tcp_port, &r->sender, fault)))
         return error;
     if ((error = nf_chain_region(&r->region, &r->config->chain, &how, fault)) ||
         (error = nd_ports_open(&r->ports, r->config, r->self, fault)) || (error = open_recorder(r, fault)) ||

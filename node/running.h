@@ -10,8 +10,9 @@
 
 struct nd_running {
     struct nd_config *config;
-    unsigned self; /* index of this node in the file */
-    uint64_t incarnation;
+    unsigned self;           /* index of this node in the file */
+    struct rp_keys keys;     /* of the link, when the file names a key file */
+    struct ft_sender sender; /* random: this process, to its peer */
     struct ft_region *region;
     struct nd_ports ports;
     struct ft_lane *shared; /* [lanes] */

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 
 /* ---- input ------------------------------------------------------------------------------------- */
 
@@ -85,13 +84,13 @@ int rp_output_add(struct rp_output *out, const struct ft_message *m, unsigned la
     return 0;
 }
 
-size_t rp_output_write(struct rp_output *out, int fd)
+size_t rp_output_write(struct rp_output *out, struct rp_stream *stream)
 {
     size_t written = 0;
 
     out->stalled = false;
-    while (fd >= 0 && !out->broken && out->at < out->end) {
-        ssize_t n = send(fd, out->bytes + out->at, out->end - out->at, MSG_NOSIGNAL);
+    while (stream && !out->broken && out->at < out->end) {
+        ssize_t n = rp_stream_write(stream, out->bytes + out->at, out->end - out->at);
 
         if (n >= 0) {
             out->at += (size_t)n;
@@ -99,7 +98,7 @@ size_t rp_output_write(struct rp_output *out, int fd)
         } else if (errno == EAGAIN) {
             out->stalled = true;
             return written;
-        } else if (errno != EINTR) {
+        } else {
             out->broken = errno;
         }
     }

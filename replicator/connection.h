@@ -7,6 +7,7 @@
 #define REPLICATOR_CONNECTION_H
 
 #include "replicator/link.h"
+#include "replicator/stream.h"
 
 #include <netinet/in.h>
 
@@ -47,27 +48,68 @@ size_t rp_output_room(const struct rp_output *out);
 /* FT_EFULL when there is no room, for bulk or at all. */
 int rp_output_add(struct rp_output *out, const struct ft_message *m, unsigned lanes,
                   struct ft_packer *compressor);
-/* Writes what the kernel takes; -1: no connection, and nothing waits any more. Returns the bytes written. */
-size_t rp_output_write(struct rp_output *out, int fd);
+/* Writes what the stream takes; NULL: no connection, and nothing waits any more. Returns the bytes written.
+ */
+size_t rp_output_write(struct rp_output *out, struct rp_stream *stream);
 
-/* ---- newcomer.c: a connection that was accepted and has not begun. Beside one that lives it takes over only
- * once it has said a whole hello and echoed ours. ---- */
+/* ---- attempt.c: the side that connects ---- */
 
-struct rp_newcomer {
-    int fd;           /* -1: there is none */
-    uint64_t came;    /* when it was accepted, ns */
-    uint64_t said;    /* `sent` of its hello; 0: it has said none yet */
-    uint64_t greeted; /* `sent` of our hello there; 0: none yet */
+struct rp_attempt {
+    uint64_t retry_ns; /* between two of them; one without an answer is given up after eight times that */
+    struct rp_stream *stream; /* NULL: none is under way */
+    bool connected;           /* its socket is; its handshake is not over */
+    bool any;                 /* there has been one */
+    uint64_t begun;           /* the last one, ns */
 };
 
-/* Accepts what waits. The last one stays, an earlier one is closed. Counts in refused[], as rp_link_stats. */
-void rp_newcomer_accept(struct rp_newcomer *n, int listener, const struct sockaddr_in *peer, uint64_t now,
-                        uint64_t refused[]);
-/* True when it has proved itself; what it said stays unread. One that is wrong or too slow is closed and
- * counted. `bulk` is room for FT_BULK_MAX bytes. */
-bool rp_newcomer_proven(struct rp_newcomer *n, uint64_t now, uint8_t *bulk, uint64_t refused[]);
+/* Goes on with an attempt, or begins one when it is time. True: `stream` is a connection, for the caller to
+ * take. */
+bool rp_attempt_go_on(struct rp_attempt *a, struct rp_seal *seal, const struct sockaddr_in *local,
+                      const struct sockaddr_in *peer, uint64_t now, uint64_t refused[]);
+
+/* ---- newcomers.c: connections that were accepted and have not begun ---- */
+
+#define RP_NEWCOMERS 16u /* at a time */
+
+struct rp_newcomer {
+    struct rp_stream *stream; /* NULL: the place is free */
+    uint64_t came;            /* when it was accepted, ns */
+    uint64_t said;            /* plain: `sent` of its hello; 0: it has said none yet */
+    uint64_t greeted;         /* plain: `sent` of our hello there; 0: none yet */
+};
+
+struct rp_newcomers {
+    struct rp_newcomer place[RP_NEWCOMERS];
+    uint64_t random; /* which place is given away when all are taken; any number to begin with */
+};
+
+/* Accepts one that waits. When all places are taken one of them is given away. Counts in refused[], as
+ * rp_link_stats. */
+void rp_newcomers_accept(struct rp_newcomers *all, struct rp_seal *seal, int listener,
+                         const struct sockaddr_in *peer, uint64_t now, uint64_t refused[]);
+/*
+ * Goes on with what they have to show, and closes and counts those that are wrong or too slow. Returns one
+ * that may begin, or NULL: its handshake is over; of plain ones, beside a connection that lives (`alive`), it
+ * has said a whole hello and echoed ours, else it is the newest. What it said stays unread. `bulk` is room
+ * for FT_BULK_MAX bytes.
+ */
+struct rp_newcomer *rp_newcomers_look(struct rp_newcomers *all, bool alive, uint64_t now, uint8_t *bulk,
+                                      uint64_t refused[]);
+/* One that has said a hello and has not had ours, or NULL. */
+struct rp_newcomer *rp_newcomers_asking(struct rp_newcomers *all);
 /* Says our hello there, or closes it. */
 void rp_newcomer_greet(struct rp_newcomer *n, const struct ft_message *m);
+/* All of them. */
+void rp_newcomers_close(struct rp_newcomers *all);
+/* True while some have not begun. */
+bool rp_newcomers_any(const struct rp_newcomers *all);
+
+/* ---- notice.c ---- */
+
+/* The death notice of `peer` has come on `fd` from `host`: 1, else 0. NULL: what comes is thrown away. *more:
+ * false when nothing waits any more. Counts in refused[], as rp_link_stats. */
+int rp_notice_take(int fd, const struct sockaddr_in *host, const struct ft_sender *peer, bool *more,
+                   uint64_t refused[]);
 
 /* ---- socket.c: sockets as the link needs them: IPv4, non-blocking, closed on exec, without delay ---- */
 

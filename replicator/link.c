@@ -15,6 +15,7 @@
 #include "replicator/connection.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,14 +23,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Turns of `retry` for an attempt without an answer; the kernel would next ask again after 1 s, then 2 s */
-#define GIVE_UP 8u
 /* The simulation has smaller ones in some seeds, here and in other files: then they run full. */
 #ifndef READ_BUDGET
 #define READ_BUDGET (1u << 20) /* bytes per poll */
-#endif
-#ifndef WORDS_MAX
-#define WORDS_MAX 64 /* datagrams per call */
 #endif
 /* Between looks at the sockets that hardly ever speak, unless a wait saw something. */
 #define LOOK_NS 200000u
@@ -37,20 +33,21 @@
 struct rp_link {
     struct sockaddr_in local, peer;
     bool listens;
-    uint64_t retry_ns;
-    int listener, datagrams; /* listener -1: we connect */
-    int fd;                  /* the connection, -1: none */
-    int trying;              /* an attempt to connect, -1: none */
-    struct rp_newcomer next; /* begins when the end of the one before was told */
-    uint64_t greeted;        /* `sent` of our hello on the connection, said before it began; 0: none */
-    uint64_t tried_at;       /* when the last attempt to connect began, ns */
-    bool tried;              /* an attempt has been made */
-    bool fresh;              /* not yet told by poll */
-    bool malformed;          /* what comes is read and thrown away */
-    bool malformed_new;      /* not yet told by lost */
-    enum rp_lost lost;       /* not yet told by lost; fd is -1 then */
-    bool knocked, spoken;    /* the listener, the datagram socket may have something */
-    uint64_t looked;         /* when the listener was looked at last, ns */
+    struct rp_seal *seal;      /* NULL: connections are plain */
+    int listener, datagrams;   /* listener -1: we connect */
+    struct rp_stream *stream;  /* the connection, NULL: none */
+    struct rp_attempt attempt; /* to connect */
+    struct rp_newcomers newcomers;
+    struct rp_stream *next; /* begins when the end of the one before was told */
+    uint64_t next_greeted;  /* as `greeted`, of `next` */
+    uint64_t greeted;       /* `sent` of our hello on the connection, said before it began; 0: none */
+    bool fresh;             /* not yet told by poll */
+    bool malformed;         /* what comes is read and thrown away */
+    bool malformed_new;     /* not yet told by lost */
+    enum rp_lost lost;      /* not yet told by lost; fd is -1 then */
+    bool knocked, spoken;   /* the listener, the datagram socket may have something */
+    uint64_t accepted;      /* when one was accepted last, ns */
+    uint64_t looked;        /* when the listener was looked at last, ns */
     struct ft_fault fault;
     struct rp_input in;
     struct rp_output out;
@@ -70,9 +67,11 @@ void rp_link_close(struct rp_link *link)
         return;
     close_one(&link->listener);
     close_one(&link->datagrams);
-    close_one(&link->fd);
-    close_one(&link->trying);
-    close_one(&link->next.fd);
+    rp_stream_close(link->stream, true);
+    rp_stream_close(link->attempt.stream, false);
+    rp_stream_close(link->next, false);
+    rp_newcomers_close(&link->newcomers);
+    rp_seal_close(link->seal);
     free(link->in.bytes);
     free(link->in.bulk);
     free(link->out.bytes);
@@ -83,6 +82,8 @@ static int open_sockets(struct rp_link *link, const struct rp_link_config *confi
 {
     int rc;
 
+    if ((rc = rp_seal_open(&link->seal, &config->seal, fault)))
+        return rc;
     if ((rc = rp_address(&link->local, config->local_host, config->local_port, fault)) ||
         (rc = rp_address(&link->peer, config->peer_host, config->peer_port, fault)))
         return rc;
@@ -102,8 +103,8 @@ int rp_link_open(struct rp_link **out, const struct rp_link_config *config, stru
     if (!link)
         return ft_fail(fault, FT_ENOMEM, "no memory for the link");
     link->listens = config->listens;
-    link->retry_ns = config->retry_ms * 1000000ull;
-    link->listener = link->datagrams = link->fd = link->trying = link->next.fd = -1;
+    link->attempt.retry_ns = config->retry_ms * 1000000ull;
+    link->listener = link->datagrams = -1;
     link->in.bytes = malloc(IN_CAP);
     link->in.bulk = malloc(FT_BULK_MAX);
     link->out.bytes = malloc(OUT_CAP);
@@ -129,41 +130,61 @@ static void clear_connection(struct rp_link *link)
     link->lost = RP_LOST_NONE;
 }
 
-static void begin_connection(struct rp_link *link, int *fd)
+/* Takes the stream from where it was. */
+static void begin_connection(struct rp_link *link, struct rp_stream **stream, uint64_t greeted)
 {
     clear_connection(link);
-    link->greeted = fd == &link->next.fd ? link->next.greeted : 0;
-    link->fd = *fd;
-    *fd = -1;
+    link->greeted = greeted;
+    link->stream = *stream;
+    *stream = NULL;
     link->fresh = true;
     link->stats.connects++;
 }
 
 static void end_connection(struct rp_link *link, enum rp_lost why, const char *text)
 {
-    close_one(&link->fd);
+    rp_stream_close(link->stream, false);
+    link->stream = NULL;
     link->out.at = link->out.end = 0;
     link->lost = why; /* `fresh` stays: what it said before it ended is said on a connection that was told */
     ft_fail(&link->fault, FT_EIO, "%s", text);
 }
 
+/*
+ * A reset by the peer's kernel says that its process is dead. Where the link is sealed it says nothing, for
+ * anybody on the way can make one: the death notice tells, or silence. EPIPE: an earlier reset was already
+ * reported to somebody.
+ */
 static void end_by_errno(struct rp_link *link, int error)
 {
-    /* EPIPE: an earlier reset was already reported to somebody. */
-    end_connection(link, error == ECONNRESET || error == EPIPE ? RP_LOST_RESET : RP_LOST_ERROR,
-                   strerror(error));
+    bool reset = (error == ECONNRESET || error == EPIPE) && !rp_stream_sealed(link->stream);
+    const char *why = error == EPROTO ? rp_stream_why(link->stream) : strerror(error);
+    char text[128];
+
+    link->stats.refused[-FT_ECHECKSUM] += error == EPROTO;
+    snprintf(text, sizeof(text), "%s", why);
+    end_connection(link, reset ? RP_LOST_RESET : RP_LOST_ERROR, text);
+}
+
+static void end_by_close(struct rp_link *link)
+{
+    if (rp_stream_farewell(link->stream))
+        end_connection(link, RP_LOST_EOF, "the peer closed the connection");
+    else
+        end_connection(link, RP_LOST_ERROR, "the connection ended, and the peer did not say so");
 }
 
 void rp_link_drop(struct rp_link *link)
 {
-    close_one(&link->fd);
+    rp_stream_close(link->stream, true);
+    link->stream = NULL;
     link->fresh = false;
     clear_connection(link);
 }
 
 bool rp_link_up(const struct rp_link *link)
 {
-    return link->fd >= 0;
+    return link->stream != NULL;
 }
 
 /* ---- reading ---- */
@@ -177,37 +198,40 @@ static void read_some(struct rp_link *link, size_t budget, bool all)
 {
     size_t room;
 
-    while (link->fd >= 0 && budget && (room = rp_input_room(&link->in))) {
-        size_t most = room < budget ? room : budget;
-        ssize_t n = recv(link->fd, link->in.bytes + link->in.end, most, 0);
+    while (link->stream && budget && (room = rp_input_room(&link->in))) {
+        bool more;
+        ssize_t n =
+            rp_stream_read(link->stream, link->in.bytes + link->in.end, room < budget ? room : budget, &more);
 
         if (n > 0) {
             link->stats.bytes_in += (size_t)n;
             link->in.end += link->malformed ? 0 : (size_t)n;
             budget -= (size_t)n;
-            if ((size_t)n < most && !all)
+            if (!more && !all)
                 return;
         } else if (n == 0 && !link->out.broken) {
-            end_connection(link, RP_LOST_EOF, "the peer closed the connection");
+            end_by_close(link);
         } else if (n == 0 || (errno == EAGAIN && link->out.broken)) {
             end_by_errno(link, link->out.broken);
         } else if (errno == EAGAIN) {
             return;
-        } else if (errno != EINTR) {
+        } else {
             end_by_errno(link, errno);
         }
     }
 }
 
-bool rp_link_asks(const struct rp_link *link, uint64_t *sent)
+bool rp_link_asks(struct rp_link *link, uint64_t *sent)
 {
-    *sent = link->next.said;
-    return link->fd >= 0 && link->next.fd >= 0 && link->next.said && !link->next.greeted;
+    const struct rp_newcomer *n = link->stream ? rp_newcomers_asking(&link->newcomers) : NULL;
+
+    *sent = n ? n->said : 0;
+    return n != NULL;
 }
 
 void rp_link_greet(struct rp_link *link, const struct ft_message *m)
 {
-    rp_newcomer_greet(&link->next, m);
+    rp_newcomer_greet(rp_newcomers_asking(&link->newcomers), m);
 }
 
 uint64_t rp_link_greeted(const struct rp_link *link)
@@ -215,33 +239,28 @@ uint64_t rp_link_greeted(const struct rp_link *link)
     return link->greeted;
 }
 
-static void accept_newest(struct rp_link *link, uint64_t now)
+/* One that has proved itself ends the connection that lives, once that has been read to its end. */
+static void look_at_newcomers(struct rp_link *link, uint64_t now)
 {
-    rp_newcomer_accept(&link->next, link->listener, &link->peer, now, link->stats.refused);
-    if (link->next.fd < 0 || link->fd < 0 ||
-        !rp_newcomer_proven(&link->next, now, link->in.bulk, link->stats.refused))
-        return;
-    read_some(link, IN_CAP, true);
-    if (link->fd >= 0)
-        end_connection(link, RP_LOST_ERROR, "the peer made a new connection");
-}
+    struct rp_newcomer *n;
 
-static void try_to_connect(struct rp_link *link, uint64_t now)
-{
-    int done = link->trying >= 0 ? rp_connected(link->trying) : -1;
-
-    if (done > 0) {
-        begin_connection(link, &link->trying);
-        return;
+    if (link->knocked && now - link->accepted >= LOOK_NS) {
+        rp_newcomers_accept(&link->newcomers, link->seal, link->listener, &link->peer, now,
+                            link->stats.refused);
+        link->accepted = now;
+        link->knocked = false;
     }
-    if (done == 0 && now - link->tried_at < GIVE_UP * link->retry_ns)
+    if (link->next) /* until the end of the connection before it was told */
         return;
-    close_one(&link->trying);
-    if (link->tried && now - link->tried_at < link->retry_ns)
+    n = rp_newcomers_look(&link->newcomers, link->stream, now, link->in.bulk, link->stats.refused);
+    if (!n)
         return;
-    link->tried = true;
-    link->tried_at = now;
-    link->trying = rp_connect(&link->local, &link->peer);
+    link->next = n->stream;
+    link->next_greeted = n->greeted;
+    *n = (struct rp_newcomer){.stream = NULL};
+    read_some(link, IN_CAP, true);
+    if (link->stream)
+        end_connection(link, RP_LOST_ERROR, "the peer made a new connection");
 }
 
 /* The listener is looked at first: an accept makes a socket before it finds that nobody is there. */
@@ -260,16 +279,15 @@ static void look_at_listener(struct rp_link *link, uint64_t now)
 bool rp_link_poll(struct rp_link *link, uint64_t now_ns)
 {
     look_at_listener(link, now_ns);
-    if (link->listens && (link->knocked || link->next.fd >= 0)) {
-        link->knocked = false;
-        accept_newest(link, now_ns);
-    }
+    if (link->knocked || rp_newcomers_any(&link->newcomers))
+        look_at_newcomers(link, now_ns);
     read_some(link, READ_BUDGET, false);
-    if (link->fd < 0 && link->lost == RP_LOST_NONE) {
-        if (link->next.fd >= 0)
-            begin_connection(link, &link->next.fd);
-        else if (!link->listens)
-            try_to_connect(link, now_ns);
+    if (!link->stream && link->lost == RP_LOST_NONE) {
+        if (link->next)
+            begin_connection(link, &link->next, link->next_greeted);
+        else if (!link->listens && rp_attempt_go_on(&link->attempt, link->seal, &link->local, &link->peer,
+                                                    now_ns, link->stats.refused))
+            begin_connection(link, &link->attempt.stream, 0);
         read_some(link, READ_BUDGET, false);
     }
     bool fresh = link->fresh;
@@ -281,7 +299,7 @@ enum rp_lost rp_link_lost(struct rp_link *link, struct ft_fault *fault)
 {
     if (rp_input_whole(&link->in))
         return RP_LOST_NONE;
-    bool malformed = link->malformed_new && link->fd >= 0;
+    bool malformed = link->malformed_new && link->stream;
     enum rp_lost why = malformed ? RP_LOST_MALFORMED : link->lost;
 
     if (why != RP_LOST_NONE && fault)
@@ -303,53 +321,36 @@ int rp_link_next(struct rp_link *link, unsigned lanes, struct ft_message *m, str
         return rc;
     link->stats.refused[-rc]++;
     link->malformed = link->malformed_new = true;
-    if (link->fd >= 0)
+    if (link->stream)
         link->fault = why;
     if (fault)
         *fault = why;
     return rc;
 }
 
-int rp_link_death_notice(struct rp_link *link, struct ft_death_notice *word)
+int rp_link_death_notice(struct rp_link *link, const struct ft_sender *peer)
 {
-    if (!link->spoken)
-        return 0;
-    for (int i = 0; i < WORDS_MAX; i++) {
-        uint8_t bytes[FT_DEATH_NOTICE_BYTES + 1];
-        struct sockaddr_in from;
-        socklen_t len = sizeof(from);
-
-        ssize_t n = recvfrom(link->datagrams, bytes, sizeof(bytes), 0, (struct sockaddr *)&from, &len);
-        if (n < 0) {
-            link->spoken = false;
-            return 0;
-        }
-        int rc = from.sin_addr.s_addr == link->peer.sin_addr.s_addr
-                     ? ft_death_notice_decode(bytes, (size_t)n, word)
-                     : FT_EPERM;
-        if (rc == 0)
-            return 1;
-        link->stats.refused[-rc]++;
-    }
-    return 0;
+    return link->spoken
+               ? rp_notice_take(link->datagrams, &link->peer, peer, &link->spoken, link->stats.refused)
+               : 0;
 }
 
 /* ---- writing ---- */
 
 size_t rp_link_room(const struct rp_link *link)
 {
-    return link->fd < 0 ? 0 : rp_output_room(&link->out);
+    return !link->stream ? 0 : rp_output_room(&link->out);
 }
 
 int rp_link_send(struct rp_link *link, const struct ft_message *m, unsigned lanes,
                  struct ft_packer *compressor)
 {
-    return link->fd < 0 ? FT_ENOENT : rp_output_add(&link->out, m, lanes, compressor);
+    return !link->stream ? FT_ENOENT : rp_output_add(&link->out, m, lanes, compressor);
 }
 
 void rp_link_flush(struct rp_link *link)
 {
-    link->stats.bytes_out += rp_output_write(&link->out, link->fd);
+    link->stats.bytes_out += rp_output_write(&link->out, link->stream);
 }
 
 bool rp_link_stalled(const struct rp_link *link)
@@ -359,24 +360,28 @@ bool rp_link_stalled(const struct rp_link *link)
 
 bool rp_link_times(const struct rp_link *link, struct rp_link_times *out)
 {
-    return link->fd >= 0 && rp_times(link->fd, &out->busy_us, &out->full_us);
+    return link->stream && rp_times(rp_stream_fd(link->stream), &out->busy_us, &out->full_us);
 }
 
 void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
 {
     /* Whole frames have been taken, so there is room for more. */
-    struct pollfd p[] = {
-        {link->fd, (short)(POLLIN | (link->out.at < link->out.end ? POLLOUT : 0)), 0},
-        {link->trying, POLLOUT, 0},
+    struct pollfd p[4 + RP_NEWCOMERS] = {
+        {rp_stream_fd(link->stream), (short)(POLLIN | (link->out.at < link->out.end ? POLLOUT : 0)), 0},
+        {rp_stream_fd(link->attempt.stream), link->attempt.connected ? POLLIN : POLLOUT, 0},
         {link->listener, POLLIN, 0},
         {link->datagrams, POLLIN, 0},
     };
+    struct timespec t;
 
-    if (link->lost != RP_LOST_NONE || link->out.broken || (link->fd < 0 && link->next.fd >= 0))
+    if (link->lost != RP_LOST_NONE || link->out.broken || (!link->stream && link->next) ||
+        rp_stream_pending(link->stream))
         return;
-    if (link->fd < 0 && !link->listens && timeout_ns > link->retry_ns)
-        timeout_ns = link->retry_ns;
-    struct timespec t = {(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
+    for (unsigned i = 0; i < RP_NEWCOMERS; i++)
+        p[4 + i] = (struct pollfd){rp_stream_fd(link->newcomers.place[i].stream), POLLIN, 0};
+    if (!link->stream && !link->listens && timeout_ns > link->attempt.retry_ns)
+        timeout_ns = link->attempt.retry_ns;
+    t = (struct timespec){(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
     if (ppoll(p, sizeof(p) / sizeof(p[0]), &t, NULL) > 0) {
         link->knocked |= p[2].revents != 0;
         link->spoken |= p[3].revents != 0;

@@ -11,8 +11,9 @@
 #ifndef REPLICATOR_LINK_H
 #define REPLICATOR_LINK_H
 
-#include "ftcore/record/death_notice.h"
+#include "ftcore/record/datagram.h"
 #include "ftcore/record/message.h"
+#include "replicator/stream.h"
 
 #ifndef RP_LINK_OUT /* the simulation has smaller ones in some seeds */
 #define RP_LINK_OUT     (8u << 20)
@@ -32,6 +33,7 @@ struct rp_link_config {
     uint16_t local_port, peer_port;
     bool listens;      /* else connects */
     uint32_t retry_ms; /* between attempts to connect; after eight times that one is given up */
+    struct rp_seal_config seal;
 };
 
 struct rp_link_stats {
@@ -59,7 +61,7 @@ bool rp_link_up(const struct rp_link *link);
  * caller says its own hello there (`m`, not queued behind anything). The new connection takes over when the
  * peer has echoed m->sent on it; a recording of an old hello cannot.
  */
-bool rp_link_asks(const struct rp_link *link, uint64_t *sent);
+bool rp_link_asks(struct rp_link *link, uint64_t *sent);
 void rp_link_greet(struct rp_link *link, const struct ft_message *m);
 /* `sent` of the hello said so on the connection that stands now; 0: none. */
 uint64_t rp_link_greeted(const struct rp_link *link);
@@ -74,8 +76,9 @@ enum rp_lost rp_link_lost(struct rp_link *link, struct ft_fault *fault);
  * with it; until then what comes is thrown away). m->bulk is valid until the next call of next, poll or drop.
  */
 int rp_link_next(struct rp_link *link, unsigned lanes, struct ft_message *m, struct ft_fault *fault);
-/* A checked guardian's datagram from the peer's address: 1 or 0. */
-int rp_link_death_notice(struct rp_link *link, struct ft_death_notice *word);
+/* The death notice of `peer` has come, from its address: 1 or 0. NULL: none is expected, and what comes is
+ * thrown away. */
+int rp_link_death_notice(struct rp_link *link, const struct ft_sender *peer);
 
 /* Bytes of content that can be sent as bulk now. */
 size_t rp_link_room(const struct rp_link *link);

@@ -103,6 +103,7 @@ struct rp_replicator {
     bool stored; /* records or chunks came in: acknowledge */
     bool stuck;  /* a message found no room at all */
     bool guarded_told, drained_told, steered_told, diverged_told;
+    uint64_t beat_from, beat_counter; /* the newest heartbeat on a data port: whose it is, and its number */
     uint64_t beat_seen[FT_LANES_MAX], replayed_told[FT_LANES_MAX], digest_told[FT_LANES_MAX];
     uint64_t time_due;
     struct rp_status shown;
@@ -172,5 +173,16 @@ void rp_receiver_free(struct rp_replicator *rp);
 void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin); /* NULL: nothing is held */
 void rp_receiver_publish(struct rp_replicator *rp);                               /* each turn of a standby */
 int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault);
+
+/* Who the peer is to datagrams; incarnation 0: nobody. */
+struct ft_sender rp_peer(const struct rp_replicator *rp);
+
+/* Lanes read these words with the gate's each turn: an unchanged one is not written, or its line would come
+ * from the other core again. */
+static inline void rp_store_if_new(_Atomic uint64_t *word, uint64_t value)
+{
+    if (atomic_load_explicit(word, memory_order_relaxed) != value)
+        atomic_store_explicit(word, value, memory_order_relaxed);
+}
 
 #endif

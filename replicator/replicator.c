@@ -123,6 +123,24 @@ static void greet_another(struct rp_replicator *rp)
     rp_link_greet(rp->link, &m);
 }
 
+/* The notice comes more than once: after the first no peer is known, and nothing more is expected. */
+static bool hear_death_notice(struct rp_replicator *rp)
+{
+    struct ft_event event = {.kind = FT_EV_DEATH_NOTICE};
+    struct ft_sender peer = rp_peer(rp);
+    bool any = false;
+
+    while (rp_link_death_notice(rp->link, peer.incarnation ? &peer : NULL)) {
+        read_clock(rp);
+        event.now = rp->now;
+        event.incarnation = peer.incarnation;
+        rp_step(rp, &event);
+        peer = rp_peer(rp);
+        any = true;
+    }
+    return any;
+}
+
 /* Everything that can be read, to the core. True if there was anything. */
 static bool take_input(struct rp_replicator *rp)
 {
@@ -154,14 +172,7 @@ static bool take_input(struct rp_replicator *rp)
         if (rp_link_stats(rp->link)->bytes_in == before)
             break;
     }
-    event.kind = FT_EV_DEATH_NOTICE;
-    while (rp_link_death_notice(rp->link, &event.word)) {
-        read_clock(rp);
-        event.now = rp->now;
-        rp_step(rp, &event);
-        any = true;
-    }
-    return any;
+    return hear_death_notice(rp) || any;
 }
 
 /* ---- requests ---------------------------------------------------------------------------------- */

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BACKLOG     16
+#define BACKLOG     64
 #define ACCEPTS_MAX 16 /* per call: a flood of connections must not hold up the node */
 
 int rp_address(struct sockaddr_in *out, const char *host, uint16_t port, struct ft_fault *fault)

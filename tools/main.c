@@ -15,6 +15,7 @@ static const struct command {
 } commands[] = {
     {"run", "run a node", nd_cmd_run, .args = "-c FILE -n NAME"},
     {"check", "validate a configuration, start nothing", nd_cmd_check, .args = "-c FILE [-o json]"},
+    {"key", "make the key of a pair", nd_cmd_key, .args = "FILE"},
     {"replay", "a capture through a pair, with kills, and the verdict; or what a recorder kept",
      nd_cmd_replay, .syntax = &nd_replay_syntax},
     {"bench", "what protection costs while nothing fails, and how soon a successor releases", nd_cmd_bench,

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The protocol core: dispatch of events, the heads of messages, and the invariants that hold after every
- * step. The files of ftcore/protocol/ own struct ft_core together, and nobody else writes to it. They are one
- * unit and call each other (parts.h): join.c decides who reigns, primary.c, standby.c and handover.c are the
- * roles, ack.c is the acknowledgement, resync.c brings a standby up to date.
+ * The protocol core: dispatch of events, heads of messages, and what holds after every step. The files of
+ * ftcore/protocol/ are one unit: they own struct ft_core and call each other (parts.h). join.c decides who is
+ * primary; then primary.c, standby.c, handover.c; ack.c and resync.c are the two exchanges between them.
  */
 #include "ftcore/protocol/parts.h"
 #include "ftcore/base/plant.h"
@@ -64,6 +63,7 @@ void ft_core_hello(struct ft_core *core, uint64_t now, struct ft_message *m)
 {
     fill_head(core, FT_MSG_HELLO, now, m);
     m->incarnation = core->config.incarnation;
+    memcpy(m->secret, core->config.secret, sizeof(m->secret));
     memcpy(m->name, core->config.name, sizeof(m->name));
     m->role = core->config.role;
     m->strict = core->config.strict;
@@ -174,10 +174,10 @@ static void handle_connected(struct ft_core *core, uint64_t greeted, struct ft_a
 {
     if (core->peer.up)
         handle_lost(core, FT_LOST_ERROR, actions);
-
     core->peer = (__typeof__(core->peer)){.up = true,
                                           .asked = greeted,
                                           .incarnation = core->peer.incarnation,
+                                          .secret = {core->peer.secret[0], core->peer.secret[1]},
                                           .heard = core->peer.heard,
                                           .met = core->now,
                                           .port_beat = core->peer.port_beat,

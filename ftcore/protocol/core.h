@@ -16,7 +16,6 @@
 #define FTCORE_PROTOCOL_CORE_H
 
 #include "ftcore/queue/lane.h"
-#include "ftcore/record/death_notice.h"
 #include "ftcore/record/message.h"
 
 #define FT_MS 1000000ull
@@ -27,8 +26,8 @@ struct ft_core_config {
     uint8_t role; /* the file's: 0 primary, 1 standby */
     bool strict;  /* never release without a standby */
     bool warm;    /* a standby stores and replays only at takeover: what it holds counts as replayed */
-    uint64_t incarnation;
-    uint64_t view; /* from the view file, 0: never served */
+    uint64_t incarnation, secret[2]; /* as hellos say them */
+    uint64_t view;                   /* from the view file, 0: never served */
     uint32_t heartbeat_ms, lease_ms, detect_ms, promote_within_ms, solo_after_ms;
     uint32_t resync_deadline_ms;
     uint32_t start_alone_ms; /* 0: never */
@@ -45,7 +44,7 @@ enum ft_event_kind {
                         stored */
     FT_EV_MALFORMED, /* the peer sent what cannot be read, or what contradicts itself: `text` */
     FT_EV_PORT_BEAT, /* the peer's heartbeat on a data port: the `view` it tells */
-    FT_EV_DEATH_NOTICE,  /* the death notice: `word` */
+    FT_EV_DEATH_NOTICE,  /* the death notice of the process `incarnation` */
     FT_EV_LANES,         /* what lanes reached: closed[], and the fields below it */
     FT_EV_CUT,           /* the cut asked for was made after closed[]; the snapshot can be read */
     FT_EV_SNAPSHOT_SENT, /* primary: every line of the snapshot is on its way */
@@ -70,7 +69,7 @@ struct ft_event {
     };
     const struct ft_message *message;
     const char *text;
-    struct ft_death_notice word;
+    uint64_t incarnation;
     /* Standby: the closed set it holds. Primary: the bursts that the stream accounts for; with CUT, HELD and
      * DRAINED, the bursts executed. */
     uint64_t closed[FT_LANES_MAX];
@@ -151,7 +150,7 @@ struct ft_core {
         char name[FT_NAME_MAX];
         uint8_t role;
         enum ft_state state;
-        uint64_t incarnation, view;
+        uint64_t incarnation, secret[2], view;
         uint64_t heard; /* last message, our clock; outlives the connection, like port_beat and incarnation */
         uint64_t met;   /* when the connection began */
         uint64_t newest; /* newest `sent` heard from it, which this node echoes */

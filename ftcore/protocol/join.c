@@ -190,6 +190,7 @@ static void believe(struct ft_core *core, const struct ft_message *m, struct ft_
 
     core->peer.known = true;
     core->peer.incarnation = m->incarnation;
+    memcpy(core->peer.secret, m->secret, sizeof(core->peer.secret));
     memcpy(core->peer.name, m->name, sizeof(core->peer.name));
     core->peer.name[FT_NAME_MAX - 1] = '\0';
     core->peer.role = m->role;

@@ -192,7 +192,7 @@ void ft_primary_message(struct ft_core *core, const struct ft_message *m, struct
 /* The death notice comes more than once, and may come after the connection is gone. */
 static void hear_death_notice(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
 {
-    if (!core->peer.incarnation || event->word.incarnation != core->peer.incarnation)
+    if (!core->peer.incarnation || event->incarnation != core->peer.incarnation)
         return;
     if (core->peer.up) {
         ft_peer_gone(core);

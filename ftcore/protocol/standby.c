@@ -183,7 +183,7 @@ void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct
             ft_say(core, actions, FT_MSG_STEERED);
         break;
     case FT_EV_DEATH_NOTICE:
-        if (core->state == FT_READY && event->word.incarnation == core->peer.incarnation &&
+        if (core->state == FT_READY && event->incarnation == core->peer.incarnation &&
             ft_standby_right(core)) {
             if (core->peer.up)
                 ft_act(actions, FT_ACT_CLOSE);

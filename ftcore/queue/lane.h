@@ -58,6 +58,8 @@ struct ft_lane_orders {
     _Atomic uint64_t snapshot_release; /* the last cut whose snapshot nobody reads any more */
     _Atomic uint64_t copy_granted;     /* pending lines to copy since the cut, at most; grows with time */
     _Atomic uint64_t announce;         /* serial number: claim the addresses by gratuitous ARP */
+    _Atomic uint64_t peer_incarnation; /* of the process whose heartbeats count; 0: nobody's do */
+    _Atomic uint64_t peer_secret[2];   /* its key, see ftcore/record/datagram.h */
     _Atomic uint64_t digest;     /* serial number: let a record or a delta carry a digest of the state */
     _Atomic uint64_t unreplayed; /* primary: bytes of records sent that the standby has not replayed yet */
     _Atomic uint64_t lag_ns; /* primary: ns until a hot standby has replayed what it has; 0: unknown, none */
@@ -97,9 +99,10 @@ struct ft_lane_report {
     _Atomic uint64_t stop_point;   /* standby, lane 0: serial number of a stop point asked for; 0: none */
     _Atomic bool steered;          /* standby: `steer` is done */
 
-    _Atomic uint64_t beat_ns;   /* when the peer's last heartbeat came, ns; written after the next two */
-    _Atomic uint64_t beat_view; /* the view that it names */
-    _Atomic uint32_t beat_half; /* the upper half of the incarnation that it names */
+    _Atomic uint64_t beat_ns;      /* when the peer's last heartbeat came, ns; written after the next three */
+    _Atomic uint64_t beat_view;    /* the view that it names */
+    _Atomic uint64_t beat_counter; /* its number */
+    _Atomic uint64_t beat_from;    /* the incarnation by whose secret it was known */
 };
 
 /* Counters. Written by the lane with plain relaxed stores, read by status. */
@@ -107,9 +110,10 @@ struct ft_lane_counters {
     _Atomic uint64_t received, dropped, emitted, held, tx_refused, ring_full, hold_full, no_buffer;
     _Atomic uint64_t lag_full; /* turns without a burst: the standby lags as far as it may */
     _Atomic uint64_t replayed_packets, tail_emitted, tail_suppressed, fenced_dropped;
-    _Atomic uint64_t claims;       /* frames from the chain's own MAC: the other node claims the addresses */
-    _Atomic uint64_t waiting_full; /* frames dropped because no more can wait (struct nd_waiting) */
-    _Atomic uint64_t lease_held;   /* times a stable output had to wait for the lease */
+    _Atomic uint64_t claims;        /* frames from the chain's own MAC: the other node claims the addresses */
+    _Atomic uint64_t beats_refused; /* heartbeats that are not the peer's, or too many to be looked at */
+    _Atomic uint64_t waiting_full;  /* frames dropped because no more can wait (struct nd_waiting) */
+    _Atomic uint64_t lease_held;    /* times a stable output had to wait for the lease */
     _Atomic uint64_t bursts, empty_bursts;
     _Atomic uint64_t cuts;                             /* live: deltas begun */
     _Atomic uint64_t deltas_applied;                   /* standby */

@@ -61,6 +61,8 @@ const struct ft_shape ft_shapes[FT_MSG_TYPES] = {
             "HELLO",
             {
                 {ANY(incarnation)},
+                {ANY(secret[0])},
+                {ANY(secret[1])},
                 {STRING(name, 1)},
                 {N(role, 0, 1)},
                 {N(strict, 0, 1)},

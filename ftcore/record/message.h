@@ -7,7 +7,7 @@
 #include "ftcore/base/error.h"
 #include "ftcore/region/region.h"
 
-#define FT_STREAM_VERSION 1u
+#define FT_STREAM_VERSION 2u
 #define FT_FRAME_HEAD     8u         /* bytes before a frame's content */
 #define FT_MESSAGE_MAX    (4u << 20) /* bytes of a frame's content */
 #define FT_BULK_MAX       (2u << 20) /* bytes of bulk before compression */
@@ -61,6 +61,7 @@ struct ft_message {
 
     /* HELLO */
     uint64_t incarnation;   /* random, of this process */
+    uint64_t secret[2];     /* random, of this process: the key of its datagrams (ftcore/record/datagram.h) */
     char name[FT_NAME_MAX]; /* of the node */
     uint8_t role;           /* the file's: 0 primary, 1 standby */
     uint8_t strict;

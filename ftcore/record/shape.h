@@ -28,7 +28,7 @@ struct ft_field {
     uint64_t min, max;
 };
 
-#define FT_FIELDS_MAX 11u
+#define FT_FIELDS_MAX 13u
 
 struct ft_shape {
     const char *name;

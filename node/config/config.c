@@ -20,6 +20,7 @@ static const struct nf_param sections[] = {
     {"protect", ND_KIND(ND_MAP), AT(protect), 0, 0, "", NULL, "how state is protected", false},
     {"redis", ND_KIND(ND_MAP), AT(redis), 0, 0, "", NULL, "for chain state: redis", false},
     {"timing", ND_KIND(ND_MAP), AT(timing), 0, 0, "", NULL, "detection and takeover", false},
+    {"link", ND_KIND(ND_MAP), AT(link), 0, 0, "", NULL, "what seals the link", false},
     {"record", ND_KIND(ND_ANY), AT(record), 0, 0, "", NULL, "what is kept on disk", false},
     {"interfaces", ND_KIND(ND_LIST), AT(interfaces), 0, NF_PORTS_MAX, "", NULL, "with addresses", false},
     {"routes", ND_KIND(ND_LIST), AT(routes), 0, NF_ROUTES_MAX, "", NULL, "static routes", false},
@@ -267,9 +268,9 @@ static int check_modes(struct nd_reading *r)
 
 static int read_all(struct nd_reading *r, bool need_nodes)
 {
-    static int (*const steps[])(struct nd_reading *) = {nd_read_chain, read_protect, read_redis,
-                                                        read_timing,   read_record,  nd_read_network,
-                                                        nd_read_nodes, check_modes};
+    static int (*const steps[])(struct nd_reading *) = {
+        nd_read_chain, read_protect,    read_redis,    read_timing, nd_read_link,
+        read_record,   nd_read_network, nd_read_nodes, check_modes, nd_check_link};
     int error = nd_schema_read(r->arena, r->root, NULL, sections, &r->at, r->fault);
 
     if (!error && need_nodes && !r->at.nodes)

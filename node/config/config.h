@@ -46,6 +46,13 @@ struct nd_protect {
     uint32_t hold_packets;       /* per-lane outputs held, 128 … 1048576 */
 };
 
+/* What seals the link: `key`, or the three files of TLS, or nothing when `insecure`. Paths; "": not given. */
+struct nd_link {
+    char key[192];
+    char certificate[192], private_key[192], authority[192];
+    bool insecure;
+};
+
 /* The flight recorder. */
 struct nd_record {
     char dir[192];    /* "": nothing is recorded */
@@ -93,6 +100,7 @@ struct nd_config {
     struct nd_redis_options redis; /* for ND_STATE_REDIS; `across` is the caller's to set */
     struct nd_protect protect;
     struct nd_timing timing;
+    struct nd_link link;
     struct nd_record record;
     struct nd_node node[ND_NODES];
     uint32_t nodes;    /* 0: a chain file; else 2 */

@@ -11,8 +11,8 @@
 
 /* The top-level keys as they stand in the file; NULL: absent. */
 struct nd_sections {
-    const struct nd_yaml *chain, *protect, *redis, *timing, *record, *interfaces, *routes, *next_hops, *nodes,
-        *drill;
+    const struct nd_yaml *chain, *protect, *redis, *timing, *link, *record, *interfaces, *routes, *next_hops,
+        *nodes, *drill;
 };
 
 struct nd_reading {
@@ -34,5 +34,7 @@ int nd_read_path(struct nd_reading *r, const struct nd_yaml *at, const char *wha
 int nd_read_chain(struct nd_reading *r);   /* chain; protect and redis of a chain file referred to */
 int nd_read_network(struct nd_reading *r); /* interfaces, routes, next_hops; needs the chain */
 int nd_read_nodes(struct nd_reading *r);   /* nodes, drill; needs the network */
+int nd_read_link(struct nd_reading *r);    /* link */
+int nd_check_link(struct nd_reading *r);   /* a pair says what seals its link; needs everything else */
 
 #endif

@@ -120,6 +120,7 @@ extern const struct nd_syntax nd_drill_syntax, nd_replay_syntax, nd_bench_syntax
 int nd_cmd_run(int argc, char **argv);
 int nd_cmd_drill(int argc, char **argv);
 int nd_cmd_check(int argc, char **argv);
+int nd_cmd_key(int argc, char **argv);
 int nd_cmd_replay(int argc, char **argv);
 int nd_cmd_bench(int argc, char **argv);
 int nd_cmd_status(int argc, char **argv);

@@ -4,20 +4,22 @@
  * addresses. They are no input and no output of the chain: not logged, not held.
  *
  * A heartbeat: to a multicast address that bridges pass on, from the node's own MAC, ethertype 0x88B5 (IEEE
- * local experimental), then "USBT", the upper half of the incarnation, and the view, big endian. Only half:
- * who can listen on a data port must not learn the number that makes a death notice believed.
+ * local experimental), then a datagram with a tag (ftcore/record/datagram.h), which the peer alone can tell
+ * from a forgery.
  */
 #ifndef NODE_LANE_BEAT_H
 #define NODE_LANE_BEAT_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "ftcore/record/datagram.h"
 
-#define ND_BEAT_LEN  60u
+#define ND_BEAT_HEAD 14u
+#define ND_BEAT_LEN  (ND_BEAT_HEAD + FT_DATAGRAM_BYTES)
 #define ND_BEAT_TYPE 0x88b5
 
-void nd_beat_write(uint8_t frame[ND_BEAT_LEN], const uint8_t own[6], uint32_t half, uint64_t view);
-/* True for a heartbeat; whose it is, then. */
-bool nd_beat_read(const uint8_t *frame, uint32_t len, uint32_t *half, uint64_t *view);
+/* The same counter on every port; `counter` rises from heartbeat to heartbeat. */
+void nd_beat_write(uint8_t frame[ND_BEAT_LEN], const uint8_t own[6], const struct ft_sender *self,
+                   uint64_t view, uint64_t counter);
+/* 0, or an error of ft_datagram_decode. */
+int nd_beat_read(const uint8_t *frame, uint32_t len, const struct ft_sender *peer, struct ft_datagram *beat);
 
 #endif

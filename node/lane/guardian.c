@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guardian process (guardian.h), and the page that it shares with its node: one robust mutex per lane and
- * the death notice. Lanes lock, the node's replicator writes the notice, the guardian reads; nothing else.
+ * The guardian process (guardian.h), and the page that it shares with its node: one robust mutex per lane.
+ * Lanes lock, the guardian waits; nothing else. The death notice is made before the fork, with the node's
+ * secret.
  *
  * A byte on a socket pair tells the guardian of each lane that holds its mutex. Until all do, the pair's end
  * is the node's end, and no notice is sent. From then on the guardian locks one mutex after the other, and
@@ -16,7 +17,6 @@
 #include "node/lane/guardian.h"
 
 #include "ftcore/base/check.h"
-#include "ftcore/record/death_notice.h"
 #include "ftcore/record/message.h"
 
 #include <arpa/inet.h>
@@ -42,9 +42,6 @@ static const unsigned notice_at[] = {0, 0, 1, 2, 5, 10, 20};
 
 struct shared {
     pthread_mutex_t lane[FT_LANES_MAX];
-    /* `current` says which of the two is whole: the node may die while it writes the other. */
-    struct ft_death_notice notice[2];
-    _Atomic uint32_t current;
     _Atomic bool stopped;
 };
 
@@ -52,13 +49,14 @@ struct nd_guardian {
     struct shared *shared;
     unsigned lanes;
     pid_t pid;
-    int pair;                 /* the node's end; closed on exec */
-    pthread_mutex_t identity; /* of who writes the notice */
-    _Atomic bool dead;        /* known to have ended and waited for */
+    int pair;          /* the node's end; closed on exec */
+    _Atomic bool dead; /* known to have ended and waited for */
+    struct sockaddr_in peer;
+    uint8_t notice[FT_DATAGRAM_BYTES];
 };
 
 /* One per process, and never given back: the kernel looks at the mutexes when the lanes' threads end. */
-static struct nd_guardian the_guardian = {.identity = PTHREAD_MUTEX_INITIALIZER};
+static struct nd_guardian the_guardian;
 
 static void detach(int *pair, int *datagrams)
 {
@@ -96,36 +94,32 @@ static bool all_hold(int pair, unsigned lanes)
     return true;
 }
 
-static void send_notice(struct shared *shared, int datagrams, const struct sockaddr_in *peer)
+static void send_notice(const struct nd_guardian *g, int datagrams)
 {
     unsigned slept = 0;
 
     for (size_t i = 0; i < sizeof(notice_at) / sizeof(notice_at[0]); i++) {
-        struct ft_death_notice notice = shared->notice[atomic_load(&shared->current) & 1];
         struct timespec t = {0, (long)(notice_at[i] - slept) * 1000000};
-        uint8_t bytes[FT_DEATH_NOTICE_BYTES];
 
         if (notice_at[i] > slept)
             nanosleep(&t, NULL);
         slept = notice_at[i];
-        ft_death_notice_encode(&notice, bytes);
-        if (notice.incarnation)
-            sendto(datagrams, bytes, sizeof(bytes), 0, (const struct sockaddr *)peer, sizeof(*peer));
+        sendto(datagrams, g->notice, sizeof(g->notice), 0, (const struct sockaddr *)&g->peer,
+               sizeof(g->peer));
     }
 }
 
-static _Noreturn void guard(struct shared *shared, unsigned lanes, int pair, int datagrams,
-                            const struct sockaddr_in *peer)
+static _Noreturn void guard(const struct nd_guardian *g, int pair, int datagrams)
 {
     detach(&pair, &datagrams);
     send(pair, "r", 1, MSG_NOSIGNAL); /* ready: out of reach of signals */
-    if (!all_hold(pair, lanes))
+    if (!all_hold(pair, g->lanes))
         _exit(0);
-    for (unsigned lane = 0; lane < lanes; lane++)
-        if (pthread_mutex_lock(&shared->lane[lane]) != EOWNERDEAD)
+    for (unsigned lane = 0; lane < g->lanes; lane++)
+        if (pthread_mutex_lock(&g->shared->lane[lane]) != EOWNERDEAD)
             _exit(1); /* not as it should be: the peer finds out by silence and the sockets' end */
-    if (!atomic_load(&shared->stopped))
-        send_notice(shared, datagrams, peer);
+    if (!atomic_load(&g->shared->stopped))
+        send_notice(g, datagrams);
     _exit(0);
 }
 
@@ -168,8 +162,7 @@ static int make_socket(const char *local_host, const char *peer_host, uint16_t p
                    strerror(why));
 }
 
-static int fork_guardian(struct nd_guardian *g, int datagrams, const struct sockaddr_in *peer,
-                         struct ft_fault *fault)
+static int fork_guardian(struct nd_guardian *g, int datagrams, struct ft_fault *fault)
 {
     int ends[2];
 
@@ -178,7 +171,7 @@ static int fork_guardian(struct nd_guardian *g, int datagrams, const struct sock
     g->pid = fork();
     if (g->pid == 0) {
         close(ends[1]); /* or it would never see the pair's end */
-        guard(g->shared, g->lanes, ends[0], datagrams, peer);
+        guard(g, ends[0], datagrams);
     }
     int why = errno;
     close(ends[0]);
@@ -200,21 +193,21 @@ static int fork_guardian(struct nd_guardian *g, int datagrams, const struct sock
 }
 
 int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *local_host, const char *peer_host,
-                      uint16_t peer_port, struct ft_fault *fault)
+                      uint16_t peer_port, const struct ft_sender *self, struct ft_fault *fault)
 {
-    struct sockaddr_in peer;
+    struct nd_guardian *g = &the_guardian;
 
     FT_CHECK(lanes >= 1 && lanes <= FT_LANES_MAX, "%u lanes", lanes);
     *out = NULL;
-    int datagrams = make_socket(local_host, peer_host, peer_port, &peer, fault);
+    int datagrams = make_socket(local_host, peer_host, peer_port, &g->peer, fault);
     if (datagrams < 0)
         return datagrams;
-    struct nd_guardian *g = &the_guardian;
     g->lanes = lanes;
+    ft_datagram_encode(&(struct ft_datagram){.kind = FT_DEATH_NOTICE}, self, g->notice);
     atomic_store(&g->dead, false);
     int rc = make_shared(&g->shared, fault);
     if (!rc)
-        rc = fork_guardian(g, datagrams, &peer, fault);
+        rc = fork_guardian(g, datagrams, fault);
     close(datagrams);
     if (!rc)
         *out = g;
@@ -224,15 +217,6 @@ int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *loca
 pid_t nd_guardian_pid(const struct nd_guardian *g)
 {
     return g->pid;
-}
-
-void nd_guardian_identity(struct nd_guardian *g, uint64_t incarnation, uint64_t view)
-{
-    pthread_mutex_lock(&g->identity);
-    uint32_t other = !atomic_load(&g->shared->current);
-    g->shared->notice[other] = (struct ft_death_notice){incarnation, view};
-    atomic_store(&g->shared->current, other);
-    pthread_mutex_unlock(&g->identity);
 }
 
 void nd_guardian_hold(struct nd_guardian *g, unsigned lane)

@@ -8,6 +8,7 @@
 #define NODE_LANE_GUARDIAN_H
 
 #include "ftcore/base/error.h"
+#include "ftcore/record/datagram.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,12 +16,11 @@
 
 struct nd_guardian;
 
-/* Before threads, sockets and DPDK. `peer` numeric IPv4. */
+/* Before threads, sockets and DPDK. Hosts are numeric IPv4. The notice is made here: the guardian has no key.
+ */
 int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *local_host, const char *peer_host,
-                      uint16_t peer_port, struct ft_fault *fault);
+                      uint16_t peer_port, const struct ft_sender *self, struct ft_fault *fault);
 pid_t nd_guardian_pid(const struct nd_guardian *g);
-/* What the notice says; may change. Any thread. */
-void nd_guardian_identity(struct nd_guardian *g, uint64_t incarnation, uint64_t view);
 /* Called once by each lane's thread, which keeps its mutex until the process ends. The guardian sends nothing
  * before all lanes did. */
 void nd_guardian_hold(struct nd_guardian *g, unsigned lane);

@@ -13,6 +13,7 @@
 
 #include "ftcore/queue/hold.h"
 #include "ftcore/queue/lane.h"
+#include "ftcore/record/datagram.h"
 #include "logger/capture.h"
 #include "logger/replayed.h"
 #include "logger/recorder/recorder.h"
@@ -46,7 +47,7 @@ struct nd_lane_setup {
     uint64_t seed;                /* of a state that is made anew */
     uint64_t replayed_bytes;      /* room for replayed outputs; 0: REPLAYED_BYTES */
     uint32_t chunk_bytes;         /* of lines in a chunk of an incremental checkpoint; 0: CHUNK_BYTES */
-    uint64_t incarnation;         /* the node's; heartbeats carry it */
+    struct ft_sender self;        /* this process, to the peer that hears its heartbeats */
     const _Atomic uint64_t *view; /* the node's; heartbeats and recordings carry it */
     const _Atomic bool *stop;     /* ends nd_lane_run */
     bool urgent;                  /* the thread asks for priority */
@@ -107,8 +108,10 @@ struct nd_lane {
         uint64_t busy_at;     /* the last burst that the stream accounts for */
         uint64_t quiet_since; /* while draining: the last packet, or the last turn that could not receive */
         uint64_t beat_at;     /* the next heartbeat */
-        uint64_t steer_at;    /* the next announcement of a standby that draws frames to its ports */
-        uint64_t claimed_at;  /* the last announcement against another's claim */
+        uint64_t beats_until; /* the end of the time in which beats_heard were heard */
+        unsigned beats_heard;
+        uint64_t steer_at;       /* the next announcement of a standby that draws frames to its ports */
+        uint64_t claimed_at;     /* the last announcement against another's claim */
         uint64_t announce_at[3]; /* announcements to repeat; 0: done */
     } timers;
     struct {                  /* cut.c: the last cut of a live lane's stream, and what was done since */

@@ -12,33 +12,25 @@
 #define STEER_NS 1000000u /* between two announcements while steering */
 
 static const uint8_t everybody[6] = {0x07, 0x75, 0x73, 0x62, 0x65, 0x61};
-static const uint8_t magic[4] = {'U', 'S', 'B', 'T'};
 
-void nd_beat_write(uint8_t frame[ND_BEAT_LEN], const uint8_t own[6], uint32_t half, uint64_t view)
+void nd_beat_write(uint8_t frame[ND_BEAT_LEN], const uint8_t own[6], const struct ft_sender *self,
+                   uint64_t view, uint64_t counter)
 {
+    const struct ft_datagram beat = {.kind = FT_HEARTBEAT, .view = view, .counter = counter};
     uint16_t type = htobe16(ND_BEAT_TYPE);
 
-    memset(frame, 0, ND_BEAT_LEN);
     memcpy(frame, everybody, 6);
     memcpy(frame + 6, own, 6);
     memcpy(frame + 12, &type, 2);
-    memcpy(frame + 14, magic, 4);
-    half = htobe32(half);
-    view = htobe64(view);
-    memcpy(frame + 18, &half, 4);
-    memcpy(frame + 22, &view, 8);
+    ft_datagram_encode(&beat, self, frame + ND_BEAT_HEAD);
 }
 
-bool nd_beat_read(const uint8_t *frame, uint32_t len, uint32_t *half, uint64_t *view)
+int nd_beat_read(const uint8_t *frame, uint32_t len, const struct ft_sender *peer, struct ft_datagram *beat)
 {
-    if (len < 30 || frame[12] != ND_BEAT_TYPE >> 8 || frame[13] != (ND_BEAT_TYPE & 0xff) ||
-        memcmp(frame + 14, magic, 4))
-        return false;
-    memcpy(half, frame + 18, 4);
-    memcpy(view, frame + 22, 8);
-    *half = be32toh(*half);
-    *view = be64toh(*view);
-    return true;
+    int error = len < ND_BEAT_LEN ? FT_EMALFORMED
+                                  : ft_datagram_decode(frame + ND_BEAT_HEAD, FT_DATAGRAM_BYTES, peer, beat);
+
+    return error || beat->kind == FT_HEARTBEAT ? error : FT_EMALFORMED;
 }
 
 void nd_lane_send_announcements(struct nd_lane *lane)
@@ -65,8 +57,8 @@ void nd_lane_send_heartbeats(struct nd_lane *lane)
         return;
     lane->timers.beat_at = lane->now + lane->config->timing.heartbeat_ms * 1000000ull;
     for (unsigned port = 0; port < lane->io->ports; port++) {
-        nd_beat_write(frame, lane->io->own[port], (uint32_t)(lane->setup.incarnation >> 32),
-                      atomic_load(lane->setup.view));
+        nd_beat_write(frame, lane->io->own[port], &lane->setup.self, atomic_load(lane->setup.view),
+                      lane->now);
         nd_lane_send_own(lane, port, frame, sizeof(frame));
     }
 }

@@ -6,18 +6,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const struct ft_sender peer = {0x12345678, {5, 6}};
+
 static void run(const uint8_t *data, size_t size)
 {
     uint8_t *in, back[ND_BEAT_LEN];
-    uint64_t view = 0;
-    uint32_t half = 0;
+    struct ft_datagram beat;
 
-    if (size < 14)
+    if (size < ND_BEAT_HEAD)
         return;
     in = fuzz_copy(data, size);
-    if (nd_beat_read(in, (uint32_t)size, &half, &view)) {
-        nd_beat_write(back, in + 6, half, view);
-        FUZZ_MUST(size >= 30 && memcmp(in + 12, back + 12, 18) == 0, "what it says is written otherwise");
+    if (nd_beat_read(in, (uint32_t)size, &peer, &beat) == 0) {
+        nd_beat_write(back, in + 6, &peer, beat.view, beat.counter);
+        FUZZ_MUST(size >= ND_BEAT_LEN && memcmp(in + 12, back + 12, ND_BEAT_LEN - 12) == 0,
+                  "what it says is written otherwise");
     }
     free(in);
 }
@@ -27,7 +29,7 @@ static void seeds(void)
     static const uint8_t own[6] = {2, 0, 0, 0, 0, 7};
     uint8_t frame[ND_BEAT_LEN];
 
-    nd_beat_write(frame, own, 0x12345678, 77);
+    nd_beat_write(frame, own, &peer, 77, 1);
     fuzz_seed("beat", frame, sizeof(frame));
     fuzz_seed("cut", frame, 20);
 }

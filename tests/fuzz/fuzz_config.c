@@ -73,7 +73,7 @@ static const char pair_text[] =
     "  - { name: outside, side: outside, address: 203.0.113.1/24, mac: \"02:00:00:00:00:05\" }\n"
     "routes:\n  - { to: 0.0.0.0/0, via: 203.0.113.254 }\nnext_hops: [203.0.113.254]\n"
     "record: { dir: recordings, file_mb: 2, files: 3 }\n"
-    "drill: { permit: true }\n"
+    "drill: { permit: true }\nlink: { key: pair.key }\n"
     "nodes:\n  alpha:\n    role: primary\n    ports: { inside: \"net_af_packet0,iface=a\", outside: "
     "\"0000:3b:00.1\" }\n"
     "    replication: 192.0.2.1:4700\n    control: /run/alpha.sock\n    hugepages: true\n    eal: "

@@ -262,7 +262,7 @@ static void happen(struct fuzz_input *in, uint8_t op)
         break;
     case 2:
         event.kind = FT_EV_DEATH_NOTICE;
-        event.word = (struct ft_death_notice){.incarnation = 200 + (op >> 3 & 1), .view = n.core.view};
+        event.incarnation = 200 + (op >> 3 & 1);
         break;
     case 3:
         event.kind = FT_EV_TOLD;

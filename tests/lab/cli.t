@@ -46,6 +46,7 @@ chain: {name: edge, nfs: [monitor]}
 interfaces:
   - {name: in, side: inside, address: 10.0.0.1/24}
   - {name: out, side: outside, address: 198.51.100.2/24}
+link: {insecure: true}
 nodes:
   a: {role: primary, ports: {in: net_null0, out: net_null1}, replication: "127.0.0.1:7001", control: a.sock}
   b: {role: standby, ports: {in: net_null0, out: net_null1}, replication: "127.0.0.1:7002", control: b.sock}
@@ -77,8 +78,8 @@ t "check a pair" 0 "^$dir/pair.yaml: ok: chain edge \(monitor\), 1 lane, mode lo
 t "check a pair, JSON" 0 '"ok":true,"chain":"edge".*"mode":"log","mode_asked":"auto","mode_decided_by":null.*"nodes":\["a","b"\]' "" check -c "$pair" -o json
 t "check the edge chain" 0 "ok: chain edge \(nat, firewall, monitor\), 1 lane, mode log \(auto: every NF can be replayed\)$" "" check -c "$dir/edge.yaml"
 t "check what is not there" 65 "" "^$dir/none.yaml: cannot be opened" check -c "$dir/none.yaml"
-t "check a mistake" 65 "" "^$dir/bad.yaml:7: node b role is standbye, expected primary or standby$" check -c "$dir/bad.yaml"
-t "check a mistake, JSON" 65 '"ok":false,"error":".*bad.yaml:7: ' "^$dir/bad.yaml:7: " check -c "$dir/bad.yaml" -o json
+t "check a mistake" 65 "" "^$dir/bad.yaml:8: node b role is standbye, expected primary or standby$" check -c "$dir/bad.yaml"
+t "check a mistake, JSON" 65 '"ok":false,"error":".*bad.yaml:8: ' "^$dir/bad.yaml:8: " check -c "$dir/bad.yaml" -o json
 mkfifo "$dir/pipe"
 t "check a pipe" 65 "" "^$dir/pipe: not a regular file" check -c "$dir/pipe"
 sed 's/^interfaces:/protect: {mode: off}\n&/' "$dir/pair.yaml" >"$dir/off.yaml"
@@ -86,7 +87,7 @@ t "check a pair without protection" 0 "off.yaml: ok" "warning: protect mode is o
 t "run the standby without protection" 65 "" "^understudy: node b: protect mode is off, expected node a" run -c "$dir/off.yaml" -n b
 sed 's/127.0.0.1:7001/192.0.2.1:7001/' "$dir/pair.yaml" >"$dir/far.yaml"
 t "run with an address of another host" 69 "" "192.0.2.1" run -c "$dir/far.yaml" -n a
-t "status with a mistake in the file" 65 "" "^$dir/bad.yaml:7: " status -c "$dir/bad.yaml"
+t "status with a mistake in the file" 65 "" "^$dir/bad.yaml:8: " status -c "$dir/bad.yaml"
 t "status of a chain file" 65 "" 'no nodes in this file, expected a pair file' status -c "$dir/edge.yaml"
 
 t "status of one node, nobody answers" 69 "" "node a: $dir/a.sock: no node listens" status -c "$pair" -n a

@@ -20,6 +20,7 @@ pair() {
 chain: { name: x, nfs: [ monitor: { $3 } ] }
 protect: { $2 }
 timing: { detect_ms: 500, start_alone_ms: 0 }
+link: { insecure: true }
 nodes:
   alpha: { role: primary, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:4711", control: a.sock, mbufs: 2048, memory_mb: 128, realtime: false }
   beta: { role: standby, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:4712", control: b.sock, mbufs: 2048, memory_mb: 128, realtime: false }

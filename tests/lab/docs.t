@@ -38,6 +38,7 @@ protect: { $(section protect "$1") }
 $([ "$1" != redis ] || echo "redis: { $key: $value }")
 $([ "$1" != record ] || echo "record: { dir: r, $key: $value }")
 timing: { $timing }
+link: { insecure: true }
 nodes:
   a: { role: primary, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:1", control: a $([ "$1" = nodes ] && echo ", $key: $value") }
   b: { role: standby, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:2", control: b }

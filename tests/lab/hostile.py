@@ -3,8 +3,9 @@
 """What hostile.t throws at a pair. Runs inside a namespace of the lab; prints one line about what it did.
 
   connect FROM TO PORT KIND…    TCP connections: garbage, truncated, huge, replay (a hello of old), silent, port-scan
-  word FROM TO PORT INCARNATION VIEW KIND…    guardians' datagrams: right, wrong (incarnation), checksum, random, short
-  sniff DEVICE hello|beats SECONDS    "ready", then what passes by: b's hello in hex, or an incarnation
+  word FROM TO PORT KIND…      death notices: forged, heartbeat, random, short
+  beats DEVICE KIND…           the heartbeat that was overheard: again, view, counter
+  sniff DEVICE hello|beats SECONDS    "ready", then what passes by, in hex: what b says first, or a heartbeat
   frames DEVICE FILE…          every frame of the captures, sent to CHAIN_MAC, cut to what the device takes
   made DEVICE                  frames malformed by hand
 """
@@ -57,35 +58,37 @@ def connect(source, target, port, kind):
         s.close()
 
 
-def xxh3_of_32(data):
-    """XXH3-64 of exactly 32 bytes: the sum in a death notice."""
-    secret = bytes.fromhex("b8fe6c3923a44bbe7c01812cf721ad1cded46de9839097db7240a4a4b7b3671f")
-    mask = (1 << 64) - 1
-    acc = 32 * 0x9E3779B185EBCA87 & mask
-    for at in (0, 16):
-        lo, hi, k0, k1 = struct.unpack("<QQ", data[at : at + 16]) + struct.unpack("<QQ", secret[at : at + 16])
-        product = (lo ^ k0) * (hi ^ k1)
-        acc = (acc + (product & mask ^ product >> 64)) & mask
-    acc ^= acc >> 37
-    acc = acc * 0x165667919E3779F9 & mask
-    return acc ^ acc >> 32
-
-
-def word(source, target, port, incarnation, view, kind):
+def word(source, target, port, kind):
+    """Death notices: of the right form with a tag that is guessed, heartbeats, noise, too short."""
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     s.bind((source, 0))
     for n in range(50):
-        body = b"understu" + struct.pack("<IIQQ", 1, 0, int(incarnation) + (n + 1) * (kind == "wrong"), int(view))
-        body += struct.pack("<Q", xxh3_of_32(body) ^ (kind == "checksum"))
+        body = b"understu" + struct.pack("<IIQQ", 2, 2 if kind == "heartbeat" else 1, 0, 0)
+        body += random.Random(n).randbytes(16)
         if kind == "random":
-            body = random.Random(n).randbytes(40)
-        s.sendto(body[: 17 if kind == "short" else 40], (target, int(port)))
+            body = random.Random(n).randbytes(48)
+        s.sendto(body[: 17 if kind == "short" else 48], (target, int(port)))
     time.sleep(0.05)
     print("50 datagrams", kind)
 
 
+def beats(device, kind):
+    """The heartbeat that was overheard (BEAT), sent again, or with another view, or another counter."""
+    s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    s.bind((device, 0))
+    frame = bytearray.fromhex(os.environ.get("BEAT", ""))
+    if kind == "view":
+        frame[14 + 16 : 14 + 24] = struct.pack("<Q", 1 << 40)
+    if kind == "counter":
+        frame[14 + 24 : 14 + 32] = struct.pack("<Q", 1 << 62)
+    for _ in range(400):
+        s.send(frame)
+        time.sleep(0.002)
+    print("400 heartbeats", kind)
+
+
 def sniff(device, what, seconds):
-    """The first bytes of a hello from 10.99.0.2 (hex), or the incarnations that heartbeats name."""
+    """What 10.99.0.2 says first on a connection, or a heartbeat; hex."""
     s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(3))
     s.bind((device, 0))
     print("ready", flush=True)
@@ -97,12 +100,11 @@ def sniff(device, what, seconds):
         except socket.timeout:
             break
         if what == "beats" and frame[12:14] == b"\x88\xb5":
-            return print(struct.unpack(">Q", frame[18:26])[0])
+            return print(frame.hex())
         if what == "hello" and frame[12:14] == b"\x08\x00" and frame[23] == 6 and frame[26:30] == bytes([10, 99, 0, 2]):
             payload = frame[34 + (frame[46] >> 4) * 4 : 14 + struct.unpack(">H", frame[16:18])[0]]
             if payload:
-                size = struct.unpack("<I", payload[:4])[0]
-                return print(payload[: 8 + size].hex())
+                return print(payload.hex())
 
 
 def pcap(path):
@@ -178,8 +180,8 @@ def made():
             frame[rng.randrange(12, len(frame))] = rng.randrange(256)
         yield bytes(frame)
     # A heartbeat of somebody else, and torn ones.
-    beat = bytes.fromhex("077573626561") + src + b"\x88\xb5USBT" + bytes(16)
-    for cut in (14, 18, 26, 33, len(beat)):
+    beat = bytes.fromhex("077573626561") + src + b"\x88\xb5understu" + struct.pack("<II", 2, 2) + bytes(32)
+    for cut in (14, 18, 26, 33, 61, len(beat)):
         yield beat[:cut].ljust(60, b"\0")
 
 
@@ -189,8 +191,11 @@ if __name__ == "__main__":
         for kind in args[3:]:
             connect(*args[:3], kind)
     elif what == "word":
-        for kind in args[5:]:
-            word(*args[:5], kind)
+        for kind in args[3:]:
+            word(*args[:3], kind)
+    elif what == "beats":
+        for kind in args[1:]:
+            beats(args[0], kind)
     elif what == "sniff":
         sniff(*args)
     elif what == "frames":

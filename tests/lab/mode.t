@@ -85,6 +85,7 @@ ok "and says what it was decided to" $? "$(fact '.runs[2]')"
 cat >"$dir/pair.yaml" <<END
 chain: { file: frail.yaml }
 timing: { start_alone_ms: 1 }
+link: { insecure: true }
 nodes:
   one: { role: primary, ports: { inside: "net_null0,no-rx=1", outside: "net_null1,no-rx=1" }, replication: "127.0.0.1:4721", control: one.sock, mbufs: 2048, memory_mb: 128, realtime: false }
   two: { role: standby, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:4722", control: two.sock }

@@ -8,7 +8,7 @@
 #define TESTS_SIM_LIMITS_H
 
 struct sim_limits {
-    unsigned out_cap, link_out, link_reserve, link_in, read_budget, words, drain_rounds, batch, run_lines,
+    unsigned out_cap, link_out, link_reserve, link_in, read_budget, notices, drain_rounds, batch, run_lines,
         send_least, pending;
 };
 extern struct sim_limits sim_limits;
@@ -19,7 +19,7 @@ extern struct sim_limits sim_limits;
 #define OUT_CAP         sim_limits.out_cap /* what is allocated: twice the most of a seed */
 #define IN_CAP          sim_limits.link_in
 #define READ_BUDGET     sim_limits.read_budget
-#define WORDS_MAX       (int)sim_limits.words
+#define NOTICES_MAX     (int)sim_limits.notices
 #define READ_ROUNDS     sim_limits.drain_rounds
 #define RP_BATCH        sim_limits.batch
 #define RUN_MAX         sim_limits.run_lines

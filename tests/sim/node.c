@@ -229,7 +229,7 @@ static int make_lanes(struct sim_node *n, struct ft_fault *fault)
                                       .setup.seed = sim_draw(&sim.chance, UINT64_MAX),
                                       .setup.replayed_bytes = 256u << 10,
                                       .setup.chunk_bytes = sim.plan.chunk_bytes,
-                                      .setup.incarnation = n->incarnation,
+                                      .setup.self = n->sender,
                                       .setup.view = &n->view,
                                       .setup.stop = &n->stop};
         if ((error = nd_lane_make(&n->lane[l], fault)))
@@ -247,7 +247,9 @@ static int open_replicator(struct sim_node *n, struct ft_fault *fault)
     struct rp_status s;
     int error;
     struct rp_config config = {
-        .core = {.role = (uint8_t)n->index, .incarnation = n->incarnation},
+        .core = {.role = (uint8_t)n->index,
+                 .incarnation = n->sender.incarnation,
+                 .secret = {n->sender.secret[0], n->sender.secret[1]}},
         .link = {.local_host = host[n->index],
                  .peer_host = host[!n->index],
                  .local_port = 7000,
@@ -315,7 +317,9 @@ void sim_node_start(struct sim_node *n)
         n->clock_last = 0;
     }
     n->powered = true;
-    n->incarnation = sim_draw(&sim.chance, UINT64_MAX) | 1;
+    n->sender.incarnation = sim_draw(&sim.chance, UINT64_MAX) | 1;
+    n->sender.secret[0] = ~n->sender.incarnation;
+    n->sender.secret[1] = n->sender.incarnation * 31;
     n->history = n->follows = NULL;
     n->state = FT_JOINING;
     atomic_store(&n->stop, false);

@@ -12,7 +12,7 @@
 ssize_t sim_recvfrom(int fd, void *to, size_t size, int flags, struct sockaddr *from, socklen_t *len);
 
 static struct {
-    uint8_t bytes[FT_DEATH_NOTICE_BYTES];
+    uint8_t bytes[FT_DATAGRAM_BYTES];
     size_t len;
     bool stranger; /* from another host */
     uint64_t at;
@@ -29,16 +29,16 @@ void sim_notices_gone(unsigned node)
     notice_count[node] = 0;
 }
 
-void sim_net_death_notice(unsigned to, uint64_t incarnation, uint64_t view, uint64_t at)
+void sim_net_death_notice(unsigned to, const struct ft_sender *dead, uint64_t at)
 {
-    struct ft_death_notice notice = {.incarnation = incarnation, .view = view};
+    const struct ft_datagram notice = {.kind = FT_DEATH_NOTICE};
 
     if (notice_count[to] == NOTICES)
         return;
-    ft_death_notice_encode(&notice, notices[to][notice_count[to]].bytes);
+    ft_datagram_encode(&notice, dead, notices[to][notice_count[to]].bytes);
     if (sim_troubled(100)) /* damaged on its way; or somebody else's, who speaks another language */
-        notices[to][notice_count[to]].bytes[sim_draw(&sim.trouble, FT_DEATH_NOTICE_BYTES)] ^= 1;
-    notices[to][notice_count[to]].len = sim_troubled(50) ? 7 : FT_DEATH_NOTICE_BYTES;
+        notices[to][notice_count[to]].bytes[sim_draw(&sim.trouble, FT_DATAGRAM_BYTES)] ^= 1;
+    notices[to][notice_count[to]].len = sim_troubled(50) ? 7 : FT_DATAGRAM_BYTES;
     notices[to][notice_count[to]].stranger = sim_troubled(50);
     notices[to][notice_count[to]++].at = at;
 }

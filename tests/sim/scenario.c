@@ -178,8 +178,7 @@ void sim_script_buried(struct sim_node *n)
 {
     n->restart_at = sim.faults_over ? sim.now + SIM_MS : SIM_NEVER;
     for (unsigned k = 0; k < script.notices && n->powered; k++)
-        sim_net_death_notice(!n->index, n->incarnation, atomic_load(&n->view),
-                             sim.now + script.notice_delay + k * 200 * SIM_US);
+        sim_net_death_notice(!n->index, &n->sender, sim.now + script.notice_delay + k * 200 * SIM_US);
 }
 
 /* A line that begins with a node: the node, and what follows. */

@@ -114,8 +114,8 @@ struct sim_node {
     uint64_t life;                                    /* processes so far */
     uint64_t restart_at, paused_until, stalled_until; /* stalled: its replay is held up */
     uint64_t overslept;                               /* when it last woke from a long sleep */
-    bool deciding; /* before its last sleep it had decided to take over, and nobody knew yet */
-    uint64_t incarnation;
+    bool deciding;           /* before its last sleep it had decided to take over, and nobody knew yet */
+    struct ft_sender sender; /* as its hellos say it */
     char view_file[64], view_new[64]; /* content; "" none */
     bool has_view_file;
 
@@ -322,7 +322,7 @@ uint64_t sim_net_stuck(unsigned node); /* ns for which its socket has taken noth
 void sim_net_break(void);              /* the connection ends by an error, at both ends */
 /* Somebody on the peer's host connects to node `to` and says `said` (may be NULL), and closes or not. */
 void sim_net_intrude(unsigned to, const uint8_t *said, size_t len, bool closes);
-void sim_net_death_notice(unsigned to, uint64_t incarnation, uint64_t view, uint64_t at);
+void sim_net_death_notice(unsigned to, const struct ft_sender *dead, uint64_t at);
 void sim_net_forget(void); /* all that is under way */
 
 /* ---- ports.c ---- */

@@ -105,7 +105,7 @@ void sim_limits_begin(void)
                                      .link_reserve = 256u << 10,
                                      .link_in = 2u * (FT_MESSAGE_MAX + FT_FRAME_HEAD),
                                      .read_budget = 1u << 20,
-                                     .words = 64,
+                                     .notices = 64,
                                      .drain_rounds = 64,
                                      .batch = 128u << 10,
                                      .run_lines = 2048,
@@ -123,7 +123,7 @@ void sim_limits_begin(void)
     /* Two of the largest frames: what is damaged in its length must be refused as in the program. */
     sim_limits.link_in = sim.plan.liar ? sim_limits.link_in : 4 * ENTRY;
     sim_limits.read_budget = 1024u << sim_draw(&sim.width, 5);
-    sim_limits.words = 1 + (unsigned)sim_draw(&sim.width, 3);
+    sim_limits.notices = 1 + (unsigned)sim_draw(&sim.width, 3);
     sim_limits.drain_rounds = 2 + (unsigned)sim_draw(&sim.width, 30);
     sim_limits.pending = 512;
     usual_out = sim_limits.link_out;

@@ -215,7 +215,7 @@ static void bury_node(struct sim_node *n)
         return;
     for (unsigned k = (unsigned)sim_draw(&sim.chance, 3); k > 0; k--)
         sim_net_death_notice(
-            !n->index, n->incarnation, atomic_load(&n->view),
+            !n->index, &n->sender,
             sim.now + sim_draw(&sim.chance, sim_chance(&sim.chance, 800) ? SIM_MS / 2 : 20 * SIM_MS));
     if (sim_chance(&sim.chance, 150)) { /* and soon the other one, too */
         sim.caught =

@@ -148,7 +148,7 @@ void reaches(struct tale *t, enum ft_event_kind kind, uint64_t closed)
 
 void word_of(struct tale *t, uint64_t incarnation)
 {
-    struct ft_event event = {.kind = FT_EV_DEATH_NOTICE, .word = {.incarnation = incarnation}};
+    struct ft_event event = {.kind = FT_EV_DEATH_NOTICE, .incarnation = incarnation};
 
     event_happens(t, &event);
 }

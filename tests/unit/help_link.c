@@ -39,7 +39,12 @@ struct sockaddr_in link_address(const char *host, uint16_t port)
 
 void link_open_a(void)
 {
-    struct rp_link_config c = {A, B, link_port_a, link_port_b, true, 20};
+    struct rp_link_config c = {.local_host = A,
+                               .peer_host = B,
+                               .local_port = link_port_a,
+                               .peer_port = link_port_b,
+                               .listens = true,
+                               .retry_ms = 20};
 
     if (rp_link_open(&link_a, &c, &link_why))
         fail_msg("%s", link_why.text);
@@ -47,7 +52,12 @@ void link_open_a(void)
 
 void link_open_b(void)
 {
-    struct rp_link_config c = {B, A, link_port_b, link_port_a, false, 20};
+    struct rp_link_config c = {.local_host = B,
+                               .peer_host = A,
+                               .local_port = link_port_b,
+                               .peer_port = link_port_a,
+                               .listens = false,
+                               .retry_ms = 20};
 
     if (rp_link_open(&link_b, &c, &link_why))
         fail_msg("%s", link_why.text);

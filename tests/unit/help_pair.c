@@ -319,7 +319,7 @@ static void receive(struct pair *p, unsigned i)
         pair_replay(p, i);
     }
     if (n->dead_notice && p->now >= n->notice_at) {
-        struct ft_event event = {.kind = FT_EV_DEATH_NOTICE, .word = {.incarnation = n->dead_notice}};
+        struct ft_event event = {.kind = FT_EV_DEATH_NOTICE, .incarnation = n->dead_notice};
 
         n->dead_notice = 0;
         if (p->now >= p->link_blocked[i])

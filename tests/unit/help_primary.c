@@ -276,7 +276,11 @@ void primary_open(struct primary_options options)
     configure(options);
     primary.now = primary_clock() + AHEAD;
 
-    struct rp_link_config other = {THERE, HERE, config.link.peer_port, config.link.local_port, false, 20};
+    struct rp_link_config other = {.local_host = THERE,
+                                   .peer_host = HERE,
+                                   .local_port = config.link.peer_port,
+                                   .peer_port = config.link.local_port,
+                                   .retry_ms = 20};
 
     if (rp_open(&primary.replicator, &config, &why) || rp_link_open(&far_end, &other, &why))
         fail_msg("%s", why.text);

@@ -23,7 +23,7 @@ void twin_world(struct twin twin[2])
 {
     struct ft_fault fault = {""};
 
-    if (nd_loopback_open(&twin_place, &fault))
+    if (nd_loopback_open(&twin_place, false, &fault))
         fail_msg("%s", fault.text);
     for (unsigned i = 0; i < 2; i++) {
         twin[i] = (struct twin){.self = i};

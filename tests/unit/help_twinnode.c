@@ -132,7 +132,7 @@ _Noreturn void twin_node(const struct twin *twin, const struct twin_options *opt
                                       .number = twin->self,
                                       .region_name = "twin",
                                       .seed = 1 + twin->self,
-                                      .incarnation = (uint64_t)getpid() << 16 | twin->self,
+                                      .sender.incarnation = (uint64_t)getpid() << 16 | twin->self,
                                       .status = &twin->box->by_node.member};
     struct nd_member *m = &node.member;
     struct ft_fault fault = {"no memory"};

@@ -239,10 +239,10 @@ static bool happens_to(struct world *w, const struct command *c, unsigned i)
         world_print_status(w, i);
     } else if (is(c, 0, "notice")) { /* the guardian of i's peer has seen it die */
         event.kind = FT_EV_DEATH_NOTICE;
-        event.word.incarnation = w->node[!i].config.incarnation;
+        event.incarnation = w->node[!i].config.incarnation;
         if (c->words > 2)
-            event.word.incarnation = strtoull(word(c, 2), NULL, 10);
-        world_note(w, i, "a death notice: incarnation %lu has died", event.word.incarnation);
+            event.incarnation = strtoull(word(c, 2), NULL, 10);
+        world_note(w, i, "a death notice: incarnation %lu has died", event.incarnation);
         world_step(w, i, &event);
     } else if (is(c, 0, "garble") || is(c, 0, "diverge")) {
         event.kind = is(c, 0, "garble") ? FT_EV_MALFORMED : FT_EV_DIVERGED;

@@ -8,7 +8,7 @@
 #include "node/base/clock.h"
 #include "node/lane/guardian.h"
 
-#include "ftcore/record/death_notice.h"
+#include "ftcore/record/datagram.h"
 #include "ftcore/record/message.h"
 
 #include <setjmp.h>
@@ -39,10 +39,11 @@ static int datagrams = -1, listener = -1;
 static struct sockaddr_in here;
 
 /* What the forked process does. */
+static const struct ft_sender dead = {0xfeedface, {5, 6}}; /* of whom the guardian speaks */
+
 struct plan {
-    unsigned hold;   /* lanes that hold */
-    size_t memory;   /* bytes to touch */
-    bool identified; /* the guardian is told what a death notice says */
+    unsigned hold; /* lanes that hold */
+    size_t memory; /* bytes to touch */
     bool own_group;
     void (*then)(struct nd_guardian *g, int fd); /* NULL: wait to be killed */
 };
@@ -77,7 +78,7 @@ static _Noreturn void node_main(const struct plan *plan)
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when a test fails */
     if (plan->own_group)
         setpgid(0, 0);
-    if (nd_guardian_start(&the_guardian, LANES, NODE, PEER, ntohs(here.sin_port), &why)) {
+    if (nd_guardian_start(&the_guardian, LANES, NODE, PEER, ntohs(here.sin_port), &dead, &why)) {
         fprintf(stderr, "%s\n", why.text);
         _exit(90);
     }
@@ -85,11 +86,6 @@ static _Noreturn void node_main(const struct plan *plan)
     for (uintptr_t lane = 0; lane < plan->hold; lane++)
         if (pthread_create(&thread, NULL, lane_main, (void *)lane))
             _exit(91);
-    if (plan->identified) {
-        nd_guardian_identity(the_guardian, 1, 1);
-        nd_guardian_identity(the_guardian, 0xfeedface, 6);
-        nd_guardian_identity(the_guardian, 0xfeedface, 7);
-    }
     if (plan->memory) {
         char *p = mmap(NULL, plan->memory, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (p == MAP_FAILED)
@@ -130,7 +126,7 @@ static struct node start(const struct plan *plan)
 static bool notice_within(int ms)
 {
     struct pollfd p = {datagrams, POLLIN, 0};
-    struct ft_death_notice notice;
+    struct ft_datagram notice;
     struct sockaddr_in from;
     socklen_t len = sizeof(from);
     uint8_t bytes[100];
@@ -139,9 +135,8 @@ static bool notice_within(int ms)
     if (poll(&p, 1, ms) != 1)
         return false;
     ssize_t n = recvfrom(datagrams, bytes, sizeof(bytes), 0, (struct sockaddr *)&from, &len);
-    assert_int_equal(ft_death_notice_decode(bytes, (size_t)n, &notice), 0);
-    assert_int_equal(notice.incarnation, 0xfeedface);
-    assert_int_equal(notice.view, 7);
+    assert_int_equal(ft_datagram_decode(bytes, (size_t)n, &dead, &notice), 0);
+    assert_int_equal(notice.kind, FT_DEATH_NOTICE);
     assert_string_equal(inet_ntop(AF_INET, &from.sin_addr, host, sizeof(host)), NODE);
     return true;
 }
@@ -198,7 +193,7 @@ static int teardown(void **state)
 
 static void a_killed_node_is_spoken_for_before_its_socket_ends(void **state)
 {
-    struct plan plan = {.hold = LANES, .memory = 1u << 30, .identified = true};
+    struct plan plan = {.hold = LANES, .memory = 1u << 30};
     struct node node = start(&plan);
     double notice = 0, eof = 0;
 
@@ -231,7 +226,7 @@ static void stop_and_exit(struct nd_guardian *g, int fd)
 
 static void an_orderly_end_is_silent(void **state)
 {
-    struct plan plan = {.hold = LANES, .identified = true, .then = stop_and_exit};
+    struct plan plan = {.hold = LANES, .then = stop_and_exit};
 
     (void)state;
     for (unsigned i = 0; i < 20; i++) {
@@ -254,13 +249,7 @@ static void assert_no_death_notice(const struct plan *plan)
 static void no_death_notice_before_all_lanes_held(void **state)
 {
     (void)state;
-    assert_no_death_notice(&(struct plan){.hold = LANES - 1, .identified = true});
-}
-
-static void no_death_notice_without_an_identity(void **state)
-{
-    (void)state;
-    assert_no_death_notice(&(struct plan){.hold = LANES});
+    assert_no_death_notice(&(struct plan){.hold = LANES - 1});
 }
 
 static void lose_the_guardian(struct nd_guardian *g, int fd)
@@ -276,14 +265,13 @@ static void lose_the_guardian(struct nd_guardian *g, int fd)
     if (nd_guardian_alive(g))
         _exit(3);
     nd_guardian_hold(g, LANES - 1); /* no SIGPIPE, no waiting */
-    nd_guardian_identity(g, 1, 2);
     nd_guardian_stop(g);
     _exit(0);
 }
 
 static void a_dead_guardian_is_noticed(void **state)
 {
-    struct plan plan = {.hold = LANES - 1, .identified = true, .then = lose_the_guardian};
+    struct plan plan = {.hold = LANES - 1, .then = lose_the_guardian};
     struct node node = start(&plan);
 
     (void)state;
@@ -294,7 +282,7 @@ static void a_dead_guardian_is_noticed(void **state)
 
 static void signals_to_the_group_do_not_reach_the_guardian(void **state)
 {
-    struct plan plan = {.hold = LANES, .identified = true, .own_group = true};
+    struct plan plan = {.hold = LANES, .own_group = true};
     struct node node = start(&plan);
 
     (void)state;
@@ -319,7 +307,7 @@ static void end_first_lane(struct nd_guardian *g, int fd)
 
 static void the_end_of_one_lane_is_not_the_nodes(void **state)
 {
-    struct plan plan = {.hold = LANES, .identified = true, .then = end_first_lane};
+    struct plan plan = {.hold = LANES, .then = end_first_lane};
     struct node node = start(&plan);
 
     (void)state;
@@ -333,7 +321,7 @@ static void the_end_of_one_lane_is_not_the_nodes(void **state)
 
 static void the_guardian_keeps_nothing_of_the_nodes(void **state)
 {
-    struct plan plan = {.hold = LANES, .identified = true};
+    struct plan plan = {.hold = LANES};
     struct node node = start(&plan);
     char path[64], name[32] = "";
     unsigned open_fds = 0;
@@ -374,9 +362,9 @@ static void addresses_are_checked(void **state)
     struct ft_fault why;
 
     (void)state;
-    assert_int_equal(nd_guardian_start(&g, 1, "localhost", PEER, 1, &why), FT_EINVAL);
+    assert_int_equal(nd_guardian_start(&g, 1, "localhost", PEER, 1, &dead, &why), FT_EINVAL);
     assert_string_equal(why.text, "guardian from localhost to 127.0.0.2, expected numeric IPv4 addresses");
-    assert_int_equal(nd_guardian_start(&g, 1, "192.0.2.1", PEER, 1, &why), FT_ENOENT);
+    assert_int_equal(nd_guardian_start(&g, 1, "192.0.2.1", PEER, 1, &dead, &why), FT_ENOENT);
     assert_null(g);
 }
 
@@ -388,7 +376,6 @@ int main(void)
         TEST(a_killed_node_is_spoken_for_before_its_socket_ends),
         TEST(an_orderly_end_is_silent),
         TEST(no_death_notice_before_all_lanes_held),
-        TEST(no_death_notice_without_an_identity),
         TEST(a_dead_guardian_is_noticed),
         TEST(signals_to_the_group_do_not_reach_the_guardian),
         TEST(the_end_of_one_lane_is_not_the_nodes),

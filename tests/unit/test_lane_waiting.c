@@ -102,17 +102,16 @@ static void data_arrives(unsigned n)
 {
     static uint32_t number;
 
-    if (w.last == 0)
-        number = 0;
+    number = w.last == 0 ? 0 : number;
     for (unsigned i = 0; i < n; i++, number++)
         memcpy(arrive() + NUMBER, &number, 4);
 }
 
+static const struct ft_sender peer = {.incarnation = 77};
+
 static void beat_arrives(uint64_t view)
 {
-    static const uint8_t own[6] = {6, 0, 0, 0, 0, 9};
-
-    nd_beat_write(arrive(), own, 77, view);
+    nd_beat_write(arrive(), (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer, view, view);
 }
 
 static uint64_t view_heard(void)
@@ -156,12 +155,13 @@ static int setup(void **state)
                               .group = &w.group,
                               .setup.question = &w.question,
                               .setup.seed = 7,
-                              .setup.incarnation = 5,
+                              .setup.self = {5, {6, 7}},
                               .setup.view = &w.view,
                               .setup.stop = &w.stop,
                               .doing = FT_LANE_LIVE};
     if (nd_lane_make(&w.lane, &fault))
         fail_msg("%s", fault.text);
+    atomic_store(&w.shared.orders.peer_incarnation, peer.incarnation);
     atomic_store(&w.shared.orders.lease_until, FT_ALL); /* it may release, but nothing is stable */
     return 0;
 }

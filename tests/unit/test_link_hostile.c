@@ -69,7 +69,7 @@ static int judge_bytes(int fd, const void *bytes, size_t len)
 
 static void malformed_bytes_are_named_and_counted(void **state)
 {
-    uint8_t other[8 + 7] = {7, 0, 0, 0, 0, 0, 0, 0, 0x96, 2, 2, 0, 0, 0, 3};
+    uint8_t other[8 + 7] = {7, 0, 0, 0, 0, 0, 0, 0, 0x96, 3, 2, 0, 0, 0, 3};
     struct ft_message m;
     uint32_t sum = (uint32_t)XXH3_64bits(other + 8, 7);
 
@@ -198,7 +198,8 @@ static void the_newest_connection_wins_once_it_has_answered(void **state)
     assert_int_equal(link_take(link_a).type, FT_MSG_HELLO);
     assert_int_equal(link_take(link_a).sent, 3);
     assert_int_equal(link_take(link_a).echo, 5000);
-    UNTIL(plain_closed(first) && plain_closed(second));
+    UNTIL(plain_closed(first));
+    UNTIL(plain_closed(second) || (link_poll_one(link_a), false)); /* it has shown nothing in its time */
     assert_int_equal(rp_link_stats(link_a)->connects, 2);
     /* When the old one's end is there already, that is what is told. */
     char hello[2048];
@@ -250,8 +251,8 @@ static void who_says_no_hello_ends_no_connection(void **state)
     plain_beat(first, 3);
     assert_int_equal(link_take(link_a).sent, 3);
     assert_int_equal(rp_link_stats(link_a)->connects, 1);
-    assert_in_range(
-        rp_link_stats(link_a)->refused[-FT_EMALFORMED] + rp_link_stats(link_a)->refused[-FT_ECHECKSUM], 3, 4);
+    assert_int_equal(
+        rp_link_stats(link_a)->refused[-FT_EMALFORMED] + rp_link_stats(link_a)->refused[-FT_ECHECKSUM], 5);
     close(first), close(beats), close(noisy), close(old), close(silent);
 }
 
@@ -259,8 +260,9 @@ static void only_a_whole_death_notice_of_the_peer_is_heard(void **state)
 {
     struct sockaddr_in to = link_address(A, link_port_a), from = link_address(B, 0),
                        stranger = link_address("127.0.0.3", 0);
-    struct ft_death_notice word = {0xabcdef, 5}, got = {0, 0};
-    uint8_t bytes[FT_DEATH_NOTICE_BYTES + 1];
+    const struct ft_sender dead = {0xabcdef, {1, 2}};
+    const struct ft_datagram notice = {.kind = FT_DEATH_NOTICE}, beat = {.kind = FT_HEARTBEAT};
+    uint8_t bytes[FT_DATAGRAM_BYTES + 1];
 
     (void)state;
     link_open_a();
@@ -269,25 +271,28 @@ static void only_a_whole_death_notice_of_the_peer_is_heard(void **state)
     assert_int_equal(bind(other, (struct sockaddr *)&stranger, sizeof(stranger)), 0);
     assert_int_equal(connect(peer, (struct sockaddr *)&to, sizeof(to)), 0);
     assert_int_equal(connect(other, (struct sockaddr *)&to, sizeof(to)), 0);
-    assert_int_equal(rp_link_death_notice(link_a, &got), 0);
-    ft_death_notice_encode(&word, bytes);
-    send(other, bytes, FT_DEATH_NOTICE_BYTES, 0);
-    send(peer, bytes, FT_DEATH_NOTICE_BYTES - 1, 0);
-    send(peer, bytes, FT_DEATH_NOTICE_BYTES + 1, 0);
+    assert_int_equal(rp_link_death_notice(link_a, &dead), 0);
+    ft_datagram_encode(&notice, &dead, bytes);
+    send(other, bytes, FT_DATAGRAM_BYTES, 0);
+    send(peer, bytes, FT_DATAGRAM_BYTES - 1, 0);
+    send(peer, bytes, FT_DATAGRAM_BYTES + 1, 0);
     send(peer, bytes, 0, 0);
     bytes[20] ^= 1;
-    send(peer, bytes, FT_DEATH_NOTICE_BYTES, 0);
+    send(peer, bytes, FT_DATAGRAM_BYTES, 0);
+    ft_datagram_encode(&beat, &dead, bytes); /* overheard on a data port */
+    send(peer, bytes, FT_DATAGRAM_BYTES, 0);
     rp_link_wait(link_a, LINK_LIMIT);
-    assert_int_equal(rp_link_death_notice(link_a, &got), 0);
-    assert_int_equal(rp_link_stats(link_a)->refused[-FT_EPERM], 1);
-    assert_int_equal(rp_link_stats(link_a)->refused[-FT_EMALFORMED], 3);
-    assert_int_equal(rp_link_stats(link_a)->refused[-FT_ECHECKSUM], 1);
-    ft_death_notice_encode(&word, bytes);
-    send(peer, bytes, FT_DEATH_NOTICE_BYTES, 0);
+    assert_int_equal(rp_link_death_notice(link_a, &dead), 0);
+    assert_int_equal(rp_link_stats(link_a)->refused[-FT_EPERM], 2);
+    assert_int_equal(rp_link_stats(link_a)->refused[-FT_EMALFORMED], 4);
+    ft_datagram_encode(&notice, &dead, bytes);
+    send(peer, bytes, FT_DATAGRAM_BYTES, 0);
     rp_link_wait(link_a, LINK_LIMIT);
-    assert_int_equal(rp_link_death_notice(link_a, &got), 1);
-    assert_true(got.incarnation == 0xabcdef && got.view == 5);
-    assert_int_equal(rp_link_death_notice(link_a, &got), 0);
+    assert_int_equal(rp_link_death_notice(link_a, &dead), 1);
+    assert_int_equal(rp_link_death_notice(link_a, &dead), 0);
+    send(peer, bytes, FT_DATAGRAM_BYTES, 0);
+    rp_link_wait(link_a, LINK_LIMIT);
+    assert_int_equal(rp_link_death_notice(link_a, NULL), 0); /* nobody's is expected */
     close(peer), close(other);
 }
 

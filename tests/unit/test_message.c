@@ -2,7 +2,7 @@
 /*
  * Messages: what is encoded comes back, and the bytes are those of the golden file.
  *
- * `test_message --write-golden` writes tests/golden/messages-v1.bin anew. Do that only with a new version.
+ * `test_message --write-golden` writes tests/golden/messages-v2.bin anew. Do that only with a new version.
  */
 #include "tests/unit/help_record.h"
 #include "tests/unit/help_message.h"
@@ -22,7 +22,7 @@
 #include <msgpack.h>
 #include <xxhash.h>
 
-#define GOLDEN "tests/golden/messages-v1.bin"
+#define GOLDEN "tests/golden/messages-v2.bin"
 
 static void message_same(const struct ft_message *a, const struct ft_message *b)
 {
@@ -179,7 +179,7 @@ static struct ft_message golden_message(unsigned type)
 
 static size_t golden_compressed(uint8_t *out)
 {
-    message_begin(8, 1, FT_MSG_LOG, FT_PROTECTED);
+    message_begin(8, 2, FT_MSG_LOG, FT_PROTECTED);
     message_put_raw("\xce\0\0\0\x64\xc6\0\0\0\x0b", 10);
     message_put_raw(lz4_block, LZ4_LEN);
     uint32_t len = (uint32_t)message_by_hand.size,

@@ -4,7 +4,7 @@
  * refused.
  */
 #include "tests/unit/help_record.h"
-#include "ftcore/record/death_notice.h"
+#include "ftcore/record/datagram.h"
 #include "ftcore/record/runs.h"
 #include "tests/unit/help_message.h"
 #include "ftcore/record/message.h"
@@ -80,25 +80,35 @@ static void impossible_runs_are_refused(void **state)
     assert_int_equal(ft_run_next((const uint8_t *)"0123456789abcde", 15, &at, 10, &run), FT_EMALFORMED);
 }
 
-static void a_death_notice_comes_back_and_its_damage_is_refused(void **state)
+/* The tag was computed by Python's hmac. */
+static void a_datagram_comes_back_and_its_damage_is_refused(void **state)
 {
-    struct ft_death_notice word = {0x0102030405060708, 42}, got;
-    uint8_t out[FT_DEATH_NOTICE_BYTES + 1];
+    static const char expected[] = "understu\2\0\0\0\2\0\0\0\x2a\0\0\0\0\0\0\0\7\0\0\0\0\0\0\0"
+                                   "\x77\x17\x85\xad\xee\x39\xd4\x83\x9b\x0a\xf7\x32\x4e\x40\x10\x07";
+    struct ft_sender sender = {0x0102030405060708, {0x1112131415161718, 0x2122232425262728}}, other = sender;
+    struct ft_datagram beat = {FT_HEARTBEAT, 42, 7}, got;
+    uint8_t out[FT_DATAGRAM_BYTES + 1];
 
     (void)state;
-    ft_death_notice_encode(&word, out);
-    assert_memory_equal(out, "understu\1\0\0\0\0\0\0\0\x08\7\6\5\4\3\2\1\x2a", 25);
-    assert_int_equal(ft_death_notice_decode(out, FT_DEATH_NOTICE_BYTES, &got), 0);
-    assert_true(got.incarnation == word.incarnation && got.view == 42);
-    for (size_t len = 0; len <= FT_DEATH_NOTICE_BYTES + 1; len++)
-        if (len != FT_DEATH_NOTICE_BYTES)
-            assert_int_equal(ft_death_notice_decode(out, len, &got), FT_EMALFORMED);
-    for (unsigned bit = 0; bit < FT_DEATH_NOTICE_BYTES * 8; bit++) {
+    ft_datagram_encode(&beat, &sender, out);
+    assert_memory_equal(out, expected, FT_DATAGRAM_BYTES);
+    assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &sender, &got), 0);
+    assert_true(got.kind == FT_HEARTBEAT && got.view == 42 && got.counter == 7);
+    for (size_t len = 0; len <= FT_DATAGRAM_BYTES + 1; len++)
+        if (len != FT_DATAGRAM_BYTES)
+            assert_int_equal(ft_datagram_decode(out, len, &sender, &got), FT_EMALFORMED);
+    for (unsigned bit = 0; bit < FT_DATAGRAM_BYTES * 8; bit++) {
         out[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        assert_int_equal(ft_death_notice_decode(out, FT_DEATH_NOTICE_BYTES, &got),
-                         bit < 128 ? FT_EMALFORMED : FT_ECHECKSUM);
+        assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &sender, &got), bit < 64   ? FT_EMALFORMED
+                                                                                    : bit < 96 ? FT_EVERSION
+                                                                                               : FT_EPERM);
         out[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
+    other.incarnation++;
+    assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &other, &got), FT_EPERM);
+    other = sender;
+    other.secret[1]++;
+    assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &other, &got), FT_EPERM);
 }
 
 int main(void)
@@ -106,7 +116,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_come_back),
         cmocka_unit_test(impossible_runs_are_refused),
-        cmocka_unit_test(a_death_notice_comes_back_and_its_damage_is_refused),
+        cmocka_unit_test(a_datagram_comes_back_and_its_damage_is_refused),
     };
 
     return cmocka_run_group_tests_name("message_runs", tests, NULL, NULL);

@@ -61,6 +61,7 @@ struct nd_bench_options {
     unsigned lag;           /* seconds, 0 … ND_BENCH_LAG; 0: the lag is not watched */
     bool json, no_latency;
     bool realtime;       /* priorities as a node has them whose file says so */
+    bool insecure;       /* the link of the pair is not sealed */
     bool access, pieces; /* --access, --pieces: in place of a comparison */
     const char *piece;   /* --piece, with --count; NULL: as --compare says */
     uint64_t count;      /* --count: packets of a run without threads; 0: none */

@@ -42,6 +42,8 @@ static const struct nd_option rows[] = {
      .help = "further runs that end with a kill"},
     {"takeover-load", 0, ND_OPTION_U32, AT(takeover_load), 1, 100, "50", .value = "PCT",
      .help = "percent of saturation at which primaries are killed"},
+    {"insecure", 0, ND_OPTION_FLAG, AT(insecure),
+     .help = "no key seals the pair's link, as with insecure: true"},
     {"realtime", 0, ND_OPTION_FLAG, AT(realtime), .help = "threads with the priorities of a node in service"},
     {"lag", 0, ND_OPTION_U32, AT(lag), 0, ND_BENCH_LAG, "0", .value = "S",
      .help = "seconds for which the standby's lag is sampled"},

@@ -106,7 +106,7 @@ static int open_member(struct running *r, struct ft_fault *fault)
                                        .timing = nd_bench_timing(),
                                        .seed = o->wish.seed,
                                        .redis = r->redis,
-                                       .incarnation = nd_now() ^ (uint64_t)r->number << 63,
+                                       .sender.incarnation = nd_now() ^ (uint64_t)r->number << 63,
                                        .guardian = r->config->protect.pair,
                                        .realtime = o->realtime,
                                        .status = &r->slot->status};

@@ -91,7 +91,7 @@ static bool has_begun(struct nd_bench_nodes *r)
 
 static int start_nodes(struct nd_bench_nodes *r, struct ft_fault *fault)
 {
-    int error = nd_loopback_open(&r->place, fault);
+    int error = nd_loopback_open(&r->place, !r->plan->options->insecure, fault);
 
     for (unsigned n = 0; n < ND_NODES && !error; n++) {
         r->slot[n] = nd_shared_memory(sizeof(*r->slot[n]));

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -56,11 +57,7 @@ int nd_lanes_open(struct nd_lanes *n, const char *region_name, bool audit, struc
 
 static void new_view(void *arg, uint64_t view)
 {
-    struct nd_member *m = arg;
-
-    atomic_store(&m->lanes.view, view);
-    if (m->lanes.setup.guardian)
-        nd_guardian_identity(m->lanes.setup.guardian, m->c->incarnation, view);
+    atomic_store(&((struct nd_member *)arg)->lanes.view, view);
 }
 
 static void note_state(void *arg, enum ft_state state, uint64_t view, const char *why)
@@ -78,12 +75,16 @@ static int open_replicator(struct nd_member *m, struct ft_fault *fault)
     const struct nd_loopback *place = m->c->place;
     unsigned number = m->c->number;
     struct rp_config config = {
-        .core = {.role = number, .name = {name_of(number)}, .incarnation = m->c->incarnation},
+        .core = {.role = number,
+                 .name = {name_of(number)},
+                 .incarnation = m->c->sender.incarnation,
+                 .secret = {m->c->sender.secret[0], m->c->sender.secret[1]}},
         .link = {.local_host = place->host,
                  .peer_host = place->host,
                  .local_port = place->port[number],
                  .peer_port = place->port[!number],
-                 .listens = number == 0},
+                 .listens = number == 0,
+                 .seal.keys = place->keys.count ? &place->keys : NULL},
         .region = m->lanes.region,
         .lanes = m->c->shared,
         .published = m->lanes.group.published,
@@ -119,10 +120,10 @@ int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct
                                       .setup.redis = c->redis,
                                       .setup.seed = c->seed,
                                       .setup.replayed_bytes = c->replayed_bytes,
-                                      .setup.incarnation = c->incarnation}};
+                                      .setup.self = c->sender}};
     if (c->guardian)
         error = nd_guardian_start(&m->lanes.setup.guardian, lanes, c->place->host, c->place->host,
-                                  c->place->port[!c->number], fault);
+                                  c->place->port[!c->number], &c->sender, fault);
     for (unsigned l = 0; l < lanes && !error; l++)
         error = nd_setup_rings(&c->shared[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
                                p->stores, fault);
@@ -241,12 +242,14 @@ static int free_port(const char *host, uint16_t *port)
     return error;
 }
 
-int nd_loopback_open(struct nd_loopback *place, struct ft_fault *fault)
+int nd_loopback_open(struct nd_loopback *place, bool sealed, struct ft_fault *fault)
 {
     const char *base = getenv("TMPDIR");
     unsigned id = (unsigned)getpid();
 
-    *place = (struct nd_loopback){.host = ""};
+    *place = (struct nd_loopback){.host = "", .keys.count = sealed};
+    if (getrandom(place->keys.key[0], RP_KEY_BYTES, 0) != RP_KEY_BYTES)
+        return ft_fail(fault, FT_EIO, "the system gives no random numbers");
     snprintf(place->directory, sizeof(place->directory), "%.40s/understudy-XXXXXX",
              base && *base ? base : "/tmp");
     if (!mkdtemp(place->directory)) {

@@ -59,6 +59,7 @@ struct nd_member_status {
 struct nd_loopback {
     char directory[64], host[16];
     uint16_t port[ND_NODES];
+    struct rp_keys keys; /* of the members' link; count 0: it is not sealed */
 };
 
 struct nd_member_config {
@@ -69,7 +70,8 @@ struct nd_member_config {
     unsigned number;         /* 0: "a", which listens and begins as primary; 1: "b", the standby */
     const char *region_name; /* of the memory */
     struct nd_timing timing;
-    uint64_t seed, incarnation;
+    uint64_t seed;
+    struct ft_sender sender; /* unique in the run */
     struct nd_redis *redis;  /* where the chain keeps its state, open; NULL: here */
     uint64_t replayed_bytes; /* for outputs of replay, a lane; 0: the usual */
     bool guardian;           /* start one: before any thread */
@@ -107,7 +109,7 @@ int nd_member_check(pid_t *pid, unsigned number, const struct nd_member_status *
                     const struct ft_lane *shared, struct ft_fault *fault);
 
 /* FT_EIO. Close it in any case. */
-int nd_loopback_open(struct nd_loopback *place, struct ft_fault *fault);
+int nd_loopback_open(struct nd_loopback *place, bool sealed, struct ft_fault *fault);
 void nd_loopback_close(struct nd_loopback *place);
 
 #endif

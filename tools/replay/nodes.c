@@ -100,9 +100,9 @@ static int run_node(void *arg, struct ft_fault *fault)
                                                      .resync_deadline_ms = 60000,
                                                      .resync_mbps = RESYNC_MBPS},
                                           .seed = all->options->seed,
-                                          .incarnation = nd_now() ^ (uint64_t)r->number << 63,
+                                          .sender.incarnation = nd_now() ^ (uint64_t)r->number << 63,
                                           .status = &r->slot->status};
-    r->random = r->config.seed ^ r->config.incarnation;
+    r->random = r->config.seed ^ r->config.sender.incarnation;
     error = nd_slot_io_open(&r->io, r->slot, all->tapes, all->lanes, !all->options->no_gate, fault);
     r->config.replayed_bytes = replayed_bytes(all->config, &r->io.io);
     if (!error)
@@ -123,7 +123,7 @@ static int renew_slot(struct nd_replay *r, unsigned n, struct ft_fault *fault)
 
 int nd_nodes_open(struct nd_replay *r, struct ft_fault *fault)
 {
-    int error = nd_loopback_open(&r->place, fault);
+    int error = nd_loopback_open(&r->place, false, fault);
 
     for (unsigned n = 0; n < ND_NODES && !error; n++)
         error = renew_slot(r, n, fault);

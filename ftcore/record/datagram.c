@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Datagrams with a tag: encode and decode; see datagram.h. */
+#include "ftcore/record/datagram.h"
+
+#include "ftcore/base/check.h"
+#include "ftcore/record/message.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <string.h>
+
+#define TAG_BYTES 16u
+#define TAG_AT    (FT_DATAGRAM_BYTES - TAG_BYTES)
+
+static const uint8_t magic[8] = {'u', 'n', 'd', 'e', 'r', 's', 't', 'u'};
+
+static void make_tag(const uint8_t said[TAG_AT], const struct ft_sender *sender, uint8_t tag[TAG_BYTES])
+{
+    uint8_t all[sizeof(sender->incarnation) + TAG_AT], digest[EVP_MAX_MD_SIZE];
+    unsigned len;
+
+    memcpy(all, &sender->incarnation, sizeof(sender->incarnation));
+    memcpy(all + sizeof(sender->incarnation), said, TAG_AT);
+    FT_CHECK(HMAC(EVP_sha256(), sender->secret, sizeof(sender->secret), all, sizeof(all), digest, &len),
+             "no HMAC-SHA256");
+    memcpy(tag, digest, TAG_BYTES);
+}
+
+void ft_datagram_encode(const struct ft_datagram *d, const struct ft_sender *sender,
+                        uint8_t out[FT_DATAGRAM_BYTES])
+{
+    uint32_t version = FT_STREAM_VERSION;
+
+    memcpy(out, magic, 8);
+    memcpy(out + 8, &version, 4);
+    memcpy(out + 12, &d->kind, 4);
+    memcpy(out + 16, &d->view, 8);
+    memcpy(out + 24, &d->counter, 8);
+    make_tag(out, sender, out + TAG_AT);
+}
+
+int ft_datagram_decode(const uint8_t *in, size_t len, const struct ft_sender *sender, struct ft_datagram *d)
+{
+    uint32_t version;
+    uint8_t tag[TAG_BYTES];
+
+    if (len != FT_DATAGRAM_BYTES || memcmp(in, magic, 8) != 0)
+        return FT_EMALFORMED;
+    memcpy(&version, in + 8, 4);
+    if (version != FT_STREAM_VERSION)
+        return FT_EVERSION;
+    make_tag(in, sender, tag);
+    if (CRYPTO_memcmp(tag, in + TAG_AT, TAG_BYTES) != 0)
+        return FT_EPERM;
+    memcpy(&d->kind, in + 12, 4);
+    memcpy(&d->view, in + 16, 8);
+    memcpy(&d->counter, in + 24, 8);
+    return d->kind == FT_DEATH_NOTICE || d->kind == FT_HEARTBEAT ? 0 : FT_EMALFORMED;
+}

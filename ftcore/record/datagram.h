@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a node says outside of the connection, in 48 bytes that only its peer can tell from a forgery: the
+ * death notice, which its guardian sends when its process is dead, and the heartbeat, which its lanes send on
+ * the data ports. Death notices are encoded when a node starts and decoded by the peer's link; heartbeats are
+ * encoded and decoded by lanes.
+ *
+ *     "understu" | u32 version | u32 kind | u64 view | u64 counter | 16 bytes of tag; little endian
+ *
+ * The tag is the first half of HMAC-SHA256 over the sender's incarnation and the 32 bytes before it. Its key
+ * is the sender's secret. Secret and incarnation are random, of one process, and told in its hello alone,
+ * which a sealed link carries; neither is in a datagram.
+ */
+#ifndef FTCORE_RECORD_DATAGRAM_H
+#define FTCORE_RECORD_DATAGRAM_H
+
+#include "ftcore/base/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define FT_DATAGRAM_BYTES 48u
+
+enum ft_datagram_kind { FT_DEATH_NOTICE = 1, FT_HEARTBEAT };
+
+struct ft_datagram {
+    uint32_t kind;    /* enum ft_datagram_kind */
+    uint64_t view;    /* heartbeat: the sender's; death notice: 0 */
+    uint64_t counter; /* heartbeat: rises with each; death notice: 0 */
+};
+
+/* Of a process. */
+struct ft_sender {
+    uint64_t incarnation, secret[2];
+};
+
+void ft_datagram_encode(const struct ft_datagram *d, const struct ft_sender *sender,
+                        uint8_t out[FT_DATAGRAM_BYTES]);
+/* 0; FT_EMALFORMED: no such datagram; FT_EVERSION; FT_EPERM: not this sender's. */
+int ft_datagram_decode(const uint8_t *in, size_t len, const struct ft_sender *sender, struct ft_datagram *d);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* understudy key FILE: makes the key of a pair. */
+#include "node/control/options.h"
+#include "replicator/key.h"
+
+#include <stdio.h>
+
+int nd_cmd_key(int argc, char **argv)
+{
+    struct nd_options options;
+    struct ft_fault fault = {""};
+    int error = nd_options_read(&options, argc, argv, 0, 1, 1, "FILE");
+
+    if (error)
+        return error;
+    error = rp_key_make(options.argv[0], &fault);
+    if (!error)
+        return ND_DONE;
+    fprintf(stderr, "understudy: %s\n", fault.text);
+    return error == FT_EPERM ? ND_NO_PERMISSION : error == FT_EIO ? ND_SOFTWARE : ND_DATA;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What seals the link between the nodes: the pair's key, certificates, or, said in so many words, nothing. */
+#include "node/config/parts.h"
+
+#include <string.h>
+
+#define PATH_MAX_BYTES 192
+
+struct raw_link {
+    bool insecure;
+    char key[PATH_MAX_BYTES];
+    const struct nd_yaml *tls;
+};
+
+#define AT(member) offsetof(struct raw_link, member)
+static const struct nf_param link_keys[] = {
+    {"key", ND_KIND(ND_TEXT), AT(key), 0, PATH_MAX_BYTES, "", NULL, "file of the pair's key", false},
+    {"tls", ND_KIND(ND_MAP), AT(tls), 0, 0, "", NULL, "certificates in place of a key", false},
+    {"insecure", NF_BOOL, AT(insecure), 0, 0, "false", NULL, "no key: anybody may be the peer", false},
+    {0},
+};
+#undef AT
+
+struct raw_tls {
+    char cert[PATH_MAX_BYTES], key[PATH_MAX_BYTES], ca[PATH_MAX_BYTES];
+};
+
+#define AT(member) offsetof(struct raw_tls, member)
+static const struct nf_param tls_keys[] = {
+    {"cert", ND_KIND(ND_TEXT), AT(cert), 0, PATH_MAX_BYTES, NULL, NULL, "of this node, which it names",
+     false},
+    {"key", ND_KIND(ND_TEXT), AT(key), 0, PATH_MAX_BYTES, NULL, NULL, "of the certificate", false},
+    {"ca", ND_KIND(ND_TEXT), AT(ca), 0, PATH_MAX_BYTES, NULL, NULL, "that signed both nodes' certificates",
+     false},
+    {0},
+};
+#undef AT
+
+static int read_tls(struct nd_reading *r, const struct nd_yaml *at)
+{
+    struct nd_link *out = &r->config->link;
+    struct raw_tls raw;
+    int error = nd_schema_read(r->arena, at, "link tls", tls_keys, &raw, r->fault);
+
+    if (!error)
+        error = nd_read_path(r, nd_yaml_get(at, "cert"), "link tls cert", raw.cert, out->certificate,
+                             sizeof(out->certificate));
+    if (!error)
+        error = nd_read_path(r, nd_yaml_get(at, "key"), "link tls key", raw.key, out->private_key,
+                             sizeof(out->private_key));
+    if (!error)
+        error = nd_read_path(r, nd_yaml_get(at, "ca"), "link tls ca", raw.ca, out->authority,
+                             sizeof(out->authority));
+    return error;
+}
+
+int nd_read_link(struct nd_reading *r)
+{
+    struct nd_link *out = &r->config->link;
+    struct raw_link raw = {.insecure = false};
+    int error = r->at.link ? nd_schema_read(r->arena, r->at.link, "link", link_keys, &raw, r->fault) : 0;
+    unsigned ways = (raw.key[0] != '\0') + (raw.tls != NULL) + raw.insecure;
+
+    if (error)
+        return error;
+    if (r->at.link && ways != 1)
+        return nd_yaml_fail(r->fault, r->at.link, "link has %u of key, tls and insecure: true, expected one",
+                            ways);
+    out->insecure = raw.insecure;
+    if (raw.key[0])
+        return nd_read_path(r, nd_yaml_get(r->at.link, "key"), "link key", raw.key, out->key,
+                            sizeof(out->key));
+    return raw.tls ? read_tls(r, raw.tls) : 0;
+}
+
+int nd_check_link(struct nd_reading *r)
+{
+    if (!r->at.nodes || r->at.link || !r->config->protect.pair)
+        return 0;
+    return nd_yaml_fail(r->fault, r->root,
+                        "no link, expected link: { key: FILE } (understudy key FILE makes one) or link: { "
+                        "insecure: true }");
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connections that were accepted and have not begun: which of them is the peer. Owned by the link. A sealed
+ * one has to end its handshake; a plain one, beside a connection that lives, has to answer our hello (link.c
+ * says why). Places and time are bounded, and who has shown the key keeps his place: a stranger can take none
+ * from the peer for longer than it takes the peer to send a first message.
+ */
+#include "replicator/connection.h"
+
+#include "ftcore/base/check.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#define HELLO_MAX (FT_FRAME_HEAD + FT_IDENTITY_MAX + 1024u)
+#define PEEK_MAX  (HELLO_MAX + 4096u) /* and the beats behind it */
+#define PROOF_NS  1000000000ull       /* from accept to proof */
+
+static void close_newcomer(struct rp_newcomer *n)
+{
+    rp_stream_close(n->stream, false);
+    *n = (struct rp_newcomer){.stream = NULL};
+}
+
+void rp_newcomers_close(struct rp_newcomers *all)
+{
+    for (unsigned i = 0; i < RP_NEWCOMERS; i++)
+        close_newcomer(&all->place[i]);
+}
+
+bool rp_newcomers_any(const struct rp_newcomers *all)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < RP_NEWCOMERS; i++)
+        any |= all->place[i].stream != NULL;
+    return any;
+}
+
+/* A free place, or any: nobody can tell whose he takes, and the peer tries again. */
+static struct rp_newcomer *find_place(struct rp_newcomers *all, uint64_t now)
+{
+    for (unsigned i = 0; i < RP_NEWCOMERS; i++)
+        if (!all->place[i].stream)
+            return &all->place[i];
+    all->random = (all->random ^ now) * 6364136223846793005u + 1442695040888963407u;
+    return &all->place[(all->random >> 33) % RP_NEWCOMERS];
+}
+
+void rp_newcomers_accept(struct rp_newcomers *all, struct rp_seal *seal, int listener,
+                         const struct sockaddr_in *peer, uint64_t now, uint64_t refused[])
+{
+    int fd = rp_accept(listener, peer, &refused[-FT_EPERM]);
+    struct rp_stream *stream = fd < 0 ? NULL : rp_stream_open(seal, fd, true);
+    struct rp_newcomer *n = stream ? find_place(all, now) : NULL;
+
+    if (!n)
+        return;
+    refused[-FT_EPERM] += n->stream != NULL;
+    close_newcomer(n);
+    *n = (struct rp_newcomer){.stream = stream, .came = now};
+}
+
+/* A hello, and behind it something that echoes ours. 1: both; 0: not yet; or what is wrong with them. */
+static long read_proof(struct rp_newcomer *n, const uint8_t *said, size_t len, uint8_t *bulk)
+{
+    struct ft_message m;
+    long used = ft_message_decode(said, len, 0, &m, bulk, NULL);
+
+    if (used <= 0)
+        return used;
+    if (m.type != FT_MSG_HELLO)
+        return FT_EMALFORMED;
+    n->said = m.sent;
+    for (size_t at = (size_t)used; n->greeted; at += (size_t)used) {
+        if ((used = ft_message_decode(said + at, len - at, 0, &m, bulk, NULL)) <= 0)
+            return used;
+        if (m.echo == n->greeted)
+            return 1;
+    }
+    return 0;
+}
+
+/* 1: it has answered our hello; 0: not yet; or what is wrong. */
+static long look_at_plain(struct rp_newcomer *n, uint8_t *bulk)
+{
+    uint8_t said[PEEK_MAX];
+    ssize_t len = recv(rp_stream_fd(n->stream), said, sizeof(said), MSG_PEEK);
+    long rc = len > 0 ? read_proof(n, said, (size_t)len, bulk) : 0;
+    bool wait = len > 0 ? (size_t)len < sizeof(said) : len < 0 && (errno == EAGAIN || errno == EINTR);
+
+    return rc == 0 && !wait ? FT_EMALFORMED : rc;
+}
+
+static long look_at(struct rp_newcomer *n, uint8_t *bulk)
+{
+    if (!rp_stream_sealed(n->stream))
+        return look_at_plain(n, bulk);
+    int rc = rp_stream_handshake(n->stream);
+
+    return rc < 0 ? FT_EPERM : rc;
+}
+
+static struct rp_newcomer *newest(struct rp_newcomers *all)
+{
+    struct rp_newcomer *last = NULL;
+
+    for (unsigned i = 0; i < RP_NEWCOMERS; i++)
+        if (all->place[i].stream && (!last || all->place[i].came > last->came))
+            last = &all->place[i];
+    return last;
+}
+
+struct rp_newcomer *rp_newcomers_look(struct rp_newcomers *all, bool alive, uint64_t now, uint8_t *bulk,
+                                      uint64_t refused[])
+{
+    struct rp_newcomer *last = newest(all), *proven = NULL;
+
+    if (last && !alive && !rp_stream_sealed(last->stream))
+        return last;
+    for (unsigned i = 0; i < RP_NEWCOMERS; i++) {
+        struct rp_newcomer *n = &all->place[i];
+        long rc = n->stream ? look_at(n, bulk) : 0;
+
+        if (rc > 0 && (!proven || n->came > proven->came))
+            proven = n;
+        if (n->stream && rc <= 0 && (rc < 0 || now - n->came > PROOF_NS)) {
+            refused[rc < 0 ? -rc : rp_stream_sealed(n->stream) ? -FT_EPERM : -FT_EMALFORMED]++;
+            close_newcomer(n);
+        }
+    }
+    return proven;
+}
+
+struct rp_newcomer *rp_newcomers_asking(struct rp_newcomers *all)
+{
+    for (unsigned i = 0; i < RP_NEWCOMERS; i++)
+        if (all->place[i].stream && all->place[i].said && !all->place[i].greeted)
+            return &all->place[i];
+    return NULL;
+}
+
+void rp_newcomer_greet(struct rp_newcomer *n, const struct ft_message *m)
+{
+    uint8_t frame[HELLO_MAX];
+    long len = ft_message_encode(m, 0, NULL, frame, sizeof(frame));
+
+    FT_CHECK(len > 0, "a hello needs more than %zu bytes", sizeof(frame));
+    /* Nothing was written there before, so it fits; else the connection is of no use. */
+    if (rp_stream_write(n->stream, frame, (size_t)len) == len)
+        n->greeted = m->sent;
+    else
+        close_newcomer(n);
+}

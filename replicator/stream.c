@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A connection's stream: TLS 1.3 by OpenSSL over a socket that never waits, or the socket itself. See
+ * stream.h.
+ *
+ * OpenSSL reads and writes by the two functions of `socket_method` below, which keep what the system said: an
+ * end without the peer's own word (close_notify) is no proof of anything, since anybody on the way can make
+ * one.
+ */
+#include "replicator/stream.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct rp_stream {
+    int fd;
+    SSL *tls; /* NULL: plain */
+    bool open, farewell;
+    bool ended, drained; /* the socket: is at its end; gave less than it was asked for */
+    int error;           /* the socket's last errno, 0: none */
+    bool pending;        /* OpenSSL has more that was read from the socket */
+    char why[96];
+};
+
+/* ---- OpenSSL's way to the socket ---- */
+
+static int read_socket(BIO *bio, char *to, int size)
+{
+    struct rp_stream *s = BIO_get_data(bio);
+    ssize_t n;
+
+    BIO_clear_retry_flags(bio);
+    do
+        n = recv(s->fd, to, (size_t)size, 0);
+    while (n < 0 && errno == EINTR);
+    s->drained = n < size;
+    s->ended |= n == 0;
+    s->error = n < 0 && errno != EAGAIN ? errno : s->error;
+    if (n < 0 && errno == EAGAIN)
+        BIO_set_retry_read(bio);
+    return (int)n;
+}
+
+static int write_socket(BIO *bio, const char *from, int size)
+{
+    struct rp_stream *s = BIO_get_data(bio);
+    ssize_t n;
+
+    BIO_clear_retry_flags(bio);
+    do
+        n = send(s->fd, from, (size_t)size, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    s->error = n < 0 && errno != EAGAIN ? errno : s->error;
+    if (n < 0 && errno == EAGAIN)
+        BIO_set_retry_write(bio);
+    return (int)n;
+}
+
+static long control_socket(BIO *bio, int what, long number, void *pointer)
+{
+    (void)bio;
+    (void)number;
+    (void)pointer;
+    return what == BIO_CTRL_FLUSH;
+}
+
+/* Made once in a process, and never given back. */
+static BIO_METHOD *socket_method(void)
+{
+    static BIO_METHOD *method;
+
+    if (!method && (method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "link"))) {
+        BIO_meth_set_read(method, read_socket);
+        BIO_meth_set_write(method, write_socket);
+        BIO_meth_set_ctrl(method, control_socket);
+    }
+    return method;
+}
+
+static bool begin_tls(struct rp_stream *s, struct rp_seal *seal, bool accepted)
+{
+    BIO *bio = socket_method() ? BIO_new(socket_method()) : NULL;
+
+    s->tls = bio ? rp_seal_begin(seal, accepted) : NULL;
+    if (!s->tls) {
+        BIO_free(bio);
+        return false;
+    }
+    BIO_set_data(bio, s);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(s->tls, bio, bio);
+    return true;
+}
+
+struct rp_stream *rp_stream_open(struct rp_seal *seal, int fd, bool accepted)
+{
+    struct rp_stream *s = calloc(1, sizeof(*s));
+
+    if (s)
+        *s = (struct rp_stream){.fd = fd, .open = !seal};
+    if (s && (!seal || begin_tls(s, seal, accepted)))
+        return s;
+    free(s);
+    close(fd);
+    return NULL;
+}
+
+int rp_stream_fd(const struct rp_stream *stream)
+{
+    return stream ? stream->fd : -1;
+}
+
+bool rp_stream_sealed(const struct rp_stream *stream)
+{
+    return stream->tls != NULL;
+}
+
+/* What a call of OpenSSL that moved nothing means, as errno; 0: the end. */
+static int error_of(struct rp_stream *s, int result)
+{
+    int code = SSL_get_error(s->tls, result);
+    unsigned long reason = ERR_peek_error();
+
+    if (code == SSL_ERROR_ZERO_RETURN) {
+        s->farewell = true;
+        return 0;
+    }
+    if (s->error || s->ended)
+        return s->error;
+    if (code == SSL_ERROR_WANT_READ || code == SSL_ERROR_WANT_WRITE)
+        return EAGAIN;
+    const char *text = ERR_reason_error_string(reason);
+
+    snprintf(s->why, sizeof(s->why), "TLS: %s", text ? text : "broken");
+    return EPROTO;
+}
+
+int rp_stream_handshake(struct rp_stream *s)
+{
+    int rc, error;
+
+    if (s->open)
+        return 1;
+    ERR_clear_error();
+    rc = SSL_do_handshake(s->tls);
+    if (rc == 1) {
+        s->open = rp_seal_holds(s->tls);
+        return s->open ? 1 : -1;
+    }
+    error = error_of(s, rc);
+    if (error == EAGAIN)
+        return 0;
+    if (error != EPROTO)
+        snprintf(s->why, sizeof(s->why), "%s", error ? strerror(error) : "closed before it proved itself");
+    return -1;
+}
+
+static ssize_t read_plain(struct rp_stream *s, void *to, size_t size, bool *more)
+{
+    ssize_t n;
+
+    do
+        n = recv(s->fd, to, size, 0);
+    while (n < 0 && errno == EINTR);
+    *more = n == (ssize_t)size;
+    s->farewell |= n == 0;
+    return n;
+}
+
+ssize_t rp_stream_read(struct rp_stream *s, void *to, size_t size, bool *more)
+{
+    size_t n = 0;
+    int rc;
+
+    if (!s->tls)
+        return read_plain(s, to, size, more);
+    ERR_clear_error();
+    rc = SSL_read_ex(s->tls, to, size, &n);
+    /* Without a byte of content, what OpenSSL still has is the beginning of a record, whose rest will come. */
+    s->pending = rc == 1 && SSL_has_pending(s->tls);
+    *more = s->pending || !s->drained;
+    if (rc == 1)
+        return (ssize_t)n;
+    errno = error_of(s, rc);
+    return errno ? -1 : 0;
+}
+
+ssize_t rp_stream_write(struct rp_stream *s, const void *from, size_t size)
+{
+    size_t n = 0;
+    ssize_t sent;
+    int rc;
+
+    if (!s->tls) {
+        do
+            sent = send(s->fd, from, size, MSG_NOSIGNAL);
+        while (sent < 0 && errno == EINTR);
+        return sent;
+    }
+    ERR_clear_error();
+    rc = SSL_write_ex(s->tls, from, size, &n);
+    if (rc == 1)
+        return (ssize_t)n;
+    errno = error_of(s, rc);
+    errno = errno ? errno : EPIPE;
+    return -1;
+}
+
+bool rp_stream_farewell(const struct rp_stream *stream)
+{
+    return stream->farewell;
+}
+
+bool rp_stream_pending(const struct rp_stream *stream)
+{
+    return stream && stream->pending;
+}
+
+const char *rp_stream_why(const struct rp_stream *stream)
+{
+    return stream->why;
+}
+
+void rp_stream_close(struct rp_stream *s, bool farewell)
+{
+    if (!s)
+        return;
+    if (s->tls && s->open && farewell) {
+        ERR_clear_error();
+        SSL_shutdown(s->tls);
+    }
+    close(s->fd);
+    SSL_free(s->tls);
+    free(s);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The stream of bytes of one TCP connection between the nodes: sealed by TLS 1.3, or plain where the file
+ * says that the link is insecure. Owned by the link, used by the replicator's thread alone; nothing here
+ * waits.
+ * Nothing that a stranger sends on a sealed stream is read as a message: a handshake that does not end is all
+ * he can have.
+ */
+#ifndef REPLICATOR_STREAM_H
+#define REPLICATOR_STREAM_H
+
+#include "replicator/seal.h"
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct rp_stream;
+/* Takes the socket `fd`, which is closed with the stream, or at once when there is no memory (NULL then). */
+struct rp_stream *rp_stream_open(struct rp_seal *seal, int fd, bool accepted);
+int rp_stream_fd(const struct rp_stream *stream);
+/* 1: the peer has proved itself (plain: nothing to prove); 0: not yet; -1: refused, rp_stream_why says why.
+ */
+int rp_stream_handshake(struct rp_stream *stream);
+bool rp_stream_sealed(const struct rp_stream *stream);
+/*
+ * As recv and send: the bytes moved, 0 at the end, or -1 with errno (EAGAIN; EPROTO for what the key does not
+ * fit). *more: there may be more without waiting.
+ */
+ssize_t rp_stream_read(struct rp_stream *stream, void *to, size_t size, bool *more);
+ssize_t rp_stream_write(struct rp_stream *stream, const void *from, size_t size);
+/* After an end: the peer's process itself said that it closes. Of a plain stream its kernel is believed. */
+bool rp_stream_farewell(const struct rp_stream *stream);
+/* Bytes wait here that the socket does not show. */
+bool rp_stream_pending(const struct rp_stream *stream);
+const char *rp_stream_why(const struct rp_stream *stream);
+/* `farewell`: says that the end is meant. Does nothing for NULL. */
+void rp_stream_close(struct rp_stream *stream, bool farewell);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Datagrams: one as it is, or (first byte 1) what it says in its first 32 bytes with a tag that is right. */
+#include "ftcore/record/datagram.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct ft_sender sender = {0x1122334455667788, {3, 4}};
+
+static void run(const uint8_t *data, size_t size)
+{
+    size_t len = size ? size - 1 : 0;
+    uint8_t *in = fuzz_copy(data + (size > 0), len), back[FT_DATAGRAM_BYTES];
+    struct ft_datagram d = {0};
+
+    if (size && data[0] == 1 && len == FT_DATAGRAM_BYTES) {
+        memcpy(&d.kind, in + 12, 4);
+        memcpy(&d.view, in + 16, 8);
+        memcpy(&d.counter, in + 24, 8);
+        ft_datagram_encode(&d, &sender, back);
+        memcpy(in, back, FT_DATAGRAM_BYTES);
+    }
+    int error = ft_datagram_decode(in, len, &sender, &d);
+
+    if (error) {
+        FUZZ_MUST(error == FT_EMALFORMED || error == FT_EVERSION || error == FT_EPERM, "error %d", error);
+    } else {
+        ft_datagram_encode(&d, &sender, back);
+        FUZZ_MUST(len == FT_DATAGRAM_BYTES && memcmp(in, back, len) == 0, "its encoding has other bytes");
+    }
+    free(in);
+}
+
+static void seeds(void)
+{
+    uint8_t bytes[1 + FT_DATAGRAM_BYTES] = {1};
+
+    ft_datagram_encode(&(struct ft_datagram){.kind = FT_DEATH_NOTICE}, &sender, bytes + 1);
+    fuzz_seed("whole", bytes, sizeof(bytes));
+    fuzz_seed("short", bytes, sizeof(bytes) - 1);
+    ft_datagram_encode(&(struct ft_datagram){FT_HEARTBEAT, 9, 10}, &sender, bytes + 1);
+    fuzz_seed("heartbeat", bytes, sizeof(bytes));
+}
+
+FUZZ_TARGET(datagram, "datagrams: death notices and heartbeats", 64)

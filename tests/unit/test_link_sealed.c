@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sealed link over real sockets on the loopback: who has the key gets in, nobody else does, and what is
+ * changed on the way is refused. A relay of plain sockets stands between the nodes where a test says so.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "tests/unit/help_link.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const struct rp_keys one = {1, {{1, 2, 3}}}, other = {1, {{9, 9, 9}}},
+                            both = {2, {{9, 9, 9}, {1, 2, 3}}};
+
+static void open_side(struct rp_link **link, bool a, uint16_t peer_port, const struct rp_keys *keys)
+{
+    struct rp_link_config c = {.local_host = a ? A : B,
+                               .peer_host = a ? B : A,
+                               .local_port = a ? link_port_a : link_port_b,
+                               .peer_port = peer_port,
+                               .listens = a,
+                               .retry_ms = 20,
+                               .seal.keys = keys};
+
+    if (rp_link_open(link, &c, &link_why))
+        fail_msg("%s", link_why.text);
+}
+
+static void open_sealed(const struct rp_keys *of_a, const struct rp_keys *of_b)
+{
+    open_side(&link_a, true, link_port_b, of_a);
+    open_side(&link_b, false, link_port_a, of_b);
+}
+
+static void poll_both(void)
+{
+    link_poll_one(link_a);
+    link_poll_one(link_b);
+}
+
+static bool both_up(void)
+{
+    return rp_link_up(link_a) && rp_link_up(link_b);
+}
+
+static void who_has_the_key_is_heard(void **state)
+{
+    (void)state;
+    open_sealed(&one, &one);
+    UNTIL(both_up() || (poll_both(), false));
+    link_send_beat(link_a, 7);
+    assert_int_equal(link_take(link_b).sent, 7);
+    link_send_beat(link_b, 8);
+    assert_int_equal(link_take(link_a).sent, 8);
+}
+
+static void another_key_is_refused(void **state)
+{
+    (void)state;
+    open_sealed(&one, &other);
+    UNTIL(rp_link_stats(link_a)->refused[-FT_EPERM] >= 3 || (poll_both(), false));
+    assert_true(rp_link_stats(link_b)->refused[-FT_EPERM] >= 2);
+    assert_false(rp_link_up(link_a) || rp_link_up(link_b));
+    assert_int_equal(rp_link_stats(link_a)->connects + rp_link_stats(link_b)->connects, 0);
+}
+
+static void either_of_two_keys_is_accepted(void **state)
+{
+    (void)state;
+    open_sealed(&both, &one);
+    UNTIL(both_up() || (poll_both(), false));
+    rp_link_close(link_a);
+    rp_link_close(link_b);
+    open_sealed(&one, &both); /* it offers the other first, and then this one */
+    UNTIL(both_up() || (poll_both(), false));
+}
+
+static void who_speaks_without_a_seal_is_refused(void **state)
+{
+    (void)state;
+    open_side(&link_a, true, link_port_b, &one);
+    int fd = plain_connect(B);
+
+    plain_hello(fd);
+    UNTIL(plain_closed(fd) || (link_poll_one(link_a), false));
+    assert_int_equal(rp_link_stats(link_a)->refused[-FT_EPERM], 1);
+    assert_int_equal(rp_link_stats(link_a)->frames_in, 0);
+    close(fd);
+}
+
+/* More of them than there are places, all silent; the peer comes last. */
+static void strangers_do_not_keep_the_peer_out(void **state)
+{
+    int fd[3 * 16];
+
+    (void)state;
+    open_side(&link_a, true, link_port_b, &one);
+    open_side(&link_b, false, link_port_a, &one);
+    for (unsigned i = 0; i < 48; i++) {
+        fd[i] = plain_connect(B);
+        if (i % 8 == 7)
+            link_poll_one(link_a);
+    }
+    UNTIL(both_up() || (poll_both(), false));
+    /* Nor do they end what stands. */
+    for (unsigned i = 0; i < 48; i++)
+        UNTIL(plain_closed(fd[i]) || (poll_both(), false));
+    assert_true(both_up());
+    assert_int_equal(rp_link_stats(link_a)->connects, 1);
+    for (unsigned i = 0; i < 48; i++)
+        close(fd[i]);
+}
+
+/* ---- somebody on the way ---- */
+
+struct relay {
+    int listener, to_b, to_a;
+    size_t passed, spoil_at; /* bytes from b to a so far; the one that is changed */
+};
+
+static uint16_t relay_open(struct relay *r)
+{
+    uint16_t port = help_free_port(A);
+    struct sockaddr_in at = link_address(A, port);
+
+    *r = (struct relay){
+        .listener = socket(AF_INET, SOCK_STREAM, 0), .to_a = -1, .to_b = -1, .spoil_at = SIZE_MAX};
+    assert_int_equal(bind(r->listener, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(listen(r->listener, 4), 0);
+    fcntl(r->listener, F_SETFL, O_NONBLOCK);
+    return port;
+}
+
+static void relay_turn(struct relay *r)
+{
+    uint8_t bytes[65536];
+    ssize_t n;
+
+    if (r->to_b < 0 && (r->to_b = accept(r->listener, NULL, NULL)) >= 0)
+        r->to_a = plain_connect(B);
+    if (r->to_b < 0)
+        return;
+    if ((n = recv(r->to_b, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0) {
+        if (r->spoil_at >= r->passed && r->spoil_at < r->passed + (size_t)n)
+            bytes[r->spoil_at - r->passed] ^= 4;
+        r->passed += (size_t)n;
+        plain_send(r->to_a, bytes, (size_t)n);
+    }
+    if ((n = recv(r->to_a, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0)
+        plain_send(r->to_b, bytes, (size_t)n);
+}
+
+static void relay_close(struct relay *r)
+{
+    close(r->listener);
+    close(r->to_a);
+    close(r->to_b);
+}
+
+static void connect_through(struct relay *r)
+{
+    open_side(&link_a, true, link_port_b, &one);
+    open_side(&link_b, false, relay_open(r), &one);
+    UNTIL(both_up() || (relay_turn(r), poll_both(), false));
+}
+
+static void a_byte_changed_on_the_way_is_refused(void **state)
+{
+    struct relay r;
+
+    (void)state;
+    connect_through(&r);
+    link_send_beat(link_b, 1);
+    relay_turn(&r);
+    assert_int_equal(link_take(link_a).sent, 1);
+    r.spoil_at = r.passed + 20;
+    link_send_beat(link_b, 2);
+    relay_turn(&r);
+    assert_int_equal(link_wait_lost(link_a), RP_LOST_ERROR);
+    assert_non_null(strstr(link_why.text, "bad record mac"));
+    assert_int_equal(rp_link_stats(link_a)->refused[-FT_ECHECKSUM], 1);
+    assert_int_equal(rp_link_stats(link_a)->frames_in, 1);
+    relay_close(&r);
+}
+
+/* Whoever is on the way can end a connection, but not in the peer's name: that would be its death. */
+static void an_end_that_the_peer_did_not_say_is_no_death(void **state)
+{
+    struct relay r;
+
+    (void)state;
+    connect_through(&r);
+    close(r.to_a);
+    r.to_a = dup(r.to_b);
+    assert_int_equal(link_wait_lost(link_a), RP_LOST_ERROR);
+    relay_close(&r);
+    rp_link_close(link_a);
+    rp_link_close(link_b);
+    connect_through(&r);
+    plain_reset(r.to_b);
+    r.to_b = dup(r.to_a);
+    assert_int_equal(link_wait_lost(link_b), RP_LOST_ERROR);
+    relay_close(&r);
+}
+
+static void an_end_that_the_peer_said_is_one(void **state)
+{
+    (void)state;
+    open_sealed(&one, &one);
+    UNTIL(both_up() || (poll_both(), false));
+    link_send_beat(link_b, 5);
+    rp_link_close(link_b);
+    link_b = NULL;
+    assert_int_equal(link_take(link_a).sent, 5);
+    assert_int_equal(link_wait_lost(link_a), RP_LOST_EOF);
+}
+
+static void megabytes_pass_whole_and_in_order(void **state)
+{
+    static uint8_t bulk[600000];
+    uint64_t sent = 0, came = 0;
+
+    (void)state;
+    open_sealed(&one, &one);
+    UNTIL(both_up() || (poll_both(), false));
+    for (size_t i = 0; i < sizeof(bulk); i++)
+        bulk[i] = (uint8_t)(i * 2654435761u >> 11);
+    while (came < 100) {
+        struct ft_message m = {
+            .type = FT_MSG_SNAPSHOT, .state = FT_SOLO, .bulk = bulk, .bulk_len = sizeof(bulk)};
+
+        if (sent < 100 && rp_link_room(link_a) >= sizeof(bulk)) {
+            m.sent = ++sent;
+            assert_int_equal(rp_link_send(link_a, &m, 1, NULL), 0);
+        }
+        poll_both();
+        while (rp_link_next(link_b, 1, &m, &link_why) > 0) {
+            assert_int_equal(m.sent, ++came);
+            assert_int_equal(m.bulk_len, sizeof(bulk));
+            assert_memory_equal(m.bulk, bulk, sizeof(bulk));
+        }
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, link_setup, link_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(who_has_the_key_is_heard),
+        TEST(another_key_is_refused),
+        TEST(either_of_two_keys_is_accepted),
+        TEST(who_speaks_without_a_seal_is_refused),
+        TEST(strangers_do_not_keep_the_peer_out),
+        TEST(a_byte_changed_on_the_way_is_refused),
+        TEST(an_end_that_the_peer_did_not_say_is_no_death),
+        TEST(an_end_that_the_peer_said_is_one),
+        TEST(megabytes_pass_whole_and_in_order),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
