@@ -182,7 +182,8 @@ ssize_t rp_stream_read(struct rp_stream *s, void *to, size_t size, bool *more)
         return read_plain(s, to, size, more);
     ERR_clear_error();
     rc = SSL_read_ex(s->tls, to, size, &n);
-    /* Without a byte of content, what OpenSSL still has is the beginning of a record, whose rest will come. */
+    /* Without a byte of content, what OpenSSL still has is the beginning of a record, whose rest will come.
+     */
     s->pending = rc == 1 && SSL_has_pending(s->tls);
     *more = s->pending || !s->drained;
     if (rc == 1)
