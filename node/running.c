@@ -178,6 +178,7 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
     snprintf(config.core.name, sizeof(config.core.name), "%s", self->name);
     snprintf(r->view_file, sizeof(r->view_file), "%s/%s.view", self->state, self->name);
     error = rp_open(&r->replicator, &config, fault);
+    explicit_bzero(&r->keys, sizeof(r->keys)); /* the link has its own */
     struct rp_status s;
 
     if (error)

@@ -103,5 +103,6 @@ size_t rp_output_write(struct rp_output *out, struct rp_stream *stream)
         }
     }
     out->at = out->end = 0; /* all of it is written, or of no use: a closed connection has none */
+    out->stalled = stream && !out->broken && !rp_stream_flush(stream);
     return written;
 }

@@ -110,6 +110,17 @@ int rp_keys_read(struct rp_keys *out, const char *path, struct ft_fault *fault)
     return error;
 }
 
+int rp_key_check(const char *path, struct ft_fault *fault)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), error;
+
+    if (fd < 0)
+        return fail_by_errno(fault, path);
+    error = check_file(path, fd, fault);
+    close(fd);
+    return error;
+}
+
 int rp_key_make(const char *path, struct ft_fault *fault)
 {
     uint8_t key[RP_KEY_BYTES];

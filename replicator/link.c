@@ -166,6 +166,11 @@ static void end_by_errno(struct rp_link *link, int error)
     end_connection(link, reset ? RP_LOST_RESET : RP_LOST_ERROR, text);
 }
 
+/* On a sealed link this counts whatever became of what we wrote. */
+static bool has_said_farewell(const struct rp_link *link)
+{
+    return rp_stream_sealed(link->stream) && rp_stream_farewell(link->stream);
+}
 static void end_by_close(struct rp_link *link)
 {
     if (rp_stream_farewell(link->stream))
@@ -209,7 +214,7 @@ static void read_some(struct rp_link *link, size_t budget, bool all)
             budget -= (size_t)n;
             if (!more && !all)
                 return;
-        } else if (n == 0 && !link->out.broken) {
+        } else if (n == 0 && (!link->out.broken || has_said_farewell(link))) {
             end_by_close(link);
         } else if (n == 0 || (errno == EAGAIN && link->out.broken)) {
             end_by_errno(link, link->out.broken);
@@ -367,7 +372,8 @@ void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
 {
     /* Whole frames have been taken, so there is room for more. */
     struct pollfd p[4 + RP_NEWCOMERS] = {
-        {rp_stream_fd(link->stream), (short)(POLLIN | (link->out.at < link->out.end ? POLLOUT : 0)), 0},
+        {rp_stream_fd(link->stream),
+         (short)(POLLIN | (link->out.at < link->out.end || link->out.stalled ? POLLOUT : 0)), 0},
         {rp_stream_fd(link->attempt.stream), link->attempt.connected ? POLLIN : POLLOUT, 0},
         {link->listener, POLLIN, 0},
         {link->datagrams, POLLIN, 0},

@@ -22,9 +22,9 @@
 
 enum rp_lost {
     RP_LOST_NONE,
-    RP_LOST_EOF,       /* the peer's kernel says: closed */
-    RP_LOST_RESET,     /* the peer's kernel says: nobody there */
-    RP_LOST_ERROR,     /* our side cannot tell (timeout, unreachable) */
+    RP_LOST_EOF,   /* the peer closed it: it says so itself; where the link is not sealed, its kernel does */
+    RP_LOST_RESET, /* the peer's kernel says: nobody there */
+    RP_LOST_ERROR, /* our side cannot tell (timeout, unreachable) */
     RP_LOST_MALFORMED, /* we could not read what it sent; fault says what. The connection is still up */
 };
 
@@ -38,7 +38,8 @@ struct rp_link_config {
 
 struct rp_link_stats {
     uint64_t bytes_out, bytes_in, frames_in, connects;
-    uint64_t refused[16]; /* malformed input by -enum ft_error; FT_EPERM: from an address not the peer's */
+    uint64_t refused[16]; /* malformed input by -enum ft_error; FT_EPERM: not the peer's, by its address, its
+                             handshake or its tag */
 };
 
 /* Times of the connection, us: with bytes under way, and of that waiting for the peer to read. */

@@ -2,8 +2,9 @@
 /*
  * Connections that were accepted and have not begun: which of them is the peer. Owned by the link. A sealed
  * one has to end its handshake; a plain one, beside a connection that lives, has to answer our hello (link.c
- * says why). Places and time are bounded, and who has shown the key keeps his place: a stranger can take none
- * from the peer for longer than it takes the peer to send a first message.
+ * says why). Places and time are bounded, and so is how often one is accepted. When the places are full any
+ * of them is given away: strangers who come in numbers take the peer's now and then, and not each time that
+ * it tries.
  */
 #include "replicator/connection.h"
 
@@ -111,6 +112,15 @@ static struct rp_newcomer *newest(struct rp_newcomers *all)
     return last;
 }
 
+/* Closes those that came before `n`: the peer has begun anew since. Returns n. */
+static struct rp_newcomer *supersede(struct rp_newcomers *all, struct rp_newcomer *n)
+{
+    for (unsigned i = 0; n && i < RP_NEWCOMERS; i++)
+        if (all->place[i].stream && all->place[i].came < n->came)
+            close_newcomer(&all->place[i]);
+    return n;
+}
+
 struct rp_newcomer *rp_newcomers_look(struct rp_newcomers *all, bool alive, uint64_t now, uint8_t *bulk,
                                       uint64_t refused[])
 {
@@ -129,7 +139,7 @@ struct rp_newcomer *rp_newcomers_look(struct rp_newcomers *all, bool alive, uint
             close_newcomer(n);
         }
     }
-    return proven;
+    return supersede(all, proven);
 }
 
 struct rp_newcomer *rp_newcomers_asking(struct rp_newcomers *all)

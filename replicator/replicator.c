@@ -123,22 +123,19 @@ static void greet_another(struct rp_replicator *rp)
     rp_link_greet(rp->link, &m);
 }
 
-/* The notice comes more than once: after the first no peer is known, and nothing more is expected. */
+/* One at a time: the notice comes more than once, and may be sent again by anybody. */
 static bool hear_death_notice(struct rp_replicator *rp)
 {
     struct ft_event event = {.kind = FT_EV_DEATH_NOTICE};
-    struct ft_sender peer = rp_peer(rp);
-    bool any = false;
+    const struct ft_sender peer = rp_peer(rp);
 
-    while (rp_link_death_notice(rp->link, peer.incarnation ? &peer : NULL)) {
-        read_clock(rp);
-        event.now = rp->now;
-        event.incarnation = peer.incarnation;
-        rp_step(rp, &event);
-        peer = rp_peer(rp);
-        any = true;
-    }
-    return any;
+    if (!rp_link_death_notice(rp->link, peer.incarnation ? &peer : NULL))
+        return false;
+    read_clock(rp);
+    event.now = rp->now;
+    event.incarnation = peer.incarnation;
+    rp_step(rp, &event);
+    return true;
 }
 
 /* Everything that can be read, to the core. True if there was anything. */

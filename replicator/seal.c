@@ -79,7 +79,7 @@ static int find_key(SSL *tls, const unsigned char *id, size_t id_len, SSL_SESSIO
     struct rp_seal *seal = seal_of(tls);
 
     *out = NULL;
-    for (unsigned k = 0; k < seal->keys.count; k++)
+    for (unsigned k = 0; k < seal->keys.count && !*out; k++)
         if (id_len == ID_TEXT && memcmp(id, seal->id[k], ID_TEXT) == 0)
             *out = session_of_key(tls, seal->keys.key[k]);
     return 1;
@@ -87,10 +87,24 @@ static int find_key(SSL *tls, const unsigned char *id, size_t id_len, SSL_SESSIO
 
 /* ---- what all streams have in common ---- */
 
+/* A node that starts has nobody to ask. */
+static int no_passphrase(char *to, int size, int writes, void *arg)
+{
+    (void)to;
+    (void)size;
+    (void)writes;
+    (void)arg;
+    return -1;
+}
+
 static int use_certificates(struct rp_seal *seal, const struct rp_seal_config *c, struct ft_fault *fault)
 {
     const char *wrong = NULL;
+    int error = rp_key_check(c->private_key, fault);
 
+    if (error)
+        return error;
+    SSL_CTX_set_default_passwd_cb(seal->context, no_passphrase);
     if (SSL_CTX_use_certificate_chain_file(seal->context, c->certificate) != 1)
         wrong = c->certificate;
     else if (SSL_CTX_use_PrivateKey_file(seal->context, c->private_key, SSL_FILETYPE_PEM) != 1)

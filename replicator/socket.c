@@ -56,7 +56,7 @@ int rp_listen(const struct sockaddr_in *at, struct ft_fault *fault)
     return fd;
 }
 
-/* No reuse here: with it, two processes could share the port and one of them would miss the word. */
+/* No reuse here: with it, two processes could share the port and one of them would miss the notice. */
 int rp_datagrams(const struct sockaddr_in *at, struct ft_fault *fault)
 {
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

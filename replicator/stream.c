@@ -18,13 +18,22 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* Records sealed by one key: a small part of what RFC 8446, 5.5 allows. OpenSSL does not count them. */
+#define KEY_RECORDS 4096u
+#define OUT_BYTES                                                                                            \
+    (256u                                                                                                    \
+     << 10) /* of sealed records that wait for the socket; when they do not fit, nothing more is sealed */
+
 struct rp_stream {
     int fd;
     SSL *tls; /* NULL: plain */
     bool open, farewell;
     bool ended, drained; /* the socket: is at its end; gave less than it was asked for */
     int error;           /* the socket's last errno, 0: none */
-    bool pending;        /* OpenSSL has more that was read from the socket */
+    uint8_t *out;        /* [OUT_BYTES] sealed records; out[sent, sealed) wait for the socket */
+    size_t sent, sealed;
+    unsigned records; /* sealed since the key was new */
+    bool pending;     /* OpenSSL has more that was read from the socket */
     char why[96];
 };
 
@@ -47,19 +56,38 @@ static int read_socket(BIO *bio, char *to, int size)
     return (int)n;
 }
 
+/* Sends what is sealed. False: not all of it, now or ever. */
+static bool send_sealed(struct rp_stream *s)
+{
+    while (s->sent < s->sealed) {
+        ssize_t n = send(s->fd, s->out + s->sent, s->sealed - s->sent, MSG_NOSIGNAL);
+
+        if (n >= 0)
+            s->sent += (size_t)n;
+        else if (errno == EAGAIN)
+            return false;
+        else if (errno != EINTR) {
+            s->error = errno;
+            return false;
+        }
+    }
+    s->sent = s->sealed = 0;
+    return true;
+}
+
+/* Records are gathered, so that a large message leaves in one system call. */
 static int write_socket(BIO *bio, const char *from, int size)
 {
     struct rp_stream *s = BIO_get_data(bio);
-    ssize_t n;
 
     BIO_clear_retry_flags(bio);
-    do
-        n = send(s->fd, from, (size_t)size, MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
-    s->error = n < 0 && errno != EAGAIN ? errno : s->error;
-    if (n < 0 && errno == EAGAIN)
+    if (OUT_BYTES - s->sealed < (size_t)size) {
         BIO_set_retry_write(bio);
-    return (int)n;
+        return -1;
+    }
+    memcpy(s->out + s->sealed, from, (size_t)size);
+    s->sealed += (size_t)size;
+    return size;
 }
 
 static long control_socket(BIO *bio, int what, long number, void *pointer)
@@ -87,7 +115,8 @@ static bool begin_tls(struct rp_stream *s, struct rp_seal *seal, bool accepted)
 {
     BIO *bio = socket_method() ? BIO_new(socket_method()) : NULL;
 
-    s->tls = bio ? rp_seal_begin(seal, accepted) : NULL;
+    s->out = malloc(OUT_BYTES);
+    s->tls = bio && s->out ? rp_seal_begin(seal, accepted) : NULL;
     if (!s->tls) {
         BIO_free(bio);
         return false;
@@ -106,6 +135,8 @@ struct rp_stream *rp_stream_open(struct rp_seal *seal, int fd, bool accepted)
         *s = (struct rp_stream){.fd = fd, .open = !seal};
     if (s && (!seal || begin_tls(s, seal, accepted)))
         return s;
+    if (s)
+        free(s->out);
     free(s);
     close(fd);
     return NULL;
@@ -149,6 +180,7 @@ int rp_stream_handshake(struct rp_stream *s)
         return 1;
     ERR_clear_error();
     rc = SSL_do_handshake(s->tls);
+    send_sealed(s);
     if (rc == 1) {
         s->open = rp_seal_holds(s->tls);
         return s->open ? 1 : -1;
@@ -192,25 +224,46 @@ ssize_t rp_stream_read(struct rp_stream *s, void *to, size_t size, bool *more)
     return errno ? -1 : 0;
 }
 
+static ssize_t write_plain(const struct rp_stream *s, const void *from, size_t size)
+{
+    ssize_t n;
+
+    do
+        n = send(s->fd, from, size, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
 ssize_t rp_stream_write(struct rp_stream *s, const void *from, size_t size)
 {
-    size_t n = 0;
-    ssize_t sent;
-    int rc;
+    size_t all = 0, n = 0;
+    int rc = 1;
 
-    if (!s->tls) {
-        do
-            sent = send(s->fd, from, size, MSG_NOSIGNAL);
-        while (sent < 0 && errno == EINTR);
-        return sent;
+    if (!s->tls)
+        return write_plain(s, from, size);
+    if (!send_sealed(s) && s->error) {
+        errno = s->error;
+        return -1;
     }
     ERR_clear_error();
-    rc = SSL_write_ex(s->tls, from, size, &n);
-    if (rc == 1)
-        return (ssize_t)n;
-    errno = error_of(s, rc);
-    errno = errno ? errno : EPIPE;
-    return -1;
+    while (all < size && (rc = SSL_write_ex(s->tls, (const uint8_t *)from + all, size - all, &n)) == 1) {
+        all += n;
+        s->records++;
+    }
+    if (s->records >= KEY_RECORDS && rc == 1 && SSL_key_update(s->tls, SSL_KEY_UPDATE_NOT_REQUESTED) == 1)
+        s->records = 0;
+    if (!all) {
+        errno = error_of(s, rc);
+        errno = errno ? errno : EPIPE;
+        return -1;
+    }
+    send_sealed(s);
+    return (ssize_t)all;
+}
+
+bool rp_stream_flush(struct rp_stream *s)
+{
+    return !s->tls || send_sealed(s);
 }
 
 bool rp_stream_farewell(const struct rp_stream *stream)
@@ -235,8 +288,10 @@ void rp_stream_close(struct rp_stream *s, bool farewell)
     if (s->tls && s->open && farewell) {
         ERR_clear_error();
         SSL_shutdown(s->tls);
+        send_sealed(s);
     }
     close(s->fd);
     SSL_free(s->tls);
+    free(s->out);
     free(s);
 }

@@ -28,6 +28,9 @@ bool rp_stream_sealed(const struct rp_stream *stream);
  */
 ssize_t rp_stream_read(struct rp_stream *stream, void *to, size_t size, bool *more);
 ssize_t rp_stream_write(struct rp_stream *stream, const void *from, size_t size);
+/* What was written is on its way to the socket at the latest now. False: the socket takes no more, or it is
+ * broken. */
+bool rp_stream_flush(struct rp_stream *stream);
 /* After an end: the peer's process itself said that it closes. Of a plain stream its kernel is believed. */
 bool rp_stream_farewell(const struct rp_stream *stream);
 /* Bytes wait here that the socket does not show. */

@@ -70,8 +70,8 @@ struct ft_event {
     const struct ft_message *message;
     const char *text;
     uint64_t incarnation;
-    /* Standby: the closed set it holds. Primary: the bursts that the stream accounts for; with CUT, HELD and
-     * DRAINED, the bursts executed. */
+    /* Standby: the closed set it holds. Primary: the bursts that the stream accounts for; with CUT, GUARDED
+     * and DRAINED, the bursts executed. */
     uint64_t closed[FT_LANES_MAX];
     uint64_t replayed[FT_LANES_MAX]; /* standby */
     uint64_t taken[FT_LANES_MAX];    /* standby: bytes of records replayed, ever */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Planned handover, the giving side. The standby draws the frames to itself, we work off what still lies in
- * our ports, then say HANDOVER: from there on the standby may reign whenever it has replayed.
+ * our ports, then say HANDOVER: from there on the standby may be primary whenever it has replayed.
  *
- * A peer lost after HANDOVER may have reigned and released before it died, and not even the end of its
+ * A peer lost after HANDOVER may have been primary and released before it died, and not even the end of its
  * connection proves that its last words reached us. So we keep our state, fenced, until we know: it says that
  * it joins (a node remembers its view before it acts on it, so one that comes back in our view never took
  * over), or a person says so. Silence says nothing here: taking over was what it was about to do.

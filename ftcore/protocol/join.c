@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Joining: every start and every fall from a role ends here. Two nodes meet, compare who they are, and
- * exactly one of them reigns: the one that holds state; of two that hold some the higher view; of two empty
- * ones the higher view, then the file's role. A node that holds state never joins an empty one.
+ * exactly one of them becomes primary: the one that holds state; of two that hold some the higher view; of
+ * two empty ones the higher view, then the file's role. A node that holds state never joins an empty one.
  */
 #include "ftcore/protocol/parts.h"
 
@@ -218,7 +218,7 @@ static void believe(struct ft_core *core, const struct ft_message *m, struct ft_
         return; /* ft_step asks ft_join_consider next */
     }
     if (!ft_is_primary(m->state)) {
-        /* The peer has reigned after us and lost everything; what it released, we do not know. Nor may we go
+        /* The peer was primary after us and lost everything; what it released, we do not know. Nor may we go
          * on. */
         if (m->view > core->view)
             ft_join_fence(core, m->view, actions);

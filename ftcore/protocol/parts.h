@@ -36,7 +36,8 @@ static inline void ft_peer_gone(struct ft_core *core)
 /* protocol/join.c: hello, who is primary, fencing, giving up what we hold. */
 void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_join_prove(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
-void ft_join_consider(struct ft_core *core, struct ft_actions *actions); /* JOINING: is it on us to reign? */
+void ft_join_consider(struct ft_core *core,
+                      struct ft_actions *actions); /* JOINING: is it on us to be primary? */
 /* Drops state and rights. */
 void ft_join_again(struct ft_core *core, struct ft_actions *actions, const char *why);
 void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actions);

@@ -62,7 +62,7 @@ void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, stru
 }
 
 /*
- * The standby is lost. `certain`: its kernel or its guardian said so. While the lease runs it cannot have
+ * The standby is lost. `certain`: it, its kernel or its guardian said so. While the lease runs it cannot have
  * promoted itself, so a certain loss lets us go on at once, and so does any loss of one that never heard
  * HOLDING; otherwise solo_after_ms has to pass (ft_primary_time), or it comes back without its rights.
  */
@@ -118,9 +118,9 @@ static void say_abandon(struct ft_core *core, const char *text, struct ft_action
 }
 
 /*
- * The link is silent, but a data port says that the peer reigns in a view after ours. We may have slept and
- * been replaced. Heartbeats on data ports are nobody's word that could fence; enough to hold until the link
- * tells.
+ * The link is silent, but a data port says that the peer is primary in a view after ours. We may have slept
+ * and been replaced. Heartbeats on data ports are nobody's word that could fence; enough to hold until the
+ * link tells.
  */
 static bool perhaps_replaced(const struct ft_core *core)
 {
@@ -135,7 +135,8 @@ static void close_abandoned(struct ft_core *core, struct ft_actions *actions)
     ft_act(actions, FT_ACT_NO_SNAPSHOT);
     ft_act(actions, FT_ACT_CLOSE);
     if (perhaps_replaced(core))
-        ft_become(core, actions, FT_DEGRADED, "closed the connection; a data port says that the peer reigns");
+        ft_become(core, actions, FT_DEGRADED,
+                  "closed the connection; a data port says that the peer is primary");
     else
         ft_primary_alone(core, actions, "closed the connection after a malformed message");
 }

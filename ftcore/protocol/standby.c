@@ -48,7 +48,7 @@ void ft_standby_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *
 {
     if (core->state == FT_READY && how != FT_LOST_ERROR && ft_standby_right(core)) {
         ft_standby_promote(core,
-                           how == FT_LOST_EOF ? "the peer's kernel closed its connection"
+                           how == FT_LOST_EOF ? "the peer closed its connection"
                                               : "the peer's kernel reset its connection",
                            actions);
         return;
@@ -188,7 +188,7 @@ void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct
             if (core->peer.up)
                 ft_act(actions, FT_ACT_CLOSE);
             ft_peer_gone(core);
-            core->peer.incarnation = 0; /* the word comes more than once */
+            core->peer.incarnation = 0; /* the notice comes more than once */
             ft_standby_promote(core, "the death notice", actions);
         }
         break;

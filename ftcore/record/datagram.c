@@ -5,9 +5,10 @@
 #include "ftcore/base/check.h"
 #include "ftcore/record/message.h"
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <openssl/params.h>
 #include <string.h>
 
 #define TAG_BYTES 16u
@@ -15,15 +16,34 @@
 
 static const uint8_t magic[8] = {'u', 'n', 'd', 'e', 'r', 's', 't', 'u'};
 
+/* Of this thread, made when it is needed first and kept: lanes allocate nothing after that. */
+static EVP_MAC_CTX *context(void)
+{
+    static _Thread_local EVP_MAC_CTX *mine;
+    OSSL_PARAM digest[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){"SHA256"}, 0),
+                           OSSL_PARAM_construct_end()};
+    EVP_MAC *hmac;
+
+    if (mine)
+        return mine;
+    hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    mine = hmac ? EVP_MAC_CTX_new(hmac) : NULL;
+    EVP_MAC_free(hmac);
+    FT_CHECK(mine && EVP_MAC_CTX_set_params(mine, digest) == 1, "no HMAC-SHA256");
+    return mine;
+}
+
 static void make_tag(const uint8_t said[TAG_AT], const struct ft_sender *sender, uint8_t tag[TAG_BYTES])
 {
-    uint8_t all[sizeof(sender->incarnation) + TAG_AT], digest[EVP_MAX_MD_SIZE];
-    unsigned len;
+    EVP_MAC_CTX *mac = context();
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    size_t len;
 
-    memcpy(all, &sender->incarnation, sizeof(sender->incarnation));
-    memcpy(all + sizeof(sender->incarnation), said, TAG_AT);
-    FT_CHECK(HMAC(EVP_sha256(), sender->secret, sizeof(sender->secret), all, sizeof(all), digest, &len),
-             "no HMAC-SHA256");
+    FT_CHECK(
+        EVP_MAC_init(mac, (const uint8_t *)sender->secret, sizeof(sender->secret), NULL) == 1 &&
+            EVP_MAC_update(mac, (const uint8_t *)&sender->incarnation, sizeof(sender->incarnation)) == 1 &&
+            EVP_MAC_update(mac, said, TAG_AT) == 1 && EVP_MAC_final(mac, digest, &len, sizeof(digest)) == 1,
+        "HMAC-SHA256 fails");
     memcpy(tag, digest, TAG_BYTES);
 }
 

@@ -122,6 +122,7 @@ static void give_shared(const struct nf *nf, struct core *core, uint32_t number)
     uint32_t left = core->count - core->first; /* places to the end of the ring */
     uint32_t at = core->free < left ? core->first + core->free : core->free - left;
 
+    FT_CHECK(core->free < core->count, "number %u is given back to a pool that has all", number);
     __atomic_store_n(NF_EDIT(nf, &core->owner[number]), 0, __ATOMIC_RELAXED);
     *NF_EDIT(nf, &core->ring[at]) = number;
     (*NF_EDIT(nf, &core->free))++;

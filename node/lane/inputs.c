@@ -12,34 +12,43 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Heartbeats looked at in a heartbeat's time: one for each port, and again as many. */
-#define BEATS_MAX (2 * NF_PORTS_MAX)
+#define BEATS_MAX 4           /* heartbeats of a port that are looked at in a heartbeat's time */
 #define CLAIM_NS  10000000ull /* between two answers to another's claim */
+
+static bool too_many_beats(uint8_t *heard)
+{
+    *heard += *heard < UINT8_MAX;
+    return *heard > BEATS_MAX;
+}
 
 /*
  * A frame of a heartbeat's type: of the peer, of this node, or of anybody who reaches the port. To look at
- * one costs a microsecond, so of more than BEATS_MAX in a heartbeat's time the rest is dropped unseen.
+ * one costs a microsecond, so of more than BEATS_MAX on a port in a heartbeat's time the rest is dropped
+ * unseen. One that is no newer than the last was recorded and sent again, or came by another port as well.
  */
-static void hear_beat(struct nd_lane *lane, const struct nd_frame *f)
+static void hear_beat(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
 {
     struct ft_sender peer = {
         .incarnation = FT_ORDERED(lane->words, peer_incarnation),
         .secret = {FT_ORDERED(lane->words, peer_secret[0]), FT_ORDERED(lane->words, peer_secret[1])}};
     struct ft_datagram beat;
 
-    for (unsigned port = 0; port < lane->io->ports; port++)
-        if (memcmp(f->data + 6, lane->io->own[port], 6) == 0)
+    for (unsigned own = 0; own < lane->io->ports; own++)
+        if (memcmp(f->data + 6, lane->io->own[own], 6) == 0)
             return;
     if (!peer.incarnation)
         return;
     if (lane->now >= lane->timers.beats_until) {
         lane->timers.beats_until = lane->now + lane->config->timing.heartbeat_ms * 1000000ull;
-        lane->timers.beats_heard = 0;
+        memset(lane->timers.beats_heard, 0, sizeof(lane->timers.beats_heard));
     }
-    if (lane->timers.beats_heard++ >= BEATS_MAX || nd_beat_read(f->data, f->len, &peer, &beat) != 0) {
+    if (too_many_beats(&lane->timers.beats_heard[port]) || nd_beat_read(f->data, f->len, &peer, &beat) != 0) {
         FT_COUNT(lane->words, beats_refused, 1);
         return;
     }
+    if (FT_REPORTED(lane->words, beat_from) == peer.incarnation &&
+        FT_REPORTED(lane->words, beat_counter) >= beat.counter)
+        return;
     FT_REPORT(lane->words, beat_from, peer.incarnation);
     FT_REPORT(lane->words, beat_counter, beat.counter);
     FT_REPORT(lane->words, beat_view, beat.view);
@@ -47,11 +56,12 @@ static void hear_beat(struct nd_lane *lane, const struct nd_frame *f)
 }
 
 /* True when the frame is a heartbeat, and no input. */
-static inline __attribute__((always_inline)) bool take_beat(struct nd_lane *lane, const struct nd_frame *f)
+static inline __attribute__((always_inline)) bool take_beat(struct nd_lane *lane, const struct nd_frame *f,
+                                                            unsigned port)
 {
     if (ft_likely(f->len < ND_BEAT_HEAD || nf_get16(f->data + 12) != htobe16(ND_BEAT_TYPE)))
         return false;
-    hear_beat(lane, f);
+    hear_beat(lane, f, port);
     return true;
 }
 
@@ -78,7 +88,7 @@ static inline __attribute__((always_inline)) bool take_claim(struct nd_lane *lan
 static inline __attribute__((always_inline)) bool takes_frame(struct nd_lane *lane, const struct nd_frame *f,
                                                               unsigned port)
 {
-    return take_beat(lane, f) || take_claim(lane, f, port);
+    return take_beat(lane, f, port) || take_claim(lane, f, port);
 }
 
 int nd_waiting_make(struct nd_waiting *waiting, uint32_t buffers)
@@ -121,7 +131,7 @@ void nd_lane_listen(struct nd_lane *lane)
         uint32_t n = lane->io->receive(lane->io->ctx, lane->index, port, in, NF_BURST_MAX);
 
         for (uint32_t i = 0; i < n; i++) {
-            take_beat(lane, &in[i]);
+            take_beat(lane, &in[i], port);
             lane->io->drop(lane->io->ctx, in[i].owner);
         }
     }

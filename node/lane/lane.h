@@ -109,7 +109,7 @@ struct nd_lane {
         uint64_t quiet_since; /* while draining: the last packet, or the last turn that could not receive */
         uint64_t beat_at;     /* the next heartbeat */
         uint64_t beats_until; /* the end of the time in which beats_heard were heard */
-        unsigned beats_heard;
+        uint8_t beats_heard[NF_PORTS_MAX]; /* by port; stops at 255 */
         uint64_t steer_at;       /* the next announcement of a standby that draws frames to its ports */
         uint64_t claimed_at;     /* the last announcement against another's claim */
         uint64_t announce_at[3]; /* announcements to repeat; 0: done */
