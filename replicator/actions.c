@@ -241,12 +241,14 @@ struct ft_sender rp_peer(const struct rp_replicator *rp)
                               .secret = {rp->core.peer.secret[0], rp->core.peer.secret[1]}};
 }
 
-/* By it they know the peer's heartbeats. A key that is half another's makes them refuse one. */
-static void tell_lane_of_peer(struct ft_lane_orders *orders, const struct ft_sender *peer)
+/* By it lanes know the peer's heartbeats. A key that is half another's makes them refuse one. */
+static void note_peer(struct rp_replicator *rp, const struct ft_sender *peer)
 {
-    rp_store_if_new(&orders->peer_incarnation, peer->incarnation);
-    rp_store_if_new(&orders->peer_secret[0], peer->secret[0]);
-    rp_store_if_new(&orders->peer_secret[1], peer->secret[1]);
+    rp->beat_from = peer->incarnation;
+    rp->beat_counter = 0;
+    RP_ORDER_ALL(rp, peer_incarnation, peer->incarnation);
+    RP_ORDER_ALL(rp, peer_secret[0], peer->secret[0]);
+    RP_ORDER_ALL(rp, peer_secret[1], peer->secret[1]);
 }
 
 /* An old heartbeat may have been recorded and sent again: what counts is newer than any before it. */
@@ -255,14 +257,11 @@ static void report_port_beats(struct rp_replicator *rp)
     struct ft_event event = {.kind = FT_EV_PORT_BEAT, .now = rp->now};
     const struct ft_sender peer = rp_peer(rp);
 
-    if (peer.incarnation != rp->beat_from) {
-        rp->beat_from = peer.incarnation;
-        rp->beat_counter = 0;
-    }
+    if (peer.incarnation != rp->beat_from)
+        note_peer(rp, &peer);
     for (unsigned l = 0; l < rp->lanes; l++) {
         uint64_t beat = FT_REPORTED(rp_lane(rp, l), beat_ns), counter;
 
-        tell_lane_of_peer(&rp_lane(rp, l)->orders, &peer);
         if (beat == rp->beat_seen[l])
             continue;
         rp->beat_seen[l] = beat;

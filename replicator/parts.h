@@ -177,12 +177,4 @@ int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struc
 /* Who the peer is to datagrams; incarnation 0: nobody. */
 struct ft_sender rp_peer(const struct rp_replicator *rp);
 
-/* Lanes read these words with the gate's each turn: an unchanged one is not written, or its line would come
- * from the other core again. */
-static inline void rp_store_if_new(_Atomic uint64_t *word, uint64_t value)
-{
-    if (atomic_load_explicit(word, memory_order_relaxed) != value)
-        atomic_store_explicit(word, value, memory_order_relaxed);
-}
-
 #endif

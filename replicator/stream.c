@@ -20,9 +20,8 @@
 
 /* Records sealed by one key: a small part of what RFC 8446, 5.5 allows. OpenSSL does not count them. */
 #define KEY_RECORDS 4096u
-#define OUT_BYTES                                                                                            \
-    (256u                                                                                                    \
-     << 10) /* of sealed records that wait for the socket; when they do not fit, nothing more is sealed */
+/* Of sealed records that wait for the socket. A record that does not fit is not sealed yet. */
+#define OUT_BYTES (256u << 10)
 
 struct rp_stream {
     int fd;
@@ -37,17 +36,36 @@ struct rp_stream {
     char why[96];
 };
 
+/* ---- the socket; signals interrupt nothing ---- */
+
+static ssize_t receive(int fd, void *to, size_t size)
+{
+    ssize_t n;
+
+    do
+        n = recv(fd, to, size, 0);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+static ssize_t transmit(int fd, const void *from, size_t size)
+{
+    ssize_t n;
+
+    do
+        n = send(fd, from, size, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
 /* ---- OpenSSL's way to the socket ---- */
 
 static int read_socket(BIO *bio, char *to, int size)
 {
     struct rp_stream *s = BIO_get_data(bio);
-    ssize_t n;
+    ssize_t n = receive(s->fd, to, (size_t)size);
 
     BIO_clear_retry_flags(bio);
-    do
-        n = recv(s->fd, to, (size_t)size, 0);
-    while (n < 0 && errno == EINTR);
     s->drained = n < size;
     s->ended |= n == 0;
     s->error = n < 0 && errno != EAGAIN ? errno : s->error;
@@ -60,16 +78,13 @@ static int read_socket(BIO *bio, char *to, int size)
 static bool send_sealed(struct rp_stream *s)
 {
     while (s->sent < s->sealed) {
-        ssize_t n = send(s->fd, s->out + s->sent, s->sealed - s->sent, MSG_NOSIGNAL);
+        ssize_t n = transmit(s->fd, s->out + s->sent, s->sealed - s->sent);
 
-        if (n >= 0)
-            s->sent += (size_t)n;
-        else if (errno == EAGAIN)
-            return false;
-        else if (errno != EINTR) {
-            s->error = errno;
+        if (n < 0) {
+            s->error = errno != EAGAIN ? errno : s->error;
             return false;
         }
+        s->sent += (size_t)n;
     }
     s->sent = s->sealed = 0;
     return true;
@@ -195,11 +210,8 @@ int rp_stream_handshake(struct rp_stream *s)
 
 static ssize_t read_plain(struct rp_stream *s, void *to, size_t size, bool *more)
 {
-    ssize_t n;
+    ssize_t n = receive(s->fd, to, size);
 
-    do
-        n = recv(s->fd, to, size, 0);
-    while (n < 0 && errno == EINTR);
     *more = n == (ssize_t)size;
     s->farewell |= n == 0;
     return n;
@@ -224,23 +236,13 @@ ssize_t rp_stream_read(struct rp_stream *s, void *to, size_t size, bool *more)
     return errno ? -1 : 0;
 }
 
-static ssize_t write_plain(const struct rp_stream *s, const void *from, size_t size)
-{
-    ssize_t n;
-
-    do
-        n = send(s->fd, from, size, MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
-    return n;
-}
-
 ssize_t rp_stream_write(struct rp_stream *s, const void *from, size_t size)
 {
     size_t all = 0, n = 0;
     int rc = 1;
 
     if (!s->tls)
-        return write_plain(s, from, size);
+        return transmit(s->fd, from, size);
     if (!send_sealed(s) && s->error) {
         errno = s->error;
         return -1;

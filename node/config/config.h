@@ -46,11 +46,10 @@ struct nd_protect {
     uint32_t hold_packets;       /* per-lane outputs held, 128 … 1048576 */
 };
 
-/* What seals the link: `key`, or the three files of TLS, or nothing when `insecure`. Paths; "": not given. */
+/* What seals the link: `key`, or the three files of TLS, or nothing. Paths; "": not given. */
 struct nd_link {
     char key[192];
     char certificate[192], private_key[192], authority[192];
-    bool insecure;
 };
 
 /* The flight recorder. */

@@ -66,7 +66,6 @@ int nd_read_link(struct nd_reading *r)
     if (r->at.link && ways != 1)
         return nd_yaml_fail(r->fault, r->at.link, "link has %u of key, tls and insecure: true, expected one",
                             ways);
-    out->insecure = raw.insecure;
     if (raw.key[0])
         return nd_read_path(r, nd_yaml_get(r->at.link, "key"), "link key", raw.key, out->key,
                             sizeof(out->key));

@@ -39,10 +39,16 @@ int sim_clock_gettime(clockid_t clock, struct timespec *out)
     return 0;
 }
 
+/* A lane that sleeps within its work waits for another lane, for a few microseconds at a time: a tick would
+ * be far longer, and lanes that apply deltas together would do one step a tick. */
 int sim_nanosleep(const struct timespec *time, struct timespec *left)
 {
+    struct sim_node *n = sim_current();
+
     (void)left;
-    if (sim_running)
+    if (n && sim_running->number < SIM_LANES && !n->resting[sim_running->number])
+        sim_let_others();
+    else if (sim_running)
         sim_sleep((uint64_t)time->tv_sec * 1000000000u + (uint64_t)time->tv_nsec, false);
     return 0;
 }

@@ -37,30 +37,34 @@ struct sockaddr_in link_address(const char *host, uint16_t port)
     return at;
 }
 
+struct rp_link_config link_config(bool a)
+{
+    return (struct rp_link_config){.local_host = a ? A : B,
+                                   .peer_host = a ? B : A,
+                                   .local_port = a ? link_port_a : link_port_b,
+                                   .peer_port = a ? link_port_b : link_port_a,
+                                   .listens = a,
+                                   .retry_ms = 20};
+}
+
+void link_open(struct rp_link **link, const struct rp_link_config *config)
+{
+    if (rp_link_open(link, config, &link_why))
+        fail_msg("%s", link_why.text);
+}
+
 void link_open_a(void)
 {
-    struct rp_link_config c = {.local_host = A,
-                               .peer_host = B,
-                               .local_port = link_port_a,
-                               .peer_port = link_port_b,
-                               .listens = true,
-                               .retry_ms = 20};
+    struct rp_link_config c = link_config(true);
 
-    if (rp_link_open(&link_a, &c, &link_why))
-        fail_msg("%s", link_why.text);
+    link_open(&link_a, &c);
 }
 
 void link_open_b(void)
 {
-    struct rp_link_config c = {.local_host = B,
-                               .peer_host = A,
-                               .local_port = link_port_b,
-                               .peer_port = link_port_a,
-                               .listens = false,
-                               .retry_ms = 20};
+    struct rp_link_config c = link_config(false);
 
-    if (rp_link_open(&link_b, &c, &link_why))
-        fail_msg("%s", link_why.text);
+    link_open(&link_b, &c);
 }
 
 int link_setup(void **state)

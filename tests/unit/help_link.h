@@ -28,6 +28,9 @@ int link_teardown(void **state);
 
 uint64_t link_now(void); /* monotonic, ns */
 struct sockaddr_in link_address(const char *host, uint16_t port);
+/* How a (b) is opened, beside what seals the link. */
+struct rp_link_config link_config(bool a);
+void link_open(struct rp_link **link, const struct rp_link_config *config);
 void link_open_a(void);
 void link_open_b(void);
 void link_connect_both(void);          /* opens them, until both are up and have said so */

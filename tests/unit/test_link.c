@@ -175,12 +175,7 @@ static void end_of_file_comes_after_the_last_frame(void **state)
 
 static void addresses_that_cannot_be_had_are_named(void **state)
 {
-    struct rp_link_config c = {.local_host = A,
-                               .peer_host = B,
-                               .local_port = link_port_a,
-                               .peer_port = link_port_b,
-                               .listens = true,
-                               .retry_ms = 20};
+    struct rp_link_config c = link_config(true);
     struct rp_link *l = (struct rp_link *)&c;
     char expected[100];
 

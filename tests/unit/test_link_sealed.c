@@ -9,9 +9,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "tests/unit/help_certificate.h"
 #include "tests/unit/help_link.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,16 +24,11 @@ static const struct rp_keys one = {1, {{1, 2, 3}}}, other = {1, {{9, 9, 9}}},
 
 static void open_side(struct rp_link **link, bool a, uint16_t peer_port, const struct rp_keys *keys)
 {
-    struct rp_link_config c = {.local_host = a ? A : B,
-                               .peer_host = a ? B : A,
-                               .local_port = a ? link_port_a : link_port_b,
-                               .peer_port = peer_port,
-                               .listens = a,
-                               .retry_ms = 20,
-                               .seal.keys = keys};
+    struct rp_link_config c = link_config(a);
 
-    if (rp_link_open(link, &c, &link_why))
-        fail_msg("%s", link_why.text);
+    c.peer_port = peer_port;
+    c.seal.keys = keys;
+    link_open(link, &c);
 }
 
 static void open_sealed(const struct rp_keys *of_a, const struct rp_keys *of_b)
@@ -117,6 +114,57 @@ static void strangers_do_not_keep_the_peer_out(void **state)
     assert_int_equal(rp_link_stats(link_a)->connects, 1);
     for (unsigned i = 0; i < 48; i++)
         close(fd[i]);
+}
+
+/* ---- certificates in place of a key ---- */
+
+/* `name`'s certificate, which expects `peer`; both are signed by the authority `by`. */
+static void open_certified(struct rp_link **link, bool a, const char *dir, const char *name, const char *peer)
+{
+    struct rp_link_config c = link_config(a);
+    char certificate[64], key[64], authority[64];
+
+    snprintf(certificate, sizeof(certificate), "%s/%s.pem", dir, name);
+    snprintf(key, sizeof(key), "%s/%s.key", dir, name);
+    snprintf(authority, sizeof(authority), "%s/authority.pem", dir);
+    c.seal = (struct rp_seal_config){
+        .certificate = certificate, .private_key = key, .authority = authority, .peer_name = peer};
+    link_open(link, &c);
+}
+
+static void certificates_of_both_names_seal_the_link(void **state)
+{
+    static const char *const made[][2] = {{"authority", "authority"}, {"other", "other"},
+                                          {"alpha", "authority"},     {"beta", "authority"},
+                                          {"gamma", "authority"},     {"outsider", "other"}};
+    static const char *const wrong[] = {"gamma", "outsider"}; /* another name; another authority's */
+    char dir[] = "/tmp/certificates-XXXXXX";
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    for (size_t i = 0; i < sizeof(made) / sizeof(made[0]); i++)
+        certificate_make(dir, made[i][0], made[i][1]);
+    open_certified(&link_a, true, dir, "alpha", "beta");
+    open_certified(&link_b, false, dir, "beta", "alpha");
+    UNTIL(both_up() || (poll_both(), false));
+    link_send_beat(link_b, 4);
+    assert_int_equal(link_take(link_a).sent, 4);
+    for (unsigned i = 0; i < 2; i++) {
+        rp_link_close(link_a);
+        rp_link_close(link_b);
+        link_a = link_b = NULL;
+        open_certified(&link_a, true, dir, "alpha", "beta");
+        open_certified(&link_b, false, dir, wrong[i], "alpha");
+        /* Its side of the handshake ends before it is refused, so it believes itself connected for a moment.
+         */
+        UNTIL(rp_link_stats(link_a)->refused[-FT_EPERM] >= 2 ||
+              (poll_both(), rp_link_lost(link_b, &link_why), false));
+        assert_false(rp_link_up(link_a));
+        assert_int_equal(rp_link_stats(link_a)->connects, 0);
+    }
+    for (size_t i = 0; i < sizeof(made) / sizeof(made[0]); i++)
+        certificate_forget(dir, made[i][0]);
+    rmdir(dir);
 }
 
 /* ---- somebody on the way ---- */
@@ -278,6 +326,7 @@ int main(void)
         TEST(either_of_two_keys_is_accepted),
         TEST(who_speaks_without_a_seal_is_refused),
         TEST(strangers_do_not_keep_the_peer_out),
+        TEST(certificates_of_both_names_seal_the_link),
         TEST(a_byte_changed_on_the_way_is_refused),
         TEST(an_end_that_the_peer_did_not_say_is_no_death),
         TEST(an_end_that_the_peer_said_is_one),

@@ -226,14 +226,19 @@ static bool leaves_after(uint64_t ns)
     return leaves();
 }
 
-static void a_small_message_waits_for_two_hundred_microseconds(void **state)
+static void one_has_left_and_one_waits(void)
 {
-    (void)state;
     primary_protect();
     put_small();
     assert_true(leaves());
     put_small();
     assert_false(leaves_after(10000));
+}
+
+static void a_small_message_waits_for_two_hundred_microseconds(void **state)
+{
+    (void)state;
+    one_has_left_and_one_waits();
     assert_false(leaves_after(189000));
     assert_true(leaves_after(2000));
 }
@@ -285,11 +290,7 @@ static void nothing_waits_while_outputs_wait_for_the_standby_to_be_ready(void **
 static void nothing_waits_in_a_handover(void **state)
 {
     (void)state;
-    primary_protect();
-    put_small();
-    assert_true(leaves());
-    put_small();
-    assert_false(leaves_after(10000));
+    one_has_left_and_one_waits();
     rp_tell(primary.replicator, FT_TOLD_HANDOVER);
     assert_true(leaves_after(10000));
 }
