@@ -22,7 +22,7 @@ void lg_replayed_free(struct lg_replayed *replayed)
 void lg_replayed_clear(struct lg_replayed *replayed)
 {
     ft_ring_reset(&replayed->ring);
-    replayed->count = replayed->forgotten = 0;
+    replayed->count = replayed->forgotten = replayed->forgotten_to = 0;
 }
 
 static const struct lg_output *oldest(struct lg_replayed *replayed)

@@ -67,8 +67,9 @@ static bool has_order(struct rp_replicator *rp, enum ft_order kind)
     return true;
 }
 
-/* Lanes come by a burst boundary within microseconds, sleeping ones within a millisecond. */
-static void stop_lanes(struct rp_replicator *rp)
+/* Lanes come by a burst boundary within microseconds, sleeping ones within a millisecond. False: the node
+ * ends, and lanes may not have stopped. */
+static bool stop_lanes(struct rp_replicator *rp)
 {
     uint64_t waited = 0;
 
@@ -78,6 +79,7 @@ static void stop_lanes(struct rp_replicator *rp)
         waited += STEP_NS;
         FT_CHECK(waited < QUIESCE_NS, "a lane has not reached a burst boundary for seconds");
     }
+    return has_order(rp, FT_LANE_WAIT);
 }
 
 static void stop_sending(struct rp_replicator *rp)
@@ -89,7 +91,8 @@ static void stop_sending(struct rp_replicator *rp)
 
 static void clear_state(struct rp_replicator *rp)
 {
-    stop_lanes(rp);
+    if (!stop_lanes(rp))
+        return;
     stop_sending(rp);
     ft_snapshot_end(rp->config.region);
     ft_checkpoint_end(rp->config.region); /* a checkpoint that was under way */

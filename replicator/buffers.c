@@ -65,7 +65,7 @@ size_t rp_output_room(const struct rp_output *out)
 }
 
 int rp_output_add(struct rp_output *out, const struct ft_message *m, unsigned lanes,
-                  struct ft_packer *compressor)
+                  struct ft_compressor *compressor)
 {
     size_t bound = ft_message_bound(m);
     bool bulk = m->type == FT_MSG_LOG || m->type == FT_MSG_DELTA || m->type == FT_MSG_SNAPSHOT;

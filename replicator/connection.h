@@ -47,7 +47,7 @@ struct rp_output {
 size_t rp_output_room(const struct rp_output *out);
 /* FT_EFULL when there is no room, for bulk or at all. */
 int rp_output_add(struct rp_output *out, const struct ft_message *m, unsigned lanes,
-                  struct ft_packer *compressor);
+                  struct ft_compressor *compressor);
 /* Writes what the stream takes; NULL: no connection, and nothing waits any more. Returns the bytes written.
  */
 size_t rp_output_write(struct rp_output *out, struct rp_stream *stream);

@@ -348,7 +348,7 @@ size_t rp_link_room(const struct rp_link *link)
 }
 
 int rp_link_send(struct rp_link *link, const struct ft_message *m, unsigned lanes,
-                 struct ft_packer *compressor)
+                 struct ft_compressor *compressor)
 {
     return !link->stream ? FT_ENOENT : rp_output_add(&link->out, m, lanes, compressor);
 }

@@ -86,7 +86,7 @@ size_t rp_link_room(const struct rp_link *link);
 /* Queues a message; FT_EFULL when not even the reserve has room (then the connection is as good as dead),
  * FT_ENOENT without a connection. */
 int rp_link_send(struct rp_link *link, const struct ft_message *m, unsigned lanes,
-                 struct ft_packer *compressor);
+                 struct ft_compressor *compressor);
 /* Writes what it can. */
 void rp_link_flush(struct rp_link *link);
 /* The last flush left something: the connection takes less than it is offered. */

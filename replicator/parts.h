@@ -53,7 +53,7 @@ struct rp_sender {
     unsigned first;               /* lane that may send first this time */
     uint64_t (*seq_of)[RP_SEQ_MEMORY]; /* [lanes] sequence number after burst b, at b % RP_SEQ_MEMORY */
     struct rp_replay_rate drain[FT_LANES_MAX];
-    struct ft_packer compress_log, compress_delta;
+    struct ft_compressor compress_log, compress_delta;
     uint8_t *bulk;
 };
 
@@ -63,7 +63,7 @@ struct rp_snapshot {
     struct ft_lines unsent;
     uint64_t left, at, lines;
     uint64_t began; /* when all lanes had made the cut */
-    struct ft_packer compressor;
+    struct ft_compressor compressor;
     uint8_t *bulk;
 };
 
@@ -157,7 +157,7 @@ uint64_t rp_lag_packets(const struct rp_replicator *rp);
 /* snapshot.c: both ends of a snapshot. */
 int rp_snapshot_init(struct rp_replicator *rp);
 void rp_snapshot_free(struct rp_replicator *rp);
-void rp_snapshot_ask(struct rp_replicator *rp); /* cut, please */
+void rp_snapshot_ask(struct rp_replicator *rp); /* asks all lanes for a cut */
 /* True once, when all lanes made the cut. */
 bool rp_snapshot_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access[]);
 bool rp_snapshot_turn(struct rp_replicator *rp, bool *whole); /* `whole`: every line is on its way, once */

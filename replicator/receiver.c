@@ -10,7 +10,7 @@
  * then `cut_to` keeps lanes from applying them, and after a takeover nothing of them is.
  *
  * Capacity: the primary never has more than pending_bytes of a lane outstanding, and each ring holds that,
- * the replay ring and one largest record; a peer that sends more breaks the protocol.
+ * the replay ring and two largest records; a peer that sends more breaks the protocol.
  */
 #include "replicator/parts.h"
 

@@ -182,7 +182,8 @@ static void serve_requests(struct rp_replicator *rp)
 
     if (event.told)
         rp_step(rp, &event);
-    if (rp->link && rp->core.peer.known && atomic_exchange(&rp->drill_asked, false)) {
+    /* Not kept for a peer that comes later. */
+    if (atomic_exchange(&rp->drill_asked, false) && rp->link && rp->core.peer.known) {
         ft_core_head(&rp->core, FT_MSG_DRILL, rp->now, &m);
         memcpy(m.text, rp->drill_ask, sizeof(rp->drill_ask));
         rp_link_send(rp->link, &m, rp->lanes, NULL);
@@ -262,7 +263,7 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now)
  * a while after the last one still, and then rarely: the first packet after a pause may wait a millisecond.
  * What the peer says wakes us at once.
  */
-static uint64_t patience(const struct rp_replicator *rp)
+static uint64_t wait_limit_ns(const struct rp_replicator *rp)
 {
     bool pressing = rp->core.resync || rp->core.hand || rp->core.state == FT_SYNCING;
     uint64_t quiet = rp->now - rp->schedule.moved;
@@ -280,7 +281,7 @@ static void rest(struct rp_replicator *rp, bool busy)
     else if (busy || rp_schedule_awake(rp))
         sched_yield();
     else
-        rp_link_wait(rp->link, patience(rp));
+        rp_link_wait(rp->link, wait_limit_ns(rp));
 }
 
 void rp_run(struct rp_replicator *rp)

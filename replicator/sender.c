@@ -136,7 +136,7 @@ static void gather_lane(struct rp_replicator *rp, unsigned l, struct batch *b)
 static void send_batch(struct rp_replicator *rp, const struct batch *b)
 {
     bool chunks = b->kind == FT_ENTRY_CHUNK;
-    struct ft_packer *compressor = chunks ? &rp->sender.compress_delta : &rp->sender.compress_log;
+    struct ft_compressor *compressor = chunks ? &rp->sender.compress_delta : &rp->sender.compress_log;
     uint64_t before = compressor->compressed;
     bool compresses = rp_schedule_compresses(rp);
     struct ft_message m;

@@ -19,11 +19,11 @@
 
 int rp_snapshot_init(struct rp_replicator *rp)
 {
-    struct rp_snapshot *b = &rp->snapshot;
+    struct rp_snapshot *s = &rp->snapshot;
 
-    b->lines = rp->config.region->size >> FT_LINE_SHIFT;
-    b->bulk = malloc(FT_BULK_MAX);
-    return b->bulk && ft_lines_init(&b->unsent, b->lines) == 0 ? 0 : FT_ENOMEM;
+    s->lines = rp->config.region->size >> FT_LINE_SHIFT;
+    s->bulk = malloc(FT_BULK_MAX);
+    return s->bulk && ft_lines_init(&s->unsent, s->lines) == 0 ? 0 : FT_ENOMEM;
 }
 
 void rp_snapshot_free(struct rp_replicator *rp)
@@ -46,37 +46,37 @@ void rp_snapshot_ask(struct rp_replicator *rp)
 bool rp_snapshot_cut(struct rp_replicator *rp, uint64_t burst[], uint64_t access[])
 {
     struct ft_region *region = rp->config.region;
-    struct rp_snapshot *b = &rp->snapshot;
+    struct rp_snapshot *s = &rp->snapshot;
 
-    if (!b->cutting)
+    if (!s->cutting)
         return false;
     for (unsigned l = 0; l < rp->lanes; l++)
-        if (FT_REPORTED(rp_lane(rp, l), cut_seen) != b->cut)
+        if (FT_REPORTED(rp_lane(rp, l), cut_seen) != s->cut)
             return false;
-    ft_lines_clear(&b->unsent);
-    b->left = b->at = 0;
+    ft_lines_clear(&s->unsent);
+    s->left = s->at = 0;
     for (unsigned i = 0; i < ft_region_arenas(region); i++) {
         uint64_t lines = region->arenas[i].used >> FT_LINE_SHIFT;
 
-        ft_lines_add(&b->unsent, region->arenas[i].offset >> FT_LINE_SHIFT, lines);
-        b->left += lines;
+        ft_lines_add(&s->unsent, region->arenas[i].offset >> FT_LINE_SHIFT, lines);
+        s->left += lines;
     }
     for (unsigned l = 0; l < rp->lanes; l++) {
         burst[l] = FT_REPORTED(rp_lane(rp, l), cut_burst);
         access[l] = FT_REPORTED(rp_lane(rp, l), cut_access);
     }
     rp_sender_begin(rp);
-    b->cutting = false;
-    b->reading = true;
-    b->began = rp->now;
+    s->cutting = false;
+    s->reading = true;
+    s->began = rp->now;
     return true;
 }
 
 /* Gives the lanes leave to copy what the rate allows for the time passed. */
 static void grant_copying(struct rp_replicator *rp)
 {
-    struct rp_snapshot *b = &rp->snapshot;
-    uint64_t us = (rp->now - b->began) / 1000, lines = us * rp->config.resync_mbps / FT_LINE;
+    struct rp_snapshot *s = &rp->snapshot;
+    uint64_t us = (rp->now - s->began) / 1000, lines = us * rp->config.resync_mbps / FT_LINE;
 
     RP_ORDER_ALL(rp, copy_granted, lines / rp->lanes);
 }
@@ -109,25 +109,25 @@ static uint64_t append_runs(struct rp_replicator *rp, uint64_t line, uint64_t co
 
 static uint32_t gather(struct rp_replicator *rp, uint32_t most)
 {
-    struct rp_snapshot *b = &rp->snapshot;
+    struct rp_snapshot *s = &rp->snapshot;
     uint32_t len = 0;
 
-    while (b->left) {
-        struct ft_run run = ft_lines_find(&b->unsent, b->at, b->lines, RUN_MAX);
+    while (s->left) {
+        struct ft_run run = ft_lines_find(&s->unsent, s->at, s->lines, RUN_MAX);
 
-        FT_CHECK(run.count, "%lu lines are unsent, and none from line %lu on", b->left, b->at);
+        FT_CHECK(run.count, "%lu lines are unsent, and none from line %lu on", s->left, s->at);
         uint64_t n = count_copied(rp, run);
 
         if (n == 0) { /* lanes copy in order: what comes behind is not there yet either, but for edits */
-            b->at = 0;
+            s->at = 0;
             break;
         }
         uint64_t done = append_runs(rp, run.line, n, &len, most);
 
         if (done)
-            ft_lines_take(&b->unsent, run.line, run.line + done, done);
-        b->left -= done;
-        b->at = run.line + done;
+            ft_lines_take(&s->unsent, run.line, run.line + done, done);
+        s->left -= done;
+        s->at = run.line + done;
         if (done < n)
             break;
     }
@@ -136,26 +136,26 @@ static uint32_t gather(struct rp_replicator *rp, uint32_t most)
 
 bool rp_snapshot_turn(struct rp_replicator *rp, bool *whole)
 {
-    struct rp_snapshot *b = &rp->snapshot;
+    struct rp_snapshot *s = &rp->snapshot;
     size_t room = rp_link_room(rp->link);
     struct ft_message m;
     uint32_t len;
 
     *whole = false;
-    if (!b->reading || room < RP_BATCH + RUN_MAX * FT_LINE)
+    if (!s->reading || room < RP_BATCH + RUN_MAX * FT_LINE)
         return false;
     grant_copying(rp);
     len = gather(rp, RP_BATCH + RUN_MAX * FT_LINE);
     if (len) {
         ft_core_head(&rp->core, FT_MSG_SNAPSHOT, rp->now, &m);
-        m.bulk = b->bulk;
+        m.bulk = s->bulk;
         m.bulk_len = len;
-        FT_CHECK(rp_link_send(rp->link, &m, rp->lanes, rp_schedule_compresses(rp) ? &b->compressor : NULL) ==
+        FT_CHECK(rp_link_send(rp->link, &m, rp->lanes, rp_schedule_compresses(rp) ? &s->compressor : NULL) ==
                      0,
                  "the link has no room for %u bytes", len);
         rp->shown.snapshot_bytes += len;
     }
-    if (b->left == 0) {
+    if (s->left == 0) {
         rp_snapshot_forget(rp);
         *whole = true;
     }
@@ -164,12 +164,12 @@ bool rp_snapshot_turn(struct rp_replicator *rp, bool *whole)
 
 void rp_snapshot_forget(struct rp_replicator *rp)
 {
-    struct rp_snapshot *b = &rp->snapshot;
+    struct rp_snapshot *s = &rp->snapshot;
 
-    if (!b->reading && !b->cutting)
+    if (!s->reading && !s->cutting)
         return;
-    b->reading = b->cutting = false;
-    RP_ORDER_ALL(rp, snapshot_release, b->cut);
+    s->reading = s->cutting = false;
+    RP_ORDER_ALL(rp, snapshot_release, s->cut);
 }
 
 /* ---- standby ----------------------------------------------------------------------------------- */

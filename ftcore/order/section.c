@@ -9,7 +9,7 @@
  *
  * Why it ends: every dependency points to an access that had been left when its own was entered, so
  * dependencies and lanes' own orders are both consistent with the time of the recording, and there is no
- * circle. A log that was not made so is found out by the lanes that wait.
+ * cycle. A log that was not made so is found out by the lanes that wait.
  */
 #include "ftcore/order/section.h"
 #include "ftcore/base/plant.h"
@@ -81,10 +81,10 @@ static bool follow_waits(const struct ft_published published[], unsigned lanes, 
             return false;
         lane = whom - 1;
     }
-    return true; /* more steps than lanes: a circle */
+    return true; /* more steps than lanes: a cycle */
 }
 
-/* In a circle, and no lane before it is. */
+/* In a cycle, and no lane before it is. */
 static bool is_lowest(const struct path *path, unsigned lanes)
 {
     unsigned again = 0;
@@ -101,10 +101,10 @@ static bool is_lowest(const struct path *path, unsigned lanes)
 }
 
 /*
- * The lane waits for an access, and in vain. Of a circle only its lowest lane is told so. The lanes on the
- * way, its own first, are written to `via`. The last one is itself again, or waits for all.
+ * The lane waits for an access that cannot come. Of a cycle only its lowest lane is told so. The lanes on the
+ * way, its own first, are written to `cycle`. The last one is itself again, or waits for all.
  */
-static bool waits_in_vain(struct ft_sections *s)
+static bool is_deadlocked(struct ft_sections *s)
 {
     struct path first, second;
 
@@ -112,11 +112,11 @@ static bool waits_in_vain(struct ft_sections *s)
         !follow_waits(s->published, s->lanes, s->lane, &second) || first.count != second.count ||
         memcmp(first.seen, second.seen, first.count * sizeof(first.seen[0])) || !is_lowest(&second, s->lanes))
         return false;
-    s->vias = second.count;
-    for (unsigned i = 1; i < s->vias; i++) /* a circle ends where it began */
+    s->cycle_length = second.count;
+    for (unsigned i = 1; i < s->cycle_length; i++) /* a cycle ends where it began */
         if (second.lane[i] == s->lane)
-            s->vias = i + 1;
-    memcpy(s->via, second.lane, s->vias * sizeof(s->via[0]));
+            s->cycle_length = i + 1;
+    memcpy(s->cycle, second.lane, s->cycle_length * sizeof(s->cycle[0]));
     return true;
 }
 
@@ -204,8 +204,8 @@ static void follow_dependency(struct ft_sections *s)
         leave_when_off(s);
         spin_or_yield(&spins);
         /* What this lane waits for cannot come: the log is not one that lanes have made. */
-        if (spins % SPINS == 0 && s->escape && waits_in_vain(s))
-            longjmp(*s->escape, FT_IN_VAIN);
+        if (spins % SPINS == 0 && s->escape && is_deadlocked(s))
+            longjmp(*s->escape, FT_DEADLOCK);
     }
     if (spins)
         ft_wait_over(&s->published[s->lane]);

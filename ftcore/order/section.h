@@ -28,7 +28,7 @@ struct ft_shared {
     uint64_t unused[6];
 };
 
-enum { FT_ABORTED = 1, FT_IN_VAIN }; /* what a wait that ends otherwise jumps with */
+enum { FT_ABORTED = 1, FT_DEADLOCK }; /* what a wait that ends otherwise jumps with */
 
 #define FT_ACCESSES_MAX 512u /* kept of a burst, where all are; what is beyond is left out */
 
@@ -58,13 +58,13 @@ struct ft_sections {
      * Replay that is aborted: when another lane has stopped for good, what it was to do never comes. A
      * wait that finds *off at or above `life` jumps to `escape`, out of the middle of a burst, with
      * FT_ABORTED: whoever set it gives up the lane's state, calls ft_sections_abandon, and nothing else. A
-     * wait in vain (see below) jumps there with FT_IN_VAIN, and has then noted in `via` who waits
-     * for whom. NULL: waits have no other end.
+     * wait that is deadlocked (see below) jumps there with FT_DEADLOCK, and has then noted in `cycle` who
+     * waits for whom. NULL: waits have no other end.
      */
     const _Atomic uint64_t *off;
     uint64_t life;
     jmp_buf *escape;
-    unsigned via[FT_LANES_MAX + 1], vias;
+    unsigned cycle[FT_LANES_MAX + 1], cycle_length;
 
     /* For comparison alone: every access of the burst, as a log that is not reduced would have it. */
     bool unreduced;
@@ -103,12 +103,12 @@ void ft_section_depend(struct ft_sections *s, unsigned lane, uint64_t access);
 uint64_t ft_section_mark(struct ft_sections *s);
 
 /*
- * Who waits for whom while lanes replay, and whether somebody waits in vain. What lanes recorded has no
- * circle (section.c), but a log may be damaged, or come from a peer that is.
+ * Who waits for whom while lanes replay, and whether lanes are deadlocked. What lanes recorded has no
+ * cycle (section.c), but a log may be damaged, or come from a peer that is.
  *
  * A lane that has to wait says for what, beside its access number in struct ft_published: for an access of
  * another lane, or for all lanes (at a barrier, which nobody leaves before all have come). So each waits for
- * one thing at most, and it waits in vain when going from one to the next leads into a circle, or to a lane
+ * one thing at most, and it is deadlocked when going from one to the next leads into a cycle, or to a lane
  * that waits for all. Every wait has a number, and all that was seen on the way must be the same when it is
  * seen again: then all of them waited at the moment in between, and from there on none of them moves.
  *

@@ -380,7 +380,7 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
 
 bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m)
 {
-    if (m->view != core->view || m->echo > core->sent ||
+    if (!core->peer.known || m->view != core->view || m->echo > core->sent ||
         (core->state != FT_SYNCING && core->state != FT_READY))
         return false;
     return m->type != FT_MSG_SNAPSHOT || !core->snapshot_whole;
@@ -392,8 +392,8 @@ uint64_t ft_core_due(const struct ft_core *core)
 
     if (core->peer.up && core->beat_due < due)
         due = core->beat_due;
-    if (core->state == FT_READY && ft_standby_patience(core) < due)
-        due = ft_standby_patience(core);
+    if (core->state == FT_READY && ft_standby_suspects_at(core) < due)
+        due = ft_standby_suspects_at(core);
     if (core->state == FT_PROTECTED && core->ready_echo + ft_ms(core->config.lease_ms) < due)
         due = core->ready_echo + ft_ms(core->config.lease_ms);
     return ft_later(due, core->now);

@@ -74,7 +74,7 @@ struct ft_event {
      * and DRAINED, the bursts executed. */
     uint64_t closed[FT_LANES_MAX];
     uint64_t replayed[FT_LANES_MAX]; /* standby */
-    uint64_t taken[FT_LANES_MAX];    /* standby: bytes of records replayed, ever */
+    uint64_t taken[FT_LANES_MAX];    /* standby: bytes of entries replayed, applied or skipped, ever */
     uint64_t access[FT_LANES_MAX];   /* FT_EV_CUT: access numbers given so far */
     bool reached; /* standby: closed, replayed and taken are filled in, and count before the event; of
                      FT_EV_LANES they always are */

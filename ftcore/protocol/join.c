@@ -284,8 +284,8 @@ void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
     if (core->refused)
         first = first && !ft_is_primary(core->peer.state);
     if (!core->peer.known) {
-        /* Never served and meets nobody: the file's word has to do, unless strict forbids to release alone
-         * anyway. */
+        /* Never served and meets nobody: the file's word has to do. With strict it begins as well, and holds
+         * what it would release. */
         if (first && core->view == 0 && core->config.start_alone_ms &&
             core->now - core->started >= ft_ms(core->config.start_alone_ms))
             ft_join_begin_alone(core, actions, "started alone");

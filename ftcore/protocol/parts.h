@@ -96,6 +96,6 @@ void ft_standby_promote(struct ft_core *core, const char *why, struct ft_actions
 void ft_standby_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *actions);
 bool ft_standby_right(const struct ft_core *core);
 void ft_standby_hears(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
-uint64_t ft_standby_patience(const struct ft_core *core); /* when silence becomes suspicion */
+uint64_t ft_standby_suspects_at(const struct ft_core *core); /* when silence becomes suspicion */
 
 #endif

@@ -13,7 +13,7 @@
 
 /* Silence counts from our own last answer, since the primary's lease may run on from there; and not while we
  * slept. */
-uint64_t ft_standby_patience(const struct ft_core *core)
+uint64_t ft_standby_suspects_at(const struct ft_core *core)
 {
     return ft_later(ft_later(core->answered, core->peer.heard), ft_later(core->peer.port_beat, core->awake)) +
            ft_ms(core->config.detect_ms);
@@ -217,7 +217,7 @@ void ft_standby_time(struct ft_core *core, struct ft_actions *actions)
     consider_taking(core, actions); /* when HANDOVER came we may have had no right, for a moment */
     if (core->state != FT_READY)
         return;
-    if (core->now >= ft_standby_patience(core)) {
+    if (core->now >= ft_standby_suspects_at(core)) {
         ft_standby_promote(core, "silence", actions);
     } else if (core->peer.known && ft_ack_is_late(core)) {
         ft_ack_send(core, actions);

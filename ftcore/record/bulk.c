@@ -66,7 +66,8 @@ static bool put_compressed(struct ft_out *out, const struct ft_message *m)
     return true;
 }
 
-void ft_bulk_write(msgpack_packer *pk, struct ft_out *out, const struct ft_message *m, struct ft_packer *p)
+void ft_bulk_write(msgpack_packer *pk, struct ft_out *out, const struct ft_message *m,
+                   struct ft_compressor *p)
 {
     uint8_t *before = out->at;
     bool kept = false;
@@ -75,8 +76,6 @@ void ft_bulk_write(msgpack_packer *pk, struct ft_out *out, const struct ft_messa
         p->skip -= m->bulk_len;
     } else if (p && m->bulk_len >= LEAST) {
         kept = put_compressed(out, m);
-        p->tried++;
-        p->kept += kept;
         p->skip = kept ? 0 : SKIP * (uint64_t)m->bulk_len;
     }
     if (!kept) {

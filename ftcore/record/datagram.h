@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a node says outside of the connection, in 48 bytes that only its peer can tell from a forgery: the
- * death notice, which its guardian sends when its process is dead, and the heartbeat, which its lanes send on
+ * death notice, which its guardian sends when its process is dead, and the heartbeat, which lane 0 sends on
  * the data ports. Death notices are encoded when a node starts and decoded by the peer's link; heartbeats are
  * encoded and decoded by lanes.
  *

@@ -177,7 +177,7 @@ static void put_vector(msgpack_packer *pk, const struct ft_field *f, const uint8
 }
 
 static void put_field(msgpack_packer *pk, struct ft_out *out, const struct ft_field *f,
-                      const struct ft_message *m, unsigned lanes, struct ft_packer *compressor,
+                      const struct ft_message *m, unsigned lanes, struct ft_compressor *compressor,
                       uint64_t *last)
 {
     const uint8_t *bytes = (const uint8_t *)m;
@@ -209,8 +209,8 @@ size_t ft_message_bound(const struct ft_message *m)
     return SMALL_BOUND + m->bulk_len;
 }
 
-long ft_message_encode(const struct ft_message *m, unsigned lanes, struct ft_packer *compressor, uint8_t *out,
-                       size_t cap)
+long ft_message_encode(const struct ft_message *m, unsigned lanes, struct ft_compressor *compressor,
+                       uint8_t *out, size_t cap)
 {
     msgpack_packer pk;
     uint64_t last = 0;

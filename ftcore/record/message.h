@@ -41,7 +41,7 @@ enum ft_message_type {
                        it back */
     FT_MSG_STEERED, /* standby: done */
     FT_MSG_HANDOVER,  /* primary: released nothing after `burst`, and never will in this view */
-    FT_MSG_ASK,       /* standby: hand over to me, please */
+    FT_MSG_ASK,       /* standby: asks for a planned handover */
     FT_MSG_ABANDON,   /* primary: I must close because of `text`; I hold */
     FT_MSG_ABANDONED, /* standby: understood, I have no right any more */
     FT_MSG_REFUSE,    /* we do not fit together: `text` */
@@ -78,26 +78,25 @@ struct ft_message {
     uint16_t lane;
     char text[FT_REASON_MAX];
 
-    /* bulk: LOG, DELTA, BASE, HELLO's identity. Borrowed when encoding; points into the caller's buffer after
-     * decoding. */
+    /* bulk: LOG, DELTA, SNAPSHOT, HELLO's identity. Borrowed when encoding; points into the caller's buffer
+     * after decoding. */
     const uint8_t *bulk;
     uint32_t bulk_len;
 };
 
 /* Measures whether compression pays, per kind of bulk. Zeroed to begin with. One per direction, one thread.
  */
-struct ft_packer {
+struct ft_compressor {
     uint64_t skip;            /* bytes of bulk left to send raw before trying again; a larger bulk is tried */
     uint64_t raw, compressed; /* bytes in, bytes out, ever */
-    uint64_t tried, kept;
 };
 
 /* Bytes an encoded frame can need at most. */
 size_t ft_message_bound(const struct ft_message *m);
 
 /* Whole frame into out[0..cap). Returns its length, FT_EFULL. `compressor` NULL: no compression. */
-long ft_message_encode(const struct ft_message *m, unsigned lanes, struct ft_packer *compressor, uint8_t *out,
-                       size_t cap);
+long ft_message_encode(const struct ft_message *m, unsigned lanes, struct ft_compressor *compressor,
+                       uint8_t *out, size_t cap);
 
 /*
  * Reads a frame from in[0..len). Returns the bytes consumed, 0 when more bytes are needed, or a named error:

@@ -37,11 +37,12 @@ enum ft_entry_kind {
 };
 
 enum ft_record_flags {
-    FT_REC_BY_SEQ = 1, /* a gate keeps the inputs: `inputs` counts them, no ft_input and no bytes follow */
+    FT_REC_BY_SEQ =
+        1, /* an input keeper has the inputs: `inputs` counts them, no ft_input and no bytes follow */
     /* `digest` is the whole region's. With one lane: after this burst. With several: before it, when all
      * lanes had quiesced before their records that carry the same digest. */
     FT_REC_DIGEST = 2,
-    FT_REC_STAMPED = 4, /* `time` was stamped by the gate */
+    FT_REC_STAMPED = 4, /* `time` was stamped by the input keeper */
     FT_REC_FLAGS = 7,   /* all of them */
 };
 

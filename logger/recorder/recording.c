@@ -172,7 +172,7 @@ static int take_lines(struct lg_recording *r, uint64_t at, const struct lg_frame
 
     while ((error = ft_run_next(f->content, f->len, &in, r->head.region_size / 64, &run)) > 0)
         ;
-    if (error || r->based)
+    if (error || r->snapshot_whole)
         return REFUSE(r, at, FT_EMALFORMED, "%s, expected lines of the snapshot",
                       error ? "a run of lines cut short or outside the region"
                             : "lines behind the snapshot's end");
@@ -185,7 +185,7 @@ static int take_frame(struct lg_recording *r, uint64_t at, const struct lg_frame
     if (at == LG_PREFACE)
         return take_header(r, at, f, fault);
     if (r->ended || f->type == LG_HEADER || ((f->type == LG_SNAPSHOT_END || f->type == LG_END) && f->len) ||
-        (f->type == LG_SNAPSHOT_END && r->based))
+        (f->type == LG_SNAPSHOT_END && r->snapshot_whole))
         return REFUSE(r, at, FT_EMALFORMED, "frame of type %u, %u bytes, expected %s", f->type, f->len,
                       r->ended ? "the file's end" : "one that has its place here");
     switch (f->type) {
@@ -194,7 +194,7 @@ static int take_frame(struct lg_recording *r, uint64_t at, const struct lg_frame
     case LG_RECORD:
         return take_record(r, at, f, room, fault);
     case LG_SNAPSHOT_END:
-        r->based = true;
+        r->snapshot_whole = true;
         return 0;
     default:
         r->ended = true;

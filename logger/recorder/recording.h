@@ -20,8 +20,8 @@ struct lg_recording {
     struct lg_file_header head;
     const char *identity;                /* head.identity bytes */
     struct lg_position at[FT_LANES_MAX]; /* where the lanes were at the snapshot */
-    bool based;                          /* the snapshot is whole */
-    bool ended;                          /* the recorder closed it */
+    bool snapshot_whole;
+    bool ended; /* the recorder closed it */
     uint64_t records, inputs, digests;
     struct lg_position end[FT_LANES_MAX]; /* where they are after the last records; `outputs` is not known */
 };

@@ -17,7 +17,7 @@
 
 #include <string.h>
 
-/* False: it was aborted. Who waits for an access of this lane meanwhile waits in vain: it would have to
+/* False: it was aborted. Who waits for an access of this lane meanwhile is deadlocked: it would have to
  * come here first. */
 static bool barrier(struct nd_lane *lane, struct nd_barrier *place, void (*work)(struct nd_group *group))
 {

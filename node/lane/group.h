@@ -64,12 +64,12 @@ struct nd_group {
     struct nd_barrier delta_end; /* standby: for a delta's digest; others may be at the next delta's start */
     struct nd_stream stream;
     _Atomic uint64_t shared_applied; /* standby: the last delta that is in the shared arena */
-    bool patient; /* a recording is replayed: a lane that stopped at a digest waits without end */
+    bool waits_without_limit;        /* a recording is replayed: a lane stopped at a digest has no deadline */
 
     /* Of quiesce.c. */
     _Alignas(64) _Atomic uint64_t aborted; /* the last order whose replay was aborted */
     struct nd_barrier stop;    /* standby: at a stop point of replay, which lanes do not wait in */
-    _Atomic bool snapshot_due; /* live: the recorder wants a snapshot, at a barrier (record.c) */
+    _Atomic bool snapshot_due; /* live: the recorder wants a snapshot, at a barrier (snapshot.c) */
     uint64_t digest_taken;     /* live: serial number of the digest taken last; written in a barrier */
     uint64_t digest;           /* live: that digest */
 };

@@ -35,7 +35,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PRIORITY 60 /* real-time, above a lane's: it runs for microseconds, once */
+#define PRIORITY 60 /* real-time, above the replicator's: it runs for microseconds, once */
 
 /* When the datagrams leave, ms after the first: a burst of losses does not take all of them. */
 static const unsigned notice_at[] = {0, 0, 1, 2, 5, 10, 20};

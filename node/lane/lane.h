@@ -2,7 +2,8 @@
 /*
  * A lane: one DPDK lcore that runs the whole chain. It owns its chain instance, the outputs that it holds,
  * its capture and replayed outputs. It reads its orders in struct ft_lane and writes its report there. It
- * makes no system call but its ports' own and, when idle, nanosleep. The files of node/lane are one unit
+ * makes no system call but its ports' own and, where it has to wait, nanosleep and sched_yield; at a snapshot
+ * it maps the copy and unmaps it. The files of node/lane are one unit
  * around this struct, and call each other.
  *
  *   orders: WAIT ─▶ REPLAY ─▶ LIVE ─▶ ASIDE ─▶ DRAIN. Back to LIVE when a handover is aborted; FENCED from
@@ -66,7 +67,7 @@ struct nd_waiting {
     struct nd_waiting_frame {
         struct nd_frame frame;
         unsigned port; /* it came in by */
-    } * frames;        /* [room], a circle from `first` on */
+    } * frames;        /* [room], used as a ring, from `first` on */
     uint32_t room, first, count;
 };
 
@@ -190,7 +191,7 @@ struct nd_burst_needs {
     bool marks; /* lines it changes are marked and its outputs weighed, for a delta or checkpoint */
 };
 
-/* Makes what a lane owns, the chain among it; rings in `shared` are there already. Errors: FT_EINVAL,
+/* Makes what a lane owns, the chain among it; rings in `words` are there already. Errors: FT_EINVAL,
  * FT_ENOMEM, and those of nf_chain_make. */
 int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault);
 void nd_lane_free(struct nd_lane *lane);
@@ -312,7 +313,7 @@ void nd_lane_rotate(struct nd_group *group);
 /* ---- quiesce.c: what several lanes do together ---- */
 /* Live: comes to the barrier between bursts, for whatever any lane wants there. False: it left again. */
 bool nd_lane_quiesce(struct nd_lane *lane);
-/* Whoever waits for an access of this lane waits in vain, until the order after this one. */
+/* Whoever waits for an access of this lane is deadlocked, until the order after this one. */
 void nd_lane_abort_replay(struct nd_lane *lane);
 bool nd_lane_replay_aborted(const struct nd_lane *lane); /* some lane has diverged under this order */
 /* Replay, before `next` (NULL: nothing more may be replayed at present). True: the lane has to stop. */

@@ -31,7 +31,7 @@
 
 #define DIGEST_NS 300000000u /* a lane waits for the others at a digest: less than a handover may take */
 
-/* Whoever waits for an access of this lane waits in vain, until the order after this one. */
+/* Whoever waits for an access of this lane is deadlocked, until the order after this one. */
 void nd_lane_abort_replay(struct nd_lane *lane)
 {
     uint64_t aborted = atomic_load_explicit(&lane->group->aborted, memory_order_relaxed);
@@ -101,7 +101,7 @@ static bool stop_with_others(struct nd_lane *lane)
     struct nd_group *group = lane->group;
 
     if (!lane->stop_point.stopped) {
-        if (group->patient)
+        if (group->waits_without_limit)
             ft_wait_for_all(&group->published[lane->index]);
         lane->stop_point.number = nd_barrier_join(group, &group->stop, work_at_stop_point);
     }
@@ -132,7 +132,8 @@ bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next)
         lane->stop_point.digest = digest ? next : NULL;
         lane->stop_point.since = lane->now;
     }
-    if (lane->stop_point.digest && !lane->group->patient && lane->now - lane->stop_point.since > DIGEST_NS) {
+    if (lane->stop_point.digest && !lane->group->waits_without_limit &&
+        lane->now - lane->stop_point.since > DIGEST_NS) {
         uint64_t burst = lane->stop_point.digest->burst;
 
         nd_lane_leave_stop_point(lane);
@@ -142,7 +143,7 @@ bool nd_lane_stops(struct nd_lane *lane, const struct ft_record *next)
     return !stop_with_others(lane) || nd_lane_replay_aborted(lane);
 }
 
-/* Serial number of the digest that the replicator asks for. */
+/* Serial number of the digest that was asked for last, by `verify` or a drill. */
 static uint64_t digest_asked(const struct nd_lane *lane)
 {
     return FT_ORDERED(lane->words, digest);

@@ -92,17 +92,17 @@ bool nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const 
 }
 
 /* The record waits for an access that cannot come, since who was to make it waits as well. */
-static void diverged_in_vain(struct nd_lane *lane, const struct ft_record *r)
+static void report_deadlock(struct nd_lane *lane, const struct ft_record *r)
 {
     const struct ft_sections *order = nf_chain_sections(lane->chain);
     const struct ft_dependency *dependency = &order->dependencies[order->at];
     char what[512];
     size_t at =
-        (size_t)snprintf(what, sizeof(what), "waits in vain for an access of lane %u:", dependency->lane);
+        (size_t)snprintf(what, sizeof(what), "deadlock: waits for an access of lane %u:", dependency->lane);
 
-    for (unsigned i = 0; i < order->vias; i++)
-        at += (size_t)snprintf(what + at, sizeof(what) - at, "%s lane %u", i ? " for" : "", order->via[i]);
-    if (order->via[order->vias - 1] != r->lane)
+    for (unsigned i = 0; i < order->cycle_length; i++)
+        at += (size_t)snprintf(what + at, sizeof(what) - at, "%s lane %u", i ? " for" : "", order->cycle[i]);
+    if (order->cycle[order->cycle_length - 1] != r->lane)
         snprintf(what + at, sizeof(what) - at, " for all lanes");
     nd_lane_diverged(lane, r->burst, r->seq, what, dependency->access,
                      atomic_load_explicit(&order->published[dependency->lane].access, memory_order_acquire));
@@ -147,7 +147,7 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
                     (const struct ft_dependency *)((const uint8_t *)r + ft_record_dependencies_at(r)),
                     FT_PLANTED("drop-edge") ? 0 : r->dependencies);
     if (r->flags & FT_REC_BY_SEQ && !fetch_inputs(lane, r))
-        return nd_lane_diverged(lane, r->burst, r->seq, "inputs that the gate keeps", r->inputs, 0);
+        return nd_lane_diverged(lane, r->burst, r->seq, "inputs that the input keeper has", r->inputs, 0);
     n = r->flags & FT_REC_BY_SEQ ? r->inputs : load_inputs(lane, &cursor);
     while ((value = lg_cursor_determinant(&cursor, &len)))
         if (nf_determinants_is(value, len))
@@ -165,9 +165,13 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     keep_replayed(lane, r, outputs, n);
     lg_replayed_released(&lane->replayed, r->released);
     FT_COUNT(lane->words, replayed_packets, n);
-    if (!lg_cursor_done(&cursor) || !nf_determinants_used(nf_chain_determinants(lane->chain)) ||
-        !ft_sections_used(nf_chain_sections(lane->chain), r->access, r->accesses))
-        return nd_lane_diverged(lane, r->burst, r->seq, "determinants left", 0, 1);
+    if (!lg_cursor_done(&cursor) || !nf_determinants_used(nf_chain_determinants(lane->chain)))
+        return nd_lane_diverged(lane, r->burst, r->seq, "determinants that the chain did not ask for", 0, 1);
+    const struct ft_sections *sections = nf_chain_sections(lane->chain);
+
+    if (!ft_sections_used(sections, r->access, r->accesses))
+        return nd_lane_diverged(lane, r->burst, r->seq, "last access, with all dependencies before it",
+                                r->access + r->accesses, sections->next);
     if (!(r->flags & FT_REC_DIGEST) || lane->group->lanes > 1) /* several: compared before the burst */
         return true;
     return nd_lane_verdict(lane, r->burst, r->seq, r->digest, ft_region_digest(lane->region));
@@ -185,8 +189,8 @@ static __attribute__((noinline)) bool replay_or_abandon(struct nd_lane *lane, co
     switch (setjmp(escape)) {
     case 0:
         break;
-    case FT_IN_VAIN:
-        diverged_in_vain(lane, r);
+    case FT_DEADLOCK:
+        report_deadlock(lane, r);
         /* fall through */
     default: /* or another lane has diverged, while we waited for it */
         nf_chain_abandon(lane->chain);

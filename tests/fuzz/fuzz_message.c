@@ -26,7 +26,7 @@ static bool same(const struct ft_message *a, const struct ft_message *b)
 
 static void both_ways(const struct ft_message *m, unsigned lanes)
 {
-    static struct ft_packer compressor;
+    static struct ft_compressor compressor;
     struct ft_message back;
     struct ft_fault fault = {""};
     size_t bound = ft_message_bound(m);
@@ -43,7 +43,7 @@ static void both_ways(const struct ft_message *m, unsigned lanes)
     FUZZ_MUST(ft_message_encode(&back, spoken, NULL, again, bound) == n &&
                   memcmp(frame, again, (size_t)n) == 0,
               "encoding again gives other bytes");
-    compressor = (struct ft_packer){.skip = 0};
+    compressor = (struct ft_compressor){.skip = 0};
     n = ft_message_encode(m, spoken, &compressor, frame, bound);
     FUZZ_MUST(n > 0, "it cannot be compressed: %ld", n);
     used = ft_message_decode(frame, (size_t)n, lanes, &back, bulk[1], &fault);
@@ -96,7 +96,7 @@ static void run(const uint8_t *data, size_t size)
 static void seed(const char *name, struct ft_message *m, unsigned lanes, bool pack)
 {
     static uint8_t frame[65536];
-    struct ft_packer compressor = {0};
+    struct ft_compressor compressor = {0};
     long n;
 
     m->state = FT_SOLO;

@@ -24,13 +24,13 @@ static uint8_t frame[(1u << 16) + 2048], *bulk;
 
 static int deliver(enum ft_message_type type, size_t len)
 {
-    static struct ft_packer compressor;
+    static struct ft_compressor compressor;
     struct ft_message m = {
         .type = (uint8_t)type, .state = FT_SOLO, .view = 1, .bulk = received_wire, .bulk_len = (uint32_t)len};
     struct ft_fault fault = {""};
     long n;
 
-    compressor = (struct ft_packer){.skip = 0};
+    compressor = (struct ft_compressor){.skip = 0};
     n = ft_message_encode(&m, received_rp->lanes, &compressor, frame, sizeof(frame));
     FUZZ_MUST(n > 0, "the message does not fit");
     FUZZ_MUST(ft_message_decode(frame, (size_t)n, received_rp->lanes, &m, bulk, &fault) == n, "%s",

@@ -242,7 +242,8 @@ ok "results: aims beside what was measured, reached or by how much not" $? "$aim
 # ---- interrupted: nothing is left ----------------------------------------------------------------------------------------
 
 for signal in TERM HUP; do # the shell lets its background ignore INT
-    setsid "$understudy" bench -c nfs/chains/forward.yaml --compare log:warm --flows 100 --pairs 1 --seconds 100 --no-latency \
+    setsid env --default-signal=HUP "$understudy" bench -c nfs/chains/forward.yaml --compare log:warm \
+        --flows 100 --pairs 1 --seconds 100 --no-latency \
         >"$dir/json" 2>"$dir/err" &
     pid=$!
     for ((i = 0; i < 400; i++)); do

@@ -34,9 +34,9 @@ for policy in $policies; do
     for lanes in 1 2 4; do
         [ $lanes != 1 ] || [ "$policy" = log:hot ] || continue
         for ((left = points; left > 0; left -= 50)); do
-            cell "$made" "$policy" "$lanes" gate fight $((left < 50 ? left : 50)) "$left"
+            cell "$made" "$policy" "$lanes" keeper fight $((left < 50 ? left : 50)) "$left"
         done
-        cell "$made" "$policy" "$lanes" no-gate fight "$(((points + 4) / 5))"
+        cell "$made" "$policy" "$lanes" no-keeper fight "$(((points + 4) / 5))"
     done
 done
 echo "1..$tests"

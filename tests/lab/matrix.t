@@ -18,11 +18,11 @@ draw.shuffle(files)
 pairs = [(p, l) for p in policies for l in (1, 2, 4)]
 draw.shuffle(pairs)
 for i in range(cells):
-    print(files[i % len(files)], *pairs[i % len(pairs)], "no-gate" if draw.random() < 0.3 else "gate", draw.choice(chains))
+    print(files[i % len(files)], *pairs[i % len(pairs)], "no-keeper" if draw.random() < 0.3 else "keeper", draw.choice(chains))
 ' "$seed" "$1" "$policies" "$chain_names" "${captures[@]}"
 }
 
-while read -r file policy lanes gate chain; do
-    cell "$file" "$policy" "$lanes" "$gate" "$chain" 8
+while read -r file policy lanes keeper chain; do
+    cell "$file" "$policy" "$lanes" "$keeper" "$chain" 8
 done < <(sample "${MATRIX_CELLS:-30}" | sort)
 echo "1..$tests"

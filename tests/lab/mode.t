@@ -52,7 +52,7 @@ ok "check, JSON" $? "$(cat "$dir/out")"
 
 # ---- replay ----------------------------------------------------------------------------------------------------------
 
-kills=(--no-gate --kill primary@900 --kill standby@1800 --kill primary@2700)
+kills=(--no-input-keeper --kill primary@900 --kill standby@1800 --kill primary@2700)
 for standby in hot warm; do
     run -c "$dir/frail.yaml" --standby $standby "${kills[@]}" "$dir/made.pcap" &&
         [ "$(fact '"\(.equivalent) \(.failovers) \(.log_bytes) \(.delta_bytes > 0)"')" = "true 2 0 true" ]

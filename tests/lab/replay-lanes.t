@@ -54,15 +54,15 @@ ok "three lanes by the file, mode off" $? "$(cat "$dir/json")"
 run -c "$dir/chain/three.yaml" --lanes 16 --kill primary@4000 "$made"
 verdict "16 lanes" 1 $?
 kills 6 8000
-run -c nfs/chains/race.yaml --lanes 2 --no-gate "${kills[@]}" "$made"
+run -c nfs/chains/race.yaml --lanes 2 --no-input-keeper "${kills[@]}" "$made"
 code=$?
 [ "$code" = 0 ] && [ "$(fact '"\(.equivalent) \(.failovers) \(.reordered) \(.altered)"')" = "true 2 0 0" ]
-ok "without a gate: what is lost is lost, the rest holds" $? "exit $code, $(cat "$dir/json")"
+ok "without an input keeper: what is lost is lost, the rest holds" $? "exit $code, $(cat "$dir/json")"
 
 # ---- what the verdict is worth ----------------------------------------------------------------------------------------
 
 if [ -x "$planted" ]; then
-    for bug in drop-edge early-release skip-record reuse-seq; do
+    for bug in drop-edge early-release,late-lane skip-record reuse-seq; do
         UNDERSTUDY_PLANT=$bug timeout 120 "$planted" replay -o json -c nfs/chains/race.yaml --lanes 4 --kill primary@2000 \
             --kill primary@4000 --kill primary@6000 "$made" >"$dir/json" 2>"$dir/err"
         [ $? = 1 ] && [ "$(fact .equivalent)" = false ]

@@ -62,7 +62,7 @@ point() { # SEED TEXT N
     echo $((0x$(sha256sum <<<"$1 $2 $3" | cut -c1-12) % $3 + 1))
 }
 
-# One capture through one chain: plain, with kills at seeded points (same file, nothing lost), and without a gate.
+# One capture through one chain: plain, with kills at seeded points (same file, nothing lost), and without an input keeper.
 capture() { # CHAIN FILE SEED
     local chain=$dir/chain/$1.yaml name n code what
     name=$(basename "$2" .pcap)
@@ -79,11 +79,11 @@ capture() { # CHAIN FILE SEED
     what=$(fact '"\(.equivalent) \(.failovers) \(.lost) \(.duplicated) \(.reordered) \(.altered)"')
     [ "$code" = 0 ] && [ "$what" = "true 2 0 0 0 0" ] && cmp -s "$dir/a.pcap" "$dir/b.pcap"
     ok "$1, $name: ${kills[*]}: the same file" $? "exit $code, $(cat "$dir/json")"
-    run -c "$chain" --no-gate "${kills[@]}" "$2"
+    run -c "$chain" --no-input-keeper "${kills[@]}" "$2"
     code=$?
     what=$(fact '"\(.equivalent) \(.failovers) \(.reordered) \(.altered)"')
     [ "$code" = 0 ] && [ "$what" = "true 2 0 0" ]
-    ok "$1, $name: ${kills[*]} without a gate: what is lost is lost, the rest holds" $? \
+    ok "$1, $name: ${kills[*]} without an input keeper: what is lost is lost, the rest holds" $? \
         "exit $code, $(cat "$dir/json")"
     # The monitor passes everything: what came in has left, or is counted as lost.
     [ "$1" != monitor ] || [ "$(fact '.released - .duplicated + .lost - .input')" = 0 ]

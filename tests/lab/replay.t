@@ -89,12 +89,12 @@ for kills in "primary@1" "primary@12000" "standby@1" "primary@6000 primary@6000"
         [ "$(fact .failovers)" = "$(grep -o primary <<<"$kills" | wc -l)" ]
     ok "kills $kills: the same file" $? "$(cat "$dir/json")"
 done
-run -c "$dir/chain/monitor.yaml" --no-gate --kill primary@3000 --kill primary@6000 --kill primary@9000 "$dir/made.pcap"
+run -c "$dir/chain/monitor.yaml" --no-input-keeper --kill primary@3000 --kill primary@6000 --kill primary@9000 "$dir/made.pcap"
 code=$?
 lost=$(fact .lost)
 told=$(grep -c '^lost: .*seq [0-9]' "$dir/err")
 [ "$code" = 0 ] && [ "$told" = $((lost < 20 ? lost : 20)) ]
-ok "without a gate: the $lost lost are listed with their clocks, 20 of them at most" $? "$told listed"
+ok "without an input keeper: the $lost lost are listed with their clocks, 20 of them at most" $? "$told listed"
 
 # ---- captures of others -----------------------------------------------------------------------------------------------
 
@@ -215,14 +215,14 @@ if [ -x "$planted" ]; then
     }
     for bug in none early-release,late-lane skip-record reuse-seq wrong-time skip-line; do
         caught "$bug" --seed 1
-        caught "$bug" --seed 2 --no-gate
+        caught "$bug" --seed 2 --no-input-keeper
     done
 fi
 
 # Checkpoints far apart, and the last burst is full: the one that is asked for at the end is copied all the same.
 python3 tests/lab/mkpcap.py "$dir/full.pcap" 128000 1000 3
 sed 's/$/\nprotect: { checkpoint_ms: 60000 }/' "$dir/chain/monitor.yaml" >"$dir/chain/far.yaml"
-run -c "$dir/chain/far.yaml" --mode log --standby warm --no-gate "$dir/full.pcap"
+run -c "$dir/chain/far.yaml" --mode log --standby warm --no-input-keeper "$dir/full.pcap"
 ok "a warm standby gets the checkpoint that is asked for, whatever was the last burst" $? "$(cat "$dir/json")"
 
 left=$(find "$TMPDIR" -mindepth 1 2>/dev/null)

@@ -259,7 +259,7 @@ WRAP(bool, rp_snapshot_turn, struct rp_replicator *rp, bool *whole)
 }
 
 WRAP(int, rp_link_send, struct rp_link *link, const struct ft_message *m, unsigned lanes,
-     struct ft_packer *compressor)
+     struct ft_compressor *compressor)
 {
     static const enum sim_step before[FT_MSG_TYPES] = {[FT_MSG_ACK] = SIM_BEFORE_ACK,
                                                        [FT_MSG_SNAPSHOT_BEGIN] = SIM_SNAPSHOT_BEGINS,
@@ -320,7 +320,7 @@ WRAP(int, rp_view_store, const char *path, uint64_t view, struct ft_fault *fault
 
 /* ---- a peer that lies ---------------------------------------------------------------------------- */
 
-WRAP(long, ft_message_encode, const struct ft_message *m, unsigned lanes, struct ft_packer *compressor,
+WRAP(long, ft_message_encode, const struct ft_message *m, unsigned lanes, struct ft_compressor *compressor,
      uint8_t *out, size_t cap)
 {
     long len = __real_ft_message_encode(m, lanes, compressor, out, cap);

@@ -121,7 +121,7 @@ const struct ft_chunk *sim_lie_chunk(const struct ft_chunk *was)
     return p;
 }
 
-/* Another order between lanes, which may be a circle, or name an access or a lane that will never be; or
+/* Another order between lanes, which may be a cycle, or name an access or a lane that will never be; or
  * values that are none. */
 const struct ft_record *sim_lie_record(const struct ft_record *was)
 {

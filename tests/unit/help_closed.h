@@ -47,7 +47,7 @@ void model_draw_arbitrary(void);
 
 /*
  * A run: lanes take turns at entering shared objects, and end their bursts when they like. So bursts depend
- * on each other in circles, as they do when two lanes hand an object to and fro.
+ * on each other in cycles, as they do when two lanes hand an object to and fro.
  */
 void model_draw_run(void);
 

@@ -334,7 +334,7 @@ static void a_log_that_is_whole_is_replayed_whole(void **state)
     assert_took_over(BURSTS);
 }
 
-/* ---- a log with a circle ----------------------------------------------------------------------- */
+/* ---- a log with a cycle ----------------------------------------------------------------------- */
 
 static struct ft_dependency *first_dependency(unsigned lane, unsigned burst)
 {
@@ -345,13 +345,13 @@ static struct ft_dependency *first_dependency(unsigned lane, unsigned burst)
 }
 
 /* Lane 0's burst 3 is to wait for lane 1's burst 5, which waits for it. */
-static void a_circle_is_a_divergence(void **state)
+static void a_deadlock_is_a_divergence(void **state)
 {
-    uint64_t closed[LANES], in_circle;
+    uint64_t closed[LANES], in_cycle;
 
     (void)state;
-    in_circle = w.log[1].record[4]->access;
-    first_dependency(0, 3)->access = in_circle;
+    in_cycle = w.log[1].record[4]->access;
+    first_dependency(0, 3)->access = in_cycle;
     receive((unsigned[]){BURSTS, BURSTS}, closed);
     assert_int_equal(closed[0], BURSTS); /* nothing in it names an access that is not there */
     order(FT_LANE_REPLAY, 1);
@@ -365,7 +365,7 @@ static void a_circle_is_a_divergence(void **state)
     UNTIL(all_done(FT_LANE_WAIT, 2));
 }
 
-/* Three that wait make no circle when the one they lead to goes on. */
+/* Three that wait make no cycle when the one they lead to goes on. */
 static void a_wait_that_ends_is_no_divergence(void **state)
 {
     uint64_t closed[LANES];
@@ -391,7 +391,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_lane_that_waits_at_the_takeover_gets_what_it_waits_for, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(a_circle_is_a_divergence, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_deadlock_is_a_divergence, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wait_that_ends_is_no_divergence, setup, teardown),
     };
 

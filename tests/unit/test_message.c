@@ -35,7 +35,7 @@ static void message_same(const struct ft_message *a, const struct ft_message *b)
     assert_memory_equal(&x, &y, sizeof(x));
 }
 
-static void comes_back(const struct ft_message *m, unsigned lanes, struct ft_packer *compressor)
+static void comes_back(const struct ft_message *m, unsigned lanes, struct ft_compressor *compressor)
 {
     struct ft_message got;
     struct ft_fault why = {"?"};
@@ -57,7 +57,7 @@ static void what_is_encoded_comes_back(void **state)
 
     (void)state;
     for (unsigned run = 1; run < 3000; run++) {
-        struct ft_packer compressor = {0}; /* a new one tries */
+        struct ft_compressor compressor = {0}; /* a new one tries */
 
         draw_seed = run;
         unsigned lanes = (unsigned)(1 + draw() % FT_LANES_MAX);
@@ -68,7 +68,7 @@ static void what_is_encoded_comes_back(void **state)
     }
     assert_true(shorter > 20);
     for (unsigned big = 0; big < 4; big++) {
-        struct ft_packer compressor = {0};
+        struct ft_compressor compressor = {0};
         struct ft_message m = {.type = FT_MSG_LOG, .state = FT_SOLO, .bulk = message_content};
 
         m.bulk_len = FT_BULK_MAX - (big & 1);
@@ -117,7 +117,7 @@ static void too_little_room_is_full(void **state)
 {
     (void)state;
     for (unsigned type = 1; type < FT_MSG_TYPES; type++) {
-        struct ft_packer compressor = {0};
+        struct ft_compressor compressor = {0};
 
         draw_seed = type;
         struct ft_message m = message_draw(type, 3, 300);

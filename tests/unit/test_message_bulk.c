@@ -14,7 +14,7 @@
 #include <string.h>
 
 /* The frame's length. */
-static long pack(struct ft_packer *compressor, const uint8_t *bulk, uint32_t len)
+static long pack(struct ft_compressor *compressor, const uint8_t *bulk, uint32_t len)
 {
     struct ft_message m = {.type = FT_MSG_LOG, .state = FT_READY, .bulk = bulk, .bulk_len = len};
 
@@ -24,7 +24,7 @@ static long pack(struct ft_packer *compressor, const uint8_t *bulk, uint32_t len
 static void compression_is_tried_every_64th_time_when_it_does_not_pay(void **state)
 {
     const uint8_t *noise = message_content, *plain = message_content + 2000;
-    struct ft_packer compressor = {0};
+    struct ft_compressor compressor = {0};
 
     (void)state;
     draw_seed = 7;
@@ -48,7 +48,7 @@ static void compression_is_tried_every_64th_time_when_it_does_not_pay(void **sta
  * its try. */
 static void small_bulks_do_not_keep_a_large_one_from_being_compressed(void **state)
 {
-    struct ft_packer compressor = {0};
+    struct ft_compressor compressor = {0};
 
     (void)state;
     draw_seed = 7;
@@ -86,7 +86,7 @@ static size_t two_blocks(uint8_t *out)
 
 static void a_large_bulk_has_several_blocks(void **state)
 {
-    struct ft_packer compressor = {0};
+    struct ft_compressor compressor = {0};
     struct ft_message m = {
         .type = FT_MSG_SNAPSHOT, .state = FT_READY, .bulk = message_content, .bulk_len = 65636};
     uint8_t blocks[1024];

@@ -30,7 +30,7 @@ static long decode_exact(const uint8_t *in, size_t len, unsigned lanes)
 
 static void a_truncated_frame_is_never_a_message(void **state)
 {
-    struct ft_packer compressor = {0};
+    struct ft_compressor compressor = {0};
 
     (void)state;
     for (unsigned type = 1; type < FT_MSG_TYPES; type++) {
@@ -51,7 +51,7 @@ static void a_truncated_frame_is_never_a_message(void **state)
 
 static void each_flipped_bit_is_refused(void **state)
 {
-    struct ft_packer compressor = {0};
+    struct ft_compressor compressor = {0};
     unsigned checksum = 0;
 
     (void)state;

@@ -115,7 +115,7 @@ static void what_is_recorded_is_read(void **state)
     lg_recorder_stop(rig.recorder, 0);
     rig_close();
     rig_read(&r, 1);
-    assert_true(r.based && r.ended);
+    assert_true(r.snapshot_whole && r.ended);
     assert_int_equal(r.whole, r.size);
     assert_int_equal(r.head.at.burst, 20);
     assert_int_equal(r.head.at.seq, 81);
@@ -161,8 +161,8 @@ static void files_are_bounded_and_go_on(void **state)
         rig_read(&r[i], lowest + i);
         assert_int_equal(stat(rig.path, &s), 0);
         assert_true(s.st_size < 200000 + (long)RECORDER_WORDS * 8 + 65536);
-        assert_true(i == 3 || r[i].based);
-        if (r[i].based)
+        assert_true(i == 3 || r[i].snapshot_whole);
+        if (r[i].snapshot_whole)
             snapshot_is_right(&r[i]);
         assert_true(i == 0 || lg_recording_follows(&r[i - 1], &r[i]));
         assert_false(i > 0 && lg_recording_follows(&r[i], &r[i - 1]));
@@ -212,8 +212,8 @@ static void a_slow_disk_costs_a_gap_and_a_new_snapshot(void **state)
         rig_read(&r, serial);
         assert_true(r.head.at.burst >= last);
         last = r.end[0].burst;
-        based += r.based;
-        if (r.based)
+        based += r.snapshot_whole;
+        if (r.snapshot_whole)
             snapshot_is_right(&r);
         lg_recording_close(&r);
     }

@@ -101,7 +101,7 @@ static void a_snapshot_is_one_moment_of_all_lanes(void **state)
     rig_close();
 
     rig_read(&r[0], 1);
-    assert_true(r[0].based && r[0].ended);
+    assert_true(r[0].snapshot_whole && r[0].ended);
     assert_int_equal(r[0].head.lanes, LANES);
     assert_memory_equal(r[0].identity, IDENTITY, sizeof(IDENTITY) - 1);
     assert_int_equal(r[0].records, 4);
@@ -112,7 +112,7 @@ static void a_snapshot_is_one_moment_of_all_lanes(void **state)
     assert_int_equal(r[0].end[2].burst, 22);
     snapshot_is(&r[0], 0);
     rig_read(&r[1], 2);
-    assert_true(r[1].based && r[1].ended);
+    assert_true(r[1].snapshot_whole && r[1].ended);
     assert_int_equal(r[1].records, 1);
     snapshot_is(&r[1], 8);
     assert_true(lg_recording_follows(&r[0], &r[1]));
@@ -154,7 +154,7 @@ static void records_stay_in_their_file(void **state)
         if (access(rig_file(serial), F_OK) != 0)
             continue;
         rig_read(&r, serial); /* no gap in any lane, or it is refused */
-        assert_true(r.based && r.ended);
+        assert_true(r.snapshot_whole && r.ended);
         all += r.records;
         if (access(rig_file(serial + 1), F_OK) == 0) {
             struct lg_recording next;

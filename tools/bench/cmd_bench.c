@@ -25,7 +25,7 @@ static const struct nd_option rows[] = {
     {"compare", 0, ND_OPTION_TEXT, AT(compare), .preset = "off,log", .value = "LIST",
      .help = "the protections to compare"},
     {"capture", 0, ND_OPTION_TEXT, AT(capture), .value = "FILE",
-     .help = "traffic: this capture, in a circle"},
+     .help = "traffic: this capture, again and again"},
     {"flows", 0, ND_OPTION_U64, AT(wish.flows), 2, 16u << 20, "100000", .value = "N",
      .help = "synthetic traffic: how many flows"},
     {"zipf", 0, ND_OPTION_REAL, AT(wish.zipf), 0, 10, "0", .value = "S",

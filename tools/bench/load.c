@@ -13,17 +13,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define INSIDE       0x0a000000u /* 10.0.0.0 */
-#define SERVERS      0xc6120000u /* 198.18.0.0 */
-#define CLIENTS      0x64400000u /* 100.64.0.0 */
-#define HOSTS_MAX    4096u
-#define PORT_FIRST   1024u
-#define PORTS        60000u
-#define CIRCLE_LEAST 65536u /* frames: a short circle would stay in the cache */
-#define ETH_LEN      14u
-#define IP_LEN       20u
-#define SYN          0x02
-#define ACK          0x10
+#define INSIDE     0x0a000000u /* 10.0.0.0 */
+#define SERVERS    0xc6120000u /* 198.18.0.0 */
+#define CLIENTS    0x64400000u /* 100.64.0.0 */
+#define HOSTS_MAX  4096u
+#define PORT_FIRST 1024u
+#define PORTS      60000u
+#define LOOP_LEAST 65536u /* frames: a short loop would stay in the cache */
+#define ETH_LEN    14u
+#define IP_LEN     20u
+#define SYN        0x02
+#define ACK        0x10
 
 /* ---- frames ------------------------------------------------------------------------------------ */
 
@@ -121,11 +121,11 @@ static void suit_to_chain(struct nd_load *load, const struct nf_chain_config *ch
 
 /* ---- order ------------------------------------------------------------------------------------- */
 
-/* Which flow each frame of the circle belongs to. */
+/* Which flow each frame of the loop belongs to. */
 struct order {
     uint64_t flows, random;
     double *below;  /* [flow] share of it and of those before it; NULL: all alike */
-    uint32_t *turn; /* [flow] all alike: a shuffled circle */
+    uint32_t *turn; /* [flow] all alike: a shuffled loop */
 };
 
 static int order_open(struct order *o, uint64_t flows, double zipf, uint64_t seed)
@@ -215,10 +215,10 @@ int nd_load_make(struct nd_load *load, const struct nd_load_wish *wish, const st
         return ft_fail(fault, FT_EINVAL, "%lu flows from %u inside addresses, expected %lu at most",
                        wish->flows, load->inside_hosts, (uint64_t)load->inside_hosts * PORTS);
     for (unsigned s = 0; s < ND_LOAD_SIDES; s++) {
-        uint64_t circle = flows[s] * ((CIRCLE_LEAST + flows[s]) / (flows[s] ? flows[s] : 1));
+        uint64_t loop = flows[s] * ((LOOP_LEAST + flows[s]) / (flows[s] ? flows[s] : 1));
 
         load->side[s].opening = load->answers && s ? 0 : flows[s];
-        load->side[s].count = flows[s] ? load->side[s].opening + circle : 0;
+        load->side[s].count = flows[s] ? load->side[s].opening + loop : 0;
         load->side[s].frames = malloc((load->side[s].count + 1) * sizeof(*load->side[s].frames));
         lines += load->side[s].count;
         if (!load->side[s].frames)

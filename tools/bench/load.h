@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The bench's traffic, in memory: for each side the frames that arrive there, in order, first those that open
- * flows, then the rest in a circle. Made once and dealt out to the lanes by the hash of the flows, before any
- * node is forked; nodes read it, and nobody writes.
+ * flows, then the rest again and again. Made once and dealt out to the lanes by the hash of the flows, before
+ * any node is forked; nodes read it, and nobody writes.
  *
  * Synthetic flows suit the chain. From inside: clients in the NAT's first inside prefix (10.0.0.0/8 without a
  * NAT), every other flow TCP and UDP, to 198.18.0.0/15. From outside: with a load balancer half of the flows,
@@ -64,7 +64,7 @@ struct nd_load {
 /* FT_ENOMEM; FT_EINVAL when the flows do not fit the chain's addresses. */
 int nd_load_make(struct nd_load *load, const struct nd_load_wish *wish, const struct nf_chain_config *chain,
                  struct ft_fault *fault);
-/* All of a capture, in a circle; errors as nd_tape_read. */
+/* All of a capture, again and again; errors as nd_tape_read. */
 int nd_load_read(struct nd_load *load, const char *file, const struct nf_chain_config *chain,
                  struct ft_fault *fault);
 void nd_load_free(struct nd_load *load);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * understudy replay: a capture through a pair, with kills, and the verdict. The tool plays the gate: it cuts
- * and stamps bursts at the same places in every run. Interfaces of the file are not used: the chain is a wire
- * between two ports.
+ * understudy replay: a capture through a pair, with kills, and the verdict. The tool plays the input keeper:
+ * it cuts and stamps bursts at the same places in every run. Interfaces of the file are not used: the chain
+ * is a wire between two ports.
  */
 #include "node/control/options.h"
 #include "node/control/pair.h"
@@ -40,7 +40,7 @@ static int adapt_config(struct nd_config *config, const struct nd_replay_options
     /* What a link would carry is to be told, and the loopback is never the limit. */
     if (config->protect.compress == ND_COMPRESS_AUTO)
         config->protect.compress = ND_COMPRESS_ALWAYS;
-    if (!o->no_gate) /* a gate drops what has left already, and loses nothing */
+    if (!o->no_input_keeper) /* a keeper drops what has left already, and loses nothing */
         config->protect.tail = ND_TAIL_EMIT;
     if (o->mode >= 0)
         config->protect.asked = (uint32_t)o->mode;
@@ -49,7 +49,7 @@ static int adapt_config(struct nd_config *config, const struct nd_replay_options
                : 0;
 }
 
-/* Each lane has a tape and a gate; the file is one, in the order in which outputs leave. */
+/* Each lane has a tape and a keeper; the file is one, in the order in which outputs leave. */
 static int open_lanes(struct nd_replay *r, struct ft_fault *fault)
 {
     const struct nd_replay_options *o = r->options;
@@ -62,15 +62,15 @@ static int open_lanes(struct nd_replay *r, struct ft_fault *fault)
     if (!error && o->output)
         error = nd_capture_open(&r->written, o->output, fault);
     for (unsigned l = 0; l < r->lanes && !error; l++)
-        error = nd_gate_open(&r->gate[l], &r->tapes[l], !o->no_gate, &r->counts,
-                             o->output ? &r->written : NULL, fault);
+        error = nd_keeper_open(&r->keeper[l], &r->tapes[l], !o->no_input_keeper, &r->counts,
+                               o->output ? &r->written : NULL, fault);
     return error;
 }
 
 static void close_lanes(struct nd_replay *r)
 {
     for (unsigned l = 0; l < FT_LANES_MAX; l++) {
-        nd_gate_close(&r->gate[l]);
+        nd_keeper_close(&r->keeper[l]);
         nd_tape_free(&r->dealt[l]);
     }
     nd_capture_close(&r->written);
@@ -111,8 +111,8 @@ static int read_inputs(struct nd_replay *r)
 
 static bool is_equivalent(const struct nd_replay *r)
 {
-    const struct nd_gate_counts *c = &r->counts;
-    bool may_lose = r->options->no_gate && r->failovers > 0;
+    const struct nd_keeper_counts *c = &r->counts;
+    bool may_lose = r->options->no_input_keeper && r->failovers > 0;
 
     return !r->broken && r->primary_digest == r->reference.digest &&
            (!r->standby_rested || r->standby_digest == r->reference.digest) && c->altered == 0 &&
@@ -130,7 +130,7 @@ static void report_digest(const struct nd_replay *r, const char *node, uint64_t 
 /* What the figures cannot say. */
 static void print_reasons(const struct nd_replay *r)
 {
-    if (r->reference.told > ND_GATE_TOLD)
+    if (r->reference.told > ND_KEEPER_TOLD)
         fprintf(stderr, "lost: … %lu in all\n", r->counts.lost);
     if (r->reference.diverged)
         fprintf(stderr, "understudy replay: the surviving log could not be executed again\n");
@@ -179,7 +179,7 @@ static uint64_t all_bursts(const struct nd_replay *r)
 /* The figures, for people and into an object at once. */
 static void print_figures(const struct nd_replay *r, FILE *out, json_t *o)
 {
-    const struct nd_gate_counts *c = &r->counts;
+    const struct nd_keeper_counts *c = &r->counts;
     char bursts[48], made[48], often[48], deltas[48];
     double seconds = (double)(r->ended - r->began) / 1e9, packets = (double)r->tape.count;
     const struct {
@@ -228,7 +228,7 @@ static int run_and_judge(struct nd_replay *r)
     if (!error)
         error = nd_capture_finish(&r->written, &fault);
     if (!error)
-        error = nd_reference_run(&r->reference, r->gate, r->config, r->options->seed, &fault);
+        error = nd_reference_run(&r->reference, r->keeper, r->config, r->options->seed, &fault);
     if (!error && r->options->speed)
         error = nd_speed_measure(&r->speed, &r->tape, r->config, r->options->seed, &fault);
     if (error) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The course of a replay run, in the tool's own process, which is the gate: feeds bursts, takes what is
- * released, kills when it is time, and after a takeover feeds the successor from the first burst that did not
- * survive (without a gate: from the first that the dead primary had not taken).
+ * The course of a replay run, in the tool's own process, which is the input keeper: feeds bursts, takes what
+ * is released, kills when it is time, and after a takeover feeds the successor from the first burst that did
+ * not survive (without an input keeper: from the first that the dead primary had not taken).
  *
  * A kill waits until the pair is protected. While a new standby is brought up to date the feeding goes on,
  * but not further than a seeded fraction of the way to the next kill: so a kill finds some of its bursts in
@@ -37,7 +37,7 @@ static uint64_t drain_outputs(struct nd_replay *r)
     uint64_t n = 0;
 
     for (unsigned l = 0; l < r->lanes; l++)
-        n += nd_gate_drain(&r->gate[l], &primary(r)->lanes[l]);
+        n += nd_keeper_drain(&r->keeper[l], &primary(r)->lanes[l]);
     return n;
 }
 
@@ -55,7 +55,7 @@ static uint64_t count_taken(struct nd_replay *r)
     for (unsigned l = 0; l < r->lanes; l++) {
         uint64_t asked = atomic_load(&primary(r)->lanes[l].asked);
 
-        n += (asked ? asked - 1 : 0) + r->gate[l].shift;
+        n += (asked ? asked - 1 : 0) + r->keeper[l].shift;
     }
     return n;
 }
@@ -102,12 +102,12 @@ static void set_fits(struct nd_replay *r, bool fits)
 static void feed_lane(struct nd_replay *r, unsigned l, uint64_t to)
 {
     struct nd_slot_lane *lane = &primary(r)->lanes[l];
-    struct nd_gate *gate = &r->gate[l];
+    struct nd_keeper *keeper = &r->keeper[l];
 
-    /* Without a gate the successor may begin behind the next kill's packet. */
-    to = to > gate->shift ? to - gate->shift : 0;
-    nd_gate_know(gate, to);
-    lane->shift = gate->shift;
+    /* Without an input keeper the successor may begin behind the next kill's packet. */
+    to = to > keeper->shift ? to - keeper->shift : 0;
+    nd_keeper_know(keeper, to);
+    lane->shift = keeper->shift;
     if (to > atomic_load_explicit(&lane->fed, memory_order_relaxed))
         atomic_store_explicit(&lane->fed, to, memory_order_release);
 }
@@ -173,7 +173,7 @@ static int kill_primary(struct nd_replay *r, struct ft_fault *fault)
         return ft_fail(fault, FT_EDIVERGED, "nobody took over from node %c: node %c is JOINING: %.100s",
                        'a' + (int)dead, 'a' + (int)r->primary, primary(r)->status.why);
     for (unsigned l = 0; l < r->lanes; l++)
-        nd_gate_takeover(&r->gate[l], atomic_load(&primary(r)->lanes[l].asked) - 1, taken[l]);
+        nd_keeper_takeover(&r->keeper[l], atomic_load(&primary(r)->lanes[l].asked) - 1, taken[l]);
     r->failovers++;
     return nd_nodes_start(r, dead, fault);
 }
@@ -220,10 +220,10 @@ static bool is_done(struct nd_replay *r)
     struct nd_slot *p = primary(r), *s = r->node[!r->primary].slot;
 
     for (unsigned l = 0; l < r->lanes; l++) {
-        uint64_t last = r->gate[l].known;
+        uint64_t last = r->keeper[l].known;
 
         if (atomic_load(&p->lanes[l].asked) <= last || atomic_load(&p->shared[l].count.held) != 0 ||
-            ft_ring_used(&p->lanes[l].out) != 0 || (r->lanes > 1 && r->gate[l].ledger.count < last))
+            ft_ring_used(&p->lanes[l].out) != 0 || (r->lanes > 1 && r->keeper[l].ledger.count < last))
             return false;
     }
     if (r->alone)
@@ -232,7 +232,7 @@ static bool is_done(struct nd_replay *r)
         return false;
     ask_checkpoint(r);
     for (unsigned l = 0; l < r->lanes; l++)
-        if (atomic_load(&s->shared[l].report.executed) < r->gate[l].known)
+        if (atomic_load(&s->shared[l].report.executed) < r->keeper[l].known)
             return false;
     return true;
 }
@@ -262,7 +262,7 @@ static int feed_to_kill(struct nd_replay *r, struct ft_fault *fault)
     int error;
 
     for (unsigned l = 0; l < r->lanes; l++) {
-        uint64_t from = atomic_load(&primary(r)->lanes[l].asked) - 1 + r->gate[l].shift;
+        uint64_t from = atomic_load(&primary(r)->lanes[l].asked) - 1 + r->keeper[l].shift;
 
         to[l] = nd_tape_burst_of(&r->tapes[l], r->options->kills[r->next_kill].at - 1);
         half[l] = from;

@@ -75,7 +75,7 @@ static bool choose_files(struct nd_log_files *files)
         while (begin > 0 && lg_recording_follows(&list[begin - 1], &list[begin]))
             begin--;
         for (unsigned i = begin; i < end; i++)
-            if (list[i].based) {
+            if (list[i].snapshot_whole) {
                 files->first = i;
                 files->count = end;
                 return true;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A node's ports in the replay tool: bursts come from the tape as far as the gate has fed it, outputs go into
- * a ring that the gate empties. The ring is bounded; when it is full outputs stay held, the hold fills, and
- * the lane takes no more bursts.
+ * A node's ports in the replay tool: bursts come from the tape as far as the keeper has fed it, outputs go
+ * into a ring that the keeper empties. The ring is bounded; when it is full outputs stay held, the hold
+ * fills, and the lane takes no more bursts.
  */
 #include "ftcore/base/check.h"
 #include "tools/pair/child.h"
@@ -147,7 +147,7 @@ static uint8_t *frame_of(void *owner)
     return ((struct buffer *)owner)->frame;
 }
 
-/* With a gate that keeps inputs none is ever lost, so sequence numbers count the tape's packets. */
+/* With an input keeper none is ever lost, so sequence numbers count the tape's packets. */
 static bool read_input(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t *len, uint8_t *port)
 {
     const struct nd_tape *tape = &((struct nd_slot_io *)ctx)->tapes[lane];
@@ -177,7 +177,7 @@ static bool has_record_room(void *ctx, unsigned lane)
     return ft_ring_room(&((struct nd_slot_io *)ctx)->slot->lanes[lane].records) >= RECORD_MAX;
 }
 
-/* The gate keeps inputs, so a record goes there without them. */
+/* The input keeper has the inputs, so a record goes there without them. */
 static void put_record(void *ctx, unsigned lane, const struct ft_record *record)
 {
     struct ft_ring *ring = &((struct nd_slot_io *)ctx)->slot->lanes[lane].records;

@@ -82,7 +82,7 @@ static int make_lanes(struct nd_log *log, struct ft_fault *fault)
         error = prepare_lane(log, l, fault);
     if (!error)
         error = nd_lanes_open(&log->node, "understudy replay", false, fault);
-    log->node.group.patient = true;
+    log->node.group.waits_without_limit = true;
     region = log->node.region;
     if (!error && (ft_region_used(region) != r->head.region_used || region->size != r->head.region_size))
         error = ft_fail(fault, FT_EMALFORMED,
@@ -195,7 +195,7 @@ static int check_until(struct nd_log *log, uint64_t end, bool last)
 static int run_file(struct nd_log *log, unsigned file, int *code, struct ft_fault *fault)
 {
     const struct lg_recording *r = &log->files.list[file];
-    int error = file > log->files.first && r->based ? take_snapshot(log, r, true, fault) : 0;
+    int error = file > log->files.first && r->snapshot_whole ? take_snapshot(log, r, true, fault) : 0;
 
     if (error || log->diverged)
         return error;

@@ -103,7 +103,7 @@ static int run_node(void *arg, struct ft_fault *fault)
                                           .sender.incarnation = nd_now() ^ (uint64_t)r->number << 63,
                                           .status = &r->slot->status};
     r->random = r->config.seed ^ r->config.sender.incarnation;
-    error = nd_slot_io_open(&r->io, r->slot, all->tapes, all->lanes, !all->options->no_gate, fault);
+    error = nd_slot_io_open(&r->io, r->slot, all->tapes, all->lanes, !all->options->no_input_keeper, fault);
     r->config.replayed_bytes = replayed_bytes(all->config, &r->io.io);
     if (!error)
         error = nd_member_open(&r->member, &r->config, fault);

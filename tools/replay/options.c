@@ -52,7 +52,8 @@ static const struct nd_option rows[] = {
      .help = "in place of the file's"},
     {"seed", 0, ND_OPTION_U64, AT(seed), .preset = "1", .value = "N",
      .help = "of the NFs' random numbers and of the kills' moments"},
-    {"no-gate", 0, ND_OPTION_FLAG, AT(no_gate), .help = "nothing in front of the pair keeps inputs"},
+    {"no-input-keeper", 0, ND_OPTION_FLAG, AT(no_input_keeper),
+     .help = "nothing in front of the pair keeps inputs"},
     {"speed", 0, ND_OPTION_FLAG, AT(speed), .help = "measure replay beside live work"},
     ND_OPTION_FILE_ROW(AT(config), "chain"),
     {"write", 'w', ND_OPTION_TEXT, AT(output), .value = "OUT.pcap", .help = "write what left the chain"},
@@ -74,9 +75,9 @@ static int check_log(const struct nd_replay_options *o, const struct nd_argument
     if (rest->argc)
         return nd_usage("replay", "a capture and --log, expected one of them");
     if (rest->given & ((1u << CAPTURE_ROWS) - 1))
-        return nd_usage("replay",
-                        "--kill, --mode, --lanes, --standby, --seed, --no-gate or --speed with --log, "
-                        "expected a capture with them");
+        return nd_usage(
+            "replay", "--kill, --mode, --lanes, --standby, --seed, --no-input-keeper or --speed with --log, "
+                      "expected a capture with them");
     return 0;
 }
 

@@ -21,7 +21,7 @@
 
 /* One lane of it. */
 struct run {
-    struct nd_gate *gate;
+    struct nd_keeper *keeper;
     uint64_t outputs;  /* made by this lane */
     uint64_t accesses; /* in its log */
     struct nf_chain *chain;
@@ -30,7 +30,7 @@ struct run {
     pthread_t thread;
 };
 
-/* Filled in before the fork as far as the gates; all else is the reference's process's own. */
+/* Filled in before the fork as far as the keepers; all else is the reference's process's own. */
 static struct {
     const struct nd_config *config;
     struct nd_reference *answer; /* in shared memory */
@@ -43,18 +43,18 @@ static struct {
 static void compare_output(struct run *r, uint64_t number, uint64_t seq, const struct nd_tape_burst *b,
                            const void *frame, uint32_t len, uint64_t port)
 {
-    struct nd_gate *gate = r->gate;
-    uint64_t left = number < gate->numbers ? gate->left[number] : 0;
+    struct nd_keeper *keeper = r->keeper;
+    uint64_t left = number < keeper->numbers ? keeper->left[number] : 0;
 
     if (left == 0) {
         all.answer->missing++;
         if (seq)
-            nd_gate_tell(gate, "lost: output %lu (seq %lu, packet %lu): never left the chain\n", number, seq,
-                         gate->tape->inputs[b->first + (seq - nf_chain_state(r->chain)->seq) + b->n].number +
-                             1);
+            nd_keeper_tell(
+                keeper, "lost: output %lu (seq %lu, packet %lu): never left the chain\n", number, seq,
+                keeper->tape->inputs[b->first + (seq - nf_chain_state(r->chain)->seq) + b->n].number + 1);
         else
-            nd_gate_tell(gate, "lost: output %lu (made by an NF): never left the chain\n", number);
-    } else if (left != nd_gate_digest(frame, len, port)) {
+            nd_keeper_tell(keeper, "lost: output %lu (made by an NF): never left the chain\n", number);
+    } else if (left != nd_keeper_digest(frame, len, port)) {
         if (all.answer->altered++ == 0)
             fprintf(stderr,
                     "understudy replay: output %lu (seq %lu) left with other bytes than the reference's\n",
@@ -72,9 +72,9 @@ static bool follow_record(struct run *r, uint64_t burst, const struct nd_tape_bu
     const void *value;
     uint32_t len;
 
-    if (burst > r->gate->ledger.count)
+    if (burst > r->keeper->ledger.count)
         return false;
-    record = nd_gate_record(r->gate, burst);
+    record = nd_keeper_record(r->keeper, burst);
     if (record->burst != burst || record->time != b->time || record->inputs != b->n ||
         record->seq != state->seq || record->access != state->access)
         return false;
@@ -96,7 +96,7 @@ static bool follow_record(struct run *r, uint64_t burst, const struct nd_tape_bu
 /* All that was recorded was wanted. */
 static bool record_used_up(struct run *r, uint64_t burst)
 {
-    const struct ft_record *record = nd_gate_record(r->gate, burst);
+    const struct ft_record *record = nd_keeper_record(r->keeper, burst);
 
     return nf_determinants_used(nf_chain_determinants(r->chain)) &&
            ft_sections_used(nf_chain_sections(r->chain), record->access, record->accesses);
@@ -104,8 +104,8 @@ static bool record_used_up(struct run *r, uint64_t burst)
 
 static bool run_burst(struct run *r, uint64_t burst)
 {
-    const struct nd_tape *tape = r->gate->tape;
-    const struct nd_tape_burst *b = &tape->bursts[r->gate->source[burst] - 1];
+    const struct nd_tape *tape = r->keeper->tape;
+    const struct nd_tape_burst *b = &tape->bursts[r->keeper->source[burst] - 1];
     const struct nf_emitted *made;
     struct nf_packet packets[NF_BURST_MAX];
     uint64_t seq = nf_chain_state(r->chain)->seq, before = r->outputs;
@@ -157,7 +157,7 @@ static void *run_lane(void *arg)
 {
     struct run *r = arg;
 
-    for (uint64_t burst = 1; burst <= r->gate->known; burst++) {
+    for (uint64_t burst = 1; burst <= r->keeper->known; burst++) {
         if (burst % WATCH_EACH == 0)
             alarm(PATIENCE_S);
         if (run_or_leave(r, burst))
@@ -168,8 +168,8 @@ static void *run_lane(void *arg)
         break;
     }
     /* What left beyond the reference's last output cannot be right. */
-    for (uint64_t n = r->outputs + 1; n <= r->gate->highest; n++)
-        all.answer->altered += r->gate->left[n] != 0;
+    for (uint64_t n = r->outputs + 1; n <= r->keeper->highest; n++)
+        all.answer->altered += r->keeper->left[n] != 0;
     return NULL;
 }
 
@@ -178,13 +178,13 @@ static bool has_whole_logs(void)
 {
     for (unsigned l = 0; l < all.config->chain.lanes; l++) {
         struct run *r = &all.run[l];
-        uint64_t count = r->gate->ledger.count;
+        uint64_t count = r->keeper->ledger.count;
 
-        if (r->gate->ledger.broken || count < r->gate->known)
+        if (r->keeper->ledger.broken || count < r->keeper->known)
             return false;
         if (count)
             r->accesses =
-                nd_gate_record(r->gate, count)->access + nd_gate_record(r->gate, count)->accesses - 1;
+                nd_keeper_record(r->keeper, count)->access + nd_keeper_record(r->keeper, count)->accesses - 1;
     }
     return true;
 }
@@ -198,7 +198,7 @@ static int make_runs(uint64_t seed, struct ft_fault *fault)
     for (unsigned l = 0; l < chain->lanes && !error; l++) {
         struct run *r = &all.run[l];
 
-        r->frame_size = r->gate->tape->longest;
+        r->frame_size = r->keeper->tape->longest;
         r->frames = malloc((size_t)r->frame_size * NF_BURST_MAX + 1);
         if (!r->frames)
             return ft_fail(fault, FT_ENOMEM, "no memory for the reference");
@@ -237,15 +237,15 @@ static int execute_reference(void *seed, void *result, struct ft_fault *fault)
         if (!error)
             error = run_all(fault);
     }
-    all.answer->told = all.run[0].gate->counts->told;
+    all.answer->told = all.run[0].keeper->counts->told;
     return error;
 }
 
-int nd_reference_run(struct nd_reference *out, struct nd_gate gates[], const struct nd_config *config,
+int nd_reference_run(struct nd_reference *out, struct nd_keeper keepers[], const struct nd_config *config,
                      uint64_t seed, struct ft_fault *fault)
 {
     all.config = config;
     for (unsigned l = 0; l < config->chain.lanes; l++)
-        all.run[l].gate = &gates[l];
+        all.run[l].keeper = &keepers[l];
     return nd_child_run(execute_reference, &seed, out, sizeof(*out), "the reference", fault);
 }

@@ -7,7 +7,7 @@
 #define TOOLS_REPLAY_REPLAY_H
 
 #include "tools/pair/member.h"
-#include "tools/replay/gate.h"
+#include "tools/replay/keeper.h"
 
 #include <sys/types.h>
 
@@ -25,7 +25,7 @@ struct nd_replay_options {
     struct nd_kill kills[ND_KILLS_MAX];  /* in order of `at` */
     unsigned kill_count;
     unsigned lanes; /* 0: the file's */
-    bool no_gate, json;
+    bool no_input_keeper, json;
     bool speed; /* measure replay beside live work, see replay/speed.c */
     uint64_t seed;
     const char *log; /* --log: execute what was recorded there, in place of a capture */
@@ -45,7 +45,7 @@ struct nd_reference {
     _Atomic uint64_t dependencies; /* followed */
     _Atomic uint64_t diverged;     /* lanes whose log could not be executed: a dependency points out of it, or
                                       not all of it was used */
-    unsigned told;                 /* lines said about losses, by the gates and by the reference */
+    unsigned told;                 /* lines said about losses, by the keepers and by the reference */
 };
 
 #define ND_SPEED_REPEATS 7u
@@ -65,8 +65,8 @@ struct nd_replay {
     unsigned lanes;
     struct nd_tape dealt[FT_LANES_MAX]; /* with several lanes alone */
     struct nd_tape *tapes; /* [lanes] of each lane: the dealt ones, or of one lane the tape itself */
-    struct nd_gate gate[FT_LANES_MAX];
-    struct nd_gate_counts counts;
+    struct nd_keeper keeper[FT_LANES_MAX];
+    struct nd_keeper_counts counts;
     struct nd_capture_file written; /* -w */
     struct nd_reference reference;
     struct nd_speed speed;
@@ -107,8 +107,8 @@ void nd_nodes_close(struct nd_replay *r);
 
 /* ---- replay/reference.c ---- */
 
-/* One gate a lane. FT_ENOMEM, FT_EIO (its process died). Losses are told on stderr. */
-int nd_reference_run(struct nd_reference *out, struct nd_gate gates[], const struct nd_config *config,
+/* One keeper a lane. FT_ENOMEM, FT_EIO (its process died). Losses are told on stderr. */
+int nd_reference_run(struct nd_reference *out, struct nd_keeper keepers[], const struct nd_config *config,
                      uint64_t seed, struct ft_fault *fault);
 
 /* ---- replay/speed.c ---- */

@@ -3,7 +3,8 @@
  * A slot is the memory that the replay tool and one of its node processes share, made before the fork, anew
  * for each process. It outlives the process: what a killed node had released can be read to the end.
  *
- *   gate → node: how far it may take bursts, and whether to rest     node → gate: outputs, progress, state
+ *   keeper → node: how far it may take bursts, and whether to rest     node → keeper: outputs, progress,
+ * state
  */
 #ifndef TOOLS_REPLAY_SLOT_H
 #define TOOLS_REPLAY_SLOT_H
@@ -18,7 +19,7 @@
 
 #define ND_SLOT_PORTS 2u /* a wire: inside and outside */
 
-/* An output on its way to the gate, in the ring; the frame follows. */
+/* An output on its way to the keeper, in the ring; the frame follows. */
 struct nd_slot_output {
     uint32_t size; /* of the entry, multiple of 8 */
     uint32_t len;
@@ -27,9 +28,9 @@ struct nd_slot_output {
 };
 
 struct nd_slot_lane {
-    struct ft_ring out;     /* struct nd_slot_output, lane → gate */
-    struct ft_ring records; /* struct ft_record, lane → gate; with several lanes alone */
-    /* Written by the gate. */
+    struct ft_ring out;     /* struct nd_slot_output, lane → keeper */
+    struct ft_ring records; /* struct ft_record, lane → keeper; with several lanes alone */
+    /* Written by the keeper. */
     _Alignas(64) _Atomic uint64_t fed; /* last burst that may be taken */
     uint64_t shift; /* burst b of the node is b + shift of the tape; written before `fed` */
     /* Written by the lane. */
@@ -39,7 +40,7 @@ struct nd_slot_lane {
 
 struct nd_slot {
     struct nd_member_status status;
-    /* Written by the gate. */
+    /* Written by the keeper. */
     _Atomic bool fits; /* the link delivers by fits and starts: a kill is near */
     /* Written by the node. */
     _Atomic uint64_t log_bytes, delta_bytes; /* of records and of deltas sent, as status counts them */
@@ -53,7 +54,7 @@ struct nd_slot {
 struct nd_slot *nd_slot_new(unsigned lanes);
 void nd_slot_free(struct nd_slot *slot, unsigned lanes);
 
-/* ---- replay/io.c: the node's side of the gate ---- */
+/* ---- replay/io.c: the node's side of the keeper ---- */
 
 struct nd_slot_io {
     struct nd_io io; /* what lanes see of it */
@@ -66,7 +67,7 @@ struct nd_slot_io {
     uint32_t frame_max;
 };
 
-/* keeps: the gate keeps inputs. */
+/* keeps: an input keeper has the inputs. */
 int nd_slot_io_open(struct nd_slot_io *io, struct nd_slot *slot, const struct nd_tape tapes[], unsigned lanes,
                     bool keeps, struct ft_fault *fault);
 
