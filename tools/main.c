@@ -2,8 +2,10 @@
 /* understudy SUBCOMMAND: finds the subcommand and hands over. */
 #include "node/control/options.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PAIR "-c FILE [-n NAME] [-o json]"
 
@@ -73,8 +75,21 @@ static int finish(int code)
     return code;
 }
 
+/* What is opened later must not take the places of the standard streams, which others write to. */
+static void keep_standard_streams(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    keep_standard_streams();
     if (argc < 2)
         return nd_usage(NULL, "no subcommand");
     if (is_help(argv[1]) || strcmp(argv[1], "help") == 0)

@@ -60,11 +60,12 @@ static uint64_t count_taken(struct nd_replay *r)
     return n;
 }
 
-/* Turns until `when`: takes outputs, looks after the processes. FT_EDIVERGED: no burst was taken for long. */
+/* Turns until `when`: takes outputs, looks after the processes. FT_EDIVERGED: no burst further on was taken
+ * for long; a node that loses its state and begins again comes no further. */
 static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), const char *what,
                       struct ft_fault *fault)
 {
-    uint64_t moved = nd_now(), last = 0;
+    uint64_t moved = nd_now(), most = 0;
     unsigned round = 0;
     int error = 0;
 
@@ -75,9 +76,10 @@ static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), co
             nd_sleep(PAUSE_NS);
         if (round++ % CHECK_EACH == 0)
             error = nd_nodes_check(r, fault);
-        if (taken != last)
+        if (taken > most) {
+            most = taken;
             moved = now;
-        last = taken;
+        }
         if (nd_interrupted())
             error = ft_fail(fault, FT_EIO, "interrupted");
         if (!error && now > moved + PATIENCE)
