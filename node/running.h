@@ -8,6 +8,23 @@
 #include "node/control/server.h"
 #include "replicator/replicator.h"
 
+/*
+ * Requests at work, one of each kind at a time: what the next step has to know. A lane is asked for the first
+ * kind first.
+ */
+enum nd_working { ND_ACTING, ND_SHOWING, ND_LOOKING /* shows by the socket that looks */, ND_WORKING };
+struct nd_work {
+    const struct nd_exchange *of;  /* NULL: none, and all is zero */
+    bool told;                     /* the first step has been taken */
+    bool under_way;                /* drain, failback: the handover has begun */
+    bool wants_lanes;              /* show, set, clear: a lane is asked, or will be */
+    bool asked, late;              /* the question is with a lane; the lane has taken it, and takes long */
+    unsigned lane;                 /* verify, set, clear: those below it have answered */
+    uint64_t since, until;         /* ns: when the last thing was asked for, and how long it is waited for */
+    uint64_t resyncs;              /* verify: how many there had been */
+    uint64_t digest[FT_LANES_MAX]; /* verify: the number of each lane's digest */
+};
+
 struct nd_running {
     struct nd_config *config;
     unsigned self;           /* index of this node in the file */
@@ -21,6 +38,7 @@ struct nd_running {
     struct nd_redis *redis;       /* the chain's state; NULL: local */
     struct lg_recorder *recorder; /* NULL: nothing is recorded */
     struct nd_question question;
+    struct nd_work work[ND_WORKING];
     struct rp_replicator *replicator;
     struct nd_guardian *guardian;
     struct nd_server *server;
@@ -40,8 +58,20 @@ int nd_running_open(struct nd_running *r, struct ft_fault *fault);
 /* What stands of it, in order; the configuration too. Its threads have ended. */
 void nd_running_close(struct nd_running *r);
 
-/* answers.c: one request, one answer (a new reference). */
-json_t *nd_answer(void *running, const json_t *request);
+/* answers.c: the next step of an answer (nd_answer_fn). `status` is answered at once. Each other command has
+ * its time (docs/operating.md), whatever lanes and replicator do. */
+bool nd_answer(void *running, struct nd_exchange *exchange);
+
+/* For a step: the exchange has this answer (a new reference). True. */
+static inline bool nd_answered(struct nd_exchange *exchange, json_t *answer)
+{
+    exchange->answer = answer;
+    return true;
+}
+
+/* answer_lanes.c: steps of show, and of set and clear. */
+bool nd_answer_show(struct nd_running *r, struct nd_exchange *exchange, struct nd_work *work);
+bool nd_answer_change(struct nd_running *r, struct nd_exchange *exchange, struct nd_work *work);
 
 /* answer_status.c */
 json_t *nd_answer_status(struct nd_running *r, const json_t *request);

@@ -74,7 +74,7 @@ struct nd_node {
     char port[NF_PORTS_MAX][512];
     char host[ND_HOST_MAX]; /* replication address, numeric IPv4 */
     uint16_t tcp_port;
-    char control[108];         /* unix socket path */
+    char control[103];         /* unix socket path; with ".look" behind it, it is one too */
     char state[192];           /* directory for the view file; default: the control path's directory */
     char eal[ND_EAL_MAX][256]; /* further EAL arguments */
     uint32_t eals;

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Serves the control socket. Capacity: CLIENTS connections, REQUEST_MAX bytes a request; when all places are
- * taken the next client waits in the kernel's queue, and a silent one loses its place after SILENT_NS.
+ * Listens at the two control sockets, and says who has a place. Capacity: ND_PLACES connections of each
+ * socket. When all are taken, whoever comes takes the place of the connection that has been without a request
+ * for the longest. A client of root or of the node's own user loses its place to no other user, and takes
+ * that of any other user's whose request is not at work. Whoever finds none is refused in one line.
+ *
+ * The socket that looks has a turn every LOOK_NS, so whatever its clients do, they cost the node one answer
+ * of each place, and one page of show, in that time.
  */
 #define _GNU_SOURCE
 #include "node/control/server.h"
@@ -16,25 +21,32 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
-#define CLIENTS     16
-#define REQUEST_MAX 65536
-#define SILENT_NS   5000000000ull
-#define WRITE_NS    2000000000ull
+#define BACKLOG   64
+#define NEWCOMERS 8         /* taken in a turn: nobody loses a place before its request was looked for */
+#define WORK_NS   200000l   /* between two steps of a request at work */
+#define LOOK_NS   20000000l /* between two turns of the socket that looks */
 
-struct client {
-    int fd; /* -1: free */
-    uint64_t since;
-    char *in;
-    size_t len;
+_Static_assert(NEWCOMERS < ND_PLACES, "who comes in one turn does not push out who came in the same");
+
+enum { ACTS, LOOKS, LISTENERS };
+
+struct listener {
+    int fd;
+    struct sockaddr_un address;
+    const char *acts_at; /* LOOKS: the path of the socket that acts */
+    uint64_t next;       /* LOOKS: when its next turn is, ns */
+    unsigned first;      /* place that is served first in this turn: each in its turn */
+    struct nd_connection places[ND_PLACES];
 };
 
 struct nd_server {
-    int fd;
-    struct sockaddr_un address;
-    struct client clients[CLIENTS];
+    struct listener listeners[LISTENERS];
 };
+
+/* ---- sockets ----------------------------------------------------------------------------------- */
 
 static int open_stream(void)
 {
@@ -52,13 +64,11 @@ static bool somebody_listens(const struct sockaddr_un *address)
 }
 
 /* Removes what a node left that is gone; never anything but a socket. */
-static int clear_path(const struct sockaddr_un *address, const char *path, struct ft_fault *fault)
+static int clear_path(const struct sockaddr_un *address, struct ft_fault *fault)
 {
+    const char *path = address->sun_path;
     struct stat there;
 
-    if (strlen(path) >= sizeof(address->sun_path))
-        return ft_fail(fault, FT_EINVAL, "control socket %s: a path of more than %zu bytes", path,
-                       sizeof(address->sun_path) - 1);
     if (lstat(path, &there) != 0)
         return 0;
     if (!S_ISSOCK(there.st_mode))
@@ -69,157 +79,189 @@ static int clear_path(const struct sockaddr_un *address, const char *path, struc
     return 0;
 }
 
+static int open_listener(struct listener *l, mode_t mode, struct ft_fault *fault)
+{
+    int error = clear_path(&l->address, fault), bound;
+    mode_t old;
+
+    if (error)
+        return error;
+    l->fd = open_stream();
+    old = umask(0777 & ~mode);
+    bound = l->fd < 0 ? -1 : bind(l->fd, (struct sockaddr *)&l->address, sizeof(l->address));
+    umask(old);
+    if (bound == 0 && listen(l->fd, BACKLOG) == 0)
+        return 0;
+    error = ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO, "control socket %s: %s",
+                    l->address.sun_path, strerror(errno));
+    if (bound == 0)
+        unlink(l->address.sun_path);
+    if (l->fd >= 0)
+        close(l->fd);
+    l->fd = -1;
+    return error;
+}
+
+static void close_listener(struct listener *l)
+{
+    for (int i = 0; i < ND_PLACES; i++)
+        if (l->places[i].fd >= 0)
+            nd_connection_close(&l->places[i]);
+    if (l->fd < 0)
+        return;
+    close(l->fd);
+    unlink(l->address.sun_path);
+}
+
 int nd_server_open(struct nd_server **out, const char *path, struct ft_fault *fault)
 {
     struct nd_server *s = calloc(1, sizeof(*s));
+    struct listener *acts = &s->listeners[ACTS], *looks = &s->listeners[LOOKS];
     int error;
 
     *out = NULL;
     if (!s)
         return ft_fail(fault, FT_ENOMEM, "no memory for the control socket");
-    for (int i = 0; i < CLIENTS; i++)
-        s->clients[i].fd = -1;
-    s->address.sun_family = AF_UNIX;
-    snprintf(s->address.sun_path, sizeof(s->address.sun_path), "%s", path);
-    error = clear_path(&s->address, path, fault);
-    if (!error) {
-        s->fd = open_stream();
-        mode_t old = umask(0117); /* owner and group */
-        int bound = s->fd < 0 ? -1 : bind(s->fd, (struct sockaddr *)&s->address, sizeof(s->address));
-
-        umask(old);
-        if (bound != 0 || listen(s->fd, CLIENTS) != 0) {
-            error = ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO,
-                            "control socket %s: %s", path, strerror(errno));
-            close(s->fd);
-        }
+    for (struct listener *l = s->listeners; l < s->listeners + LISTENERS; l++) {
+        l->fd = -1;
+        l->address.sun_family = AF_UNIX;
+        for (int i = 0; i < ND_PLACES; i++)
+            l->places[i].fd = -1;
     }
-    if (error)
+    if (!nd_look_path(looks->address.sun_path, path)) {
         free(s);
+        return ft_fail(fault, FT_EINVAL, "control socket %s: a path of more than %zu bytes", path,
+                       ND_LOOK_PATH - sizeof(ND_LOOK_SUFFIX));
+    }
+    strcpy(acts->address.sun_path, path);
+    looks->acts_at = acts->address.sun_path;
+    error = open_listener(acts, 0660, fault);
+    if (!error)
+        error = open_listener(looks, 0666, fault);
+    if (error)
+        nd_server_close(s);
     else
         *out = s;
     return error;
-}
-
-static void hang_up(struct client *c)
-{
-    close(c->fd);
-    free(c->in);
-    *c = (struct client){.fd = -1};
 }
 
 void nd_server_close(struct nd_server *s)
 {
     if (!s)
         return;
-    for (int i = 0; i < CLIENTS; i++)
-        if (s->clients[i].fd >= 0)
-            hang_up(&s->clients[i]);
-    close(s->fd);
-    unlink(s->address.sun_path);
+    for (int i = 0; i < LISTENERS; i++)
+        close_listener(&s->listeners[i]);
     free(s);
 }
 
-static void accept_clients(struct nd_server *s)
-{
-    for (int i = 0; i < CLIENTS; i++) {
-        struct client *c = &s->clients[i];
+/* ---- places ------------------------------------------------------------------------------------ */
 
-        if (c->fd >= 0)
-            continue;
-        c->fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (c->fd < 0)
-            return;
-        c->since = nd_now();
-        c->in = malloc(REQUEST_MAX);
-        if (!c->in)
-            hang_up(c);
-    }
+enum reluctance { FREE, IDLE, ANOTHER_USERS, OWN, KEPT };
+
+/* How unwillingly a place is given to who comes. */
+static enum reluctance reluctance(const struct nd_connection *c, bool owner)
+{
+    if (c->fd < 0)
+        return FREE;
+    if (!c->owner && c->stage == ND_LISTENS)
+        return IDLE;
+    if (!owner || (c->stage == ND_WORKS && c->exchange.begun))
+        return KEPT;
+    return !c->owner ? ANOTHER_USERS : c->stage == ND_LISTENS ? OWN : KEPT;
 }
 
-/* Writes all of it, waiting a bounded while for a slow reader. */
-static bool write_all(int fd, const char *text, size_t len)
+/* A place for who comes, emptied; NULL: there is none. */
+static struct nd_connection *find_place(struct listener *l, bool owner)
 {
-    uint64_t began = nd_now();
+    struct nd_connection *best = NULL;
+    enum reluctance least = KEPT;
 
-    while (len) {
-        ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
+    for (int i = 0; i < ND_PLACES; i++) {
+        struct nd_connection *c = &l->places[i];
+        enum reluctance how = reluctance(c, owner);
 
-        if (n > 0) {
-            text += n;
-            len -= (size_t)n;
-        } else if (errno == EAGAIN && nd_now() - began < WRITE_NS) {
-            poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, 100);
-        } else if (errno != EINTR) {
-            return false;
+        if (how < least || (best && how == least && c->deadline < best->deadline)) {
+            best = c;
+            least = how;
         }
     }
-    return true;
+    if (best && best->fd >= 0)
+        nd_connection_close(best);
+    return best;
 }
 
-static bool reply(struct client *c, const char *line, size_t len, json_t *(*answer)(void *, const json_t *),
-                  void *arg)
+static bool is_owner(int fd)
 {
-    json_error_t why;
-    json_t *request = json_loadb(line, len, JSON_REJECT_DUPLICATES, &why), *result;
-    bool sent = false;
-    char *text;
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
 
-    if (json_is_object(request))
-        result = answer(arg, request);
-    else
-        result = json_pack("{s:{s:s,s:s+}}", "error", "code", "malformed", "text",
-                           "the request is no JSON object", request ? "" : " on one line");
-    text = result ? json_dumps(result, JSON_COMPACT) : NULL;
-    if (text)
-        sent = write_all(c->fd, text, strlen(text)) && write_all(c->fd, "\n", 1);
-    free(text);
-    json_decref(result);
-    json_decref(request);
-    return sent;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+           (peer.uid == 0 || peer.uid == geteuid());
 }
 
-static bool listen_to(struct client *c, json_t *(*answer)(void *, const json_t *), void *arg)
+static void take_newcomers(struct listener *l, uint64_t now)
 {
-    ssize_t n = recv(c->fd, c->in + c->len, REQUEST_MAX - c->len, 0);
-    char *end;
+    static const char full[] =
+        "{\"error\":{\"code\":\"busy\",\"text\":\"all places of the control socket are taken\"}}\n";
 
-    if (n <= 0)
-        return n < 0 && (errno == EAGAIN || errno == EINTR);
-    c->len += (size_t)n;
-    c->since = nd_now();
-    while ((end = memchr(c->in, '\n', c->len))) {
-        size_t used = (size_t)(end - c->in) + 1;
+    for (int i = 0; i < NEWCOMERS; i++) {
+        int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        bool owner = fd >= 0 && is_owner(fd);
+        struct nd_connection *place = fd >= 0 ? find_place(l, owner) : NULL;
 
-        if (!reply(c, c->in, used - 1, answer, arg))
-            return false;
-        c->since = nd_now(); /* the time an answer took is not the client's silence */
-        memmove(c->in, c->in + used, c->len - used);
-        c->len -= used;
+        if (fd < 0)
+            return;
+        if (place) {
+            nd_connection_open(place, fd, owner, l->acts_at, now);
+            continue;
+        }
+        send(fd, full, sizeof(full) - 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* an empty socket has room */
+        close(fd);
     }
-    return c->len < REQUEST_MAX;
 }
 
-void nd_server_serve(struct nd_server *s, int timeout_ms, json_t *(*answer)(void *, const json_t *),
-                     void *arg)
+/* ---- turns ------------------------------------------------------------------------------------- */
+
+static void serve_listener(struct listener *l, uint64_t now, nd_answer_fn *answer, void *arg)
 {
-    struct pollfd p[CLIENTS + 1] = {{.fd = -1, .events = POLLIN}};
+    take_newcomers(l, now);
+    l->first++;
+    for (unsigned i = 0; i < ND_PLACES; i++) {
+        struct nd_connection *c = &l->places[(l->first + i) % ND_PLACES];
 
-    for (int i = 0; i < CLIENTS; i++) {
-        p[i + 1] = (struct pollfd){.fd = s->clients[i].fd, .events = POLLIN};
-        if (s->clients[i].fd < 0)
-            p[0].fd = s->fd; /* with no place free, one who waits for it must not keep us awake */
+        if (c->fd >= 0 && !nd_connection_serve(c, now, answer, arg))
+            nd_connection_close(c);
     }
-    if (poll(p, CLIENTS + 1, timeout_ms) <= 0)
-        p[0].revents = 0;
-    for (int i = 0; i < CLIENTS; i++) {
-        struct client *c = &s->clients[i];
+}
 
+void nd_server_turn(struct nd_server *s, uint64_t now, nd_answer_fn *answer, void *arg)
+{
+    struct listener *looks = &s->listeners[LOOKS];
+
+    serve_listener(&s->listeners[ACTS], now, answer, arg);
+    if (now < looks->next)
+        return;
+    looks->next = now + LOOK_NS;
+    serve_listener(looks, now, answer, arg);
+}
+
+void nd_server_serve(struct nd_server *s, int timeout_ms, nd_answer_fn *answer, void *arg)
+{
+    const struct listener *acts = &s->listeners[ACTS];
+    struct pollfd p[ND_PLACES + 1] = {{.fd = acts->fd, .events = POLLIN}};
+    long wait = timeout_ms * 1000000l < LOOK_NS ? timeout_ms * 1000000l : LOOK_NS;
+    nfds_t n = 1;
+
+    for (const struct nd_connection *c = acts->places; c < acts->places + ND_PLACES; c++) {
         if (c->fd < 0)
             continue;
-        if (p[i + 1].revents ? !listen_to(c, answer, arg) : nd_now() - c->since > SILENT_NS)
-            hang_up(c);
+        if (nd_connection_ready(c))
+            wait = 0;
+        else if (c->stage == ND_WORKS)
+            wait = wait < WORK_NS ? wait : WORK_NS;
+        else
+            p[n++] = (struct pollfd){.fd = c->fd, .events = c->stage == ND_WRITES ? POLLOUT : POLLIN};
     }
-    if (p[0].fd >= 0 && p[0].revents)
-        accept_clients(s);
+    ppoll(p, n, &(struct timespec){0, wait}, NULL);
+    nd_server_turn(s, nd_now(), answer, arg);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control socket: what a client writes, to a running node's answers. The server, the answers, the lane's
+ * The control sockets: what a client writes, to a running node's answers. The server, the answers, the lane's
  * thread and the replicator are the real ones; the node stands alone (mode off), its ports give nothing.
- * Every line gets one line back, a JSON object, until the node closes; and afterwards it still answers
- * "status".
+ * Every line gets one line back, a JSON object, until the node closes, from the socket that looks as from the
+ * one that acts; and afterwards the node still answers "status".
  */
 #include "node/running.h"
 #include "tests/fuzz/fuzz.h"
@@ -20,12 +20,14 @@
 
 #define ROWS    (256u << 10)
 #define ANSWERS (8u << 20)
+#define TURNS   100000u   /* of the server, for all requests of an input */
+#define TURN_NS 20000000u /* by the server's clock; by ours 50 us, in which the lane works */
 
 static struct nd_running node;
 static struct nd_lane lane;
 static struct nd_io io;
 static pid_t owner;
-static char path[128];
+static char path[2][ND_LOOK_PATH]; /* the socket that acts, the one that looks */
 
 static uint32_t io_receive(void *ctx, unsigned l, unsigned port, struct nd_frame frames[], uint32_t max)
 {
@@ -161,18 +163,28 @@ static void open_once(void)
     open_chain();
     open_lane();
     begin();
-    snprintf(path, sizeof(path), "%s/control", fuzz_dir());
-    must(nd_server_open(&node.server, path, &fault), &fault);
+    FUZZ_MUST(snprintf(path[0], sizeof(path[0]), "%s/control", fuzz_dir()) < (int)sizeof(path[0]) &&
+                  nd_look_path(path[1], path[0]),
+              "%s: too long", fuzz_dir());
+    must(nd_server_open(&node.server, path[0], &fault), &fault);
 }
 
-static int connect_to(void)
+static void take_turn(void)
+{
+    static uint64_t now;
+
+    now += TURN_NS;
+    nd_server_turn(node.server, now, nd_answer, &node);
+}
+
+static int connect_to(const char *to)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-    snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
-    FUZZ_MUST(fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0, "cannot connect to %s", path);
-    nd_server_serve(node.server, 1000, nd_answer, &node); /* takes it in */
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s", to);
+    FUZZ_MUST(fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0, "cannot connect to %s", to);
+    take_turn(); /* takes it in */
     return fd;
 }
 
@@ -210,16 +222,17 @@ static unsigned check_answers(const char *all, size_t len)
 }
 
 /* All of it in one go, and as often as needed: a socket holds more than an input. */
-static unsigned talk(const uint8_t *data, size_t size, char *all)
+static unsigned talk(const char *to, const uint8_t *data, size_t size, char *all)
 {
-    int fd = connect_to();
+    int fd = connect_to(to);
     size_t len = 0;
     bool open = true;
 
     FUZZ_MUST(send(fd, data, size, MSG_NOSIGNAL) == (ssize_t)size, "cannot send %zu bytes", size);
     shutdown(fd, SHUT_WR);
-    for (unsigned i = 0; open && i < 64; i++) {
-        nd_server_serve(node.server, 0, nd_answer, &node);
+    for (unsigned i = 0; open && i < TURNS; i++) {
+        take_turn();
+        nanosleep(&(struct timespec){0, 50000}, NULL);
         open = drain(fd, all, &len);
     }
     FUZZ_MUST(!open, "the node does not close");
@@ -239,9 +252,11 @@ static void run(const uint8_t *data, size_t size)
     FUZZ_MUST(all, "no memory");
     for (size_t i = 0; i < size; i++)
         lines += data[i] == '\n';
-    answers = size ? talk(data, size, all) : 0;
-    FUZZ_MUST(answers == lines, "%u lines, %u answers", lines, answers);
-    FUZZ_MUST(talk((const uint8_t *)status, sizeof(status) - 1, all) == 1 && strstr(all, "\"SOLO\""),
+    for (unsigned i = 0; size && i < 2; i++) {
+        answers = talk(path[i], data, size, all);
+        FUZZ_MUST(answers == lines, "%u lines, %u answers", lines, answers);
+    }
+    FUZZ_MUST(talk(path[0], (const uint8_t *)status, sizeof(status) - 1, all) == 1 && strstr(all, "\"SOLO\""),
               "status says '%.80s'", all);
 }
 

@@ -27,27 +27,34 @@ static struct nd_server *server;
 static pthread_t thread;
 static _Atomic bool stop;
 _Atomic unsigned server_turns, server_answers;
+_Atomic bool server_is_later;
 
-/* {"n": N} gives N back; {"big": true} 3 MB; {"none": true} nothing at all. */
-static json_t *answer(void *arg, const json_t *request)
+bool server_answer(void *arg, struct nd_exchange *x)
 {
-    json_t *n = json_object_get(request, "n");
+    json_t *n = json_object_get(x->request, "n");
     static char big[BIG + 1];
 
     (void)arg;
     atomic_fetch_add(&server_answers, 1);
-    if (json_object_get(request, "none"))
-        return NULL;
     memset(big, 'b', BIG);
-    if (json_object_get(request, "big"))
-        return json_pack("{s:s}", "big", big);
-    return json_pack("{s:O?}", "n", n);
+    if (json_object_get(x->request, "later")) {
+        x->begun = true;
+        if (!atomic_load(&server_is_later))
+            return false;
+    }
+    if (json_object_get(x->request, "waits") && !atomic_load(&server_is_later))
+        return false;
+    if (json_object_get(x->request, "big"))
+        x->answer = json_pack("{s:s}", "big", big);
+    else if (!json_object_get(x->request, "none"))
+        x->answer = json_pack("{s:O?}", "n", n);
+    return true;
 }
 
 static void *serve(void *arg)
 {
     while (!atomic_load(&stop)) {
-        nd_server_serve(server, 20, answer, arg);
+        nd_server_serve(server, 20, server_answer, arg);
         atomic_fetch_add(&server_turns, 1);
     }
     return NULL;
@@ -67,11 +74,14 @@ int server_setup(void **state)
 
 int server_teardown(void **state)
 {
+    char look[80];
+
     (void)state;
     atomic_store(&stop, true);
     pthread_join(thread, NULL);
     nd_server_close(server);
-    return access(server_path, F_OK) == 0; /* gone with it */
+    snprintf(look, sizeof(look), "%s.look", server_path);
+    return access(server_path, F_OK) == 0 || access(look, F_OK) == 0; /* gone with it */
 }
 
 int server_dial(void)
@@ -100,6 +110,11 @@ bool server_say(int fd, const void *bytes, size_t len)
         len -= (size_t)n;
     }
     return true;
+}
+
+bool server_ask(int fd, const char *text)
+{
+    return server_say(fd, text, strlen(text));
 }
 
 ssize_t server_read_line(int fd, char *line, size_t cap)
@@ -141,7 +156,7 @@ void server_still_serves(void)
 {
     int fd = server_dial();
 
-    assert_true(server_say(fd, "{\"n\":1}\n", 8));
+    assert_true(server_ask(fd, ASK "\"n\":1}\n"));
     server_answers_with(fd, "{\"n\":1}");
     close(fd);
 }

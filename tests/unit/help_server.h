@@ -10,13 +10,21 @@
 #include <sys/types.h>
 
 #define WITH_SERVER(f) cmocka_unit_test_setup_teardown(f, server_setup, server_teardown)
-#define BIG            3000000
+#define BIG            500000 /* bytes of a big answer: more than a socket takes at once */
+
+/* What a request begins with; then "n": ANYTHING, "big", "none", "waits" or "later". */
+#define ASK "{\"cmd\":\"status\","
 
 /* Of the socket. */
 extern char server_path[64];
 
-/* Turns of the server's thread; requests that it answered. */
+/* Turns of the server's thread; steps of requests that its answerer took. */
 extern _Atomic unsigned server_turns, server_answers;
+
+/* Steps: {"n": N} gives N back; "big" BIG bytes; "none" nothing at all. "waits" and "later" are answered when
+ * server_is_later, and "later" has begun meanwhile. */
+extern _Atomic bool server_is_later;
+bool server_answer(void *arg, struct nd_exchange *exchange);
 
 int server_setup(void **state);
 int server_teardown(void **state);
@@ -26,6 +34,9 @@ int server_dial(void);
 
 /* False when the other side closed. */
 bool server_say(int fd, const void *bytes, size_t len);
+
+/* The same for a text. */
+bool server_ask(int fd, const char *text);
 
 /* A line without its end; its length, or -1 when the server closed. */
 ssize_t server_read_line(int fd, char *line, size_t cap);

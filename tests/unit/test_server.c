@@ -17,15 +17,14 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define REQUEST 65536 /* bytes a request may have */
+#define REQUEST 4096 /* bytes a request may have */
 
 static void a_request_may_come_byte_by_byte(void **state)
 {
-    static const char text[] = "{\"n\":[1,\"two\"]}\n";
+    static const char text[] = ASK "\"n\":[1,\"two\"]}\n";
     int fd = server_dial();
 
     (void)state;
@@ -37,19 +36,19 @@ static void a_request_may_come_byte_by_byte(void **state)
 
 static void many_requests_may_come_in_one_write(void **state)
 {
-    char text[4000] = "", expected[32];
+    char text[8000] = "", expected[32];
     int fd = server_dial();
 
     (void)state;
     for (int i = 0; i < 200; i++)
-        sprintf(text + strlen(text), "{\"n\":%d}\n", i);
-    strcat(text, "{\"n\":"); /* and the beginning of another */
-    assert_true(server_say(fd, text, strlen(text)));
+        sprintf(text + strlen(text), ASK "\"n\":%d}\n", i);
+    strcat(text, ASK "\"n\":"); /* and the beginning of another */
+    assert_true(server_ask(fd, text));
     for (int i = 0; i < 200; i++) {
         sprintf(expected, "{\"n\":%d}", i);
         server_answers_with(fd, expected);
     }
-    assert_true(server_say(fd, "777}\n", 5));
+    assert_true(server_ask(fd, "777}\n"));
     server_answers_with(fd, "{\"n\":777}");
     close(fd);
 }
@@ -92,52 +91,54 @@ static void what_is_no_request_is_refused_or_ends_the_connection(void **state)
         server_answers_with(
             fd, "{\"error\":{\"code\":\"malformed\",\"text\":\"the request is no JSON object\"}}");
     }
+    assert_true(server_ask(fd, "{\"n\":1}\n{\"cmd\":7}\n{\"cmd\":\"statu\"}\n"));
+    server_answers_with(fd, "{\"error\":{\"code\":\"invalid\",\"text\":\"the request names no cmd\"}}");
+    server_answers_with(fd, "{\"error\":{\"code\":\"invalid\",\"text\":\"the request names no cmd\"}}");
+    server_answers_with(fd, "{\"error\":{\"code\":\"not found\",\"text\":\"unknown cmd 'statu'\"}}");
     assert_int_equal(atomic_load(&server_answers), before); /* nobody was asked */
-    assert_true(server_say(fd, "{\"n\":5}\n", 8));
+    assert_true(server_ask(fd, ASK "\"n\":5}\n"));
     server_answers_with(fd, "{\"n\":5}");
     close(fd);
 }
 
-static void deep_nesting_is_refused(void **state)
+static void a_request_may_be_as_deep_as_it_is_long(void **state)
 {
-    char *text = malloc(REQUEST);
+    char text[REQUEST + 1] = ASK "\"n\":", line[REQUEST];
+    size_t head = strlen(text), deep = 2000;
     int fd = server_dial();
 
     (void)state;
-    strcpy(text, "{\"n\":");
-    memset(text + 5, '[', 30000);
-    memset(text + 30005, ']', 30000);
-    strcpy(text + 60005, "}\n");
-    assert_true(server_say(fd, text, strlen(text)));
-    server_answers_with(
-        fd, "{\"error\":{\"code\":\"malformed\",\"text\":\"the request is no JSON object on one line\"}}");
-    memset(text, '{', 60000);
-    text[60000] = '\n';
-    assert_true(server_say(fd, text, 60001));
+    memset(text + head, '[', deep);
+    memset(text + head + deep, ']', deep);
+    strcpy(text + head + 2 * deep, "}\n");
+    assert_true(server_ask(fd, text));
+    assert_int_equal(server_read_line(fd, line, sizeof(line)), 2 * deep + 6); /* {"n": and } */
+    memset(text + head, '[', REQUEST - head);
+    strcpy(text + REQUEST - 1, "\n");
+    assert_true(server_ask(fd, text));
     server_answers_with(
         fd, "{\"error\":{\"code\":\"malformed\",\"text\":\"the request is no JSON object on one line\"}}");
     close(fd);
-    free(text);
 }
 
 static void a_request_may_be_as_long_as_allowed_and_no_longer(void **state)
 {
-    char *text = malloc(REQUEST + 1), *line = malloc(REQUEST + 1);
+    char text[REQUEST + 1], line[REQUEST];
+    size_t head = strlen(ASK);
     int fd = server_dial();
 
     (void)state;
     memset(text, 'x', REQUEST + 1);
-    memcpy(text, "{\"n\":\"", 6);
+    memcpy(text, ASK "\"n\":\"", head + 5);
     memcpy(text + REQUEST - 3, "\"}\n", 3);
     assert_true(server_say(fd, text, REQUEST));
-    assert_int_equal(server_read_line(fd, line, REQUEST + 1), REQUEST - 1);
-    assert_memory_equal(line, text, REQUEST - 1);
+    assert_int_equal(server_read_line(fd, line, sizeof(line)),
+                     REQUEST - head); /* { in place of ASK, no line end */
+    assert_memory_equal(line + 1, text + head, REQUEST - head - 1);
     memset(text + REQUEST - 3, 'x', 4);
     server_say(fd, text, REQUEST + 1);
     server_has_closed(fd);
     server_still_serves();
-    free(text);
-    free(line);
 }
 
 static void a_request_without_an_answer_ends_the_connection(void **state)
@@ -145,7 +146,7 @@ static void a_request_without_an_answer_ends_the_connection(void **state)
     int fd = server_dial();
 
     (void)state;
-    assert_true(server_say(fd, "{\"none\":1}\n", 11));
+    assert_true(server_ask(fd, ASK "\"none\":1}\n"));
     server_has_closed(fd);
     server_still_serves();
 }
@@ -226,7 +227,7 @@ int main(void)
         WITH_SERVER(a_request_may_come_byte_by_byte),
         WITH_SERVER(many_requests_may_come_in_one_write),
         WITH_SERVER(what_is_no_request_is_refused_or_ends_the_connection),
-        WITH_SERVER(deep_nesting_is_refused),
+        WITH_SERVER(a_request_may_be_as_deep_as_it_is_long),
         WITH_SERVER(a_request_may_be_as_long_as_allowed_and_no_longer),
         WITH_SERVER(a_request_without_an_answer_ends_the_connection),
         WITH_SERVER(each_mutated_line_is_answered_by_one_object),

@@ -5,7 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "tests/unit/help_server.h"
-#include "node/control/server.h"
+#include "node/control/client.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
-#include <poll.h>
+#include <grp.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -24,12 +24,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define PLACES 16 /* the server's (node/control/server.h) */
-
-/* A reader that takes its time gets all of it; meanwhile it is a bounded while that others wait. */
+/* A reader that takes its time gets all of it. */
 static void a_slow_reader_gets_all_of_its_answer(void **state)
 {
     char *all = malloc(BIG + 64);
@@ -37,13 +36,13 @@ static void a_slow_reader_gets_all_of_its_answer(void **state)
     int fd = server_dial();
 
     (void)state;
-    assert_true(server_say(fd, "{\"big\":1}\n", 10));
+    assert_true(server_ask(fd, ASK "\"big\":1}\n"));
     while (have < BIG + 11) {
         ssize_t n = recv(fd, all + have, BIG + 64 - have < 65536 ? BIG + 64 - have : 65536, 0);
 
         assert_true(n > 0);
         have += (size_t)n;
-        poll(NULL, 0, 1);
+        server_still_serves(); /* others do not wait for it */
     }
     assert_int_equal(have, BIG + 11);
     assert_memory_equal(all + have - 3, "\"}\n", 3);
@@ -56,7 +55,7 @@ static void one_who_never_reads_loses_the_connection(void **state)
     int fd = server_dial();
 
     (void)state;
-    assert_true(server_say(fd, "{\"big\":1}\n", 10));
+    assert_true(server_ask(fd, ASK "\"big\":1}\n"));
     server_still_serves();
     close(fd);
 }
@@ -68,7 +67,7 @@ static void one_who_vanishes_while_answered_harms_nobody(void **state)
         int fd = server_dial();
         char byte;
 
-        assert_true(server_say(fd, "{\"big\":1}\n", 10));
+        assert_true(server_ask(fd, ASK "\"big\":1}\n"));
         if (i % 2)
             assert_int_equal(recv(fd, &byte, 1, 0), 1);
         close(fd);
@@ -76,7 +75,7 @@ static void one_who_vanishes_while_answered_harms_nobody(void **state)
     server_still_serves();
 }
 
-/* More than have places: all are served, since each leaves when it has its answer. */
+/* More than have places: all are served, since who comes gets the place of one that has its answer. */
 static void twenty_at_once_are_all_served(void **state)
 {
     int fd[20];
@@ -84,9 +83,9 @@ static void twenty_at_once_are_all_served(void **state)
 
     (void)state;
     for (int i = 0; i < 20; i++) {
-        fd[i] = i < 2 * PLACES ? server_dial() : -1;
-        snprintf(text, sizeof(text), "{\"n\":%d}\n", i);
-        assert_true(server_say(fd[i], text, strlen(text)));
+        fd[i] = server_dial();
+        snprintf(text, sizeof(text), ASK "\"n\":%d}\n", i);
+        assert_true(server_ask(fd[i], text));
     }
     for (int i = 0; i < 20; i++) {
         snprintf(text, sizeof(text), "{\"n\":%d}", i);
@@ -95,30 +94,71 @@ static void twenty_at_once_are_all_served(void **state)
     }
 }
 
-/* One who waits for a place does not make the server spin, and gets the place of one that said nothing. */
-static void silent_ones_lose_their_place(void **state)
+/* Clients that say nothing, or half of something: the server sleeps between its turns. */
+static void silent_clients_do_not_keep_the_server_awake(void **state)
 {
-    int fd[PLACES], last;
-    struct timespec half = {0, 500000000};
+    int silent = server_dial(), half = server_dial();
+    struct timespec half_second = {0, 500000000};
     unsigned before;
 
     (void)state;
+    assert_true(server_ask(half, ASK));
     server_still_serves();
-    for (int i = 0; i < PLACES; i++)
-        fd[i] = server_dial();
-    for (int i = 0; i < PLACES; i++) { /* each has its place */
-        assert_true(server_say(fd[i], "{\"n\":1}\n", 8));
-        server_answers_with(fd[i], "{\"n\":1}");
-    }
-    last = server_dial();
-    assert_true(server_say(last, "{\"n\":2}\n", 8));
     before = atomic_load(&server_turns);
-    nanosleep(&half, NULL);
+    nanosleep(&half_second, NULL);
     assert_in_range(atomic_load(&server_turns) - before, 0, 100); /* 25 waits of 20 ms */
-    server_answers_with(last, "{\"n\":2}");
-    close(last);
-    for (int i = 0; i < PLACES; i++)
-        server_has_closed(fd[i]);
+    close(silent);
+    close(half);
+}
+
+/* What a stranger hears who asks at the socket that acts, in a process of its own: 'n' the answer, 'r' a
+ * refusal of the command, 'd' that the socket may not be opened, '?' anything else. */
+static char hear_as_stranger(const char *command)
+{
+    struct ft_fault fault = {""};
+    json_t *request = json_pack("{s:s,s:i}", "cmd", command, "n", 7), *answer;
+    const char *code;
+    int error;
+
+    if (setgroups(0, NULL) != 0 || setgid(65534) != 0 || setuid(65534) != 0)
+        return '?';
+    error = nd_ask(server_path, request, 20000, &answer, &fault);
+    if (error == FT_EPERM)
+        return strncmp(fault.text, server_path, strlen(server_path)) == 0 &&
+                       strstr(fault.text, ": no permission to talk to the node")
+                   ? 'd'
+                   : '?';
+    if (error)
+        return '?';
+    if (json_integer_value(json_object_get(answer, "n")) == 7)
+        return 'n';
+    code = json_string_value(json_object_get(json_object_get(answer, "error"), "code"));
+    return code && strcmp(code, "no permission") == 0 ? 'r' : '?';
+}
+
+static char stranger_hears(const char *command)
+{
+    int status;
+    pid_t child = fork();
+
+    if (child == 0)
+        _exit(hear_as_stranger(command));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return (char)WEXITSTATUS(status);
+}
+
+static void one_who_may_not_act_is_answered_by_the_socket_that_looks(void **state)
+{
+    char look[80];
+
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(stranger_hears("status"), 'n');
+    assert_int_equal(stranger_hears("promote"), 'r');
+    snprintf(look, sizeof(look), "%s.look", server_path);
+    assert_int_equal(chmod(look, 0600), 0);
+    assert_int_equal(stranger_hears("status"), 'd');
 }
 
 static void a_path_that_is_taken_or_not_ours_is_refused(void **state)
@@ -173,7 +213,8 @@ int main(void)
         WITH_SERVER(one_who_never_reads_loses_the_connection),
         WITH_SERVER(one_who_vanishes_while_answered_harms_nobody),
         WITH_SERVER(twenty_at_once_are_all_served),
-        WITH_SERVER(silent_ones_lose_their_place),
+        WITH_SERVER(silent_clients_do_not_keep_the_server_awake),
+        WITH_SERVER(one_who_may_not_act_is_answered_by_the_socket_that_looks),
         WITH_SERVER(a_path_that_is_taken_or_not_ours_is_refused),
         WITH_SERVER(a_socket_left_by_the_dead_is_replaced),
     };

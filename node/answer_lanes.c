@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The answers that come from lanes: show, set and clear. The main thread has one question for all lanes
+ * (struct nd_question). Each step puts it to a lane or looks whether the lane has answered; a lane that
+ * stands costs the asker LANE_MS, and nobody else anything.
+ */
+#include "node/base/clock.h"
+#include "node/running.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define LANE_MS     2000
+#define LANE_SHIFT  56 /* of a cursor: the lane is above it, the lane's own cursor below */
+#define CURSOR_MASK ((1ull << LANE_SHIFT) - 1)
+
+static const char *text_of(const json_t *request, const char *key)
+{
+    return json_string_value(json_object_get(request, key));
+}
+
+/* The question is free, and w's turn has come. False: not yet, or w's time is over and `x` has its answer. */
+static bool may_ask(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
+{
+    const struct nd_question *q = &r->question;
+    bool is_free = atomic_load_explicit(&q->asked, memory_order_acquire) == ND_ASK_NONE;
+    uint64_t now = nd_now();
+
+    w->wants_lanes = true;
+    if (!w->until)
+        w->until = now + LANE_MS * FT_MS;
+    for (struct nd_work *other = r->work; other < r->work + ND_WORKING; other++)
+        is_free &= !other->asked && !(other < w && other->wants_lanes);
+    if (!is_free && now > w->until)
+        nd_answered(x, nd_refuse("busy", "lane %u is still at an earlier question", q->lane));
+    return is_free;
+}
+
+static void ask(struct nd_running *r, struct nd_work *w, unsigned lane, enum nd_ask_kind kind)
+{
+    struct nd_question *q = &r->question;
+
+    q->lane = lane;
+    q->fault.text[0] = '\0';
+    atomic_store_explicit(&q->asked, (int)kind, memory_order_release);
+    w->asked = true;
+    w->late = false;
+    w->until = nd_now() + LANE_MS * FT_MS;
+}
+
+/* The lane has answered, or its time is over, or it refuses: then `x` has its answer. False: not yet. */
+static bool has_answered(struct nd_running *r, struct nd_exchange *x, struct nd_work *w,
+                         enum nd_ask_kind kind)
+{
+    struct nd_question *q = &r->question;
+    uint64_t now = nd_now();
+    int expected = (int)kind;
+
+    if (atomic_load_explicit(&q->asked, memory_order_acquire) == ND_ASK_NONE) {
+        if (q->error)
+            nd_answered(x, nd_refuse(ft_error_name(q->error), "%s", q->fault.text));
+    } else if (now <= w->until) {
+        return false;
+    } else if (atomic_compare_exchange_strong(&q->asked, &expected, ND_ASK_NONE)) {
+        nd_answered(x, nd_refuse("busy", "lane %u does not answer", q->lane));
+    } else if (!w->late) { /* it is at it just now, or was */
+        w->late = true;
+        w->until = now + LANE_MS * FT_MS;
+        return false;
+    } else {
+        nd_answered(x, nd_refuse("busy", "lane %u takes long to answer", q->lane));
+    }
+    w->asked = false;
+    return true;
+}
+
+/* ---- show -------------------------------------------------------------------------------------- */
+
+static json_t *page(struct nd_running *r, const char *nf)
+{
+    const struct nd_question *q = &r->question;
+    json_t *rows = json_loadb(q->out, q->len, 0, NULL);
+    bool last = !q->more && q->lane + 1 == r->config->chain.lanes;
+    uint64_t next;
+
+    if (!rows)
+        return nd_refuse("malformed", "'%s' shows what is no JSON", nf);
+    /* One lane after the other: the cursor says whose turn it is. */
+    next = q->more ? (uint64_t)q->lane << LANE_SHIFT | q->cursor : (uint64_t)(q->lane + 1) << LANE_SHIFT;
+    return json_pack("{s:o,s:o}", "rows", rows, "next", last ? json_null() : json_integer((json_int_t)next));
+}
+
+bool nd_answer_show(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
+{
+    const char *nf = text_of(x->request, "nf");
+    uint64_t cursor = (uint64_t)json_integer_value(json_object_get(x->request, "cursor"));
+    struct nd_question *q = &r->question;
+
+    if (!nf || strlen(nf) >= sizeof(q->text))
+        return nd_answered(x, nd_refuse("invalid", "show needs the name of an NF"));
+    if (cursor >> LANE_SHIFT >= r->config->chain.lanes)
+        return nd_answered(x, nd_refuse("invalid", "the cursor is of no lane"));
+    if (!w->asked) {
+        if (!may_ask(r, x, w))
+            return x->answer != NULL;
+        snprintf(q->text, sizeof(q->text), "%s", nf);
+        q->cursor = cursor & CURSOR_MASK;
+        ask(r, w, (unsigned)(cursor >> LANE_SHIFT), ND_ASK_SHOW);
+        return false;
+    }
+    if (!has_answered(r, x, w, ND_ASK_SHOW))
+        return false;
+    return x->answer ? true : nd_answered(x, page(r, nf));
+}
+
+/* ---- set, clear -------------------------------------------------------------------------------- */
+
+bool nd_answer_change(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
+{
+    const char *nf = text_of(x->request, "nf"), *key = text_of(x->request, "key"),
+               *value = text_of(x->request, "value");
+    bool set = x->command == ND_CMD_SET;
+    struct nd_question *q = &r->question;
+    char text[sizeof(q->text)];
+    int n;
+
+    if (!nf || (set && (!key || !value)))
+        return nd_answered(x, nd_refuse("invalid", set ? "set needs nf, key and value" : "clear needs nf"));
+    if (set)
+        n = snprintf(text, sizeof(text), "set %s %s=%s", nf, key, value);
+    else
+        n = snprintf(text, sizeof(text), key ? "clear %s %s" : "clear %s", nf, key);
+    if (n >= (int)sizeof(text) || strpbrk(text, "\n\r"))
+        return nd_answered(
+            x, nd_refuse("invalid", "the change is too long for one line of %zu bytes", sizeof(text) - 1));
+    if (!w->asked) {
+        if (!may_ask(r, x, w))
+            return x->answer != NULL;
+        memcpy(q->text, text, sizeof(text));
+        ask(r, w, w->lane, ND_ASK_COMMAND); /* each lane records it in its own burst */
+        return false;
+    }
+    if (!has_answered(r, x, w, ND_ASK_COMMAND))
+        return false;
+    if (x->answer)
+        return true;
+    if (++w->lane < r->config->chain.lanes)
+        return false;
+    return nd_answered(x, json_pack("{s:b,s:s}", "done", 1, "change", text));
+}
