@@ -1,18 +1,24 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The command line without a running pair: usage, check, exit codes, one line for each mistake. As TAP.
+# The command line without a pair: usage, check, exit codes, one line for each mistake; and who may act on a node. As TAP.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 understudy=${UNDERSTUDY:-build/understudy}
 dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
+node=
+finish() {
+    [ -z "$node" ] || kill -KILL "$node"
+    rm -rf "$dir"
+}
+trap finish EXIT
 
 number=0
+as=() # who asks, if it is somebody else
 # t NAME CODE OUT ERR ARGUMENTS...: the exit code, and patterns (grep -E) for stdout and stderr. "" is: nothing at all.
 t() {
     local name=$1 code=$2 out=$3 err=$4 got problem=
     shift 4
-    "$understudy" "$@" >"$dir/out" 2>"$dir/err" </dev/null
+    "${as[@]}" "$understudy" "$@" >"$dir/out" 2>"$dir/err" </dev/null
     got=$?
     [ "$got" = "$code" ] || problem="exit code $got, expected $code"
     match out "$out" || problem="$problem; stdout does not match $out"
@@ -99,6 +105,35 @@ t "show, nobody answers" 69 "" 'no node listens' show -c "$pair" monitor
 t "set, nobody answers" 69 "" 'no node listens' set -c "$pair" monitor a=b
 t "clear, nobody answers" 69 "" 'no node listens' clear -c "$pair" monitor
 t "clear at one node, nobody answers" 69 "" 'node b: .*no node listens' clear -c "$pair" -n b monitor key
+
+# A node without protection, and somebody who is neither root nor of its group.
+sed 's/net_null\([01]\)/"net_null\1,no-rx=1"/g; s/control: a.sock/&, mbufs: 2048, memory_mb: 128/' "$dir/off.yaml" >"$dir/alone.yaml"
+"$understudy" run -c "$dir/alone.yaml" -n a 2>"$dir/log" &
+node=$!
+end=$((SECONDS + 20))
+until [ -S "$dir/a.sock.look" ] && "$understudy" status -c "$dir/alone.yaml" -n a 2>/dev/null | grep -q SOLO; do
+    [ $SECONDS -lt $end ] || break
+    sleep 0.05
+done
+t "status of a node that runs" 2 '^a +primary +SOLO' "" status -c "$dir/alone.yaml" -n a
+t "promote it" 1 "" 'node a is primary already' promote -c "$dir/alone.yaml" -n a
+if [ "$(id -u)" = 0 ]; then
+    chmod 755 "$dir"
+    as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+    t "a stranger asks for the status" 2 '^a +primary +SOLO' "" status -c "$dir/alone.yaml" -n a
+    t "a stranger looks at an NF" 0 'packets' "" show -c "$dir/alone.yaml" -n a monitor
+    for command in promote drain failback resync verify; do
+        t "a stranger may not $command" 77 "" "node a: $command acts: this socket only answers questions, $dir/a.sock acts" $command -c "$dir/alone.yaml" -n a
+    done
+    t "a stranger may not set" 77 "" 'node a: set acts: ' set -c "$dir/alone.yaml" -n a monitor timeout=9
+    t "a stranger may not clear" 77 "" 'node a: clear acts: ' clear -c "$dir/alone.yaml" -n a monitor
+    chmod o-w "$dir/a.sock.look"
+    t "without the socket that looks he is told which one he may not open" 77 "" "node a: $dir/a.sock: no permission to talk to the node" status -c "$dir/alone.yaml" -n a
+    as=()
+fi
+kill -TERM $node
+wait $node
+node=
 
 "$understudy" --help >/dev/full 2>"$dir/err"
 code=$?

@@ -1,0 +1,57 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The control sockets of a node whose lane stands: whoever asks the lane is told so, everybody else is answered meanwhile.
+# No root: a node without protection, without traffic.
+. "$(dirname "$0")/lib.sh"
+plan 11
+
+mkdir -p "$work" || exit 1
+node=
+finish() {
+    [ -z "$node" ] || kill -KILL "$node" 2>/dev/null
+    rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 1' INT TERM
+
+# A node that runs without a peer has exit code 2.
+answers() { us status -n one >/dev/null 2>&1; [ $? = 2 ]; }
+await_rows() { # the lane shows its state again
+    local end=$((SECONDS + 20))
+    until us show -n one stand >/dev/null 2>&1; do
+        [ $SECONDS -lt $end ] || return 1
+    done
+}
+
+ok "the NF whose lane stands builds" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
+    -o "$work/stand.so" "$root/tests/lab/stand.c"
+cat >"$work/pair.yaml" <<END
+chain: { name: stand, modules: [ stand.so ], nfs: [ stand: {} ] }
+protect: { mode: off }
+nodes:
+  one: { role: primary, ports: { inside: "net_null0,no-rx=1", outside: "net_null1,no-rx=1" }, replication: "127.0.0.1:4731", control: one.sock, mbufs: 2048, memory_mb: 128 }
+  two: { role: standby, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:4732", control: two.sock }
+END
+pair=$work/pair.yaml
+"$UNDERSTUDY" run -c "$pair" -n one 2>"$work/log" &
+node=$!
+ok "the node begins alone" await 20 one state SOLO
+is "and can be looked at" "$(us show -n one stand -o json)" '{"nf":"stand","rows":[{"seconds":0}]}'
+
+# One connection asks for what the lane does not do now; others are answered before it is.
+ok "the lane is told to stand soon" us set -n one stand soon=8
+us show -n one stand >"$work/show" 2>&1 &
+show=$!
+ok "status is answered while it stands" answers
+wait $show
+is "who asks the lane is told that it does not answer" "$(cat "$work/show")" "understudy: node one: lane 0 does not answer"
+ok "the lane goes on then" await_rows
+
+us set -n one stand at_once=8 >"$work/set" 2>&1 &
+set=$!
+sleep 0.5
+ok "status is answered while it stands in a command" answers
+wait $set
+is "who gave the command is told" "$(cat "$work/set")" "understudy: node one: lane 0 takes long to answer"
+is "and who asks next, too" "$(us show -n one stand 2>&1)" "understudy: node one: lane 0 is still at an earlier question"
+ok "the lane goes on then" await_rows

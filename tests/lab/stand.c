@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stand: an NF for tests whose lane stands on request. `set stand at_once=SECONDS` stands in the command,
+ * `set stand soon=SECONDS` in the timers of the next burst. Built by control.t.
+ */
+#include "nflib/nf.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static void stand(uint64_t seconds)
+{
+    nanosleep(&(struct timespec){(time_t)seconds, 0}, NULL);
+}
+
+static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    (void)nf;
+    (void)packets;
+    (void)n;
+    (void)now;
+}
+
+static void timers(struct nf *nf, uint64_t now)
+{
+    const uint64_t *seconds = nf->state;
+    uint64_t wanted = *seconds;
+
+    (void)now;
+    *NF_EDIT(nf, seconds) = 0;
+    stand(wanted);
+}
+
+static int set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
+{
+    const uint64_t *seconds = nf->state;
+
+    (void)fault;
+    if (strcmp(key, "at_once") == 0) {
+        stand(strtoul(value, NULL, 10));
+        return 0;
+    }
+    *NF_EDIT(nf, seconds) = strtoul(value, NULL, 10);
+    nf_wake(nf, now + 1);
+    return 0;
+}
+
+static bool show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
+{
+    (void)cursor;
+    nf_row(out);
+    nf_row_u64(out, "seconds", *(const uint64_t *)nf->state);
+    return false;
+}
+
+static const struct nf_param params[] = {{0}};
+
+static const struct nf_module standing = {
+    .name = "stand",
+    .summary = "for tests: its lane stands",
+    .reads = NF_READS_HEADERS,
+    .params = params,
+    .state_size = sizeof(uint64_t),
+    .process = process,
+    .timers = timers,
+    .set = set,
+    .show = show,
+};
+NF_MODULE(standing)
