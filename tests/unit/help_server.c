@@ -46,6 +46,10 @@ bool server_answer(void *arg, struct nd_exchange *x)
         return false;
     if (json_object_get(x->request, "big"))
         x->answer = json_pack("{s:s}", "big", big);
+    else if (json_object_get(x->request, "huge"))
+        x->answer = json_pack("{s:s+}", "huge", big, big);
+    else if (json_object_get(x->request, "whence"))
+        x->answer = json_pack("{s:b}", "looks", x->looks);
     else if (!json_object_get(x->request, "none"))
         x->answer = json_pack("{s:O?}", "n", n);
     return true;

@@ -12,7 +12,7 @@
 #define WITH_SERVER(f) cmocka_unit_test_setup_teardown(f, server_setup, server_teardown)
 #define BIG            500000 /* bytes of a big answer: more than a socket takes at once */
 
-/* What a request begins with; then "n": ANYTHING, "big", "none", "waits" or "later". */
+/* What a request begins with; then "n": ANYTHING, "big", "huge", "whence", "none", "waits" or "later". */
 #define ASK "{\"cmd\":\"status\","
 
 /* Of the socket. */
@@ -21,8 +21,8 @@ extern char server_path[64];
 /* Turns of the server's thread; steps of requests that its answerer took. */
 extern _Atomic unsigned server_turns, server_answers;
 
-/* Steps: {"n": N} gives N back; "big" BIG bytes; "none" nothing at all. "waits" and "later" are answered when
- * server_is_later, and "later" has begun meanwhile. */
+/* Steps: {"n": N} gives N back; "big" BIG bytes; "huge" twice as many; "whence" the socket; "none" nothing at
+ * all. "waits" and "later" are answered when server_is_later, and "later" has begun meanwhile. */
 extern _Atomic bool server_is_later;
 bool server_answer(void *arg, struct nd_exchange *exchange);
 

@@ -79,6 +79,43 @@ static void an_answer_is_taken_in_its_time_or_never(void **state)
     close(fd);
 }
 
+static void the_time_begins_anew_when_the_answer_has_been_taken(void **state)
+{
+    static char bytes[BIG];
+    int fd = places_node_user();
+    size_t taken = 0;
+    ssize_t n;
+
+    (void)state;
+    assert_true(server_ask(fd, ASK "\"big\":1}\n"));
+    places_turn();
+    places_now += LIMIT - MS;
+    while (taken < BIG + 11) { /* {"big":" and "} and the line's end */
+        n = recv(fd, bytes, sizeof(bytes), 0);
+        assert_true(n > 0);
+        taken += (size_t)n;
+        places_turn();
+    }
+    places_now += LIMIT - MS;
+    places_turn();
+    places_served(fd);
+    close(fd);
+}
+
+static void an_answer_that_is_too_large_is_refused(void **state)
+{
+    int fd = places_node_user();
+
+    (void)state;
+    assert_true(server_ask(fd, ASK "\"huge\":1}\n"));
+    places_turn();
+    places_hears(
+        fd, "{\"error\":{\"code\":\"too large\",\"text\":\"an answer of 1000011 bytes, expected less than "
+            "524288\"}}");
+    places_served(fd);
+    close(fd);
+}
+
 /* Work has no deadline of the server's: who answers ends it. */
 static void a_request_at_work_may_take_longer(void **state)
 {
@@ -126,6 +163,11 @@ static void the_socket_that_looks_refuses_each_command_that_acts(void **state)
         places_hears(act, "{\"n\":1}");
         acts += row->acts;
     }
+    places_now += 20 * MS;
+    assert_true(server_ask(look, ASK "\"whence\":1}\n") && server_ask(act, ASK "\"whence\":1}\n"));
+    places_turn();
+    places_hears(look, "{\"looks\":true}"); /* who answers knows whence it came */
+    places_hears(act, "{\"looks\":false}");
     assert_int_equal(acts, 8); /* of status and show alone it is known that they change nothing */
     assert_false(nd_commands[nd_command_find("status")].acts || nd_commands[nd_command_find("show")].acts);
     close(look);
@@ -202,6 +244,8 @@ int main(void)
         WITH_PLACES(a_request_has_its_time_as_a_whole_though_bytes_trickle),
         WITH_PLACES(the_time_begins_anew_with_each_answer),
         WITH_PLACES(an_answer_is_taken_in_its_time_or_never),
+        WITH_PLACES(the_time_begins_anew_when_the_answer_has_been_taken),
+        WITH_PLACES(an_answer_that_is_too_large_is_refused),
         WITH_PLACES(a_request_at_work_may_take_longer),
         WITH_PLACES(the_socket_that_looks_refuses_each_command_that_acts),
         WITH_PLACES(anybody_may_look_and_owner_and_group_may_act),
