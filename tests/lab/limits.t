@@ -25,6 +25,7 @@ node_refused() { # NAME CODE PATTERN SED-SCRIPT [COMMAND…]
     local name=$1 code=$2 pattern=$3 script=$4 before
     shift 4
     mkdir "$dir/node"
+    [ -z "${owner:-}" ] || chown "$owner" "$dir/node"
     cat >"$dir/node.yaml" <<END
 chain: { name: monitor, nfs: [ monitor ] }
 link: { insecure: true }
@@ -39,7 +40,7 @@ END
     ok "$name: nothing is left" $? "$(ls -lA "$dir/node"; runtime)"
     rm -rf "$dir/node"
 }
-runtime() { find /run/dpdk /tmp/dpdk -name 'us_one_*' 2>/dev/null | sort; }
+runtime() { find /run/dpdk /tmp/dpdk "$dir/run" -name 'us_one_*' 2>/dev/null | sort; }
 # What to put before a command that shall have a low limit.
 files() { echo "prlimit --nofile=$1:$1"; }
 addresses() { echo "prlimit --as=$(($1 << 10))"; }
@@ -82,6 +83,11 @@ node_refused "12 open files" 77 "at most 12 open files are permitted, expected 1
 for n in 40000 100000 400000 800000; do
     node_refused "$n KiB of addresses" 65 "" '' $(addresses $n)
 done
+# A user that nobody has: main thread, guardian, and a thread of DPDK's; it panics when it gets no other.
+if [ "$(id -u)" = 0 ] && mkdir "$dir/run" && chown 64999 "$dir/run" && chmod 711 "$dir"; then
+    owner=64999 node_refused "no thread for DPDK" 65 "DPDK does not start: Cannot create thread" '' env XDG_RUNTIME_DIR="$dir/run" \
+        setpriv --reuid 64999 --regid 64999 --clear-groups prlimit --nproc=3:3
+fi
 refused "6 open files for replay" 77 "at most 6 open files are permitted, expected 128" $(files 6) "${replay[@]}" "$made"
 refused "6 open files for the bench" 77 "at most 6 open files are permitted, expected 128" $(files 6) "$understudy" bench
 refused "100000 KiB of addresses for replay" 70 "no memory" $(addresses 100000) "${replay[@]}" "$made"
