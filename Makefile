@@ -29,7 +29,7 @@ PLAIN   = $(if $(LTO),@objcopy -R '.gnu.lto_*' -R '.gnu.debuglto_*' $@)
 
 CC      := gcc
 VERSION := 0.1.0
-LIBS    := liblz4 msgpack libxxhash yaml-0.1 jansson libpcap hiredis openssl
+LIBS    := liblz4 msgpack libxxhash yaml-0.1 jansson libpcap hiredis openssl libseccomp
 TESTLIB := cmocka
 
 WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla

@@ -3,6 +3,7 @@
  * understudy run: keeps a node going that was put together (running.c). Threads: this one (control socket),
  * the replicator, one per lane; and the guardian's process.
  */
+#include "node/base/privilege.h"
 #include "node/control/options.h"
 #include "node/lane/lane.h"
 #include "node/running.h"
@@ -16,6 +17,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #define SERVE_MS 20
 
@@ -25,6 +28,41 @@ static void stop_signal(int number)
 {
     (void)number;
     atomic_store(&the_node.stop, true);
+}
+
+static void reload_signal(int number)
+{
+    (void)number;
+    atomic_store(&the_node.reload, true);
+}
+
+static void set_signals(void)
+{
+    static const int ends[] = {SIGTERM, SIGINT}, ignored[] = {SIGPIPE, SIGUSR1, SIGUSR2};
+    const struct sigaction stop = {.sa_handler = stop_signal},
+                           reload = {.sa_handler = reload_signal, .sa_flags = SA_RESTART};
+
+    for (unsigned i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+        sigaction(ends[i], &stop, NULL);
+    for (unsigned i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+        signal(ignored[i], SIG_IGN);
+    sigaction(SIGHUP, &reload, NULL);
+}
+
+/* A thread's priority needs a capability, its work none: it begins when nobody has any. */
+static void wait_for_go(struct nd_running *r)
+{
+    atomic_fetch_add(&r->begun, 1);
+    while (!atomic_load(&r->go))
+        nanosleep(&(struct timespec){0, 100000}, NULL);
+}
+
+static int run_lane(void *lane)
+{
+    if (the_node.config->node[the_node.self].realtime)
+        nd_priority_raise();
+    wait_for_go(&the_node);
+    return nd_lane_run(lane);
 }
 
 static void *replicate(void *arg)
@@ -38,6 +76,7 @@ static void *replicate(void *arg)
     if (!r->realtime && r->config->timing.detect_ms < 20)
         fprintf(stderr, "understudy: %s: detect_ms %u without real-time priority: expect false takeovers\n",
                 self->name, r->config->timing.detect_ms);
+    wait_for_go(r);
     rp_run(r->replicator);
     return NULL;
 }
@@ -48,7 +87,7 @@ static bool launch_lanes(struct nd_running *r)
 
     RTE_LCORE_FOREACH_WORKER(lcore)
     {
-        if (l < r->config->chain.lanes && rte_eal_remote_launch(nd_lane_run, &r->lanes[l], lcore) == 0)
+        if (l < r->config->chain.lanes && rte_eal_remote_launch(run_lane, &r->lanes[l], lcore) == 0)
             l++;
     }
     return l == r->config->chain.lanes;
@@ -105,29 +144,49 @@ static bool has_lost_state(struct nd_running *r)
     return why != NULL;
 }
 
+/* All threads, each waiting for `go`; then without a capability. */
+static int start_threads(struct nd_running *r, pthread_t *replicator, bool *replicates)
+{
+    const struct nd_node *self = &r->config->node[r->self];
+    struct ft_fault fault;
+
+    *replicates = false;
+    if (!launch_lanes(r)) {
+        fprintf(stderr, "understudy: node %s: fewer lcores than lanes\n", self->name);
+        return ND_DATA;
+    }
+    if (pthread_create(replicator, NULL, replicate, r) != 0) {
+        fprintf(stderr, "understudy: no thread for the replicator\n");
+        return ND_SOFTWARE;
+    }
+    *replicates = true;
+    while (atomic_load(&r->begun) < (unsigned)r->config->chain.lanes + 1)
+        nanosleep(&(struct timespec){0, 100000}, NULL);
+    /* A status would take seconds otherwise. This thread sleeps unless asked. */
+    if (self->realtime)
+        nd_priority_raise();
+    if (nd_privilege_drop(&fault) == 0)
+        return ND_DONE;
+    fprintf(stderr, "understudy: node %s: %s\n", self->name, fault.text);
+    return ND_SOFTWARE;
+}
+
 static int keep_going(struct nd_running *r)
 {
     pthread_t replicator;
     uint64_t synced = 0;
-    int code = ND_DONE;
+    bool replicates;
+    int code = start_threads(r, &replicator, &replicates);
 
-    if (!launch_lanes(r)) {
-        fprintf(stderr, "understudy: node %s: fewer lcores than lanes\n", r->config->node[r->self].name);
-        code = ND_DATA;
-    } else if (pthread_create(&replicator, NULL, replicate, r) != 0) {
-        fprintf(stderr, "understudy: no thread for the replicator\n");
-        code = ND_SOFTWARE;
-    }
     if (code) {
         atomic_store(&r->lanes_stop, true);
-        rte_eal_mp_wait_lcore();
-        return code;
+        rp_stop(r->replicator);
     }
-    /* A status would take seconds otherwise. This thread sleeps unless asked. */
-    if (r->config->node[r->self].realtime)
-        nd_priority_raise();
+    atomic_store(&r->go, true);
     while (!code && !atomic_load(&r->stop)) {
         nd_server_serve(r->server, SERVE_MS, nd_answer, r);
+        if (atomic_exchange(&r->reload, false))
+            nd_running_reload(r);
         obey_drill(r);
         sync_view(r, &synced);
         code = is_turned_away(r) ? ND_DATA : has_lost_state(r) ? ND_NO_ANSWER : ND_DONE;
@@ -136,7 +195,8 @@ static int keep_going(struct nd_running *r)
     atomic_store(&r->lanes_stop, true);
     rp_stop(r->replicator);
     rte_eal_mp_wait_lcore();
-    pthread_join(replicator, NULL);
+    if (replicates)
+        pthread_join(replicator, NULL);
     return code;
 }
 
@@ -150,17 +210,28 @@ static int exit_of(int error)
                                                      : ND_DATA;
 }
 
+/* Before anything is opened or made: what the process may do, and how much of it. */
+static int limit_process(const struct nd_node *self, struct ft_fault *fault)
+{
+    const struct nd_privilege privilege = {
+        .user = self->user, .physical = nd_ports_physical(self), .core = self->core};
+    int error = nd_privilege_check_files(fault);
+
+    umask(027);
+    return error ? error : nd_privilege_limit(&privilege, fault);
+}
+
 int nd_cmd_run(int argc, char **argv)
 {
     struct nd_running *r = &the_node;
     struct nd_options options;
     struct ft_fault fault = {""};
-    struct sigaction stop = {.sa_handler = stop_signal};
     int code = nd_options_read(&options, argc, argv, ND_OPT_FILE | ND_OPT_NODE | ND_OPT_NEED_NODE, 0, 0, ""),
         error;
 
     if (code)
         return code;
+    set_signals();
     error = nd_config_read(&r->config, options.file, true, &fault);
     if (error) {
         fprintf(stderr, "understudy: %s\n", fault.text);
@@ -183,10 +254,9 @@ int nd_cmd_run(int argc, char **argv)
         return code;
     }
     r->self = (unsigned)self;
-    sigaction(SIGTERM, &stop, NULL);
-    sigaction(SIGINT, &stop, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    error = nd_running_open(r, &fault);
+    error = limit_process(&r->config->node[self], &fault);
+    if (!error)
+        error = nd_running_open(r, &fault);
     if (error)
         fprintf(stderr, "understudy: %s\n", fault.text);
     code = error ? exit_of(error) : keep_going(r);

@@ -32,18 +32,22 @@ static void note_view(void *arg, uint64_t view)
     atomic_store(&r->view, view);
 }
 
-/* The directory that the first `len` bytes of `path` name, and those above it. */
+/* The directory that the first `len` bytes of `path` name, and those above it. What it may be for others,
+ * run's umask says. */
 static int make_directory(const char *path, size_t len, struct ft_fault *fault)
 {
-    char prefix[256];
+    char prefix[256] = "";
+    struct stat is;
 
     for (size_t i = 1; i <= len && i < sizeof(prefix); i++) {
         if (path[i] != '/' && i != len)
             continue;
         snprintf(prefix, sizeof(prefix), "%.*s", (int)i, path);
-        if (mkdir(prefix, 0755) != 0 && errno != EEXIST)
+        if (mkdir(prefix, 0777) != 0 && errno != EEXIST)
             return ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO, "%s: %s", prefix,
                            strerror(errno));
+        if (stat(prefix, &is) == 0 && !S_ISDIR(is.st_mode))
+            return ft_fail(fault, FT_EINVAL, "%s: a file, expected a directory", prefix);
     }
     return 0;
 }
@@ -115,7 +119,6 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
                                  .words = &r->shared[l],
                                  .group = &r->group,
                                  .setup.guardian = r->guardian,
-                                 .setup.urgent = r->config->node[r->self].realtime,
                                  .setup.question = &r->question,
                                  .setup.redis = r->redis,
                                  .setup.recorder = r->recorder,
@@ -131,13 +134,28 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
     return error;
 }
 
+/* A pipe would hold up the library that reads it. Whether there is a file, and what is in it, its reader
+ * says. */
+static int refuse_odd_file(const char *path, struct ft_fault *fault)
+{
+    struct stat is;
+
+    if (stat(path, &is) != 0 || S_ISREG(is.st_mode))
+        return 0;
+    return ft_fail(fault, FT_EINVAL, "%s: not a regular file, expected PEM", path);
+}
+
 /* What seals the link. Files are read here, once, while the node may still wait for a disk. */
 static int read_seal(struct nd_running *r, struct rp_seal_config *seal, struct ft_fault *fault)
 {
     const struct nd_link *link = &r->config->link;
+    int error;
 
     *seal = (struct rp_seal_config){.peer_name = r->config->node[!r->self].name};
     if (link->certificate[0]) {
+        if ((error = refuse_odd_file(link->certificate, fault)) ||
+            (error = refuse_odd_file(link->authority, fault)))
+            return error;
         seal->certificate = link->certificate;
         seal->private_key = link->private_key;
         seal->authority = link->authority;
@@ -232,6 +250,11 @@ int nd_running_open(struct nd_running *r, struct ft_fault *fault)
         (error = open_redis(r, fault)) || (error = make_lanes(r, fault)))
         return error;
     return open_patiently(r, open_replicator, fault);
+}
+
+void nd_running_reload(struct nd_running *r)
+{
+    fprintf(stderr, "understudy: %s: told to read files again\n", r->config->node[r->self].name);
 }
 
 void nd_running_close(struct nd_running *r)

@@ -45,6 +45,9 @@ struct nd_running {
     char view_file[256];
     _Atomic uint64_t view;
     _Atomic bool stop;       /* somebody wants the node to end */
+    _Atomic bool reload;     /* somebody wants files to be read again */
+    _Atomic unsigned begun;  /* threads that have what they need of the system, and wait for `go` */
+    _Atomic bool go;         /* no thread has a capability any more: they may look at packets and the peer */
     _Atomic bool lanes_stop; /* it ends now: lanes work until then, whatever keeps this thread busy */
     _Atomic bool realtime;   /* the replicator got its priority; written by its thread */
 };
@@ -55,6 +58,8 @@ struct nd_running {
  * all the same.
  */
 int nd_running_open(struct nd_running *r, struct ft_fault *fault);
+/* Reads again what may change while the node runs. */
+void nd_running_reload(struct nd_running *r);
 /* What stands of it, in order; the configuration too. Its threads have ended. */
 void nd_running_close(struct nd_running *r);
 

@@ -17,7 +17,7 @@
 
 static int map_file(struct lg_recording *r, struct ft_fault *fault)
 {
-    int fd = open(r->file, O_RDONLY | O_CLOEXEC), error = 0;
+    int fd = open(r->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK), error = 0; /* a pipe must not hold us up */
     struct stat s;
 
     if (fd < 0)

@@ -82,6 +82,8 @@ struct nd_node {
     uint32_t memory_mb; /* -m, without huge pages */
     bool hugepages;
     bool realtime; /* real-time priority for the replicator, nice -10 for the others, where permitted */
+    char user[33]; /* of the system, that the node becomes; "": it stays who started it */
+    bool core;     /* the node may leave a core file */
 };
 
 /* For drills: an echo probe across the chain, both ends in network namespaces of this machine. */

@@ -27,6 +27,8 @@ static const struct nf_param node_keys[] = {
     {"memory_mb", NF_U32, AT(node.memory_mb), 64, 1048576, "512", NULL, "of DPDK", false},
     {"hugepages", NF_BOOL, AT(node.hugepages), 0, 0, "false", NULL, "use them", false},
     {"realtime", NF_BOOL, AT(node.realtime), 0, 0, "false", NULL, "try a real-time priority", false},
+    {"user", ND_KIND(ND_TEXT), AT(node.user), 0, 33, "", NULL, "that the node becomes", false},
+    {"core", NF_BOOL, AT(node.core), 0, 0, "false", NULL, "a core file when it crashes", false},
     {0},
 };
 #undef AT

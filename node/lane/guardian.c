@@ -12,9 +12,13 @@
  *
  * Orderly end: the node kills the guardian before it ends its lanes. The guardian is out of reach of what
  * kills the node's group or session, and of a terminal's interrupt, which is the node's to handle.
+ *
+ * Before it says that it is ready it gives up all capabilities, and lets the kernel kill it at any system
+ * call but those that it needs.
  */
 #define _GNU_SOURCE /* close_range */
 #include "node/lane/guardian.h"
+#include "node/base/privilege.h"
 
 #include "ftcore/base/check.h"
 #include "ftcore/record/message.h"
@@ -25,6 +29,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -60,15 +65,14 @@ static struct nd_guardian the_guardian;
 
 static void detach(int *pair, int *datagrams)
 {
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2};
     int null = open("/dev/null", O_RDWR);
     struct sched_param priority = {PRIORITY};
 
     setsid();
     prctl(PR_SET_NAME, "us-guardian");
-    signal(SIGINT, SIG_IGN);
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+        signal(ignored[i], SIG_IGN);
     sched_setscheduler(0, SCHED_FIFO, &priority); /* where permitted */
     /* Whoever reads the node's output must see its end; 0 to 2 stay taken, 3 and 4 are ours. */
     for (int fd = 0; null >= 0 && fd < 3; fd++)
@@ -77,6 +81,23 @@ static void detach(int *pair, int *datagrams)
     *pair = dup2(a, 3);
     *datagrams = dup2(b, 4);
     close_range(5, ~0u, 0);
+}
+
+/*
+ * From here on: waiting for lanes, sending, sleeping, the end. The filter's memory is not given back, since
+ * that may take a system call that the filter does not let pass.
+ */
+static bool confine(void)
+{
+    static const int needed[] = {SCMP_SYS(read),       SCMP_SYS(sendto),          SCMP_SYS(futex),
+                                 SCMP_SYS(nanosleep),  SCMP_SYS(clock_nanosleep), SCMP_SYS(restart_syscall),
+                                 SCMP_SYS(exit_group), SCMP_SYS(rt_sigreturn)};
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+    bool done = filter && nd_privilege_drop_thread() == 0;
+
+    for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]) && done; i++)
+        done = seccomp_rule_add(filter, SCMP_ACT_ALLOW, needed[i], 0) == 0;
+    return done && seccomp_load(filter) == 0;
 }
 
 /* False: the node ended, in order or not, before all lanes held. */
@@ -112,8 +133,10 @@ static void send_notice(const struct nd_guardian *g, int datagrams)
 static _Noreturn void guard(const struct nd_guardian *g, int pair, int datagrams)
 {
     detach(&pair, &datagrams);
-    send(pair, "r", 1, MSG_NOSIGNAL); /* ready: out of reach of signals */
-    if (!all_hold(pair, g->lanes))
+    bool confined = confine();
+
+    send(pair, confined ? "r" : "c", 1, MSG_NOSIGNAL); /* ready: out of reach of signals */
+    if (!confined || !all_hold(pair, g->lanes))
         _exit(0);
     for (unsigned lane = 0; lane < g->lanes; lane++)
         if (pthread_mutex_lock(&g->shared->lane[lane]) != EOWNERDEAD)
@@ -183,10 +206,12 @@ static int fork_guardian(struct nd_guardian *g, int datagrams, struct ft_fault *
     ssize_t n;
     while ((n = recv(ends[1], &ready, 1, 0)) < 0 && errno == EINTR)
         continue;
-    if (n != 1) {
+    if (n != 1 || ready != 'r') {
         close(ends[1]);
         waitpid(g->pid, NULL, 0);
-        return ft_fail(fault, FT_EIO, "the guardian ended at once");
+        return ft_fail(fault, FT_EIO, "the guardian %s",
+                       n == 1 ? "cannot be confined, expected a kernel with seccomp filters"
+                              : "ended at once");
     }
     g->pair = ends[1];
     return 0;

@@ -2,7 +2,8 @@
 /*
  * The guardian: a small process, forked before the node does anything else, that sends the peer a death
  * notice (datagrams, some at once, then spaced over 20 ms) the moment the node's lanes can send nothing any
- * more, and ends. It also ends, silently, when the node exits in order.
+ * more, and ends. It also ends, silently, when the node exits in order. It has no capability, and the system
+ * calls that it needs, no others.
  */
 #ifndef NODE_LANE_GUARDIAN_H
 #define NODE_LANE_GUARDIAN_H

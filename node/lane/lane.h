@@ -51,7 +51,7 @@ struct nd_lane_setup {
     struct ft_sender self;        /* this process, to the peer that hears its heartbeats */
     const _Atomic uint64_t *view; /* the node's; heartbeats and recordings carry it */
     const _Atomic bool *stop;     /* ends nd_lane_run */
-    bool urgent;                  /* the thread asks for priority */
+    bool urgent;                  /* the thread asks for priority when it begins */
 };
 
 /*

@@ -1,29 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Opens DPDK and the node's ports. DPDK writes many lines to its log; they go to memory
- * while we open, and the last line that looks like a reason becomes ours.
- */
-#define _GNU_SOURCE /* memfd_create */
+/* Opens the node's ports, on DPDK (eal.c), and is what lanes call. */
 #include "node/ports/ports.h"
 #include "ftcore/record/record.h"
 
 #include <rte_bus.h>
 #include <rte_dev.h>
 #include <rte_eal.h>
-#include <rte_errno.h>
 #include <rte_log.h>
 #include <rte_mbuf.h>
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #define RX_RING    1024
 #define TX_RING    1024
-#define ARGS_MAX   (9 + ND_EAL_MAX)
 #define FRAME_ROOM 2048 /* bytes of a frame a buffer holds */
 #define RETA_MAX   RTE_ETH_RSS_RETA_SIZE_512
 #define RSS_KINDS                                                                                            \
@@ -31,82 +22,6 @@
      RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV4_OTHER)
 
 static uint8_t flow_key[64]; /* borrowed by DPDK while a port is configured */
-
-/* DPDK and its drivers write to a log stream, stdout and stderr alike: all three go to memory meanwhile. */
-struct log {
-    FILE *file;
-    int out, err;
-};
-
-static void log_begin(struct log *log)
-{
-    int fd = memfd_create("log", MFD_CLOEXEC);
-
-    fflush(NULL);
-    log->file = fd < 0 ? NULL : fdopen(fd, "w+");
-    if (!log->file)
-        return;
-    log->out = dup(STDOUT_FILENO);
-    log->err = dup(STDERR_FILENO);
-    dup2(fd, STDOUT_FILENO);
-    dup2(fd, STDERR_FILENO);
-    rte_openlog_stream(log->file);
-}
-
-static bool tells_reason(const char *line)
-{
-    static const char *const signs[] = {"annot",   "ould not",       "ailed",  "nvalid",      "rror",
-                                        "No such", "not compatible", "o free", "nrecognized", "nknown"};
-
-    for (unsigned i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
-        if (strstr(line, signs[i]))
-            return true;
-    return false;
-}
-
-/* The first line that says what is wrong, or else the last line, into out. */
-static void log_end(struct log *log, char *out, size_t cap)
-{
-    char line[512];
-    bool told = false;
-
-    out[0] = '\0';
-    if (!log->file)
-        return;
-    fflush(NULL);
-    rte_openlog_stream(NULL);
-    dup2(log->out, STDOUT_FILENO);
-    dup2(log->err, STDERR_FILENO);
-    close(log->out);
-    close(log->err);
-    rewind(log->file);
-    /* A mistake in EAL's own options is followed by the whole of its usage text. */
-    while (!told && fgets(line, sizeof(line), log->file) && strncmp(line, "Usage:", 6) != 0) {
-        line[strcspn(line, "\n")] = '\0';
-        if (strlen(line) > 3)
-            snprintf(out, cap, "%.120s", line);
-        told = tells_reason(line);
-    }
-    fclose(log->file);
-}
-
-static void write_lcores(char *out, size_t cap, unsigned lanes)
-{
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    size_t n = (size_t)snprintf(out, cap, "--lcores=");
-
-    /* Floating over all CPUs: pinning is the operator's, through eal: ["--lcores", …]. */
-    for (unsigned i = 0; i <= lanes; i++)
-        n += (size_t)snprintf(out + n, cap - n, "%s%u@(0-%ld)", i ? "," : "", i, cpus - 1);
-}
-
-static bool has_option(const struct nd_node *node, const char *option)
-{
-    for (uint32_t i = 0; i < node->eals; i++)
-        if (strncmp(node->eal[i], option, strlen(option)) == 0)
-            return true;
-    return false;
-}
 
 static bool is_pci(const char *devargs)
 {
@@ -116,47 +31,13 @@ static bool is_pci(const char *devargs)
            sscanf(devargs, "%x:%x.%x", &a, &b, &c) == 3;
 }
 
-/* Drivers say -1 for anything; it means permission only to those who may lack it. */
-static bool is_permission(int error)
+bool nd_ports_physical(const struct nd_node *node)
 {
-    return error == -EACCES || (error == -EPERM && geteuid() != 0);
-}
+    bool any = false;
 
-static int open_eal(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault)
-{
-    static char memory[16], prefix[64], cores[1024];
-    /* Without a shared configuration a killed node leaves no files behind. */
-    static const char *args[ARGS_MAX] = {"understudy", prefix, "--no-telemetry", "--no-shconf"};
-    struct log log;
-    char why[160];
-    int n = 4;
-    bool pci = false;
-
-    snprintf(memory, sizeof(memory), "-m%u", node->memory_mb);
-    snprintf(prefix, sizeof(prefix), "--file-prefix=us_%s_%d", node->name, getpid());
-    write_lcores(cores, sizeof(cores), config->chain.lanes);
     for (unsigned i = 0; i < NF_PORTS_MAX; i++)
-        pci |= is_pci(node->port[i]);
-    if (!has_option(node, "--lcores") && !has_option(node, "-l"))
-        args[n++] = cores;
-    if (!node->hugepages)
-        args[n++] = "--no-huge";
-    if (!has_option(node, "-m"))
-        args[n++] = memory;
-    if (!pci)
-        args[n++] = "--no-pci";
-    for (uint32_t i = 0; i < node->eals; i++)
-        args[n++] = node->eal[i];
-    log_begin(&log);
-    int result = rte_eal_init(n, (char **)(uintptr_t)args);
-
-    log_end(&log, why, sizeof(why));
-    if (result < 0)
-        return ft_fail(fault, is_permission(-rte_errno) ? FT_EPERM : FT_EINVAL,
-                       "node %s: DPDK does not start: %s", node->name,
-                       why[0] ? why : rte_strerror(rte_errno));
-    rmdir(rte_eal_get_runtime_dir());
-    return 0;
+        any |= is_pci(node->port[i]);
+    return any;
 }
 
 /* "net_af_packet0,iface=x" → bus vdev, name, arguments; or a PCI address. */
@@ -254,22 +135,31 @@ static void own_mac(const char *name, unsigned port, uint8_t mac[6])
     memcpy(mac + 2, &hash, 4);
 }
 
+struct opening {
+    struct nd_ports *ports;
+    const char *devargs;
+    unsigned port;
+};
+
+static int open_port(void *arg)
+{
+    struct opening *o = arg;
+    int error = attach(o->devargs, &o->ports->deal.port[o->port].id);
+
+    return error ? error : start(o->ports, o->port);
+}
+
 static int open_ports(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
                       struct ft_fault *fault)
 {
     for (unsigned i = 0; i < NF_PORTS_MAX && node->port[i][0]; i++) {
-        struct log log;
         char why[160];
         const char *name = config->chain.l3 ? config->l3.port[i].name : i ? "outside" : "inside";
+        struct opening opening = {ports, node->port[i], i};
+        int error = nd_eal_capture(open_port, &opening, why, sizeof(why));
 
-        log_begin(&log);
-        int error = attach(node->port[i], &ports->deal.port[i].id);
-
-        if (!error)
-            error = start(ports, i);
-        log_end(&log, why, sizeof(why));
         if (error)
-            return ft_fail(fault, is_permission(error) ? FT_EPERM : FT_EINVAL,
+            return ft_fail(fault, nd_eal_is_permission(error) ? FT_EPERM : FT_EINVAL,
                            "node %s: port %s: '%s' cannot be opened: %s", node->name, name, node->port[i],
                            why[0] ? why : strerror(-error));
         ports->io.side[i] = config->chain.l3 ? config->l3.port[i].side : i == 0 ? NF_INSIDE : NF_OUTSIDE;
@@ -352,7 +242,7 @@ static void drop(void *ctx, void *owner)
 int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsigned n, struct ft_fault *fault)
 {
     const struct nd_node *node = &config->node[n];
-    int error = open_eal(config, node, fault);
+    int error = nd_eal_open(config, node, fault);
 
     *ports = (struct nd_ports){.deal = {.lanes = config->chain.lanes, .l3 = config->chain.l3},
                                .io = {.ctx = ports,

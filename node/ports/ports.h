@@ -44,11 +44,27 @@ struct nd_ports {
     uint64_t refused;    /* frames too short, too long or scattered; roughly right with several lanes */
 };
 
+/* Some port is a device of the machine, with a PCI address. */
+bool nd_ports_physical(const struct nd_node *node);
+
 /* One clear line in `fault` for what DPDK says in many: FT_EINVAL (devargs), FT_EPERM, FT_ENOMEM. Closed by
  * nd_ports_close, also after a failure of somebody else's. */
 int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsigned node,
                   struct ft_fault *fault);
 void nd_ports_close(struct nd_ports *ports);
+
+/* ---- eal.c ---- */
+
+/* Starts DPDK with the node's arguments. As nd_ports_open. */
+int nd_eal_open(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault);
+
+/* Does some work of DPDK, whose answer it returns (-EIO: DPDK gave up), with its log, stdout and stderr in
+ * memory. The line of it that tells the reason is in why[0 .. cap); "": none. In the thread that opens ports.
+ */
+int nd_eal_capture(int (*work)(void *arg), void *arg, char *why, size_t cap);
+
+/* Drivers say -1 for anything; it means permission only to those who may lack it. */
+bool nd_eal_is_permission(int error);
 
 /* ---- deal.c ---- */
 

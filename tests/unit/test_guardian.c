@@ -289,6 +289,8 @@ static void signals_to_the_group_do_not_reach_the_guardian(void **state)
     kill(node.guardian, SIGINT);
     kill(node.guardian, SIGTERM);
     kill(node.guardian, SIGHUP);
+    kill(node.guardian, SIGUSR1);
+    kill(node.guardian, SIGUSR2);
     assert_false(notice_within(50));
     kill(-node.pid, SIGKILL);
     assert_whole_notice();

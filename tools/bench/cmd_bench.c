@@ -4,6 +4,7 @@
  * is a wire between two ports, as in the replay tool.
  */
 #include "tools/bench/bench.h"
+#include "node/base/privilege.h"
 #include "node/control/options.h"
 #include "tools/pair/child.h"
 
@@ -309,8 +310,13 @@ static int print_results(const struct nd_bench *b)
 int nd_cmd_bench(int argc, char **argv)
 {
     static struct nd_bench b;
+    struct ft_fault fault;
     int code = read_options(&b.options, argc, argv);
 
+    if (!code && nd_privilege_check_files(&fault) != 0) {
+        fprintf(stderr, "understudy bench: %s\n", fault.text);
+        code = ND_NO_PERMISSION;
+    }
     if (!code)
         code = check_save(&b);
     if (code)

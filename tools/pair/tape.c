@@ -5,10 +5,13 @@
 #include "tools/pair/grow.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pcap/pcap.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define SECOND      1000000000ull
 #define TOGETHER    1000000ull         /* ns: packets of one burst */
@@ -159,22 +162,38 @@ static int read_records(struct nd_tape *tape, pcap_t *pcap, bool plain, const ch
     return error;
 }
 
+/* Regular files only: a pipe or a device may keep a reader waiting, and cannot be read twice. */
+static int open_capture(FILE **out, const char *file, struct ft_fault *fault)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat is;
+
+    *out = NULL;
+    if (fd >= 0 && fstat(fd, &is) == 0 && !S_ISREG(is.st_mode)) {
+        close(fd);
+        return ft_fail(fault, FT_EIO, "%.150s: not a regular file, expected a capture", file);
+    }
+    *out = fd < 0 ? NULL : fdopen(fd, "rb");
+    return *out ? 0
+                : ft_fail(fault,
+                          errno == ENOENT                     ? FT_ENOENT
+                          : errno == EACCES || errno == EPERM ? FT_EPERM
+                                                              : FT_EIO,
+                          "%.150s: %s, expected a capture", file, strerror(errno));
+}
+
 int nd_tape_read(struct nd_tape *tape, const char *file, const struct nf_chain_config *chain,
                  struct ft_fault *fault)
 {
     char why[PCAP_ERRBUF_SIZE] = "";
-    FILE *f = fopen(file, "rbe");
+    FILE *f;
     pcap_t *pcap;
     bool plain;
-    int error = 0;
+    int error = open_capture(&f, file, fault);
 
     memset(tape, 0, sizeof(*tape));
-    if (!f)
-        return ft_fail(fault,
-                       errno == ENOENT                     ? FT_ENOENT
-                       : errno == EACCES || errno == EPERM ? FT_EPERM
-                                                           : FT_EIO,
-                       "%.150s: %s, expected a capture", file, strerror(errno));
+    if (error)
+        return error;
     plain = is_plain(f);
     pcap = pcap_fopen_offline_with_tstamp_precision(f, PCAP_TSTAMP_PRECISION_NANO, why);
     if (!pcap) {

@@ -4,6 +4,7 @@
 #include "tools/replay/capture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 #define SNAP_MAX 262144
 #define SECOND   1000000000ull
 
-/* Beside the file, to become it when it is whole. A device, a pipe or a link is written to as it is. */
+/* Beside the file, to become it when it is whole. A link is followed, and its file written to as it is. */
 static char *part_of(const char *file)
 {
     struct stat is;
@@ -24,15 +25,41 @@ static char *part_of(const char *file)
     return asprintf(&part, "%s.part", file) < 0 ? NULL : part;
 }
 
+/* A part that a killed run left goes; whatever else has its name is not written to. */
+static FILE *make_file(const char *part, const char *file)
+{
+    if (part)
+        unlink(part);
+    int fd = part ? open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)
+                  : open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0666);
+    FILE *to = fd < 0 ? NULL : fdopen(fd, "wb");
+
+    if (fd >= 0 && !to)
+        close(fd);
+    return to;
+}
+
 int nd_capture_open(struct nd_capture_file *c, const char *file, struct ft_fault *fault)
 {
+    struct stat is;
+
+    *c = (struct nd_capture_file){.file = NULL};
+    if (stat(file, &is) == 0 && !S_ISREG(is.st_mode)) /* a pipe without a reader would hold us up */
+        return ft_fail(fault, FT_EIO, "%.200s: not a regular file, expected a file to write to", file);
     pcap_t *pcap = pcap_open_dead_with_tstamp_precision(DLT_EN10MB, SNAP_MAX, PCAP_TSTAMP_PRECISION_NANO);
 
     *c = (struct nd_capture_file){.file = file, .part = part_of(file)};
-    if (pcap)
-        c->dump = pcap_dump_open(pcap, c->part ? c->part : file);
+    FILE *to = make_file(c->part, file);
+
+    if (pcap && to)
+        c->dump = pcap_dump_fopen(pcap, to);
     if (!c->dump)
-        ft_fail(fault, FT_EIO, "%.200s, expected a file to write to", pcap ? pcap_geterr(pcap) : "no memory");
+        ft_fail(fault, FT_EIO, "%.200s: %s, expected a file to write to", file,
+                !to    ? strerror(errno)
+                : pcap ? pcap_geterr(pcap)
+                       : "no memory");
+    if (to && !c->dump)
+        fclose(to);
     if (pcap)
         pcap_close(pcap);
     return c->dump ? 0 : FT_EIO;

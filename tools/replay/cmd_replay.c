@@ -4,6 +4,7 @@
  * it cuts and stamps bursts at the same places in every run. Interfaces of the file are not used: the chain
  * is a wire between two ports.
  */
+#include "node/base/privilege.h"
 #include "node/control/options.h"
 #include "node/control/pair.h"
 #include "tools/replay/log.h"
@@ -250,8 +251,13 @@ int nd_cmd_replay(int argc, char **argv)
 {
     struct nd_replay_options options;
     static struct nd_replay r;
+    struct ft_fault fault;
     int code = nd_replay_options_read(&options, argc, argv);
 
+    if (!code && nd_privilege_check_files(&fault) != 0) {
+        fprintf(stderr, "understudy replay: %s\n", fault.text);
+        code = ND_NO_PERMISSION;
+    }
     if (code || options.log)
         return code ? code : nd_replay_log(&options);
     r.options = &options;

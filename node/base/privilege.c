@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Users and capabilities of the process; see privilege.h. */
+#define _GNU_SOURCE
+#include "node/base/privilege.h"
+#include "node/base/clock.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define DROP_NS         5000000000ull
+#define BIT(capability) (1ull << (capability))
+
+/* Raw sockets and interfaces of ports, a replication port below 1024, memory that stays, priorities of
+ * threads. */
+static const uint64_t opening =
+    BIT(CAP_NET_RAW) | BIT(CAP_NET_ADMIN) | BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_IPC_LOCK) | BIT(CAP_SYS_NICE);
+/* Ports of a device, addresses of memory. */
+static const uint64_t opening_physical = BIT(CAP_SYS_RAWIO) | BIT(CAP_SYS_ADMIN);
+
+int nd_privilege_check_files(struct ft_fault *fault)
+{
+    struct rlimit files, enough;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= ND_OPEN_FILES)
+        return 0;
+    enough = (struct rlimit){ND_OPEN_FILES, files.rlim_max};
+    if (files.rlim_max >= ND_OPEN_FILES && setrlimit(RLIMIT_NOFILE, &enough) == 0)
+        return 0;
+    return ft_fail(fault, FT_EPERM, "at most %lu open files are permitted, expected %u (ulimit -n)",
+                   files.rlim_max, ND_OPEN_FILES);
+}
+
+/* The permitted capabilities of a thread of this process; 0: the calling one. */
+static int get_permitted(pid_t thread, uint64_t *out)
+{
+    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, thread};
+    struct __user_cap_data_struct half[2] = {{0}};
+
+    if (syscall(SYS_capget, &head, half) != 0)
+        return -1;
+    *out = (uint64_t)half[1].permitted << 32 | half[0].permitted;
+    return 0;
+}
+
+/* Of the calling thread: these are permitted and in effect, none is inherited. */
+static int set_capabilities(uint64_t these)
+{
+    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct half[2];
+
+    for (unsigned i = 0; i < 2; i++)
+        half[i] = (struct __user_cap_data_struct){.effective = (uint32_t)(these >> (32 * i)),
+                                                  .permitted = (uint32_t)(these >> (32 * i))};
+    return (int)syscall(SYS_capset, &head, half);
+}
+
+/* Capabilities stay permitted, and are no longer in effect. */
+static int become(const char *name, struct ft_fault *fault)
+{
+    errno = 0;
+    const struct passwd *user = getpwnam(name);
+
+    if (!user)
+        return ft_fail(fault, FT_EINVAL, "user %s: %s", name,
+                       errno ? strerror(errno) : "not known here, expected a user of this system");
+    if (user->pw_uid == geteuid())
+        return 0;
+    prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
+    if (initgroups(name, user->pw_gid) != 0 || setresgid(user->pw_gid, user->pw_gid, user->pw_gid) != 0 ||
+        setresuid(user->pw_uid, user->pw_uid, user->pw_uid) != 0)
+        return ft_fail(fault, errno == EPERM ? FT_EPERM : FT_EIO, "user %s: %s%s", name, strerror(errno),
+                       errno == EPERM ? ", expected to be started as root or as that user" : "");
+    prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0);
+    return 0;
+}
+
+int nd_privilege_limit(const struct nd_privilege *privilege, struct ft_fault *fault)
+{
+    const struct rlimit none = {0, 0};
+    uint64_t has = 0;
+    int error = privilege->user[0] ? become(privilege->user, fault) : 0;
+
+    if (error)
+        return error;
+    if (get_permitted(0, &has) != 0 ||
+        set_capabilities(has & (opening | (privilege->physical ? opening_physical : 0))) != 0)
+        return ft_fail(fault, FT_EIO, "capabilities: %s", strerror(errno));
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (!privilege->core)
+        setrlimit(RLIMIT_CORE, &none);
+    /* Whoever changes its user is not dumpable, unless it says so. */
+    prctl(PR_SET_DUMPABLE, privilege->core, 0, 0, 0);
+    return 0;
+}
+
+int nd_privilege_drop_thread(void)
+{
+    return set_capabilities(0) == 0 ? 0 : FT_EIO;
+}
+
+static void on_drop(int number)
+{
+    int before = errno;
+
+    (void)number;
+    set_capabilities(0);
+    errno = before;
+}
+
+/* Signals every thread that has a capability. How many those were, or -1. */
+static int signal_threads(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    int found = 0;
+
+    if (!tasks)
+        return -1;
+    for (const struct dirent *d; (d = readdir(tasks));) {
+        pid_t thread = (pid_t)strtol(d->d_name, NULL, 10);
+        uint64_t has;
+
+        if (thread > 0 && get_permitted(thread, &has) == 0 && has) {
+            syscall(SYS_tgkill, getpid(), thread, SIGRTMIN);
+            found++;
+        }
+    }
+    closedir(tasks);
+    return found;
+}
+
+/*
+ * Linux keeps capabilities by thread, and some threads are libraries'. A thread that was made while the list
+ * was read may be missing there, and has what its maker had; so the list must be clean twice in a row.
+ */
+int nd_privilege_drop(struct ft_fault *fault)
+{
+    const struct sigaction drop = {.sa_handler = on_drop, .sa_flags = SA_RESTART};
+    uint64_t until = nd_now() + DROP_NS;
+    struct sigaction before;
+    unsigned clean = 0;
+
+    if (nd_privilege_drop_thread() != 0)
+        return ft_fail(fault, FT_EIO, "capabilities: %s", strerror(errno));
+    sigaction(SIGRTMIN, &drop, &before);
+    while (clean < 2 && nd_now() < until) {
+        int found = signal_threads();
+
+        if (found < 0)
+            return ft_fail(fault, FT_EIO, "/proc/self/task: %s", strerror(errno));
+        clean = found ? 0 : clean + 1;
+        if (found)
+            nanosleep(&(struct timespec){0, 1000000}, NULL);
+    }
+    if (clean < 2) /* the handler stays: the thread may yet come to it */
+        return ft_fail(fault, FT_EIO, "capabilities: a thread keeps them");
+    sigaction(SIGRTMIN, &before, NULL);
+    return 0;
+}

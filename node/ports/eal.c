@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Starts DPDK's environment layer, and listens while DPDK works for us: it writes many lines to its log,
+ * which go to memory, and the first line that looks like a reason becomes ours.
+ */
+#define _GNU_SOURCE /* memfd_create */
+#include "node/ports/ports.h"
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_log.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define ARGS_MAX (9 + ND_EAL_MAX)
+
+/* DPDK and its drivers write to a log stream, stdout and stderr alike: all three go to memory meanwhile. */
+struct log {
+    FILE *file;
+    int out, err;
+};
+
+static void log_begin(struct log *log)
+{
+    int fd = memfd_create("log", MFD_CLOEXEC);
+
+    fflush(NULL);
+    log->file = fd < 0 ? NULL : fdopen(fd, "w+");
+    if (!log->file)
+        return;
+    log->out = dup(STDOUT_FILENO);
+    log->err = dup(STDERR_FILENO);
+    dup2(fd, STDOUT_FILENO);
+    dup2(fd, STDERR_FILENO);
+    rte_openlog_stream(log->file);
+}
+
+static bool tells_reason(const char *line)
+{
+    static const char *const signs[] = {"annot",   "ould not",       "ailed",  "nvalid",      "rror",
+                                        "No such", "not compatible", "o free", "nrecognized", "nknown"};
+
+    for (unsigned i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
+        if (strstr(line, signs[i]))
+            return true;
+    return false;
+}
+
+/* The first line that says what is wrong, or else the last line, into out. */
+static void log_end(struct log *log, char *out, size_t cap)
+{
+    char line[512];
+    bool told = false;
+
+    out[0] = '\0';
+    if (!log->file)
+        return;
+    fflush(NULL);
+    rte_openlog_stream(NULL);
+    dup2(log->out, STDOUT_FILENO);
+    dup2(log->err, STDERR_FILENO);
+    close(log->out);
+    close(log->err);
+    rewind(log->file);
+    /* A mistake in EAL's own options is followed by the whole of its usage text. */
+    while (!told && fgets(line, sizeof(line), log->file) && strncmp(line, "Usage:", 6) != 0) {
+        line[strcspn(line, "\n")] = '\0';
+        if (strlen(line) > 3)
+            snprintf(out, cap, "%.120s", line);
+        told = tells_reason(line);
+    }
+    fclose(log->file);
+}
+
+/*
+ * Where DPDK cannot go on it panics, in a thread of its own or in ours: it writes why, and aborts. In ours
+ * the work has failed. Of another thread nobody can say what it left, so the process ends.
+ */
+static struct {
+    struct log log;
+    sigjmp_buf out;
+    pthread_t thread;
+} working;
+
+static void on_abort(int number)
+{
+    char why[160];
+
+    (void)number;
+    if (pthread_equal(pthread_self(), working.thread))
+        siglongjmp(working.out, 1);
+    log_end(&working.log, why, sizeof(why));
+    fprintf(stderr, "understudy: DPDK gave up: %s\n", why);
+    rmdir(rte_eal_get_runtime_dir());
+    _exit(EX_SOFTWARE);
+}
+
+int nd_eal_capture(int (*work)(void *arg), void *arg, char *why, size_t cap)
+{
+    const struct sigaction catch = {.sa_handler = on_abort};
+    struct sigaction before;
+    int result = -EIO;
+
+    working.thread = pthread_self();
+    log_begin(&working.log);
+    sigaction(SIGABRT, &catch, &before);
+    if (sigsetjmp(working.out, 1) == 0)
+        result = work(arg);
+    else
+        result = -EIO;
+    sigaction(SIGABRT, &before, NULL);
+    log_end(&working.log, why, cap);
+    return result;
+}
+
+bool nd_eal_is_permission(int error)
+{
+    return error == -EACCES || (error == -EPERM && geteuid() != 0);
+}
+
+static void write_lcores(char *out, size_t cap, unsigned lanes)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t n = (size_t)snprintf(out, cap, "--lcores=");
+
+    /* Floating over all CPUs: pinning is the operator's, through eal: ["--lcores", …]. */
+    for (unsigned i = 0; i <= lanes; i++)
+        n += (size_t)snprintf(out + n, cap - n, "%s%u@(0-%ld)", i ? "," : "", i, cpus - 1);
+}
+
+static bool has_option(const struct nd_node *node, const char *option)
+{
+    for (uint32_t i = 0; i < node->eals; i++)
+        if (strncmp(node->eal[i], option, strlen(option)) == 0)
+            return true;
+    return false;
+}
+
+struct arguments {
+    int count;
+    char **values;
+};
+
+static int init(void *arg)
+{
+    const struct arguments *a = arg;
+
+    return rte_eal_init(a->count, a->values);
+}
+
+int nd_eal_open(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault)
+{
+    static char memory[16], prefix[64], cores[1024];
+    /* Without a shared configuration a killed node leaves no files behind. */
+    static const char *args[ARGS_MAX] = {"understudy", prefix, "--no-telemetry", "--no-shconf"};
+    char why[160];
+    int n = 4;
+
+    snprintf(memory, sizeof(memory), "-m%u", node->memory_mb);
+    snprintf(prefix, sizeof(prefix), "--file-prefix=us_%s_%d", node->name, getpid());
+    write_lcores(cores, sizeof(cores), config->chain.lanes);
+    if (!has_option(node, "--lcores") && !has_option(node, "-l"))
+        args[n++] = cores;
+    if (!node->hugepages)
+        args[n++] = "--no-huge";
+    if (!has_option(node, "-m"))
+        args[n++] = memory;
+    if (!nd_ports_physical(node))
+        args[n++] = "--no-pci";
+    for (uint32_t i = 0; i < node->eals; i++)
+        args[n++] = node->eal[i];
+    struct arguments all = {n, (char **)(uintptr_t)args};
+    int result = nd_eal_capture(init, &all, why, sizeof(why));
+
+    rmdir(rte_eal_get_runtime_dir()); /* empty, also when EAL does not start */
+    if (result < 0)
+        return ft_fail(fault, nd_eal_is_permission(-rte_errno) ? FT_EPERM : FT_EINVAL,
+                       "node %s: DPDK does not start: %s", node->name,
+                       why[0] ? why : rte_strerror(rte_errno));
+    return 0;
+}
