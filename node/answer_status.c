@@ -5,6 +5,7 @@
  * that is not zero. All times are this machine's monotonic clock, ns.
  */
 #include "node/running.h"
+#include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
 
 #include <stddef.h>
@@ -207,6 +208,7 @@ static void add_process(json_t *o, struct nd_running *r)
                r->guardian && nd_guardian_alive(r->guardian) ? (uint64_t)nd_guardian_pid(r->guardian) : 0);
     add_number(o, "incarnation", r->sender.incarnation >> 32); /* half: it is told to the peer alone */
     json_object_set_new(o, "realtime", json_boolean(atomic_load(&r->realtime)));
+    add_number(o, "log_lost", ft_event_log_lost());
     add_number(o, "frames_refused", r->ports.refused);
     for (unsigned i = 0; i < r->ports.io.ports; i++)
         scaled += r->ports.deal.port[i].scaled;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * understudy run: keeps a node going that was put together (running.c). Threads: this one (control socket),
- * the replicator, one per lane; and the guardian's process.
+ * the replicator, one per lane, the writer of the event log; and the guardian's process.
  */
+#include "ftcore/base/event_log.h"
+#include "node/base/event_writer.h"
 #include "node/control/options.h"
 #include "node/lane/lane.h"
 #include "node/running.h"
@@ -13,7 +15,6 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 
@@ -36,8 +37,8 @@ static void *replicate(void *arg)
     prctl(PR_SET_TIMERSLACK, 1000ul);
     r->realtime = self->realtime && nd_priority_realtime();
     if (!r->realtime && r->config->timing.detect_ms < 20)
-        fprintf(stderr, "understudy: %s: detect_ms %u without real-time priority: expect false takeovers\n",
-                self->name, r->config->timing.detect_ms);
+        ft_log_event("understudy: %s: detect_ms %u without real-time priority: expect false takeovers",
+                     self->name, r->config->timing.detect_ms);
     rp_run(r->replicator);
     return NULL;
 }
@@ -61,11 +62,12 @@ static void obey_drill(struct nd_running *r)
     if (!rp_drilled(r->replicator, kind, sizeof(kind)))
         return;
     if (!r->config->drill_permit) {
-        fprintf(stderr, "understudy: %s: the peer asked for a drill; the file does not permit it\n",
-                r->config->node[r->self].name);
+        ft_log_event("understudy: %s: the peer asked for a drill; the file does not permit it",
+                     r->config->node[r->self].name);
         return;
     }
-    fprintf(stderr, "understudy: %s: drill: %s\n", r->config->node[r->self].name, kind);
+    ft_log_event("understudy: %s: drill: %s", r->config->node[r->self].name, kind);
+    ft_event_log_flush();
     raise(strcmp(kind, "hang") == 0 ? SIGSTOP : SIGKILL);
 }
 
@@ -78,7 +80,7 @@ static void sync_view(struct nd_running *r, uint64_t *synced)
     if (view == *synced || !r->config->protect.pair)
         return;
     if (rp_view_sync(r->view_file, &fault) != 0)
-        fprintf(stderr, "understudy: %s\n", fault.text);
+        ft_log_event("understudy: %s", fault.text);
     *synced = view;
 }
 
@@ -92,7 +94,7 @@ static bool is_turned_away(struct nd_running *r)
         return false;
     if (r->config->node[r->self].role == ND_ROLE_PRIMARY && !ft_is_primary(s.core.peer.state))
         return false;
-    fprintf(stderr, "understudy: node %s: %s\n", r->config->node[r->self].name, s.core.why);
+    ft_log_event("understudy: node %s: %s", r->config->node[r->self].name, s.core.why);
     return true;
 }
 
@@ -101,7 +103,7 @@ static bool has_lost_state(struct nd_running *r)
     const char *why = r->redis ? nd_redis_lost(r->redis) : NULL;
 
     if (why)
-        fprintf(stderr, "understudy: node %s: %s\n", r->config->node[r->self].name, why);
+        ft_log_event("understudy: node %s: %s", r->config->node[r->self].name, why);
     return why != NULL;
 }
 
@@ -112,10 +114,10 @@ static int keep_going(struct nd_running *r)
     int code = ND_DONE;
 
     if (!launch_lanes(r)) {
-        fprintf(stderr, "understudy: node %s: fewer lcores than lanes\n", r->config->node[r->self].name);
+        ft_log_event("understudy: node %s: fewer lcores than lanes", r->config->node[r->self].name);
         code = ND_DATA;
     } else if (pthread_create(&replicator, NULL, replicate, r) != 0) {
-        fprintf(stderr, "understudy: no thread for the replicator\n");
+        ft_log_event("understudy: no thread for the replicator");
         code = ND_SOFTWARE;
     }
     if (code) {
@@ -163,19 +165,18 @@ int nd_cmd_run(int argc, char **argv)
         return code;
     error = nd_config_read(&r->config, options.file, true, &fault);
     if (error) {
-        fprintf(stderr, "understudy: %s\n", fault.text);
+        ft_log_event("understudy: %s", fault.text);
         return nd_exit_of_file(error);
     }
     int self = nd_config_node(r->config, options.node);
 
     if (self < 0) {
-        fprintf(stderr, "understudy: %s: no node '%s', expected %s or %s\n", options.file, options.node,
-                r->config->node[0].name, r->config->node[1].name);
+        ft_log_event("understudy: %s: no node '%s', expected %s or %s", options.file, options.node,
+                     r->config->node[0].name, r->config->node[1].name);
         code = ND_USAGE;
     } else if (!r->config->protect.pair && r->config->node[self].role == ND_ROLE_STANDBY) {
-        fprintf(stderr,
-                "understudy: node %s: protect mode is off, expected node %s, the primary, to run alone\n",
-                r->config->node[self].name, r->config->node[!self].name);
+        ft_log_event("understudy: node %s: protect mode is off, expected node %s, the primary, to run alone",
+                     r->config->node[self].name, r->config->node[!self].name);
         code = ND_DATA;
     }
     if (code) {
@@ -188,8 +189,9 @@ int nd_cmd_run(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     error = nd_running_open(r, &fault);
     if (error)
-        fprintf(stderr, "understudy: %s\n", fault.text);
+        ft_log_event("understudy: %s", fault.text);
     code = error ? exit_of(error) : keep_going(r);
     nd_running_close(r);
+    nd_event_writer_stop();
     return code;
 }

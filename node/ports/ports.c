@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Opens DPDK and the node's ports. DPDK writes many lines to its log; they go to memory
- * while we open, and the last line that looks like a reason becomes ours.
- */
-#define _GNU_SOURCE /* memfd_create */
+/* Opens DPDK and the node's ports, and is what lanes receive and send by. */
 #include "node/ports/ports.h"
 #include "ftcore/record/record.h"
+#include "node/ports/dpdk_log.h"
 
 #include <rte_bus.h>
 #include <rte_dev.h>
@@ -18,7 +15,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define RX_RING    1024
@@ -31,64 +27,6 @@
      RTE_ETH_RSS_NONFRAG_IPV4_UDP | RTE_ETH_RSS_NONFRAG_IPV4_OTHER)
 
 static uint8_t flow_key[64]; /* borrowed by DPDK while a port is configured */
-
-/* DPDK and its drivers write to a log stream, stdout and stderr alike: all three go to memory meanwhile. */
-struct log {
-    FILE *file;
-    int out, err;
-};
-
-static void log_begin(struct log *log)
-{
-    int fd = memfd_create("log", MFD_CLOEXEC);
-
-    fflush(NULL);
-    log->file = fd < 0 ? NULL : fdopen(fd, "w+");
-    if (!log->file)
-        return;
-    log->out = dup(STDOUT_FILENO);
-    log->err = dup(STDERR_FILENO);
-    dup2(fd, STDOUT_FILENO);
-    dup2(fd, STDERR_FILENO);
-    rte_openlog_stream(log->file);
-}
-
-static bool tells_reason(const char *line)
-{
-    static const char *const signs[] = {"annot",   "ould not",       "ailed",  "nvalid",      "rror",
-                                        "No such", "not compatible", "o free", "nrecognized", "nknown"};
-
-    for (unsigned i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
-        if (strstr(line, signs[i]))
-            return true;
-    return false;
-}
-
-/* The first line that says what is wrong, or else the last line, into out. */
-static void log_end(struct log *log, char *out, size_t cap)
-{
-    char line[512];
-    bool told = false;
-
-    out[0] = '\0';
-    if (!log->file)
-        return;
-    fflush(NULL);
-    rte_openlog_stream(NULL);
-    dup2(log->out, STDOUT_FILENO);
-    dup2(log->err, STDERR_FILENO);
-    close(log->out);
-    close(log->err);
-    rewind(log->file);
-    /* A mistake in EAL's own options is followed by the whole of its usage text. */
-    while (!told && fgets(line, sizeof(line), log->file) && strncmp(line, "Usage:", 6) != 0) {
-        line[strcspn(line, "\n")] = '\0';
-        if (strlen(line) > 3)
-            snprintf(out, cap, "%.120s", line);
-        told = tells_reason(line);
-    }
-    fclose(log->file);
-}
 
 static void write_lcores(char *out, size_t cap, unsigned lanes)
 {
@@ -127,7 +65,7 @@ static int open_eal(const struct nd_config *config, const struct nd_node *node, 
     static char memory[16], prefix[64], cores[1024];
     /* Without a shared configuration a killed node leaves no files behind. */
     static const char *args[ARGS_MAX] = {"understudy", prefix, "--no-telemetry", "--no-shconf"};
-    struct log log;
+    struct nd_dpdk_log log;
     char why[160];
     int n = 4;
     bool pci = false;
@@ -147,10 +85,10 @@ static int open_eal(const struct nd_config *config, const struct nd_node *node, 
         args[n++] = "--no-pci";
     for (uint32_t i = 0; i < node->eals; i++)
         args[n++] = node->eal[i];
-    log_begin(&log);
+    nd_dpdk_log_begin(&log);
     int result = rte_eal_init(n, (char **)(uintptr_t)args);
 
-    log_end(&log, why, sizeof(why));
+    nd_dpdk_log_end(&log, why, sizeof(why));
     if (result < 0)
         return ft_fail(fault, is_permission(-rte_errno) ? FT_EPERM : FT_EINVAL,
                        "node %s: DPDK does not start: %s", node->name,
@@ -258,16 +196,16 @@ static int open_ports(struct nd_ports *ports, const struct nd_config *config, co
                       struct ft_fault *fault)
 {
     for (unsigned i = 0; i < NF_PORTS_MAX && node->port[i][0]; i++) {
-        struct log log;
+        struct nd_dpdk_log log;
         char why[160];
         const char *name = config->chain.l3 ? config->l3.port[i].name : i ? "outside" : "inside";
 
-        log_begin(&log);
+        nd_dpdk_log_begin(&log);
         int error = attach(node->port[i], &ports->deal.port[i].id);
 
         if (!error)
             error = start(ports, i);
-        log_end(&log, why, sizeof(why));
+        nd_dpdk_log_end(&log, why, sizeof(why));
         if (error)
             return ft_fail(fault, is_permission(error) ? FT_EPERM : FT_EINVAL,
                            "node %s: port %s: '%s' cannot be opened: %s", node->name, name, node->port[i],
