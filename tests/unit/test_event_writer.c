@@ -265,6 +265,7 @@ static void log_without_blocking(void)
     fcntl(STDERR_FILENO, F_SETFL, fcntl(STDERR_FILENO, F_GETFL) | O_NONBLOCK);
     CHILD_CHECK(there && nd_event_writer_start(NULL) == 0);
     ft_log_event("waits");
+    usleep(20000); /* the writer has tried by now, most likely */
     read_whole(from, there, bytes);
     read_line(from, line, sizeof(line));
     CHILD_CHECK(strcmp(line, "waits\n") == 0);
