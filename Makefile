@@ -80,7 +80,7 @@ $(BUILD)/planted/%.o: %.c
 	$(CC) $(CFLAGS) -DUNDERSTUDY_PLANT $(ARCH) -c -o $@ $<
 
 # The lab's prober.
-$(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tools/drill/probe*.c) tools/pair/child.c tools/pair/columns.c ftcore/base/error.c)
+$(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tools/drill/probe*.c) tools/pair/child.c tools/pair/columns.c ftcore/base/error.c ftcore/base/event_log.c)
 	$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -o $@ $^ $(shell pkg-config --libs jansson)
 
 # Everything but the ports: what the tests link, and what an NF outside the tree is built against.

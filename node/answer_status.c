@@ -5,12 +5,16 @@
  * that is not zero. All times are this machine's monotonic clock, ns.
  */
 #include "node/running.h"
+#include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
 
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #define LANE(member) offsetof(struct ft_lane, member)
+#define STALE_TEXT   (48u * (FT_LANES_MAX + 1))
 
 /* What each lane tells, beside what it does. */
 static const struct {
@@ -46,6 +50,12 @@ static void add_text(json_t *o, const char *name, const char *text)
     json_object_set_new(o, name, text ? json_string(text) : json_null());
 }
 
+/* A time of the past as its distance, ms; null: it never was. */
+static void add_age(json_t *o, const char *name, uint64_t now, uint64_t then)
+{
+    json_object_set_new(o, name, then ? json_real(now > then ? (double)(now - then) / 1e6 : 0) : json_null());
+}
+
 static uint64_t load(const struct ft_lane *lane, size_t at)
 {
     return atomic_load_explicit((const _Atomic uint64_t *)((const char *)lane + at), memory_order_relaxed);
@@ -72,7 +82,7 @@ static uint64_t over_lanes(const struct nd_running *r, size_t at, enum over over
 
 /* ---- sections ---------------------------------------------------------------------------------- */
 
-static json_t *lane_status(const struct ft_lane *l, unsigned index)
+static json_t *lane_status(const struct ft_lane *l, unsigned index, uint64_t now)
 {
     static const char *const doing[] = {
         [FT_LANE_WAIT] = "wait",    [FT_LANE_REPLAY] = "replay", [FT_LANE_FRESH] = "live",
@@ -83,6 +93,7 @@ static json_t *lane_status(const struct ft_lane *l, unsigned index)
 
     add_number(o, "lane", index);
     add_text(o, "doing", order <= FT_LANE_FENCED ? doing[order] : "start");
+    add_age(o, "turn_ms", now, load(l, LANE(count.turn_ns)));
     for (size_t i = 0; i < sizeof(of_lane) / sizeof(of_lane[0]); i++)
         add_number(o, of_lane[i].name, load(l, of_lane[i].at));
     return o;
@@ -97,9 +108,7 @@ static json_t *peer_status(const struct rp_status *s, uint64_t now)
     json_object_set_new(o, "connected", json_boolean(s->link_up));
     add_text(o, "state", c->peer.known ? ft_state_name(c->peer.state) : "UNKNOWN");
     add_number(o, "view", c->peer.view);
-    json_object_set_new(o, "silent_ms",
-                        c->peer.known && now > c->peer.heard ? json_real((double)(now - c->peer.heard) / 1e6)
-                                                             : json_null());
+    add_age(o, "silent_ms", now, c->peer.known ? c->peer.heard : 0);
     return o;
 }
 
@@ -156,7 +165,16 @@ static json_t *resync_status(const struct rp_status *s)
     return o;
 }
 
-static json_t *link_status(const struct rp_status *s)
+/* What the file says that the link is sealed by; NULL: there is none. */
+static const char *sealed_by(const struct nd_config *config)
+{
+    return !config->protect.pair         ? NULL
+           : config->link.key[0]         ? "key"
+           : config->link.certificate[0] ? "certificate"
+                                         : "no";
+}
+
+static json_t *link_status(const struct nd_config *config, const struct rp_status *s)
 {
     json_t *o = json_object(), *turned_away = json_object();
 
@@ -164,6 +182,7 @@ static json_t *link_status(const struct rp_status *s)
     for (int i = 1; i < 16; i++)
         if (s->link.refused[i])
             add_number(turned_away, ft_error_name(-i), s->link.refused[i]);
+    add_text(o, "sealed", sealed_by(config));
     add_number(o, "bytes_out", s->link.bytes_out);
     add_number(o, "bytes_in", s->link.bytes_in);
     add_number(o, "connects", s->link.connects);
@@ -207,6 +226,7 @@ static void add_process(json_t *o, struct nd_running *r)
                r->guardian && nd_guardian_alive(r->guardian) ? (uint64_t)nd_guardian_pid(r->guardian) : 0);
     add_number(o, "incarnation", r->sender.incarnation >> 32); /* half: it is told to the peer alone */
     json_object_set_new(o, "realtime", json_boolean(atomic_load(&r->realtime)));
+    add_number(o, "log_lost", ft_event_log_lost());
     add_number(o, "frames_refused", r->ports.refused);
     for (unsigned i = 0; i < r->ports.io.ports; i++)
         scaled += r->ports.deal.port[i].scaled;
@@ -215,21 +235,58 @@ static void add_process(json_t *o, struct nd_running *r)
     add_number(o, "region_bytes", ft_region_used(r->region));
 }
 
+/* ---- threads that stand ------------------------------------------------------------------------ */
+
+/*
+ * Each thread takes turns, at the latest every millisecond. Of one whose last turn is older than detect_ms,
+ * the silence that the file calls a failure, what this node says is old.
+ */
+static void name_stale(const struct nd_running *r, const char *thread, uint64_t now, uint64_t turn, char *out,
+                       size_t cap)
+{
+    size_t at = strlen(out);
+
+    if (turn && now > turn + r->config->timing.detect_ms * FT_MS)
+        snprintf(out + at, cap - at, "%sno turn of %s for %llu ms", at ? ", " : "", thread,
+                 (now - turn) / FT_MS);
+}
+
+/* Their names, in words; "" when there are none. */
+static void find_stale(const struct nd_running *r, const struct rp_status *s, uint64_t now, char *out,
+                       size_t cap)
+{
+    char name[16];
+
+    out[0] = '\0';
+    name_stale(r, "the replicator", now, s->at, out, cap);
+    for (unsigned l = 0; l < r->config->chain.lanes; l++) {
+        snprintf(name, sizeof(name), "lane %u", l);
+        name_stale(r, name, now, load(&r->shared[l], LANE(count.turn_ns)), out, cap);
+    }
+}
+
 json_t *nd_answer_status(struct nd_running *r, const json_t *request)
 {
     struct rp_status status, *s = &status;
     json_t *o = json_object(), *lanes = json_array();
-    uint64_t now = nd_now();
+    uint64_t now = nd_now(); /* before what it is compared with: no age is too large */
+    char stale[STALE_TEXT];
 
     (void)request;
     rp_status(r->replicator, s);
+    find_stale(r, s, now, stale, sizeof(stale));
     add_text(o, "node", r->config->node[r->self].name);
     add_text(o, "role",
              ft_core_primary(&s->core)                                  ? "primary"
              : s->core.state == FT_SYNCING || s->core.state == FT_READY ? "standby"
                                                                         : "none");
     add_text(o, "state", ft_state_name(s->core.state));
-    add_text(o, "protection", s->core.state == FT_PROTECTED ? "PROTECTED" : "UNPROTECTED");
+    add_text(o, "protection",
+             s->core.state != FT_PROTECTED ? "UNPROTECTED"
+             : stale[0]                    ? "STALE"
+                                           : "PROTECTED");
+    add_text(o, "stale", stale[0] ? stale : NULL);
+    add_age(o, "replicator_turn_ms", now, s->at);
     json_object_set_new(o, "since_s",
                         json_real(now > s->core.since ? (double)(now - s->core.since) / 1e9 : 0));
     add_text(o, "why", s->core.why);
@@ -243,7 +300,7 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
     add_number(o, "false_alarms", s->core.false_alarms);
     json_object_set_new(o, "peer", peer_status(s, now));
     for (unsigned l = 0; l < r->config->chain.lanes; l++)
-        json_array_append_new(lanes, lane_status(&r->shared[l], l));
+        json_array_append_new(lanes, lane_status(&r->shared[l], l, now));
     json_object_set_new(o, "lanes", lanes);
     add_number(o, "held_packets", over_lanes(r, LANE(count.held), SUM));
     add_number(o, "deltas",
@@ -252,7 +309,7 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
     json_object_set_new(o, "resync", resync_status(s));
     json_object_set_new(o, "takeover", takeover_status(r, s));
     json_object_set_new(o, "fenced", fenced_status(r, s));
-    json_object_set_new(o, "link", link_status(s));
+    json_object_set_new(o, "link", link_status(r->config, s));
     json_object_set_new(o, "recorder", recorder_status(r->recorder));
     add_process(o, r);
     return o;

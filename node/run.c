@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * understudy run: keeps a node going that was put together (running.c). Threads: this one (control socket),
- * the replicator, one per lane; and the guardian's process.
+ * the replicator, one per lane, the writer of the event log; and the guardian's process.
  */
+#include "ftcore/base/event_log.h"
+#include "node/base/event_writer.h"
 #include "node/base/privilege.h"
 #include "node/control/options.h"
 #include "node/lane/lane.h"
@@ -14,7 +16,6 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -74,9 +75,8 @@ static void *replicate(void *arg)
     prctl(PR_SET_TIMERSLACK, 1000ul);
     r->realtime = self->realtime && nd_priority_realtime();
     if (!r->realtime && r->config->timing.detect_ms < 20)
-        fprintf(stderr, "understudy: %s: detect_ms %u without real-time priority: expect false takeovers\n",
-                self->name, r->config->timing.detect_ms);
-    wait_for_go(r);
+        ft_log_event("understudy: %s: detect_ms %u without real-time priority: expect false takeovers",
+                     self->name, r->config->timing.detect_ms);
     rp_run(r->replicator);
     return NULL;
 }
@@ -100,11 +100,12 @@ static void obey_drill(struct nd_running *r)
     if (!rp_drilled(r->replicator, kind, sizeof(kind)))
         return;
     if (!r->config->drill_permit) {
-        fprintf(stderr, "understudy: %s: the peer asked for a drill; the file does not permit it\n",
-                r->config->node[r->self].name);
+        ft_log_event("understudy: %s: the peer asked for a drill; the file does not permit it",
+                     r->config->node[r->self].name);
         return;
     }
-    fprintf(stderr, "understudy: %s: drill: %s\n", r->config->node[r->self].name, kind);
+    ft_log_event("understudy: %s: drill: %s", r->config->node[r->self].name, kind);
+    ft_event_log_flush();
     raise(strcmp(kind, "hang") == 0 ? SIGSTOP : SIGKILL);
 }
 
@@ -117,7 +118,7 @@ static void sync_view(struct nd_running *r, uint64_t *synced)
     if (view == *synced || !r->config->protect.pair)
         return;
     if (rp_view_sync(r->view_file, &fault) != 0)
-        fprintf(stderr, "understudy: %s\n", fault.text);
+        ft_log_event("understudy: %s", fault.text);
     *synced = view;
 }
 
@@ -131,7 +132,7 @@ static bool is_turned_away(struct nd_running *r)
         return false;
     if (r->config->node[r->self].role == ND_ROLE_PRIMARY && !ft_is_primary(s.core.peer.state))
         return false;
-    fprintf(stderr, "understudy: node %s: %s\n", r->config->node[r->self].name, s.core.why);
+    ft_log_event("understudy: node %s: %s", r->config->node[r->self].name, s.core.why);
     return true;
 }
 
@@ -140,7 +141,7 @@ static bool has_lost_state(struct nd_running *r)
     const char *why = r->redis ? nd_redis_lost(r->redis) : NULL;
 
     if (why)
-        fprintf(stderr, "understudy: node %s: %s\n", r->config->node[r->self].name, why);
+        ft_log_event("understudy: node %s: %s", r->config->node[r->self].name, why);
     return why != NULL;
 }
 
@@ -152,11 +153,11 @@ static int start_threads(struct nd_running *r, pthread_t *replicator, bool *repl
 
     *replicates = false;
     if (!launch_lanes(r)) {
-        fprintf(stderr, "understudy: node %s: fewer lcores than lanes\n", self->name);
+        ft_log_event("understudy: node %s: fewer lcores than lanes", self->name);
         return ND_DATA;
     }
     if (pthread_create(replicator, NULL, replicate, r) != 0) {
-        fprintf(stderr, "understudy: no thread for the replicator\n");
+        ft_log_event("understudy: no thread for the replicator");
         return ND_SOFTWARE;
     }
     *replicates = true;
@@ -167,7 +168,7 @@ static int start_threads(struct nd_running *r, pthread_t *replicator, bool *repl
         nd_priority_raise();
     if (nd_privilege_drop(&fault) == 0)
         return ND_DONE;
-    fprintf(stderr, "understudy: node %s: %s\n", self->name, fault.text);
+    ft_log_event("understudy: node %s: %s", self->name, fault.text);
     return ND_SOFTWARE;
 }
 
@@ -234,19 +235,18 @@ int nd_cmd_run(int argc, char **argv)
     set_signals();
     error = nd_config_read(&r->config, options.file, true, &fault);
     if (error) {
-        fprintf(stderr, "understudy: %s\n", fault.text);
+        ft_log_event("understudy: %s", fault.text);
         return nd_exit_of_file(error);
     }
     int self = nd_config_node(r->config, options.node);
 
     if (self < 0) {
-        fprintf(stderr, "understudy: %s: no node '%s', expected %s or %s\n", options.file, options.node,
-                r->config->node[0].name, r->config->node[1].name);
+        ft_log_event("understudy: %s: no node '%s', expected %s or %s", options.file, options.node,
+                     r->config->node[0].name, r->config->node[1].name);
         code = ND_USAGE;
     } else if (!r->config->protect.pair && r->config->node[self].role == ND_ROLE_STANDBY) {
-        fprintf(stderr,
-                "understudy: node %s: protect mode is off, expected node %s, the primary, to run alone\n",
-                r->config->node[self].name, r->config->node[!self].name);
+        ft_log_event("understudy: node %s: protect mode is off, expected node %s, the primary, to run alone",
+                     r->config->node[self].name, r->config->node[!self].name);
         code = ND_DATA;
     }
     if (code) {
@@ -258,8 +258,9 @@ int nd_cmd_run(int argc, char **argv)
     if (!error)
         error = nd_running_open(r, &fault);
     if (error)
-        fprintf(stderr, "understudy: %s\n", fault.text);
+        ft_log_event("understudy: %s", fault.text);
     code = error ? exit_of(error) : keep_going(r);
     nd_running_close(r);
+    nd_event_writer_stop();
     return code;
 }

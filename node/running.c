@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Puts a node together from its file, and takes it apart; see running.h. */
 #include "node/running.h"
+#include "ftcore/base/event_log.h"
 #include "nflib/chain/chain.h"
+#include "node/base/event_writer.h"
 #include "node/config/setup.h"
 
 #include <errno.h>
@@ -15,14 +17,14 @@
 #define QUEUE_BYTES (16u << 20) /* between each lane and the flight recorder */
 #define TAKEN_MS    2000
 
-static void print_state(void *arg, enum ft_state state, uint64_t view, const char *why)
+static void log_state(void *arg, enum ft_state state, uint64_t view, const char *why)
 {
     struct nd_running *r = arg;
     struct timespec t;
 
     clock_gettime(CLOCK_REALTIME, &t);
-    fprintf(stderr, "%ld.%03ld understudy %s: %s, view %lu: %s\n", (long)t.tv_sec, t.tv_nsec / 1000000,
-            r->config->node[r->self].name, ft_state_name(state), view, why);
+    ft_log_event("%ld.%03ld understudy %s: %s, view %lu: %s", (long)t.tv_sec, t.tv_nsec / 1000000,
+                 r->config->node[r->self].name, ft_state_name(state), view, why);
 }
 
 static void note_view(void *arg, uint64_t view)
@@ -86,8 +88,8 @@ static int open_redis(struct nd_running *r, struct ft_fault *fault)
         return 0;
     error = nd_redis_open(&r->redis, &r->config->redis, fault);
     if (error == 0)
-        fprintf(stderr, "understudy %s: state in Redis: %s\n", r->config->node[r->self].name,
-                nd_redis_settings(r->redis));
+        ft_log_event("understudy %s: state in Redis: %s", r->config->node[r->self].name,
+                     nd_redis_settings(r->redis));
     return error;
 }
 
@@ -184,7 +186,7 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
         .lanes = r->shared,
         .published = r->group.published,
         .view_file = r->view_file,
-        .told = print_state,
+        .told = log_state,
         .view = note_view,
         .arg = r,
     };
@@ -246,7 +248,8 @@ int nd_running_open(struct nd_running *r, struct ft_fault *fault)
                                    peer->tcp_port, &r->sender, fault)))
         return error;
     if ((error = nf_chain_region(&r->region, &r->config->chain, &how, fault)) ||
-        (error = nd_ports_open(&r->ports, r->config, r->self, fault)) || (error = open_recorder(r, fault)) ||
+        (error = nd_ports_open(&r->ports, r->config, r->self, fault)) ||
+        (error = nd_event_writer_start(fault)) || (error = open_recorder(r, fault)) ||
         (error = open_redis(r, fault)) || (error = make_lanes(r, fault)))
         return error;
     return open_patiently(r, open_replicator, fault);
@@ -254,7 +257,7 @@ int nd_running_open(struct nd_running *r, struct ft_fault *fault)
 
 void nd_running_reload(struct nd_running *r)
 {
-    fprintf(stderr, "understudy: %s: told to read files again\n", r->config->node[r->self].name);
+    ft_log_event("understudy: %s: told to read files again", r->config->node[r->self].name);
 }
 
 void nd_running_close(struct nd_running *r)

@@ -6,10 +6,9 @@
  */
 #include "ftcore/region/audit.h"
 #include "ftcore/region/checkpoint.h"
+#include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
 #include "replicator/parts.h"
-
-#include <stdio.h>
 
 #define STEP_NS    20000u        /* between two looks at lanes that are to quiesce */
 #define QUIESCE_NS 2000000000ull /* a lane that does not reach a burst boundary within this is broken */
@@ -122,7 +121,7 @@ static void remember_view(struct rp_replicator *rp, uint64_t view)
 
     if (rp->config.protect && !FT_PLANTED("view-forgotten") &&
         rp_view_store(rp->config.view_file, view, &fault) != 0)
-        fprintf(stderr, "understudy: %s\n", fault.text); /* a takeover without a file beats none */
+        ft_log_event("understudy: %s", fault.text); /* a takeover without a file beats none */
     if (rp->config.view)
         rp->config.view(rp->config.arg, view);
 }

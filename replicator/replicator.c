@@ -14,7 +14,8 @@
 #include <string.h>
 #include <time.h>
 
-#define SHOW_NS 1000000ull
+#define SHOW_NS  1000000ull
+#define STANDS_S 3 /* planted */
 /* Between looks, and after how much time without an entry it is so. */
 #define REST_NS       50000u
 #define IDLE_NS       2000000u
@@ -199,6 +200,7 @@ static void update_status(struct rp_replicator *rp)
         return;
     rp->shown_at = rp->now;
     atomic_fetch_add_explicit(&rp->shown_seq, 1, memory_order_acq_rel);
+    rp->shown.at = rp->now;
     rp->shown.core = rp->core;
     rp->shown.link_up = rp->link && rp_link_up(rp->link);
     if (rp->link)
@@ -291,6 +293,8 @@ void rp_run(struct rp_replicator *rp)
     rp_schedule_begin(rp);
 
     while (!atomic_load_explicit(&rp->stop, memory_order_relaxed)) {
+        if (FT_PLANTED_AT_SIGNAL("replicator-stands"))
+            nanosleep(&(struct timespec){STANDS_S, 0}, NULL);
         bool busy = rp_turn(rp, rp_monotonic());
 
         /* Heartbeats come and go without making us impatient; entries do. */

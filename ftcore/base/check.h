@@ -9,7 +9,8 @@
 #define ft_likely(x)   __builtin_expect(!!(x), 1)
 #define ft_unlikely(x) __builtin_expect(!!(x), 0)
 
-/* Prints "FILE:LINE: broken invariant: COND: message" on stderr and aborts. */
+/* "FILE:LINE: broken invariant: COND: message" goes to the event log, which gets a bounded while to write it;
+ * then the process aborts. */
 _Noreturn void ft_check_failed(const char *file, int line, const char *cond, const char *fmt, ...)
     __attribute__((format(printf, 4, 5), cold));
 

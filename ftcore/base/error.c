@@ -2,10 +2,10 @@
 /* Texts of failures and the abort of broken invariants. */
 #include "ftcore/base/error.h"
 #include "ftcore/base/check.h"
+#include "ftcore/base/event_log.h"
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 const char *ft_error_name(int error)
 {
@@ -33,12 +33,11 @@ int ft_fail(struct ft_fault *fault, int error, const char *fmt, ...)
 
 void ft_check_failed(const char *file, int line, const char *cond, const char *fmt, ...)
 {
+    char text[256];
     va_list ap;
 
-    fprintf(stderr, "understudy: %s:%d: broken invariant: %s: ", file, line, cond);
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    fputc('\n', stderr);
-    abort();
+    ft_log_and_abort("understudy: %s:%d: broken invariant: %s: %s", file, line, cond, text);
 }

@@ -6,12 +6,15 @@
  *
  * "late-lane" is no mistake: the sender leaves the last lane's entries in their ring for 7 of 8 milliseconds.
  * With it a bug that harms only while one lane is behind another harms at nearly every kill.
+ *
+ * "replicator-stands", "lane-stands": that thread sleeps for 3 s when the process gets SIGUSR1.
  */
 #ifndef FTCORE_BASE_PLANT_H
 #define FTCORE_BASE_PLANT_H
 
 #ifdef UNDERSTUDY_PLANT
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +37,27 @@ static inline int ft_planted(const char *name)
     return 0;
 }
 #define FT_PLANTED(name) ft_planted(name)
+
+static volatile sig_atomic_t ft_signalled;
+
+static inline void ft_note_signal(int number)
+{
+    (void)number;
+    ft_signalled = 1;
+}
+
+static inline int ft_planted_at_signal(const char *name)
+{
+    static _Atomic int installed;
+
+    if (!ft_planted(name))
+        return 0;
+    if (!atomic_exchange(&installed, 1))
+        signal(SIGUSR1, ft_note_signal);
+    return __atomic_exchange_n(&ft_signalled, 0, __ATOMIC_RELAXED);
+}
+/* Once each time the process has got SIGUSR1. */
+#define FT_PLANTED_AT_SIGNAL(name) ft_planted_at_signal(name)
 /* At the first occasion in the life of the process only. */
 #define FT_PLANTED_ONCE(name)                                                                                \
     ({                                                                                                       \
@@ -42,8 +66,9 @@ static inline int ft_planted(const char *name)
     })
 
 #else
-#define FT_PLANTED(name)      0
-#define FT_PLANTED_ONCE(name) 0
+#define FT_PLANTED(name)           0
+#define FT_PLANTED_ONCE(name)      0
+#define FT_PLANTED_AT_SIGNAL(name) 0
 #endif
 
 #endif

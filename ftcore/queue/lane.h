@@ -115,9 +115,10 @@ struct ft_lane_counters {
     _Atomic uint64_t waiting_full;  /* frames dropped because no more can wait (struct nd_waiting) */
     _Atomic uint64_t lease_held;    /* times a stable output had to wait for the lease */
     _Atomic uint64_t bursts, empty_bursts;
-    _Atomic uint64_t cuts;                             /* live: deltas begun */
-    _Atomic uint64_t deltas_applied;                   /* standby */
-    _Atomic uint64_t divergences;                      /* times replay did not reproduce the recording */
+    _Atomic uint64_t turn_ns;        /* monotonic; when the last turn began; 0: there was none */
+    _Atomic uint64_t cuts;           /* live: deltas begun */
+    _Atomic uint64_t deltas_applied; /* standby */
+    _Atomic uint64_t divergences;    /* times replay did not reproduce the recording */
     _Atomic uint64_t replay_done_ns, first_release_ns; /* monotonic; of the last takeover */
     _Atomic uint64_t last_release_ns;                  /* when outputs were last found fit to leave */
     _Atomic uint64_t last_sent_ns;                     /* when the port had taken those, at the latest */

@@ -8,11 +8,11 @@
  * its write.
  */
 #include "ftcore/region/audit.h"
+#include "ftcore/base/event_log.h"
 
 #include <errno.h>
 #include <immintrin.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -255,9 +255,8 @@ static _Noreturn void accuse(const struct ft_region *region, const struct ft_are
 {
     bool shared = arena->nf == FT_NFS_MAX;
 
-    fprintf(stderr, "audit: NF '%s' (lane %u) changed offset 0x%lx of its arena without an edit\n",
-            shared ? "shared" : region->nf_name[arena->nf], lane, offset - arena->offset);
-    abort();
+    ft_log_and_abort("audit: NF '%s' (lane %u) changed offset 0x%lx of its arena without an edit",
+                     shared ? "shared" : region->nf_name[arena->nf], lane, offset - arena->offset);
 }
 
 static void compare_page(const struct ft_region *region, const struct ft_arena *arena, uint64_t page,

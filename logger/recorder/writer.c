@@ -2,6 +2,7 @@
 /* The writer of the flight recorder: takes entries from the queues, makes frames and files of them, keeps to
  * the number of files. */
 #include "ftcore/base/check.h"
+#include "ftcore/base/event_log.h"
 #include "logger/recorder/parts.h"
 
 #include <dirent.h>
@@ -43,7 +44,7 @@ static void give_up_file(struct lg_recorder *rec, const char *what)
     char name[NAME_BYTES];
 
     name_of(rec, rec->serial, name);
-    fprintf(stderr, "understudy: recorder: %s: %s: %s\n", name, what, strerror(errno));
+    ft_log_event("understudy: recorder: %s: %s: %s", name, what, strerror(errno));
     atomic_fetch_add_explicit(&rec->failures, 1, memory_order_release);
     close_file(rec);
 }

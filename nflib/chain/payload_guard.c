@@ -4,8 +4,8 @@
 
 #include "ftcore/region/audit.h"
 #include "ftcore/base/check.h"
+#include "ftcore/base/event_log.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -36,11 +36,11 @@ static void accuse(void *arg, const void *at)
     const struct sheltered *s = &guard->list[(size_t)((const uint8_t *)at - guard->base) / STRIDE];
 
     if (guard->nf)
-        fprintf(stderr,
-                "audit: NF '%s' (lane %u) touched byte %zu of the frame of seq %llu, which has %u bytes of "
-                "headers; it declares that it reads headers\n",
-                guard->nf->module->name, guard->nf->lane, (size_t)((const uint8_t *)at - s->packet->data),
-                (unsigned long long)s->seq, s->headers);
+        ft_log_and_abort(
+            "audit: NF '%s' (lane %u) touched byte %zu of the frame of seq %llu, which has %u bytes of "
+            "headers; it declares that it reads headers",
+            guard->nf->module->name, guard->nf->lane, (size_t)((const uint8_t *)at - s->packet->data),
+            (unsigned long long)s->seq, s->headers);
     abort();
 }
 

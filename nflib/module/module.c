@@ -4,8 +4,8 @@
  * and while shared objects are loaded (one thread); read by the configuration and by `show`.
  */
 #include "nflib/module/module.h"
+#include "ftcore/base/event_log.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define MODULES_MAX 64u
@@ -13,7 +13,8 @@
 static const struct nf_module *modules[MODULES_MAX];
 static unsigned module_count;
 
-/* Runs before main: the complaint goes to stderr, the module is left out and the configuration names it. */
+/* Runs before main, or when the file is read: the complaint goes to stderr at once, the module is left out
+ * and the configuration names it. */
 void nf_module_register(const struct nf_module *module)
 {
     unsigned at = 0;
@@ -22,8 +23,8 @@ void nf_module_register(const struct nf_module *module)
     if (at < module_count && modules[at] == module)
         return;
     if (module_count == MODULES_MAX || (at < module_count && strcmp(modules[at]->name, module->name) == 0)) {
-        fprintf(stderr, "nf %s: left out: %s\n", module->name,
-                module_count == MODULES_MAX ? "too many modules" : "another module has this name");
+        ft_log_event("nf %s: left out: %s", module->name,
+                     module_count == MODULES_MAX ? "too many modules" : "another module has this name");
         return;
     }
     for (unsigned i = module_count; i > at; i--)

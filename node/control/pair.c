@@ -169,7 +169,13 @@ static int state_exit(const char *state, bool named)
     return ND_UNPROTECTED;
 }
 
-int nd_pair_exit(const struct nd_pair *pair)
+const char *nd_pair_stale(const struct nd_pair *pair, unsigned node)
+{
+    return nd_text(pair->status[node], "stale", NULL);
+}
+
+/* By the state of the node that counts. */
+static int exit_by_state(const struct nd_pair *pair)
 {
     int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
 
@@ -182,4 +188,24 @@ int nd_pair_exit(const struct nd_pair *pair)
     if (pair->status[0] || pair->status[1])
         return ND_UNPROTECTED;
     return pair->error[0] == FT_EPERM || pair->error[1] == FT_EPERM ? ND_NO_PERMISSION : ND_NO_ANSWER;
+}
+
+/* What a node says is old where a thread of it stands. */
+static bool is_stale(const struct nd_pair *pair)
+{
+    return nd_pair_stale(pair, 0) || nd_pair_stale(pair, 1);
+}
+
+int nd_pair_exit(const struct nd_pair *pair)
+{
+    int code = exit_by_state(pair);
+
+    return code == ND_DONE && is_stale(pair) ? ND_NOT_EQUAL : code;
+}
+
+const char *nd_pair_verdict(const struct nd_pair *pair)
+{
+    if (exit_by_state(pair) != ND_DONE)
+        return "NOT PROTECTED";
+    return is_stale(pair) ? "STALE" : "PROTECTED";
 }

@@ -40,10 +40,16 @@ int nd_pair_in_role(const struct nd_pair *pair, const char *role);
  */
 int nd_pair_request(struct nd_pair *pair, const char *role, json_t *request, int timeout_ms, json_t **answer);
 
+/* Threads of the node that stand, in its words; NULL: none, or no answer. Borrowed. */
+const char *nd_pair_stale(const struct nd_pair *pair, unsigned node);
+
 /* The exit code that status has for what is known (docs/operating.md). */
 int nd_pair_exit(const struct nd_pair *pair);
 
-/* Status for people; begins with PROTECTED or NOT PROTECTED. */
+/* PROTECTED, STALE (it would be, but a thread of a node that answers stands) or NOT PROTECTED. */
+const char *nd_pair_verdict(const struct nd_pair *pair);
+
+/* Status for people; begins with the verdict. */
 void nd_pair_print(const struct nd_pair *pair, FILE *out);
 
 /* A member as text, or `otherwise`. Borrowed. */

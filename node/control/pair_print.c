@@ -69,7 +69,7 @@ static void print_lanes(const struct nd_pair *pair, FILE *out)
         total += json_array_size(lanes[i]);
         json_array_foreach(lanes[i], l, lane) json_object_foreach(lane, name, value)
         {
-            if (strcmp(name, "lane") != 0 && json_is_number(value) && json_number_value(value) != 0)
+            if (strcmp(name, "lane") != 0 && json_integer_value(value) != 0)
                 json_object_set(counters, name, value);
         }
     }
@@ -100,24 +100,38 @@ static int primary_elsewhere(const struct nd_pair *pair)
     return -1;
 }
 
+/* A node that answers says that nothing seals its link. */
+static bool is_insecure(const struct nd_pair *pair)
+{
+    for (unsigned i = 0; i < ND_NODES; i++)
+        if (strcmp(nd_text(json_object_get(pair->status[i], "link"), "sealed", ""), "no") == 0)
+            return true;
+    return false;
+}
+
 static void print_verdict(const struct nd_pair *pair, FILE *out)
 {
     int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
     const json_t *status = node >= 0 ? pair->status[node] : NULL;
     int elsewhere = status ? -1 : primary_elsewhere(pair);
+    const char *insecure = is_insecure(pair) ? ", link INSECURE" : "";
     char mode[ND_MODE_TEXT];
 
-    fprintf(out, "%s  chain %s, ", nd_pair_exit(pair) == ND_DONE ? "PROTECTED" : "NOT PROTECTED",
-            pair->config->chain.name);
+    fprintf(out, "%s  chain %s, ", nd_pair_verdict(pair), pair->config->chain.name);
     if (status)
-        fprintf(out, "node %s is %s, %s\n", pair->config->node[node].name,
+        fprintf(out, "node %s is %s, %s%s\n", pair->config->node[node].name,
                 nd_text(status, "state", "in no known state"),
                 nd_mode_text(mode, nd_text(status, "mode", "unknown"), nd_text(status, "mode_asked", ""),
-                             nd_text(status, "mode_decided_by", "")));
+                             nd_text(status, "mode_decided_by", "")),
+                insecure);
     else if (elsewhere >= 0)
-        fprintf(out, "node %s (elsewhere) is primary\n", pair->config->node[elsewhere].name);
+        fprintf(out, "node %s (elsewhere) is primary%s\n", pair->config->node[elsewhere].name, insecure);
     else
-        fprintf(out, "%s\n", pair->status[0] || pair->status[1] ? "no node is primary" : "no node answers");
+        fprintf(out, "%s%s\n", pair->status[0] || pair->status[1] ? "no node is primary" : "no node answers",
+                insecure);
+    for (unsigned i = 0; i < ND_NODES; i++)
+        if (nd_pair_stale(pair, i))
+            fprintf(out, "node %s: %s\n", pair->config->node[i].name, nd_pair_stale(pair, i));
 }
 
 void nd_pair_print(const struct nd_pair *pair, FILE *out)

@@ -4,6 +4,7 @@
  * and replay.c (with apply.c); how it follows orders in orders.c. All runs on the lane's own thread.
  */
 #include "node/lane/lane.h"
+#include "ftcore/base/plant.h"
 #include "node/base/clock.h"
 #include "nflib/chain/chain.h"
 
@@ -11,8 +12,10 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #define REPLAYED_BYTES (4u << 20)
+#define STANDS_S       3 /* planted */
 
 /* Linux: both are of the calling thread alone. */
 bool nd_priority_raise(void)
@@ -123,7 +126,10 @@ int nd_lane_run(void *arg)
         nd_guardian_hold(lane->setup.guardian, lane->index);
     lane->seen.order = FT_ALL; /* unlike any order, so that the first one is followed */
     while (!atomic_load_explicit(lane->setup.stop, memory_order_relaxed)) {
+        if (FT_PLANTED_AT_SIGNAL("lane-stands"))
+            nanosleep(&(struct timespec){STANDS_S, 0}, NULL);
         lane->now = nd_now();
+        FT_NOTE(lane->words, turn_ns, lane->now);
         if (lane->turn.sent) /* outputs of the turn before had left by now */
             FT_NOTE(lane->words, last_sent_ns, lane->now);
         lane->turn.sent = false;

@@ -8,6 +8,7 @@
 #include "node/lane/lane.h"
 #include "node/base/clock.h"
 #include "ftcore/region/audit.h"
+#include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
 #include "nflib/chain/chain.h"
 
@@ -83,8 +84,8 @@ static void keep_replayed(struct nd_lane *lane, const struct ft_record *r, uint6
 bool nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const char *what, uint64_t expected,
                       uint64_t got)
 {
-    fprintf(stderr, "understudy: replay diverged: lane %u burst %lu seq %lu: %s: expected %lu, got %lu\n",
-            lane->index, burst, seq, what, expected, got);
+    ft_log_event("understudy: replay diverged: lane %u burst %lu seq %lu: %s: expected %lu, got %lu",
+                 lane->index, burst, seq, what, expected, got);
     FT_COUNT(lane->words, divergences, 1);
     FT_REPORT(lane->words, diverged, true);
     nd_lane_abort_replay(lane);

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Starts DPDK's environment layer, and listens while DPDK works for us: it writes many lines to its log,
- * which go to memory, and the first line that looks like a reason becomes ours.
+ * Starts DPDK's environment layer, and keeps what DPDK says while it works for us (dpdk_log.h). A panic of
+ * DPDK in that time is a failure with a reason, as any other.
  */
-#define _GNU_SOURCE /* memfd_create */
+#include "node/ports/dpdk_log.h"
 #include "node/ports/ports.h"
 
 #include <rte_eal.h>
 #include <rte_errno.h>
-#include <rte_log.h>
 
 #include <errno.h>
 #include <pthread.h>
@@ -16,76 +15,17 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #define ARGS_MAX (9 + ND_EAL_MAX)
-
-/* DPDK and its drivers write to a log stream, stdout and stderr alike: all three go to memory meanwhile. */
-struct log {
-    FILE *file;
-    int out, err;
-};
-
-static void log_begin(struct log *log)
-{
-    int fd = memfd_create("log", MFD_CLOEXEC);
-
-    fflush(NULL);
-    log->file = fd < 0 ? NULL : fdopen(fd, "w+");
-    if (!log->file)
-        return;
-    log->out = dup(STDOUT_FILENO);
-    log->err = dup(STDERR_FILENO);
-    dup2(fd, STDOUT_FILENO);
-    dup2(fd, STDERR_FILENO);
-    rte_openlog_stream(log->file);
-}
-
-static bool tells_reason(const char *line)
-{
-    static const char *const signs[] = {"annot",   "ould not",       "ailed",  "nvalid",      "rror",
-                                        "No such", "not compatible", "o free", "nrecognized", "nknown"};
-
-    for (unsigned i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
-        if (strstr(line, signs[i]))
-            return true;
-    return false;
-}
-
-/* The first line that says what is wrong, or else the last line, into out. */
-static void log_end(struct log *log, char *out, size_t cap)
-{
-    char line[512];
-    bool told = false;
-
-    out[0] = '\0';
-    if (!log->file)
-        return;
-    fflush(NULL);
-    rte_openlog_stream(NULL);
-    dup2(log->out, STDOUT_FILENO);
-    dup2(log->err, STDERR_FILENO);
-    close(log->out);
-    close(log->err);
-    rewind(log->file);
-    /* A mistake in EAL's own options is followed by the whole of its usage text. */
-    while (!told && fgets(line, sizeof(line), log->file) && strncmp(line, "Usage:", 6) != 0) {
-        line[strcspn(line, "\n")] = '\0';
-        if (strlen(line) > 3)
-            snprintf(out, cap, "%.120s", line);
-        told = tells_reason(line);
-    }
-    fclose(log->file);
-}
 
 /*
  * Where DPDK cannot go on it panics, in a thread of its own or in ours: it writes why, and aborts. In ours
  * the work has failed. Of another thread nobody can say what it left, so the process ends.
  */
 static struct {
-    struct log log;
+    struct nd_dpdk_log log;
     sigjmp_buf out;
     pthread_t thread;
 } working;
@@ -97,7 +37,7 @@ static void on_abort(int number)
     (void)number;
     if (pthread_equal(pthread_self(), working.thread))
         siglongjmp(working.out, 1);
-    log_end(&working.log, why, sizeof(why));
+    nd_dpdk_log_end(&working.log, why, sizeof(why));
     fprintf(stderr, "understudy: DPDK gave up: %s\n", why);
     rmdir(rte_eal_get_runtime_dir());
     _exit(EX_SOFTWARE);
@@ -110,14 +50,14 @@ int nd_eal_capture(int (*work)(void *arg), void *arg, char *why, size_t cap)
     int result = -EIO;
 
     working.thread = pthread_self();
-    log_begin(&working.log);
+    nd_dpdk_log_begin(&working.log);
     sigaction(SIGABRT, &catch, &before);
     if (sigsetjmp(working.out, 1) == 0)
         result = work(arg);
     else
         result = -EIO;
     sigaction(SIGABRT, &before, NULL);
-    log_end(&working.log, why, cap);
+    nd_dpdk_log_end(&working.log, why, cap);
     return result;
 }
 

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The thread that writes the event log (ftcore/base/event_log.h) to stderr, one for the process. While stderr
+ * takes nothing this thread waits, and nobody else. When it takes lines again, one more says how many were
+ * lost meanwhile. Started by who runs a node, when its files and ports are open; the parent of no process.
+ */
+#ifndef NODE_BASE_EVENT_WRITER_H
+#define NODE_BASE_EVENT_WRITER_H
+
+#include "ftcore/base/error.h"
+
+/* Before the threads that are to log through it. FT_EIO: the system gives no thread. */
+int nd_event_writer_start(struct ft_fault *fault);
+/*
+ * After those threads have ended. Waits until all lines are written, EVENT_END_MS at most: a stderr that
+ * takes nothing must not keep a node from ending, so what is left then is lost with the process. Does nothing
+ * when it was not started.
+ */
+void nd_event_writer_stop(void);
+
+#endif

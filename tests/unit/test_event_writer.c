@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The thread that writes the event log, with a pipe as stderr that is read, full, or has no reader. Each test
+ * runs in a child, which has a stderr and a thread of its own. A child that waits where it must not is ended
+ * by its alarm, and the test fails.
+ */
+#include "tests/unit/help_death.h"
+#include "ftcore/base/check.h"
+#include "ftcore/base/event_log.h"
+#include "node/base/event_writer.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define STUCK_S 60 /* until a child counts as waiting for ever */
+#define MANY    1000u
+
+/* What is not so ends the child with the line's number. */
+#define CHILD_CHECK(cond)                                                                                    \
+    do {                                                                                                     \
+        if (!(cond))                                                                                         \
+            _exit(__LINE__ % 200 + 1);                                                                       \
+    } while (0)
+
+static void in_child(void (*act)(void))
+{
+    int status;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        alarm(STUCK_S);
+        signal(SIGPIPE, SIG_IGN);
+        act();
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (status != 0)
+        fail_msg("the child ended with status 0x%x", (unsigned)status);
+}
+
+/* A pipe in place of stderr; the end to read from. */
+static int pipe_stderr(void)
+{
+    int ends[2];
+
+    CHILD_CHECK(pipe(ends) == 0);
+    CHILD_CHECK(dup2(ends[1], STDERR_FILENO) == STDERR_FILENO);
+    close(ends[1]);
+    return ends[0];
+}
+
+/* Full to the last byte; how many that is. */
+static size_t fill_stderr(void)
+{
+    static const char page[4096];
+    size_t bytes = 0, size = sizeof(page);
+    int flags = fcntl(STDERR_FILENO, F_GETFL);
+
+    fcntl(STDERR_FILENO, F_SETFL, flags | O_NONBLOCK);
+    while (size > 0) {
+        ssize_t n = write(STDERR_FILENO, page, size);
+
+        bytes += n > 0 ? (size_t)n : 0;
+        size = n > 0 ? size : size / 2;
+    }
+    fcntl(STDERR_FILENO, F_SETFL, flags);
+    return bytes;
+}
+
+/* Reads the next `bytes`. */
+static void read_whole(int from, char *to, size_t bytes)
+{
+    while (bytes > 0) {
+        ssize_t n = read(from, to, bytes);
+
+        CHILD_CHECK(n > 0);
+        to += n;
+        bytes -= (size_t)n;
+    }
+}
+
+static void read_line(int from, char *to, size_t cap)
+{
+    size_t at = 0;
+
+    do {
+        CHILD_CHECK(at + 1 < cap);
+        read_whole(from, to + at, 1);
+    } while (to[at++] != '\n');
+    to[at] = '\0';
+}
+
+/* ---- a stderr that is read ------------------------------------------------------------------------ */
+
+static void write_until_the_end(void)
+{
+    char line[FT_EVENT_LINE], expected[FT_EVENT_LINE];
+    int from = pipe_stderr();
+
+    for (int again = 0; again < 2; again++) {
+        CHILD_CHECK(nd_event_writer_start(NULL) == 0);
+        for (unsigned i = 0; i < 100; i++)
+            ft_log_event("line %u", i);
+        nd_event_writer_stop();
+        CHILD_CHECK(ft_event_log_pending() == 0 && ft_event_log_lost() == 0);
+        for (unsigned i = 0; i < 100; i++) {
+            snprintf(expected, sizeof(expected), "line %u\n", i);
+            read_line(from, line, sizeof(line));
+            CHILD_CHECK(strcmp(line, expected) == 0);
+        }
+    }
+    ft_log_event("directly"); /* nobody writes for us any more */
+    read_line(from, line, sizeof(line));
+    CHILD_CHECK(strcmp(line, "directly\n") == 0);
+}
+
+static void what_is_queued_at_the_end_is_written(void **state)
+{
+    (void)state;
+    in_child(write_until_the_end);
+}
+
+static void write_while_running(void)
+{
+    char line[FT_EVENT_LINE];
+    int from = pipe_stderr();
+
+    CHILD_CHECK(nd_event_writer_start(NULL) == 0);
+    for (unsigned i = 0; i < 100; i++) {
+        ft_log_event("now");
+        read_line(from, line, sizeof(line)); /* waits until it is written */
+        CHILD_CHECK(strcmp(line, "now\n") == 0);
+    }
+    nd_event_writer_stop();
+}
+
+static void a_line_is_written_when_it_comes(void **state)
+{
+    (void)state;
+    in_child(write_while_running);
+}
+
+/* ---- one that nobody reads ------------------------------------------------------------------------ */
+
+static void log_into_a_full_pipe(void)
+{
+    char line[FT_EVENT_LINE], expected[FT_EVENT_LINE];
+    int from = pipe_stderr();
+    size_t bytes = fill_stderr();
+    char *there = malloc(bytes);
+
+    CHILD_CHECK(there && nd_event_writer_start(NULL) == 0);
+    for (unsigned i = 0; i < MANY; i++)
+        ft_log_event("line %u", i);
+    CHILD_CHECK(ft_event_log_pending() == FT_EVENT_LINES);
+    CHILD_CHECK(ft_event_log_lost() == MANY - FT_EVENT_LINES);
+    read_whole(from, there, bytes);
+    for (unsigned i = 0; i < FT_EVENT_LINES; i++) {
+        snprintf(expected, sizeof(expected), "line %u\n", i);
+        read_line(from, line, sizeof(line));
+        CHILD_CHECK(strcmp(line, expected) == 0);
+    }
+    read_line(from, line, sizeof(line));
+    snprintf(expected, sizeof(expected), " %u lines ", MANY - FT_EVENT_LINES);
+    CHILD_CHECK(strstr(line, expected) && strstr(line, "lost"));
+    ft_log_event("and then");
+    read_line(from, line, sizeof(line));
+    CHILD_CHECK(strcmp(line, "and then\n") == 0); /* told once */
+    CHILD_CHECK(ft_event_log_lost() == MANY - FT_EVENT_LINES);
+    nd_event_writer_stop();
+    free(there);
+}
+
+static void a_full_pipe_stops_nobody_and_what_is_lost_is_told_when_there_is_room(void **state)
+{
+    (void)state;
+    in_child(log_into_a_full_pipe);
+}
+
+static void end_before_a_full_pipe(void)
+{
+    pipe_stderr();
+    fill_stderr();
+    CHILD_CHECK(nd_event_writer_start(NULL) == 0);
+    ft_log_event("never read");
+    nd_event_writer_stop();
+    ft_log_event("nor this");
+    CHILD_CHECK(ft_event_log_pending() == 2);
+}
+
+static void a_full_pipe_does_not_keep_a_process_from_ending(void **state)
+{
+    (void)state;
+    in_child(end_before_a_full_pipe);
+}
+
+static void abort_before_a_full_pipe(void *arg)
+{
+    (void)arg;
+    alarm(STUCK_S);
+    pipe_stderr();
+    fill_stderr();
+    CHILD_CHECK(nd_event_writer_start(NULL) == 0);
+    FT_CHECK(false, "nobody hears it");
+}
+
+static void a_full_pipe_does_not_keep_a_broken_process_from_aborting(void **state)
+{
+    (void)state;
+    assert_dies(abort_before_a_full_pipe, NULL, NULL);
+}
+
+static void abort_with_a_reader(void *arg)
+{
+    (void)arg;
+    CHILD_CHECK(nd_event_writer_start(NULL) == 0);
+    FT_CHECK(false, "number %d", 17);
+}
+
+static void an_abort_is_written_when_it_can_be(void **state)
+{
+    (void)state;
+    assert_dies(abort_with_a_reader, NULL, "broken invariant: false: number 17\n");
+}
+
+/* ---- one without a reader -------------------------------------------------------------------------- */
+
+static void log_to_nobody(void)
+{
+    close(pipe_stderr());
+    CHILD_CHECK(nd_event_writer_start(NULL) == 0);
+    for (unsigned i = 0; i < 5; i++)
+        ft_log_event("line %u", i);
+    nd_event_writer_stop();
+    CHILD_CHECK(ft_event_log_lost() == 5 && ft_event_log_pending() == 0);
+}
+
+static void lines_for_which_there_is_no_reader_any_more_are_counted(void **state)
+{
+    (void)state;
+    in_child(log_to_nobody);
+}
+
+/* What another process that shares our stderr may do to it. */
+static void log_without_blocking(void)
+{
+    char line[FT_EVENT_LINE];
+    int from = pipe_stderr();
+    size_t bytes = fill_stderr();
+    char *there = malloc(bytes);
+
+    fcntl(STDERR_FILENO, F_SETFL, fcntl(STDERR_FILENO, F_GETFL) | O_NONBLOCK);
+    CHILD_CHECK(there && nd_event_writer_start(NULL) == 0);
+    ft_log_event("waits");
+    usleep(20000); /* the writer has tried by now, most likely */
+    read_whole(from, there, bytes);
+    read_line(from, line, sizeof(line));
+    CHILD_CHECK(strcmp(line, "waits\n") == 0);
+    nd_event_writer_stop();
+    CHILD_CHECK(ft_event_log_lost() == 0);
+    free(there);
+}
+
+static void a_stderr_that_does_not_block_loses_nothing(void **state)
+{
+    (void)state;
+    in_child(log_without_blocking);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_queued_at_the_end_is_written),
+        cmocka_unit_test(a_line_is_written_when_it_comes),
+        cmocka_unit_test(a_full_pipe_stops_nobody_and_what_is_lost_is_told_when_there_is_room),
+        cmocka_unit_test(a_full_pipe_does_not_keep_a_process_from_ending),
+        cmocka_unit_test(a_full_pipe_does_not_keep_a_broken_process_from_aborting),
+        cmocka_unit_test(an_abort_is_written_when_it_can_be),
+        cmocka_unit_test(lines_for_which_there_is_no_reader_any_more_are_counted),
+        cmocka_unit_test(a_stderr_that_does_not_block_loses_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

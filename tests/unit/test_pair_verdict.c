@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What status makes of the nodes' own words: exit code, verdict, and the lines below it. Facts from
+ * docs/operating.md. */
+#include "node/control/pair.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#define STUCK "no turn of lane 3 for 99 ms"
+
+static struct nd_config config = {.chain = {.name = "c"}, .node = {{.name = "a"}, {.name = "b"}}};
+
+/* NULL: it does not answer. */
+static json_t *node(const char *role, const char *state, const char *stale, const char *peer,
+                    const char *sealed)
+{
+    return state
+               ? json_pack("{s:s,s:s,s:i,s:s?,s:{s:s,s:b},s:{s:s}}", "role", role, "state", state, "view", 1,
+                           "stale", stale, "peer", "state", peer, "connected", 1, "link", "sealed", sealed)
+               : NULL;
+}
+
+static const struct {
+    int only; /* the node of -n, or -1 */
+    const char *a, *b, *stale_a, *stale_b;
+    int code;
+    const char *verdict;
+} cases[] = {
+    {-1, "PROTECTED", "READY", NULL, NULL, 0, "PROTECTED "},
+    {-1, "PROTECTED", "READY", STUCK, NULL, 1, "STALE "},
+    {-1, "PROTECTED", "READY", NULL, STUCK, 1, "STALE "}, /* a takeover would not come to its end */
+    {-1, "PROTECTED", NULL, NULL, NULL, 0, "PROTECTED "},
+    {-1, "PROTECTED", NULL, STUCK, NULL, 1, "STALE "},
+    {-1, NULL, "READY", NULL, NULL, 0, "PROTECTED "}, /* the primary is elsewhere, and its standby knows */
+    {-1, NULL, "READY", NULL, STUCK, 1, "STALE "},
+    {-1, "SOLO", "JOINING", STUCK, NULL, 2, "NOT PROTECTED "},
+    {-1, "DEGRADED", "READY", STUCK, NULL, 1, "NOT PROTECTED "},
+    {0, "PROTECTED", NULL, STUCK, NULL, 1, "STALE "},
+    {1, NULL, "READY", NULL, NULL, 0, "PROTECTED "},
+    {1, NULL, "READY", NULL, STUCK, 1, "STALE "},
+    {1, NULL, "SYNCING", NULL, STUCK, 1, "NOT PROTECTED "},
+};
+
+/* Until the next call. */
+static const char *print(const struct nd_pair *pair)
+{
+    static char text[4096];
+    FILE *out = fmemopen(text, sizeof(text), "w");
+
+    assert_non_null(out);
+    nd_pair_print(pair, out);
+    assert_int_equal(fclose(out), 0);
+    return text;
+}
+
+static void a_thread_that_stands_makes_protected_stale_and_is_named(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        bool stale = cases[i].stale_a || cases[i].stale_b;
+        const char *line = cases[i].stale_a ? "\nnode a: " STUCK "\n" : "\nnode b: " STUCK "\n";
+        struct nd_pair pair = {.config = &config,
+                               .only = cases[i].only,
+                               .status = {node("primary", cases[i].a, cases[i].stale_a, "READY", "key"),
+                                          node("standby", cases[i].b, cases[i].stale_b, "PROTECTED", "key")}};
+        const char *text = print(&pair);
+
+        if (nd_pair_exit(&pair) != cases[i].code ||
+            strncmp(text, cases[i].verdict, strlen(cases[i].verdict)) != 0 || !strstr(text, STUCK) == stale ||
+            (stale && !strstr(text, line)) || strstr(text, "INSECURE"))
+            fail_msg("case %zu: exit %d, \"%s\"", i, nd_pair_exit(&pair), text);
+        json_decref(pair.status[0]);
+        json_decref(pair.status[1]);
+    }
+}
+
+static void a_link_that_nothing_seals_is_in_every_verdict(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct nd_pair pair = {.config = &config,
+                               .only = cases[i].only,
+                               .status = {node("primary", cases[i].a, NULL, "READY", "no"),
+                                          node("standby", cases[i].b, NULL, "PROTECTED", "no")}};
+        const char *text = print(&pair);
+        const char *link = strstr(text, ", link INSECURE\n");
+
+        if (!link || link > strchr(text, '\n')) /* at the end of the first line */
+            fail_msg("case %zu: \"%s\"", i, text);
+        json_decref(pair.status[0]);
+        json_decref(pair.status[1]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_thread_that_stands_makes_protected_stale_and_is_named),
+        cmocka_unit_test(a_link_that_nothing_seals_is_in_every_verdict),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
