@@ -123,7 +123,7 @@ typedef Node {
     unsigned armed : 2;     /* paused between its lease check and the send of this burst; its id below */
     unsigned armid : 2;
     unsigned pv : 3;        /* peer.view */
-    unsigned disk : 3;      /* the view that is on the disk, and of a node that died the one it comes back in */
+    unsigned disk : 3;      /* the view that is on the disk for certain; any up to its own may be */
     bit unsettled;
     unsigned fin : 2;       /* its connection ends behind what is under way */
     bit alive; bit paused; bit conn; bit known; bit pj; /* peer.state is JOINING */
@@ -274,6 +274,9 @@ inline begin_alone() {
     next = NEXT_VIEW;
     begin_view();
     reign = (over -> reign : next); /* what anybody did before is forgotten, or no state of it is left */
+#ifndef BUG_START_FORGOTTEN
+    n[i].disk = n[i].view;
+#endif
     assert(over || !n[J].alive || n[J].st < READY); /* never beside one that holds state */
     seen = 0; seenmask = 0; left1 = 0; left2 = 0; tails = 0; acked = 0;
     alone()
@@ -282,11 +285,6 @@ inline begin_alone() {
     (n[i].st == JOINING &&                                                                                            \
      ((n[i].known && n[i].pj && (n[i].view > n[i].pv || (n[i].view == n[i].pv && i == 0))) ||                         \
       (!n[i].known && i == 0 && n[i].view == 0)))
-#ifdef BUG_START_FORGOTTEN
-#define RESERVED true
-#else
-#define RESERVED (n[i].disk >= NEXT_VIEW)
-#endif
 
 #define RIGHT (n[i].right <= PROMOTE)
 
@@ -519,7 +517,7 @@ inline take() {
 /* ft_join_consider, and what no longer matters is set to one value */
 inline settle() {
     if
-    :: n[i].known && MAY_BEGIN && RESERVED -> begin_alone()
+    :: n[i].known && MAY_BEGIN -> begin_alone()
     :: else
     fi;
     if
@@ -636,14 +634,14 @@ inline check_release() {
 #define RUNS (n[i].alive && !n[i].paused && !over)
 #define ROOMY (q[J].size < ROOM)
 
-/*
- * A death: what is said here is a process's; its machine's when its peer is not told. What was not on the disk is
- * forgotten; a view that nobody knows any more has not been.
- */
+/* Of a dead node `view` is its file. What was not on the disk is forgotten; a view that nobody knows has not been. */
+inline forgets(x) {
+    n[x].view--;
+    reign = (reign > n[x].view && reign > n[1 - (x)].view -> MAX(n[x].view, n[1 - (x)].view) : reign)
+}
+/* A death: what is said here is a process's; its machine's when its peer is not told. */
 inline dies(x) {
-    reign = (n[x].disk < n[x].view && reign == n[x].view && n[1 - (x)].view < n[x].view ->
-        MAX(n[x].disk, n[1 - (x)].view) : reign);
-    n[x].view = n[x].disk; n[x].unsettled = 0;
+    n[x].unsettled = 0;
     n[x].alive = 0; n[x].paused = 0; n[x].conn = 0; n[x].known = 0; n[x].first = 0; n[x].fresh = 0; n[x].fin = 0;
     n[x].st = 0; n[x].gate = 0; n[x].res = 0; n[x].closed = 0; n[x].rel = 0; n[x].pc = 0; n[x].lsent = 0;
     n[x].hold = 0; n[x].final = 0; n[x].hist = 0; n[x].lease = NEVER; n[x].quiet = 0; n[x].right = NEVER;
@@ -720,16 +718,9 @@ proctype node(bit i)
     :: d_step { RUNS && n[i].aband && n[i].quiet >= ALONE -> close_abandoned(); settle() }
     :: d_step { RUNS && n[i].st == READY && !RIGHT -> again(); settle() }
     :: d_step { RUNS && n[i].st == READY && RIGHT && n[i].quiet >= DETECT -> promote(0); settle() }
-    :: d_step { RUNS && !n[i].known && MAY_BEGIN && RESERVED -> begin_alone(); settle() }
-    /* ---- the disk: rp_view_writer, FT_EV_STORED */
-    :: d_step { RUNS && n[i].disk < n[i].view ->
-        n[i].disk = n[i].view;
-        if
-        :: n[i].unsettled -> alone()
-        :: else
-        fi;
-        settle() }
-    :: d_step { RUNS && MAY_BEGIN && n[i].disk < NEXT_VIEW && NEXT_VIEW <= VIEWS + 1 -> n[i].disk = NEXT_VIEW; settle() }
+    :: d_step { RUNS && !n[i].known && MAY_BEGIN -> begin_alone(); settle() }
+    /* ---- the disk: FT_EV_STORED */
+    :: d_step { RUNS && n[i].unsettled -> n[i].disk = n[i].view; alone(); settle() }
 #ifdef BUG_SILENT_RESUME
     :: d_step { RUNS && n[i].st == FENCED -> resume(); settle() }
 #endif
@@ -745,7 +736,10 @@ proctype node(bit i)
     :: d_step { n[i].alive && !over && faults < FAULTS -> faults++; dies(i) } /* the machine */
     :: d_step { n[i].alive && !over && faults < FAULTS && q[J].size -> /* … with what it was sending */
         faults++; dies(i); q[J].size = 0; q[J].m[0] = 0; q[J].m[1] = 0 }
-    :: d_step { !n[i].alive && !over -> n[i].alive = 1; n[J].newinc = 1 }
+    :: d_step { n[i].alive && !over && faults < FAULTS && MAY_BEGIN -> /* with the view that it was about to begin */
+        faults++; k = NEXT_VIEW; dies(i); n[i].view = k; n[i].disk = k; k = 0 }
+    :: d_step { !n[i].alive && !over && n[i].disk < n[i].view -> forgets(i) }
+    :: d_step { !n[i].alive && !over -> n[i].alive = 1; n[i].disk = n[i].view; n[J].newinc = 1 }
     :: d_step { RUNS && n[i].conn && n[i].fin == 0 && n[J].alive && !n[J].conn && n[i].newinc -> n[i].fin = EOF_ } /* reset */
     :: d_step { RUNS && n[i].conn && n[i].fin == 0 && !n[J].conn -> n[i].fin = ERROR_ }
     /* ---- the lane */
