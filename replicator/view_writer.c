@@ -64,7 +64,7 @@ static void *write_views(void *writer)
         }
         if (FT_PLANTED("view-slow"))
             rp_sleep(900000000);
-        if (rp_view_store(w->path, view, &fault) == 0) {
+        if (FT_PLANTED("view-forgotten") || rp_view_store(w->path, view, &fault) == 0) {
             if (failures)
                 fprintf(stderr, "understudy: %s: view %lu is on the disk, after %lu failures\n", w->path,
                         view, failures);

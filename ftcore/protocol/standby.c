@@ -42,8 +42,7 @@ static void promote(struct ft_core *core, const char *why, bool planned, struct 
     core->hand = FT_HAND_NONE;
     core->resync_again = 0;
     ft_act(actions, FT_ACT_VIEW)->view = core->view;
-    if (planned && !core->config.strict && !ft_is_stored(core, core->view) &&
-        !FT_PLANTED("handover-forgotten"))
+    if (planned && !core->config.strict && !ft_is_stored(core, core->view))
         ft_primary_settle(core, actions, why);
     else
         ft_primary_alone(core, actions, why);

@@ -837,6 +837,7 @@ proctype node(bit i)
     (!AWAKE(x) || (q[x].size == 0 &&                                                                                  \
     !(n[0].conn && n[1].conn && AWAKE(1 - (x)) &&                                                                     \
       ((n[x].st == PROTECTED && n[x].lease == LEASE && n[1 - (x)].st == READY) ||                                     \
+       (n[x].unsettled && n[x].quiet + 1 >= ALONE) ||                                                                 \
        (n[x].st == READY && PRIMARY(n[1 - (x)].st) && (n[x].quiet + 1 >= DETECT || n[x].right == PROMOTE))))))
 
 inline tick(x) {

@@ -3,7 +3,7 @@
  * A node comes back in an older view than the last of its life: it died before the writer had put that one on
  * the disk (docs/guarantees.md, "Views and the disk"). What is promised then: somebody else knows the view,
  * or holds no state that is older; or, of a primary alone that is not strict, what left in that view is
- * contradicted. Never after a handover. A view that was never handed over has no excuse.
+ * contradicted. Never after a handover. A view that the writer has said to be on the disk is never forgotten.
  */
 #include "tests/sim/sim.h"
 
@@ -12,13 +12,15 @@
 void sim_saw_return(struct sim_node *n, uint64_t view)
 {
     const struct sim_node *other = &sim.node[!n->index];
-    uint64_t lived = n->lived, known = view, peer = 0, left_there = 0;
-    bool excused = n->given >= lived, holds = other->alive && (other->history || other->follows);
+    uint64_t lived = n->lived, said = n->stored, known = view, peer = 0, left_there = 0;
+    bool holds = other->alive && (other->history || other->follows);
     uint64_t epoch = other->history ? other->history->epoch : other->follows ? other->follows->epoch : 0;
 
-    n->lived = n->given = view;
-    if (sim.plan.liar || view >= lived || !excused)
+    n->lived = n->stored = view;
+    if (sim.plan.liar || view >= lived)
         return;
+    if (view < said)
+        sim_fail("%s comes back in view %lu, and view %lu was said to be on its disk", n->name, view, said);
     if (other->alive ? (peer = sim_core(other)->view)
                      : sscanf(other->view_file, "understudy view %lu", &peer) == 1)
         known = peer > known ? peer : known;

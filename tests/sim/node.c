@@ -276,6 +276,7 @@ void sim_node_kill(struct sim_node *n, bool machine)
     n->powered = !machine;
     if (machine)
         sim_disk_lose_power(n);
+    n->stored = n->replicator->writer ? rp_view_writer_stored(n->replicator->writer) : 0;
     sim_net_gone(n->index, machine);
     sim_ports_clear(n);
     sim_node_free(n);

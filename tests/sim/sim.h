@@ -149,7 +149,7 @@ struct sim_node {
     unsigned misfit; /* its file differs from its peer's: in what; 0: it does not */
 
     /* what the oracles know of it */
-    uint64_t lived, given; /* the last view of this life; and that was handed to the writer */
+    uint64_t lived, stored; /* the last view of this life; and that the writer has said to be on the disk */
     bool by_handover;      /* it is primary by a handover that was heard, or is on its disk */
     enum ft_state state;
     uint64_t state_since;
