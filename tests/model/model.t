@@ -99,7 +99,6 @@ found "SOLO that is not announced" "$ALONE" pair -DBUG_UNANNOUNCED -DFAULTS=0
 found "a tail that begins before what is known to have left" "$TWICE" pair -DBUG_TAIL -DSTRICT -DFAULTS=1
 found "a view that is not on the disk, when a handover releases in it" "$SEEN|$VIEW|$TWICE" pair -DBUG_HANDOVER_FORGOTTEN -DFAULTS=1 -DHANDOVERS=1
 found "a view that is not on the disk, when it begins with an empty state" "READY|st" pair -DBUG_START_FORGOTTEN -DFAULTS=1
-found "two faults, not strict: the primary hangs, and its successor dies before its view is on the disk" "seen" pair -DSEE_FORGOTTEN -DFAULTS=2 -DBURSTS=1
 found "a handover taken back by silence" "$VIEW" pair -DBUG_SILENT_RESUME -DFAULTS=0 -DHANDOVERS=1
 found "arbiter: a lease as long as its patience" "$VIEW" arbiter -DBUG_LEASE -DFAULTS=1
 found "arbiter: a lease that runs from the answer's arrival" "$VIEW" arbiter -DBUG_HEARD -DFAULTS=1

@@ -709,11 +709,7 @@ proctype node(bit i)
         settle() }
     /* ---- time */
     :: d_step { RUNS && n[i].st == PROTECTED && n[i].lease > LEASE -> n[i].st = DEGRADED; settle() }
-    :: d_step { RUNS && n[i].st == DEGRADED && !n[i].aband && !IS_STRICT && n[i].quiet >= ALONE
-#ifdef SEE_FORGOTTEN
-        && n[J].alive /* who is replaced and meets nobody goes on alone, whatever is on the disk: not that */
-#endif
-        ->
+    :: d_step { RUNS && n[i].st == DEGRADED && !n[i].aband && !IS_STRICT && n[i].quiet >= ALONE ->
         if
         :: n[i].res != NONE -> resync_end()
         :: else -> no_snapshot()

@@ -150,7 +150,7 @@ struct sim_node {
 
     /* what the oracles know of it */
     uint64_t lived, stored; /* the last view of this life; and that the writer has said to be on the disk */
-    bool by_handover;      /* it is primary by a handover that was heard, or is on its disk */
+    bool by_handover;       /* it is primary by a handover that was heard, or is on its disk */
     enum ft_state state;
     uint64_t state_since;
     struct sim_history *history;     /* of the state that it makes or has taken over */
