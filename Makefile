@@ -116,7 +116,7 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(HELP) $(CORE)
 # calls between files that the world looks at go through tests/sim/hooks.c.
 SIM_WRAPS := nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_barrier nf_chain_run lg_capture_end ft_snapshot_begin ft_edit_track \
     ft_region_wipe ft_section_enter ft_section_leave ft_section_depend ft_section_mark rp_sender_turn rp_receiver_take \
-    rp_receiver_reset rp_snapshot_take rp_snapshot_turn rp_link_send rp_view_store ft_ring_init ft_ring_free ft_message_encode \
+    rp_receiver_reset rp_snapshot_take rp_snapshot_turn rp_link_send rp_view_store rp_view_writer_give ft_ring_init ft_ring_free ft_message_encode \
     ft_record_encode ft_chunk_encode ft_run_append ft_audit_forbid
 SIM_PRODUCT := $(filter-out replicator/socket.c node/redis/% node/control/% tools/%,$(SRC))
 SIM_SOCKETS := replicator/link.o replicator/newcomers.o replicator/attempt.o replicator/notice.o replicator/buffers.o replicator/stream.o
@@ -127,6 +127,7 @@ $(filter $(BUILD)/sim/ftcore/% $(BUILD)/sim/replicator/%,$(SIM_OBJ:$(BUILD)/sim/
 $(BUILD)/sim/ftcore/region/region.o: SIM_SEAM += -DSIM_REGION
 $(SIM_SOCKETS:%=$(BUILD)/sim/%): SIM_SEAM += -DSIM_SOCKETS
 $(BUILD)/sim/replicator/view.o: SIM_SEAM += -DSIM_FILES
+$(BUILD)/sim/replicator/view_writer.o: SIM_SEAM += -DSIM_THREAD
 $(SIM_OBJ): $(BUILD)/sim/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(SIM_SEAM) $(ARCH) -c -o $@ $<
@@ -154,6 +155,7 @@ $(filter $(BUILD)/sim-planted/ftcore/% $(BUILD)/sim-planted/replicator/%,$(SIM_O
 $(BUILD)/sim-planted/ftcore/region/region.o: SIM_SEAM += -DSIM_REGION
 $(SIM_SOCKETS:%=$(BUILD)/sim-planted/%): SIM_SEAM += -DSIM_SOCKETS
 $(BUILD)/sim-planted/replicator/view.o: SIM_SEAM += -DSIM_FILES
+$(BUILD)/sim-planted/replicator/view_writer.o: SIM_SEAM += -DSIM_THREAD
 $(BUILD)/simulate-planted: $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-planted/%) $(SIM_TESTS)
 	$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
 
@@ -167,6 +169,7 @@ $(filter $(BUILD)/sim-coverage/ftcore/% $(BUILD)/sim-coverage/replicator/%,$(SIM
 $(BUILD)/sim-coverage/ftcore/region/region.o: SIM_SEAM += -DSIM_REGION
 $(SIM_SOCKETS:%=$(BUILD)/sim-coverage/%): SIM_SEAM += -DSIM_SOCKETS
 $(BUILD)/sim-coverage/replicator/view.o: SIM_SEAM += -DSIM_FILES
+$(BUILD)/sim-coverage/replicator/view_writer.o: SIM_SEAM += -DSIM_THREAD
 $(BUILD)/simulate-coverage: $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-coverage/%) $(SIM_TESTS)
 	$(CC) $(SANFLAGS) --coverage -Wl,-u,__gcov_dump -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
 sim-coverage: $(BUILD)/simulate-coverage

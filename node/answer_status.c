@@ -291,6 +291,11 @@ json_t *nd_answer_status(struct nd_running *r, const json_t *request)
                         json_real(now > s->core.since ? (double)(now - s->core.since) / 1e9 : 0));
     add_text(o, "why", s->core.why);
     add_number(o, "view", s->core.view);
+    if (r->config->protect.pair)
+        add_number(o, "view_on_disk", s->core.stored);
+    else
+        json_object_set_new(o, "view_on_disk", json_null());
+    add_number(o, "view_unwritten_ms", (s->view_behind + 999999) / 1000000);
     add_number(o, "lag_packets", s->lag_packets);
     add_number(o, "log_bytes", s->log_bytes_wire);
     add_number(o, "delta_bytes", s->delta_bytes_wire);

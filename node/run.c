@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * understudy run: keeps a node going that was put together (running.c). Threads: this one (control socket),
- * the replicator, one per lane, the writer of the event log; and the guardian's process.
+ * the replicator, its writer of views, one per lane, the writer of the event log; and the guardian's process.
  */
 #include "ftcore/base/event_log.h"
 #include "node/base/event_writer.h"
@@ -109,19 +109,6 @@ static void obey_drill(struct nd_running *r)
     raise(strcmp(kind, "hang") == 0 ? SIGSTOP : SIGKILL);
 }
 
-/* The replicator stores a view without waiting for the disk: here is time for it. */
-static void sync_view(struct nd_running *r, uint64_t *synced)
-{
-    uint64_t view = atomic_load(&r->view);
-    struct ft_fault fault;
-
-    if (view == *synced || !r->config->protect.pair)
-        return;
-    if (rp_view_sync(r->view_file, &fault) != 0)
-        ft_log_event("understudy: %s", fault.text);
-    *synced = view;
-}
-
 /* A node that does not fit its peer has nothing to do here; one that serves goes on serving. */
 static bool is_turned_away(struct nd_running *r)
 {
@@ -175,7 +162,6 @@ static int start_threads(struct nd_running *r, pthread_t *replicator, bool *repl
 static int keep_going(struct nd_running *r)
 {
     pthread_t replicator;
-    uint64_t synced = 0;
     bool replicates;
     int code = start_threads(r, &replicator, &replicates);
 
@@ -189,7 +175,6 @@ static int keep_going(struct nd_running *r)
         if (atomic_exchange(&r->reload, false))
             nd_running_reload(r);
         obey_drill(r);
-        sync_view(r, &synced);
         code = is_turned_away(r) ? ND_DATA : has_lost_state(r) ? ND_NO_ANSWER : ND_DONE;
     }
     /* Lanes first: once they have ended nothing can leave, and the closing connection tells the truth. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Carries out what the protocol core decided, in order: orders to the lanes, messages, the view file. And
- * tells the core, once each, and the peer what lanes have reached, as they say in struct ft_lane: how far
- * they are, the cut, the gate, the end of a drain, the digest, a divergence.
+ * Carries out what the protocol core decided, in order: orders to the lanes, messages, views for their
+ * writer. And tells the core, once each, and the peer what lanes have reached, as they say in struct ft_lane:
+ * how far they are, the cut, the gate, the end of a drain, the digest, a divergence.
  */
 #include "ftcore/region/audit.h"
 #include "ftcore/region/checkpoint.h"
@@ -117,11 +117,8 @@ static void clear_state(struct rp_replicator *rp)
 
 static void remember_view(struct rp_replicator *rp, uint64_t view)
 {
-    struct ft_fault fault;
-
-    if (rp->config.protect && !FT_PLANTED("view-forgotten") &&
-        rp_view_store(rp->config.view_file, view, &fault) != 0)
-        ft_log_event("understudy: %s", fault.text); /* a takeover without a file beats none */
+    if (rp->writer)
+        rp_view_writer_give(rp->writer, view, rp->now);
     if (rp->config.view)
         rp->config.view(rp->config.arg, view);
 }
@@ -158,6 +155,10 @@ static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
         break;
     case FT_ACT_VIEW:
         remember_view(rp, a->view);
+        break;
+    case FT_ACT_STORE:
+        if (rp->writer)
+            rp_view_writer_give(rp->writer, a->view, rp->now);
         break;
     case FT_ACT_CLEAR:
         clear_state(rp);
@@ -370,8 +371,18 @@ static void standby_reports(struct rp_replicator *rp)
     rp->diverged_told = diverged;
 }
 
+static void report_stored(struct rp_replicator *rp)
+{
+    struct ft_event event = {.kind = FT_EV_STORED, .now = rp->now};
+
+    event.view = rp->writer ? rp_view_writer_stored(rp->writer) : rp->core.stored;
+    if (event.view != rp->core.stored)
+        rp_step(rp, &event);
+}
+
 void rp_reports(struct rp_replicator *rp)
 {
+    report_stored(rp);
     report_port_beats(rp);
     if (ft_core_primary(&rp->core))
         primary_reports(rp);

@@ -91,6 +91,7 @@ struct rp_replicator {
     struct ft_core core;
     struct ft_actions actions;
     struct rp_link *link;
+    struct rp_view_writer *writer; /* NULL: no view is kept */
     struct rp_sender sender;
     struct rp_snapshot snapshot;
     struct rp_receiver receiver;

@@ -5,6 +5,7 @@
  * connection, message, end of a connection and death notice becomes an event of the core, in the order in
  * which it came, after what it brought has been stored.
  */
+#include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
 #include "replicator/parts.h"
 
@@ -14,8 +15,9 @@
 #include <string.h>
 #include <time.h>
 
-#define SHOW_NS  1000000ull
-#define STANDS_S 3 /* planted */
+#define SHOW_NS    1000000ull
+#define STANDS_S   3            /* planted */
+#define VIEWS_LEFT (1ull << 20) /* a pair that has fewer is told so when it starts */
 /* Between looks, and after how much time without an entry it is so. */
 #define REST_NS       50000u
 #define IDLE_NS       2000000u
@@ -208,6 +210,7 @@ static void update_status(struct rp_replicator *rp)
     rp->shown.lag_packets = rp_lag_packets(rp);
     rp->shown.compressed = rp->schedule.compressing.count;
     rp->shown.compressing = rp->schedule.compressing.yes;
+    rp->shown.view_behind = rp->writer ? rp_view_writer_behind(rp->writer, rp->now) : 0;
     rp->shown.refused = rp->core.malformed.count;
     memcpy(rp->shown.last_refused, rp->core.malformed.text, sizeof(rp->shown.last_refused));
     memcpy(rp->shown.verdict, rp->verdict, sizeof(rp->verdict));
@@ -313,6 +316,22 @@ void rp_run(struct rp_replicator *rp)
 
 /* ---- making ------------------------------------------------------------------------------------ */
 
+/* Reads the view, and writes it: now, while a mistake can still be told, and while the node may wait for a
+ * disk. */
+static int open_view(struct rp_replicator *rp, const char *path, struct ft_fault *fault)
+{
+    uint64_t *view = &rp->config.core.view;
+    int error = rp_view_load(path, view, fault);
+
+    rp->config.core.keeps_views = true;
+    if (!error && *view > FT_VIEW_MAX - VIEWS_LEFT)
+        ft_log_event("understudy: %s: view %lu of %llu at most: stop both nodes and remove both view files",
+                     path, *view, FT_VIEW_MAX);
+    if (!error)
+        error = rp_view_store(path, *view, fault);
+    return error ? error : rp_view_writer_open(&rp->writer, path, *view, fault);
+}
+
 int rp_open(struct rp_replicator **out, const struct rp_config *config, struct ft_fault *fault)
 {
     struct rp_replicator *rp = calloc(1, sizeof(*rp));
@@ -326,9 +345,7 @@ int rp_open(struct rp_replicator **out, const struct rp_config *config, struct f
     if (rp_sender_init(rp) || rp_snapshot_init(rp) || rp_receiver_init(rp))
         error = ft_fail(fault, FT_ENOMEM, "no memory for the replicator");
     if (!error && config->protect) {
-        error = rp_view_load(config->view_file, &rp->config.core.view, fault);
-        if (!error) /* now, while a mistake can still be told: is the file writable? */
-            error = rp_view_store(config->view_file, rp->config.core.view, fault);
+        error = open_view(rp, config->view_file, fault);
         if (!error)
             error = rp_link_open(&rp->link, &rp->config.link, fault);
     } else if (!error) {
@@ -354,6 +371,7 @@ void rp_close(struct rp_replicator *rp)
     if (!rp)
         return;
     rp_link_close(rp->link);
+    rp_view_writer_close(rp->writer);
     rp_sender_free(rp);
     rp_snapshot_free(rp);
     rp_receiver_free(rp);

@@ -14,6 +14,7 @@
 #include "ftcore/protocol/core.h"
 #include "ftcore/order/section.h"
 #include "replicator/link.h"
+#include "replicator/view.h"
 
 enum rp_compress {
     RP_COMPRESS_AUTO, /* while the link is the limit */
@@ -59,6 +60,7 @@ struct rp_status {
     uint64_t lag_packets;   /* primary: packets recorded and not yet known to be replayed */
     uint64_t snapshot_left; /* lines not sent yet */
     uint64_t refused;       /* malformed input, all kinds */
+    uint64_t view_behind;   /* for how long the disk has not had the newest view, ns; 0: it has */
     char last_refused[FT_REASON_MAX];
     struct rp_verdict verdict[FT_LANES_MAX];
 };
@@ -66,8 +68,9 @@ struct rp_status {
 struct rp_replicator;
 
 /*
- * Reads the view file, opens the link. Fails by name (address taken, no permission, view file unreadable or
- * not writable) with nothing left open. The thread is the caller's: it calls rp_run.
+ * Reads the view file and writes it, which may wait for the disk; opens the link. Fails by name (address
+ * taken, no permission, view file unreadable or not writable) with nothing left open. The thread is the
+ * caller's: it calls rp_run. The one that writes the view file from then on is the replicator's own.
  */
 int rp_open(struct rp_replicator **out, const struct rp_config *config, struct ft_fault *fault);
 void rp_close(struct rp_replicator *rp);
@@ -87,11 +90,5 @@ void rp_tell(struct rp_replicator *rp, enum ft_told what);
 void rp_drill(struct rp_replicator *rp, const char *kind);
 /* True once when the peer asked us to: its word in kind[0..cap). */
 bool rp_drilled(struct rp_replicator *rp, char *kind, size_t cap);
-
-/* ---- view file: one line "understudy view N"; replaced as a whole ---- */
-int rp_view_load(const char *path, uint64_t *view, struct ft_fault *fault); /* a missing file is view 0 */
-int rp_view_store(const char *path, uint64_t view, struct ft_fault *fault);
-/* Waits until what was stored survives a power loss. For a thread that may wait for a disk. FT_EIO. */
-int rp_view_sync(const char *path, struct ft_fault *fault);
 
 #endif

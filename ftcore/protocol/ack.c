@@ -24,10 +24,17 @@
 
 /* ---- standby ----------------------------------------------------------------------------------- */
 
+/*
+ * In view 0 a node may start alone, so one that may be promoted must not come back in it. Before its file has
+ * a view it acknowledges nothing, and its primary goes on alone.
+ */
 void ft_ack_send(struct ft_core *core, struct ft_actions *actions)
 {
-    struct ft_message *m = ft_say(core, actions, FT_MSG_ACK);
+    bool counts = ft_is_stored(core, 1);
+    struct ft_message *m = ft_say(core, actions, counts ? FT_MSG_ACK : FT_MSG_BEAT);
 
+    if (!counts)
+        return;
     memcpy(m->burst, core->closed, sizeof(m->burst));
     memcpy(m->replayed, core->replayed, sizeof(m->replayed));
     memcpy(m->taken, core->taken, sizeof(m->taken));
@@ -82,7 +89,7 @@ void ft_ack_guard(struct ft_core *core, struct ft_actions *actions)
     struct ft_action *action = ft_act(actions, FT_ACT_GATE);
 
     core->guarded = true;
-    core->solo = false;
+    core->solo = core->unsettled = false;
     action->gate = FT_GATE_GUARDED;
     action->lease_until = ft_ack_lease(core);
     memcpy(action->vector, core->peer_closed, sizeof(action->vector));

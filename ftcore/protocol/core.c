@@ -115,7 +115,7 @@ static void check_invariants(const struct ft_core *core)
 {
     bool primary = ft_core_primary(core);
 
-    FT_CHECK(!(core->solo && core->guarded), "the gate is both guarded and SOLO");
+    FT_CHECK(core->solo + core->guarded + core->unsettled <= 1, "the gate is in two positions");
     FT_CHECK(!core->solo || (core->state == FT_SOLO && !core->config.strict), "SOLO gate in state %s",
              ft_state_name(core->state));
     FT_CHECK(core->state != FT_SOLO || core->solo, "state SOLO with a shut gate");
@@ -139,7 +139,7 @@ void ft_core_init(struct ft_core *core, const struct ft_core_config *config, uin
     memset(core, 0, sizeof(*core));
     actions->count = 0;
     core->config = *config;
-    core->view = config->view;
+    core->view = core->stored = config->view;
     core->now = core->started = core->awake = core->alone = core->beat_due = now;
     ft_become(core, actions, FT_JOINING, "started");
     ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
@@ -298,7 +298,7 @@ static void obey_operator(struct ft_core *core, const struct ft_event *event, st
     } else if (what == FT_TOLD_PROMOTE && core->state == FT_JOINING && !core->peer.known &&
                core->now - core->alone >= ft_ms(core->config.solo_after_ms)) {
         /* Nobody has answered for longer than any lease runs. The state is lost; the person has decided. */
-        ft_join_begin_alone(core, actions, "told to, with an empty state");
+        core->told_alone = true; /* ft_step asks ft_join_consider next */
     }
 }
 

@@ -27,7 +27,8 @@ struct ft_core_config {
     bool strict;  /* never release without a standby */
     bool warm;    /* a standby stores and replays only at takeover: what it holds counts as replayed */
     uint64_t incarnation, secret[2]; /* as hellos say them */
-    uint64_t view;                   /* from the view file, 0: never served */
+    uint64_t view;                   /* from the view file, where it is on the disk; 0: never served */
+    bool keeps_views; /* FT_EV_STORED tells of each view that is on the disk; false: nothing waits for that */
     uint32_t heartbeat_ms, lease_ms, detect_ms, promote_within_ms, solo_after_ms;
     uint32_t resync_deadline_ms;
     uint32_t start_alone_ms; /* 0: never */
@@ -52,6 +53,7 @@ enum ft_event_kind {
     FT_EV_DRAINED,       /* primary: ports empty, all outputs released, last burst closed[] */
     FT_EV_STEERED,       /* standby: announced, frames are left unread */
     FT_EV_DIVERGED,      /* standby: replay did not reproduce the recording: `text` */
+    FT_EV_STORED,        /* the file on this node's disk has `view` */
     FT_EV_TOLD, /* an operator wants `told`; or something else wants a RESYNC, for the reason in `text` */
 };
 
@@ -64,7 +66,7 @@ struct ft_event {
     union {
         enum ft_lost how;
         enum ft_told told;
-        uint64_t view;    /* FT_EV_PORT_BEAT */
+        uint64_t view;    /* FT_EV_PORT_BEAT, FT_EV_STORED */
         uint64_t greeted; /* FT_EV_CONNECTED: `sent` of the ft_core_hello said there, 0: none */
     };
     const struct ft_message *message;
@@ -87,7 +89,8 @@ enum ft_action_kind {
     FT_ACT_ORDER,       /* `order`: lanes; LIVE with `vector`: replay up to it first */
     FT_ACT_CUT,         /* make a cut, begin a snapshot and the log after it */
     FT_ACT_NO_SNAPSHOT, /* forget the snapshot and stop logging */
-    FT_ACT_VIEW,        /* remember `view` in the file, before anything that follows */
+    FT_ACT_VIEW,  /* this node's view is now `view`: as FT_ACT_STORE; what follows does not wait for it */
+    FT_ACT_STORE, /* put `view` into the file, soon; FT_EV_STORED will tell */
     FT_ACT_CLEAR, /* stop the lanes and wait until they are quiesced; what is held of log and snapshot is void
                    */
     FT_ACT_STEER, /* `flag`: announce and leave frames unread / read again */
@@ -138,6 +141,11 @@ struct ft_core {
     uint64_t since; /* monotonic ns */
     char why[FT_REASON_MAX];
     uint64_t view;
+    uint64_t stored;   /* the view on the disk */
+    uint64_t reserved; /* the last view that was to be on the disk before this node begins it; 0: none */
+    bool unsettled; /* primary by a handover: nothing leaves, since its view might be forgotten: see promote()
+                       in standby.c */
+    bool told_alone; /* JOINING: a person wants it to begin with an empty state */
     uint64_t now, started;
     uint64_t awake; /* since when this node has been stepping without a gap longer than the lease */
     uint64_t alone; /* since when no peer answers at all, for solo_after and start_alone */

@@ -5,8 +5,9 @@
  *
  * A peer lost after HANDOVER may have been primary and released before it died, and not even the end of its
  * connection proves that its last words reached us. So we keep our state, fenced, until we know: it says that
- * it joins (a node remembers its view before it acts on it, so one that comes back in our view never took
- * over), or a person says so. Silence says nothing here: taking over was what it was about to do.
+ * it joins (nothing leaves a successor by handover before its view is on its disk or we have heard of it, so
+ * of one that comes back in our view nothing has left), or a person says so. Silence says nothing here:
+ * taking over was what it was about to do.
  */
 #include "ftcore/protocol/parts.h"
 

@@ -255,9 +255,30 @@ void ft_join_prove(struct ft_core *core, const struct ft_message *m, struct ft_a
     believe(core, &hello, actions);
 }
 
+/*
+ * With an empty state nothing is in a hurry. The view is on the disk before it begins: a node that came back
+ * without it could begin the same view again, beside a peer that holds the state of the first.
+ */
+static bool is_reserved(struct ft_core *core, uint64_t view, struct ft_actions *actions, const char *why)
+{
+    if (ft_is_stored(core, view))
+        return true;
+    if (core->reserved != view) {
+        core->reserved = view;
+        ft_act(actions, FT_ACT_STORE)->view = view;
+        ft_become(core, actions, FT_JOINING, "%s: waits until view %lu is on the disk", why, view);
+    }
+    return false;
+}
+
 void ft_join_begin_alone(struct ft_core *core, struct ft_actions *actions, const char *why)
 {
-    core->view = ft_later(core->view, core->peer.known ? core->peer.view : 0) + 1;
+    uint64_t view = ft_later(core->view, core->peer.known ? core->peer.view : 0) + 1;
+
+    if (!is_reserved(core, view, actions, why))
+        return;
+    core->told_alone = false;
+    core->view = view;
     memset(core->closed, 0, sizeof(core->closed));
     ft_act(actions, FT_ACT_VIEW)->view = core->view;
     ft_primary_alone(core, actions, why);
@@ -283,6 +304,11 @@ void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
 
     if (core->refused)
         first = first && !ft_is_primary(core->peer.state);
+    if (!core->peer.known && core->told_alone) {
+        ft_join_begin_alone(core, actions, "told to, with an empty state");
+        return;
+    }
+    core->told_alone = false;
     if (!core->peer.known) {
         /* Never served and meets nobody: the file's word has to do. With strict it begins as well, and holds
          * what it would release. */
@@ -301,7 +327,7 @@ void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
 
 void ft_join_again(struct ft_core *core, struct ft_actions *actions, const char *why)
 {
-    core->guarded = core->solo = core->cut_off = false;
+    core->guarded = core->solo = core->cut_off = core->unsettled = false;
     core->snapshot_whole = core->hold_known = false;
     core->hand = FT_HAND_NONE;
     core->abandoning = false;

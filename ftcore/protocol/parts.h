@@ -26,6 +26,11 @@ static inline uint64_t ft_later(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
 }
+/* This node cannot forget the view, whenever it dies. */
+static inline bool ft_is_stored(const struct ft_core *core, uint64_t view)
+{
+    return !core->config.keeps_views || core->stored >= view;
+}
 /* No connection any more: the peer's end of it, or ours, or its death. */
 static inline void ft_peer_gone(struct ft_core *core)
 {
@@ -47,6 +52,8 @@ void ft_join_begin_alone(struct ft_core *core, struct ft_actions *actions, const
 /* protocol/primary.c */
 /* SOLO, or holds if strict. */
 void ft_primary_alone(struct ft_core *core, struct ft_actions *actions, const char *why);
+/* Holds until the view cannot be forgotten. Not strict. */
+void ft_primary_settle(struct ft_core *core, struct ft_actions *actions, const char *why);
 void ft_primary_lost(struct ft_core *core, const char *why, bool certain, struct ft_actions *actions);
 void ft_primary_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_primary_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);

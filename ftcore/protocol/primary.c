@@ -21,7 +21,7 @@ void ft_primary_alone(struct ft_core *core, struct ft_actions *actions, const ch
 {
     struct ft_action *gate = ft_act(actions, FT_ACT_GATE);
 
-    core->guarded = core->cut_off = false;
+    core->guarded = core->cut_off = core->unsettled = false;
     core->ready_echo = 0;
     if (core->config.strict) {
         gate->gate = FT_GATE_SHUT;
@@ -36,6 +36,16 @@ void ft_primary_alone(struct ft_core *core, struct ft_actions *actions, const ch
     if (core->state != FT_SOLO)
         core->solos++;
     ft_become(core, actions, FT_SOLO, "%s", why);
+}
+
+void ft_primary_settle(struct ft_core *core, struct ft_actions *actions, const char *why)
+{
+    core->guarded = core->solo = core->cut_off = false;
+    core->ready_echo = 0;
+    core->unsettled = true;
+    ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
+    ft_become(core, actions, FT_DEGRADED, "%s: until view %lu is on the disk, or the peer has heard of it",
+              why, core->view);
 }
 
 /*
@@ -88,7 +98,7 @@ void ft_primary_lost(struct ft_core *core, const char *why, bool certain, struct
         ft_act(actions, FT_ACT_NO_SNAPSHOT);
     if (core->solo) {
         ft_become(core, actions, FT_SOLO, "%s", why);
-    } else if ((leased && certain) || never) {
+    } else if (((leased || core->unsettled) && certain) || never) {
         ft_primary_alone(core, actions, why);
     } else if (core->guarded) {
         core->cut_off = true; /* the lease, if any, runs out by itself */
@@ -104,7 +114,7 @@ static void say_abandon(struct ft_core *core, const char *text, struct ft_action
     core->abandon_began = core->now;
     core->abandon_lease = ft_ack_lease(core);
     ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
-    core->guarded = core->cut_off = false;
+    core->guarded = core->cut_off = core->unsettled = false;
     core->ready_echo = 0;
     if (core->hand)
         ft_handover_off(core, actions, text);
@@ -208,6 +218,11 @@ void ft_primary_event(struct ft_core *core, const struct ft_event *event, struct
     switch (event->kind) {
     case FT_EV_LANES:
         memcpy(core->closed, event->closed, sizeof(core->closed));
+        break;
+    case FT_EV_STORED:
+        core->stored = event->view;
+        if (core->unsettled && ft_is_stored(core, core->view))
+            ft_primary_alone(core, actions, core->takeover.reason);
         break;
     case FT_EV_DRAINED:
         if (core->hand == FT_HAND_DRAIN)

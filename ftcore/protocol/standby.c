@@ -26,7 +26,14 @@ bool ft_standby_right(const struct ft_core *core)
     return core->own_echoed && core->now < core->own_echoed + ft_ms(core->config.promote_within_ms);
 }
 
-void ft_standby_promote(struct ft_core *core, const char *why, struct ft_actions *actions)
+/*
+ * A takeover waits for no disk. A successor that dies before its view is on its disk comes back in an older
+ * one; the peer knows better, unless it is alive, holds the state of the view before, and has not heard of
+ * the new one: two faults (docs/guarantees.md, "Views and the disk"). A planned handover would need only the
+ * second of them: there the peer is alive and holds the state, on purpose. So there nothing leaves until one
+ * of the two nodes cannot forget.
+ */
+static void promote(struct ft_core *core, const char *why, bool planned, struct ft_actions *actions)
 {
     core->takeover.suspected = core->takeover.decided = core->now;
     strncpy(core->takeover.reason, why, sizeof(core->takeover.reason) - 1);
@@ -35,13 +42,21 @@ void ft_standby_promote(struct ft_core *core, const char *why, struct ft_actions
     core->hand = FT_HAND_NONE;
     core->resync_again = 0;
     ft_act(actions, FT_ACT_VIEW)->view = core->view;
-    ft_primary_alone(core, actions, why);
+    if (planned && !core->config.strict && !ft_is_stored(core, core->view))
+        ft_primary_settle(core, actions, why);
+    else
+        ft_primary_alone(core, actions, why);
     /* The gate opens for lanes that replay first; the new view is on its way before anything leaves. */
     if (core->peer.up)
         ft_say(core, actions, FT_MSG_BEAT);
     ft_order(core, actions, FT_LANE_LIVE);
     ft_act(actions, FT_ACT_ANNOUNCE);
     core->steered = false; /* live lanes read */
+}
+
+void ft_standby_promote(struct ft_core *core, const char *why, struct ft_actions *actions)
+{
+    promote(core, why, false, actions);
 }
 
 void ft_standby_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *actions)
@@ -76,7 +91,7 @@ static void consider_taking(struct ft_core *core, struct ft_actions *actions)
     /* Without the right: we slept, and the primary may have stopped waiting for us. */
     if (core->hand == FT_HAND_TAKING && core->state == FT_READY && ft_standby_right(core) &&
         ft_reached(core, ft_counts(core, core->closed, core->replayed), core->final)) {
-        ft_standby_promote(core, "planned", actions);
+        promote(core, "planned", true, actions);
     }
 }
 
@@ -176,6 +191,10 @@ void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct
 {
     switch (event->kind) {
     case FT_EV_LANES:
+        ft_ack_consider(core, actions);
+        break;
+    case FT_EV_STORED:
+        core->stored = event->view;
         ft_ack_consider(core, actions);
         break;
     case FT_EV_STEERED:

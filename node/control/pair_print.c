@@ -35,7 +35,11 @@ static void print_node(const struct nd_pair *pair, unsigned i, FILE *out)
     fprintf(out, "  %-8s  %-10s", nd_text(s, "role", "-"), nd_text(s, "state", "-"));
     for (size_t c = 0; c < COLUMNS; c++)
         print_number(out, json_object_get(s, columns[c].key), columns[c].width);
-    fprintf(out, "  %s\n", nd_text(s, "why", ""));
+    fprintf(out, "  %s", nd_text(s, "why", ""));
+    if (json_integer_value(json_object_get(s, "view_unwritten_ms")) > 0)
+        fprintf(out, "; its view has not been on the disk for %" JSON_INTEGER_FORMAT " ms",
+                json_integer_value(json_object_get(s, "view_unwritten_ms")));
+    fputc('\n', out);
 }
 
 /* ---- lanes ------------------------------------------------------------------------------------- */

@@ -24,7 +24,7 @@ struct node {
     struct ft_core core;
     struct ft_core_config config;
     struct ft_actions did;
-    uint64_t now, closed, peer_sent, last_sent, view;
+    uint64_t now, closed, peer_sent, last_sent, view, written;
     enum ft_gate gate;
     enum ft_order order;
     bool cutting, snapshot, switched, draining, steering, up;
@@ -72,7 +72,11 @@ static void carry_out(const struct ft_action *a)
         break;
     case FT_ACT_VIEW:
         FUZZ_MUST(a->view >= n.view, "view %lu after %lu", a->view, n.view);
-        n.view = a->view;
+        n.view = n.written = a->view;
+        break;
+    case FT_ACT_STORE:
+        FUZZ_MUST(a->view > n.view, "view %lu is stored in view %lu", a->view, n.view);
+        n.written = a->view;
         break;
     case FT_ACT_CLEAR:
         n.closed = 0;
@@ -224,6 +228,9 @@ static void report(struct fuzz_input *in)
         event.kind = FT_EV_STEERED;
     } else if (how == 5 && !primary) {
         event.kind = FT_EV_DIVERGED;
+    } else if (how == 6) {
+        event.kind = FT_EV_STORED;
+        event.view = n.written;
     } else {
         n.closed += how & 15;
         for (unsigned l = 0; l < LANES; l++) {
@@ -248,7 +255,6 @@ static void happen(struct fuzz_input *in, uint8_t op)
         event.kind = op & 0x40 ? FT_EV_LOST : FT_EV_CONNECTED;
         event.how = (enum ft_lost)(1 + (op >> 3) % 3);
         if (event.kind == FT_EV_CONNECTED) {
-            event.how = 0;
             event.greeted = 0;
             if (op & 0x20) { /* beside another connection, and our hello has been said there */
                 struct ft_message hello;
@@ -291,6 +297,7 @@ static void run(const uint8_t *data, size_t size)
                                     .strict = how & 2,
                                     .incarnation = 100 + (how >> 3 & 7) * 100,
                                     .view = how & 4 ? 3 : 0,
+                                    .keeps_views = how & 0x40,
                                     .heartbeat_ms = 10,
                                     .lease_ms = 20,
                                     .detect_ms = 50,
@@ -304,7 +311,8 @@ static void run(const uint8_t *data, size_t size)
 
     if (!bulk)
         bulk = malloc(FT_BULK_MAX);
-    n = (struct node){.config = config, .now = 1, .view = config.view, .peer_sent = 5000};
+    n = (struct node){
+        .config = config, .now = 1, .view = config.view, .written = config.view, .peer_sent = 5000};
     ft_core_init(&n.core, &config, n.now, &n.did);
     look();
     while (fuzz_left(&in))
@@ -366,6 +374,12 @@ static const uint8_t alone[] = {
     1,
     HELLO(FT_SOLO),
     SAY(FT_MSG_BEAT, FT_SOLO)};
+static const uint8_t slow_disk[] = {
+    0x40,
+    1,
+    HELLO(FT_JOINING),
+    SAY(FT_MSG_BEAT, FT_JOINING),
+    5, 6};
 static const uint8_t refuse[] = {
     0,
     1,
@@ -379,6 +393,7 @@ static void seeds(void)
     fuzz_seed("standby", standby, sizeof(standby));
     fuzz_seed("strict", strict, sizeof(strict));
     fuzz_seed("alone", alone, sizeof(alone));
+    fuzz_seed("slow_disk", slow_disk, sizeof(slow_disk));
     fuzz_seed("refuse", refuse, sizeof(refuse));
 }
 

@@ -71,12 +71,14 @@ holds "no arbiter, strict: one fault and a planned handover" pair -DSTRICT -DFAU
 holds "no arbiter, strict: one fault, silences of any length among them" pair -DSTRICT -DSILENCE -DFAULTS=1 -DBURSTS=1
 holds "no arbiter, not strict: one fault" pair -DFAULTS=1
 holds "no arbiter, not strict: a planned handover" pair -DFAULTS=0 -DHANDOVERS=1
+holds "no arbiter, not strict: a planned handover and one fault, one burst" pair -DFAULTS=1 -DHANDOVERS=1 -DBURSTS=1
 holds "the gate decides: one fault" arbiter -DGATE -DFAULTS=1
 holds "an arbiter elsewhere: one fault" arbiter -DFAULTS=1 -DBURSTS=1
 if [ "${MODEL_LONG:-0}" = 1 ]; then
     MEMORY=16000
     holds "long: strict, two messages under way" pair -DSTRICT -DFAULTS=1 -DROOM=2
     holds "long: strict, silences, two bursts" pair -DSTRICT -DSILENCE -DFAULTS=1
+    holds "long: strict, two faults, one burst: a forgotten view among them" pair -DSTRICT -DFAULTS=2 -DBURSTS=1
     holds "long: not strict, a handover and one fault" pair -DFAULTS=1 -DHANDOVERS=1
     holds "long: the gate, two faults" arbiter -DGATE -DFAULTS=2
     holds "long: an arbiter elsewhere, two bursts" arbiter -DFAULTS=1
@@ -95,6 +97,8 @@ found "time slept counted as silence" "$VIEW" pair -DBUG_AWAKE -DFAULTS=1
 found "a higher view that does not fence" "$VIEW" pair -DBUG_FENCE -DFAULTS=1
 found "SOLO that is not announced" "$ALONE" pair -DBUG_UNANNOUNCED -DFAULTS=0
 found "a tail that begins before what is known to have left" "$TWICE" pair -DBUG_TAIL -DSTRICT -DFAULTS=1
+found "a view that is not on the disk, when a handover releases in it" "$SEEN|$VIEW|$TWICE" pair -DBUG_HANDOVER_FORGOTTEN -DFAULTS=1 -DHANDOVERS=1
+found "a view that is not on the disk, when it begins with an empty state" "READY|st" pair -DBUG_START_FORGOTTEN -DFAULTS=1
 found "a handover taken back by silence" "$VIEW" pair -DBUG_SILENT_RESUME -DFAULTS=0 -DHANDOVERS=1
 found "arbiter: a lease as long as its patience" "$VIEW" arbiter -DBUG_LEASE -DFAULTS=1
 found "arbiter: a lease that runs from the answer's arrival" "$VIEW" arbiter -DBUG_HEARD -DFAULTS=1

@@ -123,6 +123,8 @@ typedef Node {
     unsigned armed : 2;     /* paused between its lease check and the send of this burst; its id below */
     unsigned armid : 2;
     unsigned pv : 3;        /* peer.view */
+    unsigned disk : 3;      /* the view that is on the disk for certain; any up to its own may be */
+    bit unsettled;
     unsigned fin : 2;       /* its connection ends behind what is under way */
     bit alive; bit paused; bit conn; bit known; bit pj; /* peer.state is JOINING */
     bit first;              /* has said nothing on this connection yet */
@@ -202,7 +204,7 @@ inline say(type) {
 
 /* ft_primary_alone */
 inline alone() {
-    n[i].cut = 0; n[i].lease = NEVER;
+    n[i].cut = 0; n[i].lease = NEVER; n[i].unsettled = 0;
     if
     :: IS_STRICT -> n[i].gate = SHUT; n[i].st = DEGRADED
     :: else -> n[i].gate = OPEN;
@@ -217,7 +219,7 @@ inline alone() {
 /* ft_join_again */
 inline again() {
     n[i].st = JOINING; n[i].gate = SHUT; n[i].res = NONE; n[i].cut = 0; n[i].aband = 0; n[i].logging = 0;
-    n[i].whole = 0; n[i].holdknown = 0; n[i].taking = 0; n[i].lease = NEVER;
+    n[i].whole = 0; n[i].holdknown = 0; n[i].taking = 0; n[i].lease = NEVER; n[i].unsettled = 0;
     n[i].closed = 0; n[i].rel = 0; n[i].pc = 0; n[i].lsent = 0; n[i].hold = 0; n[i].final = 0; n[i].hist = 0
 }
 
@@ -239,8 +241,8 @@ inline begin_view() {
     fi
 }
 
-/* ft_standby_promote */
-inline promote() {
+/* promote of protocol/standby.c */
+inline promote(planned) {
     next = MAX(n[i].pv, n[i].view) + 1;
     begin_view();
     assert(over || n[i].whole);                                 /* not on half a snapshot */
@@ -250,7 +252,13 @@ inline promote() {
     n[i].rel = 0;
 #endif
     n[i].taking = 0; n[i].whole = 0; n[i].holdknown = 0; n[i].pc = 0; n[i].hold = 0; n[i].final = 0; n[i].forgot = 0;
-    alone();
+    if
+#ifndef BUG_HANDOVER_FORGOTTEN
+    :: planned && !IS_STRICT && n[i].disk < n[i].view -> /* ft_primary_settle */
+        n[i].cut = 0; n[i].lease = NEVER; n[i].gate = SHUT; n[i].st = DEGRADED; n[i].unsettled = 1
+#endif
+    :: else -> alone()
+    fi;
 #ifdef SEE_TAKEOVER
     assert(n[i].closed < 2 || reign < 2);
 #endif
@@ -260,14 +268,23 @@ inline promote() {
     fi
 }
 
-/* ft_join_reign */
-inline reign_empty() {
-    next = (n[i].known -> MAX(n[i].pv, n[i].view) : n[i].view) + 1;
+/* ft_join_begin_alone. Its view is on the disk before it begins. */
+#define NEXT_VIEW ((n[i].known -> MAX(n[i].pv, n[i].view) : n[i].view) + 1)
+inline begin_alone() {
+    next = NEXT_VIEW;
     begin_view();
+    reign = (over -> reign : next); /* what anybody did before is forgotten, or no state of it is left */
+#ifndef BUG_START_FORGOTTEN
+    n[i].disk = n[i].view;
+#endif
     assert(over || !n[J].alive || n[J].st < READY); /* never beside one that holds state */
     seen = 0; seenmask = 0; left1 = 0; left2 = 0; tails = 0; acked = 0;
     alone()
 }
+#define MAY_BEGIN                                                                                                     \
+    (n[i].st == JOINING &&                                                                                            \
+     ((n[i].known && n[i].pj && (n[i].view > n[i].pv || (n[i].view == n[i].pv && i == 0))) ||                         \
+      (!n[i].known && i == 0 && n[i].view == 0)))
 
 #define RIGHT (n[i].right <= PROMOTE)
 
@@ -275,7 +292,7 @@ inline reign_empty() {
 inline hears() {
     if
     :: M_ST(taken) == SOLO && (n[i].st == READY || (n[i].st == SYNCING && n[i].holdknown)) -> again()
-    :: M_ST(taken) == JOINING && n[i].st == READY && RIGHT -> promote()
+    :: M_ST(taken) == JOINING && n[i].st == READY && RIGHT -> promote(0)
     :: else
     fi
 }
@@ -330,7 +347,7 @@ inline believe() {
     if
     :: n[i].st == READY && !same ->
         if
-        :: RIGHT -> promote()
+        :: RIGHT -> promote(0)
         :: else -> again()
         fi
     :: n[i].st == FENCED ->
@@ -364,7 +381,8 @@ inline take_ack() {
         n[i].pc = MAX(n[i].pc, M_N(taken));
         if
         :: n[i].res == CATCHUP ->
-            n[i].res = SWITCH; n[i].lease = NEVER; n[i].cut = 0; n[i].gate = GUARDED; n[i].st = DEGRADED
+            n[i].res = SWITCH; n[i].lease = NEVER; n[i].cut = 0; n[i].gate = GUARDED; n[i].st = DEGRADED;
+            n[i].unsettled = 0
         :: else
         fi
     :: else
@@ -417,7 +435,7 @@ inline consider_ready() {
 }
 inline consider_taking() {
     if
-    :: n[i].taking && n[i].st == READY && RIGHT && n[i].closed >= n[i].final -> promote()
+    :: n[i].taking && n[i].st == READY && RIGHT && n[i].closed >= n[i].final -> promote(1)
     :: else
     fi
 }
@@ -499,8 +517,7 @@ inline take() {
 /* ft_join_consider, and what no longer matters is set to one value */
 inline settle() {
     if
-    :: n[i].st == JOINING && n[i].known && n[i].pj && (n[i].view > n[i].pv || (n[i].view == n[i].pv && i == 0)) ->
-        reign_empty()
+    :: n[i].known && MAY_BEGIN -> begin_alone()
     :: else
     fi;
     if
@@ -556,7 +573,8 @@ inline gone() {
         fi;
         if
         :: n[i].gate == OPEN
-        :: n[i].gate != OPEN && ((n[i].gate == GUARDED && n[i].lease <= LEASE && go) || same) -> alone()
+        :: n[i].gate != OPEN && ((n[i].gate == GUARDED && n[i].lease <= LEASE && go) || (n[i].unsettled && go) || same) ->
+            alone()
         :: n[i].gate == GUARDED && !((n[i].lease <= LEASE && go) || same) ->
 #ifndef BUG_GAP
             n[i].cut = 1;
@@ -566,7 +584,7 @@ inline gone() {
         fi
     :: n[i].st == READY && RIGHT ->
         if
-        :: go -> promote()
+        :: go -> promote(0)
         :: else
         fi
     :: else -> again()
@@ -616,8 +634,14 @@ inline check_release() {
 #define RUNS (n[i].alive && !n[i].paused && !over)
 #define ROOMY (q[J].size < ROOM)
 
+/* Of a dead node `view` is its file. What was not on the disk is forgotten; a view that nobody knows has not been. */
+inline forgets(x) {
+    n[x].view--;
+    reign = (reign > n[x].view && reign > n[1 - (x)].view -> MAX(n[x].view, n[1 - (x)].view) : reign)
+}
 /* A death: what is said here is a process's; its machine's when its peer is not told. */
 inline dies(x) {
+    n[x].unsettled = 0;
     n[x].alive = 0; n[x].paused = 0; n[x].conn = 0; n[x].known = 0; n[x].first = 0; n[x].fresh = 0; n[x].fin = 0;
     n[x].st = 0; n[x].gate = 0; n[x].res = 0; n[x].closed = 0; n[x].rel = 0; n[x].pc = 0; n[x].lsent = 0;
     n[x].hold = 0; n[x].final = 0; n[x].hist = 0; n[x].lease = NEVER; n[x].quiet = 0; n[x].right = NEVER;
@@ -648,7 +672,7 @@ proctype node(bit i)
         n[i].word = 0;
         if
         :: PRIMARY(n[i].st) -> close(); n[i].newinc = 1; n[i].pj = 0; go = 1; gone()
-        :: n[i].st == READY && RIGHT -> close(); n[i].newinc = 1; n[i].pj = 0; promote()
+        :: n[i].st == READY && RIGHT -> close(); n[i].newinc = 1; n[i].pj = 0; promote(0)
         :: else
         fi;
         settle() }
@@ -693,8 +717,10 @@ proctype node(bit i)
         alone(); settle() }
     :: d_step { RUNS && n[i].aband && n[i].quiet >= ALONE -> close_abandoned(); settle() }
     :: d_step { RUNS && n[i].st == READY && !RIGHT -> again(); settle() }
-    :: d_step { RUNS && n[i].st == READY && RIGHT && n[i].quiet >= DETECT -> promote(); settle() }
-    :: d_step { RUNS && i == 0 && n[i].st == JOINING && !n[i].known && n[i].view == 0 -> reign_empty(); settle() }
+    :: d_step { RUNS && n[i].st == READY && RIGHT && n[i].quiet >= DETECT -> promote(0); settle() }
+    :: d_step { RUNS && !n[i].known && MAY_BEGIN -> begin_alone(); settle() }
+    /* ---- the disk: FT_EV_STORED */
+    :: d_step { RUNS && n[i].unsettled -> n[i].disk = n[i].view; alone(); settle() }
 #ifdef BUG_SILENT_RESUME
     :: d_step { RUNS && n[i].st == FENCED -> resume(); settle() }
 #endif
@@ -710,7 +736,10 @@ proctype node(bit i)
     :: d_step { n[i].alive && !over && faults < FAULTS -> faults++; dies(i) } /* the machine */
     :: d_step { n[i].alive && !over && faults < FAULTS && q[J].size -> /* … with what it was sending */
         faults++; dies(i); q[J].size = 0; q[J].m[0] = 0; q[J].m[1] = 0 }
-    :: d_step { !n[i].alive && !over -> n[i].alive = 1; n[J].newinc = 1 }
+    :: d_step { n[i].alive && !over && faults < FAULTS && MAY_BEGIN -> /* with the view that it was about to begin */
+        faults++; k = NEXT_VIEW; dies(i); n[i].view = k; n[i].disk = k; k = 0 }
+    :: d_step { !n[i].alive && !over && n[i].disk < n[i].view -> forgets(i) }
+    :: d_step { !n[i].alive && !over -> n[i].alive = 1; n[i].disk = n[i].view; n[J].newinc = 1 }
     :: d_step { RUNS && n[i].conn && n[i].fin == 0 && n[J].alive && !n[J].conn && n[i].newinc -> n[i].fin = EOF_ } /* reset */
     :: d_step { RUNS && n[i].conn && n[i].fin == 0 && !n[J].conn -> n[i].fin = ERROR_ }
     /* ---- the lane */
@@ -808,6 +837,7 @@ proctype node(bit i)
     (!AWAKE(x) || (q[x].size == 0 &&                                                                                  \
     !(n[0].conn && n[1].conn && AWAKE(1 - (x)) &&                                                                     \
       ((n[x].st == PROTECTED && n[x].lease == LEASE && n[1 - (x)].st == READY) ||                                     \
+       (n[x].unsettled && n[x].quiet + 1 >= ALONE) ||                                                                 \
        (n[x].st == READY && PRIMARY(n[1 - (x)].st) && (n[x].quiet + 1 >= DETECT || n[x].right == PROMOTE))))))
 
 inline tick(x) {

@@ -312,6 +312,7 @@ void sim_faults_tick(void)
         sim_script_tick();
     if (sim.faults_over || sim.plan.fault_rate == 0)
         return;
+    sim_disk_tick();
     if (sim.plan.narrow)
         tighten();
     if (sim.break_at && sim.now >= sim.break_at) {
@@ -342,6 +343,7 @@ void sim_faults_end(void)
 
         sim.link_blocked[i] = sim.port_blocked[i] = 0;
         n->stalled_until = 0;
+        sim_disk_thaw(n);
         if (n->paused_until > sim.now)
             n->paused_until = sim.now;
         if (n->overslept > sim.now)
@@ -351,7 +353,7 @@ void sim_faults_end(void)
     }
     for (unsigned i = 0; i < 2; i++) /* a person corrects the file, or begins anew with both */
         if (sim.plan.liar) {
-            sim.node[i].has_view_file = false;
+            sim.node[i].has_view_file = sim.node[i].has_view_disk = false;
             if (sim.node[i].alive) {
                 sim_node_kill(&sim.node[i], false);
                 sim.node[i].restart_at = sim.now + SIM_MS;

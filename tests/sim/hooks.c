@@ -312,10 +312,17 @@ WRAP(int, rp_view_store, const char *path, uint64_t view, struct ft_fault *fault
 {
     int error;
 
-    sim_step(SIM_BEFORE_VIEW);
+    sim_step(SIM_BEFORE_WRITE);
     error = __real_rp_view_store(path, view, fault);
-    sim_step(SIM_AFTER_VIEW);
+    sim_step(SIM_AFTER_WRITE);
     return error;
+}
+
+WRAP(void, rp_view_writer_give, struct rp_view_writer *writer, uint64_t view, uint64_t now)
+{
+    sim_step(SIM_BEFORE_VIEW);
+    __real_rp_view_writer_give(writer, view, now);
+    sim_step(SIM_AFTER_VIEW);
 }
 
 /* ---- a peer that lies ---------------------------------------------------------------------------- */

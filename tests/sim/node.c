@@ -9,19 +9,9 @@
 #include "node/config/setup.h"
 #include "replicator/parts.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 
 #define ASK_CAP 4096u
-
-int sim_open(const char *path, int flags, ...);
-ssize_t sim_read(int fd, void *to, size_t size);
-ssize_t sim_write(int fd, const void *from, size_t size);
-int sim_close_file(int fd);
-int sim_rename(const char *from, const char *to);
-int sim_unlink(const char *path);
-int sim_fsync(int fd);
 
 const struct ft_core *sim_core(const struct sim_node *n)
 {
@@ -37,108 +27,6 @@ uint64_t sim_clock(const struct sim_node *n)
     return n->clock_base + passed + (uint64_t)((int64_t)passed * n->drift_ppm / 1000000);
 }
 
-/* ---- its view file: survives the process, and the machine ---------------------------------------- */
-
-enum { FD_VIEW = 3000, FD_NEW };
-
-static struct sim_node *owner(void)
-{
-    struct sim_node *n = sim.opening ? sim.opening : sim_current();
-
-    FT_CHECK(n, "a file is asked for by nobody");
-    return n;
-}
-
-/* A running node's only beside a liar: one that loses its view may reign in a view twice. */
-static bool file_trouble(void)
-{
-    return sim.opening ? sim_troubled(15) : sim.plan.liar && sim_troubled(100);
-}
-
-int sim_open(const char *path, int flags, ...)
-{
-    struct sim_node *n = owner();
-    size_t len = strlen(path);
-
-    if (file_trouble()) {
-        errno = sim_draw(&sim.trouble, 2) ? EACCES : EIO;
-        return -1;
-    }
-    if (len > 4 && strcmp(path + len - 4, ".new") == 0) {
-        n->view_new[0] = '\0';
-        return FD_NEW;
-    }
-    if (!n->has_view_file && !(flags & O_CREAT)) {
-        errno = ENOENT;
-        return -1;
-    }
-    return FD_VIEW;
-}
-
-ssize_t sim_read(int fd, void *to, size_t size)
-{
-    struct sim_node *n = owner();
-    static const char *const damaged[] = {"",
-                                          "understudy view \n",
-                                          "understudy view 99999999999999999999\n",
-                                          "understudy view 9223372036854775807\n",
-                                          "understudy view 5",
-                                          "understudy view 5 6\n",
-                                          "view 5\n",
-                                          "understudy view 5\nand more"};
-    const char *text = sim_troubled(25) ? damaged[sim_draw(&sim.trouble, 8)] : n->view_file;
-    size_t len = strlen(text);
-
-    FT_CHECK(fd == FD_VIEW, "reads another file");
-    if (file_trouble())
-        return -1;
-    len = len < size ? len : size;
-    memcpy(to, text, len);
-    return (ssize_t)len;
-}
-
-ssize_t sim_write(int fd, const void *from, size_t size)
-{
-    struct sim_node *n = owner();
-
-    FT_CHECK(fd == FD_NEW && size < sizeof(n->view_new), "writes another file");
-    if (file_trouble()) /* the disk is full */
-        return (ssize_t)size / 2;
-    memcpy(n->view_new, from, size);
-    n->view_new[size] = '\0';
-    return (ssize_t)size;
-}
-
-int sim_close_file(int fd)
-{
-    return fd == FD_NEW && file_trouble() ? -1 : 0;
-}
-
-int sim_rename(const char *from, const char *to)
-{
-    struct sim_node *n = owner();
-
-    (void)from;
-    (void)to;
-    if (file_trouble())
-        return -1;
-    memcpy(n->view_file, n->view_new, sizeof(n->view_file));
-    n->has_view_file = true;
-    return 0;
-}
-
-int sim_unlink(const char *path)
-{
-    (void)path;
-    return 0;
-}
-
-int sim_fsync(int fd)
-{
-    (void)fd;
-    return sim_troubled(100) ? -1 : 0;
-}
-
 /* ---- putting together ---------------------------------------------------------------------------- */
 
 static void told(void *arg, enum ft_state state, uint64_t view, const char *why)
@@ -151,11 +39,9 @@ static const char *const view_file[2] = {"a.view", "/run/b.view"};
 static void new_view(void *arg, uint64_t view)
 {
     struct sim_node *n = arg;
-    struct ft_fault fault;
 
     atomic_store(&n->view, view);
-    if (sim.plan.troubled) /* as the program's main thread does, some time later */
-        rp_view_sync(view_file[n->index], &fault);
+    n->lived = view;
 }
 
 /* A file that asks for what no node can have. */
@@ -290,12 +176,20 @@ static int open_replicator(struct sim_node *n, struct ft_fault *fault)
         return error;
     rp_status(n->replicator, &s);
     atomic_store(&n->view, s.core.view);
+    sim_saw_return(n, s.core.view);
     return 0;
 }
 
 static void run_replicator(void *replicator)
 {
     rp_run(replicator);
+}
+
+static void run_writer(void *node)
+{
+    struct sim_node *n = node;
+
+    n->writer.entry(n->writer.arg);
 }
 
 static void run_lane(void *lane)
@@ -322,6 +216,7 @@ void sim_node_start(struct sim_node *n)
     n->sender.secret[1] = n->sender.incarnation * 31;
     n->history = n->follows = NULL;
     n->state = FT_JOINING;
+    n->writer.entry = NULL;
     atomic_store(&n->stop, false);
     sim_ports_io(n);
     memset(n->lane, 0, sizeof(n->lane));
@@ -342,6 +237,8 @@ void sim_node_start(struct sim_node *n)
     for (unsigned l = 0; l < sim.plan.lanes; l++)
         sim_task_begin(&n->task[l], run_lane, &n->lane[l]);
     sim_task_begin(&n->task[SIM_REPLICATOR], run_replicator, n->replicator);
+    if (n->writer.entry)
+        sim_task_begin(&n->task[SIM_WRITER], run_writer, n);
     for (unsigned t = 0; t < SIM_TASKS; t++) {
         n->task[t].node = n->index;
         n->task[t].number = t;
@@ -377,6 +274,9 @@ void sim_node_kill(struct sim_node *n, bool machine)
     sim.count.kills++;
     n->alive = false;
     n->powered = !machine;
+    if (machine)
+        sim_disk_lose_power(n);
+    n->stored = n->replicator->writer ? rp_view_writer_stored(n->replicator->writer) : 0;
     sim_net_gone(n->index, machine);
     sim_ports_clear(n);
     sim_node_free(n);

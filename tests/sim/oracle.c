@@ -73,6 +73,7 @@ static void begins_reign(struct sim_node *n, uint64_t view)
                 sim_fail("%s takes over at burst %lu of lane %u, and its primary made %lu", n->name,
                          core->closed[l], l, n->follows->lane[l].count);
     }
+    n->by_handover = strcmp(core->takeover.reason, "planned") == 0 && core->takeover.view == view;
     memset(n->last_number, 0, sizeof(n->last_number));
     if (view <= sim.reign && sim.reigns_node != n->index && n->state != FT_FENCED)
         sim_fail("G5: %s begins to reign in view %lu, and %s has reigned in view %lu", n->name, view,
@@ -105,6 +106,8 @@ void sim_saw_state(struct sim_node *n, enum ft_state state, uint64_t view, const
                 n->name, n->replicator->receiver.closed_to[l], l, n->follows->hold[l]);
     if (began && n->replicator)
         begins_reign(n, view);
+    if (state == FT_SOLO && strstr(why, "for solo_after_ms"))
+        n->by_handover = false; /* it could not know */
     if (state == FT_JOINING)
         n->history = n->follows = NULL;
     sim.count.protections += state == FT_PROTECTED && n->state != FT_PROTECTED;

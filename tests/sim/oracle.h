@@ -52,6 +52,7 @@ struct sim_left {
 };
 
 /* ---- oracle.c ---- */
+void sim_saw_return(struct sim_node *node, uint64_t view); /* a process begins, in the view of its file */
 void sim_saw_state(struct sim_node *node, enum ft_state state, uint64_t view, const char *why);
 void sim_saw_snapshot(struct sim_node *node, const struct ft_message *begin);
 void sim_saw_gift(struct sim_node *node, const struct ft_message *begin); /* a snapshot is said to begin */

@@ -12,6 +12,7 @@
  *   10 silence links both 20           ports, or links; towards a, b, or both; for 20 ms
  *   10 break | 10 flip                 the connection times out; a bit of the next bytes flips
  *   10 slow b 20                       its replay is held up for 20 ms
+ *   10 freeze b 20                     its disk takes nothing for 20 ms
  *   10 jump a 500                      its clock, by 500 ms
  *   10 tell a promote|handover|resync
  *   10 ask a clear nat                 an operator's command
@@ -266,6 +267,8 @@ static void act_on_line(const struct line *l)
         } else if (strcmp(l->what, "slow") == 0) {
             n->stalled_until = sim.now + (uint64_t)(strtod(rest, NULL) * 1e6);
             sim_tell(n->index, "its replay is slow until %.3f ms", (double)n->stalled_until / 1e6);
+        } else if (strcmp(l->what, "freeze") == 0) {
+            sim_disk_freeze(n, sim.now + (uint64_t)(strtod(rest, NULL) * 1e6));
         } else if (strcmp(l->what, "jump") == 0) {
             n->clock_base = sim_clock(n) + (uint64_t)(strtod(rest, NULL) * 1e6);
             n->clock_at = sim.now;

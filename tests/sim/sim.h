@@ -12,6 +12,7 @@
  *   fault.c   what goes wrong, and when                      story.c   the transcript
  *   trouble.c what the system refuses, what is tight         stray.c   a chain that does what no NF may
  *   plan.c    what a seed is made of                         intruder.c strangers that connect
+ *   disk.c    view files, and when they are written
  *   stream.c, notice.c  of net.c: bytes of a connection, death notices
  *   liar.c    a peer that lies; liar_form.c, liar_delta.c, liar_raw.c: how (liar.h)
  *
@@ -26,8 +27,9 @@
 #include "tests/sim/oracle.h"
 #include "tests/sim/task.h"
 
-#define SIM_REPLICATOR SIM_LANES /* number of that task */
-#define SIM_TASKS      (SIM_LANES + 1)
+#define SIM_REPLICATOR SIM_LANES       /* number of that task */
+#define SIM_WRITER     (SIM_LANES + 1) /* writes the view file */
+#define SIM_TASKS      (SIM_LANES + 2)
 #define SIM_PORTS      2u
 #define SIM_SHARED     (64u << 10) /* bytes of a shared arena, where the NFs do not need more */
 #define SIM_US         1000ull
@@ -68,6 +70,8 @@ enum sim_step {
     SIM_AFTER_ACK,
     SIM_BEFORE_VIEW,
     SIM_AFTER_VIEW,
+    SIM_BEFORE_WRITE,
+    SIM_AFTER_WRITE,
     SIM_SNAPSHOT_BEGINS,
     SIM_IN_SNAPSHOT,
     SIM_SNAPSHOT_TAKEN,
@@ -117,7 +121,13 @@ struct sim_node {
     bool deciding;           /* before its last sleep it had decided to take over, and nobody knew yet */
     struct ft_sender sender; /* as its hellos say it */
     char view_file[64], view_new[64]; /* content; "" none */
-    bool has_view_file;
+    char view_disk[64];               /* what is left of view_file when the machine loses power */
+    bool has_view_file, has_view_disk;
+    uint64_t frozen_until; /* its disk */
+    struct {
+        void *(*entry)(void *);
+        void *arg;
+    } writer;
 
     /* its clock: ns since a start of its own */
     uint64_t clock_base, clock_at, clock_last;
@@ -139,6 +149,8 @@ struct sim_node {
     unsigned misfit; /* its file differs from its peer's: in what; 0: it does not */
 
     /* what the oracles know of it */
+    uint64_t lived, stored; /* the last view of this life; and that the writer has said to be on the disk */
+    bool by_handover;       /* it is primary by a handover that was heard, or is on its disk */
     enum ft_state state;
     uint64_t state_since;
     struct sim_history *history;     /* of the state that it makes or has taken over */
@@ -223,8 +235,9 @@ struct sim_world {
     struct sim_random lies, trouble;
     struct sim_random width; /* of narrow and stray seeds alone */
     struct sim_random chain; /* of accidents that follow each other */
-    uint64_t stray_at;       /* when the chain does what no NF may */
-    const char *strayed;     /* the chain has done that, and how the process must end; NULL: not yet */
+    struct sim_random disk;
+    uint64_t stray_at;   /* when the chain does what no NF may */
+    const char *strayed; /* the chain has done that, and how the process must end; NULL: not yet */
     unsigned strayed_lane;
     unsigned mood;       /* enum sim_lie: what liars lie about */
     uint64_t mood_until; /* until when, at most, liars lie about that */
@@ -257,7 +270,7 @@ struct sim_world {
     struct sim_counts {
         uint64_t released, bursts, takeovers, protections, kills, restarts, splits, handovers, resyncs,
             epochs, duplicates, never, lost, dependencies, steps[SIM_STEPS], caught[SIM_STEPS], replies,
-            divergences;
+            divergences, forgotten;
     } count;
     uint64_t hash; /* of everything that was told */
     char failed[512];
@@ -306,6 +319,12 @@ void sim_node_kill(struct sim_node *node, bool machine); /* not from one of its 
 void sim_node_free(struct sim_node *node);
 void sim_node_power(struct sim_node *node, uint64_t back);
 const struct ft_core *sim_core(const struct sim_node *node);
+
+/* ---- disk.c ---- */
+void sim_disk_freeze(struct sim_node *node, uint64_t until);
+void sim_disk_thaw(struct sim_node *node);
+void sim_disk_tick(void); /* by chance a disk is frozen for a while */
+void sim_disk_lose_power(struct sim_node *node);
 
 /* ---- window.c ---- */
 void sim_window_begin(void);

@@ -65,6 +65,7 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
     sim.trouble.at = seed * 13 ^ 0x5555555555555555ull;
     sim.width.at = seed * 17 ^ 0x6666666666666666ull;
     sim.chain.at = seed * 19 ^ 0x7777777777777777ull;
+    sim.disk.at = seed * 23 ^ 0x9999999999999999ull;
     sim.owner = SIM_NOBODY;
     sim.left_last = &sim.left;
     sim_configure();
@@ -238,6 +239,13 @@ static void turn(struct sim_node *n)
     unsigned rounds = 2 + (unsigned)sim_draw(&sim.order, ROUNDS_MAX), lanes = sim.plan.lanes;
     bool ready = sim_net_ready(n->index), any = true;
 
+    if (task_is_due(n, &n->task[SIM_WRITER], false)) {
+        sim_task_run(&n->task[SIM_WRITER]);
+        if (dies)
+            bury_node(n);
+        if (!sim_runs(n) || sim.failed[0])
+            return;
+    }
     for (unsigned r = 0; r < rounds && any; r++) {
         unsigned first = (unsigned)sim_draw(&sim.order, lanes + 1);
 

@@ -107,6 +107,42 @@ static void clear(struct pair_node *n)
     n->cut_at = n->snapshot_sent_at = 0;
 }
 
+/* Most disks are quick, some are slow, some are frozen for a while. */
+static uint64_t disk_time(struct pair *p)
+{
+    unsigned kind = (unsigned)pair_draw(p, 100);
+
+    return pair_draw(p, (kind < 60 ? 3 : kind < 90 ? 30 : 200) * FT_MS);
+}
+
+/*
+ * It died before its last view was on its disk. What it had released in a view that nobody knows any more is
+ * contradicted when the other one goes on from an older state: never with strict, and never after a handover.
+ */
+void pair_forget(struct pair *p, unsigned i)
+{
+    struct pair_node *n = &p->node[i], *other = &p->node[!i];
+    uint64_t lived = n->wanted, theirs = other->alive ? other->core.view : other->view_file;
+    uint64_t known = theirs > n->view_file ? theirs : n->view_file;
+    bool planned = n->core.takeover.view == lived && strcmp(n->core.takeover.reason, "planned") == 0;
+    uint32_t state = !other->alive ? NO_STATE : other->tip != NO_STATE ? other->tip : other->held;
+
+    n->wanted = n->view_file;
+    if (lived <= known)
+        return;
+    pair_note(p, i, "has forgotten view %lu", lived);
+    p->forgotten++;
+    if (p->reign > known)
+        p->reign = known;
+    if (p->split || n->view_file > theirs || state == NO_STATE || contains(p, state, p->line))
+        return;
+    if (p->strict || (planned && !p->long_partition))
+        pair_fail(p, "%c has forgotten view %lu, in which burst %u has left, and %c holds an older state",
+                  'a' + (int)i, lived, p->depth[p->line], 'a' + (int)!i);
+    while (!contains(p, state, p->line))
+        p->line = p->parent[p->line];
+}
+
 void pair_act(struct pair *p, unsigned i, const struct ft_action *a)
 {
     struct pair_node *n = &p->node[i];
@@ -146,9 +182,11 @@ void pair_act(struct pair *p, unsigned i, const struct ft_action *a)
         n->cut_at = n->snapshot_sent_at = 0;
         break;
     case FT_ACT_VIEW:
-        if (a->view < n->view_file)
+    case FT_ACT_STORE:
+        if (a->view < n->wanted)
             pair_fail(p, "%c goes back to view %lu", 'a' + (int)i, a->view);
-        n->view_file = a->view;
+        n->stored_at = a->view > n->wanted ? p->now + disk_time(p) : n->stored_at;
+        n->wanted = a->view;
         break;
     case FT_ACT_CLEAR:
         clear(n);

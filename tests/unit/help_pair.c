@@ -68,6 +68,7 @@ static void start(struct pair *p, unsigned i)
                                .strict = p->strict,
                                .warm = p->warm,
                                .view = n->view_file,
+                               .keeps_views = true,
                                .heartbeat_ms = 2,
                                .lease_ms = PAIR_LEASE,
                                .detect_ms = 20,
@@ -91,6 +92,7 @@ static void start(struct pair *p, unsigned i)
     n->logging = n->whole = n->stale = false;
     n->stalled_until = n->replay_at = 0;
     n->own_echoed = 0;
+    pair_forget(p, i);
     ft_core_init(&n->core, &c, pair_clock(p, i), &actions);
     pair_note(p, i, "starts, view %lu", n->view_file);
     for (uint32_t k = 0; k < actions.count; k++)
@@ -327,6 +329,17 @@ static void receive(struct pair *p, unsigned i)
     }
 }
 
+static void write_view(struct pair *p, unsigned i)
+{
+    struct pair_node *n = &p->node[i];
+    struct ft_event event = {.kind = FT_EV_STORED, .view = n->wanted};
+
+    if (n->wanted == n->view_file || p->now < n->stored_at)
+        return;
+    n->view_file = n->wanted;
+    pair_step(p, i, &event);
+}
+
 static void turn(struct pair *p, unsigned i)
 {
     struct ft_event beat = {.kind = FT_EV_PORT_BEAT}, passed = {.kind = FT_EV_TIME};
@@ -334,6 +347,7 @@ static void turn(struct pair *p, unsigned i)
     /* The lane wakes first, and acts on what it was told last. */
     pair_release(p, i);
     receive(p, i);
+    write_view(p, i);
     if (pair_runs(p, !i) && p->now >= p->port_blocked[i] && pair_chance(p, 60)) {
         beat.view = p->node[!i].core.view;
         pair_step(p, i, &beat);

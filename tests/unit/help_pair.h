@@ -40,8 +40,9 @@ struct pair_pipe { /* towards a node */
 
 struct pair_node {
     struct ft_core core;
-    uint64_t offset; /* of its clock */
-    uint64_t view_file, incarnation;
+    uint64_t offset;                 /* of its clock */
+    uint64_t view_file, incarnation; /* view_file: on the disk */
+    uint64_t wanted, stored_at;      /* the newest view that is to be there, and when it will be */
     bool alive, machine_up;
     uint64_t paused_until, restart_at, stalled_until;
     uint64_t overslept;            /* when it last woke from a sleep that outlasted detect_ms */
@@ -92,6 +93,7 @@ struct pair {
     uint32_t line; /* deepest burst ever released, of the line that is gone on with */
     uint64_t reign;
     uint64_t releases, takeovers, protections, resumed, emptied, aside; /* aside: released while so ordered */
+    uint64_t forgotten;                                                 /* views that nobody knows any more */
     bool split; /* SOLO beside, or after, a promoted standby that it could not hear of: counted apart */
     char failed[256];
     FILE *tell; /* transcript, NULL: none */
@@ -117,7 +119,9 @@ void pair_fail(struct pair *p, const char *fmt, ...) __attribute__((format(print
 
 /* help_lane.c: what a node does with the core's actions, and its lane. */
 void pair_act(struct pair *p, unsigned i, const struct ft_action *action);
-void pair_lane(struct pair *p, unsigned i);    /* close bursts, cut, log, replay: what steps the core */
+void pair_lane(struct pair *p, unsigned i); /* close bursts, cut, log, replay: what steps the core */
+/* Node i is about to come back in the view of its file. */
+void pair_forget(struct pair *p, unsigned i);
 void pair_release(struct pair *p, unsigned i); /* what may leave, leaves */
 void pair_take(struct pair *p, unsigned i, const struct pair_envelope *e);
 void pair_send(struct pair *p, unsigned from, const struct ft_message *m, uint32_t tip, uint32_t after);

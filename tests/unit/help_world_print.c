@@ -160,6 +160,8 @@ void world_print_action(struct world *w, unsigned i, const struct ft_action *a)
     case FT_ACT_ANNOUNCE:
         world_note(w, i, "claims the addresses");
         break;
+    case FT_ACT_STORE:
+        break; /* its files are written at once */
     case FT_ACT_STATE:
         world_note(w, i, "%s, view %lu: %s", ft_state_name((enum ft_state)a->send.state), a->view,
                    a->send.text);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The protocol core under faults: thousands of short lives of a pair, each from a seed. Processes die, sleep
- * and come back, machines lose power, the link and the ports fall silent or break, words of the guardian get
- * lost, operators interfere. In some the standby is warm, in some the stream is one of deltas. The world
- * (help_pair.c) watches every step; when the faults stop, the pair must be PROTECTED again soon.
+ * and come back, machines lose power, disks take their time, the link and the ports fall silent or break,
+ * words of the guardian get lost, operators interfere. In some the standby is warm, in some the stream is one
+ * of deltas. The world (help_pair.c) watches every step; when the faults stop, the pair must be PROTECTED
+ * again soon.
  *
  * CORE_SEED=N runs one seed, with its transcript; CORE_SEEDS=N runs the first N.
  */
@@ -204,7 +205,7 @@ static void no_fault_breaks_a_promise(void **unused)
     uint64_t first = one ? strtoull(one, NULL, 0) : 1, last = one    ? first
                                                               : many ? strtoull(many, NULL, 0)
                                                                      : SEEDS;
-    uint64_t splits = 0, takeovers = 0, protections = 0, emptied = 0, resumed = 0, aside = 0;
+    uint64_t splits = 0, takeovers = 0, protections = 0, emptied = 0, resumed = 0, aside = 0, forgotten = 0;
 
     (void)unused;
     signal(SIGABRT, on_abort);
@@ -221,14 +222,18 @@ static void no_fault_breaks_a_promise(void **unused)
         emptied += world.emptied;
         resumed += world.resumed;
         aside += world.aside;
+        forgotten += world.forgotten;
     }
-    print_message("# %lu takeovers, %lu times protected, %lu empty beginnings, %lu resumed, %lu splits\n",
-                  takeovers, protections, emptied, resumed, splits);
+    print_message(
+        "# %lu takeovers, %lu times protected, %lu empty beginnings, %lu resumed, %lu splits, %lu views "
+        "forgotten\n",
+        takeovers, protections, emptied, resumed, splits, forgotten);
     if (!one) { /* the faults do reach what they are for */
         assert_true(takeovers > (last - first) / 2);
         assert_true(protections > 2 * (last - first));
         assert_true(resumed > 0);
         assert_true(aside > 0);
+        assert_true(forgotten > 0);
         assert_true(splits > 0 && splits < (last - first) / 10);
     }
 }

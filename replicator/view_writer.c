@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The thread that writes the view file. It owns the file from the moment it begins, and may wait for the disk
+ * as long as the disk likes: a file system that is frozen keeps it, and nobody else. The replicator writes
+ * `wanted`, this thread `stored`; that word is the whole queue, and what was not begun is overwritten by what
+ * is newer.
+ *
+ * What fails is tried again once a second, for as long as the node lives: the line on stderr is one for each
+ * failure that follows a success, and one when the disk has it again.
+ */
+#define _GNU_SOURCE /* close_range, pthread_timedjoin_np */
+#include "ftcore/base/event_log.h"
+#include "ftcore/base/plant.h"
+#include "replicator/parts.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RETRY_NS 1000000000ull
+#define LOOK_NS  50000000ull /* between two looks whether the node ends */
+#define PATH_CAP 300u
+
+struct rp_view_writer {
+    char path[PATH_CAP];
+    pthread_t thread;
+    sem_t given; /* something was handed over, or the thread is to end */
+    _Atomic uint64_t wanted, stored;
+    _Atomic uint64_t since; /* when the disk was last up to date until, ns; with wanted != stored */
+    _Atomic bool ends;
+};
+
+static void wait_before_retry(const struct rp_view_writer *w)
+{
+    for (uint64_t ns = 0; ns < RETRY_NS && !atomic_load(&w->ends); ns += LOOK_NS)
+        rp_sleep(LOOK_NS);
+}
+
+static void *write_views(void *writer)
+{
+    struct rp_view_writer *w = writer;
+    struct ft_fault fault;
+    uint64_t failures = 0;
+
+    prctl(PR_SET_NAME, "us-views");
+    /* Of the node's files and sockets this thread has none: while it is kept by a disk, the kernel could
+     * close none of those that it shared, and nobody would hear of the death of the others. */
+    if (close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_UNSHARE) != 0)
+        ft_log_event("understudy: the writer of %s shares the node's sockets", w->path);
+    for (;;) {
+        bool ends =
+            atomic_load(&w->ends); /* read first: what was handed over before the end gets one attempt */
+        uint64_t view = atomic_load(&w->wanted);
+
+        if (view == atomic_load(&w->stored)) {
+            if (ends)
+                return NULL;
+            sem_wait(&w->given);
+            continue;
+        }
+        if (FT_PLANTED("view-slow"))
+            rp_sleep(900000000);
+        if (FT_PLANTED("view-forgotten") || rp_view_store(w->path, view, &fault) == 0) {
+            if (failures)
+                ft_log_event("understudy: %s: view %lu is on the disk, after %lu failures", w->path, view,
+                             failures);
+            failures = 0;
+            atomic_store(&w->stored, view);
+            continue;
+        }
+        if (failures++ == 0)
+            ft_log_event("understudy: %s; tried again each second", fault.text);
+        if (ends)
+            return NULL;
+        wait_before_retry(w);
+    }
+}
+
+int rp_view_writer_open(struct rp_view_writer **out, const char *path, uint64_t view, struct ft_fault *fault)
+{
+    struct rp_view_writer *w = calloc(1, sizeof(*w));
+
+    *out = NULL;
+    if (!w)
+        return ft_fail(fault, FT_ENOMEM, "no memory for the writer of the view file");
+    snprintf(w->path, sizeof(w->path), "%s", path);
+    atomic_init(&w->wanted, view);
+    atomic_init(&w->stored, view);
+    sem_init(&w->given, 0, 0);
+    if (pthread_create(&w->thread, NULL, write_views, w) != 0) {
+        free(w);
+        return ft_fail(fault, FT_ENOMEM, "no thread for the writer of the view file");
+    }
+    *out = w;
+    return 0;
+}
+
+void rp_view_writer_close(struct rp_view_writer *w)
+{
+    struct timespec until;
+
+    if (!w)
+        return;
+    atomic_store(&w->ends, true);
+    sem_post(&w->given);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec++;
+    if (pthread_timedjoin_np(w->thread, NULL, &until) != 0) {
+        ft_log_event("understudy: %s: the disk keeps its writer: view %lu may be lost", w->path,
+                     atomic_load(&w->wanted));
+        return; /* what it may still look at stays */
+    }
+    sem_destroy(&w->given);
+    free(w);
+}
+
+void rp_view_writer_give(struct rp_view_writer *w, uint64_t view, uint64_t now)
+{
+    if (atomic_load(&w->wanted) == view)
+        return;
+    if (atomic_load(&w->wanted) == atomic_load(&w->stored))
+        atomic_store(&w->since, now);
+    atomic_store(&w->wanted, view);
+    sem_post(&w->given);
+}
+
+uint64_t rp_view_writer_stored(const struct rp_view_writer *w)
+{
+    return atomic_load(&w->stored);
+}
+
+uint64_t rp_view_writer_behind(const struct rp_view_writer *w, uint64_t now)
+{
+    uint64_t since = atomic_load(&w->since);
+
+    if (atomic_load(&w->wanted) == atomic_load(&w->stored))
+        return 0;
+    return now > since ? now - since : 1;
+}

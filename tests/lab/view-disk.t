@@ -1,0 +1,72 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Disks that take nothing: each node's view file is on a file system of its own, which is frozen as a virtual machine's
+# snapshot does it. Takeover and handover do not wait; status says what is not on the disk; after the thaw it is. And a
+# symbolic link at the place of the new view file is not written through.
+. "$(dirname "$0")/lib.sh"
+need_lab
+
+frozen=
+thaw() {
+    local s
+    for s in $frozen; do fsfreeze -u "$LAB_DIR/$s"; done
+    frozen=
+}
+freeze() { # NODES…
+    local s
+    for s in "$@"; do fsfreeze -f "$LAB_DIR/$s" && frozen+=" $s"; done
+}
+release() {
+    local s
+    thaw
+    for s in a b; do mountpoint -q "$LAB_DIR/$s" && umount -l "$LAB_DIR/$s"; done
+    cleanup
+}
+disk() { # NODE: a file system of its own where its view file goes
+    truncate -s 16M "$work/$1.disk" && mkfs.ext4 -q "$work/$1.disk" && mount -o loop "$work/$1.disk" "$LAB_DIR/$1"
+}
+trap release EXIT
+
+"$lab" up --no-nodes || exit 1
+{ disk a && disk b && freeze a; } 2>"$work/mount.err" || skip_all "no loop mounts or no fsfreeze here: $(tail -n 1 "$work/mount.err")"
+thaw
+plan 17
+
+echo precious >"$work/victim"
+ln -s "$work/victim" "$LAB_DIR/a/a.view.new"
+"$lab" start a
+"$lab" start b
+ok "the pair is PROTECTED" is_protected
+is "what a link at the new view file names is untouched" "$(cat "$work/victim")" precious
+is "and the view file is a file" "$(stat -c '%F %a' "$LAB_DIR/a/a.view")" "regular file 640"
+is "the views are on the disks" "$(field a 'view_on_disk') $(field b 'view_on_disk')" "$(field a view) $(field b view)"
+
+"$probe" run 203.0.113.100 7007 --seconds 60 --flows 4 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" \
+    -o json >"$work/probe.json" &
+prober=$!
+sleep 0.5
+view=$(field b view)
+freeze b
+kill -KILL "$(field a pid)"
+ok "b takes over with its disk frozen" await 5 b role primary
+is "its view is not on its disk" "$(field b view) $(field b view_on_disk)" "$((view + 1)) $view"
+ok "status says for how long" sh -c "'$UNDERSTUDY' status -c '$pair' | grep 'its view has not been on the disk for [1-9][0-9]* ms'"
+"$lab" start a
+ok "the pair is PROTECTED beside a frozen disk" is_protected
+thaw
+ok "after the thaw it is on the disk" await 5 b view_on_disk $((view + 1))
+is "in the file, too" "$(cat "$LAB_DIR/b/b.view")" "understudy view $((view + 1))"
+is "and status says no more of it" "$(field b view_unwritten_ms)" 0
+
+freeze a b
+ok "a handover while no disk takes anything" us drain
+ok "is done" await 5 a role primary
+ok "and the pair is PROTECTED again" is_protected
+# The writer of a node that dies is kept by its disk; the node's sockets are not.
+kill -KILL "$(field a pid)"
+ok "the next takeover, from a node whose writer hangs" await 5 b role primary
+is "which has no connection any more" "$("$lab" exec a ss -Htn state established | wc -l)" 0
+thaw
+kill -TERM $prober
+wait $prober
+is "no flow broken, nothing contradicted" "$(jq '.flows_broken + .contradicted' "$work/probe.json")" 0
