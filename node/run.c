@@ -27,6 +27,12 @@ static void stop_signal(int number)
     atomic_store(&the_node.stop, true);
 }
 
+static void reload_signal(int number)
+{
+    (void)number;
+    atomic_store(&the_node.reload, true);
+}
+
 static void *replicate(void *arg)
 {
     struct nd_running *r = arg;
@@ -130,6 +136,8 @@ static int keep_going(struct nd_running *r)
         nd_server_serve(r->server, SERVE_MS, nd_answer, r);
         obey_drill(r);
         sync_view(r, &synced);
+        if (atomic_exchange(&r->reload, false))
+            nd_running_reload(r);
         code = is_turned_away(r) ? ND_DATA : has_lost_state(r) ? ND_NO_ANSWER : ND_DONE;
     }
     /* Lanes first: once they have ended nothing can leave, and the closing connection tells the truth. */
@@ -155,7 +163,7 @@ int nd_cmd_run(int argc, char **argv)
     struct nd_running *r = &the_node;
     struct nd_options options;
     struct ft_fault fault = {""};
-    struct sigaction stop = {.sa_handler = stop_signal};
+    struct sigaction stop = {.sa_handler = stop_signal}, reload = {.sa_handler = reload_signal};
     int code = nd_options_read(&options, argc, argv, ND_OPT_FILE | ND_OPT_NODE | ND_OPT_NEED_NODE, 0, 0, ""),
         error;
 
@@ -185,6 +193,7 @@ int nd_cmd_run(int argc, char **argv)
     r->self = (unsigned)self;
     sigaction(SIGTERM, &stop, NULL);
     sigaction(SIGINT, &stop, NULL);
+    sigaction(SIGHUP, &reload, NULL);
     signal(SIGPIPE, SIG_IGN);
     error = nd_running_open(r, &fault);
     if (error)

@@ -27,6 +27,7 @@ struct nd_running {
     char view_file[256];
     _Atomic uint64_t view;
     _Atomic bool stop;       /* somebody wants the node to end */
+    _Atomic bool reload;     /* somebody wants nd_running_reload */
     _Atomic bool lanes_stop; /* it ends now: lanes work until then, whatever keeps this thread busy */
     _Atomic bool realtime;   /* the replicator got its priority; written by its thread */
 };
@@ -37,6 +38,12 @@ struct nd_running {
  * all the same.
  */
 int nd_running_open(struct nd_running *r, struct ft_fault *fault);
+/*
+ * Reads anew what seals the link, the key file or the certificates, for connections that are made from now
+ * on. The one that stands stays. Says in one line what came of it; what cannot be read leaves everything as
+ * it was. For the control thread, which may wait for a disk.
+ */
+void nd_running_reload(struct nd_running *r);
 /* What stands of it, in order; the configuration too. Its threads have ended. */
 void nd_running_close(struct nd_running *r);
 
