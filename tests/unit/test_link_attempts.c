@@ -116,6 +116,18 @@ static void a_connection_that_stood_is_made_again_at_once(void **state)
         UNTIL(!rp_link_up(link_b) || (rp_link_poll(link_b, now), false));
         rp_link_lost(link_b, &link_why); /* and no time passes */
     }
+    /* What failed before it counts no more. */
+    UNTIL((rp_link_up(link_a) && rp_link_up(link_b)) ||
+          (link_poll_one(link_a), rp_link_poll(link_b, now), false));
+    now += 1000 * MS;
+    rp_link_close(link_a);
+    link_a = NULL;
+    UNTIL(!rp_link_up(link_b) || (rp_link_poll(link_b, now), false));
+    rp_link_lost(link_b, &link_why);
+    int listener = listen_as_a();
+
+    assert_in_range(count_attempts(listener, 1300), 6, 8);
+    close(listener);
 }
 
 static int begin(void **state)
