@@ -147,7 +147,7 @@ static int refuse_odd_file(const char *path, struct ft_fault *fault)
     return ft_fail(fault, FT_EINVAL, "%s: not a regular file, expected PEM", path);
 }
 
-/* What seals the link. Files are read here, once, while the node may still wait for a disk. */
+/* What seals the link. For a thread that may wait for a disk; the keys are for the caller to forget. */
 static int read_seal(struct nd_running *r, struct rp_seal_config *seal, struct ft_fault *fault)
 {
     const struct nd_link *link = &r->config->link;
@@ -166,6 +166,32 @@ static int read_seal(struct nd_running *r, struct rp_seal_config *seal, struct f
         return 0;
     seal->keys = &r->keys;
     return rp_keys_read(&r->keys, link->key, fault);
+}
+
+void nd_running_reload(struct nd_running *r)
+{
+    const struct nd_link *link = &r->config->link;
+    const char *name = r->config->node[r->self].name;
+    struct rp_seal_config config;
+    struct rp_seal *seal = NULL;
+    struct ft_fault fault = {""};
+    int error;
+
+    if (!r->config->protect.pair || !(link->key[0] || link->certificate[0])) {
+        ft_log_event("understudy: node %s: nothing seals its link, so there is nothing to read again", name);
+        return;
+    }
+    error = read_seal(r, &config, &fault);
+    if (!error)
+        error = rp_seal_open(&seal, &config, &fault);
+    explicit_bzero(&r->keys, sizeof(r->keys));
+    if (error) {
+        ft_log_event("understudy: node %s: %s; what seals the link stays as it was", name, fault.text);
+        return;
+    }
+    rp_reseal(r->replicator, seal);
+    ft_log_event("understudy: node %s: new connections are sealed by %s as it is now", name,
+                 link->key[0] ? link->key : link->certificate);
 }
 
 static int open_replicator(struct nd_running *r, struct ft_fault *fault)
@@ -253,11 +279,6 @@ int nd_running_open(struct nd_running *r, struct ft_fault *fault)
         (error = open_redis(r, fault)) || (error = make_lanes(r, fault)))
         return error;
     return open_patiently(r, open_replicator, fault);
-}
-
-void nd_running_reload(struct nd_running *r)
-{
-    ft_log_event("understudy: %s: told to read files again", r->config->node[r->self].name);
 }
 
 void nd_running_close(struct nd_running *r)

@@ -9,6 +9,7 @@
 #include "replicator/link.h"
 #include "replicator/stream.h"
 
+#include <net/if.h>
 #include <netinet/in.h>
 
 /* Bytes of the two buffers. The simulation has smaller ones in some seeds: then they run full. */
@@ -55,17 +56,17 @@ size_t rp_output_write(struct rp_output *out, struct rp_stream *stream);
 /* ---- attempt.c: the side that connects ---- */
 
 struct rp_attempt {
-    uint64_t retry_ns; /* between two of them; one without an answer is given up after eight times that */
+    uint64_t retry_ns; /* the first wait; an attempt without an answer is given up after eight times that */
     struct rp_stream *stream; /* NULL: none is under way */
     bool connected;           /* its socket is; its handshake is not over */
-    bool any;                 /* there has been one */
+    bool made;                /* the last one has become a connection */
     uint64_t begun;           /* the last one, ns */
+    uint64_t wait;            /* from its beginning to the next one, ns; 0: what was before did not fail */
 };
 
-/* Goes on with an attempt, or begins one when it is time. True: `stream` is a connection, for the caller to
- * take. */
-bool rp_attempt_go_on(struct rp_attempt *a, struct rp_seal *seal, const struct sockaddr_in *local,
-                      const struct sockaddr_in *peer, uint64_t now, uint64_t refused[]);
+/* Goes on with the link's attempt, or begins one when it is time. True: `stream` is a connection, for the
+ * caller to take. Not called while a connection stands. */
+bool rp_attempt_go_on(struct rp_link *link, uint64_t now);
 
 /* ---- newcomers.c: connections that were accepted and have not begun ---- */
 
@@ -115,18 +116,48 @@ int rp_notice_take(int fd, const struct sockaddr_in *host, const struct ft_sende
 
 /* `host` numeric IPv4: 0 or FT_EINVAL. */
 int rp_address(struct sockaddr_in *out, const char *host, uint16_t port, struct ft_fault *fault);
-/* A descriptor, or FT_EBUSY (taken), FT_EINVAL (not of this host), FT_EPERM, FT_EIO. */
-int rp_listen(const struct sockaddr_in *at, struct ft_fault *fault);
-int rp_datagrams(const struct sockaddr_in *at, struct ft_fault *fault);
+/* The interface that has this address; "": none has it, or the loopback has. What is bound to a device below
+ * takes nothing that arrives on another one. */
+void rp_device(const struct sockaddr_in *at, char device[IF_NAMESIZE]);
+/* A descriptor, or FT_EBUSY (taken), FT_ENOENT (not of this host), FT_EPERM, FT_EIO. */
+int rp_listen(const struct sockaddr_in *at, const char *device, struct ft_fault *fault);
+int rp_datagrams(const struct sockaddr_in *at, const char *device, struct ft_fault *fault);
 
 /* The next connection waiting that comes from `peer`'s address; others are closed and counted. -1: none. */
 int rp_accept(int listener, const struct sockaddr_in *peer, uint64_t *strangers);
 /* Begins to connect from `local`'s address, any port. -1: not now. */
-int rp_connect(const struct sockaddr_in *local, const struct sockaddr_in *peer);
+int rp_connect(const struct sockaddr_in *local, const struct sockaddr_in *peer, const char *device);
 /* 1 connected, 0 not yet, -1 failed. */
 int rp_connected(int fd);
 /* Of a connection, ever, us: bytes were under way, and of that because the peer did not read. False: the
  * system does not say. */
 bool rp_times(int fd, uint64_t *busy_us, uint64_t *full_us);
+
+/* ---- all of it: opened and closed by endpoint.c, used by link.c ---- */
+
+struct rp_link {
+    struct sockaddr_in local, peer;
+    bool listens;
+    struct rp_seal *seal;      /* NULL: connections are plain */
+    char device[IF_NAMESIZE];  /* that the sockets are bound to; "": none */
+    int listener, datagrams;   /* listener -1: we connect */
+    struct rp_stream *stream;  /* the connection, NULL: none */
+    struct rp_attempt attempt; /* to connect */
+    struct rp_newcomers newcomers;
+    struct rp_stream *next; /* begins when the end of the one before was told */
+    uint64_t next_greeted;  /* as `greeted`, of `next` */
+    uint64_t greeted;       /* `sent` of our hello on the connection, said before it began; 0: none */
+    bool fresh;             /* not yet told by poll */
+    bool malformed;         /* what comes is read and thrown away */
+    bool malformed_new;     /* not yet told by lost */
+    enum rp_lost lost;      /* not yet told by lost; fd is -1 then */
+    bool knocked, spoken;   /* the listener, the datagram socket may have something */
+    uint64_t accepted;      /* when one was accepted last, ns */
+    uint64_t looked;        /* when the listener was looked at last, ns */
+    struct ft_fault fault;
+    struct rp_input in;
+    struct rp_output out;
+    struct rp_link_stats stats;
+};
 
 #endif

@@ -12,16 +12,15 @@
 #define _GNU_SOURCE /* ppoll */
 #include "replicator/link.h"
 
+#include "ftcore/base/plant.h"
 #include "replicator/connection.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 /* The simulation has smaller ones in some seeds, here and in other files: then they run full. */
 #ifndef READ_BUDGET
@@ -29,96 +28,6 @@
 #endif
 /* Between looks at the sockets that hardly ever speak, unless a wait saw something. */
 #define LOOK_NS 200000u
-
-struct rp_link {
-    struct sockaddr_in local, peer;
-    bool listens;
-    struct rp_seal *seal;      /* NULL: connections are plain */
-    int listener, datagrams;   /* listener -1: we connect */
-    struct rp_stream *stream;  /* the connection, NULL: none */
-    struct rp_attempt attempt; /* to connect */
-    struct rp_newcomers newcomers;
-    struct rp_stream *next; /* begins when the end of the one before was told */
-    uint64_t next_greeted;  /* as `greeted`, of `next` */
-    uint64_t greeted;       /* `sent` of our hello on the connection, said before it began; 0: none */
-    bool fresh;             /* not yet told by poll */
-    bool malformed;         /* what comes is read and thrown away */
-    bool malformed_new;     /* not yet told by lost */
-    enum rp_lost lost;      /* not yet told by lost; fd is -1 then */
-    bool knocked, spoken;   /* the listener, the datagram socket may have something */
-    uint64_t accepted;      /* when one was accepted last, ns */
-    uint64_t looked;        /* when the listener was looked at last, ns */
-    struct ft_fault fault;
-    struct rp_input in;
-    struct rp_output out;
-    struct rp_link_stats stats;
-};
-
-static void close_one(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
-void rp_link_close(struct rp_link *link)
-{
-    if (!link)
-        return;
-    close_one(&link->listener);
-    close_one(&link->datagrams);
-    rp_stream_close(link->stream, true);
-    rp_stream_close(link->attempt.stream, false);
-    rp_stream_close(link->next, false);
-    rp_newcomers_close(&link->newcomers);
-    rp_seal_close(link->seal);
-    free(link->in.bytes);
-    free(link->in.bulk);
-    free(link->out.bytes);
-    free(link);
-}
-
-static int open_sockets(struct rp_link *link, const struct rp_link_config *config, struct ft_fault *fault)
-{
-    int rc;
-
-    if ((rc = rp_seal_open(&link->seal, &config->seal, fault)))
-        return rc;
-    if ((rc = rp_address(&link->local, config->local_host, config->local_port, fault)) ||
-        (rc = rp_address(&link->peer, config->peer_host, config->peer_port, fault)))
-        return rc;
-    if ((link->datagrams = rp_datagrams(&link->local, fault)) < 0)
-        return link->datagrams;
-    if (link->listens && (link->listener = rp_listen(&link->local, fault)) < 0)
-        return link->listener;
-    return 0;
-}
-
-int rp_link_open(struct rp_link **out, const struct rp_link_config *config, struct ft_fault *fault)
-{
-    struct rp_link *link = calloc(1, sizeof(*link));
-    int rc;
-
-    *out = NULL;
-    if (!link)
-        return ft_fail(fault, FT_ENOMEM, "no memory for the link");
-    link->listens = config->listens;
-    link->attempt.retry_ns = config->retry_ms * 1000000ull;
-    link->listener = link->datagrams = -1;
-    link->in.bytes = malloc(IN_CAP);
-    link->in.bulk = malloc(FT_BULK_MAX);
-    link->out.bytes = malloc(OUT_CAP);
-    if (!link->in.bytes || !link->in.bulk || !link->out.bytes)
-        rc = ft_fail(fault, FT_ENOMEM, "no memory for the link's buffers");
-    else
-        rc = open_sockets(link, config, fault);
-    if (rc) {
-        rp_link_close(link);
-        return rc;
-    }
-    *out = link;
-    return 0;
-}
 
 /* ---- the connection's life ---- */
 
@@ -157,7 +66,8 @@ static void end_connection(struct rp_link *link, enum rp_lost why, const char *t
  */
 static void end_by_errno(struct rp_link *link, int error)
 {
-    bool reset = (error == ECONNRESET || error == EPIPE) && !rp_stream_sealed(link->stream);
+    bool reset = (error == ECONNRESET || error == EPIPE) &&
+                 (!rp_stream_sealed(link->stream) || FT_PLANTED("believe-resets"));
     const char *why = error == EPROTO ? rp_stream_why(link->stream) : strerror(error);
     char text[128];
 
@@ -173,7 +83,7 @@ static bool has_said_farewell(const struct rp_link *link)
 }
 static void end_by_close(struct rp_link *link)
 {
-    if (rp_stream_farewell(link->stream))
+    if (rp_stream_farewell(link->stream) || FT_PLANTED("believe-ends"))
         end_connection(link, RP_LOST_EOF, "the peer closed the connection");
     else
         end_connection(link, RP_LOST_ERROR, "the connection ended, and the peer did not say so");
@@ -290,8 +200,7 @@ bool rp_link_poll(struct rp_link *link, uint64_t now_ns)
     if (!link->stream && link->lost == RP_LOST_NONE) {
         if (link->next)
             begin_connection(link, &link->next, link->next_greeted);
-        else if (!link->listens && rp_attempt_go_on(&link->attempt, link->seal, &link->local, &link->peer,
-                                                    now_ns, link->stats.refused))
+        else if (!link->listens && rp_attempt_go_on(link, now_ns))
             begin_connection(link, &link->attempt.stream, 0);
         read_some(link, READ_BUDGET, false);
     }

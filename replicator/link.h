@@ -32,7 +32,8 @@ struct rp_link_config {
     const char *local_host, *peer_host; /* numeric IPv4 */
     uint16_t local_port, peer_port;
     bool listens;      /* else connects */
-    uint32_t retry_ms; /* between attempts to connect; after eight times that one is given up */
+    uint32_t retry_ms; /* before a second attempt to connect; from then on twice as long each time, up to 1 s.
+                          After eight times that an attempt without an answer is given up */
     struct rp_seal_config seal;
 };
 
@@ -52,6 +53,11 @@ struct rp_link;
 /* FT_EBUSY (address taken), FT_EPERM, FT_EINVAL and others with a one-line fault; nothing stays open. */
 int rp_link_open(struct rp_link **out, const struct rp_link_config *config, struct ft_fault *fault);
 void rp_link_close(struct rp_link *link);
+/*
+ * Takes `seal`, of the same kind as the one before (keys, certificates): it seals connections that are made
+ * from now on. The one that stands stays; those that have not proved themselves are closed.
+ */
+void rp_link_reseal(struct rp_link *link, struct rp_seal *seal);
 
 /* Accepts or connects, reads what is there (bounded per call). True when a new connection was made since the
  * last call. */

@@ -111,6 +111,7 @@ struct rp_replicator {
     _Atomic uint64_t shown_seq;
     uint64_t shown_at;
     _Atomic int told;
+    _Atomic(struct rp_seal *) seal; /* to take the place of the link's; NULL: none */
     _Atomic bool stop;
     struct rp_verdict verdict[FT_LANES_MAX];
     char drill_ask[32], drill_got[32];

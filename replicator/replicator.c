@@ -181,8 +181,11 @@ static void serve_requests(struct rp_replicator *rp)
 {
     struct ft_event event = {
         .kind = FT_EV_TOLD, .now = rp->now, .told = (enum ft_told)atomic_exchange(&rp->told, 0)};
+    struct rp_seal *seal = atomic_load(&rp->seal) ? atomic_exchange(&rp->seal, NULL) : NULL;
     struct ft_message m;
 
+    if (seal)
+        rp_link_reseal(rp->link, seal);
     if (event.told)
         rp_step(rp, &event);
     /* Not kept for a peer that comes later. */
@@ -372,6 +375,7 @@ void rp_close(struct rp_replicator *rp)
         return;
     rp_link_close(rp->link);
     rp_view_writer_close(rp->writer);
+    rp_seal_close(rp->seal);
     rp_sender_free(rp);
     rp_snapshot_free(rp);
     rp_receiver_free(rp);
@@ -386,6 +390,12 @@ void rp_stop(struct rp_replicator *rp)
 void rp_tell(struct rp_replicator *rp, enum ft_told what)
 {
     atomic_store(&rp->told, (int)what);
+}
+
+/* One that the replicator has not taken yet gives way. */
+void rp_reseal(struct rp_replicator *rp, struct rp_seal *seal)
+{
+    rp_seal_close(atomic_exchange(&rp->seal, seal));
 }
 
 void rp_drill(struct rp_replicator *rp, const char *kind)

@@ -86,6 +86,9 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now);
 /* Any thread. */
 void rp_status(struct rp_replicator *rp, struct rp_status *out);
 void rp_tell(struct rp_replicator *rp, enum ft_told what);
+/* Takes `seal`: it seals the connections that are made from the replicator's next turn on. The one that
+ * stands stays as it is. Not where the link is not sealed, or protection is off. */
+void rp_reseal(struct rp_replicator *rp, struct rp_seal *seal);
 /* Asks the peer to kill itself (drill), if its file permits. */
 void rp_drill(struct rp_replicator *rp, const char *kind);
 /* True once when the peer asked us to: its word in kind[0..cap). */

@@ -5,9 +5,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <ifaddrs.h>
 #include <linux/tcp.h> /* tcp_info whole, which the C library has not */
 #include <poll.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,6 +24,34 @@ int rp_address(struct sockaddr_in *out, const char *host, uint16_t port, struct 
         return ft_fail(fault, FT_EINVAL, "replication address %s, expected a numeric IPv4 address",
                        host ? host : "(none)");
     return 0;
+}
+
+/* An address of the loopback is reached by whatever interface leads to this host, so it has no device. */
+void rp_device(const struct sockaddr_in *at, char device[IF_NAMESIZE])
+{
+    struct ifaddrs *all = NULL;
+
+    device[0] = '\0';
+    if (getifaddrs(&all))
+        return;
+    for (const struct ifaddrs *i = all; i && !device[0]; i = i->ifa_next) {
+        const struct sockaddr_in *its = (const struct sockaddr_in *)(const void *)i->ifa_addr;
+
+        if (its && its->sin_family == AF_INET && its->sin_addr.s_addr == at->sin_addr.s_addr &&
+            !(i->ifa_flags & IFF_LOOPBACK))
+            /* A second address of eth0 may be labelled eth0:1. */
+            snprintf(device, IF_NAMESIZE, "%.*s", (int)strcspn(i->ifa_name, ":"), i->ifa_name);
+    }
+    freeifaddrs(all);
+}
+
+/*
+ * Linux takes a packet for any of its addresses on any of its interfaces. Only what arrives on the link's own
+ * is for the link.
+ */
+static int bind_device(int fd, const char *device)
+{
+    return device[0] ? setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)) : 0;
 }
 
 static int refused(int fd, const struct sockaddr_in *at, struct ft_fault *fault)
@@ -45,23 +75,23 @@ static int refused(int fd, const struct sockaddr_in *at, struct ft_fault *fault)
     }
 }
 
-int rp_listen(const struct sockaddr_in *at, struct ft_fault *fault)
+int rp_listen(const struct sockaddr_in *at, const char *device, struct ft_fault *fault)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
 
     /* Reuse lets a restarted node listen beside its old connections, not beside another listener. */
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
+    if (fd < 0 || bind_device(fd, device) || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
         bind(fd, (const struct sockaddr *)at, sizeof(*at)) || listen(fd, BACKLOG))
         return refused(fd, at, fault);
     return fd;
 }
 
 /* No reuse here: with it, two processes could share the port and one of them would miss the notice. */
-int rp_datagrams(const struct sockaddr_in *at, struct ft_fault *fault)
+int rp_datagrams(const struct sockaddr_in *at, const char *device, struct ft_fault *fault)
 {
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-    if (fd < 0 || bind(fd, (const struct sockaddr *)at, sizeof(*at)))
+    if (fd < 0 || bind_device(fd, device) || bind(fd, (const struct sockaddr *)at, sizeof(*at)))
         return refused(fd, at, fault);
     return fd;
 }
@@ -94,7 +124,7 @@ int rp_accept(int listener, const struct sockaddr_in *peer, uint64_t *strangers)
     return -1;
 }
 
-int rp_connect(const struct sockaddr_in *local, const struct sockaddr_in *peer)
+int rp_connect(const struct sockaddr_in *local, const struct sockaddr_in *peer, const char *device)
 {
     struct sockaddr_in from = *local;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
@@ -106,7 +136,7 @@ int rp_connect(const struct sockaddr_in *local, const struct sockaddr_in *peer)
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     /* The port is chosen by connect, which can reuse one that bind would have to keep apart. */
     setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-    if (bind(fd, (struct sockaddr *)&from, sizeof(from)) == 0 &&
+    if (bind_device(fd, device) == 0 && bind(fd, (struct sockaddr *)&from, sizeof(from)) == 0 &&
         (connect(fd, (const struct sockaddr *)peer, sizeof(*peer)) == 0 || errno == EINPROGRESS))
         return fd;
     close(fd);

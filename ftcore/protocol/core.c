@@ -237,7 +237,7 @@ static bool read_head(struct ft_core *core, const struct ft_message *m, struct f
         return false;
     }
     if (m->view > core->view) {
-        if (core->state == FT_READY || core->state == FT_SYNCING)
+        if (core->state == FT_READY || core->state == FT_SYNCING || core->kept)
             ft_join_again(core, actions, "another view has begun");
         core->view = m->view;
         ft_act(actions, FT_ACT_VIEW)->view = core->view;
@@ -251,9 +251,7 @@ static void handle_message(struct ft_core *core, const struct ft_message *m, str
 {
     struct ft_fault why = {""};
 
-    if (m->view > FT_VIEW_MAX)
-        ft_fail(&why, FT_EMALFORMED, "view %lu is beyond any that a pair reaches", m->view);
-    else if (m->echo > core->sent)
+    if (!ft_join_check_view(core, m->view, &why) && m->echo > core->sent)
         ft_fail(&why, FT_EMALFORMED, "it echoes %lu, and the last we said is %lu", m->echo, core->sent);
     if (why.text[0]) {
         handle_malformed(core, why.text, actions);
@@ -297,8 +295,8 @@ static void obey_operator(struct ft_core *core, const struct ft_event *event, st
             ft_standby_promote(core, "told to", actions);
     } else if (what == FT_TOLD_PROMOTE && core->state == FT_JOINING && !core->peer.known &&
                core->now - core->alone >= ft_ms(core->config.solo_after_ms)) {
-        /* Nobody has answered for longer than any lease runs. The state is lost; the person has decided. */
-        core->told_alone = true; /* ft_step asks ft_join_consider next */
+        /* Nobody has answered for longer than any lease runs. The person has decided. */
+        ft_join_told(core, actions);
     }
 }
 
@@ -358,7 +356,7 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
     case FT_EV_MALFORMED:
         handle_malformed(core, event->text, actions);
         break;
-    case FT_EV_PORT_BEAT:
+    case FT_EV_PORT_BEAT: /* it puts off what silence would do, and changes no state */
         core->peer.port_beat = core->now;
         core->peer.beat_view = event->view;
         break;

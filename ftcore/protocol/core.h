@@ -190,6 +190,7 @@ struct ft_core {
     uint64_t peer_closed[FT_LANES_MAX], peer_replayed[FT_LANES_MAX], peer_taken[FT_LANES_MAX];
     uint64_t hold[FT_LANES_MAX];     /* outputs of later bursts are held: see FT_RESYNC_HOLD */
     bool snapshot_whole, hold_known; /* standby */
+    bool kept; /* JOINING: its right has ended, and what it held as a READY standby is held yet */
     /* Standby: what the last ACK said, and when it was sent. */
     uint64_t acked[FT_LANES_MAX], acked_replayed[FT_LANES_MAX], acked_taken[FT_LANES_MAX];
     uint64_t acked_at;

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define VIEW_STEP 2u /* the most that a view is above those that its node has heard of */
+
 /* The word of a text that differs from the other text's, and its line. Not terminated. */
 struct word {
     const char *line, *at;
@@ -148,6 +150,22 @@ static void clean(char *text)
             *text = '?';
 }
 
+/*
+ * A new connection may say any view up to the limit: the peer has served without us. On one that stands,
+ * views follow each other: who begins one takes the next after all that it has heard of, or the one after
+ * that (handover.c), and says so at once.
+ */
+int ft_join_check_view(const struct ft_core *core, uint64_t view, struct ft_fault *fault)
+{
+    uint64_t last = ft_later(core->view, core->peer.view);
+
+    if (view > FT_VIEW_MAX)
+        return ft_fail(fault, FT_EMALFORMED, "view %lu is beyond any that a pair reaches", view);
+    if (core->peer.known && view > last + VIEW_STEP)
+        return ft_fail(fault, FT_EMALFORMED, "view %lu does not follow view %lu", view, last);
+    return 0;
+}
+
 static void refuse(struct ft_core *core, const char *text, struct ft_actions *actions, bool tell)
 {
     core->refused = true;
@@ -280,11 +298,22 @@ void ft_join_begin_alone(struct ft_core *core, struct ft_actions *actions, const
     core->told_alone = false;
     core->view = view;
     memset(core->closed, 0, sizeof(core->closed));
+    if (core->kept)
+        ft_act(actions, FT_ACT_CLEAR);
+    core->kept = false;
     ft_act(actions, FT_ACT_VIEW)->view = core->view;
     ft_primary_alone(core, actions, why);
     ft_order(core, actions, FT_LANE_FRESH);
     if (core->peer.up)
         ft_say(core, actions, FT_MSG_BEAT);
+}
+
+void ft_join_told(struct ft_core *core, struct ft_actions *actions)
+{
+    if (core->kept)
+        ft_standby_promote(core, "told to, with the state that it has kept", actions);
+    else
+        core->told_alone = true; /* ft_step asks ft_join_consider next */
 }
 
 /*
@@ -328,7 +357,7 @@ void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
 void ft_join_again(struct ft_core *core, struct ft_actions *actions, const char *why)
 {
     core->guarded = core->solo = core->cut_off = core->unsettled = false;
-    core->snapshot_whole = core->hold_known = false;
+    core->snapshot_whole = core->hold_known = core->kept = false;
     core->hand = FT_HAND_NONE;
     core->abandoning = false;
     core->resync = FT_RESYNC_NONE;

@@ -39,6 +39,8 @@ static inline void ft_peer_gone(struct ft_core *core)
 }
 
 /* protocol/join.c: hello, who is primary, fencing, giving up what we hold. */
+/* FT_EMALFORMED: the peer cannot be in this view. */
+int ft_join_check_view(const struct ft_core *core, uint64_t view, struct ft_fault *fault);
 void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_join_prove(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_join_consider(struct ft_core *core,
@@ -48,6 +50,8 @@ void ft_join_again(struct ft_core *core, struct ft_actions *actions, const char 
 void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actions);
 /* With an empty state. */
 void ft_join_begin_alone(struct ft_core *core, struct ft_actions *actions, const char *why);
+/* A person wants it to be primary: with the state that it has kept, or an empty one. */
+void ft_join_told(struct ft_core *core, struct ft_actions *actions);
 
 /* protocol/primary.c */
 /* SOLO, or holds if strict. */

@@ -40,6 +40,7 @@ static void promote(struct ft_core *core, const char *why, bool planned, struct 
     core->view = ft_later(core->peer.view, core->view) + 1;
     core->takeover.view = core->view;
     core->hand = FT_HAND_NONE;
+    core->kept = false;
     core->resync_again = 0;
     ft_act(actions, FT_ACT_VIEW)->view = core->view;
     if (planned && !core->config.strict && !ft_is_stored(core, core->view))
@@ -114,7 +115,7 @@ void ft_standby_hears(struct ft_core *core, const struct ft_message *m, struct f
 {
     bool ready = core->state == FT_READY;
 
-    if (m->state == FT_SOLO && (ready || (core->state == FT_SYNCING && core->hold_known))) {
+    if (m->state == FT_SOLO && (ready || core->kept || (core->state == FT_SYNCING && core->hold_known))) {
         ft_join_again(core, actions, "the primary goes on alone");
         ft_say(core, actions, FT_MSG_BEAT);
     } else if (m->state == FT_JOINING && ready && ft_standby_right(core)) {
@@ -212,7 +213,7 @@ void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct
         }
         break;
     case FT_EV_DIVERGED:
-        if (core->state == FT_READY || core->state == FT_SYNCING) {
+        if (core->state == FT_READY || core->state == FT_SYNCING || core->kept) {
             ft_join_again(core, actions, event->text);
             if (core->peer.up)
                 ft_say(core, actions, FT_MSG_BEAT);
@@ -223,14 +224,30 @@ void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct
     }
 }
 
+/*
+ * The primary may go on alone from here on, and whether it does, the link alone tells. Until it speaks what
+ * is held here may be all that there is: it is kept, for a person to promote. A word of the primary that it
+ * is SOLO, or a snapshot, ends that.
+ */
+static void lose_right(struct ft_core *core, struct ft_actions *actions)
+{
+    core->snapshot_whole = core->hold_known = false;
+    core->hand = FT_HAND_NONE;
+    core->kept = true;
+    if (core->steered)
+        ft_act(actions, FT_ACT_STEER)->flag = false;
+    core->steered = false;
+    ft_become(core, actions, FT_JOINING, "the right to promote has ended: the primary did not answer");
+    if (core->peer.up)
+        ft_say(core, actions, FT_MSG_BEAT);
+}
+
 void ft_standby_time(struct ft_core *core, struct ft_actions *actions)
 {
     if (core->state != FT_READY)
         return;
     if (!ft_standby_right(core)) {
-        ft_join_again(core, actions, "the right to promote has ended: the primary did not answer");
-        if (core->peer.up)
-            ft_say(core, actions, FT_MSG_BEAT);
+        lose_right(core, actions);
         return;
     }
     consider_taking(core, actions); /* when HANDOVER came we may have had no right, for a moment */

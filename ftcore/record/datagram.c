@@ -77,5 +77,7 @@ int ft_datagram_decode(const uint8_t *in, size_t len, const struct ft_sender *se
     memcpy(&d->kind, in + 12, 4);
     memcpy(&d->view, in + 16, 8);
     memcpy(&d->counter, in + 24, 8);
+    if (d->view > FT_VIEW_MAX)
+        return FT_EMALFORMED;
     return d->kind == FT_DEATH_NOTICE || d->kind == FT_HEARTBEAT ? 0 : FT_EMALFORMED;
 }

@@ -36,7 +36,8 @@ struct ft_sender {
 
 void ft_datagram_encode(const struct ft_datagram *d, const struct ft_sender *sender,
                         uint8_t out[FT_DATAGRAM_BYTES]);
-/* 0; FT_EMALFORMED: no such datagram; FT_EVERSION; FT_EPERM: not this sender's. */
+/* 0; FT_EMALFORMED: no such datagram, or a view above FT_VIEW_MAX; FT_EVERSION; FT_EPERM: not this sender's.
+ */
 int ft_datagram_decode(const uint8_t *in, size_t len, const struct ft_sender *sender, struct ft_datagram *d);
 
 #endif

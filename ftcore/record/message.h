@@ -14,8 +14,7 @@
 #define FT_IDENTITY_MAX   8192u
 #define FT_NAME_MAX       32u
 #define FT_REASON_MAX     128u
-/* Of messages and of the view file: one view a nanosecond for decades; beyond, it is a lie or damage. */
-#define FT_VIEW_MAX (1ull << 61)
+#define FT_VIEW_MAX       (1ull << 62) /* one view a nanosecond for a century; beyond, it is damage or a lie */
 
 /* Of a node, see docs/ARCHITECTURE.md. */
 enum ft_state {

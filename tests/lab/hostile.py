@@ -5,7 +5,7 @@
   connect FROM TO PORT KIND…    TCP connections: garbage, truncated, huge, replay (a hello of old), silent, port-scan
   word FROM TO PORT KIND…      death notices: forged, heartbeat, random, short
   beats DEVICE KIND…           the heartbeat that was overheard: again, view, counter
-  sniff DEVICE hello|beats SECONDS    "ready", then what passes by, in hex: what b says first, or a heartbeat
+  sniff DEVICE hello|beats SECONDS    "ready", then what passes by, in hex: what b says first, or a heartbeat that comes in
   frames DEVICE FILE…          every frame of the captures, sent to CHAIN_MAC, cut to what the device takes
   made DEVICE                  frames malformed by hand
 """
@@ -88,7 +88,7 @@ def beats(device, kind):
 
 
 def sniff(device, what, seconds):
-    """What 10.99.0.2 says first on a connection, or a heartbeat; hex."""
+    """What 10.99.0.2 says first on a connection, or a heartbeat that comes in by the device; hex."""
     s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(3))
     s.bind((device, 0))
     print("ready", flush=True)
@@ -96,9 +96,11 @@ def sniff(device, what, seconds):
     while time.time() < end:
         s.settimeout(max(0.01, end - time.time()))
         try:
-            frame = s.recv(65536)
+            frame, source = s.recvfrom(65536)
         except socket.timeout:
             break
+        if source[2] == socket.PACKET_OUTGOING:
+            continue
         if what == "beats" and frame[12:14] == b"\x88\xb5":
             return print(frame.hex())
         if what == "hello" and frame[12:14] == b"\x08\x00" and frame[23] == 6 and frame[26:30] == bytes([10, 99, 0, 2]):

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 need_lab
 command -v python3 >/dev/null || skip_all "python3 is not installed"
-plan 25
+plan 35
 
 tool=$root/tests/lab/hostile.py
 captures=${UNDERSTUDY_PCAPS:-$root/../shared/pcaps}
@@ -23,6 +23,36 @@ liars() { # from the peer's own host
 }
 hello_of_old() { # who says it cannot answer the hello that it gets
     here b connect 10.99.0.2 10.99.0.1 4700 replay replay && as_before
+}
+mac_of() { ip -n "$LAB_PREFIX$1" -o link show "$2" | sed 's/.*ether \([0-9a-f:]*\).*/\1/'; } # SPACE DEVICE
+# The kernel of a takes packets for its link's address on any interface; who is beside a data port sends some there.
+reaches_by_a_data_port() {
+    "$lab" exec a sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.a-in.rp_filter=0 &&
+        ip -n "${LAB_PREFIX}client" address add 10.99.0.2/32 dev eth0 &&
+        ip -n "${LAB_PREFIX}client" address add 10.98.0.8/32 dev eth0 &&
+        ip -n "${LAB_PREFIX}client" route add 10.99.0.1/32 dev eth0 &&
+        ip -n "${LAB_PREFIX}client" neigh replace 10.99.0.1 lladdr "$(mac_of a a-in)" dev eth0 nud permanent &&
+        ip -n "${LAB_PREFIX}a" route add 10.98.0.8 dev a-in &&
+        ip -n "${LAB_PREFIX}a" neigh replace 10.98.0.8 lladdr "$(mac_of client eth0)" dev a-in nud permanent
+}
+speaks_to_link_port() { # by the data network: the kernel has nobody there
+    here client word 10.99.0.2 10.99.0.1 4700 forged random short
+    here client connect 10.98.0.8 10.99.0.1 4700 garbage | tee /dev/stderr | grep -q refused
+}
+is_open_elsewhere() { # the same connection by the same way is taken where a socket is not bound
+    "$lab" exec a timeout 5 python3 -c 'import socket; s = socket.create_server(("10.99.0.1", 4701)); print(s.accept())' &
+    sleep 0.5
+    here client connect 10.98.0.8 10.99.0.1 4701 port-scan | tee /dev/stderr | grep -q closed
+    wait $!
+}
+stays_silent() { # what takes over from a primary that hangs, beside heartbeats that nobody who lives has said
+    here client beats eth0 again view counter again view counter >/dev/null &
+    local liar=$!
+    sleep 0.3
+    drill hang --no-probe
+    local code=$?
+    wait $liar
+    return $code
 }
 says_the_whole() { # the pair is idle: no lag is left over
     sleep 0.5
@@ -65,7 +95,7 @@ CHAIN_MAC=$(ip -n "${LAB_PREFIX}client" neigh show 10.0.0.1 | sed -n 's/.*lladdr
 export CHAIN_MAC
 ok "the chain has a MAC" test ${#CHAIN_MAC} = 12
 pids="$(field a pid) $(field b pid)" view=$(field a view) connects=$(field a link.connects)
-BEAT=$(here client sniff eth0 beats 10 | tail -n 1)
+BEAT=$(here fabric sniff a-in beats 10 | tail -n 1) # of a, the primary
 export BEAT
 ok "a heartbeat was overheard, and tells no secret" tells_no_secret
 
@@ -92,11 +122,22 @@ ok "change nothing" as_before
 ok "digests equal" verified
 ok "liars at the peer's address change nothing" liars
 ok "a hello of old changes nothing" hello_of_old
+ok "somebody beside a data port reaches the link's address" reaches_by_a_data_port
+ok "a socket of any interface takes his connection" is_open_elsewhere
+before=$(refusals)
+ok "the link's take neither his connection nor his datagrams" speaks_to_link_port
+is "and see none of it" "$(refusals)" "$before"
+ok "change nothing" as_before
 ok "the same processes all the time" same_processes
 ok "digests equal" verified
 kill -TERM $prober 2>/dev/null
 wait $prober
 is "no flow broken, nothing contradicted" "$(jq '.flows_broken + .contradicted' "$work/probe.json")" 0
 ok "no lag is left over" says_the_whole
+ok "a primary that hangs is replaced beside heartbeats recorded and forged" stays_silent
+is "by silence" "$(drilled '.runs[0].reason')" silence
+is "the standby has kept its state" "$(drilled '.runs[0].digests_equal')" true
+is "one view later" "$(field b view)" $((view + 1))
+ok "the pair is PROTECTED again" is_protected
 diag "view $view, at the end $(field a view); refused $(field a link.refused): $(field a link.last_refused); $(field a link.turned_away | tr -d '\n')"
 diag "longest silence $(jq .silence_ms "$work/probe.json") ms"

@@ -194,6 +194,10 @@ static void cause_one(void)
         silence_paths();
         break;
     case 8:
+        if (sim.plan.sealed && sim_draw(&sim.net, 3)) {
+            sim_net_inject();
+            break;
+        }
         sim_tell(SIM_NOBODY, "the connection breaks");
         sim_net_break();
         break;
@@ -220,6 +224,8 @@ static void cause_one(void)
         ask_digest();
         break;
     case 15:
+        if (sim.plan.sealed)
+            sim_net_inject();
         sim_intrude(&sim.node[0]);
         break;
     default:

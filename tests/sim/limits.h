@@ -25,6 +25,7 @@ extern struct sim_limits sim_limits;
 #define RUN_MAX         sim_limits.run_lines
 #define SEND_LEAST      sim_limits.send_least
 #define RP_PENDING      sim_limits.pending
+#define RETRY_MOST_NS   16000000ull /* the world's times are as much shorter */
 #endif
 
 #endif

@@ -49,6 +49,7 @@ void sim_net_begin(void)
     memset(socks, 0, sizeof(socks));
     memset(pending_count, 0, sizeof(pending_count));
     sim_notices_begin();
+    sim_seal_begin();
 }
 
 uint64_t sim_net_stuck(unsigned node)
@@ -74,6 +75,11 @@ struct sim_sock *sim_sock_of(int fd)
     FT_CHECK(fd >= FD_FIRST && fd < FD_FIRST + (int)SOCKETS && socks[fd - FD_FIRST].kind != FREE,
              "descriptor %d is no socket", fd);
     return &socks[fd - FD_FIRST];
+}
+
+bool sim_sock_there(int fd)
+{
+    return socks[fd - FD_FIRST].kind != FREE;
 }
 
 static struct sim_conn *new_conn(unsigned from, unsigned to)
@@ -190,19 +196,31 @@ void sim_net_break(void)
 
             if (!c->open[e] || s->error_at != SIM_NEVER)
                 continue;
-            /* What has not arrived by then never will: often half a frame. */
-            while (s->first != s->last && s->segment[(s->last - 1) % SEGMENTS].at > at)
-                s->last--;
-            s->tail = s->first == s->last ? s->head : s->segment[(s->last - 1) % SEGMENTS].end;
-            if (s->tail - s->head > 8 && sim_chance(&sim.net, 300)) {
-                s->tail -= sim_draw(&sim.net, s->tail - s->head - 1);
-                while (s->last - s->first > 1 && s->segment[(s->last - 2) % SEGMENTS].end >= s->tail)
-                    s->last--;
-                s->segment[(s->last - 1) % SEGMENTS].end = s->tail;
-            }
+            sim_stream_cut(s, at);
             s->error = ETIMEDOUT;
             s->error_at = at;
         }
+    }
+}
+
+void sim_net_inject(void)
+{
+    unsigned e = (unsigned)sim_draw(&sim.net, 2);
+    bool reset = sim_draw(&sim.net, 2);
+    uint64_t at = sim.now + sim_net_delay();
+
+    sim_tell(SIM_NOBODY, "somebody on the way %s connections in %s's name", reset ? "resets" : "closes",
+             sim.node[!e].name);
+    for (unsigned i = 0; i < conns_used; i++) {
+        struct sim_conn *c = &conns[i];
+        unsigned end = c->node[0] == e ? 0 : 1;
+        struct sim_stream *s = &c->to[end];
+
+        if (!c->used || c->broken || !c->open[end] || s->error_at != SIM_NEVER || s->fin_at != SIM_NEVER)
+            continue;
+        sim_stream_cut(s, at);
+        s->error = ECONNRESET;
+        *(reset ? &s->error_at : &s->fin_at) = at;
     }
 }
 
@@ -222,15 +240,23 @@ static unsigned node_of(const struct sockaddr_in *at)
     return (ntohl(at->sin_addr.s_addr) & 0xff) - 1;
 }
 
-int rp_listen(const struct sockaddr_in *at, struct ft_fault *fault)
+void rp_device(const struct sockaddr_in *at, char device[IF_NAMESIZE])
 {
+    (void)at;
+    device[0] = '\0';
+}
+
+int rp_listen(const struct sockaddr_in *at, const char *device, struct ft_fault *fault)
+{
+    (void)device;
     if (sim_refuses())
         return ft_fail(fault, FT_EBUSY, "the address is taken");
     return new_sock(LISTENER, node_of(at));
 }
 
-int rp_datagrams(const struct sockaddr_in *at, struct ft_fault *fault)
+int rp_datagrams(const struct sockaddr_in *at, const char *device, struct ft_fault *fault)
 {
+    (void)device;
     if (sim_refuses())
         return ft_fail(fault, FT_EBUSY, "the address is taken");
     return new_sock(DATAGRAMS, node_of(at));
@@ -252,10 +278,11 @@ int rp_accept(int listener, const struct sockaddr_in *peer, uint64_t *strangers)
     return fd;
 }
 
-int rp_connect(const struct sockaddr_in *local, const struct sockaddr_in *peer)
+int rp_connect(const struct sockaddr_in *local, const struct sockaddr_in *peer, const char *device)
 {
     int fd = sim_troubled(50) ? -1 : new_sock(CONNECTING, node_of(local));
 
+    (void)device;
     if (fd < 0)
         return -1;
 

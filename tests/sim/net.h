@@ -40,6 +40,7 @@ struct sim_sock {
 };
 
 struct sim_sock *sim_sock_of(int fd);
+bool sim_sock_there(int fd); /* false: it was of a process that is dead */
 
 /* ---- stream.c ---- */
 uint64_t sim_net_delay(void);      /* of the next bytes, ns */
@@ -48,6 +49,11 @@ size_t sim_send_room(void);        /* bytes that may be under way */
 size_t sim_stream_arrived(struct sim_stream *s, unsigned node); /* bytes that `node` can read */
 bool sim_stream_ended(const struct sim_stream *s, unsigned node);
 void sim_stream_put(struct sim_stream *s, const uint8_t *bytes, size_t n);
+/* What has not arrived by `at` never will: often half a frame. */
+void sim_stream_cut(struct sim_stream *s, uint64_t at);
+
+/* ---- seal.c ---- */
+void sim_seal_begin(void);
 
 /* ---- notice.c ---- */
 void sim_notices_begin(void);

@@ -88,6 +88,8 @@ void sim_saw_state(struct sim_node *n, enum ft_state state, uint64_t view, const
 {
     bool began = reigns(state) && !reigns(n->state);
 
+    if (sim.plan.sealed && strstr(why, "kernel reset"))
+        sim_fail("G5: %s believes a reset on a sealed link", n->name);
     if (sim.plan.liar) {
         if (n->alive)
             sim_tell(n->index, "is now %s in view %lu: %s", ft_state_name(state), view, why);

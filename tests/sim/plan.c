@@ -78,6 +78,7 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
     }
     p->chunk_bytes = sim_chance(&r, 200) ? 0 : 80 + (uint32_t)sim_draw(&r, 1000);
     p->gather_us = sim_chance(&more, 500) ? 0 : 1 + (uint32_t)sim_draw(&more, 60);
+    p->sealed = (sim_chance(&more, 300) || (kind && strcmp(kind, "sealed") == 0)) && !p->alone;
 }
 
 void sim_configure(void)

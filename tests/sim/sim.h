@@ -210,6 +210,7 @@ struct sim_plan { /* of a seed; or of a scenario */
     bool bold;   /* liars also say what does not fit what was said before */
     bool stray;  /* alone, and the chain once does what no NF may: the audit ends the process */
     bool narrow; /* buffers of kilobytes, sockets that take a chunk, other strangers */
+    bool sealed; /* the link is sealed (seal.c), and somebody on the way ends connections */
 };
 
 struct sim_catch { /* a node is to be caught at a step */
@@ -290,7 +291,7 @@ void sim_mix(uint64_t value); /* into the hash */
 void *sim_alloc(size_t size); /* zeroed only when fresh; gone with the next seed */
 
 /* ---- plan.c ---- */
-/* `kind`: NULL, or liar, alone, troubled, narrow, stray: what the seed is made to be. */
+/* `kind`: NULL, or liar, alone, troubled, narrow, sealed, stray: what the seed is made to be. */
 void sim_plan_make(struct sim_plan *plan, uint64_t seed, const char *kind);
 int sim_configs(const char *directory, struct ft_fault *fault); /* reads the chains; once */
 extern const char *const sim_chain_name[];
@@ -339,6 +340,7 @@ void sim_net_gone(unsigned node, bool silently); /* a process's sockets; silentl
 bool sim_net_ready(unsigned node);               /* something can be read */
 uint64_t sim_net_stuck(unsigned node); /* ns for which its socket has taken nothing that was offered */
 void sim_net_break(void);              /* the connection ends by an error, at both ends */
+void sim_net_inject(void); /* somebody on the way ends the connection in one end's name: a FIN or a RST */
 /* Somebody on the peer's host connects to node `to` and says `said` (may be NULL), and closes or not. */
 void sim_net_intrude(unsigned to, const uint8_t *said, size_t len, bool closes);
 void sim_net_death_notice(unsigned to, const struct ft_sender *dead, uint64_t at);

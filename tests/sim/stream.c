@@ -81,6 +81,19 @@ void sim_stream_put(struct sim_stream *s, const uint8_t *bytes, size_t n)
     s->last++;
 }
 
+void sim_stream_cut(struct sim_stream *s, uint64_t at)
+{
+    while (s->first != s->last && s->segment[(s->last - 1) % SEGMENTS].at > at)
+        s->last--;
+    s->tail = s->first == s->last ? s->head : s->segment[(s->last - 1) % SEGMENTS].end;
+    if (s->tail - s->head <= 8 || !sim_chance(&sim.net, 300))
+        return;
+    s->tail -= sim_draw(&sim.net, s->tail - s->head - 1);
+    while (s->last - s->first > 1 && s->segment[(s->last - 2) % SEGMENTS].end >= s->tail)
+        s->last--;
+    s->segment[(s->last - 1) % SEGMENTS].end = s->tail;
+}
+
 static void drop_read(struct sim_stream *s, size_t n)
 {
     s->head += n;
@@ -145,7 +158,8 @@ ssize_t sim_send(int fd, const void *from, size_t size, int flags)
         }
         return (ssize_t)size;
     }
-    if (s->error_at != SIM_NEVER) /* nothing follows what was lost: a chunk of a frame stays one */
+    if (s->error_at != SIM_NEVER ||
+        s->fin_at != SIM_NEVER) /* nothing follows what was lost: a chunk of a frame stays one */
         return (ssize_t)size;
     size_t waiting = s->tail - s->head, n = waiting >= sim_send_room() ? 0 : sim_send_room() - waiting;
 

@@ -80,6 +80,62 @@ static void either_of_two_keys_is_accepted(void **state)
     UNTIL(both_up() || (poll_both(), false));
 }
 
+static void seal_anew(struct rp_link *link, const struct rp_keys *keys)
+{
+    const struct rp_seal_config c = {.keys = keys};
+    struct rp_seal *seal;
+
+    assert_int_equal(rp_seal_open(&seal, &c, &link_why), 0);
+    rp_link_reseal(link, seal);
+}
+
+static void keys_change_while_a_connection_stands(void **state)
+{
+    (void)state;
+    open_sealed(&one, &one);
+    UNTIL(both_up() || (poll_both(), false));
+    seal_anew(link_a, &both);
+    seal_anew(link_b, &both);
+    seal_anew(link_a, &other);
+    seal_anew(link_b, &other);
+    link_send_beat(link_a, 7);
+    assert_int_equal(link_take(link_b).sent, 7);
+    link_send_beat(link_b, 8);
+    assert_int_equal(link_take(link_a).sent, 8);
+    assert_int_equal(rp_link_stats(link_a)->connects, 1);
+    /* The next one is sealed by the new key. */
+    rp_link_drop(link_a);
+    assert_int_equal(link_wait_lost(link_b), RP_LOST_EOF);
+    UNTIL(both_up() || (poll_both(), false));
+    link_send_beat(link_a, 9);
+    assert_int_equal(link_take(link_b).sent, 9);
+    /* Who has the old one alone is refused from then on. */
+    seal_anew(link_b, &one);
+    rp_link_drop(link_a);
+    assert_int_equal(link_wait_lost(link_b), RP_LOST_EOF);
+    UNTIL(rp_link_stats(link_a)->refused[-FT_EPERM] >= 3 || (poll_both(), false));
+    assert_int_equal(rp_link_stats(link_a)->connects, 2);
+}
+
+/* A stranger who has come under the old key, and a handshake under way. */
+static void who_has_not_proved_himself_begins_again_under_the_new_key(void **state)
+{
+    (void)state;
+    open_sealed(&one, &one);
+    int fd = plain_connect(B);
+
+    for (unsigned i = 0; i < 3; i++)
+        link_poll_one(link_a);
+    assert_false(plain_closed(fd));
+    rp_link_poll(link_b, link_now()); /* connects, and says the first word of its handshake */
+    rp_link_poll(link_b, link_now());
+    seal_anew(link_a, &other);
+    seal_anew(link_b, &other);
+    assert_true(plain_closed(fd));
+    UNTIL(both_up() || (poll_both(), false));
+    close(fd);
+}
+
 static void who_speaks_without_a_seal_is_refused(void **state)
 {
     (void)state;
@@ -324,6 +380,8 @@ int main(void)
         TEST(who_has_the_key_is_heard),
         TEST(another_key_is_refused),
         TEST(either_of_two_keys_is_accepted),
+        TEST(keys_change_while_a_connection_stands),
+        TEST(who_has_not_proved_himself_begins_again_under_the_new_key),
         TEST(who_speaks_without_a_seal_is_refused),
         TEST(strangers_do_not_keep_the_peer_out),
         TEST(certificates_of_both_names_seal_the_link),

@@ -104,6 +104,12 @@ static void a_datagram_comes_back_and_its_damage_is_refused(void **state)
                                                                                                : FT_EPERM);
         out[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
+    beat.view = FT_VIEW_MAX;
+    ft_datagram_encode(&beat, &sender, out);
+    assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &sender, &got), 0);
+    beat.view++;
+    ft_datagram_encode(&beat, &sender, out);
+    assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &sender, &got), FT_EMALFORMED);
     other.incarnation++;
     assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &other, &got), FT_EPERM);
     other = sender;

@@ -1,0 +1,49 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The link is cut while heartbeats on the data ports say that the primary lives. The standby's right ends, and it keeps its
+# state: when the link is back it is brought up to date, and when the primary dies first, a person promotes it with its flows.
+. "$(dirname "$0")/lib.sh"
+need_lab
+plan 14
+
+cut() { ip -n "${LAB_PREFIX}a" link set a-repl down; }
+mend() { ip -n "${LAB_PREFIX}a" link set a-repl up; }
+promoted() { # once its connection to the peer is given up
+    local end=$((SECONDS + 20))
+    until us promote -n b; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.2
+    done
+}
+flows() { us show -n "$1" nat -o json | grep -c '10\.0\.0\.100'; }
+
+ok "the pair is PROTECTED" "$lab" up || exit 1
+"$probe" run 203.0.113.100 7007 --seconds 100 --flows 4 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" \
+    -o json >"$work/probe.json" &
+prober=$!
+sleep 1
+view=$(field a view)
+cut
+ok "the standby's right ends" await 10 b state JOINING
+is "because the primary did not answer" "$(field b why)" "the right to promote has ended: the primary did not answer"
+ok "the primary goes on alone" await 10 a state SOLO
+mend
+ok "the pair is PROTECTED when the link is back" is_protected
+is "in the same view" "$(field a view)" "$view"
+
+cut
+ok "the standby's right ends again" await 10 b state JOINING
+kill -KILL "$(field a pid)"
+sleep 1
+is "nobody takes over without a person" "$(field b state)" JOINING
+ok "who promotes it" promoted
+is "with the state that it has kept" "$(field b why)" "told to, with the state that it has kept"
+ok "finds the flows" test "$(flows b)" -ge 1
+mend
+"$lab" start a
+ok "the pair is PROTECTED when the other is back" is_protected
+kill -TERM $prober
+wait $prober
+is "no flow broken, nothing contradicted" "$(jq '.flows_broken + .contradicted' "$work/probe.json")" 0
+is "digests equal" "$(us verify -o json 2>/dev/null | jq .equal)" true
+diag "longest silence $(jq .silence_ms "$work/probe.json") ms"
