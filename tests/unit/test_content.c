@@ -257,6 +257,25 @@ static void numbers_of_a_lane_are_ones_that_a_lane_can_have(void **unused)
     help_nf_close(&h);
 }
 
+static void count(void *pulses)
+{
+    (*(unsigned *)pulses)++;
+}
+
+/* A heartbeat is due every few milliseconds; a step takes less than 100 ns. */
+static void a_long_check_is_interrupted_again_and_again(void **unused)
+{
+    struct ft_fault fault = {""};
+    unsigned pulses = 0;
+
+    (void)unused;
+    help_nf_open(&h, nf_wheel_bytes(200000), 5);
+    nf_wheel_make(h.nf, 200000, 1000);
+    assert_int_equal(nf_chain_check(h.chain, count, &pulses, &fault), 0);
+    assert_in_range(pulses, 200000 / 20000, 200000 / 1000);
+    help_nf_close(&h);
+}
+
 /* What a delta may write: anything but another value of a constant. */
 static void a_delta_keeps_the_constants(void **unused)
 {
@@ -296,6 +315,7 @@ int main(void)
         cmocka_unit_test(an_entry_lies_not_far_from_home),
         cmocka_unit_test(maps_of_every_age_pass),
         cmocka_unit_test(numbers_of_a_lane_are_ones_that_a_lane_can_have),
+        cmocka_unit_test(a_long_check_is_interrupted_again_and_again),
         cmocka_unit_test(a_delta_keeps_the_constants),
     };
 
